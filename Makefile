@@ -1,0 +1,57 @@
+# pgw - card payments as part of a database transaction
+#
+#   make && sudo make install    build against the PostgreSQL that PG_CONFIG names, and install
+#   make demo [KEEP=1]           the main job for real, on a private cluster and a simulated bank
+#   make test                    every test; prints "N passed, N failed"
+#   make check-style, make fuzz, make valgrind, make sanitize, make help
+#
+# demo and test need nothing but make and apt: test/setup.sh installs what is missing.
+
+EXTENSION = pgw
+DATA = pgw--1.0.sql
+MODULE_big = pgw
+OBJS = $(sort $(patsubst %.c,%.o,$(wildcard src/*.c src/core/*.c src/infra/*.c src/interface/*.c)))
+
+PG_CPPFLAGS = -I$(CURDIR)/src
+PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
+ifdef WERROR
+PG_CFLAGS += -Werror
+endif
+SHLIB_LINK = -lcurl -ljson-c
+
+EXTRA_CLEAN = src/*.bc src/*/*.bc src/*/*.o test/unit/build test/fuzz/build results output_iso log tmp_check regression.diffs regression.out
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+.DEFAULT_GOAL = all
+
+ifneq ($(wildcard $(PGXS)),)
+include $(PGXS)
+# A changed header rebuilds everything: the extension is small, and a stale object is worse than ten seconds.
+$(OBJS): $(wildcard src/*.h src/*/*.h) Makefile
+else
+all install:
+	@echo "PostgreSQL's build files were not found (pg_config --pgxs)." >&2
+	@echo "Install postgresql-server-dev-15, or name your pg_config: make PG_CONFIG=/path/to/pg_config" >&2
+	@exit 1
+endif
+
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap check-style fuzz valgrind sanitize bank help
+
+help:
+	@sed -n '3,10s/^# \{0,1\}//p' Makefile
+
+demo:
+	@test/setup.sh
+	@KEEP='$(KEEP)' test/demo.sh
+
+test:
+	@test/setup.sh
+	@test/run.sh
+
+test-unit test-regress test-isolation test-pgtap test-tap valgrind sanitize fuzz check-style:
+	@test/setup.sh
+	@test/run.sh $@
+
+bank:
+	$(MAKE) -C test/bank

@@ -1,0 +1,93 @@
+-- The straight paths: whole rows and whole event lists.
+\pset format unaligned
+\set VERBOSITY verbose
+\set SHOW_CONTEXT never
+-- success, inside the caller's transaction
+CREATE TABLE orders (id int PRIMARY KEY, payment_id uuid REFERENCES pgw.payments);
+BEGIN;
+INSERT INTO orders SELECT 1, (pay('ok')).payment_id;
+SELECT o.id, (p).status, (p).transaction_status FROM orders o, pgw.get_payment(o.payment_id) p;
+COMMIT;
+SELECT jsonb_pretty(masked(p)) FROM pgw.find_payment('ok') p;
+SELECT * FROM flow('ok');
+-- every event says the same of bank and transaction, and folding "to" gives the status
+SELECT count(*), count(DISTINCT e.transaction_id), bool_and(e.event_data->>'v' = '1'), bool_and((e.event_data->>'correlation_id')::uuid = t.correlation_id)
+FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'ok';
+
+-- decline: a row, or an error on request; what was recorded stands either way
+SELECT jsonb_pretty(masked(pay('no', 'tok_decline_insufficient_funds')));
+SELECT * FROM flow('no');
+SELECT (pay('no-raise', 'tok_decline_do_not_honor', on_failure => 'raise')).status;
+SELECT status FROM pgw.find_payment('no-raise');
+SET pgw.on_failure = 'raise';
+SELECT (pay('no-raise-2', 'tok_decline_lost_card')).status;
+RESET pgw.on_failure;
+SELECT (pay('auth', 'tok_auth_required')).error_code;
+
+-- the bank refuses or does nothing: failed
+SELECT masked(pay('busy', 'tok_503')) ->> 'status', (pay('busy', 'tok_503')).error_class, (pay('busy', 'tok_503')).error_code, (pay('busy', 'tok_503')).http_status;
+SELECT * FROM flow('busy');
+
+-- no trusted answer: unknown is not failed
+SELECT (p).status, (p).transaction_status, (p).error_class, (p).error_code, (p).http_status FROM (SELECT pay('after', 'tok_500_after') AS p OFFSET 0) s;
+SELECT * FROM flow('after');
+SELECT (p).status, (p).transaction_status, (p).error_code FROM (SELECT pay('not-json', 'tok_not_json') AS p OFFSET 0) s;
+SELECT (p).status, (p).transaction_status, (p).error_code FROM (SELECT pay('cut', 'tok_truncated') AS p OFFSET 0) s;
+SELECT (p).status, (p).transaction_status, (p).error_code FROM (SELECT pay('wait', 'tok_slow_1500', "timeout" => '100 ms') AS p OFFSET 0) s;
+
+-- capture modes
+SELECT (p).status, (p).authorized_amount, (p).captured_amount FROM (SELECT pay('auth-only', capture => 'manual') AS p OFFSET 0) s;
+SELECT * FROM flow('auth-only');
+
+-- submit: pending now, final after the commit
+SELECT jsonb_pretty(masked(pgw.submit_payment('sub', 777, 'EUR', 'tok_ok')));
+SELECT status, captured_amount FROM pgw.wait_for_payment((SELECT payment_id FROM pgw.find_payment('sub')), '20s');
+SELECT * FROM flow('sub');
+SELECT status FROM pgw.submit_payment('sub-no', 777, 'EUR', 'tok_decline_fraud');
+SELECT status, error_class, error_code FROM pgw.wait_for_payment((SELECT payment_id FROM pgw.find_payment('sub-no')), '20s');
+SELECT * FROM flow('sub-no');
+BEGIN;
+SELECT status FROM pgw.submit_payment('sub-gone', 777, 'EUR', 'tok_ok');
+ROLLBACK;
+SELECT count(*) FROM pgw.find_payment('sub-gone');
+-- once per column: one charge
+SELECT status, amount, currency, transaction_status FROM (SELECT (pay('columns')).*) s;
+SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'columns';
+
+-- isolation levels, and read functions inside the paying transaction
+BEGIN ISOLATION LEVEL REPEATABLE READ;
+SELECT count(*) FROM orders;
+SELECT (pay('rr')).status;
+SELECT status, transaction_status FROM pgw.find_payment('rr');
+SELECT event FROM flow('rr');
+COMMIT;
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT count(*) FROM orders;
+SELECT (pay('ser')).status;
+SELECT event FROM flow('ser');
+COMMIT;
+BEGIN READ ONLY;
+SELECT (pay('ro')).status;
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT status FROM pgw.submit_payment('ro', 1, 'EUR', 'tok_ok');
+ROLLBACK;
+
+-- replay and mismatch
+SELECT (p).status, (p).replayed, (p).http_status FROM (SELECT pay('ok') AS p OFFSET 0) s;
+SELECT (p).status, (p).replayed, (p).error_code FROM (SELECT pay('no', 'tok_decline_insufficient_funds') AS p OFFSET 0) s;
+SELECT pay('ok', amount => 1, currency => 'USD', token => 'tok_other', reference => 'x');
+SELECT status, replayed FROM pgw.submit_payment('ok', 1234, 'EUR', 'tok_ok');
+SELECT status, replayed FROM pgw.process_payment('ok', 1234, 'EUR', 'tok_ok', metadata => '{"not": "compared"}');
+
+-- rules
+SELECT pay('r1', bank => 'nobank');
+INSERT INTO pgw.banks (name, connector, base_url, enabled) VALUES ('off', 'json', 'https://bank.example', false);
+SELECT pay('r2', bank => 'off');
+INSERT INTO pgw.banks (name, connector, base_url, currencies, priority) VALUES ('usd', 'json', 'https://bank.example', '{USD}', 500);
+SELECT pay('r3', bank => 'usd');
+SELECT pay('r4', capture => 'on_commit');
+SELECT pgw.process_payment('r5', 1, 'EUR', 'tok_ok', merchant => 'nobody');
+SELECT count(*) FROM pgw.get_payment('00000000-0000-7000-8000-000000000000');
+SELECT pgw.wait_for_payment('00000000-0000-7000-8000-000000000000');
+SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE 'r_';

@@ -1,0 +1,96 @@
+#!/bin/bash
+# make demo: pay through SQL for real, on a private cluster and a simulated bank.  KEEP=1 leaves both up.
+set -eu
+PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
+. "$PGW_TOP/test/lib/env.sh"
+KEEP=${KEEP:-}
+export KEEP
+pgw_drop_privileges test/demo.sh "$@"
+
+stop_all()
+{
+	status=$?
+	if [ -n "$KEEP" ] && [ $status -eq 0 ]; then return; fi
+	[ -z "${BANK_PID:-}" ] || kill "$BANK_PID" 2>/dev/null || :
+	[ ! -f "$PGW_WORK/data/postmaster.pid" ] || pg_ctl -D "$PGW_WORK/data" -m fast stop >/dev/null 2>&1 || :
+}
+trap stop_all EXIT
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+sql() # statements on standard input: shown, then run
+{
+	psql -X -d demo -v ON_ERROR_STOP="${1:-1}" -v VERBOSITY=verbose -v SHOW_CONTEXT=never -P footer=off -P null='' -a -q 2>&1 | grep -vE '^(LOCATION|$)'
+}
+
+say 'Building pgw and the bank simulator, starting a private cluster ...'
+pgw_build
+pgw_secrets
+pgw_bank_start
+initdb -D "$PGW_WORK/data" -A trust -U postgres --no-sync >"$PGW_WORK/initdb.log"
+{ pgw_server_conf; echo "unix_socket_directories = '$PGW_WORK'"; echo 'log_parameter_max_length = 0'; } >>"$PGW_WORK/data/postgresql.conf"
+pg_ctl -D "$PGW_WORK/data" -l "$PGW_WORK/server.log" -w start >/dev/null
+export PGHOST=$PGW_WORK PGUSER=postgres
+createdb demo
+
+say '1. shared_preload_libraries = pgw is set; CREATE EXTENSION is all that is left. A bank is a row.'
+sql <<SQL
+CREATE EXTENSION pgw;
+INSERT INTO pgw.banks (name, connector, base_url, secret)
+	VALUES ('demo bank', 'json', 'http://127.0.0.1:$BANK_PORT', 'bank');
+CREATE TABLE orders (id int PRIMARY KEY, item text, payment_id uuid REFERENCES pgw.payments);
+SQL
+
+say '2. A payment inside a transaction with its order: both commit together. With on_failure => raise, a decline rolls the order back.'
+sql <<'SQL'
+BEGIN;
+INSERT INTO orders SELECT 1, 'a book', payment_id
+	FROM pgw.process_payment('order-1', 4990, 'EUR', 'tok_ok', on_failure => 'raise');
+COMMIT;
+SELECT o.id, o.item, p.status, p.amount, p.currency, p.bank FROM orders o, pgw.get_payment(o.payment_id) p;
+SQL
+
+say '3. Every step is an immutable event.'
+sql <<'SQL'
+SELECT step_order AS step, event_type, event_data->>'from' AS "from", event_data->>'to' AS "to", occurred_at::time(3) AS at
+	FROM pgw.find_payment('order-1') f, pgw.payment_history(f.payment_id);
+SQL
+
+say '4. A decline is a row, because it is recorded and the caller may go on ... or an error, if the caller wants one.'
+sql 0 <<'SQL'
+SELECT status, error_class, error_code, error_message FROM pgw.process_payment('order-2', 4990, 'EUR', 'tok_decline_insufficient_funds');
+SELECT status FROM pgw.process_payment('order-3', 4990, 'EUR', 'tok_decline_do_not_honor', on_failure => 'raise');
+SQL
+
+say '5. The same id again is the same payment, never a second charge (this is what to do after a lost connection).'
+sql 0 <<'SQL'
+SELECT status, replayed FROM pgw.process_payment('order-1', 4990, 'EUR', 'tok_ok');
+SELECT status, replayed FROM pgw.process_payment('order-1', 9990, 'EUR', 'tok_ok');
+SQL
+
+say '6. Bad arguments: every fault at once, and nothing is sent.'
+sql 0 <<'SQL'
+SELECT pgw.process_payment('order-4', -1, 'EURO', 'tok_ok', capture => 'sometimes');
+SQL
+
+say '7. submit_payment: the bank is called after the commit, by the worker alone.'
+sql <<'SQL'
+SELECT status, transaction_status, http_status FROM pgw.submit_payment('order-5', 1500, 'EUR', 'tok_ok');
+SELECT w.status, w.transaction_status FROM pgw.find_payment('order-5') f, pgw.wait_for_payment(f.payment_id, '10s') w;
+SELECT step_order AS step, event_type, occurred_at::time(3) AS at FROM pgw.find_payment('order-5') f, pgw.payment_history(f.payment_id);
+SQL
+
+say '8. The bank keeps its own ledger:'
+charges=$(perl -MHTTP::Tiny -MJSON::PP -e 'for (@{decode_json(HTTP::Tiny->new->get("http://127.0.0.1:$ARGV[0]/ledger")->{content})->{charges}}) { printf "   %-9s %6d %s captured %d\n", @$_{qw(status amount currency captured)} }' "$BANK_PORT")
+echo "$charges"
+tables=$(psql -XAt -d demo -c "SELECT count(*) FROM pgw.payments WHERE status = 'captured'")
+[ "$(echo "$charges" | grep -c '^ *approved')" -eq "$tables" ] || { echo 'the ledger and the tables differ' >&2; exit 1; }
+echo "   $tables approved charges, $tables captured payments."
+
+if [ -n "$KEEP" ]; then
+	say 'Left running. Try more:'
+	echo "   psql -h $PGW_WORK -U postgres demo"
+	echo "Stop it:"
+	echo "   kill $BANK_PID; $(id -un | sed 's/^postgres$/runuser -u postgres -- /; t; s/.*//')$PGW_BIN/pg_ctl -D $PGW_WORK/data -m fast stop; rm -rf $PGW_WORK"
+else
+	say 'Done; nothing is left running.'
+fi

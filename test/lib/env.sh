@@ -1,0 +1,86 @@
+# env.sh - what demo and tests share: a private copy of the tree, built and installed into a folder of its own,
+# owned by an ordinary user (initdb refuses root).  Sourced; needs PGW_TOP.
+#
+# Everything lives under $PGW_WORK; nothing of the system's PostgreSQL is touched.
+
+PGW_PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
+[ -x "$PGW_PG_CONFIG" ] || PGW_PG_CONFIG=$(command -v pg_config)
+export PGW_PG_CONFIG
+
+# Start again as an ordinary user, in a copy of the tree that this user owns.
+pgw_drop_privileges() # script, arguments...
+{
+	script=$1
+	shift
+	if [ -z "${PGW_WORK:-}" ]; then
+		PGW_WORK=$(mktemp -d /tmp/pgw.XXXXXX)
+		export PGW_WORK
+		chmod 711 "$PGW_WORK"
+		mkdir "$PGW_WORK/tree"
+		(cd "$PGW_TOP" && tar --exclude=.git --exclude='*.o' --exclude='*.so' --exclude=build --exclude=pgw-bank -cf - .) | tar -xf - -C "$PGW_WORK/tree"
+		status=0
+		if [ "$(id -u)" -eq 0 ]; then
+			chown -R postgres: "$PGW_WORK"
+			runuser -u postgres -- env HOME="$PGW_WORK" PGW_WORK="$PGW_WORK" "$PGW_WORK/tree/$script" "$@" || status=$?
+		else
+			"$PGW_WORK/tree/$script" "$@" || status=$?
+		fi
+		# KEEP leaves the cluster up, but only after a run that worked
+		if [ -z "${KEEP:-}" ] || [ "$status" -ne 0 ]; then
+			rm -rf "$PGW_WORK"
+		fi
+		exit "$status"
+	fi
+	cd "$PGW_WORK/tree"
+	PGW_BIN=$("$PGW_PG_CONFIG" --bindir)
+	PGW_INST=$PGW_WORK/inst
+	export PGW_BIN PGW_INST PATH="$PGW_BIN:$PATH" LC_ALL=C TZ=UTC
+	unset PGHOST PGPORT PGDATABASE PGUSER PGOPTIONS || :
+}
+
+pgw_build()
+{
+	make -s -j2 PG_CONFIG="$PGW_PG_CONFIG" with_llvm=no WERROR=1 all >"$PGW_WORK/build.log" 2>&1 &&
+		make -s PG_CONFIG="$PGW_PG_CONFIG" with_llvm=no DESTDIR="$PGW_INST" install >>"$PGW_WORK/build.log" 2>&1 &&
+		make -s -C test/bank WERROR=1 >>"$PGW_WORK/build.log" 2>&1 || {
+		cat "$PGW_WORK/build.log" >&2
+		echo "the build failed" >&2
+		return 1
+	}
+}
+
+# Settings for a server that finds the extension in $PGW_INST.
+pgw_server_conf()
+{
+	cat <<CONF
+extension_destdir = '$PGW_INST'
+dynamic_library_path = '$PGW_INST$("$PGW_PG_CONFIG" --pkglibdir):\$libdir'
+shared_preload_libraries = 'pgw'
+pgw.secrets_dir = '$PGW_WORK/secrets'
+listen_addresses = ''
+max_worker_processes = 16
+max_prepared_transactions = 20
+max_connections = 300
+fsync = on
+CONF
+}
+
+pgw_secrets()
+{
+	mkdir -p "$PGW_WORK/secrets"
+	(umask 077 && printf '%s\n' "${1:-test-secret}" >"$PGW_WORK/secrets/bank")
+	chmod 700 "$PGW_WORK/secrets"
+}
+
+# Start the bank simulator; sets BANK_PID, BANK_PORT.
+pgw_bank_start()
+{
+	rm -f "$PGW_WORK/bank.port"
+	test/bank/pgw-bank --port 0 --port-file "$PGW_WORK/bank.port" --secret test-secret "$@" >"$PGW_WORK/bank.log" 2>&1 &
+	BANK_PID=$!
+	while [ ! -s "$PGW_WORK/bank.port" ]; do
+		kill -0 "$BANK_PID" 2>/dev/null || { cat "$PGW_WORK/bank.log" >&2; return 1; }
+		read -r _ </dev/null || :
+	done
+	BANK_PORT=$(cat "$PGW_WORK/bank.port")
+}

@@ -1,0 +1,60 @@
+-- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
+\set ON_ERROR_STOP 1
+BEGIN;
+SELECT plan(27);
+
+SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
+	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
+SELECT is((SELECT count(*)::int FROM pg_class c, aclexplode(coalesce(c.relacl, acldefault('r', c.relowner))) a
+	WHERE c.relnamespace = 'pgw'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S') AND a.grantee = 0), 0, 'no table or view either');
+SELECT is((SELECT count(*)::int FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
+	WHERE n.nspname = 'pgw' AND a.grantee = 0), 0, 'nor the schema');
+SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proisstrict
+	AND proname IN ('process_payment', 'submit_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history')), 0, 'no client function is STRICT: NULLs are named');
+SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment') AND proparallel <> 'u'),
+	NULL, 'paying functions are parallel unsafe');
+
+CREATE ROLE tap_nobody;
+CREATE ROLE tap_client;
+CREATE ROLE tap_acme;
+CREATE ROLE tap_auditor;
+INSERT INTO pgw.merchants (merchant, name) VALUES ('acme', 'Acme');
+SELECT lives_ok($$SELECT pgw.grant_access('tap_client', 'client')$$, 'grant client');
+SELECT lives_ok($$SELECT pgw.grant_access('tap_acme', 'client', 'acme')$$, 'grant client for one merchant');
+SELECT lives_ok($$SELECT pgw.grant_access('tap_auditor', 'auditor')$$, 'grant auditor');
+SELECT throws_ok($$SELECT pgw.grant_access('tap_nobody', 'king')$$, 'PW400', NULL, 'an unknown level is refused');
+SELECT throws_ok($$SELECT pgw.grant_access('tap_nobody', 'client', 'nomerchant')$$, 'PW422', NULL, 'an unknown merchant is refused');
+
+SET LOCAL ROLE tap_nobody;
+SELECT throws_ok($$SELECT pgw.process_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'nobody may not pay');
+SELECT throws_ok($$SELECT * FROM pgw.payments$$, '42501', NULL, 'nor read payments');
+RESET ROLE;
+SET LOCAL ROLE tap_client;
+SELECT throws_ok($$SELECT * FROM pgw.payments$$, '42501', NULL, 'a client has no table privileges');
+SELECT throws_ok($$SELECT * FROM pgw.payment_transactions$$, '42501', NULL, 'not on transactions');
+SELECT throws_ok($$INSERT INTO pgw.transaction_events DEFAULT VALUES$$, '42501', NULL, 'not on events');
+SELECT throws_ok($$SELECT pgw.grant_access('tap_client', 'operator')$$, '42501', NULL, 'a client cannot grant');
+SELECT throws_ok($$SELECT pgw.process_payment('x', 0, 'EUR', 'tok_ok')$$, 'PW400', NULL, 'a client gets as far as validation');
+SELECT lives_ok($$SELECT * FROM pgw.my_payments$$, 'and may read the view of its payments');
+RESET ROLE;
+SET LOCAL ROLE tap_acme;
+SELECT throws_ok($$SELECT pgw.submit_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'a merchant''s client may not pay for another');
+SELECT throws_ok($$SELECT pgw.find_payment('x', 'default')$$, '42501', NULL, 'nor look for another''s payments');
+SELECT is((SELECT count(*)::int FROM pgw.my_payments), 0, 'and sees none of them');
+RESET ROLE;
+SET LOCAL ROLE tap_auditor;
+SELECT throws_ok($$SELECT pgw.process_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'an auditor may not pay');
+SELECT lives_ok($$SELECT * FROM pgw.payment_history('00000000-0000-7000-8000-000000000000')$$, 'but read histories');
+RESET ROLE;
+
+-- append-only for every role, also as a replica
+SELECT throws_ok($$UPDATE pgw.transaction_events SET error_details = 'x'$$, NULL, NULL, 'events cannot be changed') WHERE EXISTS (SELECT FROM pgw.transaction_events)
+UNION ALL SELECT pass('events cannot be changed (row trigger; no rows here)') WHERE NOT EXISTS (SELECT FROM pgw.transaction_events);
+SELECT throws_ok($$TRUNCATE pgw.transaction_events$$, NULL, NULL, 'events cannot be truncated');
+SET LOCAL session_replication_role = replica;
+SELECT throws_ok($$TRUNCATE pgw.transaction_events_default$$, NULL, NULL, 'nor as a replica, nor through a partition');
+RESET session_replication_role;
+SELECT lives_ok($$SELECT pgw.revoke_access('tap_client', 'client')$$, 'access can be taken back');
+
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,177 @@
+#!/bin/bash
+# Run the tests: all kinds, or those named (test-unit test-regress test-isolation test-pgtap test-tap; check-style valgrind
+# sanitize fuzz).  The last line is "N passed, N failed".
+set -u
+PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
+. "$PGW_TOP/test/lib/env.sh"
+pgw_drop_privileges test/run.sh "$@"
+
+passed=0 failed=0
+trap 'stop_all' EXIT
+stop_all()
+{
+	[ -z "${BANK_PID:-}" ] || kill "$BANK_PID" 2>/dev/null
+	[ ! -f "$PGW_WORK/data/postmaster.pid" ] || pg_ctl -D "$PGW_WORK/data" -m immediate stop >/dev/null 2>&1
+}
+
+# Count the TAP lines of a log; a run that failed without a failing line counts as one failure.
+count() # log, exit status, name
+{
+	local ok bad
+	ok=$(grep -Ec '^ok [0-9]+' "$1")
+	bad=$(grep -Ec '^not ok [0-9]+' "$1")
+	bad=$((bad - $(grep -Ec '^not ok [0-9]+.*# TODO' "$1")))
+	if [ "$2" -ne 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+	if [ "$ok" -eq 0 ] && [ "$bad" -eq 0 ]; then bad=1; fi
+	passed=$((passed + ok)) failed=$((failed + bad))
+	printf '%-12s %5d passed, %d failed   (%ds)\n' "$3" "$ok" "$bad" "$SECONDS"
+	if [ "$bad" -gt 0 ]; then
+		grep -E -B2 -A14 '^not ok|^#   Failed|Bail out|error:|SUMMARY' "$1" | head -150
+		[ "$ok" -gt 0 ] || tail -60 "$1"
+	fi
+	SECONDS=0
+}
+
+units() # extra cflags, CC, runner...
+{
+	local cflags=$1 cc=$2 t n
+	shift 2
+	make -s -C test/unit CC="$cc" EXTRA_CFLAGS="$cflags" BUILD="$PGW_WORK/unit" PG_CONFIG="$PGW_PG_CONFIG" all || { echo "not ok 1 - unit build"; return 1; }
+	for t in "$PGW_WORK"/unit/test_*; do
+		[ -x "$t" ] && [ -f "$t" ] || continue
+		case $t in *.o) continue ;; esac
+		n=$(basename "$t")
+		echo "# $n"
+		CMOCKA_MESSAGE_OUTPUT=TAP PGW_SRCDIR=$PWD "$@" "$t" 2>&1 || echo "not ok 999 - $n ended with status $?"
+	done
+}
+
+test_unit()
+{
+	units "" gcc >"$PGW_WORK/unit.log" 2>&1
+	count "$PGW_WORK/unit.log" $? unit
+	perl test/bank/selftest.pl >"$PGW_WORK/bank-selftest.log" 2>&1
+	count "$PGW_WORK/bank-selftest.log" $? bank
+}
+
+cluster_up()
+{
+	[ ! -f "$PGW_WORK/data/postmaster.pid" ] || return 0
+	pgw_secrets
+	pgw_bank_start || return 1
+	initdb -D "$PGW_WORK/data" -A trust -U postgres --no-sync >"$PGW_WORK/initdb.log" 2>&1 || { cat "$PGW_WORK/initdb.log"; return 1; }
+	{
+		pgw_server_conf
+		cat test/regress.conf
+		echo "unix_socket_directories = '$PGW_WORK'"
+	} >>"$PGW_WORK/data/postgresql.conf"
+	pg_ctl -D "$PGW_WORK/data" -l "$PGW_WORK/server.log" -w start >/dev/null || { tail "$PGW_WORK/server.log"; return 1; }
+	export PGHOST=$PGW_WORK PGUSER=postgres PGW_BANK_URL="http://127.0.0.1:$BANK_PORT"
+}
+
+regress_like() # program, name, dbname, outputdir, tests...
+{
+	local prog=$1 name=$2 db=$3 out=$4 log="$PGW_WORK/$2.log" status
+	shift 4
+	mkdir -p "$out"
+	"$("$PGW_PG_CONFIG" --pkglibdir)/pgxs/src/test/$prog" --bindir="$PGW_BIN" --inputdir=. --outputdir="$out" --dbname="$db" \
+		--host="$PGW_WORK" --user=postgres "$@" >"$log.raw" 2>&1
+	status=$?
+	sed -nE 's/^(test|     ) *([^ ]+) +\.\.\. ok.*/ok 1 - \2/p; s/^(test|     ) *([^ ]+) +\.\.\. FAILED.*/not ok 1 - \2/p' "$log.raw" >"$log"
+	[ $status -eq 0 ] || { cat "$log.raw"; head -300 "$out/regression.diffs" 2>/dev/null; } | sed 's/^/# /' >>"$log"
+	count "$log" $status "$name"
+	[ $status -eq 0 ] || { head -200 "$out/regression.diffs" || cat "$log.raw"; } 2>/dev/null
+}
+
+test_regress()
+{
+	cluster_up || { failed=$((failed + 1)); return; }
+	regress_like regress/pg_regress regress pgw_regress "$PGW_WORK/regress" $(grep -v '^#' sql/schedule)
+}
+
+test_isolation()
+{
+	cluster_up || { failed=$((failed + 1)); return; }
+	ln -sfn test/isolation specs
+	PGAPPNAME=iso regress_like isolation/pg_isolation_regress isolation pgw_isolation "$PGW_WORK/isolation" \
+		$(grep -v '^#' test/isolation/schedule)
+}
+
+test_pgtap()
+{
+	cluster_up || { failed=$((failed + 1)); return; }
+	createdb pgw_pgtap 2>/dev/null
+	psql -qX -d pgw_pgtap -v ON_ERROR_STOP=1 -c 'CREATE EXTENSION pgw' -c 'CREATE EXTENSION pgtap' || failed=$((failed + 1))
+	pg_prove -v -d pgw_pgtap test/pgtap/*.sql >"$PGW_WORK/pgtap.log" 2>&1
+	count "$PGW_WORK/pgtap.log" $? pgtap
+}
+
+test_tap()
+{
+	local lib
+	lib=$("$PGW_PG_CONFIG" --pkglibdir)/pgxs/src/test
+	TESTDIR="$PGW_WORK" PG_REGRESS="$lib/regress/pg_regress" TESTDATADIR="$PGW_WORK/tap" TESTLOGDIR="$PGW_WORK/tap/log" \
+		PGW_CONF="$(pgw_server_conf)" TMPDIR=/tmp \
+		prove -v -j "${JOBS:-2}" --timer -I "$lib/perl" -I test/lib ${TESTS:-test/tap/*.pl} >"$PGW_WORK/tap.log" 2>&1
+	count "$PGW_WORK/tap.log" $? tap
+}
+
+check_style()
+{
+	clang-format --dry-run -Werror $(git ls-files 'src/*.[ch]' 2>/dev/null || find src -name '*.[ch]')
+}
+
+run_valgrind()
+{
+	units "-g -O1" gcc valgrind -q --error-exitcode=9 --leak-check=full --child-silent-after-fork=yes >"$PGW_WORK/valgrind.log" 2>&1
+	count "$PGW_WORK/valgrind.log" $? valgrind
+}
+
+run_sanitize()
+{
+	units "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all" clang >"$PGW_WORK/sanitize.log" 2>&1
+	count "$PGW_WORK/sanitize.log" $? sanitize
+}
+
+run_fuzz() # inputs for each fuzzer
+{
+	make -s -C test/fuzz BUILD="$PGW_WORK/fuzz" all >"$PGW_WORK/fuzz.log" 2>&1 &&
+		for f in "$PGW_WORK"/fuzz/fuzz_*; do
+			[ -x "$f" ] || continue
+			n=$(basename "$f")
+			corpus=test/fuzz/corpus/${n#fuzz_}
+			mkdir -p "$PGW_WORK/corpus/$n"
+			[ -d "$corpus" ] || corpus=
+			if PGW_SRCDIR=$PWD "$f" -runs="$1" -seed=1 -timeout=10 -rss_limit_mb=2000 "$PGW_WORK/corpus/$n" $corpus >"$PGW_WORK/$n.log" 2>&1; then
+				echo "ok 1 - $n, $1 inputs"
+			else
+				tail -40 "$PGW_WORK/$n.log"
+				echo "not ok 1 - $n"
+			fi
+		done >>"$PGW_WORK/fuzz.log" 2>&1
+	count "$PGW_WORK/fuzz.log" $? fuzz
+}
+
+SECONDS=0
+pgw_build || { echo "0 passed, 1 failed"; exit 1; }
+echo "built        (${SECONDS}s, -Wall -Wextra -Werror)"
+SECONDS=0
+for kind in ${*:-all}; do
+	case $kind in
+		all) test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap ;;
+		test-unit) test_unit ;;
+		test-regress) test_regress ;;
+		test-isolation) test_isolation ;;
+		test-pgtap) test_pgtap ;;
+		test-tap) test_tap ;;
+		valgrind) run_valgrind ;;
+		sanitize) run_sanitize ;;
+		fuzz) run_fuzz "${FUZZ_RUNS:-1000000}" ;;
+		check-style) check_style && passed=1 || failed=1 ;;
+		*) echo "unknown kind of test: $kind" >&2; failed=1 ;;
+	esac
+done
+# Logs for a look afterwards; the work folder goes away with the run.
+if [ -n "${KEEP_LOGS:-}" ]; then mkdir -p "$KEEP_LOGS" && cp -r "$PGW_WORK"/*.log "$PGW_WORK"/*/*.diffs "$PGW_WORK"/tap/log "$KEEP_LOGS" 2>/dev/null; fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

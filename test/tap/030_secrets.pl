@@ -1,0 +1,91 @@
+# No card number, CVV or key on disk: a byte search of data directory, WAL, log and dump after payments with cards.
+use strict;
+use warnings;
+use lib 'test/lib';
+use File::Find;
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = pgw_node('secrets', conf => "shared_preload_libraries = 'pgw, pg_stat_statements'\nwal_level = logical\n");
+my $bank = bank_start();
+pgw_setup($node, $bank);
+$node->safe_psql('postgres', 'CREATE EXTENSION pg_stat_statements');
+
+# A CVV that does not occur by chance is not to be had in three digits; search it with its neighbours instead.
+my ($cvv, $holder) = ('737', 'CARLA HOLDERSECRET');
+my $year = (localtime)[5] + 1902;
+
+# Bound parameters only: pgbench sends them in the extended protocol.
+sub bound
+{
+	my ($sql, %vars) = @_;
+	my $file = $node->basedir . '/bound.sql';
+	open my $f, '>', $file or die $!;
+	print $f "$sql\n";
+	close $f;
+	my ($out, $err) = ('', '');
+	IPC::Run::run([ 'pgbench', '-n', '-t', 1, '-M', 'extended', (map { ('-D', "$_=$vars{$_}") } sort keys %vars), '-h', $node->host, '-p', $node->port, '-f', $file, 'postgres' ], '>', \$out, '2>', \$err);
+	return $err;
+}
+my $card_call = "SELECT pgw.process_payment(client_request_id => :id::text, amount => 4200, currency => 'EUR', card_number => (:card::numeric)::text,
+	card_expiry_month => 12, card_expiry_year => $year, card_cvv => (:cvv::int)::text, card_holder => 'CARLA ' || 'HOLDER' || 'SECRET', timeout => '20s');";
+$card_call =~ s/\n\t/ /g;
+my $err = bound($card_call, id => 1001, card => $CARD, cvv => $cvv);
+is($node->safe_psql('postgres', "SELECT status, card_last4, card_brand FROM pgw.payments WHERE client_request_id = '1001'"), 'captured|4242|visa', 'a card payment') or diag($err);
+
+# Declined, never answered, and rolled back ones leave nothing either.
+my $declined = join '', '4000', '0000', '0000', '0002';
+bound($card_call, id => 1002, card => $declined, cvv => $cvv);
+is($node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '1002'"), 'declined', 'a declined card');
+bound("BEGIN;\n$card_call\nROLLBACK;", id => 1003, card => $CARD, cvv => $cvv);
+
+# Refusals: a literal, parameter logging, and stored fields; none of them repeats the number.
+my $literal = "SELECT pgw.process_payment(client_request_id => 'lit', amount => 1, currency => 'EUR', card_number => '$CARD', card_expiry_month => 12, card_expiry_year => $year)";
+my $log_before = -s $node->logfile;
+my (undef, undef, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n\\set SHOW_CONTEXT never\n$literal");
+like($stderr, qr/PW400/, 'a card number in the statement is refused');
+like($stderr, qr/HINT:.*(bind|parameter)/i, 'with a hint that says how to do it right');
+unlike((split /LINE/, $stderr)[0], qr/$CARD/, 'and the message does not repeat it');
+unlike(slurp_file($node->logfile, $log_before), qr/$CARD/, 'nor does the log');
+
+my $logging = bound("SET log_min_duration_statement = 100000000;\nSET log_parameter_max_length = -1;\n$card_call", id => 1004, card => $CARD, cvv => $cvv);
+like($logging, qr/log_parameter_max_length/, 'refused while the server would log bound parameters');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id IN ('lit', '1004')"), 0, 'refused calls leave nothing');
+
+for my $field ('reference', 'metadata', 'bank_fields', 'client_request_id')
+{
+	my $v = $field =~ /metadata|bank_fields/ ? qq({"note": "$CARD"}) : $CARD;
+	my (undef, undef, $e) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT " . pay_sql('process_payment', client_request_id => 'stored', $field => $v));
+	like($e, qr/PW400/, "a card number in $field is refused");
+	unlike($e, qr/$CARD/, 'without repeating it');
+}
+
+# Everything flushed, then every byte.
+$node->safe_psql('postgres', 'CHECKPOINT; SELECT pg_switch_wal()');
+my $dump = $node->basedir . '/dump.sql';
+system_or_bail('pg_dump', '-h', $node->host, '-p', $node->port, '-f', $dump, 'postgres');
+like($node->safe_psql('postgres', "SELECT string_agg(query, ' ') FROM pg_stat_statements"), qr/process_payment/, 'pg_stat_statements has seen the calls');
+unlike($node->safe_psql('postgres', "SELECT string_agg(query, ' ') FROM pg_stat_statements"), qr/$CARD/, 'and no card number');
+$node->stop('fast');
+
+my ($files, $bytes, @hits) = (0, 0);
+my $hex = unpack 'H*', $CARD;
+find({ no_chdir => 1, wanted => sub {
+	return unless -f $_;
+	return if m{/bound\.sql$} || m{/secrets/bank$} || m{postgresql\.conf$};
+	my $text = slurp_file($_);
+	$files++;
+	$bytes += length $text;
+	push @hits, $_ if $text =~ /\Q$CARD\E|\Q$declined\E|HOLDERSECRET|test-secret|\Q$hex\E/;
+} }, $node->basedir);
+push @hits, 'server log' if slurp_file($node->logfile) =~ /\Q$CARD\E|\Q$declined\E|HOLDERSECRET|test-secret/;
+cmp_ok($files, '>', 900, "searched $files files, $bytes bytes");
+is_deeply(\@hits, [], 'no card number, holder or key in data directory, WAL, log or dump');
+
+# The search itself works: it finds what is there.
+my $probe = $node->data_dir . '/base/probe';
+append_to_file($probe, "x${CARD}x");
+like(slurp_file($probe), qr/\Q$CARD\E/, 'the search would have found one');
+
+done_testing();

@@ -1,0 +1,69 @@
+# The exchange between callers and worker: slots used up, waits cut short, the answer's own pace.
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = pgw_node('exchange', conf => "pgw.max_waiting = 4\n");
+my $bank = bank_start();
+pgw_setup($node, $bank);
+
+# Four callers take all slots; a fifth is told, and nothing of it stays.
+my @running;
+for my $n (1 .. 4)
+{
+	my ($in, $out, $err) = ('SELECT status FROM ' . pay_sql('process_payment', client_request_id => "slow$n", token => 'tok_slow_3000'), '', '');
+	push @running, { out => \$out, h => IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, 'postgres' ], \$in, \$out, \$err) };
+}
+ok(wait_until(sub { bank_ledger($bank)->{requests} >= 4 }, 20), 'four calls are in flight');
+my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT " . pay_sql('process_payment', client_request_id => 'fifth'));
+like($err, qr/PW500.*pgw\.max_waiting/s, 'slots used up: a clear error that names the setting');
+is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.find_payment('fifth')"), 0, 'and nothing stays');
+is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'sub')), 'pending', 'a submit needs no slot');
+ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'sub'"), 'and is paid meanwhile');
+$_->{h}->finish for @running;
+is(join(',', map { my $o = ${ $_->{out} }; chomp $o; $o } @running), 'captured,captured,captured,captured', 'the four are answered');
+is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'fifth')), 'captured', 'the slots are free again');
+
+# The wait is interruptible, and the worker goes on.
+my $t = time;
+(undef, undef, $err) = $node->psql('postgres', "SET statement_timeout = '300ms'; SELECT " . pay_sql('process_payment', client_request_id => 'cut', token => 'tok_slow_2000'));
+like($err, qr/statement timeout/, 'statement_timeout ends the wait');
+cmp_ok(time - $t, '<', 1.5, 'at once');
+is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'next')), 'captured', 'others pay meanwhile');
+ok($node->poll_query_until('postgres', "SELECT status = 'BankApproved' FROM pgw.payment_transactions WHERE client_request_id = 'cut'"), 'the outcome is recorded without its caller');
+
+# A submit is taken at commit, not at a poll.
+my @ms;
+for my $n (1 .. 20)
+{
+	my $wait = $node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "quick$n") . ";
+		SELECT status FROM pgw.find_payment('quick$n') f, LATERAL (SELECT pg_sleep(0)) s;
+		SELECT status FROM pgw.wait_for_payment((SELECT payment_id FROM pgw.find_payment('quick$n')), '10s')");
+	my $taken = $node->safe_psql('postgres', "SELECT round(extract(epoch FROM max(occurred_at) FILTER (WHERE event_type = 'BankProcessingStarted')
+		- max(occurred_at) FILTER (WHERE event_type = 'TransactionStarted')) * 1000, 1) FROM pgw.payment_history((SELECT payment_id FROM pgw.find_payment('quick$n')))");
+	push @ms, $taken;
+}
+my $median = (sort { $a <=> $b } @ms)[10];
+cmp_ok($median, '<', 50, "a submitted payment is taken within milliseconds (median $median ms)");
+
+# NOTIFY: one per change of state, by the worker, without secrets.
+my $notes = $node->safe_psql('postgres', 'LISTEN pgw_payments; SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'noted') . '; SELECT pg_sleep(0.5); SELECT 1');
+like($notes, qr/Asynchronous notification "pgw_payments" with payload "\{.*"client_request_id"\s*:\s*"noted".*"status"\s*:\s*"captured"/, 'NOTIFY tells payment, id and status');
+
+# DROP EXTENSION does not hang with a waiting caller.
+my ($in, $out, $e2) = ('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'dropped', token => 'tok_slow_20000'), '', '');
+my $h = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-h', $node->host, '-p', $node->port, 'postgres' ], \$in, \$out, \$e2);
+my $before = bank_ledger($bank)->{requests};
+ok(wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'dropped'") == 1 }, 10), 'a caller waits');
+$t = time;
+$node->safe_psql('postgres', 'DROP EXTENSION pgw');
+cmp_ok(time - $t, '<', 3, 'DROP EXTENSION goes through');
+$h->finish;
+like($e2, qr/PW500/, 'and the caller is told with PW500');
+
+$node->stop('fast');
+done_testing();
