@@ -1,0 +1,352 @@
+/*-------------------------------------------------------------------------
+ *
+ * bank.h
+ *		Shared declarations of the bank simulator.
+ *
+ * The simulator is a stand-alone program used by the tests.  It is built
+ * from small files: main.c (command line), http.c (connections), timer.c
+ * (delays), request.c (routing, idempotency, faults), ops.c (what the bank
+ * does), state.c (what the bank remembers), faults.c (which fault is wanted),
+ * v1.c and form.c (the two dialects), control.c and ledger.c (the test
+ * side), buf.c (text).
+ *
+ * Everything declared here other than buf_* and timer_* needs the state
+ * lock, unless a comment says otherwise.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef BANK_H
+#define BANK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <json-c/json.h>
+#include <microhttpd.h>
+
+#define LAST4_LEN		5
+#define MAX_BODY		(64 * 1024)
+#define HUGE_BODY		(100 * 1024 * 1024)
+#define MAX_CODE		40
+
+/* ---- buf.c ---- */
+typedef struct Buf
+{
+	char	   *data;
+	size_t		len;
+	size_t		cap;
+} Buf;
+
+extern void *xalloc(size_t size);
+extern char *xstrdup(const char *s);
+extern void buf_add(Buf *b, const char *data, size_t len);
+extern void buf_puts(Buf *b, const char *s);
+extern void buf_printf(Buf *b, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+extern void buf_json(Buf *b, const char *s);
+extern void buf_free(Buf *b);
+extern void copy_masked(char *dst, size_t size, const char *src);
+extern uint64_t hash_bytes(const void *data, size_t len, uint64_t h);
+extern int64_t now_ms(void);
+
+#define HASH_START	UINT64_C(14695981039346656037)
+
+/* ---- faults.c ---- */
+typedef enum FaultKind
+{
+	F_NONE,
+	F_DECLINE,
+	F_AUTH_REQUIRED,
+	F_500_BEFORE,
+	F_500_AFTER,
+	F_TIMEOUT_BEFORE,
+	F_TIMEOUT_AFTER,
+	F_SLOW,
+	F_LATE,
+	F_RESET_BEFORE,
+	F_RESET_AFTER,
+	F_CLOSE_HEADERS,
+	F_TRUNCATED,
+	F_HUGE,
+	F_NOT_JSON,
+	F_EMPTY,
+	F_WRONG_AMOUNT,
+	F_WRONG_CURRENCY,
+	F_429,
+	F_503,
+	F_CHARGE_PENDING_DONE,
+	F_CHARGE_PENDING_FAIL,
+	F_REFUND_PENDING_DONE,
+	F_REFUND_PENDING_FAIL,
+	F_REFUND_FAIL,
+	F_REFUND_TIMEOUT_AFTER,
+	F_REFUND_LATER_REVERSED,
+	F_CAPTURE_FAIL,
+	F_CAPTURE_TIMEOUT_AFTER,
+	F_VOID_FAIL,
+	F_VOID_TIMEOUT_AFTER,
+	F_AUTH_EXPIRES
+} FaultKind;
+
+typedef struct Fault
+{
+	FaultKind	kind;
+	long		arg;			/* the number after the name; -1 = none */
+	const char *code;			/* decline code (constant text) */
+} Fault;
+
+typedef enum Operation
+{
+	OP_CHARGE,
+	OP_AUTHORIZE,
+	OP_CAPTURE,
+	OP_VOID,
+	OP_REFUND,
+	OP_LOOKUP,
+	OP_CANCEL,
+	OP_PING,
+	OP_OTHER,
+	OP_COUNT
+} Operation;
+
+extern const char *const operation_names[OP_COUNT];
+
+extern bool fault_by_name(const char *name, Fault *fault);
+extern bool fault_by_token(const char *token, Fault *fault);
+extern const char *token_of_card(const char *number);
+extern const char *token_of_amount(int64_t amount);
+extern const char *brand_of_card(const char *number);
+extern bool fault_is_before(FaultKind kind);
+extern Fault fault_by_chance(Operation op);
+extern const char *faults_configure(json_object *conf);
+extern void faults_reset(void);
+extern void faults_seed(uint64_t seed);
+
+/* ---- state.c ---- */
+typedef enum ChargeStatus
+{
+	CH_APPROVED,
+	CH_DECLINED,
+	CH_PENDING,
+	CH_REQUIRES_ACTION
+} ChargeStatus;
+
+typedef struct Charge
+{
+	char		id[24];
+	char	   *reference;
+	char	   *key;
+	char	   *merchant;
+	char	   *merchant_reference;
+	char		currency[4];
+	char		last4[LAST4_LEN];
+	char		auth_code[8];
+	const char *brand;
+	const char *dialect;
+	const char *error;			/* decline code, constant text */
+	ChargeStatus status;
+	ChargeStatus resolve_to;
+	bool		immediate;		/* capture together with the approval */
+	bool		voided;
+	Fault		fault;
+	int			refusals;		/* how often a refund was refused */
+	int64_t		resolve_at;		/* 0 = nothing to come */
+	int64_t		expires_at;		/* of the authorization; 0 = never */
+	int64_t		created_at;
+	int64_t		amount;
+	int64_t		authorized;
+	int64_t		captured;
+	int64_t		refunded;
+	struct Charge *next_ref;	/* older charge of the same hash bucket */
+} Charge;
+
+typedef enum RefundStatus
+{
+	RE_SUCCEEDED,
+	RE_PENDING,
+	RE_FAILED
+} RefundStatus;
+
+/* a capture, a refund or a void */
+typedef struct Step
+{
+	char		id[24];
+	Operation	op;
+	Charge	   *charge;
+	char	   *reference;
+	char	   *key;
+	int64_t		amount;
+	int64_t		created_at;
+	int64_t		resolve_at;
+	RefundStatus status;
+	RefundStatus resolve_to;
+	const char *error;
+	struct Step *next_ref;
+} Step;
+
+typedef struct KeyEntry
+{
+	char	   *key;
+	uint64_t	print;
+	bool		stored;			/* has an answer (else: in flight) */
+	int64_t		ready_at;		/* in flight until then */
+	int64_t		created_at;
+	int			status;
+	char	   *body;
+	struct KeyEntry *next;
+} KeyEntry;
+
+typedef struct Settings
+{
+	bool		idempotency;
+	bool		lookup;
+	bool		down;
+	bool		drop;
+	int64_t		key_lifetime;	/* milliseconds */
+	long		delay_min;
+	long		delay_max;
+	const char *secret;
+	uint64_t	seed;
+} Settings;
+
+typedef struct List
+{
+	void	  **items;
+	size_t		count;
+	size_t		cap;
+} List;
+
+extern Settings settings;
+extern Settings settings_at_start;
+extern List charges;
+extern List captures;
+extern List refunds;
+extern List voids;
+
+extern void state_lock(void);
+extern void state_unlock(void);
+extern void state_reset(void);
+extern void random_seed(uint64_t seed);
+extern uint64_t random_step(uint64_t *state);
+extern uint64_t random_next(void);
+extern Charge *charge_new(const char *reference);
+extern Charge *charge_by_id(const char *id);
+extern Charge *charge_by_reference(const char *reference, Charge *after);
+extern void charge_settle(Charge *c, int64_t now);
+extern Step *step_new(Operation op, Charge *c, const char *reference);
+extern Step *step_by_reference(Operation op, const char *reference);
+extern void step_settle(Step *s, int64_t now);
+extern bool reference_blocked(const char *reference);
+extern void reference_block(const char *reference);
+extern int	count_attempt(const char *what, const char *reference);
+extern KeyEntry *key_find(const char *key, int64_t now);
+extern KeyEntry *key_add(const char *key, uint64_t print, int64_t now);
+extern void key_remove(const char *key);
+
+/* ---- timer.c ---- */
+struct Request;
+extern bool timer_start(void);
+extern void timer_stop(void);
+extern bool timer_add(struct Request *req, int64_t due, bool hold);
+
+/* ---- request.c ---- */
+typedef enum Delivery
+{
+	D_NORMAL,
+	D_NEVER,
+	D_RESET,
+	D_CLOSE,
+	D_CLOSE_HEADERS,
+	D_TRUNCATED,
+	D_HUGE
+} Delivery;
+
+/* what a dialect asks the bank to do */
+typedef struct Order
+{
+	Operation	op;
+	char	   *charge_id;
+	int64_t		amount;			/* -1 = not given */
+	char		currency[8];
+	char	   *reference;
+	char	   *merchant;
+	char	   *merchant_reference;
+	char	   *reason;
+	const char *brand;
+	char		last4[LAST4_LEN];
+	Fault		fault;
+	const char *lookup;			/* "charges", "refunds", "captures", or NULL */
+} Order;
+
+/* what the bank did */
+typedef struct Outcome
+{
+	int			http;			/* status of an error, or 0 = done */
+	const char *code;
+	const char *message;
+	Charge	   *charge;
+	Step	   *step;
+	int			matches;
+	const char *result;			/* of a cancellation */
+} Outcome;
+
+typedef struct Request
+{
+	struct MHD_Connection *connection;
+	int			fd;
+	const char *method;
+	char	   *path;
+	char	   *key;
+	char	   *correlation;
+	Buf			body;
+	bool		body_too_large;
+	bool		form;			/* the second dialect */
+	Order		order;
+
+	/* the answer */
+	bool		answered;		/* the answer below is complete */
+	bool		waiting;		/* suspended, timer runs */
+	bool		late;			/* the work is to be done after the delay */
+	bool		replayed;
+	bool		key_held;		/* this request owns the key entry */
+	int			retry_after;
+	int			status;
+	Delivery	delivery;
+	int64_t		delay;
+	Buf			out;
+	size_t		log_slot;
+	uint64_t	log_number;
+} Request;
+
+extern void request_handle(Request *req);
+extern void request_finish_late(Request *req);
+extern void request_free(Request *req);
+extern void answer_error(Request *req, int status, const char *code, const char *message);
+
+/* ---- ops.c ---- */
+extern void bank_do(Request *req, Outcome *out);
+
+/* ---- v1.c ---- */
+extern const char *order_card(Order *o, const char *number, long month, long year);
+extern const char *order_token(Order *o, const char *token);
+extern bool v1_parse(Request *req);
+extern void v1_answer(Request *req, const Outcome *out, const Fault *fault);
+
+/* ---- form.c ---- */
+extern bool form_parse(Request *req);
+extern void form_answer(Request *req, const Outcome *out, const Fault *fault);
+extern void form_error(Request *req, int status, const char *code, const char *message);
+
+/* ---- control.c ---- */
+extern void control_handle(Request *req);
+
+/* ---- ledger.c ---- */
+extern void ledger_handle(Request *req);
+extern void ledger_count(Operation op);
+extern void ledger_log(Request *req);
+extern void ledger_log_answer(Request *req);
+extern void ledger_reset(void);
+
+/* ---- http.c ---- */
+extern struct MHD_Daemon *http_start(int port, int threads, unsigned int limit);
+
+#endif							/* BANK_H */

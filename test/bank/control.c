@@ -1,0 +1,109 @@
+/*-------------------------------------------------------------------------
+ *
+ * control.c
+ *		The test's side: faults by chance, settings, reset.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <string.h>
+
+#include "bank.h"
+
+static void
+set_bool(json_object *conf, const char *name, bool *target)
+{
+	json_object *value;
+
+	if (json_object_object_get_ex(conf, name, &value))
+		*target = json_object_get_boolean(value);
+}
+
+/* "delay_ms" is a number, or an object with min and max. */
+static const char *
+set_delay(json_object *conf)
+{
+	json_object *value;
+	json_object *limit;
+
+	if (!json_object_object_get_ex(conf, "delay_ms", &value))
+		return NULL;
+	if (json_object_is_type(value, json_type_object))
+	{
+		long		min = 0;
+		long		max;
+
+		if (json_object_object_get_ex(value, "min", &limit))
+			min = (long) json_object_get_int64(limit);
+		max = min;
+		if (json_object_object_get_ex(value, "max", &limit))
+			max = (long) json_object_get_int64(limit);
+		if (min < 0 || max < min)
+			return "delay_ms needs 0 <= min <= max";
+		settings.delay_min = min;
+		settings.delay_max = max;
+		return NULL;
+	}
+	if (!json_object_is_type(value, json_type_int) || json_object_get_int64(value) < 0)
+		return "delay_ms must be a number or an object";
+	settings.delay_min = settings.delay_max = (long) json_object_get_int64(value);
+	return NULL;
+}
+
+static const char *
+set_faults(json_object *conf)
+{
+	json_object *value;
+	const char *wrong = faults_configure(conf);
+
+	if (wrong == NULL && json_object_object_get_ex(conf, "seed", &value))
+		faults_seed((uint64_t) json_object_get_int64(value));
+	return wrong ? wrong : set_delay(conf);
+}
+
+static const char *
+set_settings(json_object *conf)
+{
+	json_object *value;
+
+	set_bool(conf, "idempotency", &settings.idempotency);
+	set_bool(conf, "lookup", &settings.lookup);
+	set_bool(conf, "down", &settings.down);
+	set_bool(conf, "drop", &settings.drop);
+	if (json_object_object_get_ex(conf, "key_lifetime", &value))
+		settings.key_lifetime = (int64_t) (json_object_get_double(value) * 1000);
+	return set_delay(conf);
+}
+
+void
+control_handle(Request *req)
+{
+	json_object *conf = NULL;
+	const char *wrong = NULL;
+
+	if (strcmp(req->method, "POST") != 0)
+	{
+		answer_error(req, 405, "method_not_allowed", "only POST");
+		return;
+	}
+	if (req->body.len > 0)
+		conf = json_tokener_parse(req->body.data);
+	if (strcmp(req->path, "/control/reset") == 0)
+		state_reset();
+	else if (!json_object_is_type(conf, json_type_object))
+		wrong = "the body is not a JSON object";
+	else if (strcmp(req->path, "/control/faults") == 0)
+		wrong = set_faults(conf);
+	else if (strcmp(req->path, "/control/settings") == 0)
+		wrong = set_settings(conf);
+	else
+		wrong = "no such control";
+	json_object_put(conf);
+	if (wrong != NULL)
+	{
+		answer_error(req, 400, "invalid_request", wrong);
+		return;
+	}
+	req->status = 200;
+	req->answered = true;
+	buf_puts(&req->out, "{\"status\":\"ok\"}");
+}

@@ -1,0 +1,318 @@
+/*-------------------------------------------------------------------------
+ *
+ * form.c
+ *		The second dialect, "formbank": form-encoded requests under /form.
+ *
+ * It has no look-up and no idempotency, amounts are decimal text, and a
+ * failure looks like an answer: HTTP 200 with code 96.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bank.h"
+
+static const struct
+{
+	const char *code;			/* of the reference dialect */
+	int			status;
+	const char *resp;
+	const char *text;
+}			codes[] =
+{
+	{"insufficient_funds", 402, "51", "INSUFFICIENT FUNDS"},
+	{"do_not_honor", 402, "05", "DO NOT HONOR"},
+	{"lost_card", 402, "41", "LOST CARD"},
+	{"expired_card", 402, "54", "EXPIRED CARD"},
+	{"fraud", 402, "59", "SUSPECTED FRAUD"},
+	{"authentication_required", 402, "1A", "AUTHENTICATION REQUIRED"},
+	{"invalid_request", 400, "30", "FORMAT ERROR"},
+	{"unauthorized", 401, "58", "NOT PERMITTED"},
+	{"not_found", 404, "25", "UNKNOWN TRANSACTION"},
+	{"internal_error", 200, "96", "SYSTEM MALFUNCTION"},
+	{"not_processed", 200, "91", "NOT PROCESSED"},
+	{"rate_limited", 200, "91", "NOT PROCESSED"},
+	{"amount_too_large", 402, "61", "AMOUNT TOO LARGE"},
+	{"authorization_expired", 402, "79", "AUTHORIZATION EXPIRED"},
+	{"already_captured", 402, "12", "ALREADY SETTLED"},
+	{"already_voided", 402, "12", "ALREADY CANCELLED"},
+	{"already_refunded", 402, "12", "ALREADY CREDITED"},
+	{"refund_refused", 402, "57", "CREDIT REFUSED"},
+	{"capture_refused", 402, "57", "SETTLEMENT REFUSED"},
+	{"void_refused", 402, "57", "CANCELLATION REFUSED"}
+};
+
+static void
+put_resp(Request *req, int status, const char *code, const char *text)
+{
+	req->status = status;
+	req->answered = true;
+	req->out.len = 0;
+	buf_printf(&req->out, "{\"resp\":{\"code\":\"%s\",\"text\":\"%s\"}}", code, text);
+}
+
+void
+form_error(Request *req, int status, const char *code, const char *message)
+{
+	(void) status;
+	(void) message;
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+	{
+		if (strcmp(codes[i].code, code) == 0)
+		{
+			put_resp(req, codes[i].status, codes[i].resp, codes[i].text);
+			return;
+		}
+	}
+	put_resp(req, 402, "12", "INVALID TRANSACTION");
+}
+
+/* How many decimal digits a currency has. */
+static int
+digits_of(const char *currency)
+{
+	static const char *const none[] = {"JPY", "KRW", "VND", "CLP", "ISK", "PYG", "UGX", "XAF", "XOF", "XPF"};
+	static const char *const three[] = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"};
+
+	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+		if (strcmp(currency, none[i]) == 0)
+			return 0;
+	for (size_t i = 0; i < sizeof(three) / sizeof(three[0]); i++)
+		if (strcmp(currency, three[i]) == 0)
+			return 3;
+	return 2;
+}
+
+/* "12.34" to minor units; -1 = wrong. */
+static int64_t
+amount_of(const char *s, int digits)
+{
+	int64_t		amount = 0;
+	int			seen = -1;
+
+	if (!isdigit((unsigned char) s[0]) || strlen(s) > 13)
+		return -1;
+	for (; *s != '\0'; s++)
+	{
+		if (*s == '.' && seen < 0)
+			seen = 0;
+		else if (!isdigit((unsigned char) *s))
+			return -1;
+		else
+		{
+			amount = amount * 10 + (*s - '0');
+			if (seen >= 0)
+				seen++;
+		}
+	}
+	if (seen < 0)
+		seen = 0;
+	if (seen > digits)
+		return -1;
+	for (; seen < digits; seen++)
+		amount *= 10;
+	return amount > 0 ? amount : -1;
+}
+
+static void
+put_amount(Buf *b, int64_t amount, int digits)
+{
+	int64_t		unit = digits == 3 ? 1000 : digits == 2 ? 100 : 1;
+
+	if (digits == 0)
+		buf_printf(b, "%lld", (long long) amount);
+	else
+		buf_printf(b, "%lld.%0*lld", (long long) (amount / unit), digits,
+				   (long long) (amount % unit));
+}
+
+static int
+hex_of(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c = (char) tolower((unsigned char) c);
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Copy one decoded field out of the body; NULL if it is missing or too long. */
+static const char *
+field(const Request *req, const char *name, char *dst, size_t size)
+{
+	const char *p = req->body.data;
+	size_t		len = strlen(name);
+
+	while (p != NULL && *p != '\0')
+	{
+		const char *next = strchr(p, '&');
+		size_t		n = 0;
+
+		if (strncmp(p, name, len) == 0 && p[len] == '=')
+		{
+			for (p += len + 1; *p != '\0' && *p != '&'; p++)
+			{
+				char		c = *p;
+
+				if (c == '+')
+					c = ' ';
+				else if (c == '%' && hex_of(p[1]) >= 0 && hex_of(p[2]) >= 0)
+				{
+					c = (char) (hex_of(p[1]) * 16 + hex_of(p[2]));
+					p += 2;
+				}
+				if (n + 1 >= size || c == '\0')
+					return NULL;
+				dst[n++] = c;
+			}
+			dst[n] = '\0';
+			return dst;
+		}
+		p = next ? next + 1 : NULL;
+	}
+	return NULL;
+}
+
+static bool
+bad(Request *req)
+{
+	answer_error(req, 400, "invalid_request", "wrong field");
+	return false;
+}
+
+static bool
+parse_amount(Request *req, const char *currency)
+{
+	char		text[32];
+
+	if (field(req, "amount", text, sizeof(text)) == NULL &&
+		field(req, "amt", text, sizeof(text)) == NULL)
+		return true;
+	req->order.amount = amount_of(text, digits_of(currency));
+	return req->order.amount > 0;
+}
+
+static bool
+parse_pay(Request *req)
+{
+	Order	   *o = &req->order;
+	char		text[128];
+	const char *token;
+
+	if (field(req, "op", text, sizeof(text)) == NULL)
+		return bad(req);
+	if (strcmp(text, "auth") == 0)
+		o->op = OP_AUTHORIZE;
+	else if (strcmp(text, "sale") != 0)
+		return bad(req);
+	if (field(req, "cur", text, 4) == NULL ||
+		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3)
+		return bad(req);
+	memcpy(o->currency, text, 4);
+	if (!parse_amount(req, o->currency) || o->amount < 0)
+		return bad(req);
+	if (field(req, "ref", text, 65) == NULL || text[0] == '\0' ||
+		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(text))
+		return bad(req);
+	o->reference = xstrdup(text);
+	o->merchant = xstrdup(field(req, "merchant", text, sizeof(text)));
+	if (field(req, "tok", text, sizeof(text)) != NULL)
+	{
+		if (order_token(o, text) != NULL)
+			return bad(req);
+	}
+	else
+	{
+		char		pan[20];
+		char		expiry[8];
+		int			month;
+		int			year;
+
+		if (field(req, "pan", pan, sizeof(pan)) == NULL ||
+			field(req, "exp", expiry, sizeof(expiry)) == NULL ||
+			(sscanf(expiry, "%2d/%2d", &month, &year) != 2 &&
+			 sscanf(expiry, "%2d%2d", &month, &year) != 2) ||
+			order_card(o, pan, month, year) != NULL)
+			return bad(req);
+	}
+	token = token_of_amount(o->amount);
+	if (o->fault.kind == F_NONE && token != NULL)
+		(void) fault_by_token(token, &o->fault);
+	return true;
+}
+
+/* Read a request into its order; false = answered already. */
+bool
+form_parse(Request *req)
+{
+	Order	   *o = &req->order;
+	const char *path = req->path + 5;
+	char		text[256];
+	const Charge *c;
+
+	if (strcmp(path, "/pay") == 0)
+		o->op = OP_CHARGE;
+	else if (strcmp(path, "/settle") == 0)
+		o->op = OP_CAPTURE;
+	else if (strcmp(path, "/cancel") == 0)
+		o->op = OP_VOID;
+	else if (strcmp(path, "/credit") == 0)
+		o->op = OP_REFUND;
+	if (req->body_too_large || o->op == OP_OTHER || strcmp(req->method, "POST") != 0)
+		return bad(req);
+	if (field(req, "api_key", text, sizeof(text)) == NULL ||
+		strcmp(text, settings.secret) != 0)
+	{
+		answer_error(req, 401, "unauthorized", "wrong key");
+		return false;
+	}
+	if (o->op == OP_CHARGE)
+		return parse_pay(req);
+	if (field(req, "txn", text, 64) == NULL)
+		return bad(req);
+	o->charge_id = xstrdup(text);
+	o->reference = xstrdup(field(req, "ref", text, 65));
+	c = charge_by_id(o->charge_id);
+	if (c != NULL && !parse_amount(req, c->currency))
+		return bad(req);
+	return true;
+}
+
+void
+form_answer(Request *req, const Outcome *out, const Fault *fault)
+{
+	const Charge *c = out->charge;
+	Buf		   *b = &req->out;
+	const char *currency;
+	int64_t		amount;
+	int			digits;
+
+	if (out->http != 0)
+	{
+		form_error(req, out->http, out->code, out->message);
+		return;
+	}
+	if (c->error != NULL || (out->step != NULL && out->step->status == RE_FAILED))
+	{
+		form_error(req, 402, c->error ? c->error : out->step->error, "");
+		return;
+	}
+	amount = out->step != NULL ? out->step->amount : c->amount;
+	if (fault->kind == F_WRONG_AMOUNT)
+		amount += 100;
+	currency = c->currency;
+	digits = digits_of(currency);
+	if (fault->kind == F_WRONG_CURRENCY)
+		currency = strcmp(currency, "USD") == 0 ? "EUR" : "USD";
+	req->status = 200;
+	buf_printf(b, "{\"resp\":{\"code\":\"%s\",\"auth\":\"%s\",\"txn\":\"%s\",",
+			   c->status == CH_PENDING || (out->step != NULL && out->step->status == RE_PENDING) ?
+			   "09" : "00", c->auth_code, c->id);
+	if (out->step != NULL)
+		buf_printf(b, "\"step\":\"%s\",", out->step->id);
+	buf_puts(b, "\"amt\":\"");
+	put_amount(b, amount, digits);
+	buf_printf(b, "\",\"cur\":\"%s\",\"last4\":\"%s\"}}", currency, c->last4);
+}
