@@ -1,0 +1,206 @@
+/*
+ * flow.c - from a bank's answer to events, state, payment and what callers are told
+ *
+ * Owns the decision what an answer means for an attempt and its payment.
+ *
+ * Invariants:
+ *	- Failed only upon a trusted no, or proof that nothing was sent; every doubt is BankUnknown.
+ *	- An approval counts only for the amount and currency that were asked for, as far as the bank names them.
+ *	- Every event stands on an edge of state.c (the unit test checks each).
+ *	- A payments row is decided upon here only when the worker is its writer: a submitted payment with the row's lock held.
+ */
+#include "core/flow.h"
+
+#include <string.h>
+
+PgwOp
+pgw_flow_operation(PgwCaptureMode capture, bool submitted)
+{
+	if (capture == PGW_CAPTURE_IMMEDIATE || (capture == PGW_CAPTURE_ON_COMMIT && submitted))
+		return PGW_OP_CHARGE;
+	return PGW_OP_AUTHORIZE;
+}
+
+static void
+begin(PgwFlowDecision *d, PgwState state)
+{
+	memset(d, 0, sizeof(*d));
+	d->state = state;
+}
+
+static void
+event(PgwFlowDecision *d, PgwEventType type, PgwState to)
+{
+	d->events[d->nevents].type = type;
+	d->events[d->nevents].from = d->state;
+	d->events[d->nevents].to = to;
+	d->nevents++;
+	d->state = to;
+}
+
+/* The bank's code as our list has it, if it fits the class of this outcome; else the outcome's own. */
+static const PgwErrorInfo *
+error_for(const char *code, PgwErrorClass class, const char *otherwise)
+{
+	const PgwErrorInfo *info = (code != NULL && code[0] != '\0') ? pgw_error_find(code) : NULL;
+
+	if (info == NULL || info->class != class)
+		info = pgw_error_find(otherwise);
+	return info;
+}
+
+static void
+save(PgwFlowDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
+{
+	bool		charged = pgw_flow_operation(capture, submitted) == PGW_OP_CHARGE;
+
+	d->payment = charged ? PGW_FLOW_PAY_CAPTURED : PGW_FLOW_PAY_AUTHORIZED;
+	d->authorized_amount = amount;
+	d->captured_amount = charged ? amount : 0;
+
+	/* An on_commit payment that is only authorized has its capture before it: Saved, not Completed. */
+	if (!charged && capture == PGW_CAPTURE_ON_COMMIT)
+	{
+		event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+		return;
+	}
+	event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+}
+
+static void
+approved(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
+	event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
+	if (!in->submitted)
+		return;					/* the caller's transaction writes the rest, or its vote decides */
+	if (in->payment_locked)
+		save(d, in->capture, true, in->amount);
+	else
+		d->save_later = true;
+}
+
+static void
+failed(const PgwFlowInput *in, PgwFlowDecision *d, PgwFlowPayment payment, const PgwErrorInfo *error)
+{
+	event(d, PGW_EV_BANK_PROCESSING_FAILED, PGW_FAILED);
+	event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	d->events[1].from = in->state;	/* both stand on the one edge that is taken, as in the table */
+	d->error = error;
+	if (in->submitted && in->payment_locked)
+		d->payment = payment;
+}
+
+static void
+unknown(const PgwFlowInput *in, PgwFlowDecision *d, const char *code, const char *reason)
+{
+	if (in->state == PGW_BANK_UNKNOWN)
+		event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+	else
+		event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+	d->error = pgw_error_find(code);
+	d->reason = reason;
+}
+
+/* What the bank does not name is taken as asked for; what it names must be equal. */
+static bool
+as_asked(const PgwFlowInput *in)
+{
+	const PgwAnswer *a = in->answer;
+
+	if (a->amount_bad)
+		return false;
+	if (a->has_amount && a->amount != in->amount)
+		return false;
+	return a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0;
+}
+
+static void
+answered(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	const PgwAnswer *a = in->answer;
+
+	switch (a->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			if (as_asked(in))
+				approved(in, d);
+			else
+				unknown(in, d, "outcome_unknown", "amount_mismatch");
+			return;
+		case PGW_OUT_DECLINED:
+			failed(in, d, PGW_FLOW_PAY_DECLINED, error_for(a->error_code, PGW_CLASS_BUSINESS, "declined"));
+			return;
+		case PGW_OUT_REQUIRES_ACTION:
+			failed(in, d, PGW_FLOW_PAY_DECLINED, pgw_error_find("authentication_required"));
+			return;
+		case PGW_OUT_REJECTED:
+			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, PGW_CLASS_EXTERNAL, "bank_rejected_request"));
+			return;
+		case PGW_OUT_NOT_PROCESSED:
+			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, PGW_CLASS_EXTERNAL, "not_processed"));
+			return;
+		case PGW_OUT_PENDING:
+			if (in->state == PGW_BANK_UNKNOWN)
+				event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+			else
+				event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
+			d->error = pgw_error_find("bank_pending");
+			return;
+		case PGW_OUT_NOT_FOUND: /* means nothing as the answer to a charge */
+		case PGW_OUT_UNKNOWN:
+			break;
+	}
+	unknown(in, d, "outcome_unknown", "answer_not_understood");
+}
+
+void
+pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	begin(d, in->state);
+	switch (in->transport)
+	{
+		case PGW_TRANSPORT_ANSWERED:
+			answered(in, d);
+			return;
+		case PGW_TRANSPORT_NEVER_SENT:
+			/* proof about this one request only: an attempt in doubt had another before it */
+			if (in->state == PGW_CREATED)
+			{
+				failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("bank_unavailable"));
+				d->reason = "never_sent";
+				return;
+			}
+			break;
+		case PGW_TRANSPORT_MAYBE_SENT:
+			break;
+	}
+	unknown(in, d, "outcome_unknown", "no_answer");
+}
+
+void
+pgw_flow_save(PgwCaptureMode capture, bool submitted, int64_t amount, PgwFlowDecision *d)
+{
+	begin(d, PGW_BANK_APPROVED);
+	save(d, capture, submitted, amount);
+}
+
+void
+pgw_flow_expired(PgwFlowDecision *d)
+{
+	begin(d, PGW_CREATED);
+	event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	d->payment = PGW_FLOW_PAY_FAILED;
+	d->error = pgw_error_find("request_expired");
+}
+
+PgwFlowPayment
+pgw_flow_failed_payment(const char *error_code)
+{
+	const PgwErrorInfo *info = error_code != NULL ? pgw_error_find(error_code) : NULL;
+
+	if (info != NULL && info->sqlstate != NULL && strcmp(info->sqlstate, "PW402") == 0)
+		return PGW_FLOW_PAY_DECLINED;
+	return PGW_FLOW_PAY_FAILED;
+}

@@ -1,0 +1,78 @@
+/*
+ * fuzz_answer.c - any bytes as a bank's answer, judged with the connector test/connectors/json.json
+ *
+ * Input: operation, status class, length and text of Retry-After, then the body.  PGW_SRCDIR names the sources' folder;
+ * without it the document is looked for relative to where the fuzzer runs.
+ */
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/connector.h"
+#include "core/errors.h"
+
+extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static PgwConnector *
+json_connector(void)
+{
+	static PgwConnector *c;
+	static char text[65536];
+	const char *roots[] = {getenv("PGW_SRCDIR"), ".", "../..", "../../.."};
+	PgwConnectorError err;
+
+	for (size_t i = 0; c == NULL && i < sizeof(roots) / sizeof(roots[0]); i++)
+	{
+		char		path[1024];
+		FILE	   *f;
+
+		snprintf(path, sizeof(path), "%s/test/connectors/json.json", roots[i] ? roots[i] : ".");
+		if ((f = fopen(path, "r")) == NULL)
+			continue;
+		c = pgw_connector_compile(text, fread(text, 1, sizeof(text), f), &err);
+		fclose(f);
+	}
+	if (c == NULL)
+		abort();
+	return c;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static const int statuses[] = {200, 201, 400, 401, 404, 409, 422, 429, 500, 503, 302, 0};
+	const PgwConnector *c = json_connector();
+	char		retry_after[64];
+	size_t		n;
+	PgwOp		op;
+	PgwAnswer	a;
+
+	if (size < 3)
+		return 0;
+	op = (PgwOp) (data[0] % PGW_NOPS);
+	n = data[2] % sizeof(retry_after);
+	if (n > size - 3)
+		n = size - 3;
+	memcpy(retry_after, data + 3, n);
+	retry_after[n] = '\0';
+	pgw_connector_judge(c, op, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after, (const char *) data + 3 + n,
+						size - 3 - n, "EUR", 2, &a);
+
+	if (memchr(a.bank_reference, 0, sizeof(a.bank_reference)) == NULL || memchr(a.bank_code, 0, sizeof(a.bank_code)) == NULL ||
+		memchr(a.authorization_code, 0, sizeof(a.authorization_code)) == NULL ||
+		memchr(a.card_brand, 0, sizeof(a.card_brand)) == NULL || (strlen(a.card_last4) != 0 && strlen(a.card_last4) != 4) ||
+		(strlen(a.currency) != 0 && strlen(a.currency) != 3))
+		abort();
+	if ((a.has_amount && (a.amount < 0 || a.amount == INT64_MAX)) || a.captured < -1 || a.refunded < -1 ||
+		a.retry_after_s < -1 || a.retry_after_s > 86400)
+		abort();
+	if (a.error_code[0] != '\0' && pgw_error_find(a.error_code) == NULL)
+		abort();
+	if (a.outcome == PGW_OUT_NOT_FOUND && op != PGW_OP_LOOKUP_CHARGE && op != PGW_OP_LOOKUP_REFUND)
+		abort();
+	/* nothing was ever approved that does not look like an object */
+	if (a.outcome == PGW_OUT_APPROVED && memchr(data + 3 + n, '{', size - 3 - n) == NULL)
+		abort();
+	return 0;
+}

@@ -1,0 +1,44 @@
+/*
+ * fuzz_connector.c - any bytes as a connector document
+ *
+ * Either it compiles, and then renders and judges, or there is a fault with a message and a well-formed pointer.
+ */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/connector.h"
+
+extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const PgwCallParams params = {
+	.amount = 1234, .has_amount = true, .currency = "EUR", .iso_exponent = 2, .token = "tok",
+	.transaction_ref = "r", .original_ref = "o", .bank_reference = "b", .idempotency_key = "k", .secret = "s"
+};
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	PgwConnectorError err;
+	PgwConnector *c = pgw_connector_compile((const char *) data, size, &err);
+
+	if (c == NULL)
+	{
+		if (err.message[0] == '\0' || (err.pointer[0] != '\0' && err.pointer[0] != '/'))
+			abort();
+		return 0;
+	}
+	for (int op = 0; op < PGW_NOPS; op++)
+	{
+		PgwRendered r;
+		PgwAnswer	a;
+
+		pgw_rendered_init(&r);
+		if (!pgw_connector_render(c, (PgwOp) op, &params, &r, &err) && err.message[0] == '\0')
+			abort();
+		pgw_rendered_free(&r);
+		pgw_connector_judge(c, (PgwOp) op, 200, NULL, (const char *) data, size, "EUR", 2, &a);
+	}
+	pgw_connector_free(c);
+	return 0;
+}

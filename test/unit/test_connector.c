@@ -1,0 +1,944 @@
+/*
+ * test_connector.c - the connector engine: compile faults, rendering, judging, with the two built-in documents
+ *
+ * Reads test/connectors/ under PGW_SRCDIR, or relative to where it is run.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/connector.h"
+#include "core/errors.h"
+
+static PgwConnector *json_bank;
+static PgwConnector *form_bank;
+static char document[65536];
+
+static const char *
+read_document(const char *name)
+{
+	const char *roots[] = {getenv("PGW_SRCDIR"), ".", "../..", "../../.."};
+	char		path[1024];
+
+	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
+	{
+		FILE	   *f;
+		size_t		n;
+
+		if (roots[i] == NULL)
+			continue;
+		snprintf(path, sizeof(path), "%s/test/connectors/%s", roots[i], name);
+		if ((f = fopen(path, "r")) == NULL)
+			continue;
+		n = fread(document, 1, sizeof(document) - 1, f);
+		document[n] = '\0';
+		fclose(f);
+		return document;
+	}
+	fail_msg("no %s", name);
+	return NULL;
+}
+
+static PgwConnector *
+compile(const char *text)
+{
+	PgwConnectorError err;
+	PgwConnector *c = pgw_connector_compile(text, strlen(text), &err);
+
+	if (c == NULL)
+		fail_msg("%s: %s", err.pointer, err.message);
+	return c;
+}
+
+static int
+setup(void **state)
+{
+	(void) state;
+	json_bank = compile(read_document("json.json"));
+	form_bank = compile(read_document("formbank.json"));
+	return 0;
+}
+
+static int
+teardown(void **state)
+{
+	(void) state;
+	pgw_connector_free(json_bank);
+	pgw_connector_free(form_bank);
+	return 0;
+}
+
+/* ---- buffers ---- */
+
+static void
+test_buf(void **state)
+{
+	PgwBuf		b;
+
+	(void) state;
+	pgw_buf_init(&b, 0);
+	for (int i = 0; i < 1000; i++)
+		pgw_buf_printf(&b, "%04d", i);
+	assert_int_equal(b.len, 4000);
+	assert_memory_equal(b.data + 3996, "0999", 5);
+	pgw_buf_truncate(&b, 4);
+	assert_string_equal(b.data, "0000");
+	for (int i = 4; i < 4000; i++)
+		assert_int_equal(b.data[i], 0);
+	pgw_buf_truncate(&b, 100);
+	assert_int_equal(b.len, 4);
+	pgw_buf_reset(&b);
+	assert_int_equal(b.len, 0);
+	for (size_t i = 0; i < b.cap; i++)
+		assert_int_equal(b.data[i], 0);
+	pgw_buf_json_string(&b, "a\"\\\n\r\t\x01\x7F\xC3\xA9");
+	assert_string_equal(b.data, "\"a\\\"\\\\\\n\\r\\t\\u0001\x7F\xC3\xA9\"");
+	pgw_buf_free(&b);
+	pgw_buf_free(&b);
+	assert_null(b.data);
+
+	pgw_buf_init(&b, 8);
+	pgw_buf_puts(&b, "12345678");
+	assert_false(b.failed);
+	pgw_buf_puts(&b, "9");
+	assert_true(b.failed);
+	assert_int_equal(b.len, 0);
+	for (size_t i = 0; i < b.cap; i++)
+		assert_int_equal(b.data[i], 0);	/* wiped on failure */
+	pgw_buf_puts(&b, "1");
+	assert_int_equal(b.len, 0);
+	pgw_buf_reset(&b);
+	pgw_buf_puts(&b, "ok");
+	assert_string_equal(b.data, "ok");
+	pgw_buf_free(&b);
+}
+
+/* ---- compile faults ---- */
+
+#define CAPS "\"capabilities\":{\"tokens\":true}"
+#define RULE "{\"status\":200,\"when\":{\"/s\":\"ok\"},\"outcome\":\"approved\"}"
+#define ANSWER "\"answer\":{\"rules\":[" RULE "]}"
+#define BODY "\"body\":{\"t\":\"{{token}}\"}"
+#define CHARGE(rest) "\"charge\":{\"method\":\"POST\",\"path\":\"/c\"," rest "}"
+#define GOOD CHARGE(BODY "," ANSWER)
+#define DOC(caps, ops) "{\"v\":1," caps ",\"operations\":{" ops "}}"
+#define WITH_ANSWER(answer) DOC(CAPS, CHARGE(BODY ",\"answer\":" answer))
+#define WITH_BODY(body) DOC(CAPS, CHARGE("\"body\":" body "," ANSWER))
+#define WITH_HEADERS(h) DOC(CAPS, CHARGE("\"headers\":" h "," BODY "," ANSWER))
+#define WITH_CAPS(caps) DOC("\"capabilities\":" caps, GOOD)
+
+static const struct
+{
+	const char *doc;
+	const char *pointer;
+	const char *message;		/* a part of it */
+}			faults[] =
+{
+	{"", "", "1 to 262144 bytes"},
+	{"{", "", "ends too early"},
+	{"{} x", "", "not valid JSON"},
+	{"17", "", "ends too early"},
+	{"[]", "", "must be an object"},
+	{"{'v':1}", "", "not valid JSON"},
+	{"{\"v\":1,\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}", "", "deeper than 32"},
+	{"{\"v\":1,\"ops\":{}}", "/ops", "unknown key \"ops\"; known here: v, name, description, capabilities"},
+	{"{}", "/v", "must be 1"},
+	{"{\"v\":2}", "/v", "must be 1"},
+	{"{\"v\":\"1\"}", "/v", "must be 1"},
+	{"{\"v\":1,\"name\":5}", "/name", "string"},
+	{"{\"v\":1}", "/capabilities", "missing"},
+	{"{\"v\":1,\"capabilities\":{}}", "/capabilities", "\"cards\" or \"tokens\""},
+	{"{\"v\":1," CAPS "}", "/operations", "missing"},
+	{DOC(CAPS, ""), "/operations", "\"charge\" and \"authorize\""},
+	{DOC(CAPS, "\"pay\":{}"), "/operations/pay", "unknown operation; known: charge"},
+	{DOC(CAPS, "\"a/b~c\":{}"), "/operations/a~1b~0c", "unknown operation"},
+	{WITH_CAPS("{\"cards\":1}"), "/capabilities/cards", "true or false"},
+	{WITH_CAPS("{\"card\":true}"), "/capabilities/card", "unknown key"},
+	{WITH_CAPS("{\"cards\":true}"), "/operations/charge/body", "{{card_number}}"},
+	{DOC(CAPS, CHARGE("\"body\":{\"a\":1}," ANSWER)), "/operations/charge", "{{token}}"},
+	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"header\":\"K\"}}"), "/capabilities/idempotency/lifetime_seconds", "missing"},
+	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"header\":\"K:\",\"lifetime_seconds\":1}}"), "/capabilities/idempotency/header", "not a header name"},
+	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"lifetime_seconds\":60}}"), "/operations/charge", "{{idempotency_key}}"},
+	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"lifetime_seconds\":0}}"), "/capabilities/idempotency/lifetime_seconds", "from 1 to"},
+	{WITH_CAPS("{\"tokens\":true,\"lookup_consistent_after_seconds\":2}"), "/capabilities/lookup_consistent_after_seconds", "lookup_charge"},
+	{WITH_CAPS("{\"tokens\":true,\"partial_capture\":true}"), "/capabilities/partial_capture", "capture"},
+	{WITH_CAPS("{\"tokens\":true,\"partial_refund\":true}"), "/capabilities/partial_refund", "refund"},
+	{WITH_CAPS("{\"tokens\":true,\"exponents\":{\"isk\":2}}"), "/capabilities/exponents/isk", "ISO 4217"},
+	{WITH_CAPS("{\"tokens\":true,\"exponents\":{\"ISK\":5}}"), "/capabilities/exponents/ISK", "0 to 4"},
+	{DOC(CAPS, "\"charge\":[]"), "/operations/charge", "object"},
+	{DOC(CAPS, "\"charge\":{\"path\":\"/c\"}"), "/operations/charge/method", "missing"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"post\"}"), "/operations/charge/method", "must be GET, POST"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\"}"), "/operations/charge/path", "missing"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"c\"}"), "/operations/charge/path", "begin with one"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"//c\"}"), "/operations/charge/path", "begin with one"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/a b\"}"), "/operations/charge/path", "percent-encoded"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/{{card_number}}\"}"), "/operations/charge/path", "card data"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/{{secret}}\"}"), "/operations/charge/path", "logged"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/c\",\"url\":1}"), "/operations/charge/url", "unknown key"},
+	{DOC(CAPS, CHARGE(BODY)), "/operations/charge/answer", "missing"},
+	{DOC(CAPS, CHARGE("\"encoding\":\"xml\"," BODY "," ANSWER)), "/operations/charge/encoding", "\"json\", \"form\""},
+	{DOC(CAPS, CHARGE("\"encoding\":\"none\"," BODY "," ANSWER)), "/operations/charge/body", "no body with encoding"},
+	{DOC(CAPS, CHARGE("\"encoding\":\"json\"," ANSWER)), "/operations/charge/body", "missing"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"GET\",\"path\":\"/c\"," BODY "," ANSWER "}"), "/operations/charge/body", "GET has no body"},
+	{DOC(CAPS, CHARGE("\"encoding\":\"form\",\"body\":{\"a\":{\"t\":\"{{token}}\"}}," ANSWER)), "/operations/charge/body/a", "no nesting"},
+	{WITH_BODY("{\"t\":\"{{tokn}}\"}"), "/operations/charge/body/t", "unknown placeholder {{tokn}}; known: amount, amount_decimal"},
+	{WITH_BODY("{\"a\":[1,\"{{ token }}\"]}"), "/operations/charge/body/a/1", "unknown placeholder"},
+	{WITH_BODY("{\"t\":\"{{token\"}"), "/operations/charge/body/t", "without \"}}\""},
+	{WITH_BODY("{\"t\":\"{{settings.}}\"}"), "/operations/charge/body/t", "unknown placeholder"},
+	{WITH_BODY("{\"t\":\"{{settings.a.b}}\"}"), "/operations/charge/body/t", "unknown placeholder"},
+	{WITH_BODY("{\"t\":\"\\u0000\"}"), "/operations/charge/body/t", "U+0000"},
+	{WITH_BODY("{\"{{token}}\":1}"), "/operations/charge/body/{{token}}", "not in names"},
+	{WITH_BODY("[]"), "/operations/charge/body", "must be an object"},
+	{WITH_HEADERS("{\"A B\":\"x\"}"), "/operations/charge/headers/A B", "not a header name"},
+	{WITH_HEADERS("{\"Host\":\"x\"}"), "/operations/charge/headers/Host", "HTTP layer"},
+	{WITH_HEADERS("{\"X\":\"a\\r\\nb\"}"), "/operations/charge/headers/X", "control characters"},
+	{WITH_HEADERS("{\"X\":\"{{card_cvv}}\"}"), "/operations/charge/headers/X", "card data"},
+	{WITH_HEADERS("{\"X\":\"1\",\"x\":\"2\"}"), "/operations/charge/headers/x", "twice"},
+	{WITH_HEADERS("{\"X\":1}"), "/operations/charge/headers/X", "string"},
+	{WITH_ANSWER("{}"), "/operations/charge/answer/rules", "missing"},
+	{WITH_ANSWER("{\"rules\":[]}"), "/operations/charge/answer/rules", "at least one"},
+	{WITH_ANSWER("{\"rules\":[{}]}"), "/operations/charge/answer/rules/0/status", "missing"},
+	{WITH_ANSWER("{\"rules\":[" RULE ",{\"status\":99,\"outcome\":\"declined\"}]}"), "/operations/charge/answer/rules/1/status", "100 to 599"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":[200,\"6xx\"]}]}"), "/operations/charge/answer/rules/0/status/1", "class"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":[]}]}"), "/operations/charge/answer/rules/0/status", "empty"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200}]}"), "/operations/charge/answer/rules/0/outcome", "missing"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"outcome\":\"ok\"}]}"), "/operations/charge/answer/rules/0/outcome", "must be approved, declined"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":404,\"outcome\":\"not_found\"}]}"), "/operations/charge/answer/rules/0/outcome", "look-ups only"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"if\":1}]}"), "/operations/charge/answer/rules/0/if", "unknown key"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{},\"outcome\":\"approved\"}]}"), "/operations/charge/answer/rules/0/when", "empty"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"a\":1}}]}"), "/operations/charge/answer/rules/0/when/a", "JSON pointer"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a~2\":1}}]}"), "/operations/charge/answer/rules/0/when/~1a~02", "~0"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":1.5}}]}"), "/operations/charge/answer/rules/0/when/~1a", "whole number"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":{\"exist\":true}}}]}"), "/operations/charge/answer/rules/0/when/~1a/exist", "unknown key"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":{\"exists\":1}}}]}"), "/operations/charge/answer/rules/0/when/~1a/exists", "true or false"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":[1,[]]}}]}"), "/operations/charge/answer/rules/0/when/~1a/1", "must be a string"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"ammount\":\"/a\"}}"), "/operations/charge/answer/fields/ammount", "unknown key"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"amount\":\"a\"}}"), "/operations/charge/answer/fields/amount", "JSON pointer"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"amount_format\":\"cents\"}}"), "/operations/charge/answer/fields/amount_format", "\"integer\""},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"error_codes\":{\"x\":\"declined\"}}"), "/operations/charge/answer/error_codes", "bank_code"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"bank_code\":\"/c\"},\"error_codes\":{\"x\":\"nope\"}}"), "/operations/charge/answer/error_codes/x", "unknown error code \"nope\""},
+	{DOC(CAPS, GOOD ",\"authorize\":{\"method\":\"POST\",\"path\":\"/a\"," BODY "," ANSWER "}"), "/operations/capture", "missing"},
+	{DOC(CAPS, GOOD ",\"capture\":{\"method\":\"POST\",\"path\":\"/a\"," ANSWER "}"), "/operations/authorize", "missing"},
+	{DOC(CAPS, GOOD ",\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/a\"," ANSWER "}"), "/operations/refund", "missing"},
+	{DOC(CAPS, GOOD ",\"void\":{\"method\":\"POST\",\"path\":\"/c/{{bank_reference}}\"," ANSWER "}"), "/operations/charge/answer/fields/bank_reference", "missing"},
+};
+
+static void
+test_faults(void **state)
+{
+	(void) state;
+	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
+	{
+		PgwConnectorError err;
+		size_t		len = strlen(faults[i].doc);
+		char	   *exact = malloc(len + 1);
+		PgwConnector *c;
+
+		memcpy(exact, faults[i].doc, len);
+		exact = realloc(exact, len > 0 ? len : 1);	/* no NUL: nothing may be read beyond len */
+		c = pgw_connector_compile(exact, len, &err);
+		free(exact);
+		if (c != NULL)
+			fail_msg("accepted: %s", faults[i].doc);
+		if (strcmp(err.pointer, faults[i].pointer) != 0 || strstr(err.message, faults[i].message) == NULL)
+			fail_msg("%s\n gave %s: %s\n not %s: %s", faults[i].doc, err.pointer, err.message, faults[i].pointer, faults[i].message);
+	}
+}
+
+static void
+test_faults_long(void **state)
+{
+	static char text[400000];
+	PgwConnectorError err;
+	size_t		n;
+
+	(void) state;
+	/* a pointer longer than the place for it is cut, never overrun; whole escapes only */
+	n = (size_t) snprintf(text, sizeof(text), "{\"v\":1," CAPS ",\"operations\":{\"");
+	memset(text + n, '~', 1000);
+	snprintf(text + n + 1000, sizeof(text) - n - 1000, "\":1}}");
+	assert_null(pgw_connector_compile(text, strlen(text), &err));
+	assert_true(strlen(err.pointer) < sizeof(err.pointer));
+	assert_int_equal(err.pointer[strlen(err.pointer) - 1], '0');
+	/* too many headers */
+	n = (size_t) snprintf(text, sizeof(text), "{\"v\":1," CAPS ",\"headers\":{");
+	for (int i = 0; i < 25; i++)
+		n += (size_t) snprintf(text + n, sizeof(text) - n, "%s\"H%d\":\"x\"", i ? "," : "", i);
+	snprintf(text + n, sizeof(text) - n, "},\"operations\":{" GOOD "}}");
+	assert_null(pgw_connector_compile(text, strlen(text), &err));
+	assert_string_equal(err.pointer, "/headers/H24");
+	assert_non_null(strstr(err.message, "more than 24"));
+	memset(text, ' ', 300000);
+	text[0] = '{';
+	text[300000] = '}';
+	text[300001] = '\0';
+	assert_null(pgw_connector_compile(text, strlen(text), &err));
+	assert_string_equal(err.pointer, "");
+}
+
+static void
+test_truncated_documents(void **state)
+{
+	size_t		len = strlen(read_document("json.json"));
+	PgwConnectorError err;
+
+	(void) state;
+	while (len > 0 && document[len - 1] != '}')
+		len--;
+	for (size_t n = 0; n < len; n += 7)
+	{
+		assert_null(pgw_connector_compile(document, n, &err));
+		assert_true(err.message[0] != '\0');
+	}
+}
+
+static void
+test_capabilities(void **state)
+{
+	const PgwCapabilities *caps = pgw_connector_capabilities(json_bank);
+	PgwConnector *c;
+
+	(void) state;
+	assert_true(caps->idempotency && caps->replays_errors && caps->lookup && caps->lookup_refund && caps->cards && caps->tokens);
+	assert_true(caps->separate_capture && caps->partial_capture && caps->can_void && caps->can_refund && caps->partial_refund && caps->can_cancel);
+	assert_int_equal(caps->key_lifetime_s, 86400);
+	assert_int_equal(caps->lookup_consistent_after_s, 2);
+	caps = pgw_connector_capabilities(form_bank);
+	assert_false(caps->idempotency || caps->lookup || caps->lookup_refund || caps->can_cancel);
+	assert_true(caps->separate_capture && caps->can_void && caps->can_refund);
+	assert_int_equal(caps->lookup_consistent_after_s, -1);
+	assert_false(pgw_connector_has(form_bank, PGW_OP_PING));
+	assert_true(pgw_connector_has(json_bank, PGW_OP_PING));
+	assert_false(pgw_connector_has(json_bank, PGW_NOPS));
+	for (int i = 0; i < PGW_NOPS; i++)
+		assert_int_equal(pgw_op_parse(pgw_op_name((PgwOp) i)), i);
+	assert_int_equal(pgw_op_parse("x"), -1);
+	assert_string_equal(pgw_outcome_name(PGW_OUT_NOT_FOUND), "not_found");
+	assert_string_equal(pgw_outcome_name(PGW_OUT_UNKNOWN), "unknown");
+	c = compile(WITH_CAPS("{\"tokens\":true,\"exponents\":{\"ISK\":2},\"lookup_consistent_after_seconds\":null}"));
+	assert_int_equal(pgw_connector_exponent(c, "ISK", 0), 2);
+	assert_int_equal(pgw_connector_exponent(c, "EUR", 2), 2);
+	assert_int_equal(pgw_connector_exponent(c, NULL, 3), 3);
+	pgw_connector_free(c);
+	pgw_connector_free(NULL);
+}
+
+/* ---- rendering ---- */
+
+static const PgwCallParams card_params = {
+	.amount = 1234, .has_amount = true, .currency = "EUR", .iso_exponent = 2, .card_number = "4111111111111111",
+	.card_expiry_month = 9, .card_expiry_year = 2031, .card_cvv = "123", .card_holder = "A \"B\" & C",
+	.transaction_ref = "0123456789abcdef0123456789abcdef", .original_ref = "ffffffffffffffffffffffffffffffff",
+	.bank_reference = "ch/1 ?", .idempotency_key = "key-1", .correlation_id = "corr", .merchant = "m1",
+	.secret = "s3cret", .bank_fields = "{\"descriptor\":\"SHOP\"}"
+};
+
+static PgwRendered rendered;
+
+static const char *
+header(const char *name)
+{
+	for (int i = 0; i < rendered.nheaders; i++)
+	{
+		if (strncmp(rendered.headers[i].data, name, strlen(name)) == 0 && rendered.headers[i].data[strlen(name)] == ':')
+			return rendered.headers[i].data + strlen(name) + 2;
+	}
+	return NULL;
+}
+
+static void
+render(const PgwConnector *c, PgwOp op, const PgwCallParams *p)
+{
+	PgwConnectorError err;
+
+	if (!pgw_connector_render(c, op, p, &rendered, &err))
+		fail_msg("%s: %s", err.pointer, err.message);
+}
+
+static void
+refuse_render(const PgwConnector *c, PgwOp op, const PgwCallParams *p, const char *pointer, const char *message)
+{
+	PgwConnectorError err;
+
+	assert_false(pgw_connector_render(c, op, p, &rendered, &err));
+	assert_string_equal(err.pointer, pointer);
+	if (strstr(err.message, message) == NULL)
+		fail_msg("%s", err.message);
+	assert_int_equal(rendered.body.len, 0);
+	assert_int_equal(rendered.nheaders, 0);
+	assert_false(rendered.has_body);
+}
+
+static void
+test_render_json(void **state)
+{
+	PgwCallParams p = card_params;
+
+	(void) state;
+	pgw_rendered_init(&rendered);
+	render(json_bank, PGW_OP_CHARGE, &p);
+	assert_string_equal(rendered.method, "POST");
+	assert_string_equal(rendered.path.data, "/v1/charges");
+	assert_true(rendered.has_body);
+	assert_string_equal(rendered.body.data,
+						"{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\","
+						"\"source\":{\"card\":{\"number\":\"4111111111111111\",\"expiry_month\":9,\"expiry_year\":2031,"
+						"\"cvv\":\"123\",\"holder\":\"A \\\"B\\\" & C\"}},\"merchant\":\"m1\",\"descriptor\":\"SHOP\"}");
+	assert_string_equal(header("Authorization"), "Bearer s3cret");
+	assert_string_equal(header("X-Correlation-Id"), "corr");
+	assert_string_equal(header("Idempotency-Key"), "key-1");
+	assert_string_equal(header("Content-Type"), "application/json");
+
+	p.card_number = p.card_cvv = p.card_holder = p.bank_fields = p.correlation_id = NULL;
+	p.card_expiry_month = p.card_expiry_year = 0;
+	p.token = "tok_ok";
+	render(json_bank, PGW_OP_AUTHORIZE, &p);
+	assert_string_equal(rendered.path.data, "/v1/authorizations");
+	assert_string_equal(rendered.body.data,
+						"{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\","
+						"\"source\":{\"token\":\"tok_ok\"},\"merchant\":\"m1\"}");
+	assert_null(header("X-Correlation-Id"));
+
+	render(json_bank, PGW_OP_CAPTURE, &p);
+	assert_string_equal(rendered.path.data, "/v1/charges/ch%2F1%20%3F/capture");
+	assert_string_equal(rendered.body.data, "{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\",\"final\":false}");
+	p.final_capture = true;
+	render(json_bank, PGW_OP_CAPTURE, &p);
+	assert_non_null(strstr(rendered.body.data, "\"final\":true}"));
+	render(json_bank, PGW_OP_LOOKUP_CHARGE, &p);
+	assert_string_equal(rendered.method, "GET");
+	assert_string_equal(rendered.path.data, "/v1/charges?reference=ffffffffffffffffffffffffffffffff");
+	assert_false(rendered.has_body);
+	assert_int_equal(rendered.body.len, 0);
+	assert_null(header("Idempotency-Key"));
+	assert_null(header("Content-Type"));
+	render(json_bank, PGW_OP_LOOKUP_REFUND, &p);
+	assert_string_equal(rendered.path.data, "/v1/refunds?reference=0123456789abcdef0123456789abcdef");
+	render(json_bank, PGW_OP_CANCEL, &p);
+	assert_string_equal(rendered.body.data, "{\"reference\":\"ffffffffffffffffffffffffffffffff\"}");
+	assert_non_null(header("Idempotency-Key"));
+	render(json_bank, PGW_OP_PING, &p);
+	assert_string_equal(rendered.path.data, "/v1/ping");
+	render(json_bank, PGW_OP_REFUND, &p);
+	assert_null(strstr(rendered.body.data, "reason"));
+	pgw_rendered_free(&rendered);
+}
+
+static void
+test_render_form(void **state)
+{
+	PgwCallParams p = card_params;
+
+	(void) state;
+	pgw_rendered_init(&rendered);
+	p.secret = "a&b=c%";
+	render(form_bank, PGW_OP_CHARGE, &p);
+	assert_string_equal(rendered.body.data, "op=sale&amount=12.34&cur=EUR&pan=4111111111111111&exp=0931&cvc=123"
+						"&ref=0123456789abcdef0123456789abcdef&merchant=m1&api_key=a%26b%3Dc%25");
+	assert_string_equal(header("Content-Type"), "application/x-www-form-urlencoded");
+	p.currency = "JPY";
+	p.iso_exponent = 0;
+	render(form_bank, PGW_OP_REFUND, &p);
+	assert_string_equal(rendered.path.data, "/form/credit");
+	assert_string_equal(rendered.body.data, "txn=ch%2F1%20%3F&amount=1234&ref=0123456789abcdef0123456789abcdef&api_key=a%26b%3Dc%25");
+	p.currency = "KWD";
+	p.iso_exponent = 3;
+	p.amount = 5;
+	render(form_bank, PGW_OP_CAPTURE, &p);
+	assert_non_null(strstr(rendered.body.data, "&amount=0.005&"));
+	refuse_render(form_bank, PGW_OP_PING, &p, "/operations", "no operation \"ping\"");
+	pgw_rendered_free(&rendered);
+}
+
+#define PROBE(body) "{\"v\":1,\"capabilities\":{\"tokens\":true,\"exponents\":{\"ISK\":2,\"KWD\":2}}," \
+	"\"headers\":{\"X-A\":\"{{settings.h}}\",\"X-B\":\"b-{{reference}}\"}," \
+	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/x/{{merchant}}/y\",\"headers\":{\"x-b\":\"own\"}," \
+	"\"body\":" body "," ANSWER "}}}"
+
+static void
+test_render_values(void **state)
+{
+	PgwCallParams p = {.amount = 100, .has_amount = true, .currency = "ISK", .merchant = "m\xC3\xA9", .token = "t",
+		.bank_fields = "{\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"z\":null,\"s\":\"q\\\"\"}", .settings = "{\"h\":\"v\"}"};
+	PgwConnector *c = compile(PROBE("{\"t\":\"{{token}}\",\"n\":\"{{bank_fields.n}}\",\"b\":\"{{bank_fields.b}}\",\"o\":\"{{bank_fields.o}}\","
+									"\"z\":\"{{bank_fields.z}}\",\"s\":\"<{{bank_fields.s}}|{{bank_fields.n}}>\",\"a\":\"{{amount}}\",\"d\":\"{{amount_decimal}}\","
+									"\"m\":\"{{card_expiry_month}}/{{card_expiry_year}}\",\"gone\":{\"in\":{\"r\":\"{{reason}}\"}},\"arr\":[\"{{reason}}\"],"
+									"\"mix\":[\"{{reason}}\",1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"f\":\"{{final}}\",\"x\":\"a{{amount}}b\"}"));
+
+	(void) state;
+	pgw_rendered_init(&rendered);
+	render(c, PGW_OP_CHARGE, &p);
+	assert_string_equal(rendered.path.data, "/x/m%C3%A9/y");
+	assert_string_equal(rendered.body.data, "{\"t\":\"t\",\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"s\":\"<q\\\"|12.50>\",\"a\":10000,\"d\":\"100.00\","
+						"\"mix\":[1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"x\":\"a10000b\"}");
+	assert_string_equal(header("X-A"), "v");
+	assert_string_equal(header("x-b"), "own");
+	assert_null(header("X-B"));
+	p.card_expiry_month = 3;
+	p.card_expiry_year = 2030;
+	render(c, PGW_OP_CHARGE, &p);
+	assert_non_null(strstr(rendered.body.data, "\"m\":\"03/2030\""));
+
+	p.merchant = NULL;
+	refuse_render(c, PGW_OP_CHARGE, &p, "/operations/charge/path", "the path needs a value");
+	p.merchant = "";
+	refuse_render(c, PGW_OP_CHARGE, &p, "/operations/charge/path", "the path needs a value");
+	p.merchant = "..";
+	refuse_render(c, PGW_OP_CHARGE, &p, "/operations/charge/path", "change the path");
+	p.merchant = "m";
+	p.settings = "{\"h\":\"a\\r\\nEvil: 1\"}";
+	refuse_render(c, PGW_OP_CHARGE, &p, "/headers/X-A", "control character");
+	p.settings = "{\"h\":\"a\\u0000b\"}";
+	refuse_render(c, PGW_OP_CHARGE, &p, "/headers/X-A", "U+0000");
+	p.settings = "{\"h\":[1]}";
+	refuse_render(c, PGW_OP_CHARGE, &p, "/headers/X-A", "alone in a JSON body");
+	p.settings = "[1]";
+	refuse_render(c, PGW_OP_CHARGE, &p, "/operations/charge/body", "settings is not a JSON object");
+	p.settings = "{}";
+	render(c, PGW_OP_CHARGE, &p);
+	assert_null(header("X-A"));
+	p.settings = NULL;
+	p.currency = "KWD";
+	p.iso_exponent = 3;
+	p.amount = 1234;			/* 1.234 at a bank that knows two places */
+	refuse_render(c, PGW_OP_CHARGE, &p, "/operations/charge/body", "exactly");
+	p.amount = 1230;
+	render(c, PGW_OP_CHARGE, &p);
+	assert_non_null(strstr(rendered.body.data, "\"a\":123,\"d\":\"1.23\""));
+	p.amount = -10;
+	refuse_render(c, PGW_OP_CHARGE, &p, "/operations/charge/body", "exactly");
+	pgw_connector_free(c);
+
+	/* nothing left: no body at all */
+	c = compile(PROBE("{\"t\":\"{{token}}\"}"));
+	p.token = NULL;
+	render(c, PGW_OP_CHARGE, &p);
+	assert_false(rendered.has_body);
+	assert_int_equal(rendered.body.len, 0);
+	pgw_connector_free(c);
+	pgw_rendered_free(&rendered);
+}
+
+static bool
+holds(const char *data, size_t len, const char *what)
+{
+	return memmem(data, len, what, strlen(what)) != NULL;
+}
+
+static void
+test_render_wipes(void **state)
+{
+	static char big[70000];
+	PgwCallParams p = card_params;
+	PgwConnectorError err;
+
+	(void) state;
+	pgw_rendered_init(&rendered);
+	render(json_bank, PGW_OP_CHARGE, &p);
+	assert_true(holds(rendered.body.data, rendered.body.cap, "4111111111111111"));
+	/* the next request leaves nothing of the former one behind its end */
+	render(json_bank, PGW_OP_PING, &p);
+	assert_false(holds(rendered.body.data, rendered.body.cap, "411111"));
+	/* what is taken back is wiped: an expiry without card number and name */
+	p = card_params;
+	p.card_number = NULL;
+	p.card_cvv = "987";
+	p.reason = NULL;
+	render(json_bank, PGW_OP_CHARGE, &p);
+	assert_int_equal(strlen(rendered.body.data), rendered.body.len);
+	for (size_t i = rendered.body.len; i < rendered.body.cap; i++)
+		assert_int_equal(rendered.body.data[i], 0);
+	/* over the limit: refused and wiped */
+	memset(big, 'x', sizeof(big) - 1);
+	p = card_params;
+	p.card_holder = big;
+	assert_false(pgw_connector_render(json_bank, PGW_OP_CHARGE, &p, &rendered, &err));
+	assert_string_equal(err.pointer, "/operations/charge/body");
+	assert_non_null(strstr(err.message, "too large"));
+	assert_false(holds(rendered.body.data, rendered.body.cap, "411111"));
+	p = card_params;
+	p.secret = big;
+	assert_false(pgw_connector_render(json_bank, PGW_OP_CHARGE, &p, &rendered, &err));
+	assert_string_equal(err.pointer, "/headers/Authorization");
+	p = card_params;
+	p.bank_reference = big;
+	assert_false(pgw_connector_render(json_bank, PGW_OP_VOID, &p, &rendered, &err));
+	assert_string_equal(err.pointer, "/operations/void/path");
+	p.bank_fields = big;
+	assert_false(pgw_connector_render(json_bank, PGW_OP_VOID, &p, &rendered, &err));
+	pgw_rendered_free(&rendered);
+	assert_null(rendered.body.data);
+}
+
+/* ---- judging ---- */
+
+static PgwAnswer answer;
+
+static PgwOutcome
+judge_as(const PgwConnector *c, PgwOp op, long status, const char *body, const char *currency, int exponent)
+{
+	size_t		len = body ? strlen(body) : 0;
+	char	   *exact = malloc(len > 0 ? len : 1);
+
+	if (len > 0)
+		memcpy(exact, body, len);
+	pgw_connector_judge(c, op, status, NULL, body ? exact : NULL, len, currency, exponent, &answer);
+	free(exact);
+	return answer.outcome;
+}
+
+static PgwOutcome
+judge(PgwOp op, long status, const char *body)
+{
+	return judge_as(json_bank, op, status, body, "EUR", 2);
+}
+
+#define APPROVED "{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"eur\",\"authorization_code\":\"A1\"," \
+	"\"captured\":1234,\"refunded\":34,\"voided\":false,\"card\":{\"brand\":\"visa\",\"last4\":\"4242\"}}"
+#define ERROR_BODY(code) "{\"error\":{\"code\":\"" code "\",\"message\":\"m\"}}"
+
+static void
+test_judge_charge(void **state)
+{
+	(void) state;
+	assert_int_equal(judge(PGW_OP_CHARGE, 201, APPROVED), PGW_OUT_APPROVED);
+	assert_string_equal(answer.bank_reference, "ch_1");
+	assert_string_equal(answer.authorization_code, "A1");
+	assert_string_equal(answer.currency, "EUR");
+	assert_true(answer.has_amount && !answer.amount_bad);
+	assert_int_equal(answer.amount, 1234);
+	assert_int_equal(answer.captured, 1234);
+	assert_int_equal(answer.refunded, 34);
+	assert_false(answer.voided);
+	assert_string_equal(answer.card_brand, "visa");
+	assert_string_equal(answer.card_last4, "4242");
+	assert_string_equal(answer.error_code, "");
+	assert_int_equal(answer.subject, PGW_OUT_UNKNOWN);
+	assert_int_equal(answer.retry_after_s, -1);
+	assert_int_equal(judge(PGW_OP_AUTHORIZE, 200, APPROVED "\n \r\t"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"pending\"}"), PGW_OUT_PENDING);
+	assert_int_equal(answer.captured, -1);
+	assert_false(answer.has_amount || answer.amount_bad);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"error\":{\"code\":\"lost_card\"}}"), PGW_OUT_DECLINED);
+	assert_string_equal(answer.error_code, "lost_or_stolen_card");
+	assert_string_equal(answer.bank_code, "lost_card");
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"error\":{\"code\":\"new\"}}"), PGW_OUT_DECLINED);
+	assert_string_equal(answer.error_code, "declined");
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\"}"), PGW_OUT_DECLINED);
+	assert_string_equal(answer.error_code, "declined");
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"requires_action\"}"), PGW_OUT_REQUIRES_ACTION);
+	assert_string_equal(answer.error_code, "authentication_required");
+	assert_int_equal(judge(PGW_OP_CHARGE, 401, ERROR_BODY("unauthorized")), PGW_OUT_REJECTED);
+	assert_string_equal(answer.error_code, "bank_credentials_rejected");
+	assert_int_equal(judge(PGW_OP_CHARGE, 422, ERROR_BODY("odd")), PGW_OUT_REJECTED);
+	assert_string_equal(answer.error_code, "");
+	assert_int_equal(judge(PGW_OP_CHARGE, 422, ERROR_BODY("idempotency_mismatch")), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 409, ERROR_BODY("key_in_use")), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 429, ERROR_BODY("rate_limited")), PGW_OUT_NOT_PROCESSED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 429, "<html>"), PGW_OUT_NOT_PROCESSED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 503, ERROR_BODY("not_processed")), PGW_OUT_NOT_PROCESSED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 503, "<html>"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 503, ERROR_BODY("other")), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 500, APPROVED), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 302, APPROVED), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 0, APPROVED), PGW_OUT_UNKNOWN);
+}
+
+static void
+test_judge_unreadable(void **state)
+{
+	static char big[1100000];
+	static const char *const bodies[] = {
+		NULL, "", " ", "<html>", "{", "{\"status\":\"approved\"", "{\"status\":\"approved\"} x", "{\"status\":\"approved\"}{}",
+		"{'status':'approved'}", "\"approved\"", "17", "null", "[]", "{\"status\":[\"approved\"]}", "{\"status\":\"Approved\"}",
+		"{\"status\":\"approved\\u0000\"}", "{\"status\":true}", "{\"status\":\"approved\",\"x\":\"\xFF\"}",
+		"{\"status\":\"approved\",}", "{\"status\":\"approved\",\"x\":NaN}",
+		"{\"status\":\"approved\",\"x\":-Infinity}", "{\"status\":\"approved\",\"x\":1.}", "{\"status\":\"approved\",\"x\":-01.5}",
+		"{\"status\":\"approved\",\"x\":01}", "{\"status\":\"approved\",\"x\":\"a\nb\"}", "{\"status\":\"approved\",\"x\":.5}",
+		"{\"status\":\"approved\",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"
+	};
+	int			n;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+	{
+		if (judge(PGW_OP_CHARGE, 200, bodies[i]) != PGW_OUT_UNKNOWN)
+			fail_msg("%s", bodies[i]);
+	}
+	pgw_connector_judge(json_bank, PGW_OP_CHARGE, 200, NULL, "{\"status\":\"approved\"}\0x", 23, "EUR", 2, &answer);
+	assert_int_equal(answer.outcome, PGW_OUT_UNKNOWN);
+	n = snprintf(big, sizeof(big), "{\"status\":\"approved\",\"x\":\"");
+	memset(big + n, 'x', 1048576 - (size_t) n - 2);
+	memcpy(big + 1048574, "\"}", 3);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, big), PGW_OUT_APPROVED);
+	memcpy(big + 1048574, "x\"}", 4);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, big), PGW_OUT_UNKNOWN);
+	/* what looks odd but is JSON */
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":[0,-0,0.05,1.0e-05,10,1e+0,\"NaN's \\\" \\\\\",100.01]}"), PGW_OUT_APPROVED);
+	/* the last of duplicate names counts, as everywhere */
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"status\":\"declined\"}"), PGW_OUT_DECLINED);
+	/* an operation that the bank does not have */
+	assert_int_equal(judge_as(form_bank, PGW_OP_PING, 200, "{}", "EUR", 2), PGW_OUT_UNKNOWN);
+}
+
+static void
+amount_is(const char *text, bool good, int64_t expected)
+{
+	char		body[256];
+
+	snprintf(body, sizeof(body), "{\"status\":\"approved\",\"amount\":%s}", text);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, body), PGW_OUT_APPROVED);
+	if (answer.has_amount != good || answer.amount_bad == good || answer.amount != expected)
+		fail_msg("%s: %d %d %lld", text, answer.has_amount, answer.amount_bad, (long long) answer.amount);
+}
+
+static void
+test_judge_amounts(void **state)
+{
+	PgwConnector *c;
+
+	(void) state;
+	amount_is("1234", true, 1234);
+	amount_is("0", true, 0);
+	amount_is("\"1234\"", true, 1234);
+	amount_is("9223372036854775806", true, INT64_C(9223372036854775806));
+	amount_is("9223372036854775808", false, 0);
+	amount_is("99999999999999999999999999", false, 0);
+	amount_is("-99999999999999999999999999", false, 0);
+	amount_is("\"99999999999999999999999999\"", false, 0);
+	amount_is("-1", false, 0);
+	amount_is("12.34", false, 0);
+	amount_is("12.0", false, 0);
+	amount_is("1e3", false, 0);
+	amount_is("\"12.34\"", false, 0);
+	amount_is("\"12.00\"", false, 0);
+	amount_is("\"\"", false, 0);
+	amount_is("\" 1\"", false, 0);
+	amount_is("\"1\\u00002\"", false, 0);
+	amount_is("true", false, 0);
+	amount_is("{}", false, 0);
+	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"amount\":null,\"currency\":null,\"id\":null}");
+	assert_false(answer.has_amount || answer.amount_bad);
+	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"amount\":5,\"currency\":\"EURO\"}");
+	assert_true(answer.amount_bad);
+	assert_string_equal(answer.currency, "");
+	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"amount\":5,\"currency\":\"usd\"}");
+	assert_string_equal(answer.currency, "USD");
+	assert_int_equal(answer.amount, 5);
+
+	/* decimal text, also as a bare JSON number, whose own digits count */
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"auth\":\"A\",\"txn\":\"t1\",\"amt\":\"12.34\",\"cur\":\"EUR\"}}", "EUR", 2), PGW_OUT_APPROVED);
+	assert_int_equal(answer.amount, 1234);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12.30}}", "EUR", 2);
+	assert_int_equal(answer.amount, 1230);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12}}", "EUR", 2);
+	assert_int_equal(answer.amount, 1200);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"12.345\"}}", "EUR", 2);
+	assert_true(answer.amount_bad && !answer.has_amount);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":1.2e1}}", "EUR", 2);
+	assert_true(answer.amount_bad);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"0.005\"}}", "KWD", 3);
+	assert_int_equal(answer.amount, 5);
+
+	/* a bank with its own exponents */
+	c = compile("{\"v\":1,\"capabilities\":{\"tokens\":true,\"exponents\":{\"ISK\":2,\"KWD\":2}},\"operations\":{" CHARGE(BODY
+				",\"answer\":{\"rules\":[" RULE "],\"fields\":{\"amount\":\"/a\",\"captured\":\"/k\"}}") "}}");
+	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10000,\"k\":200}", "ISK", 0);
+	assert_int_equal(answer.amount, 100);
+	assert_int_equal(answer.captured, 2);
+	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10050,\"k\":250}", "ISK", 0);
+	assert_true(answer.amount_bad);
+	assert_int_equal(answer.captured, -1);
+	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":123}", "KWD", 3);
+	assert_int_equal(answer.amount, 1230);
+	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":9223372036854775806}", "KWD", 3);
+	assert_true(answer.amount_bad);
+	pgw_connector_free(c);
+}
+
+static void
+test_judge_texts(void **state)
+{
+	char		body[2048];
+	char		long_text[301];
+
+	(void) state;
+	memset(long_text, 'a', 300);
+	long_text[300] = '\0';
+	snprintf(body, sizeof(body), "{\"status\":\"declined\",\"id\":\"%s\",\"error\":{\"code\":\"%s\"},\"card\":{\"last4\":\"12345\"}}", long_text, long_text);
+	judge(PGW_OP_CHARGE, 200, body);
+	assert_string_equal(answer.bank_reference, "");	/* half a reference is none */
+	assert_int_equal(strlen(answer.bank_code), sizeof(answer.bank_code) - 1);
+	assert_string_equal(answer.card_last4, "");
+	long_text[255] = '\0';
+	snprintf(body, sizeof(body), "{\"status\":\"approved\",\"id\":\"%s\",\"card\":{\"last4\":\"12a4\"}}", long_text);
+	judge(PGW_OP_CHARGE, 200, body);
+	assert_string_equal(answer.bank_reference, long_text);
+	assert_string_equal(answer.card_last4, "");
+	/* cut between characters */
+	memset(long_text, 'a', 126);
+	memcpy(long_text + 126, "\xC3\xA9zzz", 6);
+	snprintf(body, sizeof(body), "{\"status\":\"declined\",\"error\":{\"code\":\"%s\"}}", long_text);
+	judge(PGW_OP_CHARGE, 200, body);
+	assert_int_equal(strlen(answer.bank_code), 126);
+	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"id\":77}");
+	assert_string_equal(answer.bank_reference, "77");
+	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"id\":\"a\\nb\",\"authorization_code\":\"a\\u0000b\"}");
+	assert_string_equal(answer.bank_reference, "");
+	assert_string_equal(answer.authorization_code, "");
+	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"id\":{},\"authorization_code\":[],\"card\":7,\"error\":\"x\"}");
+	assert_string_equal(answer.bank_reference, "");
+}
+
+static void
+test_judge_others(void **state)
+{
+	(void) state;
+	assert_int_equal(judge(PGW_OP_CAPTURE, 201, "{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"EUR\",\"capture\":{\"status\":\"succeeded\",\"amount\":500,\"currency\":\"EUR\"}}"), PGW_OUT_APPROVED);
+	assert_int_equal(answer.amount, 500);
+	assert_int_equal(judge(PGW_OP_CAPTURE, 409, ERROR_BODY("authorization_expired")), PGW_OUT_DECLINED);
+	assert_string_equal(answer.error_code, "authorization_expired");
+	assert_int_equal(judge(PGW_OP_VOID, 200, "{\"id\":\"c\",\"status\":\"approved\",\"voided\":true}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_VOID, 200, "{\"id\":\"c\",\"status\":\"approved\",\"voided\":false}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_VOID, 409, ERROR_BODY("already_voided")), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_REFUND, 201, "{\"id\":\"re\",\"status\":\"succeeded\",\"amount\":5,\"currency\":\"EUR\"}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_REFUND, 201, "{\"status\":\"pending\"}"), PGW_OUT_PENDING);
+	assert_int_equal(judge(PGW_OP_REFUND, 200, "{\"status\":\"failed\",\"error\":{\"code\":\"refund_refused\"}}"), PGW_OUT_DECLINED);
+	assert_string_equal(answer.error_code, "refund_refused");
+	assert_int_equal(judge(PGW_OP_REFUND, 404, ERROR_BODY("not_found")), PGW_OUT_REJECTED);
+	assert_int_equal(judge(PGW_OP_CANCEL, 200, "{\"reference\":\"r\",\"result\":\"voided\",\"charge\":{\"id\":\"c\",\"voided\":true}}"), PGW_OUT_APPROVED);
+	assert_true(answer.voided);
+	assert_int_equal(judge(PGW_OP_CANCEL, 200, "{\"result\":\"refunded\",\"refund\":{\"status\":\"pending\"}}"), PGW_OUT_PENDING);
+	assert_int_equal(judge(PGW_OP_PING, 200, "{\"status\":\"ok\"}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_PING, 401, ""), PGW_OUT_REJECTED);
+
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 200, APPROVED), PGW_OUT_APPROVED);
+	assert_int_equal(answer.subject, PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 404, ERROR_BODY("not_found")), PGW_OUT_NOT_FOUND);
+	assert_int_equal(answer.subject, PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 404, "<html>not found</html>"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 404, "{}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 401, "{}"), PGW_OUT_REJECTED);
+	assert_int_equal(answer.subject, PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"failed\"}"), PGW_OUT_DECLINED);
+	assert_int_equal(answer.subject, PGW_OUT_DECLINED);
+}
+
+#define RESP(code) "{\"resp\":{\"code\":\"" code "\",\"text\":\"x\"}}"
+
+static void
+test_judge_form(void **state)
+{
+	(void) state;
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("51"), "EUR", 2), PGW_OUT_DECLINED);
+	assert_string_equal(answer.error_code, "insufficient_funds");
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("43"), "EUR", 2), PGW_OUT_DECLINED);
+	assert_string_equal(answer.error_code, "lost_or_stolen_card");
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("1A"), "EUR", 2), PGW_OUT_REQUIRES_ACTION);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("51"), "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("00"), "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("96"), "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("91"), "EUR", 2), PGW_OUT_NOT_PROCESSED);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 401, RESP("58"), "EUR", 2), PGW_OUT_REJECTED);
+	assert_int_equal(judge_as(form_bank, PGW_OP_REFUND, 402, RESP("57"), "EUR", 2), PGW_OUT_DECLINED);
+	assert_int_equal(judge_as(form_bank, PGW_OP_REFUND, 200, RESP("09"), "EUR", 2), PGW_OUT_PENDING);
+	assert_int_equal(judge_as(form_bank, PGW_OP_VOID, 404, RESP("25"), "EUR", 2), PGW_OUT_REJECTED);
+}
+
+/* Rules: order, classes, arrays, every type of value, exists, pointers into arrays and escaped ones. */
+static void
+test_rules(void **state)
+{
+	PgwConnector *c = compile(WITH_ANSWER("{\"rules\":["
+										  "{\"status\":\"2xx\",\"when\":{\"/n\":[1,2],\"/b\":true},\"outcome\":\"approved\"},"
+										  "{\"status\":\"*\",\"when\":{\"/z\":null},\"outcome\":\"pending\"},"
+										  "{\"status\":[400,\"5xx\"],\"when\":{\"/a~1b/1/~0\":\"x\"},\"outcome\":\"declined\"},"
+										  "{\"status\":200,\"when\":{\"/gone\":{\"exists\":false},\"/here\":{\"exists\":true}},\"outcome\":\"requires_action\"},"
+										  "{\"status\":203,\"when\":{\"\":{\"exists\":true}},\"outcome\":\"declined\"},"
+										  "{\"status\":418,\"outcome\":\"approved\"},"
+										  "{\"status\":419,\"outcome\":\"rejected\"}]}"));
+
+	(void) state;
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 204, "{\"n\":2,\"b\":true}", "EUR", 2), PGW_OUT_APPROVED);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 300, "{\"n\":2,\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":\"2\",\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2.0,\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2,\"b\":1}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 599, "{\"z\":null}", "EUR", 2), PGW_OUT_PENDING);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 599, "{}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 502, "{\"a/b\":[0,{\"~\":\"x\"}]}", "EUR", 2), PGW_OUT_DECLINED);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 400, "{\"a/b\":[{\"~\":\"x\"}]}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"here\":null}", "EUR", 2), PGW_OUT_REQUIRES_ACTION);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"here\":1,\"gone\":1}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 203, "[]", "EUR", 2), PGW_OUT_DECLINED);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 418, "{}", "EUR", 2), PGW_OUT_APPROVED);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 418, "teapot", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 419, "teapot", "EUR", 2), PGW_OUT_REJECTED);
+	pgw_connector_free(c);
+}
+
+static int
+retry_after(const char *text)
+{
+	pgw_connector_judge(json_bank, PGW_OP_CHARGE, 429, text, "", 0, "EUR", 2, &answer);
+	return answer.retry_after_s;
+}
+
+static void
+test_retry_after(void **state)
+{
+	char		date[64];
+	time_t		then = time(NULL) + 100;
+	struct tm	tm;
+
+	(void) state;
+	assert_int_equal(retry_after(NULL), -1);
+	assert_int_equal(retry_after("0"), 0);
+	assert_int_equal(retry_after(" 120 "), 120);
+	assert_int_equal(retry_after("99999999999999999999"), 86400);
+	assert_int_equal(retry_after("1.5"), -1);
+	assert_int_equal(retry_after("-1"), -1);
+	assert_int_equal(retry_after(""), -1);
+	assert_int_equal(retry_after("soon"), -1);
+	assert_int_equal(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), 0);
+	assert_int_equal(retry_after("Sun, 06 Nov 2994 08:49:37 GMT"), 86400);
+	assert_int_equal(retry_after("Sun, 06 Nox 2994 08:49:37 GMT"), -1);
+	assert_int_equal(retry_after("Sun, 06 Nov 2994 25:49:37 GMT"), -1);
+	assert_int_equal(retry_after("Sun, 06 Nov 2994 08:49:37 CET"), -1);
+	gmtime_r(&then, &tm);
+	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
+	assert_in_range(retry_after(date), 97, 100);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_buf),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_faults_long),
+		cmocka_unit_test(test_truncated_documents),
+		cmocka_unit_test(test_capabilities),
+		cmocka_unit_test(test_render_json),
+		cmocka_unit_test(test_render_form),
+		cmocka_unit_test(test_render_values),
+		cmocka_unit_test(test_render_wipes),
+		cmocka_unit_test(test_judge_charge),
+		cmocka_unit_test(test_judge_unreadable),
+		cmocka_unit_test(test_judge_amounts),
+		cmocka_unit_test(test_judge_texts),
+		cmocka_unit_test(test_judge_others),
+		cmocka_unit_test(test_judge_form),
+		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_retry_after),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}

@@ -1,0 +1,276 @@
+/*
+ * test_state.c - every (kind, from, to, event) against a transcription of the contract's table, and the page in docs/
+ *
+ * The transcription below is typed from the contract, in its own form (several states and events to a row), not from state.c.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/state.h"
+
+/* from[,from] | to[,to] | events | kinds: * all, p payment, r refund */
+static const char *const contract[] = {
+	"-|Created|TransactionStarted|*",
+	"Created|Created|BankProcessingStarted,BankRetryScheduled|*",
+	"Created|Created|BankSwitched|p",
+	"Created,BankUnknown|BankApproved|BankProcessingCompleted|*",
+	"Created,BankUnknown|Failed|BankProcessingFailed,TransactionFailed|*",
+	"Created|BankUnknown|BankOutcomeUnknown,BankProcessingPending|*",
+	"BankUnknown|BankUnknown|BankStatusChecked|*",
+	"Created,BankUnknown|Refunding|BankOutcomeUnacceptable,CompensationStarted,RefundStarted|p",
+	"Created|Created|TransactionAdopted|*",
+	"BankUnknown|BankUnknown|TransactionAdopted|*",
+	"BankApproved|BankApproved|TransactionAdopted|*",
+	"Created,BankUnknown,BankApproved|RequiresManualReview|ManualReviewRequired|*",
+	"BankApproved|BankApproved|PaymentDataSaveStarted|*",
+	"BankApproved|Saved|PaymentDataSaveCompleted|*",
+	"Saved|Completed|TransactionCompleted|*",
+	"BankApproved|Completed|PaymentDataSaveCompleted,TransactionCompleted|*",
+	"Saved|Saved|CaptureStarted,CaptureFailed,CaptureRetryScheduled|p",
+	"Saved|Completed|CaptureCompleted|p",
+	"Saved|Refunding|CompensationStarted,RefundStarted|p",
+	"BankApproved|Refunding|PaymentDataSaveFailed,CompensationStarted,RefundStarted|p",
+	"Refunding|Refunding|RefundFailed,RefundPending,RefundOutcomeUnknown,RefundRetryScheduled,RefundStarted|p",
+	"Refunding|Refunded|RefundCompleted|p",
+	"Saved|RequiresManualReview|ManualReviewRequired|*",
+	"Refunding|RequiresManualReview|ManualReviewRequired|p",
+	"Refunded|RequiresManualReview|RefundReversed,ManualReviewRequired|p",
+	"Completed|RequiresManualReview|RefundReversed,ManualReviewRequired|r",
+	"Failed|Refunding|LateApprovalReceived,CompensationStarted,RefundStarted|p",
+	"RequiresManualReview|BankUnknown,BankApproved,Saved,Completed,Failed|ManualReviewResolved|*",
+	"RequiresManualReview|Refunding,Refunded|ManualReviewResolved|p",
+};
+
+static const char *const states[] = {"Created", "BankApproved", "Saved", "Completed", "Failed", "Refunding",
+"RequiresManualReview", "BankUnknown", "Refunded"};
+
+static const char *const events[] = {"TransactionStarted", "BankProcessingStarted", "BankProcessingCompleted",
+	"BankProcessingFailed", "BankProcessingPending", "BankRetryScheduled", "BankSwitched", "BankOutcomeUnknown",
+	"BankOutcomeUnacceptable", "BankStatusChecked", "PaymentDataSaveStarted", "PaymentDataSaveCompleted",
+	"PaymentDataSaveFailed", "TransactionAdopted", "TransactionCompleted", "TransactionFailed", "CaptureStarted",
+	"CaptureCompleted", "CaptureFailed", "CaptureRetryScheduled", "AuthorizationExpired", "CompensationStarted",
+	"RefundStarted", "RefundCompleted", "RefundFailed", "RefundPending", "RefundOutcomeUnknown", "RefundRetryScheduled",
+	"RefundReversed", "LateApprovalReceived", "ManualReviewRequired", "ManualReviewResolved"};
+
+#define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
+
+/* Is name one of the comma separated words between the given bars of row? */
+static bool
+row_has(const char *row, int column, const char *name)
+{
+	size_t		len = strlen(name);
+
+	for (; column > 0; column--)
+		row = strchr(row, '|') + 1;
+	for (;;)
+	{
+		size_t		word = strcspn(row, ",|");
+
+		if (word == len && strncmp(row, name, len) == 0)
+			return true;
+		if (row[word] != ',')
+			return false;
+		row += word + 1;
+	}
+}
+
+static bool
+expected(int kind, const char *from, const char *to, const char *event)
+{
+	for (int i = 0; i < LENGTH(contract); i++)
+	{
+		char		who = contract[i][strlen(contract[i]) - 1];
+
+		if (row_has(contract[i], 0, from) && row_has(contract[i], 1, to) && row_has(contract[i], 2, event) &&
+			(who == '*' || (who == 'p' && kind == PGW_KIND_PAYMENT) || (who == 'r' && kind == PGW_KIND_REFUND)))
+			return true;
+	}
+	return false;
+}
+
+static void
+every_triple(void **unused)
+{
+	int			legal = 0;
+
+	(void) unused;
+	for (int kind = 0; kind < PGW_NKINDS; kind++)
+		for (int from = -1; from < PGW_NSTATES; from++)
+			for (int to = -1; to < PGW_NSTATES; to++)
+			{
+				bool		any = false;
+
+				for (int e = 0; e < PGW_NEVENTS; e++)
+				{
+					bool		want = expected(kind, from < 0 ? "-" : states[from], to < 0 ? "-" : states[to], events[e]);
+					bool		got = pgw_event_legal((PgwKind) kind, (PgwState) from, (PgwState) to, (PgwEventType) e);
+
+					if (want != got)
+						fail_msg("kind %d: %s -> %s, %s: contract %d, table %d", kind, from < 0 ? "-" : states[from],
+								 to < 0 ? "-" : states[to], events[e], want, got);
+					any = any || want;
+					legal += got;
+				}
+				assert_int_equal(pgw_edge_legal((PgwKind) kind, (PgwState) from, (PgwState) to), any);
+			}
+	assert_true(legal > 100);
+	assert_false(pgw_edge_legal((PgwKind) PGW_NKINDS, PGW_CREATED, PGW_CREATED));
+	assert_false(pgw_edge_legal((PgwKind) -1, PGW_CREATED, PGW_CREATED));
+}
+
+static void
+no_row_twice(void **unused)
+{
+	size_t		n;
+	const PgwEdge *e = pgw_edges(&n);
+
+	(void) unused;
+	for (size_t i = 0; i < n; i++)
+	{
+		assert_true(e[i].kinds != 0 && e[i].kinds < PGW_KIND_BIT(PGW_NKINDS));
+		for (size_t j = 0; j < i; j++)
+			assert_false(e[i].from == e[j].from && e[i].to == e[j].to && e[i].event == e[j].event);
+	}
+}
+
+/* Each state but the first can be reached, and each state but Completed of some kinds can be left. */
+static void
+all_reachable(void **unused)
+{
+	(void) unused;
+	for (int to = 0; to < PGW_NSTATES; to++)
+	{
+		bool		reached = false;
+
+		for (int from = -1; from < PGW_NSTATES; from++)
+			reached = reached || (from != to && pgw_edge_legal(PGW_KIND_PAYMENT, (PgwState) from, (PgwState) to));
+		assert_true(reached);
+	}
+}
+
+static void
+names(void **unused)
+{
+	(void) unused;
+	assert_int_equal(LENGTH(states), PGW_NSTATES);
+	assert_int_equal(LENGTH(events), PGW_NEVENTS);
+	for (int i = 0; i < PGW_NSTATES; i++)
+	{
+		assert_string_equal(pgw_state_name((PgwState) i), states[i]);
+		assert_int_equal(pgw_state_parse(states[i]), i);
+		assert_int_equal(pgw_state_is_final((PgwState) i), i == PGW_COMPLETED || i == PGW_FAILED || i == PGW_REFUNDED);
+	}
+	for (int i = 0; i < PGW_NEVENTS; i++)
+	{
+		assert_string_equal(pgw_event_name((PgwEventType) i), events[i]);
+		assert_int_equal(pgw_event_parse(events[i]), i);
+	}
+	for (int i = 0; i < PGW_NKINDS; i++)
+		assert_int_equal(pgw_kind_parse(pgw_kind_name((PgwKind) i)), i);
+	assert_string_equal(pgw_kind_name(PGW_KIND_VOID), "void");
+	assert_null(pgw_state_name(PGW_STATE_NONE));
+	assert_null(pgw_state_name(PGW_NSTATES));
+	assert_null(pgw_event_name(PGW_NEVENTS));
+	assert_null(pgw_kind_name(PGW_NKINDS));
+	assert_int_equal(pgw_state_parse(NULL), PGW_STATE_NONE);
+	assert_int_equal(pgw_state_parse("created"), PGW_STATE_NONE);
+	assert_int_equal(pgw_event_parse("x"), -1);
+	assert_int_equal(pgw_kind_parse(NULL), -1);
+	assert_false(pgw_state_is_final(PGW_STATE_NONE));
+}
+
+/* Whole histories of the contract, as a fold would walk them. */
+static void
+histories(void **unused)
+{
+	static const char *const walks[] = {
+		"TransactionStarted>Created BankProcessingStarted>Created BankProcessingCompleted>BankApproved "
+		"PaymentDataSaveStarted>BankApproved TransactionAdopted>BankApproved PaymentDataSaveStarted>BankApproved "
+		"PaymentDataSaveCompleted>Saved TransactionCompleted>Completed",
+		"TransactionStarted>Created BankProcessingStarted>Created BankOutcomeUnknown>BankUnknown "
+		"BankStatusChecked>BankUnknown ManualReviewRequired>RequiresManualReview ManualReviewResolved>Refunding "
+		"RefundFailed>Refunding RefundRetryScheduled>Refunding RefundStarted>Refunding RefundCompleted>Refunded",
+	};
+
+	(void) unused;
+	for (int i = 0; i < LENGTH(walks); i++)
+	{
+		char		copy[1024];
+		char	   *save;
+		PgwState	at = PGW_STATE_NONE;
+
+		snprintf(copy, sizeof(copy), "%s", walks[i]);
+		for (char *step = strtok_r(copy, " ", &save); step != NULL; step = strtok_r(NULL, " ", &save))
+		{
+			char	   *arrow = strchr(step, '>');
+			PgwState	to = pgw_state_parse(arrow + 1);
+
+			*arrow = '\0';
+			assert_true(pgw_event_legal(PGW_KIND_PAYMENT, at, to, (PgwEventType) pgw_event_parse(step)));
+			at = to;
+		}
+	}
+}
+
+/* The rows of docs/state-machine.md's table of edges are those of the table, in its order. */
+static void
+docs_agree(void **unused)
+{
+	const char *dir = getenv("PGW_SRCDIR");
+	char		path[1024];
+	char		line[512];
+	char		want[512];
+	size_t		n;
+	size_t		row = 0;
+	bool		in_table = false;
+	const PgwEdge *e = pgw_edges(&n);
+	FILE	   *f;
+
+	(void) unused;
+	snprintf(path, sizeof(path), "%s/docs/state-machine.md", dir ? dir : ".");
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+	{
+		if (strcmp(line, "| from | to | event | kind |\n") == 0)
+		{
+			assert_non_null(fgets(line, sizeof(line), f));
+			in_table = true;
+			continue;
+		}
+		if (!in_table)
+			continue;
+		if (line[0] != '|')
+			break;
+		assert_true(row < n);
+		snprintf(want, sizeof(want), "| %s | %s | %s | %s |\n", e[row].from == PGW_STATE_NONE ? "None" : pgw_state_name(e[row].from),
+				 pgw_state_name(e[row].to), pgw_event_name(e[row].event),
+				 e[row].kinds == PGW_KIND_BIT(PGW_KIND_PAYMENT) ? "payment"
+				 : e[row].kinds == PGW_KIND_BIT(PGW_KIND_REFUND) ? "refund" : "all");
+		assert_string_equal(line, want);
+		row++;
+	}
+	fclose(f);
+	assert_int_equal(row, n);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_triple),
+		cmocka_unit_test(no_row_twice),
+		cmocka_unit_test(all_reachable),
+		cmocka_unit_test(names),
+		cmocka_unit_test(histories),
+		cmocka_unit_test(docs_agree),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

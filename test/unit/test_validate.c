@@ -1,0 +1,422 @@
+/*
+ * test_validate.c - every fault of every argument, as exact JSON; that all come at once and in order; that none tells a secret
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <json-c/json.h>
+
+#include "core/errors.h"
+#include "core/validate.h"
+
+#define NOW INT64_C(1795430000)	/* November 2026 */
+#define CARD "4111111111111111"
+#define CARD_MSG "must not contain a card number"
+#define F(field, code, message) "{\"field\":\"" field "\",\"code\":\"" code "\",\"message\":\"" message "\"}"
+#define STORED(field) F(field, "card_number_in_stored_field", CARD_MSG)
+
+static PgwRequest
+with_token(void)
+{
+	PgwRequest	r = {
+		.client_request_id = "order-1", .amount = 1000, .currency = "EUR", .token = "tok_abc", .card_expiry_month_isnull = true,
+		.card_expiry_year_isnull = true, .capture = "immediate", .metadata = "{}", .bank_fields = "{}", .timeout_isnull = true,
+		.merchant = "default", .options = "{}",
+	};
+
+	return r;
+}
+
+static PgwRequest
+with_card(void)
+{
+	PgwRequest	r = with_token();
+
+	r.token = NULL;
+	r.card_number = CARD;
+	r.card_expiry_month_isnull = r.card_expiry_year_isnull = false;
+	r.card_expiry_month = 12;
+	r.card_expiry_year = 2030;
+	r.card_cvv = "123";
+	r.card_holder = "J. Doe";
+	return r;
+}
+
+/* want: the faults without the brackets */
+static void
+check_at(const PgwRequest *r, const char *want, int line)
+{
+	PgwBuf		b;
+	PgwChecked	out;
+	char		whole[8192];
+	int			n;
+	struct json_object *parsed;
+
+	pgw_buf_init(&b, 0);
+	n = pgw_validate_request(r, NOW, &out, &b);
+	assert_false(b.failed);
+	snprintf(whole, sizeof(whole), "[%s]", want);
+	if (strcmp(b.data, whole) != 0)
+		fail_msg("line %d:\n got %s\nwant %s", line, b.data, whole);
+	parsed = json_tokener_parse(b.data);
+	assert_int_equal(json_object_array_length(parsed), n);
+	for (int i = 0; i < n; i++)
+	{
+		struct json_object *code;
+
+		assert_true(json_object_object_get_ex(json_object_array_get_idx(parsed, (size_t) i), "code", &code));
+		assert_non_null(pgw_error_find(json_object_get_string(code)));
+	}
+	json_object_put(parsed);
+	pgw_buf_free(&b);
+}
+
+#define TOKEN(change, want) do { PgwRequest r = with_token(); change; check_at(&r, want, __LINE__); } while (0)
+#define WITH_CARD(change, want) do { PgwRequest r = with_card(); change; check_at(&r, want, __LINE__); } while (0)
+
+/* n times the piece, in a buffer that lives until the next call with the same slot */
+static const char *
+repeat(const char *piece, int n)
+{
+	static char buf[20000];
+
+	buf[0] = '\0';
+	for (int i = 0; i < n; i++)
+		memcpy(buf + (size_t) i * strlen(piece), piece, strlen(piece) + 1);
+	return buf;
+}
+
+static void
+sound_requests(void **unused)
+{
+	PgwRequest	r = with_card();
+	PgwChecked	out;
+	PgwBuf		b;
+
+	(void) unused;
+	pgw_buf_init(&b, 0);
+	r.capture = "on_commit";
+	r.on_failure = "raise";
+	assert_int_equal(pgw_validate_request(&r, NOW, &out, &b), 0);
+	assert_string_equal(b.data, "[]");
+	assert_int_equal(out.brand, PGW_BRAND_VISA);
+	assert_string_equal(out.last4, "1111");
+	assert_int_equal(out.capture, PGW_CAPTURE_ON_COMMIT);
+	assert_true(out.on_failure_raise);
+	r = with_token();
+	r.is_submit = true;
+	r.capture = "manual";
+	r.on_failure = "return";
+	assert_int_equal(pgw_validate_request(&r, NOW, &out, &b), 0);
+	assert_string_equal(out.last4, "");
+	assert_int_equal(out.capture, PGW_CAPTURE_MANUAL);
+	assert_false(out.on_failure_raise);
+	pgw_buf_free(&b);
+
+	TOKEN(r.client_request_id = repeat("\xc3\xa9", 255), "");
+	TOKEN(r.client_request_id = "550e8400-e29b-41d4-a716-446655440000", "");
+	TOKEN(r.reference = "", "");
+	TOKEN(r.bank = "adyen"; r.reference = "2026/17", "");
+	TOKEN(r.token = repeat("x", 512), "");
+	TOKEN((r.timeout_isnull = false, r.timeout_ms = 0), "");
+	TOKEN((r.timeout_isnull = false, r.timeout_ms = 86400000), "");
+	TOKEN(r.metadata = "{\"a\": [1, {\"b\": null}], \"lat\": 48.4111111111111111, \"t\": 1732360000000}", "");
+	TOKEN(r.bank_fields = "{\"s\": \"x\", \"n\": 1, \"f\": 1.5, \"b\": true, \"z\": null}", "");
+	WITH_CARD(r.card_cvv = NULL; r.card_holder = NULL, "");
+	WITH_CARD(r.card_number = "378282246310005"; r.card_cvv = "1234", "");
+	WITH_CARD(r.card_expiry_month = 11; r.card_expiry_year = 2026, "");
+	WITH_CARD(r.metadata = "{\"last4\": \"1111\"}", "");
+}
+
+static void
+ids_and_names(void **unused)
+{
+	(void) unused;
+	TOKEN(r.client_request_id = NULL, F("client_request_id", "required", "must not be null"));
+	TOKEN(r.client_request_id = "", F("client_request_id", "required", "must not be empty"));
+	TOKEN(r.client_request_id = repeat("\xc3\xa9", 256), F("client_request_id", "too_long", "must be at most 255 characters"));
+	TOKEN(r.client_request_id = "a\nb", F("client_request_id", "control_characters", "must not contain control characters"));
+	TOKEN(r.client_request_id = "a\x7f", F("client_request_id", "control_characters", "must not contain control characters"));
+	TOKEN(r.client_request_id = "a\xc2\x85", F("client_request_id", "control_characters", "must not contain control characters"));
+	TOKEN(r.client_request_id = "id " CARD, STORED("client_request_id"));
+	TOKEN(r.bank = "", F("bank", "required", "must not be empty"));
+	TOKEN(r.bank = repeat("b", 64), F("bank", "too_long", "must be at most 63 bytes"));
+	TOKEN(r.bank = "\t", F("bank", "control_characters", "must not contain control characters"));
+	TOKEN(r.merchant = NULL, F("merchant", "required", "must not be null"));
+	TOKEN(r.merchant = "", F("merchant", "required", "must not be empty"));
+	TOKEN(r.merchant = repeat("m", 64), F("merchant", "too_long", "must be at most 63 bytes"));
+	TOKEN(r.merchant = CARD, STORED("merchant"));
+	TOKEN(r.reference = repeat("r", 256), F("reference", "too_long", "must be at most 255 characters"));
+	TOKEN(r.reference = "\x01", F("reference", "control_characters", "must not contain control characters"));
+	TOKEN(r.reference = "4111-1111 1111-1111", STORED("reference"));
+}
+
+static void
+amount_and_currency(void **unused)
+{
+	const char *active = F("currency", "unknown_value", "must be an ISO 4217 alphabetic code of an active currency, such as EUR");
+
+	(void) unused;
+	TOKEN(r.amount_isnull = true, F("amount", "required", "must not be null"));
+	TOKEN(r.amount = 0, F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
+	TOKEN(r.amount = INT64_MIN, F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
+	TOKEN(r.currency = NULL, F("currency", "required", "must not be null"));
+	TOKEN(r.currency = "eur", F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
+	TOKEN(r.currency = "Eur", F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
+	TOKEN(r.currency = "XXX", active);
+	TOKEN(r.currency = "", active);
+	TOKEN(r.currency = "EURO", active);
+	TOKEN(r.currency = "978", active);
+}
+
+static void
+tokens(void **unused)
+{
+	const char *plain = F("token", "invalid_format", "must be printable ASCII characters without blanks");
+	const char *use_card = F("token", "card_number_in_stored_field", "a card number is not a token; use card_number");
+	const char *use_process = F("token", "card_number_in_stored_field", "a card number is not a token; use process_payment");
+
+	(void) unused;
+	TOKEN(r.token = NULL, F("token", "required", "give exactly one of token and card_number; both are null"));
+	TOKEN((r.token = NULL, r.is_submit = true), F("token", "required", "must not be null"));
+	WITH_CARD(r.token = "tok_abc", F("token", "conflicting_fields", "give exactly one of token and card_number; both are given"));
+	TOKEN(r.token = "", F("token", "required", "must not be empty"));
+	TOKEN(r.token = repeat("x", 513), F("token", "too_long", "must be at most 512 bytes"));
+	TOKEN(r.token = "a b", plain);
+	TOKEN(r.token = "a\x7f", plain);
+	TOKEN(r.token = "\xc3\xa9", plain);
+	TOKEN(r.token = CARD, use_card);
+	TOKEN(r.token = "tok_" CARD, use_card);
+	TOKEN(r.token = "501800000009", use_card);	/* twelve digits: too short for a find in text */
+	TOKEN((r.token = CARD, r.is_submit = true), use_process);
+	TOKEN((r.token = "4111-1111-1111-1111", r.is_submit = true), use_process);
+	WITH_CARD(r.is_submit = true, F("token", "required", "must not be null") ","
+			  F("card_number", "conflicting_fields", "a submitted payment takes a token only; use process_payment"));
+}
+
+static void
+cards(void **unused)
+{
+	const char *digits = F("card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens");
+	const char *cvv = F("card_cvv", "cvv_invalid", "must be 3 digits, for American Express 4");
+
+	(void) unused;
+	WITH_CARD(r.card_number = "", digits);
+	WITH_CARD(r.card_number = "41111111111", digits);
+	WITH_CARD(r.card_number = "41111111111111111111", digits);
+	WITH_CARD(r.card_number = "4111 1111 1111 1111", digits);
+	WITH_CARD(r.card_number = "4111111111111112", F("card_number", "luhn_failed", "fails its check digit (Luhn); a digit is probably mistyped"));
+	WITH_CARD(r.card_expiry_month_isnull = true, F("card_expiry_month", "required", "is required with card_number"));
+	WITH_CARD(r.card_expiry_month = 0, F("card_expiry_month", "out_of_range", "must be 1 to 12"));
+	WITH_CARD(r.card_expiry_month = 13, F("card_expiry_month", "out_of_range", "must be 1 to 12"));
+	WITH_CARD(r.card_expiry_year_isnull = true, F("card_expiry_year", "required", "is required with card_number"));
+	WITH_CARD(r.card_expiry_year = 30, F("card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099"));
+	WITH_CARD(r.card_expiry_year = 2100, F("card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099"));
+	WITH_CARD((r.card_expiry_year = 2026, r.card_expiry_month = 10), F("card_expiry_year", "card_expired", "the card has expired"));
+	WITH_CARD(r.card_cvv = "", cvv);
+	WITH_CARD(r.card_cvv = "1234", cvv);
+	WITH_CARD(r.card_cvv = "12x", cvv);
+	WITH_CARD(r.card_number = "378282246310005", cvv);
+	WITH_CARD(r.card_holder = repeat("h", 256), F("card_holder", "too_long", "must be at most 255 bytes"));
+	WITH_CARD(r.card_holder = "a\rb", F("card_holder", "control_characters", "must not contain control characters"));
+	WITH_CARD(r.card_holder = "Doe " CARD, STORED("card_holder"));
+	TOKEN((r.card_expiry_month_isnull = false, r.card_expiry_month = 1), F("card_expiry_month", "conflicting_fields", "is allowed only with card_number"));
+	TOKEN((r.card_expiry_year_isnull = false, r.card_expiry_year = 2030), F("card_expiry_year", "conflicting_fields", "is allowed only with card_number"));
+	TOKEN(r.card_cvv = "123", F("card_cvv", "conflicting_fields", "is allowed only with card_number"));
+	TOKEN(r.card_holder = "x", F("card_holder", "conflicting_fields", "is allowed only with card_number"));
+}
+
+static void
+words_and_timeout(void **unused)
+{
+	(void) unused;
+	TOKEN(r.capture = NULL, F("capture", "required", "must not be null"));
+	TOKEN(r.capture = "Immediate", F("capture", "unknown_value", "must be immediate, on_commit or manual"));
+	TOKEN(r.on_failure = "", F("on_failure", "unknown_value", "must be return or raise"));
+	TOKEN((r.timeout_isnull = false, r.timeout_ms = -1), F("timeout", "out_of_range", "must be 0 to 24 hours"));
+	TOKEN((r.timeout_isnull = false, r.timeout_ms = 86400001), F("timeout", "out_of_range", "must be 0 to 24 hours"));
+	assert_string_equal(pgw_capture_name(PGW_CAPTURE_ON_COMMIT), "on_commit");
+	assert_null(pgw_capture_name((PgwCaptureMode) 3));
+	for (int i = 0; i <= PGW_CAPTURE_MANUAL; i++)
+		assert_int_equal(pgw_capture_parse(pgw_capture_name((PgwCaptureMode) i)), i);
+	assert_int_equal(pgw_capture_parse(NULL), -1);
+}
+
+static void
+json_fields(void **unused)
+{
+	static char big[PGW_MAX_METADATA_BYTES + 16];
+	static char deep[600];
+	const char *object = F("metadata", "invalid_format", "must be a JSON object, nested at most 64 deep");
+
+	(void) unused;
+	TOKEN(r.metadata = NULL, F("metadata", "required", "must not be null"));
+	TOKEN(r.metadata = "", object);
+	TOKEN(r.metadata = "[]", object);
+	TOKEN(r.metadata = "null", object);
+	TOKEN(r.metadata = "\"x\"", object);
+	TOKEN(r.metadata = "{\"a\":1", object);
+	TOKEN(r.metadata = "{} x", object);
+	memset(deep, 0, sizeof(deep));
+	for (int i = 0; i < 100; i++)
+		memcpy(deep + i * 5, "{\"a\":", 5);
+	deep[500] = '1';
+	memset(deep + 501, '}', 98);
+	TOKEN(r.metadata = deep, object);
+	snprintf(big, sizeof(big), "{\"a\":\"%s\"}", repeat("x", PGW_MAX_METADATA_BYTES - 8));
+	assert_int_equal(strlen(big), PGW_MAX_METADATA_BYTES);
+	TOKEN(r.metadata = big, "");
+	snprintf(big, sizeof(big), "{\"a\":\"%s\"}", repeat("x", PGW_MAX_METADATA_BYTES - 7));
+	TOKEN(r.metadata = big, F("metadata", "too_long", "must be at most 16384 bytes"));
+
+	TOKEN(r.metadata = "{\"c\": \"" CARD "\"}", STORED("metadata"));
+	TOKEN(r.metadata = "{\"c\": \"4111 1111 1111 1111 12/30\"}", STORED("metadata"));
+	TOKEN(r.metadata = "{\"" CARD "\": 1}", STORED("metadata"));
+	TOKEN(r.metadata = "{\"n\": 4111111111111111}", STORED("metadata"));
+	TOKEN(r.metadata = "{\"n\": -4111111111111111}", STORED("metadata"));
+	TOKEN(r.metadata = "{\"n\": 4111111111111111.0}", STORED("metadata"));
+	TOKEN(r.metadata = "{\"n\": 4.111111111111111e15}", STORED("metadata"));
+	TOKEN(r.metadata = "{\"a\": [0, {\"b\": [\"" CARD "\"]}]}", STORED("metadata"));
+	TOKEN(r.metadata = "{\"a\": \"\\u0034111111111111111\"}", STORED("metadata"));
+
+	TOKEN(r.bank_fields = NULL, F("bank_fields", "required", "must not be null"));
+	TOKEN(r.bank_fields = "[1]", F("bank_fields", "invalid_format", "must be a JSON object, nested at most 64 deep"));
+	TOKEN(r.bank_fields = "{\"a\": {}, \"b\": []}", F("bank_fields", "invalid_format", "members must be strings, numbers, booleans or null"));
+	TOKEN(r.bank_fields = "{\"n\": 5555555555554444}", STORED("bank_fields"));
+	snprintf(big, sizeof(big), "{\"a\":\"%s\"}", repeat("x", PGW_MAX_BANK_FIELDS_BYTES - 7));
+	TOKEN(r.bank_fields = big, F("bank_fields", "too_long", "must be at most 4096 bytes"));
+
+	TOKEN(r.options = NULL, F("options", "required", "must not be null"));
+	TOKEN(r.options = "1", F("options", "invalid_format", "must be a JSON object, nested at most 64 deep"));
+	TOKEN(r.options = "{\"speed\": 1, \"a\\\"b\": 2}", F("options", "unknown_option", "unknown option \\\"speed\\\"") ","
+		  F("options", "unknown_option", "unknown option \\\"a\\\"b\\\""));
+	TOKEN(r.options = "{\"x\": \"" CARD "\"}", F("options", "unknown_option", "unknown option \\\"x\\\"") "," STORED("options"));
+}
+
+/* The call's own number counts wherever it stands, also where text in general is let through. */
+static void
+own_number(void **unused)
+{
+	(void) unused;
+	WITH_CARD(r.reference = "9" CARD "99999", STORED("reference"));
+	WITH_CARD(r.reference = "4111  1111 - 1111  1111", STORED("reference"));
+	WITH_CARD(r.client_request_id = "a" CARD "bcdefabcdefabcd", STORED("client_request_id"));
+	WITH_CARD(r.metadata = "{\"n\": 0." CARD "}", STORED("metadata"));
+	WITH_CARD(r.metadata = "{\"n\": 99999999" CARD "99999999}", STORED("metadata"));
+	WITH_CARD(r.bank_fields = "{\"k" CARD "\": 1}", STORED("bank_fields"));
+	/* an unknown brand: only because it is this call's */
+	WITH_CARD((r.card_number = "9999999999999995", r.reference = "9999999999999995"), STORED("reference"));
+	WITH_CARD((r.card_number = "9999 9999 9999 9995", r.reference = "9999999999999995"),
+			  F("card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens") "," STORED("reference"));
+	WITH_CARD((r.card_number = "12", r.reference = "order 12"), F("card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens"));
+	WITH_CARD(r.merchant = CARD, STORED("merchant"));
+}
+
+static void
+all_at_once_in_order(void **unused)
+{
+	static const char *const order[] = {"client_request_id", "amount", "currency", "token", "card_number", "card_expiry_month",
+		"card_expiry_year", "card_cvv", "card_holder", "bank", "capture", "reference", "metadata", "bank_fields", "timeout",
+	"on_failure", "merchant", "options"};
+	PgwRequest	r = {
+		.amount = -5, .currency = "zzz", .token = "a b", .card_number = "7", .card_expiry_month = 99, .card_expiry_year = 1,
+		.card_cvv = "9", .card_holder = "\n", .bank = "", .reference = "\n", .timeout_ms = -1, .on_failure = "x",
+		.metadata = "[]", .bank_fields = "[]", .options = "[]",
+	};
+	PgwBuf		b;
+	PgwChecked	out;
+	const char *at;
+
+	(void) unused;
+	pgw_buf_init(&b, 0);
+	assert_int_equal(pgw_validate_request(&r, NOW, &out, &b), 19);	/* token has two */
+	at = b.data;
+	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
+	{
+		char		want[64];
+
+		snprintf(want, sizeof(want), "{\"field\":\"%s\"", order[i]);
+		at = strstr(at, want);
+		if (at == NULL)
+			fail_msg("%s is missing or out of order", order[i]);
+	}
+	pgw_buf_free(&b);
+}
+
+static void
+no_secret_in_faults(void **unused)
+{
+	static const char *const keys[] = {"{\"" CARD "\": 1}", "{\"x4111 1111 1111 1111\": 1}", "{\"sesame-token\": 1}", "{\"my9876\": 1}"};
+	PgwBuf		b;
+	PgwChecked	out;
+
+	(void) unused;
+	pgw_buf_init(&b, 0);
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+	{
+		PgwRequest	r = with_card();
+
+		r.token = "sesame-token";
+		r.card_cvv = "9876";
+		r.client_request_id = r.bank = r.merchant = r.reference = r.card_holder = r.currency = r.capture = r.on_failure = CARD;
+		r.metadata = r.bank_fields = "{\"" CARD "\": \"" CARD "\"}";
+		r.options = keys[i];
+		pgw_buf_reset(&b);
+		assert_true(pgw_validate_request(&r, NOW, &out, &b) > 8);
+		assert_null(strstr(b.data, "4111"));
+		assert_null(strstr(b.data, "9876"));
+		assert_null(strstr(b.data, "sesame"));
+		assert_non_null(strstr(b.data, "\"unknown option\""));
+	}
+	pgw_buf_free(&b);
+	{
+		PgwRequest	r = with_token();
+		static char key[128];
+
+		snprintf(key, sizeof(key), "{\"%s\": 1}", repeat("k", 65));
+		r.options = key;
+		check_at(&r, F("options", "unknown_option", "unknown option"), __LINE__);
+	}
+}
+
+static void
+lone_ids(void **unused)
+{
+	PgwBuf		b;
+
+	(void) unused;
+	pgw_buf_init(&b, 0);
+	assert_int_equal(pgw_validate_id("client_request_id", "refund-1", &b, 0), 0);
+	assert_int_equal(b.len, 0);
+	assert_int_equal(pgw_validate_id("client_request_id", NULL, &b, 0), 1);
+	assert_string_equal(b.data, F("client_request_id", "required", "must not be null"));
+	assert_int_equal(pgw_validate_id("reason", "a\n" CARD, &b, 1), 2);
+	assert_string_equal(b.data, F("client_request_id", "required", "must not be null") ","
+						F("reason", "control_characters", "must not contain control characters") "," STORED("reason"));
+	pgw_buf_free(&b);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(sound_requests),
+		cmocka_unit_test(ids_and_names),
+		cmocka_unit_test(amount_and_currency),
+		cmocka_unit_test(tokens),
+		cmocka_unit_test(cards),
+		cmocka_unit_test(words_and_timeout),
+		cmocka_unit_test(json_fields),
+		cmocka_unit_test(own_number),
+		cmocka_unit_test(all_at_once_in_order),
+		cmocka_unit_test(no_secret_in_faults),
+		cmocka_unit_test(lone_ids),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
