@@ -1,0 +1,46 @@
+/*
+ * batch.h - the worker's transactions: many items in one commit, and no item able to stop the others
+ */
+#ifndef PGW_INFRA_BATCH_H
+#define PGW_INFRA_BATCH_H
+
+#include "postgres.h"
+#include "lib/ilist.h"
+
+typedef struct PgwItem PgwItem;
+
+typedef struct PgwItemOps
+{
+	const char *name;			/* for pg_stat_activity and the log */
+
+	/* Inside the transaction.  May raise, and is called again in another transaction after a rollback: it leaves nothing behind outside the database but what a second call overwrites. */
+	void		(*apply) (PgwItem *item);
+
+	/* The commit is done (flushed, if asked for).  Interrupts are held: it must not raise.  The item is off the list and belongs to it. */
+	void		(*committed) (PgwItem *item);
+
+	/* Its own transaction, alone, was rolled back.  Must not raise.  The item is off the list and belongs to it. */
+	void		(*failed) (PgwItem *item, int sqlstate);
+} PgwItemOps;
+
+struct PgwItem
+{
+	dlist_node	node;
+	const PgwItemOps *ops;
+};
+
+typedef enum PgwBatchEnd
+{
+	PGW_BATCH_DONE = 0,			/* every item had its committed() or failed() */
+	PGW_BATCH_BUSY,				/* the extension is being dropped or altered: nothing was done, items stay */
+	PGW_BATCH_NO_EXTENSION,		/* there is none (any more): items stay */
+	PGW_BATCH_FAILED			/* pgw_batch_transaction only: rolled back */
+} PgwBatchEnd;
+
+/* flush: the commit is durable when committed() is called; else it becomes so within wal_writer_delay. */
+extern PgwBatchEnd pgw_batch_run(dlist_head *items, bool flush);
+
+/* One transaction around work(arg), for what is not an item. */
+extern PgwBatchEnd pgw_batch_transaction(void (*work) (void *arg), void *arg, bool flush, int *sqlstate);
+
+#endif

@@ -1,0 +1,37 @@
+/*
+ * calls.h - the worker's work in flight: requests and attempts on their way to the bank, and answers on their way to the tables
+ *
+ * All of it belongs to one worker process.  worker.c drives; batch.c runs the transactions.
+ */
+#ifndef PGW_INFRA_CALLS_H
+#define PGW_INFRA_CALLS_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+#include "infra/batch.h"
+
+extern void pgw_calls_init(void);
+
+/* Take in: requests of waiting callers, signals, attempts that are due, finished HTTP exchanges.  No transaction, nothing raised but out of memory. */
+extern void pgw_calls_take_requests(void);
+extern void pgw_calls_take_signals(bool *rescan);
+extern void pgw_calls_take_answers(void);
+
+extern void pgw_calls_add_attempt(const uint8 *transaction_id); /* look at this one: due, or signalled */
+
+/* Choose what fits the banks' limits (admit_new: else only results), run the batches, then send what has become durable. */
+extern PgwBatchEnd pgw_calls_run(bool admit_new);
+
+/* When the worker has to look again although nothing wakes it; 0: never. */
+extern TimestampTz pgw_calls_next_due(void);
+extern bool pgw_calls_scan_due(TimestampTz now);	/* a put-off attempt is due for a scan */
+extern bool pgw_calls_in_flight(void);	/* a bank call is out, or its result is not written */
+
+/* About to leave: every call that is still out becomes "may have been sent". */
+extern void pgw_calls_give_up(void);
+
+/* pgw_exchange_fail_all() answered all callers: no call has a slot any more; what was not yet durable is dropped. */
+extern void pgw_calls_forget_slots(void);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * config.h - banks and connectors, read from their tables into this process and kept until the shared generation changes
+ *
+ * Used by the worker (with secrets) and by backends (rules of routing, no secrets).  Reads with a non-MVCC snapshot.
+ */
+#ifndef PGW_INFRA_CONFIG_H
+#define PGW_INFRA_CONFIG_H
+
+#include "postgres.h"
+#include "core/connector.h"
+#include "core/validate.h"
+
+typedef struct PgwBank
+{
+	char		name[64];
+	char	   *base_url;
+	char	   *secret_name;	/* file under pgw.secrets_dir, NULL: none */
+	char	   *secret;			/* worker only; NULL when unreadable (secret_error says why) */
+	const char *secret_error;
+	int			priority;		/* lower first */
+	bool		enabled;
+	int			connect_timeout_ms;
+	int			request_timeout_ms;
+	int			max_in_flight;
+	char	  **currencies;		/* NULL-terminated, NULL: all */
+	char	   *token_scope;
+	char	   *settings;		/* JSON text */
+	char	   *ca_file;		/* from settings.ca_file, or NULL */
+	PgwConnector *connector;
+	int			in_flight;		/* worker's count; survives reload by name */
+} PgwBank;
+
+extern void pgw_config_init(void);	/* _PG_init: the settings of secrets.c */
+
+/* This transaction changed pgw.banks or pgw.connectors (their triggers call it): read again now, and again when it is over. */
+extern void pgw_config_invalidate(void);
+extern void pgw_config_reread(void);	/* SIGHUP: secrets may have changed */
+
+/*
+ * A PgwBank is valid until the next pgw_config_refresh(); a call in flight keeps its own alive between hold and drop.
+ * hold also counts the call in in_flight, of the bank of that name in whatever generation is current.
+ */
+extern void pgw_config_hold(PgwBank *bank);
+extern void pgw_config_drop(PgwBank *bank);
+
+extern void pgw_config_refresh(bool with_secrets);	/* cheap when the generation is unchanged */
+extern bool pgw_config_is_current(void);	/* false: a table was locked, and the old content is still in use */
+extern PgwBank *pgw_config_bank(const char *name);	/* NULL: none */
+
+/*
+ * The bank for a request: the named one, else the first by priority that takes it.  NULL with *error_code (errors.h) and a DETAIL text
+ * (palloc'd) that says why.  Checks: exists, enabled, currency, exponent exact, card/token taken, capture mode possible.
+ */
+extern PgwBank *pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture,
+								 const char **error_code, char **detail);
+
+#endif

@@ -1,0 +1,529 @@
+/*
+ * exchange.c - the slots by which a caller's backend hands a request to its database's worker
+ *
+ * Owns: slot headers and bodies.  The memory is created in exchange_shmem.c, entries, signals and wishes are in exchange_entries.c; locks and
+ * invariants are listed in exchange_shmem.h.
+ *
+ *	          claim           submit             take            answer             wait
+ *	 FREE ----------> CLAIMED -------> REQUESTED ------> TAKEN ----------> ANSWERED ------> FREE
+ *	   ^                 |  error          |  ^            |  |
+ *	   +-----------------+---- withdraw ---+  +- give back +  |
+ *	   +--------------------- answer, when abandoned ---------+
+ *
+ * Bodies hold card numbers, so they are wiped before a slot becomes FREE, and by the worker as soon as it has handed the secrets on.
+ *
+ * A backend waits for one payment at a time, so it has at most one slot.  Whatever way it leaves (error, cancel, FATAL), its slot is given up:
+ * withdrawn while the worker has not taken it (nothing happened), else abandoned (the worker goes on, and the caller's xid decides).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+#if PG_VERSION_NUM >= 170000
+#include "utils/wait_event.h"
+#endif
+
+#include "core/state.h"
+#include "infra/exchange.h"
+#include "infra/exchange_shmem.h"
+
+#define PGW_LONGEST_SLEEP_MS 60000
+
+/* Backend: the one slot, and the subtransaction that claimed it. */
+static int	my_slot = PGW_NO_SLOT;
+static SubTransactionId my_slot_subid = InvalidSubTransactionId;
+
+/* Worker: seq of every slot when it was taken (0: not mine); allocated at the first take. */
+static uint64 *taken_seq = NULL;
+
+/* ---------------------------------------------------------------- small parts */
+
+int
+pgw_my_procno(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyProc->pgprocno;
+#endif
+}
+
+void
+pgw_wake_procno(int procno)
+{
+	if (procno != PGW_NO_PROC)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+}
+
+/* Lock held, body wiped. */
+static void
+push_free(int slot)
+{
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+
+	if (header->entry != PGW_NO_SLOT)
+		pgw_shared->entries[header->entry].slots--;
+	header->state = PGW_SLOT_FREE;
+	header->entry = PGW_NO_SLOT;
+	header->procno = PGW_NO_PROC;
+	header->seq = 0;
+	header->prev = PGW_NO_SLOT;
+	header->next = pgw_shared->free_head;
+	pgw_shared->free_head = slot;
+}
+
+void
+pgw_slots_init(void)
+{
+	pgw_shared->free_head = PGW_NO_SLOT;
+	for (int i = pgw_max_waiting - 1; i >= 0; i--)
+	{
+		pgw_shared->slots[i].entry = PGW_NO_SLOT;
+		push_free(i);
+	}
+}
+
+static void
+wipe_body(int slot)
+{
+	explicit_bzero(&pgw_bodies[slot], sizeof(PgwSlotBody));
+}
+
+/* Lock held: put on its entry's queue, in order of seq (a slot given back goes before later ones). */
+static void
+enqueue(int slot)
+{
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+	PgwWorkerEntry *entry = &pgw_shared->entries[header->entry];
+	int			after = entry->queue_tail;
+
+	while (after != PGW_NO_SLOT && pgw_shared->slots[after].seq > header->seq)
+		after = pgw_shared->slots[after].prev;
+	header->prev = after;
+	header->next = (after == PGW_NO_SLOT) ? entry->queue_head : pgw_shared->slots[after].next;
+	if (header->prev == PGW_NO_SLOT)
+		entry->queue_head = slot;
+	else
+		pgw_shared->slots[header->prev].next = slot;
+	if (header->next == PGW_NO_SLOT)
+		entry->queue_tail = slot;
+	else
+		pgw_shared->slots[header->next].prev = slot;
+	header->state = PGW_SLOT_REQUESTED;
+}
+
+/* Lock held: take off the queue; the caller sets the new state. */
+static void
+dequeue(int slot)
+{
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+	PgwWorkerEntry *entry = &pgw_shared->entries[header->entry];
+
+	Assert(header->state == PGW_SLOT_REQUESTED);
+	if (header->prev == PGW_NO_SLOT)
+		entry->queue_head = header->next;
+	else
+		pgw_shared->slots[header->prev].next = header->next;
+	if (header->next == PGW_NO_SLOT)
+		entry->queue_tail = header->prev;
+	else
+		pgw_shared->slots[header->next].prev = header->prev;
+	header->prev = header->next = PGW_NO_SLOT;
+}
+
+/* Lock held: hand the answer to the waiting backend. Its body keeps nothing but the answer. */
+static void
+set_answer(int slot, const PgwSlotAnswer *answer)
+{
+	explicit_bzero(&pgw_bodies[slot].request, sizeof(PgwSlotRequest));
+	pgw_bodies[slot].answer = *answer;
+	pgw_shared->slots[slot].state = PGW_SLOT_ANSWERED;
+	pgw_wake_procno(pgw_shared->slots[slot].procno);
+}
+
+static void
+wipe_and_free(int slot)
+{
+	wipe_body(slot);
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	push_free(slot);
+	LWLockRelease(pgw_lock);
+}
+
+/* ---------------------------------------------------------------- backend side */
+
+/* Give up my slot, in whatever state it is; returns that state. An answer that is there goes to *answer (may be NULL). */
+static PgwSlotState
+leave_slot(PgwSlotAnswer *answer)
+{
+	int			slot = my_slot;
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+	PgwSlotState state;
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	state = header->state;
+	if (state == PGW_SLOT_REQUESTED)
+		dequeue(slot);
+	header->procno = PGW_NO_PROC;
+	if (state == PGW_SLOT_TAKEN)
+		header->abandoned = true;
+	else
+		header->state = PGW_SLOT_CLAIMED;
+	my_slot = PGW_NO_SLOT;
+	LWLockRelease(pgw_lock);
+
+	if (state == PGW_SLOT_ANSWERED && answer)
+		*answer = pgw_bodies[slot].answer;
+	if (state != PGW_SLOT_TAKEN)
+		wipe_and_free(slot);
+	return state;
+}
+
+void
+pgw_exchange_release_all(void)
+{
+	if (my_slot != PGW_NO_SLOT)
+		(void) leave_slot(NULL);
+}
+
+static void
+leave_at_exit(int code, Datum arg)
+{
+	pgw_exchange_release_all();
+}
+
+static void
+leave_at_xact_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_ABORT:
+		case XACT_EVENT_PARALLEL_ABORT:
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PARALLEL_COMMIT:
+		case XACT_EVENT_PREPARE:
+			pgw_exchange_release_all();
+			break;
+		case XACT_EVENT_PRE_COMMIT:
+		case XACT_EVENT_PARALLEL_PRE_COMMIT:
+		case XACT_EVENT_PRE_PREPARE:
+			break;
+	}
+}
+
+/* Subtransaction ids only grow: a slot with a lower one belongs to an outer level, which goes on. */
+static void
+leave_at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB && my_slot != PGW_NO_SLOT && my_slot_subid >= mySubid)
+		pgw_exchange_release_all();
+}
+
+int
+pgw_exchange_claim(void)
+{
+	static bool registered = false;
+	int			slot = PGW_NO_SLOT;
+	int			entry;
+
+	if (!pgw_exchange_available())
+		return PGW_NO_SLOT;
+	if (!registered)
+	{
+		before_shmem_exit(leave_at_exit, (Datum) 0);
+		RegisterXactCallback(leave_at_xact_end, NULL);
+		RegisterSubXactCallback(leave_at_subxact_end, NULL);
+		registered = true;
+	}
+	pgw_exchange_release_all();
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	entry = pgw_entry_find(MyDatabaseId, true);
+	if (entry >= 0 && pgw_shared->free_head != PGW_NO_SLOT)
+	{
+		PgwSlotHeader *header;
+
+		slot = pgw_shared->free_head;
+		header = &pgw_shared->slots[slot];
+		pgw_shared->free_head = header->next;
+		header->state = PGW_SLOT_CLAIMED;
+		header->entry = entry;
+		header->procno = pgw_my_procno();
+		header->prev = header->next = PGW_NO_SLOT;
+		header->abandoned = header->sent = false;
+		pgw_shared->entries[entry].slots++;
+		my_slot = slot;
+		my_slot_subid = GetCurrentSubTransactionId();
+	}
+	LWLockRelease(pgw_lock);
+	return slot;
+}
+
+PgwSlotRequest *
+pgw_exchange_request(int slot)
+{
+	return &pgw_bodies[slot].request;
+}
+
+void
+pgw_exchange_submit(int slot)
+{
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+	PgwWorkerEntry *entry;
+
+	Assert(slot == my_slot);
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	Assert(header->state == PGW_SLOT_CLAIMED);
+	entry = &pgw_shared->entries[header->entry];
+	header->seq = ++pgw_shared->last_seq;
+	enqueue(slot);
+	if (entry->dropping > 0)
+		pgw_slots_fail(header->entry, "extension_dropped", false);
+	else if (entry->state == PGW_ENTRY_RUNNING)
+		pgw_wake_worker(header->entry);
+	else
+		pgw_wake_launcher();
+	LWLockRelease(pgw_lock);
+}
+
+static uint32
+wait_event(void)
+{
+#if PG_VERSION_NUM >= 170000
+	static uint32 event = 0;
+
+	if (event == 0)
+		event = WaitEventExtensionNew("PgwWait");
+	return event;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/* Until the slot is answered or the time is up. A worker that dies changes nothing here: its leave answers or requeues the slot. */
+static void
+wait_for_answer(int slot, TimestampTz deadline)
+{
+	for (;;)
+	{
+		bool		answered;
+		long		timeout = PGW_LONGEST_SLEEP_MS;
+
+		LWLockAcquire(pgw_lock, LW_SHARED);
+		answered = (pgw_shared->slots[slot].state == PGW_SLOT_ANSWERED);
+		LWLockRelease(pgw_lock);
+		if (answered)
+			return;
+		if (deadline != 0)
+		{
+			TimestampTz now = GetCurrentTimestamp();
+
+			if (now >= deadline)
+				return;
+			/* rounded up, so as not to spin through the last millisecond */
+			timeout = (long) Min((deadline - now) / 1000 + 1, (int64) PGW_LONGEST_SLEEP_MS);
+		}
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, wait_event());
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+bool
+pgw_exchange_wait(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *withdrawn)
+{
+	PgwSlotState state;
+
+	Assert(slot == my_slot);
+	PG_TRY();
+	{
+		wait_for_answer(slot, deadline);
+	}
+	PG_CATCH();
+	{
+		/* Here, not only at the abort: an outer handler may run long before that. */
+		pgw_exchange_release_all();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+
+	state = leave_slot(answer);
+	*withdrawn = (state == PGW_SLOT_REQUESTED);
+	return state == PGW_SLOT_ANSWERED;
+}
+
+/* ---------------------------------------------------------------- worker side */
+
+/* Lock held, in any mode: do I still have what I took? */
+static bool
+mine(int slot)
+{
+	const PgwSlotHeader *header = &pgw_shared->slots[slot];
+
+	return taken_seq != NULL && header->state == PGW_SLOT_TAKEN && header->seq == taken_seq[slot];
+}
+
+int
+pgw_exchange_take(int *slots, int max)
+{
+	int			n = 0;
+	int			e;
+
+	if (taken_seq == NULL)
+		taken_seq = MemoryContextAllocZero(TopMemoryContext, mul_size(pgw_max_waiting, sizeof(uint64)));
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	e = pgw_entry_find(MyDatabaseId, false);
+	if (e >= 0 && pgw_shared->entries[e].pid == MyProcPid &&
+		pgw_shared->entries[e].holds == 0 && pgw_shared->entries[e].dropping == 0)
+	{
+		PgwWorkerEntry *entry = &pgw_shared->entries[e];
+
+		while (n < max && entry->queue_head != PGW_NO_SLOT)
+		{
+			int			slot = entry->queue_head;
+
+			dequeue(slot);
+			pgw_shared->slots[slot].state = PGW_SLOT_TAKEN;
+			pgw_shared->slots[slot].sent = false;
+			taken_seq[slot] = pgw_shared->slots[slot].seq;
+			slots[n++] = slot;
+		}
+	}
+	LWLockRelease(pgw_lock);
+	return n;
+}
+
+bool
+pgw_exchange_abandoned(int slot)
+{
+	bool		gone;
+
+	LWLockAcquire(pgw_lock, LW_SHARED);
+	gone = !mine(slot) || pgw_shared->slots[slot].abandoned;
+	LWLockRelease(pgw_lock);
+	return gone;
+}
+
+void
+pgw_exchange_mark_sent(int slot)
+{
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	if (mine(slot))
+		pgw_shared->slots[slot].sent = true;
+	LWLockRelease(pgw_lock);
+}
+
+void
+pgw_exchange_wipe(int slot)
+{
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	if (mine(slot))
+	{
+		PgwSlotRequest *request = &pgw_bodies[slot].request;
+
+		explicit_bzero(request->card_number, sizeof(request->card_number));
+		explicit_bzero(request->card_cvv, sizeof(request->card_cvv));
+		explicit_bzero(request->card_holder, sizeof(request->card_holder));
+		pgw_shared->slots[slot].sent = true;
+	}
+	LWLockRelease(pgw_lock);
+}
+
+void
+pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
+{
+	bool		release = false;
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	if (mine(slot))
+	{
+		release = pgw_shared->slots[slot].abandoned;
+		if (release)
+			pgw_shared->slots[slot].state = PGW_SLOT_CLAIMED;
+		else
+			set_answer(slot, answer);
+	}
+	LWLockRelease(pgw_lock);
+	if (release)
+		wipe_and_free(slot);
+}
+
+/* Lock held: what becomes of one TAKEN slot that its worker gives up. */
+static void
+release_taken(int slot)
+{
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+	PgwSlotAnswer answer = {.kind = PGW_ANSWER_OUTCOME, .status = PGW_BANK_UNKNOWN};
+
+	if (header->abandoned)
+	{
+		wipe_body(slot);
+		push_free(slot);
+	}
+	else if (header->sent)
+		set_answer(slot, &answer);
+	else
+		enqueue(slot);
+}
+
+void
+pgw_exchange_give_back(int slot)
+{
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	if (mine(slot))
+		release_taken(slot);
+	LWLockRelease(pgw_lock);
+}
+
+void
+pgw_slots_release_taken(int entry)
+{
+	for (int i = 0; i < pgw_max_waiting; i++)
+	{
+		if (pgw_shared->slots[i].state == PGW_SLOT_TAKEN && pgw_shared->slots[i].entry == entry)
+			release_taken(i);
+	}
+}
+
+void
+pgw_slots_fail(int entry, const char *error_code, bool taken)
+{
+	PgwSlotAnswer answer = {.kind = PGW_ANSWER_ERROR};
+
+	strlcpy(answer.error_code, error_code, sizeof(answer.error_code));
+	while (pgw_shared->entries[entry].queue_head != PGW_NO_SLOT)
+	{
+		int			slot = pgw_shared->entries[entry].queue_head;
+
+		dequeue(slot);
+		set_answer(slot, &answer);
+	}
+	for (int i = 0; taken && i < pgw_max_waiting; i++)
+	{
+		if (pgw_shared->slots[i].state != PGW_SLOT_TAKEN || pgw_shared->slots[i].entry != entry)
+			continue;
+		if (pgw_shared->slots[i].abandoned)
+			release_taken(i);
+		else
+			set_answer(i, &answer);
+	}
+}
+
+void
+pgw_exchange_fail_all(const char *error_code)
+{
+	int			e;
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	e = pgw_entry_find(MyDatabaseId, false);
+	if (e >= 0 && pgw_shared->entries[e].pid == MyProcPid)
+		pgw_slots_fail(e, error_code, true);
+	LWLockRelease(pgw_lock);
+}

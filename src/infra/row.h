@@ -1,0 +1,56 @@
+/*
+ * row.h - one row at a time through the executor, without MVCC reads
+ *
+ * Rows are found with a dirty snapshot (the latest committed version, or this transaction's own), locked in their latest version and
+ * changed by the executor's single-row functions, so constraints, indexes and triggers work as in SQL.  No predicate lock
+ * is taken and no snapshot of the caller is asked.  The caller of these functions is responsible for privileges.
+ */
+#ifndef PGW_INFRA_ROW_H
+#define PGW_INFRA_ROW_H
+
+#include "postgres.h"
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+
+typedef struct PgwRel
+{
+	Relation	rel;
+	EState	   *estate;			/* NULL: opened for reading */
+	ResultRelInfo *rri;
+	TupleTableSlot *slot;		/* the new row, filled by the caller and stored virtually */
+	TupleTableSlot *found;		/* the row found, or locked */
+	bool		pushed;			/* the active snapshot is ours */
+} PgwRel;
+
+typedef enum PgwFind
+{
+	PGW_FIND_NONE = 0,
+	PGW_FIND_ROW,				/* in rel->found */
+	PGW_FIND_IN_PROGRESS		/* only an uncommitted row of another transaction: *xid, and *token while it is speculative */
+} PgwFind;
+
+extern void pgw_row_open_read(PgwRel *r, Oid relid);
+extern void pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative);	/* updated: attnums, for UPDATE OF triggers */
+extern void pgw_row_close(PgwRel *r);	/* the relation's lock stays until the transaction ends */
+
+/* keys in the order of the index's columns.  A lone match wins over one in progress. */
+extern PgwFind pgw_row_find(PgwRel *r, Oid index, const Datum *keys, int nkeys, TransactionId *xid, uint32 *token);
+
+/* Every visible match of the key, each in r->found. */
+typedef void (*PgwRowCallback) (PgwRel *r, void *arg);
+extern void pgw_row_each(PgwRel *r, Oid index, const Datum *keys, int nkeys, PgwRowCallback callback, void *arg);
+
+/* Lock the latest version of r->found for an update that leaves its keys alone. false: gone, or busy (only when !wait). */
+extern bool pgw_row_lock(PgwRel *r, bool wait, bool *busy);
+
+extern void pgw_row_insert(PgwRel *r);
+extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);	/* false: somebody has the key; nothing is left */
+extern void pgw_row_update(PgwRel *r);	/* r->found (locked) becomes r->slot */
+
+/* Text form of a value to and from a column of any type; enums by label. */
+extern Datum pgw_row_from_string(Oid type, const char *value);
+extern char *pgw_row_to_string(Oid type, Datum value);
+
+#endif

@@ -1,0 +1,177 @@
+/*
+ * store.h - the tables, typed: every access to pgw's tables goes through here
+ *
+ * Single-row changes go straight through the executor (row.h), without MVCC reads: rows are found with a dirty snapshot and changed
+ * as they stand now, so the caller's isolation level does not matter and SSI sees no read.  Statements over many rows (the
+ * worker's queue, partitions) are SPI and run in the worker only.  All functions need a transaction; errors are raised.
+ */
+#ifndef PGW_INFRA_STORE_H
+#define PGW_INFRA_STORE_H
+
+#include "postgres.h"
+#include "access/transam.h"
+#include "storage/itemptr.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "core/state.h"
+#include "core/validate.h"
+
+typedef enum PgwPaymentStatus	/* order of the SQL enum */
+{
+	PGW_PAY_PENDING = 0, PGW_PAY_AUTHORIZED, PGW_PAY_PARTIALLY_CAPTURED, PGW_PAY_CAPTURED, PGW_PAY_PARTIALLY_REFUNDED,
+	PGW_PAY_REFUNDED, PGW_PAY_VOIDED, PGW_PAY_EXPIRED, PGW_PAY_DECLINED, PGW_PAY_FAILED, PGW_PAY_IN_REVIEW
+} PgwPaymentStatus;
+
+/* One row of pgw.payments. char * NULL = SQL NULL; palloc'd in the caller's context when read. */
+typedef struct PgwPayment
+{
+	pg_uuid_t	payment_id;
+	char	   *client_request_id;
+	char	   *merchant;
+	pg_uuid_t	transaction_id; /* the attempt that this row votes for */
+	PgwPaymentStatus status;
+	PgwCaptureMode capture;
+	int64		amount;
+	char	   *currency;
+	int64		authorized_amount;
+	int64		captured_amount;
+	int64		refunded_amount;
+	int64		refund_pending_amount;
+	char	   *bank;
+	char	   *bank_reference;
+	char	   *authorization_code;
+	char	   *card_last4;
+	char	   *card_brand;
+	char	   *reference;
+	char	   *metadata;		/* JSON text */
+	TimestampTz created_at;
+	TimestampTz updated_at;
+} PgwPayment;
+
+/* One row of pgw.payment_transactions. */
+typedef struct PgwTransaction
+{
+	pg_uuid_t	transaction_id;
+	pg_uuid_t	payment_id;
+	char	   *client_request_id;
+	char	   *merchant;
+	PgwKind		kind;
+	PgwState	status;
+	int			step_order;		/* number of events so far */
+	bool		submitted;		/* accepted by submit_payment: the worker writes everything after the commit */
+	bool		taken;			/* the worker has it: counts for the one-live-attempt index */
+	int64		amount;
+	char	   *currency;
+	PgwCaptureMode capture;
+	char	   *token;
+	char	   *card_last4;
+	char	   *card_brand;
+	int			card_expiry_month;	/* 0 = NULL */
+	int			card_expiry_year;
+	char	   *bank;
+	char	   *bank_requested;
+	char	   *reference;
+	char	   *bank_fields;	/* JSON text */
+	char	   *bank_key;		/* idempotency key at the bank */
+	TimestampTz bank_key_used_at;	/* first use; 0 = NULL */
+	char	   *bank_reference;
+	char	   *authorization_code;
+	FullTransactionId caller_xid;	/* Invalid = NULL */
+	FullTransactionId caller_subxid;
+	int64		system_identifier;
+	Oid			database_oid;
+	int			attempts;
+	TimestampTz next_attempt_at;	/* 0 = NULL: nothing due (in flight or finished) */
+	TimestampTz expires_at;		/* 0 = NULL */
+	char	   *error_class;
+	char	   *error_code;
+	char	   *error_message;
+	int			http_status;	/* 0 = NULL */
+	bool		retryable;
+	pg_uuid_t	correlation_id;
+	TimestampTz created_at;
+	TimestampTz updated_at;
+	ItemPointerData tid;		/* where it was read */
+} PgwTransaction;
+
+typedef struct PgwEvent
+{
+	PgwEventType type;
+	PgwState	from;			/* PGW_STATE_NONE for the first */
+	PgwState	to;
+	const char *operation;		/* "charge" ...; NULL */
+	const char *extra;			/* further members as JSON text without braces, or NULL */
+	const char *error_details;	/* sanitized, or NULL */
+} PgwEvent;
+
+typedef enum PgwClaim
+{
+	PGW_CLAIM_INSERTED,			/* the row is mine now */
+	PGW_CLAIM_EXISTS			/* *existing is filled: committed, or written by my own transaction */
+} PgwClaim;
+
+/*
+ * Claim the id with its payments row.  Dirty probe; in progress elsewhere: XactLockTableWait (deadlock detector, lock_timeout, cancel),
+ * bounded by deadline (0: none) -> PW409; then a speculative insert, again from the start on a conflict.  Never raises 40001.
+ */
+extern PgwClaim pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing);
+
+/* Latest committed version (or own). false: no such row. */
+extern bool pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out);
+extern bool pgw_store_payment_by_request(const char *client_request_id, const char *merchant, PgwPayment *out);
+extern bool pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTransaction *out);
+
+/* The newest attempt of that kind under the id, whatever its state; committed or own. */
+extern bool pgw_store_transaction_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out);
+
+/* false: no such merchant. */
+extern bool pgw_store_merchant(const char *name, bool *enabled);
+
+/* One row of pgw.transaction_events as stored; for payment_history. */
+typedef struct PgwEventRow
+{
+	pg_uuid_t	event_id;
+	pg_uuid_t	transaction_id;
+	char	   *event_type;
+	TimestampTz occurred_at;
+	char	   *event_data;		/* JSON text */
+	char	   *error_details;
+	int			step_order;
+	FullTransactionId txid;
+} PgwEventRow;
+
+/* Attempts of a payment, oldest first, and the events of an attempt in order: committed or own; arrays are palloc'd. */
+extern int	pgw_store_attempts(const pg_uuid_t *payment_id, PgwTransaction **out);
+extern int	pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out);
+
+extern void pgw_store_new_id(pg_uuid_t *out);	/* UUIDv7 */
+extern const char *pgw_payment_status_name(PgwPaymentStatus s);
+
+/* Lock the row for update and read it as it then stands; wait=false: *busy when someone holds it, and nothing is read. */
+extern bool pgw_store_lock_transaction(const pg_uuid_t *transaction_id, bool wait, PgwTransaction *out, bool *busy);
+extern bool pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy);
+
+extern void pgw_store_insert_transaction(PgwTransaction *t);
+extern void pgw_store_update_payment(const PgwPayment *p);	/* by payment_id; sets updated_at */
+
+/*
+ * The one place where an attempt changes: writes its events (step_order t->step_order+1 ...; checks every edge with state.h) and then the row
+ * (status = last event's to, step_order, updated_at and all mutable columns of *t).  insert: the row is new.
+ */
+extern void pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n);
+
+/* Worker: attempts due now (status in pgw's open states, next_attempt_at <= now), oldest first, as ids. */
+extern int	pgw_store_due(TimestampTz now, pg_uuid_t *ids, int max);
+
+/* pg_notify on channel pgw_payments with {"payment_id","client_request_id","merchant","status"} (worker only). */
+extern void pgw_store_notify_payment(const PgwPayment *p);
+
+/* Monthly event partitions: make sure this month's and the next `ahead` exist (worker only). */
+extern void pgw_store_ensure_partitions(int ahead);
+
+/* Is the extension there? false: no. Locks the extension object conditionally; *busy: someone drops or alters it right now. */
+extern bool pgw_store_lock_extension(bool *busy);
+extern Oid	pgw_store_owner(void);	/* the extension's owner */
+
+#endif

@@ -1,0 +1,129 @@
+/*
+ * store_claim.c - the claim on a request id: the payments row, inserted or found, without a serialization failure
+ *
+ * Owns: nothing that lasts.
+ * Locks: waits, in the caller's backend only, on the (sub)transaction that inserts the same id; holds no other lock meanwhile than the
+ * table's.  The deadlock detector, lock_timeout and cancel work as for any row.
+ * Invariants: never waits on an own transaction; leaves either the caller's row, or nothing.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/lock.h"
+#include "storage/proc.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "core/errors.h"
+#include "infra/store_internal.h"
+
+static void
+raise_in_flight(void)
+{
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '9')),
+			 errmsg("%s", pgw_error_find("request_in_flight")->message),
+			 errdetail_internal("{\"code\": \"request_in_flight\"}"),
+			 errhint("Ask again with the same client_request_id."),
+			 errhidestmt(true),
+			 errhidecontext(true)));
+}
+
+/* Wait for the end of the other (sub)transaction, no longer than the deadline. */
+static void
+wait_for_xid(TransactionId xid, TimestampTz deadline)
+{
+	int			saved = LockTimeout;
+	int			remaining;
+	bool		ours;
+	MemoryContext context = CurrentMemoryContext;
+
+	if (deadline == 0)
+	{
+		XactLockTableWait(xid, NULL, NULL, XLTW_None);
+		return;
+	}
+	remaining = (int) Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline), INT_MAX);
+	if (remaining <= 0)
+	{
+		if (!ConditionalXactLockTableWait(xid))
+			raise_in_flight();
+		return;
+	}
+	ours = (saved <= 0 || remaining < saved);
+
+	/* lock_timeout is read when the wait begins; this one may only shorten it. */
+	PG_TRY();
+	{
+		if (ours)
+			LockTimeout = remaining;
+		XactLockTableWait(xid, NULL, NULL, XLTW_None);
+	}
+	PG_CATCH();
+	{
+		LockTimeout = saved;
+		if (ours)
+		{
+			MemoryContext old = MemoryContextSwitchTo(context);
+			ErrorData  *edata = CopyErrorData();
+
+			/* The wait's own end: the caller's business.  A deadlock, a cancel: as they are. */
+			if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+			{
+				FlushErrorState();
+				raise_in_flight();
+			}
+			MemoryContextSwitchTo(old);
+		}
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	LockTimeout = saved;
+}
+
+PgwClaim
+pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
+{
+	row->updated_at = GetCurrentTimestamp();
+	if (row->created_at == 0)
+		row->created_at = row->updated_at;
+
+	for (;;)
+	{
+		PgwRel		r;
+		TransactionId xid = InvalidTransactionId;
+		uint32		token = 0;
+		PgwFind		found;
+
+		CHECK_FOR_INTERRUPTS();
+
+		/* Look first: an insert that conflicts leaves a dead row behind. */
+		pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
+		found = pgw_store_find_payment(&r, row->client_request_id, row->merchant, &xid, &token);
+		if (found == PGW_FIND_ROW)
+			pgw_store_read(&r, PGW_TABLE_PAYMENTS, existing);
+		pgw_row_close(&r);
+		if (found == PGW_FIND_ROW)
+			return PGW_CLAIM_EXISTS;
+		if (found == PGW_FIND_IN_PROGRESS)
+		{
+			/* A dirty snapshot never reports an own xid here: own rows count as visible. */
+			Assert(!TransactionIdIsCurrentTransactionId(xid));
+			if (token != 0)
+				SpeculativeInsertionWait(xid, token);
+			else
+				wait_for_xid(xid, deadline);
+			continue;
+		}
+
+		pgw_store_open(&r, PGW_TABLE_PAYMENTS, true, true);
+		pgw_store_fill(&r, PGW_TABLE_PAYMENTS, row);
+		found = pgw_row_insert_speculative(&r, pgw_store_claim_index(RelationGetRelid(r.rel))) ? PGW_FIND_ROW : PGW_FIND_NONE;
+		pgw_row_close(&r);
+		if (found == PGW_FIND_ROW)
+			return PGW_CLAIM_INSERTED;
+	}
+}

@@ -1,0 +1,265 @@
+/*
+ * store_events.c - the events of an attempt, and the one place where an attempt changes
+ *
+ * Owns: the form of event_data, and in which partition an event lies.
+ * Locks: RowExclusiveLock on one partition, not on the partitioned parent: pgw names the partition itself, because routing through the parent
+ * would open every partition's metadata for each event.
+ * Invariants: an attempt's status and step_order change only together with its events, along legal edges; steps run 1..n.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "lib/stringinfo.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+#include "utils/xid8.h"
+
+#include <time.h>
+
+#include "core/uuid7.h"
+#include "infra/store_internal.h"
+
+enum
+{
+	EV_EVENT_ID, EV_TRANSACTION_ID, EV_EVENT_TYPE, EV_OCCURRED_AT, EV_EVENT_DATA, EV_ERROR_DETAILS, EV_STEP_ORDER, EV_TXID, EV_NCOLUMNS
+};
+
+static const char *const event_columns[EV_NCOLUMNS] = {
+	"event_id", "transaction_id", "event_type", "occurred_at", "event_data", "error_details", "step_order", "txid"
+};
+
+void
+pgw_store_new_id(pg_uuid_t *out)
+{
+	static PgwUuid7Gen gen;
+	uint8_t		rnd[10];
+	uint64		ms = (GetCurrentTimestamp() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+
+	if (!pg_strong_random(rnd, sizeof(rnd)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INTERNAL_ERROR),
+				 errmsg("could not generate random values")));
+	pgw_uuid7_make(&gen, ms, rnd, out->data);
+}
+
+/* The month of the attempt's id, in UTC, else the default partition. */
+static Oid
+partition_of(const pg_uuid_t *transaction_id)
+{
+	time_t		seconds = (time_t) (pgw_uuid7_unix_ms(transaction_id->data) / 1000);
+	struct tm	tm;
+	char		name[NAMEDATALEN];
+	Oid			relid = InvalidOid;
+
+	if (gmtime_r(&seconds, &tm) != NULL && tm.tm_year + 1900 <= 9999)
+	{
+		snprintf(name, sizeof(name), "transaction_events_y%04dm%02d", tm.tm_year + 1900, tm.tm_mon + 1);
+		relid = pgw_store_relid_or_none(name);
+	}
+	return OidIsValid(relid) ? relid : pgw_store_relid("transaction_events_default");
+}
+
+static char *
+event_data(const PgwTransaction *t, const PgwEvent *event)
+{
+	StringInfoData s;
+	char		correlation[37];
+	const char *from = pgw_state_name(event->from);
+
+	pgw_uuid_to_text(t->correlation_id.data, correlation);
+	initStringInfo(&s);
+	appendStringInfoString(&s, "{\"v\": 1, \"from\": ");
+	if (from != NULL)
+		escape_json(&s, from);
+	else
+		appendStringInfoString(&s, "null");
+	appendStringInfoString(&s, ", \"to\": ");
+	escape_json(&s, pgw_state_name(event->to));
+	appendStringInfo(&s, ", \"attempt\": %d", t->attempts);
+	if (event->operation != NULL)
+	{
+		appendStringInfoString(&s, ", \"operation\": ");
+		escape_json(&s, event->operation);
+	}
+	if (t->bank != NULL)
+	{
+		appendStringInfoString(&s, ", \"bank\": ");
+		escape_json(&s, t->bank);
+	}
+	appendStringInfo(&s, ", \"correlation_id\": \"%s\"", correlation);
+	if (event->extra != NULL && event->extra[0] != '\0')
+		appendStringInfo(&s, ", %s", event->extra);
+	appendStringInfoChar(&s, '}');
+	return s.data;
+}
+
+static void
+put(PgwRel *r, Oid relid, int column, Datum value, bool isnull)
+{
+	AttrNumber	att = get_attnum(relid, event_columns[column]);
+
+	if (att == InvalidAttrNumber)
+		elog(ERROR, "table pgw.transaction_events has no column \"%s\"", event_columns[column]);
+	r->slot->tts_values[att - 1] = value;
+	r->slot->tts_isnull[att - 1] = isnull;
+}
+
+static Oid
+type_of(PgwRel *r, Oid relid, int column)
+{
+	AttrNumber	att = get_attnum(relid, event_columns[column]);
+
+	return att == InvalidAttrNumber ? InvalidOid : TupleDescAttr(RelationGetDescr(r->rel), att - 1)->atttypid;
+}
+
+void
+pgw_store_write_event(const PgwTransaction *t, const PgwEvent *event, int step)
+{
+	PgwRel		r;
+	Oid			relid = partition_of(&t->transaction_id);
+	pg_uuid_t	id;
+
+	pgw_store_new_id(&id);
+	pgw_row_open_write(&r, relid, NULL, false);
+	ExecClearTuple(r.slot);
+	memset(r.slot->tts_isnull, true, RelationGetDescr(r.rel)->natts * sizeof(bool));
+	put(&r, relid, EV_EVENT_ID, UUIDPGetDatum(&id), false);
+	put(&r, relid, EV_TRANSACTION_ID, UUIDPGetDatum(&t->transaction_id), false);
+	put(&r, relid, EV_EVENT_TYPE, pgw_row_from_string(type_of(&r, relid, EV_EVENT_TYPE), pgw_event_name(event->type)), false);
+
+	/* Clock time; readers order by step, never by it. */
+	put(&r, relid, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	put(&r, relid, EV_EVENT_DATA, pgw_row_from_string(type_of(&r, relid, EV_EVENT_DATA), event_data(t, event)), false);
+	put(&r, relid, EV_ERROR_DETAILS, event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
+		event->error_details == NULL);
+	put(&r, relid, EV_STEP_ORDER, Int32GetDatum(step), false);
+	put(&r, relid, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
+	ExecStoreVirtualTuple(r.slot);
+	pgw_row_insert(&r);
+	pgw_row_close(&r);
+}
+
+void
+pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
+{
+	PgwState	state = insert ? PGW_STATE_NONE : t->status;
+
+	/* Every edge is checked before anything is written. */
+	if (n <= 0)
+		elog(ERROR, "an attempt cannot change without an event");
+	for (int i = 0; i < n; i++)
+	{
+		/* A group of events may stand on one edge: each names from and to of the edge, the first from the present state. */
+		bool		same_edge = i > 0 && events[i].from == events[i - 1].from && events[i].to == events[i - 1].to;
+
+		if ((events[i].from != state && !same_edge) || !pgw_event_legal(t->kind, events[i].from, events[i].to, events[i].type))
+		{
+			char		id[37];
+			const char *from = pgw_state_name(events[i].from);
+
+			pgw_uuid_to_text(t->transaction_id.data, id);
+			ereport(ERROR,
+					(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
+					 errmsg("illegal step of attempt %s: %s from %s to %s", id, pgw_event_name(events[i].type),
+							from != NULL ? from : "nothing", pgw_state_name(events[i].to))));
+		}
+		state = events[i].to;
+	}
+
+	for (int i = 0; i < n; i++)
+		pgw_store_write_event(t, &events[i], ++t->step_order);
+	t->status = state;
+	if (insert)
+		pgw_store_insert_transaction(t);
+	else
+		pgw_store_update_transaction(t);
+}
+
+/* ---- reading ---- */
+
+typedef struct EventList
+{
+	PgwEventRow *rows;
+	int			n;
+	int			cap;
+} EventList;
+
+static Datum
+get(PgwRel *r, int column, bool *isnull)
+{
+	AttrNumber	att = get_attnum(RelationGetRelid(r->rel), event_columns[column]);
+
+	if (att == InvalidAttrNumber)
+	{
+		*isnull = true;
+		return (Datum) 0;
+	}
+	return slot_getattr(r->found, att, isnull);
+}
+
+static void
+collect_event(PgwRel *r, void *arg)
+{
+	EventList  *list = arg;
+	Oid			relid = RelationGetRelid(r->rel);
+	PgwEventRow *e;
+	bool		isnull;
+	Datum		d;
+
+	if (list->n == list->cap)
+	{
+		list->cap = list->cap == 0 ? 16 : list->cap * 2;
+		list->rows = list->rows == NULL ? palloc(list->cap * sizeof(PgwEventRow)) : repalloc(list->rows, list->cap * sizeof(PgwEventRow));
+	}
+	e = &list->rows[list->n++];
+	memset(e, 0, sizeof(*e));
+	d = get(r, EV_EVENT_ID, &isnull);
+	memcpy(&e->event_id, DatumGetUUIDP(d), UUID_LEN);
+	d = get(r, EV_TRANSACTION_ID, &isnull);
+	memcpy(&e->transaction_id, DatumGetUUIDP(d), UUID_LEN);
+	d = get(r, EV_EVENT_TYPE, &isnull);
+	e->event_type = pgw_row_to_string(type_of(r, relid, EV_EVENT_TYPE), d);
+	e->occurred_at = DatumGetTimestampTz(get(r, EV_OCCURRED_AT, &isnull));
+	d = get(r, EV_EVENT_DATA, &isnull);
+	e->event_data = pgw_row_to_string(type_of(r, relid, EV_EVENT_DATA), d);
+	d = get(r, EV_ERROR_DETAILS, &isnull);
+	if (!isnull)
+		e->error_details = TextDatumGetCString(d);
+	e->step_order = DatumGetInt32(get(r, EV_STEP_ORDER, &isnull));
+	e->txid = DatumGetFullTransactionId(get(r, EV_TXID, &isnull));
+}
+
+static int
+compare_steps(const void *a, const void *b)
+{
+	int			x = ((const PgwEventRow *) a)->step_order;
+	int			y = ((const PgwEventRow *) b)->step_order;
+
+	return (x > y) - (x < y);
+}
+
+int
+pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out)
+{
+	static const char *const columns[] = {"transaction_id"};
+	EventList	list = {0};
+	PgwRel		r;
+	Oid			relid = partition_of(transaction_id);
+	Datum		key = UUIDPGetDatum(transaction_id);
+	Oid			index = pgw_store_index(relid, columns, 1, false);
+
+	if (!OidIsValid(index))
+		elog(ERROR, "table pgw.transaction_events has no index on transaction_id");
+	pgw_row_open_read(&r, relid);
+	pgw_row_each(&r, index, &key, 1, collect_event, &list);
+	pgw_row_close(&r);
+	if (list.n > 1)
+		qsort(list.rows, list.n, sizeof(PgwEventRow), compare_steps);
+	*out = list.rows;
+	return list.n;
+}

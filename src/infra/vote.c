@@ -1,0 +1,264 @@
+/*
+ * vote.c - what a decision of core/flow.h becomes in the tables, and the caller's fate
+ *
+ * Owns the order of checks that decides whether a caller kept its payment, and the saving that follows when the caller itself
+ * could not do it (its wait ran out, or the payments row was busy when the answer came).
+ *
+ * The order (contract section 6), each step only after the one before:
+ *	1. the attempt's row is locked (by our caller, without waiting);
+ *	2. the subtransaction aborted: rolled back, whatever the top level does;
+ *	3. the top level is in progress, or prepared: undecided;
+ *	4. only now look for a payments row that names this attempt.
+ * Were 4 looked at before 3, a commit in between would read as "over, and no row": money given back for a committed payment.
+ *
+ * Locks: the attempt's row, then the payments row, both without waiting; a client's lock makes us come back.
+ * Why nothing is saved twice: the state is read under the row lock, and saving leaves BankApproved in the same commit.
+ */
+#include "postgres.h"
+
+#include "access/clog.h"
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "storage/lwlock.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+
+#include "core/buf.h"
+#include "core/card.h"
+#include "infra/vote.h"
+
+/* ---------------------------------------------------------------- writing a decision */
+
+static void
+add_member(PgwBuf *b, const char *name, const char *value)
+{
+	/* a bank may repeat a card number in its texts; references are ids, and long ones look like card numbers by chance */
+	if (value == NULL || value[0] == '\0' || (strcmp(name, "bank_code") == 0 && pgw_text_has_card_number(value, strlen(value))))
+		return;
+	pgw_buf_printf(b, "%s\"%s\": ", b->len > 0 ? ", " : "", name);
+	pgw_buf_json_string(b, value);
+}
+
+/* Members of event_data that tell what the bank said. */
+static char *
+event_extra(PgwEventType type, const PgwFlowDecision *d, const PgwAnswer *a)
+{
+	PgwBuf		b;
+	char	   *extra = NULL;
+
+	pgw_buf_init(&b, 4096);
+	if (type == PGW_EV_BANK_PROCESSING_COMPLETED && a != NULL)
+	{
+		add_member(&b, "bank_reference", a->bank_reference);
+		add_member(&b, "authorization_code", a->authorization_code);
+	}
+	else if (d->error != NULL)
+	{
+		add_member(&b, "error_code", d->error->code);
+		add_member(&b, "reason", d->reason);
+		if (a != NULL)
+		{
+			add_member(&b, "bank_code", a->bank_code);
+			add_member(&b, "bank_reference", a->bank_reference);
+		}
+	}
+	if (!b.failed && b.len > 0)
+		extra = pnstrdup(b.data, b.len);
+	pgw_buf_free(&b);
+	return extra;
+}
+
+static char *
+from_bank(const char *value)
+{
+	return value[0] == '\0' ? NULL : pstrdup(value);
+}
+
+static void
+note_answer(PgwTransaction *t, const PgwAnswer *a)
+{
+	char	   *value;
+
+	if ((value = from_bank(a->bank_reference)) != NULL)
+		t->bank_reference = value;
+	if ((value = from_bank(a->authorization_code)) != NULL)
+		t->authorization_code = value;
+	if (t->card_last4 == NULL && (value = from_bank(a->card_last4)) != NULL)
+		t->card_last4 = value;
+	if (t->card_brand == NULL && (value = from_bank(a->card_brand)) != NULL)
+		t->card_brand = value;
+}
+
+static void
+note_error(PgwTransaction *t, const PgwErrorInfo *e)
+{
+	t->error_class = e != NULL ? pstrdup(pgw_error_class_name(e->class)) : NULL;
+	t->error_code = e != NULL ? pstrdup(e->code) : NULL;
+	t->error_message = e != NULL ? pstrdup(e->message) : NULL;
+	t->http_status = e != NULL ? e->http_status : 0;
+	t->retryable = e != NULL && e->retryable;
+}
+
+static void
+write_payment(PgwPayment *p, const PgwTransaction *t, const PgwFlowDecision *d)
+{
+	switch (d->payment)
+	{
+		case PGW_FLOW_PAY_NONE:
+			return;
+		case PGW_FLOW_PAY_AUTHORIZED:
+			p->status = PGW_PAY_AUTHORIZED;
+			break;
+		case PGW_FLOW_PAY_CAPTURED:
+			p->status = PGW_PAY_CAPTURED;
+			break;
+		case PGW_FLOW_PAY_DECLINED:
+			p->status = PGW_PAY_DECLINED;
+			break;
+		case PGW_FLOW_PAY_FAILED:
+			p->status = PGW_PAY_FAILED;
+			break;
+	}
+	p->authorized_amount = d->authorized_amount;
+	p->captured_amount = d->captured_amount;
+	p->bank = t->bank;
+	p->bank_reference = t->bank_reference;
+	p->authorization_code = t->authorization_code;
+	p->card_last4 = t->card_last4;
+	p->card_brand = t->card_brand;
+	pgw_store_update_payment(p);
+	pgw_store_notify_payment(p);
+}
+
+void
+pgw_vote_record(PgwTransaction *t, PgwPayment *p, const PgwFlowDecision *d, const char *operation, const PgwAnswer *answer)
+{
+	PgwEvent	events[PGW_FLOW_MAX_EVENTS];
+
+	memset(events, 0, sizeof(events));
+	for (int i = 0; i < d->nevents; i++)
+	{
+		events[i].type = d->events[i].type;
+		events[i].from = d->events[i].from;
+		events[i].to = d->events[i].to;
+		events[i].operation = operation;
+		events[i].extra = event_extra(d->events[i].type, d, answer);
+		events[i].error_details = d->error != NULL ? d->error->message : NULL;
+	}
+	if (answer != NULL)
+		note_answer(t, answer);
+	note_error(t, d->error);
+	pgw_store_advance(t, false, events, d->nevents);
+	if (p != NULL)
+		write_payment(p, t, d);
+}
+
+/* ---------------------------------------------------------------- the caller's fate */
+
+typedef enum XidFate
+{
+	XID_IN_PROGRESS,
+	XID_ABORTED,				/* also: crashed */
+	XID_OVER					/* committed, or so long ago that the log has forgotten: the payments row tells */
+} XidFate;
+
+static XidFate
+xid_fate(FullTransactionId fxid)
+{
+	TransactionId xid = XidFromFullTransactionId(fxid);
+	FullTransactionId next = ReadNextFullTransactionId();
+	XidFate		fate;
+
+	if (!FullTransactionIdIsValid(fxid))
+		return XID_OVER;
+	if (!FullTransactionIdPrecedes(fxid, next))
+		return XID_IN_PROGRESS; /* lies in the future: cannot be, and nothing may be concluded */
+
+	/* In progress (prepared ones are) before did-commit: in the other order, one that ends in between looks like neither. */
+	if (TransactionIdIsInProgress(xid) && U64FromFullTransactionId(next) - U64FromFullTransactionId(fxid) < UINT32_MAX / 2)
+		return XID_IN_PROGRESS;
+
+	/* The lock keeps the commit log from being cut off between the test and the look. */
+	LWLockAcquire(XactTruncationLock, LW_SHARED);
+	if (U64FromFullTransactionId(next) - U64FromFullTransactionId(fxid) >= UINT32_MAX / 2 ||
+		TransactionIdPrecedes(xid, ShmemVariableCache->oldestClogXid))
+		fate = XID_OVER;
+	else
+		fate = TransactionIdDidCommit(xid) ? XID_OVER : XID_ABORTED;
+	LWLockRelease(XactTruncationLock);
+	return fate;
+}
+
+/* Did the caller's (sub)transaction end without its rows? UNDECIDED, ROLLED_BACK, or NOTHING: ask the payments row. */
+static PgwVote
+caller_fate(const PgwTransaction *t)
+{
+	XidFate		top;
+	XidFate		sub;
+
+	if (t->system_identifier != (int64) GetSystemIdentifier() || t->database_oid != MyDatabaseId)
+		return PGW_VOTE_FOREIGN;
+
+	/*
+	 * The subtransaction first: aborted under a top level that still runs or commits is rolled back all the same.  A subtransaction that was
+	 * released is in progress until its top level ends.
+	 */
+	sub = xid_fate(t->caller_subxid);
+	if (sub == XID_ABORTED)
+		return PGW_VOTE_ROLLED_BACK;
+	top = xid_fate(t->caller_xid);
+	if (sub == XID_IN_PROGRESS || top == XID_IN_PROGRESS)
+		return PGW_VOTE_UNDECIDED;
+	return top == XID_ABORTED ? PGW_VOTE_ROLLED_BACK : PGW_VOTE_NOTHING;
+}
+
+static void
+decide_save(const PgwTransaction *t, PgwFlowDecision *d)
+{
+	if (t->status == PGW_BANK_APPROVED)
+	{
+		pgw_flow_save(t->capture, t->submitted, t->amount, d);
+		return;
+	}
+	memset(d, 0, sizeof(*d));	/* Failed: its events are written, only the payments row lacks it */
+	d->state = t->status;
+	d->payment = pgw_flow_failed_payment(t->error_code);
+}
+
+PgwVote
+pgw_vote_finish(PgwTransaction *t)
+{
+	PgwPayment	p;
+	PgwFlowDecision d;
+	bool		busy = false;
+
+	if (t->kind != PGW_KIND_PAYMENT || (t->status != PGW_BANK_APPROVED && t->status != PGW_FAILED))
+		return PGW_VOTE_NOTHING;
+	if (!t->submitted)
+	{
+		PgwVote		fate = caller_fate(t);
+
+		if (fate != PGW_VOTE_NOTHING)
+			return fate;
+	}
+
+	/* The store reads the latest committed version, so this look is younger than the answer about the xid. */
+	if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy))
+		return busy ? PGW_VOTE_BUSY : PGW_VOTE_ROLLED_BACK;
+	if (memcmp(&p.transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) != 0)
+		return PGW_VOTE_ROLLED_BACK;	/* it votes for another attempt */
+	if (p.status != PGW_PAY_PENDING)
+		return t->status == PGW_FAILED ? PGW_VOTE_NOTHING : PGW_VOTE_ROLLED_BACK;	/* a spent vote */
+
+	decide_save(t, &d);
+	if (t->status == PGW_FAILED)
+	{
+		write_payment(&p, t, &d);
+		return PGW_VOTE_SAVED;
+	}
+	t->next_attempt_at = 0;
+	pgw_vote_record(t, &p, &d, pgw_op_name(pgw_flow_operation(t->capture, t->submitted)), NULL);
+	return PGW_VOTE_SAVED;
+}

@@ -1,0 +1,32 @@
+/*
+ * vote.h - what a decision of core/flow.h becomes in the tables, and the caller's fate
+ */
+#ifndef PGW_INFRA_VOTE_H
+#define PGW_INFRA_VOTE_H
+
+#include "postgres.h"
+
+#include "core/flow.h"
+#include "infra/store.h"
+
+/*
+ * Write a decision: events and attempt, and the payments row if the decision says so.  t is locked; so is *p when the decision has a
+ * payment (else it may be NULL).  answer: the bank's, or NULL.  next_attempt_at of *t is the caller's to set before.
+ */
+extern void pgw_vote_record(PgwTransaction *t, PgwPayment *p, const PgwFlowDecision *d, const char *operation,
+							const PgwAnswer *answer);
+
+typedef enum PgwVote
+{
+	PGW_VOTE_NOTHING = 0,		/* nothing (left) to do for this attempt */
+	PGW_VOTE_SAVED,				/* its payments row now holds the result */
+	PGW_VOTE_UNDECIDED,			/* the caller's transaction still runs or is prepared */
+	PGW_VOTE_ROLLED_BACK,		/* no payments row votes for it: the charge is to be given back */
+	PGW_VOTE_BUSY,				/* the payments row is locked by someone: later */
+	PGW_VOTE_FOREIGN			/* recorded in another cluster or database: its xids mean nothing here */
+} PgwVote;
+
+/* t is locked by this transaction, which has READ COMMITTED snapshots. */
+extern PgwVote pgw_vote_finish(PgwTransaction *t);
+
+#endif

@@ -1,0 +1,359 @@
+/*
+ * worker.c - the process that calls banks for one database: its start, its loop, its end
+ *
+ * One wait for everything: latch (requests, signals, SIGHUP, SIGTERM, barriers), postmaster death, and the HTTP layer's descriptor.
+ * Whatever woke it, each turn does the same: interrupts, wishes of others, settings, take in, batches, send.
+ *
+ * Invariants
+ *	- No transaction, snapshot or heavyweight lock while it waits.
+ *	- CHECK_FOR_INTERRUPTS() at every turn and for each item of a batch: DROP DATABASE of any database waits for every process.
+ *	- An ERROR costs one turn: calls in flight, their slots and lists live in memory of their own and go on.
+ *	- Settings that a database or role could bend are pinned at the start.
+ *
+ * Ends: exit code 0 always, so that the launcher alone decides about the next one; SIGTERM goes the server's way (FATAL, code 1).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "tcop/tcopprot.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "infra/batch.h"
+#include "infra/calls.h"
+#include "infra/config.h"
+#include "infra/exchange.h"
+#include "infra/http.h"
+#include "infra/launcher.h"
+#include "infra/store.h"
+#include "infra/worker.h"
+
+#define BUSY_WAIT_MS 100
+#define IDLE_WAIT_MS 1000
+#define STEP_ASIDE_GRACE_MS 1000
+#define SCAN_MAX 2000
+#define PARTITIONS_AHEAD 2
+#define PARTITION_INTERVAL_MS (24 * 60 * 60 * 1000)
+#define RETRY_AFTER_ERROR_MS 500
+
+int			pgw_recovery_interval = 300;
+
+typedef struct Worker
+{
+	WaitEventSet *events;
+	MemoryContext turn;			/* reset at every turn */
+	TimestampTz next_scan;
+	TimestampTz next_partitions;
+	TimestampTz step_aside_since;	/* 0: nobody wants it */
+	bool		scan_wanted;
+	bool		dropping;
+} Worker;
+
+static Worker worker;
+
+void
+pgw_worker_init(void)
+{
+	DefineCustomIntVariable("pgw.recovery_interval",
+							"How often the worker looks for work that no signal told it of.",
+							NULL,
+							&pgw_recovery_interval,
+							300, 1, 86400,
+							PGC_SIGHUP, GUC_UNIT_S,
+							NULL, NULL, NULL);
+}
+
+/* ---------------------------------------------------------------- start */
+
+static void
+pin(const char *name, const char *value)
+{
+	SetConfigOption(name, value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+pin_settings(void)
+{
+	pin("search_path", "pg_catalog, pgw, pg_temp");
+	pin("default_transaction_isolation", "read committed");	/* the vote needs a snapshot per look */
+	pin("default_transaction_read_only", "off");
+	pin("default_transaction_deferrable", "off");
+	pin("session_replication_role", "origin");
+	pin("row_security", "off");
+	pin("statement_timeout", "0");
+	pin("lock_timeout", "1s");
+	pin("idle_in_transaction_session_timeout", "0");
+	pin("application_name", "pgw worker");
+	pin("log_statement", "none");
+
+	/* Intents must be flushed whatever ALTER DATABASE says; a stronger setting (remote_apply) may stay. */
+	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		pin("synchronous_commit", "on");
+}
+
+static void
+make_partitions(void *arg)
+{
+	pgw_store_ensure_partitions(PARTITIONS_AHEAD);
+}
+
+static void
+nothing(void *arg)
+{
+}
+
+static void
+leave_without_extension(void)
+{
+	pgw_exchange_mark_no_extension();
+	proc_exit(0);
+}
+
+/* The extension, if there is one; it may be just being created. */
+static void
+look_for_extension(void)
+{
+	for (;;)
+	{
+		PgwBatchEnd end = pgw_batch_transaction(nothing, NULL, false, NULL);
+
+		if (end == PGW_BATCH_DONE)
+			return;
+		if (end == PGW_BATCH_NO_EXTENSION)
+			leave_without_extension();
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, BUSY_WAIT_MS, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static void
+start(Oid dboid)
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGINT, SIG_IGN);	/* pg_cancel_backend(): there is no statement of a user's to cancel */
+	pqsignal(SIGPIPE, SIG_IGN);
+	BackgroundWorkerUnblockSignals();
+	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
+	pin_settings();
+
+	look_for_extension();
+	if (!pgw_exchange_attach())
+		proc_exit(0);			/* another one is there, or somebody wants the database empty */
+
+	pgw_http_init();
+	pgw_calls_init();
+	worker.turn = AllocSetContextCreate(TopMemoryContext, "pgw worker turn", ALLOCSET_DEFAULT_SIZES);
+	worker.events = CreateWaitEventSet(TopMemoryContext, 3);
+	AddWaitEventToSet(worker.events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(worker.events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(worker.events, WL_SOCKET_READABLE, pgw_http_fd(), NULL, NULL);
+	worker.scan_wanted = true;	/* what was left by the last one, and by a crash */
+}
+
+/* ---------------------------------------------------------------- a turn's parts */
+
+static void
+read_config(void *arg)
+{
+	pgw_config_refresh(true);
+}
+
+/* pgw_config_refresh() is cheap, but needs a transaction when it is not. */
+static void
+refresh_config(void)
+{
+	static uint64 seen = 0;
+	static bool read = false;
+	uint64		generation = pgw_exchange_generation();
+
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+		pgw_config_reread();
+		read = false;
+	}
+	if (read && generation == seen)
+		return;
+	if (pgw_batch_transaction(read_config, NULL, false, NULL) == PGW_BATCH_DONE && pgw_config_is_current())
+	{
+		seen = generation;
+		read = true;
+	}
+}
+
+static void
+ensure_partitions(TimestampTz now)
+{
+	if (now < worker.next_partitions)
+		return;
+	/* set first: a failure (a full disk, a lock) is tried again in a minute, and the default partition takes the rows meanwhile */
+	worker.next_partitions = TimestampTzPlusMilliseconds(now, 60 * 1000);
+	if (pgw_batch_transaction(make_partitions, NULL, true, NULL) == PGW_BATCH_DONE)
+		worker.next_partitions = TimestampTzPlusMilliseconds(now, (int64) PARTITION_INTERVAL_MS);
+}
+
+typedef struct Due
+{
+	int			n;
+	pg_uuid_t  *ids;
+} Due;
+
+static void
+find_due(void *arg)
+{
+	Due		   *scan = arg;
+
+	scan->n = pgw_store_due(GetCurrentTimestamp(), scan->ids, SCAN_MAX);
+}
+
+static void
+scan_for_work(TimestampTz now)
+{
+	Due			scan = {0};
+
+	if (!worker.scan_wanted && now < worker.next_scan && !pgw_calls_scan_due(now))
+		return;
+	scan.ids = palloc(SCAN_MAX * sizeof(pg_uuid_t));
+	worker.next_scan = TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
+	if (pgw_batch_transaction(find_due, &scan, false, NULL) != PGW_BATCH_DONE)
+		return;					/* scan_wanted stays */
+	worker.scan_wanted = false;
+	for (int i = 0; i < scan.n; i++)
+		pgw_calls_add_attempt(scan.ids[i].data);
+}
+
+/*
+ * Somebody wants the database without us (DROP, RENAME, TEMPLATE).  Calls in flight get a moment to end; what is still out then is written
+ * down as "may have been sent".  The launcher starts the next worker when the wish is gone, if the database is still there.
+ */
+static void
+step_aside(TimestampTz now)
+{
+	if (worker.step_aside_since == 0)
+		worker.step_aside_since = now;
+	if (pgw_calls_in_flight() &&
+		now < TimestampTzPlusMilliseconds(worker.step_aside_since, STEP_ASIDE_GRACE_MS))
+		return;
+	pgw_calls_give_up();
+	(void) pgw_calls_run(false);
+	proc_exit(0);
+}
+
+/* DROP EXTENSION runs: it holds locks that we must not wait for, and our callers hold locks that it waits for. */
+static bool
+dropping(void)
+{
+	if (!pgw_exchange_dropping())
+	{
+		if (worker.dropping)
+			worker.scan_wanted = true;	/* it was rolled back */
+		worker.dropping = false;
+		return false;
+	}
+	pgw_exchange_fail_all("extension_dropped");
+	pgw_calls_forget_slots();
+	worker.dropping = true;
+	return true;
+}
+
+static void
+turn(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	bool		rescan = false;
+
+	pgw_calls_take_answers();
+	if (dropping())
+		return;
+	if (pgw_exchange_wish() == PGW_WISH_STEP_ASIDE)
+	{
+		/* nothing new is taken; results go on */
+		if (pgw_calls_run(false) == PGW_BATCH_NO_EXTENSION)
+			leave_without_extension();
+		step_aside(now);
+		return;
+	}
+	worker.step_aside_since = 0;
+
+	refresh_config();
+	ensure_partitions(now);
+	pgw_calls_take_requests();
+	pgw_calls_take_signals(&rescan);
+	worker.scan_wanted |= rescan;
+	scan_for_work(now);
+	if (pgw_calls_run(true) == PGW_BATCH_NO_EXTENSION)
+		leave_without_extension();
+}
+
+static long
+timeout_ms(void)
+{
+	TimestampTz due = pgw_calls_next_due();
+	long		ms = IDLE_WAIT_MS;
+
+	if (worker.dropping || worker.step_aside_since != 0 || worker.scan_wanted || pgw_calls_in_flight())
+		ms = BUSY_WAIT_MS;
+	if (due != 0)
+		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due));
+	return ms;
+}
+
+static void
+recover_from_error(void)
+{
+	HOLD_INTERRUPTS();
+	MemoryContextSwitchTo(TopMemoryContext);
+	EmitErrorReport();
+	AbortOutOfAnyTransaction();
+	LWLockReleaseAll();
+	FlushErrorState();
+	pgstat_report_wait_end();
+	MemoryContextSwitchTo(worker.turn);
+	RESUME_INTERRUPTS();
+}
+
+void
+pgw_worker_main(Datum arg)
+{
+	start(DatumGetObjectId(arg));
+	MemoryContextSwitchTo(worker.turn);
+	ereport(LOG, (errmsg("pgw: worker started for database %u", MyDatabaseId)));
+
+	for (;;)
+	{
+		WaitEvent	event;
+		long		pause = 0;
+
+		PG_TRY();
+		{
+			CHECK_FOR_INTERRUPTS();
+			turn();
+		}
+		PG_CATCH();
+		{
+			recover_from_error();
+			pause = RETRY_AFTER_ERROR_MS;
+		}
+		PG_END_TRY();
+		MemoryContextReset(worker.turn);
+
+		if (pause > 0)
+			(void) WaitLatch(MyLatch, WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+		else
+			(void) WaitEventSetWait(worker.events, timeout_ms(), &event, 1, PG_WAIT_EXTENSION);
+		/* before looking at what it stands for: what is set afterwards wakes us again */
+		ResetLatch(MyLatch);
+	}
+}
