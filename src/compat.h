@@ -1,0 +1,73 @@
+/*
+ * compat.h - what differs between PostgreSQL 14 and 18
+ *
+ * Owns nothing; every difference is named once here, so that no other file asks for the server's version.
+ */
+#ifndef PGW_COMPAT_H
+#define PGW_COMPAT_H
+
+#include "postgres.h"
+#include "executor/executor.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "utils/guc.h"
+
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#include "varatt.h"
+#endif
+
+/* 16 added onlySummarizing; the rest is the same. */
+static inline List *
+pgw_exec_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate, bool no_dup_error, bool *conflict, List *arbiters)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(rri, slot, estate, false, no_dup_error, conflict, arbiters, false);
+#else
+	return ExecInsertIndexTuples(rri, slot, estate, false, no_dup_error, conflict, arbiters);
+#endif
+}
+
+/* 16 added the list of result relations. */
+static inline void
+pgw_eval_plan_qual_init(EPQState *epq, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL);
+#else
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
+#endif
+}
+
+/* The range table of a single relation; from 16 on the columns lie in a permission info, from 18 on there are unpruned relations. */
+static inline void
+pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
+{
+#if PG_VERSION_NUM >= 160000
+	List	   *perminfos = NIL;
+
+	addRTEPermissionInfo(&perminfos, rte)->updatedCols = updated;
+#if PG_VERSION_NUM >= 180000
+	ExecInitRangeTable(estate, list_make1(rte), perminfos, bms_make_singleton(1));
+#else
+	ExecInitRangeTable(estate, list_make1(rte), perminfos);
+#endif
+#else
+	rte->updatedCols = updated;
+	ExecInitRangeTable(estate, list_make1(rte));
+#endif
+}
+
+/* 18 added an instrumentation argument. */
+#if PG_VERSION_NUM >= 180000
+#define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* 15 renamed it, because it now also refuses unknown names. */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * args.h - the arguments of a client function, by name
+ */
+#ifndef PGW_INTERFACE_ARGS_H
+#define PGW_INTERFACE_ARGS_H
+
+#include "postgres.h"
+#include "fmgr.h"
+#include "utils/timestamp.h"
+
+#include "core/validate.h"
+
+/* The named argument; *isnull also when the function has no such argument (an older SQL definition). */
+extern Datum pgw_arg(FunctionCallInfo fcinfo, const char *name, bool *isnull);
+extern char *pgw_arg_text(FunctionCallInfo fcinfo, const char *name);	/* NULL: SQL NULL */
+extern void pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req);
+
+/* Overwrite the copies of card data that pgw_args_request() made. */
+extern void pgw_args_wipe(PgwRequest *req);
+
+extern int64 pgw_interval_ms(Datum interval);	/* a month counts 30 days */
+extern TimestampTz pgw_deadline(int64 timeout_ms);
+
+#endif

@@ -1,0 +1,14 @@
+/*
+ * cards.h - refusals that keep card data out of logs and statistics
+ */
+#ifndef PGW_INTERFACE_CARDS_H
+#define PGW_INTERFACE_CARDS_H
+
+#include "core/validate.h"
+
+extern void pgw_cards_init(void);
+
+/* PW400 when a card argument is there and the server has written it, or would write it, somewhere. */
+extern void pgw_cards_refuse(const PgwRequest *req);
+
+#endif

@@ -1,0 +1,22 @@
+/*
+ * fate.h - how the worker hears of the commit or rollback of a caller
+ */
+#ifndef PGW_INTERFACE_FATE_H
+#define PGW_INTERFACE_FATE_H
+
+#include "postgres.h"
+#include "utils/uuid.h"
+
+typedef enum PgwFateKind
+{
+	PGW_FATE_PROCESS,			/* commit: COMMITTED, rollback: ABORTED */
+	PGW_FATE_SUBMIT				/* commit: SUBMITTED, rollback: nothing, nobody knows of it */
+} PgwFateKind;
+
+/* The current (sub)transaction's end decides on this attempt. */
+extern void pgw_fate_add(const pg_uuid_t *transaction_id, PgwFateKind kind);
+
+/* Was it submitted by this very, still open transaction? */
+extern bool pgw_fate_is_open_submit(const pg_uuid_t *transaction_id);
+
+#endif

@@ -1,0 +1,9 @@
+/*
+ * interface.h - the settings of the SQL interface
+ */
+#ifndef PGW_INTERFACE_INTERFACE_H
+#define PGW_INTERFACE_INTERFACE_H
+
+extern void pgw_interface_init(void);	/* _PG_init */
+
+#endif

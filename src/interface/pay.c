@@ -1,0 +1,249 @@
+/*
+ * pay.c - what process_payment and submit_payment have in common
+ *
+ * Owns: settings pgw.wait_timeout and pgw.on_failure; the order of the checks; the comparison of a replay with what is recorded.
+ * Order that matters: read-only and standby are refused before anything else; the card refusals come before validation, so that no other
+ * error hides them; nothing is written before every check has passed.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+#include "core/errors.h"
+#include "core/flow.h"
+#include "core/uuid7.h"
+#include "infra/exchange.h"
+#include "interface/cards.h"
+#include "interface/interface.h"
+#include "interface/grants.h"
+#include "interface/pay.h"
+#include "interface/raise.h"
+
+static int	wait_timeout = 35000;
+static int	on_failure = 0;
+
+static const struct config_enum_entry on_failure_options[] = {
+	{"return", 0, false},
+	{"raise", 1, false},
+	{NULL, 0, false}
+};
+
+void
+pgw_interface_init(void)
+{
+	pgw_cards_init();
+	DefineCustomIntVariable("pgw.wait_timeout",
+							"How long a payment waits for its outcome, and a duplicate for the first one.",
+							"The argument timeout takes precedence. Longer than the bank's request_timeout, or answers come too late.",
+							&wait_timeout, 35000, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("pgw.on_failure",
+							 "Whether declines and failures of the bank are returned as rows or raised as errors.",
+							 "The argument on_failure takes precedence.",
+							 &on_failure, 0, on_failure_options, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+void
+pgw_become_owner(Oid *caller, int *sec_context)
+{
+	GetUserIdAndSecContext(caller, sec_context);
+	SetUserIdAndSecContext(pgw_store_owner(), *sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+pgw_become_caller(Oid caller, int sec_context)
+{
+	SetUserIdAndSecContext(caller, sec_context);
+}
+
+static void
+validate(PgwPay *pay)
+{
+	PgwBuf		faults;
+	char	   *text;
+	int64		now = (GetCurrentTimestamp() / USECS_PER_SEC) + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int			n;
+
+	/* malloc'd memory: copied before anything can raise. */
+	pgw_buf_init(&faults, 0);
+	n = pgw_validate_request(&pay->req, now, &pay->checked, &faults);
+	text = n > 0 && !faults.failed ? MemoryContextStrdup(CurrentMemoryContext, faults.data) : NULL;
+	pgw_buf_free(&faults);
+	if (n > 0)
+		pgw_raise_faults(text != NULL ? text : "[]");
+}
+
+void
+pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool is_submit)
+{
+	bool		enabled;
+
+	/* An xid can be had in a READ ONLY transaction; the error would come after the charge. */
+	PreventCommandIfReadOnly(function);
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfParallelMode(function);
+
+	memset(pay, 0, sizeof(*pay));
+	pgw_args_request(fcinfo, is_submit, &pay->req);
+	pgw_cards_refuse(&pay->req);
+	validate(pay);
+	pgw_require(GetUserId(), "client", pay->req.merchant);
+
+	pgw_become_owner(&pay->caller, &pay->saved_sec_context);
+	if (!pgw_store_merchant(pay->req.merchant, &enabled))
+		ereport(ERROR,
+				(errcode(MAKE_SQLSTATE('P', 'W', '4', '2', '2')),
+				 errmsg("there is no such merchant"),
+				 errdetail_internal("{\"code\": \"unknown_merchant\", %s}", pgw_detail(NULL, "merchant", pay->req.merchant)),
+				 errhint("Insert it into pgw.merchants."),
+				 errhidestmt(true),
+				 errhidecontext(true)));
+	if (!enabled)
+		ereport(ERROR,
+				(errcode(MAKE_SQLSTATE('P', 'W', '4', '2', '2')),
+				 errmsg("the merchant is disabled"),
+				 errdetail_internal("{\"code\": \"merchant_disabled\", %s}", pgw_detail(NULL, "merchant", pay->req.merchant)),
+				 errhidestmt(true),
+				 errhidecontext(true)));
+
+	pay->raise = pay->req.on_failure != NULL ? pay->checked.on_failure_raise : on_failure == 1;
+	pay->deadline = pgw_deadline(pay->req.timeout_isnull ? wait_timeout : pay->req.timeout_ms);
+	pay->capture_op = pgw_op_name(pgw_flow_operation(pay->checked.capture, is_submit));
+}
+
+void
+pgw_pay_need_worker(void)
+{
+	if (!pgw_exchange_available())
+		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
+	if (!pgw_exchange_worker_running(MyDatabaseId))
+		pgw_raise("worker_not_running", NULL,
+				  "See pgw.health(), pgw.worker_mode and the server's log; max_worker_processes may be used up.");
+}
+
+void
+pgw_pay_route(PgwPay *pay)
+{
+	const char *code = NULL;
+	char	   *detail = NULL;
+	PgwBank    *bank;
+
+	pgw_config_refresh(false);
+	bank = pgw_config_route(pay->req.bank, pay->req.amount, pay->req.currency, pay->req.card_number != NULL, pay->checked.capture,
+							&code, &detail);
+	if (bank == NULL)
+		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
+	strlcpy(pay->bank, bank->name, sizeof(pay->bank));
+}
+
+/* ---- replay ---- */
+
+static void
+differ(StringInfo fields, bool different, const char *name)
+{
+	if (different)
+		appendStringInfo(fields, "%s\"%s\"", fields->len > 0 ? ", " : "", name);
+}
+
+static bool
+strings_differ(const char *a, const char *b)
+{
+	return strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0;
+}
+
+/* PW422 when the request is not the one that is recorded under its id. */
+static void
+compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwTransaction *t)
+{
+	const PgwRequest *req = &pay->req;
+	const char *last4 = req->card_number != NULL ? pay->checked.last4 : NULL;
+	StringInfoData fields;
+
+	initStringInfo(&fields);
+	differ(&fields, req->amount != p->amount, "amount");
+	differ(&fields, strings_differ(req->currency, p->currency), "currency");
+	if (t != NULL)
+		differ(&fields, strings_differ(req->token, t->token), "token");
+	differ(&fields, strings_differ(last4, req->card_number != NULL || t == NULL || t->token == NULL ? p->card_last4 : NULL), "card_number");
+	if (t != NULL && req->card_number != NULL && t->token == NULL)
+	{
+		/* Two digits of a year mean the same as four. */
+		differ(&fields, req->card_expiry_month != t->card_expiry_month, "card_expiry_month");
+		differ(&fields, req->card_expiry_year % 100 != t->card_expiry_year % 100, "card_expiry_year");
+	}
+	if (t != NULL)
+		differ(&fields, strings_differ(req->bank, t->bank_requested), "bank");
+	differ(&fields, pay->checked.capture != p->capture, "capture");
+	differ(&fields, strings_differ(req->reference, p->reference), "reference");
+	if (fields.len > 0)
+		pgw_raise("idempotency_mismatch", psprintf("\"fields\": [%s]", fields.data),
+				  "Use a new client_request_id for a new payment, or repeat the first call's arguments.");
+}
+
+bool
+pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
+{
+	PgwRequest *req = &pay->req;
+	PgwPayment *p = &pay->payment;
+	PgwPayment	existing;
+
+	memset(p, 0, sizeof(*p));
+	pgw_store_new_id(&p->payment_id);
+	pgw_store_new_id(&p->transaction_id);
+	pgw_store_new_id(&pay->correlation_id);
+	p->client_request_id = unconstify(char *, req->client_request_id);
+	p->merchant = unconstify(char *, req->merchant);
+	p->status = PGW_PAY_PENDING;
+	p->capture = pay->checked.capture;
+	p->amount = req->amount;
+	p->currency = unconstify(char *, req->currency);
+	p->bank = pay->bank;
+	if (req->card_number != NULL)
+	{
+		p->card_last4 = pay->checked.last4;
+		p->card_brand = unconstify(char *, pgw_card_brand_name(pay->checked.brand));
+	}
+	p->reference = unconstify(char *, req->reference);
+	p->metadata = unconstify(char *, req->metadata);
+
+	*have_t = false;
+	if (pgw_store_claim(p, pay->deadline, &existing) == PGW_CLAIM_INSERTED)
+		return true;
+
+	*p = existing;
+	*have_t = pgw_store_transaction_by_id(&p->transaction_id, t);
+	compare_replay(pay, p, *have_t ? t : NULL);
+	return false;
+}
+
+void
+pgw_pay_end(PgwPay *pay)
+{
+	pgw_args_wipe(&pay->req);
+	pgw_become_caller(pay->caller, pay->saved_sec_context);
+}
+
+Datum
+pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwTransaction *t, PgwTold told)
+{
+	if (pay->raise && told != PGW_TOLD_SUBMITTED)
+	{
+		PgwVerdict	v;
+
+		pgw_result_verdict(&pay->payment, t, told, &v);
+		if (v.error_code != NULL)
+		{
+			char		id[37];
+
+			pgw_uuid_to_text(pay->payment.transaction_id.data, id);
+			pgw_raise(v.error_code, pgw_detail(NULL, "transaction_id", id),
+					  v.http_status == 504 ? "The charge may stand: ask again with the same client_request_id, never with a new one." : NULL);
+		}
+	}
+	return pgw_result_datum(fcinfo, &pay->payment, t, told);
+}

@@ -1,0 +1,47 @@
+/*
+ * pay.h - what process_payment and submit_payment have in common
+ */
+#ifndef PGW_INTERFACE_PAY_H
+#define PGW_INTERFACE_PAY_H
+
+#include "postgres.h"
+#include "fmgr.h"
+
+#include "infra/config.h"
+#include "infra/store.h"
+#include "interface/args.h"
+#include "interface/result.h"
+
+typedef struct PgwPay
+{
+	PgwRequest	req;
+	PgwChecked	checked;
+	const char *capture_op;		/* the bank's operation: "charge" or "authorize" */
+	char		bank[64];		/* by the rules of routing */
+	TimestampTz deadline;		/* of waiting; 0: none */
+	bool		raise;			/* on_failure */
+	Oid			caller;
+	int			saved_sec_context;
+	PgwPayment	payment;		/* the claim, or the row that was there */
+	pg_uuid_t	correlation_id;
+} PgwPay;
+
+/* Read-only checks, arguments, card refusals, validation, privileges, merchant; then acts as the owner until pgw_pay_end(). */
+extern void pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool is_submit);
+
+/* PW500 unless a worker serves this database. */
+extern void pgw_pay_need_worker(void);
+extern void pgw_pay_route(PgwPay *pay);
+
+/* false: the id is taken by an equal request (else PW422), and pay->payment, and *t if recorded, are the payment as it stands. */
+extern bool pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t);
+
+extern void pgw_pay_end(PgwPay *pay);	/* normal exit; an abort restores the user by itself */
+
+/* The row, or with on_failure => 'raise' the error that it tells of. */
+extern Datum pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwTransaction *t, PgwTold told);
+
+extern void pgw_become_owner(Oid *caller, int *sec_context);
+extern void pgw_become_caller(Oid caller, int sec_context);
+
+#endif

@@ -1,0 +1,179 @@
+/*
+ * process.c - pgw.process_payment(): pay while the caller waits
+ *
+ * Owns nothing that lasts.
+ * Order that matters: the claim (payments row) comes first, so that duplicates wait in their own backends; the caller's xids are assigned
+ * before the request is handed over, because the worker records them with the intent; the fate is registered before the
+ * worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have approved.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "core/flow.h"
+#include "infra/exchange.h"
+#include "infra/vote.h"
+#include "interface/fate.h"
+#include "interface/pay.h"
+#include "interface/raise.h"
+
+PG_FUNCTION_INFO_V1(pgw_process_payment_1_0);
+
+static void
+copy(char *to, size_t size, const char *from)
+{
+	/* Validation bounds every field below its place in the slot. */
+	if (from != NULL && strlcpy(to, from, size) >= size)
+		elog(ERROR, "a value does not fit into its slot");
+}
+
+static void
+fill_slot(PgwSlotRequest *r, const PgwPay *pay)
+{
+	const PgwRequest *req = &pay->req;
+
+	r->payment_id = pay->payment.payment_id;
+	r->transaction_id = pay->payment.transaction_id;
+	r->correlation_id = pay->correlation_id;
+
+	/* A subtransaction's own xid: ROLLBACK TO a savepoint inside a transaction that commits is a rollback too. */
+	r->caller_xid = GetTopFullTransactionId();
+	r->caller_subxid = GetCurrentFullTransactionId();
+	r->amount = req->amount;
+	r->capture = (int) pay->checked.capture;
+	copy(r->currency, sizeof(r->currency), req->currency);
+	copy(r->client_request_id, sizeof(r->client_request_id), req->client_request_id);
+	copy(r->merchant, sizeof(r->merchant), req->merchant);
+	copy(r->bank, sizeof(r->bank), pay->bank);
+	copy(r->bank_requested, sizeof(r->bank_requested), req->bank);
+	copy(r->reference, sizeof(r->reference), req->reference);
+	copy(r->token, sizeof(r->token), req->token);
+	copy(r->bank_fields, sizeof(r->bank_fields), req->bank_fields);
+	if (req->card_number != NULL)
+	{
+		r->card_expiry_month = req->card_expiry_month;
+		r->card_expiry_year = req->card_expiry_year;
+		copy(r->card_number, sizeof(r->card_number), req->card_number);
+		copy(r->card_cvv, sizeof(r->card_cvv), req->card_cvv);
+		copy(r->card_holder, sizeof(r->card_holder), req->card_holder);
+		copy(r->card_last4, sizeof(r->card_last4), pay->checked.last4);
+		copy(r->card_brand, sizeof(r->card_brand), pgw_card_brand_name(pay->checked.brand));
+	}
+}
+
+/* What the bank said of itself, of the charge and of a token's card. */
+static void
+take_over(PgwPayment *p, const PgwTransaction *t)
+{
+	p->bank = t->bank;
+	p->bank_reference = t->bank_reference;
+	p->authorization_code = t->authorization_code;
+	p->card_last4 = t->card_last4;
+	p->card_brand = t->card_brand;
+}
+
+/* The worker knows the outcome: write what it means to the payments row. */
+static PgwTold
+save_outcome(PgwPay *pay, PgwTransaction *t)
+{
+	PgwFlowDecision d;
+	PgwPayment *p = &pay->payment;
+
+	/* The row as it stands now, under its lock, decides; the answer only said that it is worth looking. */
+	if (!pgw_store_lock_transaction(&p->transaction_id, true, t, NULL))
+		elog(ERROR, "the attempt that the worker recorded is not there");
+
+	switch (t->status)
+	{
+		case PGW_BANK_APPROVED:
+			/* The worker's commit of the approval may be asynchronous; ours has a later LSN and must not be. */
+			ForceSyncCommit();
+			pgw_flow_save(t->capture, false, t->amount, &d);
+			t->next_attempt_at = 0;
+
+			/* Without the payments row: that would NOTIFY, which the worker does after our commit.  Here it would forbid PREPARE TRANSACTION. */
+			pgw_vote_record(t, NULL, &d, pay->capture_op, NULL);
+			p->status = d.payment == PGW_FLOW_PAY_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
+			p->authorized_amount = d.authorized_amount;
+			p->captured_amount = d.captured_amount;
+			take_over(p, t);
+			pgw_store_update_payment(p);
+			return PGW_TOLD_TAKEN;
+
+		case PGW_FAILED:
+			p->status = pgw_flow_failed_payment(t->error_code) == PGW_FLOW_PAY_DECLINED ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
+			take_over(p, t);
+			pgw_store_update_payment(p);
+			return PGW_TOLD_TAKEN;
+
+		case PGW_REFUNDING:
+		case PGW_REFUNDED:
+			/* Approved, but not what was asked for: it is being given back, and this row votes for nothing. */
+			p->status = PGW_PAY_FAILED;
+			take_over(p, t);
+			pgw_store_update_payment(p);
+			return PGW_TOLD_TAKEN;
+
+		default:
+			return PGW_TOLD_WAIT_OVER;	/* not known: the row stays pending, the worker writes the rest */
+	}
+}
+
+Datum
+pgw_process_payment_1_0(PG_FUNCTION_ARGS)
+{
+	PgwPay		pay;
+	PgwTransaction t;
+	PgwSlotAnswer answer;
+	PgwTold		told;
+	Datum		result;
+	bool		have_t;
+	bool		withdrawn = false;
+	int			slot;
+
+	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
+	if (pay.checked.capture == PGW_CAPTURE_ON_COMMIT)
+		pgw_raise("operation_not_allowed", "\"field\": \"capture\"",
+				  "process_payment does not take capture => 'on_commit' yet: use 'immediate', 'manual', or pgw.submit_payment(), which charges after the commit.");
+	pgw_pay_need_worker();
+	pgw_pay_route(&pay);
+
+	if (!pgw_pay_claim(&pay, &t, &have_t))
+	{
+		result = pgw_pay_result(&pay, fcinfo, have_t ? &t : NULL, PGW_TOLD_REPLAYED);
+		pgw_pay_end(&pay);
+		return result;
+	}
+
+	slot = pgw_exchange_claim();
+	if (slot < 0)
+		pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
+	fill_slot(pgw_exchange_request(slot), &pay);
+	pgw_args_wipe(&pay.req);
+	pgw_fate_add(&pay.payment.transaction_id, PGW_FATE_PROCESS);
+	pgw_exchange_submit(slot);
+
+	/* From here a cancel or a lost connection leaves the slot to the exchange: withdrawn, or abandoned to the worker. */
+	if (pgw_exchange_wait(slot, pay.deadline, &answer, &withdrawn))
+	{
+		if (answer.kind == PGW_ANSWER_ERROR)
+			pgw_raise(answer.error_code, answer.detail[0] != '\0' ? pgw_detail(NULL, "reason", answer.detail) : NULL, NULL);
+		told = save_outcome(&pay, &t);
+		have_t = true;
+	}
+	else if (withdrawn)
+		pgw_raise("worker_not_running", NULL, "The worker did not take the request in time. Nothing was sent; the call can be repeated.");
+	else
+	{
+		told = PGW_TOLD_WAIT_OVER;
+		have_t = pgw_store_transaction_by_id(&pay.payment.transaction_id, &t);
+	}
+
+	result = pgw_pay_result(&pay, fcinfo, have_t ? &t : NULL, told);
+	pgw_pay_end(&pay);
+	return result;
+}

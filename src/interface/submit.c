@@ -1,0 +1,86 @@
+/*
+ * submit.c - pgw.submit_payment(): pay after the caller has committed
+ *
+ * Owns nothing that lasts.  Everything that is written here is in the caller's transaction, so a rollback leaves nothing behind and the bank
+ * never hears of it.  No card data: nothing secret may reach disk.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "core/uuid7.h"
+#include "interface/fate.h"
+#include "interface/pay.h"
+
+PG_FUNCTION_INFO_V1(pgw_submit_payment_1_0);
+
+static void
+start_attempt(PgwPay *pay, TimestampTz expires_at, PgwTransaction *t)
+{
+	const PgwRequest *req = &pay->req;
+	PgwEvent	started = {PGW_EV_TRANSACTION_STARTED, PGW_STATE_NONE, PGW_CREATED, pay->capture_op, NULL, NULL};
+	char		key[33];
+
+	memset(t, 0, sizeof(*t));
+	t->transaction_id = pay->payment.transaction_id;
+	t->payment_id = pay->payment.payment_id;
+	t->client_request_id = pay->payment.client_request_id;
+	t->merchant = pay->payment.merchant;
+	t->kind = PGW_KIND_PAYMENT;
+	t->status = PGW_CREATED;
+	t->submitted = true;
+	t->taken = false;			/* joins the one-live-attempt index when the worker takes it: no client blocks the worker there */
+	t->amount = req->amount;
+	t->currency = pay->payment.currency;
+	t->capture = pay->checked.capture;
+	t->token = unconstify(char *, req->token);
+	t->bank = pay->bank;
+	t->bank_requested = unconstify(char *, req->bank);
+	t->reference = unconstify(char *, req->reference);
+	t->bank_fields = unconstify(char *, req->bank_fields);
+	pgw_uuid_to_hex32(t->transaction_id.data, key);
+	t->bank_key = pstrdup(key);
+	t->caller_xid = GetTopFullTransactionId();
+	t->caller_subxid = GetCurrentFullTransactionId();
+	t->system_identifier = (int64) GetSystemIdentifier();
+	t->database_oid = MyDatabaseId;
+	t->next_attempt_at = GetCurrentTimestamp();
+	t->expires_at = expires_at;
+	t->correlation_id = pay->correlation_id;
+	pgw_store_advance(t, true, &started, 1);
+}
+
+Datum
+pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
+{
+	PgwPay		pay;
+	PgwTransaction t;
+	PgwTold		told = PGW_TOLD_SUBMITTED;
+	Datum		expires_at;
+	Datum		result;
+	bool		have_t = true;
+	bool		isnull;
+
+	pgw_pay_begin(&pay, fcinfo, "pgw.submit_payment()", true);
+	expires_at = pgw_arg(fcinfo, "expires_at", &isnull);
+	pgw_pay_need_worker();
+	pgw_pay_route(&pay);
+	if (pgw_pay_claim(&pay, &t, &have_t))
+	{
+		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at), &t);
+		pgw_fate_add(&t.transaction_id, PGW_FATE_SUBMIT);
+		have_t = true;
+	}
+	else
+		told = PGW_TOLD_REPLAYED;
+
+	pay.raise = false;			/* submit only accepts: what the bank says comes later */
+	result = pgw_pay_result(&pay, fcinfo, have_t ? &t : NULL, told);
+	pgw_pay_end(&pay);
+	return result;
+}

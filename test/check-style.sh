@@ -1,0 +1,27 @@
+#!/bin/sh
+# House style of the C sources, as far as a script can hold it: tabs, braces on their own line, no C++ comments, no trailing blanks,
+# lines that fit (columns counted with tabs of four), a head comment in each file, one core that needs no server, and layers that
+# depend one way only.  Prints TAP.
+set -u
+cd "$(dirname "$0")/.." || exit 1
+n=0
+report() # name, offending lines
+{
+	n=$((n + 1))
+	if [ -z "$2" ]; then
+		echo "ok $n - style: $1"
+	else
+		echo "not ok $n - style: $1"
+		echo "$2" | head -20 | sed 's/^/#   /'
+	fi
+}
+files=$(find src test/bank test/unit test/fuzz -name '*.[ch]' | sort)
+report 'indented with tabs' "$(grep -nE '^ {4,}[^ *]' $files)"
+report 'no trailing blanks' "$(grep -nE '[[:blank:]]+$' $files)"
+report 'no C++ comments' "$(grep -nE '(^|[^:"])//' $files | grep -vE '"[^"]*//|\* ')"
+report 'braces on their own line' "$(grep -nE '^[[:blank:]]*(if|for|while|switch|else|do)\b.*\{$' $files)"
+report 'lines of at most 160 columns' "$(for f in $files; do expand -t4 "$f" | awk -v f="$f" 'length($0) > 160 { print f ":" FNR ": " length($0) " columns" }'; done)"
+report 'a head comment in each file' "$(for f in $files; do head -1 "$f" | grep -q '^/\*' || echo "$f"; done)"
+report 'the core includes no server header' "$(grep -nE '#include "(postgres|fmgr|access|catalog|executor|infra|interface|storage|utils|miscadmin)' src/core/*.[ch])"
+report 'infra includes nothing of interface' "$(grep -nE '#include "interface/' src/infra/*.[ch])"
+echo "1..$n"
