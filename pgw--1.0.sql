@@ -214,6 +214,8 @@ CREATE TABLE pgw.payment_transactions (
 -- At most one attempt per id that is live, successful, being given back or in review. A submitted row joins when the worker takes it.
 CREATE UNIQUE INDEX payment_transactions_one_live ON pgw.payment_transactions (client_request_id, merchant, kind)
 	WHERE taken AND status NOT IN ('Failed', 'Refunded');
+-- All attempts of an id, also those whose caller rolled back: what find_payment shows.
+CREATE INDEX payment_transactions_request ON pgw.payment_transactions (client_request_id, merchant);
 CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status, next_attempt_at)
 	WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
 CREATE INDEX payment_transactions_payment ON pgw.payment_transactions (payment_id);

@@ -1,27 +1,47 @@
 -- Banks and connectors are data: a bad row is refused with an error that points into the document.
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 INSERT INTO pgw.connectors VALUES ('bad', '[]');
+\echo :SQLSTATE
 INSERT INTO pgw.connectors VALUES ('bad', '{}');
+\echo :SQLSTATE
 INSERT INTO pgw.connectors VALUES ('bad', '{"v": 2, "operations": {}}');
+\echo :SQLSTATE
 INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition, '{operations,charge,body,amount}', '"{{amuont}}"') FROM pgw.connectors WHERE name = 'json';
+\echo :SQLSTATE
 INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition, '{operations,charge,answer,rules,0,outcome}', '"sure"') FROM pgw.connectors WHERE name = 'json';
+\echo :SQLSTATE
 INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition, '{operations,charge,method}', '"FETCH"') FROM pgw.connectors WHERE name = 'json';
+\echo :SQLSTATE
 INSERT INTO pgw.connectors SELECT 'bad', definition || '{"surprise": 1}' FROM pgw.connectors WHERE name = 'json';
+\echo :SQLSTATE
 UPDATE pgw.connectors SET definition = '{}' WHERE name = 'json';
+\echo :SQLSTATE
 DELETE FROM pgw.connectors WHERE name = 'json';
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url) VALUES ('b', 'nosuch', 'https://bank.example');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url) VALUES ('b', 'json', 'http://bank.example');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url) VALUES ('b', 'json', 'ftp://bank.example');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url) VALUES ('b', 'json', 'https://user:pw@bank.example');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url) VALUES ('b', 'json', 'http://localhost.evil.example');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('b', 'json', 'https://bank.example', '../etc/passwd');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url, currencies) VALUES ('b', 'json', 'https://bank.example', '{EUR,EURO}');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url, request_timeout) VALUES ('b', 'json', 'https://bank.example', '-1 s');
+\echo :SQLSTATE
 -- the worker takes a change up at once; a missing secret is told, and nothing is charged
 \getenv bank_url PGW_BANK_URL
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('second', 'json', :'bank_url', 'missing', 900);
+\echo :SQLSTATE
 SELECT pay('secret', bank => 'second');
+\echo :SQLSTATE
 UPDATE pgw.banks SET secret = 'bank' WHERE name = 'second';
+\echo :SQLSTATE
 SELECT (pay('secret', bank => 'second')).status;
 SELECT bank FROM pgw.find_payment('secret');

@@ -1,6 +1,6 @@
 -- The straight paths: whole rows and whole event lists.
 \pset format unaligned
-\set VERBOSITY verbose
+\set VERBOSITY default
 \set SHOW_CONTEXT never
 -- success, inside the caller's transaction
 CREATE TABLE orders (id int PRIMARY KEY, payment_id uuid REFERENCES pgw.payments);
@@ -17,11 +17,15 @@ FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction
 -- decline: a row, or an error on request; what was recorded stands either way
 SELECT jsonb_pretty(masked(pay('no', 'tok_decline_insufficient_funds')));
 SELECT * FROM flow('no');
+\set VERBOSITY terse
 SELECT (pay('no-raise', 'tok_decline_do_not_honor', on_failure => 'raise')).status;
+\echo :SQLSTATE
 SELECT status FROM pgw.find_payment('no-raise');
 SET pgw.on_failure = 'raise';
 SELECT (pay('no-raise-2', 'tok_decline_lost_card')).status;
+\echo :SQLSTATE
 RESET pgw.on_failure;
+\set VERBOSITY default
 SELECT (pay('auth', 'tok_auth_required')).error_code;
 
 -- the bank refuses or does nothing: failed
@@ -68,26 +72,35 @@ SELECT event FROM flow('ser');
 COMMIT;
 BEGIN READ ONLY;
 SELECT (pay('ro')).status;
+\echo :SQLSTATE
 ROLLBACK;
 BEGIN READ ONLY;
 SELECT status FROM pgw.submit_payment('ro', 1, 'EUR', 'tok_ok');
+\echo :SQLSTATE
 ROLLBACK;
 
 -- replay and mismatch
 SELECT (p).status, (p).replayed, (p).http_status FROM (SELECT pay('ok') AS p OFFSET 0) s;
 SELECT (p).status, (p).replayed, (p).error_code FROM (SELECT pay('no', 'tok_decline_insufficient_funds') AS p OFFSET 0) s;
 SELECT pay('ok', amount => 1, currency => 'USD', token => 'tok_other', reference => 'x');
+\echo :SQLSTATE
 SELECT status, replayed FROM pgw.submit_payment('ok', 1234, 'EUR', 'tok_ok');
 SELECT status, replayed FROM pgw.process_payment('ok', 1234, 'EUR', 'tok_ok', metadata => '{"not": "compared"}');
 
 -- rules
 SELECT pay('r1', bank => 'nobank');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url, enabled) VALUES ('off', 'json', 'https://bank.example', false);
 SELECT pay('r2', bank => 'off');
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url, currencies, priority) VALUES ('usd', 'json', 'https://bank.example', '{USD}', 500);
 SELECT pay('r3', bank => 'usd');
+\echo :SQLSTATE
 SELECT pay('r4', capture => 'on_commit');
+\echo :SQLSTATE
 SELECT pgw.process_payment('r5', 1, 'EUR', 'tok_ok', merchant => 'nobody');
+\echo :SQLSTATE
 SELECT count(*) FROM pgw.get_payment('00000000-0000-7000-8000-000000000000');
 SELECT pgw.wait_for_payment('00000000-0000-7000-8000-000000000000');
-SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE 'r_';
+\echo :SQLSTATE
+SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^r[0-9]';

@@ -123,7 +123,7 @@ check_style()
 
 run_valgrind()
 {
-	units "-g -O1" gcc valgrind -q --error-exitcode=9 --leak-check=full --child-silent-after-fork=yes >"$PGW_WORK/valgrind.log" 2>&1
+	units "-g -O1" gcc valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes >"$PGW_WORK/valgrind.log" 2>&1
 	count "$PGW_WORK/valgrind.log" $? valgrind
 }
 
@@ -172,6 +172,6 @@ for kind in ${*:-all}; do
 	esac
 done
 # Logs for a look afterwards; the work folder goes away with the run.
-if [ -n "${KEEP_LOGS:-}" ]; then mkdir -p "$KEEP_LOGS" && cp -r "$PGW_WORK"/*.log "$PGW_WORK"/*/*.diffs "$PGW_WORK"/tap/log "$KEEP_LOGS" 2>/dev/null; fi
+if [ -n "${KEEP_LOGS:-}" ]; then mkdir -p "$KEEP_LOGS" && cp -r "$PGW_WORK"/*.log "$PGW_WORK"/regress "$PGW_WORK"/isolation "$PGW_WORK"/tap "$KEEP_LOGS" 2>/dev/null; fi
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

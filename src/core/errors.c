@@ -75,6 +75,10 @@ static const PgwErrorInfo errors[] = {
 	/* Rules that the request breaks. Nothing was sent. */
 	{"idempotency_mismatch", PGW_CLASS_BUSINESS, 422, false,
 		"the client_request_id was used before with other arguments", "PW422"},
+	{"unknown_merchant", PGW_CLASS_BUSINESS, 422, false,
+		"there is no such merchant", "PW422"},
+	{"merchant_disabled", PGW_CLASS_BUSINESS, 422, false,
+		"the merchant is disabled", "PW422"},
 	{"unknown_bank", PGW_CLASS_BUSINESS, 422, false,
 		"there is no such bank", "PW422"},
 	{"bank_disabled", PGW_CLASS_BUSINESS, 422, false,

@@ -30,6 +30,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "core/errors.h"
 #include "core/money.h"
 #include "infra/config.h"
 #include "infra/exchange.h"
@@ -512,7 +513,7 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 			continue;			/* not a candidate at all */
 		if (first == NULL)
 			first = code;
-		appendStringInfo(&why, "%sBank \"%s\": %s.", why.len > 0 ? " " : "", b->name, code);
+		appendStringInfo(&why, "%sBank \"%s\": %s.", why.len > 0 ? " " : "", b->name, pgw_error_find(code)->message);
 	}
 	if (first == NULL)
 	{

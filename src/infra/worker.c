@@ -222,12 +222,16 @@ static void
 scan_for_work(TimestampTz now)
 {
 	Due			scan = {0};
+	PgwBatchEnd end;
 
 	if (!worker.scan_wanted && now < worker.next_scan && !pgw_calls_scan_due(now))
 		return;
 	scan.ids = palloc(SCAN_MAX * sizeof(pg_uuid_t));
 	worker.next_scan = TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
-	if (pgw_batch_transaction(find_due, &scan, false, NULL) != PGW_BATCH_DONE)
+	end = pgw_batch_transaction(find_due, &scan, false, NULL);
+	if (end == PGW_BATCH_NO_EXTENSION)
+		leave_without_extension();	/* DROP EXTENSION is committed, and nothing else would tell an idle worker */
+	if (end != PGW_BATCH_DONE)
 		return;					/* scan_wanted stays */
 	worker.scan_wanted = false;
 	for (int i = 0; i < scan.n; i++)

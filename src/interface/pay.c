@@ -96,20 +96,9 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 
 	pgw_become_owner(&pay->caller, &pay->saved_sec_context);
 	if (!pgw_store_merchant(pay->req.merchant, &enabled))
-		ereport(ERROR,
-				(errcode(MAKE_SQLSTATE('P', 'W', '4', '2', '2')),
-				 errmsg("there is no such merchant"),
-				 errdetail_internal("{\"code\": \"unknown_merchant\", %s}", pgw_detail(NULL, "merchant", pay->req.merchant)),
-				 errhint("Insert it into pgw.merchants."),
-				 errhidestmt(true),
-				 errhidecontext(true)));
+		pgw_raise("unknown_merchant", pgw_detail(NULL, "merchant", pay->req.merchant), NULL);
 	if (!enabled)
-		ereport(ERROR,
-				(errcode(MAKE_SQLSTATE('P', 'W', '4', '2', '2')),
-				 errmsg("the merchant is disabled"),
-				 errdetail_internal("{\"code\": \"merchant_disabled\", %s}", pgw_detail(NULL, "merchant", pay->req.merchant)),
-				 errhidestmt(true),
-				 errhidecontext(true)));
+		pgw_raise("merchant_disabled", pgw_detail(NULL, "merchant", pay->req.merchant), NULL);
 
 	pay->raise = pay->req.on_failure != NULL ? pay->checked.on_failure_raise : on_failure == 1;
 	pay->deadline = pgw_deadline(pay->req.timeout_isnull ? wait_timeout : pay->req.timeout_ms);

@@ -18,6 +18,40 @@ sqlstate_of(const char *s)
 	return MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4]);
 }
 
+/* What to do, where the caller of pgw_raise() knows nothing better. */
+static const struct
+{
+	const char *code;
+	const char *hint;
+}			hints[] = {
+	{"unknown_merchant", "Insert it into pgw.merchants."},
+	{"merchant_disabled", "Set enabled in pgw.merchants, or name another merchant."},
+	{"unknown_bank", "Name a row of pgw.banks, or leave bank out to take the first by priority."},
+	{"bank_disabled", "Set enabled in pgw.banks, name another bank, or leave bank out to take the first by priority."},
+	{"no_bank_configured", "Insert a row into pgw.banks, or enable one."},
+	{"bank_currency_not_supported", "Name a bank whose currencies hold this one, or leave bank out to take the first by priority that does."},
+	{"bank_takes_no_cards", "Pay with a token of the bank, or name a bank that takes cards."},
+	{"bank_takes_no_tokens", "Pay with a card, or name a bank that takes tokens."},
+	{"bank_cannot_capture_separately", "Use capture => 'immediate', or name a bank that can capture separately."},
+	{"amount_not_representable", "Choose an amount that the bank's exponent for the currency can express exactly."},
+	{"secret_missing", "The server's log says which file of pgw.secrets_dir cannot be read, and why."},
+	{"request_in_flight", "Ask again with the same client_request_id."},
+	{"payment_not_found", "find_payment() looks by client_request_id."},
+	{"internal_error", "The server's log says more. Nothing was sent; the call can be repeated."},
+	{"extension_dropped", "The extension is being dropped or altered; look at the bank for payments under way."},
+};
+
+static const char *
+default_hint(const char *code)
+{
+	for (size_t i = 0; i < lengthof(hints); i++)
+	{
+		if (strcmp(hints[i].code, code) == 0)
+			return hints[i].hint;
+	}
+	return NULL;
+}
+
 void
 pgw_raise(const char *error_code, const char *members, const char *hint)
 {
@@ -26,6 +60,8 @@ pgw_raise(const char *error_code, const char *members, const char *hint)
 
 	if (info == NULL)
 		info = pgw_error_find("internal_error");
+	if (hint == NULL)
+		hint = default_hint(info->code);
 	initStringInfo(&detail);
 	appendStringInfoString(&detail, "{\"code\": ");
 	escape_json(&detail, info->code);
@@ -48,6 +84,7 @@ pgw_raise_faults(const char *faults)
 			(errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '0')),
 			 errmsg("the request is not valid"),
 			 errdetail_internal("%s", faults),
+			 errhint("Correct the fields that DETAIL names, and call again. Nothing was sent."),
 			 errhidestmt(true),
 			 errhidecontext(true)));
 }

@@ -13,7 +13,7 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(pgw_node pgw_setup bank_start bank_stop bank_ledger bank_control bank_log wait_until pay_sql events
-  reconcile is_reconciled wait_worker $CARD $SUCCESS_FLOW $DECLINE_FLOW);
+  reconcile is_reconciled wait_worker psql_start $CARD $SUCCESS_FLOW $DECLINE_FLOW);
 
 # Well-known test numbers only; put together here so that no test text, log or file holds one.
 our $CARD = join '', '4242' x 4;
@@ -110,6 +110,16 @@ sub bank_ledger { return http_json('GET', "$_[0]{url}/ledger") }
 sub bank_log { return http_json('GET', "$_[0]{url}/ledger/log?limit=" . ($_[1] // 100)) }
 sub bank_control { my ($bank, $what, $body) = @_; return http_json('POST', "$bank->{url}/control/$what", $body // {}) }
 
+# psql in the background with one command; finish() waits for it. { h, out, err }
+sub psql_start
+{
+	my ($node, $sql, @args) = @_;
+	my $p = { out => '', err => '' };
+	$p->{h} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', @args, '-h', $node->host, '-p', $node->port, '-d', 'postgres', '-c', $sql ],
+		'<', \undef, '>', \$p->{out}, '2>', \$p->{err});
+	return $p;
+}
+
 # Wait for a condition; false when the time is up.
 sub wait_until
 {
@@ -128,7 +138,7 @@ sub pay_sql
 {
 	my ($function, %a) = @_;
 	%a = (amount => 1234, currency => 'EUR', token => 'tok_ok', %a);
-	my $args = join ', ', map { my $v = $a{$_}; "$_ => " . ($v =~ /^-?\d+$/ && $_ ne 'client_request_id' ? $v : "'" . $v =~ s/'/''/gr . "'") }
+	my $args = join ', ', map { my $v = $a{$_}; "$_ => " . ($_ eq 'amount' ? $v : "'" . $v =~ s/'/''/gr . "'") }
 	  grep { defined $a{$_} } sort keys %a;
 	return "pgw.$function($args)";
 }

@@ -70,8 +70,8 @@ is(scalar(@{ bank_ledger($bank)->{charges} }) - $before, 2, 'two charges');
 is_reconciled($node, $bank, 'equal after duplicates');
 
 # An uncommitted submit delays nobody but its own duplicates.
-my ($hin, $hout, $htimer) = ('', '', IPC::Run::timeout(120));
-my $h = $node->background_psql('postgres', \$hin, \$hout, $htimer);
+my ($hin, $hout) = ('', '');
+my $h = IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, '-d', 'postgres' ], '<', \$hin, '>', \$hout, IPC::Run::timeout(120));
 $hin .= "BEGIN;\nSELECT status FROM " . pay_sql('submit_payment', client_request_id => 'held') . ";\n\\echo held\n";
 $h->pump until $hout =~ /held\n/;
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'free')), 'captured', 'another payment passes an uncommitted submit');

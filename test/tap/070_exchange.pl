@@ -12,20 +12,15 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 
 # Four callers take all slots; a fifth is told, and nothing of it stays.
-my @running;
-for my $n (1 .. 4)
-{
-	my ($in, $out, $err) = ('SELECT status FROM ' . pay_sql('process_payment', client_request_id => "slow$n", token => 'tok_slow_3000'), '', '');
-	push @running, { out => \$out, h => IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node->port, 'postgres' ], \$in, \$out, \$err) };
-}
-ok(wait_until(sub { bank_ledger($bank)->{requests} >= 4 }, 20), 'four calls are in flight');
+my @running = map { psql_start($node, 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => "slow$_", token => 'tok_slow_3000')) } 1 .. 4;
+ok(wait_until(sub { @{ bank_ledger($bank)->{charges} } >= 4 }, 20), 'four calls are in flight');
 my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT " . pay_sql('process_payment', client_request_id => 'fifth'));
 like($err, qr/PW500.*pgw\.max_waiting/s, 'slots used up: a clear error that names the setting');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.find_payment('fifth')"), 0, 'and nothing stays');
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'sub')), 'pending', 'a submit needs no slot');
 ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'sub'"), 'and is paid meanwhile');
 $_->{h}->finish for @running;
-is(join(',', map { my $o = ${ $_->{out} }; chomp $o; $o } @running), 'captured,captured,captured,captured', 'the four are answered');
+is(join(',', map { $_->{out} =~ s/\n//r } @running), 'captured,captured,captured,captured', 'the four are answered');
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'fifth')), 'captured', 'the slots are free again');
 
 # The wait is interruptible, and the worker goes on.
@@ -55,15 +50,13 @@ my $notes = $node->safe_psql('postgres', 'LISTEN pgw_payments; SELECT status FRO
 like($notes, qr/Asynchronous notification "pgw_payments" with payload "\{.*"client_request_id"\s*:\s*"noted".*"status"\s*:\s*"captured"/, 'NOTIFY tells payment, id and status');
 
 # DROP EXTENSION does not hang with a waiting caller.
-my ($in, $out, $e2) = ('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'dropped', token => 'tok_slow_20000'), '', '');
-my $h = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-h', $node->host, '-p', $node->port, 'postgres' ], \$in, \$out, \$e2);
-my $before = bank_ledger($bank)->{requests};
+my $waiting = psql_start($node, 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'dropped', token => 'tok_slow_20000'));
 ok(wait_until(sub { $node->safe_psql('postgres', "SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'dropped'") == 1 }, 10), 'a caller waits');
 $t = time;
 $node->safe_psql('postgres', 'DROP EXTENSION pgw');
 cmp_ok(time - $t, '<', 3, 'DROP EXTENSION goes through');
-$h->finish;
-like($e2, qr/PW500/, 'and the caller is told with PW500');
+$waiting->{h}->finish;
+like($waiting->{err}, qr/PW500/, 'and the caller is told with PW500');
 
 $node->stop('fast');
 done_testing();
