@@ -87,6 +87,13 @@ SELECT pay('ok', amount => 1, currency => 'USD', token => 'tok_other', reference
 SELECT status, replayed FROM pgw.submit_payment('ok', 1234, 'EUR', 'tok_ok');
 SELECT status, replayed FROM pgw.process_payment('ok', 1234, 'EUR', 'tok_ok', metadata => '{"not": "compared"}');
 
+-- a replay needs no bank that would still take it
+UPDATE pgw.banks SET enabled = false WHERE name = 'bank';
+SELECT (p).status, (p).replayed FROM (SELECT pay('ok') AS p OFFSET 0) s;
+SELECT pay('no-bank-left');
+\echo :SQLSTATE
+UPDATE pgw.banks SET enabled = true WHERE name = 'bank';
+
 -- rules
 SELECT pay('r1', bank => 'nobank');
 \echo :SQLSTATE

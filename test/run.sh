@@ -118,7 +118,8 @@ test_tap()
 
 check_style()
 {
-	clang-format --dry-run -Werror $(git ls-files 'src/*.[ch]' 2>/dev/null || find src -name '*.[ch]')
+	test/check-style.sh >"$PGW_WORK/style.log" 2>&1
+	count "$PGW_WORK/style.log" $? style
 }
 
 run_valgrind()
@@ -158,7 +159,7 @@ echo "built        (${SECONDS}s, -Wall -Wextra -Werror)"
 SECONDS=0
 for kind in ${*:-all}; do
 	case $kind in
-		all) test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap ;;
+		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap ;;
 		test-unit) test_unit ;;
 		test-regress) test_regress ;;
 		test-isolation) test_isolation ;;
@@ -167,7 +168,7 @@ for kind in ${*:-all}; do
 		valgrind) run_valgrind ;;
 		sanitize) run_sanitize ;;
 		fuzz) run_fuzz "${FUZZ_RUNS:-1000000}" ;;
-		check-style) check_style && passed=1 || failed=1 ;;
+		check-style) check_style ;;
 		*) echo "unknown kind of test: $kind" >&2; failed=1 ;;
 	esac
 done

@@ -321,7 +321,8 @@ check_capabilities(PgwCompile *cc)
 	if (caps->lookup_consistent_after_s >= 0 && !caps->lookup && !caps->lookup_refund)
 		return pgw_fault_at(cc, "lookup_consistent_after_seconds", "there is no look-up operation; leave this out or add \"lookup_charge\"");
 	if ((caps->partial_capture || caps->multiple_captures) && !caps->separate_capture)
-		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures", "there is no operation \"capture\"; set this to false or add it");
+		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures",
+							"there is no operation \"capture\"; set this to false or add it");
 	if (caps->partial_refund && !caps->can_refund)
 		return pgw_fault_at(cc, "partial_refund", "there is no operation \"refund\"; set this to false or add it");
 	return true;

@@ -148,7 +148,10 @@ typedef struct PgwAnswer
 	int			retry_after_s;	/* -1 when absent */
 } PgwAnswer;
 
-/* Judge a whole answer. iso_exponent: of the currency asked for. retry_after: the header's text or NULL. Never fails: what cannot be read is PGW_OUT_UNKNOWN. */
+/*
+ * Judge a whole answer.  iso_exponent: of the currency asked for.  retry_after: the header's text or NULL.
+ * Never fails: what cannot be read is PGW_OUT_UNKNOWN.
+ */
 extern void pgw_connector_judge(const PgwConnector *c, PgwOp op, long http_status, const char *retry_after,
 								const char *body, size_t len, const char *currency, int iso_exponent, PgwAnswer *a);
 

@@ -147,6 +147,8 @@ static const PgwErrorInfo errors[] = {
 		"a request with the same client_request_id is still in flight", "PW409"},
 	{"worker_not_running", PGW_CLASS_INFRASTRUCTURE, 500, true,
 		"no pgw worker is running for this database", "PW500"},
+	{"worker_busy", PGW_CLASS_INFRASTRUCTURE, 500, true,
+		"the pgw worker did not take the request in time", "PW500"},
 	{"worker_paused", PGW_CLASS_INFRASTRUCTURE, 500, true,
 		"the pgw worker is paused", "PW500"},
 	{"not_preloaded", PGW_CLASS_INFRASTRUCTURE, 500, false,

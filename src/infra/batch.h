@@ -13,7 +13,10 @@ typedef struct PgwItemOps
 {
 	const char *name;			/* for pg_stat_activity and the log */
 
-	/* Inside the transaction.  May raise, and is called again in another transaction after a rollback: it leaves nothing behind outside the database but what a second call overwrites. */
+	/*
+	 * Inside the transaction.  May raise, and is called again in another transaction after a rollback: it leaves nothing behind outside the
+	 * database but what a second call overwrites.
+	 */
 	void		(*apply) (PgwItem *item);
 
 	/* The commit is done (flushed, if asked for).  Interrupts are held: it must not raise.  The item is off the list and belongs to it. */

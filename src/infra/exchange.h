@@ -91,7 +91,10 @@ extern int	pgw_exchange_claim(void);
 extern PgwSlotRequest *pgw_exchange_request(int slot);
 extern void pgw_exchange_submit(int slot);	/* CLAIMED -> REQUESTED, wakes the worker */
 
-/* Wait interruptibly for the answer, until deadline (0: no limit). true: answered (copied to *answer, slot freed). false: time is up; slot abandoned or withdrawn (*withdrawn: the worker never took it). */
+/*
+ * Wait interruptibly for the answer, until deadline (0: no limit).  true: answered (copied to *answer, slot freed).  false: time is up; slot
+ * abandoned or withdrawn (*withdrawn: the worker never took it).
+ */
 extern bool pgw_exchange_wait(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *withdrawn);
 extern void pgw_exchange_release_all(void); /* this backend's slots: withdraw or abandon; wipes what it still owns */
 

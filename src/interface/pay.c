@@ -105,18 +105,18 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	pay->capture_op = pgw_op_name(pgw_flow_operation(pay->checked.capture, is_submit));
 }
 
-void
-pgw_pay_need_worker(void)
+static void
+need_worker(void)
 {
 	if (!pgw_exchange_available())
 		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
 	if (!pgw_exchange_worker_running(MyDatabaseId))
 		pgw_raise("worker_not_running", NULL,
-				  "See pgw.health(), pgw.worker_mode and the server's log; max_worker_processes may be used up.");
+				  "See the server's log; max_worker_processes may be used up.");
 }
 
-void
-pgw_pay_route(PgwPay *pay)
+static void
+route(PgwPay *pay)
 {
 	const char *code = NULL;
 	char	   *detail = NULL;
@@ -128,6 +128,18 @@ pgw_pay_route(PgwPay *pay)
 	if (bank == NULL)
 		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
 	strlcpy(pay->bank, bank->name, sizeof(pay->bank));
+}
+
+void
+pgw_pay_prepare(PgwPay *pay)
+{
+	PgwPayment	known;
+
+	/* A replay needs neither: it must answer also when the bank is disabled by now. Rows are never deleted, so the claim will find it too. */
+	if (pgw_store_payment_by_request(pay->req.client_request_id, pay->req.merchant, &known))
+		return;
+	need_worker();
+	route(pay);
 }
 
 /* ---- replay ---- */

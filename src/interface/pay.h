@@ -29,9 +29,8 @@ typedef struct PgwPay
 /* Read-only checks, arguments, card refusals, validation, privileges, merchant; then acts as the owner until pgw_pay_end(). */
 extern void pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool is_submit);
 
-/* PW500 unless a worker serves this database. */
-extern void pgw_pay_need_worker(void);
-extern void pgw_pay_route(PgwPay *pay);
+/* What a new payment needs and a replay does not: a running worker (PW500), and a bank that takes it (PW422). */
+extern void pgw_pay_prepare(PgwPay *pay);
 
 /* false: the id is taken by an equal request (else PW422), and pay->payment, and *t if recorded, are the payment as it stands. */
 extern bool pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t);

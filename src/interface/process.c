@@ -138,9 +138,9 @@ pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
 	if (pay.checked.capture == PGW_CAPTURE_ON_COMMIT)
 		pgw_raise("operation_not_allowed", "\"field\": \"capture\"",
-				  "process_payment does not take capture => 'on_commit' yet: use 'immediate', 'manual', or pgw.submit_payment(), which charges after the commit.");
-	pgw_pay_need_worker();
-	pgw_pay_route(&pay);
+				  "process_payment does not take capture => 'on_commit' yet: use 'immediate', 'manual', "
+				  "or pgw.submit_payment(), which charges after the commit.");
+	pgw_pay_prepare(&pay);
 
 	if (!pgw_pay_claim(&pay, &t, &have_t))
 	{
@@ -166,7 +166,7 @@ pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 		have_t = true;
 	}
 	else if (withdrawn)
-		pgw_raise("worker_not_running", NULL, "The worker did not take the request in time. Nothing was sent; the call can be repeated.");
+		pgw_raise("worker_busy", NULL, "Nothing was sent; the call can be repeated, with a longer timeout.");
 	else
 	{
 		told = PGW_TOLD_WAIT_OVER;

@@ -68,8 +68,7 @@ pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.submit_payment()", true);
 	expires_at = pgw_arg(fcinfo, "expires_at", &isnull);
-	pgw_pay_need_worker();
-	pgw_pay_route(&pay);
+	pgw_pay_prepare(&pay);
 	if (pgw_pay_claim(&pay, &t, &have_t))
 	{
 		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at), &t);
