@@ -23,7 +23,7 @@ void
 pgw_cards_init(void)
 {
 	DefineCustomBoolVariable("pgw.reject_card_literals",
-							 "Refuses card numbers in the text of SQL statements, and card arguments while the server logs bound parameters.",
+							 "Refuses calls whose statement text holds their own card number.",
 							 NULL, &reject_card_literals, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
@@ -117,9 +117,9 @@ pgw_cards_refuse(const PgwRequest *req)
 	const char *setting;
 	const char *hint;
 
-	if (!reject_card_literals || (req->card_number == NULL && req->card_cvv == NULL))
+	if (req->card_number == NULL && req->card_cvv == NULL)
 		return;
-	if (req->card_number != NULL && in_statement(req->card_number))
+	if (reject_card_literals && req->card_number != NULL && in_statement(req->card_number))
 		pgw_raise("card_number_in_statement", pgw_detail(NULL, "field", "card_number"),
 				  "Bind the card number as a parameter ($1) with the extended query protocol, and see that the driver does not put it into the text. "
 				  "The number has reached the server's statistics and possibly its log: remove it there.");
