@@ -40,6 +40,38 @@ bound($card_call, id => 1002, card => $declined, cvv => $cvv);
 is($node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '1002'"), 'declined', 'a declined card');
 bound("BEGIN;\n$card_call\nROLLBACK;", id => 1003, card => $CARD, cvv => $cvv);
 
+# Slots and bodies are wiped: neither the shared memory nor the worker still holds a number.  (Looked at before the
+# literals below: a statement's text stands in pg_stat_activity before any code of pgw runs.)
+sub memory_of
+{
+	my ($pid) = @_;
+	my $text = '';
+	open my $maps, '<', "/proc/$pid/maps" or return undef;
+	open my $mem, '<:raw', "/proc/$pid/mem" or return undef;
+	while (<$maps>)
+	{
+		my ($from, $to, $prot, $what) = /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+\s*(.*)/ or next;
+		next if $prot !~ /^rw/ || $what =~ m{^\[v};
+		my $len = hex($to) - hex($from);
+		sysseek $mem, hex($from), 0 or next;
+		my $chunk = '';
+		sysread $mem, $chunk, $len or next;
+		$text .= $chunk;
+	}
+	return $text;
+}
+for my $who ('postmaster', 'worker')
+{
+	my $pid = $who eq 'postmaster' ? (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0] : $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+	my $memory = memory_of($pid);
+  SKIP:
+	{
+		skip "memory of other processes is not readable here", 2 unless defined $memory && length $memory;
+		cmp_ok(length $memory, '>', 10_000_000, "read the $who\'s memory");
+		is(scalar(() = $memory =~ /\Q$CARD\E|\Q$declined\E/g), 0, "no card number in the memory of the $who");
+	}
+}
+
 # Refusals: a literal, parameter logging, and stored fields; none of them repeats the number.
 my $literal = "SELECT pgw.process_payment(client_request_id => 'lit', amount => 1, currency => 'EUR', card_number => '$CARD', card_expiry_month => 12, card_expiry_year => $year)";
 my $log_before = -s $node->logfile;
