@@ -47,231 +47,19 @@
  * There is no clean-up at exit: the kernel closes and clears everything, and
  * curl_multi_cleanup() could wait for a resolver thread.
  */
-#ifdef PGW_UNIT
-#include "test_http_stubs.h"
-#else
-#include "postgres.h"
+#include "infra/http_internal.h"
 
-#include "storage/fd.h"
-#endif
-
-#include <errno.h>
-#include <malloc.h>
-#include <pthread.h>
-#include <signal.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/epoll.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/timerfd.h>
-#include <time.h>
-#include <unistd.h>
-
-#include <curl/curl.h>
-
-#include "infra/http.h"
-
-#if LIBCURL_VERSION_NUM < 0x074A00
-#error "libcurl 7.74 or newer is needed"
-#endif
-
-/* Fires before anything of a request is sent, on every attempt (7.80). */
-#define HAVE_PREREQ (LIBCURL_VERSION_NUM >= 0x075000)
-
-#define CHUNK_SIZE			16384	/* unit of the body arena */
-#define SLAB_CHUNKS			64	/* chunks per mapping, one bit each */
-#define MAX_SLABS			64	/* 64 MB of bodies in flight at most */
-
-#define MAX_POOLED			256 /* idle calls kept */
-#define POOLED_BODY_MAX		65536	/* larger answer buffers are not kept */
 #define MAX_CACHED_CONNS	512 /* of which MAX_TOTAL_CONNECTIONS may use less */
-#define MAX_HEADER_BYTES	65536	/* all answer headers together */
 #define DEFAULT_MAX_BODY	(1024 * 1024)
-#define DEFAULT_CONNECT_MS	10000
-#define DEFAULT_TOTAL_MS	30000
 #define EVENTS_PER_DRIVE	256
-
-/* One HTTP exchange, from pgw_http_start() to pgw_http_release(). */
-typedef struct Call
-{
-	struct Call *next;			/* in the pool or the done queue */
-	CURL	   *easy;			/* kept over reuse, reset in between */
-	void	   *tag;
-	struct curl_slist *headers; /* wiped when the transfer ends */
-	char	   *req_body;		/* in the arena; NULL: none */
-	size_t		req_len;
-	PgwBuf		body;			/* of the answer */
-	size_t		max_body;
-	size_t		header_bytes;
-	char		retry_after[64];
-	bool		begun;			/* libcurl was about to send, at least once */
-	bool		no_descriptor;	/* the server granted no more sockets */
-	bool		too_large;		/* cut off by us */
-	struct timespec started;
-
-	/* set at the end */
-	PgwHttpResult result;
-	long		status;
-	const char *error;
-	int64_t		duration_us;
-} Call;
-
-/* A mapping of the body arena, never unmapped. */
-typedef struct Slab
-{
-	char	   *base;
-	uint64_t	used;			/* bit i: chunk i is taken */
-} Slab;
 
 static CURLM *multi = NULL;
 static int	mux = -1;			/* the epoll descriptor */
 static int	timer = -1;
 static int	in_flight = 0;		/* started, not yet given out by next_done */
 
-static Slab slabs[MAX_SLABS];
-static int	nslabs = 0;
-
-static Call *pool = NULL;
-static int	npooled = 0;
 static Call *done_head = NULL;
 static Call *done_tail = NULL;
-
-/* ---------- memory ---------- */
-
-/*
- * libcurl's memory functions.  It copies request bodies and headers into
- * buffers that it frees without wiping.
- */
-static void
-wiping_free(void *p)
-{
-	if (p == NULL)
-		return;
-	explicit_bzero(p, malloc_usable_size(p));
-	free(p);
-}
-
-static void *
-wiping_realloc(void *p, size_t size)
-{
-	void	   *fresh;
-	size_t		old;
-
-	if (p == NULL)
-		return malloc(size);
-	old = malloc_usable_size(p);
-	if (size != 0 && size <= old && size >= old / 2)
-		return p;
-	fresh = malloc(size);
-	if (fresh == NULL)
-		return NULL;
-	memcpy(fresh, p, old < size ? old : size);
-	wiping_free(p);
-	return fresh;
-}
-
-static void *
-plain_malloc(size_t size)
-{
-	return malloc(size);
-}
-
-static void *
-plain_calloc(size_t n, size_t size)
-{
-	return calloc(n, size);
-}
-
-static char *
-plain_strdup(const char *s)
-{
-	size_t		len = strlen(s) + 1;
-	char	   *copy = malloc(len);
-
-	if (copy != NULL)
-		memcpy(copy, s, len);
-	return copy;
-}
-
-/* Chunks that hold len bytes; an empty body takes one, too. */
-static int
-chunks_for(size_t len)
-{
-	return len == 0 ? 1 : (int) ((len + CHUNK_SIZE - 1) / CHUNK_SIZE);
-}
-
-static uint64_t
-chunk_mask(int n)
-{
-	return n == SLAB_CHUNKS ? UINT64_MAX : (UINT64_C(1) << n) - 1;
-}
-
-static bool
-arena_add_slab(void)
-{
-	size_t		size = (size_t) CHUNK_SIZE * SLAB_CHUNKS;
-	void	   *base;
-
-	if (nslabs == MAX_SLABS)
-		return false;
-	base = mmap(NULL, size, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (base == MAP_FAILED)
-		return false;
-
-	/* Both are extra protection: go on without where it is not permitted. */
-	(void) madvise(base, size, MADV_DONTDUMP);
-	(void) mlock(base, size);
-
-	slabs[nslabs].base = base;
-	slabs[nslabs].used = 0;
-	nslabs++;
-	return true;
-}
-
-/* Contiguous, zeroed room for len bytes, or NULL. */
-static char *
-arena_alloc(size_t len)
-{
-	int			n;
-	uint64_t	mask;
-
-	if (len > (size_t) CHUNK_SIZE * SLAB_CHUNKS)
-		return NULL;
-	n = chunks_for(len);
-	mask = chunk_mask(n);
-
-	for (int s = 0; s < nslabs || arena_add_slab(); s++)
-	{
-		for (int i = 0; i + n <= SLAB_CHUNKS; i++)
-		{
-			if ((slabs[s].used & (mask << i)) == 0)
-			{
-				slabs[s].used |= mask << i;
-				return slabs[s].base + (size_t) i * CHUNK_SIZE;
-			}
-		}
-	}
-	return NULL;
-}
-
-static void
-arena_free(char *p, size_t len)
-{
-	explicit_bzero(p, len);
-	for (int s = 0; s < nslabs; s++)
-	{
-		if (p >= slabs[s].base &&
-			p < slabs[s].base + (size_t) CHUNK_SIZE * SLAB_CHUNKS)
-		{
-			int			i = (int) ((p - slabs[s].base) / CHUNK_SIZE);
-
-			slabs[s].used &= ~(chunk_mask(chunks_for(len)) << i);
-			return;
-		}
-	}
-}
 
 /* ---------- callbacks of libcurl: no palloc, no ereport ---------- */
 
@@ -336,417 +124,6 @@ on_timer(CURLM *m, long timeout_ms, void *arg)
 	return 0;
 }
 
-static curl_socket_t
-on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
-{
-	Call	   *call = arg;
-	int			fd;
-
-	(void) purpose;
-
-	/* AcquireExternalFD() returns false rather than raise an error. */
-	if (!AcquireExternalFD())
-	{
-		call->no_descriptor = true;
-		return CURL_SOCKET_BAD; /* CURLE_COULDNT_CONNECT */
-	}
-	fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
-	if (fd < 0)
-	{
-		if (errno == EMFILE || errno == ENFILE)
-			call->no_descriptor = true;
-		ReleaseExternalFD();
-		return CURL_SOCKET_BAD;
-	}
-	return fd;
-}
-
-/* The connection may outlive the call that opened it: no argument. */
-static int
-on_close_socket(void *arg, curl_socket_t fd)
-{
-	(void) arg;
-	ReleaseExternalFD();
-	return close(fd);
-}
-
-#if HAVE_PREREQ
-static int
-on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
-{
-	(void) remote_ip;
-	(void) local_ip;
-	(void) remote_port;
-	(void) local_port;
-	((Call *) arg)->begun = true;
-	return CURL_PREREQFUNC_OK;
-}
-#endif
-
-/* Returning less than the size ends the transfer with CURLE_WRITE_ERROR. */
-static size_t
-on_body(char *data, size_t size, size_t n, void *arg)
-{
-	Call	   *call = arg;
-	size_t		len = size * n;
-
-	if (len > call->max_body - call->body.len)
-	{
-		call->too_large = true;
-		return 0;
-	}
-	pgw_buf_append(&call->body, data, len);
-	return call->body.failed ? 0 : len;
-}
-
-static size_t
-on_header(char *data, size_t size, size_t n, void *arg)
-{
-	static const char name[] = "retry-after:";
-	Call	   *call = arg;
-	size_t		len = size * n;
-	size_t		rest = len;
-
-	if (len > MAX_HEADER_BYTES - call->header_bytes)
-	{
-		call->too_large = true;
-		return 0;
-	}
-	call->header_bytes += len;
-
-	/* The status line of a new answer, after an interim one like 100. */
-	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
-		call->retry_after[0] = '\0';
-
-	if (rest >= sizeof(name) - 1 && strncasecmp(data, name, sizeof(name) - 1) == 0)
-	{
-		data += sizeof(name) - 1;
-		rest -= sizeof(name) - 1;
-		while (rest > 0 && (*data == ' ' || *data == '\t'))
-		{
-			data++;
-			rest--;
-		}
-		while (rest > 0 && strchr(" \t\r\n", data[rest - 1]) != NULL)
-			rest--;
-		/* Neither form, seconds or date, is longer than the field. */
-		if (rest < sizeof(call->retry_after))
-		{
-			memcpy(call->retry_after, data, rest);
-			call->retry_after[rest] = '\0';
-		}
-	}
-	return len;
-}
-
-/* ---------- one call ---------- */
-
-/* Wipe what was sent; libcurl must not know about it any more. */
-static void
-wipe_request(Call *call)
-{
-	for (struct curl_slist *h = call->headers; h != NULL; h = h->next)
-		explicit_bzero(h->data, strlen(h->data));
-	curl_slist_free_all(call->headers);
-	call->headers = NULL;
-
-	if (call->req_body != NULL)
-		arena_free(call->req_body, call->req_len);
-	call->req_body = NULL;
-	call->req_len = 0;
-}
-
-static Call *
-call_get(void)
-{
-	Call	   *call = pool;
-
-	if (call != NULL)
-	{
-		pool = call->next;
-		npooled--;
-		call->next = NULL;
-		return call;
-	}
-	call = calloc(1, sizeof(Call));
-	if (call == NULL)
-		return NULL;
-	call->easy = curl_easy_init();
-	if (call->easy == NULL)
-	{
-		free(call);
-		return NULL;
-	}
-	pgw_buf_init(&call->body, 0);	/* on_body() enforces the limit */
-	return call;
-}
-
-/* Back into the pool, without a trace of the exchange. */
-static void
-call_put(Call *call)
-{
-	CURL	   *easy = call->easy;
-	PgwBuf		body;
-
-	curl_easy_reset(easy);		/* before what it points to goes away */
-	wipe_request(call);
-
-	if (call->body.failed || call->body.cap > POOLED_BODY_MAX ||
-		npooled >= MAX_POOLED)
-	{
-		pgw_buf_free(&call->body);
-		pgw_buf_init(&call->body, 0);
-	}
-	else
-		pgw_buf_reset(&call->body);
-
-	if (npooled >= MAX_POOLED)
-	{
-		curl_easy_cleanup(easy);
-		explicit_bzero(call, sizeof(*call));
-		free(call);
-		return;
-	}
-
-	body = call->body;
-	explicit_bzero(call, sizeof(*call));
-	call->easy = easy;
-	call->body = body;
-	call->next = pool;
-	pool = call;
-	npooled++;
-}
-
-/* A header or URL with a line break could smuggle in a request of its own. */
-static bool
-has_control(const char *s)
-{
-	for (; *s != '\0'; s++)
-	{
-		if ((unsigned char) *s < ' ' && *s != '\t')
-			return true;
-		if (*s == 0x7f)
-			return true;
-	}
-	return false;
-}
-
-static bool
-is_token(const char *s)
-{
-	if (*s == '\0')
-		return false;
-	for (; *s != '\0'; s++)
-	{
-		if (*s < 'A' || *s > 'Z')
-			return false;
-	}
-	return true;
-}
-
-static bool
-add_header(Call *call, const char *header)
-{
-	struct curl_slist *list = curl_slist_append(call->headers, header);
-
-	if (list == NULL)
-		return false;
-	call->headers = list;
-	return true;
-}
-
-#define SETOPT(opt, value) \
-	do { \
-		if (curl_easy_setopt(easy, opt, value) != CURLE_OK) \
-			return false; \
-	} while (0)
-
-/* What every transfer has in common. */
-static bool
-set_fixed_options(Call *call)
-{
-	CURL	   *easy = call->easy;
-
-	SETOPT(CURLOPT_PRIVATE, call);
-	SETOPT(CURLOPT_NOSIGNAL, 1L);
-#if LIBCURL_VERSION_NUM >= 0x075700
-	SETOPT(CURLOPT_QUICK_EXIT, 1L); /* never join a resolver thread */
-#endif
-
-	/* Exactly this request to exactly this host, whatever the environment. */
-	SETOPT(CURLOPT_FOLLOWLOCATION, 0L);
-	SETOPT(CURLOPT_PROXY, "");
-	SETOPT(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
-	SETOPT(CURLOPT_COOKIEFILE, NULL);
-	SETOPT(CURLOPT_ACCEPT_ENCODING, NULL);
-	SETOPT(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
-	SETOPT(CURLOPT_HTTP09_ALLOWED, 0L);
-	SETOPT(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
-	SETOPT(CURLOPT_TCP_KEEPALIVE, 1L);
-#if LIBCURL_VERSION_NUM >= 0x075500
-	SETOPT(CURLOPT_PROTOCOLS_STR, "http,https");
-#else
-	SETOPT(CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
-#endif
-
-	SETOPT(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
-	SETOPT(CURLOPT_SSL_VERIFYPEER, 1L);
-	SETOPT(CURLOPT_SSL_VERIFYHOST, 2L);
-
-	SETOPT(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-	SETOPT(CURLOPT_OPENSOCKETDATA, call);
-	SETOPT(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
-	SETOPT(CURLOPT_CLOSESOCKETDATA, NULL);
-#if HAVE_PREREQ
-	SETOPT(CURLOPT_PREREQFUNCTION, on_request);
-	SETOPT(CURLOPT_PREREQDATA, call);
-#endif
-	SETOPT(CURLOPT_WRITEFUNCTION, on_body);
-	SETOPT(CURLOPT_WRITEDATA, call);
-	SETOPT(CURLOPT_HEADERFUNCTION, on_header);
-	SETOPT(CURLOPT_HEADERDATA, call);
-	return true;
-}
-
-static bool
-set_request_options(Call *call, const PgwHttpRequest *req)
-{
-	CURL	   *easy = call->easy;
-	long		total = req->total_timeout_ms > 0 ? req->total_timeout_ms : DEFAULT_TOTAL_MS;
-	long		connect = req->connect_timeout_ms > 0 ? req->connect_timeout_ms : DEFAULT_CONNECT_MS;
-
-	SETOPT(CURLOPT_URL, req->url);
-	SETOPT(CURLOPT_HTTPHEADER, call->headers);
-	SETOPT(CURLOPT_TIMEOUT_MS, total);
-	SETOPT(CURLOPT_CONNECTTIMEOUT_MS, connect < total ? connect : total);
-
-	if (call->req_body != NULL)
-	{
-		SETOPT(CURLOPT_POST, 1L);
-		SETOPT(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) call->req_len);
-		SETOPT(CURLOPT_POSTFIELDS, call->req_body);
-	}
-	else if (strcmp(req->method, "HEAD") == 0)
-		SETOPT(CURLOPT_NOBODY, 1L);
-	else
-		SETOPT(CURLOPT_HTTPGET, 1L);
-	SETOPT(CURLOPT_CUSTOMREQUEST, req->method);
-
-	if (req->fresh_connection)
-	{
-		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
-		SETOPT(CURLOPT_FORBID_REUSE, 1L);
-	}
-	if (req->ca_file != NULL)
-	{
-		SETOPT(CURLOPT_CAINFO, req->ca_file);
-		SETOPT(CURLOPT_CAPATH, NULL);	/* else the system's are trusted, too */
-	}
-	return true;
-}
-
-/* ---------- classification ---------- */
-
-/*
- * Could a byte of this request, in any attempt, have been sent?
- *
- * CURLOPT_PREREQFUNCTION (7.80) is called at the entry of libcurl's DO state:
- * the connection and its TLS stand, and nothing of the request was written.
- * An attempt on a reused connection passes through DO as well, and so does
- * every resend, so "never called" covers all attempts.  We only ever set the
- * flag, hence it also survives the resend.
- *
- * Older libraries: CURLINFO_REQUEST_SIZE adds up over resends and grows after
- * each successful write.  Zero means that no write succeeded.  Over TCP then
- * no byte was taken by the kernel; over TLS those versions write at most 16 kB
- * at once, that is one record, and a record cut short fails authentication at
- * the peer.  It is checked with the newer ones, too, as a second opinion.
- *
- * Not enough alone: CURLINFO_PRETRANSFER_TIME_T is set only after the first
- * write, CURLINFO_NUM_CONNECTS does not tell a resend from a first try, and
- * CURLOPT_DEBUGFUNCTION reports what was sent only after the write.
- */
-static bool
-request_begun(Call *call)
-{
-	long		size = 0;
-	curl_off_t	pretransfer = 0;
-
-	if (call->begun)
-		return true;
-	if (curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &size) != CURLE_OK ||
-		curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer) != CURLE_OK)
-		return true;
-#if HAVE_PREREQ
-	/* A failed connect may set this time in some versions: no proof of sending. */
-	return size != 0;
-#else
-	return size != 0 || pretransfer != 0;
-#endif
-}
-
-static void
-classify(Call *call, CURLcode code)
-{
-	bool		begun = request_begun(call);
-	bool		early = true;	/* an error from before the request? */
-
-	switch (code)
-	{
-		case CURLE_OK:
-			call->result = PGW_HTTP_ANSWERED;
-			call->error = NULL;
-			return;
-		case CURLE_UNSUPPORTED_PROTOCOL:
-		case CURLE_URL_MALFORMAT:
-		case CURLE_LOGIN_DENIED:	/* a user name in the URL */
-			call->error = "unsupported URL";
-			break;
-		case CURLE_COULDNT_RESOLVE_PROXY:
-		case CURLE_COULDNT_RESOLVE_HOST:
-			call->error = "could not resolve host";
-			break;
-		case CURLE_COULDNT_CONNECT:
-			call->error = call->no_descriptor ? "too many open sockets" : "could not connect";
-			break;
-		case CURLE_SSL_CONNECT_ERROR:
-		case CURLE_SSL_CIPHER:
-		case CURLE_SSL_ENGINE_NOTFOUND:
-		case CURLE_SSL_ENGINE_SETFAILED:
-		case CURLE_SSL_ENGINE_INITFAILED:
-			call->error = "TLS handshake failed";
-			break;
-		case CURLE_PEER_FAILED_VERIFICATION:
-		case CURLE_SSL_CERTPROBLEM:
-		case CURLE_SSL_CACERT_BADFILE:
-		case CURLE_SSL_CRL_BADFILE:
-		case CURLE_SSL_ISSUER_ERROR:
-		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
-		case CURLE_SSL_INVALIDCERTSTATUS:
-			call->error = "certificate not accepted";
-			break;
-		case CURLE_OPERATION_TIMEDOUT:
-			call->error = begun ? "timed out waiting for the answer" : "timed out before sending";
-			break;
-		case CURLE_GOT_NOTHING:
-		case CURLE_SEND_ERROR:
-		case CURLE_RECV_ERROR:
-		case CURLE_PARTIAL_FILE:
-			call->error = "connection lost";
-			early = false;
-			break;
-		case CURLE_WRITE_ERROR:
-			call->error = call->too_large ? "answer too large" : "out of memory";
-			early = false;
-			break;
-		default:
-			call->error = "transfer failed";
-			early = false;
-			break;
-	}
-	call->result = early && !begun ? PGW_HTTP_NEVER_SENT : PGW_HTTP_MAYBE_SENT;
-}
-
 static int64_t
 microseconds_since(const struct timespec *t)
 {
@@ -764,11 +141,11 @@ finish(Call *call, CURLcode code)
 	call->duration_us = microseconds_since(&call->started);
 	call->status = 0;
 	(void) curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->status);
-	classify(call, code);
+	pgw_http_classify(call, code);
 
 	(void) curl_multi_remove_handle(multi, call->easy);
 	curl_easy_reset(call->easy);
-	wipe_request(call);
+	pgw_http_wipe_request(call);
 
 	call->next = NULL;
 	if (done_tail != NULL)
@@ -832,8 +209,7 @@ pgw_http_init(void)
 	max_connections = max_safe_fds / 4 > 4 ? max_safe_fds / 4 : 4;
 
 	block_signals(&saved);
-	ok = curl_global_init_mem(CURL_GLOBAL_DEFAULT, plain_malloc, wiping_free,
-							  wiping_realloc, plain_strdup, plain_calloc) == CURLE_OK;
+	ok = pgw_http_global_init() == CURLE_OK;
 	if (ok)
 		multi = curl_multi_init();
 	ok = multi != NULL &&
@@ -844,7 +220,7 @@ pgw_http_init(void)
 		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) MAX_CACHED_CONNS) == CURLM_OK;
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 
-	if (!ok || !arena_add_slab())
+	if (!ok || !pgw_http_arena_add_slab())
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("could not initialize HTTP client")));
@@ -871,19 +247,19 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	bool		has_body;
 
 	*error = NULL;
-	if (!is_token(req->method))
+	if (!pgw_http_is_token(req->method))
 	{
 		*error = "invalid method";
 		return false;
 	}
-	if (has_control(req->url))
+	if (pgw_http_has_control(req->url))
 	{
 		*error = "invalid URL";
 		return false;
 	}
 	for (int i = 0; i < req->nheaders; i++)
 	{
-		if (has_control(req->headers[i]))
+		if (pgw_http_has_control(req->headers[i]))
 		{
 			*error = "invalid header";
 			return false;
@@ -895,7 +271,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 		return false;
 	}
 
-	call = call_get();
+	call = pgw_http_call_get();
 	if (call == NULL)
 	{
 		*error = "out of memory";
@@ -912,11 +288,11 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	if (has_body)
 	{
 		call->req_len = req->body != NULL ? req->body_len : 0;
-		call->req_body = arena_alloc(call->req_len);
+		call->req_body = pgw_http_arena_alloc(call->req_len);
 		if (call->req_body == NULL)
 		{
 			call->req_len = 0;
-			call_put(call);
+			pgw_http_call_put(call);
 			*error = "too many requests in flight";
 			return false;
 		}
@@ -924,12 +300,12 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 			memcpy(call->req_body, req->body, call->req_len);
 	}
 
-	ok = add_header(call, "Expect:");
+	ok = pgw_http_add_header(call, "Expect:");
 	for (int i = 0; ok && i < req->nheaders; i++)
-		ok = add_header(call, req->headers[i]);
-	if (!ok || !set_fixed_options(call) || !set_request_options(call, req))
+		ok = pgw_http_add_header(call, req->headers[i]);
+	if (!ok || !pgw_http_set_fixed_options(call) || !pgw_http_set_request_options(call, req))
 	{
-		call_put(call);
+		pgw_http_call_put(call);
 		*error = "could not set up the request";
 		return false;
 	}
@@ -940,7 +316,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (!ok)
 	{
-		call_put(call);
+		pgw_http_call_put(call);
 		*error = "could not queue the request";
 		return false;
 	}
@@ -1036,5 +412,5 @@ pgw_http_next_done(PgwHttpDone *done)
 void
 pgw_http_release(void *handle)
 {
-	call_put(handle);
+	pgw_http_call_put(handle);
 }

@@ -1,0 +1,91 @@
+/*
+ * http_internal.h - what http.c, http_call.c and http_memory.c share; nobody else includes it
+ *
+ * http_memory.c owns the body arena and libcurl's allocator, http_call.c one exchange (the pool of calls, options, the callbacks that belong to
+ * one transfer, classification), http.c the multi handle, the descriptors and the queue of what is done.
+ */
+#ifndef PGW_INFRA_HTTP_INTERNAL_H
+#define PGW_INFRA_HTTP_INTERNAL_H
+
+#ifdef PGW_UNIT
+#include "test_http_stubs.h"
+#else
+#include "postgres.h"
+
+#include "storage/fd.h"
+#endif
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "infra/http.h"
+
+#if LIBCURL_VERSION_NUM < 0x074A00
+#error "libcurl 7.74 or newer is needed"
+#endif
+
+/* Fires before anything of a request is sent, on every attempt (7.80). */
+#define HAVE_PREREQ (LIBCURL_VERSION_NUM >= 0x075000)
+
+#define CHUNK_SIZE			16384	/* unit of the body arena */
+#define SLAB_CHUNKS			64	/* chunks per mapping, one bit each */
+
+/* One HTTP exchange, from pgw_http_start() to pgw_http_release(). */
+typedef struct Call
+{
+	struct Call *next;			/* in the pool or the done queue */
+	CURL	   *easy;			/* kept over reuse, reset in between */
+	void	   *tag;
+	struct curl_slist *headers; /* wiped when the transfer ends */
+	char	   *req_body;		/* in the arena; NULL: none */
+	size_t		req_len;
+	PgwBuf		body;			/* of the answer */
+	size_t		max_body;
+	size_t		header_bytes;
+	char		retry_after[64];
+	bool		begun;			/* libcurl was about to send, at least once */
+	bool		no_descriptor;	/* the server granted no more sockets */
+	bool		too_large;		/* cut off by us */
+	struct timespec started;
+
+	/* set at the end */
+	PgwHttpResult result;
+	long		status;
+	const char *error;
+	int64_t		duration_us;
+} Call;
+
+/* Contiguous, zeroed room for len bytes that stays out of core dumps and swap where possible, or NULL. */
+extern char *pgw_http_arena_alloc(size_t len);
+extern bool pgw_http_arena_add_slab(void);	/* one more mapping; false: none to be had */
+extern void pgw_http_arena_free(char *p, size_t len);	/* wipes */
+
+/* curl_global_init with memory functions that wipe what libcurl frees. */
+extern CURLcode pgw_http_global_init(void);
+
+extern Call *pgw_http_call_get(void);	/* from the pool, or new; NULL: out of memory */
+extern void pgw_http_call_put(Call *call);
+
+/* Wipe what was sent; libcurl must not know about it any more. */
+extern void pgw_http_wipe_request(Call *call);
+
+extern bool pgw_http_has_control(const char *s);
+extern bool pgw_http_is_token(const char *s);
+extern bool pgw_http_add_header(Call *call, const char *header);
+extern bool pgw_http_set_fixed_options(Call *call);
+extern bool pgw_http_set_request_options(Call *call, const PgwHttpRequest *req);
+extern void pgw_http_classify(Call *call, CURLcode code);
+
+#endif
