@@ -41,7 +41,7 @@ pgw_interface_init(void)
 	DefineCustomIntVariable("pgw.wait_timeout",
 							"How long a payment waits for its outcome, and a duplicate for the first one.",
 							"The argument timeout takes precedence. Longer than the bank's request_timeout, or answers come too late.",
-							&wait_timeout, 35000, 0, INT_MAX, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+							&wait_timeout, 35000, 0, (int) PGW_MAX_TIMEOUT_MS, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
 	DefineCustomEnumVariable("pgw.on_failure",
 							 "Whether declines and failures of the bank are returned as rows or raised as errors.",
 							 "The argument on_failure takes precedence.",
