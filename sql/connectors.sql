@@ -45,3 +45,10 @@ UPDATE pgw.banks SET secret = 'bank' WHERE name = 'second';
 \echo :SQLSTATE
 SELECT (pay('secret', bank => 'second')).status;
 SELECT bank FROM pgw.find_payment('secret');
+-- a bank made by this very transaction can be named by it, and is gone with it
+BEGIN;
+INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('third', 'json', :'bank_url', 'bank');
+SELECT status, bank FROM pgw.submit_payment('third', 100, 'EUR', 'tok_ok', bank => 'third');
+ROLLBACK;
+SELECT status FROM pgw.submit_payment('third', 100, 'EUR', 'tok_ok', bank => 'third');
+\echo :SQLSTATE

@@ -30,6 +30,7 @@
 #include "core/connector.h"
 #include "core/money.h"
 #include "core/state.h"
+#include "infra/config.h"
 #include "infra/exchange.h"
 
 #define ERRCODE_PGW_VALIDATION MAKE_SQLSTATE('P', 'W', '4', '0', '0')
@@ -578,5 +579,6 @@ pgw_config_changed(PG_FUNCTION_ARGS)
 		registered = true;
 	}
 	config_changed = true;
+	pgw_config_invalidate();
 	return PointerGetDatum(NULL);
 }
