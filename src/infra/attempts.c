@@ -14,6 +14,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "core/uuid7.h"
 #include "infra/calls_internal.h"
 #include "infra/store_internal.h"
 #include "infra/vote.h"
@@ -263,16 +264,13 @@ static void
 attempt_failed(PgwItem *item, int sqlstate)
 {
 	PgwAttempt *a = (PgwAttempt *) item;
+	char		id[37];
+
+	pgw_uuid_to_text(a->transaction_id.data, id);
 
 	/* The error is in the log.  Nothing was changed: the next scan finds it as it was. */
 	ereport(WARNING, (errmsg("pgw: work on an attempt failed"),
-					  errdetail("transaction %02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x",
-								a->transaction_id.data[0], a->transaction_id.data[1], a->transaction_id.data[2],
-								a->transaction_id.data[3], a->transaction_id.data[4], a->transaction_id.data[5],
-								a->transaction_id.data[6], a->transaction_id.data[7], a->transaction_id.data[8],
-								a->transaction_id.data[9], a->transaction_id.data[10], a->transaction_id.data[11],
-								a->transaction_id.data[12], a->transaction_id.data[13], a->transaction_id.data[14],
-								a->transaction_id.data[15])));
+					  errdetail("transaction %s", id)));
 	if (a->call != NULL)
 		pgw_call_free(a->call);
 	pfree(a);

@@ -24,6 +24,7 @@
 #include "utils/timestamp.h"
 
 #include "core/money.h"
+#include "core/uuid7.h"
 #include "infra/calls_internal.h"
 #include "infra/http.h"
 
@@ -39,25 +40,16 @@ static dlist_head flushed;		/* items whose commit must be durable: all others */
 
 /* ---------------------------------------------------------------- calls */
 
-static void
-hex(const uint8 *id, char *text)
-{
-	for (int i = 0; i < UUID_LEN; i++)
-		snprintf(text + 2 * i, 3, "%02x", id[i]);
-}
-
 PgwCall *
 pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, bool submitted)
 {
 	PgwCall    *call = MemoryContextAllocZero(calls_context, sizeof(PgwCall));
-	char		c[33];
 
 	call->slot = -1;
 	call->submitted = submitted;
 	call->transaction_id = *transaction_id;
-	hex(transaction_id->data, call->reference);
-	hex(correlation_id->data, c);
-	snprintf(call->correlation, sizeof(call->correlation), "%.8s-%.4s-%.4s-%.4s-%.12s", c, c + 8, c + 12, c + 16, c + 20);
+	pgw_uuid_to_hex32(transaction_id->data, call->reference);
+	pgw_uuid_to_text(correlation_id->data, call->correlation);
 	return call;
 }
 

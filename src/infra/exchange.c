@@ -474,15 +474,6 @@ release_taken(int slot)
 }
 
 void
-pgw_exchange_give_back(int slot)
-{
-	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	if (mine(slot))
-		release_taken(slot);
-	LWLockRelease(pgw_lock);
-}
-
-void
 pgw_slots_release_taken(int entry)
 {
 	for (int i = 0; i < pgw_max_waiting; i++)

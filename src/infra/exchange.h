@@ -107,7 +107,6 @@ extern int	pgw_exchange_take(int *slots, int max); /* REQUESTED -> TAKEN of my d
 extern bool pgw_exchange_abandoned(int slot);	/* the caller is gone */
 extern void pgw_exchange_mark_sent(int slot);	/* its intent is committed: if the worker dies now, the caller is answered BankUnknown */
 extern void pgw_exchange_wipe(int slot);	/* secrets handed over: wipe card fields of the body */
-extern void pgw_exchange_give_back(int slot);	/* TAKEN -> REQUESTED: before any intent, e.g. after a failed batch */
 extern void pgw_exchange_answer(int slot, const PgwSlotAnswer *answer); /* TAKEN -> ANSWERED and wake; an abandoned slot is freed */
 extern int	pgw_exchange_signals(PgwSignal *out, int max, bool *rescan);	/* drain the ring */
 extern void pgw_exchange_fail_all(const char *error_code);	/* every caller of my database that waits (REQUESTED or TAKEN) */

@@ -29,8 +29,6 @@
 #include "compat.h"
 #include "infra/row.h"
 
-#define FIND_ATTEMPTS 3
-
 static void
 open_common(PgwRel *r, Oid relid, LOCKMODE lockmode)
 {
@@ -111,7 +109,7 @@ build_keys(Relation index, const Datum *keys, int nkeys, ScanKeyData *skeys)
 }
 
 PgwFind
-pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, TransactionId *xid, uint32 *token)
+pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, int attempts, TransactionId *xid, uint32 *token)
 {
 	Relation	index = index_open(indexoid, AccessShareLock);
 	ScanKeyData skeys[INDEX_MAX_KEYS];
@@ -123,7 +121,7 @@ pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, TransactionI
 	 * A scan with a dirty snapshot can miss a row whose old version dies and whose new version appears behind the scan.  It cannot do so
 	 * twice in a row but by a rare chance; nobody depends on "none" for safety: the unique index decides.
 	 */
-	for (int attempt = 0; attempt < FIND_ATTEMPTS && result != PGW_FIND_ROW; attempt++)
+	for (int attempt = 0; attempt < attempts && result != PGW_FIND_ROW; attempt++)
 	{
 		SnapshotData dirty;
 		IndexScanDesc scan;

@@ -35,8 +35,14 @@ extern void pgw_row_open_read(PgwRel *r, Oid relid);
 extern void pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative);	/* updated: attnums, for UPDATE OF triggers */
 extern void pgw_row_close(PgwRel *r);	/* the relation's lock stays until the transaction ends */
 
+/*
+ * How many scans before "none" is believed: a dirty scan can miss a row that is being updated.  ONCE where a unique index decides afterwards.
+ */
+#define PGW_FIND_ONCE 1
+#define PGW_FIND_THOROUGH 3
+
 /* keys in the order of the index's columns.  A lone match wins over one in progress. */
-extern PgwFind pgw_row_find(PgwRel *r, Oid index, const Datum *keys, int nkeys, TransactionId *xid, uint32 *token);
+extern PgwFind pgw_row_find(PgwRel *r, Oid index, const Datum *keys, int nkeys, int attempts, TransactionId *xid, uint32 *token);
 
 /* Every visible match of the key, each in r->found. */
 typedef void (*PgwRowCallback) (PgwRel *r, void *arg);

@@ -431,11 +431,11 @@ pgw_store_claim_index(Oid relid)
 }
 
 PgwFind
-pgw_store_find_payment(PgwRel *r, const char *client_request_id, const char *merchant, TransactionId *xid, uint32 *token)
+pgw_store_find_payment(PgwRel *r, const char *client_request_id, const char *merchant, int attempts, TransactionId *xid, uint32 *token)
 {
 	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 
-	return pgw_row_find(r, pgw_store_claim_index(RelationGetRelid(r->rel)), keys, 2, xid, token);
+	return pgw_row_find(r, pgw_store_claim_index(RelationGetRelid(r->rel)), keys, 2, attempts, xid, token);
 }
 
 PgwFind
@@ -443,7 +443,7 @@ pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id)
 {
 	Datum		key = UUIDPGetDatum(id);
 
-	return pgw_row_find(r, get_cache(table, RelationGetRelid(r->rel))->id_index, &key, 1, NULL, NULL);
+	return pgw_row_find(r, get_cache(table, RelationGetRelid(r->rel))->id_index, &key, 1, PGW_FIND_THOROUGH, NULL, NULL);
 }
 
 static bool
@@ -479,9 +479,21 @@ pgw_store_payment_by_request(const char *client_request_id, const char *merchant
 	bool		found;
 
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-	found = pgw_store_find_payment(&r, client_request_id, merchant, NULL, NULL) == PGW_FIND_ROW;
+	found = pgw_store_find_payment(&r, client_request_id, merchant, PGW_FIND_THOROUGH, NULL, NULL) == PGW_FIND_ROW;
 	if (found)
 		pgw_store_read(&r, PGW_TABLE_PAYMENTS, out);
+	pgw_row_close(&r);
+	return found;
+}
+
+bool
+pgw_store_payment_known(const char *client_request_id, const char *merchant)
+{
+	PgwRel		r;
+	bool		found;
+
+	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
+	found = pgw_store_find_payment(&r, client_request_id, merchant, PGW_FIND_ONCE, NULL, NULL) == PGW_FIND_ROW;
 	pgw_row_close(&r);
 	return found;
 }

@@ -102,7 +102,7 @@ pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
 
 		/* Look first: an insert that conflicts leaves a dead row behind. */
 		pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-		found = pgw_store_find_payment(&r, row->client_request_id, row->merchant, &xid, &token);
+		found = pgw_store_find_payment(&r, row->client_request_id, row->merchant, PGW_FIND_ONCE, &xid, &token);
 		if (found == PGW_FIND_ROW)
 			pgw_store_read(&r, PGW_TABLE_PAYMENTS, existing);
 		pgw_row_close(&r);

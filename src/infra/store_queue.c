@@ -155,7 +155,7 @@ pgw_store_merchant(const char *name, bool *enabled)
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.merchants has no unique index on (merchant)");
 	pgw_row_open_read(&r, relid);
-	found = pgw_row_find(&r, index, &key, 1, NULL, NULL) == PGW_FIND_ROW;
+	found = pgw_row_find(&r, index, &key, 1, PGW_FIND_THOROUGH, NULL, NULL) == PGW_FIND_ROW;
 	*enabled = found;
 	if (found && att != InvalidAttrNumber)
 	{

@@ -133,10 +133,8 @@ route(PgwPay *pay)
 void
 pgw_pay_prepare(PgwPay *pay)
 {
-	PgwPayment	known;
-
 	/* A replay needs neither: it must answer also when the bank is disabled by now. Rows are never deleted, so the claim will find it too. */
-	if (pgw_store_payment_by_request(pay->req.client_request_id, pay->req.merchant, &known))
+	if (pgw_store_payment_known(pay->req.client_request_id, pay->req.merchant))
 		return;
 	need_worker();
 	route(pay);
