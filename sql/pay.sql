@@ -32,7 +32,7 @@ SELECT (pay('auth', 'tok_auth_required')).error_code;
 SELECT masked(pay('busy', 'tok_503')) ->> 'status', (pay('busy', 'tok_503')).error_class, (pay('busy', 'tok_503')).error_code, (pay('busy', 'tok_503')).http_status;
 SELECT * FROM flow('busy');
 
--- no trusted answer: unknown is not failed
+-- no trusted answer: unknown is not failed; looked up, while the caller waits
 SELECT (p).status, (p).transaction_status, (p).error_class, (p).error_code, (p).http_status FROM (SELECT pay('after', 'tok_500_after') AS p OFFSET 0) s;
 SELECT * FROM flow('after');
 SELECT (p).status, (p).transaction_status, (p).error_code FROM (SELECT pay('not-json', 'tok_not_json') AS p OFFSET 0) s;

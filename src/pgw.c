@@ -11,9 +11,11 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "infra/calls.h"
 #include "infra/config.h"
 #include "infra/exchange.h"
 #include "infra/launcher.h"
+#include "infra/schedule.h"
 #include "infra/utility.h"
 #include "infra/worker.h"
 #include "interface/interface.h"
@@ -34,6 +36,8 @@ _PG_init(void)
 	pgw_launcher_init();
 	pgw_worker_init();
 	pgw_config_init();
+	pgw_schedule_init();
+	pgw_compensate_init();
 	pgw_interface_init();
 
 	MarkGUCPrefixReserved("pgw");

@@ -105,6 +105,8 @@ static const PgwErrorInfo errors[] = {
 		"another operator must do this", "PW422"},
 	{"request_expired", PGW_CLASS_BUSINESS, 422, true,
 		"the request was not sent before expires_at", "PW422"},
+	{"superseded", PGW_CLASS_BUSINESS, 422, false,
+		"the payment goes on with an earlier attempt of the same client_request_id", "PW422"},
 	{"given_back", PGW_CLASS_BUSINESS, 422, true,
 		"the caller rolled back or the result could not be saved; the charge is given back", "PW422"},
 	{"capture_refused", PGW_CLASS_BUSINESS, 422, false,

@@ -5,6 +5,7 @@
  *
  * Invariants:
  *	- Failed only upon a trusted no, or proof that nothing was sent; every doubt is BankUnknown.
+ *	- An answer to a second question about an attempt in doubt (look-up, replay) counts only when it is about the charge itself.
  *	- An approval counts only for the amount and currency that were asked for, as far as the bank names them.
  *	- Every event stands on an edge of state.c (the unit test checks each).
  *	- A payments row is decided upon here only when the worker is its writer: a submitted payment with the row's lock held.
@@ -12,6 +13,8 @@
 #include "core/flow.h"
 
 #include <string.h>
+
+#include "core/mutant.h"
 
 PgwOp
 pgw_flow_operation(PgwCaptureMode capture, bool submitted)
@@ -28,13 +31,22 @@ begin(PgwFlowDecision *d, PgwState state)
 	d->state = state;
 }
 
-static void
-event(PgwFlowDecision *d, PgwEventType type, PgwState to)
+void
+pgw_flow_event(PgwFlowDecision *d, PgwEventType type, PgwState to)
 {
-	d->events[d->nevents].type = type;
-	d->events[d->nevents].from = d->state;
-	d->events[d->nevents].to = to;
-	d->nevents++;
+	pgw_flow_edge(d, to, 1, &type);
+}
+
+void
+pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types)
+{
+	for (int i = 0; i < n; i++)
+	{
+		d->events[d->nevents].type = types[i];
+		d->events[d->nevents].from = d->state;
+		d->events[d->nevents].to = to;
+		d->nevents++;
+	}
 	d->state = to;
 }
 
@@ -61,18 +73,18 @@ save(PgwFlowDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
 	/* An on_commit payment that is only authorized has its capture before it: Saved, not Completed. */
 	if (!charged && capture == PGW_CAPTURE_ON_COMMIT)
 	{
-		event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+		pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
 		return;
 	}
-	event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
-	event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+	pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
 }
 
 static void
 approved(const PgwFlowInput *in, PgwFlowDecision *d)
 {
-	event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
-	event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
+	pgw_flow_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
+	pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
 	if (!in->submitted)
 		return;					/* the caller's transaction writes the rest, or its vote decides */
 	if (in->payment_locked)
@@ -84,9 +96,9 @@ approved(const PgwFlowInput *in, PgwFlowDecision *d)
 static void
 failed(const PgwFlowInput *in, PgwFlowDecision *d, PgwFlowPayment payment, const PgwErrorInfo *error)
 {
-	event(d, PGW_EV_BANK_PROCESSING_FAILED, PGW_FAILED);
-	event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
-	d->events[1].from = in->state;	/* both stand on the one edge that is taken, as in the table */
+	static const PgwEventType types[] = {PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED};
+
+	pgw_flow_edge(d, PGW_FAILED, 2, types);
 	d->error = error;
 	if (in->submitted && in->payment_locked)
 		d->payment = payment;
@@ -95,12 +107,30 @@ failed(const PgwFlowInput *in, PgwFlowDecision *d, PgwFlowPayment payment, const
 static void
 unknown(const PgwFlowInput *in, PgwFlowDecision *d, const char *code, const char *reason)
 {
+	if (PGW_MUTATED(UNKNOWN_IS_FAILED))
+	{
+		failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("bank_error"));
+		return;
+	}
 	if (in->state == PGW_BANK_UNKNOWN)
-		event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+		pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 	else
-		event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+		pgw_flow_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
 	d->error = pgw_error_find(code);
 	d->reason = reason;
+}
+
+/* Money was taken, but not as asked for: it is given back whatever the caller's vote. */
+static void
+unacceptable(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	static const PgwEventType types[] = {PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+
+	pgw_flow_edge(d, PGW_REFUNDING, 3, types);
+	d->error = pgw_error_find("outcome_unacceptable");
+	d->reason = "amount_mismatch";
+	if (in->submitted && in->payment_locked)
+		d->payment = PGW_FLOW_PAY_FAILED;
 }
 
 /* What the bank does not name is taken as asked for; what it names must be equal. */
@@ -109,7 +139,12 @@ as_asked(const PgwFlowInput *in)
 {
 	const PgwAnswer *a = in->answer;
 
+	if (PGW_MUTATED(AMOUNT_CHECK))
+		return true;
 	if (a->amount_bad)
+		return false;
+	/* looked up, and somebody has given it back, or some of it, already */
+	if (in->op == PGW_OP_LOOKUP_CHARGE && (a->voided || a->refunded > 0))
 		return false;
 	if (a->has_amount && a->amount != in->amount)
 		return false;
@@ -127,7 +162,7 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 			if (as_asked(in))
 				approved(in, d);
 			else
-				unknown(in, d, "outcome_unknown", "amount_mismatch");
+				unacceptable(in, d);
 			return;
 		case PGW_OUT_DECLINED:
 			failed(in, d, PGW_FLOW_PAY_DECLINED, error_for(a->error_code, PGW_CLASS_BUSINESS, "declined"));
@@ -136,19 +171,33 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 			failed(in, d, PGW_FLOW_PAY_DECLINED, pgw_error_find("authentication_required"));
 			return;
 		case PGW_OUT_REJECTED:
+			/* of this request only: an attempt in doubt had another before it, and a look-up that is refused says nothing of the charge */
+			if (in->state == PGW_BANK_UNKNOWN)
+				break;
 			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, PGW_CLASS_EXTERNAL, "bank_rejected_request"));
 			return;
 		case PGW_OUT_NOT_PROCESSED:
+			if (in->state == PGW_BANK_UNKNOWN)
+				break;
 			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, PGW_CLASS_EXTERNAL, "not_processed"));
 			return;
 		case PGW_OUT_PENDING:
 			if (in->state == PGW_BANK_UNKNOWN)
-				event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+				pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
-				event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
+				pgw_flow_event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
 			d->error = pgw_error_find("bank_pending");
 			return;
-		case PGW_OUT_NOT_FOUND: /* means nothing as the answer to a charge */
+		case PGW_OUT_NOT_FOUND:
+			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts)
+			{
+				failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("not_processed"));
+				d->reason = "not_found";
+				d->not_found = true;
+				return;
+			}
+			unknown(in, d, "outcome_unknown", "not_found_yet");	/* as the answer to a charge it means nothing */
+			return;
 		case PGW_OUT_UNKNOWN:
 			break;
 	}
@@ -190,7 +239,7 @@ void
 pgw_flow_expired(PgwFlowDecision *d)
 {
 	begin(d, PGW_CREATED);
-	event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
 	d->payment = PGW_FLOW_PAY_FAILED;
 	d->error = pgw_error_find("request_expired");
 }
@@ -203,4 +252,57 @@ pgw_flow_failed_payment(const char *error_code)
 	if (info != NULL && info->sqlstate != NULL && strcmp(info->sqlstate, "PW402") == 0)
 		return PGW_FLOW_PAY_DECLINED;
 	return PGW_FLOW_PAY_FAILED;
+}
+
+void
+pgw_flow_lost(PgwFlowDecision *d)
+{
+	begin(d, PGW_CREATED);
+	pgw_flow_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+	d->error = pgw_error_find("outcome_unknown");
+	d->reason = "worker_lost";
+}
+
+void
+pgw_flow_review(PgwState from, const char *error_code, const char *reason, PgwFlowDecision *d)
+{
+	begin(d, from);
+	pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+	d->error = pgw_error_find(error_code);
+	d->reason = reason;
+}
+
+PgwFlowPayment
+pgw_flow_settled_payment(PgwState state, const char *error_code)
+{
+	switch (state)
+	{
+		case PGW_FAILED:
+			return pgw_flow_failed_payment(error_code);
+		case PGW_REFUNDING:
+		case PGW_REFUNDED:
+			return PGW_FLOW_PAY_FAILED;
+		case PGW_REQUIRES_MANUAL_REVIEW:
+			return PGW_FLOW_PAY_IN_REVIEW;
+		default:
+			return PGW_FLOW_PAY_NONE;
+	}
+}
+
+void
+pgw_flow_adopt(PgwState state, PgwFlowDecision *d)
+{
+	begin(d, state);
+	d->keep_error = true;
+	pgw_flow_event(d, PGW_EV_TRANSACTION_ADOPTED, state);
+	if (state == PGW_BANK_APPROVED)
+		pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, state);
+}
+
+void
+pgw_flow_superseded(PgwFlowDecision *d)
+{
+	begin(d, PGW_CREATED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	d->error = pgw_error_find("superseded");
 }

@@ -28,13 +28,16 @@ typedef enum PgwFlowPayment
 	PGW_FLOW_PAY_AUTHORIZED,
 	PGW_FLOW_PAY_CAPTURED,
 	PGW_FLOW_PAY_DECLINED,
-	PGW_FLOW_PAY_FAILED
+	PGW_FLOW_PAY_FAILED,
+	PGW_FLOW_PAY_IN_REVIEW
 } PgwFlowPayment;
 
 typedef struct PgwFlowInput
 {
 	PgwKind		kind;
 	PgwState	state;			/* as the attempt's locked row says: Created or BankUnknown */
+	PgwOp		op;				/* what the bank was asked: the charge or authorization itself, or its look-up */
+	bool		not_found_counts;	/* look-up: the bank would know the charge by now if there were one */
 	PgwCaptureMode capture;
 	bool		submitted;		/* the worker writes the payments row ... */
 	bool		payment_locked; /* ... and holds its lock; if not, an approval stops at BankApproved */
@@ -62,15 +65,38 @@ typedef struct PgwFlowDecision
 	int64_t		authorized_amount;	/* with AUTHORIZED and CAPTURED */
 	int64_t		captured_amount;
 	bool		save_later;		/* approved, but the payments row was busy */
+	bool		not_found;		/* Failed, because the bank does not know it: to be looked up again, in case it turns up late */
 	const PgwErrorInfo *error;	/* class, code, status, retryable, message; NULL: none */
+	bool		keep_error;		/* error is NULL, and what the attempt's row says of errors stays */
 	const char *reason;			/* a word for event_data that tells the operator more than the code, or NULL */
 } PgwFlowDecision;
 
 /* The operation that asks for the money. A submitted on_commit payment is past its commit: one charge does it. */
 extern PgwOp pgw_flow_operation(PgwCaptureMode capture, bool submitted);
 
-/* The outcome of a call that asked for the money. */
+/* The outcome of a call that asked for the money, or of a look-up of it. */
 extern void pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d);
+
+/* The worker that made the call is gone: it may have reached the bank. */
+extern void pgw_flow_lost(PgwFlowDecision *d);
+
+/* No way (left) to find out, or impossible to save. */
+extern void pgw_flow_review(PgwState from, const char *error_code, const char *reason, PgwFlowDecision *d);
+
+/* The same for the payments row of an attempt in any other state; NONE: it stays as it is. */
+extern PgwFlowPayment pgw_flow_settled_payment(PgwState state, const char *error_code);
+
+/* A retry takes the attempt over from a caller that is gone. */
+extern void pgw_flow_adopt(PgwState state, PgwFlowDecision *d);
+
+/* The submitted attempt whose payments row votes for an earlier attempt now. */
+extern void pgw_flow_superseded(PgwFlowDecision *d);
+
+/* Add an event to a decision: from the state that it has reached. */
+extern void pgw_flow_event(PgwFlowDecision *d, PgwEventType type, PgwState to);
+
+/* Add events that stand together on the one edge from the present state. */
+extern void pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types);
 
 /* An approved attempt whose payments row is locked and votes for it: write the result. */
 extern void pgw_flow_save(PgwCaptureMode capture, bool submitted, int64_t amount, PgwFlowDecision *d);

@@ -1,46 +1,43 @@
 /*
- * attempts.c - work that is found in the tables: submitted payments, votes to be counted, notifications
+ * attempts.c - work that is found in the tables, one attempt at a time: which steps are due, and when to look again
  *
- * Owns the list of attempts to look at.  An id gets on it by a signal, by the scan for what is due, or because the caller of a call left
- * before the answer; what is to be done is decided under the attempt's row lock, by the row alone.  So a doubled or stale id is harmless.
+ * Owns the list of attempts to look at.  An id gets on it by a signal, by the scan for what is due, or because a result asks for
+ * the next step; what is to be done is decided under the attempt's row lock, by the row alone.  So a doubled or stale id is harmless.
  *
  * Orderings that matter
- *	- A submitted attempt is taken (taken, no next attempt, BankProcessingStarted) in a flushed commit before its request leaves; whoever
- *	  looks again finds it taken.  A crash in between is a durable intent without an answer: never sent again blindly.
+ *	- An attempt with a call under way is left alone: the call's result asks for the next step.  Without one, Created and taken means that
+ *	  a worker ended between intent and answer.
+ *	- What was written in apply is committed and flushed before the call that it made becomes ready to be sent.
  *	- Locks are taken without waiting: the attempt's row, then the payments row.
  */
 #include "postgres.h"
 
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "core/uuid7.h"
 #include "infra/calls_internal.h"
+#include "infra/debug.h"
 #include "infra/store_internal.h"
-#include "infra/vote.h"
 
 #define SIGNALS_MAX 512
 #define BUSY_DELAY_MS 50
-#define MAX_BUSY 20
 #define NOT_CONFIGURED_DELAY_MS 30000
-
-typedef struct PgwAttempt
-{
-	PgwItem		item;			/* first */
-	pg_uuid_t	transaction_id;
-	bool		notify;			/* the caller has committed: tell the listeners */
-	int			busy;			/* times that a row was locked */
-	TimestampTz not_before;
-	char		parked_for[64]; /* set by apply: this bank has no room; "" otherwise */
-	bool		later;			/* set by apply: a row was busy */
-	PgwCall    *call;			/* made by apply */
-} PgwAttempt;
+#define UNDECIDED_DELAY_MS 5000
 
 static MemoryContext attempts_context;
+static HTAB *listed;			/* transaction_id -> the item on one of these lists */
 static dlist_head attempts;
 static dlist_head parked;		/* their bank has no room */
 static dlist_head postponed;	/* until not_before */
 static TimestampTz scan_at = 0; /* something was put off in the table until then */
+
+typedef struct Listed
+{
+	pg_uuid_t	transaction_id; /* key */
+	PgwAttempt *attempt;
+} Listed;
 
 static void attempt_apply(PgwItem *item);
 static void attempt_committed(PgwItem *item);
@@ -51,27 +48,50 @@ static const PgwItemOps attempt_ops = {"attempts", attempt_apply, attempt_commit
 void
 pgw_attempts_init(void)
 {
+	HASHCTL		ctl;
+
 	attempts_context = AllocSetContextCreate(TopMemoryContext, "pgw attempts", ALLOCSET_DEFAULT_SIZES);
+	ctl.keysize = sizeof(pg_uuid_t);
+	ctl.entrysize = sizeof(Listed);
+	ctl.hcxt = attempts_context;
+	listed = hash_create("pgw attempts", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	dlist_init(&attempts);
 	dlist_init(&parked);
 	dlist_init(&postponed);
 }
 
+/* The item of this id that has not been looked at yet, or a new one. */
 static PgwAttempt *
-add(const uint8 *transaction_id)
+add(const pg_uuid_t *transaction_id)
 {
-	PgwAttempt *a = MemoryContextAllocZero(attempts_context, sizeof(PgwAttempt));
+	bool		found;
+	Listed	   *entry = hash_search(listed, transaction_id, HASH_ENTER, &found);
 
-	memcpy(a->transaction_id.data, transaction_id, UUID_LEN);
-	a->item.ops = &attempt_ops;
-	dlist_push_tail(&attempts, &a->item.node);
-	return a;
+	if (!found)
+	{
+		PgwAttempt *a = MemoryContextAllocZero(attempts_context, sizeof(PgwAttempt));
+
+		a->transaction_id = *transaction_id;
+		a->item.ops = &attempt_ops;
+		dlist_push_tail(&attempts, &a->item.node);
+		entry->attempt = a;
+	}
+	return entry->attempt;
+}
+
+void
+pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked)
+{
+	add(transaction_id)->looked |= looked;
 }
 
 void
 pgw_calls_add_attempt(const uint8 *transaction_id)
 {
-	(void) add(transaction_id);
+	pg_uuid_t	id;
+
+	memcpy(id.data, transaction_id, UUID_LEN);
+	(void) add(&id);
 }
 
 void
@@ -90,107 +110,79 @@ pgw_calls_take_signals(bool *rescan)
 		for (int i = 0; i < n; i++)
 		{
 			/* ABORTED: the same look; giving back what the caller left is decided there */
-			PgwAttempt *a = add(signals[i].transaction_id.data);
+			PgwAttempt *a = add(&signals[i].transaction_id);
 
-			a->notify = signals[i].kind == PGW_SIGNAL_COMMITTED;
+			a->notify |= signals[i].kind == PGW_SIGNAL_COMMITTED;
 		}
 	} while (n == SIGNALS_MAX);
 }
 
-/* ---------------------------------------------------------------- submitted payments */
+/* ---------------------------------------------------------------- what the steps share */
 
-static void
-expire(PgwTransaction *t, PgwAttempt *a)
+void
+pgw_calls_wake_at(TimestampTz when)
 {
-	PgwFlowDecision d;
-	PgwPayment	p;
-	bool		busy = false;
-	bool		locked = pgw_store_lock_payment(&t->payment_id, false, &p, &busy);
-
-	if (busy)
-	{
-		a->later = true;
-		return;
-	}
-	pgw_flow_expired(&d);
-	t->next_attempt_at = 0;
-	pgw_vote_record(t, locked && p.status == PGW_PAY_PENDING ? &p : NULL, &d, NULL, NULL);
+	if (scan_at == 0 || when < scan_at)
+		scan_at = when;
 }
 
-/* Cannot be sent as things are configured: stays Created, tried again in a while. */
-static void
-put_off(PgwTransaction *t, const PgwCall *call, const char *code, const char *why)
+void
+pgw_attempts_put_off(PgwTransaction *t, TimestampTz when)
 {
+	t->next_attempt_at = when;
+	pgw_store_update_transaction(t);
+	if (when != 0)
+		pgw_calls_wake_at(when);
+}
+
+static void
+not_configured(PgwTransaction *t, const char *code, const char *why)
+{
+	char		correlation[37];
+
+	pgw_uuid_to_text(t->correlation_id.data, correlation);
 	ereport(WARNING,
-			(errmsg("pgw: a submitted payment cannot be sent now: %s", code),
-			 errdetail("correlation id %s, bank \"%s\"%s%s", call->correlation, t->bank, why[0] ? ": " : "", why)));
-	t->next_attempt_at = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOT_CONFIGURED_DELAY_MS);
-	pgw_store_update_transaction(t);	/* no step, so no event: only when to look again */
-	pgw_attempts_wake_at(t->next_attempt_at);
+			(errmsg("pgw: an attempt cannot go on now: %s", code),
+			 errdetail("correlation id %s, bank \"%s\"%s%s", correlation, t->bank, why[0] ? ": " : "", why)));
+	pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOT_CONFIGURED_DELAY_MS));
 }
 
-static bool
-render_submitted(PgwCall *call, const PgwTransaction *t, PgwBank *bank, const char **code, PgwConnectorError *err)
+PgwBank *
+pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge)
 {
-	PgwCallParams params;
+	PgwBank    *bank = t->bank != NULL ? pgw_config_bank(t->bank) : NULL;
 
-	memset(&params, 0, sizeof(params));
-	params.amount = t->amount;
-	params.currency = t->currency;
-	params.token = t->token;
-	params.merchant = t->merchant;
-	params.reference = t->reference;
-	params.bank_fields = t->bank_fields;
-	call->op = pgw_flow_operation(t->capture, true);
-	return pgw_call_render(call, bank, &params, code, err);
+	/* A disabled bank takes no new charge; what it has is still looked up and given back. */
+	if (bank == NULL || (may_charge && !bank->enabled) || bank->connector == NULL)
+	{
+		not_configured(t, bank == NULL ? "unknown_bank" : bank->connector == NULL ? "connector_invalid" : "bank_disabled", "");
+		return NULL;
+	}
+	if (!pgw_call_bank_has_room(bank))
+	{
+		strlcpy(a->parked_for, bank->name, sizeof(a->parked_for));
+		return NULL;
+	}
+	return bank;
 }
 
-static void
-take_submitted(PgwTransaction *t, PgwAttempt *a)
+bool
+pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, PgwCallParams *params)
 {
-	PgwEvent	event = {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
-	PgwBank    *bank = pgw_config_bank(t->bank);
 	PgwConnectorError err = {.message = ""};
 	const char *code = NULL;
 
-	if (bank != NULL && bank->enabled && !pgw_call_bank_has_room(bank))
-	{
-		strlcpy(a->parked_for, bank->name, sizeof(a->parked_for));
-		return;
-	}
-	a->call = pgw_call_new(&t->transaction_id, &t->correlation_id, true);
-	if (bank == NULL || !bank->enabled)
-		code = bank == NULL ? "unknown_bank" : "bank_disabled";
-	if (code != NULL || !render_submitted(a->call, t, bank, &code, &err))
-	{
-		put_off(t, a->call, code, err.message);
-		pgw_call_free(a->call);
-		a->call = NULL;
-		return;
-	}
-	t->taken = true;
-	t->next_attempt_at = 0;
-	t->attempts++;
-	t->bank_key = pstrdup(a->call->reference);
-	t->bank_key_used_at = GetCurrentTimestamp();
-	event.operation = pgw_op_name(a->call->op);
-	pgw_store_advance(t, false, &event, 1);
-}
-
-static void
-work_on_created(PgwTransaction *t, PgwAttempt *a)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	/* taken: its request is out, or was when a worker ended; that is not for us to repeat */
-	if (!t->submitted || t->taken || t->kind != PGW_KIND_PAYMENT)
-		return;
-	if (t->next_attempt_at == 0 || t->next_attempt_at > now)
-		return;
-	if (t->expires_at != 0 && t->expires_at <= now)
-		expire(t, a);
-	else
-		take_submitted(t, a);
+	a->call = pgw_call_new(&t->transaction_id, &t->correlation_id, t->submitted);
+	a->call->op = op;
+	a->call->answer.retry_after_s = -1;
+	if (reference != NULL)
+		strlcpy(a->call->reference, reference, sizeof(a->call->reference));
+	if (pgw_call_render(a->call, bank, params, &code, &err))
+		return true;
+	pgw_call_free(a->call);
+	a->call = NULL;
+	not_configured(t, code, err.message);
+	return false;
 }
 
 /* ---------------------------------------------------------------- the item */
@@ -204,6 +196,65 @@ notify(const PgwTransaction *t)
 		pgw_store_notify_payment(&p);
 }
 
+/* The payments row of an attempt that needs nothing more of the bank. */
+static PgwVote
+settle(PgwTransaction *t, PgwAttempt *a)
+{
+	PgwVote		vote = pgw_vote_finish(t);
+
+	if (t->status == PGW_REFUNDING)
+		return vote;			/* its next step is the bank's business, and the payments row is looked at again after it */
+	if (vote == PGW_VOTE_UNDECIDED)
+		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNDECIDED_DELAY_MS));
+	else if (vote != PGW_VOTE_BUSY && vote != PGW_VOTE_FOREIGN && t->next_attempt_at != 0 && t->watch_until == 0)
+		pgw_attempts_put_off(t, 0);
+	return vote;
+}
+
+static PgwVote
+work(PgwTransaction *t, PgwAttempt *a)
+{
+	PgwVote		vote = PGW_VOTE_NOTHING;
+
+	switch (t->status)
+	{
+		case PGW_CREATED:
+			if (t->taken)
+				pgw_resolve_lost(t, a);
+			else
+				pgw_submitted_work(t, a);
+			break;
+		case PGW_BANK_UNKNOWN:
+			pgw_resolve_work(t, a);
+			break;
+		case PGW_BANK_APPROVED:
+			vote = pgw_vote_finish(t);
+			if (vote == PGW_VOTE_ROLLED_BACK)
+				pgw_compensate_rolled_back(t, a);
+			break;
+		case PGW_REFUNDING:
+			vote = settle(t, a);
+			if (vote != PGW_VOTE_FOREIGN)
+				pgw_compensate_work(t, a);
+			break;
+		case PGW_FAILED:
+			vote = settle(t, a);
+			if (vote != PGW_VOTE_BUSY && vote != PGW_VOTE_UNDECIDED && t->watch_until != 0)
+				pgw_resolve_failed(t, a);
+			break;
+		case PGW_REFUNDED:
+		case PGW_REQUIRES_MANUAL_REVIEW:
+			vote = settle(t, a);
+			break;
+		case PGW_SAVED:
+		case PGW_COMPLETED:
+		case PGW_STATE_NONE:
+		case PGW_NSTATES:
+			break;
+	}
+	return vote;
+}
+
 static void
 attempt_apply(PgwItem *item)
 {
@@ -212,52 +263,82 @@ attempt_apply(PgwItem *item)
 	PgwVote		vote = PGW_VOTE_NOTHING;
 	bool		busy = false;
 
-	a->later = false;
+	a->later = a->again = false;
 	a->parked_for[0] = '\0';
+	a->status = PGW_STATE_NONE;
+	memset(&a->other, 0, sizeof(a->other));
 	if (a->call != NULL)
 	{
 		/* made in a transaction that was rolled back */
 		pgw_call_free(a->call);
 		a->call = NULL;
 	}
+	if (pgw_call_under_way(&a->transaction_id) && !a->notify)
+		return;
 	if (!pgw_store_lock_transaction(&a->transaction_id, false, &t, &busy))
 	{
 		a->later = busy;
 		return;
 	}
-	if (t.status == PGW_CREATED)
-		work_on_created(&t, a);
-	else
-		vote = pgw_vote_finish(&t);
-
-	/* ROLLED_BACK, FOREIGN and UNDECIDED stay due: the scan comes back to them, and nothing is concluded from their age */
+	if (pgw_vote_is_foreign(&t) || t.kind != PGW_KIND_PAYMENT)
+		return;
+	if (!pgw_call_under_way(&a->transaction_id))
+		vote = work(&t, a);
+	a->status = t.status;
 	a->later |= vote == PGW_VOTE_BUSY;
 	if (a->notify && !a->later && vote != PGW_VOTE_SAVED)
 		notify(&t);				/* saving has notified */
 }
 
 static void
-attempt_committed(PgwItem *item)
+postpone(PgwAttempt *a)
 {
-	PgwAttempt *a = (PgwAttempt *) item;
+	bool		found;
+	Listed	   *entry = hash_search(listed, &a->transaction_id, HASH_ENTER, &found);
 
-	if (a->call != NULL)
+	if (found)
 	{
-		pgw_call_ready(a->call);
-		a->call = NULL;
+		/* somebody asked for another look meanwhile */
+		entry->attempt->notify |= a->notify;
+		entry->attempt->looked |= a->looked;
+		pfree(a);
+		return;
 	}
-	else if (a->parked_for[0] != '\0')
+	entry->attempt = a;
+	if (a->parked_for[0] != '\0')
 	{
 		dlist_push_tail(&parked, &a->item.node);
 		return;
 	}
-	else if (a->later && ++a->busy <= MAX_BUSY)
+	a->busy = Min(a->busy + 1, PGW_BUSY_MAX);
+	a->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUSY_DELAY_MS * a->busy);
+	dlist_push_tail(&postponed, &a->item.node);
+}
+
+static void
+attempt_committed(PgwItem *item)
+{
+	static const pg_uuid_t nobody = {{0}};
+	PgwAttempt *a = (PgwAttempt *) item;
+
+	(void) pgw_waiters_answer(&a->transaction_id, a->status);
+	if (a->call != NULL)
 	{
-		a->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUSY_DELAY_MS * a->busy);
-		dlist_push_tail(&postponed, &a->item.node);
-		return;
+		if (a->status == PGW_REFUNDING)
+			PGW_DEBUG_POINT("compensation_committed");
+		else if (a->call->submitted && a->status == PGW_CREATED)
+			PGW_DEBUG_POINT("submit_committed");
+		pgw_call_ready(a->call);
+		a->call = NULL;
 	}
-	pfree(a);
+	if (memcmp(&a->other, &nobody, sizeof(pg_uuid_t)) != 0)
+		pgw_attempts_look(&a->other, false);
+	if (a->again)
+		pgw_attempts_look(&a->transaction_id, false);
+	if (a->parked_for[0] != '\0' || a->later)
+		postpone(a);
+	else
+		pfree(a);
 }
 
 static void
@@ -268,22 +349,17 @@ attempt_failed(PgwItem *item, int sqlstate)
 
 	pgw_uuid_to_text(a->transaction_id.data, id);
 
-	/* The error is in the log.  Nothing was changed: the next scan finds it as it was. */
+	/* The error is in the log.  Nothing was changed: it is tried again, at longer and longer distances. */
 	ereport(WARNING, (errmsg("pgw: work on an attempt failed"),
 					  errdetail("transaction %s", id)));
 	if (a->call != NULL)
 		pgw_call_free(a->call);
-	pfree(a);
+	a->call = NULL;
+	a->parked_for[0] = '\0';
+	postpone(a);
 }
 
 /* ---------------------------------------------------------------- when */
-
-void
-pgw_attempts_wake_at(TimestampTz when)
-{
-	if (scan_at == 0 || when < scan_at)
-		scan_at = when;
-}
 
 bool
 pgw_calls_scan_due(TimestampTz now)
@@ -336,18 +412,27 @@ pgw_attempts_collect(dlist_head *items)
 	take_postponed(GetCurrentTimestamp());
 	unpark();
 	while (!dlist_is_empty(&attempts))
-		dlist_push_tail(items, dlist_pop_head_node(&attempts));
+	{
+		PgwAttempt *a = dlist_container(PgwAttempt, item.node, dlist_pop_head_node(&attempts));
+
+		/* whoever asks from here on gets a look of its own: this one may have happened before what he saw */
+		hash_search(listed, &a->transaction_id, HASH_REMOVE, NULL);
+		dlist_push_tail(items, &a->item.node);
+	}
 }
 
 TimestampTz
 pgw_calls_next_due(void)
 {
 	TimestampTz next = scan_at;
-	TimestampTz result = pgw_results_next_due();
+	TimestampTz others[2] = {pgw_results_next_due(), pgw_requests_next_due()};
 	dlist_iter	iter;
 
-	if (next == 0 || (result != 0 && result < next))
-		next = result;
+	for (int i = 0; i < 2; i++)
+	{
+		if (others[i] != 0 && (next == 0 || others[i] < next))
+			next = others[i];
+	}
 	if (!dlist_is_empty(&attempts))
 		next = 1;				/* at once: a committed result has asked for a look */
 	dlist_foreach(iter, &postponed)

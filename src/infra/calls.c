@@ -1,38 +1,37 @@
 /*
- * calls.c - bank calls: from a waiting caller's request to the intent, out over HTTP, and back into the tables
+ * calls.c - bank calls: from a durable intent out over HTTP, and their answers in
  *
- *	 slot ──► waiting ──► intent ──(commit, flushed)──► ready ──► HTTP ──► results.c ──(commit)──► slot answered
- *	          (bank full)                  ▲
- *	 attempts.c (submitted) ───────────────┘
+ *	 slot ---> requests.c ----+--(commit, flushed)---> ready ---> HTTP ---> results.c ---(commit)---> slot answered
+ *	 tables -> attempts.c ----+                                                |
+ *	             ^---------------- next step ----------------------------------+
  *
- * Owns the calls and their lists; all in this process only.  A slot's body is ours from take to answer.
+ * Owns the calls and their lists; all in this process only.
  *
  * Orderings that matter
  *	- A request leaves only from `ready`, and a call gets there only in committed(), after the flushed commit of its intent (invariant 5).
  *	  A crash before that commit: nothing was sent.  After it: the row says BankProcessingStarted, so it is never sent blindly again.
- *	- The slot is marked sent in committed(), with interrupts held since before the commit: a worker that ends cannot leave a durable
- *	  intent in a slot that the next worker would take for a fresh request.  (The attempt's id would be a duplicate key then as well.)
- *	- Cards: rendered before the intent (a request that cannot be rendered leaves no trace), wiped from the slot in committed(), from
- *	  the rendered body as soon as libcurl has its copy.
- *	- Requests are read from the slots before the transaction that records them takes its xid (batch.c).
+ *	- At most one call of an attempt exists at a time (by_attempt): whatever asks for another look meanwhile leaves it alone, and the
+ *	  call's result asks for the next step.
+ *	- Cards: wiped from the rendered body as soon as libcurl has its copy.
  */
 #include "postgres.h"
 
-#include "access/xlog.h"
 #include "miscadmin.h"
+#include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "core/money.h"
+#include "core/mutant.h"
 #include "core/uuid7.h"
 #include "infra/calls_internal.h"
+#include "infra/debug.h"
 #include "infra/http.h"
 
-#define TAKE_MAX 256
 #define MAX_ANSWER_BYTES (1024 * 1024)
 
 static MemoryContext calls_context;
-static dlist_head waiting;
+static HTAB *by_attempt;		/* transaction_id -> its call */
 static dlist_head ready;
 static dlist_head out;			/* linked by .all */
 static dlist_head soon;			/* items whose commit may be asynchronous: results that a caller waits for */
@@ -40,11 +39,29 @@ static dlist_head flushed;		/* items whose commit must be durable: all others */
 
 /* ---------------------------------------------------------------- calls */
 
+typedef struct Listed
+{
+	pg_uuid_t	transaction_id; /* key */
+	PgwCall    *call;
+} Listed;
+
+bool
+pgw_call_under_way(const pg_uuid_t *transaction_id)
+{
+	return hash_search(by_attempt, transaction_id, HASH_FIND, NULL) != NULL;
+}
+
 PgwCall *
 pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, bool submitted)
 {
 	PgwCall    *call = MemoryContextAllocZero(calls_context, sizeof(PgwCall));
+	Listed	   *listed;
+	bool		found;
 
+	listed = hash_search(by_attempt, transaction_id, HASH_ENTER, &found);
+	if (!found)
+		listed->call = call;
+	call->listed = !found;
 	call->slot = -1;
 	call->submitted = submitted;
 	call->transaction_id = *transaction_id;
@@ -67,6 +84,8 @@ void
 pgw_call_free(PgwCall *call)
 {
 	free_rendered(call);
+	if (call->listed)
+		hash_search(by_attempt, &call->transaction_id, HASH_REMOVE, NULL);
 	if (call->bank != NULL)
 		pgw_config_drop(call->bank);
 	explicit_bzero(call, sizeof(PgwCall));
@@ -95,10 +114,11 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	}
 	strlcpy(call->currency, params->currency, sizeof(call->currency));
 	call->iso_exponent = currency->exponent;
-	params->has_amount = true;
+	params->has_amount = params->amount > 0;
 	params->iso_exponent = currency->exponent;
 	params->transaction_ref = call->reference;
-	params->original_ref = call->reference;
+	if (params->original_ref == NULL)
+		params->original_ref = call->reference;
 	params->idempotency_key = call->reference;
 	params->correlation_id = call->correlation;
 	params->secret = bank->secret;
@@ -114,189 +134,6 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	pgw_config_hold(bank);
 	call->bank = bank;
 	return true;
-}
-
-static const char *
-none(const char *s)
-{
-	return s[0] != '\0' ? s : NULL;
-}
-
-/* ---------------------------------------------------------------- requests of waiting callers */
-
-static void
-answer_error(PgwCall *call, const char *code, const char *detail)
-{
-	PgwSlotAnswer a;
-
-	memset(&a, 0, sizeof(a));
-	a.kind = PGW_ANSWER_ERROR;
-	strlcpy(a.error_code, code, sizeof(a.error_code));
-	strlcpy(a.detail, detail, sizeof(a.detail));
-	if (call->slot >= 0)
-		pgw_exchange_answer(call->slot, &a);
-	pgw_call_free(call);
-}
-
-static bool
-render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnectorError *err)
-{
-	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
-	PgwCallParams params;
-	bool		ok;
-
-	memset(&params, 0, sizeof(params));
-	params.amount = r->amount;
-	params.currency = r->currency;
-	params.token = none(r->token);
-	params.card_number = none(r->card_number);
-	params.card_expiry_month = r->card_expiry_month;
-	params.card_expiry_year = r->card_expiry_year;
-	params.card_cvv = none(r->card_cvv);
-	params.card_holder = none(r->card_holder);
-	params.merchant = r->merchant;
-	params.reference = none(r->reference);
-	params.bank_fields = none(r->bank_fields);
-	call->op = pgw_flow_operation((PgwCaptureMode) r->capture, false);
-	ok = pgw_call_render(call, bank, &params, error_code, err);
-	explicit_bzero(&params, sizeof(params));
-	return ok;
-}
-
-static void process_apply(PgwItem *item);
-static void process_committed(PgwItem *item);
-static void process_failed(PgwItem *item, int sqlstate);
-
-const PgwItemOps pgw_process_ops = {"intents", process_apply, process_committed, process_failed};
-
-void
-pgw_calls_take_requests(void)
-{
-	int			slots[TAKE_MAX];
-	int			n = pgw_exchange_take(slots, TAKE_MAX);
-
-	for (int i = 0; i < n; i++)
-	{
-		const PgwSlotRequest *r = pgw_exchange_request(slots[i]);
-		PgwCall    *call = pgw_call_new(&r->transaction_id, &r->correlation_id, false);
-
-		call->slot = slots[i];
-		call->item.ops = &pgw_process_ops;
-		dlist_push_tail(&waiting, &call->item.node);
-	}
-}
-
-/* From waiting to intents, as far as the banks' limits allow; the others keep their order. */
-static void
-admit(void)
-{
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &waiting)
-	{
-		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
-		PgwBank    *bank = call->slot >= 0 ? pgw_config_bank(pgw_exchange_request(call->slot)->bank) : NULL;
-		const char *code = NULL;
-		PgwConnectorError err;
-
-		if (call->slot < 0 || pgw_exchange_abandoned(call->slot))
-			code = "internal_error";	/* nobody reads it: nothing was recorded, nothing is sent */
-		else if (bank == NULL)
-			code = "unknown_bank";
-		else if (!bank->enabled)
-			code = "bank_disabled";
-		if (code == NULL && !pgw_call_bank_has_room(bank))
-			continue;
-		dlist_delete(iter.cur);
-		err.message[0] = '\0';
-		if (code != NULL || !render_request(call, bank, &code, &err))
-			answer_error(call, code, err.message);
-		else
-			dlist_push_tail(&flushed, &call->item.node);
-	}
-}
-
-static char *
-copy(const char *s)
-{
-	return s[0] != '\0' ? pstrdup(s) : NULL;
-}
-
-static void
-fill_transaction(PgwTransaction *t, const PgwSlotRequest *r, const PgwCall *call)
-{
-	memset(t, 0, sizeof(*t));
-	t->transaction_id = r->transaction_id;
-	t->payment_id = r->payment_id;
-	t->client_request_id = pstrdup(r->client_request_id);
-	t->merchant = pstrdup(r->merchant);
-	t->kind = PGW_KIND_PAYMENT;
-	t->taken = true;
-	t->amount = r->amount;
-	t->currency = pstrdup(r->currency);
-	t->capture = (PgwCaptureMode) r->capture;
-	t->token = copy(r->token);
-	t->card_last4 = copy(r->card_last4);
-	t->card_brand = copy(r->card_brand);
-	t->card_expiry_month = r->card_expiry_month;
-	t->card_expiry_year = r->card_expiry_year;
-	t->bank = pstrdup(call->bank->name);
-	t->bank_requested = copy(r->bank_requested);
-	t->reference = copy(r->reference);
-	t->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");
-	t->bank_key = pstrdup(call->reference);
-	t->bank_key_used_at = GetCurrentTimestamp();
-	t->caller_xid = r->caller_xid;
-	t->caller_subxid = r->caller_subxid;
-	t->system_identifier = (int64) GetSystemIdentifier();
-	t->database_oid = MyDatabaseId;
-	t->attempts = 1;
-	t->correlation_id = r->correlation_id;
-	t->created_at = t->updated_at = t->bank_key_used_at;
-}
-
-static void
-process_apply(PgwItem *item)
-{
-	PgwCall    *call = (PgwCall *) item;
-	PgwTransaction t;
-	PgwEvent	events[2] = {
-		{.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED},
-		{.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED},
-	};
-
-	if (call->slot < 0)
-		return;					/* the extension was being dropped meanwhile */
-	events[0].operation = events[1].operation = pgw_op_name(call->op);
-	fill_transaction(&t, pgw_exchange_request(call->slot), call);
-	pgw_store_advance(&t, true, events, 2);
-}
-
-static void
-process_committed(PgwItem *item)
-{
-	PgwCall    *call = (PgwCall *) item;
-
-	if (call->slot < 0)
-	{
-		pgw_call_free(call);	/* no intent was written */
-		return;
-	}
-	pgw_exchange_mark_sent(call->slot);
-	pgw_exchange_wipe(call->slot);
-	pgw_call_ready(call);
-}
-
-static void
-process_failed(PgwItem *item, int sqlstate)
-{
-	PgwCall    *call = (PgwCall *) item;
-
-	/* The one-live-attempt index: an earlier attempt with this id is not finished and its caller is gone.  Nothing was sent for this one. */
-	if (sqlstate == ERRCODE_UNIQUE_VIOLATION)
-		answer_error(call, "request_in_flight", "an earlier attempt with this id is not finished");
-	else
-		answer_error(call, "internal_error", "the attempt could not be recorded");
 }
 
 /* ---------------------------------------------------------------- HTTP */
@@ -331,7 +168,7 @@ start_http(PgwCall *call, const char **error)
 	req.body = r->has_body ? r->body.data : NULL;
 	req.body_len = r->has_body ? r->body.len : 0;
 	/* without keys at the bank, a silent resend by libcurl on a dead reused connection would charge twice */
-	req.fresh_connection = !pgw_connector_capabilities(call->bank->connector)->idempotency;
+	req.fresh_connection = !pgw_connector_capabilities(call->bank->connector)->idempotency && !PGW_MUTATED(RESEND_GUARD);
 	req.connect_timeout_ms = call->bank->connect_timeout_ms;
 	req.total_timeout_ms = call->bank->request_timeout_ms;
 	req.max_body = MAX_ANSWER_BYTES;
@@ -346,6 +183,11 @@ start_http(PgwCall *call, const char **error)
 static void
 send_ready(void)
 {
+	/*
+	 * A termination ends a wait for the synchronous standby, and the commit is then only local: leave before anything is sent that the next primary
+	 * might not know of.
+	 */
+	CHECK_FOR_INTERRUPTS();
 	while (!dlist_is_empty(&ready))
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&ready));
@@ -356,6 +198,7 @@ send_ready(void)
 		if (call->out)
 		{
 			dlist_push_tail(&out, &call->all);
+			PGW_DEBUG_POINT("sent");
 			continue;
 		}
 		ereport(LOG, (errmsg("pgw: call not started: %s", error),
@@ -404,6 +247,7 @@ pgw_calls_take_answers(void)
 		if (call != NULL && call->out)
 		{
 			take_answer(call, &done);
+			PGW_DEBUG_POINT(call->in_doubt || call->op == PGW_OP_VOID || call->op == PGW_OP_REFUND ? "refund_answered" : "answer_arrived");
 			call->out = false;
 			dlist_delete(&call->all);
 			pgw_call_result(call);
@@ -417,12 +261,19 @@ pgw_calls_take_answers(void)
 void
 pgw_calls_init(void)
 {
+	HASHCTL		ctl;
+
 	calls_context = AllocSetContextCreate(TopMemoryContext, "pgw calls", ALLOCSET_DEFAULT_SIZES);
-	dlist_init(&waiting);
+	ctl.keysize = sizeof(pg_uuid_t);
+	ctl.entrysize = sizeof(Listed);
+	ctl.hcxt = calls_context;
+	by_attempt = hash_create("pgw calls", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	dlist_init(&ready);
 	dlist_init(&out);
 	dlist_init(&soon);
 	dlist_init(&flushed);
+	pgw_requests_init();
+	pgw_waiters_init();
 	pgw_results_init();
 	pgw_attempts_init();
 }
@@ -432,17 +283,18 @@ pgw_calls_run(bool admit_new)
 {
 	PgwBatchEnd end;
 
+	pgw_waiters_sweep();
 	pgw_results_collect(GetCurrentTimestamp(), &soon, &flushed);
 	if (admit_new)
 	{
-		admit();
+		pgw_requests_admit(&flushed);
 		pgw_attempts_collect(&flushed);
 	}
 
 	/* callers that wait come first, and without a flush; then everything else shares one flush */
 	end = pgw_batch_run(&soon, false);
 	if (end == PGW_BATCH_DONE)
-		end = pgw_batch_run(&flushed, true);
+		end = pgw_batch_run(&flushed, !PGW_MUTATED(INTENT_FLUSH));
 	/* whatever became of the batches: what is in `ready` is durable */
 	send_ready();
 	/* A near bank may have answered by now; driving uses up what would have made the descriptor readable, so look here too. */
@@ -487,7 +339,7 @@ pgw_calls_forget_in(dlist_head *items)
 	{
 		PgwItem    *item = dlist_container(PgwItem, node, iter.cur);
 
-		if (item->ops == &pgw_process_ops || item->ops == &pgw_result_ops)
+		if (item->ops == &pgw_request_ops || item->ops == &pgw_result_ops)
 			((PgwCall *) item)->slot = -1;
 	}
 }
@@ -497,7 +349,8 @@ pgw_calls_forget_slots(void)
 {
 	dlist_iter	iter;
 
-	pgw_calls_forget_in(&waiting);
+	pgw_requests_forget();
+	pgw_waiters_forget();
 	pgw_calls_forget_in(&ready);
 	pgw_calls_forget_in(&soon);
 	pgw_calls_forget_in(&flushed);

@@ -12,6 +12,7 @@
 #include "infra/batch.h"
 
 extern void pgw_calls_init(void);
+extern void pgw_compensate_init(void);	/* _PG_init: settings of compensate.c */
 
 /* Take in: requests of waiting callers, signals, attempts that are due, finished HTTP exchanges.  No transaction, nothing raised but out of memory. */
 extern void pgw_calls_take_requests(void);
@@ -25,7 +26,8 @@ extern PgwBatchEnd pgw_calls_run(bool admit_new);
 
 /* When the worker has to look again although nothing wakes it; 0: never. */
 extern TimestampTz pgw_calls_next_due(void);
-extern bool pgw_calls_scan_due(TimestampTz now);	/* a put-off attempt is due for a scan */
+extern void pgw_calls_wake_at(TimestampTz when);	/* something in the tables is due then */
+extern bool pgw_calls_scan_due(TimestampTz now);	/* ... now: scan */
 extern bool pgw_calls_in_flight(void);	/* a bank call is out, or its result is not written */
 
 /* About to leave: every call that is still out becomes "may have been sent". */

@@ -1,5 +1,10 @@
 /*
- * calls_internal.h - what calls.c (intents, HTTP), results.c (answers into the tables) and attempts.c (work found in the tables) share
+ * calls_internal.h - what the files around a bank call share
+ *
+ *	requests.c		what callers ask: intents, takeovers	attempts.c		what is found in the tables, one attempt at a time
+ *	waiters.c		callers of attempts in doubt			submitted.c		... submitted ones, to be sent after their commit
+ *	calls.c			the call itself, over HTTP				resolve.c		... in doubt: look-up, replay, late success
+ *	results.c		answers into the tables					compensate.c	... rolled back: void, refund
  */
 #ifndef PGW_INFRA_CALLS_INTERNAL_H
 #define PGW_INFRA_CALLS_INTERNAL_H
@@ -11,13 +16,15 @@
 #include "infra/config.h"
 #include "infra/exchange.h"
 #include "infra/store.h"
+#include "infra/vote.h"
 
-/* One bank call, from the intent to its result's commit. */
+/* One bank call, from the intent to its result's commit. At most one per attempt. */
 typedef struct PgwCall
 {
 	PgwItem		item;			/* first; on one list at a time, none while HTTP runs */
 	int			slot;			/* the caller's, or -1: nobody waits (any more) */
 	bool		submitted;
+	bool		listed;			/* in the index by transaction_id */
 	bool		out;			/* handed to HTTP, not done */
 	pg_uuid_t	transaction_id;
 	char		reference[33];	/* 32 hex digits: our reference at the bank, and its idempotency key */
@@ -26,28 +33,83 @@ typedef struct PgwCall
 	PgwOp		op;
 	char		currency[4];
 	int			iso_exponent;
+	bool		in_doubt;		/* a give-back whose key had been sent before */
 	PgwRendered *rendered;		/* NULL once sent */
 	PgwTransport transport;
 	PgwAnswer	answer;
 	int			failures;		/* result batches that failed */
 	bool		later;			/* set by apply: a row was busy */
+	bool		skipped;		/* set by apply: the caller is gone, nothing was written */
+	bool		takeover;		/* set by apply: an earlier attempt answers; nothing is sent for this one */
+	bool		wait;			/* set by apply: ... once its outcome is known */
+	bool		look;			/* set by apply: the attempt has a next step */
+	bool		looked;			/* set by apply: ... which is to send */
 	TimestampTz not_before;		/* of its result */
 	PgwSlotAnswer reply;
 	dlist_node	all;			/* list of calls that are out */
 } PgwCall;
 
+/* An attempt whose row is busy is looked at again after 1, 2 ... this many times 50 ms. */
+#define PGW_BUSY_MAX 20
+
+/* One look at an attempt: what is to be done is decided by its row alone. */
+typedef struct PgwAttempt
+{
+	PgwItem		item;			/* first */
+	pg_uuid_t	transaction_id;
+	bool		notify;			/* the caller has committed: tell the listeners */
+	bool		looked;			/* a look-up has just said: send */
+	int			busy;			/* times that a row was locked */
+	TimestampTz not_before;
+
+	/* set by apply */
+	char		parked_for[64]; /* this bank has no room; "" otherwise */
+	bool		later;			/* a row was busy */
+	bool		again;			/* the next step can follow at once */
+	PgwState	status;			/* after the commit; PGW_STATE_NONE: not looked at */
+	pg_uuid_t	other;			/* another attempt to look at, or all zero */
+	PgwCall    *call;			/* to be sent after the commit */
+} PgwAttempt;
+
+/* --- calls.c --- */
 extern PgwCall *pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, bool submitted);
+extern bool pgw_call_under_way(const pg_uuid_t *transaction_id);	/* a call of this attempt exists, in whatever stage */
 extern void pgw_call_free(PgwCall *call);	/* drops the bank, wipes */
 extern void pgw_call_ready(PgwCall *call);	/* its intent is durable: send it next */
 extern bool pgw_call_bank_has_room(const PgwBank *bank);
 
-/* Hold the bank and render; false with *error_code (errors.h) and *detail (static or err's): nothing held. */
+/* Hold the bank and render; false with *error_code (errors.h) and err: nothing held. Sets the references in *params that are NULL to the call's own. */
 extern bool pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char **error_code, PgwConnectorError *err);
-
-extern const PgwItemOps pgw_process_ops;	/* items of these ops, and of pgw_result_ops, are PgwCalls */
 extern void pgw_calls_forget_in(dlist_head *items);
 
-/* results.c: calls whose exchange is over */
+/* --- requests.c --- */
+extern const PgwItemOps pgw_request_ops;	/* items of these ops, and of pgw_result_ops, are PgwCalls */
+extern void pgw_requests_init(void);
+extern void pgw_requests_admit(dlist_head *items);
+extern TimestampTz pgw_requests_next_due(void); /* 0: none */
+extern void pgw_requests_forget(void);
+
+/* --- adopt.c --- */
+
+/*
+ * Inside the transaction that would record this request: is there an earlier attempt under its id that answers instead?  Then it is taken over, or
+ * call->reply says why not.  true: nothing of this request is recorded or sent.
+ */
+extern bool pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r);
+
+/* The same for a submitted attempt (locked) whose turn has come; a->later, a->other. */
+extern bool pgw_adopt_for_submitted(PgwTransaction *t, PgwAttempt *a);
+
+/* --- waiters.c --- */
+extern void pgw_waiters_init(void);
+extern void pgw_waiters_add(const pg_uuid_t *transaction_id, int slot);
+
+/* The attempt is in this state, committed. true: somebody who waits has been told. */
+extern bool pgw_waiters_answer(const pg_uuid_t *transaction_id, PgwState status);
+extern void pgw_waiters_sweep(void);	/* free the slots of those who left */
+extern void pgw_waiters_forget(void);
+
+/* --- results.c: calls whose exchange is over --- */
 extern const PgwItemOps pgw_result_ops;
 extern void pgw_results_init(void);
 extern void pgw_call_result(PgwCall *call); /* transport and answer are set: write them */
@@ -56,9 +118,39 @@ extern bool pgw_results_pending(void);
 extern TimestampTz pgw_results_next_due(void);	/* 0: none */
 extern void pgw_results_forget(void);
 
-/* attempts.c */
+/* --- attempts.c --- */
 extern void pgw_attempts_init(void);
 extern void pgw_attempts_collect(dlist_head *items);
-extern void pgw_attempts_wake_at(TimestampTz when);
+extern void pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked);
+
+/* No step, so no event: only when to look again (0: never). */
+extern void pgw_attempts_put_off(PgwTransaction *t, TimestampTz when);
+
+/*
+ * The attempt's bank, for a call of it.  NULL: a->parked_for is set, or the attempt is put off with a WARNING, because the bank is not there, not
+ * enabled (may_charge only) or not usable.
+ */
+extern PgwBank *pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge);
+
+/* a->call := this operation, rendered; false: put off with a WARNING. params: what the operation needs besides the references. */
+extern bool pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, PgwCallParams *params);
+
+/* --- submitted.c --- */
+extern void pgw_submitted_work(PgwTransaction *t, PgwAttempt *a);
+
+/* --- resolve.c --- */
+extern void pgw_resolve_lost(PgwTransaction *t, PgwAttempt *a);	/* Created, taken, and no call of it is under way */
+extern void pgw_resolve_work(PgwTransaction *t, PgwAttempt *a);	/* BankUnknown */
+extern void pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a);	/* Failed, and looked up again in case the charge turns up */
+extern void pgw_resolve_result(PgwCall *call, PgwTransaction *t);	/* a charge, its replay or look-up: Created, BankUnknown */
+extern void pgw_resolve_late_result(PgwCall *call, PgwTransaction *t);	/* Failed */
+
+/* --- compensate.c --- */
+extern void pgw_compensate_rolled_back(PgwTransaction *t, PgwAttempt *a);	/* BankApproved, and no row votes for it */
+extern void pgw_compensate_work(PgwTransaction *t, PgwAttempt *a);	/* Refunding */
+extern void pgw_compensate_result(PgwCall *call, PgwTransaction *t);	/* Refunding */
+
+/* Choose how to give back, with a new key; the row is the caller's to write. false: the bank offers no way. */
+extern bool pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt);
 
 #endif

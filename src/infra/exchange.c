@@ -34,6 +34,7 @@
 #include "infra/exchange_shmem.h"
 
 #define PGW_LONGEST_SLEEP_MS 60000
+#define COMMITTING_POLL_MS 5
 
 /* Backend: the one slot, and the subtransaction that claimed it. */
 static int	my_slot = PGW_NO_SLOT;
@@ -116,6 +117,7 @@ enqueue(int slot)
 	else
 		pgw_shared->slots[header->next].prev = slot;
 	header->state = PGW_SLOT_REQUESTED;
+	header->intent = header->sent = false;
 }
 
 /* Lock held: take off the queue; the caller sets the new state. */
@@ -158,7 +160,10 @@ wipe_and_free(int slot)
 
 /* ---------------------------------------------------------------- backend side */
 
-/* Give up my slot, in whatever state it is; returns that state. An answer that is there goes to *answer (may be NULL). */
+/*
+ * Give up my slot, in whatever state it is; returns that state, REQUESTED also where the worker had it but has begun nothing.  What is there of an
+ * answer goes to *answer (may be NULL).
+ */
 static PgwSlotState
 leave_slot(PgwSlotAnswer *answer)
 {
@@ -172,16 +177,24 @@ leave_slot(PgwSlotAnswer *answer)
 		dequeue(slot);
 	header->procno = PGW_NO_PROC;
 	if (state == PGW_SLOT_TAKEN)
+	{
+		/* The worker frees it: its lists still hold the slot. */
 		header->abandoned = true;
-	else
-		header->state = PGW_SLOT_CLAIMED;
+		if (answer != NULL)
+			answer->transaction_id = header->transaction_id;
+		if (!header->intent)
+			state = PGW_SLOT_REQUESTED;
+		LWLockRelease(pgw_lock);
+		my_slot = PGW_NO_SLOT;
+		return state;
+	}
+	header->state = PGW_SLOT_CLAIMED;
 	my_slot = PGW_NO_SLOT;
 	LWLockRelease(pgw_lock);
 
 	if (state == PGW_SLOT_ANSWERED && answer)
 		*answer = pgw_bodies[slot].answer;
-	if (state != PGW_SLOT_TAKEN)
-		wipe_and_free(slot);
+	wipe_and_free(slot);
 	return state;
 }
 
@@ -256,7 +269,7 @@ pgw_exchange_claim(void)
 		header->entry = entry;
 		header->procno = pgw_my_procno();
 		header->prev = header->next = PGW_NO_SLOT;
-		header->abandoned = header->sent = false;
+		header->abandoned = header->intent = header->sent = false;
 		pgw_shared->entries[entry].slots++;
 		my_slot = slot;
 		my_slot_subid = GetCurrentSubTransactionId();
@@ -306,17 +319,23 @@ wait_event(void)
 #endif
 }
 
-/* Until the slot is answered or the time is up. A worker that dies changes nothing here: its leave answers or requeues the slot. */
+/*
+ * Until the slot is answered or the time is up.  A worker that dies changes nothing here: its leave answers or requeues the slot.  While the worker is
+ * writing the intent the caller stays: it has to know whether there is an attempt that its payments row can name.
+ */
 static void
 wait_for_answer(int slot, TimestampTz deadline)
 {
 	for (;;)
 	{
+		const PgwSlotHeader *header = &pgw_shared->slots[slot];
 		bool		answered;
+		bool		committing;
 		long		timeout = PGW_LONGEST_SLEEP_MS;
 
 		LWLockAcquire(pgw_lock, LW_SHARED);
-		answered = (pgw_shared->slots[slot].state == PGW_SLOT_ANSWERED);
+		answered = (header->state == PGW_SLOT_ANSWERED);
+		committing = (header->state == PGW_SLOT_TAKEN && header->intent && !header->sent);
 		LWLockRelease(pgw_lock);
 		if (answered)
 			return;
@@ -324,10 +343,10 @@ wait_for_answer(int slot, TimestampTz deadline)
 		{
 			TimestampTz now = GetCurrentTimestamp();
 
-			if (now >= deadline)
+			if (now >= deadline && !committing)
 				return;
 			/* rounded up, so as not to spin through the last millisecond */
-			timeout = (long) Min((deadline - now) / 1000 + 1, (int64) PGW_LONGEST_SLEEP_MS);
+			timeout = now >= deadline ? COMMITTING_POLL_MS : (long) Min((deadline - now) / 1000 + 1, (int64) PGW_LONGEST_SLEEP_MS);
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, wait_event());
 		ResetLatch(MyLatch);
@@ -391,7 +410,6 @@ pgw_exchange_take(int *slots, int max)
 
 			dequeue(slot);
 			pgw_shared->slots[slot].state = PGW_SLOT_TAKEN;
-			pgw_shared->slots[slot].sent = false;
 			taken_seq[slot] = pgw_shared->slots[slot].seq;
 			slots[n++] = slot;
 		}
@@ -411,12 +429,37 @@ pgw_exchange_abandoned(int slot)
 	return gone;
 }
 
+bool
+pgw_exchange_begin_intent(int slot)
+{
+	bool		ok;
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	ok = mine(slot) && !pgw_shared->slots[slot].abandoned;
+	if (ok)
+		pgw_shared->slots[slot].intent = true;
+	LWLockRelease(pgw_lock);
+	return ok;
+}
+
 void
-pgw_exchange_mark_sent(int slot)
+pgw_exchange_drop_intent(int slot)
 {
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	if (mine(slot))
+		pgw_shared->slots[slot].intent = false;
+	LWLockRelease(pgw_lock);
+}
+
+void
+pgw_exchange_mark_sent(int slot, const pg_uuid_t *transaction_id)
+{
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	if (mine(slot))
+	{
+		pgw_shared->slots[slot].transaction_id = *transaction_id;
 		pgw_shared->slots[slot].sent = true;
+	}
 	LWLockRelease(pgw_lock);
 }
 
@@ -431,7 +474,6 @@ pgw_exchange_wipe(int slot)
 		explicit_bzero(request->card_number, sizeof(request->card_number));
 		explicit_bzero(request->card_cvv, sizeof(request->card_cvv));
 		explicit_bzero(request->card_holder, sizeof(request->card_holder));
-		pgw_shared->slots[slot].sent = true;
 	}
 	LWLockRelease(pgw_lock);
 }
@@ -462,6 +504,7 @@ release_taken(int slot)
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 	PgwSlotAnswer answer = {.kind = PGW_ANSWER_OUTCOME, .status = PGW_BANK_UNKNOWN};
 
+	answer.transaction_id = header->transaction_id;
 	if (header->abandoned)
 	{
 		wipe_body(slot);

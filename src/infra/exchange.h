@@ -53,13 +53,16 @@ typedef struct PgwSlotRequest
 typedef enum PgwAnswerKind
 {
 	PGW_ANSWER_OUTCOME = 0,		/* the attempt's row says it; status tells which */
-	PGW_ANSWER_ERROR			/* nothing was sent, nothing charged: raise error_code */
+	PGW_ANSWER_ERROR,			/* nothing was sent, nothing charged: raise error_code */
+	PGW_ANSWER_BLOCKED			/* nothing was sent: an earlier attempt with this id is being given back; ask again when that is over */
 } PgwAnswerKind;
 
 typedef struct PgwSlotAnswer
 {
 	PgwAnswerKind kind;
-	int			status;			/* PgwState after the worker's commit: BankApproved, Failed, BankUnknown, Created */
+	pg_uuid_t	transaction_id; /* the attempt that it tells of: an earlier one where that was taken over or is in the way */
+	bool		replayed;		/* the outcome was recorded before this request */
+	int			status;			/* PgwState after the worker's commit */
 	char		error_code[64];
 	char		detail[256];	/* sanitized */
 } PgwSlotAnswer;
@@ -92,8 +95,9 @@ extern PgwSlotRequest *pgw_exchange_request(int slot);
 extern void pgw_exchange_submit(int slot);	/* CLAIMED -> REQUESTED, wakes the worker */
 
 /*
- * Wait interruptibly for the answer, until deadline (0: no limit).  true: answered (copied to *answer, slot freed).  false: time is up; slot
- * abandoned or withdrawn (*withdrawn: the worker never took it).
+ * Wait interruptibly for the answer, until deadline (0: no limit).  true: answered (copied to *answer, slot freed).  false: time is up, and the slot
+ * is withdrawn (*withdrawn: nothing was or will be recorded or sent) or abandoned: an intent is committed, and answer->transaction_id says for
+ * which attempt.
  */
 extern bool pgw_exchange_wait(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *withdrawn);
 extern void pgw_exchange_release_all(void); /* this backend's slots: withdraw or abandon; wipes what it still owns */
@@ -105,7 +109,13 @@ extern void pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n);
 extern bool pgw_exchange_attach(void);	/* register MyProc as MyDatabaseId's worker; false: there is one already, or it must step aside: exit 0. Sets rescan. */
 extern int	pgw_exchange_take(int *slots, int max); /* REQUESTED -> TAKEN of my database; in order of request */
 extern bool pgw_exchange_abandoned(int slot);	/* the caller is gone */
-extern void pgw_exchange_mark_sent(int slot);	/* its intent is committed: if the worker dies now, the caller is answered BankUnknown */
+
+/* About to write something for this request: from now on its caller waits until that is committed or failed. false: the caller is gone, write nothing. */
+extern bool pgw_exchange_begin_intent(int slot);
+extern void pgw_exchange_drop_intent(int slot); /* nothing was written after all */
+
+/* An intent is committed, for this attempt: if the worker dies now, the caller is answered BankUnknown. */
+extern void pgw_exchange_mark_sent(int slot, const pg_uuid_t *transaction_id);
 extern void pgw_exchange_wipe(int slot);	/* secrets handed over: wipe card fields of the body */
 extern void pgw_exchange_answer(int slot, const PgwSlotAnswer *answer); /* TAKEN -> ANSWERED and wake; an abandoned slot is freed */
 extern int	pgw_exchange_signals(PgwSignal *out, int max, bool *rescan);	/* drain the ring */

@@ -73,7 +73,9 @@ typedef struct PgwSlotHeader
 	int			prev;			/* on the entry's queue */
 	int			next;			/* on the entry's queue, or on the free list */
 	bool		abandoned;		/* TAKEN, and its caller is gone */
+	bool		intent;			/* TAKEN: the worker is writing for it, or has */
 	bool		sent;			/* TAKEN: its intent is committed, or its card wiped: it must not be given back */
+	pg_uuid_t	transaction_id; /* with sent: the attempt that tells the outcome */
 	uint64		seq;
 } PgwSlotHeader;
 

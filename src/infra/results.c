@@ -1,7 +1,8 @@
 /*
  * results.c - a bank call's result on its way into the tables, and back to the caller who waits
  *
- * Owns the calls whose exchange is over, until their result is committed.  core/flow.c decides, vote.c writes.
+ * Owns the calls whose exchange is over, until their result is committed.  What it means is decided by the attempt's state: resolve.c,
+ * compensate.c.
  *
  * Orderings that matter
  *	- A waiting caller's result may commit asynchronously: the caller's own commit has a later LSN and is forced to be synchronous, and
@@ -16,12 +17,12 @@
 #include "utils/timestamp.h"
 
 #include "infra/calls_internal.h"
-#include "infra/vote.h"
+#include "infra/debug.h"
 
 #define BUSY_DELAY_MS 100
 #define FAILED_DELAY_MS 1000
 #define MAX_RESULT_FAILURES 5
-#define UNDECIDED_CALLER_MS 5000
+#define LONGEST_FAILED_DELAY_MS 30000
 
 static dlist_head done;			/* not_before says when */
 
@@ -97,37 +98,13 @@ pgw_results_collect(TimestampTz now, dlist_head *awaited, dlist_head *others)
 	}
 }
 
-/* May the payments row be written now?  false: busy, and the decision needs it. */
-static bool
-lock_for_result(const PgwCall *call, const PgwTransaction *t, PgwPayment *p, bool *locked)
-{
-	bool		busy = false;
-
-	*locked = call->submitted && pgw_store_lock_payment(&t->payment_id, false, p, &busy) &&
-		memcmp(&p->transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0 && p->status == PGW_PAY_PENDING;
-	return !busy;
-}
-
 static void
 reply_with(PgwCall *call, PgwState status)
 {
 	memset(&call->reply, 0, sizeof(call->reply));
 	call->reply.kind = PGW_ANSWER_OUTCOME;
+	call->reply.transaction_id = call->transaction_id;
 	call->reply.status = status;
-}
-
-static void
-set_next_attempt(const PgwCall *call, PgwTransaction *t, const PgwFlowDecision *d)
-{
-	TimestampTz now = GetCurrentTimestamp();
-
-	t->next_attempt_at = 0;
-	if (d->state != PGW_BANK_APPROVED)
-		return;
-	/* approved: the caller's vote, or a busy row.  Found by a scan even if no signal ever comes. */
-	t->next_attempt_at = TimestampTzPlusMilliseconds(now, call->submitted ? 1000 : UNDECIDED_CALLER_MS);
-	if (call->submitted)
-		pgw_attempts_wake_at(t->next_attempt_at);
 }
 
 static void
@@ -135,65 +112,80 @@ result_apply(PgwItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
 	PgwTransaction t;
-	PgwPayment	p;
-	PgwFlowInput in;
-	PgwFlowDecision d;
 	bool		busy = false;
-	bool		payment_free;
 
-	call->later = false;
+	call->later = call->look = call->looked = false;
+	reply_with(call, PGW_BANK_UNKNOWN);
 	if (!pgw_store_lock_transaction(&call->transaction_id, false, &t, &busy))
 	{
 		call->later = busy;
-		reply_with(call, PGW_BANK_UNKNOWN);
 		return;
+	}
+	switch (t.status)
+	{
+		case PGW_CREATED:
+		case PGW_BANK_UNKNOWN:
+			pgw_resolve_result(call, &t);
+			break;
+		case PGW_REFUNDING:
+			pgw_compensate_result(call, &t);
+			break;
+		case PGW_FAILED:
+			pgw_resolve_late_result(call, &t);
+			break;
+		default:
+			ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used", pgw_state_name(t.status)),
+							  errdetail("correlation id %s", call->correlation)));
+			break;
 	}
 	reply_with(call, t.status);
-	if (t.status != PGW_CREATED && t.status != PGW_BANK_UNKNOWN)
+	PGW_DEBUG_POINT("result_apply");
+}
+
+/* Tell the caller, if there is one. true: nobody, so the attempt has to be looked at here. */
+static bool
+tell(PgwCall *call)
+{
+	bool		told = pgw_waiters_answer(&call->transaction_id, (PgwState) call->reply.status);
+
+	if (call->slot < 0)
+		return !told;
+	if (pgw_exchange_abandoned(call->slot))
 	{
-		ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used", pgw_state_name(t.status)),
-						  errdetail("correlation id %s", call->correlation)));
-		return;
+		pgw_exchange_answer(call->slot, &call->reply);	/* frees it */
+		return !told;
 	}
-	memset(&in, 0, sizeof(in));
-	payment_free = lock_for_result(call, &t, &p, &in.payment_locked);
-	in.kind = t.kind;
-	in.state = t.status;
-	in.capture = t.capture;
-	in.submitted = call->submitted;
-	in.amount = t.amount;
-	in.currency = t.currency;
-	in.transport = call->transport;
-	in.answer = &call->answer;
-	pgw_flow_result(&in, &d);
-	if (!payment_free && d.state == PGW_FAILED)
-	{
-		call->later = true;		/* attempt and payments row fail in one commit or not yet */
-		return;
-	}
-	set_next_attempt(call, &t, &d);
-	pgw_vote_record(&t, in.payment_locked ? &p : NULL, &d, pgw_op_name(call->op),
-					call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
-	reply_with(call, d.state);
+	/* in doubt: the next look may tell, and the caller still has time */
+	if (call->reply.status == PGW_BANK_UNKNOWN)
+		pgw_waiters_add(&call->transaction_id, call->slot);
+	else
+		pgw_exchange_answer(call->slot, &call->reply);
+	return false;
 }
 
 static void
 result_committed(PgwItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
-	bool		gone = !call->submitted && (call->slot < 0 || pgw_exchange_abandoned(call->slot));
+	pg_uuid_t	id = call->transaction_id;
+	bool		looked = call->looked;
+	bool		look;
 
 	if (call->later)
 	{
 		retry_later(call, BUSY_DELAY_MS);
 		return;
 	}
-	/* The caller's wait ran out: its transaction may be over already, so nobody else will come back to this attempt. */
-	if (gone)
-		pgw_calls_add_attempt(call->transaction_id.data);
-	if (call->slot >= 0)
-		pgw_exchange_answer(call->slot, &call->reply);
+	PGW_DEBUG_POINT("result_committed");
+	look = tell(call);
+	/* What an answered caller writes itself is its own; every other step is the worker's. */
+	if (call->reply.status != PGW_BANK_APPROVED && call->reply.status != PGW_FAILED)
+		look = call->look;
+	else if (call->reply.status == PGW_FAILED && call->answer.outcome == PGW_OUT_REQUIRES_ACTION)
+		look = true;
 	pgw_call_free(call);
+	if (look)
+		pgw_attempts_look(&id, looked);
 }
 
 static void
@@ -203,14 +195,12 @@ result_failed(PgwItem *item, int sqlstate)
 
 	ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)", unpack_sql_state(sqlstate)),
 					  errdetail("correlation id %s", call->correlation)));
-	if (++call->failures < MAX_RESULT_FAILURES)
+	/* A caller does not wait for what may take long: the charge may stand, and the answer is kept here until it can be written. */
+	if (++call->failures == MAX_RESULT_FAILURES && call->slot >= 0)
 	{
-		retry_later(call, FAILED_DELAY_MS);
-		return;
-	}
-	/* The attempt stays "started, no answer": to be asked for at the bank, never to be sent again blindly. */
-	reply_with(call, PGW_BANK_UNKNOWN);
-	if (call->slot >= 0)
+		reply_with(call, PGW_BANK_UNKNOWN);
 		pgw_exchange_answer(call->slot, &call->reply);
-	pgw_call_free(call);
+		call->slot = -1;
+	}
+	retry_later(call, Min(FAILED_DELAY_MS * call->failures, LONGEST_FAILED_DELAY_MS));
 }

@@ -79,14 +79,24 @@ static const PgwColumn transaction_columns[] = {
 	T(bank_fields, PGW_FIELD_STRING, true),
 	T(bank_key, PGW_FIELD_STRING, false),
 	T(bank_key_used_at, PGW_FIELD_TIME, false),
+	T(bank_asked_at, PGW_FIELD_TIME, false),
 	T(bank_reference, PGW_FIELD_STRING, false),
 	T(authorization_code, PGW_FIELD_STRING, false),
+	T(approved_amount, PGW_FIELD_INT64_OR_NULL, false),
+	T(approved_currency, PGW_FIELD_STRING, false),
+	T(refund_operation, PGW_FIELD_STRING, false),
+	T(refund_key, PGW_FIELD_STRING, false),
+	T(refund_key_used_at, PGW_FIELD_TIME, false),
+	T(refund_attempts, PGW_FIELD_INT, false),
 	T(caller_xid, PGW_FIELD_FXID, false),
 	T(caller_subxid, PGW_FIELD_FXID, false),
 	T(system_identifier, PGW_FIELD_INT64, false),
 	T(database_oid, PGW_FIELD_OID, false),
+	T(abandoned_at, PGW_FIELD_TIME, false),
 	T(attempts, PGW_FIELD_INT, false),
+	T(retries, PGW_FIELD_INT, false),
 	T(next_attempt_at, PGW_FIELD_TIME, false),
+	T(watch_until, PGW_FIELD_TIME, false),
 	T(expires_at, PGW_FIELD_TIME, false),
 	T(error_class, PGW_FIELD_STRING, false),
 	T(error_code, PGW_FIELD_STRING, false),
@@ -303,6 +313,9 @@ field_to_datum(PgwField field, const void *p, Oid type, bool *isnull)
 			}
 		case PGW_FIELD_INT64:
 			return Int64GetDatum(*(const int64 *) p);
+		case PGW_FIELD_INT64_OR_NULL:
+			*isnull = (*(const int64 *) p == 0);
+			return Int64GetDatum(*(const int64 *) p);
 		case PGW_FIELD_INT:
 			return Int32GetDatum(*(const int *) p);
 		case PGW_FIELD_INT_OR_NULL:
@@ -344,6 +357,7 @@ field_from_datum(PgwField field, void *p, Oid type, Datum d, bool isnull)
 			*(char **) p = pgw_row_to_string(type, d);
 			break;
 		case PGW_FIELD_INT64:
+		case PGW_FIELD_INT64_OR_NULL:
 			*(int64 *) p = DatumGetInt64(d);
 			break;
 		case PGW_FIELD_INT:

@@ -75,14 +75,24 @@ typedef struct PgwTransaction
 	char	   *bank_fields;	/* JSON text */
 	char	   *bank_key;		/* idempotency key at the bank */
 	TimestampTz bank_key_used_at;	/* first use; 0 = NULL */
+	TimestampTz bank_asked_at;	/* when the last request that can charge ended, or was last seen under way; 0 = NULL */
 	char	   *bank_reference;
 	char	   *authorization_code;
+	int64		approved_amount;	/* as the bank names it, when it is not what was asked for; 0 = NULL */
+	char	   *approved_currency;
+	char	   *refund_operation;	/* "void", "refund", "cancel": how the charge is given back; NULL: not yet chosen */
+	char	   *refund_key;		/* reference and key of the give-back at the bank; NULL: the next one gets a new one */
+	TimestampTz refund_key_used_at; /* first use; 0 = NULL: announced, not sent */
+	int			refund_attempts;	/* RefundStarted events so far */
 	FullTransactionId caller_xid;	/* Invalid = NULL */
 	FullTransactionId caller_subxid;
 	int64		system_identifier;
 	Oid			database_oid;
+	TimestampTz abandoned_at;	/* when the worker first saw that the caller is gone; 0 = NULL */
 	int			attempts;
+	int			retries;		/* tries of the present step, for the back-off */
 	TimestampTz next_attempt_at;	/* 0 = NULL: nothing due (in flight or finished) */
+	TimestampTz watch_until;	/* Failed because the bank did not know it: looked up again until then; 0 = NULL */
 	TimestampTz expires_at;		/* 0 = NULL */
 	char	   *error_class;
 	char	   *error_code;
@@ -127,6 +137,9 @@ extern bool pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTran
 /* The newest attempt of that kind under the id, whatever its state; committed or own. */
 extern bool pgw_store_transaction_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out);
 
+/* The attempt that a new request under this id meets: the live one, else the newest. */
+extern bool pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwTransaction *out);
+
 /* false: no such merchant. */
 extern bool pgw_store_merchant(const char *name, bool *enabled);
 
@@ -163,8 +176,19 @@ extern void pgw_store_update_payment(const PgwPayment *p);	/* by payment_id; set
  */
 extern void pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n);
 
-/* Worker: attempts due now (status in pgw's open states, next_attempt_at <= now), oldest first, as ids. */
-extern int	pgw_store_due(TimestampTz now, pg_uuid_t *ids, int max);
+/*
+ * Worker: one page of the attempts to look at: what is due, and what is open with nothing due (in flight, or left by a worker or a caller that
+ * is gone).  Start with zeroes; *scan remembers where it stopped, and *more says whether to call again.  Returns how many ids.
+ */
+typedef struct PgwScan
+{
+	bool		second;			/* what is due is done */
+	TimestampTz after_time;
+	pg_uuid_t	after_id;
+	bool		more;
+	TimestampTz next_due;		/* when more becomes due, as far as the tables know now; 0: nothing */
+} PgwScan;
+extern int	pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max);
 
 /* pg_notify on channel pgw_payments with {"payment_id","client_request_id","merchant","status"} (worker only). */
 extern void pgw_store_notify_payment(const PgwPayment *p);

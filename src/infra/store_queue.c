@@ -29,38 +29,83 @@
 #include "core/uuid7.h"
 #include "infra/store_internal.h"
 
-int
-pgw_store_due(TimestampTz now, pg_uuid_t *ids, int max)
+/* Prepared once for the life of the process; text only, so DROP and CREATE EXTENSION only make it plan anew. */
+static SPIPlanPtr
+keep_plan(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types)
 {
-	static SPIPlanPtr plan = NULL;
-	Datum		args[2] = {TimestampTzGetDatum(now), Int32GetDatum(max)};
-	int			n = 0;
-
-	if (max <= 0)
-		return 0;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (plan == NULL)
+	if (*plan == NULL)
 	{
-		Oid			types[2] = {TIMESTAMPTZOID, INT4OID};
-		SPIPlanPtr	fresh = SPI_prepare("SELECT transaction_id FROM pgw.payment_transactions"
-										" WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= $1"
-										" AND status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')"
-										" ORDER BY next_attempt_at LIMIT $2", 2, types);
+		SPIPlanPtr	fresh = SPI_prepare(sql, nargs, types);
 
 		if (fresh == NULL || SPI_keepplan(fresh) != 0)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-		plan = fresh;
+		*plan = fresh;
 	}
+	return *plan;
+}
+
+static TimestampTz
+next_due(TimestampTz now)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid			types[1] = {TIMESTAMPTZOID};
+	Datum		args[1] = {TimestampTzGetDatum(now)};
+	bool		isnull;
+
+	if (SPI_execute_plan(keep_plan(&plan, "SELECT next_attempt_at FROM pgw.payment_transactions WHERE next_attempt_at > $1"
+								   " ORDER BY next_attempt_at LIMIT 1", 1, types), args, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "the look for the next due attempt failed");
+	if (SPI_processed == 0)
+		return 0;
+	return DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+int
+pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max)
+{
+	static SPIPlanPtr due = NULL;
+	static SPIPlanPtr open = NULL;
+	Oid			due_types[4] = {TIMESTAMPTZOID, TIMESTAMPTZOID, UUIDOID, INT4OID};
+	Oid			open_types[2] = {UUIDOID, INT4OID};
+	Datum		due_args[4] = {TimestampTzGetDatum(now), TimestampTzGetDatum(scan->after_time), UUIDPGetDatum(&scan->after_id),
+	Int32GetDatum(max)};
+	Datum		open_args[2] = {UUIDPGetDatum(&scan->after_id), Int32GetDatum(max)};
+	int			rc;
+	int			n = 0;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute_plan(plan, args, NULL, true, max) != SPI_OK_SELECT)
+	if (!scan->second)
+		rc = SPI_execute_plan(keep_plan(&due, "SELECT transaction_id, next_attempt_at FROM pgw.payment_transactions"
+										" WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= $1 AND next_attempt_at >= $2"
+										" AND (next_attempt_at, transaction_id) > ($2, $3)"
+										" ORDER BY next_attempt_at, transaction_id LIMIT $4", 4, due_types), due_args, NULL, true, max);
+	else
+		rc = SPI_execute_plan(keep_plan(&open, "SELECT transaction_id FROM pgw.payment_transactions"
+										" WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND next_attempt_at IS NULL"
+										" AND status IN ('Created', 'BankApproved', 'Refunding', 'BankUnknown')"
+										" AND (taken OR status <> 'Created') AND transaction_id > $1"
+										" ORDER BY transaction_id LIMIT $2", 2, open_types), open_args, NULL, true, max);
+	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "the look for due attempts failed");
 	for (uint64 i = 0; i < SPI_processed && n < max; i++)
 	{
 		bool		isnull;
-		Datum		d = SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull);
+		HeapTuple	row = SPI_tuptable->vals[i];
 
-		memcpy(&ids[n++], DatumGetUUIDP(d), UUID_LEN);
+		memcpy(&ids[n++], DatumGetUUIDP(SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull)), UUID_LEN);
+		if (!scan->second)
+			scan->after_time = DatumGetTimestampTz(SPI_getbinval(row, SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	if (n > 0)
+		scan->after_id = ids[n - 1];
+	scan->more = n == max || !scan->second;
+	if (n < max && !scan->second)
+	{
+		scan->second = true;
+		scan->next_due = next_due(now);
+		memset(&scan->after_id, 0, sizeof(scan->after_id));
 	}
 	PopActiveSnapshot();
 	SPI_finish();
@@ -168,44 +213,72 @@ pgw_store_merchant(const char *name, bool *enabled)
 	return found;
 }
 
-typedef struct Newest
+typedef struct Search
 {
 	PgwKind		kind;
+	bool		prefer_live;
 	PgwTransaction *out;
 	bool		found;
-} Newest;
+} Search;
 
-/* Ids grow with time: the greatest is the newest. */
-static void
-keep_newest(PgwRel *r, void *arg)
+static bool
+is_live(const PgwTransaction *t)
 {
-	Newest	   *n = arg;
-	PgwTransaction t;
-
-	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &t);
-	if (t.kind == n->kind && (!n->found || memcmp(t.transaction_id.data, n->out->transaction_id.data, UUID_LEN) >= 0))
-	{
-		*n->out = t;
-		n->found = true;
-	}
+	return t->taken && t->status != PGW_FAILED && t->status != PGW_REFUNDED;
 }
 
-bool
-pgw_store_transaction_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out)
+/* Ids grow with time: the greatest is the newest. Of two versions of one row the later counts. */
+static void
+keep_best(PgwRel *r, void *arg)
+{
+	Search	   *s = arg;
+	PgwTransaction t;
+	int			newer;
+
+	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &t);
+	if (t.kind != s->kind)
+		return;
+	newer = s->found ? memcmp(t.transaction_id.data, s->out->transaction_id.data, UUID_LEN) : 1;
+	if (newer == 0)
+		newer = t.step_order >= s->out->step_order ? 1 : -1;
+	else if (s->found && s->prefer_live && is_live(&t) != is_live(s->out))
+		newer = is_live(&t) ? 1 : -1;
+	if (newer > 0)
+		*s->out = t;
+	s->found = true;
+}
+
+static bool
+search_request(Search *s, const char *client_request_id, const char *merchant)
 {
 	static const char *const columns[] = {"client_request_id", "merchant"};
 	Oid			relid = pgw_store_relid("payment_transactions");
 	Oid			index = pgw_store_index(relid, columns, 2, false);
 	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
-	Newest		n = {.kind = kind, .out = out};
 	PgwRel		r;
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.payment_transactions has no index on (client_request_id, merchant)");
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
-	pgw_row_each(&r, index, keys, 2, keep_newest, &n);
+	pgw_row_each(&r, index, keys, 2, keep_best, s);
 	pgw_row_close(&r);
-	return n.found;
+	return s->found;
+}
+
+bool
+pgw_store_transaction_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out)
+{
+	Search		s = {.kind = kind, .out = out};
+
+	return search_request(&s, client_request_id, merchant);
+}
+
+bool
+pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwTransaction *out)
+{
+	Search		s = {.kind = PGW_KIND_PAYMENT, .prefer_live = true, .out = out};
+
+	return search_request(&s, client_request_id, merchant);
 }
 
 typedef struct AttemptList

@@ -27,6 +27,9 @@
 
 #include "core/buf.h"
 #include "core/card.h"
+#include "core/mutant.h"
+#include "core/uuid7.h"
+#include "infra/debug.h"
 #include "infra/vote.h"
 
 /* ---------------------------------------------------------------- writing a decision */
@@ -41,9 +44,9 @@ add_member(PgwBuf *b, const char *name, const char *value)
 	pgw_buf_json_string(b, value);
 }
 
-/* Members of event_data that tell what the bank said. */
+/* Members of event_data that tell what the bank said, and what came of it. */
 static char *
-event_extra(PgwEventType type, const PgwFlowDecision *d, const PgwAnswer *a)
+event_extra(PgwEventType type, const PgwTransaction *t, const PgwFlowDecision *d, const PgwAnswer *a)
 {
 	PgwBuf		b;
 	char	   *extra = NULL;
@@ -54,9 +57,17 @@ event_extra(PgwEventType type, const PgwFlowDecision *d, const PgwAnswer *a)
 		add_member(&b, "bank_reference", a->bank_reference);
 		add_member(&b, "authorization_code", a->authorization_code);
 	}
-	else if (d->error != NULL)
+	else if (type == PGW_EV_TRANSACTION_ADOPTED)
 	{
-		add_member(&b, "error_code", d->error->code);
+		char		id[37];
+
+		pgw_uuid_to_text(t->payment_id.data, id);
+		add_member(&b, "payment_id", id);
+	}
+	else
+	{
+		if (d->error != NULL)
+			add_member(&b, "error_code", d->error->code);
 		add_member(&b, "reason", d->reason);
 		if (a != NULL)
 		{
@@ -120,6 +131,9 @@ write_payment(PgwPayment *p, const PgwTransaction *t, const PgwFlowDecision *d)
 		case PGW_FLOW_PAY_FAILED:
 			p->status = PGW_PAY_FAILED;
 			break;
+		case PGW_FLOW_PAY_IN_REVIEW:
+			p->status = PGW_PAY_IN_REVIEW;
+			break;
 	}
 	p->authorized_amount = d->authorized_amount;
 	p->captured_amount = d->captured_amount;
@@ -144,12 +158,14 @@ pgw_vote_record(PgwTransaction *t, PgwPayment *p, const PgwFlowDecision *d, cons
 		events[i].from = d->events[i].from;
 		events[i].to = d->events[i].to;
 		events[i].operation = operation;
-		events[i].extra = event_extra(d->events[i].type, d, answer);
+		events[i].extra = event_extra(d->events[i].type, t, d, answer);
 		events[i].error_details = d->error != NULL ? d->error->message : NULL;
 	}
-	if (answer != NULL)
+	/* the answer to a refund names the refund, not the charge */
+	if (answer != NULL && t->status != PGW_REFUNDING)
 		note_answer(t, answer);
-	note_error(t, d->error);
+	if (!d->keep_error)
+		note_error(t, d->error);
 	pgw_store_advance(t, false, events, d->nevents);
 	if (p != NULL)
 		write_payment(p, t, d);
@@ -191,6 +207,14 @@ xid_fate(FullTransactionId fxid)
 	return fate;
 }
 
+bool
+pgw_vote_is_foreign(const PgwTransaction *t)
+{
+	if (PGW_MUTATED(RESTORED_PAUSE))
+		return false;
+	return t->system_identifier != (int64) GetSystemIdentifier() || t->database_oid != MyDatabaseId;
+}
+
 /* Did the caller's (sub)transaction end without its rows? UNDECIDED, ROLLED_BACK, or NOTHING: ask the payments row. */
 static PgwVote
 caller_fate(const PgwTransaction *t)
@@ -198,14 +222,11 @@ caller_fate(const PgwTransaction *t)
 	XidFate		top;
 	XidFate		sub;
 
-	if (t->system_identifier != (int64) GetSystemIdentifier() || t->database_oid != MyDatabaseId)
-		return PGW_VOTE_FOREIGN;
-
 	/*
 	 * The subtransaction first: aborted under a top level that still runs or commits is rolled back all the same.  A subtransaction that was
 	 * released is in progress until its top level ends.
 	 */
-	sub = xid_fate(t->caller_subxid);
+	sub = PGW_MUTATED(SUBXID) ? XID_OVER : xid_fate(t->caller_subxid);
 	if (sub == XID_ABORTED)
 		return PGW_VOTE_ROLLED_BACK;
 	top = xid_fate(t->caller_xid);
@@ -214,28 +235,72 @@ caller_fate(const PgwTransaction *t)
 	return top == XID_ABORTED ? PGW_VOTE_ROLLED_BACK : PGW_VOTE_NOTHING;
 }
 
-static void
-decide_save(const PgwTransaction *t, PgwFlowDecision *d)
+/* The payments row votes for this attempt.  The store reads the latest committed version: younger than any answer about an xid. */
+static bool
+has_row(const PgwTransaction *t, PgwPayment *p)
 {
+	return pgw_store_payment_by_id(&t->payment_id, p) && memcmp(&p->transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0;
+}
+
+bool
+pgw_vote_rolled_back(const PgwTransaction *t)
+{
+	PgwPayment	p;
+	PgwVote		fate = t->submitted ? PGW_VOTE_NOTHING : caller_fate(t);
+
+	return fate == PGW_VOTE_ROLLED_BACK || (fate == PGW_VOTE_NOTHING && !has_row(t, &p));
+}
+
+void
+pgw_vote_identity(const PgwTransaction *t, PgwIdentity *out)
+{
+	bool		card = t->token == NULL;
+
+	out->amount = t->amount;
+	out->currency = t->currency;
+	out->token = t->token;
+	out->card_last4 = card ? t->card_last4 : NULL;
+	out->card_expiry_month = card ? t->card_expiry_month : 0;
+	out->card_expiry_year = card ? t->card_expiry_year : 0;
+	out->bank = t->bank_requested;
+	out->capture = t->capture;
+	out->reference = t->reference;
+}
+
+static PgwVote
+save(PgwTransaction *t, PgwPayment *p)
+{
+	PgwFlowDecision d;
+
 	if (t->status == PGW_BANK_APPROVED)
 	{
-		pgw_flow_save(t->capture, t->submitted, t->amount, d);
-		return;
+		pgw_flow_save(t->capture, t->submitted, t->amount, &d);
+		t->next_attempt_at = 0;
+		pgw_vote_record(t, p, &d, pgw_op_name(pgw_flow_operation(t->capture, t->submitted)), NULL);
+		return PGW_VOTE_SAVED;
 	}
-	memset(d, 0, sizeof(*d));	/* Failed: its events are written, only the payments row lacks it */
-	d->state = t->status;
-	d->payment = pgw_flow_failed_payment(t->error_code);
+	memset(&d, 0, sizeof(d));	/* its events are written, only the payments row lacks it */
+	d.payment = pgw_flow_settled_payment(t->status, t->error_code);
+	if (d.payment == PGW_FLOW_PAY_NONE)
+		return PGW_VOTE_NOTHING;
+	write_payment(p, t, &d);
+	return PGW_VOTE_SAVED;
 }
 
 PgwVote
 pgw_vote_finish(PgwTransaction *t)
 {
 	PgwPayment	p;
-	PgwFlowDecision d;
 	bool		busy = false;
+	bool		missing = false;
 
-	if (t->kind != PGW_KIND_PAYMENT || (t->status != PGW_BANK_APPROVED && t->status != PGW_FAILED))
-		return PGW_VOTE_NOTHING;
+	if (pgw_vote_is_foreign(t))
+		return PGW_VOTE_FOREIGN;
+	if (PGW_MUTATED(VOTE_ORDER))
+	{
+		missing = !has_row(t, &p);
+		PGW_DEBUG_POINT("vote");
+	}
 	if (!t->submitted)
 	{
 		PgwVote		fate = caller_fate(t);
@@ -243,22 +308,16 @@ pgw_vote_finish(PgwTransaction *t)
 		if (fate != PGW_VOTE_NOTHING)
 			return fate;
 	}
-
-	/* The store reads the latest committed version, so this look is younger than the answer about the xid. */
-	if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy))
-		return busy ? PGW_VOTE_BUSY : PGW_VOTE_ROLLED_BACK;
-	if (memcmp(&p.transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) != 0)
-		return PGW_VOTE_ROLLED_BACK;	/* it votes for another attempt */
+	if (!PGW_MUTATED(VOTE_ORDER))
+		PGW_DEBUG_POINT("vote");
+	if (missing || !has_row(t, &p))
+		return PGW_VOTE_ROLLED_BACK;
 	if (p.status != PGW_PAY_PENDING)
-		return t->status == PGW_FAILED ? PGW_VOTE_NOTHING : PGW_VOTE_ROLLED_BACK;	/* a spent vote */
-
-	decide_save(t, &d);
-	if (t->status == PGW_FAILED)
 	{
-		write_payment(&p, t, &d);
-		return PGW_VOTE_SAVED;
+		/* a spent vote: what was approved is not for this payment any more */
+		return t->status == PGW_BANK_APPROVED ? PGW_VOTE_ROLLED_BACK : PGW_VOTE_NOTHING;
 	}
-	t->next_attempt_at = 0;
-	pgw_vote_record(t, &p, &d, pgw_op_name(pgw_flow_operation(t->capture, t->submitted)), NULL);
-	return PGW_VOTE_SAVED;
+	if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy) || p.status != PGW_PAY_PENDING)
+		return PGW_VOTE_BUSY;	/* somebody changes it: look again when that is over */
+	return save(t, &p);
 }

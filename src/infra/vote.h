@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "core/flow.h"
+#include "core/identity.h"
 #include "infra/store.h"
 
 /*
@@ -26,7 +27,19 @@ typedef enum PgwVote
 	PGW_VOTE_FOREIGN			/* recorded in another cluster or database: its xids mean nothing here */
 } PgwVote;
 
-/* t is locked by this transaction, which has READ COMMITTED snapshots. */
+/*
+ * Write what the caller could not: the result of an approved attempt, or for any later state what its payments row has to say of it.  t is
+ * locked by this transaction, which has READ COMMITTED snapshots.
+ */
 extern PgwVote pgw_vote_finish(PgwTransaction *t);
+
+/* Is the caller gone without its row?  Nothing is written or locked. */
+extern bool pgw_vote_rolled_back(const PgwTransaction *t);
+
+/* Recorded in another cluster or database (a restored dump, a copy): not to be worked on before pgw.resume_after_restore(). */
+extern bool pgw_vote_is_foreign(const PgwTransaction *t);
+
+/* What of a recorded attempt is compared with a new request under its id. */
+extern void pgw_vote_identity(const PgwTransaction *t, PgwIdentity *out);
 
 #endif

@@ -55,6 +55,7 @@ typedef struct Worker
 	TimestampTz next_partitions;
 	TimestampTz step_aside_since;	/* 0: nobody wants it */
 	bool		scan_wanted;
+	PgwScan		scan;			/* .more: one is under way */
 	bool		dropping;
 } Worker;
 
@@ -206,6 +207,7 @@ ensure_partitions(TimestampTz now)
 
 typedef struct Due
 {
+	PgwScan		scan;
 	int			n;
 	pg_uuid_t  *ids;
 } Due;
@@ -213,29 +215,41 @@ typedef struct Due
 static void
 find_due(void *arg)
 {
-	Due		   *scan = arg;
+	Due		   *due = arg;
 
-	scan->n = pgw_store_due(GetCurrentTimestamp(), scan->ids, SCAN_MAX);
+	due->n = pgw_store_scan(&due->scan, GetCurrentTimestamp(), due->ids, SCAN_MAX);
 }
 
+/* One page a turn, so that a long list delays nobody. */
 static void
 scan_for_work(TimestampTz now)
 {
-	Due			scan = {0};
+	Due			due;
 	PgwBatchEnd end;
 
-	if (!worker.scan_wanted && now < worker.next_scan && !pgw_calls_scan_due(now))
-		return;
-	scan.ids = palloc(SCAN_MAX * sizeof(pg_uuid_t));
+	if (!worker.scan.more)
+	{
+		if (!worker.scan_wanted && now < worker.next_scan && !pgw_calls_scan_due(now))
+			return;
+		memset(&worker.scan, 0, sizeof(worker.scan));
+	}
+	due.scan = worker.scan;
+	due.ids = palloc(SCAN_MAX * sizeof(pg_uuid_t));
 	worker.next_scan = TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
-	end = pgw_batch_transaction(find_due, &scan, false, NULL);
+	end = pgw_batch_transaction(find_due, &due, false, NULL);
 	if (end == PGW_BATCH_NO_EXTENSION)
 		leave_without_extension();	/* DROP EXTENSION is committed, and nothing else would tell an idle worker */
 	if (end != PGW_BATCH_DONE)
-		return;					/* scan_wanted stays */
+	{
+		worker.scan_wanted = true;
+		return;
+	}
+	worker.scan = due.scan;
+	if (due.scan.next_due != 0)
+		pgw_calls_wake_at(due.scan.next_due);
 	worker.scan_wanted = false;
-	for (int i = 0; i < scan.n; i++)
-		pgw_calls_add_attempt(scan.ids[i].data);
+	for (int i = 0; i < due.n; i++)
+		pgw_calls_add_attempt(due.ids[i].data);
 }
 
 /*
@@ -309,6 +323,8 @@ timeout_ms(void)
 
 	if (worker.dropping || worker.step_aside_since != 0 || worker.scan_wanted || pgw_calls_in_flight())
 		ms = BUSY_WAIT_MS;
+	if (worker.scan.more)
+		ms = 0;
 	if (due != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due));
 	return ms;

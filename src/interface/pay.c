@@ -17,8 +17,10 @@
 
 #include "core/errors.h"
 #include "core/flow.h"
+#include "core/identity.h"
 #include "core/uuid7.h"
 #include "infra/exchange.h"
+#include "infra/vote.h"
 #include "interface/cards.h"
 #include "interface/interface.h"
 #include "interface/grants.h"
@@ -142,46 +144,44 @@ pgw_pay_prepare(PgwPay *pay)
 
 /* ---- replay ---- */
 
-static void
-differ(StringInfo fields, bool different, const char *name)
-{
-	if (different)
-		appendStringInfo(fields, "%s\"%s\"", fields->len > 0 ? ", " : "", name);
-}
-
-static bool
-strings_differ(const char *a, const char *b)
-{
-	return strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0;
-}
-
 /* PW422 when the request is not the one that is recorded under its id. */
 static void
 compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwTransaction *t)
 {
 	const PgwRequest *req = &pay->req;
-	const char *last4 = req->card_number != NULL ? pay->checked.last4 : NULL;
-	StringInfoData fields;
+	bool		card = req->card_number != NULL;
+	PgwIdentity asked = {
+		.amount = req->amount, .currency = req->currency, .token = req->token, .card_last4 = card ? pay->checked.last4 : NULL,
+		.card_expiry_month = card ? req->card_expiry_month : 0, .card_expiry_year = card ? req->card_expiry_year : 0,
+		.bank = req->bank, .capture = pay->checked.capture, .reference = req->reference
+	};
+	PgwIdentity recorded = asked;
+	PgwBuf		names;
+	char	   *fields = NULL;
 
-	initStringInfo(&fields);
-	differ(&fields, req->amount != p->amount, "amount");
-	differ(&fields, strings_differ(req->currency, p->currency), "currency");
+	recorded.amount = p->amount;
+	recorded.currency = p->currency;
+	recorded.capture = p->capture;
+	recorded.reference = p->reference;
 	if (t != NULL)
-		differ(&fields, strings_differ(req->token, t->token), "token");
-	differ(&fields, strings_differ(last4, req->card_number != NULL || t == NULL || t->token == NULL ? p->card_last4 : NULL), "card_number");
-	if (t != NULL && req->card_number != NULL && t->token == NULL)
-	{
-		/* Two digits of a year mean the same as four. */
-		differ(&fields, req->card_expiry_month != t->card_expiry_month, "card_expiry_month");
-		differ(&fields, req->card_expiry_year % 100 != t->card_expiry_year % 100, "card_expiry_year");
-	}
-	if (t != NULL)
-		differ(&fields, strings_differ(req->bank, t->bank_requested), "bank");
-	differ(&fields, pay->checked.capture != p->capture, "capture");
-	differ(&fields, strings_differ(req->reference, p->reference), "reference");
-	if (fields.len > 0)
-		pgw_raise("idempotency_mismatch", psprintf("\"fields\": [%s]", fields.data),
-				  "Use a new client_request_id for a new payment, or repeat the first call's arguments.");
+		pgw_vote_identity(t, &recorded);
+	else if (card)
+		recorded.card_last4 = p->card_last4;
+
+	/* malloc'd memory: copied before anything can raise. */
+	pgw_buf_init(&names, 0);
+	if (pgw_identity_differ(&asked, &recorded, &names) > 0)
+		fields = names.failed ? "" : MemoryContextStrdup(CurrentMemoryContext, names.data);
+	pgw_buf_free(&names);
+	if (fields != NULL)
+		pgw_pay_mismatch(fields);
+}
+
+void
+pgw_pay_mismatch(const char *fields)
+{
+	pgw_raise("idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
+			  "Use a new client_request_id for a new payment, or repeat the first call's arguments.");
 }
 
 bool

@@ -40,6 +40,9 @@ extern void pgw_pay_end(PgwPay *pay);	/* normal exit; an abort restores the user
 /* The row, or with on_failure => 'raise' the error that it tells of. */
 extern Datum pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwTransaction *t, PgwTold told);
 
+/* PW422: fields as JSON strings with commas. */
+extern void pgw_pay_mismatch(const char *fields);
+
 extern void pgw_become_owner(Oid *caller, int *sec_context);
 extern void pgw_become_caller(Oid caller, int sec_context);
 

@@ -12,14 +12,22 @@
 #include "access/xact.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "core/flow.h"
+#include "core/mutant.h"
+#include "infra/debug.h"
 #include "infra/exchange.h"
 #include "infra/vote.h"
 #include "interface/fate.h"
 #include "interface/pay.h"
 #include "interface/raise.h"
+
+#define GIVE_BACK_POLL_FIRST_MS 5
+#define GIVE_BACK_POLL_MAX_MS 200
 
 PG_FUNCTION_INFO_V1(pgw_process_payment_1_0);
 
@@ -91,7 +99,8 @@ save_outcome(PgwPay *pay, PgwTransaction *t)
 	{
 		case PGW_BANK_APPROVED:
 			/* The worker's commit of the approval may be asynchronous; ours has a later LSN and must not be. */
-			ForceSyncCommit();
+			if (!PGW_MUTATED(SYNC_COMMIT))
+				ForceSyncCommit();
 			pgw_flow_save(t->capture, false, t->amount, &d);
 			t->next_attempt_at = 0;
 
@@ -118,9 +127,88 @@ save_outcome(PgwPay *pay, PgwTransaction *t)
 			pgw_store_update_payment(p);
 			return PGW_TOLD_TAKEN;
 
+		case PGW_REQUIRES_MANUAL_REVIEW:
+			p->status = PGW_PAY_IN_REVIEW;
+			take_over(p, t);
+			pgw_store_update_payment(p);
+			return PGW_TOLD_TAKEN;
+
 		default:
 			return PGW_TOLD_WAIT_OVER;	/* not known: the row stays pending, the worker writes the rest */
 	}
+}
+
+/* An earlier attempt answers: the payments row votes for that one. */
+static void
+vote_for(PgwPay *pay, const pg_uuid_t *transaction_id)
+{
+	if (memcmp(&pay->payment.transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
+		return;
+	pay->payment.transaction_id = *transaction_id;
+	pgw_store_update_payment(&pay->payment);
+	pgw_fate_add(transaction_id, PGW_FATE_PROCESS);
+}
+
+/* The attempt that is in the way is being given back: wait for the end of that, bounded by the deadline. */
+static void
+wait_for_give_back(const PgwPay *pay, const pg_uuid_t *transaction_id)
+{
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pgw wait for a give-back", ALLOCSET_SMALL_SIZES);
+	long		pause = GIVE_BACK_POLL_FIRST_MS;
+
+	for (;;)
+	{
+		MemoryContext old = MemoryContextSwitchTo(scratch);
+		PgwTransaction t;
+		bool		over = !pgw_store_transaction_by_id(transaction_id, &t) || t.status != PGW_REFUNDING;
+		TimestampTz now = GetCurrentTimestamp();
+
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(scratch);
+		if (over)
+			break;
+		if (pay->deadline != 0 && now >= pay->deadline)
+			pgw_raise("request_in_flight", "\"reason\": \"an earlier attempt is being given back\"", NULL);
+		if (pay->deadline != 0)
+			pause = Min(pause, TimestampDifferenceMilliseconds(now, pay->deadline) + 1);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		pause = Min(pause * 2, GIVE_BACK_POLL_MAX_MS);
+	}
+	MemoryContextDelete(scratch);
+}
+
+/* Hand the request over and wait; again after the give-back of an earlier attempt. */
+static bool
+ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
+{
+	bool		answered;
+	bool		withdrawn = false;
+
+	pgw_fate_add(&pay->payment.transaction_id, PGW_FATE_PROCESS);
+	PGW_DEBUG_POINT("claimed");
+	for (;;)
+	{
+		int			slot = pgw_exchange_claim();
+
+		if (slot < 0)
+			pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
+		fill_slot(pgw_exchange_request(slot), pay);
+		pgw_exchange_submit(slot);
+		PGW_DEBUG_POINT("requested");
+
+		/* From here a cancel or a lost connection leaves the slot to the exchange: withdrawn, or abandoned to the worker. */
+		answered = pgw_exchange_wait(slot, pay->deadline, answer, &withdrawn);
+		if (!answered || answer->kind != PGW_ANSWER_BLOCKED)
+			break;
+		wait_for_give_back(pay, &answer->transaction_id);
+	}
+	pgw_args_wipe(&pay->req);
+	if (withdrawn)
+		pgw_raise("worker_busy", NULL, "Nothing was sent; the call can be repeated, with a longer timeout.");
+	PGW_DEBUG_POINT("answered");
+	return answered;
 }
 
 Datum
@@ -132,8 +220,7 @@ pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 	PgwTold		told;
 	Datum		result;
 	bool		have_t;
-	bool		withdrawn = false;
-	int			slot;
+	bool		answered;
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
 	if (pay.checked.capture == PGW_CAPTURE_ON_COMMIT)
@@ -149,29 +236,25 @@ pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 		return result;
 	}
 
-	slot = pgw_exchange_claim();
-	if (slot < 0)
-		pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
-	fill_slot(pgw_exchange_request(slot), &pay);
-	pgw_args_wipe(&pay.req);
-	pgw_fate_add(&pay.payment.transaction_id, PGW_FATE_PROCESS);
-	pgw_exchange_submit(slot);
-
-	/* From here a cancel or a lost connection leaves the slot to the exchange: withdrawn, or abandoned to the worker. */
-	if (pgw_exchange_wait(slot, pay.deadline, &answer, &withdrawn))
+	answered = ask_worker(&pay, &answer);
+	if (answered && answer.kind == PGW_ANSWER_ERROR)
 	{
-		if (answer.kind == PGW_ANSWER_ERROR)
-			pgw_raise(answer.error_code, answer.detail[0] != '\0' ? pgw_detail(NULL, "reason", answer.detail) : NULL, NULL);
+		if (strcmp(answer.error_code, "idempotency_mismatch") == 0)
+			pgw_pay_mismatch(answer.detail);
+		pgw_raise(answer.error_code, answer.detail[0] != '\0' ? pgw_detail(NULL, "reason", answer.detail) : NULL, NULL);
+	}
+	vote_for(&pay, &answer.transaction_id);
+	told = PGW_TOLD_WAIT_OVER;
+	if (answered)
+	{
 		told = save_outcome(&pay, &t);
 		have_t = true;
+		if (answer.replayed)
+			told = PGW_TOLD_REPLAYED;
 	}
-	else if (withdrawn)
-		pgw_raise("worker_busy", NULL, "Nothing was sent; the call can be repeated, with a longer timeout.");
 	else
-	{
-		told = PGW_TOLD_WAIT_OVER;
 		have_t = pgw_store_transaction_by_id(&pay.payment.transaction_id, &t);
-	}
+	PGW_DEBUG_POINT("saved");
 
 	result = pgw_pay_result(&pay, fcinfo, have_t ? &t : NULL, told);
 	pgw_pay_end(&pay);

@@ -185,7 +185,7 @@ path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
 Datum
 pgw_enforce_transition(PG_FUNCTION_ARGS)
 {
-	static const char *const identity[] = {"transaction_id", "payment_id", "client_request_id", "merchant", "kind", "amount", "currency",
+	static const char *const identity[] = {"transaction_id", "client_request_id", "merchant", "kind", "amount", "currency",
 	"capture", "created_at"};
 	TriggerData *trigdata = trigger_context(fcinfo);
 	HeapTuple	old = trigdata->tg_trigtuple;
@@ -213,6 +213,13 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 	to_label = label_of(new, desc, "status");
 	from = pgw_state_parse(from_label);
 	to = pgw_state_parse(to_label);
+
+	/* A retry takes over the attempt of a caller that is gone, with its own payments row; not what has ended well or is given back. */
+	if (!same_value(old, new, desc, "payment_id") &&
+		(from == PGW_SAVED || from == PGW_COMPLETED || from == PGW_REFUNDING || from == PGW_REFUNDED))
+		ereport(ERROR,
+				(errcode(ERRCODE_PGW_RULE),
+				 errmsg("column \"payment_id\" of a payment transaction in state %s cannot change", from_label)));
 	kind = pgw_kind_parse(label_of(new, desc, "kind"));
 	if (kind < 0 || from == PGW_STATE_NONE || to == PGW_STATE_NONE)
 		elog(ERROR, "unknown state or kind of a payment transaction: %s, %s", from_label, to_label);

@@ -1,0 +1,248 @@
+/*
+ * compensation.c - giving a charge back whose caller rolled back: what to ask the bank next, and what its answer means
+ *
+ * Invariants:
+ *	- A new key only when the old one provably did nothing: refused by the bank, or looked up.  In doubt: the same key, or a look-up.
+ *	- "Given back" only upon the bank's word: its answer to the operation, or a look-up that shows it.
+ *	- Refused max_attempts times: manual review.  What never reached the bank is tried without end: no answer is no refusal.
+ *	- Every event stands on an edge of state.c.
+ */
+#include "core/compensation.h"
+
+#include <string.h>
+
+#include "core/mutant.h"
+
+void
+pgw_compensation_begin(PgwState from, PgwFlowDecision *d)
+{
+	static const PgwEventType rolled_back[] = {PGW_EV_PAYMENT_DATA_SAVE_FAILED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+	static const PgwEventType late[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+
+	memset(d, 0, sizeof(*d));
+	d->state = from;
+	pgw_flow_edge(d, PGW_REFUNDING, 3, from == PGW_FAILED ? late : rolled_back);
+	d->error = pgw_error_find("given_back");
+}
+
+PgwOp
+pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amount_in_doubt)
+{
+	if (amount_in_doubt && caps->can_cancel)
+		return PGW_OP_CANCEL;
+	if (!captured && caps->can_void)
+		return PGW_OP_VOID;
+	if (captured && caps->can_refund)
+		return PGW_OP_REFUND;
+	if (caps->can_cancel)
+		return PGW_OP_CANCEL;
+
+	/* Neither fits; a void of what is captured (or the other way round) may still be what this bank wants. */
+	return caps->can_refund ? PGW_OP_REFUND : caps->can_void ? PGW_OP_VOID : PGW_NOPS;
+}
+
+PgwCompensationStep
+pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
+{
+	/* Not sent, or a look-up has just shown that it did nothing; a cancellation may be repeated by its nature. */
+	if (facts->looked || (facts->key && !facts->used) || facts->operation == PGW_OP_CANCEL)
+		return PGW_COMPENSATE_SEND;
+
+	/* The last one was refused: why?  It may have been given back by somebody else, or been captured meanwhile. */
+	if (!facts->key)
+		return caps->lookup ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
+
+	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
+		return PGW_COMPENSATE_LOOKUP_REFUND;
+	if (caps->lookup)
+		return PGW_COMPENSATE_LOOKUP_CHARGE;
+	if (caps->idempotency && facts->key_age_s < caps->key_lifetime_s)
+		return PGW_COMPENSATE_SEND;
+	return PGW_COMPENSATE_REVIEW;
+}
+
+/* ---------------------------------------------------------------- answers */
+
+static void
+take(PgwCompensationDecision *d, PgwEventType event, PgwCompensationNext next, const char *reason)
+{
+	pgw_flow_event(&d->flow, event, event == PGW_EV_REFUND_COMPLETED ? PGW_REFUNDED : PGW_REFUNDING);
+	d->next = next;
+	d->flow.reason = reason;
+}
+
+static void
+review(PgwCompensationDecision *d, const char *reason)
+{
+	pgw_flow_event(&d->flow, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+	d->next = PGW_COMPENSATION_STOP;
+	d->flow.error = pgw_error_find("refund_refused");
+	d->flow.keep_error = false;
+	d->flow.reason = reason;
+}
+
+static void
+refused(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_ANEW, "refused");
+	if (in->attempts >= in->max_attempts)
+		review(d, "refused");
+	else
+		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_ANEW, "refused");
+}
+
+/* Provably nothing was done by this request; but if the key was out before, by that one perhaps. */
+static void
+not_done(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
+{
+	if (in->in_doubt)
+		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, reason);
+	else
+		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_AGAIN, reason);
+}
+
+static void
+answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	const PgwAnswer *a = in->answer;
+
+	switch (a->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, NULL);
+			return;
+		case PGW_OUT_PENDING:
+			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, NULL);
+			return;
+		case PGW_OUT_DECLINED:
+			/* an authorization that has lapsed holds nobody's money */
+			if (in->operation == PGW_OP_VOID && strcmp(a->error_code, "authorization_expired") == 0)
+				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "authorization_expired");
+			else
+				refused(in, d);
+			return;
+		case PGW_OUT_REJECTED:
+			if (in->in_doubt)
+				not_done(in, d, "rejected");
+			else
+				refused(in, d);
+			return;
+		case PGW_OUT_NOT_PROCESSED:
+			not_done(in, d, "not_processed");
+			return;
+		case PGW_OUT_REQUIRES_ACTION:
+		case PGW_OUT_NOT_FOUND:
+		case PGW_OUT_UNKNOWN:
+			break;
+	}
+	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "answer_not_understood");
+}
+
+static void
+answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	switch (in->answer->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "looked_up");
+			return;
+		case PGW_OUT_PENDING:
+			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
+			return;
+		case PGW_OUT_DECLINED:
+			refused(in, d);
+			return;
+		case PGW_OUT_NOT_FOUND:
+			if (!in->not_found_counts)
+				break;
+			d->next = PGW_COMPENSATION_AGAIN;
+			d->at_once = true;
+			return;
+		default:
+			break;
+	}
+	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+}
+
+/* The charge stands at the bank: with what is it to be given back? */
+static void
+still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	const PgwAnswer *a = in->answer;
+	PgwOp		operation = a->captured < 0 ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
+
+	if (operation == PGW_NOPS)
+	{
+		review(d, "no_operation");
+		return;
+	}
+	if (in->in_doubt && !in->not_found_counts)
+	{
+		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+		return;
+	}
+	/* No event: RefundStarted follows at once, and why it is tried again was said before. */
+	d->next = in->in_doubt && operation == in->operation ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
+	d->operation = operation;
+	d->at_once = true;
+	if (a->captured > 0 && a->refunded >= 0)
+		d->amount = a->captured - a->refunded;
+}
+
+static void
+answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	const PgwAnswer *a = in->answer;
+
+	switch (a->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			if (a->voided || (a->captured > 0 && a->refunded >= a->captured))
+				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "looked_up");
+			else
+				still_charged(in, d);
+			return;
+		case PGW_OUT_DECLINED:
+			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "not_charged");
+			return;
+		case PGW_OUT_NOT_FOUND:
+			if (!in->not_found_counts)
+				break;
+			review(d, "charge_not_found");	/* the bank has forgotten what it approved */
+			return;
+		default:
+			break;
+	}
+	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+}
+
+void
+pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	bool		lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+
+	memset(d, 0, sizeof(*d));
+	d->flow.state = PGW_REFUNDING;
+	d->operation = in->operation;
+	d->flow.keep_error = true;	/* why it is given back */
+	if (in->transport != PGW_TRANSPORT_ANSWERED)
+	{
+		if (lookup)
+			take(d, in->in_doubt ? PGW_EV_REFUND_OUTCOME_UNKNOWN : PGW_EV_REFUND_RETRY_SCHEDULED,
+				 in->in_doubt ? PGW_COMPENSATION_FIND_OUT : PGW_COMPENSATION_ANEW, "no_answer");
+		else if (in->transport == PGW_TRANSPORT_NEVER_SENT)
+			not_done(in, d, "never_sent");
+		else
+			take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_MUTATED(REFUND_KEY) ? PGW_COMPENSATION_ANEW : PGW_COMPENSATION_FIND_OUT, "no_answer");
+	}
+	else if (in->op == PGW_OP_LOOKUP_REFUND)
+		answered_lookup_refund(in, d);
+	else if (in->op == PGW_OP_LOOKUP_CHARGE)
+		answered_lookup_charge(in, d);
+	else
+		answered_operation(in, d);
+
+	/* Not in doubt, nothing found out: the next try still needs a key of its own. */
+	if (lookup && !in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT)
+		d->next = PGW_COMPENSATION_ANEW;
+}

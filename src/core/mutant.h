@@ -1,0 +1,35 @@
+/*
+ * mutant.h - safeguards that a test build can switch off, one at a time
+ *
+ * A build with -DPGW_MUTANT=<name> lacks exactly that safeguard; `make mutants` shows that a test notices.  Every other build has all of
+ * them: PGW_MUTATED() is then the constant 0 and leaves no code behind.
+ */
+#ifndef PGW_CORE_MUTANT_H
+#define PGW_CORE_MUTANT_H
+
+typedef enum PgwMutant
+{
+	NO_MUTANT = 0,
+	INTENT_FLUSH,				/* the request leaves before its intent is flushed */
+	VOTE_ORDER,					/* the payments row is looked at before the caller's xid */
+	SUBXID,						/* the top-level xid decides alone */
+	ADOPTION_LOCK,				/* an attempt that is being given back can be adopted */
+	CLAIM,						/* a worker does not look for an earlier attempt with the same id */
+	UNKNOWN_IS_FAILED,			/* no trusted answer is taken for a no */
+	NOT_FOUND_AT_ONCE,			/* a look-up's "not found" counts at once */
+	RESEND_GUARD,				/* connections are reused at a bank without idempotency keys */
+	KEY_REUSE,					/* a replay takes a new key */
+	RESTORED_PAUSE,				/* attempts of another cluster or database are worked on */
+	AMOUNT_CHECK,				/* an approval of another amount is taken as one */
+	CARD_REPLAY,				/* what the bank does not know is failed, but never looked at again */
+	SYNC_COMMIT,				/* the caller's commit is not forced to be synchronous */
+	REFUND_KEY					/* a give-back in doubt is sent again with a new key */
+} PgwMutant;
+
+#ifdef PGW_MUTANT
+#define PGW_MUTATED(name) (PGW_MUTANT == (name))
+#else
+#define PGW_MUTATED(name) 0
+#endif
+
+#endif

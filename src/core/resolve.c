@@ -1,0 +1,52 @@
+/*
+ * resolve.c - an attempt whose outcome is not known: how to find out
+ *
+ * Invariants:
+ *	- A look-up comes before a replay: it cannot charge.
+ *	- A replay only with the same key, while the bank surely remembers it, with what was sent before (a token; a card was never kept).
+ *	- "Not found" counts only where the connector says that the look-up is consistent, and only after that time.
+ */
+#include "core/resolve.h"
+
+#include <stddef.h>
+
+#include "core/mutant.h"
+
+/* The bank's clock and ours differ, and a request takes a while: what is nearly over counts as over. */
+#define KEY_MARGIN_S 60
+
+bool
+pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt)
+{
+	return caps->idempotency && doubt->has_token && doubt->key_age_s < caps->key_lifetime_s - KEY_MARGIN_S;
+}
+
+bool
+pgw_resolve_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s)
+{
+	if (PGW_MUTATED(NOT_FOUND_AT_ONCE))
+		return true;
+	return caps->lookup_consistent_after_s >= 0 && asked_age_s >= caps->lookup_consistent_after_s;
+}
+
+PgwResolveStep
+pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char **reason)
+{
+	bool		replay = pgw_resolve_can_replay(caps, doubt);
+
+	*reason = NULL;
+	if (doubt->looked && replay)
+		return PGW_RESOLVE_REPLAY;
+	if (doubt->asked_age_s >= doubt->deadline_s)
+	{
+		*reason = "deadline";
+		return PGW_RESOLVE_REVIEW;
+	}
+	/* a bank that forgets what it did not find is asked again with the key, if that can tell */
+	if (caps->lookup && (caps->lookup_consistent_after_s >= 0 || !replay))
+		return PGW_RESOLVE_LOOKUP;
+	if (replay)
+		return PGW_RESOLVE_REPLAY;
+	*reason = "no_way_to_find_out";
+	return PGW_RESOLVE_REVIEW;
+}

@@ -1,0 +1,39 @@
+/*
+ * resolve.h - an attempt whose outcome is not known: how to find out
+ *
+ * Pure decisions.  The worker (infra/resolve.c) carries them out.
+ */
+#ifndef PGW_CORE_RESOLVE_H
+#define PGW_CORE_RESOLVE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/connector.h"
+
+typedef enum PgwResolveStep
+{
+	PGW_RESOLVE_LOOKUP = 0,		/* ask by our reference */
+	PGW_RESOLVE_REPLAY,			/* the same request again, with the same key */
+	PGW_RESOLVE_REVIEW			/* no way (left) to find out */
+} PgwResolveStep;
+
+typedef struct PgwDoubt
+{
+	bool		has_token;		/* a card is gone with its slot */
+	bool		looked;			/* a look-up has just said: not found, and that counts */
+	int64_t		key_age_s;		/* since the key's first use */
+	int64_t		asked_age_s;	/* since the last request that can charge ended */
+	int64_t		deadline_s;		/* how long to ask at most */
+} PgwDoubt;
+
+/* *reason: a word for event_data when it is REVIEW. */
+extern PgwResolveStep pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char **reason);
+
+/* Is a replay safe: a bank that honours the key, a token, and the key young enough to be remembered? */
+extern bool pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt);
+
+/* Does "not found" count by now?  asked_age_s: since the last request that could have made it. */
+extern bool pgw_resolve_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s);
+
+#endif

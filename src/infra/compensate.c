@@ -1,0 +1,265 @@
+/*
+ * compensate.c - giving back what a caller was charged that rolled back
+ *
+ * Carries out core/compensation.c.  Owns: pgw.compensation_delay, pgw.refund_max_attempts.  All functions have the attempt's row locked.
+ *
+ * Orderings that matter
+ *	- RefundStarted with its key is committed and flushed before the void or refund leaves.
+ *	- From RefundStarted on the attempt cannot be adopted; until then it can, and pgw.compensation_delay is the time for that.
+ *	- A key is sent again only while its outcome is in doubt; a new one is taken only when the old one provably did nothing.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "core/compensation.h"
+#include "core/resolve.h"
+#include "core/uuid7.h"
+#include "infra/calls_internal.h"
+#include "infra/debug.h"
+#include "infra/schedule.h"
+#include "infra/store_internal.h"
+
+static int	compensation_delay = 5000;
+static int	refund_max_attempts = 10;
+
+void
+pgw_compensate_init(void)
+{
+	DefineCustomIntVariable("pgw.compensation_delay",
+							"How long a charge whose caller rolled back waits for a retry that takes it over, before it is given back.",
+							NULL,
+							&compensation_delay, 5000, 0, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgw.refund_max_attempts",
+							"How often a bank may refuse to give a charge back before a person has to look.",
+							NULL,
+							&refund_max_attempts, 10, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+static PgwOp
+operation_of(const PgwTransaction *t)
+{
+	int			op = t->refund_operation != NULL ? pgw_op_parse(t->refund_operation) : -1;
+
+	return op < 0 ? PGW_NOPS : (PgwOp) op;
+}
+
+static void
+new_key(PgwTransaction *t)
+{
+	pg_uuid_t	id;
+	char		key[33];
+
+	pgw_store_new_id(&id);
+	pgw_uuid_to_hex32(id.data, key);
+	t->refund_key = pstrdup(key);
+	t->refund_key_used_at = 0;
+	t->refund_attempts++;
+}
+
+bool
+pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt)
+{
+	bool		captured = pgw_flow_operation(t->capture, t->submitted) == PGW_OP_CHARGE;
+	PgwOp		op = pgw_compensation_operation(caps, captured, amount_in_doubt);
+
+	t->retries = 0;
+	t->refund_operation = op != PGW_NOPS ? pstrdup(pgw_op_name(op)) : NULL;
+	new_key(t);
+	return op != PGW_NOPS;
+}
+
+/* a->call := the void, refund or cancellation, or a look-up for it. */
+static bool
+make_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op)
+{
+	PgwCallParams params;
+
+	memset(&params, 0, sizeof(params));
+	params.currency = t->approved_currency != NULL ? t->approved_currency : t->currency;
+	if (op == PGW_OP_REFUND)
+		params.amount = t->approved_amount != 0 ? t->approved_amount : t->amount;
+	params.merchant = t->merchant;
+	params.original_ref = t->bank_key;
+	params.bank_reference = t->bank_reference;
+	if (!pgw_attempts_call(t, a, bank, op, t->refund_key != NULL ? t->refund_key : t->bank_key, &params))
+		return false;
+	a->call->in_doubt = t->refund_key != NULL && t->refund_key_used_at != 0;
+	return true;
+}
+
+static void
+give_to_review(PgwTransaction *t, const char *reason)
+{
+	PgwFlowDecision d;
+
+	pgw_flow_review(t->status, "refund_refused", reason, &d);
+	t->next_attempt_at = 0;
+	pgw_vote_record(t, NULL, &d, t->refund_operation, NULL);
+}
+
+void
+pgw_compensate_rolled_back(PgwTransaction *t, PgwAttempt *a)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz due;
+	PgwFlowDecision d;
+	PgwBank    *bank;
+
+	/* Taken over after a restore (pgw.resume_after_restore): who called, and how that ended, is not known here. */
+	if (!t->submitted && !FullTransactionIdIsValid(t->caller_xid))
+	{
+		give_to_review(t, "restored_without_payment");
+		return;
+	}
+	if (t->abandoned_at == 0)
+		t->abandoned_at = now;
+	due = TimestampTzPlusMilliseconds(t->abandoned_at, compensation_delay);
+	if (now < due)
+	{
+		if (t->next_attempt_at != due)
+			pgw_attempts_put_off(t, due);
+		pgw_calls_wake_at(due);
+		return;
+	}
+	bank = pgw_attempts_bank(t, a, false);
+	if (bank == NULL)
+		return;
+	pgw_compensation_begin(PGW_BANK_APPROVED, &d);
+	if (!pgw_compensate_prepare(t, pgw_connector_capabilities(bank->connector), false))
+	{
+		give_to_review(t, "bank_cannot_give_back");
+		return;
+	}
+	if (!make_call(t, a, bank, operation_of(t)))
+		return;
+	t->refund_key_used_at = now;
+	t->next_attempt_at = 0;
+	pgw_vote_record(t, NULL, &d, t->refund_operation, NULL);
+	PGW_DEBUG_POINT("compensation_apply");
+}
+
+static void
+send(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwCompensationFacts *facts)
+{
+	PgwEvent	event = {.type = PGW_EV_REFUND_STARTED, .from = PGW_REFUNDING, .to = PGW_REFUNDING};
+	bool		announced = facts->key && !facts->used && t->retries == 0;
+	const PgwCapabilities *caps = pgw_connector_capabilities(bank->connector);
+
+	/* not found under a key that the bank may have forgotten: a new one is safe, the old one would not be */
+	if (!facts->key || (facts->used && facts->looked && facts->key_age_s >= caps->key_lifetime_s))
+		new_key(t);
+	if (!make_call(t, a, bank, facts->operation))
+		return;
+	if (t->refund_key_used_at == 0)
+		t->refund_key_used_at = GetCurrentTimestamp();
+	t->next_attempt_at = 0;
+	if (announced)
+	{
+		pgw_store_update_transaction(t);	/* RefundStarted stands already */
+		return;
+	}
+	event.operation = t->refund_operation;
+	pgw_store_advance(t, false, &event, 1);
+}
+
+void
+pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
+{
+	PgwCompensationFacts facts;
+	PgwBank    *bank;
+
+	/* no next attempt: it was being sent when a worker ended */
+	if (t->next_attempt_at > GetCurrentTimestamp())
+		return;
+	if (operation_of(t) == PGW_NOPS)
+	{
+		give_to_review(t, "bank_cannot_give_back");
+		return;
+	}
+	bank = pgw_attempts_bank(t, a, false);
+	if (bank == NULL)
+		return;
+	facts.operation = operation_of(t);
+	facts.key = t->refund_key != NULL;
+	facts.used = facts.key && t->refund_key_used_at != 0;
+	facts.looked = a->looked;
+	facts.key_age_s = facts.used ? pgw_schedule_age_s(t->refund_key_used_at) : 0;
+	switch (pgw_compensation_step(pgw_connector_capabilities(bank->connector), &facts))
+	{
+		case PGW_COMPENSATE_SEND:
+			send(t, a, bank, &facts);
+			break;
+		case PGW_COMPENSATE_LOOKUP_REFUND:
+			(void) make_call(t, a, bank, PGW_OP_LOOKUP_REFUND);
+			break;
+		case PGW_COMPENSATE_LOOKUP_CHARGE:
+			(void) make_call(t, a, bank, PGW_OP_LOOKUP_CHARGE);
+			break;
+		case PGW_COMPENSATE_REVIEW:
+			give_to_review(t, "no_way_to_find_out");
+			break;
+	}
+}
+
+void
+pgw_compensate_result(PgwCall *call, PgwTransaction *t)
+{
+	PgwCompensationInput in;
+	PgwCompensationDecision d;
+	bool		first = t->retries == 0;
+
+	memset(&in, 0, sizeof(in));
+	in.op = call->op;
+	in.operation = operation_of(t);
+	in.in_doubt = call->in_doubt;
+	in.transport = call->transport;
+	in.answer = &call->answer;
+	in.caps = pgw_connector_capabilities(call->bank->connector);
+	in.attempts = t->refund_attempts;
+	in.max_attempts = refund_max_attempts;
+	in.not_found_counts = pgw_resolve_not_found_counts(in.caps, pgw_schedule_age_s(t->refund_key_used_at));
+	pgw_compensation_result(&in, &d);
+
+	t->next_attempt_at = 0;
+	t->retries++;
+	switch (d.next)
+	{
+		case PGW_COMPENSATION_DONE:
+			/* An attempt that no rollback brought here may have a payments row that does not say so yet. */
+			if (t->abandoned_at == 0)
+				t->next_attempt_at = GetCurrentTimestamp();
+			break;
+		case PGW_COMPENSATION_AGAIN:
+			if (!d.at_once)
+				t->refund_key_used_at = 0;	/* that request was never taken */
+			break;
+		case PGW_COMPENSATION_ANEW:
+			t->refund_key = NULL;
+			t->refund_key_used_at = 0;
+			break;
+		case PGW_COMPENSATION_FIND_OUT:
+		case PGW_COMPENSATION_STOP:
+			break;
+	}
+	if (d.operation != in.operation && d.operation != PGW_NOPS)
+		t->refund_operation = pstrdup(pgw_op_name(d.operation));
+	if (d.amount != 0)
+		t->approved_amount = d.amount;
+	if (d.flow.state == PGW_REFUNDING)
+	{
+		bool		now = d.at_once || (first && d.next == PGW_COMPENSATION_FIND_OUT);
+
+		t->next_attempt_at = now ? GetCurrentTimestamp() : pgw_schedule_retry(t->retries, call->answer.retry_after_s);
+		pgw_calls_wake_at(t->next_attempt_at);
+	}
+	call->look = d.at_once || t->next_attempt_at != 0;
+	call->looked = d.at_once;
+	if (d.flow.nevents == 0)
+		pgw_store_update_transaction(t);	/* no step yet: RefundStarted follows */
+	else
+		pgw_vote_record(t, NULL, &d.flow, pgw_op_name(in.operation),
+						call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
+}

@@ -1,0 +1,17 @@
+/*
+ * debug.h - points at which a test build can be stopped, failed or killed; nothing in any other build
+ *
+ * With -DPGW_DEBUG_POINTS and the environment variable PGW_DEBUG_DIR naming a folder: a process that reaches PGW_DEBUG_POINT("x") looks for the
+ * file x there.  Its first word says what to do: stop (until the file x.hit is gone), error, kill.  See test/lib/PgwTest.pm.
+ */
+#ifndef PGW_INFRA_DEBUG_H
+#define PGW_INFRA_DEBUG_H
+
+#ifdef PGW_DEBUG_POINTS
+extern void pgw_debug_point(const char *name);
+#define PGW_DEBUG_POINT(name) pgw_debug_point(name)
+#else
+#define PGW_DEBUG_POINT(name) ((void) 0)
+#endif
+
+#endif

@@ -1,0 +1,297 @@
+/*
+ * requests.c - what callers of process_payment ask: the intent of a new attempt, or the takeover of an earlier one
+ *
+ *	 slot ---> waiting ---> items ---(commit, flushed)---> calls.c: ready
+ *	           (bank full)    |
+ *	                          +--- an earlier attempt with this id: adopt.c ---(commit, flushed)---> answered, or waiters.c
+ *
+ * Owns the requests that wait for room at their bank.  A slot's body is ours from take to answer.
+ *
+ * Orderings that matter
+ *	- begin_intent before anything is written: from there on the caller stays until it knows whether an attempt is recorded, so that no
+ *	  payments row can name one that is not there.
+ *	- The slot is marked sent in committed(), with interrupts held since before the commit: a worker that ends cannot leave a durable
+ *	  intent in a slot that the next worker would take for a fresh request.  (The attempt's id would be a duplicate key then as well.)
+ *	- Cards: rendered before the intent (a request that cannot be rendered leaves no trace), wiped from the slot in committed().
+ *	- Requests are read from the slots before the transaction that records them takes its xid (batch.c).
+ */
+#include "postgres.h"
+
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "utils/timestamp.h"
+
+#include "infra/calls_internal.h"
+#include "infra/debug.h"
+
+#define TAKE_MAX 256
+#define BUSY_DELAY_MS 20
+
+static dlist_head waiting;
+
+void
+pgw_requests_init(void)
+{
+	dlist_init(&waiting);
+}
+
+void
+pgw_requests_forget(void)
+{
+	pgw_calls_forget_in(&waiting);
+}
+
+static const char *
+none(const char *s)
+{
+	return s[0] != '\0' ? s : NULL;
+}
+
+/* ---------------------------------------------------------------- requests of waiting callers */
+
+static void
+answer_error(PgwCall *call, const char *code, const char *detail)
+{
+	PgwSlotAnswer a;
+
+	memset(&a, 0, sizeof(a));
+	a.kind = PGW_ANSWER_ERROR;
+	strlcpy(a.error_code, code, sizeof(a.error_code));
+	strlcpy(a.detail, detail, sizeof(a.detail));
+	if (call->slot >= 0)
+		pgw_exchange_answer(call->slot, &a);
+	pgw_call_free(call);
+}
+
+static bool
+render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnectorError *err)
+{
+	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
+	PgwCallParams params;
+	bool		ok;
+
+	memset(&params, 0, sizeof(params));
+	params.amount = r->amount;
+	params.currency = r->currency;
+	params.token = none(r->token);
+	params.card_number = none(r->card_number);
+	params.card_expiry_month = r->card_expiry_month;
+	params.card_expiry_year = r->card_expiry_year;
+	params.card_cvv = none(r->card_cvv);
+	params.card_holder = none(r->card_holder);
+	params.merchant = r->merchant;
+	params.reference = none(r->reference);
+	params.bank_fields = none(r->bank_fields);
+	call->op = pgw_flow_operation((PgwCaptureMode) r->capture, false);
+	ok = pgw_call_render(call, bank, &params, error_code, err);
+	explicit_bzero(&params, sizeof(params));
+	return ok;
+}
+
+static void request_apply(PgwItem *item);
+static void request_committed(PgwItem *item);
+static void request_failed(PgwItem *item, int sqlstate);
+
+const PgwItemOps pgw_request_ops = {"intents", request_apply, request_committed, request_failed};
+
+void
+pgw_calls_take_requests(void)
+{
+	int			slots[TAKE_MAX];
+	int			n = pgw_exchange_take(slots, TAKE_MAX);
+
+	for (int i = 0; i < n; i++)
+	{
+		const PgwSlotRequest *r = pgw_exchange_request(slots[i]);
+		PgwCall    *call = pgw_call_new(&r->transaction_id, &r->correlation_id, false);
+
+		call->slot = slots[i];
+		call->item.ops = &pgw_request_ops;
+		dlist_push_tail(&waiting, &call->item.node);
+	}
+	if (n > 0)
+		PGW_DEBUG_POINT("taken");
+}
+
+static void
+admit_one(PgwCall *call, dlist_head *items)
+{
+	bool		gone = call->slot < 0 || pgw_exchange_abandoned(call->slot);
+	PgwBank    *bank = gone ? NULL : pgw_config_bank(pgw_exchange_request(call->slot)->bank);
+	const char *code = NULL;
+	PgwConnectorError err;
+
+	if (gone)
+		code = "internal_error";	/* nobody reads it: nothing was recorded, nothing is sent */
+	else if (bank == NULL)
+		code = "unknown_bank";
+	else if (!bank->enabled)
+		code = "bank_disabled";
+	if (code == NULL && call->rendered == NULL && !pgw_call_bank_has_room(bank))
+		return;
+	dlist_delete(&call->item.node);
+	err.message[0] = '\0';
+	if (code != NULL || (call->rendered == NULL && !render_request(call, bank, &code, &err)))
+		answer_error(call, code, err.message);
+	else
+		dlist_push_tail(items, &call->item.node);
+}
+
+/* From waiting to intents, as far as the banks' limits allow; the others keep their order. */
+void
+pgw_requests_admit(dlist_head *items)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &waiting)
+	{
+		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
+
+		if (call->rendered != NULL && call->not_before > GetCurrentTimestamp())
+			continue;
+		admit_one(call, items);
+	}
+}
+
+TimestampTz
+pgw_requests_next_due(void)
+{
+	TimestampTz next = 0;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &waiting)
+	{
+		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
+
+		if (call->rendered != NULL && (next == 0 || call->not_before < next))
+			next = call->not_before;
+	}
+	return next;
+}
+static char *
+copy(const char *s)
+{
+	return s[0] != '\0' ? pstrdup(s) : NULL;
+}
+
+static void
+fill_transaction(PgwTransaction *t, const PgwSlotRequest *r, const PgwCall *call)
+{
+	memset(t, 0, sizeof(*t));
+	t->transaction_id = r->transaction_id;
+	t->payment_id = r->payment_id;
+	t->client_request_id = pstrdup(r->client_request_id);
+	t->merchant = pstrdup(r->merchant);
+	t->kind = PGW_KIND_PAYMENT;
+	t->taken = true;
+	t->amount = r->amount;
+	t->currency = pstrdup(r->currency);
+	t->capture = (PgwCaptureMode) r->capture;
+	t->token = copy(r->token);
+	t->card_last4 = copy(r->card_last4);
+	t->card_brand = copy(r->card_brand);
+	t->card_expiry_month = r->card_expiry_month;
+	t->card_expiry_year = r->card_expiry_year;
+	t->bank = pstrdup(call->bank->name);
+	t->bank_requested = copy(r->bank_requested);
+	t->reference = copy(r->reference);
+	t->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");
+	t->bank_key = pstrdup(call->reference);
+	t->bank_key_used_at = GetCurrentTimestamp();
+	t->caller_xid = r->caller_xid;
+	t->caller_subxid = r->caller_subxid;
+	t->system_identifier = (int64) GetSystemIdentifier();
+	t->database_oid = MyDatabaseId;
+	t->bank_asked_at = t->bank_key_used_at;
+	t->attempts = 1;
+	t->correlation_id = r->correlation_id;
+	t->created_at = t->updated_at = t->bank_key_used_at;
+}
+
+static void
+request_apply(PgwItem *item)
+{
+	PgwCall    *call = (PgwCall *) item;
+	const PgwSlotRequest *r;
+	PgwTransaction t;
+	PgwEvent	events[2] = {
+		{.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED},
+		{.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED},
+	};
+
+	call->takeover = call->wait = call->later = call->look = false;
+	call->skipped = call->slot < 0 || !pgw_exchange_begin_intent(call->slot);
+	if (call->skipped)
+		return;					/* the caller left, or the extension was being dropped meanwhile */
+	r = pgw_exchange_request(call->slot);
+	call->takeover = pgw_adopt_for_request(call, r);
+	if (call->takeover)
+	{
+		PGW_DEBUG_POINT("adoption_apply");
+		return;
+	}
+	events[0].operation = events[1].operation = pgw_op_name(call->op);
+	fill_transaction(&t, r, call);
+	pgw_store_advance(&t, true, events, 2);
+	PGW_DEBUG_POINT("intent_apply");
+}
+
+/* The earlier attempt's outcome goes to this caller, now or when it is known. */
+static void
+taken_over(PgwCall *call)
+{
+	pg_uuid_t	earlier = call->reply.transaction_id;
+
+	PGW_DEBUG_POINT("adoption_committed");
+	if (call->wait)
+	{
+		pgw_exchange_mark_sent(call->slot, &earlier);
+		pgw_waiters_add(&earlier, call->slot);
+	}
+	else
+	{
+		if (call->reply.kind == PGW_ANSWER_OUTCOME && pgw_exchange_abandoned(call->slot))
+			call->look = true;	/* nobody hears of it: its vote is over */
+		pgw_exchange_answer(call->slot, &call->reply);
+	}
+	if (call->look)
+		pgw_attempts_look(&earlier, false);
+	pgw_call_free(call);
+}
+
+static void
+request_committed(PgwItem *item)
+{
+	PgwCall    *call = (PgwCall *) item;
+
+	if (call->skipped)
+		answer_error(call, "internal_error", "");	/* nobody reads it: the slot becomes free */
+	else if (call->later)
+	{
+		/* the earlier attempt's row is locked for a moment */
+		pgw_exchange_drop_intent(call->slot);
+		call->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUSY_DELAY_MS);
+		dlist_push_head(&waiting, &call->item.node);
+	}
+	else if (call->takeover)
+		taken_over(call);
+	else
+	{
+		PGW_DEBUG_POINT("intent_committed");
+		pgw_exchange_mark_sent(call->slot, &call->transaction_id);
+		pgw_exchange_wipe(call->slot);
+		pgw_call_ready(call);
+	}
+}
+
+static void
+request_failed(PgwItem *item, int sqlstate)
+{
+	PgwCall    *call = (PgwCall *) item;
+
+	/* The one-live-attempt index: an earlier attempt with this id is not finished.  Nothing was sent for this one. */
+	if (sqlstate == ERRCODE_UNIQUE_VIOLATION)
+		answer_error(call, "request_in_flight", "an earlier attempt with this id is not finished");
+	else
+		answer_error(call, "internal_error", "the attempt could not be recorded");
+}

@@ -1,0 +1,319 @@
+/*
+ * resolve.c - attempts whose outcome is not known: found out by look-up or replay, else given to a person; and late success
+ *
+ * Carries out core/resolve.c.  All functions have the attempt's row locked.
+ *
+ * Orderings that matter
+ *	- A look-up changes nothing, so it needs no intent.  A replay can charge: bank_asked_at is moved on in a flushed commit before it
+ *	  leaves, so that "not found" is not believed too early after a crash.
+ *	- A replay carries the first request's key and reference.
+ *	- What the bank does not know is replayed only for a caller that may still want it; for one that is gone it is Failed.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "core/compensation.h"
+#include "core/mutant.h"
+#include "core/resolve.h"
+#include "core/uuid7.h"
+#include "infra/calls_internal.h"
+#include "infra/schedule.h"
+
+/* What turns up after all turns up within days. */
+#define WATCH_MS ((int64) 7 * 24 * 60 * 60 * 1000)
+#define SAVE_AGAIN_MS 1000
+#define LOOK_AFTER_CALLER_MS 5000
+
+static void
+get_doubt(const PgwTransaction *t, bool looked, PgwDoubt *doubt)
+{
+	doubt->has_token = t->token != NULL;
+	doubt->looked = looked;
+	doubt->key_age_s = pgw_schedule_age_s(t->bank_key_used_at);
+	doubt->asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
+	doubt->deadline_s = pgw_unknown_deadline;
+}
+
+static bool
+look_up(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
+{
+	PgwCallParams params;
+
+	memset(&params, 0, sizeof(params));
+	params.currency = t->currency;
+	params.merchant = t->merchant;
+	params.original_ref = t->bank_key;
+	params.bank_reference = t->bank_reference;
+	return pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_CHARGE, t->bank_key, &params);
+}
+
+void
+pgw_resolve_lost(PgwTransaction *t, PgwAttempt *a)
+{
+	PgwFlowDecision d;
+
+	pgw_flow_lost(&d);
+	t->retries = 0;
+	t->next_attempt_at = t->bank_asked_at = GetCurrentTimestamp();
+	pgw_vote_record(t, NULL, &d, pgw_op_name(pgw_flow_operation(t->capture, t->submitted)), NULL);
+	a->again = true;
+}
+
+static void
+replay(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
+{
+	PgwFlowDecision d;
+	PgwCallParams params;
+	char		fresh[33];
+
+	memset(&params, 0, sizeof(params));
+	params.amount = t->amount;
+	params.currency = t->currency;
+	params.token = t->token;
+	params.merchant = t->merchant;
+	params.reference = t->reference;
+	params.bank_fields = t->bank_fields;
+	if (PGW_MUTATED(KEY_REUSE))
+	{
+		pg_uuid_t	id;
+
+		pgw_store_new_id(&id);
+		pgw_uuid_to_hex32(id.data, fresh);
+	}
+	if (!pgw_attempts_call(t, a, bank, pgw_flow_operation(t->capture, t->submitted), PGW_MUTATED(KEY_REUSE) ? fresh : t->bank_key, &params))
+		return;
+	memset(&d, 0, sizeof(d));
+	d.state = PGW_BANK_UNKNOWN;
+	d.keep_error = true;
+	d.reason = "replay";
+	pgw_flow_event(&d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+	t->attempts++;
+	t->bank_asked_at = GetCurrentTimestamp();
+	pgw_vote_record(t, NULL, &d, pgw_op_name(a->call->op), NULL);
+}
+
+static void
+give_to_review(PgwTransaction *t, const char *reason)
+{
+	PgwFlowDecision d;
+
+	pgw_flow_review(t->status, "outcome_unknown", reason, &d);
+	t->next_attempt_at = 0;
+	pgw_vote_record(t, NULL, &d, NULL, NULL);
+
+	/* The payments row says so too, now or when its caller has committed. */
+	if (pgw_vote_finish(t) == PGW_VOTE_BUSY)
+		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAVE_AGAIN_MS));
+}
+
+void
+pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
+{
+	PgwBank    *bank;
+	PgwDoubt	doubt;
+	const char *reason;
+
+	if (t->next_attempt_at > GetCurrentTimestamp())
+		return;
+	bank = pgw_attempts_bank(t, a, false);
+	if (bank == NULL)
+		return;
+	get_doubt(t, a->looked, &doubt);
+	switch (pgw_resolve_step(pgw_connector_capabilities(bank->connector), &doubt, &reason))
+	{
+		case PGW_RESOLVE_LOOKUP:
+			(void) look_up(t, a, bank);
+			break;
+		case PGW_RESOLVE_REPLAY:
+			replay(t, a, bank);
+			break;
+		case PGW_RESOLVE_REVIEW:
+			give_to_review(t, reason);
+			break;
+	}
+}
+
+/* ---------------------------------------------------------------- the bank's answers */
+
+/* May the payments row be written now?  false: busy, and the decision needs it. */
+static bool
+lock_for_result(const PgwCall *call, const PgwTransaction *t, PgwPayment *p, bool *locked)
+{
+	bool		busy = false;
+
+	*locked = t->submitted && pgw_store_lock_payment(&t->payment_id, false, p, &busy) &&
+		memcmp(&p->transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0 && p->status == PGW_PAY_PENDING;
+	return !busy;
+}
+
+static void
+set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const PgwFlowDecision *d)
+{
+	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
+	TimestampTz now = GetCurrentTimestamp();
+
+	call->look = true;
+	t->next_attempt_at = 0;
+	switch (d->state)
+	{
+		case PGW_BANK_APPROVED:
+			/* the caller's vote, or a busy row */
+			if (d->save_later)
+				t->next_attempt_at = TimestampTzPlusMilliseconds(now, SAVE_AGAIN_MS);
+			break;
+		case PGW_BANK_UNKNOWN:
+			/* The first look at once; then at growing distances, but not long after "not found" begins to count. */
+			t->retries = in->state == PGW_CREATED ? 0 : t->retries + 1;
+			t->next_attempt_at = t->retries == 0 ? now : pgw_schedule_retry(t->retries, call->answer.retry_after_s);
+			if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
+				t->next_attempt_at = Min(t->next_attempt_at,
+										 TimestampTzPlusMilliseconds(t->bank_asked_at, caps->lookup_consistent_after_s * 1000));
+			pgw_calls_wake_at(t->next_attempt_at);
+			break;
+		case PGW_FAILED:
+			/* The payments row, if the caller does not write it: who waits now may leave before it hears.  And what may turn up late. */
+			if (d->payment == PGW_FLOW_PAY_NONE)
+				t->next_attempt_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
+			if ((d->not_found || call->answer.outcome == PGW_OUT_REQUIRES_ACTION) && !PGW_MUTATED(CARD_REPLAY))
+			{
+				t->watch_until = TimestampTzPlusMilliseconds(now, WATCH_MS);
+				t->next_attempt_at = now;
+				t->retries = 0;
+			}
+			break;
+		case PGW_REFUNDING:
+			t->approved_amount = call->answer.has_amount && !call->answer.amount_bad ? call->answer.amount : 0;
+			t->approved_currency = call->answer.currency[0] != '\0' ? pstrdup(call->answer.currency) : NULL;
+			(void) pgw_compensate_prepare(t, caps, true);
+			t->next_attempt_at = now;
+			break;
+		default:
+			break;
+	}
+}
+
+/* The bank does not know it, and would by now: a caller that may still want it gets the same request again. */
+static bool
+replay_instead(const PgwCall *call, const PgwTransaction *t, const PgwFlowDecision *d)
+{
+	PgwDoubt	doubt;
+
+	if (!d->not_found)
+		return false;
+	get_doubt(t, true, &doubt);
+	return pgw_resolve_can_replay(pgw_connector_capabilities(call->bank->connector), &doubt) && !pgw_vote_rolled_back(t);
+}
+
+void
+pgw_resolve_result(PgwCall *call, PgwTransaction *t)
+{
+	PgwPayment	p;
+	PgwFlowInput in;
+	PgwFlowDecision d;
+	bool		payment_free;
+
+	memset(&in, 0, sizeof(in));
+	payment_free = lock_for_result(call, t, &p, &in.payment_locked);
+	in.kind = t->kind;
+	in.state = t->status;
+	in.op = call->op;
+	in.not_found_counts = pgw_resolve_not_found_counts(pgw_connector_capabilities(call->bank->connector), pgw_schedule_age_s(t->bank_asked_at));
+	in.capture = t->capture;
+	in.submitted = t->submitted;
+	in.amount = t->amount;
+	in.currency = t->currency;
+	in.transport = call->transport;
+	in.answer = &call->answer;
+	pgw_flow_result(&in, &d);
+	if (replay_instead(call, t, &d))
+	{
+		in.not_found_counts = false;
+		pgw_flow_result(&in, &d);
+		d.reason = "not_found";
+		call->looked = true;
+	}
+	if (!payment_free && d.state == PGW_FAILED)
+	{
+		call->later = true;		/* attempt and payments row fail in one commit or not yet */
+		return;
+	}
+	if (call->op != PGW_OP_LOOKUP_CHARGE)
+		t->bank_asked_at = GetCurrentTimestamp();	/* until now it could have charged */
+	set_next_step(call, t, &in, &d);
+	if (call->looked)
+		t->next_attempt_at = GetCurrentTimestamp();
+	pgw_vote_record(t, in.payment_locked ? &p : NULL, &d, pgw_op_name(call->op),
+					call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
+}
+
+/* ---------------------------------------------------------------- late success */
+
+void
+pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	const PgwCapabilities *caps;
+	PgwBank    *bank;
+
+	if (t->next_attempt_at == 0 || t->next_attempt_at > now)
+		return;
+	if (t->watch_until == 0 || t->watch_until <= now)
+	{
+		t->watch_until = 0;
+		pgw_attempts_put_off(t, 0);
+		return;
+	}
+	bank = pgw_attempts_bank(t, a, false);
+	if (bank == NULL)
+		return;
+	caps = pgw_connector_capabilities(bank->connector);
+	if (t->retries == 0 && caps->can_cancel && t->error_code != NULL && strcmp(t->error_code, "authentication_required") == 0)
+	{
+		/* Nobody will authenticate it here: make sure that nobody can elsewhere. */
+		PgwCallParams params;
+		pg_uuid_t	id;
+		char		key[33];
+
+		memset(&params, 0, sizeof(params));
+		params.currency = t->currency;
+		params.merchant = t->merchant;
+		params.original_ref = t->bank_key;
+		params.bank_reference = t->bank_reference;
+		pgw_store_new_id(&id);
+		pgw_uuid_to_hex32(id.data, key);	/* a request of its own; it may be repeated, so the key is not kept */
+		(void) pgw_attempts_call(t, a, bank, PGW_OP_CANCEL, key, &params);
+	}
+	else if (caps->lookup)
+		(void) look_up(t, a, bank);
+	else
+	{
+		t->watch_until = 0;
+		pgw_attempts_put_off(t, 0);
+	}
+}
+
+void
+pgw_resolve_late_result(PgwCall *call, PgwTransaction *t)
+{
+	const PgwAnswer *a = &call->answer;
+	PgwFlowDecision d;
+
+	if (call->op == PGW_OP_LOOKUP_CHARGE && call->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED &&
+		!a->voided && !(a->captured > 0 && a->refunded >= a->captured))
+	{
+		/* It no longer counts as the live attempt of its id: another may have succeeded meanwhile, and this one only gives back. */
+		t->taken = false;
+		t->watch_until = 0;
+		pgw_compensation_begin(PGW_FAILED, &d);
+		t->approved_amount = a->has_amount && !a->amount_bad ? a->amount : 0;
+		t->approved_currency = a->currency[0] != '\0' ? pstrdup(a->currency) : NULL;
+		(void) pgw_compensate_prepare(t, pgw_connector_capabilities(call->bank->connector), true);
+		t->next_attempt_at = GetCurrentTimestamp();
+		call->look = true;
+		pgw_vote_record(t, NULL, &d, t->refund_operation, a);
+		return;
+	}
+	t->retries++;
+	pgw_attempts_put_off(t, pgw_schedule_watch(t->retries));
+}

@@ -1,0 +1,63 @@
+/*
+ * schedule.c - when to try again
+ *
+ * Owns: pgw.retry_base_delay, pgw.retry_max_delay, pgw.unknown_deadline.  The arithmetic is core/retry.c's.
+ */
+#include "postgres.h"
+
+#include "common/pg_prng.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "core/retry.h"
+#include "infra/schedule.h"
+
+int			pgw_unknown_deadline = 24 * 60 * 60;
+
+static int	base_delay = 1000;
+static int	max_delay = 5 * 60 * 1000;
+
+void
+pgw_schedule_init(void)
+{
+	DefineCustomIntVariable("pgw.retry_base_delay",
+							"The delay before the first retry at a bank; each further one waits twice as long.",
+							NULL,
+							&base_delay, 1000, 10, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgw.retry_max_delay",
+							"The longest delay between two retries at a bank.",
+							NULL,
+							&max_delay, 5 * 60 * 1000, 10, 24 * 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgw.unknown_deadline",
+							"How long a bank is asked about an outcome that it does not tell, before a person has to look.",
+							NULL,
+							&pgw_unknown_deadline, 24 * 60 * 60, 1, 30 * 24 * 60 * 60, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+static double
+chance(void)
+{
+	return pg_prng_double(&pg_global_prng_state);
+}
+
+TimestampTz
+pgw_schedule_retry(int tries, int retry_after_s)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pgw_retry_delay_ms(tries, base_delay, max_delay, retry_after_s, chance()));
+}
+
+TimestampTz
+pgw_schedule_watch(int tries)
+{
+	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pgw_watch_delay_ms(tries, base_delay, chance()));
+}
+
+int64
+pgw_schedule_age_s(TimestampTz then)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (then == 0)
+		return PG_INT32_MAX;
+	return now <= then ? 0 : (now - then) / USECS_PER_SEC;
+}

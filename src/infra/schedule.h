@@ -1,0 +1,24 @@
+/*
+ * schedule.h - when to try again
+ */
+#ifndef PGW_INFRA_SCHEDULE_H
+#define PGW_INFRA_SCHEDULE_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+/* How long the bank is asked about an outcome that it does not tell, in seconds. */
+extern int	pgw_unknown_deadline;
+
+extern void pgw_schedule_init(void);	/* _PG_init: settings */
+
+/* After this many tries (>= 1); retry_after_s: what the bank asked for, or <= 0. */
+extern TimestampTz pgw_schedule_retry(int tries, int retry_after_s);
+
+/* After this many looks at what was taken for not charged. */
+extern TimestampTz pgw_schedule_watch(int tries);
+
+/* Whole seconds from then until now; never negative.  0 is no time: a very large number. */
+extern int64 pgw_schedule_age_s(TimestampTz then);
+
+#endif

@@ -1,0 +1,92 @@
+/*
+ * waiters.c - callers who wait for an attempt whose outcome is in doubt, or which another caller began
+ *
+ * Owns the list of their slots.  A slot leaves it when the outcome is known, or when its caller has left.
+ * Invariant: a slot on this list is marked sent, so a worker that ends answers it as BankUnknown.
+ */
+#include "postgres.h"
+
+#include "utils/memutils.h"
+
+#include "infra/calls_internal.h"
+
+typedef struct Waiter
+{
+	dlist_node	node;
+	pg_uuid_t	transaction_id;
+	int			slot;
+} Waiter;
+
+static dlist_head waiters;
+
+void
+pgw_waiters_init(void)
+{
+	dlist_init(&waiters);
+}
+
+void
+pgw_waiters_add(const pg_uuid_t *transaction_id, int slot)
+{
+	Waiter	   *w = MemoryContextAlloc(TopMemoryContext, sizeof(Waiter));
+
+	w->transaction_id = *transaction_id;
+	w->slot = slot;
+	dlist_push_tail(&waiters, &w->node);
+}
+
+static void
+answer(Waiter *w, PgwState status)
+{
+	PgwSlotAnswer reply;
+
+	memset(&reply, 0, sizeof(reply));
+	reply.kind = PGW_ANSWER_OUTCOME;
+	reply.transaction_id = w->transaction_id;
+	reply.status = status;
+	pgw_exchange_answer(w->slot, &reply);
+	dlist_delete(&w->node);
+	pfree(w);
+}
+
+bool
+pgw_waiters_answer(const pg_uuid_t *transaction_id, PgwState status)
+{
+	dlist_mutable_iter iter;
+	bool		told = false;
+
+	if (status == PGW_CREATED || status == PGW_BANK_UNKNOWN || status == PGW_STATE_NONE)
+		return false;
+	dlist_foreach_modify(iter, &waiters)
+	{
+		Waiter	   *w = dlist_container(Waiter, node, iter.cur);
+
+		if (memcmp(&w->transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
+		{
+			told |= !pgw_exchange_abandoned(w->slot);
+			answer(w, status);
+		}
+	}
+	return told;
+}
+
+void
+pgw_waiters_sweep(void)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &waiters)
+	{
+		Waiter	   *w = dlist_container(Waiter, node, iter.cur);
+
+		if (pgw_exchange_abandoned(w->slot))
+			answer(w, PGW_BANK_UNKNOWN);
+	}
+}
+
+void
+pgw_waiters_forget(void)
+{
+	while (!dlist_is_empty(&waiters))
+		pfree(dlist_container(Waiter, node, dlist_pop_head_node(&waiters)));
+}
