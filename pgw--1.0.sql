@@ -191,14 +191,26 @@ CREATE TABLE pgw.payment_transactions (
 	bank_fields jsonb CHECK (jsonb_typeof(bank_fields) = 'object'),
 	bank_key text,
 	bank_key_used_at timestamptz,
+	bank_asked_at timestamptz,		-- when the last request that can charge ended, or was last seen under way
 	bank_reference text,
 	authorization_code text,
+	approved_amount bigint,			-- as the bank names them, when they are not what was asked for
+	approved_currency text,
+	refund_operation text CHECK (refund_operation IN ('void', 'refund', 'cancel')),
+	refund_key text,				-- the give-back's reference and key at the bank; NULL: the next one gets a new one
+	refund_key_used_at timestamptz,	-- first use; NULL: announced, not sent
+	refund_asked_at timestamptz,	-- when the last request of the give-back ended, or was last seen under way
+	refund_pending boolean NOT NULL DEFAULT false,	-- the bank said last that it is on its way
+	refund_attempts int NOT NULL DEFAULT 0 CHECK (refund_attempts >= 0),
 	caller_xid xid8,
 	caller_subxid xid8,
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
+	abandoned_at timestamptz,		-- when the worker first saw that the caller is gone
 	attempts int NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+	retries int NOT NULL DEFAULT 0 CHECK (retries >= 0),	-- tries of the present step, for the back-off
 	next_attempt_at timestamptz,
+	watch_until timestamptz,		-- Failed because the bank did not know it: looked up again until then
 	expires_at timestamptz,
 	error_class text,
 	error_code text,
@@ -216,8 +228,10 @@ CREATE UNIQUE INDEX payment_transactions_one_live ON pgw.payment_transactions (c
 	WHERE taken AND status NOT IN ('Failed', 'Refunded');
 -- All attempts of an id, also those whose caller rolled back: what find_payment shows.
 CREATE INDEX payment_transactions_request ON pgw.payment_transactions (client_request_id, merchant);
-CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status, next_attempt_at)
-	WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
+-- What a starting worker looks at, and what the views count.
+CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status) WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
+-- What is due: a scan costs that, not what is stored.
+CREATE INDEX payment_transactions_due ON pgw.payment_transactions (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX payment_transactions_payment ON pgw.payment_transactions (payment_id);
 
 CREATE TRIGGER enforce_transition BEFORE UPDATE ON pgw.payment_transactions
@@ -320,6 +334,50 @@ $$;
 CREATE TRIGGER bank_added AFTER INSERT ON pgw.banks FOR EACH STATEMENT EXECUTE FUNCTION pgw.bank_added();
 
 --
+-- Restored and copied databases: src/infra/pause.c says when the worker stays paused
+--
+
+-- Append-only, like the other records.
+CREATE TABLE pgw.resumptions (
+	system_identifier bigint NOT NULL,
+	database_oid oid NOT NULL,
+	resumed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	resumed_by text NOT NULL,
+	taken_over bigint NOT NULL,		-- attempts
+	note text,
+	PRIMARY KEY (system_identifier, database_oid, resumed_at)
+);
+
+-- A row: attempts were loaded by a statement, and nobody has resumed since.
+CREATE TABLE pgw.restore_pending (
+	noticed_at timestamptz NOT NULL PRIMARY KEY DEFAULT clock_timestamp()
+);
+
+CREATE FUNCTION pgw.notice_load() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+	IF EXISTS (SELECT FROM pgw.payment_transactions) AND NOT EXISTS (SELECT FROM pgw.restore_pending) THEN
+		INSERT INTO pgw.restore_pending DEFAULT VALUES;
+	END IF;
+	RETURN NULL;
+END
+$$;
+
+-- pgw inserts attempts without a statement, so this costs a payment nothing and fires for restores only.
+CREATE TRIGGER notice_load AFTER INSERT ON pgw.payment_transactions FOR EACH STATEMENT EXECUTE FUNCTION pgw.notice_load();
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.resumptions FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.resumptions FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER config_changed AFTER INSERT ON pgw.resumptions FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
+CREATE TRIGGER config_changed AFTER INSERT ON pgw.restore_pending FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
+ALTER TABLE pgw.payment_transactions ENABLE ALWAYS TRIGGER notice_load;
+ALTER TABLE pgw.resumptions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate, ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE pgw.restore_pending ENABLE ALWAYS TRIGGER config_changed;
+
+CREATE FUNCTION pgw.resume_after_restore(note text DEFAULT NULL) RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgw_resume_after_restore_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
+
+--
 -- Functions for clients: none is STRICT, so that a NULL can be named. The C code acts as the extension's owner after it has checked
 -- the grants of the immediate caller; SECURITY DEFINER would hide who that is.
 --
@@ -377,6 +435,257 @@ RETURNS TABLE (event_id uuid, transaction_id uuid, kind pgw.operation_kind, step
 AS 'MODULE_PATHNAME', 'pgw_payment_history_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 
 --
+-- Consistency: what the tables promise one another, as one query over one snapshot. Every commit of pgw leaves this view empty, also while
+-- payments are under way. docs/sql-reference.md says what each check means. merchant is null where a row is not one merchant's alone.
+--
+
+-- The table of core/state.c; from_status is null before the first step.
+CREATE FUNCTION pgw.legal_steps()
+RETURNS TABLE (kind pgw.operation_kind, event_type pgw.event_type, from_status pgw.transaction_status, to_status pgw.transaction_status)
+AS 'MODULE_PATHNAME', 'pgw_legal_steps_1_0' LANGUAGE C STABLE PARALLEL SAFE ROWS 200;
+
+CREATE VIEW pgw.broken_invariants AS
+WITH event AS (
+	-- ordered, so that the index of each partition is read and nothing is sorted or kept
+	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.event_data->>'from' AS from_status, e.event_data->>'to' AS to_status
+	FROM pgw.transaction_events e
+	ORDER BY e.transaction_id, e.step_order
+), chain AS (
+	SELECT e.*, lag(e.step_order) OVER w AS before_step, lag(e.from_status) OVER w AS before_from, lag(e.to_status) OVER w AS before_to,
+		lag(e.txid) OVER w AS before_txid, lead(e.step_order) OVER w IS NULL AS last
+	FROM event e
+	WINDOW w AS (PARTITION BY e.transaction_id ORDER BY e.step_order)
+), history AS (
+	-- A legal step is on an edge of the table and begins where the step before it has led to, or is of one commit and on one edge with
+	-- it: the rule of core/fold.c. After a gap only the edge can be told.
+	SELECT c.transaction_id, count(*) AS events, max(c.step_order) AS steps, max(c.to_status) FILTER (WHERE c.last) AS status,
+		min(c.step_order) FILTER (WHERE c.step_order <> coalesce(c.before_step, 0) + 1) AS after_gap,
+		min(c.step_order) FILTER (WHERE (t.kind, c.event_type, coalesce(c.from_status, ''), c.to_status) NOT IN
+				(SELECT l.kind, l.event_type, coalesce(l.from_status::text, ''), l.to_status::text FROM pgw.legal_steps() l)
+			OR c.step_order = coalesce(c.before_step, 0) + 1 AND coalesce(c.from_status, '') <> coalesce(c.before_to, '')
+				AND (c.from_status = c.before_from AND c.to_status = c.before_to AND c.txid = c.before_txid) IS NOT TRUE) AS illegal,
+		min(c.step_order) FILTER (WHERE c.event_type = 'BankProcessingStarted') AS charge_sent,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('BankProcessingCompleted', 'BankProcessingPending', 'BankOutcomeUnknown',
+			'BankOutcomeUnacceptable', 'BankStatusChecked')) AS charge_answered,
+		min(c.step_order) FILTER (WHERE c.event_type = 'CaptureStarted') AS capture_sent,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('CaptureCompleted', 'CaptureFailed')) AS capture_answered,
+		min(c.step_order) FILTER (WHERE c.event_type = 'RefundStarted') AS refund_sent,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown'))
+			AS refund_answered
+	FROM chain c
+	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = c.transaction_id
+	GROUP BY c.transaction_id
+), bank_key AS NOT MATERIALIZED (
+	-- of the operation itself, and of giving back
+	SELECT t.bank, t.bank_key AS key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.bank_key IS NOT NULL
+	UNION ALL
+	SELECT t.bank, t.refund_key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.refund_key IS NOT NULL
+)
+-- An attempt and its events
+SELECT b.check_name, t.payment_id, coalesce(t.transaction_id, h.transaction_id) AS transaction_id, t.merchant, b.details
+FROM history h
+FULL JOIN pgw.payment_transactions t ON t.transaction_id = h.transaction_id
+CROSS JOIN LATERAL (
+	SELECT 'event_without_transaction', jsonb_build_object('events', h.events)
+	WHERE t.transaction_id IS NULL
+	UNION ALL
+	SELECT 'transaction_without_events', jsonb_build_object('status', t.status, 'step_order', t.step_order)
+	WHERE h.transaction_id IS NULL
+	UNION ALL
+	SELECT 'step_missing', jsonb_build_object('before_step', h.after_gap, 'events', h.events)
+	WHERE h.after_gap IS NOT NULL AND t.transaction_id IS NOT NULL
+	UNION ALL
+	SELECT 'step_illegal', jsonb_build_object('step', h.illegal)
+	WHERE h.illegal IS NOT NULL AND t.transaction_id IS NOT NULL
+	UNION ALL
+	SELECT 'status_differs', jsonb_build_object('status', t.status, 'by_events', h.status)
+	WHERE (t.status::text = h.status) IS NOT TRUE AND t.transaction_id IS NOT NULL AND h.transaction_id IS NOT NULL
+	UNION ALL
+	SELECT 'step_order_differs', jsonb_build_object('step_order', t.step_order, 'by_events', h.steps)
+	WHERE t.step_order <> h.steps
+	UNION ALL
+	SELECT 'answer_without_intent', jsonb_build_object('step', x.step)
+	FROM (VALUES (h.charge_answered, h.charge_sent), (h.capture_answered, h.capture_sent), (h.refund_answered, h.refund_sent)) x (step, sent)
+	WHERE x.step < coalesce(x.sent, h.steps + 1) AND t.transaction_id IS NOT NULL
+	UNION ALL
+	-- outside of the index that keeps a second one of its id away
+	SELECT 'live_attempt_not_taken', jsonb_build_object('status', t.status)
+	WHERE NOT t.taken AND (t.status NOT IN ('Created', 'Failed', 'Refunded') OR t.status = 'Created' AND h.charge_sent IS NOT NULL)
+	UNION ALL
+	SELECT 'attempt_never_due', jsonb_build_object('status', t.status)
+	WHERE NOT t.taken AND t.status = 'Created' AND t.next_attempt_at IS NULL
+	UNION ALL
+	SELECT 'unacceptable_approval_kept', jsonb_build_object('amount', t.amount, 'currency', t.currency, 'approved_amount', t.approved_amount,
+		'approved_currency', t.approved_currency)
+	WHERE t.status IN ('Saved', 'Completed') AND (t.approved_amount <> t.amount OR t.approved_currency <> t.currency)
+) b (check_name, details)
+
+UNION ALL
+-- A payment and the attempt that it votes for
+SELECT b.check_name, coalesce(p.payment_id, t.payment_id), coalesce(p.transaction_id, t.transaction_id),
+	CASE WHEN (p.merchant <> t.merchant) IS NOT TRUE THEN coalesce(p.merchant, t.merchant) END, b.details
+FROM pgw.payments p
+FULL JOIN (
+	-- charged: the payments row has to say so. A review keeps what its attempt had come to.
+	SELECT t.*, CASE t.status
+			WHEN 'Saved' THEN true
+			WHEN 'Completed' THEN true
+			WHEN 'RequiresManualReview' THEN 'Saved' = (SELECT e.event_data->>'from' FROM pgw.transaction_events e
+				WHERE e.transaction_id = t.transaction_id ORDER BY e.step_order DESC LIMIT 1)
+			ELSE false
+		END AS charged
+	FROM pgw.payment_transactions t
+) t ON t.transaction_id = p.transaction_id
+LEFT JOIN (
+	-- Saved is done; what is neither done nor Failed is in doubt
+	SELECT o.payment_id,
+		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND o.status IN ('Saved', 'Completed')) AS captured,
+		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status IN ('Saved', 'Completed')) AS refunded,
+		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS refund_pending,
+		bool_or(o.kind = 'void' AND o.status IN ('Saved', 'Completed')) AS voided
+	FROM pgw.payment_transactions o
+	WHERE o.kind <> 'payment'
+	GROUP BY o.payment_id
+) o ON o.payment_id = p.payment_id
+CROSS JOIN LATERAL (
+	SELECT 'payment_without_transaction', jsonb_build_object('status', p.status)
+	WHERE t.transaction_id IS NULL
+	UNION ALL
+	SELECT 'payment_names_other', jsonb_build_object('differ', to_jsonb(array_remove(ARRAY[
+		CASE WHEN t.kind <> 'payment' THEN 'kind' END, CASE WHEN t.payment_id <> p.payment_id THEN 'payment_id' END,
+		CASE WHEN t.merchant <> p.merchant THEN 'merchant' END, CASE WHEN t.client_request_id <> p.client_request_id THEN 'client_request_id' END,
+		CASE WHEN t.amount <> p.amount THEN 'amount' END, CASE WHEN t.currency <> p.currency THEN 'currency' END,
+		CASE WHEN t.capture <> p.capture THEN 'capture' END], NULL)))
+	WHERE p.payment_id IS NOT NULL AND (t.kind <> 'payment' OR t.payment_id <> p.payment_id OR t.merchant <> p.merchant
+		OR t.client_request_id <> p.client_request_id OR t.amount <> p.amount OR t.currency <> p.currency OR t.capture <> p.capture)
+	UNION ALL
+	SELECT 'payment_without_charge', jsonb_build_object('status', p.status, 'transaction_status', t.status)
+	WHERE p.status NOT IN ('pending', 'declined', 'failed', 'in_review') AND NOT t.charged
+	UNION ALL
+	SELECT 'charge_differs', jsonb_build_object('bank', p.bank, 'transaction_bank', t.bank, 'bank_reference', p.bank_reference,
+		'transaction_bank_reference', t.bank_reference)
+	WHERE p.status NOT IN ('pending', 'declined', 'failed', 'in_review')
+		AND (p.bank IS DISTINCT FROM t.bank OR p.bank_reference IS DISTINCT FROM t.bank_reference) AND t.transaction_id IS NOT NULL
+	UNION ALL
+	SELECT 'charge_without_payment', jsonb_build_object('transaction_status', t.status)
+	WHERE p.payment_id IS NULL AND t.charged AND t.kind = 'payment'
+	UNION ALL
+	SELECT 'charge_denied', jsonb_build_object('status', p.status, 'transaction_status', t.status)
+	WHERE p.status IN ('pending', 'declined', 'failed', 'in_review') AND t.status IN ('Saved', 'Completed')
+	UNION ALL
+	SELECT 'unknown_told_as_failed', jsonb_build_object('status', p.status, 'transaction_status', t.status)
+	WHERE p.status IN ('declined', 'failed') AND t.status IN ('Created', 'BankUnknown')
+	UNION ALL
+	-- The worker needs a moment. A caller whose PREPAREd transaction is committed late is found when the attempt is looked at next.
+	SELECT 'vote_not_settled', jsonb_build_object('status', p.status, 'transaction_status', t.status, 'since', t.updated_at)
+	WHERE (p.status = 'pending' AND t.status IN ('BankApproved', 'Failed', 'Refunded', 'RequiresManualReview')
+			OR p.status = 'in_review' AND t.status IN ('Failed', 'Refunded'))
+		AND greatest(p.updated_at, t.updated_at) < clock_timestamp() - interval '1 minute'
+		AND (t.next_attempt_at BETWEEN clock_timestamp() - interval '10 minutes' AND clock_timestamp() + interval '10 minutes') IS NOT TRUE
+	UNION ALL
+	SELECT 'amounts_disagree', jsonb_build_object('status', p.status, 'amount', p.amount, 'authorized_amount', p.authorized_amount,
+		'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount)
+	WHERE NOT CASE p.status
+		WHEN 'pending' THEN p.authorized_amount = 0 AND p.captured_amount = 0
+		WHEN 'declined' THEN p.authorized_amount = 0 AND p.captured_amount = 0
+		WHEN 'failed' THEN p.captured_amount = p.refunded_amount
+		WHEN 'in_review' THEN p.captured_amount = 0
+		WHEN 'authorized' THEN p.authorized_amount = p.amount AND p.captured_amount = 0
+		WHEN 'partially_captured' THEN p.captured_amount > 0 AND p.captured_amount < p.amount AND p.refunded_amount = 0
+		WHEN 'captured' THEN p.captured_amount = p.amount AND p.refunded_amount = 0
+		WHEN 'partially_refunded' THEN p.refunded_amount > 0 AND p.refunded_amount < p.captured_amount
+		WHEN 'refunded' THEN p.refunded_amount > 0 AND p.refunded_amount = p.captured_amount
+		WHEN 'voided' THEN p.captured_amount = 0
+		WHEN 'expired' THEN p.captured_amount = 0
+	END
+	UNION ALL
+	SELECT 'refunds_exceed_capture', jsonb_build_object('captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount,
+		'refund_pending_amount', p.refund_pending_amount)
+	WHERE p.refund_pending_amount > p.captured_amount - p.refunded_amount
+	UNION ALL
+	SELECT 'capture_missing', jsonb_build_object('status', p.status, 'capture', p.capture)
+	WHERE p.status = 'authorized' AND p.capture <> 'manual' AND t.status = 'Completed'
+	UNION ALL
+	SELECT 'captures_differ', jsonb_build_object('captured_amount', p.captured_amount, 'by_transactions', coalesce(o.captured, 0))
+	WHERE p.capture = 'manual' AND p.captured_amount <> coalesce(o.captured, 0)
+	UNION ALL
+	SELECT 'refunds_differ', jsonb_build_object('refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount,
+		'by_transactions', coalesce(o.refunded, 0), 'pending_by_transactions', coalesce(o.refund_pending, 0))
+	WHERE p.refunded_amount <> coalesce(o.refunded, 0) OR p.refund_pending_amount <> coalesce(o.refund_pending, 0)
+	UNION ALL
+	SELECT 'void_differs', jsonb_build_object('status', p.status, 'by_transactions', coalesce(o.voided, false))
+	WHERE (p.status = 'voided') <> coalesce(o.voided, false)
+) b (check_name, details)
+
+UNION ALL
+-- An attempt and the payment that it was accepted for: only a caller's own charge may have lost its row, by rollback
+SELECT b.check_name, t.payment_id, t.transaction_id, CASE WHEN (p.merchant <> t.merchant) IS NOT TRUE THEN t.merchant END, b.details
+FROM pgw.payment_transactions t
+LEFT JOIN pgw.payments p ON p.payment_id = t.payment_id
+CROSS JOIN LATERAL (
+	SELECT 'transaction_without_payment', jsonb_build_object('kind', t.kind, 'status', t.status)
+	WHERE p.payment_id IS NULL AND (t.submitted OR t.kind <> 'payment')
+	UNION ALL
+	SELECT 'transaction_of_other_payment', jsonb_build_object('differ', to_jsonb(array_remove(ARRAY[
+		CASE WHEN t.merchant <> p.merchant THEN 'merchant' END, CASE WHEN t.currency <> p.currency THEN 'currency' END,
+		CASE WHEN t.kind = 'payment' AND t.client_request_id <> p.client_request_id THEN 'client_request_id' END,
+		CASE WHEN t.kind <> 'payment' AND t.bank IS DISTINCT FROM p.bank THEN 'bank' END], NULL)))
+	WHERE t.transaction_id <> p.transaction_id AND (t.merchant <> p.merchant OR t.currency <> p.currency
+		OR t.kind = 'payment' AND t.client_request_id <> p.client_request_id OR t.kind <> 'payment' AND t.bank IS DISTINCT FROM p.bank)
+) b (check_name, details)
+
+UNION ALL
+-- What a foreign key would say
+SELECT 'merchant_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('merchant', t.merchant)
+FROM pgw.payment_transactions t
+WHERE NOT EXISTS (SELECT FROM pgw.merchants m WHERE m.merchant = t.merchant)
+UNION ALL
+SELECT 'bank_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('bank', t.bank, 'status', t.status)
+FROM pgw.payment_transactions t
+WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded') AND t.bank IS NOT NULL AND NOT EXISTS (SELECT FROM pgw.banks k WHERE k.name = t.bank)
+
+UNION ALL
+-- What must be there once only; the oldest attempt of each group stands for it
+SELECT d.check_name, (array_agg(d.payment_id ORDER BY d.transaction_id))[1], (array_agg(d.transaction_id ORDER BY d.transaction_id))[1],
+	CASE WHEN count(DISTINCT d.merchant) = 1 THEN min(d.merchant) END,
+	jsonb_build_object('transactions', jsonb_agg(DISTINCT d.transaction_id))
+FROM (
+	SELECT 'two_live_attempts', jsonb_build_array(t.client_request_id, t.merchant, t.kind), t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t
+	WHERE t.taken AND t.status NOT IN ('Failed', 'Refunded') AND (t.client_request_id, t.merchant, t.kind) IN (
+		SELECT s.client_request_id, s.merchant, s.kind
+		FROM pgw.payment_transactions s
+		WHERE s.taken AND s.status NOT IN ('Failed', 'Refunded')
+		GROUP BY s.client_request_id, s.merchant, s.kind HAVING count(*) > 1)
+	UNION ALL
+	SELECT 'bank_key_twice', jsonb_build_array(k.bank, k.key), k.payment_id, k.transaction_id, k.merchant
+	FROM bank_key k
+	WHERE (k.bank, k.key) IN (SELECT s.bank, s.key FROM bank_key s GROUP BY s.bank, s.key HAVING count(*) > 1)
+	UNION ALL
+	SELECT 'charge_twice', jsonb_build_array(t.bank, t.bank_reference), t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t
+	WHERE t.kind = 'payment' AND t.status IN ('Saved', 'Completed') AND (t.bank, t.bank_reference) IN (
+		SELECT s.bank, s.bank_reference
+		FROM pgw.payment_transactions s
+		WHERE s.kind = 'payment' AND s.status IN ('Saved', 'Completed')
+		GROUP BY s.bank, s.bank_reference HAVING count(*) > 1)
+	UNION ALL
+	SELECT 'event_id_twice', to_jsonb(e.event_id), t.payment_id, e.transaction_id, t.merchant
+	FROM pgw.transaction_events e
+	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
+	WHERE e.event_id IN (SELECT s.event_id FROM pgw.transaction_events s GROUP BY s.event_id HAVING count(*) > 1)
+) d (check_name, what, payment_id, transaction_id, merchant)
+GROUP BY d.check_name, d.what;
+
+CREATE FUNCTION pgw.rebuild_status(transaction_id uuid) RETURNS pgw.transaction_status
+AS 'MODULE_PATHNAME', 'pgw_rebuild_status_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- The view as of now, and of the caller's merchants. Many small expressions on many rows: compiling them costs more than it saves.
+CREATE FUNCTION pgw.check_consistency()
+RETURNS TABLE (check_name text, payment_id uuid, transaction_id uuid, details jsonb)
+AS 'MODULE_PATHNAME', 'pgw_check_consistency_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off;
+
+--
 -- Access. The C code and the views read the grants; EXECUTE and SELECT follow from them.
 --
 
@@ -423,6 +732,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
 	read_functions CONSTANT text[] := '{get_payment,find_payment,wait_for_payment,payment_history}';
+	audit_functions CONSTANT text[] := '{rebuild_status,check_consistency}';
+	operator_functions CONSTANT text[] := '{resume_after_restore}';
 	functions text[] := '{}';
 	views text[] := '{}';
 	levels text[] := ARRAY(SELECT DISTINCT g.level FROM pgw.access_grants g WHERE g.role = $1);
@@ -437,12 +748,16 @@ BEGIN
 	IF 'client' = ANY (levels) THEN
 		functions := functions || '{process_payment,submit_payment}';
 	END IF;
+	IF 'operator' = ANY (levels) THEN
+		functions := functions || operator_functions;
+	END IF;
 	IF levels && '{operator,auditor}' THEN
+		functions := functions || audit_functions;
 		views := views || '{audit_transactions,audit_events}';
 	END IF;
 
 	FOR f IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pgw'::regnamespace
-		AND p.proname = ANY (read_functions || '{process_payment,submit_payment}') LOOP
+		AND p.proname = ANY (read_functions || audit_functions || operator_functions || '{process_payment,submit_payment}') LOOP
 		IF (SELECT p.proname FROM pg_proc p WHERE p.oid = f) = ANY (functions) THEN
 			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f, $1);
 		ELSE
@@ -953,6 +1268,8 @@ SELECT pg_extension_config_dump('pgw.access_grants', 'WHERE role::oid IN (SELECT
 SELECT pg_extension_config_dump('pgw.payments', '');
 SELECT pg_extension_config_dump('pgw.payment_transactions', '');
 SELECT pg_extension_config_dump('pgw.transaction_events_default', '');
+SELECT pg_extension_config_dump('pgw.resumptions', '');
+SELECT pg_extension_config_dump('pgw.restore_pending', '');
 
 --
 -- Wakes the launcher once this transaction has committed

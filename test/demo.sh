@@ -79,12 +79,58 @@ SELECT w.status, w.transaction_status FROM pgw.find_payment('order-5') f, pgw.wa
 SELECT step_order AS step, event_type, occurred_at::time(3) AS at FROM pgw.find_payment('order-5') f, pgw.payment_history(f.payment_id);
 SQL
 
-say '8. The bank keeps its own ledger:'
-charges=$(perl -MHTTP::Tiny -MJSON::PP -e 'for (@{decode_json(HTTP::Tiny->new->get("http://127.0.0.1:$ARGV[0]/ledger")->{content})->{charges}}) { printf "   %-9s %6d %s captured %d\n", @$_{qw(status amount currency captured)} }' "$BANK_PORT")
-echo "$charges"
+say '8. Conflicts: four clients sell from one stock. Of those that conflict PostgreSQL lets one commit; the others fail after the bank has approved.
+   They repeat the transaction with the same id, as PostgreSQL asks of them, and pgw takes the charge over. One charge per order, no refund.'
+cat >"$PGW_WORK/sell.sql" <<'SQL'
+\set id 10000 * (:client_id + 1) + random(1, 9999)
+BEGIN ISOLATION LEVEL SERIALIZABLE;
+SELECT lamps FROM stock \gset
+INSERT INTO orders SELECT :id, 'a lamp', payment_id FROM pgw.process_payment('order-' || :id, 2500, 'EUR', 'tok_ok');
+UPDATE stock SET lamps = :lamps - 1;
+COMMIT;
+SQL
+sql <<'SQL'
+CREATE TABLE stock AS SELECT 100 AS lamps;
+SQL
+cat "$PGW_WORK/sell.sql"
+echo '$ pgbench --file=sell.sql --client=4 --transactions=5 --max-tries=1000'
+pgbench -n -f "$PGW_WORK/sell.sql" --random-seed=1 --client=4 --transactions=5 --max-tries=1000 demo 2>&1 | grep -E '^(number of transactions (actually|retried|failed)|number of failed|total number)'
+sql <<'SQL'
+SELECT 100 - lamps AS lamps_sold, (SELECT count(*) FROM orders WHERE item = 'a lamp') AS orders,
+	(SELECT count(*) FROM pgw.transaction_events WHERE event_type = 'TransactionAdopted') AS charges_taken_over FROM stock;
+SELECT step_order AS step, event_type FROM pgw.transaction_events
+	WHERE transaction_id = (SELECT transaction_id FROM pgw.payment_transactions WHERE step_order > 6 ORDER BY step_order LIMIT 1) ORDER BY 1;
+SQL
+
+say '9. ROLLBACK gives the money back. (After five seconds, the time for a retry; here after 300 ms.)'
+sql <<'SQL'
+ALTER SYSTEM SET pgw.compensation_delay = '300ms';
+SELECT pg_reload_conf() AS reloaded;
+BEGIN;
+SELECT status FROM pgw.process_payment('order-6', 7700, 'EUR', 'tok_ok');
+ROLLBACK;
+SQL
+given_back="SELECT count(*) FROM pgw.find_payment('order-6') WHERE transaction_status = 'Refunded'"
+for _ in $(seq 100); do
+	[ "$(psql -XAt -d demo -c "$given_back")" -eq 0 ] || break
+	psql -XAtq -d demo -c 'SELECT pg_sleep(0.1)' >"$PGW_WORK/null"
+done
+sql <<'SQL'
+SELECT status, transaction_status, error_code FROM pgw.find_payment('order-6');
+SELECT step_order AS step, event_type, occurred_at::time(3) AS at FROM pgw.find_payment('order-6') f, pgw.payment_history(f.payment_id);
+SQL
+
+say '10. The bank keeps its own ledger:'
+ledger=$(perl -MHTTP::Tiny -MJSON::PP -e 'my %n;
+	for my $c (@{decode_json(HTTP::Tiny->new->get("http://127.0.0.1:$ARGV[0]/ledger")->{content})->{charges}}) {
+		$n{sprintf "%-9s %6d %s, captured %4d, refunded %4d", @$c{qw(status amount currency captured refunded)}}++ }
+	printf "   %2d x %s\n", $n{$_}, $_ for sort keys %n' "$BANK_PORT")
+echo "$ledger"
+kept=$(echo "$ledger" | awk '$3 == "approved" && $9 + 0 < $7 + 0 { n += $1 } END { print n + 0 }')
 tables=$(psql -XAt -d demo -c "SELECT count(*) FROM pgw.payments WHERE status = 'captured'")
-[ "$(echo "$charges" | grep -c '^ *approved')" -eq "$tables" ] || { echo 'the ledger and the tables differ' >&2; exit 1; }
-echo "   $tables approved charges, $tables captured payments."
+wrong=$(psql -XAt -d demo -c 'SELECT count(*) FROM pgw.check_consistency()')
+[ "$kept" -eq "$tables" ] && [ "$wrong" -eq 0 ] || { echo 'the ledger and the tables differ' >&2; exit 1; }
+echo "   $kept charges stand, $tables payments are captured; pgw.check_consistency() finds nothing wrong."
 
 if [ -n "$KEEP" ]; then
 	say 'Left running. Try more:'

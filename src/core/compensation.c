@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/mutant.h"
+#include "core/resolve.h"
 
 void
 pgw_compensation_begin(PgwState from, PgwFlowDecision *d)
@@ -52,11 +53,18 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 	if (!facts->key)
 		return caps->lookup ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
 
+	/* where a look-up's "nothing there" never counts, only the same key again gets it done if the first request was lost */
+	if (pgw_resolve_key_remembered(caps, facts->key_age_s) && caps->lookup_consistent_after_s < 0)
+		return PGW_COMPENSATE_SEND;
+	/* Nobody has been able to say for so long: a person has to find out. What the bank says is pending may take its days. */
+	if (facts->deadline_s > 0 && facts->key_age_s >= facts->deadline_s && !facts->pending)
+		return PGW_COMPENSATE_REVIEW;
+
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_COMPENSATE_LOOKUP_REFUND;
 	if (caps->lookup)
 		return PGW_COMPENSATE_LOOKUP_CHARGE;
-	if (caps->idempotency && facts->key_age_s < caps->key_lifetime_s)
+	if (pgw_resolve_key_remembered(caps, facts->key_age_s))
 		return PGW_COMPENSATE_SEND;
 	return PGW_COMPENSATE_REVIEW;
 }
@@ -101,6 +109,15 @@ not_done(const PgwCompensationInput *in, PgwCompensationDecision *d, const char 
 		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_AGAIN, reason);
 }
 
+/* A refund of less than was asked for is not done; what is left is for a person, who can ask the bank why. */
+static bool
+is_whole(const PgwCompensationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+
+	return in->operation != PGW_OP_REFUND || in->amount == 0 || !a->has_amount || (!a->amount_bad && a->amount >= in->amount);
+}
+
 static void
 answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
@@ -109,7 +126,10 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, NULL);
+			if (is_whole(in))
+				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, NULL);
+			else
+				review(d, "amount_mismatch");
 			return;
 		case PGW_OUT_PENDING:
 			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, NULL);
@@ -144,7 +164,10 @@ answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *
 	switch (in->answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "looked_up");
+			if (is_whole(in))
+				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "looked_up");
+			else
+				review(d, "amount_mismatch");
 			return;
 		case PGW_OUT_PENDING:
 			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
@@ -176,13 +199,21 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 		review(d, "no_operation");
 		return;
 	}
+	if (in->in_doubt && in->pending)
+	{
+		take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
+		return;
+	}
 	if (in->in_doubt && !in->not_found_counts)
 	{
 		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
 		return;
 	}
-	/* No event: RefundStarted follows at once, and why it is tried again was said before. */
-	d->next = in->in_doubt && operation == in->operation ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
+	/*
+	 * No event: RefundStarted follows at once, and why it is tried again was said before.  The same key is for the same request only: not for
+	 * another operation, nor for what is left after somebody gave back a part.
+	 */
+	d->next = in->in_doubt && operation == in->operation && a->refunded <= 0 ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
 	d->operation = operation;
 	d->at_once = true;
 	if (a->captured > 0 && a->refunded >= 0)

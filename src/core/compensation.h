@@ -35,6 +35,8 @@ typedef struct PgwCompensationFacts
 	bool		used;			/* the key was sent: in doubt, or pending at the bank */
 	bool		looked;			/* a look-up has just said: send */
 	int64_t		key_age_s;		/* since its first use */
+	bool		pending;		/* the bank has it, and said so last */
+	int64_t		deadline_s;		/* how long to ask about what the bank does not tell; 0: without end */
 } PgwCompensationFacts;
 
 extern PgwCompensationStep pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts);
@@ -58,7 +60,9 @@ typedef struct PgwCompensationInput
 	const PgwCapabilities *caps;
 	int			attempts;		/* keys used so far */
 	int			max_attempts;
-	bool		not_found_counts;	/* look-up: the bank would know by now */
+	bool		not_found_counts;	/* look-up: the bank would know by now of the last request with this key */
+	bool		pending;		/* the bank has it, and said so last */
+	int64_t		amount;			/* asked for, in a refund; 0: not to be compared */
 } PgwCompensationInput;
 
 typedef struct PgwCompensationDecision

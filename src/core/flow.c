@@ -50,15 +50,14 @@ pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types)
 	d->state = to;
 }
 
-/* The bank's code as our list has it, if it fits the class of this outcome; else the outcome's own. */
+/* The bank's code as our list has it, if it is of this outcome's kind (the SQLSTATE tells declines from our own rules); else the outcome's own. */
 static const PgwErrorInfo *
-error_for(const char *code, PgwErrorClass class, const char *otherwise)
+error_for(const char *code, const char *otherwise)
 {
-	const PgwErrorInfo *info = (code != NULL && code[0] != '\0') ? pgw_error_find(code) : NULL;
+	const PgwErrorInfo *own = pgw_error_find(otherwise);
+	const PgwErrorInfo *info = pgw_error_find(code);
 
-	if (info == NULL || info->class != class)
-		info = pgw_error_find(otherwise);
-	return info;
+	return info != NULL && strcmp(info->sqlstate, own->sqlstate) == 0 ? info : own;
 }
 
 static void
@@ -165,7 +164,7 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 				unacceptable(in, d);
 			return;
 		case PGW_OUT_DECLINED:
-			failed(in, d, PGW_FLOW_PAY_DECLINED, error_for(a->error_code, PGW_CLASS_BUSINESS, "declined"));
+			failed(in, d, PGW_FLOW_PAY_DECLINED, error_for(a->error_code, "declined"));
 			return;
 		case PGW_OUT_REQUIRES_ACTION:
 			failed(in, d, PGW_FLOW_PAY_DECLINED, pgw_error_find("authentication_required"));
@@ -174,12 +173,12 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 			/* of this request only: an attempt in doubt had another before it, and a look-up that is refused says nothing of the charge */
 			if (in->state == PGW_BANK_UNKNOWN)
 				break;
-			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, PGW_CLASS_EXTERNAL, "bank_rejected_request"));
+			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, "bank_rejected_request"));
 			return;
 		case PGW_OUT_NOT_PROCESSED:
 			if (in->state == PGW_BANK_UNKNOWN)
 				break;
-			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, PGW_CLASS_EXTERNAL, "not_processed"));
+			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, "not_processed"));
 			return;
 		case PGW_OUT_PENDING:
 			if (in->state == PGW_BANK_UNKNOWN)

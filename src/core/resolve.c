@@ -16,9 +16,15 @@
 #define KEY_MARGIN_S 60
 
 bool
+pgw_resolve_key_remembered(const PgwCapabilities *caps, int64_t key_age_s)
+{
+	return caps->idempotency && key_age_s < caps->key_lifetime_s - KEY_MARGIN_S;
+}
+
+bool
 pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt)
 {
-	return caps->idempotency && doubt->has_token && doubt->key_age_s < caps->key_lifetime_s - KEY_MARGIN_S;
+	return doubt->has_token && pgw_resolve_key_remembered(caps, doubt->key_age_s);
 }
 
 bool

@@ -30,6 +30,9 @@ typedef struct PgwDoubt
 /* *reason: a word for event_data when it is REVIEW. */
 extern PgwResolveStep pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char **reason);
 
+/* Does the bank surely still know a key that it first saw so long ago? */
+extern bool pgw_resolve_key_remembered(const PgwCapabilities *caps, int64_t key_age_s);
+
 /* Is a replay safe: a bank that honours the key, a token, and the key young enough to be remembered? */
 extern bool pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt);
 

@@ -46,6 +46,12 @@ operation_of(const PgwTransaction *t)
 	return op < 0 ? PGW_NOPS : (PgwOp) op;
 }
 
+static int64
+refund_amount(const PgwTransaction *t)
+{
+	return t->approved_amount != 0 ? t->approved_amount : t->amount;
+}
+
 static void
 new_key(PgwTransaction *t)
 {
@@ -55,7 +61,8 @@ new_key(PgwTransaction *t)
 	pgw_store_new_id(&id);
 	pgw_uuid_to_hex32(id.data, key);
 	t->refund_key = pstrdup(key);
-	t->refund_key_used_at = 0;
+	t->refund_key_used_at = t->refund_asked_at = 0;
+	t->refund_pending = false;
 	t->refund_attempts++;
 }
 
@@ -65,7 +72,7 @@ pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amou
 	bool		captured = pgw_flow_operation(t->capture, t->submitted) == PGW_OP_CHARGE;
 	PgwOp		op = pgw_compensation_operation(caps, captured, amount_in_doubt);
 
-	t->retries = 0;
+	t->retries = t->refund_attempts = 0;
 	t->refund_operation = op != PGW_NOPS ? pstrdup(pgw_op_name(op)) : NULL;
 	new_key(t);
 	return op != PGW_NOPS;
@@ -80,7 +87,7 @@ make_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op)
 	memset(&params, 0, sizeof(params));
 	params.currency = t->approved_currency != NULL ? t->approved_currency : t->currency;
 	if (op == PGW_OP_REFUND)
-		params.amount = t->approved_amount != 0 ? t->approved_amount : t->amount;
+		params.amount = refund_amount(t);
 	params.merchant = t->merchant;
 	params.original_ref = t->bank_key;
 	params.bank_reference = t->bank_reference;
@@ -135,7 +142,7 @@ pgw_compensate_rolled_back(PgwTransaction *t, PgwAttempt *a)
 	}
 	if (!make_call(t, a, bank, operation_of(t)))
 		return;
-	t->refund_key_used_at = now;
+	t->refund_key_used_at = t->refund_asked_at = now;
 	t->next_attempt_at = 0;
 	pgw_vote_record(t, NULL, &d, t->refund_operation, NULL);
 	PGW_DEBUG_POINT("compensation_apply");
@@ -149,12 +156,13 @@ send(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwCompensationFacts
 	const PgwCapabilities *caps = pgw_connector_capabilities(bank->connector);
 
 	/* not found under a key that the bank may have forgotten: a new one is safe, the old one would not be */
-	if (!facts->key || (facts->used && facts->looked && facts->key_age_s >= caps->key_lifetime_s))
+	if (!facts->key || (facts->used && facts->looked && !pgw_resolve_key_remembered(caps, facts->key_age_s)))
 		new_key(t);
 	if (!make_call(t, a, bank, facts->operation))
 		return;
 	if (t->refund_key_used_at == 0)
 		t->refund_key_used_at = GetCurrentTimestamp();
+	t->refund_asked_at = GetCurrentTimestamp(); /* durable before it leaves: "not found" must not count from an earlier one */
 	t->next_attempt_at = 0;
 	if (announced)
 	{
@@ -185,7 +193,9 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 	facts.operation = operation_of(t);
 	facts.key = t->refund_key != NULL;
 	facts.used = facts.key && t->refund_key_used_at != 0;
+	facts.pending = t->refund_pending;
 	facts.looked = a->looked;
+	facts.deadline_s = pgw_unknown_deadline;
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(t->refund_key_used_at) : 0;
 	switch (pgw_compensation_step(pgw_connector_capabilities(bank->connector), &facts))
 	{
@@ -215,16 +225,22 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	in.op = call->op;
 	in.operation = operation_of(t);
 	in.in_doubt = call->in_doubt;
+	in.pending = t->refund_pending;
+	in.amount = in.operation == PGW_OP_REFUND ? refund_amount(t) : 0;
 	in.transport = call->transport;
 	in.answer = &call->answer;
 	in.caps = pgw_connector_capabilities(call->bank->connector);
 	in.attempts = t->refund_attempts;
 	in.max_attempts = refund_max_attempts;
-	in.not_found_counts = pgw_resolve_not_found_counts(in.caps, pgw_schedule_age_s(t->refund_key_used_at));
+	in.not_found_counts = pgw_resolve_not_found_counts(in.caps, pgw_schedule_age_s(t->refund_asked_at));
 	pgw_compensation_result(&in, &d);
 
 	t->next_attempt_at = 0;
 	t->retries++;
+	if (call->op == in.operation)
+		t->refund_asked_at = GetCurrentTimestamp();	/* until now it could have been done */
+	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE)
+		t->refund_pending = call->answer.outcome == PGW_OUT_PENDING;
 	switch (d.next)
 	{
 		case PGW_COMPENSATION_DONE:
@@ -238,7 +254,8 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 			break;
 		case PGW_COMPENSATION_ANEW:
 			t->refund_key = NULL;
-			t->refund_key_used_at = 0;
+			t->refund_key_used_at = t->refund_asked_at = 0;
+			t->refund_pending = false;
 			break;
 		case PGW_COMPENSATION_FIND_OUT:
 		case PGW_COMPENSATION_STOP:

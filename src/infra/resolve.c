@@ -97,13 +97,15 @@ static void
 give_to_review(PgwTransaction *t, const char *reason)
 {
 	PgwFlowDecision d;
+	PgwVote		vote;
 
 	pgw_flow_review(t->status, "outcome_unknown", reason, &d);
 	t->next_attempt_at = 0;
 	pgw_vote_record(t, NULL, &d, NULL, NULL);
 
 	/* The payments row says so too, now or when its caller has committed. */
-	if (pgw_vote_finish(t) == PGW_VOTE_BUSY)
+	vote = pgw_vote_finish(t);
+	if (vote == PGW_VOTE_BUSY || vote == PGW_VOTE_UNDECIDED)
 		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAVE_AGAIN_MS));
 }
 

@@ -87,6 +87,8 @@ static const PgwColumn transaction_columns[] = {
 	T(refund_operation, PGW_FIELD_STRING, false),
 	T(refund_key, PGW_FIELD_STRING, false),
 	T(refund_key_used_at, PGW_FIELD_TIME, false),
+	T(refund_asked_at, PGW_FIELD_TIME, false),
+	T(refund_pending, PGW_FIELD_BOOL, false),
 	T(refund_attempts, PGW_FIELD_INT, false),
 	T(caller_xid, PGW_FIELD_FXID, false),
 	T(caller_subxid, PGW_FIELD_FXID, false),

@@ -83,7 +83,9 @@ typedef struct PgwTransaction
 	char	   *refund_operation;	/* "void", "refund", "cancel": how the charge is given back; NULL: not yet chosen */
 	char	   *refund_key;		/* reference and key of the give-back at the bank; NULL: the next one gets a new one */
 	TimestampTz refund_key_used_at; /* first use; 0 = NULL: announced, not sent */
-	int			refund_attempts;	/* RefundStarted events so far */
+	TimestampTz refund_asked_at;	/* when the last request of the give-back ended, or was last seen under way; 0 = NULL */
+	bool		refund_pending; /* the bank said last that it is on its way */
+	int			refund_attempts;	/* keys used so far */
 	FullTransactionId caller_xid;	/* Invalid = NULL */
 	FullTransactionId caller_subxid;
 	int64		system_identifier;
@@ -137,7 +139,7 @@ extern bool pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTran
 /* The newest attempt of that kind under the id, whatever its state; committed or own. */
 extern bool pgw_store_transaction_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out);
 
-/* The attempt that a new request under this id meets: the live one, else the newest. */
+/* The attempt that a new request under this id meets: the live one, else the newest; none that still waits to be sent. */
 extern bool pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwTransaction *out);
 
 /* false: no such merchant. */

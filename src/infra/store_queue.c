@@ -236,7 +236,7 @@ keep_best(PgwRel *r, void *arg)
 	int			newer;
 
 	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &t);
-	if (t.kind != s->kind)
+	if (t.kind != s->kind || (s->prefer_live && !t.taken))
 		return;
 	newer = s->found ? memcmp(t.transaction_id.data, s->out->transaction_id.data, UUID_LEN) : 1;
 	if (newer == 0)
