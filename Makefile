@@ -3,6 +3,10 @@
 #   make && sudo make install    build against the PostgreSQL that PG_CONFIG names, and install
 #   make demo [KEEP=1]           the main job for real, on a private cluster and a simulated bank
 #   make test                    every test; prints "N passed, N failed"
+#   make chaos SEED=n PAYMENTS=n KILLS=n
+#                                payments while everything breaks; see docs/reliability.md
+#   make mutants [MUTANTS=names]
+#                                each safeguard taken away, and the test that notices
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
 #
 # demo and test need nothing but make and apt: test/setup.sh installs what is missing.
@@ -36,10 +40,10 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap check-style fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos chaos mutants check-style fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,10s/^# \{0,1\}//p' Makefile
+	@sed -n '3,14s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -49,9 +53,17 @@ test:
 	@test/setup.sh
 	@test/run.sh
 
-test-unit test-regress test-isolation test-pgtap test-tap valgrind sanitize fuzz check-style:
+test-unit test-regress test-isolation test-pgtap test-tap test-chaos valgrind sanitize fuzz check-style:
 	@test/setup.sh
 	@test/run.sh $@
+
+mutants:
+	@test/setup.sh
+	@MUTANTS='$(MUTANTS)' test/run.sh mutants
+
+chaos:
+	@test/setup.sh
+	@SEED='$(SEED)' PAYMENTS='$(PAYMENTS)' KILLS='$(KILLS)' test/run.sh chaos
 
 bank:
 	$(MAKE) -C test/bank

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Run the tests: all kinds, or those named (test-unit test-regress test-isolation test-pgtap test-tap; check-style valgrind
-# sanitize fuzz).  The last line is "N passed, N failed".
+# Run the tests: all kinds, or those named (test-unit test-regress test-isolation test-pgtap test-tap test-chaos; check-style
+# valgrind sanitize fuzz mutants chaos).  The last line is "N passed, N failed".
 set -u
 PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 . "$PGW_TOP/test/lib/env.sh"
@@ -106,14 +106,48 @@ test_pgtap()
 	count "$PGW_WORK/pgtap.log" $? pgtap
 }
 
+# The build with debug points, which some TAP tests ask for by `debug => 1`.
+debug_build()
+{
+	[ -d "$PGW_WORK/variant/debug/inst" ] || pgw_build_variant debug -DPGW_DEBUG_POINTS || return 1
+	export PGW_DEBUG_INST="$PGW_WORK/variant/debug/inst"
+}
+
 test_tap()
 {
-	local lib
-	lib=$("$PGW_PG_CONFIG" --pkglibdir)/pgxs/src/test
-	TESTDIR="$PGW_WORK" PG_REGRESS="$lib/regress/pg_regress" TESTDATADIR="$PGW_WORK/tap" TESTLOGDIR="$PGW_WORK/tap/log" \
-		PGW_CONF="$(pgw_server_conf)" TMPDIR=/tmp \
-		prove -v -j "${JOBS:-2}" --timer -I "$lib/perl" -I test/lib ${TESTS:-test/tap/*.pl} >"$PGW_WORK/tap.log" 2>&1
+	if grep -lq 'debug => 1' ${TESTS:-test/tap/*.pl}; then
+		debug_build || { failed=$((failed + 1)); return; }
+	fi
+	pgw_prove ${TESTS:-test/tap/*.pl} >"$PGW_WORK/tap.log" 2>&1
 	count "$PGW_WORK/tap.log" $? tap
+}
+
+# Each named safeguard switched off (all when none is named) must be noticed by its test.
+run_mutants()
+{
+	debug_build || { failed=$((failed + 1)); return; }
+	test/mutants.sh "$@" 2>&1 | tee "$PGW_WORK/mutants.log"
+	count "$PGW_WORK/mutants.log" "${PIPESTATUS[0]}" mutants
+}
+
+# Payments while everything breaks, then a reconciliation; docs/reliability.md.
+chaos() # name=value...
+{
+	pgw_secrets
+	PGW_CONF="$(pgw_server_conf)" perl -I test/lib -I test/chaos test/chaos/chaos.pl "$@"
+}
+
+test_chaos()
+{
+	chaos seed="${SEED:-1}" payments=300 kills=6 clients=12 rest=60 >"$PGW_WORK/chaos.log" 2>&1
+	count "$PGW_WORK/chaos.log" $? chaos
+}
+
+# The long form shows the run itself, whose last line is the number of violations.
+run_chaos()
+{
+	chaos seed="${SEED:-1}" payments="${PAYMENTS:-10000}" kills="${KILLS:-200}" 2>&1 | tee "$PGW_WORK/chaos.log"
+	chaos_status=${PIPESTATUS[0]}
 }
 
 check_style()
@@ -159,12 +193,15 @@ echo "built        (${SECONDS}s, -Wall -Wextra -Werror)"
 SECONDS=0
 for kind in ${*:-all}; do
 	case $kind in
-		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap ;;
+		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH VOTE_ORDER ADOPTION_LOCK; test_chaos ;;
 		test-unit) test_unit ;;
 		test-regress) test_regress ;;
 		test-isolation) test_isolation ;;
 		test-pgtap) test_pgtap ;;
 		test-tap) test_tap ;;
+		mutants) run_mutants ${MUTANTS:-} ;;
+		test-chaos) test_chaos ;;
+		chaos) run_chaos ;;
 		valgrind) run_valgrind ;;
 		sanitize) run_sanitize ;;
 		fuzz) run_fuzz "${FUZZ_RUNS:-1000000}" ;;
@@ -173,6 +210,7 @@ for kind in ${*:-all}; do
 	esac
 done
 # Logs for a look afterwards; the work folder goes away with the run.
-if [ -n "${KEEP_LOGS:-}" ]; then mkdir -p "$KEEP_LOGS" && cp -r "$PGW_WORK"/*.log "$PGW_WORK"/regress "$PGW_WORK"/isolation "$PGW_WORK"/tap "$KEEP_LOGS" 2>/dev/null; fi
+if [ -n "${KEEP_LOGS:-}" ]; then mkdir -p "$KEEP_LOGS" && cp -r "$PGW_WORK"/*.log "$PGW_WORK"/chaos/*.log "$PGW_WORK"/regress "$PGW_WORK"/isolation "$PGW_WORK"/tap "$PGW_WORK"/tmp_check/log "$KEEP_LOGS" 2>/dev/null; fi
+[ -z "${chaos_status:-}" ] || exit "$chaos_status"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

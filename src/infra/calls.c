@@ -214,9 +214,9 @@ take_answer(PgwCall *call, const PgwHttpDone *done)
 	switch (done->result)
 	{
 		case PGW_HTTP_ANSWERED:
-			call->transport = PGW_TRANSPORT_ANSWERED;
 			pgw_connector_judge(call->bank->connector, call->op, done->status, done->retry_after,
 								done->body->data, done->body->len, call->currency, call->iso_exponent, &call->answer);
+			call->transport = PGW_TRANSPORT_ANSWERED;
 			if (call->answer.outcome == PGW_OUT_UNKNOWN)
 				ereport(LOG, (errmsg("pgw: the bank's answer was not understood (HTTP status %ld)", done->status),
 							  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
@@ -233,6 +233,28 @@ take_answer(PgwCall *call, const PgwHttpDone *done)
 							done->result == PGW_HTTP_NEVER_SENT ? "never sent" : "may have been sent")));
 }
 
+/* An ERROR on the way must not lose the call: then it may have reached the bank, and that is all that is known. */
+static void
+take_in(PgwCall *call, const PgwHttpDone *done)
+{
+	call->transport = PGW_TRANSPORT_MAYBE_SENT;
+	call->out = false;
+	dlist_delete(&call->all);
+	PG_TRY();
+	{
+		take_answer(call, done);
+		PGW_DEBUG_POINT(call->in_doubt || call->op == PGW_OP_VOID || call->op == PGW_OP_REFUND ? "refund_answered" : "answer_arrived");
+	}
+	PG_CATCH();
+	{
+		pgw_call_result(call);
+		pgw_http_release(done->handle);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	pgw_call_result(call);
+}
+
 void
 pgw_calls_take_answers(void)
 {
@@ -245,13 +267,7 @@ pgw_calls_take_answers(void)
 
 		/* a call that was given up has its result already, and is no longer ours to look at */
 		if (call != NULL && call->out)
-		{
-			take_answer(call, &done);
-			PGW_DEBUG_POINT(call->in_doubt || call->op == PGW_OP_VOID || call->op == PGW_OP_REFUND ? "refund_answered" : "answer_arrived");
-			call->out = false;
-			dlist_delete(&call->all);
-			pgw_call_result(call);
-		}
+			take_in(call, &done);
 		pgw_http_release(done.handle);
 	}
 }

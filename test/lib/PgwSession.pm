@@ -111,7 +111,7 @@ sub wait_any
 sub wait
 {
 	my ($self, $seconds) = @_;
-	wait_any($seconds // $patience, $self) or croak "not done in time: $self->{sql}";
+	wait_any($seconds // $patience, $self) or croak "not done in time: $self->{sql} out=[$self->{out}] err=[$self->{err}] mark=$self->{mark} ";
 	return $self->{out};
 }
 

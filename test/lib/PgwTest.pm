@@ -13,24 +13,33 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(pgw_node pgw_setup bank_start bank_stop bank_ledger bank_control bank_log wait_until pay_sql events
-  reconcile is_reconciled wait_worker psql_start $CARD $SUCCESS_FLOW $DECLINE_FLOW);
+  reconcile is_reconciled wait_rest is_sound wait_worker psql_start
+  debug_arm debug_wait debug_release debug_clear crash flush_wal part scan status_of charges_of kept_charges refunds_of
+  $CARD $SUCCESS_FLOW $DECLINE_FLOW $ROLLBACK_FLOW $ADOPTED_FLOW);
 
 # Well-known test numbers only; put together here so that no test text, log or file holds one.
 our $CARD = join '', '4242' x 4;
 our $SUCCESS_FLOW =
   'TransactionStarted,BankProcessingStarted,BankProcessingCompleted,PaymentDataSaveStarted,PaymentDataSaveCompleted,TransactionCompleted';
 our $DECLINE_FLOW = 'TransactionStarted,BankProcessingStarted,BankProcessingFailed,TransactionFailed';
+our $ROLLBACK_FLOW = 'TransactionStarted,BankProcessingStarted,BankProcessingCompleted,PaymentDataSaveStarted,PaymentDataSaveFailed,'
+  . 'CompensationStarted,RefundStarted,RefundCompleted';
+our $ADOPTED_FLOW = 'TransactionStarted,BankProcessingStarted,BankProcessingCompleted,PaymentDataSaveStarted,TransactionAdopted,'
+  . 'PaymentDataSaveStarted,PaymentDataSaveCompleted,TransactionCompleted';
 
 my @banks;
+my $probes = 0;
 
-# A new cluster with pgw preloaded, not yet started when start => 0.
+# A new cluster with pgw preloaded, not yet started when start => 0.  With debug => 1 it runs the build with debug points.
 sub pgw_node
 {
 	my ($name, %o) = @_;
-	my $node = PostgreSQL::Test::Cluster->new($name);
+	my $class = $o{debug} ? 'PgwTest::DebugNode' : 'PostgreSQL::Test::Cluster';
+	my $node = $class->new($name);
 	$node->init(%{ $o{init} // {} });
 	my $conf = $ENV{PGW_CONF};
 	$conf =~ s/^listen_addresses.*\n//m;
+	$conf =~ s/\Q$ENV{PGW_INST}\E/$ENV{PGW_DEBUG_INST}/g if $o{debug};
 	$node->append_conf('postgresql.conf', "$conf\nlog_parameter_max_length = 0\nlog_statement = none\n" . ($o{conf} // ''));
 	my $secrets = $node->basedir . '/secrets';
 	mkdir $secrets, 0700;
@@ -107,7 +116,7 @@ sub http_json
 }
 
 sub bank_ledger { return http_json('GET', "$_[0]{url}/ledger") }
-sub bank_log { return http_json('GET', "$_[0]{url}/ledger/log?limit=" . ($_[1] // 100)) }
+sub bank_log { return http_json('GET', "$_[0]{url}/ledger/log?limit=" . ($_[1] // 100))->{log} }
 sub bank_control { my ($bank, $what, $body) = @_; return http_json('POST', "$bank->{url}/control/$what", $body // {}) }
 
 # psql in the background with one command; finish() waits for it. { h, out, err }
@@ -118,6 +127,66 @@ sub psql_start
 	$p->{h} = IPC::Run::start([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', @args, '-h', $node->host, '-p', $node->port, '-d', 'postgres', '-c', $sql ],
 		'<', \undef, '>', \$p->{out}, '2>', \$p->{err});
 	return $p;
+}
+
+# Debug points (src/infra/debug.c), on a node made with debug => 1.
+sub debug_arm
+{
+	my ($node, $point, $action) = @_;
+	my $file = $node->debug_dir . "/$point";
+	unlink "$file.pid", "$file.hit";
+	append_to_file("$file.new", "$action\n");
+	rename "$file.new", $file or die $!;
+}
+
+# Until a process has got there; its pid.
+sub debug_wait
+{
+	my ($node, $point, $seconds) = @_;
+	my $file = $node->debug_dir . "/$point.pid";
+	wait_until(sub { -s $file }, $seconds // 20) or die "nobody came to the debug point $point\n";
+	return slurp_file($file) + 0;
+}
+
+sub debug_release
+{
+	my ($node, $point) = @_;
+	my $file = $node->debug_dir . "/$point";
+	unlink "$file.pid", "$file.hit", $file;
+}
+
+sub debug_clear
+{
+	my ($node) = @_;
+	unlink glob $node->debug_dir . '/*';
+}
+
+# kill -9 one process of the cluster, and wait until all of it has restarted.
+sub crash
+{
+	my ($node, $pid) = @_;
+	my $seen = -s $node->logfile;
+	die 'no process to kill' unless $pid > 1;
+	kill 'KILL', $pid or die "kill $pid: $!";
+	wait_until(sub { slurp_file($node->logfile, $seen) =~ /database system is ready to accept connections/ }, 60) or die 'the cluster did not restart';
+	debug_clear($node);
+}
+
+# Have the worker look at everything that is due, and wait until it has: it scans after COMMIT PREPARED, in the turn in which it takes
+# the probe's request or before.
+sub scan
+{
+	my ($node, $db) = @_;
+	my $id = 'probe' . ++$probes;
+	return $node->safe_psql($db // 'postgres', "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION '$id'; COMMIT PREPARED '$id'; SELECT status FROM "
+		  . pay_sql('process_payment', client_request_id => $id)) =~ /captured$/;
+}
+
+# What is committed so far survives a crash, also what was committed asynchronously.
+sub flush_wal
+{
+	my ($node) = @_;
+	$node->safe_psql('postgres', "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'test', 'flush')");
 }
 
 # Wait for a condition; false when the time is up.
@@ -151,12 +220,79 @@ sub events
 		FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$id'");
 }
 
+# The charges that the bank holds for a request id's attempts, and their refunds.
+sub charges_of
+{
+	my ($node, $bank, $id, $db) = @_;
+	my %ref = map { $_ => 1 } split /\n/,
+	  $node->safe_psql($db // 'postgres', "SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE client_request_id = '$id'");
+	return grep { $_->{status} eq 'approved' && $ref{ $_->{reference} } } @{ bank_ledger($bank)->{charges} };
+}
+
+sub kept_charges { return grep { !$_->{voided} && ($_->{captured} == 0 || $_->{refunded} < $_->{captured}) } charges_of(@_) }
+
+sub refunds_of
+{
+	my ($bank, @charges) = @_;
+	my %id = map { $_->{id} => 1 } @charges;
+	return grep { $id{ $_->{charge} } } @{ bank_ledger($bank)->{refunds} };
+}
+
+# Until no attempt is under way any more, in the tables or at the bank.
+sub wait_rest
+{
+	my ($node, $bank, %o) = @_;
+	my $open = "SELECT transaction_id, client_request_id, status FROM pgw.payment_transactions
+		WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')";
+	return 1 if wait_until(sub { my ($rc, $out) = $node->psql($o{db} // 'postgres', $open); $rc == 0 && $out eq '' && !grep { !$_->{finished} } @{ bank_log($bank) } },
+		$o{seconds} // 30);
+	diag("not at rest:\n" . $node->safe_psql($o{db} // 'postgres', $open));
+	return 0;
+}
+
+# At rest, tables and ledger agree, the tables with themselves, and no more than `reviews` attempts wait for a person.
+sub is_sound
+{
+	my ($node, $bank, $name, %o) = @_;
+	my $db = $o{db} // 'postgres';
+	my @wrong;
+	push @wrong, 'not at rest' unless wait_rest($node, $bank, %o);
+	push @wrong, reconcile($node, $bank, $db);
+	push @wrong, inconsistencies($node, $db);
+	push @wrong, map { "$_ is not what its events lead to" } split /\n/,
+	  $node->safe_psql($db, 'SELECT transaction_id FROM pgw.payment_transactions WHERE pgw.rebuild_status(transaction_id) <> status');
+	my $reviews = $node->safe_psql($db, "SELECT count(*) FROM pgw.payment_transactions WHERE status = 'RequiresManualReview'");
+	push @wrong, "$reviews in manual review" if $reviews != ($o{reviews} // 0);
+	return is(scalar @wrong, 0, $name) || diag(join "\n", @wrong[ 0 .. ($#wrong > 9 ? 9 : $#wrong) ]) && 0;
+}
+
+# The states of a request id's attempts, in order.
+sub status_of
+{
+	my ($node, $id, $db) = @_;
+	return $node->safe_psql($db // 'postgres', "SELECT string_agg(status::text, ',' ORDER BY transaction_id) FROM pgw.payment_transactions WHERE client_request_id = '$id'");
+}
+
+# A part of a test: if it dies, that is one failure, and the next one finds a running cluster with no debug point armed.  PGW_PART runs
+# a single one (make mutants).
+sub part
+{
+	my ($node, $name, $code) = @_;
+	return if defined $ENV{PGW_PART} && $ENV{PGW_PART} ne $name;
+	my $fine = eval { $code->(); 1 };
+	fail($name) || diag($@) unless $fine;
+	debug_clear($node) if $node->can('debug_dir');
+	wait_until(sub { ($node->psql('postgres', 'SELECT 1'))[0] == 0 }, 10) or $node->start(fail_ok => 1);
+}
+
 # Compare tables and ledger row for row, both ways; returns the list of differences.
 sub reconcile
 {
 	my ($node, $bank, $db) = @_;
 	my @diff;
 	my %table;
+	my %review = map { $_ => 1 } split /\n/, $node->safe_psql($db // 'postgres',
+		"SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE status = 'RequiresManualReview'");
 	my $rows = $node->safe_psql($db // 'postgres', "SELECT replace(p.transaction_id::text, '-', ''), p.amount, p.currency, p.captured_amount, p.refunded_amount, p.status
 		FROM pgw.payments p WHERE p.status IN ('authorized', 'partially_captured', 'captured', 'partially_refunded')");
 	for (split /\n/, $rows)
@@ -169,7 +305,7 @@ sub reconcile
 	{
 		next unless $c->{status} eq 'approved';
 		my $kept = !$c->{voided} && ($c->{captured} == 0 || $c->{refunded} < $c->{captured});
-		next unless $kept;
+		next if !$kept || $review{ $c->{reference} };
 		my $t = $table{ $c->{reference} };
 		push @diff, "charge $c->{id} has no payments row" and next unless $t;
 		push @diff, "charge $c->{id} stands twice" if $seen{ $c->{reference} }++;
@@ -181,11 +317,45 @@ sub reconcile
 	return @diff;
 }
 
+# What the tables say of themselves.
+sub inconsistencies
+{
+	my ($node, $db) = @_;
+	return split /\n/, $node->safe_psql($db // 'postgres', 'SELECT c FROM pgw.check_consistency() c');
+}
+
 sub is_reconciled
 {
 	my ($node, $bank, $name, $db) = @_;
-	my @diff = reconcile($node, $bank, $db);
+	my @diff = (reconcile($node, $bank, $db), inconsistencies($node, $db));
 	is(scalar @diff, 0, $name // 'ledger and tables are equal, row for row') or diag(join "\n", @diff[ 0 .. ($#diff > 9 ? 9 : $#diff) ]);
+}
+
+# A cluster whose processes find the debug points' folder in their environment.
+package PgwTest::DebugNode;
+
+use parent -norequire, 'PostgreSQL::Test::Cluster';
+
+sub debug_dir
+{
+	my ($self) = @_;
+	my $dir = $self->basedir . '/debug';
+	mkdir $dir;
+	return $dir;
+}
+
+sub start
+{
+	my ($self, @args) = @_;
+	local $ENV{PGW_DEBUG_DIR} = $self->debug_dir;
+	return $self->SUPER::start(@args);
+}
+
+sub restart
+{
+	my ($self, @args) = @_;
+	local $ENV{PGW_DEBUG_DIR} = $self->debug_dir;
+	return $self->SUPER::restart(@args);
 }
 
 1;

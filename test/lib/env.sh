@@ -49,6 +49,29 @@ pgw_build()
 	}
 }
 
+# Another build of the extension, in $PGW_WORK/variant/<name>/inst.  Starting from a variant that is there already, only the files that
+# mention the macro are compiled again.
+pgw_build_variant() # name, compiler flags, [variant to start from, macro]
+{
+	local dir="$PGW_WORK/variant/$1"
+	mkdir -p "$dir"
+	if [ -n "${3:-}" ]; then
+		cp -a "$PGW_WORK/variant/$3/tree" "$dir/tree"
+		grep -rl --include='*.c' "$4" "$dir/tree/src" | sed 's/c$/o/' | xargs -r rm -f
+	else
+		mkdir "$dir/tree"
+		cp -a Makefile pgw.control pgw--1.0.sql src "$dir/tree"
+		find "$dir/tree/src" -name '*.o' -delete
+	fi
+	rm -f "$dir/tree/pgw.so"
+	make -s -j2 -C "$dir/tree" PG_CONFIG="$PGW_PG_CONFIG" with_llvm=no WERROR=1 COPT="-O1 -g0 $2" all >"$PGW_WORK/variant-$1.log" 2>&1 &&
+		make -s -C "$dir/tree" PG_CONFIG="$PGW_PG_CONFIG" with_llvm=no DESTDIR="$dir/inst" install >>"$PGW_WORK/variant-$1.log" 2>&1 || {
+		cat "$PGW_WORK/variant-$1.log" >&2
+		echo "the build of variant $1 failed" >&2
+		return 1
+	}
+}
+
 # Settings for a server that finds the extension in $PGW_INST.
 pgw_server_conf()
 {
@@ -83,4 +106,15 @@ pgw_bank_start()
 		read -r _ </dev/null || :
 	done
 	BANK_PORT=$(cat "$PGW_WORK/bank.port")
+}
+
+# TAP tests with the environment that they need; PGW_DEBUG_INST is where the build with debug points is.
+pgw_prove() # tests...
+{
+	local lib dir=${PGW_TESTDIR:-$PGW_WORK}
+	lib=$("$PGW_PG_CONFIG" --pkglibdir)/pgxs/src/test
+	mkdir -p "$dir"
+	TESTDIR="$dir" PG_REGRESS="$lib/regress/pg_regress" TESTDATADIR="$dir/tap" TESTLOGDIR="$dir/tap/log" \
+		PGW_CONF="$(pgw_server_conf)" TMPDIR=/tmp \
+		prove -v -j "${JOBS:-2}" --timer -I "$lib/perl" -I test/lib "$@"
 }

@@ -1,0 +1,67 @@
+#!/bin/bash
+# Take the safeguards of src/core/mutant.h away, one at a time (all, or those named), and show the test that notices.  Started by run.sh,
+# which has made the build with debug points.  Prints TAP: a safeguard is "ok" when its part of a test passes with it and fails without.
+set -u
+PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
+. "$PGW_TOP/test/lib/env.sh"
+: "${PGW_WORK:?is set by test/run.sh}" "${PGW_DEBUG_INST:?is set by test/run.sh}"
+
+# safeguard : test : the part of it that must notice
+guards='
+INTENT_FLUSH:101_crash:kill -9, answer_arrived
+SYNC_COMMIT:101_crash:told
+SUBXID:102_fate:while the transaction is open
+ADOPTION_LOCK:102_fate:too late to adopt
+CLAIM:102_fate:adoption
+VOTE_ORDER:105_safeguards:vote order
+UNKNOWN_IS_FAILED:105_safeguards:unknown
+AMOUNT_CHECK:105_safeguards:amount
+NOT_FOUND_AT_ONCE:105_safeguards:not found yet
+CARD_REPLAY:105_safeguards:late success
+KEY_REUSE:105_safeguards:replay
+REFUND_KEY:105_safeguards:replay of a give-back
+RESEND_GUARD:105_safeguards:resend
+RESTORED_PAUSE:105_safeguards:copy
+'
+
+# Run one part of a test with the build in a folder; its TAP goes to a file.
+run_part() # build, test, part, file
+{
+	PGW_INST=$1 PGW_DEBUG_INST=$1 PGW_TESTDIR="$4.d" PGW_PART=$3 JOBS=1 pgw_prove "test/tap/$2.pl" >"$4" 2>&1
+}
+
+judge() # number, name
+{
+	local line test part work="$PGW_WORK/mutant/$2"
+	line=$(grep "^$2:" <<<"$guards") || { echo "not ok $1 - $2: no test is named for it"; return; }
+	IFS=: read -r _ test part <<<"$line"
+	mkdir -p "$work"
+	if ! run_part "$PGW_DEBUG_INST" "$test" "$part" "$work/with"; then
+		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" fails with the safeguard in place"
+		grep -E '^not ok|^#' "$work/with" | head -20 | sed 's/^/# /'
+	elif ! pgw_build_variant "$2" "-DPGW_DEBUG_POINTS -DPGW_MUTANT=$2" debug PGW_MUTATED 2>"$work/build"; then
+		echo "not ok $1 - $2: the build failed"
+		sed 's/^/# /' "$work/build"
+	elif run_part "$PGW_WORK/variant/$2/inst" "$test" "$part" "$work/without"; then
+		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" does not notice"
+	elif line=$(grep -m1 '^not ok' "$work/without"); then
+		echo "ok $1 - $2 caught by test/tap/$test.pl, \"$part\" ($(cut -d- -f2- <<<"$line" | sed 's/^ //'))"
+	else
+		echo "not ok $1 - $2: test/tap/$test.pl, \"$part\" broke off without a failing line"
+		tail -5 "$work/without" | sed 's/^/# /'
+	fi
+	rm -rf "$work"/*.d "$PGW_WORK/variant/$2/tree"
+}
+
+names=${*:-$(sed -n '/^typedef enum PgwMutant/,/^}/s/^\t\([A-Z_]*\)\b.*/\1/p' src/core/mutant.h | grep -v NO_MUTANT)}
+n=0
+mkdir -p "$PGW_WORK/mutant"
+for name in $names; do
+	n=$((n + 1))
+	[ "$(jobs -rp | wc -l)" -lt "${JOBS:-2}" ] || wait -n
+	judge $n "$name" >"$PGW_WORK/mutant/$name.tap" &
+done
+wait
+for name in $names; do cat "$PGW_WORK/mutant/$name.tap"; done
+echo "1..$n"
+! grep -q '^not ok' "$PGW_WORK"/mutant/*.tap

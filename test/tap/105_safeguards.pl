@@ -1,0 +1,192 @@
+# Situations in which a single safeguard decides: each must be there (make mutants takes them away, one at a time).
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP;
+use PgwTest;
+use PgwSession;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = pgw_node('safeguards', debug => 1, conf => "restart_after_crash = on\nfsync = off\n"
+	  . "pgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\n");
+my $bank = bank_start();
+pgw_setup($node, $bank);
+my $form = slurp_file('test/connectors/formbank.json');
+
+# More dialects of the same bank: one whose look-ups count after a second, one that cannot be asked, one that knows no keys either.
+$node->safe_psql('postgres', <<"SQL");
+INSERT INTO pgw.connectors (name, definition)
+	SELECT 'quick', jsonb_set(definition || '{"name": "quick"}', '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json'
+	UNION ALL
+	SELECT 'blind', jsonb_set(definition || '{"name": "blind"}', '{capabilities,lookup_consistent_after_seconds}', 'null')
+		#- '{operations,lookup_charge}' #- '{operations,lookup_refund}' #- '{operations,cancel}' FROM pgw.connectors WHERE name = 'json'
+	UNION ALL
+	SELECT 'formbank', \$json\$$form\$json\$;
+INSERT INTO pgw.banks (name, connector, base_url, secret, priority, request_timeout) VALUES
+	('quick', 'quick', '$bank->{url}', 'bank', 201, '30s'),
+	('blind', 'blind', '$bank->{url}', 'bank', 202, '300ms'),
+	('form', 'formbank', '$bank->{url}', 'bank', 203, '30s');
+SQL
+
+sub call { my ($id, %a) = @_; return pay_sql('process_payment', client_request_id => $id, %a) }
+sub pay { return 'SELECT status FROM ' . call(@_) }
+sub pay_by_card
+{
+	my ($id, $of) = @_;
+	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => repeat('4242', 4), card_expiry_month => 12, card_expiry_year => 2039, bank => '$of')";
+}
+sub payment { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
+sub terminate_worker { $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+
+# ---------------------------------------------------------------- the vote: first the xid, then the row
+
+# The caller commits exactly between the two looks, if the worker dares to look at the row while the caller still runs.  Without a delay
+# there is no second look.
+sub compensation_delay
+{
+	my ($value) = @_;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET pgw.compensation_delay = '$value'; SELECT pg_reload_conf()");
+	$node->poll_query_until('postgres', "SELECT current_setting('pgw.compensation_delay') = '$value'") or die "still not $value";
+}
+part($node, 'vote order', sub {
+	compensation_delay('0');
+	my $s = PgwSession->new($node);
+	$s->run('BEGIN; ' . pay('vote', token => 'tok_slow_600', timeout => '50ms'));
+	debug_arm($node, 'vote', 'stop');
+	ok($node->poll_query_until('postgres', "SELECT status = 'BankApproved' FROM pgw.payment_transactions WHERE client_request_id = 'vote'"), 'approved, undecided');
+	my $probe = PgwSession->new($node)->send(pay('vote probe'));
+	wait_until(sub { $probe->done || -s $node->debug_dir . '/vote.pid' }, 20);
+	$s->run('COMMIT');
+	debug_release($node, 'vote');
+	is($probe->wait, 'captured', 'the worker goes on');
+	is_sound($node, $bank, 'committed while the worker looks: sound');
+	is(payment('vote'), 'captured', 'committed while the worker looks: kept');
+	is(scalar refunds_of($bank, charges_of($node, $bank, 'vote')), 0, 'committed while the worker looks: nothing given back');
+	compensation_delay('50ms');
+});
+
+# ---------------------------------------------------------------- no trusted answer is no "no"
+
+part($node, 'unknown', sub {
+	my @faults = qw(500_after reset_after close_headers truncated not_json empty);
+	my @s = map { PgwSession->new($node)->send(pay("unknown $_", token => "tok_$_")) } @faults;
+	$_->wait for @s;
+	is_sound($node, $bank, 'answers that say nothing: sound');
+	is(join(',', map { payment("unknown $_") } @faults), join(',', map { 'captured' } @faults), 'answers that say nothing: looked up, and paid');
+	is(join(',', map { scalar charges_of($node, $bank, "unknown $_") } @faults), '1,1,1,1,1,1', 'answers that say nothing: once');
+});
+
+# ---------------------------------------------------------------- an approval of something else is none
+
+part($node, 'amount', sub {
+	for my $fault ('wrong_amount', 'wrong_currency')
+	{
+		is($node->safe_psql('postgres', pay($fault, token => "tok_$fault")), 'failed', "$fault: not paid");
+		is_sound($node, $bank, "$fault: sound");
+		is(events($node, $fault), 'TransactionStarted,BankProcessingStarted,BankOutcomeUnacceptable,CompensationStarted,RefundStarted,RefundCompleted', "$fault: exactly its events");
+		is(charges_of($node, $bank, $fault) . ' ' . kept_charges($node, $bank, $fault), '1 0', "$fault: given back");
+	}
+});
+
+# ---------------------------------------------------------------- a look-up's "not found" may be too early
+
+# The bank takes the request at once and works only later.  The worker that sent it is gone, the card with it.
+sub charged_late
+{
+	my ($id, $of, $ms) = @_;
+	bank_control($bank, 'faults', { probabilities => { "late_$ms" => 1 }, operations => ['charge'] });
+	my $s = PgwSession->new($node)->send(pay_by_card($id, $of));
+	wait_until(sub { grep { $_->{operation} eq 'charge' && !$_->{finished} } @{ bank_log($bank) } }, 10) or die 'the bank was not called';
+	bank_control($bank, 'faults', { probabilities => {} });
+	terminate_worker();
+	is($s->wait, 'pending', "$id: its caller does not know");
+}
+part($node, 'not found yet', sub {
+	charged_late('early', 'bank', 1500);
+	is_sound($node, $bank, 'looked up too early: sound');
+	is(payment('early'), 'captured', 'looked up too early: asked again, and paid');
+	is(scalar charges_of($node, $bank, 'early'), 1, 'looked up too early: once');
+});
+part($node, 'late success', sub {
+	$node->restart;
+	charged_late('late', 'quick', 4000);
+	ok($node->poll_query_until('postgres', "SELECT status = 'Failed' FROM pgw.payment_transactions WHERE client_request_id = 'late'"), 'not found for long enough: Failed');
+	is(scalar charges_of($node, $bank, 'late'), 0, 'nothing is charged by then');
+	ok(wait_until(sub { charges_of($node, $bank, 'late') }, 10), 'but then the charge turns up');
+	ok(wait_until(sub { status_of($node, 'late') eq 'Refunded' }, 15), 'and is noticed');
+	is_sound($node, $bank, 'charged late: sound');
+	like(events($node, 'late'), qr/BankProcessingFailed,TransactionFailed,LateApprovalReceived,CompensationStarted,RefundStarted,RefundCompleted$/, 'charged late: its events');
+	is(payment('late'), 'failed', 'charged late: the payment stays failed');
+});
+
+# ---------------------------------------------------------------- the same key for the same thing
+
+part($node, 'replay', sub {
+	$node->safe_psql('postgres', pay('replay', bank => 'blind', token => 'tok_timeout_after'));
+	is_sound($node, $bank, 'a bank that can only be asked again: sound', seconds => 15);
+	is(payment('replay'), 'captured', 'a bank that can only be asked again: paid');
+	my ($ref) = split /\n/, $node->safe_psql('postgres', "SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE client_request_id = 'replay'");
+	my @sent = grep { $_->{operation} eq 'charge' && $_->{reference} eq $ref } @{ bank_log($bank) };
+	cmp_ok(scalar @sent, '>=', 2, 'a bank that can only be asked again: asked again');
+	is(scalar(grep { $_->{idempotency_key} ne $ref } @sent), 0, 'with the same key');
+	is(scalar charges_of($node, $bank, 'replay'), 1, 'one charge');
+});
+part($node, 'replay of a give-back', sub {
+	PgwSession->new($node)->run('BEGIN; ' . pay('again', bank => 'blind', token => 'tok_refund_timeout_after') . '; ROLLBACK');
+	is_sound($node, $bank, 'a refund in doubt at such a bank: sound', seconds => 15);
+	is(status_of($node, 'again'), 'Refunded', 'a refund in doubt at such a bank: given back');
+	my ($charge) = charges_of($node, $bank, 'again');
+	my @sent = grep { $_->{operation} eq 'refund' && $_->{path} =~ /\Q$charge->{id}\E/ } @{ bank_log($bank, 5000) };
+	cmp_ok(scalar @sent, '>=', 2, 'a refund in doubt at such a bank: sent again');
+	my %keys = map { $_->{idempotency_key} => 1 } @sent;
+	is(scalar keys %keys, 1, 'with the same key');
+	is(scalar refunds_of($bank, $charge), 1, 'one refund');
+});
+
+# ---------------------------------------------------------------- libcurl sends again by itself on a connection that was kept
+
+part($node, 'resend', sub {
+	is($node->safe_psql('postgres', pay('warm up', bank => 'form')), 'captured', 'a connection that could be kept');
+	is($node->safe_psql('postgres', pay('reset', bank => 'form', token => 'tok_reset_after')), 'in_review', 'and one that is reset after the charge');
+	is_sound($node, $bank, 'reset by a bank without keys: sound, but for one review', reviews => 1);
+	is(scalar charges_of($node, $bank, 'reset'), 1, 'reset by a bank without keys: one charge');
+	is(status_of($node, 'reset'), 'RequiresManualReview', 'reset by a bank without keys: a person has to look');
+});
+
+# ---------------------------------------------------------------- a copied database
+
+# With a payment in doubt, whose look-ups fail for now, and an approval whose caller has rolled back: in the copy, whose xids mean nothing, nobody
+# can tell that it has.
+part($node, 'copy', sub {
+	my $all = "SELECT client_request_id, status, step_order FROM pgw.payment_transactions WHERE client_request_id <> 'new' ORDER BY 1";
+	$node->safe_psql('postgres', 'CREATE DATABASE shop');
+	pgw_setup($node, $bank, db => 'shop');
+	compensation_delay('1min');
+	bank_control($bank, 'settings', { lookup => JSON::PP::false });
+	$node->safe_psql('shop', pay('doubt', token => 'tok_500_after', timeout => '100ms'));
+	$node->safe_psql('shop', 'BEGIN; ' . pay('left') . '; ROLLBACK');
+	ok($node->poll_query_until('shop', "SELECT string_agg(status::text, ',' ORDER BY client_request_id) = 'BankUnknown,BankApproved' FROM pgw.payment_transactions"),
+		'two attempts are open in a database');
+	$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE shop');
+	$node->safe_psql('postgres', 'DROP DATABASE shop');
+	compensation_delay('50ms');
+	my $requests = bank_ledger($bank)->{requests};
+	my $open = $node->safe_psql('copy', $all);
+	wait_worker($node, 'copy');
+	ok(!wait_until(sub { bank_ledger($bank)->{requests} > $requests }, 1.5), 'the worker of its copy asks the bank nothing');
+	is($node->safe_psql('copy', $all), $open, 'and changes nothing');
+	my (undef, undef, $err) = $node->psql('copy', "\\set VERBOSITY verbose\n" . pay('new'));
+	like($err, qr/PW500.*resume_after_restore/s, 'and takes no payment, until it is told');
+	bank_control($bank, 'settings', { lookup => JSON::PP::true });
+	$node->safe_psql('copy', 'SELECT pgw.resume_after_restore()');
+	is($node->safe_psql('copy', pay('new')), 'captured', 'then it pays');
+	ok($node->poll_query_until('copy', "SELECT string_agg(status::text, ',' ORDER BY client_request_id) = 'Completed,RequiresManualReview' FROM pgw.payment_transactions
+		WHERE client_request_id <> 'new'"), 'finds out what was in doubt, and gives to a person what nobody votes for');
+	is($node->safe_psql('copy', "SELECT status FROM pgw.payments WHERE client_request_id = 'doubt'"), 'captured', 'the committed payment is kept');
+	my ($left) = charges_of($node, $bank, 'left', 'copy');
+	is(scalar refunds_of($bank, $left), 0, 'and nothing is given back by itself');
+});
+
+$node->stop('fast');
+done_testing();
