@@ -52,3 +52,6 @@ SELECT status, bank FROM pgw.submit_payment('third', 100, 'EUR', 'tok_ok', bank 
 ROLLBACK;
 SELECT status FROM pgw.submit_payment('third', 100, 'EUR', 'tok_ok', bank => 'third');
 \echo :SQLSTATE
+
+-- the records agree with themselves
+SELECT * FROM pgw.check_consistency();

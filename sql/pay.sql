@@ -111,3 +111,6 @@ SELECT count(*) FROM pgw.get_payment('00000000-0000-7000-8000-000000000000');
 SELECT pgw.wait_for_payment('00000000-0000-7000-8000-000000000000');
 \echo :SQLSTATE
 SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^r[0-9]';
+
+-- the records agree with themselves
+SELECT * FROM pgw.check_consistency();

@@ -1,0 +1,305 @@
+-- Each check finds what it is for, and nothing else does: every transaction breaks one thing, looks, and rolls back.
+-- Ids are fixed and of January 2026: attempt n of tid(n), payment n of pid(n).
+\pset format unaligned
+\pset tuples_only on
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+CREATE FUNCTION tid(n int) RETURNS uuid LANGUAGE sql AS $$ SELECT ('019b76da-a800-7000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+CREATE FUNCTION pid(n int) RETURNS uuid LANGUAGE sql AS $$ SELECT ('019b76da-a800-7000-9000-' || lpad(n::text, 12, '0'))::uuid $$;
+
+-- A captured payment's row, a completed attempt, and its events; each with what is to be different.
+CREATE FUNCTION put(rel regclass, vals jsonb) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+	EXECUTE format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $1)', rel, (SELECT string_agg(k, ', ') FROM jsonb_object_keys(vals) k)) USING vals;
+END $$;
+CREATE FUNCTION payment(n int, over jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
+	SELECT put('pgw.payments', jsonb_build_object('payment_id', pid(n), 'transaction_id', tid(n), 'client_request_id', 'c-' || n, 'merchant', 'default',
+	'status', 'captured', 'capture', 'immediate', 'amount', 1000, 'currency', 'EUR', 'authorized_amount', 1000, 'captured_amount', 1000, 'bank', 'bank',
+	'bank_reference', 'ref-' || n) || over) $$;
+CREATE FUNCTION attempt(n int, over jsonb DEFAULT '{}', p int DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
+	SELECT put('pgw.payment_transactions', jsonb_build_object('transaction_id', tid(n), 'payment_id', pid(coalesce(p, n)), 'client_request_id', 'c-' || n,
+	'merchant', 'default', 'kind', 'payment', 'status', 'Completed', 'step_order', 6, 'submitted', false, 'taken', true, 'amount', 1000, 'currency', 'EUR',
+	'capture', 'immediate', 'bank', 'bank', 'bank_key', 'key-' || n, 'bank_reference', 'ref-' || n, 'system_identifier', 1, 'database_oid', 1,
+	'correlation_id', tid(n)) || over) $$;
+-- a step: event, from, to, and the commit that wrote it; '' is left out
+CREATE FUNCTION events(n int, VARIADIC steps text[]) RETURNS void LANGUAGE sql AS $$
+	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order, txid)
+	SELECT gen_random_uuid(), tid(n), w[1]::pgw.event_type, jsonb_build_object('v', 1, 'from', nullif(w[2], '-'), 'to', w[3]), i, w[4]::xid8
+	FROM unnest(steps) WITH ORDINALITY s (step, i), string_to_array(step, ' ') w WHERE step <> '' $$;
+CREATE FUNCTION success(n int) RETURNS void LANGUAGE sql AS $$
+	SELECT events(n, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2',
+		'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 3', 'TransactionCompleted Saved Completed 3') $$;
+CREATE FUNCTION decline(n int) RETURNS void LANGUAGE sql AS $$
+	SELECT events(n, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingFailed Created Failed 2',
+		'TransactionFailed Created Failed 2') $$;
+CREATE FUNCTION unknown(n int) RETURNS void LANGUAGE sql AS $$
+	SELECT events(n, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankOutcomeUnknown Created BankUnknown 2') $$;
+CREATE FUNCTION sound(n int) RETURNS void LANGUAGE sql AS $$ SELECT payment(n), attempt(n), success(n) $$;
+
+CREATE FUNCTION broken() RETURNS SETOF text LANGUAGE sql AS $$
+	SELECT format('%s p%s t%s %s', check_name, ltrim(right(payment_id::text, 4), '0'), ltrim(right(transaction_id::text, 4), '0'), details - 'since')
+	FROM pgw.check_consistency() $$;
+CREATE FUNCTION rebuilt(id uuid) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+BEGIN
+	RETURN pgw.rebuild_status(id);
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RETURN sqlstate || ' ' || (detail::jsonb - 'transaction_id');
+END $$;
+
+-- what the tests before this one have left behind is sound; so are these
+SELECT broken();
+SELECT transaction_id, status FROM pgw.payment_transactions
+WHERE status IN ('Completed', 'Refunded') AND pgw.rebuild_status(transaction_id) IS DISTINCT FROM status;
+BEGIN;
+SELECT sound(1);
+SELECT payment(2, '{"status": "declined", "authorized_amount": 0, "captured_amount": 0, "bank_reference": null}'), attempt(2, '{"status": "Failed", "step_order": 4}'), decline(2);
+SELECT payment(3, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}'), attempt(3, '{"status": "BankUnknown", "step_order": 3}'), unknown(3);
+SELECT attempt(4, '{"status": "BankUnknown", "step_order": 3}'), unknown(4);
+SELECT broken();
+SELECT rebuilt(tid(n)) FROM generate_series(1, 5) n;
+SELECT pgw.rebuild_status(NULL);
+ROLLBACK;
+-- both only read
+BEGIN READ ONLY;
+SELECT broken();
+SELECT count(pgw.rebuild_status(transaction_id)) > 10 FROM pgw.payment_transactions;
+ROLLBACK;
+
+\echo # events
+BEGIN; SELECT success(1); SELECT broken(); SELECT rebuilt(tid(1)); ROLLBACK;
+BEGIN; SELECT payment(1), attempt(1); SELECT broken(); SELECT rebuilt(tid(1)); ROLLBACK;
+BEGIN;
+SELECT payment(1), attempt(1), events(1, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2', '',
+	'PaymentDataSaveCompleted BankApproved Saved 3', 'TransactionCompleted Saved Completed 3');
+SELECT broken();
+SELECT rebuilt(tid(1));
+ROLLBACK;
+BEGIN;
+SELECT payment(1), attempt(1, '{"step_order": 7}'), events(1, '', 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1',
+	'BankProcessingCompleted Created BankApproved 2', 'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 3',
+	'TransactionCompleted Saved Completed 3');
+SELECT broken();
+SELECT rebuilt(tid(1));
+ROLLBACK;
+-- an event that may not stand on its edge; one that does not begin where the last one ended; a group in two commits; a second start; another kind's edge
+BEGIN;
+SELECT payment(1), attempt(1), events(1, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankSwitched Created BankApproved 2',
+	'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 3', 'TransactionCompleted Saved Completed 3');
+SELECT payment(2), attempt(2), events(2, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2',
+	'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 3', 'TransactionCompleted BankApproved Completed 3');
+SELECT attempt(3, '{"status": "Failed", "step_order": 4}'), events(3, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1',
+	'BankProcessingFailed Created Failed 2', 'TransactionFailed Created Failed 3');
+SELECT attempt(4, '{"status": "BankUnknown", "step_order": 4}'), events(4, 'TransactionStarted - Created 1', 'TransactionStarted - Created 1',
+	'BankProcessingStarted Created Created 1', 'BankOutcomeUnknown Created BankUnknown 2');
+SELECT attempt(5, '{"status": "Failed", "step_order": 2, "kind": "capture"}', 1),
+	events(5, 'TransactionStarted - Created 1', 'BankProcessingFailed Created Failed 2');
+SELECT attempt(6, '{"status": "Refunding", "step_order": 3, "kind": "capture"}', 1),
+	events(6, 'TransactionStarted - Created 1', 'BankProcessingFailed Created Failed 2', 'LateApprovalReceived Failed Refunding 3');
+SELECT attempt(7, '{"status": "Failed", "step_order": 2}'), events(7, 'TransactionStarted Created Created 1', 'TransactionFailed Created Failed 2');
+SELECT attempt(8, '{"status": "Failed", "step_order": 2}'), events(8, 'TransactionStarted - Created 1', 'TransactionFailed Created Lost 2');
+SELECT broken();
+SELECT n, rebuilt(tid(n)) FROM generate_series(1, 8) n;
+ROLLBACK;
+BEGIN; SELECT payment(1), attempt(1, '{"status": "Saved"}'), success(1); SELECT broken(); SELECT rebuilt(tid(1)); ROLLBACK;
+BEGIN; SELECT payment(1), attempt(1, '{"step_order": 7}'), success(1); SELECT broken(); SELECT rebuilt(tid(1)); ROLLBACK;
+BEGIN;
+SELECT payment(1), attempt(1, '{"step_order": 5}'), events(1, 'TransactionStarted - Created 1', 'BankProcessingCompleted Created BankApproved 2',
+	'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 3', 'TransactionCompleted Saved Completed 3');
+SELECT attempt(2, '{"status": "Refunded", "step_order": 7}'), events(2, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1',
+	'BankProcessingCompleted Created BankApproved 2', 'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveFailed BankApproved Refunding 3',
+	'CompensationStarted BankApproved Refunding 3', 'RefundCompleted Refunding Refunded 4');
+SELECT payment(3), attempt(3), events(3, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2',
+	'PaymentDataSaveCompleted BankApproved Saved 3', 'CaptureCompleted Saved Completed 4', 'TransactionCompleted Saved Completed 4');
+SELECT broken();
+ROLLBACK;
+BEGIN;
+ALTER TABLE pgw.transaction_events_default DISABLE TRIGGER append_only;
+SELECT sound(1), sound(2);
+UPDATE pgw.transaction_events SET event_id = tid(99) WHERE transaction_id = tid(1) AND step_order = 3 OR transaction_id = tid(2) AND step_order = 1;
+SELECT broken();
+ROLLBACK;
+
+\echo # attempts
+BEGIN;
+SELECT payment(n, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}') FROM generate_series(1, 3) n;
+SELECT attempt(1, '{"status": "BankUnknown", "step_order": 3, "submitted": true, "taken": false}'), unknown(1);
+SELECT attempt(2, '{"status": "Created", "step_order": 2, "submitted": true, "taken": false, "next_attempt_at": "2026-02-01"}'),
+	events(2, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1');
+SELECT attempt(3, '{"status": "Created", "step_order": 1, "submitted": true, "taken": false, "next_attempt_at": "2026-02-01"}'), events(3, 'TransactionStarted - Created 1');
+SELECT broken();
+ROLLBACK;
+BEGIN;
+SELECT payment(1, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}'),
+	attempt(1, '{"status": "Created", "step_order": 1, "submitted": true, "taken": false}'), events(1, 'TransactionStarted - Created 1');
+SELECT broken();
+ROLLBACK;
+BEGIN;
+SELECT payment(1), attempt(1, '{"approved_amount": 999}'), success(1), payment(2), attempt(2, '{"approved_currency": "USD"}'), success(2);
+SELECT payment(3), attempt(3, '{"approved_amount": 1000, "approved_currency": "EUR"}'), success(3);
+SELECT broken();
+ROLLBACK;
+BEGIN;
+DROP INDEX pgw.payment_transactions_one_live;
+SELECT sound(1), attempt(2, '{"client_request_id": "c-1", "status": "BankUnknown", "step_order": 3}'), unknown(2);
+SELECT attempt(3, '{"client_request_id": "c-1", "status": "Failed", "step_order": 4}'), decline(3);
+SELECT broken();
+ROLLBACK;
+BEGIN; SELECT sound(1), payment(2), attempt(2, '{"bank_key": "key-1"}'), success(2); SELECT broken(); ROLLBACK;
+BEGIN; SELECT sound(1), payment(2), attempt(2, '{"refund_key": "key-2"}'), success(2); SELECT broken(); ROLLBACK;
+BEGIN; SELECT sound(1), payment(2, '{"bank_reference": "ref-1"}'), attempt(2, '{"bank_reference": "ref-1"}'), success(2); SELECT broken(); ROLLBACK;
+BEGIN; SELECT payment(1, '{"merchant": "nobody"}'), attempt(1, '{"merchant": "nobody"}'), success(1); SELECT broken(); ROLLBACK;
+BEGIN;
+SELECT payment(1, '{"bank": "nobank"}'), attempt(1, '{"bank": "nobank"}'), success(1);
+SELECT attempt(2, '{"bank": "nobank", "status": "BankUnknown", "step_order": 3}'), unknown(2);
+SELECT broken();
+ROLLBACK;
+-- a caller's charge may have lost its row, a submitted one or an operation on a payment not
+BEGIN;
+SELECT attempt(1, '{"status": "Failed", "step_order": 4}'), decline(1);
+SELECT attempt(2, '{"status": "Failed", "step_order": 4, "submitted": true}'), decline(2);
+SELECT attempt(3, '{"status": "Failed", "step_order": 4, "kind": "void"}'), decline(3);
+SELECT broken();
+ROLLBACK;
+BEGIN;
+SELECT sound(1);
+SELECT attempt(2, '{"status": "Failed", "step_order": 4, "kind": "refund", "currency": "USD", "bank": "second"}', 1), decline(2);
+SELECT attempt(3, '{"status": "Failed", "step_order": 4}', 1), decline(3);
+SELECT broken();
+ROLLBACK;
+
+\echo # votes
+BEGIN;
+SELECT payment(1), payment(2, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}');
+SELECT broken();
+ROLLBACK;
+BEGIN;
+SELECT payment(1, '{"amount": 999, "authorized_amount": 999, "captured_amount": 999}'), attempt(1), success(1);
+SELECT sound(2), payment(3, '{"transaction_id": "019b76da-a800-7000-8000-000000000002", "bank_reference": "ref-2", "capture": "on_commit"}');
+SELECT broken();
+ROLLBACK;
+-- money taken, says the payment; a review counts as what it came from
+BEGIN;
+SELECT payment(1), attempt(1, '{"status": "Failed", "step_order": 4}'), decline(1);
+SELECT payment(2, '{"status": "authorized", "captured_amount": 0}'), attempt(2, '{"status": "RequiresManualReview", "step_order": 4}'), unknown(2);
+SELECT payment(3, '{"status": "authorized", "captured_amount": 0}'), attempt(3, '{"status": "RequiresManualReview", "step_order": 6}'),
+	events(3, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2',
+	'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 3', 'ManualReviewRequired Saved RequiresManualReview 4');
+INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order)
+VALUES (gen_random_uuid(), tid(2), 'ManualReviewRequired', '{"from": "BankUnknown", "to": "RequiresManualReview"}', 4);
+SELECT broken();
+ROLLBACK;
+BEGIN; SELECT payment(1, '{"bank_reference": "other"}'), attempt(1), success(1); SELECT broken(); ROLLBACK;
+BEGIN; SELECT attempt(1), success(1); SELECT broken(); ROLLBACK;
+BEGIN;
+SELECT payment(n, jsonb_build_object('status', s, 'authorized_amount', 0, 'captured_amount', 0)), attempt(n), success(n)
+FROM (VALUES (1, 'pending'), (2, 'declined'), (3, 'failed'), (4, 'in_review')) v (n, s);
+SELECT broken();
+ROLLBACK;
+BEGIN;
+SELECT payment(1, '{"status": "failed", "authorized_amount": 0, "captured_amount": 0}'), attempt(1, '{"status": "BankUnknown", "step_order": 3}'), unknown(1);
+SELECT broken();
+ROLLBACK;
+-- the worker has a minute, and longer where it will look again
+BEGIN;
+SELECT payment(n, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0, "updated_at": "2026-01-01"}'),
+	attempt(n, jsonb_build_object('status', 'Failed', 'step_order', 4, 'updated_at', updated, 'next_attempt_at', next)), decline(n)
+FROM (VALUES (1, '2026-01-01'::timestamptz, NULL::timestamptz), (2, clock_timestamp(), NULL), (3, '2026-01-01', clock_timestamp()), (4, '2026-01-01', clock_timestamp() + '1 day')) v (n, updated, next);
+SELECT payment(n, jsonb_build_object('status', p, 'authorized_amount', 0, 'captured_amount', 0, 'updated_at', '2026-01-01')),
+	attempt(n, jsonb_build_object('status', t, 'step_order', 3, 'updated_at', '2026-01-01')), unknown(n)
+FROM (VALUES (5, 'pending', 'BankApproved'), (6, 'pending', 'RequiresManualReview'), (7, 'pending', 'Refunded'), (8, 'pending', 'BankUnknown'), (9, 'in_review', 'Failed'),
+	(10, 'in_review', 'Refunded'), (11, 'in_review', 'RequiresManualReview'), (12, 'failed', 'Refunded')) v (n, p, t);
+SELECT b FROM broken() b WHERE b ~ '^vote';
+ROLLBACK;
+
+\echo # amounts
+BEGIN;
+SELECT payment(n, jsonb_build_object('status', s, 'authorized_amount', a, 'captured_amount', c, 'refunded_amount', r, 'capture', 'manual'))
+FROM (VALUES (1, 'authorized', 999, 0, 0), (2, 'authorized', 1000, 1, 0), (3, 'partially_captured', 1000, 0, 0), (4, 'partially_captured', 1000, 1000, 0), (5, 'captured', 1000, 999, 0),
+	(6, 'captured', 1000, 1000, 1), (7, 'partially_refunded', 1000, 1000, 0), (8, 'partially_refunded', 1000, 1000, 1000), (9, 'refunded', 1000, 1000, 999), (10, 'refunded', 1000, 0, 0),
+	(11, 'voided', 1000, 1, 0), (12, 'expired', 1000, 1, 0), (13, 'pending', 1, 0, 0), (14, 'declined', 1, 0, 0), (15, 'failed', 1000, 1, 0), (16, 'in_review', 1000, 1, 0),
+	(21, 'authorized', 1000, 0, 0), (22, 'partially_captured', 1000, 1, 0), (23, 'captured', 1000, 1000, 0), (24, 'partially_refunded', 1000, 1000, 1), (25, 'refunded', 1000, 999, 999),
+	(26, 'voided', 1000, 0, 0), (27, 'expired', 1000, 0, 0), (28, 'pending', 0, 0, 0), (29, 'declined', 0, 0, 0), (30, 'failed', 1000, 0, 0), (31, 'in_review', 0, 0, 0)) v (n, s, a, c, r);
+SELECT b FROM broken() b WHERE b ~ '^amounts';
+ROLLBACK;
+BEGIN;
+ALTER TABLE pgw.payments DROP CONSTRAINT payments_refunds_check;
+SELECT payment(1, '{"refund_pending_amount": 1001}'), attempt(1), success(1),
+	attempt(2, '{"kind": "refund", "amount": 1001, "status": "BankUnknown", "step_order": 3}', 1), unknown(2);
+SELECT broken();
+ROLLBACK;
+BEGIN; SELECT payment(1, '{"status": "authorized", "captured_amount": 0, "capture": "on_commit"}'), attempt(1, '{"capture": "on_commit"}'), success(1); SELECT broken(); ROLLBACK;
+-- captured in two parts, refunded in two, a third refund in doubt, a fourth refused; another payment voided
+BEGIN;
+SELECT payment(1, '{"capture": "manual", "status": "partially_refunded", "refunded_amount": 300, "refund_pending_amount": 50}'), attempt(1, '{"capture": "manual"}'), success(1);
+SELECT payment(n, '{"capture": "manual", "status": "voided", "captured_amount": 0}'), attempt(n, '{"capture": "manual"}'), success(n) FROM generate_series(2, 3) n;
+SELECT attempt(n, jsonb_build_object('kind', kind, 'amount', amount), p), success(n)
+FROM (VALUES (11, 1, 'capture', 400), (12, 1, 'capture', 600), (13, 1, 'refund', 100), (14, 1, 'refund', 200), (15, 2, 'void', 1000), (18, 3, 'void', 1000)) v (n, p, kind, amount);
+SELECT attempt(16, '{"kind": "refund", "amount": 50, "status": "BankUnknown", "step_order": 3}', 1), unknown(16);
+SELECT attempt(17, '{"kind": "refund", "amount": 70, "status": "Failed", "step_order": 4}', 1), decline(17);
+SELECT broken();
+SAVEPOINT s;
+UPDATE pgw.payments SET refunded_amount = 299 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
+UPDATE pgw.payments SET refund_pending_amount = 0 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
+UPDATE pgw.payments SET captured_amount = 999 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
+UPDATE pgw.payments SET status = 'expired' WHERE payment_id = pid(2); SELECT broken(); ROLLBACK TO s;
+SELECT payment(4, '{"capture": "manual", "status": "voided", "captured_amount": 0}'), attempt(4, '{"capture": "manual"}'), success(4); SELECT broken(); ROLLBACK TO s;
+ROLLBACK;
+
+-- Two readings of one rule: the view's SQL and core/fold.c judge 1,500 histories alike, many of which have gone wrong somewhere.
+BEGIN;
+SELECT setseed(0.42);
+SELECT count(*) FROM generate_series(1, 1500) n, attempt(n, jsonb_build_object('kind', (enum_range(NULL::pgw.operation_kind))[1 + n % 4], 'status', 'Failed'));
+DO $$
+DECLARE
+	e record;
+	now_kind pgw.operation_kind;
+	now_at pgw.transaction_status;
+	step int;
+	commit int;
+	stray bool;
+BEGIN
+	FOR n IN 1 .. 1500 LOOP
+		now_at := NULL;
+		now_kind := (enum_range(NULL::pgw.operation_kind))[1 + n % 4];
+		step := 0;
+		commit := 1;
+		FOR i IN 1 .. 2 + (random() * 8)::int LOOP
+			-- mostly a legal step from here, now and then any; mostly the next number, seldom one left out
+			stray := random() < 0.03;
+			SELECT l.event_type, l.from_status, l.to_status INTO e FROM pgw.legal_steps() l
+			WHERE stray OR l.kind = now_kind AND l.from_status IS NOT DISTINCT FROM now_at ORDER BY random() LIMIT 1;
+			EXIT WHEN e.event_type IS NULL;
+			step := step + CASE WHEN random() < 0.01 THEN 2 ELSE 1 END;
+			commit := commit + (random() < 0.5)::int;
+			INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order, txid)
+			VALUES (gen_random_uuid(), tid(n), e.event_type, jsonb_build_object('from', e.from_status, 'to', e.to_status), step, commit::text::xid8);
+			-- the same edge again, in the same commit or in the next
+			IF random() < 0.05 THEN
+				step := step + 1;
+				commit := commit + (random() < 0.5)::int;
+				INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order, txid)
+				VALUES (gen_random_uuid(), tid(n), e.event_type, jsonb_build_object('from', e.from_status, 'to', e.to_status), step, commit::text::xid8);
+			END IF;
+			now_at := e.to_status;
+		END LOOP;
+	END LOOP;
+END $$;
+WITH c AS MATERIALIZED (SELECT * FROM pgw.check_consistency()),
+f AS MATERIALIZED (SELECT tid(n) AS transaction_id, rebuilt(tid(n)) AS folded FROM generate_series(1, 1500) n),
+v AS (
+	-- the first fault, and the state where there is none
+	SELECT transaction_id, min((details->>(CASE check_name WHEN 'step_missing' THEN 'before_step' ELSE 'step' END))::int) FILTER (WHERE check_name ~ '^step_(missing|illegal)') AS step,
+		coalesce(max(details->>'by_events') FILTER (WHERE check_name = 'status_differs'), 'Failed') AS state
+	FROM c GROUP BY transaction_id)
+SELECT count(*) FILTER (WHERE (v.step IS NULL) = (folded ~ '^PW500')) AS judged_differently,
+	count(*) FILTER (WHERE v.step IS NULL AND folded !~ '^PW500' AND folded <> v.state) AS other_state,
+	count(*) FILTER (WHERE v.step IS NOT NULL AND v.step <> (substr(folded, 7)::jsonb->'found'->>'step')::int) AS other_step,
+	count(v.step) > 200 AS many_broken, count(*) FILTER (WHERE v.step IS NULL) > 200 AS many_sound
+FROM f LEFT JOIN v USING (transaction_id);
+ROLLBACK;
+
+DROP FUNCTION tid, pid, put, payment, attempt, events, success, decline, unknown, sound, broken, rebuilt;
+SELECT * FROM pgw.check_consistency();
