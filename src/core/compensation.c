@@ -12,6 +12,9 @@
 #include <string.h>
 
 #include "core/mutant.h"
+
+/* Banks take up to two weeks for a refund; after a month something is wrong. */
+#define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
 #include "core/resolve.h"
 
 void
@@ -45,20 +48,28 @@ pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amou
 PgwCompensationStep
 pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
-	/* Not sent, or a look-up has just shown that it did nothing; a cancellation may be repeated by its nature. */
-	if (facts->looked || (facts->key && !facts->used) || facts->operation == PGW_OP_CANCEL)
+	/* Not sent, or a look-up has just shown that it did nothing. */
+	if (facts->looked || (facts->key && !facts->used))
 		return PGW_COMPENSATE_SEND;
 
 	/* The last one was refused: why?  It may have been given back by somebody else, or been captured meanwhile. */
 	if (!facts->key)
 		return caps->lookup ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
 
+	/* Nobody has been able to say for so long: a person has to find out. What the bank says is pending may take its days, but not for ever. */
+	if (facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
+		return PGW_COMPENSATE_REVIEW;
+
+	/*
+	 * A cancellation may be repeated by its nature, with a new key: a bank that replays errors would say the same for ever under the old one.  The
+	 * look-up says more, where it can.
+	 */
+	if (facts->operation == PGW_OP_CANCEL)
+		return caps->lookup && caps->lookup_consistent_after_s >= 0 ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
+
 	/* where a look-up's "nothing there" never counts, only the same key again gets it done if the first request was lost */
 	if (pgw_resolve_key_remembered(caps, facts->key_age_s) && caps->lookup_consistent_after_s < 0)
 		return PGW_COMPENSATE_SEND;
-	/* Nobody has been able to say for so long: a person has to find out. What the bank says is pending may take its days. */
-	if (facts->deadline_s > 0 && facts->key_age_s >= facts->deadline_s && !facts->pending)
-		return PGW_COMPENSATE_REVIEW;
 
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_COMPENSATE_LOOKUP_REFUND;
@@ -115,7 +126,10 @@ is_whole(const PgwCompensationInput *in)
 {
 	const PgwAnswer *a = in->answer;
 
-	return in->operation != PGW_OP_REFUND || in->amount == 0 || !a->has_amount || (!a->amount_bad && a->amount >= in->amount);
+	if (in->operation != PGW_OP_REFUND || in->amount == 0)
+		return true;
+	/* what could not be read was named all the same */
+	return !a->amount_bad && (!a->has_amount || a->amount >= in->amount);
 }
 
 static void

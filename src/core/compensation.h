@@ -36,7 +36,7 @@ typedef struct PgwCompensationFacts
 	bool		looked;			/* a look-up has just said: send */
 	int64_t		key_age_s;		/* since its first use */
 	bool		pending;		/* the bank has it, and said so last */
-	int64_t		deadline_s;		/* how long to ask about what the bank does not tell; 0: without end */
+	int64_t		deadline_s;		/* how long to ask about what the bank does not tell (a month, while it says pending); 0: without end */
 } PgwCompensationFacts;
 
 extern PgwCompensationStep pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts);

@@ -155,8 +155,9 @@ send(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwCompensationFacts
 	bool		announced = facts->key && !facts->used && t->retries == 0;
 	const PgwCapabilities *caps = pgw_connector_capabilities(bank->connector);
 
-	/* not found under a key that the bank may have forgotten: a new one is safe, the old one would not be */
-	if (!facts->key || (facts->used && facts->looked && !pgw_resolve_key_remembered(caps, facts->key_age_s)))
+	/* A cancellation once more; or not found under a key that the bank may have forgotten: a new one is safe, the old one would not be. */
+	if (!facts->key || (facts->used && facts->operation == PGW_OP_CANCEL) ||
+		(facts->used && facts->looked && !pgw_resolve_key_remembered(caps, facts->key_age_s)))
 		new_key(t);
 	if (!make_call(t, a, bank, facts->operation))
 		return;
@@ -209,7 +210,7 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 			(void) make_call(t, a, bank, PGW_OP_LOOKUP_CHARGE);
 			break;
 		case PGW_COMPENSATE_REVIEW:
-			give_to_review(t, "no_way_to_find_out");
+			give_to_review(t, facts.key_age_s >= facts.deadline_s ? "deadline" : "no_way_to_find_out");
 			break;
 	}
 }
@@ -239,7 +240,8 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	t->retries++;
 	if (call->op == in.operation)
 		t->refund_asked_at = GetCurrentTimestamp();	/* until now it could have been done */
-	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE)
+	/* what is not understood says nothing against what was understood before */
+	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE && call->answer.outcome != PGW_OUT_UNKNOWN)
 		t->refund_pending = call->answer.outcome == PGW_OUT_PENDING;
 	switch (d.next)
 	{

@@ -1,26 +1,9 @@
 /*
  * test_flow.c - every answer, for every way of asking: events, state, payment, error
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "check_flow.h"
 
-#include <cmocka.h>
-
-#include "core/flow.h"
-
-static PgwAnswer
-answer(PgwOutcome outcome)
-{
-	PgwAnswer	a;
-
-	memset(&a, 0, sizeof(a));
-	a.outcome = outcome;
-	a.captured = a.refunded = a.retry_after_s = -1;
-	return a;
-}
+#include <stdio.h>
 
 static PgwFlowInput
 asked(bool submitted, const PgwAnswer *a)
@@ -38,23 +21,12 @@ asked(bool submitted, const PgwAnswer *a)
 static void
 expect(const PgwFlowInput *in, PgwFlowDecision *d, const int *want)
 {
-	int			n = 0;
-
 	pgw_flow_result(in, d);
-	for (; want[n] >= 0; n++)
-	{
-		assert_true(n < d->nevents);
-		assert_string_equal(pgw_event_name(d->events[n].type), pgw_event_name((PgwEventType) want[n]));
-		assert_true(pgw_event_legal(in->kind, d->events[n].from, d->events[n].to, d->events[n].type));
-	}
-	assert_int_equal(d->nevents, n);
-	assert_int_equal(d->events[0].from, in->state);
-	assert_int_equal(d->events[n - 1].to, d->state);
+	assert_null(events_wrong(in->kind, in->state, d));
+	assert_true(events_are(d, want));
 	if (!in->submitted)
 		assert_int_equal(d->payment, PGW_FLOW_PAY_NONE);
 }
-
-#define EVENTS(...) ((const int[]) {__VA_ARGS__, -1})
 
 static void
 approved_process(void **state)
@@ -109,13 +81,18 @@ refusals(void **state)
 		{PGW_OUT_DECLINED, "", "declined", 422, PGW_FLOW_PAY_DECLINED},
 		{PGW_OUT_DECLINED, "no_such_code", "declined", 422, PGW_FLOW_PAY_DECLINED},
 		{PGW_OUT_DECLINED, "outcome_unknown", "declined", 422, PGW_FLOW_PAY_DECLINED},
+		{PGW_OUT_DECLINED, "given_back", "declined", 422, PGW_FLOW_PAY_DECLINED},
+		{PGW_OUT_DECLINED, "payment_not_found", "declined", 422, PGW_FLOW_PAY_DECLINED},
+		{PGW_OUT_REQUIRES_ACTION, "do_not_honor", "authentication_required", 422, PGW_FLOW_PAY_DECLINED},
 		{PGW_OUT_REQUIRES_ACTION, "", "authentication_required", 422, PGW_FLOW_PAY_DECLINED},
 		{PGW_OUT_REJECTED, "", "bank_rejected_request", 502, PGW_FLOW_PAY_FAILED},
 		{PGW_OUT_REJECTED, "bank_credentials_rejected", "bank_credentials_rejected", 502, PGW_FLOW_PAY_FAILED},
+		{PGW_OUT_REJECTED, "insufficient_funds", "bank_rejected_request", 502, PGW_FLOW_PAY_FAILED},
 		{PGW_OUT_NOT_PROCESSED, "", "not_processed", 502, PGW_FLOW_PAY_FAILED},
+		{PGW_OUT_NOT_PROCESSED, "bank_unavailable", "bank_unavailable", 502, PGW_FLOW_PAY_FAILED},
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		for (int submitted = 0; submitted < 2; submitted++)
 		{
@@ -180,51 +157,396 @@ doubts(void **state)
 	expect(&in, &d, EVENTS(PGW_EV_BANK_STATUS_CHECKED));
 }
 
+#define UNACCEPTABLE EVENTS(PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)
+
+/* Money was taken, but not what was asked for: given back, from either state, and no one waits for a vote. */
 static void
 another_amount(void **state)
 {
-	PgwAnswer	a = answer(PGW_OUT_APPROVED);
-	PgwFlowInput in = asked(true, &a);
+	static const PgwState states[] = {PGW_CREATED, PGW_BANK_UNKNOWN};
+
+	for (size_t i = 0; i < LENGTH(states); i++)
+	{
+		PgwAnswer	a = answer(PGW_OUT_APPROVED);
+		PgwFlowInput in = asked(true, &a);
+		PgwFlowDecision d;
+
+		in.state = states[i];
+		a.has_amount = true;
+		a.amount = 1251;
+		expect(&in, &d, UNACCEPTABLE);
+		assert_int_equal(d.state, PGW_REFUNDING);
+		assert_string_equal(d.error->code, "outcome_unacceptable");
+		assert_string_equal(d.reason, "amount_mismatch");
+		assert_int_equal(d.payment, PGW_FLOW_PAY_FAILED);
+		for (int e = 0; e < d.nevents; e++)
+		{
+			assert_int_equal(d.events[e].from, states[i]);
+			assert_int_equal(d.events[e].to, PGW_REFUNDING);
+		}
+
+		a.amount = 1249;		/* a part of it is not it, either */
+		expect(&in, &d, UNACCEPTABLE);
+
+		a.amount = 1250;
+		strcpy(a.currency, "USD");
+		expect(&in, &d, UNACCEPTABLE);
+		a.has_amount = false;
+		expect(&in, &d, UNACCEPTABLE);
+
+		strcpy(a.currency, "EUR");
+		a.has_amount = true;
+		pgw_flow_result(&in, &d);
+		assert_int_equal(d.state, PGW_COMPLETED);
+
+		a.amount_bad = true;
+		expect(&in, &d, UNACCEPTABLE);
+
+		in.payment_locked = false;	/* whoever writes the row later writes it */
+		expect(&in, &d, UNACCEPTABLE);
+		assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+		assert_false(d.save_later);
+	}
+}
+
+static void
+looked_up(void **state)
+{
+	static const struct
+	{
+		PgwOutcome	outcome;
+		bool		counts;
+		bool		voided;
+		int64_t		refunded;
+		PgwState	want;
+		const char *reason;
+	}			cases[] = {
+		{PGW_OUT_APPROVED, false, false, -1, PGW_BANK_APPROVED, NULL},
+		{PGW_OUT_APPROVED, false, false, 0, PGW_BANK_APPROVED, NULL},
+		{PGW_OUT_APPROVED, true, true, -1, PGW_REFUNDING, "amount_mismatch"},
+		{PGW_OUT_APPROVED, true, false, 1, PGW_REFUNDING, "amount_mismatch"},
+		{PGW_OUT_APPROVED, true, false, 1250, PGW_REFUNDING, "amount_mismatch"},
+		{PGW_OUT_DECLINED, false, false, -1, PGW_FAILED, NULL},
+		{PGW_OUT_REQUIRES_ACTION, false, false, -1, PGW_FAILED, NULL},
+		{PGW_OUT_NOT_FOUND, true, false, -1, PGW_FAILED, "not_found"},
+		{PGW_OUT_NOT_FOUND, false, false, -1, PGW_BANK_UNKNOWN, "not_found_yet"},
+		{PGW_OUT_PENDING, true, false, -1, PGW_BANK_UNKNOWN, NULL},
+		{PGW_OUT_REJECTED, true, false, -1, PGW_BANK_UNKNOWN, "answer_not_understood"},
+		{PGW_OUT_NOT_PROCESSED, true, false, -1, PGW_BANK_UNKNOWN, "answer_not_understood"},
+		{PGW_OUT_UNKNOWN, true, false, -1, PGW_BANK_UNKNOWN, "answer_not_understood"},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwAnswer	a = answer(cases[i].outcome);
+		PgwFlowInput in = asked(false, &a);
+		PgwFlowDecision d;
+
+		a.voided = cases[i].voided;
+		a.refunded = cases[i].refunded;
+		in.state = PGW_BANK_UNKNOWN;
+		in.op = PGW_OP_LOOKUP_CHARGE;
+		in.not_found_counts = cases[i].counts;
+		pgw_flow_result(&in, &d);
+		assert_null(events_wrong(in.kind, in.state, &d));
+		if (d.state != cases[i].want || !same_text(d.reason, cases[i].reason) || d.not_found != same_text(d.reason, "not_found"))
+			fail_msg("case %zu: %s, reason %s", i, pgw_state_name(d.state), d.reason != NULL ? d.reason : "none");
+		if (d.not_found)
+			assert_string_equal(d.error->code, "not_processed");
+	}
+}
+
+/* ---- every combination ---- */
+
+static const char *
+describe(const PgwFlowInput *in, const PgwFlowDecision *d)
+{
+	static char text[512];
+	const PgwAnswer *a = in->answer;
+
+	snprintf(text, sizeof(text), "%s, %s, transport %d, outcome %s '%s', counts %d, capture %d, submitted %d, locked %d, amount %d %lld '%s' bad %d, "
+			 "voided %d, refunded %lld: %s, %d events, payment %d", pgw_state_name(in->state), pgw_op_name(in->op), (int) in->transport,
+			 pgw_outcome_name(a->outcome), a->error_code, in->not_found_counts, (int) in->capture, in->submitted, in->payment_locked,
+			 a->has_amount, (long long) a->amount, a->currency, a->amount_bad, a->voided, (long long) a->refunded, pgw_state_name(d->state),
+			 d->nevents, (int) d->payment);
+	return text;
+}
+
+#define HOLDS(condition) CHECK(condition, describe(in, &d))
+
+/* The state that the answer must lead to, by the contract. */
+static PgwState
+state_after(const PgwFlowInput *in, bool as_asked)
+{
+	bool		doubt = in->state == PGW_BANK_UNKNOWN;
+
+	if (in->transport == PGW_TRANSPORT_NEVER_SENT)
+		return doubt ? PGW_BANK_UNKNOWN : PGW_FAILED;
+	if (in->transport == PGW_TRANSPORT_MAYBE_SENT)
+		return PGW_BANK_UNKNOWN;
+	switch (in->answer->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			return !as_asked ? PGW_REFUNDING : in->submitted && in->payment_locked ? PGW_COMPLETED : PGW_BANK_APPROVED;
+		case PGW_OUT_DECLINED:
+		case PGW_OUT_REQUIRES_ACTION:
+			return PGW_FAILED;
+		case PGW_OUT_REJECTED:
+		case PGW_OUT_NOT_PROCESSED:
+			return doubt ? PGW_BANK_UNKNOWN : PGW_FAILED;
+		case PGW_OUT_NOT_FOUND:
+			return in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts ? PGW_FAILED : PGW_BANK_UNKNOWN;
+		default:
+			return PGW_BANK_UNKNOWN;
+	}
+}
+
+static void
+check_result(const PgwFlowInput *in, bool as_asked)
+{
 	PgwFlowDecision d;
+	PgwState	want = state_after(in, as_asked);
+	bool		writes = in->submitted && in->payment_locked;
+	bool		taken = want == PGW_BANK_APPROVED || want == PGW_COMPLETED;
+	bool		said_no = in->transport == PGW_TRANSPORT_ANSWERED &&
+		(in->answer->outcome == PGW_OUT_DECLINED || in->answer->outcome == PGW_OUT_REQUIRES_ACTION);
 
-	a.has_amount = true;
-	a.amount = 1251;
-	expect(&in, &d, EVENTS(PGW_EV_BANK_OUTCOME_UNKNOWN));
-	assert_string_equal(d.reason, "amount_mismatch");
+	pgw_flow_result(in, &d);
+	HOLDS(events_wrong(in->kind, in->state, &d) == NULL);
+	HOLDS(d.state == want);
+	HOLDS(!d.keep_error && (d.error == NULL) == taken);
+	HOLDS(d.save_later == (want == PGW_BANK_APPROVED && in->submitted));
+	HOLDS(d.not_found == (want == PGW_FAILED && in->transport == PGW_TRANSPORT_ANSWERED && in->answer->outcome == PGW_OUT_NOT_FOUND));
 
-	a.amount = 1250;
-	strcpy(a.currency, "USD");
-	expect(&in, &d, EVENTS(PGW_EV_BANK_OUTCOME_UNKNOWN));
+	/* the payments row: only where the worker writes it, and as it would be written later */
+	if (!writes || want == PGW_BANK_UNKNOWN)
+		HOLDS(d.payment == PGW_FLOW_PAY_NONE);
+	else if (taken)
+	{
+		bool		captured = in->capture != PGW_CAPTURE_MANUAL;
 
-	strcpy(a.currency, "EUR");
-	pgw_flow_result(&in, &d);
-	assert_int_equal(d.state, PGW_COMPLETED);
+		HOLDS(d.payment == (captured ? PGW_FLOW_PAY_CAPTURED : PGW_FLOW_PAY_AUTHORIZED));
+		HOLDS(d.authorized_amount == in->amount && d.captured_amount == (captured ? in->amount : 0));
+	}
+	else
+		HOLDS(d.payment == pgw_flow_settled_payment(d.state, d.error->code));
 
-	a.amount_bad = true;
-	expect(&in, &d, EVENTS(PGW_EV_BANK_OUTCOME_UNKNOWN));
+	/* what callers are told */
+	if (want == PGW_BANK_UNKNOWN)
+		HOLDS(d.error->class == PGW_CLASS_TIMEOUT && d.error->http_status == 504 && !d.error->retryable);
+	if (want == PGW_FAILED)
+		HOLDS(strcmp(d.error->sqlstate, said_no ? "PW402" : "PW502") == 0 &&
+			  pgw_flow_settled_payment(want, d.error->code) == (said_no ? PGW_FLOW_PAY_DECLINED : PGW_FLOW_PAY_FAILED));
+	if (want == PGW_REFUNDING)
+		HOLDS(strcmp(d.error->code, "outcome_unacceptable") == 0);
+}
+
+static void
+every_answer(PgwFlowInput in)
+{
+	static const char *const codes[] = {"", "insufficient_funds", "bank_credentials_rejected", "outcome_unknown", "given_back", "no_such_code"};
+	static const struct
+	{
+		bool		has_amount;
+		int64_t		amount;
+		const char *currency;
+		bool		bad;
+		bool		as_asked;
+	}			amounts[] = {
+		{false, 0, "", false, true}, {false, 0, "EUR", false, true}, {true, 1250, "", false, true}, {true, 1250, "EUR", false, true},
+		{true, 1251, "EUR", false, false}, {true, 0, "", false, false}, {true, 1250, "USD", false, false}, {false, 0, "USD", false, false},
+		{true, 1250, "EUR", true, false},
+	};
+	static const int64_t refunded[] = {-1, 0, 1, 1250};
+
+	for (int outcome = PGW_OUT_UNKNOWN; outcome <= PGW_OUT_NOT_FOUND; outcome++)
+		for (size_t c = 0; c < LENGTH(codes); c++)
+			for (size_t m = 0; m < LENGTH(amounts); m++)
+				for (size_t r = 0; r < 2 * LENGTH(refunded); r++)
+				{
+					PgwAnswer	a = answer((PgwOutcome) outcome);
+
+					strcpy(a.error_code, codes[c]);
+					a.has_amount = amounts[m].has_amount;
+					a.amount = amounts[m].amount;
+					strcpy(a.currency, amounts[m].currency);
+					a.amount_bad = amounts[m].bad;
+					a.refunded = refunded[r / 2];
+					a.voided = r % 2;
+					in.answer = &a;
+					check_result(&in, amounts[m].as_asked && !(in.op == PGW_OP_LOOKUP_CHARGE && (a.voided || a.refunded > 0)));
+				}
+}
+
+static void
+every_combination(void **state)
+{
+	static const PgwState states[] = {PGW_CREATED, PGW_BANK_UNKNOWN};
+	static const PgwOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_LOOKUP_CHARGE};
+
+	for (size_t s = 0; s < LENGTH(states); s++)
+		for (size_t op = 0; op < LENGTH(ops); op++)
+			for (int transport = PGW_TRANSPORT_ANSWERED; transport <= PGW_TRANSPORT_MAYBE_SENT; transport++)
+				for (int capture = PGW_CAPTURE_IMMEDIATE; capture <= PGW_CAPTURE_MANUAL; capture++)
+					for (int bits = 0; bits < 8; bits++)
+					{
+						PgwFlowInput in = asked((bits & 1) != 0, NULL);
+
+						in.state = states[s];
+						in.op = ops[op];
+						in.transport = (PgwTransport) transport;
+						in.capture = (PgwCaptureMode) capture;
+						in.payment_locked = (bits & 2) != 0;
+						in.not_found_counts = (bits & 4) != 0;
+						every_answer(in);
+					}
+}
+
+/* ---- the rest ---- */
+
+static void
+operation(void **state)
+{
+	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_IMMEDIATE, false), PGW_OP_CHARGE);
+	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_IMMEDIATE, true), PGW_OP_CHARGE);
+	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_ON_COMMIT, false), PGW_OP_AUTHORIZE);
+	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_ON_COMMIT, true), PGW_OP_CHARGE);
+	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_MANUAL, false), PGW_OP_AUTHORIZE);
+	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_MANUAL, true), PGW_OP_AUTHORIZE);
 }
 
 static void
 saving(void **state)
 {
+	for (int capture = PGW_CAPTURE_IMMEDIATE; capture <= PGW_CAPTURE_MANUAL; capture++)
+		for (int submitted = 0; submitted < 2; submitted++)
+		{
+			bool		charged = pgw_flow_operation((PgwCaptureMode) capture, submitted) == PGW_OP_CHARGE;
+			bool		capture_follows = capture == PGW_CAPTURE_ON_COMMIT && !submitted;
+			PgwFlowDecision d;
+
+			pgw_flow_save((PgwCaptureMode) capture, submitted, 10, &d);
+			assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_APPROVED, &d));
+			if (capture_follows)
+				assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_COMPLETED)));
+			else
+				assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED)));
+			assert_int_equal(d.state, capture_follows ? PGW_SAVED : PGW_COMPLETED);
+			assert_int_equal(d.payment, charged ? PGW_FLOW_PAY_CAPTURED : PGW_FLOW_PAY_AUTHORIZED);
+			assert_int_equal(d.authorized_amount, 10);
+			assert_int_equal(d.captured_amount, charged ? 10 : 0);
+			assert_null(d.error);
+		}
+}
+
+static void
+expired_lost_superseded(void **state)
+{
 	PgwFlowDecision d;
 
-	pgw_flow_save(PGW_CAPTURE_ON_COMMIT, false, 10, &d);
-	assert_int_equal(d.nevents, 1);
-	assert_int_equal(d.state, PGW_SAVED);
-	assert_int_equal(d.payment, PGW_FLOW_PAY_AUTHORIZED);
-
-	pgw_flow_save(PGW_CAPTURE_IMMEDIATE, false, 10, &d);
-	assert_int_equal(d.nevents, 2);
-	assert_int_equal(d.state, PGW_COMPLETED);
-	assert_int_equal(d.captured_amount, 10);
-
 	pgw_flow_expired(&d);
-	assert_int_equal(d.nevents, 1);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_CREATED, &d));
+	assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_FAILED)));
 	assert_string_equal(d.error->code, "request_expired");
-	assert_true(pgw_event_legal(PGW_KIND_PAYMENT, d.events[0].from, d.events[0].to, d.events[0].type));
-	assert_int_equal(pgw_flow_failed_payment(d.error->code), PGW_FLOW_PAY_FAILED);
-	assert_int_equal(pgw_flow_failed_payment(NULL), PGW_FLOW_PAY_FAILED);
+	assert_int_equal(d.payment, PGW_FLOW_PAY_FAILED);
+
+	pgw_flow_lost(&d);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_CREATED, &d));
+	assert_true(events_are(&d, EVENTS(PGW_EV_BANK_OUTCOME_UNKNOWN)));
+	assert_int_equal(d.state, PGW_BANK_UNKNOWN);
+	assert_string_equal(d.error->code, "outcome_unknown");
+	assert_string_equal(d.reason, "worker_lost");
+	assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+
+	/* its payments row goes on with another attempt, and must not be touched */
+	pgw_flow_superseded(&d);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_CREATED, &d));
+	assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_FAILED)));
+	assert_int_equal(d.state, PGW_FAILED);
+	assert_string_equal(d.error->code, "superseded");
+	assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+	assert_false(d.not_found);
+}
+
+static void
+review(void **state)
+{
+	static const PgwState from[] = {PGW_CREATED, PGW_BANK_UNKNOWN, PGW_BANK_APPROVED, PGW_SAVED, PGW_REFUNDING};
+
+	for (size_t i = 0; i < LENGTH(from); i++)
+	{
+		PgwFlowDecision d;
+
+		pgw_flow_review(from[i], "outcome_unknown", "deadline", &d);
+		assert_null(events_wrong(PGW_KIND_PAYMENT, from[i], &d));
+		assert_true(events_are(&d, EVENTS(PGW_EV_MANUAL_REVIEW_REQUIRED)));
+		assert_int_equal(d.state, PGW_REQUIRES_MANUAL_REVIEW);
+		assert_string_equal(d.error->code, "outcome_unknown");
+		assert_string_equal(d.reason, "deadline");
+		assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+	}
+}
+
+/* Adopted in whatever state it is, which stays; the error that the attempt has stays too. */
+static void
+adopted(void **state)
+{
+	static const PgwState from[] = {PGW_CREATED, PGW_BANK_UNKNOWN, PGW_BANK_APPROVED};
+
+	for (size_t i = 0; i < LENGTH(from); i++)
+	{
+		PgwFlowDecision d;
+
+		pgw_flow_adopt(from[i], &d);
+		assert_null(events_wrong(PGW_KIND_PAYMENT, from[i], &d));
+		if (from[i] == PGW_BANK_APPROVED)
+			assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_ADOPTED, PGW_EV_PAYMENT_DATA_SAVE_STARTED)));
+		else
+			assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_ADOPTED)));
+		assert_int_equal(d.state, from[i]);
+		assert_true(d.keep_error);
+		assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+	}
+}
+
+static void
+settled_payment(void **state)
+{
+	static const struct
+	{
+		PgwState	state;
+		const char *code;
+		PgwFlowPayment want;
+	}			cases[] = {
+		{PGW_CREATED, NULL, PGW_FLOW_PAY_NONE},
+		{PGW_BANK_UNKNOWN, "outcome_unknown", PGW_FLOW_PAY_NONE},
+		{PGW_BANK_APPROVED, NULL, PGW_FLOW_PAY_NONE},
+		{PGW_SAVED, NULL, PGW_FLOW_PAY_NONE},
+		{PGW_COMPLETED, NULL, PGW_FLOW_PAY_NONE},
+		{PGW_FAILED, "declined", PGW_FLOW_PAY_DECLINED},
+		{PGW_FAILED, "authentication_required", PGW_FLOW_PAY_DECLINED},
+		{PGW_FAILED, "not_processed", PGW_FLOW_PAY_FAILED},
+		{PGW_FAILED, "bank_unavailable", PGW_FLOW_PAY_FAILED},
+		{PGW_FAILED, "request_expired", PGW_FLOW_PAY_FAILED},	/* of the same class as a decline, but none */
+		{PGW_FAILED, "no_such_code", PGW_FLOW_PAY_FAILED},
+		{PGW_FAILED, NULL, PGW_FLOW_PAY_FAILED},
+		{PGW_REFUNDING, "given_back", PGW_FLOW_PAY_FAILED},
+		{PGW_REFUNDING, "declined", PGW_FLOW_PAY_FAILED},
+		{PGW_REFUNDED, "outcome_unacceptable", PGW_FLOW_PAY_FAILED},
+		{PGW_REFUNDED, NULL, PGW_FLOW_PAY_FAILED},
+		{PGW_REQUIRES_MANUAL_REVIEW, "refund_refused", PGW_FLOW_PAY_IN_REVIEW},
+		{PGW_REQUIRES_MANUAL_REVIEW, NULL, PGW_FLOW_PAY_IN_REVIEW},
+	};
+	bool		seen[PGW_NSTATES] = {false};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		if (pgw_flow_settled_payment(cases[i].state, cases[i].code) != cases[i].want)
+			fail_msg("%s, %s", pgw_state_name(cases[i].state), cases[i].code != NULL ? cases[i].code : "no code");
+		seen[cases[i].state] = true;
+	}
+	for (int s = 0; s < PGW_NSTATES; s++)
+		assert_true(seen[s]);
 }
 
 int
@@ -232,7 +554,10 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(approved_process), cmocka_unit_test(approved_submit), cmocka_unit_test(refusals),
-		cmocka_unit_test(transport), cmocka_unit_test(doubts), cmocka_unit_test(another_amount), cmocka_unit_test(saving),
+		cmocka_unit_test(transport), cmocka_unit_test(doubts), cmocka_unit_test(another_amount), cmocka_unit_test(looked_up),
+		cmocka_unit_test(every_combination), cmocka_unit_test(operation), cmocka_unit_test(saving),
+		cmocka_unit_test(expired_lost_superseded), cmocka_unit_test(review), cmocka_unit_test(adopted),
+		cmocka_unit_test(settled_payment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

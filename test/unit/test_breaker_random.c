@@ -1,0 +1,241 @@
+/*
+ * test_breaker_random.c - circuit breaker: what must hold in any history, and an hour's outage
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/breaker.h"
+
+#define COOLDOWN INT64_C(1000)
+#define PROBE_TIMEOUT INT64_C(700)
+#define LONGEST_COOLDOWN (COOLDOWN << PGW_BREAKER_MAX_DOUBLINGS)
+#define START INT64_C(1000000)
+#define SECOND INT64_C(1000)
+#define HOUR INT64_C(3600000)
+#define DAY INT64_C(86400000)
+#define NVERDICTS 5
+#define MAX_OUT 40
+
+static const PgwBreakerConfig config = {.failures = 3, .cooldown_ms = COOLDOWN, .probe_timeout_ms = PROBE_TIMEOUT};
+
+static PgwBreaker
+fresh(void)
+{
+	PgwBreaker	b;
+
+	memset(&b, 0, sizeof(b));
+	pgw_breaker_restore(&b);
+	return b;
+}
+
+static uint64_t seed;
+
+static uint64_t
+next_random(uint64_t below)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (seed >> 11) % below;
+}
+
+typedef struct Call
+{
+	PgwBreakerPass pass;
+	int64_t		at;
+} Call;
+
+typedef struct History
+{
+	PgwBreaker	b;
+	int64_t		now;
+	Call		out[MAX_OUT];
+	int			nout;
+	int			probes;			/* how often each thing was seen, so that no property is proved by nothing happening */
+	int			lost;
+	int			opened;
+	int			closed;
+} History;
+
+static int
+live_probes(const History *h)
+{
+	int			n = 0;
+
+	for (int i = 0; i < h->nout; i++)
+		n += h->out[i].pass.probe && h->now - h->out[i].at < PROBE_TIMEOUT;
+	return n;
+}
+
+static void
+random_call(History *h)
+{
+	PgwBreakerState before = h->b.state;
+	int64_t		wait = pgw_breaker_wait_ms(&h->b, &config, h->now);
+	PgwBreakerPass pass = {0, false};
+	bool		yes = pgw_breaker_allows(&h->b, &config, h->now, &pass);
+
+	if (!yes)
+	{
+		assert_int_not_equal(before, PGW_BREAKER_CLOSED);
+		assert_int_equal(h->b.state, before);
+		assert_in_range(wait, 1, before == PGW_BREAKER_OPEN ? LONGEST_COOLDOWN : PROBE_TIMEOUT);
+		return;
+	}
+	assert_int_equal(pass.probe, before != PGW_BREAKER_CLOSED);
+	if (pass.probe)
+	{
+		assert_int_equal(live_probes(h), 0);
+		assert_int_equal(h->b.state, PGW_BREAKER_HALF_OPEN);
+		h->probes++;
+		h->lost += before == PGW_BREAKER_HALF_OPEN;
+	}
+	if (h->nout == MAX_OUT)
+		h->nout--;				/* it is never heard of again */
+	h->out[h->nout++] = (Call) {pass, h->now};
+}
+
+static void
+random_report(History *h)
+{
+	int			i = (int) next_random((uint64_t) h->nout);
+	PgwVerdict	verdict = next_random(2) == 0 ? PGW_VERDICT_FAILURE : (PgwVerdict) next_random(NVERDICTS);
+	PgwBreaker	before = h->b;
+	PgwBreakerPass pass = h->out[i].pass;
+	PgwBreakerNews news = pgw_breaker_report(&h->b, &config, h->now, &pass, verdict);
+
+	h->out[i] = h->out[--h->nout];
+	h->opened += news == PGW_BREAKER_OPENED;
+	h->closed += news == PGW_BREAKER_CLOSED_AGAIN;
+	if (pass.epoch != before.epoch)
+		assert_memory_equal(&h->b, &before, sizeof(before));
+	assert_int_equal(news == PGW_BREAKER_OPENED, before.state == PGW_BREAKER_CLOSED && h->b.state == PGW_BREAKER_OPEN);
+	assert_int_equal(news == PGW_BREAKER_CLOSED_AGAIN, before.state == PGW_BREAKER_HALF_OPEN && h->b.state == PGW_BREAKER_CLOSED);
+	if (before.state != PGW_BREAKER_CLOSED && h->b.state == PGW_BREAKER_CLOSED)
+		assert_true(pass.probe && (verdict == PGW_VERDICT_SUCCESS || verdict == PGW_VERDICT_ALIVE));
+	if (news == PGW_BREAKER_OPENED)
+		assert_true(verdict == PGW_VERDICT_FAILURE && (before.openings > 0 || before.failures == config.failures - 1));
+}
+
+static void
+check(const History *h, bool clock_jumped)
+{
+	PgwBreaker	copy = h->b;
+	PgwBreakerPass pass;
+	int64_t		longest = LONGEST_COOLDOWN > PROBE_TIMEOUT ? LONGEST_COOLDOWN : PROBE_TIMEOUT;
+	int64_t		wait = pgw_breaker_wait_ms(&copy, &config, h->now);
+
+	assert_in_range(h->b.openings, h->b.state == PGW_BREAKER_CLOSED ? 0 : 1, PGW_BREAKER_MAX_DOUBLINGS + 1);
+	assert_in_range(h->b.failures, 0, config.failures - 1);
+	assert_in_range(wait, 0, longest);
+
+	/* Never stuck, and never earlier than said. */
+	if (wait > 0)
+		assert_false(pgw_breaker_allows(&copy, &config, h->now, &pass));
+	if (wait > 1 && !clock_jumped)
+		assert_false(pgw_breaker_allows(&copy, &config, h->now + wait - 1, &pass));
+	assert_true(pgw_breaker_allows(&copy, &config, h->now + wait, &pass));
+}
+
+static void
+random_histories(void **state)
+{
+	History		total = {0};
+
+	for (int round = 0; round < 300; round++)
+	{
+		bool		jumps = round % 3 == 2;
+		History		h = {.b = fresh(), .now = START};
+
+		seed = (uint64_t) (round + 1) * UINT64_C(0x9E3779B97F4A7C15);
+		for (int step = 0; step < 500; step++)
+		{
+			switch (next_random(8))
+			{
+				case 0:
+				case 1:
+					h.now += (int64_t) next_random(next_random(4) == 0 ? 2 * COOLDOWN : 100);
+					break;
+				case 2:
+				case 3:
+				case 4:
+					random_call(&h);
+					break;
+				case 5:
+				case 6:
+					if (h.nout > 0)
+						random_report(&h);
+					break;
+				default:
+					if (next_random(10) == 0)
+					{
+						pgw_breaker_restore(&h.b);
+						assert_int_not_equal(h.b.state, PGW_BREAKER_HALF_OPEN);
+						if (next_random(2) == 0)
+							h.nout = 0;
+						for (int i = 0; i < h.nout; i++)
+							h.out[i].pass.probe = false;	/* died with the process; its answer may yet turn up */
+					}
+					else if (jumps && next_random(5) == 0)
+					{
+						h.now += (int64_t) next_random(3 * DAY) - DAY;
+						for (int i = 0; i < h.nout; i++)
+							h.out[i].at = h.now - PROBE_TIMEOUT;	/* its age cannot be told any more */
+					}
+					break;
+			}
+			check(&h, jumps);
+		}
+		total.probes += h.probes;
+		total.lost += h.lost;
+		total.opened += h.opened;
+		total.closed += h.closed;
+	}
+	assert_true(total.probes > 1000 && total.lost > 100 && total.opened > 500 && total.closed > 500);
+}
+
+/* ---- an hour's outage, ten payments a second ---- */
+
+static void
+outage(void **state)
+{
+	const PgwBreakerConfig usual = {.failures = 5, .cooldown_ms = 30 * SECOND, .probe_timeout_ms = 60 * SECOND};
+	PgwBreaker	b = fresh();
+	int64_t		back = START + HOUR;
+	int64_t		now;
+	int			sent = 0;
+	int			refused = 0;
+
+	for (now = START; now < back; now += 100)
+	{
+		PgwBreakerPass pass;
+
+		if (!pgw_breaker_allows(&b, &usual, now, &pass))
+		{
+			refused++;
+			continue;
+		}
+		sent++;
+		pgw_breaker_report(&b, &usual, now, &pass, PGW_VERDICT_FAILURE);
+	}
+	assert_int_equal(sent + refused, 36000);
+
+	/* 5 that opened it, then probes after 30, 60, 120, 120 ... seconds. */
+	assert_int_equal(sent, 5 + 31);
+	assert_true(pgw_breaker_wait_ms(&b, &usual, now) <= 120 * SECOND);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(random_histories), cmocka_unit_test(outage),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,583 @@
+/*
+ * test_compensation.c - giving back: each answer's meaning as a table, and every combination against the invariants
+ */
+#include "check_flow.h"
+
+#include <stdio.h>
+
+#include "core/compensation.h"
+
+#define CHARGED 1000
+#define MAX_ATTEMPTS 3
+
+static const PgwCapabilities everything = {.lookup = true, .lookup_refund = true, .can_void = true, .can_refund = true, .can_cancel = true};
+
+static PgwCompensationInput
+asked(PgwOp op, PgwOp operation, const PgwAnswer *a)
+{
+	PgwCompensationInput in = {
+		.op = op, .operation = operation, .transport = PGW_TRANSPORT_ANSWERED, .answer = a, .caps = &everything, .attempts = 1,
+		.max_attempts = MAX_ATTEMPTS
+	};
+
+	return in;
+}
+
+/* ---- what an answer means ---- */
+
+#define OPERATION PGW_NOPS		/* in the table: the void, refund or cancellation itself */
+
+typedef struct Meaning
+{
+	PgwOp		op;
+	PgwOutcome	outcome;
+	bool		in_doubt;
+	bool		counts;
+	int			events[3];
+	PgwCompensationNext next;
+	bool		at_once;
+} Meaning;
+
+#define NO_EVENTS {-1}
+#define DONE_EVENTS {PGW_EV_REFUND_COMPLETED, -1}
+#define UNKNOWN_EVENTS {PGW_EV_REFUND_OUTCOME_UNKNOWN, -1}
+#define PENDING_EVENTS {PGW_EV_REFUND_PENDING, -1}
+#define RETRY_EVENTS {PGW_EV_REFUND_RETRY_SCHEDULED, -1}
+#define REFUSED_EVENTS {PGW_EV_REFUND_FAILED, PGW_EV_REFUND_RETRY_SCHEDULED, -1}
+#define REVIEW_EVENTS {PGW_EV_MANUAL_REVIEW_REQUIRED, -1}
+
+static const Meaning meanings[] = {
+	{OPERATION, PGW_OUT_APPROVED, false, false, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
+	{OPERATION, PGW_OUT_APPROVED, true, false, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
+	{OPERATION, PGW_OUT_PENDING, false, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_PENDING, true, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_DECLINED, false, false, REFUSED_EVENTS, PGW_COMPENSATION_ANEW, false},
+	{OPERATION, PGW_OUT_DECLINED, true, false, REFUSED_EVENTS, PGW_COMPENSATION_ANEW, false},
+	{OPERATION, PGW_OUT_REJECTED, false, false, REFUSED_EVENTS, PGW_COMPENSATION_ANEW, false},
+	{OPERATION, PGW_OUT_REJECTED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_NOT_PROCESSED, false, false, RETRY_EVENTS, PGW_COMPENSATION_AGAIN, false},
+	{OPERATION, PGW_OUT_NOT_PROCESSED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_UNKNOWN, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_UNKNOWN, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_REQUIRES_ACTION, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_NOT_FOUND, false, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_APPROVED, true, false, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_PENDING, true, true, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_DECLINED, true, false, REFUSED_EVENTS, PGW_COMPENSATION_ANEW, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, true, true, NO_EVENTS, PGW_COMPENSATION_AGAIN, true},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_UNKNOWN, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_REJECTED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_PROCESSED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_REQUIRES_ACTION, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, false, false, NO_EVENTS, PGW_COMPENSATION_ANEW, true},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, NO_EVENTS, PGW_COMPENSATION_AGAIN, true},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_DECLINED, false, false, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_DECLINED, true, true, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_ANEW, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, false, true, REVIEW_EVENTS, PGW_COMPENSATION_STOP, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, REVIEW_EVENTS, PGW_COMPENSATION_STOP, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_PENDING, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, false, true, UNKNOWN_EVENTS, PGW_COMPENSATION_ANEW, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_REJECTED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_PROCESSED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_REQUIRES_ACTION, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+};
+
+static void
+each_answer(void **state)
+{
+	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+
+	for (size_t i = 0; i < LENGTH(meanings); i++)
+		for (size_t o = 0; o < LENGTH(operations); o++)
+		{
+			const Meaning *m = &meanings[i];
+			PgwAnswer	a = answer(m->outcome);
+			PgwCompensationInput in = asked(m->op == OPERATION ? operations[o] : m->op, operations[o], &a);
+			PgwCompensationDecision d;
+
+			in.in_doubt = m->in_doubt;
+			in.not_found_counts = m->counts;
+			pgw_compensation_result(&in, &d);
+			if (!events_are(&d.flow, m->events) || d.next != m->next || d.at_once != m->at_once || d.operation != operations[o])
+				fail_msg("case %zu, %s: next %d, at once %d, then %s, %d events, the first is %s", i, pgw_op_name(operations[o]), (int) d.next,
+						 d.at_once, pgw_op_name(d.operation), d.flow.nevents, pgw_event_name(d.flow.events[0].type));
+		}
+}
+
+static void
+no_answer(void **state)
+{
+	static const struct
+	{
+		PgwOp		op;
+		PgwTransport transport;
+		bool		in_doubt;
+		bool		counts;
+		int			events[3];
+		PgwCompensationNext next;
+	}			cases[] = {
+		{OPERATION, PGW_TRANSPORT_NEVER_SENT, false, false, RETRY_EVENTS, PGW_COMPENSATION_AGAIN},
+		{OPERATION, PGW_TRANSPORT_NEVER_SENT, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{OPERATION, PGW_TRANSPORT_MAYBE_SENT, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{OPERATION, PGW_TRANSPORT_MAYBE_SENT, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_REFUND, PGW_TRANSPORT_NEVER_SENT, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_REFUND, PGW_TRANSPORT_MAYBE_SENT, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_NEVER_SENT, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_NEVER_SENT, false, true, RETRY_EVENTS, PGW_COMPENSATION_ANEW},
+		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, false, true, RETRY_EVENTS, PGW_COMPENSATION_ANEW},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwCompensationInput in = asked(cases[i].op == OPERATION ? PGW_OP_REFUND : cases[i].op, PGW_OP_REFUND, NULL);
+		PgwCompensationDecision d;
+
+		in.transport = cases[i].transport;
+		in.in_doubt = cases[i].in_doubt;
+		in.not_found_counts = cases[i].counts;
+		in.attempts = MAX_ATTEMPTS + 1; /* no answer is no refusal, however often */
+		pgw_compensation_result(&in, &d);
+		if (!events_are(&d.flow, cases[i].events) || d.next != cases[i].next || d.at_once)
+			fail_msg("case %zu: next %d, first event %s", i, (int) d.next, pgw_event_name(d.flow.events[0].type));
+	}
+}
+
+static void
+refused_too_often(void **state)
+{
+	static const PgwOutcome outcomes[] = {PGW_OUT_DECLINED, PGW_OUT_REJECTED, PGW_OUT_DECLINED};
+	static const PgwOp ops[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND};
+
+	for (size_t i = 0; i < LENGTH(outcomes); i++)
+		for (int attempts = 1; attempts <= MAX_ATTEMPTS + 1; attempts++)
+		{
+			PgwAnswer	a = answer(outcomes[i]);
+			PgwCompensationInput in = asked(ops[i], i == 0 ? PGW_OP_VOID : PGW_OP_REFUND, &a);
+			PgwCompensationDecision d;
+
+			in.attempts = attempts;
+			pgw_compensation_result(&in, &d);
+			if (attempts < MAX_ATTEMPTS)
+			{
+				assert_true(events_are(&d.flow, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_REFUND_RETRY_SCHEDULED)));
+				assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
+				continue;
+			}
+			assert_true(events_are(&d.flow, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
+			assert_int_equal(d.flow.state, PGW_REQUIRES_MANUAL_REVIEW);
+			assert_int_equal(d.next, PGW_COMPENSATION_STOP);
+			assert_string_equal(d.flow.error->code, "refund_refused");
+		}
+}
+
+/* A lapsed authorization holds nobody's money; a refund that is refused with that word is refused. */
+static void
+authorization_expired(void **state)
+{
+	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+
+	for (size_t o = 0; o < LENGTH(operations); o++)
+	{
+		PgwAnswer	a = answer(PGW_OUT_DECLINED);
+		PgwCompensationInput in = asked(operations[o], operations[o], &a);
+		PgwCompensationDecision d;
+
+		strcpy(a.error_code, "authorization_expired");
+		in.attempts = MAX_ATTEMPTS;
+		pgw_compensation_result(&in, &d);
+		assert_int_equal(d.next, operations[o] == PGW_OP_VOID ? PGW_COMPENSATION_DONE : PGW_COMPENSATION_STOP);
+	}
+}
+
+/* What a look-up of the charge shows decides with what and how much is given back. */
+static void
+looked_up_charge(void **state)
+{
+	static const struct
+	{
+		PgwOp		before;
+		bool		in_doubt;
+		int64_t		captured;
+		int64_t		refunded;
+		bool		voided;
+		PgwCompensationNext next;
+		PgwOp		after;
+		int64_t		amount;
+	}			cases[] = {
+		/* given back already */
+		{PGW_OP_VOID, true, 0, 0, true, PGW_COMPENSATION_DONE, PGW_OP_VOID, 0},
+		{PGW_OP_VOID, true, -1, -1, true, PGW_COMPENSATION_DONE, PGW_OP_VOID, 0},
+		{PGW_OP_REFUND, true, CHARGED, CHARGED, false, PGW_COMPENSATION_DONE, PGW_OP_REFUND, 0},
+		{PGW_OP_REFUND, false, CHARGED, CHARGED, false, PGW_COMPENSATION_DONE, PGW_OP_REFUND, 0},
+		/* nothing captured and nothing refunded is not given back */
+		{PGW_OP_VOID, false, 0, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_VOID, 0},
+		{PGW_OP_VOID, true, 0, 0, false, PGW_COMPENSATION_AGAIN, PGW_OP_VOID, 0},
+		/* captured meanwhile: another operation, another key */
+		{PGW_OP_VOID, true, CHARGED, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED},
+		{PGW_OP_REFUND, true, 0, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_VOID, 0},
+		{PGW_OP_CANCEL, false, CHARGED, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, 0},
+		/* somebody gave some of it back */
+		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400},
+		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400},
+		{PGW_OP_REFUND, true, CHARGED, 0, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, CHARGED},
+		/* the bank does not say what is captured */
+		{PGW_OP_REFUND, true, -1, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, 0},
+		{PGW_OP_CANCEL, false, -1, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_CANCEL, 0},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwAnswer	a = answer(PGW_OUT_APPROVED);
+		PgwCompensationInput in = asked(PGW_OP_LOOKUP_CHARGE, cases[i].before, &a);
+		PgwCompensationDecision d;
+
+		a.captured = cases[i].captured;
+		a.refunded = cases[i].refunded;
+		a.voided = cases[i].voided;
+		in.in_doubt = cases[i].in_doubt;
+		in.not_found_counts = true;
+		pgw_compensation_result(&in, &d);
+		if (d.next != cases[i].next || d.operation != cases[i].after || d.amount != cases[i].amount)
+			fail_msg("case %zu: next %d, then %s, amount %lld", i, (int) d.next, pgw_op_name(d.operation), (long long) d.amount);
+	}
+}
+
+/* What the bank has said to be pending is waited for: a look-up that shows only the charge cannot tell that it is lost. */
+static void
+pending_at_the_bank(void **state)
+{
+	static const struct
+	{
+		PgwOp		operation;
+		PgwOutcome	outcome;
+		bool		in_doubt;
+		bool		counts;
+		int64_t		captured;
+		int64_t		refunded;
+		bool		voided;
+		int			events[3];
+		PgwCompensationNext next;
+	}			cases[] = {
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, false, CHARGED, 0, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 400, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, -1, -1, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, 0, 0, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		/* captured meanwhile; but not refunded as well while the void is pending */
+		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		/* settled */
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, CHARGED, false, DONE_EVENTS, PGW_COMPENSATION_DONE},
+		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, 0, 0, true, DONE_EVENTS, PGW_COMPENSATION_DONE},
+		/* the look-up itself says nothing, or that nothing is there */
+		{PGW_OP_REFUND, PGW_OUT_UNKNOWN, true, true, -1, -1, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_NOT_FOUND, true, true, -1, -1, false, REVIEW_EVENTS, PGW_COMPENSATION_STOP},
+		/* that key is used up: nothing of it is pending */
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, false, true, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_ANEW},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwAnswer	a = answer(cases[i].outcome);
+		PgwCompensationInput in = asked(PGW_OP_LOOKUP_CHARGE, cases[i].operation, &a);
+		PgwCompensationDecision d;
+
+		a.captured = cases[i].captured;
+		a.refunded = cases[i].refunded;
+		a.voided = cases[i].voided;
+		in.in_doubt = cases[i].in_doubt;
+		in.not_found_counts = cases[i].counts;
+		in.pending = true;
+		pgw_compensation_result(&in, &d);
+		if (!events_are(&d.flow, cases[i].events) || d.next != cases[i].next)
+			fail_msg("case %zu: next %d, %d events, first %s", i, (int) d.next, d.flow.nevents, pgw_event_name(d.flow.events[0].type));
+		if (d.next == PGW_COMPENSATION_FIND_OUT && (d.operation != cases[i].operation || d.amount != 0 || d.at_once))
+			fail_msg("case %zu: then %s, amount %lld, at once %d", i, pgw_op_name(d.operation), (long long) d.amount, d.at_once);
+	}
+}
+
+/* A refund of less than was asked for is for a person; what the bank does not name is taken as asked for. */
+static void
+partial_answer(void **state)
+{
+	static const struct
+	{
+		PgwOp		operation;
+		int64_t		asked;
+		bool		has_amount;
+		int64_t		amount;
+		bool		bad;
+		bool		whole;
+	}			cases[] = {
+		{PGW_OP_REFUND, CHARGED, true, CHARGED, false, true},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED - 1, false, false},
+		{PGW_OP_REFUND, CHARGED, true, 0, false, false},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED + 1, false, true},
+		{PGW_OP_REFUND, CHARGED, false, 0, false, true},
+		/* an amount that could not be read, or of another currency perhaps */
+		{PGW_OP_REFUND, CHARGED, false, 0, true, false},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED, true, false},
+		/* not to be compared */
+		{PGW_OP_REFUND, 0, true, 1, false, true},
+		{PGW_OP_REFUND, 0, false, 0, true, true},
+		{PGW_OP_VOID, 0, true, 1, false, true},
+		{PGW_OP_CANCEL, CHARGED, true, 1, false, true},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		for (int lookup = 0; lookup < 2; lookup++)
+			for (int in_doubt = lookup; in_doubt < 2; in_doubt++)
+			{
+				PgwAnswer	a = answer(PGW_OUT_APPROVED);
+				PgwCompensationInput in = asked(lookup ? PGW_OP_LOOKUP_REFUND : cases[i].operation, cases[i].operation, &a);
+				PgwCompensationDecision d;
+
+				a.has_amount = cases[i].has_amount;
+				a.amount = cases[i].amount;
+				a.amount_bad = cases[i].bad;
+				in.amount = cases[i].asked;
+				in.in_doubt = in_doubt;
+				pgw_compensation_result(&in, &d);
+				assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.flow));
+				if (d.next != (cases[i].whole ? PGW_COMPENSATION_DONE : PGW_COMPENSATION_STOP))
+					fail_msg("case %zu, look-up %d: next %d", i, lookup, (int) d.next);
+				if (cases[i].whole)
+					continue;
+				assert_true(events_are(&d.flow, (const int[]) REVIEW_EVENTS));
+				assert_string_equal(d.flow.error->code, "refund_refused");
+				assert_string_equal(d.flow.reason, "amount_mismatch");
+			}
+}
+
+/* ---- every combination ---- */
+
+static const char *
+describe(const PgwCompensationInput *in, const PgwCompensationDecision *d)
+{
+	static char text[512];
+	const PgwAnswer *a = in->answer;
+
+	snprintf(text, sizeof(text), "%s for %s, transport %d, outcome %s '%s', in doubt %d, counts %d, attempts %d, void %d refund %d cancel %d, "
+			 "voided %d captured %lld refunded %lld, pending %d, asked for %lld, amount %d %lld bad %d: next %d, %d events, first %s", pgw_op_name(in->op), pgw_op_name(in->operation),
+			 (int) in->transport, pgw_outcome_name(a->outcome), a->error_code, in->in_doubt, in->not_found_counts, in->attempts,
+			 in->caps->can_void, in->caps->can_refund, in->caps->can_cancel, a->voided, (long long) a->captured, (long long) a->refunded,
+			 in->pending, (long long) in->amount, a->has_amount, (long long) a->amount, a->amount_bad, (int) d->next, d->flow.nevents, d->flow.nevents > 0 ? pgw_event_name(d->flow.events[0].type) : "none");
+	return text;
+}
+
+#define HOLDS(condition) CHECK(condition, describe(in, &d))
+
+/* The bank's word that some of the money is back, or who knows how much. */
+static bool
+bank_says_partly(const PgwCompensationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+
+	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED || in->op == PGW_OP_LOOKUP_CHARGE)
+		return false;
+	return in->operation == PGW_OP_REFUND && in->amount > 0 && (a->amount_bad || (a->has_amount && a->amount < in->amount));
+}
+
+/* The bank's word that the money is back. */
+static bool
+bank_says_given_back(const PgwCompensationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+
+	if (in->transport != PGW_TRANSPORT_ANSWERED)
+		return false;
+	if (in->op == PGW_OP_LOOKUP_CHARGE)
+		return a->outcome == PGW_OUT_DECLINED ||
+			(a->outcome == PGW_OUT_APPROVED && (a->voided || (a->captured > 0 && a->refunded >= a->captured)));
+	if (a->outcome == PGW_OUT_APPROVED)
+		return !bank_says_partly(in);
+	return in->op == PGW_OP_VOID && a->outcome == PGW_OUT_DECLINED && strcmp(a->error_code, "authorization_expired") == 0;
+}
+
+/* The bank's refusal, which the key's earlier use cannot be behind. */
+static bool
+bank_refuses(const PgwCompensationInput *in)
+{
+	if (in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE || bank_says_given_back(in))
+		return false;
+	if (in->answer->outcome == PGW_OUT_REJECTED)
+		return in->op != PGW_OP_LOOKUP_REFUND && !in->in_doubt;
+	return in->answer->outcome == PGW_OUT_DECLINED;
+}
+
+static bool
+can(const PgwCapabilities *caps, PgwOp op)
+{
+	return op == PGW_OP_VOID ? caps->can_void : op == PGW_OP_REFUND ? caps->can_refund : op == PGW_OP_CANCEL && caps->can_cancel;
+}
+
+static void
+check_result(const PgwCompensationInput *in)
+{
+	PgwCompensationDecision d;
+	const PgwAnswer *a = in->answer;
+	bool		lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+	bool		answered = in->transport == PGW_TRANSPORT_ANSWERED;
+	bool		stands = answered && in->op == PGW_OP_LOOKUP_CHARGE && a->outcome == PGW_OUT_APPROVED && !bank_says_given_back(in);
+	bool		not_there = answered && in->not_found_counts && a->outcome == PGW_OUT_NOT_FOUND;
+	PgwOp		fits = a->captured < 0 ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	bool		partly = bank_says_partly(in);
+	bool		waits = stands && in->in_doubt && in->pending;
+	bool		lost = in->in_doubt && in->not_found_counts && !in->pending;
+	bool		done;
+	bool		stop;
+
+	pgw_compensation_result(in, &d);
+	HOLDS(d.at_once ? d.flow.nevents == 0 && d.flow.state == PGW_REFUNDING : events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.flow) == NULL);
+	HOLDS(d.flow.payment == PGW_FLOW_PAY_NONE && !d.flow.save_later && !d.flow.not_found);
+
+	/* given back: upon the bank's word, and always then */
+	done = d.next == PGW_COMPENSATION_DONE;
+	HOLDS(done == bank_says_given_back(in));
+	HOLDS(done == (d.flow.state == PGW_REFUNDED) && done == has_event(&d.flow, PGW_EV_REFUND_COMPLETED));
+
+	/* to a person: refused too often, the charge is gone, no operation fits, or not all of it is back */
+	stop = d.next == PGW_COMPENSATION_STOP;
+	HOLDS(stop == (d.flow.state == PGW_REQUIRES_MANUAL_REVIEW) && stop == has_event(&d.flow, PGW_EV_MANUAL_REVIEW_REQUIRED));
+	HOLDS(stop == (partly || (bank_refuses(in) && in->attempts >= in->max_attempts) || (not_there && in->op == PGW_OP_LOOKUP_CHARGE) ||
+				   (stands && fits == PGW_NOPS)));
+	HOLDS(partly == same_text(d.flow.reason, "amount_mismatch"));
+	HOLDS(stop ? same_text(d.flow.error != NULL ? d.flow.error->code : NULL, "refund_refused") : d.flow.error == NULL && d.flow.keep_error);
+	HOLDS(bank_refuses(in) == has_event(&d.flow, PGW_EV_REFUND_FAILED));
+
+	/* a new key: the old one was refused, or a look-up shows that it did nothing and another request is due (or there was none) */
+	if (d.next == PGW_COMPENSATION_ANEW && in->in_doubt)
+		HOLDS(bank_refuses(in) || (stands && lost && (fits != in->operation || a->refunded > 0)));
+	if (d.next == PGW_COMPENSATION_ANEW && !in->in_doubt)
+		HOLDS(lookup || bank_refuses(in));
+
+	/* the same key at once or later: it provably did nothing, or a look-up that counts does not show it */
+	if (d.next == PGW_COMPENSATION_AGAIN && lookup)
+		HOLDS(stands ? lost && fits == in->operation && a->refunded <= 0 : not_there && in->op == PGW_OP_LOOKUP_REFUND);
+	if (d.next == PGW_COMPENSATION_AGAIN && !lookup)
+		HOLDS(!in->in_doubt && (in->transport == PGW_TRANSPORT_NEVER_SENT || (answered && a->outcome == PGW_OUT_NOT_PROCESSED)));
+
+	/* a doubt stays one */
+	if (in->in_doubt && (!answered || a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_REJECTED || a->outcome == PGW_OUT_NOT_PROCESSED ||
+						 a->outcome == PGW_OUT_REQUIRES_ACTION || (a->outcome == PGW_OUT_NOT_FOUND && !in->not_found_counts)))
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && events_are(&d.flow, EVENTS(PGW_EV_REFUND_OUTCOME_UNKNOWN)));
+	if (!lookup && (in->transport == PGW_TRANSPORT_MAYBE_SENT || (answered && (a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_PENDING))))
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
+	if (d.next == PGW_COMPENSATION_FIND_OUT)
+		HOLDS(d.flow.nevents == 1 && (has_event(&d.flow, PGW_EV_REFUND_OUTCOME_UNKNOWN) || waits || (answered && a->outcome == PGW_OUT_PENDING)));
+
+	/* pending at the bank, and only the charge to look at: nothing is sent, whatever the look-up would allow otherwise */
+	if (waits && fits != PGW_NOPS)
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && events_are(&d.flow, EVENTS(PGW_EV_REFUND_PENDING)));
+
+	/* no waiting, and no event, only after a look-up that says: send */
+	HOLDS(d.at_once == ((stands && fits != PGW_NOPS && (!in->in_doubt || lost)) || (not_there && in->op == PGW_OP_LOOKUP_REFUND)));
+	HOLDS(!d.at_once || d.next == PGW_COMPENSATION_AGAIN || d.next == PGW_COMPENSATION_ANEW);
+
+	/* another operation only where the charge stands, and one that the bank has */
+	if (d.operation != in->operation)
+		HOLDS(stands && a->captured >= 0 && can(in->caps, d.operation) && d.at_once);
+	HOLDS(d.amount == (d.at_once && stands && a->captured > 0 && a->refunded >= 0 ? a->captured - a->refunded : 0) && d.amount >= 0);
+}
+
+static void
+every_answer(PgwCompensationInput in)
+{
+	static const int64_t captured[] = {-1, 0, 1, CHARGED};
+	static const int64_t refunded[] = {-1, 0, 400, CHARGED, CHARGED + 1};
+
+	for (int transport = PGW_TRANSPORT_ANSWERED; transport <= PGW_TRANSPORT_MAYBE_SENT; transport++)
+		for (int outcome = PGW_OUT_UNKNOWN; outcome <= PGW_OUT_NOT_FOUND; outcome++)
+			for (size_t c = 0; c < LENGTH(captured); c++)
+				for (size_t r = 0; r < LENGTH(refunded); r++)
+					for (int bits = 0; bits < 4; bits++)
+					{
+						PgwAnswer	a = answer((PgwOutcome) outcome);
+
+						a.captured = captured[c];
+						a.refunded = refunded[r];
+						a.voided = bits & 1;
+						strcpy(a.error_code, (bits & 2) != 0 ? "authorization_expired" : "");
+						in.transport = (PgwTransport) transport;
+						in.answer = &a;
+						check_result(&in);
+					}
+}
+
+static void
+every_combination(void **state)
+{
+	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+
+	for (size_t o = 0; o < LENGTH(operations); o++)
+	{
+		const PgwOp ops[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
+
+		for (size_t op = 0; op < LENGTH(ops); op++)
+			for (int bits = 0; bits < 64; bits++)
+				for (int attempts = MAX_ATTEMPTS - 1; attempts <= MAX_ATTEMPTS + 1; attempts++)
+				{
+					PgwCapabilities caps = {.can_void = bits & 1, .can_refund = (bits & 2) != 0, .can_cancel = (bits & 4) != 0};
+					PgwCompensationInput in = {
+						.op = ops[op], .operation = operations[o], .in_doubt = (bits & 8) != 0, .not_found_counts = (bits & 16) != 0,
+						.pending = (bits & 32) != 0, .caps = &caps, .attempts = attempts, .max_attempts = MAX_ATTEMPTS
+					};
+
+					every_answer(in);
+				}
+	}
+}
+
+static void
+every_amount(void **state)
+{
+	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+	static const int64_t asked_for[] = {0, 1, CHARGED, INT64_MAX};
+	static const int64_t amounts[] = {0, 1, CHARGED - 1, CHARGED, CHARGED + 1, INT64_MAX};
+
+	for (size_t o = 0; o < LENGTH(operations); o++)
+	{
+		const PgwOp ops[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
+
+		for (size_t op = 0; op < LENGTH(ops); op++)
+			for (int outcome = PGW_OUT_UNKNOWN; outcome <= PGW_OUT_NOT_FOUND; outcome++)
+				for (size_t f = 0; f < LENGTH(asked_for); f++)
+					for (size_t m = 0; m < LENGTH(amounts); m++)
+						for (int bits = 0; bits < 32; bits++)
+						{
+							PgwAnswer	a = answer((PgwOutcome) outcome);
+							PgwCompensationInput in = asked(ops[op], operations[o], &a);
+
+							a.has_amount = bits & 1;
+							a.amount = a.has_amount ? amounts[m] : 0;
+							a.amount_bad = (bits & 2) != 0;
+							in.amount = asked_for[f];
+							in.in_doubt = (bits & 4) != 0;
+							in.not_found_counts = (bits & 8) != 0;
+							in.pending = (bits & 16) != 0;
+							check_result(&in);
+							in.attempts = MAX_ATTEMPTS;
+							check_result(&in);
+						}
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(each_answer), cmocka_unit_test(no_answer),
+		cmocka_unit_test(refused_too_often), cmocka_unit_test(authorization_expired), cmocka_unit_test(looked_up_charge),
+		cmocka_unit_test(pending_at_the_bank), cmocka_unit_test(partial_answer), cmocka_unit_test(every_combination),
+		cmocka_unit_test(every_amount),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

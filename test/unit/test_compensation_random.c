@@ -1,0 +1,442 @@
+/*
+ * test_compensation_random.c - giving back at banks of every kind that lose, delay and refuse requests: never twice, and always to an end
+ *
+ * The bank here is as bad as one may be: it refunds more than was captured if it is asked to, knows a request by its key only if it honours
+ * keys, lets requests pend, and refunds only a part.  The faults stop after a while; what the bank did is then compared with what the
+ * decisions say.
+ */
+#include "check_flow.h"
+
+#include <stdio.h>
+
+#include "core/compensation.h"
+#include "core/resolve.h"
+
+#define CHARGED 1000
+#define ROUNDS 100000
+#define FAULTS 8				/* requests that may fail, at most */
+#define STEPS 120				/* an end must come by then */
+#define MAX_ATTEMPTS 30			/* more than can be refused here: no review for that */
+#define CONSISTENT_AFTER 2
+#define LIFETIME 86400
+#define DEADLINE 30
+#define PENDING_FOR 90			/* longer than the deadline */
+#define MAX_KEYS (STEPS + 1)
+#define MAX_PENDING 16
+
+static uint64_t seed;
+
+static int
+any(int n)
+{
+	seed ^= seed << 13;
+	seed ^= seed >> 7;
+	seed ^= seed << 17;
+	return (int) ((seed >> 16) % (uint64_t) n);
+}
+
+/* ---- the bank ---- */
+
+typedef struct Request
+{
+	PgwOp		operation;
+	int			key;
+	int64_t		amount;
+	int64_t		at;				/* carried out then */
+	bool		refused;		/* refused then, instead */
+} Request;
+
+typedef struct Key
+{
+	PgwOutcome	outcome;		/* UNKNOWN: nothing was taken with it */
+	int64_t		amount;
+} Key;
+
+typedef struct Bank
+{
+	PgwCapabilities caps;
+	bool		slow;			/* lets requests pend */
+	bool		partly;			/* refunds less than it is asked to, now and then; it names amounts */
+	int			refusals;		/* pending requests that it refuses in the end, at most */
+	int64_t		now;
+	int64_t		captured;
+	int64_t		refunded;
+	bool		voided;
+	Key			keys[MAX_KEYS];
+	Request		pending[MAX_PENDING];
+	int			npending;
+	bool		late;			/* a request is on its way, since our side gave up */
+	Request		on_its_way;
+} Bank;
+
+static void
+settle(Bank *b, const Request *r)
+{
+	Key		   *key = &b->keys[r->key];
+
+	if (r->refused)
+	{
+		key->outcome = PGW_OUT_DECLINED;
+		return;
+	}
+	if (r->operation == PGW_OP_REFUND)
+		b->refunded += r->amount;
+	else if (b->captured == 0)
+		b->voided = true;
+	else
+		b->refunded = b->captured;	/* a cancellation, whatever state it is in */
+	key->outcome = PGW_OUT_APPROVED;
+	key->amount = r->amount;
+}
+
+/*
+ * told: the answer arrives.  What pends and was not told must be found out by the key: a bank whose look-up of the charge does not show it is
+ * not consistent in the time that its connector says.  Likewise what pends is refused, or done in part, only where the key is asked about:
+ * from the charge alone that cannot be told from a long wait.
+ */
+static PgwOutcome
+carry_out(Bank *b, Request r, bool told)
+{
+	Key		   *key = &b->keys[r.key];
+	bool		by_key = (r.operation == PGW_OP_REFUND && b->caps.lookup_refund) ||
+		(b->caps.idempotency && (!b->caps.lookup || b->caps.lookup_consistent_after_s < 0));
+	bool		pends;
+
+	if (b->caps.idempotency && key->outcome != PGW_OUT_UNKNOWN)
+		return key->outcome;
+	if (r.operation == PGW_OP_REFUND ? b->captured == 0 : r.operation == PGW_OP_VOID && (b->captured > 0 || b->voided))
+		return PGW_OUT_DECLINED;
+	pends = b->slow && any(3) > 0 && (told || by_key || b->caps.idempotency) && b->npending < MAX_PENDING;
+	if (b->partly && r.operation == PGW_OP_REFUND && r.amount > 1 && any(2) == 0 && (by_key || !pends))
+		r.amount /= 2;
+	if (pends)
+	{
+		r.at = b->now + 1 + any(PENDING_FOR);
+		r.refused = by_key && r.operation != PGW_OP_CANCEL && b->refusals > 0 && any(2) == 0;
+		b->refusals -= r.refused;
+		b->pending[b->npending++] = r;
+		key->outcome = PGW_OUT_PENDING;
+		return PGW_OUT_PENDING;
+	}
+	r.refused = false;
+	settle(b, &r);
+	return PGW_OUT_APPROVED;
+}
+
+static void
+time_passes(Bank *b, int64_t now)
+{
+	b->now = now;
+	if (b->late && now >= b->on_its_way.at)
+	{
+		b->late = false;
+		(void) carry_out(b, b->on_its_way, false);
+	}
+	for (int i = 0; i < b->npending;)
+	{
+		Request		r = b->pending[i];
+
+		if (now < r.at)
+		{
+			i++;
+			continue;
+		}
+		b->pending[i] = b->pending[--b->npending];
+		settle(b, &r);
+	}
+}
+
+/* ---- our side, as the worker carries the decisions out ---- */
+
+typedef enum Ending
+{
+	UNDER_WAY = 0,
+	GIVEN_BACK,
+	NO_WAY,						/* a person: nothing left to ask */
+	TOO_LONG,					/* a person: in doubt for too long */
+	PARTLY,						/* a person: not all of it is back */
+	STOPPED						/* a person: anything else */
+} Ending;
+
+typedef struct Try
+{
+	Bank		bank;
+	PgwOp		operation;
+	int			key;
+	bool		has_key;
+	bool		used;
+	bool		pending;
+	bool		looked;
+	int64_t		first_use;
+	int64_t		asked_at;
+	int64_t		deadline;
+	int64_t		amount;
+	int			faults;
+	int			waited;			/* look-ups of the charge while pending, where nothing else can tell */
+} Try;
+
+static void
+answer_request(Bank *b, const Request *r, PgwAnswer *a)
+{
+	a->outcome = carry_out(b, *r, true);
+	if (b->partly && a->outcome == PGW_OUT_APPROVED)
+	{
+		a->has_amount = true;
+		a->amount = b->keys[r->key].amount;
+	}
+}
+
+static void
+answer_lookup(const Try *t, PgwOp op, PgwAnswer *a)
+{
+	const Bank *b = &t->bank;
+	const Key  *key = &b->keys[t->key];
+
+	if (op == PGW_OP_LOOKUP_CHARGE)
+	{
+		a->outcome = PGW_OUT_APPROVED;
+		a->captured = b->captured;
+		a->refunded = b->refunded;
+		a->voided = b->voided;
+		return;
+	}
+	a->outcome = key->outcome == PGW_OUT_UNKNOWN ? PGW_OUT_NOT_FOUND : key->outcome;
+	if (b->partly && a->outcome == PGW_OUT_APPROVED)
+	{
+		a->has_amount = true;
+		a->amount = key->amount;
+	}
+}
+
+static PgwTransport
+ask(Try *t, PgwOp op, PgwAnswer *a)
+{
+	bool		fault = t->faults > 0 && any(2) == 0;
+	Bank	   *b = &t->bank;
+	Request		r = {.operation = op, .key = t->key, .amount = t->amount};
+
+	t->faults -= fault;
+	*a = answer(PGW_OUT_UNKNOWN);
+	if (op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND)
+	{
+		if (fault)
+			return any(2) ? PGW_TRANSPORT_MAYBE_SENT : PGW_TRANSPORT_ANSWERED;
+		answer_lookup(t, op, a);
+		return PGW_TRANSPORT_ANSWERED;
+	}
+	if (!fault)
+	{
+		answer_request(b, &r, a);
+		return PGW_TRANSPORT_ANSWERED;
+	}
+	switch (any(8))
+	{
+		case 0:
+			return PGW_TRANSPORT_NEVER_SENT;
+		case 1:					/* lost on its way */
+			return PGW_TRANSPORT_MAYBE_SENT;
+		case 2:					/* the answer is lost */
+			(void) carry_out(b, r, false);
+			return PGW_TRANSPORT_MAYBE_SENT;
+		case 3:					/* the answer is garbage */
+			(void) carry_out(b, r, false);
+			return PGW_TRANSPORT_ANSWERED;
+		case 4:
+		case 5:					/* slow: carried out after our side has given up */
+			if (!b->late)
+			{
+				b->late = true;
+				b->on_its_way = r;
+				b->on_its_way.at = b->now + any(CONSISTENT_AFTER + 1);
+			}
+			return PGW_TRANSPORT_MAYBE_SENT;
+		case 6:
+			a->outcome = PGW_OUT_NOT_PROCESSED;
+			return PGW_TRANSPORT_ANSWERED;
+		default:
+			a->outcome = PGW_OUT_REJECTED;
+			return PGW_TRANSPORT_ANSWERED;
+	}
+}
+
+static Ending
+ending_of(const PgwCompensationDecision *d)
+{
+	switch (d->next)
+	{
+		case PGW_COMPENSATION_DONE:
+			return GIVEN_BACK;
+		case PGW_COMPENSATION_STOP:
+			return same_text(d->flow.reason, "amount_mismatch") ? PARTLY : STOPPED;
+		default:
+			return UNDER_WAY;
+	}
+}
+
+static Ending
+next_try(Try *t, char *trace, size_t size)
+{
+	const PgwCapabilities *caps = &t->bank.caps;
+	int64_t		now = t->bank.now;
+	PgwCompensationFacts facts = {
+		.operation = t->operation, .key = t->has_key, .used = t->used, .looked = t->looked, .key_age_s = t->used ? now - t->first_use : 0,
+		.pending = t->pending, .deadline_s = t->deadline
+	};
+	PgwCompensationStep step = pgw_compensation_step(caps, &facts);
+	PgwOp		op = t->operation;
+	PgwAnswer	a;
+	PgwCompensationInput in;
+	PgwCompensationDecision d;
+	size_t		len = strlen(trace);
+
+	if (step == PGW_COMPENSATE_REVIEW)
+		return t->deadline > 0 && facts.key_age_s >= t->deadline && !t->pending ? TOO_LONG : NO_WAY;
+	if (step == PGW_COMPENSATE_LOOKUP_CHARGE)
+		op = PGW_OP_LOOKUP_CHARGE;
+	else if (step == PGW_COMPENSATE_LOOKUP_REFUND)
+		op = PGW_OP_LOOKUP_REFUND;
+	else if (!t->has_key || (t->used && t->looked && !pgw_resolve_key_remembered(caps, facts.key_age_s)))
+	{
+		t->key++;
+		t->has_key = true;
+		t->used = t->pending = false;
+	}
+	t->waited += op == PGW_OP_LOOKUP_CHARGE && t->pending && !caps->idempotency;
+	memset(&in, 0, sizeof(in));
+	in.op = op;
+	in.operation = t->operation;
+	in.in_doubt = t->used;
+	in.pending = t->pending;
+	in.amount = t->operation == PGW_OP_REFUND ? t->amount : 0;
+	in.transport = ask(t, op, &a);
+	in.answer = &a;
+	in.caps = caps;
+	in.attempts = t->key;
+	in.max_attempts = MAX_ATTEMPTS;
+	in.not_found_counts = pgw_resolve_not_found_counts(caps, now - t->asked_at);
+	if (step == PGW_COMPENSATE_SEND)
+	{
+		if (!t->used)
+			t->first_use = now;
+		t->used = true;
+		t->asked_at = now;
+	}
+	pgw_compensation_result(&in, &d);
+	snprintf(trace + len, size - len, " %lld:%s%d/%s=%d", (long long) now, pgw_op_name(op), t->key,
+			 in.transport == PGW_TRANSPORT_ANSWERED ? pgw_outcome_name(a.outcome) : "-", (int) d.next);
+	if (in.transport == PGW_TRANSPORT_ANSWERED && op != PGW_OP_LOOKUP_CHARGE)
+		t->pending = a.outcome == PGW_OUT_PENDING;
+	t->looked = d.at_once;
+	t->operation = d.operation;
+	if (d.amount != 0)
+		t->amount = d.amount;
+	if (d.next == PGW_COMPENSATION_ANEW)
+		t->has_key = t->used = t->pending = false;
+	if (d.next == PGW_COMPENSATION_AGAIN && !d.at_once)
+		t->used = false;
+	return ending_of(&d);
+}
+
+typedef struct Seen
+{
+	int			endings[STOPPED + 1];
+	int			waited;			/* given back after a wait at a bank that only shows the charge */
+} Seen;
+
+static void
+make_bank(Bank *b)
+{
+	bool		looks;
+
+	b->caps.idempotency = any(2);
+	b->caps.key_lifetime_s = LIFETIME;
+	b->caps.lookup = any(2);
+	b->caps.lookup_refund = any(2);
+	looks = b->caps.lookup || b->caps.lookup_refund;
+	b->caps.lookup_consistent_after_s = looks && any(3) > 0 ? CONSISTENT_AFTER : -1;
+	b->caps.can_void = any(4) > 0;
+	b->caps.can_refund = any(4) > 0;
+	b->caps.can_cancel = any(3) == 0;
+	b->captured = any(2) ? CHARGED : 0;
+	b->slow = any(3) == 0;
+	b->refusals = any(3);
+	b->partly = any(5) == 0;
+}
+
+static void
+one_charge(int round, Seen *seen)
+{
+	static char trace[16384];
+	Try			t;
+	Bank	   *b = &t.bank;
+	Ending		end = UNDER_WAY;
+	bool		way_out;
+	bool		tells;
+	int64_t		captured;
+
+	memset(&t, 0, sizeof(t));
+	trace[0] = '\0';
+	make_bank(b);
+	captured = b->captured;
+	if (!(b->caps.can_cancel || (captured > 0 ? b->caps.can_refund : b->caps.can_void)))
+		return;					/* no way to give it back at all */
+	t.has_key = true;
+	t.key = 1;
+	t.amount = CHARGED;
+	t.faults = any(FAULTS + 1);
+	t.operation = pgw_compensation_operation(&b->caps, captured > 0, any(4) == 0);
+	/* without a deadline an end is due only where keys, or look-ups that count, can tell */
+	tells = b->caps.idempotency || b->caps.lookup_consistent_after_s >= 0;
+	t.deadline = !tells || any(3) == 0 ? DEADLINE : 0;
+
+	for (int i = 0; i < STEPS && end == UNDER_WAY; i++)
+	{
+		end = next_try(&t, trace, sizeof(trace));
+		time_passes(b, b->now + (t.looked ? 0 : 1 + any(5)));	/* what a look-up allows is done at once */
+	}
+	time_passes(b, b->now + LIFETIME);
+	time_passes(b, b->now + LIFETIME);	/* what was on its way may have pended */
+
+	way_out = b->caps.idempotency || b->caps.lookup || (t.operation == PGW_OP_REFUND && b->caps.lookup_refund) || t.operation == PGW_OP_CANCEL;
+	seen->endings[end]++;
+	seen->waited += end == GIVEN_BACK && t.waited > 0;
+	if (b->refunded > captured)
+		fail_msg("round %d: given back %lld of %lld:%s", round, (long long) b->refunded, (long long) captured, trace);
+	if (end == UNDER_WAY)
+		fail_msg("round %d: no end:%s", round, trace);
+	if (end == GIVEN_BACK && !(captured > 0 ? b->refunded == captured : b->voided))
+		fail_msg("round %d: not given back:%s", round, trace);
+	if (end == STOPPED || (end == NO_WAY && way_out))
+		fail_msg("round %d: a person, but there was a way to find out:%s", round, trace);
+	if (end == PARTLY && !(b->partly && b->refunded < captured))
+		fail_msg("round %d: a person, but all of it is back:%s", round, trace);
+}
+
+static void
+never_twice(void **state)
+{
+	Seen		seen;
+
+	memset(&seen, 0, sizeof(seen));
+	for (int round = 1; round <= ROUNDS; round++)
+	{
+		seed = (uint64_t) round * UINT64_C(0x9E3779B97F4A7C15);
+		one_charge(round, &seen);
+	}
+	/* the faults were there, and everything that was to be tried */
+	assert_true(seen.endings[GIVEN_BACK] > ROUNDS / 2);
+	assert_true(seen.endings[NO_WAY] > ROUNDS / 100);
+	assert_true(seen.endings[TOO_LONG] > ROUNDS / 200);
+	assert_true(seen.endings[PARTLY] > ROUNDS / 100);
+	assert_true(seen.waited > ROUNDS / 200);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(never_twice),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,235 @@
+/*
+ * test_compensation_step.c - giving back: how it begins, with what, and what to ask the bank next, as tables and over every combination
+ */
+#include "check_flow.h"
+
+#include <stdio.h>
+
+#include "core/compensation.h"
+
+#define LIFETIME 86400
+#define MARGIN 60				/* what is nearly over counts as over */
+#define DEADLINE 3600
+
+/* ---- the beginning ---- */
+
+static void
+begin(void **state)
+{
+	PgwFlowDecision d;
+
+	pgw_compensation_begin(PGW_BANK_APPROVED, &d);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_APPROVED, &d));
+	assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_FAILED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)));
+	assert_int_equal(d.state, PGW_REFUNDING);
+	assert_string_equal(d.error->code, "given_back");
+
+	pgw_compensation_begin(PGW_FAILED, &d);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_FAILED, &d));
+	assert_true(events_are(&d, EVENTS(PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)));
+	assert_int_equal(d.state, PGW_REFUNDING);
+	assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+}
+
+/* ---- with what ---- */
+
+static void
+operation(void **state)
+{
+	static const struct
+	{
+		bool		can_void;
+		bool		can_refund;
+		bool		can_cancel;
+		PgwOp		authorized;
+		PgwOp		captured;
+		PgwOp		in_doubt;	/* NOPS: as without doubt */
+	}			cases[] = {
+		{true, true, true, PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL},
+		{true, true, false, PGW_OP_VOID, PGW_OP_REFUND, PGW_NOPS},
+		{true, false, true, PGW_OP_VOID, PGW_OP_CANCEL, PGW_OP_CANCEL},
+		{false, true, true, PGW_OP_CANCEL, PGW_OP_REFUND, PGW_OP_CANCEL},
+		{true, false, false, PGW_OP_VOID, PGW_OP_VOID, PGW_NOPS},
+		{false, true, false, PGW_OP_REFUND, PGW_OP_REFUND, PGW_NOPS},
+		{false, false, true, PGW_OP_CANCEL, PGW_OP_CANCEL, PGW_OP_CANCEL},
+		{false, false, false, PGW_NOPS, PGW_NOPS, PGW_NOPS},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwCapabilities caps = {.can_void = cases[i].can_void, .can_refund = cases[i].can_refund, .can_cancel = cases[i].can_cancel};
+		bool		by_reference = cases[i].in_doubt != PGW_NOPS;
+
+		assert_int_equal(pgw_compensation_operation(&caps, false, false), cases[i].authorized);
+		assert_int_equal(pgw_compensation_operation(&caps, true, false), cases[i].captured);
+		assert_int_equal(pgw_compensation_operation(&caps, false, true), by_reference ? cases[i].in_doubt : cases[i].authorized);
+		assert_int_equal(pgw_compensation_operation(&caps, true, true), by_reference ? cases[i].in_doubt : cases[i].captured);
+	}
+}
+
+/* ---- the next step ---- */
+
+static void
+steps(void **state)
+{
+	static const PgwCapabilities none = {.lookup_consistent_after_s = -1};
+	static const PgwCapabilities idempotent = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup_consistent_after_s = -1};
+	static const PgwCapabilities all = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_refund = true,
+	.lookup_consistent_after_s = 2};
+	static const PgwCapabilities charges = {.lookup = true, .lookup_consistent_after_s = 2};
+	static const PgwCapabilities forgets = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_refund = true,
+	.lookup_consistent_after_s = -1};
+	static const struct
+	{
+		const PgwCapabilities *caps;
+		PgwCompensationFacts facts;
+		PgwCompensationStep want;
+	}			cases[] = {
+		/* announced, not sent yet */
+		{&none, {PGW_OP_REFUND, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_VOID, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		/* refused: why? */
+		{&none, {PGW_OP_REFUND, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all, {PGW_OP_REFUND, false, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
+		/* in doubt */
+		{&all, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all, {PGW_OP_VOID, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all, {PGW_OP_REFUND, true, true, true, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_REVIEW},
+		{&none, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_REVIEW},
+		/* a look-up that can never say "lost" would be asked for ever */
+		{&forgets, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_VOID, true, true, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_REFUND, true, true, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&forgets, {PGW_OP_VOID, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		/* in doubt for too long, however it could be asked */
+		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&charges, {PGW_OP_VOID, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges, {PGW_OP_VOID, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		/* pending may take longer, where there is somebody to ask */
+		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&charges, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_REFUND, true, true, false, 0, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		/* no doubt: never sent, used up, looked up; a cancellation is repeated */
+		{&all, {PGW_OP_REFUND, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&none, {PGW_OP_REFUND, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, true, true, true, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_CANCEL, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwCompensationStep step = pgw_compensation_step(cases[i].caps, &cases[i].facts);
+
+		if (step != cases[i].want)
+			fail_msg("case %zu: step %d instead of %d", i, (int) step, (int) cases[i].want);
+	}
+}
+
+static void
+check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
+{
+	PgwCompensationStep step = pgw_compensation_step(caps, facts);
+	bool		in_doubt = facts->used && !facts->looked && facts->operation != PGW_OP_CANCEL;
+	bool		remembered = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
+	bool		can_look = caps->lookup || (facts->operation == PGW_OP_REFUND && caps->lookup_refund);
+	bool		counts = caps->lookup_consistent_after_s >= 0;
+	bool		overdue = facts->deadline_s > 0 && facts->key_age_s >= facts->deadline_s && !facts->pending;
+	char		what[320];
+
+	snprintf(what, sizeof(what), "step %d: %s key %d used %d looked %d age %lld, idempotency %d lifetime %lld lookup %d refund %d consistent %lld, pending %d "
+			 "deadline %lld",
+			 (int) step, pgw_op_name(facts->operation), facts->key, facts->used, facts->looked, (long long) facts->key_age_s, caps->idempotency,
+			 (long long) caps->key_lifetime_s, caps->lookup, caps->lookup_refund, (long long) caps->lookup_consistent_after_s,
+			 facts->pending, (long long) facts->deadline_s);
+	CHECK(step == PGW_COMPENSATE_SEND || !facts->looked, what);
+	CHECK(step == PGW_COMPENSATE_SEND || !facts->key || facts->used, what);
+	CHECK((step == PGW_COMPENSATE_REVIEW) == (in_doubt && (overdue || (!can_look && !remembered))), what);
+	switch (step)
+	{
+		case PGW_COMPENSATE_SEND:
+			CHECK(!in_doubt || remembered, what);
+			CHECK(!in_doubt || !(can_look && counts), what);
+			return;
+		case PGW_COMPENSATE_LOOKUP_REFUND:
+			CHECK(caps->lookup_refund && facts->operation == PGW_OP_REFUND, what);
+			CHECK(in_doubt && (counts || !remembered), what);
+			return;
+		case PGW_COMPENSATE_LOOKUP_CHARGE:
+			CHECK(caps->lookup, what);
+			CHECK(!facts->key || (in_doubt && (counts || !remembered)), what);
+			CHECK(!(in_doubt && facts->operation == PGW_OP_REFUND && caps->lookup_refund), what);
+			return;
+		case PGW_COMPENSATE_REVIEW:
+			return;
+	}
+	fail_msg("no such step: %s", what);
+}
+
+static void
+every_step(void **state)
+{
+	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+	static const int64_t lifetimes[] = {1, MARGIN, LIFETIME};
+	static const int64_t consistent[] = {-1, 0, 2};
+	static const int64_t ages[] = {0, 1, MARGIN, DEADLINE - 1, DEADLINE, LIFETIME - MARGIN - 1, LIFETIME - MARGIN, LIFETIME - 1, LIFETIME, INT64_MAX};
+	static const int64_t deadlines[] = {0, 1, DEADLINE, LIFETIME, INT64_MAX};
+	const size_t sizes[] = {LENGTH(operations), LENGTH(lifetimes), LENGTH(consistent), LENGTH(ages), LENGTH(deadlines), 128};
+	size_t		all = 1;
+
+	for (size_t i = 0; i < LENGTH(sizes); i++)
+		all *= sizes[i];
+	for (size_t n = 0; n < all; n++)
+	{
+		size_t		at[LENGTH(sizes)];
+		size_t		rest = n;
+		PgwCapabilities caps;
+		PgwCompensationFacts facts;
+
+		for (size_t i = 0; i < LENGTH(sizes); i++)
+		{
+			at[i] = rest % sizes[i];
+			rest /= sizes[i];
+		}
+		memset(&caps, 0, sizeof(caps));
+		caps.key_lifetime_s = lifetimes[at[1]];
+		caps.lookup_consistent_after_s = consistent[at[2]];
+		caps.idempotency = at[5] & 1;
+		caps.lookup = (at[5] & 2) != 0;
+		caps.lookup_refund = (at[5] & 4) != 0;
+		memset(&facts, 0, sizeof(facts));
+		facts.operation = operations[at[0]];
+		facts.key_age_s = ages[at[3]];
+		facts.deadline_s = deadlines[at[4]];
+		facts.key = (at[5] & 8) != 0;
+		facts.used = (at[5] & 16) != 0;
+		facts.looked = (at[5] & 32) != 0;
+		facts.pending = (at[5] & 64) != 0;
+		if (facts.key || !facts.used)
+			check_step(&caps, &facts);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(begin), cmocka_unit_test(operation), cmocka_unit_test(steps), cmocka_unit_test(every_step),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
