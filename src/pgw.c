@@ -15,6 +15,7 @@
 #include "infra/config.h"
 #include "infra/exchange.h"
 #include "infra/launcher.h"
+#include "infra/pause.h"
 #include "infra/schedule.h"
 #include "infra/utility.h"
 #include "infra/worker.h"
@@ -35,6 +36,7 @@ _PG_init(void)
 	pgw_utility_init();
 	pgw_launcher_init();
 	pgw_worker_init();
+	pgw_pause_init();
 	pgw_config_init();
 	pgw_schedule_init();
 	pgw_compensate_init();

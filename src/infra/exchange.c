@@ -298,6 +298,8 @@ pgw_exchange_submit(int slot)
 	enqueue(slot);
 	if (entry->dropping > 0)
 		pgw_slots_fail(header->entry, "extension_dropped", false);
+	else if (entry->paused != PGW_PAUSE_NONE)
+		pgw_slots_fail(header->entry, "worker_paused", false);
 	else if (entry->state == PGW_ENTRY_RUNNING)
 		pgw_wake_worker(header->entry);
 	else

@@ -14,6 +14,8 @@
 #include "access/transam.h"
 #include "utils/uuid.h"
 
+#include "infra/pause.h"
+
 typedef enum PgwSlotState
 {
 	PGW_SLOT_FREE = 0,
@@ -136,6 +138,10 @@ extern PgwEntryWish pgw_exchange_wish(void);	/* polled by the worker at every wa
 /* DROP EXTENSION pgw is running here: pgw_exchange_fail_all("extension_dropped"), then no transaction until this is false again. */
 extern bool pgw_exchange_dropping(void);
 
+/* Why nothing new is begun. Callers that wait for the worker to take their request, and those to come, get PW500 worker_paused. */
+extern void pgw_exchange_set_paused(PgwPause pause);	/* worker */
+extern PgwPause pgw_exchange_paused(Oid dboid); /* as its worker said last */
+
 /* The worker found no extension in its database (attached or not) and is about to exit 0. */
 extern void pgw_exchange_mark_no_extension(void);
 
@@ -148,7 +154,7 @@ typedef struct PgwExchangeStatus
 	bool		preloaded;
 	int			launcher_pid;	/* 0: none */
 	int			worker_pid;		/* 0: none */
-	const char *worker_state;	/* "none", "down", "starting", "running", "no extension", "stepping aside" */
+	const char *worker_state;	/* "none", "down", "starting", "running", "paused", "no extension", "stepping aside" */
 	TimestampTz worker_since;	/* of that state; 0: none */
 	int			worker_failures;	/* ends in a row */
 	TimestampTz register_failed_at; /* last time max_worker_processes was used up; 0: never */

@@ -184,9 +184,22 @@ pgw_exchange_mark_no_extension(void)
 		pgw_slots_fail(e, "extension_dropped", attached == e);
 		entry->pid = MyProcPid;
 		entry->failures = 0;
+		entry->paused = PGW_PAUSE_NONE;
 		pgw_entry_set_state(entry, PGW_ENTRY_NO_EXTENSION);
 	}
 	pgw_wake_launcher();
+	LWLockRelease(pgw_lock);
+}
+
+void
+pgw_exchange_set_paused(PgwPause pause)
+{
+	if (attached < 0)
+		return;
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	pgw_shared->entries[attached].paused = pause;
+	if (pause != PGW_PAUSE_NONE)
+		pgw_slots_fail(attached, "worker_paused", false);
 	LWLockRelease(pgw_lock);
 }
 
@@ -274,6 +287,22 @@ pgw_exchange_worker_running(Oid dboid)
 	return running;
 }
 
+PgwPause
+pgw_exchange_paused(Oid dboid)
+{
+	PgwPause	paused = PGW_PAUSE_NONE;
+	int			e;
+
+	if (!pgw_exchange_available())
+		return PGW_PAUSE_NONE;
+	LWLockAcquire(pgw_lock, LW_SHARED);
+	e = pgw_entry_find(dboid, false);
+	if (e >= 0)
+		paused = pgw_shared->entries[e].paused;
+	LWLockRelease(pgw_lock);
+	return paused;
+}
+
 void
 pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n)
 {
@@ -355,7 +384,7 @@ state_name(const PgwWorkerEntry *entry)
 		case PGW_ENTRY_STARTING:
 			return "starting";
 		case PGW_ENTRY_RUNNING:
-			return entry->holds > 0 ? "stepping aside" : "running";
+			return entry->holds > 0 ? "stepping aside" : entry->paused != PGW_PAUSE_NONE ? "paused" : "running";
 		case PGW_ENTRY_NO_EXTENSION:
 			return "no extension";
 	}

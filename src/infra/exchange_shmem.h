@@ -57,6 +57,7 @@ typedef struct PgwWorkerEntry
 	int			dropping;		/* sessions inside DROP EXTENSION pgw */
 	bool		check;			/* CREATE EXTENSION was committed: look, whatever the state */
 	bool		rescan;			/* signals were lost: scan */
+	PgwPause	paused;			/* as the worker said last, also while none runs */
 	int			slots;			/* slots not FREE that belong to this entry */
 	int			queue_head;		/* REQUESTED slots, oldest first */
 	int			queue_tail;

@@ -34,6 +34,7 @@
 #include "infra/exchange.h"
 #include "infra/http.h"
 #include "infra/launcher.h"
+#include "infra/pause.h"
 #include "infra/store.h"
 #include "infra/worker.h"
 
@@ -44,6 +45,7 @@
 #define PARTITIONS_AHEAD 2
 #define PARTITION_INTERVAL_MS (24 * 60 * 60 * 1000)
 #define RETRY_AFTER_ERROR_MS 500
+#define PAUSE_CHECK_MS 1000
 
 int			pgw_recovery_interval = 300;
 
@@ -53,6 +55,7 @@ typedef struct Worker
 	MemoryContext turn;			/* reset at every turn */
 	TimestampTz next_scan;
 	TimestampTz next_partitions;
+	TimestampTz next_pause_check;	/* while paused */
 	TimestampTz step_aside_since;	/* 0: nobody wants it */
 	bool		scan_wanted;
 	PgwScan		scan;			/* .more: one is under way */
@@ -205,6 +208,32 @@ ensure_partitions(TimestampTz now)
 		worker.next_partitions = TimestampTzPlusMilliseconds(now, (int64) PARTITION_INTERVAL_MS);
 }
 
+static void
+check_pause(void *arg)
+{
+	pgw_pause_check();
+}
+
+/* At the start, after a restore or a resumption (both start a new generation), and while paused: DROP EXTENSION is found so, too. */
+static void
+look_for_pause(TimestampTz now)
+{
+	static uint64 seen = 0;
+	uint64		generation = pgw_exchange_generation();
+
+	if (generation != seen || (pgw_pause() != PGW_PAUSE_NONE && now >= worker.next_pause_check))
+	{
+		PgwBatchEnd end = pgw_batch_transaction(check_pause, NULL, false, NULL);
+
+		if (end == PGW_BATCH_NO_EXTENSION)
+			leave_without_extension();
+		if (end == PGW_BATCH_DONE)
+			seen = generation;
+		worker.next_pause_check = TimestampTzPlusMilliseconds(now, PAUSE_CHECK_MS);
+	}
+	pgw_pause_tell();
+}
+
 typedef struct Due
 {
 	PgwScan		scan;
@@ -218,6 +247,7 @@ find_due(void *arg)
 	Due		   *due = arg;
 
 	due->n = pgw_store_scan(&due->scan, GetCurrentTimestamp(), due->ids, SCAN_MAX);
+	pgw_pause_check();			/* after the look: what a restore has brought came with its mark */
 }
 
 /* One page a turn, so that a long list delays nobody. */
@@ -291,6 +321,7 @@ turn(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	bool		rescan = false;
+	bool		paused;
 
 	pgw_calls_take_answers();
 	if (dropping())
@@ -307,23 +338,35 @@ turn(void)
 
 	refresh_config();
 	ensure_partitions(now);
-	pgw_calls_take_requests();
-	pgw_calls_take_signals(&rescan);
-	worker.scan_wanted |= rescan;
-	scan_for_work(now);
-	if (pgw_calls_run(true) == PGW_BATCH_NO_EXTENSION)
+	look_for_pause(now);
+	if (pgw_pause() == PGW_PAUSE_NONE)
+	{
+		pgw_calls_take_signals(&rescan);
+		worker.scan_wanted |= rescan;
+		scan_for_work(now);
+		pgw_pause_tell();
+	}
+
+	/* asked again: the scan has looked, too */
+	paused = pgw_pause() != PGW_PAUSE_NONE;
+	if (paused)
+		worker.scan_wanted = true;	/* for when it is over */
+	else
+		pgw_calls_take_requests();
+	if (pgw_calls_run(!paused) == PGW_BATCH_NO_EXTENSION)
 		leave_without_extension();
 }
 
 static long
 timeout_ms(void)
 {
-	TimestampTz due = pgw_calls_next_due();
+	bool		paused = pgw_pause() != PGW_PAUSE_NONE;
+	TimestampTz due = paused ? 0 : pgw_calls_next_due();	/* what is due is not for now */
 	long		ms = IDLE_WAIT_MS;
 
-	if (worker.dropping || worker.step_aside_since != 0 || worker.scan_wanted || pgw_calls_in_flight())
+	if (worker.dropping || worker.step_aside_since != 0 || (worker.scan_wanted && !paused) || pgw_calls_in_flight())
 		ms = BUSY_WAIT_MS;
-	if (worker.scan.more)
+	if (worker.scan.more && !paused)
 		ms = 0;
 	if (due != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due));

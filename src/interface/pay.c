@@ -108,13 +108,17 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 }
 
 static void
-need_worker(void)
+need_worker(bool is_submit)
 {
 	if (!pgw_exchange_available())
 		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
 	if (!pgw_exchange_worker_running(MyDatabaseId))
 		pgw_raise("worker_not_running", NULL,
 				  "See the server's log; max_worker_processes may be used up.");
+
+	/* A submitted payment waits for the end of the pause in its table. */
+	if (!is_submit && pgw_exchange_paused(MyDatabaseId) != PGW_PAUSE_NONE)
+		pgw_raise("worker_paused", NULL, NULL);
 }
 
 static void
@@ -138,7 +142,7 @@ pgw_pay_prepare(PgwPay *pay)
 	/* A replay needs neither: it must answer also when the bank is disabled by now. Rows are never deleted, so the claim will find it too. */
 	if (pgw_store_payment_known(pay->req.client_request_id, pay->req.merchant))
 		return;
-	need_worker();
+	need_worker(pay->req.is_submit);
 	route(pay);
 }
 

@@ -7,9 +7,11 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/json.h"
 
 #include "core/errors.h"
+#include "infra/exchange.h"
 #include "interface/raise.h"
 
 static int
@@ -44,6 +46,8 @@ static const struct
 static const char *
 default_hint(const char *code)
 {
+	if (strcmp(code, "worker_paused") == 0)
+		return pgw_pause_hint(pgw_exchange_paused(MyDatabaseId));
 	for (size_t i = 0; i < lengthof(hints); i++)
 	{
 		if (strcmp(hints[i].code, code) == 0)

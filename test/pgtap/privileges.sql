@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(27);
+SELECT plan(38);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -10,7 +10,7 @@ SELECT is((SELECT count(*)::int FROM pg_class c, aclexplode(coalesce(c.relacl, a
 SELECT is((SELECT count(*)::int FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
 	WHERE n.nspname = 'pgw' AND a.grantee = 0), 0, 'nor the schema');
 SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proisstrict
-	AND proname IN ('process_payment', 'submit_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history')), 0, 'no client function is STRICT: NULLs are named');
+	AND proname IN ('process_payment', 'submit_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'check_consistency')), 0, 'no client function is STRICT: NULLs are named');
 SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment') AND proparallel <> 'u'),
 	NULL, 'paying functions are parallel unsafe');
 
@@ -35,6 +35,8 @@ SELECT throws_ok($$SELECT * FROM pgw.payment_transactions$$, '42501', NULL, 'not
 SELECT throws_ok($$INSERT INTO pgw.transaction_events DEFAULT VALUES$$, '42501', NULL, 'not on events');
 SELECT throws_ok($$SELECT pgw.grant_access('tap_client', 'operator')$$, '42501', NULL, 'a client cannot grant');
 SELECT throws_ok($$SELECT pgw.process_payment('x', 0, 'EUR', 'tok_ok')$$, 'PW400', NULL, 'a client gets as far as validation');
+SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'a client may not audit');
+SELECT throws_ok($$SELECT * FROM pgw.broken_invariants$$, '42501', NULL, 'not through the view either');
 SELECT lives_ok($$SELECT * FROM pgw.my_payments$$, 'and may read the view of its payments');
 RESET ROLE;
 SET LOCAL ROLE tap_acme;
@@ -45,6 +47,27 @@ RESET ROLE;
 SET LOCAL ROLE tap_auditor;
 SELECT throws_ok($$SELECT pgw.process_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'an auditor may not pay');
 SELECT lives_ok($$SELECT * FROM pgw.payment_history('00000000-0000-7000-8000-000000000000')$$, 'but read histories');
+SELECT lives_ok($$SELECT * FROM pgw.check_consistency()$$, 'and check them');
+RESET ROLE;
+
+-- resuming a restored database: operators of all merchants
+CREATE ROLE tap_operator;
+CREATE ROLE tap_acme_operator;
+SELECT lives_ok($$SELECT pgw.grant_access('tap_operator', 'operator'), pgw.grant_access('tap_acme_operator', 'operator', 'acme')$$, 'grant operator');
+SET LOCAL ROLE tap_client;
+SELECT throws_ok($$SELECT pgw.resume_after_restore()$$, '42501', NULL, 'a client may not resume');
+RESET ROLE;
+SET LOCAL ROLE tap_auditor;
+SELECT throws_ok($$SELECT pgw.resume_after_restore()$$, '42501', NULL, 'nor an auditor');
+RESET ROLE;
+SET LOCAL ROLE tap_acme_operator;
+SELECT throws_ok($$SELECT pgw.resume_after_restore()$$, '42501', 'permission denied for pgw.resume_after_restore()', 'nor an operator of one merchant');
+RESET ROLE;
+SET LOCAL ROLE tap_operator;
+SELECT throws_ok($$SELECT pgw.resume_after_restore('card ' || repeat('4242', 4))$$, 'PW400', NULL, 'an operator may, but no card number goes on record');
+SELECT throws_ok($$SELECT pgw.resume_after_restore(repeat('x', 1001))$$, 'PW400', NULL, 'nor a note without end');
+SELECT throws_ok($$SELECT pgw.resume_after_restore()$$, 'PW422', NULL, 'and only what is paused after a restore');
+SELECT throws_ok($$DELETE FROM pgw.resumptions$$, '42501', NULL, 'the record is not an operator''s');
 RESET ROLE;
 
 -- append-only for every role, also as a replica

@@ -1,0 +1,39 @@
+/*
+ * pause.h - whether the worker may begin anything new
+ */
+#ifndef PGW_INFRA_PAUSE_H
+#define PGW_INFRA_PAUSE_H
+
+#include "postgres.h"
+
+typedef enum PgwPause
+{
+	PGW_PAUSE_NONE = 0,
+	PGW_PAUSE_MODE,				/* pgw.worker_mode = paused */
+	PGW_PAUSE_RESTORED,			/* the rows are another database's: until pgw.resume_after_restore() */
+	PGW_PAUSE_UNKNOWN			/* a worker that has not looked yet */
+} PgwPause;
+
+extern void pgw_pause_init(void);	/* _PG_init: the setting */
+
+/*
+ * Are there attempts here that were recorded elsewhere, or came out of a dump, and nobody has resumed since?  In a transaction; looks with a
+ * snapshot of its own.
+ */
+extern bool pgw_pause_is_restored(void);
+
+/* What a person can do about it. */
+extern const char *pgw_pause_hint(PgwPause pause);
+
+/* --- worker --- */
+
+/* Look again. In a transaction: after a scan, in the same one, so that nothing is worked on which came with a restore. */
+extern void pgw_pause_check(void);
+
+/* NONE: go on. Otherwise no request is taken and no attempt begun; results of calls that are out are written. */
+extern PgwPause pgw_pause(void);
+
+/* Log a change and tell the backends; outside of transactions. */
+extern void pgw_pause_tell(void);
+
+#endif
