@@ -3,6 +3,7 @@
  *
  * Invariants:
  *	- A new key only when the old one provably did nothing: refused by the bank, or looked up.  In doubt: the same key, or a look-up.
+ *	- By our reference a charge is cancelled once: in doubt, a cancellation is looked up where that counts, else repeated with a new key.
  *	- "Given back" only upon the bank's word: its answer to the operation, or a look-up that shows it.
  *	- Refused max_attempts times: manual review.  What never reached the bank is tried without end: no answer is no refusal.
  *	- Every event stands on an edge of state.c.
@@ -48,24 +49,26 @@ pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amou
 PgwCompensationStep
 pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
+	/*
+	 * A cancellation may be repeated by its nature, with a new key: a bank that replays errors would say the same for ever under the old one.  The
+	 * look-up says more, where it can.  Where not, nothing but cancellations: a refund would come on top of an earlier one that is still in doubt.
+	 */
+	bool		repeats = facts->operation == PGW_OP_CANCEL && !(caps->lookup && caps->lookup_consistent_after_s >= 0);
+
 	/* Not sent, or a look-up has just shown that it did nothing. */
 	if (facts->looked || (facts->key && !facts->used))
 		return PGW_COMPENSATE_SEND;
 
 	/* The last one was refused: why?  It may have been given back by somebody else, or been captured meanwhile. */
 	if (!facts->key)
-		return caps->lookup ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
+		return caps->lookup && !repeats ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
 
 	/* Nobody has been able to say for so long: a person has to find out. What the bank says is pending may take its days, but not for ever. */
 	if (facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
 		return PGW_COMPENSATE_REVIEW;
 
-	/*
-	 * A cancellation may be repeated by its nature, with a new key: a bank that replays errors would say the same for ever under the old one.  The
-	 * look-up says more, where it can.
-	 */
 	if (facts->operation == PGW_OP_CANCEL)
-		return caps->lookup && caps->lookup_consistent_after_s >= 0 ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
+		return repeats ? PGW_COMPENSATE_SEND : PGW_COMPENSATE_LOOKUP_CHARGE;
 
 	/* where a look-up's "nothing there" never counts, only the same key again gets it done if the first request was lost */
 	if (pgw_resolve_key_remembered(caps, facts->key_age_s) && caps->lookup_consistent_after_s < 0)
@@ -207,6 +210,7 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	const PgwAnswer *a = in->answer;
 	PgwOp		operation = a->captured < 0 ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	bool		same_request;
 
 	if (operation == PGW_NOPS)
 	{
@@ -225,9 +229,10 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	}
 	/*
 	 * No event: RefundStarted follows at once, and why it is tried again was said before.  The same key is for the same request only: not for
-	 * another operation, nor for what is left after somebody gave back a part.
+	 * another operation, nor for what is left after somebody gave back a part (unless that is what it asked for).
 	 */
-	d->next = in->in_doubt && operation == in->operation && a->refunded <= 0 ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
+	same_request = operation == in->operation && (a->refunded <= 0 || a->captured - a->refunded == in->amount);
+	d->next = in->in_doubt && same_request ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
 	d->operation = operation;
 	d->at_once = true;
 	if (a->captured > 0 && a->refunded >= 0)

@@ -6,7 +6,8 @@
  * Orderings that matter
  *	- RefundStarted with its key is committed and flushed before the void or refund leaves.
  *	- From RefundStarted on the attempt cannot be adopted; until then it can, and pgw.compensation_delay is the time for that.
- *	- A key is sent again only while its outcome is in doubt; a new one is taken only when the old one provably did nothing.
+ *	- A key is sent again only while its outcome is in doubt; a new one is taken only when the old one provably did nothing, or for a
+ *	  cancellation, which may be repeated.
  */
 #include "postgres.h"
 
@@ -52,15 +53,22 @@ refund_amount(const PgwTransaction *t)
 	return t->approved_amount != 0 ? t->approved_amount : t->amount;
 }
 
-static void
-new_key(PgwTransaction *t)
+static char *
+random_key(void)
 {
 	pg_uuid_t	id;
 	char		key[33];
 
 	pgw_store_new_id(&id);
 	pgw_uuid_to_hex32(id.data, key);
-	t->refund_key = pstrdup(key);
+	return pstrdup(key);
+}
+
+/* For another try: what is known of the last one does not hold for it. */
+static void
+new_key(PgwTransaction *t)
+{
+	t->refund_key = random_key();
 	t->refund_key_used_at = t->refund_asked_at = 0;
 	t->refund_pending = false;
 	t->refund_attempts++;
@@ -155,9 +163,11 @@ send(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwCompensationFacts
 	bool		announced = facts->key && !facts->used && t->retries == 0;
 	const PgwCapabilities *caps = pgw_connector_capabilities(bank->connector);
 
-	/* A cancellation once more; or not found under a key that the bank may have forgotten: a new one is safe, the old one would not be. */
-	if (!facts->key || (facts->used && facts->operation == PGW_OP_CANCEL) ||
-		(facts->used && facts->looked && !pgw_resolve_key_remembered(caps, facts->key_age_s)))
+	/* A cancellation once more is the same try, still in doubt, under another key. */
+	if (facts->used && facts->operation == PGW_OP_CANCEL)
+		t->refund_key = random_key();
+	/* Not found under a key that the bank may have forgotten: a new one is safe, the old one would not be. */
+	else if (!facts->key || (facts->used && facts->looked && !pgw_resolve_key_remembered(caps, facts->key_age_s)))
 		new_key(t);
 	if (!make_call(t, a, bank, facts->operation))
 		return;
@@ -266,7 +276,12 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	if (d.operation != in.operation && d.operation != PGW_NOPS)
 		t->refund_operation = pstrdup(pgw_op_name(d.operation));
 	if (d.amount != 0)
+	{
+		/* looked up, and in the currency that the bank names now: its first answer may have named another, in which it takes no refund */
 		t->approved_amount = d.amount;
+		if (call->answer.currency[0] != '\0')
+			t->approved_currency = pstrdup(call->answer.currency);
+	}
 	if (d.flow.state == PGW_REFUNDING)
 	{
 		bool		now = d.at_once || (first && d.next == PGW_COMPENSATION_FIND_OUT);

@@ -211,26 +211,31 @@ looked_up_charge(void **state)
 		PgwCompensationNext next;
 		PgwOp		after;
 		int64_t		amount;
+		int64_t		asked;
 	}			cases[] = {
 		/* given back already */
-		{PGW_OP_VOID, true, 0, 0, true, PGW_COMPENSATION_DONE, PGW_OP_VOID, 0},
-		{PGW_OP_VOID, true, -1, -1, true, PGW_COMPENSATION_DONE, PGW_OP_VOID, 0},
-		{PGW_OP_REFUND, true, CHARGED, CHARGED, false, PGW_COMPENSATION_DONE, PGW_OP_REFUND, 0},
-		{PGW_OP_REFUND, false, CHARGED, CHARGED, false, PGW_COMPENSATION_DONE, PGW_OP_REFUND, 0},
+		{PGW_OP_VOID, true, 0, 0, true, PGW_COMPENSATION_DONE, PGW_OP_VOID, 0, 0},
+		{PGW_OP_VOID, true, -1, -1, true, PGW_COMPENSATION_DONE, PGW_OP_VOID, 0, 0},
+		{PGW_OP_REFUND, true, CHARGED, CHARGED, false, PGW_COMPENSATION_DONE, PGW_OP_REFUND, 0, 0},
+		{PGW_OP_REFUND, false, CHARGED, CHARGED, false, PGW_COMPENSATION_DONE, PGW_OP_REFUND, 0, 0},
 		/* nothing captured and nothing refunded is not given back */
-		{PGW_OP_VOID, false, 0, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_VOID, 0},
-		{PGW_OP_VOID, true, 0, 0, false, PGW_COMPENSATION_AGAIN, PGW_OP_VOID, 0},
+		{PGW_OP_VOID, false, 0, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_VOID, 0, 0},
+		{PGW_OP_VOID, true, 0, 0, false, PGW_COMPENSATION_AGAIN, PGW_OP_VOID, 0, 0},
 		/* captured meanwhile: another operation, another key */
-		{PGW_OP_VOID, true, CHARGED, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED},
-		{PGW_OP_REFUND, true, 0, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_VOID, 0},
-		{PGW_OP_CANCEL, false, CHARGED, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, 0},
+		{PGW_OP_VOID, true, CHARGED, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED, 0},
+		{PGW_OP_REFUND, true, 0, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_VOID, 0, 0},
+		{PGW_OP_CANCEL, false, CHARGED, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, 0, 0},
 		/* somebody gave some of it back */
-		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400},
-		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400},
-		{PGW_OP_REFUND, true, CHARGED, 0, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, CHARGED},
+		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, 0},
+		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, 0},
+		{PGW_OP_REFUND, true, CHARGED, 0, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, CHARGED, 0},
+		/* which was known when the rest was asked for: the same request, so the same key */
+		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, CHARGED - 400, CHARGED - 400},
+		{PGW_OP_REFUND, true, CHARGED, 700, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 700, CHARGED - 400},
+		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, CHARGED - 400},
 		/* the bank does not say what is captured */
-		{PGW_OP_REFUND, true, -1, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, 0},
-		{PGW_OP_CANCEL, false, -1, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_CANCEL, 0},
+		{PGW_OP_REFUND, true, -1, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, 0, 0},
+		{PGW_OP_CANCEL, false, -1, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_CANCEL, 0, 0},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -243,6 +248,7 @@ looked_up_charge(void **state)
 		a.refunded = cases[i].refunded;
 		a.voided = cases[i].voided;
 		in.in_doubt = cases[i].in_doubt;
+		in.amount = cases[i].asked;
 		in.not_found_counts = true;
 		pgw_compensation_result(&in, &d);
 		if (d.next != cases[i].next || d.operation != cases[i].after || d.amount != cases[i].amount)
@@ -431,6 +437,7 @@ check_result(const PgwCompensationInput *in)
 	bool		partly = bank_says_partly(in);
 	bool		waits = stands && in->in_doubt && in->pending;
 	bool		lost = in->in_doubt && in->not_found_counts && !in->pending;
+	bool		same = fits == in->operation && (a->refunded <= 0 || in->amount == a->captured - a->refunded);
 	bool		done;
 	bool		stop;
 
@@ -454,13 +461,13 @@ check_result(const PgwCompensationInput *in)
 
 	/* a new key: the old one was refused, or a look-up shows that it did nothing and another request is due (or there was none) */
 	if (d.next == PGW_COMPENSATION_ANEW && in->in_doubt)
-		HOLDS(bank_refuses(in) || (stands && lost && (fits != in->operation || a->refunded > 0)));
+		HOLDS(bank_refuses(in) || (stands && lost && !same));
 	if (d.next == PGW_COMPENSATION_ANEW && !in->in_doubt)
 		HOLDS(lookup || bank_refuses(in));
 
 	/* the same key at once or later: it provably did nothing, or a look-up that counts does not show it */
 	if (d.next == PGW_COMPENSATION_AGAIN && lookup)
-		HOLDS(stands ? lost && fits == in->operation && a->refunded <= 0 : not_there && in->op == PGW_OP_LOOKUP_REFUND);
+		HOLDS(stands ? lost && same : not_there && in->op == PGW_OP_LOOKUP_REFUND);
 	if (d.next == PGW_COMPENSATION_AGAIN && !lookup)
 		HOLDS(!in->in_doubt && (in->transport == PGW_TRANSPORT_NEVER_SENT || (answered && a->outcome == PGW_OUT_NOT_PROCESSED)));
 
@@ -531,6 +538,9 @@ every_combination(void **state)
 					};
 
 					every_answer(in);
+					in.amount = in.operation == PGW_OP_REFUND ? CHARGED - 400 : 0;
+					if (in.amount != 0)
+						every_answer(in);
 				}
 	}
 }

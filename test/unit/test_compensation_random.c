@@ -2,8 +2,8 @@
  * test_compensation_random.c - giving back at banks of every kind that lose, delay and refuse requests: never twice, and always to an end
  *
  * The bank here is as bad as one may be: it refunds more than was captured if it is asked to, knows a request by its key only if it honours
- * keys, lets requests pend, and refunds only a part.  The faults stop after a while; what the bank did is then compared with what the
- * decisions say.
+ * keys and while it remembers them, lets requests pend, refuses them later, and refunds only a part.  By its reference a charge is cancelled
+ * once, however often that is asked for.  The faults stop after a while; what the bank did is then compared with what the decisions say.
  */
 #include "check_flow.h"
 
@@ -15,10 +15,13 @@
 #define CHARGED 1000
 #define ROUNDS 100000
 #define FAULTS 8				/* requests that may fail, at most */
-#define STEPS 120				/* an end must come by then */
-#define MAX_ATTEMPTS 30			/* more than can be refused here: no review for that */
+#define STEPS 140				/* an end must come by then */
+#define SLOW_AFTER 80			/* steps; the later ones are a day apart and more */
+#define MAX_ATTEMPTS (STEPS + 1)	/* more than can be refused here: no review for that */
 #define CONSISTENT_AFTER 2
 #define LIFETIME 86400
+#define MARGIN 60
+#define MONTH (30 * 86400)		/* what the bank says is pending may take as long */
 #define DEADLINE 30
 #define PENDING_FOR 90			/* longer than the deadline */
 #define MAX_KEYS (STEPS + 1)
@@ -49,6 +52,8 @@ typedef struct Request
 typedef struct Key
 {
 	PgwOutcome	outcome;		/* UNKNOWN: nothing was taken with it */
+	int64_t		at;				/* taken then */
+	bool		error;			/* an error was said, and is said again for this key */
 	int64_t		amount;
 } Key;
 
@@ -56,6 +61,7 @@ typedef struct Bank
 {
 	PgwCapabilities caps;
 	bool		slow;			/* lets requests pend */
+	bool		replays_errors; /* of what it said under a key */
 	bool		partly;			/* refunds less than it is asked to, now and then; it names amounts */
 	int			refusals;		/* pending requests that it refuses in the end, at most */
 	int64_t		now;
@@ -84,35 +90,36 @@ settle(Bank *b, const Request *r)
 	else if (b->captured == 0)
 		b->voided = true;
 	else
-		b->refunded = b->captured;	/* a cancellation, whatever state it is in */
+		b->refunded = b->captured;	/* a cancellation: what is left, whatever state the charge is in */
 	key->outcome = PGW_OUT_APPROVED;
 	key->amount = r->amount;
 }
 
 /*
- * told: the answer arrives.  What pends and was not told must be found out by the key: a bank whose look-up of the charge does not show it is
- * not consistent in the time that its connector says.  Likewise what pends is refused, or done in part, only where the key is asked about:
- * from the charge alone that cannot be told from a long wait.
+ * told: the answer arrives.  What pends and was not told must be found out by the key, or be cancelled again: a bank whose look-up of the charge
+ * does not show it is not consistent in the time that its connector says.
  */
 static PgwOutcome
 carry_out(Bank *b, Request r, bool told)
 {
 	Key		   *key = &b->keys[r.key];
-	bool		by_key = (r.operation == PGW_OP_REFUND && b->caps.lookup_refund) ||
-		(b->caps.idempotency && (!b->caps.lookup || b->caps.lookup_consistent_after_s < 0));
+	bool		counts = b->caps.lookup_consistent_after_s >= 0;
+	bool		found_out = r.operation == PGW_OP_CANCEL ? !(b->caps.lookup && counts) :
+		b->caps.idempotency || (r.operation == PGW_OP_REFUND && b->caps.lookup_refund);
 	bool		pends;
 
-	if (b->caps.idempotency && key->outcome != PGW_OUT_UNKNOWN)
+	if (b->caps.idempotency && key->outcome != PGW_OUT_UNKNOWN && b->now - key->at < LIFETIME)
 		return key->outcome;
+	key->at = b->now;
 	if (r.operation == PGW_OP_REFUND ? b->captured == 0 : r.operation == PGW_OP_VOID && (b->captured > 0 || b->voided))
 		return PGW_OUT_DECLINED;
-	pends = b->slow && any(3) > 0 && (told || by_key || b->caps.idempotency) && b->npending < MAX_PENDING;
-	if (b->partly && r.operation == PGW_OP_REFUND && r.amount > 1 && any(2) == 0 && (by_key || !pends))
+	pends = b->slow && any(3) > 0 && (told || found_out) && b->npending < MAX_PENDING;
+	if (b->partly && r.operation == PGW_OP_REFUND && r.amount > 1 && any(2) == 0)
 		r.amount /= 2;
 	if (pends)
 	{
 		r.at = b->now + 1 + any(PENDING_FOR);
-		r.refused = by_key && r.operation != PGW_OP_CANCEL && b->refusals > 0 && any(2) == 0;
+		r.refused = b->refusals > 0 && any(2) == 0;
 		b->refusals -= r.refused;
 		b->pending[b->npending++] = r;
 		key->outcome = PGW_OUT_PENDING;
@@ -154,6 +161,7 @@ typedef enum Ending
 	GIVEN_BACK,
 	NO_WAY,						/* a person: nothing left to ask */
 	TOO_LONG,					/* a person: in doubt for too long */
+	PENDING_TOO_LONG,			/* a person: pending for a month */
 	PARTLY,						/* a person: not all of it is back */
 	STOPPED						/* a person: anything else */
 } Ending;
@@ -170,6 +178,7 @@ typedef struct Try
 	int64_t		first_use;
 	int64_t		asked_at;
 	int64_t		deadline;
+	bool		forgotten;		/* the key, perhaps, when there was nothing left to ask */
 	int64_t		amount;
 	int			faults;
 	int			waited;			/* look-ups of the charge while pending, where nothing else can tell */
@@ -219,11 +228,20 @@ ask(Try *t, PgwOp op, PgwAnswer *a)
 	*a = answer(PGW_OUT_UNKNOWN);
 	if (op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND)
 	{
+		static const PgwOutcome useless[] = {PGW_OUT_UNKNOWN, PGW_OUT_REJECTED, PGW_OUT_NOT_PROCESSED};
+
+		if (fault && any(2))
+			return any(2) ? PGW_TRANSPORT_MAYBE_SENT : PGW_TRANSPORT_NEVER_SENT;
 		if (fault)
-			return any(2) ? PGW_TRANSPORT_MAYBE_SENT : PGW_TRANSPORT_ANSWERED;
+		{
+			a->outcome = useless[any(LENGTH(useless))];
+			return PGW_TRANSPORT_ANSWERED;
+		}
 		answer_lookup(t, op, a);
 		return PGW_TRANSPORT_ANSWERED;
 	}
+	if (b->keys[t->key].error)
+		return PGW_TRANSPORT_ANSWERED;
 	if (!fault)
 	{
 		answer_request(b, &r, a);
@@ -238,8 +256,10 @@ ask(Try *t, PgwOp op, PgwAnswer *a)
 		case 2:					/* the answer is lost */
 			(void) carry_out(b, r, false);
 			return PGW_TRANSPORT_MAYBE_SENT;
-		case 3:					/* the answer is garbage */
-			(void) carry_out(b, r, false);
+		case 3:					/* the answer is garbage, or an error */
+			b->keys[t->key].error = b->replays_errors;
+			if (!b->replays_errors || any(2))
+				(void) carry_out(b, r, false);
 			return PGW_TRANSPORT_ANSWERED;
 		case 4:
 		case 5:					/* slow: carried out after our side has given up */
@@ -290,12 +310,18 @@ next_try(Try *t, char *trace, size_t size)
 	size_t		len = strlen(trace);
 
 	if (step == PGW_COMPENSATE_REVIEW)
-		return t->deadline > 0 && facts.key_age_s >= t->deadline && !t->pending ? TOO_LONG : NO_WAY;
+	{
+		if (t->deadline > 0 && facts.key_age_s >= (t->pending ? MONTH : t->deadline))
+			return t->pending ? PENDING_TOO_LONG : TOO_LONG;
+		t->forgotten = facts.key_age_s >= LIFETIME - MARGIN;
+		return NO_WAY;
+	}
 	if (step == PGW_COMPENSATE_LOOKUP_CHARGE)
 		op = PGW_OP_LOOKUP_CHARGE;
 	else if (step == PGW_COMPENSATE_LOOKUP_REFUND)
 		op = PGW_OP_LOOKUP_REFUND;
-	else if (!t->has_key || (t->used && t->looked && !pgw_resolve_key_remembered(caps, facts.key_age_s)))
+	else if (!t->has_key || (t->used && t->operation == PGW_OP_CANCEL) ||
+			 (t->used && t->looked && !pgw_resolve_key_remembered(caps, facts.key_age_s)))
 	{
 		t->key++;
 		t->has_key = true;
@@ -324,7 +350,7 @@ next_try(Try *t, char *trace, size_t size)
 	pgw_compensation_result(&in, &d);
 	snprintf(trace + len, size - len, " %lld:%s%d/%s=%d", (long long) now, pgw_op_name(op), t->key,
 			 in.transport == PGW_TRANSPORT_ANSWERED ? pgw_outcome_name(a.outcome) : "-", (int) d.next);
-	if (in.transport == PGW_TRANSPORT_ANSWERED && op != PGW_OP_LOOKUP_CHARGE)
+	if (in.transport == PGW_TRANSPORT_ANSWERED && op != PGW_OP_LOOKUP_CHARGE && a.outcome != PGW_OUT_UNKNOWN)
 		t->pending = a.outcome == PGW_OUT_PENDING;
 	t->looked = d.at_once;
 	t->operation = d.operation;
@@ -361,6 +387,7 @@ make_bank(Bank *b)
 	b->slow = any(3) == 0;
 	b->refusals = any(3);
 	b->partly = any(5) == 0;
+	b->replays_errors = b->caps.idempotency && any(4) == 0;
 }
 
 static void
@@ -372,6 +399,7 @@ one_charge(int round, Seen *seen)
 	Ending		end = UNDER_WAY;
 	bool		way_out;
 	bool		tells;
+	bool		counts;
 	int64_t		captured;
 
 	memset(&t, 0, sizeof(t));
@@ -385,19 +413,26 @@ one_charge(int round, Seen *seen)
 	t.amount = CHARGED;
 	t.faults = any(FAULTS + 1);
 	t.operation = pgw_compensation_operation(&b->caps, captured > 0, any(4) == 0);
-	/* without a deadline an end is due only where keys, or look-ups that count, can tell */
-	tells = b->caps.idempotency || b->caps.lookup_consistent_after_s >= 0;
+	/* without a deadline an end is due only where keys, or look-ups that count, can tell; of what pends, the charge alone cannot */
+	counts = b->caps.lookup_consistent_after_s >= 0;
+	tells = b->caps.idempotency || counts;
+	if (b->slow && tells)
+		tells = !counts || (t.operation == PGW_OP_REFUND && b->caps.lookup_refund);
+	if (b->replays_errors)
+		tells = t.operation == PGW_OP_CANCEL && !counts;	/* by another key */
 	t.deadline = !tells || any(3) == 0 ? DEADLINE : 0;
 
 	for (int i = 0; i < STEPS && end == UNDER_WAY; i++)
 	{
 		end = next_try(&t, trace, sizeof(trace));
-		time_passes(b, b->now + (t.looked ? 0 : 1 + any(5)));	/* what a look-up allows is done at once */
+		if (!t.looked)			/* what a look-up allows is done at once */
+			time_passes(b, b->now + (i < SLOW_AFTER ? 1 + any(5) : LIFETIME + any(LIFETIME)));
 	}
 	time_passes(b, b->now + LIFETIME);
 	time_passes(b, b->now + LIFETIME);	/* what was on its way may have pended */
 
-	way_out = b->caps.idempotency || b->caps.lookup || (t.operation == PGW_OP_REFUND && b->caps.lookup_refund) || t.operation == PGW_OP_CANCEL;
+	way_out = (b->caps.idempotency && !t.forgotten) || b->caps.lookup ||
+		(t.operation == PGW_OP_REFUND && b->caps.lookup_refund) || t.operation == PGW_OP_CANCEL;
 	seen->endings[end]++;
 	seen->waited += end == GIVEN_BACK && t.waited > 0;
 	if (b->refunded > captured)
@@ -427,6 +462,7 @@ never_twice(void **state)
 	assert_true(seen.endings[GIVEN_BACK] > ROUNDS / 2);
 	assert_true(seen.endings[NO_WAY] > ROUNDS / 100);
 	assert_true(seen.endings[TOO_LONG] > ROUNDS / 200);
+	assert_true(seen.endings[PENDING_TOO_LONG] > ROUNDS / 200);
 	assert_true(seen.endings[PARTLY] > ROUNDS / 100);
 	assert_true(seen.waited > ROUNDS / 200);
 }

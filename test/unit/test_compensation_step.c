@@ -10,6 +10,7 @@
 #define LIFETIME 86400
 #define MARGIN 60				/* what is nearly over counts as over */
 #define DEADLINE 3600
+#define MONTH (30 * 86400)		/* what the bank says is pending may take as long */
 
 /* ---- the beginning ---- */
 
@@ -77,6 +78,7 @@ steps(void **state)
 	static const PgwCapabilities all = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_refund = true,
 	.lookup_consistent_after_s = 2};
 	static const PgwCapabilities charges = {.lookup = true, .lookup_consistent_after_s = 2};
+	static const PgwCapabilities refunds = {.lookup_refund = true, .lookup_consistent_after_s = 2};
 	static const PgwCapabilities forgets = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_refund = true,
 	.lookup_consistent_after_s = -1};
 	static const struct
@@ -92,12 +94,15 @@ steps(void **state)
 		{&none, {PGW_OP_REFUND, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		{&all, {PGW_OP_REFUND, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&all, {PGW_OP_REFUND, false, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
+		/* an earlier cancellation may be in doubt still: only what the look-up surely knows leads to another operation */
+		{&all, {PGW_OP_CANCEL, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&forgets, {PGW_OP_CANCEL, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		/* in doubt */
 		{&all, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
 		{&all, {PGW_OP_VOID, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&charges, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&all, {PGW_OP_REFUND, true, true, true, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
 		{&none, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
 		{&idempotent, {PGW_OP_REFUND, true, true, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
 		{&idempotent, {PGW_OP_REFUND, true, true, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_REVIEW},
@@ -117,18 +122,36 @@ steps(void **state)
 		{&idempotent, {PGW_OP_REFUND, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
 		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
 		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		/* pending may take longer, where there is somebody to ask */
+		/* a cancellation is looked up where that counts, else repeated: whatever the key's age, and within the deadline */
+		{&all, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all, {PGW_OP_CANCEL, true, true, true, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&charges, {PGW_OP_CANCEL, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&forgets, {PGW_OP_CANCEL, true, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&refunds, {PGW_OP_CANCEL, true, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&idempotent, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_CANCEL, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&none, {PGW_OP_CANCEL, true, true, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, true, true, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		/* pending may take a month, where there is somebody to ask */
 		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
 		{&charges, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&idempotent, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
 		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
 		{&none, {PGW_OP_REFUND, true, true, false, 0, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		/* no doubt: never sent, used up, looked up; a cancellation is repeated */
+		{&all, {PGW_OP_REFUND, true, true, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all, {PGW_OP_REFUND, true, true, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&charges, {PGW_OP_VOID, true, true, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges, {PGW_OP_VOID, true, true, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_REFUND, true, true, false, MONTH, true, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		/* no doubt: never sent, used up, looked up */
 		{&all, {PGW_OP_REFUND, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
 		{&all, {PGW_OP_REFUND, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&none, {PGW_OP_REFUND, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
 		{&all, {PGW_OP_REFUND, true, true, true, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_CANCEL, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, true, true, true, MONTH, true, DEADLINE}, PGW_COMPENSATE_SEND},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -144,11 +167,12 @@ static void
 check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
 	PgwCompensationStep step = pgw_compensation_step(caps, facts);
-	bool		in_doubt = facts->used && !facts->looked && facts->operation != PGW_OP_CANCEL;
+	bool		in_doubt = facts->used && !facts->looked;
+	bool		cancel = facts->operation == PGW_OP_CANCEL;
 	bool		remembered = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
 	bool		can_look = caps->lookup || (facts->operation == PGW_OP_REFUND && caps->lookup_refund);
 	bool		counts = caps->lookup_consistent_after_s >= 0;
-	bool		overdue = facts->deadline_s > 0 && facts->key_age_s >= facts->deadline_s && !facts->pending;
+	bool		overdue = facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? MONTH : facts->deadline_s);
 	char		what[320];
 
 	snprintf(what, sizeof(what), "step %d: %s key %d used %d looked %d age %lld, idempotency %d lifetime %lld lookup %d refund %d consistent %lld, pending %d "
@@ -158,11 +182,12 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 			 facts->pending, (long long) facts->deadline_s);
 	CHECK(step == PGW_COMPENSATE_SEND || !facts->looked, what);
 	CHECK(step == PGW_COMPENSATE_SEND || !facts->key || facts->used, what);
-	CHECK((step == PGW_COMPENSATE_REVIEW) == (in_doubt && (overdue || (!can_look && !remembered))), what);
+	CHECK(facts->looked || !cancel || (step == PGW_COMPENSATE_LOOKUP_CHARGE) == (caps->lookup && counts && (facts->used ? !overdue : !facts->key)), what);
+	CHECK((step == PGW_COMPENSATE_REVIEW) == (in_doubt && (overdue || (!cancel && !can_look && !remembered))), what);
 	switch (step)
 	{
 		case PGW_COMPENSATE_SEND:
-			CHECK(!in_doubt || remembered, what);
+			CHECK(!in_doubt || cancel || remembered, what);
 			CHECK(!in_doubt || !(can_look && counts), what);
 			return;
 		case PGW_COMPENSATE_LOOKUP_REFUND:
@@ -171,7 +196,7 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 			return;
 		case PGW_COMPENSATE_LOOKUP_CHARGE:
 			CHECK(caps->lookup, what);
-			CHECK(!facts->key || (in_doubt && (counts || !remembered)), what);
+			CHECK(!facts->key || (in_doubt && (counts || (!cancel && !remembered))), what);
 			CHECK(!(in_doubt && facts->operation == PGW_OP_REFUND && caps->lookup_refund), what);
 			return;
 		case PGW_COMPENSATE_REVIEW:
@@ -186,7 +211,8 @@ every_step(void **state)
 	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
 	static const int64_t lifetimes[] = {1, MARGIN, LIFETIME};
 	static const int64_t consistent[] = {-1, 0, 2};
-	static const int64_t ages[] = {0, 1, MARGIN, DEADLINE - 1, DEADLINE, LIFETIME - MARGIN - 1, LIFETIME - MARGIN, LIFETIME - 1, LIFETIME, INT64_MAX};
+	static const int64_t ages[] = {0, 1, MARGIN, DEADLINE - 1, DEADLINE, LIFETIME - MARGIN - 1, LIFETIME - MARGIN, LIFETIME - 1, LIFETIME,
+	MONTH - 1, MONTH, INT64_MAX};
 	static const int64_t deadlines[] = {0, 1, DEADLINE, LIFETIME, INT64_MAX};
 	const size_t sizes[] = {LENGTH(operations), LENGTH(lifetimes), LENGTH(consistent), LENGTH(ages), LENGTH(deadlines), 128};
 	size_t		all = 1;
