@@ -170,13 +170,13 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 			failed(in, d, PGW_FLOW_PAY_DECLINED, pgw_error_find("authentication_required"));
 			return;
 		case PGW_OUT_REJECTED:
-			/* of this request only: an attempt in doubt had another before it, and a look-up that is refused says nothing of the charge */
-			if (in->state == PGW_BANK_UNKNOWN)
+			/* of this request only: an attempt in doubt had another before it */
+			if (in->in_doubt)
 				break;
 			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, "bank_rejected_request"));
 			return;
 		case PGW_OUT_NOT_PROCESSED:
-			if (in->state == PGW_BANK_UNKNOWN)
+			if (in->in_doubt)
 				break;
 			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, "not_processed"));
 			return;
@@ -214,7 +214,7 @@ pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d)
 			return;
 		case PGW_TRANSPORT_NEVER_SENT:
 			/* proof about this one request only: an attempt in doubt had another before it */
-			if (in->state == PGW_CREATED)
+			if (!in->in_doubt)
 			{
 				failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("bank_unavailable"));
 				d->reason = "never_sent";

@@ -37,6 +37,7 @@ typedef struct PgwFlowInput
 	PgwKind		kind;
 	PgwState	state;			/* as the attempt's locked row says: Created or BankUnknown */
 	PgwOp		op;				/* what the bank was asked: the charge or authorization itself, or its look-up */
+	bool		in_doubt;		/* an earlier request of this attempt may have charged; what this one was told proves nothing of that */
 	bool		not_found_counts;	/* look-up: the bank would know the charge by now if there were one */
 	PgwCaptureMode capture;
 	bool		submitted;		/* the worker writes the payments row ... */

@@ -217,6 +217,10 @@ take_answer(PgwCall *call, const PgwHttpDone *done)
 			pgw_connector_judge(call->bank->connector, call->op, done->status, done->retry_after,
 								done->body->data, done->body->len, call->currency, call->iso_exponent, &call->answer);
 			call->transport = PGW_TRANSPORT_ANSWERED;
+
+			/* Sent twice by libcurl: that the bank did not take the second says nothing of the first. */
+			if (done->resent && (call->answer.outcome == PGW_OUT_NOT_PROCESSED || call->answer.outcome == PGW_OUT_REJECTED))
+				call->answer.outcome = PGW_OUT_UNKNOWN;
 			if (call->answer.outcome == PGW_OUT_UNKNOWN)
 				ereport(LOG, (errmsg("pgw: the bank's answer was not understood (HTTP status %ld)", done->status),
 							  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));

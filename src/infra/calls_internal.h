@@ -33,7 +33,7 @@ typedef struct PgwCall
 	PgwOp		op;
 	char		currency[4];
 	int			iso_exponent;
-	bool		in_doubt;		/* a give-back whose key had been sent before */
+	bool		in_doubt;		/* an earlier request of this attempt, or of this give-back, may have been taken */
 	PgwRendered *rendered;		/* NULL once sent */
 	PgwTransport transport;
 	PgwAnswer	answer;

@@ -101,7 +101,9 @@ make_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op)
 	params.bank_reference = t->bank_reference;
 	if (!pgw_attempts_call(t, a, bank, op, t->refund_key != NULL ? t->refund_key : t->bank_key, &params))
 		return false;
-	a->call->in_doubt = t->refund_key != NULL && t->refund_key_used_at != 0;
+
+	/* a look-up that counts has said that nothing happened: what is sent now is judged by itself */
+	a->call->in_doubt = t->refund_key != NULL && t->refund_key_used_at != 0 && !a->looked;
 	return true;
 }
 

@@ -405,6 +405,7 @@ pgw_http_next_done(PgwHttpDone *done)
 	done->retry_after = call->retry_after[0] != '\0' ? call->retry_after : NULL;
 	done->error = call->error;
 	done->duration_us = call->duration_us;
+	done->resent = call->resent;
 	done->handle = call;
 	return true;
 }

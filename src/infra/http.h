@@ -40,6 +40,7 @@ typedef struct PgwHttpDone
 	void	   *tag;			/* as given to pgw_http_start */
 	PgwHttpResult result;
 	long		status;			/* HTTP status, 0 when none */
+	bool		resent;			/* libcurl sent it twice: a refusal may be the second one's alone */
 	PgwBuf	   *body;			/* valid until pgw_http_release */
 	const char *retry_after;	/* header text or NULL, same lifetime */
 	const char *error;			/* short, stable, without URL or secret: "could not connect" ... ; NULL when answered */

@@ -53,11 +53,15 @@ on_close_socket(void *arg, curl_socket_t fd)
 static int
 on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
+	Call	   *call = arg;
+
 	(void) remote_ip;
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
-	((Call *) arg)->begun = true;
+
+	call->resent = call->begun;
+	call->begun = true;
 	return CURL_PREREQFUNC_OK;
 }
 #endif
@@ -311,7 +315,8 @@ pgw_http_set_request_options(Call *call, const PgwHttpRequest *req)
 		SETOPT(CURLOPT_HTTPGET, 1L);
 	SETOPT(CURLOPT_CUSTOMREQUEST, req->method);
 
-	if (req->fresh_connection)
+	/* a library that cannot tell of its resends gets no occasion for one */
+	if (req->fresh_connection || (!HAVE_PREREQ && call->req_body != NULL))
 	{
 		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
 		SETOPT(CURLOPT_FORBID_REUSE, 1L);

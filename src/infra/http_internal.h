@@ -56,6 +56,7 @@ typedef struct Call
 	size_t		header_bytes;
 	char		retry_after[64];
 	bool		begun;			/* libcurl was about to send, at least once */
+	bool		resent;			/* and once more: by itself, because a reused connection had died */
 	bool		no_descriptor;	/* the server granted no more sockets */
 	bool		too_large;		/* cut off by us */
 	struct timespec started;

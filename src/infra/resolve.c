@@ -45,7 +45,10 @@ look_up(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
 	params.merchant = t->merchant;
 	params.original_ref = t->bank_key;
 	params.bank_reference = t->bank_reference;
-	return pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_CHARGE, t->bank_key, &params);
+	if (!pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_CHARGE, t->bank_key, &params))
+		return false;
+	a->call->in_doubt = true;
+	return true;
 }
 
 void
@@ -83,6 +86,8 @@ replay(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
 	}
 	if (!pgw_attempts_call(t, a, bank, pgw_flow_operation(t->capture, t->submitted), PGW_MUTATED(KEY_REUSE) ? fresh : t->bank_key, &params))
 		return;
+	/* after a look-up that counts nothing is in doubt but this request itself: what the bank says of it is the whole truth */
+	a->call->in_doubt = !a->looked;
 	memset(&d, 0, sizeof(d));
 	d.state = PGW_BANK_UNKNOWN;
 	d.keep_error = true;
@@ -177,7 +182,7 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const Pg
 			/* The payments row, if the caller does not write it: who waits now may leave before it hears.  And what may turn up late. */
 			if (d->payment == PGW_FLOW_PAY_NONE)
 				t->next_attempt_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
-			if ((d->not_found || call->answer.outcome == PGW_OUT_REQUIRES_ACTION) && !PGW_MUTATED(CARD_REPLAY))
+			if ((d->not_found || in->state == PGW_BANK_UNKNOWN || call->answer.outcome == PGW_OUT_REQUIRES_ACTION) && !PGW_MUTATED(CARD_REPLAY))
 			{
 				t->watch_until = TimestampTzPlusMilliseconds(now, WATCH_MS);
 				t->next_attempt_at = now;
@@ -220,6 +225,7 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 	in.kind = t->kind;
 	in.state = t->status;
 	in.op = call->op;
+	in.in_doubt = t->status == PGW_BANK_UNKNOWN && call->in_doubt;
 	in.not_found_counts = pgw_resolve_not_found_counts(pgw_connector_capabilities(call->bank->connector), pgw_schedule_age_s(t->bank_asked_at));
 	in.capture = t->capture;
 	in.submitted = t->submitted;

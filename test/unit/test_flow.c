@@ -125,8 +125,13 @@ transport(void **state)
 
 	/* an earlier request may have arrived: that this one did not proves nothing */
 	in.state = PGW_BANK_UNKNOWN;
+	in.in_doubt = true;
 	expect(&in, &d, EVENTS(PGW_EV_BANK_STATUS_CHECKED));
 	assert_int_equal(d.state, PGW_BANK_UNKNOWN);
+
+	/* unless a look-up that counts has shown that the earlier one did nothing */
+	in.in_doubt = false;
+	expect(&in, &d, EVENTS(PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED));
 
 	in.state = PGW_CREATED;
 	in.transport = PGW_TRANSPORT_MAYBE_SENT;
@@ -245,6 +250,7 @@ looked_up(void **state)
 		a.voided = cases[i].voided;
 		a.refunded = cases[i].refunded;
 		in.state = PGW_BANK_UNKNOWN;
+		in.in_doubt = true;
 		in.op = PGW_OP_LOOKUP_CHARGE;
 		in.not_found_counts = cases[i].counts;
 		pgw_flow_result(&in, &d);
@@ -278,7 +284,7 @@ describe(const PgwFlowInput *in, const PgwFlowDecision *d)
 static PgwState
 state_after(const PgwFlowInput *in, bool as_asked)
 {
-	bool		doubt = in->state == PGW_BANK_UNKNOWN;
+	bool		doubt = in->in_doubt;
 
 	if (in->transport == PGW_TRANSPORT_NEVER_SENT)
 		return doubt ? PGW_BANK_UNKNOWN : PGW_FAILED;
@@ -388,7 +394,7 @@ every_combination(void **state)
 		for (size_t op = 0; op < LENGTH(ops); op++)
 			for (int transport = PGW_TRANSPORT_ANSWERED; transport <= PGW_TRANSPORT_MAYBE_SENT; transport++)
 				for (int capture = PGW_CAPTURE_IMMEDIATE; capture <= PGW_CAPTURE_MANUAL; capture++)
-					for (int bits = 0; bits < 8; bits++)
+					for (int bits = 0; bits < 16; bits++)
 					{
 						PgwFlowInput in = asked((bits & 1) != 0, NULL);
 
@@ -398,6 +404,7 @@ every_combination(void **state)
 						in.capture = (PgwCaptureMode) capture;
 						in.payment_locked = (bits & 2) != 0;
 						in.not_found_counts = (bits & 4) != 0;
+						in.in_doubt = states[s] == PGW_BANK_UNKNOWN && (bits & 8) != 0;
 						every_answer(in);
 					}
 }
