@@ -109,6 +109,34 @@ CREATE TABLE pgw.banks (
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- The worker's circuit breakers, kept over a restart (docs/breaker.md). No record, so not in dumps.
+CREATE TABLE pgw.bank_states (
+	bank text NOT NULL,
+	operation_group text NOT NULL,
+	state text NOT NULL,
+	failures int NOT NULL,
+	openings int NOT NULL,
+	opened_at timestamptz,
+	cooldown_from timestamptz,
+	changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (bank, operation_group)
+);
+
+-- One row per cause of an alert (docs/alerts.md): the gauge, and what keeps the flood away. No record, so not in dumps.
+CREATE TABLE pgw.alert_state (
+	kind text NOT NULL,
+	subject text NOT NULL,
+	bank text,
+	transaction_id uuid,
+	message text NOT NULL,
+	first_at timestamptz NOT NULL,
+	last_at timestamptz NOT NULL,
+	told_at timestamptz NOT NULL,
+	count bigint NOT NULL,
+	told bigint NOT NULL,
+	PRIMARY KEY (kind, subject)
+);
+
 CREATE TRIGGER check_connector BEFORE INSERT OR UPDATE OR DELETE ON pgw.connectors
 	FOR EACH ROW EXECUTE FUNCTION pgw.check_connector();
 CREATE TRIGGER check_bank BEFORE INSERT OR UPDATE OR DELETE ON pgw.banks
@@ -434,6 +462,47 @@ RETURNS TABLE (event_id uuid, transaction_id uuid, kind pgw.operation_kind, step
 	occurred_at timestamptz, event_data jsonb, error_details text)
 AS 'MODULE_PATHNAME', 'pgw_payment_history_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
 
+CREATE FUNCTION pgw.resolve_review(transaction_id uuid, action text, note text, evidence jsonb DEFAULT '{}') RETURNS pgw.transaction_status
+AS 'MODULE_PATHNAME', 'pgw_resolve_review_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+-- The actions that docs/manual-review.md allows.
+CREATE FUNCTION pgw.review_actions(kind pgw.operation_kind, came_from pgw.transaction_status) RETURNS text[]
+AS 'MODULE_PATHNAME', 'pgw_review_actions_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+
+-- What one operator asks another to confirm (pgw.require_four_eyes). The newest one counts, while the attempt has not moved since.
+CREATE TABLE pgw.review_proposals (
+	transaction_id uuid NOT NULL,
+	proposal int NOT NULL CHECK (proposal >= 1),
+	step_order int NOT NULL,
+	action text NOT NULL,
+	note text NOT NULL,
+	evidence jsonb NOT NULL,
+	proposed_by regrole NOT NULL,	-- of the session
+	proposer text NOT NULL,			-- its name then
+	proposed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (transaction_id, proposal)
+);
+
+--
+-- Health, figures, recovery (docs/monitoring.md). The planner's settings: what is open is found by its partial index, also while there are no
+-- statistics yet; a sequential scan would cost what is stored.
+--
+
+CREATE FUNCTION pgw.health() RETURNS TABLE (check_name text, status text, advice text, details jsonb)
+AS 'MODULE_PATHNAME', 'pgw_health_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 20
+	SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
+
+CREATE FUNCTION pgw.read_metrics() RETURNS TABLE (name text, labels jsonb, value double precision)
+AS 'MODULE_PATHNAME', 'pgw_read_metrics_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
+	SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
+
+CREATE VIEW pgw.metrics AS SELECT m.name, m.labels, m.value FROM pgw.read_metrics() m;
+
+-- One recovery scan now: waits until the worker has made it, and the bank calls that it led to; up to a minute.
+CREATE FUNCTION pgw.run_recovery(OUT looked_at bigint, OUT resolved bigint, OUT given_back bigint, OUT to_review bigint, OUT retried bigint,
+	OUT bank_calls bigint, OUT complete boolean)
+AS 'MODULE_PATHNAME', 'pgw_run_recovery_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
 --
 -- Consistency: what the tables promise one another, as one query over one snapshot. Every commit of pgw leaves this view empty, also while
 -- payments are under way. docs/sql-reference.md says what each check means. merchant is null where a row is not one merchant's alone.
@@ -726,14 +795,45 @@ WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.level IN ('operator', 'auditor') AND (g.merchant IS NULL OR g.merchant = t.merchant)
 		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 
+-- What waits for a person, the oldest first to be looked at.
+CREATE VIEW pgw.manual_reviews WITH (security_barrier) AS
+SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, r.came_from, r.since,
+	clock_timestamp() - r.since AS age, t.amount, t.currency, t.bank, t.bank_reference, r.reason, r.error_code,
+	(SELECT jsonb_agg(jsonb_build_object('step', e.step_order, 'event', e.event_type, 'at', e.occurred_at, 'data', e.event_data,
+			'error', e.error_details) ORDER BY e.step_order)
+		FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id) AS context,
+	pgw.review_actions(t.kind, r.came_from) AS possible_actions,
+	(SELECT jsonb_build_object('action', q.action, 'note', q.note, 'evidence', q.evidence, 'by', q.proposer, 'at', q.proposed_at)
+		FROM pgw.review_proposals q WHERE q.transaction_id = t.transaction_id AND q.step_order = t.step_order
+		ORDER BY q.proposal DESC LIMIT 1) AS proposal,
+	t.correlation_id
+FROM pgw.payment_transactions t
+LEFT JOIN LATERAL (
+	SELECT (e.event_data->>'from')::pgw.transaction_status AS came_from, e.occurred_at AS since, e.event_data->>'reason' AS reason,
+		e.event_data->>'error_code' AS error_code
+	FROM pgw.transaction_events e
+	WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired'
+	ORDER BY e.step_order DESC LIMIT 1) r ON true
+WHERE t.status = 'RequiresManualReview' AND EXISTS (SELECT FROM pgw.access_grants g
+	WHERE g.level IN ('operator', 'auditor') AND (g.merchant IS NULL OR g.merchant = t.merchant)
+		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+
+-- What people were told of, or would have been but for pgw.alert_period.
+CREATE VIEW pgw.alerts WITH (security_barrier) AS
+SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told
+FROM pgw.alert_state a
+WHERE EXISTS (SELECT FROM pgw.access_grants g
+	WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE')
+		AND (g.merchant IS NULL OR g.merchant = (SELECT t.merchant FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id)));
+
 -- Bring a role's privileges in line with its rows in access_grants. The arrays are the grid of docs/sql-reference.md.
 CREATE FUNCTION pgw.apply_access(role regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
 	read_functions CONSTANT text[] := '{get_payment,find_payment,wait_for_payment,payment_history}';
-	audit_functions CONSTANT text[] := '{rebuild_status,check_consistency}';
-	operator_functions CONSTANT text[] := '{resume_after_restore}';
+	audit_functions CONSTANT text[] := '{rebuild_status,check_consistency,review_actions,health,read_metrics}';
+	operator_functions CONSTANT text[] := '{resume_after_restore,resolve_review,run_recovery}';
 	functions text[] := '{}';
 	views text[] := '{}';
 	levels text[] := ARRAY(SELECT DISTINCT g.level FROM pgw.access_grants g WHERE g.role = $1);
@@ -753,7 +853,7 @@ BEGIN
 	END IF;
 	IF levels && '{operator,auditor}' THEN
 		functions := functions || audit_functions;
-		views := views || '{audit_transactions,audit_events}';
+		views := views || '{audit_transactions,audit_events,manual_reviews,metrics,alerts}';
 	END IF;
 
 	FOR f IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pgw'::regnamespace
@@ -764,7 +864,7 @@ BEGIN
 			EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, $1);
 		END IF;
 	END LOOP;
-	FOREACH v IN ARRAY '{my_payments,audit_transactions,audit_events}'::text[] LOOP
+	FOREACH v IN ARRAY '{my_payments,audit_transactions,audit_events,manual_reviews,metrics,alerts}'::text[] LOOP
 		IF v = ANY (views) THEN
 			EXECUTE format('GRANT SELECT ON pgw.%I TO %s', v, $1);
 		ELSE
@@ -1265,6 +1365,7 @@ SELECT pg_extension_config_dump('pgw.merchants', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('pgw.connectors', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('pgw.banks', '');
 SELECT pg_extension_config_dump('pgw.access_grants', 'WHERE role::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_extension_config_dump('pgw.review_proposals', 'WHERE proposed_by::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_extension_config_dump('pgw.payments', '');
 SELECT pg_extension_config_dump('pgw.payment_transactions', '');
 SELECT pg_extension_config_dump('pgw.transaction_events_default', '');

@@ -11,10 +11,14 @@
 #include "utils/guc.h"
 
 #include "compat.h"
+#include "infra/alerts.h"
+#include "infra/bank_health.h"
 #include "infra/calls.h"
+#include "infra/clock.h"
 #include "infra/config.h"
 #include "infra/exchange.h"
 #include "infra/launcher.h"
+#include "infra/metrics.h"
 #include "infra/pause.h"
 #include "infra/schedule.h"
 #include "infra/utility.h"
@@ -38,8 +42,12 @@ _PG_init(void)
 	pgw_worker_init();
 	pgw_pause_init();
 	pgw_config_init();
+	pgw_clock_init();
 	pgw_schedule_init();
+	pgw_bank_health_init();
+	pgw_alerts_init();
 	pgw_compensate_init();
+	pgw_metrics_init();
 	pgw_interface_init();
 
 	MarkGUCPrefixReserved("pgw");

@@ -305,3 +305,22 @@ pgw_flow_superseded(PgwFlowDecision *d)
 	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
 	d->error = pgw_error_find("superseded");
 }
+
+void
+pgw_flow_refused(PgwFlowDecision *d)
+{
+	begin(d, PGW_STATE_NONE);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_STARTED, PGW_CREATED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	d->error = pgw_error_find("bank_unavailable");
+	d->reason = "breaker_open";
+}
+
+void
+pgw_flow_retry(const PgwFlowDecision *failed, bool switched, PgwFlowDecision *d)
+{
+	begin(d, PGW_CREATED);
+	pgw_flow_event(d, switched ? PGW_EV_BANK_SWITCHED : PGW_EV_BANK_RETRY_SCHEDULED, PGW_CREATED);
+	d->error = failed->error;
+	d->reason = failed->reason;
+}

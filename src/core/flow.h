@@ -81,6 +81,12 @@ extern void pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d);
 /* The worker that made the call is gone: it may have reached the bank. */
 extern void pgw_flow_lost(PgwFlowDecision *d);
 
+/* No bank that could take it is called just now: recorded, never sent. */
+extern void pgw_flow_refused(PgwFlowDecision *d);
+
+/* Never left, or not processed: another try is planned; switched: at another bank. */
+extern void pgw_flow_retry(const PgwFlowDecision *failed, bool switched, PgwFlowDecision *d);
+
 /* No way (left) to find out, or impossible to save. */
 extern void pgw_flow_review(PgwState from, const char *error_code, const char *reason, PgwFlowDecision *d);
 

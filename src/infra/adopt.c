@@ -19,6 +19,7 @@
 
 #include "core/mutant.h"
 #include "infra/calls_internal.h"
+#include "infra/clock.h"
 #include "infra/store_internal.h"
 
 static const char *
@@ -89,7 +90,7 @@ hand_over(PgwTransaction *t, const pg_uuid_t *payment_id, FullTransactionId xid,
 	if (t->status == PGW_BANK_APPROVED)
 		t->next_attempt_at = 0;
 	else if (t->status == PGW_BANK_UNKNOWN)
-		t->next_attempt_at = GetCurrentTimestamp(); /* somebody waits: do not sit out a long delay */
+		t->next_attempt_at = pgw_now(); /* somebody waits: do not sit out a long delay */
 	if (can_be_adopted(t))
 	{
 		pgw_flow_adopt(t->status, &d);

@@ -5,8 +5,8 @@
  * the next step; what is to be done is decided under the attempt's row lock, by the row alone.  So a doubled or stale id is harmless.
  *
  * Orderings that matter
- *	- An attempt with a call under way is left alone: the call's result asks for the next step.  Without one, Created and taken means that
- *	  a worker ended between intent and answer.
+ *	- An attempt with a call under way is left alone: the call's result asks for the next step.  Without one, Created and taken with no next
+ *	  attempt planned means that a worker ended between intent and answer.
  *	- What was written in apply is committed and flushed before the call that it made becomes ready to be sent.
  *	- Locks are taken without waiting: the attempt's row, then the payments row.
  */
@@ -17,7 +17,9 @@
 #include "utils/timestamp.h"
 
 #include "core/uuid7.h"
+#include "infra/alerts.h"
 #include "infra/calls_internal.h"
+#include "infra/clock.h"
 #include "infra/debug.h"
 #include "infra/store_internal.h"
 
@@ -25,6 +27,8 @@
 #define BUSY_DELAY_MS 50
 #define NOT_CONFIGURED_DELAY_MS 30000
 #define UNDECIDED_DELAY_MS 5000
+#define FAILED_DELAY_MS 100
+#define LONGEST_FAILED_DELAY_MS 30000
 
 static MemoryContext attempts_context;
 static HTAB *listed;			/* transaction_id -> the item on one of these lists */
@@ -144,7 +148,7 @@ not_configured(PgwTransaction *t, const char *code, const char *why)
 	ereport(WARNING,
 			(errmsg("pgw: an attempt cannot go on now: %s", code),
 			 errdetail("correlation id %s, bank \"%s\"%s%s", correlation, t->bank, why[0] ? ": " : "", why)));
-	pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), NOT_CONFIGURED_DELAY_MS));
+	pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
 }
 
 PgwBank *
@@ -171,18 +175,58 @@ pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, con
 {
 	PgwConnectorError err = {.message = ""};
 	const char *code = NULL;
+	TimestampTz when;
 
 	a->call = pgw_call_new(&t->transaction_id, &t->correlation_id, t->submitted);
 	a->call->op = op;
 	a->call->answer.retry_after_s = -1;
 	if (reference != NULL)
 		strlcpy(a->call->reference, reference, sizeof(a->call->reference));
+	if (!pgw_call_allowed(a->call, bank->name, t->retries > 0, &when))
+	{
+		pgw_call_free(a->call);
+		a->call = NULL;
+		pgw_attempts_put_off(t, when);
+		return false;
+	}
 	if (pgw_call_render(a->call, bank, params, &code, &err))
 		return true;
 	pgw_call_free(a->call);
 	a->call = NULL;
 	not_configured(t, code, err.message);
 	return false;
+}
+
+/* ---------------------------------------------------------------- alerts */
+
+void
+pgw_calls_note(const PgwTransaction *t, char *correlation, char *bank)
+{
+	pgw_uuid_to_text(t->correlation_id.data, correlation);
+	strlcpy(bank, t->bank != NULL ? t->bank : "", NAMEDATALEN);
+}
+
+/* After the commit: a person is needed, or one more has failed. */
+void
+pgw_calls_alert(const pg_uuid_t *transaction_id, PgwState status, const char *correlation, const char *bank)
+{
+	char		id[37];
+
+	pgw_uuid_to_text(transaction_id->data, id);
+	if (status == PGW_REQUIRES_MANUAL_REVIEW)
+		pgw_alert("review_required", id, bank, transaction_id, correlation, "a transaction needs manual review: see pgw.manual_reviews");
+	else
+		pgw_alert_failed(bank);
+}
+
+/* The database does not take what is to be written: a trigger that raises, a full disk. */
+void
+pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char *correlation, const char *bank)
+{
+	char		id[37];
+
+	pgw_uuid_to_text(transaction_id->data, id);
+	pgw_alert("work_failing", id, bank, transaction_id, correlation, "work on a transaction fails again and again: see the server's log");
 }
 
 /* ---------------------------------------------------------------- the item */
@@ -205,7 +249,7 @@ settle(PgwTransaction *t, PgwAttempt *a)
 	if (t->status == PGW_REFUNDING)
 		return vote;			/* its next step is the bank's business, and the payments row is looked at again after it */
 	if (vote == PGW_VOTE_UNDECIDED)
-		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), UNDECIDED_DELAY_MS));
+		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), UNDECIDED_DELAY_MS));
 	else if (vote != PGW_VOTE_BUSY && vote != PGW_VOTE_FOREIGN && t->next_attempt_at != 0 && t->watch_until == 0)
 		pgw_attempts_put_off(t, 0);
 	return vote;
@@ -219,10 +263,12 @@ work(PgwTransaction *t, PgwAttempt *a)
 	switch (t->status)
 	{
 		case PGW_CREATED:
-			if (t->taken)
-				pgw_resolve_lost(t, a);
+			if (!t->taken)
+				pgw_charges_submitted(t, a);
+			else if (t->next_attempt_at != 0)
+				pgw_charges_again(t, a);
 			else
-				pgw_submitted_work(t, a);
+				pgw_resolve_lost(t, a);
 			break;
 		case PGW_BANK_UNKNOWN:
 			pgw_resolve_work(t, a);
@@ -261,8 +307,10 @@ attempt_apply(PgwItem *item)
 	PgwAttempt *a = (PgwAttempt *) item;
 	PgwTransaction t;
 	PgwVote		vote = PGW_VOTE_NOTHING;
+	PgwState	before;
 	bool		busy = false;
 
+	a->alert = false;
 	a->later = a->again = false;
 	a->parked_for[0] = '\0';
 	a->status = PGW_STATE_NONE;
@@ -282,16 +330,21 @@ attempt_apply(PgwItem *item)
 	}
 	if (pgw_vote_is_foreign(&t) || t.kind != PGW_KIND_PAYMENT)
 		return;
+	pgw_calls_note(&t, a->correlation, a->bank);
+	before = t.status;
 	if (!pgw_call_under_way(&a->transaction_id))
 		vote = work(&t, a);
 	a->status = t.status;
+	a->alert = t.status != before && (t.status == PGW_REQUIRES_MANUAL_REVIEW || t.status == PGW_FAILED);
+	if (a->alert)
+		pgw_calls_note(&t, a->correlation, a->bank);	/* the bank may have changed */
 	a->later |= vote == PGW_VOTE_BUSY;
 	if (a->notify && !a->later && vote != PGW_VOTE_SAVED)
 		notify(&t);				/* saving has notified */
 }
 
 static void
-postpone(PgwAttempt *a)
+postpone(PgwAttempt *a, int64 delay_ms)
 {
 	bool		found;
 	Listed	   *entry = hash_search(listed, &a->transaction_id, HASH_ENTER, &found);
@@ -310,8 +363,7 @@ postpone(PgwAttempt *a)
 		dlist_push_tail(&parked, &a->item.node);
 		return;
 	}
-	a->busy = Min(a->busy + 1, PGW_BUSY_MAX);
-	a->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUSY_DELAY_MS * a->busy);
+	a->not_before = TimestampTzPlusMilliseconds(pgw_now(), delay_ms);
 	dlist_push_tail(&postponed, &a->item.node);
 }
 
@@ -322,6 +374,8 @@ attempt_committed(PgwItem *item)
 	PgwAttempt *a = (PgwAttempt *) item;
 
 	(void) pgw_waiters_answer(&a->transaction_id, a->status);
+	if (a->alert)
+		pgw_calls_alert(&a->transaction_id, a->status, a->correlation, a->bank);
 	if (a->call != NULL)
 	{
 		if (a->status == PGW_REFUNDING)
@@ -335,8 +389,11 @@ attempt_committed(PgwItem *item)
 		pgw_attempts_look(&a->other, false);
 	if (a->again)
 		pgw_attempts_look(&a->transaction_id, false);
+	a->failures = 0;
+	if (a->parked_for[0] == '\0' && a->later)
+		a->busy = Min(a->busy + 1, PGW_BUSY_MAX);
 	if (a->parked_for[0] != '\0' || a->later)
-		postpone(a);
+		postpone(a, BUSY_DELAY_MS * a->busy);
 	else
 		pfree(a);
 }
@@ -350,13 +407,16 @@ attempt_failed(PgwItem *item, int sqlstate)
 	pgw_uuid_to_text(a->transaction_id.data, id);
 
 	/* The error is in the log.  Nothing was changed: it is tried again, at longer and longer distances. */
-	ereport(WARNING, (errmsg("pgw: work on an attempt failed"),
-					  errdetail("transaction %s", id)));
+	a->failures++;
+	ereport(WARNING, (errmsg("pgw: work on an attempt failed (SQLSTATE %s)", unpack_sql_state(sqlstate)),
+					  errdetail("transaction %s, correlation id %s", id, a->correlation)));
+	if (a->failures >= PGW_FAILING_ALERT)
+		pgw_calls_alert_failing(&a->transaction_id, a->correlation, a->bank);
 	if (a->call != NULL)
 		pgw_call_free(a->call);
 	a->call = NULL;
 	a->parked_for[0] = '\0';
-	postpone(a);
+	postpone(a, Min(FAILED_DELAY_MS << Min(a->failures, 16), LONGEST_FAILED_DELAY_MS));
 }
 
 /* ---------------------------------------------------------------- when */
@@ -409,7 +469,7 @@ take_postponed(TimestampTz now)
 void
 pgw_attempts_collect(dlist_head *items)
 {
-	take_postponed(GetCurrentTimestamp());
+	take_postponed(pgw_now());
 	unpark();
 	while (!dlist_is_empty(&attempts))
 	{
@@ -425,10 +485,10 @@ TimestampTz
 pgw_calls_next_due(void)
 {
 	TimestampTz next = scan_at;
-	TimestampTz others[2] = {pgw_results_next_due(), pgw_requests_next_due()};
+	TimestampTz others[3] = {pgw_results_next_due(), pgw_requests_next_due(), pgw_bank_next_probe()};
 	dlist_iter	iter;
 
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < lengthof(others); i++)
 	{
 		if (others[i] != 0 && (next == 0 || others[i] < next))
 			next = others[i];

@@ -25,13 +25,16 @@
 #include "core/mutant.h"
 #include "core/uuid7.h"
 #include "infra/calls_internal.h"
+#include "infra/clock.h"
 #include "infra/debug.h"
 #include "infra/http.h"
+#include "infra/metrics.h"
 
 #define MAX_ANSWER_BYTES (1024 * 1024)
 
 static MemoryContext calls_context;
 static HTAB *by_attempt;		/* transaction_id -> its call */
+static uint64 last_serial = 0;
 static dlist_head ready;
 static dlist_head out;			/* linked by .all */
 static dlist_head soon;			/* items whose commit may be asynchronous: results that a caller waits for */
@@ -62,6 +65,7 @@ pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, b
 	if (!found)
 		listed->call = call;
 	call->listed = !found;
+	call->serial = ++last_serial;
 	call->slot = -1;
 	call->submitted = submitted;
 	call->transaction_id = *transaction_id;
@@ -84,6 +88,8 @@ void
 pgw_call_free(PgwCall *call)
 {
 	free_rendered(call);
+	if (call->has_pass)
+		pgw_bank_report(call->bank_name, call->op, &call->pass, PGW_VERDICT_UNUSED);
 	if (call->listed)
 		hash_search(by_attempt, &call->transaction_id, HASH_REMOVE, NULL);
 	if (call->bank != NULL)
@@ -92,10 +98,71 @@ pgw_call_free(PgwCall *call)
 	pfree(call);
 }
 
+uint64
+pgw_calls_serial(void)
+{
+	return last_serial;
+}
+
+bool
+pgw_calls_over(uint64 serial)
+{
+	HASH_SEQ_STATUS seq;
+	Listed	   *listed;
+
+	hash_seq_init(&seq, by_attempt);
+	while ((listed = hash_seq_search(&seq)) != NULL)
+	{
+		if (listed->call->slot < 0 && listed->call->serial <= serial)
+		{
+			hash_seq_term(&seq);
+			return false;
+		}
+	}
+	return true;
+}
+
 bool
 pgw_call_bank_has_room(const PgwBank *bank)
 {
 	return bank->max_in_flight <= 0 || bank->in_flight < bank->max_in_flight;
+}
+
+bool
+pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when)
+{
+	if (call->has_pass)
+		return true;
+	call->has_pass = pgw_bank_allows(bank, call->op, retry, &call->pass, when);
+	strlcpy(call->bank_name, bank, sizeof(call->bank_name));
+	return call->has_pass;
+}
+
+static PgwBankSign
+sign_of(PgwVerdict verdict)
+{
+	if (verdict == PGW_VERDICT_SUCCESS || verdict == PGW_VERDICT_ALIVE)
+		return PGW_BANK_FINE;
+	return verdict == PGW_VERDICT_FAILURE ? PGW_BANK_FAILING : PGW_BANK_NEITHER;
+}
+
+/* The exchange is over, one way or another. */
+static void
+finish(PgwCall *call, long http_status)
+{
+	PgwVerdict	verdict = pgw_breaker_verdict(call->transport, http_status, call->answer.outcome);
+
+	/* a ping stands in for a charge */
+	if (call->op == PGW_OP_PING && verdict == PGW_VERDICT_SUCCESS)
+		verdict = call->answer.outcome == PGW_OUT_APPROVED ? PGW_VERDICT_ALIVE : PGW_VERDICT_FAILURE;
+	if (call->has_pass)
+		pgw_bank_report(call->bank_name, call->op, &call->pass, verdict);
+	call->has_pass = false;
+	pgw_metrics_bank_call(call->bank->name, call->op, call->transport, call->answer.outcome, sign_of(verdict), &call->began);
+	if (call->op == PGW_OP_PING)
+		pgw_call_free(call);
+	else
+		pgw_call_result(call);
 }
 
 bool
@@ -193,6 +260,7 @@ send_ready(void)
 		PgwCall    *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&ready));
 		const char *error = NULL;
 
+		INSTR_TIME_SET_CURRENT(call->began);
 		call->out = start_http(call, &error);
 		free_rendered(call);
 		if (call->out)
@@ -204,7 +272,7 @@ send_ready(void)
 		ereport(LOG, (errmsg("pgw: call not started: %s", error),
 					  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
 		call->transport = PGW_TRANSPORT_NEVER_SENT;
-		pgw_call_result(call);
+		finish(call, 0);
 	}
 }
 
@@ -251,12 +319,12 @@ take_in(PgwCall *call, const PgwHttpDone *done)
 	}
 	PG_CATCH();
 	{
-		pgw_call_result(call);
+		finish(call, 0);
 		pgw_http_release(done->handle);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	pgw_call_result(call);
+	finish(call, done->status);
 }
 
 void
@@ -298,17 +366,61 @@ pgw_calls_init(void)
 	pgw_attempts_init();
 }
 
+/* A bank whose breaker waits for its ping gets one. */
+static void
+send_probes(void)
+{
+	PgwBreakerPass pass;
+	const char *name;
+
+	while ((name = pgw_bank_to_probe(&pass)) != NULL)
+	{
+		PgwBank    *bank = pgw_config_bank(name);
+		PgwCallParams params;
+		PgwConnectorError err;
+		const char *code;
+		pg_uuid_t	id;
+		PgwCall    *call;
+
+		pgw_store_new_id(&id);
+		call = pgw_call_new(&id, &id, false);
+		call->op = PGW_OP_PING;
+		call->pass = pass;
+		call->has_pass = true;
+		strlcpy(call->bank_name, name, sizeof(call->bank_name));
+		memset(&params, 0, sizeof(params));
+		params.currency = "EUR";	/* a ping names none; rendering wants one */
+		if (bank != NULL && pgw_call_render(call, bank, &params, &code, &err))
+			pgw_call_ready(call);
+		else
+		{
+			call->transport = PGW_TRANSPORT_NEVER_SENT;
+			finish(call, 0);
+		}
+	}
+}
+
+static void
+give_up(PgwCall *call)
+{
+	if (call->op == PGW_OP_PING)
+		pgw_call_free(call);
+	else
+		pgw_call_result(call);
+}
+
 PgwBatchEnd
 pgw_calls_run(bool admit_new)
 {
 	PgwBatchEnd end;
 
 	pgw_waiters_sweep();
-	pgw_results_collect(GetCurrentTimestamp(), &soon, &flushed);
+	pgw_results_collect(pgw_now(), &soon, &flushed);
 	if (admit_new)
 	{
 		pgw_requests_admit(&flushed);
 		pgw_attempts_collect(&flushed);
+		send_probes();
 	}
 
 	/* callers that wait come first, and without a flush; then everything else shares one flush */
@@ -336,8 +448,9 @@ pgw_calls_give_up(void)
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&ready));
 
+		/* not the bank's fault */
 		call->transport = PGW_TRANSPORT_NEVER_SENT;
-		pgw_call_result(call);
+		give_up(call);
 	}
 	while (!dlist_is_empty(&out))
 	{
@@ -345,7 +458,7 @@ pgw_calls_give_up(void)
 
 		call->out = false;
 		call->transport = PGW_TRANSPORT_MAYBE_SENT;
-		pgw_call_result(call);
+		give_up(call);
 	}
 }
 

@@ -16,6 +16,7 @@ extern void pgw_compensate_init(void);	/* _PG_init: settings of compensate.c */
 
 /* Take in: requests of waiting callers, signals, attempts that are due, finished HTTP exchanges.  No transaction, nothing raised but out of memory. */
 extern void pgw_calls_take_requests(void);
+extern void pgw_calls_refuse_waiting(const char *error_code);	/* what was taken, and waits for room at its bank; nothing of it is recorded */
 extern void pgw_calls_take_signals(bool *rescan);
 extern void pgw_calls_take_answers(void);
 
@@ -28,6 +29,10 @@ extern PgwBatchEnd pgw_calls_run(bool admit_new);
 extern TimestampTz pgw_calls_next_due(void);
 extern void pgw_calls_wake_at(TimestampTz when);	/* something in the tables is due then */
 extern bool pgw_calls_scan_due(TimestampTz now);	/* ... now: scan */
+/* For pgw.run_recovery(): the last call made so far, and whether all up to it that no caller waits for are over, results included. */
+extern uint64 pgw_calls_serial(void);
+extern bool pgw_calls_over(uint64 serial);
+
 extern bool pgw_calls_in_flight(void);	/* a bank call is out, or its result is not written */
 
 /* About to leave: every call that is still out becomes "may have been sent". */

@@ -2,15 +2,18 @@
  * calls_internal.h - what the files around a bank call share
  *
  *	requests.c		what callers ask: intents, takeovers	attempts.c		what is found in the tables, one attempt at a time
- *	waiters.c		callers of attempts in doubt			submitted.c		... submitted ones, to be sent after their commit
+ *	waiters.c		callers of attempts in doubt			charges.c		... not sent yet: submitted, or to be tried again
  *	calls.c			the call itself, over HTTP				resolve.c		... in doubt: look-up, replay, late success
  *	results.c		answers into the tables					compensate.c	... rolled back: void, refund
  */
 #ifndef PGW_INFRA_CALLS_INTERNAL_H
 #define PGW_INFRA_CALLS_INTERNAL_H
 
+#include "portability/instr_time.h"
+
 #include "core/connector.h"
 #include "core/flow.h"
+#include "infra/bank_health.h"
 #include "infra/batch.h"
 #include "infra/calls.h"
 #include "infra/config.h"
@@ -34,6 +37,12 @@ typedef struct PgwCall
 	char		currency[4];
 	int			iso_exponent;
 	bool		in_doubt;		/* an earlier request of this attempt, or of this give-back, may have been taken */
+	char		bank_name[64];	/* of the pass */
+	bool		has_pass;		/* pass is to be reported */
+	PgwBreakerPass pass;
+	TimestampTz deadline;		/* of the caller's wait; 0: none, or nobody waits */
+	char		switched_from[64];	/* a request that goes to another bank than was chosen for it; "" otherwise */
+	bool		refused;		/* the bank is left alone just now: recorded as failed, nothing is sent */
 	PgwRendered *rendered;		/* NULL once sent */
 	PgwTransport transport;
 	PgwAnswer	answer;
@@ -42,10 +51,13 @@ typedef struct PgwCall
 	bool		skipped;		/* set by apply: the caller is gone, nothing was written */
 	bool		takeover;		/* set by apply: an earlier attempt answers; nothing is sent for this one */
 	bool		wait;			/* set by apply: ... once its outcome is known */
+	bool		alert;			/* set by apply: the attempt has failed, or needs a person */
 	bool		look;			/* set by apply: the attempt has a next step */
 	bool		looked;			/* set by apply: ... which is to send */
 	TimestampTz not_before;		/* of its result */
 	PgwSlotAnswer reply;
+	instr_time	began;			/* handed to HTTP */
+	uint64		serial;			/* grows from call to call */
 	dlist_node	all;			/* list of calls that are out */
 } PgwCall;
 
@@ -60,6 +72,7 @@ typedef struct PgwAttempt
 	bool		notify;			/* the caller has committed: tell the listeners */
 	bool		looked;			/* a look-up has just said: send */
 	int			busy;			/* times that a row was locked */
+	int			failures;		/* times that its transaction failed, in a row */
 	TimestampTz not_before;
 
 	/* set by apply */
@@ -67,6 +80,9 @@ typedef struct PgwAttempt
 	bool		later;			/* a row was busy */
 	bool		again;			/* the next step can follow at once */
 	PgwState	status;			/* after the commit; PGW_STATE_NONE: not looked at */
+	bool		alert;			/* it has failed, or needs a person, since this look */
+	char		correlation[37];	/* of the row, when it was locked */
+	char		bank[NAMEDATALEN];
 	pg_uuid_t	other;			/* another attempt to look at, or all zero */
 	PgwCall    *call;			/* to be sent after the commit */
 } PgwAttempt;
@@ -77,6 +93,9 @@ extern bool pgw_call_under_way(const pg_uuid_t *transaction_id);	/* a call of th
 extern void pgw_call_free(PgwCall *call);	/* drops the bank, wipes */
 extern void pgw_call_ready(PgwCall *call);	/* its intent is durable: send it next */
 extern bool pgw_call_bank_has_room(const PgwBank *bank);
+
+/* Leave to call the bank, to be reported with the call's end. false: not before *when. */
+extern bool pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when);
 
 /* Hold the bank and render; false with *error_code (errors.h) and err: nothing held. Sets the references in *params that are NULL to the call's own. */
 extern bool pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char **error_code, PgwConnectorError *err);
@@ -102,7 +121,10 @@ extern bool pgw_adopt_for_submitted(PgwTransaction *t, PgwAttempt *a);
 
 /* --- waiters.c --- */
 extern void pgw_waiters_init(void);
-extern void pgw_waiters_add(const pg_uuid_t *transaction_id, int slot);
+extern void pgw_waiters_add(const pg_uuid_t *transaction_id, int slot, TimestampTz deadline);
+
+/* Does somebody wait until then at least? */
+extern bool pgw_waiters_until(const pg_uuid_t *transaction_id, TimestampTz when);
 
 /* The attempt is in this state, committed. true: somebody who waits has been told. */
 extern bool pgw_waiters_answer(const pg_uuid_t *transaction_id, PgwState status);
@@ -135,8 +157,20 @@ extern PgwBank *pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_cha
 /* a->call := this operation, rendered; false: put off with a WARNING. params: what the operation needs besides the references. */
 extern bool pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, PgwCallParams *params);
 
-/* --- submitted.c --- */
-extern void pgw_submitted_work(PgwTransaction *t, PgwAttempt *a);
+/* What an alert says of the attempt, kept until the commit; and the alert: it has failed, or needs a person. */
+extern void pgw_calls_note(const PgwTransaction *t, char *correlation, char *bank);
+extern void pgw_calls_alert(const pg_uuid_t *transaction_id, PgwState status, const char *correlation, const char *bank);
+
+/* What is to be written for it has failed this many times in a row, or more. */
+#define PGW_FAILING_ALERT 5
+extern void pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char *correlation, const char *bank);
+
+/* --- charges.c --- */
+extern void pgw_charges_submitted(PgwTransaction *t, PgwAttempt *a);	/* Created, not taken */
+extern void pgw_charges_again(PgwTransaction *t, PgwAttempt *a);	/* Created, taken, and a retry is planned */
+
+/* A charge that provably never left, or that the bank says it did nothing for: plan another try, here or at the next bank. false: none, it has failed. */
+extern bool pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDecision *d);
 
 /* --- resolve.c --- */
 extern void pgw_resolve_lost(PgwTransaction *t, PgwAttempt *a);	/* Created, taken, and no call of it is under way */

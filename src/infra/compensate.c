@@ -19,6 +19,7 @@
 #include "core/resolve.h"
 #include "core/uuid7.h"
 #include "infra/calls_internal.h"
+#include "infra/clock.h"
 #include "infra/debug.h"
 #include "infra/schedule.h"
 #include "infra/store_internal.h"
@@ -74,16 +75,22 @@ new_key(PgwTransaction *t)
 	t->refund_attempts++;
 }
 
-bool
-pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt)
+static bool
+choose_operation(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt)
 {
 	bool		captured = pgw_flow_operation(t->capture, t->submitted) == PGW_OP_CHARGE;
 	PgwOp		op = pgw_compensation_operation(caps, captured, amount_in_doubt);
 
-	t->retries = t->refund_attempts = 0;
 	t->refund_operation = op != PGW_NOPS ? pstrdup(pgw_op_name(op)) : NULL;
-	new_key(t);
 	return op != PGW_NOPS;
+}
+
+bool
+pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt)
+{
+	t->retries = t->refund_attempts = 0;
+	new_key(t);
+	return choose_operation(t, caps, amount_in_doubt);
 }
 
 /* a->call := the void, refund or cancellation, or a look-up for it. */
@@ -113,14 +120,14 @@ give_to_review(PgwTransaction *t, const char *reason)
 	PgwFlowDecision d;
 
 	pgw_flow_review(t->status, "refund_refused", reason, &d);
-	t->next_attempt_at = 0;
+	t->next_attempt_at = t->watch_until = 0;
 	pgw_vote_record(t, NULL, &d, t->refund_operation, NULL);
 }
 
 void
 pgw_compensate_rolled_back(PgwTransaction *t, PgwAttempt *a)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = pgw_now();
 	TimestampTz due;
 	PgwFlowDecision d;
 	PgwBank    *bank;
@@ -174,8 +181,8 @@ send(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwCompensationFacts
 	if (!make_call(t, a, bank, facts->operation))
 		return;
 	if (t->refund_key_used_at == 0)
-		t->refund_key_used_at = GetCurrentTimestamp();
-	t->refund_asked_at = GetCurrentTimestamp(); /* durable before it leaves: "not found" must not count from an earlier one */
+		t->refund_key_used_at = pgw_now();
+	t->refund_asked_at = pgw_now(); /* durable before it leaves: "not found" must not count from an earlier one */
 	t->next_attempt_at = 0;
 	if (announced)
 	{
@@ -193,22 +200,27 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 	PgwBank    *bank;
 
 	/* no next attempt: it was being sent when a worker ended */
-	if (t->next_attempt_at > GetCurrentTimestamp())
+	if (t->next_attempt_at > pgw_now())
 		return;
-	if (operation_of(t) == PGW_NOPS)
-	{
-		give_to_review(t, "bank_cannot_give_back");
-		return;
-	}
 	bank = pgw_attempts_bank(t, a, false);
 	if (bank == NULL)
 		return;
+	if (operation_of(t) == PGW_NOPS)
+	{
+		/* an operator wants it given back, or the bank offers no way: perhaps it does now */
+		if (!choose_operation(t, pgw_connector_capabilities(bank->connector), t->approved_amount != 0))
+		{
+			give_to_review(t, "bank_cannot_give_back");
+			return;
+		}
+		pgw_store_update_transaction(t);	/* what a look-up's answer finds */
+	}
 	facts.operation = operation_of(t);
 	facts.key = t->refund_key != NULL;
 	facts.used = facts.key && t->refund_key_used_at != 0;
 	facts.pending = t->refund_pending;
 	facts.looked = a->looked;
-	facts.deadline_s = pgw_unknown_deadline;
+	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then an operator has it asked again */
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(t->refund_key_used_at) : 0;
 	switch (pgw_compensation_step(pgw_connector_capabilities(bank->connector), &facts))
 	{
@@ -222,7 +234,7 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 			(void) make_call(t, a, bank, PGW_OP_LOOKUP_CHARGE);
 			break;
 		case PGW_COMPENSATE_REVIEW:
-			give_to_review(t, facts.key_age_s >= facts.deadline_s ? "deadline" : "no_way_to_find_out");
+			give_to_review(t, facts.deadline_s > 0 && facts.key_age_s >= facts.deadline_s ? "deadline" : "no_way_to_find_out");
 			break;
 	}
 }
@@ -249,9 +261,10 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	pgw_compensation_result(&in, &d);
 
 	t->next_attempt_at = 0;
-	t->retries++;
+	if (!d.at_once)
+		t->retries++;			/* a look that leads straight on belongs to the try that it allows */
 	if (call->op == in.operation)
-		t->refund_asked_at = GetCurrentTimestamp();	/* until now it could have been done */
+		t->refund_asked_at = pgw_now();	/* until now it could have been done */
 	/* what is not understood says nothing against what was understood before */
 	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE && call->answer.outcome != PGW_OUT_UNKNOWN)
 		t->refund_pending = call->answer.outcome == PGW_OUT_PENDING;
@@ -260,7 +273,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 		case PGW_COMPENSATION_DONE:
 			/* An attempt that no rollback brought here may have a payments row that does not say so yet. */
 			if (t->abandoned_at == 0)
-				t->next_attempt_at = GetCurrentTimestamp();
+				t->next_attempt_at = pgw_now();
 			break;
 		case PGW_COMPENSATION_AGAIN:
 			if (!d.at_once)
@@ -288,9 +301,11 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	{
 		bool		now = d.at_once || (first && d.next == PGW_COMPENSATION_FIND_OUT);
 
-		t->next_attempt_at = now ? GetCurrentTimestamp() : pgw_schedule_retry(t->retries, call->answer.retry_after_s);
+		t->next_attempt_at = now ? pgw_now() : pgw_schedule_retry(t->retries, call->answer.retry_after_s);
 		pgw_calls_wake_at(t->next_attempt_at);
 	}
+	else
+		t->watch_until = 0;
 	call->look = d.at_once || t->next_attempt_at != 0;
 	call->looked = d.at_once;
 	if (d.flow.nevents == 0)

@@ -527,3 +527,27 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	*detail = why.data;
 	return NULL;
 }
+
+PgwBank *
+pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture)
+{
+	bool		passed = false;
+
+	for (int i = 0; current != NULL && i < current->nbanks; i++)
+	{
+		PgwBank    *b = &current->banks[i].bank;
+
+		if (!passed)
+		{
+			passed = strcmp(b->name, after->name) == 0;
+			continue;
+		}
+		if (refusal(b, amount, currency, with_card, capture) != NULL)
+			continue;
+		/* a token means something only where it was made, and where its maker says */
+		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL || strcmp(after->token_scope, b->token_scope) != 0))
+			continue;
+		return b;
+	}
+	return NULL;
+}

@@ -33,6 +33,7 @@ typedef struct PgwSlotRequest
 	pg_uuid_t	correlation_id;
 	FullTransactionId caller_xid;	/* top level */
 	FullTransactionId caller_subxid;	/* = caller_xid outside subtransactions */
+	TimestampTz deadline;		/* of the caller's wait; 0: none */
 	int64		amount;
 	char		currency[4];
 	int			capture;		/* PgwCaptureMode */
@@ -164,5 +165,6 @@ typedef struct PgwExchangeStatus
 	int			slots_taken;	/* this database: the bank is being called */
 } PgwExchangeStatus;
 extern void pgw_exchange_status(Oid dboid, PgwExchangeStatus *out);
+extern int	pgw_exchange_databases(Oid *out, int max);	/* every database that has an entry */
 
 #endif

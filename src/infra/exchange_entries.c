@@ -430,6 +430,23 @@ pgw_exchange_status(Oid dboid, PgwExchangeStatus *out)
 	LWLockRelease(pgw_lock);
 }
 
+int
+pgw_exchange_databases(Oid *out, int max)
+{
+	int			n = 0;
+
+	if (!pgw_exchange_available())
+		return 0;
+	LWLockAcquire(pgw_lock, LW_SHARED);
+	for (int i = 0; i < PGW_MAX_DATABASES && n < max; i++)
+	{
+		if (pgw_shared->entries[i].state != PGW_ENTRY_UNUSED)
+			out[n++] = pgw_shared->entries[i].dboid;
+	}
+	LWLockRelease(pgw_lock);
+	return n;
+}
+
 /* ---------------------------------------------------------------- utility.c's side */
 
 /*

@@ -20,6 +20,7 @@
 
 #include "infra/exchange.h"
 #include "infra/exchange_shmem.h"
+#include "infra/metrics.h"
 
 #define PGW_TRANCHE "pgw"
 
@@ -62,7 +63,8 @@ request_shmem(void)
 #endif
 	RequestAddinShmemSpace(control_size());
 	RequestAddinShmemSpace(add_size(bodies_size(), page_size()));	/* room to align */
-	RequestNamedLWLockTranche(PGW_TRANCHE, 1);
+	RequestAddinShmemSpace(pgw_metrics_shmem_size());
+	RequestNamedLWLockTranche(PGW_TRANCHE, 2);
 }
 
 /* Keep the bodies out of core dumps and swap. Postmaster only; failing is no reason not to start. */
@@ -91,7 +93,8 @@ startup_shmem(void)
 	pgw_shared = ShmemInitStruct("pgw", control_size(), &found);
 	raw = ShmemInitStruct("pgw slot bodies", add_size(bodies_size(), page_size()), &found);
 	pgw_bodies = (PgwSlotBody *) TYPEALIGN(page_size(), raw);
-	pgw_lock = &(GetNamedLWLockTranche(PGW_TRANCHE))->lock;
+	pgw_lock = &GetNamedLWLockTranche(PGW_TRANCHE)[0].lock;
+	pgw_metrics_shmem_init(&GetNamedLWLockTranche(PGW_TRANCHE)[1].lock);
 	if (!found)
 	{
 		memset(pgw_shared, 0, control_size());

@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "infra/calls_internal.h"
+#include "infra/clock.h"
 #include "infra/debug.h"
 
 #define TAKE_MAX 256
@@ -82,7 +83,6 @@ render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnect
 	params.merchant = r->merchant;
 	params.reference = none(r->reference);
 	params.bank_fields = none(r->bank_fields);
-	call->op = pgw_flow_operation((PgwCaptureMode) r->capture, false);
 	ok = pgw_call_render(call, bank, &params, error_code, err);
 	explicit_bzero(&params, sizeof(params));
 	return ok;
@@ -113,11 +113,44 @@ pgw_calls_take_requests(void)
 		PGW_DEBUG_POINT("taken");
 }
 
+/*
+ * The bank that takes it now: the chosen one, or, where the caller named none and that one is left alone, the next by priority.  NULL: none;
+ * *refused: because they are left alone.
+ */
+static PgwBank *
+bank_for(PgwCall *call, PgwBank *bank, bool *refused)
+{
+	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
+	TimestampTz when;
+
+	call->op = pgw_flow_operation((PgwCaptureMode) r->capture, false);
+	call->deadline = r->deadline;
+	*refused = false;
+	for (PgwBank *b = bank; b != NULL;)
+	{
+		if (!pgw_call_bank_has_room(b))
+			return NULL;
+		if (pgw_call_allowed(call, b->name, false, &when))
+		{
+			if (b != bank)
+				strlcpy(call->switched_from, bank->name, sizeof(call->switched_from));
+			*refused = false;
+			return b;
+		}
+		*refused = true;
+		if (r->bank_requested[0] != '\0')
+			break;
+		b = pgw_config_next_bank(b, r->amount, r->currency, r->card_number[0] != '\0', (PgwCaptureMode) r->capture);
+	}
+	return NULL;
+}
+
 static void
 admit_one(PgwCall *call, dlist_head *items)
 {
 	bool		gone = call->slot < 0 || pgw_exchange_abandoned(call->slot);
 	PgwBank    *bank = gone ? NULL : pgw_config_bank(pgw_exchange_request(call->slot)->bank);
+	PgwBank    *chosen;
 	const char *code = NULL;
 	PgwConnectorError err;
 
@@ -127,8 +160,15 @@ admit_one(PgwCall *call, dlist_head *items)
 		code = "unknown_bank";
 	else if (!bank->enabled)
 		code = "bank_disabled";
-	if (code == NULL && call->rendered == NULL && !pgw_call_bank_has_room(bank))
-		return;
+	if (code == NULL && call->rendered == NULL)
+	{
+		chosen = bank;
+		bank = bank_for(call, chosen, &call->refused);
+		if (bank == NULL && !call->refused)
+			return;				/* no room */
+		if (bank == NULL)
+			bank = chosen;
+	}
 	dlist_delete(&call->item.node);
 	err.message[0] = '\0';
 	if (code != NULL || (call->rendered == NULL && !render_request(call, bank, &code, &err)))
@@ -147,10 +187,17 @@ pgw_requests_admit(dlist_head *items)
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
 
-		if (call->rendered != NULL && call->not_before > GetCurrentTimestamp())
+		if (call->rendered != NULL && call->not_before > pgw_now())
 			continue;
 		admit_one(call, items);
 	}
+}
+
+void
+pgw_calls_refuse_waiting(const char *error_code)
+{
+	while (!dlist_is_empty(&waiting))
+		answer_error(dlist_container(PgwCall, item.node, dlist_pop_head_node(&waiting)), error_code, "");
 }
 
 TimestampTz
@@ -197,7 +244,7 @@ fill_transaction(PgwTransaction *t, const PgwSlotRequest *r, const PgwCall *call
 	t->reference = copy(r->reference);
 	t->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");
 	t->bank_key = pstrdup(call->reference);
-	t->bank_key_used_at = GetCurrentTimestamp();
+	t->bank_key_used_at = pgw_now();
 	t->caller_xid = r->caller_xid;
 	t->caller_subxid = r->caller_subxid;
 	t->system_identifier = (int64) GetSystemIdentifier();
@@ -209,15 +256,40 @@ fill_transaction(PgwTransaction *t, const PgwSlotRequest *r, const PgwCall *call
 }
 
 static void
+record_intent(PgwTransaction *t, const PgwCall *call)
+{
+	PgwEvent	events[3];
+	int			n = 0;
+
+	memset(events, 0, sizeof(events));
+	events[n++] = (PgwEvent) {.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED};
+	if (call->switched_from[0] != '\0')
+		events[n++] = (PgwEvent) {.type = PGW_EV_BANK_SWITCHED, .from = PGW_CREATED, .to = PGW_CREATED,
+			.extra = psprintf("\"from_bank\": %s", pgw_store_json_string(call->switched_from))};
+	events[n++] = (PgwEvent) {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
+	for (int i = 0; i < n; i++)
+		events[i].operation = pgw_op_name(call->op);
+	pgw_store_advance(t, true, events, n);
+}
+
+/* No bank that could take it is called just now. */
+static void
+record_refusal(PgwTransaction *t, const PgwCall *call)
+{
+	PgwFlowDecision d;
+
+	pgw_flow_refused(&d);
+	t->bank_key_used_at = t->bank_asked_at = 0;
+	t->attempts = 0;
+	pgw_vote_record_new(t, &d, pgw_op_name(call->op));
+}
+
+static void
 request_apply(PgwItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
 	const PgwSlotRequest *r;
 	PgwTransaction t;
-	PgwEvent	events[2] = {
-		{.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED},
-		{.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED},
-	};
 
 	call->takeover = call->wait = call->later = call->look = false;
 	call->skipped = call->slot < 0 || !pgw_exchange_begin_intent(call->slot);
@@ -230,9 +302,11 @@ request_apply(PgwItem *item)
 		PGW_DEBUG_POINT("adoption_apply");
 		return;
 	}
-	events[0].operation = events[1].operation = pgw_op_name(call->op);
 	fill_transaction(&t, r, call);
-	pgw_store_advance(&t, true, events, 2);
+	if (call->refused)
+		record_refusal(&t, call);
+	else
+		record_intent(&t, call);
 	PGW_DEBUG_POINT("intent_apply");
 }
 
@@ -246,7 +320,7 @@ taken_over(PgwCall *call)
 	if (call->wait)
 	{
 		pgw_exchange_mark_sent(call->slot, &earlier);
-		pgw_waiters_add(&earlier, call->slot);
+		pgw_waiters_add(&earlier, call->slot, call->deadline);
 	}
 	else
 	{
@@ -270,11 +344,20 @@ request_committed(PgwItem *item)
 	{
 		/* the earlier attempt's row is locked for a moment */
 		pgw_exchange_drop_intent(call->slot);
-		call->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), BUSY_DELAY_MS);
+		call->not_before = TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS);
 		dlist_push_head(&waiting, &call->item.node);
 	}
 	else if (call->takeover)
 		taken_over(call);
+	else if (call->refused)
+	{
+		memset(&call->reply, 0, sizeof(call->reply));
+		call->reply.kind = PGW_ANSWER_OUTCOME;
+		call->reply.transaction_id = call->transaction_id;
+		call->reply.status = PGW_FAILED;
+		pgw_exchange_answer(call->slot, &call->reply);
+		pgw_call_free(call);
+	}
 	else
 	{
 		PGW_DEBUG_POINT("intent_committed");

@@ -18,10 +18,9 @@
 #include "core/resolve.h"
 #include "core/uuid7.h"
 #include "infra/calls_internal.h"
+#include "infra/clock.h"
 #include "infra/schedule.h"
 
-/* What turns up after all turns up within days. */
-#define WATCH_MS ((int64) 7 * 24 * 60 * 60 * 1000)
 #define SAVE_AGAIN_MS 1000
 #define LOOK_AFTER_CALLER_MS 5000
 
@@ -33,6 +32,8 @@ get_doubt(const PgwTransaction *t, bool looked, PgwDoubt *doubt)
 	doubt->key_age_s = pgw_schedule_age_s(t->bank_key_used_at);
 	doubt->asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
 	doubt->deadline_s = pgw_unknown_deadline;
+	if (t->watch_until > pgw_now())
+		doubt->deadline_s = Max(doubt->deadline_s, doubt->asked_age_s + 1); /* an operator had it asked again */
 }
 
 static bool
@@ -58,7 +59,7 @@ pgw_resolve_lost(PgwTransaction *t, PgwAttempt *a)
 
 	pgw_flow_lost(&d);
 	t->retries = 0;
-	t->next_attempt_at = t->bank_asked_at = GetCurrentTimestamp();
+	t->next_attempt_at = t->bank_asked_at = pgw_now();
 	pgw_vote_record(t, NULL, &d, pgw_op_name(pgw_flow_operation(t->capture, t->submitted)), NULL);
 	a->again = true;
 }
@@ -94,7 +95,7 @@ replay(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
 	d.reason = "replay";
 	pgw_flow_event(&d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 	t->attempts++;
-	t->bank_asked_at = GetCurrentTimestamp();
+	t->bank_asked_at = pgw_now();
 	pgw_vote_record(t, NULL, &d, pgw_op_name(a->call->op), NULL);
 }
 
@@ -105,13 +106,13 @@ give_to_review(PgwTransaction *t, const char *reason)
 	PgwVote		vote;
 
 	pgw_flow_review(t->status, "outcome_unknown", reason, &d);
-	t->next_attempt_at = 0;
+	t->next_attempt_at = t->watch_until = 0;
 	pgw_vote_record(t, NULL, &d, NULL, NULL);
 
 	/* The payments row says so too, now or when its caller has committed. */
 	vote = pgw_vote_finish(t);
 	if (vote == PGW_VOTE_BUSY || vote == PGW_VOTE_UNDECIDED)
-		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SAVE_AGAIN_MS));
+		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), SAVE_AGAIN_MS));
 }
 
 void
@@ -121,7 +122,7 @@ pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
 	PgwDoubt	doubt;
 	const char *reason;
 
-	if (t->next_attempt_at > GetCurrentTimestamp())
+	if (t->next_attempt_at > pgw_now())
 		return;
 	bank = pgw_attempts_bank(t, a, false);
 	if (bank == NULL)
@@ -158,10 +159,12 @@ static void
 set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const PgwFlowDecision *d)
 {
 	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = pgw_now();
 
 	call->look = true;
 	t->next_attempt_at = 0;
+	if (d->state != PGW_BANK_UNKNOWN)
+		t->watch_until = 0;
 	switch (d->state)
 	{
 		case PGW_BANK_APPROVED:
@@ -184,7 +187,7 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const Pg
 				t->next_attempt_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
 			if ((d->not_found || in->state == PGW_BANK_UNKNOWN || call->answer.outcome == PGW_OUT_REQUIRES_ACTION) && !PGW_MUTATED(CARD_REPLAY))
 			{
-				t->watch_until = TimestampTzPlusMilliseconds(now, WATCH_MS);
+				t->watch_until = TimestampTzPlusMilliseconds(now, PGW_WATCH_MS);
 				t->next_attempt_at = now;
 				t->retries = 0;
 			}
@@ -241,16 +244,21 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 		d.reason = "not_found";
 		call->looked = true;
 	}
+	if (d.state == PGW_FAILED && pgw_charges_plan_retry(call, t, &d))
+	{
+		pgw_vote_record(t, NULL, &d, pgw_op_name(call->op), NULL);
+		return;
+	}
 	if (!payment_free && d.state == PGW_FAILED)
 	{
 		call->later = true;		/* attempt and payments row fail in one commit or not yet */
 		return;
 	}
 	if (call->op != PGW_OP_LOOKUP_CHARGE)
-		t->bank_asked_at = GetCurrentTimestamp();	/* until now it could have charged */
+		t->bank_asked_at = pgw_now();	/* until now it could have charged */
 	set_next_step(call, t, &in, &d);
 	if (call->looked)
-		t->next_attempt_at = GetCurrentTimestamp();
+		t->next_attempt_at = pgw_now();
 	pgw_vote_record(t, in.payment_locked ? &p : NULL, &d, pgw_op_name(call->op),
 					call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
 }
@@ -260,7 +268,7 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 void
 pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = pgw_now();
 	const PgwCapabilities *caps;
 	PgwBank    *bank;
 
@@ -317,7 +325,7 @@ pgw_resolve_late_result(PgwCall *call, PgwTransaction *t)
 		t->approved_amount = a->has_amount && !a->amount_bad ? a->amount : 0;
 		t->approved_currency = a->currency[0] != '\0' ? pstrdup(a->currency) : NULL;
 		(void) pgw_compensate_prepare(t, pgw_connector_capabilities(call->bank->connector), true);
-		t->next_attempt_at = GetCurrentTimestamp();
+		t->next_attempt_at = pgw_now();
 		call->look = true;
 		pgw_vote_record(t, NULL, &d, t->refund_operation, a);
 		return;

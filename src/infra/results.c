@@ -17,11 +17,11 @@
 #include "utils/timestamp.h"
 
 #include "infra/calls_internal.h"
+#include "infra/clock.h"
 #include "infra/debug.h"
 
 #define BUSY_DELAY_MS 100
 #define FAILED_DELAY_MS 1000
-#define MAX_RESULT_FAILURES 5
 #define LONGEST_FAILED_DELAY_MS 30000
 
 static dlist_head done;			/* not_before says when */
@@ -48,7 +48,7 @@ pgw_call_result(PgwCall *call)
 static void
 retry_later(PgwCall *call, int ms)
 {
-	call->not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms);
+	call->not_before = TimestampTzPlusMilliseconds(pgw_now(), ms);
 	pgw_call_result(call);
 }
 
@@ -112,8 +112,10 @@ result_apply(PgwItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
 	PgwTransaction t;
+	PgwState	before;
 	bool		busy = false;
 
+	call->alert = false;
 	call->later = call->look = call->looked = false;
 	reply_with(call, PGW_BANK_UNKNOWN);
 	if (!pgw_store_lock_transaction(&call->transaction_id, false, &t, &busy))
@@ -121,6 +123,7 @@ result_apply(PgwItem *item)
 		call->later = busy;
 		return;
 	}
+	before = t.status;
 	switch (t.status)
 	{
 		case PGW_CREATED:
@@ -138,6 +141,9 @@ result_apply(PgwItem *item)
 							  errdetail("correlation id %s", call->correlation)));
 			break;
 	}
+	/* a decline is the card's affair, and no alert */
+	call->alert = t.status != before && (t.status == PGW_REQUIRES_MANUAL_REVIEW ||
+										 (t.status == PGW_FAILED && pgw_flow_failed_payment(t.error_code) != PGW_FLOW_PAY_DECLINED));
 	reply_with(call, t.status);
 	PGW_DEBUG_POINT("result_apply");
 }
@@ -155,9 +161,9 @@ tell(PgwCall *call)
 		pgw_exchange_answer(call->slot, &call->reply);	/* frees it */
 		return !told;
 	}
-	/* in doubt: the next look may tell, and the caller still has time */
-	if (call->reply.status == PGW_BANK_UNKNOWN)
-		pgw_waiters_add(&call->transaction_id, call->slot);
+	/* in doubt, or to be tried again: the next step may tell, and the caller still has time */
+	if (call->reply.status == PGW_BANK_UNKNOWN || call->reply.status == PGW_CREATED)
+		pgw_waiters_add(&call->transaction_id, call->slot, call->deadline);
 	else
 		pgw_exchange_answer(call->slot, &call->reply);
 	return false;
@@ -177,6 +183,8 @@ result_committed(PgwItem *item)
 		return;
 	}
 	PGW_DEBUG_POINT("result_committed");
+	if (call->alert)
+		pgw_calls_alert(&call->transaction_id, (PgwState) call->reply.status, call->correlation, call->bank->name);
 	look = tell(call);
 	/* What an answered caller writes itself is its own; every other step is the worker's. */
 	if (call->reply.status != PGW_BANK_APPROVED && call->reply.status != PGW_FAILED)
@@ -195,8 +203,10 @@ result_failed(PgwItem *item, int sqlstate)
 
 	ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)", unpack_sql_state(sqlstate)),
 					  errdetail("correlation id %s", call->correlation)));
+	if (call->failures + 1 >= PGW_FAILING_ALERT)
+		pgw_calls_alert_failing(&call->transaction_id, call->correlation, call->bank->name);
 	/* A caller does not wait for what may take long: the charge may stand, and the answer is kept here until it can be written. */
-	if (++call->failures == MAX_RESULT_FAILURES && call->slot >= 0)
+	if (++call->failures == PGW_FAILING_ALERT && call->slot >= 0)
 	{
 		reply_with(call, PGW_BANK_UNKNOWN);
 		pgw_exchange_answer(call->slot, &call->reply);

@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "core/retry.h"
+#include "infra/clock.h"
 #include "infra/schedule.h"
 
 int			pgw_unknown_deadline = 24 * 60 * 60;
@@ -43,19 +44,19 @@ chance(void)
 TimestampTz
 pgw_schedule_retry(int tries, int retry_after_s)
 {
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pgw_retry_delay_ms(tries, base_delay, max_delay, retry_after_s, chance()));
+	return TimestampTzPlusMilliseconds(pgw_now(), pgw_retry_delay_ms(tries, base_delay, max_delay, retry_after_s, chance()));
 }
 
 TimestampTz
 pgw_schedule_watch(int tries)
 {
-	return TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pgw_watch_delay_ms(tries, base_delay, chance()));
+	return TimestampTzPlusMilliseconds(pgw_now(), pgw_watch_delay_ms(tries, base_delay, chance()));
 }
 
 int64
 pgw_schedule_age_s(TimestampTz then)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = pgw_now();
 
 	if (then == 0)
 		return PG_INT32_MAX;

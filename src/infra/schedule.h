@@ -10,6 +10,9 @@
 /* How long the bank is asked about an outcome that it does not tell, in seconds. */
 extern int	pgw_unknown_deadline;
 
+/* For how long a charge that is said not to exist is looked up again: what turns up after all turns up within days. */
+#define PGW_WATCH_MS ((int64) 7 * 24 * 60 * 60 * 1000)
+
 extern void pgw_schedule_init(void);	/* _PG_init: settings */
 
 /* After this many tries (>= 1); retry_after_s: what the bank asked for, or <= 0. */

@@ -78,6 +78,17 @@ open_secret(const char *name, const char **error)
 	return -1;
 }
 
+const char *
+pgw_secret_problem(const char *name)
+{
+	const char *error;
+	int			fd = open_secret(name, &error);
+
+	if (fd >= 0)
+		close(fd);
+	return error;
+}
+
 char *
 pgw_secret_read(const char *name, const char **error)
 {

@@ -163,6 +163,7 @@ extern int	pgw_store_attempts(const pg_uuid_t *payment_id, PgwTransaction **out)
 extern int	pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out);
 
 extern void pgw_store_new_id(pg_uuid_t *out);	/* UUIDv7 */
+extern char *pgw_store_json_string(const char *s);	/* quoted and escaped */
 extern const char *pgw_payment_status_name(PgwPaymentStatus s);
 
 /* Lock the row for update and read it as it then stands; wait=false: *busy when someone holds it, and nothing is read. */
@@ -191,6 +192,54 @@ typedef struct PgwScan
 	TimestampTz next_due;		/* when more becomes due, as far as the tables know now; 0: nothing */
 } PgwScan;
 extern int	pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max);
+
+/* One row of pgw.bank_states: a circuit breaker as it was when the worker ended. */
+typedef struct PgwBankState
+{
+	const char *bank;
+	const char *operation_group;
+	const char *state;
+	int			failures;
+	int			openings;
+	TimestampTz opened_at;		/* 0 = NULL */
+	TimestampTz cooldown_from;
+} PgwBankState;
+extern int	pgw_store_bank_states(PgwBankState **out);
+extern void pgw_store_save_bank_state(const PgwBankState *s);
+
+/* One row of pgw.review_proposals: what one operator asks another to confirm. */
+typedef struct PgwProposal
+{
+	int			proposal;		/* 1..n per attempt */
+	int			step_order;		/* of the attempt when it was made */
+	char	   *action;
+	char	   *note;
+	char	   *evidence;		/* JSON text */
+	Oid			proposed_by;	/* the session's role */
+	char	   *proposer;		/* its name then */
+} PgwProposal;
+
+/* The attempt's row is locked by the caller.  false: there is none. */
+extern bool pgw_store_newest_proposal(const pg_uuid_t *transaction_id, PgwProposal *out);
+extern void pgw_store_add_proposal(const pg_uuid_t *transaction_id, const PgwProposal *p);
+
+/* Is this the charge of another payment at the same bank?  Reads the whole table. */
+extern bool pgw_store_reference_taken(const PgwTransaction *t, const char *bank_reference);
+
+/* store_alerts.c: count an alert; true: nobody was told since then, tell them now. Empty strings: none. */
+extern bool pgw_store_count_alert(const char *kind, const char *subject, const char *bank, const char *transaction_id, const char *message,
+								  int count, TimestampTz now, TimestampTz told_before);
+
+/* Attempts that have been in a state for too long, oldest first, at most 1000; in the current memory context. */
+typedef struct PgwAgedAttempt
+{
+	pg_uuid_t	transaction_id;
+	pg_uuid_t	correlation_id;
+	PgwState	status;
+	char	   *bank;
+	TimestampTz since;
+} PgwAgedAttempt;
+extern int	pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz undecided, TimestampTz review, PgwAgedAttempt **out);
 
 /* pg_notify on channel pgw_payments with {"payment_id","client_request_id","merchant","status"} (worker only). */
 extern void pgw_store_notify_payment(const PgwPayment *p);

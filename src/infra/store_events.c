@@ -22,6 +22,7 @@
 #include <time.h>
 
 #include "core/uuid7.h"
+#include "infra/metrics.h"
 #include "infra/store_internal.h"
 
 enum
@@ -45,6 +46,16 @@ pgw_store_new_id(pg_uuid_t *out)
 				(errcode(ERRCODE_INTERNAL_ERROR),
 				 errmsg("could not generate random values")));
 	pgw_uuid7_make(&gen, ms, rnd, out->data);
+}
+
+char *
+pgw_store_json_string(const char *s)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	escape_json(&out, s);
+	return out.data;
 }
 
 /* The month of the attempt's id, in UTC, else the default partition. */
@@ -147,7 +158,8 @@ pgw_store_write_event(const PgwTransaction *t, const PgwEvent *event, int step)
 void
 pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
 {
-	PgwState	state = insert ? PGW_STATE_NONE : t->status;
+	PgwState	before = insert ? PGW_STATE_NONE : t->status;
+	PgwState	state = before;
 
 	/* Every edge is checked before anything is written. */
 	if (n <= 0)
@@ -178,6 +190,7 @@ pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
 		pgw_store_insert_transaction(t);
 	else
 		pgw_store_update_transaction(t);
+	pgw_metrics_advanced(t, before, events, n);
 }
 
 /* ---- reading ---- */

@@ -127,6 +127,75 @@ pgw_store_ensure_partitions(int ahead)
 	SPI_finish();
 }
 
+static char *
+copy_of(HeapTuple row, TupleDesc desc, int column, MemoryContext context)
+{
+	char	   *value = SPI_getvalue(row, desc, column);
+
+	return value == NULL ? NULL : MemoryContextStrdup(context, value);
+}
+
+int
+pgw_store_bank_states(PgwBankState **out)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			n;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (SPI_execute("SELECT bank, operation_group, state, failures, openings, opened_at, cooldown_from FROM pgw.bank_states", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the banks' states could not be read");
+	n = (int) SPI_processed;
+	*out = MemoryContextAllocZero(context, Max(n, 1) * sizeof(PgwBankState));
+	for (int i = 0; i < n; i++)
+	{
+		PgwBankState *s = &(*out)[i];
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+
+		s->bank = copy_of(row, desc, 1, context);
+		s->operation_group = copy_of(row, desc, 2, context);
+		s->state = copy_of(row, desc, 3, context);
+		s->failures = DatumGetInt32(SPI_getbinval(row, desc, 4, &isnull));
+		s->openings = DatumGetInt32(SPI_getbinval(row, desc, 5, &isnull));
+		s->opened_at = DatumGetTimestampTz(SPI_getbinval(row, desc, 6, &isnull));
+		if (isnull)
+			s->opened_at = 0;
+		s->cooldown_from = DatumGetTimestampTz(SPI_getbinval(row, desc, 7, &isnull));
+		if (isnull)
+			s->cooldown_from = 0;
+	}
+	PopActiveSnapshot();
+	SPI_finish();
+	return n;
+}
+
+void
+pgw_store_save_bank_state(const PgwBankState *s)
+{
+	Oid			types[7] = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum		args[7] = {CStringGetTextDatum(s->bank), CStringGetTextDatum(s->operation_group), CStringGetTextDatum(s->state),
+	Int32GetDatum(s->failures), Int32GetDatum(s->openings), TimestampTzGetDatum(s->opened_at), TimestampTzGetDatum(s->cooldown_from)};
+	char		nulls[8] = "       ";
+
+	if (s->opened_at == 0)
+		nulls[5] = 'n';
+	if (s->cooldown_from == 0)
+		nulls[6] = 'n';
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (SPI_execute_with_args("INSERT INTO pgw.bank_states AS s (bank, operation_group, state, failures, openings, opened_at, cooldown_from)"
+							  " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bank, operation_group) DO UPDATE SET state = EXCLUDED.state,"
+							  " failures = EXCLUDED.failures, openings = EXCLUDED.openings, opened_at = EXCLUDED.opened_at,"
+							  " cooldown_from = EXCLUDED.cooldown_from, changed_at = clock_timestamp()", 7, types, args, nulls, false, 0) < 0)
+		elog(ERROR, "a bank's state could not be saved");
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
 void
 pgw_store_notify_payment(const PgwPayment *p)
 {

@@ -146,8 +146,8 @@ write_payment(PgwPayment *p, const PgwTransaction *t, const PgwFlowDecision *d)
 	pgw_store_notify_payment(p);
 }
 
-void
-pgw_vote_record(PgwTransaction *t, PgwPayment *p, const PgwFlowDecision *d, const char *operation, const PgwAnswer *answer)
+static void
+record(PgwTransaction *t, bool insert, const PgwFlowDecision *d, const char *operation, const PgwAnswer *answer)
 {
 	PgwEvent	events[PGW_FLOW_MAX_EVENTS];
 
@@ -166,9 +166,21 @@ pgw_vote_record(PgwTransaction *t, PgwPayment *p, const PgwFlowDecision *d, cons
 		note_answer(t, answer);
 	if (!d->keep_error)
 		note_error(t, d->error);
-	pgw_store_advance(t, false, events, d->nevents);
+	pgw_store_advance(t, insert, events, d->nevents);
+}
+
+void
+pgw_vote_record(PgwTransaction *t, PgwPayment *p, const PgwFlowDecision *d, const char *operation, const PgwAnswer *answer)
+{
+	record(t, false, d, operation, answer);
 	if (p != NULL)
 		write_payment(p, t, d);
+}
+
+void
+pgw_vote_record_new(PgwTransaction *t, const PgwFlowDecision *d, const char *operation)
+{
+	record(t, true, d, operation, NULL);
 }
 
 /* ---------------------------------------------------------------- the caller's fate */
@@ -287,6 +299,26 @@ save(PgwTransaction *t, PgwPayment *p)
 	return PGW_VOTE_SAVED;
 }
 
+/*
+ * May the worker still write this payments row?  in_review ends with the review; authorized ends where the capture that was to follow the commit
+ * cannot be had.  Any other state is a spent vote.
+ */
+static bool
+awaits_result(const PgwPayment *p, const PgwTransaction *t)
+{
+	switch (p->status)
+	{
+		case PGW_PAY_PENDING:
+			return true;
+		case PGW_PAY_IN_REVIEW:
+			return t->status != PGW_REQUIRES_MANUAL_REVIEW;
+		case PGW_PAY_AUTHORIZED:
+			return t->status == PGW_REFUNDING || t->status == PGW_REFUNDED;
+		default:
+			return false;
+	}
+}
+
 PgwVote
 pgw_vote_finish(PgwTransaction *t)
 {
@@ -312,12 +344,12 @@ pgw_vote_finish(PgwTransaction *t)
 		PGW_DEBUG_POINT("vote");
 	if (missing || !has_row(t, &p))
 		return PGW_VOTE_ROLLED_BACK;
-	if (p.status != PGW_PAY_PENDING)
+	if (!awaits_result(&p, t))
 	{
 		/* a spent vote: what was approved is not for this payment any more */
 		return t->status == PGW_BANK_APPROVED ? PGW_VOTE_ROLLED_BACK : PGW_VOTE_NOTHING;
 	}
-	if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy) || p.status != PGW_PAY_PENDING)
+	if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy) || !awaits_result(&p, t))
 		return PGW_VOTE_BUSY;	/* somebody changes it: look again when that is over */
 	return save(t, &p);
 }

@@ -17,6 +17,9 @@
 extern void pgw_vote_record(PgwTransaction *t, PgwPayment *p, const PgwFlowDecision *d, const char *operation,
 							const PgwAnswer *answer);
 
+/* The same for an attempt that is not in the table yet. */
+extern void pgw_vote_record_new(PgwTransaction *t, const PgwFlowDecision *d, const char *operation);
+
 typedef enum PgwVote
 {
 	PGW_VOTE_NOTHING = 0,		/* nothing (left) to do for this attempt */

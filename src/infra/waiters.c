@@ -15,6 +15,7 @@ typedef struct Waiter
 	dlist_node	node;
 	pg_uuid_t	transaction_id;
 	int			slot;
+	TimestampTz deadline;		/* 0: none */
 } Waiter;
 
 static dlist_head waiters;
@@ -26,12 +27,13 @@ pgw_waiters_init(void)
 }
 
 void
-pgw_waiters_add(const pg_uuid_t *transaction_id, int slot)
+pgw_waiters_add(const pg_uuid_t *transaction_id, int slot, TimestampTz deadline)
 {
 	Waiter	   *w = MemoryContextAlloc(TopMemoryContext, sizeof(Waiter));
 
 	w->transaction_id = *transaction_id;
 	w->slot = slot;
+	w->deadline = deadline;
 	dlist_push_tail(&waiters, &w->node);
 }
 
@@ -68,6 +70,22 @@ pgw_waiters_answer(const pg_uuid_t *transaction_id, PgwState status)
 		}
 	}
 	return told;
+}
+
+bool
+pgw_waiters_until(const pg_uuid_t *transaction_id, TimestampTz when)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &waiters)
+	{
+		Waiter	   *w = dlist_container(Waiter, node, iter.cur);
+
+		if (memcmp(&w->transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0 && !pgw_exchange_abandoned(w->slot) &&
+			(w->deadline == 0 || w->deadline > when))
+			return true;
+	}
+	return false;
 }
 
 void

@@ -28,12 +28,16 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "infra/clock.h"
+#include "infra/alerts.h"
+#include "infra/bank_health.h"
 #include "infra/batch.h"
 #include "infra/calls.h"
 #include "infra/config.h"
 #include "infra/exchange.h"
 #include "infra/http.h"
 #include "infra/launcher.h"
+#include "infra/metrics.h"
 #include "infra/pause.h"
 #include "infra/store.h"
 #include "infra/worker.h"
@@ -49,6 +53,17 @@
 
 int			pgw_recovery_interval = 300;
 
+/* One scan for those who called pgw.run_recovery(), from its first page to the end of the calls that it led to. */
+typedef struct Round
+{
+	enum
+	{
+		ROUND_NONE = 0, ROUND_SCANS, ROUND_LOOKS, ROUND_CALLS
+	}			stage;
+	uint64		asked;			/* it answers all calls up to this one */
+	uint64		last_call;		/* ROUND_CALLS */
+} Round;
+
 typedef struct Worker
 {
 	WaitEventSet *events;
@@ -59,6 +74,7 @@ typedef struct Worker
 	TimestampTz step_aside_since;	/* 0: nobody wants it */
 	bool		scan_wanted;
 	PgwScan		scan;			/* .more: one is under way */
+	Round		round;
 	bool		dropping;
 } Worker;
 
@@ -87,6 +103,7 @@ pin(const char *name, const char *value)
 static void
 pin_settings(void)
 {
+	pin("role", "none");		/* ALTER DATABASE SET role works for workers, too */
 	pin("search_path", "pg_catalog, pgw, pg_temp");
 	pin("default_transaction_isolation", "read committed");	/* the vote needs a snapshot per look */
 	pin("default_transaction_read_only", "off");
@@ -113,6 +130,12 @@ make_partitions(void *arg)
 static void
 nothing(void *arg)
 {
+}
+
+static void
+load_bank_health(void *arg)
+{
+	pgw_bank_health_start();
 }
 
 static void
@@ -157,6 +180,7 @@ start(Oid dboid)
 
 	pgw_http_init();
 	pgw_calls_init();
+	(void) pgw_batch_transaction(load_bank_health, NULL, false, NULL);
 	worker.turn = AllocSetContextCreate(TopMemoryContext, "pgw worker turn", ALLOCSET_DEFAULT_SIZES);
 	worker.events = CreateWaitEventSet(TopMemoryContext, 3);
 	AddWaitEventToSet(worker.events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
@@ -195,6 +219,26 @@ refresh_config(void)
 		seen = generation;
 		read = true;
 	}
+}
+
+static void
+save_bank_health(void *arg)
+{
+	pgw_bank_health_save();
+}
+
+/* Breakers that opened or closed: so that the next worker does not begin with a storm. */
+static void
+keep_bank_health(TimestampTz now)
+{
+	static TimestampTz not_before = 0;
+
+	if (now < not_before || !pgw_bank_health_changed())
+		return;
+	if (pgw_batch_transaction(save_bank_health, NULL, false, NULL) == PGW_BATCH_DONE)
+		pgw_bank_health_saved();
+	else
+		not_before = TimestampTzPlusMilliseconds(now, 10000);
 }
 
 static void
@@ -246,8 +290,20 @@ find_due(void *arg)
 {
 	Due		   *due = arg;
 
-	due->n = pgw_store_scan(&due->scan, GetCurrentTimestamp(), due->ids, SCAN_MAX);
+	due->n = pgw_store_scan(&due->scan, pgw_now(), due->ids, SCAN_MAX);
 	pgw_pause_check();			/* after the look: what a restore has brought came with its mark */
+}
+
+static bool
+begin_round(void)
+{
+	uint64		asked = pgw_recovery_asked();
+
+	if (worker.round.stage != ROUND_NONE || asked <= worker.round.asked)
+		return false;
+	worker.round.asked = asked;
+	worker.round.stage = ROUND_SCANS;
+	return true;
 }
 
 /* One page a turn, so that a long list delays nobody. */
@@ -259,8 +315,9 @@ scan_for_work(TimestampTz now)
 
 	if (!worker.scan.more)
 	{
-		if (!worker.scan_wanted && now < worker.next_scan && !pgw_calls_scan_due(now))
+		if (!begin_round() && !worker.scan_wanted && now < worker.next_scan && !pgw_calls_scan_due(now))
 			return;
+		worker.scan_wanted = false;
 		memset(&worker.scan, 0, sizeof(worker.scan));
 	}
 	due.scan = worker.scan;
@@ -274,12 +331,32 @@ scan_for_work(TimestampTz now)
 		worker.scan_wanted = true;
 		return;
 	}
+	if (!due.scan.more)
+		pgw_alerts_check_ages(now);
 	worker.scan = due.scan;
 	if (due.scan.next_due != 0)
 		pgw_calls_wake_at(due.scan.next_due);
-	worker.scan_wanted = false;
+	if (worker.round.stage == ROUND_SCANS && !due.scan.more)
+		worker.round.stage = ROUND_LOOKS;
+	pgw_recovery_found(due.n, !due.scan.more);
 	for (int i = 0; i < due.n; i++)
 		pgw_calls_add_attempt(due.ids[i].data);
+}
+
+/* The looks of this turn are committed. */
+static void
+end_round(void)
+{
+	if (worker.round.stage == ROUND_LOOKS)
+	{
+		worker.round.last_call = pgw_calls_serial();
+		worker.round.stage = ROUND_CALLS;
+	}
+	if (worker.round.stage == ROUND_CALLS && pgw_calls_over(worker.round.last_call))
+	{
+		worker.round.stage = ROUND_NONE;
+		pgw_recovery_finish(worker.round.asked);
+	}
 }
 
 /*
@@ -319,7 +396,8 @@ dropping(void)
 static void
 turn(void)
 {
-	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz now = pgw_now();
+	PgwBatchEnd end;
 	bool		rescan = false;
 	bool		paused;
 
@@ -338,6 +416,8 @@ turn(void)
 
 	refresh_config();
 	ensure_partitions(now);
+	keep_bank_health(now);
+	pgw_alerts_flush(now);
 	look_for_pause(now);
 	if (pgw_pause() == PGW_PAUSE_NONE)
 	{
@@ -350,11 +430,17 @@ turn(void)
 	/* asked again: the scan has looked, too */
 	paused = pgw_pause() != PGW_PAUSE_NONE;
 	if (paused)
+	{
 		worker.scan_wanted = true;	/* for when it is over */
+		pgw_calls_refuse_waiting("worker_paused");
+	}
 	else
 		pgw_calls_take_requests();
-	if (pgw_calls_run(!paused) == PGW_BATCH_NO_EXTENSION)
+	end = pgw_calls_run(!paused);
+	if (end == PGW_BATCH_NO_EXTENSION)
 		leave_without_extension();
+	if (end == PGW_BATCH_DONE)
+		end_round();
 }
 
 static long
@@ -369,7 +455,7 @@ timeout_ms(void)
 	if (worker.scan.more && !paused)
 		ms = 0;
 	if (due != 0)
-		ms = Min(ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), due));
+		ms = Min(ms, TimestampDifferenceMilliseconds(pgw_now(), due));
 	return ms;
 }
 

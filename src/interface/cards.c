@@ -72,9 +72,8 @@ in_statement(const char *card_number)
 	return found;
 }
 
-/* A setting under which the server would write bound parameters, with the value that would not; NULL: none. */
-static const char *
-logging_setting(const char **hint)
+const char *
+pgw_cards_logging_setting(const char **hint)
 {
 	const char *auto_explain;
 
@@ -123,7 +122,7 @@ pgw_cards_refuse(const PgwRequest *req)
 		pgw_raise("card_number_in_statement", pgw_detail(NULL, "field", "card_number"),
 				  "Bind the card number as a parameter ($1) with the extended query protocol, and see that the driver does not put it into the text. "
 				  "The number has reached the server's statistics and possibly its log: remove it there.");
-	setting = logging_setting(&hint);
+	setting = pgw_cards_logging_setting(&hint);
 	if (setting != NULL)
 		pgw_raise("card_parameters_logged", pgw_detail(NULL, "setting", setting), hint);
 }

@@ -51,6 +51,7 @@ fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 	/* A subtransaction's own xid: ROLLBACK TO a savepoint inside a transaction that commits is a rollback too. */
 	r->caller_xid = GetTopFullTransactionId();
 	r->caller_subxid = GetCurrentFullTransactionId();
+	r->deadline = pay->deadline;
 	r->amount = req->amount;
 	r->capture = (int) pay->checked.capture;
 	copy(r->currency, sizeof(r->currency), req->currency);

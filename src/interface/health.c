@@ -1,0 +1,410 @@
+/*
+ * health.c - pgw.health(): one row per check, with what to do about it
+ *
+ * Owns nothing, changes nothing.  Every check looks at shared memory, at settings, or at rows that are open: finished payments cost nothing.
+ * Without shared memory (not preloaded) the checks of shared memory are left out, after the row that says so.
+ * "error": money or callers wait until somebody acts.  "warning": somebody should look.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "commands/dbcommands.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "infra/clock.h"
+#include "infra/exchange.h"
+#include "infra/metrics.h"
+#include "infra/secrets.h"
+#include "interface/cards.h"
+#include "interface/gauges.h"
+#include "interface/grants.h"
+#include "interface/pay.h"
+#include "interface/result.h"
+
+#define MAX_DATABASES 64
+#define DOUBT_WARNING_S 60
+#define QUEUE_WARNING_S 60
+#define REVIEW_ERROR_S (24 * 60 * 60)
+#define NO_WORKER_SLOT_S 120	/* a start that failed so recently explains a worker that is not there */
+#define FILES_PER_CALL 4
+
+PG_FUNCTION_INFO_V1(pgw_health_1_0);
+
+typedef enum Status
+{
+	FINE = 0, WARN, BAD
+} Status;
+
+typedef struct Report
+{
+	Tuplestorestate *store;
+	TupleDesc	desc;
+	TimestampTz now;
+	StringInfoData details;		/* of the next row, without the closing brace */
+} Report;
+
+/* ---------------------------------------------------------------- rows */
+
+static void
+begin_member(Report *r, const char *name)
+{
+	appendStringInfoString(&r->details, r->details.len == 0 ? "{" : ", ");
+	escape_json(&r->details, name);
+	appendStringInfoString(&r->details, ": ");
+}
+
+static void
+detail(Report *r, const char *name, const char *value)
+{
+	begin_member(r, name);
+	if (value != NULL)
+		escape_json(&r->details, value);
+	else
+		appendStringInfoString(&r->details, "null");
+}
+
+static void
+detail_number(Report *r, const char *name, double value)
+{
+	begin_member(r, name);
+	appendStringInfo(&r->details, value == (double) (int64) value ? "%.0f" : "%.1f", value);
+}
+
+static void
+detail_bool(Report *r, const char *name, bool value)
+{
+	begin_member(r, name);
+	appendStringInfoString(&r->details, value ? "true" : "false");
+}
+
+static void
+detail_time(Report *r, const char *name, TimestampTz value)
+{
+	detail(r, name, value != 0 ? timestamptz_to_str(value) : NULL);
+}
+
+static void
+detail_json(Report *r, const char *name, const char *json)
+{
+	begin_member(r, name);
+	appendStringInfoString(&r->details, json);
+}
+
+static void
+detail_gauge(Report *r, const PgwGauge *g)
+{
+	detail_number(r, "count", (double) g->n);
+	detail_number(r, "oldest_age_seconds", g->age_s);
+}
+
+/* The row of a check, with the details put before. */
+static void
+put(Report *r, const char *check, Status status, const char *advice)
+{
+	static const char *const names[] = {"ok", "warning", "error"};
+	bool		nulls[4] = {false, false, status == FINE, false};
+	Datum		values[4] = {0};
+
+	if (r->details.len == 0)
+		appendStringInfoChar(&r->details, '{');
+	appendStringInfoChar(&r->details, '}');
+	values[0] = CStringGetTextDatum(check);
+	values[1] = CStringGetTextDatum(names[status]);
+	if (status != FINE)
+		values[2] = CStringGetTextDatum(advice);
+	values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(r->details.data));
+	tuplestore_putvalues(r->store, r->desc, values, nulls);
+	resetStringInfo(&r->details);
+}
+
+/* ---------------------------------------------------------------- processes */
+
+static Status
+worker_status(Report *r, const PgwExchangeStatus *s, const char **advice)
+{
+	detail(r, "state", s->worker_state);
+	detail_time(r, "since", s->worker_since);
+	detail_number(r, "failures", s->worker_failures);
+	if (strcmp(s->worker_state, "running") == 0)
+		return FINE;
+	*advice = "The server's log says why it ended; the launcher starts it again.";
+	if (s->register_failed_at != 0 && !TimestampDifferenceExceeds(s->register_failed_at, GetCurrentTimestamp(), NO_WORKER_SLOT_S * 1000))
+		*advice = "No background worker is free: raise max_worker_processes (one for the launcher, one for each database) and restart the server.";
+	else if (strcmp(s->worker_state, "starting") == 0)
+		return WARN;
+	else if (strcmp(s->worker_state, "stepping aside") == 0)
+	{
+		*advice = "DROP, ALTER or CREATE DATABASE wants the database empty; the worker comes back when that is over.";
+		return WARN;
+	}
+	return BAD;
+}
+
+static void
+check_processes(Report *r, const PgwExchangeStatus *s)
+{
+	Oid			databases[MAX_DATABASES];
+	const char *advice = NULL;
+	Status		status;
+	int			n;
+
+	detail_number(r, "pid", s->launcher_pid);
+	put(r, "launcher", s->launcher_pid != 0 ? FINE : BAD,
+		"The server's log says why the launcher ended, and it is started again within seconds; or max_worker_processes left no room for it.");
+	detail_number(r, "pid", s->worker_pid);
+	status = worker_status(r, s, &advice);
+	put(r, "worker", status, advice);
+
+	n = pgw_exchange_databases(databases, MAX_DATABASES);
+	for (int i = 0; i < n; i++)
+	{
+		char	   *name = get_database_name(databases[i]);
+		PgwExchangeStatus other;
+
+		pgw_exchange_status(databases[i], &other);
+		if (databases[i] == MyDatabaseId || name == NULL || strcmp(other.worker_state, "no extension") == 0 || strcmp(other.worker_state, "none") == 0)
+			continue;
+		detail(r, "database", name);
+		status = worker_status(r, &other, &advice);
+		put(r, psprintf("worker:%s", name), status, advice);
+	}
+}
+
+static void
+check_slots(Report *r, const PgwExchangeStatus *s)
+{
+	bool		full = s->slots_used >= s->slots_total;
+	bool		nearly = s->slots_used * 5 >= s->slots_total * 4;
+
+	detail_number(r, "total", s->slots_total);
+	detail_number(r, "used", s->slots_used);
+	detail_number(r, "wait_for_worker", s->slots_requested);
+	detail_number(r, "bank_called", s->slots_taken);
+	put(r, "slots", full ? BAD : nearly ? WARN : FINE,
+		"Callers beyond pgw.max_waiting are refused with PW500. Raise it (restart), or see why the banks are slow.");
+
+	/* as the HTTP layer shares them out */
+	detail_number(r, "capacity", max_safe_fds / FILES_PER_CALL);
+	detail_number(r, "bank_called", s->slots_taken);
+	put(r, "connections", s->slots_taken * 5 >= max_safe_fds / FILES_PER_CALL * 4 ? WARN : FINE,
+		"Raise max_files_per_process (restart): four files for each bank call that is to be in flight at once.");
+}
+
+static void
+check_mode(Report *r)
+{
+	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
+	bool		paused = mode != NULL && strcmp(mode, "on") != 0;
+
+	detail(r, "worker_mode", mode != NULL ? mode : "on");
+	put(r, "worker_mode", paused ? WARN : FINE,
+		"pgw.worker_mode keeps the worker from calling banks: set it to on where this server is the one that is to pay.");
+}
+
+/* ---------------------------------------------------------------- what is under way */
+
+static void
+check_work(Report *r)
+{
+	PgwGauges	g;
+
+	pgw_gauges_read(&g, r->now);
+	detail_gauge(r, &g.queued);
+	put(r, "queue", g.queued.age_s > QUEUE_WARNING_S ? WARN : FINE,
+		"Submitted payments wait: see the rows on the worker and on the banks; a bank's max_in_flight may be too low.");
+	detail_gauge(r, &g.in_doubt);
+	put(r, "in_doubt", g.in_doubt.age_s > DOUBT_WARNING_S ? WARN : FINE,
+		"The banks do not tell the outcome of these charges. It is asked for again until pgw.unknown_deadline; ask the bank about its look-ups.");
+	detail_gauge(r, &g.refunding);
+	detail_number(r, "stuck", (double) g.stuck.n);
+	detail_number(r, "stuck_after_seconds", pgw_refund_stuck_after);
+	put(r, "refunding", g.stuck.n > 0 ? BAD : FINE,
+		"Charges could not be given back for longer than pgw.refund_stuck_after: see error_code and event history in pgw.audit_transactions and pgw.audit_events.");
+	detail_gauge(r, &g.reviews);
+	put(r, "reviews", g.reviews.n == 0 ? FINE : g.reviews.age_s > REVIEW_ERROR_S ? BAD : WARN,
+		"Payments wait for a person: see transactions in status RequiresManualReview, and pgw.resolve_review().");
+	detail_gauge(r, &g.undecided);
+	put(r, "callers_undecided", g.undecided.n > 0 ? WARN : FINE,
+		"Charged, and the caller's transaction has neither committed nor rolled back: look for idle and prepared transactions, and end them.");
+	detail_gauge(r, &g.foreign);
+	put(r, "origin", g.foreign.n > 0 ? BAD : FINE,
+		"Open payments were recorded in another cluster or database (restored, upgraded or copied); they are left alone until pgw.resume_after_restore().");
+}
+
+static void
+check_prepared(Report *r)
+{
+	bool		isnull;
+	int64		n;
+	Oid			types[1] = {TIMESTAMPTZOID};
+	Datum		args[1] = {TimestampTzGetDatum(r->now)};
+
+	if (SPI_execute_with_args("SELECT count(*), coalesce(jsonb_agg(jsonb_build_object('gid', p.gid, 'owner', p.owner, 'prepared', p.prepared)"
+							  " ORDER BY p.prepared), '[]')::text FROM pg_prepared_xacts p"
+							  " WHERE p.database = current_database() AND p.prepared < $1 - interval '5 min'",
+							  1, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the prepared transactions could not be read");
+	n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	detail_number(r, "count", (double) n);
+	detail_json(r, "transactions", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2));
+	SPI_freetuptable(SPI_tuptable);
+	put(r, "prepared_transactions", n > 0 ? WARN : FINE,
+		"Prepared for more than 5 minutes: their payments stay undecided. COMMIT PREPARED or ROLLBACK PREPARED.");
+}
+
+/* ---------------------------------------------------------------- banks */
+
+static void
+check_bank(Report *r, const char *name, bool enabled, const char *secret, const char *breakers)
+{
+	const char *problem = secret != NULL ? pgw_secret_problem(secret) : NULL;
+	const char *advice = NULL;
+	Status		status = FINE;
+	PgwBankSeen seen;
+
+	(void) pgw_metrics_bank_seen(name, &seen);
+	if (seen.failures > 0)
+	{
+		status = WARN;
+		advice = "Its last calls failed: see the server's log for the reasons.";
+	}
+	if (breakers != NULL)
+	{
+		status = BAD;
+		advice = "It failed so often that it is left alone for a while, and is tried again by itself: see the server's log for the reasons.";
+	}
+	if (problem != NULL)
+	{
+		status = BAD;
+		advice = "The worker cannot read its key: put the file into pgw.secrets_dir, owned by the server's user with mode 0600, and reload.";
+	}
+	if (!enabled)
+		status = FINE;			/* it gets no charge; what it has is looked up and given back as far as it answers */
+	detail(r, "bank", name);
+	detail_bool(r, "enabled", enabled);
+	detail(r, "secret", problem != NULL ? problem : secret != NULL ? "readable" : "none needed");
+	detail_json(r, "open_breakers", breakers != NULL ? breakers : "[]");
+	detail_number(r, "failures", (double) seen.failures);
+	detail_time(r, "last_success", seen.last_success);
+	detail_time(r, "last_failure", seen.last_failure);
+	put(r, psprintf("bank:%s", name), status, advice);
+}
+
+static void
+check_banks(Report *r)
+{
+	int			enabled = 0;
+	uint64		n;
+
+	if (SPI_execute("SELECT b.name, b.enabled::text, b.secret, (SELECT jsonb_agg(jsonb_build_object('operations', s.operation_group,"
+					" 'state', s.state, 'failures', s.failures, 'opened_at', s.opened_at)) FROM pgw.bank_states s"
+					" WHERE s.bank = b.name AND s.state <> 'closed')::text FROM pgw.banks b ORDER BY b.priority, b.name", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the banks could not be read");
+	n = SPI_processed;
+	for (uint64 i = 0; i < n; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		on = strcmp(SPI_getvalue(row, desc, 2), "true") == 0;
+
+		enabled += on;
+		check_bank(r, SPI_getvalue(row, desc, 1), on, SPI_getvalue(row, desc, 3), SPI_getvalue(row, desc, 4));
+	}
+	SPI_freetuptable(SPI_tuptable);
+	detail_number(r, "enabled", enabled);
+	detail_number(r, "all", (double) n);
+	put(r, "banks", enabled > 0 ? FINE : WARN, "No bank can take a payment: insert a row into pgw.banks, or enable one.");
+}
+
+/* ---------------------------------------------------------------- tables and settings */
+
+static void
+check_partitions(Report *r)
+{
+	bool		isnull;
+	bool		this_month;
+	bool		next_month;
+	bool		strays;
+	bool		banks;
+	HeapTuple	row;
+	TupleDesc	desc;
+
+	if (SPI_execute("SELECT to_regclass('pgw.transaction_events_y' || to_char(m, 'YYYY\"m\"MM')) IS NOT NULL,"
+					" to_regclass('pgw.transaction_events_y' || to_char(m + interval '1 month', 'YYYY\"m\"MM')) IS NOT NULL,"
+					" EXISTS (SELECT FROM pgw.transaction_events_default), EXISTS (SELECT FROM pgw.banks)"
+					" FROM date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') m", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the partitions could not be looked at");
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	this_month = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
+	next_month = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
+	strays = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
+	banks = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+
+	detail_bool(r, "this_month", this_month);
+	detail_bool(r, "next_month", next_month);
+	detail_bool(r, "default_partition_in_use", strays);
+	/* there are none before the first bank */
+	put(r, "partitions", strays || (banks && (!this_month || !next_month)) ? WARN : FINE,
+		"Events go to the default partition where their month's is missing, which is sound but cannot be removed by month: "
+		"call pgw.ensure_event_partitions(); its warnings say what is in the way.");
+}
+
+static void
+check_card_logging(Report *r)
+{
+	const char *hint = NULL;
+	const char *setting = pgw_cards_logging_setting(&hint);
+
+	detail(r, "setting", setting);
+	put(r, "card_logging", setting != NULL ? WARN : FINE, hint);
+}
+
+/* ---------------------------------------------------------------- the function */
+
+Datum
+pgw_health_1_0(PG_FUNCTION_ARGS)
+{
+	PgwExchangeStatus status;
+	Report		r;
+	Oid			caller;
+	int			sec_context;
+
+	pgw_require(GetUserId(), "auditor", NULL);
+	r.store = pgw_result_set(fcinfo, &r.desc);
+	r.now = pgw_now();
+	initStringInfo(&r.details);
+	pgw_exchange_status(MyDatabaseId, &status);
+	put(&r, "preloaded", status.preloaded ? FINE : BAD, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
+	if (status.preloaded)
+	{
+		check_processes(&r, &status);
+		check_slots(&r, &status);
+	}
+	check_mode(&r);
+	check_card_logging(&r);
+
+	pgw_become_owner(&caller, &sec_context);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetLatestSnapshot());
+	check_work(&r);
+	check_prepared(&r);
+	check_banks(&r);
+	check_partitions(&r);
+	PopActiveSnapshot();
+	SPI_finish();
+	pgw_become_caller(caller, sec_context);
+	return (Datum) 0;
+}
