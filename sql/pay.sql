@@ -28,8 +28,8 @@ RESET pgw.on_failure;
 \set VERBOSITY default
 SELECT (pay('auth', 'tok_auth_required')).error_code;
 
--- the bank refuses or does nothing: failed
-SELECT masked(pay('busy', 'tok_503')) ->> 'status', (pay('busy', 'tok_503')).error_class, (pay('busy', 'tok_503')).error_code, (pay('busy', 'tok_503')).http_status;
+-- the bank does nothing, and there is no time for another try: failed
+SELECT masked(pay('busy', 'tok_503', "timeout" => '300 ms')) ->> 'status', (pay('busy', 'tok_503')).error_class, (pay('busy', 'tok_503')).error_code, (pay('busy', 'tok_503')).http_status;
 SELECT * FROM flow('busy');
 
 -- no trusted answer: unknown is not failed; looked up, while the caller waits

@@ -18,11 +18,11 @@ ORDER BY indexname COLLATE "C";
 -- triggers, A: always, also in a replica
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid
 WHERE c.relnamespace = 'pgw'::regnamespace AND NOT tgisinternal AND c.relname !~ '_y[0-9]{4}m[0-9]{2}$' ORDER BY tgrelid::regclass::text COLLATE "C", tgname;
--- marked for dumps: every table with rows
+-- marked for dumps: every table with rows that another server needs
 SELECT c.relname, m.condition FROM pg_extension e, unnest(e.extconfig, e.extcondition) m (oid, condition) JOIN pg_class c ON c.oid = m.oid
 WHERE e.extname = 'pgw' ORDER BY c.relname;
 SELECT c.relname FROM pg_class c JOIN pg_depend d ON d.objid = c.oid AND d.classid = 'pg_class'::regclass AND d.deptype = 'e'
-JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'pgw' WHERE c.relkind IN ('r', 'S') AND c.oid <> ALL (e.extconfig);
+JOIN pg_extension e ON e.oid = d.refobjid AND e.extname = 'pgw' WHERE c.relkind IN ('r', 'S') AND c.oid <> ALL (e.extconfig) ORDER BY 1;
 
 -- the first bank made the first three months; each is complete, and another call changes nothing
 SELECT pgw.ensure_event_partitions(2);

@@ -40,7 +40,7 @@ sub pgw_node
 	my $conf = $ENV{PGW_CONF};
 	$conf =~ s/^listen_addresses.*\n//m;
 	$conf =~ s/\Q$ENV{PGW_INST}\E/$ENV{PGW_DEBUG_INST}/g if $o{debug};
-	$node->append_conf('postgresql.conf', "$conf\nlog_parameter_max_length = 0\nlog_statement = none\n" . ($o{conf} // ''));
+	$node->append_conf('postgresql.conf', "$conf\nlog_parameter_max_length = 0\nlog_statement = none\npgw.breaker_failures = 10000\n" . ($o{conf} // ''));
 	my $secrets = $node->basedir . '/secrets';
 	mkdir $secrets, 0700;
 	open my $f, '>', "$secrets/bank" or die $!;

@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(38);
+SELECT plan(47);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -10,7 +10,7 @@ SELECT is((SELECT count(*)::int FROM pg_class c, aclexplode(coalesce(c.relacl, a
 SELECT is((SELECT count(*)::int FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
 	WHERE n.nspname = 'pgw' AND a.grantee = 0), 0, 'nor the schema');
 SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proisstrict
-	AND proname IN ('process_payment', 'submit_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'check_consistency')), 0, 'no client function is STRICT: NULLs are named');
+	AND proname IN ('process_payment', 'submit_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'check_consistency', 'resolve_review', 'run_recovery', 'health')), 0, 'no client function is STRICT: NULLs are named');
 SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment') AND proparallel <> 'u'),
 	NULL, 'paying functions are parallel unsafe');
 
@@ -18,10 +18,12 @@ CREATE ROLE tap_nobody;
 CREATE ROLE tap_client;
 CREATE ROLE tap_acme;
 CREATE ROLE tap_auditor;
+CREATE ROLE tap_operator;
 INSERT INTO pgw.merchants (merchant, name) VALUES ('acme', 'Acme');
 SELECT lives_ok($$SELECT pgw.grant_access('tap_client', 'client')$$, 'grant client');
 SELECT lives_ok($$SELECT pgw.grant_access('tap_acme', 'client', 'acme')$$, 'grant client for one merchant');
 SELECT lives_ok($$SELECT pgw.grant_access('tap_auditor', 'auditor')$$, 'grant auditor');
+SELECT lives_ok($$SELECT pgw.grant_access('tap_operator', 'operator')$$, 'grant operator');
 SELECT throws_ok($$SELECT pgw.grant_access('tap_nobody', 'king')$$, 'PW400', NULL, 'an unknown level is refused');
 SELECT throws_ok($$SELECT pgw.grant_access('tap_nobody', 'client', 'nomerchant')$$, 'PW422', NULL, 'an unknown merchant is refused');
 
@@ -38,6 +40,10 @@ SELECT throws_ok($$SELECT pgw.process_payment('x', 0, 'EUR', 'tok_ok')$$, 'PW400
 SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'a client may not audit');
 SELECT throws_ok($$SELECT * FROM pgw.broken_invariants$$, '42501', NULL, 'not through the view either');
 SELECT lives_ok($$SELECT * FROM pgw.my_payments$$, 'and may read the view of its payments');
+SELECT throws_ok($$SELECT * FROM pgw.health()$$, '42501', NULL, 'a client does not ask for health');
+SELECT throws_ok($$SELECT * FROM pgw.metrics$$, '42501', NULL, 'nor for figures');
+SELECT throws_ok($$SELECT * FROM pgw.read_metrics()$$, '42501', NULL, 'by no way');
+SELECT throws_ok($$SELECT pgw.run_recovery()$$, '42501', NULL, 'nor for a scan');
 RESET ROLE;
 SET LOCAL ROLE tap_acme;
 SELECT throws_ok($$SELECT pgw.submit_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'a merchant''s client may not pay for another');
@@ -47,13 +53,15 @@ RESET ROLE;
 SET LOCAL ROLE tap_auditor;
 SELECT throws_ok($$SELECT pgw.process_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'an auditor may not pay');
 SELECT lives_ok($$SELECT * FROM pgw.payment_history('00000000-0000-7000-8000-000000000000')$$, 'but read histories');
+SELECT lives_ok($$SELECT * FROM pgw.health()$$, 'ask for health');
+SELECT lives_ok($$SELECT * FROM pgw.metrics$$, 'read the figures');
+SELECT throws_ok($$SELECT pgw.run_recovery()$$, '42501', NULL, 'but not have the worker scan');
 SELECT lives_ok($$SELECT * FROM pgw.check_consistency()$$, 'and check them');
 RESET ROLE;
 
 -- resuming a restored database: operators of all merchants
-CREATE ROLE tap_operator;
 CREATE ROLE tap_acme_operator;
-SELECT lives_ok($$SELECT pgw.grant_access('tap_operator', 'operator'), pgw.grant_access('tap_acme_operator', 'operator', 'acme')$$, 'grant operator');
+SELECT lives_ok($$SELECT pgw.grant_access('tap_acme_operator', 'operator', 'acme')$$, 'grant operator');
 SET LOCAL ROLE tap_client;
 SELECT throws_ok($$SELECT pgw.resume_after_restore()$$, '42501', NULL, 'a client may not resume');
 RESET ROLE;
@@ -77,6 +85,8 @@ SELECT throws_ok($$TRUNCATE pgw.transaction_events$$, NULL, NULL, 'events cannot
 SET LOCAL session_replication_role = replica;
 SELECT throws_ok($$TRUNCATE pgw.transaction_events_default$$, NULL, NULL, 'nor as a replica, nor through a partition');
 RESET session_replication_role;
+SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('health', 'read_metrics')
+	AND NOT proconfig @> '{"search_path=pg_catalog, pg_temp"}'), 0, 'functions that query as the owner bring their search_path');
 SELECT lives_ok($$SELECT pgw.revoke_access('tap_client', 'client')$$, 'access can be taken back');
 
 SELECT * FROM finish();

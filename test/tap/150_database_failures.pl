@@ -1,0 +1,155 @@
+# Failures in the database itself while the worker works: a trigger of a user's that raises, a row locked for long, no room on the disk, settings of
+# database and role, the extension dropped and created again.  One bad row never stops the others, and nothing is skipped silently.
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwTest;
+use PgwSession;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = pgw_node('dbfail', conf => "fsync = off\nlog_line_prefix = '%n '\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '50ms'\n"
+	  . "pgw.recovery_interval = '1s'\npgw.refund_max_attempts = 1000\n");
+my $bank = bank_start();
+pgw_setup($node, $bank);
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
+sub payment { return sql("SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'") }
+sub becomes { my ($id, $status, $seconds) = @_; return wait_until(sub { payment($id) eq $status }, $seconds // 20) }
+sub id_of { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
+sub raise_in_worker
+{
+	my ($when, $raise) = @_;
+	return "CREATE OR REPLACE FUNCTION public.refuse() RETURNS trigger LANGUAGE plpgsql AS \$\$BEGIN
+		IF current_setting('application_name') = 'pgw worker' AND $when THEN RAISE EXCEPTION $raise; END IF;
+		RETURN NEW; END\$\$";
+}
+
+# Payments of both kinds go on, and one that is rolled back is given back.
+my $others = 0;
+sub others_go_on
+{
+	my ($what) = @_;
+	my $id = 'other' . ++$others;
+	my $paid = sql(pay($id));
+	sql(submit("$id submitted"));
+	sql('BEGIN; ' . pay("$id rolled back") . '; ROLLBACK');
+	is($paid, 'captured', "$what: others pay");
+	ok(becomes("$id submitted", 'captured'), "$what: others are worked off");
+	ok(wait_until(sub { status_of($node, "$id rolled back") eq 'Refunded' }, 20), "$what: others are given back");
+}
+
+# The worker's tries at this attempt, in ms: the times of its complaints in the log.
+sub complaints
+{
+	my ($id) = @_;
+	return map { $_ * 1000 } slurp_file($node->logfile) =~ /^([\d.]+) DETAIL:  transaction \Q$id\E, correlation id/mg;
+}
+
+# ---------------------------------------------------------------- one row that cannot be written
+
+part($node, 'a trigger that raises', sub {
+	sql(raise_in_worker(q{NEW.client_request_id LIKE 'bad%'}, q{'not this one'}));
+	sql('CREATE TRIGGER refuse BEFORE UPDATE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION refuse()');
+	is(sql(submit('bad submitted')), 'pending', 'a submitted payment whose row cannot be written');
+	is(sql(pay('bad left', token => 'tok_slow_300', timeout => '20ms')), 'pending', 'a payment whose caller left it to the worker');
+	sql("SELECT count(pgw.submit_payment('many' || i, 100, 'EUR', 'tok_ok')) FROM generate_series(1, 50) i");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE 'many%' AND status = 'captured'") == 50 }, 20), 'fifty in the same batches are not held up');
+	others_go_on('a trigger that raises');
+
+	my $left = id_of('bad left');
+	ok(wait_until(sub { complaints($left) >= 5 }, 20), 'it is tried again') or return;
+	my @at = (complaints($left))[ 0 .. 4 ];
+	my @distances = map { $at[ $_ + 1 ] - $at[$_] } 0 .. 3;
+	ok(!(grep { $distances[$_] < 195 * 2**$_ } 0 .. 3), 'at growing distances') or diag("@distances");
+	for my $id ('bad left', 'bad submitted')
+	{
+		my $t = id_of($id);
+		ok(wait_until(sub { sql("SELECT told FROM pgw.alert_state WHERE kind = 'work_failing' AND transaction_id = '$t'") eq '1' }, 30), "an alert: $id");
+		my $correlation = sql("SELECT correlation_id FROM pgw.payment_transactions WHERE transaction_id = '$t'");
+		like(slurp_file($node->logfile), qr/WARNING:  pgw: work_failing: .*\n.*correlation id \Q$correlation\E/, 'and a warning with its correlation id');
+		is(payment($id), 'pending', 'nothing is decided');
+	}
+	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'work_failing'"), 2, 'about no other');
+	sql('DROP TRIGGER refuse ON pgw.payments');
+	ok(becomes($_, 'captured', 40), "without the trigger it ends well: $_") for 'bad left', 'bad submitted';
+	is(events($node, 'bad left'), $SUCCESS_FLOW, 'with the events of a success');
+	is(scalar kept_charges($node, $bank, $_), 1, "one charge: $_") for 'bad left', 'bad submitted';
+});
+
+part($node, 'a row locked for long', sub {
+	is(sql(pay('locked left', token => 'tok_slow_500', timeout => '20ms')), 'pending', 'a payment whose caller left it to the worker');
+	is(sql(submit('locked submitted', token => 'tok_slow_500')), 'pending', 'a submitted one');
+	my $s = PgwSession->new($node);
+	$s->query("BEGIN; SELECT count(*) FROM (SELECT FROM pgw.payments WHERE client_request_id LIKE 'locked%' FOR UPDATE) x");
+	ok(wait_until(sub { status_of($node, 'locked left') eq 'BankApproved' }, 20), 'the bank has answered');
+	others_go_on('a locked row');
+	is(sql("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.backend_type = 'pgw worker' AND NOT l.granted"), 0, 'the worker waits for no lock');
+	is(payment($_), 'pending', "not written while it is locked: $_") for 'locked left', 'locked submitted';
+	$s->query('ROLLBACK');
+	ok(becomes($_, 'captured'), "written when it is free: $_") for 'locked left', 'locked submitted';
+});
+
+# ---------------------------------------------------------------- nothing can be written
+
+# Not a full disk itself, but the error that it raises, at the statements that would raise it.
+part($node, 'no room', sub {
+	my $full = q{'could not extend file: No space left on device' USING ERRCODE = 'disk_full'};
+	my $s = PgwSession->new($node);
+	sql(raise_in_worker(q{TG_OP = 'UPDATE'}, $full));
+	sql('CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON pgw.payment_transactions FOR EACH ROW EXECUTE FUNCTION refuse()');
+	is(sql(pay('full', timeout => '300ms')), 'pending', 'an answer that cannot be written is not a failure');
+	$s->run('BEGIN; ' . pay('full rolled back', timeout => '300ms') . '; ROLLBACK');
+	is(sql(submit('full submitted')), 'pending', 'what is submitted waits');
+	my $before = @{ bank_ledger($bank)->{charges} };
+	sql(raise_in_worker('true', $full));
+	$s->run(pay('never', timeout => '5s'));
+	is($s->state, 'PW500', 'no intent can be written: the caller is told');
+	is(scalar @{ bank_ledger($bank)->{charges} }, $before, 'and the bank is not');
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'never'"), 0, 'nothing of it is left');
+	sql('DROP TRIGGER refuse ON pgw.payment_transactions');
+	ok(becomes($_, 'captured', 40), "with room again: $_") for 'full', 'full submitted';
+	ok(wait_until(sub { status_of($node, 'full rolled back') =~ /^(Refunded|Failed)$/ }, 40), 'what was rolled back is given back') or diag(status_of($node, 'full rolled back'));
+	others_go_on('room again');
+});
+
+# ---------------------------------------------------------------- settings of database and role
+
+part($node, 'settings', sub {
+	local $ENV{PGOPTIONS} = '-c default_transaction_read_only=off -c statement_timeout=0 -c lock_timeout=0 -c role=none -c search_path=public';
+	sql('CREATE ROLE nobody');
+	my %setting = ('default_transaction_read_only' => 'on', 'default_transaction_isolation' => 'serializable', 'statement_timeout' => '1ms',
+		'lock_timeout' => '1ms', 'search_path' => 'nosuch', 'synchronous_commit' => 'off', 'session_replication_role' => 'replica', 'role' => 'nobody',
+		'datestyle' => 'German', 'intervalstyle' => 'sql_standard', 'timezone' => 'Asia/Kolkata', 'bytea_output' => 'escape');
+	my $user = sql('SELECT quote_ident(session_user)');
+	for my $whom ('DATABASE postgres', "ROLE $user")
+	{
+		sql(join ';', map { "ALTER $whom SET $_ = '$setting{$_}'" } sort keys %setting);
+		my $old = sql("SELECT pg_terminate_backend(pid), pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") =~ s/^t\|//r;
+		ok(wait_until(sub { sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker' AND pid <> $old") == 1 }, 20), "$whom: a new worker");
+		others_go_on($whom);
+		sql("ALTER $whom RESET ALL");
+	}
+});
+is_sound($node, $bank, 'tables and ledger agree');
+
+# ---------------------------------------------------------------- the extension goes, and comes again
+
+part($node, 'the extension dropped while attempts are due', sub {
+	sql('BEGIN; ' . pay("due$_", token => 'tok_refund_fail') . '; ROLLBACK') for 1 .. 3;
+	ok(wait_until(sub { events($node, 'due1') =~ /RefundFailed/ }, 20), 'charges that are being given back');
+	my $from = -s $node->logfile;
+	sql('DROP EXTENSION pgw CASCADE');
+	my $second = bank_start();
+	pgw_setup($node, $second);
+	others_go_on('created again');
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'due%'"), 0, 'what was dropped is gone');
+	my $log = slurp_file($node->logfile, $from);
+	is(scalar(() = $log =~ /terminated by signal|PANIC|exited with exit code [2-9]/g), 0, 'no process came to harm');
+	is(scalar(() = $log =~ /ERROR/g), 0, 'and the worker ran into no error') or diag($log);
+	is_sound($node, $second, 'the new tables and ledger agree');
+});
+
+done_testing;

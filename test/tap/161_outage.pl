@@ -1,0 +1,242 @@
+# A bank that fails: the breaker leaves it alone, other banks and other operations go on, and when it is back nothing is lost and nobody tramples
+# on it. An hour passes by moving the worker's clock in steps.
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP ();
+use PgwSession;
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $COOLDOWN = 300;
+my $node = pgw_node('outage', debug => 1, conf => "fsync = off\npgw.compensation_delay = '60s'\npgw.breaker_failures = 3\npgw.breaker_cooldown = '${COOLDOWN}s'\n");
+my ($bank, $second, $third) = map { bank_start() } 1 .. 3;
+pgw_setup($node, $bank);
+# by priority: bank, third (other tokens), second (the same tokens)
+$node->safe_psql('postgres', "UPDATE pgw.banks SET token_scope = 'vault', priority = 10;
+	INSERT INTO pgw.banks (name, connector, base_url, secret, priority, token_scope) VALUES
+		('third', 'json', '$third->{url}', 'bank', 20, 'other'), ('second', 'json', '$second->{url}', 'bank', 30, 'vault');
+	SELECT pgw.grant_access('postgres', 'operator')");
+my $control = PgwSession->new($node);
+my $now = 0;                # pgw.debug_clock_offset
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub set_conf
+{
+	my ($name, $value) = @_;
+	$control->query("ALTER SYSTEM SET $name = '$value'");
+	$control->query('SELECT pg_reload_conf()');
+	wait_until(sub { $control->query("SELECT setting = '$value' FROM pg_settings WHERE name = '$name'") eq 't' }, 20) or die "$name did not become $value";
+}
+# The worker's clock is moved, and everything that is due then has been done.
+sub clock
+{
+	($now) = @_;
+	set_conf('pgw.debug_clock_offset', $now);
+	$control->query('SELECT complete FROM pgw.run_recovery()') eq 't' or die 'the scan did not end';
+}
+sub pay { my ($id, %a) = @_; return 'SELECT status, error_code, http_status, bank FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '700ms', %a) }
+sub state { my ($group, $name) = @_; return sql("SELECT state || ' ' || openings FROM pgw.bank_states WHERE bank = '" . ($name // 'bank') . "' AND operation_group = '" . ($group // 'charges') . "'") }
+sub becomes { my ($state, $name) = @_; wait_until(sub { state() eq $state }, 20); return is(state(), $state, $name) }
+sub alerts { return sql("SELECT coalesce(sum(count), 0) FROM pgw.alerts WHERE kind = '$_[0]' AND bank = 'bank'") }
+sub asked { my ($b, $op) = @_; return bank_ledger($b)->{requests_by_operation}{$op} // 0 }
+sub requests { return bank_ledger($_[0] // $bank)->{requests} }
+sub charges_fail { return bank_control($bank, 'faults', { probabilities => $_[0] ? { 503 => 1 } : {}, operations => ['charge'] }) }
+# The answer, and how long it took.
+sub timed { my ($sql) = @_; my $from = time; my $answer = sql($sql); return ($answer, time - $from) }
+
+# ---------------------------------------------------------------- another bank
+
+part($node, 'another bank', sub {
+	is(sql(pay('first')), 'captured||201|bank', 'the first bank by priority');
+	charges_fail(1);
+	is(sql(pay('switched')), 'captured||201|second', 'it does not process: the next bank that knows the token');
+	is(events($node, 'switched'), 'TransactionStarted,BankProcessingStarted,BankSwitched,BankProcessingStarted,BankProcessingCompleted,PaymentDataSaveStarted,'
+		  . 'PaymentDataSaveCompleted,TransactionCompleted', 'the switch is an event');
+	is(sql("SELECT event_data->>'from_bank', event_data->>'bank' FROM pgw.transaction_events e JOIN pgw.payment_transactions USING (transaction_id)
+		WHERE client_request_id = 'switched' AND event_type = 'BankSwitched'"), 'bank|second', 'which says from where to where');
+	is(requests($third), 0, 'a bank of another token_scope is not asked');
+	is(sql(pay('named', bank => 'bank')), 'failed|not_processed|502|bank', 'a bank that the caller named is not left');
+
+	charges_fail(0);
+	my $asked = requests($second);
+	is(sql(pay('declined', token => 'tok_decline_do_not_honor')) =~ s/\|.*\|/|/r, 'declined|bank', 'declined');
+	is(sql(pay('unknown', token => 'tok_500_before_1', timeout => '20s')), 'captured||201|bank', 'an answer that says nothing: found out, and tried again there');
+	like(events($node, 'unknown'), qr/BankOutcomeUnknown/, 'it was in doubt');
+	is(requests($second), $asked, 'neither sends it to another bank');
+	is(sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions USING (transaction_id)
+		WHERE client_request_id IN ('declined', 'unknown', 'named') AND event_type = 'BankSwitched'"), 0, 'so there is no such event');
+	is(sql(pay('closes')), 'captured||201|bank', 'the first bank is well again');
+});
+
+# ---------------------------------------------------------------- the breaker
+
+part($node, 'the breaker opens', sub {
+	# two that will have to be given back while charges fail
+	sql('BEGIN; ' . pay("back$_") . '; ROLLBACK') for 1, 2;
+	charges_fail(1);
+	for my $n (1 .. 3)
+	{
+		isnt(state(), 'open 1', "closed before failure $n");
+		is(sql(pay("fails$n", bank => 'bank')), "failed|not_processed|502|bank", "failure $n");
+	}
+	becomes('open 1', 'three in a row: open');
+	ok(wait_until(sub { alerts('breaker_open') == 1 }, 10), 'an alert');
+	like(sql("SELECT message FROM pgw.alerts WHERE kind = 'breaker_open'"), qr/"bank".*charges/, 'which names bank and operations');
+
+	my $asked = asked($bank, 'charge');
+	my ($answer, $took) = timed(pay('refused', bank => 'bank', timeout => '30s'));
+	is($answer, 'failed|bank_unavailable|502|bank', 'open: refused');
+	cmp_ok($took, '<', 5, 'at once');
+	is(events($node, 'refused'), 'TransactionStarted,TransactionFailed', 'never started');
+	is(sql(pay('elsewhere')), 'captured||201|second', 'where the caller named no bank, the next one takes it');
+	like(events($node, 'elsewhere'), qr/^TransactionStarted,BankSwitched,BankProcessingStarted,/, 'the switch is an event');
+	sql("UPDATE pgw.banks SET token_scope = 'another' WHERE name = 'second'");
+	is(sql(pay('nowhere')), 'failed|bank_unavailable|502|bank', 'but not a bank of another token_scope');
+	sql("UPDATE pgw.banks SET token_scope = 'vault' WHERE name = 'second'");
+	is(asked($bank, 'charge'), $asked, 'the bank is left alone');
+});
+
+part($node, 'giving back goes on', sub {
+	is(status_of($node, 'back1') . status_of($node, 'back2'), 'BankApproved' x 2, 'two to be given back');
+	clock(60);
+	is(status_of($node, 'back1') . status_of($node, 'back2'), 'Refunded' x 2, 'given back while the breaker of charges is open');
+	is(state(), 'open 1', 'which it still is');
+	is(asked($bank, 'ping'), 0, 'and before the cooldown is over nothing asks the bank how it is');
+});
+
+part($node, 'over a restart', sub {
+	$node->restart;
+	wait_worker($node);
+	$control = PgwSession->new($node);
+	my $asked = asked($bank, 'charge');
+	is(sql(pay('after restart', bank => 'bank')), 'failed|bank_unavailable|502|bank', 'still open after a restart');
+	is(asked($bank, 'charge'), $asked, 'and the bank is not asked');
+});
+
+part($node, 'half open', sub {
+	clock(60 + $COOLDOWN);
+	ok(wait_until(sub { asked($bank, 'ping') == 1 }, 10), 'the cooldown is over: a ping');
+	is((grep { $_->{operation} eq 'ping' } @{ bank_log($bank) })[0]{path}, '/v1/ping', 'GET /v1/ping');
+	becomes('closed 1', 'which is answered: closed, on trial');
+	my $asked = asked($bank, 'charge');
+	is(sql(pay('trial', bank => 'bank')), 'failed|not_processed|502|bank', 'but charges fail');
+	is(asked($bank, 'charge'), $asked + 1, 'the bank is asked once');
+	becomes('open 2', 'and left alone again');
+	clock(60 + 2 * $COOLDOWN + 10);
+	is(asked($bank, 'ping'), 1, 'for twice as long');
+	charges_fail(0);
+	clock(60 + 3 * $COOLDOWN + 30);
+	ok(wait_until(sub { asked($bank, 'ping') == 2 }, 10), 'then a ping');
+	becomes('closed 2', 'closed, on trial');
+	is(sql(pay('well')), 'captured||201|bank', 'charges are well again');
+	ok(wait_until(sub { alerts('breaker_closed') >= 1 }, 10), 'an alert says so');
+	charges_fail(1);
+	is(sql(pay("once$_", bank => 'bank')), 'failed|not_processed|502|bank', "the trial is over: failure $_ of three") for 1 .. 2;
+	is(sql(pay('not refused', bank => 'bank')), 'failed|not_processed|502|bank', 'still called');
+	becomes('open 1', 'and open after three, for one cooldown');
+	charges_fail(0);
+	clock($now + $COOLDOWN);
+	ok(wait_until(sub { asked($bank, 'ping') == 3 }, 10), 'a ping closes it');
+	is(sql(pay('well again')), 'captured||201|bank', 'and charges go on');
+});
+
+# ---------------------------------------------------------------- an hour's outage
+
+my $STEP = 30;
+my ($SUBMITTED, $ROLLED_BACK) = (200, 10);
+
+# Move the clock by steps until it has moved so far, or until there is nothing left to do; requests at the bank in each minute.
+sub go_by
+{
+	my ($seconds, $step, $until) = @_;
+	my $end = $now + $seconds;
+	my @minutes = (0);
+	my $before = requests();
+	my $minute = $now + 60;
+	while ($now < $end && !($until && $until->()))
+	{
+		clock($now + $step);
+		my $after = requests();
+		$minutes[-1] += $after - $before;
+		$before = $after;
+		if ($now >= $minute)
+		{
+			$minute += 60;
+			push @minutes, 0;
+		}
+	}
+	pop @minutes if @minutes > 1 && $minutes[-1] == 0;
+	return @minutes;
+}
+sub total { my $n = 0; $n += $_ for @_; return $n }
+sub max { return (sort { $b <=> $a } @_)[0] }
+sub open_ones { return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')") }
+sub submit_many
+{
+	my ($name, $n) = @_;
+	sql("SELECT count(pgw.submit_payment('$name' || i, 1000 + i, 'EUR', 'tok_ok', bank => 'bank')) FROM generate_series(1, $n) i");
+}
+sub all_well
+{
+	my ($name, $n) = @_;
+	is(sql("SELECT status, count(*) FROM pgw.payments WHERE client_request_id ~ '^${name}[0-9]' GROUP BY 1"), "captured|$n", "all $n are captured");
+	is(scalar(grep { !$_->{voided} && $_->{refunded} == 0 } map { charges_of($node, $bank, $_) } "${name}1", "${name}$n"), 2, 'with a charge each');
+}
+
+part($node, 'an hour', sub {
+	set_conf('pgw.breaker_failures', 5);
+	set_conf('pgw.breaker_cooldown', 30);
+	sql('BEGIN; ' . pay("gone$_", bank => 'bank') . '; ROLLBACK') for 1 .. $ROLLED_BACK;
+
+	# half an hour without an answer, half an hour of "not now"
+	bank_control($bank, 'settings', { drop => JSON::PP::true });
+	submit_many('hour', $SUBMITTED);
+	my @silent = go_by(1800, $STEP);
+	bank_control($bank, 'settings', { drop => JSON::PP::false, down => JSON::PP::true });
+	my @refusing = go_by(1800, $STEP);
+	cmp_ok(open_ones(), '>=', $SUBMITTED, 'the hour is over, and nothing is decided');
+	diag("requests per simulated minute, no answer: @silent");
+	diag("requests per simulated minute, not processed: @refusing");
+	cmp_ok($silent[0], '<=', $SUBMITTED + $ROLLED_BACK + 70, 'the first minute: one try each, and the budget');
+	cmp_ok(max(@silent[ 1 .. $#silent ], @refusing), '<=', 12, 'every later minute: what the breakers let through');
+
+	bank_control($bank, 'settings', { down => JSON::PP::false });
+	my $from = $now;
+	my @after = go_by(1800, 10, sub { open_ones() == 0 });
+	diag("requests per simulated minute, after it: @after; at rest after " . ($now - $from) . ' s');
+	is(open_ones(), 0, 'the bank is back: nothing is left undecided');
+	cmp_ok(max(@after), '<=', 3 * ($SUBMITTED + $ROLLED_BACK), 'no storm');
+	all_well('hour', $SUBMITTED);
+	is(sql("SELECT string_agg(DISTINCT status::text, ',') FROM pgw.payment_transactions WHERE client_request_id ~ '^gone[0-9]'"), 'Refunded', 'what was rolled back is given back');
+});
+
+part($node, 'without the breaker', sub {
+	set_conf('pgw.breaker_failures', 10000);
+	bank_control($bank, 'settings', { down => JSON::PP::true });
+	submit_many('budget', 100);
+	my ($before, $seconds, $step) = (requests(), 300, 5);
+	my @minutes = go_by($seconds, $step);
+	diag("requests per simulated minute, the budget alone: @minutes");
+	my $retries = requests() - $before - 100;
+	cmp_ok(max(@minutes[ 1 .. $#minutes ]), '<=', 70, 'one a second and a burst: what the budget allows');
+	cmp_ok($retries, '<=', $seconds + 10 + 30, 'the retries altogether');
+	cmp_ok($retries, '>=', $seconds / 4, 'and it is used');
+	bank_control($bank, 'settings', { down => JSON::PP::false });
+	my @after = go_by(1800, 5, sub { open_ones() == 0 });
+	diag("requests per simulated minute, after it: @after");
+	cmp_ok(max(@after), '<=', 70 + 7, 'the bank is back: within the budget, and a tenth of the successes');
+	all_well('budget', 100);
+});
+
+part($node, 'at the end', sub {
+	my %ours = map { $_ => 1 } split /\n/, sql("SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE bank = 'second'");
+	is(scalar(grep { !/^payment with reference (\S+) has no charge/ || !$ours{$1} } reconcile($node, $bank)), 0, 'ledger and tables agree');
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'and the tables with themselves');
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE status = 'RequiresManualReview'"), 0, 'nobody has to look');
+});
+
+$node->stop('fast');
+done_testing();
