@@ -70,6 +70,7 @@ typedef struct PgwFlowDecision
 	const PgwErrorInfo *error;	/* class, code, status, retryable, message; NULL: none */
 	bool		keep_error;		/* error is NULL, and what the attempt's row says of errors stays */
 	const char *reason;			/* a word for event_data that tells the operator more than the code, or NULL */
+	const char *from_bank;		/* with BankSwitched: the bank that it was at */
 } PgwFlowDecision;
 
 /* The operation that asks for the money. A submitted on_commit payment is past its commit: one charge does it. */

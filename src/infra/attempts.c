@@ -182,7 +182,8 @@ pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, con
 	a->call->answer.retry_after_s = -1;
 	if (reference != NULL)
 		strlcpy(a->call->reference, reference, sizeof(a->call->reference));
-	if (!pgw_call_allowed(a->call, bank->name, t->retries > 0, &when))
+	/* What a look-up's answer allows belongs to that try: put off for want of a token, it would have to look again, which takes one, too. */
+	if (!pgw_call_allowed(a->call, bank->name, t->retries > 0 && !a->looked, &when))
 	{
 		pgw_call_free(a->call);
 		a->call = NULL;
@@ -459,7 +460,7 @@ take_postponed(TimestampTz now)
 	{
 		PgwAttempt *a = dlist_container(PgwAttempt, item.node, iter.cur);
 
-		if (a->not_before > now)
+		if (!pgw_is_due(a->not_before, now, LONGEST_FAILED_DELAY_MS))
 			continue;
 		dlist_delete(iter.cur);
 		dlist_push_tail(&attempts, &a->item.node);

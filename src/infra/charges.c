@@ -147,7 +147,10 @@ pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDecision *d)
 		return false;
 	pgw_flow_retry(&failed, other != NULL, d);
 	if (other != NULL)
+	{
+		d->from_bank = t->bank;
 		t->bank = pstrdup(other->name);
+	}
 	else
 		t->retries++;
 	t->next_attempt_at = when;

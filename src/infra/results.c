@@ -91,7 +91,7 @@ pgw_results_collect(TimestampTz now, dlist_head *awaited, dlist_head *others)
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
 
-		if (call->not_before > now)
+		if (!pgw_is_due(call->not_before, now, LONGEST_FAILED_DELAY_MS))
 			continue;
 		dlist_delete(iter.cur);
 		dlist_push_tail(call->slot >= 0 && !pgw_exchange_abandoned(call->slot) ? awaited : others, &call->item.node);

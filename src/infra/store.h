@@ -230,7 +230,7 @@ extern bool pgw_store_reference_taken(const PgwTransaction *t, const char *bank_
 extern bool pgw_store_count_alert(const char *kind, const char *subject, const char *bank, const char *transaction_id, const char *message,
 								  int count, TimestampTz now, TimestampTz told_before);
 
-/* Attempts that have been in a state for too long, oldest first, at most 1000; in the current memory context. */
+/* Attempts that have been in a state for too long, oldest first, at most 250 of each state; in the current memory context. */
 typedef struct PgwAgedAttempt
 {
 	pg_uuid_t	transaction_id;

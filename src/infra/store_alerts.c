@@ -15,7 +15,7 @@
 
 #include "infra/store_internal.h"
 
-#define AGED_MAX 1000
+#define AGED_MAX_PER_STATE 250
 
 bool
 pgw_store_count_alert(const char *kind, const char *subject, const char *bank, const char *transaction_id, const char *message,
@@ -59,14 +59,16 @@ pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 	PushActiveSnapshot(GetTransactionSnapshot());
 
 	/* Doubt, give-back and indecision count from the first step; a review from the last one, which put it there. */
-	if (SPI_execute_with_args("SELECT transaction_id, correlation_id, status::text, bank,"
+	/* So many of each state, so that a heap of reviews hides nothing else. */
+	if (SPI_execute_with_args("SELECT transaction_id, correlation_id, status, bank, since FROM ("
+							  "SELECT transaction_id, correlation_id, status::text, bank,"
 							  " CASE status WHEN 'RequiresManualReview' THEN updated_at WHEN 'Refunding' THEN coalesce(abandoned_at, created_at)"
-							  " ELSE created_at END AS since"
+							  " ELSE created_at END AS since, row_number() OVER (PARTITION BY status ORDER BY created_at) AS n"
 							  " FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
 							  " AND (status = 'BankUnknown' AND created_at < $1 OR status = 'Refunding' AND coalesce(abandoned_at, created_at) < $2"
 							  " OR status = 'BankApproved' AND created_at < $3 AND abandoned_at IS NULL"
 							  " OR status = 'RequiresManualReview' AND updated_at < $4)"
-							  " ORDER BY since LIMIT " CppAsString2(AGED_MAX), 4, types, args, NULL, true, 0) != SPI_OK_SELECT)
+							  ") aged WHERE n <= " CppAsString2(AGED_MAX_PER_STATE) " ORDER BY since", 4, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for aged attempts failed");
 	n = (int) SPI_processed;
 	if (n > 0)

@@ -60,6 +60,10 @@ next_due(TimestampTz now)
 	return DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
+/*
+ * Materialized, and without sequential scans (worker.c pins that): else a planner without statistics reads the whole table, or walks the primary key
+ * for the sake of the order, instead of the small index of what is open.
+ */
 int
 pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max)
 {
@@ -82,11 +86,11 @@ pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max)
 										" AND (next_attempt_at, transaction_id) > ($2, $3)"
 										" ORDER BY next_attempt_at, transaction_id LIMIT $4", 4, due_types), due_args, NULL, true, max);
 	else
-		rc = SPI_execute_plan(keep_plan(&open, "SELECT transaction_id FROM pgw.payment_transactions"
+		rc = SPI_execute_plan(keep_plan(&open, "WITH open AS MATERIALIZED (SELECT transaction_id FROM pgw.payment_transactions"
 										" WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND next_attempt_at IS NULL"
 										" AND status IN ('Created', 'BankApproved', 'Refunding', 'BankUnknown')"
-										" AND (taken OR status <> 'Created') AND transaction_id > $1"
-										" ORDER BY transaction_id LIMIT $2", 2, open_types), open_args, NULL, true, max);
+										" AND (taken OR status <> 'Created') AND transaction_id > $1)"
+										" SELECT transaction_id FROM open ORDER BY transaction_id LIMIT $2", 2, open_types), open_args, NULL, true, max);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "the look for due attempts failed");
 	for (uint64 i = 0; i < SPI_processed && n < max; i++)

@@ -69,6 +69,8 @@ event_extra(PgwEventType type, const PgwTransaction *t, const PgwFlowDecision *d
 		if (d->error != NULL)
 			add_member(&b, "error_code", d->error->code);
 		add_member(&b, "reason", d->reason);
+		if (type == PGW_EV_BANK_SWITCHED)
+			add_member(&b, "from_bank", d->from_bank);
 		if (a != NULL)
 		{
 			add_member(&b, "bank_code", a->bank_code);

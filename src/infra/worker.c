@@ -115,6 +115,7 @@ pin_settings(void)
 	pin("idle_in_transaction_session_timeout", "0");
 	pin("application_name", "pgw worker");
 	pin("log_statement", "none");
+	pin("enable_seqscan", "off");	/* what is due or open is few among many, whatever the statistics say */
 
 	/* Intents must be flushed whatever ALTER DATABASE says; a stronger setting (remote_apply) may stay. */
 	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
@@ -315,7 +316,8 @@ scan_for_work(TimestampTz now)
 
 	if (!worker.scan.more)
 	{
-		if (!begin_round() && !worker.scan_wanted && now < worker.next_scan && !pgw_calls_scan_due(now))
+		if (!begin_round() && !worker.scan_wanted && !pgw_calls_scan_due(now) &&
+			!pgw_is_due(worker.next_scan, now, (int64) pgw_recovery_interval * 1000))
 			return;
 		worker.scan_wanted = false;
 		memset(&worker.scan, 0, sizeof(worker.scan));

@@ -103,9 +103,8 @@ put_tables(Sheet *sheet)
 	put_gauge(sheet, "pgw_callers_undecided", &g.undecided);
 	put_query(sheet, "SELECT 'pgw_bank_breaker_open', jsonb_build_object('bank', s.bank, 'operations', s.operation_group)::text,"
 			  " (s.state <> 'closed')::int::float8 FROM pgw.bank_states s JOIN pgw.banks b ON b.name = s.bank ORDER BY 2");
-	if (SPI_execute("SELECT FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass('pgw.alert_state')", true, 0) == SPI_OK_SELECT && SPI_processed > 0)
-		put_query(sheet, "SELECT 'pgw_alerts_total', jsonb_build_object('kind', a.kind)::text, sum(a.count)::float8"
-				  " FROM pgw.alert_state a GROUP BY a.kind ORDER BY a.kind");
+	put_query(sheet, "SELECT 'pgw_alerts_total', jsonb_build_object('kind', a.kind)::text, sum(a.told)::float8"
+			  " FROM pgw.alert_state a GROUP BY a.kind ORDER BY a.kind");
 }
 
 Datum
