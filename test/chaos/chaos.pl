@@ -1,0 +1,226 @@
+# chaos.pl - thousands of payments while everything breaks, then a reconciliation with the bank's ledger.
+#
+#   make chaos SEED=n PAYMENTS=n KILLS=n [CLIENTS=n] [FORM_SHARE=x] [KEEP_LOGS=folder]
+#
+# The plan comes from the seed alone (ChaosPlan); clients carry their part out as correct applications do (ChaosClient), while this process strikes the
+# server at the planned numbers of orders begun (ChaosServer).  Then the faults are switched off, everything has a bounded time to come to rest, and every
+# invariant is checked (ChaosCheck).  The last line is "violations: N"; the exit status is 1 if N > 0.
+use strict;
+use warnings;
+use File::Path 'make_path';
+use IO::Select;
+use JSON::PP;
+use POSIX ();
+use Time::HiRes qw(time usleep);
+use ChaosCheck;
+use ChaosClient;
+use ChaosPlan;
+use ChaosServer;
+
+$| = 1;
+$SIG{PIPE} = "IGNORE";    # a psql that is gone shows in its answer
+@SIG{qw(TERM INT)} = (sub { exit 1 }) x 2;
+my %p = (seed => 1, payments => 10_000, kills => 200, clients => 24, form_share => 0.04, rest => 120, patience => 150, dir => "$ENV{PGW_WORK}/chaos");
+for (@ARGV)
+{
+	my ($k, $v) = /^(\w+)=(.+)$/ or die "not understood: $_\n";
+	die "unknown parameter $k\n" unless exists $p{$k};
+	$p{$k} = $v;
+}
+my $plan = ChaosPlan::make(%p);
+printf "seed %d, %d orders of %d clients, %d kills and %d other blows, plan %s\n", $p{seed}, $plan->{ids}, $p{clients}, $p{kills}, @{ $plan->{blows} } - $p{kills}, $plan->{digest};
+
+make_path($p{dir});
+my $began = time;
+my $server = ChaosServer->new(dir => $p{dir}, seed => $p{seed}, compensation_delay => '500ms');
+my @children;
+my $main = $$;
+END
+{
+	if ($main && $$ == $main)
+	{
+		my $status = $?;
+		kill 'TERM', @children;
+		$server->end if $server;
+		$? = $status;
+	}
+}
+
+# ---- the stage
+
+$server->bank_start;
+$server->init;
+$server->start;
+$server->query('CREATE EXTENSION pgw');
+open my $f, '<', 'test/connectors/formbank.json' or die $!;
+my $formbank = do { local $/; <$f> };
+$server->query(join ' ', split /\n\s*/, "INSERT INTO pgw.connectors (name, definition) VALUES ('formbank', \$json\$$formbank\$json\$)");
+$server->query("INSERT INTO pgw.merchants (merchant) VALUES ('acme')");
+my $bank = "'$server->{bank_url}', 'bank', '1s', '1s'";
+$server->query("INSERT INTO pgw.banks (name, connector, base_url, secret, connect_timeout, request_timeout, priority) VALUES ('bank', 'json', $bank, 1), ('form', 'formbank', $bank, 2)");
+$server->query('CREATE TABLE orders (merchant text, client_request_id text, payment_id uuid, status text, PRIMARY KEY (merchant, client_request_id))');
+$server->query('CREATE TABLE stock (k int PRIMARY KEY, n int)');
+$server->query('INSERT INTO stock SELECT k, 1000000 FROM generate_series(1, 3) k');
+$server->bank('POST', '/control/faults', { seed => $p{seed}, probabilities => \%ChaosPlan::chances, operations => \@ChaosPlan::chance_operations, delay_ms => { min => 2, max => 60 } });
+ChaosServer::wait_until(sub { $server->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }, 20) or die 'no worker';
+
+# ---- the play
+
+$server->disconnect;    # or the clients would hold its psql's input open
+my $select = IO::Select->new;
+my (%buffer, @go);
+for my $n (0 .. $p{clients} - 1)
+{
+	pipe(my $r, my $w) or die $!;
+	pipe(my $go_r, my $go_w) or die $!;
+	my $pid = fork // die $!;
+	if (!$pid)
+	{
+		close $_ for $r, $go_w, @go;
+		@SIG{qw(TERM INT)} = ('DEFAULT') x 2;
+		my $ok = eval { ChaosClient->new(n => $n, server => $server, orders => $plan->{orders}, out => $w, in => $go_r, patience => $p{patience})->work; 1 };
+		print STDERR "client $n: $@" unless $ok;
+		POSIX::_exit($ok ? 0 : 1);
+	}
+	close $_ for $w, $go_r;
+	push @children, $pid;
+	push @go, $go_w;
+	$select->add($r);
+	$buffer{$r} = '';
+}
+
+my (%ends, %counts, @wrong, @outcomes);
+my ($begun, $done) = (0, 0);
+my @blows = @{ $plan->{blows} };
+my $said = time;
+
+my @idle;    # clients that ask for an order
+
+# Orders are handed out up to the next blow; at the end everybody may leave.
+sub hand_out
+{
+	while (@idle && (!@blows || $begun < $blows[0]{at}))
+	{
+		my $n = $begun < @{ $plan->{orders} } ? $begun++ : @blows ? return : -1;
+		syswrite $go[ shift @idle ], "$n\n";
+	}
+	return;
+}
+while ($select->count)
+{
+	for my $r ($select->can_read(@blows && $blows[0]{at} <= $begun ? 0 : 1))
+	{
+		if (!sysread $r, $buffer{$r}, 65536, length $buffer{$r})
+		{
+			$select->remove($r);
+			next;
+		}
+		while ($buffer{$r} =~ s/^([^\n]*)\n//)
+		{
+			my $o = $server->{json}->decode($1);
+			if (defined $o->{ready})
+			{
+				push @idle, $o->{ready};
+				next;
+			}
+			$done++;
+			$ends{ $o->{end} }++;
+			$counts{$_} += $o->{count}{$_} for keys %{ $o->{count} };
+			push @wrong, "$o->{merchant}/$o->{id} ($o->{shape}): $_" for @{ $o->{wrong} };
+			push @outcomes, [ @$o{qw(merchant id shape end status)} ];
+		}
+	}
+	hand_out();
+	if (@blows && $blows[0]{at} <= $begun)
+	{
+		$server->blow(shift @blows);
+		hand_out();
+	}
+	if (time > $said + 30)
+	{
+		$said = time;
+		printf "# %4d s: %d orders finished, %d blows to go\n", $said - $began, $done, scalar @blows;
+	}
+}
+waitpid $_, 0 for @children;
+@children = ();
+push @wrong, sprintf 'clients reported %d of %d orders', $done, $plan->{ids} if $done != $plan->{ids};
+my $played = time - $began;
+
+# ---- the rest
+
+$server->bank('POST', '/control/faults', {});
+my @unrest;
+my $rested = ChaosServer::wait_until(
+	sub {
+		usleep(200_000);    # the question costs the server more than the wait
+		@unrest = ChaosCheck::unrest($server);
+		return !@unrest;
+	}, $p{rest});
+ChaosCheck::load($server, \@outcomes);
+
+# A charge that the bank made after it had been asked in vain turns up when it is asked again.
+my $late = "SELECT count(*) FROM chaos.kept k JOIN pgw.payment_transactions t ON t.transaction_id = k.reference WHERE t.status = 'Failed'";
+ChaosServer::wait_until(sub { return 1 unless $server->value($late); usleep(1_000_000); ChaosCheck::load($server, \@outcomes); return 0 }, $p{rest});
+my $rest = time - $began - $played;
+
+# ---- the reckoning
+
+sub table
+{
+	my ($title, @rows) = @_;
+	print "\n$title\n";
+	printf "  %-62s %8s  %s\n", $_->[0] // '', $_->[1] // '', join('  ', map { $_ // '' } @$_[ 2 .. $#$_ ]) for @rows;
+	return;
+}
+my $hits = $server->{hits};
+my %blow;
+for (@$hits) { $blow{ $_->{what} }[0]++; $blow{ $_->{what} }[1] += $_->{hit} }
+my @kills = grep { $_->{what} =~ /^kill/ } @$hits;
+table('blows (number, of them with a call in flight)', (map { [ $_, @{ $blow{$_} } ] } sort keys %blow),
+	[ 'kill -9 in total', scalar @kills, scalar grep { $_->{hit} } @kills ],
+	[ '  of them of the postmaster', (map { my $all = $_; scalar grep { $_->{what} =~ /postmaster|everything/ && ($all || $_->{hit}) } @kills } 1, 0) ]);
+table('orders', (map { [ $_, $ends{$_} ] } sort keys %ends), map { [ "clients saw: $_", $counts{$_} ] } sort keys %counts);
+table('faults of charges at the bank (attempts that met them)', $server->query("SELECT coalesce(substr(t.token, 5), 'a card, ' || t.card_last4) || CASE t.bank WHEN 'form' THEN ' (form)' ELSE '' END, count(*)
+	FROM pgw.payment_transactions t WHERE EXISTS (SELECT FROM chaos.request r WHERE r.reference = replace(t.transaction_id::text, '-', '')) AND t.token IS DISTINCT FROM 'tok_ok' GROUP BY 1 ORDER BY 1"));
+table('faults of all requests', $server->query("SELECT operation || ': ' || CASE WHEN delivery <> 'normal' THEN delivery ELSE 'answered ' || status END || CASE WHEN replayed THEN ', replayed' ELSE '' END, count(*)
+	FROM chaos.request WHERE delivery <> 'normal' OR status >= 400 OR replayed GROUP BY 1 ORDER BY 1"));
+table('states at rest', $server->query('SELECT status, count(*) FROM pgw.payment_transactions GROUP BY 1 ORDER BY 1'));
+my ($adoptions) = map { $_->[0] } $server->query("SELECT count(*) FROM chaos.event WHERE event_type = 'TransactionAdopted'");
+my @resolved = $server->query("SELECT coalesce(e.operation, '-') || ' -> ' || e.event_type || coalesce(' (' || e.reason || ')', ''), count(*) FROM chaos.event e
+	WHERE e.was = 'BankUnknown' AND e.becomes <> 'BankUnknown' AND e.event_type NOT IN ('TransactionFailed', 'CompensationStarted', 'RefundStarted') GROUP BY 1 ORDER BY 2 DESC");
+my $unknown = $server->value("SELECT count(DISTINCT transaction_id) FROM chaos.event WHERE becomes = 'BankUnknown' AND was <> 'BankUnknown'");
+my $resolved = $server->value("SELECT count(DISTINCT transaction_id) FROM chaos.event WHERE was = 'BankUnknown' AND becomes NOT IN ('BankUnknown', 'RequiresManualReview')");
+table("adoptions $adoptions, unknown outcomes $unknown, of them resolved $resolved (question -> what came of it)", @resolved);
+table('given back', $server->query("SELECT coalesce(operation, '-') || coalesce(' (' || reason || ')', ''), count(*) FROM chaos.event WHERE event_type = 'RefundCompleted' GROUP BY 1 ORDER BY 2 DESC"),
+	$server->query("SELECT 'events ' || event_type, count(*) FROM chaos.event WHERE event_type IN ('PaymentDataSaveFailed', 'BankOutcomeUnacceptable', 'LateApprovalReceived', 'RefundFailed', 'RefundOutcomeUnknown') GROUP BY 1 ORDER BY 1"));
+table('reviews at rest (bank, the injected fault)', map { [ ($_->[0] || '-') . ": " . ($_->[1] || 'none found'), $_->[2] ] } ChaosCheck::reviews($server));
+table('reconciliation (tables | bank)', $server->query("SELECT 'charges kept, ' || currency, sum(n) FILTER (WHERE s = 't'), '| ' || sum(n) FILTER (WHERE s = 'b'), 'sum', sum(a) FILTER (WHERE s = 't'), '| ' || sum(a) FILTER (WHERE s = 'b') FROM (
+		SELECT 't' AS s, currency, count(*) AS n, sum(amount) AS a FROM chaos.taken GROUP BY 2
+		UNION ALL SELECT 'b', currency, count(*), sum(amount) FROM chaos.kept k WHERE NOT EXISTS (SELECT FROM pgw.payment_transactions t WHERE t.transaction_id = k.reference AND t.status = 'RequiresManualReview') GROUP BY 2) x
+		GROUP BY currency ORDER BY 1"),
+	$server->query("SELECT 'given back', (SELECT count(*) FROM pgw.payment_transactions WHERE status = 'Refunded'), '| ' || (SELECT count(*) FROM chaos.charge WHERE status = 'approved' AND (voided OR captured > 0 AND refunded = captured))"),
+	$server->query("SELECT 'orders and their payments', (SELECT count(*) FROM orders), '| ' || (SELECT count(*) FROM pgw.payments)"));
+
+print "\n";
+my @results = ChaosCheck::run($server);
+push @results, ChaosCheck::secrets($server, [ map { $_->[0] } @ChaosPlan::cards ]);
+unshift @results, { name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @wrong ] };
+unshift @results, { name => sprintf('everything came to rest (%.0f s)', $rest), bad => [ map { [ '', $_ ] } @unrest ] };
+my ($n, $violations, %told) = (0, 0);
+for my $r (@results)
+{
+	my @bad = @{ $r->{bad} };
+	$violations += @bad;
+	printf "%s %d - %s\n", @bad ? 'not ok' : 'ok', ++$n, $r->{name};
+	for my $b (@bad[ 0 .. ($#bad > 9 ? 9 : $#bad) ])
+	{
+		my ($id, @text) = @$b;
+		print "# $id @text\n";
+		print map { "# $_\n" } ChaosCheck::history($server, $id) if $id && !$told{$id}++ && keys %told <= 12;
+	}
+	printf "# ... and %d more\n", @bad - 10 if @bad > 10;
+}
+printf "1..%d\n\nseed %d: %d orders in %.0f s, rest after %.0f s, in total %.0f s\n", $n, $p{seed}, $done, $played, $rest, time - $began;
+print "violations: $violations\n";
+exit($violations > 0);
