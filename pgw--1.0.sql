@@ -166,6 +166,7 @@ CREATE TABLE pgw.payments (
 	currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
 	authorized_amount bigint NOT NULL DEFAULT 0,
 	captured_amount bigint NOT NULL DEFAULT 0,
+	reserved_amount bigint NOT NULL DEFAULT 0,	-- of the authorization: claimed by the capture or void that is under way or in doubt
 	refunded_amount bigint NOT NULL DEFAULT 0,
 	refund_pending_amount bigint NOT NULL DEFAULT 0,
 	bank text,
@@ -179,8 +180,9 @@ CREATE TABLE pgw.payments (
 	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT payments_request_key UNIQUE (client_request_id, merchant),
 	CONSTRAINT payments_authorized_check CHECK (authorized_amount >= 0 AND authorized_amount <= amount),
-	CONSTRAINT payments_captured_check CHECK (captured_amount >= 0 AND captured_amount <= authorized_amount),
-	-- a difference, because the sum of two bigints can overflow
+	-- differences, because the sum of two bigints can overflow
+	CONSTRAINT payments_captured_check CHECK (captured_amount >= 0 AND reserved_amount >= 0
+		AND captured_amount <= authorized_amount AND reserved_amount <= authorized_amount - captured_amount),
 	CONSTRAINT payments_refunds_check CHECK (refunded_amount >= 0 AND refund_pending_amount >= 0
 		AND refunded_amount <= captured_amount AND refund_pending_amount <= captured_amount - refunded_amount),
 	CONSTRAINT payments_no_money_check CHECK (status NOT IN ('pending', 'declined') OR captured_amount = 0)
@@ -228,8 +230,12 @@ CREATE TABLE pgw.payment_transactions (
 	refund_key text,				-- the give-back's reference and key at the bank; NULL: the next one gets a new one
 	refund_key_used_at timestamptz,	-- first use; NULL: announced, not sent
 	refund_asked_at timestamptz,	-- when the last request of the give-back ended, or was last seen under way
-	refund_pending boolean NOT NULL DEFAULT false,	-- the bank said last that it is on its way
+	pending_at_bank boolean NOT NULL DEFAULT false,	-- the bank said last that the step after the charge is on its way
 	refund_attempts int NOT NULL DEFAULT 0 CHECK (refund_attempts >= 0),
+	capture_key text,				-- reference and key of the capture that follows the commit
+	capture_key_used_at timestamptz,	-- first use
+	final_capture boolean NOT NULL DEFAULT false,	-- kind capture: the rest of the authorization is given up
+	reason text,					-- kind refund: what the caller said
 	caller_xid xid8,
 	caller_subxid xid8,
 	system_identifier bigint NOT NULL,
@@ -261,6 +267,8 @@ CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status) WHER
 -- What is due: a scan costs that, not what is stored.
 CREATE INDEX payment_transactions_due ON pgw.payment_transactions (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
 CREATE INDEX payment_transactions_payment ON pgw.payment_transactions (payment_id);
+-- An operation on a payment has its id once and for all: the claim on it, as payments_request_key is for payments.
+CREATE UNIQUE INDEX payment_transactions_operation ON pgw.payment_transactions (client_request_id, merchant, kind) WHERE kind <> 'payment';
 
 CREATE TRIGGER enforce_transition BEFORE UPDATE ON pgw.payment_transactions
 	FOR EACH ROW EXECUTE FUNCTION pgw.enforce_transition();
@@ -448,6 +456,18 @@ CREATE FUNCTION pgw.submit_payment(
 ) RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_submit_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
+-- What follows an authorization or a charge: recorded here, done by the worker after the commit (docs/operations.md).
+CREATE FUNCTION pgw.capture_payment(payment_id uuid, client_request_id text, amount bigint DEFAULT NULL, final boolean DEFAULT true,
+	options jsonb DEFAULT '{}') RETURNS pgw.payment_result
+AS 'MODULE_PATHNAME', 'pgw_capture_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION pgw.void_payment(payment_id uuid, client_request_id text, options jsonb DEFAULT '{}') RETURNS pgw.payment_result
+AS 'MODULE_PATHNAME', 'pgw_void_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
+CREATE FUNCTION pgw.refund_payment(payment_id uuid, client_request_id text, amount bigint DEFAULT NULL, reason text DEFAULT NULL,
+	options jsonb DEFAULT '{}') RETURNS pgw.payment_result
+AS 'MODULE_PATHNAME', 'pgw_refund_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+
 CREATE FUNCTION pgw.get_payment(payment_id uuid) RETURNS SETOF pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_get_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
 
@@ -545,10 +565,12 @@ WITH event AS (
 	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = c.transaction_id
 	GROUP BY c.transaction_id
 ), bank_key AS NOT MATERIALIZED (
-	-- of the operation itself, and of giving back
+	-- of the operation itself, of giving back, and of the capture after the commit
 	SELECT t.bank, t.bank_key AS key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.bank_key IS NOT NULL
 	UNION ALL
 	SELECT t.bank, t.refund_key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.refund_key IS NOT NULL
+	UNION ALL
+	SELECT t.bank, t.capture_key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.capture_key IS NOT NULL
 )
 -- An attempt and its events
 SELECT b.check_name, t.payment_id, coalesce(t.transaction_id, h.transaction_id) AS transaction_id, t.merchant, b.details
@@ -611,6 +633,7 @@ LEFT JOIN (
 		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND o.status IN ('Saved', 'Completed')) AS captured,
 		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status IN ('Saved', 'Completed')) AS refunded,
 		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS refund_pending,
+		sum(o.amount) FILTER (WHERE o.kind IN ('capture', 'void') AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS reserved,
 		bool_or(o.kind = 'void' AND o.status IN ('Saved', 'Completed')) AS voided
 	FROM pgw.payment_transactions o
 	WHERE o.kind <> 'payment'
@@ -660,8 +683,8 @@ CROSS JOIN LATERAL (
 		WHEN 'failed' THEN p.captured_amount = p.refunded_amount
 		WHEN 'in_review' THEN p.captured_amount = 0
 		WHEN 'authorized' THEN p.authorized_amount = p.amount AND p.captured_amount = 0
-		WHEN 'partially_captured' THEN p.captured_amount > 0 AND p.captured_amount < p.amount AND p.refunded_amount = 0
-		WHEN 'captured' THEN p.captured_amount = p.amount AND p.refunded_amount = 0
+		WHEN 'partially_captured' THEN p.captured_amount > 0 AND p.captured_amount < p.amount
+		WHEN 'captured' THEN p.captured_amount > 0 AND (p.captured_amount = p.amount OR p.capture = 'manual') AND p.refunded_amount = 0
 		WHEN 'partially_refunded' THEN p.refunded_amount > 0 AND p.refunded_amount < p.captured_amount
 		WHEN 'refunded' THEN p.refunded_amount > 0 AND p.refunded_amount = p.captured_amount
 		WHEN 'voided' THEN p.captured_amount = 0
@@ -675,6 +698,10 @@ CROSS JOIN LATERAL (
 	SELECT 'capture_missing', jsonb_build_object('status', p.status, 'capture', p.capture)
 	WHERE p.status = 'authorized' AND p.capture <> 'manual' AND t.status = 'Completed'
 	UNION ALL
+	-- the capture that follows the commit of an on_commit payment claims the whole authorization
+	SELECT 'reserved_differs', jsonb_build_object('reserved_amount', p.reserved_amount, 'by_transactions', coalesce(o.reserved, 0))
+	WHERE p.reserved_amount <> CASE WHEN p.capture = 'on_commit' AND p.status = 'authorized' THEN p.authorized_amount ELSE coalesce(o.reserved, 0) END
+	UNION ALL
 	SELECT 'captures_differ', jsonb_build_object('captured_amount', p.captured_amount, 'by_transactions', coalesce(o.captured, 0))
 	WHERE p.capture = 'manual' AND p.captured_amount <> coalesce(o.captured, 0)
 	UNION ALL
@@ -682,8 +709,9 @@ CROSS JOIN LATERAL (
 		'by_transactions', coalesce(o.refunded, 0), 'pending_by_transactions', coalesce(o.refund_pending, 0))
 	WHERE p.refunded_amount <> coalesce(o.refunded, 0) OR p.refund_pending_amount <> coalesce(o.refund_pending, 0)
 	UNION ALL
+	-- a void that came too late has found the authorization expired
 	SELECT 'void_differs', jsonb_build_object('status', p.status, 'by_transactions', coalesce(o.voided, false))
-	WHERE (p.status = 'voided') <> coalesce(o.voided, false)
+	WHERE p.status = 'voided' AND NOT coalesce(o.voided, false) OR o.voided AND p.status NOT IN ('voided', 'expired')
 ) b (check_name, details)
 
 UNION ALL
@@ -770,7 +798,7 @@ CREATE TABLE pgw.access_grants (
 -- A client's own payments, to join to its orders.
 CREATE VIEW pgw.my_payments WITH (security_barrier) AS
 SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status, p.capture, p.amount, p.currency, p.authorized_amount,
-	p.captured_amount, p.refunded_amount, p.refund_pending_amount, p.bank, p.bank_reference, p.authorization_code, p.card_last4,
+	p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount, p.bank, p.bank_reference, p.authorization_code, p.card_last4,
 	p.card_brand, p.reference, p.metadata, p.created_at, p.updated_at
 FROM pgw.payments p
 WHERE EXISTS (SELECT FROM pgw.access_grants g
@@ -779,7 +807,7 @@ WHERE EXISTS (SELECT FROM pgw.access_grants g
 -- What operators and auditors see: everything but tokens and the caller's transaction ids.
 CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
 SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.status, t.step_order, t.submitted, t.amount, t.currency,
-	t.capture, t.card_last4, t.card_brand, t.bank, t.bank_requested, t.reference, t.bank_reference, t.authorization_code, t.attempts,
+	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_requested, t.reference, t.bank_reference, t.authorization_code, t.attempts,
 	t.next_attempt_at, t.expires_at, t.error_class, t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id,
 	t.created_at, t.updated_at
 FROM pgw.payment_transactions t
@@ -833,6 +861,7 @@ $$
 DECLARE
 	read_functions CONSTANT text[] := '{get_payment,find_payment,wait_for_payment,payment_history}';
 	audit_functions CONSTANT text[] := '{rebuild_status,check_consistency,review_actions,health,read_metrics}';
+	client_functions CONSTANT text[] := '{process_payment,submit_payment,capture_payment,void_payment,refund_payment}';
 	operator_functions CONSTANT text[] := '{resume_after_restore,resolve_review,run_recovery}';
 	functions text[] := '{}';
 	views text[] := '{}';
@@ -846,7 +875,7 @@ BEGIN
 		views := '{my_payments}';
 	END IF;
 	IF 'client' = ANY (levels) THEN
-		functions := functions || '{process_payment,submit_payment}';
+		functions := functions || client_functions;
 	END IF;
 	IF 'operator' = ANY (levels) THEN
 		functions := functions || operator_functions;
@@ -857,7 +886,7 @@ BEGIN
 	END IF;
 
 	FOR f IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pgw'::regnamespace
-		AND p.proname = ANY (read_functions || audit_functions || operator_functions || '{process_payment,submit_payment}') LOOP
+		AND p.proname = ANY (read_functions || audit_functions || operator_functions || client_functions) LOOP
 		IF (SELECT p.proname FROM pg_proc p WHERE p.oid = f) = ANY (functions) THEN
 			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f, $1);
 		ELSE

@@ -244,7 +244,9 @@ SAVEPOINT s;
 UPDATE pgw.payments SET refunded_amount = 299 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
 UPDATE pgw.payments SET refund_pending_amount = 0 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
 UPDATE pgw.payments SET captured_amount = 999 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
+-- a void that found the authorization expired
 UPDATE pgw.payments SET status = 'expired' WHERE payment_id = pid(2); SELECT broken(); ROLLBACK TO s;
+UPDATE pgw.payments SET status = 'authorized' WHERE payment_id = pid(2); SELECT broken(); ROLLBACK TO s;
 SELECT payment(4, '{"capture": "manual", "status": "voided", "captured_amount": 0}'), attempt(4, '{"capture": "manual"}'), success(4); SELECT broken(); ROLLBACK TO s;
 ROLLBACK;
 

@@ -103,8 +103,6 @@ SELECT pay('r2', bank => 'off');
 INSERT INTO pgw.banks (name, connector, base_url, currencies, priority) VALUES ('usd', 'json', 'https://bank.example', '{USD}', 500);
 SELECT pay('r3', bank => 'usd');
 \echo :SQLSTATE
-SELECT pay('r4', capture => 'on_commit');
-\echo :SQLSTATE
 SELECT pgw.process_payment('r5', 1, 'EUR', 'tok_ok', merchant => 'nobody');
 \echo :SQLSTATE
 SELECT count(*) FROM pgw.get_payment('00000000-0000-7000-8000-000000000000');

@@ -22,9 +22,14 @@ BEGIN
 	VALUES (gen_random_uuid(), t, 'ManualReviewRequired', '{"from": "Created", "to": "RequiresManualReview", "reason": "an older one"}', 1),
 		(gen_random_uuid(), t, 'ManualReviewRequired', jsonb_build_object('from', came_from, 'to', 'RequiresManualReview', 'reason', reason, 'error_code', 'outcome_unknown'), 2);
 	IF kind = 'payment' THEN
-		INSERT INTO pgw.payments (payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, authorized_amount)
+		INSERT INTO pgw.payments (payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, authorized_amount, reserved_amount)
 		VALUES (p, name, merchant, t, (CASE WHEN came_from = 'Saved' THEN 'authorized' WHEN came_from IN ('Refunding', 'Refunded') THEN 'failed' ELSE 'in_review' END)::pgw.payment_status,
-			'on_commit', 1234, 'EUR', CASE WHEN came_from = 'Saved' THEN 1234 ELSE 0 END);
+			'on_commit', 1234, 'EUR', CASE WHEN came_from = 'Saved' THEN 1234 ELSE 0 END, CASE WHEN came_from = 'Saved' THEN 1234 ELSE 0 END);
+	ELSE
+		INSERT INTO pgw.payments (payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, authorized_amount, captured_amount,
+			reserved_amount, refund_pending_amount)
+		VALUES (p, name, merchant, gen_random_uuid(), (CASE kind WHEN 'refund' THEN 'captured' ELSE 'authorized' END)::pgw.payment_status, 'manual', 2000, 'EUR', 2000,
+			CASE kind WHEN 'refund' THEN 2000 ELSE 0 END, CASE kind WHEN 'refund' THEN 0 ELSE 1234 END, CASE kind WHEN 'refund' THEN 1234 ELSE 0 END);
 	END IF;
 	RETURN t;
 END
@@ -32,7 +37,7 @@ $$;
 
 -- Each action on a fresh one of each kind and origin: the state, or why not; and what the next step will find.
 CREATE FUNCTION tried(kind pgw.operation_kind, came_from pgw.transaction_status, action text, OUT result text, OUT due boolean, OUT watched boolean,
-	OUT bank_reference text, OUT refund text, OUT error text, OUT payment pgw.payment_status) LANGUAGE plpgsql AS
+	OUT bank_reference text, OUT refund text, OUT error text, OUT payment text) LANGUAGE plpgsql AS
 $$
 DECLARE
 	t uuid := in_review(format('%s-%s-%s', kind, came_from, action), kind, came_from);
@@ -45,7 +50,8 @@ BEGIN
 		result := SQLSTATE || ' ' || hint;
 	END;
 	SELECT x.next_attempt_at IS NOT NULL, x.watch_until > now() + '23 hours', x.bank_reference, x.refund_operation || ' ' || coalesce(x.refund_key, 'new') || ' ' || x.refund_attempts,
-		x.error_code, (SELECT p.status FROM pgw.payments p WHERE p.payment_id = x.payment_id)
+		x.error_code, (SELECT concat_ws(' ', p.status, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
+			FROM pgw.payments p WHERE p.payment_id = x.payment_id)
 	INTO due, watched, bank_reference, refund, error, payment FROM pgw.payment_transactions x WHERE x.transaction_id = t;
 END
 $$;

@@ -72,6 +72,7 @@ save(PgwFlowDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
 	/* An on_commit payment that is only authorized has its capture before it: Saved, not Completed. */
 	if (!charged && capture == PGW_CAPTURE_ON_COMMIT)
 	{
+		d->reserved_amount = amount;
 		pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
 		return;
 	}

@@ -65,6 +65,7 @@ typedef struct PgwFlowDecision
 	PgwFlowPayment payment;
 	int64_t		authorized_amount;	/* with AUTHORIZED and CAPTURED */
 	int64_t		captured_amount;
+	int64_t		reserved_amount;	/* for the capture that follows the commit */
 	bool		save_later;		/* approved, but the payments row was busy */
 	bool		not_found;		/* Failed, because the bank does not know it: to be looked up again, in case it turns up late */
 	const PgwErrorInfo *error;	/* class, code, status, retryable, message; NULL: none */

@@ -571,6 +571,27 @@ pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf
 }
 
 int
+pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults)
+{
+	PgwRequest	none = {.amount = req->amount, .options = req->options};
+	Checker		c = {.req = &none, .faults = faults};
+
+	pgw_buf_puts(faults, "[");
+	if (req->payment_id_isnull)
+		fault(&c, "payment_id", "required", "must not be null");
+	check_text(&c, "client_request_id", req->client_request_id, PGW_MAX_ID_CHARS, false, true,
+			   "must be at most 255 characters");
+	if (req->has_amount)
+		check_amount(&c);
+	if (req->final_isnull)
+		fault(&c, "final", "required", "must not be null");
+	check_text(&c, "reason", req->reason, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_options(&c);
+	pgw_buf_puts(faults, "]");
+	return c.count;
+}
+
+int
 pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already)
 {
 	PgwRequest	none = {0};

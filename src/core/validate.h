@@ -72,6 +72,20 @@ typedef struct PgwChecked
  */
 extern int	pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf *faults);
 
+/* What a caller of capture, void or refund asked for. */
+typedef struct PgwOperationRequest
+{
+	bool		payment_id_isnull;
+	const char *client_request_id;
+	bool		has_amount;		/* else all that is left */
+	int64_t		amount;
+	bool		final_isnull;	/* capture */
+	const char *reason;			/* refund; NULL: none */
+	const char *options;		/* JSON text */
+} PgwOperationRequest;
+
+extern int	pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults);
+
 /* The same for a lone operation id / text field, used by capture, void, refund, find. field names it. Appends without the brackets. */
 extern int	pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already);
 

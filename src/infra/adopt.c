@@ -85,7 +85,8 @@ hand_over(PgwTransaction *t, const pg_uuid_t *payment_id, FullTransactionId xid,
 	t->payment_id = *payment_id;
 	t->caller_xid = xid;
 	t->caller_subxid = subxid;
-	t->submitted = submitted;
+	/* An on_commit authorization stays one: a submitted on_commit payment is charged at once, so the two must not be taken for each other. */
+	t->submitted = submitted && t->capture != PGW_CAPTURE_ON_COMMIT;
 	t->abandoned_at = 0;
 	if (t->status == PGW_BANK_APPROVED)
 		t->next_attempt_at = 0;

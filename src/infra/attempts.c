@@ -216,6 +216,9 @@ pgw_calls_alert(const pg_uuid_t *transaction_id, PgwState status, const char *co
 	pgw_uuid_to_text(transaction_id->data, id);
 	if (status == PGW_REQUIRES_MANUAL_REVIEW)
 		pgw_alert("review_required", id, bank, transaction_id, correlation, "a transaction needs manual review: see pgw.manual_reviews");
+	else if (status == PGW_REFUNDING)
+		pgw_alert("capture_refused", id, bank, transaction_id, correlation,
+				  "the bank refused to capture what it had authorized: the payment has failed after its caller's commit");
 	else
 		pgw_alert_failed(bank);
 }
@@ -261,6 +264,11 @@ work(PgwTransaction *t, PgwAttempt *a)
 {
 	PgwVote		vote = PGW_VOTE_NOTHING;
 
+	if (t->kind != PGW_KIND_PAYMENT)
+	{
+		pgw_operations_work(t, a);
+		return vote;
+	}
 	switch (t->status)
 	{
 		case PGW_CREATED:
@@ -278,6 +286,10 @@ work(PgwTransaction *t, PgwAttempt *a)
 			vote = pgw_vote_finish(t);
 			if (vote == PGW_VOTE_ROLLED_BACK)
 				pgw_compensate_rolled_back(t, a);
+			a->again = t->status == PGW_SAVED;	/* its capture is next, once this is durable */
+			break;
+		case PGW_SAVED:
+			pgw_capture_work(t, a);
 			break;
 		case PGW_REFUNDING:
 			vote = settle(t, a);
@@ -290,11 +302,16 @@ work(PgwTransaction *t, PgwAttempt *a)
 				pgw_resolve_failed(t, a);
 			break;
 		case PGW_REFUNDED:
+			vote = settle(t, a);
+			if (vote != PGW_VOTE_BUSY && vote != PGW_VOTE_UNDECIDED)
+				pgw_watch_refund(t, a);
+			break;
 		case PGW_REQUIRES_MANUAL_REVIEW:
 			vote = settle(t, a);
 			break;
-		case PGW_SAVED:
 		case PGW_COMPLETED:
+			pgw_watch_authorization(t, a);
+			break;
 		case PGW_STATE_NONE:
 		case PGW_NSTATES:
 			break;
@@ -329,7 +346,7 @@ attempt_apply(PgwItem *item)
 		a->later = busy;
 		return;
 	}
-	if (pgw_vote_is_foreign(&t) || t.kind != PGW_KIND_PAYMENT)
+	if (pgw_vote_is_foreign(&t))
 		return;
 	pgw_calls_note(&t, a->correlation, a->bank);
 	before = t.status;

@@ -98,6 +98,17 @@ pgw_call_free(PgwCall *call)
 	pfree(call);
 }
 
+const char *
+pgw_call_new_key(void)
+{
+	char		key[33];
+	pg_uuid_t	id;
+
+	pgw_store_new_id(&id);
+	pgw_uuid_to_hex32(id.data, key);
+	return pstrdup(key);
+}
+
 uint64
 pgw_calls_serial(void)
 {

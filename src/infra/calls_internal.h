@@ -5,6 +5,9 @@
  *	waiters.c		callers of attempts in doubt			charges.c		... not sent yet: submitted, or to be tried again
  *	calls.c			the call itself, over HTTP				resolve.c		... in doubt: look-up, replay, late success
  *	results.c		answers into the tables					compensate.c	... rolled back: void, refund
+ *															captures.c		... saved, and to be captured now
+ *															operations.c	capture, void, refund on request
+ *															watch.c			what has ended, and may change at the bank
  */
 #ifndef PGW_INFRA_CALLS_INTERNAL_H
 #define PGW_INFRA_CALLS_INTERNAL_H
@@ -13,6 +16,7 @@
 
 #include "core/connector.h"
 #include "core/flow.h"
+#include "core/operation.h"
 #include "infra/bank_health.h"
 #include "infra/batch.h"
 #include "infra/calls.h"
@@ -96,6 +100,8 @@ extern bool pgw_call_bank_has_room(const PgwBank *bank);
 
 /* Leave to call the bank, to be reported with the call's end. false: not before *when. */
 extern bool pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when);
+
+extern const char *pgw_call_new_key(void);	/* 32 hex digits */
 
 /* Hold the bank and render; false with *error_code (errors.h) and err: nothing held. Sets the references in *params that are NULL to the call's own. */
 extern bool pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char **error_code, PgwConnectorError *err);
@@ -183,6 +189,30 @@ extern void pgw_resolve_late_result(PgwCall *call, PgwTransaction *t);	/* Failed
 extern void pgw_compensate_rolled_back(PgwTransaction *t, PgwAttempt *a);	/* BankApproved, and no row votes for it */
 extern void pgw_compensate_work(PgwTransaction *t, PgwAttempt *a);	/* Refunding */
 extern void pgw_compensate_result(PgwCall *call, PgwTransaction *t);	/* Refunding */
+
+/* --- operations.c: capture, void, refund --- */
+extern void pgw_operations_work(PgwTransaction *t, PgwAttempt *a);
+extern void pgw_operations_result(PgwCall *call, PgwTransaction *t);
+
+/* What the capture after the commit shares with them. */
+extern const char *pgw_operation_refusal(const PgwTransaction *t);	/* NULL: the outcome is not known for another reason */
+extern TimestampTz pgw_operation_next_look(const PgwCall *call, const PgwTransaction *t);
+extern bool pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, const PgwPayment *p);
+extern void pgw_operation_input(const PgwCall *call, const PgwTransaction *t, const PgwPayment *p, PgwOp operation, PgwOperationInput *in);
+
+/* The event with the charge's attempt; its payments row is locked and the caller's to write. false: busy. */
+extern bool pgw_operation_note_expiry(const PgwPayment *p);
+
+/* --- captures.c: after the commit of an on_commit payment --- */
+extern void pgw_capture_work(PgwTransaction *t, PgwAttempt *a); /* Saved */
+extern void pgw_capture_result(PgwCall *call, PgwTransaction *t);
+
+/* --- watch.c: after the end --- */
+extern void pgw_watch_refund_begin(PgwTransaction *t, const PgwCapabilities *caps); /* the row is the caller's to write */
+extern void pgw_watch_refund(PgwTransaction *t, PgwAttempt *a); /* a refund that is Completed, or a payment Refunded by one */
+extern void pgw_watch_refund_result(PgwCall *call, PgwTransaction *t);
+extern void pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a);	/* a payment that is Completed */
+extern void pgw_watch_authorization_result(PgwCall *call, PgwTransaction *t);
 
 /* Choose how to give back, with a new key; the row is the caller's to write. false: the bank offers no way. */
 extern bool pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt);

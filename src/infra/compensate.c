@@ -54,24 +54,13 @@ refund_amount(const PgwTransaction *t)
 	return t->approved_amount != 0 ? t->approved_amount : t->amount;
 }
 
-static char *
-random_key(void)
-{
-	pg_uuid_t	id;
-	char		key[33];
-
-	pgw_store_new_id(&id);
-	pgw_uuid_to_hex32(id.data, key);
-	return pstrdup(key);
-}
-
 /* For another try: what is known of the last one does not hold for it. */
 static void
 new_key(PgwTransaction *t)
 {
-	t->refund_key = random_key();
+	t->refund_key = unconstify(char *, pgw_call_new_key());
 	t->refund_key_used_at = t->refund_asked_at = 0;
-	t->refund_pending = false;
+	t->pending_at_bank = false;
 	t->refund_attempts++;
 }
 
@@ -174,7 +163,7 @@ send(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwCompensationFacts
 
 	/* A cancellation once more is the same try, still in doubt, under another key. */
 	if (facts->used && facts->operation == PGW_OP_CANCEL)
-		t->refund_key = random_key();
+		t->refund_key = unconstify(char *, pgw_call_new_key());
 	/* Not found under a key that the bank may have forgotten: a new one is safe, the old one would not be. */
 	else if (!facts->key || (facts->used && facts->looked && !pgw_resolve_key_remembered(caps, facts->key_age_s)))
 		new_key(t);
@@ -218,7 +207,7 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 	facts.operation = operation_of(t);
 	facts.key = t->refund_key != NULL;
 	facts.used = facts.key && t->refund_key_used_at != 0;
-	facts.pending = t->refund_pending;
+	facts.pending = t->pending_at_bank;
 	facts.looked = a->looked;
 	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then an operator has it asked again */
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(t->refund_key_used_at) : 0;
@@ -250,7 +239,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	in.op = call->op;
 	in.operation = operation_of(t);
 	in.in_doubt = call->in_doubt;
-	in.pending = t->refund_pending;
+	in.pending = t->pending_at_bank;
 	in.amount = in.operation == PGW_OP_REFUND ? refund_amount(t) : 0;
 	in.transport = call->transport;
 	in.answer = &call->answer;
@@ -267,13 +256,16 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 		t->refund_asked_at = pgw_now();	/* until now it could have been done */
 	/* what is not understood says nothing against what was understood before */
 	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE && call->answer.outcome != PGW_OUT_UNKNOWN)
-		t->refund_pending = call->answer.outcome == PGW_OUT_PENDING;
+		t->pending_at_bank = call->answer.outcome == PGW_OUT_PENDING;
 	switch (d.next)
 	{
 		case PGW_COMPENSATION_DONE:
 			/* An attempt that no rollback brought here may have a payments row that does not say so yet. */
 			if (t->abandoned_at == 0)
 				t->next_attempt_at = pgw_now();
+			t->watch_until = 0;
+			if (in.operation == PGW_OP_REFUND)
+				pgw_watch_refund_begin(t, in.caps);
 			break;
 		case PGW_COMPENSATION_AGAIN:
 			if (!d.at_once)
@@ -282,7 +274,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 		case PGW_COMPENSATION_ANEW:
 			t->refund_key = NULL;
 			t->refund_key_used_at = t->refund_asked_at = 0;
-			t->refund_pending = false;
+			t->pending_at_bank = false;
 			break;
 		case PGW_COMPENSATION_FIND_OUT:
 		case PGW_COMPENSATION_STOP:
@@ -304,7 +296,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 		t->next_attempt_at = now ? pgw_now() : pgw_schedule_retry(t->retries, call->answer.retry_after_s);
 		pgw_calls_wake_at(t->next_attempt_at);
 	}
-	else
+	else if (d.next != PGW_COMPENSATION_DONE)
 		t->watch_until = 0;
 	call->look = d.at_once || t->next_attempt_at != 0;
 	call->looked = d.at_once;

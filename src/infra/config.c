@@ -453,8 +453,8 @@ takes_currency(const PgwBank *b, const char *currency)
 	return false;
 }
 
-static bool
-takes_amount(const PgwBank *b, int64 amount, const char *currency)
+bool
+pgw_config_takes_amount(const PgwBank *b, int64 amount, const char *currency)
 {
 	const PgwCurrency *c = pgw_currency_find(currency);
 	int64_t		converted;
@@ -480,7 +480,7 @@ refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card, Pg
 		return "bank_takes_no_tokens";
 	if (!takes_currency(b, currency))
 		return "bank_currency_not_supported";
-	if (!takes_amount(b, amount, currency))
+	if (!pgw_config_takes_amount(b, amount, currency))
 		return "amount_not_representable";
 	if (capture != PGW_CAPTURE_IMMEDIATE && !can->separate_capture)
 		return "bank_cannot_capture_separately";

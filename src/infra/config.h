@@ -47,6 +47,9 @@ extern void pgw_config_refresh(bool with_secrets);	/* cheap when the generation 
 extern bool pgw_config_is_current(void);	/* false: a table was locked, and the old content is still in use */
 extern PgwBank *pgw_config_bank(const char *name);	/* NULL: none */
 
+/* Can it express the amount exactly in its own unit of the currency? */
+extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);
+
 /* The next bank by priority after that one which takes such a payment, a token's scope included. NULL: none. */
 extern PgwBank *pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture);
 

@@ -69,7 +69,7 @@ replay(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
 {
 	PgwFlowDecision d;
 	PgwCallParams params;
-	char		fresh[33];
+	const char *key = PGW_MUTATED(KEY_REUSE) ? pgw_call_new_key() : t->bank_key;
 
 	memset(&params, 0, sizeof(params));
 	params.amount = t->amount;
@@ -78,14 +78,7 @@ replay(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
 	params.merchant = t->merchant;
 	params.reference = t->reference;
 	params.bank_fields = t->bank_fields;
-	if (PGW_MUTATED(KEY_REUSE))
-	{
-		pg_uuid_t	id;
-
-		pgw_store_new_id(&id);
-		pgw_uuid_to_hex32(id.data, fresh);
-	}
-	if (!pgw_attempts_call(t, a, bank, pgw_flow_operation(t->capture, t->submitted), PGW_MUTATED(KEY_REUSE) ? fresh : t->bank_key, &params))
+	if (!pgw_attempts_call(t, a, bank, pgw_flow_operation(t->capture, t->submitted), key, &params))
 		return;
 	/* after a look-up that counts nothing is in doubt but this request itself: what the bank says of it is the whole truth */
 	a->call->in_doubt = !a->looked;
@@ -171,6 +164,9 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const Pg
 			/* the caller's vote, or a busy row */
 			if (d->save_later)
 				t->next_attempt_at = TimestampTzPlusMilliseconds(now, SAVE_AGAIN_MS);
+			break;
+		case PGW_COMPLETED:
+			t->next_attempt_at = pgw_vote_authorization_end(t);
 			break;
 		case PGW_BANK_UNKNOWN:
 			/* The first look at once; then at growing distances, but not long after "not found" begins to count. */
@@ -288,17 +284,14 @@ pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a)
 	{
 		/* Nobody will authenticate it here: make sure that nobody can elsewhere. */
 		PgwCallParams params;
-		pg_uuid_t	id;
-		char		key[33];
 
 		memset(&params, 0, sizeof(params));
 		params.currency = t->currency;
 		params.merchant = t->merchant;
 		params.original_ref = t->bank_key;
 		params.bank_reference = t->bank_reference;
-		pgw_store_new_id(&id);
-		pgw_uuid_to_hex32(id.data, key);	/* a request of its own; it may be repeated, so the key is not kept */
-		(void) pgw_attempts_call(t, a, bank, PGW_OP_CANCEL, key, &params);
+		/* a request of its own; it may be repeated, so the key is not kept */
+		(void) pgw_attempts_call(t, a, bank, PGW_OP_CANCEL, pgw_call_new_key(), &params);
 	}
 	else if (caps->lookup)
 		(void) look_up(t, a, bank);

@@ -2,7 +2,7 @@
  * results.c - a bank call's result on its way into the tables, and back to the caller who waits
  *
  * Owns the calls whose exchange is over, until their result is committed.  What it means is decided by the attempt's state: resolve.c,
- * compensate.c.
+ * compensate.c, captures.c, operations.c, watch.c.
  *
  * Orderings that matter
  *	- A waiting caller's result may commit asynchronously: the caller's own commit has a later LSN and is forced to be synchronous, and
@@ -107,6 +107,58 @@ reply_with(PgwCall *call, PgwState status)
 	call->reply.status = status;
 }
 
+/* What it means is decided by the attempt's state, under its lock. */
+static void
+take_result(PgwCall *call, PgwTransaction *t)
+{
+	bool		payment = t->kind == PGW_KIND_PAYMENT;
+
+	switch (t->status)
+	{
+		case PGW_CREATED:
+		case PGW_BANK_UNKNOWN:
+			if (payment)
+				pgw_resolve_result(call, t);
+			else
+				pgw_operations_result(call, t);
+			return;
+		case PGW_SAVED:
+			pgw_capture_result(call, t);
+			return;
+		case PGW_REFUNDING:
+			pgw_compensate_result(call, t);
+			return;
+		case PGW_REFUNDED:
+			pgw_watch_refund_result(call, t);
+			return;
+		case PGW_COMPLETED:
+			if (payment)
+				pgw_watch_authorization_result(call, t);
+			else
+				pgw_watch_refund_result(call, t);
+			return;
+		case PGW_FAILED:
+			if (!payment)
+				break;
+			pgw_resolve_late_result(call, t);
+			return;
+		default:
+			break;
+	}
+	ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used", pgw_state_name(t->status)),
+					  errdetail("correlation id %s", call->correlation)));
+}
+
+/* A decline is the card's affair, and no alert. */
+static bool
+is_alarming(const PgwTransaction *t, PgwState before)
+{
+	if (t->status == before)
+		return false;
+	return t->status == PGW_REQUIRES_MANUAL_REVIEW || (t->status == PGW_REFUNDING && before == PGW_SAVED) ||
+		(t->status == PGW_FAILED && pgw_flow_failed_payment(t->error_code) != PGW_FLOW_PAY_DECLINED);
+}
+
 static void
 result_apply(PgwItem *item)
 {
@@ -124,26 +176,8 @@ result_apply(PgwItem *item)
 		return;
 	}
 	before = t.status;
-	switch (t.status)
-	{
-		case PGW_CREATED:
-		case PGW_BANK_UNKNOWN:
-			pgw_resolve_result(call, &t);
-			break;
-		case PGW_REFUNDING:
-			pgw_compensate_result(call, &t);
-			break;
-		case PGW_FAILED:
-			pgw_resolve_late_result(call, &t);
-			break;
-		default:
-			ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used", pgw_state_name(t.status)),
-							  errdetail("correlation id %s", call->correlation)));
-			break;
-	}
-	/* a decline is the card's affair, and no alert */
-	call->alert = t.status != before && (t.status == PGW_REQUIRES_MANUAL_REVIEW ||
-										 (t.status == PGW_FAILED && pgw_flow_failed_payment(t.error_code) != PGW_FLOW_PAY_DECLINED));
+	take_result(call, &t);
+	call->alert = is_alarming(&t, before);
 	reply_with(call, t.status);
 	PGW_DEBUG_POINT("result_apply");
 }

@@ -42,6 +42,7 @@ static const PgwColumn payment_columns[] = {
 	P(currency, PGW_FIELD_STRING, true),
 	P(authorized_amount, PGW_FIELD_INT64, false),
 	P(captured_amount, PGW_FIELD_INT64, false),
+	P(reserved_amount, PGW_FIELD_INT64, false),
 	P(refunded_amount, PGW_FIELD_INT64, false),
 	P(refund_pending_amount, PGW_FIELD_INT64, false),
 	P(bank, PGW_FIELD_STRING, false),
@@ -88,8 +89,12 @@ static const PgwColumn transaction_columns[] = {
 	T(refund_key, PGW_FIELD_STRING, false),
 	T(refund_key_used_at, PGW_FIELD_TIME, false),
 	T(refund_asked_at, PGW_FIELD_TIME, false),
-	T(refund_pending, PGW_FIELD_BOOL, false),
+	T(pending_at_bank, PGW_FIELD_BOOL, false),
 	T(refund_attempts, PGW_FIELD_INT, false),
+	T(capture_key, PGW_FIELD_STRING, false),
+	T(capture_key_used_at, PGW_FIELD_TIME, false),
+	T(final_capture, PGW_FIELD_BOOL, true),
+	T(reason, PGW_FIELD_STRING, true),
 	T(caller_xid, PGW_FIELD_FXID, false),
 	T(caller_subxid, PGW_FIELD_FXID, false),
 	T(system_identifier, PGW_FIELD_INT64, false),
@@ -132,26 +137,6 @@ static const struct
 };
 
 static TableCache cache[PGW_NTABLES];
-
-static const char *const payment_status_names[] = {
-	[PGW_PAY_PENDING] = "pending",
-	[PGW_PAY_AUTHORIZED] = "authorized",
-	[PGW_PAY_PARTIALLY_CAPTURED] = "partially_captured",
-	[PGW_PAY_CAPTURED] = "captured",
-	[PGW_PAY_PARTIALLY_REFUNDED] = "partially_refunded",
-	[PGW_PAY_REFUNDED] = "refunded",
-	[PGW_PAY_VOIDED] = "voided",
-	[PGW_PAY_EXPIRED] = "expired",
-	[PGW_PAY_DECLINED] = "declined",
-	[PGW_PAY_FAILED] = "failed",
-	[PGW_PAY_IN_REVIEW] = "in_review",
-};
-
-const char *
-pgw_payment_status_name(PgwPaymentStatus s)
-{
-	return payment_status_names[s];
-}
 
 /* ---- where things are ---- */
 
@@ -388,16 +373,8 @@ field_from_datum(PgwField field, void *p, Oid type, Datum d, bool isnull)
 			*(PgwCaptureMode *) p = (PgwCaptureMode) pgw_capture_parse(pgw_row_to_string(type, d));
 			break;
 		case PGW_FIELD_PAYMENT_STATUS:
-			{
-				char	   *label = pgw_row_to_string(type, d);
-
-				for (int i = 0; i < lengthof(payment_status_names); i++)
-				{
-					if (strcmp(label, payment_status_names[i]) == 0)
-						*(PgwPaymentStatus *) p = (PgwPaymentStatus) i;
-				}
-				break;
-			}
+			*(PgwPaymentStatus *) p = (PgwPaymentStatus) pgw_payment_status_parse(pgw_row_to_string(type, d));
+			break;
 	}
 }
 
@@ -446,12 +423,12 @@ pgw_store_claim_index(Oid relid)
 	return get_cache(PGW_TABLE_PAYMENTS, relid)->claim_index;
 }
 
-PgwFind
-pgw_store_find_payment(PgwRel *r, const char *client_request_id, const char *merchant, int attempts, TransactionId *xid, uint32 *token)
+static bool
+find_payment(PgwRel *r, const char *client_request_id, const char *merchant, int attempts)
 {
 	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 
-	return pgw_row_find(r, pgw_store_claim_index(RelationGetRelid(r->rel)), keys, 2, attempts, xid, token);
+	return pgw_row_find(r, pgw_store_claim_index(RelationGetRelid(r->rel)), keys, 2, attempts, NULL, NULL) == PGW_FIND_ROW;
 }
 
 PgwFind
@@ -495,7 +472,7 @@ pgw_store_payment_by_request(const char *client_request_id, const char *merchant
 	bool		found;
 
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-	found = pgw_store_find_payment(&r, client_request_id, merchant, PGW_FIND_THOROUGH, NULL, NULL) == PGW_FIND_ROW;
+	found = find_payment(&r, client_request_id, merchant, PGW_FIND_THOROUGH);
 	if (found)
 		pgw_store_read(&r, PGW_TABLE_PAYMENTS, out);
 	pgw_row_close(&r);
@@ -509,7 +486,7 @@ pgw_store_payment_known(const char *client_request_id, const char *merchant)
 	bool		found;
 
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-	found = pgw_store_find_payment(&r, client_request_id, merchant, PGW_FIND_ONCE, NULL, NULL) == PGW_FIND_ROW;
+	found = find_payment(&r, client_request_id, merchant, PGW_FIND_ONCE);
 	pgw_row_close(&r);
 	return found;
 }
@@ -592,4 +569,26 @@ pgw_store_update_transaction(PgwTransaction *t)
 	pgw_row_update(&r);
 	t->tid = r.slot->tts_tid;
 	pgw_row_close(&r);
+}
+
+void
+pgw_store_standing(const PgwPayment *p, PgwStanding *s)
+{
+	s->status = p->status;
+	s->authorized = p->authorized_amount;
+	s->captured = p->captured_amount;
+	s->reserved = p->reserved_amount;
+	s->refunded = p->refunded_amount;
+	s->refund_pending = p->refund_pending_amount;
+}
+
+void
+pgw_store_set_standing(PgwPayment *p, const PgwStanding *s)
+{
+	p->status = s->status;
+	p->authorized_amount = s->authorized;
+	p->captured_amount = s->captured;
+	p->reserved_amount = s->reserved;
+	p->refunded_amount = s->refunded;
+	p->refund_pending_amount = s->refund_pending;
 }

@@ -14,14 +14,9 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "core/payment.h"
 #include "core/state.h"
 #include "core/validate.h"
-
-typedef enum PgwPaymentStatus	/* order of the SQL enum */
-{
-	PGW_PAY_PENDING = 0, PGW_PAY_AUTHORIZED, PGW_PAY_PARTIALLY_CAPTURED, PGW_PAY_CAPTURED, PGW_PAY_PARTIALLY_REFUNDED,
-	PGW_PAY_REFUNDED, PGW_PAY_VOIDED, PGW_PAY_EXPIRED, PGW_PAY_DECLINED, PGW_PAY_FAILED, PGW_PAY_IN_REVIEW
-} PgwPaymentStatus;
 
 /* One row of pgw.payments. char * NULL = SQL NULL; palloc'd in the caller's context when read. */
 typedef struct PgwPayment
@@ -36,6 +31,7 @@ typedef struct PgwPayment
 	char	   *currency;
 	int64		authorized_amount;
 	int64		captured_amount;
+	int64		reserved_amount;	/* claimed by the capture or void that is under way or in doubt */
 	int64		refunded_amount;
 	int64		refund_pending_amount;
 	char	   *bank;
@@ -84,8 +80,12 @@ typedef struct PgwTransaction
 	char	   *refund_key;		/* reference and key of the give-back at the bank; NULL: the next one gets a new one */
 	TimestampTz refund_key_used_at; /* first use; 0 = NULL: announced, not sent */
 	TimestampTz refund_asked_at;	/* when the last request of the give-back ended, or was last seen under way; 0 = NULL */
-	bool		refund_pending; /* the bank said last that it is on its way */
+	bool		pending_at_bank;	/* the bank said last that the step after the charge is on its way */
 	int			refund_attempts;	/* keys used so far */
+	char	   *capture_key;	/* reference and key of the capture that follows the commit; NULL: not sent */
+	TimestampTz capture_key_used_at;	/* first use */
+	bool		final_capture;	/* kind capture: the rest of the authorization is given up */
+	char	   *reason;			/* kind refund: what the caller said */
 	FullTransactionId caller_xid;	/* Invalid = NULL */
 	FullTransactionId caller_subxid;
 	int64		system_identifier;
@@ -129,6 +129,12 @@ typedef enum PgwClaim
  */
 extern PgwClaim pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing);
 
+/*
+ * Claim the id of an operation on a payment with its row, which is inserted as Created with its first event.  The caller holds the lock of the
+ * payments row; a caller with the same id on another payment is waited for, as in pgw_store_claim().
+ */
+extern PgwClaim pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransaction *existing);
+
 /* Latest committed version (or own). false: no such row. */
 extern bool pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out);
 /* Is there such a row? One quick look, which may miss a row that is being updated: only for what the claim decides afterwards. */
@@ -164,7 +170,10 @@ extern int	pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out);
 
 extern void pgw_store_new_id(pg_uuid_t *out);	/* UUIDv7 */
 extern char *pgw_store_json_string(const char *s);	/* quoted and escaped */
-extern const char *pgw_payment_status_name(PgwPaymentStatus s);
+
+/* The amounts and status of a payments row for core/payment.h, and back. */
+extern void pgw_store_standing(const PgwPayment *p, PgwStanding *s);
+extern void pgw_store_set_standing(PgwPayment *p, const PgwStanding *s);
 
 /* Lock the row for update and read it as it then stands; wait=false: *busy when someone holds it, and nothing is read. */
 extern bool pgw_store_lock_transaction(const pg_uuid_t *transaction_id, bool wait, PgwTransaction *out, bool *busy);

@@ -1,9 +1,10 @@
 /*
- * store_claim.c - the claim on a request id: the payments row, inserted or found, without a serialization failure
+ * store_claim.c - the claim on a request id: the row that holds it, inserted or found, without a serialization failure
  *
  * Owns: nothing that lasts.
  * Locks: waits, in the caller's backend only, on the (sub)transaction that inserts the same id; holds no other lock meanwhile than the
  * table's.  The deadlock detector, lock_timeout and cancel work as for any row.
+ * For a payment that row is the payments row, for a capture, void or refund its own attempt.
  * Invariants: never waits on an own transaction; leaves either the caller's row, or nothing.
  */
 #include "postgres.h"
@@ -14,10 +15,13 @@
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "storage/proc.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "core/errors.h"
+#include "infra/metrics.h"
 #include "infra/store_internal.h"
 
 static void
@@ -84,13 +88,10 @@ wait_for_xid(TransactionId xid, TimestampTz deadline)
 	LockTimeout = saved;
 }
 
-PgwClaim
-pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
+/* existing: filled when somebody has the key, committed or in this transaction. */
+static PgwClaim
+claim(PgwTable table, Oid index, const Datum *keys, int nkeys, const void *row, TimestampTz deadline, void *existing)
 {
-	row->updated_at = GetCurrentTimestamp();
-	if (row->created_at == 0)
-		row->created_at = row->updated_at;
-
 	for (;;)
 	{
 		PgwRel		r;
@@ -101,10 +102,10 @@ pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
 		CHECK_FOR_INTERRUPTS();
 
 		/* Look first: an insert that conflicts leaves a dead row behind. */
-		pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-		found = pgw_store_find_payment(&r, row->client_request_id, row->merchant, PGW_FIND_ONCE, &xid, &token);
+		pgw_store_open(&r, table, false, false);
+		found = pgw_row_find(&r, index, keys, nkeys, PGW_FIND_ONCE, &xid, &token);
 		if (found == PGW_FIND_ROW)
-			pgw_store_read(&r, PGW_TABLE_PAYMENTS, existing);
+			pgw_store_read(&r, table, existing);
 		pgw_row_close(&r);
 		if (found == PGW_FIND_ROW)
 			return PGW_CLAIM_EXISTS;
@@ -119,11 +120,41 @@ pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
 			continue;
 		}
 
-		pgw_store_open(&r, PGW_TABLE_PAYMENTS, true, true);
-		pgw_store_fill(&r, PGW_TABLE_PAYMENTS, row);
-		found = pgw_row_insert_speculative(&r, pgw_store_claim_index(RelationGetRelid(r.rel))) ? PGW_FIND_ROW : PGW_FIND_NONE;
+		pgw_store_open(&r, table, true, true);
+		pgw_store_fill(&r, table, row);
+		found = pgw_row_insert_speculative(&r, index) ? PGW_FIND_ROW : PGW_FIND_NONE;
 		pgw_row_close(&r);
 		if (found == PGW_FIND_ROW)
 			return PGW_CLAIM_INSERTED;
 	}
+}
+
+PgwClaim
+pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
+{
+	Oid			index = pgw_store_claim_index(pgw_store_relid("payments"));
+	Datum		keys[2] = {CStringGetTextDatum(row->client_request_id), CStringGetTextDatum(row->merchant)};
+
+	row->updated_at = GetCurrentTimestamp();
+	if (row->created_at == 0)
+		row->created_at = row->updated_at;
+	return claim(PGW_TABLE_PAYMENTS, index, keys, 2, row, deadline, existing);
+}
+
+PgwClaim
+pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransaction *existing)
+{
+	Oid			relid = pgw_store_relid("payment_transactions");
+	Oid			kind = get_atttype(relid, get_attnum(relid, "kind"));
+	Datum		keys[3] = {CStringGetTextDatum(t->client_request_id), CStringGetTextDatum(t->merchant),
+	pgw_row_from_string(kind, pgw_kind_name(t->kind))};
+
+	t->updated_at = t->created_at = GetCurrentTimestamp();
+	t->status = started->to;
+	t->step_order = 1;
+	if (claim(PGW_TABLE_TRANSACTIONS, pgw_store_relid("payment_transactions_operation"), keys, 3, t, 0, existing) == PGW_CLAIM_EXISTS)
+		return PGW_CLAIM_EXISTS;
+	pgw_store_write_event(t, started, 1);
+	pgw_metrics_advanced(t, PGW_STATE_NONE, started, 1);
+	return PGW_CLAIM_INSERTED;
 }

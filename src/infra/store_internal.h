@@ -38,8 +38,6 @@ extern void pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculati
 extern void pgw_store_fill(PgwRel *r, PgwTable table, const void *row);	/* struct -> r->slot; an update's fixed columns too */
 extern void pgw_store_read(PgwRel *r, PgwTable table, void *row);	/* r->found -> struct, in the current memory context */
 
-extern PgwFind pgw_store_find_payment(PgwRel *r, const char *client_request_id, const char *merchant, int attempts, TransactionId *xid,
-									  uint32 *token);
 extern Oid	pgw_store_claim_index(Oid relid);
 extern PgwFind pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id);
 

@@ -88,7 +88,7 @@ pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max)
 	else
 		rc = SPI_execute_plan(keep_plan(&open, "WITH open AS MATERIALIZED (SELECT transaction_id FROM pgw.payment_transactions"
 										" WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND next_attempt_at IS NULL"
-										" AND status IN ('Created', 'BankApproved', 'Refunding', 'BankUnknown')"
+										" AND status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')"
 										" AND (taken OR status <> 'Created') AND transaction_id > $1)"
 										" SELECT transaction_id FROM open ORDER BY transaction_id LIMIT $2", 2, open_types), open_args, NULL, true, max);
 	if (rc != SPI_OK_SELECT)

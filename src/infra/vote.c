@@ -29,6 +29,8 @@
 #include "core/card.h"
 #include "core/mutant.h"
 #include "core/uuid7.h"
+#include "infra/clock.h"
+#include "infra/config.h"
 #include "infra/debug.h"
 #include "infra/vote.h"
 
@@ -139,6 +141,7 @@ write_payment(PgwPayment *p, const PgwTransaction *t, const PgwFlowDecision *d)
 	}
 	p->authorized_amount = d->authorized_amount;
 	p->captured_amount = d->captured_amount;
+	p->reserved_amount = d->reserved_amount;
 	p->bank = t->bank;
 	p->bank_reference = t->bank_reference;
 	p->authorization_code = t->authorization_code;
@@ -281,6 +284,15 @@ pgw_vote_identity(const PgwTransaction *t, PgwIdentity *out)
 	out->reference = t->reference;
 }
 
+TimestampTz
+pgw_vote_authorization_end(const PgwTransaction *t)
+{
+	PgwBank    *bank = pgw_config_bank(t->bank);
+	int64		lifetime = bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector)->authorization_lifetime_s : 0;
+
+	return t->capture == PGW_CAPTURE_MANUAL && lifetime > 0 ? TimestampTzPlusMilliseconds(pgw_now(), lifetime * 1000) : 0;
+}
+
 static PgwVote
 save(PgwTransaction *t, PgwPayment *p)
 {
@@ -289,7 +301,7 @@ save(PgwTransaction *t, PgwPayment *p)
 	if (t->status == PGW_BANK_APPROVED)
 	{
 		pgw_flow_save(t->capture, t->submitted, t->amount, &d);
-		t->next_attempt_at = 0;
+		t->next_attempt_at = pgw_vote_authorization_end(t);
 		pgw_vote_record(t, p, &d, pgw_op_name(pgw_flow_operation(t->capture, t->submitted)), NULL);
 		return PGW_VOTE_SAVED;
 	}

@@ -42,6 +42,9 @@ extern bool pgw_vote_rolled_back(const PgwTransaction *t);
 /* Recorded in another cluster or database (a restored dump, a copy): not to be worked on before pgw.resume_after_restore(). */
 extern bool pgw_vote_is_foreign(const PgwTransaction *t);
 
+/* When the authorization that has just been saved lapses, as far as the connector says; 0: not said, or not for pgw to watch. */
+extern TimestampTz pgw_vote_authorization_end(const PgwTransaction *t);
+
 /* What of a recorded attempt is compared with a new request under its id. */
 extern void pgw_vote_identity(const PgwTransaction *t, PgwIdentity *out);
 

@@ -81,8 +81,8 @@ pgw_arg_text(FunctionCallInfo fcinfo, const char *name)
 	return isnull ? NULL : TextDatumGetCString(d);
 }
 
-static char *
-arg_json(FunctionCallInfo fcinfo, const char *name)
+char *
+pgw_arg_json(FunctionCallInfo fcinfo, const char *name)
 {
 	bool		isnull;
 	Datum		d = pgw_arg(fcinfo, name, &isnull);
@@ -100,6 +100,14 @@ arg_int(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 	Datum		d = pgw_arg(fcinfo, name, isnull);
 
 	return *isnull ? 0 : DatumGetInt32(d);
+}
+
+int64
+pgw_arg_int64(FunctionCallInfo fcinfo, const char *name, bool *isnull)
+{
+	Datum		d = pgw_arg(fcinfo, name, isnull);
+
+	return *isnull ? 0 : DatumGetInt64(d);
 }
 
 int64
@@ -125,8 +133,7 @@ pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req)
 	memset(req, 0, sizeof(*req));
 	req->is_submit = is_submit;
 	req->client_request_id = pgw_arg_text(fcinfo, "client_request_id");
-	d = pgw_arg(fcinfo, "amount", &req->amount_isnull);
-	req->amount = req->amount_isnull ? 0 : DatumGetInt64(d);
+	req->amount = pgw_arg_int64(fcinfo, "amount", &req->amount_isnull);
 	req->currency = pgw_arg_text(fcinfo, "currency");
 	req->token = pgw_arg_text(fcinfo, "token");
 	req->card_number = pgw_arg_text(fcinfo, "card_number");
@@ -137,13 +144,13 @@ pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req)
 	req->bank = pgw_arg_text(fcinfo, "bank");
 	req->capture = pgw_arg_text(fcinfo, "capture");
 	req->reference = pgw_arg_text(fcinfo, "reference");
-	req->metadata = arg_json(fcinfo, "metadata");
-	req->bank_fields = arg_json(fcinfo, "bank_fields");
+	req->metadata = pgw_arg_json(fcinfo, "metadata");
+	req->bank_fields = pgw_arg_json(fcinfo, "bank_fields");
 	d = pgw_arg(fcinfo, "timeout", &req->timeout_isnull);
 	req->timeout_ms = req->timeout_isnull ? 0 : pgw_interval_ms(d);
 	req->on_failure = pgw_arg_text(fcinfo, "on_failure");
 	req->merchant = pgw_arg_text(fcinfo, "merchant");
-	req->options = arg_json(fcinfo, "options");
+	req->options = pgw_arg_json(fcinfo, "options");
 }
 
 static void

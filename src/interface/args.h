@@ -13,6 +13,8 @@
 /* The named argument; *isnull also when the function has no such argument (an older SQL definition). */
 extern Datum pgw_arg(FunctionCallInfo fcinfo, const char *name, bool *isnull);
 extern char *pgw_arg_text(FunctionCallInfo fcinfo, const char *name);	/* NULL: SQL NULL */
+extern int64 pgw_arg_int64(FunctionCallInfo fcinfo, const char *name, bool *isnull);
+extern char *pgw_arg_json(FunctionCallInfo fcinfo, const char *name);	/* as text; NULL: SQL NULL */
 extern void pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req);
 
 /* Overwrite the copies of card data that pgw_args_request() made. */

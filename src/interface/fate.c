@@ -140,13 +140,27 @@ pgw_fate_add(const pg_uuid_t *transaction_id, PgwFateKind kind)
 	nfates++;
 }
 
-bool
-pgw_fate_is_open_submit(const pg_uuid_t *transaction_id)
+static const Fate *
+find(const pg_uuid_t *transaction_id)
 {
 	for (int i = 0; i < nfates; i++)
 	{
-		if (fates[i].kind == PGW_FATE_SUBMIT && memcmp(&fates[i].transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
-			return true;
+		if (memcmp(&fates[i].transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
+			return &fates[i];
 	}
-	return false;
+	return NULL;
+}
+
+bool
+pgw_fate_is_open(const pg_uuid_t *transaction_id)
+{
+	return find(transaction_id) != NULL;
+}
+
+bool
+pgw_fate_is_open_submit(const pg_uuid_t *transaction_id)
+{
+	const Fate *fate = find(transaction_id);
+
+	return fate != NULL && fate->kind == PGW_FATE_SUBMIT;
 }

@@ -16,6 +16,9 @@ typedef enum PgwFateKind
 /* The current (sub)transaction's end decides on this attempt. */
 extern void pgw_fate_add(const pg_uuid_t *transaction_id, PgwFateKind kind);
 
+/* Did this very, still open transaction ask for it? */
+extern bool pgw_fate_is_open(const pg_uuid_t *transaction_id);
+
 /* Was it submitted by this very, still open transaction? */
 extern bool pgw_fate_is_open_submit(const pg_uuid_t *transaction_id);
 

@@ -108,8 +108,8 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	pay->capture_op = pgw_op_name(pgw_flow_operation(pay->checked.capture, is_submit));
 }
 
-static void
-need_worker(bool is_submit)
+void
+pgw_need_worker(bool is_submit)
 {
 	if (!pgw_exchange_available())
 		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
@@ -143,7 +143,7 @@ pgw_pay_prepare(PgwPay *pay)
 	/* A replay needs neither: it must answer also when the bank is disabled by now. Rows are never deleted, so the claim will find it too. */
 	if (pgw_store_payment_known(pay->req.client_request_id, pay->req.merchant))
 		return;
-	need_worker(pay->req.is_submit);
+	pgw_need_worker(pay->req.is_submit);
 	route(pay);
 }
 

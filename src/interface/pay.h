@@ -35,6 +35,7 @@ extern void pgw_pay_prepare(PgwPay *pay);
 /* false: the id is taken by an equal request (else PW422), and pay->payment, and *t if recorded, are the payment as it stands. */
 extern bool pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t);
 
+extern void pgw_need_worker(bool is_submit);	/* PW500: none runs; paused is all right for what waits in a table */
 extern void pgw_pay_end(PgwPay *pay);	/* normal exit; an abort restores the user by itself */
 
 /* The row, or with on_failure => 'raise' the error that it tells of. */

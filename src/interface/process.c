@@ -103,13 +103,14 @@ save_outcome(PgwPay *pay, PgwTransaction *t)
 			if (!PGW_MUTATED(SYNC_COMMIT))
 				ForceSyncCommit();
 			pgw_flow_save(t->capture, false, t->amount, &d);
-			t->next_attempt_at = 0;
+			t->next_attempt_at = pgw_vote_authorization_end(t);
 
 			/* Without the payments row: that would NOTIFY, which the worker does after our commit.  Here it would forbid PREPARE TRANSACTION. */
 			pgw_vote_record(t, NULL, &d, pay->capture_op, NULL);
 			p->status = d.payment == PGW_FLOW_PAY_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
 			p->authorized_amount = d.authorized_amount;
 			p->captured_amount = d.captured_amount;
+			p->reserved_amount = d.reserved_amount;
 			take_over(p, t);
 			pgw_store_update_payment(p);
 			return PGW_TOLD_TAKEN;
@@ -224,10 +225,6 @@ pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 	bool		answered;
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
-	if (pay.checked.capture == PGW_CAPTURE_ON_COMMIT)
-		pgw_raise("operation_not_allowed", "\"field\": \"capture\"",
-				  "process_payment does not take capture => 'on_commit' yet: use 'immediate', 'manual', "
-				  "or pgw.submit_payment(), which charges after the commit.");
 	pgw_pay_prepare(&pay);
 
 	if (!pgw_pay_claim(&pay, &t, &have_t))

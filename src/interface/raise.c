@@ -35,6 +35,8 @@ static const struct
 	{"bank_takes_no_cards", "Pay with a token of the bank, or name a bank that takes cards."},
 	{"bank_takes_no_tokens", "Pay with a card, or name a bank that takes tokens."},
 	{"bank_cannot_capture_separately", "Use capture => 'immediate', or name a bank that can capture separately."},
+	{"amount_exceeds_remaining", "DETAIL says how much is left, without what is under way or in doubt; leave amount out to ask for all of it."},
+	{"bank_operation_not_supported", "The capabilities of the bank's connector say what it can do: perhaps only the whole amount, or only once."},
 	{"amount_not_representable", "Choose an amount that the bank's exponent for the currency can express exactly."},
 	{"secret_missing", "The server's log says which file of pgw.secrets_dir cannot be read, and why."},
 	{"request_in_flight", "Ask again with the same client_request_id."},

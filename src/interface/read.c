@@ -153,6 +153,30 @@ pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+/*
+ * Is there nothing to wait for?  What this very transaction has asked for is done after its commit: waiting here would never end.
+ */
+static bool
+is_settled(const PgwPayment *p)
+{
+	PgwTransaction *attempts;
+	int			n;
+
+	if (p->status == PGW_PAY_PENDING)
+		return pgw_fate_is_open_submit(&p->transaction_id);
+	if (p->reserved_amount == 0 && p->refund_pending_amount == 0)
+		return true;
+	if (pgw_fate_is_open(&p->transaction_id))
+		return true;
+	n = pgw_store_attempts(&p->payment_id, &attempts);
+	for (int i = 0; i < n; i++)
+	{
+		if (pgw_fate_is_open_submit(&attempts[i].transaction_id))
+			return true;
+	}
+	return false;
+}
+
 Datum
 pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 {
@@ -170,6 +194,7 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 	long		pause = POLL_FIRST_MS;
 	bool		isnull;
 	bool		have_t;
+	bool		settled;
 
 	timeout = pgw_arg(fcinfo, "timeout", &isnull);
 	timeout_ms = isnull ? 0 : pgw_interval_ms(timeout);
@@ -193,10 +218,9 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 			pgw_uuid_to_text(id.data, text);
 			pgw_raise("payment_not_found", pgw_detail(NULL, "payment_id", text), NULL);
 		}
+		settled = is_settled(&p);
 		MemoryContextSwitchTo(old);
-
-		/* What this very transaction submitted is sent after its commit: waiting here would never end. */
-		if (p.status != PGW_PAY_PENDING || pgw_fate_is_open_submit(&p.transaction_id) || GetCurrentTimestamp() >= deadline)
+		if (settled || GetCurrentTimestamp() >= deadline)
 			break;
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,

@@ -67,6 +67,22 @@ pgw_result_verdict(const PgwPayment *p, const PgwTransaction *t, PgwTold told, P
 		v->error_message = t->error_message;
 }
 
+static void
+operation_verdict(const PgwTransaction *op, PgwTold told, PgwVerdict *v)
+{
+	memset(v, 0, sizeof(*v));
+	if (op->status == PGW_COMPLETED)
+		v->http_status = told == PGW_TOLD_TAKEN ? 201 : 200;
+	else
+		v->http_status = 202;
+	if (op->status == PGW_FAILED || op->status == PGW_BANK_UNKNOWN || op->status == PGW_REQUIRES_MANUAL_REVIEW)
+		verdict_from_code(op->error_code != NULL ? op->error_code : "outcome_unknown", v);
+
+	/* in doubt, whatever the bank said last: the refusal of one that is being looked up is not final */
+	if (op->status == PGW_BANK_UNKNOWN && strcmp(v->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) != 0)
+		verdict_from_code("outcome_unknown", v);
+}
+
 /* Values of one row, put by column name. */
 typedef struct Row
 {
@@ -110,22 +126,26 @@ put_string(Row *row, const char *name, const char *value)
 	}
 }
 
+/* t: the payment's attempt, or NULL; op: an operation on it that the row is about, or NULL. */
 static HeapTuple
-build(TupleDesc desc, const PgwPayment *p, const PgwTransaction *t, PgwTold told)
+build(TupleDesc desc, const PgwPayment *p, const PgwTransaction *t, const PgwTransaction *op, PgwTold told)
 {
 	Row		   *row = palloc0(sizeof(Row));
 	PgwVerdict	v;
 
 	row->desc = desc;
 	memset(row->nulls, true, sizeof(row->nulls));
-	pgw_result_verdict(p, t, told, &v);
+	if (op != NULL)
+		operation_verdict(op, told, &v);
+	else
+		pgw_result_verdict(p, t, told, &v);
 
 	put(row, "payment_id", UUIDPGetDatum(&p->payment_id));
-	put(row, "transaction_id", UUIDPGetDatum(&p->transaction_id));
-	put_string(row, "client_request_id", p->client_request_id);
+	put(row, "transaction_id", UUIDPGetDatum(op != NULL ? &op->transaction_id : &p->transaction_id));
+	put_string(row, "client_request_id", op != NULL ? op->client_request_id : p->client_request_id);
 	put_string(row, "status", pgw_payment_status_name(p->status));
-	put_string(row, "transaction_status", pgw_state_name(t != NULL ? t->status : PGW_CREATED));
-	put(row, "amount", Int64GetDatum(p->amount));
+	put_string(row, "transaction_status", pgw_state_name(op != NULL ? op->status : t != NULL ? t->status : PGW_CREATED));
+	put(row, "amount", Int64GetDatum(op != NULL ? op->amount : p->amount));
 	put_string(row, "currency", p->currency);
 	put(row, "authorized_amount", Int64GetDatum(p->authorized_amount));
 	put(row, "captured_amount", Int64GetDatum(p->captured_amount));
@@ -143,9 +163,9 @@ build(TupleDesc desc, const PgwPayment *p, const PgwTransaction *t, PgwTold told
 	put(row, "retryable", BoolGetDatum(v.retryable));
 	put(row, "replayed", BoolGetDatum(told == PGW_TOLD_REPLAYED));
 	put_string(row, "reference", p->reference);
-	if (t != NULL)
-		put(row, "correlation_id", UUIDPGetDatum(&t->correlation_id));
-	put_string(row, "details", "{}");
+	if (op != NULL || t != NULL)
+		put(row, "correlation_id", UUIDPGetDatum(op != NULL ? &op->correlation_id : &t->correlation_id));
+	put_string(row, "details", op != NULL ? psprintf("{\"kind\": \"%s\"}", pgw_kind_name(op->kind)) : "{}");
 	put(row, "created_at", TimestampTzGetDatum(p->created_at));
 	return heap_form_tuple(desc, row->values, row->nulls);
 }
@@ -157,7 +177,17 @@ pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwTransact
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, t, told));
+	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, t, NULL, told));
+}
+
+Datum
+pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwTransaction *op, PgwTold told)
+{
+	TupleDesc	desc;
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, NULL, op, told));
 }
 
 Tuplestorestate *
@@ -186,7 +216,7 @@ pgw_result_set(FunctionCallInfo fcinfo, TupleDesc *desc)
 void
 pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p, const PgwTransaction *t, PgwTold told)
 {
-	tuplestore_puttuple(store, build(desc, p, t, told));
+	tuplestore_puttuple(store, build(desc, p, t, NULL, told));
 }
 
 void

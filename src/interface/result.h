@@ -36,6 +36,9 @@ extern void pgw_result_verdict(const PgwPayment *p, const PgwTransaction *t, Pgw
 /* The row as a composite Datum of the function's result type. */
 extern Datum pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwTransaction *t, PgwTold told);
 
+/* Of an operation on a payment: transaction_id, client_request_id, transaction_status, amount and error_* are op's, the rest the payment's. */
+extern Datum pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwTransaction *op, PgwTold told);
+
 /* For SETOF functions: a materialized result, and one payment_result into it. */
 extern Tuplestorestate *pgw_result_set(FunctionCallInfo fcinfo, TupleDesc *desc);
 extern void pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p, const PgwTransaction *t, PgwTold told);

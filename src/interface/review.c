@@ -27,6 +27,7 @@
 
 #include "core/card.h"
 #include "core/errors.h"
+#include "core/payment.h"
 #include "core/review.h"
 #include "core/uuid7.h"
 #include "infra/clock.h"
@@ -313,7 +314,7 @@ forget_refund_key(PgwTransaction *t)
 {
 	t->refund_key = NULL;
 	t->refund_key_used_at = t->refund_asked_at = 0;
-	t->refund_pending = false;
+	t->pending_at_bank = false;
 }
 
 static void
@@ -346,11 +347,12 @@ prepare(PgwTransaction *t, const Order *order, const Review *review, PgwState to
 	switch (to)
 	{
 		case PGW_BANK_UNKNOWN:
+		case PGW_SAVED:
 			/* bank_asked_at stays: when "not found" begins to count has not changed */
 			t->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
 			break;
 		case PGW_BANK_APPROVED:
-			if (t->kind == PGW_KIND_PAYMENT && order->bank_reference != NULL)
+			if (order->bank_reference != NULL)
 				t->bank_reference = order->bank_reference;
 			t->abandoned_at = 0;
 			t->next_attempt_at = 0; /* the vote, not a time, decides */
@@ -360,6 +362,8 @@ prepare(PgwTransaction *t, const Order *order, const Review *review, PgwState to
 			/* The operator may be wrong: a charge that turns up is given back. */
 			if (t->kind == PGW_KIND_PAYMENT)
 				t->watch_until = now + PGW_WATCH_MS * 1000;
+			else
+				t->next_attempt_at = 0;
 			set_error(t, "not_processed");
 			break;
 		case PGW_REFUNDING:
@@ -377,16 +381,40 @@ prepare(PgwTransaction *t, const Order *order, const Review *review, PgwState to
 	}
 }
 
-/* The capture that was to follow the commit is done: the one result that no worker writes any more. */
+/* false: what the decision means for the payments row is written by the worker, when it has saved or given back. */
+static bool
+decides_payment(const PgwTransaction *t, const Review *review, PgwStanding *s)
+{
+	if (t->kind != PGW_KIND_PAYMENT)
+	{
+		if (t->status == PGW_FAILED)
+			pgw_operation_undone(t->kind, t->amount, s);
+		else if (t->status == PGW_COMPLETED)
+			pgw_operation_done(t->kind, t->amount, t->final_capture, s);
+		return t->status == PGW_FAILED || t->status == PGW_COMPLETED;
+	}
+	if (t->status == PGW_SAVED)
+		return false;
+	/* the capture that was to follow the commit is done, or never will be */
+	if (t->status == PGW_COMPLETED)
+		pgw_operation_done(PGW_KIND_CAPTURE, s->reserved, true, s);
+	else
+		*s = (PgwStanding) {.status = PGW_PAY_FAILED};
+	return true;
+}
+
 static void
-save_capture(const PgwTransaction *t)
+settle_payment(const PgwTransaction *t, const Review *review)
 {
 	PgwPayment	p;
+	PgwStanding s;
 
-	if (!pgw_store_lock_payment(&t->payment_id, true, &p, NULL) || memcmp(&p.transaction_id, &t->transaction_id, UUID_LEN) != 0)
-		elog(ERROR, "the payments row of a saved payment is gone");
-	p.status = PGW_PAY_CAPTURED;
-	p.captured_amount = p.authorized_amount;
+	if (!pgw_store_lock_payment(&t->payment_id, true, &p, NULL))
+		return;					/* of a caller that has rolled back */
+	pgw_store_standing(&p, &s);
+	if (!decides_payment(t, review, &s))
+		return;
+	pgw_store_set_standing(&p, &s);
 	pgw_store_update_payment(&p);
 }
 
@@ -440,8 +468,8 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	{
 		prepare(&t, &order, &review, cell->to);
 		record(&t, &order, &review, cell->to, caller, require_four_eyes ? &proposal : NULL);
-		if (t.kind == PGW_KIND_PAYMENT && review.from == PGW_SAVED && t.status == PGW_COMPLETED)
-			save_capture(&t);
+		if (t.kind != PGW_KIND_PAYMENT || review.from == PGW_SAVED)
+			settle_payment(&t, &review);
 
 		/* The worker goes on once this has committed, and not before; a rollback is no news to it. */
 		pgw_fate_add(&t.transaction_id, PGW_FATE_SUBMIT);

@@ -186,7 +186,7 @@ Datum
 pgw_enforce_transition(PG_FUNCTION_ARGS)
 {
 	static const char *const identity[] = {"transaction_id", "client_request_id", "merchant", "kind", "amount", "currency",
-	"capture", "created_at"};
+	"capture", "final_capture", "reason", "created_at"};
 	TriggerData *trigdata = trigger_context(fcinfo);
 	HeapTuple	old = trigdata->tg_trigtuple;
 	HeapTuple	new = trigdata->tg_newtuple;

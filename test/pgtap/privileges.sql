@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(47);
+SELECT plan(53);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -10,8 +10,8 @@ SELECT is((SELECT count(*)::int FROM pg_class c, aclexplode(coalesce(c.relacl, a
 SELECT is((SELECT count(*)::int FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
 	WHERE n.nspname = 'pgw' AND a.grantee = 0), 0, 'nor the schema');
 SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proisstrict
-	AND proname IN ('process_payment', 'submit_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'check_consistency', 'resolve_review', 'run_recovery', 'health')), 0, 'no client function is STRICT: NULLs are named');
-SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment') AND proparallel <> 'u'),
+	AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'check_consistency', 'resolve_review', 'run_recovery', 'health')), 0, 'no client function is STRICT: NULLs are named');
+SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment') AND proparallel <> 'u'),
 	NULL, 'paying functions are parallel unsafe');
 
 CREATE ROLE tap_nobody;
@@ -37,6 +37,8 @@ SELECT throws_ok($$SELECT * FROM pgw.payment_transactions$$, '42501', NULL, 'not
 SELECT throws_ok($$INSERT INTO pgw.transaction_events DEFAULT VALUES$$, '42501', NULL, 'not on events');
 SELECT throws_ok($$SELECT pgw.grant_access('tap_client', 'operator')$$, '42501', NULL, 'a client cannot grant');
 SELECT throws_ok($$SELECT pgw.process_payment('x', 0, 'EUR', 'tok_ok')$$, 'PW400', NULL, 'a client gets as far as validation');
+SELECT throws_ok($$SELECT pgw.refund_payment('00000000-0000-7000-8000-000000000000', 'x', -1)$$, 'PW400', NULL, 'in a refund, too');
+SELECT throws_ok($$SELECT pgw.refund_payment('00000000-0000-7000-8000-000000000000', 'x')$$, 'PW404', NULL, 'and to a payment that is not there');
 SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'a client may not audit');
 SELECT throws_ok($$SELECT * FROM pgw.broken_invariants$$, '42501', NULL, 'not through the view either');
 SELECT lives_ok($$SELECT * FROM pgw.my_payments$$, 'and may read the view of its payments');
@@ -45,13 +47,19 @@ SELECT throws_ok($$SELECT * FROM pgw.metrics$$, '42501', NULL, 'nor for figures'
 SELECT throws_ok($$SELECT * FROM pgw.read_metrics()$$, '42501', NULL, 'by no way');
 SELECT throws_ok($$SELECT pgw.run_recovery()$$, '42501', NULL, 'nor for a scan');
 RESET ROLE;
+INSERT INTO pgw.payments (payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, authorized_amount, captured_amount)
+	VALUES ('00000000-0000-7000-8000-00000000000d', 'default''s', 'default', '00000000-0000-7000-8000-00000000000e', 'captured', 'immediate', 1, 'EUR', 1, 1);
 SET LOCAL ROLE tap_acme;
 SELECT throws_ok($$SELECT pgw.submit_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'a merchant''s client may not pay for another');
 SELECT throws_ok($$SELECT pgw.find_payment('x', 'default')$$, '42501', NULL, 'nor look for another''s payments');
+SELECT throws_ok($$SELECT pgw.refund_payment('00000000-0000-7000-8000-00000000000d', 'x')$$, 'PW404', NULL, 'whose payment is to it as one that is not there');
 SELECT is((SELECT count(*)::int FROM pgw.my_payments), 0, 'and sees none of them');
 RESET ROLE;
 SET LOCAL ROLE tap_auditor;
 SELECT throws_ok($$SELECT pgw.process_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'an auditor may not pay');
+SELECT throws_ok($$SELECT pgw.capture_payment('00000000-0000-7000-8000-000000000000', 'x')$$, '42501', NULL, 'nor capture');
+SELECT throws_ok($$SELECT pgw.void_payment('00000000-0000-7000-8000-000000000000', 'x')$$, '42501', NULL, 'nor void');
+SELECT throws_ok($$SELECT pgw.refund_payment('00000000-0000-7000-8000-000000000000', 'x')$$, '42501', NULL, 'nor refund');
 SELECT lives_ok($$SELECT * FROM pgw.payment_history('00000000-0000-7000-8000-000000000000')$$, 'but read histories');
 SELECT lives_ok($$SELECT * FROM pgw.health()$$, 'ask for health');
 SELECT lives_ok($$SELECT * FROM pgw.metrics$$, 'read the figures');

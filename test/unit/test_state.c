@@ -42,6 +42,7 @@ static const char *const contract[] = {
 	"Refunding|RequiresManualReview|ManualReviewRequired|p",
 	"Refunded|RequiresManualReview|RefundReversed,ManualReviewRequired|p",
 	"Completed|RequiresManualReview|RefundReversed,ManualReviewRequired|r",
+	"Completed|Completed|AuthorizationExpired|p",
 	"Failed|Refunding|LateApprovalReceived,CompensationStarted,RefundStarted|p",
 	"RequiresManualReview|BankUnknown,BankApproved,Saved,Completed,Failed|ManualReviewResolved|*",
 	"RequiresManualReview|Refunding,Refunded|ManualReviewResolved|p",

@@ -1,0 +1,193 @@
+/*
+ * watch.c - what a bank does by itself after an attempt has ended: an authorization lapses, a refund is taken back
+ *
+ * All functions have the attempt's row locked.  The bank is asked, nothing is sent that could move money.
+ *
+ * Invariants
+ *	- An authorization counts as expired when its lifetime is over and the bank, if it can be asked, shows nothing captured since.
+ *	- A refund that the bank took back is in doubt again: its amount is pending until a person has decided.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "core/operation.h"
+#include "core/retry.h"
+#include "infra/calls_internal.h"
+#include "infra/clock.h"
+#include "infra/schedule.h"
+
+#define REVERSAL_FIRST_MS (INT64_C(60) * 60 * 1000)
+#define REVERSAL_DAYS 14
+#define BUSY_DELAY_MS 60000
+
+/* ---------------------------------------------------------------- refunds */
+
+static TimestampTz
+next_reversal_look(int tries)
+{
+	return TimestampTzPlusMilliseconds(pgw_now(), pgw_watch_delay_ms(tries, REVERSAL_FIRST_MS, 0.5));
+}
+
+void
+pgw_watch_refund_begin(PgwTransaction *t, const PgwCapabilities *caps)
+{
+	if (!caps->lookup_refund)
+		return;
+	t->retries = 0;
+	t->watch_until = TimestampTzPlusMilliseconds(pgw_now(), INT64_C(86400000) * REVERSAL_DAYS);
+	t->next_attempt_at = next_reversal_look(0);
+}
+
+/* Completed, of kind refund; or Refunded, by a refund. */
+void
+pgw_watch_refund(PgwTransaction *t, PgwAttempt *a)
+{
+	TimestampTz now = pgw_now();
+	PgwCallParams params;
+	PgwBank    *bank;
+
+	if (t->next_attempt_at == 0 || t->next_attempt_at > now || t->watch_until == 0)
+		return;
+	if (t->watch_until <= now)
+	{
+		t->watch_until = 0;
+		pgw_attempts_put_off(t, 0);
+		return;
+	}
+	bank = pgw_attempts_bank(t, a, false);
+	if (bank == NULL)
+		return;
+	memset(&params, 0, sizeof(params));
+	params.currency = t->currency;
+	params.merchant = t->merchant;
+	(void) pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_REFUND, t->kind == PGW_KIND_REFUND ? t->bank_key : t->refund_key, &params);
+}
+
+/* false: the payments row is busy. */
+static bool
+take_reversal(PgwCall *call, PgwTransaction *t)
+{
+	PgwFlowDecision d;
+	PgwPayment	p;
+	PgwStanding s;
+	bool		busy = false;
+
+	if (t->kind == PGW_KIND_REFUND)
+	{
+		if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy))
+			return false;
+		pgw_store_standing(&p, &s);
+		pgw_refund_reversed(t->amount, &s);
+		pgw_store_set_standing(&p, &s);
+		pgw_store_update_payment(&p);
+		pgw_store_notify_payment(&p);
+	}
+	pgw_operation_reversed(t->status, &d);
+	t->next_attempt_at = t->watch_until = 0;
+	pgw_vote_record(t, NULL, &d, "refund", &call->answer);
+	return true;
+}
+
+void
+pgw_watch_refund_result(PgwCall *call, PgwTransaction *t)
+{
+	if (call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_DECLINED)
+	{
+		call->later = !take_reversal(call, t);
+		return;
+	}
+	t->retries++;
+	pgw_attempts_put_off(t, next_reversal_look(t->retries));
+}
+
+/* ---------------------------------------------------------------- authorizations */
+
+static bool
+can_expire(const PgwTransaction *t, const PgwPayment *p)
+{
+	return memcmp(&p->transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0 &&
+		(p->status == PGW_PAY_AUTHORIZED || p->status == PGW_PAY_PARTIALLY_CAPTURED);
+}
+
+/* false: the payments row is busy, or has a capture or void under way. */
+static bool
+expire(PgwTransaction *t)
+{
+	PgwEvent	event = {.type = PGW_EV_AUTHORIZATION_EXPIRED, .from = PGW_COMPLETED, .to = PGW_COMPLETED};
+	PgwPayment	p;
+	PgwStanding s;
+	bool		busy = false;
+
+	if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy))
+		return !busy;
+	pgw_store_standing(&p, &s);
+	if (!can_expire(t, &p) || !pgw_authorization_expired(&s))
+		return s.reserved == 0;
+	pgw_store_set_standing(&p, &s);
+	pgw_store_update_payment(&p);
+	pgw_store_notify_payment(&p);
+	t->next_attempt_at = 0;
+	pgw_store_advance(t, false, &event, 1);
+	return true;
+}
+
+/* Completed, of kind payment: its authorization's lifetime is over. */
+void
+pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a)
+{
+	PgwCallParams params;
+	PgwPayment	p;
+	PgwBank    *bank;
+
+	if (t->next_attempt_at == 0 || t->next_attempt_at > pgw_now())
+		return;
+	if (!pgw_store_payment_by_id(&t->payment_id, &p) || !can_expire(t, &p))
+	{
+		pgw_attempts_put_off(t, 0);
+		return;
+	}
+	bank = pgw_attempts_bank(t, a, false);
+	if (bank == NULL)
+		return;
+	if (!pgw_connector_capabilities(bank->connector)->lookup)
+	{
+		if (!expire(t))
+			pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
+		return;
+	}
+	memset(&params, 0, sizeof(params));
+	params.currency = t->currency;
+	params.merchant = t->merchant;
+	params.original_ref = t->bank_key;
+	params.bank_reference = t->bank_reference;
+	(void) pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_CHARGE, t->bank_key, &params);
+}
+
+void
+pgw_watch_authorization_result(PgwCall *call, PgwTransaction *t)
+{
+	const PgwAnswer *a = &call->answer;
+	PgwPayment	p;
+	bool		told = call->transport == PGW_TRANSPORT_ANSWERED && (a->outcome == PGW_OUT_APPROVED || a->outcome == PGW_OUT_DECLINED);
+
+	if (told && pgw_store_payment_by_id(&t->payment_id, &p))
+	{
+		if (a->outcome == PGW_OUT_APPROVED && a->captured > p.captured_amount && p.reserved_amount == 0)
+		{
+			/* somebody captures at the bank itself: not for us to decide about */
+			ereport(WARNING, (errmsg("pgw: the bank has captured more of an authorization than pgw has asked for"),
+							  errdetail("correlation id %s", call->correlation)));
+			pgw_attempts_put_off(t, 0);
+			return;
+		}
+		if (expire(t))
+		{
+			if (t->next_attempt_at != 0)
+				pgw_attempts_put_off(t, 0);
+			return;
+		}
+	}
+	t->retries++;
+	pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
+}

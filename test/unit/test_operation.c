@@ -1,0 +1,332 @@
+/*
+ * test_operation.c - a capture, void or refund at the bank: each answer by hand, and what must hold over the whole product of
+ * operation, question, transport, outcome and what the bank shows
+ */
+#include "check_flow.h"
+
+#include <stdio.h>
+
+#include "core/operation.h"
+
+#define AMOUNT 100
+#define BEFORE 40
+#define OTHERS 10
+
+static const PgwOp operations[] = {PGW_OP_CAPTURE, PGW_OP_VOID, PGW_OP_REFUND};
+static const PgwKind kinds[] = {PGW_KIND_CAPTURE, PGW_KIND_VOID, PGW_KIND_REFUND};
+
+static const PgwCapabilities full = {
+	.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_refund = true, .lookup_consistent_after_s = 2
+};
+static const PgwCapabilities keys_only = {.idempotency = true, .key_lifetime_s = 86400, .lookup_consistent_after_s = -1};
+static const PgwCapabilities nothing = {.lookup_consistent_after_s = -1};
+
+static PgwOperationInput
+input(PgwOp operation, PgwOp op, const PgwCapabilities *caps, const PgwAnswer *a)
+{
+	PgwOperationInput in = {
+		.op = op, .operation = operation, .transport = PGW_TRANSPORT_ANSWERED, .answer = a, .caps = caps, .amount = AMOUNT, .currency = "EUR",
+		.before = BEFORE, .others = operation == PGW_OP_REFUND ? OTHERS : 0, .not_found_counts = true
+	};
+
+	return in;
+}
+
+static PgwOperationDecision
+decide(PgwOperationInput in)
+{
+	PgwOperationDecision d;
+
+	pgw_operation_result(&in, &d);
+	return d;
+}
+
+static PgwOperationDecision
+answered(PgwOp operation, PgwOp op, PgwOutcome outcome, const PgwCapabilities *caps)
+{
+	PgwAnswer	a = answer(outcome);
+
+	return decide(input(operation, op, caps, &a));
+}
+
+static void
+straight(void **unused)
+{
+	PgwAnswer	a;
+	PgwOperationInput in;
+
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(operations); i++)
+	{
+		PgwOp		op = operations[i];
+
+		assert_int_equal(answered(op, op, PGW_OUT_APPROVED, &full).next, PGW_OPERATION_DONE);
+		assert_int_equal(answered(op, op, PGW_OUT_PENDING, &full).next, PGW_OPERATION_FIND_OUT);
+		assert_true(answered(op, op, PGW_OUT_PENDING, &full).pending);
+		assert_int_equal(answered(op, op, PGW_OUT_NOT_PROCESSED, &full).next, PGW_OPERATION_AGAIN);
+		assert_int_equal(answered(op, op, PGW_OUT_UNKNOWN, &full).next, PGW_OPERATION_FIND_OUT);
+		assert_int_equal(answered(op, op, PGW_OUT_REJECTED, &full).next, PGW_OPERATION_REFUSED);
+		/* a refusal is looked up where that can be done */
+		assert_true(answered(op, op, PGW_OUT_DECLINED, &full).refused);
+		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &full).next, PGW_OPERATION_FIND_OUT);
+		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &keys_only).next, PGW_OPERATION_REFUSED);
+		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &nothing).next, PGW_OPERATION_REFUSED);
+
+		a = answer(PGW_OUT_UNKNOWN);
+		in = input(op, op, &full, &a);
+		in.transport = PGW_TRANSPORT_NEVER_SENT;
+		assert_int_equal(decide(in).next, PGW_OPERATION_AGAIN);
+		assert_string_equal(decide(in).error->code, "bank_unavailable");
+		in.in_doubt = true;
+		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
+		in.in_doubt = false;
+		in.transport = PGW_TRANSPORT_MAYBE_SENT;
+		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
+	}
+}
+
+/* Done, but not what was asked for: a person has to look. */
+static void
+other_amount(void **unused)
+{
+	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+
+	(void) unused;
+	a.has_amount = true;
+	a.amount = AMOUNT;
+	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next, PGW_OPERATION_DONE);
+	a.amount = AMOUNT - 1;
+	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next, PGW_OPERATION_STOP);
+	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next, PGW_OPERATION_STOP);
+	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, &full, &a)).next, PGW_OPERATION_STOP);
+	assert_int_equal(decide(input(PGW_OP_VOID, PGW_OP_VOID, &full, &a)).next, PGW_OPERATION_DONE);
+	a = answer(PGW_OUT_APPROVED);
+	strcpy(a.currency, "USD");
+	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next, PGW_OPERATION_STOP);
+	a = answer(PGW_OUT_APPROVED);
+	a.amount_bad = true;
+	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next, PGW_OPERATION_STOP);
+}
+
+static PgwOperationDecision
+looked(PgwOp operation, int64_t captured, int64_t refunded, bool voided, const char *refusal, bool counts)
+{
+	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+	PgwOperationInput in = input(operation, PGW_OP_LOOKUP_CHARGE, &full, &a);
+
+	a.has_amount = true;
+	a.amount = 12345;			/* of the charge: says nothing of the operation */
+	a.captured = captured;
+	a.refunded = refunded;
+	a.voided = voided;
+	in.in_doubt = true;
+	in.refusal = refusal;
+	in.not_found_counts = counts;
+	return decide(in);
+}
+
+static void
+looked_up(void **unused)
+{
+	(void) unused;
+	/* capture: 40 before, 100 asked for */
+	assert_int_equal(looked(PGW_OP_CAPTURE, 140, 0, false, NULL, false).next, PGW_OPERATION_DONE);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, NULL, true).next, PGW_OPERATION_AT_ONCE);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, NULL, false).next, PGW_OPERATION_FIND_OUT);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, "capture_refused", true).next, PGW_OPERATION_REFUSED);
+	assert_string_equal(looked(PGW_OP_CAPTURE, 40, 0, false, "capture_refused", true).error->code, "capture_refused");
+	assert_true(looked(PGW_OP_CAPTURE, 40, 0, false, "capture_refused", false).refused);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 140, 0, false, "operation_not_allowed", true).next, PGW_OPERATION_DONE);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, true, NULL, false).next, PGW_OPERATION_REFUSED);
+	assert_int_equal(looked(PGW_OP_CAPTURE, -1, -1, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
+	assert_true(looked(PGW_OP_CAPTURE, 0, 0, false, "authorization_expired", true).expired);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 0, 0, false, "authorization_expired", true).next, PGW_OPERATION_REFUSED);
+
+	assert_int_equal(looked(PGW_OP_VOID, 0, 0, true, NULL, false).next, PGW_OPERATION_DONE);
+	assert_int_equal(looked(PGW_OP_VOID, 0, 0, false, NULL, true).next, PGW_OPERATION_AT_ONCE);
+	assert_int_equal(looked(PGW_OP_VOID, 5, 0, false, NULL, false).next, PGW_OPERATION_REFUSED);
+	/* it has lapsed: what the void was for is reached */
+	assert_int_equal(looked(PGW_OP_VOID, 0, 0, false, "authorization_expired", true).next, PGW_OPERATION_DONE);
+	assert_true(looked(PGW_OP_VOID, 0, 0, false, "authorization_expired", true).expired);
+
+	/* refund: 40 before, 10 by others in doubt, 100 asked for */
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 150, false, NULL, false).next, PGW_OPERATION_DONE);
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 149, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 140, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 139, false, NULL, true).next, PGW_OPERATION_AT_ONCE);
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 139, false, "refund_refused", true).next, PGW_OPERATION_REFUSED);
+
+	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_APPROVED, &full).next, PGW_OPERATION_DONE);
+	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_DECLINED, &full).next, PGW_OPERATION_REFUSED);
+	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, &full).next, PGW_OPERATION_AT_ONCE);
+	assert_true(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_PENDING, &full).pending);
+	assert_int_equal(answered(PGW_OP_CAPTURE, PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, &full).next, PGW_OPERATION_STOP);
+}
+
+static void
+steps(void **unused)
+{
+	PgwOperationFacts facts = {.operation = PGW_OP_CAPTURE, .key_age_s = 5, .asked_age_s = 5, .deadline_s = 3600};
+	PgwCapabilities late = full;
+	const char *reason;
+
+	(void) unused;
+	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_LOOKUP_CHARGE);
+	assert_int_equal(pgw_operation_step(&keys_only, &facts, &reason), PGW_OPERATION_SEND);
+	assert_int_equal(pgw_operation_step(&nothing, &facts, &reason), PGW_OPERATION_REVIEW);
+	assert_string_equal(reason, "no_way_to_find_out");
+	facts.operation = PGW_OP_REFUND;
+	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_LOOKUP_REFUND);
+	late.lookup_refund = false;
+	assert_int_equal(pgw_operation_step(&late, &facts, &reason), PGW_OPERATION_LOOKUP_CHARGE);
+	facts.looked = true;
+	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_SEND);
+	facts.looked = false;
+	/* the key is forgotten: asked about, never sent */
+	facts.key_age_s = 86400;
+	assert_int_equal(pgw_operation_step(&keys_only, &facts, &reason), PGW_OPERATION_REVIEW);
+	facts.asked_age_s = 3600;
+	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_REVIEW);
+	assert_string_equal(reason, "deadline");
+	facts.pending = true;
+	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_LOOKUP_REFUND);
+	facts.asked_age_s = 31 * 86400;
+	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_REVIEW);
+	facts.deadline_s = 0;
+	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_LOOKUP_REFUND);
+}
+
+/* ---------------------------------------------------------------- the whole product */
+
+static long combinations = 0;
+
+static void
+check_one(const PgwOperationInput *in, PgwKind kind)
+{
+	PgwOperationDecision r;
+	PgwFlowDecision d;
+	PgwFlowDecision c;
+	const PgwAnswer *a = in->answer;
+	bool		lookup = in->op != in->operation;
+	bool		answered = in->transport == PGW_TRANSPORT_ANSWERED;
+	char		what[160];
+
+	combinations++;
+	pgw_operation_result(in, &r);
+	snprintf(what, sizeof(what), "%s asked by %s, transport %d, outcome %d, captured %d, refunded %d, voided %d, doubt %d, refusal %s, counts %d",
+			 pgw_op_name(in->operation), pgw_op_name(in->op), in->transport, a->outcome, (int) a->captured, (int) a->refunded, a->voided,
+			 in->in_doubt, in->refusal, in->not_found_counts);
+
+	/* done only upon the bank's word */
+	if (r.next == PGW_OPERATION_DONE)
+		CHECK(answered && (a->outcome == PGW_OUT_APPROVED || r.expired), what);
+	/* refused only when no request can have done it, and with an error */
+	if (r.next == PGW_OPERATION_REFUSED)
+	{
+		CHECK(answered && r.error != NULL, what);
+		CHECK(!in->in_doubt || lookup || !in->caps->lookup, what);
+		CHECK(a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_PENDING, what);
+	}
+	/* again, with the same key, only when that request provably did nothing and none came before */
+	if (r.next == PGW_OPERATION_AGAIN)
+		CHECK(!in->in_doubt && !lookup && (in->transport == PGW_TRANSPORT_NEVER_SENT || a->outcome == PGW_OUT_NOT_PROCESSED), what);
+	/* at once only by a look-up that counts, and never what was refused or is on its way */
+	if (r.next == PGW_OPERATION_AT_ONCE)
+		CHECK(lookup && answered && in->not_found_counts && in->refusal == NULL && !in->pending, what);
+	if (r.next == PGW_OPERATION_FIND_OUT || r.next == PGW_OPERATION_STOP || r.next == PGW_OPERATION_AGAIN)
+		CHECK(r.error != NULL, what);
+	CHECK(!r.refused || r.next == PGW_OPERATION_FIND_OUT, what);
+
+	for (int s = 0; s < 2; s++)
+		for (int locked = 0; locked < 2; locked++)
+		{
+			PgwState	state = s ? PGW_BANK_UNKNOWN : PGW_CREATED;
+
+			pgw_operation_flow(&r, state, locked, &d);
+			CHECK(events_wrong(kind, state, &d) == NULL, what);
+			CHECK((d.state == PGW_COMPLETED) == (r.next == PGW_OPERATION_DONE && locked), what);
+			CHECK((d.state == PGW_FAILED) == (r.next == PGW_OPERATION_REFUSED), what);
+			CHECK(d.save_later == (r.next == PGW_OPERATION_DONE && !locked), what);
+		}
+	if (in->operation == PGW_OP_CAPTURE)
+	{
+		pgw_operation_capture_flow(&r, &c);
+		CHECK(events_wrong(PGW_KIND_PAYMENT, PGW_SAVED, &c) == NULL, what);
+		CHECK((c.state == PGW_REFUNDING) == (r.next == PGW_OPERATION_REFUSED), what);
+		CHECK((c.state == PGW_COMPLETED) == (r.next == PGW_OPERATION_DONE), what);
+	}
+}
+
+static void
+whole_product(void **unused)
+{
+	static const PgwCapabilities *const caps[] = {&full, &keys_only, &nothing};
+	static const int64_t shown[] = {-1, 0, BEFORE, BEFORE + AMOUNT, BEFORE + OTHERS + AMOUNT};
+	static const char *const refusals[] = {NULL, "refund_refused", "authorization_expired"};
+
+	(void) unused;
+	for (size_t o = 0; o < LENGTH(operations); o++)
+		for (int q = 0; q < 3; q++)
+			for (int transport = 0; transport <= PGW_TRANSPORT_MAYBE_SENT; transport++)
+				for (int outcome = 0; outcome <= PGW_OUT_NOT_FOUND; outcome++)
+					for (size_t cap = 0; cap < LENGTH(caps); cap++)
+						for (size_t n = 0; n < LENGTH(shown); n++)
+							for (size_t ref = 0; ref < LENGTH(refusals); ref++)
+								for (int bits = 0; bits < 32; bits++)
+								{
+									PgwOp		asked[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
+									PgwAnswer	a = answer((PgwOutcome) outcome);
+									PgwOperationInput in = input(operations[o], asked[q], caps[cap], &a);
+
+									if (asked[q] == PGW_OP_LOOKUP_REFUND && operations[o] != PGW_OP_REFUND)
+										continue;
+									/* a bank without keys never sees a request twice */
+									if ((bits & 1) && q == 0 && !caps[cap]->idempotency)
+										continue;
+									a.captured = a.refunded = shown[n];
+									a.voided = bits & 8;
+									a.has_amount = bits & 16;
+									a.amount = asked[q] == PGW_OP_LOOKUP_CHARGE ? 1 : AMOUNT;
+									in.transport = (PgwTransport) transport;
+									in.in_doubt = bits & 1;
+									in.not_found_counts = bits & 2;
+									in.pending = bits & 4;
+									in.refusal = refusals[ref];
+									check_one(&in, kinds[o]);
+								}
+	assert_true(combinations > 50000);
+}
+
+static void
+ends(void **unused)
+{
+	PgwFlowDecision d;
+
+	(void) unused;
+	pgw_operation_save(&d);
+	assert_null(events_wrong(PGW_KIND_REFUND, PGW_BANK_APPROVED, &d));
+	assert_int_equal(d.state, PGW_COMPLETED);
+	pgw_operation_reversed(PGW_COMPLETED, &d);
+	assert_null(events_wrong(PGW_KIND_REFUND, PGW_COMPLETED, &d));
+	pgw_operation_reversed(PGW_REFUNDED, &d);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDED, &d));
+	assert_int_equal(d.state, PGW_REQUIRES_MANUAL_REVIEW);
+	for (size_t i = 0; i < LENGTH(kinds); i++)
+		assert_int_equal(pgw_operation_op(kinds[i]), operations[i]);
+	assert_int_equal(pgw_operation_op(PGW_KIND_PAYMENT), PGW_NOPS);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(straight),
+		cmocka_unit_test(other_amount),
+		cmocka_unit_test(looked_up),
+		cmocka_unit_test(steps),
+		cmocka_unit_test(whole_product),
+		cmocka_unit_test(ends),
+	};
+
+	return cmocka_run_group_tests_name("operation", tests, NULL, NULL);
+}

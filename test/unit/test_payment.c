@@ -1,0 +1,439 @@
+/*
+ * test_payment.c - the grid of operations against a transcription and the page in docs/, the ceilings under every sequence of operations
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "core/errors.h"
+#include "core/payment.h"
+
+#define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
+#define MAX_REFUSALS 32
+
+/* status, under way: capture void refund; typed by hand, not from payment.c */
+static const char *const expected[] = {
+	"pending no: - - -",
+	"authorized no: capture void -",
+	"authorized yes: - - -",
+	"partially_captured no: capture - refund",
+	"partially_captured yes: - - refund",
+	"captured no: - - refund",
+	"partially_refunded no: - - refund",
+	"refunded no: - - -",
+	"voided no: - - -",
+	"expired no: - - -",
+	"declined no: - - -",
+	"failed no: - - -",
+	"in_review no: - - -",
+};
+
+static const PgwCapabilities can_all = {
+	.separate_capture = true, .partial_capture = true, .multiple_captures = true, .can_void = true, .can_refund = true, .partial_refund = true
+};
+
+static bool
+allowed(PgwKind kind, const PgwStanding *s)
+{
+	PgwOperationCheck check;
+
+	pgw_operation_check(kind, s, &can_all, 0, true, &check);
+	if (check.error_code == NULL || strcmp(check.error_code, "operation_not_allowed") != 0)
+		return true;
+	assert_non_null(check.hint);
+	return false;
+}
+
+static void
+every_cell(void **unused)
+{
+	(void) unused;
+	for (int status = 0; status < PGW_NPAYMENT_STATUSES; status++)
+		for (int under_way = 0; under_way < 2; under_way++)
+		{
+			PgwStanding s = {.status = (PgwPaymentStatus) status, .authorized = 100, .captured = 50, .reserved = under_way ? 10 : 0};
+			char		want[128];
+			const char *row = NULL;
+
+			snprintf(want, sizeof(want), "%s %s:", pgw_payment_status_name(s.status), under_way ? "yes" : "no");
+			for (int i = 0; i < LENGTH(expected); i++)
+			{
+				if (strncmp(expected[i], want, strlen(want)) == 0)
+					row = expected[i] + strlen(want);
+			}
+			for (int c = 0; c < PGW_NOPERATIONS; c++)
+			{
+				PgwKind		kind = pgw_operation_kind(c);
+
+				/* what the contract does not foresee is refused */
+				if (allowed(kind, &s) != (row != NULL && strstr(row, pgw_kind_name(kind)) != NULL))
+					fail_msg("%s %s", want, pgw_kind_name(kind));
+			}
+		}
+}
+
+static const char *
+error_of(PgwKind kind, PgwStanding s, PgwCapabilities caps, int64_t amount, bool final, int64_t *out)
+{
+	PgwOperationCheck check;
+
+	pgw_operation_check(kind, &s, &caps, amount, final, &check);
+	if (check.error_code != NULL)
+		assert_non_null(pgw_error_find(check.error_code));
+	if (out != NULL)
+		*out = check.error_code == NULL ? check.amount : check.left;
+	return check.error_code;
+}
+
+static void
+amounts(void **unused)
+{
+	PgwStanding authorized = {.status = PGW_PAY_AUTHORIZED, .authorized = 100};
+	PgwStanding part = {.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
+	PgwStanding captured = {.status = PGW_PAY_CAPTURED, .authorized = 100, .captured = 100, .refunded = 20, .refund_pending = 30};
+	int64_t		n;
+
+	(void) unused;
+	assert_null(error_of(PGW_KIND_CAPTURE, authorized, can_all, 0, true, &n));
+	assert_int_equal(n, 100);
+	assert_null(error_of(PGW_KIND_CAPTURE, part, can_all, 0, true, &n));
+	assert_int_equal(n, 70);
+	assert_null(error_of(PGW_KIND_CAPTURE, part, can_all, 70, true, &n));
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, part, can_all, 71, true, &n), "amount_exceeds_remaining");
+	assert_int_equal(n, 70);
+	assert_null(error_of(PGW_KIND_VOID, authorized, can_all, 0, true, &n));
+	assert_int_equal(n, 100);
+	assert_null(error_of(PGW_KIND_REFUND, captured, can_all, 0, true, &n));
+	assert_int_equal(n, 50);
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, 51, true, &n), "amount_exceeds_remaining");
+	assert_int_equal(n, 50);
+	captured.refund_pending = 80;
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, 0, true, &n), "amount_exceeds_remaining");
+	assert_int_equal(n, 0);
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, INT64_MAX, true, &n), "amount_exceeds_remaining");
+}
+
+/* Each capability taken away refuses just what needs it. */
+static void
+capabilities(void **unused)
+{
+	PgwStanding authorized = {.status = PGW_PAY_AUTHORIZED, .authorized = 100};
+	PgwStanding part = {.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
+	PgwStanding captured = {.status = PGW_PAY_CAPTURED, .authorized = 100, .captured = 100};
+	PgwCapabilities caps;
+
+	(void) unused;
+	caps = can_all;
+	caps.separate_capture = false;
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 0, true, NULL), "bank_operation_not_supported");
+	caps = can_all;
+	caps.partial_capture = caps.multiple_captures = false;
+	assert_null(error_of(PGW_KIND_CAPTURE, authorized, caps, 0, false, NULL));
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 30, true, NULL), "bank_operation_not_supported");
+	caps = can_all;
+	caps.multiple_captures = false;
+	assert_null(error_of(PGW_KIND_CAPTURE, authorized, caps, 30, true, NULL));
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 30, false, NULL), "bank_operation_not_supported");
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, part, caps, 0, true, NULL), "bank_operation_not_supported");
+	caps = can_all;
+	caps.can_void = false;
+	assert_string_equal(error_of(PGW_KIND_VOID, authorized, caps, 0, true, NULL), "bank_operation_not_supported");
+	caps = can_all;
+	caps.can_refund = false;
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, caps, 0, true, NULL), "bank_operation_not_supported");
+	caps = can_all;
+	caps.partial_refund = false;
+	assert_null(error_of(PGW_KIND_REFUND, captured, caps, 0, true, NULL));
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, caps, 99, true, NULL), "bank_operation_not_supported");
+}
+
+/* ---------------------------------------------------------------- every sequence */
+
+#define AUTHORIZED 3
+#define DEPTH 9
+#define MAX_OPEN DEPTH
+
+typedef struct Open
+{
+	PgwKind		kind;
+	int64_t		amount;
+	bool		final;
+	bool		done;			/* a refund that can still be taken back */
+} Open;
+
+typedef struct World
+{
+	PgwStanding s;
+	Open		open[MAX_OPEN];
+	int			n;
+	int64_t		captured;		/* by a bookkeeping of the test's own */
+	int64_t		refunded;
+	bool		closed;
+} World;
+
+static long worlds = 0;
+
+static void
+sound(const World *w)
+{
+	const PgwStanding *s = &w->s;
+	int64_t		reserved = 0;
+	int64_t		pending = 0;
+	int			claims = 0;
+
+	for (int i = 0; i < w->n; i++)
+	{
+		if (w->open[i].done)
+			continue;
+		if (w->open[i].kind == PGW_KIND_REFUND)
+			pending += w->open[i].amount;
+		else
+		{
+			reserved += w->open[i].amount;
+			claims++;
+		}
+	}
+	assert_true(claims <= 1);
+	assert_int_equal(s->reserved, reserved);
+	assert_int_equal(s->refund_pending, pending);
+	assert_int_equal(s->captured, w->captured);
+	assert_int_equal(s->refunded, w->refunded);
+	assert_true(s->captured + s->reserved <= s->authorized);
+	assert_true(s->refunded >= 0 && s->refunded + s->refund_pending <= s->captured);
+	switch (s->status)
+	{
+		case PGW_PAY_AUTHORIZED:
+			assert_true(s->captured == 0 && !w->closed);
+			break;
+		case PGW_PAY_PARTIALLY_CAPTURED:
+			assert_true(s->captured > 0 && s->captured < s->authorized && !w->closed);
+			break;
+		case PGW_PAY_CAPTURED:
+			assert_true(s->captured > 0 && s->refunded == 0 && w->closed);
+			break;
+		case PGW_PAY_PARTIALLY_REFUNDED:
+			assert_true(s->refunded > 0 && s->refunded < s->captured && w->closed);
+			break;
+		case PGW_PAY_REFUNDED:
+			assert_true(s->refunded > 0 && s->refunded == s->captured && w->closed);
+			break;
+		case PGW_PAY_VOIDED:
+		case PGW_PAY_EXPIRED:
+			assert_true(s->captured == 0 && w->closed);
+			break;
+		default:
+			fail_msg("status %d", (int) s->status);
+	}
+}
+
+static void walk(const World *before, int depth);
+
+static void
+begin(const World *before, PgwKind kind, int64_t amount, bool final, int depth)
+{
+	World		w = *before;
+	PgwOperationCheck check;
+
+	pgw_operation_check(kind, &w.s, &can_all, amount, final, &check);
+	if (check.error_code != NULL)
+		return;
+	assert_true(check.amount > 0);
+	w.open[w.n++] = (Open) {kind, check.amount, final, false};
+	pgw_operation_begin(kind, check.amount, &w.s);
+	walk(&w, depth);
+}
+
+static void
+end(const World *before, int i, bool done, int depth)
+{
+	World		w = *before;
+	Open		o = w.open[i];
+
+	if (done)
+		pgw_operation_done(o.kind, o.amount, o.final, &w.s);
+	else
+		pgw_operation_undone(o.kind, o.amount, &w.s);
+	if (done && o.kind == PGW_KIND_CAPTURE)
+	{
+		w.captured += o.amount;
+		w.closed = o.final || w.captured == AUTHORIZED;
+	}
+	else if (done && o.kind == PGW_KIND_VOID)
+		w.closed = true;
+	else if (done)
+		w.refunded += o.amount;
+	w.open[i].done = true;
+	if (!(done && o.kind == PGW_KIND_REFUND))
+		w.open[i] = w.open[--w.n];	/* nothing more can come of it */
+	walk(&w, depth);
+}
+
+static void
+walk(const World *before, int depth)
+{
+	worlds++;
+	sound(before);
+	if (depth == 0)
+		return;
+	for (int64_t amount = 0; amount <= 2; amount++)
+	{
+		begin(before, PGW_KIND_CAPTURE, amount, true, depth - 1);
+		begin(before, PGW_KIND_CAPTURE, amount, false, depth - 1);
+		begin(before, PGW_KIND_REFUND, amount, false, depth - 1);
+	}
+	begin(before, PGW_KIND_VOID, 0, false, depth - 1);
+	for (int i = 0; i < before->n; i++)
+	{
+		if (before->open[i].done)
+		{
+			World		w = *before;
+
+			pgw_refund_reversed(w.open[i].amount, &w.s);
+			w.refunded -= w.open[i].amount;
+			w.open[i].done = false;
+			walk(&w, depth - 1);
+			continue;
+		}
+		end(before, i, true, depth - 1);
+		end(before, i, false, depth - 1);
+	}
+	{
+		World		w = *before;
+
+		if (pgw_authorization_expired(&w.s))
+		{
+			w.closed = true;
+			walk(&w, depth - 1);
+		}
+		else
+			assert_memory_equal(&w.s, &before->s, sizeof(w.s));
+	}
+}
+
+static void
+every_sequence(void **unused)
+{
+	World		w = {.s = {.status = PGW_PAY_AUTHORIZED, .authorized = AUTHORIZED}};
+
+	(void) unused;
+	walk(&w, DEPTH);
+	assert_true(worlds > 100000);
+	w = (World) {.s = {.status = PGW_PAY_CAPTURED, .authorized = AUTHORIZED, .captured = AUTHORIZED}, .captured = AUTHORIZED, .closed = true};
+	walk(&w, DEPTH);
+}
+
+static void
+names(void **unused)
+{
+	(void) unused;
+	for (int i = 0; i < PGW_NPAYMENT_STATUSES; i++)
+		assert_int_equal(pgw_payment_status_parse(pgw_payment_status_name((PgwPaymentStatus) i)), i);
+	assert_int_equal(pgw_payment_status_parse("paid"), -1);
+	assert_int_equal(pgw_payment_status_parse(NULL), -1);
+	assert_null(pgw_payment_status_name(PGW_NPAYMENT_STATUSES));
+}
+
+/* ---------------------------------------------------------------- docs */
+
+static FILE *
+open_docs(const char *header)
+{
+	const char *dir = getenv("PGW_SRCDIR");
+	char		path[1024];
+	char		line[1024];
+	FILE	   *f;
+
+	snprintf(path, sizeof(path), "%s/docs/operations.md", dir ? dir : ".");
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f) != NULL)
+	{
+		if (strncmp(line, header, strlen(header)) == 0)
+		{
+			assert_non_null(fgets(line, sizeof(line), f));	/* |---| */
+			return f;
+		}
+	}
+	fail_msg("docs/operations.md has no table %s", header);
+	return f;
+}
+
+static void
+expect_line(FILE *f, const char *want)
+{
+	char		line[1024];
+
+	assert_non_null(fgets(line, sizeof(line), f));
+	line[strcspn(line, "\n")] = '\0';
+	assert_string_equal(line, want);
+}
+
+static int
+number_of(const char **refusals, int *n, const char *refusal)
+{
+	for (int i = 0; i < *n; i++)
+	{
+		if (strcmp(refusals[i], refusal) == 0)
+			return i + 1;
+	}
+	assert_true(*n < MAX_REFUSALS);
+	refusals[(*n)++] = refusal;
+	return *n;
+}
+
+static void
+docs_agree(void **unused)
+{
+	const char *refusals[MAX_REFUSALS];
+	int			nrefusals = 0;
+	char		want[1024];
+	size_t		n;
+	const PgwOperationRow *rows = pgw_operation_rows(&n);
+	FILE	   *f = open_docs("| status | under way | capture | void | refund |");
+
+	(void) unused;
+	for (size_t i = 0; i < n; i++)
+	{
+		int			len = snprintf(want, sizeof(want), "| %s | %s |", pgw_payment_status_name(rows[i].status), rows[i].under_way ? "yes" : "no");
+
+		for (int c = 0; c < PGW_NOPERATIONS; c++)
+		{
+			if (rows[i].refusals[c] == NULL)
+				len += snprintf(want + len, sizeof(want) - len, " yes |");
+			else
+				len += snprintf(want + len, sizeof(want) - len, " no (%d) |", number_of(refusals, &nrefusals, rows[i].refusals[c]));
+		}
+		expect_line(f, want);
+	}
+	expect_line(f, "");
+	fclose(f);
+
+	f = open_docs("| no | the hint |");
+	for (int i = 0; i < nrefusals; i++)
+	{
+		snprintf(want, sizeof(want), "| %d | %s |", i + 1, refusals[i]);
+		expect_line(f, want);
+	}
+	expect_line(f, "");
+	fclose(f);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(every_cell),
+		cmocka_unit_test(amounts),
+		cmocka_unit_test(capabilities),
+		cmocka_unit_test(every_sequence),
+		cmocka_unit_test(names),
+		cmocka_unit_test(docs_agree),
+	};
+
+	return cmocka_run_group_tests_name("payment", tests, NULL, NULL);
+}
