@@ -257,6 +257,18 @@ start_http(PgwCall *call, const char **error)
 	return ok;
 }
 
+/* "capture_sent", "operation_answered"; of other calls: otherwise. */
+static pg_attribute_unused() const char *
+debug_name(const PgwCall *call, const char *what, const char *otherwise)
+{
+	static char name[NAMEDATALEN];
+
+	if (call->after == NULL)
+		return otherwise;
+	snprintf(name, sizeof(name), "%s_%s", call->after, what);
+	return name;
+}
+
 /* Everything here has a durable intent: see the head of this file. */
 static void
 send_ready(void)
@@ -277,7 +289,7 @@ send_ready(void)
 		if (call->out)
 		{
 			dlist_push_tail(&out, &call->all);
-			PGW_DEBUG_POINT("sent");
+			PGW_DEBUG_POINT(debug_name(call, "sent", "sent"));
 			continue;
 		}
 		ereport(LOG, (errmsg("pgw: call not started: %s", error),
@@ -326,7 +338,8 @@ take_in(PgwCall *call, const PgwHttpDone *done)
 	PG_TRY();
 	{
 		take_answer(call, done);
-		PGW_DEBUG_POINT(call->in_doubt || call->op == PGW_OP_VOID || call->op == PGW_OP_REFUND ? "refund_answered" : "answer_arrived");
+		PGW_DEBUG_POINT(debug_name(call, "answered",
+								   call->in_doubt || call->op == PGW_OP_VOID || call->op == PGW_OP_REFUND ? "refund_answered" : "answer_arrived"));
 	}
 	PG_CATCH();
 	{

@@ -40,6 +40,7 @@ typedef struct PgwCall
 	PgwOp		op;
 	char		currency[4];
 	int			iso_exponent;
+	const char *after;			/* "capture" or "operation": a step after the charge; NULL: the charge's own, or its give-back */
 	bool		in_doubt;		/* an earlier request of this attempt, or of this give-back, may have been taken */
 	char		bank_name[64];	/* of the pass */
 	bool		has_pass;		/* pass is to be reported */

@@ -62,7 +62,10 @@ pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, co
 	params.bank_reference = p->bank_reference;
 	params.reason = t->reason;
 	params.final_capture = t->final_capture || t->kind == PGW_KIND_PAYMENT;
-	return pgw_attempts_call(t, a, bank, op, reference, &params);
+	if (!pgw_attempts_call(t, a, bank, op, reference, &params))
+		return false;
+	a->call->after = t->kind == PGW_KIND_PAYMENT ? "capture" : "operation";
+	return true;
 }
 
 static void

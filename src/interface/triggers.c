@@ -153,30 +153,38 @@ pgw_refuse_change(PG_FUNCTION_ARGS)
 			 errhint("Records of payments stay; this holds for every role.")));
 }
 
+#define MAX_STEPS (4 * PGW_NSTATES)	/* states have loops to themselves: no new state after that */
+
 /*
- * Do `steps` legal edges lead from one state to the other?  One update may stand for several events (store.c writes and checks each).
+ * Do so many events lead from one state to the other?  One update may stand for several events (store_events.c writes and checks each), and several
+ * may stand together on one edge, as far as it has different ones.
  */
 static bool
 path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
 {
 	size_t		n;
 	const PgwEdge *edges = pgw_edges(&n);
-	uint32		reached = UINT32_C(1) << from;
+	uint32		reached[MAX_STEPS + 1] = {0};	/* the states that are reached after so many events */
+	int			last = (int) Min(steps, MAX_STEPS);
 
-	steps = Min(steps, 4 * PGW_NSTATES);	/* states with loops to themselves: no new state after that */
-	while (steps-- > 0 && reached != 0)
+	reached[0] = UINT32_C(1) << from;
+	for (int step = 0; step < last; step++)
 	{
-		uint32		next = 0;
-
 		for (size_t i = 0; i < n; i++)
 		{
-			if (edges[i].from != PGW_STATE_NONE && (reached & (UINT32_C(1) << edges[i].from)) != 0 &&
-				(edges[i].kinds & PGW_KIND_BIT(kind)) != 0)
-				next |= UINT32_C(1) << edges[i].to;
+			int			together = 0;
+
+			if (edges[i].from == PGW_STATE_NONE || (reached[step] & (UINT32_C(1) << edges[i].from)) == 0)
+				continue;
+			for (size_t j = 0; j < n; j++)
+			{
+				if (edges[j].from == edges[i].from && edges[j].to == edges[i].to && (edges[j].kinds & PGW_KIND_BIT(kind)) != 0 &&
+					step + ++together <= last)
+					reached[step + together] |= UINT32_C(1) << edges[i].to;
+			}
 		}
-		reached = next;
 	}
-	return (reached & (UINT32_C(1) << to)) != 0;
+	return (reached[last] & (UINT32_C(1) << to)) != 0;
 }
 
 /*

@@ -172,11 +172,12 @@ put_ledger(Buf *b)
 		buf_puts(b, ",\"merchant_reference\":");
 		buf_json(b, c->merchant_reference);
 		buf_printf(b, ",\"amount\":%lld,\"currency\":\"%s\",\"status\":\"%s\",\"authorized\":%lld,"
-				   "\"captured\":%lld,\"refunded\":%lld,\"voided\":%s,\"last4\":\"%s\","
+				   "\"captured\":%lld,\"refunded\":%lld,\"voided\":%s,\"expired\":%s,\"last4\":\"%s\","
 				   "\"created_at_ms\":%lld,\"dialect\":\"%s\"}",
 				   (long long) c->amount, c->currency, statuses[c->status],
 				   (long long) c->authorized, (long long) c->captured,
-				   (long long) c->refunded, c->voided ? "true" : "false", c->last4,
+				   (long long) c->refunded, c->voided ? "true" : "false",
+				   c->expires_at != 0 && now >= c->expires_at ? "true" : "false", c->last4,
 				   (long long) c->created_at, c->dialect);
 	}
 	put_steps(b, "captures", &captures, now);

@@ -41,7 +41,7 @@ DROP SCHEMA IF EXISTS chaos CASCADE;
 CREATE SCHEMA chaos;
 CREATE TABLE chaos.doc AS SELECT pg_read_file('$server->{dir}/ledger.json')::json AS ledger, pg_read_file('$server->{dir}/log.json')::json AS log;
 CREATE TABLE chaos.charge AS SELECT c.* FROM chaos.doc, json_to_recordset(ledger -> 'charges') AS c (id text, reference uuid, idempotency_key text, merchant text,
-	amount bigint, currency text, status text, authorized bigint, captured bigint, refunded bigint, voided bool, last4 text, created_at_ms bigint, dialect text);
+	amount bigint, currency text, status text, authorized bigint, captured bigint, refunded bigint, voided bool, expired bool, last4 text, created_at_ms bigint, dialect text);
 CREATE TABLE chaos.give_back AS SELECT 'refund' AS what, r.* FROM chaos.doc, json_to_recordset(ledger -> 'refunds') AS r ($step)
 	UNION ALL SELECT 'void', r.* FROM chaos.doc, json_to_recordset(ledger -> 'voids') AS r ($step);
 CREATE TABLE chaos.request AS SELECT r.* FROM chaos.doc, json_to_recordset(log -> 'log') AS r (number bigint, at_ms bigint, operation text, method text, path text,
@@ -50,7 +50,7 @@ CREATE TABLE chaos.outcome (merchant text, client_request_id text, shape text, f
 COPY chaos.outcome FROM '$server->{dir}/outcome.tsv';
 CREATE TABLE chaos.blow (at float8, what text, hit int);
 COPY chaos.blow FROM '$server->{dir}/blow.tsv';
-CREATE VIEW chaos.kept AS SELECT * FROM chaos.charge WHERE status IN ('approved', 'pending') AND NOT voided AND (captured = 0 OR refunded < captured);
+CREATE VIEW chaos.kept AS SELECT * FROM chaos.charge WHERE status IN ('approved', 'pending') AND NOT voided AND (CASE WHEN captured = 0 THEN NOT expired ELSE refunded < captured END);
 CREATE VIEW chaos.taken AS SELECT * FROM pgw.payments WHERE status IN ('authorized', 'partially_captured', 'captured', 'partially_refunded');
 CREATE INDEX ON chaos.charge (reference);
 CREATE INDEX ON chaos.request (reference);

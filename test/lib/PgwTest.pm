@@ -229,7 +229,10 @@ sub charges_of
 	return grep { $_->{status} eq 'approved' && $ref{ $_->{reference} } } @{ bank_ledger($bank)->{charges} };
 }
 
-sub kept_charges { return grep { !$_->{voided} && ($_->{captured} == 0 || $_->{refunded} < $_->{captured}) } charges_of(@_) }
+# A charge that the bank keeps: neither given back, nor an authorization that has lapsed.
+sub is_kept { my ($c) = @_; return !$c->{voided} && ($c->{captured} == 0 ? !$c->{expired} : $c->{refunded} < $c->{captured}) }
+
+sub kept_charges { return grep { is_kept($_) } charges_of(@_) }
 
 sub refunds_of
 {
@@ -304,8 +307,7 @@ sub reconcile
 	for my $c (@{ bank_ledger($bank)->{charges} })
 	{
 		next unless $c->{status} eq 'approved';
-		my $kept = !$c->{voided} && ($c->{captured} == 0 || $c->{refunded} < $c->{captured});
-		next if !$kept || $review{ $c->{reference} };
+		next if !is_kept($c) || $review{ $c->{reference} };
 		my $t = $table{ $c->{reference} };
 		push @diff, "charge $c->{id} has no payments row" and next unless $t;
 		push @diff, "charge $c->{id} stands twice" if $seen{ $c->{reference} }++;
