@@ -122,6 +122,7 @@ count_as_sent(const pg_uuid_t *id)
 	if (!pgw_store_lock_transaction(id, true, &t, NULL) || t.status != PGW_CREATED || t.taken)
 		return;
 	t.taken = true;
+	t.next_attempt_at = 0;
 	t.bank_key_used_at = t.expires_at != 0 && t.expires_at <= GetCurrentTimestamp() ? 0 : t.created_at;
 	event.operation = t.kind == PGW_KIND_PAYMENT ? pgw_op_name(pgw_flow_operation(t.capture, t.submitted)) : pgw_kind_name(t.kind);
 	pgw_store_advance(&t, false, &event, 1);
@@ -144,7 +145,8 @@ take_over(void)
 						" capture_key_used_at = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key_used_at, updated_at)"
 						" ELSE capture_key_used_at END,"
 						" refund_key_used_at = CASE WHEN refund_key IS NOT NULL THEN coalesce(refund_key_used_at, updated_at) END,"
-						" next_attempt_at = CASE WHEN status = 'RequiresManualReview' THEN next_attempt_at ELSE now() END,"
+						/* taken and nothing planned: as after a lost worker it may have reached the bank, also where another try was planned */
+						" next_attempt_at = CASE WHEN status = 'RequiresManualReview' THEN next_attempt_at WHEN status = 'Created' AND taken THEN NULL ELSE now() END,"
 						" updated_at = clock_timestamp()"
 						" WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_attempt_at IS NOT NULL) AND " RESTORED);
 	for (int i = 0; i < nunsent; i++)
