@@ -160,7 +160,8 @@ timer_stop(void)
 bool
 timer_add(Request *req, int64_t due, bool hold)
 {
-	Timer		t = {.due = due, .hold = hold, .req = req};
+	/* the clock that it was reckoned from is cut off to whole milliseconds: never earlier than was asked for */
+	Timer		t = {.due = due + 1, .hold = hold, .req = req};
 	bool		added;
 
 	pthread_mutex_lock(&lock);
