@@ -181,8 +181,11 @@ part($node, 'too late to adopt', sub {
 	debug_wait($node, 'compensation_committed');
 	$s->send(pay('too-late'));
 	ok(!PgwSession::wait_any(0.3, $s), 'a retry waits while the charge is being given back');
+	# the worker reads the retry while the bank is still giving back
+	bank_control($bank, 'settings', { delay_ms => 500 });
 	debug_release($node, 'compensation_committed');
 	is($s->wait, 'captured', 'and then pays');
+	bank_control($bank, 'settings', { delay_ms => 0 });
 	ended('too-late', 'paid anew', "$ROLLBACK_FLOW,$SUCCESS_FLOW", 2, 1);
 	my %keys = map { $_->{idempotency_key} => 1 } charges_of($node, $bank, 'too-late');
 	is(scalar keys %keys, 2, 'with a new key at the bank');
