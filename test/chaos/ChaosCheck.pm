@@ -22,7 +22,7 @@ sub unrest
 
 sub load
 {
-	my ($server, $outcomes) = @_;
+	my ($server, $outcomes, $operations) = @_;
 	for my $what ([ ledger => '/ledger' ], [ log => '/ledger/log?limit=50000' ])
 	{
 		open my $f, '>', "$server->{dir}/$what->[0].json" or die $!;
@@ -31,6 +31,9 @@ sub load
 	}
 	open my $f, '>', "$server->{dir}/outcome.tsv" or die $!;
 	print $f join("\t", @$_) . "\n" for @$outcomes;
+	close $f;
+	open $f, '>', "$server->{dir}/operation.tsv" or die $!;
+	print $f join("\t", @$_) . "\n" for @$operations;
 	close $f;
 	open $f, '>', "$server->{dir}/blow.tsv" or die $!;
 	printf $f "%.6f\t%s\t%d\n", $_->{at}, $_->{what}, $_->{hit} for @{ $server->{hits} };
@@ -42,25 +45,32 @@ CREATE SCHEMA chaos;
 CREATE TABLE chaos.doc AS SELECT pg_read_file('$server->{dir}/ledger.json')::json AS ledger, pg_read_file('$server->{dir}/log.json')::json AS log;
 CREATE TABLE chaos.charge AS SELECT c.* FROM chaos.doc, json_to_recordset(ledger -> 'charges') AS c (id text, reference uuid, idempotency_key text, merchant text,
 	amount bigint, currency text, status text, authorized bigint, captured bigint, refunded bigint, voided bool, expired bool, last4 text, created_at_ms bigint, dialect text);
-CREATE TABLE chaos.give_back AS SELECT 'refund' AS what, r.* FROM chaos.doc, json_to_recordset(ledger -> 'refunds') AS r ($step)
-	UNION ALL SELECT 'void', r.* FROM chaos.doc, json_to_recordset(ledger -> 'voids') AS r ($step);
+CREATE TABLE chaos.step AS SELECT 'refund' AS what, r.* FROM chaos.doc, json_to_recordset(ledger -> 'refunds') AS r ($step)
+	UNION ALL SELECT 'void', r.* FROM chaos.doc, json_to_recordset(ledger -> 'voids') AS r ($step)
+	UNION ALL SELECT 'capture', r.* FROM chaos.doc, json_to_recordset(ledger -> 'captures') AS r ($step);
 CREATE TABLE chaos.request AS SELECT r.* FROM chaos.doc, json_to_recordset(log -> 'log') AS r (number bigint, at_ms bigint, operation text, method text, path text,
 	idempotency_key text, reference text, status int, delivery text, replayed bool, finished bool);
 CREATE TABLE chaos.outcome (merchant text, client_request_id text, shape text, finish text, status text);
 COPY chaos.outcome FROM '$server->{dir}/outcome.tsv';
+CREATE TABLE chaos.operation (merchant text, kind text, client_request_id text, finish text);
+COPY chaos.operation FROM '$server->{dir}/operation.tsv';
 CREATE TABLE chaos.blow (at float8, what text, hit int);
 COPY chaos.blow FROM '$server->{dir}/blow.tsv';
 CREATE VIEW chaos.kept AS SELECT * FROM chaos.charge WHERE status IN ('approved', 'pending') AND NOT voided AND (CASE WHEN captured = 0 THEN NOT expired ELSE refunded < captured END);
 CREATE VIEW chaos.taken AS SELECT * FROM pgw.payments WHERE status IN ('authorized', 'partially_captured', 'captured', 'partially_refunded');
+-- payments of which something waits for a person: what the bank has done is not known here
+CREATE TABLE chaos.in_review AS SELECT DISTINCT payment_id FROM pgw.payment_transactions WHERE status = 'RequiresManualReview';
 CREATE INDEX ON chaos.charge (reference);
 CREATE INDEX ON chaos.request (reference);
-CREATE INDEX ON chaos.give_back (charge);
+CREATE INDEX ON chaos.request (coalesce(reference, split_part(path, 'reference=', 2)));
+CREATE INDEX ON chaos.step (charge);
+CREATE INDEX ON chaos.step (reference);
 CREATE INDEX ON chaos.outcome (merchant, client_request_id);
 CREATE TABLE chaos.event AS SELECT transaction_id, step_order, event_type::text, occurred_at, event_data ->> 'from' AS was, event_data ->> 'to' AS becomes,
 	event_data ->> 'operation' AS operation, event_data ->> 'reason' AS reason,
 	event_data ->> 'bank_code' AS bank_code FROM pgw.transaction_events;
 CREATE INDEX ON chaos.event (transaction_id, step_order);
-ANALYZE chaos.charge, chaos.request, chaos.give_back, chaos.outcome, chaos.event, pgw.payments, pgw.payment_transactions
+ANALYZE chaos.charge, chaos.request, chaos.step, chaos.outcome, chaos.event, pgw.payments, pgw.payment_transactions
 SQL
 	return;
 }
@@ -70,13 +80,13 @@ SQL
 my $cause = <<'SQL';
 	SELECT t.transaction_id, t.bank, coalesce(
 		(SELECT 'bank: ' || r.operation || ' ' || CASE WHEN r.delivery <> 'normal' THEN r.delivery ELSE 'answered ' || r.status END
-			FROM chaos.request r WHERE r.reference IN (replace(t.transaction_id::text, '-', ''), t.refund_key)
+			FROM chaos.request r WHERE r.reference IN (replace(t.transaction_id::text, '-', ''), t.refund_key, t.bank_key, t.capture_key)
 			AND (r.delivery <> 'normal' OR r.status NOT BETWEEN 200 AND 499 OR NOT r.finished) ORDER BY r.number LIMIT 1),
 		(SELECT 'bank: ' || CASE e.bank_code WHEN '96' THEN 'malfunction at ' ELSE 'unreadable answer to ' END || e.operation FROM chaos.event e
 			WHERE e.transaction_id = t.transaction_id AND (e.bank_code = '96' OR e.reason = 'answer_not_understood' AND e.bank_code IS NULL) ORDER BY e.step_order LIMIT 1),
 		(SELECT 'blow: ' || b.what FROM chaos.blow b WHERE EXISTS (
 			SELECT FROM chaos.event s JOIN chaos.event u USING (transaction_id)
-			WHERE b.what NOT IN ('terminate_backend', 'cancel_backend', 'bank_down') AND s.transaction_id = t.transaction_id AND s.event_type IN ('BankProcessingStarted', 'RefundStarted') AND u.event_type IN ('BankOutcomeUnknown', 'RefundOutcomeUnknown', 'ManualReviewRequired')
+			WHERE b.what NOT IN ('terminate_backend', 'cancel_backend', 'bank_down') AND s.transaction_id = t.transaction_id AND s.event_type IN ('BankProcessingStarted', 'RefundStarted', 'CaptureStarted') AND u.event_type IN ('BankOutcomeUnknown', 'RefundOutcomeUnknown', 'ManualReviewRequired')
 			AND b.at BETWEEN extract(epoch FROM s.occurred_at) - 0.1 AND extract(epoch FROM u.occurred_at)) ORDER BY b.at LIMIT 1)) AS cause
 	FROM pgw.payment_transactions t WHERE t.status = 'RequiresManualReview'
 SQL
@@ -100,11 +110,32 @@ our @checks = (
 		SELECT p.transaction_id, 'payment ' || p.client_request_id || ' ' || p.status || ' ' || p.amount || ' ' || p.currency || ', charge ' || coalesce(k.id || ' ' || k.amount || ' ' || k.currency
 			|| ' captured ' || k.captured, 'not there') FROM chaos.taken p LEFT JOIN chaos.kept k ON k.reference = p.transaction_id
 		WHERE NOT coalesce(k.status = 'approved' AND k.amount = p.amount AND k.currency = p.currency AND k.captured = p.captured_amount AND k.refunded = p.refunded_amount
-			AND k.authorized = p.authorized_amount AND k.id = p.bank_reference AND k.merchant = p.merchant, false) } ],
+			AND k.authorized = p.authorized_amount AND k.id = p.bank_reference AND k.merchant = p.merchant, false) AND p.payment_id NOT IN (SELECT payment_id FROM chaos.in_review) } ],
+	[ '3 no phantom payment: per payment the ledger nets to the table, also when all was given back', q{
+		SELECT p.transaction_id, 'payment ' || p.client_request_id || ' ' || p.status || ' captured ' || p.captured_amount || ' refunded ' || p.refunded_amount
+			|| ', charge captured ' || c.captured || ' refunded ' || c.refunded || CASE WHEN c.voided THEN ' voided' ELSE '' END
+		FROM pgw.payments p JOIN chaos.charge c ON c.reference = p.transaction_id AND c.status = 'approved' WHERE p.status NOT IN ('failed', 'declined')
+		AND p.payment_id NOT IN (SELECT payment_id FROM chaos.in_review)
+		AND (p.captured_amount <> c.captured OR p.refunded_amount <> c.refunded OR p.refund_pending_amount <> 0 OR p.reserved_amount <> 0 OR (p.status = 'voided') <> c.voided) } ],
+	[ 'operations: each that is done is at the bank once, with its amount', q{
+		SELECT t.transaction_id, t.kind || ' ' || t.client_request_id || ' of ' || t.amount || ', at the bank: ' || count(s.id) || ' of ' || coalesce(min(s.amount)::text, '-')
+		FROM pgw.payment_transactions t LEFT JOIN chaos.step s ON s.what = t.kind::text AND s.reference = t.bank_key AND s.status = 'succeeded'
+		WHERE t.kind <> 'payment' AND t.status = 'Completed' GROUP BY t.transaction_id HAVING count(s.id) <> 1 OR min(s.amount) <> t.amount } ],
+	[ 'operations: each that failed did nothing at the bank', q{
+		SELECT t.transaction_id, t.kind || ' ' || t.client_request_id || ' is ' || t.status || ', but at the bank: ' || s.id || ' ' || s.status
+		FROM pgw.payment_transactions t JOIN chaos.step s ON s.what = t.kind::text AND s.reference = t.bank_key AND s.status = 'succeeded' WHERE t.kind <> 'payment' AND t.status = 'Failed' } ],
+	[ 'operations: what the bank has done to a charge was asked for', q{
+		SELECT c.reference, s.what || ' ' || s.id || ' of ' || s.amount || ' under reference ' || coalesce(s.reference, '-') || ' was asked for by nobody'
+		FROM chaos.step s JOIN chaos.charge c ON c.id = s.charge JOIN pgw.payment_transactions p ON p.transaction_id = c.reference WHERE s.status = 'succeeded'
+		AND NOT EXISTS (SELECT FROM pgw.payment_transactions t WHERE t.kind::text = s.what AND t.bank_key = s.reference)
+		AND p.capture_key IS DISTINCT FROM s.reference AND p.status NOT IN ('Refunding', 'Refunded', 'RequiresManualReview') } ],
+	[ 'operations: a payment that was captured after its commit was committed', q{
+		SELECT c.reference, 'captured ' || c.captured || ', payment ' || coalesce(p.status::text, 'not there') FROM chaos.charge c JOIN pgw.payment_transactions t ON t.transaction_id = c.reference
+		LEFT JOIN pgw.payments p ON p.transaction_id = c.reference WHERE t.capture = 'on_commit' AND NOT t.submitted AND c.captured > 0 AND p.payment_id IS NULL } ],
 	[ '3 no phantom payment: payments and attempts agree', q{
 		SELECT p.transaction_id, 'payment ' || p.client_request_id || ' is ' || p.status || ', its attempt ' || coalesce(t.status::text, 'not there')
 		FROM pgw.payments p LEFT JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.status IS NULL OR t.client_request_id <> p.client_request_id OR t.merchant <> p.merchant
-		OR (p.status IN ('authorized', 'captured')) <> (t.status = 'Completed') OR (p.status IN ('declined', 'failed')) <> (t.status IN ('Failed', 'Refunded')) AND t.status <> 'RequiresManualReview' } ],
+		OR (p.status IN ('authorized', 'partially_captured', 'captured', 'partially_refunded', 'refunded', 'voided', 'expired')) <> (t.status = 'Completed') AND t.status <> 'RequiresManualReview' OR (p.status IN ('declined', 'failed')) <> (t.status IN ('Failed', 'Refunded')) AND t.status <> 'RequiresManualReview' } ],
 	[ '4 rollback gives back: an order and its payment are there together or not at all', q{
 		SELECT p.transaction_id, coalesce(p.client_request_id, o.client_request_id) || ': order ' || coalesce(o.status, 'not there') || ', payment ' || coalesce(p.status::text, 'not there')
 		FROM orders o FULL JOIN pgw.payments p ON p.merchant = o.merchant AND p.client_request_id = o.client_request_id AND p.payment_id = o.payment_id
@@ -117,29 +148,37 @@ our @checks = (
 		SELECT c.reference, 'charge ' || c.id || ' at ' || c.created_at_ms || ', intent ' || coalesce(min(e.occurred_at)::text, 'not there')
 		FROM chaos.charge c LEFT JOIN chaos.event e ON e.transaction_id = c.reference AND e.event_type = 'BankProcessingStarted'
 		GROUP BY c.reference, c.id, c.created_at_ms HAVING NOT coalesce(min(extract(epoch FROM e.occurred_at)) * 1000 < c.created_at_ms + 1, false) } ],
-	[ '5 intent first: each void and refund is younger than its durable intent', q{
-		SELECT c.reference, g.what || ' ' || g.id || ' at ' || g.created_at_ms || ', intent ' || coalesce(min(e.occurred_at)::text, 'not there') FROM chaos.give_back g
-		JOIN chaos.charge c ON c.id = g.charge LEFT JOIN chaos.event e ON e.transaction_id = c.reference AND e.event_type = 'RefundStarted'
+	[ '5 intent first: each capture, void and refund is younger than its durable intent', q{
+		SELECT c.reference, g.what || ' ' || g.id || ' at ' || g.created_at_ms || ', intent ' || coalesce(min(e.occurred_at)::text, 'not there') FROM chaos.step g
+		JOIN chaos.charge c ON c.id = g.charge LEFT JOIN pgw.payment_transactions t ON t.bank_key = g.reference AND t.kind::text = g.what
+		LEFT JOIN chaos.event e ON e.transaction_id = coalesce(t.transaction_id, c.reference)
+			AND e.event_type = CASE WHEN t.transaction_id IS NOT NULL THEN 'BankProcessingStarted' WHEN g.what = 'capture' THEN 'CaptureStarted' ELSE 'RefundStarted' END
 		GROUP BY c.reference, g.what, g.id, g.created_at_ms HAVING NOT coalesce(min(extract(epoch FROM e.occurred_at)) * 1000 < g.created_at_ms + 1, false) } ],
 	[ '6 unknown is not failed: what failed was not charged, or was given back', q{
 		SELECT k.reference, 'Failed, but charge ' || k.id || ' is kept' FROM chaos.kept k JOIN pgw.payment_transactions t ON t.transaction_id = k.reference WHERE t.status = 'Failed' } ],
 	[ '6 unknown is not failed: after a doubt comes an answer to a question', q{
 		SELECT u.transaction_id, 'TransactionFailed after BankOutcomeUnknown, with no look-up or replay in between' FROM chaos.event u JOIN chaos.event f USING (transaction_id)
 		WHERE u.event_type = 'BankOutcomeUnknown' AND f.event_type = 'TransactionFailed' AND f.step_order > u.step_order
-		AND NOT EXISTS (SELECT FROM chaos.request r WHERE replace(u.transaction_id::text, '-', '') = coalesce(r.reference, split_part(r.path, 'reference=', 2))
-			AND r.at_ms >= extract(epoch FROM u.occurred_at) * 1000 - 1) } ],
+		AND NOT EXISTS (SELECT FROM chaos.request r JOIN pgw.payment_transactions t ON t.transaction_id = u.transaction_id LEFT JOIN pgw.payments p ON p.payment_id = t.payment_id
+			WHERE coalesce(r.reference, split_part(r.path, 'reference=', 2)) IN (t.bank_key, replace(p.transaction_id::text, '-', '')) AND r.at_ms >= extract(epoch FROM u.occurred_at) * 1000 - 1) } ],
 	[ '7 nothing accepted is lost: what a client knows to be committed is there', q{
 		SELECT p.transaction_id, x.client_request_id || ' (' || x.shape || ') was committed: ' || x.finish || ', payment ' || coalesce(p.status::text, 'not there') || ', client saw ' || x.status
 		FROM chaos.outcome x LEFT JOIN pgw.payments p USING (merchant, client_request_id)
-		WHERE x.finish = 'stuck' OR x.finish = 'committed' AND (p.payment_id IS NULL OR x.status NOT IN ('pending', p.status::text)) } ],
+		WHERE x.finish = 'stuck' OR x.finish = 'committed' AND (p.payment_id IS NULL OR x.status NOT IN ('pending', 'taken', p.status::text) OR x.status = 'taken' AND p.status IN ('pending', 'declined', 'in_review')
+			OR x.status = 'taken' AND p.status = 'failed' AND p.capture <> 'on_commit') } ],
+	[ '7 nothing accepted is lost: each operation that a client knows to be committed is there', q{
+		SELECT NULL, x.kind || ' ' || x.client_request_id || ' was committed, and is not there' FROM chaos.operation x WHERE x.finish = 'committed'
+		AND NOT EXISTS (SELECT FROM pgw.payment_transactions t WHERE t.kind::text = x.kind AND t.merchant = x.merchant AND t.client_request_id = x.client_request_id) } ],
 	[ '7 nothing accepted is lost: every attempt is final', qq{
 		SELECT transaction_id, client_request_id || ' is ' || status FROM pgw.payment_transactions WHERE status IN ($open)
 		UNION ALL SELECT transaction_id, client_request_id || ': payment is pending' FROM pgw.payments WHERE status = 'pending'
 		UNION ALL SELECT NULL, 'prepared transaction ' || gid FROM pg_prepared_xacts } ],
 	[ '8 refunds never exceed the capture', q{
 		SELECT reference, 'charge ' || id || ': refunded ' || refunded || ' of ' || captured FROM chaos.charge WHERE refunded > captured
-		UNION ALL SELECT c.reference, 'charge ' || c.id || ': given back ' || count(*) || ' times' FROM chaos.charge c JOIN chaos.give_back g ON g.charge = c.id AND g.status = 'succeeded'
-		GROUP BY c.reference, c.id HAVING count(*) > 1 } ],
+		UNION ALL SELECT c.reference, 'charge ' || c.id || ': refunded, captured or voided ' || count(*) || ' times under one reference' FROM chaos.charge c JOIN chaos.step g ON g.charge = c.id AND g.status = 'succeeded'
+		GROUP BY c.reference, c.id, g.what, g.reference HAVING count(*) > 1
+		UNION ALL SELECT t.transaction_id, 'charge ' || c.id || ': given back ' || count(*) || ' times' FROM pgw.payment_transactions t JOIN chaos.charge c ON c.reference = t.transaction_id
+		JOIN chaos.step g ON g.charge = c.id AND g.status = 'succeeded' AND g.what <> 'capture' WHERE t.status = 'Refunded' GROUP BY t.transaction_id, c.id HAVING count(*) > 1 } ],
 	[ '9 the events tell it all: they fold to the status, steps 1..n', q{
 		SELECT t.transaction_id, 'status ' || t.status || ' at step ' || t.step_order || ', events: ' || coalesce(f.wrong, 'none') FROM pgw.payment_transactions t LEFT JOIN (
 			SELECT transaction_id, max(step_order) AS steps, count(*) AS n, (array_agg(becomes ORDER BY step_order DESC))[1] AS ends,
@@ -209,7 +248,7 @@ sub history
 		FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) JOIN pgw.payment_transactions o USING (merchant, client_request_id)
 		WHERE o.transaction_id = '$transaction_id' ORDER BY e.transaction_id, e.step_order");
 	push @lines, "  ledger  $_->[0]" for $server->query("SELECT row_to_json(c) FROM chaos.charge c WHERE reference = '$transaction_id'
-		UNION ALL SELECT row_to_json(g) FROM chaos.give_back g JOIN chaos.charge c ON c.id = g.charge WHERE c.reference = '$transaction_id'");
+		UNION ALL SELECT row_to_json(g) FROM chaos.step g JOIN chaos.charge c ON c.id = g.charge WHERE c.reference = '$transaction_id'");
 	push @lines, "  request $_->[0]" for $server->query("SELECT concat_ws(' ', to_char(to_timestamp(at_ms / 1000.0), 'HH24:MI:SS.MS'), operation, status, delivery, CASE WHEN replayed THEN 'replayed' END) FROM chaos.request
 		WHERE coalesce(reference, split_part(path, 'reference=', 2)) IN (SELECT unnest(ARRAY[replace(t.transaction_id::text, '-', ''), t.refund_key]) FROM pgw.payment_transactions t
 		JOIN pgw.payment_transactions o USING (merchant, client_request_id) WHERE o.transaction_id = '$transaction_id')

@@ -4,6 +4,9 @@
 # arguments until it has a final answer; it gives an order up only when it knows that nothing of it was committed.  Its own row in
 # table orders is written in the transaction that pays, so that orders and payments can be compared afterwards.
 #
+# What follows the payment (captures, voids, refunds) goes the same way: the same id again until it is recorded.  An operation may be refused with PW422 only where
+# another one was there first, or where the bank had refused something.
+#
 # It asks for each order with { ready => its number }, and reports {  id, merchant, end => committed | none | stuck, status, wrong => [...], counts => {...} }.
 package ChaosClient;
 
@@ -294,16 +297,9 @@ sub end_prepared
 	my ($self, $p) = @_;
 	my $o = $p->{order};
 	my $verb = $o->{shape} eq 'two_phase_commit' ? 'COMMIT' : 'ROLLBACK';
-	my $tried = 0;
-	while (!$self->run($o->{other_session} ? 2 : 1, "$verb PREPARED '$p->{gid}'", may => $tried ? '42704' : ''))
-	{
-		last if $self->{state} eq '42704';
-		$tried = 1;
-		die "cannot end prepared transaction $p->{gid}\n" if time > $self->{end};
-		usleep(20_000);
-	}
+	$self->end_gid($verb, $p->{gid}, $o->{other_session} ? 2 : 1);
 	return 'none' if $o->{shape} eq 'two_phase_rollback';
-	return ('committed', $self->until_final($o));
+	return $self->finish_order($o, $self->until_final($o));
 }
 
 # ---- two clients
@@ -353,6 +349,127 @@ sub cross
 	return 'unknown';
 }
 
+# ---- what follows a payment
+
+sub operation
+{
+	my ($o, $step, %a) = @_;
+	my $kind = $a{kind} // $step->{kind};
+	my @args = ("'$o->{payment_id}'", "'" . ($a{id} // $step->{id}) . "'");
+	push @args, 'amount => ' . $step->{amount} if $kind ne 'void' && defined $step->{amount};
+	push @args, 'final => false' if $kind eq 'capture' && $step->{more};
+	return "SELECT transaction_status, error_code FROM pgw.${kind}_payment(" . join(', ', @args) . ')';
+}
+
+# The payment once nothing of it is under way; empty when that takes long (in doubt, at a bank that tells nothing).
+sub settled
+{
+	my ($self, $o) = @_;
+	for (1 .. 12)
+	{
+		if ($self->run(1, "SELECT status, authorized_amount, captured_amount, refunded_amount, refund_pending_amount, transaction_status FROM pgw.wait_for_payment('$o->{payment_id}', '2s')"))
+		{
+			my %p;
+			@p{qw(status authorized captured refunded pending attempt)} = $self->row(1);
+			my $under_way = $self->run(1, "SELECT count(*) FROM pgw.payment_transactions WHERE payment_id = '$o->{payment_id}' AND status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')") ? ($self->row(1))[0] : 1;
+			return \%p if !$under_way;
+			return undef if $o->{bank};    # what is in doubt there waits for a person
+		}
+		usleep(20_000);
+	}
+	return undef;
+}
+
+# Once, in the way that the plan names. true: it is recorded, as far as the client knows.
+sub try_operation
+{
+	my ($self, $o, $step) = @_;
+	my $shape = $step->{shape};
+	my $sql = operation($o, $step);
+	my %may = (may => 'PW422');
+	my $undo = sub { $self->run(1, 'ROLLBACK') if $self->{state} ne '08006'; return 0 };
+
+	if ($shape eq 'tx' || $shape eq 'two_phase')
+	{
+		my $gid = "$step->{id}-" . ++$self->{gids};
+		$self->run(1, 'BEGIN ISOLATION LEVEL ' . $o->{isolation}) or return $undo->();
+		$self->run(1, 'UPDATE stock SET n = n - 1 WHERE k = 3') or return $undo->();
+		$self->run(1, $sql, %may) or return $undo->();
+		return $self->run(1, 'COMMIT') || $undo->() if $shape eq 'tx';
+		$self->run(1, "PREPARE TRANSACTION '$gid'") or return $undo->();
+		$self->end_gid('COMMIT', $gid);
+		return 1;
+	}
+	if ($shape eq 'rollback')
+	{
+		$step->{shape} = 'plain';
+		$self->run(1, $_, %may) or return $undo->() for 'BEGIN ISOLATION LEVEL ' . $o->{isolation}, $sql, 'ROLLBACK';
+		return 0;
+	}
+	if ($shape eq 'savepoint')
+	{
+		$self->run(1, $_, %may) or return $undo->() for 'BEGIN ISOLATION LEVEL ' . $o->{isolation}, 'SAVEPOINT s', $sql, 'ROLLBACK TO s', $sql;
+		return $self->run(1, 'COMMIT') || $undo->();
+	}
+	if ($shape eq 'twice' || $shape eq 'race')
+	{
+		my $other = $shape eq 'twice' ? $sql : operation($o, $step, id => "$step->{id}-race", kind => $step->{kind} eq 'capture' ? 'void' : $step->{kind} eq 'void' ? 'capture' : 'refund');
+		$self->session(2)->send($other);
+		my $ok = $self->run(1, $sql, %may);
+		my $state = $self->{state};
+		$self->finish(2, %may);
+		$self->{state} = $state;
+		return $ok;
+	}
+	return $self->run(1, $sql, %may);
+}
+
+sub end_gid
+{
+	my ($self, $verb, $gid, $n) = @_;
+	my $tried = 0;
+	while (!$self->run($n // 1, "$verb PREPARED '$gid'", may => $tried ? '42704' : ''))
+	{
+		last if $self->{state} eq '42704';
+		$tried = 1;
+		die "cannot end prepared transaction $gid\n" if time > $self->{end};
+		usleep(20_000);
+	}
+	return;
+}
+
+# Each operation of the plan, until it is recorded or refused.
+sub follow
+{
+	my ($self, $o) = @_;
+	for my $step (@{ $o->{follow} })
+	{
+		my $p = $self->settled($o) or return;
+		my $left = $step->{kind} eq 'refund' ? $p->{captured} - $p->{refunded} - $p->{pending} : $p->{authorized} - $p->{captured};
+		$step->{amount} = $step->{share} < 1 ? int($left * $step->{share}) || 1 : undef;
+		my $raced = $step->{shape} eq 'race';
+		my $recorded = 0;
+		while (!$recorded)
+		{
+			die "an operation was not recorded\n" if time > $self->{end};
+			$recorded = $self->try_operation($o, $step);
+			last if $recorded || $self->{state} eq 'PW422';
+			$step->{shape} = 'plain' if $step->{shape} eq 'race';
+			usleep(1000 * (5 + $o->{delay_ms}));
+		}
+		$self->count("operations: $step->{kind}" . ($recorded ? '' : ', refused'));
+		push @{ $self->{operations} }, [ $step->{kind}, $step->{id}, $recorded ? 'committed' : 'refused' ];
+		next if $recorded || $raced;
+
+		# refused without a rival: only where the payment has come to something that the bank decided
+		$self->run(1, "SELECT status FROM pgw.get_payment('$o->{payment_id}')") or next;
+		my $status = ($self->row(1))[0];
+		my $allowed = $step->{kind} eq 'capture' ? $status !~ /^(authorized|partially_captured)$/ : $step->{kind} eq 'void' ? $status ne 'authorized' : $status !~ /captured$|^partially_refunded$/;
+		$self->wrong("$step->{kind} $step->{id} was refused, but the payment is $status") unless $allowed || $left <= 0;
+	}
+	return;
+}
+
 # ---- an order from beginning to end
 
 sub drive
@@ -379,14 +496,25 @@ sub after
 		my $peer = $self->until_final($o->{peer});
 		$self->report($o->{peer}, 'committed', $peer);
 	}
-	return ('committed', $status);
+	return $self->finish_order($o, $status);
+}
+
+# What was taken may change after the client's last look: by its operations, or the capture after its commit.
+sub finish_order
+{
+	my ($self, $o, $status) = @_;
+	return ('committed', $status) if $status eq 'pending' || $status !~ /^(authorized|captured)$/;
+	$self->follow($o) if @{ $o->{follow} };
+	return ('committed', @{ $o->{follow} } || $o->{capture} eq 'on_commit' ? 'taken' : $status);
 }
 
 sub report
 {
 	my ($self, $o, $end, $status) = @_;
-	my %r = (id => $o->{id}, merchant => $o->{merchant}, shape => $o->{shape}, end => $end, status => $status // '', wrong => $self->{wrong}, count => $self->{count});
+	my %r = (id => $o->{id}, merchant => $o->{merchant}, shape => $o->{shape}, end => $end, status => $status // '', wrong => $self->{wrong}, count => $self->{count},
+		operations => $self->{operations} // []);
 	$self->{wrong} = [];
+	$self->{operations} = [];
 	$self->{count} = {};
 	syswrite $self->{out}, $self->{json}->encode(\%r) . "\n";
 	return;

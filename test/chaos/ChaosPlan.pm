@@ -40,6 +40,24 @@ my @shapes = (
 my %needs_process = map { $_ => 1 } qw(statement_timeout short_wait short_wait_rollback client_gone cancel terminate cross per_column conflict);
 my %gone_for_good = map { $_ => 1 } qw(rollback savepoint exception two_phase_rollback);
 
+# What follows a payment that stands, by how it was paid: operations in order, each with its share of what is left.
+my @follow_authorized = (
+	[ [] => 12 ], [ [ [ capture => 1 ] ] => 22 ], [ [ [ capture => 0.4 ] ] => 8 ], [ [ [ 'capture more' => 0.3 ], [ capture => 1 ] ] => 10 ], [ [ [ void => 1 ] ] => 20 ],
+	[ [ [ capture => 1 ], [ refund => 0.5 ] ] => 10 ], [ [ [ 'capture more' => 0.5 ], [ refund => 0.5 ], [ capture => 1 ], [ refund => 1 ] ] => 6 ],
+);
+my @follow_captured = ([ [] => 62 ], [ [ [ refund => 1 ] ] => 14 ], [ [ [ refund => 0.3 ] ] => 12 ], [ [ [ refund => 0.3 ], [ refund => 0.5 ] ] => 7 ], [ [ [ refund => 0.6 ], [ refund => 1 ] ] => 5 ]);
+
+# How a client goes about one of them.
+my @operation_shapes = (
+	[ plain => 50 ],
+	[ tx => 10 ],                  # in a transaction with a row of its own
+	[ rollback => 10 ],            # rolled back, then again
+	[ savepoint => 5 ],            # rolled back to, then again in the same transaction
+	[ twice => 10 ],               # two clients, same id, at once
+	[ race => 12 ],                # another operation on the same payment, at once, in another session
+	[ two_phase => 3 ],
+);
+
 # What the bank does to a charge (its token).  Only faults that a look-up can clear up, and give-backs that succeed in the end:
 # so at this bank every review at rest is a violation.  What fails before the charge does so once or twice: pgw asks again with
 # the same key as long as the bank remembers it, so a bank that never does its work would give no rest.
@@ -52,7 +70,8 @@ my @tokens = (
 	[ '429_2' => 0.5 ], [ '429_1' => 0.5 ], [ '503_2' => 0.5 ], [ '503_1' => 0.7 ],
 	[ slow_200 => 1.5 ], [ slow_700 => 0.7 ], [ late_400 => 0.5 ], [ late_1500 => 0.5 ], [ late_4000 => 0.4 ],
 	[ charge_pending_done_300 => 0.8 ], [ charge_pending_done_2500 => 0.3 ], [ charge_pending_fail_600 => 0.5 ],
-	[ refund_fail_1 => 1 ], [ refund_fail_2 => 0.5 ], [ refund_pending_done_300 => 1 ], [ refund_timeout_after => 0.7 ], [ void_timeout_after => 0.7 ],
+	[ capture_timeout_after => 0.7 ], [ capture_fail => 0.5 ],
+	[ refund_fail_1 => 1 ], [ refund_fail_2 => 0.5 ], [ refund_pending_fail_500 => 0.3 ], [ refund_pending_done_300 => 1 ], [ refund_timeout_after => 0.7 ], [ void_timeout_after => 0.7 ],
 );
 # Well-known test numbers, with dots, so that no statement, log or file holds one.
 our @cards = (
@@ -62,8 +81,8 @@ our @cards = (
 );
 # The second bank knows neither look-up nor idempotency: what is in doubt there ends in review.
 my @form_tokens = (
-	[ ok => 70 ], [ decline_do_not_honor => 6 ], [ 503 => 4 ], [ '500_after' => 4 ], [ '500_before' => 3 ], [ timeout_after => 4 ], [ reset_after => 4 ],
-	[ truncated => 2 ], [ wrong_amount => 2 ], [ refund_timeout_after => 2 ], [ void_timeout_after => 2 ],
+	[ ok => 70 ], [ decline_do_not_honor => 6 ], [ '503_2' => 4 ], [ '500_after' => 4 ], [ '500_before' => 3 ], [ timeout_after => 4 ], [ reset_after => 4 ],
+	[ truncated => 2 ], [ wrong_amount => 2 ], [ refund_timeout_after => 2 ], [ void_timeout_after => 2 ], [ capture_timeout_after => 2 ],
 );
 
 # By chance, on the bank's steps after the charge and on look-ups; drawn by the simulator from the seed.
@@ -134,9 +153,14 @@ sub order
 	}
 	elsif ($card && $o{function} eq 'process' && $o{shape} !~ /duplicate/) { $o{card} = $choice[1] }
 	else { $o{token} = "tok_$choice[0]" }
-	$o{capture} = $capture < 0.7 ? 'immediate' : $capture < 0.9 || $o{function} eq 'process' || $o{shape} =~ /duplicate|two_phase/ ? 'manual' : 'on_commit';
+	$o{capture} = $capture < 0.55 ? 'immediate' : $capture < 0.8 ? 'manual' : 'on_commit';
 	$o{isolation} = $o{delay_ms} % 2 ? 'SERIALIZABLE' : 'REPEATABLE READ' if $o{shape} eq 'conflict';
 	$o{gives_up} = 1 if $gone_for_good{ $o{shape} };
+
+	my ($authorized, $captured) = (pick($r, \@follow_authorized), pick($r, \@follow_captured));
+	my $n = 0;
+	$o{follow} = [ map { { kind => $_->[0] =~ s/ more//r, more => $_->[0] =~ / more/ ? 1 : 0, share => $_->[1], shape => pick($r, \@operation_shapes), id => $id . '-f' . ++$n } }
+		  $o{capture} eq 'manual' ? @$authorized : @$captured ];
 	return \%o;
 }
 

@@ -97,6 +97,8 @@ log_parameter_max_length_on_error = 0
 pgw.compensation_delay = $self->{compensation_delay}
 pgw.retry_base_delay = 100
 pgw.retry_max_delay = 2000
+pgw.retry_budget = 100
+pgw.breaker_cooldown = 1s
 CONF
 	close $f;
 	return;

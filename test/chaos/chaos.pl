@@ -89,7 +89,7 @@ for my $n (0 .. $p{clients} - 1)
 	$buffer{$r} = '';
 }
 
-my (%ends, %counts, @wrong, @outcomes);
+my (%ends, %counts, @wrong, @outcomes, @operations);
 my ($begun, $done) = (0, 0);
 my @blows = @{ $plan->{blows} };
 my $said = time;
@@ -128,6 +128,7 @@ while ($select->count)
 			$counts{$_} += $o->{count}{$_} for keys %{ $o->{count} };
 			push @wrong, "$o->{merchant}/$o->{id} ($o->{shape}): $_" for @{ $o->{wrong} };
 			push @outcomes, [ @$o{qw(merchant id shape end status)} ];
+			push @operations, map { [ $o->{merchant}, @$_ ] } @{ $o->{operations} };
 		}
 	}
 	hand_out();
@@ -157,11 +158,11 @@ my $rested = ChaosServer::wait_until(
 		@unrest = ChaosCheck::unrest($server);
 		return !@unrest;
 	}, $p{rest});
-ChaosCheck::load($server, \@outcomes);
+ChaosCheck::load($server, \@outcomes, \@operations);
 
 # A charge that the bank made after it had been asked in vain turns up when it is asked again.
 my $late = "SELECT count(*) FROM chaos.kept k JOIN pgw.payment_transactions t ON t.transaction_id = k.reference WHERE t.status = 'Failed'";
-ChaosServer::wait_until(sub { return 1 unless $server->value($late); usleep(1_000_000); ChaosCheck::load($server, \@outcomes); return 0 }, $p{rest});
+ChaosServer::wait_until(sub { return 1 unless $server->value($late); usleep(1_000_000); ChaosCheck::load($server, \@outcomes, \@operations); return 0 }, $p{rest});
 my $rest = time - $began - $played;
 
 # ---- the reckoning
@@ -192,6 +193,8 @@ my @resolved = $server->query("SELECT coalesce(e.operation, '-') || ' -> ' || e.
 my $unknown = $server->value("SELECT count(DISTINCT transaction_id) FROM chaos.event WHERE becomes = 'BankUnknown' AND was <> 'BankUnknown'");
 my $resolved = $server->value("SELECT count(DISTINCT transaction_id) FROM chaos.event WHERE was = 'BankUnknown' AND becomes NOT IN ('BankUnknown', 'RequiresManualReview')");
 table("adoptions $adoptions, unknown outcomes $unknown, of them resolved $resolved (question -> what came of it)", @resolved);
+table('operations after the charge', $server->query("SELECT kind || ', ' || status, count(*) FROM pgw.payment_transactions WHERE kind <> 'payment' GROUP BY 1 ORDER BY 1"),
+	$server->query("SELECT 'payments ' || status, count(*) FROM pgw.payments GROUP BY 1 ORDER BY 1"));
 table('given back', $server->query("SELECT coalesce(operation, '-') || coalesce(' (' || reason || ')', ''), count(*) FROM chaos.event WHERE event_type = 'RefundCompleted' GROUP BY 1 ORDER BY 2 DESC"),
 	$server->query("SELECT 'events ' || event_type, count(*) FROM chaos.event WHERE event_type IN ('PaymentDataSaveFailed', 'BankOutcomeUnacceptable', 'LateApprovalReceived', 'RefundFailed', 'RefundOutcomeUnknown') GROUP BY 1 ORDER BY 1"));
 table('reviews at rest (bank, the injected fault)', map { [ ($_->[0] || '-') . ": " . ($_->[1] || 'none found'), $_->[2] ] } ChaosCheck::reviews($server));
@@ -199,7 +202,12 @@ table('reconciliation (tables | bank)', $server->query("SELECT 'charges kept, ' 
 		SELECT 't' AS s, currency, count(*) AS n, sum(amount) AS a FROM chaos.taken GROUP BY 2
 		UNION ALL SELECT 'b', currency, count(*), sum(amount) FROM chaos.kept k WHERE NOT EXISTS (SELECT FROM pgw.payment_transactions t WHERE t.transaction_id = k.reference AND t.status = 'RequiresManualReview') GROUP BY 2) x
 		GROUP BY currency ORDER BY 1"),
-	$server->query("SELECT 'given back', (SELECT count(*) FROM pgw.payment_transactions WHERE status = 'Refunded'), '| ' || (SELECT count(*) FROM chaos.charge WHERE status = 'approved' AND (voided OR captured > 0 AND refunded = captured))"),
+	$server->query("SELECT 'captured less refunded, ' || currency, sum(n) FILTER (WHERE s = 't'), '| ' || sum(n) FILTER (WHERE s = 'b') FROM (
+		SELECT 't' AS s, currency, sum(captured_amount - refunded_amount) AS n FROM pgw.payments p WHERE NOT EXISTS (SELECT FROM pgw.payment_transactions t WHERE t.payment_id = p.payment_id AND t.status = 'RequiresManualReview') GROUP BY 2
+		UNION ALL SELECT 'b', currency, sum(captured - refunded) FROM chaos.charge k WHERE status = 'approved' AND NOT EXISTS (SELECT FROM pgw.payment_transactions t JOIN pgw.payment_transactions r USING (payment_id)
+			WHERE t.transaction_id = k.reference AND r.status = 'RequiresManualReview') GROUP BY 2) x GROUP BY currency ORDER BY 1"),
+	$server->query("SELECT 'given back by us or on request', (SELECT count(*) FROM pgw.payment_transactions WHERE status = 'Refunded') + (SELECT count(*) FROM pgw.payments WHERE status IN ('refunded', 'voided')),
+		'| ' || (SELECT count(*) FROM chaos.charge WHERE status = 'approved' AND (voided OR captured > 0 AND refunded = captured))"),
 	$server->query("SELECT 'orders and their payments', (SELECT count(*) FROM orders), '| ' || (SELECT count(*) FROM pgw.payments)"));
 
 print "\n";
