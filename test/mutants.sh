@@ -20,6 +20,9 @@ NOT_FOUND_AT_ONCE:105_safeguards:not found yet
 CARD_REPLAY:105_safeguards:late success
 KEY_REUSE:105_safeguards:replay
 REFUND_KEY:105_safeguards:replay of a give-back
+OPERATION_KEY:105_safeguards:replay of a refund
+OPERATION_CLAIM:105_safeguards:claim of a refund
+CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
 RESTORED_PAUSE:105_safeguards:copy
 '

@@ -19,7 +19,7 @@
 PgwOp
 pgw_flow_operation(PgwCaptureMode capture, bool submitted)
 {
-	if (capture == PGW_CAPTURE_IMMEDIATE || (capture == PGW_CAPTURE_ON_COMMIT && submitted))
+	if (capture == PGW_CAPTURE_IMMEDIATE || (capture == PGW_CAPTURE_ON_COMMIT && (submitted || PGW_MUTATED(CAPTURE_AT_ONCE))))
 		return PGW_OP_CHARGE;
 	return PGW_OP_AUTHORIZE;
 }

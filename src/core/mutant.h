@@ -23,7 +23,10 @@ typedef enum PgwMutant
 	AMOUNT_CHECK,				/* an approval of another amount is taken as one */
 	CARD_REPLAY,				/* what the bank does not know is failed, but never looked at again */
 	SYNC_COMMIT,				/* the caller's commit is not forced to be synchronous */
-	REFUND_KEY					/* a give-back in doubt is sent again with a new key */
+	REFUND_KEY,					/* a give-back in doubt is sent again with a new key */
+	OPERATION_KEY,				/* a capture, void or refund in doubt is sent again with a new key */
+	OPERATION_CLAIM,			/* a refund claims nothing of what is left */
+	CAPTURE_AT_ONCE				/* on_commit takes the money during the call */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

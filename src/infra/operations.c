@@ -14,6 +14,7 @@
 
 #include "utils/timestamp.h"
 
+#include "core/mutant.h"
 #include "core/operation.h"
 #include "core/resolve.h"
 #include "core/uuid7.h"
@@ -233,7 +234,7 @@ send_again(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwPayment *p)
 {
 	PgwFlowDecision d;
 	bool		forgotten = !pgw_resolve_key_remembered(pgw_connector_capabilities(bank->connector), pgw_schedule_age_s(t->bank_key_used_at));
-	const char *key = a->looked && forgotten ? pgw_call_new_key() : t->bank_key;
+	const char *key = (a->looked && forgotten) || PGW_MUTATED(OPERATION_KEY) ? pgw_call_new_key() : t->bank_key;
 
 	if (!pgw_operation_call(t, a, bank, pgw_operation_op(t->kind), key, p))
 		return;

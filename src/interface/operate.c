@@ -17,6 +17,7 @@
 #include "miscadmin.h"
 #include "utils/uuid.h"
 
+#include "core/mutant.h"
 #include "core/operation.h"
 #include "core/uuid7.h"
 #include "infra/config.h"
@@ -201,7 +202,8 @@ carry_out(FunctionCallInfo fcinfo, const Operation *o, PgwPayment *p)
 	fill_attempt(o, p, amount, &t);
 	if (pgw_store_claim_operation(&t, &started, &existing) == PGW_CLAIM_EXISTS)
 		return replay(fcinfo, o, &existing);	/* by a caller with this id on another payment */
-	pgw_operation_begin(o->kind, amount, &s);
+	if (!PGW_MUTATED(OPERATION_CLAIM))
+		pgw_operation_begin(o->kind, amount, &s);
 	pgw_store_set_standing(p, &s);
 	pgw_store_update_payment(p);
 	pgw_fate_add(&t.transaction_id, PGW_FATE_SUBMIT);

@@ -144,6 +144,37 @@ part($node, 'replay of a give-back', sub {
 	is(scalar refunds_of($bank, $charge), 1, 'one refund');
 });
 
+# A refund that a caller asked for, at the same bank
+part($node, 'replay of a refund', sub {
+	$node->safe_psql('postgres', pay('part', bank => 'blind', token => 'tok_refund_timeout_after'));
+	my $asked = "SELECT o.transaction_status FROM pgw.find_payment('part') f, pgw.refund_payment(f.payment_id, 'part-r', 200) o";
+	is($node->safe_psql('postgres', $asked), 'Created', 'a refund is asked for');
+	is_sound($node, $bank, 'one in doubt that can only be sent again: sound', seconds => 15);
+	is($node->safe_psql('postgres', $asked), 'Completed', 'it is done');
+	is(scalar refunds_of($bank, charges_of($node, $bank, 'part')), 1, 'once');
+});
+
+# Two refunds race for what is left
+part($node, 'claim of a refund', sub {
+	$node->safe_psql('postgres', pay('left', token => 'tok_refund_pending_done_700'));
+	my $refund = sub { my ($id) = @_; return "SELECT o.transaction_status FROM pgw.find_payment('left') f, pgw.refund_payment(f.payment_id, '$id', 1000) o" };
+	is($node->safe_psql('postgres', $refund->('left-1')), 'Created', 'a refund of nearly all of it');
+	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . $refund->('left-2'));
+	like($err, qr/PW422.*amount_exceeds_remaining/s, 'while it is under way there is not enough left for another');
+	is_sound($node, $bank, 'two refunds for the same money: sound', seconds => 15);
+	is(scalar refunds_of($bank, charges_of($node, $bank, 'left')), 1, 'one refund');
+});
+
+# The authorization is captured after the commit, and not before
+part($node, 'capture after the commit', sub {
+	my $s = PgwSession->new($node);
+	$s->run('BEGIN; ' . pay('before', capture => 'on_commit') . '; ROLLBACK');
+	is_sound($node, $bank, 'rolled back: sound', seconds => 15);
+	my ($charge) = charges_of($node, $bank, 'before');
+	is($charge->{captured}, 0, 'no money has moved');
+	ok($charge->{voided}, 'and the authorization is voided');
+});
+
 # ---------------------------------------------------------------- libcurl sends again by itself on a connection that was kept
 
 part($node, 'resend', sub {
