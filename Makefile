@@ -5,6 +5,8 @@
 #   make test                    every test; prints "N passed, N failed"
 #   make chaos SEED=n PAYMENTS=n KILLS=n
 #                                payments while everything breaks; see docs/reliability.md
+#   make bench [OUT=file.json], make bench-short
+#                                pgw beside what the database can do; see docs/performance.md
 #   make mutants [MUTANTS=names]
 #                                each safeguard taken away, and the test that notices
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
@@ -40,10 +42,10 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos chaos mutants check-style fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short mutants check-style fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,14s/^# \{0,1\}//p' Makefile
+	@sed -n '3,16s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -53,7 +55,7 @@ test:
 	@test/setup.sh
 	@test/run.sh
 
-test-unit test-regress test-isolation test-pgtap test-tap test-chaos valgrind sanitize fuzz check-style:
+test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style:
 	@test/setup.sh
 	@test/run.sh $@
 
@@ -64,6 +66,14 @@ mutants:
 chaos:
 	@test/setup.sh
 	@SEED='$(SEED)' PAYMENTS='$(PAYMENTS)' KILLS='$(KILLS)' test/run.sh chaos
+
+# OUT is opened here: the run itself is another user's
+bench:
+	@test/setup.sh
+	@ROUNDS='$(ROUNDS)' WARMUP='$(WARMUP)' SECONDS_EACH='$(SECONDS_EACH)' ONLY='$(ONLY)' OUT='$(OUT)' test/run.sh bench 3>$(or $(OUT),/dev/null)
+
+bench-short:
+	@$(MAKE) -s bench ROUNDS=1 WARMUP=2 SECONDS_EACH=4
 
 bank:
 	$(MAKE) -C test/bank

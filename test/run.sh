@@ -150,6 +150,27 @@ run_chaos()
 	chaos_status=${PIPESTATUS[0]}
 }
 
+# pgw beside what the database can do; docs/performance.md.
+bench() # name=value...
+{
+	pgw_secrets
+	PGW_CONF="$(pgw_server_conf)" perl test/bench/bench.pl "$@"
+}
+
+# The harness works, and every payment of each contestant is Completed; times are not looked at.
+test_bench()
+{
+	bench smoke=1 rounds=1 warmup=1 seconds=1 >"$PGW_WORK/bench.log" 2>&1
+	count "$PGW_WORK/bench.log" $? bench
+}
+
+run_bench()
+{
+	bench rounds="${ROUNDS:-3}" warmup="${WARMUP:-8}" seconds="${SECONDS_EACH:-10}" only="${ONLY:-}" out="${OUT:+$PGW_WORK/bench.json}" 2>&1 | tee "$PGW_WORK/bench.log"
+	bench_status=${PIPESTATUS[0]}
+	[ -z "${OUT:-}" ] || [ ! -s "$PGW_WORK/bench.json" ] || cat "$PGW_WORK/bench.json" >&3
+}
+
 check_style()
 {
 	test/check-style.sh >"$PGW_WORK/style.log" 2>&1
@@ -193,7 +214,7 @@ echo "built        (${SECONDS}s, -Wall -Wextra -Werror)"
 SECONDS=0
 for kind in ${*:-all}; do
 	case $kind in
-		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH VOTE_ORDER ADOPTION_LOCK; test_chaos ;;
+		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH VOTE_ORDER ADOPTION_LOCK; test_chaos; test_bench ;;
 		test-unit) test_unit ;;
 		test-regress) test_regress ;;
 		test-isolation) test_isolation ;;
@@ -201,6 +222,8 @@ for kind in ${*:-all}; do
 		test-tap) test_tap ;;
 		mutants) run_mutants ${MUTANTS:-} ;;
 		test-chaos) test_chaos ;;
+		test-bench) test_bench ;;
+		bench) run_bench ;;
 		chaos) run_chaos ;;
 		valgrind) run_valgrind ;;
 		sanitize) run_sanitize ;;
@@ -212,5 +235,6 @@ done
 # Logs for a look afterwards; the work folder goes away with the run.
 if [ -n "${KEEP_LOGS:-}" ]; then mkdir -p "$KEEP_LOGS" && cp -r "$PGW_WORK"/*.log "$PGW_WORK"/chaos/*.log "$PGW_WORK"/regress "$PGW_WORK"/isolation "$PGW_WORK"/tap "$PGW_WORK"/tmp_check/log "$KEEP_LOGS" 2>/dev/null; fi
 [ -z "${chaos_status:-}" ] || exit "$chaos_status"
+[ -z "${bench_status:-}" ] || exit "$bench_status"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -135,6 +135,9 @@ extern PgwClaim pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPaymen
  */
 extern PgwClaim pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransaction *existing);
 
+/* The operation of this kind under this id: committed or own. */
+extern bool pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out);
+
 /* Latest committed version (or own). false: no such row. */
 extern bool pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out);
 /* Is there such a row? One quick look, which may miss a row that is being updated: only for what the claim decides afterwards. */

@@ -141,18 +141,45 @@ pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
 	return claim(PGW_TABLE_PAYMENTS, index, keys, 2, row, deadline, existing);
 }
 
+/* The index that holds the ids of operations, and the key in it. */
+static Oid
+operation_key(PgwKind kind, const char *client_request_id, const char *merchant, Datum *keys)
+{
+	Oid			relid = pgw_store_relid("payment_transactions");
+	Oid			type = get_atttype(relid, get_attnum(relid, "kind"));
+
+	keys[0] = CStringGetTextDatum(client_request_id);
+	keys[1] = CStringGetTextDatum(merchant);
+	keys[2] = pgw_row_from_string(type, pgw_kind_name(kind));
+	return pgw_store_relid("payment_transactions_operation");
+}
+
+bool
+pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out)
+{
+	Datum		keys[3];
+	Oid			index = operation_key(kind, client_request_id, merchant, keys);
+	PgwRel		r;
+	bool		found;
+
+	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
+	found = pgw_row_find(&r, index, keys, 3, PGW_FIND_THOROUGH, NULL, NULL) == PGW_FIND_ROW;
+	if (found)
+		pgw_store_read(&r, PGW_TABLE_TRANSACTIONS, out);
+	pgw_row_close(&r);
+	return found;
+}
+
 PgwClaim
 pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransaction *existing)
 {
-	Oid			relid = pgw_store_relid("payment_transactions");
-	Oid			kind = get_atttype(relid, get_attnum(relid, "kind"));
-	Datum		keys[3] = {CStringGetTextDatum(t->client_request_id), CStringGetTextDatum(t->merchant),
-	pgw_row_from_string(kind, pgw_kind_name(t->kind))};
+	Datum		keys[3];
+	Oid			index = operation_key(t->kind, t->client_request_id, t->merchant, keys);
 
 	t->updated_at = t->created_at = GetCurrentTimestamp();
 	t->status = started->to;
 	t->step_order = 1;
-	if (claim(PGW_TABLE_TRANSACTIONS, pgw_store_relid("payment_transactions_operation"), keys, 3, t, 0, existing) == PGW_CLAIM_EXISTS)
+	if (claim(PGW_TABLE_TRANSACTIONS, index, keys, 3, t, 0, existing) == PGW_CLAIM_EXISTS)
 		return PGW_CLAIM_EXISTS;
 	pgw_store_write_event(t, started, 1);
 	pgw_metrics_advanced(t, PGW_STATE_NONE, started, 1);

@@ -195,7 +195,7 @@ carry_out(FunctionCallInfo fcinfo, const Operation *o, PgwPayment *p)
 	PgwStanding s;
 	int64		amount;
 
-	if (pgw_store_transaction_by_request(o->kind, o->req.client_request_id, p->merchant, &existing))
+	if (pgw_store_operation(o->kind, o->req.client_request_id, p->merchant, &existing))
 		return replay(fcinfo, o, &existing);
 	check(o, p, &s, &amount);
 	pgw_need_worker(true);
@@ -227,7 +227,7 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	find_payment(&o, &p);
 
 	/* A replay waits for nobody.  Whoever has not committed yet holds the payments row: then it is looked for again, under that lock. */
-	if (pgw_store_transaction_by_request(kind, o.req.client_request_id, p.merchant, &existing))
+	if (pgw_store_operation(kind, o.req.client_request_id, p.merchant, &existing))
 		result = replay(fcinfo, &o, &existing);
 	else
 	{

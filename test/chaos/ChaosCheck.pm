@@ -57,7 +57,8 @@ COPY chaos.operation FROM '$server->{dir}/operation.tsv';
 CREATE TABLE chaos.blow (at float8, what text, hit int);
 COPY chaos.blow FROM '$server->{dir}/blow.tsv';
 CREATE VIEW chaos.kept AS SELECT * FROM chaos.charge WHERE status IN ('approved', 'pending') AND NOT voided AND (CASE WHEN captured = 0 THEN NOT expired ELSE refunded < captured END);
-CREATE VIEW chaos.taken AS SELECT * FROM pgw.payments WHERE status IN ('authorized', 'partially_captured', 'captured', 'partially_refunded');
+-- a part may be captured and given back while the rest can still be captured: that nets to nothing, too
+CREATE VIEW chaos.taken AS SELECT * FROM pgw.payments WHERE status IN ('authorized', 'partially_captured', 'captured', 'partially_refunded') AND NOT (captured_amount > 0 AND refunded_amount = captured_amount);
 -- payments of which something waits for a person: what the bank has done is not known here
 CREATE TABLE chaos.in_review AS SELECT DISTINCT payment_id FROM pgw.payment_transactions WHERE status = 'RequiresManualReview';
 CREATE INDEX ON chaos.charge (reference);

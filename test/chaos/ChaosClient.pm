@@ -387,7 +387,12 @@ sub try_operation
 	my $shape = $step->{shape};
 	my $sql = operation($o, $step);
 	my %may = (may => 'PW422');
-	my $undo = sub { $self->run(1, 'ROLLBACK') if $self->{state} ne '08006'; return 0 };
+	my $undo = sub {
+		my $state = $self->{state};
+		$self->run(1, 'ROLLBACK') if $state ne '08006';
+		$self->{state} = $state;
+		return 0;
+	};
 
 	if ($shape eq 'tx' || $shape eq 'two_phase')
 	{

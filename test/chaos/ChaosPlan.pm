@@ -71,7 +71,7 @@ my @tokens = (
 	[ slow_200 => 1.5 ], [ slow_700 => 0.7 ], [ late_400 => 0.5 ], [ late_1500 => 0.5 ], [ late_4000 => 0.4 ],
 	[ charge_pending_done_300 => 0.8 ], [ charge_pending_done_2500 => 0.3 ], [ charge_pending_fail_600 => 0.5 ],
 	[ capture_timeout_after => 0.7 ], [ capture_fail => 0.5 ],
-	[ refund_fail_1 => 1 ], [ refund_fail_2 => 0.5 ], [ refund_pending_fail_500 => 0.3 ], [ refund_pending_done_300 => 1 ], [ refund_timeout_after => 0.7 ], [ void_timeout_after => 0.7 ],
+	[ refund_fail_1 => 1 ], [ refund_fail_2 => 0.5 ], [ refund_pending_done_300 => 1 ], [ refund_timeout_after => 0.7 ], [ void_timeout_after => 0.7 ],
 );
 # Well-known test numbers, with dots, so that no statement, log or file holds one.
 our @cards = (

@@ -300,6 +300,22 @@ part($node, 'busy', sub {
 	is(stands('busy'), 'partially_refunded 1000/200/0', 'then it does');
 });
 
+# One call at once from two sessions, again and again, while the worker changes the very rows that they look for: the second replays
+part($node, 'twice at once', sub {
+	my @s = map { PgwSession->new($node) } 1, 2;
+	my @wrong;
+	for my $i (1 .. 60)
+	{
+		paid("twice$i");
+		$_->send(op('refund', "twice$i", "twice$i-r", 1000)) for @s;
+		$_->wait for @s;
+		push @wrong, map { $_->state . ' ' . $_->err } grep { $_->state ne '00000' } @s;
+	}
+	is(join(', ', @wrong), '', 'no second call is refused');
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^twice.*-r'"), 60, 'each is one refund');
+	is_sound($node, $bank, 'twice at once: sound');
+});
+
 # ---------------------------------------------------------------- by the clock
 
 part($node, 'by the clock', sub {
