@@ -199,6 +199,7 @@ extern void pgw_operations_result(PgwCall *call, PgwTransaction *t);
 
 /* What the capture after the commit shares with them. */
 extern const char *pgw_operation_refusal(const PgwTransaction *t);	/* NULL: the outcome is not known for another reason */
+extern bool pgw_operation_answered(const PgwTransaction *t);	/* the last request was answered with nothing of use */
 extern TimestampTz pgw_operation_next_look(const PgwCall *call, const PgwTransaction *t);
 extern bool pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, const PgwPayment *p);
 extern void pgw_operation_input(const PgwCall *call, const PgwTransaction *t, const PgwPayment *p, PgwOp operation, PgwOperationInput *in);
