@@ -10,11 +10,11 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "check_docs.h"
 #include "core/errors.h"
 #include "core/payment.h"
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
-#define MAX_REFUSALS 32
 
 /* status, under way: capture void refund; typed by hand, not from payment.c */
 static const char *const expected[] = {
@@ -340,52 +340,6 @@ names(void **unused)
 
 /* ---------------------------------------------------------------- docs */
 
-static FILE *
-open_docs(const char *header)
-{
-	const char *dir = getenv("PGW_SRCDIR");
-	char		path[1024];
-	char		line[1024];
-	FILE	   *f;
-
-	snprintf(path, sizeof(path), "%s/docs/operations.md", dir ? dir : ".");
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f) != NULL)
-	{
-		if (strncmp(line, header, strlen(header)) == 0)
-		{
-			assert_non_null(fgets(line, sizeof(line), f));	/* |---| */
-			return f;
-		}
-	}
-	fail_msg("docs/operations.md has no table %s", header);
-	return f;
-}
-
-static void
-expect_line(FILE *f, const char *want)
-{
-	char		line[1024];
-
-	assert_non_null(fgets(line, sizeof(line), f));
-	line[strcspn(line, "\n")] = '\0';
-	assert_string_equal(line, want);
-}
-
-static int
-number_of(const char **refusals, int *n, const char *refusal)
-{
-	for (int i = 0; i < *n; i++)
-	{
-		if (strcmp(refusals[i], refusal) == 0)
-			return i + 1;
-	}
-	assert_true(*n < MAX_REFUSALS);
-	refusals[(*n)++] = refusal;
-	return *n;
-}
-
 static void
 docs_agree(void **unused)
 {
@@ -394,7 +348,7 @@ docs_agree(void **unused)
 	char		want[1024];
 	size_t		n;
 	const PgwOperationRow *rows = pgw_operation_rows(&n);
-	FILE	   *f = open_docs("| status | under way | capture | void | refund |");
+	FILE	   *f = open_docs("docs/operations.md", "| status | under way | capture | void | refund |");
 
 	(void) unused;
 	for (size_t i = 0; i < n; i++)
@@ -413,7 +367,7 @@ docs_agree(void **unused)
 	expect_line(f, "");
 	fclose(f);
 
-	f = open_docs("| no | the hint |");
+	f = open_docs("docs/operations.md", "| no | the hint |");
 	for (int i = 0; i < nrefusals; i++)
 	{
 		snprintf(want, sizeof(want), "| %d | %s |", i + 1, refusals[i]);

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "check_docs.h"
 #include "core/review.h"
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
-#define MAX_REFUSALS 32
 
 static const char *const actions[] = {"retry", "mark_charged", "mark_not_charged", "mark_refunded", "refund"};
 
@@ -188,52 +188,6 @@ names(void **unused)
 }
 
 /* The refusals in the order in which the grid first gives them; returns the number of this one, from 1. */
-static int
-number_of(const char **refusals, int *n, const char *refusal)
-{
-	for (int i = 0; i < *n; i++)
-	{
-		if (strcmp(refusals[i], refusal) == 0)
-			return i + 1;
-	}
-	assert_true(*n < MAX_REFUSALS);
-	refusals[(*n)++] = refusal;
-	return *n;
-}
-
-static FILE *
-open_docs(const char *header)
-{
-	const char *dir = getenv("PGW_SRCDIR");
-	char		path[1024];
-	char		line[1024];
-	FILE	   *f;
-
-	snprintf(path, sizeof(path), "%s/docs/manual-review.md", dir ? dir : ".");
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f) != NULL)
-	{
-		if (strncmp(line, header, strlen(header)) == 0)
-		{
-			assert_non_null(fgets(line, sizeof(line), f));	/* |---| */
-			return f;
-		}
-	}
-	fail_msg("docs/manual-review.md has no table %s", header);
-	return f;
-}
-
-static void
-expect_line(FILE *f, const char *want)
-{
-	char		line[1024];
-
-	assert_non_null(fgets(line, sizeof(line), f));
-	line[strcspn(line, "\n")] = '\0';
-	assert_string_equal(line, want);
-}
-
 static void
 docs_agree(void **unused)
 {
@@ -242,7 +196,7 @@ docs_agree(void **unused)
 	char		want[1024];
 	size_t		n;
 	const PgwReviewRow *rows = pgw_review_rows(&n);
-	FILE	   *f = open_docs("| kind | came from | retry | mark_charged | mark_not_charged | mark_refunded | refund |");
+	FILE	   *f = open_docs("docs/manual-review.md", "| kind | came from | retry | mark_charged | mark_not_charged | mark_refunded | refund |");
 
 	(void) unused;
 	for (size_t i = 0; i < n; i++)
@@ -263,7 +217,7 @@ docs_agree(void **unused)
 	expect_line(f, "");
 	fclose(f);
 
-	f = open_docs("| no | why, and what to do instead |");
+	f = open_docs("docs/manual-review.md", "| no | why, and what to do instead |");
 	for (int i = 0; i < nrefusals; i++)
 	{
 		snprintf(want, sizeof(want), "| %d | %s |", i + 1, refusals[i]);
