@@ -58,6 +58,13 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #endif
 }
 
+/* The expressions of a table's CHECK constraints, prepared; 18 renamed the place. */
+#if PG_VERSION_NUM >= 180000
+#define pgw_check_exprs(rri) ((rri)->ri_CheckConstraintExprs)
+#else
+#define pgw_check_exprs(rri) ((rri)->ri_ConstraintExprs)
+#endif
+
 /* 18 added an instrumentation argument. */
 #if PG_VERSION_NUM >= 180000
 #define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, NULL, nkeys, 0)

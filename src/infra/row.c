@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/nodeModifyTable.h"
+#include "optimizer/optimizer.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -48,6 +49,24 @@ static PgwKept kept[MAX_KEPT];
 static int	nkept = 0;
 static bool keeping = false;
 
+/*
+ * A table's CHECK constraints and the predicates of its partial indexes, prepared once for the life of the process: the executor would parse them
+ * again for each row that is written.
+ */
+typedef struct PgwExprs
+{
+	Oid			relid;			/* InvalidOid: void */
+	MemoryContext context;
+	ExprState **checks;
+	int			npredicates;
+	Oid		   *indexes;
+	ExprState **predicates;
+} PgwExprs;
+
+#define MAX_EXPRS 8
+
+static PgwExprs exprs[MAX_EXPRS];
+
 static void
 relation_changed(Datum arg, Oid relid)
 {
@@ -55,6 +74,81 @@ relation_changed(Datum arg, Oid relid)
 	{
 		if (relid == InvalidOid || relid == kept[i].relid)
 			kept[i].stale = true;
+	}
+	for (int i = 0; i < MAX_EXPRS; i++)
+	{
+		if (relid == InvalidOid || relid == exprs[i].relid)
+			exprs[i].relid = InvalidOid;	/* its memory goes once the place is used again */
+	}
+}
+
+static void
+watch_relations(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	registered = true;
+}
+
+static void
+prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
+{
+	Relation	rel = rri->ri_RelationDesc;
+	TupleConstr *constr = RelationGetDescr(rel)->constr;
+	MemoryContext old;
+
+	/* a relation that is open at this moment may still have them, but none is after the transaction */
+	if (e->context != NULL)
+		MemoryContextSetParent(e->context, TopTransactionContext);
+	e->context = AllocSetContextCreate(TopMemoryContext, "pgw constraints", ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(e->context);
+	e->checks = palloc0(sizeof(ExprState *) * Max(constr != NULL ? constr->num_check : 0, 1));
+	for (int i = 0; constr != NULL && i < constr->num_check; i++)
+		e->checks[i] = ExecInitExpr(expression_planner(stringToNode(constr->check[i].ccbin)), NULL);
+	e->npredicates = 0;
+	e->indexes = palloc(sizeof(Oid) * Max(rri->ri_NumIndices, 1));
+	e->predicates = palloc(sizeof(ExprState *) * Max(rri->ri_NumIndices, 1));
+	for (int i = 0; i < rri->ri_NumIndices; i++)
+	{
+		List	   *predicate = rri->ri_IndexRelationInfo[i]->ii_Predicate;
+
+		if (predicate == NIL)
+			continue;
+		e->indexes[e->npredicates] = RelationGetRelid(rri->ri_IndexRelationDescs[i]);
+		e->predicates[e->npredicates++] = ExecInitQual((List *) expression_planner((Expr *) copyObject(predicate)), NULL);
+	}
+	MemoryContextSwitchTo(old);
+	e->relid = RelationGetRelid(rel);
+}
+
+/* Give the prepared expressions to a relation that has just been opened for writing; its lock keeps its description as it is. */
+static void
+lend_exprs(ResultRelInfo *rri)
+{
+	Oid			relid = RelationGetRelid(rri->ri_RelationDesc);
+	PgwExprs   *e = NULL;
+
+	watch_relations();
+	for (int i = 0; i < MAX_EXPRS && (e == NULL || e->relid != relid); i++)
+	{
+		if (exprs[i].relid == relid || (exprs[i].relid == InvalidOid && e == NULL))
+			e = &exprs[i];
+	}
+	if (e == NULL)
+		return;					/* no place: the executor does it */
+	if (e->relid != relid)
+		prepare_exprs(e, rri);
+	pgw_check_exprs(rri) = e->checks;
+	for (int i = 0; i < rri->ri_NumIndices; i++)
+	{
+		for (int j = 0; j < e->npredicates; j++)
+		{
+			if (e->indexes[j] == RelationGetRelid(rri->ri_IndexRelationDescs[i]))
+				rri->ri_IndexRelationInfo[i]->ii_PredicateState = e->predicates[j];
+		}
 	}
 }
 
@@ -105,6 +199,7 @@ open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 	/* From here AfterTriggerEndQuery finds it, and ExecCloseResultRelations closes its indexes. */
 	r->estate->es_opened_result_relations = lappend(r->estate->es_opened_result_relations, r->rri);
 	ExecOpenIndices(r->rri, speculative);
+	lend_exprs(r->rri);
 	r->slot = table_slot_create(r->rel, NULL);
 }
 
@@ -190,13 +285,7 @@ pgw_row_close(PgwRel *r)
 void
 pgw_row_keep(void)
 {
-	static bool registered = false;
-
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
-		registered = true;
-	}
+	watch_relations();
 	nkept = 0;
 	keeping = true;
 }
