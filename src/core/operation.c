@@ -64,6 +64,12 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 	return PGW_OPERATION_REVIEW;
 }
 
+bool
+pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts)
+{
+	return !pgw_resolve_key_remembered(caps, key_age_s) || (caps->replays_errors && answered && attempts > 1);
+}
+
 /* ---------------------------------------------------------------- answers */
 
 static void
@@ -190,6 +196,7 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 			break;
 	}
 	find_out(d, "answer_not_understood");
+	d->error = pgw_error_find("bank_error");
 }
 
 /* A look-up shows that it was not done; and it counts, or not yet. */
@@ -324,6 +331,10 @@ pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
 	}
 	else
 		find_out(d, "no_answer");
+
+	/* how the last request ended is told by its own answer only */
+	if (lookup && in->answered && (d->next == PGW_OPERATION_FIND_OUT || d->next == PGW_OPERATION_AT_ONCE) && !d->pending)
+		d->error = pgw_error_find("bank_error");
 
 	/* A look-up that tells nothing new: what is being found out stays the same. */
 	if (lookup && d->next == PGW_OPERATION_FIND_OUT && !d->pending && in->pending)

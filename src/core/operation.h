@@ -50,6 +50,7 @@ typedef struct PgwOperationInput
 	PgwOp		operation;
 	bool		in_doubt;		/* its key had been sent before this question */
 	const char *refusal;		/* error_code of the refusal that is being looked up; NULL: none */
+	bool		answered;		/* its last request was answered, but with nothing that could be understood */
 	bool		pending;		/* the bank has it, and said so last */
 	PgwTransport transport;
 	const PgwAnswer *answer;	/* with ANSWERED */
@@ -72,6 +73,12 @@ typedef struct PgwOperationDecision
 } PgwOperationDecision;
 
 extern void pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d);
+
+/*
+ * A look-up that counts shows that nothing was done: may it go on with a new key?  When the bank has forgotten the old one; or when it answers under the
+ * old one, again and again, with an error that it has stored.  Never after a request without an answer, which may still be on its way.
+ */
+extern bool pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts);
 
 /* The decision as a step of an attempt of kind capture, void or refund that is Created or BankUnknown. payment_locked: an approval is saved at once. */
 extern void pgw_operation_flow(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwFlowDecision *d);

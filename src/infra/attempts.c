@@ -460,6 +460,8 @@ unpark(void)
 		PgwAttempt *a = dlist_container(PgwAttempt, item.node, iter.cur);
 		PgwBank    *bank = pgw_config_bank(a->parked_for);
 
+		if (moved >= pgw_call_room())
+			return;
 		if (bank != NULL && bank->max_in_flight > 0 && bank->in_flight + moved >= bank->max_in_flight)
 			continue;
 		dlist_delete(iter.cur);

@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 
 #include "infra/batch.h"
+#include "infra/row.h"
 #include "infra/store.h"
 
 #define BATCH_SIZE 200
@@ -51,7 +52,9 @@ run_in_transaction(Transaction *x)
 		return busy ? PGW_BATCH_BUSY : PGW_BATCH_NO_EXTENSION;
 	}
 	PushActiveSnapshot(GetTransactionSnapshot());
+	pgw_row_keep();
 	x->work(x->arg);
+	pgw_row_close_kept();
 	if (ActiveSnapshotSet())
 		PopActiveSnapshot();
 
@@ -71,6 +74,7 @@ clean_up_after_error(Transaction *x, MemoryContext context)
 	x->sqlstate = geterrcode();
 	EmitErrorReport();
 	AbortCurrentTransaction();
+	pgw_row_forget_kept();
 	FlushErrorState();
 	MemoryContextSwitchTo(context);
 	RESUME_INTERRUPTS();

@@ -35,6 +35,7 @@
 static MemoryContext calls_context;
 static HTAB *by_attempt;		/* transaction_id -> its call */
 static uint64 last_serial = 0;
+static int	open_calls = 0;
 static dlist_head ready;
 static dlist_head out;			/* linked by .all */
 static dlist_head soon;			/* items whose commit may be asynchronous: results that a caller waits for */
@@ -75,6 +76,14 @@ pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, b
 }
 
 static void
+close_call(PgwCall *call)
+{
+	if (call->open)
+		open_calls--;
+	call->open = false;
+}
+
+static void
 free_rendered(PgwCall *call)
 {
 	if (call->rendered == NULL)
@@ -88,6 +97,7 @@ void
 pgw_call_free(PgwCall *call)
 {
 	free_rendered(call);
+	close_call(call);
 	if (call->has_pass)
 		pgw_bank_report(call->bank_name, call->op, &call->pass, PGW_VERDICT_UNUSED);
 	if (call->listed)
@@ -133,9 +143,17 @@ pgw_calls_over(uint64 serial)
 	return true;
 }
 
+int
+pgw_call_room(void)
+{
+	return pgw_http_capacity() - open_calls;
+}
+
 bool
 pgw_call_bank_has_room(const PgwBank *bank)
 {
+	if (pgw_call_room() <= 0)
+		return false;
 	return bank->max_in_flight <= 0 || bank->in_flight < bank->max_in_flight;
 }
 
@@ -163,6 +181,7 @@ finish(PgwCall *call, long http_status)
 {
 	PgwVerdict	verdict = pgw_breaker_verdict(call->transport, http_status, call->answer.outcome);
 
+	close_call(call);
 	/* a ping stands in for a charge */
 	if (call->op == PGW_OP_PING && verdict == PGW_VERDICT_SUCCESS)
 		verdict = call->answer.outcome == PGW_OUT_APPROVED ? PGW_VERDICT_ALIVE : PGW_VERDICT_FAILURE;
@@ -211,6 +230,8 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	}
 	pgw_config_hold(bank);
 	call->bank = bank;
+	call->open = true;
+	open_calls++;
 	return true;
 }
 
@@ -427,6 +448,7 @@ send_probes(void)
 static void
 give_up(PgwCall *call)
 {
+	close_call(call);
 	if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
 	else

@@ -32,6 +32,7 @@ typedef struct PgwCall
 	int			slot;			/* the caller's, or -1: nobody waits (any more) */
 	bool		submitted;
 	bool		listed;			/* in the index by transaction_id */
+	bool		open;			/* rendered, its exchange is not over: takes room */
 	bool		out;			/* handed to HTTP, not done */
 	pg_uuid_t	transaction_id;
 	char		reference[33];	/* 32 hex digits: our reference at the bank, and its idempotency key */
@@ -98,6 +99,7 @@ extern bool pgw_call_under_way(const pg_uuid_t *transaction_id);	/* a call of th
 extern void pgw_call_free(PgwCall *call);	/* drops the bank, wipes */
 extern void pgw_call_ready(PgwCall *call);	/* its intent is durable: send it next */
 extern bool pgw_call_bank_has_room(const PgwBank *bank);
+extern int	pgw_call_room(void);	/* for how many calls there are connections, whatever their bank */
 
 /* Leave to call the bank, to be reported with the call's end. false: not before *when. */
 extern bool pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when);
@@ -198,6 +200,7 @@ extern void pgw_operations_result(PgwCall *call, PgwTransaction *t);
 
 /* What the capture after the commit shares with them. */
 extern const char *pgw_operation_refusal(const PgwTransaction *t);	/* NULL: the outcome is not known for another reason */
+extern bool pgw_operation_answered(const PgwTransaction *t);	/* the last request was answered with nothing of use */
 extern TimestampTz pgw_operation_next_look(const PgwCall *call, const PgwTransaction *t);
 extern bool pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, const PgwPayment *p);
 extern void pgw_operation_input(const PgwCall *call, const PgwTransaction *t, const PgwPayment *p, PgwOp operation, PgwOperationInput *in);

@@ -26,18 +26,21 @@ send(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwPayment *p)
 {
 	PgwEvent	event = {.type = PGW_EV_CAPTURE_STARTED, .from = PGW_SAVED, .to = PGW_SAVED, .operation = operation_name};
 	bool		used = t->capture_key_used_at != 0;
-	const char *key = t->capture_key != NULL ? t->capture_key : pgw_call_new_key();
+	bool		fresh = t->capture_key == NULL ||
+		(a->looked && pgw_operation_new_key(pgw_connector_capabilities(bank->connector), pgw_schedule_age_s(t->capture_key_used_at),
+											pgw_operation_answered(t), t->attempts - 1));
+	const char *key = fresh ? pgw_call_new_key() : t->capture_key;
 
 	if (!pgw_operation_call(t, a, bank, PGW_OP_CAPTURE, key, p))
 		return;
 	a->call->in_doubt = used && !a->looked;
 	t->capture_key = pstrdup(key);
 	t->bank_asked_at = pgw_now();
-	if (!used)
+	if (!used || fresh)
 		t->capture_key_used_at = t->bank_asked_at;
 	t->next_attempt_at = 0;
 	t->attempts++;
-	pgw_store_advance(t, false, &event, 1);
+	pgw_store_advance(t, false, &event, 1);	/* the error stays: how the last request ended */
 	PGW_DEBUG_POINT("capture_apply");
 }
 

@@ -57,6 +57,7 @@ static CURLM *multi = NULL;
 static int	mux = -1;			/* the epoll descriptor */
 static int	timer = -1;
 static int	in_flight = 0;		/* started, not yet given out by next_done */
+static long max_connections = 0;
 
 static Call *done_head = NULL;
 static Call *done_tail = NULL;
@@ -176,7 +177,6 @@ pgw_http_init(void)
 	struct epoll_event ev = {0};
 	sigset_t	saved;
 	bool		ok;
-	long		max_connections;
 
 	if (multi != NULL)
 		return;
@@ -236,6 +236,12 @@ int
 pgw_http_in_flight(void)
 {
 	return in_flight;
+}
+
+int
+pgw_http_capacity(void)
+{
+	return (int) max_connections;
 }
 
 bool

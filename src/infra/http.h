@@ -52,6 +52,9 @@ extern void pgw_http_init(void);	/* in the worker's main, once; ereport(ERROR) o
 extern int	pgw_http_fd(void);
 extern int	pgw_http_in_flight(void);	/* started, not yet given out by pgw_http_next_done */
 
+/* How many exchanges have a connection at a time; what is started beyond that waits for one, and its time runs. */
+extern int	pgw_http_capacity(void);
+
 /* Start; false with *error set (static text) when it could not even be queued: never sent. */
 extern bool pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error);
 

@@ -24,11 +24,17 @@
 #include "infra/schedule.h"
 #include "infra/store_internal.h"
 
-/* error_code of the refusal that is being looked up: what is not known for another reason is of class timeout. */
+bool
+pgw_operation_answered(const PgwTransaction *t)
+{
+	return t->error_code != NULL && strcmp(t->error_code, "bank_error") == 0;
+}
+
+/* error_code of the refusal that is being looked up: what is not known for want of an answer is of class timeout. */
 const char *
 pgw_operation_refusal(const PgwTransaction *t)
 {
-	if (t->error_class == NULL || strcmp(t->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0)
+	if (t->error_class == NULL || pgw_operation_answered(t) || strcmp(t->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0)
 		return NULL;
 	return t->error_code;
 }
@@ -228,13 +234,14 @@ send_first(PgwTransaction *t, PgwAttempt *a)
 	pgw_store_advance(t, false, &event, 1);
 }
 
-/* The same request again: with the same key, unless that one provably did nothing and the bank may have forgotten it. */
+/* The same request again: with the same key, unless that one provably did nothing and is of no use any more. */
 static void
 send_again(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, const PgwPayment *p)
 {
 	PgwFlowDecision d;
-	bool		forgotten = !pgw_resolve_key_remembered(pgw_connector_capabilities(bank->connector), pgw_schedule_age_s(t->bank_key_used_at));
-	const char *key = (a->looked && forgotten) || PGW_MUTATED(OPERATION_KEY) ? pgw_call_new_key() : t->bank_key;
+	bool		fresh = a->looked && pgw_operation_new_key(pgw_connector_capabilities(bank->connector), pgw_schedule_age_s(t->bank_key_used_at),
+														   pgw_operation_answered(t), t->attempts);
+	const char *key = fresh || PGW_MUTATED(OPERATION_KEY) ? pgw_call_new_key() : t->bank_key;
 
 	if (!pgw_operation_call(t, a, bank, pgw_operation_op(t->kind), key, p))
 		return;
@@ -369,6 +376,7 @@ pgw_operation_input(const PgwCall *call, const PgwTransaction *t, const PgwPayme
 	in->operation = operation;
 	in->in_doubt = call->in_doubt;
 	in->refusal = pgw_operation_refusal(t);
+	in->answered = pgw_operation_answered(t);
 	in->pending = t->pending_at_bank;
 	in->transport = call->transport;
 	in->answer = &call->answer;

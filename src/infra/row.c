@@ -1,7 +1,8 @@
 /*
  * row.c - one row at a time through the executor, without MVCC reads
  *
- * Owns: opened relations with their executor state, for the time of one change.
+ * Owns: opened relations with their executor state, for the time of one change; in the worker's batches, for a transaction.  What is kept is given up when
+ * the relation's description changes.
  * Locks: RowExclusiveLock on a table that is changed, AccessShareLock on one that is read, both until the transaction ends; row
  * locks as an UPDATE of non-key columns takes them, so foreign keys of users' tables (KEY SHARE) never wait for pgw.
  * Invariant: every change is followed by CommandCounterIncrement(), so that the next step of the same call can change the
@@ -21,7 +22,9 @@
 #include "executor/nodeModifyTable.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
@@ -29,14 +32,44 @@
 #include "compat.h"
 #include "infra/row.h"
 
+/* A table that stays open for writing. */
+typedef struct PgwKept
+{
+	Oid			relid;
+	bool		speculative;
+	bool		in_use;			/* a row of it is being written */
+	bool		stale;			/* its description has changed since */
+	PgwRel		rel;
+} PgwKept;
+
+#define MAX_KEPT 8
+
+static PgwKept kept[MAX_KEPT];
+static int	nkept = 0;
+static bool keeping = false;
+
+static void
+relation_changed(Datum arg, Oid relid)
+{
+	for (int i = 0; i < nkept; i++)
+	{
+		if (relid == InvalidOid || relid == kept[i].relid)
+			kept[i].stale = true;
+	}
+}
+
 static void
 open_common(PgwRel *r, Oid relid, LOCKMODE lockmode)
 {
 	memset(r, 0, sizeof(*r));
 	r->rel = table_open(relid, lockmode);
 	r->found = table_slot_create(r->rel, NULL);
+}
 
-	/* The worker may come without one; triggers and constraints want it. */
+/* The worker may come without one; triggers and constraints want it. */
+static void
+need_snapshot(PgwRel *r)
+{
 	if (!ActiveSnapshotSet())
 	{
 		PushActiveSnapshot(GetTransactionSnapshot());
@@ -48,17 +81,16 @@ void
 pgw_row_open_read(PgwRel *r, Oid relid)
 {
 	open_common(r, relid, AccessShareLock);
+	need_snapshot(r);
 }
 
-void
-pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
+static void
+open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 {
 	RangeTblEntry *rte;
 
 	open_common(r, relid, RowExclusiveLock);
 	r->estate = CreateExecutorState();
-	r->estate->es_snapshot = GetActiveSnapshot();
-	r->estate->es_output_cid = GetCurrentCommandId(true);
 
 	rte = makeNode(RangeTblEntry);
 	rte->rtekind = RTE_RELATION;
@@ -76,8 +108,55 @@ pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculat
 	r->slot = table_slot_create(r->rel, NULL);
 }
 
+/* One that is open already, or a place for it to stay; NULL: this one is closed again at once. */
+static PgwKept *
+find_kept(Oid relid, bool speculative)
+{
+	if (!keeping || GetCurrentTransactionNestLevel() > 1)
+		return NULL;
+	for (int i = 0; i < nkept; i++)
+	{
+		if (kept[i].relid == relid && kept[i].speculative == speculative && !kept[i].stale && !kept[i].in_use)
+			return &kept[i];
+	}
+	return NULL;
+}
+
+static PgwKept *
+keep(PgwRel *r, Oid relid, bool speculative)
+{
+	if (!keeping || nkept == MAX_KEPT || GetCurrentTransactionNestLevel() > 1)
+		return NULL;
+	kept[nkept] = (PgwKept) {.relid = relid, .speculative = speculative, .rel = *r};
+	return &kept[nkept++];
+}
+
 void
-pgw_row_close(PgwRel *r)
+pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
+{
+	PgwKept    *k = find_kept(relid, speculative);
+
+	if (k != NULL)
+		*r = k->rel;
+	else
+	{
+		/* what is kept outlives the memory context of one item */
+		MemoryContext old = MemoryContextSwitchTo(keeping ? TopTransactionContext : CurrentMemoryContext);
+
+		open_write(r, relid, updated, speculative);
+		MemoryContextSwitchTo(old);
+		k = keep(r, relid, speculative);
+	}
+	r->kept = k;
+	if (k != NULL)
+		k->in_use = true;
+	need_snapshot(r);
+	r->estate->es_snapshot = GetActiveSnapshot();
+	r->estate->es_output_cid = GetCurrentCommandId(true);
+}
+
+static void
+close_now(PgwRel *r)
 {
 	if (r->slot != NULL)
 		ExecDropSingleTupleTableSlot(r->slot);
@@ -89,9 +168,52 @@ pgw_row_close(PgwRel *r)
 		FreeExecutorState(r->estate);
 	}
 	table_close(r->rel, NoLock);
+}
+
+void
+pgw_row_close(PgwRel *r)
+{
+	if (r->kept != NULL)
+	{
+		ExecClearTuple(r->slot);
+		ExecClearTuple(r->found);
+		ResetPerTupleExprContext(r->estate);
+		r->kept->in_use = false;
+	}
+	else
+		close_now(r);
 	if (r->pushed)
 		PopActiveSnapshot();
 	memset(r, 0, sizeof(*r));
+}
+
+void
+pgw_row_keep(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+		registered = true;
+	}
+	nkept = 0;
+	keeping = true;
+}
+
+void
+pgw_row_close_kept(void)
+{
+	keeping = false;
+	while (nkept > 0)
+		close_now(&kept[--nkept].rel);
+}
+
+void
+pgw_row_forget_kept(void)
+{
+	keeping = false;
+	nkept = 0;
 }
 
 static void

@@ -22,6 +22,7 @@ typedef struct PgwRel
 	TupleTableSlot *slot;		/* the new row, filled by the caller and stored virtually */
 	TupleTableSlot *found;		/* the row found, or locked */
 	bool		pushed;			/* the active snapshot is ours */
+	struct PgwKept *kept;		/* kept open: between pgw_row_keep() and pgw_row_close_kept() */
 } PgwRel;
 
 typedef enum PgwFind
@@ -34,6 +35,14 @@ typedef enum PgwFind
 extern void pgw_row_open_read(PgwRel *r, Oid relid);
 extern void pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative);	/* updated: attnums, for UPDATE OF triggers */
 extern void pgw_row_close(PgwRel *r);	/* the relation's lock stays until the transaction ends */
+
+/*
+ * The worker writes hundreds of rows in one transaction: from keep on, tables stay open for writing, until close_kept, in the same transaction and
+ * at its top level.  After an abort: forget, as everything went with the transaction.
+ */
+extern void pgw_row_keep(void);
+extern void pgw_row_close_kept(void);
+extern void pgw_row_forget_kept(void);
 
 /*
  * How many scans before "none" is believed: a dirty scan can miss a row that is being updated.  ONCE where a unique index decides afterwards.

@@ -181,7 +181,8 @@ pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransac
 	t->step_order = 1;
 	if (claim(PGW_TABLE_TRANSACTIONS, index, keys, 3, t, 0, existing) == PGW_CLAIM_EXISTS)
 		return PGW_CLAIM_EXISTS;
-	pgw_store_write_event(t, started, 1);
+	t->step_order = 0;
+	pgw_store_write_events(t, started, 1);
 	pgw_metrics_advanced(t, PGW_STATE_NONE, started, 1);
 	return PGW_CLAIM_INSERTED;
 }

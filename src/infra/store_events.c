@@ -12,6 +12,7 @@
 #include "lib/stringinfo.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -109,49 +110,87 @@ event_data(const PgwTransaction *t, const PgwEvent *event)
 	return s.data;
 }
 
+/* Where the columns are; void when the relation's description changes. */
+typedef struct EventTable
+{
+	Oid			relid;
+	AttrNumber	attnums[EV_NCOLUMNS];
+	Oid			types[EV_NCOLUMNS];
+} EventTable;
+
+static EventTable event_table;
+
 static void
-put(PgwRel *r, Oid relid, int column, Datum value, bool isnull)
+forget_table(Datum arg, Oid relid)
 {
-	AttrNumber	att = get_attnum(relid, event_columns[column]);
-
-	if (att == InvalidAttrNumber)
-		elog(ERROR, "table pgw.transaction_events has no column \"%s\"", event_columns[column]);
-	r->slot->tts_values[att - 1] = value;
-	r->slot->tts_isnull[att - 1] = isnull;
+	if (relid == InvalidOid || relid == event_table.relid)
+		event_table.relid = InvalidOid;
 }
 
-static Oid
-type_of(PgwRel *r, Oid relid, int column)
+static const EventTable *
+describe(Oid relid)
 {
-	AttrNumber	att = get_attnum(relid, event_columns[column]);
+	static bool registered = false;
+	EventTable	fresh = {.relid = relid};
 
-	return att == InvalidAttrNumber ? InvalidOid : TupleDescAttr(RelationGetDescr(r->rel), att - 1)->atttypid;
+	if (!registered)
+	{
+		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+		registered = true;
+	}
+	if (event_table.relid == relid)
+		return &event_table;
+	for (int i = 0; i < EV_NCOLUMNS; i++)
+	{
+		fresh.attnums[i] = get_attnum(relid, event_columns[i]);
+		if (fresh.attnums[i] == InvalidAttrNumber)
+			elog(ERROR, "table pgw.transaction_events has no column \"%s\"", event_columns[i]);
+		fresh.types[i] = get_atttype(relid, fresh.attnums[i]);
+	}
+	event_table = fresh;		/* only now: the look-ups can have processed invalidations */
+	return &event_table;
 }
 
-void
-pgw_store_write_event(const PgwTransaction *t, const PgwEvent *event, int step)
+static void
+put(PgwRel *r, const EventTable *table, int column, Datum value, bool isnull)
 {
-	PgwRel		r;
-	Oid			relid = partition_of(&t->transaction_id);
+	r->slot->tts_values[table->attnums[column] - 1] = value;
+	r->slot->tts_isnull[table->attnums[column] - 1] = isnull;
+}
+
+static void
+write_event(PgwRel *r, const EventTable *table, const PgwTransaction *t, const PgwEvent *event, int step)
+{
 	pg_uuid_t	id;
 
 	pgw_store_new_id(&id);
-	pgw_row_open_write(&r, relid, NULL, false);
-	ExecClearTuple(r.slot);
-	memset(r.slot->tts_isnull, true, RelationGetDescr(r.rel)->natts * sizeof(bool));
-	put(&r, relid, EV_EVENT_ID, UUIDPGetDatum(&id), false);
-	put(&r, relid, EV_TRANSACTION_ID, UUIDPGetDatum(&t->transaction_id), false);
-	put(&r, relid, EV_EVENT_TYPE, pgw_row_from_string(type_of(&r, relid, EV_EVENT_TYPE), pgw_event_name(event->type)), false);
+	ExecClearTuple(r->slot);
+	memset(r->slot->tts_isnull, true, RelationGetDescr(r->rel)->natts * sizeof(bool));
+	put(r, table, EV_EVENT_ID, UUIDPGetDatum(&id), false);
+	put(r, table, EV_TRANSACTION_ID, UUIDPGetDatum(&t->transaction_id), false);
+	put(r, table, EV_EVENT_TYPE, pgw_row_from_string(table->types[EV_EVENT_TYPE], pgw_event_name(event->type)), false);
 
 	/* Clock time; readers order by step, never by it. */
-	put(&r, relid, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	put(&r, relid, EV_EVENT_DATA, pgw_row_from_string(type_of(&r, relid, EV_EVENT_DATA), event_data(t, event)), false);
-	put(&r, relid, EV_ERROR_DETAILS, event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
+	put(r, table, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	put(r, table, EV_EVENT_DATA, pgw_row_from_string(table->types[EV_EVENT_DATA], event_data(t, event)), false);
+	put(r, table, EV_ERROR_DETAILS, event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
 		event->error_details == NULL);
-	put(&r, relid, EV_STEP_ORDER, Int32GetDatum(step), false);
-	put(&r, relid, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
-	ExecStoreVirtualTuple(r.slot);
-	pgw_row_insert(&r);
+	put(r, table, EV_STEP_ORDER, Int32GetDatum(step), false);
+	put(r, table, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
+	ExecStoreVirtualTuple(r->slot);
+	pgw_row_insert(r);
+}
+
+void
+pgw_store_write_events(PgwTransaction *t, const PgwEvent *events, int n)
+{
+	Oid			relid = partition_of(&t->transaction_id);
+	EventTable	table = *describe(relid);
+	PgwRel		r;
+
+	pgw_row_open_write(&r, relid, NULL, false);
+	for (int i = 0; i < n; i++)
+		write_event(&r, &table, t, &events[i], ++t->step_order);
 	pgw_row_close(&r);
 }
 
@@ -183,8 +222,7 @@ pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
 		state = events[i].to;
 	}
 
-	for (int i = 0; i < n; i++)
-		pgw_store_write_event(t, &events[i], ++t->step_order);
+	pgw_store_write_events(t, events, n);
 	t->status = state;
 	if (insert)
 		pgw_store_insert_transaction(t);
@@ -205,14 +243,7 @@ typedef struct EventList
 static Datum
 get(PgwRel *r, int column, bool *isnull)
 {
-	AttrNumber	att = get_attnum(RelationGetRelid(r->rel), event_columns[column]);
-
-	if (att == InvalidAttrNumber)
-	{
-		*isnull = true;
-		return (Datum) 0;
-	}
-	return slot_getattr(r->found, att, isnull);
+	return slot_getattr(r->found, describe(RelationGetRelid(r->rel))->attnums[column], isnull);
 }
 
 static void
@@ -236,10 +267,10 @@ collect_event(PgwRel *r, void *arg)
 	d = get(r, EV_TRANSACTION_ID, &isnull);
 	memcpy(&e->transaction_id, DatumGetUUIDP(d), UUID_LEN);
 	d = get(r, EV_EVENT_TYPE, &isnull);
-	e->event_type = pgw_row_to_string(type_of(r, relid, EV_EVENT_TYPE), d);
+	e->event_type = pgw_row_to_string(describe(relid)->types[EV_EVENT_TYPE], d);
 	e->occurred_at = DatumGetTimestampTz(get(r, EV_OCCURRED_AT, &isnull));
 	d = get(r, EV_EVENT_DATA, &isnull);
-	e->event_data = pgw_row_to_string(type_of(r, relid, EV_EVENT_DATA), d);
+	e->event_data = pgw_row_to_string(describe(relid)->types[EV_EVENT_DATA], d);
 	d = get(r, EV_ERROR_DETAILS, &isnull);
 	if (!isnull)
 		e->error_details = TextDatumGetCString(d);

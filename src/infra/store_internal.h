@@ -42,6 +42,6 @@ extern Oid	pgw_store_claim_index(Oid relid);
 extern PgwFind pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id);
 
 extern void pgw_store_update_transaction(PgwTransaction *t);	/* the row's half of pgw_store_advance() */
-extern void pgw_store_write_event(const PgwTransaction *t, const PgwEvent *event, int step);
+extern void pgw_store_write_events(PgwTransaction *t, const PgwEvent *events, int n);	/* their steps follow on t->step_order */
 
 #endif

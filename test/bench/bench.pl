@@ -183,7 +183,7 @@ sub cpu
 	my @s = split ' ', (<$f> =~ s/^.*\) //r);
 	return ($s[11] + $s[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
-sub peak_kb { my ($pid) = @_; open my $f, '<', "/proc/$pid/status" or return 0; my ($kb) = map { /^VmHWM:\s+(\d+)/ ? $1 : () } <$f>; return $kb // 0 }
+sub anon_kb { my ($pid) = @_; open my $f, '<', "/proc/$pid/status" or return 0; my ($kb) = map { /^RssAnon:\s+(\d+)/ ? $1 : () } <$f>; return $kb // 0 }
 sub machine_cpu { open my $f, '<', '/proc/stat' or die $!; my @s = split ' ', <$f>; return (sum(@s[ 1 .. 3, 6 .. 8 ])) / POSIX::sysconf(POSIX::_SC_CLK_TCK()) }
 sub worker_pid { return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
 
@@ -204,7 +204,6 @@ sub measure
 	my ($name, $clients, $delay) = @_;
 	my $pgw = $name =~ /^(submit|process)/;
 	$run++;
-	bank('/control/reset');
 	bank('/control/settings', { delay_ms => $delay + 0 });
 	my $file = "$p{dir}/$name.sql";
 	open my $f, '>', $file or die $!;
@@ -266,7 +265,7 @@ sub measure
 		name => $name, concurrency => $clients + 0, bank_ms => $delay + 0, payments => $payments, throughput => $payments / ($ended - $warm),
 		wal_bytes => ($wal_end[0] - $wal[0]) / max(1, $payments), flushes => ($wal_end[1] - $wal[1]) / max(1, $payments),
 		cpu_worker => ($cpu_end[1] - $cpu[1]) / ($called - $warm), cpu_bank => ($cpu_end[2] - $cpu[2]) / ($called - $warm), cpu_all => ($cpu_end[0] - $cpu[0]) / ($called - $warm),
-		drain_s => $ended - $called, worker_kb => peak_kb($worker));
+		drain_s => $ended - $called, worker_kb => anon_kb($worker));
 	@r{qw(p50_ms p95_ms p99_ms)} = percentiles(@latency);
 
 	# from the call to Completed, where the call returns before
@@ -310,7 +309,7 @@ print "\n| contestant | clients | bank | payments/s | to limit2@64 | p50 ms | p9
 printf "| %s | %d | %d ms | %.0f | %s | %.2f | %.2f | %.2f | %.0f | %.3f | %.2f | %.2f | %.2f |\n", @$_{qw(name concurrency bank_ms throughput)},
   defined $_->{ratio_to_limit2} ? sprintf('%.2f', $_->{ratio_to_limit2}) : '-', @$_{qw(p50_ms p95_ms p99_ms wal_bytes flushes cpu_all cpu_worker cpu_bank)} for @rows;
 printf "\nworker's peak memory: %.1f MB\n", max(map { $_->{worker_kb} } @rows) / 1024;
-my $wrong = sql('SELECT count(*) FROM pgw.check_consistency()');
+my $wrong = sql(q(SELECT coalesce(string_agg(check_name || ' ' || n || ', e.g. ' || d, E'\n'), '0') FROM (SELECT check_name, count(*) AS n, min(details::text) AS d FROM pgw.check_consistency() GROUP BY 1) x));
 print "check_consistency: $wrong\n";
 if ($p{out})
 {

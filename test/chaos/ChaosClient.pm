@@ -398,10 +398,15 @@ sub try_operation
 	{
 		my $gid = "$step->{id}-" . ++$self->{gids};
 		$self->run(1, 'BEGIN ISOLATION LEVEL ' . $o->{isolation}) or return $undo->();
-		$self->run(1, 'UPDATE stock SET n = n - 1 WHERE k = 3') or return $undo->();
+		$self->run(1, 'UPDATE stock SET n = n - 1 WHERE k = 3') or return $undo->() if $shape eq 'tx';
 		$self->run(1, $sql, %may) or return $undo->();
 		return $self->run(1, 'COMMIT') || $undo->() if $shape eq 'tx';
-		$self->run(1, "PREPARE TRANSACTION '$gid'") or return $undo->();
+		if (!$self->run(1, "PREPARE TRANSACTION '$gid'"))
+		{
+			return $undo->() if $self->{state} ne '08006';
+			$self->until_run(1, "SELECT count(*) FROM pg_prepared_xacts WHERE gid = '$gid'");
+			return 0 unless ($self->row(1))[0];
+		}
 		$self->end_gid('COMMIT', $gid);
 		return 1;
 	}

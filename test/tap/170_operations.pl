@@ -283,6 +283,27 @@ part($node, 'refusals', sub {
 	is(sql("SELECT o.transaction_status, o.error_code FROM pgw.find_payment('gone2') f, pgw.capture_payment(f.payment_id, 'gone2-c') o"), 'Failed|authorization_expired', 'the capture has failed');
 });
 
+# An error that the bank has stored under the key: once more with that key, then, as look-ups show that nothing was done, with another
+part($node, 'a stored error', sub {
+	for my $kind ('capture', 'on_commit')
+	{
+		my $id = "stored $kind";
+		bank_control($bank, 'faults', { seed => 1, operations => ['capture'], probabilities => { '500_after' => 1 } });
+		paid($id, token => 'tok_capture_fail', capture => $kind eq 'capture' ? 'manual' : 'on_commit');
+		sql(op('capture', $id, "$id-c")) if $kind eq 'capture';
+		ok(wait_until(sub { grep { $_->{operation} eq 'capture' && $_->{status} == 500 } @{ bank_log($bank, 50) } }, 10), "$id: answered with an error");
+		bank_control($bank, 'faults', {});
+		is(stands($id), $kind eq 'capture' ? 'authorized 0/0/0' : 'failed 0/0/0', "$id: comes to an end");
+		my $charge = (charges_of($node, $bank, $id))[0];
+		my %keys;
+		$keys{ $_->{idempotency_key} }++ for grep { $_->{operation} eq 'capture' && $_->{path} =~ /\Q$charge->{id}\E/ } @{ bank_log($bank, 200) };
+		is(scalar keys %keys, 2, "$id: two keys");
+		is(scalar(grep { $_ == 2 } values %keys), 1, "$id: of them one twice");
+	}
+	is(sql(op('capture', 'stored capture', 'stored capture-c')), 'Failed', 'refused in the end');
+	is_sound($node, $bank, 'a stored error: sound');
+});
+
 # A caller that holds the payments row when the answer comes: the approval is kept, and saved later
 part($node, 'busy', sub {
 	paid('busy');

@@ -164,6 +164,34 @@ looked_up(void **unused)
 }
 
 static void
+new_keys(void **unused)
+{
+	PgwCapabilities caps = full;
+	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+	PgwOperationInput in = input(PGW_OP_CAPTURE, PGW_OP_LOOKUP_CHARGE, &full, &a);
+
+	(void) unused;
+	caps.replays_errors = true;
+	assert_true(pgw_operation_new_key(&caps, 86400, false, 1));	/* forgotten */
+	assert_false(pgw_operation_new_key(&caps, 5, false, 9));	/* may still be on its way */
+	assert_false(pgw_operation_new_key(&caps, 5, true, 1)); /* once more with the old one first */
+	assert_true(pgw_operation_new_key(&caps, 5, true, 2));
+	caps.replays_errors = false;
+	assert_false(pgw_operation_new_key(&caps, 5, true, 2));
+
+	/* what a look-up says does not hide how the request itself ended */
+	assert_string_equal(answered(PGW_OP_CAPTURE, PGW_OP_CAPTURE, PGW_OUT_UNKNOWN, &full).error->code, "bank_error");
+	a.captured = BEFORE;
+	in.answered = true;
+	assert_int_equal(decide(in).next, PGW_OPERATION_AT_ONCE);
+	assert_string_equal(decide(in).error->code, "bank_error");
+	in.not_found_counts = false;
+	assert_string_equal(decide(in).error->code, "bank_error");
+	in.answered = false;
+	assert_string_equal(decide(in).error->code, "outcome_unknown");
+}
+
+static void
 steps(void **unused)
 {
 	PgwOperationFacts facts = {.operation = PGW_OP_CAPTURE, .key_age_s = 5, .asked_age_s = 5, .deadline_s = 3600};
@@ -323,6 +351,7 @@ main(void)
 		cmocka_unit_test(straight),
 		cmocka_unit_test(other_amount),
 		cmocka_unit_test(looked_up),
+		cmocka_unit_test(new_keys),
 		cmocka_unit_test(steps),
 		cmocka_unit_test(whole_product),
 		cmocka_unit_test(ends),
