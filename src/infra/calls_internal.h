@@ -183,6 +183,7 @@ extern bool pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDeci
 
 /* --- resolve.c --- */
 extern void pgw_resolve_lost(PgwTransaction *t, PgwAttempt *a);	/* Created, taken, and no call of it is under way */
+extern void pgw_resolve_ask_again(PgwTransaction *t, TimestampTz since);	/* the deadline begins again where nobody was there to ask */
 extern void pgw_resolve_work(PgwTransaction *t, PgwAttempt *a);	/* BankUnknown */
 extern void pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a);	/* Failed, and looked up again in case the charge turns up */
 extern void pgw_resolve_result(PgwCall *call, PgwTransaction *t);	/* a charge, its replay or look-up: Created, BankUnknown */

@@ -72,7 +72,8 @@ pgw_capture_work(PgwTransaction *t, PgwAttempt *a)
 	facts.pending = t->pending_at_bank;
 	facts.key_age_s = pgw_schedule_age_s(t->capture_key_used_at);
 	facts.asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
-	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then an operator has it asked again */
+	pgw_resolve_ask_again(t, t->bank_asked_at);
+	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
 	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
 	{
 		case PGW_OPERATION_SEND:

@@ -209,7 +209,8 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 	facts.used = facts.key && t->refund_key_used_at != 0;
 	facts.pending = t->pending_at_bank;
 	facts.looked = a->looked;
-	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then an operator has it asked again */
+	pgw_resolve_ask_again(t, t->refund_key_used_at);
+	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(t->refund_key_used_at) : 0;
 	switch (pgw_compensation_step(pgw_connector_capabilities(bank->connector), &facts))
 	{

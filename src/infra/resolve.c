@@ -20,6 +20,7 @@
 #include "infra/calls_internal.h"
 #include "infra/clock.h"
 #include "infra/schedule.h"
+#include "infra/store_internal.h"
 
 #define SAVE_AGAIN_MS 1000
 #define LOOK_AFTER_CALLER_MS 5000
@@ -34,6 +35,17 @@ get_doubt(const PgwTransaction *t, bool looked, PgwDoubt *doubt)
 	doubt->deadline_s = pgw_unknown_deadline;
 	if (t->watch_until > pgw_now())
 		doubt->deadline_s = Max(doubt->deadline_s, doubt->asked_age_s + 1); /* an operator had it asked again */
+}
+
+void
+pgw_resolve_ask_again(PgwTransaction *t, TimestampTz since)
+{
+	TimestampTz until = pgw_schedule_ask_until(t->watch_until, t->next_attempt_at, since);
+
+	if (until == t->watch_until)
+		return;
+	t->watch_until = until;
+	pgw_store_update_transaction(t);	/* a look-up writes nothing before it leaves */
 }
 
 static bool
@@ -120,6 +132,7 @@ pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
 	bank = pgw_attempts_bank(t, a, false);
 	if (bank == NULL)
 		return;
+	pgw_resolve_ask_again(t, t->bank_asked_at);
 	get_doubt(t, a->looked, &doubt);
 	switch (pgw_resolve_step(pgw_connector_capabilities(bank->connector), &doubt, &reason))
 	{

@@ -53,6 +53,18 @@ pgw_schedule_watch(int tries)
 	return TimestampTzPlusMilliseconds(pgw_now(), pgw_watch_delay_ms(tries, base_delay, chance()));
 }
 
+TimestampTz
+pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due, TimestampTz since)
+{
+	TimestampTz now = pgw_now();
+	int64		deadline_ms = (int64) pgw_unknown_deadline * 1000;
+	TimestampTz deadline = TimestampTzPlusMilliseconds(since, deadline_ms);
+
+	if (watch_until > now || since == 0 || due >= deadline || now < deadline)
+		return watch_until;
+	return TimestampTzPlusMilliseconds(now, deadline_ms);
+}
+
 int64
 pgw_schedule_age_s(TimestampTz then)
 {

@@ -21,6 +21,12 @@ extern TimestampTz pgw_schedule_retry(int tries, int retry_after_s);
 /* After this many looks at what was taken for not charged. */
 extern TimestampTz pgw_schedule_watch(int tries);
 
+/*
+ * Until when the bank is asked in spite of the deadline for what is in doubt since then; due: the look that comes now.  One that was meant to come
+ * before the deadline and comes after it (the server was down, or the clock was set forward) means that nobody asked for so long: the deadline begins again.
+ */
+extern TimestampTz pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due, TimestampTz since);
+
 /* Whole seconds from then until now; never negative.  0 is no time: a very large number. */
 extern int64 pgw_schedule_age_s(TimestampTz then);
 

@@ -62,7 +62,7 @@ next_due(TimestampTz now)
 
 /*
  * Materialized, and without sequential scans (worker.c pins that): else a planner without statistics reads the whole table, or walks the primary key
- * for the sake of the order, instead of the small index of what is open.
+ * for the sake of the order or of the page's beginning, instead of the small index of what is open.
  */
 int
 pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max)
@@ -89,8 +89,8 @@ pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max)
 		rc = SPI_execute_plan(keep_plan(&open, "WITH open AS MATERIALIZED (SELECT transaction_id FROM pgw.payment_transactions"
 										" WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND next_attempt_at IS NULL"
 										" AND status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')"
-										" AND (taken OR status <> 'Created') AND transaction_id > $1)"
-										" SELECT transaction_id FROM open ORDER BY transaction_id LIMIT $2", 2, open_types), open_args, NULL, true, max);
+										" AND (taken OR status <> 'Created'))"
+										" SELECT transaction_id FROM open WHERE transaction_id > $1 ORDER BY transaction_id LIMIT $2", 2, open_types), open_args, NULL, true, max);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "the look for due attempts failed");
 	for (uint64 i = 0; i < SPI_processed && n < max; i++)
