@@ -234,6 +234,7 @@ CREATE TABLE pgw.payment_transactions (
 	refund_attempts int NOT NULL DEFAULT 0 CHECK (refund_attempts >= 0),
 	capture_key text,				-- reference and key of the capture that follows the commit
 	capture_key_used_at timestamptz,	-- first use
+	maybe_elsewhere boolean NOT NULL DEFAULT false,	-- restored: the original may have gone to another bank with it
 	final_capture boolean NOT NULL DEFAULT false,	-- kind capture: the rest of the authorization is given up
 	reason text,					-- kind refund: what the caller said
 	caller_xid xid8,

@@ -7,6 +7,7 @@
  *	- A look-up changes nothing, so it needs no intent.  A replay can charge: bank_asked_at is moved on in a flushed commit before it
  *	  leaves, so that "not found" is not believed too early after a crash.
  *	- A replay carries the first request's key and reference.
+ *	- What a restored database's original may have sent to another bank is neither replayed nor Failed because this one does not know it.
  *	- What the bank does not know is replayed only for a caller that may still want it; for one that is gone it is Failed.
  */
 #include "postgres.h"
@@ -24,6 +25,7 @@
 
 #define SAVE_AGAIN_MS 1000
 #define LOOK_AFTER_CALLER_MS 5000
+#define MAYBE_ELSEWHERE "maybe_at_another_bank"
 
 static void
 get_doubt(const PgwTransaction *t, bool looked, PgwDoubt *doubt)
@@ -140,7 +142,10 @@ pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
 			(void) look_up(t, a, bank);
 			break;
 		case PGW_RESOLVE_REPLAY:
-			replay(t, a, bank);
+			if (t->maybe_elsewhere)
+				give_to_review(t, MAYBE_ELSEWHERE);
+			else
+				replay(t, a, bank);
 			break;
 		case PGW_RESOLVE_REVIEW:
 			give_to_review(t, reason);
@@ -246,6 +251,11 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 	in.transport = call->transport;
 	in.answer = &call->answer;
 	pgw_flow_result(&in, &d);
+	if (d.not_found && t->maybe_elsewhere)
+	{
+		give_to_review(t, MAYBE_ELSEWHERE);
+		return;
+	}
 	if (replay_instead(call, t, &d))
 	{
 		in.not_found_counts = false;

@@ -84,6 +84,7 @@ typedef struct PgwTransaction
 	int			refund_attempts;	/* keys used so far */
 	char	   *capture_key;	/* reference and key of the capture that follows the commit; NULL: not sent */
 	TimestampTz capture_key_used_at;	/* first use */
+	bool		maybe_elsewhere;	/* restored: the original may have gone to another bank with it */
 	bool		final_capture;	/* kind capture: the rest of the authorization is given up */
 	char	   *reason;			/* kind refund: what the caller said */
 	FullTransactionId caller_xid;	/* Invalid = NULL */

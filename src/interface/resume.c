@@ -86,6 +86,14 @@ update(const char *sql)
 	return SPI_processed;
 }
 
+/*
+ * A submitted charge with a token that no bank was named for goes to the next bank when the first does nothing.  That may have happened in the original
+ * since: then what the first one does not know is no charge that was not made.
+ */
+#define MAYBE_ELSEWHERE \
+	"(t.kind = 'payment' AND t.submitted AND t.status = 'Created' AND t.bank_requested IS NULL AND t.token IS NOT NULL AND EXISTS (" \
+	"SELECT FROM pgw.banks a JOIN pgw.banks b ON a.token_scope = b.token_scope AND a.name <> b.name WHERE a.name = t.bank))"
+
 /* What was submitted and not yet sent, apart from what goes to an earlier attempt with the same id (adopt.c). */
 static int
 find_unsent(pg_uuid_t **ids)
@@ -147,6 +155,7 @@ take_over(void)
 						" refund_key_used_at = CASE WHEN refund_key IS NOT NULL THEN coalesce(refund_key_used_at, updated_at) END,"
 						/* taken and nothing planned: as after a lost worker it may have reached the bank, also where another try was planned */
 						" next_attempt_at = CASE WHEN status = 'RequiresManualReview' THEN next_attempt_at WHEN status = 'Created' AND taken THEN NULL ELSE now() END,"
+						" maybe_elsewhere = maybe_elsewhere OR " MAYBE_ELSEWHERE ","
 						" updated_at = clock_timestamp()"
 						" WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_attempt_at IS NOT NULL) AND " RESTORED);
 	for (int i = 0; i < nunsent; i++)
