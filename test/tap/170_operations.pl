@@ -230,6 +230,30 @@ for my $case ([ 'capture', 'tok_capture_timeout_after', { capture => 'manual' } 
 	});
 }
 
+# Listeners hear of each change, from the worker
+part($node, 'listeners', sub {
+	my $s = PgwSession->new($node);
+	$s->run('LISTEN pgw_payments');
+	my $heard = sub {
+		my ($id) = @_;
+		my $all = '';
+		return sub {
+			$all .= $s->run('SELECT 1');
+			return join ',', map { /"client_request_id": "\Q$id\E".*"status": "(\w+)"/ ? $1 : () } split /\n/, $all;
+		};
+	};
+	my $after = sub { my ($id, $want, $name) = @_; my $h = $heard->($id); my $last = ''; ok(wait_until(sub { ($last = $h->()) =~ $want }, 10), $name) or diag $last };
+	paid('heard', capture => 'on_commit');
+	stands('heard');
+	$after->('heard', qr/authorized.*captured/, 'authorized, then captured');
+	sql(op('refund', 'heard', 'heard-r1', 300));
+	stands('heard');
+	$after->('heard', qr/captured.*partially_refunded/, 'a refund is taken, then done');
+	sql(op('refund', 'heard', 'heard-r2'));
+	stands('heard');
+	$after->('heard', qr/refunded$/, 'all of it');
+});
+
 # By chance, whatever the bank can do wrong before and after it has done the work
 part($node, 'faults by chance', sub {
 	bank_control($bank, 'faults', { seed => 3, operations => [qw(capture void refund lookup)], probabilities => {
