@@ -557,6 +557,7 @@ WITH event AS (
 		min(c.step_order) FILTER (WHERE c.event_type = 'BankProcessingStarted') AS charge_sent,
 		min(c.step_order) FILTER (WHERE c.event_type IN ('BankProcessingCompleted', 'BankProcessingPending', 'BankOutcomeUnknown',
 			'BankOutcomeUnacceptable', 'BankStatusChecked')) AS charge_answered,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('LateApprovalReceived', 'RefundReversed')) AS late,
 		min(c.step_order) FILTER (WHERE c.event_type = 'CaptureStarted') AS capture_sent,
 		min(c.step_order) FILTER (WHERE c.event_type IN ('CaptureCompleted', 'CaptureFailed')) AS capture_answered,
 		min(c.step_order) FILTER (WHERE c.event_type = 'RefundStarted') AS refund_sent,
@@ -600,9 +601,9 @@ CROSS JOIN LATERAL (
 	FROM (VALUES (h.charge_answered, h.charge_sent), (h.capture_answered, h.capture_sent), (h.refund_answered, h.refund_sent)) x (step, sent)
 	WHERE x.step < coalesce(x.sent, h.steps + 1) AND t.transaction_id IS NOT NULL
 	UNION ALL
-	-- outside of the index that keeps a second one of its id away
+	-- outside of the index that keeps a second one of its id away; what comes back to life late may have a successor
 	SELECT 'live_attempt_not_taken', jsonb_build_object('status', t.status)
-	WHERE NOT t.taken AND (t.status NOT IN ('Created', 'Failed', 'Refunded') OR t.status = 'Created' AND h.charge_sent IS NOT NULL)
+	WHERE NOT t.taken AND h.late IS NULL AND (t.status NOT IN ('Created', 'Failed', 'Refunded') OR t.status = 'Created' AND h.charge_sent IS NOT NULL)
 	UNION ALL
 	SELECT 'attempt_never_due', jsonb_build_object('status', t.status)
 	WHERE NOT t.taken AND t.status = 'Created' AND t.next_attempt_at IS NULL

@@ -203,6 +203,7 @@ extern const char *pgw_operation_refusal(const PgwTransaction *t);	/* NULL: the 
 extern bool pgw_operation_answered(const PgwTransaction *t);	/* the last request was answered with nothing of use */
 extern TimestampTz pgw_operation_next_look(const PgwCall *call, const PgwTransaction *t);
 extern bool pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, const PgwPayment *p);
+extern void pgw_operation_facts(PgwTransaction *t, const PgwAttempt *a, PgwOp operation, TimestampTz key_used_at, PgwOperationFacts *facts);
 extern void pgw_operation_input(const PgwCall *call, const PgwTransaction *t, const PgwPayment *p, PgwOp operation, PgwOperationInput *in);
 
 /* The event with the charge's attempt; its payments row is locked and the caller's to write. false: busy. */

@@ -66,14 +66,7 @@ pgw_capture_work(PgwTransaction *t, PgwAttempt *a)
 		send(t, a, bank, &p);
 		return;
 	}
-	facts.operation = PGW_OP_CAPTURE;
-	facts.looked = a->looked;
-	facts.refused = pgw_operation_refusal(t) != NULL;
-	facts.pending = t->pending_at_bank;
-	facts.key_age_s = pgw_schedule_age_s(t->capture_key_used_at);
-	facts.asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
-	pgw_resolve_ask_again(t, t->bank_asked_at);
-	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
+	pgw_operation_facts(t, a, PGW_OP_CAPTURE, t->capture_key_used_at, &facts);
 	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
 	{
 		case PGW_OPERATION_SEND:

@@ -75,6 +75,19 @@ pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, co
 	return true;
 }
 
+void
+pgw_operation_facts(PgwTransaction *t, const PgwAttempt *a, PgwOp operation, TimestampTz key_used_at, PgwOperationFacts *facts)
+{
+	facts->operation = operation;
+	facts->looked = a->looked;
+	facts->refused = pgw_operation_refusal(t) != NULL;
+	facts->pending = t->pending_at_bank;
+	facts->key_age_s = pgw_schedule_age_s(key_used_at);
+	facts->asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
+	pgw_resolve_ask_again(t, t->bank_asked_at);
+	facts->deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
+}
+
 static void
 get_payment(const PgwTransaction *t, PgwPayment *p)
 {
@@ -277,14 +290,7 @@ find_out(PgwTransaction *t, PgwAttempt *a)
 	if (bank == NULL)
 		return;
 	get_payment(t, &p);
-	facts.operation = pgw_operation_op(t->kind);
-	facts.looked = a->looked;
-	facts.refused = pgw_operation_refusal(t) != NULL;
-	facts.pending = t->pending_at_bank;
-	facts.key_age_s = pgw_schedule_age_s(t->bank_key_used_at);
-	facts.asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
-	pgw_resolve_ask_again(t, t->bank_asked_at);
-	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
+	pgw_operation_facts(t, a, pgw_operation_op(t->kind), t->bank_key_used_at, &facts);
 	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
 	{
 		case PGW_OPERATION_SEND:

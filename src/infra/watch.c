@@ -83,9 +83,12 @@ take_reversal(PgwCall *call, PgwTransaction *t)
 		pgw_store_update_payment(&p);
 		pgw_store_notify_payment(&p);
 	}
+	else
+		t->taken = false;		/* a give-back is not the live attempt of its id any more: another may have succeeded since */
 	pgw_operation_reversed(t->status, &d);
 	t->next_attempt_at = t->watch_until = 0;
-	pgw_vote_record(t, NULL, &d, "refund", &call->answer);
+	/* the answer names the refund, which is the attempt's own reference only where it is a refund itself */
+	pgw_vote_record(t, NULL, &d, "refund", t->kind == PGW_KIND_REFUND ? &call->answer : NULL);
 	return true;
 }
 

@@ -471,8 +471,8 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 		if (t.kind != PGW_KIND_PAYMENT || review.from == PGW_SAVED)
 			settle_payment(&t, &review);
 
-		/* The worker goes on once this has committed, and not before; a rollback is no news to it. */
-		pgw_fate_add(&t.transaction_id, PGW_FATE_SUBMIT);
+		/* Once this has committed, and not before, the worker goes on, and tells the listeners. */
+		pgw_fate_add(&t.transaction_id, PGW_FATE_PROCESS);
 	}
 	ForceSyncCommit();
 	pgw_become_caller(caller, sec_context);

@@ -230,6 +230,30 @@ for my $case ([ 'capture', 'tok_capture_timeout_after', { capture => 'manual' } 
 	});
 }
 
+# Listeners hear of each change, from the worker
+part($node, 'listeners', sub {
+	my $s = PgwSession->new($node);
+	$s->run('LISTEN pgw_payments');
+	my $heard = sub {
+		my ($id) = @_;
+		my $all = '';
+		return sub {
+			$all .= $s->run('SELECT 1');
+			return join ',', map { /"client_request_id": "\Q$id\E".*"status": "(\w+)"/ ? $1 : () } split /\n/, $all;
+		};
+	};
+	my $after = sub { my ($id, $want, $name) = @_; my $h = $heard->($id); my $last = ''; ok(wait_until(sub { ($last = $h->()) =~ $want }, 10), $name) or diag $last };
+	paid('heard', capture => 'on_commit');
+	stands('heard');
+	$after->('heard', qr/authorized.*captured/, 'authorized, then captured');
+	sql(op('refund', 'heard', 'heard-r1', 300));
+	stands('heard');
+	$after->('heard', qr/captured.*partially_refunded/, 'a refund is taken, then done');
+	sql(op('refund', 'heard', 'heard-r2'));
+	stands('heard');
+	$after->('heard', qr/refunded$/, 'all of it');
+});
+
 # By chance, whatever the bank can do wrong before and after it has done the work
 part($node, 'faults by chance', sub {
 	bank_control($bank, 'faults', { seed => 3, operations => [qw(capture void refund lookup)], probabilities => {
@@ -340,14 +364,16 @@ part($node, 'by the clock', sub {
 	my $s = PgwSession->new($node);
 	$s->run('BEGIN; ' . pay('given back', token => 'tok_refund_later_reversed_200') . '; ROLLBACK');
 	ok(wait_until(sub { status_of($node, 'given back') eq 'Refunded' }, 20), 'and a charge given back by refund');
+	is(paid('given back', token => 'tok_refund_later_reversed_200'), 'captured', 'whose caller comes again, and pays anew');
 	sql('SELECT pg_sleep(0.3)');
 
 	clock(2 * 3600);
-	ok(wait_until(sub { sql("SELECT string_agg(status::text, ',') FROM pgw.payment_transactions WHERE client_request_id IN ('reversed-r', 'given back')") eq 'RequiresManualReview,RequiresManualReview' }, 20), 'two hours later: the bank has taken both back, which needs a person');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id IN ('reversed-r', 'given back') AND status = 'RequiresManualReview'") eq 2 }, 20), 'two hours later: the bank has taken both back, which needs a person');
 	is(sql("SELECT status || ' ' || refunded_amount || '/' || refund_pending_amount FROM pgw.payments WHERE client_request_id = 'reversed'"), 'captured 0/400', 'the amount is in doubt again');
 	is(sql("SELECT string_agg(reason || ' ' || came_from, ',' ORDER BY kind) FROM (SELECT r.* FROM pgw.payment_transactions t, LATERAL (SELECT e.event_data->>'reason' AS reason, e.event_data->>'from' AS came_from, t.kind FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id AND event_type = 'RefundReversed') r) x"), 'refund_reversed Refunded,refund_reversed Completed', 'RefundReversed is on record')
 	  or diag sql("SELECT client_request_id, kind, status FROM pgw.payment_transactions WHERE client_request_id ~ 'revers|given'");
 	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'review_required' AND transaction_id IN (SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id IN ('reversed-r', 'given back'))"), 2, 'alerts are out');
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'the records agree with themselves');
 	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . op('refund', 'reversed', 'reversed-r2', 700));
 	like($err, qr/PW422.*"left": 600/s, 'it cannot be refunded twice');
 	sql("SELECT pgw.resolve_review(transaction_id, 'mark_not_charged', 'the account is closed') FROM pgw.payment_transactions WHERE client_request_id = 'reversed-r'");
