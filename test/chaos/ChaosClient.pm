@@ -90,6 +90,7 @@ sub finish
 	$state = '08006' if $state ne '00000' && $s->err =~ /connection to server was lost|server closed the connection|terminating connection/;
 	$self->{state} = $state;
 	return 1 if $state eq '00000';
+	$self->{refusal} = $s->err =~ s/\s+/ /gr if $state eq 'PW422';
 	$self->count($state);
 	$self->wrong("$state: " . substr($s->err =~ s/\n.*//sr, 0, 300) . " [" . substr($s->{sql}, 0, 200) . "]") unless $expected{$state} || ($o{may} // '') eq $state;
 	$self->lost($n) if $state eq '08006';
@@ -471,11 +472,16 @@ sub follow
 		push @{ $self->{operations} }, [ $step->{kind}, $step->{id}, $recorded ? 'committed' : 'refused' ];
 		next if $recorded || $raced;
 
-		# refused without a rival: only where the payment has come to something that the bank decided
-		$self->run(1, "SELECT status FROM pgw.get_payment('$o->{payment_id}')") or next;
-		my $status = ($self->row(1))[0];
-		my $allowed = $step->{kind} eq 'capture' ? $status !~ /^(authorized|partially_captured)$/ : $step->{kind} eq 'void' ? $status ne 'authorized' : $status !~ /captured$|^partially_refunded$/;
-		$self->wrong("$step->{kind} $step->{id} was refused, but the payment is $status") unless $allowed || $left <= 0;
+		# refused without a rival: only where the payment has come to something that the bank decided, or an earlier capture or void that an operator has yet
+		# to decide still claims the authorization
+		$self->run(1, "SELECT p.status, count(*) FILTER (WHERE t.kind <> 'refund' AND t.status = 'RequiresManualReview'),
+				string_agg(concat_ws(' ', t.kind, t.client_request_id, t.status), '; ' ORDER BY t.created_at)
+			FROM pgw.payments p JOIN pgw.payment_transactions t USING (payment_id) WHERE payment_id = '$o->{payment_id}' GROUP BY p.status") or next;
+		my ($status, $in_review, $attempts) = $self->row(1);
+		my $allowed = $step->{kind} eq 'capture' ? $in_review || $status !~ /^(authorized|partially_captured)$/
+		  : $step->{kind} eq 'void' ? $in_review || $status ne 'authorized'
+		  : $status !~ /captured$|^partially_refunded$/;
+		$self->wrong("$step->{kind} $step->{id} was refused, but the payment is $status: $self->{refusal}; attempts: $attempts") unless $allowed || $left <= 0;
 	}
 	return;
 }
