@@ -42,6 +42,7 @@ make_path($p{dir});
 my ($bank_pid, $bank_url, $node_up);
 my $data = "$p{dir}/data";
 my $main = $$;
+$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 END
 {
 	if ($main && $$ == $main)
@@ -106,7 +107,8 @@ log_parameter_max_length = 0
 pgw.max_waiting = 1024
 CONF
 	close $f;
-	system("pg_ctl -D '$data' -l '$p{dir}/server.log' -w start >/dev/null") == 0 or die 'the server did not start';
+	# a connection to the bank for each call in flight: a shell's usual limit of 1,024 descriptors is enough for 250
+	system("ulimit -n \$(ulimit -H -n); pg_ctl -D '$data' -l '$p{dir}/server.log' -w start >/dev/null") == 0 or die 'the server did not start';
 	$node_up = 1;
 	$ENV{PGUSER} = 'postgres';
 	sql('CREATE EXTENSION pgw');
