@@ -72,6 +72,13 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* 15 added the timeline. */
+#if PG_VERSION_NUM >= 150000
+#define pgw_flush_rec_ptr() GetFlushRecPtr(NULL)
+#else
+#define pgw_flush_rec_ptr() GetFlushRecPtr()
+#endif
+
 /* 15 renamed it, because it now also refuses unknown names. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)

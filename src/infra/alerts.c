@@ -257,7 +257,7 @@ pgw_alerts_flush(TimestampTz now)
 		dlist_push_tail(&due, &a->item.node);
 	}
 	if (!dlist_is_empty(&due))
-		(void) pgw_batch_run(&due, false);
+		(void) pgw_batch_run(&due, QUEUE_MAX, false);
 }
 
 /* ---------------------------------------------------------------- what has become too old */

@@ -24,6 +24,7 @@
 #include "infra/store_internal.h"
 
 #define SIGNALS_MAX 512
+#define LISTED_MAX 4096			/* more is left to the scan, which keeps no memory */
 #define BUSY_DELAY_MS 50
 #define NOT_CONFIGURED_DELAY_MS 30000
 #define UNDECIDED_DELAY_MS 5000
@@ -33,6 +34,8 @@
 static MemoryContext attempts_context;
 static HTAB *listed;			/* transaction_id -> the item on one of these lists */
 static dlist_head attempts;
+static uint64 pushed = 0;		/* onto it, ever */
+static uint64 popped = 0;		/* from it, ever */
 static dlist_head parked;		/* their bank has no room */
 static dlist_head postponed;	/* until not_before */
 static TimestampTz scan_at = 0; /* something was put off in the table until then */
@@ -64,6 +67,13 @@ pgw_attempts_init(void)
 	dlist_init(&postponed);
 }
 
+static void
+push(PgwAttempt *a)
+{
+	dlist_push_tail(&attempts, &a->item.node);
+	pushed++;
+}
+
 /* The item of this id that has not been looked at yet, or a new one. */
 static PgwAttempt *
 add(const pg_uuid_t *transaction_id)
@@ -77,7 +87,7 @@ add(const pg_uuid_t *transaction_id)
 
 		a->transaction_id = *transaction_id;
 		a->item.ops = &attempt_ops;
-		dlist_push_tail(&attempts, &a->item.node);
+		push(a);
 		entry->attempt = a;
 	}
 	return entry->attempt;
@@ -98,13 +108,33 @@ pgw_calls_add_attempt(const uint8 *transaction_id)
 	(void) add(&id);
 }
 
+bool
+pgw_calls_list_full(void)
+{
+	return pushed - popped >= LISTED_MAX;
+}
+
+uint64
+pgw_calls_listed(void)
+{
+	return pushed;
+}
+
+bool
+pgw_calls_looked(uint64 n)
+{
+	return popped >= n;
+}
+
 void
 pgw_calls_take_signals(bool *rescan)
 {
 	static PgwSignal signals[SIGNALS_MAX];
+	static bool missed = false;
 	int			n;
 
-	*rescan = false;
+	*rescan = missed && !pgw_calls_list_full();
+	missed &= !*rescan;
 	do
 	{
 		bool		lost;
@@ -113,9 +143,15 @@ pgw_calls_take_signals(bool *rescan)
 		*rescan |= lost;
 		for (int i = 0; i < n; i++)
 		{
-			/* ABORTED: the same look; giving back what the caller left is decided there */
-			PgwAttempt *a = add(&signals[i].transaction_id);
+			PgwAttempt *a;
 
+			if (signals[i].kind == PGW_SIGNAL_SUBMITTED && pgw_calls_list_full())
+			{
+				missed = true;	/* it is due in the tables */
+				continue;
+			}
+			/* ABORTED: the same look; giving back what the caller left is decided there */
+			a = add(&signals[i].transaction_id);
 			a->notify |= signals[i].kind == PGW_SIGNAL_COMMITTED;
 		}
 	} while (n == SIGNALS_MAX);
@@ -319,6 +355,20 @@ work(PgwTransaction *t, PgwAttempt *a)
 	return vote;
 }
 
+/* The usual end of a call: its caller has saved and committed. Nothing is left to do but to tell, and that needs no lock. */
+static bool
+only_told(PgwAttempt *a)
+{
+	PgwTransaction t;
+
+	if (!a->notify || !pgw_store_transaction_by_id(&a->transaction_id, &t) || t.kind != PGW_KIND_PAYMENT ||
+		t.status != PGW_COMPLETED || t.next_attempt_at != 0 || pgw_vote_is_foreign(&t))
+		return false;
+	a->status = t.status;
+	notify(&t);
+	return true;
+}
+
 static void
 attempt_apply(PgwItem *item)
 {
@@ -340,6 +390,8 @@ attempt_apply(PgwItem *item)
 		a->call = NULL;
 	}
 	if (pgw_call_under_way(&a->transaction_id) && !a->notify)
+		return;
+	if (only_told(a))
 		return;
 	if (!pgw_store_lock_transaction(&a->transaction_id, false, &t, &busy))
 	{
@@ -465,7 +517,7 @@ unpark(void)
 		if (bank != NULL && bank->max_in_flight > 0 && bank->in_flight + moved >= bank->max_in_flight)
 			continue;
 		dlist_delete(iter.cur);
-		dlist_push_tail(&attempts, &a->item.node);
+		push(a);
 		moved++;
 	}
 }
@@ -482,7 +534,7 @@ take_postponed(TimestampTz now)
 		if (!pgw_is_due(a->not_before, now, LONGEST_FAILED_DELAY_MS))
 			continue;
 		dlist_delete(iter.cur);
-		dlist_push_tail(&attempts, &a->item.node);
+		push(a);
 	}
 }
 
@@ -491,10 +543,11 @@ pgw_attempts_collect(dlist_head *items)
 {
 	take_postponed(pgw_now());
 	unpark();
-	while (!dlist_is_empty(&attempts))
+	for (int n = 0; n < PGW_LOOKS_AT_ONCE && !dlist_is_empty(&attempts); n++)
 	{
 		PgwAttempt *a = dlist_container(PgwAttempt, item.node, dlist_pop_head_node(&attempts));
 
+		popped++;
 		/* whoever asks from here on gets a look of its own: this one may have happened before what he saw */
 		hash_search(listed, &a->transaction_id, HASH_REMOVE, NULL);
 		dlist_push_tail(items, &a->item.node);

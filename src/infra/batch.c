@@ -1,8 +1,8 @@
 /*
  * batch.c - the worker's transactions: many items in one commit, and no item able to stop the others
  *
- * Owns every transaction that the worker runs.  Up to BATCH_SIZE items share one; if it fails, it is rolled back and each of them gets
- * a transaction of its own, so that only the bad one fails.
+ * Owns every transaction that the worker runs.  Many items share one; if it fails, it is rolled back and each of them gets a transaction of its
+ * own, so that only the bad one fails.
  *
  * Locks: each transaction first locks the extension's entry without waiting (DROP EXTENSION takes it exclusively); rows are for the
  * items to lock, also without waiting.  lock_timeout bounds what is left.
@@ -25,8 +25,6 @@
 #include "infra/batch.h"
 #include "infra/row.h"
 #include "infra/store.h"
-
-#define BATCH_SIZE 200
 
 typedef struct Transaction
 {
@@ -52,7 +50,7 @@ run_in_transaction(Transaction *x)
 		return busy ? PGW_BATCH_BUSY : PGW_BATCH_NO_EXTENSION;
 	}
 	PushActiveSnapshot(GetTransactionSnapshot());
-	pgw_row_keep();
+	(void) pgw_row_keep(TopTransactionContext);
 	x->work(x->arg);
 	pgw_row_close_kept();
 	if (ActiveSnapshotSet())
@@ -207,26 +205,22 @@ run_singly(dlist_head *chunk, bool flush)
 }
 
 PgwBatchEnd
-pgw_batch_run(dlist_head *items, bool flush)
+pgw_batch_run(dlist_head *items, int most, bool flush)
 {
-	while (!dlist_is_empty(items))
-	{
-		dlist_head	chunk;
-		PgwBatchEnd end;
-		int			sqlstate;
+	dlist_head	chunk;
+	PgwBatchEnd end;
+	int			sqlstate;
 
-		dlist_init(&chunk);
-		for (int n = 0; n < BATCH_SIZE && !dlist_is_empty(items); n++)
-			dlist_push_tail(&chunk, dlist_pop_head_node(items));
+	if (dlist_is_empty(items))
+		return PGW_BATCH_DONE;
+	dlist_init(&chunk);
+	for (int n = 0; n < most && !dlist_is_empty(items); n++)
+		dlist_push_tail(&chunk, dlist_pop_head_node(items));
 
-		end = run_items(&chunk, flush, &sqlstate);
-		if (end == PGW_BATCH_FAILED)
-			end = run_singly(&chunk, flush);
-		if (end != PGW_BATCH_DONE)
-		{
-			put_back(items, &chunk);
-			return end;
-		}
-	}
-	return PGW_BATCH_DONE;
+	end = run_items(&chunk, flush, &sqlstate);
+	if (end == PGW_BATCH_FAILED)
+		end = run_singly(&chunk, flush);
+	if (end != PGW_BATCH_DONE)
+		put_back(items, &chunk);
+	return end;
 }

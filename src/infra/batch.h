@@ -34,14 +34,17 @@ struct PgwItem
 
 typedef enum PgwBatchEnd
 {
-	PGW_BATCH_DONE = 0,			/* every item had its committed() or failed() */
+	PGW_BATCH_DONE = 0,			/* every item of the transaction had its committed() or failed() */
 	PGW_BATCH_BUSY,				/* the extension is being dropped or altered: nothing was done, items stay */
 	PGW_BATCH_NO_EXTENSION,		/* there is none (any more): items stay */
 	PGW_BATCH_FAILED			/* pgw_batch_transaction only: rolled back */
 } PgwBatchEnd;
 
-/* flush: the commit is durable when committed() is called; else it becomes so within wal_writer_delay. */
-extern PgwBatchEnd pgw_batch_run(dlist_head *items, bool flush);
+/*
+ * The first items of the list, so many at most, in one transaction; the others stay.  flush: the commit is durable when committed() is called; else it
+ * becomes so within wal_writer_delay.
+ */
+extern PgwBatchEnd pgw_batch_run(dlist_head *items, int most, bool flush);
 
 /* One transaction around work(arg), for what is not an item. */
 extern PgwBatchEnd pgw_batch_transaction(void (*work) (void *arg), void *arg, bool flush, int *sqlstate);

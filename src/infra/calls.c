@@ -1,26 +1,33 @@
 /*
  * calls.c - bank calls: from a durable intent out over HTTP, and their answers in
  *
- *	 slot ---> requests.c ----+--(commit, flushed)---> ready ---> HTTP ---> results.c ---(commit)---> slot answered
+ *	 slot ---> requests.c ----+--(commit)---> ready --(flushed)--> HTTP ---> results.c ---(commit)---> slot answered
  *	 tables -> attempts.c ----+                                                |
  *	             ^---------------- next step ----------------------------------+
  *
  * Owns the calls and their lists; all in this process only.
  *
  * Orderings that matter
- *	- A request leaves only from `ready`, and a call gets there only in committed(), after the flushed commit of its intent (invariant 5).
- *	  A crash before that commit: nothing was sent.  After it: the row says BankProcessingStarted, so it is never sent blindly again.
+ *	- A request leaves only from `ready`, only when the log is flushed up to the commit of its intent (invariant 5); a call gets there only in
+ *	  committed().  A crash before that flush: nothing was sent.  After it: the row says BankProcessingStarted, so it is never sent blindly again.
+ *	- Intents of callers commit without waiting for their flush: while the disk writes, what else has come is worked on.  Most often a client's
+ *	  commit has flushed them by then; at the latest the end of the next turn does.
  *	- At most one call of an attempt exists at a time (by_attempt): whatever asks for another look meanwhile leaves it alone, and the
  *	  call's result asks for the next step.
  *	- Cards: wiped from the rendered body as soon as libcurl has its copy.
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
+#include "replication/syncrep.h"
+#include "storage/latch.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "core/money.h"
 #include "core/mutant.h"
 #include "core/uuid7.h"
@@ -32,6 +39,12 @@
 
 #define MAX_ANSWER_BYTES (1024 * 1024)
 
+/*
+ * In one transaction.  What callers wait for has no flush of its own, so it comes in small ones: the first callers go on while the next are served,
+ * and they do not all come back at the same moment.
+ */
+#define CALLERS_AT_ONCE 32
+
 static MemoryContext calls_context;
 static HTAB *by_attempt;		/* transaction_id -> its call */
 static uint64 last_serial = 0;
@@ -39,7 +52,9 @@ static int	open_calls = 0;
 static dlist_head ready;
 static dlist_head out;			/* linked by .all */
 static dlist_head soon;			/* items whose commit may be asynchronous: results that a caller waits for */
+static dlist_head intents;		/* requests: durable before they are sent, see send_ready() */
 static dlist_head flushed;		/* items whose commit must be durable: all others */
+static bool put_off = false;	/* the last turn has left calls in `ready` */
 
 /* ---------------------------------------------------------------- calls */
 
@@ -240,6 +255,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 void
 pgw_call_ready(PgwCall *call)
 {
+	call->intent_end = XactLastCommitEnd;
 	dlist_push_tail(&ready, &call->item.node);
 }
 
@@ -290,34 +306,82 @@ debug_name(const PgwCall *call, const char *what, const char *otherwise)
 	return name;
 }
 
-/* Everything here has a durable intent: see the head of this file. */
 static void
-send_ready(void)
+send_call(PgwCall *call)
 {
+	const char *error = NULL;
+
+	INSTR_TIME_SET_CURRENT(call->began);
+	call->out = start_http(call, &error);
+	free_rendered(call);
+	if (call->out)
+	{
+		dlist_push_tail(&out, &call->all);
+		PGW_DEBUG_POINT(debug_name(call, "sent", "sent"));
+		return;
+	}
+	ereport(LOG, (errmsg("pgw: call not started: %s", error),
+				  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
+	call->transport = PGW_TRANSPORT_NEVER_SENT;
+	finish(call, 0);
+}
+
+/* Those whose intent is durable; with flush, all: see the head of this file. */
+static void
+send_ready(bool flush)
+{
+	XLogRecPtr	durable;
+
 	/*
 	 * A termination ends a wait for the synchronous standby, and the commit is then only local: leave before anything is sent that the next primary
 	 * might not know of.
 	 */
 	CHECK_FOR_INTERRUPTS();
+	if (dlist_is_empty(&ready))
+		return;
+	if (flush && !PGW_MUTATED(INTENT_FLUSH))
+		XLogFlush(dlist_tail_element(PgwCall, item.node, &ready)->intent_end);
+	durable = pgw_flush_rec_ptr();
 	while (!dlist_is_empty(&ready))
 	{
-		PgwCall    *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&ready));
-		const char *error = NULL;
+		PgwCall    *call = dlist_head_element(PgwCall, item.node, &ready);
 
-		INSTR_TIME_SET_CURRENT(call->began);
-		call->out = start_http(call, &error);
-		free_rendered(call);
-		if (call->out)
-		{
-			dlist_push_tail(&out, &call->all);
-			PGW_DEBUG_POINT(debug_name(call, "sent", "sent"));
-			continue;
-		}
-		ereport(LOG, (errmsg("pgw: call not started: %s", error),
-					  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
-		call->transport = PGW_TRANSPORT_NEVER_SENT;
-		finish(call, 0);
+		if (call->intent_end > durable && !PGW_MUTATED(INTENT_FLUSH))
+			return;
+		dlist_delete(&call->item.node);
+		if (call->slot >= 0)
+			PGW_DEBUG_POINT("intent_flushed");
+		send_call(call);
 	}
+}
+
+static bool
+has_synchronous_standby(void)
+{
+	return SyncRepStandbyNames != NULL && SyncRepStandbyNames[0] != '\0';
+}
+
+/* Is there something to do before the disk has to be waited for? */
+static bool
+more_has_come(void)
+{
+	return MyLatch->is_set || pgw_results_pending();
+}
+
+/*
+ * A near bank may have answered by the time that all is sent; driving uses up what would have made the descriptor readable, so look here too.
+ * No call is put off twice.
+ */
+static void
+send_and_receive(void)
+{
+	send_ready(put_off);
+	pgw_calls_take_answers();
+	put_off = !dlist_is_empty(&ready) && more_has_come();
+	if (dlist_is_empty(&ready) || put_off)
+		return;
+	send_ready(true);
+	pgw_calls_take_answers();
 }
 
 static void
@@ -404,6 +468,7 @@ pgw_calls_init(void)
 	dlist_init(&ready);
 	dlist_init(&out);
 	dlist_init(&soon);
+	dlist_init(&intents);
 	dlist_init(&flushed);
 	pgw_requests_init();
 	pgw_waiters_init();
@@ -458,33 +523,58 @@ give_up(PgwCall *call)
 PgwBatchEnd
 pgw_calls_run(bool admit_new)
 {
-	PgwBatchEnd end;
+	PgwBatchEnd end = PGW_BATCH_DONE;
 
 	pgw_waiters_sweep();
 	pgw_results_collect(pgw_now(), &soon, &flushed);
 	if (admit_new)
 	{
-		pgw_requests_admit(&flushed);
+		pgw_requests_admit(&intents);
 		pgw_attempts_collect(&flushed);
 		send_probes();
 	}
 
-	/* callers that wait come first, and without a flush; then everything else shares one flush */
-	end = pgw_batch_run(&soon, false);
-	if (end == PGW_BATCH_DONE)
-		end = pgw_batch_run(&flushed, !PGW_MUTATED(INTENT_FLUSH));
-	/* whatever became of the batches: what is in `ready` is durable */
-	send_ready();
-	/* A near bank may have answered by now; driving uses up what would have made the descriptor readable, so look here too. */
-	pgw_calls_take_answers();
+	/*
+	 * Callers that wait come first: answers, and in between what those who had theirs ask next, so that the bank has work meanwhile.  Only in between:
+	 * callers who are refused at once could go on asking for ever.
+	 */
+	while (end == PGW_BATCH_DONE && (!dlist_is_empty(&soon) || !dlist_is_empty(&intents)))
+	{
+		bool		answers = !dlist_is_empty(&soon);
+
+		end = pgw_batch_run(&soon, CALLERS_AT_ONCE, false);
+		if (admit_new && answers)
+		{
+			pgw_calls_take_requests();
+			pgw_requests_admit(&intents);
+		}
+		/* without a flush of its own, unless a standby has to have it */
+		if (end == PGW_BATCH_DONE)
+			end = pgw_batch_run(&intents, CALLERS_AT_ONCE, has_synchronous_standby());
+		send_ready(false);
+	}
+
+	/* Whatever became of a batch: what is in `ready` is committed.  After each, so that banks work on it while the next one is written. */
+	do
+	{
+		if (end == PGW_BATCH_DONE)
+			end = pgw_batch_run(&flushed, PGW_LOOKS_AT_ONCE, true);
+		send_and_receive();
+	} while (end == PGW_BATCH_DONE && !dlist_is_empty(&flushed));
 	return end;
 }
 
 bool
 pgw_calls_in_flight(void)
 {
-	return !dlist_is_empty(&out) || !dlist_is_empty(&ready) || !dlist_is_empty(&soon) || !dlist_is_empty(&flushed) ||
+	return !dlist_is_empty(&out) || !dlist_is_empty(&ready) || !dlist_is_empty(&soon) || !dlist_is_empty(&intents) || !dlist_is_empty(&flushed) ||
 		pgw_results_pending();
+}
+
+bool
+pgw_calls_put_off(void)
+{
+	return put_off;
 }
 
 void
@@ -532,6 +622,7 @@ pgw_calls_forget_slots(void)
 	pgw_waiters_forget();
 	pgw_calls_forget_in(&ready);
 	pgw_calls_forget_in(&soon);
+	pgw_calls_forget_in(&intents);
 	pgw_calls_forget_in(&flushed);
 	pgw_results_forget();
 	dlist_foreach(iter, &out)

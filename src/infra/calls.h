@@ -21,6 +21,9 @@ extern void pgw_calls_take_signals(bool *rescan);
 extern void pgw_calls_take_answers(void);
 
 extern void pgw_calls_add_attempt(const uint8 *transaction_id); /* look at this one: due, or signalled */
+extern bool pgw_calls_list_full(void);	/* enough to look at: what else is due can stay in the tables */
+extern uint64 pgw_calls_listed(void);	/* looks asked for so far */
+extern bool pgw_calls_looked(uint64 n); /* the first n of them have been taken */
 
 /* Choose what fits the banks' limits (admit_new: else only results), run the batches, then send what has become durable. */
 extern PgwBatchEnd pgw_calls_run(bool admit_new);
@@ -34,6 +37,7 @@ extern uint64 pgw_calls_serial(void);
 extern bool pgw_calls_over(uint64 serial);
 
 extern bool pgw_calls_in_flight(void);	/* a bank call is out, or its result is not written */
+extern bool pgw_calls_put_off(void);	/* the next turn has to come at once: requests wait for the disk, and other work had come meanwhile */
 
 /* About to leave: every call that is still out becomes "may have been sent". */
 extern void pgw_calls_give_up(void);

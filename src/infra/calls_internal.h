@@ -12,6 +12,7 @@
 #ifndef PGW_INFRA_CALLS_INTERNAL_H
 #define PGW_INFRA_CALLS_INTERNAL_H
 
+#include "access/xlogdefs.h"
 #include "portability/instr_time.h"
 
 #include "core/connector.h"
@@ -50,6 +51,7 @@ typedef struct PgwCall
 	char		switched_from[64];	/* a request that goes to another bank than was chosen for it; "" otherwise */
 	bool		refused;		/* the bank is left alone just now: recorded as failed, nothing is sent */
 	PgwRendered *rendered;		/* NULL once sent */
+	XLogRecPtr	intent_end;		/* of the commit without which it must not be sent */
 	PgwTransport transport;
 	PgwAnswer	answer;
 	int			failures;		/* result batches that failed */
@@ -66,6 +68,9 @@ typedef struct PgwCall
 	uint64		serial;			/* grows from call to call */
 	dlist_node	all;			/* list of calls that are out */
 } PgwCall;
+
+/* In one flushed transaction, and at one turn: then answers and waiting callers have theirs. */
+#define PGW_LOOKS_AT_ONCE 200
 
 /* An attempt whose row is busy is looked at again after 1, 2 ... this many times 50 ms. */
 #define PGW_BUSY_MAX 20
@@ -97,7 +102,10 @@ typedef struct PgwAttempt
 extern PgwCall *pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, bool submitted);
 extern bool pgw_call_under_way(const pg_uuid_t *transaction_id);	/* a call of this attempt exists, in whatever stage */
 extern void pgw_call_free(PgwCall *call);	/* drops the bank, wipes */
-extern void pgw_call_ready(PgwCall *call);	/* its intent is durable: send it next */
+
+/* In committed(): to be sent as soon as the transaction that has just committed is flushed. */
+extern void pgw_call_ready(PgwCall *call);
+
 extern bool pgw_call_bank_has_room(const PgwBank *bank);
 extern int	pgw_call_room(void);	/* for how many calls there are connections, whatever their bank */
 

@@ -139,14 +139,32 @@ dequeue(int slot)
 	header->prev = header->next = PGW_NO_SLOT;
 }
 
-/* Lock held: hand the answer to the waiting backend. Its body keeps nothing but the answer. */
+/* Lock held: hand the answer to the waiting backend, which is to be woken. Its body keeps nothing but the answer. */
 static void
 set_answer(int slot, const PgwSlotAnswer *answer)
 {
 	explicit_bzero(&pgw_bodies[slot].request, sizeof(PgwSlotRequest));
 	pgw_bodies[slot].answer = *answer;
+	pg_write_barrier();			/* the body before the state: see is_answered() */
 	pgw_shared->slots[slot].state = PGW_SLOT_ANSWERED;
+}
+
+/* Lock held. */
+static void
+answer_and_wake(int slot, const PgwSlotAnswer *answer)
+{
+	set_answer(slot, answer);
 	pgw_wake_procno(pgw_shared->slots[slot].procno);
+}
+
+/* My own slot, without the lock: from ANSWERED only I take it further.  The body is mine, then. */
+static bool
+is_answered(int slot)
+{
+	if (*(volatile PgwSlotState *) &pgw_shared->slots[slot].state != PGW_SLOT_ANSWERED)
+		return false;
+	pg_read_barrier();
+	return true;
 }
 
 static void
@@ -171,6 +189,14 @@ leave_slot(PgwSlotAnswer *answer)
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 	PgwSlotState state;
 
+	if (is_answered(slot))
+	{
+		if (answer != NULL)
+			*answer = pgw_bodies[slot].answer;
+		my_slot = PGW_NO_SLOT;
+		wipe_and_free(slot);
+		return PGW_SLOT_ANSWERED;
+	}
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	state = header->state;
 	if (state == PGW_SLOT_REQUESTED)
@@ -289,6 +315,7 @@ pgw_exchange_submit(int slot)
 {
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 	PgwWorkerEntry *entry;
+	int			worker = PGW_NO_PROC;
 
 	Assert(slot == my_slot);
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
@@ -301,10 +328,11 @@ pgw_exchange_submit(int slot)
 	else if (entry->paused != PGW_PAUSE_NONE)
 		pgw_slots_fail(header->entry, "worker_paused", false);
 	else if (entry->state == PGW_ENTRY_RUNNING)
-		pgw_wake_worker(header->entry);
+		worker = entry->procno;
 	else
 		pgw_wake_launcher();
 	LWLockRelease(pgw_lock);
+	pgw_wake_procno(worker);
 }
 
 static uint32
@@ -321,6 +349,19 @@ wait_event(void)
 #endif
 }
 
+/* The worker is writing the intent. */
+static bool
+is_committing(int slot)
+{
+	const PgwSlotHeader *header = &pgw_shared->slots[slot];
+	bool		committing;
+
+	LWLockAcquire(pgw_lock, LW_SHARED);
+	committing = (header->state == PGW_SLOT_TAKEN && header->intent && !header->sent);
+	LWLockRelease(pgw_lock);
+	return committing;
+}
+
 /*
  * Until the slot is answered or the time is up.  A worker that dies changes nothing here: its leave answers or requeues the slot.  While the worker is
  * writing the intent the caller stays: it has to know whether there is an attempt that its payments row can name.
@@ -330,22 +371,15 @@ wait_for_answer(int slot, TimestampTz deadline)
 {
 	for (;;)
 	{
-		const PgwSlotHeader *header = &pgw_shared->slots[slot];
-		bool		answered;
-		bool		committing;
 		long		timeout = PGW_LONGEST_SLEEP_MS;
 
-		LWLockAcquire(pgw_lock, LW_SHARED);
-		answered = (header->state == PGW_SLOT_ANSWERED);
-		committing = (header->state == PGW_SLOT_TAKEN && header->intent && !header->sent);
-		LWLockRelease(pgw_lock);
-		if (answered)
+		if (is_answered(slot))
 			return;
 		if (deadline != 0)
 		{
 			TimestampTz now = GetCurrentTimestamp();
 
-			if (now >= deadline && !committing)
+			if (now >= deadline && !is_committing(slot))
 				return;
 			/* rounded up, so as not to spin through the last millisecond */
 			timeout = now >= deadline ? COMMITTING_POLL_MS : (long) Min((deadline - now) / 1000 + 1, (int64) PGW_LONGEST_SLEEP_MS);
@@ -381,11 +415,11 @@ pgw_exchange_wait(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *w
 
 /* ---------------------------------------------------------------- worker side */
 
-/* Lock held, in any mode: do I still have what I took? */
+/* Do I still have what I took?  Without the lock, too: from TAKEN only I take it further. */
 static bool
 mine(int slot)
 {
-	const PgwSlotHeader *header = &pgw_shared->slots[slot];
+	const volatile PgwSlotHeader *header = &pgw_shared->slots[slot];
 
 	return taken_seq != NULL && header->state == PGW_SLOT_TAKEN && header->seq == taken_seq[slot];
 }
@@ -423,12 +457,8 @@ pgw_exchange_take(int *slots, int max)
 bool
 pgw_exchange_abandoned(int slot)
 {
-	bool		gone;
-
-	LWLockAcquire(pgw_lock, LW_SHARED);
-	gone = !mine(slot) || pgw_shared->slots[slot].abandoned;
-	LWLockRelease(pgw_lock);
-	return gone;
+	/* without the lock: the caller can leave right after the look, too; who acts on it looks again under the lock */
+	return !mine(slot) || *(volatile bool *) &pgw_shared->slots[slot].abandoned;
 }
 
 bool
@@ -468,22 +498,20 @@ pgw_exchange_mark_sent(int slot, const pg_uuid_t *transaction_id)
 void
 pgw_exchange_wipe(int slot)
 {
-	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	if (mine(slot))
-	{
-		PgwSlotRequest *request = &pgw_bodies[slot].request;
+	PgwSlotRequest *request = &pgw_bodies[slot].request;
 
-		explicit_bzero(request->card_number, sizeof(request->card_number));
-		explicit_bzero(request->card_cvv, sizeof(request->card_cvv));
-		explicit_bzero(request->card_holder, sizeof(request->card_holder));
-	}
-	LWLockRelease(pgw_lock);
+	if (!mine(slot))
+		return;
+	explicit_bzero(request->card_number, sizeof(request->card_number));
+	explicit_bzero(request->card_cvv, sizeof(request->card_cvv));
+	explicit_bzero(request->card_holder, sizeof(request->card_holder));
 }
 
 void
 pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 {
 	bool		release = false;
+	int			caller = PGW_NO_PROC;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	if (mine(slot))
@@ -492,9 +520,14 @@ pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 		if (release)
 			pgw_shared->slots[slot].state = PGW_SLOT_CLAIMED;
 		else
+		{
 			set_answer(slot, answer);
+			caller = pgw_shared->slots[slot].procno;
+		}
 	}
 	LWLockRelease(pgw_lock);
+	/* not with the lock held: whoever wakes would run into it */
+	pgw_wake_procno(caller);
 	if (release)
 		wipe_and_free(slot);
 }
@@ -513,7 +546,7 @@ release_taken(int slot)
 		push_free(slot);
 	}
 	else if (header->sent)
-		set_answer(slot, &answer);
+		answer_and_wake(slot, &answer);
 	else
 		enqueue(slot);
 }
@@ -539,7 +572,7 @@ pgw_slots_fail(int entry, const char *error_code, bool taken)
 		int			slot = pgw_shared->entries[entry].queue_head;
 
 		dequeue(slot);
-		set_answer(slot, &answer);
+		answer_and_wake(slot, &answer);
 	}
 	for (int i = 0; taken && i < pgw_max_waiting; i++)
 	{
@@ -548,7 +581,7 @@ pgw_slots_fail(int entry, const char *error_code, bool taken)
 		if (pgw_shared->slots[i].abandoned)
 			release_taken(i);
 		else
-			set_answer(i, &answer);
+			answer_and_wake(i, &answer);
 	}
 }
 

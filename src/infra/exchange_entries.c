@@ -306,6 +306,7 @@ pgw_exchange_paused(Oid dboid)
 void
 pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n)
 {
+	int			worker = PGW_NO_PROC;
 	int			e;
 
 	if (!pgw_exchange_available() || n <= 0)
@@ -326,9 +327,11 @@ pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n)
 			entry->ring[(entry->ring_head + entry->ring_count) % PGW_RING_SIZE] = signals[i];
 			entry->ring_count++;
 		}
-		pgw_wake_worker(e);
+		if (entry->state == PGW_ENTRY_RUNNING)
+			worker = entry->procno;
 	}
 	LWLockRelease(pgw_lock);
+	pgw_wake_procno(worker);
 }
 
 bool

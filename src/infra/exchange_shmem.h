@@ -110,7 +110,7 @@ extern LWLock *pgw_lock;
 /* --- exchange.c --- */
 extern void pgw_slots_init(void);	/* when shared memory is created */
 extern int	pgw_my_procno(void);
-extern void pgw_wake_procno(int procno);	/* lock held */
+extern void pgw_wake_procno(int procno);	/* where it counts, after the lock is released; PGW_NO_PROC: nobody */
 
 /* Lock held: what a leaving worker leaves behind. sent -> BankUnknown, unsent -> REQUESTED, abandoned -> FREE. */
 extern void pgw_slots_release_taken(int entry);

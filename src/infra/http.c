@@ -2,8 +2,10 @@
  * http.c - HTTP exchanges of one worker process
  *
  * One curl multi handle, driven by events.  A private epoll descriptor holds
- * libcurl's sockets and one timerfd; its fd is level-triggered and can be
- * nested in a WaitEventSet, so that the worker has a single place to sleep:
+ * libcurl's sockets; its fd is level-triggered and can be nested in a
+ * WaitEventSet, so that the worker has a single place to sleep.  libcurl's timer
+ * is a number: it is set for each transfer anew, and a system call each time
+ * was an eighth of the worker's time.
  *
  *		start ──> libcurl ──(drive)──> done queue ──(next_done)──> caller
  *		  ^                                                          |
@@ -52,10 +54,11 @@
 #define MAX_CACHED_CONNS	512 /* of which MAX_TOTAL_CONNECTIONS may use less */
 #define DEFAULT_MAX_BODY	(1024 * 1024)
 #define EVENTS_PER_DRIVE	256
+#define NO_TIMER			INT64_MAX
 
 static CURLM *multi = NULL;
 static int	mux = -1;			/* the epoll descriptor */
-static int	timer = -1;
+static int64_t timer_at = NO_TIMER; /* CLOCK_MONOTONIC, in microseconds */
 static int	in_flight = 0;		/* started, not yet given out by next_done */
 static long max_connections = 0;
 
@@ -105,41 +108,36 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *known)
 	return 0;
 }
 
-static int
-on_timer(CURLM *m, long timeout_ms, void *arg)
+static int64_t
+microseconds(const struct timespec *t)
 {
-	struct itimerspec spec = {0};
-
-	(void) m;
-	(void) arg;
-
-	/* All zero disarms the timer, so "now" is one nanosecond. */
-	if (timeout_ms == 0)
-		spec.it_value.tv_nsec = 1;
-	else if (timeout_ms > 0)
-	{
-		spec.it_value.tv_sec = timeout_ms / 1000;
-		spec.it_value.tv_nsec = (timeout_ms % 1000) * 1000000L;
-	}
-	(void) timerfd_settime(timer, 0, &spec, NULL);
-	return 0;
+	return (int64_t) t->tv_sec * 1000000 + t->tv_nsec / 1000;
 }
 
 static int64_t
-microseconds_since(const struct timespec *t)
+monotonic_now(void)
 {
 	struct timespec now;
 
 	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t) (now.tv_sec - t->tv_sec) * 1000000 +
-		(now.tv_nsec - t->tv_nsec) / 1000;
+	return microseconds(&now);
+}
+
+static int
+on_timer(CURLM *m, long timeout_ms, void *arg)
+{
+	(void) m;
+	(void) arg;
+
+	timer_at = timeout_ms < 0 ? NO_TIMER : monotonic_now() + (int64_t) timeout_ms * 1000;
+	return 0;
 }
 
 /* A transfer has ended: note all about it, wipe the request, queue the answer. */
 static void
 finish(Call *call, CURLcode code)
 {
-	call->duration_us = microseconds_since(&call->started);
+	call->duration_us = monotonic_now() - microseconds(&call->started);
 	call->status = 0;
 	(void) curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->status);
 	pgw_http_classify(call, code);
@@ -174,15 +172,14 @@ block_signals(sigset_t *saved)
 void
 pgw_http_init(void)
 {
-	struct epoll_event ev = {0};
 	sigset_t	saved;
 	bool		ok;
 
 	if (multi != NULL)
 		return;
 
-	/* epoll, timer, and the pair that libcurl wakes itself with */
-	for (int i = 0; i < 4; i++)
+	/* epoll, and the pair that libcurl wakes itself with */
+	for (int i = 0; i < 3; i++)
 		ReserveExternalFD();
 
 	mux = epoll_create1(EPOLL_CLOEXEC);
@@ -190,17 +187,6 @@ pgw_http_init(void)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not create epoll descriptor: %m")));
-	timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-	if (timer < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not create timer descriptor: %m")));
-	ev.events = EPOLLIN;
-	ev.data.fd = timer;
-	if (epoll_ctl(mux, EPOLL_CTL_ADD, timer, &ev) < 0)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not watch timer descriptor: %m")));
 
 	/*
 	 * AcquireExternalFD() grants a third of max_safe_fds.  A quarter leaves
@@ -230,6 +216,17 @@ int
 pgw_http_fd(void)
 {
 	return mux;
+}
+
+long
+pgw_http_timeout_ms(void)
+{
+	int64_t		left;
+
+	if (timer_at == NO_TIMER)
+		return -1;
+	left = timer_at - monotonic_now();
+	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
 }
 
 int
@@ -339,7 +336,6 @@ void
 pgw_http_drive(void)
 {
 	struct epoll_event events[EVENTS_PER_DRIVE];
-	bool		timed_out = false;
 	sigset_t	saved;
 	CURLMsg    *msg;
 	int			running;
@@ -352,11 +348,6 @@ pgw_http_drive(void)
 	{
 		int			mask = 0;
 
-		if (events[i].data.fd == timer)
-		{
-			timed_out = true;
-			continue;
-		}
 		if (events[i].events & (EPOLLIN | EPOLLHUP))
 			mask |= CURL_CSELECT_IN;
 		if (events[i].events & EPOLLOUT)
@@ -367,14 +358,12 @@ pgw_http_drive(void)
 	}
 
 	/*
-	 * Timeouts last, so that an answer which is there already counts.  The
-	 * timer is drained before libcurl is called: it may set it again.
+	 * Timeouts last, so that an answer which is there already counts.  Forgotten
+	 * before libcurl is called: it may set it again.
 	 */
-	if (timed_out)
+	if (timer_at != NO_TIMER && timer_at <= monotonic_now())
 	{
-		uint64_t	expirations;
-
-		(void) !read(timer, &expirations, sizeof(expirations));
+		timer_at = NO_TIMER;
 		(void) curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
 

@@ -50,6 +50,7 @@ typedef struct PgwHttpDone
 
 extern void pgw_http_init(void);	/* in the worker's main, once; ereport(ERROR) on failure */
 extern int	pgw_http_fd(void);
+extern long pgw_http_timeout_ms(void);	/* drive again after so many, also when the descriptor is silent; -1: no need */
 extern int	pgw_http_in_flight(void);	/* started, not yet given out by pgw_http_next_done */
 
 /* How many exchanges have a connection at a time; what is started beyond that waits for one, and its time runs. */
@@ -60,7 +61,7 @@ extern bool pgw_http_start(const PgwHttpRequest *req, void *tag, const char **er
 
 /*
  * Drive sockets and timers without blocking; then fetch what is done until
- * false: the fd tells of sockets and timers, not of a done queue left over.
+ * false: the fd tells of sockets only, not of a done queue left over.
  */
 extern void pgw_http_drive(void);
 extern bool pgw_http_next_done(PgwHttpDone *done);

@@ -1,8 +1,8 @@
 /*
  * row.c - one row at a time through the executor, without MVCC reads
  *
- * Owns: opened relations with their executor state, for the time of one change; in the worker's batches, for a transaction.  What is kept is given up when
- * the relation's description changes.
+ * Owns: opened relations with their executor state, for the time of one change, or between pgw_row_keep() and pgw_row_close_kept().  What is kept is given
+ * up when the relation's description changes.
  * Locks: RowExclusiveLock on a table that is changed, AccessShareLock on one that is read, both until the transaction ends; row
  * locks as an UPDATE of non-key columns takes them, so foreign keys of users' tables (KEY SHARE) never wait for pgw.
  * Invariant: every change is followed by CommandCounterIncrement(), so that the next step of the same call can change the
@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
@@ -47,7 +48,8 @@ typedef struct PgwKept
 
 static PgwKept kept[MAX_KEPT];
 static int	nkept = 0;
-static bool keeping = false;
+static MemoryContext keep_context = NULL;	/* NULL: nothing is kept */
+static ResourceOwner keep_owner;
 
 /*
  * A table's CHECK constraints and the predicates of its partial indexes, prepared once for the life of the process: the executor would parse them
@@ -203,15 +205,22 @@ open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 	r->slot = table_slot_create(r->rel, NULL);
 }
 
-/* One that is open already, or a place for it to stay; NULL: this one is closed again at once. */
+/* Not in a subtransaction or a nested statement: what is opened there has to be closed there. */
+static bool
+keeping(void)
+{
+	return keep_context != NULL && CurrentResourceOwner == keep_owner;
+}
+
+/* One that is open already. */
 static PgwKept *
 find_kept(Oid relid, bool speculative)
 {
-	if (!keeping || GetCurrentTransactionNestLevel() > 1)
+	if (!keeping())
 		return NULL;
 	for (int i = 0; i < nkept; i++)
 	{
-		if (kept[i].relid == relid && kept[i].speculative == speculative && !kept[i].stale && !kept[i].in_use)
+		if (kept[i].relid == relid && kept[i].speculative >= speculative && !kept[i].stale && !kept[i].in_use)
 			return &kept[i];
 	}
 	return NULL;
@@ -220,7 +229,7 @@ find_kept(Oid relid, bool speculative)
 static PgwKept *
 keep(PgwRel *r, Oid relid, bool speculative)
 {
-	if (!keeping || nkept == MAX_KEPT || GetCurrentTransactionNestLevel() > 1)
+	if (!keeping() || nkept == MAX_KEPT)
 		return NULL;
 	kept[nkept] = (PgwKept) {.relid = relid, .speculative = speculative, .rel = *r};
 	return &kept[nkept++];
@@ -235,8 +244,7 @@ pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculat
 		*r = k->rel;
 	else
 	{
-		/* what is kept outlives the memory context of one item */
-		MemoryContext old = MemoryContextSwitchTo(keeping ? TopTransactionContext : CurrentMemoryContext);
+		MemoryContext old = MemoryContextSwitchTo(keeping() ? keep_context : CurrentMemoryContext);
 
 		open_write(r, relid, updated, speculative);
 		MemoryContextSwitchTo(old);
@@ -282,27 +290,31 @@ pgw_row_close(PgwRel *r)
 	memset(r, 0, sizeof(*r));
 }
 
-void
-pgw_row_keep(void)
+bool
+pgw_row_keep(MemoryContext context)
 {
+	if (keep_context != NULL)
+		return false;
 	watch_relations();
 	nkept = 0;
-	keeping = true;
-}
-
-void
-pgw_row_close_kept(void)
-{
-	keeping = false;
-	while (nkept > 0)
-		close_now(&kept[--nkept].rel);
+	keep_context = context;
+	keep_owner = CurrentResourceOwner;
+	return true;
 }
 
 void
 pgw_row_forget_kept(void)
 {
-	keeping = false;
+	keep_context = NULL;
 	nkept = 0;
+}
+
+void
+pgw_row_close_kept(void)
+{
+	while (nkept > 0)
+		close_now(&kept[--nkept].rel);
+	pgw_row_forget_kept();
 }
 
 static void
@@ -365,6 +377,12 @@ pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, int attempts
 	if (result != PGW_FIND_ROW)
 		ExecClearTuple(r->found);
 	return result;
+}
+
+bool
+pgw_row_fetch(PgwRel *r, ItemPointer tid)
+{
+	return table_tuple_fetch_row_version(r->rel, tid, SnapshotSelf, r->found);
 }
 
 void

@@ -37,10 +37,10 @@ extern void pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, b
 extern void pgw_row_close(PgwRel *r);	/* the relation's lock stays until the transaction ends */
 
 /*
- * The worker writes hundreds of rows in one transaction: from keep on, tables stay open for writing, until close_kept, in the same transaction and
- * at its top level.  After an abort: forget, as everything went with the transaction.
+ * Many rows, one after the other: from keep on, tables stay open for writing, until close_kept, under the same resource owner.  The context has to live
+ * as long.  false: somebody further up has begun it, and ends it.  After an error: forget, as everything goes with the (sub)transaction.
  */
-extern void pgw_row_keep(void);
+extern bool pgw_row_keep(MemoryContext context);
 extern void pgw_row_close_kept(void);
 extern void pgw_row_forget_kept(void);
 
@@ -52,6 +52,9 @@ extern void pgw_row_forget_kept(void);
 
 /* keys in the order of the index's columns.  A lone match wins over one in progress. */
 extern PgwFind pgw_row_find(PgwRel *r, Oid index, const Datum *keys, int nkeys, int attempts, TransactionId *xid, uint32 *token);
+
+/* The row at this place, into r->found. false: it is not the latest version any more, as far as this transaction can see. */
+extern bool pgw_row_fetch(PgwRel *r, ItemPointer tid);
 
 /* Every visible match of the key, each in r->found. */
 typedef void (*PgwRowCallback) (PgwRel *r, void *arg);

@@ -413,7 +413,9 @@ pgw_store_read(PgwRel *r, PgwTable table, void *row)
 						 TupleDescAttr(desc, c->attnums[i] - 1)->atttypid, d, isnull);
 	}
 	if (table == PGW_TABLE_TRANSACTIONS)
-		((PgwTransaction *) row)->tid = r->found->tts_tid;
+		((PgwTransaction *) row)->place.tid = r->found->tts_tid;
+	else
+		((PgwPayment *) row)->place.tid = r->found->tts_tid;
 }
 
 /* ---- find, lock, insert, update ---- */
@@ -424,12 +426,12 @@ pgw_store_claim_index(Oid relid)
 	return get_cache(PGW_TABLE_PAYMENTS, relid)->claim_index;
 }
 
-static bool
+static PgwFind
 find_payment(PgwRel *r, const char *client_request_id, const char *merchant, int attempts)
 {
 	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 
-	return pgw_row_find(r, pgw_store_claim_index(RelationGetRelid(r->rel)), keys, 2, attempts, NULL, NULL) == PGW_FIND_ROW;
+	return pgw_row_find(r, pgw_store_claim_index(RelationGetRelid(r->rel)), keys, 2, attempts, NULL, NULL);
 }
 
 PgwFind
@@ -473,18 +475,18 @@ pgw_store_payment_by_request(const char *client_request_id, const char *merchant
 	bool		found;
 
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-	found = find_payment(&r, client_request_id, merchant, PGW_FIND_THOROUGH);
+	found = find_payment(&r, client_request_id, merchant, PGW_FIND_THOROUGH) == PGW_FIND_ROW;
 	if (found)
 		pgw_store_read(&r, PGW_TABLE_PAYMENTS, out);
 	pgw_row_close(&r);
 	return found;
 }
 
-bool
-pgw_store_payment_known(const char *client_request_id, const char *merchant)
+PgwFind
+pgw_store_payment_probe(const char *client_request_id, const char *merchant)
 {
 	PgwRel		r;
-	bool		found;
+	PgwFind		found;
 
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
 	found = find_payment(&r, client_request_id, merchant, PGW_FIND_ONCE);
@@ -514,13 +516,21 @@ lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy
 bool
 pgw_store_lock_transaction(const pg_uuid_t *transaction_id, bool wait, PgwTransaction *out, bool *busy)
 {
-	return lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy);
+	bool		locked = lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy);
+
+	if (locked)
+		out->place.held = true;
+	return locked;
 }
 
 bool
 pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy)
 {
-	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, wait, out, busy);
+	bool		locked = lock_by_id(PGW_TABLE_PAYMENTS, payment_id, wait, out, busy);
+
+	if (locked)
+		out->place.held = true;
+	return locked;
 }
 
 void
@@ -534,23 +544,36 @@ pgw_store_insert_transaction(PgwTransaction *t)
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, true, false);
 	pgw_store_fill(&r, PGW_TABLE_TRANSACTIONS, t);
 	pgw_row_insert(&r);
-	t->tid = r.slot->tts_tid;
+	t->place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
 }
 
-void
-pgw_store_update_payment(const PgwPayment *p)
+/*
+ * r->found := the row that is to be updated, locked.  What this transaction has locked or written lies where that was, as nobody else can have changed
+ * it; unless a trigger of this transaction's has, and then it is looked for.
+ */
+static void
+reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwPlace *place)
 {
-	PgwRel		r;
-	PgwPayment	row = *p;
 	bool		busy;
 
-	row.updated_at = GetCurrentTimestamp();
+	if (place->held && pgw_row_fetch(r, &place->tid))
+		return;
+	if (pgw_store_find_id(r, table, id) != PGW_FIND_ROW || !pgw_row_lock(r, true, &busy))
+		elog(ERROR, "the row of pgw.%s to update is gone", tables[table].name);
+}
+
+void
+pgw_store_update_payment(PgwPayment *p)
+{
+	PgwRel		r;
+
+	p->updated_at = GetCurrentTimestamp();
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, true, false);
-	if (pgw_store_find_id(&r, PGW_TABLE_PAYMENTS, &p->payment_id) != PGW_FIND_ROW || !pgw_row_lock(&r, true, &busy))
-		elog(ERROR, "the payments row to update is gone");
-	pgw_store_fill(&r, PGW_TABLE_PAYMENTS, &row);
+	reach(&r, PGW_TABLE_PAYMENTS, &p->payment_id, &p->place);
+	pgw_store_fill(&r, PGW_TABLE_PAYMENTS, p);
 	pgw_row_update(&r);
+	p->place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
 }
 
@@ -558,17 +581,13 @@ void
 pgw_store_update_transaction(PgwTransaction *t)
 {
 	PgwRel		r;
-	bool		busy;
 
 	t->updated_at = GetCurrentTimestamp();
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, true, false);
-
-	/* By id, not by t->tid: the row may have been changed earlier in this transaction, and a lock held already costs nothing. */
-	if (pgw_store_find_id(&r, PGW_TABLE_TRANSACTIONS, &t->transaction_id) != PGW_FIND_ROW || !pgw_row_lock(&r, true, &busy))
-		elog(ERROR, "the attempt to update is gone");
+	reach(&r, PGW_TABLE_TRANSACTIONS, &t->transaction_id, &t->place);
 	pgw_store_fill(&r, PGW_TABLE_TRANSACTIONS, t);
 	pgw_row_update(&r);
-	t->tid = r.slot->tts_tid;
+	t->place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
 }
 

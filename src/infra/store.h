@@ -17,6 +17,14 @@
 #include "core/payment.h"
 #include "core/state.h"
 #include "core/validate.h"
+#include "infra/row.h"
+
+/* Where a row lies, and whether this transaction has locked or written it. */
+typedef struct PgwPlace
+{
+	ItemPointerData tid;
+	bool		held;
+} PgwPlace;
 
 /* One row of pgw.payments. char * NULL = SQL NULL; palloc'd in the caller's context when read. */
 typedef struct PgwPayment
@@ -43,6 +51,7 @@ typedef struct PgwPayment
 	char	   *metadata;		/* JSON text */
 	TimestampTz created_at;
 	TimestampTz updated_at;
+	PgwPlace	place;
 } PgwPayment;
 
 /* One row of pgw.payment_transactions. */
@@ -105,7 +114,7 @@ typedef struct PgwTransaction
 	pg_uuid_t	correlation_id;
 	TimestampTz created_at;
 	TimestampTz updated_at;
-	ItemPointerData tid;		/* where it was read */
+	PgwPlace	place;
 } PgwTransaction;
 
 typedef struct PgwEvent
@@ -127,8 +136,9 @@ typedef enum PgwClaim
 /*
  * Claim the id with its payments row.  Dirty probe; in progress elsewhere: XactLockTableWait (deadlock detector, lock_timeout, cancel),
  * bounded by deadline (0: none) -> PW409; then a speculative insert, again from the start on a conflict.  Never raises 40001.
+ * probed: pgw_store_payment_probe() has just found nothing.
  */
-extern PgwClaim pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing);
+extern PgwClaim pgw_store_claim(PgwPayment *row, bool probed, TimestampTz deadline, PgwPayment *existing);
 
 /*
  * Claim the id of an operation on a payment with its row, which is inserted as Created with its first event.  The caller holds the lock of the
@@ -142,7 +152,7 @@ extern bool pgw_store_operation(PgwKind kind, const char *client_request_id, con
 /* Latest committed version (or own). false: no such row. */
 extern bool pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out);
 /* Is there such a row? One quick look, which may miss a row that is being updated: only for what the claim decides afterwards. */
-extern bool pgw_store_payment_known(const char *client_request_id, const char *merchant);
+extern PgwFind pgw_store_payment_probe(const char *client_request_id, const char *merchant);
 extern bool pgw_store_payment_by_request(const char *client_request_id, const char *merchant, PgwPayment *out);
 extern bool pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTransaction *out);
 
@@ -184,7 +194,7 @@ extern bool pgw_store_lock_transaction(const pg_uuid_t *transaction_id, bool wai
 extern bool pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy);
 
 extern void pgw_store_insert_transaction(PgwTransaction *t);
-extern void pgw_store_update_payment(const PgwPayment *p);	/* by payment_id; sets updated_at */
+extern void pgw_store_update_payment(PgwPayment *p);	/* by payment_id; sets updated_at */
 
 /*
  * The one place where an attempt changes: writes its events (step_order t->step_order+1 ...; checks every edge with state.h) and then the row

@@ -88,9 +88,9 @@ wait_for_xid(TransactionId xid, TimestampTz deadline)
 	LockTimeout = saved;
 }
 
-/* existing: filled when somebody has the key, committed or in this transaction. */
-static PgwClaim
-claim(PgwTable table, Oid index, const Datum *keys, int nkeys, const void *row, TimestampTz deadline, void *existing)
+/* Who has the key?  Waits for the end of whoever is inserting it, and looks again. */
+static PgwFind
+probe(PgwTable table, Oid index, const Datum *keys, int nkeys, TimestampTz deadline, void *existing)
 {
 	for (;;)
 	{
@@ -100,37 +100,48 @@ claim(PgwTable table, Oid index, const Datum *keys, int nkeys, const void *row, 
 		PgwFind		found;
 
 		CHECK_FOR_INTERRUPTS();
-
-		/* Look first: an insert that conflicts leaves a dead row behind. */
 		pgw_store_open(&r, table, false, false);
 		found = pgw_row_find(&r, index, keys, nkeys, PGW_FIND_ONCE, &xid, &token);
 		if (found == PGW_FIND_ROW)
 			pgw_store_read(&r, table, existing);
 		pgw_row_close(&r);
-		if (found == PGW_FIND_ROW)
-			return PGW_CLAIM_EXISTS;
-		if (found == PGW_FIND_IN_PROGRESS)
-		{
-			/* A dirty snapshot never reports an own xid here: own rows count as visible. */
-			Assert(!TransactionIdIsCurrentTransactionId(xid));
-			if (token != 0)
-				SpeculativeInsertionWait(xid, token);
-			else
-				wait_for_xid(xid, deadline);
-			continue;
-		}
+		if (found != PGW_FIND_IN_PROGRESS)
+			return found;
 
+		/* A dirty snapshot never reports an own xid here: own rows count as visible. */
+		Assert(!TransactionIdIsCurrentTransactionId(xid));
+		if (token != 0)
+			SpeculativeInsertionWait(xid, token);
+		else
+			wait_for_xid(xid, deadline);
+	}
+}
+
+/* existing: filled when somebody has the key, committed or in this transaction. */
+static PgwClaim
+claim(PgwTable table, Oid index, const Datum *keys, int nkeys, const void *row, PgwPlace *place, bool probed, TimestampTz deadline, void *existing)
+{
+	for (;;)
+	{
+		PgwRel		r;
+		bool		inserted;
+
+		/* Look first: an insert that conflicts leaves a dead row behind. */
+		if (!probed && probe(table, index, keys, nkeys, deadline, existing) == PGW_FIND_ROW)
+			return PGW_CLAIM_EXISTS;
 		pgw_store_open(&r, table, true, true);
 		pgw_store_fill(&r, table, row);
-		found = pgw_row_insert_speculative(&r, index) ? PGW_FIND_ROW : PGW_FIND_NONE;
+		inserted = pgw_row_insert_speculative(&r, index);
+		*place = (PgwPlace) {.tid = r.slot->tts_tid, .held = inserted};
 		pgw_row_close(&r);
-		if (found == PGW_FIND_ROW)
+		if (inserted)
 			return PGW_CLAIM_INSERTED;
+		probed = false;
 	}
 }
 
 PgwClaim
-pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
+pgw_store_claim(PgwPayment *row, bool probed, TimestampTz deadline, PgwPayment *existing)
 {
 	Oid			index = pgw_store_claim_index(pgw_store_relid("payments"));
 	Datum		keys[2] = {CStringGetTextDatum(row->client_request_id), CStringGetTextDatum(row->merchant)};
@@ -138,7 +149,7 @@ pgw_store_claim(PgwPayment *row, TimestampTz deadline, PgwPayment *existing)
 	row->updated_at = GetCurrentTimestamp();
 	if (row->created_at == 0)
 		row->created_at = row->updated_at;
-	return claim(PGW_TABLE_PAYMENTS, index, keys, 2, row, deadline, existing);
+	return claim(PGW_TABLE_PAYMENTS, index, keys, 2, row, &row->place, probed, deadline, existing);
 }
 
 /* The index that holds the ids of operations, and the key in it. */
@@ -179,7 +190,7 @@ pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransac
 	t->updated_at = t->created_at = GetCurrentTimestamp();
 	t->status = started->to;
 	t->step_order = 1;
-	if (claim(PGW_TABLE_TRANSACTIONS, index, keys, 3, t, 0, existing) == PGW_CLAIM_EXISTS)
+	if (claim(PGW_TABLE_TRANSACTIONS, index, keys, 3, t, &t->place, false, 0, existing) == PGW_CLAIM_EXISTS)
 		return PGW_CLAIM_EXISTS;
 	t->step_order = 0;
 	pgw_store_write_events(t, started, 1);

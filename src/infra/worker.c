@@ -61,6 +61,7 @@ typedef struct Round
 		ROUND_NONE = 0, ROUND_SCANS, ROUND_LOOKS, ROUND_CALLS
 	}			stage;
 	uint64		asked;			/* it answers all calls up to this one */
+	uint64		last_look;		/* ROUND_LOOKS */
 	uint64		last_call;		/* ROUND_CALLS */
 } Round;
 
@@ -314,6 +315,8 @@ scan_for_work(TimestampTz now)
 	Due			due;
 	PgwBatchEnd end;
 
+	if (pgw_calls_list_full())
+		return;
 	if (!worker.scan.more)
 	{
 		if (!begin_round() && !worker.scan_wanted && !pgw_calls_scan_due(now) &&
@@ -338,18 +341,21 @@ scan_for_work(TimestampTz now)
 	worker.scan = due.scan;
 	if (due.scan.next_due != 0)
 		pgw_calls_wake_at(due.scan.next_due);
-	if (worker.round.stage == ROUND_SCANS && !due.scan.more)
-		worker.round.stage = ROUND_LOOKS;
 	pgw_recovery_found(due.n, !due.scan.more);
 	for (int i = 0; i < due.n; i++)
 		pgw_calls_add_attempt(due.ids[i].data);
+	if (worker.round.stage == ROUND_SCANS && !due.scan.more)
+	{
+		worker.round.last_look = pgw_calls_listed();
+		worker.round.stage = ROUND_LOOKS;
+	}
 }
 
-/* The looks of this turn are committed. */
+/* The looks that were taken are committed. */
 static void
 end_round(void)
 {
-	if (worker.round.stage == ROUND_LOOKS)
+	if (worker.round.stage == ROUND_LOOKS && pgw_calls_looked(worker.round.last_look))
 	{
 		worker.round.last_call = pgw_calls_serial();
 		worker.round.stage = ROUND_CALLS;
@@ -450,12 +456,15 @@ timeout_ms(void)
 {
 	bool		paused = pgw_pause() != PGW_PAUSE_NONE;
 	TimestampTz due = paused ? 0 : pgw_calls_next_due();	/* what is due is not for now */
+	long		http = pgw_http_timeout_ms();
 	long		ms = IDLE_WAIT_MS;
 
 	if (worker.dropping || worker.step_aside_since != 0 || (worker.scan_wanted && !paused) || pgw_calls_in_flight())
 		ms = BUSY_WAIT_MS;
-	if (worker.scan.more && !paused)
+	if ((worker.scan.more && !pgw_calls_list_full() && !paused) || pgw_calls_put_off())
 		ms = 0;
+	if (http >= 0)
+		ms = Min(ms, http);
 	if (due != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(pgw_now(), due));
 	return ms;

@@ -141,8 +141,11 @@ void
 pgw_pay_prepare(PgwPay *pay)
 {
 	/* A replay needs neither: it must answer also when the bank is disabled by now. Rows are never deleted, so the claim will find it too. */
-	if (pgw_store_payment_known(pay->req.client_request_id, pay->req.merchant))
+	PgwFind		found = pgw_store_payment_probe(pay->req.client_request_id, pay->req.merchant);
+
+	if (found == PGW_FIND_ROW)
 		return;
+	pay->probed = (found == PGW_FIND_NONE);
 	pgw_need_worker(pay->req.is_submit);
 	route(pay);
 }
@@ -216,7 +219,7 @@ pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
 	p->metadata = unconstify(char *, req->metadata);
 
 	*have_t = false;
-	if (pgw_store_claim(p, pay->deadline, &existing) == PGW_CLAIM_INSERTED)
+	if (pgw_store_claim(p, pay->probed, pay->deadline, &existing) == PGW_CLAIM_INSERTED)
 		return true;
 
 	*p = existing;

@@ -21,6 +21,7 @@
 #include "core/mutant.h"
 #include "infra/debug.h"
 #include "infra/exchange.h"
+#include "infra/row.h"
 #include "infra/vote.h"
 #include "interface/fate.h"
 #include "interface/pay.h"
@@ -213,48 +214,64 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 	return answered;
 }
 
-Datum
-pgw_process_payment_1_0(PG_FUNCTION_ARGS)
+static Datum
+process(PgwPay *pay, FunctionCallInfo fcinfo)
 {
-	PgwPay		pay;
 	PgwTransaction t;
 	PgwSlotAnswer answer;
-	PgwTold		told;
-	Datum		result;
+	PgwTold		told = PGW_TOLD_WAIT_OVER;
 	bool		have_t;
 	bool		answered;
 
-	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
-	pgw_pay_prepare(&pay);
+	if (!pgw_pay_claim(pay, &t, &have_t))
+		return pgw_pay_result(pay, fcinfo, have_t ? &t : NULL, PGW_TOLD_REPLAYED);
 
-	if (!pgw_pay_claim(&pay, &t, &have_t))
-	{
-		result = pgw_pay_result(&pay, fcinfo, have_t ? &t : NULL, PGW_TOLD_REPLAYED);
-		pgw_pay_end(&pay);
-		return result;
-	}
-
-	answered = ask_worker(&pay, &answer);
+	answered = ask_worker(pay, &answer);
 	if (answered && answer.kind == PGW_ANSWER_ERROR)
 	{
 		if (strcmp(answer.error_code, "idempotency_mismatch") == 0)
 			pgw_pay_mismatch(answer.detail);
 		pgw_raise(answer.error_code, answer.detail[0] != '\0' ? pgw_detail(NULL, "reason", answer.detail) : NULL, NULL);
 	}
-	vote_for(&pay, &answer.transaction_id);
-	told = PGW_TOLD_WAIT_OVER;
+	vote_for(pay, &answer.transaction_id);
 	if (answered)
 	{
-		told = save_outcome(&pay, &t);
+		told = save_outcome(pay, &t);
 		have_t = true;
 		if (answer.replayed)
 			told = PGW_TOLD_REPLAYED;
 	}
 	else
-		have_t = pgw_store_transaction_by_id(&pay.payment.transaction_id, &t);
+		have_t = pgw_store_transaction_by_id(&pay->payment.transaction_id, &t);
 	PGW_DEBUG_POINT("saved");
+	return pgw_pay_result(pay, fcinfo, have_t ? &t : NULL, told);
+}
 
-	result = pgw_pay_result(&pay, fcinfo, have_t ? &t : NULL, told);
+Datum
+pgw_process_payment_1_0(PG_FUNCTION_ARGS)
+{
+	PgwPay		pay;
+	Datum		result;
+	bool		keep;
+
+	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
+	pgw_pay_prepare(&pay);
+
+	/* the tables are written before and after the wait */
+	keep = pgw_row_keep(CurrentMemoryContext);
+	PG_TRY();
+	{
+		result = process(&pay, fcinfo);
+	}
+	PG_CATCH();
+	{
+		if (keep)
+			pgw_row_forget_kept();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	if (keep)
+		pgw_row_close_kept();
 	pgw_pay_end(&pay);
 	return result;
 }

@@ -79,7 +79,8 @@ lose('saved', qr/^(\Q$ROLLBACK_FLOW\E|$looked_up)$/, unflushed => 1, note => ', 
 # The worker, with a caller that waits
 lose('taken', '');
 lose('intent_apply', '');
-lose('intent_committed', $not_sent, unflushed => 1);
+lose('intent_committed', '', unflushed => 1);
+lose('intent_flushed', $not_sent, unflushed => 1);
 lose('sent', $not_sent, unflushed => 1);
 lose('answer_arrived', $looked_up, unflushed => 1, refunds => 1);
 lose('result_apply', $looked_up, unflushed => 1, refunds => 1);

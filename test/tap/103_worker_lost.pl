@@ -30,7 +30,7 @@ sub fresh { $node->restart }
 
 # ---------------------------------------------------------------- terminated
 
-for my $point ('taken', 'intent_apply', 'intent_committed', 'sent', 'answer_arrived', 'result_apply', 'result_committed')
+for my $point ('taken', 'intent_apply', 'intent_committed', 'intent_flushed', 'sent', 'answer_arrived', 'result_apply', 'result_committed')
 {
 	part($node, "terminated, $point", sub {
 		fresh();
@@ -135,9 +135,9 @@ part($node, 'card, charged', sub {
 	is(scalar kept_charges($node, $bank, 'card charged'), 1, 'card, crash after the charge: one charge');
 });
 part($node, 'card, not sent', sub {
-	debug_arm($node, 'intent_committed', 'stop');
+	debug_arm($node, 'intent_flushed', 'stop');
 	my $s = PgwSession->new($node)->send(pay_by_card('card unsent'));
-	crash($node, debug_wait($node, 'intent_committed'));
+	crash($node, debug_wait($node, 'intent_flushed'));
 	sound('card, crash before the request left: sound');
 	is(status_of($node, 'card unsent'), 'Failed', 'card, crash before the request left: looked up and Failed');
 	is(scalar charges_of($node, $bank, 'card unsent'), 0, 'card, crash before the request left: never sent again');
@@ -158,7 +158,7 @@ $node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALU
 	INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('form', 'formbank', '$bank->{url}', 'bank', 99)");
 for my $by ('card', 'token')
 {
-	for my $point ('intent_committed', 'answer_arrived')
+	for my $point ('intent_flushed', 'answer_arrived')
 	{
 		part($node, "form, $by, $point", sub {
 			my $id = "form $by $point";
