@@ -252,6 +252,10 @@ pgw_http_set_fixed_options(Call *call)
 
 	SETOPT(CURLOPT_PRIVATE, call);
 	SETOPT(CURLOPT_NOSIGNAL, 1L);
+
+	/* Answers are short, and libcurl's own buffer is four times as large: to be allocated and wiped for each, and for thousands at the same time. */
+	SETOPT(CURLOPT_BUFFERSIZE, 4096L);
+	SETOPT(CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	SETOPT(CURLOPT_QUICK_EXIT, 1L); /* never join a resolver thread */
 #endif

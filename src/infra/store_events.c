@@ -15,6 +15,7 @@
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
@@ -85,38 +86,69 @@ partition_of(const pg_uuid_t *transaction_id)
 	return OidIsValid(relid) ? relid : pgw_store_relid("transaction_events_default");
 }
 
-static char *
+static void
+add_member(JsonbParseState **state, const char *name, JsonbValue *value)
+{
+	JsonbValue	key = {.type = jbvString, .val.string = {.len = strlen(name), .val = unconstify(char *, name)}};
+
+	(void) pushJsonbValue(state, WJB_KEY, &key);
+	(void) pushJsonbValue(state, WJB_VALUE, value);
+}
+
+/* NULL: a JSON null. */
+static void
+add_string(JsonbParseState **state, const char *name, const char *value)
+{
+	JsonbValue	v = {.type = jbvNull};
+
+	if (value != NULL)
+		v = (JsonbValue) {.type = jbvString, .val.string = {.len = strlen(value), .val = unconstify(char *, value)}};
+	add_member(state, name, &v);
+}
+
+static void
+add_number(JsonbParseState **state, const char *name, int value)
+{
+	JsonbValue	v = {.type = jbvNumeric, .val.numeric = int64_to_numeric(value)};
+
+	add_member(state, name, &v);
+}
+
+/* The members of this text, an object without its braces. */
+static void
+add_text(JsonbParseState **state, const char *text)
+{
+	Datum		object = DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("{%s}", text)));
+	JsonbIterator *it = JsonbIteratorInit(&DatumGetJsonbP(object)->root);
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	(void) JsonbIteratorNext(&it, &v, true);	/* the brace */
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_END_OBJECT)
+		(void) pushJsonbValue(state, token, &v);
+}
+
+/* Put together as what it is: parsing a text of it took a twelfth of the worker's time. */
+static Datum
 event_data(const PgwTransaction *t, const PgwEvent *event)
 {
-	StringInfoData s;
+	JsonbParseState *state = NULL;
 	char		correlation[37];
-	const char *from = pgw_state_name(event->from);
 
 	pgw_uuid_to_text(t->correlation_id.data, correlation);
-	initStringInfo(&s);
-	appendStringInfoString(&s, "{\"v\": 1, \"from\": ");
-	if (from != NULL)
-		escape_json(&s, from);
-	else
-		appendStringInfoString(&s, "null");
-	appendStringInfoString(&s, ", \"to\": ");
-	escape_json(&s, pgw_state_name(event->to));
-	appendStringInfo(&s, ", \"attempt\": %d", t->attempts);
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	add_number(&state, "v", 1);
+	add_string(&state, "from", pgw_state_name(event->from));
+	add_string(&state, "to", pgw_state_name(event->to));
+	add_number(&state, "attempt", t->attempts);
 	if (event->operation != NULL)
-	{
-		appendStringInfoString(&s, ", \"operation\": ");
-		escape_json(&s, event->operation);
-	}
+		add_string(&state, "operation", event->operation);
 	if (t->bank != NULL)
-	{
-		appendStringInfoString(&s, ", \"bank\": ");
-		escape_json(&s, t->bank);
-	}
-	appendStringInfo(&s, ", \"correlation_id\": \"%s\"", correlation);
+		add_string(&state, "bank", t->bank);
+	add_string(&state, "correlation_id", correlation);
 	if (event->extra != NULL && event->extra[0] != '\0')
-		appendStringInfo(&s, ", %s", event->extra);
-	appendStringInfoChar(&s, '}');
-	return s.data;
+		add_text(&state, event->extra);
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
 /* Where the columns are; void when the relation's description changes. */
@@ -181,7 +213,7 @@ write_event(PgwRel *r, const EventTable *table, const PgwTransaction *t, const P
 
 	/* Clock time; readers order by step, never by it. */
 	put(r, table, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	put(r, table, EV_EVENT_DATA, pgw_row_from_string(table->types[EV_EVENT_DATA], event_data(t, event)), false);
+	put(r, table, EV_EVENT_DATA, event_data(t, event), false);
 	put(r, table, EV_ERROR_DETAILS, event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
 		event->error_details == NULL);
 	put(r, table, EV_STEP_ORDER, Int32GetDatum(step), false);

@@ -20,6 +20,7 @@
 #include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
 #include "utils/rel.h"
@@ -54,13 +55,25 @@ trigger_context(FunctionCallInfo fcinfo)
 	return (TriggerData *) fcinfo->context;
 }
 
+/* The payments' triggers ask for the same columns of wide rows again and again: where one was last time is looked at first. */
 static int
 column(TupleDesc desc, const char *name)
 {
-	int			attno = SPI_fnumber(desc, name);
+	static struct
+	{
+		const char *name;
+		int			attno;
+	}			found[64];
+	int			place = (int) (((uintptr_t) name >> 3) % lengthof(found));
+	int			attno = found[place].attno;
 
+	if (found[place].name == name && attno <= desc->natts && namestrcmp(&TupleDescAttr(desc, attno - 1)->attname, name) == 0)
+		return attno;
+	attno = SPI_fnumber(desc, name);
 	if (attno <= 0)
 		elog(ERROR, "column %s is missing", name);
+	found[place].name = name;
+	found[place].attno = attno;
 	return attno;
 }
 
@@ -128,6 +141,8 @@ same_value(HeapTuple old, HeapTuple new, TupleDesc desc, const char *name)
 
 	if (oldnull || newnull)
 		return oldnull && newnull;
+	if (datumIsEqual(oldval, newval, att->attbyval, att->attlen))
+		return true;
 	type = lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR_FINFO);
 	if (!OidIsValid(type->eq_opr_finfo.fn_oid))
 		elog(ERROR, "column %s cannot be compared", name);
@@ -160,12 +175,11 @@ pgw_refuse_change(PG_FUNCTION_ARGS)
  * may stand together on one edge, as far as it has different ones.
  */
 static bool
-path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
+find_path(PgwKind kind, PgwState from, PgwState to, int last)
 {
 	size_t		n;
 	const PgwEdge *edges = pgw_edges(&n);
 	uint32		reached[MAX_STEPS + 1] = {0};	/* the states that are reached after so many events */
-	int			last = (int) Min(steps, MAX_STEPS);
 
 	reached[0] = UINT32_C(1) << from;
 	for (int step = 0; step < last; step++)
@@ -185,6 +199,25 @@ path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
 		}
 	}
 	return (reached[last] & (UINT32_C(1) << to)) != 0;
+}
+
+/* The table of edges does not change, and most updates are alike. */
+static bool
+path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
+{
+	static struct
+	{
+		bool		known;
+		bool		exists;
+	}			paths[PGW_NKINDS][PGW_NSTATES][PGW_NSTATES][MAX_STEPS + 1];
+	int			last = (int) Min(steps, MAX_STEPS);
+
+	if (!paths[kind][from][to][last].known)
+	{
+		paths[kind][from][to][last].exists = find_path(kind, from, to, last);
+		paths[kind][from][to][last].known = true;
+	}
+	return paths[kind][from][to][last].exists;
 }
 
 /*
