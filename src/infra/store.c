@@ -141,6 +141,16 @@ static TableCache cache[PGW_NTABLES];
 
 /* ---- where things are ---- */
 
+/* Answers of pgw_store_index(): the callers' arrays of columns are static. */
+typedef struct FoundIndex
+{
+	Oid			relid;			/* InvalidOid: void */
+	const char *const *columns;
+	Oid			index;
+} FoundIndex;
+
+static FoundIndex found_indexes[16];
+
 static void
 forget_relation(Datum arg, Oid relid)
 {
@@ -149,6 +159,22 @@ forget_relation(Datum arg, Oid relid)
 		if (relid == InvalidOid || relid == cache[i].relid)
 			cache[i].relid = InvalidOid;
 	}
+	for (int i = 0; i < lengthof(found_indexes); i++)
+	{
+		if (relid == InvalidOid || relid == found_indexes[i].relid)
+			found_indexes[i].relid = InvalidOid;
+	}
+}
+
+static void
+watch_relations(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	registered = true;
 }
 
 Oid
@@ -182,8 +208,8 @@ is_btree(Oid index)
 	return result;
 }
 
-Oid
-pgw_store_index(Oid relid, const char *const *columns, int n, bool unique)
+static Oid
+find_index(Oid relid, const char *const *columns, int n, bool unique)
 {
 	Relation	rel = RelationIdGetRelation(relid);
 	List	   *indexes;
@@ -223,19 +249,29 @@ pgw_store_index(Oid relid, const char *const *columns, int n, bool unique)
 	return best;
 }
 
+Oid
+pgw_store_index(Oid relid, const char *const *columns, int n, bool unique)
+{
+	FoundIndex *f = &found_indexes[((uintptr_t) columns >> 3) % lengthof(found_indexes)];
+	Oid			index;
+
+	if (f->relid == relid && f->columns == columns)
+		return f->index;
+	watch_relations();
+	index = find_index(relid, columns, n, unique);
+	if (OidIsValid(index))		/* only now: the look-ups can have processed invalidations */
+		*f = (FoundIndex) {.relid = relid, .columns = columns, .index = index};
+	return index;
+}
+
 static TableCache *
 get_cache(PgwTable table, Oid relid)
 {
-	static bool registered = false;
 	static const char *const claim[] = {"client_request_id", "merchant"};
 	TableCache *c = &cache[table];
 	TableCache	fresh = {0};
 
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
-		registered = true;
-	}
+	watch_relations();
 	if (c->relid == relid)
 		return c;
 	for (int i = 0; i < tables[table].n; i++)
@@ -244,12 +280,12 @@ get_cache(PgwTable table, Oid relid)
 		if (fresh.attnums[i] == InvalidAttrNumber)
 			elog(ERROR, "table pgw.%s has no column \"%s\"", tables[table].name, tables[table].columns[i].name);
 	}
-	fresh.id_index = pgw_store_index(relid, &tables[table].columns[0].name, 1, true);
+	fresh.id_index = find_index(relid, &tables[table].columns[0].name, 1, true);
 	if (!OidIsValid(fresh.id_index))
 		elog(ERROR, "table pgw.%s has no unique index on its id", tables[table].name);
 	if (table == PGW_TABLE_PAYMENTS)
 	{
-		fresh.claim_index = pgw_store_index(relid, claim, 2, true);
+		fresh.claim_index = find_index(relid, claim, 2, true);
 		if (!OidIsValid(fresh.claim_index))
 			elog(ERROR, "table pgw.payments has no unique index on (client_request_id, merchant)");
 	}
@@ -483,13 +519,15 @@ pgw_store_payment_by_request(const char *client_request_id, const char *merchant
 }
 
 PgwFind
-pgw_store_payment_probe(const char *client_request_id, const char *merchant)
+pgw_store_payment_probe(const char *client_request_id, const char *merchant, PgwPayment *out)
 {
 	PgwRel		r;
 	PgwFind		found;
 
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
 	found = find_payment(&r, client_request_id, merchant, PGW_FIND_ONCE);
+	if (found == PGW_FIND_ROW)
+		pgw_store_read(&r, PGW_TABLE_PAYMENTS, out);
 	pgw_row_close(&r);
 	return found;
 }

@@ -152,7 +152,7 @@ extern bool pgw_store_operation(PgwKind kind, const char *client_request_id, con
 /* Latest committed version (or own). false: no such row. */
 extern bool pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out);
 /* Is there such a row? One quick look, which may miss a row that is being updated: only for what the claim decides afterwards. */
-extern PgwFind pgw_store_payment_probe(const char *client_request_id, const char *merchant);
+extern PgwFind pgw_store_payment_probe(const char *client_request_id, const char *merchant, PgwPayment *out);
 extern bool pgw_store_payment_by_request(const char *client_request_id, const char *merchant, PgwPayment *out);
 extern bool pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTransaction *out);
 

@@ -140,12 +140,10 @@ route(PgwPay *pay)
 void
 pgw_pay_prepare(PgwPay *pay)
 {
-	/* A replay needs neither: it must answer also when the bank is disabled by now. Rows are never deleted, so the claim will find it too. */
-	PgwFind		found = pgw_store_payment_probe(pay->req.client_request_id, pay->req.merchant);
-
-	if (found == PGW_FIND_ROW)
+	/* A replay needs neither: it must answer also when the bank is disabled by now. */
+	pay->found = pgw_store_payment_probe(pay->req.client_request_id, pay->req.merchant, &pay->payment);
+	if (pay->found == PGW_FIND_ROW)
 		return;
-	pay->probed = (found == PGW_FIND_NONE);
 	pgw_need_worker(pay->req.is_submit);
 	route(pay);
 }
@@ -192,12 +190,12 @@ pgw_pay_mismatch(const char *fields)
 			  "Use a new client_request_id for a new payment, or repeat the first call's arguments.");
 }
 
-bool
-pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
+/* The row of a new payment. */
+static void
+fill_payment(PgwPay *pay)
 {
 	PgwRequest *req = &pay->req;
 	PgwPayment *p = &pay->payment;
-	PgwPayment	existing;
 
 	memset(p, 0, sizeof(*p));
 	pgw_store_new_id(&p->payment_id);
@@ -217,12 +215,22 @@ pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
 	}
 	p->reference = unconstify(char *, req->reference);
 	p->metadata = unconstify(char *, req->metadata);
+}
+
+bool
+pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
+{
+	PgwPayment *p = &pay->payment;
+	PgwPayment	existing;
 
 	*have_t = false;
-	if (pgw_store_claim(p, pay->probed, pay->deadline, &existing) == PGW_CLAIM_INSERTED)
-		return true;
-
-	*p = existing;
+	if (pay->found != PGW_FIND_ROW)
+	{
+		fill_payment(pay);
+		if (pgw_store_claim(p, pay->found == PGW_FIND_NONE, pay->deadline, &existing) == PGW_CLAIM_INSERTED)
+			return true;
+		*p = existing;
+	}
 	*have_t = pgw_store_transaction_by_id(&p->transaction_id, t);
 	compare_replay(pay, p, *have_t ? t : NULL);
 	return false;

@@ -22,7 +22,7 @@ typedef struct PgwPay
 	bool		raise;			/* on_failure */
 	Oid			caller;
 	int			saved_sec_context;
-	bool		probed;			/* no row with this id was there a moment ago */
+	PgwFind		found;			/* the row with this id, as it was a moment ago */
 	PgwPayment	payment;		/* the claim, or the row that was there */
 	pg_uuid_t	correlation_id;
 } PgwPay;
