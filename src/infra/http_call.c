@@ -6,7 +6,8 @@
  */
 #include "infra/http_internal.h"
 
-#define MAX_POOLED			256 /* idle calls kept */
+#define MAX_POOLED			1024	/* idle calls kept */
+#define ANSWER_BUFFER		4096L
 #define POOLED_BODY_MAX		65536	/* larger answer buffers are not kept */
 #define MAX_HEADER_BYTES	65536	/* all answer headers together */
 #define DEFAULT_CONNECT_MS	10000
@@ -170,12 +171,18 @@ pgw_http_call_put(Call *call)
 {
 	CURL	   *easy = call->easy;
 	PgwBuf		body;
+	bool		pooled;
 
 	curl_easy_reset(easy);		/* before what it points to goes away */
 	pgw_http_wipe_request(call);
 
-	if (call->body.failed || call->body.cap > POOLED_BODY_MAX ||
-		npooled >= MAX_POOLED)
+	/*
+	 * A transfer that failed early can leave its buffer in the handle, which a
+	 * reset does not free: the next one would use it by another size.
+	 */
+	pooled = npooled < MAX_POOLED && curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, ANSWER_BUFFER) == CURLE_OK;
+
+	if (call->body.failed || call->body.cap > POOLED_BODY_MAX || !pooled)
 	{
 		pgw_buf_free(&call->body);
 		pgw_buf_init(&call->body, 0);
@@ -183,7 +190,7 @@ pgw_http_call_put(Call *call)
 	else
 		pgw_buf_reset(&call->body);
 
-	if (npooled >= MAX_POOLED)
+	if (!pooled)
 	{
 		curl_easy_cleanup(easy);
 		explicit_bzero(call, sizeof(*call));
@@ -254,7 +261,7 @@ pgw_http_set_fixed_options(Call *call)
 	SETOPT(CURLOPT_NOSIGNAL, 1L);
 
 	/* Answers are short, and libcurl's own buffer is four times as large: to be allocated and wiped for each, and for thousands at the same time. */
-	SETOPT(CURLOPT_BUFFERSIZE, 4096L);
+	SETOPT(CURLOPT_BUFFERSIZE, ANSWER_BUFFER);
 	SETOPT(CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 #if LIBCURL_VERSION_NUM >= 0x075700
 	SETOPT(CURLOPT_QUICK_EXIT, 1L); /* never join a resolver thread */

@@ -369,7 +369,8 @@ expect(const PgwHttpRequest *req, PgwHttpResult result, long status, const char 
 	PgwHttpDone done;
 	int			tag;
 
-	assert_true(pgw_http_start(req, &tag, &start_error));
+	if (!pgw_http_start(req, &tag, &start_error))
+		fail_msg("%s", start_error);
 	assert_int_equal(pgw_http_in_flight(), 1);
 	done = wait_done();
 	if (error != NULL && done.error != NULL)
