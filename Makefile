@@ -5,7 +5,7 @@
 #   make test                    every test; prints "N passed, N failed"
 #   make chaos SEED=n PAYMENTS=n KILLS=n
 #                                payments while everything breaks; see docs/reliability.md
-#   make bench [OUT=file.json], make bench-short
+#   make bench [OUT=file.json] [SVG=file.svg], make bench-short, make bench-extremes
 #                                pgw beside what the database can do; see docs/performance.md
 #   make mutants [MUTANTS=names]
 #                                each safeguard taken away, and the test that notices
@@ -42,7 +42,7 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short mutants check-style fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes mutants check-style fuzz valgrind sanitize bank help
 
 help:
 	@sed -n '3,16s/^# \{0,1\}//p' Makefile
@@ -67,10 +67,14 @@ chaos:
 	@test/setup.sh
 	@SEED='$(SEED)' PAYMENTS='$(PAYMENTS)' KILLS='$(KILLS)' test/run.sh chaos
 
-# OUT is opened here: the run itself is another user's
+# OUT and SVG are opened here: the run itself is another user's
 bench:
 	@test/setup.sh
-	@ROUNDS='$(ROUNDS)' WARMUP='$(WARMUP)' SECONDS_EACH='$(SECONDS_EACH)' ONLY='$(ONLY)' OUT='$(OUT)' test/run.sh bench 3>$(or $(OUT),/dev/null)
+	@ROUNDS='$(ROUNDS)' WARMUP='$(WARMUP)' SECONDS_EACH='$(SECONDS_EACH)' ONLY='$(ONLY)' OUT='$(OUT)' SVG='$(SVG)' test/run.sh bench 3>$(or $(OUT),/dev/null) 4>$(or $(SVG),/dev/null)
+
+bench-extremes:
+	@test/setup.sh
+	@STORED='$(STORED)' FLIGHT='$(FLIGHT)' LOAD='$(LOAD)' ONLY='$(ONLY)' test/run.sh bench-extremes
 
 bench-short:
 	@$(MAKE) -s bench ROUNDS=1 WARMUP=2 SECONDS_EACH=4

@@ -154,7 +154,7 @@ run_chaos()
 bench() # name=value...
 {
 	pgw_secrets
-	PGW_CONF="$(pgw_server_conf)" perl test/bench/bench.pl "$@"
+	PGW_CONF="$(pgw_server_conf)" perl -I test/bench test/bench/bench.pl "$@"
 }
 
 # The harness works, and every payment of each contestant is Completed; times are not looked at.
@@ -166,9 +166,17 @@ test_bench()
 
 run_bench()
 {
-	bench rounds="${ROUNDS:-3}" warmup="${WARMUP:-8}" seconds="${SECONDS_EACH:-10}" only="${ONLY:-}" out="${OUT:+$PGW_WORK/bench.json}" 2>&1 | tee "$PGW_WORK/bench.log"
+	bench rounds="${ROUNDS:-3}" warmup="${WARMUP:-8}" seconds="${SECONDS_EACH:-10}" only="${ONLY:-}" out="${OUT:+$PGW_WORK/bench.json}" svg="${SVG:+$PGW_WORK/bench.svg}" 2>&1 | tee "$PGW_WORK/bench.log"
 	bench_status=${PIPESTATUS[0]}
 	[ -z "${OUT:-}" ] || [ ! -s "$PGW_WORK/bench.json" ] || cat "$PGW_WORK/bench.json" >&3
+	[ -z "${SVG:-}" ] || [ ! -s "$PGW_WORK/bench.svg" ] || cat "$PGW_WORK/bench.svg" >&4
+}
+
+run_bench_extremes()
+{
+	pgw_secrets
+	PGW_CONF="$(pgw_server_conf)" perl -I test/bench test/bench/extremes.pl flight="${FLIGHT:-}" stored="${STORED:-}" load="${LOAD:-}" only="${ONLY:-}"
+	bench_status=$?
 }
 
 check_style()
@@ -224,6 +232,7 @@ for kind in ${*:-all}; do
 		test-chaos) test_chaos ;;
 		test-bench) test_bench ;;
 		bench) run_bench ;;
+		bench-extremes) run_bench_extremes ;;
 		chaos) run_chaos ;;
 		valgrind) run_valgrind ;;
 		sanitize) run_sanitize ;;

@@ -7,7 +7,7 @@
 #include "infra/http_internal.h"
 
 #define MAX_POOLED			1024	/* idle calls kept */
-#define ANSWER_BUFFER		4096L
+#define ANSWER_BUFFER		2048L
 #define POOLED_BODY_MAX		65536	/* larger answer buffers are not kept */
 #define MAX_HEADER_BYTES	65536	/* all answer headers together */
 #define DEFAULT_CONNECT_MS	10000

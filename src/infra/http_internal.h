@@ -38,7 +38,7 @@
 /* Fires before anything of a request is sent, on every attempt (7.80). */
 #define HAVE_PREREQ (LIBCURL_VERSION_NUM >= 0x075000)
 
-#define CHUNK_SIZE			4096	/* unit of the body arena: most bodies take one */
+#define CHUNK_SIZE			2048	/* unit of the body arena: most bodies take one */
 #define SLAB_CHUNKS			64	/* chunks per mapping, one bit each */
 
 /* One HTTP exchange, from pgw_http_start() to pgw_http_release(). */

@@ -6,7 +6,7 @@
  */
 #include "infra/http_internal.h"
 
-#define MAX_SLABS			256	/* 64 MB of bodies in flight at most */
+#define MAX_SLABS			256	/* 32 MB of bodies in flight at most */
 
 /* A mapping of the body arena, never unmapped. */
 typedef struct Slab

@@ -1,29 +1,15 @@
 # bench.pl - pgw beside what the database can do: contestants alternate in one run, medians and ratios at the end.
 #
-#   make bench [ROUNDS=3] [WARMUP=8] [SECONDS_EACH=10] [ONLY=name,...] [OUT=file.json]
-#
-# Baselines write exactly the rows that pgw leaves behind for a successful payment, into copies of pgw's own tables (same columns and indexes, no
-# triggers), with plain prepared statements: limit2 in two transactions per payment (intent, result), limit100 for 100 payments at a time.
-#
-# What counts are payments Completed, not calls accepted: a run ends when the last one is Completed, and that time counts.  What is over before the
-# warm-up ends does not.
+#   make bench [ROUNDS=3] [WARMUP=8] [SECONDS_EACH=10] [ONLY=name,...] [OUT=file.json] [SVG=file.svg]
 use strict;
 use warnings;
-use File::Path 'make_path';
-use HTTP::Tiny;
+use BenchPlot;
+use BenchRun;
 use JSON::PP;
-use List::Util qw(max min sum);
-use POSIX ();
-use Time::HiRes qw(time usleep);
+use List::Util 'max';
 
 $| = 1;
-my %p = (rounds => 3, warmup => 8, seconds => 10, only => '', out => '', svg => '', dir => "$ENV{PGW_WORK}/bench", smoke => 0);
-for (@ARGV)
-{
-	my ($k, $v) = /^(\w+)=(.*)$/ or die "not understood: $_\n";
-	die "unknown parameter $k\n" unless exists $p{$k};
-	$p{$k} = $v if $v ne '';
-}
+my %p = %{ parameters({ rounds => 3, warmup => 8, seconds => 10, only => '', out => '', svg => '', smoke => 0 }, @ARGV) };
 
 # name, clients, the bank's delay; every run of one name is compared with the same name's other runs.
 my @contestants = (
@@ -36,251 +22,9 @@ if ($p{only})
 	@contestants = grep { $only{ $_->[0] } || $only{"$_->[0]\@$_->[1]"} } @contestants;
 }
 
-# ---------------------------------------------------------------- the stage
-
-make_path($p{dir});
-my ($bank_pid, $bank_url, $node_up);
-my $data = "$p{dir}/data";
-my $main = $$;
-$SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
-END
-{
-	if ($main && $$ == $main)
-	{
-		my $status = $?;
-		system("pg_ctl -D '$data' -m immediate stop >/dev/null 2>&1") if $node_up;
-		kill 'TERM', $bank_pid if $bank_pid;
-		$? = $status;
-	}
-}
-
-sub start_bank
-{
-	my $portfile = "$p{dir}/bank.port";
-	$bank_pid = fork // die $!;
-	if (!$bank_pid)
-	{
-		open STDOUT, '>', "$p{dir}/bank.log";
-		open STDERR, '>&', \*STDOUT;
-		exec 'test/bank/pgw-bank', '--port', 0, '--port-file', $portfile, '--secret', 'test-secret';
-		die "exec: $!";
-	}
-	my $end = time + 20;
-	while (!-s $portfile) { die 'the bank simulator did not start' if time > $end; usleep(10_000) }
-	open my $f, '<', $portfile or die $!;
-	$bank_url = 'http://127.0.0.1:' . (<$f> + 0);
-	return;
-}
-
-sub bank
-{
-	my ($path, $body) = @_;
-	my $r = HTTP::Tiny->new(timeout => 60)->request('POST', "$bank_url$path", { content => encode_json($body // {}) });
-	die "$path: $r->{status} $r->{content}" unless $r->{success};
-	return;
-}
-
-sub sql
-{
-	my ($sql) = @_;
-	open my $f, '-|', 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', $p{dir}, '-d', 'postgres', '-c', $sql or die $!;
-	my $out = do { local $/; <$f> } // '';
-	close $f or die "failed: $sql\n";
-	chomp $out;
-	return $out;
-}
-
-sub start_cluster
-{
-	system("initdb -D '$data' -A trust -U postgres --no-sync >'$p{dir}/initdb.log' 2>&1") == 0 or die 'initdb failed';
-	open my $f, '>>', "$data/postgresql.conf" or die $!;
-	print $f <<"CONF";
-$ENV{PGW_CONF}
-unix_socket_directories = '$p{dir}'
-fsync = on
-synchronous_commit = on
-shared_buffers = 1GB
-max_wal_size = 4GB
-max_connections = 400
-max_files_per_process = 20000
-log_parameter_max_length = 0
-pgw.max_waiting = 1024
-CONF
-	close $f;
-	# a connection to the bank for each call in flight: a shell's usual limit of 1,024 descriptors is enough for 250
-	system("ulimit -n \$(ulimit -H -n); pg_ctl -D '$data' -l '$p{dir}/server.log' -w start >/dev/null") == 0 or die 'the server did not start';
-	$node_up = 1;
-	$ENV{PGUSER} = 'postgres';
-	sql('CREATE EXTENSION pgw');
-	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, max_in_flight) VALUES ('bank', 'json', '$bank_url', 'bank', 10000)");
-	sql('CREATE SCHEMA b');
-	for my $t (qw(payments payment_transactions))
-	{
-		sql("CREATE TABLE b.$t (LIKE pgw.$t INCLUDING ALL)");
-		sql("ALTER TABLE b.$t SET (" . sql("SELECT array_to_string(reloptions, ', ') FROM pg_class WHERE oid = 'pgw.$t'::regclass") . ')');
-	}
-	sql('CREATE TABLE b.transaction_events (LIKE pgw.transaction_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS, PRIMARY KEY (transaction_id, step_order))');
-	my $end = time + 30;
-	while (sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") eq '0') { die 'no worker' if time > $end; usleep(50_000) }
-	return;
-}
-
-# ---------------------------------------------------------------- scripts
-
-my $json = q('{"v": 1, "from": "Created", "to": "BankApproved", "attempt": 1, "operation": "charge", "bank": "bank", "correlation_id": "01a214b3-4040-70dd-bec1-cca842cea9e1"}');
-my $id = q(lpad(to_hex(:id::bigint), 32, '0')::uuid);
-my @success = qw(TransactionStarted BankProcessingStarted BankProcessingCompleted PaymentDataSaveStarted PaymentDataSaveCompleted TransactionCompleted);
-
-# The columns that pgw fills, and with what.
-sub payment_row { my ($i) = @_; return "$i, 'r' || :run::int || '-' || $_[1], 'default', $i, 'pending', 'immediate', 1234, 'EUR', 'bank', '{}'" }
-my $payment_columns = 'payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, bank, metadata';
-my $transaction_columns = 'transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken, amount, currency, capture, token, bank, bank_fields, bank_key, '
-  . 'bank_key_used_at, bank_asked_at, caller_xid, caller_subxid, system_identifier, database_oid, attempts, correlation_id';
-sub transaction_row
-{
-	my ($i, $n) = @_;
-	return "$i, $i, 'r' || :run::int || '-' || $n, 'default', 'payment', 'Created', 2, false, true, 1234, 'EUR', 'immediate', 'tok_ok', 'bank', '{}', replace(${i}::text, '-', ''), "
-	  . "clock_timestamp(), clock_timestamp(), pg_current_xact_id(), pg_current_xact_id(), 7000000000000000000, 5, 1, gen_random_uuid()";
-}
-my $event_columns = 'event_id, transaction_id, event_type, event_data, step_order';
-my $done = "status = 'Completed', step_order = 6, bank_reference = 'ch_89025cc100000000', authorization_code = 'A28519', card_last4 = '4242', card_brand = 'visa', updated_at = clock_timestamp()";
-my $captured = "status = 'captured', authorized_amount = 1234, captured_amount = 1234, bank_reference = 'ch_89025cc100000000', authorization_code = 'A28519', card_last4 = '4242', "
-  . "card_brand = 'visa', updated_at = clock_timestamp()";
-
-sub events { my ($i, $from, $to) = @_; return join ', ', map { "(gen_random_uuid(), $i, '$success[$_ - 1]', $json, $_)" } $from .. $to }
-
-my %script = (
-	limit2 => "\\set i :i + 1\n\\set id (:run * 1000 + :client_id) * 100000000 + :i\n"
-	  . "BEGIN;\nINSERT INTO b.payments ($payment_columns) VALUES (" . payment_row($id, ':id::bigint') . ");\n"
-	  . "INSERT INTO b.payment_transactions ($transaction_columns) VALUES (" . transaction_row($id, ':id::bigint') . ");\n"
-	  . "INSERT INTO b.transaction_events ($event_columns) VALUES " . events($id, 1, 2) . ";\nCOMMIT;\n"
-	  . "BEGIN;\nUPDATE b.payment_transactions SET $done WHERE transaction_id = $id;\nUPDATE b.payments SET $captured WHERE payment_id = $id;\n"
-	  . "INSERT INTO b.transaction_events ($event_columns) VALUES " . events($id, 3, 6) . ";\nCOMMIT;\n",
-	limit100 => do {
-		my $n = "lpad(to_hex(:id::bigint + n), 32, '0')::uuid";
-		my $range = 'generate_series(0, 99) n';
-		my $in = "IN (SELECT $n FROM $range)";
-		my $types = sub { join ', ', map { "('$success[$_ - 1]'::pgw.event_type, $_)" } @_ };
-		"\\set i :i + 100\n\\set id (:run * 1000 + :client_id) * 100000000 + :i\n"
-		  . "BEGIN;\nINSERT INTO b.payments ($payment_columns) SELECT " . payment_row($n, '(:id::bigint + n)') . " FROM $range;\n"
-		  . "INSERT INTO b.payment_transactions ($transaction_columns) SELECT " . transaction_row($n, '(:id::bigint + n)') . " FROM $range;\n"
-		  . "INSERT INTO b.transaction_events ($event_columns) SELECT gen_random_uuid(), $n, e, ${json}::jsonb, s FROM $range, (VALUES " . $types->(1, 2) . ") v (e, s);\nCOMMIT;\n"
-		  . "BEGIN;\nUPDATE b.payment_transactions SET $done FROM $range WHERE transaction_id = $n;\nUPDATE b.payments SET $captured FROM $range WHERE payment_id = $n;\n"
-		  . "INSERT INTO b.transaction_events ($event_columns) SELECT gen_random_uuid(), $n, e, ${json}::jsonb, s FROM $range, (VALUES " . $types->(3 .. 6) . ") v (e, s);\nCOMMIT;\n";
-	},
-	submit => "\\set i :i + 1\nSELECT pgw.submit_payment('s' || :run::int || '-' || :client_id::int || '-' || :i::int, 1234, 'EUR', 'tok_ok');\n",
-	submit100 => "\\set i :i + 1\nSELECT count(pgw.submit_payment('s' || :run::int || '-' || :client_id::int || '-' || :i::int || '-' || n, 1234, 'EUR', 'tok_ok')) FROM generate_series(1, 100) n;\n",
-	process => "\\set i :i + 1\nSELECT pgw.process_payment('p' || :run::int || '-' || :client_id::int || '-' || :i::int, 1234, 'EUR', 'tok_ok');\n",
-	replay => "\\set i random(1, 1000)\nSELECT status, replayed FROM pgw.process_payment('known' || :i::int, 1234, 'EUR', 'tok_ok');\n",
-	select => "\\set i random(1, 1000)\nSELECT payment_id, status, captured_amount FROM pgw.payments WHERE client_request_id = 'known' || :i::int AND merchant = 'default';\n");
-my %per_call = (limit100 => 100, submit100 => 100);
-
-# ---------------------------------------------------------------- measuring
-
-# CPU seconds of a process so far, its children that are gone not counted; and its memory's peak in kB.
-sub cpu
-{
-	my ($pid) = @_;
-	open my $f, '<', "/proc/$pid/stat" or return 0;
-	my @s = split ' ', (<$f> =~ s/^.*\) //r);
-	return ($s[11] + $s[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
-}
-sub anon_kb { my ($pid) = @_; open my $f, '<', "/proc/$pid/status" or return 0; my ($kb) = map { /^RssAnon:\s+(\d+)/ ? $1 : () } <$f>; return $kb // 0 }
-sub machine_cpu { open my $f, '<', '/proc/stat' or die $!; my @s = split ' ', <$f>; return (sum(@s[ 1 .. 3, 6 .. 8 ])) / POSIX::sysconf(POSIX::_SC_CLK_TCK()) }
-sub worker_pid { return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
-
-# Payments that are Completed: pgw's own counter, which costs nothing to read; of the baselines, what pgbench has done.
-sub completed { return sql("SELECT coalesce(sum(value), 0)::bigint FROM pgw.metrics WHERE name = 'pgw_transactions_total' AND labels->>'outcome' = 'captured'") }
-sub wal { my @w = split /\|/, sql('SELECT wal_bytes, wal_sync FROM pg_stat_wal'); return @w }
-
-sub percentiles
-{
-	my @v = sort { $a <=> $b } @_;
-	return map { @v ? $v[ min($#v, int($_ * @v)) ] : undef } 0.5, 0.95, 0.99;
-}
-
-my $run = 0;
-
-sub measure
-{
-	my ($name, $clients, $delay) = @_;
-	my $pgw = $name =~ /^(submit|process)/;
-	$run++;
-	bank('/control/settings', { delay_ms => $delay + 0 });
-	my $file = "$p{dir}/$name.sql";
-	open my $f, '>', $file or die $!;
-	print $f $script{$name};
-	close $f;
-	unlink glob "$p{dir}/log.*";
-
-	my $worker = worker_pid();
-	my $since = sql('SELECT clock_timestamp()');
-	my $before = $pgw ? completed() : 0;
-	my $seconds = $p{warmup} + $p{seconds};
-	sql('CHECKPOINT');
-	my $began = time;
-	my $pid = fork // die $!;
-	if (!$pid)
-	{
-		open STDOUT, '>', "$p{dir}/pgbench.out";
-		open STDERR, '>&', \*STDOUT;
-		chdir $p{dir};
-		exec 'pgbench', '-n', '-M', 'prepared', '-h', $p{dir}, '-f', $file, '-c', $clients, '-j', min(2, $clients), '-T', $seconds, '-D', "run=$run", '-D', 'i=0',
-		  '-l', '--log-prefix=log', 'postgres';
-		die "exec: $!";
-	}
-	usleep(100_000) while time < $began + $p{warmup};
-	my $warm = time;
-	my $at_warm = $pgw ? completed() : 0;
-	my @wal = wal();
-	my @cpu = (machine_cpu(), cpu($worker), cpu($bank_pid));
-	waitpid $pid, 0;
-	die "pgbench failed:\n" . `cat $p{dir}/pgbench.out` if $?;
-	my @cpu_end = (machine_cpu(), cpu($worker), cpu($bank_pid));
-	my $called = time;
-	my (@latency, $calls);
-	for my $log (glob "$p{dir}/log.*")
-	{
-		open my $l, '<', $log or die $!;
-		while (<$l>)
-		{
-			my (undef, undef, $us, undef, $sec, $usec) = split;
-			$calls->{all}++;
-			next if $sec + $usec / 1e6 < $warm;
-			$calls->{warm}++;
-			push @latency, $us / 1000;
-		}
-	}
-	my $payments = ($calls->{warm} // 0) * ($per_call{$name} // 1);
-	my $ended = $called;
-	if ($pgw)
-	{
-		my $all = $before + ($calls->{all} // 0) * ($per_call{$name} // 1);
-		my $end = time + 300;
-		while ((my $n = completed()) < $all) { die "$name: $n of $all payments are Completed\n" if time > $end; usleep(20_000) }
-		$ended = time;
-		$payments = $all - $at_warm;
-		die "$name: more payments than calls\n" if completed() > $all;
-	}
-	my @wal_end = wal();
-	my %r = (
-		name => $name, concurrency => $clients + 0, bank_ms => $delay + 0, payments => $payments, throughput => $payments / ($ended - $warm),
-		wal_bytes => ($wal_end[0] - $wal[0]) / max(1, $payments), flushes => ($wal_end[1] - $wal[1]) / max(1, $payments),
-		cpu_worker => ($cpu_end[1] - $cpu[1]) / ($called - $warm), cpu_bank => ($cpu_end[2] - $cpu[2]) / ($called - $warm), cpu_all => ($cpu_end[0] - $cpu[0]) / ($called - $warm),
-		drain_s => $ended - $called, worker_kb => anon_kb($worker));
-	@r{qw(p50_ms p95_ms p99_ms)} = percentiles(@latency);
-
-	# from the call to Completed, where the call returns before
-	@r{qw(p50_ms p95_ms p99_ms)} = split /\|/, sql("SELECT round(extract(epoch FROM percentile_disc(0.5) WITHIN GROUP (ORDER BY d)) * 1000, 3), round(extract(epoch FROM percentile_disc(0.95) WITHIN GROUP (ORDER BY d)) * 1000, 3),
-		round(extract(epoch FROM percentile_disc(0.99) WITHIN GROUP (ORDER BY d)) * 1000, 3) FROM (SELECT updated_at - created_at AS d FROM pgw.payment_transactions WHERE created_at >= '$since' AND status = 'Completed') x") if $name =~ /^submit/;
-	$_ += 0 for grep { defined } @r{qw(p50_ms p95_ms p99_ms)};
-	return \%r;
-}
-
 # ---------------------------------------------------------------- the run
 
-start_bank();
-start_cluster();
+stage_up();
 sql("SELECT count(pgw.process_payment('known' || n, 1234, 'EUR', 'tok_ok')) FROM generate_series(1, 1000) n") if grep { $_->[0] =~ /^(replay|select)$/ } @contestants;
 sql('VACUUM ANALYZE');
 my %results;
@@ -288,13 +32,11 @@ for my $round (1 .. $p{rounds})
 {
 	for my $c (@contestants)
 	{
-		my $r = measure(@$c);
+		my $r = measure(@$c, $p{warmup}, $p{seconds});
 		push @{ $results{"@$c"} }, $r;
 		printf "round %d  %-10s %4d clients, bank %2d ms: %8.0f/s  p50 %7.2f  p99 %8.2f ms  drain %4.1f s\n", $round, @$c, @$r{qw(throughput p50_ms p99_ms drain_s)};
 	}
 }
-
-sub median { my @v = sort { $a <=> $b } grep { defined } @_; return @v ? $v[ int(@v / 2) ] : undef }
 
 my @rows;
 for my $c (@contestants)
@@ -317,6 +59,12 @@ if ($p{out})
 {
 	open my $f, '>', $p{out} or die "$p{out}: $!";
 	print $f JSON::PP->new->canonical->pretty->encode(\@rows);
+	close $f;
+}
+if ($p{svg})
+{
+	open my $f, '>', $p{svg} or die "$p{svg}: $!";
+	print $f plot(@rows);
 	close $f;
 }
 if ($p{smoke})
