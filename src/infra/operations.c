@@ -30,11 +30,15 @@ pgw_operation_answered(const PgwTransaction *t)
 	return t->error_code != NULL && strcmp(t->error_code, "bank_error") == 0;
 }
 
-/* error_code of the refusal that is being looked up: what is not known for want of an answer is of class timeout. */
+/*
+ * error_code of the refusal that is being looked up: what is not known for want of an answer is of class timeout, and a bank that did not process it has
+ * not said no.
+ */
 const char *
 pgw_operation_refusal(const PgwTransaction *t)
 {
-	if (t->error_class == NULL || pgw_operation_answered(t) || strcmp(t->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0)
+	if (t->error_class == NULL || pgw_operation_answered(t) || strcmp(t->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0 ||
+		strcmp(t->error_code, "not_processed") == 0)
 		return NULL;
 	return t->error_code;
 }
