@@ -257,15 +257,15 @@ part($node, 'listeners', sub {
 # In doubt, then not processed when it is sent again: that is no refusal
 part($node, 'not processed', sub {
 	my $reasons = "SELECT string_agg(e.event_type || coalesce(' ' || (e.event_data->>'reason'), ''), ',' ORDER BY e.step_order) FROM pgw.transaction_events e
-		JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'busy-c'";
-	paid('busy', capture => 'manual');
+		JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'unprocessed-c'";
+	paid('unprocessed', capture => 'manual');
 	bank_control($bank, 'faults', { operations => ['capture'], probabilities => { '500_before' => 1 } });
-	sql(op('capture', 'busy', 'busy-c', '1000'));
+	sql(op('capture', 'unprocessed', 'unprocessed-c', '1000'));
 	ok(wait_until(sub { sql($reasons) =~ /BankOutcomeUnknown/ }, 10), 'not processed: first in doubt');
 	bank_control($bank, 'faults', { operations => ['capture'], probabilities => { 503 => 1 } });
 	ok(wait_until(sub { sql($reasons) =~ /not_processed/ }, 20), 'not processed: the bank says so when it comes again');
 	bank_control($bank, 'faults', {});
-	is(stands('busy'), 'captured 1000/0/0', 'not processed: done in the end') or diag(sql($reasons));
+	is(stands('unprocessed'), 'captured 1000/0/0', 'not processed: done in the end') or diag(sql($reasons));
 	is_sound($node, $bank, 'not processed: sound');
 });
 
