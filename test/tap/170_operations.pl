@@ -117,7 +117,7 @@ part($node, 'on_commit, a bank in trouble', sub {
 		is(done($token), $done, "$token: $done");
 	}
 	is(sql("SELECT string_agg(w.error_code, ',' ORDER BY w.error_code) FROM unnest('{tok_capture_fail,tok_auth_expires_100}'::text[]) i, pgw.find_payment(i) w"), 'authorization_expired,capture_refused', 'and why');
-	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'capture_refused'"), 2, 'people are told');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'capture_refused'") eq 2 }, 20), 'people are told');
 	like(events($node, 'tok_capture_fail'), qr/PaymentDataSaveCompleted,CaptureStarted,(CaptureRetryScheduled,)*CaptureFailed,CompensationStarted,RefundStarted,RefundCompleted$/, 'the events of a refused capture');
 
 	# down at the commit, and back later
@@ -387,7 +387,7 @@ part($node, 'by the clock', sub {
 	is(sql("SELECT status || ' ' || refunded_amount || '/' || refund_pending_amount FROM pgw.payments WHERE client_request_id = 'reversed'"), 'captured 0/400', 'the amount is in doubt again');
 	is(sql("SELECT string_agg(reason || ' ' || came_from, ',' ORDER BY kind) FROM (SELECT r.* FROM pgw.payment_transactions t, LATERAL (SELECT e.event_data->>'reason' AS reason, e.event_data->>'from' AS came_from, t.kind FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id AND event_type = 'RefundReversed') r) x"), 'refund_reversed Refunded,refund_reversed Completed', 'RefundReversed is on record')
 	  or diag sql("SELECT client_request_id, kind, status FROM pgw.payment_transactions WHERE client_request_id ~ 'revers|given'");
-	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'review_required' AND transaction_id IN (SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id IN ('reversed-r', 'given back'))"), 2, 'alerts are out');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'review_required' AND transaction_id IN (SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id IN ('reversed-r', 'given back'))") eq 2 }, 20), 'alerts are out');
 	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'the records agree with themselves');
 	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . op('refund', 'reversed', 'reversed-r2', 700));
 	like($err, qr/PW422.*"left": 600/s, 'it cannot be refunded twice');
