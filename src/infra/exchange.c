@@ -187,36 +187,30 @@ leave_slot(PgwSlotAnswer *answer)
 {
 	int			slot = my_slot;
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
-	PgwSlotState state;
+	PgwSlotState state = PGW_SLOT_ANSWERED;
 
-	if (is_answered(slot))
-	{
-		if (answer != NULL)
-			*answer = pgw_bodies[slot].answer;
-		my_slot = PGW_NO_SLOT;
-		wipe_and_free(slot);
-		return PGW_SLOT_ANSWERED;
-	}
-	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	state = header->state;
-	if (state == PGW_SLOT_REQUESTED)
-		dequeue(slot);
-	header->procno = PGW_NO_PROC;
-	if (state == PGW_SLOT_TAKEN)
-	{
-		/* The worker frees it: its lists still hold the slot. */
-		header->abandoned = true;
-		if (answer != NULL)
-			answer->transaction_id = header->transaction_id;
-		if (!header->intent)
-			state = PGW_SLOT_REQUESTED;
-		LWLockRelease(pgw_lock);
-		my_slot = PGW_NO_SLOT;
-		return state;
-	}
-	header->state = PGW_SLOT_CLAIMED;
 	my_slot = PGW_NO_SLOT;
-	LWLockRelease(pgw_lock);
+	if (!is_answered(slot))
+	{
+		LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+		state = header->state;
+		if (state == PGW_SLOT_REQUESTED)
+			dequeue(slot);
+		header->procno = PGW_NO_PROC;
+		if (state == PGW_SLOT_TAKEN)
+		{
+			/* The worker frees it: its lists still hold the slot. */
+			header->abandoned = true;
+			if (answer != NULL)
+				answer->transaction_id = header->transaction_id;
+			if (!header->intent)
+				state = PGW_SLOT_REQUESTED;
+			LWLockRelease(pgw_lock);
+			return state;
+		}
+		header->state = PGW_SLOT_CLAIMED;
+		LWLockRelease(pgw_lock);
+	}
 
 	if (state == PGW_SLOT_ANSWERED && answer)
 		*answer = pgw_bodies[slot].answer;

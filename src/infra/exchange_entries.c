@@ -38,11 +38,18 @@ pgw_entries_init(void)
 	}
 }
 
+static int
+worker_procno(int entry)
+{
+	const PgwWorkerEntry *e = &pgw_shared->entries[entry];
+
+	return e->state == PGW_ENTRY_RUNNING ? e->procno : PGW_NO_PROC;
+}
+
 void
 pgw_wake_worker(int entry)
 {
-	if (pgw_shared->entries[entry].state == PGW_ENTRY_RUNNING)
-		pgw_wake_procno(pgw_shared->entries[entry].procno);
+	pgw_wake_procno(worker_procno(entry));
 }
 
 void
@@ -327,8 +334,7 @@ pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n)
 			entry->ring[(entry->ring_head + entry->ring_count) % PGW_RING_SIZE] = signals[i];
 			entry->ring_count++;
 		}
-		if (entry->state == PGW_ENTRY_RUNNING)
-			worker = entry->procno;
+		worker = worker_procno(e);
 	}
 	LWLockRelease(pgw_lock);
 	pgw_wake_procno(worker);

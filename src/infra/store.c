@@ -433,6 +433,12 @@ pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
 	ExecStoreVirtualTuple(r->slot);
 }
 
+static PgwPlace *
+place_of(PgwTable table, void *row)
+{
+	return table == PGW_TABLE_PAYMENTS ? &((PgwPayment *) row)->place : &((PgwTransaction *) row)->place;
+}
+
 void
 pgw_store_read(PgwRel *r, PgwTable table, void *row)
 {
@@ -448,10 +454,7 @@ pgw_store_read(PgwRel *r, PgwTable table, void *row)
 		field_from_datum(tables[table].columns[i].field, (char *) row + tables[table].columns[i].offset,
 						 TupleDescAttr(desc, c->attnums[i] - 1)->atttypid, d, isnull);
 	}
-	if (table == PGW_TABLE_TRANSACTIONS)
-		((PgwTransaction *) row)->place.tid = r->found->tts_tid;
-	else
-		((PgwPayment *) row)->place.tid = r->found->tts_tid;
+	place_of(table, row)->tid = r->found->tts_tid;
 }
 
 /* ---- find, lock, insert, update ---- */
@@ -460,14 +463,6 @@ Oid
 pgw_store_claim_index(Oid relid)
 {
 	return get_cache(PGW_TABLE_PAYMENTS, relid)->claim_index;
-}
-
-static PgwFind
-find_payment(PgwRel *r, const char *client_request_id, const char *merchant, int attempts)
-{
-	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
-
-	return pgw_row_find(r, pgw_store_claim_index(RelationGetRelid(r->rel)), keys, 2, attempts, NULL, NULL);
 }
 
 PgwFind
@@ -504,32 +499,31 @@ pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTransaction *out
 	return get_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, out);
 }
 
-bool
-pgw_store_payment_by_request(const char *client_request_id, const char *merchant, PgwPayment *out)
+static PgwFind
+find_payment(const char *client_request_id, const char *merchant, int attempts, PgwPayment *out)
 {
+	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 	PgwRel		r;
-	bool		found;
+	PgwFind		found;
 
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-	found = find_payment(&r, client_request_id, merchant, PGW_FIND_THOROUGH) == PGW_FIND_ROW;
-	if (found)
+	found = pgw_row_find(&r, pgw_store_claim_index(RelationGetRelid(r.rel)), keys, 2, attempts, NULL, NULL);
+	if (found == PGW_FIND_ROW)
 		pgw_store_read(&r, PGW_TABLE_PAYMENTS, out);
 	pgw_row_close(&r);
 	return found;
 }
 
+bool
+pgw_store_payment_by_request(const char *client_request_id, const char *merchant, PgwPayment *out)
+{
+	return find_payment(client_request_id, merchant, PGW_FIND_THOROUGH, out) == PGW_FIND_ROW;
+}
+
 PgwFind
 pgw_store_payment_probe(const char *client_request_id, const char *merchant, PgwPayment *out)
 {
-	PgwRel		r;
-	PgwFind		found;
-
-	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-	found = find_payment(&r, client_request_id, merchant, PGW_FIND_ONCE);
-	if (found == PGW_FIND_ROW)
-		pgw_store_read(&r, PGW_TABLE_PAYMENTS, out);
-	pgw_row_close(&r);
-	return found;
+	return find_payment(client_request_id, merchant, PGW_FIND_ONCE, out);
 }
 
 static bool
@@ -544,7 +538,10 @@ lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy
 	if (found)
 		found = pgw_row_lock(&r, wait, &is_busy);
 	if (found)
+	{
 		pgw_store_read(&r, table, out);
+		place_of(table, out)->held = true;
+	}
 	pgw_row_close(&r);
 	if (busy != NULL)
 		*busy = is_busy;
@@ -554,21 +551,13 @@ lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy
 bool
 pgw_store_lock_transaction(const pg_uuid_t *transaction_id, bool wait, PgwTransaction *out, bool *busy)
 {
-	bool		locked = lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy);
-
-	if (locked)
-		out->place.held = true;
-	return locked;
+	return lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy);
 }
 
 bool
 pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy)
 {
-	bool		locked = lock_by_id(PGW_TABLE_PAYMENTS, payment_id, wait, out, busy);
-
-	if (locked)
-		out->place.held = true;
-	return locked;
+	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, wait, out, busy);
 }
 
 void
@@ -601,32 +590,32 @@ reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwPlace *place)
 		elog(ERROR, "the row of pgw.%s to update is gone", tables[table].name);
 }
 
+static void
+update(PgwTable table, const pg_uuid_t *id, void *row)
+{
+	PgwPlace   *place = place_of(table, row);
+	PgwRel		r;
+
+	pgw_store_open(&r, table, true, false);
+	reach(&r, table, id, place);
+	pgw_store_fill(&r, table, row);
+	pgw_row_update(&r);
+	*place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
+	pgw_row_close(&r);
+}
+
 void
 pgw_store_update_payment(PgwPayment *p)
 {
-	PgwRel		r;
-
 	p->updated_at = GetCurrentTimestamp();
-	pgw_store_open(&r, PGW_TABLE_PAYMENTS, true, false);
-	reach(&r, PGW_TABLE_PAYMENTS, &p->payment_id, &p->place);
-	pgw_store_fill(&r, PGW_TABLE_PAYMENTS, p);
-	pgw_row_update(&r);
-	p->place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
-	pgw_row_close(&r);
+	update(PGW_TABLE_PAYMENTS, &p->payment_id, p);
 }
 
 void
 pgw_store_update_transaction(PgwTransaction *t)
 {
-	PgwRel		r;
-
 	t->updated_at = GetCurrentTimestamp();
-	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, true, false);
-	reach(&r, PGW_TABLE_TRANSACTIONS, &t->transaction_id, &t->place);
-	pgw_store_fill(&r, PGW_TABLE_TRANSACTIONS, t);
-	pgw_row_update(&r);
-	t->place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
-	pgw_row_close(&r);
+	update(PGW_TABLE_TRANSACTIONS, &t->transaction_id, t);
 }
 
 void

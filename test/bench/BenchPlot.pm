@@ -15,6 +15,8 @@ sub log2 { return log($_[0]) / log(2) }
 sub line { my ($x1, $y1, $x2, $y2, $color) = @_; return sprintf qq(<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" stroke="%s"/>\n), $x1, $y1, $x2, $y2, $color }
 sub text { my ($x, $y, $anchor, $text) = @_; return sprintf qq(<text x="%.1f" y="%.1f" text-anchor="%s">%s</text>\n), $x, $y, $anchor, $text }
 
+sub label { my ($row) = @_; return "$row->{name}, bank $row->{bank_ms} ms" }
+
 # One diagram; x is logarithmic, y too where asked for.
 sub panel
 {
@@ -36,7 +38,7 @@ sub panel
 	my @marks = $logarithmic ? grep { $_ <= $top } map { $low * 10**$_ } 0 .. 12 : map { $_ * $step } 0 .. int($top / $step);
 	$out .= line($x0, $y->($_), $x0 + $width, $y->($_), '#ddd') . text($x0 - 6, $y->($_) + 4, 'end', $_ + 0) for @marks;
 	my %line;
-	push @{ $line{"$_->{name}, bank $_->{bank_ms} ms"} }, $_ for grep { defined $_->{$field} && $_->{$field} > 0 } @$rows;
+	push @{ $line{ label($_) } }, $_ for grep { defined $_->{$field} && $_->{$field} > 0 } @$rows;
 	for my $name (sort keys %line)
 	{
 		my @points = map { [ $x->($_->{concurrency}), $y->($_->{$field}) ] } sort { $a->{concurrency} <=> $b->{concurrency} } @{ $line{$name} };
@@ -51,7 +53,7 @@ sub plot
 {
 	my @rows = grep { $_->{name} =~ /^(limit2|submit|process)$/ } @_;
 	return '' unless @rows;
-	my %names = map { ("$_->{name}, bank $_->{bank_ms} ms" => 1) } @rows;
+	my %names = map { label($_) => 1 } @rows;
 	my %color;
 	my $legend = '';
 	my $n = 0;

@@ -76,10 +76,18 @@ sub bank
 	return;
 }
 
-sub sql
+# A session of its own that runs one statement; closing the handle waits for its end.
+sub psql_start
 {
 	my ($sql) = @_;
 	open my $f, '-|', 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-h', $dir, '-d', 'postgres', '-c', $sql or die $!;
+	return $f;
+}
+
+sub sql
+{
+	my ($sql) = @_;
+	my $f = psql_start($sql);
 	my $out = do { local $/; <$f> } // '';
 	close $f or die "failed: $sql\n";
 	chomp $out;
@@ -129,14 +137,6 @@ sub stage_up
 	return;
 }
 
-# A session of its own that runs one statement; its handle: closing it waits for the end.
-sub psql_start
-{
-	my ($sql) = @_;
-	my $pid = open my $f, '-|', 'psql', '-XAtq', '-h', $dir, '-d', 'postgres', '-c', $sql or die $!;
-	return ($pid, $f);
-}
-
 # ---------------------------------------------------------------- scripts
 
 my $json = q('{"v": 1, "from": "Created", "to": "BankApproved", "attempt": 1, "operation": "charge", "bank": "bank", "correlation_id": "01a214b3-4040-70dd-bec1-cca842cea9e1"}');
@@ -171,7 +171,6 @@ my %script = (
 	limit100 => do {
 		my $n = "lpad(to_hex(:id::bigint + n), 32, '0')::uuid";
 		my $range = 'generate_series(0, 99) n';
-		my $in = "IN (SELECT $n FROM $range)";
 		my $types = sub { join ', ', map { "('$success[$_ - 1]'::pgw.event_type, $_)" } @_ };
 		"\\set i :i + 100\n\\set id (:run * 1000 + :client_id) * 100000000 + :i\n"
 		  . "BEGIN;\nINSERT INTO b.payments ($payment_columns) SELECT " . payment_row($n, '(:id::bigint + n)') . " FROM $range;\n"
