@@ -65,8 +65,8 @@ sub flight
 
 sub dead { return split /\|/, sql("SELECT n_dead_tup, pg_total_relation_size('pgw.payment_transactions') FROM pg_stat_user_tables WHERE relid = 'pgw.payment_transactions'::regclass") }
 
-# Fifteen times as fast as an hour would be: load in 240 s what comes in an hour of some 250 payments per second, and autovacuum looks every 4 s
-# instead of every minute.
+# Fifteen times as fast as an hour would be: in 240 s what comes in an hour at a fifteenth of the rate, and autovacuum looks every 4 s instead of
+# every minute.
 sub load
 {
 	sql("ALTER SYSTEM SET autovacuum_naptime = '4s'");
