@@ -151,7 +151,7 @@ run_chaos()
 }
 
 # pgw beside what the database can do; docs/performance.md.
-bench() # bench or extremes, name=value...
+harness() # bench or extremes, name=value...
 {
 	pgw_secrets
 	PGW_CONF="$(pgw_server_conf)" perl -I test/bench "test/bench/$1.pl" "${@:2}"
@@ -160,13 +160,13 @@ bench() # bench or extremes, name=value...
 # The harness works, and every payment of each contestant is Completed; times are not looked at.
 test_bench()
 {
-	bench bench smoke=1 rounds=1 warmup=1 seconds=1 >"$PGW_WORK/bench.log" 2>&1
+	harness bench smoke=1 rounds=1 warmup=1 seconds=1 >"$PGW_WORK/bench.log" 2>&1
 	count "$PGW_WORK/bench.log" $? bench
 }
 
 run_bench()
 {
-	bench bench rounds="${ROUNDS:-3}" warmup="${WARMUP:-8}" seconds="${SECONDS_EACH:-10}" only="${ONLY:-}" out="${OUT:+$PGW_WORK/bench.json}" svg="${SVG:+$PGW_WORK/bench.svg}" 2>&1 | tee "$PGW_WORK/bench.log"
+	harness bench rounds="${ROUNDS:-3}" warmup="${WARMUP:-8}" seconds="${SECONDS_EACH:-10}" only="${ONLY:-}" out="${OUT:+$PGW_WORK/bench.json}" svg="${SVG:+$PGW_WORK/bench.svg}" 2>&1 | tee "$PGW_WORK/bench.log"
 	bench_status=${PIPESTATUS[0]}
 	[ -z "${OUT:-}" ] || [ ! -s "$PGW_WORK/bench.json" ] || cat "$PGW_WORK/bench.json" >&3
 	[ -z "${SVG:-}" ] || [ ! -s "$PGW_WORK/bench.svg" ] || cat "$PGW_WORK/bench.svg" >&4
@@ -174,7 +174,7 @@ run_bench()
 
 run_bench_extremes()
 {
-	bench extremes flight="${FLIGHT:-}" stored="${STORED:-}" load="${LOAD:-}" only="${ONLY:-}"
+	harness extremes flight="${FLIGHT:-}" stored="${STORED:-}" load="${LOAD:-}" only="${ONLY:-}"
 	bench_status=$?
 }
 

@@ -32,12 +32,13 @@ sub set_conf
 	$control->query('SELECT pg_reload_conf()');
 	wait_until(sub { $control->query("SELECT setting = '$value' FROM pg_settings WHERE name = '$name'") eq 't' }, 20) or die "$name did not become $value";
 }
+sub scan { return $control->query('SELECT complete FROM pgw.run_recovery()') eq 't' || die 'the scan did not end' }
 # The worker's clock is moved, and everything that is due then has been done.
 sub clock
 {
 	($now) = @_;
 	set_conf('pgw.debug_clock_offset', $now);
-	$control->query('SELECT complete FROM pgw.run_recovery()') eq 't' or die 'the scan did not end';
+	scan();
 }
 # No retry fits into the wait, so that each payment is one call.
 sub pay { my ($id, %a) = @_; return 'SELECT status, error_code, http_status, bank FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '7s', %a) }
@@ -157,20 +158,20 @@ sub go_by
 {
 	my ($seconds, $step, $until) = @_;
 	my $end = $now + $seconds;
-	my @minutes;
+	my (@minutes, $done);
 	my ($before, $from) = (requests(), $now + time);
 	my $minute = $now + 60;
-	while ($now < $end && !($until && $until->()))
+	until ($done)
 	{
 		clock($now + $step);
 		settle();
-		next if $now < $minute && $now < $end;
+		$done = $now >= $end || ($until && $until->());
+		next if $now < $minute && !$done;
 		$minute += 60;
 		my ($after, $till) = (requests(), $now + time);
 		push @minutes, { requests => $after - $before, seconds => $till - $from };
 		($before, $from) = ($after, $till);
 	}
-	push @minutes, { requests => requests() - $before, seconds => $now + time - $from } if requests() > $before;
 	return @minutes;
 }
 # What a scan has led to is asked of the bank in this minute, not in the next.
@@ -180,7 +181,7 @@ sub settle
 	do
 	{
 		$asked = requests();
-		$control->query('SELECT complete FROM pgw.run_recovery()') eq 't' or die 'the scan did not end';
+		scan();
 	} until requests() == $asked;
 	return;
 }
