@@ -458,6 +458,20 @@ pgw_connector_has(const PgwConnector *c, PgwOp op)
 	return (int) op >= 0 && op < PGW_NOPS && c->ops[op].present;
 }
 
+bool
+pgw_connector_needs(const PgwConnector *c, PgwOp op, const char *placeholder)
+{
+	int			ph = pgw_placeholder_parse(placeholder);
+
+	return ph >= 0 && pgw_connector_has(c, op) && (c->ops[op].needs & PGW_PH_BIT(ph)) != 0;
+}
+
+bool
+pgw_connector_needs_bank_reference(const PgwConnector *c, PgwOp follow_up)
+{
+	return pgw_connector_needs(c, follow_up, "bank_reference");
+}
+
 int
 pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent)
 {

@@ -74,6 +74,15 @@ extern void pgw_connector_free(PgwConnector *c);
 extern const PgwCapabilities *pgw_connector_capabilities(const PgwConnector *c);
 extern bool pgw_connector_has(const PgwConnector *c, PgwOp op);
 
+/*
+ * Is there no request of this operation without a value for that placeholder ("bank_reference", "original_ref", "reference" ...)?  So it is where it
+ * stands in the path, and where it alone says which charge, capture or refund is meant: such a request is refused, not sent without it.
+ */
+extern bool pgw_connector_needs(const PgwConnector *c, PgwOp op, const char *placeholder);
+
+/* The bank's id of the charge: an approval without one (or with one that is none, bank_reference_bad) cannot be followed by this operation. */
+extern bool pgw_connector_needs_bank_reference(const PgwConnector *c, PgwOp follow_up);
+
 /* Exponent that this bank uses for the currency: its own override, else iso_exponent. */
 extern int	pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent);
 
@@ -133,6 +142,7 @@ typedef struct PgwAnswer
 	PgwOutcome	outcome;
 	PgwOutcome	subject;		/* look-ups: how the looked-up charge/refund stands (then outcome == subject, or NOT_FOUND/UNKNOWN) */
 	char		bank_reference[256];
+	bool		bank_reference_bad; /* something stands there, but it is no id: empty, null, too long, of the wrong kind, or one of "not_ids" */
 	char		authorization_code[64];
 	char		bank_code[128]; /* the bank's own reason, for operators */
 	char		error_code[64]; /* mapped to our stable list; empty: none */

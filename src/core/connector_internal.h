@@ -186,6 +186,7 @@ typedef struct PgwOperation
 	PgwEncoding encoding;
 	PgwNode    *body;			/* NULL: none */
 	uint32_t	uses;			/* PGW_PH_BIT of every placeholder in path, headers and body */
+	uint32_t	needs;			/* ... without whose value there is no request */
 	PgwAnswerSpec answer;
 } PgwOperation;
 
@@ -248,6 +249,8 @@ extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwOp which);
 extern bool pgw_check_operations(PgwCompile *cc);
 
 /* connector_template.c */
+extern int	pgw_placeholder_parse(const char *name);	/* -1 when unknown, and for those with a name of their own */
+extern const char *pgw_placeholder_name(PgwPlaceholder ph);
 extern bool pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
 extern bool pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
 extern bool pgw_compile_header_name(PgwCompile *cc, const char *name);

@@ -115,6 +115,21 @@ complete_headers(PgwCompile *cc, PgwOp which, PgwOperation *op)
 	return true;
 }
 
+/*
+ * What says which charge or refund is meant.  Where it stands in the body, too, its member may go for want of a value only while something else says it:
+ * a refund without its charge would be a refund of who knows what.
+ */
+static uint32_t
+identity_of(PgwOp which, uint32_t uses)
+{
+	const uint32_t ours = PGW_PH_BIT(which == PGW_OP_LOOKUP_REFUND ? PGW_PH_TRANSACTION_REF : PGW_PH_ORIGINAL_REF);
+	const uint32_t theirs = PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+
+	if (which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
+		return 0;
+	return (uses & ours) != 0 ? ours : uses & theirs;
+}
+
 bool
 pgw_compile_operation(PgwCompile *cc, json_object *v, PgwOp which)
 {
@@ -130,6 +145,7 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwOp which)
 	mark = pgw_enter(cc, "path");
 	if (!pgw_compile_path(cc, part, &op->path, &op->uses))
 		return false;
+	op->needs = op->uses;		/* a path has no gaps */
 	pgw_leave(cc, mark);
 	if ((part = pgw_member(v, "headers")) != NULL)
 	{
@@ -140,6 +156,7 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwOp which)
 	}
 	if (!compile_op_body(cc, v, op) || !complete_headers(cc, which, op))
 		return false;
+	op->needs |= identity_of(which, op->uses);
 	if ((part = pgw_member(v, "answer")) == NULL)
 		return pgw_fault_at(cc, "answer", "missing: must be an object with \"rules\"");
 	mark = pgw_enter(cc, "answer");

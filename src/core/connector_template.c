@@ -20,6 +20,23 @@ static const char *const placeholders[PGW_PH_NONE] = {
 #define CARD_DATA (PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | \
 	PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_HOLDER))
 
+int
+pgw_placeholder_parse(const char *name)
+{
+	for (int i = 0; i < PGW_PH_NONE; i++)
+	{
+		if (strcmp(placeholders[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+const char *
+pgw_placeholder_name(PgwPlaceholder ph)
+{
+	return (int) ph >= 0 && ph < PGW_PH_NONE ? placeholders[ph] : "?";
+}
+
 static bool
 is_name(const char *s, size_t len)
 {

@@ -262,21 +262,13 @@ put_segment(Render *r, PgwBuf *b, How how, const PgwSegment *segment)
 	return PUT_MISSING;
 }
 
-/* The name of a placeholder for faults. */
-static const char *
-segment_name(const PgwSegment *segment)
+/* As it is written in the document. */
+static void
+segment_name(const PgwSegment *segment, char *name, size_t size)
 {
-	switch (segment->kind)
-	{
-		case PGW_PH_BANK_REFERENCE:
-			return "bank_reference";
-		case PGW_PH_ORIGINAL_REF:
-			return "original_ref";
-		case PGW_PH_TRANSACTION_REF:
-			return "transaction_ref";
-		default:
-			return segment->text != NULL ? segment->text : "this placeholder";
-	}
+	bool		named = segment->kind == PGW_PH_BANK_FIELDS || segment->kind == PGW_PH_SETTINGS;
+
+	snprintf(name, size, "{{%s%s}}", pgw_placeholder_name(segment->kind), named ? segment->text : "");
 }
 
 /* Literals as they are in paths and headers, encoded elsewhere. */
@@ -295,7 +287,12 @@ put_segments(Render *r, PgwBuf *b, How how, const PgwText *text)
 		else
 			put = put_text(r, b, how, segment->text);
 		if (put == PUT_MISSING && how == AS_PATH)
-			return fault(r, "the path needs a value for %s", segment_name(segment));
+		{
+			char		name[80];
+
+			segment_name(segment, name, sizeof(name));
+			return fault(r, "the path needs a value for %s", name);
+		}
 		if (put != PUT_DONE)
 			return put;
 	}
@@ -431,6 +428,21 @@ parse_object(Render *r, const char *text, const char *what, json_object **result
 	return good;
 }
 
+/* Without what says which charge or refund is meant, nothing is sent: the path notices by itself, a body would leave it out. */
+static bool
+has_identity(Render *r, const PgwOperation *op)
+{
+	static const PgwPlaceholder identities[] = {PGW_PH_TRANSACTION_REF, PGW_PH_ORIGINAL_REF, PGW_PH_BANK_REFERENCE};
+	const char *values[] = {r->p->transaction_ref, r->p->original_ref, r->p->bank_reference};
+
+	for (int i = 0; i < 3; i++)
+	{
+		if ((op->needs & PGW_PH_BIT(identities[i])) != 0 && (values[i] == NULL || *values[i] == '\0'))
+			return fault(r, "the request needs a value for {{%s}}", pgw_placeholder_name(identities[i])) == PUT_DONE;
+	}
+	return true;
+}
+
 static bool
 render_parts(Render *r, const PgwOperation *op, PgwRendered *out)
 {
@@ -441,6 +453,9 @@ render_parts(Render *r, const PgwOperation *op, PgwRendered *out)
 		return false;
 	if (out->path.failed)
 		return fault(r, "the path is too long") == PUT_DONE;
+	r->part = "body";
+	if (!has_identity(r, op))
+		return false;
 	for (int i = 0; i < op->nheaders; i++)
 	{
 		const PgwHeader *header = &op->headers[i];

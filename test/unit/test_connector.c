@@ -526,6 +526,53 @@ test_render_values(void **state)
 	pgw_rendered_free(&rendered);
 }
 
+/* What a request cannot do without, and that it is not sent then. */
+static void
+test_render_needs(void **state)
+{
+	PgwCallParams p = card_params;
+	PgwConnector *c;
+
+	(void) state;
+	pgw_rendered_init(&rendered);
+	assert_true(pgw_connector_needs_bank_reference(json_bank, PGW_OP_VOID));
+	assert_true(pgw_connector_needs_bank_reference(json_bank, PGW_OP_REFUND));
+	assert_true(pgw_connector_needs_bank_reference(json_bank, PGW_OP_CAPTURE));
+	assert_false(pgw_connector_needs_bank_reference(json_bank, PGW_OP_CANCEL));
+	assert_false(pgw_connector_needs_bank_reference(json_bank, PGW_OP_LOOKUP_CHARGE));
+	assert_true(pgw_connector_needs(json_bank, PGW_OP_LOOKUP_CHARGE, "original_ref"));
+	assert_true(pgw_connector_needs(json_bank, PGW_OP_LOOKUP_REFUND, "transaction_ref"));
+	assert_false(pgw_connector_needs(json_bank, PGW_OP_CHARGE, "reference"));
+	assert_false(pgw_connector_needs(json_bank, PGW_OP_CHARGE, "no such"));
+	assert_false(pgw_connector_needs(form_bank, PGW_OP_CANCEL, "original_ref"));
+
+	/* in a form: its member would be dropped, and a credit without its charge is sent */
+	assert_true(pgw_connector_needs_bank_reference(form_bank, PGW_OP_REFUND));
+	p.bank_reference = NULL;
+	refuse_render(form_bank, PGW_OP_REFUND, &p, "/operations/refund/body", "the request needs a value for {{bank_reference}}");
+	p.bank_reference = "";
+	refuse_render(form_bank, PGW_OP_VOID, &p, "/operations/void/body", "{{bank_reference}}");
+	refuse_render(json_bank, PGW_OP_VOID, &p, "/operations/void/path", "the path needs a value for {{bank_reference}}");
+
+	/* both: the bank's may be left out as long as ours is there */
+	c = compile("{\"v\":1," CAPS ",\"operations\":{" CHARGE(BODY ",\"answer\":{\"rules\":[" RULE "],\"fields\":{\"bank_reference\":\"/id\"}}")
+				",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{reference}}\",\"body\":{\"txn\":\"{{bank_reference}}\",\"ref\":\"{{original_ref}}\"}," ANSWER "}}}");
+	assert_false(pgw_connector_needs_bank_reference(c, PGW_OP_REFUND));
+	assert_true(pgw_connector_needs(c, PGW_OP_REFUND, "original_ref"));
+	assert_true(pgw_connector_needs(c, PGW_OP_REFUND, "reference"));
+	p.bank_reference = NULL;
+	p.reference = "order 17";
+	render(c, PGW_OP_REFUND, &p);
+	assert_string_equal(rendered.path.data, "/r/order%2017");
+	assert_string_equal(rendered.body.data, "{\"ref\":\"ffffffffffffffffffffffffffffffff\"}");
+	p.original_ref = NULL;
+	refuse_render(c, PGW_OP_REFUND, &p, "/operations/refund/body", "{{original_ref}}");
+	p.reference = NULL;
+	refuse_render(c, PGW_OP_REFUND, &p, "/operations/refund/path", "{{reference}}");
+	pgw_connector_free(c);
+	pgw_rendered_free(&rendered);
+}
+
 static bool
 holds(const char *data, size_t len, const char *what)
 {
@@ -775,6 +822,7 @@ test_judge_texts(void **state)
 	snprintf(body, sizeof(body), "{\"status\":\"declined\",\"id\":\"%s\",\"error\":{\"code\":\"%s\"},\"card\":{\"last4\":\"12345\"}}", long_text, long_text);
 	judge(PGW_OP_CHARGE, 200, body);
 	assert_string_equal(answer.bank_reference, "");	/* half a reference is none */
+	assert_true(answer.bank_reference_bad);
 	assert_int_equal(strlen(answer.bank_code), sizeof(answer.bank_code) - 1);
 	assert_string_equal(answer.card_last4, "");
 	long_text[255] = '\0';
@@ -929,6 +977,7 @@ main(void)
 		cmocka_unit_test(test_render_json),
 		cmocka_unit_test(test_render_form),
 		cmocka_unit_test(test_render_values),
+		cmocka_unit_test(test_render_needs),
 		cmocka_unit_test(test_render_wipes),
 		cmocka_unit_test(test_judge_charge),
 		cmocka_unit_test(test_judge_unreadable),
