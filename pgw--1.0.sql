@@ -322,7 +322,8 @@ DECLARE
 	made int := 0;
 BEGIN
 	IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 120 THEN
-		RAISE EXCEPTION 'ahead must be between 0 and 120 months' USING ERRCODE = 'PW400';
+		RAISE EXCEPTION 'ahead must be between 0 and 120 months' USING ERRCODE = 'PW400',
+			DETAIL = '[{"field": "ahead", "code": "out_of_range", "message": "must be between 0 and 120 months"}]';
 	END IF;
 	IF NOT EXISTS (SELECT FROM pgw.banks) THEN
 		RETURN 0;
@@ -419,9 +420,10 @@ AS 'MODULE_PATHNAME', 'pgw_resume_after_restore_1_0' LANGUAGE C VOLATILE PARALLE
 -- the grants of the immediate caller; SECURITY DEFINER would hide who that is.
 --
 
+-- Amounts are numeric, so that no driver cuts 49.90 to 49 for a bigint. No overload with float8: it is the preferred type, and literals would go there.
 CREATE FUNCTION pgw.process_payment(
 	client_request_id text,
-	amount bigint,
+	amount numeric,
 	currency text,
 	token text DEFAULT NULL,
 	card_number text DEFAULT NULL,
@@ -443,7 +445,7 @@ AS 'MODULE_PATHNAME', 'pgw_process_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNS
 
 CREATE FUNCTION pgw.submit_payment(
 	client_request_id text,
-	amount bigint,
+	amount numeric,
 	currency text,
 	token text DEFAULT NULL,
 	bank text DEFAULT NULL,
@@ -458,14 +460,14 @@ CREATE FUNCTION pgw.submit_payment(
 AS 'MODULE_PATHNAME', 'pgw_submit_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 -- What follows an authorization or a charge: recorded here, done by the worker after the commit (docs/operations.md).
-CREATE FUNCTION pgw.capture_payment(payment_id uuid, client_request_id text, amount bigint DEFAULT NULL, final boolean DEFAULT true,
+CREATE FUNCTION pgw.capture_payment(payment_id uuid, client_request_id text, amount numeric DEFAULT NULL, final boolean DEFAULT true,
 	options jsonb DEFAULT '{}') RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_capture_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 CREATE FUNCTION pgw.void_payment(payment_id uuid, client_request_id text, options jsonb DEFAULT '{}') RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_void_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
-CREATE FUNCTION pgw.refund_payment(payment_id uuid, client_request_id text, amount bigint DEFAULT NULL, reason text DEFAULT NULL,
+CREATE FUNCTION pgw.refund_payment(payment_id uuid, client_request_id text, amount numeric DEFAULT NULL, reason text DEFAULT NULL,
 	options jsonb DEFAULT '{}') RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_refund_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
@@ -923,15 +925,18 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
 	IF $1 IS NULL OR NOT EXISTS (SELECT FROM pg_roles r WHERE r.oid = $1) THEN
-		RAISE EXCEPTION 'role does not exist' USING ERRCODE = 'PW400', HINT = 'PUBLIC cannot be given access: name a role.';
+		RAISE EXCEPTION 'role does not exist' USING ERRCODE = 'PW400', HINT = 'PUBLIC cannot be given access: name a role.',
+			DETAIL = '[{"field": "role", "code": "unknown_value", "message": "must be a role"}]';
 	END IF;
 	IF $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor') THEN
 		RAISE EXCEPTION 'unknown level of access: %', coalesce(quote_literal($2), 'NULL')
-			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator and auditor.';
+			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator and auditor.',
+			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator or auditor"}]';
 	END IF;
 	IF $3 IS NOT NULL AND NOT EXISTS (SELECT FROM pgw.merchants m WHERE m.merchant = $3) THEN
 		RAISE EXCEPTION 'unknown merchant: %', quote_literal($3)
-			USING ERRCODE = 'PW422', HINT = 'Insert it into pgw.merchants first, or leave it out to mean all merchants.';
+			USING ERRCODE = 'PW422', HINT = 'Insert it into pgw.merchants first, or leave it out to mean all merchants.',
+			DETAIL = '{"code": "unknown_merchant", "class": "business", "http_status": 422, "retryable": false}';
 	END IF;
 	INSERT INTO pgw.access_grants (role, level, merchant) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
 	PERFORM pgw.apply_access($1);
@@ -945,11 +950,13 @@ $$
 BEGIN
 	IF $1 IS NULL OR $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor') THEN
 		RAISE EXCEPTION 'unknown level of access: %', coalesce(quote_literal($2), 'NULL')
-			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator and auditor.';
+			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator and auditor.',
+			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator or auditor"}]';
 	END IF;
 	IF $3 IS NOT NULL AND EXISTS (SELECT FROM pgw.access_grants g WHERE g.role = $1 AND g.level = $2 AND g.merchant IS NULL) THEN
 		RAISE EXCEPTION 'role % has level % for all merchants, not for % alone', $1, $2, quote_literal($3)
-			USING ERRCODE = 'PW422', HINT = 'Revoke the level without a merchant, then grant it for each merchant that is to stay.';
+			USING ERRCODE = 'PW422', HINT = 'Revoke the level without a merchant, then grant it for each merchant that is to stay.',
+			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}';
 	END IF;
 	DELETE FROM pgw.access_grants g WHERE g.role = $1 AND g.level = $2 AND ($3 IS NULL OR g.merchant = $3);
 	IF EXISTS (SELECT FROM pg_roles r WHERE r.oid = $1) THEN

@@ -27,6 +27,23 @@ SELECT (pay('no-raise-2', 'tok_decline_lost_card')).status;
 RESET pgw.on_failure;
 \set VERBOSITY default
 SELECT (pay('auth', 'tok_auth_required')).error_code;
+-- what is raised says in DETAIL what the row says in its columns
+CREATE FUNCTION raised(id text, token text, "timeout" interval DEFAULT NULL)
+RETURNS TABLE (state text, code text, class text, http_status int, retryable boolean, same_ids boolean, others text[]) LANGUAGE plpgsql AS $$
+DECLARE
+	d text;
+BEGIN
+	PERFORM pay(id, token, on_failure => 'raise', "timeout" => "timeout");
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL;
+	RETURN QUERY SELECT SQLSTATE, d::jsonb->>'code', d::jsonb->>'class', (d::jsonb->>'http_status')::int, (d::jsonb->>'retryable')::boolean,
+		(SELECT (f.payment_id, f.transaction_id, f.correlation_id) =
+			((d::jsonb->>'payment_id')::uuid, (d::jsonb->>'transaction_id')::uuid, (d::jsonb->>'correlation_id')::uuid) FROM pgw.find_payment(id) f),
+		ARRAY(SELECT k FROM jsonb_object_keys(d::jsonb) k WHERE k NOT IN ('code', 'class', 'http_status', 'retryable', 'payment_id', 'transaction_id', 'correlation_id'));
+END $$;
+SELECT * FROM raised('d-402', 'tok_decline_insufficient_funds');
+SELECT * FROM raised('d-502', 'tok_503', '300 ms');
+SELECT * FROM raised('d-504', 'tok_slow_1500', '100 ms');
 
 -- the bank does nothing, and there is no time for another try: failed
 SELECT masked(pay('busy', 'tok_503', "timeout" => '300 ms')) ->> 'status', (pay('busy', 'tok_503')).error_class, (pay('busy', 'tok_503')).error_code, (pay('busy', 'tok_503')).http_status;

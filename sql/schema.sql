@@ -109,7 +109,7 @@ SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'pgw'::regnames
 SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'pgw'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND has_table_privilege('regress_pgw_app', c.oid, 'SELECT') ORDER BY 1;
 SELECT pgw.revoke_access('regress_pgw_app', 'client', 'default');
 SELECT pgw.revoke_access('regress_pgw_app', 'client');
-SELECT has_function_privilege('regress_pgw_app', 'pgw.submit_payment(text,bigint,text,text,text,text,text,jsonb,jsonb,timestamptz,text,jsonb)', 'EXECUTE');
+SELECT has_function_privilege('regress_pgw_app', 'pgw.submit_payment(text,numeric,text,text,text,text,text,jsonb,jsonb,timestamptz,text,jsonb)', 'EXECUTE');
 SELECT pgw.revoke_access('regress_pgw_app', 'auditor');
 SELECT has_schema_privilege('regress_pgw_app', 'pgw', 'USAGE');
 SELECT pgw.grant_access('regress_pgw_app', 'king');

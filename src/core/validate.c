@@ -225,6 +225,13 @@ check_amount(Checker *c)
 {
 	if (c->req->amount_isnull)
 		fault(c, "amount", "required", "must not be null");
+	else if (c->req->amount_fault == PGW_WHOLE_FRACTION)
+		fault(c, "amount", "invalid_format",
+			  "must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234");
+	else if (c->req->amount_fault == PGW_WHOLE_NO_NUMBER)
+		fault(c, "amount", "invalid_format", "must be a whole number of minor units of the currency, not NaN or Infinity");
+	else if (c->req->amount_fault == PGW_WHOLE_TOO_BIG)
+		fault(c, "amount", "out_of_range", "must be at most 9223372036854775807, in minor units of the currency");
 	else if (c->req->amount <= 0)
 		fault(c, "amount", "out_of_range", "must be greater than 0, in minor units of the currency");
 }
@@ -578,7 +585,7 @@ pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf
 int
 pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults)
 {
-	PgwRequest	none = {.amount = req->amount, .options = req->options};
+	PgwRequest	none = {.amount_fault = req->amount_fault, .amount = req->amount, .options = req->options};
 	Checker		c = {.req = &none, .faults = faults};
 
 	pgw_buf_puts(faults, "[");

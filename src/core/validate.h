@@ -11,6 +11,7 @@
 
 #include "buf.h"
 #include "card.h"
+#include "money.h"
 
 /* Limits; lengths in characters unless they say bytes. Documented in docs/sql-reference.md. */
 #define PGW_MAX_ID_CHARS 255
@@ -35,6 +36,7 @@ typedef struct PgwRequest
 	bool		is_submit;
 	const char *client_request_id;
 	bool		amount_isnull;
+	PgwWhole	amount_fault;	/* PGW_WHOLE_OK: amount holds it */
 	int64_t		amount;
 	const char *currency;
 	const char *token;
@@ -78,6 +80,7 @@ typedef struct PgwOperationRequest
 	bool		payment_id_isnull;
 	const char *client_request_id;
 	bool		has_amount;		/* else all that is left */
+	PgwWhole	amount_fault;	/* PGW_WHOLE_OK: amount holds it */
 	int64_t		amount;
 	bool		final_isnull;	/* capture */
 	const char *reason;			/* refund; NULL: none */

@@ -27,10 +27,14 @@
 static void
 raise_in_flight(void)
 {
+	const PgwErrorInfo *info = pgw_error_find("request_in_flight");
+	char		members[PGW_ERROR_MEMBERS_SIZE];
+
+	pgw_error_members(info, members);
 	ereport(ERROR,
 			(errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '9')),
-			 errmsg("%s", pgw_error_find("request_in_flight")->message),
-			 errdetail_internal("{\"code\": \"request_in_flight\"}"),
+			 errmsg("%s", info->message),
+			 errdetail_internal("{%s}", members),
 			 errhint("Ask again with the same client_request_id."),
 			 errhidestmt(true),
 			 errhidecontext(true)));

@@ -252,13 +252,16 @@ pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
 		if ((events[i].from != state && !same_edge) || !pgw_event_legal(t->kind, events[i].from, events[i].to, events[i].type))
 		{
 			char		id[37];
+			char		members[PGW_ERROR_MEMBERS_SIZE];
 			const char *from = pgw_state_name(events[i].from);
 
 			pgw_uuid_to_text(t->transaction_id.data, id);
+			pgw_error_members(pgw_error_find("internal_error"), members);
 			ereport(ERROR,
 					(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
 					 errmsg("illegal step of attempt %s: %s from %s to %s", id, pgw_event_name(events[i].type),
-							from != NULL ? from : "nothing", pgw_state_name(events[i].to))));
+							from != NULL ? from : "nothing", pgw_state_name(events[i].to)),
+					 errdetail_internal("{%s, \"transaction_id\": \"%s\"}", members, id)));
 		}
 		state = events[i].to;
 	}

@@ -3,7 +3,7 @@
  *
  * Owns: the map from argument names to positions, one per call site (fn_extra): a new library serves an older SQL definition, and new
  * arguments may stand anywhere.
- * Invariant: nothing here judges a value; core/validate.c does.
+ * Invariant: nothing here judges a value; core/validate.c does.  Amounts are numeric outside and int64 from here on.
  */
 #include "postgres.h"
 
@@ -102,12 +102,13 @@ arg_int(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 	return *isnull ? 0 : DatumGetInt32(d);
 }
 
-int64
-pgw_arg_int64(FunctionCallInfo fcinfo, const char *name, bool *isnull)
+PgwWhole
+pgw_arg_amount(FunctionCallInfo fcinfo, const char *name, bool *isnull, int64 *amount)
 {
 	Datum		d = pgw_arg(fcinfo, name, isnull);
 
-	return *isnull ? 0 : DatumGetInt64(d);
+	*amount = 0;
+	return *isnull ? PGW_WHOLE_OK : pgw_money_whole(DatumGetCString(DirectFunctionCall1(numeric_out, d)), amount);
 }
 
 int64
@@ -133,7 +134,7 @@ pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req)
 	memset(req, 0, sizeof(*req));
 	req->is_submit = is_submit;
 	req->client_request_id = pgw_arg_text(fcinfo, "client_request_id");
-	req->amount = pgw_arg_int64(fcinfo, "amount", &req->amount_isnull);
+	req->amount_fault = pgw_arg_amount(fcinfo, "amount", &req->amount_isnull, &req->amount);
 	req->currency = pgw_arg_text(fcinfo, "currency");
 	req->token = pgw_arg_text(fcinfo, "token");
 	req->card_number = pgw_arg_text(fcinfo, "card_number");

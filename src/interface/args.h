@@ -13,7 +13,9 @@
 /* The named argument; *isnull also when the function has no such argument (an older SQL definition). */
 extern Datum pgw_arg(FunctionCallInfo fcinfo, const char *name, bool *isnull);
 extern char *pgw_arg_text(FunctionCallInfo fcinfo, const char *name);	/* NULL: SQL NULL */
-extern int64 pgw_arg_int64(FunctionCallInfo fcinfo, const char *name, bool *isnull);
+
+/* A numeric as minor units. Numeric and not bigint, because drivers cut a float to what the parameter's type is: 49.90 would be 49. */
+extern PgwWhole pgw_arg_amount(FunctionCallInfo fcinfo, const char *name, bool *isnull, int64 *amount);
 extern char *pgw_arg_json(FunctionCallInfo fcinfo, const char *name);	/* as text; NULL: SQL NULL */
 extern void pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req);
 

@@ -119,10 +119,13 @@ pgw_cards_refuse(const PgwRequest *req)
 	if (req->card_number == NULL && req->card_cvv == NULL)
 		return;
 	if (reject_card_literals && req->card_number != NULL && in_statement(req->card_number))
-		pgw_raise("card_number_in_statement", pgw_detail(NULL, "field", "card_number"),
-				  "Bind the card number as a parameter ($1) with the extended query protocol, and see that the driver does not put it into the text. "
-				  "The number has reached the server's statistics and possibly its log: remove it there.");
+		pgw_raise_invalid("the request is not valid", psprintf("[%s]", pgw_arg_fault(NULL, "card_number", "card_number_in_statement", NULL)),
+						  "Bind the card number as a parameter ($1) with the extended query protocol, and see that the driver does not put it into the text. "
+						  "The number has reached the server's statistics and possibly its log: remove it there.");
 	setting = pgw_cards_logging_setting(&hint);
 	if (setting != NULL)
-		pgw_raise("card_parameters_logged", pgw_detail(NULL, "setting", setting), hint);
+		pgw_raise_invalid("the request is not valid",
+						  psprintf("[%s]", pgw_arg_fault(NULL, req->card_number != NULL ? "card_number" : "card_cvv", "card_parameters_logged",
+													 psprintf("the server would write bound parameters, and with them card data, to its log: %s", setting))),
+						  hint);
 }

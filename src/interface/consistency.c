@@ -81,7 +81,7 @@ raise_fault(const pg_uuid_t *id, PgwFoldFault fault, int step, const PgwEventRow
 
 	pgw_uuid_to_text(id->data, text);
 	initStringInfo(&detail);
-	appendStringInfo(&detail, "{\"code\": \"internal_error\", \"transaction_id\": \"%s\", \"step\": %d, \"fault\": \"%s\"", text, step,
+	appendStringInfo(&detail, "\"transaction_id\": \"%s\", \"step\": %d, \"fault\": \"%s\"", text, step,
 					 fault == PGW_FOLD_GAP ? "gap" : "illegal");
 	if (found != NULL)
 	{
@@ -89,11 +89,10 @@ raise_fault(const pg_uuid_t *id, PgwFoldFault fault, int step, const PgwEventRow
 		escape_json(&detail, found->event_type);
 		appendStringInfo(&detail, ", \"event_data\": %s}", found->event_data);
 	}
-	appendStringInfoChar(&detail, '}');
 	ereport(ERROR,
 			(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
 			 errmsg("the events of transaction %s do not lead to a state", text),
-			 errdetail_internal("%s", detail.data),
+			 errdetail_internal("%s", pgw_error_detail("internal_error", detail.data)),
 			 errhint("pgw.check_consistency() lists everything that does not fit together.")));
 }
 
@@ -115,7 +114,7 @@ pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 	char		text[37];
 
 	if (isnull)
-		pgw_raise_faults("[{\"field\": \"transaction_id\", \"code\": \"required\", \"message\": \"a required value is missing\"}]");
+		pgw_raise_fault("transaction_id", "required", NULL);
 	pgw_require(GetUserId(), "auditor", NULL);
 	pgw_become_owner(&caller, &sec_context);
 

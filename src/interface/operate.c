@@ -57,7 +57,7 @@ get_arguments(FunctionCallInfo fcinfo, PgwKind kind, Operation *o)
 	if (!o->req.payment_id_isnull)
 		o->payment_id = *DatumGetUUIDP(d);
 	o->req.client_request_id = pgw_arg_text(fcinfo, "client_request_id");
-	o->req.amount = pgw_arg_int64(fcinfo, "amount", &isnull);
+	o->req.amount_fault = pgw_arg_amount(fcinfo, "amount", &isnull, &o->req.amount);
 	o->req.has_amount = !isnull;
 	if (kind == PGW_KIND_CAPTURE)
 	{

@@ -253,10 +253,16 @@ pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwTransaction *t, Pg
 		pgw_result_verdict(&pay->payment, t, told, &v);
 		if (v.error_code != NULL)
 		{
+			const pg_uuid_t *correlation_id = t != NULL ? &t->correlation_id : &pay->correlation_id;
+			char	   *members;
 			char		id[37];
 
+			pgw_uuid_to_text(pay->payment.payment_id.data, id);
+			members = pgw_detail(NULL, "payment_id", id);
 			pgw_uuid_to_text(pay->payment.transaction_id.data, id);
-			pgw_raise(v.error_code, pgw_detail(NULL, "transaction_id", id),
+			members = pgw_detail(members, "transaction_id", id);
+			pgw_uuid_to_text(correlation_id->data, id);
+			pgw_raise(v.error_code, pgw_detail(members, "correlation_id", id),
 					  v.http_status == 504 ? "The charge may stand: ask again with the same client_request_id, never with a new one." : NULL);
 		}
 	}

@@ -58,27 +58,48 @@ default_hint(const char *code)
 	return NULL;
 }
 
+static const PgwErrorInfo *
+info_of(const char *error_code)
+{
+	const PgwErrorInfo *info = pgw_error_find(error_code);
+
+	return info != NULL ? info : pgw_error_find("internal_error");
+}
+
+char *
+pgw_error_detail(const char *error_code, const char *members)
+{
+	char		fixed[PGW_ERROR_MEMBERS_SIZE];
+
+	pgw_error_members(info_of(error_code), fixed);
+	return members != NULL && members[0] != '\0' ? psprintf("{%s, %s}", fixed, members) : psprintf("{%s}", fixed);
+}
+
 void
 pgw_raise(const char *error_code, const char *members, const char *hint)
 {
-	const PgwErrorInfo *info = pgw_error_find(error_code);
-	StringInfoData detail;
+	const PgwErrorInfo *info = info_of(error_code);
 
-	if (info == NULL)
-		info = pgw_error_find("internal_error");
+	Assert(info->class != PGW_CLASS_VALIDATION);
 	if (hint == NULL)
 		hint = default_hint(info->code);
-	initStringInfo(&detail);
-	appendStringInfoString(&detail, "{\"code\": ");
-	escape_json(&detail, info->code);
-	if (members != NULL && members[0] != '\0')
-		appendStringInfo(&detail, ", %s", members);
-	appendStringInfoChar(&detail, '}');
 	ereport(ERROR,
 			(errcode(sqlstate_of(info->sqlstate)),
 			 errmsg("%s", info->message),
-			 errdetail_internal("%s", detail.data),
+			 errdetail_internal("%s", pgw_error_detail(info->code, members)),
 			 hint != NULL ? errhint("%s", hint) : 0,
+			 errhidestmt(true),
+			 errhidecontext(true)));
+}
+
+void
+pgw_raise_invalid(const char *primary, const char *faults, const char *hint)
+{
+	ereport(ERROR,
+			(errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '0')),
+			 errmsg_internal("%s", primary),
+			 errdetail_internal("%s", faults),
+			 errhint("%s", hint),
 			 errhidestmt(true),
 			 errhidecontext(true)));
 }
@@ -86,13 +107,22 @@ pgw_raise(const char *error_code, const char *members, const char *hint)
 void
 pgw_raise_faults(const char *faults)
 {
-	ereport(ERROR,
-			(errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '0')),
-			 errmsg("the request is not valid"),
-			 errdetail_internal("%s", faults),
-			 errhint("Correct the fields that DETAIL names, and call again. Nothing was sent."),
-			 errhidestmt(true),
-			 errhidecontext(true)));
+	pgw_raise_invalid("the request is not valid", faults, "Correct the fields that DETAIL names, and call again. Nothing was sent.");
+}
+
+char *
+pgw_arg_fault(const char *before, const char *field, const char *code, const char *message)
+{
+	if (message == NULL)
+		message = info_of(code)->message;
+	return psprintf("%s%s{%s}", before != NULL ? before : "", before != NULL ? ", " : "",
+					pgw_detail(pgw_detail(pgw_detail(NULL, "field", field), "code", code), "message", message));
+}
+
+void
+pgw_raise_fault(const char *field, const char *code, const char *message)
+{
+	pgw_raise_faults(psprintf("[%s]", pgw_arg_fault(NULL, field, code, message)));
 }
 
 char *

@@ -40,7 +40,7 @@ begin_faults(PgwBuf *faults)
 	pgw_buf_puts(faults, "[");
 }
 
-/* Raise PW400 if there were any. */
+/* Raise PW400 if there are any. */
 static void
 end_faults(PgwBuf *faults, int n)
 {
@@ -61,7 +61,7 @@ arg_payment_id(FunctionCallInfo fcinfo)
 	Datum		d = pgw_arg(fcinfo, "payment_id", &isnull);
 
 	if (isnull)
-		pgw_raise_faults("[{\"field\": \"payment_id\", \"code\": \"required\", \"message\": \"a required value is missing\"}]");
+		pgw_raise_fault("payment_id", "required", NULL);
 	return *DatumGetUUIDP(d);
 }
 
@@ -180,7 +180,7 @@ is_settled(const PgwPayment *p)
 Datum
 pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t	id = arg_payment_id(fcinfo);
+	pg_uuid_t	id;
 	PgwPayment	p;
 	PgwTransaction t;
 	TimestampTz deadline;
@@ -192,16 +192,23 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 	int			sec_context;
 	int64		timeout_ms;
 	long		pause = POLL_FIRST_MS;
+	char	   *faults = NULL;
 	bool		isnull;
 	bool		have_t;
 	bool		settled;
 
+	(void) pgw_arg(fcinfo, "payment_id", &isnull);
+	if (isnull)
+		faults = pgw_arg_fault(faults, "payment_id", "required", NULL);
 	timeout = pgw_arg(fcinfo, "timeout", &isnull);
 	timeout_ms = isnull ? 0 : pgw_interval_ms(timeout);
 	if (isnull)
-		pgw_raise_faults("[{\"field\": \"timeout\", \"code\": \"required\", \"message\": \"a required value is missing\"}]");
+		faults = pgw_arg_fault(faults, "timeout", "required", NULL);
 	if (timeout_ms < 0 || timeout_ms > PGW_MAX_TIMEOUT_MS)
-		pgw_raise_faults("[{\"field\": \"timeout\", \"code\": \"out_of_range\", \"message\": \"a value is out of range\"}]");
+		faults = pgw_arg_fault(faults, "timeout", "out_of_range", "must be 0 to 24 hours");
+	if (faults != NULL)
+		pgw_raise_faults(psprintf("[%s]", faults));
+	id = arg_payment_id(fcinfo);
 	deadline = pgw_deadline(timeout_ms);
 
 	pgw_require(GetUserId(), "auditor", NULL);

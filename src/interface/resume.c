@@ -47,13 +47,16 @@ PG_FUNCTION_INFO_V1(pgw_resume_after_restore_1_0);
 static void
 check_note(const char *note)
 {
+	char	   *faults = NULL;
+
 	if (note == NULL)
 		return;
 	if (pg_mbstrlen(note) > MAX_NOTE_CHARS)
-		pgw_raise_faults("[{\"field\": \"note\", \"code\": \"too_long\", \"message\": \"a value is too long\"}]");
+		faults = pgw_arg_fault(faults, "note", "too_long", NULL);
 	if (pgw_text_has_card_number(note, strlen(note)))
-		pgw_raise_faults("[{\"field\": \"note\", \"code\": \"card_number_in_stored_field\", "
-						 "\"message\": \"a card number was given in a field that is not for card numbers\"}]");
+		faults = pgw_arg_fault(faults, "note", "card_number_in_stored_field", NULL);
+	if (faults != NULL)
+		pgw_raise_faults(psprintf("[%s]", faults));
 }
 
 static void

@@ -33,6 +33,7 @@
 #include "core/state.h"
 #include "infra/config.h"
 #include "infra/exchange.h"
+#include "interface/raise.h"
 
 #define ERRCODE_PGW_VALIDATION MAKE_SQLSTATE('P', 'W', '4', '0', '0')
 #define ERRCODE_PGW_RULE MAKE_SQLSTATE('P', 'W', '4', '2', '2')
@@ -165,6 +166,7 @@ pgw_refuse_change(PG_FUNCTION_ARGS)
 	ereport(ERROR,
 			(errcode(ERRCODE_PGW_RULE),
 			 errmsg("rows of pgw.%s cannot be %s", RelationGetRelationName(trigdata->tg_relation), verb),
+			 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
 			 errhint("Records of payments stay; this holds for every role.")));
 }
 
@@ -247,7 +249,8 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 		if (!same_value(old, new, desc, identity[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_PGW_RULE),
-					 errmsg("column \"%s\" of a payment transaction cannot change", identity[i])));
+					 errmsg("column \"%s\" of a payment transaction cannot change", identity[i]),
+					 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL))));
 	}
 
 	from_label = label_of(old, desc, "status");
@@ -260,7 +263,8 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 		(from == PGW_SAVED || from == PGW_COMPLETED || from == PGW_REFUNDING || from == PGW_REFUNDED))
 		ereport(ERROR,
 				(errcode(ERRCODE_PGW_RULE),
-				 errmsg("column \"payment_id\" of a payment transaction in state %s cannot change", from_label)));
+				 errmsg("column \"payment_id\" of a payment transaction in state %s cannot change", from_label),
+				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL))));
 	kind = pgw_kind_parse(label_of(new, desc, "kind"));
 	if (kind < 0 || from == PGW_STATE_NONE || to == PGW_STATE_NONE)
 		elog(ERROR, "unknown state or kind of a payment transaction: %s, %s", from_label, to_label);
@@ -270,13 +274,15 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PGW_RULE),
 				 errmsg("step_order of a payment transaction must grow with every change of its state"),
-				 errdetail("From %s to %s, the number of steps changed by " INT64_FORMAT ".", from_label, to_label, steps)));
+				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", psprintf("\"from\": \"%s\", \"to\": \"%s\", \"steps\": " INT64_FORMAT,
+																							 from_label, to_label, steps)))));
 
 	if ((from != to || steps > 0) && !path_exists((PgwKind) kind, from, to, steps))
 		ereport(ERROR,
 				(errcode(ERRCODE_PGW_RULE),
 				 errmsg("a transaction of kind %s cannot go from %s to %s", pgw_kind_name((PgwKind) kind), from_label, to_label),
-				 errdetail("There are no legal edges for " INT64_FORMAT " step(s) between them.", steps)));
+				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", psprintf("\"from\": \"%s\", \"to\": \"%s\", \"steps\": " INT64_FORMAT,
+																							 from_label, to_label, steps)))));
 
 	return PointerGetDatum(new);
 }
@@ -318,12 +324,14 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_PGW_RULE),
 					 errmsg("connector \"%s\" is built in and cannot be changed", text_of(old, desc, "name")),
+					 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
 					 errhint("Insert a copy of its definition under another name, and change the copy. See docs/connectors.md.")));
 		if (new != NULL && bool_of(new, desc, "builtin"))
 			ereport(ERROR,
 					(errcode(ERRCODE_PGW_RULE),
 					 errmsg("a connector of your own cannot be marked as built in"),
-					 errdetail("Dumps leave built-in connectors out.")));
+					 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+					 errhint("Leave builtin out: dumps leave built-in connectors out.")));
 	}
 
 	if (old != NULL && (new == NULL || !same_value(old, new, desc, "name")) &&
@@ -331,6 +339,7 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PGW_RULE),
 				 errmsg("connector \"%s\" is used by a bank", text_of(old, desc, "name")),
+				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
 				 errhint("Give the banks in pgw.banks another connector first.")));
 
 	if (new != NULL)
@@ -354,7 +363,8 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 				ereport(ERROR,
 						(errcode(ERRCODE_PGW_VALIDATION),
 						 errmsg("connector \"%s\" is not valid", name ? name : ""),
-						 errdetail("at %s: %s", err.pointer[0] ? err.pointer : "the top level", err.message),
+						 errdetail_internal("[%s]", pgw_arg_fault(NULL, "definition", "invalid_format",
+															  psprintf("at %s: %s", err.pointer[0] ? err.pointer : "the top level", err.message))),
 						 errhint("docs/connectors.md describes the document.")));
 			}
 			pgw_connector_free(compiled);
@@ -467,7 +477,7 @@ secret_fault(const char *name)
 static void
 fault(StringInfo faults, const char *field, const char *message)
 {
-	appendStringInfo(faults, "%s%s: %s", faults->len > 0 ? "\n" : "", field, message);
+	appendStringInfo(faults, "%s%s", faults->len > 0 ? ", " : "", pgw_arg_fault(NULL, field, "invalid_format", message));
 }
 
 static void
@@ -557,7 +567,7 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 			ereport(ERROR,
 					(errcode(ERRCODE_PGW_VALIDATION),
 					 errmsg("bank \"%s\" is not valid", name ? name : ""),
-					 errdetail_internal("%s", faults.data),
+					 errdetail_internal("[%s]", faults.data),
 					 errhint("docs/sql-reference.md describes the columns of pgw.banks.")));
 	}
 
@@ -582,8 +592,8 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 					(errcode(ERRCODE_PGW_RULE),
 					 new == NULL ? errmsg("bank \"%s\" cannot be deleted while it has unresolved payments", name) :
 					 errmsg("\"%s\" of bank \"%s\" cannot change while it has unresolved payments", what, name),
-					 errdetail("They can only be resolved at the bank that was asked, in the way that it was asked."),
-					 errhint("Disable the bank (enabled = false), wait until they are resolved, or insert another bank beside it.")));
+					 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+					 errhint("They can only be resolved at the bank that was asked, in the way that it was asked: disable the bank (enabled = false), wait until they are resolved, or insert another bank beside it.")));
 	}
 	return PointerGetDatum(new ? new : old);
 }

@@ -85,11 +85,11 @@ EXCEPTION WHEN SQLSTATE 'PW500' THEN
 	GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL;
 	RETURN d::jsonb - 'found';
 END $$;
-SELECT is(pg_temp.detail(pg_temp.id(2)), jsonb_build_object('code', 'internal_error', 'transaction_id', pg_temp.id(2), 'step', 1, 'fault', 'gap'), 'DETAIL names the step');
+SELECT is(pg_temp.detail(pg_temp.id(2)), jsonb_build_object('code', 'internal_error', 'class', 'infrastructure', 'http_status', 500, 'retryable', false, 'transaction_id', pg_temp.id(2), 'step', 1, 'fault', 'gap'), 'DETAIL names the step');
 SELECT pg_temp.event(2, 1, 'TransactionStarted', NULL, 'Created'), pg_temp.event(2, 3, 'TransactionFailed', 'Created', 'Failed');
 SELECT is(pg_temp.detail(pg_temp.id(2))->>'step', '2', 'of the gap');
 SELECT pg_temp.event(2, 2, 'BankProcessingStarted', 'Created', 'BankUnknown');
-SELECT is(pg_temp.detail(pg_temp.id(2)) - 'transaction_id', '{"code": "internal_error", "step": 2, "fault": "illegal"}', 'or of the illegal event');
+SELECT is(pg_temp.detail(pg_temp.id(2)) - '{transaction_id,class,http_status,retryable}'::text[], '{"code": "internal_error", "step": 2, "fault": "illegal"}', 'or of the illegal event');
 SELECT is(pg_temp.detail(pg_temp.id(1)), NULL, 'and nothing where all is well');
 
 -- fewer rights, fewer functions

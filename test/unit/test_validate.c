@@ -165,6 +165,12 @@ amount_and_currency(void **unused)
 	TOKEN(r.amount_isnull = true, F("amount", "required", "must not be null"));
 	TOKEN(r.amount = 0, F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
 	TOKEN(r.amount = INT64_MIN, F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
+	TOKEN(r.amount_fault = PGW_WHOLE_FRACTION, F("amount", "invalid_format",
+												 "must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234"));
+	TOKEN(r.amount_fault = PGW_WHOLE_NO_NUMBER,
+		  F("amount", "invalid_format", "must be a whole number of minor units of the currency, not NaN or Infinity"));
+	TOKEN(r.amount_fault = PGW_WHOLE_TOO_BIG,
+		  F("amount", "out_of_range", "must be at most 9223372036854775807, in minor units of the currency"));
 	TOKEN(r.currency = NULL, F("currency", "required", "must not be null"));
 	TOKEN(r.currency = "eur", F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
 	TOKEN(r.currency = "Eur", F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
