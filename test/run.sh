@@ -139,7 +139,7 @@ chaos() # name=value...
 
 test_chaos()
 {
-	chaos seed="${SEED:-1}" payments=300 kills=6 clients=12 rest=60 >"$PGW_WORK/chaos.log" 2>&1
+	chaos seed="${SEED:-1}" payments=300 kills=6 clients=12 rest=60 clock=0 standby=0 >"$PGW_WORK/chaos.log" 2>&1
 	count "$PGW_WORK/chaos.log" $? chaos
 }
 

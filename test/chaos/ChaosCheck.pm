@@ -23,12 +23,18 @@ sub unrest
 sub load
 {
 	my ($server, $outcomes, $operations) = @_;
-	for my $what ([ ledger => '/ledger' ], [ log => '/ledger/log?limit=50000' ])
+	my @docs;    # of each bank that the first database pays at
+	for my $bank (qw(main other backup slow calm))
 	{
-		open my $f, '>', "$server->{dir}/$what->[0].json" or die $!;
-		print $f $server->bank('GET', $what->[1]);
-		close $f;
+		for my $what ([ ledger => '/ledger' ], [ log => '/ledger/log?limit=50000' ])
+		{
+			open my $f, '>', "$server->{dir}/$bank-$what->[0].json" or die $!;
+			print $f $server->bank($bank, 'GET', $what->[1]);
+			close $f;
+		}
+		push @docs, "SELECT pg_read_file('$server->{dir}/$bank-ledger.json')::json AS ledger, pg_read_file('$server->{dir}/$bank-log.json')::json AS log";
 	}
+	my $docs = join ' UNION ALL ', @docs;
 	open my $f, '>', "$server->{dir}/outcome.tsv" or die $!;
 	print $f join("\t", @$_) . "\n" for @$outcomes;
 	close $f;
@@ -38,11 +44,14 @@ sub load
 	open $f, '>', "$server->{dir}/blow.tsv" or die $!;
 	printf $f "%.6f\t%s\t%d\n", $_->{at}, $_->{what}, $_->{hit} for @{ $server->{hits} };
 	close $f;
+	# what the server's clock said while it was set forward, as the real time
+	my ($jump) = grep { $_->{offset} } @{ $server->{clocks} // [] };
+	my $occurred_at = $jump ? sprintf "CASE WHEN occurred_at > to_timestamp(%f) THEN occurred_at - interval '%d s' ELSE occurred_at END", $jump->{at} + $jump->{offset} / 2, $jump->{offset} : 'occurred_at';
 	my $step = 'id text, charge text, charge_reference text, reference text, idempotency_key text, amount bigint, currency text, status text, created_at_ms bigint, dialect text';
 	$server->query($_) for split /;\n/, <<"SQL";
 DROP SCHEMA IF EXISTS chaos CASCADE;
 CREATE SCHEMA chaos;
-CREATE TABLE chaos.doc AS SELECT pg_read_file('$server->{dir}/ledger.json')::json AS ledger, pg_read_file('$server->{dir}/log.json')::json AS log;
+CREATE TABLE chaos.doc AS $docs;
 CREATE TABLE chaos.charge AS SELECT c.* FROM chaos.doc, json_to_recordset(ledger -> 'charges') AS c (id text, reference uuid, idempotency_key text, merchant text,
 	amount bigint, currency text, status text, authorized bigint, captured bigint, refunded bigint, voided bool, expired bool, last4 text, created_at_ms bigint, dialect text);
 CREATE TABLE chaos.step AS SELECT 'refund' AS what, r.* FROM chaos.doc, json_to_recordset(ledger -> 'refunds') AS r ($step)
@@ -67,7 +76,7 @@ CREATE INDEX ON chaos.request (coalesce(reference, split_part(path, 'reference='
 CREATE INDEX ON chaos.step (charge);
 CREATE INDEX ON chaos.step (reference);
 CREATE INDEX ON chaos.outcome (merchant, client_request_id);
-CREATE TABLE chaos.event AS SELECT transaction_id, step_order, event_type::text, occurred_at, event_data ->> 'from' AS was, event_data ->> 'to' AS becomes,
+CREATE TABLE chaos.event AS SELECT transaction_id, step_order, event_type::text, $occurred_at AS occurred_at, event_data ->> 'from' AS was, event_data ->> 'to' AS becomes,
 	event_data ->> 'operation' AS operation, event_data ->> 'reason' AS reason,
 	event_data ->> 'bank_code' AS bank_code FROM pgw.transaction_events;
 CREATE INDEX ON chaos.event (transaction_id, step_order);
@@ -140,7 +149,7 @@ our @checks = (
 	[ '4 rollback gives back: an order and its payment are there together or not at all', q{
 		SELECT p.transaction_id, coalesce(p.client_request_id, o.client_request_id) || ': order ' || coalesce(o.status, 'not there') || ', payment ' || coalesce(p.status::text, 'not there')
 		FROM orders o FULL JOIN pgw.payments p ON p.merchant = o.merchant AND p.client_request_id = o.client_request_id AND p.payment_id = o.payment_id
-		WHERE o.client_request_id IS NULL OR p.payment_id IS NULL } ],
+		WHERE (o.client_request_id IS NULL OR p.payment_id IS NULL) AND (p.payment_id IS NULL OR p.client_request_id LIKE 'o-%') } ],
 	[ '4 rollback gives back: what a client knows to be rolled back left no row and no charge', q{
 		SELECT t.transaction_id, x.client_request_id || ' (' || x.shape || ') was given up, but: ' || coalesce('payment ' || p.status, '') || coalesce(' charge ' || k.id, '')
 		FROM chaos.outcome x LEFT JOIN pgw.payment_transactions t USING (merchant, client_request_id) LEFT JOIN pgw.payments p USING (merchant, client_request_id)
@@ -165,7 +174,7 @@ our @checks = (
 	[ '7 nothing accepted is lost: what a client knows to be committed is there', q{
 		SELECT p.transaction_id, x.client_request_id || ' (' || x.shape || ') was committed: ' || x.finish || ', payment ' || coalesce(p.status::text, 'not there') || ', client saw ' || x.status
 		FROM chaos.outcome x LEFT JOIN pgw.payments p USING (merchant, client_request_id)
-		WHERE x.finish = 'stuck' OR x.finish = 'committed' AND (p.payment_id IS NULL OR x.status NOT IN ('pending', 'taken', p.status::text) OR x.status = 'taken' AND p.status IN ('pending', 'declined', 'in_review')
+		WHERE x.finish = 'stuck' OR x.finish = 'committed' AND (p.payment_id IS NULL OR x.status NOT IN ('pending', 'taken', p.status::text) AND NOT (x.status = 'in_review' AND EXISTS (SELECT FROM chaos.event e WHERE e.transaction_id = p.transaction_id AND e.event_type = 'ManualReviewResolved')) OR x.status = 'taken' AND p.status IN ('pending', 'declined', 'in_review')
 			OR x.status = 'taken' AND p.status = 'failed' AND p.capture <> 'on_commit') } ],
 	[ '7 nothing accepted is lost: each operation that a client knows to be committed is there', q{
 		SELECT NULL, x.kind || ' ' || x.client_request_id || ' was committed, and is not there' FROM chaos.operation x WHERE x.finish = 'committed'
@@ -231,8 +240,8 @@ sub secrets
 			$rest = substr $chunk, -40;
 		}
 	};
-	find({ no_chdir => 1, wanted => sub { $search->($_) if -f $_ } }, $server->{data});
-	$search->($server->{log});
+	find({ no_chdir => 1, wanted => sub { $search->($_) if -f $_ } }, grep { -d } map { "$server->{dir}/$_" } qw(data standby));
+	$search->($_) for grep { -f } $server->{log}, "$server->{dir}/standby.log";
 	return { name => sprintf('10 no secret on disk: no card number in %.0f MB of data directory, WAL and log', $bytes / 1e6), bad => \@hits };
 }
 

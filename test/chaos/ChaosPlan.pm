@@ -164,7 +164,8 @@ sub order
 	return \%o;
 }
 
-# { orders => [ order, ... ], ids, blows => [ { at, what, dice }, ... ], digest }; ids: how many client_request_ids there are
+# { orders => [ order, ... ], ids, blows => [ { at, what, dice, server }, ... ], settled_from, digest }; ids: how many client_request_ids there are;
+# server: the blow strikes the server itself, and none of those comes later than settled_from
 sub make
 {
 	my (%p) = @_;
@@ -192,24 +193,41 @@ sub make
 	my $postmaster = int($kills * 0.12 + 0.99);
 	my $worker = int($kills * 0.22 + 0.99);
 	my $launcher = int($kills * 0.02);
-	my @what = (
+	my $share = sub { return int($kills * $_[0] + 0.99) };
+	my @on_server = (
 		(map { $_ % 2 ? 'kill_postmaster' : 'kill_everything' } 1 .. $postmaster),
 		('kill_worker') x $worker, ('kill_launcher') x $launcher, ('kill_backend') x ($kills - $postmaster - $worker - $launcher),
 		('terminate_backend') x int($kills * 0.10), ('cancel_backend') x int($kills * 0.10), ('terminate_worker') x int($kills * 0.05 + 0.5),
 		('immediate_stop') x int($kills * 0.04 + 0.5), ('fast_restart') x int($kills * 0.02),
-		('bank_down') x int($kills * 0.04 + 0.5), ('bank_drop') x int($kills * 0.04 + 0.5));
+		('pause_worker') x $share->(0.10), ('ddl') x $share->(0.06), ('pause_mode') x int($kills * 0.02));
+	my @around = (('bank_down') x int($kills * 0.04 + 0.5), ('bank_drop') x int($kills * 0.04 + 0.5),
+		('configure') x $share->(0.06), ('move_bank') x $share->(0.02), ('swap_bank') x (2 * $share->(0.01)), ('operator') x $share->(0.08));
+
+	# The server is struck during the first three quarters; what happens around it goes on to the end.
+	my $settled = int(@orders * 0.75);
+	my @blows = (spread($r, 0, $settled, 1, @on_server), spread($r, 0, scalar @orders, 0, @around));
+	push @blows, map { { at => int(@orders * $_->[1]), what => $_->[0], dice => 0, server => 1 } } [ standby => 0.15 ], [ failover => 0.40 ] if $p{standby};
+	push @blows, map { { at => int(@orders * $_->[1]), what => $_->[0], dice => 0, server => 1 } } [ clock_forward => 0.50 ], [ clock_back => 0.60 ] if $p{clock};
+	@blows = sort { $a->{at} <=> $b->{at} } @blows;
+	my $json = JSON::PP->new->canonical;
+	my $plan = { orders => \@orders, blows => \@blows };
+	$plan->{digest} = md5_hex($json->encode($plan));
+	$plan->{ids} = $n;
+	$plan->{settled_from} = $settled;
+	return $plan;
+}
+
+# Blows of these kinds, shuffled, at about even distances from one number of orders to another.
+sub spread
+{
+	my ($r, $from, $to, $server, @what) = @_;
 	for (my $i = $#what; $i > 0; $i--)
 	{
 		my $j = below($r, $i + 1);
 		@what[ $i, $j ] = @what[ $j, $i ];
 	}
-	my $step = @orders / (@what + 1);
-	my @blows = map { { at => int(($_ + 1) * $step + ($r->() - 0.5) * $step), what => $what[$_], dice => below($r, 1_000_000) } } 0 .. $#what;
-	my $json = JSON::PP->new->canonical;
-	my $plan = { orders => \@orders, blows => \@blows };
-	$plan->{digest} = md5_hex($json->encode($plan));
-	$plan->{ids} = $n;
-	return $plan;
+	my $step = ($to - $from) / (@what + 1);
+	return map { { at => $from + int(($_ + 1) * $step + ($r->() - 0.5) * $step), what => $what[$_], dice => below($r, 1_000_000), server => $server } } 0 .. $#what;
 }
 
 1;

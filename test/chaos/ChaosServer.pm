@@ -1,4 +1,6 @@
-# ChaosServer - the cluster and the bank of a run, and what is done to them.
+# ChaosServer - the cluster and the banks of a run, and the blows that end processes.  What happens around them without that is in ChaosWorld.
+#
+# There are several simulators, each with a ledger of its own: see chaos.pl.  The server's clock can be moved (libfaketime); banks and clients keep the real one.
 #
 # Whether a blow hit a call in flight is not guessed: the process is stopped (SIGSTOP) first, then its state is read - for a backend, that
 # it waits in process_payment(); for the worker, that the bank has a request of it that is not answered - and then it is killed.
@@ -6,16 +8,21 @@ package ChaosServer;
 
 use strict;
 use warnings;
+use ChaosWorld;
 use HTTP::Tiny;
 use JSON::PP;
 use POSIX ':sys_wait_h';
 use PgwSession;
 use Time::HiRes qw(time usleep);
 
+# What the standby does not take over from the primary's settings.
+my @standby_args = ('-p', 5433, '-c', 'synchronous_standby_names=');
+
 sub new
 {
 	my ($class, %o) = @_;
-	my $self = bless { %o, port => 5432, data => "$o{dir}/data", log => "$o{dir}/server.log", hits => [] }, $class;
+	my $self = bless { %o, port => 5432, data => "$o{dir}/data", log => "$o{dir}/server.log", hits => [], banks => {}, start_args => [] }, $class;
+	$self->set_clock(0) if $self->{clock};
 	$self->{json} = JSON::PP->new;
 	$self->{http} = HTTP::Tiny->new(timeout => 120);
 	return $self;
@@ -37,41 +44,44 @@ sub wait_until
 	}
 }
 
-# ---- the bank
+# ---- the banks
 
+# A simulator with a ledger and a seed of its own, so that no two banks give the same id.
 sub bank_start
 {
-	my ($self) = @_;
-	my $portfile = "$self->{dir}/bank.port";
+	my ($self, $name, @args) = @_;
+	my $portfile = "$self->{dir}/bank-$name.port";
+	my $seed = $self->{seed} * 100 + keys %{ $self->{banks} };
 	my $pid = fork // die $!;
 	if (!$pid)
 	{
-		open STDOUT, '>', "$self->{dir}/bank.log";
+		open STDOUT, '>', "$self->{dir}/bank-$name.log";
 		open STDERR, '>&', \*STDOUT;
-		exec 'test/bank/pgw-bank', '--port', 0, '--port-file', $portfile, '--secret', 'test-secret', '--seed', $self->{seed};
+		exec 'test/bank/pgw-bank', '--port', 0, '--port-file', $portfile, '--secret', 'test-secret', '--seed', $seed, @args;
 		die "exec: $!";
 	}
-	$self->{bank_pid} = $pid;
+	my $bank = $self->{banks}{$name} = { pid => $pid };
 	wait_until(sub { -s $portfile }, 20) or die 'the bank simulator did not start';
 	open my $f, '<', $portfile or die $!;
-	$self->{bank_url} = 'http://127.0.0.1:' . (<$f> + 0);
+	$bank->{url} = 'http://127.0.0.1:' . (<$f> + 0);
 	return;
 }
 
 sub bank
 {
-	my ($self, $method, $path, $body) = @_;
-	my $r = $self->{http}->request($method, "$self->{bank_url}$path", { $body ? (content => encode_json($body)) : () });
-	die "$method $path: $r->{status} $r->{content}" unless $r->{success};
+	my ($self, $name, $method, $path, $body) = @_;
+	my $r = $self->{http}->request($method, "$self->{banks}{$name}{url}$path", { $body ? (content => encode_json($body)) : () });
+	die "$name: $method $path: $r->{status} $r->{content}" unless $r->{success};
 	return $r->{content};
 }
 
-# Requests that the bank has taken and not answered.
+# Requests that a bank has taken and not answered, of those that the orders go to.
 sub bank_busy
 {
 	my ($self) = @_;
-	my $log = $self->bank('GET', '/ledger/log?limit=100');
-	return scalar(() = $log =~ /"finished":false/g);
+	my $busy = 0;
+	$busy += () = $self->bank($_, 'GET', '/ledger/log?limit=100') =~ /"finished":false/g for qw(main other backup);
+	return $busy;
 }
 
 # ---- the cluster
@@ -94,11 +104,12 @@ deadlock_timeout = 100ms
 log_line_prefix = '%m [%p] '
 log_parameter_max_length = 0
 log_parameter_max_length_on_error = 0
-pgw.compensation_delay = $self->{compensation_delay}
+pgw.compensation_delay = $self->{compensation_delay}ms
 pgw.retry_base_delay = 100
 pgw.retry_max_delay = 2000
 pgw.retry_budget = 100
 pgw.breaker_cooldown = 1s
+wal_retrieve_retry_interval = 200ms
 CONF
 	close $f;
 	return;
@@ -119,7 +130,8 @@ sub start
 			open STDIN, '<', '/dev/null';
 			open STDOUT, '>>', $self->{log};
 			open STDERR, '>&', \*STDOUT;
-			exec 'postgres', '-D', $self->{data};
+			%ENV = (%ENV, $self->clock_env);
+			exec 'postgres', '-D', $self->{data}, @{ $self->{start_args} };
 			die "exec: $!";
 		}
 		my $up = wait_until(
@@ -158,10 +170,11 @@ sub end
 	my ($self) = @_;
 	$self->disconnect;
 	$self->stop('immediate') if $self->{postmaster} && kill 0, $self->{postmaster};
-	if ($self->{bank_pid})
+	$self->standby_end;
+	for (values %{ $self->{banks} })
 	{
-		kill 'TERM', $self->{bank_pid};
-		waitpid $self->{bank_pid}, 0;
+		kill 'TERM', $_->{pid};
+		waitpid $_->{pid}, 0;
 	}
 	return;
 }
@@ -192,6 +205,80 @@ sub pid_of
 {
 	my ($self, $type) = @_;
 	return wait_until(sub { $self->value("SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' ORDER BY pid LIMIT 1") }, 30);
+}
+
+# ---- the server's clock, moved while it runs
+
+sub clock_env
+{
+	my ($self) = @_;
+	return () if !$self->{clock};
+	return (LD_PRELOAD => '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1', FAKETIME_TIMESTAMP_FILE => "$self->{dir}/clock",
+		FAKETIME_DONT_FAKE_MONOTONIC => 1, FAKETIME_CACHE_DURATION => 1);
+}
+
+# Seconds before the real time.  What the server says in between is put right by ChaosCheck::load.
+sub set_clock
+{
+	my ($self, $offset) = @_;
+	open my $f, '>', "$self->{dir}/clock.new" or die $!;
+	printf $f "%+d\n", $offset;
+	close $f;
+	rename "$self->{dir}/clock.new", "$self->{dir}/clock" or die $!;
+	push @{ $self->{clocks} }, { at => time, offset => $offset };
+	return;
+}
+
+# ---- a standby, and the failover to it
+
+# A synchronous standby on another port of the same folder.
+sub standby_begin
+{
+	my ($self) = @_;
+	my $data = "$self->{dir}/standby";
+	system("pg_basebackup -h '$self->{dir}' -p $self->{port} -U postgres -D '$data' -c fast -R -X stream --no-sync >'$self->{dir}/basebackup.log' 2>&1") == 0 or die "pg_basebackup failed: see $self->{dir}/basebackup.log";
+	my $pid = fork // die $!;
+	if (!$pid)
+	{
+		POSIX::setsid();
+		open STDIN, '<', '/dev/null';
+		open STDOUT, '>>', "$self->{dir}/standby.log";
+		open STDERR, '>&', \*STDOUT;
+		%ENV = (%ENV, $self->clock_env);
+		exec 'postgres', '-D', $data, @standby_args;
+		die "exec: $!";
+	}
+	$self->{standby} = { pid => $pid, data => $data };
+	$self->query("ALTER SYSTEM SET synchronous_standby_names = '*'");
+	$self->query('SELECT pg_reload_conf()');
+	wait_until(sub { $self->value("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") }, 60) or die 'the standby does not follow';
+	return;
+}
+
+# The primary is gone (fenced: killed); the standby takes its place, under the name that clients use.
+sub failover
+{
+	my ($self) = @_;
+	my ($worker) = $self->stop_worker;
+	kill 'KILL', $self->{postmaster}, children($self->{postmaster});
+	kill 'CONT', $worker if $worker;
+	$self->reap;
+	my $standby = delete $self->{standby};
+	@$self{qw(postmaster data)} = @$standby{qw(pid data)};
+	$self->{start_args} = \@standby_args;
+	system("pg_ctl -D '$self->{data}' -w -t 60 promote >/dev/null") == 0 or die 'the standby was not promoted';
+	symlink '.s.PGSQL.5433', "$self->{dir}/.s.PGSQL.5432.new" or die $!;
+	rename "$self->{dir}/.s.PGSQL.5432.new", "$self->{dir}/.s.PGSQL.5432" or die $!;
+	return;
+}
+
+sub standby_end
+{
+	my ($self) = @_;
+	my $standby = delete $self->{standby} or return;
+	kill 'QUIT', $standby->{pid};
+	waitpid $standby->{pid}, 0;
+	return;
 }
 
 # ---- blows
@@ -327,13 +414,23 @@ sub strike
 		$self->stop($what eq 'immediate_stop' ? 'immediate' : 'fast');
 		$self->start;
 	}
+	elsif ($what eq 'failover')
+	{
+		$self->failover;
+		$self->record($what, 1);
+	}
+	elsif ($what eq 'clock_back')
+	{
+		# PostgreSQL's own timeouts that are under way would last as much longer, so the server is down while the clock is set back
+		$self->stop('immediate');
+		$self->set_clock(0);
+		$self->start;
+		$self->record($what, 0);
+	}
 	else
 	{
-		my $switch = $what eq 'bank_down' ? 'down' : 'drop';
-		$self->bank('POST', '/control/settings', { $switch => JSON::PP::true });
-		usleep(200_000);    # how long the bank is closed
-		$self->bank('POST', '/control/settings', { $switch => JSON::PP::false });
-		$self->record($what, 0);
+		my $hit = ChaosWorld::happen($self, $b);
+		$self->record($what, $hit) if defined $hit;
 	}
 	return;
 }

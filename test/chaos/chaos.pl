@@ -3,8 +3,13 @@
 #   make chaos SEED=n PAYMENTS=n KILLS=n [CLIENTS=n] [FORM_SHARE=x] [KEEP_LOGS=folder]
 #
 # The plan comes from the seed alone (ChaosPlan); clients carry their part out as correct applications do (ChaosClient), while this process strikes the
-# server at the planned numbers of orders begun (ChaosServer).  Then the faults are switched off, everything has a bounded time to come to rest, and every
-# invariant is checked (ChaosCheck).  The last line is "violations: N"; the exit status is 1 if N > 0.
+# server at the planned numbers of orders begun (ChaosServer, ChaosWorld) and neighbours pay at banks and in a database that have no fault of their own
+# (ChaosNeighbour).  In the last part of the plan nobody strikes the server: there the neighbours' payments are judged by their time, too.  Then the faults
+# are switched off, everything has a bounded time to come to rest, and every invariant is checked (ChaosCheck).  The last line is "violations: N"; the exit
+# status is 1 if N > 0.
+#
+# The simulators, each with its own ledger: main and other (the bank "bank" is moved from one to the other and back; "form" is main's second dialect),
+# backup (fail-over), slow (a backlog waits there), calm (no faults), second (the second database's).
 use strict;
 use warnings;
 use File::Path 'make_path';
@@ -14,13 +19,14 @@ use POSIX ();
 use Time::HiRes qw(time usleep);
 use ChaosCheck;
 use ChaosClient;
+use ChaosNeighbour;
 use ChaosPlan;
 use ChaosServer;
 
 $| = 1;
 $SIG{PIPE} = "IGNORE";    # a psql that is gone shows in its answer
 @SIG{qw(TERM INT)} = (sub { exit 1 }) x 2;
-my %p = (seed => 1, payments => 10_000, kills => 200, clients => 24, form_share => 0.04, rest => 120, patience => 150, dir => "$ENV{PGW_WORK}/chaos");
+my %p = (seed => 1, payments => 10_000, kills => 200, clients => 24, form_share => 0.04, rest => 120, patience => 150, clock => 1, standby => 1, dir => "$ENV{PGW_WORK}/chaos");
 for (@ARGV)
 {
 	my ($k, $v) = /^(\w+)=(.+)$/ or die "not understood: $_\n";
@@ -32,15 +38,15 @@ printf "seed %d, %d orders of %d clients, %d kills and %d other blows, plan %s\n
 
 make_path($p{dir});
 my $began = time;
-my $server = ChaosServer->new(dir => $p{dir}, seed => $p{seed}, compensation_delay => '500ms');
-my @children;
+my $server = ChaosServer->new(dir => $p{dir}, seed => $p{seed}, compensation_delay => 500, clock => $p{clock});
+my (@children, @neighbours);
 my $main = $$;
 END
 {
 	if ($main && $$ == $main)
 	{
 		my $status = $?;
-		kill 'TERM', @children;
+		kill 'TERM', @children, map { $_->{pid} } @neighbours;
 		$server->end if $server;
 		$? = $status;
 	}
@@ -48,7 +54,8 @@ END
 
 # ---- the stage
 
-$server->bank_start;
+$server->bank_start($_) for qw(main other backup calm second);
+$server->bank_start('slow', '--delay-ms', 400);
 $server->init;
 $server->start;
 $server->query('CREATE EXTENSION pgw');
@@ -56,17 +63,28 @@ open my $f, '<', 'test/connectors/formbank.json' or die $!;
 my $formbank = do { local $/; <$f> };
 $server->query(join ' ', split /\n\s*/, "INSERT INTO pgw.connectors (name, definition) VALUES ('formbank', \$json\$$formbank\$json\$)");
 $server->query("INSERT INTO pgw.merchants (merchant) VALUES ('acme')");
-my $bank = "'$server->{bank_url}', 'bank', '1s', '1s'";
-$server->query("INSERT INTO pgw.banks (name, connector, base_url, secret, connect_timeout, request_timeout, priority) VALUES ('bank', 'json', $bank, 1), ('form', 'formbank', $bank, 2)");
+my @banks = ([ bank => json => 'main', 1, 'scope', 16 ], [ backup => json => 'backup', 2, 'scope', 3 ], [ form => formbank => 'main', 3, 'form', 1000 ]);
+$server->query("INSERT INTO pgw.banks (name, connector, base_url, secret, connect_timeout, request_timeout, priority, token_scope, max_in_flight)
+	VALUES ('$_->[0]', '$_->[1]', '$server->{banks}{$_->[2]}{url}', 'bank', '1s', '1s', $_->[3], '$_->[4]', $_->[5])") for @banks;
+$server->query("INSERT INTO pgw.banks (name, connector, base_url, secret, currencies, max_in_flight) VALUES ('$_->[0]', 'json', '$server->{banks}{$_->[0]}{url}', 'bank', '{CHF}', $_->[1])") for [ calm => 1000 ], [ slow => 4 ];
 $server->query('CREATE TABLE orders (merchant text, client_request_id text, payment_id uuid, status text, PRIMARY KEY (merchant, client_request_id))');
 $server->query('CREATE TABLE stock (k int PRIMARY KEY, n int)');
 $server->query('INSERT INTO stock SELECT k, 1000000 FROM generate_series(1, 3) k');
-$server->bank('POST', '/control/faults', { seed => $p{seed}, probabilities => \%ChaosPlan::chances, operations => \@ChaosPlan::chance_operations, delay_ms => { min => 2, max => 60 } });
-ChaosServer::wait_until(sub { $server->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }, 20) or die 'no worker';
+$server->query('CREATE DATABASE second');
+{
+	my $second = PgwSession->new($server, db => 'second');
+	$second->query('CREATE EXTENSION pgw');
+	$second->query("INSERT INTO pgw.banks (name, connector, base_url, secret, currencies) VALUES ('second', 'json', '$server->{banks}{second}{url}', 'bank', '{CHF}')");
+}
+$server->bank($_, 'POST', '/control/faults', { seed => $p{seed}, probabilities => \%ChaosPlan::chances, operations => \@ChaosPlan::chance_operations, delay_ms => { min => 2, max => 60 } }) for qw(main other backup);
+ChaosServer::wait_until(sub { $server->value("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") == 2 }, 30) or die 'no worker';
 
 # ---- the play
 
 $server->disconnect;    # or the clients would hold its psql's input open
+push @neighbours, ChaosNeighbour::start($server, @$_)
+  for [ calm => bank => 'calm', timeout => '20s', pace_ms => 50, roll_back_each => 4 ], [ hostage => bank => 'slow', timeout => '60s', pace_ms => 500, roll_back_each => 1 ],
+  [ second => bank => 'second', db => 'second', timeout => '20s', pace_ms => 100 ], [ backlog => batches => 1 + int($p{payments} / 500) ];
 my $select = IO::Select->new;
 my (%buffer, @go);
 for my $n (0 .. $p{clients} - 1)
@@ -93,6 +111,7 @@ my (%ends, %counts, @wrong, @outcomes, @operations);
 my ($begun, $done) = (0, 0);
 my @blows = @{ $plan->{blows} };
 my $said = time;
+my $strict;              # since when nobody strikes the server
 
 my @idle;    # clients that ask for an order
 
@@ -137,6 +156,8 @@ while ($select->count)
 		$server->blow(shift @blows);
 		hand_out();
 	}
+	ChaosNeighbour::hear($server, $_) for @neighbours;
+	$strict //= time + 5 if $begun >= $plan->{settled_from} && !grep { $_->{server} } @blows;    # after what the last blow has left to do
 	if (time > $said + 30)
 	{
 		$said = time;
@@ -147,10 +168,15 @@ waitpid $_, 0 for @children;
 @children = ();
 push @wrong, sprintf 'clients reported %d of %d orders', $done, $plan->{ids} if $done != $plan->{ids};
 my $played = time - $began;
+ChaosNeighbour::stop($server, @neighbours);
+my $stopped = time;
+push @wrong, @{ $server->{wrong} // [] };
 
 # ---- the rest
 
-$server->bank('POST', '/control/faults', {});
+$server->bank($_, 'POST', '/control/faults', {}) for qw(main other backup);
+$server->bank('slow', 'POST', '/control/settings', { delay_ms => 0 });
+$server->query("UPDATE pgw.banks SET max_in_flight = 50 WHERE name = 'slow'");
 my @unrest;
 my $rested = ChaosServer::wait_until(
 	sub {
@@ -211,7 +237,10 @@ table('reconciliation (tables | bank)', $server->query("SELECT 'charges kept, ' 
 	$server->query("SELECT 'orders and their payments', (SELECT count(*) FROM orders), '| ' || (SELECT count(*) FROM pgw.payments)"));
 
 print "\n";
-my @results = ChaosCheck::run($server);
+my ($judged, $neighbour_rows) = ChaosNeighbour::judge($server, $strict // $stopped, $stopped, @neighbours);
+table(sprintf('neighbours, in the last %.0f s, while nobody struck the server', $stopped - ($strict // $stopped)), @$neighbour_rows);
+print "\n";
+my @results = (@$judged, ChaosNeighbour::second($server, PgwSession->new($server, db => 'second')), ChaosCheck::run($server));
 push @results, ChaosCheck::secrets($server, [ map { $_->[0] } @ChaosPlan::cards ]);
 unshift @results, { name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @wrong ] };
 unshift @results, { name => sprintf('everything came to rest (%.0f s)', $rest), bad => [ map { [ '', $_ ] } @unrest ] };

@@ -1,0 +1,162 @@
+# ChaosWorld - what happens around the payments without ending a process of the server: a worker that stands still, configuration that changes, DDL, an
+# operator, a bank that is closed, a clock that jumps.
+#
+# Each is one function of the server and the blow's dice; it returns whether a call was in flight, or undef when there was nothing to do it to.
+package ChaosWorld;
+
+use strict;
+use warnings;
+use JSON::PP;
+use Time::HiRes qw(time usleep);
+
+my %happenings = (
+	pause_worker => \&pause_worker,
+	bank_down => sub { close_bank($_[0], 'down') },
+	bank_drop => sub { close_bank($_[0], 'drop') },
+	configure => \&configure,
+	move_bank => \&move_bank,
+	swap_bank => \&swap_bank,
+	ddl => \&ddl,
+	operator => \&operator,
+	pause_mode => \&pause_mode,
+	clock_forward => sub { $_[0]->set_clock(3600); return 0 },
+	standby => sub { $_[0]->standby_begin; return 0 },
+);
+
+sub happen
+{
+	my ($server, $blow) = @_;
+	my $what = $happenings{ $blow->{what} } or die "unknown blow $blow->{what}\n";
+	return $what->($server, $blow->{dice});
+}
+
+# The worker stands still (as under memory pressure, or a stopped container) in the middle of its work, and goes on: callers give up meanwhile.
+sub pause_worker
+{
+	my ($server, $dice) = @_;
+	my ($pid, $busy) = $server->stop_worker;
+	return undef if !$pid;
+	usleep(1000 * (100 + $dice % 2000));    # how long it stands still
+	kill 'CONT', $pid;
+	return $busy;
+}
+
+sub close_bank
+{
+	my ($server, $switch) = @_;
+	$server->bank('main', 'POST', '/control/settings', { $switch => JSON::PP::true });
+	usleep(200_000);                        # how long the bank is closed
+	$server->bank('main', 'POST', '/control/settings', { $switch => JSON::PP::false });
+	return 0;
+}
+
+# How a bank is called changes; which bank it is does not.  Half of the time the change stays open for a while before it is committed.
+sub configure
+{
+	my ($server, $dice) = @_;
+	my @changes = ('max_in_flight = ' . (4 + $dice % 30), "request_timeout = '" . (700 + $dice % 600) . "ms'", 'priority = priority', "connect_timeout = '" . (500 + $dice % 1000) . "ms'",
+		"settings = '{\"changed\": $dice}'");
+	my $change = $changes[ $dice % @changes ];
+	change($server, "UPDATE pgw.banks SET $change WHERE name = 'bank'", $dice);
+	return 0;
+}
+
+sub change
+{
+	my ($server, $sql, $dice) = @_;
+	$sql = "DO \$\$ BEGIN $sql; PERFORM pg_sleep(" . (0.1 + $dice % 10 / 10) . '); END $$' if $dice % 2;    # how long the change stays open
+	eval { $server->query($sql); 1 } or push @{ $server->{wrong} }, "a change of the configuration was refused: $@";
+	return;
+}
+
+# The same ledger under another address.
+sub move_bank
+{
+	my ($server, $dice) = @_;
+	change($server, "UPDATE pgw.banks SET base_url = CASE WHEN base_url LIKE '%localhost%' THEN replace(base_url, 'localhost', '127.0.0.1') ELSE replace(base_url, '127.0.0.1', 'localhost') END WHERE name = 'bank'", $dice);
+	return 0;
+}
+
+# Another ledger: what is open at the former one has to stay there.
+sub swap_bank
+{
+	my ($server, $dice) = @_;
+	my ($main, $other) = map { $server->{banks}{$_}{url} } qw(main other);
+	change($server, "UPDATE pgw.banks SET base_url = CASE WHEN base_url = '$other' THEN '$main' ELSE '$other' END WHERE name = 'bank'", $dice);
+	return 0;
+}
+
+# What a DBA does to tables without asking: each must get through in bounded time, and no caller may hang on it.
+sub ddl
+{
+	my ($server, $dice) = @_;
+	my $n = ++$server->{ddl};
+	my @statements = (
+		"ALTER TABLE pgw.payments ADD COLUMN dba_$n text DEFAULT 'kept'",
+		'VACUUM FULL pgw.payments',
+		'REINDEX TABLE CONCURRENTLY pgw.payments',
+		"CREATE INDEX dba_index_$n ON pgw.payments (reference)",
+		"DO \$\$ BEGIN LOCK TABLE pgw.payments IN ACCESS EXCLUSIVE MODE; PERFORM pg_sleep(0.5); END \$\$",
+		'ALTER TABLE pgw.payment_transactions ALTER reference SET STATISTICS ' . (100 + $n),
+		'VACUUM ANALYZE pgw.payment_transactions',
+		'CREATE INDEX CONCURRENTLY ON pgw.payment_transactions (reference)',
+		'VACUUM FULL pgw.payment_transactions',
+	);
+	my $sql = $statements[ $dice % @statements ];
+	for my $try (1 .. 5)
+	{
+		my $began = time;
+		my $ok = eval { $server->query("SET lock_timeout = '30s'"); $server->query($sql, 90); 1 };
+		my $error = $@;
+		eval { $server->query('RESET lock_timeout') };
+		return 0 if $ok || $error =~ /already exists/;    # done before a blow took the connection
+		next if $error =~ /: 40P01 / && $try < 5;         # two tables' locks in another order than a caller's: the DBA does it again
+		push @{ $server->{wrong} }, sprintf 'DDL did not get through in %.0f s: %s', time - $began, $error;
+		return 0;
+	}
+	return;
+}
+
+# An operator looks, asks for a scan, or decides a review as the bank's statement says.
+sub operator
+{
+	my ($server, $dice) = @_;
+	if ($dice % 4 == 0) { $server->query('SELECT pgw.run_recovery()') }
+	elsif ($dice % 4 == 1) { $server->query('SELECT count(*) FROM pgw.health()') }
+	else { return resolve($server, $dice) }
+	return 0;
+}
+
+sub resolve
+{
+	my ($server, $dice) = @_;
+	my @reviews = $server->query("SELECT transaction_id, came_from FROM pgw.manual_reviews WHERE kind = 'payment' AND bank = 'form' ORDER BY transaction_id");
+	return undef if !@reviews;
+	my ($transaction_id, $came_from) = @{ $reviews[ $dice % @reviews ] };
+	my $reference = $transaction_id =~ s/-//gr;
+	my ($charge) = grep { $_->{reference} eq $reference && $_->{status} eq 'approved' } @{ $server->{json}->decode($server->bank('main', 'GET', '/ledger'))->{charges} };
+	my $given_back = $charge && ($charge->{voided} || $charge->{captured} && $charge->{refunded} >= $charge->{captured});
+	my ($action, $evidence) =
+	    $came_from eq 'Refunding' ? ($given_back ? ('mark_refunded', "given back $charge->{id}") : 'retry')
+	  : $came_from ne 'BankUnknown' ? 'retry'
+	  : $charge && !$given_back ? ('mark_charged', $charge->{id})
+	  : !$charge ? 'mark_not_charged'
+	  : return undef;
+	my $json = $evidence ? "{\"bank_reference\": \"$evidence\"}" : '{}';
+	eval { $server->query("SELECT pgw.resolve_review('$transaction_id', '$action', 'as the statement says', '$json')"); 1 }
+	  or $@ =~ /: PW422 / or push @{ $server->{wrong} }, "an operator's decision was refused: $@";    # PW422: somebody or something was faster
+	return 0;
+}
+
+sub pause_mode
+{
+	my ($server, $dice) = @_;
+	$server->query("ALTER SYSTEM SET pgw.worker_mode = '" . ($dice % 2 ? 'paused' : 'draining') . "'");
+	$server->query('SELECT pg_reload_conf()');
+	usleep(300_000);    # how long it is paused
+	$server->query('ALTER SYSTEM RESET pgw.worker_mode');
+	$server->query('SELECT pg_reload_conf()');
+	return 0;
+}
+
+1;
