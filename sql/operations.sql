@@ -100,6 +100,13 @@ SELECT stands('f');
 -- the capture after the commit is refused: the payment fails, the authorization is voided
 SELECT status FROM pay('cf', token => 'tok_capture_fail', capture => 'on_commit');
 SELECT status, captured_amount, error_code FROM pgw.wait_for_payment(pid('cf'), '20s');
+-- the payment is failed once that is decided; the authorization is given back after it
+DO $$ BEGIN
+	FOR i IN 1 .. 1200 LOOP
+		EXIT WHEN EXISTS (SELECT FROM pgw.payment_transactions WHERE client_request_id = 'cf' AND status = 'Refunded');
+		PERFORM pg_sleep(0.05);
+	END LOOP;
+END $$;
 SELECT event, "from", "to", operation, error FROM flow('cf') WHERE step > 5 AND event <> 'CaptureRetryScheduled' ORDER BY step;
 -- accepted, decided later
 SELECT status FROM pay('p', token => 'tok_refund_pending_done_300', amount => 1000);
