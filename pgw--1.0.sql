@@ -235,6 +235,7 @@ CREATE TABLE pgw.payment_transactions (
 	capture_key text,				-- reference and key of the capture that follows the commit
 	capture_key_used_at timestamptz,	-- first use
 	maybe_elsewhere boolean NOT NULL DEFAULT false,	-- restored: the original may have gone to another bank with it
+	error_answered boolean NOT NULL DEFAULT false,	-- the bank has answered a request under bank_key with an error of its own (5xx)
 	final_capture boolean NOT NULL DEFAULT false,	-- kind capture: the rest of the authorization is given up
 	reason text,					-- kind refund: what the caller said
 	caller_xid xid8,

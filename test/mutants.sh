@@ -25,6 +25,7 @@ OPERATION_CLAIM:105_safeguards:claim of a refund
 CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
 RESTORED_PAUSE:105_safeguards:copy
+BREAKER_ONCE:250_own_trouble:stored error
 '
 
 # Run one part of a test with the build in a folder; its TAP goes to a file.

@@ -6,14 +6,17 @@
  * Invariants:
  *	- Half-open: exactly one probe is out.  A second one goes only when the first has been reported or is lost.
  *	- Only a call that was allowed in the present state changes it: what left before an opening says nothing about now.
+ *	- One payment opens it once at most: what it meets again and again (a 5xx that the bank has stored under its key) says nothing about the others.
  *	- Never stuck: after a cooldown (or the probe's timeout) of the time that the clock shows, a call is allowed.  A clock that was
  *	  set back begins the wait anew, once.
  */
 #include "core/breaker.h"
 
 #include <limits.h>
+#include <string.h>
 
 #include "core/clamp.h"
+#include "core/mutant.h"
 #include "core/retry.h"
 
 PgwBreakerGroup
@@ -111,12 +114,37 @@ trip(PgwBreaker *b, int64_t now)
 	enter(b, PGW_BREAKER_OPEN);
 }
 
+/* The bank does its work: what failed before is forgotten, and may count again. */
+static void
+forgive(PgwBreaker *b)
+{
+	b->failures = b->openings = 0;
+	memset(b->counted, 0, sizeof(b->counted));
+	b->ncounted = 0;
+}
+
+/* Has a failure of this payment been counted since the last success?  If not, it has now. */
+static bool
+counted_before(PgwBreaker *b, uint64_t who)
+{
+	if (who == 0 || PGW_MUTATED(BREAKER_ONCE))
+		return false;
+	for (int i = 0; i < PGW_BREAKER_REMEMBERED; i++)
+	{
+		if (b->counted[i] == who)
+			return true;
+	}
+	b->counted[b->ncounted] = who;
+	b->ncounted = (b->ncounted + 1) % PGW_BREAKER_REMEMBERED;
+	return false;
+}
+
 static PgwBreakerNews
-report_closed(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now, PgwVerdict verdict)
+report_closed(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now, uint64_t who, PgwVerdict verdict)
 {
 	if (verdict == PGW_VERDICT_SUCCESS)
-		b->failures = b->openings = 0;
-	if (verdict != PGW_VERDICT_FAILURE)
+		forgive(b);
+	if (verdict != PGW_VERDICT_FAILURE || counted_before(b, who))
 		return PGW_BREAKER_NO_NEWS;
 
 	if (b->openings == 0 && b->failures < pgw_clamp(cfg->failures, 1, INT_MAX) - 1)
@@ -128,13 +156,16 @@ report_closed(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now, PgwVerdic
 	return PGW_BREAKER_OPENED;
 }
 
+/* A probe that has failed before says nothing new: another call tries after another cooldown, which is no longer than the last. */
 static PgwBreakerNews
-report_probe(PgwBreaker *b, int64_t now, PgwVerdict verdict)
+report_probe(PgwBreaker *b, int64_t now, uint64_t who, PgwVerdict verdict)
 {
+	if (verdict == PGW_VERDICT_FAILURE && counted_before(b, who))
+		verdict = PGW_VERDICT_NEUTRAL;
 	switch (verdict)
 	{
 		case PGW_VERDICT_SUCCESS:
-			b->openings = 0;
+			forgive(b);
 			enter(b, PGW_BREAKER_CLOSED);
 			return PGW_BREAKER_CLOSED_AGAIN;
 		case PGW_VERDICT_ALIVE:
@@ -165,6 +196,9 @@ pgw_breaker_restore(PgwBreaker *b)
 	if (b->failures < 0)
 		b->failures = 0;
 
+	memset(b->counted, 0, sizeof(b->counted));
+	b->ncounted = 0;
+
 	/* Epoch 0 is for calls that did not ask. */
 	b->epoch = b->epoch > 0 && b->epoch < INT64_MAX / 2 ? b->epoch + 1 : 1;
 }
@@ -185,6 +219,7 @@ pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, P
 		enter(b, PGW_BREAKER_HALF_OPEN);
 		b->probe_at = now_ms;
 	}
+	pass->who = 0;
 	pass->epoch = b->epoch;
 	pass->probe = b->state == PGW_BREAKER_HALF_OPEN;
 	return true;
@@ -196,8 +231,8 @@ pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, c
 	if (pass->epoch != b->epoch)
 		return PGW_BREAKER_NO_NEWS;
 	if (b->state == PGW_BREAKER_HALF_OPEN)
-		return report_probe(b, now_ms, verdict);
-	return report_closed(b, cfg, now_ms, verdict);
+		return report_probe(b, now_ms, pass->who, verdict);
+	return report_closed(b, cfg, now_ms, pass->who, verdict);
 }
 
 int64_t

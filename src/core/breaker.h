@@ -77,7 +77,10 @@ typedef struct PgwBreakerConfig
 	int64_t		probe_timeout_ms;	/* a probe not heard of for so long is lost; longer than a call can take */
 } PgwBreakerConfig;
 
-/* To be saved: all but epoch and probe_at, which mean nothing to another process. */
+/* So many of the payments that failed last are remembered by name. */
+#define PGW_BREAKER_REMEMBERED 64
+
+/* To be saved: all up to cooldown_from; the rest means nothing to another process. */
 typedef struct PgwBreaker
 {
 	PgwBreakerState state;
@@ -87,6 +90,8 @@ typedef struct PgwBreaker
 	int64_t		cooldown_from;	/* open: when the present cooldown began */
 	int64_t		epoch;			/* changes with every change of state: older calls have no say */
 	int64_t		probe_at;		/* half-open: when the probe was allowed */
+	uint64_t	counted[PGW_BREAKER_REMEMBERED];	/* whose failures have been counted since the last success; 0: nobody */
+	int			ncounted;		/* the next one's place */
 } PgwBreaker;
 
 /* Leave to make one call, to be reported exactly once. All zero: a call made without asking; its report is ignored. */
@@ -94,6 +99,7 @@ typedef struct PgwBreakerPass
 {
 	int64_t		epoch;
 	bool		probe;
+	uint64_t	who;			/* of what payment; 0: of none.  The caller sets it; a payment's failures count once, until a success */
 } PgwBreakerPass;
 
 typedef enum PgwBreakerNews
@@ -107,7 +113,7 @@ typedef enum PgwBreakerNews
 /* First of all: on zeroed memory (a new, closed breaker) or what was read back. Whatever was out is lost; nonsense is made sound. */
 extern void pgw_breaker_restore(PgwBreaker *b);
 
-/* May a call be made now? If so, *pass is to be reported. */
+/* May a call be made now? If so, *pass is to be reported; pass->who is the caller's to set. */
 extern bool pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, PgwBreakerPass *pass);
 
 extern PgwBreakerNews pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms,

@@ -26,7 +26,8 @@ typedef enum PgwMutant
 	REFUND_KEY,					/* a give-back in doubt is sent again with a new key */
 	OPERATION_KEY,				/* a capture, void or refund in doubt is sent again with a new key */
 	OPERATION_CLAIM,			/* a refund claims nothing of what is left */
-	CAPTURE_AT_ONCE				/* on_commit takes the money during the call */
+	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
+	BREAKER_ONCE				/* each failure of one payment counts against its bank */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

@@ -4,6 +4,7 @@
  * Invariants:
  *	- A look-up comes before a replay: it cannot charge.
  *	- A replay only with the same key, while the bank surely remembers it, with what was sent before (a token; a card was never kept).
+ *	- What a bank has answered with an error and stored so is not asked again under its key: it would say the same for ever.
  *	- "Not found" counts only where the connector says that the look-up is consistent, and only after that time.
  */
 #include "core/resolve.h"
@@ -24,6 +25,8 @@ pgw_resolve_key_remembered(const PgwCapabilities *caps, int64_t key_age_s)
 bool
 pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt)
 {
+	if (caps->replays_errors && doubt->error_answered)
+		return false;
 	return doubt->has_token && pgw_resolve_key_remembered(caps, doubt->key_age_s);
 }
 

@@ -22,6 +22,7 @@ typedef struct PgwDoubt
 {
 	bool		has_token;		/* a card is gone with its slot */
 	bool		looked;			/* a look-up has just said: not found, and that counts */
+	bool		error_answered; /* the bank has answered this key's request with an error of its own (5xx) */
 	int64_t		key_age_s;		/* since the key's first use */
 	int64_t		asked_age_s;	/* since the last request that can charge ended */
 	int64_t		deadline_s;		/* how long to ask at most */
@@ -33,7 +34,10 @@ extern PgwResolveStep pgw_resolve_step(const PgwCapabilities *caps, const PgwDou
 /* Does the bank surely still know a key that it first saw so long ago? */
 extern bool pgw_resolve_key_remembered(const PgwCapabilities *caps, int64_t key_age_s);
 
-/* Is a replay safe: a bank that honours the key, a token, and the key young enough to be remembered? */
+/*
+ * Is a replay safe, and can it tell anything: a bank that honours the key, a token, the key young enough to be remembered, and not stored with an error
+ * that the bank would only repeat?
+ */
 extern bool pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt);
 
 /* Does "not found" count by now?  asked_age_s: since the last request that could have made it. */

@@ -178,6 +178,7 @@ pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when)
 	if (call->has_pass)
 		return true;
 	call->has_pass = pgw_bank_allows(bank, call->op, retry, &call->pass, when);
+	memcpy(&call->pass.who, call->transaction_id.data + 8, sizeof(call->pass.who)); /* the random half of the id */
 	strlcpy(call->bank_name, bank, sizeof(call->bank_name));
 	return call->has_pass;
 }
@@ -194,8 +195,9 @@ sign_of(PgwVerdict verdict)
 static void
 finish(PgwCall *call, long http_status)
 {
-	PgwVerdict	verdict = pgw_breaker_verdict(call->transport, http_status, call->answer.outcome);
+	PgwVerdict	verdict = call->our_fault ? PGW_VERDICT_UNUSED : pgw_breaker_verdict(call->transport, http_status, call->answer.outcome);
 
+	call->http_status = http_status;
 	close_call(call);
 	/* a ping stands in for a charge */
 	if (call->op == PGW_OP_PING && verdict == PGW_VERDICT_SUCCESS)
@@ -323,6 +325,7 @@ send_call(PgwCall *call)
 	ereport(LOG, (errmsg("pgw: call not started: %s", error),
 				  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
 	call->transport = PGW_TRANSPORT_NEVER_SENT;
+	call->our_fault = true;		/* out of memory, or a request that libcurl does not take: the bank has not been asked */
 	finish(call, 0);
 }
 
@@ -403,6 +406,7 @@ take_answer(PgwCall *call, const PgwHttpDone *done)
 			return;
 		case PGW_HTTP_NEVER_SENT:
 			call->transport = PGW_TRANSPORT_NEVER_SENT;
+			call->our_fault = done->our_fault;
 			break;
 		case PGW_HTTP_MAYBE_SENT:
 			call->transport = PGW_TRANSPORT_MAYBE_SENT;

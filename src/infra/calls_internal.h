@@ -54,6 +54,8 @@ typedef struct PgwCall
 	XLogRecPtr	intent_end;		/* of the commit without which it must not be sent */
 	PgwTransport transport;
 	PgwAnswer	answer;
+	long		http_status;	/* 0: none */
+	bool		our_fault;		/* never sent for want of something of ours, a socket: not the bank's failure */
 	int			failures;		/* result batches that failed */
 	bool		later;			/* set by apply: a row was busy */
 	bool		skipped;		/* set by apply: the caller is gone, nothing was written */

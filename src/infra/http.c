@@ -39,7 +39,10 @@
  *
  * - Every socket is counted with AcquireExternalFD().  The connection limit
  *   below stays under what that grants, so at the limit libcurl closes idle
- *   connections or lets transfers wait, instead of failing.
+ *   connections or lets transfers wait, instead of failing.  Where no socket is
+ *   to be had all the same (IPv6 and IPv4 race, the machine's table is full),
+ *   the transfer waits here for one, within its time: that is no fault of the
+ *   bank's.
  *
  * - All signals are blocked while libcurl runs, because the threads that it
  *   starts for name resolution inherit the mask; else one of them could run
@@ -55,6 +58,7 @@
 #define DEFAULT_MAX_BODY	(1024 * 1024)
 #define EVENTS_PER_DRIVE	256
 #define NO_TIMER			INT64_MAX
+#define SOCKET_RETRY_US		(50 * 1000)
 
 static CURLM *multi = NULL;
 static int	mux = -1;			/* the epoll descriptor */
@@ -64,6 +68,8 @@ static long max_connections = 0;
 
 static Call *done_head = NULL;
 static Call *done_tail = NULL;
+static Call *starved_head = NULL;	/* wait for a socket, by retry_at */
+static Call *starved_tail = NULL;
 
 /* ---------- callbacks of libcurl: no palloc, no ereport ---------- */
 
@@ -133,10 +139,36 @@ on_timer(CURLM *m, long timeout_ms, void *arg)
 	return 0;
 }
 
+static int64_t
+time_left_us(const Call *call)
+{
+	return microseconds(&call->started) + (int64_t) call->total_ms * 1000 - monotonic_now();
+}
+
+static void
+wait_for_socket(Call *call)
+{
+	(void) curl_multi_remove_handle(multi, call->easy);
+	call->no_descriptor = false;
+	call->starved = true;
+	call->retry_at = monotonic_now() + SOCKET_RETRY_US;
+	call->next = NULL;
+	if (starved_tail != NULL)
+		starved_tail->next = call;
+	else
+		starved_head = call;
+	starved_tail = call;
+}
+
 /* A transfer has ended: note all about it, wipe the request, queue the answer. */
 static void
 finish(Call *call, CURLcode code)
 {
+	if (pgw_http_lacked_socket(call, code) && time_left_us(call) > SOCKET_RETRY_US)
+	{
+		wait_for_socket(call);	/* nothing of it was sent, and nothing is wiped */
+		return;
+	}
 	call->duration_us = monotonic_now() - microseconds(&call->started);
 	call->status = 0;
 	(void) curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->status);
@@ -221,11 +253,14 @@ pgw_http_fd(void)
 long
 pgw_http_timeout_ms(void)
 {
+	int64_t		next = timer_at;
 	int64_t		left;
 
-	if (timer_at == NO_TIMER)
+	if (starved_head != NULL && starved_head->retry_at < next)
+		next = starved_head->retry_at;
+	if (next == NO_TIMER)
 		return -1;
-	left = timer_at - monotonic_now();
+	left = next - monotonic_now();
 	return left <= 0 ? 0 : (long) ((left + 999) / 1000);
 }
 
@@ -327,6 +362,33 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	return true;
 }
 
+/* Those that have waited for a socket try again, with what is left of their time.  Signals are blocked. */
+static void
+feed_starved(void)
+{
+	int64_t		now = monotonic_now();
+
+	while (starved_head != NULL && starved_head->retry_at <= now)
+	{
+		Call	   *call = starved_head;
+		long		left = (long) (time_left_us(call) / 1000);
+
+		starved_head = call->next;
+		if (starved_head == NULL)
+			starved_tail = NULL;
+		call->next = NULL;
+		if (left < 1)
+			left = 1;
+		if (curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, left) != CURLE_OK ||
+			curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, left < call->connect_ms ? left : call->connect_ms) != CURLE_OK ||
+			curl_multi_add_handle(multi, call->easy) != CURLM_OK)
+		{
+			call->no_descriptor = true; /* out of memory: just as much ours */
+			finish(call, CURLE_COULDNT_CONNECT);
+		}
+	}
+}
+
 /*
  * One round; the descriptor stays readable when there is more.  An event may
  * be about a descriptor that an earlier one of the same round closed; libcurl
@@ -367,6 +429,7 @@ pgw_http_drive(void)
 		(void) curl_multi_socket_action(multi, CURL_SOCKET_TIMEOUT, 0, &running);
 	}
 
+	feed_starved();
 	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
 	{
 		CURLcode	code = msg->data.result;
@@ -400,6 +463,7 @@ pgw_http_next_done(PgwHttpDone *done)
 	done->retry_after = call->retry_after[0] != '\0' ? call->retry_after : NULL;
 	done->error = call->error;
 	done->duration_us = call->duration_us;
+	done->our_fault = call->result == PGW_HTTP_NEVER_SENT && call->starved;
 	done->resent = call->resent;
 	done->handle = call;
 	return true;

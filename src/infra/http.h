@@ -30,7 +30,7 @@ typedef struct PgwHttpRequest
 	size_t		body_len;
 	bool		fresh_connection;	/* no reuse: libcurl resends silently on a dead reused connection (for banks without idempotency keys) */
 	int			connect_timeout_ms; /* not positive: 10 s */
-	int			total_timeout_ms;	/* not positive: 30 s; counts from pgw_http_start, waiting for a connection included */
+	int			total_timeout_ms;	/* not positive: 30 s; counts from pgw_http_start, waiting for a connection or a socket included */
 	size_t		max_body;		/* larger answers are cut off: MAYBE_SENT; 0: 1 MB */
 	const char *ca_file;		/* NULL: system store; else only this file is trusted */
 } PgwHttpRequest;
@@ -40,6 +40,7 @@ typedef struct PgwHttpDone
 	void	   *tag;			/* as given to pgw_http_start */
 	PgwHttpResult result;
 	long		status;			/* HTTP status, 0 when none */
+	bool		our_fault;		/* NEVER_SENT for want of a socket: says nothing of the bank */
 	bool		resent;			/* libcurl sent it twice: a refusal may be the second one's alone */
 	PgwBuf	   *body;			/* valid until pgw_http_release */
 	const char *retry_after;	/* header text or NULL, same lifetime */

@@ -38,6 +38,7 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 		ReleaseExternalFD();
 		return CURL_SOCKET_BAD;
 	}
+	call->starved = false;
 	return fd;
 }
 
@@ -311,8 +312,10 @@ pgw_http_set_request_options(Call *call, const PgwHttpRequest *req)
 
 	SETOPT(CURLOPT_URL, req->url);
 	SETOPT(CURLOPT_HTTPHEADER, call->headers);
-	SETOPT(CURLOPT_TIMEOUT_MS, total);
-	SETOPT(CURLOPT_CONNECTTIMEOUT_MS, connect < total ? connect : total);
+	call->total_ms = total;
+	call->connect_ms = connect < total ? connect : total;
+	SETOPT(CURLOPT_TIMEOUT_MS, call->total_ms);
+	SETOPT(CURLOPT_CONNECTTIMEOUT_MS, call->connect_ms);
 
 	if (call->req_body != NULL)
 	{
@@ -380,6 +383,12 @@ request_begun(Call *call)
 #endif
 }
 
+bool
+pgw_http_lacked_socket(Call *call, CURLcode code)
+{
+	return code == CURLE_COULDNT_CONNECT && call->no_descriptor && !request_begun(call);
+}
+
 void
 pgw_http_classify(Call *call, CURLcode code)
 {
@@ -403,6 +412,7 @@ pgw_http_classify(Call *call, CURLcode code)
 			break;
 		case CURLE_COULDNT_CONNECT:
 			call->error = call->no_descriptor ? "too many open sockets" : "could not connect";
+			call->starved |= call->no_descriptor;
 			break;
 		case CURLE_SSL_CONNECT_ERROR:
 		case CURLE_SSL_CIPHER:

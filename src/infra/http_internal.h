@@ -56,7 +56,11 @@ typedef struct Call
 	char		retry_after[64];
 	bool		begun;			/* libcurl was about to send, at least once */
 	bool		resent;			/* and once more: by itself, because a reused connection had died */
-	bool		no_descriptor;	/* the server granted no more sockets */
+	bool		no_descriptor;	/* the server granted no more sockets, the last time */
+	bool		starved;		/* ... and it has had none since */
+	long		total_ms;		/* from `started` on */
+	long		connect_ms;
+	int64_t		retry_at;		/* waiting for a socket: when to look for one again */
 	bool		too_large;		/* cut off by us */
 	struct timespec started;
 
@@ -87,5 +91,8 @@ extern bool pgw_http_add_header(Call *call, const char *header);
 extern bool pgw_http_set_fixed_options(Call *call);
 extern bool pgw_http_set_request_options(Call *call, const PgwHttpRequest *req);
 extern void pgw_http_classify(Call *call, CURLcode code);
+
+/* Nothing was sent because there was no socket: another try may be made, of what was rendered. */
+extern bool pgw_http_lacked_socket(Call *call, CURLcode code);
 
 #endif

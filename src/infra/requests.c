@@ -129,7 +129,10 @@ bank_for(PgwCall *call, PgwBank *bank, bool *refused)
 	for (PgwBank *b = bank; b != NULL;)
 	{
 		if (!pgw_call_bank_has_room(b))
+		{
+			*refused = false;	/* it waits, also where the banks before this one are left alone */
 			return NULL;
+		}
 		if (pgw_call_allowed(call, b->name, false, &when))
 		{
 			if (b != bank)

@@ -32,6 +32,7 @@ get_doubt(const PgwTransaction *t, bool looked, PgwDoubt *doubt)
 {
 	doubt->has_token = t->token != NULL;
 	doubt->looked = looked;
+	doubt->error_answered = t->error_answered;
 	doubt->key_age_s = pgw_schedule_age_s(t->bank_key_used_at);
 	doubt->asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
 	doubt->deadline_s = pgw_unknown_deadline;
@@ -274,7 +275,10 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 		return;
 	}
 	if (call->op != PGW_OP_LOOKUP_CHARGE)
+	{
 		t->bank_asked_at = pgw_now();	/* until now it could have charged */
+		t->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_UNKNOWN && call->http_status >= 500;
+	}
 	set_next_step(call, t, &in, &d);
 	if (call->looked)
 		t->next_attempt_at = pgw_now();

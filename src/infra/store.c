@@ -94,6 +94,7 @@ static const PgwColumn transaction_columns[] = {
 	T(capture_key, PGW_FIELD_STRING, false),
 	T(capture_key_used_at, PGW_FIELD_TIME, false),
 	T(maybe_elsewhere, PGW_FIELD_BOOL, false),
+	T(error_answered, PGW_FIELD_BOOL, false),
 	T(final_capture, PGW_FIELD_BOOL, true),
 	T(reason, PGW_FIELD_STRING, true),
 	T(caller_xid, PGW_FIELD_FXID, false),

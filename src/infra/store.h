@@ -94,6 +94,7 @@ typedef struct PgwTransaction
 	char	   *capture_key;	/* reference and key of the capture that follows the commit; NULL: not sent */
 	TimestampTz capture_key_used_at;	/* first use */
 	bool		maybe_elsewhere;	/* restored: the original may have gone to another bank with it */
+	bool		error_answered; /* the bank has answered a request under bank_key with an error of its own (5xx) */
 	bool		final_capture;	/* kind capture: the rest of the authorization is given up */
 	char	   *reason;			/* kind refund: what the caller said */
 	FullTransactionId caller_xid;	/* Invalid = NULL */

@@ -67,7 +67,8 @@ part($node, 'another bank', sub {
 	charges_fail(0);
 	my $asked = requests($second);
 	is(sql(pay('declined', token => 'tok_decline_do_not_honor')) =~ s/\|.*\|/|/r, 'declined|bank', 'declined');
-	is(sql(pay('unknown', token => 'tok_500_before_1', timeout => '30s')), 'captured||201|bank', 'an answer that says nothing: found out, and tried again there');
+	is(sql(pay('unknown', token => 'tok_500_before_1', timeout => '30s')), 'failed|not_processed|502|bank',
+		'an error that the bank might repeat under its key: a look-up says that nothing was charged, and it is not sent again');
 	like(events($node, 'unknown'), qr/BankOutcomeUnknown/, 'it was in doubt');
 	is(requests($second), $asked, 'neither sends it to another bank');
 	is(sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions USING (transaction_id)

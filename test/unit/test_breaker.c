@@ -586,10 +586,76 @@ clock_jumps(void **state)
 	assert_int_equal(asked(&b, now - HOUR + PROBE_TIMEOUT), PROBE);
 }
 
+/* ---- one payment ---- */
+
+static PgwBreakerNews
+fails(PgwBreaker *b, int64_t now, uint64_t who)
+{
+	PgwBreakerPass pass = no_pass;
+
+	assert_true(pgw_breaker_allows(b, &config, now, &pass));
+	pass.who = who;
+	return report(b, now, pass, PGW_VERDICT_FAILURE);
+}
+
+/* What one payment meets again and again is not held against the bank: it counts once, until a success. */
+static void
+one_payment_counts_once(void **state)
+{
+	PgwBreaker	b = fresh();
+
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(b.failures, 1);
+	assert_int_equal(fails(&b, START, 8), PGW_BREAKER_NO_NEWS);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(fails(&b, START, 7 + i % 2), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(fails(&b, START, 9), PGW_BREAKER_OPENED);
+
+	/* as the probe it says nothing new either: no longer a cooldown */
+	assert_int_equal(fails(&b, START + COOLDOWN, 7), PGW_BREAKER_STILL_OPEN);
+	assert_int_equal(pgw_breaker_wait_ms(&b, &config, START + COOLDOWN), COOLDOWN);
+	/* and another's failure does */
+	assert_int_equal(fails(&b, START + 2 * COOLDOWN, 10), PGW_BREAKER_STILL_OPEN);
+	assert_int_equal(pgw_breaker_wait_ms(&b, &config, START + 2 * COOLDOWN), 2 * COOLDOWN);
+
+	/* on trial the payments that opened it do not open it again */
+	assert_int_equal(report(&b, START + 4 * COOLDOWN, allowed(&b, START + 4 * COOLDOWN, true), PGW_VERDICT_ALIVE), PGW_BREAKER_CLOSED_AGAIN);
+	assert_int_equal(fails(&b, START + 4 * COOLDOWN, 7), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(b.state, PGW_BREAKER_CLOSED);
+	assert_int_equal(fails(&b, START + 4 * COOLDOWN, 11), PGW_BREAKER_OPENED);
+
+	/* a success forgives */
+	b = fresh();
+	assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_NEWS);
+	report(&b, START, allowed(&b, START, false), PGW_VERDICT_SUCCESS);
+	assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(b.failures, 1);
+}
+
+/* A limit beyond what is remembered is reached all the same, by as many payments. */
+static void
+many_payments_open_it(void **state)
+{
+	static const PgwBreakerConfig patient = {.failures = 3 * PGW_BREAKER_REMEMBERED, .cooldown_ms = COOLDOWN, .probe_timeout_ms = PROBE_TIMEOUT};
+	PgwBreaker	b = fresh();
+
+	for (int i = 1; i <= patient.failures; i++)
+	{
+		PgwBreakerPass pass = no_pass;
+
+		assert_true(pgw_breaker_allows(&b, &patient, START, &pass));
+		pass.who = (uint64_t) i;
+		assert_int_equal(pgw_breaker_report(&b, &patient, START, &pass, PGW_VERDICT_FAILURE),
+						 i == patient.failures ? PGW_BREAKER_OPENED : PGW_BREAKER_NO_NEWS);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(one_payment_counts_once), cmocka_unit_test(many_payments_open_it),
 		cmocka_unit_test(what_counts), cmocka_unit_test(groups), cmocka_unit_test(every_edge), cmocka_unit_test(failures_in_a_row),
 		cmocka_unit_test(cooldown_doubles), cmocka_unit_test(lost_probe), cmocka_unit_test(saved_and_read_back),
 		cmocka_unit_test(nonsense), cmocka_unit_test(clock_jumps),

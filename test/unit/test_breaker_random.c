@@ -77,7 +77,7 @@ random_call(History *h)
 {
 	PgwBreakerState before = h->b.state;
 	int64_t		wait = pgw_breaker_wait_ms(&h->b, &config, h->now);
-	PgwBreakerPass pass = {0, false};
+	PgwBreakerPass pass = {0, false, 0};
 	bool		yes = pgw_breaker_allows(&h->b, &config, h->now, &pass);
 
 	if (!yes)

@@ -517,11 +517,62 @@ test_no_descriptor(void **state)
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
+	req.total_timeout_ms = 300;
 	deny_fds = true;
 	expect(&req, PGW_HTTP_NEVER_SENT, 0, "too many open sockets");
 	deny_fds = false;
 	assert_int_equal(server->connections, 0);
+	req.total_timeout_ms = 30000;
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+}
+
+/* It waits for one within its time, whole; and whose fault it was is told apart from the bank's. */
+static void
+test_waits_for_descriptor(void **state)
+{
+	Server	   *server = start_server(serve_ok);
+	PgwHttpRequest req = request_to("http", server->port);
+	const char *error;
+	PgwHttpDone done;
+
+	(void) state;
+	deny_fds = true;
+	assert_true(pgw_http_start(&req, NULL, &error));
+	for (int i = 0; i < 5; i++)
+	{
+		long		ms = pgw_http_timeout_ms();
+
+		assert_true(ms >= 0);	/* it looks again by itself */
+		usleep((useconds_t) (ms + 1) * 1000);
+		pgw_http_drive();
+		assert_false(pgw_http_next_done(&done));
+	}
+	deny_fds = false;
+	done = wait_done();
+	assert_int_equal(done.result, PGW_HTTP_ANSWERED);
+	assert_int_equal(done.status, 200);
+	assert_false(done.our_fault);
+	assert_non_null(strstr(server->last, req.body));
+	pgw_http_release(done.handle);
+	assert_int_equal(server->requests, 1);
+
+	req.total_timeout_ms = 200;
+	req.fresh_connection = true;
+	deny_fds = true;
+	assert_true(pgw_http_start(&req, NULL, &error));
+	done = wait_done();
+	assert_int_equal(done.result, PGW_HTTP_NEVER_SENT);
+	assert_true(done.our_fault);
+	pgw_http_release(done.handle);
+	deny_fds = false;
+
+	req = request_to("http", free_port());
+	assert_true(pgw_http_start(&req, NULL, &error));
+	done = wait_done();
+	assert_int_equal(done.result, PGW_HTTP_NEVER_SENT);
+	assert_false(done.our_fault);
+	pgw_http_release(done.handle);
+	assert_int_equal(pgw_http_in_flight(), 0);
 }
 
 static void
@@ -790,6 +841,7 @@ main(void)
 		cmocka_unit_test(test_half_headers),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_no_descriptor),
+		cmocka_unit_test(test_waits_for_descriptor),
 		cmocka_unit_test(test_timeout_after_sending),
 		cmocka_unit_test(test_timeout_before_sending),
 		cmocka_unit_test(test_resend),

@@ -141,6 +141,25 @@ steps(void **state)
 	}
 }
 
+/* A bank that repeats its errors is not asked for one again: a look-up tells, and without one nothing does. */
+static void
+stored_error(void **state)
+{
+	for (int bits = 0; bits < 8; bits++)
+	{
+		PgwCapabilities caps = bank(true, (bits & 1) != 0, 2);
+		PgwDoubt	doubt = {.has_token = true, .looked = (bits & 2) != 0, .error_answered = true, .deadline_s = DEADLINE};
+		const char *reason;
+
+		caps.replays_errors = (bits & 4) != 0;
+		assert_int_equal(pgw_resolve_can_replay(&caps, &doubt), !caps.replays_errors);
+		assert_int_equal(pgw_resolve_step(&caps, &doubt, &reason),
+						 !caps.replays_errors && (doubt.looked || !caps.lookup) ? PGW_RESOLVE_REPLAY : caps.lookup ? PGW_RESOLVE_LOOKUP : PGW_RESOLVE_REVIEW);
+		doubt.error_answered = false;
+		assert_true(pgw_resolve_can_replay(&caps, &doubt));
+	}
+}
+
 static void
 check_step(const PgwCapabilities *caps, const PgwDoubt *doubt)
 {
@@ -205,7 +224,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts), cmocka_unit_test(steps), cmocka_unit_test(every_combination),
+		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts), cmocka_unit_test(steps), cmocka_unit_test(stored_error), cmocka_unit_test(every_combination),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
