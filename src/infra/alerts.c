@@ -181,30 +181,15 @@ pgw_alert_failed(const char *bank)
 
 /* ---------------------------------------------------------------- out of the queue */
 
-static void
-add_string(StringInfo s, const char *name, const char *value)
-{
-	if (value[0] == '\0')
-		return;
-	appendStringInfo(s, ", \"%s\": ", name);
-	escape_json(s, value);
-}
-
+/* Every role of the database can listen: bank, subject and message are in pgw.alerts, for those who may read it. */
 static void
 tell_listeners(const Alert *a)
 {
-	StringInfoData s;
+	char	   *payload = a->transaction[0] == '\0' ? psprintf("{\"v\": 1, \"kind\": \"%s\"}", a->kind) :
+		psprintf("{\"v\": 1, \"kind\": \"%s\", \"transaction_id\": \"%s\"}", a->kind, a->transaction);
 
-	initStringInfo(&s);
-	appendStringInfo(&s, "{\"v\": 1, \"kind\": \"%s\"", a->kind);
-	add_string(&s, "subject", a->subject);
-	add_string(&s, "transaction_id", a->transaction);
-	add_string(&s, "bank", a->bank);
-	add_string(&s, "correlation_id", a->correlation);
-	add_string(&s, "message", a->message);
-	appendStringInfoChar(&s, '}');
-	Async_Notify("pgw_alerts", s.data);
-	pfree(s.data);
+	Async_Notify("pgw_alerts", payload);
+	pfree(payload);
 }
 
 static void

@@ -276,7 +276,8 @@ notify(const PgwTransaction *t)
 {
 	PgwPayment	p;
 
-	if (pgw_store_payment_by_id(&t->payment_id, &p))
+	/* the row votes for an attempt: what another one of the same payment came to is not its outcome */
+	if (pgw_store_payment_by_id(&t->payment_id, &p) && memcmp(&p.transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0)
 		pgw_store_notify_payment(&p);
 }
 
@@ -409,8 +410,8 @@ attempt_apply(PgwItem *item)
 	if (a->alert)
 		pgw_calls_note(&t, a->correlation, a->bank);	/* the bank may have changed */
 	a->later |= vote == PGW_VOTE_BUSY;
-	if (a->notify && !a->later && vote != PGW_VOTE_SAVED)
-		notify(&t);				/* saving has notified */
+	if (a->notify && !a->later && vote != PGW_VOTE_SAVED && t.kind == PGW_KIND_PAYMENT)
+		notify(&t);				/* saving has notified; an operation tells its own end */
 }
 
 static void

@@ -118,14 +118,6 @@ pgw_operation_note_expiry(const PgwPayment *p)
 	return true;
 }
 
-static void
-write_payment(PgwPayment *p, const PgwStanding *s)
-{
-	pgw_store_set_standing(p, s);
-	pgw_store_update_payment(p);
-	pgw_store_notify_payment(p);
-}
-
 /* What its end means for the payment, whose row is locked. false: another row is busy, nothing is written. */
 static bool
 settle(const PgwTransaction *t, PgwPayment *p, bool done, bool expired)
@@ -139,8 +131,19 @@ settle(const PgwTransaction *t, PgwPayment *p, bool done, bool expired)
 		pgw_operation_undone(t->kind, t->amount, &s);
 	if (expired && pgw_authorization_expired(&s) && !pgw_operation_note_expiry(p))
 		return false;
-	write_payment(p, &s);
+	pgw_store_set_standing(p, &s);
+	pgw_store_update_payment(p);
+	pgw_store_notify(&t->payment_id, t->kind, done && !expired ? "completed" : "failed");
+	if (p->status == PGW_PAY_EXPIRED)
+		pgw_store_notify_payment(p);
 	return true;
+}
+
+static void
+tell_review(const PgwTransaction *t)
+{
+	if (t->status == PGW_REQUIRES_MANUAL_REVIEW)
+		pgw_store_notify(&t->payment_id, t->kind, "in_review");
 }
 
 /* A refund that is done is looked at again: the bank may take it back. */
@@ -240,8 +243,6 @@ send_first(PgwTransaction *t, PgwAttempt *a)
 	get_payment(t, &p);
 	if (!pgw_operation_call(t, a, bank, pgw_operation_op(t->kind), t->bank_key, &p))
 		return;
-	if (!t->taken)
-		pgw_store_notify_payment(&p);	/* the caller, which has committed, could not */
 	t->taken = true;
 	t->next_attempt_at = 0;
 	t->attempts++;
@@ -313,6 +314,7 @@ find_out(PgwTransaction *t, PgwAttempt *a)
 			pgw_flow_review(t->status, "outcome_unknown", reason, &d);
 			t->next_attempt_at = t->watch_until = 0;
 			pgw_vote_record(t, NULL, &d, pgw_kind_name(t->kind), NULL);
+			tell_review(t);
 			break;
 	}
 }
@@ -437,5 +439,6 @@ pgw_operations_result(PgwCall *call, PgwTransaction *t)
 		t->next_attempt_at = 0;
 	pgw_vote_record(t, NULL, &d, pgw_kind_name(t->kind),
 					call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE ? &call->answer : NULL);
+	tell_review(t);
 	PGW_DEBUG_POINT("operation_result");
 }

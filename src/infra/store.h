@@ -265,7 +265,11 @@ typedef struct PgwAgedAttempt
 } PgwAgedAttempt;
 extern int	pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz undecided, TimestampTz review, PgwAgedAttempt **out);
 
-/* pg_notify on channel pgw_payments with {"payment_id","client_request_id","merchant","status"} (worker only). */
+/*
+ * NOTIFY pgw_payments with {"payment_id", "kind", "outcome"}, once for each outcome (worker only).  Of an operation: completed, failed, in_review or
+ * reversed; of a payment: its status, and nothing while that is pending.
+ */
+extern void pgw_store_notify(const pg_uuid_t *payment_id, PgwKind kind, const char *outcome);
 extern void pgw_store_notify_payment(const PgwPayment *p);
 
 /* Monthly event partitions: make sure this month's and the next `ahead` exist (worker only). */

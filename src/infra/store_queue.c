@@ -200,21 +200,27 @@ pgw_store_save_bank_state(const PgwBankState *s)
 	SPI_finish();
 }
 
+/*
+ * Every role of the database can listen, whatever it may read: so nobody's id, merchant or bank is in it.  Who may look finds the rest with
+ * get_payment().
+ */
+void
+pgw_store_notify(const pg_uuid_t *payment_id, PgwKind kind, const char *outcome)
+{
+	char		id[37];
+	char	   *payload;
+
+	pgw_uuid_to_text(payment_id->data, id);
+	payload = psprintf("{\"payment_id\": \"%s\", \"kind\": \"%s\", \"outcome\": \"%s\"}", id, pgw_kind_name(kind), outcome);
+	Async_Notify("pgw_payments", payload);
+	pfree(payload);
+}
+
 void
 pgw_store_notify_payment(const PgwPayment *p)
 {
-	StringInfoData s;
-	char		id[37];
-
-	pgw_uuid_to_text(p->payment_id.data, id);
-	initStringInfo(&s);
-	appendStringInfo(&s, "{\"payment_id\": \"%s\", \"client_request_id\": ", id);
-	escape_json(&s, p->client_request_id);
-	appendStringInfoString(&s, ", \"merchant\": ");
-	escape_json(&s, p->merchant);
-	appendStringInfo(&s, ", \"status\": \"%s\"}", pgw_payment_status_name(p->status));
-	Async_Notify("pgw_payments", s.data);
-	pfree(s.data);
+	if (p->status != PGW_PAY_PENDING)
+		pgw_store_notify(&p->payment_id, PGW_KIND_PAYMENT, pgw_payment_status_name(p->status));
 }
 
 bool

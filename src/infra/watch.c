@@ -81,7 +81,7 @@ take_reversal(PgwCall *call, PgwTransaction *t)
 		pgw_refund_reversed(t->amount, &s);
 		pgw_store_set_standing(&p, &s);
 		pgw_store_update_payment(&p);
-		pgw_store_notify_payment(&p);
+		pgw_store_notify(&t->payment_id, t->kind, "reversed");
 	}
 	else
 		t->taken = false;		/* a give-back is not the live attempt of its id any more: another may have succeeded since */

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use JSON::PP;
 use PgwTest;
 use PgwSession;
 use PostgreSQL::Test::Utils;
@@ -230,28 +231,46 @@ for my $case ([ 'capture', 'tok_capture_timeout_after', { capture => 'manual' } 
 	});
 }
 
-# Listeners hear of each change, from the worker
+# Listeners hear of each outcome once, from the worker: what was done and how it ended, and nothing that is worth stealing
 part($node, 'listeners', sub {
 	my $s = PgwSession->new($node);
+	my @heard;
 	$s->run('LISTEN pgw_payments');
 	my $heard = sub {
-		my ($id) = @_;
-		my $all = '';
-		return sub {
-			$all .= $s->run('SELECT 1');
-			return join ',', map { /"client_request_id": "\Q$id\E".*"status": "(\w+)"/ ? $1 : () } split /\n/, $all;
-		};
+		my $out = $s->run('SELECT 1');
+		push @heard, decode_json($1) while $out =~ /payload "(\{.*\})" received/g;
+		return join ',', map { "$_->{kind} $_->{outcome}" } grep { $_->{payment_id} eq $_[0] } @heard;
 	};
-	my $after = sub { my ($id, $want, $name) = @_; my $h = $heard->($id); my $last = ''; ok(wait_until(sub { ($last = $h->()) =~ $want }, 10), $name) or diag $last };
+	my $hears = sub {
+		my ($id, $want, $name) = @_;
+		my $payment = sql("SELECT payment_id FROM pgw.find_payment('$id')");
+		my $last = '';
+		ok(wait_until(sub { ($last = $heard->($payment)) eq $want }, 20), $name) or diag $last;
+	};
 	paid('heard', capture => 'on_commit');
 	stands('heard');
-	$after->('heard', qr/authorized.*captured/, 'authorized, then captured');
+	$hears->('heard', 'payment authorized,payment captured', 'authorized, then captured');
 	sql(op('refund', 'heard', 'heard-r1', 300));
 	stands('heard');
-	$after->('heard', qr/captured.*partially_refunded/, 'a refund is taken, then done');
 	sql(op('refund', 'heard', 'heard-r2'));
 	stands('heard');
-	$after->('heard', qr/refunded$/, 'all of it');
+	$hears->('heard', 'payment authorized,payment captured,refund completed,refund completed', 'two refunds');
+	paid('heard-no', token => 'tok_refund_fail');
+	sql(op('refund', 'heard-no', 'heard-no-r'));
+	stands('heard-no');
+	$hears->('heard-no', 'payment captured,refund failed', 'a refund that failed is not told as captured');
+	paid('heard-auth', capture => 'manual');
+	sql(op('void', 'heard-auth', 'heard-auth-v'));
+	stands('heard-auth');
+	$hears->('heard-auth', 'payment authorized,void completed', 'an authorization and its end');
+	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'heard-sub', token => 'tok_decline_fraud'));
+	stands('heard-sub');
+	$hears->('heard-sub', 'payment declined', 'what was submitted, once it is known');
+	sql('BEGIN; ' . pay('heard-gone') . '; ROLLBACK');
+	ok(wait_until(sub { status_of($node, 'heard-gone') eq 'Refunded' }, 20), 'one that is given back');
+	sql('SELECT pgw.run_recovery()');
+	$hears->('heard-gone', '', 'was never heard of');
+	is(scalar(grep { join(',', sort keys %$_) ne 'kind,outcome,payment_id' } @heard), 0, 'three members, whoever listens');
 });
 
 # In doubt, then not processed when it is sent again: that is no refusal
