@@ -3,6 +3,10 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION pgw" to load this file. \quit
 
+-- CREATE EXTENSION runs this script with the target schema (public, usually) in the search_path, as a superuser: a function or an operator that somebody has planted there with
+-- argument types that fit better would run now, or be bound into a view and run as its owner later. So every name below means pg_catalog's, or says pgw.
+SET LOCAL search_path = pg_catalog, pg_temp;
+
 -- Not by a "schema" key of the control file: that would adopt a schema that somebody else owns.
 CREATE SCHEMA pgw;
 
