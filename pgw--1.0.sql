@@ -113,6 +113,38 @@ CREATE TABLE pgw.banks (
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- What a bank was when requests of an attempt were sent to it: payment_transactions.bank_version says which (docs/connectors.md). Written by the
+-- worker alone, before or with the first intent under it. A secret's or CA file's content is no part of it.
+CREATE TABLE pgw.bank_versions (
+	version int NOT NULL PRIMARY KEY CHECK (version >= 1),
+	bank text NOT NULL,
+	digest text NOT NULL,			-- SHA-256 of what follows, up to settings
+	connector text NOT NULL,
+	definition jsonb NOT NULL,		-- the connector's document
+	base_url text NOT NULL,
+	secret text,
+	settings jsonb NOT NULL,		-- with ca_file
+	-- where pgw.banks has no row of that name any more
+	connect_timeout interval NOT NULL,
+	request_timeout interval NOT NULL,
+	max_in_flight int NOT NULL,
+	first_used_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- "The same ledger answers at another version of the bank now": pgw.rebind_attempts(). A row that is not effective is a proposal to a second pair of eyes.
+CREATE TABLE pgw.bank_rebinds (
+	rebind int NOT NULL PRIMARY KEY CHECK (rebind >= 1),
+	from_version int NOT NULL,
+	to_version int NOT NULL,
+	effective boolean NOT NULL,
+	attempts bigint NOT NULL,		-- unfinished ones that it concerned
+	note text NOT NULL,
+	session_role text NOT NULL,
+	acting_role text NOT NULL,
+	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	CONSTRAINT bank_rebinds_other CHECK (from_version <> to_version)
+);
+
 -- The worker's circuit breakers, kept over a restart (docs/breaker.md). No record, so not in dumps.
 CREATE TABLE pgw.bank_states (
 	bank text NOT NULL,
@@ -151,6 +183,14 @@ CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pg
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgw.merchants
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
+CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgw.bank_rebinds
+	FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_versions FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_versions FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_rebinds FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_rebinds FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.bank_versions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
+ALTER TABLE pgw.bank_rebinds ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate, ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.connectors ENABLE ALWAYS TRIGGER check_connector, ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.banks ENABLE ALWAYS TRIGGER check_bank, ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.merchants ENABLE ALWAYS TRIGGER config_changed;
@@ -220,6 +260,7 @@ CREATE TABLE pgw.payment_transactions (
 	card_expiry_month int CHECK (card_expiry_month BETWEEN 1 AND 12),
 	card_expiry_year int CHECK (card_expiry_year BETWEEN 0 AND 9999),
 	bank text,
+	bank_version int,				-- of the intent; NULL: nothing was sent yet
 	bank_requested text,
 	reference text,
 	bank_fields jsonb CHECK (jsonb_typeof(bank_fields) = 'object'),
@@ -746,9 +787,9 @@ SELECT 'merchant_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_bui
 FROM pgw.payment_transactions t
 WHERE NOT EXISTS (SELECT FROM pgw.merchants m WHERE m.merchant = t.merchant)
 UNION ALL
-SELECT 'bank_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('bank', t.bank, 'status', t.status)
+SELECT 'bank_version_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('bank', t.bank, 'bank_version', t.bank_version)
 FROM pgw.payment_transactions t
-WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded') AND t.bank IS NOT NULL AND NOT EXISTS (SELECT FROM pgw.banks k WHERE k.name = t.bank)
+WHERE t.bank_version IS NOT NULL AND NOT EXISTS (SELECT FROM pgw.bank_versions v WHERE v.version = t.bank_version AND v.bank = t.bank)
 
 UNION ALL
 -- What must be there once only; the oldest attempt of each group stands for it
@@ -817,7 +858,7 @@ WHERE EXISTS (SELECT FROM pgw.access_grants g
 -- What operators and auditors see: everything but tokens and the caller's transaction ids.
 CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
 SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.status, t.step_order, t.submitted, t.amount, t.currency,
-	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_requested, t.reference, t.bank_reference, t.authorization_code, t.attempts,
+	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_version, t.bank_requested, t.reference, t.bank_reference, t.authorization_code, t.attempts,
 	t.next_attempt_at, t.expires_at, t.error_class, t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id,
 	t.created_at, t.updated_at
 FROM pgw.payment_transactions t
@@ -1408,6 +1449,8 @@ $json$);
 SELECT pg_extension_config_dump('pgw.merchants', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('pgw.connectors', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('pgw.banks', '');
+SELECT pg_extension_config_dump('pgw.bank_versions', '');
+SELECT pg_extension_config_dump('pgw.bank_rebinds', '');
 SELECT pg_extension_config_dump('pgw.access_grants', 'WHERE role::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_extension_config_dump('pgw.review_proposals', 'WHERE proposed_by::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_extension_config_dump('pgw.payments', '');

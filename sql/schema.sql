@@ -79,19 +79,32 @@ UPDATE pgw.merchants SET enabled = false WHERE merchant = 'default';
 INSERT INTO pgw.connectors (name, definition, builtin) SELECT 'mine', definition, true FROM pgw.connectors WHERE name = 'json';
 DELETE FROM pgw.connectors WHERE name = 'json';
 
--- a bank with unresolved payments keeps what they need; all faults are named at once
+-- unresolved payments go by pgw.bank_versions, so a bank can change and go; what they go by cannot
 BEGIN;
 INSERT INTO pgw.banks (name, connector, base_url, enabled) VALUES ('pinned', 'json', 'https://bank.example/v1', false);
 INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken, amount,
 	currency, capture, bank, system_identifier, database_oid, correlation_id)
 VALUES (gen_random_uuid(), gen_random_uuid(), 'schema-3', 'default', 'payment', 'BankUnknown', 3, false, true, 1, 'EUR', 'immediate', 'pinned', 1, 1, gen_random_uuid());
-SAVEPOINT s;
-UPDATE pgw.banks SET base_url = 'https://other.example' WHERE name = 'pinned';
-ROLLBACK TO s;
+UPDATE pgw.banks SET base_url = 'https://other.example', priority = 7, request_timeout = '20 s' WHERE name = 'pinned';
 DELETE FROM pgw.banks WHERE name = 'pinned';
+INSERT INTO pgw.bank_versions (version, bank, digest, connector, definition, base_url, settings, connect_timeout, request_timeout, max_in_flight)
+VALUES (1, 'pinned', 'd', 'json', '{}', 'https://bank.example/v1', '{}', '5s', '30s', 1);
+INSERT INTO pgw.bank_rebinds (rebind, from_version, to_version, effective, attempts, note, session_role, acting_role) VALUES (1, 1, 2, true, 1, 'n', 'r', 'r');
+SET session_replication_role = replica;
+SAVEPOINT s;
+UPDATE pgw.bank_versions SET base_url = 'https://other.example';
 ROLLBACK TO s;
-UPDATE pgw.banks SET priority = 7, request_timeout = '20 s', base_url = 'https://bank.example/v1' WHERE name = 'pinned';
+DELETE FROM pgw.bank_versions;
+ROLLBACK TO s;
+TRUNCATE pgw.bank_versions;
+ROLLBACK TO s;
+UPDATE pgw.bank_rebinds SET to_version = 3;
+ROLLBACK TO s;
+DELETE FROM pgw.bank_rebinds;
+ROLLBACK TO s;
+TRUNCATE pgw.bank_rebinds;
 ROLLBACK;
+-- all faults are named at once
 INSERT INTO pgw.banks (name, connector, base_url, secret, connect_timeout, max_in_flight, currencies, settings)
 VALUES ('worst', 'none', 'http://127.evil.example', '../x', '1 day', 0, '{eur}', '[]');
 INSERT INTO pgw.banks (name, connector, base_url) VALUES ('b', 'json', 'https://bank.example?x=1');

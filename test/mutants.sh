@@ -24,6 +24,7 @@ OPERATION_KEY:105_safeguards:replay of a refund
 OPERATION_CLAIM:105_safeguards:claim of a refund
 CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
+BANK_VERSION:220_bank_versions:address
 RESTORED_PAUSE:105_safeguards:copy
 BREAKER_ONCE:250_own_trouble:stored error
 '

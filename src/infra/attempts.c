@@ -190,7 +190,13 @@ not_configured(PgwTransaction *t, const char *code, const char *why)
 PgwBank *
 pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge)
 {
-	PgwBank    *bank = t->bank != NULL ? pgw_config_bank(t->bank) : NULL;
+	PgwBank    *bank;
+
+	/* A new charge goes to the bank as it is now, and its intent says so; whatever follows goes where that went. */
+	if (may_charge)
+		bank = t->bank != NULL ? pgw_config_bank(t->bank) : NULL;
+	else
+		bank = pgw_config_bank_of(t->bank, t->bank_version);
 
 	/* A disabled bank takes no new charge; what it has is still looked up and given back. */
 	if (bank == NULL || (may_charge && !bank->enabled) || bank->connector == NULL)
@@ -198,6 +204,8 @@ pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge)
 		not_configured(t, bank == NULL ? "unknown_bank" : bank->connector == NULL ? "connector_invalid" : "bank_disabled", "");
 		return NULL;
 	}
+	if (!may_charge && t->bank_version == 0)
+		t->bank_version = pgw_config_version_of(bank);
 	if (!pgw_call_bank_has_room(bank))
 	{
 		strlcpy(a->parked_for, bank->name, sizeof(a->parked_for));
@@ -515,7 +523,7 @@ unpark(void)
 
 		if (moved >= pgw_call_room())
 			return;
-		if (bank != NULL && bank->max_in_flight > 0 && bank->in_flight + moved >= bank->max_in_flight)
+		if (bank != NULL && bank->max_in_flight > 0 && bank->load->in_flight + moved >= bank->max_in_flight)
 			continue;
 		dlist_delete(iter.cur);
 		push(a);

@@ -169,7 +169,7 @@ pgw_call_bank_has_room(const PgwBank *bank)
 {
 	if (pgw_call_room() <= 0)
 		return false;
-	return bank->max_in_flight <= 0 || bank->in_flight < bank->max_in_flight;
+	return bank->max_in_flight <= 0 || bank->load->in_flight < bank->max_in_flight;
 }
 
 bool

@@ -168,8 +168,8 @@ extern void pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked);
 extern void pgw_attempts_put_off(PgwTransaction *t, TimestampTz when);
 
 /*
- * The attempt's bank, for a call of it.  NULL: a->parked_for is set, or the attempt is put off with a WARNING, because the bank is not there, not
- * enabled (may_charge only) or not usable.
+ * The attempt's bank, for a call of it: may_charge: as it is now, for an intent that is to be written; else the version that its intent names.
+ * NULL: a->parked_for is set, or the attempt is put off with a WARNING, because the bank is not there, not enabled (may_charge only) or not usable.
  */
 extern PgwBank *pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge);
 

@@ -6,6 +6,7 @@
  *	  looks again finds it taken.  A crash in between is a durable intent without an answer: never sent again blindly.
  *	- Tried again is only what provably did nothing (never left, or the bank says so), with the same key, and only while somebody wants it:
  *	  a caller who waits, or a submitted payment that has not expired.  A card is gone with its slot: no second try.
+ *	- Each of these intents goes to the bank as it is now, and names that version: nothing was done at the one that the last intent named.
  *	- It joins the one-live-attempt index only here, after the caller's commit, so the index never blocks on a client.
  */
 #include "postgres.h"
@@ -63,6 +64,7 @@ record_intent(PgwTransaction *t, PgwAttempt *a, const char *switched_from)
 	events[n++] = (PgwEvent) {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
 	for (int i = 0; i < n; i++)
 		events[i].operation = pgw_op_name(a->call->op);
+	t->bank_version = pgw_config_version_of(a->call->bank);
 	t->taken = true;
 	t->next_attempt_at = 0;
 	t->attempts++;
@@ -150,6 +152,7 @@ pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDecision *d)
 	{
 		d->from_bank = t->bank;
 		t->bank = pstrdup(other->name);
+		t->bank_version = 0;	/* the next intent names it */
 	}
 	else
 		t->retries++;

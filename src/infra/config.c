@@ -2,8 +2,11 @@
  * config.c - banks and connectors, read from their tables into this process
  *
  * Owns the process's copy of pgw.banks and pgw.connectors.  A copy is a Generation: one memory context with all banks, the compiled
- * connectors and (worker only) the keys; all of it goes when the context is deleted.  A newer one replaces it as `current`; calls in
- * flight hold the older one until they end.
+ * connectors and (worker only) the keys; all of it goes when the context is deleted.  A newer one replaces it as `pgw_config_current`; calls in
+ * flight hold the older one until they end.  Each PgwBank is one version of a bank; what banks were before is config_versions.c's, in generations of
+ * one bank each.
+ *
+ * How many calls of a bank are in flight is counted by its name, whatever the version.
  *
  * The tables are scanned with SnapshotSelf: it sees what is committed now plus this transaction's own changes, leaves no SIREAD
  * lock, and a SERIALIZABLE caller reads no stale row.  Such a scan can miss or double a row that is being updated meanwhile; that update's
@@ -23,6 +26,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -32,35 +36,11 @@
 
 #include "core/errors.h"
 #include "core/money.h"
-#include "infra/config.h"
+#include "infra/config_internal.h"
 #include "infra/exchange.h"
 #include "infra/secrets.h"
 
-typedef struct Generation
-{
-	MemoryContext context;
-	uint64		number;			/* the shared generation it was read at */
-	bool		with_secrets;
-	int			holds;			/* calls in flight */
-	int			nbanks;
-	struct BankEntry *banks;	/* by priority, then name */
-	int			nconnectors;
-	struct NamedConnector *connectors;
-} Generation;
-
-typedef struct BankEntry
-{
-	PgwBank		bank;			/* first: a PgwBank * is a BankEntry * */
-	Generation *generation;
-} BankEntry;
-
-typedef struct NamedConnector
-{
-	char		name[NAMEDATALEN];
-	PgwConnector *connector;
-} NamedConnector;
-
-static Generation *current = NULL;
+Generation *pgw_config_current = NULL;
 static bool stale = true;
 static bool changed_here = false;	/* by the transaction that runs */
 
@@ -88,6 +68,7 @@ void
 pgw_config_init(void)
 {
 	pgw_secrets_init();
+	pgw_versions_init();
 	RegisterXactCallback(at_xact_end, NULL);
 	RegisterSubXactCallback(at_subxact_end, NULL);
 }
@@ -105,17 +86,37 @@ pgw_config_reread(void)
 	stale = true;
 }
 
+/* ---------------------------------------------------------------- the load of banks, by name */
+
+/* Kept for ever, as a number is worth less than the question whether somebody still looks at it. */
+static PgwBankLoad *
+load_of(const char *name)
+{
+	static HTAB *loads = NULL;
+	char		key[64];
+	PgwBankLoad *load;
+	bool		found;
+
+	if (loads == NULL)
+	{
+		HASHCTL		ctl;
+
+		ctl.keysize = sizeof(key);
+		ctl.entrysize = sizeof(PgwBankLoad);
+		ctl.hcxt = TopMemoryContext;
+		loads = hash_create("pgw bank loads", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+	strlcpy(key, name, sizeof(key));
+	load = hash_search(loads, key, HASH_ENTER, &found);
+	if (!found)
+		load->in_flight = 0;
+	return load;
+}
+
 /* ---------------------------------------------------------------- reading */
 
-typedef struct Reader
-{
-	Relation	rel;
-	TableScanDesc scan;
-	TupleTableSlot *slot;
-} Reader;
-
-static Datum
-column(Reader *r, const char *name, bool *isnull)
+Datum
+pgw_reader_column(PgwReader *r, const char *name, bool *isnull)
 {
 	AttrNumber	attno = get_attnum(RelationGetRelid(r->rel), name);
 
@@ -124,29 +125,29 @@ column(Reader *r, const char *name, bool *isnull)
 	return slot_getattr(r->slot, attno, isnull);
 }
 
-static char *
-text_column(Reader *r, const char *name)
+char *
+pgw_reader_text(PgwReader *r, const char *name)
 {
 	bool		isnull;
-	Datum		d = column(r, name, &isnull);
+	Datum		d = pgw_reader_column(r, name, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(d);
 }
 
-static int
-int_column(Reader *r, const char *name)
+int
+pgw_reader_int(PgwReader *r, const char *name)
 {
 	bool		isnull;
-	Datum		d = column(r, name, &isnull);
+	Datum		d = pgw_reader_column(r, name, &isnull);
 
 	return isnull ? 0 : DatumGetInt32(d);
 }
 
-static int
-interval_ms_column(Reader *r, const char *name, int otherwise)
+int
+pgw_reader_interval_ms(PgwReader *r, const char *name, int otherwise)
 {
 	bool		isnull;
-	Datum		d = column(r, name, &isnull);
+	Datum		d = pgw_reader_column(r, name, &isnull);
 	Interval   *i;
 	int64		ms;
 
@@ -158,10 +159,10 @@ interval_ms_column(Reader *r, const char *name, int otherwise)
 }
 
 static char **
-text_array_column(Reader *r, const char *name)
+text_array_column(PgwReader *r, const char *name)
 {
 	bool		isnull;
-	Datum		d = column(r, name, &isnull);
+	Datum		d = pgw_reader_column(r, name, &isnull);
 	Datum	   *elems;
 	bool	   *nulls;
 	int			n;
@@ -180,33 +181,52 @@ text_array_column(Reader *r, const char *name)
 	return result;
 }
 
-static char *
-jsonb_column(Reader *r, const char *name, const char *member, char **member_text)
+char *
+pgw_reader_jsonb(PgwReader *r, const char *name)
 {
 	bool		isnull;
-	Datum		d = column(r, name, &isnull);
+	Datum		d = pgw_reader_column(r, name, &isnull);
+	Jsonb	   *jb;
+
+	if (isnull)
+		return NULL;
+	jb = DatumGetJsonbP(d);
+	return JsonbToCString(NULL, &jb->root, VARSIZE(jb));
+}
+
+/* A string member of an object. */
+static char *
+jsonb_member(PgwReader *r, const char *name, const char *member)
+{
+	bool		isnull;
+	Datum		d = pgw_reader_column(r, name, &isnull);
 	Jsonb	   *jb;
 	JsonbValue	v;
 
 	if (isnull)
 		return NULL;
 	jb = DatumGetJsonbP(d);
-	if (member != NULL && JB_ROOT_IS_OBJECT(jb) &&
-		getKeyJsonValueFromContainer(&jb->root, member, strlen(member), &v) != NULL && v.type == jbvString)
-		*member_text = pnstrdup(v.val.string.val, v.val.string.len);
-	return JsonbToCString(NULL, &jb->root, VARSIZE(jb));
+	if (!JB_ROOT_IS_OBJECT(jb) || getKeyJsonValueFromContainer(&jb->root, member, strlen(member), &v) == NULL || v.type != jbvString)
+		return NULL;
+	return pnstrdup(v.val.string.val, v.val.string.len);
 }
 
-static void
-open_reader(Reader *r, Oid relid)
+void
+pgw_reader_open(PgwReader *r, Oid relid)
 {
-	r->rel = table_open(relid, NoLock); /* read_tables() holds the lock */
+	r->rel = table_open(relid, NoLock); /* the caller holds the lock */
 	r->slot = table_slot_create(r->rel, NULL);
 	r->scan = table_beginscan(r->rel, SnapshotSelf, 0, NULL);
 }
 
-static void
-close_reader(Reader *r)
+bool
+pgw_reader_next(PgwReader *r)
+{
+	return table_scan_getnextslot(r->scan, ForwardScanDirection, r->slot);
+}
+
+void
+pgw_reader_close(PgwReader *r)
 {
 	table_endscan(r->scan);
 	ExecDropSingleTupleTableSlot(r->slot);
@@ -216,17 +236,17 @@ close_reader(Reader *r)
 static void
 read_connectors(Generation *g, Oid relid)
 {
-	Reader		r;
+	PgwReader	r;
 	int			size = 8;
 
 	g->connectors = palloc0(size * sizeof(NamedConnector));
-	open_reader(&r, relid);
-	while (table_scan_getnextslot(r.scan, ForwardScanDirection, r.slot))
+	pgw_reader_open(&r, relid);
+	while (pgw_reader_next(&r))
 	{
 		PgwConnectorError err;
 		NamedConnector *c;
-		char	   *name = text_column(&r, "name");
-		char	   *json = jsonb_column(&r, "definition", NULL, NULL);
+		char	   *name = pgw_reader_text(&r, "name");
+		char	   *json = pgw_reader_jsonb(&r, "definition");
 
 		if (name == NULL || json == NULL)
 			continue;
@@ -237,6 +257,7 @@ read_connectors(Generation *g, Oid relid)
 		}
 		c = &g->connectors[g->nconnectors];
 		strlcpy(c->name, name, sizeof(c->name));
+		c->json = json;
 		c->connector = pgw_connector_compile(json, strlen(json), &err);
 		if (c->connector == NULL)
 			ereport(WARNING,
@@ -244,42 +265,38 @@ read_connectors(Generation *g, Oid relid)
 					 errdetail("%s: %s", err.pointer, err.message)));
 		g->nconnectors++;		/* counted at once: freed with the generation */
 	}
-	close_reader(&r);
+	pgw_reader_close(&r);
 }
 
-static PgwConnector *
+static const NamedConnector *
 find_connector(const Generation *g, const char *name)
 {
 	for (int i = g->nconnectors - 1; name != NULL && i >= 0; i--)
 	{
 		if (strcmp(g->connectors[i].name, name) == 0 && g->connectors[i].connector != NULL)
-			return g->connectors[i].connector;
+			return &g->connectors[i];
 	}
 	return NULL;
 }
 
-static void
-read_bank(Generation *g, Reader *r, PgwBank *b)
+void
+pgw_config_read_limits(PgwReader *r, PgwBank *b)
 {
-	bool		isnull;
-	PgwBank    *before;
-	char	   *name = text_column(r, "name");
+	b->connect_timeout_ms = pgw_reader_interval_ms(r, "connect_timeout", 5000);
+	b->request_timeout_ms = pgw_reader_interval_ms(r, "request_timeout", 30000);
+	b->max_in_flight = pgw_reader_int(r, "max_in_flight");
+}
 
-	memset(b, 0, sizeof(*b));
-	strlcpy(b->name, name != NULL ? name : "", sizeof(b->name));
-	b->base_url = text_column(r, "base_url");
-	b->secret_name = text_column(r, "secret");
-	b->priority = int_column(r, "priority");
-	b->enabled = DatumGetBool(column(r, "enabled", &isnull)) && !isnull;
-	b->connect_timeout_ms = interval_ms_column(r, "connect_timeout", 5000);
-	b->request_timeout_ms = interval_ms_column(r, "request_timeout", 30000);
-	b->max_in_flight = int_column(r, "max_in_flight");
-	b->currencies = text_array_column(r, "currencies");
-	b->token_scope = text_column(r, "token_scope");
-	b->settings = jsonb_column(r, "settings", "ca_file", &b->ca_file);
-	b->connector = find_connector(g, text_column(r, "connector"));
-	before = pgw_config_bank(b->name);	/* of the generation that is being replaced */
-	b->in_flight = before != NULL ? before->in_flight : 0;
+void
+pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
+{
+	PgwBank    *b = &e->bank;
+
+	b->base_url = pgw_reader_text(r, "base_url");
+	b->secret_name = pgw_reader_text(r, "secret");
+	b->settings = pgw_reader_jsonb(r, "settings");
+	b->ca_file = jsonb_member(r, "settings", "ca_file");
+	b->load = load_of(b->name);
 	if (g->with_secrets && b->secret_name != NULL)
 	{
 		b->secret = pgw_secret_read(b->secret_name, &b->secret_error);
@@ -287,6 +304,27 @@ read_bank(Generation *g, Reader *r, PgwBank *b)
 			ereport(WARNING,
 					(errmsg("pgw: the secret of bank \"%s\" cannot be used: %s", b->name, b->secret_error)));
 	}
+}
+
+static void
+read_bank(Generation *g, PgwReader *r, BankEntry *e)
+{
+	bool		isnull;
+	PgwBank    *b = &e->bank;
+	char	   *name = pgw_reader_text(r, "name");
+
+	memset(e, 0, sizeof(*e));
+	e->generation = g;
+	strlcpy(b->name, name != NULL ? name : "", sizeof(b->name));
+	b->priority = pgw_reader_int(r, "priority");
+	b->enabled = DatumGetBool(pgw_reader_column(r, "enabled", &isnull)) && !isnull;
+	b->currencies = text_array_column(r, "currencies");
+	b->token_scope = pgw_reader_text(r, "token_scope");
+	e->named = find_connector(g, pgw_reader_text(r, "connector"));
+	b->connector = e->named != NULL ? e->named->connector : NULL;
+	pgw_config_read_limits(r, b);
+	pgw_config_read_identity(g, r, e);
+	pgw_versions_digest(e);
 }
 
 static int
@@ -303,23 +341,22 @@ by_priority(const void *a, const void *b)
 static void
 read_banks(Generation *g, Oid relid)
 {
-	Reader		r;
+	PgwReader	r;
 	int			size = 8;
 
 	g->banks = palloc0(size * sizeof(BankEntry));
-	open_reader(&r, relid);
-	while (table_scan_getnextslot(r.scan, ForwardScanDirection, r.slot))
+	pgw_reader_open(&r, relid);
+	while (pgw_reader_next(&r))
 	{
 		if (g->nbanks == size)
 		{
 			size *= 2;
 			g->banks = repalloc(g->banks, size * sizeof(BankEntry));
 		}
-		g->banks[g->nbanks].generation = g;
-		read_bank(g, &r, &g->banks[g->nbanks].bank);
+		read_bank(g, &r, &g->banks[g->nbanks]);
 		g->nbanks++;
 	}
-	close_reader(&r);
+	pgw_reader_close(&r);
 	qsort(g->banks, g->nbanks, sizeof(BankEntry), by_priority);
 }
 
@@ -338,26 +375,40 @@ free_generation(void *arg)
 	}
 }
 
-static Generation *
-read_tables(uint64 number, bool with_secrets, Oid banks, Oid connectors)
+Generation *
+pgw_config_new_generation(bool with_secrets)
 {
 	/* a child of the transaction's until it is whole: an error leaves nothing behind */
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pgw banks and connectors", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	Generation *g = palloc0(sizeof(Generation));
-	MemoryContextCallback *callback = palloc0(sizeof(MemoryContextCallback));
+	Generation *g = MemoryContextAllocZero(context, sizeof(Generation));
+	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
 
 	g->context = context;
-	g->number = number;
 	g->with_secrets = with_secrets;
 	callback->func = free_generation;
 	callback->arg = g;
 	MemoryContextRegisterResetCallback(context, callback);
+	return g;
+}
 
+void
+pgw_config_keep(Generation *g)
+{
+	MemoryContextSetParent(g->context, TopMemoryContext);
+}
+
+static Generation *
+read_tables(uint64 number, bool with_secrets, Oid banks, Oid connectors)
+{
+	Generation *g = pgw_config_new_generation(with_secrets);
+	MemoryContext old = MemoryContextSwitchTo(g->context);
+
+	g->number = number;
 	read_connectors(g, connectors);
 	read_banks(g, banks);
 	MemoryContextSwitchTo(old);
-	MemoryContextSetParent(context, TopMemoryContext);
+	pgw_versions_read(g, with_secrets);
+	pgw_config_keep(g);
 	return g;
 }
 
@@ -383,26 +434,27 @@ pgw_config_refresh(bool with_secrets)
 	Oid			connectors;
 	Generation *g;
 
-	if (current != NULL && !stale && current->number == number && current->with_secrets == with_secrets)
+	if (pgw_config_current != NULL && !stale && pgw_config_current->number == number && pgw_config_current->with_secrets == with_secrets)
 		return;
 	namespace = get_namespace_oid("pgw", true);
 	banks = get_relname_relid("banks", namespace);
 	connectors = get_relname_relid("connectors", namespace);
-	if (!lock_table(connectors, !with_secrets) || !lock_table(banks, !with_secrets))
+	if (!lock_table(connectors, !with_secrets) || !lock_table(banks, !with_secrets) || !pgw_versions_lock(!with_secrets))
 		return;
 	g = read_tables(number, with_secrets, banks, connectors);
 
 	/* From here on nothing fails. */
-	if (current != NULL && current->holds == 0)
-		MemoryContextDelete(current->context);
-	current = g;
+	pgw_versions_forget();
+	if (pgw_config_current != NULL && pgw_config_current->holds == 0)
+		MemoryContextDelete(pgw_config_current->context);
+	pgw_config_current = g;
 	stale = false;
 }
 
 bool
 pgw_config_is_current(void)
 {
-	return current != NULL && !stale && current->number == pgw_exchange_generation();
+	return pgw_config_current != NULL && !stale && pgw_config_current->number == pgw_exchange_generation();
 }
 
 /* ---------------------------------------------------------------- use */
@@ -410,10 +462,10 @@ pgw_config_is_current(void)
 PgwBank *
 pgw_config_bank(const char *name)
 {
-	for (int i = 0; current != NULL && name != NULL && i < current->nbanks; i++)
+	for (int i = 0; pgw_config_current != NULL && name != NULL && i < pgw_config_current->nbanks; i++)
 	{
-		if (strcmp(current->banks[i].bank.name, name) == 0)
-			return &current->banks[i].bank;
+		if (strcmp(pgw_config_current->banks[i].bank.name, name) == 0)
+			return &pgw_config_current->banks[i].bank;
 	}
 	return NULL;
 }
@@ -421,22 +473,18 @@ pgw_config_bank(const char *name)
 void
 pgw_config_hold(PgwBank *bank)
 {
-	PgwBank    *now = pgw_config_bank(bank->name);
-
 	((BankEntry *) bank)->generation->holds++;
-	if (now != NULL)
-		now->in_flight++;
+	bank->load->in_flight++;
 }
 
 void
 pgw_config_drop(PgwBank *bank)
 {
 	Generation *g = ((BankEntry *) bank)->generation;
-	PgwBank    *now = pgw_config_bank(bank->name);
 
-	if (now != NULL && now->in_flight > 0)
-		now->in_flight--;
-	if (--g->holds == 0 && g != current)
+	Assert(bank->load->in_flight > 0);
+	bank->load->in_flight--;
+	if (--g->holds == 0 && g != pgw_config_current && !pgw_config_is_old(bank))
 		MemoryContextDelete(g->context);
 }
 
@@ -499,9 +547,9 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	*error_code = NULL;
 	*detail = NULL;
 	initStringInfo(&why);
-	for (int i = 0; current != NULL && i < current->nbanks; i++)
+	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
 	{
-		PgwBank    *b = &current->banks[i].bank;
+		PgwBank    *b = &pgw_config_current->banks[i].bank;
 		const char *code;
 
 		if (named != NULL && strcmp(named, b->name) != 0)
@@ -533,9 +581,9 @@ pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, b
 {
 	bool		passed = false;
 
-	for (int i = 0; current != NULL && i < current->nbanks; i++)
+	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
 	{
-		PgwBank    *b = &current->banks[i].bank;
+		PgwBank    *b = &pgw_config_current->banks[i].bank;
 
 		if (!passed)
 		{

@@ -10,9 +10,18 @@
 #include "core/connector.h"
 #include "core/validate.h"
 
+/* Of all versions of one bank. */
+typedef struct PgwBankLoad
+{
+	char		name[64];		/* key */
+	int			in_flight;		/* the worker's count of calls */
+} PgwBankLoad;
+
+/* One version of a bank. */
 typedef struct PgwBank
 {
 	char		name[64];
+	int			version;		/* its number in pgw.bank_versions; 0: none yet, see pgw_config_version_of() */
 	char	   *base_url;
 	char	   *secret_name;	/* file under pgw.secrets_dir, NULL: none */
 	char	   *secret;			/* worker only; NULL when unreadable (secret_error says why) */
@@ -27,7 +36,7 @@ typedef struct PgwBank
 	char	   *settings;		/* JSON text */
 	char	   *ca_file;		/* from settings.ca_file, or NULL */
 	PgwConnector *connector;
-	int			in_flight;		/* worker's count; survives reload by name */
+	PgwBankLoad *load;
 } PgwBank;
 
 extern void pgw_config_init(void);	/* _PG_init: the settings of secrets.c */
@@ -38,14 +47,26 @@ extern void pgw_config_reread(void);	/* SIGHUP: secrets may have changed */
 
 /*
  * A PgwBank is valid until the next pgw_config_refresh(); a call in flight keeps its own alive between hold and drop.
- * hold also counts the call in in_flight, of the bank of that name in whatever generation is current.
+ * hold also counts the call in the load of the bank of that name.
  */
 extern void pgw_config_hold(PgwBank *bank);
 extern void pgw_config_drop(PgwBank *bank);
 
 extern void pgw_config_refresh(bool with_secrets);	/* cheap when the generation is unchanged */
 extern bool pgw_config_is_current(void);	/* false: a table was locked, and the old content is still in use */
-extern PgwBank *pgw_config_bank(const char *name);	/* NULL: none */
+extern PgwBank *pgw_config_bank(const char *name);	/* as it is now, for new attempts; NULL: none */
+
+/*
+ * The bank as it was when an attempt's intent was written under this version, or what pgw.rebind_attempts() has put in its place; version 0: as it
+ * is now.  In a transaction.  NULL: there is none, or (worker) the table is locked just now.  Valid until the next refresh, or until some thirty other
+ * versions were asked for; a call keeps it by hold.
+ */
+extern PgwBank *pgw_config_version(int version);
+extern PgwBank *pgw_config_bank_of(const char *name, int version);
+
+/* The worker, in the transaction of an intent: the number to be recorded, found or appended. */
+extern int	pgw_config_version_of(PgwBank *bank);
+extern bool pgw_config_is_old(const PgwBank *bank);
 
 /* Can it express the amount exactly in its own unit of the currency? */
 extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);

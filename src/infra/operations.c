@@ -150,7 +150,7 @@ tell_review(const PgwTransaction *t)
 static void
 watch(PgwTransaction *t)
 {
-	PgwBank    *bank = pgw_config_bank(t->bank);
+	PgwBank    *bank = pgw_config_bank_of(t->bank, t->bank_version);
 
 	t->next_attempt_at = t->watch_until = 0;
 	t->retries = 0;

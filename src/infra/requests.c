@@ -243,6 +243,7 @@ fill_transaction(PgwTransaction *t, const PgwSlotRequest *r, const PgwCall *call
 	t->card_expiry_month = r->card_expiry_month;
 	t->card_expiry_year = r->card_expiry_year;
 	t->bank = pstrdup(call->bank->name);
+	t->bank_version = pgw_config_version_of(call->bank);
 	t->bank_requested = copy(r->bank_requested);
 	t->reference = copy(r->reference);
 	t->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");
@@ -283,6 +284,7 @@ record_refusal(PgwTransaction *t, const PgwCall *call)
 
 	pgw_flow_refused(&d);
 	t->bank_key_used_at = t->bank_asked_at = 0;
+	t->bank_version = 0;
 	t->attempts = 0;
 	pgw_vote_record_new(t, &d, pgw_op_name(call->op));
 }

@@ -75,6 +75,7 @@ static const PgwColumn transaction_columns[] = {
 	T(card_expiry_month, PGW_FIELD_INT_OR_NULL, false),
 	T(card_expiry_year, PGW_FIELD_INT_OR_NULL, false),
 	T(bank, PGW_FIELD_STRING, false),
+	T(bank_version, PGW_FIELD_INT_OR_NULL, false),
 	T(bank_requested, PGW_FIELD_STRING, true),
 	T(reference, PGW_FIELD_STRING, true),
 	T(bank_fields, PGW_FIELD_STRING, true),

@@ -75,6 +75,7 @@ typedef struct PgwTransaction
 	int			card_expiry_month;	/* 0 = NULL */
 	int			card_expiry_year;
 	char	   *bank;
+	int			bank_version;	/* of pgw.bank_versions: where its requests go; 0 = NULL: nothing was sent yet */
 	char	   *bank_requested;
 	char	   *reference;
 	char	   *bank_fields;	/* JSON text */

@@ -145,6 +145,8 @@ event_data(const PgwTransaction *t, const PgwEvent *event)
 		add_string(&state, "operation", event->operation);
 	if (t->bank != NULL)
 		add_string(&state, "bank", t->bank);
+	if (event->type == PGW_EV_BANK_PROCESSING_STARTED && t->bank_version != 0)
+		add_number(&state, "bank_version", t->bank_version);
 	add_string(&state, "correlation_id", correlation);
 	if (event->extra != NULL && event->extra[0] != '\0')
 		add_text(&state, event->extra);

@@ -287,7 +287,7 @@ pgw_vote_identity(const PgwTransaction *t, PgwIdentity *out)
 TimestampTz
 pgw_vote_authorization_end(const PgwTransaction *t)
 {
-	PgwBank    *bank = pgw_config_bank(t->bank);
+	PgwBank    *bank = pgw_config_bank_of(t->bank, t->bank_version);
 	int64		lifetime = bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector)->authorization_lifetime_s : 0;
 
 	return t->capture == PGW_CAPTURE_MANUAL && lifetime > 0 ? TimestampTzPlusMilliseconds(pgw_now(), lifetime * 1000) : 0;

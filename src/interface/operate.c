@@ -125,18 +125,23 @@ replay(FunctionCallInfo fcinfo, const Operation *o, const PgwTransaction *record
 
 /* ---------------------------------------------------------------- a new one */
 
+/* *version: where the charge lies, and so where the operation goes. */
 static void
-check(const Operation *o, const PgwPayment *p, PgwStanding *s, int64 *amount)
+check(const Operation *o, const PgwPayment *p, PgwStanding *s, int64 *amount, int *version)
 {
 	PgwOperationCheck result;
 	const PgwCapabilities none = {0};
+	PgwTransaction charge;
 	PgwBank    *bank;
 
 	pgw_config_refresh(false);
-	bank = pgw_config_bank(p->bank);
+	*version = pgw_store_transaction_by_id(&p->transaction_id, &charge) ? charge.bank_version : 0;
+	bank = pgw_config_bank_of(p->bank, *version);
 	pgw_store_standing(p, s);
 	pgw_operation_check(o->kind, s, bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector) : &none,
 						o->req.has_amount ? o->req.amount : 0, o->final, &result);
+	if (result.error_code == NULL && (bank == NULL || bank->connector == NULL))
+		result.error_code = bank == NULL ? "unknown_bank" : "connector_invalid";
 	if (result.error_code == NULL && !pgw_config_takes_amount(bank, result.amount, p->currency))
 		result.error_code = "amount_not_representable";
 	if (result.error_code != NULL)
@@ -152,7 +157,7 @@ check(const Operation *o, const PgwPayment *p, PgwStanding *s, int64 *amount)
 }
 
 static void
-fill_attempt(const Operation *o, const PgwPayment *p, int64 amount, PgwTransaction *t)
+fill_attempt(const Operation *o, const PgwPayment *p, int64 amount, int version, PgwTransaction *t)
 {
 	char		key[33];
 
@@ -174,6 +179,7 @@ fill_attempt(const Operation *o, const PgwPayment *p, int64 amount, PgwTransacti
 	t->card_last4 = p->card_last4;
 	t->card_brand = p->card_brand;
 	t->bank = p->bank;
+	t->bank_version = version;
 	t->reference = p->reference;
 	t->bank_fields = "{}";
 	t->bank_key = pstrdup(key);
@@ -194,12 +200,13 @@ carry_out(FunctionCallInfo fcinfo, const Operation *o, PgwPayment *p)
 	PgwTransaction existing;
 	PgwStanding s;
 	int64		amount;
+	int			version;
 
 	if (pgw_store_operation(o->kind, o->req.client_request_id, p->merchant, &existing))
 		return replay(fcinfo, o, &existing);
-	check(o, p, &s, &amount);
+	check(o, p, &s, &amount, &version);
 	pgw_need_worker(true);
-	fill_attempt(o, p, amount, &t);
+	fill_attempt(o, p, amount, version, &t);
 	if (pgw_store_claim_operation(&t, &started, &existing) == PGW_CLAIM_EXISTS)
 		return replay(fcinfo, o, &existing);	/* by a caller with this id on another payment */
 	if (!PGW_MUTATED(OPERATION_CLAIM))

@@ -519,12 +519,11 @@ check_currencies(StringInfo faults, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * BEFORE INSERT, UPDATE or DELETE ON banks FOR EACH ROW: every fault at once; what an unresolved attempt needs stays.
+ * BEFORE INSERT, UPDATE or DELETE ON banks FOR EACH ROW: every fault at once.  What attempts were sent under stays in pgw.bank_versions.
  */
 Datum
 pgw_check_bank(PG_FUNCTION_ARGS)
 {
-	static const char *const pinned[] = {"name", "base_url", "secret", "connector"};
 	TriggerData *trigdata = trigger_context(fcinfo);
 	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
 	HeapTuple	old = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? NULL : trigdata->tg_trigtuple;
@@ -571,30 +570,6 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 					 errhint("docs/sql-reference.md describes the columns of pgw.banks.")));
 	}
 
-	if (old != NULL)
-	{
-		const char *what = NULL;
-		char	   *name = text_of(old, desc, "name");
-
-		if (new == NULL)
-			what = "deleted";
-		else
-		{
-			for (int i = 0; what == NULL && i < (int) lengthof(pinned); i++)
-			{
-				if (!same_value(old, new, desc, pinned[i]))
-					what = pinned[i];
-			}
-		}
-		if (what != NULL && row_exists("SELECT EXISTS (SELECT FROM pgw.payment_transactions"
-									   " WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND bank OPERATOR(pg_catalog.=) $1)", name))
-			ereport(ERROR,
-					(errcode(ERRCODE_PGW_RULE),
-					 new == NULL ? errmsg("bank \"%s\" cannot be deleted while it has unresolved payments", name) :
-					 errmsg("\"%s\" of bank \"%s\" cannot change while it has unresolved payments", what, name),
-					 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
-					 errhint("They can only be resolved at the bank that was asked, in the way that it was asked: disable the bank (enabled = false), wait until they are resolved, or insert another bank beside it.")));
-	}
 	return PointerGetDatum(new ? new : old);
 }
 

@@ -1,0 +1,159 @@
+# A bank's configuration changes while payments are under way: what was asked at one ledger is finished there.  Two simulators are the two ledgers,
+# "old" and "new"; the bank is moved from one to the other.
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwTest;
+use PgwSession;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = pgw_node('versions', debug => 1, conf => "restart_after_crash = on\nfsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\n");
+my ($old, $new) = (bank_start(), bank_start('--seed', 2));	# so that their ids differ
+pgw_setup($node, $old);
+append_to_file($node->basedir . '/secrets/wrong', "not-the-key\n");
+chmod 0600, $node->basedir . '/secrets/wrong';
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+sub payment { return sql("SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'") }
+sub charges { my ($id) = @_; return join ' ', map { scalar charges_of($node, $_, $id) } $old, $new }
+sub version { return sql("SELECT bank_version FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
+sub operation { my ($what, $id, $of) = @_; return sql("SELECT o.transaction_status FROM pgw.find_payment('$of') f, pgw.${what}_payment(f.payment_id, '$id') o") }
+sub finished { my ($id) = @_; return $node->poll_query_until('postgres', "SELECT status = 'Completed' FROM pgw.payment_transactions WHERE client_request_id = '$id'") }
+
+# A bank of its own for a part, at the old ledger.
+sub bank
+{
+	my ($name, %c) = @_;
+	%c = (connector => 'json', base_url => $old->{url}, secret => 'bank', request_timeout => '1s', priority => 500, %c);
+	sql("INSERT INTO pgw.banks (name, " . join(', ', sort keys %c) . ") VALUES ('$name', " . join(', ', map { "'$c{$_}'" } sort keys %c) . ')');
+}
+
+# A charge that the old ledger has and nobody has heard of yet; meanwhile the configuration is changed by $sql, in a transaction that began before.
+sub changed_meanwhile
+{
+	my ($id, $sql, %a) = @_;
+	my $dba = PgwSession->new($node);
+	$dba->query("BEGIN; $sql");
+	my $caller = PgwSession->new($node)->send(pay($id, token => 'tok_timeout_after', timeout => '30s', %a));
+	wait_until(sub { charges_of($node, $old, $id) }, 20) or die "$id: never charged";
+	$dba->query('COMMIT');
+	is($caller->wait, 'captured', "$id: found out, and paid");
+	is(charges($id), '1 0', "$id: one charge, where it was asked");
+}
+
+part($node, 'address', sub {
+	bank('moved');
+	changed_meanwhile('address', "UPDATE pgw.banks SET base_url = '$new->{url}' WHERE name = 'moved'", bank => 'moved');
+	is(sql(pay('address 2', bank => 'moved')), 'captured', 'the next payment');
+	is(charges('address 2'), '0 1', 'goes to the new address');
+	isnt(version('address'), version('address 2'), 'their versions differ');
+	is(sql("SELECT string_agg(DISTINCT e.event_data->>'bank_version', ',') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
+		WHERE t.client_request_id = 'address 2' AND e.event_type = 'BankProcessingStarted'"), version('address 2'), 'which the event names');
+	is(operation('refund', 'address r', 'address'), 'Created', 'a refund asked for after the move');
+	ok(finished('address r'), 'is done');
+	is(scalar refunds_of($old, charges_of($node, $old, 'address')), 1, 'where the charge lies');
+	is(version('address r'), version('address'), 'under its version');
+});
+
+part($node, 'delete', sub {
+	bank('gone');
+	changed_meanwhile('delete', "DELETE FROM pgw.banks WHERE name = 'gone'", bank => 'gone');
+	is(operation('refund', 'delete r', 'delete'), 'Created', 'a refund at a bank that is no more in pgw.banks');
+	ok(finished('delete r'), 'is done');
+	is(scalar refunds_of($old, charges_of($node, $old, 'delete')), 1, 'where the charge lies');
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'and nothing is missing');
+});
+
+part($node, 'document', sub {
+	sql("INSERT INTO pgw.connectors (name, definition) SELECT 'own', definition || '{\"name\": \"own\"}' FROM pgw.connectors WHERE name = 'json'");
+	bank('dialect', connector => 'own');
+	changed_meanwhile('document', "UPDATE pgw.connectors SET definition = jsonb_set(jsonb_set(definition, '{operations,lookup_charge,path}', '\"/nowhere?r={{original_ref}}\"'),
+		'{operations,charge,path}', '\"/nowhere\"') WHERE name = 'own'", bank => 'dialect');
+});
+
+part($node, 'connector', sub {
+	my $form = slurp_file('test/connectors/formbank.json');
+	sql("INSERT INTO pgw.connectors (name, definition) VALUES ('form', \$json\$$form\$json\$)");
+	bank('translated');
+	changed_meanwhile('connector', "UPDATE pgw.banks SET connector = 'form' WHERE name = 'translated'", bank => 'translated');
+});
+
+part($node, 'secret', sub {
+	bank('rekeyed');
+	changed_meanwhile('secret', "UPDATE pgw.banks SET secret = 'wrong' WHERE name = 'rekeyed'", bank => 'rekeyed');
+});
+
+# The caller rolls back after the move: given back where it was charged, also by a worker that was not there at the time.
+part($node, 'give-back', sub {
+	bank('left');
+	my $s = PgwSession->new($node);
+	is($s->query('BEGIN; ' . pay('back', bank => 'left')), 'captured', 'charged at the old ledger');
+	sql("UPDATE pgw.banks SET base_url = '$new->{url}' WHERE name = 'left'");
+	is(sql(pay('back 2', bank => 'left')), 'captured', 'the new one is in use');
+	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+	$s->query('ROLLBACK');
+	ok(wait_until(sub { status_of($node, 'back') eq 'Refunded' }, 30), 'rolled back: given back');
+	is(charges('back'), '1 0', 'one charge');
+	is(scalar kept_charges($node, $old, 'back'), 0, 'which the old ledger gave back');
+});
+
+# Captured where it was authorized.
+part($node, 'capture', sub {
+	bank('held');
+	is(sql(pay('held', bank => 'held', capture => 'manual')), 'authorized', 'authorized at the old ledger');
+	sql("DELETE FROM pgw.banks WHERE name = 'held'");
+	bank('held', base_url => $new->{url});
+	is(operation('capture', 'held c', 'held'), 'Created', 'a capture');
+	ok(finished('held c'), 'is done');
+	is((charges_of($node, $old, 'held'))[0]{captured}, 1234, 'at the old ledger');
+});
+
+# Moved there and back: the same version again, not a third one.
+part($node, 'there and back', sub {
+	bank('shuttle');
+	is(sql(pay('shuttle 1', bank => 'shuttle')), 'captured', 'here');
+	sql("UPDATE pgw.banks SET base_url = '$new->{url}', priority = 501 WHERE name = 'shuttle'");
+	is(sql(pay('shuttle 2', bank => 'shuttle')), 'captured', 'there');
+	sql("UPDATE pgw.banks SET base_url = '$old->{url}', max_in_flight = 7, request_timeout = '2s' WHERE name = 'shuttle'");
+	is(sql(pay('shuttle 3', bank => 'shuttle')), 'captured', 'and back');
+	is(version('shuttle 3'), version('shuttle 1'), 'is the version that it was: what only steers the pace of calls is no part of it');
+	isnt(version('shuttle 2'), version('shuttle 1'), 'there was another one');
+});
+
+# A bank that takes no new attempts goes on with those that it has.
+part($node, 'disabled', sub {
+	bank('resting');
+	changed_meanwhile('disabled', "UPDATE pgw.banks SET enabled = false WHERE name = 'resting'", bank => 'resting');
+	my ($rc, undef, $err) = $node->psql('postgres', pay('disabled 2', bank => 'resting'));
+	like($err, qr/bank is disabled/, 'and takes no new one');
+});
+
+# Another bank takes what the first one did nothing for: the intent names that one's version.
+part($node, 'another bank', sub {
+	bank('first', priority => 1, base_url => 'http://127.0.0.1:1', token_scope => 'both');
+	bank('second', priority => 2, base_url => $new->{url}, token_scope => 'both');
+	is(sql(pay('switched')), 'captured', 'paid at the second bank');
+	is(charges('switched'), '0 1', 'by one charge');
+	is(sql("SELECT v.bank FROM pgw.payment_transactions t JOIN pgw.bank_versions v ON v.version = t.bank_version WHERE t.client_request_id = 'switched'"), 'second', 'under its version');
+	sql("DELETE FROM pgw.banks WHERE name IN ('first', 'second')");
+});
+
+# Many old versions: more than are kept in memory, and every one of them is found again.
+part($node, 'many', sub {
+	bank('often');
+	for my $i (1 .. 40)
+	{
+		sql("UPDATE pgw.banks SET base_url = '$old->{url}/', settings = '{\"n\": $i}' WHERE name = 'often'");
+		sql(pay("often $i", bank => 'often', capture => 'manual'));
+	}
+	sql("UPDATE pgw.banks SET base_url = '$new->{url}' WHERE name = 'often'");
+	operation('capture', "often c $_", "often $_") for 1 .. 40;
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 40 FROM pgw.payment_transactions WHERE client_request_id LIKE 'often c %' AND status = 'Completed'"),
+		'forty versions of one bank: each capture where it was authorized');
+	is(sql("SELECT count(DISTINCT bank_version) FROM pgw.payment_transactions WHERE client_request_id LIKE 'often c %'"), 40, 'each by its own version');
+});
+
+$node->stop('fast');
+done_testing();
