@@ -534,6 +534,11 @@ AS 'MODULE_PATHNAME', 'pgw_payment_history_1_0' LANGUAGE C VOLATILE PARALLEL UNS
 CREATE FUNCTION pgw.resolve_review(transaction_id uuid, action text, note text, evidence jsonb DEFAULT '{}') RETURNS pgw.transaction_status
 AS 'MODULE_PATHNAME', 'pgw_resolve_review_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
+-- For a bank that answers at another version now with the same ledger: attempts of the one go by the other. Returns how many unfinished ones; NULL: it is
+-- proposed, and waits for a second role (pgw.require_four_eyes).
+CREATE FUNCTION pgw.rebind_attempts(from_version int, to_version int, note text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgw_rebind_attempts_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
+
 -- The actions that docs/manual-review.md allows.
 CREATE FUNCTION pgw.review_actions(kind pgw.operation_kind, came_from pgw.transaction_status) RETURNS text[]
 AS 'MODULE_PATHNAME', 'pgw_review_actions_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE;
@@ -913,7 +918,7 @@ DECLARE
 	read_functions CONSTANT text[] := '{get_payment,find_payment,wait_for_payment,payment_history}';
 	audit_functions CONSTANT text[] := '{rebuild_status,check_consistency,review_actions,health,read_metrics}';
 	client_functions CONSTANT text[] := '{process_payment,submit_payment,capture_payment,void_payment,refund_payment}';
-	operator_functions CONSTANT text[] := '{resume_after_restore,resolve_review,run_recovery}';
+	operator_functions CONSTANT text[] := '{resume_after_restore,resolve_review,run_recovery,rebind_attempts}';
 	functions text[] := '{}';
 	views text[] := '{}';
 	levels text[] := ARRAY(SELECT DISTINCT g.level FROM pgw.access_grants g WHERE g.role = $1);

@@ -68,6 +68,10 @@ extern PgwBank *pgw_config_bank_of(const char *name, int version);
 extern int	pgw_config_version_of(PgwBank *bank);
 extern bool pgw_config_is_old(const PgwBank *bank);
 
+/* By which version attempts of this one go, after pgw.rebind_attempts(); and all that go by that one, itself included (palloc'd). */
+extern int	pgw_config_goes_by(int version);
+extern int *pgw_config_versions_going_by(int version, int *n);
+
 /* Can it express the amount exactly in its own unit of the currency? */
 extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);
 

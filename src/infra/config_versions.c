@@ -464,6 +464,33 @@ pgw_config_version(int version)
 	return old_version(version);
 }
 
+int
+pgw_config_goes_by(int version)
+{
+	return pgw_config_current != NULL ? resolve(pgw_config_current, version) : version;
+}
+
+int *
+pgw_config_versions_going_by(int version, int *n)
+{
+	const Generation *g = pgw_config_current;
+	int		   *versions = palloc((1 + (g != NULL ? g->nrebinds : 0)) * sizeof(int));
+
+	versions[0] = version;
+	*n = 1;
+	for (int i = 0; g != NULL && i < g->nrebinds; i++)
+	{
+		int			from = g->rebinds[i].from;
+		bool		known = false;
+
+		for (int j = 0; j < *n; j++)
+			known |= versions[j] == from;
+		if (!known && resolve(g, from) == version)
+			versions[(*n)++] = from;
+	}
+	return versions;
+}
+
 PgwBank *
 pgw_config_bank_of(const char *name, int version)
 {

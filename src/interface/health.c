@@ -22,6 +22,7 @@
 #include "utils/timestamp.h"
 
 #include "infra/clock.h"
+#include "infra/config.h"
 #include "infra/exchange.h"
 #include "infra/metrics.h"
 #include "infra/secrets.h"
@@ -34,6 +35,7 @@
 #define MAX_DATABASES 64
 #define DOUBT_WARNING_S 60
 #define QUEUE_WARNING_S 60
+#define OLD_VERSION_WARNING_S 300
 #define REVIEW_ERROR_S (24 * 60 * 60)
 #define NO_WORKER_SLOT_S 120	/* a start that failed so recently explains a worker that is not there */
 #define FILES_PER_CALL 4
@@ -326,6 +328,56 @@ check_banks(Report *r)
 	put(r, "banks", enabled > 0 ? FINE : WARN, "No bank can take a payment: insert a row into pgw.banks, or enable one.");
 }
 
+/*
+ * Open attempts that go by a bank as it was.  They end by themselves; after a while somebody should see whether their bank still answers there.
+ */
+static void
+check_versions(Report *r)
+{
+	StringInfoData list;
+	int64		open = 0;
+	double		oldest = 0;
+
+	pgw_config_refresh(false);
+	initStringInfo(&list);
+	if (SPI_execute("SELECT v.version, v.bank, v.connector, v.base_url, t.n, extract(epoch FROM clock_timestamp() - t.since)::float8"
+					" FROM (SELECT bank_version, count(*) AS n, min(created_at) AS since FROM pgw.payment_transactions"
+					" WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND bank_version IS NOT NULL GROUP BY bank_version) t"
+					" JOIN pgw.bank_versions v ON v.version = t.bank_version ORDER BY v.version", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the versions of banks could not be read");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		HeapTuple	row = SPI_tuptable->vals[i];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+		bool		isnull;
+		int			version = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
+		char	   *name = SPI_getvalue(row, desc, 2);
+		const PgwBank *now = pgw_config_bank(name);
+		int			goes_by = pgw_config_goes_by(version);
+		int64		n = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
+		double		age = DatumGetFloat8(SPI_getbinval(row, desc, 6, &isnull));
+
+		if (now != NULL && now->version == goes_by)
+			continue;
+		open += n;
+		oldest = Max(oldest, age);
+		appendStringInfo(&list, "%s{\"version\": %d, \"goes_by\": %d, \"present_version\": %d, \"open\": " INT64_FORMAT
+						 ", \"oldest_age_seconds\": %.0f, \"bank\": ", list.len > 0 ? ", " : "", version, goes_by,
+						 now != NULL ? now->version : 0, n, age);
+		escape_json(&list, name);
+		appendStringInfoString(&list, ", \"connector\": ");
+		escape_json(&list, SPI_getvalue(row, desc, 3));
+		appendStringInfoString(&list, ", \"base_url\": ");
+		escape_json(&list, SPI_getvalue(row, desc, 4));
+		appendStringInfoChar(&list, '}');
+	}
+	SPI_freetuptable(SPI_tuptable);
+	detail_number(r, "open", (double) open);
+	detail_json(r, "versions", psprintf("[%s]", list.data));
+	put(r, "bank_versions", oldest > OLD_VERSION_WARNING_S ? WARN : FINE,
+		"Open payments go by a bank as it was when they were sent. If it has moved with its books, pgw.rebind_attempts() sends them after it.");
+}
+
 /* ---------------------------------------------------------------- tables and settings */
 
 static void
@@ -402,6 +454,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	check_work(&r);
 	check_prepared(&r);
 	check_banks(&r);
+	check_versions(&r);
 	check_partitions(&r);
 	PopActiveSnapshot();
 	SPI_finish();

@@ -58,6 +58,12 @@ pgw_review_init(void)
 							 &require_four_eyes, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
+bool
+pgw_four_eyes(void)
+{
+	return require_four_eyes;
+}
+
 /* What the operator asks for, checked. */
 typedef struct Order
 {

@@ -3,6 +3,8 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use IO::Select;
+use IO::Socket::INET;
 use PgwTest;
 use PgwSession;
 use PostgreSQL::Test::Utils;
@@ -138,6 +140,77 @@ part($node, 'another bank', sub {
 	is(charges('switched'), '0 1', 'by one charge');
 	is(sql("SELECT v.bank FROM pgw.payment_transactions t JOIN pgw.bank_versions v ON v.version = t.bank_version WHERE t.client_request_id = 'switched'"), 'second', 'under its version');
 	sql("DELETE FROM pgw.banks WHERE name IN ('first', 'second')");
+});
+
+# ---------------------------------------------------------------- the same books at another address
+
+# An address that ends: what comes there goes to the old ledger.
+sub address
+{
+	my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
+	my $pid = fork // die $!;
+	return { port => $listener->sockport, pid => $pid } if $pid;
+	my %peer;
+	my $select = IO::Select->new($listener);
+	while (1)
+	{
+		for my $s ($select->can_read)
+		{
+			if ($s == $listener)
+			{
+				my ($from, $to) = (scalar $listener->accept, IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $old->{port}));
+				@peer{ $from, $to } = ($to, $from);
+				$select->add($from, $to);
+			}
+			elsif (sysread $s, my $data, 65536) { syswrite $peer{$s}, $data }
+			else { $select->remove($s, $peer{$s}); close $_ for $peer{$s}, $s }
+		}
+	}
+}
+
+sub health { my ($what) = @_; return sql("SELECT $what FROM pgw.health() WHERE check_name = 'bank_versions'") }
+sub rebind { my ($role, $from, $to, $note) = @_; my ($rc, $out, $err) = $node->psql('postgres', "SET SESSION AUTHORIZATION $role; SELECT coalesce(pgw.rebind_attempts($from, $to, '$note')::text, 'proposed')"); return $rc ? $err : $out }
+
+part($node, 'rebind', sub {
+	sql("CREATE ROLE anna; CREATE ROLE otto; CREATE ROLE client; SELECT pgw.grant_access('anna', 'operator'), pgw.grant_access('otto', 'operator'), pgw.grant_access('client', 'client')");
+	my $address = address();
+	bank('books', base_url => "http://127.0.0.1:$address->{port}");
+	is(sql(pay('books 1', bank => 'books')), 'captured', 'paid at the address that is');
+	is(sql(pay('books 2', bank => 'books', token => 'tok_timeout_after', timeout => '100ms')), 'pending', 'and one whose answer is not there yet');
+	my $from = version('books 1');
+	kill 'KILL', $address->{pid};
+	waitpid $address->{pid}, 0;
+	like(rebind('anna', $from, $from + 1, 'moved'), qr/change its row in pgw\.banks first|There is no version/, 'what takes new attempts is not rebound');
+	sql("UPDATE pgw.banks SET base_url = '$old->{url}' WHERE name = 'books'");
+	ok($node->poll_query_until('postgres', "SELECT max(version) > $from FROM pgw.bank_versions WHERE bank = 'books'"), 'the new address has its version before anybody pays there');
+	my $to = sql("SELECT max(version) FROM pgw.bank_versions WHERE bank = 'books'");
+	is(health("details #>> '{versions,0,bank}' || ' ' || (details #>> '{versions,0,open}')"), 'books 1', 'health() counts what is open under the old one');
+	is(status_of($node, 'books 2'), 'BankUnknown', 'which cannot be found out there');
+	like(rebind('client', $from, $to, 'moved'), qr/permission denied/, 'not for clients');
+	like(rebind('anna', $from, $to, ' '), qr/PW400|is not valid|note/, 'not without a reason');
+	like(rebind('anna', $from, $from, 'moved'), qr/are the same/, 'not to itself');
+	sql(pay('books elsewhere', bank => 'bank'));
+	like(rebind('anna', $from, version('books elsewhere'), 'moved'), qr/not of one bank/, "not to another bank's");
+	like(rebind('anna', 9999, $to, 'moved'), qr/There is no version 9999/, 'not from nowhere');
+	sql("ALTER SYSTEM SET pgw.require_four_eyes = on; SELECT pg_reload_conf()");
+	$node->poll_query_until('postgres', "SELECT current_setting('pgw.require_four_eyes') = 'on'");
+	is(rebind('anna', $from, $to, 'moved'), 'proposed', 'with four eyes a first operator proposes');
+	is(rebind('anna', $from, $to, 'moved'), 'proposed', 'and cannot confirm that');
+	is(status_of($node, 'books 2'), 'BankUnknown', 'nothing has changed');
+	is(rebind('otto', $from, $to, 'moved, I asked them'), 1, 'a second one confirms');
+	sql("ALTER SYSTEM RESET pgw.require_four_eyes; SELECT pg_reload_conf()");
+	ok(finished('books 2'), 'found out at the new address');
+	is(payment('books 2'), 'captured', 'and paid');
+	is(charges('books 2'), '1 0', 'once');
+	is(operation('refund', 'books r', 'books 1'), 'Created', 'a refund of an earlier one');
+	ok(finished('books r'), 'is done there, too');
+	is(health("details->>'versions'"), '[]', 'health() has nothing more to say');
+	like(rebind('anna', $from, $to, 'again'), qr/go by version $to already/, 'not twice');
+	is(sql("SELECT string_agg(effective || ' ' || session_role, ',' ORDER BY rebind) FROM pgw.bank_rebinds"), 'false anna,false anna,true otto', 'who said what is on record');
+
+	# The old address is in use again, by whomever: what is paid there is not taken for what went away.
+	sql("UPDATE pgw.banks SET base_url = 'http://127.0.0.1:$address->{port}' WHERE name = 'books'");
+	ok($node->poll_query_until('postgres', "SELECT max(version) > $to FROM pgw.bank_versions WHERE bank = 'books'"), 'the old address again is another version');
 });
 
 # Many old versions: more than are kept in memory, and every one of them is found again.
