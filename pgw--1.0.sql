@@ -578,6 +578,50 @@ CREATE FUNCTION pgw.run_recovery(OUT looked_at bigint, OUT resolved bigint, OUT 
 AS 'MODULE_PATHNAME', 'pgw_run_recovery_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
 --
+-- No cast may run in a foreign-key check: the check of a row of somebody's table against pgw's runs with the rights of pgw's owner, and so would a cast function of the author of that
+-- table (docs/security.md). So a foreign key to a table of pgw needs columns of exactly the referenced types.
+--
+
+-- The foreign keys that break this. pg_depend has an index by the referenced table, pg_constraint has none.
+CREATE FUNCTION pgw.foreign_keys_with_casts(OUT constraint_name text, OUT from_table regclass, OUT to_table regclass) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+	SELECT DISTINCT c.conname::text, c.conrelid::regclass, c.confrelid::regclass
+	FROM pg_extension x
+	JOIN pg_depend m ON m.refclassid = 'pg_extension'::regclass AND m.refobjid = x.oid AND m.deptype = 'e' AND m.classid = 'pg_class'::regclass
+	JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = m.objid AND d.classid = 'pg_constraint'::regclass
+	JOIN pg_constraint c ON c.oid = d.objid AND c.contype = 'f' AND c.confrelid = m.objid
+	WHERE x.extname = 'pgw' AND EXISTS (
+		SELECT FROM unnest(c.conkey, c.confkey) k (here, there)
+		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.here
+		JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.there
+		WHERE a.atttypid <> b.atttypid)
+$$;
+
+-- At each statement that can make one, or change the type of its column, by whatever way: all are looked at, since an ALTER of a parent changes its children, too.
+-- It looks as the owner, whoever runs the statement: nobody else may call what it calls.
+CREATE FUNCTION pgw.refuse_foreign_key_casts() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+	f record;
+BEGIN
+	SELECT * INTO f FROM pgw.foreign_keys_with_casts() LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'PW422',
+			MESSAGE = format('a foreign key to %s must have columns of exactly the types that it refers to', f.to_table),
+			DETAIL = json_build_object('code', 'foreign_key_needs_cast', 'class', 'business', 'http_status', 422, 'retryable', false, 'constraint', f.constraint_name, 'table', f.from_table::text),
+			HINT = 'Make the column uuid: no domain, no other type. The cast would run with the rights of the owner of pgw.';
+	END IF;
+END
+$$;
+
+CREATE EVENT TRIGGER pgw_refuse_foreign_key_casts ON ddl_command_end
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'ALTER TYPE', 'ALTER DOMAIN', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
+	EXECUTE FUNCTION pgw.refuse_foreign_key_casts();
+ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts ENABLE ALWAYS;
+
+--
 -- Consistency: what the tables promise one another, as one query over one snapshot. Every commit of pgw leaves this view empty, also while
 -- payments are under way. docs/sql-reference.md says what each check means. merchant is null where a row is not one merchant's alone.
 --
@@ -797,6 +841,11 @@ FROM pgw.payment_transactions t
 WHERE t.bank_version IS NOT NULL AND NOT EXISTS (SELECT FROM pgw.bank_versions v WHERE v.version = t.bank_version AND v.bank = t.bank)
 
 UNION ALL
+-- Made while the event trigger was off
+SELECT 'foreign_key_cast', NULL, NULL, NULL, jsonb_build_object('constraint', f.constraint_name, 'table', f.from_table::text, 'references', f.to_table::text)
+FROM pgw.foreign_keys_with_casts() f
+
+UNION ALL
 -- What must be there once only; the oldest attempt of each group stands for it
 SELECT d.check_name, (array_agg(d.payment_id ORDER BY d.transaction_id))[1], (array_agg(d.transaction_id ORDER BY d.transaction_id))[1],
 	CASE WHEN count(DISTINCT d.merchant) = 1 THEN min(d.merchant) END,
@@ -963,6 +1012,11 @@ BEGIN
 			EXECUTE format('REVOKE USAGE ON TYPE %s FROM %s', t, $1);
 		END IF;
 	END LOOP;
+	IF 'client' = ANY (levels) THEN
+		EXECUTE format('GRANT REFERENCES (payment_id) ON pgw.payments TO %s', $1);
+	ELSE
+		EXECUTE format('REVOKE REFERENCES (payment_id) ON pgw.payments FROM %s', $1);
+	END IF;
 	IF levels <> '{}' THEN
 		EXECUTE format('GRANT USAGE ON SCHEMA pgw TO %s', $1);
 	ELSE

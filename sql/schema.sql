@@ -1,5 +1,6 @@
 -- Types, tables, privileges and triggers as the script makes them.
 \pset format unaligned
+\pset footer off
 \set VERBOSITY default
 \set SHOW_CONTEXT never
 -- labels in the order of the C enums

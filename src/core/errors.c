@@ -102,6 +102,8 @@ static const PgwErrorInfo errors[] = {
 		"the payment's state does not allow this operation", "PW422"},
 	{"amount_exceeds_remaining", PGW_CLASS_BUSINESS, 422, false,
 		"the amount is more than what is left", "PW422"},
+	{"foreign_key_needs_cast", PGW_CLASS_BUSINESS, 422, false,
+		"a foreign key to a table of pgw must have columns of exactly the types that it refers to", "PW422"},
 	{"four_eyes_required", PGW_CLASS_BUSINESS, 422, false,
 		"another operator must do this", "PW422"},
 	{"request_expired", PGW_CLASS_BUSINESS, 422, true,

@@ -264,6 +264,26 @@ check_prepared(Report *r)
 		"Prepared for more than 5 minutes: their payments stay undecided. COMMIT PREPARED or ROLLBACK PREPARED.");
 }
 
+/* Such a foreign key can only be made while the event trigger that refuses it is off. */
+static void
+check_foreign_keys(Report *r)
+{
+	const char *trigger;
+	const char *keys;
+
+	if (SPI_execute("SELECT (SELECT coalesce(string_agg(f.from_table::text || ' ' || f.constraint_name, ', '), '') FROM pgw.foreign_keys_with_casts() f),"
+					" coalesce((SELECT e.evtenabled::text FROM pg_event_trigger e WHERE e.evtname = 'pgw_refuse_foreign_key_casts'), 'gone')", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the foreign keys could not be read");
+	keys = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	trigger = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+	detail(r, "foreign_keys_with_casts", keys);
+	detail(r, "event_trigger", strcmp(trigger, "A") == 0 ? "always" : strcmp(trigger, "gone") == 0 ? "dropped" : strcmp(trigger, "D") == 0 ? "disabled" : "not always");
+	put(r, "foreign_keys", keys[0] != '\0' ? BAD : strcmp(trigger, "A") != 0 ? WARN : FINE,
+		keys[0] != '\0' ? "Their check runs a cast of somebody else's with the rights of the owner of pgw: drop them, or make their columns uuid."
+		: "Nothing refuses a foreign key to pgw's tables that needs a cast: ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts ENABLE ALWAYS.");
+	SPI_freetuptable(SPI_tuptable);
+}
+
 /* ---------------------------------------------------------------- banks */
 
 static void
@@ -453,6 +473,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	PushActiveSnapshot(GetLatestSnapshot());
 	check_work(&r);
 	check_prepared(&r);
+	check_foreign_keys(&r);
 	check_banks(&r);
 	check_versions(&r);
 	check_partitions(&r);

@@ -49,8 +49,27 @@ is(sql(pay('first')), 'captured', 'a payment');
 ok(wait_until(sub { sql("SELECT count(*) FROM pgw.health() WHERE status <> 'ok'") == 0 }, 20), 'a sound system: every check is ok')
   or diag(sql("SELECT * FROM pgw.health() WHERE status <> 'ok'"));
 is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()"),
-	'bank:bank,bank_versions,banks,callers_undecided,card_logging,connections,in_doubt,launcher,origin,partitions,preloaded,prepared_transactions,queue,'
-	  . 'refunding,reviews,slots,worker,worker_mode', 'one row per check');
+	join(',', qw(
+		bank:bank
+		bank_versions
+		banks
+		callers_undecided
+		card_logging
+		connections
+		foreign_keys
+		in_doubt
+		launcher
+		origin
+		partitions
+		preloaded
+		prepared_transactions
+		queue
+		refunding
+		reviews
+		slots
+		worker
+		worker_mode
+	)), 'one row per check');
 is(sql('SELECT count(*) FROM pgw.health() WHERE advice IS NOT NULL OR jsonb_typeof(details) <> $$object$$'), 0, 'no advice where nothing is wrong');
 
 # ---------------------------------------------------------------- figures and events
