@@ -13,6 +13,9 @@ SYNC_COMMIT:101_crash:told
 SUBXID:102_fate:while the transaction is open
 ADOPTION_LOCK:102_fate:too late to adopt
 CLAIM:102_fate:adoption
+GONE_BEFORE_SEND:230_slots:timed out, intent_committed
+SLOT_OWNER:230_slots:stranger
+DISOWN:230_slots:stepping aside
 VOTE_ORDER:105_safeguards:vote order
 UNKNOWN_IS_FAILED:105_safeguards:unknown
 AMOUNT_CHECK:105_safeguards:amount

@@ -153,7 +153,7 @@ static const PgwErrorInfo errors[] = {
 	{"worker_not_running", PGW_CLASS_INFRASTRUCTURE, 500, true,
 		"no pgw worker is running for this database", "PW500"},
 	{"worker_busy", PGW_CLASS_INFRASTRUCTURE, 500, true,
-		"the pgw worker did not take the request in time", "PW500"},
+		"the pgw worker did not send the request in time", "PW500"},
 	{"worker_paused", PGW_CLASS_INFRASTRUCTURE, 500, true,
 		"the pgw worker is paused", "PW500"},
 	{"not_preloaded", PGW_CLASS_INFRASTRUCTURE, 500, false,

@@ -15,6 +15,9 @@ typedef enum PgwMutant
 	SUBXID,						/* the top-level xid decides alone */
 	ADOPTION_LOCK,				/* an attempt that is being given back can be adopted */
 	CLAIM,						/* a worker does not look for an earlier attempt with the same id */
+	GONE_BEFORE_SEND,			/* a request leaves although its caller has gone before */
+	SLOT_OWNER,					/* the payments row names whatever attempt the answer names */
+	DISOWN,						/* HTTP still knows a call that was given up */
 	UNKNOWN_IS_FAILED,			/* no trusted answer is taken for a no */
 	NOT_FOUND_AT_ONCE,			/* a look-up's "not found" counts at once */
 	RESEND_GUARD,				/* connections are reused at a bank without idempotency keys */

@@ -12,6 +12,8 @@
  *	  committed().  A crash before that flush: nothing was sent.  After it: the row says BankProcessingStarted, so it is never sent blindly again.
  *	- Intents of callers commit without waiting for their flush: while the disk writes, what else has come is worked on.  Most often a client's
  *	  commit has flushed them by then; at the latest the end of the next turn does.
+ *	- Nobody is charged for a caller that has gone: a caller's slot is bound right before its request is handed to HTTP.  Who left before has
+ *	  withdrawn, and the attempt becomes Failed; who leaves after that leaves a payment that names it, or rolls back.
  *	- At most one call of an attempt exists at a time (by_attempt): whatever asks for another look meanwhile leaves it alone, and the
  *	  call's result asks for the next step.
  *	- Cards: wiped from the rendered body as soon as libcurl has its copy.
@@ -119,7 +121,11 @@ pgw_call_free(PgwCall *call)
 		hash_search(by_attempt, &call->transaction_id, HASH_REMOVE, NULL);
 	if (call->bank != NULL)
 		pgw_config_drop(call->bank);
+	Assert(!call->out);			/* HTTP does not know it any more */
 	explicit_bzero(call, sizeof(PgwCall));
+#ifdef PGW_DEBUG_POINTS
+	memset(call, 0x7f, sizeof(PgwCall));	/* who still looks at it is to stumble */
+#endif
 	pfree(call);
 }
 
@@ -252,6 +258,26 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	return true;
 }
 
+/* Its exchange is over for us, and that is not the bank's fault. */
+static void
+give_up(PgwCall *call)
+{
+	if (call->out)
+	{
+		/* HTTP may still have its answer, and would come with a call that is freed by then */
+		if (!PGW_MUTATED(DISOWN))
+			pgw_http_disown(call->exchange);
+		dlist_delete(&call->all);
+	}
+	call->out = false;
+	free_rendered(call);
+	close_call(call);
+	if (call->op == PGW_OP_PING)
+		pgw_call_free(call);
+	else
+		pgw_call_result(call);
+}
+
 /* ---------------------------------------------------------------- HTTP */
 
 void
@@ -261,7 +287,8 @@ pgw_call_ready(PgwCall *call)
 	dlist_push_tail(&ready, &call->item.node);
 }
 
-static bool
+/* NULL: never sent. */
+static void *
 start_http(PgwCall *call, const char **error)
 {
 	PgwRendered *r = call->rendered;
@@ -269,7 +296,7 @@ start_http(PgwCall *call, const char **error)
 	char	   *headers[PGW_MAX_HEADERS];
 	size_t		base = strlen(call->bank->base_url);
 	char	   *url;
-	bool		ok;
+	void	   *exchange;
 
 	while (base > 0 && call->bank->base_url[base - 1] == '/')
 		base--;
@@ -290,10 +317,10 @@ start_http(PgwCall *call, const char **error)
 	req.total_timeout_ms = call->bank->request_timeout_ms;
 	req.max_body = MAX_ANSWER_BYTES;
 	req.ca_file = call->bank->ca_file;
-	ok = pgw_http_start(&req, call, error);
+	exchange = pgw_http_start(&req, call, error);
 	explicit_bzero(url, strlen(url));
 	pfree(url);
-	return ok;
+	return exchange;
 }
 
 /* "capture_sent", "operation_answered"; of other calls: otherwise. */
@@ -314,7 +341,8 @@ send_call(PgwCall *call)
 	const char *error = NULL;
 
 	INSTR_TIME_SET_CURRENT(call->began);
-	call->out = start_http(call, &error);
+	call->exchange = start_http(call, &error);
+	call->out = call->exchange != NULL;
 	free_rendered(call);
 	if (call->out)
 	{
@@ -327,6 +355,30 @@ send_call(PgwCall *call)
 	call->transport = PGW_TRANSPORT_NEVER_SENT;
 	call->our_fault = true;		/* out of memory, or a request that libcurl does not take: the bank has not been asked */
 	finish(call, 0);
+}
+
+/*
+ * Does anybody want it to be sent?  The caller's slot is bound by that, so the answer stays true.  A caller on the waiters' list was bound when it came
+ * there: if it leaves from here on, its pending payment votes for the attempt.
+ */
+static bool
+still_wanted(const PgwCall *call)
+{
+	if (call->slot >= 0)
+		return pgw_exchange_bind(call->slot);
+	return !call->awaited || pgw_waiters_until(&call->transaction_id, pgw_now()) || PGW_MUTATED(GONE_BEFORE_SEND);
+}
+
+/* Durable, and not sent: the attempt ends as Failed, unless another caller has taken it over meanwhile. */
+static void
+withdraw(PgwCall *call)
+{
+	if (call->slot >= 0)
+		(void) pgw_exchange_answer(call->slot, &call->reply);	/* nobody reads it: the slot becomes free */
+	call->slot = -1;
+	call->withdrawn = true;
+	call->transport = PGW_TRANSPORT_NEVER_SENT;
+	give_up(call);
 }
 
 /* Those whose intent is durable; with flush, all: see the head of this file. */
@@ -354,7 +406,10 @@ send_ready(bool flush)
 		dlist_delete(&call->item.node);
 		if (call->slot >= 0)
 			PGW_DEBUG_POINT("intent_flushed");
-		send_call(call);
+		if (still_wanted(call))
+			send_call(call);
+		else
+			withdraw(call);
 	}
 }
 
@@ -450,8 +505,8 @@ pgw_calls_take_answers(void)
 	{
 		PgwCall    *call = done.tag;
 
-		/* a call that was given up has its result already, and is no longer ours to look at */
-		if (call != NULL && call->out)
+		/* no call: it was given up, and has its result already */
+		if (call != NULL)
 			take_in(call, &done);
 		pgw_http_release(done.handle);
 	}
@@ -512,16 +567,6 @@ send_probes(void)
 			finish(call, 0);
 		}
 	}
-}
-
-static void
-give_up(PgwCall *call)
-{
-	close_call(call);
-	if (call->op == PGW_OP_PING)
-		pgw_call_free(call);
-	else
-		pgw_call_result(call);
 }
 
 PgwBatchEnd
@@ -588,15 +633,13 @@ pgw_calls_give_up(void)
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&ready));
 
-		/* not the bank's fault */
 		call->transport = PGW_TRANSPORT_NEVER_SENT;
 		give_up(call);
 	}
 	while (!dlist_is_empty(&out))
 	{
-		PgwCall    *call = dlist_container(PgwCall, all, dlist_pop_head_node(&out));
+		PgwCall    *call = dlist_head_element(PgwCall, all, &out);
 
-		call->out = false;
 		call->transport = PGW_TRANSPORT_MAYBE_SENT;
 		give_up(call);
 	}

@@ -35,6 +35,9 @@ typedef struct PgwCall
 	bool		listed;			/* in the index by transaction_id */
 	bool		open;			/* rendered, its exchange is not over: takes room */
 	bool		out;			/* handed to HTTP, not done */
+	void	   *exchange;		/* with out: for pgw_http_disown() */
+	bool		awaited;		/* another try, for a caller on the waiters' list: not sent once there is none */
+	bool		withdrawn;		/* nobody wanted it any more when it was to be sent */
 	pg_uuid_t	transaction_id;
 	char		reference[33];	/* 32 hex digits: our reference at the bank, and its idempotency key */
 	char		correlation[37];
@@ -140,7 +143,7 @@ extern bool pgw_adopt_for_submitted(PgwTransaction *t, PgwAttempt *a);
 
 /* --- waiters.c --- */
 extern void pgw_waiters_init(void);
-extern void pgw_waiters_add(const pg_uuid_t *transaction_id, int slot, TimestampTz deadline);
+extern bool pgw_waiters_add(const pg_uuid_t *transaction_id, int slot, TimestampTz deadline);	/* false: out of memory */
 
 /* Does somebody wait until then at least? */
 extern bool pgw_waiters_until(const pg_uuid_t *transaction_id, TimestampTz when);

@@ -140,8 +140,9 @@ bool
 pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDecision *d)
 {
 	PgwFlowDecision failed = *d;
-	PgwBank    *other = next_bank(t, call->bank);
-	TimestampTz when = other != NULL ? pgw_now() : pgw_schedule_retry(t->retries + 1, call->answer.retry_after_s);
+	PgwBank    *other = call->withdrawn ? NULL : next_bank(t, call->bank);
+	bool		at_once = other != NULL || call->withdrawn;
+	TimestampTz when = at_once ? pgw_now() : pgw_schedule_retry(t->retries + 1, call->answer.retry_after_s);
 	bool		nothing_done = call->transport == PGW_TRANSPORT_NEVER_SENT ||
 		(call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_NOT_PROCESSED);
 
@@ -154,11 +155,11 @@ pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDecision *d)
 		t->bank = pstrdup(other->name);
 		t->bank_version = 0;	/* the next intent names it */
 	}
-	else
+	else if (!call->withdrawn)
 		t->retries++;
 	t->next_attempt_at = when;
 	pgw_calls_wake_at(when);
-	call->look = other != NULL;
+	call->look = at_once;
 	return true;
 }
 
@@ -193,7 +194,10 @@ pgw_charges_again(PgwTransaction *t, PgwAttempt *a)
 	if (bank == NULL)
 		return;
 	if (make_call(t, a, bank))
+	{
+		a->call->awaited = !t->submitted;
 		record_intent(t, a, NULL);
+	}
 	else if (!wanted_at(t, NULL, t->next_attempt_at))
 		fail(t, a);				/* put off for longer than anybody waits */
 }

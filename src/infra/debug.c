@@ -6,6 +6,7 @@
  *	name		written by the test; one word: stop, error or kill
  *	name.pid	written by the process that reached the point, whole at once: its pid
  *	name.hit	what `name` has become; a stopped process goes on when the test removes it
+ *	name.flag	a fault that stays until the test removes it
  *
  * Invariants
  *	- The rename to name.hit is the claim: of several processes one acts, and each arming acts once.
@@ -53,6 +54,19 @@ stop_until_released(const char *hit)
 			_exit(2);
 		pg_usleep(LOOK_AGAIN_US);
 	}
+}
+
+bool
+pgw_debug_flag(const char *name)
+{
+	const char *dir = getenv("PGW_DEBUG_DIR");
+	char		path[MAXPGPATH];
+	struct stat st;
+
+	if (dir == NULL)
+		return false;
+	snprintf(path, sizeof(path), "%s/%s.flag", dir, name);
+	return stat(path, &st) == 0;
 }
 
 void

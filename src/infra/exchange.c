@@ -12,8 +12,13 @@
  *
  * Bodies hold card numbers, so they are wiped before a slot becomes FREE, and by the worker as soon as it has handed the secrets on.
  *
- * A backend waits for one payment at a time, so it has at most one slot.  Whatever way it leaves (error, cancel, FATAL), its slot is given up:
- * withdrawn while the worker has not taken it (nothing happened), else abandoned (the worker goes on, and the caller's xid decides).
+ * A backend waits for one payment at a time, so it has at most one slot.  Whatever way it leaves (time-out, error, cancel, FATAL), its slot is given up
+ * in one look under the lock:
+ *	- not bound: withdrawn.  Nothing of the request has been sent, and because the worker binds a slot before it sends, nothing will be.  An intent
+ *	  that is committed, or just being, becomes Failed.
+ *	- bound: abandoned.  The worker goes on; a caller whose time was up leaves a pending payment that names the attempt, and else the caller's
+ *	  xid decides.
+ * So no wait depends on a commit of the worker's, which may stand still for want of a synchronous standby.
  */
 #include "postgres.h"
 
@@ -29,12 +34,13 @@
 #include "utils/wait_event.h"
 #endif
 
+#include "core/mutant.h"
 #include "core/state.h"
+#include "infra/debug.h"
 #include "infra/exchange.h"
 #include "infra/exchange_shmem.h"
 
 #define PGW_LONGEST_SLEEP_MS 60000
-#define COMMITTING_POLL_MS 5
 
 /* Backend: the one slot, and the subtransaction that claimed it. */
 static int	my_slot = PGW_NO_SLOT;
@@ -74,6 +80,8 @@ push_free(int slot)
 	header->entry = PGW_NO_SLOT;
 	header->procno = PGW_NO_PROC;
 	header->seq = 0;
+	header->abandoned = header->recorded = header->bound = false;
+	memset(&header->transaction_id, 0, sizeof(pg_uuid_t));	/* whoever has the slot next must not read it */
 	header->prev = PGW_NO_SLOT;
 	header->next = pgw_shared->free_head;
 	pgw_shared->free_head = slot;
@@ -117,7 +125,7 @@ enqueue(int slot)
 	else
 		pgw_shared->slots[header->next].prev = slot;
 	header->state = PGW_SLOT_REQUESTED;
-	header->intent = header->sent = false;
+	Assert(!header->recorded && !header->bound);
 }
 
 /* Lock held: take off the queue; the caller sets the new state. */
@@ -179,8 +187,8 @@ wipe_and_free(int slot)
 /* ---------------------------------------------------------------- backend side */
 
 /*
- * Give up my slot, in whatever state it is; returns that state, REQUESTED also where the worker had it but has begun nothing.  What is there of an
- * answer goes to *answer (may be NULL).
+ * Give up my slot, in whatever state it is; returns that state, REQUESTED also where the worker had it but has not bound it.  What is there of an
+ * answer goes to *answer (may be NULL).  One look under the lock decides, for me and for the worker.
  */
 static PgwSlotState
 leave_slot(PgwSlotAnswer *answer)
@@ -203,7 +211,7 @@ leave_slot(PgwSlotAnswer *answer)
 			header->abandoned = true;
 			if (answer != NULL)
 				answer->transaction_id = header->transaction_id;
-			if (!header->intent)
+			if (!header->bound)
 				state = PGW_SLOT_REQUESTED;
 			LWLockRelease(pgw_lock);
 			return state;
@@ -289,7 +297,7 @@ pgw_exchange_claim(void)
 		header->entry = entry;
 		header->procno = pgw_my_procno();
 		header->prev = header->next = PGW_NO_SLOT;
-		header->abandoned = header->intent = header->sent = false;
+		Assert(!header->abandoned && !header->recorded && !header->bound);
 		pgw_shared->entries[entry].slots++;
 		my_slot = slot;
 		my_slot_subid = GetCurrentSubTransactionId();
@@ -343,23 +351,7 @@ wait_event(void)
 #endif
 }
 
-/* The worker is writing the intent. */
-static bool
-is_committing(int slot)
-{
-	const PgwSlotHeader *header = &pgw_shared->slots[slot];
-	bool		committing;
-
-	LWLockAcquire(pgw_lock, LW_SHARED);
-	committing = (header->state == PGW_SLOT_TAKEN && header->intent && !header->sent);
-	LWLockRelease(pgw_lock);
-	return committing;
-}
-
-/*
- * Until the slot is answered or the time is up.  A worker that dies changes nothing here: its leave answers or requeues the slot.  While the worker is
- * writing the intent the caller stays: it has to know whether there is an attempt that its payments row can name.
- */
+/* Until the slot is answered or the time is up.  A worker that dies changes nothing here: its leave answers or requeues the slot. */
 static void
 wait_for_answer(int slot, TimestampTz deadline)
 {
@@ -373,10 +365,10 @@ wait_for_answer(int slot, TimestampTz deadline)
 		{
 			TimestampTz now = GetCurrentTimestamp();
 
-			if (now >= deadline && !is_committing(slot))
+			if (now >= deadline)
 				return;
 			/* rounded up, so as not to spin through the last millisecond */
-			timeout = now >= deadline ? COMMITTING_POLL_MS : (long) Min((deadline - now) / 1000 + 1, (int64) PGW_LONGEST_SLEEP_MS);
+			timeout = (long) Min((deadline - now) / 1000 + 1, (int64) PGW_LONGEST_SLEEP_MS);
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, wait_event());
 		ResetLatch(MyLatch);
@@ -397,11 +389,13 @@ pgw_exchange_wait(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *w
 	PG_CATCH();
 	{
 		/* Here, not only at the abort: an outer handler may run long before that. */
-		pgw_exchange_release_all();
+		if (my_slot != PGW_NO_SLOT)
+			(void) leave_slot(answer);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
+	PGW_DEBUG_POINT("wait_over");
 	state = leave_slot(answer);
 	*withdrawn = (state == PGW_SLOT_REQUESTED);
 	return state == PGW_SLOT_ANSWERED;
@@ -416,6 +410,25 @@ mine(int slot)
 	const volatile PgwSlotHeader *header = &pgw_shared->slots[slot];
 
 	return taken_seq != NULL && header->state == PGW_SLOT_TAKEN && header->seq == taken_seq[slot];
+}
+
+/* Lock held: what becomes of one TAKEN slot that its worker gives up. */
+static void
+release_taken(int slot)
+{
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+	PgwSlotAnswer answer = {.kind = PGW_ANSWER_OUTCOME, .status = PGW_BANK_UNKNOWN};
+
+	answer.transaction_id = header->transaction_id;
+	if (header->abandoned)
+	{
+		wipe_body(slot);
+		push_free(slot);
+	}
+	else if (header->recorded)
+		answer_and_wake(slot, &answer);
+	else
+		enqueue(slot);
 }
 
 int
@@ -448,6 +461,18 @@ pgw_exchange_take(int *slots, int max)
 	return n;
 }
 
+void
+pgw_exchange_give_back(const int *slots, int n)
+{
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	for (int i = 0; i < n; i++)
+	{
+		if (mine(slots[i]))
+			release_taken(slots[i]);
+	}
+	LWLockRelease(pgw_lock);
+}
+
 bool
 pgw_exchange_abandoned(int slot)
 {
@@ -455,38 +480,32 @@ pgw_exchange_abandoned(int slot)
 	return !mine(slot) || *(volatile bool *) &pgw_shared->slots[slot].abandoned;
 }
 
-bool
-pgw_exchange_begin_intent(int slot)
-{
-	bool		ok;
-
-	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	ok = mine(slot) && !pgw_shared->slots[slot].abandoned;
-	if (ok)
-		pgw_shared->slots[slot].intent = true;
-	LWLockRelease(pgw_lock);
-	return ok;
-}
-
 void
-pgw_exchange_drop_intent(int slot)
-{
-	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	if (mine(slot))
-		pgw_shared->slots[slot].intent = false;
-	LWLockRelease(pgw_lock);
-}
-
-void
-pgw_exchange_mark_sent(int slot, const pg_uuid_t *transaction_id)
+pgw_exchange_mark_recorded(int slot, const pg_uuid_t *transaction_id)
 {
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	if (mine(slot))
 	{
 		pgw_shared->slots[slot].transaction_id = *transaction_id;
-		pgw_shared->slots[slot].sent = true;
+		pgw_shared->slots[slot].recorded = true;
 	}
 	LWLockRelease(pgw_lock);
+}
+
+bool
+pgw_exchange_bind(int slot)
+{
+	bool		ok;
+
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	ok = mine(slot) && (!pgw_shared->slots[slot].abandoned || PGW_MUTATED(GONE_BEFORE_SEND));
+	if (ok)
+	{
+		Assert(pgw_shared->slots[slot].recorded);
+		pgw_shared->slots[slot].bound = true;
+	}
+	LWLockRelease(pgw_lock);
+	return ok;
 }
 
 void
@@ -501,9 +520,10 @@ pgw_exchange_wipe(int slot)
 	explicit_bzero(request->card_holder, sizeof(request->card_holder));
 }
 
-void
+bool
 pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 {
+	bool		answered = false;
 	bool		release = false;
 	int			caller = PGW_NO_PROC;
 
@@ -517,6 +537,7 @@ pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 		{
 			set_answer(slot, answer);
 			caller = pgw_shared->slots[slot].procno;
+			answered = true;
 		}
 	}
 	LWLockRelease(pgw_lock);
@@ -524,25 +545,7 @@ pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 	pgw_wake_procno(caller);
 	if (release)
 		wipe_and_free(slot);
-}
-
-/* Lock held: what becomes of one TAKEN slot that its worker gives up. */
-static void
-release_taken(int slot)
-{
-	PgwSlotHeader *header = &pgw_shared->slots[slot];
-	PgwSlotAnswer answer = {.kind = PGW_ANSWER_OUTCOME, .status = PGW_BANK_UNKNOWN};
-
-	answer.transaction_id = header->transaction_id;
-	if (header->abandoned)
-	{
-		wipe_body(slot);
-		push_free(slot);
-	}
-	else if (header->sent)
-		answer_and_wake(slot, &answer);
-	else
-		enqueue(slot);
+	return answered;
 }
 
 void

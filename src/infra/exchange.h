@@ -98,9 +98,9 @@ extern PgwSlotRequest *pgw_exchange_request(int slot);
 extern void pgw_exchange_submit(int slot);	/* CLAIMED -> REQUESTED, wakes the worker */
 
 /*
- * Wait interruptibly for the answer, until deadline (0: no limit).  true: answered (copied to *answer, slot freed).  false: time is up, and the slot
- * is withdrawn (*withdrawn: nothing was or will be recorded or sent) or abandoned: an intent is committed, and answer->transaction_id says for
- * which attempt.
+ * Wait interruptibly for the answer, no longer than until deadline (0: no limit).  true: answered (copied to *answer, slot freed).  false: time is up,
+ * and the request is withdrawn (*withdrawn: nothing of it was or will be sent) or abandoned: it may be sent, or an earlier attempt is waited for,
+ * and answer->transaction_id says which attempt tells the outcome.  It does so after an ERROR, too, if there is one yet.
  */
 extern bool pgw_exchange_wait(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *withdrawn);
 extern void pgw_exchange_release_all(void); /* this backend's slots: withdraw or abandon; wipes what it still owns */
@@ -111,16 +111,23 @@ extern void pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n);
 /* --- worker side (own entry attached by pgw_exchange_attach) --- */
 extern bool pgw_exchange_attach(void);	/* register MyProc as MyDatabaseId's worker; false: there is one already, or it must step aside: exit 0. Sets rescan. */
 extern int	pgw_exchange_take(int *slots, int max); /* REQUESTED -> TAKEN of my database; in order of request */
-extern bool pgw_exchange_abandoned(int slot);	/* the caller is gone */
+extern void pgw_exchange_give_back(const int *slots, int n);	/* TAKEN -> REQUESTED, in their place: nothing was done for them */
 
-/* About to write something for this request: from now on its caller waits until that is committed or failed. false: the caller is gone, write nothing. */
-extern bool pgw_exchange_begin_intent(int slot);
-extern void pgw_exchange_drop_intent(int slot); /* nothing was written after all */
+/* The caller is gone. false is true only of the moment: the two below decide. */
+extern bool pgw_exchange_abandoned(int slot);
 
 /* An intent is committed, for this attempt: if the worker dies now, the caller is answered BankUnknown. */
-extern void pgw_exchange_mark_sent(int slot, const pg_uuid_t *transaction_id);
+extern void pgw_exchange_mark_recorded(int slot, const pg_uuid_t *transaction_id);
+
+/*
+ * Recorded; about to send the request, or to have its caller wait for an earlier attempt.  true: from now on a caller that leaves leaves a payment that
+ * is pending.  false: the caller has left before, and counts on nothing being sent.
+ */
+extern bool pgw_exchange_bind(int slot);
 extern void pgw_exchange_wipe(int slot);	/* secrets handed over: wipe card fields of the body */
-extern void pgw_exchange_answer(int slot, const PgwSlotAnswer *answer); /* TAKEN -> ANSWERED and wake; an abandoned slot is freed */
+
+/* TAKEN -> ANSWERED and wake; an abandoned slot is freed. false: it was abandoned, and nobody has the answer. */
+extern bool pgw_exchange_answer(int slot, const PgwSlotAnswer *answer);
 extern int	pgw_exchange_signals(PgwSignal *out, int max, bool *rescan);	/* drain the ring */
 extern void pgw_exchange_fail_all(const char *error_code);	/* every caller of my database that waits (REQUESTED or TAKEN) */
 

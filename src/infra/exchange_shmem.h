@@ -9,6 +9,7 @@
  * Invariants (whenever the lock is free):
  *	- a FREE slot's body is all zero, and the slot is on the free list;
  *	- a slot is on its entry's queue exactly while REQUESTED; the queue is sorted by seq;
+ *	- transaction_id is of this use of the slot, never of an earlier one: it is zero from the claim until the worker sets it;
  *	- seq is new at every submit, so a worker that remembers (slot, seq) cannot touch another caller's request by mistake;
  *	- entry->procno is a live process exactly while the entry is RUNNING;
  *	- no pointer, descriptor or handle lies in shared memory.
@@ -74,9 +75,9 @@ typedef struct PgwSlotHeader
 	int			prev;			/* on the entry's queue */
 	int			next;			/* on the entry's queue, or on the free list */
 	bool		abandoned;		/* TAKEN, and its caller is gone */
-	bool		intent;			/* TAKEN: the worker is writing for it, or has */
-	bool		sent;			/* TAKEN: its intent is committed, or its card wiped: it must not be given back */
-	pg_uuid_t	transaction_id; /* with sent: the attempt that tells the outcome */
+	bool		recorded;		/* TAKEN: its intent is committed, or its card wiped: it must not be given back */
+	bool		bound;			/* with recorded: the request is being sent, or an earlier attempt is waited for: its caller cannot withdraw it */
+	pg_uuid_t	transaction_id; /* with recorded: the attempt that tells the outcome; else all zero */
 	uint64		seq;
 } PgwSlotHeader;
 
@@ -112,7 +113,7 @@ extern void pgw_slots_init(void);	/* when shared memory is created */
 extern int	pgw_my_procno(void);
 extern void pgw_wake_procno(int procno);	/* where it counts, after the lock is released; PGW_NO_PROC: nobody */
 
-/* Lock held: what a leaving worker leaves behind. sent -> BankUnknown, unsent -> REQUESTED, abandoned -> FREE. */
+/* Lock held: what a leaving worker leaves behind. recorded -> BankUnknown, not recorded -> REQUESTED, abandoned -> FREE. */
 extern void pgw_slots_release_taken(int entry);
 
 /* Lock held: answer every REQUESTED slot of the entry with an error; with taken also the TAKEN ones (the worker only). */

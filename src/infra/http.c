@@ -276,7 +276,7 @@ pgw_http_capacity(void)
 	return (int) max_connections;
 }
 
-bool
+void *
 pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 {
 	Call	   *call;
@@ -288,32 +288,32 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	if (!pgw_http_is_token(req->method))
 	{
 		*error = "invalid method";
-		return false;
+		return NULL;
 	}
 	if (pgw_http_has_control(req->url))
 	{
 		*error = "invalid URL";
-		return false;
+		return NULL;
 	}
 	for (int i = 0; i < req->nheaders; i++)
 	{
 		if (pgw_http_has_control(req->headers[i]))
 		{
 			*error = "invalid header";
-			return false;
+			return NULL;
 		}
 	}
 	if (req->body != NULL && req->body_len > (size_t) CHUNK_SIZE * SLAB_CHUNKS)
 	{
 		*error = "request too large";
-		return false;
+		return NULL;
 	}
 
 	call = pgw_http_call_get();
 	if (call == NULL)
 	{
 		*error = "out of memory";
-		return false;
+		return NULL;
 	}
 	call->tag = tag;
 	call->max_body = req->max_body > 0 ? req->max_body : DEFAULT_MAX_BODY;
@@ -332,7 +332,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 			call->req_len = 0;
 			pgw_http_call_put(call);
 			*error = "too many requests in flight";
-			return false;
+			return NULL;
 		}
 		if (call->req_len > 0)
 			memcpy(call->req_body, req->body, call->req_len);
@@ -345,7 +345,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	{
 		pgw_http_call_put(call);
 		*error = "could not set up the request";
-		return false;
+		return NULL;
 	}
 
 	clock_gettime(CLOCK_MONOTONIC, &call->started);
@@ -356,10 +356,16 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	{
 		pgw_http_call_put(call);
 		*error = "could not queue the request";
-		return false;
+		return NULL;
 	}
 	in_flight++;
-	return true;
+	return call;
+}
+
+void
+pgw_http_disown(void *exchange)
+{
+	((Call *) exchange)->tag = NULL;
 }
 
 /* Those that have waited for a socket try again, with what is left of their time.  Signals are blocked. */

@@ -57,8 +57,11 @@ extern int	pgw_http_in_flight(void);	/* started, not yet given out by pgw_http_n
 /* How many exchanges have a connection at a time; what is started beyond that waits for one, and its time runs. */
 extern int	pgw_http_capacity(void);
 
-/* Start; false with *error set (static text) when it could not even be queued: never sent. */
-extern bool pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error);
+/* Start; NULL with *error set (static text) when it could not even be queued: never sent.  The exchange, for pgw_http_disown() until it is done. */
+extern void *pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error);
+
+/* Whoever started it has given it up: it is given out as done with no tag. */
+extern void pgw_http_disown(void *exchange);
 
 /*
  * Drive sockets and timers without blocking; then fetch what is done until

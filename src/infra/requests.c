@@ -8,10 +8,10 @@
  * Owns the requests that wait for room at their bank.  A slot's body is ours from take to answer.
  *
  * Orderings that matter
- *	- begin_intent before anything is written: from there on the caller stays until it knows whether an attempt is recorded, so that no
- *	  payments row can name one that is not there.
- *	- The slot is marked sent in committed(), with interrupts held since before the commit: a worker that ends cannot leave a durable
+ *	- The slot is marked recorded in committed(), with interrupts held since before the commit: a worker that ends cannot leave a durable
  *	  intent in a slot that the next worker would take for a fresh request.  (The attempt's id would be a duplicate key then as well.)
+ *	- The slot is bound after that, right before the request leaves (calls.c) or its caller is made to wait for an earlier attempt: a caller
+ *	  that leaves earlier has withdrawn, whatever its intent's commit waits for, and no payments row names an attempt that is not recorded.
  *	- Cards: rendered before the intent (a request that cannot be rendered leaves no trace), wiped from the slot in committed().
  *	- Requests are read from the slots before the transaction that records them takes its xid (batch.c).
  */
@@ -60,7 +60,7 @@ answer_error(PgwCall *call, const char *code, const char *detail)
 	strlcpy(a.error_code, code, sizeof(a.error_code));
 	strlcpy(a.detail, detail, sizeof(a.detail));
 	if (call->slot >= 0)
-		pgw_exchange_answer(call->slot, &a);
+		(void) pgw_exchange_answer(call->slot, &a);
 	pgw_call_free(call);
 }
 
@@ -297,7 +297,7 @@ request_apply(PgwItem *item)
 	PgwTransaction t;
 
 	call->takeover = call->wait = call->later = call->look = false;
-	call->skipped = call->slot < 0 || !pgw_exchange_begin_intent(call->slot);
+	call->skipped = call->slot < 0 || pgw_exchange_abandoned(call->slot);
 	if (call->skipped)
 		return;					/* the caller left, or the extension was being dropped meanwhile */
 	r = pgw_exchange_request(call->slot);
@@ -320,20 +320,22 @@ static void
 taken_over(PgwCall *call)
 {
 	pg_uuid_t	earlier = call->reply.transaction_id;
+	bool		told = false;
 
-	PGW_DEBUG_POINT("adoption_committed");
 	if (call->wait)
 	{
-		pgw_exchange_mark_sent(call->slot, &earlier);
-		pgw_waiters_add(&earlier, call->slot, call->deadline);
+		pgw_exchange_mark_recorded(call->slot, &earlier);
+		pgw_exchange_wipe(call->slot);	/* the earlier attempt has its own */
+		PGW_DEBUG_POINT("adoption_committed");
+		told = pgw_exchange_bind(call->slot) && pgw_waiters_add(&earlier, call->slot, call->deadline);
 	}
 	else
-	{
-		if (call->reply.kind == PGW_ANSWER_OUTCOME && pgw_exchange_abandoned(call->slot))
-			call->look = true;	/* nobody hears of it: its vote is over */
-		pgw_exchange_answer(call->slot, &call->reply);
-	}
-	if (call->look)
+		PGW_DEBUG_POINT("adoption_committed");
+	if (!told)
+		told = pgw_exchange_answer(call->slot, &call->reply);
+	call->slot = -1;
+	/* nobody hears of it: the vote that it was adopted for is over */
+	if (call->look || (!told && call->reply.kind == PGW_ANSWER_OUTCOME))
 		pgw_attempts_look(&earlier, false);
 	pgw_call_free(call);
 }
@@ -348,7 +350,6 @@ request_committed(PgwItem *item)
 	else if (call->later)
 	{
 		/* the earlier attempt's row is locked for a moment */
-		pgw_exchange_drop_intent(call->slot);
 		call->not_before = TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS);
 		dlist_push_head(&waiting, &call->item.node);
 	}
@@ -360,13 +361,13 @@ request_committed(PgwItem *item)
 		call->reply.kind = PGW_ANSWER_OUTCOME;
 		call->reply.transaction_id = call->transaction_id;
 		call->reply.status = PGW_FAILED;
-		pgw_exchange_answer(call->slot, &call->reply);
+		(void) pgw_exchange_answer(call->slot, &call->reply);
 		pgw_call_free(call);
 	}
 	else
 	{
 		PGW_DEBUG_POINT("intent_committed");
-		pgw_exchange_mark_sent(call->slot, &call->transaction_id);
+		pgw_exchange_mark_recorded(call->slot, &call->transaction_id);
 		pgw_exchange_wipe(call->slot);
 		pgw_call_ready(call);
 	}

@@ -264,6 +264,13 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 		d.reason = "not_found";
 		call->looked = true;
 	}
+	if (call->withdrawn && d.state == PGW_FAILED)
+	{
+		/* nothing of it is the bank's fault, but where an earlier try of it was */
+		if (!call->awaited)
+			d.error = pgw_error_find("worker_busy");
+		d.reason = "withdrawn";
+	}
 	if (d.state == PGW_FAILED && pgw_charges_plan_retry(call, t, &d))
 	{
 		pgw_vote_record(t, NULL, &d, pgw_op_name(call->op), NULL);

@@ -177,9 +177,21 @@ result_apply(PgwItem *item)
 	}
 	before = t.status;
 	take_result(call, &t);
-	call->alert = is_alarming(&t, before);
+	call->alert = is_alarming(&t, before) && !call->withdrawn;
 	reply_with(call, t.status);
 	PGW_DEBUG_POINT("result_apply");
+}
+
+/* For a test: an answer that names the attempt of the call before. */
+static void
+confuse(PgwSlotAnswer *reply)
+{
+	static pg_uuid_t before;
+	pg_uuid_t	mine = reply->transaction_id;
+
+	if (PGW_DEBUG_FLAG("wrong_attempt"))
+		reply->transaction_id = before;
+	before = mine;
 }
 
 /* Tell the caller, if there is one. true: nobody, so the attempt has to be looked at here. */
@@ -187,20 +199,18 @@ static bool
 tell(PgwCall *call)
 {
 	bool		told = pgw_waiters_answer(&call->transaction_id, (PgwState) call->reply.status);
+	int			slot = call->slot;
 
-	if (call->slot < 0)
+	call->slot = -1;
+	if (slot < 0)
 		return !told;
-	if (pgw_exchange_abandoned(call->slot))
-	{
-		pgw_exchange_answer(call->slot, &call->reply);	/* frees it */
-		return !told;
-	}
 	/* in doubt, or to be tried again: the next step may tell, and the caller still has time */
-	if (call->reply.status == PGW_BANK_UNKNOWN || call->reply.status == PGW_CREATED)
-		pgw_waiters_add(&call->transaction_id, call->slot, call->deadline);
-	else
-		pgw_exchange_answer(call->slot, &call->reply);
-	return false;
+	if ((call->reply.status == PGW_BANK_UNKNOWN || call->reply.status == PGW_CREATED) && !pgw_exchange_abandoned(slot) &&
+		pgw_waiters_add(&call->transaction_id, slot, call->deadline))
+		return false;
+	confuse(&call->reply);
+	told |= pgw_exchange_answer(slot, &call->reply);	/* an abandoned one becomes free */
+	return !told;
 }
 
 static void
@@ -243,7 +253,7 @@ result_failed(PgwItem *item, int sqlstate)
 	if (++call->failures == PGW_FAILING_ALERT && call->slot >= 0)
 	{
 		reply_with(call, PGW_BANK_UNKNOWN);
-		pgw_exchange_answer(call->slot, &call->reply);
+		(void) pgw_exchange_answer(call->slot, &call->reply);
 		call->slot = -1;
 	}
 	retry_later(call, Min(FAILED_DELAY_MS * call->failures, LONGEST_FAILED_DELAY_MS));

@@ -2,7 +2,8 @@
  * waiters.c - callers who wait for an attempt whose outcome is in doubt, or which another caller began
  *
  * Owns the list of their slots.  A slot leaves it when the outcome is known, or when its caller has left.
- * Invariant: a slot on this list is marked sent, so a worker that ends answers it as BankUnknown.
+ * Invariant: a slot on this list is marked recorded and bound, so a worker that ends answers it as BankUnknown, and a caller that leaves names the
+ * attempt in a pending payment.  It holds no card any more.
  */
 #include "postgres.h"
 
@@ -26,29 +27,36 @@ pgw_waiters_init(void)
 	dlist_init(&waiters);
 }
 
-void
+bool
 pgw_waiters_add(const pg_uuid_t *transaction_id, int slot, TimestampTz deadline)
 {
-	Waiter	   *w = MemoryContextAlloc(TopMemoryContext, sizeof(Waiter));
+	/* called after a commit, where nothing may be raised */
+	Waiter	   *w = MemoryContextAllocExtended(TopMemoryContext, sizeof(Waiter), MCXT_ALLOC_NO_OOM);
 
+	if (w == NULL)
+		return false;
 	w->transaction_id = *transaction_id;
 	w->slot = slot;
 	w->deadline = deadline;
 	dlist_push_tail(&waiters, &w->node);
+	return true;
 }
 
-static void
+/* true: the caller has it. */
+static bool
 answer(Waiter *w, PgwState status)
 {
 	PgwSlotAnswer reply;
+	bool		told;
 
 	memset(&reply, 0, sizeof(reply));
 	reply.kind = PGW_ANSWER_OUTCOME;
 	reply.transaction_id = w->transaction_id;
 	reply.status = status;
-	pgw_exchange_answer(w->slot, &reply);
+	told = pgw_exchange_answer(w->slot, &reply);
 	dlist_delete(&w->node);
 	pfree(w);
+	return told;
 }
 
 bool
@@ -64,10 +72,7 @@ pgw_waiters_answer(const pg_uuid_t *transaction_id, PgwState status)
 		Waiter	   *w = dlist_container(Waiter, node, iter.cur);
 
 		if (memcmp(&w->transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
-		{
-			told |= !pgw_exchange_abandoned(w->slot);
-			answer(w, status);
-		}
+			told |= answer(w, status);
 	}
 	return told;
 }
@@ -98,7 +103,7 @@ pgw_waiters_sweep(void)
 		Waiter	   *w = dlist_container(Waiter, node, iter.cur);
 
 		if (pgw_exchange_abandoned(w->slot))
-			answer(w, PGW_BANK_UNKNOWN);
+			(void) answer(w, PGW_BANK_UNKNOWN);
 	}
 }
 

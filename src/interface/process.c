@@ -2,6 +2,7 @@
  * process.c - pgw.process_payment(): pay while the caller waits
  *
  * Owns nothing that lasts.
+ * Invariant: the payments row names an attempt of this payment, or the call fails: what the answer names is looked at before it is written.
  * Order that matters: the claim (payments row) comes first, so that duplicates wait in their own backends; the caller's xids are assigned
  * before the request is handed over, because the worker records them with the intent; the fate is registered before the
  * worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have approved.
@@ -86,6 +87,22 @@ take_over(PgwPayment *p, const PgwTransaction *t)
 	p->card_brand = t->card_brand;
 }
 
+/*
+ * An attempt that answers names our payment: it is our own, or it was handed over to us (adopt.c) before we heard of it.  Were it another's, our row would
+ * vote for a stranger's charge and ours would have no vote, so whatever has mixed them up, nothing of it is committed.
+ */
+static void
+require_own(const PgwPay *pay, const PgwTransaction *t)
+{
+	bool		own = memcmp(&t->payment_id, &pay->payment.payment_id, sizeof(pg_uuid_t)) == 0 &&
+		strcmp(t->client_request_id, pay->payment.client_request_id) == 0 && strcmp(t->merchant, pay->payment.merchant) == 0;
+
+	if (own || PGW_MUTATED(SLOT_OWNER))
+		return;
+	pgw_raise("internal_error", "\"reason\": \"the worker's answer names another payment's attempt\"",
+			  "Nothing of it was saved, and a charge of this call is given back. Please report this.");
+}
+
 /* The worker knows the outcome: write what it means to the payments row. */
 static PgwTold
 save_outcome(PgwPay *pay, PgwTransaction *t)
@@ -96,6 +113,7 @@ save_outcome(PgwPay *pay, PgwTransaction *t)
 	/* The row as it stands now, under its lock, decides; the answer only said that it is worth looking. */
 	if (!pgw_store_lock_transaction(&p->transaction_id, true, t, NULL))
 		elog(ERROR, "the attempt that the worker recorded is not there");
+	require_own(pay, t);
 
 	switch (t->status)
 	{
@@ -145,8 +163,13 @@ save_outcome(PgwPay *pay, PgwTransaction *t)
 static void
 vote_for(PgwPay *pay, const pg_uuid_t *transaction_id)
 {
+	PgwTransaction t;
+
 	if (memcmp(&pay->payment.transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
 		return;
+	if (!pgw_store_transaction_by_id(transaction_id, &t))
+		elog(ERROR, "the attempt that the worker recorded is not there");
+	require_own(pay, &t);
 	pay->payment.transaction_id = *transaction_id;
 	pgw_store_update_payment(&pay->payment);
 	pgw_fate_add(transaction_id, PGW_FATE_PROCESS);
@@ -182,6 +205,31 @@ wait_for_give_back(const PgwPay *pay, const pg_uuid_t *transaction_id)
 	MemoryContextDelete(scratch);
 }
 
+/*
+ * A cancel or a lost connection leaves the slot to the exchange: withdrawn, or abandoned to the worker.  If it had taken over an earlier attempt for us by
+ * then, our rollback is its signal, too.
+ */
+static bool
+wait_for_worker(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *withdrawn)
+{
+	static const pg_uuid_t nothing = {{0}};
+	volatile bool answered = false;
+
+	memset(answer, 0, sizeof(*answer));
+	PG_TRY();
+	{
+		answered = pgw_exchange_wait(slot, deadline, answer, withdrawn);
+	}
+	PG_CATCH();
+	{
+		if (memcmp(&answer->transaction_id, &nothing, sizeof(pg_uuid_t)) != 0)
+			pgw_fate_add(&answer->transaction_id, PGW_FATE_PROCESS);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return answered;
+}
+
 /* Hand the request over and wait; again after the give-back of an earlier attempt. */
 static bool
 ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
@@ -201,8 +249,7 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 		pgw_exchange_submit(slot);
 		PGW_DEBUG_POINT("requested");
 
-		/* From here a cancel or a lost connection leaves the slot to the exchange: withdrawn, or abandoned to the worker. */
-		answered = pgw_exchange_wait(slot, pay->deadline, answer, &withdrawn);
+		answered = wait_for_worker(slot, pay->deadline, answer, &withdrawn);
 		if (!answered || answer->kind != PGW_ANSWER_BLOCKED)
 			break;
 		wait_for_give_back(pay, &answer->transaction_id);

@@ -14,7 +14,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(pgw_node pgw_setup bank_start bank_stop bank_ledger bank_control bank_log wait_until pay_sql events
   reconcile is_reconciled wait_rest is_sound wait_worker psql_start
-  debug_arm debug_wait debug_release debug_clear crash flush_wal part scan status_of charges_of kept_charges refunds_of
+  debug_arm debug_wait debug_release debug_flag debug_clear crash flush_wal part scan status_of charges_of kept_charges refunds_of
   $CARD $SUCCESS_FLOW $DECLINE_FLOW $ROLLBACK_FLOW $ADOPTED_FLOW);
 
 # Well-known test numbers only; put together here so that no test text, log or file holds one.
@@ -153,6 +153,14 @@ sub debug_release
 	my ($node, $point) = @_;
 	my $file = $node->debug_dir . "/$point";
 	unlink "$file.pid", "$file.hit", $file;
+}
+
+# A fault that stays until it is put out.
+sub debug_flag
+{
+	my ($node, $flag, $on) = @_;
+	my $file = $node->debug_dir . "/$flag.flag";
+	return $on ? append_to_file($file, 'on') : unlink $file;
 }
 
 sub debug_clear
