@@ -466,6 +466,9 @@ AS 'MODULE_PATHNAME', 'pgw_resume_after_restore_1_0' LANGUAGE C VOLATILE PARALLE
 -- the grants of the immediate caller; SECURITY DEFINER would hide who that is.
 --
 
+-- Refuses (process_payment(volatile id, ...)).* when it is planned (src/interface/repeats.c).
+CREATE FUNCTION pgw.call_support(internal) RETURNS internal AS 'MODULE_PATHNAME', 'pgw_call_support' LANGUAGE C STRICT;
+
 -- Amounts are numeric, so that no driver cuts 49.90 to 49 for a bigint. No overload with float8: it is the preferred type, and literals would go there.
 CREATE FUNCTION pgw.process_payment(
 	client_request_id text,
@@ -487,7 +490,7 @@ CREATE FUNCTION pgw.process_payment(
 	merchant text DEFAULT 'default',
 	options jsonb DEFAULT '{}'
 ) RETURNS pgw.payment_result
-AS 'MODULE_PATHNAME', 'pgw_process_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'pgw_process_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
 
 CREATE FUNCTION pgw.submit_payment(
 	client_request_id text,
@@ -503,19 +506,19 @@ CREATE FUNCTION pgw.submit_payment(
 	merchant text DEFAULT 'default',
 	options jsonb DEFAULT '{}'
 ) RETURNS pgw.payment_result
-AS 'MODULE_PATHNAME', 'pgw_submit_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'pgw_submit_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
 
 -- What follows an authorization or a charge: recorded here, done by the worker after the commit (docs/operations.md).
 CREATE FUNCTION pgw.capture_payment(payment_id uuid, client_request_id text, amount numeric DEFAULT NULL, final boolean DEFAULT true,
 	options jsonb DEFAULT '{}') RETURNS pgw.payment_result
-AS 'MODULE_PATHNAME', 'pgw_capture_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'pgw_capture_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
 
 CREATE FUNCTION pgw.void_payment(payment_id uuid, client_request_id text, options jsonb DEFAULT '{}') RETURNS pgw.payment_result
-AS 'MODULE_PATHNAME', 'pgw_void_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'pgw_void_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
 
 CREATE FUNCTION pgw.refund_payment(payment_id uuid, client_request_id text, amount numeric DEFAULT NULL, reason text DEFAULT NULL,
 	options jsonb DEFAULT '{}') RETURNS pgw.payment_result
-AS 'MODULE_PATHNAME', 'pgw_refund_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+AS 'MODULE_PATHNAME', 'pgw_refund_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
 
 CREATE FUNCTION pgw.get_payment(payment_id uuid) RETURNS SETOF pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_get_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;

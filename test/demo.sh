@@ -26,7 +26,7 @@ say 'Building pgw and the bank simulator, starting a private cluster ...'
 pgw_build
 pgw_secrets
 pgw_bank_start
-initdb -D "$PGW_WORK/data" -A trust -U postgres --no-sync >"$PGW_WORK/initdb.log"
+initdb -D "$PGW_WORK/data" -E UTF8 -A trust -U postgres --no-sync >"$PGW_WORK/initdb.log"
 { pgw_server_conf; echo "unix_socket_directories = '$PGW_WORK'"; echo 'log_parameter_max_length = 0'; } >>"$PGW_WORK/data/postgresql.conf"
 pg_ctl -D "$PGW_WORK/data" -l "$PGW_WORK/server.log" -w start >/dev/null
 export PGHOST=$PGW_WORK PGUSER=postgres

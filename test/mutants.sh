@@ -30,6 +30,7 @@ RESEND_GUARD:105_safeguards:resend
 BANK_VERSION:220_bank_versions:address
 RESTORED_PAUSE:105_safeguards:copy
 BREAKER_ONCE:250_own_trouble:stored error
+REPEATED_CALL:270_callers:repeated call
 '
 
 # Run one part of a test with the build in a folder; its TAP goes to a file.

@@ -59,7 +59,7 @@ cluster_up()
 	[ ! -f "$PGW_WORK/data/postmaster.pid" ] || return 0
 	pgw_secrets
 	pgw_bank_start || return 1
-	initdb -D "$PGW_WORK/data" -A trust -U postgres --no-sync >"$PGW_WORK/initdb.log" 2>&1 || { cat "$PGW_WORK/initdb.log"; return 1; }
+	initdb -D "$PGW_WORK/data" -E UTF8 -A trust -U postgres --no-sync >"$PGW_WORK/initdb.log" 2>&1 || { cat "$PGW_WORK/initdb.log"; return 1; }
 	{
 		pgw_server_conf
 		cat test/regress.conf

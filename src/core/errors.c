@@ -28,6 +28,8 @@ static const PgwErrorInfo errors[] = {
 		"a value is not one of those allowed", "PW400"},
 	{"unknown_option", PGW_CLASS_VALIDATION, 400, false,
 		"an option is not known", "PW400"},
+	{"volatile_id", PGW_CLASS_VALIDATION, 400, false,
+		"the id is computed anew for each of several equal calls", "PW400"},
 	{"conflicting_fields", PGW_CLASS_VALIDATION, 400, false,
 		"arguments exclude each other", "PW400"},
 	{"evidence_required", PGW_CLASS_VALIDATION, 400, false,

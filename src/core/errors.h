@@ -32,7 +32,7 @@ typedef struct PgwErrorInfo
 extern const PgwErrorInfo *pgw_error_table(size_t *n);
 extern const PgwErrorInfo *pgw_error_find(const char *code);	/* NULL when not in the list */
 
-/* What DETAIL of each raised error but PW400 begins with, as the columns of a row would say it: "code": …, "class": …, "http_status": …, "retryable": … */
+/* What DETAIL of each raised error but PW400 begins with, as the columns of a row would say it: code, class, http_status, retryable. */
 #define PGW_ERROR_MEMBERS_SIZE 256
 extern void pgw_error_members(const PgwErrorInfo *info, char buf[PGW_ERROR_MEMBERS_SIZE]);
 

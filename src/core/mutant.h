@@ -29,6 +29,7 @@ typedef enum PgwMutant
 	REFUND_KEY,					/* a give-back in doubt is sent again with a new key */
 	OPERATION_KEY,				/* a capture, void or refund in doubt is sent again with a new key */
 	OPERATION_CLAIM,			/* a refund claims nothing of what is left */
+	REPEATED_CALL,				/* equal calls with a volatile id are let through */
 	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
 	BANK_VERSION,				/* what follows a charge goes to the bank as it is now */
 	BREAKER_ONCE				/* each failure of one payment counts against its bank */

@@ -27,6 +27,7 @@
 #include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "fmgr.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -107,6 +108,18 @@ Datum
 pgw_extension_created(PG_FUNCTION_ARGS)
 {
 	static bool registered = false;
+
+	/*
+	 * Banks speak UTF-8: in another encoding their answers, stored as they came, would make rows that cannot be read and dumps that cannot be restored,
+	 * and what such a database cannot represent would have to be lost or disguised.
+	 */
+	if (GetDatabaseEncoding() != PG_UTF8)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("pgw needs a database with encoding UTF8"),
+				 errdetail("This database has encoding %s. Banks send and expect UTF-8.", GetDatabaseEncodingName()),
+				 errhint("Make one with CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C', or a UTF-8 locale; pg_dump and "
+						 "pg_restore convert what is in this one.")));
 
 	if (pgw_exchange_available())
 	{

@@ -41,6 +41,7 @@ pgw_interface_init(void)
 {
 	pgw_cards_init();
 	pgw_review_init();
+	pgw_repeats_init();
 	DefineCustomIntVariable("pgw.wait_timeout",
 							"How long a payment waits for its outcome, and a duplicate for the first one.",
 							"The argument timeout takes precedence. Longer than the bank's request_timeout, or answers come too late.",

@@ -96,7 +96,7 @@ sub sql
 
 sub start_cluster
 {
-	system("initdb -D '$data' -A trust -U postgres --no-sync >'$dir/initdb.log' 2>&1") == 0 or die 'initdb failed';
+	system("initdb -D '$data' -E UTF8 -A trust -U postgres --no-sync >'$dir/initdb.log' 2>&1") == 0 or die 'initdb failed';
 	open my $f, '>>', "$data/postgresql.conf" or die $!;
 	print $f <<"CONF";
 $ENV{PGW_CONF}

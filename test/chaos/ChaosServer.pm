@@ -90,7 +90,7 @@ sub init
 {
 	my ($self) = @_;
 	my $log = "$self->{dir}/initdb.log";
-	system("initdb -D '$self->{data}' -A trust -U postgres --no-sync >'$log' 2>&1") == 0 or die "initdb failed: see $log";
+	system("initdb -D '$self->{data}' -E UTF8 -A trust -U postgres --no-sync >'$log' 2>&1") == 0 or die "initdb failed: see $log";
 	open my $f, '>>', "$self->{data}/postgresql.conf" or die $!;
 	print $f <<"CONF";
 $ENV{PGW_CONF}

@@ -36,7 +36,7 @@ sub pgw_node
 	my ($name, %o) = @_;
 	my $class = $o{debug} ? 'PgwTest::DebugNode' : 'PostgreSQL::Test::Cluster';
 	my $node = $class->new($name);
-	$node->init(%{ $o{init} // {} });
+	$node->init(extra => [ '-E', 'UTF8', '--no-locale' ], %{ $o{init} // {} });
 	my $conf = $ENV{PGW_CONF};
 	$conf =~ s/^listen_addresses.*\n//m;
 	$conf =~ s/\Q$ENV{PGW_INST}\E/$ENV{PGW_DEBUG_INST}/g if $o{debug};

@@ -1,0 +1,85 @@
+-- (process_payment(volatile id, …)).* would pay once for each column: refused when it is planned. What pays once for each row is the caller's own business.
+\set VERBOSITY terse
+\set SHOW_CONTEXT never
+\pset format unaligned
+CREATE SEQUENCE ids;
+CREATE TABLE baskets (id text, amount int, result pgw.payment_status, payment_id uuid);
+INSERT INTO baskets VALUES ('b1', 100), ('b2', 200);
+CREATE FUNCTION attempts() RETURNS bigint LANGUAGE sql AS $$ SELECT count(*) FROM pgw.payment_transactions $$;
+SELECT attempts() AS "from" \gset
+SELECT (pgw.process_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok')).*;
+\echo :SQLSTATE
+SELECT (pgw.process_payment(amount => 100, token => 'tok_ok', client_request_id => nextval('ids')::text, currency => 'EUR')).*;
+\echo :SQLSTATE
+SELECT (pgw.process_payment(clock_timestamp()::text, 100, 'EUR', 'tok_ok')).status, (pgw.process_payment(clock_timestamp()::text, 100, 'EUR', 'tok_ok')).payment_id;
+\echo :SQLSTATE
+SELECT (pgw.submit_payment(random()::text, 100, 'EUR', 'tok_ok')).*;
+\echo :SQLSTATE
+SELECT (pgw.refund_payment(gen_random_uuid(), gen_random_uuid()::text, 1)).*;
+\echo :SQLSTATE
+SELECT (pgw.capture_payment(gen_random_uuid(), gen_random_uuid()::text)).*;
+\echo :SQLSTATE
+SELECT (pgw.void_payment(gen_random_uuid(), gen_random_uuid()::text)).*;
+\echo :SQLSTATE
+-- the id of a subselect; of every row; in every clause
+SELECT (pgw.process_payment((SELECT gen_random_uuid()::text), 100, 'EUR', 'tok_ok')).*;
+\echo :SQLSTATE
+SELECT (pgw.process_payment(id || random()::text, amount, 'EUR', 'tok_ok')).* FROM baskets;
+\echo :SQLSTATE
+SELECT 1 WHERE (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).status = 'captured' AND (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).amount > 0;
+\echo :SQLSTATE
+UPDATE baskets SET result = (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).status, payment_id = (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).payment_id;
+\echo :SQLSTATE
+INSERT INTO baskets (id, result, payment_id)
+	SELECT 'b3', (p).status, (p).payment_id FROM (SELECT pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok') AS p) s
+	UNION ALL SELECT 'b4', (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).status, (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).payment_id;
+\echo :SQLSTATE
+INSERT INTO baskets (id) VALUES ('b5') RETURNING (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).*;
+\echo :SQLSTATE
+WITH w AS MATERIALIZED (SELECT (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).*) SELECT status FROM w;
+\echo :SQLSTATE
+CREATE VIEW pays AS SELECT (pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).*;
+SELECT * FROM pays;
+\echo :SQLSTATE
+EXPLAIN SELECT * FROM pays;
+\echo :SQLSTATE
+DO $$ DECLARE r record; BEGIN r := ROW((pgw.process_payment(random()::text, 100, 'EUR', 'tok_ok')).*); END $$;
+\echo :SQLSTATE
+-- wrappers: in SQL they are inlined; in others they are seen where their arguments are volatile
+CREATE FUNCTION by_sql() RETURNS pgw.payment_result LANGUAGE sql AS $$ SELECT pgw.process_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok') $$;
+CREATE FUNCTION by_sql(id text) RETURNS pgw.payment_result LANGUAGE sql AS $$ SELECT pgw.process_payment(id, 100, 'EUR', 'tok_ok') $$;
+CREATE FUNCTION by_plpgsql(id text) RETURNS pgw.payment_result LANGUAGE plpgsql AS $$ BEGIN RETURN pgw.process_payment(id, 100, 'EUR', 'tok_ok'); END $$;
+SELECT (by_sql()).*;
+\echo :SQLSTATE
+SELECT (by_sql(gen_random_uuid()::text)).*;
+\echo :SQLSTATE
+SELECT (by_plpgsql(gen_random_uuid()::text)).*;
+\echo :SQLSTATE
+SELECT attempts() - :from AS charged, (SELECT count(*) FROM baskets) AS baskets;
+\set VERBOSITY default
+SELECT (pgw.process_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok')).*;
+
+-- once is once: in FROM, one column, one for each row, and equal calls of different statements
+SELECT attempts() AS "from" \gset
+SELECT status FROM pgw.process_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok');
+SELECT (pgw.process_payment(nextval('ids')::text, 100, 'EUR', 'tok_ok')).status;
+SELECT (p).status, (p).amount FROM (SELECT pgw.process_payment(nextval('ids')::text, 100, 'EUR', 'tok_ok') AS p) s;
+SELECT (pgw.process_payment(nextval('ids') || id, amount, 'EUR', 'tok_ok')).status FROM baskets;
+SELECT p.status FROM baskets b, pgw.process_payment(nextval('ids') || b.id, b.amount, 'EUR', 'tok_ok') p;
+SELECT (by_sql()).status, (by_plpgsql(nextval('ids')::text)).status;
+DO $$ DECLARE a pgw.payment_result; b pgw.payment_result; BEGIN
+	a := pgw.process_payment(nextval('ids')::text, 100, 'EUR', 'tok_ok');
+	b := pgw.process_payment(nextval('ids')::text, 100, 'EUR', 'tok_ok');
+	FOR i IN 1 .. 2 LOOP
+		a := pgw.process_payment(nextval('ids')::text, 100, 'EUR', 'tok_ok');
+	END LOOP;
+END $$;
+SELECT attempts() - :from AS charged;
+-- the same id in every column is one payment, as ever
+SELECT status, amount FROM (SELECT (pgw.process_payment('r-fixed', 100, 'EUR', 'tok_ok')).*) s;
+SELECT status, amount FROM (SELECT (pgw.process_payment('r-' || id, amount, 'EUR', 'tok_ok')).* FROM baskets ORDER BY id) s;
+PREPARE bound(text) AS SELECT (pgw.process_payment($1, 100, 'EUR', 'tok_ok')).*;
+CREATE TABLE bound AS EXECUTE bound('r-bound');
+SELECT status, amount FROM bound;
+SELECT (by_plpgsql('r-wrapped')).status, (by_plpgsql('r-wrapped')).amount;
+SELECT client_request_id, count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'r-%' GROUP BY 1 ORDER BY 1;
