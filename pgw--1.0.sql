@@ -1056,7 +1056,11 @@ CREATE FUNCTION pgw.revoke_access(role regrole, level text, merchant text DEFAUL
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
-	IF $1 IS NULL OR $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor') THEN
+	IF $1 IS NULL THEN
+		RAISE EXCEPTION 'role does not exist' USING ERRCODE = 'PW400', HINT = 'Name the role that was given access.',
+			DETAIL = '[{"field": "role", "code": "required", "message": "must not be null"}]';
+	END IF;
+	IF $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor') THEN
 		RAISE EXCEPTION 'unknown level of access: %', coalesce(quote_literal($2), 'NULL')
 			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator and auditor.',
 			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator or auditor"}]';

@@ -73,3 +73,34 @@ SELECT pgw.submit_payment('v', 1, 'EUR');
 SELECT pgw.find_payment(NULL);
 \echo :SQLSTATE
 SELECT count(*) FROM pgw.payments WHERE client_request_id = 'v';
+
+-- ids that look like others; many faults at once, in the order of the arguments; JSON of the wrong kind, or too deep
+SELECT pgw.process_payment(' v', 1, 'EUR', 'tok_ok');
+\echo :SQLSTATE
+SELECT pgw.process_payment('v' || U&'\00A0', 1, 'EUR', 'tok_ok');
+\echo :SQLSTATE
+SELECT pgw.refund_payment(NULL, 'v ', 0, repeat('r', 256), '[]');
+\echo :SQLSTATE
+SELECT pgw.capture_payment(NULL, E'\t', 'NaN', NULL, 'null');
+\echo :SQLSTATE
+SELECT pgw.void_payment(NULL, NULL, '{"a": 1, "b": 2}');
+\echo :SQLSTATE
+SELECT pgw.wait_for_payment(NULL, '-1 s');
+\echo :SQLSTATE
+SELECT pgw.process_payment(E' v\n', -1.5, 'eur', 'a b', bank => '', capture => '', reference => E'\x01', metadata => '1', bank_fields => '{"a": []}',
+	"timeout" => '1 month', on_failure => '', merchant => '', options => '"x"');
+\echo :SQLSTATE
+SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', metadata => (repeat('{"a":', 65) || '1' || repeat('}', 65))::jsonb);
+\echo :SQLSTATE
+SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', metadata => jsonb_build_object('a', repeat('x', 16384)));
+\echo :SQLSTATE
+SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', "timeout" => '178000000 years');
+\echo :SQLSTATE
+SELECT count(*) FROM pgw.payments WHERE client_request_id ~ 'v';
+-- expired before it was submitted is recorded as such, whatever the day
+SELECT status FROM pgw.submit_payment('expired', 1, 'EUR', 'tok_ok', expires_at => '2000-01-01 00:00:00+00');
+SELECT w.status, w.error_code FROM pgw.find_payment('expired') f, pgw.wait_for_payment(f.payment_id, '20 s') w;
+SELECT status FROM pgw.submit_payment('expired-ever', 1, 'EUR', 'tok_ok', expires_at => '-infinity');
+SELECT w.status, w.error_code FROM pgw.find_payment('expired-ever') f, pgw.wait_for_payment(f.payment_id, '20 s') w;
+SELECT status FROM pgw.submit_payment('never', 1, 'EUR', 'tok_ok', expires_at => 'infinity');
+SELECT w.status, w.error_code FROM pgw.find_payment('never') f, pgw.wait_for_payment(f.payment_id, '20 s') w;

@@ -194,7 +194,7 @@ pgw_money_whole(const char *text, int64_t *result)
 		const char *fraction = digits + n + 1;
 		size_t		zeros = strspn(fraction, "0");
 
-		if (fraction[strspn(fraction, "0123456789")] != '\0')
+		if (fraction[0] == '\0' || fraction[strspn(fraction, "0123456789")] != '\0')
 			return PGW_WHOLE_NO_NUMBER;
 		if (fraction[zeros] != '\0')
 			return PGW_WHOLE_FRACTION;

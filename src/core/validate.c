@@ -220,6 +220,47 @@ check_text(Checker *c, const char *field, const char *value, size_t max, bool by
 		fault(c, field, "card_number_in_stored_field", CARD_IN_FIELD);
 }
 
+/* Blanks as people see them: also U+00A0, U+2000 to U+200F, U+2028, U+2029, U+202F, U+205F, U+3000 and U+FEFF. The length of the one at s, or 0. */
+static size_t
+blank_length(const char *s)
+{
+	const unsigned char *b = (const unsigned char *) s;
+
+	if (b[0] == ' ')
+		return 1;
+	if (b[0] == 0xC2 && b[1] == 0xA0)
+		return 2;
+	if ((b[0] == 0xE2 && b[1] == 0x80 && (b[2] <= 0x8F || b[2] == 0xA8 || b[2] == 0xA9 || b[2] == 0xAF)) ||
+		(b[0] == 0xE2 && b[1] == 0x81 && b[2] == 0x9F) || (b[0] == 0xE3 && b[1] == 0x80 && b[2] == 0x80) ||
+		(b[0] == 0xEF && b[1] == 0xBB && b[2] == 0xBF))
+		return 3;
+	return 0;
+}
+
+static bool
+has_blank_ends(const char *s)
+{
+	size_t		len = strlen(s);
+
+	if (blank_length(s) > 0)
+		return true;
+	for (size_t n = 1; n <= 3 && n <= len; n++)
+	{
+		if (blank_length(s + len - n) == n)
+			return true;
+	}
+	return false;
+}
+
+/* An id that looks like another one is another payment: what a file, a form or a copied cell has put around it is no part of it. */
+static void
+check_id(Checker *c, const char *field, const char *value)
+{
+	check_text(c, field, value, PGW_MAX_ID_CHARS, false, true, "must be at most 255 characters");
+	if (value != NULL && value[0] != '\0' && has_blank_ends(value))
+		fault(c, field, "invalid_format", "must not begin or end with a blank");
+}
+
 static void
 check_amount(Checker *c)
 {
@@ -560,8 +601,7 @@ pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf
 	take_own_digits(&c);
 
 	pgw_buf_puts(faults, "[");
-	check_text(&c, "client_request_id", req->client_request_id, PGW_MAX_ID_CHARS, false, true,
-			   "must be at most 255 characters");
+	check_id(&c, "client_request_id", req->client_request_id);
 	check_amount(&c);
 	check_currency(&c);
 	check_token(&c);
@@ -591,8 +631,7 @@ pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults)
 	pgw_buf_puts(faults, "[");
 	if (req->payment_id_isnull)
 		fault(&c, "payment_id", "required", "must not be null");
-	check_text(&c, "client_request_id", req->client_request_id, PGW_MAX_ID_CHARS, false, true,
-			   "must be at most 255 characters");
+	check_id(&c, "client_request_id", req->client_request_id);
 	if (req->has_amount)
 		check_amount(&c);
 	if (req->final_isnull)
@@ -609,7 +648,7 @@ pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int alread
 	PgwRequest	none = {0};
 	Checker		c = {.req = &none, .faults = faults, .count = already};
 
-	check_text(&c, field, value, PGW_MAX_ID_CHARS, false, true, "must be at most 255 characters");
+	check_id(&c, field, value);
 	return c.count - already;
 }
 

@@ -71,7 +71,8 @@ pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 	pgw_pay_prepare(&pay);
 	if (pgw_pay_claim(&pay, &t, &have_t))
 	{
-		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at), &t);
+		/* 0, which is the beginning of the year 2000, stands for none */
+		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at) != 0 ? DatumGetTimestampTz(expires_at) : -1, &t);
 		pgw_fate_add(&t.transaction_id, PGW_FATE_SUBMIT);
 		have_t = true;
 	}

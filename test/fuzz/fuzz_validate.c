@@ -31,7 +31,9 @@ fuzz_decimal(const char *text, int exponent)
 	int64_t		value;
 	int64_t		again;
 	char		buf[32];
+	bool		whole = pgw_money_whole(text, &value) == PGW_WHOLE_OK;
 
+	require(pgw_money_from_decimal(text, 0, &again) == whole && (!whole || again == value));
 	if (!pgw_money_from_decimal(text, exponent, &value))
 		return;
 	require(pgw_money_to_decimal(value, exponent, buf, sizeof(buf)));

@@ -18,6 +18,7 @@
 #define CARD "4111111111111111"
 #define CARD_MSG "must not contain a card number"
 #define F(field, code, message) "{\"field\":\"" field "\",\"code\":\"" code "\",\"message\":\"" message "\"}"
+#define BLANK F("client_request_id", "invalid_format", "must not begin or end with a blank")
 #define STORED(field) F(field, "card_number_in_stored_field", CARD_MSG)
 
 static PgwRequest
@@ -144,6 +145,16 @@ ids_and_names(void **unused)
 	TOKEN(r.client_request_id = "a\x7f", F("client_request_id", "control_characters", "must not contain control characters"));
 	TOKEN(r.client_request_id = "a\xc2\x85", F("client_request_id", "control_characters", "must not contain control characters"));
 	TOKEN(r.client_request_id = "id " CARD, STORED("client_request_id"));
+	TOKEN(r.client_request_id = " a", BLANK);
+	TOKEN(r.client_request_id = "a ", BLANK);
+	TOKEN(r.client_request_id = " ", BLANK);
+	TOKEN(r.client_request_id = "a\xc2\xa0", BLANK);
+	TOKEN(r.client_request_id = "\xe3\x80\x80" "a", BLANK);
+	TOKEN(r.client_request_id = "\xef\xbb\xbf" "a", BLANK);
+	TOKEN(r.client_request_id = "a\xe2\x80\x8b", BLANK);
+	TOKEN(r.client_request_id = "a b\xc2\xa0" "c", "");
+	TOKEN(r.client_request_id = "\xe2\x80\xa6\xe2\x80\xa6", "");
+	TOKEN(r.client_request_id = "\xc3\xa0", "");
 	TOKEN(r.bank = "", F("bank", "required", "must not be empty"));
 	TOKEN(r.bank = repeat("b", 64), F("bank", "too_long", "must be at most 63 bytes"));
 	TOKEN(r.bank = "\t", F("bank", "control_characters", "must not contain control characters"));
