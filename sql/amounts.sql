@@ -44,6 +44,12 @@ PREPARE as_float4(float4) AS SELECT amount FROM pgw.submit_payment('p-float4', $
 \echo :SQLSTATE
 PREPARE as_text(text) AS SELECT amount FROM pgw.submit_payment('p-text', $1, 'EUR', 'tok_ok');
 \echo :SQLSTATE
+-- a cast to numeric, as docs/drivers.md advises; a cast to bigint rounds before anybody can ask
+PREPARE as_cast(float8) AS SELECT amount FROM pgw.submit_payment('p-cast', $1::numeric, 'EUR', 'tok_ok');
+EXECUTE as_cast(49.90);
+\echo :SQLSTATE
+EXECUTE as_cast(4990);
+SELECT 49.90::bigint;
 SELECT pgw.process_payment('x-money', '49.90'::money, 'EUR', 'tok_ok');
 \echo :SQLSTATE
 
