@@ -1148,6 +1148,7 @@ INSERT INTO pgw.connectors (name, builtin, created_at, definition) VALUES ('json
           {"status": "5xx", "outcome": "unknown"}
         ],
         "fields": {
+          "reference": "/reference",
           "bank_reference": "/id",
           "authorization_code": "/authorization_code",
           "amount": "/amount",
@@ -1210,6 +1211,7 @@ INSERT INTO pgw.connectors (name, builtin, created_at, definition) VALUES ('json
           {"status": "5xx", "outcome": "unknown"}
         ],
         "fields": {
+          "reference": "/reference",
           "bank_reference": "/id",
           "authorization_code": "/authorization_code",
           "amount": "/amount",
@@ -1285,6 +1287,7 @@ INSERT INTO pgw.connectors (name, builtin, created_at, definition) VALUES ('json
           {"status": "5xx", "outcome": "unknown"}
         ],
         "fields": {
+          "reference": "/capture/reference",
           "bank_reference": "/id",
           "authorization_code": "/authorization_code",
           "amount": "/capture/amount",
@@ -1330,6 +1333,7 @@ INSERT INTO pgw.connectors (name, builtin, created_at, definition) VALUES ('json
           {"status": "5xx", "outcome": "unknown"}
         ],
         "fields": {
+          "reference": "/reference",
           "bank_reference": "/id",
           "bank_code": "/error/code",
           "captured": "/captured",
@@ -1377,6 +1381,7 @@ INSERT INTO pgw.connectors (name, builtin, created_at, definition) VALUES ('json
           {"status": "5xx", "outcome": "unknown"}
         ],
         "fields": {
+          "reference": "/reference",
           "bank_reference": "/id",
           "amount": "/amount",
           "currency": "/currency",
@@ -1406,6 +1411,7 @@ INSERT INTO pgw.connectors (name, builtin, created_at, definition) VALUES ('json
           {"status": "5xx", "outcome": "unknown"}
         ],
         "fields": {
+          "reference": "/reference",
           "bank_reference": "/id",
           "authorization_code": "/authorization_code",
           "amount": "/amount",
@@ -1445,6 +1451,7 @@ INSERT INTO pgw.connectors (name, builtin, created_at, definition) VALUES ('json
           {"status": "5xx", "outcome": "unknown"}
         ],
         "fields": {
+          "reference": "/reference",
           "bank_reference": "/id",
           "amount": "/amount",
           "currency": "/currency",
@@ -1484,6 +1491,7 @@ INSERT INTO pgw.connectors (name, builtin, created_at, definition) VALUES ('json
           {"status": "5xx", "outcome": "unknown"}
         ],
         "fields": {
+          "reference": "/reference",
           "bank_reference": "/charge/id",
           "bank_code": "/error/code",
           "captured": "/charge/captured",

@@ -15,6 +15,12 @@ INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition, '{operations,char
 \echo :SQLSTATE
 INSERT INTO pgw.connectors SELECT 'bad', definition || '{"surprise": 1}' FROM pgw.connectors WHERE name = 'json';
 \echo :SQLSTATE
+-- a look-up that could show anybody's charge; and one that does not show what was refunded, which is taken with a warning
+INSERT INTO pgw.connectors SELECT 'bad', definition #- '{operations,lookup_charge,answer,fields,reference}' FROM pgw.connectors WHERE name = 'json';
+\echo :SQLSTATE
+INSERT INTO pgw.connectors SELECT 'half', definition #- '{operations,lookup_refund}' #- '{operations,lookup_charge,answer,fields,refunded}' FROM pgw.connectors WHERE name = 'json';
+\echo :SQLSTATE
+DELETE FROM pgw.connectors WHERE name = 'half';
 UPDATE pgw.connectors SET definition = '{}' WHERE name = 'json';
 \echo :SQLSTATE
 DELETE FROM pgw.connectors WHERE name = 'json';

@@ -28,6 +28,8 @@ OPERATION_CLAIM:105_safeguards:claim of a refund
 CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
 BANK_VERSION:220_bank_versions:address
+REFERENCE_ECHO:200_answers:ignored reference
+REFUND_UNKNOWN:200_answers:given back once
 RESTORED_PAUSE:105_safeguards:copy
 BREAKER_ONCE:250_own_trouble:stored error
 REPEATED_CALL:270_callers:repeated call

@@ -3,8 +3,8 @@
  *
  * Invariants: never fails and never guesses - what cannot be read whole, or what no rule matches, is PGW_OUT_UNKNOWN; an
  * outcome that says something happened (approved, declined, requires_action, pending) or that nothing is there (not_found)
- * needs a body that could be read; an amount is exact or amount_bad; a text too long for its field counts as absent, because
- * half a reference names something else.  Owns all its memory and frees it before returning.
+ * needs a body that could be read; an answer that names another reference than the question's is no answer to it; an amount is exact or
+ * amount_bad; a text too long for its field counts as absent, because half a reference names something else.  Nothing here is kept.
  */
 #include "core/connector_internal.h"
 
@@ -13,198 +13,141 @@
 #include <time.h>
 
 #include "core/errors.h"
+#include "core/jsontext.h"
 #include "core/money.h"
+#include "core/mutant.h"
 
 /* ---- reading the body ---- */
 
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-/*
- * json-c, even when strict, takes 'x' for a string, NaN, Infinity, 1., -01.5 and line ends inside strings.  This looks for
- * just these; everything else is left to json-c.
- */
-bool
-pgw_json_strict(const char *s, size_t len)
-{
-	bool		in_string = false;
-	bool		in_number = false;
-
-	for (size_t i = 0; i < len; i++)
-	{
-		char		next = i + 1 < len ? s[i + 1] : '\0';
-
-		if (in_string)
-		{
-			if ((unsigned char) s[i] < 0x20)
-				return false;
-			if (s[i] == '\\')
-				i++;
-			else if (s[i] == '"')
-				in_string = false;
-			continue;
-		}
-		if (s[i] == '\'' || s[i] == 'N' || s[i] == 'I' || (s[i] == '.' && !is_digit(next)))
-			return false;
-		if (!in_number && s[i] == '0' && is_digit(next))
-			return false;
-		in_string = s[i] == '"';
-		in_number = is_digit(s[i]) || s[i] == '.' || (in_number && (s[i] == 'e' || s[i] == 'E' || s[i] == '+' || s[i] == '-'));
-	}
-	return !in_string;
-}
-
-/* The whole body as one JSON object or array; NULL: not readable. */
-static json_object *
+/* The whole body as one JSON object or array; without a value: not readable. */
+static PgwJson
 parse_body(const char *body, size_t len)
 {
-	json_tokener *tokener;
-	json_object *doc;
+	const PgwJson nothing = {NULL, 0};
+	PgwJson		doc;
 
-	if (body == NULL)
-		return NULL;
-	while (len > 0 && (body[len - 1] == ' ' || body[len - 1] == '\n' || body[len - 1] == '\r' || body[len - 1] == '\t'))
-		len--;
-	if (len == 0 || len > PGW_ANSWER_MAX_BYTES || !pgw_json_strict(body, len))
-		return NULL;
-	tokener = json_tokener_new_ex(PGW_ANSWER_MAX_NESTING);
-	if (tokener == NULL)
-		return NULL;
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
-	doc = json_tokener_parse_ex(tokener, body, (int) len);
-	if (json_tokener_get_error(tokener) != json_tokener_success || json_tokener_get_parse_end(tokener) != len ||
-		(!json_object_is_type(doc, json_type_object) && !json_object_is_type(doc, json_type_array)))
-	{
-		json_object_put(doc);
-		doc = NULL;
-	}
-	json_tokener_free(tokener);
-	return doc;
+	if (body == NULL || len > PGW_ANSWER_MAX_BYTES || pgw_json_read(body, len, PGW_ANSWER_MAX_NESTING, &doc) != PGW_JSON_GOOD)
+		return nothing;
+	return pgw_json_type(&doc) == PGW_JSON_OBJECT || pgw_json_type(&doc) == PGW_JSON_ARRAY ? doc : nothing;
 }
 
-/* False: there is no such place. *v is NULL for a JSON null. */
+/* False: there is no such place. */
 static bool
-follow(json_object *doc, const PgwPointer *pointer, json_object **v)
+follow(const PgwJson *doc, const PgwPointer *pointer, PgwJson *v)
 {
-	*v = doc;
+	*v = *doc;
 	for (int i = 0; i < pointer->nsteps; i++)
 	{
 		const char *step = pointer->steps[i];
+		PgwJson		inner;
 
-		if (json_object_is_type(*v, json_type_object))
+		if (pgw_json_type(v) == PGW_JSON_OBJECT)
 		{
-			if (!json_object_object_get_ex(*v, step, v))
+			if (!pgw_json_member(v, step, &inner))
 				return false;
 		}
-		else if (json_object_is_type(*v, json_type_array))
+		else if (pgw_json_type(v) == PGW_JSON_ARRAY)
 		{
 			size_t		len = strlen(step);
-			size_t		index;
 
-			if (len < 1 || len > 6 || strspn(step, "0123456789") != len || (len > 1 && step[0] == '0'))
+			if (len < 1 || len > 6 || strspn(step, "0123456789") != len || (len > 1 && step[0] == '0') ||
+				!pgw_json_element(v, (size_t) strtoul(step, NULL, 10), &inner))
 				return false;
-			index = (size_t) strtoul(step, NULL, 10);
-			if (index >= json_object_array_length(*v))
-				return false;
-			*v = json_object_array_get_idx(*v, index);
 		}
 		else
 			return false;
+		*v = inner;
 	}
-	return true;
+	return pgw_json_type(v) != PGW_JSON_NONE;
 }
 
-/* json-c clamps what does not fit. */
+/* The field's value; false: the connector names none, it is not there, or it is null. */
 static bool
-read_integer(json_object *v, int64_t *result)
+find_field(const PgwAnswerSpec *spec, const PgwJson *doc, PgwField field, PgwJson *v)
 {
-	if (!json_object_is_type(v, json_type_int))
-		return false;
-	*result = json_object_get_int64(v);
-	if (*result == INT64_MIN || (*result == INT64_MAX && json_object_get_uint64(v) != (uint64_t) INT64_MAX))
-		return false;
-	/* 9223372036854775807 itself is indistinguishable from a clamped value in some json-c versions */
-	return *result != INT64_MAX;
+	return spec->has_field[field] && follow(doc, &spec->fields[field], v) && pgw_json_type(v) != PGW_JSON_NULL;
 }
 
-/* A text field; whole numbers count as text. False when absent or not fit to be kept. */
+/* Digits that stand for a number are its text, too, however many: an id of 25 digits is one. */
 static bool
-read_text(json_object *v, char *dst, size_t size, bool cut)
+is_text(const PgwJson *v)
 {
-	const char *s;
+	if (pgw_json_type(v) == PGW_JSON_STRING)
+		return true;
+	return pgw_json_type(v) == PGW_JSON_NUMBER && memchr(v->text, '.', v->len) == NULL &&
+		memchr(v->text, 'e', v->len) == NULL && memchr(v->text, 'E', v->len) == NULL;
+}
+
+/* A text field; whole numbers count as text. False when not fit to be kept. */
+static bool
+read_text(const PgwJson *v, char *dst, size_t size, bool cut)
+{
 	size_t		len;
-	int64_t		number;
 
 	dst[0] = '\0';
-	if (!json_object_is_type(v, json_type_string) && !read_integer(v, &number))
+	if (!is_text(v))
 		return false;
-	if ((s = json_object_get_string(v)) == NULL)
-		return false;
-	len = strlen(s);
-	if (json_object_is_type(v, json_type_string) && len != (size_t) json_object_get_string_len(v))
-		return false;
-	if (len == 0 || (len >= size && !cut))
-		return false;
-	for (size_t i = 0; i < len; i++)
-	{
-		if ((unsigned char) s[i] < 0x20 || s[i] == 0x7F)
-			return false;
-	}
+	len = pgw_json_text(v, dst, size);
+	if (len >= size && !cut)
+		len = 0;
 	if (len >= size)
 	{
 		len = size - 1;
-		while (len > 0 && ((unsigned char) s[len] & 0xC0) == 0x80)
+		while (len > 0 && ((unsigned char) dst[len] & 0xC0) == 0x80)
 			len--;				/* not inside a character */
 	}
-	memcpy(dst, s, len);
+	for (size_t i = 0; i < len; i++)
+	{
+		if ((unsigned char) dst[i] < 0x20 || dst[i] == 0x7F)
+			len = 0;
+	}
 	dst[len] = '\0';
-	return true;
+	return len > 0;
 }
 
 /* ---- rules ---- */
 
 static bool
-scalar_equals(const PgwScalar *scalar, json_object *v)
+scalar_equals(const PgwScalar *scalar, const PgwJson *v)
 {
+	char		text[256];
+	size_t		len;
 	int64_t		number;
 
-	if (json_object_get_type(v) != scalar->type)
-		return false;
 	switch (scalar->type)
 	{
 		case json_type_null:
-			return true;
+			return pgw_json_type(v) == PGW_JSON_NULL;
 		case json_type_boolean:
-			return json_object_get_boolean(v) == (json_bool) scalar->number;
+			return pgw_json_type(v) == PGW_JSON_BOOLEAN && pgw_json_is_true(v) == (scalar->number != 0);
 		case json_type_int:
-			return read_integer(v, &number) && number == scalar->number;
+			return pgw_json_integer(v, 0, &number) && number == scalar->number;
 		default:
-			return strlen(scalar->text) == (size_t) json_object_get_string_len(v) &&
-				strcmp(scalar->text, json_object_get_string(v)) == 0;
+			if (pgw_json_type(v) != PGW_JSON_STRING)
+				return false;
+			len = pgw_json_text(v, text, sizeof(text));
+			return len <= sizeof(text) && len == strlen(scalar->text) && memcmp(text, scalar->text, len) == 0;
 	}
 }
 
 static bool
-condition_holds(const PgwCondition *cond, json_object *doc)
+condition_holds(const PgwCondition *cond, const PgwJson *doc)
 {
-	json_object *v;
+	PgwJson		v;
 	bool		there = follow(doc, &cond->pointer, &v);
 
 	if (cond->exists_test)
 		return there == cond->exists;
 	for (int i = 0; there && i < cond->nvalues; i++)
 	{
-		if (scalar_equals(&cond->values[i], v))
+		if (scalar_equals(&cond->values[i], &v))
 			return true;
 	}
 	return false;
 }
 
 static bool
-rule_matches(const PgwRule *rule, PgwOp op, long status, json_object *doc)
+rule_matches(const PgwRule *rule, PgwOp op, long status, const PgwJson *doc)
 {
 	bool		status_fits = false;
 
@@ -212,7 +155,7 @@ rule_matches(const PgwRule *rule, PgwOp op, long status, json_object *doc)
 		status_fits |= status >= rule->statuses[i].from && status <= rule->statuses[i].to;
 	if (!status_fits)
 		return false;
-	if (doc == NULL)
+	if (pgw_json_type(doc) == PGW_JSON_NONE)
 		return rule->nconditions == 0 &&
 			(rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
 			 rule->outcome == PGW_OUT_NOT_PROCESSED || op == PGW_OP_PING);
@@ -224,56 +167,109 @@ rule_matches(const PgwRule *rule, PgwOp op, long status, json_object *doc)
 	return true;
 }
 
+/* ---- does it belong to the question? ---- */
+
+/* One that the bank was given, perhaps with something of its own or the connector's around it. */
+static bool
+holds_reference(const char *text, const char *reference)
+{
+	return reference != NULL && *reference != '\0' && strcasestr(text, reference) != NULL;
+}
+
+/* What of the request's references an answer to this operation may name. */
+static bool
+is_ours(const PgwQuestion *q, const char *text)
+{
+	switch (q->op)
+	{
+		case PGW_OP_CHARGE:
+		case PGW_OP_AUTHORIZE:
+		case PGW_OP_LOOKUP_REFUND:
+			return holds_reference(text, q->transaction_ref);
+		case PGW_OP_LOOKUP_CHARGE:
+			return holds_reference(text, q->original_ref);
+		default:
+			return holds_reference(text, q->transaction_ref) || holds_reference(text, q->original_ref);
+	}
+}
+
+static bool
+is_lookup(PgwOp op)
+{
+	return op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
+}
+
+/* Does it say how a charge or refund stands? */
+static bool
+has_subject(PgwOutcome outcome)
+{
+	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_DECLINED || outcome == PGW_OUT_REQUIRES_ACTION || outcome == PGW_OUT_PENDING;
+}
+
+/*
+ * A reference other than ours makes it the answer to another question, whatever it says.  A look-up may come back with anything that the bank has
+ * (there are banks that ignore a parameter which they do not know), so one that shows something must name ours; the answer to a request that does
+ * something came on that request's own connection, and may leave it out.
+ */
+static bool
+belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwJson *doc, PgwOutcome outcome)
+{
+	char		text[1024];
+	PgwJson		v;
+
+	if (PGW_MUTATED(REFERENCE_ECHO))
+		return true;
+	if (find_field(spec, doc, PGW_FIELD_REFERENCE, &v))
+		return read_text(&v, text, sizeof(text), false) && is_ours(q, text);
+	if (!is_lookup(q->op) || !has_subject(outcome))
+		return true;
+	if (spec->has_field[PGW_FIELD_REFERENCE])
+		return false;
+
+	/* A bank that echoes no reference: then its own id of the charge, if we know it, has to be the same. */
+	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL || !find_field(spec, doc, PGW_FIELD_BANK_REFERENCE, &v))
+		return true;
+	return read_text(&v, text, sizeof(text), false) && strcmp(text, q->bank_reference) == 0;
+}
+
 /* ---- amounts ---- */
 
 /* In the bank's exponent; only plain, whole and not negative. */
 static bool
-read_amount(const PgwAnswerSpec *spec, json_object *v, int bank_exponent, int iso_exponent, int64_t *result)
+read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int iso_exponent, int64_t *result)
 {
 	int64_t		amount;
-	const char *s;
+	char		text[64];
+	bool		good;
 
-	if (spec->decimal)
-	{
-		if (!json_object_is_type(v, json_type_string) && !json_object_is_type(v, json_type_int) &&
-			!json_object_is_type(v, json_type_double))
-			return false;
-		if (json_object_is_type(v, json_type_int) && !read_integer(v, &amount))
-			return false;
-		/* for a JSON number this is its text as it stood in the body */
-		s = json_object_get_string(v);
-		if (s == NULL || (json_object_is_type(v, json_type_string) && strlen(s) != (size_t) json_object_get_string_len(v)) ||
-			!pgw_money_from_decimal(s, bank_exponent, &amount))
-			return false;
-	}
-	else if (json_object_is_type(v, json_type_string))
-	{
-		s = json_object_get_string(v);
-		if (strspn(s, "0123456789") != (size_t) json_object_get_string_len(v) || !pgw_money_from_decimal(s, 0, &amount))
-			return false;
-	}
-	else if (!read_integer(v, &amount))
-		return false;
-	return amount >= 0 && pgw_money_rescale(amount, bank_exponent, iso_exponent, result);
+	/* a number counts by its value, 5000.0 and 5E+3 alike; a text by how it is written */
+	if (pgw_json_type(v) == PGW_JSON_NUMBER)
+		good = pgw_json_integer(v, spec->decimal ? bank_exponent : 0, &amount);
+	else if (pgw_json_type(v) == PGW_JSON_STRING && read_text(v, text, sizeof(text), false))
+		good = (spec->decimal || strspn(text, "0123456789") == strlen(text)) &&
+			pgw_money_from_decimal(text, spec->decimal ? bank_exponent : 0, &amount);
+	else
+		good = false;
+	return good && amount >= 0 && pgw_money_rescale(amount, bank_exponent, iso_exponent, result);
 }
 
 static void
-take_amounts(const PgwAnswerSpec *spec, json_object *doc, int bank_exponent, int iso_exponent, PgwAnswer *a)
+take_amounts(const PgwAnswerSpec *spec, const PgwJson *doc, int bank_exponent, int iso_exponent, PgwAnswer *a)
 {
-	json_object *v;
+	PgwJson		v;
 	char		text[8];
 	int64_t		n;
 
-	if (spec->has_field[PGW_FIELD_AMOUNT] && follow(doc, &spec->fields[PGW_FIELD_AMOUNT], &v) && v != NULL)
+	if (find_field(spec, doc, PGW_FIELD_AMOUNT, &v))
 	{
-		a->has_amount = read_amount(spec, v, bank_exponent, iso_exponent, &a->amount);
+		a->has_amount = read_amount(spec, &v, bank_exponent, iso_exponent, &a->amount);
 		a->amount_bad = !a->has_amount;
 		if (!a->has_amount)
 			a->amount = 0;
 	}
-	if (spec->has_field[PGW_FIELD_CURRENCY] && follow(doc, &spec->fields[PGW_FIELD_CURRENCY], &v) && v != NULL)
+	if (find_field(spec, doc, PGW_FIELD_CURRENCY, &v))
 	{
-		bool		good = json_object_is_type(v, json_type_string) && read_text(v, text, sizeof(text), false) && strlen(text) == 3;
+		bool		good = pgw_json_type(&v) == PGW_JSON_STRING && read_text(&v, text, sizeof(text), false) && strlen(text) == 3;
 
 		for (int i = 0; good && i < 3; i++)
 		{
@@ -286,35 +282,47 @@ take_amounts(const PgwAnswerSpec *spec, json_object *doc, int bank_exponent, int
 		else
 			a->amount_bad = true;	/* an amount of who knows what */
 	}
-	if (spec->has_field[PGW_FIELD_CAPTURED] && follow(doc, &spec->fields[PGW_FIELD_CAPTURED], &v) &&
-		read_amount(spec, v, bank_exponent, iso_exponent, &n))
+	if (find_field(spec, doc, PGW_FIELD_CAPTURED, &v) && read_amount(spec, &v, bank_exponent, iso_exponent, &n))
 		a->captured = n;
-	if (spec->has_field[PGW_FIELD_REFUNDED] && follow(doc, &spec->fields[PGW_FIELD_REFUNDED], &v) &&
-		read_amount(spec, v, bank_exponent, iso_exponent, &n))
+	if (find_field(spec, doc, PGW_FIELD_REFUNDED, &v) && read_amount(spec, &v, bank_exponent, iso_exponent, &n))
 		a->refunded = n;
-	if (spec->has_field[PGW_FIELD_VOIDED] && follow(doc, &spec->fields[PGW_FIELD_VOIDED], &v))
-		a->voided = json_object_is_type(v, json_type_boolean) && json_object_get_boolean(v);
+	if (find_field(spec, doc, PGW_FIELD_VOIDED, &v) && pgw_json_type(&v) == PGW_JSON_BOOLEAN)
+	{
+		a->has_voided = true;
+		a->voided = pgw_json_is_true(&v);
+	}
 }
 
 /* ---- texts and error codes ---- */
 
 static bool
-take_text(const PgwAnswerSpec *spec, json_object *doc, PgwField field, char *dst, size_t size)
+take_text(const PgwAnswerSpec *spec, const PgwJson *doc, PgwField field, char *dst, size_t size)
 {
-	json_object *v;
+	PgwJson		v;
 
-	if (!spec->has_field[field] || !follow(doc, &spec->fields[field], &v))
-		return false;
-	return read_text(v, dst, size, field == PGW_FIELD_BANK_CODE);
+	return find_field(spec, doc, field, &v) && read_text(&v, dst, size, field == PGW_FIELD_BANK_CODE);
+}
+
+/* An id is taken whole or not at all: half an id, or what the bank writes where it has none, would name something else. */
+static void
+take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwJson *doc, PgwAnswer *a)
+{
+	bool		good = take_text(spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference)) &&
+		a->bank_reference[strspn(a->bank_reference, " ")] != '\0';
+	PgwJson		v;
+
+	for (int i = 0; good && i < c->nnot_ids; i++)
+		good = strcmp(a->bank_reference, c->not_ids[i]) != 0;
+	if (good)
+		return;
+	a->bank_reference[0] = '\0';
+	a->bank_reference_bad = spec->has_field[PGW_FIELD_BANK_REFERENCE] && follow(doc, &spec->fields[PGW_FIELD_BANK_REFERENCE], &v);
 }
 
 static void
-take_texts(const PgwAnswerSpec *spec, json_object *doc, PgwAnswer *a)
+take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwJson *doc, PgwAnswer *a)
 {
-	json_object *v;
-
-	if (!take_text(spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference)))
-		a->bank_reference_bad = spec->has_field[PGW_FIELD_BANK_REFERENCE] && follow(doc, &spec->fields[PGW_FIELD_BANK_REFERENCE], &v);
+	take_bank_reference(c, spec, doc, a);
 	take_text(spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code, sizeof(a->authorization_code));
 	take_text(spec, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code));
 	take_text(spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand));
@@ -417,37 +425,38 @@ read_retry_after(const char *s)
 }
 
 void
-pgw_connector_judge(const PgwConnector *c, PgwOp op, long http_status, const char *retry_after, const char *body, size_t len,
-					const char *currency, int iso_exponent, PgwAnswer *a)
+pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char *retry_after, const char *body,
+					size_t len, PgwAnswer *a)
 {
 	const PgwAnswerSpec *spec;
-	json_object *doc;
+	PgwJson		doc;
 
 	memset(a, 0, sizeof(*a));
 	a->outcome = a->subject = PGW_OUT_UNKNOWN;
 	a->captured = a->refunded = -1;
 	a->retry_after_s = read_retry_after(retry_after);
-	if (!pgw_connector_has(c, op))
+	if (!pgw_connector_has(c, q->op))
 		return;
-	spec = &c->ops[op].answer;
+	spec = &c->ops[q->op].answer;
 	doc = parse_body(body, len);
 	for (int i = 0; i < spec->nrules; i++)
 	{
-		if (rule_matches(&spec->rules[i], op, http_status, doc))
+		if (rule_matches(&spec->rules[i], q->op, http_status, &doc))
 		{
 			a->outcome = spec->rules[i].outcome;
 			break;
 		}
 	}
-	if (doc != NULL)
+	if (!belongs(spec, q, &doc, a->outcome))
 	{
-		take_texts(spec, doc, a);
-		take_amounts(spec, doc, pgw_connector_exponent(c, currency, iso_exponent), iso_exponent, a);
+		/* nothing of it is kept: it is somebody else's */
+		a->outcome = PGW_OUT_UNKNOWN;
+		a->other_reference = true;
+		return;
 	}
+	take_texts(c, spec, &doc, a);
+	take_amounts(spec, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent), q->iso_exponent, a);
 	map_error(spec, a);
-	if ((op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND) &&
-		(a->outcome == PGW_OUT_APPROVED || a->outcome == PGW_OUT_DECLINED || a->outcome == PGW_OUT_REQUIRES_ACTION ||
-		 a->outcome == PGW_OUT_PENDING))
+	if (is_lookup(q->op) && has_subject(a->outcome))
 		a->subject = a->outcome;
-	json_object_put(doc);
 }

@@ -3,6 +3,7 @@
  *
  * Invariants:
  *	- A new key only when the old one provably did nothing: refused by the bank, or looked up.  In doubt: the same key, or a look-up.
+ *	- A look-up proves nothing of a refund unless it shows what was captured and what was refunded: absent or unreadable is unknown, never zero.
  *	- By our reference a charge is cancelled once: in doubt, a cancellation is looked up where that counts, else repeated with a new key.
  *	- "Given back" only upon the bank's word: its answer to the operation, or a look-up that shows it.
  *	- Refused max_attempts times: manual review.  What never reached the bank is tried without end: no answer is no refusal.
@@ -13,10 +14,11 @@
 #include <string.h>
 
 #include "core/mutant.h"
+#include "core/operation.h"
+#include "core/resolve.h"
 
 /* Banks take up to two weeks for a refund; after a month something is wrong. */
 #define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
-#include "core/resolve.h"
 
 void
 pgw_compensation_begin(PgwState from, PgwFlowDecision *d)
@@ -46,6 +48,15 @@ pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amou
 	return caps->can_refund ? PGW_OP_REFUND : caps->can_void ? PGW_OP_VOID : PGW_NOPS;
 }
 
+/* Does a look-up tell whether the give-back was done, and does "not done" count?  Voids and cancellations do no harm twice. */
+static bool
+lookup_counts(const PgwCapabilities *caps, PgwOp operation)
+{
+	if (operation == PGW_OP_REFUND && !PGW_MUTATED(REFUND_UNKNOWN))
+		return pgw_operation_lookup_counts(caps, operation);
+	return caps->lookup_consistent_after_s >= 0;
+}
+
 PgwCompensationStep
 pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
@@ -53,7 +64,8 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 	 * A cancellation may be repeated by its nature, with a new key: a bank that replays errors would say the same for ever under the old one.  The
 	 * look-up says more, where it can.  Where not, nothing but cancellations: a refund would come on top of an earlier one that is still in doubt.
 	 */
-	bool		repeats = facts->operation == PGW_OP_CANCEL && !(caps->lookup && caps->lookup_consistent_after_s >= 0);
+	bool		repeats = facts->operation == PGW_OP_CANCEL && (facts->untold || !(caps->lookup && caps->lookup_consistent_after_s >= 0));
+	bool		remembered = pgw_resolve_key_remembered(caps, facts->key_age_s);
 
 	/* Not sent, or a look-up has just shown that it did nothing. */
 	if (facts->looked || (facts->key && !facts->used))
@@ -61,7 +73,7 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 
 	/* The last one was refused: why?  It may have been given back by somebody else, or been captured meanwhile. */
 	if (!facts->key)
-		return caps->lookup && !repeats ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
+		return caps->lookup && !repeats && !facts->untold ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
 
 	/* Nobody has been able to say for so long: a person has to find out. What the bank says is pending may take its days, but not for ever. */
 	if (facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
@@ -70,15 +82,15 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 	if (facts->operation == PGW_OP_CANCEL)
 		return repeats ? PGW_COMPENSATE_SEND : PGW_COMPENSATE_LOOKUP_CHARGE;
 
-	/* where a look-up's "nothing there" never counts, only the same key again gets it done if the first request was lost */
-	if (pgw_resolve_key_remembered(caps, facts->key_age_s) && caps->lookup_consistent_after_s < 0)
+	/* where a look-up's "nothing there" never counts, or is not said, only the same key again gets it done if the first request was lost */
+	if (remembered && (facts->untold || !lookup_counts(caps, facts->operation)))
 		return PGW_COMPENSATE_SEND;
 
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_COMPENSATE_LOOKUP_REFUND;
-	if (caps->lookup)
+	if (caps->lookup && (facts->operation != PGW_OP_REFUND || pgw_operation_lookup_tells(caps, facts->operation)))
 		return PGW_COMPENSATE_LOOKUP_CHARGE;
-	if (pgw_resolve_key_remembered(caps, facts->key_age_s))
+	if (remembered)
 		return PGW_COMPENSATE_SEND;
 	return PGW_COMPENSATE_REVIEW;
 }
@@ -175,6 +187,14 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "answer_not_understood");
 }
 
+/* A look-up that does not tell: what was sent stays in doubt. */
+static void
+not_told(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
+{
+	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, in->answer->other_reference ? "another_reference" : reason);
+	d->untold = in->answer->outcome == PGW_OUT_APPROVED || in->answer->other_reference;
+}
+
 static void
 answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
@@ -201,7 +221,14 @@ answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *
 		default:
 			break;
 	}
-	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+	not_told(in, d, "not_known_yet");
+}
+
+/* Does the look-up say what is left to give back? */
+static bool
+shows_what_is_left(const PgwAnswer *a)
+{
+	return a->captured == 0 || (a->captured > 0 && a->refunded >= 0) || PGW_MUTATED(REFUND_UNKNOWN);
 }
 
 /* The charge stands at the bank: with what is it to be given back? */
@@ -209,7 +236,8 @@ static void
 still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	const PgwAnswer *a = in->answer;
-	PgwOp		operation = a->captured < 0 ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	bool		blind = !shows_what_is_left(a) && (in->in_doubt || in->operation == PGW_OP_CANCEL); /* an earlier cancellation may be in doubt still */
+	PgwOp		operation = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
 	bool		same_request;
 
 	if (operation == PGW_NOPS)
@@ -225,6 +253,12 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	if (in->in_doubt && !in->not_found_counts)
 	{
 		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+		return;
+	}
+	/* What is in doubt may have given it back: a refund more, under a key of its own, would be a second one.  A void is none, however often. */
+	if (blind && in->in_doubt && operation != PGW_OP_VOID)
+	{
+		not_told(in, d, "not_shown");
 		return;
 	}
 	/*
@@ -263,7 +297,7 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 		default:
 			break;
 	}
-	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+	not_told(in, d, "not_known_yet");
 }
 
 void

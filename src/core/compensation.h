@@ -34,6 +34,7 @@ typedef struct PgwCompensationFacts
 	bool		key;			/* it has a key: announced, or sent */
 	bool		used;			/* the key was sent: in doubt, or pending at the bank */
 	bool		looked;			/* a look-up has just said: send */
+	bool		untold;			/* the look-up that was just made did not say what became of it */
 	int64_t		key_age_s;		/* since its first use */
 	bool		pending;		/* the bank has it, and said so last */
 	int64_t		deadline_s;		/* how long to ask about what the bank does not tell (a month, while it says pending); 0: without end */
@@ -70,6 +71,7 @@ typedef struct PgwCompensationDecision
 	PgwFlowDecision flow;		/* events, state, error */
 	PgwCompensationNext next;
 	PgwOp		operation;		/* for the next try */
+	bool		untold;			/* a look-up was answered, but with nothing that tells */
 	bool		at_once;		/* a look-up has just answered: no need to wait, and no event of its own */
 	int64_t		amount;			/* left to refund, as looked up; 0: not said */
 } PgwCompensationDecision;

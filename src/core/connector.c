@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/jsontext.h"
 #include "core/money.h"
+#include "core/operation.h"
 
 static const char *const op_names[PGW_NOPS] = {
 	"charge", "authorize", "capture", "void", "refund", "lookup_charge", "lookup_refund", "cancel", "ping"
@@ -306,6 +308,31 @@ compile_capabilities(PgwCompile *cc, json_object *v)
 
 /* ---- the document ---- */
 
+/* "not_ids": what the bank writes where it has no id. */
+static bool
+compile_not_ids(PgwCompile *cc, json_object *v)
+{
+	PgwConnector *c = cc->connector;
+	size_t		n;
+
+	if (!json_object_is_type(v, json_type_array))
+		return pgw_fault(cc, "must be an array of strings, such as [\"0\"]");
+	n = json_object_array_length(v);
+	if ((c->not_ids = pgw_arena(cc, n, sizeof(char *))) == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t		mark = pgw_enter_index(cc, i);
+		const char *s = pgw_text_of(cc, json_object_array_get_idx(v, i));
+
+		if (s == NULL || (c->not_ids[i] = pgw_arena_text(cc, s, strlen(s))) == NULL)
+			return false;
+		c->nnot_ids++;
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
+
 static bool
 check_capabilities(PgwCompile *cc)
 {
@@ -314,6 +341,10 @@ check_capabilities(PgwCompile *cc)
 
 	caps->lookup = c->ops[PGW_OP_LOOKUP_CHARGE].present;
 	caps->lookup_refund = c->ops[PGW_OP_LOOKUP_REFUND].present;
+	caps->lookup_needs_id = pgw_connector_needs_bank_reference(c, PGW_OP_LOOKUP_CHARGE);
+	caps->lookup_shows_captured = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_CAPTURED];
+	caps->lookup_shows_refunded = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_REFUNDED];
+	caps->lookup_shows_voided = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_VOIDED];
 	caps->separate_capture = c->ops[PGW_OP_AUTHORIZE].present && c->ops[PGW_OP_CAPTURE].present;
 	caps->can_void = c->ops[PGW_OP_VOID].present;
 	caps->can_refund = c->ops[PGW_OP_REFUND].present;
@@ -331,7 +362,7 @@ check_capabilities(PgwCompile *cc)
 static bool
 compile_document(PgwCompile *cc, json_object *doc)
 {
-	static const char *const keys[] = {"v", "name", "description", "capabilities", "headers", "operations", NULL};
+	static const char *const keys[] = {"v", "name", "description", "capabilities", "not_ids", "headers", "operations", NULL};
 	PgwConnector *c = cc->connector;
 	uint32_t	uses = 0;
 	json_object *part;
@@ -353,6 +384,13 @@ compile_document(PgwCompile *cc, json_object *doc)
 	if (!compile_capabilities(cc, part))
 		return false;
 	pgw_leave(cc, mark);
+	if (json_object_object_get_ex(doc, "not_ids", &part))
+	{
+		mark = pgw_enter(cc, "not_ids");
+		if (!compile_not_ids(cc, part))
+			return false;
+		pgw_leave(cc, mark);
+	}
 	if ((part = pgw_member(doc, "headers")) != NULL)
 	{
 		mark = pgw_enter(cc, "headers");
@@ -391,6 +429,7 @@ pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 	PgwCompile	cc = {.err = err};
 	json_tokener *tokener;
 	json_object *doc;
+	PgwJson		value;
 	bool		good;
 
 	err->pointer[0] = err->message[0] = '\0';
@@ -411,7 +450,7 @@ pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 		free(cc.connector);
 		return NULL;
 	}
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT | JSON_TOKENER_VALIDATE_UTF8);
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	doc = json_tokener_parse_ex(tokener, json, (int) len);
 	if (json_tokener_get_error(tokener) == json_tokener_error_depth)
 		good = pgw_fault(&cc, "nested deeper than %d levels", PGW_DOC_MAX_NESTING);
@@ -419,10 +458,21 @@ pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 		good = pgw_fault(&cc, "not valid JSON at byte %zu: %s", json_tokener_get_parse_end(tokener),
 						 json_tokener_get_error(tokener) == json_tokener_continue ? "it ends too early" :
 						 json_tokener_error_desc(json_tokener_get_error(tokener)));
-	else if (!pgw_json_strict(json, len))
-		good = pgw_fault(&cc, "not valid JSON: single quotes, NaN, Infinity, numbers such as 01 or 1., or a line end inside a string");
 	else
-		good = compile_document(&cc, doc);
+	{
+		switch (pgw_json_read(json, len, PGW_DOC_MAX_NESTING, &value))
+		{
+			case PGW_JSON_GOOD:
+				good = compile_document(&cc, doc);
+				break;
+			case PGW_JSON_AMBIGUOUS:
+				good = pgw_fault(&cc, "a name stands twice in one object; which of the two is meant?");
+				break;
+			default:
+				good = pgw_fault(&cc, "not valid JSON: single quotes, NaN, Infinity, numbers such as 01 or 1., a line end inside a string, or no UTF-8");
+				break;
+		}
+	}
 	json_object_put(doc);
 	json_tokener_free(tokener);
 	if (good)
@@ -470,6 +520,18 @@ bool
 pgw_connector_needs_bank_reference(const PgwConnector *c, PgwOp follow_up)
 {
 	return pgw_connector_needs(c, follow_up, "bank_reference");
+}
+
+const char *
+pgw_connector_warning(const PgwConnector *c)
+{
+	if (!c->caps.can_refund || pgw_operation_lookup_counts(&c->caps, PGW_OP_REFUND))
+		return NULL;
+	if (c->caps.idempotency)
+		return "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. "
+			"Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
+	return "a refund whose answer is lost ends in manual review: there is neither a key under which it could be repeated nor a look-up that shows whether it was made. "
+		"Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
 }
 
 int

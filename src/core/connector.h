@@ -47,6 +47,10 @@ typedef struct PgwCapabilities
 	bool		replays_errors;		/* a replay may return a stored 5xx */
 	bool		lookup;				/* lookup_charge present */
 	bool		lookup_refund;
+	bool		lookup_needs_id;	/* lookup_charge asks by the bank's id alone: nothing is found out of a charge without one */
+	bool		lookup_shows_captured;	/* lookup_charge names them; absent or unreadable in one answer is still possible */
+	bool		lookup_shows_refunded;
+	bool		lookup_shows_voided;
 	int64_t		lookup_consistent_after_s;	/* "not found" counts this long after the request ended; -1: never */
 	bool		cards;				/* takes raw card numbers */
 	bool		tokens;
@@ -82,6 +86,9 @@ extern bool pgw_connector_needs(const PgwConnector *c, PgwOp op, const char *pla
 
 /* The bank's id of the charge: an approval without one (or with one that is none, bank_reference_bad) cannot be followed by this operation. */
 extern bool pgw_connector_needs_bank_reference(const PgwConnector *c, PgwOp follow_up);
+
+/* What a connector that compiles cannot do although its operations suggest it: one text for people, or NULL. */
+extern const char *pgw_connector_warning(const PgwConnector *c);
 
 /* Exponent that this bank uses for the currency: its own override, else iso_exponent. */
 extern int	pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent);
@@ -154,15 +161,28 @@ typedef struct PgwAnswer
 	bool		amount_bad;		/* the answer had an amount that could not be read exactly: treat as unacceptable */
 	int64_t		captured;		/* look-ups, -1 when absent */
 	int64_t		refunded;		/* look-ups, -1 when absent */
+	bool		has_voided;		/* the answer says whether it was */
 	bool		voided;			/* look-ups: was cancelled */
+	bool		other_reference;	/* UNKNOWN: it is about another payment, or a look-up's does not say that it is about ours */
 	int			retry_after_s;	/* -1 when absent */
 } PgwAnswer;
 
+/* What was asked, and with which references.  NULL: the request had none. */
+typedef struct PgwQuestion
+{
+	PgwOp		op;
+	const char *transaction_ref;
+	const char *original_ref;
+	const char *bank_reference;
+	const char *currency;		/* asked for */
+	int			iso_exponent;
+} PgwQuestion;
+
 /*
- * Judge a whole answer.  iso_exponent: of the currency asked for.  retry_after: the header's text or NULL.
- * Never fails: what cannot be read is PGW_OUT_UNKNOWN.
+ * Judge a whole answer.  retry_after: the header's text or NULL.  Never fails: what cannot be read, and what answers another question, is
+ * PGW_OUT_UNKNOWN.
  */
-extern void pgw_connector_judge(const PgwConnector *c, PgwOp op, long http_status, const char *retry_after,
-								const char *body, size_t len, const char *currency, int iso_exponent, PgwAnswer *a);
+extern void pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char *retry_after,
+								const char *body, size_t len, PgwAnswer *a);
 
 #endif

@@ -14,7 +14,7 @@
 
 static const char *const field_names[PGW_NFIELDS] = {
 	"bank_reference", "authorization_code", "amount", "currency", "bank_code", "captured", "refunded", "voided",
-	"card_brand", "card_last4"
+	"card_brand", "card_last4", "reference"
 };
 
 static const char *const outcome_names[] = {
@@ -141,6 +141,8 @@ compile_scalar(PgwCompile *cc, json_object *v, PgwScalar *scalar)
 			return true;
 		case json_type_int:
 			scalar->number = json_object_get_int64(v);
+			if (scalar->number == INT64_MAX || scalar->number == INT64_MIN)
+				return pgw_fault(cc, "a number beyond 64 bits; compare with it as a string, if the bank sends it as one");
 			return true;
 		case json_type_string:
 			if ((s = pgw_text_of(cc, v)) == NULL)
@@ -343,10 +345,26 @@ compile_error_codes(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 	return true;
 }
 
+/* Whether answers name our reference follows from "fields"; here it can only be said that they do not. */
+static bool
+compile_echoed(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
+{
+	bool		echoed = json_object_get_boolean(v);
+
+	if (!json_object_is_type(v, json_type_boolean))
+		return pgw_fault_at(cc, "reference_echoed", "must be true or false");
+	if (echoed && !spec->has_field[PGW_FIELD_REFERENCE])
+		return pgw_fault_at(cc, "reference_echoed", "is true: then say where, as \"reference\" in \"fields\"");
+	if (!echoed && spec->has_field[PGW_FIELD_REFERENCE])
+		return pgw_fault_at(cc, "reference_echoed", "is false, but \"fields\" says where \"reference\" is echoed; leave one of them out");
+	spec->not_echoed = !echoed;
+	return true;
+}
+
 bool
 pgw_compile_answer(PgwCompile *cc, json_object *v, PgwOp op, PgwAnswerSpec *spec)
 {
-	static const char *const keys[] = {"rules", "fields", "error_codes", NULL};
+	static const char *const keys[] = {"rules", "fields", "error_codes", "reference_echoed", NULL};
 	json_object *part;
 	size_t		mark;
 
@@ -363,6 +381,8 @@ pgw_compile_answer(PgwCompile *cc, json_object *v, PgwOp op, PgwAnswerSpec *spec
 			return false;
 		pgw_leave(cc, mark);
 	}
+	if (json_object_object_get_ex(v, "reference_echoed", &part) && !compile_echoed(cc, part, spec))
+		return false;
 	if ((part = pgw_member(v, "error_codes")) != NULL)
 	{
 		mark = pgw_enter(cc, "error_codes");

@@ -153,6 +153,7 @@ typedef enum PgwField
 	PGW_FIELD_VOIDED,
 	PGW_FIELD_CARD_BRAND,
 	PGW_FIELD_CARD_LAST4,
+	PGW_FIELD_REFERENCE,		/* ours, as the bank echoes it */
 	PGW_NFIELDS
 } PgwField;
 
@@ -168,6 +169,7 @@ typedef struct PgwAnswerSpec
 	PgwRule    *rules;
 	bool		has_field[PGW_NFIELDS];
 	PgwPointer	fields[PGW_NFIELDS];
+	bool		not_echoed;		/* "reference_echoed": false */
 	bool		decimal;		/* amounts are decimal text, else integer minor units */
 	int			nerrors;
 	PgwErrorMap *errors;
@@ -206,6 +208,8 @@ struct PgwConnector
 	PgwChunk   *chunks;			/* the arena */
 	PgwCapabilities caps;
 	const char *key_header;		/* idempotency header, or NULL */
+	int			nnot_ids;
+	const char **not_ids;		/* what the bank writes where it has no id */
 	int			nexponents;
 	PgwExponent *exponents;
 	int			ncommon;
@@ -257,9 +261,6 @@ extern bool pgw_compile_header_name(PgwCompile *cc, const char *name);
 extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n, uint32_t *uses);
 extern bool pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const PgwHeader *header);
 extern PgwNode *pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint32_t *uses);
-
-/* answer.c: false for what json-c lets pass and RFC 8259 does not. */
-extern bool pgw_json_strict(const char *s, size_t len);
 
 /* connector_answer.c */
 extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwOp op, PgwAnswerSpec *spec);

@@ -167,6 +167,38 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwOp which)
 	return true;
 }
 
+/*
+ * A question names what it is about, and so does the answer: a bank that ignores what it was asked for, and shows whatever it has, would be believed.
+ */
+static bool
+check_identity(PgwCompile *cc, PgwOp which)
+{
+	const PgwOperation *op = &cc->connector->ops[which];
+	bool		lookup = which == PGW_OP_LOOKUP_CHARGE || which == PGW_OP_LOOKUP_REFUND;
+	uint32_t	named = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+	size_t		mark;
+
+	if (!op->present || which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
+		return true;
+	mark = pgw_enter(cc, pgw_op_name(which));
+	if (which == PGW_OP_LOOKUP_REFUND && (op->uses & PGW_PH_BIT(PGW_PH_TRANSACTION_REF)) == 0)
+		return pgw_fault(cc, "the request does not say which refund it asks for: {{transaction_ref}}, its reference, must stand in it");
+	if (!lookup)
+		named |= PGW_PH_BIT(PGW_PH_REFERENCE);	/* the merchant's: some banks go by nothing else */
+	if (which != PGW_OP_LOOKUP_REFUND && (op->uses & named) == 0)
+		return pgw_fault(cc, "the request does not say which charge it is about: {{original_ref}}, our reference of it, or {{bank_reference}}, the bank's id, must stand in it");
+	if (lookup && !op->answer.has_field[PGW_FIELD_REFERENCE] && !op->answer.not_echoed)
+	{
+		pgw_enter(cc, "answer");
+		pgw_enter(cc, "fields");
+		return pgw_fault_at(cc, "reference", "missing: where does the answer name {{%s}}?  Without it another payment's answer would be taken for this one's.  "
+							"If the bank does not name it, say \"reference_echoed\": false in \"answer\"",
+							which == PGW_OP_LOOKUP_REFUND ? "transaction_ref" : "original_ref");
+	}
+	pgw_leave(cc, mark);
+	return true;
+}
+
 /* What holds between operations, and between them and the capabilities. */
 bool
 pgw_check_operations(PgwCompile *cc)
@@ -182,6 +214,11 @@ pgw_check_operations(PgwCompile *cc)
 		return pgw_fault_at(cc, "authorize", "missing: \"capture\" has no use without it");
 	if (c->ops[PGW_OP_LOOKUP_REFUND].present && !c->ops[PGW_OP_REFUND].present)
 		return pgw_fault_at(cc, "refund", "missing: \"lookup_refund\" has no use without it");
+	for (int i = 0; i < PGW_NOPS; i++)
+	{
+		if (!check_identity(cc, (PgwOp) i))
+			return false;
+	}
 	for (int i = 0; i < PGW_NOPS; i++)
 		reference_used |= c->ops[i].present && (c->ops[i].uses & PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) != 0;
 	for (int i = PGW_OP_CHARGE; i <= PGW_OP_AUTHORIZE; i++)

@@ -32,7 +32,9 @@ typedef enum PgwMutant
 	REPEATED_CALL,				/* equal calls with a volatile id are let through */
 	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
 	BANK_VERSION,				/* what follows a charge goes to the bank as it is now */
-	BREAKER_ONCE				/* each failure of one payment counts against its bank */
+	BREAKER_ONCE,				/* each failure of one payment counts against its bank */
+	REFERENCE_ECHO,				/* an answer that names another payment is believed */
+	REFUND_UNKNOWN				/* a look-up that does not say what was refunded is taken for "nothing" */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

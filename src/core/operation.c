@@ -32,10 +32,29 @@ pgw_operation_op(PgwKind kind)
 	}
 }
 
-static bool
-lookup_counts(const PgwCapabilities *caps, PgwOp operation)
+bool
+pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation)
 {
-	return (caps->lookup || (operation == PGW_OP_REFUND && caps->lookup_refund)) && caps->lookup_consistent_after_s >= 0;
+	if (!caps->lookup)
+		return false;
+	switch (operation)
+	{
+		case PGW_OP_CAPTURE:
+			return caps->lookup_shows_captured;
+		case PGW_OP_VOID:
+			return caps->lookup_shows_voided;
+		case PGW_OP_REFUND:
+			return caps->lookup_shows_captured && caps->lookup_shows_refunded;
+		default:
+			return true;
+	}
+}
+
+bool
+pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwOp operation)
+{
+	return caps->lookup_consistent_after_s >= 0 &&
+		(pgw_operation_lookup_tells(caps, operation) || (operation == PGW_OP_REFUND && caps->lookup_refund));
 }
 
 PgwOperationStep
@@ -51,12 +70,12 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 		*reason = "deadline";
 		return PGW_OPERATION_REVIEW;
 	}
-	/* where "nothing there" never counts, only the same key again gets it done if the first request was lost */
-	if (!lookup_counts(caps, facts->operation) && remembered && !facts->pending)
+	/* where "nothing there" never counts, or is not said, only the same key again gets it done if the first request was lost */
+	if ((!pgw_operation_lookup_counts(caps, facts->operation) || (facts->untold && !facts->refused)) && remembered && !facts->pending)
 		return PGW_OPERATION_SEND;
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_OPERATION_LOOKUP_REFUND;
-	if (caps->lookup)
+	if (pgw_operation_lookup_tells(caps, facts->operation))
 		return PGW_OPERATION_LOOKUP_CHARGE;
 	if (remembered)
 		return PGW_OPERATION_SEND;
@@ -78,6 +97,14 @@ find_out(PgwOperationDecision *d, const char *reason)
 	d->next = PGW_OPERATION_FIND_OUT;
 	d->reason = reason;
 	d->error = pgw_error_find("outcome_unknown");
+}
+
+/* A look-up was answered, but not with what was asked for: it would be the same again. */
+static void
+untold(PgwOperationDecision *d, const char *reason)
+{
+	find_out(d, reason);
+	d->untold = true;
 }
 
 static void
@@ -124,7 +151,7 @@ refused(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
 static void
 declined(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	if (!lookup_counts(in->caps, in->operation))
+	if (!pgw_operation_lookup_counts(in->caps, in->operation))
 	{
 		refused(in, in->answer->error_code, d);
 		return;
@@ -237,7 +264,10 @@ answered_lookup_refund(const PgwOperationInput *in, PgwOperationDecision *d)
 		default:
 			break;
 	}
-	find_out(d, "not_known_yet");
+	if (in->answer->other_reference)
+		untold(d, "another_reference");
+	else
+		find_out(d, "not_known_yet");
 }
 
 typedef enum Shown
@@ -265,7 +295,9 @@ charge_shows(const PgwOperationInput *in)
 		case PGW_OP_VOID:
 			if (a->voided)
 				return SHOWN_DONE;
-			return a->captured > 0 ? SHOWN_IMPOSSIBLE : SHOWN_NOT_DONE;
+			if (a->captured > 0)
+				return SHOWN_IMPOSSIBLE;
+			return a->has_voided ? SHOWN_NOT_DONE : SHOWN_NOTHING;
 		case PGW_OP_REFUND:
 			/* others in doubt may be in the sum, or not */
 			if (a->refunded >= in->before + in->others + in->amount)
@@ -293,7 +325,12 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 	switch (shown)
 	{
 		case SHOWN_NOTHING:
-			find_out(d, "not_known_yet");
+			if (in->answer->other_reference)
+				untold(d, "another_reference");
+			else if (in->answer->outcome == PGW_OUT_APPROVED)
+				untold(d, "not_shown");
+			else
+				find_out(d, "not_known_yet");
 			break;
 		case SHOWN_DONE:
 			d->next = PGW_OPERATION_DONE;

@@ -26,10 +26,20 @@ typedef struct PgwOperationFacts
 	bool		looked;			/* a look-up has just said: send */
 	bool		refused;		/* the bank refused the last request: a look-up tells what that means */
 	bool		pending;		/* the bank has it, and said so last */
+	bool		untold;			/* the look-up that was just made did not say what became of it */
 	int64_t		key_age_s;		/* since the first use of its key */
 	int64_t		asked_age_s;	/* since the last request that could have done it */
 	int64_t		deadline_s;		/* how long to ask what the bank does not tell (a month, while it says pending); 0: without end */
 } PgwOperationFacts;
+
+/*
+ * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done" count?  Only what lookup_charge names can tell: an
+ * amount that is not there is no zero.
+ */
+extern bool pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwOp operation);
+
+/* ... tell that it was done, at least: is it of any use to look the charge up? */
+extern bool pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation);
 
 /* For one that is in doubt. *reason: a word for event_data when it is REVIEW. */
 extern PgwOperationStep pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason);
@@ -69,6 +79,7 @@ typedef struct PgwOperationDecision
 	const char *reason;			/* a word for event_data, or NULL */
 	bool		refused;		/* FIND_OUT: because this request was refused */
 	bool		pending;		/* FIND_OUT: the bank says that it is on its way */
+	bool		untold;			/* FIND_OUT: the look-up was answered, but with nothing that tells */
 	bool		expired;		/* the authorization has lapsed */
 } PgwOperationDecision;
 

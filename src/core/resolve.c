@@ -42,6 +42,7 @@ PgwResolveStep
 pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char **reason)
 {
 	bool		replay = pgw_resolve_can_replay(caps, doubt);
+	bool		lookup = caps->lookup && (!caps->lookup_needs_id || doubt->has_id);
 
 	*reason = NULL;
 	if (doubt->looked && replay)
@@ -51,8 +52,8 @@ pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char 
 		*reason = "deadline";
 		return PGW_RESOLVE_REVIEW;
 	}
-	/* a bank that forgets what it did not find is asked again with the key, if that can tell */
-	if (caps->lookup && (caps->lookup_consistent_after_s >= 0 || !replay))
+	/* a bank that forgets what it did not find, or shows something else, is asked again with the key, if that can tell */
+	if (lookup && ((caps->lookup_consistent_after_s >= 0 && !doubt->untold) || !replay))
 		return PGW_RESOLVE_LOOKUP;
 	if (replay)
 		return PGW_RESOLVE_REPLAY;

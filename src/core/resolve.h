@@ -21,8 +21,10 @@ typedef enum PgwResolveStep
 typedef struct PgwDoubt
 {
 	bool		has_token;		/* a card is gone with its slot */
+	bool		has_id;			/* the bank's, of the charge */
 	bool		looked;			/* a look-up has just said: not found, and that counts */
 	bool		error_answered; /* the bank has answered this key's request with an error of its own (5xx) */
+	bool		untold;			/* a look-up was just answered with something else than this charge */
 	int64_t		key_age_s;		/* since the key's first use */
 	int64_t		asked_age_s;	/* since the last request that can charge ended */
 	int64_t		deadline_s;		/* how long to ask at most */

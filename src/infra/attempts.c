@@ -94,9 +94,12 @@ add(const pg_uuid_t *transaction_id)
 }
 
 void
-pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked)
+pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked, bool untold)
 {
-	add(transaction_id)->looked |= looked;
+	PgwAttempt *a = add(transaction_id);
+
+	a->looked |= looked;
+	a->untold |= untold;
 }
 
 void
@@ -227,7 +230,7 @@ pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, con
 	if (reference != NULL)
 		strlcpy(a->call->reference, reference, sizeof(a->call->reference));
 	/* What a look-up's answer allows belongs to that try: put off for want of a token, it would have to look again, which takes one, too. */
-	if (!pgw_call_allowed(a->call, bank->name, t->retries > 0 && !a->looked, &when))
+	if (!pgw_call_allowed(a->call, bank->name, t->retries > 0 && !a->looked && !a->untold, &when))
 	{
 		pgw_call_free(a->call);
 		a->call = NULL;
@@ -433,6 +436,7 @@ postpone(PgwAttempt *a, int64 delay_ms)
 		/* somebody asked for another look meanwhile */
 		entry->attempt->notify |= a->notify;
 		entry->attempt->looked |= a->looked;
+		entry->attempt->untold |= a->untold;
 		pfree(a);
 		return;
 	}
@@ -465,9 +469,9 @@ attempt_committed(PgwItem *item)
 		a->call = NULL;
 	}
 	if (memcmp(&a->other, &nobody, sizeof(pg_uuid_t)) != 0)
-		pgw_attempts_look(&a->other, false);
+		pgw_attempts_look(&a->other, false, false);
 	if (a->again)
-		pgw_attempts_look(&a->transaction_id, false);
+		pgw_attempts_look(&a->transaction_id, false, false);
 	a->failures = 0;
 	if (a->parked_for[0] == '\0' && a->later)
 		a->busy = Min(a->busy + 1, PGW_BUSY_MAX);

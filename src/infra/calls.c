@@ -240,6 +240,8 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	if (params->original_ref == NULL)
 		params->original_ref = call->reference;
 	params->idempotency_key = call->reference;
+	strlcpy(call->original, params->original_ref, sizeof(call->original));
+	strlcpy(call->bank_reference, params->bank_reference != NULL ? params->bank_reference : "", sizeof(call->bank_reference));
 	params->correlation_id = call->correlation;
 	params->secret = bank->secret;
 	params->settings = bank->settings;
@@ -445,18 +447,24 @@ send_and_receive(void)
 static void
 take_answer(PgwCall *call, const PgwHttpDone *done)
 {
+	PgwQuestion question = {.op = call->op, .transaction_ref = call->reference, .original_ref = call->original,
+		.bank_reference = call->bank_reference[0] != '\0' ? call->bank_reference : NULL,
+	.currency = call->currency, .iso_exponent = call->iso_exponent};
+
 	switch (done->result)
 	{
 		case PGW_HTTP_ANSWERED:
-			pgw_connector_judge(call->bank->connector, call->op, done->status, done->retry_after,
-								done->body->data, done->body->len, call->currency, call->iso_exponent, &call->answer);
+			pgw_connector_judge(call->bank->connector, &question, done->status, done->retry_after,
+								done->body->data, done->body->len, &call->answer);
 			call->transport = PGW_TRANSPORT_ANSWERED;
 
 			/* Sent twice by libcurl: that the bank did not take the second says nothing of the first. */
 			if (done->resent && (call->answer.outcome == PGW_OUT_NOT_PROCESSED || call->answer.outcome == PGW_OUT_REJECTED))
 				call->answer.outcome = PGW_OUT_UNKNOWN;
 			if (call->answer.outcome == PGW_OUT_UNKNOWN)
-				ereport(LOG, (errmsg("pgw: the bank's answer was not understood (HTTP status %ld)", done->status),
+				ereport(LOG, (call->answer.other_reference ?
+							  errmsg("pgw: the bank's answer names another payment, or not the one that was asked about (HTTP status %ld)", done->status) :
+							  errmsg("pgw: the bank's answer was not understood (HTTP status %ld)", done->status),
 							  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
 			return;
 		case PGW_HTTP_NEVER_SENT:

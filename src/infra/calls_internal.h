@@ -40,6 +40,8 @@ typedef struct PgwCall
 	bool		withdrawn;		/* nobody wanted it any more when it was to be sent */
 	pg_uuid_t	transaction_id;
 	char		reference[33];	/* 32 hex digits: our reference at the bank, and its idempotency key */
+	char		original[33];	/* our reference of the charge that it is about; reference, when it is the charge */
+	char		bank_reference[256];	/* the bank's id of that charge, as far as known */
 	char		correlation[37];
 	PgwBank    *bank;			/* held; NULL before admission */
 	PgwOp		op;
@@ -67,6 +69,7 @@ typedef struct PgwCall
 	bool		alert;			/* set by apply: the attempt has failed, or needs a person */
 	bool		look;			/* set by apply: the attempt has a next step */
 	bool		looked;			/* set by apply: ... which is to send */
+	bool		untold;			/* set by apply: ... without what a look-up should have told */
 	TimestampTz not_before;		/* of its result */
 	PgwSlotAnswer reply;
 	instr_time	began;			/* handed to HTTP */
@@ -87,6 +90,7 @@ typedef struct PgwAttempt
 	pg_uuid_t	transaction_id;
 	bool		notify;			/* the caller has committed: tell the listeners */
 	bool		looked;			/* a look-up has just said: send */
+	bool		untold;			/* a look-up has just been answered, but did not tell */
 	int			busy;			/* times that a row was locked */
 	int			failures;		/* times that its transaction failed, in a row */
 	TimestampTz not_before;
@@ -165,7 +169,7 @@ extern void pgw_results_forget(void);
 /* --- attempts.c --- */
 extern void pgw_attempts_init(void);
 extern void pgw_attempts_collect(dlist_head *items);
-extern void pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked);
+extern void pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked, bool untold);
 
 /* No step, so no event: only when to look again (0: never). */
 extern void pgw_attempts_put_off(PgwTransaction *t, TimestampTz when);
@@ -214,6 +218,8 @@ extern void pgw_operations_result(PgwCall *call, PgwTransaction *t);
 /* What the capture after the commit shares with them. */
 extern const char *pgw_operation_refusal(const PgwTransaction *t);	/* NULL: the outcome is not known for another reason */
 extern bool pgw_operation_answered(const PgwTransaction *t);	/* the last request was answered with nothing of use */
+/* What a look-up did not tell, would the same request under the same key?  Then it is sent at once. */
+extern bool pgw_operation_key_tells(const PgwCall *call, const PgwTransaction *t, const PgwOperationDecision *r, TimestampTz key_used_at);
 extern TimestampTz pgw_operation_next_look(const PgwCall *call, const PgwTransaction *t);
 extern bool pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, const PgwPayment *p);
 extern void pgw_operation_facts(PgwTransaction *t, const PgwAttempt *a, PgwOp operation, TimestampTz key_used_at, PgwOperationFacts *facts);

@@ -119,7 +119,8 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwOperationDecision *r)
 			break;
 		case PGW_OPERATION_FIND_OUT:
 			t->retries = call->op == PGW_OP_CAPTURE && !call->in_doubt ? 0 : t->retries + 1;
-			t->next_attempt_at = pgw_operation_next_look(call, t);
+			call->untold = pgw_operation_key_tells(call, t, r, t->capture_key_used_at);
+			t->next_attempt_at = call->untold ? pgw_now() : pgw_operation_next_look(call, t);
 			break;
 		case PGW_OPERATION_DONE:
 		case PGW_OPERATION_REFUSED:

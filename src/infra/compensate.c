@@ -93,6 +93,7 @@ make_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op)
 	if (op == PGW_OP_REFUND)
 		params.amount = refund_amount(t);
 	params.merchant = t->merchant;
+	params.reference = t->reference;
 	params.original_ref = t->bank_key;
 	params.bank_reference = t->bank_reference;
 	if (!pgw_attempts_call(t, a, bank, op, t->refund_key != NULL ? t->refund_key : t->bank_key, &params))
@@ -209,6 +210,7 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 	facts.used = facts.key && t->refund_key_used_at != 0;
 	facts.pending = t->pending_at_bank;
 	facts.looked = a->looked;
+	facts.untold = a->untold;
 	pgw_resolve_ask_again(t, t->refund_key_used_at);
 	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(t->refund_key_used_at) : 0;
@@ -293,6 +295,11 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	if (d.flow.state == PGW_REFUNDING)
 	{
 		bool		now = d.at_once || (first && d.next == PGW_COMPENSATION_FIND_OUT);
+
+		/* What a look-up did not tell, the same key may, while the bank remembers it; or another try, where nothing is in doubt. */
+		if (d.untold && (!call->in_doubt || operation_of(t) == PGW_OP_CANCEL ||
+						 pgw_resolve_key_remembered(in.caps, pgw_schedule_age_s(t->refund_key_used_at))))
+			call->untold = now = true;
 
 		t->next_attempt_at = now ? pgw_now() : pgw_schedule_retry(t->retries, call->answer.retry_after_s);
 		pgw_calls_wake_at(t->next_attempt_at);

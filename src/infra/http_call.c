@@ -84,10 +84,32 @@ on_body(char *data, size_t size, size_t n, void *arg)
 	return call->body.failed ? 0 : len;
 }
 
+/* Digits, with blanks around them at most: "5, 5" is two lengths in one header. */
+static bool
+is_number(const char *s, size_t len)
+{
+	while (len > 0 && (*s == ' ' || *s == '\t'))
+	{
+		s++;
+		len--;
+	}
+	while (len > 0 && strchr(" \t\r\n", s[len - 1]) != NULL)
+		len--;
+	if (len == 0)
+		return false;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+	}
+	return true;
+}
+
 static size_t
 on_header(char *data, size_t size, size_t n, void *arg)
 {
 	static const char name[] = "retry-after:";
+	static const char length_name[] = "content-length:";
 	Call	   *call = arg;
 	size_t		len = size * n;
 	size_t		rest = len;
@@ -101,7 +123,16 @@ on_header(char *data, size_t size, size_t n, void *arg)
 
 	/* The status line of a new answer, after an interim one like 100. */
 	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+	{
 		call->retry_after[0] = '\0';
+		call->lengths = 0;
+		call->bad_length = false;
+	}
+	if (len > sizeof(length_name) - 1 && strncasecmp(data, length_name, sizeof(length_name) - 1) == 0)
+	{
+		call->lengths++;
+		call->bad_length |= !is_number(data + sizeof(length_name) - 1, len - (sizeof(length_name) - 1));
+	}
 
 	if (rest >= sizeof(name) - 1 && strncasecmp(data, name, sizeof(name) - 1) == 0)
 	{
@@ -398,6 +429,13 @@ pgw_http_classify(Call *call, CURLcode code)
 	switch (code)
 	{
 		case CURLE_OK:
+			/* Where the answer ends is not one statement: what was read may be the half of it, or somebody else's. */
+			if (call->lengths > 1 || call->bad_length)
+			{
+				call->result = PGW_HTTP_MAYBE_SENT;
+				call->error = "more than one Content-Length";
+				return;
+			}
 			call->result = PGW_HTTP_ANSWERED;
 			call->error = NULL;
 			return;

@@ -62,6 +62,8 @@ typedef struct Call
 	long		connect_ms;
 	int64_t		retry_at;		/* waiting for a socket: when to look for one again */
 	bool		too_large;		/* cut off by us */
+	int			lengths;		/* Content-Length headers of this answer */
+	bool		bad_length;		/* ... of which one is not simply a number */
 	struct timespec started;
 
 	/* set at the end */

@@ -58,6 +58,13 @@ pgw_operation_next_look(const PgwCall *call, const PgwTransaction *t)
 }
 
 bool
+pgw_operation_key_tells(const PgwCall *call, const PgwTransaction *t, const PgwOperationDecision *r, TimestampTz key_used_at)
+{
+	return r->untold && !r->pending && !r->refused &&
+		pgw_resolve_key_remembered(pgw_connector_capabilities(call->bank->connector), pgw_schedule_age_s(key_used_at));
+}
+
+bool
 pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, const PgwPayment *p)
 {
 	PgwCallParams params;
@@ -69,6 +76,7 @@ pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, co
 	if (op == PGW_OP_CAPTURE || op == PGW_OP_REFUND)
 		params.amount = t->amount;
 	params.merchant = t->merchant;
+	params.reference = p->reference;
 	params.original_ref = charge;
 	params.bank_reference = p->bank_reference;
 	params.reason = t->reason;
@@ -84,6 +92,7 @@ pgw_operation_facts(PgwTransaction *t, const PgwAttempt *a, PgwOp operation, Tim
 {
 	facts->operation = operation;
 	facts->looked = a->looked;
+	facts->untold = a->untold;
 	facts->refused = pgw_operation_refusal(t) != NULL;
 	facts->pending = t->pending_at_bank;
 	facts->key_age_s = pgw_schedule_age_s(key_used_at);
@@ -375,7 +384,8 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwOperationDecision *r, P
 			break;
 		case PGW_OPERATION_FIND_OUT:
 			t->retries = before == PGW_CREATED ? 0 : t->retries + 1;
-			t->next_attempt_at = pgw_operation_next_look(call, t);
+			call->untold = pgw_operation_key_tells(call, t, r, t->bank_key_used_at);
+			t->next_attempt_at = call->untold ? pgw_now() : pgw_operation_next_look(call, t);
 			break;
 	}
 }

@@ -336,7 +336,7 @@ taken_over(PgwCall *call)
 	call->slot = -1;
 	/* nobody hears of it: the vote that it was adopted for is over */
 	if (call->look || (!told && call->reply.kind == PGW_ANSWER_OUTCOME))
-		pgw_attempts_look(&earlier, false);
+		pgw_attempts_look(&earlier, false, false);
 	pgw_call_free(call);
 }
 

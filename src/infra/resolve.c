@@ -28,11 +28,13 @@
 #define MAYBE_ELSEWHERE "maybe_at_another_bank"
 
 static void
-get_doubt(const PgwTransaction *t, bool looked, PgwDoubt *doubt)
+get_doubt(const PgwTransaction *t, bool looked, bool untold, PgwDoubt *doubt)
 {
 	doubt->has_token = t->token != NULL;
+	doubt->has_id = t->bank_reference != NULL;
 	doubt->looked = looked;
 	doubt->error_answered = t->error_answered;
+	doubt->untold = untold;
 	doubt->key_age_s = pgw_schedule_age_s(t->bank_key_used_at);
 	doubt->asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
 	doubt->deadline_s = pgw_unknown_deadline;
@@ -59,6 +61,7 @@ look_up(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
 	memset(&params, 0, sizeof(params));
 	params.currency = t->currency;
 	params.merchant = t->merchant;
+	params.reference = t->reference;
 	params.original_ref = t->bank_key;
 	params.bank_reference = t->bank_reference;
 	if (!pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_CHARGE, t->bank_key, &params))
@@ -136,7 +139,7 @@ pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
 	if (bank == NULL)
 		return;
 	pgw_resolve_ask_again(t, t->bank_asked_at);
-	get_doubt(t, a->looked, &doubt);
+	get_doubt(t, a->looked, a->untold, &doubt);
 	switch (pgw_resolve_step(pgw_connector_capabilities(bank->connector), &doubt, &reason))
 	{
 		case PGW_RESOLVE_LOOKUP:
@@ -226,8 +229,19 @@ replay_instead(const PgwCall *call, const PgwTransaction *t, const PgwFlowDecisi
 
 	if (!d->not_found)
 		return false;
-	get_doubt(t, true, &doubt);
+	get_doubt(t, true, false, &doubt);
 	return pgw_resolve_can_replay(pgw_connector_capabilities(call->bank->connector), &doubt) && !pgw_vote_rolled_back(t);
+}
+
+/* A look-up that shows something else would do so again; the key would not. */
+static bool
+replay_tells(const PgwCall *call, const PgwTransaction *t)
+{
+	PgwDoubt	doubt;
+
+	get_doubt(t, false, true, &doubt);
+	return call->op == PGW_OP_LOOKUP_CHARGE && t->status == PGW_BANK_UNKNOWN &&
+		pgw_resolve_can_replay(pgw_connector_capabilities(call->bank->connector), &doubt);
 }
 
 void
@@ -287,7 +301,8 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 		t->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_UNKNOWN && call->http_status >= 500;
 	}
 	set_next_step(call, t, &in, &d);
-	if (call->looked)
+	call->untold = call->answer.other_reference && replay_tells(call, t);
+	if (call->looked || call->untold)
 		t->next_attempt_at = pgw_now();
 	pgw_vote_record(t, in.payment_locked ? &p : NULL, &d, pgw_op_name(call->op),
 					call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
@@ -322,6 +337,7 @@ pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a)
 		memset(&params, 0, sizeof(params));
 		params.currency = t->currency;
 		params.merchant = t->merchant;
+		params.reference = t->reference;
 		params.original_ref = t->bank_key;
 		params.bank_reference = t->bank_reference;
 		/* a request of its own; it may be repeated, so the key is not kept */

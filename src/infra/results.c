@@ -168,7 +168,7 @@ result_apply(PgwItem *item)
 	bool		busy = false;
 
 	call->alert = false;
-	call->later = call->look = call->looked = false;
+	call->later = call->look = call->looked = call->untold = false;
 	reply_with(call, PGW_BANK_UNKNOWN);
 	if (!pgw_store_lock_transaction(&call->transaction_id, false, &t, &busy))
 	{
@@ -219,6 +219,7 @@ result_committed(PgwItem *item)
 	PgwCall    *call = (PgwCall *) item;
 	pg_uuid_t	id = call->transaction_id;
 	bool		looked = call->looked;
+	bool		untold = call->untold;
 	bool		look;
 
 	if (call->later)
@@ -237,7 +238,7 @@ result_committed(PgwItem *item)
 		look = true;
 	pgw_call_free(call);
 	if (look)
-		pgw_attempts_look(&id, looked);
+		pgw_attempts_look(&id, looked, untold);
 }
 
 static void

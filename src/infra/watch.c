@@ -4,7 +4,8 @@
  * All functions have the attempt's row locked.  The bank is asked, nothing is sent that could move money.
  *
  * Invariants
- *	- An authorization counts as expired when its lifetime is over and the bank, if it can be asked, shows nothing captured since.
+ *	- An authorization counts as expired when its lifetime is over and the bank, if it can be asked, shows nothing captured since: what it does not
+ *	  say is not nothing.
  *	- A refund that the bank took back is in doubt again: its amount is pending until a person has decided.
  */
 #include "postgres.h"
@@ -13,6 +14,7 @@
 
 #include "core/operation.h"
 #include "core/retry.h"
+#include "core/uuid7.h"
 #include "infra/calls_internal.h"
 #include "infra/clock.h"
 #include "infra/schedule.h"
@@ -45,7 +47,9 @@ pgw_watch_refund(PgwTransaction *t, PgwAttempt *a)
 {
 	TimestampTz now = pgw_now();
 	PgwCallParams params;
+	PgwPayment	p;
 	PgwBank    *bank;
+	char		charge[33];
 
 	if (t->next_attempt_at == 0 || t->next_attempt_at > now || t->watch_until == 0)
 		return;
@@ -61,6 +65,19 @@ pgw_watch_refund(PgwTransaction *t, PgwAttempt *a)
 	memset(&params, 0, sizeof(params));
 	params.currency = t->currency;
 	params.merchant = t->merchant;
+	params.reference = t->reference;
+	params.original_ref = t->bank_key;
+	params.bank_reference = t->bank_reference;
+	if (t->kind == PGW_KIND_REFUND)
+	{
+		/* the charge that it gave back a part of */
+		if (!pgw_store_payment_by_id(&t->payment_id, &p))
+			elog(ERROR, "the payment of a refund is not there");
+		pgw_uuid_to_hex32(p.transaction_id.data, charge);
+		params.reference = p.reference;
+		params.original_ref = charge;
+		params.bank_reference = p.bank_reference;
+	}
 	(void) pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_REFUND, t->kind == PGW_KIND_REFUND ? t->bank_key : t->refund_key, &params);
 }
 
@@ -153,7 +170,7 @@ pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a)
 	bank = pgw_attempts_bank(t, a, false);
 	if (bank == NULL)
 		return;
-	if (!pgw_connector_capabilities(bank->connector)->lookup)
+	if (!pgw_operation_lookup_tells(pgw_connector_capabilities(bank->connector), PGW_OP_CAPTURE))
 	{
 		if (!expire(t))
 			pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
@@ -162,6 +179,7 @@ pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a)
 	memset(&params, 0, sizeof(params));
 	params.currency = t->currency;
 	params.merchant = t->merchant;
+	params.reference = t->reference;
 	params.original_ref = t->bank_key;
 	params.bank_reference = t->bank_reference;
 	(void) pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_CHARGE, t->bank_key, &params);
@@ -172,7 +190,8 @@ pgw_watch_authorization_result(PgwCall *call, PgwTransaction *t)
 {
 	const PgwAnswer *a = &call->answer;
 	PgwPayment	p;
-	bool		told = call->transport == PGW_TRANSPORT_ANSWERED && (a->outcome == PGW_OUT_APPROVED || a->outcome == PGW_OUT_DECLINED);
+	bool		told = call->transport == PGW_TRANSPORT_ANSWERED &&
+		((a->outcome == PGW_OUT_APPROVED && a->captured >= 0) || a->outcome == PGW_OUT_DECLINED);
 
 	if (told && pgw_store_payment_by_id(&t->payment_id, &p))
 	{

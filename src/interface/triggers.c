@@ -367,6 +367,15 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 															  psprintf("at %s: %s", err.pointer[0] ? err.pointer : "the top level", err.message))),
 						 errhint("docs/connectors.md describes the document.")));
 			}
+			if (pgw_connector_warning(compiled) != NULL)
+			{
+				char	   *name = text_of(new, desc, "name");
+
+				ereport(WARNING,
+						(errmsg("connector \"%s\": not every lost answer can be found out", name ? name : ""),
+						 errdetail("%s", pgw_connector_warning(compiled)),
+						 errhint("docs/connectors.md describes what the look-ups must name.")));
+			}
 			pgw_connector_free(compiled);
 		}
 	}

@@ -71,6 +71,9 @@ typedef enum FaultKind
 	F_EMPTY,
 	F_WRONG_AMOUNT,
 	F_WRONG_CURRENCY,
+	F_OTHER_ANSWER,
+	F_NO_IDS,
+	F_DOUBLE_KEYS,
 	F_429,
 	F_503,
 	F_CHARGE_PENDING_DONE,
@@ -132,7 +135,7 @@ typedef enum ChargeStatus
 
 typedef struct Charge
 {
-	char		id[24];
+	char		id[32];
 	char	   *reference;
 	char	   *key;
 	char	   *merchant;
@@ -169,7 +172,7 @@ typedef enum RefundStatus
 /* a capture, a refund or a void */
 typedef struct Step
 {
-	char		id[24];
+	char		id[32];
 	Operation	op;
 	Charge	   *charge;
 	char	   *reference;
@@ -201,6 +204,10 @@ typedef struct Settings
 	bool		lookup;
 	bool		down;
 	bool		drop;
+	bool		lookup_ignores_reference;	/* a look-up shows the newest charge, whatever was asked for */
+	bool		lookup_amounts; /* a look-up says what was captured and refunded, and whether it was voided */
+	bool		numeric_ids;	/* ids are numbers of 25 digits */
+	bool		over_refunds;	/* pays back more than was captured, if it is asked to */
 	int64_t		key_lifetime;	/* milliseconds */
 	long		delay_min;
 	long		delay_max;
@@ -230,6 +237,7 @@ extern uint64_t random_step(uint64_t *state);
 extern uint64_t random_next(void);
 extern Charge *charge_new(const char *reference);
 extern Charge *charge_by_id(const char *id);
+extern Charge *charge_newest(void);
 extern Charge *charge_by_reference(const char *reference, Charge *after);
 extern void charge_settle(Charge *c, int64_t now);
 extern Step *step_new(Operation op, Charge *c, const char *reference);

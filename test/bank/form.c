@@ -307,10 +307,13 @@ form_answer(Request *req, const Outcome *out, const Fault *fault)
 	if (fault->kind == F_WRONG_CURRENCY)
 		currency = strcmp(currency, "USD") == 0 ? "EUR" : "USD";
 	req->status = 200;
-	buf_printf(b, "{\"resp\":{\"code\":\"%s\",\"auth\":\"%s\",\"txn\":\"%s\",",
+	buf_printf(b, "{\"resp\":{%s\"code\":\"%s\",\"auth\":\"%s\",",
+			   fault->kind == F_DOUBLE_KEYS ? "\"code\":\"05\"," : "",
 			   c->status == CH_PENDING || (out->step != NULL && out->step->status == RE_PENDING) ?
-			   "09" : "00", c->auth_code, c->id);
-	if (out->step != NULL)
+			   "09" : "00", c->auth_code);
+	if (fault->kind != F_NO_IDS)
+		buf_printf(b, "\"txn\":\"%s\",", c->id);
+	if (out->step != NULL && fault->kind != F_NO_IDS)
 		buf_printf(b, "\"step\":\"%s\",", out->step->id);
 	buf_puts(b, "\"amt\":\"");
 	put_amount(b, amount, digits);

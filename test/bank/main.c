@@ -105,6 +105,7 @@ main(int argc, char **argv)
 	int			c;
 
 	s->idempotency = true;
+	s->lookup_amounts = true;
 	s->lookup = true;
 	s->key_lifetime = INT64_C(86400) * 1000;
 	s->secret = "test-secret";

@@ -208,6 +208,8 @@ do_refund(Request *req, Outcome *out, int64_t now)
 		return;
 	if (c->captured == 0)
 		refuse(out, 409, "not_captured", "nothing has been captured; void it");
+	else if (settings.over_refunds)
+		book_refund(req, out, req->order.amount < 0 ? c->captured : amount, now);
 	else if (left == 0)
 		refuse(out, 409, "already_refunded", "the whole amount has been refunded");
 	else if (amount > left)
@@ -282,6 +284,13 @@ do_lookup(Request *req, Outcome *out, int64_t now)
 	if (strcmp(o->lookup, "charges") == 0)
 	{
 		Charge	   *c = NULL;
+
+		if (settings.lookup_ignores_reference && (out->charge = charge_newest()) != NULL)
+		{
+			charge_settle(out->charge, now);
+			settle_refunds(out->charge, now);
+			return;
+		}
 
 		/* the newest approved one, else the newest one */
 		while ((c = charge_by_reference(o->reference, c)) != NULL)

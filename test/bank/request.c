@@ -168,6 +168,42 @@ strike_after(Request *req, FaultKind kind)
 	}
 }
 
+/*
+ * The document of another payment: the newest charge of another reference, and of its captures or refunds the newest.  Where there is none, the answer
+ * stays as it is.
+ */
+static void
+take_other_document(Operation op, Outcome *out)
+{
+	const List *steps = op == OP_CAPTURE ? &captures : op == OP_VOID ? &voids : &refunds;
+	Charge	   *own = out->charge;
+
+	if (out->step != NULL)
+	{
+		for (size_t i = steps->count; i > 0; i--)
+		{
+			Step	   *s = steps->items[i - 1];
+
+			if (strcmp(s->charge->reference, own->reference) == 0)
+				continue;
+			out->step = s;
+			out->charge = s->charge;
+			return;
+		}
+		return;
+	}
+	for (size_t i = charges.count; i > 0; i--)
+	{
+		Charge	   *c = charges.items[i - 1];
+
+		if (strcmp(c->reference, own->reference) != 0 && c->status == CH_APPROVED)
+		{
+			out->charge = c;
+			return;
+		}
+	}
+}
+
 /* Do the work of a request, form the answer, apply what comes after it. */
 static void
 work(Request *req)
@@ -185,6 +221,8 @@ work(Request *req)
 			(req->order.op == OP_VOID && own == F_VOID_TIMEOUT_AFTER) ||
 			(req->order.op == OP_REFUND && own == F_REFUND_TIMEOUT_AFTER))
 			fault.kind = F_TIMEOUT_AFTER;
+		if (fault.kind == F_OTHER_ANSWER)
+			take_other_document(req->order.op, &out);
 	}
 	if (req->form)
 		form_answer(req, &out, &fault);

@@ -506,6 +506,32 @@ subtest 'many slow calls at once' => sub {
 	cmp_ok(time - $t, '<', $ENV{SLOW_MACHINE} ? 60 : 6, 'side by side');
 };
 
+# A bank whose answers are not what they seem
+{
+	my $settings = sub { ok(eval { $http->post("$base/control/settings", { content => encode_json({@_}) })->{success} }, "settings @_") };
+	my $raw = sub { my ($token, $ref) = @_; my %b = (%{ charge_body($token) }, $ref ? (reference => $ref) : ());
+		return ($http->post("$base/v1/charges", { headers => { Authorization => 'Bearer s3' }, content => encode_json(\%b) })->{content}, $b{reference}) };
+	my $look = sub { return $http->get("$base/v1/charges?reference=$_[0]", { headers => { Authorization => 'Bearer s3' } })->{content} };
+	my ($a, $a_ref) = $raw->('tok_ok');
+	my ($c, $c_ref) = $raw->('tok_other_answer');
+	like($c, qr/"reference":"$a_ref"/, 'other_answer: the document of another payment');
+	like($look->($c_ref), qr/"reference":"$c_ref"/, 'though it has charged');
+	($c, $c_ref) = $raw->('tok_no_ids');
+	like($c, qr/^\{"status":"approved"/, 'no_ids: no id');
+	like($look->($c_ref), qr/"id":"ch_/, 'the look-up has it');
+	like(($raw->('tok_double_keys'))[0], qr/"status":"declined","status":"approved"/, 'double_keys: two statements');
+	$settings->(lookup_amounts => JSON::PP::false, numeric_ids => JSON::PP::true);
+	unlike($look->($a_ref), qr/captured|refunded|voided/, 'lookup_amounts false: a look-up without amounts');
+	($c, $c_ref) = $raw->('tok_ok');
+	like($c, qr/"id":9\d{24},.*"captured"/, 'numeric_ids: 25 digits; only look-ups go without amounts');
+	my ($id) = $c =~ /"id":(\d+)/;
+	is((call('POST', "/v1/charges/$id/refunds", encode_json({ amount => 1 })))[0], 201, 'by which it is found');
+	$settings->(lookup_ignores_reference => JSON::PP::true, over_refunds => JSON::PP::true, lookup_amounts => JSON::PP::true);
+	like($look->($a_ref), qr/"reference":"$c_ref"/, 'lookup_ignores_reference: the newest charge');
+	is((call('POST', "/v1/charges/$id/refunds", encode_json({ amount => 1000000 })))[0], 201, 'over_refunds: more than there was');
+	$settings->(lookup_ignores_reference => JSON::PP::false, over_refunds => JSON::PP::false, numeric_ids => JSON::PP::false);
+}
+
 my ($s1) = (IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port));
 $b = encode_json(charge_body('tok_timeout_after'));
 print $s1 "POST /v1/charges HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer s3\r\nContent-Length: " . length($b) . "\r\n\r\n$b";

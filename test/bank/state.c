@@ -103,8 +103,14 @@ random_next(void)
 static void
 make_id(char *id, size_t size, const char *prefix, size_t position)
 {
-	snprintf(id, size, "%s_%08x%08x", prefix,
-			 (unsigned int) (random_next() & 0xffffffffU), (unsigned int) position);
+	uint64_t	chance = random_next();
+
+	if (settings.numeric_ids)
+		snprintf(id, size, "9%012llu%012llu", (unsigned long long) (chance % UINT64_C(1000000000000)),
+				 (unsigned long long) position);
+	else
+		snprintf(id, size, "%s_%08x%08x", prefix,
+				 (unsigned int) (chance & 0xffffffffU), (unsigned int) position);
 }
 
 Charge *
@@ -128,13 +134,22 @@ charge_by_id(const char *id)
 	unsigned long position;
 	char	   *end;
 
-	if (strlen(id) != 19 || strncmp(id, "ch_", 3) != 0)
+	if (strlen(id) == 25 && id[0] == '9')
+		position = strtoul(id + 13, &end, 10);
+	else if (strlen(id) == 19 && strncmp(id, "ch_", 3) == 0)
+		position = strtoul(id + 11, &end, 16);
+	else
 		return NULL;
-	position = strtoul(id + 11, &end, 16);
 	if (*end != '\0' || position >= charges.count ||
 		strcmp(((Charge *) charges.items[position])->id, id) != 0)
 		return NULL;
 	return charges.items[position];
+}
+
+Charge *
+charge_newest(void)
+{
+	return charges.count > 0 ? charges.items[charges.count - 1] : NULL;
 }
 
 /* Newest first; NULL as "after" starts. */

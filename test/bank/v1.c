@@ -304,8 +304,18 @@ v1_parse(Request *req)
 
 /* ---- answers ---- */
 
+/* An id of digits stands as a number, longer than any that a program calculates with. */
 static void
-put_charge(Buf *b, const Charge *c, const Fault *fault)
+put_id(Buf *b, const char *name, const char *id)
+{
+	const char *quote = id[0] == '9' ? "" : "\"";
+
+	buf_printf(b, "\"%s\":%s%s%s,", name, quote, id, quote);
+}
+
+/* amounts: with what was captured and refunded, and whether it was voided */
+static void
+put_charge(Buf *b, const Charge *c, const Fault *fault, bool amounts)
 {
 	static const char *const names[] = {"approved", "declined", "pending", "requires_action"};
 	int64_t		amount = c->amount;
@@ -315,14 +325,18 @@ put_charge(Buf *b, const Charge *c, const Fault *fault)
 		amount += 100;
 	if (fault->kind == F_WRONG_CURRENCY)
 		currency = strcmp(currency, "USD") == 0 ? "EUR" : "USD";
-	buf_printf(b, "\"id\":\"%s\",\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\","
+	if (fault->kind != F_NO_IDS)
+		put_id(b, "id", c->id);
+	if (fault->kind == F_DOUBLE_KEYS)
+		buf_printf(b, "\"status\":\"%s\",", names[c->status == CH_APPROVED ? CH_DECLINED : CH_APPROVED]);
+	buf_printf(b, "\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\","
 			   "\"reference\":\"%s\",\"authorization_code\":",
-			   c->id, names[c->status], (long long) amount, currency, c->reference);
+			   names[c->status], (long long) amount, currency, c->reference);
 	buf_json(b, c->auth_code[0] != '\0' ? c->auth_code : NULL);
-	buf_printf(b, ",\"captured\":%lld,\"refunded\":%lld,\"voided\":%s,"
-			   "\"card\":{\"brand\":\"%s\",\"last4\":\"%s\"}",
-			   (long long) c->captured, (long long) c->refunded,
-			   c->voided ? "true" : "false", c->brand, c->last4);
+	if (amounts)
+		buf_printf(b, ",\"captured\":%lld,\"refunded\":%lld,\"voided\":%s",
+				   (long long) c->captured, (long long) c->refunded, c->voided ? "true" : "false");
+	buf_printf(b, ",\"card\":{\"brand\":\"%s\",\"last4\":\"%s\"}", c->brand, c->last4);
 	if (c->expires_at != 0)
 		buf_printf(b, ",\"expires_at_ms\":%lld", (long long) c->expires_at);
 	if (c->error != NULL)
@@ -339,9 +353,15 @@ put_step(Buf *b, const Step *s, const Fault *fault)
 
 	if (fault->kind == F_WRONG_CURRENCY)
 		currency = strcmp(currency, "USD") == 0 ? "EUR" : "USD";
-	buf_printf(b, "\"id\":\"%s\",\"status\":\"%s\",\"charge\":\"%s\",\"amount\":%lld,"
-			   "\"currency\":\"%s\",\"reference\":",
-			   s->id, names[s->status], s->charge->id, (long long) amount, currency);
+	if (fault->kind != F_NO_IDS)
+	{
+		put_id(b, "id", s->id);
+		put_id(b, "charge", s->charge->id);
+	}
+	if (fault->kind == F_DOUBLE_KEYS)
+		buf_printf(b, "\"status\":\"%s\",", names[s->status == RE_SUCCEEDED ? RE_FAILED : RE_SUCCEEDED]);
+	buf_printf(b, "\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\",\"reference\":",
+			   names[s->status], (long long) amount, currency);
 	buf_json(b, s->reference);
 	if (s->error != NULL)
 		buf_printf(b, ",\"error\":{\"code\":\"%s\",\"message\":\"the refund failed\"}",
@@ -366,12 +386,12 @@ v1_answer(Request *req, const Outcome *out, const Fault *fault)
 	{
 		case OP_CHARGE:
 		case OP_AUTHORIZE:
-			put_charge(b, out->charge, fault);
+			put_charge(b, out->charge, fault, true);
 			if (out->charge->status != CH_DECLINED)
 				req->status = 201;
 			break;
 		case OP_CAPTURE:
-			put_charge(b, out->charge, fault);
+			put_charge(b, out->charge, fault, true);
 			buf_puts(b, ",\"capture\":{");
 			put_step(b, out->step, fault);
 			buf_puts(b, "}");
@@ -387,18 +407,19 @@ v1_answer(Request *req, const Outcome *out, const Fault *fault)
 				put_step(b, out->step, fault);
 			else
 			{
-				put_charge(b, out->charge, fault);
+				put_charge(b, out->charge, fault, settings.lookup_amounts);
 				if (out->matches > 0)
 					buf_printf(b, ",\"matches\":%d", out->matches);
 			}
 			break;
 		case OP_CANCEL:
 			buf_printf(b, "\"reference\":\"%s\",\"result\":\"%s\"",
-					   req->order.reference, out->result);
+					   fault->kind == F_OTHER_ANSWER && out->charge != NULL ? out->charge->reference : req->order.reference,
+					   out->result);
 			if (out->charge != NULL)
 			{
 				buf_puts(b, ",\"charge\":{");
-				put_charge(b, out->charge, fault);
+				put_charge(b, out->charge, fault, true);
 				buf_puts(b, "}");
 			}
 			if (out->step != NULL && out->step->op == OP_REFUND)
@@ -409,7 +430,7 @@ v1_answer(Request *req, const Outcome *out, const Fault *fault)
 			}
 			break;
 		case OP_VOID:
-			put_charge(b, out->charge, fault);
+			put_charge(b, out->charge, fault, true);
 			break;
 		default:
 			buf_puts(b, "\"status\":\"ok\"");

@@ -38,6 +38,14 @@ json_connector(void)
 	return c;
 }
 
+/* In any spelling: escapes and case are the reader's business. */
+static bool
+names(const uint8_t *body, size_t len, const char *reference)
+{
+	return memchr(body, '\\', len) != NULL || memmem(body, len, reference, strlen(reference)) != NULL ||
+		memmem(body, len, reference[0] == 'r' ? "R17" : "O42", 3) != NULL;
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -45,6 +53,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const PgwConnector *c = json_connector();
 	char		retry_after[64];
 	size_t		n;
+	PgwQuestion question = {.transaction_ref = "r17", .original_ref = "o42", .bank_reference = "ch_1", .currency = "EUR", .iso_exponent = 2};
 	PgwOp		op;
 	PgwAnswer	a;
 
@@ -56,20 +65,29 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		n = size - 3;
 	memcpy(retry_after, data + 3, n);
 	retry_after[n] = '\0';
-	pgw_connector_judge(c, op, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after, (const char *) data + 3 + n,
-						size - 3 - n, "EUR", 2, &a);
+	question.op = op;
+	pgw_connector_judge(c, &question, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after, (const char *) data + 3 + n,
+						size - 3 - n, &a);
 
 	if (memchr(a.bank_reference, 0, sizeof(a.bank_reference)) == NULL || memchr(a.bank_code, 0, sizeof(a.bank_code)) == NULL ||
 		memchr(a.authorization_code, 0, sizeof(a.authorization_code)) == NULL ||
 		memchr(a.card_brand, 0, sizeof(a.card_brand)) == NULL || (strlen(a.card_last4) != 0 && strlen(a.card_last4) != 4) ||
 		(strlen(a.currency) != 0 && strlen(a.currency) != 3))
 		abort();
-	if ((a.has_amount && (a.amount < 0 || a.amount == INT64_MAX)) || a.captured < -1 || a.refunded < -1 ||
+	if ((a.has_amount && a.amount < 0) || a.captured < -1 || a.refunded < -1 ||
 		a.retry_after_s < -1 || a.retry_after_s > 86400)
 		abort();
 	if (a.error_code[0] != '\0' && pgw_error_find(a.error_code) == NULL)
 		abort();
 	if (a.outcome == PGW_OUT_NOT_FOUND && op != PGW_OP_LOOKUP_CHARGE && op != PGW_OP_LOOKUP_REFUND)
+		abort();
+	/* a look-up's answer names the charge, or the refund, that was asked about; nothing of another one's is kept */
+	if ((op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND) && a.subject != PGW_OUT_UNKNOWN &&
+		!names(data + 3 + n, size - 3 - n, op == PGW_OP_LOOKUP_CHARGE ? question.original_ref : question.transaction_ref))
+		abort();
+	if (a.other_reference && (a.outcome != PGW_OUT_UNKNOWN || a.bank_reference[0] != '\0' || a.has_amount || a.captured != -1 || a.refunded != -1))
+		abort();
+	if (a.bank_reference[0] != '\0' && a.bank_reference_bad)
 		abort();
 	/* nothing was ever approved that does not look like an object */
 	if (a.outcome == PGW_OUT_APPROVED && memchr(data + 3 + n, '{', size - 3 - n) == NULL)

@@ -19,6 +19,7 @@ static const PgwCallParams params = {
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	PgwQuestion question = {.transaction_ref = "r", .original_ref = "o", .bank_reference = "b", .currency = "EUR", .iso_exponent = 2};
 	PgwConnectorError err;
 	PgwConnector *c = pgw_connector_compile((const char *) data, size, &err);
 
@@ -28,6 +29,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
+	(void) pgw_connector_warning(c);
 	for (int op = 0; op < PGW_NOPS; op++)
 	{
 		PgwRendered r;
@@ -37,7 +39,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (!pgw_connector_render(c, (PgwOp) op, &params, &r, &err) && err.message[0] == '\0')
 			abort();
 		pgw_rendered_free(&r);
-		pgw_connector_judge(c, (PgwOp) op, 200, NULL, (const char *) data, size, "EUR", 2, &a);
+		question.op = (PgwOp) op;
+		pgw_connector_judge(c, &question, 200, NULL, (const char *) data, size, &a);
 	}
 	pgw_connector_free(c);
 	return 0;

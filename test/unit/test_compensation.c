@@ -104,6 +104,13 @@ each_answer(void **state)
 
 			in.in_doubt = m->in_doubt;
 			in.not_found_counts = m->counts;
+			if (m->op == PGW_OP_LOOKUP_CHARGE && m->next == PGW_COMPENSATION_AGAIN && operations[o] == PGW_OP_CANCEL)
+				continue;		/* looked_up_charge */
+			if (operations[o] == PGW_OP_REFUND)
+			{
+				a.captured = CHARGED;	/* only what is shown proves anything of a refund: looked_up_charge */
+				a.refunded = 0;
+			}
 			pgw_compensation_result(&in, &d);
 			if (!events_are(&d.flow, m->events) || d.next != m->next || d.at_once != m->at_once || d.operation != operations[o])
 				fail_msg("case %zu, %s: next %d, at once %d, then %s, %d events, the first is %s", i, pgw_op_name(operations[o]), (int) d.next,
@@ -224,7 +231,7 @@ looked_up_charge(void **state)
 		/* captured meanwhile: another operation, another key */
 		{PGW_OP_VOID, true, CHARGED, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED, 0},
 		{PGW_OP_REFUND, true, 0, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_VOID, 0, 0},
-		{PGW_OP_CANCEL, false, CHARGED, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, 0, 0},
+		{PGW_OP_CANCEL, false, CHARGED, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED, 0},
 		/* somebody gave some of it back */
 		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, 0},
 		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, 0},
@@ -234,7 +241,18 @@ looked_up_charge(void **state)
 		{PGW_OP_REFUND, true, CHARGED, 700, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 700, CHARGED - 400},
 		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, CHARGED - 400},
 		/* the bank does not say what is captured */
-		{PGW_OP_REFUND, true, -1, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, 0, 0},
+		{PGW_OP_CANCEL, true, -1, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_CANCEL, 0, 0},
+		{PGW_OP_VOID, true, -1, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_VOID, 0, 0},
+		{PGW_OP_REFUND, false, -1, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, 0, 0},
+		/* a refund in doubt: what the bank does not say is not nothing; not even with the other half of it */
+		{PGW_OP_REFUND, true, -1, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0, 0},
+		{PGW_OP_REFUND, true, -1, 0, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0, 0},
+		{PGW_OP_REFUND, true, -1, CHARGED, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0, CHARGED},
+		{PGW_OP_REFUND, true, CHARGED, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0, CHARGED},
+		/* nor is another operation's doubt a reason for a refund: the void or cancellation is done again */
+		{PGW_OP_CANCEL, true, CHARGED, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_CANCEL, 0, 0},
+		{PGW_OP_CANCEL, false, CHARGED, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_CANCEL, 0, 0},
+		{PGW_OP_VOID, true, CHARGED, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_VOID, 0, 0},
 		{PGW_OP_CANCEL, false, -1, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_CANCEL, 0, 0},
 	};
 
@@ -253,7 +271,30 @@ looked_up_charge(void **state)
 		pgw_compensation_result(&in, &d);
 		if (d.next != cases[i].next || d.operation != cases[i].after || d.amount != cases[i].amount)
 			fail_msg("case %zu: next %d, then %s, amount %lld", i, (int) d.next, pgw_op_name(d.operation), (long long) d.amount);
+		assert_int_equal(d.untold, d.next == PGW_COMPENSATION_FIND_OUT);
 	}
+}
+
+/* A look-up that shows another payment tells nothing of this one, in doubt or not. */
+static void
+another_payment(void **state)
+{
+	for (int in_doubt = 0; in_doubt < 2; in_doubt++)
+		for (int op = PGW_OP_LOOKUP_CHARGE; op <= PGW_OP_LOOKUP_REFUND; op++)
+		{
+			PgwAnswer	a = answer(PGW_OUT_UNKNOWN);
+			PgwCompensationInput in = asked((PgwOp) op, PGW_OP_REFUND, &a);
+			PgwCompensationDecision d;
+
+			a.other_reference = true;
+			in.in_doubt = in_doubt;
+			in.not_found_counts = true;
+			pgw_compensation_result(&in, &d);
+			assert_true(events_are(&d.flow, (const int[]) UNKNOWN_EVENTS));
+			assert_int_equal(d.next, in_doubt ? PGW_COMPENSATION_FIND_OUT : PGW_COMPENSATION_ANEW);
+			assert_true(d.untold);
+			assert_string_equal(d.flow.reason, "another_reference");
+		}
 }
 
 /* What the bank has said to be pending is waited for: a look-up that shows only the charge cannot tell that it is lost. */
@@ -433,10 +474,12 @@ check_result(const PgwCompensationInput *in)
 	bool		answered = in->transport == PGW_TRANSPORT_ANSWERED;
 	bool		stands = answered && in->op == PGW_OP_LOOKUP_CHARGE && a->outcome == PGW_OUT_APPROVED && !bank_says_given_back(in);
 	bool		not_there = answered && in->not_found_counts && a->outcome == PGW_OUT_NOT_FOUND;
-	PgwOp		fits = a->captured < 0 ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	bool		blind = (in->in_doubt || in->operation == PGW_OP_CANCEL) && a->captured != 0 && (a->captured < 0 || a->refunded < 0);
+	PgwOp		fits = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
 	bool		partly = bank_says_partly(in);
 	bool		waits = stands && in->in_doubt && in->pending;
-	bool		lost = in->in_doubt && in->not_found_counts && !in->pending;
+	bool		untold = stands && blind && in->in_doubt && fits != PGW_OP_VOID && fits != PGW_NOPS;
+	bool		lost = in->in_doubt && in->not_found_counts && !in->pending && !untold;
 	bool		same = fits == in->operation && (a->refunded <= 0 || in->amount == a->captured - a->refunded);
 	bool		done;
 	bool		stop;
@@ -483,6 +526,9 @@ check_result(const PgwCompensationInput *in)
 	/* pending at the bank, and only the charge to look at: nothing is sent, whatever the look-up would allow otherwise */
 	if (waits && fits != PGW_NOPS)
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && events_are(&d.flow, EVENTS(PGW_EV_REFUND_PENDING)));
+
+	/* what is not shown is not known; a look-up that fails may yet tell */
+	HOLDS(d.untold == (untold && in->not_found_counts && !waits));
 
 	/* no waiting, and no event, only after a look-up that says: send */
 	HOLDS(d.at_once == ((stands && fits != PGW_NOPS && (!in->in_doubt || lost)) || (not_there && in->op == PGW_OP_LOOKUP_REFUND)));
@@ -585,7 +631,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_answer), cmocka_unit_test(no_answer),
 		cmocka_unit_test(refused_too_often), cmocka_unit_test(authorization_expired), cmocka_unit_test(looked_up_charge),
-		cmocka_unit_test(pending_at_the_bank), cmocka_unit_test(partial_answer), cmocka_unit_test(every_combination),
+		cmocka_unit_test(another_payment), cmocka_unit_test(pending_at_the_bank), cmocka_unit_test(partial_answer), cmocka_unit_test(every_combination),
 		cmocka_unit_test(every_amount),
 	};
 

@@ -1,5 +1,5 @@
 /*
- * test_compensation_random.c - giving back at banks of every kind that lose, delay and refuse requests: never twice, and always to an end
+ * test_compensation_random.c - giving back at banks of every kind that lose, delay and refuse requests, and do not show all: never twice, and always to an end
  *
  * The bank here is as bad as one may be: it refunds more than was captured if it is asked to, knows a request by its key only if it honours
  * keys and while it remembers them, lets requests pend, refuses them later, and refunds only a part.  By its reference a charge is cancelled
@@ -175,6 +175,7 @@ typedef struct Try
 	bool		used;
 	bool		pending;
 	bool		looked;
+	bool		untold;
 	int64_t		first_use;
 	int64_t		asked_at;
 	int64_t		deadline;
@@ -196,7 +197,7 @@ answer_request(Bank *b, const Request *r, PgwAnswer *a)
 }
 
 static void
-answer_lookup(const Try *t, PgwOp op, PgwAnswer *a)
+answer_lookup(const Try *t, PgwOp op, PgwAnswer *a, bool blurred)
 {
 	const Bank *b = &t->bank;
 	const Key  *key = &b->keys[t->key];
@@ -204,9 +205,11 @@ answer_lookup(const Try *t, PgwOp op, PgwAnswer *a)
 	if (op == PGW_OP_LOOKUP_CHARGE)
 	{
 		a->outcome = PGW_OUT_APPROVED;
-		a->captured = b->captured;
-		a->refunded = b->refunded;
-		a->voided = b->voided;
+		if (b->caps.lookup_shows_captured && !(blurred && any(2)))
+			a->captured = b->captured;
+		if (b->caps.lookup_shows_refunded && !(blurred && any(2)))
+			a->refunded = b->refunded;
+		a->voided = b->voided && !blurred;
 		return;
 	}
 	a->outcome = key->outcome == PGW_OUT_UNKNOWN ? PGW_OUT_NOT_FOUND : key->outcome;
@@ -232,12 +235,13 @@ ask(Try *t, PgwOp op, PgwAnswer *a)
 
 		if (fault && any(2))
 			return any(2) ? PGW_TRANSPORT_MAYBE_SENT : PGW_TRANSPORT_NEVER_SENT;
-		if (fault)
+		if (fault && any(2))
 		{
 			a->outcome = useless[any(LENGTH(useless))];
+			a->other_reference = a->outcome == PGW_OUT_UNKNOWN && any(2);
 			return PGW_TRANSPORT_ANSWERED;
 		}
-		answer_lookup(t, op, a);
+		answer_lookup(t, op, a, fault);	/* perhaps without what it should show */
 		return PGW_TRANSPORT_ANSWERED;
 	}
 	if (b->keys[t->key].error)
@@ -299,7 +303,7 @@ next_try(Try *t, char *trace, size_t size)
 	const PgwCapabilities *caps = &t->bank.caps;
 	int64_t		now = t->bank.now;
 	PgwCompensationFacts facts = {
-		.operation = t->operation, .key = t->has_key, .used = t->used, .looked = t->looked, .key_age_s = t->used ? now - t->first_use : 0,
+		.operation = t->operation, .key = t->has_key, .used = t->used, .looked = t->looked, .untold = t->untold, .key_age_s = t->used ? now - t->first_use : 0,
 		.pending = t->pending, .deadline_s = t->deadline
 	};
 	PgwCompensationStep step = pgw_compensation_step(caps, &facts);
@@ -353,6 +357,7 @@ next_try(Try *t, char *trace, size_t size)
 	if (in.transport == PGW_TRANSPORT_ANSWERED && op != PGW_OP_LOOKUP_CHARGE && a.outcome != PGW_OUT_UNKNOWN)
 		t->pending = a.outcome == PGW_OUT_PENDING;
 	t->looked = d.at_once;
+	t->untold = d.untold && (!in.in_doubt || d.operation == PGW_OP_CANCEL || pgw_resolve_key_remembered(caps, now - t->first_use));
 	t->operation = d.operation;
 	if (d.amount != 0)
 		t->amount = d.amount;
@@ -378,6 +383,8 @@ make_bank(Bank *b)
 	b->caps.key_lifetime_s = LIFETIME;
 	b->caps.lookup = any(2);
 	b->caps.lookup_refund = any(2);
+	b->caps.lookup_shows_captured = any(4) > 0;
+	b->caps.lookup_shows_refunded = any(4) > 0;
 	looks = b->caps.lookup || b->caps.lookup_refund;
 	b->caps.lookup_consistent_after_s = looks && any(3) > 0 ? CONSISTENT_AFTER : -1;
 	b->caps.can_void = any(4) > 0;
@@ -400,6 +407,7 @@ one_charge(int round, Seen *seen)
 	bool		way_out;
 	bool		tells;
 	bool		counts;
+	bool		shows;
 	int64_t		captured;
 
 	memset(&t, 0, sizeof(t));
@@ -418,8 +426,12 @@ one_charge(int round, Seen *seen)
 	tells = b->caps.idempotency || counts;
 	if (b->slow && tells)
 		tells = !counts || (t.operation == PGW_OP_REFUND && b->caps.lookup_refund);
+	/* nor can a look-up that does not say what was refunded */
+	shows = b->caps.lookup_shows_captured && b->caps.lookup_shows_refunded;
+	if (!shows)
+		tells = false;
 	if (b->replays_errors)
-		tells = t.operation == PGW_OP_CANCEL && !counts;	/* by another key */
+		tells = shows && t.operation == PGW_OP_CANCEL && !counts;	/* by another key */
 	t.deadline = !tells || any(3) == 0 ? DEADLINE : 0;
 
 	for (int i = 0; i < STEPS && end == UNDER_WAY; i++)
@@ -431,7 +443,7 @@ one_charge(int round, Seen *seen)
 	time_passes(b, b->now + LIFETIME);
 	time_passes(b, b->now + LIFETIME);	/* what was on its way may have pended */
 
-	way_out = (b->caps.idempotency && !t.forgotten) || b->caps.lookup ||
+	way_out = (b->caps.idempotency && !t.forgotten) || (b->caps.lookup && (shows || t.operation != PGW_OP_REFUND)) ||
 		(t.operation == PGW_OP_REFUND && b->caps.lookup_refund) || t.operation == PGW_OP_CANCEL;
 	seen->endings[end]++;
 	seen->waited += end == GIVEN_BACK && t.waited > 0;

@@ -76,11 +76,15 @@ steps(void **state)
 	static const PgwCapabilities none = {.lookup_consistent_after_s = -1};
 	static const PgwCapabilities idempotent = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup_consistent_after_s = -1};
 	static const PgwCapabilities all = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_refund = true,
+	.lookup_shows_captured = true, .lookup_shows_refunded = true, .lookup_consistent_after_s = 2};
+	static const PgwCapabilities charges = {.lookup = true, .lookup_shows_captured = true, .lookup_shows_refunded = true, .lookup_consistent_after_s = 2};
+	/* look-ups that do not name what was captured and refunded, with keys and without */
+	static const PgwCapabilities half = {.lookup = true, .lookup_shows_captured = true, .lookup_consistent_after_s = 2};
+	static const PgwCapabilities mute = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_shows_refunded = true,
 	.lookup_consistent_after_s = 2};
-	static const PgwCapabilities charges = {.lookup = true, .lookup_consistent_after_s = 2};
 	static const PgwCapabilities refunds = {.lookup_refund = true, .lookup_consistent_after_s = 2};
 	static const PgwCapabilities forgets = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_refund = true,
-	.lookup_consistent_after_s = -1};
+	.lookup_shows_captured = true, .lookup_shows_refunded = true, .lookup_consistent_after_s = -1};
 	static const struct
 	{
 		const PgwCapabilities *caps;
@@ -88,70 +92,83 @@ steps(void **state)
 		PgwCompensationStep want;
 	}			cases[] = {
 		/* announced, not sent yet */
-		{&none, {PGW_OP_REFUND, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_VOID, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_REFUND, true, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_VOID, true, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		/* refused: why? */
-		{&none, {PGW_OP_REFUND, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&all, {PGW_OP_REFUND, false, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_REFUND, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all, {PGW_OP_REFUND, false, false, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		/* an earlier cancellation may be in doubt still: only what the look-up surely knows leads to another operation */
-		{&all, {PGW_OP_CANCEL, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&forgets, {PGW_OP_CANCEL, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_CANCEL, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_CANCEL, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&forgets, {PGW_OP_CANCEL, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		/* in doubt */
-		{&all, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&all, {PGW_OP_VOID, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&charges, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&all, {PGW_OP_REFUND, true, true, true, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_REVIEW},
-		{&none, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all, {PGW_OP_VOID, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all, {PGW_OP_REFUND, true, true, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_REVIEW},
+		{&none, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_REVIEW},
 		/* a look-up that can never say "lost" would be asked for ever */
-		{&forgets, {PGW_OP_REFUND, true, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_VOID, true, true, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_REFUND, true, true, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&forgets, {PGW_OP_VOID, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&forgets, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_VOID, true, true, false, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&forgets, {PGW_OP_VOID, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		/* a look-up that does not say what was refunded proves nothing of a refund: the same key, while it is remembered, else a person */
+		{&mute, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
+		{&mute, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_REVIEW},
+		{&half, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_REVIEW},
+		{&half, {PGW_OP_VOID, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&half, {PGW_OP_REFUND, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		/* one that should have said it, and did not */
+		{&all, {PGW_OP_REFUND, true, true, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, true, true, false, true, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&charges, {PGW_OP_REFUND, true, true, false, true, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all, {PGW_OP_REFUND, true, true, false, true, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_REFUND, false, false, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_CANCEL, true, true, false, true, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
 		/* in doubt for too long, however it could be asked */
-		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&charges, {PGW_OP_VOID, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&charges, {PGW_OP_VOID, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all, {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&charges, {PGW_OP_VOID, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges, {PGW_OP_VOID, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&forgets, {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
 		/* a cancellation is looked up where that counts, else repeated: whatever the key's age, and within the deadline */
-		{&all, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&all, {PGW_OP_CANCEL, true, true, true, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
-		{&charges, {PGW_OP_CANCEL, true, true, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&forgets, {PGW_OP_CANCEL, true, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
-		{&refunds, {PGW_OP_CANCEL, true, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&idempotent, {PGW_OP_CANCEL, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_CANCEL, true, true, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_CANCEL, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_CANCEL, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&none, {PGW_OP_CANCEL, true, true, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_CANCEL, true, true, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all, {PGW_OP_CANCEL, true, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&charges, {PGW_OP_CANCEL, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&forgets, {PGW_OP_CANCEL, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&refunds, {PGW_OP_CANCEL, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		{&idempotent, {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_CANCEL, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&none, {PGW_OP_CANCEL, true, true, false, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_CANCEL, true, true, false, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
 		/* pending may take a month, where there is somebody to ask */
-		{&all, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&charges, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_REFUND, true, true, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_REFUND, true, true, false, 0, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_REFUND, true, true, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&all, {PGW_OP_REFUND, true, true, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&charges, {PGW_OP_VOID, true, true, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&charges, {PGW_OP_VOID, true, true, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_REFUND, true, true, false, MONTH, true, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all, {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&charges, {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&idempotent, {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&forgets, {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&none, {PGW_OP_REFUND, true, true, false, false, 0, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_REFUND, true, true, false, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all, {PGW_OP_REFUND, true, true, false, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&charges, {PGW_OP_VOID, true, true, false, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges, {PGW_OP_VOID, true, true, false, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all, {PGW_OP_REFUND, true, true, false, false, MONTH, true, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
 		/* no doubt: never sent, used up, looked up */
-		{&all, {PGW_OP_REFUND, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&none, {PGW_OP_REFUND, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, true, true, true, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, true, true, true, MONTH, true, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, true, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, false, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&none, {PGW_OP_REFUND, false, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, true, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all, {PGW_OP_REFUND, true, true, true, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_SEND},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -170,33 +187,37 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 	bool		in_doubt = facts->used && !facts->looked;
 	bool		cancel = facts->operation == PGW_OP_CANCEL;
 	bool		remembered = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
-	bool		can_look = caps->lookup || (facts->operation == PGW_OP_REFUND && caps->lookup_refund);
-	bool		counts = caps->lookup_consistent_after_s >= 0;
+	bool		refund = facts->operation == PGW_OP_REFUND;
+	bool		tells = caps->lookup && (!refund || (caps->lookup_shows_captured && caps->lookup_shows_refunded));
+	bool		can_look = tells || (refund && caps->lookup_refund);
+	bool		counts = caps->lookup_consistent_after_s >= 0 && (can_look || !refund);
 	bool		overdue = facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? MONTH : facts->deadline_s);
 	char		what[320];
 
-	snprintf(what, sizeof(what), "step %d: %s key %d used %d looked %d age %lld, idempotency %d lifetime %lld lookup %d refund %d consistent %lld, pending %d "
+	snprintf(what, sizeof(what), "step %d: %s key %d used %d looked %d untold %d age %lld, idempotency %d lifetime %lld lookup %d refund %d consistent %lld, pending %d "
 			 "deadline %lld",
-			 (int) step, pgw_op_name(facts->operation), facts->key, facts->used, facts->looked, (long long) facts->key_age_s, caps->idempotency,
+			 (int) step, pgw_op_name(facts->operation), facts->key, facts->used, facts->looked, facts->untold, (long long) facts->key_age_s, caps->idempotency,
 			 (long long) caps->key_lifetime_s, caps->lookup, caps->lookup_refund, (long long) caps->lookup_consistent_after_s,
 			 facts->pending, (long long) facts->deadline_s);
 	CHECK(step == PGW_COMPENSATE_SEND || !facts->looked, what);
 	CHECK(step == PGW_COMPENSATE_SEND || !facts->key || facts->used, what);
-	CHECK(facts->looked || !cancel || (step == PGW_COMPENSATE_LOOKUP_CHARGE) == (caps->lookup && counts && (facts->used ? !overdue : !facts->key)), what);
+	CHECK(facts->looked || !cancel ||
+		  (step == PGW_COMPENSATE_LOOKUP_CHARGE) == (caps->lookup && counts && !facts->untold && (facts->used ? !overdue : !facts->key)), what);
 	CHECK((step == PGW_COMPENSATE_REVIEW) == (in_doubt && (overdue || (!cancel && !can_look && !remembered))), what);
 	switch (step)
 	{
 		case PGW_COMPENSATE_SEND:
 			CHECK(!in_doubt || cancel || remembered, what);
-			CHECK(!in_doubt || !(can_look && counts), what);
+			CHECK(!in_doubt || !(can_look && counts) || facts->untold, what);
 			return;
 		case PGW_COMPENSATE_LOOKUP_REFUND:
 			CHECK(caps->lookup_refund && facts->operation == PGW_OP_REFUND, what);
-			CHECK(in_doubt && (counts || !remembered), what);
+			CHECK(in_doubt && ((counts && !facts->untold) || !remembered), what);
 			return;
 		case PGW_COMPENSATE_LOOKUP_CHARGE:
 			CHECK(caps->lookup, what);
-			CHECK(!facts->key || (in_doubt && (counts || (!cancel && !remembered))), what);
+			CHECK(facts->key ? in_doubt && ((counts && !facts->untold) || (!cancel && !remembered)) : !facts->untold, what);
+			CHECK(!in_doubt || tells, what);
 			CHECK(!(in_doubt && facts->operation == PGW_OP_REFUND && caps->lookup_refund), what);
 			return;
 		case PGW_COMPENSATE_REVIEW:
@@ -214,7 +235,7 @@ every_step(void **state)
 	static const int64_t ages[] = {0, 1, MARGIN, DEADLINE - 1, DEADLINE, LIFETIME - MARGIN - 1, LIFETIME - MARGIN, LIFETIME - 1, LIFETIME,
 	MONTH - 1, MONTH, INT64_MAX};
 	static const int64_t deadlines[] = {0, 1, DEADLINE, LIFETIME, INT64_MAX};
-	const size_t sizes[] = {LENGTH(operations), LENGTH(lifetimes), LENGTH(consistent), LENGTH(ages), LENGTH(deadlines), 128};
+	const size_t sizes[] = {LENGTH(operations), LENGTH(lifetimes), LENGTH(consistent), LENGTH(ages), LENGTH(deadlines), 1024};
 	size_t		all = 1;
 
 	for (size_t i = 0; i < LENGTH(sizes); i++)
@@ -245,6 +266,9 @@ every_step(void **state)
 		facts.used = (at[5] & 16) != 0;
 		facts.looked = (at[5] & 32) != 0;
 		facts.pending = (at[5] & 64) != 0;
+		facts.untold = (at[5] & 128) != 0;
+		caps.lookup_shows_captured = (at[5] & 256) != 0;
+		caps.lookup_shows_refunded = (at[5] & 512) != 0;
 		if (facts.key || !facts.used)
 			check_step(&caps, &facts);
 	}

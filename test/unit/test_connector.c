@@ -202,6 +202,23 @@ static const struct
 	{WITH_HEADERS("{\"X\":\"{{card_cvv}}\"}"), "/operations/charge/headers/X", "card data"},
 	{WITH_HEADERS("{\"X\":\"1\",\"x\":\"2\"}"), "/operations/charge/headers/x", "twice"},
 	{WITH_HEADERS("{\"X\":1}"), "/operations/charge/headers/X", "string"},
+	{"{\"v\":1," CAPS ",\"not_ids\":\"0\",\"operations\":{" GOOD "}}", "/not_ids", "array of strings"},
+	{"{\"v\":1," CAPS ",\"not_ids\":[\"\",0],\"operations\":{" GOOD "}}", "/not_ids/1", "string"},
+	{"{\"v\":1,\"v\":1," CAPS ",\"operations\":{" GOOD "}}", "", "twice in one object"},
+	{DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c?limit=1\"," ANSWER "}"), "/operations/lookup_charge", "{{original_ref}}"},
+	{DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{transaction_ref}}\"," ANSWER "}"), "/operations/lookup_charge", "which charge it is about"},
+	{DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\"," ANSWER "}"),
+	"/operations/lookup_charge/answer/fields/reference", "\"reference_echoed\": false"},
+	{DOC(CAPS, GOOD ",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}\"," ANSWER "},\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{original_ref}}\"," ANSWER "}"),
+	"/operations/lookup_refund", "{{transaction_ref}}"},
+	{DOC(CAPS, GOOD ",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}\"," ANSWER "},\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{transaction_ref}}\"," ANSWER "}"),
+	"/operations/lookup_refund/answer/fields/reference", "where does the answer name {{transaction_ref}}"},
+	{DOC(CAPS, GOOD ",\"refund\":{\"method\":\"POST\",\"path\":\"/r\",\"body\":{\"amount\":\"{{amount}}\"}," ANSWER "}"), "/operations/refund", "which charge it is about"},
+	{DOC(CAPS, GOOD ",\"cancel\":{\"method\":\"POST\",\"path\":\"/r/{{transaction_ref}}\"," ANSWER "}"), "/operations/cancel", "which charge it is about"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"reference_echoed\":1}"), "/operations/charge/answer/reference_echoed", "true or false"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"reference_echoed\":true}"), "/operations/charge/answer/reference_echoed", "say where"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"reference\":\"/r\"},\"reference_echoed\":false}"), "/operations/charge/answer/reference_echoed", "leave one of them out"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":99999999999999999999}}]}"), "/operations/charge/answer/rules/0/when/~1a", "beyond 64 bits"},
 	{WITH_ANSWER("{}"), "/operations/charge/answer/rules", "missing"},
 	{WITH_ANSWER("{\"rules\":[]}"), "/operations/charge/answer/rules", "at least one"},
 	{WITH_ANSWER("{\"rules\":[{}]}"), "/operations/charge/answer/rules/0/status", "missing"},
@@ -626,7 +643,11 @@ test_render_wipes(void **state)
 
 /* ---- judging ---- */
 
+#define OURS "0123456789abcdef0123456789abcdef"
+#define CHARGE_REF "ffffffffffffffffffffffffffffffff"
+
 static PgwAnswer answer;
+static PgwQuestion question = {.transaction_ref = OURS, .original_ref = CHARGE_REF};
 
 static PgwOutcome
 judge_as(const PgwConnector *c, PgwOp op, long status, const char *body, const char *currency, int exponent)
@@ -636,7 +657,10 @@ judge_as(const PgwConnector *c, PgwOp op, long status, const char *body, const c
 
 	if (len > 0)
 		memcpy(exact, body, len);
-	pgw_connector_judge(c, op, status, NULL, body ? exact : NULL, len, currency, exponent, &answer);
+	question.op = op;
+	question.currency = currency;
+	question.iso_exponent = exponent;
+	pgw_connector_judge(c, &question, status, NULL, body ? exact : NULL, len, &answer);
 	free(exact);
 	return answer.outcome;
 }
@@ -649,6 +673,7 @@ judge(PgwOp op, long status, const char *body)
 
 #define APPROVED "{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"eur\",\"authorization_code\":\"A1\"," \
 	"\"captured\":1234,\"refunded\":34,\"voided\":false,\"card\":{\"brand\":\"visa\",\"last4\":\"4242\"}}"
+#define OF(reference) "{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"EUR\",\"captured\":1234,\"refunded\":34,\"reference\":\"" reference "\"}"
 #define ERROR_BODY(code) "{\"error\":{\"code\":\"" code "\",\"message\":\"m\"}}"
 
 static void
@@ -719,7 +744,7 @@ test_judge_unreadable(void **state)
 		if (judge(PGW_OP_CHARGE, 200, bodies[i]) != PGW_OUT_UNKNOWN)
 			fail_msg("%s", bodies[i]);
 	}
-	pgw_connector_judge(json_bank, PGW_OP_CHARGE, 200, NULL, "{\"status\":\"approved\"}\0x", 23, "EUR", 2, &answer);
+	pgw_connector_judge(json_bank, &question, 200, NULL, "{\"status\":\"approved\"}\0x", 23, &answer);
 	assert_int_equal(answer.outcome, PGW_OUT_UNKNOWN);
 	n = snprintf(big, sizeof(big), "{\"status\":\"approved\",\"x\":\"");
 	memset(big + n, 'x', 1048576 - (size_t) n - 2);
@@ -729,8 +754,18 @@ test_judge_unreadable(void **state)
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, big), PGW_OUT_UNKNOWN);
 	/* what looks odd but is JSON */
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":[0,-0,0.05,1.0e-05,10,1e+0,\"NaN's \\\" \\\\\",100.01]}"), PGW_OUT_APPROVED);
-	/* the last of duplicate names counts, as everywhere */
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"status\":\"declined\"}"), PGW_OUT_DECLINED);
+	/* the same name twice is not one statement, whichever comes last, wherever, and however it is spelt */
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"status\":\"declined\"}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"status\":\"approved\"}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"st\\u0061tus\":\"approved\"}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":[{\"a\":1,\"b\":2,\"a\":1}]}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":[{\"a\":1},{\"a\":1}],\"a\":{\"status\":1}}"), PGW_OUT_APPROVED);
+	/* half a surrogate pair is no character; a pair is; a byte order mark is none of the document's */
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ud83d\"}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ude00\\ud83d\"}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ud83d\\ude00\"}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "\xEF\xBB\xBF{\"status\":\"approved\"}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "\xEF\xBB\xBF\xEF\xBB\xBF{\"status\":\"approved\"}"), PGW_OUT_UNKNOWN);
 	/* an operation that the bank does not have */
 	assert_int_equal(judge_as(form_bank, PGW_OP_PING, 200, "{}", "EUR", 2), PGW_OUT_UNKNOWN);
 }
@@ -762,8 +797,20 @@ test_judge_amounts(void **state)
 	amount_is("\"99999999999999999999999999\"", false, 0);
 	amount_is("-1", false, 0);
 	amount_is("12.34", false, 0);
-	amount_is("12.0", false, 0);
-	amount_is("1e3", false, 0);
+	amount_is("9223372036854775807", true, INT64_MAX);
+	/* a number is what it is worth */
+	amount_is("12.0", true, 12);
+	amount_is("5000.0", true, 5000);
+	amount_is("5E+3", true, 5000);
+	amount_is("0.5e4", true, 5000);
+	amount_is("50000e-1", true, 5000);
+	amount_is("0e9999999999", true, 0);
+	amount_is("5000.5", false, 0);
+	amount_is("5e-1", false, 0);
+	amount_is("1e19", false, 0);
+	amount_is("1e99999999999999999999", false, 0);
+	amount_is("1e-99999999999999999999", false, 0);
+	amount_is("\"5000.0\"", false, 0);
 	amount_is("\"12.34\"", false, 0);
 	amount_is("\"12.00\"", false, 0);
 	amount_is("\"\"", false, 0);
@@ -790,7 +837,9 @@ test_judge_amounts(void **state)
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"12.345\"}}", "EUR", 2);
 	assert_true(answer.amount_bad && !answer.has_amount);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":1.2e1}}", "EUR", 2);
-	assert_true(answer.amount_bad);
+	assert_int_equal(answer.amount, 1200);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12.345}}", "EUR", 2);
+	assert_true(answer.amount_bad && !answer.has_amount);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"0.005\"}}", "KWD", 3);
 	assert_int_equal(answer.amount, 5);
 
@@ -861,13 +910,13 @@ test_judge_others(void **state)
 	assert_int_equal(judge(PGW_OP_REFUND, 200, "{\"status\":\"failed\",\"error\":{\"code\":\"refund_refused\"}}"), PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "refund_refused");
 	assert_int_equal(judge(PGW_OP_REFUND, 404, ERROR_BODY("not_found")), PGW_OUT_REJECTED);
-	assert_int_equal(judge(PGW_OP_CANCEL, 200, "{\"reference\":\"r\",\"result\":\"voided\",\"charge\":{\"id\":\"c\",\"voided\":true}}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CANCEL, 200, "{\"reference\":\"" CHARGE_REF "\",\"result\":\"voided\",\"charge\":{\"id\":\"c\",\"voided\":true}}"), PGW_OUT_APPROVED);
 	assert_true(answer.voided);
 	assert_int_equal(judge(PGW_OP_CANCEL, 200, "{\"result\":\"refunded\",\"refund\":{\"status\":\"pending\"}}"), PGW_OUT_PENDING);
 	assert_int_equal(judge(PGW_OP_PING, 200, "{\"status\":\"ok\"}"), PGW_OUT_APPROVED);
 	assert_int_equal(judge(PGW_OP_PING, 401, ""), PGW_OUT_REJECTED);
 
-	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 200, APPROVED), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 200, OF(CHARGE_REF)), PGW_OUT_APPROVED);
 	assert_int_equal(answer.subject, PGW_OUT_APPROVED);
 	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 404, ERROR_BODY("not_found")), PGW_OUT_NOT_FOUND);
 	assert_int_equal(answer.subject, PGW_OUT_UNKNOWN);
@@ -875,8 +924,163 @@ test_judge_others(void **state)
 	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 404, "{}"), PGW_OUT_UNKNOWN);
 	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 401, "{}"), PGW_OUT_REJECTED);
 	assert_int_equal(answer.subject, PGW_OUT_UNKNOWN);
-	assert_int_equal(judge(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"failed\"}"), PGW_OUT_DECLINED);
+	assert_int_equal(judge(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"failed\",\"reference\":\"" OURS "\"}"), PGW_OUT_DECLINED);
 	assert_int_equal(answer.subject, PGW_OUT_DECLINED);
+}
+
+/* An answer that names another payment is none, and nothing of it is kept. */
+static void
+is_anothers(PgwOp op, long status, const char *body)
+{
+	if (judge(op, status, body) != PGW_OUT_UNKNOWN || !answer.other_reference)
+		fail_msg("%s believed: %s", pgw_op_name(op), body);
+	assert_string_equal(answer.bank_reference, "");
+	assert_false(answer.has_amount || answer.has_voided);
+	assert_true(answer.captured == -1 && answer.refunded == -1 && answer.subject == PGW_OUT_UNKNOWN);
+}
+
+#define STRANGER "00000000000000000000000000000000"
+
+static void
+test_judge_references(void **state)
+{
+	static const PgwOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND, PGW_OP_CANCEL};
+	PgwConnector *c;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(ops) / sizeof(ops[0]); i++)
+	{
+		is_anothers(ops[i], 200, OF(STRANGER));
+		is_anothers(ops[i], 200, OF(""));
+		is_anothers(ops[i], 200, OF("0123456789abcdef"));	/* half of ours */
+		is_anothers(ops[i], 200, OF(OURS "\\u0000"));
+		is_anothers(ops[i], 200, "{\"status\":\"declined\",\"reference\":17}");
+		is_anothers(ops[i], 200, "{\"status\":\"pending\",\"reference\":[\"" OURS "\",\"" CHARGE_REF "\"]}");
+		/* whatever it says */
+		is_anothers(ops[i], 429, "{\"reference\":\"" STRANGER "\"}");
+		is_anothers(ops[i], 400, "{\"reference\":\"" STRANGER "\"}");
+	}
+	is_anothers(PGW_OP_LOOKUP_CHARGE, 404, "{\"error\":{\"code\":\"not_found\"},\"reference\":\"" STRANGER "\"}");
+
+	/* ours: of this attempt, or of the charge that it is about */
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, OF(OURS)), PGW_OUT_APPROVED);
+	assert_string_equal(answer.bank_reference, "ch_1");
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, OF("SHOP-" OURS "/1")), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, OF("0123456789ABCDEF0123456789ABCDEF")), PGW_OUT_APPROVED);
+	is_anothers(PGW_OP_CHARGE, 200, OF(CHARGE_REF));
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 200, OF(CHARGE_REF)), PGW_OUT_APPROVED);
+	is_anothers(PGW_OP_LOOKUP_CHARGE, 200, OF(OURS));
+	is_anothers(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"succeeded\",\"reference\":\"" CHARGE_REF "\"}");
+	assert_int_equal(judge(PGW_OP_REFUND, 200, "{\"status\":\"succeeded\",\"reference\":\"" OURS "\"}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_REFUND, 200, "{\"status\":\"succeeded\",\"reference\":\"" CHARGE_REF "\"}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CAPTURE, 201, "{\"status\":\"approved\",\"capture\":{\"status\":\"succeeded\",\"reference\":\"" OURS "\"}}"), PGW_OUT_APPROVED);
+	is_anothers(PGW_OP_CAPTURE, 201, "{\"status\":\"approved\",\"capture\":{\"status\":\"succeeded\",\"reference\":\"" STRANGER "\"}}");
+
+	/* none: the answer to a request that does something may leave it out, and so may an error; what a look-up shows may not */
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, APPROVED), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"reference\":null}"), PGW_OUT_APPROVED);
+	is_anothers(PGW_OP_LOOKUP_CHARGE, 200, APPROVED);
+	is_anothers(PGW_OP_LOOKUP_CHARGE, 200, "{\"status\":\"declined\",\"reference\":null}");
+	is_anothers(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"pending\"}");
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 404, ERROR_BODY("not_found")), PGW_OUT_NOT_FOUND);
+	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 429, "{}"), PGW_OUT_NOT_PROCESSED);
+
+	/* a bank that echoes none: its own id, as far as it is known */
+	c = compile(DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\",\"answer\":{\"rules\":[" RULE "],"
+					"\"reference_echoed\":false,\"fields\":{\"bank_reference\":\"/id\"}}}"));
+	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":\"77\"}", "EUR", 2), PGW_OUT_APPROVED);
+	question.bank_reference = "77";
+	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":77}", "EUR", 2), PGW_OUT_APPROVED);
+	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\"}", "EUR", 2), PGW_OUT_APPROVED);
+	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":\"78\"}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_true(answer.other_reference);
+	question.bank_reference = NULL;
+	pgw_connector_free(c);
+}
+
+/* An id as it stands in the text, of whatever length, or none at all. */
+static void
+id_is(const PgwConnector *c, const char *text, const char *expected)
+{
+	char		body[512];
+
+	snprintf(body, sizeof(body), "{\"s\":\"ok\",\"id\":%s}", text);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, body, "EUR", 2), PGW_OUT_APPROVED);
+	assert_string_equal(answer.bank_reference, expected);
+	assert_int_equal(answer.bank_reference_bad, *expected == '\0');
+}
+
+static void
+test_judge_ids(void **state)
+{
+	PgwConnector *c = compile("{\"v\":1," CAPS ",\"not_ids\":[\"0\",\"none\"],\"operations\":{" CHARGE(BODY ",\"answer\":{\"rules\":[" RULE "],\"fields\":{\"bank_reference\":\"/id\"}}") "}}");
+	char		long_id[300];
+
+	(void) state;
+	id_is(c, "\"ch_1\"", "ch_1");
+	id_is(c, "9007199254740993", "9007199254740993");	/* not a double */
+	id_is(c, "9223372036854775807", "9223372036854775807");
+	id_is(c, "18446744073709551616", "18446744073709551616");
+	id_is(c, "1234567890123456789012345", "1234567890123456789012345");
+	id_is(c, "\"00\"", "00");
+	id_is(c, "\"\\u0041\\ud83d\\ude00\"", "A\xF0\x9F\x98\x80");
+	id_is(c, "1.5", "");
+	id_is(c, "1e3", "");
+	id_is(c, "0", "");
+	id_is(c, "\"0\"", "");
+	id_is(c, "\"none\"", "");
+	id_is(c, "\"\"", "");
+	id_is(c, "\"  \"", "");
+	id_is(c, "null", "");
+	id_is(c, "true", "");
+	id_is(c, "{}", "");
+	id_is(c, "[\"ch_1\"]", "");
+	id_is(c, "\"ch_1\\u0000\"", "");
+	id_is(c, "\"ch\\n1\"", "");
+	memset(long_id, '7', 256);
+	long_id[256] = '\0';
+	id_is(c, long_id, "");
+	long_id[255] = '\0';
+	id_is(c, long_id, long_id);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\"}", "EUR", 2), PGW_OUT_APPROVED);
+	assert_string_equal(answer.bank_reference, "");
+	assert_false(answer.bank_reference_bad);
+	pgw_connector_free(c);
+}
+
+#define LOOKUP(answer) "\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\",\"answer\":" answer "}"
+#define REFUND "\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}\"," ANSWER "}"
+#define LOOKUP_REFUND "\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{transaction_ref}}\",\"answer\":{\"reference_echoed\":false,\"rules\":[" RULE "]}}"
+
+static void
+warns(const char *caps, const char *operations, const char *part)
+{
+	char		text[2048];
+	PgwConnector *c;
+	const char *warning;
+
+	snprintf(text, sizeof(text), "{\"v\":1,\"capabilities\":{\"tokens\":true%s},\"operations\":{" GOOD "%s}}", caps, operations);
+	c = compile(text);
+	warning = pgw_connector_warning(c);
+	if (part == NULL ? warning != NULL : warning == NULL || strstr(warning, part) == NULL)
+		fail_msg("%s\n warns: %s", text, warning ? warning : "nothing");
+	pgw_connector_free(c);
+}
+
+static void
+test_warnings(void **state)
+{
+	(void) state;
+	assert_null(pgw_connector_warning(json_bank));
+	assert_non_null(strstr(pgw_connector_warning(form_bank), "manual review"));
+	warns("", "", NULL);
+	warns("", "," REFUND, "neither a key");
+	warns(",\"lookup_consistent_after_seconds\":2", "," REFUND "," LOOKUP_REFUND, NULL);
+	warns("", "," REFUND "," LOOKUP_REFUND, "neither a key");	/* its "not found" never counts */
+	warns(",\"lookup_consistent_after_seconds\":2",
+		  "," REFUND "," LOOKUP("{\"reference_echoed\":false,\"rules\":[" RULE "],\"fields\":{\"captured\":\"/c\",\"refunded\":\"/r\"}}"), NULL);
+	warns(",\"lookup_consistent_after_seconds\":2",
+		  "," REFUND "," LOOKUP("{\"reference_echoed\":false,\"rules\":[" RULE "],\"fields\":{\"captured\":\"/c\"}}"), "neither a key");
 }
 
 #define RESP(code) "{\"resp\":{\"code\":\"" code "\",\"text\":\"x\"}}"
@@ -917,7 +1121,8 @@ test_rules(void **state)
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 204, "{\"n\":2,\"b\":true}", "EUR", 2), PGW_OUT_APPROVED);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 300, "{\"n\":2,\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":\"2\",\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2.0,\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2.0,\"b\":true}", "EUR", 2), PGW_OUT_APPROVED);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2.5,\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2,\"b\":1}", "EUR", 2), PGW_OUT_UNKNOWN);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 599, "{\"z\":null}", "EUR", 2), PGW_OUT_PENDING);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 599, "{}", "EUR", 2), PGW_OUT_UNKNOWN);
@@ -935,7 +1140,8 @@ test_rules(void **state)
 static int
 retry_after(const char *text)
 {
-	pgw_connector_judge(json_bank, PGW_OP_CHARGE, 429, text, "", 0, "EUR", 2, &answer);
+	question.op = PGW_OP_CHARGE;
+	pgw_connector_judge(json_bank, &question, 429, text, "", 0, &answer);
 	return answer.retry_after_s;
 }
 
@@ -984,6 +1190,9 @@ main(void)
 		cmocka_unit_test(test_judge_amounts),
 		cmocka_unit_test(test_judge_texts),
 		cmocka_unit_test(test_judge_others),
+		cmocka_unit_test(test_judge_references),
+		cmocka_unit_test(test_judge_ids),
+		cmocka_unit_test(test_warnings),
 		cmocka_unit_test(test_judge_form),
 		cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_retry_after),

@@ -227,6 +227,16 @@ serve_busy(Server *server, int fd, int number)
 	answer(fd, "HTTP/1.1 503 Busy\r\nretry-AFTER: \t17 \r\nContent-Length: 0\r\n\r\n");
 }
 
+static const char *raw_answer;
+
+static void
+serve_raw(Server *server, int fd, int number)
+{
+	(void) number;
+	read_request(server, fd);
+	answer(fd, raw_answer);
+}
+
 static void
 serve_plain_text(Server *server, int fd, int number)
 {
@@ -695,6 +705,40 @@ test_retry_after(void **state)
 	pgw_http_release(done.handle);
 }
 
+/* Two statements about where the answer ends are none: "ok" may be its half, or its double. */
+static void
+test_two_lengths(void **state)
+{
+	static const struct
+	{
+		const char *text;
+		PgwHttpResult result;
+	}			cases[] = {
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 4\r\n\r\nokok", PGW_HTTP_MAYBE_SENT},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX: y\r\ncontent-length: 2\r\n\r\nokok", PGW_HTTP_MAYBE_SENT},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", PGW_HTTP_MAYBE_SENT},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", PGW_HTTP_MAYBE_SENT},
+		{"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", PGW_HTTP_MAYBE_SENT},
+		{"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length:  2 \r\n\r\nok", PGW_HTTP_ANSWERED},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		Server	   *server = start_server(serve_raw);
+		PgwHttpRequest req = request_to("http", server->port);
+		const char *error;
+		PgwHttpDone done;
+
+		raw_answer = cases[i].text;
+		assert_true(pgw_http_start(&req, NULL, &error));
+		done = wait_done();
+		if (done.result != cases[i].result)
+			fail_msg("%s: %d, %s", cases[i].text, (int) done.result, done.error ? done.error : "no error");
+		pgw_http_release(done.handle);
+	}
+}
+
 static void
 test_no_redirect_no_proxy(void **state)
 {
@@ -849,6 +893,7 @@ main(void)
 		cmocka_unit_test(test_fresh_connection),
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_retry_after),
+		cmocka_unit_test(test_two_lengths),
 		cmocka_unit_test(test_no_redirect_no_proxy),
 		cmocka_unit_test(test_tls_to_plain_port),
 		cmocka_unit_test(test_certificates),

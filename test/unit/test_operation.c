@@ -16,8 +16,11 @@ static const PgwOp operations[] = {PGW_OP_CAPTURE, PGW_OP_VOID, PGW_OP_REFUND};
 static const PgwKind kinds[] = {PGW_KIND_CAPTURE, PGW_KIND_VOID, PGW_KIND_REFUND};
 
 static const PgwCapabilities full = {
-	.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_refund = true, .lookup_consistent_after_s = 2
+	.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_refund = true, .lookup_shows_captured = true,
+	.lookup_shows_refunded = true, .lookup_shows_voided = true, .lookup_consistent_after_s = 2
 };
+/* its look-up of a charge names no amounts, and not whether it was voided */
+static const PgwCapabilities mute = {.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_consistent_after_s = 2};
 static const PgwCapabilities keys_only = {.idempotency = true, .key_lifetime_s = 86400, .lookup_consistent_after_s = -1};
 static const PgwCapabilities nothing = {.lookup_consistent_after_s = -1};
 
@@ -70,6 +73,7 @@ straight(void **unused)
 		assert_true(answered(op, op, PGW_OUT_DECLINED, &full).refused);
 		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &full).next, PGW_OPERATION_FIND_OUT);
 		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &keys_only).next, PGW_OPERATION_REFUSED);
+		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &mute).next, PGW_OPERATION_REFUSED);
 		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &nothing).next, PGW_OPERATION_REFUSED);
 
 		a = answer(PGW_OUT_UNKNOWN);
@@ -119,6 +123,7 @@ looked(PgwOp operation, int64_t captured, int64_t refunded, bool voided, const c
 	a.captured = captured;
 	a.refunded = refunded;
 	a.voided = voided;
+	a.has_voided = true;
 	in.in_doubt = true;
 	in.refusal = refusal;
 	in.not_found_counts = counts;
@@ -161,6 +166,56 @@ looked_up(void **unused)
 	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, &full).next, PGW_OPERATION_AT_ONCE);
 	assert_true(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_PENDING, &full).pending);
 	assert_int_equal(answered(PGW_OP_CAPTURE, PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, &full).next, PGW_OPERATION_STOP);
+}
+
+/* What a look-up does not show has not happened, nor has it not: unknown, and the key may tell. */
+static void
+not_shown(void **unused)
+{
+	static const PgwAnswer blank = {.outcome = PGW_OUT_APPROVED, .captured = -1, .refunded = -1};
+	PgwOperationFacts facts = {.key_age_s = 5, .asked_age_s = 5, .deadline_s = 3600};
+	const char *reason;
+
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(operations); i++)
+	{
+		PgwAnswer	a = blank;
+		PgwOperationInput in = input(operations[i], PGW_OP_LOOKUP_CHARGE, &full, &a);
+
+		in.in_doubt = true;
+		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
+		assert_string_equal(decide(in).reason, "not_shown");
+		assert_true(decide(in).untold);
+		/* a void that was refused as done already is not refused because the look-up does not say so */
+		in.refusal = "operation_not_allowed";
+		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
+		assert_true(decide(in).refused);
+		in.refusal = NULL;
+		/* another payment's document */
+		a.outcome = PGW_OUT_UNKNOWN;
+		assert_false(decide(in).untold);	/* a look-up that fails may yet tell */
+		a.other_reference = true;
+		assert_true(decide(in).untold);
+		assert_string_equal(decide(in).reason, "another_reference");
+
+		facts.operation = operations[i];
+		facts.untold = true;
+		assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_SEND);
+		facts.pending = true;	/* the bank has it: nothing is sent for being asked in vain */
+		assert_int_equal(pgw_operation_step(&full, &facts, &reason), i == 2 ? PGW_OPERATION_LOOKUP_REFUND : PGW_OPERATION_LOOKUP_CHARGE);
+		facts.pending = false;
+		facts.refused = true;
+		assert_int_equal(pgw_operation_step(&full, &facts, &reason), i == 2 ? PGW_OPERATION_LOOKUP_REFUND : PGW_OPERATION_LOOKUP_CHARGE);
+		facts.refused = facts.untold = false;
+
+		/* where it is known beforehand that it does not tell, it is not asked */
+		assert_false(pgw_operation_lookup_tells(&mute, operations[i]));
+		assert_int_equal(pgw_operation_step(&mute, &facts, &reason), PGW_OPERATION_SEND);
+		facts.key_age_s = 86400;
+		assert_int_equal(pgw_operation_step(&mute, &facts, &reason), PGW_OPERATION_REVIEW);
+		assert_string_equal(reason, "no_way_to_find_out");
+		facts.key_age_s = 5;
+	}
 }
 
 static void
@@ -252,12 +307,15 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 	if (r.next == PGW_OPERATION_REFUSED)
 	{
 		CHECK(answered && r.error != NULL, what);
-		CHECK(!in->in_doubt || lookup || !in->caps->lookup, what);
+		CHECK(!in->in_doubt || lookup || !pgw_operation_lookup_counts(in->caps, in->operation), what);
 		CHECK(a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_PENDING, what);
 	}
 	/* again, with the same key, only when that request provably did nothing and none came before */
 	if (r.next == PGW_OPERATION_AGAIN)
 		CHECK(!in->in_doubt && !lookup && (in->transport == PGW_TRANSPORT_NEVER_SENT || a->outcome == PGW_OUT_NOT_PROCESSED), what);
+	/* what a look-up of the charge does not show is neither done nor not done */
+	if (answered && in->op == PGW_OP_LOOKUP_CHARGE && a->outcome == PGW_OUT_APPROVED && a->captured < 0 && !a->voided && !a->has_voided)
+		CHECK(r.next == PGW_OPERATION_FIND_OUT, what);
 	/* at once only by a look-up that counts, and never what was refused or is on its way */
 	if (r.next == PGW_OPERATION_AT_ONCE)
 		CHECK(lookup && answered && in->not_found_counts && in->refusal == NULL && !in->pending, what);
@@ -288,7 +346,7 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 static void
 whole_product(void **unused)
 {
-	static const PgwCapabilities *const caps[] = {&full, &keys_only, &nothing};
+	static const PgwCapabilities *const caps[] = {&full, &keys_only, &nothing, &mute};
 	static const int64_t shown[] = {-1, 0, BEFORE, BEFORE + AMOUNT, BEFORE + OTHERS + AMOUNT};
 	static const char *const refusals[] = {NULL, "refund_refused", "authorization_expired"};
 
@@ -300,7 +358,7 @@ whole_product(void **unused)
 					for (size_t cap = 0; cap < LENGTH(caps); cap++)
 						for (size_t n = 0; n < LENGTH(shown); n++)
 							for (size_t ref = 0; ref < LENGTH(refusals); ref++)
-								for (int bits = 0; bits < 32; bits++)
+								for (int bits = 0; bits < 64; bits++)
 								{
 									PgwOp		asked[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
 									PgwAnswer	a = answer((PgwOutcome) outcome);
@@ -313,6 +371,7 @@ whole_product(void **unused)
 										continue;
 									a.captured = a.refunded = shown[n];
 									a.voided = bits & 8;
+									a.has_voided = a.voided || (bits & 32);
 									a.has_amount = bits & 16;
 									a.amount = asked[q] == PGW_OP_LOOKUP_CHARGE ? 1 : AMOUNT;
 									in.transport = (PgwTransport) transport;
@@ -351,6 +410,7 @@ main(void)
 		cmocka_unit_test(straight),
 		cmocka_unit_test(other_amount),
 		cmocka_unit_test(looked_up),
+		cmocka_unit_test(not_shown),
 		cmocka_unit_test(new_keys),
 		cmocka_unit_test(steps),
 		cmocka_unit_test(whole_product),

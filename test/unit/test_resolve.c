@@ -168,7 +168,8 @@ check_step(const PgwCapabilities *caps, const PgwDoubt *doubt)
 	bool		key_young = caps->idempotency && doubt->key_age_s < caps->key_lifetime_s - MARGIN;
 	bool		replay_safe = key_young && doubt->has_token;
 	bool		over = doubt->asked_age_s >= doubt->deadline_s;
-	bool		conclusive = caps->lookup && caps->lookup_consistent_after_s >= 0;
+	bool		lookup = caps->lookup && (doubt->has_id || !caps->lookup_needs_id);
+	bool		conclusive = lookup && caps->lookup_consistent_after_s >= 0 && !doubt->untold;
 	char		what[256];
 
 	snprintf(what, sizeof(what), "step %d: idempotency %d, lifetime %lld, lookup %d, consistent %lld, token %d, looked %d, key %lld, asked %lld",
@@ -183,13 +184,13 @@ check_step(const PgwCapabilities *caps, const PgwDoubt *doubt)
 			CHECK(reason == NULL, what);
 			return;
 		case PGW_RESOLVE_LOOKUP:
-			CHECK(caps->lookup && !over, what);
+			CHECK(lookup && !over, what);
 			CHECK(!(doubt->looked && replay_safe), what);
 			CHECK(conclusive || !replay_safe, what);
 			CHECK(reason == NULL, what);
 			return;
 		case PGW_RESOLVE_REVIEW:
-			CHECK(over || (!caps->lookup && !replay_safe), what);
+			CHECK(over || (!lookup && !replay_safe), what);
 			CHECK(same_text(reason, over ? "deadline" : "no_way_to_find_out"), what);
 			return;
 	}
@@ -203,7 +204,7 @@ every_combination(void **state)
 	static const int64_t consistent[] = {-1, 0, 2, DEADLINE};
 	static const int64_t ages[] = {0, 1, MARGIN, DEADLINE - 1, DEADLINE, DEADLINE + 1, LIFETIME - MARGIN - 1, LIFETIME - MARGIN, LIFETIME, INT64_MAX};
 
-	for (int bits = 0; bits < 16; bits++)
+	for (int bits = 0; bits < 128; bits++)
 		for (size_t l = 0; l < LENGTH(lifetimes); l++)
 			for (size_t c = 0; c < LENGTH(consistent); c++)
 				for (size_t k = 0; k < LENGTH(ages); k++)
@@ -212,9 +213,10 @@ every_combination(void **state)
 						PgwCapabilities caps = bank(bits & 1, (bits & 2) != 0, consistent[c]);
 						PgwDoubt	doubt = {
 							.has_token = (bits & 4) != 0, .looked = (bits & 8) != 0, .key_age_s = ages[k], .asked_age_s = ages[a],
-							.deadline_s = DEADLINE
+							.deadline_s = DEADLINE, .untold = (bits & 16) != 0, .has_id = (bits & 32) != 0
 						};
 
+						caps.lookup_needs_id = (bits & 64) != 0;
 						caps.key_lifetime_s = lifetimes[l];
 						check_step(&caps, &doubt);
 					}
@@ -224,7 +226,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts), cmocka_unit_test(steps), cmocka_unit_test(stored_error), cmocka_unit_test(every_combination),
+		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts), cmocka_unit_test(steps), cmocka_unit_test(stored_error),
+		cmocka_unit_test(every_combination),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
