@@ -78,10 +78,13 @@ id_position(Oid function)
 static bool
 has_volatile_id(const FuncExpr *call)
 {
-	int			position = id_position(call->funcid);
+	int			position;
 	int			i = 0;
 	ListCell   *lc;
 
+	if (!contain_volatile_functions((Node *) call->args))
+		return false;			/* nearly always, and without the catalog */
+	position = id_position(call->funcid);
 	foreach(lc, call->args)
 	{
 		Node	   *arg = lfirst(lc);
