@@ -72,6 +72,13 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* 17 can ask for stronger ones, too. */
+#if PG_VERSION_NUM >= 170000
+#define pgw_lock_held_by_me(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define pgw_lock_held_by_me(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
 /* 15 added the timeline. */
 #if PG_VERSION_NUM >= 150000
 #define pgw_flush_rec_ptr() GetFlushRecPtr(NULL)

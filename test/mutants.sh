@@ -31,6 +31,11 @@ BANK_VERSION:220_bank_versions:address
 REFERENCE_ECHO:200_answers:ignored reference
 REFUND_UNKNOWN:200_answers:given back once
 RESTORED_PAUSE:105_safeguards:copy
+CALLER_LOCKS:240_ddl:between
+NEVER_WAIT:240_ddl:background
+WORK_LIMIT:241_foreign_code:deferred
+PIN_SYNC_COMMIT:242_footing:settings
+KEEP_COLUMNS:242_footing:columns
 BREAKER_ONCE:250_own_trouble:stored error
 REPEATED_CALL:270_callers:repeated call
 '

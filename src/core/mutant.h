@@ -26,6 +26,11 @@ typedef enum PgwMutant
 	AMOUNT_CHECK,				/* an approval of another amount is taken as one */
 	CARD_REPLAY,				/* what the bank does not know is failed, but never looked at again */
 	SYNC_COMMIT,				/* the caller's commit is not forced to be synchronous */
+	CALLER_LOCKS,				/* a caller takes the tables' locks one by one, and the worker none for him */
+	NEVER_WAIT,					/* the worker waits for relation locks, behind whoever queues */
+	WORK_LIMIT,					/* what users have put onto pgw's tables may take as long as it likes in the worker */
+	PIN_SYNC_COMMIT,			/* the worker's synchronous_commit follows a reload */
+	KEEP_COLUMNS,				/* columns that others have added are overwritten */
 	REFUND_KEY,					/* a give-back in doubt is sent again with a new key */
 	OPERATION_KEY,				/* a capture, void or refund in doubt is sent again with a new key */
 	OPERATION_CLAIM,			/* a refund claims nothing of what is left */

@@ -29,6 +29,7 @@
 #define NOT_CONFIGURED_DELAY_MS 30000
 #define UNDECIDED_DELAY_MS 5000
 #define FAILED_DELAY_MS 100
+#define LOCKED_DELAY_MS 250		/* a relation is locked */
 #define LONGEST_FAILED_DELAY_MS 30000
 
 static MemoryContext attempts_context;
@@ -488,6 +489,16 @@ attempt_failed(PgwItem *item, int sqlstate)
 	char		id[37];
 
 	pgw_uuid_to_text(a->transaction_id.data, id);
+	if (a->call != NULL)
+		pgw_call_free(a->call);
+	a->call = NULL;
+	a->parked_for[0] = '\0';
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		/* somebody's DDL is in the way: pgw.health() shows it */
+		postpone(a, LOCKED_DELAY_MS);
+		return;
+	}
 
 	/* The error is in the log.  Nothing was changed: it is tried again, at longer and longer distances. */
 	a->failures++;
@@ -495,10 +506,6 @@ attempt_failed(PgwItem *item, int sqlstate)
 					  errdetail("transaction %s, correlation id %s", id, a->correlation)));
 	if (a->failures >= PGW_FAILING_ALERT)
 		pgw_calls_alert_failing(&a->transaction_id, a->correlation, a->bank);
-	if (a->call != NULL)
-		pgw_call_free(a->call);
-	a->call = NULL;
-	a->parked_for[0] = '\0';
 	postpone(a, Min(FAILED_DELAY_MS << Min(a->failures, 16), LONGEST_FAILED_DELAY_MS));
 }
 

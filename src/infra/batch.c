@@ -4,27 +4,51 @@
  * Owns every transaction that the worker runs.  Many items share one; if it fails, it is rolled back and each of them gets a transaction of its
  * own, so that only the bad one fails.
  *
- * Locks: each transaction first locks the extension's entry without waiting (DROP EXTENSION takes it exclusively); rows are for the
- * items to lock, also without waiting.  lock_timeout bounds what is left.
+ * Locks: each transaction first locks the extension's entry without waiting (DROP EXTENSION takes it exclusively); relations (table_locks.c)
+ * and rows are for the items to lock, also without waiting.
+ *
+ * Bounds: nothing in a transaction may last, or be waited for, without limit.  lock_timeout (worker.c) bounds each wait for a lock that is left,
+ * and a limit on the whole bounds what others have put onto pgw's tables: triggers, also deferred ones, which are fired before the commit;
+ * constraints and indexes with functions.  Both are delivered by SIGINT, which is taken only while a transaction is at work: before and after it
+ * there is nothing to cancel.  An item that ran into a bound has a transaction of its own from then on, so that it delays the others for
+ * one short limit at each of its tries.
  *
  * Orderings that matter
- *	- committed() runs with interrupts held since before the commit: no termination can fall between a commit and its consequences in
- *	  shared memory (an intent that is durable while its slot still says "not sent" would be handed out a second time).
+ *	- committed() runs with interrupts held since the commit: no termination can fall between a commit and its consequences in
+ *	  shared memory (an intent that is durable while its slot still says "not sent" would be handed out a second time).  Not since before the
+ *	  commit: what is done at its beginning can wait for others (the NOTIFY lock), and must be interruptible.
+ *	- An error in a transaction that callers do not wait for is rolled back as a subtransaction, as is any after a recent error: the abort of a whole
+ *	  transaction gives up all locks of the session, too, and they keep callers' payments going while DDL waits (table_locks.c).
  *	- The transaction takes its xid in here, after its items were read from shared memory: a recorded caller's xid is then always
  *	  older than one that the log knows, also after a crash.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "commands/trigger.h"
 #include "miscadmin.h"
+#include "nodes/makefuncs.h"
 #include "pgstat.h"
 #include "storage/lwlock.h"
+#include "tcop/tcopprot.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
 
+#include "core/mutant.h"
 #include "infra/batch.h"
 #include "infra/row.h"
 #include "infra/store.h"
+#include "infra/table_locks.h"
+
+/* A transaction takes milliseconds. */
+#define LIMIT_MS 5000
+#define LIMIT_SINGLE_MS 1000	/* of one item */
+
+/* So long after an error every transaction is prepared for the next one. */
+#define CAREFUL_MS 60000
 
 typedef struct Transaction
 {
@@ -32,48 +56,171 @@ typedef struct Transaction
 	void		(*done) (void *arg);	/* after the commit, interrupts held; or NULL */
 	void	   *arg;
 	bool		flush;
+	bool		sub;			/* the work is a subtransaction: its error does not abort the transaction */
+	int			limit_ms;
 	int			sqlstate;
 } Transaction;
+
+static volatile sig_atomic_t at_work = false;	/* a transaction that a cancel may reach */
+static bool hold_at_commit = false;
+static bool held = false;		/* interrupts, since the commit */
+static TimestampTz careful_until = 0;
+
+/* SIGINT: our own time limits, or pg_cancel_backend() while something of this database's users' blocks the worker. */
+void
+pgw_batch_cancel(SIGNAL_ARGS)
+{
+	if (at_work)
+		StatementCancelHandler(postgres_signal_arg);
+}
+
+static void
+at_commit(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT || !hold_at_commit)
+		return;
+	HOLD_INTERRUPTS();
+	held = true;
+	at_work = false;
+}
+
+static void
+begin_work(Transaction *x)
+{
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(at_commit, NULL);
+		registered = true;
+	}
+	hold_at_commit = true;
+	held = false;
+	at_work = true;
+	if (!PGW_MUTATED(WORK_LIMIT))
+		enable_timeout_after(STATEMENT_TIMEOUT, x->limit_ms);
+}
+
+/* A limit that was reached too late to stop anything is void. */
+static void
+end_work(void)
+{
+	at_work = false;
+	hold_at_commit = false;
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
+}
+
+/* Deferred triggers and constraints: now, where they can be stopped, and where their errors are the item's. */
+static void
+fire_deferred(void)
+{
+	ConstraintsSetStmt *all = makeNode(ConstraintsSetStmt);
+
+	AfterTriggerSetState(all);
+	pfree(all);
+}
+
+static void
+work(Transaction *x)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	(void) pgw_row_keep(TopTransactionContext);
+	x->work(x->arg);
+	pgw_row_close_kept();
+	fire_deferred();
+	if (ActiveSnapshotSet())
+		PopActiveSnapshot();
+}
+
+static void
+note_error(Transaction *x, MemoryContext context)
+{
+	MemoryContextSwitchTo(context);
+	x->sqlstate = geterrcode();
+	pgw_row_forget_kept();
+	careful_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CAREFUL_MS);
+
+	/* Somebody's DDL, as is to be expected: pgw.health() shows it. */
+	if (x->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+		pgw_tables_note_refusal(InvalidOid);
+	else
+		EmitErrorReport();
+	if (x->sqlstate == ERRCODE_QUERY_CANCELED)
+		pgw_tables_note_limit();
+	FlushErrorState();
+}
+
+/* false: its error was caught, and nothing of it is left. */
+static bool
+work_in_subtransaction(Transaction *x)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool fine = false;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		work(x);
+		ReleaseCurrentSubTransaction();
+		fine = true;
+	}
+	PG_CATCH();
+	{
+		HOLD_INTERRUPTS();
+		note_error(x, context);
+		RollbackAndReleaseCurrentSubTransaction();
+		RESUME_INTERRUPTS();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return fine;
+}
 
 static PgwBatchEnd
 run_in_transaction(Transaction *x)
 {
 	bool		busy = false;
 	bool		there;
+	bool		fine = true;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
+	begin_work(x);
 	there = pgw_store_lock_extension(&busy);
 	if (busy || !there)
-	{
-		AbortCurrentTransaction();
-		return busy ? PGW_BATCH_BUSY : PGW_BATCH_NO_EXTENSION;
-	}
-	PushActiveSnapshot(GetTransactionSnapshot());
-	(void) pgw_row_keep(TopTransactionContext);
-	x->work(x->arg);
-	pgw_row_close_kept();
-	if (ActiveSnapshotSet())
-		PopActiveSnapshot();
+		fine = false;
+	else if (x->sub)
+		fine = work_in_subtransaction(x);
+	else
+		work(x);
 
-	HOLD_INTERRUPTS();
+	/* also when nothing was done: an abort would give up the session's locks */
 	CommitTransactionCommand();
-	if (x->done != NULL)
+	if (fine && x->done != NULL)
 		x->done(x->arg);
-	RESUME_INTERRUPTS();
-	return PGW_BATCH_DONE;
+	if (held)
+		RESUME_INTERRUPTS();
+	held = false;
+	end_work();
+	if (busy)
+		return PGW_BATCH_BUSY;
+	if (!there)
+		return PGW_BATCH_NO_EXTENSION;
+	return fine ? PGW_BATCH_DONE : PGW_BATCH_FAILED;
 }
 
 static void
 clean_up_after_error(Transaction *x, MemoryContext context)
 {
 	HOLD_INTERRUPTS();
-	MemoryContextSwitchTo(context);
-	x->sqlstate = geterrcode();
-	EmitErrorReport();
+	held = false;
+	end_work();
+	note_error(x, context);
 	AbortCurrentTransaction();
-	pgw_row_forget_kept();
-	FlushErrorState();
+	pgw_tables_lost();
 	MemoryContextSwitchTo(context);
 	RESUME_INTERRUPTS();
 }
@@ -85,7 +232,7 @@ transaction(Transaction *x)
 	int			old_commit = synchronous_commit;
 	volatile PgwBatchEnd end = PGW_BATCH_FAILED;
 
-	/* Never less than flushed where it matters, whatever the database's settings say; see worker.c for the pinned value. */
+	/* Never less than flushed where it matters: worker.c has pinned the value that stands here. */
 	if (!x->flush)
 		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 	PG_TRY();
@@ -107,7 +254,7 @@ transaction(Transaction *x)
 PgwBatchEnd
 pgw_batch_transaction(void (*work) (void *arg), void *arg, bool flush, int *sqlstate)
 {
-	Transaction x = {.work = work, .arg = arg, .flush = flush};
+	Transaction x = {.work = work, .arg = arg, .flush = flush, .sub = true, .limit_ms = LIMIT_MS};
 	PgwBatchEnd end;
 
 	pgstat_report_activity(STATE_RUNNING, "pgw: housekeeping");
@@ -148,13 +295,15 @@ committed_all(void *arg)
 }
 
 static PgwBatchEnd
-run_items(dlist_head *items, bool flush, int *sqlstate)
+run_items(dlist_head *items, bool flush, bool single, int *sqlstate)
 {
 	Transaction x = {.work = apply_all, .done = committed_all, .arg = items, .flush = flush};
 	PgwItem    *first = dlist_container(PgwItem, node, dlist_head_node(items));
 	char		activity[64];
 	PgwBatchEnd end;
 
+	x.sub = flush || GetCurrentTimestamp() < careful_until;
+	x.limit_ms = single ? LIMIT_SINGLE_MS : LIMIT_MS;
 	snprintf(activity, sizeof(activity), "pgw: %s", first->ops->name);
 	pgstat_report_activity(STATE_RUNNING, activity);
 	end = transaction(&x);
@@ -188,7 +337,7 @@ run_singly(dlist_head *chunk, bool flush)
 
 		dlist_init(&single);
 		dlist_push_tail(&single, node);
-		end = run_items(&single, flush, &sqlstate);
+		end = run_items(&single, flush, true, &sqlstate);
 		if (end == PGW_BATCH_BUSY || end == PGW_BATCH_NO_EXTENSION)
 		{
 			put_back(chunk, &single);
@@ -198,10 +347,28 @@ run_singly(dlist_head *chunk, bool flush)
 		{
 			if (!dlist_is_empty(&single))
 				dlist_delete(node);
+			item->alone |= sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 			item->ops->failed(item, sqlstate);
 		}
 	}
 	return PGW_BATCH_DONE;
+}
+
+/* The first of the list, as many as may share a transaction; true: it is one that must not. */
+static bool
+take_chunk(dlist_head *items, int most, dlist_head *chunk)
+{
+	for (int n = 0; n < most && !dlist_is_empty(items); n++)
+	{
+		bool		alone = dlist_container(PgwItem, node, dlist_head_node(items))->alone;
+
+		if (alone && n > 0)
+			return false;
+		dlist_push_tail(chunk, dlist_pop_head_node(items));
+		if (alone)
+			return true;
+	}
+	return false;
 }
 
 PgwBatchEnd
@@ -214,10 +381,10 @@ pgw_batch_run(dlist_head *items, int most, bool flush)
 	if (dlist_is_empty(items))
 		return PGW_BATCH_DONE;
 	dlist_init(&chunk);
-	for (int n = 0; n < most && !dlist_is_empty(items); n++)
-		dlist_push_tail(&chunk, dlist_pop_head_node(items));
-
-	end = run_items(&chunk, flush, &sqlstate);
+	if (take_chunk(items, most, &chunk))
+		end = run_singly(&chunk, flush);
+	else
+		end = run_items(&chunk, flush, false, &sqlstate);
 	if (end == PGW_BATCH_FAILED)
 		end = run_singly(&chunk, flush);
 	if (end != PGW_BATCH_DONE)

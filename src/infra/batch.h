@@ -22,7 +22,10 @@ typedef struct PgwItemOps
 	/* The commit is done (flushed, if asked for).  Interrupts are held: it must not raise.  The item is off the list and belongs to it. */
 	void		(*committed) (PgwItem *item);
 
-	/* Its own transaction, alone, was rolled back.  Must not raise.  The item is off the list and belongs to it. */
+	/*
+	 * Its own transaction, alone, was rolled back.  Must not raise.  The item is off the list and belongs to it.  55P03: somebody's DDL was in the
+	 * way, or a lock that others hold for long; not the item's fault.
+	 */
 	void		(*failed) (PgwItem *item, int sqlstate);
 } PgwItemOps;
 
@@ -30,6 +33,7 @@ struct PgwItem
 {
 	dlist_node	node;
 	const PgwItemOps *ops;
+	bool		alone;			/* it has run into a time limit: it shares no transaction any more */
 };
 
 typedef enum PgwBatchEnd
@@ -48,5 +52,8 @@ extern PgwBatchEnd pgw_batch_run(dlist_head *items, int most, bool flush);
 
 /* One transaction around work(arg), for what is not an item. */
 extern PgwBatchEnd pgw_batch_transaction(void (*work) (void *arg), void *arg, bool flush, int *sqlstate);
+
+/* The worker's SIGINT: ends what its transaction is doing, as a failure of the item; without one it does nothing. */
+extern void pgw_batch_cancel(SIGNAL_ARGS);
 
 #endif

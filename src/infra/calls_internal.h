@@ -62,6 +62,7 @@ typedef struct PgwCall
 	long		http_status;	/* 0: none */
 	bool		our_fault;		/* never sent for want of something of ours, a socket: not the bank's failure */
 	int			failures;		/* result batches that failed */
+	TimestampTz locked_since;	/* its intent could not be written because of a lock; 0: it could */
 	bool		later;			/* set by apply: a row was busy */
 	bool		skipped;		/* set by apply: the caller is gone, nothing was written */
 	bool		takeover;		/* set by apply: an earlier attempt answers; nothing is sent for this one */

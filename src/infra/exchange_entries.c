@@ -35,6 +35,7 @@ pgw_entries_init(void)
 	{
 		pgw_shared->entries[i].procno = PGW_NO_PROC;
 		pgw_shared->entries[i].queue_head = pgw_shared->entries[i].queue_tail = PGW_NO_SLOT;
+		ConditionVariableInit(&pgw_shared->entries[i].covered);
 	}
 }
 
@@ -125,6 +126,8 @@ pgw_entry_died(PgwWorkerEntry *entry)
 static void
 detach(int code, Datum arg)
 {
+	int			left = attached;
+
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	if (attached >= 0)
 	{
@@ -135,10 +138,14 @@ detach(int code, Datum arg)
 			pgw_slots_fail(attached, "extension_dropped", false);
 		if (entry->state == PGW_ENTRY_RUNNING)
 			pgw_entry_died(entry);
+		for (int i = 0; i < PGW_MAX_COVERS; i++)
+			entry->covers[i].held = false;	/* they go with the process */
 		attached = -1;
 	}
 	pgw_wake_launcher();
 	LWLockRelease(pgw_lock);
+	if (left >= 0)
+		ConditionVariableBroadcast(&pgw_shared->entries[left].covered);
 }
 
 bool

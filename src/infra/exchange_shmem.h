@@ -1,5 +1,5 @@
 /*
- * exchange_shmem.h - layout of the exchange's shared memory; private to exchange*.c, launcher.c and utility.c
+ * exchange_shmem.h - layout of the exchange's shared memory; private to exchange*.c, launcher.c, utility.c and table_locks.c
  *
  * Owns: the struct definitions and the internal functions that need the lock held.
  *
@@ -19,6 +19,7 @@
 
 #include "postgres.h"
 #include "port/atomics.h"
+#include "storage/condition_variable.h"
 #include "storage/lwlock.h"
 
 #include "infra/exchange.h"
@@ -27,6 +28,7 @@
 #define PGW_RING_SIZE 4096
 #define PGW_NO_PROC (-1)
 #define PGW_NO_SLOT (-1)
+#define PGW_MAX_COVERS 8		/* tables that callers in flight have locked: three, and a partition for each month they began in */
 
 /*
  *	            launcher starts            attach
@@ -45,6 +47,15 @@ typedef enum PgwEntryState
 	PGW_ENTRY_NO_EXTENSION		/* a worker looked and found none */
 } PgwEntryState;
 
+/* A table that callers have locked, and the worker for them: table_locks.c. */
+typedef struct PgwCover
+{
+	Oid			relid;
+	int			callers;		/* transactions that are counted on it */
+	bool		held;			/* the worker has its locks, for its session */
+	TimestampTz idle_since;		/* callers became 0 */
+} PgwCover;
+
 typedef struct PgwWorkerEntry
 {
 	Oid			dboid;			/* InvalidOid: unused */
@@ -62,9 +73,16 @@ typedef struct PgwWorkerEntry
 	int			slots;			/* slots not FREE that belong to this entry */
 	int			queue_head;		/* REQUESTED slots, oldest first */
 	int			queue_tail;
+	PgwCover	covers[PGW_MAX_COVERS];
+	uint64		cover_refusals; /* times that the worker could not have one */
+	TimestampTz refused_at;		/* the worker has let work pass because of a lock; 0: never */
+	TimestampTz refused_since;	/* ... and did so since then */
+	Oid			refused_table;	/* InvalidOid: not known which */
+	TimestampTz limited_at;		/* its work has run into a time limit; 0: never */
 	uint32		ring_head;		/* oldest signal */
 	uint32		ring_count;
 	PgwSignal	ring[PGW_RING_SIZE];
+	ConditionVariable covered;	/* callers wait for held; beyond what is wiped when an entry is forgotten */
 } PgwWorkerEntry;
 
 typedef struct PgwSlotHeader

@@ -30,6 +30,7 @@
 #include "core/mutant.h"
 #include "infra/exchange.h"
 #include "infra/pause.h"
+#include "infra/table_locks.h"
 
 typedef enum WorkerMode
 {
@@ -66,6 +67,9 @@ pgw_pause_is_restored(void)
 	bool		isnull;
 	bool		result;
 
+	pgw_table_need("restore_pending", AccessShareLock);
+	pgw_table_need("resumptions", AccessShareLock);
+	pgw_table_need("payment_transactions", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)

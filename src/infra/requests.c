@@ -27,6 +27,7 @@
 
 #define TAKE_MAX 256
 #define BUSY_DELAY_MS 20
+#define LOCKED_PATIENCE_MS 2000	/* of an intent whose tables are locked by somebody */
 
 static dlist_head waiting;
 
@@ -373,10 +374,36 @@ request_committed(PgwItem *item)
 	}
 }
 
+/*
+ * DDL holds what has to be written, or something of a user's on pgw's tables took too long.  Nothing was written.  Not for long: this caller may be
+ * whom the DDL waits for (table_locks.c says when).
+ */
+static void
+locked_out(PgwCall *call)
+{
+	TimestampTz now = pgw_now();
+
+	if (call->locked_since == 0)
+		call->locked_since = now;
+	if (TimestampDifferenceExceeds(call->locked_since, now, LOCKED_PATIENCE_MS))
+	{
+		answer_error(call, "worker_busy", "a table of pgw is locked, or a trigger on it takes too long");
+		return;
+	}
+	call->not_before = TimestampTzPlusMilliseconds(now, BUSY_DELAY_MS);
+	dlist_push_tail(&waiting, &call->item.node);
+}
+
 static void
 request_failed(PgwItem *item, int sqlstate)
 {
 	PgwCall    *call = (PgwCall *) item;
+
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_QUERY_CANCELED)
+	{
+		locked_out(call);
+		return;
+	}
 
 	/* The one-live-attempt index: an earlier attempt with this id is not finished.  Nothing was sent for this one. */
 	if (sqlstate == ERRCODE_UNIQUE_VIOLATION)

@@ -22,6 +22,7 @@
 
 #define BUSY_DELAY_MS 100
 #define FAILED_DELAY_MS 1000
+#define LOCKED_DELAY_MS 100		/* somebody's DDL is in the way */
 #define LONGEST_FAILED_DELAY_MS 30000
 
 static dlist_head done;			/* not_before says when */
@@ -246,6 +247,11 @@ result_failed(PgwItem *item, int sqlstate)
 {
 	PgwCall    *call = (PgwCall *) item;
 
+	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
+	{
+		retry_later(call, LOCKED_DELAY_MS);
+		return;
+	}
 	ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)", unpack_sql_state(sqlstate)),
 					  errdetail("correlation id %s", call->correlation)));
 	if (call->failures + 1 >= PGW_FAILING_ALERT)

@@ -4,7 +4,8 @@
  * Owns: opened relations with their executor state, for the time of one change, or between pgw_row_keep() and pgw_row_close_kept().  What is kept is given
  * up when the relation's description changes.
  * Locks: RowExclusiveLock on a table that is changed, AccessShareLock on one that is read, both until the transaction ends; row
- * locks as an UPDATE of non-key columns takes them, so foreign keys of users' tables (KEY SHARE) never wait for pgw.
+ * locks as an UPDATE of non-key columns takes them, so foreign keys of users' tables (KEY SHARE) never wait for pgw.  The worker does not wait for
+ * a table's lock: table_locks.c.
  * Invariant: every change is followed by CommandCounterIncrement(), so that the next step of the same call can change the
  * same row again.
  */
@@ -21,6 +22,7 @@
 #include "commands/trigger.h"
 #include "executor/nodeModifyTable.h"
 #include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -32,7 +34,9 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
+#include "core/mutant.h"
 #include "infra/row.h"
+#include "infra/table_locks.h"
 
 /* A table that stays open for writing. */
 typedef struct PgwKept
@@ -158,7 +162,8 @@ static void
 open_common(PgwRel *r, Oid relid, LOCKMODE lockmode)
 {
 	memset(r, 0, sizeof(*r));
-	r->rel = table_open(relid, lockmode);
+	pgw_table_lock(relid, lockmode);
+	r->rel = table_open(relid, NoLock);
 	r->found = table_slot_create(r->rel, NULL);
 }
 
@@ -431,6 +436,63 @@ pgw_row_lock(PgwRel *r, bool wait, bool *busy)
 			elog(ERROR, "unexpected result %d of locking a row of \"%s\"", (int) result, RelationGetRelationName(r->rel));
 	}
 	return false;
+}
+
+static Datum
+default_of(PgwRel *r, int attnum, bool *isnull)
+{
+	Node	   *expr = build_column_default(r->rel, attnum);
+
+	*isnull = true;
+	if (expr == NULL)
+		return (Datum) 0;
+	return ExecEvalExprSwitchContext(ExecInitExpr(expression_planner((Expr *) expr), NULL), GetPerTupleExprContext(r->estate), isnull);
+}
+
+void
+pgw_row_begin(PgwRel *r, const bool *ours, int nours)
+{
+	TupleDesc	desc = RelationGetDescr(r->rel);
+	bool		update = !TTS_EMPTY(r->found);
+
+	ExecClearTuple(r->slot);
+	memset(r->slot->tts_isnull, true, desc->natts * sizeof(bool));
+	if (desc->natts == nours || PGW_MUTATED(KEEP_COLUMNS))
+		return;
+	if (update)
+		slot_getallattrs(r->found);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+
+		if (ours[i] || att->attisdropped)
+			continue;
+		if (update)
+		{
+			r->slot->tts_values[i] = r->found->tts_values[i];
+			r->slot->tts_isnull[i] = r->found->tts_isnull[i];
+		}
+		else if (att->attgenerated == '\0')
+			r->slot->tts_values[i] = default_of(r, i + 1, &r->slot->tts_isnull[i]);
+	}
+}
+
+void
+pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid wanted)
+{
+	Oid			type = attnum != InvalidAttrNumber ? TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid : InvalidOid;
+
+	if (attnum == InvalidAttrNumber)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_COLUMN),
+				 errmsg("table pgw.%s has no column \"%s\"", RelationGetRelationName(rel), column),
+				 errhint("pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
+	if (OidIsValid(wanted) && type != wanted)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("column \"%s\" of table pgw.%s has type %s instead of %s", column, RelationGetRelationName(rel),
+						format_type_be(type), format_type_be(wanted)),
+				 errhint("pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
 }
 
 void

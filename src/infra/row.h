@@ -63,6 +63,15 @@ extern void pgw_row_each(PgwRel *r, Oid index, const Datum *keys, int nkeys, Pgw
 /* Lock the latest version of r->found for an update that leaves its keys alone. false: gone, or busy (only when !wait). */
 extern bool pgw_row_lock(PgwRel *r, bool wait, bool *busy);
 
+/*
+ * Before r->slot is filled with pgw's own columns (ours[attnum - 1], so many): columns that others have added keep their values in an update, and get
+ * their defaults in an insert.
+ */
+extern void pgw_row_begin(PgwRel *r, const bool *ours, int nours);
+
+/* ERROR unless the column is there and of this type (InvalidOid: of any). */
+extern void pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid wanted);
+
 extern void pgw_row_insert(PgwRel *r);
 extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);	/* false: somebody has the key; nothing is left */
 extern void pgw_row_update(PgwRel *r);	/* r->found (locked) becomes r->slot */

@@ -15,6 +15,7 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
@@ -125,6 +126,7 @@ typedef struct TableCache
 {
 	Oid			relid;			/* InvalidOid: void */
 	AttrNumber	attnums[MAX_COLUMNS];
+	bool		ours[MaxHeapAttributeNumber];	/* [attnum - 1]; the others are somebody else's, or dropped */
 	Oid			id_index;		/* primary key */
 	Oid			claim_index;	/* payments: (client_request_id, merchant) */
 } TableCache;
@@ -266,6 +268,57 @@ pgw_store_index(Oid relid, const char *const *columns, int n, bool unique)
 	return index;
 }
 
+/* What field_to_datum() makes, and field_from_datum() reads; InvalidOid: text of any type. */
+static Oid
+type_of(PgwField field)
+{
+	switch (field)
+	{
+		case PGW_FIELD_UUID:
+			return UUIDOID;
+		case PGW_FIELD_INT64:
+		case PGW_FIELD_INT64_OR_NULL:
+			return INT8OID;
+		case PGW_FIELD_INT:
+		case PGW_FIELD_INT_OR_NULL:
+			return INT4OID;
+		case PGW_FIELD_BOOL:
+			return BOOLOID;
+		case PGW_FIELD_TIME:
+			return TIMESTAMPTZOID;
+		case PGW_FIELD_FXID:
+			return XID8OID;
+		case PGW_FIELD_OID:
+			return OIDOID;
+		case PGW_FIELD_STRING:
+		case PGW_FIELD_STATE:
+		case PGW_FIELD_KIND:
+		case PGW_FIELD_CAPTURE:
+		case PGW_FIELD_PAYMENT_STATUS:
+			break;
+	}
+	return InvalidOid;
+}
+
+/* Not by count or position: somebody may have added, dropped or changed columns. */
+static void
+find_columns(PgwTable table, Oid relid, TableCache *c)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+
+	if (!RelationIsValid(rel))
+		elog(ERROR, "table pgw.%s is gone", tables[table].name);
+	for (int i = 0; i < tables[table].n; i++)
+	{
+		const PgwColumn *column = &tables[table].columns[i];
+
+		c->attnums[i] = get_attnum(relid, column->name);
+		pgw_row_check_type(rel, c->attnums[i], column->name, type_of(column->field));
+		c->ours[c->attnums[i] - 1] = true;
+	}
+	RelationClose(rel);
+}
+
 static TableCache *
 get_cache(PgwTable table, Oid relid)
 {
@@ -276,12 +329,7 @@ get_cache(PgwTable table, Oid relid)
 	watch_relations();
 	if (c->relid == relid)
 		return c;
-	for (int i = 0; i < tables[table].n; i++)
-	{
-		fresh.attnums[i] = get_attnum(relid, tables[table].columns[i].name);
-		if (fresh.attnums[i] == InvalidAttrNumber)
-			elog(ERROR, "table pgw.%s has no column \"%s\"", tables[table].name, tables[table].columns[i].name);
-	}
+	find_columns(table, relid, &fresh);
 	fresh.id_index = find_index(relid, &tables[table].columns[0].name, 1, true);
 	if (!OidIsValid(fresh.id_index))
 		elog(ERROR, "table pgw.%s has no unique index on its id", tables[table].name);
@@ -423,8 +471,7 @@ pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
 	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
 	TupleDesc	desc = RelationGetDescr(r->rel);
 
-	ExecClearTuple(r->slot);
-	memset(r->slot->tts_isnull, true, desc->natts * sizeof(bool));
+	pgw_row_begin(r, c->ours, tables[table].n);
 	for (int i = 0; i < tables[table].n; i++)
 	{
 		int			att = c->attnums[i] - 1;
@@ -618,6 +665,14 @@ pgw_store_update_transaction(PgwTransaction *t)
 {
 	t->updated_at = GetCurrentTimestamp();
 	update(PGW_TABLE_TRANSACTIONS, &t->transaction_id, t);
+}
+
+void
+pgw_store_check(void)
+{
+	for (int i = 0; i < PGW_NTABLES; i++)
+		(void) get_cache((PgwTable) i, pgw_store_relid(tables[i].name));
+	pgw_store_check_events();
 }
 
 void

@@ -266,6 +266,9 @@ typedef struct PgwAgedAttempt
 } PgwAgedAttempt;
 extern int	pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz undecided, TimestampTz review, PgwAgedAttempt **out);
 
+/* ERROR when pgw's own columns or keys are not as CREATE EXTENSION has made them. */
+extern void pgw_store_check(void);
+
 /*
  * NOTIFY pgw_payments with {"payment_id", "kind", "outcome"}, once for each outcome (worker only).  Of an operation: completed, failed, in_review or
  * reversed; of a payment: its status, and nothing while that is pending.

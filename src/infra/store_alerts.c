@@ -1,7 +1,7 @@
 /*
  * store_alerts.c - the tables' part of alerts: counted causes, and attempts that have been in a state for too long
  *
- * Owns: nothing.  Locks: those of plain statements.
+ * Owns: nothing.  Locks: those of plain statements, which the worker takes beforehand, without waiting.
  */
 #include "postgres.h"
 
@@ -14,6 +14,7 @@
 #include "utils/uuid.h"
 
 #include "infra/store_internal.h"
+#include "infra/table_locks.h"
 
 #define AGED_MAX_PER_STATE 250
 
@@ -29,6 +30,7 @@ pgw_store_count_alert(const char *kind, const char *subject, const char *bank, c
 	bool		isnull;
 	bool		tell;
 
+	pgw_table_need("alert_state", RowExclusiveLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -54,6 +56,7 @@ pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 	int			n;
 
 	*out = NULL;
+	pgw_table_need("payment_transactions", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());

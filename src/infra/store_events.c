@@ -2,30 +2,35 @@
  * store_events.c - the events of an attempt, and the one place where an attempt changes
  *
  * Owns: the form of event_data, and in which partition an event lies.
- * Locks: RowExclusiveLock on one partition, not on the partitioned parent: pgw names the partition itself, because routing through the parent
- * would open every partition's metadata for each event.
+ * Locks: RowExclusiveLock on one partition; pgw finds it by the parent's bounds and remembers it, because routing each event through the
+ * parent would cost more than writing it.  AccessShareLock on the parent where it has to be looked for.
  * Invariants: an attempt's status and step_order change only together with its events, along legal edges; steps run 1..n.
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
-#include <time.h>
-
 #include "core/uuid7.h"
 #include "infra/metrics.h"
 #include "infra/store_internal.h"
+#include "infra/table_locks.h"
 
 enum
 {
@@ -69,22 +74,166 @@ pgw_store_json_string(const char *s)
 	return out.data;
 }
 
-/* The month of the attempt's id, in UTC, else the default partition. */
+/* ---- where an event lies ---- */
+
+static const Oid event_types[EV_NCOLUMNS] = {
+	UUIDOID, UUIDOID, InvalidOid, TIMESTAMPTZOID, JSONBOID, TEXTOID, INT4OID, XID8OID
+};
+
+/* Ids from low (inclusive) to high (exclusive) lie in this partition. */
+typedef struct PgwPartition
+{
+	Oid			parent;			/* InvalidOid: void */
+	Oid			relid;
+	bool		no_low;
+	bool		no_high;
+	pg_uuid_t	low;
+	pg_uuid_t	high;
+} PgwPartition;
+
+#define MAX_PARTITIONS 8
+
+static PgwPartition partitions[MAX_PARTITIONS];
+static int	next_partition = 0;
+
+/* Where the columns are. */
+typedef struct EventTable
+{
+	Oid			relid;			/* InvalidOid: void */
+	AttrNumber	attnums[EV_NCOLUMNS];
+	bool		ours[MaxHeapAttributeNumber];	/* [attnum - 1] */
+	Oid			type_of_event;
+} EventTable;
+
+static EventTable event_table;
+
+/* Attached, detached, altered: all that is kept here is void then. */
+static void
+forget_table(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == event_table.relid)
+		event_table.relid = InvalidOid;
+	for (int i = 0; i < MAX_PARTITIONS; i++)
+	{
+		if (relid == InvalidOid || relid == partitions[i].parent || relid == partitions[i].relid)
+			partitions[i].parent = InvalidOid;
+	}
+}
+
+static void
+watch_relations(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+	registered = true;
+}
+
+static int
+compare_ids(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a->data, b->data, UUID_LEN);
+}
+
+static bool
+lies_in(const PgwPartition *p, Oid parent, const pg_uuid_t *id)
+{
+	return p->parent == parent && (p->no_low || compare_ids(&p->low, id) <= 0) && (p->no_high || compare_ids(id, &p->high) < 0);
+}
+
+/* The bound at this place; false: there is none on that side. */
+static bool
+get_bound(PartitionBoundInfo bounds, int i, pg_uuid_t *out)
+{
+	if (i < 0 || i >= bounds->ndatums || bounds->kind[i][0] != PARTITION_RANGE_DATUM_VALUE)
+		return false;
+	*out = *DatumGetUUIDP(bounds->datums[i][0]);
+	return true;
+}
+
+/* By the parent's bounds, as PostgreSQL routes a row: a table that only has a partition's name gets no event. */
+static void
+route(Relation parent, const pg_uuid_t *id, PgwPartition *p)
+{
+	PartitionKey key = RelationGetPartitionKey(parent);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	Datum		value = UUIDPGetDatum(id);
+	bool		equal;
+	int			offset;
+	int			index = -1;
+
+	if (key == NULL || key->strategy != PARTITION_STRATEGY_RANGE || key->partnatts != 1 || key->parttypid[0] != UUIDOID)
+		elog(ERROR, "table pgw.transaction_events is not partitioned by ranges of transaction_id");
+	memset(p, 0, sizeof(*p));
+	p->parent = RelationGetRelid(parent);
+	p->no_low = p->no_high = true;
+	if (desc->nparts > 0)
+	{
+		offset = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, bounds, 1, &value, &equal);
+		p->no_low = !get_bound(bounds, offset, &p->low);
+		p->no_high = !get_bound(bounds, offset + 1, &p->high);
+		index = bounds->indexes[offset + 1];
+		if (index < 0)
+			index = bounds->default_index;
+	}
+	if (index < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("pgw.transaction_events has no partition for events of now"),
+				 errhint("Attach pgw.transaction_events_default again as its default partition, or call pgw.ensure_event_partitions().")));
+	p->relid = desc->oids[index];
+	if (!desc->is_leaf[index])
+		elog(ERROR, "partition %u of pgw.transaction_events is itself partitioned", p->relid);
+}
+
 static Oid
 partition_of(const pg_uuid_t *transaction_id)
 {
-	time_t		seconds = (time_t) (pgw_uuid7_unix_ms(transaction_id->data) / 1000);
-	struct tm	tm;
-	char		name[NAMEDATALEN];
-	Oid			relid = InvalidOid;
+	Oid			parent = pgw_store_relid("transaction_events");
+	PgwPartition fresh;
+	Relation	rel;
 
-	if (gmtime_r(&seconds, &tm) != NULL && tm.tm_year + 1900 <= 9999)
+	watch_relations();
+	for (int i = 0; i < MAX_PARTITIONS; i++)
 	{
-		snprintf(name, sizeof(name), "transaction_events_y%04dm%02d", tm.tm_year + 1900, tm.tm_mon + 1);
-		relid = pgw_store_relid_or_none(name);
+		if (lies_in(&partitions[i], parent, transaction_id))
+			return partitions[i].relid;
 	}
-	return OidIsValid(relid) ? relid : pgw_store_relid("transaction_events_default");
+	pgw_table_lock(parent, AccessShareLock);
+	rel = table_open(parent, NoLock);
+	route(rel, transaction_id, &fresh);
+	table_close(rel, NoLock);
+	partitions[next_partition] = fresh; /* only now: what came before can have processed invalidations */
+	next_partition = (next_partition + 1) % MAX_PARTITIONS;
+	return fresh.relid;
 }
+
+/* Locked: it cannot be detached before the transaction ends.  Whether it had been before, its lock has told us. */
+static Oid
+lock_partition_of(const pg_uuid_t *transaction_id)
+{
+	for (;;)
+	{
+		Oid			relid = partition_of(transaction_id);
+
+		pgw_table_lock(relid, RowExclusiveLock);
+		if (partition_of(transaction_id) == relid)
+			return relid;
+	}
+}
+
+Oid
+pgw_store_partition_now(void)
+{
+	pg_uuid_t	id;
+
+	pgw_store_new_id(&id);
+	return partition_of(&id);
+}
+
+/* ---- an event as a row ---- */
 
 static void
 add_member(JsonbParseState **state, const char *name, JsonbValue *value)
@@ -153,45 +302,36 @@ event_data(const PgwTransaction *t, const PgwEvent *event)
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
-/* Where the columns are; void when the relation's description changes. */
-typedef struct EventTable
-{
-	Oid			relid;
-	AttrNumber	attnums[EV_NCOLUMNS];
-	Oid			types[EV_NCOLUMNS];
-} EventTable;
-
-static EventTable event_table;
-
-static void
-forget_table(Datum arg, Oid relid)
-{
-	if (relid == InvalidOid || relid == event_table.relid)
-		event_table.relid = InvalidOid;
-}
-
 static const EventTable *
 describe(Oid relid)
 {
-	static bool registered = false;
-	EventTable	fresh = {.relid = relid};
+	static EventTable fresh;
+	Relation	rel;
 
-	if (!registered)
-	{
-		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
-		registered = true;
-	}
+	watch_relations();
 	if (event_table.relid == relid)
 		return &event_table;
+	memset(&fresh, 0, sizeof(fresh));
+	fresh.relid = relid;
+	rel = RelationIdGetRelation(relid);
+	if (!RelationIsValid(rel))
+		elog(ERROR, "a partition of pgw.transaction_events is gone");
 	for (int i = 0; i < EV_NCOLUMNS; i++)
 	{
 		fresh.attnums[i] = get_attnum(relid, event_columns[i]);
-		if (fresh.attnums[i] == InvalidAttrNumber)
-			elog(ERROR, "table pgw.transaction_events has no column \"%s\"", event_columns[i]);
-		fresh.types[i] = get_atttype(relid, fresh.attnums[i]);
+		pgw_row_check_type(rel, fresh.attnums[i], event_columns[i], event_types[i]);
+		fresh.ours[fresh.attnums[i] - 1] = true;
 	}
+	fresh.type_of_event = get_atttype(relid, fresh.attnums[EV_EVENT_TYPE]);
+	RelationClose(rel);
 	event_table = fresh;		/* only now: the look-ups can have processed invalidations */
 	return &event_table;
+}
+
+void
+pgw_store_check_events(void)
+{
+	(void) describe(pgw_store_partition_now());
 }
 
 static void
@@ -207,11 +347,10 @@ write_event(PgwRel *r, const EventTable *table, const PgwTransaction *t, const P
 	pg_uuid_t	id;
 
 	pgw_store_new_id(&id);
-	ExecClearTuple(r->slot);
-	memset(r->slot->tts_isnull, true, RelationGetDescr(r->rel)->natts * sizeof(bool));
+	pgw_row_begin(r, table->ours, EV_NCOLUMNS);
 	put(r, table, EV_EVENT_ID, UUIDPGetDatum(&id), false);
 	put(r, table, EV_TRANSACTION_ID, UUIDPGetDatum(&t->transaction_id), false);
-	put(r, table, EV_EVENT_TYPE, pgw_row_from_string(table->types[EV_EVENT_TYPE], pgw_event_name(event->type)), false);
+	put(r, table, EV_EVENT_TYPE, pgw_row_from_string(table->type_of_event, pgw_event_name(event->type)), false);
 
 	/* Clock time; readers order by step, never by it. */
 	put(r, table, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
@@ -227,13 +366,12 @@ write_event(PgwRel *r, const EventTable *table, const PgwTransaction *t, const P
 void
 pgw_store_write_events(PgwTransaction *t, const PgwEvent *events, int n)
 {
-	Oid			relid = partition_of(&t->transaction_id);
-	EventTable	table = *describe(relid);
+	Oid			relid = lock_partition_of(&t->transaction_id);
 	PgwRel		r;
 
 	pgw_row_open_write(&r, relid, NULL, false);
 	for (int i = 0; i < n; i++)
-		write_event(&r, &table, t, &events[i], ++t->step_order);
+		write_event(&r, describe(relid), t, &events[i], ++t->step_order);
 	pgw_row_close(&r);
 }
 
@@ -313,10 +451,10 @@ collect_event(PgwRel *r, void *arg)
 	d = get(r, EV_TRANSACTION_ID, &isnull);
 	memcpy(&e->transaction_id, DatumGetUUIDP(d), UUID_LEN);
 	d = get(r, EV_EVENT_TYPE, &isnull);
-	e->event_type = pgw_row_to_string(describe(relid)->types[EV_EVENT_TYPE], d);
+	e->event_type = pgw_row_to_string(describe(relid)->type_of_event, d);
 	e->occurred_at = DatumGetTimestampTz(get(r, EV_OCCURRED_AT, &isnull));
 	d = get(r, EV_EVENT_DATA, &isnull);
-	e->event_data = pgw_row_to_string(describe(relid)->types[EV_EVENT_DATA], d);
+	e->event_data = pgw_row_to_string(JSONBOID, d);
 	d = get(r, EV_ERROR_DETAILS, &isnull);
 	if (!isnull)
 		e->error_details = TextDatumGetCString(d);

@@ -29,6 +29,8 @@ typedef struct PgwColumn
 } PgwColumn;
 
 extern Oid	pgw_store_relid(const char *name);	/* ERROR when missing */
+extern void pgw_store_check_events(void);	/* pgw_store_check()'s part */
+extern Oid	pgw_store_partition_now(void);	/* where the events of an attempt lie that begins now */
 extern Oid	pgw_store_relid_or_none(const char *name);
 
 /* The index whose first columns are these, in this order; unique, not partial and immediate when asked for. InvalidOid: none. */

@@ -2,7 +2,8 @@
  * store_queue.c - what the worker asks of the tables as a whole, and look-ups beside the two main ones
  *
  * Owns: the kept plans (text only: they are made anew when the extension is dropped and created again).
- * Locks: those of plain SELECTs; the extension object conditionally, so that the worker never stands in the way of DROP EXTENSION.
+ * Locks: those of plain statements, which the worker takes beforehand, without waiting; the extension object conditionally, so that the worker never
+ * stands in the way of DROP EXTENSION.
  */
 #include "postgres.h"
 
@@ -28,6 +29,7 @@
 
 #include "core/uuid7.h"
 #include "infra/store_internal.h"
+#include "infra/table_locks.h"
 
 /* Prepared once for the life of the process; text only, so DROP and CREATE EXTENSION only make it plan anew. */
 static SPIPlanPtr
@@ -77,6 +79,7 @@ pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max)
 	int			rc;
 	int			n = 0;
 
+	pgw_table_need("payment_transactions", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -122,6 +125,8 @@ pgw_store_ensure_partitions(int ahead)
 	Oid			types[1] = {INT4OID};
 	Datum		args[1] = {Int32GetDatum(ahead)};
 
+	pgw_table_need("banks", AccessShareLock);
+	pgw_table_need("transaction_events", ShareUpdateExclusiveLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -145,6 +150,7 @@ pgw_store_bank_states(PgwBankState **out)
 	MemoryContext context = CurrentMemoryContext;
 	int			n;
 
+	pgw_table_need("bank_states", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -188,6 +194,7 @@ pgw_store_save_bank_state(const PgwBankState *s)
 		nulls[5] = 'n';
 	if (s->cooldown_from == 0)
 		nulls[6] = 'n';
+	pgw_table_need("bank_states", RowExclusiveLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());

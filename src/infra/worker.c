@@ -5,7 +5,7 @@
  * Whatever woke it, each turn does the same: interrupts, wishes of others, settings, take in, batches, send.
  *
  * Invariants
- *	- No transaction, snapshot or heavyweight lock while it waits.
+ *	- No transaction or snapshot while it waits; no heavyweight lock but those that its waiting callers have, too (table_locks.c).
  *	- CHECK_FOR_INTERRUPTS() at every turn and for each item of a batch: DROP DATABASE of any database waits for every process.
  *	- An ERROR costs one turn: calls in flight, their slots and lists live in memory of their own and go on.
  *	- Settings that a database or role could bend are pinned at the start.
@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "core/mutant.h"
 #include "infra/clock.h"
 #include "infra/alerts.h"
 #include "infra/bank_health.h"
@@ -40,6 +41,7 @@
 #include "infra/metrics.h"
 #include "infra/pause.h"
 #include "infra/store.h"
+#include "infra/table_locks.h"
 #include "infra/worker.h"
 
 #define BUSY_WAIT_MS 100
@@ -114,13 +116,43 @@ pin_settings(void)
 	pin("statement_timeout", "0");
 	pin("lock_timeout", "1s");
 	pin("idle_in_transaction_session_timeout", "0");
+#if PG_VERSION_NUM >= 170000
+	pin("transaction_timeout", "0");
+#endif
 	pin("application_name", "pgw worker");
 	pin("log_statement", "none");
-	pin("enable_seqscan", "off");	/* what is due or open is few among many, whatever the statistics say */
 
-	/* Intents must be flushed whatever ALTER DATABASE says; a stronger setting (remote_apply) may stay. */
-	if (synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
-		pin("synchronous_commit", "on");
+	/* plans: what is due or open is few among many, whatever the statistics say */
+	pin("enable_seqscan", "off");
+	pin("enable_indexscan", "on");
+	pin("enable_indexonlyscan", "on");
+	pin("enable_bitmapscan", "on");
+	pin("enable_sort", "on");
+	pin("plan_cache_mode", "auto");
+	pin("jit", "off");			/* a plan that is left with a sequential scan looks dear enough for it */
+	pin("max_parallel_workers_per_gather", "0");
+
+	/* how values look in texts that are stored, and how texts are read */
+	pin("DateStyle", "ISO, YMD");
+	pin("IntervalStyle", "postgres");
+	pin("TimeZone", "UTC");
+	pin("bytea_output", "hex");
+	pin("extra_float_digits", "1");
+	pin("standard_conforming_strings", "on");
+	pin("quote_all_identifiers", "off");
+	pin("transform_null_equals", "off");
+
+	/* where and how partitions are made */
+	pin("default_table_access_method", "heap");
+	pin("default_tablespace", "");
+	pin("temp_tablespaces", "");
+
+	/*
+	 * Intents must be flushed, whatever postgresql.conf or ALTER DATABASE say, now or after a reload: a pinned value follows neither.  A
+	 * stronger one (remote_apply) may stay, as it is at the start.
+	 */
+	if (!PGW_MUTATED(PIN_SYNC_COMMIT) || synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
+		pin("synchronous_commit", synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on");
 }
 
 static void
@@ -170,11 +202,12 @@ start(Oid dboid)
 {
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGINT, SIG_IGN);	/* pg_cancel_backend(): there is no statement of a user's to cancel */
+	pqsignal(SIGINT, pgw_batch_cancel);
 	pqsignal(SIGPIPE, SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	pin_settings();
+	pgw_tables_never_wait();
 
 	look_for_extension();
 	if (!pgw_exchange_attach())
@@ -397,6 +430,7 @@ dropping(void)
 	}
 	pgw_exchange_fail_all("extension_dropped");
 	pgw_calls_forget_slots();
+	pgw_tables_let_go();
 	worker.dropping = true;
 	return true;
 }
@@ -422,6 +456,7 @@ turn(void)
 	}
 	worker.step_aside_since = 0;
 
+	pgw_tables_turn();
 	refresh_config();
 	ensure_partitions(now);
 	keep_bank_health(now);
@@ -457,6 +492,7 @@ timeout_ms(void)
 	bool		paused = pgw_pause() != PGW_PAUSE_NONE;
 	TimestampTz due = paused ? 0 : pgw_calls_next_due();	/* what is due is not for now */
 	long		http = pgw_http_timeout_ms();
+	long		tables = worker.dropping ? -1 : pgw_tables_timeout_ms();
 	long		ms = IDLE_WAIT_MS;
 
 	if (worker.dropping || worker.step_aside_since != 0 || (worker.scan_wanted && !paused) || pgw_calls_in_flight())
@@ -465,6 +501,8 @@ timeout_ms(void)
 		ms = 0;
 	if (http >= 0)
 		ms = Min(ms, http);
+	if (tables >= 0)
+		ms = Min(ms, tables);
 	if (due != 0)
 		ms = Min(ms, TimestampDifferenceMilliseconds(pgw_now(), due));
 	return ms;

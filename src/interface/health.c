@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
 #include "executor/spi.h"
@@ -18,6 +19,8 @@
 #include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -26,6 +29,8 @@
 #include "infra/exchange.h"
 #include "infra/metrics.h"
 #include "infra/secrets.h"
+#include "infra/store.h"
+#include "infra/table_locks.h"
 #include "interface/cards.h"
 #include "interface/gauges.h"
 #include "interface/grants.h"
@@ -39,6 +44,8 @@
 #define REVIEW_ERROR_S (24 * 60 * 60)
 #define NO_WORKER_SLOT_S 120	/* a start that failed so recently explains a worker that is not there */
 #define FILES_PER_CALL 4
+#define LOCKED_WARNING_S 2
+#define LOCKED_ERROR_S 60
 
 PG_FUNCTION_INFO_V1(pgw_health_1_0);
 
@@ -411,8 +418,10 @@ check_partitions(Report *r)
 	HeapTuple	row;
 	TupleDesc	desc;
 
-	if (SPI_execute("SELECT to_regclass('pgw.transaction_events_y' || to_char(m, 'YYYY\"m\"MM')) IS NOT NULL,"
-					" to_regclass('pgw.transaction_events_y' || to_char(m + interval '1 month', 'YYYY\"m\"MM')) IS NOT NULL,"
+	if (SPI_execute("SELECT EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'pgw.transaction_events'::regclass"
+					" AND inhrelid = to_regclass('pgw.transaction_events_y' || to_char(m, 'YYYY\"m\"MM'))),"
+					" EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'pgw.transaction_events'::regclass"
+					" AND inhrelid = to_regclass('pgw.transaction_events_y' || to_char(m + interval '1 month', 'YYYY\"m\"MM'))),"
 					" EXISTS (SELECT FROM pgw.transaction_events_default), EXISTS (SELECT FROM pgw.banks)"
 					" FROM date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') m", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the partitions could not be looked at");
@@ -431,6 +440,78 @@ check_partitions(Report *r)
 	put(r, "partitions", strays || (banks && (!this_month || !next_month)) ? WARN : FINE,
 		"Events go to the default partition where their month's is missing, which is sound but cannot be removed by month: "
 		"call pgw.ensure_event_partitions(); its warnings say what is in the way.");
+}
+
+static void
+check_table_locks(Report *r)
+{
+	PgwTablesStatus s;
+	double		age;
+
+	pgw_tables_status(&s);
+	age = s.refused_since != 0 ? (double) (GetCurrentTimestamp() - s.refused_since) / USECS_PER_SEC : 0;
+	detail_number(r, "tables_locked_for_callers", s.covered);
+	detail_number(r, "transactions_that_pay", s.callers);
+	detail(r, "refused_table", OidIsValid(s.refused_table) ? get_rel_name(s.refused_table) : NULL);
+	detail_number(r, "refused_for_seconds", age);
+	put(r, "table_locks", age > LOCKED_ERROR_S ? BAD : age > LOCKED_WARNING_S ? WARN : FINE,
+		"Somebody holds or awaits a lock on a table of pgw, or on a catalog, so that the worker lets work pass: see pg_locks and pg_blocking_pids().");
+}
+
+/* NULL, or what is not as CREATE EXTENSION has made it. */
+static char *
+altered_table(void)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	char	   *volatile fault = NULL;
+
+	BeginInternalSubTransaction(NULL);
+	PG_TRY();
+	{
+		pgw_store_check();
+		ReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+
+		/* that of whoever asks */
+		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED || edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE ||
+			edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
+			ReThrowError(edata);
+		fault = edata->message;
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	CurrentResourceOwner = owner;
+	return fault;
+}
+
+/* pgw's columns, and what others have put onto its tables: docs/ddl.md. */
+static void
+check_tables(Report *r)
+{
+	PgwTablesStatus s;
+	char	   *fault = altered_table();
+
+	pgw_tables_status(&s);
+	if (SPI_execute("SELECT coalesce(jsonb_agg(c.relname || '.' || t.tgname ORDER BY 1), '[]')::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+					" JOIN pg_proc p ON p.oid = t.tgfoid WHERE c.relnamespace = 'pgw'::regnamespace AND NOT t.tgisinternal AND t.tgenabled <> 'D'"
+					" AND p.pronamespace <> c.relnamespace", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the triggers could not be looked at");
+	detail(r, "altered", fault);
+	detail_json(r, "triggers_of_others", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	detail_time(r, "time_limit_reached", s.limited_at);
+	SPI_freetuptable(SPI_tuptable);
+	put(r, "tables", fault != NULL ? BAD : s.limited_at != 0 ? WARN : FINE,
+		fault != NULL ? "pgw's own columns and keys are not as CREATE EXTENSION has made them: payments fail, nothing is lost. Undo it: see docs/ddl.md."
+		: "Work on a payment took longer than the worker allows: see the server's log, and the triggers that others have put onto pgw's tables (docs/ddl.md).");
 }
 
 static void
@@ -477,6 +558,8 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	check_banks(&r);
 	check_versions(&r);
 	check_partitions(&r);
+	check_table_locks(&r);
+	check_tables(&r);
 	PopActiveSnapshot();
 	SPI_finish();
 	pgw_become_caller(caller, sec_context);

@@ -22,6 +22,7 @@
 #include "core/uuid7.h"
 #include "infra/config.h"
 #include "infra/debug.h"
+#include "infra/table_locks.h"
 #include "interface/args.h"
 #include "interface/fate.h"
 #include "interface/grants.h"
@@ -231,6 +232,7 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	get_arguments(fcinfo, kind, &o);
 	pgw_require(GetUserId(), "client", NULL);
 	pgw_become_owner(&o.caller, &o.sec_context);
+	pgw_tables_lock(0);
 	find_payment(&o, &p);
 
 	/* A replay waits for nobody.  Whoever has not committed yet holds the payments row: then it is looked for again, under that lock. */

@@ -3,7 +3,8 @@
  *
  * Owns nothing that lasts.
  * Invariant: the payments row names an attempt of this payment, or the call fails: what the answer names is looked at before it is written.
- * Order that matters: the claim (payments row) comes first, so that duplicates wait in their own backends; the caller's xids are assigned
+ * Order that matters: the locks of all tables come first (table_locks.c), so that DDL cannot come between the caller and the worker; then the claim
+ * (payments row), so that duplicates wait in their own backends; the caller's xids are assigned
  * before the request is handed over, because the worker records them with the intent; the fate is registered before the
  * worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have approved.
  */
@@ -23,6 +24,7 @@
 #include "infra/debug.h"
 #include "infra/exchange.h"
 #include "infra/row.h"
+#include "infra/table_locks.h"
 #include "infra/vote.h"
 #include "interface/fate.h"
 #include "interface/pay.h"
@@ -302,6 +304,7 @@ pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 	bool		keep;
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
+	pgw_tables_enter(pay.deadline);
 	pgw_pay_prepare(&pay);
 
 	/* the tables are written before and after the wait */

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "core/uuid7.h"
+#include "infra/table_locks.h"
 #include "interface/fate.h"
 #include "interface/pay.h"
 
@@ -67,6 +68,7 @@ pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 	bool		isnull;
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.submit_payment()", true);
+	pgw_tables_lock(pay.deadline);
 	expires_at = pgw_arg(fcinfo, "expires_at", &isnull);
 	pgw_pay_prepare(&pay);
 	if (pgw_pay_claim(&pay, &t, &have_t))

@@ -67,6 +67,8 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		refunding
 		reviews
 		slots
+		table_locks
+		tables
 		worker
 		worker_mode
 	)), 'one row per check');

@@ -1,0 +1,109 @@
+# What users put onto pgw's tables runs in the worker's transactions: never without limit, and never at others' cost.
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwTest;
+use PgwSession;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = pgw_node('foreign', conf => "fsync = off\npgw.retry_base_delay = '100ms'\npgw.compensation_delay = '50ms'\n");
+my $bank = bank_start();
+pgw_setup($node, $bank);
+
+sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
+sub health { my ($what) = @_; return $node->safe_psql('postgres', "SELECT status, details FROM pgw.health() WHERE check_name = '$what'") }
+
+# A trigger that does something bad for payments with the reference "bad".
+sub trigger
+{
+	my ($body, $kind) = @_;
+	$node->safe_psql('postgres', "CREATE OR REPLACE FUNCTION public.bad() RETURNS trigger LANGUAGE plpgsql AS
+		\$\$BEGIN IF NEW.reference = 'bad' THEN $body; END IF; RETURN NULL; END\$\$; DROP TRIGGER IF EXISTS bad ON pgw.payments; $kind");
+}
+my $deferred = 'CREATE CONSTRAINT TRIGGER bad AFTER UPDATE ON pgw.payments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.bad()';
+my $immediate = 'CREATE TRIGGER bad AFTER UPDATE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.bad()';
+
+# A submitted payment meets it in the worker; others must go on meanwhile, and it once the trigger is gone.
+sub goes_on
+{
+	my ($id, $name) = @_;
+	$node->safe_psql('postgres', submit($id, reference => 'bad'));
+	ok(wait_until(sub { health('tables') =~ /warning/ }, 60), "$name: health() tells of it");
+	my $began = time;
+	is($node->safe_psql('postgres', pay("$id-$_")), 'captured', "$name: payment $_ goes on") for 1 .. 3;
+	cmp_ok(time - $began, '<', 30, "$name: in bounded time");
+	is($node->safe_psql('postgres', submit("$id-s")), 'pending', "$name: another one is submitted");
+	ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = '$id-s'"), "$name: and is paid");
+	my $status = $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'");
+	is($status, 'pending', "$name: the item alone is put off");
+	$node->safe_psql('postgres', 'DROP TRIGGER bad ON pgw.payments');
+	ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = '$id'"), "$name: and is done when the trigger is gone");
+}
+
+part($node, 'deferred', sub {
+	trigger('PERFORM pg_sleep(3600)', $deferred);
+	goes_on('deferred', 'a deferred trigger that sleeps');
+	is(wait_worker($node, 'postgres'), 1, 'the worker is there');
+});
+
+part($node, 'immediate', sub {
+	trigger('LOOP NULL; END LOOP', $immediate);
+	goes_on('loop', 'a trigger that never ends');
+	# a lock that another session holds
+	$node->safe_psql('postgres', 'CREATE TABLE mine (x int); INSERT INTO mine VALUES (1)');
+	my $s = PgwSession->new($node);
+	$s->query('BEGIN; LOCK TABLE mine');
+	trigger('UPDATE public.mine SET x = x + 1', $immediate);
+	$node->safe_psql('postgres', submit('lock', reference => 'bad'));
+	is($node->safe_psql('postgres', pay("lock-$_")), 'captured', "a trigger that waits for a lock: payment $_ goes on") for 1 .. 3;
+	ok(wait_until(sub { health('table_locks') =~ /warning/ }, 30), 'health() tells of it');
+	$s->query('COMMIT');
+	ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'lock'"), 'and it is done when the lock is gone');
+	like(health('tables'), qr/payments\.bad/, 'health() lists the trigger');
+	$node->safe_psql('postgres', 'DROP TRIGGER bad ON pgw.payments');
+});
+
+# An error of a deferred trigger is the item's, too.
+part($node, 'error', sub {
+	trigger("RAISE 'no'", $deferred);
+	$node->safe_psql('postgres', submit('error', reference => 'bad') . '; ' . submit('no error'));
+	ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'no error'"), 'an error of a deferred trigger stops nobody else');
+	$node->safe_psql('postgres', 'DROP TRIGGER bad ON pgw.payments');
+	ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'error'"), 'and no longer than it is there');
+});
+
+# A caller's intent that cannot be written for a trigger's sake: an error in time, and nothing is sent.
+part($node, 'intent', sub {
+	$node->safe_psql('postgres', "CREATE FUNCTION public.slow() RETURNS trigger LANGUAGE plpgsql AS \$\$BEGIN IF NEW.reference = 'bad' THEN PERFORM pg_sleep(3600); END IF; RETURN NEW; END\$\$;
+		CREATE TRIGGER slow BEFORE INSERT ON pgw.payment_transactions FOR EACH ROW EXECUTE FUNCTION public.slow()");
+	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . pay('intent', reference => 'bad'));
+	like($err, qr/PW500/, 'an intent that a trigger holds up: an error');
+	is(scalar charges_of($node, $bank, 'intent'), 0, 'nothing is charged');
+	is($node->safe_psql('postgres', pay('intent-2')), 'captured', 'and others go on');
+	$node->safe_psql('postgres', 'DROP TRIGGER slow ON pgw.payment_transactions');
+	is($node->safe_psql('postgres', pay('intent', reference => 'bad')), 'captured', 'and it, without the trigger');
+});
+
+# pg_cancel_backend() on the worker loses nothing, whenever it comes.
+part($node, 'cancel', sub {
+	my @s = map { PgwSession->new($node) } 1 .. 4;
+	my $n = 0;
+	my $cancels = 0;
+	my %state;
+	$_->send(pay('c' . ++$n)) for @s;
+	while ($n < 400)
+	{
+		$cancels += $node->safe_psql('postgres', "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+		for my $s (PgwSession::wait_any(0.01, @s)) { $state{ $s->state }++; $s->send(pay('c' . ++$n)) }
+	}
+	for (@s) { $_->wait; $state{ $_->state }++ }
+	cmp_ok($cancels, '>', 10, 'the worker was cancelled again and again');
+	is(join(',', sort keys %state), '00000', 'and no caller noticed') or diag(explain(\%state));
+});
+
+is_sound($node, $bank, 'sound after all that', seconds => 60);
+$node->stop('fast');
+done_testing();
