@@ -27,6 +27,7 @@ OPERATION_KEY:105_safeguards:replay of a refund
 OPERATION_CLAIM:105_safeguards:claim of a refund
 CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
+CA_CHANGE:221_keys_and_certificates:withdrawn authority
 BANK_VERSION:220_bank_versions:address
 REFERENCE_ECHO:200_answers:ignored reference
 REFUND_UNKNOWN:200_answers:given back once

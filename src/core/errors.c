@@ -130,7 +130,7 @@ static const PgwErrorInfo errors[] = {
 		"the bank cannot be reached", "PW502"},
 	{"bank_rejected_request", PGW_CLASS_EXTERNAL, 502, false,
 		"the bank refused the form of the request", "PW502"},
-	{"bank_credentials_rejected", PGW_CLASS_EXTERNAL, 502, false,
+	{"bank_credentials_rejected", PGW_CLASS_EXTERNAL, 502, true,
 		"the bank refused the configured credentials", "PW502"},
 	{"not_processed", PGW_CLASS_EXTERNAL, 502, true,
 		"the bank did not process the request", "PW502"},

@@ -36,6 +36,7 @@ typedef enum PgwMutant
 	OPERATION_CLAIM,			/* a refund claims nothing of what is left */
 	REPEATED_CALL,				/* equal calls with a volatile id are let through */
 	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
+	CA_CHANGE,					/* a changed file of trusted certificates changes nothing for a day */
 	BANK_VERSION,				/* what follows a charge goes to the bank as it is now */
 	BREAKER_ONCE,				/* each failure of one payment counts against its bank */
 	REFERENCE_ECHO,				/* an answer that names another payment is believed */

@@ -33,6 +33,7 @@
 #include "core/money.h"
 #include "core/mutant.h"
 #include "core/uuid7.h"
+#include "infra/alerts.h"
 #include "infra/calls_internal.h"
 #include "infra/clock.h"
 #include "infra/debug.h"
@@ -197,6 +198,17 @@ sign_of(PgwVerdict verdict)
 	return verdict == PGW_VERDICT_FAILURE ? PGW_BANK_FAILING : PGW_BANK_NEITHER;
 }
 
+static void
+tell_key_refused(const PgwCall *call)
+{
+	char		message[256];
+
+	pgw_metrics_bank_key_refused(call->bank->name);
+	snprintf(message, sizeof(message), "bank \"%s\" refuses our key (HTTP status %ld): mend file \"%s\" in pgw.secrets_dir", call->bank->name,
+			 call->http_status, call->bank->secret_name != NULL ? call->bank->secret_name : "");
+	pgw_alert("key_refused", call->bank->name, call->bank->name, NULL, call->correlation, message);
+}
+
 /* The exchange is over, one way or another. */
 static void
 finish(PgwCall *call, long http_status)
@@ -205,6 +217,8 @@ finish(PgwCall *call, long http_status)
 
 	call->http_status = http_status;
 	close_call(call);
+	if (call->key_refused)
+		verdict = PGW_VERDICT_FAILURE;	/* nothing can be done there until somebody mends it */
 	/* a ping stands in for a charge */
 	if (call->op == PGW_OP_PING && verdict == PGW_VERDICT_SUCCESS)
 		verdict = call->answer.outcome == PGW_OUT_APPROVED ? PGW_VERDICT_ALIVE : PGW_VERDICT_FAILURE;
@@ -212,6 +226,8 @@ finish(PgwCall *call, long http_status)
 		pgw_bank_report(call->bank_name, call->op, &call->pass, verdict);
 	call->has_pass = false;
 	pgw_metrics_bank_call(call->bank->name, call->op, call->transport, call->answer.outcome, sign_of(verdict), &call->began);
+	if (call->key_refused)
+		tell_key_refused(call);
 	if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
 	else
@@ -227,6 +243,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	*error_code = "connector_invalid";
 	if (bank->connector == NULL || currency == NULL || !pgw_connector_has(bank->connector, call->op))
 		return false;
+	pgw_config_refresh_secret(bank);
 	if (bank->secret_name != NULL && bank->secret == NULL)
 	{
 		*error_code = "secret_missing";
@@ -319,6 +336,7 @@ start_http(PgwCall *call, const char **error)
 	req.total_timeout_ms = call->bank->request_timeout_ms;
 	req.max_body = MAX_ANSWER_BYTES;
 	req.ca_file = call->bank->ca_file;
+	req.max_connection_age_s = pgw_connection_max_age;
 	exchange = pgw_http_start(&req, call, error);
 	explicit_bzero(url, strlen(url));
 	pfree(url);
@@ -457,6 +475,8 @@ take_answer(PgwCall *call, const PgwHttpDone *done)
 			pgw_connector_judge(call->bank->connector, &question, done->status, done->retry_after,
 								done->body->data, done->body->len, &call->answer);
 			call->transport = PGW_TRANSPORT_ANSWERED;
+
+			call->key_refused = pgw_secret_refused(call->op, done->status, &call->answer);
 
 			/* Sent twice by libcurl: that the bank did not take the second says nothing of the first. */
 			if (done->resent && (call->answer.outcome == PGW_OUT_NOT_PROCESSED || call->answer.outcome == PGW_OUT_REJECTED))

@@ -59,6 +59,7 @@ typedef struct PgwCall
 	XLogRecPtr	intent_end;		/* of the commit without which it must not be sent */
 	PgwTransport transport;
 	PgwAnswer	answer;
+	bool		key_refused;	/* by the bank */
 	long		http_status;	/* 0: none */
 	bool		our_fault;		/* never sent for want of something of ours, a socket: not the bank's failure */
 	int			failures;		/* result batches that failed */

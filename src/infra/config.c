@@ -26,6 +26,7 @@
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -38,8 +39,11 @@
 #include "core/money.h"
 #include "infra/config_internal.h"
 #include "infra/exchange.h"
-#include "infra/secrets.h"
+#include "infra/metrics.h"
 
+#define SECRET_LOOK_US USECS_PER_SEC
+
+int			pgw_connection_max_age = 600;
 Generation *pgw_config_current = NULL;
 static bool stale = true;
 static bool changed_here = false;	/* by the transaction that runs */
@@ -67,6 +71,10 @@ at_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 void
 pgw_config_init(void)
 {
+	DefineCustomIntVariable("pgw.connection_max_age",
+							"How old a connection to a bank may be before another is opened in its place.",
+							"Addresses and certificates change; an open connection does not notice.",
+							&pgw_connection_max_age, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	pgw_secrets_init();
 	pgw_versions_init();
 	RegisterXactCallback(at_xact_end, NULL);
@@ -268,6 +276,20 @@ read_connectors(Generation *g, Oid relid)
 	pgw_reader_close(&r);
 }
 
+static void
+read_secret(PgwBank *b)
+{
+	PgwSecretFault before = b->secret_fault;
+
+	pgw_secret_free(b->secret);
+	b->secret = pgw_secret_read(b->secret_name, &b->secret_seen, &b->secret_fault);
+	b->secret_looked_at = GetCurrentTimestamp();
+	if (b->secret == NULL && b->secret_fault != before)
+		ereport(WARNING,
+				(errmsg("pgw: the secret of bank \"%s\" cannot be used: %s", b->name, pgw_secret_fault_text(b->secret_fault)),
+				 errdetail("File \"%s\" in pgw.secrets_dir.", b->secret_name)));
+}
+
 static const NamedConnector *
 find_connector(const Generation *g, const char *name)
 {
@@ -298,12 +320,7 @@ pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
 	b->ca_file = jsonb_member(r, "settings", "ca_file");
 	b->load = load_of(b->name);
 	if (g->with_secrets && b->secret_name != NULL)
-	{
-		b->secret = pgw_secret_read(b->secret_name, &b->secret_error);
-		if (b->secret == NULL)
-			ereport(WARNING,
-					(errmsg("pgw: the secret of bank \"%s\" cannot be used: %s", b->name, b->secret_error)));
-	}
+		read_secret(b);
 }
 
 static void
@@ -324,6 +341,8 @@ read_bank(Generation *g, PgwReader *r, BankEntry *e)
 	b->connector = e->named != NULL ? e->named->connector : NULL;
 	pgw_config_read_limits(r, b);
 	pgw_config_read_identity(g, r, e);
+	if (g->with_secrets)
+		pgw_metrics_bank_secret(b->name, b->secret_fault, false);
 	pgw_versions_digest(e);
 }
 
@@ -458,6 +477,32 @@ pgw_config_is_current(void)
 }
 
 /* ---------------------------------------------------------------- use */
+
+void
+pgw_config_refresh_secret(PgwBank *b)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		pause = b->secret != NULL ? SECRET_LOOK_US : SECRET_LOOK_US / 10;	/* most files are written in more than one step */
+
+	if (b->secret_name == NULL || (now >= b->secret_looked_at && now - b->secret_looked_at < pause))
+		return;
+	b->secret_looked_at = now;
+	if (!pgw_secret_changed(b->secret_name, &b->secret_seen))
+		return;
+	read_secret(b);
+	if (b->secret != NULL)
+		ereport(LOG,
+				(errmsg("pgw: the secret of bank \"%s\" was read again, as its file has changed", b->name)));
+	if (b == pgw_config_bank(b->name))
+		pgw_metrics_bank_secret(b->name, b->secret_fault, b->secret != NULL);
+}
+
+void
+pgw_config_watch_secrets(void)
+{
+	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
+		pgw_config_refresh_secret(&pgw_config_current->banks[i].bank);
+}
 
 PgwBank *
 pgw_config_bank(const char *name)

@@ -9,6 +9,8 @@
 #include "postgres.h"
 #include "core/connector.h"
 #include "core/validate.h"
+#include "datatype/timestamp.h"
+#include "infra/secrets.h"
 
 /* Of all versions of one bank. */
 typedef struct PgwBankLoad
@@ -24,8 +26,10 @@ typedef struct PgwBank
 	int			version;		/* its number in pgw.bank_versions; 0: none yet, see pgw_config_version_of() */
 	char	   *base_url;
 	char	   *secret_name;	/* file under pgw.secrets_dir, NULL: none */
-	char	   *secret;			/* worker only; NULL when unreadable (secret_error says why) */
-	const char *secret_error;
+	char	   *secret;			/* worker only; NULL when unusable (secret_fault says why) */
+	PgwSecretFault secret_fault;
+	PgwSecretSeen secret_seen;	/* the file that it was read from */
+	TimestampTz secret_looked_at;
 	int			priority;		/* lower first */
 	bool		enabled;
 	int			connect_timeout_ms;
@@ -43,7 +47,13 @@ extern void pgw_config_init(void);	/* _PG_init: the settings of secrets.c */
 
 /* This transaction changed pgw.banks or pgw.connectors (their triggers call it): read again now, and again when it is over. */
 extern void pgw_config_invalidate(void);
-extern void pgw_config_reread(void);	/* SIGHUP: secrets may have changed */
+extern void pgw_config_reread(void);	/* SIGHUP: pgw.secrets_dir may have changed */
+
+extern int	pgw_connection_max_age;	/* setting, in seconds */
+
+/* The worker, before it uses the bank's key: read it again if its file has changed, which is looked at once a second. */
+extern void pgw_config_refresh_secret(PgwBank *bank);
+extern void pgw_config_watch_secrets(void); /* the same for all banks that take new attempts, so that health() knows */
 
 /*
  * A PgwBank is valid until the next pgw_config_refresh(); a call in flight keeps its own alive between hold and drop.

@@ -33,6 +33,7 @@ typedef struct PgwHttpRequest
 	int			total_timeout_ms;	/* not positive: 30 s; counts from pgw_http_start, waiting for a connection or a socket included */
 	size_t		max_body;		/* larger answers are cut off: MAYBE_SENT; 0: 1 MB */
 	const char *ca_file;		/* NULL: system store; else only this file is trusted */
+	int			max_connection_age_s;	/* no connection that is older is used; not positive: no limit */
 } PgwHttpRequest;
 
 typedef struct PgwHttpDone

@@ -4,12 +4,14 @@
  * Owns: the pool of idle calls.  The callbacks run inside libcurl's frames: no palloc, no ereport.
  * Invariant: NEVER_SENT is said only when libcurl was not about to send a byte on any attempt; see pgw_http_classify().
  */
+#include "core/mutant.h"
 #include "infra/http_internal.h"
 
 #define MAX_POOLED			1024	/* idle calls kept */
 #define ANSWER_BUFFER		2048L
 #define POOLED_BODY_MAX		65536	/* larger answer buffers are not kept */
 #define MAX_HEADER_BYTES	65536	/* all answer headers together */
+#define CA_CACHE_S			10L /* parsed certificates are used again for so long */
 #define DEFAULT_CONNECT_MS	10000
 #define DEFAULT_TOTAL_MS	30000
 
@@ -318,6 +320,7 @@ pgw_http_set_fixed_options(Call *call)
 	SETOPT(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SETOPT(CURLOPT_SSL_VERIFYPEER, 1L);
 	SETOPT(CURLOPT_SSL_VERIFYHOST, 2L);
+	SETOPT(CURLOPT_SSL_SESSIONID_CACHE, (long) PGW_MUTATED(CA_CHANGE)); /* a resumed session shows no certificate: it would outlive our trust */
 
 	SETOPT(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SETOPT(CURLOPT_OPENSOCKETDATA, call);
@@ -331,6 +334,34 @@ pgw_http_set_fixed_options(Call *call)
 	SETOPT(CURLOPT_WRITEDATA, call);
 	SETOPT(CURLOPT_HEADERFUNCTION, on_header);
 	SETOPT(CURLOPT_HEADERDATA, call);
+	return true;
+}
+
+/*
+ * How old a connection may be, and what of libcurl's memory may be used, so that only certificates count that are trusted now.  libcurl counts the
+ * age of connections in whole seconds: what stood before the change must be older than what is allowed, so the first two seconds go without reuse.
+ */
+static bool
+set_trust(CURL *easy, const PgwHttpRequest *req)
+{
+	long		trusted_for = PGW_MUTATED(CA_CHANGE) ? -1 : pgw_http_trusted_for_s(req->ca_file);
+	long		limit = req->max_connection_age_s > 0 ? req->max_connection_age_s : 0;
+
+#if HAVE_CA_CACHE
+	SETOPT(CURLOPT_CA_CACHE_TIMEOUT, trusted_for >= 0 && trusted_for <= CA_CACHE_S ? 0L : PGW_MUTATED(CA_CHANGE) ? 86400L : CA_CACHE_S);
+#endif
+#if HAVE_MAX_LIFETIME
+	if (trusted_for >= 0 && trusted_for < 2)
+		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
+	else if (trusted_for >= 0 && (limit == 0 || trusted_for - 1 < limit))
+		limit = trusted_for - 1;
+	SETOPT(CURLOPT_MAXLIFETIME_CONN, limit);
+#else
+	/* No limit to be had: until all that stood before have been idle for longer than libcurl keeps one. */
+	if (trusted_for >= 0 && trusted_for < 150)
+		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
+	(void) limit;
+#endif
 	return true;
 }
 
@@ -366,6 +397,8 @@ pgw_http_set_request_options(Call *call, const PgwHttpRequest *req)
 		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
 		SETOPT(CURLOPT_FORBID_REUSE, 1L);
 	}
+	if (!set_trust(easy, req))
+		return false;
 	if (req->ca_file != NULL)
 	{
 		SETOPT(CURLOPT_CAINFO, req->ca_file);

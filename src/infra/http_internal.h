@@ -2,7 +2,7 @@
  * http_internal.h - what http.c, http_call.c and http_memory.c share; nobody else includes it
  *
  * http_memory.c owns the body arena and libcurl's allocator, http_call.c one exchange (the pool of calls, options, the callbacks that belong to
- * one transfer, classification), http.c the multi handle, the descriptors and the queue of what is done.
+ * one transfer, classification), http_trust.c what is known of files of certificates, http.c the multi handle, the descriptors and the queue of what is done.
  */
 #ifndef PGW_INFRA_HTTP_INTERNAL_H
 #define PGW_INFRA_HTTP_INTERNAL_H
@@ -37,6 +37,10 @@
 
 /* Fires before anything of a request is sent, on every attempt (7.80). */
 #define HAVE_PREREQ (LIBCURL_VERSION_NUM >= 0x075000)
+
+/* An upper age of connections (7.80); a memory of parsed certificates, and how long it lasts (7.87). */
+#define HAVE_MAX_LIFETIME (LIBCURL_VERSION_NUM >= 0x075000)
+#define HAVE_CA_CACHE (LIBCURL_VERSION_NUM >= 0x075700)
 
 #define CHUNK_SIZE			2048	/* unit of the body arena: most bodies take one */
 #define SLAB_CHUNKS			64	/* chunks per mapping, one bit each */
@@ -92,6 +96,9 @@ extern bool pgw_http_is_token(const char *s);
 extern bool pgw_http_add_header(Call *call, const char *header);
 extern bool pgw_http_set_fixed_options(Call *call);
 extern bool pgw_http_set_request_options(Call *call, const PgwHttpRequest *req);
+
+/* How long these certificates have been what they are: seconds since a change was noticed, -1: none was. NULL: the system's. */
+extern long pgw_http_trusted_for_s(const char *ca_file);
 extern void pgw_http_classify(Call *call, CURLcode code);
 
 /* Nothing was sent because there was no socket: another try may be made, of what was rendered. */

@@ -378,12 +378,39 @@ pgw_metrics_bank_call(const char *bank, PgwOp op, PgwTransport transport, PgwOut
 	{
 		pg_atomic_write_u64(&k->last_success, (uint64) GetCurrentTimestamp());
 		pg_atomic_write_u64(&k->failures, 0);
+		pg_atomic_write_u64(&k->key_refused, 0);
 	}
 	else if (sign == PGW_BANK_FAILING)
 	{
 		pg_atomic_write_u64(&k->last_failure, (uint64) GetCurrentTimestamp());
 		count(&k->failures, 1);
 	}
+}
+
+void
+pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+	int			i;
+
+	if (b == NULL)
+		return;
+	/* a bank about which there is nothing to say takes no place */
+	i = fault != 0 ? bank_index(b, bank) : pgw_metrics_find_bank(b, bank);
+	if (i == 0)
+		return;
+	pg_atomic_write_u32(&b->banks[i].secret_fault, (uint32) fault);
+	if (renewed)
+		pg_atomic_write_u64(&b->banks[i].key_refused, 0);
+}
+
+void
+pgw_metrics_bank_key_refused(const char *bank)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+
+	if (b != NULL)
+		pg_atomic_write_u64(&b->banks[bank_index(b, bank)].key_refused, (uint64) GetCurrentTimestamp());
 }
 
 /* ---------------------------------------------------------------- recovery scans */

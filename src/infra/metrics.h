@@ -38,6 +38,10 @@ typedef enum PgwBankSign
 /* A bank call is over.  outcome counts with PGW_TRANSPORT_ANSWERED only. */
 extern void pgw_metrics_bank_call(const char *bank, PgwOp op, PgwTransport transport, PgwOutcome outcome, PgwBankSign sign, const instr_time *began);
 
+/* What is known of the bank's key: a file that cannot be used (PgwSecretFault); renewed: another one was read. */
+extern void pgw_metrics_bank_secret(const char *bank, int fault, bool renewed);
+extern void pgw_metrics_bank_key_refused(const char *bank);
+
 /* --- reading --- */
 
 /* One call per figure that is not a table's: labels is a JSON object. */
@@ -51,6 +55,8 @@ typedef struct PgwBankSeen
 	TimestampTz last_success;	/* 0: never */
 	TimestampTz last_failure;
 	uint64		failures;		/* since the last success */
+	TimestampTz key_refused;	/* the bank refused our key then, and has not taken one since; 0: no */
+	int			secret_fault;	/* PgwSecretFault, as the worker sees it */
 } PgwBankSeen;
 extern bool pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out);
 

@@ -27,6 +27,8 @@ pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out)
 	out->last_success = (TimestampTz) pg_atomic_read_u64(&b->banks[i].last_success);
 	out->last_failure = (TimestampTz) pg_atomic_read_u64(&b->banks[i].last_failure);
 	out->failures = pg_atomic_read_u64(&b->banks[i].failures);
+	out->key_refused = (TimestampTz) pg_atomic_read_u64(&b->banks[i].key_refused);
+	out->secret_fault = (int) pg_atomic_read_u32(&b->banks[i].secret_fault);
 	return true;
 }
 

@@ -40,6 +40,8 @@ typedef struct PgwBankCounters
 	pg_atomic_uint64 last_success;	/* TimestampTz */
 	pg_atomic_uint64 last_failure;
 	pg_atomic_uint64 failures;	/* since the last success */
+	pg_atomic_uint64 key_refused;	/* TimestampTz; 0: not since the last success */
+	pg_atomic_uint32 secret_fault;
 } PgwBankCounters;
 
 /* All that follows the owner is zero when claimed. */

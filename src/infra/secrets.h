@@ -4,12 +4,31 @@
 #ifndef PGW_INFRA_SECRETS_H
 #define PGW_INFRA_SECRETS_H
 
+#include <sys/types.h>
+#include <time.h>
+
+#include "core/secret.h"
+
 extern char *pgw_secrets_dir;	/* GUC */
 
 extern void pgw_secrets_init(void); /* _PG_init: the setting */
 
-/* The content of a secret's file, or NULL with *error (static text, without content or path). Never raises. */
-extern char *pgw_secret_read(const char *name, const char **error);
+/* Which file it was, and as of when; all zero: none. */
+typedef struct PgwSecretSeen
+{
+	dev_t		device;
+	ino_t		inode;
+	off_t		size;
+	struct timespec modified;
+	struct timespec changed;
+} PgwSecretSeen;
+
+/* The content of a secret's file, or NULL with *fault. Never raises. */
+extern char *pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault);
+
+/* Is there another file, or another content, by now?  A look from outside; a link that leads elsewhere counts. */
+extern bool pgw_secret_changed(const char *name, const PgwSecretSeen *seen);
+
 /* Why that would give nothing, as far as its file tells from outside; NULL: nothing is wrong with it. For backends, which read no secrets. */
 extern const char *pgw_secret_problem(const char *name);
 extern void pgw_secret_free(char *secret);	/* wipes; NULL is fine */

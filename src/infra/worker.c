@@ -458,6 +458,7 @@ turn(void)
 
 	pgw_tables_turn();
 	refresh_config();
+	pgw_config_watch_secrets();
 	ensure_partitions(now);
 	keep_bank_health(now);
 	pgw_alerts_flush(now);

@@ -302,6 +302,8 @@ check_bank(Report *r, const char *name, bool enabled, const char *secret, const 
 	PgwBankSeen seen;
 
 	(void) pgw_metrics_bank_seen(name, &seen);
+	if (secret != NULL && problem == NULL)
+		problem = pgw_secret_fault_text((PgwSecretFault) seen.secret_fault);	/* what only its content shows */
 	if (seen.failures > 0)
 	{
 		status = WARN;
@@ -312,16 +314,23 @@ check_bank(Report *r, const char *name, bool enabled, const char *secret, const 
 		status = BAD;
 		advice = "It failed so often that it is left alone for a while, and is tried again by itself: see the server's log for the reasons.";
 	}
+	if (seen.key_refused != 0)
+	{
+		status = BAD;
+		advice = "The bank refuses its key (HTTP 401 or 403): put the right one into its file in pgw.secrets_dir. It is taken up within seconds.";
+	}
 	if (problem != NULL)
 	{
 		status = BAD;
-		advice = "The worker cannot read its key: put the file into pgw.secrets_dir, owned by the server's user with mode 0600, and reload.";
+		advice = "The worker cannot use its key: mend its file in pgw.secrets_dir, owned by the server's user with mode 0600. It is taken up within seconds.";
 	}
 	if (!enabled)
 		status = FINE;			/* it gets no charge; what it has is looked up and given back as far as it answers */
 	detail(r, "bank", name);
 	detail_bool(r, "enabled", enabled);
 	detail(r, "secret", problem != NULL ? problem : secret != NULL ? "readable" : "none needed");
+	detail(r, "secret_file", secret);
+	detail_time(r, "key_refused_at", seen.key_refused);
 	detail_json(r, "open_breakers", breakers != NULL ? breakers : "[]");
 	detail_number(r, "failures", (double) seen.failures);
 	detail_time(r, "last_success", seen.last_success);
@@ -364,10 +373,11 @@ check_versions(Report *r)
 	StringInfoData list;
 	int64		open = 0;
 	double		oldest = 0;
+	bool		unusable = false;
 
 	pgw_config_refresh(false);
 	initStringInfo(&list);
-	if (SPI_execute("SELECT v.version, v.bank, v.connector, v.base_url, t.n, extract(epoch FROM clock_timestamp() - t.since)::float8"
+	if (SPI_execute("SELECT v.version, v.bank, v.connector, v.base_url, t.n, extract(epoch FROM clock_timestamp() - t.since)::float8, v.secret"
 					" FROM (SELECT bank_version, count(*) AS n, min(created_at) AS since FROM pgw.payment_transactions"
 					" WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND bank_version IS NOT NULL GROUP BY bank_version) t"
 					" JOIN pgw.bank_versions v ON v.version = t.bank_version ORDER BY v.version", true, 0) != SPI_OK_SELECT)
@@ -383,11 +393,14 @@ check_versions(Report *r)
 		int			goes_by = pgw_config_goes_by(version);
 		int64		n = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
 		double		age = DatumGetFloat8(SPI_getbinval(row, desc, 6, &isnull));
+		char	   *secret = SPI_getvalue(row, desc, 7);
+		const char *problem = secret != NULL && goes_by == version ? pgw_secret_problem(secret) : NULL;
 
 		if (now != NULL && now->version == goes_by)
 			continue;
 		open += n;
 		oldest = Max(oldest, age);
+		unusable |= problem != NULL;
 		appendStringInfo(&list, "%s{\"version\": %d, \"goes_by\": %d, \"present_version\": %d, \"open\": " INT64_FORMAT
 						 ", \"oldest_age_seconds\": %.0f, \"bank\": ", list.len > 0 ? ", " : "", version, goes_by,
 						 now != NULL ? now->version : 0, n, age);
@@ -396,12 +409,17 @@ check_versions(Report *r)
 		escape_json(&list, SPI_getvalue(row, desc, 3));
 		appendStringInfoString(&list, ", \"base_url\": ");
 		escape_json(&list, SPI_getvalue(row, desc, 4));
+		appendStringInfoString(&list, ", \"secret\": ");
+		escape_json(&list, problem != NULL ? problem : secret != NULL ? "readable" : "none needed");
 		appendStringInfoChar(&list, '}');
 	}
 	SPI_freetuptable(SPI_tuptable);
 	detail_number(r, "open", (double) open);
 	detail_json(r, "versions", psprintf("[%s]", list.data));
-	put(r, "bank_versions", oldest > OLD_VERSION_WARNING_S ? WARN : FINE,
+	if (unusable)
+		put(r, "bank_versions", BAD, "Open payments need a key whose file is not usable any more: put it back into pgw.secrets_dir, or pgw.rebind_attempts().");
+	else
+		put(r, "bank_versions", oldest > OLD_VERSION_WARNING_S ? WARN : FINE,
 		"Open payments go by a bank as it was when they were sent. If it has moved with its books, pgw.rebind_attempts() sends them after it.");
 }
 

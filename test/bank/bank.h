@@ -355,6 +355,6 @@ extern void ledger_log_answer(Request *req);
 extern void ledger_reset(void);
 
 /* ---- http.c ---- */
-extern struct MHD_Daemon *http_start(int port, int threads, unsigned int limit);
+extern struct MHD_Daemon *http_start(int port, int threads, unsigned int limit, const char *key, const char *certificate);	/* PEM; NULL: no TLS */
 
 #endif							/* BANK_H */

@@ -203,11 +203,16 @@ on_completed(void *cls, struct MHD_Connection *connection, void **state,
 }
 
 struct MHD_Daemon *
-http_start(int port, int threads, unsigned int limit)
+http_start(int port, int threads, unsigned int limit, const char *key, const char *certificate)
 {
 	struct sockaddr_in address;
 	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-		MHD_USE_TURBO;
+		MHD_USE_TURBO | (key != NULL ? MHD_USE_TLS : 0);
+	struct MHD_OptionItem tls[] = {
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (intptr_t) key},
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (intptr_t) certificate},
+		{MHD_OPTION_END, 0, NULL}
+	};
 
 	memset(&address, 0, sizeof(address));
 	address.sin_family = AF_INET;
@@ -222,5 +227,6 @@ http_start(int port, int threads, unsigned int limit)
 							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 16384,
 							MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096U,
 							MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U,
+							MHD_OPTION_ARRAY, key != NULL ? tls : tls + 2,
 							MHD_OPTION_END);
 }

@@ -23,7 +23,8 @@ usage(FILE *f)
 {
 	fputs("usage: pgw-bank --port N (0 = any free port) [--port-file FILE] [--seed N]\n"
 		  "       [--no-idempotency] [--no-lookup] [--delay-ms N]\n"
-		  "       [--key-lifetime SECONDS] [--secret TOKEN] [--threads N]\n", f);
+		  "       [--key-lifetime SECONDS] [--secret TOKEN] [--threads N]\n"
+		  "       [--tls FOLDER]\n", f);
 }
 
 static long
@@ -80,6 +81,45 @@ write_port_file(const char *name, int port)
 	return good;
 }
 
+/* A file of a folder as text; NULL: it cannot be read, or is too large. */
+static char *
+slurp(const char *folder, const char *name)
+{
+	static char texts[2][16384];
+	static int	next = 0;
+	char	   *text = texts[next++ % 2];
+	char		path[1024];
+	size_t		n;
+	FILE	   *f;
+
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	f = fopen(path, "r");
+	if (f == NULL)
+		return NULL;
+	n = fread(text, 1, sizeof(texts[0]) - 1, f);
+	fclose(f);
+	text[n] = '\0';
+	return n > 0 && n < sizeof(texts[0]) - 1 ? text : NULL;
+}
+
+/* The same bank at a second port, which FOLDER/port names; control and ledger are there, too. */
+static struct MHD_Daemon *
+start_tls(const char *folder)
+{
+	char	   *key = slurp(folder, "key");
+	char	   *certificate = slurp(folder, "cert");
+	struct MHD_Daemon *daemon;
+	char		path[1024];
+
+	if (key == NULL || certificate == NULL)
+		return NULL;
+	daemon = http_start(0, 2, 1000, key, certificate);
+	snprintf(path, sizeof(path), "%s/port", folder);
+	if (daemon == NULL || !write_port_file(path, MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port))
+		return NULL;
+	return daemon;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -93,14 +133,17 @@ main(int argc, char **argv)
 		{"key-lifetime", required_argument, NULL, 'k'},
 		{"secret", required_argument, NULL, 'S'},
 		{"threads", required_argument, NULL, 't'},
+		{"tls", required_argument, NULL, 'T'},
 		{"help", no_argument, NULL, 'h'},
 		{NULL, 0, NULL, 0}
 	};
 	Settings   *s = &settings_at_start;
 	const char *port_file = NULL;
+	const char *tls = NULL;
 	long		port = -1;
 	long		threads = 2;
 	struct MHD_Daemon *daemon;
+	struct MHD_Daemon *tls_daemon = NULL;
 	sigset_t	signals;
 	int			c;
 
@@ -141,6 +184,9 @@ main(int argc, char **argv)
 			case 't':
 				threads = number("threads", optarg, 64);
 				break;
+			case 'T':
+				tls = optarg;
+				break;
 			case 'h':
 				usage(stdout);
 				return 0;
@@ -163,7 +209,7 @@ main(int argc, char **argv)
 	sigaddset(&signals, SIGINT);
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
 
-	daemon = http_start((int) port, threads < 2 ? 2 : (int) threads, raise_limits());
+	daemon = http_start((int) port, threads < 2 ? 2 : (int) threads, raise_limits(), NULL, NULL);
 	if (daemon == NULL || !timer_start())
 	{
 		fprintf(stderr, "pgw-bank: could not listen on port %ld\n", port);
@@ -175,11 +221,18 @@ main(int argc, char **argv)
 		fprintf(stderr, "pgw-bank: could not write the port file\n");
 		return 1;
 	}
+	if (tls != NULL && (tls_daemon = start_tls(tls)) == NULL)
+	{
+		fprintf(stderr, "pgw-bank: could not speak TLS with %s/cert and %s/key\n", tls, tls);
+		return 1;
+	}
 	printf("pgw-bank: listening on 127.0.0.1:%ld\n", port);
 	fflush(stdout);
 
 	(void) sigwait(&signals, &c);
 	timer_stop();
+	if (tls_daemon != NULL)
+		MHD_stop_daemon(tls_daemon);
 	MHD_stop_daemon(daemon);
 	state_reset();
 	return 0;

@@ -666,6 +666,72 @@ test_fresh_connection(void **state)
 }
 
 static void
+write_text(const char *path, const char *text)
+{
+	char		fresh[128];
+	FILE	   *f;
+
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	f = fopen(fresh, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	assert_int_equal(rename(fresh, path), 0);
+}
+
+/* A connection lives only so long. */
+static void
+test_connection_age(void **state)
+{
+	Server	   *server = start_server(serve_ok);
+	PgwHttpRequest req = request_to("http", server->port);
+
+	(void) state;
+	req.max_connection_age_s = 1;
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_int_equal(server->connections, 1);
+	sleep(3);					/* libcurl counts whole seconds */
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_int_equal(server->connections, 2);
+	req.max_connection_age_s = 0;
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_int_equal(server->connections, 2);
+}
+
+/* Nor is one used that was made while other certificates were trusted; later ones are. */
+static void
+test_changed_certificates(void **state)
+{
+	Server	   *server = start_server(serve_ok);
+	PgwHttpRequest req = request_to("http", server->port);
+	char		ca[] = "/tmp/pgw-ca-XXXXXX";
+	int			before;
+
+	(void) state;
+	assert_true(close(mkstemp(ca)) == 0);
+	req.ca_file = ca;
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_int_equal(server->connections, 1);
+	write_text(ca, "another");
+	usleep(1100000);			/* it is looked at once a second */
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_int_equal(server->connections, 2);
+	sleep(4);
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	before = server->connections;	/* at most one more: see set_trust() */
+	assert_in_range(before, 2, 3);
+	for (int i = 0; i < 20; i++)
+		expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_int_equal(server->connections, before);
+	assert_int_equal(unlink(ca), 0);
+	usleep(1100000);
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_int_equal(server->connections, before + 1);
+}
+
+static void
 test_too_large(void **state)
 {
 	Server	   *server = start_server(serve_large);
@@ -816,6 +882,17 @@ test_certificates(void **state)
 	req.ca_file = ca;
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 
+	/* another authority in the same file: what libcurl has read of it counts no longer, and comes back with it */
+	snprintf(command, sizeof(command), "cd %s && cp cert good && openssl req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other -days 2"
+			 " -subj /CN=other >/dev/null 2>&1 && mv other cert", dir);
+	assert_int_equal(system(command), 0);
+	usleep(1100000);			/* it is looked at once a second */
+	expect(&req, PGW_HTTP_NEVER_SENT, 0, "certificate not accepted");
+	snprintf(command, sizeof(command), "cd %s && mv good cert", dir);
+	assert_int_equal(system(command), 0);
+	usleep(1100000);
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+
 	/* right authority, wrong host */
 	snprintf(url, sizeof(url), "https://localhost:%d/", port);
 	expect(&req, PGW_HTTP_NEVER_SENT, 0, "certificate not accepted");
@@ -891,6 +968,8 @@ main(void)
 		cmocka_unit_test(test_resend),
 		cmocka_unit_test(test_resend_then_refused),
 		cmocka_unit_test(test_fresh_connection),
+		cmocka_unit_test(test_connection_age),
+		cmocka_unit_test(test_changed_certificates),
 		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_two_lengths),

@@ -1,0 +1,157 @@
+/*
+ * test_secret.c - which file may hold a key, what a key looks like, and when a bank has refused it
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/secret.h"
+
+static void
+test_files(void **state)
+{
+	static const struct
+	{
+		bool		regular;
+		bool		ours;
+		bool		roots;
+		unsigned int mode;
+		PgwSecretFault fault;
+	}			cases[] = {
+		{true, true, false, 0600, PGW_SECRET_FINE},
+		{true, true, false, 0400, PGW_SECRET_FINE},
+		{true, true, false, 0700, PGW_SECRET_FINE},
+		{true, true, false, 0640, PGW_SECRET_OPEN_TO_OTHERS},
+		{true, true, false, 0604, PGW_SECRET_OPEN_TO_OTHERS},
+		/* root's, as Kubernetes and certificate tools leave it */
+		{true, false, true, 0600, PGW_SECRET_FINE},
+		{true, false, true, 0640, PGW_SECRET_FINE},
+		{true, false, true, 0440, PGW_SECRET_FINE},
+		{true, false, true, 0660, PGW_SECRET_OPEN_TO_OTHERS},
+		{true, false, true, 0650, PGW_SECRET_OPEN_TO_OTHERS},
+		{true, false, true, 0644, PGW_SECRET_OPEN_TO_OTHERS},
+		/* we are root ourselves */
+		{true, true, true, 0640, PGW_SECRET_FINE},
+		{true, false, false, 0600, PGW_SECRET_FOREIGN},
+		{false, true, false, 0600, PGW_SECRET_NOT_REGULAR},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		assert_int_equal(pgw_secret_check_file(cases[i].regular, cases[i].ours, cases[i].roots, cases[i].mode), cases[i].fault);
+}
+
+static void
+check(const char *bytes, size_t len, PgwSecretFault fault, size_t key_len)
+{
+	size_t		got = 99;
+
+	assert_int_equal(pgw_secret_check_content(bytes, len, &got), fault);
+	assert_int_equal(got, key_len);
+}
+
+static void
+test_contents(void **state)
+{
+	static char longest[PGW_SECRET_MAX + 1];
+
+	(void) state;
+	check("sk_live_1", 9, PGW_SECRET_FINE, 9);
+	check("sk_live_1\n", 10, PGW_SECRET_FINE, 9);
+	check("sk_live_1\r\n", 11, PGW_SECRET_FINE, 9);
+	check("user:pass word~!", 16, PGW_SECRET_FINE, 16);
+	check("", 0, PGW_SECRET_EMPTY, 0);
+	check("\n\r\n", 3, PGW_SECRET_EMPTY, 0);
+	check(" sk", 3, PGW_SECRET_BLANKS, 0);
+	check("sk \n", 4, PGW_SECRET_BLANKS, 0);
+	check("\tsk", 3, PGW_SECRET_BLANKS, 0);
+	check("   ", 3, PGW_SECRET_BLANKS, 0);
+	check("s\tk", 3, PGW_SECRET_UNPRINTABLE, 0);
+	check("\xEF\xBB\xBFsk", 5, PGW_SECRET_BYTE_ORDER_MARK, 0);
+	check("\xFF\xFEs\0k\0", 6, PGW_SECRET_BYTE_ORDER_MARK, 0);
+	check("\xFE\xFF\0s\0k", 6, PGW_SECRET_BYTE_ORDER_MARK, 0);
+	check("s\0k", 3, PGW_SECRET_UNPRINTABLE, 0);
+	check("sk\x7f", 3, PGW_SECRET_UNPRINTABLE, 0);
+	check("sk\x1b[0m", 6, PGW_SECRET_UNPRINTABLE, 0);
+	check("sk\xC2\xA0", 4, PGW_SECRET_UNPRINTABLE, 0);	/* no-break space */
+	check("\xE2\x80\x8Bsk", 5, PGW_SECRET_UNPRINTABLE, 0);	/* zero-width space */
+	check("one\ntwo\n", 8, PGW_SECRET_SEVERAL_LINES, 0);
+	memset(longest, 'k', sizeof(longest));
+	check(longest, PGW_SECRET_MAX, PGW_SECRET_FINE, PGW_SECRET_MAX);
+	check(longest, PGW_SECRET_MAX + 1, PGW_SECRET_TOO_LONG, 0);
+}
+
+static void
+test_texts(void **state)
+{
+	(void) state;
+	assert_null(pgw_secret_fault_text(PGW_SECRET_FINE));
+	for (int i = PGW_SECRET_FINE + 1; i < PGW_NSECRET_FAULTS; i++)
+		assert_non_null(pgw_secret_fault_text((PgwSecretFault) i));
+	assert_null(pgw_secret_fault_text(PGW_NSECRET_FAULTS));
+}
+
+static void
+test_refused(void **state)
+{
+	static const struct
+	{
+		PgwOp		op;
+		long		status;
+		PgwOutcome	outcome;
+		const char *code;
+		bool		refused;
+		PgwOutcome	becomes;
+		const char *code_becomes;
+	}			cases[] = {
+		{PGW_OP_CHARGE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_REJECTED, "bank_credentials_rejected"},
+		{PGW_OP_AUTHORIZE, 401, PGW_OUT_REJECTED, "bank_rejected_request", true, PGW_OUT_REJECTED, "bank_credentials_rejected"},
+		{PGW_OP_CHARGE, 403, PGW_OUT_REJECTED, "", true, PGW_OUT_REJECTED, "bank_credentials_rejected"},
+		/* the connector knows better */
+		{PGW_OP_CHARGE, 403, PGW_OUT_REJECTED, "bank_rejected_request", false, PGW_OUT_REJECTED, "bank_rejected_request"},
+		{PGW_OP_CHARGE, 400, PGW_OUT_REJECTED, "bank_credentials_rejected", true, PGW_OUT_REJECTED, "bank_credentials_rejected"},
+		{PGW_OP_CHARGE, 403, PGW_OUT_DECLINED, "suspected_fraud", false, PGW_OUT_DECLINED, "suspected_fraud"},
+		/* not understood: told, and as unknown as before */
+		{PGW_OP_CHARGE, 401, PGW_OUT_UNKNOWN, "", true, PGW_OUT_UNKNOWN, ""},
+		{PGW_OP_CHARGE, 500, PGW_OUT_UNKNOWN, "", false, PGW_OUT_UNKNOWN, ""},
+		{PGW_OP_CHARGE, 422, PGW_OUT_REJECTED, "", false, PGW_OUT_REJECTED, ""},
+		/* what follows a charge is put off, not refused */
+		{PGW_OP_REFUND, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
+		{PGW_OP_VOID, 403, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
+		{PGW_OP_CAPTURE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
+		{PGW_OP_CANCEL, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
+		{PGW_OP_LOOKUP_CHARGE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
+		{PGW_OP_CAPTURE, 422, PGW_OUT_REJECTED, "", false, PGW_OUT_REJECTED, ""},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		PgwAnswer	a;
+
+		memset(&a, 0, sizeof(a));
+		a.outcome = cases[i].outcome;
+		snprintf(a.error_code, sizeof(a.error_code), "%s", cases[i].code);
+		assert_int_equal(pgw_secret_refused(cases[i].op, cases[i].status, &a), cases[i].refused);
+		assert_int_equal(a.outcome, cases[i].becomes);
+		assert_string_equal(a.error_code, cases[i].code_becomes);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_contents),
+		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
