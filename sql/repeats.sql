@@ -55,6 +55,28 @@ SELECT (by_sql(gen_random_uuid()::text)).*;
 \echo :SQLSTATE
 SELECT (by_plpgsql(gen_random_uuid()::text)).*;
 \echo :SQLSTATE
+-- and those that make up the id by themselves when they run
+CREATE FUNCTION hidden() RETURNS pgw.payment_result LANGUAGE plpgsql AS $$ DECLARE id text := gen_random_uuid(); BEGIN RETURN pgw.submit_payment(id, 100, 'EUR', 'tok_ok'); END $$;
+CREATE FUNCTION hidden_from() RETURNS pgw.payment_result LANGUAGE plpgsql AS $$ DECLARE r pgw.payment_result; BEGIN
+	SELECT * INTO r FROM pgw.submit_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok'); RETURN r; END $$;
+CREATE FUNCTION hidden_definer() RETURNS pgw.payment_result LANGUAGE sql SECURITY DEFINER AS $$ SELECT pgw.submit_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok') $$;
+CREATE TYPE receipt AS (payment_id uuid, status pgw.payment_status);
+CREATE FUNCTION hidden_receipt() RETURNS receipt LANGUAGE sql SECURITY DEFINER AS $$ SELECT payment_id, status FROM pgw.submit_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok') $$;
+SELECT (hidden()).*;
+\echo :SQLSTATE
+SELECT (hidden_from()).* FROM baskets;
+\echo :SQLSTATE
+SELECT (hidden_definer()).*;
+\echo :SQLSTATE
+SELECT (hidden_receipt()).*;
+\echo :SQLSTATE
+PREPARE hiding AS SELECT (hidden()).*;
+EXECUTE hiding;
+\echo :SQLSTATE
+EXECUTE hiding;
+\echo :SQLSTATE
+-- an error in the middle leaves nothing behind that the next statement would be judged by
+DO $$ BEGIN PERFORM (hidden()).*; EXCEPTION WHEN SQLSTATE 'PW400' THEN RAISE NOTICE 'caught'; END $$;
 SELECT attempts() - :from AS charged, (SELECT count(*) FROM baskets) AS baskets;
 \set VERBOSITY default
 SELECT (pgw.process_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok')).*;
@@ -81,5 +103,7 @@ SELECT status, amount FROM (SELECT (pgw.process_payment('r-' || id, amount, 'EUR
 PREPARE bound(text) AS SELECT (pgw.process_payment($1, 100, 'EUR', 'tok_ok')).*;
 CREATE TABLE bound AS EXECUTE bound('r-bound');
 SELECT status, amount FROM bound;
+SELECT status, amount FROM (SELECT (by_plpgsql('r-w' || id)).* FROM baskets ORDER BY id) s;
+SELECT (hidden()).status, (hidden_definer()).status, (SELECT status FROM hidden_from()), (SELECT count(status) FROM baskets, hidden_receipt());
 SELECT (by_plpgsql('r-wrapped')).status, (by_plpgsql('r-wrapped')).amount;
 SELECT client_request_id, count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'r-%' GROUP BY 1 ORDER BY 1;

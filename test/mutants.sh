@@ -39,6 +39,7 @@ PIN_SYNC_COMMIT:242_footing:settings
 KEEP_COLUMNS:242_footing:columns
 BREAKER_ONCE:250_own_trouble:stored error
 REPEATED_CALL:270_callers:repeated call
+REPEATED_WRAPPER:270_callers:repeated wrapper
 '
 
 # Run one part of a test with the build in a folder; its TAP goes to a file.

@@ -35,6 +35,7 @@ typedef enum PgwMutant
 	OPERATION_KEY,				/* a capture, void or refund in doubt is sent again with a new key */
 	OPERATION_CLAIM,			/* a refund claims nothing of what is left */
 	REPEATED_CALL,				/* equal calls with a volatile id are let through */
+	REPEATED_WRAPPER,			/* a wrapper that pays with another id for each column is let through */
 	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
 	CA_CHANGE,					/* a changed file of trusted certificates changes nothing for a day */
 	BANK_VERSION,				/* what follows a charge goes to the bank as it is now */

@@ -5,7 +5,6 @@
 #define PGW_INTERFACE_INTERFACE_H
 
 extern void pgw_interface_init(void);	/* _PG_init */
-extern void pgw_repeats_init(void);	/* by pgw_interface_init() */
 extern void pgw_review_init(void);	/* by pgw_interface_init() */
 extern bool pgw_four_eyes(void);	/* pgw.require_four_eyes */
 

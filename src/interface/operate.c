@@ -28,6 +28,7 @@
 #include "interface/grants.h"
 #include "interface/pay.h"
 #include "interface/raise.h"
+#include "interface/repeats.h"
 #include "interface/result.h"
 
 PG_FUNCTION_INFO_V1(pgw_capture_payment_1_0);
@@ -230,6 +231,7 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	PreventCommandDuringRecovery(function);
 	PreventCommandIfParallelMode(function);
 	get_arguments(fcinfo, kind, &o);
+	pgw_repeats_check(fcinfo, o.req.client_request_id);
 	pgw_require(GetUserId(), "client", NULL);
 	pgw_become_owner(&o.caller, &o.sec_context);
 	pgw_tables_lock(0);

@@ -26,6 +26,7 @@
 #include "interface/grants.h"
 #include "interface/pay.h"
 #include "interface/raise.h"
+#include "interface/repeats.h"
 
 static int	wait_timeout = 35000;
 static int	on_failure = 0;
@@ -96,6 +97,7 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	pgw_args_request(fcinfo, is_submit, &pay->req);
 	pgw_cards_refuse(&pay->req);
 	validate(pay);
+	pgw_repeats_check(fcinfo, pay->req.client_request_id);
 	pgw_require(GetUserId(), "client", pay->req.merchant);
 
 	pgw_become_owner(&pay->caller, &pay->saved_sec_context);

@@ -5,19 +5,23 @@
  * that is computed anew for each call (gen_random_uuid(), nextval()) every column is another payment.  So a call with a volatile id must stand
  * once in its statement: anything else is PW400 when the statement is planned, before anything is sent.
  *
- * Owns: the planner hook, and the flag that makes it look.  Two looks, because neither sees everything:
+ * Owns: the planner hook and the flag that makes it look; the executor hook and its stack of running statements.  Three looks, because none of
+ * them sees everything:
  *	- the support function of the client functions is asked for each call while its query is planned, and looks at the query as it was
  *	  written: there equal calls are equal, also those whose id is a subselect, which the planner tears apart;
- *	- the hook looks at the finished plan: there the bodies of inlined wrappers are, and (in target lists) calls of wrappers that are not.
- * A wrapper in another language that makes up the id by itself cannot be seen through; docs/drivers.md says so.
+ *	- the planner hook looks at the finished plan: there the bodies of inlined wrappers are, and calls of wrappers that are not;
+ *	- a wrapper that is not inlined and makes up the id in its body is seen when it runs: the statement around it has equal calls of one
+ *	  function as columns, and a place in that function's body pays with one id, once, and then with another.  The error undoes the first.
  *
- * Cost for statements that have nothing to do with pgw: one look at the entries of each target list.
+ * Cost for statements that have nothing to do with pgw: one look at the entries of each target list when they are planned, and an entry on the
+ * stack while they run.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
+#include "executor/executor.h"
 #include "funcapi.h"
 #include "nodes/nodeFuncs.h"
 #include "nodes/pathnodes.h"
@@ -31,6 +35,7 @@
 #include "core/mutant.h"
 #include "interface/interface.h"
 #include "interface/raise.h"
+#include "interface/repeats.h"
 
 PG_FUNCTION_INFO_V1(pgw_call_support);
 
@@ -38,6 +43,27 @@ static planner_hook_type previous_hook = NULL;
 
 /* Of the database that this backend is in; InvalidOid until a call was planned. */
 static Oid	support_function = InvalidOid;
+
+/* A place that pays, in the body of a function that a statement calls once for each column. */
+typedef struct Place
+{
+	FuncExpr   *call;
+	char	   *id;				/* of the last payment made there */
+	bool		again;			/* not only once: the columns of one row replay each other */
+} Place;
+
+/* A statement that the executor is running; on the C stack. */
+typedef struct Running
+{
+	const QueryDesc *query;
+	struct Running *outer;
+	bool		looked;
+	bool		repeats;		/* it calls a function that is not ours once for each of several columns */
+	List	   *places;			/* in the query's memory context */
+} Running;
+
+static ExecutorRun_hook_type previous_run = NULL;
+static Running *running = NULL;
 
 /* The statement being planned has a call with a volatile id. */
 static bool seen = false;
@@ -191,6 +217,25 @@ look_at_columns(const List *targetlist)
 	}
 }
 
+/* Those of a node's children that are neither left nor right. */
+static List *
+inner_plans(const Plan *plan)
+{
+	switch (nodeTag(plan))
+	{
+		case T_Append:
+			return ((const Append *) plan)->appendplans;
+		case T_MergeAppend:
+			return ((const MergeAppend *) plan)->mergeplans;
+		case T_SubqueryScan:
+			return list_make1(((const SubqueryScan *) plan)->subplan);
+		case T_CustomScan:
+			return ((const CustomScan *) plan)->custom_plans;
+		default:
+			return NIL;
+	}
+}
+
 static void look_at_plans(const List *plans);
 
 static void
@@ -221,14 +266,7 @@ look_at_plan(Plan *plan)
 	}
 	look_at_plan(plan->lefttree);
 	look_at_plan(plan->righttree);
-	if (IsA(plan, Append))
-		look_at_plans(((Append *) plan)->appendplans);
-	else if (IsA(plan, MergeAppend))
-		look_at_plans(((MergeAppend *) plan)->mergeplans);
-	else if (IsA(plan, SubqueryScan))
-		look_at_plan(((SubqueryScan *) plan)->subplan);
-	else if (IsA(plan, CustomScan))
-		look_at_plans(((CustomScan *) plan)->custom_plans);
+	look_at_plans(inner_plans(plan));
 }
 
 static void
@@ -256,9 +294,133 @@ plan_and_look(Query *parse, const char *query_string, int cursor_options, ParamL
 	return statement;
 }
 
+/* ---------------------------------------------------------------- while it runs */
+
+static bool plans_repeat(const List *plans);
+
+static bool
+columns_repeat(const List *targetlist)
+{
+	const FuncExpr *first = NULL;
+	ListCell   *lc;
+
+	foreach(lc, targetlist)
+	{
+		FieldSelect *column = (FieldSelect *) ((TargetEntry *) lfirst(lc))->expr;
+		FuncExpr   *call;
+
+		if (column == NULL || !IsA(column, FieldSelect) || !IsA(column->arg, FuncExpr))
+			continue;
+		call = (FuncExpr *) column->arg;
+		if (first != NULL && equal(first, call) && !is_ours(call) && func_volatile(call->funcid) == PROVOLATILE_VOLATILE)
+			return true;
+		first = call;
+	}
+	return false;
+}
+
+static bool
+plan_repeats(Plan *plan)
+{
+	return plan != NULL && (columns_repeat(plan->targetlist) || plan_repeats(plan->lefttree) || plan_repeats(plan->righttree) ||
+							plans_repeat(inner_plans(plan)));
+}
+
+static bool
+plans_repeat(const List *plans)
+{
+	ListCell   *lc;
+
+	foreach(lc, plans)
+	{
+		if (plan_repeats(lfirst(lc)))
+			return true;
+	}
+	return false;
+}
+
+static Place *
+find_place(Running *r, FuncExpr *call)
+{
+	ListCell   *lc;
+	Place	   *place;
+	MemoryContext old;
+
+	foreach(lc, r->places)
+	{
+		place = lfirst(lc);
+		if (equal(place->call, call))
+			return place;
+	}
+	old = MemoryContextSwitchTo(r->query->estate->es_query_cxt);
+	place = palloc0(sizeof(Place));
+	place->call = copyObject(call);
+	r->places = lappend(r->places, place);
+	MemoryContextSwitchTo(old);
+	return place;
+}
+
+static void
+pays_at(Running *r, FuncExpr *call, const char *id)
+{
+	Place	   *place = find_place(r, call);
+
+	if (place->id != NULL && strcmp(place->id, id) == 0)
+	{
+		place->again = true;
+		return;
+	}
+	if (place->id != NULL && !place->again && !PGW_MUTATED(REPEATED_WRAPPER))
+		pgw_raise_invalid("a function that pays is run once for each column, and its payments have different ids",
+						  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+						  "(...).* runs a function, and what it calls, once for each column. Call it in FROM instead: SELECT p.* FROM pay(...) AS p. "
+						  "What the first call did is undone with this statement.");
+	place->id = MemoryContextStrdup(r->query->estate->es_query_cxt, id);
+	place->again = false;
+}
+
+void
+pgw_repeats_check(FunctionCallInfo fcinfo, const char *id)
+{
+	FuncExpr   *call = (FuncExpr *) fcinfo->flinfo->fn_expr;
+
+	if (call == NULL || !IsA(call, FuncExpr))
+		return;
+	for (Running *r = running; r != NULL; r = r->outer)
+	{
+		if (!r->looked)
+			r->repeats = plan_repeats(r->query->plannedstmt->planTree) || plans_repeat(r->query->plannedstmt->subplans);
+		r->looked = true;
+		if (r->repeats)
+			pays_at(r, call, id);
+	}
+}
+
+static void
+run_and_remember(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
+{
+	Running		r = {.query = query, .outer = running};
+
+	running = &r;
+	PG_TRY();
+	{
+		if (previous_run != NULL)
+			previous_run(query, direction, count, execute_once);
+		else
+			standard_ExecutorRun(query, direction, count, execute_once);
+	}
+	PG_FINALLY();
+	{
+		running = r.outer;
+	}
+	PG_END_TRY();
+}
+
 void
 pgw_repeats_init(void)
 {
 	previous_hook = planner_hook;
 	planner_hook = plan_and_look;
+	previous_run = ExecutorRun_hook;
+	ExecutorRun_hook = run_and_remember;
 }

@@ -27,6 +27,19 @@ part($node, 'repeated call', sub {
 	is(scalar @{ bank_ledger($bank)->{charges} }, $before + 1, 'one charge');
 });
 
+# A function that makes up the id where nobody sees it: the second column's call is refused, and the first one's charge is given back.
+part($node, 'repeated wrapper', sub {
+	sql("CREATE FUNCTION hidden() RETURNS pgw.payment_result LANGUAGE plpgsql AS \$\$ DECLARE id text := 'h-' || gen_random_uuid(); BEGIN
+		RETURN pgw.process_payment(id, 100, 'EUR', 'tok_ok'); END \$\$");
+	my $before = @{ bank_ledger($bank)->{charges} };
+	like(refused('SELECT (hidden()).*'), qr/PW400.*volatile_id.*HINT: .*FROM/s, 'a wrapper that would pay for each column is refused');
+	my @charges = @{ bank_ledger($bank)->{charges} };
+	is(@charges - $before, 1, 'at its second call');
+	ok(wait_until(sub { sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id LIKE 'h-%'") eq 'Refunded' }, 20), 'the first is given back');
+	is(sql('SELECT status FROM hidden()'), 'captured', 'in FROM it pays once');
+	is_sound($node, $bank, 'the books are right');
+});
+
 part($node, 'encodings', sub {
 	for my $encoding (qw(LATIN1 SQL_ASCII EUC_JP))
 	{
