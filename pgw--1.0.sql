@@ -427,21 +427,24 @@ CREATE TABLE pgw.resumptions (
 	database_oid oid NOT NULL,
 	resumed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	resumed_by text NOT NULL,
-	taken_over bigint NOT NULL,		-- attempts
+	taken_over bigint,				-- attempts; NULL: nobody resumed, there was no attempt yet
 	note text,
+	incident_id uuid,				-- of the server (src/infra/copy.c); NULL: it was not taken for a copy
 	PRIMARY KEY (system_identifier, database_oid, resumed_at)
 );
 
--- A row: attempts were loaded by a statement, and nobody has resumed since.
+-- A row: attempts were loaded by a statement, or came with a copy of the cluster, and nobody has resumed since.
 CREATE TABLE pgw.restore_pending (
-	noticed_at timestamptz NOT NULL PRIMARY KEY DEFAULT clock_timestamp()
+	noticed_at timestamptz NOT NULL PRIMARY KEY DEFAULT clock_timestamp(),
+	incident_id uuid,				-- a copy of the cluster; over once it is in resumptions
+	reason text NOT NULL DEFAULT 'loaded'
 );
 
 CREATE FUNCTION pgw.notice_load() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
-	IF EXISTS (SELECT FROM pgw.payment_transactions) AND NOT EXISTS (SELECT FROM pgw.restore_pending) THEN
+	IF EXISTS (SELECT FROM pgw.payment_transactions) AND NOT EXISTS (SELECT FROM pgw.restore_pending WHERE incident_id IS NULL) THEN
 		INSERT INTO pgw.restore_pending DEFAULT VALUES;
 	END IF;
 	RETURN NULL;

@@ -11,6 +11,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "utils/guc.h"
+#include "utils/guc_tables.h"
 
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
@@ -85,6 +86,27 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #else
 #define pgw_flush_rec_ptr() GetFlushRecPtr()
 #endif
+
+/* The file that a setting comes from; NULL: from none. 16 replaced the list of all settings. */
+static inline const char *
+pgw_guc_sourcefile(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	struct config_generic *setting = find_option(name, false, true, 0);
+
+	return setting != NULL ? setting->sourcefile : NULL;
+#else
+	struct config_generic **settings = get_guc_variables();
+	int			n = GetNumConfigOptions();
+
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i]->sourcefile;
+	}
+	return NULL;
+#endif
+}
 
 /* 15 renamed it, because it now also refuses unknown names. */
 #if PG_VERSION_NUM < 150000

@@ -16,6 +16,7 @@
 #include "infra/calls.h"
 #include "infra/clock.h"
 #include "infra/config.h"
+#include "infra/copy.h"
 #include "infra/exchange.h"
 #include "infra/launcher.h"
 #include "infra/metrics.h"
@@ -41,6 +42,7 @@ _PG_init(void)
 	pgw_launcher_init();
 	pgw_worker_init();
 	pgw_pause_init();
+	pgw_copy_init();
 	pgw_config_init();
 	pgw_clock_init();
 	pgw_schedule_init();

@@ -18,6 +18,7 @@
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
+#include "infra/copy.h"
 #include "infra/exchange.h"
 #include "infra/exchange_shmem.h"
 #include "infra/metrics.h"
@@ -64,6 +65,7 @@ request_shmem(void)
 	RequestAddinShmemSpace(control_size());
 	RequestAddinShmemSpace(add_size(bodies_size(), page_size()));	/* room to align */
 	RequestAddinShmemSpace(pgw_metrics_shmem_size());
+	RequestAddinShmemSpace(pgw_copy_shmem_size());
 	RequestNamedLWLockTranche(PGW_TRANCHE, 2);
 }
 
@@ -95,6 +97,7 @@ startup_shmem(void)
 	pgw_bodies = (PgwSlotBody *) TYPEALIGN(page_size(), raw);
 	pgw_lock = &GetNamedLWLockTranche(PGW_TRANCHE)[0].lock;
 	pgw_metrics_shmem_init(&GetNamedLWLockTranche(PGW_TRANCHE)[1].lock);
+	pgw_copy_shmem_init();
 	if (!found)
 	{
 		memset(pgw_shared, 0, control_size());

@@ -44,6 +44,7 @@
 #include "infra/exchange.h"
 #include "infra/exchange_shmem.h"
 #include "infra/launcher.h"
+#include "infra/pause.h"
 
 #define MAX_STARTING 4
 #define SCAN_INTERVAL_MS 10000
@@ -127,6 +128,7 @@ pgw_extension_created(PG_FUNCTION_ARGS)
 			RegisterXactCallback(created_at_xact_end, NULL);
 		registered = true;
 		created_pending = true;
+		pgw_pause_created();
 	}
 	PG_RETURN_VOID();
 }

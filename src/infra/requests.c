@@ -160,6 +160,8 @@ admit_one(PgwCall *call, dlist_head *items)
 
 	if (gone)
 		code = "internal_error";	/* nobody reads it: nothing was recorded, nothing is sent */
+	else if ((bank == NULL || !bank->enabled) && !pgw_config_is_current())
+		return;					/* the caller may have seen a newer configuration than this turn's: in the next one */
 	else if (bank == NULL)
 		code = "unknown_bank";
 	else if (!bank->enabled)

@@ -23,11 +23,14 @@
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "infra/clock.h"
 #include "infra/config.h"
+#include "infra/copy.h"
 #include "infra/exchange.h"
 #include "infra/metrics.h"
+#include "infra/pause.h"
 #include "infra/secrets.h"
 #include "infra/store.h"
 #include "infra/table_locks.h"
@@ -218,6 +221,57 @@ check_mode(Report *r)
 	detail(r, "worker_mode", mode != NULL ? mode : "on");
 	put(r, "worker_mode", paused ? WARN : FINE,
 		"pgw.worker_mode keeps the worker from calling banks: set it to on where this server is the one that is to pay.");
+}
+
+/* ---------------------------------------------------------------- restored and copied */
+
+static char *
+read_text(const char *sql)
+{
+	char	   *text;
+
+	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "the look at what pauses payments failed");
+	text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	SPI_freetuptable(SPI_tuptable);
+	return text;
+}
+
+static void
+check_restored(Report *r)
+{
+	const PgwCopy *copy = pgw_copy();
+	bool		restored = pgw_pause_is_restored() || pgw_pause_is_unnoticed();
+
+	detail_json(r, "marks", read_text("SELECT coalesce(jsonb_agg(jsonb_build_object('reason', reason, 'noticed_at', noticed_at) ORDER BY noticed_at), '[]')::text"
+									  " FROM pgw.restore_pending"));
+	if (copy != NULL && copy->reason != PGW_COPY_NONE)
+	{
+		detail(r, "incident", DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&copy->incident))));
+		detail(r, "reason", pgw_copy_reason_name(copy->reason));
+		detail(r, "what", pgw_copy_reason_text(copy->reason));
+		detail_time(r, "since", copy->since);
+	}
+	put(r, "restored", restored ? BAD : FINE,
+		"This database was restored or copied, and is paused. Once it is sure that the original makes no more payments: "
+		"SELECT pgw.resume_after_restore(). Else leave it. See docs/restore.md.");
+}
+
+static void
+check_state_file(Report *r)
+{
+	const PgwCopy *copy = pgw_copy();
+
+	if (copy == NULL)
+		return;
+	detail_bool(r, "written", !copy->unwritten);
+	detail(r, "instance", copy->instance[0] != '\0' ? copy->instance : NULL);
+	detail_bool(r, "instance_ignored", copy->instance_ignored);
+	put(r, "state_file", copy->unwritten ? BAD : copy->instance_ignored ? WARN : FINE,
+		copy->unwritten ? "pgw.state could not be written in the data directory, so the next start takes this server for a copy: "
+		"see the server's log, make it possible, and restart the server."
+		: "pgw.instance stands in a file of the data directory, which every copy takes along, and is ignored: set it in the environment (PGW_INSTANCE), "
+		"on the command line or in a file elsewhere.");
 }
 
 /* ---------------------------------------------------------------- what is under way */
@@ -564,12 +618,14 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 		check_slots(&r, &status);
 	}
 	check_mode(&r);
+	check_state_file(&r);
 	check_card_logging(&r);
 
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetLatestSnapshot());
+	check_restored(&r);
 	check_work(&r);
 	check_prepared(&r);
 	check_foreign_keys(&r);

@@ -24,6 +24,7 @@
 #include "core/card.h"
 #include "core/connector.h"
 #include "core/flow.h"
+#include "infra/copy.h"
 #include "infra/pause.h"
 #include "infra/store.h"
 #include "interface/grants.h"
@@ -34,7 +35,8 @@
 #define EVERY_MERCHANT ""		/* no merchant has this name, so only a grant without a merchant allows it */
 
 /*
- * An attempt t that was recorded elsewhere, or that a dump has brought back.  A caller that still runs was in no dump.  What was submitted since then is
+ * An attempt t that was recorded elsewhere, or that a dump or a copy of the cluster has brought back.  A caller that still runs was in no dump, and one that is prepared in a
+ * copy is decided by whoever ends it.  What was submitted since then is
  * left alone; for what was not, the xids are no evidence any more.
  */
 #define RESTORED \
@@ -173,16 +175,33 @@ take_over(void)
 	return taken_over;
 }
 
+/* A mark that came after its resumption says nothing about what was made since. */
+static void
+forget_old_marks(void)
+{
+	Oid			types[2] = {INT8OID, OIDOID};
+	Datum		args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+
+	run("DELETE FROM pgw.restore_pending p WHERE NOT " PGW_PAUSE_MARK_COUNTS("p", "$1", "$2"), 2, types, args, NULL, SPI_OK_DELETE);
+}
+
 static void
 record(const char *by, uint64 taken_over, const char *note)
 {
-	Oid			types[5] = {INT8OID, OIDOID, TEXTOID, INT8OID, TEXTOID};
-	Datum		args[5] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId), CStringGetTextDatum(by),
-	Int64GetDatum((int64) taken_over), note != NULL ? CStringGetTextDatum(note) : (Datum) 0};
+	const PgwCopy *copy = pgw_copy();
+	bool		incident = copy != NULL && copy->reason != PGW_COPY_NONE;
+	Oid			types[6] = {INT8OID, OIDOID, TEXTOID, INT8OID, TEXTOID, UUIDOID};
+	Datum		args[6] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId), CStringGetTextDatum(by),
+	Int64GetDatum((int64) taken_over), note != NULL ? CStringGetTextDatum(note) : (Datum) 0,
+	incident ? UUIDPGetDatum(&copy->incident) : (Datum) 0};
+	char		nulls[7] = "      ";
+
+	nulls[4] = note != NULL ? ' ' : 'n';
+	nulls[5] = incident ? ' ' : 'n';
 
 	run("DELETE FROM pgw.restore_pending", 0, NULL, NULL, NULL, SPI_OK_DELETE);
-	run("INSERT INTO pgw.resumptions (system_identifier, database_oid, resumed_by, taken_over, note) VALUES ($1, $2, $3, $4, $5)",
-		5, types, args, note != NULL ? "     " : "    n", SPI_OK_INSERT);
+	run("INSERT INTO pgw.resumptions (system_identifier, database_oid, resumed_by, taken_over, note, incident_id) VALUES ($1, $2, $3, $4, $5, $6)",
+		6, types, args, nulls, SPI_OK_INSERT);
 }
 
 Datum
@@ -203,9 +222,11 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	run("LOCK TABLE pgw.resumptions IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL, SPI_OK_UTILITY);
+	pgw_pause_notice();			/* the worker may not have looked yet */
 	if (!pgw_pause_is_restored())
 		pgw_raise("operation_not_allowed", "\"reason\": \"not restored\"",
 				  "This database is not paused after a restore or a copy. If the worker is paused, see pgw.worker_mode.");
+	forget_old_marks();
 	taken_over = take_over();
 	record(by, taken_over, note);
 	SPI_finish();

@@ -177,7 +177,7 @@ sub crash
 	die 'no process to kill' unless $pid > 1;
 	kill 'KILL', $pid or die "kill $pid: $!";
 	wait_until(sub { slurp_file($node->logfile, $seen) =~ /database system is ready to accept connections/ }, 60) or die 'the cluster did not restart';
-	debug_clear($node);
+	debug_clear($node) if $node->can('debug_dir');
 }
 
 # Have the worker look at everything that is due, and wait until it has: it scans after COMMIT PREPARED, in the turn in which it takes

@@ -65,8 +65,10 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		prepared_transactions
 		queue
 		refunding
+		restored
 		reviews
 		slots
+		state_file
 		table_locks
 		tables
 		worker
