@@ -85,8 +85,8 @@ execute(const char *sql, const PgwCopy *copy, bool read_only, int expected)
 }
 
 /*
- * Has this database been told of the incident?  A worker asks at every scan, so what is committed is remembered: resumptions are append-only, and the incident is the
- * same until the server's end.  What this transaction has written itself may yet be rolled back.
+ * Has this database been told of the incident?  A worker asks at every scan, so what is committed is remembered: resumptions are append-only, and
+ * the incident is the same until the server's end.  What this transaction has written itself may yet be rolled back.
  */
 static bool
 known(const PgwCopy *copy)

@@ -35,9 +35,9 @@
 #define EVERY_MERCHANT ""		/* no merchant has this name, so only a grant without a merchant allows it */
 
 /*
- * An attempt t that was recorded elsewhere, or that a dump or a copy of the cluster has brought back.  A caller that still runs was in no dump, and one that is prepared in a
- * copy is decided by whoever ends it.  What was submitted since then is
- * left alone; for what was not, the xids are no evidence any more.
+ * An attempt t that was recorded elsewhere, or that a dump or a copy of the cluster has brought back.  A caller that still runs
+ * was in no dump, and one that is prepared in a copy is decided by whoever ends it.  What was submitted since then is left alone; for what was not,
+ * the xids are no evidence any more.
  */
 #define RESTORED \
 	"(t.system_identifier <> $1 OR t.database_oid <> $2" \
