@@ -109,6 +109,7 @@ CREATE TABLE pgw.banks (
 	max_in_flight int NOT NULL DEFAULT 1000,
 	currencies text[],
 	token_scope text,
+	account text,					-- whose ledger it is; NULL: the bank's own, by its name
 	settings jsonb NOT NULL DEFAULT '{}',
 	created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -122,6 +123,7 @@ CREATE TABLE pgw.bank_versions (
 	connector text NOT NULL,
 	definition jsonb NOT NULL,		-- the connector's document
 	base_url text NOT NULL,
+	account text NOT NULL,
 	secret text,
 	settings jsonb NOT NULL,		-- with ca_file
 	-- where pgw.banks has no row of that name any more
@@ -323,6 +325,22 @@ CREATE TRIGGER refuse_delete BEFORE DELETE ON pgw.payment_transactions FOR EACH 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.payment_transactions FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 ALTER TABLE pgw.payment_transactions ENABLE ALWAYS TRIGGER enforce_transition, ENABLE ALWAYS TRIGGER refuse_delete,
 	ENABLE ALWAYS TRIGGER refuse_truncate;
+
+--
+-- Whose a bank's id of a charge is: within one account it belongs to one attempt, for good. Written with the answer that names it, by the worker (and by
+-- an operator's mark_charged); no caller ever touches it. A table of its own, so that the attempts' rows need no index on a column that changes.
+--
+
+CREATE TABLE pgw.bank_references (
+	account text COLLATE "C" NOT NULL,	-- of pgw.banks: the bank's name, where that has none
+	bank_reference text COLLATE "C" NOT NULL,
+	transaction_id uuid NOT NULL,
+	PRIMARY KEY (account, bank_reference)
+);
+
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_references FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_references FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.bank_references ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
 
 --
 -- Events: append-only, one partition per month of the transaction (transaction_id is a UUIDv7)
@@ -676,6 +694,11 @@ WITH event AS (
 	SELECT t.bank, t.refund_key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.refund_key IS NOT NULL
 	UNION ALL
 	SELECT t.bank, t.capture_key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.capture_key IS NOT NULL
+), charge AS NOT MATERIALIZED (
+	SELECT coalesce(v.account, t.bank) AS account, t.bank_reference, t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t
+	LEFT JOIN pgw.bank_versions v ON v.version = t.bank_version
+	WHERE t.kind = 'payment' AND t.status IN ('Saved', 'Completed')
 )
 -- An attempt and its events
 SELECT b.check_name, t.payment_id, coalesce(t.transaction_id, h.transaction_id) AS transaction_id, t.merchant, b.details
@@ -850,6 +873,17 @@ UNION ALL
 -- Made while the event trigger was off
 SELECT 'foreign_key_cast', NULL, NULL, NULL, jsonb_build_object('constraint', f.constraint_name, 'table', f.from_table::text, 'references', f.to_table::text)
 FROM pgw.foreign_keys_with_casts() f
+UNION ALL
+-- The id of a charge and the attempt that it belongs to
+SELECT 'charge_not_claimed', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('bank', t.bank, 'bank_reference', t.bank_reference)
+FROM pgw.payment_transactions t
+LEFT JOIN pgw.bank_references r ON r.transaction_id = t.transaction_id AND r.bank_reference = t.bank_reference
+WHERE t.kind = 'payment' AND t.status IN ('BankApproved', 'Saved', 'Completed') AND t.bank_reference IS NOT NULL AND r.transaction_id IS NULL
+UNION ALL
+SELECT 'claim_without_charge', NULL, r.transaction_id, NULL, jsonb_build_object('account', r.account, 'bank_reference', r.bank_reference)
+FROM pgw.bank_references r
+LEFT JOIN pgw.payment_transactions t ON t.transaction_id = r.transaction_id AND t.kind = 'payment'
+WHERE t.transaction_id IS NULL
 
 UNION ALL
 -- What must be there once only; the oldest attempt of each group stands for it
@@ -869,13 +903,9 @@ FROM (
 	FROM bank_key k
 	WHERE (k.bank, k.key) IN (SELECT s.bank, s.key FROM bank_key s GROUP BY s.bank, s.key HAVING count(*) > 1)
 	UNION ALL
-	SELECT 'charge_twice', jsonb_build_array(t.bank, t.bank_reference), t.payment_id, t.transaction_id, t.merchant
-	FROM pgw.payment_transactions t
-	WHERE t.kind = 'payment' AND t.status IN ('Saved', 'Completed') AND (t.bank, t.bank_reference) IN (
-		SELECT s.bank, s.bank_reference
-		FROM pgw.payment_transactions s
-		WHERE s.kind = 'payment' AND s.status IN ('Saved', 'Completed')
-		GROUP BY s.bank, s.bank_reference HAVING count(*) > 1)
+	SELECT 'charge_twice', jsonb_build_array(t.account, t.bank_reference), t.payment_id, t.transaction_id, t.merchant
+	FROM charge t
+	WHERE (t.account, t.bank_reference) IN (SELECT s.account, s.bank_reference FROM charge s GROUP BY s.account, s.bank_reference HAVING count(*) > 1)
 	UNION ALL
 	SELECT 'event_id_twice', to_jsonb(e.event_id), t.payment_id, e.transaction_id, t.merchant
 	FROM pgw.transaction_events e
@@ -1532,6 +1562,7 @@ SELECT pg_extension_config_dump('pgw.access_grants', 'WHERE role::oid IN (SELECT
 SELECT pg_extension_config_dump('pgw.review_proposals', 'WHERE proposed_by::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
 SELECT pg_extension_config_dump('pgw.payments', '');
 SELECT pg_extension_config_dump('pgw.payment_transactions', '');
+SELECT pg_extension_config_dump('pgw.bank_references', '');
 SELECT pg_extension_config_dump('pgw.transaction_events_default', '');
 SELECT pg_extension_config_dump('pgw.resumptions', '');
 SELECT pg_extension_config_dump('pgw.restore_pending', '');

@@ -20,7 +20,9 @@ CREATE FUNCTION attempt(n int, over jsonb DEFAULT '{}', p int DEFAULT NULL) RETU
 	SELECT put('pgw.payment_transactions', jsonb_build_object('transaction_id', tid(n), 'payment_id', pid(coalesce(p, n)), 'client_request_id', 'c-' || n,
 	'merchant', 'default', 'kind', 'payment', 'status', 'Completed', 'step_order', 6, 'submitted', false, 'taken', true, 'amount', 1000, 'currency', 'EUR',
 	'capture', 'immediate', 'bank', 'bank', 'bank_key', 'key-' || n, 'bank_reference', 'ref-' || n, 'system_identifier', 1, 'database_oid', 1,
-	'correlation_id', tid(n)) || over) $$;
+	'correlation_id', tid(n)) || over);
+	INSERT INTO pgw.bank_references SELECT 'bank', t.bank_reference, t.transaction_id FROM pgw.payment_transactions t
+	WHERE t.transaction_id = tid(n) AND t.kind = 'payment' AND t.bank_reference IS NOT NULL ON CONFLICT DO NOTHING $$;
 -- a step: event, from, to, and the commit that wrote it; '' is left out
 CREATE FUNCTION events(n int, VARIADIC steps text[]) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order, txid)
@@ -150,6 +152,8 @@ ROLLBACK;
 BEGIN; SELECT sound(1), payment(2), attempt(2, '{"bank_key": "key-1"}'), success(2); SELECT broken(); ROLLBACK;
 BEGIN; SELECT sound(1), payment(2), attempt(2, '{"refund_key": "key-2"}'), success(2); SELECT broken(); ROLLBACK;
 BEGIN; SELECT sound(1), payment(2, '{"bank_reference": "ref-1"}'), attempt(2, '{"bank_reference": "ref-1"}'), success(2); SELECT broken(); ROLLBACK;
+BEGIN; SELECT sound(1); INSERT INTO pgw.bank_references VALUES ('bank', 'ref-2', tid(2)); SELECT broken(); ROLLBACK;
+BEGIN; INSERT INTO pgw.bank_references VALUES ('bank', 'ref-1', tid(2)); SELECT sound(1), sound(2); SELECT broken(); ROLLBACK;
 BEGIN; SELECT payment(1, '{"merchant": "nobody"}'), attempt(1, '{"merchant": "nobody"}'), success(1); SELECT broken(); ROLLBACK;
 BEGIN;
 SELECT payment(1, '{"bank": "nobank"}'), attempt(1, '{"bank": "nobank"}'), success(1);

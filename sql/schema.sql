@@ -88,8 +88,8 @@ INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request
 VALUES (gen_random_uuid(), gen_random_uuid(), 'schema-3', 'default', 'payment', 'BankUnknown', 3, false, true, 1, 'EUR', 'immediate', 'pinned', 1, 1, gen_random_uuid());
 UPDATE pgw.banks SET base_url = 'https://other.example', priority = 7, request_timeout = '20 s' WHERE name = 'pinned';
 DELETE FROM pgw.banks WHERE name = 'pinned';
-INSERT INTO pgw.bank_versions (version, bank, digest, connector, definition, base_url, settings, connect_timeout, request_timeout, max_in_flight)
-VALUES (1, 'pinned', 'd', 'json', '{}', 'https://bank.example/v1', '{}', '5s', '30s', 1);
+INSERT INTO pgw.bank_versions (version, bank, digest, connector, definition, base_url, account, settings, connect_timeout, request_timeout, max_in_flight)
+VALUES (1, 'pinned', 'd', 'json', '{}', 'https://bank.example/v1', 'pinned', '{}', '5s', '30s', 1);
 INSERT INTO pgw.bank_rebinds (rebind, from_version, to_version, effective, attempts, note, session_role, acting_role) VALUES (1, 1, 2, true, 1, 'n', 'r', 'r');
 SET session_replication_role = replica;
 SAVEPOINT s;

@@ -57,6 +57,16 @@ lookup_counts(const PgwCapabilities *caps, PgwOp operation)
 	return caps->lookup_consistent_after_s >= 0;
 }
 
+bool
+pgw_compensation_overdue(const PgwCompensationFacts *facts, int64_t begun_age_s)
+{
+	if (facts->deadline_s == 0 || facts->looked)
+		return false;
+	if (!facts->key)
+		return begun_age_s >= facts->deadline_s;
+	return !facts->used && begun_age_s >= PENDING_DEADLINE_S && begun_age_s >= facts->deadline_s;
+}
+
 PgwCompensationStep
 pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {

@@ -40,6 +40,12 @@ typedef struct PgwCompensationFacts
 	int64_t		deadline_s;		/* how long to ask about what the bank does not tell (a month, while it says pending); 0: without end */
 } PgwCompensationFacts;
 
+/*
+ * Is it time for a person?  begun_age_s: since the give-back began.  What the bank refuses is looked up for deadline_s at most; what has never reached the
+ * bank is tried for a month.
+ */
+extern bool pgw_compensation_overdue(const PgwCompensationFacts *facts, int64_t begun_age_s);
+
 extern PgwCompensationStep pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts);
 
 typedef enum PgwCompensationNext

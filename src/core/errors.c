@@ -146,6 +146,10 @@ static const PgwErrorInfo errors[] = {
 		"the outcome at the bank is not known yet", "PW504"},
 	{"bank_pending", PGW_CLASS_TIMEOUT, 504, false,
 		"the bank has accepted the request but not decided yet", "PW504"},
+	{"approval_incomplete", PGW_CLASS_TIMEOUT, 504, false,
+		"the bank approved without naming the charge; it is being found out", "PW504"},
+	{"bank_reference_taken", PGW_CLASS_TIMEOUT, 504, false,
+		"the bank named a charge that is another payment's; a person has to look", "PW504"},
 	{"wait_timeout", PGW_CLASS_TIMEOUT, 504, false,
 		"the wait ended before the outcome was known", "PW504"},
 

@@ -7,6 +7,9 @@
  *	- Failed only upon a trusted no, or proof that nothing was sent; every doubt is BankUnknown.
  *	- An answer to a second question about an attempt in doubt (look-up, replay) counts only when it is about the charge itself.
  *	- An approval counts only for the amount and currency that were asked for, as far as the bank names them.
+ *	- An answer that names another attempt's charge is not about this one, whatever it says.
+ *	- An approval that does not name the charge, where its void, refund or capture will have to, is not a whole answer: looked up, else cancelled by our
+ *	  reference, else reviewed.
  *	- Every event stands on an edge of state.c (the unit test checks each).
  *	- A payments row is decided upon here only when the worker is its writer: a submitted payment with the row's lock held.
  */
@@ -116,21 +119,74 @@ unknown(const PgwFlowInput *in, PgwFlowDecision *d, const char *code, const char
 		pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 	else
 		pgw_flow_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
-	d->error = pgw_error_find(code);
+	/* that the bank said yes is not forgotten for want of an answer */
+	d->error = pgw_error_find(in->approved_before ? PGW_FLOW_INCOMPLETE : code);
 	d->reason = reason;
 }
 
-/* Money was taken, but not as asked for: it is given back whatever the caller's vote. */
 static void
-unacceptable(const PgwFlowInput *in, PgwFlowDecision *d)
+give_back(PgwFlowDecision *d, const char *reason)
 {
 	static const PgwEventType types[] = {PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
 
 	pgw_flow_edge(d, PGW_REFUNDING, 3, types);
 	d->error = pgw_error_find("outcome_unacceptable");
-	d->reason = "amount_mismatch";
+	d->reason = reason;
+}
+
+/* Money was taken, but not as asked for: it is given back whatever the caller's vote. */
+static void
+unacceptable(const PgwFlowInput *in, PgwFlowDecision *d, const char *reason)
+{
+	give_back(d, reason);
 	if (in->submitted && in->payment_locked)
 		d->payment = PGW_FLOW_PAY_FAILED;
+}
+
+static void
+review(const PgwFlowInput *in, PgwFlowDecision *d, const char *code, const char *reason)
+{
+	pgw_flow_review(in->state, code, reason, d);
+	if (in->submitted && in->payment_locked)
+		d->payment = PGW_FLOW_PAY_IN_REVIEW;
+}
+
+/* The bank has said yes, and there is nobody (left) to ask which charge that is. */
+static void
+nobody_names_it(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	if (in->can_cancel)
+		unacceptable(in, d, "approval_without_reference");
+	else
+		review(in, d, PGW_FLOW_INCOMPLETE, "approval_without_reference");
+}
+
+static void
+incomplete(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	if (in->op != PGW_OP_LOOKUP_CHARGE && in->can_lookup)
+		unknown(in, d, PGW_FLOW_INCOMPLETE, "approval_without_reference");
+	else
+		nobody_names_it(in, d);
+}
+
+PgwFlowClaim
+pgw_flow_claim(PgwOp op, PgwTransport transport, const PgwAnswer *answer)
+{
+	if (transport != PGW_TRANSPORT_ANSWERED || answer->bank_reference[0] == '\0')
+		return PGW_FLOW_CLAIM_NOTHING;
+	switch (answer->outcome)
+	{
+		case PGW_OUT_APPROVED:
+		case PGW_OUT_PENDING:
+		case PGW_OUT_REQUIRES_ACTION:
+			return PGW_FLOW_CLAIM_TAKE;
+		case PGW_OUT_DECLINED:
+			/* to the request itself it is a no, whatever it is called; a look-up can show somebody else's */
+			return op == PGW_OP_LOOKUP_CHARGE ? PGW_FLOW_CLAIM_LOOK : PGW_FLOW_CLAIM_NOTHING;
+		default:
+			return PGW_FLOW_CLAIM_NOTHING;
+	}
 }
 
 /* What the bank does not name is taken as asked for; what it names must be equal. */
@@ -159,10 +215,12 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (as_asked(in))
+			if (in->lacks_reference && (as_asked(in) || !in->can_cancel) && !PGW_MUTATED(APPROVAL_REFERENCE))
+				incomplete(in, d);
+			else if (as_asked(in))
 				approved(in, d);
 			else
-				unacceptable(in, d);
+				unacceptable(in, d, "amount_mismatch");
 			return;
 		case PGW_OUT_DECLINED:
 			failed(in, d, PGW_FLOW_PAY_DECLINED, error_for(a->error_code, "declined"));
@@ -186,9 +244,14 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 				pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
 				pgw_flow_event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
-			d->error = pgw_error_find("bank_pending");
+			d->error = pgw_error_find(in->approved_before ? PGW_FLOW_INCOMPLETE : "bank_pending");
 			return;
 		case PGW_OUT_NOT_FOUND:
+			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts && in->approved_before)
+			{
+				nobody_names_it(in, d);
+				return;
+			}
 			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts)
 			{
 				failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("not_processed"));
@@ -208,6 +271,12 @@ void
 pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d)
 {
 	begin(d, in->state);
+	if (in->foreign && !PGW_MUTATED(REFERENCE_OWNER))
+	{
+		review(in, d, "bank_reference_taken", "charge_of_another_payment");
+		d->foreign = true;
+		return;
+	}
 	switch (in->transport)
 	{
 		case PGW_TRANSPORT_ANSWERED:
@@ -264,10 +333,28 @@ pgw_flow_lost(PgwFlowDecision *d)
 }
 
 void
+pgw_flow_cancel(PgwFlowDecision *d)
+{
+	begin(d, PGW_BANK_UNKNOWN);
+	give_back(d, "approval_without_reference");
+}
+
+void
 pgw_flow_review(PgwState from, const char *error_code, const char *reason, PgwFlowDecision *d)
 {
 	begin(d, from);
 	pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+	d->error = pgw_error_find(error_code);
+	d->reason = reason;
+}
+
+void
+pgw_flow_late_review(const char *error_code, const char *reason, PgwFlowDecision *d)
+{
+	static const PgwEventType types[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_MANUAL_REVIEW_REQUIRED};
+
+	begin(d, PGW_FAILED);
+	pgw_flow_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
 	d->error = pgw_error_find(error_code);
 	d->reason = reason;
 }

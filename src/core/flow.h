@@ -46,6 +46,11 @@ typedef struct PgwFlowInput
 	const char *currency;
 	PgwTransport transport;
 	const PgwAnswer *answer;	/* with ANSWERED */
+	bool		foreign;		/* the charge that the answer names is another attempt's: see pgw_flow_claim() */
+	bool		lacks_reference;	/* neither this answer nor an earlier one names an id, and what may follow needs one */
+	bool		approved_before;	/* the bank has said yes already, without one */
+	bool		can_lookup;		/* by our reference, for a charge whose id at the bank is not known */
+	bool		can_cancel;
 } PgwFlowInput;
 
 typedef struct PgwFlowEvent
@@ -72,7 +77,22 @@ typedef struct PgwFlowDecision
 	bool		keep_error;		/* error is NULL, and what the attempt's row says of errors stays */
 	const char *reason;			/* a word for event_data that tells the operator more than the code, or NULL */
 	const char *from_bank;		/* with BankSwitched: the bank that it was at */
+	bool		foreign;		/* the answer is another charge's: nothing of it is kept with the attempt */
 } PgwFlowDecision;
+
+/* What the id that an answer gives to the charge is worth. */
+typedef enum PgwFlowClaim
+{
+	PGW_FLOW_CLAIM_NOTHING = 0, /* none, or of something that says nothing of a charge */
+	PGW_FLOW_CLAIM_LOOK,		/* no charge stands, but the answer must not be about another one's */
+	PGW_FLOW_CLAIM_TAKE			/* from now on it is this attempt's, or another one has it */
+} PgwFlowClaim;
+
+/* op: the charge or authorization itself, or its look-up. */
+extern PgwFlowClaim pgw_flow_claim(PgwOp op, PgwTransport transport, const PgwAnswer *answer);
+
+/* error_code of an attempt that the bank has approved without an id that what follows needs. */
+#define PGW_FLOW_INCOMPLETE "approval_incomplete"
 
 /* The operation that asks for the money. A submitted on_commit payment is past its commit: one charge does it. */
 extern PgwOp pgw_flow_operation(PgwCaptureMode capture, bool submitted);
@@ -89,11 +109,17 @@ extern void pgw_flow_refused(PgwFlowDecision *d);
 /* Never left, or not processed: another try is planned; switched: at another bank. */
 extern void pgw_flow_retry(const PgwFlowDecision *failed, bool switched, PgwFlowDecision *d);
 
+/* BankUnknown: approved without an id, and nobody can name one: cancelled by our own reference. */
+extern void pgw_flow_cancel(PgwFlowDecision *d);
+
 /* No way (left) to find out, or impossible to save. */
 extern void pgw_flow_review(PgwState from, const char *error_code, const char *reason, PgwFlowDecision *d);
 
 /* The same for the payments row of an attempt in any other state; NONE: it stays as it is. */
 extern PgwFlowPayment pgw_flow_settled_payment(PgwState state, const char *error_code);
+
+/* Failed, and a charge turns up late that is another payment's, or that the bank does not name. */
+extern void pgw_flow_late_review(const char *error_code, const char *reason, PgwFlowDecision *d);
 
 /* A retry takes the attempt over from a caller that is gone. */
 extern void pgw_flow_adopt(PgwState state, PgwFlowDecision *d);

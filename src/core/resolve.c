@@ -45,6 +45,14 @@ pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char 
 	bool		lookup = caps->lookup && (!caps->lookup_needs_id || doubt->has_id);
 
 	*reason = NULL;
+	if (doubt->approved)
+	{
+		/* no replay: the bank would say the same again, or charge a second time */
+		if (caps->lookup && doubt->asked_age_s < doubt->deadline_s)
+			return PGW_RESOLVE_LOOKUP;
+		*reason = "approval_without_reference";
+		return caps->can_cancel ? PGW_RESOLVE_CANCEL : PGW_RESOLVE_REVIEW;
+	}
 	if (doubt->looked && replay)
 		return PGW_RESOLVE_REPLAY;
 	if (doubt->asked_age_s >= doubt->deadline_s)

@@ -15,6 +15,7 @@ typedef enum PgwResolveStep
 {
 	PGW_RESOLVE_LOOKUP = 0,		/* ask by our reference */
 	PGW_RESOLVE_REPLAY,			/* the same request again, with the same key */
+	PGW_RESOLVE_CANCEL,			/* approved, and nobody can say which charge that is: cancel it by our reference */
 	PGW_RESOLVE_REVIEW			/* no way (left) to find out */
 } PgwResolveStep;
 
@@ -25,6 +26,7 @@ typedef struct PgwDoubt
 	bool		looked;			/* a look-up has just said: not found, and that counts */
 	bool		error_answered; /* the bank has answered this key's request with an error of its own (5xx) */
 	bool		untold;			/* a look-up was just answered with something else than this charge */
+	bool		approved;		/* the bank has said yes, without naming the charge: only that is to be found out */
 	int64_t		key_age_s;		/* since the key's first use */
 	int64_t		asked_age_s;	/* since the last request that can charge ended */
 	int64_t		deadline_s;		/* how long to ask at most */

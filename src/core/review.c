@@ -21,6 +21,7 @@
 #define HOLD_STANDS "the authorization is proven: refund gives it back, mark_refunded says that it was given back"
 #define TAKEN_BACK "the bank said yes to this charge: retry gives it back again, mark_refunded says that it was given back"
 #define VOTE_SPENT "its caller is gone, so this charge is kept for nobody: retry gives it back"
+#define NOT_ITS_OWN "the payment has failed for good, and the charge that turned up is not proven to be its own: give back at the bank what is too much, then mark_refunded or mark_not_charged"
 #define GIVEN_BACK_ALREADY "it is being given back already: retry goes on with that"
 #define ONLY_CAPTURE "this is a capture: mark_charged says that it was done"
 #define ONLY_VOID "this is a void: mark_refunded says that it was done"
@@ -73,6 +74,9 @@ static const PgwReviewRow rows[] = {
 	{TO(SAVED), NO(ONLY_REFUND), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_PAYMENT)}},
 	{PGW_KIND_REFUND, PGW_COMPLETED,
 	{NO(BANK_TOOK_IT_BACK), NO(ONLY_REFUND), TO(FAILED), TO(COMPLETED), NO(ONLY_PAYMENT)}},
+
+	{PGW_KIND_PAYMENT, PGW_FAILED,
+	{TO(FAILED), NO(NOT_ITS_OWN), TO(FAILED), TO(REFUNDED), NO(NOT_ITS_OWN)}},
 };
 
 #define NROWS (sizeof(rows) / sizeof(rows[0]))

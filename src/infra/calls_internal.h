@@ -7,7 +7,7 @@
  *	results.c		answers into the tables					compensate.c	... rolled back: void, refund
  *															captures.c		... saved, and to be captured now
  *															operations.c	capture, void, refund on request
- *															watch.c			what has ended, and may change at the bank
+ *	references.c	whose a charge's id is					watch.c			what has ended, and may change at the bank
  */
 #ifndef PGW_INFRA_CALLS_INTERNAL_H
 #define PGW_INFRA_CALLS_INTERNAL_H
@@ -167,6 +167,23 @@ extern void pgw_results_collect(TimestampTz now, dlist_head *awaited, dlist_head
 extern bool pgw_results_pending(void);
 extern TimestampTz pgw_results_next_due(void);	/* 0: none */
 extern void pgw_results_forget(void);
+
+/* --- references.c: the bank's id of a charge --- */
+
+/* What the bank can do for a charge of this id (NULL: it is not known). */
+extern void pgw_reference_capabilities(const PgwBank *bank, const char *bank_reference, PgwCapabilities *out);
+
+/*
+ * The answer to a charge, its replay or look-up: claims the id that it names, and fills in what pgw_flow_result() asks of ids.  false: busy, later.  In the
+ * transaction that records the answer.
+ */
+extern bool pgw_reference_settle(PgwCall *call, PgwTransaction *t, PgwFlowInput *in);
+
+/* BankUnknown: the bank has said yes, and not which charge. */
+extern bool pgw_reference_is_missing(const PgwTransaction *t);
+
+/* A look-up of what comes after the charge: one that shows another payment's charge becomes an answer that was not understood. */
+extern void pgw_reference_check_subject(PgwCall *call, const PgwTransaction *t);
 
 /* --- attempts.c --- */
 extern void pgw_attempts_init(void);

@@ -119,6 +119,7 @@ pgw_compensate_rolled_back(PgwTransaction *t, PgwAttempt *a)
 {
 	TimestampTz now = pgw_now();
 	TimestampTz due;
+	PgwCapabilities caps;
 	PgwFlowDecision d;
 	PgwBank    *bank;
 
@@ -142,7 +143,8 @@ pgw_compensate_rolled_back(PgwTransaction *t, PgwAttempt *a)
 	if (bank == NULL)
 		return;
 	pgw_compensation_begin(PGW_BANK_APPROVED, &d);
-	if (!pgw_compensate_prepare(t, pgw_connector_capabilities(bank->connector), false))
+	pgw_reference_capabilities(bank, t->bank_reference, &caps);
+	if (!pgw_compensate_prepare(t, &caps, false))
 	{
 		give_to_review(t, "bank_cannot_give_back");
 		return;
@@ -187,6 +189,7 @@ void
 pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 {
 	PgwCompensationFacts facts;
+	PgwCapabilities caps;
 	PgwBank    *bank;
 
 	/* no next attempt: it was being sent when a worker ended */
@@ -195,10 +198,11 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 	bank = pgw_attempts_bank(t, a, false);
 	if (bank == NULL)
 		return;
+	pgw_reference_capabilities(bank, t->bank_reference, &caps);
 	if (operation_of(t) == PGW_NOPS)
 	{
 		/* an operator wants it given back, or the bank offers no way: perhaps it does now */
-		if (!choose_operation(t, pgw_connector_capabilities(bank->connector), t->approved_amount != 0))
+		if (!choose_operation(t, &caps, t->approved_amount != 0))
 		{
 			give_to_review(t, "bank_cannot_give_back");
 			return;
@@ -214,7 +218,12 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 	pgw_resolve_ask_again(t, t->refund_key_used_at);
 	facts.deadline_s = t->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(t->refund_key_used_at) : 0;
-	switch (pgw_compensation_step(pgw_connector_capabilities(bank->connector), &facts))
+	if (pgw_compensation_overdue(&facts, pgw_schedule_age_s(t->abandoned_at != 0 ? t->abandoned_at : t->created_at)))
+	{
+		give_to_review(t, "deadline");
+		return;
+	}
+	switch (pgw_compensation_step(&caps, &facts))
 	{
 		case PGW_COMPENSATE_SEND:
 			send(t, a, bank, &facts);
@@ -236,6 +245,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 {
 	PgwCompensationInput in;
 	PgwCompensationDecision d;
+	PgwCapabilities caps;
 	bool		first = t->retries == 0;
 
 	memset(&in, 0, sizeof(in));
@@ -246,7 +256,8 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	in.amount = in.operation == PGW_OP_REFUND ? refund_amount(t) : 0;
 	in.transport = call->transport;
 	in.answer = &call->answer;
-	in.caps = pgw_connector_capabilities(call->bank->connector);
+	pgw_reference_capabilities(call->bank, t->bank_reference, &caps);
+	in.caps = &caps;
 	in.attempts = t->refund_attempts;
 	in.max_attempts = refund_max_attempts;
 	in.not_found_counts = pgw_resolve_not_found_counts(in.caps, pgw_schedule_age_s(t->refund_asked_at));

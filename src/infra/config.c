@@ -313,8 +313,10 @@ void
 pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
 {
 	PgwBank    *b = &e->bank;
+	char	   *account = pgw_reader_text(r, "account");
 
 	b->base_url = pgw_reader_text(r, "base_url");
+	strlcpy(b->account, account != NULL ? account : b->name, sizeof(b->account));
 	b->secret_name = pgw_reader_text(r, "secret");
 	b->settings = pgw_reader_jsonb(r, "settings");
 	b->ca_file = jsonb_member(r, "settings", "ca_file");

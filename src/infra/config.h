@@ -37,6 +37,7 @@ typedef struct PgwBank
 	int			max_in_flight;
 	char	  **currencies;		/* NULL-terminated, NULL: all */
 	char	   *token_scope;
+	char		account[64];	/* whose ledger the bank's ids of charges belong to: two rows may share one */
 	char	   *settings;		/* JSON text */
 	char	   *ca_file;		/* from settings.ca_file, or NULL */
 	PgwConnector *connector;

@@ -1,7 +1,7 @@
 /*
  * config_versions.c - the versions of banks: what a bank was when an attempt's intent was written, so that its later requests go there, too
  *
- * A version is all that decides to which ledger a request goes and what it says there: the bank's row (base_url, the secret's name, settings with
+ * A version is all that decides to which ledger a request goes and what it says there: the bank's row (base_url, account, the secret's name, settings with
  * ca_file) and its connector's document.  Not part of it: the content of the secret's and the CA's file (both are changed by rotation), and what only
  * steers new attempts or the pace of calls (priority, enabled, currencies, token_scope, timeouts, max_in_flight), which is taken from the bank's present
  * row while there is one.
@@ -106,6 +106,7 @@ pgw_versions_digest(BankEntry *e)
 	add_part(&s, "connector", e->named->name);
 	add_part(&s, "definition", e->named->json);
 	add_part(&s, "base_url", e->bank.base_url);
+	add_part(&s, "account", e->bank.account);
 	add_part(&s, "secret", e->bank.secret_name);
 	add_part(&s, "settings", e->bank.settings);
 	digest = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(cstring_to_text_with_len(s.data, s.len))));
@@ -244,6 +245,7 @@ append(BankEntry *e, int version)
 	put_text(&r, "connector", e->named->name);
 	put_jsonb(&r, "definition", e->named->json);
 	put_text(&r, "base_url", b->base_url);
+	put_text(&r, "account", b->account);
 	put_text(&r, "secret", b->secret_name);
 	put_jsonb(&r, "settings", b->settings);
 	put_ms(&r, "connect_timeout", b->connect_timeout_ms);

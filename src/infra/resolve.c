@@ -35,6 +35,7 @@ get_doubt(const PgwTransaction *t, bool looked, bool untold, PgwDoubt *doubt)
 	doubt->looked = looked;
 	doubt->error_answered = t->error_answered;
 	doubt->untold = untold;
+	doubt->approved = pgw_reference_is_missing(t);
 	doubt->key_age_s = pgw_schedule_age_s(t->bank_key_used_at);
 	doubt->asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
 	doubt->deadline_s = pgw_unknown_deadline;
@@ -116,7 +117,7 @@ give_to_review(PgwTransaction *t, const char *reason)
 	PgwFlowDecision d;
 	PgwVote		vote;
 
-	pgw_flow_review(t->status, "outcome_unknown", reason, &d);
+	pgw_flow_review(t->status, pgw_reference_is_missing(t) ? PGW_FLOW_INCOMPLETE : "outcome_unknown", reason, &d);
 	t->next_attempt_at = t->watch_until = 0;
 	pgw_vote_record(t, NULL, &d, NULL, NULL);
 
@@ -126,10 +127,25 @@ give_to_review(PgwTransaction *t, const char *reason)
 		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), SAVE_AGAIN_MS));
 }
 
+/* Approved, and nobody can say which charge that is: our own reference is all that is left to take hold of it. */
+static void
+cancel(PgwTransaction *t, PgwAttempt *a, const PgwCapabilities *caps)
+{
+	PgwFlowDecision d;
+
+	pgw_flow_cancel(&d);
+	(void) pgw_compensate_prepare(t, caps, true);
+	t->watch_until = 0;
+	t->next_attempt_at = pgw_now();
+	pgw_vote_record(t, NULL, &d, t->refund_operation, NULL);
+	a->again = true;
+}
+
 void
 pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
 {
 	PgwBank    *bank;
+	PgwCapabilities caps;
 	PgwDoubt	doubt;
 	const char *reason;
 
@@ -140,7 +156,8 @@ pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
 		return;
 	pgw_resolve_ask_again(t, t->bank_asked_at);
 	get_doubt(t, a->looked, a->untold, &doubt);
-	switch (pgw_resolve_step(pgw_connector_capabilities(bank->connector), &doubt, &reason))
+	pgw_reference_capabilities(bank, t->bank_reference, &caps);
+	switch (pgw_resolve_step(&caps, &doubt, &reason))
 	{
 		case PGW_RESOLVE_LOOKUP:
 			(void) look_up(t, a, bank);
@@ -150,6 +167,9 @@ pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
 				give_to_review(t, MAYBE_ELSEWHERE);
 			else
 				replay(t, a, bank);
+			break;
+		case PGW_RESOLVE_CANCEL:
+			cancel(t, a, &caps);
 			break;
 		case PGW_RESOLVE_REVIEW:
 			give_to_review(t, reason);
@@ -174,6 +194,7 @@ static void
 set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const PgwFlowDecision *d)
 {
 	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
+	PgwCapabilities for_it;
 	TimestampTz now = pgw_now();
 
 	call->look = true;
@@ -213,8 +234,14 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const Pg
 		case PGW_REFUNDING:
 			t->approved_amount = call->answer.has_amount && !call->answer.amount_bad ? call->answer.amount : 0;
 			t->approved_currency = call->answer.currency[0] != '\0' ? pstrdup(call->answer.currency) : NULL;
-			(void) pgw_compensate_prepare(t, caps, true);
+			pgw_reference_capabilities(call->bank, t->bank_reference, &for_it);
+			(void) pgw_compensate_prepare(t, &for_it, true);
 			t->next_attempt_at = now;
+			break;
+		case PGW_REQUIRES_MANUAL_REVIEW:
+			/* the payments row, as with Failed */
+			if (d->payment == PGW_FLOW_PAY_NONE)
+				t->next_attempt_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
 			break;
 		default:
 			break;
@@ -265,6 +292,11 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 	in.currency = t->currency;
 	in.transport = call->transport;
 	in.answer = &call->answer;
+	if (!pgw_reference_settle(call, t, &in))
+	{
+		call->later = true;
+		return;
+	}
 	pgw_flow_result(&in, &d);
 	if (d.not_found && t->maybe_elsewhere)
 	{
@@ -352,25 +384,54 @@ pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a)
 	}
 }
 
+/* A charge has turned up: it is given back, if it can be told which one it is, and that it is ours. */
+static void
+late_approval(PgwCall *call, PgwTransaction *t)
+{
+	const PgwAnswer *a = &call->answer;
+	PgwCapabilities caps;
+	PgwFlowInput in;
+	PgwFlowDecision d;
+
+	memset(&in, 0, sizeof(in));
+	if (!pgw_reference_settle(call, t, &in))
+	{
+		call->later = true;
+		return;
+	}
+	pgw_reference_capabilities(call->bank, t->bank_reference, &caps);
+
+	/* It no longer counts as the live attempt of its id: another may have succeeded meanwhile, and this one only gives back. */
+	t->taken = false;
+	t->watch_until = t->next_attempt_at = 0;
+	if (in.foreign && !PGW_MUTATED(REFERENCE_OWNER))
+	{
+		pgw_flow_late_review("bank_reference_taken", "charge_of_another_payment", &d);
+		d.foreign = true;
+	}
+	else if (in.lacks_reference && !in.can_cancel)
+		pgw_flow_late_review(PGW_FLOW_INCOMPLETE, "approval_without_reference", &d);
+	else
+	{
+		pgw_compensation_begin(PGW_FAILED, &d);
+		t->approved_amount = a->has_amount && !a->amount_bad ? a->amount : 0;
+		t->approved_currency = a->currency[0] != '\0' ? pstrdup(a->currency) : NULL;
+		(void) pgw_compensate_prepare(t, &caps, true);
+		t->next_attempt_at = pgw_now();
+		call->look = true;
+	}
+	pgw_vote_record(t, NULL, &d, t->refund_operation, a);
+}
+
 void
 pgw_resolve_late_result(PgwCall *call, PgwTransaction *t)
 {
 	const PgwAnswer *a = &call->answer;
-	PgwFlowDecision d;
 
 	if (call->op == PGW_OP_LOOKUP_CHARGE && call->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED &&
 		!a->voided && !(a->captured > 0 && a->refunded >= a->captured))
 	{
-		/* It no longer counts as the live attempt of its id: another may have succeeded meanwhile, and this one only gives back. */
-		t->taken = false;
-		t->watch_until = 0;
-		pgw_compensation_begin(PGW_FAILED, &d);
-		t->approved_amount = a->has_amount && !a->amount_bad ? a->amount : 0;
-		t->approved_currency = a->currency[0] != '\0' ? pstrdup(a->currency) : NULL;
-		(void) pgw_compensate_prepare(t, pgw_connector_capabilities(call->bank->connector), true);
-		t->next_attempt_at = pgw_now();
-		call->look = true;
-		pgw_vote_record(t, NULL, &d, t->refund_operation, a);
+		late_approval(call, t);
 		return;
 	}
 	t->retries++;

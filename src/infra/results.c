@@ -114,6 +114,8 @@ take_result(PgwCall *call, PgwTransaction *t)
 {
 	bool		payment = t->kind == PGW_KIND_PAYMENT;
 
+	if (!payment || t->status == PGW_SAVED || t->status == PGW_REFUNDING || t->status == PGW_COMPLETED)
+		pgw_reference_check_subject(call, t);
 	switch (t->status)
 	{
 		case PGW_CREATED:

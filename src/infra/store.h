@@ -248,8 +248,18 @@ typedef struct PgwProposal
 extern bool pgw_store_newest_proposal(const pg_uuid_t *transaction_id, PgwProposal *out);
 extern void pgw_store_add_proposal(const pg_uuid_t *transaction_id, const PgwProposal *p);
 
-/* Is this the charge of another payment at the same bank?  Reads the whole table. */
-extern bool pgw_store_reference_taken(const PgwTransaction *t, const char *bank_reference);
+/* store_references.c: whose is the charge that a bank calls so? */
+typedef enum PgwOwner
+{
+	PGW_OWNER_NONE,				/* nobody's yet */
+	PGW_OWNER_SELF,
+	PGW_OWNER_OTHER,
+	PGW_OWNER_BUSY				/* somebody is writing that just now */
+} PgwOwner;
+extern PgwOwner pgw_store_reference_owner(const char *account, const char *bank_reference, const pg_uuid_t *transaction_id);
+
+/* The same, and from now on it is this attempt's, if nobody has it. Never NONE; wait: never BUSY, for a caller's own backend only. */
+extern PgwOwner pgw_store_claim_reference(const char *account, const char *bank_reference, const pg_uuid_t *transaction_id, bool wait);
 
 /* store_alerts.c: count an alert; true: nobody was told since then, tell them now. Empty strings: none. */
 extern bool pgw_store_count_alert(const char *kind, const char *subject, const char *bank, const char *transaction_id, const char *message,

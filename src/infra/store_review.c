@@ -1,12 +1,10 @@
 /*
- * store_review.c - what pgw.resolve_review() reads and writes besides the attempt: proposals of a first pair of eyes, references of charges
+ * store_review.c - what pgw.resolve_review() reads and writes besides the attempt: proposals of a first pair of eyes
  *
  * Proposals are only ever added; the attempt's row lock, which the caller holds, orders them.  One counts while the attempt has not moved since.
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -112,38 +110,4 @@ pgw_store_add_proposal(const pg_uuid_t *transaction_id, const PgwProposal *p)
 	ExecStoreVirtualTuple(r.slot);
 	pgw_row_insert(&r);
 	pgw_row_close(&r);
-}
-
-bool
-pgw_store_reference_taken(const PgwTransaction *t, const char *bank_reference)
-{
-	PgwRel		r;
-	TableScanDesc scan;
-	AttrNumber	att;
-	size_t		len = strlen(bank_reference);
-	bool		found = false;
-
-	/* No index: this is asked once per mark_charged, and an index would cost every payment.  SnapshotSelf: SSI does not track it. */
-	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
-	att = get_attnum(RelationGetRelid(r.rel), "bank_reference");
-	scan = table_beginscan(r.rel, SnapshotSelf, 0, NULL);
-	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, r.found))
-	{
-		PgwTransaction other;
-		bool		isnull;
-		Datum		d;
-		text	   *value;
-
-		CHECK_FOR_INTERRUPTS();
-		d = slot_getattr(r.found, att, &isnull);
-		value = isnull ? NULL : DatumGetTextPP(d);
-		if (value == NULL || VARSIZE_ANY_EXHDR(value) != len || memcmp(VARDATA_ANY(value), bank_reference, len) != 0)
-			continue;
-		pgw_store_read(&r, PGW_TABLE_TRANSACTIONS, &other);
-		found = other.kind == PGW_KIND_PAYMENT && other.bank != NULL && t->bank != NULL && strcmp(other.bank, t->bank) == 0 &&
-			memcmp(&other.transaction_id, &t->transaction_id, UUID_LEN) != 0;
-	}
-	table_endscan(scan);
-	pgw_row_close(&r);
-	return found;
 }

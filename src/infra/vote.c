@@ -91,12 +91,20 @@ from_bank(const char *value)
 	return value[0] == '\0' ? NULL : pstrdup(value);
 }
 
+/* Does it say anything of a charge, or of the operation, that the id could be of? */
+static bool
+names_something(const PgwAnswer *a)
+{
+	return a->outcome == PGW_OUT_APPROVED || a->outcome == PGW_OUT_PENDING || a->outcome == PGW_OUT_REQUIRES_ACTION ||
+		a->outcome == PGW_OUT_DECLINED;
+}
+
 static void
 note_answer(PgwTransaction *t, const PgwAnswer *a)
 {
 	char	   *value;
 
-	if ((value = from_bank(a->bank_reference)) != NULL)
+	if (names_something(a) && (value = from_bank(a->bank_reference)) != NULL)
 		t->bank_reference = value;
 	if ((value = from_bank(a->authorization_code)) != NULL)
 		t->authorization_code = value;
@@ -167,7 +175,7 @@ record(PgwTransaction *t, bool insert, const PgwFlowDecision *d, const char *ope
 		events[i].error_details = d->error != NULL ? d->error->message : NULL;
 	}
 	/* the answer to a refund names the refund, not the charge */
-	if (answer != NULL && t->status != PGW_REFUNDING)
+	if (answer != NULL && t->status != PGW_REFUNDING && !d->foreign)
 		note_answer(t, answer);
 	if (!d->keep_error)
 		note_error(t, d->error);

@@ -31,6 +31,7 @@
 #include "core/review.h"
 #include "core/uuid7.h"
 #include "infra/clock.h"
+#include "infra/config.h"
 #include "infra/row.h"
 #include "infra/schedule.h"
 #include "interface/args.h"
@@ -245,6 +246,31 @@ refuse(const Order *order, const PgwTransaction *t, const Review *review, const 
 	pgw_raise("operation_not_allowed", s.data, hint);
 }
 
+/* In the account of the attempt's bank; claimed only when the action takes effect. */
+static const char *
+account_of(const PgwTransaction *t)
+{
+	PgwBank    *bank;
+
+	pgw_config_refresh(false);
+	bank = pgw_config_bank_of(t->bank, t->bank_version);
+	return bank != NULL ? bank->account : t->bank != NULL ? t->bank : "";
+}
+
+static bool
+belongs_to_another(const PgwTransaction *t, const char *bank_reference)
+{
+	return pgw_store_reference_owner(account_of(t), bank_reference, &t->transaction_id) == PGW_OWNER_OTHER;
+}
+
+/* From now on the charge is this attempt's; whoever is just writing that it is another's is waited for. */
+static void
+claim_charge(const PgwTransaction *t, const Order *order, const Review *review)
+{
+	if (pgw_store_claim_reference(account_of(t), order->bank_reference, &t->transaction_id, true) != PGW_OWNER_SELF)
+		refuse(order, t, review, "Another payment at this bank has this reference: look it up at the bank again.");
+}
+
 static const PgwReviewCell *
 check_allowed(const Order *order, const PgwTransaction *t, Review *review)
 {
@@ -264,7 +290,7 @@ check_allowed(const Order *order, const PgwTransaction *t, Review *review)
 	{
 		if (t->bank_reference != NULL && strcmp(t->bank_reference, order->bank_reference) != 0)
 			refuse(order, t, review, "The bank has named another reference for this charge: see bank_reference in pgw.manual_reviews.");
-		if (pgw_store_reference_taken(t, order->bank_reference))
+		if (belongs_to_another(t, order->bank_reference))
 			refuse(order, t, review, "Another payment at this bank has this reference: look it up at the bank again.");
 	}
 	return cell;
@@ -365,8 +391,8 @@ prepare(PgwTransaction *t, const Order *order, const Review *review, PgwState to
 			set_error(t, NULL);
 			break;
 		case PGW_FAILED:
-			/* The operator may be wrong: a charge that turns up is given back. */
-			if (t->kind == PGW_KIND_PAYMENT)
+			/* The operator may be wrong: a charge that turns up is given back. But one that he has already looked at is not shown again. */
+			if (t->kind == PGW_KIND_PAYMENT && !(review->from == PGW_FAILED && order->action == PGW_REVIEW_MARK_NOT_CHARGED))
 				t->watch_until = now + PGW_WATCH_MS * 1000;
 			else
 				t->next_attempt_at = 0;
@@ -472,6 +498,8 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	cell = check_allowed(&order, &t, &review);
 	if (!require_four_eyes || confirmed(&order, &t, &proposal))
 	{
+		if (order.action == PGW_REVIEW_MARK_CHARGED && t.kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
+			claim_charge(&t, &order, &review);
 		prepare(&t, &order, &review, cell->to);
 		record(&t, &order, &review, cell->to, caller, require_four_eyes ? &proposal : NULL);
 		if (t.kind != PGW_KIND_PAYMENT || review.from == PGW_SAVED)

@@ -548,6 +548,7 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 		char	   *url = text_of(new, desc, "base_url");
 		char	   *secret = text_of(new, desc, "secret");
 		char	   *scope = text_of(new, desc, "token_scope");
+		char	   *account = text_of(new, desc, "account");
 		int64		in_flight = number_of(new, desc, "max_in_flight");
 		bool		isnull;
 		Datum		settings = value_of(new, desc, "settings", &isnull);
@@ -569,6 +570,8 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 		check_currencies(&faults, new, desc);
 		if (scope != NULL && (*scope == '\0' || strlen(scope) > 63))
 			fault(&faults, "token_scope", "must be 1 to 63 bytes; NULL means this bank alone");
+		if (account != NULL && (*account == '\0' || strlen(account) > 63))
+			fault(&faults, "account", "must be 1 to 63 bytes; NULL means the bank's own, by its name");
 		if (!isnull && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(settings)))
 			fault(&faults, "settings", "must be a JSON object");
 		if (faults.len > 0)

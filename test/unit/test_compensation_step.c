@@ -70,6 +70,29 @@ operation(void **state)
 
 /* ---- the next step ---- */
 
+/* What is neither in doubt nor sent has its end, too. */
+static void
+overdue(void **state)
+{
+	static const struct
+	{
+		PgwCompensationFacts facts;
+		int64_t		age;
+		bool		want;
+	}			cases[] = {
+		{{.key = false, .deadline_s = DEADLINE}, DEADLINE - 1, false},
+		{{.key = false, .deadline_s = DEADLINE}, DEADLINE, true},
+		{{.key = false, .deadline_s = 0}, INT64_MAX, false},	/* an operator has it asked again */
+		{{.key = false, .looked = true, .deadline_s = DEADLINE}, DEADLINE, false},	/* what a look-up has just said is acted upon */
+		{{.key = true, .deadline_s = DEADLINE}, MONTH - 1, false},
+		{{.key = true, .deadline_s = DEADLINE}, MONTH, true},
+		{{.key = true, .used = true, .deadline_s = DEADLINE}, INT64_MAX, false},	/* that is pgw_compensation_step()'s */
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		assert_int_equal(pgw_compensation_overdue(&cases[i].facts, cases[i].age), cases[i].want);
+}
+
 static void
 steps(void **state)
 {
@@ -278,7 +301,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(begin), cmocka_unit_test(operation), cmocka_unit_test(steps), cmocka_unit_test(every_step),
+		cmocka_unit_test(begin), cmocka_unit_test(operation), cmocka_unit_test(overdue), cmocka_unit_test(steps), cmocka_unit_test(every_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -262,6 +262,146 @@ looked_up(void **state)
 	}
 }
 
+/* ---- the bank's id of the charge ---- */
+
+/* An answer that names another payment's charge: reviewed, whatever else it says, and whichever way it came. */
+static void
+another_payments_charge(void **state)
+{
+	static const PgwState states[] = {PGW_CREATED, PGW_BANK_UNKNOWN};
+	static const PgwOutcome outcomes[] = {PGW_OUT_APPROVED, PGW_OUT_DECLINED, PGW_OUT_PENDING, PGW_OUT_REQUIRES_ACTION};
+
+	for (int bits = 0; bits < 32; bits++)
+		for (size_t o = 0; o < LENGTH(outcomes); o++)
+		{
+			PgwAnswer	a = answer(outcomes[o]);
+			PgwFlowInput in = asked((bits & 1) != 0, &a);
+			PgwFlowDecision d;
+
+			in.state = states[(bits >> 1) & 1];
+			in.op = (bits & 4) != 0 ? PGW_OP_LOOKUP_CHARGE : PGW_OP_CHARGE;
+			in.can_cancel = in.can_lookup = (bits & 8) != 0;
+			a.has_amount = true;
+			a.amount = (bits & 16) != 0 ? 7 : 1250;	/* another amount must not give it back */
+			in.foreign = true;
+			expect(&in, &d, EVENTS(PGW_EV_MANUAL_REVIEW_REQUIRED));
+			assert_int_equal(d.state, PGW_REQUIRES_MANUAL_REVIEW);
+			assert_string_equal(d.error->code, "bank_reference_taken");
+			assert_string_equal(d.reason, "charge_of_another_payment");
+			assert_true(d.foreign);
+			assert_int_equal(d.payment, in.submitted ? PGW_FLOW_PAY_IN_REVIEW : PGW_FLOW_PAY_NONE);
+		}
+}
+
+static void
+claims(void **state)
+{
+	static const struct
+	{
+		PgwOutcome	outcome;
+		PgwFlowClaim asked;
+		PgwFlowClaim looked_up;
+	}			cases[] = {
+		{PGW_OUT_APPROVED, PGW_FLOW_CLAIM_TAKE, PGW_FLOW_CLAIM_TAKE},
+		{PGW_OUT_PENDING, PGW_FLOW_CLAIM_TAKE, PGW_FLOW_CLAIM_TAKE},
+		{PGW_OUT_REQUIRES_ACTION, PGW_FLOW_CLAIM_TAKE, PGW_FLOW_CLAIM_TAKE},
+		{PGW_OUT_DECLINED, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_LOOK},
+		{PGW_OUT_REJECTED, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_NOTHING},
+		{PGW_OUT_NOT_PROCESSED, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_NOTHING},
+		{PGW_OUT_NOT_FOUND, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_NOTHING},
+		{PGW_OUT_UNKNOWN, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_NOTHING},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwAnswer	a = answer(cases[i].outcome);
+
+		assert_int_equal(pgw_flow_claim(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), PGW_FLOW_CLAIM_NOTHING);
+		strcpy(a.bank_reference, "ch_1");
+		assert_int_equal(pgw_flow_claim(PGW_OP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), cases[i].asked);
+		assert_int_equal(pgw_flow_claim(PGW_OP_AUTHORIZE, PGW_TRANSPORT_ANSWERED, &a), cases[i].asked);
+		assert_int_equal(pgw_flow_claim(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), cases[i].looked_up);
+		assert_int_equal(pgw_flow_claim(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, &a), PGW_FLOW_CLAIM_NOTHING);
+	}
+}
+
+/* Approved, but not named: looked up, else cancelled, else reviewed. */
+static void
+approval_without_reference(void **state)
+{
+	static const struct
+	{
+		PgwOp		op;
+		PgwOutcome	outcome;
+		bool		before;			/* approved already, without a name */
+		bool		can_lookup;
+		bool		can_cancel;
+		bool		counts;
+		int64_t		amount;
+		PgwState	want;
+		const char *reason;
+	}			cases[] = {
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, true, false, 1250, PGW_BANK_UNKNOWN, "approval_without_reference"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, false, false, 1250, PGW_BANK_UNKNOWN, "approval_without_reference"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, true, false, 1250, PGW_REFUNDING, "approval_without_reference"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, false, false, 1250, PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, true, false, 1250, PGW_REFUNDING, "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, false, false, 1250, PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
+		/* the bank said yes: "not found" is no no, and no reason to charge again */
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, true, true, 1250, PGW_REFUNDING, "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, false, true, 1250, PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, true, false, 1250, PGW_BANK_UNKNOWN, "not_found_yet"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, true, true, true, true, 1250, PGW_BANK_UNKNOWN, "answer_not_understood"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_PENDING, true, true, true, true, 1250, PGW_BANK_UNKNOWN, NULL},
+		/* another amount: cancelled at once where that is possible, else somebody has to name it first */
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, true, false, 7, PGW_REFUNDING, "amount_mismatch"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, false, false, 7, PGW_BANK_UNKNOWN, "approval_without_reference"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, false, false, 7, PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
+	};
+
+	for (size_t i = 0; i < 2 * LENGTH(cases); i++)
+	{
+		size_t		c = i / 2;
+		PgwAnswer	a = answer(cases[c].outcome);
+		PgwFlowInput in = asked(i % 2, &a);
+		PgwFlowDecision d;
+
+		in.op = cases[c].op;
+		in.state = in.op == PGW_OP_LOOKUP_CHARGE ? PGW_BANK_UNKNOWN : PGW_CREATED;
+		in.lacks_reference = true;
+		in.approved_before = cases[c].before;
+		in.can_lookup = cases[c].can_lookup;
+		in.can_cancel = cases[c].can_cancel;
+		in.not_found_counts = cases[c].counts;
+		a.has_amount = true;
+		a.amount = cases[c].amount;
+		pgw_flow_result(&in, &d);
+		assert_null(events_wrong(in.kind, in.state, &d));
+		if (d.state != cases[c].want || !same_text(d.reason, cases[c].reason) || d.not_found)
+			fail_msg("case %zu: %s, reason %s", c, pgw_state_name(d.state), d.reason != NULL ? d.reason : "none");
+		/* that it was approved stays on record until it is named or given up */
+		if (d.state != PGW_REFUNDING)
+			assert_string_equal(d.error->code, PGW_FLOW_INCOMPLETE);
+		assert_int_equal(d.payment, !in.submitted || d.state == PGW_BANK_UNKNOWN ? PGW_FLOW_PAY_NONE :
+						 d.state == PGW_REFUNDING ? PGW_FLOW_PAY_FAILED : PGW_FLOW_PAY_IN_REVIEW);
+	}
+}
+
+static void
+late_and_cancelled(void **state)
+{
+	PgwFlowDecision d;
+
+	pgw_flow_late_review("bank_reference_taken", "charge_of_another_payment", &d);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_FAILED, &d));
+	assert_true(events_are(&d, EVENTS(PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
+	assert_string_equal(d.error->code, "bank_reference_taken");
+	pgw_flow_cancel(&d);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN, &d));
+	assert_true(events_are(&d, UNACCEPTABLE));
+	assert_string_equal(d.error->code, "outcome_unacceptable");
+}
+
 /* ---- every combination ---- */
 
 static const char *
@@ -562,7 +702,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(approved_process), cmocka_unit_test(approved_submit), cmocka_unit_test(refusals),
 		cmocka_unit_test(transport), cmocka_unit_test(doubts), cmocka_unit_test(another_amount), cmocka_unit_test(looked_up),
-		cmocka_unit_test(every_combination), cmocka_unit_test(operation), cmocka_unit_test(saving),
+		cmocka_unit_test(another_payments_charge), cmocka_unit_test(claims), cmocka_unit_test(approval_without_reference),
+		cmocka_unit_test(late_and_cancelled), cmocka_unit_test(every_combination), cmocka_unit_test(operation), cmocka_unit_test(saving),
 		cmocka_unit_test(expired_lost_superseded), cmocka_unit_test(review), cmocka_unit_test(adopted),
 		cmocka_unit_test(settled_payment),
 	};

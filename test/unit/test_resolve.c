@@ -160,6 +160,32 @@ stored_error(void **state)
 	}
 }
 
+/* Approved, and not named: looked up while there is time, then cancelled or reviewed; never sent again. */
+static void
+approved(void **state)
+{
+	static const int64_t ages[] = {0, DEADLINE - 1, DEADLINE, INT64_MAX};
+
+	for (int bits = 0; bits < 32; bits++)
+		for (size_t a = 0; a < LENGTH(ages); a++)
+		{
+			PgwCapabilities caps = bank(bits & 1, (bits & 2) != 0, (bits & 4) != 0 ? 2 : -1);
+			PgwDoubt	doubt = {.has_token = true, .looked = (bits & 8) != 0, .approved = true, .asked_age_s = ages[a], .deadline_s = DEADLINE};
+			const char *reason = NULL;
+			PgwResolveStep step;
+
+			caps.can_cancel = (bits & 16) != 0;
+			step = pgw_resolve_step(&caps, &doubt, &reason);
+			if (caps.lookup && ages[a] < DEADLINE)
+				assert_int_equal(step, PGW_RESOLVE_LOOKUP);
+			else
+			{
+				assert_int_equal(step, caps.can_cancel ? PGW_RESOLVE_CANCEL : PGW_RESOLVE_REVIEW);
+				assert_string_equal(reason, "approval_without_reference");
+			}
+		}
+}
+
 static void
 check_step(const PgwCapabilities *caps, const PgwDoubt *doubt)
 {
@@ -188,6 +214,9 @@ check_step(const PgwCapabilities *caps, const PgwDoubt *doubt)
 			CHECK(!(doubt->looked && replay_safe), what);
 			CHECK(conclusive || !replay_safe, what);
 			CHECK(reason == NULL, what);
+			return;
+		case PGW_RESOLVE_CANCEL:
+			CHECK(false, what);	/* nothing was approved */
 			return;
 		case PGW_RESOLVE_REVIEW:
 			CHECK(over || (!lookup && !replay_safe), what);
@@ -226,7 +255,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts), cmocka_unit_test(steps), cmocka_unit_test(stored_error),
+		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts), cmocka_unit_test(steps), cmocka_unit_test(stored_error), cmocka_unit_test(approved),
 		cmocka_unit_test(every_combination),
 	};
 

@@ -24,6 +24,7 @@ static const char *const expected[] = {
 	"payment|Saved|Saved Completed - Refunded Refunding",
 	"payment|Refunding|Refunding - Failed Refunded -",
 	"payment|Refunded|Refunding - - Refunded -",
+	"payment|Failed|Failed - Failed Refunded -",
 	"capture|Created,BankUnknown|BankUnknown BankApproved Failed - -",
 	"void,refund|Created,BankUnknown|BankUnknown - Failed BankApproved -",
 	"capture,void,refund|BankApproved|BankApproved - - - -",
@@ -98,7 +99,7 @@ every_cell(void **unused)
 				assert_null(cell->refusal);
 				allowed++;
 			}
-	assert_int_equal(allowed, 45);
+	assert_int_equal(allowed, 48);
 	assert_null(pgw_review_cell(PGW_KIND_PAYMENT, PGW_CREATED, (PgwReviewAction) -1));
 	assert_null(pgw_review_cell(PGW_KIND_PAYMENT, PGW_CREATED, PGW_NREVIEW_ACTIONS));
 	assert_null(pgw_review_cell((PgwKind) -1, PGW_CREATED, PGW_REVIEW_RETRY));

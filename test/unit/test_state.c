@@ -44,6 +44,7 @@ static const char *const contract[] = {
 	"Completed|RequiresManualReview|RefundReversed,ManualReviewRequired|r",
 	"Completed|Completed|AuthorizationExpired|p",
 	"Failed|Refunding|LateApprovalReceived,CompensationStarted,RefundStarted|p",
+	"Failed|RequiresManualReview|LateApprovalReceived,ManualReviewRequired|p",
 	"RequiresManualReview|BankUnknown,BankApproved,Saved,Completed,Failed|ManualReviewResolved|*",
 	"RequiresManualReview|Refunding,Refunded|ManualReviewResolved|p",
 };
