@@ -17,6 +17,10 @@ CLAIM:102_fate:adoption
 GONE_BEFORE_SEND:230_slots:timed out, intent_committed
 SLOT_OWNER:230_slots:stranger
 DISOWN:230_slots:stepping aside
+COMMITTED_ALL:232_bounded_damage:error, intent_committed
+NOTIFY_STOPS:232_bounded_damage:notify
+TAKEN_LOST:232_bounded_damage:take
+ONE_ARBITER:233_reindex:claim
 VOTE_ORDER:105_safeguards:vote order
 UNKNOWN_IS_FAILED:105_safeguards:unknown
 AMOUNT_CHECK:105_safeguards:amount

@@ -18,6 +18,10 @@ typedef enum PgwMutant
 	GONE_BEFORE_SEND,			/* a request leaves although its caller has gone before */
 	SLOT_OWNER,					/* the payments row names whatever attempt the answer names */
 	DISOWN,						/* HTTP still knows a call that was given up */
+	COMMITTED_ALL,				/* an ERROR after the commit is taken for a rollback */
+	NOTIFY_STOPS,				/* a full NOTIFY queue stops what is to be told */
+	TAKEN_LOST,					/* requests that no call could be made for are kept by the worker */
+	ONE_ARBITER,				/* a duplicate that a second unique index on the id notices is an error */
 	UNKNOWN_IS_FAILED,			/* no trusted answer is taken for a no */
 	NOT_FOUND_AT_ONCE,			/* a look-up's "not found" counts at once */
 	RESEND_GUARD,				/* connections are reused at a bank without idempotency keys */

@@ -13,7 +13,6 @@
  */
 #include "postgres.h"
 
-#include "commands/async.h"
 #include "lib/ilist.h"
 #include "lib/stringinfo.h"
 #include "utils/guc.h"
@@ -27,6 +26,7 @@
 #include "infra/batch.h"
 #include "infra/clock.h"
 #include "infra/metrics.h"
+#include "infra/notify.h"
 #include "infra/store.h"
 #include "infra/worker.h"
 
@@ -71,8 +71,9 @@ static HTAB *failures = NULL;
 static void alert_apply(PgwItem *item);
 static void alert_committed(PgwItem *item);
 static void alert_failed(PgwItem *item, int sqlstate);
+static void alert_broken(PgwItem *item, bool committed);
 
-static const PgwItemOps alert_ops = {"alerts", alert_apply, alert_committed, alert_failed};
+static const PgwItemOps alert_ops = {"alerts", alert_apply, alert_committed, alert_failed, alert_broken};
 
 void
 pgw_alerts_init(void)
@@ -188,7 +189,7 @@ tell_listeners(const Alert *a)
 	char	   *payload = a->transaction[0] == '\0' ? psprintf("{\"v\": 1, \"kind\": \"%s\"}", a->kind) :
 		psprintf("{\"v\": 1, \"kind\": \"%s\", \"transaction_id\": \"%s\"}", a->kind, a->transaction);
 
-	Async_Notify("pgw_alerts", payload);
+	pgw_notify("pgw_alerts", payload);
 	pfree(payload);
 }
 
@@ -224,6 +225,15 @@ alert_failed(PgwItem *item, int sqlstate)
 	a->failures = Min(a->failures + 1, 6);
 	a->not_before = TimestampTzPlusMilliseconds(pgw_now(), Min(500 << a->failures, LONGEST_DELAY_MS));
 	dlist_push_tail(&queue, &a->item.node);
+}
+
+/* The line for the log could not be had; listeners have been told. */
+static void
+alert_broken(PgwItem *item, bool committed)
+{
+	Assert(committed);			/* alert_failed() raises nothing */
+	queued--;
+	pfree(item);
 }
 
 void

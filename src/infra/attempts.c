@@ -50,8 +50,9 @@ typedef struct Listed
 static void attempt_apply(PgwItem *item);
 static void attempt_committed(PgwItem *item);
 static void attempt_failed(PgwItem *item, int sqlstate);
+static void attempt_broken(PgwItem *item, bool committed);
 
-static const PgwItemOps attempt_ops = {"attempts", attempt_apply, attempt_committed, attempt_failed};
+static const PgwItemOps attempt_ops = {"attempts", attempt_apply, attempt_committed, attempt_failed, attempt_broken};
 
 void
 pgw_attempts_init(void)
@@ -507,6 +508,20 @@ attempt_failed(PgwItem *item, int sqlstate)
 	if (a->failures >= PGW_FAILING_ALERT)
 		pgw_calls_alert_failing(&a->transaction_id, a->correlation, a->bank);
 	postpone(a, Min(FAILED_DELAY_MS << Min(a->failures, 16), LONGEST_FAILED_DELAY_MS));
+}
+
+/* The tables say what is left to do. */
+static void
+attempt_broken(PgwItem *item, bool committed)
+{
+	PgwAttempt *a = (PgwAttempt *) item;
+
+	if (a->call != NULL && committed)
+		pgw_call_ready(a->call);	/* its intent is durable */
+	else if (a->call != NULL)
+		pgw_call_free(a->call);
+	pgw_calls_wake_at(TimestampTzPlusMilliseconds(pgw_now(), committed ? 0 : LONGEST_FAILED_DELAY_MS));
+	pfree(a);
 }
 
 /* ---------------------------------------------------------------- when */

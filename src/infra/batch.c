@@ -19,6 +19,7 @@
  *	  commit: what is done at its beginning can wait for others (the NOTIFY lock), and must be interruptible.
  *	- An error in a transaction that callers do not wait for is rolled back as a subtransaction, as is any after a recent error: the abort of a whole
  *	  transaction gives up all locks of the session, too, and they keep callers' payments going while DDL waits (table_locks.c).
+ *	- What is committed is never applied again: an ERROR in one item's committed() ends with that item, see settle().
  *	- The transaction takes its xid in here, after its items were read from shared memory: a recorded caller's xid is then always
  *	  older than one that the log knows, also after a crash.
  */
@@ -39,6 +40,7 @@
 
 #include "core/mutant.h"
 #include "infra/batch.h"
+#include "infra/notify.h"
 #include "infra/row.h"
 #include "infra/store.h"
 #include "infra/table_locks.h"
@@ -197,6 +199,9 @@ run_in_transaction(Transaction *x)
 	else
 		work(x);
 
+	if (fine)
+		pgw_notify_before_commit();
+
 	/* also when nothing was done: an abort would give up the session's locks */
 	CommitTransactionCommand();
 	if (fine && x->done != NULL)
@@ -226,15 +231,12 @@ clean_up_after_error(Transaction *x, MemoryContext context)
 }
 
 static PgwBatchEnd
-transaction(Transaction *x)
+try_transaction(Transaction *x)
 {
 	MemoryContext context = CurrentMemoryContext;
-	int			old_commit = synchronous_commit;
 	volatile PgwBatchEnd end = PGW_BATCH_FAILED;
 
-	/* Never less than flushed where it matters: worker.c has pinned the value that stands here. */
-	if (!x->flush)
-		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	pgw_notify_begin();
 	PG_TRY();
 	{
 		end = run_in_transaction(x);
@@ -244,6 +246,22 @@ transaction(Transaction *x)
 		clean_up_after_error(x, context);
 	}
 	PG_END_TRY();
+	return end;
+}
+
+static PgwBatchEnd
+transaction(Transaction *x)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int			old_commit = synchronous_commit;
+	PgwBatchEnd end;
+
+	/* Never less than flushed where it matters: worker.c has pinned the value that stands here. */
+	if (!x->flush)
+		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
+	end = try_transaction(x);
+	if (end == PGW_BATCH_FAILED && pgw_notify_failed(x->sqlstate))
+		end = try_transaction(x);
 	synchronous_commit = old_commit;
 	MemoryContextSwitchTo(context);
 	pgstat_report_stat(true);
@@ -281,17 +299,43 @@ apply_all(void *arg)
 	}
 }
 
+/*
+ * One item's end, whatever happens in it: the others' ends follow, and nothing that is committed is taken for rolled back.  Interrupts are held by the
+ * caller; an ERROR forgets that.
+ */
+static void
+settle(PgwItem *item, bool committed, int sqlstate)
+{
+	MemoryContext context = CurrentMemoryContext;
+	uint32		holds = InterruptHoldoffCount;
+
+	PG_TRY();
+	{
+		if (committed)
+			item->ops->committed(item);
+		else
+			item->ops->failed(item, sqlstate);
+	}
+	PG_CATCH();
+	{
+		if (PGW_MUTATED(COMMITTED_ALL))
+			PG_RE_THROW();
+		InterruptHoldoffCount = holds;
+		MemoryContextSwitchTo(context);
+		item->ops->broken(item, committed);
+		EmitErrorReport();
+		FlushErrorState();
+	}
+	PG_END_TRY();
+}
+
 static void
 committed_all(void *arg)
 {
 	dlist_head *items = arg;
 
 	while (!dlist_is_empty(items))
-	{
-		PgwItem    *item = dlist_container(PgwItem, node, dlist_pop_head_node(items));
-
-		item->ops->committed(item);
-	}
+		settle(dlist_container(PgwItem, node, dlist_pop_head_node(items)), true, 0);
 }
 
 static PgwBatchEnd
@@ -337,7 +381,16 @@ run_singly(dlist_head *chunk, bool flush)
 
 		dlist_init(&single);
 		dlist_push_tail(&single, node);
-		end = run_items(&single, flush, true, &sqlstate);
+		PG_TRY();
+		{
+			end = run_items(&single, flush, true, &sqlstate);
+		}
+		PG_CATCH();
+		{
+			put_back(chunk, &single);
+			PG_RE_THROW();
+		}
+		PG_END_TRY();
 		if (end == PGW_BATCH_BUSY || end == PGW_BATCH_NO_EXTENSION)
 		{
 			put_back(chunk, &single);
@@ -348,7 +401,7 @@ run_singly(dlist_head *chunk, bool flush)
 			if (!dlist_is_empty(&single))
 				dlist_delete(node);
 			item->alone |= sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
-			item->ops->failed(item, sqlstate);
+			settle(item, false, sqlstate);
 		}
 	}
 	return PGW_BATCH_DONE;
@@ -381,12 +434,21 @@ pgw_batch_run(dlist_head *items, int most, bool flush)
 	if (dlist_is_empty(items))
 		return PGW_BATCH_DONE;
 	dlist_init(&chunk);
-	if (take_chunk(items, most, &chunk))
-		end = run_singly(&chunk, flush);
-	else
-		end = run_items(&chunk, flush, false, &sqlstate);
-	if (end == PGW_BATCH_FAILED)
-		end = run_singly(&chunk, flush);
+	PG_TRY();
+	{
+		if (take_chunk(items, most, &chunk))
+			end = run_singly(&chunk, flush);
+		else
+			end = run_items(&chunk, flush, false, &sqlstate);
+		if (end == PGW_BATCH_FAILED)
+			end = run_singly(&chunk, flush);
+	}
+	PG_CATCH();
+	{
+		put_back(items, &chunk);	/* not even the rollback went well: the worker's loop tries again */
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	if (end != PGW_BATCH_DONE)
 		put_back(items, &chunk);
 	return end;

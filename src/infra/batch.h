@@ -19,14 +19,23 @@ typedef struct PgwItemOps
 	 */
 	void		(*apply) (PgwItem *item);
 
-	/* The commit is done (flushed, if asked for).  Interrupts are held: it must not raise.  The item is off the list and belongs to it. */
+	/*
+	 * The commit is done (flushed, if asked for).  Interrupts are held.  The item is off the list and belongs to it.  It may raise (memory can be used up),
+	 * but only as long as the item is whole and on no list: then broken() has it.
+	 */
 	void		(*committed) (PgwItem *item);
 
 	/*
-	 * Its own transaction, alone, was rolled back.  Must not raise.  The item is off the list and belongs to it.  55P03: somebody's DDL was in the
-	 * way, or a lock that others hold for long; not the item's fault.
+	 * Its own transaction, alone, was rolled back.  The item is off the list and belongs to it.  55P03: somebody's DDL was in the way, or a lock that
+	 * others hold for long; not the item's fault.  Raising: as above.
 	 */
 	void		(*failed) (PgwItem *item, int sqlstate);
+
+	/*
+	 * committed(), or failed(), was broken off by an ERROR.  What it owes to others (an answer, a call to be sent, the item's place) is made up for without
+	 * anything that could raise; what stands in the tables is left to the scan, which is asked for.
+	 */
+	void		(*broken) (PgwItem *item, bool committed);
 } PgwItemOps;
 
 struct PgwItem

@@ -80,7 +80,16 @@ pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, b
 	Listed	   *listed;
 	bool		found;
 
-	listed = hash_search(by_attempt, transaction_id, HASH_ENTER, &found);
+	PG_TRY();
+	{
+		listed = hash_search(by_attempt, transaction_id, HASH_ENTER, &found);
+	}
+	PG_CATCH();
+	{
+		pfree(call);			/* out of memory: none is lost to that, however often it is tried */
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	if (!found)
 		listed->call = call;
 	call->listed = !found;

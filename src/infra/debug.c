@@ -3,7 +3,7 @@
  *
  * Owns nothing of pgw's.  The folder PGW_DEBUG_DIR (the postmaster's environment, so every process has it) holds what a test has armed:
  *
- *	name		written by the test; one word: stop, error or kill
+ *	name		written by the test; one word: stop, error or kill, and perhaps a number: at the n-th time
  *	name.pid	written by the process that reached the point, whole at once: its pid
  *	name.hit	what `name` has become; a stopped process goes on when the test removes it
  *	name.flag	a fault that stays until the test removes it
@@ -43,6 +43,19 @@ tell_pid(const char *armed)
 		elog(PANIC, "debug point \"%s\": %m", armed);	/* a test that waits for it must not hang */
 }
 
+/* Not yet. */
+static void
+count_down(const char *armed, const char *action, int left)
+{
+	char		temporary[MAXPGPATH];
+	FILE	   *f;
+
+	snprintf(temporary, sizeof(temporary), "%s.tmp", armed);
+	f = fopen(temporary, "w");
+	if (f == NULL || fprintf(f, "%s %d\n", action, left) < 0 || fclose(f) != 0 || rename(temporary, armed) != 0)
+		elog(PANIC, "debug point \"%s\": %m", armed);
+}
+
 static void
 stop_until_released(const char *hit)
 {
@@ -77,6 +90,7 @@ pgw_debug_point(const char *name)
 	char		hit[MAXPGPATH];
 	char		action[16] = "";
 	FILE	   *f;
+	int			countdown = 1;
 
 	if (dir == NULL)
 		return;
@@ -85,9 +99,14 @@ pgw_debug_point(const char *name)
 	f = fopen(armed, "r");
 	if (f == NULL)
 		return;
-	if (fscanf(f, "%15s", action) != 1)
+	if (fscanf(f, "%15s %d", action, &countdown) < 1)
 		action[0] = '\0';
 	fclose(f);
+	if (countdown > 1)
+	{
+		count_down(armed, action, countdown - 1);
+		return;
+	}
 	if (rename(armed, hit) != 0)
 		return;					/* another process was faster */
 	tell_pid(armed);

@@ -21,6 +21,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "core/mutant.h"
 #include "infra/calls_internal.h"
 #include "infra/clock.h"
 #include "infra/debug.h"
@@ -92,24 +93,43 @@ render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnect
 static void request_apply(PgwItem *item);
 static void request_committed(PgwItem *item);
 static void request_failed(PgwItem *item, int sqlstate);
+static void request_broken(PgwItem *item, bool committed);
 
-const PgwItemOps pgw_request_ops = {"intents", request_apply, request_committed, request_failed};
+const PgwItemOps pgw_request_ops = {"intents", request_apply, request_committed, request_failed, request_broken};
+
+static void
+take_one(int slot)
+{
+	const PgwSlotRequest *r = pgw_exchange_request(slot);
+	PgwCall    *call;
+
+	PGW_DEBUG_POINT("take_one");
+	call = pgw_call_new(&r->transaction_id, &r->correlation_id, false);
+	call->slot = slot;
+	call->item.ops = &pgw_request_ops;
+	dlist_push_tail(&waiting, &call->item.node);
+}
 
 void
 pgw_calls_take_requests(void)
 {
 	int			slots[TAKE_MAX];
 	int			n = pgw_exchange_take(slots, TAKE_MAX);
+	volatile int i = 0;
 
-	for (int i = 0; i < n; i++)
+	PG_TRY();
 	{
-		const PgwSlotRequest *r = pgw_exchange_request(slots[i]);
-		PgwCall    *call = pgw_call_new(&r->transaction_id, &r->correlation_id, false);
-
-		call->slot = slots[i];
-		call->item.ops = &pgw_request_ops;
-		dlist_push_tail(&waiting, &call->item.node);
+		for (; i < n; i++)
+			take_one(slots[i]);
 	}
+	PG_CATCH();
+	{
+		/* out of memory: what has no call goes back into its place, or its caller would wait for nobody */
+		if (!PGW_MUTATED(TAKEN_LOST))
+			pgw_exchange_give_back(slots + i, n - i);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	if (n > 0)
 		PGW_DEBUG_POINT("taken");
 }
@@ -343,6 +363,15 @@ taken_over(PgwCall *call)
 	pgw_call_free(call);
 }
 
+/* The intent is durable, or will be by the time that it matters: calls.c sends it. */
+static void
+recorded(PgwCall *call)
+{
+	pgw_exchange_mark_recorded(call->slot, &call->transaction_id);
+	pgw_exchange_wipe(call->slot);
+	pgw_call_ready(call);
+}
+
 static void
 request_committed(PgwItem *item)
 {
@@ -370,9 +399,7 @@ request_committed(PgwItem *item)
 	else
 	{
 		PGW_DEBUG_POINT("intent_committed");
-		pgw_exchange_mark_recorded(call->slot, &call->transaction_id);
-		pgw_exchange_wipe(call->slot);
-		pgw_call_ready(call);
+		recorded(call);
 	}
 }
 
@@ -412,4 +439,24 @@ request_failed(PgwItem *item, int sqlstate)
 		answer_error(call, "request_in_flight", "an earlier attempt with this id is not finished");
 	else
 		answer_error(call, "internal_error", "the attempt could not be recorded");
+}
+
+static void
+request_broken(PgwItem *item, bool committed)
+{
+	PgwCall    *call = (PgwCall *) item;
+
+	if (!committed || call->skipped)
+		answer_error(call, "internal_error", "");
+	else if (call->takeover)
+	{
+		/* Its caller has what is known of the earlier attempt, and the scan takes that on. */
+		Assert(!call->later);
+		if (call->slot >= 0)
+			(void) pgw_exchange_answer(call->slot, &call->reply);
+		pgw_calls_wake_at(pgw_now());
+		pgw_call_free(call);
+	}
+	else
+		recorded(call);
 }

@@ -30,8 +30,9 @@ static dlist_head done;			/* not_before says when */
 static void result_apply(PgwItem *item);
 static void result_committed(PgwItem *item);
 static void result_failed(PgwItem *item, int sqlstate);
+static void result_broken(PgwItem *item, bool committed);
 
-const PgwItemOps pgw_result_ops = {"results", result_apply, result_committed, result_failed};
+const PgwItemOps pgw_result_ops = {"results", result_apply, result_committed, result_failed, result_broken};
 
 void
 pgw_results_init(void)
@@ -220,9 +221,6 @@ static void
 result_committed(PgwItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
-	pg_uuid_t	id = call->transaction_id;
-	bool		looked = call->looked;
-	bool		untold = call->untold;
 	bool		look;
 
 	if (call->later)
@@ -239,9 +237,9 @@ result_committed(PgwItem *item)
 		look = call->look;
 	else if (call->reply.status == PGW_FAILED && call->answer.outcome == PGW_OUT_REQUIRES_ACTION)
 		look = true;
-	pgw_call_free(call);
 	if (look)
-		pgw_attempts_look(&id, looked, untold);
+		pgw_attempts_look(&call->transaction_id, call->looked, call->untold);
+	pgw_call_free(call);
 }
 
 static void
@@ -266,4 +264,19 @@ result_failed(PgwItem *item, int sqlstate)
 		call->slot = -1;
 	}
 	retry_later(call, Min(FAILED_DELAY_MS * call->failures, LONGEST_FAILED_DELAY_MS));
+}
+
+static void
+result_broken(PgwItem *item, bool committed)
+{
+	PgwCall    *call = (PgwCall *) item;
+
+	if (!committed)
+	{
+		retry_later(call, LONGEST_FAILED_DELAY_MS);
+		return;
+	}
+	(void) tell(call);			/* if that was not done yet */
+	pgw_calls_wake_at(pgw_now());	/* the next step, if there is one */
+	pgw_call_free(call);
 }

@@ -505,10 +505,45 @@ pgw_row_insert(PgwRel *r)
 	CommandCounterIncrement();
 }
 
+/*
+ * The indexes that hold the same key as this one, itself included.  While REINDEX CONCURRENTLY runs there are two: a duplicate that only the other one
+ * noticed would be raised as 23505 instead of being replayed.
+ */
+static List *
+arbiters(const PgwRel *r, Oid arbiter)
+{
+	const ResultRelInfo *rri = r->rri;
+	Relation	chosen = NULL;
+	List	   *result = NIL;
+
+	for (int i = 0; i < rri->ri_NumIndices; i++)
+	{
+		if (RelationGetRelid(rri->ri_IndexRelationDescs[i]) == arbiter)
+			chosen = rri->ri_IndexRelationDescs[i];
+	}
+	if (chosen == NULL)
+		elog(ERROR, "index %u is none of \"%s\"", arbiter, RelationGetRelationName(r->rel));
+	if (PGW_MUTATED(ONE_ARBITER))
+		return list_make1_oid(arbiter);
+	for (int i = 0; i < rri->ri_NumIndices; i++)
+	{
+		Relation	index = rri->ri_IndexRelationDescs[i];
+		Form_pg_index form = index->rd_index;
+
+		if (form->indisunique && form->indimmediate && form->indnkeyatts == chosen->rd_index->indnkeyatts &&
+			memcmp(form->indkey.values, chosen->rd_index->indkey.values, form->indnkeyatts * sizeof(int16)) == 0 &&
+			equal(RelationGetIndexExpressions(index), RelationGetIndexExpressions(chosen)) &&
+			equal(RelationGetIndexPredicate(index), RelationGetIndexPredicate(chosen)))
+			result = lappend_oid(result, RelationGetRelid(index));
+	}
+	return result;
+}
+
 bool
 pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 {
 	TriggerDesc *triggers = r->rri->ri_TrigDesc;
+	List	   *same_key = arbiters(r, arbiter);
 	List	   *recheck;
 	uint32		token;
 	bool		conflict = false;
@@ -529,13 +564,14 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 	/* As ON CONFLICT DO NOTHING does it: others wait on the token, not on our transaction, until we know whether the row stays. */
 	token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 	table_tuple_insert_speculative(r->rel, r->slot, r->estate->es_output_cid, 0, NULL, token);
-	recheck = pgw_exec_insert_index_tuples(r->rri, r->slot, r->estate, true, &conflict, list_make1_oid(arbiter));
+	recheck = pgw_exec_insert_index_tuples(r->rri, r->slot, r->estate, true, &conflict, same_key);
 	table_tuple_complete_speculative(r->rel, r->slot, token, !conflict);
 	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
 
 	if (!conflict)
 		ExecARInsertTriggers(r->estate, r->rri, r->slot, recheck, NULL);
 	list_free(recheck);
+	list_free(same_key);
 	AfterTriggerEndQuery(r->estate);
 	CommandCounterIncrement();
 	return !conflict;

@@ -92,9 +92,27 @@ wait_for_xid(TransactionId xid, TimestampTz deadline)
 	LockTimeout = saved;
 }
 
+/*
+ * The index that holds the key.  Asked for anew each time that the table has just been opened, and so locked: REINDEX CONCURRENTLY puts another into its
+ * place, and waits with the removal of the old one for those who hold the lock.
+ */
+typedef Oid (*KeyIndex) (void);
+
+static Oid
+payment_key_index(void)
+{
+	return pgw_store_claim_index(pgw_store_relid("payments"));
+}
+
+static Oid
+operation_key_index(void)
+{
+	return pgw_store_relid("payment_transactions_operation");
+}
+
 /* Who has the key?  Waits for the end of whoever is inserting it, and looks again. */
 static PgwFind
-probe(PgwTable table, Oid index, const Datum *keys, int nkeys, TimestampTz deadline, void *existing)
+probe(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, TimestampTz deadline, void *existing)
 {
 	for (;;)
 	{
@@ -105,7 +123,7 @@ probe(PgwTable table, Oid index, const Datum *keys, int nkeys, TimestampTz deadl
 
 		CHECK_FOR_INTERRUPTS();
 		pgw_store_open(&r, table, false, false);
-		found = pgw_row_find(&r, index, keys, nkeys, PGW_FIND_ONCE, &xid, &token);
+		found = pgw_row_find(&r, index(), keys, nkeys, PGW_FIND_ONCE, &xid, &token);
 		if (found == PGW_FIND_ROW)
 			pgw_store_read(&r, table, existing);
 		pgw_row_close(&r);
@@ -123,7 +141,7 @@ probe(PgwTable table, Oid index, const Datum *keys, int nkeys, TimestampTz deadl
 
 /* existing: filled when somebody has the key, committed or in this transaction. */
 static PgwClaim
-claim(PgwTable table, Oid index, const Datum *keys, int nkeys, const void *row, PgwPlace *place, bool probed, TimestampTz deadline, void *existing)
+claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *row, PgwPlace *place, bool probed, TimestampTz deadline, void *existing)
 {
 	for (;;)
 	{
@@ -135,7 +153,7 @@ claim(PgwTable table, Oid index, const Datum *keys, int nkeys, const void *row, 
 			return PGW_CLAIM_EXISTS;
 		pgw_store_open(&r, table, true, true);
 		pgw_store_fill(&r, table, row);
-		inserted = pgw_row_insert_speculative(&r, index);
+		inserted = pgw_row_insert_speculative(&r, index());
 		*place = (PgwPlace) {.tid = r.slot->tts_tid, .held = inserted};
 		pgw_row_close(&r);
 		if (inserted)
@@ -147,17 +165,15 @@ claim(PgwTable table, Oid index, const Datum *keys, int nkeys, const void *row, 
 PgwClaim
 pgw_store_claim(PgwPayment *row, bool probed, TimestampTz deadline, PgwPayment *existing)
 {
-	Oid			index = pgw_store_claim_index(pgw_store_relid("payments"));
 	Datum		keys[2] = {CStringGetTextDatum(row->client_request_id), CStringGetTextDatum(row->merchant)};
 
 	row->updated_at = GetCurrentTimestamp();
 	if (row->created_at == 0)
 		row->created_at = row->updated_at;
-	return claim(PGW_TABLE_PAYMENTS, index, keys, 2, row, &row->place, probed, deadline, existing);
+	return claim(PGW_TABLE_PAYMENTS, payment_key_index, keys, 2, row, &row->place, probed, deadline, existing);
 }
 
-/* The index that holds the ids of operations, and the key in it. */
-static Oid
+static void
 operation_key(PgwKind kind, const char *client_request_id, const char *merchant, Datum *keys)
 {
 	Oid			relid = pgw_store_relid("payment_transactions");
@@ -166,19 +182,18 @@ operation_key(PgwKind kind, const char *client_request_id, const char *merchant,
 	keys[0] = CStringGetTextDatum(client_request_id);
 	keys[1] = CStringGetTextDatum(merchant);
 	keys[2] = pgw_row_from_string(type, pgw_kind_name(kind));
-	return pgw_store_relid("payment_transactions_operation");
 }
 
 bool
 pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out)
 {
 	Datum		keys[3];
-	Oid			index = operation_key(kind, client_request_id, merchant, keys);
 	PgwRel		r;
 	bool		found;
 
+	operation_key(kind, client_request_id, merchant, keys);
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
-	found = pgw_row_find(&r, index, keys, 3, PGW_FIND_THOROUGH, NULL, NULL) == PGW_FIND_ROW;
+	found = pgw_row_find(&r, operation_key_index(), keys, 3, PGW_FIND_THOROUGH, NULL, NULL) == PGW_FIND_ROW;
 	if (found)
 		pgw_store_read(&r, PGW_TABLE_TRANSACTIONS, out);
 	pgw_row_close(&r);
@@ -189,12 +204,12 @@ PgwClaim
 pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransaction *existing)
 {
 	Datum		keys[3];
-	Oid			index = operation_key(t->kind, t->client_request_id, t->merchant, keys);
 
+	operation_key(t->kind, t->client_request_id, t->merchant, keys);
 	t->updated_at = t->created_at = GetCurrentTimestamp();
 	t->status = started->to;
 	t->step_order = 1;
-	if (claim(PGW_TABLE_TRANSACTIONS, index, keys, 3, t, &t->place, false, 0, existing) == PGW_CLAIM_EXISTS)
+	if (claim(PGW_TABLE_TRANSACTIONS, operation_key_index, keys, 3, t, &t->place, false, 0, existing) == PGW_CLAIM_EXISTS)
 		return PGW_CLAIM_EXISTS;
 	t->step_order = 0;
 	pgw_store_write_events(t, started, 1);

@@ -12,7 +12,6 @@
 #include "catalog/pg_extension.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/async.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -28,6 +27,7 @@
 #include "utils/uuid.h"
 
 #include "core/uuid7.h"
+#include "infra/notify.h"
 #include "infra/store_internal.h"
 #include "infra/table_locks.h"
 
@@ -219,7 +219,7 @@ pgw_store_notify(const pg_uuid_t *payment_id, PgwKind kind, const char *outcome)
 
 	pgw_uuid_to_text(payment_id->data, id);
 	payload = psprintf("{\"payment_id\": \"%s\", \"kind\": \"%s\", \"outcome\": \"%s\"}", id, pgw_kind_name(kind), outcome);
-	Async_Notify("pgw_payments", payload);
+	pgw_notify("pgw_payments", payload);
 	pfree(payload);
 }
 

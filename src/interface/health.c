@@ -44,6 +44,7 @@
 #define DOUBT_WARNING_S 60
 #define QUEUE_WARNING_S 60
 #define OLD_VERSION_WARNING_S 300
+#define NOTIFY_WARNING 0.5
 #define REVIEW_ERROR_S (24 * 60 * 60)
 #define NO_WORKER_SLOT_S 120	/* a start that failed so recently explains a worker that is not there */
 #define FILES_PER_CALL 4
@@ -514,6 +515,18 @@ check_partitions(Report *r)
 		"call pgw.ensure_event_partitions(); its warnings say what is in the way.");
 }
 
+/* One for the whole cluster; the worker goes on without notifications when it is full (infra/notify.c). */
+static void
+check_notify_queue(Report *r)
+{
+	double		usage = DatumGetFloat8(DirectFunctionCall1(pg_notification_queue_usage, (Datum) 0));
+
+	detail_number(r, "usage", usage);
+	put(r, "notify_queue", usage >= NOTIFY_WARNING ? WARN : FINE,
+		"The cluster's NOTIFY queue fills up: a session that has executed LISTEN is in a transaction for too long (pg_stat_activity). "
+		"Once it is full nobody is told of anything; payments go on.");
+}
+
 static void
 check_table_locks(Report *r)
 {
@@ -620,6 +633,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	check_mode(&r);
 	check_state_file(&r);
 	check_card_logging(&r);
+	check_notify_queue(&r);
 
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)

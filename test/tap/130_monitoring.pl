@@ -59,6 +59,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		foreign_keys
 		in_doubt
 		launcher
+		notify_queue
 		origin
 		partitions
 		preloaded
