@@ -338,10 +338,10 @@ SQL
 	# Not known yet: the bank has not decided.
 	$requests = requests();
 	$one->run('BEGIN');
-	my $p = pay($one, 'process', 'undecided', token => 'tok_charge_pending_done_1000', timeout => '200 ms');
+	my $p = pay($one, 'process', 'undecided', token => 'tok_charge_pending_done_3000', timeout => '1s');
 	is("$p->{status} $p->{error}", 'pending bank_pending', 'the bank has not decided yet');
 	$one->run('ROLLBACK');
-	$q = pay($two, 'process', 'undecided', token => 'tok_charge_pending_done_1000');
+	$q = pay($two, 'process', 'undecided', token => 'tok_charge_pending_done_3000');
 	is($two->state, '00000', 'its retry has an answer') or diag($two->err);
 	is("$q->{status} $q->{attempt}", "captured $p->{attempt}", 'that of the same attempt, once the bank has decided');
 	paid_once('undecided', $requests, 'adopted while undecided');

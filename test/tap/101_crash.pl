@@ -125,7 +125,7 @@ part($node, 'told', sub {
 # The vote of a caller that did not wait for the answer
 part($node, 'vote', sub {
 	debug_arm($node, 'vote', 'stop');
-	my $call = pay_sql('process_payment', client_request_id => 'late', token => 'tok_slow_500', timeout => '100ms');
+	my $call = pay_sql('process_payment', client_request_id => 'late', token => 'tok_slow_2500', timeout => '1s');
 	is($node->safe_psql('postgres', "SELECT status FROM $call"), 'pending', 'a caller that does not wait commits with a pending row');
 	crash($node, debug_wait($node, 'vote'));
 	is_sound($node, $bank, 'killed between the two looks of the vote: sound');

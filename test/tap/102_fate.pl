@@ -217,7 +217,7 @@ for my $end ('COMMIT PREPARED', 'ROLLBACK PREPARED')
 # Prepared while pending: the worker writes the result once it is committed
 part($node, 'pending, prepared', sub {
 	my $s = PgwSession->new($node);
-	$s->run('BEGIN; ' . pay('prep-pending', token => 'tok_slow_400', timeout => '50ms') . "; PREPARE TRANSACTION 'pending'");
+	$s->run('BEGIN; ' . pay('prep-pending', token => 'tok_slow_2500', timeout => '1s') . "; PREPARE TRANSACTION 'pending'");
 	ok($node->poll_query_until('postgres', "SELECT status = 'BankApproved' FROM pgw.payment_transactions WHERE client_request_id = 'prep-pending'"), 'approved meanwhile');
 	scan($node) for 1 .. 3;
 	is(status_of($node, 'prep-pending'), 'BankApproved', 'not decided while prepared');

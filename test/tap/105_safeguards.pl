@@ -52,7 +52,7 @@ sub compensation_delay
 part($node, 'vote order', sub {
 	compensation_delay('0');
 	my $s = PgwSession->new($node);
-	$s->run('BEGIN; ' . pay('vote', token => 'tok_slow_600', timeout => '50ms'));
+	$s->run('BEGIN; ' . pay('vote', token => 'tok_slow_2500', timeout => '1s'));
 	debug_arm($node, 'vote', 'stop');
 	ok($node->poll_query_until('postgres', "SELECT status = 'BankApproved' FROM pgw.payment_transactions WHERE client_request_id = 'vote'"), 'approved, undecided');
 	my $probe = PgwSession->new($node)->send(pay('vote probe'));
@@ -195,7 +195,7 @@ part($node, 'copy', sub {
 	pgw_setup($node, $bank, db => 'shop');
 	compensation_delay('1min');
 	bank_control($bank, 'settings', { lookup => JSON::PP::false });
-	$node->safe_psql('shop', pay('doubt', token => 'tok_500_after', timeout => '100ms'));
+	$node->safe_psql('shop', pay('doubt', token => 'tok_500_after', timeout => '1s'));
 	$node->safe_psql('shop', 'BEGIN; ' . pay('left') . '; ROLLBACK');
 	ok($node->poll_query_until('shop', "SELECT string_agg(status::text, ',' ORDER BY client_request_id) = 'BankUnknown,BankApproved' FROM pgw.payment_transactions"),
 		'two attempts are open in a database');

@@ -153,9 +153,9 @@ part($node, 'banks', sub {
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('dead', 'json', 'http://127.0.0.1:1', 'bank', 200), ('keyless', 'json', 'http://127.0.0.1:1', 'nosuch', 300)");
 	like(health('bank:keyless', 'secret'), qr/^error\|.*pgw\.secrets_dir.*\|the secret's file does not exist$/, 'a missing secret');
 	is(health('bank:dead', 'failures'), 'ok|-|0', 'a bank that was not called yet');
-	sql(pay('dead1', bank => 'dead', timeout => '50ms'));
+	sql(pay('dead1', bank => 'dead', timeout => '1s'));
 	like(health('bank:dead', 'last_success'), qr/^(warning|error)\|.*log.*\|null$/, 'a bank that is down');
-	sql(pay("dead$_", bank => 'dead', timeout => '500ms')) for 2 .. 4;
+	sql(pay("dead$_", bank => 'dead', timeout => '1s')) for 2 .. 4;
 	ok(becomes('bank:dead', qr/^error\|.*left alone.*"operations": "charges"/, 'open_breakers'), 'its breaker is open') or diag(health('bank:dead', 'open_breakers'));
 	cmp_ok(figure('pgw_bank_calls_total', '{"bank": "dead", "result": "never_sent"}'), '>=', 3, 'the calls count as never sent');
 	is(figure('pgw_bank_breaker_open', '{"bank": "dead", "operations": "charges"}'), 1, 'the breaker as a figure');
@@ -171,7 +171,7 @@ part($node, 'in doubt, and pgw.run_recovery()', sub {
 	sql("UPDATE pgw.banks SET request_timeout = '500ms'");
 	bank_control($bank, 'faults', { probabilities => { '500_before' => 1 }, operations => ['lookup'] });
 	my $before = figure('pgw_in_doubt');
-	is(sql(pay('doubt', token => 'tok_timeout_after', timeout => '600ms')), 'pending', 'no answer');
+	is(sql(pay('doubt', token => 'tok_timeout_after', timeout => '2s')), 'pending', 'no answer');
 	ok(wait_until(sub { sql("SELECT status = 'BankUnknown' AND retries > 0 AND next_attempt_at > clock_timestamp() + interval '10 s'
 		FROM pgw.payment_transactions WHERE client_request_id = 'doubt'") eq 't' }, 10), 'in doubt, and not looked at again for long');
 	is(health('in_doubt', 'count'), 'ok|-|1', 'one in doubt, not for long');
@@ -184,7 +184,7 @@ part($node, 'in doubt, and pgw.run_recovery()', sub {
 	is(status_of($node, 'doubt'), 'Completed', 'before pgw.run_recovery() returns');
 
 	bank_control($bank, 'faults', { probabilities => { '500_before' => 1 }, operations => ['lookup'] });
-	is(sql(pay('doubt2', token => 'tok_timeout_after', timeout => '600ms')), 'pending', 'another one');
+	is(sql(pay('doubt2', token => 'tok_timeout_after', timeout => '2s')), 'pending', 'another one');
 	ok(wait_until(sub { status_of($node, 'doubt2') eq 'BankUnknown' }, 10), 'in doubt');
 	clock(120);
 	like(health('in_doubt', 'oldest_age_seconds'), qr/^warning\|.*look-ups.*\|1[2-9]\d/, 'two minutes later: a warning');

@@ -128,7 +128,7 @@ part($node, 'breaker', sub {
 	for my $i (1 .. 10)
 	{
 		last if heard('breaker_open', 'flaky charges');
-		sql(pay("refused$i", bank => 'flaky', timeout => '300ms'));
+		sql(pay("refused$i", bank => 'flaky', timeout => '1s'));
 	}
 	ok(hears('breaker_open', 'flaky charges'), 'a bank that is not there: its breaker is an alert');
 	my ($told) = heard('breaker_open', 'flaky');
@@ -144,7 +144,7 @@ part($node, 'ages', sub {
 	my $review = id_of('rev');
 	bank_control($bank, 'faults', { probabilities => { '500_before' => 1 }, operations => ['lookup'] });
 	sql("UPDATE pgw.banks SET request_timeout = '500ms' WHERE name = 'bank'");
-	is(sql(pay('doubt', token => 'tok_timeout_after', timeout => '50ms')), 'pending', 'a payment in doubt');
+	is(sql(pay('doubt', token => 'tok_timeout_after', timeout => '1s')), 'pending', 'a payment in doubt');
 	sql('BEGIN; ' . pay('stuck', token => 'tok_refund_pending_done_3600000') . '; ROLLBACK');
 	sql('BEGIN; ' . pay('undecided') . "; PREPARE TRANSACTION 'undecided'");
 	ok(wait_until(sub { status_of($node, 'doubt') eq 'BankUnknown' && status_of($node, 'stuck') eq 'Refunding' && status_of($node, 'undecided') eq 'BankApproved' }, 20),

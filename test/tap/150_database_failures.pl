@@ -54,7 +54,7 @@ part($node, 'a trigger that raises', sub {
 	sql(raise_in_worker(q{NEW.client_request_id LIKE 'bad%'}, q{'not this one'}));
 	sql('CREATE TRIGGER refuse BEFORE UPDATE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION refuse()');
 	is(sql(submit('bad submitted')), 'pending', 'a submitted payment whose row cannot be written');
-	is(sql(pay('bad left', token => 'tok_slow_300', timeout => '20ms')), 'pending', 'a payment whose caller left it to the worker');
+	is(sql(pay('bad left', token => 'tok_slow_2500', timeout => '1s')), 'pending', 'a payment whose caller left it to the worker');
 	sql("SELECT count(pgw.submit_payment('many' || i, 100, 'EUR', 'tok_ok')) FROM generate_series(1, 50) i");
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE 'many%' AND status = 'captured'") == 50 }, 20), 'fifty in the same batches are not held up');
 	others_go_on('a trigger that raises');
@@ -80,7 +80,7 @@ part($node, 'a trigger that raises', sub {
 });
 
 part($node, 'a row locked for long', sub {
-	is(sql(pay('locked left', token => 'tok_slow_500', timeout => '20ms')), 'pending', 'a payment whose caller left it to the worker');
+	is(sql(pay('locked left', token => 'tok_slow_2500', timeout => '1s')), 'pending', 'a payment whose caller left it to the worker');
 	is(sql(submit('locked submitted', token => 'tok_slow_500')), 'pending', 'a submitted one');
 	my $s = PgwSession->new($node);
 	$s->query("BEGIN; SELECT count(*) FROM (SELECT FROM pgw.payments WHERE client_request_id LIKE 'locked%' FOR UPDATE) x");
@@ -100,8 +100,8 @@ part($node, 'no room', sub {
 	my $s = PgwSession->new($node);
 	sql(raise_in_worker(q{TG_OP = 'UPDATE'}, $full));
 	sql('CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON pgw.payment_transactions FOR EACH ROW EXECUTE FUNCTION refuse()');
-	is(sql(pay('full', timeout => '300ms')), 'pending', 'an answer that cannot be written is not a failure');
-	$s->run('BEGIN; ' . pay('full rolled back', timeout => '300ms') . '; ROLLBACK');
+	is(sql(pay('full', timeout => '2s')), 'pending', 'an answer that cannot be written is not a failure');
+	$s->run('BEGIN; ' . pay('full rolled back', timeout => '2s') . '; ROLLBACK');
 	is(sql(submit('full submitted')), 'pending', 'what is submitted waits');
 	my $before = @{ bank_ledger($bank)->{charges} };
 	sql(raise_in_worker('true', $full));

@@ -117,7 +117,7 @@ part($node, 'not processed', sub {
 	@gaps = gaps('n429', 'BankRetryScheduled', 'BankProcessingStarted');
 	is(scalar(grep { $_ >= 1 } @gaps), 2, "no sooner than the bank's Retry-After of a second") or diag("@gaps");
 
-	is(sql(pay('always', bank => 'bank', token => 'tok_503', timeout => '500ms')), 'failed|not_processed|502', '503 for as long as the caller waits: failed');
+	is(sql(pay('always', bank => 'bank', token => 'tok_503', timeout => '1s')), 'failed|not_processed|502', '503 for as long as the caller waits: failed');
 	is(scalar(my @none = charges_of($node, $bank, 'always')), 0, 'and no charge');
 });
 

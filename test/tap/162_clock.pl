@@ -38,7 +38,7 @@ sub open_some
 	my ($name, $planned) = @_;
 	$planned //= $EACH;
 	faults('500_before', 'lookup');
-	$control->query(pay("$name-doubt$_", token => 'tok_empty', timeout => '50ms')) for 1 .. $EACH;
+	$control->query(pay("$name-doubt$_", token => 'tok_empty', timeout => '500ms')) for 1 .. $EACH;
 	$control->query('BEGIN; ' . pay("$name-undone$_")) && $control->query('ROLLBACK') for 1 .. $EACH;
 	$control->query('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "$name-planned$_", token => 'tok_503_1')) for 1 .. $planned;
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-planned' AND status = 'Created' AND taken AND next_attempt_at IS NOT NULL") == $planned }, 30), "$name: some are to be tried again");

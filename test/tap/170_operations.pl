@@ -94,7 +94,7 @@ part($node, 'on_commit', sub {
 	$s->run("COMMIT PREPARED 'oc'");
 	is(stands('oc-2pc'), 'captured 1000/0/0', 'after COMMIT PREPARED it is');
 
-	is($s->run(pay('oc-late', capture => 'on_commit', token => 'tok_slow_400', timeout => '50ms')), 'pending', 'a caller that does not wait');
+	is($s->run(pay('oc-late', capture => 'on_commit', token => 'tok_slow_1500', timeout => '1s')), 'pending', 'a caller that does not wait');
 	is(stands('oc-late'), 'captured 1000/0/0', 'the worker counts its vote, and captures');
 	is(events($node, 'oc-late'), $CAPTURED, 'with the same events');
 

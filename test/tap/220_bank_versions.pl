@@ -176,7 +176,7 @@ part($node, 'rebind', sub {
 	my $address = address();
 	bank('books', base_url => "http://127.0.0.1:$address->{port}");
 	is(sql(pay('books 1', bank => 'books')), 'captured', 'paid at the address that is');
-	is(sql(pay('books 2', bank => 'books', token => 'tok_timeout_after', timeout => '100ms')), 'pending', 'and one whose answer is not there yet');
+	is(sql(pay('books 2', bank => 'books', token => 'tok_timeout_after', timeout => '1s')), 'pending', 'and one whose answer is not there yet');
 	my $from = version('books 1');
 	kill 'KILL', $address->{pid};
 	waitpid $address->{pid}, 0;

@@ -44,7 +44,7 @@ part($node, 'fail-over', sub {
 	sql("UPDATE pgw.banks SET token_scope = 'vault', priority = 1 WHERE name = 'bank';
 		INSERT INTO pgw.banks (name, connector, base_url, secret, priority, token_scope, max_in_flight) VALUES ('second', 'json', '$second->{url}', 'bank', 2, 'vault', 1)");
 	bank_control($bank, 'faults', { probabilities => { 503 => 1 }, operations => ['charge'] });
-	sql(pay("opens$_", bank => 'bank', timeout => '40ms')) for 1 .. 6;
+	sql(pay("opens$_", bank => 'bank', timeout => '1s')) for 1 .. 6;
 	ok(wait_until(sub { sql("SELECT state FROM pgw.bank_states WHERE bank = 'bank' AND operation_group = 'charges'") eq 'open' }, 30), 'the first bank is left alone');
 	bank_control($second, 'faults', { delay_ms => 300 });
 	my @calls = map { psql_start($node, pay("over$_", timeout => '60s')) } 1 .. 4;
