@@ -284,11 +284,18 @@ pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char *correlation
 
 /* ---------------------------------------------------------------- the item */
 
+/* An operation tells its own end when the worker writes it; what an operator has decided is told here. Equal ones in one commit are sent once. */
 static void
 notify(const PgwTransaction *t)
 {
 	PgwPayment	p;
 
+	if (t->kind != PGW_KIND_PAYMENT)
+	{
+		if (t->status == PGW_COMPLETED || t->status == PGW_FAILED)
+			pgw_store_notify(&t->payment_id, t->kind, t->status == PGW_COMPLETED ? "completed" : "failed");
+		return;
+	}
 	/* the row votes for an attempt: what another one of the same payment came to is not its outcome */
 	if (pgw_store_payment_by_id(&t->payment_id, &p) && memcmp(&p.transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0)
 		pgw_store_notify_payment(&p);
@@ -423,8 +430,8 @@ attempt_apply(PgwItem *item)
 	if (a->alert)
 		pgw_calls_note(&t, a->correlation, a->bank);	/* the bank may have changed */
 	a->later |= vote == PGW_VOTE_BUSY;
-	if (a->notify && !a->later && vote != PGW_VOTE_SAVED && t.kind == PGW_KIND_PAYMENT)
-		notify(&t);				/* saving has notified; an operation tells its own end */
+	if (a->notify && !a->later && vote != PGW_VOTE_SAVED)
+		notify(&t);				/* saving has notified */
 }
 
 static void

@@ -51,6 +51,27 @@ sub done
 	return join ' ', map { my $what = $_; scalar(grep { $charge{ $_->{charge} } && ($_->{status} // 'succeeded') eq 'succeeded' } @{ $ledger->{$what} }) . " $what" } qw(captures voids refunds);
 }
 
+# Who listens, and what was heard of a payment so far: each operation and its outcome.
+sub listener
+{
+	my $s = PgwSession->new($node);
+	$s->run('LISTEN pgw_payments');
+	return { session => $s, heard => [] };
+}
+
+sub hears
+{
+	my ($l, $id, $want, $name) = @_;
+	my $payment = sql("SELECT payment_id FROM pgw.find_payment('$id')");
+	my $last = '';
+	my $heard = sub {
+		my $out = $l->{session}->run('SELECT 1');
+		push @{ $l->{heard} }, decode_json($1) while $out =~ /payload "(\{.*\})" received/g;
+		return $last = join ',', map { "$_->{kind} $_->{outcome}" } grep { $_->{payment_id} eq $payment } @{ $l->{heard} };
+	};
+	ok(wait_until(sub { $heard->() eq $want }, 20), $name) or diag $last;
+}
+
 sub worker { return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker' AND datname = 'postgres'") }
 
 sub set
@@ -233,44 +254,31 @@ for my $case ([ 'capture', 'tok_capture_timeout_after', { capture => 'manual' } 
 
 # Listeners hear of each outcome once, from the worker: what was done and how it ended, and nothing that is worth stealing
 part($node, 'listeners', sub {
-	my $s = PgwSession->new($node);
-	my @heard;
-	$s->run('LISTEN pgw_payments');
-	my $heard = sub {
-		my $out = $s->run('SELECT 1');
-		push @heard, decode_json($1) while $out =~ /payload "(\{.*\})" received/g;
-		return join ',', map { "$_->{kind} $_->{outcome}" } grep { $_->{payment_id} eq $_[0] } @heard;
-	};
-	my $hears = sub {
-		my ($id, $want, $name) = @_;
-		my $payment = sql("SELECT payment_id FROM pgw.find_payment('$id')");
-		my $last = '';
-		ok(wait_until(sub { ($last = $heard->($payment)) eq $want }, 20), $name) or diag $last;
-	};
+	my $l = listener();
 	paid('heard', capture => 'on_commit');
 	stands('heard');
-	$hears->('heard', 'payment authorized,payment captured', 'authorized, then captured');
+	hears($l, 'heard', 'payment authorized,payment captured', 'authorized, then captured');
 	sql(op('refund', 'heard', 'heard-r1', 300));
 	stands('heard');
 	sql(op('refund', 'heard', 'heard-r2'));
 	stands('heard');
-	$hears->('heard', 'payment authorized,payment captured,refund completed,refund completed', 'two refunds');
+	hears($l, 'heard', 'payment authorized,payment captured,refund completed,refund completed', 'two refunds');
 	paid('heard-no', token => 'tok_refund_fail');
 	sql(op('refund', 'heard-no', 'heard-no-r'));
 	stands('heard-no');
-	$hears->('heard-no', 'payment captured,refund failed', 'a refund that failed is not told as captured');
+	hears($l, 'heard-no', 'payment captured,refund failed', 'a refund that failed is not told as captured');
 	paid('heard-auth', capture => 'manual');
 	sql(op('void', 'heard-auth', 'heard-auth-v'));
 	stands('heard-auth');
-	$hears->('heard-auth', 'payment authorized,void completed', 'an authorization and its end');
+	hears($l, 'heard-auth', 'payment authorized,void completed', 'an authorization and its end');
 	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'heard-sub', token => 'tok_decline_fraud'));
 	stands('heard-sub');
-	$hears->('heard-sub', 'payment declined', 'what was submitted, once it is known');
+	hears($l, 'heard-sub', 'payment declined', 'what was submitted, once it is known');
 	sql('BEGIN; ' . pay('heard-gone') . '; ROLLBACK');
 	ok(wait_until(sub { status_of($node, 'heard-gone') eq 'Refunded' }, 20), 'one that is given back');
 	sql('SELECT pgw.run_recovery()');
-	$hears->('heard-gone', '', 'was never heard of');
-	is(scalar(grep { join(',', sort keys %$_) ne 'kind,outcome,payment_id' } @heard), 0, 'three members, whoever listens');
+	hears($l, 'heard-gone', '', 'was never heard of');
+	is(scalar(grep { join(',', sort keys %$_) ne 'kind,outcome,payment_id' } @{ $l->{heard} }), 0, 'three members, whoever listens');
 });
 
 # In doubt, then not processed when it is sent again: that is no refusal
@@ -388,6 +396,7 @@ part($node, 'twice at once', sub {
 # ---------------------------------------------------------------- by the clock
 
 part($node, 'by the clock', sub {
+	my $l = listener();
 	paid('lapses', capture => 'manual');
 	paid('lapses in part', capture => 'manual');
 	sql(op('capture', 'lapses in part', 'part-c', 300, 'false'));
@@ -413,11 +422,14 @@ part($node, 'by the clock', sub {
 	sql("SELECT pgw.resolve_review(transaction_id, 'mark_not_charged', 'the account is closed') FROM pgw.payment_transactions WHERE client_request_id = 'reversed-r'");
 	is(sql("SELECT status || ' ' || refunded_amount || '/' || refund_pending_amount FROM pgw.payments WHERE client_request_id = 'reversed'"), 'captured 0/0', 'an operator closes it: nothing is refunded');
 
+	hears($l, 'reversed', 'payment captured,refund completed,refund reversed,refund failed', 'listeners hear of each');
+
 	is(stands('lapses'), 'authorized 0/0/0', 'an authorization holds');
 	clock(7 * 86400 + 3600);
 	ok(wait_until(sub { stands('lapses') eq 'expired 0/0/0' }, 20), 'for a week: then it has expired') or diag stands('lapses');
 	ok(wait_until(sub { stands('lapses in part') eq 'captured 300/0/0' }, 20), 'what was captured stays') or diag stands('lapses in part');
 	like(events($node, 'lapses'), qr/TransactionCompleted,AuthorizationExpired$/, 'AuthorizationExpired');
+	hears($l, 'lapses', 'payment authorized,payment expired', 'listeners hear of it');
 	(undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . op('capture', 'lapses', 'lapses-c'));
 	like($err, qr/PW422.*operation_not_allowed.*expired/s, 'and cannot be captured');
 	clock(0);
@@ -426,6 +438,7 @@ part($node, 'by the clock', sub {
 # ---------------------------------------------------------------- a bank that can be asked nothing
 
 part($node, 'form', sub {
+	my $l = listener();
 	for my $case ([ 'refund', 'tok_refund_timeout_after', {}, 'mark_refunded', 'partially_refunded 1000/400/0' ], [ 'refund', 'tok_refund_timeout_after', {}, 'mark_not_charged', 'captured 1000/0/0' ],
 		[ 'capture', 'tok_capture_timeout_after', { capture => 'manual' }, 'mark_charged', 'captured 600/0/0' ], [ 'void', 'tok_void_timeout_after', { capture => 'manual' }, 'mark_refunded', 'voided 0/0/0' ])
 	{
@@ -442,6 +455,8 @@ part($node, 'form', sub {
 		like($err, qr/PW422.*operation_not_allowed/s, "$id: and nothing can be asked for beside it") if $kind ne 'refund';
 		sql("SELECT pgw.resolve_review(transaction_id, '$action', 'the bank says so', '{\"bank_reference\": \"x\"}') FROM pgw.payment_transactions WHERE client_request_id = '$id' AND kind = '$kind'");
 		is(stands($id), $stands, "$id: $stands");
+		hears($l, $id, join(',', 'payment ' . ($payment->{capture} ? 'authorized' : 'captured'), "$kind in_review", "$kind " . ($action eq 'mark_not_charged' ? 'failed' : 'completed')),
+			"$id: listeners hear of review and decision");
 	}
 	# the capture after the commit, in doubt: the payment stays authorized until a person decides
 	paid('form oc', bank => 'form', token => 'tok_capture_timeout_after', capture => 'on_commit');
