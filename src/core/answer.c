@@ -19,23 +19,27 @@
 
 /* ---- reading the body ---- */
 
-/* The whole body as one JSON object or array; without a value: not readable. */
-static PgwJson
-parse_body(const char *body, size_t len)
+/* The whole body as one JSON object or array, and its members, if it is an object; without a value: not readable. */
+typedef struct Body
 {
-	const PgwJson nothing = {NULL, 0};
-	PgwJson		doc;
+	PgwJson		value;
+	PgwJsonMembers members;
+} Body;
 
-	if (body == NULL || len > PGW_ANSWER_MAX_BYTES || pgw_json_read(body, len, PGW_ANSWER_MAX_NESTING, &doc) != PGW_JSON_GOOD)
-		return nothing;
-	return pgw_json_type(&doc) == PGW_JSON_OBJECT || pgw_json_type(&doc) == PGW_JSON_ARRAY ? doc : nothing;
+static void
+parse_body(const char *text, size_t len, Body *body)
+{
+	if (text == NULL || len > PGW_ANSWER_MAX_BYTES || pgw_json_read(text, len, PGW_ANSWER_MAX_NESTING, &body->value) != PGW_JSON_GOOD ||
+		(pgw_json_type(&body->value) != PGW_JSON_OBJECT && pgw_json_type(&body->value) != PGW_JSON_ARRAY))
+		body->value = (PgwJson) {NULL, 0};
+	pgw_json_members(&body->value, &body->members);
 }
 
 /* False: there is no such place. */
 static bool
-follow(const PgwJson *doc, const PgwPointer *pointer, PgwJson *v)
+follow(const Body *doc, const PgwPointer *pointer, PgwJson *v)
 {
-	*v = *doc;
+	*v = doc->value;
 	for (int i = 0; i < pointer->nsteps; i++)
 	{
 		const char *step = pointer->steps[i];
@@ -43,7 +47,7 @@ follow(const PgwJson *doc, const PgwPointer *pointer, PgwJson *v)
 
 		if (pgw_json_type(v) == PGW_JSON_OBJECT)
 		{
-			if (!pgw_json_member(v, step, &inner))
+			if (!(i == 0 ? pgw_json_find(&doc->members, step, &inner) : pgw_json_member(v, step, &inner)))
 				return false;
 		}
 		else if (pgw_json_type(v) == PGW_JSON_ARRAY)
@@ -63,7 +67,7 @@ follow(const PgwJson *doc, const PgwPointer *pointer, PgwJson *v)
 
 /* The field's value; false: the connector names none, it is not there, or it is null. */
 static bool
-find_field(const PgwAnswerSpec *spec, const PgwJson *doc, PgwField field, PgwJson *v)
+find_field(const PgwAnswerSpec *spec, const Body *doc, PgwField field, PgwJson *v)
 {
 	return spec->has_field[field] && follow(doc, &spec->fields[field], v) && pgw_json_type(v) != PGW_JSON_NULL;
 }
@@ -131,7 +135,7 @@ scalar_equals(const PgwScalar *scalar, const PgwJson *v)
 }
 
 static bool
-condition_holds(const PgwCondition *cond, const PgwJson *doc)
+condition_holds(const PgwCondition *cond, const Body *doc)
 {
 	PgwJson		v;
 	bool		there = follow(doc, &cond->pointer, &v);
@@ -147,7 +151,7 @@ condition_holds(const PgwCondition *cond, const PgwJson *doc)
 }
 
 static bool
-rule_matches(const PgwRule *rule, PgwOp op, long status, const PgwJson *doc)
+rule_matches(const PgwRule *rule, PgwOp op, long status, const Body *doc)
 {
 	bool		status_fits = false;
 
@@ -155,7 +159,7 @@ rule_matches(const PgwRule *rule, PgwOp op, long status, const PgwJson *doc)
 		status_fits |= status >= rule->statuses[i].from && status <= rule->statuses[i].to;
 	if (!status_fits)
 		return false;
-	if (pgw_json_type(doc) == PGW_JSON_NONE)
+	if (pgw_json_type(&doc->value) == PGW_JSON_NONE)
 		return rule->nconditions == 0 &&
 			(rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
 			 rule->outcome == PGW_OUT_NOT_PROCESSED || op == PGW_OP_PING);
@@ -212,7 +216,7 @@ has_subject(PgwOutcome outcome)
  * something came on that request's own connection, and may leave it out.
  */
 static bool
-belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwJson *doc, PgwOutcome outcome)
+belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const Body *doc, PgwOutcome outcome)
 {
 	char		text[1024];
 	PgwJson		v;
@@ -254,7 +258,7 @@ read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int 
 }
 
 static void
-take_amounts(const PgwAnswerSpec *spec, const PgwJson *doc, int bank_exponent, int iso_exponent, PgwAnswer *a)
+take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int iso_exponent, PgwAnswer *a)
 {
 	PgwJson		v;
 	char		text[8];
@@ -296,7 +300,7 @@ take_amounts(const PgwAnswerSpec *spec, const PgwJson *doc, int bank_exponent, i
 /* ---- texts and error codes ---- */
 
 static bool
-take_text(const PgwAnswerSpec *spec, const PgwJson *doc, PgwField field, char *dst, size_t size)
+take_text(const PgwAnswerSpec *spec, const Body *doc, PgwField field, char *dst, size_t size)
 {
 	PgwJson		v;
 
@@ -305,7 +309,7 @@ take_text(const PgwAnswerSpec *spec, const PgwJson *doc, PgwField field, char *d
 
 /* An id is taken whole or not at all: half an id, or what the bank writes where it has none, would name something else. */
 static void
-take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwJson *doc, PgwAnswer *a)
+take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
 {
 	bool		good = take_text(spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference)) &&
 		a->bank_reference[strspn(a->bank_reference, " ")] != '\0';
@@ -320,7 +324,7 @@ take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwJ
 }
 
 static void
-take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwJson *doc, PgwAnswer *a)
+take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
 {
 	take_bank_reference(c, spec, doc, a);
 	take_text(spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code, sizeof(a->authorization_code));
@@ -429,7 +433,7 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 					size_t len, PgwAnswer *a)
 {
 	const PgwAnswerSpec *spec;
-	PgwJson		doc;
+	Body		doc;
 
 	memset(a, 0, sizeof(*a));
 	a->outcome = a->subject = PGW_OUT_UNKNOWN;
@@ -438,7 +442,7 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 	if (!pgw_connector_has(c, q->op))
 		return;
 	spec = &c->ops[q->op].answer;
-	doc = parse_body(body, len);
+	parse_body(body, len, &doc);
 	for (int i = 0; i < spec->nrules; i++)
 	{
 		if (rule_matches(&spec->rules[i], q->op, http_status, &doc))

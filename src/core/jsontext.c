@@ -203,6 +203,11 @@ read_string(Reader *r, uint64_t *hash)
 		return false;
 	while (r->p < r->end && *r->p != '"')
 	{
+		if (*r->p >= 0x20 && *r->p < 0x7F && *r->p != '\\')
+		{
+			h = (h ^ (unsigned char) *r->p++) * UINT64_C(1099511628211);	/* most are plain */
+			continue;
+		}
 		if ((r->p = next_char(r->p, r->end, c, &n)) == NULL)
 		{
 			r->p = r->end;
@@ -484,7 +489,7 @@ behind_blanks(const char *p, const char *end)
 }
 
 static bool
-is_named(const PgwJson *name, const char *wanted)
+is_spelt(const PgwJson *name, const char *wanted)
 {
 	const char *p = name->text + 1;
 	const char *end = name->text + name->len - 1;
@@ -503,26 +508,80 @@ is_named(const PgwJson *name, const char *wanted)
 	return left == 0;
 }
 
+/* Most names are written as they are, and most are others than the wanted one: only one with an escape needs its characters. */
+static bool
+is_named(const PgwJson *name, const char *wanted, size_t wanted_len)
+{
+	if (name->len == wanted_len + 2 && memcmp(name->text + 1, wanted, wanted_len) == 0 && memchr(wanted, '\\', wanted_len) == NULL)
+		return true;
+	return memchr(name->text, '\\', name->len) != NULL && is_spelt(name, wanted);
+}
+
+/* The member at *p, which moves on behind it; false: none is left before end. */
+static bool
+next_member(const char **p, const char *end, PgwJson *name, PgwJson *value)
+{
+	const char *at = behind_blanks(*p, end);
+
+	if (at >= end)
+		return false;
+	name->text = at;
+	at = behind_string(at);
+	name->len = (size_t) (at - name->text);
+	value->text = behind_blanks(at, end);
+	*p = behind_value(value->text, end);
+	value->len = (size_t) (*p - value->text);
+	return true;
+}
+
 bool
 pgw_json_member(const PgwJson *v, const char *name, PgwJson *member)
 {
-	const char *end;
+	size_t		name_len = strlen(name);
+	const char *p;
+	PgwJson		own;
 
 	if (pgw_json_type(v) != PGW_JSON_OBJECT)
 		return false;
-	end = v->text + v->len - 1; /* the bracket */
-	for (const char *p = behind_blanks(v->text + 1, end); p < end; p = behind_blanks(p, end))
+	p = v->text + 1;
+	while (next_member(&p, v->text + v->len - 1, &own, member))
 	{
-		PgwJson		own = {p, (size_t) (behind_string(p) - p)};
-
-		p = behind_blanks(p + own.len, end);
-		member->text = p;
-		p = behind_value(p, end);
-		member->len = (size_t) (p - member->text);
-		if (is_named(&own, name))
+		if (is_named(&own, name, name_len))
 			return true;
 	}
 	return false;
+}
+
+void
+pgw_json_members(const PgwJson *v, PgwJsonMembers *m)
+{
+	const char *p;
+
+	m->object = *v;
+	m->n = 0;
+	m->complete = pgw_json_type(v) != PGW_JSON_OBJECT;
+	p = m->complete ? NULL : v->text + 1;
+	while (!m->complete && m->n < PGW_JSON_MEMBERS_AT_HAND)
+	{
+		m->complete = !next_member(&p, v->text + v->len - 1, &m->names[m->n], &m->values[m->n]);
+		m->n += !m->complete;
+	}
+}
+
+bool
+pgw_json_find(const PgwJsonMembers *m, const char *name, PgwJson *member)
+{
+	size_t		name_len = strlen(name);
+
+	for (int i = 0; i < m->n; i++)
+	{
+		if (is_named(&m->names[i], name, name_len))
+		{
+			*member = m->values[i];
+			return true;
+		}
+	}
+	return !m->complete && pgw_json_member(&m->object, name, member);
 }
 
 bool

@@ -47,6 +47,21 @@ extern PgwJsonType pgw_json_type(const PgwJson *v);
 extern bool pgw_json_member(const PgwJson *v, const char *name, PgwJson *member);
 extern bool pgw_json_element(const PgwJson *v, size_t index, PgwJson *element);
 
+/* An object's members, found once for many questions; what is more than fits is looked for in the text each time. */
+#define PGW_JSON_MEMBERS_AT_HAND 32
+
+typedef struct PgwJsonMembers
+{
+	PgwJson		object;
+	bool		complete;
+	int			n;
+	PgwJson		names[PGW_JSON_MEMBERS_AT_HAND];
+	PgwJson		values[PGW_JSON_MEMBERS_AT_HAND];
+} PgwJsonMembers;
+
+extern void pgw_json_members(const PgwJson *v, PgwJsonMembers *m);
+extern bool pgw_json_find(const PgwJsonMembers *m, const char *name, PgwJson *member);
+
 /*
  * A string's characters without quotes and escapes, or a number's digits as they stand: at most size bytes into dst, unterminated, U+0000 included.
  * Returns how many there are altogether; 0 for other values.

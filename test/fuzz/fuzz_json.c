@@ -65,11 +65,18 @@ compare(const PgwJson *v, json_object *other)
 		case PGW_JSON_OBJECT:
 			require(json_object_is_type(other, json_type_object));
 			{
+				PgwJsonMembers members;
+				PgwJson		again;
+
+				pgw_json_members(v, &members);
 				json_object_object_foreach(other, key, value)
 				{
 					/* json-c ends a name at U+0000 */
 					if (pgw_json_member(v, key, &inner))
+					{
+						require(pgw_json_find(&members, key, &again) && again.text == inner.text && again.len == inner.len);
 						compare(&inner, value);
+					}
 				}
 			}
 			return;

@@ -167,6 +167,44 @@ found(void **state)
 	assert_int_equal(pgw_json_text(&v, buf, sizeof(buf)), 0);
 }
 
+/* Found once, or looked for each time: the same. */
+static void
+members(void **state)
+{
+	PgwJsonMembers m;
+	PgwJson		doc;
+	PgwJson		v;
+	int64_t		n;
+
+	(void) state;
+	for (int count = 0; count < PGW_JSON_MEMBERS_AT_HAND + 4; count++)
+	{
+		char		text[1024] = "{";
+		char		name[16];
+		size_t		len = 1;
+
+		for (int i = 0; i < count; i++)
+			len += (size_t) snprintf(text + len, sizeof(text) - len, "%s\"\\u006e%d\":%d", i > 0 ? "," : "", i, i);
+		len += (size_t) snprintf(text + len, sizeof(text) - len, "}");
+		assert_int_equal(read_text(text, len, 8, &doc), PGW_JSON_GOOD);
+		pgw_json_members(&doc, &m);
+		for (int i = 0; i < count; i++)
+		{
+			snprintf(name, sizeof(name), "n%d", i);
+			assert_true(pgw_json_find(&m, name, &v) && pgw_json_integer(&v, 0, &n));
+			assert_int_equal(n, i);
+		}
+		snprintf(name, sizeof(name), "n%d", count);
+		assert_false(pgw_json_find(&m, name, &v) || pgw_json_find(&m, "", &v) || pgw_json_find(&m, "\\u006e0", &v));
+	}
+	assert_int_equal(read_text("[1]", 3, 8, &doc), PGW_JSON_GOOD);
+	pgw_json_members(&doc, &m);
+	assert_false(pgw_json_find(&m, "0", &v));
+	doc = (PgwJson) {NULL, 0};
+	pgw_json_members(&doc, &m);
+	assert_false(pgw_json_find(&m, "0", &v));
+}
+
 static void
 integers(void **state)
 {
@@ -214,7 +252,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepted), cmocka_unit_test(refused), cmocka_unit_test(ambiguous), cmocka_unit_test(cut), cmocka_unit_test(found),
+		cmocka_unit_test(accepted), cmocka_unit_test(refused), cmocka_unit_test(ambiguous), cmocka_unit_test(cut), cmocka_unit_test(found), cmocka_unit_test(members),
 		cmocka_unit_test(integers),
 	};
 
