@@ -293,6 +293,8 @@ CREATE TABLE pgw.payment_transactions (
 	attempts int NOT NULL DEFAULT 0 CHECK (attempts >= 0),
 	retries int NOT NULL DEFAULT 0 CHECK (retries >= 0),	-- tries of the present step, for the back-off
 	next_attempt_at timestamptz,
+	put_off_since timestamptz,		-- its next request cannot be made since then, and why
+	put_off_reason text,
 	watch_until timestamptz,		-- Failed because the bank did not know it: looked up again until then
 	expires_at timestamptz,
 	error_class text,
@@ -315,6 +317,8 @@ CREATE INDEX payment_transactions_request ON pgw.payment_transactions (client_re
 CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status) WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
 -- What is due: a scan costs that, not what is stored.
 CREATE INDEX payment_transactions_due ON pgw.payment_transactions (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+-- What cannot go on: pgw.health() counts it.
+CREATE INDEX payment_transactions_put_off ON pgw.payment_transactions (put_off_since) WHERE put_off_since IS NOT NULL;
 CREATE INDEX payment_transactions_payment ON pgw.payment_transactions (payment_id);
 -- An operation on a payment has its id once and for all: the claim on it, as payments_request_key is for payments.
 CREATE UNIQUE INDEX payment_transactions_operation ON pgw.payment_transactions (client_request_id, merchant, kind) WHERE kind <> 'payment';
@@ -949,7 +953,7 @@ WHERE EXISTS (SELECT FROM pgw.access_grants g
 CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
 SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.status, t.step_order, t.submitted, t.amount, t.currency,
 	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_version, t.bank_requested, t.reference, t.bank_reference, t.authorization_code, t.attempts,
-	t.next_attempt_at, t.expires_at, t.error_class, t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id,
+	t.next_attempt_at, t.put_off_since, t.put_off_reason, t.expires_at, t.error_class, t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id,
 	t.created_at, t.updated_at
 FROM pgw.payment_transactions t
 WHERE EXISTS (SELECT FROM pgw.access_grants g

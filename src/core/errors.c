@@ -138,6 +138,8 @@ static const PgwErrorInfo errors[] = {
 		"the bank approved something other than what was asked for; it is given back", "PW502"},
 	{"refund_refused", PGW_CLASS_EXTERNAL, 502, false,
 		"the bank refused the refund", "PW502"},
+	{"follow_up_impossible", PGW_CLASS_EXTERNAL, 502, false,
+		"what had to follow could not be asked of the bank; a person has to look", "PW502"},
 	{"refund_reversed", PGW_CLASS_EXTERNAL, 502, false,
 		"the bank took the refund back", "PW502"},
 

@@ -48,7 +48,8 @@ typedef enum PgwMutant
 	REFERENCE_ECHO,				/* an answer that names another payment is believed */
 	REFUND_UNKNOWN,				/* a look-up that does not say what was refunded is taken for "nothing" */
 	REFERENCE_OWNER,			/* an answer that names another payment's charge is believed */
-	APPROVAL_REFERENCE			/* an approval that does not name its charge is taken as a whole one */
+	APPROVAL_REFERENCE,			/* an approval that does not name its charge is taken as a whole one */
+	PUT_OFF_DEADLINE			/* what cannot be asked of a bank is put off for ever */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

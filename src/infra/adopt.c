@@ -196,6 +196,8 @@ pgw_adopt_for_submitted(PgwTransaction *t, PgwAttempt *a)
 		/* Not the same, or too late: that one is given back first.  Only what is declined for good does not hinder a different request. */
 		if (earlier.status == PGW_FAILED)
 			return false;
+		if (pgw_put_off_blocked(t, a, "request_in_flight"))
+			return true;
 		a->later = true;
 		a->busy = PGW_BUSY_MAX; /* that takes a while */
 		return true;

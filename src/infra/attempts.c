@@ -181,7 +181,7 @@ pgw_attempts_put_off(PgwTransaction *t, TimestampTz when)
 }
 
 static void
-not_configured(PgwTransaction *t, const char *code, const char *why)
+not_configured(PgwTransaction *t, PgwAttempt *a, const char *code, const char *why)
 {
 	char		correlation[37];
 
@@ -189,7 +189,7 @@ not_configured(PgwTransaction *t, const char *code, const char *why)
 	ereport(WARNING,
 			(errmsg("pgw: an attempt cannot go on now: %s", code),
 			 errdetail("correlation id %s, bank \"%s\"%s%s", correlation, t->bank, why[0] ? ": " : "", why)));
-	pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
+	pgw_put_off(t, a, code, TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
 }
 
 PgwBank *
@@ -206,7 +206,7 @@ pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge)
 	/* A disabled bank takes no new charge; what it has is still looked up and given back. */
 	if (bank == NULL || (may_charge && !bank->enabled) || bank->connector == NULL)
 	{
-		not_configured(t, bank == NULL ? "unknown_bank" : bank->connector == NULL ? "connector_invalid" : "bank_disabled", "");
+		not_configured(t, a, bank == NULL ? "unknown_bank" : bank->connector == NULL ? "connector_invalid" : "bank_disabled", "");
 		return NULL;
 	}
 	if (!may_charge && t->bank_version == 0)
@@ -236,14 +236,17 @@ pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, con
 	{
 		pgw_call_free(a->call);
 		a->call = NULL;
-		pgw_attempts_put_off(t, when);
+		pgw_put_off(t, a, "bank_unavailable", when);
 		return false;
 	}
 	if (pgw_call_render(a->call, bank, params, &code, &err))
+	{
+		pgw_put_off_over(t);
 		return true;
+	}
 	pgw_call_free(a->call);
 	a->call = NULL;
-	not_configured(t, code, err.message);
+	not_configured(t, a, code, err.message);
 	return false;
 }
 
@@ -399,7 +402,7 @@ attempt_apply(PgwItem *item)
 	PgwState	before;
 	bool		busy = false;
 
-	a->alert = false;
+	a->alert = a->unwatched = false;
 	a->later = a->again = false;
 	a->parked_for[0] = '\0';
 	a->status = PGW_STATE_NONE;
@@ -468,6 +471,8 @@ attempt_committed(PgwItem *item)
 	(void) pgw_waiters_answer(&a->transaction_id, a->status);
 	if (a->alert)
 		pgw_calls_alert(&a->transaction_id, a->status, a->correlation, a->bank);
+	if (a->unwatched)
+		pgw_put_off_tell(a);
 	if (a->call != NULL)
 	{
 		if (a->status == PGW_REFUNDING)

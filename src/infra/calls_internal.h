@@ -103,6 +103,7 @@ typedef struct PgwAttempt
 	bool		again;			/* the next step can follow at once */
 	PgwState	status;			/* after the commit; PGW_STATE_NONE: not looked at */
 	bool		alert;			/* it has failed, or needs a person, since this look */
+	bool		unwatched;		/* its watch is over, and the bank could not be asked in the end */
 	char		correlation[37];	/* of the row, when it was locked */
 	char		bank[NAMEDATALEN];
 	pg_uuid_t	other;			/* another attempt to look at, or all zero */
@@ -193,6 +194,16 @@ extern void pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked, bool
 /* No step, so no event: only when to look again (0: never). */
 extern void pgw_attempts_put_off(PgwTransaction *t, TimestampTz when);
 
+/* --- put_off.c: the next request cannot be made now --- */
+
+/* Look again then; or, if that has been so for too long, the end: Failed where nothing was ever taken, else review. why: an error_code. */
+extern void pgw_put_off(PgwTransaction *t, PgwAttempt *a, const char *why, TimestampTz when);
+
+/* The same for what is looked at again without a time (a->later). true: it has ended. */
+extern bool pgw_put_off_blocked(PgwTransaction *t, PgwAttempt *a, const char *why);
+extern void pgw_put_off_over(PgwTransaction *t);	/* a request is made, or an answer has come; the row is the caller's to write */
+extern void pgw_put_off_tell(const PgwAttempt *a);	/* after the commit: unwatched */
+
 /*
  * The attempt's bank, for a call of it: may_charge: as it is now, for an intent that is to be written; else the version that its intent names.
  * NULL: a->parked_for is set, or the attempt is put off with a WARNING, because the bank is not there, not enabled (may_charge only) or not usable.
@@ -213,6 +224,7 @@ extern void pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char 
 /* --- charges.c --- */
 extern void pgw_charges_submitted(PgwTransaction *t, PgwAttempt *a);	/* Created, not taken */
 extern void pgw_charges_again(PgwTransaction *t, PgwAttempt *a);	/* Created, taken, and a retry is planned */
+extern void pgw_charges_give_up(PgwTransaction *t, PgwAttempt *a, const char *reason);	/* Created: no bank has taken it */
 
 /* A charge that provably never left, or that the bank says it did nothing for: plan another try, here or at the next bank. false: none, it has failed. */
 extern bool pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDecision *d);
@@ -232,6 +244,7 @@ extern void pgw_compensate_result(PgwCall *call, PgwTransaction *t);	/* Refundin
 
 /* --- operations.c: capture, void, refund --- */
 extern void pgw_operations_work(PgwTransaction *t, PgwAttempt *a);
+extern void pgw_operations_give_up(PgwTransaction *t, PgwAttempt *a, const char *reason);	/* Created: nothing was done */
 extern void pgw_operations_result(PgwCall *call, PgwTransaction *t);
 
 /* What the capture after the commit shares with them. */
@@ -256,6 +269,7 @@ extern void pgw_watch_refund_begin(PgwTransaction *t, const PgwCapabilities *cap
 extern void pgw_watch_refund(PgwTransaction *t, PgwAttempt *a); /* a refund that is Completed, or a payment Refunded by one */
 extern void pgw_watch_refund_result(PgwCall *call, PgwTransaction *t);
 extern void pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a);	/* a payment that is Completed */
+extern void pgw_watch_authorization_give_up(PgwTransaction *t, PgwAttempt *a);	/* the bank cannot be asked */
 extern void pgw_watch_authorization_result(PgwCall *call, PgwTransaction *t);
 
 /* Choose how to give back, with a new key; the row is the caller's to write. false: the bank offers no way. */

@@ -163,16 +163,18 @@ pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDecision *d)
 	return true;
 }
 
-static void
-fail(PgwTransaction *t, PgwAttempt *a)
+void
+pgw_charges_give_up(PgwTransaction *t, PgwAttempt *a, const char *reason)
 {
 	PgwFlowDecision d;
+
+	Assert(t->status == PGW_CREATED && (!t->taken || t->next_attempt_at != 0));
 
 	pgw_flow_refused(&d);
 	d.nevents = 0;
 	d.state = PGW_CREATED;
 	pgw_flow_event(&d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
-	d.reason = "never_sent";
+	d.reason = reason;
 	t->next_attempt_at = pgw_now(); /* the payments row */
 	pgw_vote_record(t, NULL, &d, NULL, NULL);
 	a->again = true;
@@ -187,7 +189,7 @@ pgw_charges_again(PgwTransaction *t, PgwAttempt *a)
 		return;
 	if (!wanted_at(t, NULL, pgw_now()))
 	{
-		fail(t, a);
+		pgw_charges_give_up(t, a, "never_sent");
 		return;
 	}
 	bank = pgw_attempts_bank(t, a, true);
@@ -198,6 +200,6 @@ pgw_charges_again(PgwTransaction *t, PgwAttempt *a)
 		a->call->awaited = !t->submitted;
 		record_intent(t, a, NULL);
 	}
-	else if (!wanted_at(t, NULL, t->next_attempt_at))
-		fail(t, a);				/* put off for longer than anybody waits */
+	else if (t->status == PGW_CREATED && !wanted_at(t, NULL, t->next_attempt_at))
+		pgw_charges_give_up(t, a, "never_sent");	/* put off for longer than anybody waits */
 }

@@ -212,10 +212,10 @@ record_lost(PgwTransaction *t, PgwAttempt *a)
 }
 
 /* Nothing was done, and nobody has been able to get it done for so long: the caller may ask again, or otherwise. */
-static void
-give_up(PgwTransaction *t, PgwAttempt *a)
+void
+pgw_operations_give_up(PgwTransaction *t, PgwAttempt *a, const char *reason)
 {
-	PgwOperationDecision r = {.next = PGW_OPERATION_REFUSED, .error = pgw_error_find("bank_unavailable"), .reason = "deadline"};
+	PgwOperationDecision r = {.next = PGW_OPERATION_REFUSED, .error = pgw_error_find("bank_unavailable"), .reason = reason};
 	PgwFlowDecision d;
 	PgwPayment	p;
 	bool		busy = false;
@@ -243,7 +243,7 @@ send_first(PgwTransaction *t, PgwAttempt *a)
 		return;
 	if (t->taken && pgw_schedule_age_s(t->created_at) >= pgw_unknown_deadline)
 	{
-		give_up(t, a);
+		pgw_operations_give_up(t, a, "deadline");
 		return;
 	}
 	bank = pgw_attempts_bank(t, a, false);

@@ -353,6 +353,8 @@ pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a)
 		return;
 	if (t->watch_until == 0 || t->watch_until <= now)
 	{
+		a->unwatched = t->put_off_since != 0;
+		pgw_put_off_over(t);
 		t->watch_until = 0;
 		pgw_attempts_put_off(t, 0);
 		return;

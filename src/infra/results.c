@@ -180,6 +180,7 @@ result_apply(PgwItem *item)
 		return;
 	}
 	before = t.status;
+	pgw_put_off_over(&t);
 	take_result(call, &t);
 	call->alert = is_alarming(&t, before) && !call->withdrawn;
 	reply_with(call, t.status);

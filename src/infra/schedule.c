@@ -13,6 +13,8 @@
 #include "infra/clock.h"
 #include "infra/schedule.h"
 
+#define PUT_OFF_LATE_MS 60000	/* no worker that runs is as late as this */
+
 int			pgw_unknown_deadline = 24 * 60 * 60;
 
 static int	base_delay = 1000;
@@ -63,6 +65,25 @@ pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due, TimestampTz sin
 	if (watch_until > now || since == 0 || due >= deadline || now < deadline)
 		return watch_until;
 	return TimestampTzPlusMilliseconds(now, deadline_ms);
+}
+
+TimestampTz
+pgw_schedule_put_off_until(TimestampTz since)
+{
+	return TimestampTzPlusMilliseconds(since, (int64) pgw_unknown_deadline * 1000);
+}
+
+TimestampTz
+pgw_schedule_put_off_since(TimestampTz since, TimestampTz due)
+{
+	TimestampTz now = pgw_now();
+	TimestampTz until = pgw_schedule_put_off_until(since);
+
+	if (since == 0 || since > now)
+		return now;
+	if (now >= until && due != 0 && due < until && now >= TimestampTzPlusMilliseconds(due, PUT_OFF_LATE_MS))
+		return now;
+	return since;
 }
 
 int64

@@ -27,6 +27,13 @@ extern TimestampTz pgw_schedule_watch(int tries);
  */
 extern TimestampTz pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due, TimestampTz since);
 
+/*
+ * Since when an attempt is put off, if it is put off (again) now; due: this look.  One that comes long after its time, and so after the end, tells of a
+ * server that was down or a clock that was set forward: then it begins now.
+ */
+extern TimestampTz pgw_schedule_put_off_since(TimestampTz since, TimestampTz due);
+extern TimestampTz pgw_schedule_put_off_until(TimestampTz since);
+
 /* Whole seconds from then until now; never negative.  0 is no time: a very large number. */
 extern int64 pgw_schedule_age_s(TimestampTz then);
 

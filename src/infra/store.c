@@ -107,6 +107,8 @@ static const PgwColumn transaction_columns[] = {
 	T(attempts, PGW_FIELD_INT, false),
 	T(retries, PGW_FIELD_INT, false),
 	T(next_attempt_at, PGW_FIELD_TIME, false),
+	T(put_off_since, PGW_FIELD_TIME, false),
+	T(put_off_reason, PGW_FIELD_STRING, false),
 	T(watch_until, PGW_FIELD_TIME, false),
 	T(expires_at, PGW_FIELD_TIME, false),
 	T(error_class, PGW_FIELD_STRING, false),

@@ -106,6 +106,8 @@ typedef struct PgwTransaction
 	int			attempts;
 	int			retries;		/* tries of the present step, for the back-off */
 	TimestampTz next_attempt_at;	/* 0 = NULL: nothing due (in flight or finished) */
+	TimestampTz put_off_since;	/* its next request cannot be made since then; 0 = NULL */
+	char	   *put_off_reason; /* an error_code */
 	TimestampTz watch_until;	/* Failed because the bank did not know it: looked up again until then; 0 = NULL */
 	TimestampTz expires_at;		/* 0 = NULL */
 	char	   *error_class;

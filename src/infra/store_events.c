@@ -408,6 +408,11 @@ pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
 
 	pgw_store_write_events(t, events, n);
 	t->status = state;
+	if (state != before)
+	{
+		t->put_off_since = 0;	/* what could not be asked for is another step's now */
+		t->put_off_reason = NULL;
+	}
 	if (insert)
 		pgw_store_insert_transaction(t);
 	else

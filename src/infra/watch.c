@@ -55,6 +55,8 @@ pgw_watch_refund(PgwTransaction *t, PgwAttempt *a)
 		return;
 	if (t->watch_until <= now)
 	{
+		a->unwatched = t->put_off_since != 0;
+		pgw_put_off_over(t);
 		t->watch_until = 0;
 		pgw_attempts_put_off(t, 0);
 		return;
@@ -152,6 +154,20 @@ expire(PgwTransaction *t)
 	return true;
 }
 
+/* Nobody has been able to ask for so long: it counts as expired, as at a bank that cannot be asked, and people are told. */
+void
+pgw_watch_authorization_give_up(PgwTransaction *t, PgwAttempt *a)
+{
+	a->unwatched = expire(t);
+	if (!a->unwatched)
+	{
+		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
+		return;
+	}
+	pgw_put_off_over(t);
+	pgw_attempts_put_off(t, 0);
+}
+
 /* Completed, of kind payment: its authorization's lifetime is over. */
 void
 pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a)
@@ -211,5 +227,14 @@ pgw_watch_authorization_result(PgwCall *call, PgwTransaction *t)
 		}
 	}
 	t->retries++;
+
+	/* a bank that does not tell is not asked for ever: then as at one that cannot be asked */
+	if ((int64) t->retries * BUSY_DELAY_MS >= (int64) pgw_unknown_deadline * 1000 && expire(t))
+	{
+		ereport(WARNING, (errmsg("pgw: the bank has not told what became of an authorization, and it counts as expired"),
+						  errdetail("correlation id %s", call->correlation)));
+		pgw_attempts_put_off(t, 0);
+		return;
+	}
 	pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
 }

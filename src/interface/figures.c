@@ -101,6 +101,7 @@ put_tables(Sheet *sheet)
 	put_gauge(sheet, "pgw_refunding_stuck", &g.stuck);
 	put_gauge(sheet, "pgw_reviews", &g.reviews);
 	put_gauge(sheet, "pgw_callers_undecided", &g.undecided);
+	put_gauge(sheet, "pgw_put_off", &g.put_off);
 	put_query(sheet, "SELECT 'pgw_bank_breaker_open', jsonb_build_object('bank', s.bank, 'operations', s.operation_group)::text,"
 			  " (s.state <> 'closed')::int::float8 FROM pgw.bank_states s JOIN pgw.banks b ON b.name = s.bank ORDER BY 2");
 	put_query(sheet, "SELECT 'pgw_alerts_total', jsonb_build_object('kind', a.kind)::text, sum(a.told)::float8"

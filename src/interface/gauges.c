@@ -34,6 +34,8 @@ static const char gauges_query[] =
 	"  min(leaving_at) FILTER (WHERE status = 'Refunding' AND leaving_at < $1 - make_interval(secs => $4)),"
 	"  (SELECT count(*) FROM reviews), (SELECT min(since) FROM reviews),"
 	"  (SELECT count(*) FROM undecided), (SELECT min(since) FROM undecided),"
+	"  (SELECT count(*) FROM pgw.payment_transactions p WHERE p.put_off_since IS NOT NULL),"
+	"  (SELECT min(p.put_off_since) FROM pgw.payment_transactions p WHERE p.put_off_since IS NOT NULL),"
 	"  count(*) FILTER (WHERE NOT here), min(created_at) FILTER (WHERE NOT here)"
 	" FROM open";
 
@@ -43,7 +45,8 @@ pgw_gauges_read(PgwGauges *out, TimestampTz now)
 	Oid			types[4] = {TIMESTAMPTZOID, INT8OID, OIDOID, INT4OID};
 	Datum		args[4] = {TimestampTzGetDatum(now), Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId),
 	Int32GetDatum(pgw_refund_stuck_after)};
-	PgwGauge   *gauges[] = {&out->queued, &out->in_doubt, &out->refunding, &out->stuck, &out->reviews, &out->undecided, &out->foreign};
+	PgwGauge   *gauges[] = {&out->queued, &out->in_doubt, &out->refunding, &out->stuck, &out->reviews, &out->undecided, &out->put_off,
+	&out->foreign};
 
 	memset(out, 0, sizeof(*out));
 	if (SPI_execute_with_args(gauges_query, 4, types, args, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)

@@ -22,12 +22,13 @@ typedef struct PgwGauges
 	PgwGauge	stuck;			/* of these, for longer than pgw.refund_stuck_after */
 	PgwGauge	reviews;		/* since ManualReviewRequired */
 	PgwGauge	undecided;		/* approved for more than a minute, and the caller's transaction has not ended; since the approval */
+	PgwGauge	put_off;		/* whose next request cannot be made; since then */
 	PgwGauge	foreign;		/* open, and recorded in another cluster or database */
 } PgwGauges;
 
 /*
- * Costs what is open, not what is stored (partial index payment_transactions_open; one look at the events per review).  Connected to SPI, with an
- * active snapshot, as the owner.
+ * Costs what is open, not what is stored (partial indexes payment_transactions_open and _put_off; one look at the events per review).  Connected to
+ * SPI, with an active snapshot, as the owner.
  */
 extern void pgw_gauges_read(PgwGauges *out, TimestampTz now);
 

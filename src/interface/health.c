@@ -31,6 +31,7 @@
 #include "infra/exchange.h"
 #include "infra/metrics.h"
 #include "infra/pause.h"
+#include "infra/schedule.h"
 #include "infra/secrets.h"
 #include "infra/store.h"
 #include "infra/table_locks.h"
@@ -46,6 +47,7 @@
 #define OLD_VERSION_WARNING_S 300
 #define NOTIFY_WARNING 0.5
 #define REVIEW_ERROR_S (24 * 60 * 60)
+#define PUT_OFF_ERROR_S (30 * 60)
 #define NO_WORKER_SLOT_S 120	/* a start that failed so recently explains a worker that is not there */
 #define FILES_PER_CALL 4
 #define LOCKED_WARNING_S 2
@@ -277,6 +279,19 @@ check_state_file(Report *r)
 
 /* ---------------------------------------------------------------- what is under way */
 
+/* How many of them for each reason and bank. */
+static void
+put_off_details(Report *r)
+{
+	detail_number(r, "deadline_seconds", pgw_unknown_deadline);
+	if (SPI_execute("SELECT coalesce(jsonb_agg(jsonb_build_object('reason', g.reason, 'bank', g.bank, 'count', g.n) ORDER BY g.n DESC, g.reason, g.bank), '[]')::text FROM ("
+					" SELECT p.put_off_reason AS reason, p.bank, count(*) AS n FROM pgw.payment_transactions p WHERE p.put_off_since IS NOT NULL"
+					" GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 20) g", true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "what is put off could not be read");
+	detail_json(r, "reasons", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
+	SPI_freetuptable(SPI_tuptable);
+}
+
 static void
 check_work(Report *r)
 {
@@ -300,6 +315,11 @@ check_work(Report *r)
 	detail_gauge(r, &g.undecided);
 	put(r, "callers_undecided", g.undecided.n > 0 ? WARN : FINE,
 		"Charged, and the caller's transaction has neither committed nor rolled back: look for idle and prepared transactions, and end them.");
+	detail_gauge(r, &g.put_off);
+	put_off_details(r);
+	put(r, "put_off", g.put_off.n == 0 ? FINE : g.put_off.age_s > PUT_OFF_ERROR_S ? BAD : WARN,
+		"The next request of these transactions cannot be made: details says why and where. Cure it, and they go on by themselves; after pgw.unknown_deadline they fail"
+		" (nothing was sent) or need a person.");
 	detail_gauge(r, &g.foreign);
 	put(r, "origin", g.foreign.n > 0 ? BAD : FINE,
 		"Open payments were recorded in another cluster or database (restored, upgraded or copied); they are left alone until pgw.resume_after_restore().");

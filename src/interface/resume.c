@@ -160,6 +160,7 @@ take_over(void)
 						" refund_key_used_at = CASE WHEN refund_key IS NOT NULL THEN coalesce(refund_key_used_at, updated_at) END,"
 						/* taken and nothing planned: as after a lost worker it may have reached the bank, also where another try was planned */
 						" next_attempt_at = CASE WHEN status = 'RequiresManualReview' THEN next_attempt_at WHEN status = 'Created' AND taken THEN NULL ELSE now() END,"
+						" put_off_since = NULL, put_off_reason = NULL,"
 						" maybe_elsewhere = maybe_elsewhere OR " MAYBE_ELSEWHERE ","
 						" updated_at = clock_timestamp()"
 						" WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_attempt_at IS NOT NULL) AND " RESTORED);

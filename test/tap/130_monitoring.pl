@@ -64,6 +64,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		partitions
 		preloaded
 		prepared_transactions
+		put_off
 		queue
 		refunding
 		restored

@@ -188,13 +188,9 @@ part($node, 'busy', sub {
 # ---------------------------------------------------------------- what follows a charge is looked up by our reference, too
 
 part($node, 'give-back', sub {
-	# The refund's answer is lost, and the look-up shows A's charge, which then is refunded: that says nothing of this one.
-	my $b = charge('b');
-	sql("SELECT pgw.refund_payment(payment_id, 'b-r') FROM pgw.find_payment('b')");
-	ok(wait_rest($node, $bank), 'B is refunded at the bank');
-	is(sql("SELECT r.transaction_status FROM pgw.find_payment('b') f, pgw.refund_payment(f.payment_id, 'b-r') r"), 'Completed', 'and in the tables');
+	# The look-up shows A's charge, which is refunded: that says nothing of this one.
 	sql("SELECT pgw.refund_payment(payment_id, 'a-r') FROM pgw.find_payment('a')");
-	ok(wait_rest($node, $bank), 'and so is A');
+	ok(wait_rest($node, $bank), 'A is refunded');
 	my (undef, $out) = $node->psql('postgres', 'BEGIN; ' . pay('g', token => 'tok_refund_fail', bank => 'stranger') . '; ROLLBACK');
 	like($out, qr/^captured/, 'charged, and rolled back; the bank refuses to give it back');
 	ok(wait_until(sub { status_of($node, 'g') eq 'RequiresManualReview' }, 40), "a look-up that shows A's refunded charge does not say that G is given back: a person has to look");

@@ -252,8 +252,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(accepted), cmocka_unit_test(refused), cmocka_unit_test(ambiguous), cmocka_unit_test(cut), cmocka_unit_test(found), cmocka_unit_test(members),
-		cmocka_unit_test(integers),
+		cmocka_unit_test(accepted), cmocka_unit_test(refused), cmocka_unit_test(ambiguous), cmocka_unit_test(cut), cmocka_unit_test(found),
+		cmocka_unit_test(members), cmocka_unit_test(integers),
 	};
 
 	return cmocka_run_group_tests_name("jsontext", tests, NULL, teardown);
