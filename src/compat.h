@@ -73,6 +73,15 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
+/* 18 took execute_once away from the executor's run: what a hook takes after the count, and passes on. */
+#if PG_VERSION_NUM >= 180000
+#define PGW_RUN_ONCE_PARAM
+#define PGW_RUN_ONCE
+#else
+#define PGW_RUN_ONCE_PARAM , bool execute_once
+#define PGW_RUN_ONCE , execute_once
+#endif
+
 /* 17 can ask for stronger ones, too. */
 #if PG_VERSION_NUM >= 170000
 #define pgw_lock_held_by_me(tag, mode) LockHeldByMe(tag, mode, false)

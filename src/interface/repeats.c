@@ -32,6 +32,7 @@
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
+#include "compat.h"
 #include "core/mutant.h"
 #include "interface/interface.h"
 #include "interface/raise.h"
@@ -397,7 +398,7 @@ pgw_repeats_check(FunctionCallInfo fcinfo, const char *id)
 }
 
 static void
-run_and_remember(QueryDesc *query, ScanDirection direction, uint64 count, bool execute_once)
+run_and_remember(QueryDesc *query, ScanDirection direction, uint64 count PGW_RUN_ONCE_PARAM)
 {
 	Running		r = {.query = query, .outer = running};
 
@@ -405,9 +406,9 @@ run_and_remember(QueryDesc *query, ScanDirection direction, uint64 count, bool e
 	PG_TRY();
 	{
 		if (previous_run != NULL)
-			previous_run(query, direction, count, execute_once);
+			previous_run(query, direction, count PGW_RUN_ONCE);
 		else
-			standard_ExecutorRun(query, direction, count, execute_once);
+			standard_ExecutorRun(query, direction, count PGW_RUN_ONCE);
 	}
 	PG_FINALLY();
 	{
