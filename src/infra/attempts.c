@@ -232,7 +232,7 @@ pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, con
 	if (reference != NULL)
 		strlcpy(a->call->reference, reference, sizeof(a->call->reference));
 	/* What a look-up's answer allows belongs to that try: put off for want of a token, it would have to look again, which takes one, too. */
-	if (!pgw_call_allowed(a->call, bank->name, t->retries > 0 && !a->looked && !a->untold, &when))
+	if (!pgw_call_allowed(a->call, bank->health_name, t->retries > 0 && !a->looked && !a->untold, &when))
 	{
 		pgw_call_free(a->call);
 		a->call = NULL;

@@ -335,6 +335,7 @@ read_bank(Generation *g, PgwReader *r, BankEntry *e)
 	memset(e, 0, sizeof(*e));
 	e->generation = g;
 	strlcpy(b->name, name != NULL ? name : "", sizeof(b->name));
+	strlcpy(b->health_name, b->name, sizeof(b->health_name));
 	b->priority = pgw_reader_int(r, "priority");
 	b->enabled = DatumGetBool(pgw_reader_column(r, "enabled", &isnull)) && !isnull;
 	b->currencies = text_array_column(r, "currencies");

@@ -23,6 +23,7 @@ typedef struct PgwBankLoad
 typedef struct PgwBank
 {
 	char		name[64];
+	char		health_name[64];	/* of its circuit breakers: a bank as it was may be down while it is up as it is */
 	int			version;		/* its number in pgw.bank_versions; 0: none yet, see pgw_config_version_of() */
 	char	   *base_url;
 	char	   *secret_name;	/* file under pgw.secrets_dir, NULL: none */

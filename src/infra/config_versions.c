@@ -357,6 +357,7 @@ read_version(Generation *g, PgwReader *r)
 	e->generation = g;
 	e->named = c;
 	e->bank.version = pgw_reader_int(r, "version");
+	snprintf(e->bank.health_name, sizeof(e->bank.health_name), "%.50s@%d", e->bank.name, e->bank.version);
 	e->bank.connector = c->connector;
 	g->banks = e;
 	g->nbanks = 1;

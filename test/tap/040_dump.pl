@@ -17,7 +17,7 @@ $node->safe_psql('postgres', "CREATE TABLE orders (id int, payment_id uuid REFER
 	INSERT INTO orders SELECT 1, payment_id FROM pgw.payments WHERE client_request_id = 'p1'");
 
 my $content = join ' UNION ALL ', map { "SELECT '$_', count(*)::text, md5(string_agg(t::text, '|' ORDER BY t::text)) FROM pgw.$_ t" }
-  qw(payments payment_transactions transaction_events banks connectors merchants);
+  qw(payments payment_transactions transaction_events banks bank_versions bank_rebinds connectors merchants);
 my $before = $node->safe_psql('postgres', "$content ORDER BY 1");
 
 for my $format ('plain', 'custom')

@@ -10,7 +10,7 @@ use PgwSession;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = pgw_node('versions', debug => 1, conf => "restart_after_crash = on\nfsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\n");
+my $node = pgw_node('versions', debug => 1, conf => "restart_after_crash = on\nfsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '1s'\n");
 my ($old, $new) = (bank_start(), bank_start('--seed', 2));	# so that their ids differ
 pgw_setup($node, $old);
 append_to_file($node->basedir . '/secrets/wrong', "not-the-key\n");
@@ -43,6 +43,30 @@ sub changed_meanwhile
 	$dba->query('COMMIT');
 	is($caller->wait, 'captured', "$id: found out, and paid");
 	is(charges($id), '1 0', "$id: one charge, where it was asked");
+}
+
+# An address that ends: what comes there goes to the old ledger.
+sub address
+{
+	my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
+	my $pid = fork // die $!;
+	return { port => $listener->sockport, pid => $pid } if $pid;
+	my %peer;
+	my $select = IO::Select->new($listener);
+	while (1)
+	{
+		for my $s ($select->can_read)
+		{
+			if ($s == $listener)
+			{
+				my ($from, $to) = (scalar $listener->accept, IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $old->{port}));
+				@peer{ $from, $to } = ($to, $from);
+				$select->add($from, $to);
+			}
+			elsif (sysread $s, my $data, 65536) { syswrite $peer{$s}, $data }
+			else { $select->remove($s, $peer{$s}); close $_ for $peer{$s}, $s }
+		}
+	}
 }
 
 part($node, 'address', sub {
@@ -132,6 +156,45 @@ part($node, 'disabled', sub {
 	like($err, qr/bank is disabled/, 'and takes no new one');
 });
 
+# Submitted, and the bank is deleted before it was sent: it waits for one of that name, and not for ever.
+part($node, 'never sent', sub {
+	bank('short');
+	bank('shorter');
+	my $submit = sub { my ($id, $of) = @_; 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, bank => $of) };
+	is(sql("BEGIN; " . $submit->('waits', 'short') . "; DELETE FROM pgw.banks WHERE name = 'short'; COMMIT"), 'pending', 'submitted for a bank that goes');
+	ok(wait_until(sub { slurp_file($node->logfile) =~ /an attempt cannot go on now: unknown_bank\n.*bank "short"/ }, 20), 'it waits');
+	bank('short');
+	ok(wait_until(sub { sql('SELECT pgw.run_recovery()'); payment('waits') eq 'captured' || do { sql("UPDATE pgw.payment_transactions SET next_attempt_at = now() WHERE client_request_id = 'waits' AND NOT taken"); 0 } }, 30),
+		'until there is one of that name');
+	sql("ALTER SYSTEM SET pgw.unknown_deadline = '1s'; SELECT pg_reload_conf()");
+	$node->poll_query_until('postgres', "SELECT current_setting('pgw.unknown_deadline') = '1s'");
+	is(sql("BEGIN; " . $submit->('fails', 'shorter') . "; DELETE FROM pgw.banks WHERE name = 'shorter'; COMMIT"), 'pending', 'another');
+	ok(wait_until(sub { sql("UPDATE pgw.payment_transactions SET next_attempt_at = now() WHERE client_request_id = 'fails' AND NOT taken"); sql('SELECT pgw.run_recovery()'); payment('fails') eq 'failed' }, 30),
+		'or until the deadline');
+	is(charges('fails'), '0 0', 'never sent');
+	sql("ALTER SYSTEM RESET pgw.unknown_deadline; SELECT pg_reload_conf()");
+});
+
+# An old address that is down keeps nothing from the new one.
+part($node, 'breaker', sub {
+	my $address = address();
+	bank('down', base_url => "http://127.0.0.1:$address->{port}", request_timeout => '60s');
+	my @callers = map { PgwSession->new($node)->send(pay("down $_", bank => 'down', token => 'tok_timeout_after', timeout => '1s')) } 1 .. 6;
+	ok(wait_until(sub { 6 == map { charges_of($node, $old, "down $_") } 1 .. 6 }, 20), 'six payments are at the bank');
+	$_->wait for @callers;
+	kill 'KILL', $address->{pid};
+	waitpid $address->{pid}, 0;
+	sql("UPDATE pgw.banks SET base_url = '$new->{url}' WHERE name = 'down'");
+	is(sql(pay('down before', bank => 'down')), 'captured', 'moved');
+	sql("ALTER SYSTEM SET pgw.breaker_failures = 4; SELECT pg_reload_conf()");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.bank_states WHERE bank LIKE 'down@%' AND state <> 'closed'") > 0 }, 40), 'the old address is left alone') or diag(sql('SELECT s FROM pgw.bank_states s'), sql("SELECT client_request_id, status, bank_version, retries, next_attempt_at - now(), error_code FROM pgw.payment_transactions WHERE bank = 'down'"), sql('SELECT version, bank FROM pgw.bank_versions'));
+	is(sql("SELECT count(*) FROM pgw.bank_states WHERE bank = 'down' AND state <> 'closed'"), 0, 'the new one is not');
+	is(sql(pay('down new', bank => 'down')), 'captured', 'and takes payments');
+	my $refund = sql("SELECT o.transaction_id FROM pgw.find_payment('down new') f, pgw.refund_payment(f.payment_id, 'down r') o");
+	ok(finished('down r'), 'and refunds');
+	sql("ALTER SYSTEM RESET pgw.breaker_failures; SELECT pg_reload_conf()");
+});
+
 # Another bank takes what the first one did nothing for: the intent names that one's version.
 part($node, 'another bank', sub {
 	bank('first', priority => 1, base_url => 'http://127.0.0.1:1', token_scope => 'both');
@@ -143,30 +206,6 @@ part($node, 'another bank', sub {
 });
 
 # ---------------------------------------------------------------- the same books at another address
-
-# An address that ends: what comes there goes to the old ledger.
-sub address
-{
-	my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
-	my $pid = fork // die $!;
-	return { port => $listener->sockport, pid => $pid } if $pid;
-	my %peer;
-	my $select = IO::Select->new($listener);
-	while (1)
-	{
-		for my $s ($select->can_read)
-		{
-			if ($s == $listener)
-			{
-				my ($from, $to) = (scalar $listener->accept, IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $old->{port}));
-				@peer{ $from, $to } = ($to, $from);
-				$select->add($from, $to);
-			}
-			elsif (sysread $s, my $data, 65536) { syswrite $peer{$s}, $data }
-			else { $select->remove($s, $peer{$s}); close $_ for $peer{$s}, $s }
-		}
-	}
-}
 
 sub health { my ($what) = @_; return sql("SELECT $what FROM pgw.health() WHERE check_name = 'bank_versions'") }
 sub rebind { my ($role, $from, $to, $note) = @_; my ($rc, $out, $err) = $node->psql('postgres', "SET SESSION AUTHORIZATION $role; SELECT coalesce(pgw.rebind_attempts($from, $to, '$note')::text, 'proposed')"); return $rc ? $err : $out }
@@ -211,6 +250,37 @@ part($node, 'rebind', sub {
 	# The old address is in use again, by whomever: what is paid there is not taken for what went away.
 	sql("UPDATE pgw.banks SET base_url = 'http://127.0.0.1:$address->{port}' WHERE name = 'books'");
 	ok($node->poll_query_until('postgres', "SELECT max(version) > $to FROM pgw.bank_versions WHERE bank = 'books'"), 'the old address again is another version');
+});
+
+# ---------------------------------------------------------------- copies
+
+# A dump or a copy brings the versions along, and goes on with their numbers.
+part($node, 'copies', sub {
+	bank('copied');
+	is(sql(pay("copied $_", bank => 'copied')), 'captured', "paid at the old ledger, for the $_") for 'dump', 'copy';
+	sql("UPDATE pgw.banks SET base_url = '$new->{url}' WHERE name = 'copied'");
+	is(sql(pay('copied later', bank => 'copied')), 'captured', 'and one at the new');
+	my $file = $node->basedir . '/copies.dump';
+	system_or_bail('pg_dump', '-h', $node->host, '-p', $node->port, '-Fc', '-f', $file, 'postgres');
+	sql('CREATE DATABASE dump');
+	system_or_bail('pg_restore', '-e', '-h', $node->host, '-p', $node->port, '-d', 'dump', $file);
+	sql('CREATE DATABASE copy TEMPLATE postgres');
+	my $versions = sql('SELECT md5(string_agg(v::text, $$|$$ ORDER BY version)) FROM pgw.bank_versions v');
+	for my $db ('dump', 'copy')
+	{
+		wait_worker($node, $db);
+		is($node->safe_psql($db, 'SELECT md5(string_agg(v::text, $$|$$ ORDER BY version)) FROM pgw.bank_versions v'), $versions, "$db: the versions are there");
+		$node->safe_psql($db, 'SELECT pgw.resume_after_restore()');
+		is($node->safe_psql($db, "SELECT o.transaction_status FROM pgw.find_payment('copied $db') f, pgw.refund_payment(f.payment_id, 'copied r') o"), 'Created', "$db: a refund");
+		ok($node->poll_query_until($db, "SELECT status = 'Completed' FROM pgw.payment_transactions WHERE client_request_id = 'copied r'"), "$db: is done");
+		is(scalar refunds_of($old, charges_of($node, $old, "copied $db", $db)), 1, "$db: at the old ledger");
+		is($node->safe_psql($db, pay("copied new $db", bank => 'copied')), 'captured', "$db: a new payment");
+		is($node->safe_psql($db, "SELECT count(DISTINCT bank_version) FROM pgw.payment_transactions WHERE client_request_id IN ('copied later', 'copied new $db')"), 1,
+			"$db: has the version that the configuration had before");
+		$node->safe_psql($db, "UPDATE pgw.banks SET settings = '{\"copy\": true}' WHERE name = 'copied'");
+		is($node->safe_psql($db, pay("copied newer $db", bank => 'copied')), 'captured', "$db: and under another configuration");
+		is($node->safe_psql($db, 'SELECT count(*) = max(version) FROM pgw.bank_versions'), 't', "$db: the numbers go on");
+	}
 });
 
 # Many old versions: more than are kept in memory, and every one of them is found again.
