@@ -175,26 +175,6 @@ part($node, 'never sent', sub {
 	sql("ALTER SYSTEM RESET pgw.unknown_deadline; SELECT pg_reload_conf()");
 });
 
-# An old address that is down keeps nothing from the new one.
-part($node, 'breaker', sub {
-	my $address = address();
-	bank('down', base_url => "http://127.0.0.1:$address->{port}", request_timeout => '60s');
-	my @callers = map { PgwSession->new($node)->send(pay("down $_", bank => 'down', token => 'tok_timeout_after', timeout => '1s')) } 1 .. 6;
-	ok(wait_until(sub { 6 == map { charges_of($node, $old, "down $_") } 1 .. 6 }, 20), 'six payments are at the bank');
-	$_->wait for @callers;
-	kill 'KILL', $address->{pid};
-	waitpid $address->{pid}, 0;
-	sql("UPDATE pgw.banks SET base_url = '$new->{url}' WHERE name = 'down'");
-	is(sql(pay('down before', bank => 'down')), 'captured', 'moved');
-	sql("ALTER SYSTEM SET pgw.breaker_failures = 4; SELECT pg_reload_conf()");
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.bank_states WHERE bank LIKE 'down@%' AND state <> 'closed'") > 0 }, 40), 'the old address is left alone') or diag(sql('SELECT s FROM pgw.bank_states s'), sql("SELECT client_request_id, status, bank_version, retries, next_attempt_at - now(), error_code FROM pgw.payment_transactions WHERE bank = 'down'"), sql('SELECT version, bank FROM pgw.bank_versions'));
-	is(sql("SELECT count(*) FROM pgw.bank_states WHERE bank = 'down' AND state <> 'closed'"), 0, 'the new one is not');
-	is(sql(pay('down new', bank => 'down')), 'captured', 'and takes payments');
-	my $refund = sql("SELECT o.transaction_id FROM pgw.find_payment('down new') f, pgw.refund_payment(f.payment_id, 'down r') o");
-	ok(finished('down r'), 'and refunds');
-	sql("ALTER SYSTEM RESET pgw.breaker_failures; SELECT pg_reload_conf()");
-});
-
 # Another bank takes what the first one did nothing for: the intent names that one's version.
 part($node, 'another bank', sub {
 	bank('first', priority => 1, base_url => 'http://127.0.0.1:1', token_scope => 'both');
@@ -250,6 +230,26 @@ part($node, 'rebind', sub {
 	# The old address is in use again, by whomever: what is paid there is not taken for what went away.
 	sql("UPDATE pgw.banks SET base_url = 'http://127.0.0.1:$address->{port}' WHERE name = 'books'");
 	ok($node->poll_query_until('postgres', "SELECT max(version) > $to FROM pgw.bank_versions WHERE bank = 'books'"), 'the old address again is another version');
+});
+
+# An old address that is down keeps nothing from the new one.
+part($node, 'breaker', sub {
+	my $address = address();
+	bank('down', base_url => "http://127.0.0.1:$address->{port}", request_timeout => '60s');
+	my @callers = map { PgwSession->new($node)->send(pay("down $_", bank => 'down', token => 'tok_timeout_after', timeout => '1s')) } 1 .. 6;
+	ok(wait_until(sub { 6 == map { charges_of($node, $old, "down $_") } 1 .. 6 }, 20), 'six payments are at the bank');
+	$_->wait for @callers;
+	kill 'KILL', $address->{pid};
+	waitpid $address->{pid}, 0;
+	sql("UPDATE pgw.banks SET base_url = '$new->{url}' WHERE name = 'down'");
+	is(sql(pay('down before', bank => 'down')), 'captured', 'moved');
+	sql("ALTER SYSTEM SET pgw.breaker_failures = 4; SELECT pg_reload_conf()");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.bank_states WHERE bank LIKE 'down@%' AND state <> 'closed'") > 0 }, 40), 'the old address is left alone') or diag(sql('SELECT s FROM pgw.bank_states s'), sql("SELECT client_request_id, status, bank_version, retries, next_attempt_at - now(), error_code FROM pgw.payment_transactions WHERE bank = 'down'"), sql('SELECT version, bank FROM pgw.bank_versions'));
+	is(sql("SELECT count(*) FROM pgw.bank_states WHERE bank = 'down' AND state <> 'closed'"), 0, 'the new one is not');
+	is(sql(pay('down new', bank => 'down')), 'captured', 'and takes payments');
+	my $refund = sql("SELECT o.transaction_id FROM pgw.find_payment('down new') f, pgw.refund_payment(f.payment_id, 'down r') o");
+	ok(finished('down r'), 'and refunds');
+	sql("ALTER SYSTEM RESET pgw.breaker_failures; SELECT pg_reload_conf()");
 });
 
 # ---------------------------------------------------------------- copies
