@@ -106,14 +106,20 @@ static void
 check(const Order *order)
 {
 	char		from_name[64];
+	char		from_account[64];
 	const PgwBank *now;
 
 	pgw_config_refresh(false);
 	if (order->from == order->to)
 		refuse(order, "The two versions are the same.");
-	strlcpy(from_name, version(order, order->from)->name, sizeof(from_name));
-	if (strcmp(version(order, order->to)->name, from_name) != 0)
+	now = version(order, order->from);
+	strlcpy(from_name, now->name, sizeof(from_name));
+	strlcpy(from_account, now->account, sizeof(from_account));
+	now = version(order, order->to);
+	if (strcmp(now->name, from_name) != 0)
 		refuse(order, "The two versions are not of one bank.");
+	if (strcmp(now->account, from_account) != 0)
+		refuse(order, "The two versions have different accounts, so they are not one ledger.");
 	now = pgw_config_bank(from_name);
 	if (now != NULL && now->version == order->from)
 		refuse(order, psprintf("Version %d is that by which the bank takes new attempts: change its row in pgw.banks first.", order->from));

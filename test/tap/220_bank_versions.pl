@@ -193,7 +193,7 @@ sub rebind { my ($role, $from, $to, $note) = @_; my ($rc, $out, $err) = $node->p
 part($node, 'rebind', sub {
 	sql("CREATE ROLE anna; CREATE ROLE otto; CREATE ROLE client; SELECT pgw.grant_access('anna', 'operator'), pgw.grant_access('otto', 'operator'), pgw.grant_access('client', 'client')");
 	my $address = address();
-	bank('books', base_url => "http://127.0.0.1:$address->{port}");
+	bank('books', base_url => "http://127.0.0.1:$address->{port}", request_timeout => '60s');
 	is(sql(pay('books 1', bank => 'books')), 'captured', 'paid at the address that is');
 	is(sql(pay('books 2', bank => 'books', token => 'tok_timeout_after', timeout => '1s')), 'pending', 'and one whose answer is not there yet');
 	my $from = version('books 1');
@@ -210,6 +210,10 @@ part($node, 'rebind', sub {
 	like(rebind('anna', $from, $from, 'moved'), qr/are the same/, 'not to itself');
 	sql(pay('books elsewhere', bank => 'bank'));
 	like(rebind('anna', $from, version('books elsewhere'), 'moved'), qr/not of one bank/, "not to another bank's");
+	sql("UPDATE pgw.banks SET account = 'theirs' WHERE name = 'books'");
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.bank_versions WHERE bank = 'books' AND account = 'theirs'"), "another account's version");
+	like(rebind('anna', $from, sql("SELECT version FROM pgw.bank_versions WHERE account = 'theirs'"), 'moved'), qr/different accounts/, 'is not the same ledger');
+	sql("UPDATE pgw.banks SET account = NULL WHERE name = 'books'");
 	like(rebind('anna', 9999, $to, 'moved'), qr/There is no version 9999/, 'not from nowhere');
 	sql("ALTER SYSTEM SET pgw.require_four_eyes = on; SELECT pg_reload_conf()");
 	$node->poll_query_until('postgres', "SELECT current_setting('pgw.require_four_eyes') = 'on'");
@@ -234,21 +238,22 @@ part($node, 'rebind', sub {
 
 # An old address that is down keeps nothing from the new one.
 part($node, 'breaker', sub {
+	sql("ALTER SYSTEM SET pgw.breaker_failures = 4; SELECT pg_reload_conf()");
+	$node->poll_query_until('postgres', "SELECT current_setting('pgw.breaker_failures') = '4'");
 	my $address = address();
-	bank('down', base_url => "http://127.0.0.1:$address->{port}", request_timeout => '60s');
-	my @callers = map { PgwSession->new($node)->send(pay("down $_", bank => 'down', token => 'tok_timeout_after', timeout => '1s')) } 1 .. 6;
-	ok(wait_until(sub { 6 == map { charges_of($node, $old, "down $_") } 1 .. 6 }, 20), 'six payments are at the bank');
-	$_->wait for @callers;
-	kill 'KILL', $address->{pid};
-	waitpid $address->{pid}, 0;
+	bank('down', base_url => "http://127.0.0.1:$address->{port}");
+	my @callers = map { PgwSession->new($node)->send(pay("down $_", bank => 'down', token => 'tok_charge_pending_done_3600000', timeout => '5s')) } 1 .. 6;
+	is(join(',', map { $_->wait } @callers), join(',', ('pending') x 6), 'the bank works on six payments');
 	sql("UPDATE pgw.banks SET base_url = '$new->{url}' WHERE name = 'down'");
 	is(sql(pay('down before', bank => 'down')), 'captured', 'moved');
-	sql("ALTER SYSTEM SET pgw.breaker_failures = 4; SELECT pg_reload_conf()");
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.bank_states WHERE bank LIKE 'down@%' AND state <> 'closed'") > 0 }, 40), 'the old address is left alone') or diag(sql('SELECT s FROM pgw.bank_states s'), sql("SELECT client_request_id, status, bank_version, retries, next_attempt_at - now(), error_code FROM pgw.payment_transactions WHERE bank = 'down'"), sql('SELECT version, bank FROM pgw.bank_versions'));
+	kill 'KILL', $address->{pid};
+	waitpid $address->{pid}, 0;
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.bank_states WHERE bank LIKE 'down@%' AND state <> 'closed'") > 0 }, 40), 'the old address is left alone')
+	  or diag(sql("SELECT s FROM pgw.bank_states s WHERE bank LIKE 'down%'"));
 	is(sql("SELECT count(*) FROM pgw.bank_states WHERE bank = 'down' AND state <> 'closed'"), 0, 'the new one is not');
 	is(sql(pay('down new', bank => 'down')), 'captured', 'and takes payments');
-	my $refund = sql("SELECT o.transaction_id FROM pgw.find_payment('down new') f, pgw.refund_payment(f.payment_id, 'down r') o");
-	ok(finished('down r'), 'and refunds');
+	is(operation('refund', 'down r', 'down new'), 'Created', 'and refunds');
+	ok(finished('down r'), 'which are done');
 	sql("ALTER SYSTEM RESET pgw.breaker_failures; SELECT pg_reload_conf()");
 });
 
