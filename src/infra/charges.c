@@ -110,15 +110,6 @@ take(PgwTransaction *t, PgwAttempt *a)
 		record_intent(t, a, from);
 }
 
-static void fail(PgwTransaction *t, PgwAttempt *a);
-
-/* The bank that it was submitted for was deleted, and nobody has put one of that name back for so long. */
-static bool
-has_lost_its_bank(const PgwTransaction *t)
-{
-	return pgw_config_is_current() && pgw_config_bank(t->bank) == NULL && pgw_schedule_age_s(t->created_at) >= pgw_unknown_deadline;
-}
-
 void
 pgw_charges_submitted(PgwTransaction *t, PgwAttempt *a)
 {
@@ -128,8 +119,6 @@ pgw_charges_submitted(PgwTransaction *t, PgwAttempt *a)
 		return;
 	if (t->expires_at != 0 && t->expires_at <= now)
 		expire(t, a);
-	else if (has_lost_its_bank(t))
-		fail(t, a);				/* it was never sent */
 	else
 		take(t, a);
 }
