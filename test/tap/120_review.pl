@@ -55,6 +55,17 @@ sub refund_by_hand
 }
 sub sound { my ($reviews, $name) = @_; return is_sound($node, $bank, "$name: tables and ledger are sound", reviews => $reviews) }
 
+# The bank learns to give back, or forgets it: a new version, and what went by the old one, too.
+sub oneway_becomes
+{
+	my ($document, $follow) = @_;
+	my $newest = "SELECT max(version) FROM pgw.bank_versions WHERE bank = 'oneway'";
+	my $old = sql($newest);
+	sql("UPDATE pgw.connectors SET definition = \$json\$$document\$json\$::jsonb || jsonb_build_object('description', 'after version $old') WHERE name = 'oneway'");
+	wait_until(sub { sql($newest) > $old }) or die 'the bank has no new version';
+	sql("SELECT pgw.rebind_attempts($old, ($newest), 'it gives back now')") if $follow;
+}
+
 # ---------------------------------------------------------------- a charge in doubt, at a bank that cannot tell
 
 part($node, 'in doubt, the caller has committed', sub {
@@ -156,7 +167,7 @@ part($node, 'late look-up', sub {
 part($node, 'keys', sub {
 	for my $id (qw(young old))
 	{
-		undecided($id, \&pay, 'tok_500_before_1');
+		undecided($id, sub { my ($i, %a) = @_; pay($i, bank => 'hasty', %a) }, 'tok_timeout_before_1');
 		wait_until(sub { sql("SELECT bank_asked_at < clock_timestamp() - interval '2 s' FROM pgw.payment_transactions WHERE client_request_id = '$id'") eq 't' });
 	}
 	sql("UPDATE pgw.payment_transactions SET bank_key_used_at = bank_key_used_at - interval '1 day' WHERE client_request_id = 'old'");
@@ -278,7 +289,7 @@ part($node, 'a bank that offers no way', sub {
 	is(resolve('given', 'refund'), 'Refunding', 'refund');
 	becomes('given', 'RequiresManualReview', 'there is still no way');
 	is(review('given'), 'Refunding|bank_cannot_give_back|{retry,mark_not_charged,mark_refunded}', 'and it is a give-back now');
-	sql("UPDATE pgw.connectors SET definition = \$json\$" . oneway('and back') . "\$json\$ WHERE name = 'oneway'");
+	oneway_becomes(oneway('and back'), 'and what is open');
 	is(resolve('given', 'retry'), 'Refunding', 'retry, with a way');
 	becomes('given', 'Refunded', 'given back');
 	is(counts('given'), '1 0', 'once');
@@ -287,11 +298,11 @@ part($node, 'a bank that offers no way', sub {
 });
 
 part($node, 'refund of a kept approval', sub {
-	sql("UPDATE pgw.connectors SET definition = \$json\$" . oneway() . "\$json\$ WHERE name = 'oneway'");
+	oneway_becomes(oneway());
 	pay_and_roll_back('changed', bank => 'oneway');
 	becomes('changed', 'RequiresManualReview', 'in review');
 	is(pay('changed', bank => 'oneway'), 'in_review', 'it has a row');
-	sql("UPDATE pgw.connectors SET definition = \$json\$" . oneway('and back') . "\$json\$ WHERE name = 'oneway'");
+	oneway_becomes(oneway('and back'), 'and what is open');
 	is(resolve('changed', 'refund'), 'Refunding', 'refund all the same');
 	becomes('changed', 'Refunded', 'given back');
 	row_becomes('changed', 'failed', 'the row goes from in_review to failed');
@@ -300,11 +311,11 @@ part($node, 'refund of a kept approval', sub {
 });
 
 part($node, 'restored', sub {
-	sql("UPDATE pgw.connectors SET definition = \$json\$" . oneway() . "\$json\$ WHERE name = 'oneway'");
+	oneway_becomes(oneway());
 	pay_and_roll_back('restored', bank => 'oneway');
 	becomes('restored', 'RequiresManualReview', 'in review');
-	sql("UPDATE pgw.payment_transactions SET caller_xid = NULL, caller_subxid = NULL WHERE client_request_id = 'restored';
-		UPDATE pgw.connectors SET definition = \$json\$" . oneway('and back') . "\$json\$ WHERE name = 'oneway'");
+	sql("UPDATE pgw.payment_transactions SET caller_xid = NULL, caller_subxid = NULL WHERE client_request_id = 'restored'");
+	oneway_becomes(oneway('and back'), 'and what is open');
 	is(resolve('restored', 'retry'), 'BankApproved', 'retry, when nobody knows any more who called');
 	becomes('restored', 'RequiresManualReview', 'is in review again: never given back by itself');
 	is(review('restored'), 'BankApproved|restored_without_payment|{retry,mark_charged,mark_refunded,refund}', 'as the view says');

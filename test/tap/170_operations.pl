@@ -115,9 +115,11 @@ part($node, 'on_commit', sub {
 	$s->run("COMMIT PREPARED 'oc'");
 	is(stands('oc-2pc'), 'captured 1000/0/0', 'after COMMIT PREPARED it is');
 
+	sql("UPDATE pgw.banks SET request_timeout = '10s' WHERE name = 'bank'");
 	is($s->run(pay('oc-late', capture => 'on_commit', token => 'tok_slow_1500', timeout => '1s')), 'pending', 'a caller that does not wait');
 	is(stands('oc-late'), 'captured 1000/0/0', 'the worker counts its vote, and captures');
 	is(events($node, 'oc-late'), $CAPTURED, 'with the same events');
+	sql("UPDATE pgw.banks SET request_timeout = '1s' WHERE name = 'bank'");
 
 	set('pgw.compensation_delay', 5000);	# there is time to take it over, on a busy machine, too
 	$s->run('BEGIN; ' . pay('oc-adopted', capture => 'on_commit') . '; ROLLBACK');
