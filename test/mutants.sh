@@ -21,6 +21,7 @@ COMMITTED_ALL:232_bounded_damage:error, intent_committed
 NOTIFY_STOPS:232_bounded_damage:notify
 TAKEN_LOST:232_bounded_damage:take
 ONE_ARBITER:233_reindex:claim
+OLD_CONFIG:234_config_seen:taken in the same turn
 VOTE_ORDER:105_safeguards:vote order
 UNKNOWN_IS_FAILED:105_safeguards:unknown
 AMOUNT_CHECK:105_safeguards:amount

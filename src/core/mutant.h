@@ -22,6 +22,7 @@ typedef enum PgwMutant
 	NOTIFY_STOPS,				/* a full NOTIFY queue stops what is to be told */
 	TAKEN_LOST,					/* requests that no call could be made for are kept by the worker */
 	ONE_ARBITER,				/* a duplicate that a second unique index on the id notices is an error */
+	OLD_CONFIG,					/* a configuration that is older than what the caller saw serves */
 	UNKNOWN_IS_FAILED,			/* no trusted answer is taken for a no */
 	NOT_FOUND_AT_ONCE,			/* a look-up's "not found" counts at once */
 	RESEND_GUARD,				/* connections are reused at a bank without idempotency keys */

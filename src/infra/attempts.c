@@ -203,6 +203,13 @@ pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge)
 	else
 		bank = pgw_config_bank_of(t->bank, t->bank_version);
 
+	if (may_charge && (bank == NULL || !bank->enabled) && !pgw_config_is_current())
+	{
+		/* its caller may have seen a newer configuration */
+		a->later = true;
+		return NULL;
+	}
+
 	/* A disabled bank takes no new charge; what it has is still looked up and given back. */
 	if (bank == NULL || (may_charge && !bank->enabled) || bank->connector == NULL)
 	{

@@ -16,6 +16,7 @@ extern void pgw_compensate_init(void);	/* _PG_init: settings of compensate.c */
 
 /* Take in: requests of waiting callers, signals, attempts that are due, finished HTTP exchanges.  No transaction, nothing raised but out of memory. */
 extern void pgw_calls_take_requests(void);
+extern bool pgw_requests_want_config(void);	/* requests wait for the configuration to be read again */
 extern void pgw_calls_refuse_waiting(const char *error_code);	/* what was taken, and waits for room at its bank; nothing of it is recorded */
 extern void pgw_calls_take_signals(bool *rescan);
 extern void pgw_calls_take_answers(void);

@@ -36,6 +36,7 @@ typedef struct PgwCall
 	bool		open;			/* rendered, its exchange is not over: takes room */
 	bool		out;			/* handed to HTTP, not done */
 	void	   *exchange;		/* with out: for pgw_http_disown() */
+	uint64		config_reads;	/* a request: not before the configuration was read so often in this process */
 	bool		awaited;		/* another try, for a caller on the waiters' list: not sent once there is none */
 	bool		withdrawn;		/* nobody wanted it any more when it was to be sent */
 	pg_uuid_t	transaction_id;

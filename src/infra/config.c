@@ -37,6 +37,7 @@
 
 #include "core/errors.h"
 #include "core/money.h"
+#include "core/mutant.h"
 #include "infra/config_internal.h"
 #include "infra/exchange.h"
 #include "infra/metrics.h"
@@ -447,16 +448,33 @@ lock_table(Oid relid, bool wait)
 	return ConditionalLockRelationOid(relid, AccessShareLock);
 }
 
+static uint64 reads = 0;
+static bool read_unsettled = false;
+
+uint64
+pgw_config_number(bool *unsettled)
+{
+	*unsettled = read_unsettled;
+	return pgw_config_current != NULL ? pgw_config_current->number : 0;
+}
+
+uint64
+pgw_config_reads(void)
+{
+	return reads;
+}
+
 void
 pgw_config_refresh(bool with_secrets)
 {
+	bool		unsettled = pgw_exchange_is_unsettled() && !PGW_MUTATED(OLD_CONFIG);	/* before the number: a bump comes before its end */
 	uint64		number = pgw_exchange_generation();	/* before the scan: a later change has us read again */
 	Oid			namespace;
 	Oid			banks;
 	Oid			connectors;
 	Generation *g;
 
-	if (pgw_config_current != NULL && !stale && pgw_config_current->number == number && pgw_config_current->with_secrets == with_secrets)
+	if (pgw_config_current != NULL && !stale && !unsettled && pgw_config_current->number == number && pgw_config_current->with_secrets == with_secrets)
 		return;
 	namespace = get_namespace_oid("pgw", true);
 	banks = get_relname_relid("banks", namespace);
@@ -470,7 +488,9 @@ pgw_config_refresh(bool with_secrets)
 	if (pgw_config_current != NULL && pgw_config_current->holds == 0)
 		MemoryContextDelete(pgw_config_current->context);
 	pgw_config_current = g;
-	stale = false;
+	stale = unsettled;			/* for this use only */
+	read_unsettled = unsettled;
+	reads++;
 }
 
 bool

@@ -65,6 +65,9 @@ extern void pgw_config_hold(PgwBank *bank);
 extern void pgw_config_drop(PgwBank *bank);
 
 extern void pgw_config_refresh(bool with_secrets);	/* cheap when the generation is unchanged */
+/* What is in use: the shared generation that it was read at, whether a newer one may have been visible then, and how often it was read. */
+extern uint64 pgw_config_number(bool *unsettled);
+extern uint64 pgw_config_reads(void);
 extern bool pgw_config_is_current(void);	/* false: a table was locked, and the old content is still in use */
 extern PgwBank *pgw_config_bank(const char *name);	/* as it is now, for new attempts; NULL: none */
 

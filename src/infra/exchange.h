@@ -34,6 +34,8 @@ typedef struct PgwSlotRequest
 	FullTransactionId caller_xid;	/* top level */
 	FullTransactionId caller_subxid;	/* = caller_xid outside subtransactions */
 	TimestampTz deadline;		/* of the caller's wait; 0: none */
+	uint64		generation;		/* of the configuration that the caller could see */
+	bool		unsettled;		/* ... and perhaps a newer one */
 	int64		amount;
 	char		currency[4];
 	int			capture;		/* PgwCaptureMode */
@@ -134,6 +136,14 @@ extern void pgw_exchange_fail_all(const char *error_code);	/* every caller of my
 /* --- configuration generation: bumped (after commit) by the triggers on pgw.banks and pgw.connectors --- */
 extern uint64 pgw_exchange_generation(void);
 extern void pgw_exchange_bump_generation(void);
+
+/*
+ * Between a change's commit and the bump others can see the change already.  So from before the commit until after the bump, or the abort, the configuration
+ * is unsettled: what is read then is good for one use.
+ */
+extern void pgw_exchange_unsettle(void);
+extern void pgw_exchange_settle(void);
+extern bool pgw_exchange_is_unsettled(void);
 
 /* --- launcher: see launcher.h; entries carry what it needs --- */
 typedef enum PgwEntryWish

@@ -374,6 +374,26 @@ pgw_exchange_generation(void)
 }
 
 void
+pgw_exchange_unsettle(void)
+{
+	if (pgw_exchange_available())
+		pg_atomic_fetch_add_u32(&pgw_shared->changing, 1);
+}
+
+void
+pgw_exchange_settle(void)
+{
+	if (pgw_exchange_available())
+		pg_atomic_fetch_sub_u32(&pgw_shared->changing, 1);
+}
+
+bool
+pgw_exchange_is_unsettled(void)
+{
+	return pgw_exchange_available() && pg_atomic_read_u32(&pgw_shared->changing) > 0;
+}
+
+void
 pgw_exchange_bump_generation(void)
 {
 	int			e;

@@ -103,6 +103,7 @@ startup_shmem(void)
 		memset(pgw_shared, 0, control_size());
 		memset(pgw_bodies, 0, bodies_size());
 		pg_atomic_init_u64(&pgw_shared->generation, 1);
+		pg_atomic_init_u32(&pgw_shared->changing, 0);
 		pgw_entries_init();
 		pgw_slots_init();
 	}

@@ -3,7 +3,7 @@
  *
  * Owns: the struct definitions and the internal functions that need the lock held.
  *
- * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except `generation`, which is atomic.
+ * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except `generation` and `changing`, which are atomic.
  * A slot's body is not locked: it belongs to the backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
  *
  * Invariants (whenever the lock is free):
@@ -109,6 +109,7 @@ typedef struct PgwSlotBody
 typedef struct PgwShared
 {
 	pg_atomic_uint64 generation;
+	pg_atomic_uint32 changing;	/* commits that will raise it, and may be visible already */
 	TimestampTz created_at;		/* start, or restart after a crash */
 	int			launcher_procno;	/* PGW_NO_PROC: none */
 	int			launcher_pid;

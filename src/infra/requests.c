@@ -31,11 +31,18 @@
 #define LOCKED_PATIENCE_MS 2000	/* of an intent whose tables are locked by somebody */
 
 static dlist_head waiting;
+static bool config_wanted = false;	/* some of them wait for the configuration to be read again */
 
 void
 pgw_requests_init(void)
 {
 	dlist_init(&waiting);
+}
+
+bool
+pgw_requests_want_config(void)
+{
+	return config_wanted && !dlist_is_empty(&waiting);
 }
 
 void
@@ -106,6 +113,7 @@ take_one(int slot)
 	PGW_DEBUG_POINT("take_one");
 	call = pgw_call_new(&r->transaction_id, &r->correlation_id, false);
 	call->slot = slot;
+	call->config_reads = r->unsettled ? pgw_config_reads() + 1 : 0;
 	call->item.ops = &pgw_request_ops;
 	dlist_push_tail(&waiting, &call->item.node);
 }
@@ -169,6 +177,19 @@ bank_for(PgwCall *call, PgwBank *bank, bool *refused)
 	return NULL;
 }
 
+/*
+ * The caller has chosen its bank by a configuration that this process has not read yet: from an older one it is neither answered nor served, or the
+ * request would go to where the bank was.
+ */
+static bool
+config_is_older(const PgwCall *call)
+{
+	bool		unsettled;
+
+	return (pgw_config_number(&unsettled) < pgw_exchange_request(call->slot)->generation || pgw_config_reads() < call->config_reads) &&
+		!PGW_MUTATED(OLD_CONFIG);
+}
+
 static void
 admit_one(PgwCall *call, dlist_head *items)
 {
@@ -178,10 +199,14 @@ admit_one(PgwCall *call, dlist_head *items)
 	const char *code = NULL;
 	PgwConnectorError err;
 
+	if (!gone && call->rendered == NULL && config_is_older(call))
+	{
+		pgw_config_reread();
+		config_wanted = true;
+		return;
+	}
 	if (gone)
 		code = "internal_error";	/* nobody reads it: nothing was recorded, nothing is sent */
-	else if ((bank == NULL || !bank->enabled) && !pgw_config_is_current())
-		return;					/* the caller may have seen a newer configuration than this turn's: in the next one */
 	else if (bank == NULL)
 		code = "unknown_bank";
 	else if (!bank->enabled)
@@ -209,6 +234,7 @@ pgw_requests_admit(dlist_head *items)
 {
 	dlist_mutable_iter iter;
 
+	config_wanted = false;
 	dlist_foreach_modify(iter, &waiting)
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);

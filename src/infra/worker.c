@@ -35,6 +35,7 @@
 #include "infra/batch.h"
 #include "infra/calls.h"
 #include "infra/config.h"
+#include "infra/debug.h"
 #include "infra/exchange.h"
 #include "infra/http.h"
 #include "infra/launcher.h"
@@ -45,6 +46,7 @@
 #include "infra/worker.h"
 
 #define BUSY_WAIT_MS 100
+#define WANT_CONFIG_MS 10
 #define IDLE_WAIT_MS 1000
 #define STEP_ASIDE_GRACE_MS 1000
 #define SCAN_MAX 2000
@@ -247,7 +249,7 @@ refresh_config(void)
 		pgw_config_reread();
 		read = false;
 	}
-	if (read && generation == seen)
+	if (read && generation == seen && pgw_config_is_current() && !pgw_exchange_is_unsettled())
 		return;
 	if (pgw_batch_transaction(read_config, NULL, false, NULL) == PGW_BATCH_DONE && pgw_config_is_current())
 	{
@@ -458,6 +460,7 @@ turn(void)
 
 	pgw_tables_turn();
 	refresh_config();
+	PGW_DEBUG_POINT("config_read");
 	pgw_config_watch_secrets();
 	ensure_partitions(now);
 	keep_bank_health(now);
@@ -500,6 +503,8 @@ timeout_ms(void)
 		ms = BUSY_WAIT_MS;
 	if ((worker.scan.more && !pgw_calls_list_full() && !paused) || pgw_calls_put_off())
 		ms = 0;
+	if (pgw_requests_want_config())
+		ms = Min(ms, WANT_CONFIG_MS);
 	if (http >= 0)
 		ms = Min(ms, http);
 	if (tables >= 0)

@@ -138,6 +138,7 @@ route(PgwPay *pay)
 	if (bank == NULL)
 		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
 	strlcpy(pay->bank, bank->name, sizeof(pay->bank));
+	pay->config_number = pgw_config_number(&pay->config_unsettled);
 }
 
 void

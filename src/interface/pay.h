@@ -17,6 +17,8 @@ typedef struct PgwPay
 	PgwRequest	req;
 	PgwChecked	checked;
 	const char *capture_op;		/* the bank's operation: "charge" or "authorize" */
+	uint64		config_number;	/* of the configuration that has chosen the bank */
+	bool		config_unsettled;
 	char		bank[64];		/* by the rules of routing */
 	TimestampTz deadline;		/* of waiting; 0: none */
 	bool		raise;			/* on_failure */

@@ -56,6 +56,8 @@ fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 	r->caller_xid = GetTopFullTransactionId();
 	r->caller_subxid = GetCurrentFullTransactionId();
 	r->deadline = pay->deadline;
+	r->generation = pay->config_number;
+	r->unsettled = pay->config_unsettled;
 	r->amount = req->amount;
 	r->capture = (int) pay->checked.capture;
 	copy(r->currency, sizeof(r->currency), req->currency);

@@ -32,6 +32,7 @@
 #include "core/money.h"
 #include "core/state.h"
 #include "infra/config.h"
+#include "infra/debug.h"
 #include "infra/exchange.h"
 #include "interface/raise.h"
 
@@ -585,24 +586,38 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 	return PointerGetDatum(new ? new : old);
 }
 
+/* The bump comes after the commit, so that who reads then finds the change; from before the commit nobody trusts what was read. */
 static void
 config_xact_callback(XactEvent event, void *arg)
 {
+	static bool unsettled = false;
+
 	if (!config_changed)
 		return;
 	switch (event)
 	{
+		case XACT_EVENT_PRE_COMMIT:
+			pgw_exchange_unsettle();
+			unsettled = true;
+			break;
 		case XACT_EVENT_PRE_PREPARE:
 			ereport(ERROR,
 					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 					 errmsg("cannot PREPARE a transaction that has changed pgw's configuration")));
 			break;
 		case XACT_EVENT_COMMIT:
+			PGW_DEBUG_POINT("config_visible");
 			config_changed = false;
 			pgw_exchange_bump_generation();
+			if (unsettled)
+				pgw_exchange_settle();
+			unsettled = false;
 			break;
 		case XACT_EVENT_ABORT:
 			config_changed = false;
+			if (unsettled)
+				pgw_exchange_settle();
+			unsettled = false;
 			break;
 		default:
 			break;
