@@ -26,6 +26,7 @@
 #define SIGNALS_MAX 512
 #define LISTED_MAX 4096			/* more is left to the scan, which keeps no memory */
 #define BUSY_DELAY_MS 50
+#define BUSY_ALERT_MS (5 * 60 * 1000)
 #define NOT_CONFIGURED_DELAY_MS 30000
 #define UNDECIDED_DELAY_MS 5000
 #define FAILED_DELAY_MS 100
@@ -248,6 +249,7 @@ pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, con
 	}
 	if (pgw_call_render(a->call, bank, params, &code, &err))
 	{
+		a->call->put_off_since = t->put_off_since;
 		pgw_put_off_over(t);
 		return true;
 	}
@@ -280,6 +282,21 @@ pgw_calls_alert(const pg_uuid_t *transaction_id, PgwState status, const char *co
 				  "the bank refused to capture what it had authorized: the payment has failed after its caller's commit");
 	else
 		pgw_alert_failed(bank);
+}
+
+void
+pgw_calls_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const char *correlation, const char *bank)
+{
+	TimestampTz now = pgw_now();
+	char		id[37];
+
+	if (*since == 0 || *since > now)
+		*since = now;
+	if (now < TimestampTzPlusMilliseconds(*since, BUSY_ALERT_MS))
+		return;
+	pgw_uuid_to_text(transaction_id->data, id);
+	pgw_alert("row_busy", id, bank, transaction_id, correlation,
+			  "a transaction holds the row of a payment, whose outcome cannot be written: look for idle and prepared transactions");
 }
 
 /* The database does not take what is to be written: a trigger that raises, a full disk. */
@@ -409,7 +426,7 @@ attempt_apply(PgwItem *item)
 	PgwState	before;
 	bool		busy = false;
 
-	a->alert = a->unwatched = false;
+	a->alert = a->unwatched = a->blocked = false;
 	a->later = a->again = false;
 	a->parked_for[0] = '\0';
 	a->status = PGW_STATE_NONE;
@@ -454,6 +471,7 @@ postpone(PgwAttempt *a, int64 delay_ms)
 	{
 		/* somebody asked for another look meanwhile */
 		entry->attempt->notify |= a->notify;
+		entry->attempt->busy_since = a->busy_since;
 		entry->attempt->looked |= a->looked;
 		entry->attempt->untold |= a->untold;
 		pfree(a);
@@ -496,6 +514,8 @@ attempt_committed(PgwItem *item)
 	a->failures = 0;
 	if (a->parked_for[0] == '\0' && a->later)
 		a->busy = Min(a->busy + 1, PGW_BUSY_MAX);
+	if (a->later && !a->blocked)
+		pgw_calls_alert_busy(&a->busy_since, &a->transaction_id, a->correlation, a->bank);
 	if (a->parked_for[0] != '\0' || a->later)
 		postpone(a, BUSY_DELAY_MS * a->busy);
 	else

@@ -66,6 +66,8 @@ typedef struct PgwCall
 	int			failures;		/* result batches that failed */
 	TimestampTz locked_since;	/* its intent could not be written because of a lock; 0: it could */
 	bool		later;			/* set by apply: a row was busy */
+	TimestampTz busy_since;		/* later, again and again */
+	TimestampTz put_off_since;	/* of its attempt, until this call could be made; 0: it was not put off */
 	bool		skipped;		/* set by apply: the caller is gone, nothing was written */
 	bool		takeover;		/* set by apply: an earlier attempt answers; nothing is sent for this one */
 	bool		wait;			/* set by apply: ... once its outcome is known */
@@ -95,6 +97,7 @@ typedef struct PgwAttempt
 	bool		looked;			/* a look-up has just said: send */
 	bool		untold;			/* a look-up has just been answered, but did not tell */
 	int			busy;			/* times that a row was locked */
+	TimestampTz busy_since;
 	int			failures;		/* times that its transaction failed, in a row */
 	TimestampTz not_before;
 
@@ -104,6 +107,7 @@ typedef struct PgwAttempt
 	bool		again;			/* the next step can follow at once */
 	PgwState	status;			/* after the commit; PGW_STATE_NONE: not looked at */
 	bool		alert;			/* it has failed, or needs a person, since this look */
+	bool		blocked;		/* later: not for a row's sake, but an earlier attempt's */
 	bool		unwatched;		/* its watch is over, and the bank could not be asked in the end */
 	char		correlation[37];	/* of the row, when it was locked */
 	char		bank[NAMEDATALEN];
@@ -202,6 +206,10 @@ extern void pgw_put_off(PgwTransaction *t, PgwAttempt *a, const char *why, Times
 
 /* The same for what is looked at again without a time (a->later). true: it has ended. */
 extern bool pgw_put_off_blocked(PgwTransaction *t, PgwAttempt *a, const char *why);
+
+/* The request was made, and nothing was done for it: as if it could not have been made. And the end of that, before the next one. */
+extern void pgw_put_off_goes_on(const PgwCall *call, PgwTransaction *t, const char *why);
+extern bool pgw_put_off_ended(PgwTransaction *t, PgwAttempt *a);
 extern void pgw_put_off_over(PgwTransaction *t);	/* a request is made, or an answer has come; the row is the caller's to write */
 extern void pgw_put_off_tell(const PgwAttempt *a);	/* after the commit: unwatched */
 
@@ -220,6 +228,8 @@ extern void pgw_calls_alert(const pg_uuid_t *transaction_id, PgwState status, co
 
 /* What is to be written for it has failed this many times in a row, or more. */
 #define PGW_FAILING_ALERT 5
+/* A row that is to be written has been locked since then: people are told when that is long. */
+extern void pgw_calls_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const char *correlation, const char *bank);
 extern void pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char *correlation, const char *bank);
 
 /* --- charges.c --- */

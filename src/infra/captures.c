@@ -63,6 +63,8 @@ pgw_capture_work(PgwTransaction *t, PgwAttempt *a)
 		elog(ERROR, "the payments row of a saved payment is not there");
 	if (t->capture_key_used_at == 0)
 	{
+		if (pgw_put_off_ended(t, a))
+			return;
 		send(t, a, bank, &p);
 		return;
 	}
@@ -109,6 +111,7 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwOperationDecision *r)
 		case PGW_OPERATION_AGAIN:
 			if (!call->in_doubt)
 				t->capture_key_used_at = 0; /* that request was never taken */
+			pgw_put_off_goes_on(call, t, r->error != NULL ? r->error->code : "bank_unavailable");
 			t->retries++;
 			t->next_attempt_at = pgw_schedule_retry(t->retries, call->answer.retry_after_s);
 			pgw_calls_wake_at(t->next_attempt_at);

@@ -86,13 +86,30 @@ pgw_put_off(PgwTransaction *t, PgwAttempt *a, const char *why, TimestampTz when)
 }
 
 bool
+pgw_put_off_ended(PgwTransaction *t, PgwAttempt *a)
+{
+	if (t->put_off_since == 0)
+		return false;
+	t->put_off_since = pgw_schedule_put_off_since(t->put_off_since, t->next_attempt_at);
+	if (pgw_now() < pgw_schedule_put_off_until(t->put_off_since) || PGW_MUTATED(PUT_OFF_DEADLINE))
+		return false;
+	end(t, a, t->put_off_reason);
+	return true;
+}
+
+void
+pgw_put_off_goes_on(const PgwCall *call, PgwTransaction *t, const char *why)
+{
+	t->put_off_since = call->put_off_since != 0 ? call->put_off_since : pgw_now();
+	t->put_off_reason = pstrdup(why);
+}
+
+bool
 pgw_put_off_blocked(PgwTransaction *t, PgwAttempt *a, const char *why)
 {
-	if (t->put_off_since != 0 && pgw_now() >= pgw_schedule_put_off_until(t->put_off_since) && !PGW_MUTATED(PUT_OFF_DEADLINE))
-	{
-		end(t, a, why);
+	a->blocked = true;
+	if (pgw_put_off_ended(t, a))
 		return true;
-	}
 	if (t->put_off_since == 0)
 	{
 		t->put_off_since = pgw_now();

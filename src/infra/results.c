@@ -226,6 +226,7 @@ result_committed(PgwItem *item)
 
 	if (call->later)
 	{
+		pgw_calls_alert_busy(&call->busy_since, &call->transaction_id, call->correlation, call->bank->name);
 		retry_later(call, BUSY_DELAY_MS);
 		return;
 	}

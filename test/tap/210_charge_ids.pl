@@ -125,6 +125,16 @@ part($node, 'its own', sub {
 	is(sql("SELECT count(*) FROM pgw.bank_references WHERE transaction_id = '" . attempt('pending') . "'"), 1, 'claimed once');
 });
 
+# A new attempt after the give-back of the first, at a bank that answers with the charge that it has given back: nothing was charged for it.
+part($node, 'given back before', sub {
+	sql("INSERT INTO pgw.connectors (name, definition) SELECT 'same by cancel', definition || '{\"name\": \"same by cancel\"}' #- '{operations,void}' #- '{operations,refund}'
+		#- '{operations,lookup_refund}' #- '{capabilities,partial_refund}' FROM pgw.connectors WHERE name = 'same'");
+	add_bank('again', 'same by cancel', account => 'again');
+	PgwSession->new($node)->run('BEGIN; ' . pay('again', bank => 'again') . '; ROLLBACK');
+	ok(wait_until(sub { status_of($node, 'again') eq 'Refunded' }, 30), 'an attempt is given back');
+	is(sql(pay('again', bank => 'again')), 'in_review|RequiresManualReview|bank_reference_taken', 'the next one is not paid with the charge of the first');
+});
+
 # ---------------------------------------------------------------- late success
 
 # Failed, as the bank did not know it; then the charge that its look-up shows comes to be, and is another payment's.

@@ -77,6 +77,20 @@ part($node, 'capture after the commit', sub {
 	is(sql("SELECT status FROM pgw.payments WHERE client_request_id = 'on commit'"), 'authorized', 'the payment is authorized, as it is');
 	ok(told('on commit'), 'people are told');
 });
+part($node, 'capture that is not processed', sub {
+	deadline('5s');
+	bank_control($bank, 'faults', { probabilities => { 503 => 1 }, operations => ['capture'] });
+	is(sql(pay('no capture', capture => 'on_commit')), 'authorized', 'authorized');
+	expect_put_off('no capture', 'not_processed');
+	like(health(), qr/^warning\|1\|not_processed\|bank$/, 'a capture that the bank does nothing for is counted');
+	becomes('no capture', 'RequiresManualReview', 'and ends in review');
+	is(review('no capture'), 'follow_up_impossible|not_processed', 'which says why');
+	bank_control($bank, 'faults', { probabilities => {} });
+	my $id = sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = 'no capture'");
+	sql("SELECT pgw.resolve_review('$id', 'retry', 'the bank is well again')");
+	becomes('no capture', 'Completed', 'an operator has it tried again');
+	is(scalar(grep { $_->{captured} == 1234 } charges_of($node, $bank, 'no capture')), 1, 'captured once');
+});
 part($node, 'refund', sub {
 	deadline('3s');
 	is(sql(pay('paid', bank => 'needy')), 'captured', 'paid');
@@ -178,6 +192,21 @@ part($node, 'authorization', sub {
 	is(put_off('hold'), '', 'it is put off no longer');
 	rename "$secret.away", $secret or die $!;
 	sql('SELECT pg_reload_conf()');
+});
+
+# ---------------------------------------------------------------- somebody holds the row
+
+part($node, 'row busy', sub {
+	my $s = PgwSession->new($node);
+	submit('held', token => 'tok_slow_1500');
+	$s->run("BEGIN; SELECT FROM pgw.payments WHERE client_request_id = 'held' FOR UPDATE");
+	ok($node->poll_query_until('postgres', "SELECT status = 'BankApproved' FROM pgw.payment_transactions WHERE client_request_id = 'held'"), 'approved, and the row is held');
+	sql("ALTER SYSTEM SET pgw.debug_clock_offset = 400");
+	sql('SELECT pg_reload_conf()');
+	ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pgw.alert_state a JOIN pgw.payment_transactions t USING (transaction_id)
+		WHERE a.kind = 'row_busy' AND t.client_request_id = 'held')"), 'after five minutes people are told');
+	$s->run('COMMIT');
+	becomes('held', 'Completed', 'then it goes on by itself');
 });
 
 is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'consistent');
