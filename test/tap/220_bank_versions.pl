@@ -92,6 +92,12 @@ part($node, 'delete', sub {
 	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'and nothing is missing');
 });
 
+part($node, 'rename', sub {
+	bank('maiden');
+	changed_meanwhile('rename', "UPDATE pgw.banks SET name = 'married', base_url = '$new->{url}' WHERE name = 'maiden'", bank => 'maiden');
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'under its old name, and nothing is missing');
+});
+
 part($node, 'document', sub {
 	sql("INSERT INTO pgw.connectors (name, definition) SELECT 'own', definition || '{\"name\": \"own\"}' FROM pgw.connectors WHERE name = 'json'");
 	bank('dialect', connector => 'own');
