@@ -81,19 +81,29 @@ push(PgwAttempt *a)
 static PgwAttempt *
 add(const pg_uuid_t *transaction_id)
 {
-	bool		found;
-	Listed	   *entry = hash_search(listed, transaction_id, HASH_ENTER, &found);
+	Listed	   *entry = hash_search(listed, transaction_id, HASH_FIND, NULL);
+	PgwAttempt *a;
 
-	if (!found)
+	if (entry != NULL)
+		return entry->attempt;
+	PGW_DEBUG_POINT("listing");
+	a = MemoryContextAllocZero(attempts_context, sizeof(PgwAttempt));
+	a->transaction_id = *transaction_id;
+	a->item.ops = &attempt_ops;
+	PG_TRY();
 	{
-		PgwAttempt *a = MemoryContextAllocZero(attempts_context, sizeof(PgwAttempt));
-
-		a->transaction_id = *transaction_id;
-		a->item.ops = &attempt_ops;
-		push(a);
-		entry->attempt = a;
+		/* never an entry without its item, nor the other way round */
+		entry = hash_search(listed, transaction_id, HASH_ENTER, NULL);
 	}
-	return entry->attempt;
+	PG_CATCH();
+	{
+		pfree(a);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	entry->attempt = a;
+	push(a);
+	return a;
 }
 
 void

@@ -226,6 +226,8 @@ finish(PgwCall *call, long http_status)
 
 	call->http_status = http_status;
 	close_call(call);
+	if (call->op != PGW_OP_PING)
+		pgw_call_result(call);	/* first: what follows can raise, and must not lose it */
 	if (call->key_refused)
 		verdict = PGW_VERDICT_FAILURE;	/* nothing can be done there until somebody mends it */
 	/* a ping stands in for a charge */
@@ -239,8 +241,6 @@ finish(PgwCall *call, long http_status)
 		tell_key_refused(call);
 	if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
-	else
-		pgw_call_result(call);
 }
 
 bool
@@ -368,9 +368,23 @@ static void
 send_call(PgwCall *call)
 {
 	const char *error = NULL;
+	char		correlation[sizeof(call->correlation)];
 
 	INSTR_TIME_SET_CURRENT(call->began);
-	call->exchange = start_http(call, &error);
+	PG_TRY();
+	{
+		PGW_DEBUG_POINT("sending");
+		call->exchange = start_http(call, &error);
+	}
+	PG_CATCH();
+	{
+		/* raised before HTTP had it: on no list now, and so lost if it were left */
+		call->transport = PGW_TRANSPORT_NEVER_SENT;
+		call->our_fault = true;
+		give_up(call);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 	call->out = call->exchange != NULL;
 	free_rendered(call);
 	if (call->out)
@@ -379,11 +393,11 @@ send_call(PgwCall *call)
 		PGW_DEBUG_POINT(debug_name(call, "sent", "sent"));
 		return;
 	}
-	ereport(LOG, (errmsg("pgw: call not started: %s", error),
-				  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
+	strlcpy(correlation, call->correlation, sizeof(correlation));
 	call->transport = PGW_TRANSPORT_NEVER_SENT;
 	call->our_fault = true;		/* out of memory, or a request that libcurl does not take: the bank has not been asked */
 	finish(call, 0);
+	ereport(LOG, (errmsg("pgw: call not started: %s", error), errdetail("correlation id %s", correlation)));
 }
 
 /*
@@ -513,6 +527,8 @@ take_answer(PgwCall *call, const PgwHttpDone *done)
 static void
 take_in(PgwCall *call, const PgwHttpDone *done)
 {
+	long		status = done->status;
+
 	call->transport = PGW_TRANSPORT_MAYBE_SENT;
 	call->out = false;
 	dlist_delete(&call->all);
@@ -524,12 +540,13 @@ take_in(PgwCall *call, const PgwHttpDone *done)
 	}
 	PG_CATCH();
 	{
-		finish(call, 0);
 		pgw_http_release(done->handle);
+		finish(call, 0);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	finish(call, done->status);
+	pgw_http_release(done->handle);
+	finish(call, status);
 }
 
 void
@@ -545,7 +562,8 @@ pgw_calls_take_answers(void)
 		/* no call: it was given up, and has its result already */
 		if (call != NULL)
 			take_in(call, &done);
-		pgw_http_release(done.handle);
+		else
+			pgw_http_release(done.handle);
 	}
 }
 

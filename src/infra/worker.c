@@ -524,6 +524,7 @@ recover_from_error(void)
 	LWLockReleaseAll();
 	FlushErrorState();
 	pgstat_report_wait_end();
+	worker.scan_wanted = true;	/* signals, or ids of a page, may have been lost on the way to the list */
 	MemoryContextSwitchTo(worker.turn);
 	RESUME_INTERRUPTS();
 }

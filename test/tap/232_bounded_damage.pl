@@ -82,6 +82,27 @@ part($node, 'error, compensation_committed', sub {
 	is(status_of($node, 'given back'), 'Refunded', 'error, compensation_committed: given back');
 });
 
+# ---------------------------------------------------------------- an ERROR between the lists
+
+part($node, 'error, sending', sub {
+	my $answers = together('sending', 5, sub { debug_arm($node, 'sending', 'error 3') });
+	is($answers, join(',', ('captured') x 6), 'error, sending: every caller has its answer');
+	debug_wait($node, 'sending');
+	is_sound($node, $bank, 'error, sending: sound');
+	is(scalar(map { charges_of($node, $bank, "sending $_") } 0 .. 5), 6, 'error, sending: once each');
+});
+
+# The signal of a rollback, read from the ring and then lost: the next regular scan is ten minutes away.
+part($node, 'error, listing', sub {
+	my $s = PgwSession->new($node);
+	is($s->run('BEGIN; ' . pay('unheard')), 'captured', 'error, listing: a payment');
+	debug_arm($node, 'listing', 'error');
+	$s->run('ROLLBACK');
+	debug_wait($node, 'listing');
+	ok(wait_until(sub { status_of($node, 'unheard') eq 'Refunded' }, 30), 'error, listing: is given back all the same');
+	is_sound($node, $bank, 'error, listing: sound');
+});
+
 # ---------------------------------------------------------------- memory that is used up while requests are taken
 
 part($node, 'take', sub {
