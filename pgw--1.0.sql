@@ -1572,6 +1572,29 @@ SELECT pg_extension_config_dump('pgw.resumptions', '');
 SELECT pg_extension_config_dump('pgw.restore_pending', '');
 
 --
+-- Records are not deleted without a word: src/infra/drop.c. This is for sessions of a server that does not preload pgw: the call loads the library, which
+-- looks at what is dropped. Where the library is gone, nothing else of the database shall suffer for it.
+--
+
+CREATE FUNCTION pgw.load_drop_guard() RETURNS void
+AS 'MODULE_PATHNAME', 'pgw_guard_drop' LANGUAGE C;
+
+CREATE FUNCTION pgw.guard_drop() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+	PERFORM pgw.load_drop_guard();
+EXCEPTION WHEN undefined_file THEN
+	RAISE WARNING 'pgw: its library is missing, so nothing keeps its records from being dropped';
+END
+$$;
+
+CREATE EVENT TRIGGER pgw_guard_drop ON ddl_command_start
+	WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP LANGUAGE', 'DROP TABLE')
+	EXECUTE FUNCTION pgw.guard_drop();
+ALTER EVENT TRIGGER pgw_guard_drop ENABLE ALWAYS;
+
+--
 -- Wakes the launcher once this transaction has committed
 --
 

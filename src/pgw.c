@@ -17,6 +17,7 @@
 #include "infra/clock.h"
 #include "infra/config.h"
 #include "infra/copy.h"
+#include "infra/drop.h"
 #include "infra/exchange.h"
 #include "infra/launcher.h"
 #include "infra/metrics.h"
@@ -43,6 +44,7 @@ _PG_init(void)
 	pgw_worker_init();
 	pgw_pause_init();
 	pgw_copy_init();
+	pgw_drop_init();
 	pgw_config_init();
 	pgw_clock_init();
 	pgw_schedule_init();

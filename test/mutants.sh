@@ -9,6 +9,7 @@ PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 # safeguard : test : the part of it that must notice
 guards='
 COPY_PAUSE:260_copies:base backup
+DROP_GUARD:261_drop:open at the bank
 INTENT_FLUSH:101_crash:kill -9, answer_arrived
 SYNC_COMMIT:101_crash:told
 SUBXID:102_fate:while the transaction is open

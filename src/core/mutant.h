@@ -39,6 +39,7 @@ typedef enum PgwMutant
 	REFUND_KEY,					/* a give-back in doubt is sent again with a new key */
 	OPERATION_KEY,				/* a capture, void or refund in doubt is sent again with a new key */
 	OPERATION_CLAIM,			/* a refund claims nothing of what is left */
+	DROP_GUARD,					/* the extension is dropped with all that it holds */
 	COPY_PAUSE,					/* nobody looks whether the data directory is a copy */
 	REPEATED_CALL,				/* equal calls with a volatile id are let through */
 	REPEATED_WRAPPER,			/* a wrapper that pays with another id for each column is let through */

@@ -5,7 +5,8 @@
  *
  *	DROP DATABASE, ALTER DATABASE ... RENAME / SET TABLESPACE, CREATE DATABASE ... TEMPLATE need a database without connections: its worker is
  *	asked to step aside, and the launcher starts none until the wish is released.
- *	DROP EXTENSION pgw would wait for callers that wait for the worker: they are failed at once, as are those who come while it runs.
+ *	DROP EXTENSION pgw, where it is allowed (drop.c), would wait for callers that wait for the worker: they are failed at once, as are those who
+ *	come while it runs.
  *	COMMIT PREPARED, ROLLBACK PREPARED decide a caller's fate without any callback: the worker is told to look.
  *
  * A wish lasts until its transaction is over, because only then others see the new pg_database or pg_extension; an error in the statement
@@ -32,6 +33,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "infra/drop.h"
 #include "infra/exchange.h"
 #include "infra/exchange_shmem.h"
 #include "infra/utility.h"
@@ -286,7 +288,10 @@ prepare_for(Node *stmt)
 			break;
 		case T_DropStmt:
 			if (drops_pgw((DropStmt *) stmt))
+			{
+				pgw_drop_check();	/* first: callers are not failed for a statement that is refused */
 				(void) make_wish(WISH_DROP_EXTENSION, MyDatabaseId);
+			}
 			return;
 		default:
 			return;

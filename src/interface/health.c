@@ -277,6 +277,22 @@ check_state_file(Report *r)
 		"on the command line or in a file elsewhere.");
 }
 
+/* A subscriber and its publisher know nothing of each other's callers: the same id is charged by both. */
+static void
+check_subscriptions(Report *r)
+{
+	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
+	bool		paused = (mode != NULL && strcmp(mode, "on") != 0) || pgw_pause_is_restored();
+	char	   *which = read_text("SELECT jsonb_agg(DISTINCT jsonb_build_object('subscription', s.subname, 'enabled', s.subenabled))::text"
+								  " FROM pg_catalog.pg_subscription_rel sr JOIN pg_catalog.pg_subscription s ON s.oid = sr.srsubid"
+								  " JOIN pg_catalog.pg_class c ON c.oid = sr.srrelid WHERE c.relnamespace = 'pgw'::pg_catalog.regnamespace");
+
+	detail_json(r, "subscriptions", which != NULL ? which : "[]");
+	put(r, "subscriptions", which == NULL ? FINE : paused ? WARN : BAD,
+		"A subscription writes pgw's tables here. This database and its publisher must not both take payments: the same payment would be charged twice. "
+		"Keep this one paused (pgw.worker_mode = paused) until the publisher is stopped for good, then drop the subscription. See docs/restore.md.");
+}
+
 /* ---------------------------------------------------------------- what is under way */
 
 /* How many of them for each reason and bank. */
@@ -660,6 +676,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetLatestSnapshot());
 	check_restored(&r);
+	check_subscriptions(&r);
 	check_work(&r);
 	check_prepared(&r);
 	check_foreign_keys(&r);

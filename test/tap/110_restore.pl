@@ -217,7 +217,12 @@ mode($other, 'on');
 becomes($other, 's', 'rewound', 'Completed', 'then it is made');
 $other->safe_psql('s', "COMMIT PREPARED 'halfway'");
 becomes($other, 's', 'halfway', 'Completed', 'and one that was prepared is kept');
-restore($other, 's', $before, '--clean', '--if-exists');
+command_fails_like([ 'pg_restore', '-e', '-h', $other->host, '-p', $other->port, '-d', 's', '--clean', '--if-exists', $before ],
+	qr/cannot drop pgw: it holds the records of payments/, 'pg_restore --clean deletes no records without a word');
+{
+	local $ENV{PGOPTIONS} = '-c pgw.allow_drop=on';
+	restore($other, 's', $before, '--clean', '--if-exists');
+}
 is(status($other, 's', 'rewound'), 'Created', 'the dump is older than that');
 ok(wait_worker($other, 's'), 'the worker is back');
 my $again = requests();

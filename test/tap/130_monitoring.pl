@@ -71,6 +71,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		reviews
 		slots
 		state_file
+		subscriptions
 		table_locks
 		tables
 		worker

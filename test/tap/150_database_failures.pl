@@ -140,16 +140,22 @@ is_sound($node, $bank, 'tables and ledger agree');
 part($node, 'the extension dropped while attempts are due', sub {
 	sql('BEGIN; ' . pay("due$_", token => 'tok_refund_fail') . '; ROLLBACK') for 1 .. 3;
 	ok(wait_until(sub { events($node, 'due1') =~ /RefundFailed/ }, 20), 'charges that are being given back');
-	my $from = -s $node->logfile;
-	sql('DROP EXTENSION pgw CASCADE');
+	my (undef, undef, $refused) = $node->psql('postgres', 'SET pgw.allow_drop = on; DROP EXTENSION pgw CASCADE');
+	like($refused, qr/ERROR:  cannot drop pgw: 3 payments.* are open at a bank/, 'while they are, the extension stays');
+	# only in a copy, whose attempts are not its own, can somebody drop it then
 	my $second = bank_start();
-	pgw_setup($node, $second);
-	others_go_on('created again');
-	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'due%'"), 0, 'what was dropped is gone');
+	sql('CREATE DATABASE dropped TEMPLATE postgres');
+	ok(wait_worker($node, 'dropped'), 'a copy of the database');
+	my $from = -s $node->logfile;
+	$node->safe_psql('dropped', 'SET pgw.allow_drop = on; DROP EXTENSION pgw CASCADE');
+	pgw_setup($node, $second, db => 'dropped');
+	is($node->safe_psql('dropped', pay('created again')), 'captured', 'created again, it pays');
+	is($node->safe_psql('dropped', "SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'due%'"), 0, 'what was dropped is gone');
+	others_go_on('beside it');
 	my $log = slurp_file($node->logfile, $from);
 	is(scalar(() = $log =~ /terminated by signal|PANIC|exited with exit code [2-9]/g), 0, 'no process came to harm');
 	is(scalar(() = $log =~ /ERROR/g), 0, 'and the worker ran into no error') or diag($log);
-	is_sound($node, $second, 'the new tables and ledger agree');
+	is_sound($node, $second, 'the new tables and ledger agree', db => 'dropped');
 });
 
 done_testing;

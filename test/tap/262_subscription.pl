@@ -1,0 +1,40 @@
+# A logical subscriber that takes payments beside its publisher would charge them twice: pgw.health() says so.
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $bank = bank_start();
+my $publisher = pgw_node('publisher', init => { allows_streaming => 'logical' }, conf => "fsync = off\n");
+my $subscriber = pgw_node('subscriber', init => { allows_streaming => 'logical' }, conf => "fsync = off\n");
+pgw_setup($_, $bank) for $publisher, $subscriber;
+sub health { return $subscriber->safe_psql('postgres', "SELECT concat_ws('|', status, details->'subscriptions'->0->>'subscription') FROM pgw.health() WHERE check_name = 'subscriptions'") }
+
+is(health(), 'ok', 'no subscription');
+$publisher->safe_psql('postgres', 'CREATE TABLE orders (id int PRIMARY KEY); CREATE PUBLICATION orders FOR TABLE orders;
+	CREATE PUBLICATION payments FOR TABLE pgw.payments, pgw.payment_transactions, pgw.transaction_events');
+$subscriber->safe_psql('postgres', 'CREATE TABLE orders (id int PRIMARY KEY)');
+my $connection = $publisher->connstr('postgres');
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION orders CONNECTION '$connection' PUBLICATION orders");
+is(health(), 'ok', 'a subscription to other tables');
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION payments CONNECTION '$connection' PUBLICATION payments WITH (copy_data = false)");
+is(health(), 'error|payments', 'a subscription that writes pgw\'s tables, and a worker that pays');
+like($subscriber->safe_psql('postgres', "SELECT advice FROM pgw.health() WHERE check_name = 'subscriptions'"), qr/charged twice.*pgw\.worker_mode = paused/, 'and what to do');
+$subscriber->safe_psql('postgres', "ALTER SYSTEM SET pgw.worker_mode = 'paused'");
+$subscriber->reload;
+ok(wait_until(sub { health() eq 'warning|payments' }, 20), 'paused: a warning');
+$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION payments');
+is(health(), 'ok', 'none any more');
+
+# The initial copy pauses by itself.
+$subscriber->safe_psql('postgres', "ALTER SYSTEM RESET pgw.worker_mode");
+$subscriber->reload;
+is($publisher->safe_psql('postgres', 'SELECT status FROM pgw.wait_for_payment((SELECT payment_id FROM ' . pay_sql('submit_payment', client_request_id => 'there') . '))'), 'captured', 'the publisher pays');
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION copied CONNECTION '$connection' PUBLICATION payments");
+ok($subscriber->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.find_payment('there')"), 'the initial copy');
+ok(wait_until(sub { health() eq 'warning|copied' }, 20), 'it is paused');
+$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION copied');
+$_->stop('fast') for $subscriber, $publisher;
+done_testing();
