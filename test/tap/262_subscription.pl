@@ -16,7 +16,7 @@ is(health(), 'ok', 'no subscription');
 $publisher->safe_psql('postgres', 'CREATE TABLE orders (id int PRIMARY KEY); CREATE PUBLICATION orders FOR TABLE orders;
 	CREATE PUBLICATION payments FOR TABLE pgw.payments, pgw.payment_transactions, pgw.transaction_events');
 $subscriber->safe_psql('postgres', 'CREATE TABLE orders (id int PRIMARY KEY)');
-my $connection = $publisher->connstr('postgres');
+my $connection = $publisher->connstr . ' dbname=postgres';
 $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION orders CONNECTION '$connection' PUBLICATION orders");
 is(health(), 'ok', 'a subscription to other tables');
 $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION payments CONNECTION '$connection' PUBLICATION payments WITH (copy_data = false)");
