@@ -31,7 +31,7 @@ is(health(), 'ok', 'none any more');
 # The initial copy pauses by itself.
 $subscriber->safe_psql('postgres', "ALTER SYSTEM RESET pgw.worker_mode");
 $subscriber->reload;
-is($publisher->safe_psql('postgres', 'SELECT status FROM pgw.wait_for_payment((SELECT payment_id FROM ' . pay_sql('submit_payment', client_request_id => 'there') . '))'), 'captured', 'the publisher pays');
+is($publisher->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'there')), 'captured', 'the publisher pays');
 $subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION copied CONNECTION '$connection' PUBLICATION payments");
 ok($subscriber->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.find_payment('there')"), 'the initial copy');
 ok(wait_until(sub { health() eq 'warning|copied' }, 20), 'it is paused');
