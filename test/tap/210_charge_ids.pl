@@ -195,6 +195,18 @@ part($node, 'busy', sub {
 	is($s->wait, 'captured|Completed|', 'until it is known whose it is');
 });
 
+# Nor for somebody's lock on the table: answers that claim nothing are written, the others when it is gone.
+part($node, 'table locked', sub {
+	my $dba = PgwSession->new($node);
+	$dba->run('BEGIN; LOCK TABLE pgw.bank_references IN ACCESS EXCLUSIVE MODE');
+	my $s = PgwSession->new($node)->send(pay('nine'));
+	ok(wait_until(sub { grep { $_->{finished} } grep { $_->{reference} eq attempt('nine') =~ s/-//gr } @{ bank_log($bank, 20) } }, 20), 'a charge is answered while the table is locked');
+	is(sql(pay('ten', token => 'tok_decline_do_not_honor')), 'declined|Failed|do_not_honor', 'others have their answers');
+	ok(!$s->done, 'its own waits');
+	$dba->run('COMMIT');
+	is($s->wait, 'captured|Completed|', 'until the lock is gone');
+});
+
 # ---------------------------------------------------------------- what follows a charge is looked up by our reference, too
 
 part($node, 'give-back', sub {
