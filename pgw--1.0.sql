@@ -398,7 +398,13 @@ BEGIN
 	END IF;
 	FOR i IN 0 .. ahead LOOP
 		part := 'transaction_events_y' || to_char(month + make_interval(months => i), 'YYYY"m"MM');
-		CONTINUE WHEN EXISTS (SELECT FROM pg_class WHERE relnamespace = 'pgw'::regnamespace AND relname = part);
+		CONTINUE WHEN EXISTS (SELECT FROM pg_inherits
+			WHERE inhparent = 'pgw.transaction_events'::regclass AND inhrelid = to_regclass('pgw.' || part));
+		IF EXISTS (SELECT FROM pg_class WHERE relnamespace = 'pgw'::regnamespace AND relname = part) THEN
+			RAISE WARNING 'pgw: % is not attached to pgw.transaction_events, so events of its month stay in the default partition', part
+				USING HINT = 'Attach it again, or rename it and call pgw.ensure_event_partitions().';
+			CONTINUE;
+		END IF;
 		-- the smallest id of the month's first millisecond, and of the next month's
 		SELECT array_agg(rpad(lpad(to_hex((extract(epoch FROM m) * 1000)::bigint), 12, '0'), 32, '0')::uuid::text ORDER BY m) INTO bounds
 		FROM unnest(ARRAY[month + make_interval(months => i), month + make_interval(months => i + 1)]) m;

@@ -27,7 +27,7 @@
  *	- held is set after the session's locks were acquired, and cleared, with callers = 0 under pgw_lock, before they are released.
  *	- Nobody asks LockHasWaiters(): for a lock on the fast path it follows a pointer that is not there.
  *
- * What is left: a transaction that had locked one of the tables otherwise before its first payment (a SELECT of an auditor's), while DDL queued in
+ * What is left: a caller whose worker said nothing for COVER_WAIT_MS goes on uncovered; and a transaction that had locked one of the tables otherwise before its first payment (a SELECT of an auditor's), while DDL queued in
  * between, with no other caller there.  Nobody can step back then: the caller gets PW500 worker_busy after PATIENCE_MS, nothing is sent.
  */
 #include "postgres.h"
@@ -63,6 +63,7 @@
 #define LINGER_MS 20
 #define PATIENCE_MS 2000		/* of a caller who cannot step back */
 #define POLL_MS 10
+#define COVER_WAIT_MS 1000
 #define REFUSAL_RECENT_MS 5000	/* so long after the last refusal the worker counts as refused */
 #define LIMIT_RECENT_MS (10 * 60 * 1000)
 
@@ -454,13 +455,19 @@ ask(const LockSet *set, uint64 *refusals)
 	return cover;
 }
 
-/* The worker says yes or no at its next turn. */
+/*
+ * The worker says yes or no at its next turn.  One that says nothing for long (stopped, or waiting for its disk) is not waited for here: a replay needs
+ * none, and the others wait in a slot, where their time-out takes the request back.
+ */
 static Cover
 wait_for_cover(const LockSet *set, uint64 refusals, TimestampTz deadline)
 {
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), COVER_WAIT_MS);
 	PgwWorkerEntry *entry;
 	Cover		cover;
 
+	if (deadline != 0 && deadline < until)
+		until = deadline;
 	LWLockAcquire(pgw_lock, LW_SHARED);
 	entry = my_entry();
 	LWLockRelease(pgw_lock);
@@ -471,13 +478,8 @@ wait_for_cover(const LockSet *set, uint64 refusals, TimestampTz deadline)
 		LWLockAcquire(pgw_lock, LW_SHARED);
 		cover = look(set, entry, refusals);
 		LWLockRelease(pgw_lock);
-		if (cover != NOT_YET)
+		if (cover != NOT_YET || GetCurrentTimestamp() >= until)
 			break;
-		if (deadline != 0 && GetCurrentTimestamp() >= deadline)
-		{
-			ConditionVariableCancelSleep();
-			raise_busy("the worker did not come to this call in time");
-		}
 		(void) ConditionVariableTimedSleep(&entry->covered, 100, PG_WAIT_EXTENSION);
 	}
 	ConditionVariableCancelSleep();

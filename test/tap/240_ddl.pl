@@ -92,6 +92,9 @@ part($node, 'lock', sub {
 	is_harmless('a foreign key of a user', 'ALTER TABLE invoices ADD FOREIGN KEY (payment) REFERENCES pgw.payments');
 	is_harmless('a configuration table', 'BEGIN; LOCK TABLE pgw.banks, pgw.alert_state, pgw.bank_states; SELECT pg_sleep(0.3); COMMIT');
 });
+part($node, 'catalogs', sub {
+	is_harmless("VACUUM FULL of $_", "VACUUM FULL pg_catalog.$_") for qw(pg_class pg_attribute pg_index);
+});
 part($node, 'partitions', sub {
 	is_harmless('DETACH of a partition', "ALTER TABLE pgw.transaction_events DETACH PARTITION $partition");
 	is_harmless('payments beside it', 'SELECT 1');
@@ -165,17 +168,38 @@ part($node, 'no way back', sub {
 	is($s->query(pay()), 'captured', 'and so do payments');
 });
 
+# A worker that does not answer: a replay needs none, and others end at their time-out.
+part($node, 'stopped worker', sub {
+	my $s = $callers[0];
+	is($s->query(pay()), 'captured', 'a payment');
+	my $id = "p$n";
+	my $worker = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 0 FROM pg_locks WHERE pid = $worker"), 'its worker is at rest');
+	kill 'STOP', $worker;
+	$s->send(pay(client_request_id => $id));
+	$s->wait(30);
+	is($s->{out}, 'captured', 'and is stopped: the replay is answered');
+	$s->send(pay(timeout => '1500ms'));
+	$s->wait(30);
+	is($s->state, 'PW500', 'a new one ends at its time-out');
+	like($s->err, qr/worker_busy/, 'with nothing sent');
+	kill 'CONT', $worker;
+	is($s->query(pay()), 'captured', 'and later ones are paid');
+});
+
 # Work that nobody waits for lets turns pass while a table is locked, and shows it.
 part($node, 'background', sub {
 	my $s = PgwSession->new($node);
-	$s->query('BEGIN; LOCK TABLE pgw.alert_state, pgw.resumptions');
+
+	# each scan looks into it, and health() does, too: it is asked afterwards
+	$s->query('BEGIN; LOCK TABLE pgw.resumptions');
 	$node->safe_psql('postgres', "BEGIN; SELECT pg_current_xact_id(); PREPARE TRANSACTION 'look'; COMMIT PREPARED 'look'");
-	ok($node->poll_query_until('postgres', "SELECT status = 'warning' FROM pgw.health() WHERE check_name = 'table_locks'"), 'health() says that the scan waits');
 	my $began = time;
 	is($callers[0]->query(pay()), 'captured', 'payments go on while tables of the background are locked') for 1 .. 10;
 	cmp_ok(time - $began, '<', 8, 'and do not wait for what the scan waits for');
 	$s->query('COMMIT');
-	ok($node->poll_query_until('postgres', "SELECT status = 'ok' FROM pgw.health() WHERE check_name = 'table_locks'"), 'and that it is over');
+	like($node->safe_psql('postgres', "SELECT details FROM pgw.health() WHERE check_name = 'table_locks'"), qr/"refused_table": "resumptions"/, 'health() says what the scan has waited for');
+	ok($node->poll_query_until('postgres', "SELECT status = 'ok' AND details->>'refused_table' IS NULL FROM pgw.health() WHERE check_name = 'table_locks'"), 'and that it is over');
 });
 
 $_->quit for @callers;
