@@ -70,14 +70,14 @@ chaos:
 # OUT and SVG are opened here: the run itself is another user's
 bench:
 	@test/setup.sh
-	@ROUNDS='$(ROUNDS)' WARMUP='$(WARMUP)' SECONDS_EACH='$(SECONDS_EACH)' ONLY='$(ONLY)' OUT='$(OUT)' SVG='$(SVG)' test/run.sh bench 3>$(or $(OUT),/dev/null) 4>$(or $(SVG),/dev/null)
+	@ROUNDS='$(ROUNDS)' WARMUP='$(WARMUP)' SECONDS_EACH='$(SECONDS_EACH)' ONLY='$(ONLY)' BACKLOG='$(BACKLOG)' OUT='$(OUT)' SVG='$(SVG)' test/run.sh bench 3>$(or $(OUT),/dev/null) 4>$(or $(SVG),/dev/null)
 
 bench-extremes:
 	@test/setup.sh
 	@STORED='$(STORED)' FLIGHT='$(FLIGHT)' LOAD='$(LOAD)' ONLY='$(ONLY)' test/run.sh bench-extremes
 
 bench-short:
-	@$(MAKE) -s bench ROUNDS=1 WARMUP=2 SECONDS_EACH=4
+	@$(MAKE) -s bench ROUNDS=1 WARMUP=2 SECONDS_EACH=4 BACKLOG=20000
 
 bank:
 	$(MAKE) -C test/bank

@@ -314,9 +314,15 @@ CREATE UNIQUE INDEX payment_transactions_one_live ON pgw.payment_transactions (c
 -- All attempts of an id, also those whose caller rolled back: what find_payment shows.
 CREATE INDEX payment_transactions_request ON pgw.payment_transactions (client_request_id, merchant);
 -- What a starting worker looks at, and what the views count.
-CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status) WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
+CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status, next_attempt_at) WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
 -- What is due: a scan costs that, not what is stored.
-CREATE INDEX payment_transactions_due ON pgw.payment_transactions (next_attempt_at) WHERE next_attempt_at IS NOT NULL;
+-- By bank, so that nobody reads what waits for one that has no room: what has begun, by how urgent that is, and what waits, by merchant.
+CREATE INDEX payment_transactions_due ON pgw.payment_transactions (bank COLLATE pg_catalog."C", status, next_attempt_at)
+	WHERE next_attempt_at IS NOT NULL AND (taken OR status <> 'Created');
+CREATE INDEX payment_transactions_waiting ON pgw.payment_transactions (bank COLLATE pg_catalog."C", kind, merchant COLLATE pg_catalog."C", next_attempt_at)
+	WHERE next_attempt_at IS NOT NULL AND NOT taken AND status = 'Created';
+-- What is not to be sent after its time, wherever it waits.
+CREATE INDEX payment_transactions_expiring ON pgw.payment_transactions (expires_at) WHERE expires_at IS NOT NULL AND status = 'Created';
 -- What cannot go on: pgw.health() counts it.
 CREATE INDEX payment_transactions_put_off ON pgw.payment_transactions (put_off_since) WHERE put_off_since IS NOT NULL;
 CREATE INDEX payment_transactions_payment ON pgw.payment_transactions (payment_id);

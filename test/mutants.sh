@@ -48,6 +48,8 @@ WORK_LIMIT:241_foreign_code:deferred
 PIN_SYNC_COMMIT:242_footing:settings
 KEEP_COLUMNS:242_footing:columns
 BREAKER_ONCE:250_own_trouble:stored error
+BANK_SHARE:251_bulkheads:connections
+LANES:251_bulkheads:lanes
 REPEATED_CALL:270_callers:repeated call
 REPEATED_WRAPPER:270_callers:repeated wrapper
 '

@@ -160,13 +160,13 @@ harness() # bench or extremes, name=value...
 # The harness works, and every payment of each contestant is Completed; times are not looked at.
 test_bench()
 {
-	harness bench smoke=1 rounds=1 warmup=1 seconds=1 >"$PGW_WORK/bench.log" 2>&1
+	harness bench smoke=1 rounds=1 warmup=1 seconds=1 backlog=3000 >"$PGW_WORK/bench.log" 2>&1
 	count "$PGW_WORK/bench.log" $? bench
 }
 
 run_bench()
 {
-	harness bench rounds="${ROUNDS:-3}" warmup="${WARMUP:-8}" seconds="${SECONDS_EACH:-10}" only="${ONLY:-}" out="${OUT:+$PGW_WORK/bench.json}" svg="${SVG:+$PGW_WORK/bench.svg}" 2>&1 | tee "$PGW_WORK/bench.log"
+	harness bench rounds="${ROUNDS:-3}" warmup="${WARMUP:-8}" seconds="${SECONDS_EACH:-10}" only="${ONLY:-}" backlog="${BACKLOG:-}" out="${OUT:+$PGW_WORK/bench.json}" svg="${SVG:+$PGW_WORK/bench.svg}" 2>&1 | tee "$PGW_WORK/bench.log"
 	bench_status=${PIPESTATUS[0]}
 	[ -z "${OUT:-}" ] || [ ! -s "$PGW_WORK/bench.json" ] || cat "$PGW_WORK/bench.json" >&3
 	[ -z "${SVG:-}" ] || [ ! -s "$PGW_WORK/bench.svg" ] || cat "$PGW_WORK/bench.svg" >&4

@@ -51,7 +51,9 @@ typedef enum PgwMutant
 	REFUND_UNKNOWN,				/* a look-up that does not say what was refunded is taken for "nothing" */
 	REFERENCE_OWNER,			/* an answer that names another payment's charge is believed */
 	APPROVAL_REFERENCE,			/* an approval that does not name its charge is taken as a whole one */
-	PUT_OFF_DEADLINE			/* what cannot be asked of a bank is put off for ever */
+	PUT_OFF_DEADLINE,			/* what cannot be asked of a bank is put off for ever */
+	BANK_SHARE,					/* one bank may hold all connections and all waiting slots */
+	LANES						/* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

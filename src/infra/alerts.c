@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "core/turns.h"
 #include "core/uuid7.h"
 #include "infra/alerts.h"
 #include "infra/batch.h"
@@ -31,6 +32,7 @@
 #include "infra/worker.h"
 
 #define QUEUE_MAX 1000
+#define FLUSH_MAX 100
 #define FAILED_WINDOW_MS (5 * 60 * 1000)
 #define IN_DOUBT_OLD_MS (15 * 60 * 1000)
 #define UNDECIDED_OLD_MS (5 * 60 * 1000)
@@ -103,15 +105,29 @@ find_queued(const char *kind, const char *subject)
 	return NULL;
 }
 
+/* One bank's thousand reviews must not keep another bank's alert from being told. */
+static bool
+has_place(const char *bank)
+{
+	dlist_iter	iter;
+	int			n = 0;
+
+	if (queued < QUEUE_MAX / 2)
+		return true;
+	dlist_foreach(iter, &queue)
+		n += strcmp(dlist_container(Alert, item.node, iter.cur)->bank, bank) == 0;
+	return pgw_share_allows(n, QUEUE_MAX - queued, false);
+}
+
 /* The alert of this cause, with its newest message; NULL when there are too many. */
 static Alert *
-enqueue(const char *kind, const char *subject, const char *message)
+enqueue(const char *kind, const char *subject, const char *bank, const char *message)
 {
 	Alert	   *a = find_queued(kind, subject);
 
 	if (a == NULL)
 	{
-		if (queued >= QUEUE_MAX)
+		if (!has_place(bank))
 			return NULL;		/* what stays is found again by its age */
 		a = MemoryContextAllocZero(TopMemoryContext, sizeof(Alert));
 		a->item.ops = &alert_ops;
@@ -129,7 +145,7 @@ static void
 alert(const char *kind, const char *subject, const char *bank, const pg_uuid_t *transaction_id, const char *correlation, const char *message,
 	  TimestampTz told_before)
 {
-	Alert	   *a = enqueue(kind, subject, message);
+	Alert	   *a = enqueue(kind, subject, bank != NULL ? bank : "", message);
 
 	if (a == NULL)
 		return;
@@ -252,7 +268,7 @@ pgw_alerts_flush(TimestampTz now)
 		dlist_push_tail(&due, &a->item.node);
 	}
 	if (!dlist_is_empty(&due))
-		(void) pgw_batch_run(&due, QUEUE_MAX, false);
+		(void) pgw_batch_run(&due, FLUSH_MAX, false);	/* the others at the next turn: it is not to take long */
 }
 
 /* ---------------------------------------------------------------- what has become too old */

@@ -4,6 +4,9 @@
  * Owns the list of attempts to look at.  An id gets on it by a signal, by the scan for what is due, or because a result asks for
  * the next step; what is to be done is decided under the attempt's row lock, by the row alone.  So a doubled or stale id is harmless.
  *
+ * What needs a bank that has no room waits in that bank's lane (lanes.c), what has not begun goes there before anybody looks at it.  A lane has so
+ * many places; what finds none is forgotten here, because it is due in the tables, and the scan asks for it when the lane is low.
+ *
  * Orderings that matter
  *	- An attempt with a call under way is left alone: the call's result asks for the next step.  Without one, Created and taken with no next
  *	  attempt planned means that a worker ended between intent and answer.
@@ -32,15 +35,18 @@
 #define FAILED_DELAY_MS 100
 #define LOCKED_DELAY_MS 250		/* a relation is locked */
 #define LONGEST_FAILED_DELAY_MS 30000
+#define EXPIRY_CHECK_MS 10000
 
 static MemoryContext attempts_context;
 static HTAB *listed;			/* transaction_id -> the item on one of these lists */
 static dlist_head attempts;
 static uint64 pushed = 0;		/* onto it, ever */
 static uint64 popped = 0;		/* from it, ever */
-static dlist_head parked;		/* their bank has no room */
+static dlist_head arrived;		/* in their bank's lane, not yet known whether there is room */
 static dlist_head postponed;	/* until not_before */
+static TimestampTz next_postponed = 0;	/* the first of them, or earlier; 0: none */
 static TimestampTz scan_at = 0; /* something was put off in the table until then */
+static bool full_wanted = false;	/* ... or was lost track of */
 
 typedef struct Listed
 {
@@ -66,7 +72,7 @@ pgw_attempts_init(void)
 	ctl.hcxt = attempts_context;
 	listed = hash_create("pgw attempts", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	dlist_init(&attempts);
-	dlist_init(&parked);
+	dlist_init(&arrived);
 	dlist_init(&postponed);
 }
 
@@ -77,22 +83,19 @@ push(PgwAttempt *a)
 	pushed++;
 }
 
-/* The item of this id that has not been looked at yet, or a new one. */
+/* A new item and its entry: never one without the other. */
 static PgwAttempt *
-add(const pg_uuid_t *transaction_id)
+enlist(const pg_uuid_t *transaction_id)
 {
-	Listed	   *entry = hash_search(listed, transaction_id, HASH_FIND, NULL);
 	PgwAttempt *a;
+	Listed	   *entry;
 
-	if (entry != NULL)
-		return entry->attempt;
 	PGW_DEBUG_POINT("listing");
 	a = MemoryContextAllocZero(attempts_context, sizeof(PgwAttempt));
 	a->transaction_id = *transaction_id;
 	a->item.ops = &attempt_ops;
 	PG_TRY();
 	{
-		/* never an entry without its item, nor the other way round */
 		entry = hash_search(listed, transaction_id, HASH_ENTER, NULL);
 	}
 	PG_CATCH();
@@ -102,26 +105,78 @@ add(const pg_uuid_t *transaction_id)
 	}
 	PG_END_TRY();
 	entry->attempt = a;
+	return a;
+}
+
+/* The item of this id that has not been looked at yet, or a new one. */
+static PgwAttempt *
+add(const pg_uuid_t *transaction_id, bool *found)
+{
+	PgwAttempt *a;
+	Listed	   *entry = hash_search(listed, transaction_id, HASH_FIND, found);
+
+	if (*found)
+		return entry->attempt;
+	a = enlist(transaction_id);
 	push(a);
 	return a;
+}
+
+/* In its bank's lane it has been asked for as well, and is counted when it is looked at, or when it is known to wait for room. */
+static void
+count(PgwAttempt *a)
+{
+	if (a->counted)
+		return;
+	a->counted = true;
+	popped++;
 }
 
 void
 pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked, bool untold)
 {
-	PgwAttempt *a = add(transaction_id);
+	bool		found;
+	PgwAttempt *a = add(transaction_id, &found);
 
 	a->looked |= looked;
 	a->untold |= untold;
 }
 
-void
+bool
 pgw_calls_add_attempt(const uint8 *transaction_id)
 {
 	pg_uuid_t	id;
+	bool		found;
 
 	memcpy(id.data, transaction_id, UUID_LEN);
-	(void) add(&id);
+	if (pgw_call_under_way(&id))
+		return false;			/* its result asks for the next step */
+	(void) add(&id, &found);
+	return !found;
+}
+
+PgwQueued
+pgw_calls_queue_attempt(const uint8 *transaction_id, const char *bank, PgwLane lane, uint32 merchant)
+{
+	PgwAttempt *a;
+	pg_uuid_t	id;
+	bool		found;
+
+	memcpy(id.data, transaction_id, UUID_LEN);
+	(void) hash_search(listed, &id, HASH_FIND, &found);
+	if (found || pgw_call_under_way(&id))
+		return PGW_QUEUED_KNOWN;
+	pgw_lanes_know(bank);		/* so that nothing below needs memory but the item itself */
+	a = enlist(&id);
+	if (!pgw_lanes_wait(&a->place, bank, lane, merchant, &a->item, false))
+	{
+		hash_search(listed, &id, HASH_REMOVE, NULL);
+		pfree(a);
+		return PGW_QUEUED_NO_PLACE;
+	}
+	pushed++;
+	dlist_push_tail(&arrived, &a->item.node);
+	return PGW_QUEUED_NEW;
 }
 
 bool
@@ -159,16 +214,22 @@ pgw_calls_take_signals(bool *rescan)
 		*rescan |= lost;
 		for (int i = 0; i < n; i++)
 		{
-			PgwAttempt *a;
+			const PgwSignal *s = &signals[i];
+			const char *bank = s->kind == PGW_SIGNAL_SUBMITTED ? pgw_lanes_bank(s->bank) : NULL;
+			bool		found;
 
-			if (signals[i].kind == PGW_SIGNAL_SUBMITTED && pgw_calls_list_full())
+			/* where there is no place for it, it is due in the tables */
+			if (bank != NULL)
+				(void) pgw_calls_queue_attempt(s->transaction_id.data, bank, s->new_charge ? PGW_LANE_QUEUED : PGW_LANE_FOLLOW_UP, s->merchant);
+			else if (s->kind == PGW_SIGNAL_SUBMITTED && pgw_calls_list_full())
+				missed = true;
+			else
 			{
-				missed = true;	/* it is due in the tables */
-				continue;
+				/* ABORTED: the same look; giving back what the caller left is decided there */
+				PgwAttempt *a = add(&s->transaction_id, &found);
+
+				a->notify |= s->kind == PGW_SIGNAL_COMMITTED;
 			}
-			/* ABORTED: the same look; giving back what the caller left is decided there */
-			a = add(&signals[i].transaction_id);
-			a->notify |= signals[i].kind == PGW_SIGNAL_COMMITTED;
 		}
 	} while (n == SIGNALS_MAX);
 }
@@ -180,6 +241,13 @@ pgw_calls_wake_at(TimestampTz when)
 {
 	if (scan_at == 0 || when < scan_at)
 		scan_at = when;
+}
+
+void
+pgw_calls_rescan_at(TimestampTz when)
+{
+	full_wanted = true;
+	pgw_calls_wake_at(when);
 }
 
 void
@@ -201,6 +269,40 @@ not_configured(PgwTransaction *t, PgwAttempt *a, const char *code, const char *w
 			(errmsg("pgw: an attempt cannot go on now: %s", code),
 			 errdetail("correlation id %s, bank \"%s\"%s%s", correlation, t->bank, why[0] ? ": " : "", why)));
 	pgw_put_off(t, a, code, TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
+}
+
+static PgwLane
+lane_of(const PgwTransaction *t)
+{
+	if (t->kind != PGW_KIND_PAYMENT)
+		return PGW_LANE_FOLLOW_UP;
+	switch (t->status)
+	{
+		case PGW_CREATED:
+			return t->taken ? PGW_LANE_CHARGE : PGW_LANE_QUEUED;
+		case PGW_BANK_APPROVED:
+		case PGW_REFUNDING:
+			return PGW_LANE_GIVE_BACK;
+		case PGW_SAVED:
+			return PGW_LANE_FOLLOW_UP;
+		default:
+			return PGW_LANE_LOOKUP;
+	}
+}
+
+/*
+ * To its bank's lane, after the commit.  The lane may be full then, so its row has to say that it is due.  Not one that is Created: there "nothing
+ * due" means that a request may be under way, and a planned try that none is.
+ */
+static void
+park(PgwTransaction *t, PgwAttempt *a, const char *bank)
+{
+	strlcpy(a->parked_for, bank, sizeof(a->parked_for));
+	a->lane = lane_of(t);
+	a->merchant = pgw_turns_key(t->merchant);
+	a->must_stay = t->next_attempt_at == 0 && t->status == PGW_CREATED;
+	if (t->next_attempt_at == 0 && !a->must_stay)
+		pgw_attempts_put_off(t, pgw_now());
 }
 
 PgwBank *
@@ -229,9 +331,12 @@ pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge)
 	}
 	if (!may_charge && t->bank_version == 0)
 		t->bank_version = pgw_config_version_of(bank);
-	if (!pgw_call_bank_has_room(bank))
+	/* room that was given to it is its own, at the bank that gave it; else it takes what nobody waits for */
+	if (a->place.lanes != NULL && strcmp(pgw_lanes_name(&a->place), bank->name) != 0)
+		pgw_lanes_give_up(&a->place);
+	if (a->place.lanes == NULL && !pgw_lanes_room(bank->name, lane_of(t), false))
 	{
-		strlcpy(a->parked_for, bank->name, sizeof(a->parked_for));
+		park(t, a, bank->name);
 		return NULL;
 	}
 	return bank;
@@ -254,9 +359,14 @@ pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, con
 	{
 		pgw_call_free(a->call);
 		a->call = NULL;
-		pgw_put_off(t, a, "bank_unavailable", when);
+		/* a row less to write, and at the end of the cooldown only as many are looked at as can be sent */
+		if (lane_of(t) == PGW_LANE_QUEUED && pgw_lanes_left_alone(bank->name))
+			park(t, a, bank->name);
+		else
+			pgw_put_off(t, a, "bank_unavailable", when);
 		return false;
 	}
+	pgw_lanes_give_up(&a->place);	/* its call takes it */
 	if (pgw_call_render(a->call, bank, params, &code, &err))
 	{
 		a->call->put_off_since = t->put_off_since;
@@ -490,10 +600,15 @@ postpone(PgwAttempt *a, int64 delay_ms)
 	entry->attempt = a;
 	if (a->parked_for[0] != '\0')
 	{
-		dlist_push_tail(&parked, &a->item.node);
+		if (pgw_lanes_wait(&a->place, a->parked_for, a->lane, a->merchant, &a->item, a->must_stay))
+			return;
+		hash_search(listed, &a->transaction_id, HASH_REMOVE, NULL);
+		pfree(a);				/* it is due in the tables */
 		return;
 	}
 	a->not_before = TimestampTzPlusMilliseconds(pgw_now(), delay_ms);
+	if (next_postponed == 0 || a->not_before < next_postponed)
+		next_postponed = a->not_before;
 	dlist_push_tail(&postponed, &a->item.node);
 }
 
@@ -503,6 +618,7 @@ attempt_committed(PgwItem *item)
 	static const pg_uuid_t nobody = {{0}};
 	PgwAttempt *a = (PgwAttempt *) item;
 
+	pgw_lanes_give_up(&a->place);
 	(void) pgw_waiters_answer(&a->transaction_id, a->status);
 	if (a->alert)
 		pgw_calls_alert(&a->transaction_id, a->status, a->correlation, a->bank);
@@ -538,6 +654,7 @@ attempt_failed(PgwItem *item, int sqlstate)
 	PgwAttempt *a = (PgwAttempt *) item;
 	char		id[37];
 
+	pgw_lanes_give_up(&a->place);
 	pgw_uuid_to_text(a->transaction_id.data, id);
 	if (a->call != NULL)
 		pgw_call_free(a->call);
@@ -565,45 +682,26 @@ attempt_broken(PgwItem *item, bool committed)
 {
 	PgwAttempt *a = (PgwAttempt *) item;
 
+	pgw_lanes_give_up(&a->place);
 	if (a->call != NULL && committed)
 		pgw_call_ready(a->call);	/* its intent is durable */
 	else if (a->call != NULL)
 		pgw_call_free(a->call);
-	pgw_calls_wake_at(TimestampTzPlusMilliseconds(pgw_now(), committed ? 0 : LONGEST_FAILED_DELAY_MS));
+	pgw_calls_rescan_at(TimestampTzPlusMilliseconds(pgw_now(), committed ? 0 : LONGEST_FAILED_DELAY_MS));
 	pfree(a);
 }
 
 /* ---------------------------------------------------------------- when */
 
 bool
-pgw_calls_scan_due(TimestampTz now)
+pgw_calls_scan_due(TimestampTz now, bool *full)
 {
 	if (scan_at == 0 || scan_at > now)
 		return false;
 	scan_at = 0;				/* what is put off again sets it again */
+	*full |= full_wanted;
+	full_wanted = false;
 	return true;
-}
-
-/* As many as their banks now have room for. */
-static void
-unpark(void)
-{
-	dlist_mutable_iter iter;
-	int			moved = 0;
-
-	dlist_foreach_modify(iter, &parked)
-	{
-		PgwAttempt *a = dlist_container(PgwAttempt, item.node, iter.cur);
-		PgwBank    *bank = pgw_config_bank(a->parked_for);
-
-		if (moved >= pgw_call_room())
-			return;
-		if (bank != NULL && bank->max_in_flight > 0 && bank->load->in_flight + moved >= bank->max_in_flight)
-			continue;
-		dlist_delete(iter.cur);
-		push(a);
-		moved++;
-	}
 }
 
 static void
@@ -611,39 +709,67 @@ take_postponed(TimestampTz now)
 {
 	dlist_mutable_iter iter;
 
+	if (next_postponed == 0 || !pgw_is_due(next_postponed, now, LONGEST_FAILED_DELAY_MS))
+		return;
+	next_postponed = 0;
 	dlist_foreach_modify(iter, &postponed)
 	{
 		PgwAttempt *a = dlist_container(PgwAttempt, item.node, iter.cur);
 
 		if (!pgw_is_due(a->not_before, now, LONGEST_FAILED_DELAY_MS))
+		{
+			if (next_postponed == 0 || a->not_before < next_postponed)
+				next_postponed = a->not_before;
 			continue;
+		}
 		dlist_delete(iter.cur);
+		a->counted = false;
 		push(a);
 	}
 }
 
+/* Whoever asks from here on gets a look of its own: this one may have happened before what he saw. */
+static void
+take(PgwAttempt *a, dlist_head *items)
+{
+	count(a);
+	hash_search(listed, &a->transaction_id, HASH_REMOVE, NULL);
+	dlist_push_tail(items, &a->item.node);
+}
+
 void
-pgw_attempts_collect(dlist_head *items)
+pgw_attempts_collect(dlist_head *items, int *looks)
 {
 	take_postponed(pgw_now());
-	unpark();
-	for (int n = 0; n < PGW_LOOKS_AT_ONCE && !dlist_is_empty(&attempts); n++)
-	{
-		PgwAttempt *a = dlist_container(PgwAttempt, item.node, dlist_pop_head_node(&attempts));
+	for (; *looks > 0 && !dlist_is_empty(&attempts); (*looks)--)
+		take(dlist_container(PgwAttempt, item.node, dlist_pop_head_node(&attempts)), items);
+}
 
-		popped++;
-		/* whoever asks from here on gets a look of its own: this one may have happened before what he saw */
-		hash_search(listed, &a->transaction_id, HASH_REMOVE, NULL);
-		dlist_push_tail(items, &a->item.node);
-	}
+void
+pgw_attempts_admit(PgwItem *item, dlist_head *items)
+{
+	PgwAttempt *a = (PgwAttempt *) item;
+
+	if (!a->counted)
+		dlist_delete(&a->item.node);	/* from those that have just arrived */
+	take(a, items);
+}
+
+void
+pgw_attempts_none_admitted(void)
+{
+	/* what expires while it waits is found in the tables */
+	if (!dlist_is_empty(&arrived))
+		pgw_calls_wake_at(TimestampTzPlusMilliseconds(pgw_now(), EXPIRY_CHECK_MS));
+	while (!dlist_is_empty(&arrived))
+		count(dlist_container(PgwAttempt, item.node, dlist_pop_head_node(&arrived)));
 }
 
 TimestampTz
 pgw_calls_next_due(void)
 {
 	TimestampTz next = scan_at;
-	TimestampTz others[3] = {pgw_results_next_due(), pgw_requests_next_due(), pgw_bank_next_probe()};
-	dlist_iter	iter;
+	TimestampTz others[5] = {pgw_results_next_due(), pgw_requests_next_due(), pgw_bank_next_probe(), pgw_lanes_next_due(), next_postponed};
 
 	for (int i = 0; i < lengthof(others); i++)
 	{
@@ -652,12 +778,5 @@ pgw_calls_next_due(void)
 	}
 	if (!dlist_is_empty(&attempts))
 		next = 1;				/* at once: a committed result has asked for a look */
-	dlist_foreach(iter, &postponed)
-	{
-		PgwAttempt *a = dlist_container(PgwAttempt, item.node, iter.cur);
-
-		if (next == 0 || a->not_before < next)
-			next = a->not_before;
-	}
 	return next;
 }

@@ -51,13 +51,13 @@
 static MemoryContext calls_context;
 static HTAB *by_attempt;		/* transaction_id -> its call */
 static uint64 last_serial = 0;
-static int	open_calls = 0;
 static dlist_head ready;
 static dlist_head out;			/* linked by .all */
 static dlist_head soon;			/* items whose commit may be asynchronous: results that a caller waits for */
 static dlist_head intents;		/* requests: durable before they are sent, see send_ready() */
 static dlist_head flushed;		/* items whose commit must be durable: all others */
 static bool put_off = false;	/* the last turn has left calls in `ready` */
+static bool more_to_admit = false;	/* ... or some unadmitted that have room */
 
 /* ---------------------------------------------------------------- calls */
 
@@ -103,14 +103,6 @@ pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, b
 }
 
 static void
-close_call(PgwCall *call)
-{
-	if (call->open)
-		open_calls--;
-	call->open = false;
-}
-
-static void
 free_rendered(PgwCall *call)
 {
 	if (call->rendered == NULL)
@@ -124,7 +116,8 @@ void
 pgw_call_free(PgwCall *call)
 {
 	free_rendered(call);
-	close_call(call);
+	pgw_lanes_leave(&call->place);
+	pgw_lanes_give_up(&call->place);
 	if (call->has_pass)
 		pgw_bank_report(call->bank_name, call->op, &call->pass, PGW_VERDICT_UNUSED);
 	if (call->listed)
@@ -174,20 +167,6 @@ pgw_calls_over(uint64 serial)
 	return true;
 }
 
-int
-pgw_call_room(void)
-{
-	return pgw_http_capacity() - open_calls;
-}
-
-bool
-pgw_call_bank_has_room(const PgwBank *bank)
-{
-	if (pgw_call_room() <= 0)
-		return false;
-	return bank->max_in_flight <= 0 || bank->load->in_flight < bank->max_in_flight;
-}
-
 bool
 pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when)
 {
@@ -225,7 +204,7 @@ finish(PgwCall *call, long http_status)
 	PgwVerdict	verdict = call->our_fault ? PGW_VERDICT_UNUSED : pgw_breaker_verdict(call->transport, http_status, call->answer.outcome);
 
 	call->http_status = http_status;
-	close_call(call);
+	pgw_lanes_closed(&call->place);
 	if (call->op != PGW_OP_PING)
 		pgw_call_result(call);	/* first: what follows can raise, and must not lose it */
 	if (call->key_refused)
@@ -281,8 +260,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	}
 	pgw_config_hold(bank);
 	call->bank = bank;
-	call->open = true;
-	open_calls++;
+	pgw_lanes_begin(&call->place, bank->name, call->op == PGW_OP_CHARGE || call->op == PGW_OP_AUTHORIZE);
 	return true;
 }
 
@@ -299,7 +277,7 @@ give_up(PgwCall *call)
 	}
 	call->out = false;
 	free_rendered(call);
-	close_call(call);
+	pgw_lanes_closed(&call->place);
 	if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
 	else
@@ -584,6 +562,7 @@ pgw_calls_init(void)
 	dlist_init(&soon);
 	dlist_init(&intents);
 	dlist_init(&flushed);
+	pgw_lanes_init();
 	pgw_requests_init();
 	pgw_waiters_init();
 	pgw_results_init();
@@ -624,17 +603,43 @@ send_probes(void)
 	}
 }
 
+/* Whoever has room at his bank now; of attempts so many at most. */
+static void
+admit(int *looks)
+{
+	pgw_requests_collect(&intents);
+	while (*looks > 0)
+	{
+		PgwItem    *item = pgw_lanes_next();
+
+		if (item == NULL)
+		{
+			pgw_attempts_none_admitted();
+			break;
+		}
+		if (item->ops == &pgw_request_ops)
+			pgw_requests_admit(item, &intents);
+		else
+		{
+			pgw_attempts_admit(item, &flushed);
+			(*looks)--;
+		}
+	}
+	more_to_admit = *looks == 0;
+}
+
 PgwBatchEnd
 pgw_calls_run(bool admit_new)
 {
 	PgwBatchEnd end = PGW_BATCH_DONE;
+	int			looks = PGW_LOOKS_AT_ONCE;
 
 	pgw_waiters_sweep();
 	pgw_results_collect(pgw_now(), &soon, &flushed);
 	if (admit_new)
 	{
-		pgw_requests_admit(&intents);
-		pgw_attempts_collect(&flushed);
+		admit(&looks);
+		pgw_attempts_collect(&flushed, &looks);
 		send_probes();
 	}
 
@@ -650,7 +655,7 @@ pgw_calls_run(bool admit_new)
 		if (admit_new && answers)
 		{
 			pgw_calls_take_requests();
-			pgw_requests_admit(&intents);
+			admit(&looks);
 		}
 		/* without a flush of its own, unless a standby has to have it */
 		if (end == PGW_BATCH_DONE)
@@ -678,7 +683,7 @@ pgw_calls_in_flight(void)
 bool
 pgw_calls_put_off(void)
 {
-	return put_off;
+	return put_off || more_to_admit;
 }
 
 void

@@ -9,6 +9,7 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 
+#include "core/turns.h"
 #include "infra/batch.h"
 
 extern void pgw_calls_init(void);
@@ -21,7 +22,17 @@ extern void pgw_calls_refuse_waiting(const char *error_code);	/* what was taken,
 extern void pgw_calls_take_signals(bool *rescan);
 extern void pgw_calls_take_answers(void);
 
-extern void pgw_calls_add_attempt(const uint8 *transaction_id); /* look at this one: due, or signalled */
+/* Look at this one, which is due, unless a call of it is under way. true: it was not on a list. */
+extern bool pgw_calls_add_attempt(const uint8 *transaction_id);
+
+/* The same for one that has not begun, whose bank, lane and merchant (pgw_turns_key) are known: when its bank has room. */
+typedef enum PgwQueued
+{
+	PGW_QUEUED_NEW = 0,
+	PGW_QUEUED_KNOWN,			/* it was on a list */
+	PGW_QUEUED_NO_PLACE			/* later: it is due in the tables */
+} PgwQueued;
+extern PgwQueued pgw_calls_queue_attempt(const uint8 *transaction_id, const char *bank, PgwLane lane, uint32 merchant);
 extern bool pgw_calls_list_full(void);	/* enough to look at: what else is due can stay in the tables */
 extern uint64 pgw_calls_listed(void);	/* looks asked for so far */
 extern bool pgw_calls_looked(uint64 n); /* the first n of them have been taken */
@@ -32,13 +43,15 @@ extern PgwBatchEnd pgw_calls_run(bool admit_new);
 /* When the worker has to look again although nothing wakes it; 0: never. */
 extern TimestampTz pgw_calls_next_due(void);
 extern void pgw_calls_wake_at(TimestampTz when);	/* something in the tables is due then */
-extern bool pgw_calls_scan_due(TimestampTz now);	/* ... now: scan */
+extern void pgw_calls_rescan_at(TimestampTz when);	/* ... or nothing in them may say that it is: look at all that is open */
+extern bool pgw_calls_scan_due(TimestampTz now, bool *full);	/* ... now: scan */
 /* For pgw.run_recovery(): the last call made so far, and whether all up to it that no caller waits for are over, results included. */
 extern uint64 pgw_calls_serial(void);
 extern bool pgw_calls_over(uint64 serial);
 
 extern bool pgw_calls_in_flight(void);	/* a bank call is out, or its result is not written */
-extern bool pgw_calls_put_off(void);	/* the next turn has to come at once: requests wait for the disk, and other work had come meanwhile */
+/* The next turn has to come at once: requests wait for the disk while other work has come, or there was too much for one. */
+extern bool pgw_calls_put_off(void);
 
 /* About to leave: every call that is still out becomes "may have been sent". */
 extern void pgw_calls_give_up(void);

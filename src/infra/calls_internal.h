@@ -1,6 +1,7 @@
 /*
  * calls_internal.h - what the files around a bank call share
  *
+ *	lanes.c			who waits for its bank, and each bank's share of the connections
  *	requests.c		what callers ask: intents, takeovers	attempts.c		what is found in the tables, one attempt at a time
  *	waiters.c		callers of attempts in doubt			charges.c		... not sent yet: submitted, or to be tried again
  *	calls.c			the call itself, over HTTP				resolve.c		... in doubt: look-up, replay, late success
@@ -23,6 +24,7 @@
 #include "infra/calls.h"
 #include "infra/config.h"
 #include "infra/exchange.h"
+#include "infra/lanes.h"
 #include "infra/store.h"
 #include "infra/vote.h"
 
@@ -33,7 +35,7 @@ typedef struct PgwCall
 	int			slot;			/* the caller's, or -1: nobody waits (any more) */
 	bool		submitted;
 	bool		listed;			/* in the index by transaction_id */
-	bool		open;			/* rendered, its exchange is not over: takes room */
+	PgwLanePlace place;			/* waits for its bank, or takes room there */
 	bool		out;			/* handed to HTTP, not done */
 	void	   *exchange;		/* with out: for pgw_http_disown() */
 	uint64		config_reads;	/* a request: not before the configuration was read so often in this process */
@@ -101,8 +103,14 @@ typedef struct PgwAttempt
 	int			failures;		/* times that its transaction failed, in a row */
 	TimestampTz not_before;
 
+	PgwLanePlace place;			/* waits for its bank, or has been given room for one call there */
+	bool		counted;		/* as looked at, or as waiting for room: see pgw_calls_looked() */
+
 	/* set by apply */
 	char		parked_for[64]; /* this bank has no room; "" otherwise */
+	PgwLane		lane;			/* ... for it in this lane */
+	uint32		merchant;
+	bool		must_stay;		/* ... and nothing in the tables would bring it here again */
 	bool		later;			/* a row was busy */
 	bool		again;			/* the next step can follow at once */
 	PgwState	status;			/* after the commit; PGW_STATE_NONE: not looked at */
@@ -123,9 +131,6 @@ extern void pgw_call_free(PgwCall *call);	/* drops the bank, wipes */
 /* In committed(): to be sent as soon as the transaction that has just committed is flushed. */
 extern void pgw_call_ready(PgwCall *call);
 
-extern bool pgw_call_bank_has_room(const PgwBank *bank);
-extern int	pgw_call_room(void);	/* for how many calls there are connections, whatever their bank */
-
 /* Leave to call the bank, to be reported with the call's end. false: not before *when. */
 extern bool pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when);
 
@@ -138,7 +143,8 @@ extern void pgw_calls_forget_in(dlist_head *items);
 /* --- requests.c --- */
 extern const PgwItemOps pgw_request_ops;	/* items of these ops, and of pgw_result_ops, are PgwCalls */
 extern void pgw_requests_init(void);
-extern void pgw_requests_admit(dlist_head *items);
+extern void pgw_requests_collect(dlist_head *items);	/* those that need no room any more, or none at all */
+extern void pgw_requests_admit(PgwItem *item, dlist_head *items);	/* its bank has room */
 extern TimestampTz pgw_requests_next_due(void); /* 0: none */
 extern void pgw_requests_forget(void);
 
@@ -193,7 +199,9 @@ extern void pgw_reference_check_subject(PgwCall *call, const PgwTransaction *t);
 
 /* --- attempts.c --- */
 extern void pgw_attempts_init(void);
-extern void pgw_attempts_collect(dlist_head *items);
+extern void pgw_attempts_collect(dlist_head *items, int *looks);	/* those that nobody has looked at; so many looks are left in this turn */
+extern void pgw_attempts_admit(PgwItem *item, dlist_head *items);	/* its bank has room */
+extern void pgw_attempts_none_admitted(void);	/* who waits now waits for room */
 extern void pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked, bool untold);
 
 /* No step, so no event: only when to look again (0: never). */

@@ -97,7 +97,7 @@ take(PgwTransaction *t, PgwAttempt *a)
 	/* A bank that is left alone just now does not hold up what another can take. */
 	for (PgwBank *b = bank; b != NULL && from == NULL; b = next_bank(t, b))
 	{
-		if (b == bank || pgw_bank_is_shut(b->name, pgw_flow_operation(t->capture, true)) || !pgw_call_bank_has_room(b))
+		if (b == bank || pgw_bank_is_shut(b->name, pgw_flow_operation(t->capture, true)) || !pgw_lanes_room(b->name, PGW_LANE_QUEUED, true))
 			continue;
 		if (pgw_bank_is_shut(bank->name, pgw_flow_operation(t->capture, true)))
 		{

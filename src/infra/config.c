@@ -27,7 +27,6 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/hsearch.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -93,33 +92,6 @@ void
 pgw_config_reread(void)
 {
 	stale = true;
-}
-
-/* ---------------------------------------------------------------- the load of banks, by name */
-
-/* Kept for ever, as a number is worth less than the question whether somebody still looks at it. */
-static PgwBankLoad *
-load_of(const char *name)
-{
-	static HTAB *loads = NULL;
-	char		key[64];
-	PgwBankLoad *load;
-	bool		found;
-
-	if (loads == NULL)
-	{
-		HASHCTL		ctl;
-
-		ctl.keysize = sizeof(key);
-		ctl.entrysize = sizeof(PgwBankLoad);
-		ctl.hcxt = TopMemoryContext;
-		loads = hash_create("pgw bank loads", 16, &ctl, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
-	}
-	strlcpy(key, name, sizeof(key));
-	load = hash_search(loads, key, HASH_ENTER, &found);
-	if (!found)
-		load->in_flight = 0;
-	return load;
 }
 
 /* ---------------------------------------------------------------- reading */
@@ -321,7 +293,6 @@ pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
 	b->secret_name = pgw_reader_text(r, "secret");
 	b->settings = pgw_reader_jsonb(r, "settings");
 	b->ca_file = jsonb_member(r, "settings", "ca_file");
-	b->load = load_of(b->name);
 	if (g->with_secrets && b->secret_name != NULL)
 		read_secret(b);
 }
@@ -538,11 +509,16 @@ pgw_config_bank(const char *name)
 	return NULL;
 }
 
+PgwBank *
+pgw_config_nth(int n)
+{
+	return pgw_config_current != NULL && n < pgw_config_current->nbanks ? &pgw_config_current->banks[n].bank : NULL;
+}
+
 void
 pgw_config_hold(PgwBank *bank)
 {
 	((BankEntry *) bank)->generation->holds++;
-	bank->load->in_flight++;
 }
 
 void
@@ -550,8 +526,6 @@ pgw_config_drop(PgwBank *bank)
 {
 	Generation *g = ((BankEntry *) bank)->generation;
 
-	Assert(bank->load->in_flight > 0);
-	bank->load->in_flight--;
 	if (--g->holds == 0 && g != pgw_config_current && !pgw_config_is_old(bank))
 		MemoryContextDelete(g->context);
 }

@@ -12,13 +12,6 @@
 #include "datatype/timestamp.h"
 #include "infra/secrets.h"
 
-/* Of all versions of one bank. */
-typedef struct PgwBankLoad
-{
-	char		name[64];		/* key */
-	int			in_flight;		/* the worker's count of calls */
-} PgwBankLoad;
-
 /* One version of a bank. */
 typedef struct PgwBank
 {
@@ -42,7 +35,6 @@ typedef struct PgwBank
 	char	   *settings;		/* JSON text */
 	char	   *ca_file;		/* from settings.ca_file, or NULL */
 	PgwConnector *connector;
-	PgwBankLoad *load;
 } PgwBank;
 
 extern void pgw_config_init(void);	/* _PG_init: the settings of secrets.c */
@@ -59,7 +51,6 @@ extern void pgw_config_watch_secrets(void); /* the same for all banks that take 
 
 /*
  * A PgwBank is valid until the next pgw_config_refresh(); a call in flight keeps its own alive between hold and drop.
- * hold also counts the call in the load of the bank of that name.
  */
 extern void pgw_config_hold(PgwBank *bank);
 extern void pgw_config_drop(PgwBank *bank);
@@ -69,6 +60,7 @@ extern void pgw_config_refresh(bool with_secrets);	/* cheap when the generation 
 extern uint64 pgw_config_number(bool *unsettled);
 extern uint64 pgw_config_reads(void);
 extern bool pgw_config_is_current(void);	/* false: a table was locked, and the old content is still in use */
+extern PgwBank *pgw_config_nth(int n);	/* the banks as they are now, by priority; NULL: no more */
 extern PgwBank *pgw_config_bank(const char *name);	/* as it is now, for new attempts; NULL: none */
 
 /*

@@ -36,6 +36,7 @@
 
 #include "core/mutant.h"
 #include "core/state.h"
+#include "core/turns.h"
 #include "infra/debug.h"
 #include "infra/exchange.h"
 #include "infra/exchange_shmem.h"
@@ -75,7 +76,12 @@ push_free(int slot)
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 
 	if (header->entry != PGW_NO_SLOT)
+	{
 		pgw_shared->entries[header->entry].slots--;
+		pgw_shared->bank_slots[header->bank_share]--;
+		pgw_shared->merchant_slots[header->merchant_share]--;
+	}
+	pgw_shared->nfree++;
 	header->state = PGW_SLOT_FREE;
 	header->entry = PGW_NO_SLOT;
 	header->procno = PGW_NO_PROC;
@@ -91,6 +97,7 @@ void
 pgw_slots_init(void)
 {
 	pgw_shared->free_head = PGW_NO_SLOT;
+	pgw_shared->nfree = 0;
 	for (int i = pgw_max_waiting - 1; i >= 0; i--)
 	{
 		pgw_shared->slots[i].entry = PGW_NO_SLOT;
@@ -266,13 +273,44 @@ leave_at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactio
 		pgw_exchange_release_all();
 }
 
+static int
+share_of(const char *name)
+{
+	return (int) ((pgw_turns_key(name) ^ (uint32) MyDatabaseId * 2654435761u) % PGW_SHARES);
+}
+
+/*
+ * Lock held: may this bank and this merchant have one more?  Whoever is called by many at once, or hangs, leaves slots to the others.  Merchants count
+ * as alone as long as none but one was seen.
+ */
+static PgwClaimSlot
+may_claim(const char *bank, const char *merchant, bool only_bank)
+{
+	int			b = share_of(bank);
+	int			m = share_of(merchant);
+
+	if (!pgw_shared->merchant_seen[m])
+	{
+		pgw_shared->merchant_seen[m] = true;
+		pgw_shared->nmerchants++;
+	}
+	if (pgw_shared->nfree == 0)
+		return PGW_SLOT_NONE_FREE;
+	if (!pgw_share_allows(pgw_shared->bank_slots[b], pgw_shared->nfree, only_bank && pgw_shared->nentries <= 1))
+		return PGW_SLOT_BANK_SHARE;
+	if (!pgw_share_allows(pgw_shared->merchant_slots[m], pgw_shared->nfree, pgw_shared->nmerchants <= 1))
+		return PGW_SLOT_MERCHANT_SHARE;
+	return PGW_SLOT_CAN_CLAIM;
+}
+
 int
-pgw_exchange_claim(void)
+pgw_exchange_claim(const char *bank, const char *merchant, bool only_bank, PgwClaimSlot *why)
 {
 	static bool registered = false;
 	int			slot = PGW_NO_SLOT;
 	int			entry;
 
+	*why = PGW_SLOT_NONE_FREE;
 	if (!pgw_exchange_available())
 		return PGW_NO_SLOT;
 	if (!registered)
@@ -286,7 +324,9 @@ pgw_exchange_claim(void)
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	entry = pgw_entry_find(MyDatabaseId, true);
-	if (entry >= 0 && pgw_shared->free_head != PGW_NO_SLOT)
+	if (entry >= 0)
+		*why = may_claim(bank, merchant, only_bank);
+	if (*why == PGW_SLOT_CAN_CLAIM)
 	{
 		PgwSlotHeader *header;
 
@@ -299,6 +339,11 @@ pgw_exchange_claim(void)
 		header->prev = header->next = PGW_NO_SLOT;
 		Assert(!header->abandoned && !header->recorded && !header->bound);
 		pgw_shared->entries[entry].slots++;
+		pgw_shared->nfree--;
+		header->bank_share = share_of(bank);
+		header->merchant_share = share_of(merchant);
+		pgw_shared->bank_slots[header->bank_share]++;
+		pgw_shared->merchant_slots[header->merchant_share]++;
 		my_slot = slot;
 		my_slot_subid = GetCurrentSubTransactionId();
 	}

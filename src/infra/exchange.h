@@ -83,6 +83,10 @@ typedef struct PgwSignal
 {
 	PgwSignalKind kind;
 	pg_uuid_t	transaction_id;
+	/* SUBMITTED only: where it has to wait, so that nobody has to look at the row for that */
+	bool		new_charge;		/* else an operation on a payment */
+	uint32		bank;			/* pgw_turns_key() of the names; 0: not known */
+	uint32		merchant;
 } PgwSignal;
 
 extern int	pgw_max_waiting;	/* GUC: slots */
@@ -94,8 +98,19 @@ extern bool pgw_exchange_available(void);	/* preloaded? */
 /* A worker serves this database or is about to: it is starting, coming back within seconds, or standing aside for DROP/ALTER/CREATE DATABASE. */
 extern bool pgw_exchange_worker_running(Oid dboid);
 
-/* A free slot, CLAIMED, body zeroed; -1: none. A before_shmem_exit callback and pgw_exchange_release_all() (called on abort) clean up. */
-extern int	pgw_exchange_claim(void);
+typedef enum PgwClaimSlot
+{
+	PGW_SLOT_CAN_CLAIM = 0,
+	PGW_SLOT_NONE_FREE,
+	PGW_SLOT_BANK_SHARE,		/* the bank's callers have their share of the slots */
+	PGW_SLOT_MERCHANT_SHARE		/* ... or the merchant's */
+} PgwClaimSlot;
+
+/*
+ * A free slot, CLAIMED, body zeroed; -1: none for this bank and merchant (*why).  only_bank: the database has no other.  A before_shmem_exit callback
+ * and pgw_exchange_release_all() (called on abort) clean up.
+ */
+extern int	pgw_exchange_claim(const char *bank, const char *merchant, bool only_bank, PgwClaimSlot *why);
 extern PgwSlotRequest *pgw_exchange_request(int slot);
 extern void pgw_exchange_submit(int slot);	/* CLAIMED -> REQUESTED, wakes the worker */
 

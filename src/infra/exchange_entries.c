@@ -84,6 +84,7 @@ pgw_entry_find(Oid dboid, bool create)
 	if (!create || unused < 0)
 		return -1;
 
+	pgw_shared->nentries++;
 	pgw_shared->entries[unused].dboid = dboid;
 	pgw_entry_set_state(&pgw_shared->entries[unused], PGW_ENTRY_DOWN);
 	return unused;
@@ -97,6 +98,8 @@ pgw_entry_forget(int entry)
 	if (e->state == PGW_ENTRY_RUNNING || e->state == PGW_ENTRY_STARTING ||
 		e->slots > 0 || e->holds > 0 || e->dropping > 0 || e->check)
 		return false;
+	if (e->dboid != InvalidOid)
+		pgw_shared->nentries--;
 	memset(e, 0, offsetof(PgwWorkerEntry, ring));
 	e->procno = PGW_NO_PROC;
 	e->queue_head = e->queue_tail = PGW_NO_SLOT;

@@ -29,6 +29,7 @@
 #define PGW_NO_PROC (-1)
 #define PGW_NO_SLOT (-1)
 #define PGW_MAX_COVERS 8		/* tables that callers in flight have locked: three, and a partition for each month they began in */
+#define PGW_SHARES 1024
 
 /*
  *	            launcher starts            attach
@@ -97,6 +98,8 @@ typedef struct PgwSlotHeader
 	bool		bound;			/* with recorded: the request is being sent, or an earlier attempt is waited for: its caller cannot withdraw it */
 	pg_uuid_t	transaction_id; /* with recorded: the attempt that tells the outcome; else all zero */
 	uint64		seq;
+	int			bank_share;		/* while not FREE: where PgwShared counts it, as one of its bank's and of its merchant's */
+	int			merchant_share;
 } PgwSlotHeader;
 
 /* On pages of its own, kept out of core dumps and of swap. */
@@ -118,6 +121,12 @@ typedef struct PgwShared
 	TimestampTz register_failed_at; /* last time no worker slot was free; 0: never */
 	uint64		last_seq;
 	int			free_head;
+	int			nfree;
+	int			nentries;		/* not UNUSED */
+	int			bank_slots[PGW_SHARES];	/* slots by the key of database and bank; two that share a key share their part */
+	int			merchant_slots[PGW_SHARES];
+	bool		merchant_seen[PGW_SHARES];
+	int			nmerchants;		/* seen since the server's start */
 	PgwWorkerEntry entries[PGW_MAX_DATABASES];
 	PgwSlotHeader slots[FLEXIBLE_ARRAY_MEMBER];
 } PgwShared;

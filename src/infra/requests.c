@@ -2,10 +2,10 @@
  * requests.c - what callers of process_payment ask: the intent of a new attempt, or the takeover of an earlier one
  *
  *	 slot ---> waiting ---> items ---(commit, flushed)---> calls.c: ready
- *	           (bank full)    |
+ *	          (lanes.c)       |
  *	                          +--- an earlier attempt with this id: adopt.c ---(commit, flushed)---> answered, or waiters.c
  *
- * Owns the requests that wait for room at their bank.  A slot's body is ours from take to answer.
+ * Owns the requests that wait for room at their bank; in which order they get it is lanes.c's.  A slot's body is ours from take to answer.
  *
  * Orderings that matter
  *	- The slot is marked recorded in committed(), with interrupts held since before the commit: a worker that ends cannot leave a durable
@@ -28,27 +28,37 @@
 
 #define TAKE_MAX 256
 #define BUSY_DELAY_MS 20
+#define SWEEP_MS 10
 #define LOCKED_PATIENCE_MS 2000	/* of an intent whose tables are locked by somebody */
 
-static dlist_head waiting;
+static dlist_head waiting;		/* for room at their bank, linked by .all */
+static dlist_head at_once;		/* need none: refused */
+static dlist_head put_off;		/* until not_before: a row was busy (rendered), or our configuration is older than its backend's */
 static bool config_wanted = false;	/* some of them wait for the configuration to be read again */
 
 void
 pgw_requests_init(void)
 {
 	dlist_init(&waiting);
+	dlist_init(&at_once);
+	dlist_init(&put_off);
 }
 
 bool
 pgw_requests_want_config(void)
 {
-	return config_wanted && !dlist_is_empty(&waiting);
+	return config_wanted && !dlist_is_empty(&put_off);
 }
 
 void
 pgw_requests_forget(void)
 {
-	pgw_calls_forget_in(&waiting);
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &waiting)
+		dlist_container(PgwCall, all, iter.cur)->slot = -1;
+	pgw_calls_forget_in(&at_once);
+	pgw_calls_forget_in(&put_off);
 }
 
 static const char *
@@ -104,6 +114,107 @@ static void request_broken(PgwItem *item, bool committed);
 
 const PgwItemOps pgw_request_ops = {"intents", request_apply, request_committed, request_failed, request_broken};
 
+/* ---------------------------------------------------------------- waiting for room */
+
+static bool
+is_gone(const PgwCall *call)
+{
+	return call->slot < 0 || pgw_exchange_abandoned(call->slot);
+}
+
+/*
+ * The next bank that may take it: the chosen one (after: NULL) or, where the caller named none and that one is left alone, those that follow it by
+ * priority.
+ */
+static PgwBank *
+next_bank(const PgwCall *call, PgwBank *chosen, PgwBank *after)
+{
+	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
+
+	if (after == NULL)
+		return chosen;
+	if (r->bank_requested[0] != '\0')
+		return NULL;
+	return pgw_config_next_bank(after, r->amount, r->currency, r->card_number[0] != '\0', (PgwCaptureMode) r->capture);
+}
+
+static void
+wait_for(PgwCall *call, const PgwBank *bank)
+{
+	/* always: as many wait as have a slot */
+	(void) pgw_lanes_wait(&call->place, bank->name, PGW_LANE_CHARGE, pgw_turns_key(pgw_exchange_request(call->slot)->merchant), &call->item, true);
+	dlist_push_tail(&waiting, &call->all);
+}
+
+/* It is recorded as failed: every bank that could take it is left alone just now. */
+static void
+refuse(PgwCall *call)
+{
+	call->refused = true;
+	dlist_push_tail(&at_once, &call->item.node);
+}
+
+static void
+put_off_for_now(PgwCall *call)
+{
+	call->not_before = TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS);
+	dlist_push_tail(&put_off, &call->item.node);
+}
+
+/*
+ * The caller has chosen its bank by a configuration that this process has not read yet: from an older one it is neither answered nor served, or the
+ * request would go to where the bank was.
+ */
+static bool
+config_is_older(const PgwCall *call)
+{
+	bool		unsettled;
+
+	return (pgw_config_number(&unsettled) < pgw_exchange_request(call->slot)->generation || pgw_config_reads() < call->config_reads) &&
+		!PGW_MUTATED(OLD_CONFIG);
+}
+
+/* The bank that its backend chose.  NULL: it takes nothing, and the call is answered; or it is put off until we know as much as its backend did. */
+static PgwBank *
+chosen_bank(PgwCall *call)
+{
+	PgwBank    *bank = pgw_config_bank(pgw_exchange_request(call->slot)->bank);
+
+	if (config_is_older(call))
+	{
+		pgw_config_reread();
+		config_wanted = true;
+		call->not_before = TimestampTzPlusMilliseconds(pgw_now(), 1);	/* the next turn reads it */
+		dlist_push_tail(&put_off, &call->item.node);
+		return NULL;
+	}
+	if (bank != NULL && bank->enabled)
+		return bank;
+	answer_error(call, bank == NULL ? "unknown_bank" : "bank_disabled", "");
+	return NULL;
+}
+
+/* Into the lane of the first bank that is not left alone. */
+static void
+enter(PgwCall *call)
+{
+	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
+	PgwBank    *chosen = chosen_bank(call);
+	PgwBank    *b;
+
+	if (chosen == NULL)
+		return;
+	call->refused = false;
+	call->op = pgw_flow_operation((PgwCaptureMode) r->capture, false);
+	call->deadline = r->deadline;
+	for (b = chosen; b != NULL && pgw_bank_is_shut(b->name, call->op); b = next_bank(call, chosen, b))
+		;
+	if (b != NULL)
+		wait_for(call, b);
+	else
+		refuse(call);
+}
+
 static void
 take_one(int slot)
 {
@@ -115,15 +226,21 @@ take_one(int slot)
 	call->slot = slot;
 	call->config_reads = r->unsettled ? pgw_config_reads() + 1 : 0;
 	call->item.ops = &pgw_request_ops;
-	dlist_push_tail(&waiting, &call->item.node);
+	if (is_gone(call))
+		answer_error(call, "internal_error", "");	/* nobody reads it: nothing was recorded, nothing is sent */
+	else
+		enter(call);
 }
 
 void
 pgw_calls_take_requests(void)
 {
 	int			slots[TAKE_MAX];
-	int			n = pgw_exchange_take(slots, TAKE_MAX);
+	int			n;
 	volatile int i = 0;
+
+	pgw_lanes_learn();			/* so that nothing below needs memory but the call itself */
+	n = pgw_exchange_take(slots, TAKE_MAX);
 
 	PG_TRY();
 	{
@@ -142,106 +259,106 @@ pgw_calls_take_requests(void)
 		PGW_DEBUG_POINT("taken");
 }
 
-/*
- * The bank that takes it now: the chosen one, or, where the caller named none and that one is left alone, the next by priority.  NULL: none;
- * *refused: because they are left alone.
- */
-static PgwBank *
-bank_for(PgwCall *call, PgwBank *bank, bool *refused)
+static void
+render(PgwCall *call, PgwBank *bank, dlist_head *items)
 {
-	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
+	PgwConnectorError err;
+	const char *code = NULL;
+
+	err.message[0] = '\0';
+	if (render_request(call, bank, &code, &err))
+		dlist_push_tail(items, &call->item.node);
+	else
+		answer_error(call, code, err.message);
+}
+
+/* Its bank has room. Which bank that is may have changed while it waited. */
+void
+pgw_requests_admit(PgwItem *item, dlist_head *items)
+{
+	PgwCall    *call = (PgwCall *) item;
+	char		waited_for[NAMEDATALEN];
+	PgwBank    *chosen;
 	TimestampTz when;
 
-	call->op = pgw_flow_operation((PgwCaptureMode) r->capture, false);
-	call->deadline = r->deadline;
-	*refused = false;
-	for (PgwBank *b = bank; b != NULL;)
+	strlcpy(waited_for, pgw_lanes_name(&call->place), sizeof(waited_for));
+	pgw_lanes_give_up(&call->place);
+	dlist_delete(&call->all);
+	if (is_gone(call))
 	{
-		if (!pgw_call_bank_has_room(b))
-		{
-			*refused = false;	/* it waits, also where the banks before this one are left alone */
-			return NULL;
-		}
-		if (pgw_call_allowed(call, b->name, false, &when))
-		{
-			if (b != bank)
-				strlcpy(call->switched_from, bank->name, sizeof(call->switched_from));
-			*refused = false;
-			return b;
-		}
-		*refused = true;
-		if (r->bank_requested[0] != '\0')
-			break;
-		b = pgw_config_next_bank(b, r->amount, r->currency, r->card_number[0] != '\0', (PgwCaptureMode) r->capture);
-	}
-	return NULL;
-}
-
-/*
- * The caller has chosen its bank by a configuration that this process has not read yet: from an older one it is neither answered nor served, or the
- * request would go to where the bank was.
- */
-static bool
-config_is_older(const PgwCall *call)
-{
-	bool		unsettled;
-
-	return (pgw_config_number(&unsettled) < pgw_exchange_request(call->slot)->generation || pgw_config_reads() < call->config_reads) &&
-		!PGW_MUTATED(OLD_CONFIG);
-}
-
-static void
-admit_one(PgwCall *call, dlist_head *items)
-{
-	bool		gone = call->slot < 0 || pgw_exchange_abandoned(call->slot);
-	PgwBank    *bank = gone ? NULL : pgw_config_bank(pgw_exchange_request(call->slot)->bank);
-	PgwBank    *chosen;
-	const char *code = NULL;
-	PgwConnectorError err;
-
-	if (!gone && call->rendered == NULL && config_is_older(call))
-	{
-		pgw_config_reread();
-		config_wanted = true;
+		answer_error(call, "internal_error", "");	/* nobody reads it */
 		return;
 	}
-	if (gone)
-		code = "internal_error";	/* nobody reads it: nothing was recorded, nothing is sent */
-	else if (bank == NULL)
-		code = "unknown_bank";
-	else if (!bank->enabled)
-		code = "bank_disabled";
-	if (code == NULL && call->rendered == NULL)
+	chosen = chosen_bank(call);
+	if (chosen == NULL)
+		return;
+	for (PgwBank *b = chosen; b != NULL; b = next_bank(call, chosen, b))
 	{
-		chosen = bank;
-		bank = bank_for(call, chosen, &call->refused);
-		if (bank == NULL && !call->refused)
-			return;				/* no room */
-		if (bank == NULL)
-			bank = chosen;
+		if (pgw_bank_is_shut(b->name, call->op))
+			continue;
+		if (strcmp(b->name, waited_for) != 0 && !pgw_lanes_room(b->name, PGW_LANE_CHARGE, true))
+		{
+			wait_for(call, b);
+			return;
+		}
+		if (!pgw_call_allowed(call, b->name, false, &when))
+			continue;
+		if (b != chosen)
+			strlcpy(call->switched_from, chosen->name, sizeof(call->switched_from));
+		render(call, b, items);
+		return;
 	}
-	dlist_delete(&call->item.node);
-	err.message[0] = '\0';
-	if (code != NULL || (call->rendered == NULL && !render_request(call, bank, &code, &err)))
-		answer_error(call, code, err.message);
-	else
-		dlist_push_tail(items, &call->item.node);
+	refuse(call);
+	pgw_requests_collect(items);
 }
 
-/* From waiting to intents, as far as the banks' limits allow; the others keep their order. */
+/* Whoever has left, and what was put off for a moment. */
 void
-pgw_requests_admit(dlist_head *items)
+pgw_requests_collect(dlist_head *items)
 {
+	static TimestampTz swept = 0;
+	TimestampTz now = pgw_now();
 	dlist_mutable_iter iter;
 
 	config_wanted = false;
-	dlist_foreach_modify(iter, &waiting)
+	while (!dlist_is_empty(&at_once))
+	{
+		PgwCall    *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&at_once));
+
+		PgwBank    *bank = NULL;
+
+		if (is_gone(call))
+			answer_error(call, "internal_error", "");
+		else
+			bank = chosen_bank(call);
+		if (bank != NULL)
+			render(call, bank, items);	/* the event names its bank */
+	}
+	dlist_foreach_modify(iter, &put_off)
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
 
-		if (call->rendered != NULL && call->not_before > pgw_now())
+		if (!pgw_is_due(call->not_before, now, BUSY_DELAY_MS) && !is_gone(call))
 			continue;
-		admit_one(call, items);
+		dlist_delete(iter.cur);
+		if (is_gone(call))
+			answer_error(call, "internal_error", "");
+		else if (call->rendered != NULL)
+			dlist_push_tail(items, &call->item.node);
+		else
+			enter(call);
+	}
+	if (!pgw_is_due(TimestampTzPlusMilliseconds(swept, SWEEP_MS), now, SWEEP_MS))
+		return;
+	swept = now;
+	dlist_foreach_modify(iter, &waiting)
+	{
+		PgwCall    *call = dlist_container(PgwCall, all, iter.cur);
+
+		if (!is_gone(call))
+			continue;
+		dlist_delete(iter.cur);
+		answer_error(call, "internal_error", "");
 	}
 }
 
@@ -249,24 +366,31 @@ void
 pgw_calls_refuse_waiting(const char *error_code)
 {
 	while (!dlist_is_empty(&waiting))
-		answer_error(dlist_container(PgwCall, item.node, dlist_pop_head_node(&waiting)), error_code, "");
+		answer_error(dlist_container(PgwCall, all, dlist_pop_head_node(&waiting)), error_code, "");
+	while (!dlist_is_empty(&at_once))
+		answer_error(dlist_container(PgwCall, item.node, dlist_pop_head_node(&at_once)), error_code, "");
+	while (!dlist_is_empty(&put_off))
+		answer_error(dlist_container(PgwCall, item.node, dlist_pop_head_node(&put_off)), error_code, "");
 }
 
 TimestampTz
 pgw_requests_next_due(void)
 {
-	TimestampTz next = 0;
+	TimestampTz next = dlist_is_empty(&at_once) ? 0 : 1;
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &waiting)
+	dlist_foreach(iter, &put_off)
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
 
-		if (call->rendered != NULL && (next == 0 || call->not_before < next))
+		if (next == 0 || call->not_before < next)
 			next = call->not_before;
 	}
 	return next;
 }
+
+/* ---------------------------------------------------------------- the intent */
+
 static char *
 copy(const char *s)
 {
@@ -408,8 +532,7 @@ request_committed(PgwItem *item)
 	else if (call->later)
 	{
 		/* the earlier attempt's row is locked for a moment */
-		call->not_before = TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS);
-		dlist_push_head(&waiting, &call->item.node);
+		put_off_for_now(call);
 	}
 	else if (call->takeover)
 		taken_over(call);
@@ -445,8 +568,7 @@ locked_out(PgwCall *call)
 		answer_error(call, "worker_busy", "a table of pgw is locked, or a trigger on it takes too long");
 		return;
 	}
-	call->not_before = TimestampTzPlusMilliseconds(now, BUSY_DELAY_MS);
-	dlist_push_tail(&waiting, &call->item.node);
+	put_off_for_now(call);
 }
 
 static void
@@ -480,7 +602,7 @@ request_broken(PgwItem *item, bool committed)
 		Assert(!call->later);
 		if (call->slot >= 0)
 			(void) pgw_exchange_answer(call->slot, &call->reply);
-		pgw_calls_wake_at(pgw_now());
+		pgw_calls_rescan_at(pgw_now());
 		pgw_call_free(call);
 	}
 	else

@@ -279,6 +279,6 @@ result_broken(PgwItem *item, bool committed)
 		return;
 	}
 	(void) tell(call);			/* if that was not done yet */
-	pgw_calls_wake_at(pgw_now());	/* the next step, if there is one */
+	pgw_calls_rescan_at(pgw_now());	/* the next step, if there is one */
 	pgw_call_free(call);
 }

@@ -16,6 +16,7 @@
 
 #include "core/payment.h"
 #include "core/state.h"
+#include "core/turns.h"
 #include "core/validate.h"
 #include "infra/row.h"
 
@@ -207,18 +208,32 @@ extern void pgw_store_update_payment(PgwPayment *p);	/* by payment_id; sets upda
 extern void pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n);
 
 /*
- * Worker: one page of the attempts to look at: what is due, and what is open with nothing due (in flight, or left by a worker or a caller that
- * is gone).  Start with zeroes; *scan remembers where it stopped, and *more says whether to call again.  Returns how many ids.
+ * store_scan.c, worker: what is due, bank by bank.  Each function returns how many it has found, at most max.
  */
-typedef struct PgwScan
+typedef struct PgwDue
 {
-	bool		second;			/* what is due is done */
-	TimestampTz after_time;
-	pg_uuid_t	after_id;
-	bool		more;
-	TimestampTz next_due;		/* when more becomes due, as far as the tables know now; 0: nothing */
-} PgwScan;
-extern int	pgw_store_scan(PgwScan *scan, TimestampTz now, pg_uuid_t *ids, int max);
+	pg_uuid_t	transaction_id;
+	uint32		merchant;		/* pgw_turns_key(); 0: not asked for */
+} PgwDue;
+
+/* The first bank after that one, by name, of which something waits or is due. false: none. */
+extern bool pgw_store_next_bank(const char *after, char *bank, Size size);
+
+/* What has begun: of each state as many as its lane has places. *cut: there may be more; *next: when another becomes due, 0: none is known to. */
+extern int	pgw_store_begun(const char *bank, const int places[PGW_NLANES], TimestampTz now, PgwDue *due, int max, bool *cut, TimestampTz *next);
+
+/*
+ * What has not begun and is due between these times: of each of the next merchants after that one by name, `most` of them, so many.  *merchants: how
+ * many there were; last: the name of the last one that was looked at; *first: the time of the oldest that was found, 0: none.
+ */
+extern int	pgw_store_waiting(const char *bank, PgwKind kind, const char *after, int most, int each, TimestampTz from, TimestampTz now, PgwDue *due, int max,
+							  int *merchants, char *last, Size size, bool *cut, TimestampTz *first);
+
+/* What has not been sent and is not to be sent any more; *next as above. */
+extern int	pgw_store_expired(TimestampTz now, PgwDue *due, int max, TimestampTz *next);
+
+/* What is open with nothing due: in flight, or left by a worker or a caller that is gone. In order of the ids, after this one. */
+extern int	pgw_store_left(const pg_uuid_t *after, PgwDue *due, int max);
 
 /* One row of pgw.bank_states: a circuit breaker as it was when the worker ended. */
 typedef struct PgwBankState

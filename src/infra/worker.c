@@ -38,9 +38,11 @@
 #include "infra/debug.h"
 #include "infra/exchange.h"
 #include "infra/http.h"
+#include "infra/lanes.h"
 #include "infra/launcher.h"
 #include "infra/metrics.h"
 #include "infra/pause.h"
+#include "infra/scan.h"
 #include "infra/store.h"
 #include "infra/table_locks.h"
 #include "infra/worker.h"
@@ -49,7 +51,6 @@
 #define WANT_CONFIG_MS 10
 #define IDLE_WAIT_MS 1000
 #define STEP_ASIDE_GRACE_MS 1000
-#define SCAN_MAX 2000
 #define PARTITIONS_AHEAD 2
 #define PARTITION_INTERVAL_MS (24 * 60 * 60 * 1000)
 #define RETRY_AFTER_ERROR_MS 500
@@ -124,12 +125,12 @@ pin_settings(void)
 	pin("application_name", "pgw worker");
 	pin("log_statement", "none");
 
-	/* plans: what is due or open is few among many, whatever the statistics say */
+	/* plans: what is due or open is few among many, whatever the statistics say, and its beginning is all that is asked for (store_scan.c) */
 	pin("enable_seqscan", "off");
 	pin("enable_indexscan", "on");
 	pin("enable_indexonlyscan", "on");
-	pin("enable_bitmapscan", "on");
-	pin("enable_sort", "on");
+	pin("enable_bitmapscan", "off");
+	pin("enable_sort", "off");
 	pin("plan_cache_mode", "auto");
 	pin("jit", "off");			/* a plan that is left with a sequential scan looks dear enough for it */
 	pin("max_parallel_workers_per_gather", "0");
@@ -319,7 +320,6 @@ typedef struct Due
 {
 	PgwScan		scan;
 	int			n;
-	pg_uuid_t  *ids;
 } Due;
 
 static void
@@ -327,8 +327,35 @@ find_due(void *arg)
 {
 	Due		   *due = arg;
 
-	due->n = pgw_store_scan(&due->scan, pgw_now(), due->ids, SCAN_MAX);
+	due->n = pgw_scan_page(&due->scan, pgw_now());
 	pgw_pause_check();			/* after the look: what a restore has brought came with its mark */
+}
+
+typedef struct Refill
+{
+	const char *bank;
+	bool		begun;
+	bool		waiting;
+} Refill;
+
+static void
+refill(void *arg)
+{
+	const Refill *r = arg;
+
+	pgw_scan_refill(r->bank, r->begun, r->waiting, pgw_now());
+	pgw_pause_check();
+}
+
+/* The lanes of a bank are low, and the tables have more. */
+static void
+refill_lanes(TimestampTz now)
+{
+	Refill		r;
+
+	r.bank = pgw_lanes_wanting(now, &r.begun, &r.waiting);
+	if (r.bank != NULL && pgw_batch_transaction(refill, &r, false, NULL) == PGW_BATCH_NO_EXTENSION)
+		leave_without_extension();
 }
 
 static bool
@@ -354,15 +381,21 @@ scan_for_work(TimestampTz now)
 		return;
 	if (!worker.scan.more)
 	{
-		if (!begin_round() && !worker.scan_wanted && !pgw_calls_scan_due(now) &&
-			!pgw_is_due(worker.next_scan, now, (int64) pgw_recovery_interval * 1000))
+		bool		full = begin_round() || worker.scan_wanted || pgw_is_due(worker.next_scan, now, (int64) pgw_recovery_interval * 1000);
+
+		if (!pgw_calls_scan_due(now, &full) && !full)
+		{
+			refill_lanes(now);
 			return;
+		}
 		worker.scan_wanted = false;
 		memset(&worker.scan, 0, sizeof(worker.scan));
+		worker.scan.more = true;
+		worker.scan.full = full;
+		if (full)
+			worker.next_scan = TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
 	}
 	due.scan = worker.scan;
-	due.ids = palloc(SCAN_MAX * sizeof(pg_uuid_t));
-	worker.next_scan = TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
 	end = pgw_batch_transaction(find_due, &due, false, NULL);
 	if (end == PGW_BATCH_NO_EXTENSION)
 		leave_without_extension();	/* DROP EXTENSION is committed, and nothing else would tell an idle worker */
@@ -377,8 +410,6 @@ scan_for_work(TimestampTz now)
 	if (due.scan.next_due != 0)
 		pgw_calls_wake_at(due.scan.next_due);
 	pgw_recovery_found(due.n, !due.scan.more);
-	for (int i = 0; i < due.n; i++)
-		pgw_calls_add_attempt(due.ids[i].data);
 	if (worker.round.stage == ROUND_SCANS && !due.scan.more)
 	{
 		worker.round.last_look = pgw_calls_listed();

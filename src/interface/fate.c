@@ -13,6 +13,7 @@
 #include "miscadmin.h"
 #include "utils/memutils.h"
 
+#include "core/turns.h"
 #include "infra/exchange.h"
 #include "interface/fate.h"
 
@@ -23,6 +24,9 @@ typedef struct Fate
 	pg_uuid_t	transaction_id;
 	SubTransactionId subid;
 	PgwFateKind kind;
+	bool		new_charge;		/* of a submitted one: see PgwSignal */
+	uint32		bank;
+	uint32		merchant;
 } Fate;
 
 static Fate *fates = NULL;		/* in TopTransactionContext */
@@ -42,6 +46,9 @@ signal_from(int first, bool committed)
 			continue;
 		signals[n].kind = !committed ? PGW_SIGNAL_ABORTED : fates[i].kind == PGW_FATE_SUBMIT ? PGW_SIGNAL_SUBMITTED : PGW_SIGNAL_COMMITTED;
 		signals[n].transaction_id = fates[i].transaction_id;
+		signals[n].new_charge = fates[i].new_charge;
+		signals[n].bank = fates[i].bank;
+		signals[n].merchant = fates[i].merchant;
 		if (++n == BATCH)
 		{
 			pgw_exchange_signal(MyDatabaseId, signals, n);
@@ -134,10 +141,23 @@ pgw_fate_add(const pg_uuid_t *transaction_id, PgwFateKind kind)
 			fates = repalloc_huge(fates, (Size) grown * sizeof(Fate));
 		cap = grown;
 	}
+	memset(&fates[nfates], 0, sizeof(Fate));
 	fates[nfates].transaction_id = *transaction_id;
 	fates[nfates].subid = GetCurrentSubTransactionId();
 	fates[nfates].kind = kind;
 	nfates++;
+}
+
+void
+pgw_fate_add_submitted(const PgwTransaction *t)
+{
+	Fate	   *fate;
+
+	pgw_fate_add(&t->transaction_id, PGW_FATE_SUBMIT);
+	fate = &fates[nfates - 1];
+	fate->new_charge = t->kind == PGW_KIND_PAYMENT;
+	fate->bank = pgw_turns_key(t->bank);
+	fate->merchant = pgw_turns_key(t->merchant);
 }
 
 static const Fate *

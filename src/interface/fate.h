@@ -7,6 +7,8 @@
 #include "postgres.h"
 #include "utils/uuid.h"
 
+#include "infra/store.h"
+
 typedef enum PgwFateKind
 {
 	PGW_FATE_PROCESS,			/* commit: COMMITTED, rollback: ABORTED */
@@ -15,6 +17,7 @@ typedef enum PgwFateKind
 
 /* The current (sub)transaction's end decides on this attempt. */
 extern void pgw_fate_add(const pg_uuid_t *transaction_id, PgwFateKind kind);
+extern void pgw_fate_add_submitted(const PgwTransaction *t);	/* PGW_FATE_SUBMIT, and where it will have to wait */
 
 /* Did this very, still open transaction ask for it? */
 extern bool pgw_fate_is_open(const pg_uuid_t *transaction_id);

@@ -215,7 +215,7 @@ carry_out(FunctionCallInfo fcinfo, const Operation *o, PgwPayment *p)
 		pgw_operation_begin(o->kind, amount, &s);
 	pgw_store_set_standing(p, &s);
 	pgw_store_update_payment(p);
-	pgw_fate_add(&t.transaction_id, PGW_FATE_SUBMIT);
+	pgw_fate_add_submitted(&t);
 	return pgw_result_operation_datum(fcinfo, p, &t, PGW_TOLD_SUBMITTED);
 }
 

@@ -234,6 +234,19 @@ wait_for_worker(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *wit
 	return answered;
 }
 
+/* Nothing was sent.  Whoever has his share of the slots already is told so at once; the others go on. */
+static void
+raise_no_slot(const PgwPay *pay, PgwClaimSlot why)
+{
+	if (why == PGW_SLOT_BANK_SHARE)
+		pgw_raise("worker_busy", pgw_detail("\"reason\": \"the bank's callers have their share of pgw.max_waiting\"", "bank", pay->bank),
+				  "Nothing was sent: the bank is slower than its callers come. Try again later, name another bank, or raise pgw.max_waiting.");
+	if (why == PGW_SLOT_MERCHANT_SHARE)
+		pgw_raise("worker_busy", pgw_detail("\"reason\": \"the merchant's callers have their share of pgw.max_waiting\"", "merchant", pay->req.merchant),
+				  "Nothing was sent. Try again later, or raise pgw.max_waiting.");
+	pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
+}
+
 /* Hand the request over and wait; again after the give-back of an earlier attempt. */
 static bool
 ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
@@ -245,10 +258,11 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 	PGW_DEBUG_POINT("claimed");
 	for (;;)
 	{
-		int			slot = pgw_exchange_claim();
+		PgwClaimSlot why;
+		int			slot = pgw_exchange_claim(pay->bank, pay->req.merchant, pgw_config_nth(1) == NULL, &why);
 
 		if (slot < 0)
-			pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
+			raise_no_slot(pay, why);
 		fill_slot(pgw_exchange_request(slot), pay);
 		pgw_exchange_submit(slot);
 		PGW_DEBUG_POINT("requested");

@@ -75,7 +75,7 @@ pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 	{
 		/* 0, which is the beginning of the year 2000, stands for none */
 		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at) != 0 ? DatumGetTimestampTz(expires_at) : -1, &t);
-		pgw_fate_add(&t.transaction_id, PGW_FATE_SUBMIT);
+		pgw_fate_add_submitted(&t);
 		have_t = true;
 	}
 	else

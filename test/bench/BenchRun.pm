@@ -16,7 +16,7 @@ use List::Util qw(max min sum);
 use POSIX ();
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(stage_up bank sql psql_start measure median worker_pid completed anon_kb parameters);
+our @EXPORT = qw(stage_up bank backlog_up backlog_down sql psql_start measure median worker_pid completed anon_kb parameters);
 
 my $dir = "$ENV{PGW_WORK}/bench";
 
@@ -35,9 +35,10 @@ sub parameters
 
 # ---------------------------------------------------------------- the stage
 
-my ($bank_pid, $bank_url, $node_up);
+my ($bank_pid, $bank_url, $slow_pid, $slow_url, $node_up);
 my $data = "$dir/data";
 my $main = $$;
+my $run_of_backlog = 1;
 $SIG{$_} = sub { exit 1 } for qw(INT TERM HUP);
 END
 {
@@ -45,18 +46,20 @@ END
 	{
 		my $status = $?;
 		system("pg_ctl -D '$data' -m immediate stop >/dev/null 2>&1") if $node_up;
-		kill 'TERM', $bank_pid if $bank_pid;
+		kill 'TERM', grep { $_ } $bank_pid, $slow_pid;
 		$? = $status;
 	}
 }
 
+# A simulator: pid, url.
 sub start_bank
 {
-	my $portfile = "$dir/bank.port";
-	$bank_pid = fork // die $!;
-	if (!$bank_pid)
+	my ($name) = @_;
+	my $portfile = "$dir/$name.port";
+	my $pid = fork // die $!;
+	if (!$pid)
 	{
-		open STDOUT, '>', "$dir/bank.log";
+		open STDOUT, '>', "$dir/$name.log";
 		open STDERR, '>&', \*STDOUT;
 		exec 'test/bank/pgw-bank', '--port', 0, '--port-file', $portfile, '--secret', 'test-secret';
 		die "exec: $!";
@@ -64,14 +67,13 @@ sub start_bank
 	my $end = time + 20;
 	while (!-s $portfile) { die 'the bank simulator did not start' if time > $end; usleep(10_000) }
 	open my $f, '<', $portfile or die $!;
-	$bank_url = 'http://127.0.0.1:' . (<$f> + 0);
-	return;
+	return ($pid, 'http://127.0.0.1:' . (<$f> + 0));
 }
 
 sub bank
 {
-	my ($path, $body) = @_;
-	my $r = HTTP::Tiny->new(timeout => 60)->request('POST', "$bank_url$path", { content => encode_json($body // {}) });
+	my ($path, $body, $url) = @_;
+	my $r = HTTP::Tiny->new(timeout => 60)->request('POST', ($url // $bank_url) . $path, { content => encode_json($body // {}) });
 	die "$path: $r->{status} $r->{content}" unless $r->{success};
 	return;
 }
@@ -132,8 +134,41 @@ CONF
 sub stage_up
 {
 	make_path($dir);
-	start_bank();
+	($bank_pid, $bank_url) = start_bank('bank');
 	start_cluster();
+	return;
+}
+
+# So many submitted payments wait for a bank that takes five seconds for each; and they are over.
+sub backlog_up
+{
+	my ($n) = @_;
+	if (!$slow_pid)
+	{
+		($slow_pid, $slow_url) = start_bank('slow');
+		sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('slow', 'json', '$slow_url', 'bank', 1000)");
+	}
+	bank('/control/settings', { delay_ms => 5000 }, $slow_url);
+	my $batch = 500;
+	my $run = $run_of_backlog++;
+	my @jobs = map {
+		my $job = $_;
+		psql_start(join '; ', map { "SELECT count(pgw.submit_payment('backlog$run-' || n, 1234, 'EUR', 'tok_ok', bank => 'slow')) FROM generate_series($_, least($n, @{[ $_ + $batch - 1 ]})) n" }
+		  grep { ($_ - 1) / $batch % 4 == $job } map { 1 + $batch * $_ } 0 .. ($n - 1) / $batch)
+	} 0 .. 3;
+	for my $job (@jobs) { 1 while <$job>; close $job or die 'the backlog could not be made' }
+	return;
+}
+
+sub backlog_down
+{
+	bank('/control/settings', { delay_ms => 0 }, $slow_url);
+	my $end = time + 600;
+	while (sql("SELECT EXISTS (SELECT FROM pgw.payment_transactions WHERE bank = 'slow' AND status NOT IN ('Completed', 'Failed', 'Refunded'))") eq 't')
+	{
+		die 'the backlog is not worked off' if time > $end;
+		usleep(200_000);
+	}
 	return;
 }
 
@@ -184,6 +219,7 @@ my %script = (
 	process => "\\set i :i + 1\nSELECT pgw.process_payment('p' || :run::int || '-' || :client_id::int || '-' || :i::int, 1234, 'EUR', 'tok_ok');\n",
 	replay => "\\set i random(1, 1000)\nSELECT status, replayed FROM pgw.process_payment('known' || :i::int, 1234, 'EUR', 'tok_ok');\n",
 	select => "\\set i random(1, 1000)\nSELECT payment_id, status, captured_amount FROM pgw.payments WHERE client_request_id = 'known' || :i::int AND merchant = 'default';\n");
+$script{beside} = $script{process} =~ s/'p'/'b'/r;
 my %per_call = (limit100 => 100, submit100 => 100);
 
 # ---------------------------------------------------------------- measuring

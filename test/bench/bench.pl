@@ -1,6 +1,8 @@
 # bench.pl - pgw beside what the database can do: contestants alternate in one run, medians and ratios at the end.
 #
-#   make bench [ROUNDS=3] [WARMUP=8] [SECONDS_EACH=10] [ONLY=name,...] [OUT=file.json] [SVG=file.svg]
+#   make bench [ROUNDS=3] [WARMUP=8] [SECONDS_EACH=10] [ONLY=name,...] [BACKLOG=100000] [OUT=file.json] [SVG=file.svg]
+#
+# beside: process, while so many submitted payments wait for another bank, which is slow.
 use strict;
 use warnings;
 use BenchPlot;
@@ -9,12 +11,13 @@ use JSON::PP;
 use List::Util 'max';
 
 $| = 1;
-my %p = %{ parameters({ rounds => 3, warmup => 8, seconds => 10, only => '', out => '', svg => '', smoke => 0 }, @ARGV) };
+my %p = %{ parameters({ rounds => 3, warmup => 8, seconds => 10, only => '', out => '', svg => '', smoke => 0, backlog => 100_000 }, @ARGV) };
 
 # name, clients, the bank's delay.  What is compared with each other runs side by side: tables grow by hundreds of thousands of payments on the way.
 my @contestants = (
 	[ limit2 => 1, 0 ], [ limit2 => 8, 0 ], [ limit2 => 64, 0 ], [ limit100 => 8, 0 ],
 	[ submit => 64, 0 ], [ submit => 64, 50 ], [ submit => 8, 0 ], [ submit100 => 8, 0 ], [ process => 1, 0 ], [ process => 8, 0 ], [ process => 64, 0 ],
+	[ beside => 64, 0 ],
 	[ process => 256, 50 ], [ select => 16, 0 ], [ replay => 16, 0 ]);
 if ($p{only})
 {
@@ -32,7 +35,9 @@ for my $round (1 .. $p{rounds})
 {
 	for my $c (@contestants)
 	{
+		backlog_up($p{backlog}) if $c->[0] eq 'beside';
 		my $r = measure(@$c, $p{warmup}, $p{seconds});
+		backlog_down() if $c->[0] eq 'beside';
 		push @{ $results{"@$c"} }, $r;
 		printf "round %d  %-10s %4d clients, bank %2d ms: %8.0f/s  p50 %7.2f  p99 %8.2f ms  drain %4.1f s\n", $round, @$c, @$r{qw(throughput p50_ms p99_ms drain_s)};
 	}
@@ -47,11 +52,14 @@ for my $c (@contestants)
 
 	# against the same round's baseline: what the machine does at the moment weighs on both
 	if ($results{'limit2 64 0'}) { $m{ratio_to_limit2} = median(map { $r[$_]{throughput} / $results{'limit2 64 0'}[$_]{throughput} } 0 .. $#r) }
+	# what a backlog at another bank costs: against the same payments of the same round without one
+	if ($c->[0] eq 'beside' && $results{'process 64 0'}) { $m{ratio_to_alone} = median(map { $r[$_]{throughput} / $results{'process 64 0'}[$_]{throughput} } 0 .. $#r) }
 	push @rows, \%m;
 }
 print "\n| contestant | clients | bank | payments/s | to limit2@64 | p50 ms | p95 ms | p99 ms | WAL B | flushes | CPU: all | worker | bank |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
 printf "| %s | %d | %d ms | %.0f | %s | %.2f | %.2f | %.2f | %.0f | %.3f | %.2f | %.2f | %.2f |\n", @$_{qw(name concurrency bank_ms throughput)},
   defined $_->{ratio_to_limit2} ? sprintf('%.2f', $_->{ratio_to_limit2}) : '-', @$_{qw(p50_ms p95_ms p99_ms wal_bytes flushes cpu_all cpu_worker cpu_bank)} for @rows;
+for (@rows) { printf "\nbeside %d submitted payments that wait for a slow bank: %.2f of the throughput without them\n", $p{backlog}, $_->{ratio_to_alone} if defined $_->{ratio_to_alone} }
 printf "\nworker's peak memory: %.1f MB\n", max(map { $_->{worker_kb} } @rows) / 1024;
 my $wrong = sql(q(SELECT coalesce(string_agg(check_name || ' ' || n || ', e.g. ' || d, E'\n'), '0') FROM (SELECT check_name, count(*) AS n, min(details::text) AS d FROM pgw.check_consistency() GROUP BY 1) x));
 print "check_consistency: $wrong\n";

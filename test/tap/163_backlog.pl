@@ -46,6 +46,8 @@ is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE status = 'Completed'
 $node->restart;             # nobody has decided about a restore here: it was none
 ok(wait_worker($node), 'the worker is there');
 is(sql(pay('goes on')), 'captured', 'and works');
+# something has begun and is not due, so that each question is asked
+sql("UPDATE pgw.payment_transactions SET next_attempt_at = now() + '1 year' WHERE client_request_id = 'goes on'");
 
 # The plans of a scan: both questions by the small indexes, and next to nothing read.
 for my $statistics ('without statistics', 'with statistics')
@@ -61,13 +63,16 @@ for my $statistics ('without statistics', 'with statistics')
 	for (split /^(?=\d{4}-\d\d-\d\d )/m, slurp_file($node->logfile, $seen))
 	{
 		next unless /pgw worker .*LOG: +duration: .*plan:/;
-		$plan{due} = $_ if /next_attempt_at <= \$1/;
+		$plan{due} = $_ if /next_attempt_at <= \$2/;
 		$plan{open} = $_ if /WITH open AS/;
-		$plan{next} = $_ if /next_attempt_at > \$1/;
+		$plan{next} = $_ if /min\(x.next_attempt_at\)/;
+		$plan{waiting} = $_ if /WITH RECURSIVE m/;
+		$plan{banks} = $_ if /SELECT least/;
+		$plan{expired} = $_ if /expires_at <= \$1/;
 	}
-	for my $question (qw(due open next))
+	for my $question (qw(due open next waiting banks expired))
 	{
-		my $index = $question eq 'open' ? 'payment_transactions_open' : 'payment_transactions_due';
+		my $index = 'payment_transactions_' . ({ open => 'open', waiting => 'waiting', expired => 'expiring' }->{$question} // 'due');
 		my $plan = $plan{$question} // 'not asked';
 		like($plan, qr/$index/, "$statistics: what is $question is found by its index");
 		my ($hit, $read) = map { $plan =~ /Buffers: shared[^\n]*?$_=(\d+)/ ? $1 : 0 } qw(hit read);
