@@ -27,8 +27,9 @@
  *	- held is set after the session's locks were acquired, and cleared, with callers = 0 under pgw_lock, before they are released.
  *	- Nobody asks LockHasWaiters(): for a lock on the fast path it follows a pointer that is not there.
  *
- * What is left: a caller whose worker said nothing for COVER_WAIT_MS goes on uncovered; and a transaction that had locked one of the tables otherwise before its first payment (a SELECT of an auditor's), while DDL queued in
- * between, with no other caller there.  Nobody can step back then: the caller gets PW500 worker_busy after PATIENCE_MS, nothing is sent.
+ * What is left: a caller whose worker said nothing for COVER_WAIT_MS goes on uncovered; and a transaction that had locked one of the tables otherwise
+ * before its first payment (a SELECT of an auditor's), while DDL queued in between, with no other caller there.  Nobody can step back then: the
+ * caller gets PW500 worker_busy after PATIENCE_MS, nothing is sent.
  */
 #include "postgres.h"
 
