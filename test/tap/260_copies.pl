@@ -82,8 +82,10 @@ sub cluster_from
 
 sub touch { my ($file) = @_; append_to_file($file, '') }
 
-is($origin->safe_psql('postgres', 'SELECT count(*), count(taken_over), count(incident_id) FROM pgw.resumptions'), '1|0|1',
-	'a new database: on record, as one that had no payments to decide about');
+part($origin, 'a new database', sub {
+	is($origin->safe_psql('postgres', 'SELECT count(*), count(taken_over), count(incident_id) FROM pgw.resumptions'), '1|0|1',
+		'a new database: on record, as one that had no payments to decide about');
+});
 pays($origin, 'a new cluster');
 is(health($origin, 'state_file'), 'ok', 'a new cluster: its state is on disk');
 $origin->safe_psql('postgres', 'CREATE DATABASE shop');
