@@ -427,6 +427,8 @@ send_ready(bool flush)
 		dlist_delete(&call->item.node);
 		if (call->slot >= 0)
 			PGW_DEBUG_POINT("intent_flushed");
+		else if (call->awaited)
+			PGW_DEBUG_POINT("retry_flushed");
 		if (still_wanted(call))
 			send_call(call);
 		else

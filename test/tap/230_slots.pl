@@ -110,6 +110,20 @@ part($node, 'asked again', sub {
 	is_sound($node, $bank, 'asked again: sound');
 });
 
+# Another try, planned for a caller that has left when it is to be sent.  It was told "pending" and has committed: its payment has failed.
+part($node, 'another try', sub {
+	debug_arm($node, 'retry_flushed', 'stop');
+	my $s = PgwSession->new($node)->send(pay('try', token => 'tok_503_1', timeout => '2s'));
+	debug_wait($node, 'retry_flushed');
+	is($s->wait, 'pending', 'another try: the wait ends') or diag($s->err);
+	my $requests = bank_ledger($bank)->{requests};
+	debug_release($node, 'retry_flushed');
+	ok(wait_until(sub { payment('try') eq 'failed' }, 20), 'another try: the payment has failed');
+	is(status_of($node, 'try'), 'Failed', 'another try: so has the attempt');
+	is(bank_ledger($bank)->{requests}, $requests, 'another try: and was not sent');
+	is_sound($node, $bank, 'another try: sound');
+});
+
 # ---------------------------------------------------------------- an answer that names a stranger's attempt
 
 part($node, 'stranger', sub {
