@@ -139,15 +139,17 @@ sub stage_up
 	return;
 }
 
-# So many submitted payments wait for a bank that takes five seconds for each; and they are over.
+# So many submitted payments wait for a bank that takes five seconds for each and a hundred at a time, so that its own payments are 20 a second and what is
+# measured is those that wait; and they are over.
 sub backlog_up
 {
 	my ($n) = @_;
 	if (!$slow_pid)
 	{
 		($slow_pid, $slow_url) = start_bank('slow');
-		sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('slow', 'json', '$slow_url', 'bank', 1000)");
+		sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority, max_in_flight) VALUES ('slow', 'json', '$slow_url', 'bank', 1000, 100)");
 	}
+	sql("UPDATE pgw.banks SET max_in_flight = 100 WHERE name = 'slow'");
 	bank('/control/settings', { delay_ms => 5000 }, $slow_url);
 	my $batch = 500;
 	my $run = $run_of_backlog++;
@@ -162,6 +164,7 @@ sub backlog_up
 
 sub backlog_down
 {
+	sql("UPDATE pgw.banks SET max_in_flight = 1000 WHERE name = 'slow'");
 	bank('/control/settings', { delay_ms => 0 }, $slow_url);
 	my $end = time + 600;
 	while (sql("SELECT EXISTS (SELECT FROM pgw.payment_transactions WHERE bank = 'slow' AND status NOT IN ('Completed', 'Failed', 'Refunded'))") eq 't')
