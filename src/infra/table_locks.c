@@ -615,10 +615,24 @@ table_changed(Datum arg, Oid relid)
 		session[i].changed |= relid == InvalidOid || relid == session[i].tables[0];
 }
 
+static void unlock_for_session(LockSet *set);
+
+/*
+ * The server releases a session's locks when a transaction is aborted, and an idle process has none: what is on the fast path goes with it, what is not
+ * would stay with its PGPROC, and the next worker that has that one would find "already held".
+ */
+static void
+unlock_at_exit(int code, Datum arg)
+{
+	for (int i = 0; i < PGW_MAX_COVERS; i++)
+		unlock_for_session(&session[i]);
+}
+
 void
 pgw_tables_never_wait(void)
 {
 	never_wait = true;
+	before_shmem_exit(unlock_at_exit, (Datum) 0);
 	CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
 }
 
