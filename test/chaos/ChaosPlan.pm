@@ -66,7 +66,7 @@ my @tokens = (
 	[ decline_fraud => 0.5 ], [ auth_required => 0.5 ],
 	[ '500_before_2' => 0.8 ], [ '500_before_1' => 0.4 ], [ '500_after' => 1.5 ], [ timeout_before_2 => 0.5 ], [ timeout_before_1 => 0.5 ], [ timeout_after => 1.5 ],
 	[ reset_before_2 => 0.7 ], [ reset_before_1 => 0.5 ], [ reset_after => 1.5 ], [ close_headers => 1.2 ], [ truncated => 1.2 ], [ huge => 0.1 ],
-	[ not_json => 1 ], [ empty => 1 ], [ wrong_amount => 0.8 ], [ wrong_currency => 0.5 ],
+	[ not_json => 1 ], [ empty => 1 ], [ other_answer => 1.5 ], [ no_ids => 1.5 ], [ double_keys => 0.7 ], [ wrong_amount => 0.8 ], [ wrong_currency => 0.5 ],
 	[ '429_2' => 0.5 ], [ '429_1' => 0.5 ], [ '503_2' => 0.5 ], [ '503_1' => 0.7 ],
 	[ slow_200 => 1.5 ], [ slow_700 => 0.7 ], [ late_400 => 0.5 ], [ late_1500 => 0.5 ], [ late_4000 => 0.4 ],
 	[ charge_pending_done_300 => 0.8 ], [ charge_pending_done_2500 => 0.3 ], [ charge_pending_fail_600 => 0.5 ],
@@ -88,7 +88,7 @@ my @form_tokens = (
 # By chance, on the bank's steps after the charge and on look-ups; drawn by the simulator from the seed.
 our %chances = (
 	'500_before' => 0.02, '500_after' => 0.02, timeout_before => 0.01, timeout_after => 0.01, reset_before => 0.02, reset_after => 0.02,
-	close_headers => 0.01, truncated => 0.02, not_json => 0.01, empty => 0.01, 429 => 0.015, 503 => 0.03, slow_100 => 0.03);
+	close_headers => 0.01, truncated => 0.02, not_json => 0.01, empty => 0.01, other_answer => 0.01, no_ids => 0.01, double_keys => 0.01, 429 => 0.015, 503 => 0.03, slow_100 => 0.03);
 our @chance_operations = qw(capture void refund cancel lookup);
 
 # splitmix64: the same sequence on every machine and Perl.

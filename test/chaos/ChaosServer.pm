@@ -236,7 +236,13 @@ sub standby_begin
 {
 	my ($self) = @_;
 	my $data = "$self->{dir}/standby";
-	system("pg_basebackup -h '$self->{dir}' -p $self->{port} -U postgres -D '$data' -c fast -R -X stream --no-sync >'$self->{dir}/basebackup.log' 2>&1") == 0 or die "pg_basebackup failed: see $self->{dir}/basebackup.log";
+	wait_until(
+		sub {
+			$self->value('SELECT 1');    # it may be on its way up
+			return 1 if system("pg_basebackup -h '$self->{dir}' -p $self->{port} -U postgres -D '$data' -c fast -R -X stream --no-sync >'$self->{dir}/basebackup.log' 2>&1") == 0;
+			usleep(100_000);
+			return 0;
+		}, 60) or die "pg_basebackup failed: see $self->{dir}/basebackup.log";
 	my $pid = fork // die $!;
 	if (!$pid)
 	{
