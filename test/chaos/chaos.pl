@@ -168,6 +168,14 @@ waitpid $_, 0 for @children;
 @children = ();
 push @wrong, sprintf 'clients reported %d of %d orders', $done, $plan->{ids} if $done != $plan->{ids};
 my $played = time - $began;
+
+# The neighbours go on for a while when the orders were over too soon for them to be judged.
+$strict //= time + 5;
+while (time < $strict + 10)
+{
+	ChaosNeighbour::hear($server, $_) for @neighbours;
+	usleep(100_000);
+}
 ChaosNeighbour::stop($server, @neighbours);
 my $stopped = time;
 push @wrong, @{ $server->{wrong} // [] };
@@ -237,8 +245,8 @@ table('reconciliation (tables | bank)', $server->query("SELECT 'charges kept, ' 
 	$server->query("SELECT 'orders and their payments', (SELECT count(*) FROM orders), '| ' || (SELECT count(*) FROM pgw.payments)"));
 
 print "\n";
-my ($judged, $neighbour_rows) = ChaosNeighbour::judge($server, $strict // $stopped, $stopped, @neighbours);
-table(sprintf('neighbours, in the last %.0f s, while nobody struck the server', $stopped - ($strict // $stopped)), @$neighbour_rows);
+my ($judged, $neighbour_rows) = ChaosNeighbour::judge($server, $strict, $stopped, @neighbours);
+table(sprintf('neighbours, in the last %.0f s, while nobody struck the server', $stopped - $strict), @$neighbour_rows);
 print "\n";
 my @results = (@$judged, ChaosNeighbour::second($server, PgwSession->new($server, db => 'second')), ChaosCheck::run($server));
 push @results, ChaosCheck::secrets($server, [ map { $_->[0] } @ChaosPlan::cards ]);
