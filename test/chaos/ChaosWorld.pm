@@ -7,6 +7,7 @@ package ChaosWorld;
 use strict;
 use warnings;
 use JSON::PP;
+use PgwSession;
 use Time::HiRes qw(time usleep);
 
 my %happenings = (
@@ -102,19 +103,43 @@ sub ddl
 		'CREATE INDEX CONCURRENTLY ON pgw.payment_transactions (reference)',
 		'VACUUM FULL pgw.payment_transactions',
 	);
-	my $sql = $statements[ $dice % @statements ];
-	for my $try (1 .. 5)
+	push @{ $server->{ddl_wanted} }, $statements[ $dice % @statements ];
+	ddl_go_on($server);
+	return 0;
+}
+
+# The statements run beside everything else, one after the other, as a careful DBA's session does: a client's open or prepared transaction holds them up, and while they wait everybody
+# else waits behind them, so they give up after two seconds and come again.  Also when a blow took the connection, or after a deadlock.  true: one is under way.
+my $ddl_patience = 90;    # seconds
+
+sub ddl_go_on
+{
+	my ($server) = @_;
+	my $now = $server->{ddl_now} //= do
 	{
-		my $began = time;
-		my $ok = eval { $server->query("SET lock_timeout = '30s'"); $server->query($sql, 90); 1 };
-		my $error = $@;
-		eval { $server->query('RESET lock_timeout') };
-		return 0 if $ok || $error =~ /already exists/;    # done before a blow took the connection
-		next if $error =~ /: 40P01 / && $try < 5;         # two tables' locks in another order than a caller's: the DBA does it again
-		push @{ $server->{wrong} }, sprintf 'DDL did not get through in %.0f s: %s', time - $began, $error;
-		return 0;
+		my $sql = shift @{ $server->{ddl_wanted} // [] } // return 0;
+		{ sql => $sql, began => time, again => 0 };
+	};
+	my $s = $now->{session};
+	if (!$s)
+	{
+		return 1 if time < $now->{again};
+		$now->{session} = $s = PgwSession->new($server, name => 'DBA');
+		$s->run("SET lock_timeout = '2s'");
+		$s->send($now->{sql});
 	}
-	return;
+	return 1 if !$s->done && time < $now->{began} + $ddl_patience;
+	my $state = $s->done ? $s->state : 'not done';
+	if ($state =~ /^(08|57|40P01|55P03)/ && time < $now->{began} + $ddl_patience)
+	{
+		delete $now->{session};
+		$now->{again} = time + 1;
+		return 1;
+	}
+	push @{ $server->{wrong} }, sprintf 'DDL did not get through in %.0f s: %s: %s %s', time - $now->{began}, $now->{sql}, $state, $s->err
+	  unless $state eq '00000' || $s->err =~ /already exists/;    # done before a blow took the connection
+	delete $server->{ddl_now};
+	return 1;
 }
 
 # An operator looks, asks for a scan, or decides a review as the bank's statement says.

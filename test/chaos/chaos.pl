@@ -156,8 +156,9 @@ while ($select->count)
 		$server->blow(shift @blows);
 		hand_out();
 	}
+	ChaosWorld::ddl_go_on($server);
 	ChaosNeighbour::hear($server, $_) for @neighbours;
-	$strict //= time + 5 if $begun >= $plan->{settled_from} && !grep { $_->{server} } @blows;    # after what the last blow has left to do
+	$strict //= time + 5 if $begun >= $plan->{settled_from} && !$server->{ddl_now} && !grep { $_->{server} } @blows;    # after what the last blow has left to do
 	if (time > $said + 30)
 	{
 		$said = time;
@@ -171,7 +172,7 @@ my $played = time - $began;
 
 # The neighbours go on for a while when the orders were over too soon for them to be judged.
 $strict //= time + 5;
-while (time < $strict + 10)
+while (ChaosWorld::ddl_go_on($server) || time < $strict + 10)
 {
 	ChaosNeighbour::hear($server, $_) for @neighbours;
 	usleep(100_000);
