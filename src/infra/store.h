@@ -235,6 +235,9 @@ extern int	pgw_store_expired(TimestampTz now, PgwDue *due, int max, TimestampTz 
 /* What is open with nothing due: in flight, or left by a worker or a caller that is gone. In order of the ids, after this one. */
 extern int	pgw_store_left(const pg_uuid_t *after, PgwDue *due, int max);
 
+/* store_clock.c, worker: times of a clock that was ahead are taken back, of so many attempts at most; returns of how many. */
+extern uint64 pgw_store_take_back_times(TimestampTz now, int most);
+
 /* One row of pgw.bank_states: a circuit breaker as it was when the worker ended. */
 typedef struct PgwBankState
 {

@@ -53,6 +53,7 @@
 #define STEP_ASIDE_GRACE_MS 1000
 #define PARTITIONS_AHEAD 2
 #define PARTITION_INTERVAL_MS (24 * 60 * 60 * 1000)
+#define TIMES_AT_ONCE 500
 #define RETRY_AFTER_ERROR_MS 500
 #define PAUSE_CHECK_MS 1000
 
@@ -82,6 +83,8 @@ typedef struct Worker
 	PgwScan		scan;			/* .more: one is under way */
 	Round		round;
 	bool		dropping;
+	TimestampTz wall;			/* the clock at the last turn; 0: there was none */
+	bool		clock_wanted;		/* times of a clock that was ahead are to be looked for */
 } Worker;
 
 static Worker worker;
@@ -225,6 +228,7 @@ start(Oid dboid)
 	AddWaitEventToSet(worker.events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(worker.events, WL_SOCKET_READABLE, pgw_http_fd(), NULL, NULL);
 	worker.scan_wanted = true;	/* what was left by the last one, and by a crash */
+	worker.clock_wanted = true;	/* set back while no worker was there to see it */
 }
 
 /* ---------------------------------------------------------------- a turn's parts */
@@ -469,6 +473,33 @@ dropping(void)
 }
 
 static void
+take_back_times(void *arg)
+{
+	*(uint64 *) arg = pgw_store_take_back_times(GetCurrentTimestamp(), TIMES_AT_ONCE);
+}
+
+/* The clock was set back, in front of this process or before it began: what waits for a time of the former clock gets one of this, a page a turn. */
+static void
+look_at_clock(void)
+{
+	TimestampTz wall = GetCurrentTimestamp();
+	uint64		taken = 0;
+
+	if (wall < worker.wall)
+	{
+		worker.clock_wanted = true;
+		worker.next_partitions = worker.next_pause_check = 0;
+	}
+	worker.wall = wall;
+	if (!worker.clock_wanted)
+		return;
+	if (pgw_batch_transaction(take_back_times, &taken, false, NULL) != PGW_BATCH_DONE)
+		return;					/* at the next turn */
+	worker.scan_wanted = true;	/* what is due by the present clock */
+	worker.clock_wanted = taken > 0;
+}
+
+static void
 turn(void)
 {
 	TimestampTz now = pgw_now();
@@ -501,6 +532,7 @@ turn(void)
 	{
 		pgw_calls_take_signals(&rescan);
 		worker.scan_wanted |= rescan;
+		look_at_clock();
 		scan_for_work(now);
 		pgw_pause_tell();
 	}

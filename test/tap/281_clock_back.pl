@@ -1,0 +1,101 @@
+# The server's clock was an hour ahead and is set back, while the server is down and while it runs: what waits for a time of the former clock is done now, not in an hour.
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP ();
+use PgwSession;
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($faketime) = grep { -e } glob '/usr/lib/*/faketime/libfaketime.so.1';
+plan skip_all => 'libfaketime is not installed' if !$faketime;
+
+my $node = pgw_node('clock_back', start => 0, conf => "fsync = off\npgw.compensation_delay = '1s'\npgw.retry_base_delay = '500ms'\npgw.retry_max_delay = '2s'\n");
+my $clock = $node->basedir . '/clock';
+my $bank = bank_start();
+
+sub set_clock
+{
+	my ($offset) = @_;
+	append_to_file("$clock.new", sprintf "%+d\n", $offset);
+	rename "$clock.new", $clock or die $!;
+	return;
+}
+
+# pg_ctl and all that it starts have the moved clock; this test and the bank keep the real one.
+sub start
+{
+	local %ENV = (%ENV, LD_PRELOAD => $faketime, FAKETIME_TIMESTAMP_FILE => $clock, FAKETIME_DONT_FAKE_MONOTONIC => 1, FAKETIME_NO_CACHE => 1);
+	$node->start;
+	return;
+}
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+sub mode
+{
+	my ($mode) = @_;
+	sql("ALTER SYSTEM SET pgw.worker_mode = '$mode'");
+	sql('SELECT pg_reload_conf()');
+	return $node->poll_query_until('postgres', "SELECT current_setting('pgw.worker_mode') = '$mode'");
+}
+my $open = "status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')";
+
+# Attempts of each kind that waits for a time: in doubt, not sent, to be tried again, to be given back, a refund that was not sent.
+sub open_some
+{
+	my ($name) = @_;
+	bank_control($bank, 'faults', {});
+	sql(pay("$name-paid"));
+	bank_control($bank, 'faults', { probabilities => { '503' => 1 }, operations => [ 'lookup', 'refund', 'void' ] });
+	sql(pay("$name-doubt", token => 'tok_empty', timeout => '300ms'));
+	my $session = PgwSession->new($node);
+	$session->query('BEGIN');
+	$session->query(pay("$name-undone"));
+	$session->query('ROLLBACK');
+	$session->quit;
+	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "$name-again", token => 'tok_503_2'));
+	sql("SELECT pgw.refund_payment(payment_id, '$name-refund') FROM pgw.find_payment('$name-paid')");
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 4 FROM pgw.payment_transactions WHERE client_request_id IN ('$name-doubt', '$name-undone', '$name-again', '$name-refund') AND $open
+		AND (updated_at > created_at OR client_request_id = '$name-again')"), "$name: attempts wait for a time");
+	mode('paused');
+	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "$name-new-$_")) for 1 .. 3;
+	return;
+}
+
+sub comes_to_rest
+{
+	my ($name) = @_;
+	bank_control($bank, 'faults', {});
+	mode('on');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE $open") == 0 }, 60), "$name: everything is done in a minute, not in an hour")
+	  or diag(sql("SELECT client_request_id, status, next_attempt_at, updated_at, clock_timestamp() FROM pgw.payment_transactions WHERE $open"));
+	is(sql("SELECT string_agg(client_request_id || ' ' || status, ', ' ORDER BY client_request_id) FROM pgw.payment_transactions WHERE client_request_id LIKE '$name-%'"),
+		"$name-again Completed, $name-doubt Completed, $name-new-1 Completed, $name-new-2 Completed, $name-new-3 Completed, $name-paid Completed, $name-refund Completed, $name-undone Refunded",
+		"$name: and as it should be");
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE next_attempt_at > clock_timestamp() + interval '10 min' AND status <> 'Failed'"), 0, "$name: nothing waits for the former clock");
+	return;
+}
+
+set_clock(3600);
+start();
+pgw_setup($node, $bank);
+cmp_ok(abs(sql('SELECT extract(epoch FROM clock_timestamp())') - 3600 - time), '<', 60, 'the server is an hour ahead');
+
+open_some('stopped');
+$node->stop('immediate');
+set_clock(0);
+start();
+cmp_ok(abs(sql('SELECT extract(epoch FROM clock_timestamp())') - time), '<', 60, 'its clock is right after the restart');
+comes_to_rest('stopped');
+
+set_clock(3600);
+open_some('running');
+set_clock(0);
+cmp_ok(abs(sql('SELECT extract(epoch FROM clock_timestamp())') - time), '<', 60, 'its clock is set back while it runs');
+comes_to_rest('running');
+is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'all is consistent');
+is_deeply([ grep { $_->{status} eq 'approved' && $_->{refunded} > $_->{captured} } @{ bank_ledger($bank)->{charges} } ], [], 'nothing was given back twice');
+$node->stop('fast');
+done_testing();
