@@ -4,18 +4,19 @@
 # depend one way only.  Prints TAP.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-n=0
+n=0 bad=0
 report() # name, offending lines
 {
 	n=$((n + 1))
 	if [ -z "$2" ]; then
 		echo "ok $n - style: $1"
 	else
+		bad=1
 		echo "not ok $n - style: $1"
 		echo "$2" | head -20 | sed 's/^/#   /'
 	fi
 }
-files=$(find src test/bank test/unit test/fuzz -name '*.[ch]' | sort)
+files=$(find src test/bank test/clock test/unit test/fuzz -name '*.[ch]' | sort)
 report 'indented with tabs' "$(grep -nE '^ {4,}[^ *]' $files)"
 report 'no trailing blanks' "$(grep -nE '[[:blank:]]+$' $files)"
 report 'no C++ comments' "$(grep -nE '(^|[^:"])//' $files | grep -vE '"[^"]*//|\* ')"
@@ -25,3 +26,4 @@ report 'a head comment in each file' "$(for f in $files; do head -1 "$f" | grep 
 report 'the core includes no server header' "$(grep -nE '#include "(postgres|fmgr|access|catalog|executor|infra|interface|storage|utils|miscadmin)' src/core/*.[ch])"
 report 'infra includes nothing of interface' "$(grep -nE '#include "interface/' src/infra/*.[ch])"
 echo "1..$n"
+exit $bad

@@ -50,6 +50,7 @@ KEEP_COLUMNS:242_footing:columns
 BREAKER_ONCE:250_own_trouble:stored error
 BANK_SHARE:251_bulkheads:connections
 LANES:251_bulkheads:lanes
+CLOCK_BACK:281_clock_back:running
 REPEATED_CALL:270_callers:repeated call
 REPEATED_WRAPPER:270_callers:repeated wrapper
 '

@@ -5,7 +5,7 @@ set -eu
 # Server and headers in one call: security updates move both together.
 packages='build-essential clang clang-format libclang-rt-14-dev valgrind pkg-config openssl perl
 postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
-libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev faketime'
+libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev'
 
 missing=
 for p in $packages; do

@@ -53,6 +53,7 @@ typedef enum PgwMutant
 	APPROVAL_REFERENCE,			/* an approval that does not name its charge is taken as a whole one */
 	PUT_OFF_DEADLINE,			/* what cannot be asked of a bank is put off for ever */
 	BANK_SHARE,					/* one bank may hold all connections and all waiting slots */
+	CLOCK_BACK,					/* a clock that was set back is not noticed */
 	LANES						/* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
 

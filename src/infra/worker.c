@@ -491,7 +491,7 @@ look_at_clock(void)
 		worker.next_partitions = worker.next_pause_check = 0;
 	}
 	worker.wall = wall;
-	if (!worker.clock_wanted)
+	if (!worker.clock_wanted || PGW_MUTATED(CLOCK_BACK))
 		return;
 	if (pgw_batch_transaction(take_back_times, &taken, false, NULL) != PGW_BATCH_DONE)
 		return;					/* at the next turn */

@@ -1,6 +1,6 @@
 # ChaosServer - the cluster and the banks of a run, and the blows that end processes.  What happens around them without that is in ChaosWorld.
 #
-# There are several simulators, each with a ledger of its own: see chaos.pl.  The server's clock can be moved (libfaketime); banks and clients keep the real one.
+# There are several simulators, each with a ledger of its own: see chaos.pl.  The server's clock can be moved (test/clock); banks and clients keep the real one.
 #
 # Whether a blow hit a call in flight is not guessed: the process is stopped (SIGSTOP) first, then its state is read - for a backend, that
 # it waits in process_payment(); for the worker, that the bank has a request of it that is not answered - and then it is killed.
@@ -9,6 +9,8 @@ package ChaosServer;
 use strict;
 use warnings;
 use ChaosWorld;
+use Cwd;
+use Fcntl;
 use HTTP::Tiny;
 use JSON::PP;
 use POSIX ':sys_wait_h';
@@ -213,18 +215,16 @@ sub clock_env
 {
 	my ($self) = @_;
 	return () if !$self->{clock};
-	return (LD_PRELOAD => '/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1', FAKETIME_TIMESTAMP_FILE => "$self->{dir}/clock",
-		FAKETIME_DONT_FAKE_MONOTONIC => 1, FAKETIME_CACHE_DURATION => 1);
+	return (LD_PRELOAD => getcwd() . '/test/clock/clock.so', PGW_CLOCK => "$self->{dir}/clock");
 }
 
 # Seconds before the real time.  What the server says in between is put right by ChaosCheck::load.
 sub set_clock
 {
 	my ($self, $offset) = @_;
-	open my $f, '>', "$self->{dir}/clock.new" or die $!;
-	printf $f "%+d\n", $offset;
+	sysopen my $f, "$self->{dir}/clock", O_RDWR | O_CREAT or die $!;
+	syswrite $f, pack 'q', $offset;    # in its place: processes have it mapped
 	close $f;
-	rename "$self->{dir}/clock.new", "$self->{dir}/clock" or die $!;
 	push @{ $self->{clocks} }, { at => time, offset => $offset };
 	return;
 }
