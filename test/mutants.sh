@@ -45,6 +45,7 @@ RESTORED_PAUSE:105_safeguards:copy
 CALLER_LOCKS:240_ddl:between
 NEVER_WAIT:240_ddl:background
 WORK_LIMIT:241_foreign_code:deferred
+STANDBY_WAIT:236_standby_wait:whole
 PIN_SYNC_COMMIT:242_footing:settings
 KEEP_COLUMNS:242_footing:columns
 BREAKER_ONCE:250_own_trouble:stored error

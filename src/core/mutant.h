@@ -34,6 +34,7 @@ typedef enum PgwMutant
 	CALLER_LOCKS,				/* a caller takes the tables' locks one by one, and the worker none for him */
 	NEVER_WAIT,					/* the worker waits for relation locks, behind whoever queues */
 	WORK_LIMIT,					/* what users have put onto pgw's tables may take as long as it likes in the worker */
+	STANDBY_WAIT,				/* the worker's own time limit ends its wait for the synchronous standby */
 	PIN_SYNC_COMMIT,			/* the worker's synchronous_commit follows a reload */
 	KEEP_COLUMNS,				/* columns that others have added are overwritten */
 	REFUND_KEY,					/* a give-back in doubt is sent again with a new key */

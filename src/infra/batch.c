@@ -11,7 +11,7 @@
  * and a limit on the whole bounds what others have put onto pgw's tables: triggers, also deferred ones, which are fired before the commit;
  * constraints and indexes with functions.  Both are delivered by SIGINT, which is taken only while a transaction is at work: before and after it
  * there is nothing to cancel.  An item that ran into a bound has a transaction of its own from then on, so that it delays the others for
- * one short limit at each of its tries.
+ * one short limit at each of its tries.  The wait for a synchronous standby has no bound: as long as it is away, nothing is durable.
  *
  * Orderings that matter
  *	- committed() runs with interrupts held since the commit: no termination can fall between a commit and its consequences in
@@ -26,11 +26,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "commands/trigger.h"
 #include "miscadmin.h"
 #include "nodes/makefuncs.h"
 #include "pgstat.h"
+#include "replication/syncrep.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
 #include "tcop/tcopprot.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -68,11 +71,14 @@ static bool hold_at_commit = false;
 static bool held = false;		/* interrupts, since the commit */
 static TimestampTz careful_until = 0;
 
-/* SIGINT: our own time limits, or pg_cancel_backend() while something of this database's users' blocks the worker. */
+/*
+ * SIGINT: our own time limits, or pg_cancel_backend() while something of this database's users' blocks the worker.  Not the synchronous standby: to cancel
+ * that wait is to take a commit that only this machine has for a replicated one, and an intent would be sent that the next primary does not know of.
+ */
 void
 pgw_batch_cancel(SIGNAL_ARGS)
 {
-	if (at_work)
+	if (at_work && (MyProc->syncRepState == SYNC_REP_NOT_WAITING || PGW_MUTATED(STANDBY_WAIT)))
 		StatementCancelHandler(postgres_signal_arg);
 }
 
@@ -181,9 +187,23 @@ work_in_subtransaction(Transaction *x)
 	return fine;
 }
 
+/*
+ * A cancel that came right before the wait for the synchronous standby has ended it at once.  Then wait again, with nothing left that could cancel: for a
+ * commit that is replicated, or without a standby to wait for, this returns at once.  A termination ends it; see send_ready() in calls.c.
+ */
+static void
+wait_for_standby(XLogRecPtr before)
+{
+	Assert(held && !at_work);
+	QueryCancelPending = false;
+	if (XactLastCommitEnd != before && !PGW_MUTATED(STANDBY_WAIT))
+		SyncRepWaitForLSN(XactLastCommitEnd, true);
+}
+
 static PgwBatchEnd
 run_in_transaction(Transaction *x)
 {
+	XLogRecPtr	last_commit = XactLastCommitEnd;
 	bool		busy = false;
 	bool		there;
 	bool		fine = true;
@@ -204,6 +224,8 @@ run_in_transaction(Transaction *x)
 
 	/* also when nothing was done: an abort would give up the session's locks */
 	CommitTransactionCommand();
+	if (x->flush)
+		wait_for_standby(last_commit);
 	if (fine && x->done != NULL)
 		x->done(x->arg);
 	if (held)

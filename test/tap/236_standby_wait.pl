@@ -1,0 +1,38 @@
+# Nothing but the standby itself ends the worker's wait for it: no time limit of the worker's own, and no cancel.  Else an intent that no other machine has would be sent.
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwTest;
+use PgwSession;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = pgw_node('fence', conf => "fsync = off\n", init => { allows_streaming => 1 });
+my $bank = bank_start();
+pgw_setup($node, $bank);
+my $worker = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = 'pgw worker'";
+
+sub query { return $node->safe_psql('postgres', $_[0]) }
+
+$node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");
+$node->reload;
+my $writer = PgwSession->new($node)->send('CREATE TABLE waits_for_the_standby ()');
+ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = 'client backend'") == 1 }, 30), 'commits wait');
+
+my $caller = PgwSession->new($node)->send('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'fenced', timeout => '120s'));
+ok(wait_until(sub { query("SELECT count(*) $worker") == 1 }, 30), 'the worker waits with an intent');
+ok(wait_until(sub { query("SELECT count(*) $worker AND clock_timestamp() - state_change > interval '7 s'") == 1 || @{ bank_ledger($bank)->{charges} } > 0 }, 60), 'for longer than its transactions may take');
+is(scalar @{ bank_ledger($bank)->{charges} }, 0, 'the bank has not been asked');
+is(query("SELECT count(pg_cancel_backend(pid)) $worker"), 1, 'somebody cancels it');
+ok(wait_until(sub { query("SELECT count(*) $worker AND clock_timestamp() - state_change > interval '9 s'") == 1 || @{ bank_ledger($bank)->{charges} } > 0 }, 60), 'it waits on');
+is(scalar @{ bank_ledger($bank)->{charges} }, 0, 'the bank has still not been asked');
+
+$node->safe_psql('postgres', 'ALTER SYSTEM RESET synchronous_standby_names');
+$node->reload;
+is($caller->wait, 'captured', 'the standby is given up: the call is paid') or diag($caller->err);
+$writer->wait;
+is(scalar @{ bank_ledger($bank)->{charges} }, 1, 'once');
+ok(wait_until(sub { wait_rest($node, $bank, seconds => 1) }, 30), 'all is at rest');
+is_sound($node, $bank, 'sound');
+$node->stop('fast');
+done_testing();
