@@ -28,8 +28,7 @@ typedef struct BankEntry
 	struct Generation *generation;
 	const NamedConnector *named;	/* NULL: there is none of the name in pgw.banks */
 	char		digest[PGW_DIGEST_SIZE];	/* empty without a connector */
-	bool		pending;		/* its version was appended by the transaction that runs */
-	struct BankEntry *next_pending;
+	struct BankEntry *next_pending; /* its version was appended by the transaction that runs, and so was that one's */
 } BankEntry;
 
 /* "Attempts of that version go by this one now." */

@@ -13,7 +13,7 @@
  *
  * Orderings that matter
  *	- A version is committed before, or with, the first intent that names it, so an intent that is durable names a version that is.
- *	- A number that was appended by a transaction that is rolled back is forgotten with it (at_xact_end).
+ *	- A number that was appended by a transaction, or subtransaction, that is rolled back is forgotten with it.
  *	- It is appended ahead of the first intent only where the table has rows: a dump that is being restored brings its own, and a number that the
  *	  worker gave in between would be in its way.
  */
@@ -38,26 +38,42 @@
 
 static Generation *old_versions[PGW_OLD_VERSIONS];
 static uint64 uses = 0;
-static BankEntry *pending = NULL;	/* those with .pending set */
+static BankEntry *pending = NULL;	/* those whose version the transaction that runs has appended */
+
+static void
+end_pending(bool committed)
+{
+	for (BankEntry *e = pending; e != NULL; e = e->next_pending)
+	{
+		if (!committed)
+			e->bank.version = 0;
+	}
+	pending = NULL;
+}
 
 static void
 at_xact_end(XactEvent event, void *arg)
 {
-	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT)
-		return;
-	for (BankEntry *e = pending; e != NULL; e = e->next_pending)
-	{
-		e->pending = false;
-		if (event == XACT_EVENT_ABORT)
-			e->bank.version = 0;
-	}
-	pending = NULL;
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		end_pending(event == XACT_EVENT_COMMIT);
+}
+
+/*
+ * The worker's work is a subtransaction, most often (batch.c): its rollback takes the row along, and perhaps the memory of a generation that was being read.
+ * A number whose row stays, because an outer level appended it, is found again by its digest.
+ */
+static void
+at_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		end_pending(false);
 }
 
 void
 pgw_versions_init(void)
 {
 	RegisterXactCallback(at_xact_end, NULL);
+	RegisterSubXactCallback(at_subxact_end, NULL);
 }
 
 static bool
@@ -257,7 +273,6 @@ append(BankEntry *e, int version)
 	pgw_row_close(&r);
 
 	e->bank.version = version;
-	e->pending = true;
 	e->next_pending = pending;
 	pending = e;
 }
