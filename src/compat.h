@@ -89,6 +89,20 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #define pgw_lock_held_by_me(tag, mode) LockHeldByMe(tag, mode)
 #endif
 
+/* 17 renamed the place. */
+#if PG_VERSION_NUM >= 170000
+#define pgw_oldest_clog_xid() (TransamVariables->oldestClogXid)
+#else
+#define pgw_oldest_clog_xid() (ShmemVariableCache->oldestClogXid)
+#endif
+
+/* For the life of the process; 17 has resource owners for shorter ones. */
+#if PG_VERSION_NUM >= 170000
+#define pgw_create_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#define pgw_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
 /* 15 added the timeline. */
 #if PG_VERSION_NUM >= 150000
 #define pgw_flush_rec_ptr() GetFlushRecPtr(NULL)

@@ -765,6 +765,7 @@ acquire(void *arg)
 		LockSet    *set = &session[w->covers[i]];
 		Oid			busy;
 
+		w->got[i] = false;		/* a transaction may be run twice */
 		memset(set, 0, offsetof(LockSet, locks));
 		busy = try_lock_table(set, w->relids[i]);
 		if (OidIsValid(busy))
@@ -802,7 +803,7 @@ pgw_tables_turn(void)
 	{
 		PgwCover   *c = &entry->covers[wanted.covers[i]];
 
-		Assert(c->relid == wanted.relids[i] || c->callers == 0);
+		/* it may be another table's by now: its callers have left, and others have taken the place */
 		if (wanted.got[i] && c->relid == wanted.relids[i])
 		{
 			c->held = true;
@@ -867,13 +868,29 @@ pgw_tables_let_go(void)
 		unlock_for_session(&session[i]);
 }
 
+/* What an abort has not taken, because there was no transaction any more to be aborted, is given up here: else nobody would ever. */
+static void
+unlock_what_is_left(LockSet *set)
+{
+	while (set->n > 0)
+	{
+		LOCKTAG		tag;
+
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, set->locks[--set->n]);
+		if (pgw_lock_held_by_me(&tag, MODE))
+			(void) LockRelease(&tag, MODE, true);
+	}
+	set->ntables = 0;
+}
+
 void
 pgw_tables_lost(void)
 {
+	Assert(!IsTransactionState());
 	if (pgw_exchange_available())
 		forget_covers();
 	for (int i = 0; i < PGW_MAX_COVERS; i++)
-		session[i].n = session[i].ntables = 0;
+		unlock_what_is_left(&session[i]);
 }
 
 /* ---------------------------------------------------------------- pgw.health() */

@@ -24,7 +24,7 @@ extern void pgw_tables_enter(TimestampTz deadline);
 
 /* --- worker --- */
 
-/* From now on this process waits for no lock on a table of pgw's: it gets it at once, or pgw_table_open_lock() raises 55P03. */
+/* From now on this process waits for no lock on a table of pgw's: it gets it at once, or pgw_table_lock() raises 55P03. */
 extern void pgw_tables_never_wait(void);
 extern void pgw_table_lock(Oid relid, LOCKMODE mode);	/* in any process; waits where that is allowed */
 extern void pgw_table_need(const char *table, LOCKMODE mode);	/* before plain statements; other processes leave it to the statement */

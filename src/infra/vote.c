@@ -25,6 +25,7 @@
 #include "storage/procarray.h"
 #include "utils/builtins.h"
 
+#include "compat.h"
 #include "core/buf.h"
 #include "core/card.h"
 #include "core/mutant.h"
@@ -224,7 +225,7 @@ xid_fate(FullTransactionId fxid)
 	/* The lock keeps the commit log from being cut off between the test and the look. */
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
 	if (U64FromFullTransactionId(next) - U64FromFullTransactionId(fxid) >= UINT32_MAX / 2 ||
-		TransactionIdPrecedes(xid, ShmemVariableCache->oldestClogXid))
+		TransactionIdPrecedes(xid, pgw_oldest_clog_xid()))
 		fate = XID_OVER;
 	else
 		fate = TransactionIdDidCommit(xid) ? XID_OVER : XID_ABORTED;

@@ -28,6 +28,7 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "compat.h"
 #include "core/mutant.h"
 #include "infra/clock.h"
 #include "infra/alerts.h"
@@ -223,7 +224,7 @@ start(Oid dboid)
 	pgw_calls_init();
 	(void) pgw_batch_transaction(load_bank_health, NULL, false, NULL);
 	worker.turn = AllocSetContextCreate(TopMemoryContext, "pgw worker turn", ALLOCSET_DEFAULT_SIZES);
-	worker.events = CreateWaitEventSet(TopMemoryContext, 3);
+	worker.events = pgw_create_wait_event_set(3);
 	AddWaitEventToSet(worker.events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker.events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(worker.events, WL_SOCKET_READABLE, pgw_http_fd(), NULL, NULL);
@@ -580,6 +581,8 @@ timeout_ms(void)
 static void
 recover_from_error(void)
 {
+	bool		aborts = IsTransactionOrTransactionBlock();
+
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(TopMemoryContext);
 	EmitErrorReport();
@@ -587,6 +590,8 @@ recover_from_error(void)
 	LWLockReleaseAll();
 	FlushErrorState();
 	pgstat_report_wait_end();
+	if (aborts)
+		pgw_tables_lost();		/* that gives up what the session has locked, too */
 	worker.scan_wanted = true;	/* signals, or ids of a page, may have been lost on the way to the list */
 	MemoryContextSwitchTo(worker.turn);
 	RESUME_INTERRUPTS();
