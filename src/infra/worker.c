@@ -82,6 +82,7 @@ typedef struct Worker
 	TimestampTz step_aside_since;	/* 0: nobody wants it */
 	bool		scan_wanted;
 	PgwScan		scan;			/* .more: one is under way */
+	TimestampTz scan_again;		/* its last page failed: not before this; 0: it did not */
 	Round		round;
 	bool		dropping;
 	TimestampTz wall;			/* the clock at the last turn; 0: there was none */
@@ -384,6 +385,8 @@ scan_for_work(TimestampTz now)
 
 	if (pgw_calls_list_full())
 		return;
+	if (worker.scan_again != 0 && !pgw_is_due(worker.scan_again, now, RETRY_AFTER_ERROR_MS))
+		return;
 	if (!worker.scan.more)
 	{
 		bool		full = begin_round() || worker.scan_wanted || pgw_is_due(worker.next_scan, now, (int64) pgw_recovery_interval * 1000);
@@ -406,9 +409,12 @@ scan_for_work(TimestampTz now)
 		leave_without_extension();	/* DROP EXTENSION is committed, and nothing else would tell an idle worker */
 	if (end != PGW_BATCH_DONE)
 	{
+		/* A locked or altered table stays so for a while: the same page at once would take a processor, and fill the disk with the error's log lines. */
 		worker.scan_wanted = true;
+		worker.scan_again = TimestampTzPlusMilliseconds(now, RETRY_AFTER_ERROR_MS);
 		return;
 	}
+	worker.scan_again = 0;
 	if (!due.scan.more)
 		pgw_alerts_check_ages(now);
 	worker.scan = due.scan;
@@ -565,7 +571,7 @@ timeout_ms(void)
 
 	if (worker.dropping || worker.step_aside_since != 0 || (worker.scan_wanted && !paused) || pgw_calls_in_flight())
 		ms = BUSY_WAIT_MS;
-	if ((worker.scan.more && !pgw_calls_list_full() && !paused) || pgw_calls_put_off())
+	if ((worker.scan.more && worker.scan_again == 0 && !pgw_calls_list_full() && !paused) || pgw_calls_put_off())
 		ms = 0;
 	if (pgw_requests_want_config())
 		ms = Min(ms, WANT_CONFIG_MS);
