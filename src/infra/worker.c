@@ -55,6 +55,7 @@
 #define PARTITIONS_AHEAD 2
 #define PARTITION_INTERVAL_MS (24 * 60 * 60 * 1000)
 #define TIMES_AT_ONCE 500
+#define TIMES_RETRY_MS (60 * 1000)
 #define RETRY_AFTER_ERROR_MS 500
 #define PAUSE_CHECK_MS 1000
 
@@ -87,6 +88,7 @@ typedef struct Worker
 	bool		dropping;
 	TimestampTz wall;			/* the clock at the last turn; 0: there was none */
 	bool		clock_wanted;		/* times of a clock that was ahead are to be looked for */
+	TimestampTz clock_look_at;	/* not before: the last look failed, or took too long */
 } Worker;
 
 static Worker worker;
@@ -482,26 +484,42 @@ dropping(void)
 static void
 take_back_times(void *arg)
 {
+	while (PGW_DEBUG_FLAG("clock_look_slow"))
+	{
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(10 * 1000);
+	}
 	*(uint64 *) arg = pgw_store_take_back_times(GetCurrentTimestamp(), TIMES_AT_ONCE);
 }
 
-/* The clock was set back, in front of this process or before it began: what waits for a time of the former clock gets one of this, a page a turn. */
+/*
+ * The clock was set back, in front of this process or before it began: what waits for a time of the former clock gets one of this, a page a turn.  The
+ * look reads all that waits, which can take long where millions do: one that runs into the limit is not repeated at every turn, or nothing else would be
+ * done.
+ */
 static void
 look_at_clock(void)
 {
 	TimestampTz wall = GetCurrentTimestamp();
 	uint64		taken = 0;
+	int			sqlstate = 0;
 
 	if (wall < worker.wall)
 	{
 		worker.clock_wanted = true;
+		worker.clock_look_at = 0;
 		worker.next_partitions = worker.next_pause_check = 0;
 	}
 	worker.wall = wall;
-	if (!worker.clock_wanted || PGW_MUTATED(CLOCK_BACK))
+	if (!worker.clock_wanted || !pgw_is_due(worker.clock_look_at, wall, TIMES_RETRY_MS) || PGW_MUTATED(CLOCK_BACK))
 		return;
-	if (pgw_batch_transaction(take_back_times, &taken, false, NULL) != PGW_BATCH_DONE)
-		return;					/* at the next turn */
+	if (pgw_batch_transaction(take_back_times, &taken, false, &sqlstate) != PGW_BATCH_DONE)
+	{
+		/* somebody's DDL: at the next turn, as it costs nothing */
+		if (sqlstate != 0 && sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+			worker.clock_look_at = TimestampTzPlusMilliseconds(wall, TIMES_RETRY_MS);
+		return;
+	}
 	worker.scan_wanted = true;	/* what is due by the present clock */
 	worker.clock_wanted = taken > 0;
 }
