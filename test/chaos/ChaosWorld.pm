@@ -175,8 +175,8 @@ sub resolve
 
 sub pause_mode
 {
-	my ($server, $dice) = @_;
-	$server->query("ALTER SYSTEM SET pgw.worker_mode = '" . ($dice % 2 ? 'paused' : 'draining') . "'");
+	my ($server) = @_;
+	$server->query("ALTER SYSTEM SET pgw.worker_mode = 'paused'");
 	$server->query('SELECT pg_reload_conf()');
 	usleep(300_000);    # how long it is paused
 	$server->query('ALTER SYSTEM RESET pgw.worker_mode');
