@@ -307,5 +307,13 @@ SELECT count(*) FILTER (WHERE (v.step IS NULL) = (folded ~ '^PW500')) AS judged_
 FROM f LEFT JOIN v USING (transaction_id);
 ROLLBACK;
 
+-- a foreign key that was made while nobody refused it
+BEGIN;
+ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts DISABLE;
+CREATE DOMAIN own_uuid AS uuid;
+CREATE TABLE own_orders (payment_id own_uuid, CONSTRAINT own_key FOREIGN KEY (payment_id) REFERENCES pgw.payments (payment_id));
+SELECT format('%s p t %s', check_name, details) FROM pgw.check_consistency();
+ROLLBACK;
+
 DROP FUNCTION tid, pid, put, payment, attempt, events, success, decline, unknown, sound, broken, rebuilt;
 SELECT * FROM pgw.check_consistency();

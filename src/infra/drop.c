@@ -35,6 +35,7 @@
 
 #include "core/mutant.h"
 #include "infra/drop.h"
+#include "infra/exchange.h"
 #include "infra/pause.h"
 #include "infra/store.h"
 
@@ -46,6 +47,7 @@ PG_FUNCTION_INFO_V1(pgw_guard_drop);
 
 static bool allow_drop = false;
 static object_access_hook_type prev_object_access_hook = NULL;
+static bool extension_dropped = false;	/* by the transaction that runs, in whatever way */
 
 /* ---------------------------------------------------------------- what is in the tables */
 
@@ -203,8 +205,20 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_i
 		prev_object_access_hook(access, class_id, object_id, sub_id, arg);
 
 	/* what the server drops for itself (temporary tables), and what an extension's own script does, is nobody's wish to delete records */
+	if (access == OAT_DROP && class_id == ExtensionRelationId && object_id == get_extension_oid("pgw", true))
+		extension_dropped = true;
 	if (access == OAT_DROP && sub_id == 0 && !(((ObjectAccessDrop *) arg)->dropflags & PERFORM_DELETION_INTERNAL) && !creating_extension)
 		guard(class_id, object_id);
+}
+
+/* DROP OWNED and CASCADE are no statements that the worker is told of: an idle one would notice at its next scan, minutes later. */
+static void
+at_xact_end(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT && extension_dropped)
+		(void) pgw_exchange_rescan(MyDatabaseId);
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT)
+		extension_dropped = false;
 }
 
 /* Event trigger pgw_guard_drop: to call this is to have the library loaded, and the hook set. */
@@ -223,4 +237,5 @@ pgw_drop_init(void)
 							 &allow_drop, false, PGC_SUSET, 0, NULL, NULL, NULL);
 	prev_object_access_hook = object_access_hook;
 	object_access_hook = on_object_access;
+	RegisterXactCallback(at_xact_end, NULL);
 }

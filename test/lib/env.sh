@@ -36,6 +36,8 @@ pgw_drop_privileges() # script, arguments...
 	PGW_INST=$PGW_WORK/inst
 	export PGW_BIN PGW_INST PATH="$PGW_BIN:$PATH" LC_ALL=C TZ=UTC
 	unset PGHOST PGPORT PGDATABASE PGUSER PGOPTIONS || :
+	# tests with hundreds of calls in flight need as many descriptors
+	ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || :
 }
 
 pgw_build()

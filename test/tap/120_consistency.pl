@@ -91,6 +91,6 @@ my ($section) = slurp_file('docs/sql-reference.md') =~ /^## Checks\n(.*?)^## /ms
 my @documented = sort map { split /, / } $section =~ /^\| ([a-z_, ]+) \|/mg;
 is_deeply(\@documented, [ sort 'check_name', @checks ], 'docs/sql-reference.md lists the checks');
 my $tested = slurp_file('expected/consistency.out');
-is_deeply([ grep { $tested !~ /^$_ p[0-9]* t[0-9]+ \{/m } @checks ], [], 'and each of them is seen in expected/consistency.out');
+is_deeply([ grep { $tested !~ /^$_ p[0-9]* t[0-9]* \{/m } @checks ], [], 'and each of them is seen in expected/consistency.out');
 $node->stop('fast');
 done_testing();
