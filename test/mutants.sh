@@ -33,6 +33,7 @@ REFUND_KEY:105_safeguards:replay of a give-back
 OPERATION_KEY:105_safeguards:replay of a refund
 OPERATION_CLAIM:105_safeguards:claim of a refund
 REFERENCE_OWNER:210_charge_ids:look-up, another amount
+BELIED_APPROVAL:213_foreign_bank:answers that belie themselves
 APPROVAL_REFERENCE:211_approvals_without_id:looked up
 PUT_OFF_DEADLINE:212_put_off:give-back
 CAPTURE_AT_ONCE:105_safeguards:capture after the commit

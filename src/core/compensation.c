@@ -145,7 +145,7 @@ not_done(const PgwCompensationInput *in, PgwCompensationDecision *d, const char 
 		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_AGAIN, reason);
 }
 
-/* A refund of less than was asked for is not done; what is left is for a person, who can ask the bank why. */
+/* A refund of less than was asked for, or of another currency, is not done; what is left is for a person, who can ask the bank why. */
 static bool
 is_whole(const PgwCompensationInput *in)
 {
@@ -154,7 +154,8 @@ is_whole(const PgwCompensationInput *in)
 	if (in->operation != PGW_OP_REFUND || in->amount == 0)
 		return true;
 	/* what could not be read was named all the same */
-	return !a->amount_bad && (!a->has_amount || a->amount >= in->amount);
+	return !a->amount_bad && (!a->has_amount || a->amount >= in->amount) &&
+		(a->currency[0] == '\0' || in->currency == NULL || strcmp(a->currency, in->currency) == 0);
 }
 
 static void
@@ -165,6 +166,8 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:
+			if (pgw_operation_belied(in->operation, a, in->amount))
+				break;
 			if (is_whole(in))
 				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, NULL);
 			else

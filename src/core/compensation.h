@@ -70,6 +70,7 @@ typedef struct PgwCompensationInput
 	bool		not_found_counts;	/* look-up: the bank would know by now of the last request with this key */
 	bool		pending;		/* the bank has it, and said so last */
 	int64_t		amount;			/* asked for, in a refund; 0: not to be compared */
+	const char *currency;		/* with it */
 } PgwCompensationInput;
 
 typedef struct PgwCompensationDecision

@@ -199,8 +199,8 @@ as_asked(const PgwFlowInput *in)
 		return true;
 	if (a->amount_bad)
 		return false;
-	/* looked up, and somebody has given it back, or some of it, already */
-	if (in->op == PGW_OP_LOOKUP_CHARGE && (a->voided || a->refunded > 0))
+	/* somebody has given it back, or some of it, already: a look-up shows that, and a replay that is answered with the charge as it is now */
+	if (a->voided || a->refunded > 0)
 		return false;
 	if (a->has_amount && a->amount != in->amount)
 		return false;

@@ -49,6 +49,7 @@ typedef enum PgwMutant
 	BANK_VERSION,				/* what follows a charge goes to the bank as it is now */
 	BREAKER_ONCE,				/* each failure of one payment counts against its bank */
 	REFERENCE_ECHO,				/* an answer that names another payment is believed */
+	BELIED_APPROVAL,			/* a yes whose own document shows that nothing was done is believed */
 	REFUND_UNKNOWN,				/* a look-up that does not say what was refunded is taken for "nothing" */
 	REFERENCE_OWNER,			/* an answer that names another payment's charge is believed */
 	APPROVAL_REFERENCE,			/* an approval that does not name its charge is taken as a whole one */

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "core/mutant.h"
 #include "core/resolve.h"
 
 /* Banks take up to two weeks for a refund; after a month something is wrong. */
@@ -47,6 +48,24 @@ pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation)
 			return caps->lookup_shows_captured && caps->lookup_shows_refunded;
 		default:
 			return true;
+	}
+}
+
+bool
+pgw_operation_belied(PgwOp operation, const PgwAnswer *a, int64_t amount)
+{
+	if (PGW_MUTATED(BELIED_APPROVAL))
+		return false;
+	switch (operation)
+	{
+		case PGW_OP_CAPTURE:
+			return a->captured >= 0 && a->captured < amount;
+		case PGW_OP_VOID:
+			return a->has_voided && !a->voided;
+		case PGW_OP_REFUND:
+			return a->refunded >= 0 && a->refunded < amount;
+		default:
+			return false;
 	}
 }
 
@@ -192,8 +211,12 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 	switch (in->answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			done(in, NULL, d);
-			return;
+			if (!pgw_operation_belied(in->operation, in->answer, in->amount))
+			{
+				done(in, NULL, d);
+				return;
+			}
+			break;
 		case PGW_OUT_PENDING:
 			pending(d);
 			return;

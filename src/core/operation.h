@@ -33,6 +33,12 @@ typedef struct PgwOperationFacts
 } PgwOperationFacts;
 
 /*
+ * The bank says yes to a capture, void or refund (of that amount), and shows in the same answer that it was not done: a refund answered with the document of
+ * the charge, say, which it leaves as it was.  What an answer does not name it does not show.
+ */
+extern bool pgw_operation_belied(PgwOp operation, const PgwAnswer *a, int64_t amount);
+
+/*
  * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done" count?  Only what lookup_charge names can tell: an
  * amount that is not there is no zero.
  */

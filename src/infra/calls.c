@@ -192,8 +192,11 @@ tell_key_refused(const PgwCall *call)
 	char		message[256];
 
 	pgw_metrics_bank_key_refused(call->bank->name);
-	snprintf(message, sizeof(message), "bank \"%s\" refuses our key (HTTP status %ld): mend file \"%s\" in pgw.secrets_dir", call->bank->name,
-			 call->http_status, call->bank->secret_name != NULL ? call->bank->secret_name : "");
+	if (call->bank->secret_name == NULL || call->bank->secret_name[0] == '\0')
+		snprintf(message, sizeof(message), "bank \"%s\" wants a key (HTTP status %ld): its row in pgw.banks names no secret", call->bank->name, call->http_status);
+	else
+		snprintf(message, sizeof(message), "bank \"%s\" refuses our key (HTTP status %ld): mend file \"%s\" in pgw.secrets_dir", call->bank->name,
+				 call->http_status, call->bank->secret_name);
 	pgw_alert("key_refused", call->bank->name, call->bank->name, NULL, call->correlation, message);
 }
 

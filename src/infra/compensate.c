@@ -54,6 +54,12 @@ refund_amount(const PgwTransaction *t)
 	return t->approved_amount != 0 ? t->approved_amount : t->amount;
 }
 
+static const char *
+refund_currency(const PgwTransaction *t)
+{
+	return t->approved_currency != NULL ? t->approved_currency : t->currency;
+}
+
 /* For another try: what is known of the last one does not hold for it. */
 static void
 new_key(PgwTransaction *t)
@@ -89,7 +95,7 @@ make_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op)
 	PgwCallParams params;
 
 	memset(&params, 0, sizeof(params));
-	params.currency = t->approved_currency != NULL ? t->approved_currency : t->currency;
+	params.currency = refund_currency(t);
 	if (op == PGW_OP_REFUND)
 		params.amount = refund_amount(t);
 	params.merchant = t->merchant;
@@ -254,6 +260,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	in.in_doubt = call->in_doubt;
 	in.pending = t->pending_at_bank;
 	in.amount = in.operation == PGW_OP_REFUND ? refund_amount(t) : 0;
+	in.currency = refund_currency(t);
 	in.transport = call->transport;
 	in.answer = &call->answer;
 	pgw_reference_capabilities(call->bank, t->bank_reference, &caps);

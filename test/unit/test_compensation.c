@@ -17,7 +17,7 @@ asked(PgwOp op, PgwOp operation, const PgwAnswer *a)
 {
 	PgwCompensationInput in = {
 		.op = op, .operation = operation, .transport = PGW_TRANSPORT_ANSWERED, .answer = a, .caps = &everything, .attempts = 1,
-		.max_attempts = MAX_ATTEMPTS
+		.max_attempts = MAX_ATTEMPTS, .currency = "EUR"
 	};
 
 	return in;
@@ -350,7 +350,7 @@ pending_at_the_bank(void **state)
 	}
 }
 
-/* A refund of less than was asked for is for a person; what the bank does not name is taken as asked for. */
+/* A refund of less than was asked for, or of another currency, is for a person; what the bank does not name is taken as asked for. */
 static void
 partial_answer(void **state)
 {
@@ -362,20 +362,25 @@ partial_answer(void **state)
 		int64_t		amount;
 		bool		bad;
 		bool		whole;
+		const char *currency;
 	}			cases[] = {
-		{PGW_OP_REFUND, CHARGED, true, CHARGED, false, true},
-		{PGW_OP_REFUND, CHARGED, true, CHARGED - 1, false, false},
-		{PGW_OP_REFUND, CHARGED, true, 0, false, false},
-		{PGW_OP_REFUND, CHARGED, true, CHARGED + 1, false, true},
-		{PGW_OP_REFUND, CHARGED, false, 0, false, true},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED, false, true, NULL},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED, false, true, "EUR"},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED, false, false, "JPY"},
+		{PGW_OP_REFUND, CHARGED, false, 0, false, false, "JPY"},
+		{PGW_OP_CANCEL, CHARGED, false, 0, false, true, "JPY"},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED - 1, false, false, NULL},
+		{PGW_OP_REFUND, CHARGED, true, 0, false, false, NULL},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED + 1, false, true, NULL},
+		{PGW_OP_REFUND, CHARGED, false, 0, false, true, NULL},
 		/* an amount that could not be read, or of another currency perhaps */
-		{PGW_OP_REFUND, CHARGED, false, 0, true, false},
-		{PGW_OP_REFUND, CHARGED, true, CHARGED, true, false},
+		{PGW_OP_REFUND, CHARGED, false, 0, true, false, NULL},
+		{PGW_OP_REFUND, CHARGED, true, CHARGED, true, false, NULL},
 		/* not to be compared */
-		{PGW_OP_REFUND, 0, true, 1, false, true},
-		{PGW_OP_REFUND, 0, false, 0, true, true},
-		{PGW_OP_VOID, 0, true, 1, false, true},
-		{PGW_OP_CANCEL, CHARGED, true, 1, false, true},
+		{PGW_OP_REFUND, 0, true, 1, false, true, NULL},
+		{PGW_OP_REFUND, 0, false, 0, true, true, NULL},
+		{PGW_OP_VOID, 0, true, 1, false, true, NULL},
+		{PGW_OP_CANCEL, CHARGED, true, 1, false, true, NULL},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -389,6 +394,8 @@ partial_answer(void **state)
 				a.has_amount = cases[i].has_amount;
 				a.amount = cases[i].amount;
 				a.amount_bad = cases[i].bad;
+				if (cases[i].currency != NULL)
+					strcpy(a.currency, cases[i].currency);
 				in.amount = cases[i].asked;
 				in.in_doubt = in_doubt;
 				pgw_compensation_result(&in, &d);
@@ -421,15 +428,27 @@ describe(const PgwCompensationInput *in, const PgwCompensationDecision *d)
 
 #define HOLDS(condition) CHECK(condition, describe(in, &d))
 
+/* The bank says yes, and shows that it did nothing. */
+static bool
+bank_belies_itself(const PgwCompensationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+
+	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED || in->op != in->operation)
+		return false;
+	return in->op == PGW_OP_REFUND ? in->amount > 0 && a->refunded >= 0 && a->refunded < in->amount : in->op == PGW_OP_VOID && a->has_voided && !a->voided;
+}
+
 /* The bank's word that some of the money is back, or who knows how much. */
 static bool
 bank_says_partly(const PgwCompensationInput *in)
 {
 	const PgwAnswer *a = in->answer;
 
-	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED || in->op == PGW_OP_LOOKUP_CHARGE)
+	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED || in->op == PGW_OP_LOOKUP_CHARGE || bank_belies_itself(in))
 		return false;
-	return in->operation == PGW_OP_REFUND && in->amount > 0 && (a->amount_bad || (a->has_amount && a->amount < in->amount));
+	return in->operation == PGW_OP_REFUND && in->amount > 0 &&
+		(a->amount_bad || (a->has_amount && a->amount < in->amount) || (a->currency[0] != '\0' && strcmp(a->currency, in->currency) != 0));
 }
 
 /* The bank's word that the money is back. */
@@ -444,7 +463,7 @@ bank_says_given_back(const PgwCompensationInput *in)
 		return a->outcome == PGW_OUT_DECLINED ||
 			(a->outcome == PGW_OUT_APPROVED && (a->voided || (a->captured > 0 && a->refunded >= a->captured)));
 	if (a->outcome == PGW_OUT_APPROVED)
-		return !bank_says_partly(in);
+		return !bank_says_partly(in) && !bank_belies_itself(in);
 	return in->op == PGW_OP_VOID && a->outcome == PGW_OUT_DECLINED && strcmp(a->error_code, "authorization_expired") == 0;
 }
 
@@ -518,6 +537,8 @@ check_result(const PgwCompensationInput *in)
 	if (in->in_doubt && (!answered || a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_REJECTED || a->outcome == PGW_OUT_NOT_PROCESSED ||
 						 a->outcome == PGW_OUT_REQUIRES_ACTION || (a->outcome == PGW_OUT_NOT_FOUND && !in->not_found_counts)))
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && events_are(&d.flow, EVENTS(PGW_EV_REFUND_OUTCOME_UNKNOWN)));
+	if (bank_belies_itself(in))
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
 	if (!lookup && (in->transport == PGW_TRANSPORT_MAYBE_SENT || (answered && (a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_PENDING))))
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
 	if (d.next == PGW_COMPENSATION_FIND_OUT)
@@ -550,13 +571,14 @@ every_answer(PgwCompensationInput in)
 		for (int outcome = PGW_OUT_UNKNOWN; outcome <= PGW_OUT_NOT_FOUND; outcome++)
 			for (size_t c = 0; c < LENGTH(captured); c++)
 				for (size_t r = 0; r < LENGTH(refunded); r++)
-					for (int bits = 0; bits < 4; bits++)
+					for (int bits = 0; bits < 8; bits++)
 					{
 						PgwAnswer	a = answer((PgwOutcome) outcome);
 
 						a.captured = captured[c];
 						a.refunded = refunded[r];
 						a.voided = bits & 1;
+						a.has_voided = a.voided || (bits & 4) != 0;
 						strcpy(a.error_code, (bits & 2) != 0 ? "authorization_expired" : "");
 						in.transport = (PgwTransport) transport;
 						in.answer = &a;
@@ -580,7 +602,7 @@ every_combination(void **state)
 					PgwCapabilities caps = {.can_void = bits & 1, .can_refund = (bits & 2) != 0, .can_cancel = (bits & 4) != 0};
 					PgwCompensationInput in = {
 						.op = ops[op], .operation = operations[o], .in_doubt = (bits & 8) != 0, .not_found_counts = (bits & 16) != 0,
-						.pending = (bits & 32) != 0, .caps = &caps, .attempts = attempts, .max_attempts = MAX_ATTEMPTS
+						.pending = (bits & 32) != 0, .caps = &caps, .attempts = attempts, .max_attempts = MAX_ATTEMPTS, .currency = "EUR"
 					};
 
 					every_answer(in);

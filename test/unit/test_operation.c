@@ -112,6 +112,30 @@ other_amount(void **unused)
 	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next, PGW_OPERATION_STOP);
 }
 
+/* Yes, and the document with it shows that nothing was done: looked up, neither believed nor given to a person, whatever its amount is of. */
+static void
+belied(void **unused)
+{
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(operations); i++)
+	{
+		PgwAnswer	a = answer(PGW_OUT_APPROVED);
+		PgwOperationInput in = input(operations[i], operations[i], &full, &a);
+
+		a.captured = operations[i] == PGW_OP_CAPTURE ? AMOUNT - 1 : 2 * AMOUNT;
+		a.refunded = 0;
+		a.has_voided = true;
+		a.has_amount = true;
+		a.amount = 2 * AMOUNT;
+		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
+		assert_false(decide(in).refused);
+
+		a.captured = a.refunded = a.amount = AMOUNT;
+		a.voided = true;
+		assert_int_equal(decide(in).next, PGW_OPERATION_DONE);
+	}
+}
+
 static PgwOperationDecision
 looked(PgwOp operation, int64_t captured, int64_t refunded, bool voided, const char *refusal, bool counts)
 {
@@ -409,6 +433,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(straight),
 		cmocka_unit_test(other_amount),
+		cmocka_unit_test(belied),
 		cmocka_unit_test(looked_up),
 		cmocka_unit_test(not_shown),
 		cmocka_unit_test(new_keys),
