@@ -54,18 +54,23 @@ SELECT pgw.process_payment('ok-' || :who, 500, 'EUR', 'tok_ok');
 \endif
 SELECT count(pgw.rebuild_status(transaction_id)) FROM (SELECT transaction_id FROM pgw.payment_transactions ORDER BY transaction_id DESC LIMIT 20) t;
 SQL
-my ($out, $err) = ('', '');
-my $clients = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 12, '-j', 2, '-t', 60, '-f', $file, 'postgres' ], '>', \$out, '2>', \$err);
 my @broken;
 my %looks;
 my @levels = ('read committed', 'repeatable read', 'serializable, read only');
-for (my $i = 0; $clients->pump_nb, $clients->pumpable; $i++)
+my $i = 0;
+for my $round (1 .. 10)
 {
-	my $level = $levels[ $i % @levels ];
-	push @broken, map { "$level: $_" } split /\n/, $node->safe_psql('postgres', "BEGIN ISOLATION LEVEL $level; SELECT c FROM pgw.check_consistency() c; COMMIT");
-	$looks{$level}++;
+	my ($out, $err) = ('', '');
+	my $clients = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 12, '-j', 2, '-t', 60, '-f', $file, 'postgres' ], '>', \$out, '2>', \$err);
+	for (; $clients->pump_nb, $clients->pumpable; $i++)
+	{
+		my $level = $levels[ $i % @levels ];
+		push @broken, map { "$level: $_" } split /\n/, $node->safe_psql('postgres', "BEGIN ISOLATION LEVEL $level; SELECT c FROM pgw.check_consistency() c; COMMIT");
+		$looks{$level}++;
+	}
+	ok($clients->finish, "720 payments by 12 clients, each rebuilding the latest attempts, round $round") or diag($err);
+	last if $i >= 15;    # a loaded machine looks less often
 }
-ok($clients->finish, '720 payments by 12 clients, each rebuilding the latest attempts') or diag($err);
 cmp_ok($looks{$_} // 0, '>=', 5, "meanwhile looked at all of them at $_") for @levels;
 is(scalar @broken, 0, 'and never saw anything broken') or diag(join "\n", @broken[ 0 .. ($#broken > 9 ? 9 : $#broken) ]);
 
