@@ -5,6 +5,7 @@
  *
  *	an attempt is open at a bank	refused, whatever the setting: nobody would look its outcome up, give it back, or ask a person
  *	there are payments or attempts	refused, unless a superuser has set pgw.allow_drop
+ *	a table is elsewhere			refused, whatever the setting: what it holds cannot be told
  *	a restored or copied database	its open attempts are the original's until somebody resumes it: the setting alone decides
  *
  * The hook is asked for every object that goes, by whatever way it came to that: DROP EXTENSION, CASCADE from what it depends on, DROP OWNED.  Members of an
@@ -17,18 +18,24 @@
  */
 #include "postgres.h"
 
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
+#include "catalog/indexing.h"
 #include "catalog/namespace.h"
 #include "catalog/objectaccess.h"
 #include "catalog/partition.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_depend.h"
 #include "catalog/pg_extension.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
@@ -38,6 +45,7 @@
 #include "infra/exchange.h"
 #include "infra/pause.h"
 #include "infra/store.h"
+#include "infra/store_internal.h"
 
 #define COUNT_UP_TO 10000		/* a table of millions is not counted for a message */
 #define OPEN_AT_BANK \
@@ -124,6 +132,53 @@ look_at_partition(Oid relid)
 				 errhint("Dump them first: pg_dump. Then a superuser can SET pgw.allow_drop = on and drop it.")));
 }
 
+/* What would be deleted is what the extension has, wherever it was moved: there it cannot be looked at. */
+static void
+refuse_moved(Oid relid)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot drop pgw: its table %s is not where CREATE EXTENSION has made it",
+					quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid))),
+			 errdetail("There nobody can tell what it holds, and whether anything is open at a bank."),
+			 errhint("Give it its name and schema back first: ALTER TABLE ... RENAME TO, ALTER TABLE ... SET SCHEMA pgw, ALTER SCHEMA ... RENAME TO pgw.")));
+}
+
+/* A table is known by a column that no other table of pgw has: its name may be another one now. */
+static void
+check_place(Oid relid, const char *column, const char *name)
+{
+	char		kind = get_rel_relkind(relid);
+
+	if ((kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) && get_attnum(relid, column) != InvalidAttrNumber &&
+		relid != pgw_store_relid_or_none(name))
+		refuse_moved(relid);
+}
+
+static void
+check_places(void)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(ExtensionRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(get_extension_oid("pgw", false)));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend d = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (d->deptype != DEPENDENCY_EXTENSION || d->classid != RelationRelationId)
+			continue;
+		check_place(d->objid, "refund_pending_amount", "payments");
+		check_place(d->objid, "caller_subxid", "payment_transactions");
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+}
+
 /* As the owner of the tables, with nothing of the caller's in the search path, on what is committed now. InvalidOid: the whole. */
 static void
 look_as_owner(Oid partition)
@@ -132,7 +187,10 @@ look_as_owner(Oid partition)
 	int			sec_context;
 	int			nest_level;
 
-	if (PGW_MUTATED(DROP_GUARD) || !OidIsValid(get_relname_relid("payments", get_namespace_oid("pgw", true))))
+	if (PGW_MUTATED(DROP_GUARD))
+		return;
+	check_places();
+	if (!OidIsValid(pgw_store_relid_or_none("payments")))
 		return;
 	GetUserIdAndSecContext(&caller, &sec_context);
 	SetUserIdAndSecContext(pgw_store_owner(), sec_context | SECURITY_LOCAL_USERID_CHANGE);
