@@ -134,6 +134,7 @@ sub ddl_go_on
 	{
 		delete $now->{session};
 		$now->{again} = time + 1;
+		$now->{began} = time if $state =~ /^(08|57)/;    # a blow, which is nobody's fault
 		return 1;
 	}
 	push @{ $server->{wrong} }, sprintf 'DDL did not get through in %.0f s: %s: %s %s', time - $now->{began}, $now->{sql}, $state, $s->err
