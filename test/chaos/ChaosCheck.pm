@@ -96,7 +96,7 @@ my $cause = <<'SQL';
 			WHERE e.transaction_id = t.transaction_id AND (e.bank_code = '96' OR e.reason = 'answer_not_understood' AND e.bank_code IS NULL) ORDER BY e.step_order LIMIT 1),
 		-- this bank echoes no reference: another payment's document (other_answer) is noticed by its amount or its id
 		(SELECT 'bank: another document, ' || e.reason || ' at ' || e.operation FROM chaos.event e
-			WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired' AND e.reason IN ('amount_mismatch', 'reference_taken', 'bank_reference_taken', 'approval_incomplete') ORDER BY e.step_order LIMIT 1),
+			WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired' AND e.reason IN ('amount_mismatch', 'charge_of_another_payment') ORDER BY e.step_order LIMIT 1),
 		(SELECT 'blow: ' || b.what FROM chaos.blow b WHERE EXISTS (
 			SELECT FROM chaos.event s JOIN chaos.event u USING (transaction_id)
 			WHERE b.what NOT IN ('terminate_backend', 'cancel_backend', 'bank_down') AND s.transaction_id = t.transaction_id AND s.event_type IN ('BankProcessingStarted', 'RefundStarted', 'CaptureStarted') AND u.event_type IN ('BankOutcomeUnknown', 'RefundOutcomeUnknown', 'ManualReviewRequired')
