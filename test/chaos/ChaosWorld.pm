@@ -128,7 +128,13 @@ sub ddl_go_on
 		$s->run("SET lock_timeout = '2s'");
 		$s->send($now->{sql});
 	}
-	return 1 if !$s->done && time < $now->{began} + $ddl_patience;
+	if (!$s->done && time < $now->{began} + $ddl_patience)
+	{
+		# who holds it up: clients and their prepared transactions may, pgw's worker by itself may not
+		my $by = eval { $server->value("SELECT string_agg(DISTINCT coalesce(a.backend_type, 'prepared transaction'), ', ') FROM unnest(pg_blocking_pids(" . $s->backend . ')) b (pid) LEFT JOIN pg_stat_activity a USING (pid)') } // '';
+		$now->{by}{$by}++ if $by;
+		return 1;
+	}
 	my $state = $s->done ? $s->state : 'not done';
 	if ($state =~ /^(08|57|40P01|55P03)/ && time < $now->{began} + $ddl_patience)
 	{
@@ -137,8 +143,12 @@ sub ddl_go_on
 		$now->{began} = time if $state =~ /^(08|57)/;    # a blow, which is nobody's fault
 		return 1;
 	}
-	push @{ $server->{wrong} }, sprintf 'DDL did not get through in %.0f s: %s: %s %s', time - $now->{began}, $now->{sql}, $state, $s->err
-	  unless $state eq '00000' || $s->err =~ /already exists/;    # done before a blow took the connection
+	if ($state ne '00000' && $s->err !~ /already exists/)    # done before a blow took the connection
+	{
+		my $behind = join '; ', map { "$_ ($now->{by}{$_})" } sort keys %{ $now->{by} // {} };
+		if ($state =~ /^(55P03|not done)/ && $behind =~ /client backend|prepared/ && !$now->{by}{'pgw worker'}) { $server->{ddl_given_up}++ }
+		else { push @{ $server->{wrong} }, sprintf 'DDL did not get through in %.0f s: %s: %s %s; it waited for: %s', time - $now->{began}, $now->{sql}, $state, $s->err, $behind }
+	}
 	delete $server->{ddl_now};
 	return 1;
 }

@@ -216,6 +216,7 @@ my @kills = grep { $_->{what} =~ /^kill/ } @$hits;
 table('blows (number, of them with a call in flight)', (map { [ $_, @{ $blow{$_} } ] } sort keys %blow),
 	[ 'kill -9 in total', scalar @kills, scalar grep { $_->{hit} } @kills ],
 	[ '  of them of the postmaster', (map { my $all = $_; scalar grep { $_->{what} =~ /postmaster|everything/ && ($all || $_->{hit}) } @kills } 1, 0) ]);
+table('DDL that was given up behind open and prepared transactions of clients', [ 'statements', $server->{ddl_given_up} // 0 ]);
 table('orders', (map { [ $_, $ends{$_} ] } sort keys %ends), map { [ "clients saw: $_", $counts{$_} ] } sort keys %counts);
 table('faults of charges at the bank (attempts that met them)', $server->query("SELECT coalesce(substr(t.token, 5), 'a card, ' || t.card_last4) || CASE t.bank WHEN 'form' THEN ' (form)' ELSE '' END, count(*)
 	FROM pgw.payment_transactions t WHERE EXISTS (SELECT FROM chaos.request r WHERE r.reference = replace(t.transaction_id::text, '-', '')) AND t.token IS DISTINCT FROM 'tok_ok' GROUP BY 1 ORDER BY 1"));
