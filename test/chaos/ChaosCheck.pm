@@ -99,7 +99,7 @@ my $cause = <<'SQL';
 			WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired' AND e.reason IN ('amount_mismatch', 'charge_of_another_payment') ORDER BY e.step_order LIMIT 1),
 		(SELECT 'blow: ' || b.what FROM chaos.blow b WHERE EXISTS (
 			SELECT FROM chaos.event s JOIN chaos.event u USING (transaction_id)
-			WHERE b.what NOT IN ('terminate_backend', 'cancel_backend', 'bank_down') AND s.transaction_id = t.transaction_id AND s.event_type IN ('BankProcessingStarted', 'RefundStarted', 'CaptureStarted') AND u.event_type IN ('BankOutcomeUnknown', 'RefundOutcomeUnknown', 'ManualReviewRequired')
+			WHERE (b.what ~ '^kill_' OR b.what IN ('terminate_worker', 'immediate_stop', 'fast_restart', 'failover', 'clock_back', 'bank_drop', 'pause_worker')) AND s.transaction_id = t.transaction_id AND s.event_type IN ('BankProcessingStarted', 'RefundStarted', 'CaptureStarted') AND u.event_type IN ('BankOutcomeUnknown', 'RefundOutcomeUnknown', 'ManualReviewRequired')
 			AND b.at BETWEEN extract(epoch FROM s.occurred_at) - 0.1 AND extract(epoch FROM u.occurred_at)) ORDER BY b.at LIMIT 1)) AS cause
 	FROM pgw.payment_transactions t WHERE t.status = 'RequiresManualReview'
 SQL
