@@ -97,6 +97,9 @@ my $cause = <<'SQL';
 		-- this bank echoes no reference: another payment's document (other_answer) is noticed by its amount or its id
 		(SELECT 'bank: another document, ' || e.reason || ' at ' || e.operation FROM chaos.event e
 			WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired' AND e.reason IN ('amount_mismatch', 'charge_of_another_payment') ORDER BY e.step_order LIMIT 1),
+		-- it named a larger amount than it charged, cannot cancel by our reference, and refuses to refund that amount
+		(SELECT 'bank: another amount, not to be given back' FROM chaos.event e
+			WHERE e.transaction_id = t.transaction_id AND t.token = 'tok_wrong_amount' AND e.event_type = 'RefundFailed' AND e.bank_code = '61' ORDER BY e.step_order LIMIT 1),
 		(SELECT 'blow: ' || b.what FROM chaos.blow b WHERE EXISTS (
 			SELECT FROM chaos.event s JOIN chaos.event u USING (transaction_id)
 			WHERE (b.what ~ '^kill_' OR b.what IN ('terminate_worker', 'immediate_stop', 'fast_restart', 'failover', 'clock_back', 'bank_drop', 'pause_worker')) AND s.transaction_id = t.transaction_id AND s.event_type IN ('BankProcessingStarted', 'RefundStarted', 'CaptureStarted') AND u.event_type IN ('BankOutcomeUnknown', 'RefundOutcomeUnknown', 'ManualReviewRequired')
