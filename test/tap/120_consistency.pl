@@ -58,9 +58,10 @@ my @broken;
 my %looks;
 my @levels = ('read committed', 'repeatable read', 'serializable, read only');
 my $i = 0;
+my ($out, $err);
 for my $round (1 .. 10)
 {
-	my ($out, $err) = ('', '');
+	($out, $err) = ('', '');
 	my $clients = IPC::Run::start([ 'pgbench', '-n', '-h', $node->host, '-p', $node->port, '-c', 12, '-j', 2, '-t', 60, '-f', $file, 'postgres' ], '>', \$out, '2>', \$err);
 	for (; $clients->pump_nb, $clients->pumpable; $i++)
 	{
