@@ -146,18 +146,24 @@ time_left_us(const Call *call)
 }
 
 static void
+append(Call *call, Call **head, Call **tail)
+{
+	call->next = NULL;
+	if (*tail != NULL)
+		(*tail)->next = call;
+	else
+		*head = call;
+	*tail = call;
+}
+
+static void
 wait_for_socket(Call *call)
 {
 	(void) curl_multi_remove_handle(multi, call->easy);
 	call->no_descriptor = false;
 	call->starved = true;
 	call->retry_at = monotonic_now() + SOCKET_RETRY_US;
-	call->next = NULL;
-	if (starved_tail != NULL)
-		starved_tail->next = call;
-	else
-		starved_head = call;
-	starved_tail = call;
+	append(call, &starved_head, &starved_tail);
 }
 
 /* A transfer has ended: note all about it, wipe the request, queue the answer. */
@@ -178,12 +184,7 @@ finish(Call *call, CURLcode code)
 	curl_easy_reset(call->easy);
 	pgw_http_wipe_request(call);
 
-	call->next = NULL;
-	if (done_tail != NULL)
-		done_tail->next = call;
-	else
-		done_head = call;
-	done_tail = call;
+	append(call, &done_head, &done_tail);
 }
 
 static void

@@ -197,9 +197,9 @@ pgw_call_support(PG_FUNCTION_ARGS)
 
 /* ---------------------------------------------------------------- the finished plan */
 
-/* Columns of one and the same call of a wrapper with volatile arguments. */
-static void
-look_at_columns(const List *targetlist)
+/* Are two columns next to each other of one and the same call, and is it one that counts? */
+static bool
+call_repeats(const List *targetlist, bool (*counts) (FuncExpr *call))
 {
 	const FuncExpr *first = NULL;
 	ListCell   *lc;
@@ -212,10 +212,25 @@ look_at_columns(const List *targetlist)
 		if (column == NULL || !IsA(column, FieldSelect) || !IsA(column->arg, FuncExpr))
 			continue;
 		call = (FuncExpr *) column->arg;
-		if (first != NULL && equal(first, call) && contain_volatile_functions((Node *) call->args) && is_wrapper(call))
-			refuse();
+		if (first != NULL && equal(first, call) && counts(call))
+			return true;
 		first = call;
 	}
+	return false;
+}
+
+static bool
+is_volatile_wrapper(FuncExpr *call)
+{
+	return contain_volatile_functions((Node *) call->args) && is_wrapper(call);
+}
+
+/* Columns of one and the same call of a wrapper with volatile arguments. */
+static void
+look_at_columns(const List *targetlist)
+{
+	if (call_repeats(targetlist, is_volatile_wrapper))
+		refuse();
 }
 
 /* Those of a node's children that are neither left nor right. */
@@ -300,24 +315,15 @@ plan_and_look(Query *parse, const char *query_string, int cursor_options, ParamL
 static bool plans_repeat(const List *plans);
 
 static bool
+may_pay(FuncExpr *call)
+{
+	return !is_ours(call) && func_volatile(call->funcid) == PROVOLATILE_VOLATILE;
+}
+
+static bool
 columns_repeat(const List *targetlist)
 {
-	const FuncExpr *first = NULL;
-	ListCell   *lc;
-
-	foreach(lc, targetlist)
-	{
-		FieldSelect *column = (FieldSelect *) ((TargetEntry *) lfirst(lc))->expr;
-		FuncExpr   *call;
-
-		if (column == NULL || !IsA(column, FieldSelect) || !IsA(column->arg, FuncExpr))
-			continue;
-		call = (FuncExpr *) column->arg;
-		if (first != NULL && equal(first, call) && !is_ours(call) && func_volatile(call->funcid) == PROVOLATILE_VOLATILE)
-			return true;
-		first = call;
-	}
-	return false;
+	return call_repeats(targetlist, may_pay);
 }
 
 static bool
