@@ -162,7 +162,9 @@ static void
 open_common(PgwRel *r, Oid relid, LOCKMODE lockmode)
 {
 	memset(r, 0, sizeof(*r));
-	pgw_table_lock(relid, lockmode);
+	if (lockmode != NoLock)
+		pgw_table_lock(relid, lockmode);
+	r->locked = lockmode == NoLock;
 	r->rel = table_open(relid, NoLock);
 	r->found = table_slot_create(r->rel, NULL);
 }
@@ -182,6 +184,13 @@ void
 pgw_row_open_read(PgwRel *r, Oid relid)
 {
 	open_common(r, relid, AccessShareLock);
+	need_snapshot(r);
+}
+
+void
+pgw_row_open_locked(PgwRel *r, Oid relid)
+{
+	open_common(r, relid, NoLock);
 	need_snapshot(r);
 }
 
@@ -339,7 +348,7 @@ build_keys(Relation index, const Datum *keys, int nkeys, ScanKeyData *skeys)
 PgwFind
 pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, int attempts, TransactionId *xid, uint32 *token)
 {
-	Relation	index = index_open(indexoid, AccessShareLock);
+	Relation	index = index_open(indexoid, r->locked ? NoLock : AccessShareLock);
 	ScanKeyData skeys[INDEX_MAX_KEYS];
 	PgwFind		result = PGW_FIND_NONE;
 

@@ -23,6 +23,7 @@ typedef struct PgwRel
 	TupleTableSlot *found;		/* the row found, or locked */
 	bool		pushed;			/* the active snapshot is ours */
 	struct PgwKept *kept;		/* kept open: between pgw_row_keep() and pgw_row_close_kept() */
+	bool		locked;			/* by the caller, with the index that he reads by */
 } PgwRel;
 
 typedef enum PgwFind
@@ -33,6 +34,7 @@ typedef enum PgwFind
 } PgwFind;
 
 extern void pgw_row_open_read(PgwRel *r, Oid relid);
+extern void pgw_row_open_locked(PgwRel *r, Oid relid);	/* the same, and pgw_row_find(), under locks that the caller has taken and gives up */
 extern void pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative);	/* updated: attnums, for UPDATE OF triggers */
 extern void pgw_row_close(PgwRel *r);	/* the relation's lock stays until the transaction ends */
 

@@ -516,12 +516,18 @@ pgw_store_claim_index(Oid relid)
 	return get_cache(PGW_TABLE_PAYMENTS, relid)->claim_index;
 }
 
+Oid
+pgw_store_id_index(PgwTable table, Oid relid)
+{
+	return get_cache(table, relid)->id_index;
+}
+
 PgwFind
 pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id)
 {
 	Datum		key = UUIDPGetDatum(id);
 
-	return pgw_row_find(r, get_cache(table, RelationGetRelid(r->rel))->id_index, &key, 1, PGW_FIND_THOROUGH, NULL, NULL);
+	return pgw_row_find(r, pgw_store_id_index(table, RelationGetRelid(r->rel)), &key, 1, PGW_FIND_THOROUGH, NULL, NULL);
 }
 
 static bool

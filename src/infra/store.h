@@ -156,6 +156,11 @@ extern bool pgw_store_operation(PgwKind kind, const char *client_request_id, con
 
 /* Latest committed version (or own). false: no such row. */
 extern bool pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out);
+/*
+ * The payment that is recorded under this id, with its attempt, read without waiting and without a lock that stays (store_look.c).  false: there is none,
+ * it is not committed yet, or somebody has locked a table: nothing is known, and no lock is held that was not before.
+ */
+extern bool pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *p, PgwTransaction *t);
 /* Is there such a row? One quick look, which may miss a row that is being updated: only for what the claim decides afterwards. */
 extern PgwFind pgw_store_payment_probe(const char *client_request_id, const char *merchant, PgwPayment *out);
 extern bool pgw_store_payment_by_request(const char *client_request_id, const char *merchant, PgwPayment *out);

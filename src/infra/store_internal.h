@@ -41,6 +41,7 @@ extern void pgw_store_fill(PgwRel *r, PgwTable table, const void *row);	/* struc
 extern void pgw_store_read(PgwRel *r, PgwTable table, void *row);	/* r->found -> struct, in the current memory context */
 
 extern Oid	pgw_store_claim_index(Oid relid);
+extern Oid	pgw_store_id_index(PgwTable table, Oid relid);
 extern PgwFind pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id);
 
 extern void pgw_store_update_transaction(PgwTransaction *t);	/* the row's half of pgw_store_advance() */

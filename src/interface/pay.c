@@ -194,6 +194,15 @@ pgw_pay_mismatch(const char *fields)
 			  "Use a new client_request_id for a new payment, or repeat the first call's arguments.");
 }
 
+bool
+pgw_pay_repeat(PgwPay *pay, PgwTransaction *t)
+{
+	if (!pgw_store_look(pay->req.client_request_id, pay->req.merchant, &pay->payment, t))
+		return false;
+	compare_replay(pay, &pay->payment, t);
+	return true;
+}
+
 /* The row of a new payment. */
 static void
 fill_payment(PgwPay *pay)

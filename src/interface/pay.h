@@ -32,6 +32,12 @@ typedef struct PgwPay
 /* Read-only checks, arguments, card refusals, validation, privileges, merchant; then acts as the owner until pgw_pay_end(). */
 extern void pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool is_submit);
 
+/*
+ * true: the id is taken by an equal request (else PW422), and pay->payment and *t are the payment as it stands.  false: not known yet; pgw_pay_claim()
+ * will tell.  Takes no lock that stays, and must come before those of table_locks.c, which most repeats do not need.
+ */
+extern bool pgw_pay_repeat(PgwPay *pay, PgwTransaction *t);
+
 /* What a new payment needs and a replay does not: a running worker (PW500), and a bank that takes it (PW422). */
 extern void pgw_pay_prepare(PgwPay *pay);
 

@@ -3,8 +3,8 @@
  *
  * Owns nothing that lasts.
  * Invariant: the payments row names an attempt of this payment, or the call fails: what the answer names is looked at before it is written.
- * Order that matters: the locks of all tables come first (table_locks.c), so that DDL cannot come between the caller and the worker; then the claim
- * (payments row), so that duplicates wait in their own backends; the caller's xids are assigned
+ * Order that matters: what is recorded already is answered first, without a lock that stays (store_look.c).  Then the locks of all tables (table_locks.c),
+ * so that DDL cannot come between the caller and the worker; then the claim (payments row), so that duplicates wait in their own backends; the caller's xids are assigned
  * before the request is handed over, because the worker records them with the intent; the fate is registered before the
  * worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have approved.
  */
@@ -312,22 +312,16 @@ process(PgwPay *pay, FunctionCallInfo fcinfo)
 	return pgw_pay_result(pay, fcinfo, have_t ? &t : NULL, told);
 }
 
-Datum
-pgw_process_payment_1_0(PG_FUNCTION_ARGS)
+/* The tables are written before and after the wait. */
+static Datum
+process_with_open_tables(PgwPay *pay, FunctionCallInfo fcinfo)
 {
-	PgwPay		pay;
+	bool		keep = pgw_row_keep(CurrentMemoryContext);
 	Datum		result;
-	bool		keep;
 
-	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
-	pgw_tables_enter(pay.deadline);
-	pgw_pay_prepare(&pay);
-
-	/* the tables are written before and after the wait */
-	keep = pgw_row_keep(CurrentMemoryContext);
 	PG_TRY();
 	{
-		result = process(&pay, fcinfo);
+		result = process(pay, fcinfo);
 	}
 	PG_CATCH();
 	{
@@ -338,6 +332,25 @@ pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	if (keep)
 		pgw_row_close_kept();
+	return result;
+}
+
+Datum
+pgw_process_payment_1_0(PG_FUNCTION_ARGS)
+{
+	PgwPay		pay;
+	PgwTransaction t;
+	Datum		result;
+
+	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
+	if (pgw_pay_repeat(&pay, &t))
+		result = pgw_pay_result(&pay, fcinfo, &t, PGW_TOLD_REPLAYED);
+	else
+	{
+		pgw_tables_enter(pay.deadline);
+		pgw_pay_prepare(&pay);
+		result = process_with_open_tables(&pay, fcinfo);
+	}
 	pgw_pay_end(&pay);
 	return result;
 }

@@ -56,6 +56,14 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwTransaction *t)
 	pgw_store_advance(t, true, &started, 1);
 }
 
+static bool
+claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
+{
+	pgw_tables_lock(pay->deadline);
+	pgw_pay_prepare(pay);
+	return pgw_pay_claim(pay, t, have_t);
+}
+
 Datum
 pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 {
@@ -68,10 +76,8 @@ pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 	bool		isnull;
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.submit_payment()", true);
-	pgw_tables_lock(pay.deadline);
 	expires_at = pgw_arg(fcinfo, "expires_at", &isnull);
-	pgw_pay_prepare(&pay);
-	if (pgw_pay_claim(&pay, &t, &have_t))
+	if (!pgw_pay_repeat(&pay, &t) && claim(&pay, &t, &have_t))
 	{
 		/* 0, which is the beginning of the year 2000, stands for none */
 		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at) != 0 ? DatumGetTimestampTz(expires_at) : -1, &t);

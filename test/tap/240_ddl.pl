@@ -168,6 +168,38 @@ part($node, 'no way back', sub {
 	is($s->query(pay()), 'captured', 'and so do payments');
 });
 
+# A repeat leaves no lock behind: DDL does not wait for its transaction, and the transaction's first payment can still step back from it.
+part($node, 'repeats', sub {
+	my $s = $callers[0];
+	my %again = (client_request_id => 'again');
+	is($s->query(pay(%again)), 'captured', 'a payment');
+	my $submitted = 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'submitted');
+	$s->query($submitted);
+	$s->query('BEGIN');
+	is($s->query(pay(%again)), 'captured', 'its repeat');
+	like($s->query($submitted), qr/^(pending|captured)$/, 'and one of a submitted payment');
+	is($s->query("SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid()
+		AND (c.relname LIKE 'payments%' OR c.relname LIKE 'payment\\_transactions%' OR c.relname LIKE 'transaction\\_events%')"), 0, 'hold no lock of a payment');
+	my $reader = PgwSession->new($node, name => 'reader');
+	$reader->query('BEGIN; SELECT count(*) FROM pgw.payments');
+	my $ddl = PgwSession->new($node, name => 'ddl')->send('ALTER TABLE pgw.payments ADD COLUMN repeated int');
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND relation = 'pgw.payments'::regclass"), 'DDL waits for a reader');
+	$s->send(pay());
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 2 FROM pg_locks WHERE NOT granted AND relation = 'pgw.payments'::regclass"), 'a new payment of the same transaction waits behind it');
+	$reader->query('COMMIT');
+	is($s->wait(20), 'captured', 'and is paid');
+	$ddl->wait(20);
+	is($ddl->state, '00000', 'after the DDL');
+	$s->query('COMMIT');
+
+	# Somebody has the tables for himself: what the look cannot tell is told later, by the way of a new payment.
+	$reader->query('BEGIN; LOCK TABLE pgw.payment_transactions');
+	$s->send(pay(%again));
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND relation = 'pgw.payment_transactions'::regclass"), 'a repeat meets a locked table');
+	$reader->query('COMMIT');
+	is($s->wait(20), 'captured', 'and is answered when it is free');
+});
+
 # A worker that does not answer: a replay needs none, and others end at their time-out.
 part($node, 'stopped worker', sub {
 	my $s = $callers[0];
