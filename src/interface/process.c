@@ -3,10 +3,10 @@
  *
  * Owns nothing that lasts.
  * Invariant: the payments row names an attempt of this payment, or the call fails: what the answer names is looked at before it is written.
- * Order that matters: what is recorded already is answered first, without a lock that stays (store_look.c).  Then the locks of all tables (table_locks.c),
- * so that DDL cannot come between the caller and the worker; then the claim (payments row), so that duplicates wait in their own backends; the caller's xids are assigned
- * before the request is handed over, because the worker records them with the intent; the fate is registered before the
- * worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have approved.
+ * Order that matters: what is recorded already is answered first, without a lock that stays (store_look.c).  Then the locks of all tables
+ * (table_locks.c), so that DDL cannot come between the caller and the worker; then the claim (payments row), so that duplicates wait in their own
+ * backends; the caller's xids are assigned before the request is handed over, because the worker records them with the intent; the fate is registered
+ * before the worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have approved.
  */
 #include "postgres.h"
 
