@@ -946,10 +946,10 @@ AS 'MODULE_PATHNAME', 'pgw_check_consistency_1_0' LANGUAGE C VOLATILE PARALLEL U
 CREATE TABLE pgw.access_grants (
 	role regrole NOT NULL,
 	level text NOT NULL CHECK (level IN ('client', 'operator', 'auditor')),
-	merchant text,				-- NULL: all
+	merchant text NOT NULL,		-- '': all. Not NULL, so that the table has a primary key, as publications ask for
 	granted_by text NOT NULL DEFAULT session_user,
 	granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	CONSTRAINT access_grants_key UNIQUE NULLS NOT DISTINCT (role, level, merchant)
+	PRIMARY KEY (role, level, merchant)
 );
 
 -- A client's own payments, to join to its orders.
@@ -959,7 +959,7 @@ SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status
 	p.card_brand, p.reference, p.metadata, p.created_at, p.updated_at
 FROM pgw.payments p
 WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE (g.merchant IS NULL OR g.merchant = p.merchant) AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+	WHERE g.merchant IN ('', p.merchant) AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 
 -- What operators and auditors see: everything but tokens and the caller's transaction ids.
 CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
@@ -969,7 +969,7 @@ SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, 
 	t.created_at, t.updated_at
 FROM pgw.payment_transactions t
 WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND (g.merchant IS NULL OR g.merchant = t.merchant)
+	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
 		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 
 CREATE VIEW pgw.audit_events WITH (security_barrier) AS
@@ -977,7 +977,7 @@ SELECT e.event_id, e.transaction_id, t.payment_id, t.client_request_id, t.mercha
 	e.event_data, e.error_details, e.txid
 FROM pgw.transaction_events e JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
 WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND (g.merchant IS NULL OR g.merchant = t.merchant)
+	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
 		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 
 -- What waits for a person, the oldest first to be looked at.
@@ -1000,7 +1000,7 @@ LEFT JOIN LATERAL (
 	WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired'
 	ORDER BY e.step_order DESC LIMIT 1) r ON true
 WHERE t.status = 'RequiresManualReview' AND EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND (g.merchant IS NULL OR g.merchant = t.merchant)
+	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
 		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 
 -- What people were told of, or would have been but for pgw.alert_period.
@@ -1009,7 +1009,7 @@ SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.las
 FROM pgw.alert_state a
 WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE')
-		AND (g.merchant IS NULL OR g.merchant = (SELECT t.merchant FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id)));
+		AND (g.merchant = '' OR g.merchant = (SELECT t.merchant FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id)));
 
 -- Bring a role's privileges in line with its rows in access_grants. The arrays are the grid of docs/sql-reference.md.
 CREATE FUNCTION pgw.apply_access(role regrole) RETURNS void
@@ -1095,7 +1095,7 @@ BEGIN
 			USING ERRCODE = 'PW422', HINT = 'Insert it into pgw.merchants first, or leave it out to mean all merchants.',
 			DETAIL = '{"code": "unknown_merchant", "class": "business", "http_status": 422, "retryable": false}';
 	END IF;
-	INSERT INTO pgw.access_grants (role, level, merchant) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+	INSERT INTO pgw.access_grants (role, level, merchant) VALUES ($1, $2, coalesce($3, '')) ON CONFLICT DO NOTHING;
 	PERFORM pgw.apply_access($1);
 END
 $$;
@@ -1114,7 +1114,7 @@ BEGIN
 			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator and auditor.',
 			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator or auditor"}]';
 	END IF;
-	IF $3 IS NOT NULL AND EXISTS (SELECT FROM pgw.access_grants g WHERE g.role = $1 AND g.level = $2 AND g.merchant IS NULL) THEN
+	IF $3 IS NOT NULL AND EXISTS (SELECT FROM pgw.access_grants g WHERE g.role = $1 AND g.level = $2 AND g.merchant = '') THEN
 		RAISE EXCEPTION 'role % has level % for all merchants, not for % alone', $1, $2, quote_literal($3)
 			USING ERRCODE = 'PW422', HINT = 'Revoke the level without a merchant, then grant it for each merchant that is to stay.',
 			DETAIL = '{"code": "operation_not_allowed", "class": "business", "http_status": 422, "retryable": false}';

@@ -181,7 +181,7 @@ pgw_legal_steps_1_0(PG_FUNCTION_ARGS)
 static const char check_query[] =
 	"SELECT b.check_name, b.payment_id, b.transaction_id, b.details FROM pgw.broken_invariants b"
 	" WHERE $1 OR EXISTS (SELECT FROM pgw.access_grants g WHERE g.level IN ('operator', 'auditor')"
-	" AND (g.merchant IS NULL OR g.merchant = b.merchant) AND pg_has_role($2, g.role::oid, 'USAGE'))"
+	" AND g.merchant IN ('', b.merchant) AND pg_has_role($2, g.role::oid, 'USAGE'))"
 	" ORDER BY 1, 2, 3";
 
 Datum

@@ -2,7 +2,7 @@
  * grants.c - who may do what (pgw.access_grants)
  *
  * EXECUTE privileges keep strangers out; this keeps a caller to its merchants.  The table is read with SnapshotSelf, which SSI does
- * not track, so that a SERIALIZABLE caller gains no read-write dependency.
+ * not track, so that a SERIALIZABLE caller gains no read-write dependency.  A grant's merchant is '' where it is for all of them.
  */
 #include "postgres.h"
 
@@ -48,6 +48,7 @@ has_grant(Oid caller, const char *level, const char *merchant)
 	{
 		bool		isnull;
 		Datum		value;
+		char	   *granted;
 
 		CHECK_FOR_INTERRUPTS();
 		if (!reading)
@@ -57,7 +58,10 @@ has_grant(Oid caller, const char *level, const char *merchant)
 				continue;
 		}
 		value = slot_getattr(slot, merchant_no, &isnull);
-		if (!isnull && merchant != NULL && strcmp(TextDatumGetCString(value), merchant) != 0)
+		if (isnull)
+			continue;
+		granted = TextDatumGetCString(value);
+		if (merchant != NULL && granted[0] != '\0' && strcmp(granted, merchant) != 0)
 			continue;
 		value = slot_getattr(slot, role_no, &isnull);
 		found = !isnull && has_privs_of_role(caller, DatumGetObjectId(value));
