@@ -60,6 +60,33 @@ pgw_leave(PgwCompile *cc, size_t mark)
 	cc->pointer[mark] = '\0';
 }
 
+/*
+ * Take out of UTF-8 that was cut, at its end or where a piece was put in, the characters that are not whole: it goes into an error of the
+ * server's, which must be valid.
+ */
+void
+pgw_drop_cut_characters(char *s)
+{
+	char	   *to = s;
+
+	while (*s != '\0')
+	{
+		unsigned char lead = (unsigned char) *s;
+		int			len = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+		int			have = 1;
+
+		while (have < len && ((unsigned char) s[have] & 0xC0) == 0x80)
+			have++;
+		if (have == len)
+		{
+			memmove(to, s, (size_t) len);
+			to += len;
+		}
+		s += have;
+	}
+	*to = '\0';
+}
+
 static bool fault_va(PgwCompile *cc, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
 
 static bool
@@ -67,6 +94,8 @@ fault_va(PgwCompile *cc, const char *fmt, va_list args)
 {
 	snprintf(cc->err->pointer, sizeof(cc->err->pointer), "%s", cc->pointer);
 	vsnprintf(cc->err->message, sizeof(cc->err->message), fmt, args);
+	pgw_drop_cut_characters(cc->err->pointer);
+	pgw_drop_cut_characters(cc->err->message);
 	return false;
 }
 

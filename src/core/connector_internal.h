@@ -232,6 +232,9 @@ extern size_t pgw_enter(PgwCompile *cc, const char *step);
 extern size_t pgw_enter_index(PgwCompile *cc, size_t index);
 extern void pgw_leave(PgwCompile *cc, size_t mark);
 
+/* Of valid UTF-8 that was cut: only the characters that are whole. */
+extern void pgw_drop_cut_characters(char *s);
+
 /* Record a fault at the present place; always false. */
 extern bool pgw_fault(PgwCompile *cc, const char *fmt,...) __attribute__((format(printf, 2, 3)));
 extern bool pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt,...) __attribute__((format(printf, 3, 4)));

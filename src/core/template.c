@@ -57,6 +57,8 @@ fault(Render *r, const char *fmt,...)
 	va_start(args, fmt);
 	vsnprintf(r->err->message, sizeof(r->err->message), fmt, args);
 	va_end(args);
+	pgw_drop_cut_characters(r->err->pointer);
+	pgw_drop_cut_characters(r->err->message);
 	return PUT_FAULT;
 }
 

@@ -21,6 +21,7 @@
 
 #include "access/xact.h"
 #include "catalog/namespace.h"
+#include "mb/pg_wchar.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -372,7 +373,8 @@ read_version(Generation *g, PgwReader *r)
 	e->generation = g;
 	e->named = c;
 	e->bank.version = pgw_reader_int(r, "version");
-	snprintf(e->bank.health_name, sizeof(e->bank.health_name), "%.50s@%d", e->bank.name, e->bank.version);
+	snprintf(e->bank.health_name, sizeof(e->bank.health_name), "%.*s@%d", pg_mbcliplen(e->bank.name, (int) strlen(e->bank.name), 50), e->bank.name,
+			 e->bank.version);
 	e->bank.connector = c->connector;
 	g->banks = e;
 	g->nbanks = 1;

@@ -284,6 +284,14 @@ test_faults_long(void **state)
 	assert_null(pgw_connector_compile(text, strlen(text), &err));
 	assert_true(strlen(err.pointer) < sizeof(err.pointer));
 	assert_int_equal(err.pointer[strlen(err.pointer) - 1], '0');
+	/* nor is a character cut in two, in the pointer or in the message: both go into an error of the server's */
+	n = (size_t) snprintf(text, sizeof(text), "{\"v\":1,\"x");
+	for (int i = 0; i < 400; i++)
+		n += (size_t) snprintf(text + n, sizeof(text) - n, "\xC3\xA4");
+	snprintf(text + n, sizeof(text) - n, "\":1}");
+	assert_null(pgw_connector_compile(text, strlen(text), &err));
+	assert_string_equal(err.pointer + strlen(err.pointer) - 2, "\xC3\xA4");
+	assert_non_null(strstr(err.message, "\xC3\xA4\"; known"));
 	/* too many headers */
 	n = (size_t) snprintf(text, sizeof(text), "{\"v\":1," CAPS ",\"headers\":{");
 	for (int i = 0; i < 25; i++)
