@@ -2,8 +2,8 @@
  * fuzz_exchange.c - a connector document, the answer's status, headers and body as one input, from the document to the decision
  *
  * Input: four control bytes, then document, headers and body, each ended by 0x1E (which stands in none of them raw).  An empty document stands for
- * test/connectors/json.json or formbank.json.  The headers and the body go through the callbacks that libcurl calls (infra/http_call.c, included, because they are static),
- * the answer through the connector, what it says through the flow: what is judged is judged as the worker would.
+ * test/connectors/json.json or formbank.json.  The headers and the body go through the callbacks that libcurl calls (infra/http_call.c,
+ * included, because they are static), the answer through the connector, what it says through the flow: all as in the worker.
  *
  * What must hold is asked of an oracle that shares no code with what is tested where there is one: json-c's own reader and pointers.
  */
@@ -346,7 +346,8 @@ decide(const PgwConnector *c, PgwOp op, uint8_t bits, const Call *call, const Pg
 		.submitted = (bits & 8) != 0, .payment_locked = (bits & 16) != 0, .amount = AMOUNT, .currency = "EUR",
 		.transport = call->result == PGW_HTTP_ANSWERED ? PGW_TRANSPORT_ANSWERED : PGW_TRANSPORT_MAYBE_SENT, .answer = a,
 		.lacks_reference = a->bank_reference[0] == '\0' && pgw_connector_needs_bank_reference(c, PGW_OP_VOID),
-		.approved_before = doubt && (bits & 32) != 0, .can_lookup = pgw_connector_has(c, PGW_OP_LOOKUP_CHARGE), .can_cancel = pgw_connector_has(c, PGW_OP_CANCEL)
+		.approved_before = doubt && (bits & 32) != 0,
+		.can_lookup = pgw_connector_has(c, PGW_OP_LOOKUP_CHARGE), .can_cancel = pgw_connector_has(c, PGW_OP_CANCEL)
 	};
 
 	pgw_flow_result(&in, &d);
@@ -357,8 +358,8 @@ static void
 exchange(const PgwConnector *c, json_object *document, const uint8_t *control, Part headers, Part body)
 {
 	Call	   *call = calloc(1, sizeof(Call));
-	PgwQuestion q = {.op = (PgwOp) (control[0] % PGW_NOPS), .transaction_ref = ours, .original_ref = original, .bank_reference = (control[3] & 64) != 0 ? "ch_1" : NULL,
-	.currency = "EUR", .iso_exponent = 2};
+	PgwQuestion q = {.op = (PgwOp) (control[0] % PGW_NOPS), .transaction_ref = ours, .original_ref = original,
+	.bank_reference = (control[3] & 64) != 0 ? "ch_1" : NULL, .currency = "EUR", .iso_exponent = 2};
 	long		status = (control[1] | (control[2] & 3) << 8) % 1000;
 	bool		whole;
 	PgwAnswer	a = {.captured = -1, .refunded = -1, .retry_after_s = -1};
@@ -367,7 +368,8 @@ exchange(const PgwConnector *c, json_object *document, const uint8_t *control, P
 	call->max_body = (control[2] & 4) != 0 ? 512 : PGW_ANSWER_MAX_BYTES;
 	pgw_buf_init(&call->body, 0);
 	whole = receive(call, headers, body);
-	MUST(call->body.len <= call->max_body && call->header_bytes <= MAX_HEADER_BYTES && strnlen(call->retry_after, sizeof(call->retry_after)) < sizeof(call->retry_after));
+	MUST(call->body.len <= call->max_body && call->header_bytes <= MAX_HEADER_BYTES);
+	MUST(strnlen(call->retry_after, sizeof(call->retry_after)) < sizeof(call->retry_after));
 	pgw_http_classify(call, whole ? CURLE_OK : CURLE_WRITE_ERROR);
 	MUST(whole || call->result == PGW_HTTP_MAYBE_SENT);
 	if (call->result == PGW_HTTP_ANSWERED)
