@@ -3,6 +3,10 @@ CREATE EXTENSION pgw;
 \getenv bank_url PGW_BANK_URL
 INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('bank', 'json', :'bank_url', 'bank');
 
+-- What a client would send as a parameter: no literal in the statement. spelt('visa') is a card number.
+CREATE FUNCTION spelt(v text) RETURNS text LANGUAGE plpgsql VOLATILE AS
+$$BEGIN RETURN CASE v WHEN 'visa' THEN repeat('4242', 4) ELSE v END; END$$;
+
 -- pay(): a payment with defaults; every argument can be changed. Whole rows, with ids and times masked.
 CREATE FUNCTION pay(id text, token text DEFAULT 'tok_ok', amount bigint DEFAULT 1234, currency text DEFAULT 'EUR',
 	capture text DEFAULT 'immediate', reference text DEFAULT NULL, bank text DEFAULT NULL, on_failure text DEFAULT NULL, "timeout" interval DEFAULT NULL)

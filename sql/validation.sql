@@ -47,20 +47,20 @@ SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', options => NULL);
 \echo :SQLSTATE
 SELECT pgw.process_payment(E'v\n', 1, 'EUR', 'tok_ok');
 \echo :SQLSTATE
-SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', card_cvv => '123', card_holder => 'X');
+SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', card_cvv => spelt('123'), card_holder => spelt('X'));
 \echo :SQLSTATE
--- cards: well-known test numbers, put together so that the statement does not hold them
-SELECT pgw.process_payment('v', 1, 'EUR', card_number => repeat('4242', 4), card_expiry_month => 12, card_expiry_year => 2099, token => 'tok_ok');
+-- cards: a well-known test number, out of a function
+SELECT pgw.process_payment('v', 1, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2099, token => 'tok_ok');
 \echo :SQLSTATE
-SELECT pgw.process_payment('v', 1, 'EUR', card_number => repeat('4242', 3) || '4243', card_expiry_month => 13, card_expiry_year => 99, card_cvv => '12');
+SELECT pgw.process_payment('v', 1, 'EUR', card_number => overlay(spelt('visa') placing '3' from 16), card_expiry_month => 13, card_expiry_year => 99, card_cvv => spelt('12'));
 \echo :SQLSTATE
-SELECT pgw.process_payment('v', 1, 'EUR', card_number => repeat('4242', 4));
+SELECT pgw.process_payment('v', 1, 'EUR', card_number => spelt('visa'));
 \echo :SQLSTATE
-SELECT pgw.process_payment('v', 1, 'EUR', card_number => repeat('4242', 4), card_expiry_month => 1, card_expiry_year => 2020);
+SELECT pgw.process_payment('v', 1, 'EUR', card_number => spelt('visa'), card_expiry_month => 1, card_expiry_year => 2020);
 \echo :SQLSTATE
-SELECT pgw.process_payment('v', 1, 'EUR', card_number => repeat('4242', 4), card_expiry_month => 12, card_expiry_year => 2099, card_cvv => '1234');
+SELECT pgw.process_payment('v', 1, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2099, card_cvv => spelt('1234'));
 \echo :SQLSTATE
-SELECT pgw.process_payment('v', 1, 'EUR', card_number => '4242 4242', card_expiry_month => 12, card_expiry_year => 2099);
+SELECT pgw.process_payment('v', 1, 'EUR', card_number => spelt('4242 4242'), card_expiry_month => 12, card_expiry_year => 2099);
 \echo :SQLSTATE
 SELECT pgw.process_payment('v', 1, 'EUR', token => repeat('4242', 4));
 \echo :SQLSTATE

@@ -53,6 +53,8 @@ BREAKER_ONCE:250_own_trouble:stored error
 BANK_SHARE:251_bulkheads:connections
 LANES:251_bulkheads:lanes
 CLOCK_BACK:281_clock_back:running
+CARD_LITERAL:285_card_literals:in the statement
+LOG_GUARD:285_card_literals:before anybody can refuse it
 REPEATED_CALL:270_callers:repeated call
 REPEATED_WRAPPER:270_callers:repeated wrapper
 '

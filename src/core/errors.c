@@ -42,8 +42,8 @@ static const PgwErrorInfo errors[] = {
 		"the card security code does not have the right form", "PW400"},
 	{"card_number_in_stored_field", PGW_CLASS_VALIDATION, 400, false,
 		"a card number was given in a field that is not for card numbers", "PW400"},
-	{"card_number_in_statement", PGW_CLASS_VALIDATION, 400, false,
-		"the text of the SQL statement contains the card number", "PW400"},
+	{"card_literal", PGW_CLASS_VALIDATION, 400, false,
+		"card data stands in the text of a statement instead of a parameter", "PW400"},
 	{"card_parameters_logged", PGW_CLASS_VALIDATION, 400, false,
 		"the server would write bound parameters, and with them card data, to its log", "PW400"},
 

@@ -43,6 +43,8 @@ typedef enum PgwMutant
 	DROP_GUARD,					/* the extension is dropped with all that it holds */
 	COPY_PAUSE,					/* nobody looks whether the data directory is a copy */
 	REPEATED_CALL,				/* equal calls with a volatile id are let through */
+	CARD_LITERAL,				/* card data in the text of a statement is taken as it comes */
+	LOG_GUARD,					/* what the server logs of a card is not looked at */
 	REPEATED_WRAPPER,			/* a wrapper that pays with another id for each column is let through */
 	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
 	CA_CHANGE,					/* a changed file of trusted certificates changes nothing for a day */

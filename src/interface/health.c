@@ -35,9 +35,9 @@
 #include "infra/secrets.h"
 #include "infra/store.h"
 #include "infra/table_locks.h"
-#include "interface/cards.h"
 #include "interface/gauges.h"
 #include "interface/grants.h"
+#include "interface/loggers.h"
 #include "interface/pay.h"
 #include "interface/result.h"
 
@@ -636,13 +636,29 @@ check_tables(Report *r)
 }
 
 static void
+detail_list(Report *r, const char *name, const char *list)
+{
+	detail_json(r, name, list != NULL ? list : "[]");
+}
+
+static void
 check_card_logging(Report *r)
 {
 	const char *hint = NULL;
-	const char *setting = pgw_cards_logging_setting(&hint);
+	const char *setting = pgw_loggers_refused(&hint);
+	const char *settings = pgw_loggers_settings();
+	const char *libraries = pgw_loggers_libraries();
+	const char *hooks = pgw_loggers_hooks();
+	const char *functions = pgw_loggers_functions();
+	bool		doubtful = settings != NULL || libraries != NULL || hooks != NULL || functions != NULL;
 
 	detail(r, "setting", setting);
-	put(r, "card_logging", setting != NULL ? WARN : FINE, hint);
+	detail_list(r, "settings_to_look_at", settings);
+	detail_list(r, "libraries_to_look_at", libraries);
+	detail_list(r, "hooks_to_look_at", hooks);
+	detail_list(r, "functions_that_print_parameters", functions);
+	put(r, "card_logging", setting != NULL || doubtful ? WARN : FINE,
+		setting != NULL ? hint : "What details names may write or keep bound parameters, and with them card data; pgw cannot tell. See docs/security.md.");
 }
 
 /* ---------------------------------------------------------------- the function */
@@ -668,13 +684,13 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	}
 	check_mode(&r);
 	check_state_file(&r);
-	check_card_logging(&r);
 	check_notify_queue(&r);
 
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetLatestSnapshot());
+	check_card_logging(&r);
 	check_restored(&r);
 	check_subscriptions(&r);
 	check_work(&r);

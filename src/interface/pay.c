@@ -2,8 +2,8 @@
  * pay.c - what process_payment and submit_payment have in common
  *
  * Owns: settings pgw.wait_timeout and pgw.on_failure; the order of the checks; the comparison of a replay with what is recorded.
- * Order that matters: read-only and standby are refused before anything else; the card refusals come before validation, so that no other
- * error hides them; nothing is written before every check has passed.
+ * Order that matters: the card refusals come before anything else, so that no other error comes first and shows the text of the statement; then read-only and
+ * standby; nothing is written before every check has passed.
  */
 #include "postgres.h"
 
@@ -24,6 +24,8 @@
 #include "interface/cards.h"
 #include "interface/interface.h"
 #include "interface/grants.h"
+#include "interface/literals.h"
+#include "interface/log_guard.h"
 #include "interface/pay.h"
 #include "interface/raise.h"
 #include "interface/repeats.h"
@@ -43,6 +45,8 @@ pgw_interface_init(void)
 	pgw_cards_init();
 	pgw_review_init();
 	pgw_repeats_init();
+	pgw_literals_init();
+	pgw_log_guard_init();
 	DefineCustomIntVariable("pgw.wait_timeout",
 							"How long a payment waits for its outcome, and a duplicate for the first one.",
 							"The argument timeout takes precedence. Longer than the bank's request_timeout, or answers come too late.",
@@ -88,14 +92,16 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 {
 	bool		enabled;
 
+	/* First of all: the text of a statement with a card in it must not reach the log with another error. */
+	memset(pay, 0, sizeof(*pay));
+	pgw_args_request(fcinfo, is_submit, &pay->req);
+	pgw_cards_refuse(&pay->req);
+
 	/* An xid can be had in a READ ONLY transaction; the error would come after the charge. */
 	PreventCommandIfReadOnly(function);
 	PreventCommandDuringRecovery(function);
 	PreventCommandIfParallelMode(function);
 
-	memset(pay, 0, sizeof(*pay));
-	pgw_args_request(fcinfo, is_submit, &pay->req);
-	pgw_cards_refuse(&pay->req);
 	validate(pay);
 	pgw_repeats_check(fcinfo, pay->req.client_request_id);
 	pgw_require(GetUserId(), "client", pay->req.merchant);

@@ -35,6 +35,8 @@
 #include "compat.h"
 #include "core/mutant.h"
 #include "interface/interface.h"
+#include "interface/literals.h"
+#include "interface/loggers.h"
 #include "interface/raise.h"
 #include "interface/repeats.h"
 
@@ -180,6 +182,7 @@ pgw_call_support(PG_FUNCTION_ARGS)
 		SupportRequestSimplify *request = (SupportRequestSimplify *) node;
 
 		support_function = fcinfo->flinfo->fn_oid;
+		pgw_literals_check_simplified(request);
 		if (has_volatile_id(request->fcall))
 		{
 			List	   *calls = NIL;
@@ -430,4 +433,6 @@ pgw_repeats_init(void)
 	planner_hook = plan_and_look;
 	previous_run = ExecutorRun_hook;
 	ExecutorRun_hook = run_and_remember;
+	pgw_loggers_beneath("planner", (void *) previous_hook);
+	pgw_loggers_beneath("ExecutorRun", (void *) previous_run);
 }

@@ -59,6 +59,7 @@ $server->bank_start('slow', '--delay-ms', 400);
 $server->init;
 $server->start;
 $server->query('CREATE EXTENSION pgw');
+$server->query($ChaosClient::spelt);
 open my $f, '<', 'test/connectors/formbank.json' or die $!;
 my $formbank = do { local $/; <$f> };
 $server->query(join ' ', split /\n\s*/, "INSERT INTO pgw.connectors (name, definition) VALUES ('formbank', \$json\$$formbank\$json\$)");
@@ -74,6 +75,7 @@ $server->query('CREATE DATABASE second');
 {
 	my $second = PgwSession->new($server, db => 'second');
 	$second->query('CREATE EXTENSION pgw');
+	$second->query($ChaosClient::spelt);
 	$second->query("INSERT INTO pgw.banks (name, connector, base_url, secret, currencies) VALUES ('second', 'json', '$server->{banks}{second}{url}', 'bank', '{CHF}')");
 }
 $server->bank($_, 'POST', '/control/faults', { seed => $p{seed}, probabilities => \%ChaosPlan::chances, operations => \@ChaosPlan::chance_operations, delay_ms => { min => 2, max => 60 } }) for qw(main other backup);

@@ -14,7 +14,6 @@ my $DEADLOCK_TIMEOUT = 0.4;
 my $node = pgw_node('duplicates', conf => <<CONF);
 pgw.compensation_delay = '60s'
 pgw.retry_base_delay = '50ms'
-pgw.reject_card_literals = off
 deadlock_timeout = '${\ ($DEADLOCK_TIMEOUT * 1000)}ms'
 CONF
 my $bank = bank_start();

@@ -19,7 +19,7 @@ sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_pay
 sub pay_by_card
 {
 	my ($id, $of) = @_;
-	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => repeat('4242', 4), card_expiry_month => 12, card_expiry_year => 2039"
+	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039"
 	  . ($of ? ", bank => '$of')" : ')');
 }
 sub payment { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
@@ -144,7 +144,7 @@ part($node, 'card, not sent', sub {
 	is($node->safe_psql('postgres', pay_by_card('card unsent')), 'captured', 'card, crash before the request left: the same call again pays');
 });
 part($node, 'card, worker terminated', sub {
-	my $s = PgwSession->new($node)->send("SELECT status FROM pgw.process_payment('card term', 9990030, 'EUR', card_number => repeat('4242', 4), card_expiry_month => 12, card_expiry_year => 2039)");
+	my $s = PgwSession->new($node)->send("SELECT status FROM pgw.process_payment('card term', 9990030, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039)");
 	wait_until(sub { charges_of($node, $bank, 'card term') }, 10) or die 'never charged';
 	$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
 	$s->wait;

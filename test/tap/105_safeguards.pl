@@ -34,7 +34,7 @@ sub pay { return 'SELECT status FROM ' . call(@_) }
 sub pay_by_card
 {
 	my ($id, $of) = @_;
-	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => repeat('4242', 4), card_expiry_month => 12, card_expiry_year => 2039, bank => '$of')";
+	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039, bank => '$of')";
 }
 sub payment { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
 sub terminate_worker { $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }

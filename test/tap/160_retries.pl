@@ -16,7 +16,7 @@ my $LONGEST = 300;     # pgw.retry_max_delay
 my $SLACK = 2;         # between a step and its being written down
 
 my $node = pgw_node('retries', debug => 1, conf => "fsync = off\npgw.compensation_delay = '20ms'\npgw.retry_base_delay = '${BASE}s'\n"
-	  . "pgw.retry_max_delay = '${LONGEST}s'\npgw.refund_max_attempts = 3\npgw.reject_card_literals = off\n");
+	  . "pgw.retry_max_delay = '${LONGEST}s'\npgw.refund_max_attempts = 3\n");
 my $bank = bank_start();
 my $away = bank_start();    # not there until somebody starts it
 my $port = $away->{port};

@@ -40,7 +40,7 @@ sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_pay
 sub by_card
 {
 	my ($id) = @_;
-	return "SELECT status FROM pgw.process_payment('$id', 777, 'EUR', card_number => repeat('4242', 4), card_expiry_month => 12, card_expiry_year => 2039, bank => 'quick', timeout => '20s')";
+	return "SELECT status FROM pgw.process_payment('$id', 777, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039, bank => 'quick', timeout => '20s')";
 }
 sub settings { my (%s) = @_; bank_control($bank, 'settings', \%s); return }
 sub faults { my ($p, @ops) = @_; bank_control($bank, 'faults', { probabilities => $p, @ops ? (operations => \@ops) : () }); return }

@@ -64,7 +64,7 @@ known_codes(void **unused)
 {
 	static const char *const codes[] = {"required", "out_of_range", "invalid_format", "too_long", "control_characters",
 		"unknown_value", "unknown_option", "conflicting_fields", "luhn_failed", "card_expired", "cvv_invalid",
-		"card_number_in_stored_field", "card_number_in_statement", "card_parameters_logged", "insufficient_funds",
+		"card_number_in_stored_field", "card_literal", "card_parameters_logged", "insufficient_funds",
 		"do_not_honor", "expired_card", "lost_or_stolen_card", "invalid_card", "invalid_cvv", "suspected_fraud",
 		"authentication_required", "limit_exceeded", "card_not_supported", "currency_not_supported", "declined",
 		"idempotency_mismatch", "unknown_bank", "bank_disabled", "bank_cannot_capture_separately", "bank_takes_no_cards",

@@ -1,0 +1,157 @@
+# Card data as literals: whatever else goes wrong with the statement, and wherever the call stands in it, neither the server's logs (in three formats) nor the
+# client nor the statistics hold number, CVV or holder afterwards.
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwLogs;
+use PgwTest;
+use PgwSession;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = pgw_node('literals', conf => "shared_preload_libraries = 'pg_stat_statements, pgw'\nrestart_after_crash = on\nlog_error_verbosity = verbose\n" . logs_conf());
+my $bank = bank_start('--delay-ms', 3000);
+pgw_setup($node, $bank);
+$node->safe_psql('postgres', q{
+	CREATE EXTENSION pg_stat_statements;
+	CREATE ROLE payer LOGIN; SELECT pgw.grant_access('payer', 'client');
+	CREATE ROLE stranger LOGIN; GRANT USAGE ON SCHEMA pgw TO stranger;
+	CREATE ROLE half LOGIN; GRANT USAGE ON SCHEMA pgw TO half; GRANT EXECUTE ON FUNCTION pgw.process_payment TO half;
+	CREATE TABLE orders (a int); GRANT ALL ON orders TO PUBLIC; CREATE TABLE secret (a int); GRANT CREATE ON SCHEMA public TO PUBLIC;
+	CREATE FUNCTION by_format(card text, cvv text, holder text) RETURNS pgw.payment_result LANGUAGE plpgsql AS $$
+	DECLARE
+		r pgw.payment_result;
+	BEGIN
+		EXECUTE format('SELECT * FROM pgw.process_payment(%L, 100, %L, card_number => %L, card_expiry_month => 12, card_expiry_year => 2039, card_cvv => %L, card_holder => %L)',
+			'by format', 'EUR', card, cvv, holder) INTO r;
+		RETURN r;
+	END $$;
+	CREATE FUNCTION by_format2(card text, cvv text, holder text) RETURNS pgw.payment_result LANGUAGE plpgsql AS
+	$$ BEGIN RETURN by_format(card, cvv, holder); EXCEPTION WHEN division_by_zero THEN RETURN NULL; END $$;
+	CREATE FUNCTION bound(card text, cvv text, holder text, id text) RETURNS text LANGUAGE plpgsql AS $$
+	BEGIN
+		RETURN (pgw.process_payment(id, 100, 'EUR', card_number => card, card_expiry_month => 12, card_expiry_year => 2039, card_cvv => cvv, card_holder => holder)).status;
+	END $$;
+	CREATE FUNCTION shown(what text) RETURNS text LANGUAGE plpgsql AS $$ DECLARE r text; BEGIN EXECUTE what INTO r; RETURN r; END $$;
+});
+
+my $holder = $HOLDER;
+my $call = "pgw.process_payment('literal', 100, 'EUR', card_number => '$CARD', card_expiry_month => 12, card_expiry_year => 2039, card_cvv => '$CVV', card_holder => '$holder')";
+my $spelt = join ', ', map { "spelt('" . join('x', split //, $_) . "')" } $CARD, $CVV, $holder;
+
+# Run statements as a role; what psql says of it, with everything that it knows.
+sub run_as
+{
+	my ($role, $sql, %o) = @_;
+	my ($out, $err) = ('', '');
+	my $file = $node->basedir . '/literal.sql';
+	unlink $file;
+	append_to_file($file, $sql);
+	local $ENV{PGOPTIONS} = $o{options} // '';
+	IPC::Run::run([ 'psql', '-XAtq', '-v', 'VERBOSITY=verbose', '-v', 'SHOW_CONTEXT=always', '-h', $node->host, '-p', $node->port, '-U', $role, '-d', 'postgres', '-f', $file ],
+		'>', \$out, '2>', \$err);
+	unlink $file;
+	# psql shows the line of its own text at which the server points
+	$err =~ s/^LINE \d+:[^\n]*\n[^\n]*\n//mg;
+	return $out . $err;
+}
+
+# One accident: the SQLSTATE it must have, and no trace of the card anywhere.
+sub leaves_nothing
+{
+	my ($name, $state, $role, $sql, %o) = @_;
+	my $before = logs_size($node);
+	my $client = run_as($role, $sql, %o);
+	my $log = logs_since($node, $before);
+	like($client, qr/$state/, "$name: $state");
+	is(join(' ', leaks($client)), '', "$name: nothing at the client") or diag($client);
+	is(join(' ', leaks($log)), '', "$name: nothing in the logs") or diag($log);
+	like($log, qr/$state/, "$name: but the error is there") unless $o{quiet};
+}
+
+part($node, 'the search finds what is there', sub {
+	my $before = logs_size($node);
+	run_as('postgres', "SELECT 1/0, '$CARD', '$CVV', '$holder'");
+	is(join(' ', leaks(logs_since($node, $before))), 'number CVV holder', 'a failed statement that has nothing to do with pgw is in the logs as it is');
+});
+
+part($node, 'execute format', sub {
+	# The card comes from outside, as it should; then the function puts it into a statement.
+	my $pay = "SELECT status FROM by_format($spelt)";
+	leaves_nothing('EXECUTE format', 'PW400', 'payer', $pay);
+	leaves_nothing('EXECUTE format, nested', 'PW400', 'payer', "SELECT status FROM by_format2($spelt)");
+	leaves_nothing('EXECUTE format, time-out', 'PW400', 'payer', $pay, options => '-c statement_timeout=1s');
+	leaves_nothing('EXECUTE format, READ ONLY', 'PW400', 'payer', "BEGIN READ ONLY; $pay; COMMIT;");
+	leaves_nothing('EXECUTE format, no grant on the function', 'PW400', 'stranger', $pay);
+	leaves_nothing('EXECUTE format, no client of pgw', 'PW400', 'half', $pay);
+	leaves_nothing('EXECUTE format, all of the log', 'PW400', 'postgres', $pay, options => '-c log_statement=all -c log_min_error_statement=debug5 -c log_min_messages=debug1 -c client_min_messages=debug1');
+});
+
+part($node, 'in the statement', sub {
+	leaves_nothing('a literal', 'PW400', 'payer', "SELECT $call");
+	leaves_nothing('READ ONLY', 'PW400', 'payer', "BEGIN READ ONLY; SELECT $call; COMMIT;");
+	leaves_nothing('no grant on the function', 'PW400', 'stranger', "SELECT $call");
+	leaves_nothing('no client of pgw', 'PW400', 'half', "SELECT $call");
+	leaves_nothing('no grant on a table', 'PW400', 'payer', "SELECT $call FROM secret");
+	leaves_nothing('within a DO block', 'PW400', 'payer', "DO \$\$ BEGIN PERFORM $call; END \$\$");
+	leaves_nothing('prepared', 'PW400', 'payer', "PREPARE p AS SELECT $call");
+	leaves_nothing('EXECUTE of what was prepared', 'PW400', 'payer', "PREPARE p(text, text, text) AS SELECT pgw.process_payment('literal', 100, 'EUR', card_number => \$1, card_expiry_month => 12,
+		card_expiry_year => 2039, card_cvv => \$2, card_holder => \$3); EXECUTE p('$CARD', '$CVV', '$holder')");
+	leaves_nothing('a function with a card in its body', 'PW400', 'payer', "CREATE FUNCTION mine() RETURNS text LANGUAGE plpgsql AS \$\$ DECLARE c text := '$CARD'; BEGIN PERFORM $call; END \$\$");
+	leaves_nothing('COPY', 'PW400', 'payer', "COPY (SELECT $call) TO STDOUT");
+	leaves_nothing('EXPLAIN', 'PW400', 'payer', "EXPLAIN ANALYZE SELECT $call");
+	leaves_nothing('through a function, READ ONLY', 'PW400', 'payer', "BEGIN READ ONLY; SELECT bound('$CARD', spelt('$CVV'), spelt('x'), 'id'); COMMIT;");
+	leaves_nothing('log_statement = all', 'PW400', 'postgres', "SELECT $call", options => '-c log_statement=all -c log_min_duration_statement=0');
+	leaves_nothing('parse trees', 'PW400', 'postgres', "SELECT $call", options => '-c debug_print_parse=on -c debug_print_rewritten=on -c debug_print_plan=on');
+});
+
+part($node, 'before anybody can refuse it', sub {
+	leaves_nothing('a syntax error', '42601', 'payer', "SELECT $call FORM orders a b c");
+	leaves_nothing('a syntax error right at the number', '42601', 'payer', "SELECT pgw.process_payment('literal' '$CARD', '$CVV', '$holder')");
+	leaves_nothing('a function that does not exist', '42883', 'payer', 'SELECT ' . $call =~ s/'EUR'/1.5::float8/r);
+	leaves_nothing('an argument that does not exist', '42883', 'payer', 'SELECT ' . $call =~ s/card_holder/card_owner/r);
+	leaves_nothing('a value of the wrong type', '22P02', 'payer', 'SELECT ' . $call =~ s/100/'$CARD x'/r);
+	leaves_nothing('no such table', '42P01', 'payer', "SELECT $call FROM nowhere");
+	leaves_nothing('no rights in the schema', '42501', 'postgres', "CREATE ROLE outsider LOGIN; SET ROLE outsider; SELECT $call");
+	leaves_nothing('in an aborted transaction', '25P02', 'payer', "BEGIN; SELECT 1/0; SELECT $call;");
+	my $holding = PgwSession->new($node);
+	$holding->query('BEGIN; LOCK TABLE orders');
+	leaves_nothing('a time-out while it waits for a lock', '55P03', 'payer', "SELECT $call FROM orders", options => '-c lock_timeout=200ms');
+	leaves_nothing('a statement time-out', '57014', 'payer', "SELECT $call FROM orders", options => '-c statement_timeout=500ms');
+	leaves_nothing('both in a function', '55P03', 'payer', "SELECT shown(\$\$SELECT $call FROM orders\$\$)", options => '-c lock_timeout=200ms');
+
+	# A crash while it waits: the postmaster says what the process was running.
+	my $before = logs_size($node);
+	my $victim = PgwSession->new($node, name => 'victim');
+	$victim->send("SELECT $call FROM orders");
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_stat_activity WHERE application_name = 'victim' AND wait_event_type = 'Lock'"), 'it waits');
+	kill 'KILL', $victim->backend;
+	ok(wait_until(sub { slurp_file($node->data_dir . '/log/all.log', $before->{ $node->data_dir . '/log/all.log' }) =~ /ready to accept connections/ }, 60), 'crashed, and up again');
+	my $log = logs_since($node, $before);
+	like($log, qr/Failed process was running/, 'the postmaster says what the process was running');
+	is(join(' ', leaks($log)), '', 'but not the card') or diag($log);
+	wait_worker($node);
+});
+
+part($node, 'statistics', sub {
+	my $s = PgwSession->new($node, name => 'refused');
+	$s->run("SELECT $call");
+	is($s->state, 'PW400', 'a session is refused, and stays');
+	is(join(' ', leaks($node->safe_psql('postgres', "SELECT query FROM pg_stat_activity"))), '', 'its text is not to be seen in pg_stat_activity');
+	run_as('payer', "DO \$\$ BEGIN PERFORM $call; EXCEPTION WHEN OTHERS THEN NULL; END \$\$");
+	run_as('payer', "SELECT shown(\$\$SELECT $call\$\$)");
+	my $all = $node->safe_psql('postgres', "SELECT query FROM pg_stat_statements");
+	like($all, qr/SET application_name = 'refused'/, 'pg_stat_statements has seen the session');
+	is(join(' ', leaks($all)), '', 'and no card');
+});
+
+part($node, 'bound', sub {
+	# The same functions with variables: the charge is made, and errors show nothing.
+	my $before = logs_size($node);
+	is(run_as('payer', "SELECT bound($spelt, 'fine')"), "captured\n", 'variables in PL/pgSQL are fine');
+	my $out = run_as('payer', "SELECT bound($spelt, 'late')", options => '-c statement_timeout=1s');
+	like($out, qr/57014/, 'and with a time-out');
+	is(join(' ', leaks($out . logs_since($node, $before))), '', 'nothing in the logs');
+});
+
+done_testing();
