@@ -662,6 +662,99 @@ CREATE EVENT TRIGGER pgw_refuse_foreign_key_casts ON ddl_command_end
 ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts ENABLE ALWAYS;
 
 --
+-- Nobody's code runs with more rights than its author's. What is on a table (triggers, constraints, defaults, index and statistics expressions, policies, rules, domains of its
+-- columns) runs as whoever writes the row: as the owner of pgw in a caller's transaction, as a superuser in the worker. So each function that it uses must be a superuser's, or
+-- SECURITY DEFINER, and so run as its own owner (docs/security.md).
+--
+
+-- The functions that break this, each with the table that it is used on.
+CREATE FUNCTION pgw.code_of_others(OUT on_table regclass, OUT function regprocedure, OUT owner regrole, OUT problem text) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
+$$
+	WITH RECURSIVE relation AS (
+		SELECT m.objid AS oid
+		FROM pg_extension x
+		JOIN pg_depend m ON m.refclassid = 'pg_extension'::regclass AND m.refobjid = x.oid AND m.deptype = 'e' AND m.classid = 'pg_class'::regclass
+		WHERE x.extname = 'pgw'
+		UNION
+		SELECT i.inhrelid FROM relation r JOIN pg_inherits i ON i.inhparent = r.oid
+	), placed AS MATERIALIZED (
+		-- what stands on a table; the table itself for the types of its columns
+		SELECT r.oid AS on_table, o.classid, o.objid, o.deferred
+		FROM relation r
+		CROSS JOIN LATERAL (
+			SELECT 'pg_class'::regclass, r.oid, false
+			UNION ALL SELECT 'pg_class'::regclass, i.indexrelid, false FROM pg_index i WHERE i.indrelid = r.oid
+			UNION ALL SELECT 'pg_constraint'::regclass, c.oid, false FROM pg_constraint c WHERE c.conrelid = r.oid
+			UNION ALL SELECT 'pg_attrdef'::regclass, a.oid, false FROM pg_attrdef a WHERE a.adrelid = r.oid
+			UNION ALL SELECT 'pg_statistic_ext'::regclass, e.oid, false FROM pg_statistic_ext e WHERE e.stxrelid = r.oid
+			UNION ALL SELECT 'pg_policy'::regclass, p.oid, false FROM pg_policy p WHERE p.polrelid = r.oid
+			UNION ALL SELECT 'pg_rewrite'::regclass, w.oid, false FROM pg_rewrite w WHERE w.ev_class = r.oid
+			UNION ALL SELECT 'pg_trigger'::regclass, g.oid, g.tgdeferrable FROM pg_trigger g WHERE g.tgrelid = r.oid
+		) o (classid, objid, deferred)
+	), uses AS MATERIALIZED (
+		-- and what that is made of, where it is neither the server's nor pgw's (objects of the extension are a superuser's)
+		SELECT p.on_table, p.deferred, d.refclassid AS classid, d.refobjid AS objid
+		FROM placed p
+		JOIN pg_depend d ON d.classid = p.classid AND d.objid = p.objid
+		WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass, 'pg_opfamily'::regclass)
+			AND NOT EXISTS (SELECT FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid AND x.extname = 'pgw'
+				WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e')
+	), used AS (
+		SELECT u.on_table, u.deferred, u.classid, u.objid FROM uses u
+		UNION
+		SELECT u.on_table, u.deferred, o.classid, o.objid
+		FROM used u
+		CROSS JOIN LATERAL (
+			SELECT d.refclassid, d.refobjid FROM pg_depend d
+			WHERE d.classid = u.classid AND d.objid = u.objid
+				AND d.refclassid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass, 'pg_opfamily'::regclass)
+			UNION ALL SELECT 'pg_constraint'::regclass, c.oid FROM pg_constraint c WHERE u.classid = 'pg_type'::regclass AND c.contypid = u.objid
+			UNION ALL SELECT 'pg_type'::regclass, t.typelem FROM pg_type t WHERE u.classid = 'pg_type'::regclass AND t.oid = u.objid AND t.typelem <> 0
+			UNION ALL SELECT 'pg_class'::regclass, t.typrelid FROM pg_type t WHERE u.classid = 'pg_type'::regclass AND t.oid = u.objid AND t.typrelid <> 0
+		) o (classid, objid)
+	)
+	SELECT DISTINCT u.on_table::regclass, p.oid::regprocedure, p.proowner::regrole,
+		CASE WHEN NOT a.rolsuper AND NOT p.prosecdef THEN 'owner' ELSE 'search_path' END
+	FROM used u
+	JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND p.oid = u.objid
+	JOIN pg_authid a ON a.oid = p.proowner
+	WHERE NOT a.rolsuper AND NOT p.prosecdef
+		-- From PostgreSQL 18 on, a deferred trigger of a client's COMMIT runs as the owner of pgw, and with the client's search_path, unless it brings its own.
+		OR u.deferred AND p.prorettype = 'trigger'::regtype AND p.oid >= 16384 AND current_setting('server_version_num')::int >= 180000
+			AND (p.proconfig IS NULL OR NOT EXISTS (SELECT FROM unnest(p.proconfig) c (setting) WHERE c.setting LIKE 'search_path=%'))
+$$;
+
+CREATE FUNCTION pgw.refuse_code_of_others() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+	c record;
+BEGIN
+	-- A superuser's functions are most of them: extensions make thousands.
+	IF TG_TAG ~ ' (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE)$' AND NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() e
+			JOIN pg_proc p ON p.oid = e.objid JOIN pg_authid a ON a.oid = p.proowner WHERE NOT a.rolsuper OR p.proconfig IS NULL AND p.prorettype = 'trigger'::regtype) THEN
+		RETURN;
+	END IF;
+	SELECT * INTO c FROM pgw.code_of_others() LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'PW422',
+			MESSAGE = format('function %s may not run on %s', c.function, c.on_table),
+			DETAIL = json_build_object('code', 'code_of_others', 'class', 'business', 'http_status', 422, 'retryable', false, 'function', c.function::text, 'table', c.on_table::text,
+				'owner', c.owner::text, 'reason', c.problem),
+			HINT = CASE c.problem WHEN 'owner' THEN 'It would run with the rights of the owner of pgw: make it SECURITY DEFINER, or have a superuser own it.'
+				ELSE 'It is deferred, and would run with the search_path of whoever commits: give it one of its own, with SET search_path.' END;
+	END IF;
+END
+$$;
+
+CREATE EVENT TRIGGER pgw_refuse_code_of_others ON ddl_command_end
+	WHEN TAG IN ('CREATE TRIGGER', 'ALTER TABLE', 'CREATE TABLE', 'CREATE INDEX', 'CREATE STATISTICS', 'CREATE POLICY', 'ALTER POLICY', 'CREATE RULE', 'ALTER DOMAIN',
+		'ALTER TYPE', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER PROCEDURE', 'ALTER ROUTINE', 'ALTER AGGREGATE', 'CREATE AGGREGATE')
+	EXECUTE FUNCTION pgw.refuse_code_of_others();
+ALTER EVENT TRIGGER pgw_refuse_code_of_others ENABLE ALWAYS;
+
+--
 -- Consistency: what the tables promise one another, as one query over one snapshot. Every commit of pgw leaves this view empty, also while
 -- payments are under way. docs/sql-reference.md says what each check means. merchant is null where a row is not one merchant's alone.
 --
@@ -889,6 +982,9 @@ UNION ALL
 -- Made while the event trigger was off
 SELECT 'foreign_key_cast', NULL, NULL, NULL, jsonb_build_object('constraint', f.constraint_name, 'table', f.from_table::text, 'references', f.to_table::text)
 FROM pgw.foreign_keys_with_casts() f
+UNION ALL
+SELECT 'code_of_others', NULL, NULL, NULL, jsonb_build_object('table', c.on_table::text, 'function', c.function::text, 'owner', c.owner::text, 'reason', c.problem)
+FROM pgw.code_of_others() c
 UNION ALL
 -- The id of a charge and the attempt that it belongs to
 SELECT 'charge_not_claimed', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('bank', t.bank, 'bank_reference', t.bank_reference)

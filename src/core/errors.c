@@ -106,6 +106,8 @@ static const PgwErrorInfo errors[] = {
 		"the amount is more than what is left", "PW422"},
 	{"foreign_key_needs_cast", PGW_CLASS_BUSINESS, 422, false,
 		"a foreign key to a table of pgw must have columns of exactly the types that it refers to", "PW422"},
+	{"code_of_others", PGW_CLASS_BUSINESS, 422, false,
+		"a function may not run on a table of pgw, as it would have more rights than its author", "PW422"},
 	{"four_eyes_required", PGW_CLASS_BUSINESS, 422, false,
 		"another operator must do this", "PW422"},
 	{"request_expired", PGW_CLASS_BUSINESS, 422, true,

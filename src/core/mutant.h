@@ -58,6 +58,7 @@ typedef enum PgwMutant
 	PUT_OFF_DEADLINE,			/* what cannot be asked of a bank is put off for ever */
 	BANK_SHARE,					/* one bank may hold all connections and all waiting slots */
 	CLOCK_BACK,					/* a clock that was set back is not noticed */
+	FOREIGN_PATH,				/* what others have put onto pgw's tables runs with the caller's search_path */
 	LANES						/* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
 

@@ -35,6 +35,7 @@
 
 #include "compat.h"
 #include "core/mutant.h"
+#include "infra/foreign_code.h"
 #include "infra/row.h"
 #include "infra/table_locks.h"
 
@@ -67,6 +68,7 @@ typedef struct PgwExprs
 	int			npredicates;
 	Oid		   *indexes;
 	ExprState **predicates;
+	bool		foreign;		/* a row that is written runs code of others */
 } PgwExprs;
 
 #define MAX_EXPRS 8
@@ -127,11 +129,15 @@ prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 		e->predicates[e->npredicates++] = ExecInitQual((List *) expression_planner((Expr *) copyObject(predicate)), NULL);
 	}
 	MemoryContextSwitchTo(old);
+	e->foreign = pgw_foreign_code(rri);
 	e->relid = RelationGetRelid(rel);
 }
 
-/* Give the prepared expressions to a relation that has just been opened for writing; its lock keeps its description as it is. */
-static void
+/*
+ * Give the prepared expressions to a relation that has just been opened for writing; its lock keeps its description as it is.  Does a row that is
+ * written run code of others?
+ */
+static bool
 lend_exprs(ResultRelInfo *rri)
 {
 	Oid			relid = RelationGetRelid(rri->ri_RelationDesc);
@@ -144,7 +150,7 @@ lend_exprs(ResultRelInfo *rri)
 			e = &exprs[i];
 	}
 	if (e == NULL)
-		return;					/* no place: the executor does it */
+		return pgw_foreign_code(rri);	/* no place: the executor does it */
 	if (e->relid != relid)
 		prepare_exprs(e, rri);
 	pgw_check_exprs(rri) = e->checks;
@@ -156,6 +162,7 @@ lend_exprs(ResultRelInfo *rri)
 				rri->ri_IndexRelationInfo[i]->ii_PredicateState = e->predicates[j];
 		}
 	}
+	return e->foreign;
 }
 
 static void
@@ -215,7 +222,7 @@ open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 	/* From here AfterTriggerEndQuery finds it, and ExecCloseResultRelations closes its indexes. */
 	r->estate->es_opened_result_relations = lappend(r->estate->es_opened_result_relations, r->rri);
 	ExecOpenIndices(r->rri, speculative);
-	lend_exprs(r->rri);
+	r->foreign = lend_exprs(r->rri);
 	r->slot = table_slot_create(r->rel, NULL);
 }
 
@@ -463,6 +470,7 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 {
 	TupleDesc	desc = RelationGetDescr(r->rel);
 	bool		update = !TTS_EMPTY(r->found);
+	int			guard;
 
 	ExecClearTuple(r->slot);
 	memset(r->slot->tts_isnull, true, desc->natts * sizeof(bool));
@@ -470,6 +478,7 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 		return;
 	if (update)
 		slot_getallattrs(r->found);
+	guard = pgw_foreign_begin(r->foreign && !update);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -484,6 +493,7 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 		else if (att->attgenerated == '\0')
 			r->slot->tts_values[i] = default_of(r, i + 1, &r->slot->tts_isnull[i]);
 	}
+	pgw_foreign_end(guard);
 }
 
 void
@@ -507,10 +517,13 @@ pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid want
 void
 pgw_row_insert(PgwRel *r)
 {
+	int			guard = pgw_foreign_begin(r->foreign);
+
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
 	ExecSimpleRelationInsert(r->rri, r->estate, r->slot);
 	AfterTriggerEndQuery(r->estate);
+	pgw_foreign_end(guard);
 	CommandCounterIncrement();
 }
 
@@ -556,6 +569,7 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 	List	   *recheck;
 	uint32		token;
 	bool		conflict = false;
+	int			guard = pgw_foreign_begin(r->foreign);
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
@@ -582,6 +596,7 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 	list_free(recheck);
 	list_free(same_key);
 	AfterTriggerEndQuery(r->estate);
+	pgw_foreign_end(guard);
 	CommandCounterIncrement();
 	return !conflict;
 }
@@ -590,12 +605,14 @@ void
 pgw_row_update(PgwRel *r)
 {
 	EPQState	epq;
+	int			guard = pgw_foreign_begin(r->foreign);
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	pgw_eval_plan_qual_init(&epq, r->estate);
 	AfterTriggerBeginQuery();
 	ExecSimpleRelationUpdate(r->rri, r->estate, &epq, r->found, r->slot);
 	AfterTriggerEndQuery(r->estate);
+	pgw_foreign_end(guard);
 	EvalPlanQualEnd(&epq);
 	CommandCounterIncrement();
 }

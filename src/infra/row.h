@@ -22,6 +22,7 @@ typedef struct PgwRel
 	TupleTableSlot *slot;		/* the new row, filled by the caller and stored virtually */
 	TupleTableSlot *found;		/* the row found, or locked */
 	bool		pushed;			/* the active snapshot is ours */
+	bool		foreign;		/* a row that is written runs code of others: foreign_code.h */
 	struct PgwKept *kept;		/* kept open: between pgw_row_keep() and pgw_row_close_kept() */
 	bool		locked;			/* by the caller, with the index that he reads by */
 } PgwRel;

@@ -382,6 +382,24 @@ check_foreign_keys(Report *r)
 	SPI_freetuptable(SPI_tuptable);
 }
 
+/* Code on pgw's tables that has more rights there than its author. */
+static void
+check_code_of_others(Report *r)
+{
+	char	   *found = read_text("SELECT jsonb_agg(jsonb_build_object('table', c.on_table::text, 'function', c.function::text, 'owner', c.owner::text, 'reason', c.problem))::text"
+								  " FROM pgw.code_of_others() c");
+	char	   *trigger = read_text("SELECT CASE e.evtenabled WHEN 'A' THEN 'always' WHEN 'D' THEN 'disabled' ELSE 'not always' END"
+									" FROM pg_catalog.pg_event_trigger e WHERE e.evtname = 'pgw_refuse_code_of_others'");
+	bool		always = trigger != NULL && strcmp(trigger, "always") == 0;
+
+	detail_json(r, "functions", found != NULL ? found : "[]");
+	detail(r, "event_trigger", trigger != NULL ? trigger : "dropped");
+	put(r, "code_of_others", found != NULL ? BAD : !always ? WARN : FINE,
+		found != NULL ? "These functions run on pgw's tables with the rights of the owner of pgw, and somebody else can change them: make them SECURITY DEFINER, "
+		"have a superuser own them, or drop what uses them; a deferred trigger's also needs a search_path of its own."
+		: "Nothing refuses functions on pgw's tables that are no superuser's: ALTER EVENT TRIGGER pgw_refuse_code_of_others ENABLE ALWAYS.");
+}
+
 /* ---------------------------------------------------------------- banks */
 
 static void
@@ -696,6 +714,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	check_work(&r);
 	check_prepared(&r);
 	check_foreign_keys(&r);
+	check_code_of_others(&r);
 	check_banks(&r);
 	check_versions(&r);
 	check_partitions(&r);

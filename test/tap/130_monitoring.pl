@@ -55,6 +55,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		banks
 		callers_undecided
 		card_logging
+		code_of_others
 		connections
 		foreign_keys
 		in_doubt
