@@ -1,14 +1,14 @@
 #!/bin/sh
-# Install what building and testing pgw needs, and only what is missing (Debian 12; root, or a user with sudo).
+# Install what building and testing pgw needs, and what is named, and only what is missing (Debian 12; root, or a user with sudo).
 set -eu
 
 # Server and headers in one call: security updates move both together.
 packages='build-essential clang clang-format libclang-rt-14-dev valgrind pkg-config openssl perl
-postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
+postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap postgresql-15-wal2json gdb libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
 libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev'
 
 missing=
-for p in $packages; do
+for p in $packages "$@"; do
 	dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
 done
 [ -n "$missing" ] || exit 0

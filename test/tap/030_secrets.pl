@@ -1,8 +1,7 @@
-# No card number, CVV or key on disk: a byte search of data directory, WAL, log and dump after payments with cards.
+# Cards are refused where they would be kept or written, and gone from memory when the bank has them.  The search of every byte on disk is 300_every_byte.pl's.
 use strict;
 use warnings;
 use lib 'test/lib';
-use File::Find;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -93,31 +92,7 @@ for my $field ('reference', 'metadata', 'bank_fields', 'client_request_id')
 	unlike($e, qr/$CARD/, 'without repeating it');
 }
 
-# Everything flushed, then every byte.
-$node->safe_psql('postgres', 'CHECKPOINT; SELECT pg_switch_wal()');
-my $dump = $node->basedir . '/dump.sql';
-system_or_bail('pg_dump', '-h', $node->host, '-p', $node->port, '-f', $dump, 'postgres');
 like($node->safe_psql('postgres', "SELECT string_agg(query, ' ') FROM pg_stat_statements"), qr/process_payment/, 'pg_stat_statements has seen the calls');
 unlike($node->safe_psql('postgres', "SELECT string_agg(query, ' ') FROM pg_stat_statements"), qr/$CARD/, 'and no card number');
-$node->stop('fast');
-
-my ($files, $bytes, @hits) = (0, 0);
-my $hex = unpack 'H*', $CARD;
-find({ no_chdir => 1, wanted => sub {
-	return unless -f $_;
-	return if m{/bound\.sql$} || m{/secrets/bank$} || m{postgresql\.conf$};
-	my $text = slurp_file($_);
-	$files++;
-	$bytes += length $text;
-	push @hits, $_ if $text =~ /\Q$CARD\E|\Q$declined\E|HOLDERSECRET|test-secret|\Q$hex\E/;
-} }, $node->basedir);
-push @hits, 'server log' if slurp_file($node->logfile) =~ /\Q$CARD\E|\Q$declined\E|HOLDERSECRET|test-secret/;
-cmp_ok($files, '>', 900, "searched $files files, $bytes bytes");
-is_deeply(\@hits, [], 'no card number, holder or key in data directory, WAL, log or dump');
-
-# The search itself works: it finds what is there.
-my $probe = $node->data_dir . '/base/probe';
-append_to_file($probe, "x${CARD}x");
-like(slurp_file($probe), qr/\Q$CARD\E/, 'the search would have found one');
 
 done_testing();
