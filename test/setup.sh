@@ -5,6 +5,7 @@ set -eu
 # Server and headers in one call: security updates move both together.
 packages='build-essential clang clang-format libclang-rt-14-dev valgrind pkg-config openssl perl
 postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap postgresql-15-wal2json gdb libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
+postgresql-15-pgaudit postgresql-15-plpgsql-check postgresql-15-pldebugger
 libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev'
 
 missing=

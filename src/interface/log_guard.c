@@ -3,9 +3,9 @@
  *
  * Before a statement is analyzed, nobody can refuse it: a syntax error, a function that is missing, a cancel while it waits for a lock, log_statement, and the
  * postmaster's "failed process was running" write its text.  And where the logging of parameters is turned on while statements are prepared, the first one
- * is logged before our code runs.  So each line on its way to the log is looked at: where it has to do with payments by card (it names process_payment, or the
- * session has paid with a card) and one of its texts holds a card number, that text is cut before the first thing that may be secret; with the number go CVV
- * and holder, which stand beside it.  The client gets the same, cut texts.
+ * is logged before our code runs.  So each line on its way to the log is looked at: where it may have to do with payments by card (it names process_payment, it
+ * lists bound parameters, or the session has paid with a card) and one of its texts holds a card number, that text is cut before the first thing that may be
+ * secret; with the number go CVV and holder, which stand beside it.  The client gets the same, cut texts.
  *
  * Owns: the hook on log lines, and whether this session is watched.  Runs inside error handling: no catalogs, no locks, no errors; memory of the error's own
  * context only.
@@ -23,7 +23,7 @@
 #include "interface/loggers.h"
 
 #define FUNCTION "process_payment"
-#define NOT_SHOWN "(not shown by pgw: it holds a card number)"
+#define NOT_SHOWN "(not shown by pgw: it may hold card data)"
 
 static emit_log_hook_type previous_hook = NULL;
 static bool watched = false;
@@ -82,17 +82,35 @@ harmless_length(const char *text)
 	return max;
 }
 
+/*
+ * A list of bound parameters, in any language; or a line of pgaudit's, which may have one.  They come with the first call through a function of the caller's
+ * own.
+ */
+static bool
+lists_parameters(const char *text)
+{
+	return text != NULL && (strstr(text, "$1 = '") != NULL || strstr(text, "$1 = NULL") != NULL || strncmp(text, "AUDIT: ", 7) == 0);
+}
+
+/* A session that has paid with a card may pay again: its lists of parameters are cut also where the number is too short to be seen as one. */
 static void
 cut(char **text)
 {
-	if (holds_number(*text))
+	if (holds_number(*text) || (watched && lists_parameters(*text)))
 		*text = psprintf("%.*s %s", (int) harmless_length(*text), *text, NOT_SHOWN);
+}
+
+/* Has the text to do with payments by card, as far as can be told? */
+static bool
+concerns_us(const char *text)
+{
+	return mentions(text) || lists_parameters(text);
 }
 
 static void
 guard_line(ErrorData *line)
 {
-	if (!watched && !mentions(line->message) && !mentions(line->detail) && !mentions(line->detail_log) && !mentions(line->context) &&
+	if (!watched && !concerns_us(line->message) && !concerns_us(line->detail) && !concerns_us(line->detail_log) && !concerns_us(line->context) &&
 		!mentions(line->internalquery) && !mentions(debug_query_string))
 		return;
 	if (PGW_MUTATED(LOG_GUARD))

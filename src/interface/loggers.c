@@ -92,6 +92,11 @@ pgw_loggers_refused(const char **hint)
 		*hint = "Set pgaudit.log_parameter = off for this role or database.";
 		return "pgaudit.log_parameter";
 	}
+	if (is_on("plpgsql_check.tracer") && is_on("plpgsql_check.enable_tracer"))
+	{
+		*hint = "Set plpgsql_check.tracer = off: it shows the arguments and variables of functions.";
+		return "plpgsql_check.tracer";
+	}
 	return NULL;
 }
 
@@ -131,8 +136,8 @@ library_name(const char *path, char *name, size_t size)
 static bool
 is_harmless(const char *library)
 {
-	static const char *const names[] = {"pgw", "postgres", "plpgsql", "pg_stat_statements", "auto_explain", "pgaudit", "pg_stat_kcache", "timescaledb",
-	"pg_cron", "sepgsql", "pg_prewarm", "auth_delay", "passwordcheck"};
+	static const char *const names[] = {"pgw", "postgres", "plpgsql", "pg_stat_statements", "auto_explain", "pgaudit", "plpgsql_check", "pg_stat_kcache",
+	"timescaledb", "pg_cron", "sepgsql", "pg_prewarm", "auth_delay", "passwordcheck"};
 
 	for (size_t i = 0; i < lengthof(names); i++)
 	{
@@ -146,8 +151,8 @@ is_harmless(const char *library)
 static bool
 is_recorder(const char *library)
 {
-	static const char *const names[] = {"pg_store_plans", "pg_show_plans", "pg_qualstats", "pg_tracing", "pg_stat_monitor", "plugin_debugger", "plpgsql_check",
-	"plprofiler", "pg_query_state", "pgsentinel", "pgaudit_analyze", "pg_track_settings", "pg_stat_plans", "set_user"};
+	static const char *const names[] = {"pg_store_plans", "pg_show_plans", "pg_qualstats", "pg_tracing", "pg_stat_monitor", "plugin_debugger",
+	"plprofiler", "pg_query_state", "pgsentinel", "pg_stat_plans", "set_user"};
 
 	for (size_t i = 0; i < lengthof(names); i++)
 	{
@@ -256,14 +261,15 @@ read_list(const char *sql)
 	return list;
 }
 
-/* Settings of other libraries whose name says that they write parameters, values or plans; and the one of PL/pgSQL's. */
+/* Settings of loaded libraries whose name says that they write parameters, values or plans; and the one that PL/pgSQL has when it gets loaded. */
 char *
 pgw_loggers_settings(void)
 {
-	return read_list("SELECT jsonb_agg(s.name ORDER BY s.name)::text FROM pg_catalog.pg_settings s"
-					 " WHERE s.name LIKE '%.%' AND s.name !~ '^(pgw|auto_explain|pgaudit)\\.' AND lower(s.setting) NOT IN ('off', 'false', 'no', '0', '-1', 'none', '')"
+	return read_list("SELECT jsonb_agg(n.name ORDER BY n.name)::text FROM (SELECT s.name FROM pg_catalog.pg_settings s"
+					 " WHERE s.name LIKE '%.%' AND s.name !~ '^(pgw|auto_explain|pgaudit|plpgsql_check)\\.' AND lower(s.setting) NOT IN ('off', 'false', 'no', '0', '-1', 'none', '')"
 					 " AND s.name ~* '(log|trac|audit|print|record|captur|track|export|save|store|debug).*(param|bind|const|arg|value|quer|statement|plan)'"
-					 " AND s.name NOT LIKE 'pg_stat_statements.%'");
+					 " AND s.name NOT LIKE 'pg_stat_statements.%'"
+					 " UNION SELECT 'plpgsql.print_strict_params' WHERE pg_catalog.current_setting('plpgsql.print_strict_params', true) IN ('on', 'true', 'yes', '1')) n");
 }
 
 char *

@@ -45,13 +45,14 @@ sub leaks
 	my ($text, $card) = @_;
 	$card //= $CARD;
 	my %what = (number => $card, CVV => $CVV, holder => $HOLDER);
+	my $flat = $text =~ s/\s|\\[nt]//gr;    # trees are broken into lines anywhere
 	my @found;
 	for my $name ('number', 'CVV', 'holder')
 	{
 		my $value = $what{$name};
-		my $bytes = join ' ', map { ord } split //, $value;
-		my $plain = $name eq 'CVV' ? qr/['"]+\\?737\\?['"]|= 737\b/ : qr/\Q$value\E/;
-		push @found, $name if $text =~ $plain || $text =~ /\b0 0 0 $bytes \]/ || $text =~ /\[ \d+ $bytes \]/;
+		my $bytes = join '', map { ord } split //, $value;
+		my $plain = $name eq 'CVV' ? qr/['"]+\\?737\\?['"]|= 737\b|\Q$card\E\W{1,4}737\b/ : qr/\Q$value\E/;
+		push @found, $name if $text =~ $plain || $flat =~ /000$bytes\]/;
 	}
 	return @found;
 }
