@@ -9,6 +9,7 @@
 #                                pgw beside what the database can do; see docs/performance.md
 #   make mutants [MUTANTS=names]
 #                                each safeguard taken away, and the test that notices
+#   make card-rates              how many ordinary ids are taken for card numbers; see docs/security.md
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
 #
 # demo and test need nothing but make and apt: test/setup.sh installs what is missing.
@@ -42,10 +43,10 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes mutants check-style fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,16s/^# \{0,1\}//p' Makefile
+	@sed -n '3,17s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -55,7 +56,7 @@ test:
 	@test/setup.sh
 	@test/run.sh
 
-test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style:
+test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style card-rates:
 	@test/setup.sh
 	@test/run.sh $@
 

@@ -184,6 +184,14 @@ check_style()
 	count "$PGW_WORK/style.log" $? style
 }
 
+# Random ids of each shape; the unit test of the same name takes fewer.
+card_rates()
+{
+	make -s -C test/unit CC=gcc EXTRA_CFLAGS=-O2 BUILD="$PGW_WORK/rates" "$PGW_WORK/rates/test_card_rates" >"$PGW_WORK/rates.log" 2>&1 &&
+		PGW_RATES=${PGW_RATES:-100000} "$PGW_WORK/rates/test_card_rates" | tee "$PGW_WORK/rates.log"
+	count "$PGW_WORK/rates.log" "${PIPESTATUS[0]}" rates
+}
+
 run_valgrind()
 {
 	units "-g -O1" gcc valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes >"$PGW_WORK/valgrind.log" 2>&1
@@ -236,6 +244,7 @@ for kind in ${*:-all}; do
 		valgrind) run_valgrind ;;
 		sanitize) run_sanitize ;;
 		fuzz) run_fuzz "${FUZZ_RUNS:-1000000}" ;;
+		card-rates) card_rates ;;
 		check-style) check_style ;;
 		*) echo "unknown kind of test: $kind" >&2; failed=1 ;;
 	esac

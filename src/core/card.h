@@ -34,11 +34,9 @@ extern bool pgw_card_expired(int month, int year, int64_t now);
 extern bool pgw_card_cvv_ok(PgwCardBrand brand, const char *cvv);
 
 /*
- * Does text hold something that must be taken for a card number: a maximal run of 13..19 digits (single blanks or
- * hyphens between digits allowed) that has a known brand's prefix and length and passes Luhn?  Pieces of such a run made of
- * groups of three digits or more count too ("4111 1111 1111 1111 12/30").  UUIDs and hexadecimal ids of 32, 40 or 64 digits
- * (with a letter) do not count, or one random id in some ten thousand would be refused.
+ * Would anybody take it for a card number: prefix and length of cards that are about, and Luhn?  Lengths that schemes allow but nobody has issued for decades
+ * do not count (13 digits of Visa, fewer than 16 of Maestro): they are those of phone numbers and EAN codes.
  */
-extern bool pgw_text_has_card_number(const char *text, size_t len);
+extern bool pgw_card_look_alike(const char *digits, size_t len);
 
 #endif

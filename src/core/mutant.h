@@ -59,6 +59,8 @@ typedef enum PgwMutant
 	BANK_SHARE,					/* one bank may hold all connections and all waiting slots */
 	CLOCK_BACK,					/* a clock that was set back is not noticed */
 	FOREIGN_PATH,				/* what others have put onto pgw's tables runs with the caller's search_path */
+	CARD_DISGUISE,				/* card numbers in stored fields are found only as they stand, in no encoding */
+	ECHO,						/* what a bank repeats of the card or the key is kept */
 	LANES						/* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
 

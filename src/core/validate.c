@@ -10,12 +10,14 @@
 #define _DEFAULT_SOURCE			/* explicit_bzero */
 #include "core/validate.h"
 
+#include <inttypes.h>
 #include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/card.h"
+#include "core/card_text.h"
 #include "core/money.h"
 
 #define MAX_CARD_DIGITS 19
@@ -28,8 +30,7 @@ typedef struct Checker
 	const PgwRequest *req;
 	PgwBuf	   *faults;
 	int			count;			/* faults so far, those of the caller included */
-	char		own[MAX_CARD_DIGITS + 1];	/* digits of this call's card number, empty when it has no such thing */
-	size_t		own_len;
+	PgwSought	sought;			/* what no field that is kept may hold */
 } Checker;
 
 static const char *const capture_names[] = {
@@ -38,7 +39,6 @@ static const char *const capture_names[] = {
 	[PGW_CAPTURE_MANUAL] = "manual",
 };
 
-#define CARD_IN_FIELD "must not contain a card number"
 
 static void
 fault(Checker *c, const char *field, const char *code, const char *message)
@@ -84,125 +84,23 @@ has_control(const char *s)
 	return false;
 }
 
-/* Take the digits of the card number, which may be written with blanks or hyphens; anything else is no card number. */
+/* What was found in a field; nothing: no fault. */
 static void
-take_own_digits(Checker *c)
+card_fault(Checker *c, const char *field, PgwFound found)
 {
-	const char *p = c->req->card_number;
-
-	if (p == NULL)
-		return;
-	for (; *p != '\0'; p++)
-	{
-		if (*p == ' ' || *p == '-')
-			continue;
-		if (!is_digit(*p) || c->own_len == MAX_CARD_DIGITS)
-		{
-			c->own_len = 0;
-			return;
-		}
-		c->own[c->own_len++] = *p;
-	}
-	if (c->own_len < MIN_CARD_DIGITS)
-		c->own_len = 0;
-}
-
-/* This call's own digits anywhere in text, with any number of blanks and hyphens between them. */
-static bool
-has_own_digits(const Checker *c, const char *text, size_t len)
-{
-	if (c->own_len == 0)
-		return false;
-	for (size_t i = 0; i < len; i++)
-	{
-		size_t		n = 0;
-
-		for (size_t j = i; j < len && n < c->own_len; j++)
-		{
-			if (n > 0 && (text[j] == ' ' || text[j] == '-'))
-				continue;
-			if (text[j] != c->own[n])
-				break;
-			n++;
-		}
-		if (n == c->own_len)
-			return true;
-	}
-	return false;
+	if (found != PGW_FOUND_NOTHING)
+		fault(c, field, "card_number_in_stored_field", found == PGW_FOUND_CVV ? "must not contain the card's security code" : "must not contain a card number");
 }
 
 static bool
-has_card(const Checker *c, const char *text, size_t len)
+has_card(const Checker *c, const char *text)
 {
-	return pgw_text_has_card_number(text, len) || has_own_digits(c, text, len);
-}
-
-/*
- * Does the text of a JSON number hold a card number?  Its fraction alone is not looked at for look-alikes (a coordinate with
- * sixteen decimals would be one now and then), only for this call's own number.  Exponents never come from jsonb.
- */
-static bool
-number_has_card(const Checker *c, const char *text)
-{
-	size_t		len = strlen(text);
-
-	if (has_own_digits(c, text, len))
-		return true;
-	if (strpbrk(text, "eE") != NULL)
-	{
-		char		plain[32];
-		double		value = strtod(text, NULL);
-
-		if (value > -1e19 && value < 1e19)
-		{
-			bool		found;
-			int			n = snprintf(plain, sizeof(plain), "%.0f", value);
-
-			found = n > 0 && (size_t) n < sizeof(plain) && has_card(c, plain, (size_t) n);
-			explicit_bzero(plain, sizeof(plain));
-			return found;
-		}
-	}
-	return pgw_text_has_card_number(text, strcspn(text, "."));
-}
-
-/* Keys, strings and numbers, all the way down; depth is bounded by the parser. */
-static bool
-json_has_card(const Checker *c, struct json_object *value)
-{
-	switch (json_object_get_type(value))
-	{
-		case json_type_object:
-			{
-				json_object_object_foreach(value, key, member)
-				{
-					if (has_card(c, key, strlen(key)) || json_has_card(c, member))
-						return true;
-				}
-				return false;
-			}
-		case json_type_array:
-			for (size_t i = 0; i < json_object_array_length(value); i++)
-			{
-				if (json_has_card(c, json_object_array_get_idx(value, i)))
-					return true;
-			}
-			return false;
-		case json_type_string:
-			return has_card(c, json_object_get_string(value), (size_t) json_object_get_string_len(value));
-		case json_type_int:
-		case json_type_double:
-			return number_has_card(c, json_object_to_json_string(value));
-		case json_type_null:
-		case json_type_boolean:
-			break;
-	}
-	return false;
+	return pgw_card_in_text(&c->sought, PGW_TEXT_ID, text, strlen(text)) != PGW_FOUND_NOTHING;
 }
 
 /* A bounded text that is kept or logged: max counts bytes or characters. */
 static void
-check_text(Checker *c, const char *field, const char *value, size_t max, bool bytes, bool required, const char *too_long)
+check_text(Checker *c, const char *field, PgwTextKind kind, const char *value, size_t max, bool bytes, bool required, const char *too_long)
 {
 	if (value == NULL)
 	{
@@ -216,8 +114,7 @@ check_text(Checker *c, const char *field, const char *value, size_t max, bool by
 		fault(c, field, "too_long", too_long);
 	if (has_control(value))
 		fault(c, field, "control_characters", "must not contain control characters");
-	if (has_card(c, value, strlen(value)))
-		fault(c, field, "card_number_in_stored_field", CARD_IN_FIELD);
+	card_fault(c, field, pgw_card_in_text(&c->sought, kind, value, strlen(value)));
 }
 
 /* Blanks as people see them: also U+00A0, U+2000 to U+200F, U+2028, U+2029, U+202F, U+205F, U+3000 and U+FEFF. The length of the one at s, or 0. */
@@ -256,7 +153,7 @@ has_blank_ends(const char *s)
 static void
 check_id(Checker *c, const char *field, const char *value)
 {
-	check_text(c, field, value, PGW_MAX_ID_CHARS, false, true, "must be at most 255 characters");
+	check_text(c, field, PGW_TEXT_ID, value, PGW_MAX_ID_CHARS, false, true, "must be at most 255 characters");
 	if (value != NULL && value[0] != '\0' && has_blank_ends(value))
 		fault(c, field, "invalid_format", "must not begin or end with a blank");
 }
@@ -275,6 +172,14 @@ check_amount(Checker *c)
 		fault(c, "amount", "out_of_range", "must be at most 9223372036854775807, in minor units of the currency");
 	else if (c->req->amount <= 0)
 		fault(c, "amount", "out_of_range", "must be greater than 0, in minor units of the currency");
+	else if (c->sought.card_number != NULL)
+	{
+		char		digits[24];
+
+		snprintf(digits, sizeof(digits), "%" PRId64, c->req->amount);
+		if (pgw_card_in_text(&c->sought, PGW_TEXT_ID, digits, strlen(digits)) == PGW_FOUND_NUMBER)
+			card_fault(c, "amount", PGW_FOUND_NUMBER);
+	}
 }
 
 static void
@@ -355,7 +260,7 @@ check_token(Checker *c)
 			break;
 		}
 	}
-	if (is_bare_card_number(token) || has_card(c, token, strlen(token)))
+	if (is_bare_card_number(token) || has_card(c, token))
 		fault(c, "token", "card_number_in_stored_field", c->req->is_submit
 			  ? "a card number is not a token; use process_payment"
 			  : "a card number is not a token; use card_number");
@@ -430,7 +335,7 @@ check_card(Checker *c, int64_t now, PgwChecked *out)
 	check_expiry(c, now);
 	if (req->card_cvv != NULL && !pgw_card_cvv_ok(number_ok ? out->brand : PGW_BRAND_UNKNOWN, req->card_cvv))
 		fault(c, "card_cvv", "cvv_invalid", "must be 3 digits, for American Express 4");
-	check_text(c, "card_holder", req->card_holder, PGW_MAX_HOLDER_BYTES, true, false, "must be at most 255 bytes");
+	check_text(c, "card_holder", PGW_TEXT_VALUE, req->card_holder, PGW_MAX_HOLDER_BYTES, true, false, "must be at most 255 bytes");
 }
 
 static void
@@ -444,14 +349,6 @@ check_capture(Checker *c, PgwChecked *out)
 		fault(c, "capture", "unknown_value", "must be immediate, on_commit or manual");
 	else
 		out->capture = (PgwCaptureMode) mode;
-}
-
-/* The raw text is searched too: json-c does not keep integers of more than 19 digits as they were written. */
-static void
-check_stored_json(Checker *c, const char *field, const char *text, struct json_object *value)
-{
-	if (has_own_digits(c, text, strlen(text)) || json_has_card(c, value))
-		fault(c, field, "card_number_in_stored_field", CARD_IN_FIELD);
 }
 
 /*
@@ -504,7 +401,7 @@ check_metadata(Checker *c)
 
 	if (value == NULL)
 		return;
-	check_stored_json(c, "metadata", c->req->metadata, value);
+	card_fault(c, "metadata", pgw_card_in_json(&c->sought, c->req->metadata, strlen(c->req->metadata)));
 	json_object_put(value);
 }
 
@@ -527,7 +424,7 @@ check_bank_fields(Checker *c)
 			}
 		}
 	}
-	check_stored_json(c, "bank_fields", c->req->bank_fields, value);
+	card_fault(c, "bank_fields", pgw_card_in_json(&c->sought, c->req->bank_fields, strlen(c->req->bank_fields)));
 	json_object_put(value);
 }
 
@@ -556,7 +453,7 @@ may_name(const Checker *c, const char *key)
 {
 	const char *const secrets[] = {c->req->token, c->req->card_number, c->req->card_cvv};
 
-	if (strlen(key) > MAX_OPTION_NAME_BYTES || has_card(c, key, strlen(key)))
+	if (strlen(key) > MAX_OPTION_NAME_BYTES || has_card(c, key))
 		return false;
 	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
 	{
@@ -588,17 +485,16 @@ check_options(Checker *c)
 			fault(c, "options", "unknown_option", message);
 		}
 	}
-	check_stored_json(c, "options", c->req->options, value);
+	card_fault(c, "options", pgw_card_in_json(&c->sought, c->req->options, strlen(c->req->options)));
 	json_object_put(value);
 }
 
 int
 pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf *faults)
 {
-	Checker		c = {.req = req, .faults = faults};
+	Checker		c = {.req = req, .faults = faults, .sought = {.card_number = req->card_number, .card_cvv = req->card_cvv}};
 
 	memset(out, 0, sizeof(*out));
-	take_own_digits(&c);
 
 	pgw_buf_puts(faults, "[");
 	check_id(&c, "client_request_id", req->client_request_id);
@@ -607,18 +503,16 @@ pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf
 	check_token(&c);
 	check_card(&c, now, out);
 	if (req->bank != NULL)
-		check_text(&c, "bank", req->bank, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
+		check_text(&c, "bank", PGW_TEXT_ID, req->bank, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
 	check_capture(&c, out);
-	check_text(&c, "reference", req->reference, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_text(&c, "reference", PGW_TEXT_VALUE, req->reference, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
 	check_metadata(&c);
 	check_bank_fields(&c);
 	check_timeout(&c);
 	check_on_failure(&c, out);
-	check_text(&c, "merchant", req->merchant, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
+	check_text(&c, "merchant", PGW_TEXT_ID, req->merchant, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
 	check_options(&c);
 	pgw_buf_puts(faults, "]");
-
-	explicit_bzero(c.own, sizeof(c.own));
 	return c.count;
 }
 
@@ -636,7 +530,7 @@ pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults)
 		check_amount(&c);
 	if (req->final_isnull)
 		fault(&c, "final", "required", "must not be null");
-	check_text(&c, "reason", req->reason, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_text(&c, "reason", PGW_TEXT_VALUE, req->reason, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
 	check_options(&c);
 	pgw_buf_puts(faults, "]");
 	return c.count;

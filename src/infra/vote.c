@@ -27,7 +27,6 @@
 
 #include "compat.h"
 #include "core/buf.h"
-#include "core/card.h"
 #include "core/mutant.h"
 #include "core/uuid7.h"
 #include "infra/clock.h"
@@ -40,8 +39,7 @@
 static void
 add_member(PgwBuf *b, const char *name, const char *value)
 {
-	/* a bank may repeat a card number in its texts; references are ids, and long ones look like card numbers by chance */
-	if (value == NULL || value[0] == '\0' || (strcmp(name, "bank_code") == 0 && pgw_text_has_card_number(value, strlen(value))))
+	if (value == NULL || value[0] == '\0')
 		return;
 	pgw_buf_printf(b, "%s\"%s\": ", b->len > 0 ? ", " : "", name);
 	pgw_buf_json_string(b, value);

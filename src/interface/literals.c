@@ -32,7 +32,7 @@
 #include "utils/syscache.h"
 
 #include "compat.h"
-#include "core/card.h"
+#include "core/card_text.h"
 #include "core/mutant.h"
 #include "interface/cards.h"
 #include "interface/literals.h"

@@ -17,7 +17,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/elog.h"
 
-#include "core/card.h"
+#include "core/card_text.h"
 #include "core/mutant.h"
 #include "interface/log_guard.h"
 #include "interface/loggers.h"

@@ -22,7 +22,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
-#include "core/card.h"
+#include "core/card_text.h"
 #include "infra/config.h"
 #include "interface/args.h"
 #include "interface/grants.h"

@@ -21,7 +21,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "core/card.h"
+#include "core/card_text.h"
 #include "core/connector.h"
 #include "core/flow.h"
 #include "infra/copy.h"

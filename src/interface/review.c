@@ -25,7 +25,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
-#include "core/card.h"
+#include "core/card_text.h"
 #include "core/errors.h"
 #include "core/payment.h"
 #include "core/review.h"
@@ -147,7 +147,7 @@ check_evidence(StringInfo faults, Jsonb *evidence, Order *order, bool needs_refe
 	order->evidence = JsonbToCString(NULL, &evidence->root, VARSIZE(evidence));
 	if (strlen(order->evidence) > MAX_EVIDENCE_BYTES)
 		fault(faults, "evidence", "too_long", "must be at most 16384 bytes");
-	if (pgw_text_has_card_number(order->evidence, strlen(order->evidence)))
+	if (pgw_card_in_json(NULL, order->evidence, strlen(order->evidence)) != PGW_FOUND_NOTHING)
 		fault(faults, "evidence", "card_number_in_stored_field", "must not contain a card number");
 	if (!needs_reference)
 		return;

@@ -17,7 +17,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
-#include "core/card.h"
+#include "core/card_text.h"
 #include "interface/sources.h"
 
 #define FROM_LITERAL 1

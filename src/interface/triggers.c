@@ -28,6 +28,7 @@
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
 
+#include "core/card_text.h"
 #include "core/connector.h"
 #include "core/money.h"
 #include "core/state.h"
@@ -367,6 +368,15 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 						 errdetail_internal("[%s]", pgw_arg_fault(NULL, "definition", "invalid_format",
 															  psprintf("at %s: %s", err.pointer[0] ? err.pointer : "the top level", err.message))),
 						 errhint("docs/connectors.md describes the document.")));
+			}
+			if (pgw_card_in_json(NULL, json, strlen(json)) != PGW_FOUND_NOTHING)
+			{
+				pgw_connector_free(compiled);
+				ereport(ERROR,
+						(errcode(ERRCODE_PGW_VALIDATION),
+						 errmsg("the connector is not valid"),
+						 errdetail_internal("[%s]", pgw_arg_fault(NULL, "definition", "card_number_in_stored_field", NULL)),
+						 errhint("docs/security.md says what is taken for a card number.")));
 			}
 			if (pgw_connector_warning(compiled) != NULL)
 			{

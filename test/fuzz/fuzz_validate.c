@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/card.h"
+#include "core/card_text.h"
 #include "core/money.h"
 #include "core/uuid7.h"
 #include "core/validate.h"

@@ -1,5 +1,5 @@
 /*
- * test_card.c - Luhn, brands, expiry to the second, CVV, and finding card numbers in text
+ * test_card.c - Luhn, brands, expiry to the second, CVV
  *
  * All numbers are the published test numbers of the schemes.
  */
@@ -111,66 +111,17 @@ cvv(void **unused)
 	assert_false(pgw_card_cvv_ok(PGW_BRAND_VISA, NULL));
 }
 
+/* Lengths that are about, not all that schemes allow. */
 static void
-text_scan(void **unused)
+look_alikes(void **unused)
 {
-	static const char *const yes[] = {
-		"4111111111111111", "x4111111111111111y", "pay 4111 1111 1111 1111 now", "4111-1111-1111-1111", "378282246310005",
-		"3782 822463 10005", "4222222222222", "4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", "order 12: 5555555555554444",
-		"4111 1111 1111 1111 12/30", "4111 1111 1111 1111 123", "2026-11-23 4111 1111 1111 1111", "4111111111111111 123",
-		"4111111111111112, 4111111111111111", "550e8400-e29b-41d4-a716-446655440000 4111111111111111",
-		"4111111111111111cafe", "30569309025904", "{\"n\":4111111111111111}",
-	};
-	static const char *const no[] = {
-		"", "4111111111111112", "41111111111111111111", "411111111111", "4111  1111  1111  1111", "4111.1111.1111.1111",
-		"9999999999999995", "order 20261123-0001", "1732360000000", "4111--1111-1111-1111",
-		/* machine-made identifiers with a look-alike inside */
-		"41111111-1111-1111-a716-446655440000", "a4111111-1111-1111-1000-aaaaaaaaaaaa",
-		"a4111111111111111bcdefabcdefabcd", "4111111111111111AAAAAAAAAAAAAAAAAAAAAAAA",
-		/* pieces of a list of small numbers */
-		"9 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 9",
-	};
-
 	(void) unused;
-	for (size_t i = 0; i < sizeof(yes) / sizeof(yes[0]); i++)
-	{
-		if (!pgw_text_has_card_number(yes[i], strlen(yes[i])))
-			fail_msg("not found: %s", yes[i]);
-	}
-	for (size_t i = 0; i < sizeof(no) / sizeof(no[0]); i++)
-	{
-		if (pgw_text_has_card_number(no[i], strlen(no[i])))
-			fail_msg("found: %s", no[i]);
-	}
-	assert_true(pgw_text_has_card_number("41111111111111119", 16));	/* len rules */
-	assert_true(pgw_text_has_card_number("a\0" "4111111111111111", 18));
-}
-
-/* Random UUIDs are ids that callers use: none may be refused. */
-static void
-uuids_pass(void **unused)
-{
-	uint64_t	x = UINT64_C(0x9E3779B97F4A7C15);
-
-	(void) unused;
-	for (int i = 0; i < 500000; i++)
-	{
-		char		id[40];
-		uint64_t	half[2];
-
-		for (int h = 0; h < 2; h++)
-		{
-			x ^= x << 13;
-			x ^= x >> 7;
-			x ^= x << 17;
-			half[h] = x;
-		}
-		snprintf(id, sizeof(id), "%08x-%04x-4%03x-8%03x-%012llx", (unsigned) (half[0] >> 32), (unsigned) (half[0] >> 16) & 0xFFFF,
-				 (unsigned) half[0] & 0xFFF, (unsigned) (half[1] >> 48) & 0xFFF,
-				 (unsigned long long) (half[1] & UINT64_C(0xFFFFFFFFFFFF)));
-		if (pgw_text_has_card_number(id, strlen(id)))
-			fail_msg("%s", id);
-	}
+	assert_true(pgw_card_look_alike("4111111111111111", 16));
+	assert_true(pgw_card_look_alike("378282246310005", 15));
+	assert_true(pgw_card_look_alike("30569309025904", 14));
+	assert_false(pgw_card_look_alike("4111111111111112", 16));
+	assert_false(pgw_card_look_alike("4222222222222", 13));
+	assert_false(pgw_card_look_alike("9999999999999995", 16));
 }
 
 int
@@ -181,8 +132,7 @@ main(void)
 		cmocka_unit_test(brands),
 		cmocka_unit_test(expiry),
 		cmocka_unit_test(cvv),
-		cmocka_unit_test(text_scan),
-		cmocka_unit_test(uuids_pass),
+		cmocka_unit_test(look_alikes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
