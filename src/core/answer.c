@@ -4,10 +4,13 @@
  * Invariants: never fails and never guesses - what cannot be read whole, or what no rule matches, is PGW_OUT_UNKNOWN; an
  * outcome that says something happened (approved, declined, requires_action, pending) or that nothing is there (not_found)
  * needs a body that could be read; an answer that names another reference than the question's is no answer to it; an amount is exact or
- * amount_bad; a text too long for its field counts as absent, because half a reference names something else.  Nothing here is kept.
+ * amount_bad; a text too long for its field counts as absent, because half a reference names something else; nothing that repeats the request's card or our
+ * key leaves this file.  Nothing here is kept.
  */
 #include "core/connector_internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -356,6 +359,92 @@ map_error(const PgwAnswerSpec *spec, PgwAnswer *a)
 		memcpy(a->error_code, code, strlen(code) + 1);
 }
 
+/* ---- what it repeats of ours ---- */
+
+#define ECHO_BYTES 4096			/* of a text that is kept in part: what is further on does not reach into the part */
+
+static PgwFound
+echo_in(const PgwSought *sought, const PgwJson *v)
+{
+	char		text[ECHO_BYTES];
+	size_t		len = pgw_json_text(v, text, sizeof(text));
+	PgwFound	found = pgw_card_in_text(sought, PGW_TEXT_VALUE, text, len < sizeof(text) ? len : sizeof(text));
+
+	explicit_bzero(text, sizeof(text));
+	return found;
+}
+
+/*
+ * The whole text as the bank sent it, because the part of it that is kept may hold all digits of a number but the last.
+ */
+static void
+hide_text(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwField field, char *dst, size_t size, PgwAnswer *a)
+{
+	PgwJson		v;
+
+	if (dst[0] == '\0' || !find_field(spec, doc, field, &v) || echo_in(sought, &v) == PGW_FOUND_NOTHING)
+		return;
+	explicit_bzero(dst, size);
+	a->echoed = true;
+}
+
+/* No amount has so many digits; a card number has. */
+static bool
+hides_card(const PgwSought *sought, int64_t amount)
+{
+	char		digits[24];
+
+	snprintf(digits, sizeof(digits), "%" PRId64, amount);
+	return pgw_card_in_text(sought, PGW_TEXT_ID, digits, strlen(digits)) != PGW_FOUND_NOTHING;
+}
+
+static void
+hide_amounts(const PgwSought *sought, PgwAnswer *a)
+{
+	if (a->has_amount && hides_card(sought, a->amount))
+	{
+		a->has_amount = false;
+		a->amount_bad = a->echoed = true;
+		a->amount = 0;
+	}
+	if (hides_card(sought, a->captured))
+	{
+		a->captured = -1;
+		a->echoed = true;
+	}
+	if (hides_card(sought, a->refunded))
+	{
+		a->refunded = -1;
+		a->echoed = true;
+	}
+}
+
+/*
+ * An id that repeats what it must not is none: the approval is found out, given back or reviewed as one without an id.  Banks' ids are often long numbers, of
+ * which some look like a card's; so a look-alike counts there only if it ends like the card that was charged.
+ */
+static void
+hide_echo(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
+{
+	PgwSought	of_text = sought != NULL ? *sought : (PgwSought) {NULL};
+	PgwSought	of_id = of_text;
+	char		last4[5];
+
+	if (PGW_MUTATED(ECHO))
+		return;
+	of_text.last4 = NULL;
+	memcpy(last4, a->card_last4, sizeof(last4));	/* may be hidden itself */
+	if (of_id.last4 == NULL || of_id.last4[0] == '\0')
+		of_id.last4 = last4;
+	hide_text(&of_id, spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference), a);
+	a->bank_reference_bad |= a->echoed;
+	hide_text(&of_text, spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code, sizeof(a->authorization_code), a);
+	hide_text(&of_text, spec, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code), a);
+	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand), a);
+	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4), a);
+	hide_amounts(&of_text, a);
+}
+
 /* ---- Retry-After ---- */
 
 static int
@@ -461,6 +550,7 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 	take_texts(c, spec, &doc, a);
 	take_amounts(spec, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent), q->iso_exponent, a);
 	map_error(spec, a);
+	hide_echo(q->sought, spec, &doc, a);
 	if (is_lookup(q->op) && has_subject(a->outcome))
 		a->subject = a->outcome;
 }

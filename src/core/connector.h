@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "buf.h"
+#include "card_text.h"
 
 typedef enum PgwOp
 {
@@ -165,6 +166,7 @@ typedef struct PgwAnswer
 	bool		voided;			/* look-ups: was cancelled */
 	bool		other_reference;	/* UNKNOWN: it is about another payment, or a look-up's does not say that it is about ours */
 	int			retry_after_s;	/* -1 when absent */
+	bool		echoed;			/* it repeats card data or a key of ours; what does is left out */
 } PgwAnswer;
 
 /* What was asked, and with which references.  NULL: the request had none. */
@@ -176,6 +178,7 @@ typedef struct PgwQuestion
 	const char *bank_reference;
 	const char *currency;		/* asked for */
 	int			iso_exponent;
+	const PgwSought *sought;	/* what must not be kept of an answer; last4: the card's.  NULL: only what looks like a card number anyway */
 } PgwQuestion;
 
 /*

@@ -352,6 +352,8 @@ pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, con
 	a->call = pgw_call_new(&t->transaction_id, &t->correlation_id, t->submitted);
 	a->call->op = op;
 	a->call->answer.retry_after_s = -1;
+	if (t->card_last4 != NULL)
+		strlcpy(a->call->card_last4, t->card_last4, sizeof(a->call->card_last4));
 	if (reference != NULL)
 		strlcpy(a->call->reference, reference, sizeof(a->call->reference));
 	/* What a look-up's answer allows belongs to that try: put off for want of a token, it would have to look again, which takes one, too. */

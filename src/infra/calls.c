@@ -16,7 +16,7 @@
  *	  withdrawn, and the attempt becomes Failed; who leaves after that leaves a payment that names it, or rolls back.
  *	- At most one call of an attempt exists at a time (by_attempt): whatever asks for another look meanwhile leaves it alone, and the
  *	  call's result asks for the next step.
- *	- Cards: wiped from the rendered body as soon as libcurl has its copy.
+ *	- Cards: wiped from the rendered body as soon as libcurl has its copy; what an answer is compared with, as soon as it is judged.
  */
 #include "postgres.h"
 
@@ -116,6 +116,7 @@ void
 pgw_call_free(PgwCall *call)
 {
 	free_rendered(call);
+	pgw_echo_forget(call);
 	pgw_lanes_leave(&call->place);
 	pgw_lanes_give_up(&call->place);
 	if (call->has_pass)
@@ -207,6 +208,7 @@ finish(PgwCall *call, long http_status)
 	PgwVerdict	verdict = call->our_fault ? PGW_VERDICT_UNUSED : pgw_breaker_verdict(call->transport, http_status, call->answer.outcome);
 
 	call->http_status = http_status;
+	pgw_echo_forget(call);
 	pgw_lanes_closed(&call->place);
 	if (call->op != PGW_OP_PING)
 		pgw_call_result(call);	/* first: what follows can raise, and must not lose it */
@@ -221,6 +223,8 @@ finish(PgwCall *call, long http_status)
 	pgw_metrics_bank_call(call->bank->name, call->op, call->transport, call->answer.outcome, sign_of(verdict), &call->began);
 	if (call->key_refused)
 		tell_key_refused(call);
+	if (call->answer.echoed)
+		pgw_echo_tell(call);
 	if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
 }
@@ -280,6 +284,7 @@ give_up(PgwCall *call)
 	}
 	call->out = false;
 	free_rendered(call);
+	pgw_echo_forget(call);
 	pgw_lanes_closed(&call->place);
 	if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
@@ -471,13 +476,15 @@ send_and_receive(void)
 static void
 take_answer(PgwCall *call, const PgwHttpDone *done)
 {
-	PgwQuestion question = {.op = call->op, .transaction_ref = call->reference, .original_ref = call->original,
+	PgwSought	sought;
+	PgwQuestion question = {.op = call->op, .sought = &sought, .transaction_ref = call->reference, .original_ref = call->original,
 		.bank_reference = call->bank_reference[0] != '\0' ? call->bank_reference : NULL,
 	.currency = call->currency, .iso_exponent = call->iso_exponent};
 
 	switch (done->result)
 	{
 		case PGW_HTTP_ANSWERED:
+			pgw_echo_sought(call, &sought);
 			pgw_connector_judge(call->bank->connector, &question, done->status, done->retry_after,
 								done->body->data, done->body->len, &call->answer);
 			call->transport = PGW_TRANSPORT_ANSWERED;

@@ -9,6 +9,7 @@
  *															captures.c		... saved, and to be captured now
  *															operations.c	capture, void, refund on request
  *	references.c	whose a charge's id is					watch.c			what has ended, and may change at the bank
+ *	echo.c			what an answer repeats of its request
  */
 #ifndef PGW_INFRA_CALLS_INTERNAL_H
 #define PGW_INFRA_CALLS_INTERNAL_H
@@ -27,6 +28,8 @@
 #include "infra/lanes.h"
 #include "infra/store.h"
 #include "infra/vote.h"
+
+typedef struct PgwCallCard PgwCallCard; /* echo.c */
 
 /* One bank call, from the intent to its result's commit. At most one per attempt. */
 typedef struct PgwCall
@@ -59,6 +62,8 @@ typedef struct PgwCall
 	char		switched_from[64];	/* a request that goes to another bank than was chosen for it; "" otherwise */
 	bool		refused;		/* the bank is left alone just now: recorded as failed, nothing is sent */
 	PgwRendered *rendered;		/* NULL once sent */
+	PgwCallCard *card;			/* of the request, until its exchange is over; NULL: a token, or not known any more */
+	char		card_last4[5];	/* of the charge that it is about; "": not known */
 	XLogRecPtr	intent_end;		/* of the commit without which it must not be sent */
 	PgwTransport transport;
 	PgwAnswer	answer;
@@ -196,6 +201,12 @@ extern bool pgw_reference_is_missing(const PgwTransaction *t);
 
 /* A look-up of what comes after the charge: one that shows another payment's charge becomes an answer that was not understood. */
 extern void pgw_reference_check_subject(PgwCall *call, const PgwTransaction *t);
+
+/* --- echo.c: what an answer repeats of its request --- */
+extern void pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r);	/* with the rendering */
+extern void pgw_echo_forget(PgwCall *call); /* wipes */
+extern void pgw_echo_sought(const PgwCall *call, PgwSought *sought);	/* points into call and its bank */
+extern void pgw_echo_tell(const PgwCall *call);	/* something was left out: an alert */
 
 /* --- attempts.c --- */
 extern void pgw_attempts_init(void);

@@ -55,6 +55,10 @@ extern int	pgw_http_fd(void);
 extern long pgw_http_timeout_ms(void);	/* drive again after so many, also when the descriptor is silent; -1: no need */
 extern int	pgw_http_in_flight(void);	/* started, not yet given out by pgw_http_next_done */
 
+/* Contiguous, zeroed room for len bytes that stays out of core dumps and swap where possible, or NULL. Request bodies lie there, and what belongs to them. */
+extern char *pgw_http_arena_alloc(size_t len);
+extern void pgw_http_arena_free(char *p, size_t len);	/* wipes */
+
 /* How many exchanges have a connection at a time; what is started beyond that waits for one, and its time runs. */
 extern int	pgw_http_capacity(void);
 

@@ -77,10 +77,7 @@ typedef struct Call
 	int64_t		duration_us;
 } Call;
 
-/* Contiguous, zeroed room for len bytes that stays out of core dumps and swap where possible, or NULL. */
-extern char *pgw_http_arena_alloc(size_t len);
 extern bool pgw_http_arena_add_slab(void);	/* one more mapping; false: none to be had */
-extern void pgw_http_arena_free(char *p, size_t len);	/* wipes */
 
 /* curl_global_init with memory functions that wipe what libcurl frees. */
 extern CURLcode pgw_http_global_init(void);

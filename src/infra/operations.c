@@ -84,6 +84,8 @@ pgw_operation_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, co
 	if (!pgw_attempts_call(t, a, bank, op, reference, &params))
 		return false;
 	a->call->after = t->kind == PGW_KIND_PAYMENT ? "capture" : "operation";
+	if (p->card_last4 != NULL)
+		strlcpy(a->call->card_last4, p->card_last4, sizeof(a->call->card_last4));
 	return true;
 }
 

@@ -103,6 +103,8 @@ render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnect
 	params.reference = none(r->reference);
 	params.bank_fields = none(r->bank_fields);
 	ok = pgw_call_render(call, bank, &params, error_code, err);
+	if (ok)
+		pgw_echo_keep(call, r);
 	explicit_bzero(&params, sizeof(params));
 	return ok;
 }

@@ -1,0 +1,219 @@
+# A bank that repeats in its answers what it was sent: the card, its security code, its holder, and our own key.  None of it is kept anywhere, and the outcome
+# is what it would have been: taken, declined, given back, or with a person.
+use strict;
+use warnings;
+use lib 'test/lib';
+use File::Find;
+use IO::Socket::INET;
+use JSON::PP;
+use MIME::Base64;
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $year = (localtime)[5] + 1902;
+my ($cvv, $holder, $key) = ('737', 'ERIKA ECHOLESS', 'sk_live_51Hx/Q+7y~vault');
+my $grouped = join ' ', $CARD =~ /(.{4})/g;
+my $dashed = join '-', $CARD =~ /(.{4})/g;
+sub percent { return join '', map { sprintf '%%%02X', ord } split //, $_[0] }
+my ($card64, $key64) = (encode_base64("card=$CARD;", ''), encode_base64("$key:", ''));
+
+# What is odd about the answers to a payment with this merchant's reference; %s is the charge's number at the bank.  Of "lookup" and so on: that operation's.
+my %oddity = (
+	reason => { state => 'no', code => 'REQUEST' },
+	padded => { state => 'no', code => 'x' x 115 . $CARD },
+	key => { state => 'no', code => "wrong key $key" },
+	key64 => { state => 'no', code => "Basic $key64" },
+	keyenc => { state => 'no', code => percent($key) },
+	keyesc => { state => 'no', code => join '', map { sprintf '\\u%04x', ord } split //, $key },
+	cvv => { state => 'no', code => "CVV=$cvv" },
+	holder => { state => 'no', code => lc $holder },
+	plain => { state => 'no', code => 'limit_57' },
+	auth => { auth => $grouped, brand => "visa $CARD", last4 => '4242' },
+	code => { auth => $cvv },
+	shown => { auth => 'A1B2C3' },
+	id => { id => "ch_$CARD", lookup => { id => 'good_%s' } },
+	idkey => { id => "ch-%s-$key", lookup => { id => 'good_%s' } },
+	idcvv => { id => $cvv, lookup => { id => 'good_%s' } },
+	never => { id => $card64, lookup => { id => $dashed } },
+	lonely => { id => scalar reverse($CARD), lookup => { id => $CARD } },
+	amount => { total => $CARD + 0 },
+	lost => { lost => 1, lookup => { id => "x$dashed", code => $grouped } },
+	shows => { lost => 1, lookup => { captured => $CARD + 0 } },
+	refund => { refund => { state => 'no', code => "no refund for $grouped, key $key" } },
+);
+
+sub serve
+{
+	my ($listener) = @_;
+	my @charges;
+	while (my $c = $listener->accept)
+	{
+		my ($method, $path) = split ' ', <$c> // '';
+		my %h;
+		while (defined(my $line = <$c>)) { last unless $line =~ /^([^:]+):\s*(.*?)\r\n/; $h{ lc $1 } = $2 }
+		read $c, my $body, $h{'content-length'} // 0;
+		my $f = length($body // '') ? decode_json($body) : {};
+		my $answer;
+		if ($path eq '/books') { $answer = \@charges }
+		else
+		{
+			my ($charge) = $path =~ m{^/find/(\w+)} ? grep { $_->{ref} eq $1 } @charges : $f->{of} ? grep { $_->{ref} eq $f->{of} } @charges : ();
+			if ($path eq '/charge') { ($charge) = grep { $_->{ref} eq $f->{ref} } @charges }
+			if ($path eq '/charge' && !$charge)
+			{
+				$charge = { n => 1 + @charges, ref => $f->{ref}, what => $f->{what}, total => $f->{sum}, returned => 0, saw => ($f->{card}{number} // '') eq $CARD && $h{authorization} eq "Bearer $key" ? 1 : 0,
+					state => ($oddity{ $f->{what} } // {})->{state} // 'ok' };
+				push @charges, $charge;
+				if (($oddity{ $f->{what} } // {})->{lost}) { close $c; next }
+			}
+			my $odd = $charge ? $oddity{ $charge->{what} } // {} : {};
+			my %plain = $charge ? (id => "id_$charge->{n}", ref => $charge->{ref}, state => $charge->{state}, total => $charge->{total}, returned => $charge->{returned}, captured => $charge->{state} eq 'ok' ? $charge->{total} : 0) : (state => 'none');
+			if ($path eq '/charge') { $answer = { %plain, auth => 'AUTH1', %$odd } }
+			elsif ($path =~ m{^/find}) { $answer = { %plain, %{ $odd->{lookup} // {} } } }
+			elsif ($path eq '/cancel') { $charge->{returned} = $charge->{total} if $charge; $answer = { state => 'ok' } }
+			elsif ($path =~ m{^/refund})
+			{
+				$answer = { ref => $f->{ref}, id => "re_$charge->{n}", state => 'ok', total => $f->{sum}, %{ $odd->{refund} // {} } };
+				$charge->{returned} += $f->{sum} if $answer->{state} eq 'ok';
+			}
+			$answer->{id} = sprintf $answer->{id}, $charge->{n} if $charge && defined $answer->{id} && $answer->{id} =~ /%s/;
+			$answer->{code} = $body if ($answer->{code} // '') eq 'REQUEST';
+		}
+		my $text = encode_json($answer);
+		print $c "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
+		close $c;
+	}
+}
+
+my $listener = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
+my $url = 'http://127.0.0.1:' . $listener->sockport;
+my $server = fork // die $!;
+if (!$server) { eval { serve($listener) }; require POSIX; POSIX::_exit(0) }
+END { my $status = $?; kill 'TERM', $server if $server; $? = $status }
+
+my $node = pgw_node('echoes', debug => 1, conf => "fsync = off\nwal_level = logical\nlog_min_messages = debug1\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '500ms'\n");
+my $secret = $node->basedir . '/secrets/echo';
+append_to_file($secret, "$key\n");
+chmod 0600, $secret;
+pgw_setup($node);
+
+my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' });
+my %fields = (reference => '/ref', bank_reference => '/id', amount => '/total', captured => '/captured', refunded => '/returned', authorization_code => '/auth', bank_code => '/code', card_brand => '/brand', card_last4 => '/last4');
+my %operations = (
+	charge => { method => 'POST', path => '/charge', encoding => 'json', answer => { rules => \@rules, fields => \%fields, error_codes => { limit_57 => 'limit_exceeded', '*' => 'declined' } },
+		body => { ref => '{{transaction_ref}}', sum => '{{amount}}', what => '{{reference}}', token => '{{token}}',
+			card => { number => '{{card_number}}', cvv => '{{card_cvv}}', holder => '{{card_holder}}', month => '{{card_expiry_month}}', year => '{{card_expiry_year}}' } } },
+	refund => { method => 'POST', path => '/refund', encoding => 'json', body => { ref => '{{transaction_ref}}', of => '{{original_ref}}', id => '{{bank_reference}}', sum => '{{amount}}' },
+		answer => { rules => \@rules, fields => { reference => '/ref', bank_reference => '/id', amount => '/total', bank_code => '/code' } } },
+	cancel => { method => 'POST', path => '/cancel', encoding => 'json', body => { ref => '{{transaction_ref}}', of => '{{original_ref}}' }, answer => { rules => \@rules } },
+	lookup_charge => { method => 'GET', path => '/find/{{original_ref}}', answer => { rules => [ @rules, { status => 200, when => { '/state' => 'none' }, outcome => 'not_found' } ], fields => \%fields } });
+# The refund's id is a part of its path, so that an approval without an id is not enough.
+$operations{refund}{path} = '/refund?{{bank_reference}}';
+my %capabilities = (cards => JSON::PP::true, tokens => JSON::PP::true, partial_refund => JSON::PP::true, idempotency => { lifetime_seconds => 86400, header => 'X-Key' }, lookup_consistent_after_seconds => 0);
+for my $name ('echo', 'helpless')
+{
+	my %o = %operations;
+	delete $o{cancel} if $name eq 'helpless';
+	my $text = encode_json({ v => 1, capabilities => \%capabilities, headers => { Authorization => 'Bearer {{secret}}' }, operations => \%o });
+	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('$name', \$json\$$text\$json\$);
+		INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('$name', '$name', '$url', 'echo')");
+}
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+# A card payment, bound; its reference says what the bank does with it.
+sub pay
+{
+	my ($what, %o) = @_;
+	my $file = $node->basedir . '/bound.sql';
+	my $bank = $o{bank} // 'echo';
+	my $call = "SELECT pgw.process_payment(client_request_id => '$what', amount => 4200, currency => 'EUR', card_number => (:card::numeric)::text, card_expiry_month => 12,
+		card_expiry_year => $year, card_cvv => (:cvv::int)::text, card_holder => :holder::text, bank => '$bank', reference => '$what', timeout => '20s');" =~ s/\n\t\t/ /r;
+	open my $f, '>', $file or die $!;
+	print $f $o{rollback} ? "BEGIN;\n$call\nROLLBACK;\n" : "$call\n";
+	close $f;
+	my ($out, $err) = ('', '');
+	IPC::Run::run([ 'pgbench', '-n', '-t', 1, '-M', 'extended', '-D', "card=$CARD", '-D', "cvv=$cvv", '-D', "holder=$holder", '-h', $node->host, '-p', $node->port, '-f', $file, 'postgres' ], '>', \$out, '2>', \$err);
+	diag($err) unless $err eq '' || $err =~ /^pgbench \(/;
+	return sql("SELECT coalesce(status::text, '') || ' ' || coalesce(bank_reference, '-') || ' ' || coalesce(authorization_code, '-') || ' ' || coalesce(error_code, '-') FROM pgw.find_payment('$what')");
+}
+sub books { my ($what) = @_; return join ',', map { "$_->{saw} $_->{returned}" } grep { $_->{what} eq $what } @{ PgwTest::http_json('GET', "$url/books") } }
+sub codes { my ($what) = @_; return sql("SELECT coalesce(string_agg(e.event_data->>'bank_code', ','), '-') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$what'") }
+sub settled { my ($what, $status) = @_; return wait_until(sub { status_of($node, $what) eq $status }, 60) || diag(status_of($node, $what), ' ', events($node, $what)) && 0 }
+
+part($node, 'reasons', sub {
+	for my $what ('reason', 'padded', 'key', 'key64', 'keyenc', 'keyesc', 'cvv', 'holder')
+	{
+		like(pay($what), qr/^declined id_\d+ AUTH1 declined$/, "$what: declined");
+		is(codes($what), '-', "$what: the bank's reason is not kept");
+	}
+	is(books('reason'), '1 0', 'the bank was sent card and key');
+	like(pay('plain') . ' ' . codes('plain'), qr/^declined id_\d+ AUTH1 limit_exceeded limit_57,limit_57$/, 'an ordinary reason is kept');
+});
+
+part($node, 'approvals', sub {
+	like(pay('auth'), qr/^captured id_\d+ - -$/, 'card number as authorization code and brand: captured without them');
+	is(sql("SELECT card_last4, card_brand FROM pgw.payments WHERE client_request_id = 'auth'"), '4242|visa', 'last four and brand are the request\'s');
+	like(pay('code'), qr/^captured id_\d+ - -$/, 'the security code as authorization code: captured without');
+	like(pay('shown'), qr/^captured id_\d+ A1B2C3 -$/, 'an ordinary authorization code is kept');
+	pay('shown back', rollback => 1);
+	ok(settled('shown back', 'Refunded'), 'rolled back: given back');
+});
+
+part($node, 'ids', sub {
+	like(pay($_), qr/^captured good_\d+ \S+ -$/, "$_: looked up, and captured under the id that names nothing") for 'id', 'idkey', 'idcvv';
+	is((split ' ', pay('never'))[0], 'failed', 'no answer has an id that can be kept: no payment');
+	ok(settled('never', 'Refunded') || settled('never', 'Failed'), 'never: settled');
+	is(books('never'), '1 4200', 'never: cancelled by our reference, all of it given back');
+	is((split ' ', pay('lonely', bank => 'helpless'))[0], 'in_review', 'nor can it be cancelled: a person') or diag(events($node, 'lonely'));
+	my $id = sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = 'lonely'");
+	sql("SELECT pgw.resolve_review('$id', 'mark_charged', 'the bank has named it on the telephone', '{\"bank_reference\": \"told_1\"}')");
+	ok(settled('lonely', 'Completed'), 'an operator names it: completed');
+	sql("SELECT FROM pgw.find_payment('lonely') f, pgw.refund_payment(f.payment_id, 'lonely back', 4200) r");
+	ok(wait_until(sub { books('lonely') eq '1 4200' }, 30), 'and it can be given back');
+});
+
+part($node, 'amounts', sub {
+	is((split ' ', pay('amount'))[0], 'failed', 'the number as the amount: an approval of who knows what');
+	ok(settled('amount', 'Refunded'), 'amount: given back');
+	like(pay('shows'), qr/^captured /, 'the number as the captured amount, in a look-up: not believed');
+});
+
+part($node, 'look-ups', sub {
+	pay('lost');
+	ok(wait_until(sub { books('lost') eq '1 4200' }, 60), 'the answer is lost, and the look-up names the charge by its card number: cancelled') or diag(events($node, 'lost'));
+	like(pay('refund'), qr/^captured /, 'captured');
+	sql("SELECT FROM pgw.find_payment('refund') f, pgw.refund_payment(f.payment_id, 'refund r', 1000) r");
+	ok(wait_until(sub { sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = 'refund r'") eq 'Failed' }, 30), 'a refund is refused, with the number and the key in the reason');
+	is(codes('refund r'), '-', 'which is not kept');
+});
+
+part($node, 'told', sub {
+	pay('reason') unless sql("SELECT count(*) FROM pgw.payments WHERE client_request_id = 'reason'");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'secret_echoed' AND bank = 'echo'") eq '1' }, 30), 'people are told that the bank repeats what it must not');
+});
+
+is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'consistent');
+
+# What callers, operators and listeners get, and then every byte.
+my $shown = sql("SELECT f FROM pgw.payments p, pgw.find_payment(p.client_request_id) f") . sql("SELECT h FROM pgw.payments p, pgw.payment_history(p.payment_id) h") . sql("SELECT a FROM pgw.alerts a")
+  . sql("SELECT h FROM pgw.health() h") . sql("SELECT m FROM pgw.metrics m");
+sql('CHECKPOINT; SELECT pg_switch_wal()');
+$node->stop('fast');
+my %needle = (number => $CARD, 'most of the number' => substr($CARD, 0, 12), grouped => $grouped, dashed => $dashed, reversed => scalar reverse($CARD), 'in base64' => $card64, 'encoded number' => percent($CARD), key => $key, 'key in base64' => $key64,
+	'encoded key' => percent($key), 'escaped key' => '\\u0073\\u006b', 'security code' => "CVV=$cvv", holder => 'ECHOLESS', 'holder, in small' => lc $holder);
+my @hits = map { index($shown, $needle{$_}) >= 0 ? "$_ in a result" : () } sort keys %needle;
+my $files = 0;
+find({ no_chdir => 1, wanted => sub {
+	return unless -f $_ && !m{/bound\.sql$|/secrets/};
+	my ($name, $text) = ($_, slurp_file($_));
+	$files++;
+	push @hits, map { index($text, $needle{$_}) >= 0 ? "$_ in $name" : () } sort keys %needle;
+} }, $node->basedir);
+my $log = slurp_file($node->logfile);
+push @hits, map { index($log, $needle{$_}) >= 0 ? "$_ in the log" : () } sort keys %needle;
+cmp_ok($files, '>', 900, "searched $files files");
+is_deeply(\@hits, [], 'nothing of it in data directory, WAL, log, results or alerts');
+
+done_testing();
