@@ -41,6 +41,10 @@ RESEND_GUARD:105_safeguards:resend
 CA_CHANGE:221_keys_and_certificates:withdrawn authority
 BANK_VERSION:220_bank_versions:address
 REFERENCE_ECHO:200_answers:ignored reference
+CAPTURED_SHOWN:214_shown:not captured as it was asked for
+PART_SHOWN:214_shown:a part is shown
+EXCESS_TOLD:214_shown:more given back
+PENDING_ONCE:214_shown:takes its time
 REFUND_UNKNOWN:200_answers:given back once
 RESTORED_PAUSE:105_safeguards:copy
 CALLER_LOCKS:240_ddl:between

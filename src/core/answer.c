@@ -260,12 +260,26 @@ read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int 
 	return good && amount >= 0 && pgw_money_rescale(amount, bank_exponent, iso_exponent, result);
 }
 
+/* -1: not there, or not readable, which is told apart. */
+static int64_t
+take_standing(const PgwAnswerSpec *spec, const Body *doc, PgwField field, int bank_exponent, int iso_exponent, PgwAnswer *a)
+{
+	PgwJson		v;
+	int64_t		n;
+
+	if (!find_field(spec, doc, field, &v))
+		return -1;
+	if (read_amount(spec, &v, bank_exponent, iso_exponent, &n))
+		return n;
+	a->standing_bad = true;
+	return -1;
+}
+
 static void
 take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int iso_exponent, PgwAnswer *a)
 {
 	PgwJson		v;
 	char		text[8];
-	int64_t		n;
 
 	if (find_field(spec, doc, PGW_FIELD_AMOUNT, &v))
 	{
@@ -289,14 +303,13 @@ take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int 
 		else
 			a->amount_bad = true;	/* an amount of who knows what */
 	}
-	if (find_field(spec, doc, PGW_FIELD_CAPTURED, &v) && read_amount(spec, &v, bank_exponent, iso_exponent, &n))
-		a->captured = n;
-	if (find_field(spec, doc, PGW_FIELD_REFUNDED, &v) && read_amount(spec, &v, bank_exponent, iso_exponent, &n))
-		a->refunded = n;
-	if (find_field(spec, doc, PGW_FIELD_VOIDED, &v) && pgw_json_type(&v) == PGW_JSON_BOOLEAN)
+	a->captured = take_standing(spec, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
+	a->refunded = take_standing(spec, doc, PGW_FIELD_REFUNDED, bank_exponent, iso_exponent, a);
+	if (find_field(spec, doc, PGW_FIELD_VOIDED, &v))
 	{
-		a->has_voided = true;
-		a->voided = pgw_json_is_true(&v);
+		a->has_voided = pgw_json_type(&v) == PGW_JSON_BOOLEAN;
+		a->voided = a->has_voided && pgw_json_is_true(&v);
+		a->standing_bad |= !a->has_voided;
 	}
 }
 

@@ -16,6 +16,7 @@
 #include "core/mutant.h"
 #include "core/operation.h"
 #include "core/resolve.h"
+#include "core/shown.h"
 
 /* Banks take up to two weeks for a refund; after a month something is wrong. */
 #define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
@@ -145,6 +146,46 @@ not_done(const PgwCompensationInput *in, PgwCompensationDecision *d, const char 
 		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_AGAIN, reason);
 }
 
+static void
+differs(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	pgw_flow_differs(&d->flow, in->amount > 0 ? in->amount : in->charged, in->currency, in->answer);
+}
+
+/* Given back, and more than that: contract 2.8 binds what pgw sends, and what the bank shows is recorded and told. */
+static bool
+is_excess(const PgwCompensationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+	PgwAsked	asked = {.op = PGW_OP_REFUND, .amount = in->amount};
+
+	/* the answer's amount is the refund's, but where the charge was looked up */
+	if (in->op != PGW_OP_LOOKUP_CHARGE && in->amount > 0 && a->has_amount && a->amount > in->amount && !PGW_MUTATED(EXCESS_TOLD))
+		return true;
+	if (a->captured >= 0)
+		asked.amount = a->captured;	/* what somebody else gave back before is in the sum */
+	else if (in->charged > in->amount)
+		asked.amount = in->charged;
+	return pgw_shown_excess(&asked, a);
+}
+
+static void
+given_back(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
+{
+	take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, reason);
+	d->excess = is_excess(in);
+	if (d->excess)
+		differs(in, d);
+}
+
+/* Of another amount, or currency. */
+static void
+mismatch(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	review(d, "amount_mismatch");
+	differs(in, d);
+}
+
 /* A refund of less than was asked for, or of another currency, is not done; what is left is for a person, who can ask the bank why. */
 static bool
 is_whole(const PgwCompensationInput *in)
@@ -162,16 +203,17 @@ static void
 answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	const PgwAnswer *a = in->answer;
+	PgwAsked	asked = {.op = in->operation, .amount = in->amount};
 
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (pgw_operation_belied(in->operation, a, in->amount))
+			if (pgw_shown_belied(&asked, a))
 				break;
 			if (is_whole(in))
-				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, NULL);
+				given_back(in, d, NULL);
 			else
-				review(d, "amount_mismatch");
+				mismatch(in, d);
 			return;
 		case PGW_OUT_PENDING:
 			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, NULL);
@@ -215,9 +257,9 @@ answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *
 	{
 		case PGW_OUT_APPROVED:
 			if (is_whole(in))
-				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "looked_up");
+				given_back(in, d, "looked_up");
 			else
-				review(d, "amount_mismatch");
+				mismatch(in, d);
 			return;
 		case PGW_OUT_PENDING:
 			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
@@ -295,7 +337,7 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 	{
 		case PGW_OUT_APPROVED:
 			if (a->voided || (a->captured > 0 && a->refunded >= a->captured))
-				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "looked_up");
+				given_back(in, d, "looked_up");
 			else
 				still_charged(in, d);
 			return;
@@ -311,6 +353,14 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 			break;
 	}
 	not_told(in, d, "not_known_yet");
+}
+
+/* Nothing that was asked says otherwise: what is not understood takes nothing back. */
+static bool
+stays_pending(const PgwCompensationInput *in)
+{
+	return in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE || in->answer->outcome == PGW_OUT_PENDING ||
+		in->answer->outcome == PGW_OUT_UNKNOWN;
 }
 
 void
@@ -338,6 +388,10 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 		answered_lookup_charge(in, d);
 	else
 		answered_operation(in, d);
+
+	/* Pending, as before: what the bank takes weeks for would leave thousands of events that say nothing new. */
+	if (lookup && in->pending && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT && stays_pending(in) && !PGW_MUTATED(PENDING_ONCE))
+		d->flow.nevents = 0;
 
 	/* Not in doubt, nothing found out: the next try still needs a key of its own. */
 	if (lookup && !in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT)

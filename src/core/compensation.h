@@ -71,6 +71,7 @@ typedef struct PgwCompensationInput
 	bool		pending;		/* the bank has it, and said so last */
 	int64_t		amount;			/* asked for, in a refund; 0: not to be compared */
 	const char *currency;		/* with it */
+	int64_t		charged;		/* as the caller asked for it */
 } PgwCompensationInput;
 
 typedef struct PgwCompensationDecision
@@ -78,6 +79,7 @@ typedef struct PgwCompensationDecision
 	PgwFlowDecision flow;		/* events, state, error */
 	PgwCompensationNext next;
 	PgwOp		operation;		/* for the next try */
+	bool		excess;			/* DONE: and the bank shows that more was given back than that */
 	bool		untold;			/* a look-up was answered, but with nothing that tells */
 	bool		at_once;		/* a look-up has just answered: no need to wait, and no event of its own */
 	int64_t		amount;			/* left to refund, as looked up; 0: not said */

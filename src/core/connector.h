@@ -164,6 +164,7 @@ typedef struct PgwAnswer
 	int64_t		refunded;		/* look-ups, -1 when absent */
 	bool		has_voided;		/* the answer says whether it was */
 	bool		voided;			/* look-ups: was cancelled */
+	bool		standing_bad;	/* captured, refunded or voided stands there, and cannot be read: it is neither nothing nor all */
 	bool		other_reference;	/* UNKNOWN: it is about another payment, or a look-up's does not say that it is about ours */
 	int			retry_after_s;	/* -1 when absent */
 	bool		echoed;			/* it repeats card data or a key of ours; what does is left out */

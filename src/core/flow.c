@@ -6,7 +6,7 @@
  * Invariants:
  *	- Failed only upon a trusted no, or proof that nothing was sent; every doubt is BankUnknown.
  *	- An answer to a second question about an attempt in doubt (look-up, replay) counts only when it is about the charge itself.
- *	- An approval counts only for the amount and currency that were asked for, as far as the bank names them.
+ *	- An approval counts only for what was asked for, as far as the bank shows it: amount, currency, and what is captured of it (shown.c).
  *	- An answer that names another attempt's charge is not about this one, whatever it says.
  *	- An approval that does not name the charge, where its void, refund or capture will have to, is not a whole answer: looked up, else cancelled by our
  *	  reference, else reviewed.
@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "core/mutant.h"
+#include "core/shown.h"
 
 PgwOp
 pgw_flow_operation(PgwCaptureMode capture, bool submitted)
@@ -51,6 +52,14 @@ pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types)
 		d->nevents++;
 	}
 	d->state = to;
+}
+
+void
+pgw_flow_differs(PgwFlowDecision *d, int64_t asked, const char *currency, const PgwAnswer *a)
+{
+	d->shown = a;
+	d->asked_amount = asked;
+	d->asked_currency = currency;
 }
 
 /* The bank's code as our list has it, if it is of this outcome's kind (the SQLSTATE tells declines from our own rules); else the outcome's own. */
@@ -189,22 +198,33 @@ pgw_flow_claim(PgwOp op, PgwTransport transport, const PgwAnswer *answer)
 	}
 }
 
-/* What the bank does not name is taken as asked for; what it names must be equal. */
-static bool
-as_asked(const PgwFlowInput *in)
+/* The money is with the bank, or not, in the way that was asked for? */
+static PgwShown
+shown(const PgwFlowInput *in)
 {
-	const PgwAnswer *a = in->answer;
+	PgwAsked	asked = {.amount = in->amount, .currency = in->currency};
 
-	if (PGW_MUTATED(AMOUNT_CHECK))
-		return true;
-	if (a->amount_bad)
-		return false;
-	/* somebody has given it back, or some of it, already: a look-up shows that, and a replay that is answered with the charge as it is now */
-	if (a->voided || a->refunded > 0)
-		return false;
-	if (a->has_amount && a->amount != in->amount)
-		return false;
-	return a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0;
+	asked.op = pgw_flow_operation(in->capture, in->submitted);
+	asked.capture_follows = in->capture == PGW_CAPTURE_ON_COMMIT;
+	return pgw_shown_charge(&asked, in->answer);
+}
+
+static void
+answered_yes(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	PgwShown	how = shown(in);
+
+	if (how == PGW_SHOWN_UNREADABLE)
+		unknown(in, d, "outcome_unknown", "answer_not_understood");
+	else if (in->lacks_reference && (how == PGW_SHOWN_AS_ASKED || !in->can_cancel) && !PGW_MUTATED(APPROVAL_REFERENCE))
+		incomplete(in, d);
+	else if (how == PGW_SHOWN_AS_ASKED)
+		approved(in, d);
+	else
+	{
+		unacceptable(in, d, "amount_mismatch");
+		pgw_flow_differs(d, in->amount, in->currency, in->answer);
+	}
 }
 
 static void
@@ -215,12 +235,7 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (in->lacks_reference && (as_asked(in) || !in->can_cancel) && !PGW_MUTATED(APPROVAL_REFERENCE))
-				incomplete(in, d);
-			else if (as_asked(in))
-				approved(in, d);
-			else
-				unacceptable(in, d, "amount_mismatch");
+			answered_yes(in, d);
 			return;
 		case PGW_OUT_DECLINED:
 			failed(in, d, PGW_FLOW_PAY_DECLINED, error_for(a->error_code, "declined"));

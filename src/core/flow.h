@@ -78,6 +78,9 @@ typedef struct PgwFlowDecision
 	const char *reason;			/* a word for event_data that tells the operator more than the code, or NULL */
 	const char *from_bank;		/* with BankSwitched: the bank that it was at */
 	bool		foreign;		/* the answer is another charge's: nothing of it is kept with the attempt */
+	const PgwAnswer *shown;		/* the bank's amounts are not what was asked for: event_data has both; NULL: nothing to tell */
+	int64_t		asked_amount;	/* with it */
+	const char *asked_currency;
 } PgwFlowDecision;
 
 /* What the id that an answer gives to the charge is worth. */
@@ -129,6 +132,9 @@ extern void pgw_flow_superseded(PgwFlowDecision *d);
 
 /* Add an event to a decision: from the state that it has reached. */
 extern void pgw_flow_event(PgwFlowDecision *d, PgwEventType type, PgwState to);
+
+/* What the bank shows is not what was asked for: to be written down. */
+extern void pgw_flow_differs(PgwFlowDecision *d, int64_t asked, const char *currency, const PgwAnswer *a);
 
 /* Add events that stand together on the one edge from the present state. */
 extern void pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types);

@@ -52,6 +52,10 @@ typedef enum PgwMutant
 	BREAKER_ONCE,				/* each failure of one payment counts against its bank */
 	REFERENCE_ECHO,				/* an answer that names another payment is believed */
 	BELIED_APPROVAL,			/* a yes whose own document shows that nothing was done is believed */
+	CAPTURED_SHOWN,				/* a charge counts as captured although the bank shows that it is not */
+	PART_SHOWN,					/* a capture or refund of which a part is shown is done once more */
+	EXCESS_TOLD,				/* more was given back than asked for, and nobody is told */
+	PENDING_ONCE,				/* each look at a pending refund leaves an event */
 	REFUND_UNKNOWN,				/* a look-up that does not say what was refunded is taken for "nothing" */
 	REFERENCE_OWNER,			/* an answer that names another payment's charge is believed */
 	APPROVAL_REFERENCE,			/* an approval that does not name its charge is taken as a whole one */

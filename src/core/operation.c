@@ -13,6 +13,7 @@
 
 #include "core/mutant.h"
 #include "core/resolve.h"
+#include "core/shown.h"
 
 /* Banks take up to two weeks for a refund; after a month something is wrong. */
 #define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
@@ -48,24 +49,6 @@ pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation)
 			return caps->lookup_shows_captured && caps->lookup_shows_refunded;
 		default:
 			return true;
-	}
-}
-
-bool
-pgw_operation_belied(PgwOp operation, const PgwAnswer *a, int64_t amount)
-{
-	if (PGW_MUTATED(BELIED_APPROVAL))
-		return false;
-	switch (operation)
-	{
-		case PGW_OP_CAPTURE:
-			return a->captured >= 0 && a->captured < amount;
-		case PGW_OP_VOID:
-			return a->has_voided && !a->voided;
-		case PGW_OP_REFUND:
-			return a->refunded >= 0 && a->refunded < amount;
-		default:
-			return false;
 	}
 }
 
@@ -181,6 +164,41 @@ declined(const PgwOperationInput *in, PgwOperationDecision *d)
 	d->error = refusal_error(in, in->answer->error_code);
 }
 
+static PgwAsked
+asked(const PgwOperationInput *in)
+{
+	PgwAsked	asked = {.op = in->operation, .amount = in->amount, .currency = in->currency, .before = in->before, .others = in->others};
+
+	return asked;
+}
+
+static void
+differs(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	d->shown = in->answer;
+	d->asked_amount = in->amount;
+	d->asked_currency = in->currency;
+}
+
+/* The bank did it, but not what was asked for: a person has to settle that with it. */
+static void
+mismatch(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	stop(d, "amount_mismatch");
+	differs(in, d);
+}
+
+/* Done, and more than that: recorded as it is, and told. */
+static void
+tell_excess(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	PgwAsked	what = asked(in);
+
+	d->excess = pgw_shown_excess(&what, in->answer);
+	if (d->excess)
+		differs(in, d);
+}
+
 /* What the bank names must be what was asked for; what it does not name is taken so. */
 static bool
 as_asked(const PgwOperationInput *in)
@@ -198,20 +216,23 @@ done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
 {
 	if (!as_asked(in))
 	{
-		stop(d, "amount_mismatch");
+		mismatch(in, d);
 		return;
 	}
 	d->next = PGW_OPERATION_DONE;
 	d->reason = reason;
+	tell_excess(in, d);
 }
 
 static void
 answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 {
+	PgwAsked	what = asked(in);
+
 	switch (in->answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (!pgw_operation_belied(in->operation, in->answer, in->amount))
+			if (!pgw_shown_belied(&what, in->answer))
 			{
 				done(in, NULL, d);
 				return;
@@ -293,53 +314,28 @@ answered_lookup_refund(const PgwOperationInput *in, PgwOperationDecision *d)
 		find_out(d, "not_known_yet");
 }
 
-typedef enum Shown
+/* Sent again, it could come on top of that. The bank's no to a refund says that the part is somebody else's. */
+static void
+part_shown(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	SHOWN_NOTHING,				/* of use */
-	SHOWN_DONE,
-	SHOWN_NOT_DONE,
-	SHOWN_IMPOSSIBLE			/* not done, and never will be */
-} Shown;
-
-/* The charge as it stands at the bank: is this operation in it? */
-static Shown
-charge_shows(const PgwOperationInput *in)
-{
-	const PgwAnswer *a = in->answer;
-
-	switch (in->operation)
-	{
-		case PGW_OP_CAPTURE:
-			if (a->captured >= in->before + in->amount)
-				return SHOWN_DONE;
-			if (a->voided)
-				return SHOWN_IMPOSSIBLE;
-			return a->captured >= 0 ? SHOWN_NOT_DONE : SHOWN_NOTHING;
-		case PGW_OP_VOID:
-			if (a->voided)
-				return SHOWN_DONE;
-			if (a->captured > 0)
-				return SHOWN_IMPOSSIBLE;
-			return a->has_voided ? SHOWN_NOT_DONE : SHOWN_NOTHING;
-		case PGW_OP_REFUND:
-			/* others in doubt may be in the sum, or not */
-			if (a->refunded >= in->before + in->others + in->amount)
-				return SHOWN_DONE;
-			return a->refunded >= 0 && a->refunded < in->before + in->amount ? SHOWN_NOT_DONE : SHOWN_NOTHING;
-		default:
-			return SHOWN_NOTHING;
-	}
+	if (in->operation == PGW_OP_CAPTURE && in->not_found_counts)
+		mismatch(in, d);		/* that much is taken, and pgw's tables do not say so */
+	else if (in->operation == PGW_OP_REFUND && (in->refusal != NULL || in->pending))
+		not_done(in, d);
+	else
+		untold(d, "part_shown");
 }
 
 static void
 answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	Shown		shown = SHOWN_NOTHING;
+	PgwShown	shown = PGW_SHOWN_NOTHING;
+	PgwAsked	what = asked(in);
 
 	if (in->answer->outcome == PGW_OUT_APPROVED)
-		shown = charge_shows(in);
+		shown = pgw_shown_operation(&what, in->answer);
 	else if (in->answer->outcome == PGW_OUT_DECLINED)
-		shown = SHOWN_IMPOSSIBLE;	/* there is no charge */
+		shown = PGW_SHOWN_IMPOSSIBLE;	/* there is no charge */
 	else if (in->answer->outcome == PGW_OUT_NOT_FOUND && in->not_found_counts)
 	{
 		stop(d, "charge_not_found");	/* the bank has forgotten what it approved */
@@ -347,7 +343,8 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 	}
 	switch (shown)
 	{
-		case SHOWN_NOTHING:
+		case PGW_SHOWN_NOTHING:
+		case PGW_SHOWN_UNREADABLE:
 			if (in->answer->other_reference)
 				untold(d, "another_reference");
 			else if (in->answer->outcome == PGW_OUT_APPROVED)
@@ -355,14 +352,21 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 			else
 				find_out(d, "not_known_yet");
 			break;
-		case SHOWN_DONE:
+		case PGW_SHOWN_AS_ASKED:
 			d->next = PGW_OPERATION_DONE;
 			d->reason = "looked_up";
+			tell_excess(in, d);
 			break;
-		case SHOWN_NOT_DONE:
+		case PGW_SHOWN_OTHERWISE:
+			mismatch(in, d);
+			break;
+		case PGW_SHOWN_PART:
+			part_shown(in, d);
+			break;
+		case PGW_SHOWN_NOT_DONE:
 			not_done(in, d);
 			break;
-		case SHOWN_IMPOSSIBLE:
+		case PGW_SHOWN_IMPOSSIBLE:
 			refused(in, in->refusal, d);
 			break;
 	}
@@ -404,6 +408,7 @@ pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
 		d->refused = true;
 		d->error = refusal_error(in, in->refusal);
 	}
+	d->same = lookup && in->pending && d->pending;
 }
 
 /* ---------------------------------------------------------------- as a step */
@@ -415,6 +420,8 @@ begin(const PgwOperationDecision *r, PgwState state, PgwFlowDecision *d)
 	d->state = state;
 	d->error = r->error;
 	d->reason = r->reason;
+	if (r->shown != NULL)
+		pgw_flow_differs(d, r->asked_amount, r->asked_currency, r->shown);
 }
 
 void
@@ -445,6 +452,8 @@ pgw_operation_flow(const PgwOperationDecision *r, PgwState state, bool payment_l
 			return;
 		case PGW_OPERATION_AT_ONCE:
 		case PGW_OPERATION_FIND_OUT:
+			if (r->same && state == PGW_BANK_UNKNOWN)
+				return;			/* nothing new: what the bank takes weeks for would leave thousands of events */
 			if (state == PGW_BANK_UNKNOWN)
 				pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
@@ -475,7 +484,8 @@ pgw_operation_capture_flow(const PgwOperationDecision *r, PgwFlowDecision *d)
 		case PGW_OPERATION_AGAIN:
 		case PGW_OPERATION_AT_ONCE:
 		case PGW_OPERATION_FIND_OUT:
-			pgw_flow_event(d, PGW_EV_CAPTURE_RETRY_SCHEDULED, PGW_SAVED);
+			if (!r->same)
+				pgw_flow_event(d, PGW_EV_CAPTURE_RETRY_SCHEDULED, PGW_SAVED);
 			return;
 		case PGW_OPERATION_STOP:
 			pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);

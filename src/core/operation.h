@@ -33,12 +33,6 @@ typedef struct PgwOperationFacts
 } PgwOperationFacts;
 
 /*
- * The bank says yes to a capture, void or refund (of that amount), and shows in the same answer that it was not done: a refund answered with the document of
- * the charge, say, which it leaves as it was.  What an answer does not name it does not show.
- */
-extern bool pgw_operation_belied(PgwOp operation, const PgwAnswer *a, int64_t amount);
-
-/*
  * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done" count?  Only what lookup_charge names can tell: an
  * amount that is not there is no zero.
  */
@@ -86,7 +80,12 @@ typedef struct PgwOperationDecision
 	bool		refused;		/* FIND_OUT: because this request was refused */
 	bool		pending;		/* FIND_OUT: the bank says that it is on its way */
 	bool		untold;			/* FIND_OUT: the look-up was answered, but with nothing that tells */
+	bool		same;			/* FIND_OUT: pending, as before; no event is worth it */
 	bool		expired;		/* the authorization has lapsed */
+	bool		excess;			/* DONE: and the bank has given back more than that */
+	const PgwAnswer *shown;		/* as in PgwFlowDecision */
+	int64_t		asked_amount;
+	const char *asked_currency;
 } PgwOperationDecision;
 
 extern void pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d);

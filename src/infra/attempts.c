@@ -421,6 +421,24 @@ pgw_calls_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const 
 			  "a transaction holds the row of a payment, whose outcome cannot be written: look for idle and prepared transactions");
 }
 
+/* Somebody gave back, or captured, at the bank itself; or the bank did what nobody asked for. */
+void
+pgw_calls_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown, const char *correlation, const char *bank)
+{
+	char		id[37];
+	char		captured[32] = "not said";
+	char		refunded[32] = "not said";
+	char		message[256];
+
+	pgw_uuid_to_text(transaction_id->data, id);
+	if (shown->captured >= 0)
+		snprintf(captured, sizeof(captured), INT64_FORMAT, shown->captured);
+	if (shown->refunded >= 0 || shown->has_amount)
+		snprintf(refunded, sizeof(refunded), INT64_FORMAT, shown->refunded >= 0 ? shown->refunded : shown->amount);
+	snprintf(message, sizeof(message), "the bank shows more than pgw has asked for: captured %s, given back %s", captured, refunded);
+	pgw_alert("bank_shows_more", id, bank, transaction_id, correlation, message);
+}
+
 /* The database does not take what is to be written: a trigger that raises, a full disk. */
 void
 pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char *correlation, const char *bank)

@@ -79,6 +79,7 @@ typedef struct PgwCall
 	bool		takeover;		/* set by apply: an earlier attempt answers; nothing is sent for this one */
 	bool		wait;			/* set by apply: ... once its outcome is known */
 	bool		alert;			/* set by apply: the attempt has failed, or needs a person */
+	bool		differs;		/* set by apply: the bank shows more than pgw has asked for */
 	bool		look;			/* set by apply: the attempt has a next step */
 	bool		looked;			/* set by apply: ... which is to send */
 	bool		untold;			/* set by apply: ... without what a look-up should have told */
@@ -249,6 +250,7 @@ extern void pgw_calls_alert(const pg_uuid_t *transaction_id, PgwState status, co
 #define PGW_FAILING_ALERT 5
 /* A row that is to be written has been locked since then: people are told when that is long. */
 extern void pgw_calls_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const char *correlation, const char *bank);
+extern void pgw_calls_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown, const char *correlation, const char *bank);
 extern void pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char *correlation, const char *bank);
 
 /* --- charges.c --- */
@@ -303,6 +305,6 @@ extern void pgw_watch_authorization_give_up(PgwTransaction *t, PgwAttempt *a);	/
 extern void pgw_watch_authorization_result(PgwCall *call, PgwTransaction *t);
 
 /* Choose how to give back, with a new key; the row is the caller's to write. false: the bank offers no way. */
-extern bool pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt);
+extern bool pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt, const PgwAnswer *shown);
 
 #endif

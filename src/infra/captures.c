@@ -18,6 +18,7 @@
 #include "infra/clock.h"
 #include "infra/debug.h"
 #include "infra/schedule.h"
+#include "infra/store_internal.h"
 
 static const char *const operation_name = "capture";
 
@@ -95,7 +96,7 @@ begin_give_back(PgwCall *call, PgwTransaction *t, PgwPayment *p, PgwFlowDecision
 	if (d->error == NULL || strcmp(d->error->code, "authorization_expired") != 0)
 		d->error = pgw_error_find("capture_refused");
 	d->payment = PGW_FLOW_PAY_FAILED;
-	(void) pgw_compensate_prepare(t, pgw_connector_capabilities(call->bank->connector), false);
+	(void) pgw_compensate_prepare(t, pgw_connector_capabilities(call->bank->connector), false, NULL);
 	t->watch_until = 0;
 	t->next_attempt_at = pgw_now();
 }
@@ -166,6 +167,9 @@ pgw_capture_result(PgwCall *call, PgwTransaction *t)
 		d.payment = PGW_FLOW_PAY_CAPTURED;
 		d.authorized_amount = d.captured_amount = t->amount;
 	}
-	pgw_vote_record(t, locked ? &p : NULL, &d, operation_name, NULL);
+	if (d.nevents == 0)
+		pgw_store_update_transaction(t);	/* pending, as before */
+	else
+		pgw_vote_record(t, locked ? &p : NULL, &d, operation_name, NULL);
 	PGW_DEBUG_POINT("capture_result");
 }

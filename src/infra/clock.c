@@ -1,5 +1,5 @@
 /*
- * clock.c - the clock by which things fall due, as a test build can move it
+ * clock.c - the clock by which things fall due, as a test build can move it; how long an interval is
  *
  * Owns: pgw.debug_clock_offset, which no other build has.
  */
@@ -32,3 +32,12 @@ pgw_now(void)
 }
 
 #endif
+
+int64
+pgw_interval_ms(Datum interval)
+{
+	Interval   *i = DatumGetIntervalP(interval);
+
+	/* Fits: the greatest month count is 2^31 * 2.6e9 ms. */
+	return ((int64) i->month * DAYS_PER_MONTH + i->day) * (SECS_PER_DAY * INT64CONST(1000)) + i->time / 1000;
+}

@@ -13,6 +13,8 @@
 /* Put off until then, at most so long: a clock that was set back does not put it off for longer. */
 #define pgw_is_due(when, now, longest_ms) ((when) <= (now) || (when) > TimestampTzPlusMilliseconds(now, longest_ms))
 
+extern int64 pgw_interval_ms(Datum interval);	/* a month counts 30 days */
+
 #ifdef PGW_DEBUG_POINTS
 extern void pgw_clock_init(void);	/* _PG_init */
 extern TimestampTz pgw_now(void);

@@ -17,6 +17,7 @@
 
 #include "core/compensation.h"
 #include "core/resolve.h"
+#include "core/shown.h"
 #include "core/uuid7.h"
 #include "infra/calls_internal.h"
 #include "infra/clock.h"
@@ -70,22 +71,29 @@ new_key(PgwTransaction *t)
 	t->refund_attempts++;
 }
 
+/* shown: the bank's answer that says how the charge stands, or NULL: as it was asked for. */
 static bool
-choose_operation(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt)
+choose_operation(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt, const PgwAnswer *shown)
 {
 	bool		captured = pgw_flow_operation(t->capture, t->submitted) == PGW_OP_CHARGE;
-	PgwOp		op = pgw_compensation_operation(caps, captured, amount_in_doubt);
+	PgwOp		op;
 
+	if (shown != NULL)
+	{
+		t->approved_amount = pgw_shown_left(shown, &captured);
+		t->approved_currency = shown->currency[0] != '\0' ? pstrdup(shown->currency) : NULL;
+	}
+	op = pgw_compensation_operation(caps, captured, amount_in_doubt);
 	t->refund_operation = op != PGW_NOPS ? pstrdup(pgw_op_name(op)) : NULL;
 	return op != PGW_NOPS;
 }
 
 bool
-pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt)
+pgw_compensate_prepare(PgwTransaction *t, const PgwCapabilities *caps, bool amount_in_doubt, const PgwAnswer *shown)
 {
 	t->retries = t->refund_attempts = 0;
 	new_key(t);
-	return choose_operation(t, caps, amount_in_doubt);
+	return choose_operation(t, caps, amount_in_doubt, shown);
 }
 
 /* a->call := the void, refund or cancellation, or a look-up for it. */
@@ -150,7 +158,7 @@ pgw_compensate_rolled_back(PgwTransaction *t, PgwAttempt *a)
 		return;
 	pgw_compensation_begin(PGW_BANK_APPROVED, &d);
 	pgw_reference_capabilities(bank, t->bank_reference, &caps);
-	if (!pgw_compensate_prepare(t, &caps, false))
+	if (!pgw_compensate_prepare(t, &caps, false, NULL))
 	{
 		give_to_review(t, "bank_cannot_give_back");
 		return;
@@ -208,7 +216,7 @@ pgw_compensate_work(PgwTransaction *t, PgwAttempt *a)
 	if (operation_of(t) == PGW_NOPS)
 	{
 		/* an operator wants it given back, or the bank offers no way: perhaps it does now */
-		if (!choose_operation(t, &caps, t->approved_amount != 0))
+		if (!choose_operation(t, &caps, t->approved_amount != 0, NULL))
 		{
 			give_to_review(t, "bank_cannot_give_back");
 			return;
@@ -261,6 +269,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	in.pending = t->pending_at_bank;
 	in.amount = in.operation == PGW_OP_REFUND ? refund_amount(t) : 0;
 	in.currency = refund_currency(t);
+	in.charged = t->amount;
 	in.transport = call->transport;
 	in.answer = &call->answer;
 	pgw_reference_capabilities(call->bank, t->bank_reference, &caps);
@@ -270,6 +279,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	in.not_found_counts = pgw_resolve_not_found_counts(in.caps, pgw_schedule_age_s(t->refund_asked_at));
 	pgw_compensation_result(&in, &d);
 
+	call->differs = d.excess;
 	t->next_attempt_at = 0;
 	if (!d.at_once)
 		t->retries++;			/* a look that leads straight on belongs to the try that it allows */
@@ -327,7 +337,7 @@ pgw_compensate_result(PgwCall *call, PgwTransaction *t)
 	call->look = d.at_once || t->next_attempt_at != 0;
 	call->looked = d.at_once;
 	if (d.flow.nevents == 0)
-		pgw_store_update_transaction(t);	/* no step yet: RefundStarted follows */
+		pgw_store_update_transaction(t);	/* no step yet, RefundStarted follows; or pending as before */
 	else
 		pgw_vote_record(t, NULL, &d.flow, pgw_op_name(in.operation),
 						call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);

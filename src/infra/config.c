@@ -37,6 +37,7 @@
 #include "core/errors.h"
 #include "core/money.h"
 #include "core/mutant.h"
+#include "infra/clock.h"
 #include "infra/config_internal.h"
 #include "infra/exchange.h"
 #include "infra/metrics.h"
@@ -129,14 +130,8 @@ pgw_reader_interval_ms(PgwReader *r, const char *name, int otherwise)
 {
 	bool		isnull;
 	Datum		d = pgw_reader_column(r, name, &isnull);
-	Interval   *i;
-	int64		ms;
 
-	if (isnull)
-		return otherwise;
-	i = DatumGetIntervalP(d);
-	ms = i->time / 1000 + ((int64) i->day + (int64) i->month * DAYS_PER_MONTH) * SECS_PER_DAY * 1000;
-	return (int) Max(1, Min(ms, 86400000));
+	return isnull ? otherwise : (int) Max(1, Min(pgw_interval_ms(d), 86400000));
 }
 
 static char **

@@ -449,6 +449,12 @@ pgw_operations_result(PgwCall *call, PgwTransaction *t)
 	pgw_operation_flow(&r, before, locked, &d);
 	if (d.save_later)
 		t->next_attempt_at = 0;
+	if (d.nevents == 0)
+	{
+		pgw_store_update_transaction(t);	/* pending, as before */
+		return;
+	}
+	call->differs = r.excess;
 	pgw_vote_record(t, NULL, &d, pgw_kind_name(t->kind),
 					call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE ? &call->answer : NULL);
 	tell_review(t);

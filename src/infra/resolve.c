@@ -134,7 +134,7 @@ cancel(PgwTransaction *t, PgwAttempt *a, const PgwCapabilities *caps)
 	PgwFlowDecision d;
 
 	pgw_flow_cancel(&d);
-	(void) pgw_compensate_prepare(t, caps, true);
+	(void) pgw_compensate_prepare(t, caps, true, NULL);
 	t->watch_until = 0;
 	t->next_attempt_at = pgw_now();
 	pgw_vote_record(t, NULL, &d, t->refund_operation, NULL);
@@ -232,10 +232,8 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const Pg
 			}
 			break;
 		case PGW_REFUNDING:
-			t->approved_amount = call->answer.has_amount && !call->answer.amount_bad ? call->answer.amount : 0;
-			t->approved_currency = call->answer.currency[0] != '\0' ? pstrdup(call->answer.currency) : NULL;
 			pgw_reference_capabilities(call->bank, t->bank_reference, &for_it);
-			(void) pgw_compensate_prepare(t, &for_it, true);
+			(void) pgw_compensate_prepare(t, &for_it, true, &call->answer);
 			t->next_attempt_at = now;
 			break;
 		case PGW_REQUIRES_MANUAL_REVIEW:
@@ -298,7 +296,8 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 		return;
 	}
 	pgw_flow_result(&in, &d);
-	if (d.not_found && t->maybe_elsewhere)
+	/* the original of a restored database may have gone on with it */
+	if ((d.not_found || d.shown != NULL) && t->maybe_elsewhere)
 	{
 		give_to_review(t, MAYBE_ELSEWHERE);
 		return;
@@ -416,9 +415,7 @@ late_approval(PgwCall *call, PgwTransaction *t)
 	else
 	{
 		pgw_compensation_begin(PGW_FAILED, &d);
-		t->approved_amount = a->has_amount && !a->amount_bad ? a->amount : 0;
-		t->approved_currency = a->currency[0] != '\0' ? pstrdup(a->currency) : NULL;
-		(void) pgw_compensate_prepare(t, &caps, true);
+		(void) pgw_compensate_prepare(t, &caps, true, a);
 		t->next_attempt_at = pgw_now();
 		call->look = true;
 	}

@@ -171,7 +171,7 @@ result_apply(PgwItem *item)
 	PgwState	before;
 	bool		busy = false;
 
-	call->alert = false;
+	call->alert = call->differs = false;
 	call->later = call->look = call->looked = call->untold = false;
 	reply_with(call, PGW_BANK_UNKNOWN);
 	if (!pgw_store_lock_transaction(&call->transaction_id, false, &t, &busy))
@@ -233,6 +233,8 @@ result_committed(PgwItem *item)
 	PGW_DEBUG_POINT("result_committed");
 	if (call->alert)
 		pgw_calls_alert(&call->transaction_id, (PgwState) call->reply.status, call->correlation, call->bank->name);
+	if (call->differs)
+		pgw_calls_alert_differs(&call->transaction_id, &call->answer, call->correlation, call->bank->name);
 	look = tell(call);
 	/* What an answered caller writes itself is its own; every other step is the worker's. */
 	if (call->reply.status != PGW_BANK_APPROVED && call->reply.status != PGW_FAILED)

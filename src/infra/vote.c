@@ -45,6 +45,35 @@ add_member(PgwBuf *b, const char *name, const char *value)
 	pgw_buf_json_string(b, value);
 }
 
+/* What is null was named, and could not be read. */
+static void
+add_amount(PgwBuf *b, const char *name, bool there, bool readable, int64 amount)
+{
+	if (!there)
+		return;
+	if (readable)
+		pgw_buf_printf(b, "%s\"%s\": " INT64_FORMAT, b->len > 0 ? ", " : "", name, amount);
+	else
+		pgw_buf_printf(b, "%s\"%s\": null", b->len > 0 ? ", " : "", name);
+}
+
+/* What was asked for, and what the bank shows instead: the person who settles it with the bank needs both. */
+static void
+add_difference(PgwBuf *b, PgwEventType type, const PgwFlowDecision *d)
+{
+	const PgwAnswer *a = d->shown;
+
+	if (a == NULL || (type != PGW_EV_BANK_OUTCOME_UNACCEPTABLE && type != PGW_EV_MANUAL_REVIEW_REQUIRED && type != PGW_EV_REFUND_COMPLETED &&
+					  type != PGW_EV_BANK_PROCESSING_COMPLETED))
+		return;
+	add_amount(b, "asked_amount", true, true, d->asked_amount);
+	add_member(b, "asked_currency", d->asked_currency);
+	add_amount(b, "bank_amount", a->has_amount || a->amount_bad, !a->amount_bad, a->amount);
+	add_member(b, "bank_currency", a->currency);
+	add_amount(b, "bank_captured", a->captured >= 0, true, a->captured);
+	add_amount(b, "bank_refunded", a->refunded >= 0, true, a->refunded);
+}
+
 /* Members of event_data that tell what the bank said, and what came of it. */
 static char *
 event_extra(PgwEventType type, const PgwTransaction *t, const PgwFlowDecision *d, const PgwAnswer *a)
@@ -78,6 +107,7 @@ event_extra(PgwEventType type, const PgwTransaction *t, const PgwFlowDecision *d
 			add_member(&b, "bank_reference", a->bank_reference);
 		}
 	}
+	add_difference(&b, type, d);
 	if (!b.failed && b.len > 0)
 		extra = pnstrdup(b.data, b.len);
 	pgw_buf_free(&b);

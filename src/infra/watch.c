@@ -214,8 +214,7 @@ pgw_watch_authorization_result(PgwCall *call, PgwTransaction *t)
 		if (a->outcome == PGW_OUT_APPROVED && a->captured > p.captured_amount && p.reserved_amount == 0)
 		{
 			/* somebody captures at the bank itself: not for us to decide about */
-			ereport(WARNING, (errmsg("pgw: the bank has captured more of an authorization than pgw has asked for"),
-							  errdetail("correlation id %s", call->correlation)));
+			call->differs = true;
 			pgw_attempts_put_off(t, 0);
 			return;
 		}

@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "infra/clock.h"
 #include "interface/args.h"
 
 typedef struct ArgNames
@@ -109,15 +110,6 @@ pgw_arg_amount(FunctionCallInfo fcinfo, const char *name, bool *isnull, int64 *a
 
 	*amount = 0;
 	return *isnull ? PGW_WHOLE_OK : pgw_money_whole(DatumGetCString(DirectFunctionCall1(numeric_out, d)), amount);
-}
-
-int64
-pgw_interval_ms(Datum interval)
-{
-	Interval   *i = DatumGetIntervalP(interval);
-
-	/* Fits: the greatest month count is 2^31 * 2.6e9 ms. */
-	return (int64) i->month * 30 * 86400000 + (int64) i->day * 86400000 + i->time / 1000;
 }
 
 TimestampTz

@@ -22,7 +22,6 @@ extern void pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest
 /* Overwrite the copies of card data that pgw_args_request() made. */
 extern void pgw_args_wipe(PgwRequest *req);
 
-extern int64 pgw_interval_ms(Datum interval);	/* a month counts 30 days */
 extern TimestampTz pgw_deadline(int64 timeout_ms);
 
 #endif

@@ -17,6 +17,7 @@
 #include "utils/wait_event.h"
 
 #include "core/uuid7.h"
+#include "infra/clock.h"
 #include "infra/row.h"
 #include "interface/args.h"
 #include "interface/fate.h"

@@ -313,18 +313,18 @@ pending_at_the_bank(void **state)
 		int			events[3];
 		PgwCompensationNext next;
 	}			cases[] = {
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, false, CHARGED, 0, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 400, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, -1, -1, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, 0, 0, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, false, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 400, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, -1, -1, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, 0, 0, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
 		/* captured meanwhile; but not refunded as well while the void is pending */
-		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
 		/* settled */
 		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, CHARGED, false, DONE_EVENTS, PGW_COMPENSATION_DONE},
 		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, 0, 0, true, DONE_EVENTS, PGW_COMPENSATION_DONE},
 		/* the look-up itself says nothing, or that nothing is there */
-		{PGW_OP_REFUND, PGW_OUT_UNKNOWN, true, true, -1, -1, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_UNKNOWN, true, true, -1, -1, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
 		{PGW_OP_REFUND, PGW_OUT_NOT_FOUND, true, true, -1, -1, false, REVIEW_EVENTS, PGW_COMPENSATION_STOP},
 		/* that key is used up: nothing of it is pending */
 		{PGW_OP_REFUND, PGW_OUT_APPROVED, false, true, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_ANEW},
@@ -502,9 +502,15 @@ check_result(const PgwCompensationInput *in)
 	bool		same = fits == in->operation && (a->refunded <= 0 || in->amount == a->captured - a->refunded);
 	bool		done;
 	bool		stop;
+	bool		same_wait;
 
 	pgw_compensation_result(in, &d);
-	HOLDS(d.at_once ? d.flow.nevents == 0 && d.flow.state == PGW_REFUNDING : events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.flow) == NULL);
+	HOLDS(!d.excess || d.next == PGW_COMPENSATION_DONE);
+	HOLDS((d.flow.shown != NULL) == (d.excess || partly));
+	/* pending, and nothing that was asked says otherwise: no event more */
+	same_wait = lookup && in->pending && in->in_doubt && d.next == PGW_COMPENSATION_FIND_OUT &&
+		(!answered || in->op == PGW_OP_LOOKUP_CHARGE || a->outcome == PGW_OUT_PENDING || a->outcome == PGW_OUT_UNKNOWN);
+	HOLDS(d.at_once || same_wait ? d.flow.nevents == 0 && d.flow.state == PGW_REFUNDING : events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.flow) == NULL);
 	HOLDS(d.flow.payment == PGW_FLOW_PAY_NONE && !d.flow.save_later && !d.flow.not_found);
 
 	/* given back: upon the bank's word, and always then */
@@ -536,17 +542,18 @@ check_result(const PgwCompensationInput *in)
 	/* a doubt stays one */
 	if (in->in_doubt && (!answered || a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_REJECTED || a->outcome == PGW_OUT_NOT_PROCESSED ||
 						 a->outcome == PGW_OUT_REQUIRES_ACTION || (a->outcome == PGW_OUT_NOT_FOUND && !in->not_found_counts)))
-		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && events_are(&d.flow, EVENTS(PGW_EV_REFUND_OUTCOME_UNKNOWN)));
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && (same_wait || events_are(&d.flow, EVENTS(PGW_EV_REFUND_OUTCOME_UNKNOWN))));
 	if (bank_belies_itself(in))
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
 	if (!lookup && (in->transport == PGW_TRANSPORT_MAYBE_SENT || (answered && (a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_PENDING))))
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
 	if (d.next == PGW_COMPENSATION_FIND_OUT)
-		HOLDS(d.flow.nevents == 1 && (has_event(&d.flow, PGW_EV_REFUND_OUTCOME_UNKNOWN) || waits || (answered && a->outcome == PGW_OUT_PENDING)));
+		HOLDS(same_wait || (d.flow.nevents == 1 &&
+						   (has_event(&d.flow, PGW_EV_REFUND_OUTCOME_UNKNOWN) || waits || (answered && a->outcome == PGW_OUT_PENDING))));
 
 	/* pending at the bank, and only the charge to look at: nothing is sent, whatever the look-up would allow otherwise */
 	if (waits && fits != PGW_NOPS)
-		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && events_are(&d.flow, EVENTS(PGW_EV_REFUND_PENDING)));
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && d.flow.nevents == 0);
 
 	/* what is not shown is not known; a look-up that fails may yet tell */
 	HOLDS(d.untold == (untold && in->not_found_counts && !waits));

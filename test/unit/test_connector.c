@@ -860,7 +860,14 @@ test_judge_amounts(void **state)
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10050,\"k\":250}", "ISK", 0);
 	assert_true(answer.amount_bad);
 	assert_int_equal(answer.captured, -1);
+	/* absent or null is not there; anything else that is no amount is not readable */
+	assert_true(answer.standing_bad);
+	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10000,\"k\":true}", "ISK", 0);
+	assert_true(answer.standing_bad && answer.captured == -1);
+	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10000,\"k\":null}", "ISK", 0);
+	assert_true(!answer.standing_bad && answer.captured == -1);
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":123}", "KWD", 3);
+	assert_false(answer.standing_bad);
 	assert_int_equal(answer.amount, 1230);
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":9223372036854775806}", "KWD", 3);
 	assert_true(answer.amount_bad);

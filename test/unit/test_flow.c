@@ -162,6 +162,55 @@ doubts(void **state)
 	expect(&in, &d, EVENTS(PGW_EV_BANK_STATUS_CHECKED));
 }
 
+/* What the bank says it has taken must be what was asked for; what nobody can read is asked about again. */
+static void
+another_capture(void **state)
+{
+	static const struct
+	{
+		PgwCaptureMode capture;
+		bool		submitted;
+		int64_t		captured;
+		bool		good;
+	}			cases[] = {
+		{PGW_CAPTURE_IMMEDIATE, false, 1250, true}, {PGW_CAPTURE_IMMEDIATE, true, 1250, true},
+		{PGW_CAPTURE_IMMEDIATE, false, 0, false}, {PGW_CAPTURE_IMMEDIATE, true, 0, false}, {PGW_CAPTURE_IMMEDIATE, true, 1249, false},
+		{PGW_CAPTURE_IMMEDIATE, true, 1251, false}, {PGW_CAPTURE_ON_COMMIT, true, 0, false}, {PGW_CAPTURE_ON_COMMIT, true, 1250, true},
+		{PGW_CAPTURE_ON_COMMIT, false, 0, true}, {PGW_CAPTURE_ON_COMMIT, false, 1250, true}, {PGW_CAPTURE_ON_COMMIT, false, 1249, false},
+		{PGW_CAPTURE_MANUAL, false, 0, true}, {PGW_CAPTURE_MANUAL, true, 0, true}, {PGW_CAPTURE_MANUAL, true, 1250, false},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		for (int looked = 0; looked < 2; looked++)
+		{
+			PgwAnswer	a = answer(PGW_OUT_APPROVED);
+			PgwFlowInput in = asked(cases[i].submitted, &a);
+			PgwFlowDecision d;
+
+			in.capture = cases[i].capture;
+			in.op = looked ? PGW_OP_LOOKUP_CHARGE : pgw_flow_operation(in.capture, in.submitted);
+			in.state = looked ? PGW_BANK_UNKNOWN : PGW_CREATED;
+			in.in_doubt = looked;
+			a.captured = cases[i].captured;
+			pgw_flow_result(&in, &d);
+			if ((d.state != PGW_REFUNDING) != cases[i].good)
+				fail_msg("case %zu, looked %d: %s", i, looked, pgw_state_name(d.state));
+			if (!cases[i].good)
+			{
+				assert_string_equal(d.reason, "amount_mismatch");
+				assert_ptr_equal(d.shown, &a);
+				assert_int_equal(d.asked_amount, 1250);
+				assert_string_equal(d.asked_currency, "EUR");
+			}
+			else
+				assert_null(d.shown);
+			a.captured = -1;
+			a.standing_bad = true;
+			pgw_flow_result(&in, &d);
+			assert_int_equal(d.state, PGW_BANK_UNKNOWN);
+		}
+}
+
 #define UNACCEPTABLE EVENTS(PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)
 
 /* Money was taken, but not what was asked for: given back, from either state, and no one waits for a vote. */
@@ -709,7 +758,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(approved_process), cmocka_unit_test(approved_submit), cmocka_unit_test(refusals),
-		cmocka_unit_test(transport), cmocka_unit_test(doubts), cmocka_unit_test(another_amount), cmocka_unit_test(looked_up),
+		cmocka_unit_test(transport), cmocka_unit_test(doubts), cmocka_unit_test(another_capture), cmocka_unit_test(another_amount), cmocka_unit_test(looked_up),
 		cmocka_unit_test(another_payments_charge), cmocka_unit_test(claims), cmocka_unit_test(approval_without_reference),
 		cmocka_unit_test(late_and_cancelled), cmocka_unit_test(every_combination), cmocka_unit_test(operation), cmocka_unit_test(saving),
 		cmocka_unit_test(expired_lost_superseded), cmocka_unit_test(review), cmocka_unit_test(adopted),

@@ -1,0 +1,163 @@
+# What the bank shows that it holds is what counts: nothing, a part, more than was asked for, or something that nobody can read.
+use strict;
+use warnings;
+use lib 'test/lib';
+use IO::Socket::INET;
+use JSON::PP;
+use PgwTest;
+use Test::More;
+
+# One request after the other, each on its own connection. The token tells what is odd about a charge:
+# lost: its first answer is lost.  none, part, all, more: so much is taken.  odd: what was taken cannot be read in its first answer.
+# twice: its refund gives back more than was asked for, and the answer is lost.  slow: a refund is pending for a while.
+sub serve
+{
+	my ($listener) = @_;
+	my (@charges, %refunds);
+	while (my $c = $listener->accept)
+	{
+		my ($method, $path) = split ' ', <$c> // '';
+		my %h;
+		while (defined(my $line = <$c>)) { last unless $line =~ /^([^:]+):\s*(.*?)\r\n/; $h{ lc $1 } = $2 }
+		read $c, my $body, $h{'content-length'} // 0;
+		my %f = map { my ($k, $v) = split /=/; $k => $v } split /[&?]/, ($body // '') . "&$path";
+		my ($charge) = grep { $_->{ref} eq ($f{q} // '') || $_->{id} eq ($f{sale} // '') } @charges;
+		my $answer;
+		if ($path eq '/books') { $answer = \@charges }
+		elsif ($path eq '/sale')
+		{
+			my $t = $f{tok};
+			my %taken = (none => 0, part => 2000, more => 6000);
+			my ($how) = grep { $t =~ /$_/ } keys %taken;
+			push @charges, $charge = { id => 1 + @charges, ref => $f{ref}, total => $f{sum} + 0, cur => 'EUR', taken => defined $how ? $taken{$how} : $f{kind} eq 'sale' ? $f{sum} + 0 : 0,
+				returned => 0, void => JSON::PP::false, state => 'ok', tok => $t };
+			if ($t =~ /lost/) { close $c; next }
+			$answer = $t =~ /odd/ ? { %$charge, taken => 'much' } : $charge;
+		}
+		elsif ($path eq '/capture' && $charge)
+		{
+			$charge->{taken} = $charge->{tok} =~ /half/ ? $f{sum} / 2 : $f{sum} + 0;
+			if ($charge->{tok} =~ /half/) { close $c; next }
+			$answer = $charge;
+		}
+		elsif ($path eq '/void' && $charge) { $charge->{void} = JSON::PP::true; $answer = $charge }
+		elsif ($path eq '/return' && $charge)
+		{
+			if ($charge->{tok} =~ /twice/) { $charge->{returned} += $f{sum} + 500; close $c; next }
+			$refunds{ $f{ref} } //= { id => 1000 + $charge->{id}, ref => $f{ref}, state => 'wait', looks => 0, charge => $charge, sum => $f{sum} };
+			if ($charge->{tok} !~ /slow/) { $charge->{returned} += $f{sum}; $refunds{ $f{ref} }{state} = 'ok' }
+			$answer = { %{ $refunds{ $f{ref} } }, charge => undef };
+		}
+		elsif ($path =~ m{^/findr}) {
+			my $r = $refunds{ $f{r} };
+			if ($r && $r->{state} eq 'wait' && ++$r->{looks} >= 6) { $r->{state} = 'ok'; $r->{charge}{returned} += $r->{sum} }
+			$answer = $r ? { %$r, charge => undef } : { state => 'none' };
+		}
+		else { $answer = $charge // { state => 'none' } }
+		my $text = encode_json($answer);
+		print $c "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
+		close $c;
+	}
+}
+
+my $listener = IO::Socket::INET->new(Listen => 20, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
+my $url = 'http://127.0.0.1:' . $listener->sockport;
+my $server = fork // die $!;
+if (!$server) { eval { serve($listener) }; require POSIX; POSIX::_exit(0) }
+END { my $status = $?; kill 'TERM', $server if $server; $? = $status }
+
+my $node = pgw_node('shown', conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\n");
+pgw_setup($node);
+
+my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'wait' }, outcome => 'pending' },
+	{ status => 200, when => { '/state' => 'none' }, outcome => 'not_found' });
+my %fields = (reference => '/ref', bank_reference => '/id', amount => '/total', currency => '/cur', captured => '/taken', refunded => '/returned', voided => '/void');
+sub post { my ($path, %body) = @_; return { method => 'POST', path => $path, encoding => 'form', body => { %body, ref => '{{transaction_ref}}' }, answer => { rules => [ @rules[0, 1] ], fields => \%fields } } }
+my %definition = (
+	v => 1,
+	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, partial_capture => JSON::PP::true, lookup_consistent_after_seconds => 0 },
+	operations => {
+		charge => post('/sale', kind => 'sale', sum => '{{amount}}', tok => '{{token}}'),
+		authorize => post('/sale', kind => 'hold', sum => '{{amount}}', tok => '{{token}}'),
+		capture => post('/capture', sale => '{{bank_reference}}', sum => '{{amount}}'),
+		void => post('/void', sale => '{{bank_reference}}'),
+		refund => post('/return', sale => '{{bank_reference}}', sum => '{{amount}}'),
+		lookup_charge => { method => 'GET', path => '/find?q={{original_ref}}', answer => { rules => \@rules, fields => \%fields } },
+		lookup_refund => { method => 'GET', path => '/findr?r={{transaction_ref}}', answer => { rules => \@rules, fields => { reference => '/ref' } } } });
+my %by_charge = (%definition, operations => { %{ $definition{operations} } });
+delete $by_charge{operations}{lookup_refund};
+for ([ foreign => \%definition ], [ by_charge => \%by_charge ])
+{
+	my ($name, $text) = ($_->[0], encode_json($_->[1]));
+	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('$name', \$json\$$text\$json\$);
+		INSERT INTO pgw.banks (name, connector, base_url, account) VALUES ('$name', '$name', '$url', 'one')");
+}
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub pay { my ($id, %a) = @_; return "SELECT status, captured_amount FROM " . pay_sql('process_payment', client_request_id => $id, bank => 'foreign', amount => 5000, token => $id, timeout => '60s', %a) }
+sub books { my ($tok) = @_; return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') } grep { $_->{tok} eq $tok } @{ PgwTest::http_json('GET', "$url/books") } }
+sub rests { my ($id, $status) = @_; return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id)) }
+
+sub data
+{
+	my ($id, $type) = @_;
+	return sql("SELECT string_agg(k || '=' || (event_data->>k), ' ' ORDER BY k) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id),
+		unnest(ARRAY['asked_amount', 'asked_currency', 'bank_amount', 'bank_currency', 'bank_captured', 'bank_refunded']) k
+		WHERE client_request_id = '$id' AND event_type = '$type' AND event_data ? k");
+}
+sub count_events { my ($id, $type) = @_; return sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = '$id' AND event_type = '$type'") }
+sub alerts { my ($id) = @_; return sql("SELECT count(*) FROM pgw.alerts a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'") }
+
+part($node, 'a charge that is not captured as it was asked for', sub {
+	for my $case ([ 'lost-none' => '0 0 void', 0 ], [ 'yes-none' => '0 0 void', 0 ], [ 'lost-part' => '2000 2000 open', 2000 ], [ 'yes-part' => '2000 2000 open', 2000 ], [ 'lost-more' => '6000 6000 open', 6000 ])
+	{
+		my ($id, $books, $captured) = @$case;
+		is(sql(pay($id)), 'failed|0', "$id: no payment");
+		ok(rests($id, 'Refunded'), 'what the bank holds is given back');
+		is(books($id), $books, 'all of it, and no more');
+		is(data($id, 'BankOutcomeUnacceptable'), "asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=$captured bank_currency=EUR bank_refunded=0", 'the event has both sides');
+	}
+	is(sql(pay('lost-all')), 'captured|5000', 'all of it is shown: captured');
+	is(sql(pay('odd')), 'captured|5000', 'what cannot be read is looked up');
+	is(count_events('odd', 'BankOutcomeUnknown'), 1, 'first');
+	is(sql(pay('hold', capture => 'manual')), 'authorized|0', 'an authorization of which nothing is taken is one');
+	is(sql(pay('hold-lost-part', capture => 'manual')), 'failed|0', 'one of which a part is taken is none');
+	ok(rests('hold-lost-part', 'Refunded'), 'given back');
+});
+
+part($node, 'a capture of which a part is shown', sub {
+	is(sql(pay('half', capture => 'manual')), 'authorized|0', 'authorized');
+	sql("SELECT FROM pgw.find_payment('half') f, pgw.capture_payment(f.payment_id, 'half-c') r");
+	ok(rests('half-c', 'RequiresManualReview'), 'a person');
+	is(data('half-c', 'ManualReviewRequired'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=2500 bank_currency=EUR bank_refunded=0', 'who has both amounts');
+	is(books('half'), '2500 0 open', 'not captured once more');
+	is(sql("SELECT status, captured_amount FROM pgw.payments WHERE client_request_id = 'half'"), 'authorized|0', 'no amount is recorded that the bank does not show');
+});
+
+part($node, 'more given back than was asked for', sub {
+	sql('BEGIN; ' . pay('twice', bank => 'by_charge') . '; ROLLBACK');
+	ok(rests('twice', 'Refunded'), 'given back');
+	is(data('twice', 'RefundCompleted'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=5500', 'the event has both amounts');
+	ok(wait_until(sub { alerts('twice') == 1 }, 60), 'and people are told');
+	is(sql(pay('twice-2', bank => 'by_charge', token => 'twice-2')), 'captured|5000', 'a payment');
+	sql("SELECT FROM pgw.find_payment('twice-2') f, pgw.refund_payment(f.payment_id, 'twice-r', 1000) r");
+	ok(rests('twice-r', 'Completed'), 'a refund that was asked for');
+	is(data('twice-r', 'BankProcessingCompleted'), 'asked_amount=1000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=1500', 'the same');
+	ok(wait_until(sub { alerts('twice-r') == 1 }, 60), 'people are told');
+	is(sql("SELECT count(*) FROM pgw.alerts WHERE kind = 'bank_shows_more'"), 2, 'of nothing else');
+});
+
+part($node, 'a refund that the bank takes its time for', sub {
+	sql('BEGIN; ' . pay('slow') . '; ROLLBACK');
+	ok(rests('slow', 'Refunded'), 'given back in the end');
+	is(count_events('slow', 'RefundPending'), 1, 'pending is written once');
+	is(sql(pay('slow-2', token => 'slow-2')), 'captured|5000', 'a payment');
+	sql("SELECT FROM pgw.find_payment('slow-2') f, pgw.refund_payment(f.payment_id, 'slow-r', 1000) r");
+	ok(rests('slow-r', 'Completed'), 'a refund that was asked for');
+	is(count_events('slow-r', 'BankProcessingPending'), 1, 'the same');
+	is(count_events('slow-r', 'BankStatusChecked'), 0, 'without an event for each look');
+});
+
+is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'consistent');
+$node->stop('fast');
+done_testing();
