@@ -55,6 +55,7 @@ PIN_SYNC_COMMIT:242_footing:settings
 KEEP_COLUMNS:242_footing:columns
 BREAKER_ONCE:250_own_trouble:stored error
 BANK_SHARE:251_bulkheads:connections
+DRAINING:215_draining:held back
 LANES:251_bulkheads:lanes
 FOREIGN_PATH:253_whose_code:search_path
 CARD_DISGUISE:288_disguises:disguises

@@ -65,6 +65,7 @@ typedef enum PgwMutant
 	FOREIGN_PATH,				/* what others have put onto pgw's tables runs with the caller's search_path */
 	CARD_DISGUISE,				/* card numbers in stored fields are found only as they stand, in no encoding */
 	ECHO,						/* what a bank repeats of the card or the key is kept */
+	DRAINING,					/* a draining worker sends new charges */
 	LANES						/* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
 

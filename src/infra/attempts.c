@@ -155,6 +155,27 @@ pgw_calls_add_attempt(const uint8 *transaction_id)
 	return !found;
 }
 
+bool
+pgw_calls_add_expired(const uint8 *transaction_id)
+{
+	pg_uuid_t	id;
+	bool		found;
+	Listed	   *entry;
+
+	memcpy(id.data, transaction_id, UUID_LEN);
+	entry = hash_search(listed, &id, HASH_FIND, &found);
+	if (!found || !entry->attempt->place.turn.waiting)
+		return pgw_calls_add_attempt(transaction_id);
+	/* out of its lane, where it would wait for a room that it needs no more */
+	pgw_lanes_leave(&entry->attempt->place);
+	if (!entry->attempt->counted)
+		dlist_delete(&entry->attempt->item.node);
+	count(entry->attempt);
+	entry->attempt->counted = false;
+	push(entry->attempt);
+	return true;
+}
+
 PgwQueued
 pgw_calls_queue_attempt(const uint8 *transaction_id, const char *bank, PgwLane lane, uint32 merchant)
 {

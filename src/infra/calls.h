@@ -25,6 +25,9 @@ extern void pgw_calls_take_answers(void);
 /* Look at this one, which is due, unless a call of it is under way. true: it was not on a list. */
 extern bool pgw_calls_add_attempt(const uint8 *transaction_id);
 
+/* One that has expired unsent: looked at now, although it waits for room at its bank. */
+extern bool pgw_calls_add_expired(const uint8 *transaction_id);
+
 /* The same for one that has not begun, whose bank, lane and merchant (pgw_turns_key) are known: when its bank has room. */
 typedef enum PgwQueued
 {

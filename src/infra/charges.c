@@ -15,6 +15,7 @@
 
 #include "infra/calls_internal.h"
 #include "infra/clock.h"
+#include "infra/pause.h"
 #include "infra/schedule.h"
 
 static void
@@ -119,8 +120,10 @@ pgw_charges_submitted(PgwTransaction *t, PgwAttempt *a)
 		return;
 	if (t->expires_at != 0 && t->expires_at <= now)
 		expire(t, a);
-	else
+	else if (!pgw_pause_drains())
 		take(t, a);
+	else if (t->expires_at != 0)
+		pgw_calls_wake_at(t->expires_at);	/* the scan that follows the draining finds the others again */
 }
 
 /* ---------------------------------------------------------------- another try */

@@ -187,7 +187,7 @@ typedef struct PgwExchangeStatus
 	bool		preloaded;
 	int			launcher_pid;	/* 0: none */
 	int			worker_pid;		/* 0: none */
-	const char *worker_state;	/* "none", "down", "starting", "running", "paused", "no extension", "stepping aside" */
+	const char *worker_state;	/* "none", "down", "starting", "running", "paused", "draining", "no extension", "stepping aside" */
 	TimestampTz worker_since;	/* of that state; 0: none */
 	int			worker_failures;	/* ends in a row */
 	TimestampTz register_failed_at; /* last time max_worker_processes was used up; 0: never */

@@ -412,6 +412,12 @@ pgw_exchange_bump_generation(void)
 }
 
 static const char *
+paused_name(PgwPause paused)
+{
+	return paused == PGW_PAUSE_NONE ? "running" : paused == PGW_PAUSE_DRAINING ? "draining" : "paused";
+}
+
+static const char *
 state_name(const PgwWorkerEntry *entry)
 {
 	switch (entry->state)
@@ -423,7 +429,7 @@ state_name(const PgwWorkerEntry *entry)
 		case PGW_ENTRY_STARTING:
 			return "starting";
 		case PGW_ENTRY_RUNNING:
-			return entry->holds > 0 ? "stepping aside" : entry->paused != PGW_PAUSE_NONE ? "paused" : "running";
+			return entry->holds > 0 ? "stepping aside" : paused_name(entry->paused);
 		case PGW_ENTRY_NO_EXTENSION:
 			return "no extension";
 	}

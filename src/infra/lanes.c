@@ -11,7 +11,7 @@
  * Invariants
  *	- held, in_flight and their charges count the places that point here, as long as they take room: what is given out by pgw_lanes_next() as one to
  *	  come, what is rendered, what waits for its result's commit.
- *	- A bank whose charges its breaker refuses gives out nothing that is queued, unless another bank could take it.
+ *	- A bank whose charges its breaker refuses gives out nothing that is queued, unless another bank could take it; while the worker drains, none does.
  */
 #include "postgres.h"
 
@@ -26,6 +26,7 @@
 #include "infra/config.h"
 #include "infra/http.h"
 #include "infra/lanes.h"
+#include "infra/pause.h"
 
 #define ASK_AGAIN_MS 100
 #define NKINDS 4				/* of operations: PgwKind */
@@ -136,6 +137,8 @@ has_sibling(const PgwBank *bank)
 static bool
 left_alone(const PgwBankLanes *l, PgwLane lane)
 {
+	if (lane == PGW_LANE_QUEUED && pgw_pause_drains())
+		return true;
 	return lane == PGW_LANE_QUEUED && pgw_bank_is_shut(l->name, PGW_OP_CHARGE) && !has_sibling(pgw_config_bank(l->name));
 }
 

@@ -43,7 +43,8 @@
 typedef enum WorkerMode
 {
 	WORKER_MODE_ON = 0,
-	WORKER_MODE_PAUSED
+	WORKER_MODE_PAUSED,
+	WORKER_MODE_DRAINING
 } WorkerMode;
 
 static int	worker_mode = WORKER_MODE_ON;
@@ -51,6 +52,7 @@ static int	worker_mode = WORKER_MODE_ON;
 static const struct config_enum_entry worker_modes[] = {
 	{"on", WORKER_MODE_ON, false},
 	{"paused", WORKER_MODE_PAUSED, false},
+	{"draining", WORKER_MODE_DRAINING, false},
 	{NULL, 0, false}
 };
 
@@ -225,6 +227,8 @@ pgw_pause_hint(PgwPause pause)
 				"SELECT pgw.resume_after_restore(). See docs/restore.md.";
 		case PGW_PAUSE_MODE:
 			return "Set pgw.worker_mode to \"on\" and reload the configuration.";
+		case PGW_PAUSE_DRAINING:
+			return "No new charge is begun here, and what is under way is finished. To take payments again set pgw.worker_mode to \"on\" and reload the configuration.";
 		case PGW_PAUSE_NONE:
 		case PGW_PAUSE_UNKNOWN:
 			break;
@@ -249,7 +253,28 @@ pgw_pause(void)
 		return PGW_PAUSE_UNKNOWN;
 	if (restored)
 		return PGW_PAUSE_RESTORED;
-	return worker_mode == WORKER_MODE_PAUSED ? PGW_PAUSE_MODE : PGW_PAUSE_NONE;
+	switch ((WorkerMode) worker_mode)
+	{
+		case WORKER_MODE_PAUSED:
+			return PGW_PAUSE_MODE;
+		case WORKER_MODE_DRAINING:
+			return PGW_PAUSE_DRAINING;
+		case WORKER_MODE_ON:
+			break;
+	}
+	return PGW_PAUSE_NONE;
+}
+
+bool
+pgw_pause_works(void)
+{
+	return pgw_pause() == PGW_PAUSE_NONE || pgw_pause() == PGW_PAUSE_DRAINING;
+}
+
+bool
+pgw_pause_drains(void)
+{
+	return pgw_pause() == PGW_PAUSE_DRAINING && !PGW_MUTATED(DRAINING);
 }
 
 void
@@ -264,7 +289,7 @@ pgw_pause_tell(void)
 	told = now;
 	if (now != PGW_PAUSE_NONE)
 		ereport(LOG,
-				(errmsg("pgw: worker paused for database %u", MyDatabaseId),
+				(errmsg("pgw: worker %s for database %u", now == PGW_PAUSE_DRAINING ? "draining" : "paused", MyDatabaseId),
 				 errhint("%s", pgw_pause_hint(now))));
 	else if (before != PGW_PAUSE_UNKNOWN)
 		ereport(LOG, (errmsg("pgw: worker goes on for database %u", MyDatabaseId)));

@@ -10,6 +10,7 @@ typedef enum PgwPause
 {
 	PGW_PAUSE_NONE = 0,
 	PGW_PAUSE_MODE,				/* pgw.worker_mode = paused */
+	PGW_PAUSE_DRAINING,			/* pgw.worker_mode = draining: what is under way is finished, no new charge is begun */
 	PGW_PAUSE_RESTORED,			/* the rows are another database's: until pgw.resume_after_restore() */
 	PGW_PAUSE_UNKNOWN			/* a worker that has not looked yet */
 } PgwPause;
@@ -47,8 +48,17 @@ extern const char *pgw_pause_hint(PgwPause pause);
 /* Look again. In a transaction: after a scan, in the same one, so that nothing is worked on which came with a restore. */
 extern void pgw_pause_check(void);
 
-/* NONE: go on. Otherwise no request is taken and no attempt begun; results of calls that are out are written. */
+/*
+ * NONE: go on.  DRAINING: attempts that are under way go on, but no request is taken and no submitted charge is sent.  Otherwise no request is taken and no
+ * attempt begun; results of calls that are out are written.
+ */
 extern PgwPause pgw_pause(void);
+
+/* Does the worker go on with attempts that are under way? */
+extern bool pgw_pause_works(void);
+
+/* ... and with nothing else? */
+extern bool pgw_pause_drains(void);
 
 /* Log a change and tell the backends; outside of transactions. */
 extern void pgw_pause_tell(void);

@@ -109,6 +109,14 @@ find_waiting(const char *bank, bool full, TimestampTz now, PgwDue *due)
 }
 
 static int
+add_expired(const PgwDue *due, int n)
+{
+	for (int i = 0; i < n; i++)
+		(void) pgw_calls_add_expired(due[i].transaction_id.data);
+	return n;
+}
+
+static int
 add_all(const PgwDue *due, int n)
 {
 	for (int i = 0; i < n; i++)
@@ -136,7 +144,7 @@ pgw_scan_page(PgwScan *scan, TimestampTz now)
 	}
 	if (scan->stage == PGW_SCAN_EXPIRED && found < PAGE_MAX)
 	{
-		n = add_all(due, pgw_store_expired(now, due, PAGE_MAX, &when));
+		n = add_expired(due, pgw_store_expired(now, due, PAGE_MAX, &when));
 		sooner(&scan->next_due, when);
 		if (n == PAGE_MAX)
 			sooner(&scan->next_due, now);	/* the others, when these have been looked at */

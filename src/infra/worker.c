@@ -82,6 +82,7 @@ typedef struct Worker
 	TimestampTz next_pause_check;	/* while paused */
 	TimestampTz step_aside_since;	/* 0: nobody wants it */
 	bool		scan_wanted;
+	bool		drained;		/* submitted charges were held back at the last turn */
 	PgwScan		scan;			/* .more: one is under way */
 	TimestampTz scan_again;		/* its last page failed: not before this; 0: it did not */
 	Round		round;
@@ -553,8 +554,11 @@ turn(void)
 	keep_bank_health(now);
 	pgw_alerts_flush(now);
 	look_for_pause(now);
-	if (pgw_pause() == PGW_PAUSE_NONE)
+	if (pgw_pause_works())
 	{
+		/* what was held back meanwhile */
+		worker.scan_wanted |= worker.drained && !pgw_pause_drains();
+		worker.drained = pgw_pause_drains();
 		pgw_calls_take_signals(&rescan);
 		worker.scan_wanted |= rescan;
 		look_at_clock();
@@ -563,12 +567,10 @@ turn(void)
 	}
 
 	/* asked again: the scan has looked, too */
-	paused = pgw_pause() != PGW_PAUSE_NONE;
-	if (paused)
-	{
-		worker.scan_wanted = true;	/* for when it is over */
+	paused = !pgw_pause_works();
+	worker.scan_wanted |= paused;	/* for when it is over */
+	if (paused || pgw_pause_drains())
 		pgw_calls_refuse_waiting("worker_paused");
-	}
 	else
 		pgw_calls_take_requests();
 	end = pgw_calls_run(!paused);
@@ -581,7 +583,7 @@ turn(void)
 static long
 timeout_ms(void)
 {
-	bool		paused = pgw_pause() != PGW_PAUSE_NONE;
+	bool		paused = !pgw_pause_works();
 	TimestampTz due = paused ? 0 : pgw_calls_next_due();	/* what is due is not for now */
 	long		http = pgw_http_timeout_ms();
 	long		tables = worker.dropping ? -1 : pgw_tables_timeout_ms();

@@ -162,6 +162,11 @@ worker_status(Report *r, const PgwExchangeStatus *s, const char **advice)
 		*advice = "DROP, ALTER or CREATE DATABASE wants the database empty; the worker comes back when that is over.";
 		return WARN;
 	}
+	else if (strcmp(s->worker_state, "paused") == 0 || strcmp(s->worker_state, "draining") == 0)
+	{
+		*advice = "It is there, and takes no new payments: see worker_mode and restored.";
+		return WARN;
+	}
 	return BAD;
 }
 
@@ -215,30 +220,40 @@ check_slots(Report *r, const PgwExchangeStatus *s)
 		"Raise max_files_per_process (restart): four files for each bank call that is to be in flight at once.");
 }
 
-static void
-check_mode(Report *r)
-{
-	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
-	bool		paused = mode != NULL && strcmp(mode, "on") != 0;
-
-	detail(r, "worker_mode", mode != NULL ? mode : "on");
-	put(r, "worker_mode", paused ? WARN : FINE,
-		"pgw.worker_mode keeps the worker from calling banks: set it to on where this server is the one that is to pay.");
-}
-
-/* ---------------------------------------------------------------- restored and copied */
-
 static char *
 read_text(const char *sql)
 {
 	char	   *text;
 
 	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "the look at what pauses payments failed");
+		elog(ERROR, "a look of pgw.health() failed");
 	text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	SPI_freetuptable(SPI_tuptable);
 	return text;
 }
+
+/* A submitted charge that has not been sent. */
+#define HELD_BACK "(kind = 'payment' AND status = 'Created' AND NOT taken)"
+
+static void
+check_mode(Report *r)
+{
+	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
+	bool		draining = mode != NULL && strcmp(mode, "draining") == 0;
+
+	detail(r, "worker_mode", mode != NULL ? mode : "on");
+	if (draining)
+	{
+		detail_json(r, "under_way", read_text("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankUnknown', 'BankApproved', 'Saved', 'Refunding')"
+											  " AND NOT " HELD_BACK));
+		detail_json(r, "held_back", read_text("SELECT count(*) FROM pgw.payment_transactions WHERE " HELD_BACK));
+	}
+	put(r, "worker_mode", mode != NULL && strcmp(mode, "on") != 0 ? WARN : FINE, draining ?
+		"No new charge is begun, and what is under way is finished: wait until under_way is 0, then stop or move the server. Set pgw.worker_mode to on to take payments again." :
+		"pgw.worker_mode keeps the worker from calling banks: set it to on where this server is the one that is to pay.");
+}
+
+/* ---------------------------------------------------------------- restored and copied */
 
 static void
 check_restored(Report *r)
@@ -282,7 +297,7 @@ static void
 check_subscriptions(Report *r)
 {
 	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
-	bool		paused = (mode != NULL && strcmp(mode, "on") != 0) || pgw_pause_is_restored();
+	bool		paused = (mode != NULL && strcmp(mode, "paused") == 0) || pgw_pause_is_restored();
 	char	   *which = read_text("SELECT jsonb_agg(DISTINCT jsonb_build_object('subscription', s.subname, 'enabled', s.subenabled))::text"
 								  " FROM pg_catalog.pg_subscription_rel sr JOIN pg_catalog.pg_subscription s ON s.oid = sr.srsubid"
 								  " JOIN pg_catalog.pg_class c ON c.oid = sr.srrelid WHERE c.relnamespace = 'pgw'::pg_catalog.regnamespace");
@@ -700,7 +715,6 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 		check_processes(&r, &status);
 		check_slots(&r, &status);
 	}
-	check_mode(&r);
 	check_state_file(&r);
 	check_notify_queue(&r);
 
@@ -708,6 +722,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetLatestSnapshot());
+	check_mode(&r);
 	check_card_logging(&r);
 	check_restored(&r);
 	check_subscriptions(&r);

@@ -106,7 +106,7 @@ sub data
 		WHERE client_request_id = '$id' AND event_type = '$type' AND event_data ? k");
 }
 sub count_events { my ($id, $type) = @_; return sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = '$id' AND event_type = '$type'") }
-sub alerts { my ($id) = @_; return sql("SELECT count(*) FROM pgw.alerts a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'") }
+sub alerts { my ($id) = @_; return sql("SELECT count(*) FROM pgw.alert_state a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'") }
 
 part($node, 'a charge that is not captured as it was asked for', sub {
 	for my $case ([ 'lost-none' => '0 0 void', 0 ], [ 'yes-none' => '0 0 void', 0 ], [ 'lost-part' => '2000 2000 open', 2000 ], [ 'yes-part' => '2000 2000 open', 2000 ], [ 'lost-more' => '6000 6000 open', 6000 ])
@@ -144,7 +144,7 @@ part($node, 'more given back than was asked for', sub {
 	ok(rests('twice-r', 'Completed'), 'a refund that was asked for');
 	is(data('twice-r', 'BankProcessingCompleted'), 'asked_amount=1000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=1500', 'the same');
 	ok(wait_until(sub { alerts('twice-r') == 1 }, 60), 'people are told');
-	is(sql("SELECT count(*) FROM pgw.alerts WHERE kind = 'bank_shows_more'"), 2, 'of nothing else');
+	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'bank_shows_more'"), 2, 'of nothing else');
 });
 
 part($node, 'a refund that the bank takes its time for', sub {
