@@ -1703,6 +1703,140 @@ CREATE EVENT TRIGGER pgw_guard_drop ON ddl_command_start
 ALTER EVENT TRIGGER pgw_guard_drop ENABLE ALWAYS;
 
 --
+-- The footing: what CREATE EXTENSION has made stays as it was made, where pgw's promises hang on it (docs/ddl.md). Recorded once, at the end of this script; an update script
+-- ends with pgw.record_footing(), too. Nothing here goes by an object's text or oid, which another version of PostgreSQL may give another form.
+--
+
+CREATE TABLE pgw.footing (kind text NOT NULL, object text NOT NULL, property text NOT NULL, n bigint NOT NULL, PRIMARY KEY (kind, object, property));
+
+-- What there is now, of pgw's own objects wherever they have gone. Indexes, keys and triggers count by what they do, not by their names.
+CREATE FUNCTION pgw.footing_now(OUT kind text, OUT object text, OUT property text, OUT n bigint) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+	WITH extension AS (
+		SELECT x.oid, x.extowner FROM pg_extension x WHERE x.extname = 'pgw'
+	), member AS (
+		SELECT d.classid, d.objid, i.type, i.identity
+		FROM extension x
+		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND d.deptype = 'e'
+		CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
+	), relation AS (
+		SELECT c.*, m.identity FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+	), fact AS (
+		SELECT 'member' AS kind, m.identity AS object, m.type AS property FROM member m
+		UNION ALL
+		SELECT 'schema', n.nspname, 'its owner''s' FROM member m JOIN pg_namespace n ON m.classid = 'pg_namespace'::regclass AND n.oid = m.objid JOIN extension x ON n.nspowner = x.extowner
+		UNION ALL
+		SELECT 'relation', r.identity, concat_ws(' ', 'kind', r.relkind, 'persistence', r.relpersistence, 'options', CASE WHEN r.relkind = 'v' THEN r.reloptions END)
+		FROM relation r JOIN extension x ON r.relowner = x.extowner
+		UNION ALL
+		SELECT 'column', r.identity || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END,
+			CASE WHEN a.atthasdef THEN 'default' END, nullif(a.attgenerated, ''), nullif(a.attidentity, ''), (SELECT c.collname FROM pg_collation c WHERE c.oid = a.attcollation))
+		FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
+		UNION ALL
+		SELECT 'constraint', r.identity, concat_ws(' ', c.contype, (SELECT array_agg(a.attname ORDER BY k.i) FROM unnest(c.conkey) WITH ORDINALITY k (attnum, i)
+				JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum), nullif(c.confrelid, 0)::regclass, CASE WHEN c.condeferrable THEN 'deferrable' END)
+		FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype IN ('c', 'p', 'u', 'f')
+		UNION ALL
+		SELECT 'index', r.identity, concat_ws(' ', CASE WHEN i.indisunique THEN 'unique' END, CASE WHEN NOT i.indimmediate THEN 'deferrable' END,
+			(SELECT array_agg(pg_get_indexdef(i.indexrelid, k, false) ORDER BY k) FROM generate_series(1, i.indnkeyatts) k), CASE WHEN i.indpred IS NOT NULL THEN 'partial' END)
+		FROM relation r JOIN pg_index i ON i.indrelid = r.oid AND i.indisvalid AND i.indisready
+		UNION ALL
+		SELECT 'trigger', r.identity, concat_ws(' ', p.proname, t.tgtype, t.tgenabled)
+		FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal JOIN pg_proc p ON p.oid = t.tgfoid
+			JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
+		UNION ALL
+		SELECT 'function', m.identity, concat_ws(' ', p.prokind, l.lanname, p.prorettype::regtype, p.provolatile, p.proparallel, CASE WHEN p.prosecdef THEN 'security definer' END,
+			CASE WHEN p.proisstrict THEN 'strict' END, p.proconfig, p.probin, nullif(p.prosupport::oid, 0)::regproc, md5(p.prosrc))
+		FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang
+			JOIN extension x ON p.proowner = x.extowner
+		UNION ALL
+		SELECT 'type', m.identity, concat_ws(' ', coalesce(e.enumlabel, a.attname), format_type(a.atttypid, a.atttypmod), coalesce(e.enumsortorder, a.attnum))
+		FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
+			LEFT JOIN pg_enum e ON e.enumtypid = t.oid LEFT JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+		UNION ALL
+		SELECT 'type', m.identity, 'attributes: ' || c.relnatts
+		FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+		UNION ALL
+		SELECT 'event trigger', e.evtname, concat_ws(' ', e.evtevent, p.proname, e.evtenabled, e.evttags)
+		FROM member m JOIN pg_event_trigger e ON m.classid = 'pg_event_trigger'::regclass AND e.oid = m.objid JOIN pg_proc p ON p.oid = e.evtfoid
+	)
+	SELECT f.kind, f.object, f.property, count(*) FROM fact f GROUP BY f.kind, f.object, f.property
+$$;
+
+CREATE FUNCTION pgw.record_footing() RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
+$$
+	DELETE FROM pgw.footing;
+	INSERT INTO pgw.footing SELECT f.kind, f.object, f.property, f.n FROM pgw.footing_now() f;
+$$;
+
+-- What is gone or altered, and what has come that may not be there. plpgsql: the table may be the one that was moved.
+CREATE FUNCTION pgw.footing_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+	RETURN QUERY
+		SELECT f.kind, f.object, f.property FROM pgw.footing f
+		LEFT JOIN pgw.footing_now() o ON (o.kind, o.object, o.property) = (f.kind, f.object, f.property)
+		WHERE coalesce(o.n, 0) < f.n;
+	-- a table of others that is a child's would be read and written with it
+	RETURN QUERY
+		SELECT 'inheritance', i.inhparent::regclass::text, i.inhrelid::regclass::text
+		FROM pg_depend d JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw' AND d.deptype = 'e'
+		JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND c.relkind = 'r'
+		JOIN pg_inherits i ON i.inhparent = c.oid OR (i.inhrelid = c.oid AND NOT c.relispartition);
+	-- each partition of the events is append-only
+	RETURN QUERY
+		SELECT 'partition', c.oid::regclass::text, 'its events can be changed, or lost in a crash'
+		FROM pg_class e JOIN pg_inherits i ON i.inhparent = e.oid JOIN pg_class c ON c.oid = i.inhrelid
+		WHERE e.relname = 'transaction_events' AND e.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'pgw') AND (c.relpersistence <> 'p' OR NOT EXISTS (
+			SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND t.tgtype & 1 = 1 AND p.proname = 'refuse_change'));
+END
+$$;
+
+-- After each statement that could take away what pgw stands on. A statement about others' tables, functions and types is not looked at; what belongs to an extension's script
+-- is looked at when that is over.
+CREATE FUNCTION pgw.keep_footing() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+	kind text;
+	object text;
+	property text;
+BEGIN
+	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c) AND NOT EXISTS (
+		SELECT FROM pg_event_trigger_ddl_commands() c
+		WHERE NOT c.in_extension AND (c.classid NOT IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass) OR c.schema_name = 'pgw' OR EXISTS (
+			SELECT FROM pg_depend d JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw'
+			WHERE d.deptype = 'e' AND d.classid = c.classid AND (d.objid = c.objid OR d.objid IN (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.objid)))))
+	THEN
+		RETURN;
+	END IF;
+	BEGIN
+		SELECT f.kind, f.object, f.property INTO kind, object, property FROM pgw.footing_faults() f ORDER BY f.kind, f.object, f.property LIMIT 1;
+	EXCEPTION WHEN undefined_table OR undefined_function OR invalid_schema_name OR undefined_column THEN
+		kind := 'member';
+		object := 'pgw.footing';
+	END;
+	IF kind IS NOT NULL THEN
+		RAISE EXCEPTION USING ERRCODE = 'PW422',
+			MESSAGE = format('pgw''s own objects stay as CREATE EXTENSION has made them: this would change %s %s', kind, object),
+			DETAIL = json_build_object('code', 'footing_changed', 'class', 'business', 'http_status', 422, 'retryable', false, 'kind', kind, 'object', object, 'property', property),
+			HINT = 'Payments would fail, or their records would not be kept. docs/ddl.md says what is allowed on pgw''s tables, and how a superuser does what has to be done all the same.';
+	END IF;
+END
+$$;
+
+CREATE EVENT TRIGGER pgw_keep_footing ON ddl_command_end
+	WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER EXTENSION', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE', 'ALTER INDEX', 'ALTER VIEW', 'ALTER TRIGGER', 'ALTER SEQUENCE',
+		'CREATE TABLE', 'CREATE FUNCTION', 'CREATE VIEW', 'CREATE TRIGGER', 'DROP INDEX', 'DROP TRIGGER', 'DROP TABLE')
+	EXECUTE FUNCTION pgw.keep_footing();
+ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS;
+
+SELECT pgw.record_footing();
+
+--
 -- Wakes the launcher once this transaction has committed
 --
 

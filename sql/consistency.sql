@@ -40,7 +40,7 @@ CREATE FUNCTION sound(n int) RETURNS void LANGUAGE sql AS $$ SELECT payment(n), 
 
 CREATE FUNCTION broken() RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT format('%s p%s t%s %s', check_name, ltrim(right(payment_id::text, 4), '0'), ltrim(right(transaction_id::text, 4), '0'), details - 'since')
-	FROM pgw.check_consistency() $$;
+	FROM pgw.check_consistency() WHERE check_name <> 'footing' $$;
 CREATE FUNCTION rebuilt(id uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	detail text;
@@ -118,6 +118,7 @@ SELECT payment(3), attempt(3), events(3, 'TransactionStarted - Created 1', 'Bank
 SELECT broken();
 ROLLBACK;
 BEGIN;
+ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
 ALTER TABLE pgw.transaction_events_default DISABLE TRIGGER append_only;
 SELECT sound(1), sound(2);
 UPDATE pgw.transaction_events SET event_id = tid(99) WHERE transaction_id = tid(1) AND step_order = 3 OR transaction_id = tid(2) AND step_order = 1;
@@ -144,6 +145,7 @@ SELECT payment(3), attempt(3, '{"approved_amount": 1000, "approved_currency": "E
 SELECT broken();
 ROLLBACK;
 BEGIN;
+ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
 DROP INDEX pgw.payment_transactions_one_live;
 SELECT sound(1), attempt(2, '{"client_request_id": "c-1", "status": "BankUnknown", "step_order": 3}'), unknown(2);
 SELECT attempt(3, '{"client_request_id": "c-1", "status": "Failed", "step_order": 4}'), decline(3);
@@ -229,6 +231,7 @@ FROM (VALUES (1, 'authorized', 999, 0, 0), (2, 'authorized', 1000, 1, 0), (3, 'p
 SELECT b FROM broken() b WHERE b ~ '^amounts';
 ROLLBACK;
 BEGIN;
+ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
 ALTER TABLE pgw.payments DROP CONSTRAINT payments_refunds_check;
 SELECT payment(1, '{"refund_pending_amount": 1001}'), attempt(1), success(1),
 	attempt(2, '{"kind": "refund", "amount": 1001, "status": "BankUnknown", "step_order": 3}', 1), unknown(2);
@@ -312,7 +315,7 @@ BEGIN;
 ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts DISABLE;
 CREATE DOMAIN own_uuid AS uuid;
 CREATE TABLE own_orders (payment_id own_uuid, CONSTRAINT own_key FOREIGN KEY (payment_id) REFERENCES pgw.payments (payment_id));
-SELECT format('%s p t %s', check_name, details) FROM pgw.check_consistency();
+SELECT format('%s p t %s', check_name, details) FROM pgw.check_consistency() WHERE check_name <> 'footing';
 ROLLBACK;
 
 DROP FUNCTION tid, pid, put, payment, attempt, events, success, decline, unknown, sound, broken, rebuilt;

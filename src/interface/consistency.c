@@ -179,7 +179,9 @@ pgw_legal_steps_1_0(PG_FUNCTION_ARGS)
 
 /* $1: may see everything; else what $2 has been granted, as in the audit views. */
 static const char check_query[] =
-	"SELECT b.check_name, b.payment_id, b.transaction_id, b.details FROM pgw.broken_invariants b"
+	"SELECT b.check_name, b.payment_id, b.transaction_id, b.details"
+	" FROM (SELECT i.check_name, i.payment_id, i.transaction_id, i.merchant, i.details FROM pgw.broken_invariants i UNION ALL"
+	" SELECT 'footing', NULL, NULL, NULL, jsonb_build_object('kind', f.kind, 'object', f.object, 'property', f.property) FROM pgw.footing_faults() f) b"
 	" WHERE $1 OR EXISTS (SELECT FROM pgw.access_grants g WHERE g.level IN ('operator', 'auditor')"
 	" AND g.merchant IN ('', b.merchant) AND pg_has_role($2, g.role::oid, 'USAGE'))"
 	" ORDER BY 1, 2, 3";

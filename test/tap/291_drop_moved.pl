@@ -10,6 +10,7 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'kept')), 'captured', 'a payment');
+$node->safe_psql('postgres', 'ALTER EVENT TRIGGER pgw_keep_footing DISABLE');	# else no table can be moved
 for my $move ([ 'ALTER TABLE pgw.payments SET SCHEMA public', 'ALTER TABLE public.payments SET SCHEMA pgw' ],
 	[ 'ALTER TABLE pgw.payments RENAME TO old', 'ALTER TABLE pgw.old RENAME TO payments' ],
 	[ 'ALTER TABLE pgw.payment_transactions SET SCHEMA public', 'ALTER TABLE public.payment_transactions SET SCHEMA pgw' ],

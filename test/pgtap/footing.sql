@@ -1,0 +1,127 @@
+-- What DDL on pgw's own objects breaks its promises is refused, what does not is allowed: the table of docs/ddl.md. What was done while nobody refused it is found.
+\set ON_ERROR_STOP 1
+BEGIN;
+SELECT plan(79);
+
+SELECT is((SELECT evtenabled::text FROM pg_event_trigger WHERE evtname = 'pgw_keep_footing'), 'A', 'the event trigger fires always');
+SELECT is_empty('SELECT * FROM pgw.footing_faults()', 'all is as CREATE EXTENSION has made it');
+
+CREATE TABLE public.theirs (payment_id uuid);
+CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
+
+-- refused, with what it would change
+CREATE FUNCTION public.refused(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	detail text;
+	hint text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'done';
+EXCEPTION WHEN SQLSTATE 'PW422' THEN
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
+	RETURN CASE WHEN hint LIKE '%docs/ddl.md%' THEN concat_ws(' ', detail::json->>'code', detail::json->>'kind', detail::json->>'object') END;
+WHEN OTHERS THEN
+	RETURN SQLERRM;				-- by PostgreSQL itself
+END $$;
+
+SELECT is(public.refused(statement), 'footing_changed ' || what, statement) FROM (VALUES
+	-- another name or place
+	('ALTER TABLE pgw.payments RENAME TO old', 'column pgw.payments.amount'),
+	('ALTER TABLE pgw.payments SET SCHEMA public', 'column pgw.payments.amount'),
+	('ALTER TABLE pgw.payment_transactions SET SCHEMA public', 'column pgw.payment_transactions.abandoned_at'),
+	('ALTER TABLE pgw.transaction_events RENAME TO old', 'column pgw.transaction_events.error_details'),
+	('ALTER TABLE pgw.footing SET SCHEMA public', 'member pgw.footing'),
+	('ALTER TABLE pgw.payments RENAME COLUMN amount TO sum', 'column pgw.payments.amount'),
+	('ALTER SCHEMA pgw RENAME TO other', 'member pgw.footing'),
+	('ALTER VIEW pgw.my_payments RENAME TO payments_of_mine', 'column pgw.my_payments.amount'),
+	('ALTER FUNCTION pgw.get_payment(uuid) RENAME TO read_payment', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) SET SCHEMA public', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER TYPE pgw.payment_status RENAME TO status', 'column pgw.my_payments.status'),
+	('ALTER TYPE pgw.payment_status RENAME VALUE ''captured'' TO ''taken''', 'type pgw.payment_status'),
+	('ALTER TYPE pgw.payment_result ADD ATTRIBUTE more text', 'type pgw.payment_result'),
+	('ALTER TYPE pgw.payment_result RENAME ATTRIBUTE amount TO sum', 'type pgw.payment_result'),
+	-- out of the extension
+	('ALTER EXTENSION pgw DROP TABLE pgw.payments', 'column pgw.payments.amount'),
+	('ALTER EXTENSION pgw DROP FUNCTION pgw.get_payment(uuid)', 'function pgw.get_payment(pg_catalog.uuid)'),
+	-- columns
+	('ALTER TABLE pgw.banks ALTER COLUMN token_scope TYPE varchar(10)', 'column pgw.banks.token_scope'),
+	('ALTER TABLE pgw.banks DROP COLUMN token_scope', 'column pgw.banks.token_scope'),
+	('ALTER TABLE pgw.payments ALTER COLUMN amount DROP NOT NULL', 'column pgw.payments.amount'),
+	('ALTER TABLE pgw.banks ALTER COLUMN priority DROP DEFAULT', 'column pgw.banks.priority'),
+	('ALTER TABLE pgw.banks ALTER COLUMN account TYPE text COLLATE "C"', 'column pgw.banks.account'),
+	-- keys, checks, indexes
+	('ALTER TABLE pgw.payments DROP CONSTRAINT payments_refunds_check', 'constraint pgw.payments'),
+	('ALTER TABLE pgw.payments DROP CONSTRAINT payments_pkey CASCADE', 'constraint pgw.payments'),
+	('ALTER TABLE pgw.bank_references DROP CONSTRAINT bank_references_pkey', 'constraint pgw.bank_references'),
+	('DROP INDEX pgw.payment_transactions_one_live', 'index pgw.payment_transactions'),
+	('DROP INDEX pgw.payment_transactions_open', 'index pgw.payment_transactions'),
+	-- triggers
+	('ALTER TABLE pgw.payments DISABLE TRIGGER ALL', 'trigger pgw.payments'),
+	('ALTER TABLE pgw.payments DISABLE TRIGGER refuse_delete', 'trigger pgw.payments'),
+	('ALTER TABLE pgw.payments ENABLE TRIGGER refuse_delete', 'trigger pgw.payments'),
+	('ALTER TABLE pgw.payments ENABLE REPLICA TRIGGER refuse_delete', 'trigger pgw.payments'),
+	('ALTER TABLE pgw.transaction_events DISABLE TRIGGER USER', 'partition pgw.transaction_events_default'),
+	('ALTER TABLE pgw.transaction_events_default DISABLE TRIGGER append_only', 'partition pgw.transaction_events_default'),
+	('DROP TRIGGER enforce_transition ON pgw.payment_transactions', 'trigger pgw.payment_transactions'),
+	('CREATE OR REPLACE TRIGGER refuse_delete BEFORE DELETE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.theirs()', 'trigger pgw.payments'),
+	-- functions
+	('ALTER FUNCTION pgw.payment_history(uuid) OWNER TO pg_monitor', 'function pgw.payment_history(pg_catalog.uuid)'),
+	('ALTER FUNCTION pgw.ensure_event_partitions(int) SECURITY INVOKER', 'function pgw.ensure_event_partitions(integer)'),
+	('ALTER FUNCTION pgw.health() SECURITY DEFINER', 'function pgw.health()'),
+	('ALTER FUNCTION pgw.health() RESET ALL', 'function pgw.health()'),
+	('ALTER FUNCTION pgw.health() SET search_path = public', 'function pgw.health()'),
+	('ALTER FUNCTION pgw.get_payment(uuid) PARALLEL SAFE', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) STRICT', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) IMMUTABLE', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('CREATE OR REPLACE FUNCTION pgw.footing_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record LANGUAGE sql AS ''SELECT NULL::text, NULL::text, NULL::text WHERE false''', NULL),
+	('CREATE OR REPLACE FUNCTION pgw.record_footing() RETURNS void LANGUAGE sql AS ''''', 'function pgw.record_footing()'),
+	-- the tables as such
+	('ALTER TABLE pgw.payments SET UNLOGGED', 'relation pgw.payments'),
+	('ALTER TABLE pgw.payments OWNER TO pg_monitor', 'relation pgw.payments'),
+	('ALTER TABLE public.theirs INHERIT pgw.payments', NULL),
+	('CREATE TABLE public.child () INHERITS (pgw.payments)', 'inheritance pgw.payments'),
+	('ALTER VIEW pgw.my_payments SET (security_barrier = false)', 'relation pgw.my_payments'),
+	('ALTER VIEW pgw.audit_events SET (security_invoker = true)', 'relation pgw.audit_events'),
+	('CREATE OR REPLACE VIEW pgw.alerts AS SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told FROM pgw.alert_state a', 'relation pgw.alerts')
+) v (statement, what) WHERE what IS NOT NULL;
+
+-- allowed
+SELECT lives_ok(statement, statement) FROM (VALUES
+	('ALTER TABLE pgw.payments ADD COLUMN mine text'),
+	('ALTER TABLE pgw.payments RENAME COLUMN mine TO ours'),
+	('ALTER TABLE pgw.payments DROP COLUMN ours'),
+	('CREATE INDEX mine ON pgw.payments (reference)'),
+	('ALTER INDEX pgw.mine RENAME TO ours'),
+	('DROP INDEX pgw.ours'),
+	('ALTER INDEX pgw.payment_transactions_open RENAME TO payment_transactions_not_over'),
+	('ALTER TABLE pgw.payments ADD CONSTRAINT mine CHECK (amount < 1000000000)'),
+	('ALTER TABLE pgw.payments RENAME CONSTRAINT mine TO ours'),
+	('ALTER TABLE pgw.payments DROP CONSTRAINT ours'),
+	('CREATE TRIGGER mine AFTER INSERT ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.theirs()'),
+	('ALTER TABLE pgw.payments DISABLE TRIGGER mine'),
+	('DROP TRIGGER mine ON pgw.payments'),
+	('ALTER TABLE pgw.payments REPLICA IDENTITY FULL'),
+	('ALTER TABLE pgw.payments SET (fillfactor = 70)'),
+	('ALTER TABLE pgw.payments ALTER reference SET STATISTICS 500'),
+	('ALTER TABLE pgw.payments ENABLE ROW LEVEL SECURITY'),
+	('ALTER TABLE pgw.banks ALTER COLUMN priority SET DEFAULT 7'),
+	('ALTER TYPE pgw.payment_status ADD VALUE ''theirs'''),
+	('ALTER FUNCTION pgw.health() COST 5000'),
+	('ALTER TABLE public.theirs ADD FOREIGN KEY (payment_id) REFERENCES pgw.payments (payment_id)'),
+	('ALTER TABLE public.theirs SET UNLOGGED'),
+	('ALTER TABLE public.theirs RENAME TO still_theirs'),
+	('ALTER FUNCTION public.theirs() RENAME TO still_theirs'),
+	('DROP TABLE public.still_theirs')
+) v (statement);
+SELECT is_empty('SELECT * FROM pgw.footing_faults()', 'nothing of pgw''s has changed');
+
+-- done while it was off: found afterwards
+ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
+ALTER TABLE pgw.payments DISABLE TRIGGER refuse_delete;
+SELECT bag_eq($$SELECT details->>'kind' AS kind, details->>'object' AS object FROM pgw.check_consistency() WHERE check_name = 'footing'$$,
+	$$VALUES ('event trigger', 'pgw_keep_footing'), ('trigger', 'pgw.payments')$$, 'check_consistency() shows it');
+ALTER TABLE pgw.payments ENABLE ALWAYS TRIGGER refuse_delete;
+ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS;
+SELECT is_empty('SELECT * FROM pgw.check_consistency()', 'until it is undone');
+SELECT * FROM finish();
+ROLLBACK;
