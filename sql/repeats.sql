@@ -75,6 +75,52 @@ EXECUTE hiding;
 \echo :SQLSTATE
 EXECUTE hiding;
 \echo :SQLSTATE
+-- a view that pays and stands in a statement twice, by whatever way: joined with itself, in a view, united, beside itself, in a subquery, prepared
+CREATE VIEW once AS SELECT p.* FROM pgw.submit_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok') p;
+CREATE VIEW outside AS SELECT * FROM once;
+CREATE FUNCTION inlined_pays() RETURNS SETOF pgw.payment_result STABLE LANGUAGE sql AS $$ SELECT * FROM once $$;
+SELECT a.status FROM once a JOIN once b USING (payment_id);
+\echo :SQLSTATE
+SELECT a.status FROM once a LEFT JOIN outside b ON a.amount = b.amount;
+\echo :SQLSTATE
+SELECT status FROM once UNION ALL SELECT status FROM outside;
+\echo :SQLSTATE
+SELECT status FROM once UNION SELECT status FROM once;
+\echo :SQLSTATE
+SELECT a.status, b.status FROM once a, LATERAL (SELECT * FROM once WHERE amount = a.amount) b;
+\echo :SQLSTATE
+SELECT (SELECT status FROM once), (SELECT amount FROM once);
+\echo :SQLSTATE
+SELECT status FROM once WHERE amount IN (SELECT amount FROM outside);
+\echo :SQLSTATE
+WITH w AS (SELECT * FROM once) SELECT w.status FROM w, once;
+\echo :SQLSTATE
+SELECT a.status FROM inlined_pays() a, inlined_pays() b;
+\echo :SQLSTATE
+INSERT INTO baskets (id, result) SELECT 'b6', a.status FROM once a, once b;
+\echo :SQLSTATE
+PREPARE joined AS SELECT a.status FROM once a, once b;
+EXECUTE joined;
+\echo :SQLSTATE
+BEGIN;
+DECLARE c CURSOR WITH HOLD FOR SELECT a.status FROM once a, once b;
+\echo :SQLSTATE
+ROLLBACK;
+-- a cursor that is turned back
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT (pgw.submit_payment(gen_random_uuid()::text, amount, 'EUR', 'tok_ok')).status FROM baskets;
+\echo :SQLSTATE
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR WITH HOLD FOR SELECT (pgw.submit_payment(gen_random_uuid()::text, amount, 'EUR', 'tok_ok')).status FROM baskets;
+\echo :SQLSTATE
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR FOR SELECT (pgw.submit_payment(gen_random_uuid()::text, amount, 'EUR', 'tok_ok')).status FROM baskets;
+FETCH 2 FROM c;
+FETCH BACKWARD 1 FROM c;
+\echo :SQLSTATE
+ROLLBACK;
 -- an error in the middle leaves nothing behind that the next statement would be judged by
 DO $$ BEGIN PERFORM (hidden()).*; EXCEPTION WHEN SQLSTATE 'PW400' THEN RAISE NOTICE 'caught'; END $$;
 SELECT attempts() - :from AS charged, (SELECT count(*) FROM baskets) AS baskets;
@@ -96,6 +142,27 @@ DO $$ DECLARE a pgw.payment_result; b pgw.payment_result; BEGIN
 		a := pgw.process_payment(nextval('ids')::text, 100, 'EUR', 'tok_ok');
 	END LOOP;
 END $$;
+SELECT attempts() - :from AS charged;
+-- a CTE is made once, however often it is used; a function in FROM keeps its rows for a cursor; what is called for each row of each partition
+CREATE TABLE halves (id text, amount int) PARTITION BY LIST (id);
+CREATE TABLE half_1 PARTITION OF halves FOR VALUES IN ('h1');
+CREATE TABLE half_2 PARTITION OF halves FOR VALUES IN ('h2');
+INSERT INTO halves VALUES ('h1', 100), ('h2', 200);
+SELECT attempts() AS "from" \gset
+WITH w AS (SELECT * FROM once) SELECT a.status = b.status AND a.payment_id = b.payment_id AS same FROM w a, w b;
+SELECT count((pgw.submit_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok')).status) FROM halves;
+SELECT (pgw.submit_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok')).status FROM halves;
+UPDATE halves SET amount = amount + 1 RETURNING (pgw.submit_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok')).status;
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT status FROM once;
+FETCH 1 FROM c;
+FETCH ABSOLUTE 1 FROM c;
+COMMIT;
+BEGIN;
+DECLARE c NO SCROLL CURSOR WITH HOLD FOR SELECT (pgw.submit_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok')).status FROM halves;
+FETCH 1 FROM c;
+COMMIT;
+CLOSE c;
 SELECT attempts() - :from AS charged;
 -- the same id in every column is one payment, as ever
 SELECT status, amount FROM (SELECT (pgw.process_payment('r-fixed', 100, 'EUR', 'tok_ok')).*) s;

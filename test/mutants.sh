@@ -64,6 +64,8 @@ CLOCK_BACK:281_clock_back:running
 CARD_LITERAL:285_card_literals:in the statement
 LOG_GUARD:285_card_literals:before anybody can refuse it
 REPEATED_CALL:270_callers:repeated call
+REPEATED_VIEW:270_callers:repeated view
+REPEATED_FETCH:270_callers:repeated fetch
 REPEATED_WRAPPER:270_callers:repeated wrapper
 '
 

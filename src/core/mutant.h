@@ -45,6 +45,8 @@ typedef enum PgwMutant
 	REPEATED_CALL,				/* equal calls with a volatile id are let through */
 	CARD_LITERAL,				/* card data in the text of a statement is taken as it comes */
 	LOG_GUARD,					/* what the server logs of a card is not looked at */
+	REPEATED_VIEW,				/* a view that pays with a volatile id may stand in a statement twice */
+	REPEATED_FETCH,				/* a cursor that is turned back pays again */
 	REPEATED_WRAPPER,			/* a wrapper that pays with another id for each column is let through */
 	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
 	CA_CHANGE,					/* a changed file of trusted certificates changes nothing for a day */

@@ -9,7 +9,8 @@
  * them sees everything:
  *	- the support function of the client functions is asked for each call while its query is planned, and looks at the query as it was
  *	  written: there equal calls are equal, also those whose id is a subselect, which the planner tears apart;
- *	- the planner hook looks at the finished plan: there the bodies of inlined wrappers are, and calls of wrappers that are not;
+ *	- the planner hook looks at the finished plan: there the bodies of inlined wrappers are, calls of wrappers that are not, and views that stand in it
+ *	  twice; a cursor that can be turned back would make its rows, and their payments, once more;
  *	- a wrapper that is not inlined and makes up the id in its body is seen when it runs: the statement around it has equal calls of one
  *	  function as columns, and a place in that function's body pays with one id, once, and then with another.  The error undoes the first.
  *
@@ -29,6 +30,7 @@
 #include "nodes/supportnodes.h"
 #include "optimizer/optimizer.h"
 #include "optimizer/planner.h"
+#include "parser/parsetree.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
@@ -60,6 +62,7 @@ typedef struct Running
 {
 	const QueryDesc *query;
 	struct Running *outer;
+	bool		back;			/* a cursor that is turned back */
 	bool		looked;
 	bool		repeats;		/* it calls a function that is not ours once for each of several columns */
 	List	   *places;			/* in the query's memory context */
@@ -255,46 +258,120 @@ inner_plans(const Plan *plan)
 	}
 }
 
-static void look_at_plans(const List *plans);
+/* A statement's plan, and the calls with a volatile id that were found in it so far. */
+typedef struct Look
+{
+	const List *rtable;
+	List	   *calls;
+	bool		row;			/* one of them is made for each row that is fetched, not once for the whole scan */
+} Look;
+
+static void look_at_plans(const List *plans, Look *look);
+
+/* Equal calls at different places of a plan: a view that pays stands in the statement twice. */
+static void
+refuse_again(const List *here, const Look *look)
+{
+	ListCell   *lc;
+
+	foreach(lc, here)
+	{
+		if (list_member(look->calls, lfirst(lc)) && !PGW_MUTATED(REPEATED_VIEW))
+			pgw_raise_invalid("the payment would be made more than once in one statement, each time with another id",
+							  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+							  "A view that pays does so wherever it stands. Name the id in the statement, or call it once: "
+							  "WITH p AS MATERIALIZED (SELECT * FROM ...) SELECT ... Nothing was sent.");
+	}
+}
 
 static void
-look_at_plan(Plan *plan)
+look_at_calls(Plan *plan, Look *look)
 {
 	List	   *calls = NIL;
+
+	/* What ModifyTable has as its target list is a copy of the first RETURNING list, for EXPLAIN. */
+	if (IsA(plan, ModifyTable))
+		(void) collect((Node *) (((ModifyTable *) plan)->returningLists != NIL ? linitial(((ModifyTable *) plan)->returningLists) : NIL), &calls);
+	else
+		(void) collect((Node *) plan->targetlist, &calls);
+	(void) collect((Node *) plan->qual, &calls);
+	if (IsA(plan, ValuesScan))
+		(void) collect((Node *) ((ValuesScan *) plan)->values_lists, &calls);
+	look->row |= calls != NIL;
+	if (IsA(plan, FunctionScan))
+		(void) collect((Node *) ((FunctionScan *) plan)->functions, &calls);
+	refuse_equal(calls);
+	refuse_again(calls, look);
+	look->calls = list_concat(look->calls, calls);
+}
+
+/* The partitions of a table, each with a copy of what is called for each row: not several places of the statement, but one. */
+static bool
+is_of_one_table(const Plan *plan, const Look *look)
+{
+	const Bitmapset *relids = IsA(plan, Append) ? ((const Append *) plan)->apprelids : IsA(plan, MergeAppend) ? ((const MergeAppend *) plan)->apprelids : NULL;
+	int			relid = -1;
+
+	while ((relid = bms_next_member(relids, relid)) >= 0)
+	{
+		if (relid <= list_length(look->rtable) && rt_fetch(relid, look->rtable)->rtekind == RTE_RELATION)
+			return true;
+	}
+	return false;
+}
+
+static void
+look_at_plan(Plan *plan, Look *look)
+{
+	List	   *inner;
+	List	   *last = NIL;
+	ListCell   *lc;
 
 	if (plan == NULL)
 		return;
 	look_at_columns(plan->targetlist);
 	if (seen)
+		look_at_calls(plan, look);
+	look_at_plan(plan->lefttree, look);
+	look_at_plan(plan->righttree, look);
+	inner = inner_plans(plan);
+	if (!is_of_one_table(plan, look))
 	{
-		/* What ModifyTable has as its target list is a copy of the first RETURNING list, for EXPLAIN. */
-		(void) collect((Node *) (IsA(plan, ModifyTable) ? NIL : plan->targetlist), &calls);
-		(void) collect((Node *) plan->qual, &calls);
-		if (IsA(plan, ValuesScan))
-			(void) collect((Node *) ((ValuesScan *) plan)->values_lists, &calls);
-		if (IsA(plan, FunctionScan))
-			(void) collect((Node *) ((FunctionScan *) plan)->functions, &calls);
-		refuse_equal(calls);
-		list_free(calls);
-		if (IsA(plan, ModifyTable) && ((ModifyTable *) plan)->returningLists != NIL)
-		{
-			calls = NIL;
-			(void) collect(linitial(((ModifyTable *) plan)->returningLists), &calls);
-			refuse_equal(calls);
-		}
+		look_at_plans(inner, look);
+		return;
 	}
-	look_at_plan(plan->lefttree);
-	look_at_plan(plan->righttree);
-	look_at_plans(inner_plans(plan));
+	foreach(lc, inner)
+	{
+		Look		own = {look->rtable, NIL, false};
+
+		look_at_plan(lfirst(lc), &own);
+		refuse_again(own.calls, look);
+		look->row |= own.row;
+		last = own.calls;
+	}
+	look->calls = list_concat(look->calls, last);
 }
 
 static void
-look_at_plans(const List *plans)
+look_at_plans(const List *plans, Look *look)
 {
 	ListCell   *lc;
 
 	foreach(lc, plans)
-		look_at_plan(lfirst(lc));
+		look_at_plan(lfirst(lc), look);
+}
+
+/* A cursor that can be turned back makes the rows once more, and WITH HOLD begins anew at the commit: each would pay with another id. */
+static void
+refuse_scroll(int cursor_options, const Look *look)
+{
+	bool		scrolls = (cursor_options & CURSOR_OPT_SCROLL) != 0 ||
+		((cursor_options & CURSOR_OPT_HOLD) != 0 && (cursor_options & CURSOR_OPT_NO_SCROLL) == 0);
+
+	if (scrolls && look->row && !PGW_MUTATED(REPEATED_FETCH))
+		pgw_raise_invalid("the payment would be made again when the cursor is turned back, with another id",
+						  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+						  "Declare the cursor with NO SCROLL, or call the function in FROM. Nothing was sent.");
 }
 
 static PlannedStmt *
@@ -302,13 +379,16 @@ plan_and_look(Query *parse, const char *query_string, int cursor_options, ParamL
 {
 	bool		outer = seen;
 	PlannedStmt *statement;
+	Look		look = {NIL, NIL, false};
 
 	/* After an error the flag is stale; that costs a look, and the next statement begins with its own. */
 	seen = false;
 	statement = previous_hook != NULL ? previous_hook(parse, query_string, cursor_options, bound_params) :
 		standard_planner(parse, query_string, cursor_options, bound_params);
-	look_at_plan(statement->planTree);
-	look_at_plans(statement->subplans);
+	look.rtable = statement->rtable;
+	look_at_plan(statement->planTree, &look);
+	look_at_plans(statement->subplans, &look);
+	refuse_scroll(cursor_options, &look);
 	seen = outer;
 	return statement;
 }
@@ -396,6 +476,10 @@ pgw_repeats_check(FunctionCallInfo fcinfo, const char *id)
 
 	if (call == NULL || !IsA(call, FuncExpr))
 		return;
+	if (running != NULL && running->back && has_volatile_id(call) && !PGW_MUTATED(REPEATED_FETCH))
+		pgw_raise_invalid("the payment would be made again, with another id, as the cursor is turned back",
+						  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+						  "Declare the cursor with NO SCROLL, or call the function in FROM. Nothing was sent for this row.");
 	for (Running *r = running; r != NULL; r = r->outer)
 	{
 		if (!r->looked)
@@ -409,7 +493,7 @@ pgw_repeats_check(FunctionCallInfo fcinfo, const char *id)
 static void
 run_and_remember(QueryDesc *query, ScanDirection direction, uint64 count PGW_RUN_ONCE_PARAM)
 {
-	Running		r = {.query = query, .outer = running};
+	Running		r = {.query = query, .outer = running, .back = ScanDirectionIsBackward(direction)};
 
 	running = &r;
 	PG_TRY();

@@ -27,6 +27,22 @@ part($node, 'repeated call', sub {
 	is(scalar @{ bank_ledger($bank)->{charges} }, $before + 1, 'one charge');
 });
 
+# A view that pays stands in a statement twice; a cursor that is turned back makes its rows anew.
+part($node, 'repeated view', sub {
+	my $before = @{ bank_ledger($bank)->{charges} };
+	sql("CREATE VIEW paying AS SELECT p.* FROM pgw.process_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok') p");
+	like(refused('SELECT a.status FROM paying a JOIN paying b USING (amount)'), qr/PW400.*volatile_id.*HINT: .*MATERIALIZED/s, 'it is refused');
+	is(scalar @{ bank_ledger($bank)->{charges} }, $before, 'the bank never heard of it');
+	is(sql('WITH p AS MATERIALIZED (SELECT * FROM paying) SELECT a.status FROM p a JOIN p b USING (payment_id)'), 'captured', 'as the hint says, it pays once');
+	is(scalar @{ bank_ledger($bank)->{charges} }, $before + 1, 'one charge');
+});
+part($node, 'repeated fetch', sub {
+	my $before = @{ bank_ledger($bank)->{charges} };
+	like(refused("BEGIN; DECLARE c CURSOR FOR SELECT (pgw.process_payment(gen_random_uuid()::text, 100, 'EUR', 'tok_ok')).status FROM generate_series(1, 2); FETCH 2 FROM c; FETCH BACKWARD 1 FROM c"),
+		qr/PW400.*volatile_id.*HINT: .*NO SCROLL/s, 'a cursor is not turned back');
+	is(@{ bank_ledger($bank)->{charges} } - $before, 2, 'two rows, two charges');
+});
+
 # A function that makes up the id where nobody sees it: the second column's call is refused, and the first one's charge is given back.
 part($node, 'repeated wrapper', sub {
 	sql("CREATE FUNCTION hidden() RETURNS pgw.payment_result LANGUAGE plpgsql AS \$\$ DECLARE id text := 'h-' || gen_random_uuid(); BEGIN

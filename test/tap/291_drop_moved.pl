@@ -28,7 +28,7 @@ for my $move ([ 'ALTER TABLE pgw.payments SET SCHEMA public', 'ALTER TABLE publi
 }
 $node->safe_psql('postgres', 'ALTER SCHEMA pgw RENAME TO other');
 isnt(($node->psql('postgres', 'DROP EXTENSION pgw CASCADE'))[0], 0, 'the schema has another name: refused, too');
-$node->safe_psql('postgres', 'ALTER SCHEMA other RENAME TO pgw');
+$node->safe_psql('postgres', 'ALTER SCHEMA other RENAME TO pgw; ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS');
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'after')), 'captured', 'all in its place: payments go on');
 is_reconciled($node, $bank);
 $node->safe_psql('postgres', 'SET pgw.allow_drop = on; DROP EXTENSION pgw');
