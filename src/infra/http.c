@@ -7,9 +7,7 @@
  * is a number: it is set for each transfer anew, and a system call each time
  * was an eighth of the worker's time.
  *
- *		start ──> libcurl ──(drive)──> done queue ──(next_done)──> caller
- *		  ^                                                          |
- *		  └──────────── pool of idle calls <──────(release)──────────┘
+ *		start ──> libcurl ──(drive)──> done queue ──(next_done)──> caller ──(release)──> gone
  *
  * Invariants
  *
@@ -30,7 +28,8 @@
  *   where the limits permit.  Body and headers are wiped as soon as the transfer
  *   has ended, before the caller sees the answer.  libcurl puts copies of both
  *   into its own buffers, therefore its memory functions are replaced by ones
- *   that wipe on free.  Nothing here is ever logged, and error texts are
+ *   that wipe on free, and each exchange has an easy handle of its own, which
+ *   ends with it.  Nothing here is ever logged, and error texts are
  *   constants.
  *
  * - Nothing palloc'ed, no ereport and no interrupt processing while libcurl is
@@ -181,7 +180,6 @@ finish(Call *call, CURLcode code)
 	pgw_http_classify(call, code);
 
 	(void) curl_multi_remove_handle(multi, call->easy);
-	curl_easy_reset(call->easy);
 	pgw_http_wipe_request(call);
 
 	append(call, &done_head, &done_tail);
@@ -310,7 +308,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 		return NULL;
 	}
 
-	call = pgw_http_call_get();
+	call = pgw_http_call_new();
 	if (call == NULL)
 	{
 		*error = "out of memory";
@@ -331,7 +329,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 		if (call->req_body == NULL)
 		{
 			call->req_len = 0;
-			pgw_http_call_put(call);
+			pgw_http_call_free(call);
 			*error = "too many requests in flight";
 			return NULL;
 		}
@@ -344,7 +342,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 		ok = pgw_http_add_header(call, req->headers[i]);
 	if (!ok || !pgw_http_set_fixed_options(call) || !pgw_http_set_request_options(call, req))
 	{
-		pgw_http_call_put(call);
+		pgw_http_call_free(call);
 		*error = "could not set up the request";
 		return NULL;
 	}
@@ -352,10 +350,11 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	clock_gettime(CLOCK_MONOTONIC, &call->started);
 	block_signals(&saved);
 	ok = curl_multi_add_handle(multi, call->easy) == CURLM_OK;
+	pgw_http_wipe_stack();
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (!ok)
 	{
-		pgw_http_call_put(call);
+		pgw_http_call_free(call);
 		*error = "could not queue the request";
 		return NULL;
 	}
@@ -447,6 +446,7 @@ pgw_http_drive(void)
 			call != NULL)
 			finish(call, code);	/* msg is gone after this */
 	}
+	pgw_http_wipe_stack();
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 }
 
@@ -479,5 +479,5 @@ pgw_http_next_done(PgwHttpDone *done)
 void
 pgw_http_release(void *handle)
 {
-	pgw_http_call_put(handle);
+	pgw_http_call_free(handle);
 }

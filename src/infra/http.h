@@ -74,6 +74,6 @@ extern void pgw_http_disown(void *exchange);
  */
 extern void pgw_http_drive(void);
 extern bool pgw_http_next_done(PgwHttpDone *done);
-extern void pgw_http_release(void *handle);	/* wipes and recycles the easy handle and its buffers */
+extern void pgw_http_release(void *handle);	/* wipes the answer, too */
 
 #endif

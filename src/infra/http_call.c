@@ -1,22 +1,17 @@
 /*
- * http_call.c - one HTTP exchange: its pool, its options, what libcurl reports of it, and whether it was sent
+ * http_call.c - one HTTP exchange: its options, what libcurl reports of it, and whether it was sent
  *
- * Owns: the pool of idle calls.  The callbacks run inside libcurl's frames: no palloc, no ereport.
+ * The callbacks run inside libcurl's frames: no palloc, no ereport.
  * Invariant: NEVER_SENT is said only when libcurl was not about to send a byte on any attempt; see pgw_http_classify().
  */
 #include "core/mutant.h"
 #include "infra/http_internal.h"
 
-#define MAX_POOLED			1024	/* idle calls kept */
 #define ANSWER_BUFFER		2048L
-#define POOLED_BODY_MAX		65536	/* larger answer buffers are not kept */
 #define MAX_HEADER_BYTES	65536	/* all answer headers together */
 #define CA_CACHE_S			10L /* parsed certificates are used again for so long */
 #define DEFAULT_CONNECT_MS	10000
 #define DEFAULT_TOTAL_MS	30000
-
-static Call *pool = NULL;
-static int	npooled = 0;
 
 static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
@@ -159,34 +154,11 @@ on_header(char *data, size_t size, size_t n, void *arg)
 
 /* ---------- one call ---------- */
 
-/* Wipe what was sent; libcurl must not know about it any more. */
-void
-pgw_http_wipe_request(Call *call)
-{
-	for (struct curl_slist *h = call->headers; h != NULL; h = h->next)
-		explicit_bzero(h->data, strlen(h->data));
-	curl_slist_free_all(call->headers);
-	call->headers = NULL;
-
-	if (call->req_body != NULL)
-		pgw_http_arena_free(call->req_body, call->req_len);
-	call->req_body = NULL;
-	call->req_len = 0;
-}
-
 Call *
-pgw_http_call_get(void)
+pgw_http_call_new(void)
 {
-	Call	   *call = pool;
+	Call	   *call = calloc(1, sizeof(Call));
 
-	if (call != NULL)
-	{
-		pool = call->next;
-		npooled--;
-		call->next = NULL;
-		return call;
-	}
-	call = calloc(1, sizeof(Call));
 	if (call == NULL)
 		return NULL;
 	call->easy = curl_easy_init();
@@ -199,46 +171,33 @@ pgw_http_call_get(void)
 	return call;
 }
 
-/* Back into the pool, without a trace of the exchange. */
+/*
+ * Not reset, for another call to use it: what a reset keeps is the library's affair (8.14: the whole request).  Only what is freed is wiped.  The
+ * connections are the multi handle's, and stay.
+ */
 void
-pgw_http_call_put(Call *call)
+pgw_http_wipe_request(Call *call)
 {
-	CURL	   *easy = call->easy;
-	PgwBuf		body;
-	bool		pooled;
+	curl_easy_cleanup(call->easy);	/* first: it points to the rest */
+	call->easy = NULL;
+	for (struct curl_slist *h = call->headers; h != NULL; h = h->next)
+		explicit_bzero(h->data, strlen(h->data));
+	curl_slist_free_all(call->headers);
+	call->headers = NULL;
 
-	curl_easy_reset(easy);		/* before what it points to goes away */
+	if (call->req_body != NULL)
+		pgw_http_arena_free(call->req_body, call->req_len);
+	call->req_body = NULL;
+	call->req_len = 0;
+}
+
+void
+pgw_http_call_free(Call *call)
+{
 	pgw_http_wipe_request(call);
-
-	/*
-	 * A transfer that failed early can leave its buffer in the handle, which a
-	 * reset does not free: the next one would use it by another size.
-	 */
-	pooled = npooled < MAX_POOLED && curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, ANSWER_BUFFER) == CURLE_OK;
-
-	if (call->body.failed || call->body.cap > POOLED_BODY_MAX || !pooled)
-	{
-		pgw_buf_free(&call->body);
-		pgw_buf_init(&call->body, 0);
-	}
-	else
-		pgw_buf_reset(&call->body);
-
-	if (!pooled)
-	{
-		curl_easy_cleanup(easy);
-		explicit_bzero(call, sizeof(*call));
-		free(call);
-		return;
-	}
-
-	body = call->body;
+	pgw_buf_free(&call->body);
 	explicit_bzero(call, sizeof(*call));
-	call->easy = easy;
-	call->body = body;
-	call->next = pool;
-	pool = call;
-	npooled++;
+	free(call);
 }
 
 /* A header or URL with a line break could smuggle in a request of its own. */

@@ -1,7 +1,7 @@
 /*
  * http_internal.h - what http.c, http_call.c and http_memory.c share; nobody else includes it
  *
- * http_memory.c owns the body arena and libcurl's allocator, http_call.c one exchange (the pool of calls, options, the callbacks that belong to
+ * http_memory.c owns the body arena and libcurl's allocator, http_call.c one exchange (options, the callbacks that belong to
  * one transfer, classification), http_trust.c what is known of files of certificates, http.c the multi handle, the descriptors and the queue of what is done.
  */
 #ifndef PGW_INFRA_HTTP_INTERNAL_H
@@ -48,8 +48,8 @@
 /* One HTTP exchange, from pgw_http_start() to pgw_http_release(). */
 typedef struct Call
 {
-	struct Call *next;			/* in the pool or the done queue */
-	CURL	   *easy;			/* kept over reuse, reset in between */
+	struct Call *next;			/* in the done queue, or in that of those without a socket */
+	CURL	   *easy;			/* of this exchange alone; NULL once it has ended */
 	void	   *tag;
 	struct curl_slist *headers; /* wiped when the transfer ends */
 	char	   *req_body;		/* in the arena; NULL: none */
@@ -79,13 +79,15 @@ typedef struct Call
 
 extern bool pgw_http_arena_add_slab(void);	/* one more mapping; false: none to be had */
 
+extern void pgw_http_wipe_stack(void);	/* below the caller's frame */
+
 /* curl_global_init with memory functions that wipe what libcurl frees. */
 extern CURLcode pgw_http_global_init(void);
 
-extern Call *pgw_http_call_get(void);	/* from the pool, or new; NULL: out of memory */
-extern void pgw_http_call_put(Call *call);
+extern Call *pgw_http_call_new(void);	/* NULL: out of memory */
+extern void pgw_http_call_free(Call *call); /* not while the multi handle has it */
 
-/* Wipe what was sent; libcurl must not know about it any more. */
+/* The exchange has ended: all that was sent is gone, libcurl's copies too. */
 extern void pgw_http_wipe_request(Call *call);
 
 extern bool pgw_http_has_control(const char *s);

@@ -7,6 +7,7 @@
 #include "infra/http_internal.h"
 
 #define MAX_SLABS			256	/* 32 MB of bodies in flight at most */
+#define STACK_USED			16384	/* by libcurl, below our own frames */
 
 /* A mapping of the body arena, never unmapped. */
 typedef struct Slab
@@ -150,6 +151,15 @@ pgw_http_arena_free(char *p, size_t len)
 			return;
 		}
 	}
+}
+
+/* libcurl takes addresses apart in buffers on the stack, where they stay until something else comes to lie there. */
+__attribute__((noinline)) void
+pgw_http_wipe_stack(void)
+{
+	char		used[STACK_USED];
+
+	explicit_bzero(used, sizeof(used));
 }
 
 CURLcode
