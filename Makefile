@@ -10,6 +10,7 @@
 #   make mutants [MUTANTS=names]
 #                                each safeguard taken away, and the test that notices
 #   make card-rates              how many ordinary ids are taken for card numbers; see docs/security.md
+#   make test LIBCURL=folder     the same with another libcurl; test/libcurl.sh folder fetches that of Debian 13
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
 #
 # demo and test need nothing but make and apt: test/setup.sh installs what is missing.
@@ -46,7 +47,7 @@ endif
 .PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,17s/^# \{0,1\}//p' Makefile
+	@sed -n '3,16s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh

@@ -39,6 +39,7 @@ PUT_OFF_DEADLINE:212_put_off:give-back
 CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
 CA_CHANGE:221_keys_and_certificates:withdrawn authority
+REMAINS:295_memory:endings
 BANK_VERSION:220_bank_versions:address
 REFERENCE_ECHO:200_answers:ignored reference
 CAPTURED_SHOWN:214_shown:not captured as it was asked for

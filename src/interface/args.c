@@ -18,9 +18,11 @@
 #include "compat.h"
 #include "infra/clock.h"
 #include "interface/args.h"
+#include "interface/remains.h"
 
 typedef struct ArgNames
 {
+	bool		noted;			/* pgw_remains_call() has been called for this call site */
 	int			n;
 	char	   *names[FUNC_MAX_ARGS];
 } ArgNames;
@@ -119,6 +121,30 @@ pgw_deadline(int64 timeout_ms)
 }
 
 void
+pgw_args_note_secrets(FunctionCallInfo fcinfo)
+{
+	static const char *const secrets[] = {"card_number", "card_cvv", "card_holder"};
+	bool		isnull = true;
+
+	for (int i = 0; isnull && i < lengthof(secrets); i++)
+		(void) pgw_arg(fcinfo, secrets[i], &isnull);
+	if (isnull || arg_names(fcinfo)->noted)
+		return;
+	arg_names(fcinfo)->noted = true;
+	pgw_remains_call(fcinfo);
+}
+
+/* pgw_args_wipe() is only earlier. */
+static char *
+arg_secret(FunctionCallInfo fcinfo, const char *name)
+{
+	char	   *value = pgw_arg_text(fcinfo, name);
+
+	pgw_remains_copy(value);
+	return value;
+}
+
+void
 pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req)
 {
 	Datum		d;
@@ -129,11 +155,11 @@ pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req)
 	req->amount_fault = pgw_arg_amount(fcinfo, "amount", &req->amount_isnull, &req->amount);
 	req->currency = pgw_arg_text(fcinfo, "currency");
 	req->token = pgw_arg_text(fcinfo, "token");
-	req->card_number = pgw_arg_text(fcinfo, "card_number");
+	req->card_number = arg_secret(fcinfo, "card_number");
 	req->card_expiry_month = arg_int(fcinfo, "card_expiry_month", &req->card_expiry_month_isnull);
 	req->card_expiry_year = arg_int(fcinfo, "card_expiry_year", &req->card_expiry_year_isnull);
-	req->card_cvv = pgw_arg_text(fcinfo, "card_cvv");
-	req->card_holder = pgw_arg_text(fcinfo, "card_holder");
+	req->card_cvv = arg_secret(fcinfo, "card_cvv");
+	req->card_holder = arg_secret(fcinfo, "card_holder");
 	req->bank = pgw_arg_text(fcinfo, "bank");
 	req->capture = pgw_arg_text(fcinfo, "capture");
 	req->reference = pgw_arg_text(fcinfo, "reference");

@@ -92,8 +92,10 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 {
 	bool		enabled;
 
-	/* First of all: the text of a statement with a card in it must not reach the log with another error. */
 	memset(pay, 0, sizeof(*pay));
+	pgw_args_note_secrets(fcinfo);
+
+	/* First of all: the text of a statement with a card in it must not reach the log with another error. */
 	pgw_args_request(fcinfo, is_submit, &pay->req);
 	pgw_cards_refuse(&pay->req);
 

@@ -40,6 +40,7 @@
 #include "interface/literals.h"
 #include "interface/loggers.h"
 #include "interface/raise.h"
+#include "interface/remains.h"
 #include "interface/repeats.h"
 
 PG_FUNCTION_INFO_V1(pgw_call_support);
@@ -185,6 +186,7 @@ pgw_call_support(PG_FUNCTION_ARGS)
 		SupportRequestSimplify *request = (SupportRequestSimplify *) node;
 
 		support_function = fcinfo->flinfo->fn_oid;
+		pgw_remains_constants(request->fcall);
 		pgw_literals_check_simplified(request);
 		if (has_volatile_id(request->fcall))
 		{
@@ -445,6 +447,7 @@ find_place(Running *r, FuncExpr *call)
 	old = MemoryContextSwitchTo(r->query->estate->es_query_cxt);
 	place = palloc0(sizeof(Place));
 	place->call = copyObject(call);
+	pgw_remains_constants(place->call);
 	r->places = lappend(r->places, place);
 	MemoryContextSwitchTo(old);
 	return place;

@@ -36,8 +36,20 @@ pgw_drop_privileges() # script, arguments...
 	PGW_INST=$PGW_WORK/inst
 	export PGW_BIN PGW_INST PATH="$PGW_BIN:$PATH" LC_ALL=C TZ=UTC
 	unset PGHOST PGPORT PGDATABASE PGUSER PGOPTIONS || :
+	pgw_libcurl
 	# tests with hundreds of calls in flight need as many descriptors
 	ulimit -Sn "$(ulimit -Hn)" 2>/dev/null || :
+}
+
+# Build and run with the libcurl that lies somewhere in folder LIBCURL (test/libcurl.sh), not with the system's.
+pgw_libcurl()
+{
+	[ -n "${LIBCURL:-}" ] || return 0
+	lib=$(find "$LIBCURL" -name 'libcurl.so.4' | head -1)
+	header=$(find "$LIBCURL" -path '*/curl/curl.h' | head -1)
+	[ -n "$lib" ] && [ -n "$header" ] || { echo "no libcurl.so.4 or curl.h in $LIBCURL" >&2; exit 1; }
+	export CPATH="${header%/curl/curl.h}" LIBRARY_PATH="${lib%/*}" LD_LIBRARY_PATH="${lib%/*}"
+	echo "with $lib"
 }
 
 pgw_build()
