@@ -42,10 +42,10 @@ CA_CHANGE:221_keys_and_certificates:withdrawn authority
 REMAINS:295_memory:endings
 BANK_VERSION:220_bank_versions:address
 REFERENCE_ECHO:200_answers:ignored reference
-CAPTURED_SHOWN:214_shown:not captured as it was asked for
-PART_SHOWN:214_shown:a part is shown
-EXCESS_TOLD:214_shown:more given back
-PENDING_ONCE:214_shown:takes its time
+CAPTURED_SHOWN:214_shown:a charge that is not captured as it was asked for
+PART_SHOWN:214_shown:a capture of which a part is shown
+EXCESS_TOLD:214_shown:more given back than was asked for
+PENDING_ONCE:214_shown:a refund that the bank takes its time for
 REFUND_UNKNOWN:200_answers:given back once
 RESTORED_PAUSE:105_safeguards:copy
 CALLER_LOCKS:240_ddl:between

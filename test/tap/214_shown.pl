@@ -66,7 +66,7 @@ my $server = fork // die $!;
 if (!$server) { eval { serve($listener) }; require POSIX; POSIX::_exit(0) }
 END { my $status = $?; kill 'TERM', $server if $server; $? = $status }
 
-my $node = pgw_node('shown', conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\n");
+my $node = pgw_node('shown', debug => 1, conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\n");
 pgw_setup($node);
 
 my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'wait' }, outcome => 'pending' },
