@@ -21,6 +21,7 @@ DISOWN:230_slots:stepping aside
 COMMITTED_ALL:232_bounded_damage:error, intent_committed
 NOTIFY_STOPS:232_bounded_damage:notify
 TAKEN_LOST:232_bounded_damage:take
+BETWEEN_LISTS:244_between_lists:refused
 ONE_ARBITER:233_reindex:claim
 OLD_CONFIG:234_config_seen:taken in the same turn
 VOTE_ORDER:105_safeguards:vote order
@@ -40,6 +41,7 @@ CAPTURE_AT_ONCE:105_safeguards:capture after the commit
 RESEND_GUARD:105_safeguards:resend
 CA_CHANGE:221_keys_and_certificates:withdrawn authority
 REMAINS:295_memory:endings
+UNREADABLE_BANK:243_unreadable_bank:authorization
 BANK_VERSION:220_bank_versions:address
 REFERENCE_ECHO:200_answers:ignored reference
 CAPTURED_SHOWN:214_shown:a charge that is not captured as it was asked for
@@ -49,6 +51,7 @@ PENDING_ONCE:214_shown:a refund that the bank takes its time for
 REFUND_UNKNOWN:200_answers:given back once
 RESTORED_PAUSE:105_safeguards:copy
 CALLER_LOCKS:240_ddl:between
+LOCK_DEADLINE:245_lock_deadline:SHARE held on pgw.payments
 NEVER_WAIT:240_ddl:background
 WORK_LIMIT:241_foreign_code:deferred
 STANDBY_WAIT:236_standby_wait:whole

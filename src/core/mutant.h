@@ -21,6 +21,7 @@ typedef enum PgwMutant
 	COMMITTED_ALL,				/* an ERROR after the commit is taken for a rollback */
 	NOTIFY_STOPS,				/* a full NOTIFY queue stops what is to be told */
 	TAKEN_LOST,					/* requests that no call could be made for are kept by the worker */
+	BETWEEN_LISTS,				/* an ERROR between two lists loses the call */
 	ONE_ARBITER,				/* a duplicate that a second unique index on the id notices is an error */
 	OLD_CONFIG,					/* a configuration that is older than what the caller saw serves */
 	UNKNOWN_IS_FAILED,			/* no trusted answer is taken for a no */
@@ -32,6 +33,7 @@ typedef enum PgwMutant
 	CARD_REPLAY,				/* what the bank does not know is failed, but never looked at again */
 	SYNC_COMMIT,				/* the caller's commit is not forced to be synchronous */
 	CALLER_LOCKS,				/* a caller takes the tables' locks one by one, and the worker none for him */
+	LOCK_DEADLINE,				/* who has read a table before waits for DDL that has it, however long */
 	NEVER_WAIT,					/* the worker waits for relation locks, behind whoever queues */
 	WORK_LIMIT,					/* what users have put onto pgw's tables may take as long as it likes in the worker */
 	STANDBY_WAIT,				/* the worker's own time limit ends its wait for the synchronous standby */
@@ -50,6 +52,7 @@ typedef enum PgwMutant
 	REPEATED_WRAPPER,			/* a wrapper that pays with another id for each column is let through */
 	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
 	CA_CHANGE,					/* a changed file of trusted certificates changes nothing for a day */
+	UNREADABLE_BANK,			/* a bank whose table is locked just now is taken for one that there is not */
 	BANK_VERSION,				/* what follows a charge goes to the bank as it is now */
 	BREAKER_ONCE,				/* each failure of one payment counts against its bank */
 	REFERENCE_ECHO,				/* an answer that names another payment is believed */

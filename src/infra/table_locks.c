@@ -27,9 +27,12 @@
  *	- held is set after the session's locks were acquired, and cleared, with callers = 0 under pgw_lock, before they are released.
  *	- Nobody asks LockHasWaiters(): for a lock on the fast path it follows a pointer that is not there.
  *
+ * No caller waits in here beyond his call's deadline: then it is PW500 worker_busy, nothing is sent.  Who has one of the tables locked from before, with a
+ * SELECT, does not wait for it behind DDL that waits for him; for DDL that has it he waits like all others, with nothing but that in his hands.
+ *
  * What is left: a caller whose worker said nothing for COVER_WAIT_MS goes on uncovered; and a transaction that had locked one of the tables otherwise
  * before its first payment (a SELECT of an auditor's), while DDL queued in between, with no other caller there.  Nobody can step back then: the
- * caller gets PW500 worker_busy after PATIENCE_MS, nothing is sent.
+ * caller gets PW500 worker_busy after PATIENCE_MS.
  */
 #include "postgres.h"
 
@@ -105,78 +108,6 @@ holds(Oid relid, LOCKMODE weakest)
 	return false;
 }
 
-/*
- * Without waiting behind those who queue.  Who has a lock on the relation already must go before those who wait for him: the lock manager sees to that
- * when he asks for another one, but not when he asks without waiting.  RowExclusiveLock, or a weaker one, is then granted at once, unless somebody
- * has SHARE and the like; those do not wait for the worker.
- */
-static bool
-lock_at_once(Oid relid, LOCKMODE mode, LOCKMODE before)
-{
-	if (ConditionalLockRelationOid(relid, mode))
-		return true;
-	if (!holds(relid, before))
-		return false;
-	LockRelationOid(relid, mode);
-	return true;
-}
-
-static bool
-try_lock(LockSet *set, Oid relid)
-{
-	if (set->n == MAX_LOCKS)
-		return true;			/* an index beyond all measure: locked when it is written, as any */
-	if (!lock_at_once(relid, MODE, AccessShareLock))
-		return false;
-	set->locks[set->n++] = relid;
-	return true;
-}
-
-static void
-unlock_all(LockSet *set)
-{
-	while (set->n > 0)
-		UnlockRelationOid(set->locks[--set->n], MODE);
-}
-
-/* One table and its indexes; InvalidOid, or the one that somebody else has. */
-static Oid
-try_lock_table(LockSet *set, Oid relid)
-{
-	Relation	rel;
-	List	   *indexes;
-	ListCell   *lc;
-	Oid			busy = InvalidOid;
-
-	if (!try_lock(set, relid))
-		return relid;
-	rel = RelationIdGetRelation(relid);
-	if (!RelationIsValid(rel))
-		return InvalidOid;		/* dropped before we had its lock: looked for again */
-	indexes = RelationGetIndexList(rel);
-	RelationClose(rel);
-	foreach(lc, indexes)
-	{
-		if (!try_lock(set, lfirst_oid(lc)))
-		{
-			busy = lfirst_oid(lc);
-			break;
-		}
-	}
-	list_free(indexes);
-	return busy;
-}
-
-static Oid
-try_lock_all(LockSet *set)
-{
-	Oid			busy = InvalidOid;
-
-	for (int i = 0; i < set->ntables && !OidIsValid(busy); i++)
-		busy = try_lock_table(set, set->tables[i]);
-	return busy;
-}
-
 static void
 raise_busy(const char *reason)
 {
@@ -189,24 +120,22 @@ raise_busy(const char *reason)
 			 errhidecontext(true)));
 }
 
-/* Wait until whoever has it, or queues for it, is through; no longer than the deadline.  Then it is let go of: there are others to be had. */
+/* Acquired, or PW500 worker_busy when the deadline comes first (0: none).  lock_timeout is read when the wait begins; this one may only shorten it. */
 static void
-wait_for(Oid relid, TimestampTz deadline)
+lock_until(Oid relid, LOCKMODE mode, TimestampTz deadline)
 {
 	int			saved = LockTimeout;
 	int64		left = deadline == 0 ? INT_MAX : TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
-	bool		ours = left < INT_MAX && (saved <= 0 || left < saved);
+	bool		ours = left < INT_MAX && (saved <= 0 || left < saved) && !PGW_MUTATED(LOCK_DEADLINE);
 	MemoryContext context = CurrentMemoryContext;
 
 	if (left <= 0)
 		raise_busy("a table of pgw is locked");
-
-	/* lock_timeout is read when the wait begins; this one may only shorten it. */
 	PG_TRY();
 	{
 		if (ours)
 			LockTimeout = (int) left;
-		LockRelationOid(relid, MODE);
+		LockRelationOid(relid, mode);
 	}
 	PG_CATCH();
 	{
@@ -221,6 +150,97 @@ wait_for(Oid relid, TimestampTz deadline)
 	}
 	PG_END_TRY();
 	LockTimeout = saved;
+}
+
+/* Does somebody else have a lock that this one has to wait for?  Those who only queue do not count. */
+static bool
+is_held_against(Oid relid, LOCKMODE mode)
+{
+	LOCKTAG		tag;
+	int			n;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relid);
+	pfree(GetLockConflicts(&tag, mode, &n));
+	return n > 0;
+}
+
+/*
+ * Without waiting for who has it, or behind those who queue.  Who has a lock on the relation already must go before those who wait for him: the lock
+ * manager sees to that when he asks for another one, but not when he asks without waiting.  It is then granted at once, unless somebody has queued in
+ * front of them whom our first lock does not stop: he is waited for, until the deadline.
+ */
+static bool
+lock_at_once(Oid relid, LOCKMODE mode, LOCKMODE before, TimestampTz deadline)
+{
+	if (ConditionalLockRelationOid(relid, mode))
+		return true;
+	if (!holds(relid, before) || (is_held_against(relid, mode) && !PGW_MUTATED(LOCK_DEADLINE)))
+		return false;
+	lock_until(relid, mode, deadline);
+	return true;
+}
+
+static bool
+try_lock(LockSet *set, Oid relid, TimestampTz deadline)
+{
+	if (set->n == MAX_LOCKS)
+		return true;			/* an index beyond all measure: locked when it is written, as any */
+	if (!lock_at_once(relid, MODE, AccessShareLock, deadline))
+		return false;
+	set->locks[set->n++] = relid;
+	return true;
+}
+
+static void
+unlock_all(LockSet *set)
+{
+	while (set->n > 0)
+		UnlockRelationOid(set->locks[--set->n], MODE);
+}
+
+/* One table and its indexes; InvalidOid, or the one that somebody else has. */
+static Oid
+try_lock_table(LockSet *set, Oid relid, TimestampTz deadline)
+{
+	Relation	rel;
+	List	   *indexes;
+	ListCell   *lc;
+	Oid			busy = InvalidOid;
+
+	if (!try_lock(set, relid, deadline))
+		return relid;
+	rel = RelationIdGetRelation(relid);
+	if (!RelationIsValid(rel))
+		return InvalidOid;		/* dropped before we had its lock: looked for again */
+	indexes = RelationGetIndexList(rel);
+	RelationClose(rel);
+	foreach(lc, indexes)
+	{
+		if (!try_lock(set, lfirst_oid(lc), deadline))
+		{
+			busy = lfirst_oid(lc);
+			break;
+		}
+	}
+	list_free(indexes);
+	return busy;
+}
+
+static Oid
+try_lock_all(LockSet *set, TimestampTz deadline)
+{
+	Oid			busy = InvalidOid;
+
+	for (int i = 0; i < set->ntables && !OidIsValid(busy); i++)
+		busy = try_lock_table(set, set->tables[i], deadline);
+	return busy;
+}
+
+/* Until whoever has it, or queues for it, is through; no longer than the deadline.  Then it is let go of: there are others to be had. */
+static void
+wait_for(Oid relid, TimestampTz deadline)
+{
+	lock_until(relid, MODE, deadline);
 	UnlockRelationOid(relid, MODE);
 }
 
@@ -239,7 +259,7 @@ lock_all(LockSet *set, TimestampTz deadline)
 		Oid			busy;
 
 		find_tables(set);
-		busy = try_lock_all(set);
+		busy = try_lock_all(set, deadline);
 		if (!OidIsValid(busy))
 		{
 			/* the locks have brought what others had changed by then */
@@ -536,7 +556,7 @@ pgw_tables_enter(TimestampTz deadline)
 			continue;
 		if (patience == 0)
 			patience = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), PATIENCE_MS);
-		if (GetCurrentTimestamp() >= patience)
+		if (GetCurrentTimestamp() >= patience || (deadline != 0 && GetCurrentTimestamp() >= deadline))
 			raise_busy("a table of pgw that this transaction has used before is wanted by a DDL statement");
 		pause_a_moment();
 	}
@@ -587,7 +607,7 @@ pgw_table_lock(Oid relid, LOCKMODE mode)
 {
 	if (!never_wait || PGW_MUTATED(NEVER_WAIT))
 		LockRelationOid(relid, mode);
-	else if (!lock_at_once(relid, mode, Max(mode, MODE)))
+	else if (!lock_at_once(relid, mode, Max(mode, MODE), 0))
 	{
 		pgw_tables_note_refusal(relid);
 		ereport(ERROR,
@@ -767,7 +787,7 @@ acquire(void *arg)
 
 		w->got[i] = false;		/* a transaction may be run twice */
 		memset(set, 0, offsetof(LockSet, locks));
-		busy = try_lock_table(set, w->relids[i]);
+		busy = try_lock_table(set, w->relids[i], 0);	/* the worker has nothing before that it could wait for */
 		if (OidIsValid(busy))
 		{
 			unlock_all(set);
