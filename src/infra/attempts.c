@@ -330,17 +330,18 @@ PgwBank *
 pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge)
 {
 	PgwBank    *bank;
+	bool		unreadable = false;
 
 	/* A new charge goes to the bank as it is now, and its intent says so; whatever follows goes where that went. */
 	if (may_charge)
 		bank = t->bank != NULL ? pgw_config_bank(t->bank) : NULL;
 	else
-		bank = pgw_config_bank_of(t->bank, t->bank_version);
+		bank = pgw_config_bank_of(t->bank, t->bank_version, &unreadable);
 
-	if (may_charge && (bank == NULL || !bank->enabled) && !pgw_config_is_current())
+	/* A table is locked, or the caller may have seen a newer configuration: that is no reason to be put off, and pgw.health() shows the lock. */
+	if (unreadable || (may_charge && (bank == NULL || !bank->enabled) && !pgw_config_is_current()))
 	{
-		/* its caller may have seen a newer configuration */
-		a->later = true;
+		a->later = a->blocked = true;
 		return NULL;
 	}
 
@@ -532,6 +533,8 @@ work(PgwTransaction *t, PgwAttempt *a)
 			if (vote == PGW_VOTE_ROLLED_BACK)
 				pgw_compensate_rolled_back(t, a);
 			a->again = t->status == PGW_SAVED;	/* its capture is next, once this is durable */
+			if (t->status == PGW_COMPLETED && t->next_attempt_at != 0)
+				pgw_calls_wake_at(t->next_attempt_at);
 			break;
 		case PGW_SAVED:
 			pgw_capture_work(t, a);

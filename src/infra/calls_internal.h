@@ -70,7 +70,7 @@ typedef struct PgwCall
 	bool		key_refused;	/* by the bank */
 	long		http_status;	/* 0: none */
 	bool		our_fault;		/* never sent for want of something of ours, a socket: not the bank's failure */
-	int			failures;		/* result batches that failed */
+	int			failures;		/* result batches that failed; before its intent is recorded: errors on its way there */
 	TimestampTz locked_since;	/* its intent could not be written because of a lock; 0: it could */
 	bool		later;			/* set by apply: a row was busy */
 	TimestampTz busy_since;		/* later, again and again */
@@ -121,7 +121,7 @@ typedef struct PgwAttempt
 	bool		again;			/* the next step can follow at once */
 	PgwState	status;			/* after the commit; PGW_STATE_NONE: not looked at */
 	bool		alert;			/* it has failed, or needs a person, since this look */
-	bool		blocked;		/* later: not for a row's sake, but an earlier attempt's */
+	bool		blocked;		/* later: not for a row's sake, but an earlier attempt's, or because its bank cannot be read just now */
 	bool		unwatched;		/* its watch is over, and the bank could not be asked in the end */
 	char		correlation[37];	/* of the row, when it was locked */
 	char		bank[NAMEDATALEN];
@@ -139,6 +139,8 @@ extern void pgw_call_ready(PgwCall *call);
 
 /* Leave to call the bank, to be reported with the call's end. false: not before *when. */
 extern bool pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when);
+
+extern void pgw_call_return_pass(PgwCall *call);	/* it is not used; needs no memory */
 
 extern const char *pgw_call_new_key(void);	/* 32 hex digits */
 
@@ -297,7 +299,7 @@ extern void pgw_capture_work(PgwTransaction *t, PgwAttempt *a); /* Saved */
 extern void pgw_capture_result(PgwCall *call, PgwTransaction *t);
 
 /* --- watch.c: after the end --- */
-extern void pgw_watch_refund_begin(PgwTransaction *t, const PgwCapabilities *caps); /* the row is the caller's to write */
+extern void pgw_watch_refund_begin(PgwTransaction *t, const PgwCapabilities *caps); /* NULL: not known yet; the row is the caller's to write */
 extern void pgw_watch_refund(PgwTransaction *t, PgwAttempt *a); /* a refund that is Completed, or a payment Refunded by one */
 extern void pgw_watch_refund_result(PgwCall *call, PgwTransaction *t);
 extern void pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a);	/* a payment that is Completed */

@@ -65,11 +65,13 @@ extern PgwBank *pgw_config_bank(const char *name);	/* as it is now, for new atte
 
 /*
  * The bank as it was when an attempt's intent was written under this version, or what pgw.rebind_attempts() has put in its place; version 0: as it
- * is now.  In a transaction.  NULL: there is none, or (worker) the table is locked just now.  Valid until the next refresh, or until some thirty other
- * versions were asked for; a call keeps it by hold.
+ * is now.  In a transaction.  Valid until the next refresh, or until some thirty other versions were asked for; a call keeps it by hold.
+ *
+ * NULL: there is none; or, with *later set, nobody can tell just now, because a table is locked or was not read yet: no decision may follow from
+ * that, but to ask again.  later may be NULL in a backend, which then waits for the lock.
  */
-extern PgwBank *pgw_config_version(int version);
-extern PgwBank *pgw_config_bank_of(const char *name, int version);
+extern PgwBank *pgw_config_version(int version, bool *later);
+extern PgwBank *pgw_config_bank_of(const char *name, int version, bool *later);
 
 /* The worker, in the transaction of an intent: the number to be recorded, found or appended. */
 extern int	pgw_config_version_of(PgwBank *bank);

@@ -34,6 +34,7 @@
 #include "infra/exchange.h"
 #include "infra/row.h"
 #include "infra/store_internal.h"
+#include "infra/table_locks.h"
 
 #define PGW_OLD_VERSIONS 32
 
@@ -444,7 +445,7 @@ pgw_config_is_old(const PgwBank *bank)
 }
 
 static PgwBank *
-old_version(int version)
+old_version(int version, bool *later)
 {
 	Generation *g = NULL;
 
@@ -455,8 +456,12 @@ old_version(int version)
 	}
 	if (g == NULL)
 	{
-		if (!pgw_versions_lock(!pgw_config_current->with_secrets))
+		if (!pgw_versions_lock(later == NULL))
+		{
+			pgw_tables_note_refusal(pgw_store_relid_or_none("bank_versions"));
+			*later = !PGW_MUTATED(UNREADABLE_BANK);
 			return NULL;
+		}
 		g = load(version);
 		if (g == NULL)
 			return NULL;
@@ -467,21 +472,30 @@ old_version(int version)
 }
 
 PgwBank *
-pgw_config_version(int version)
+pgw_config_version(int version, bool *later)
 {
 	Generation *g = pgw_config_current;
 
-	if (g == NULL || version == 0)
+	Assert(later != NULL || g == NULL || !g->with_secrets);	/* the worker waits for nobody */
+	if (later != NULL)
+		*later = false;
+	if (version == 0)
 		return NULL;
-	if (g->versions_relid != pgw_store_relid("bank_versions"))
-		return NULL;			/* DROP and CREATE EXTENSION since: the next refresh reads the new ones */
+
+	/* nothing was read yet; or DROP and CREATE EXTENSION since: the next refresh reads the new ones */
+	if (g == NULL || g->versions_relid != pgw_store_relid("bank_versions"))
+	{
+		if (later != NULL)
+			*later = true;
+		return NULL;
+	}
 	version = resolve(g, version);
 	for (int i = 0; i < g->nbanks; i++)
 	{
 		if (g->banks[i].bank.version == version)
 			return &g->banks[i].bank;
 	}
-	return old_version(version);
+	return old_version(version, later);
 }
 
 int
@@ -512,9 +526,14 @@ pgw_config_versions_going_by(int version, int *n)
 }
 
 PgwBank *
-pgw_config_bank_of(const char *name, int version)
+pgw_config_bank_of(const char *name, int version, bool *later)
 {
-	if (version == 0 || PGW_MUTATED(BANK_VERSION))
-		return pgw_config_bank(name);
-	return pgw_config_version(version);
+	PgwBank    *bank;
+
+	if (version != 0 && !PGW_MUTATED(BANK_VERSION))
+		return pgw_config_version(version, later);
+	bank = pgw_config_bank(name);
+	if (later != NULL)
+		*later = bank == NULL && !pgw_config_is_current();
+	return bank;
 }

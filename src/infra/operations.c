@@ -161,12 +161,17 @@ tell_review(const PgwTransaction *t)
 static void
 watch(PgwTransaction *t)
 {
-	PgwBank    *bank = pgw_config_bank_of(t->bank, t->bank_version);
+	PgwBank    *bank;
+	bool		later;
 
 	t->next_attempt_at = t->watch_until = 0;
 	t->retries = 0;
-	if (t->kind == PGW_KIND_REFUND && bank != NULL && bank->connector != NULL)
-		pgw_watch_refund_begin(t, pgw_connector_capabilities(bank->connector));
+	if (t->kind != PGW_KIND_REFUND)
+		return;
+
+	/* A bank that cannot be read just now may show refunds for all we know: the first look tells. */
+	bank = pgw_config_bank_of(t->bank, t->bank_version, &later);
+	pgw_watch_refund_begin(t, bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector) : NULL);
 }
 
 static void

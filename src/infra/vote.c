@@ -324,10 +324,19 @@ pgw_vote_identity(const PgwTransaction *t, PgwIdentity *out)
 TimestampTz
 pgw_vote_authorization_end(const PgwTransaction *t)
 {
-	PgwBank    *bank = pgw_config_bank_of(t->bank, t->bank_version);
-	int64		lifetime = bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector)->authorization_lifetime_s : 0;
+	PgwBank    *bank;
+	bool		later;
+	int64		lifetime;
 
-	return t->capture == PGW_CAPTURE_MANUAL && lifetime > 0 ? TimestampTzPlusMilliseconds(pgw_now(), lifetime * 1000) : 0;
+	if (t->capture != PGW_CAPTURE_MANUAL)
+		return 0;
+
+	/* A bank that cannot be read just now says nothing of its authorizations' life: looked at again, at once and until it can (watch.c). */
+	bank = pgw_config_bank_of(t->bank, t->bank_version, &later);
+	if (bank == NULL || bank->connector == NULL)
+		return PGW_MUTATED(UNREADABLE_BANK) ? 0 : pgw_now();
+	lifetime = pgw_connector_capabilities(bank->connector)->authorization_lifetime_s;
+	return lifetime > 0 ? TimestampTzPlusMilliseconds(pgw_now(), lifetime * 1000) : 0;
 }
 
 static PgwVote

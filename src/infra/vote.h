@@ -42,7 +42,10 @@ extern bool pgw_vote_rolled_back(const PgwTransaction *t);
 /* Recorded in another cluster or database (a restored dump, a copy): not to be worked on before pgw.resume_after_restore(). */
 extern bool pgw_vote_is_foreign(const PgwTransaction *t);
 
-/* When the authorization that has just been saved lapses, as far as the connector says; 0: not said, or not for pgw to watch. */
+/*
+ * When pgw_watch_authorization() has to look at the authorization that has just been saved: when it lapses, as the connector says; at once where its bank
+ * cannot be read just now.  0: the connector does not say, or it is not for pgw to watch.  Waits for no lock.
+ */
 extern TimestampTz pgw_vote_authorization_end(const PgwTransaction *t);
 
 /* What of a recorded attempt is compared with a new request under its id. */

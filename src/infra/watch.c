@@ -34,7 +34,7 @@ next_reversal_look(int tries)
 void
 pgw_watch_refund_begin(PgwTransaction *t, const PgwCapabilities *caps)
 {
-	if (!caps->lookup_refund)
+	if (caps != NULL && !caps->lookup_refund)
 		return;
 	t->retries = 0;
 	t->watch_until = TimestampTzPlusMilliseconds(pgw_now(), INT64_C(86400000) * REVERSAL_DAYS);
@@ -64,6 +64,13 @@ pgw_watch_refund(PgwTransaction *t, PgwAttempt *a)
 	bank = pgw_attempts_bank(t, a, false);
 	if (bank == NULL)
 		return;
+	if (!pgw_connector_capabilities(bank->connector)->lookup_refund)
+	{
+		pgw_put_off_over(t);
+		t->watch_until = 0;		/* the bank could not be read when the refund was done, and shows none */
+		pgw_attempts_put_off(t, 0);
+		return;
+	}
 	memset(&params, 0, sizeof(params));
 	params.currency = t->currency;
 	params.merchant = t->merchant;
@@ -168,7 +175,16 @@ pgw_watch_authorization_give_up(PgwTransaction *t, PgwAttempt *a)
 	pgw_attempts_put_off(t, 0);
 }
 
-/* Completed, of kind payment: its authorization's lifetime is over. */
+/* When it lapses, as the connector says: no earlier than so long after the last request that can have made it.  0: not said. */
+static TimestampTz
+lapses_at(const PgwTransaction *t, const PgwBank *bank)
+{
+	int64		lifetime = pgw_connector_capabilities(bank->connector)->authorization_lifetime_s;
+
+	return lifetime > 0 ? TimestampTzPlusMilliseconds(t->bank_asked_at, lifetime * 1000) : 0;
+}
+
+/* Completed, of kind payment: its authorization's lifetime is over, or its bank could not be read when it was saved (pgw_vote_authorization_end). */
 void
 pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a)
 {
@@ -186,6 +202,12 @@ pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a)
 	bank = pgw_attempts_bank(t, a, false);
 	if (bank == NULL)
 		return;
+	if (lapses_at(t, bank) == 0 || lapses_at(t, bank) > pgw_now())
+	{
+		pgw_put_off_over(t);
+		pgw_attempts_put_off(t, lapses_at(t, bank));
+		return;
+	}
 	if (!pgw_operation_lookup_tells(pgw_connector_capabilities(bank->connector), PGW_OP_CAPTURE))
 	{
 		if (!expire(t))

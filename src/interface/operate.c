@@ -138,7 +138,7 @@ check(const Operation *o, const PgwPayment *p, PgwStanding *s, int64 *amount, in
 
 	pgw_config_refresh(false);
 	*version = pgw_store_transaction_by_id(&p->transaction_id, &charge) ? charge.bank_version : 0;
-	bank = pgw_config_bank_of(p->bank, *version);
+	bank = pgw_config_bank_of(p->bank, *version, NULL);
 	pgw_store_standing(p, s);
 	pgw_operation_check(o->kind, s, bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector) : &none,
 						o->req.has_amount ? o->req.amount : 0, o->final, &result);

@@ -96,7 +96,7 @@ version(const Order *order, int number)
 	goes_by = pgw_config_goes_by(number);
 	if (goes_by != number)
 		refuse(order, psprintf("Attempts of version %d go by version %d already: name that one.", number, goes_by));
-	bank = pgw_config_version(number);
+	bank = pgw_config_version(number, NULL);
 	if (bank == NULL)
 		refuse(order, psprintf("There is no version %d: see pgw.health(), check bank_versions.", number));
 	return bank;

@@ -253,7 +253,9 @@ account_of(const PgwTransaction *t)
 	PgwBank    *bank;
 
 	pgw_config_refresh(false);
-	bank = pgw_config_bank_of(t->bank, t->bank_version);
+	bank = pgw_config_bank_of(t->bank, t->bank_version, NULL);
+	if (bank == NULL && t->bank_version != 0)
+		elog(ERROR, "version %d of bank \"%s\" is not in pgw.bank_versions", t->bank_version, t->bank);	/* whose ledger it is cannot be guessed */
 	return bank != NULL ? bank->account : t->bank != NULL ? t->bank : "";
 }
 

@@ -182,7 +182,7 @@ part($node, 'authorization', sub {
 	my $secret = $node->basedir . '/secrets/bank';
 	rename $secret, "$secret.away" or die $!;
 	sql('SELECT pg_reload_conf()');
-	sql("UPDATE pgw.payment_transactions SET next_attempt_at = now() WHERE client_request_id = 'hold'");
+	sql("UPDATE pgw.payment_transactions SET bank_asked_at = now() - interval '8 days', next_attempt_at = now() WHERE client_request_id = 'hold'");
 	sql('SELECT pgw.run_recovery()');
 	expect_put_off('hold', 'secret_missing');
 	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_attempt_at = now() - interval '1 s' WHERE client_request_id = 'hold'");
