@@ -19,7 +19,8 @@
  *	  commit: what is done at its beginning can wait for others (the NOTIFY lock), and must be interruptible.
  *	- An error in a transaction that callers do not wait for is rolled back as a subtransaction, as is any after a recent error: the abort of a whole
  *	  transaction gives up all locks of the session, too, and they keep callers' payments going while DDL waits (table_locks.c).
- *	- What is committed is never applied again: an ERROR in one item's committed() ends with that item, see settle().
+ *	- What is committed is never applied again: an ERROR in one item's committed() ends with that item, see settle(); and an ERROR in what makes up
+ *	  for that, or after the commit at large, is no rollback either (Transaction.committed).
  *	- The transaction takes its xid in here, after its items were read from shared memory: a recorded caller's xid is then always
  *	  older than one that the log knows, also after a crash.
  */
@@ -43,6 +44,7 @@
 
 #include "core/mutant.h"
 #include "infra/batch.h"
+#include "infra/debug.h"
 #include "infra/notify.h"
 #include "infra/row.h"
 #include "infra/store.h"
@@ -62,6 +64,7 @@ typedef struct Transaction
 	void	   *arg;
 	bool		flush;
 	bool		sub;			/* the work is a subtransaction: its error does not abort the transaction */
+	bool		committed;		/* with the work in it: nothing of it may be applied again, whatever fails from here on */
 	int			limit_ms;
 	int			sqlstate;
 } Transaction;
@@ -70,6 +73,7 @@ static volatile sig_atomic_t at_work = false;	/* a transaction that a cancel may
 static bool hold_at_commit = false;
 static bool held = false;		/* interrupts, since the commit */
 static TimestampTz careful_until = 0;
+static bool unsound = false;
 
 /*
  * SIGINT: our own time limits, or pg_cancel_backend() while something of this database's users' blocks the worker.  Not the synchronous standby: to cancel
@@ -224,6 +228,7 @@ run_in_transaction(Transaction *x)
 
 	/* also when nothing was done: an abort would give up the session's locks */
 	CommitTransactionCommand();
+	x->committed = fine;
 	if (x->flush)
 		wait_for_standby(last_commit);
 	if (fine && x->done != NULL)
@@ -242,6 +247,7 @@ run_in_transaction(Transaction *x)
 static void
 clean_up_after_error(Transaction *x, MemoryContext context)
 {
+	Assert(!x->committed || PGW_MUTATED(COMMITTED_ALL));
 	HOLD_INTERRUPTS();
 	held = false;
 	end_work();
@@ -252,12 +258,45 @@ clean_up_after_error(Transaction *x, MemoryContext context)
 	RESUME_INTERRUPTS();
 }
 
+/*
+ * An ERROR after the commit: what is not done yet of x->done() follows.  That takes each item off its list before it settles it, so this comes to an end.
+ */
+static void
+go_on_after_commit(Transaction *x, MemoryContext context)
+{
+	volatile bool over = false;
+
+	HOLD_INTERRUPTS();			/* the ERROR has forgotten that they were held */
+	while (!over)
+	{
+		MemoryContextSwitchTo(context);
+		unsound = true;			/* whatever it was: it must not be */
+		EmitErrorReport();
+		FlushErrorState();
+		PG_TRY();
+		{
+			if (x->done != NULL)
+				x->done(x->arg);
+			over = true;
+		}
+		PG_CATCH();
+		{
+			HOLD_INTERRUPTS();
+		}
+		PG_END_TRY();
+	}
+	held = false;
+	end_work();
+	RESUME_INTERRUPTS();
+}
+
 static PgwBatchEnd
 try_transaction(Transaction *x)
 {
 	MemoryContext context = CurrentMemoryContext;
 	volatile PgwBatchEnd end = PGW_BATCH_FAILED;
 
+	x->committed = false;
 	pgw_notify_begin();
 	PG_TRY();
 	{
@@ -265,10 +304,22 @@ try_transaction(Transaction *x)
 	}
 	PG_CATCH();
 	{
-		clean_up_after_error(x, context);
+		if (x->committed && !PGW_MUTATED(COMMITTED_ALL))
+		{
+			go_on_after_commit(x, context);
+			end = PGW_BATCH_DONE;
+		}
+		else
+			clean_up_after_error(x, context);
 	}
 	PG_END_TRY();
 	return end;
+}
+
+bool
+pgw_batch_unsound(void)
+{
+	return unsound;
 }
 
 static PgwBatchEnd
@@ -330,6 +381,7 @@ settle(PgwItem *item, bool committed, int sqlstate)
 {
 	MemoryContext context = CurrentMemoryContext;
 	uint32		holds = InterruptHoldoffCount;
+	bool		before = unsound;
 
 	PG_TRY();
 	{
@@ -344,9 +396,12 @@ settle(PgwItem *item, bool committed, int sqlstate)
 			PG_RE_THROW();
 		InterruptHoldoffCount = holds;
 		MemoryContextSwitchTo(context);
-		item->ops->broken(item, committed);
 		EmitErrorReport();
 		FlushErrorState();
+		unsound = true;			/* if this is broken off, too, the item is on no list */
+		PGW_DEBUG_POINT("broken");
+		item->ops->broken(item, committed);
+		unsound = before;
 	}
 	PG_END_TRY();
 }

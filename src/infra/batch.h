@@ -62,6 +62,12 @@ extern PgwBatchEnd pgw_batch_run(dlist_head *items, int most, bool flush);
 /* One transaction around work(arg), for what is not an item. */
 extern PgwBatchEnd pgw_batch_transaction(void (*work) (void *arg), void *arg, bool flush, int *sqlstate);
 
+/*
+ * An ERROR came where none may: what made up for an item's end was itself broken off.  Its tables are as they should be, but this process may have lost
+ * a slot or a call: it has to end, and the next one takes all up from the tables.
+ */
+extern bool pgw_batch_unsound(void);
+
 /* The worker's SIGINT: ends what its transaction is doing, as a failure of the item; without one it does nothing. */
 extern void pgw_batch_cancel(SIGNAL_ARGS);
 

@@ -113,14 +113,21 @@ free_rendered(PgwCall *call)
 }
 
 void
+pgw_call_return_pass(PgwCall *call)
+{
+	if (call->has_pass)
+		pgw_bank_report(call->bank_name, call->op, &call->pass, PGW_VERDICT_UNUSED);
+	call->has_pass = false;
+}
+
+void
 pgw_call_free(PgwCall *call)
 {
 	free_rendered(call);
 	pgw_echo_forget(call);
 	pgw_lanes_leave(&call->place);
 	pgw_lanes_give_up(&call->place);
-	if (call->has_pass)
-		pgw_bank_report(call->bank_name, call->op, &call->pass, PGW_VERDICT_UNUSED);
+	pgw_call_return_pass(call);
 	if (call->listed)
 		hash_search(by_attempt, &call->transaction_id, HASH_REMOVE, NULL);
 	if (call->bank != NULL)
@@ -201,17 +208,12 @@ tell_key_refused(const PgwCall *call)
 	pgw_alert("key_refused", call->bank->name, call->bank->name, NULL, call->correlation, message);
 }
 
-/* The exchange is over, one way or another. */
+/* What its end says of its bank. */
 static void
-finish(PgwCall *call, long http_status)
+report(PgwCall *call)
 {
-	PgwVerdict	verdict = call->our_fault ? PGW_VERDICT_UNUSED : pgw_breaker_verdict(call->transport, http_status, call->answer.outcome);
+	PgwVerdict	verdict = call->our_fault ? PGW_VERDICT_UNUSED : pgw_breaker_verdict(call->transport, call->http_status, call->answer.outcome);
 
-	call->http_status = http_status;
-	pgw_echo_forget(call);
-	pgw_lanes_closed(&call->place);
-	if (call->op != PGW_OP_PING)
-		pgw_call_result(call);	/* first: what follows can raise, and must not lose it */
 	if (call->key_refused)
 		verdict = PGW_VERDICT_FAILURE;	/* nothing can be done there until somebody mends it */
 	/* a ping stands in for a charge */
@@ -225,8 +227,30 @@ finish(PgwCall *call, long http_status)
 		tell_key_refused(call);
 	if (call->answer.echoed)
 		pgw_echo_tell(call);
-	if (call->op == PGW_OP_PING)
+}
+
+/* The exchange is over, one way or another.  Telling of it can raise, and must not lose the call. */
+static void
+finish(PgwCall *call, long http_status)
+{
+	call->http_status = http_status;
+	pgw_echo_forget(call);
+	pgw_lanes_closed(&call->place);
+	if (call->op != PGW_OP_PING)
+	{
+		pgw_call_result(call);
+		report(call);
+		return;
+	}
+	PG_TRY();
+	{
+		report(call);
+	}
+	PG_FINALLY();
+	{
 		pgw_call_free(call);
+	}
+	PG_END_TRY();
 }
 
 bool
@@ -244,6 +268,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 		*error_code = "secret_missing";
 		return false;
 	}
+	pgw_lanes_know(bank->name); /* so that nothing can fail between the rendered request and its place */
 	strlcpy(call->currency, params->currency, sizeof(call->currency));
 	call->iso_exponent = currency->exponent;
 	params->has_amount = params->amount > 0;
@@ -581,6 +606,30 @@ pgw_calls_init(void)
 	pgw_attempts_init();
 }
 
+static bool
+render_ping(PgwCall *call)
+{
+	PgwBank    *bank = pgw_config_bank(call->bank_name);
+	PgwCallParams params;
+	PgwConnectorError err;
+	const char *code;
+	volatile bool ok = false;
+
+	memset(&params, 0, sizeof(params));
+	params.currency = "EUR";	/* a ping names none; rendering wants one */
+	PG_TRY();
+	{
+		ok = bank != NULL && pgw_call_render(call, bank, &params, &code, &err);
+	}
+	PG_CATCH();
+	{
+		pgw_call_free(call);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return ok;
+}
+
 /* A bank whose breaker waits for its ping gets one. */
 static void
 send_probes(void)
@@ -590,22 +639,16 @@ send_probes(void)
 
 	while ((name = pgw_bank_to_probe(&pass)) != NULL)
 	{
-		PgwBank    *bank = pgw_config_bank(name);
-		PgwCallParams params;
-		PgwConnectorError err;
-		const char *code;
 		pg_uuid_t	id;
 		PgwCall    *call;
 
 		pgw_store_new_id(&id);
-		call = pgw_call_new(&id, &id, false);
+		call = pgw_call_new(&id, &id, false);	/* an ERROR: the pass lapses by itself */
 		call->op = PGW_OP_PING;
 		call->pass = pass;
 		call->has_pass = true;
 		strlcpy(call->bank_name, name, sizeof(call->bank_name));
-		memset(&params, 0, sizeof(params));
-		params.currency = "EUR";	/* a ping names none; rendering wants one */
-		if (bank != NULL && pgw_call_render(call, bank, &params, &code, &err))
+		if (render_ping(call))
 			pgw_call_ready(call);
 		else
 		{

@@ -14,6 +14,8 @@
  *	  that leaves earlier has withdrawn, whatever its intent's commit waits for, and no payments row names an attempt that is not recorded.
  *	- Cards: rendered before the intent (a request that cannot be rendered leaves no trace), wiped from the slot in committed().
  *	- Requests are read from the slots before the transaction that records them takes its xid (batch.c).
+ *	- A call that has been taken off one list is in nobody's hands but ours until it is on another: an ERROR in between puts it off (keep()), or its
+ *	  caller would wait for nobody.
  */
 #include "postgres.h"
 
@@ -30,6 +32,7 @@
 #define BUSY_DELAY_MS 20
 #define SWEEP_MS 10
 #define LOCKED_PATIENCE_MS 2000	/* of an intent whose tables are locked by somebody */
+#define ERRORS_MAX 5			/* of one request: then its caller is told */
 
 static dlist_head waiting;		/* for room at their bank, linked by .all */
 static dlist_head at_once;		/* need none: refused */
@@ -201,9 +204,11 @@ static void
 enter(PgwCall *call)
 {
 	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
-	PgwBank    *chosen = chosen_bank(call);
+	PgwBank    *chosen;
 	PgwBank    *b;
 
+	PGW_DEBUG_POINT("entering");
+	chosen = chosen_bank(call);
 	if (chosen == NULL)
 		return;
 	call->refused = false;
@@ -229,9 +234,22 @@ take_one(int slot)
 	call->config_reads = r->unsettled ? pgw_config_reads() + 1 : 0;
 	call->item.ops = &pgw_request_ops;
 	if (is_gone(call))
+	{
 		answer_error(call, "internal_error", "");	/* nobody reads it: nothing was recorded, nothing is sent */
-	else
+		return;
+	}
+	PG_TRY();
+	{
 		enter(call);
+	}
+	PG_CATCH();
+	{
+		/* its slot is given back; were the call left, its attempt would count as under way for ever */
+		if (!PGW_MUTATED(BETWEEN_LISTS))
+			pgw_call_free(call);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
 }
 
 void
@@ -261,6 +279,43 @@ pgw_calls_take_requests(void)
 		PGW_DEBUG_POINT("taken");
 }
 
+/* Nothing of it was sent or recorded. Needs no memory. */
+static void
+keep(PgwCall *call)
+{
+	if (PGW_MUTATED(BETWEEN_LISTS))
+		return;
+	if (++call->failures >= ERRORS_MAX)
+	{
+		answer_error(call, "internal_error", "the request could not be prepared: see the server's log");
+		return;
+	}
+	if (call->rendered == NULL)
+	{
+		/* it may go to another bank */
+		pgw_call_return_pass(call);
+		pgw_lanes_give_up(&call->place);
+	}
+	put_off_for_now(call);
+}
+
+/* The call is on no list: to(call, items) puts it onto one, or ends it. */
+static void
+hand_on(void (*to) (PgwCall *call, dlist_head *items), PgwCall *call, dlist_head *items)
+{
+	PG_TRY();
+	{
+		PGW_DEBUG_POINT("handing_on");
+		to(call, items);
+	}
+	PG_CATCH();
+	{
+		keep(call);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
 static void
 render(PgwCall *call, PgwBank *bank, dlist_head *items)
 {
@@ -274,23 +329,16 @@ render(PgwCall *call, PgwBank *bank, dlist_head *items)
 		answer_error(call, code, err.message);
 }
 
-/* Its bank has room. Which bank that is may have changed while it waited. */
-void
-pgw_requests_admit(PgwItem *item, dlist_head *items)
+/* The first bank that takes it now, in the order of priority, where there is room. */
+static void
+admit(PgwCall *call, dlist_head *items)
 {
-	PgwCall    *call = (PgwCall *) item;
 	char		waited_for[NAMEDATALEN];
 	PgwBank    *chosen;
 	TimestampTz when;
 
 	strlcpy(waited_for, pgw_lanes_name(&call->place), sizeof(waited_for));
 	pgw_lanes_give_up(&call->place);
-	dlist_delete(&call->all);
-	if (is_gone(call))
-	{
-		answer_error(call, "internal_error", "");	/* nobody reads it */
-		return;
-	}
 	chosen = chosen_bank(call);
 	if (chosen == NULL)
 		return;
@@ -311,7 +359,40 @@ pgw_requests_admit(PgwItem *item, dlist_head *items)
 		return;
 	}
 	refuse(call);
-	pgw_requests_collect(items);
+}
+
+/* Its bank has room. Which bank that is may have changed while it waited. */
+void
+pgw_requests_admit(PgwItem *item, dlist_head *items)
+{
+	PgwCall    *call = (PgwCall *) item;
+
+	dlist_delete(&call->all);
+	if (is_gone(call))
+		answer_error(call, "internal_error", "");	/* nobody reads it */
+	else
+		hand_on(admit, call, items);
+	if (!dlist_is_empty(&at_once))
+		pgw_requests_collect(items);
+}
+
+/* It is recorded as refused; the event names its bank. */
+static void
+render_refused(PgwCall *call, dlist_head *items)
+{
+	PgwBank    *bank = chosen_bank(call);
+
+	if (bank != NULL)
+		render(call, bank, items);
+}
+
+static void
+go_on(PgwCall *call, dlist_head *items)
+{
+	if (call->rendered != NULL)
+		dlist_push_tail(items, &call->item.node);
+	else
+		enter(call);
 }
 
 /* Whoever has left, and what was put off for a moment. */
@@ -327,14 +408,10 @@ pgw_requests_collect(dlist_head *items)
 	{
 		PgwCall    *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&at_once));
 
-		PgwBank    *bank = NULL;
-
 		if (is_gone(call))
 			answer_error(call, "internal_error", "");
 		else
-			bank = chosen_bank(call);
-		if (bank != NULL)
-			render(call, bank, items);	/* the event names its bank */
+			hand_on(render_refused, call, items);
 	}
 	dlist_foreach_modify(iter, &put_off)
 	{
@@ -345,10 +422,8 @@ pgw_requests_collect(dlist_head *items)
 		dlist_delete(iter.cur);
 		if (is_gone(call))
 			answer_error(call, "internal_error", "");
-		else if (call->rendered != NULL)
-			dlist_push_tail(items, &call->item.node);
 		else
-			enter(call);
+			hand_on(go_on, call, items);
 	}
 	if (!pgw_is_due(TimestampTzPlusMilliseconds(swept, SWEEP_MS), now, SWEEP_MS))
 		return;
@@ -521,6 +596,7 @@ recorded(PgwCall *call)
 {
 	pgw_exchange_mark_recorded(call->slot, &call->transaction_id);
 	pgw_exchange_wipe(call->slot);
+	call->failures = 0;			/* of its result, from here on */
 	pgw_call_ready(call);
 }
 

@@ -16,6 +16,7 @@
 #include "utils/elog.h"
 #include "utils/timestamp.h"
 
+#include "core/mutant.h"
 #include "infra/calls_internal.h"
 #include "infra/clock.h"
 #include "infra/debug.h"
@@ -226,6 +227,7 @@ result_committed(PgwItem *item)
 
 	if (call->later)
 	{
+		PGW_DEBUG_POINT("result_later");
 		pgw_calls_alert_busy(&call->busy_since, &call->transaction_id, call->correlation, call->bank->name);
 		retry_later(call, BUSY_DELAY_MS);
 		return;
@@ -275,9 +277,10 @@ result_broken(PgwItem *item, bool committed)
 {
 	PgwCall    *call = (PgwCall *) item;
 
-	if (!committed)
+	/* later: nothing of it was written, and the answer is in here only */
+	if (!committed || (call->later && !PGW_MUTATED(BETWEEN_LISTS)))
 	{
-		retry_later(call, LONGEST_FAILED_DELAY_MS);
+		retry_later(call, committed ? BUSY_DELAY_MS : LONGEST_FAILED_DELAY_MS);
 		return;
 	}
 	(void) tell(call);			/* if that was not done yet */

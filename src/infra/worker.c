@@ -448,8 +448,9 @@ end_round(void)
 }
 
 /*
- * Somebody wants the database without us (DROP, RENAME, TEMPLATE).  Calls in flight get a moment to end; what is still out then is written
- * down as "may have been sent".  The launcher starts the next worker when the wish is gone, if the database is still there.
+ * Somebody wants the database without us (DROP, RENAME, TEMPLATE), or this process may have lost track of something (pgw_batch_unsound).  Calls in
+ * flight get a moment to end; what is still out then is written down as "may have been sent".  The launcher starts the next worker when the wish is
+ * gone, if the database is still there.
  */
 static void
 step_aside(TimestampTz now)
@@ -536,7 +537,7 @@ turn(void)
 	pgw_calls_take_answers();
 	if (dropping())
 		return;
-	if (pgw_exchange_wish() == PGW_WISH_STEP_ASIDE)
+	if (pgw_exchange_wish() == PGW_WISH_STEP_ASIDE || pgw_batch_unsound())
 	{
 		/* nothing new is taken; results go on */
 		if (pgw_calls_run(false) == PGW_BATCH_NO_EXTENSION)
