@@ -10,6 +10,14 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 
+/*
+ * A clock that is corrected by less than this, as NTP does all the time, puts nothing off that anybody would notice: what waits then waits for a second more,
+ * no longer than a worker that sleeps may be late, or than the shortest delay between two tries that is set by default (pgw.retry_base_delay).  Daemons
+ * that set the clock slew what is smaller than some tenths of a second, and virtual machines step by milliseconds; a look for what a step has put off reads
+ * all that waits.
+ */
+#define PGW_CLOCK_NOTICED_MS 1000
+
 /* Put off until then, at most so long: a clock that was set back does not put it off for longer. */
 #define pgw_is_due(when, now, longest_ms) ((when) <= (now) || (when) > TimestampTzPlusMilliseconds(now, longest_ms))
 

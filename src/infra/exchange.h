@@ -126,6 +126,7 @@ extern void pgw_exchange_release_all(void); /* this backend's slots: withdraw or
 extern void pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n);
 
 /* --- worker side (own entry attached by pgw_exchange_attach) --- */
+extern void pgw_exchange_told_to_end(void);	/* SIGTERM; in its handler */
 extern bool pgw_exchange_attach(void);	/* register MyProc as MyDatabaseId's worker; false: there is one already, or it must step aside: exit 0. Sets rescan. */
 extern int	pgw_exchange_take(int *slots, int max); /* REQUESTED -> TAKEN of my database; in order of request */
 extern void pgw_exchange_give_back(const int *slots, int n);	/* TAKEN -> REQUESTED, in their place: nothing was done for them */
@@ -190,13 +191,15 @@ typedef struct PgwExchangeStatus
 	const char *worker_state;	/* "none", "down", "starting", "running", "paused", "draining", "no extension", "stepping aside" */
 	TimestampTz worker_since;	/* of that state; 0: none */
 	int			worker_failures;	/* ends in a row */
-	TimestampTz register_failed_at; /* last time max_worker_processes was used up; 0: never */
 	int			slots_total;
 	int			slots_used;		/* all databases */
 	int			slots_requested;	/* this database: wait for the worker */
 	int			slots_taken;	/* this database: the bank is being called */
 } PgwExchangeStatus;
 extern void pgw_exchange_status(Oid dboid, PgwExchangeStatus *out);
+
+/* Why dboid has no worker and what comes next, from what is known: a HINT (palloc'd). */
+extern char *pgw_exchange_absence(Oid dboid);
 extern int	pgw_exchange_databases(Oid *out, int max);	/* every database that has an entry */
 
 #endif

@@ -25,6 +25,7 @@
 #define FIRST_LOOK_MS 10000		/* so long after its start a server may not have found its databases yet */
 
 static int	attached = -1;		/* worker: index of my entry */
+static volatile sig_atomic_t told_to_end = false;	/* ... it was sent SIGTERM */
 
 void
 pgw_entries_init(void)
@@ -121,10 +122,17 @@ pgw_entry_died(PgwWorkerEntry *entry)
 		entry->failures++;
 	}
 	entry->next_start = TimestampTzPlusMilliseconds(now, delay);
+	entry->end = PGW_END_FAILED;	/* who knows better says so */
 	pgw_entry_set_state(entry, PGW_ENTRY_DOWN);
 }
 
 /* ---------------------------------------------------------------- the worker's side */
+
+void
+pgw_exchange_told_to_end(void)
+{
+	told_to_end = true;
+}
 
 static void
 detach(int code, Datum arg)
@@ -140,7 +148,10 @@ detach(int code, Datum arg)
 		if (entry->dropping > 0)
 			pgw_slots_fail(attached, "extension_dropped", false);
 		if (entry->state == PGW_ENTRY_RUNNING)
+		{
 			pgw_entry_died(entry);
+			entry->end = told_to_end ? PGW_END_TERMINATED : code == 0 ? PGW_END_BY_ITSELF : PGW_END_FAILED;
+		}
 		for (int i = 0; i < PGW_MAX_COVERS; i++)
 			entry->covers[i].held = false;	/* they go with the process */
 		attached = -1;
@@ -169,7 +180,10 @@ pgw_exchange_attach(void)
 
 		entry->pid = MyProcPid;
 		if (entry->holds > 0)
+		{
 			pgw_entry_died(entry);
+			entry->end = PGW_END_BY_ITSELF;
+		}
 		else
 		{
 			pgw_entry_set_state(entry, PGW_ENTRY_RUNNING);
@@ -409,87 +423,6 @@ pgw_exchange_bump_generation(void)
 	if (e >= 0)
 		pgw_wake_worker(e);
 	LWLockRelease(pgw_lock);
-}
-
-static const char *
-paused_name(PgwPause paused)
-{
-	return paused == PGW_PAUSE_NONE ? "running" : paused == PGW_PAUSE_DRAINING ? "draining" : "paused";
-}
-
-static const char *
-state_name(const PgwWorkerEntry *entry)
-{
-	switch (entry->state)
-	{
-		case PGW_ENTRY_UNUSED:
-			return "none";
-		case PGW_ENTRY_DOWN:
-			return entry->holds > 0 ? "stepping aside" : "down";
-		case PGW_ENTRY_STARTING:
-			return "starting";
-		case PGW_ENTRY_RUNNING:
-			return entry->holds > 0 ? "stepping aside" : paused_name(entry->paused);
-		case PGW_ENTRY_NO_EXTENSION:
-			return "no extension";
-	}
-	return "none";
-}
-
-void
-pgw_exchange_status(Oid dboid, PgwExchangeStatus *out)
-{
-	int			e;
-
-	memset(out, 0, sizeof(*out));
-	out->worker_state = "none";
-	out->preloaded = pgw_exchange_available();
-	if (!out->preloaded)
-		return;
-
-	LWLockAcquire(pgw_lock, LW_SHARED);
-	out->launcher_pid = pgw_shared->launcher_pid;
-	out->register_failed_at = pgw_shared->register_failed_at;
-	out->slots_total = pgw_max_waiting;
-	e = pgw_entry_find(dboid, false);
-	if (e >= 0)
-	{
-		const PgwWorkerEntry *entry = &pgw_shared->entries[e];
-
-		out->worker_pid = (entry->state == PGW_ENTRY_RUNNING) ? entry->pid : 0;
-		out->worker_state = state_name(entry);
-		out->worker_since = entry->since;
-		out->worker_failures = entry->failures;
-	}
-	for (int i = 0; i < pgw_max_waiting; i++)
-	{
-		const PgwSlotHeader *header = &pgw_shared->slots[i];
-
-		out->slots_used += header->state != PGW_SLOT_FREE;
-		if (e >= 0 && header->entry == e)
-		{
-			out->slots_requested += header->state == PGW_SLOT_REQUESTED;
-			out->slots_taken += header->state == PGW_SLOT_TAKEN;
-		}
-	}
-	LWLockRelease(pgw_lock);
-}
-
-int
-pgw_exchange_databases(Oid *out, int max)
-{
-	int			n = 0;
-
-	if (!pgw_exchange_available())
-		return 0;
-	LWLockAcquire(pgw_lock, LW_SHARED);
-	for (int i = 0; i < PGW_MAX_DATABASES && n < max; i++)
-	{
-		if (pgw_shared->entries[i].state != PGW_ENTRY_UNUSED)
-			out[n++] = pgw_shared->entries[i].dboid;
-	}
-	LWLockRelease(pgw_lock);
-	return n;
 }
 
 /* ---------------------------------------------------------------- utility.c's side */

@@ -48,6 +48,15 @@ typedef enum PgwEntryState
 	PGW_ENTRY_NO_EXTENSION		/* a worker looked and found none */
 } PgwEntryState;
 
+/* How the last worker has ended. */
+typedef enum PgwWorkerEnd
+{
+	PGW_END_NONE = 0,			/* there was none */
+	PGW_END_TERMINATED,			/* by SIGTERM */
+	PGW_END_BY_ITSELF,			/* it was asked to step aside */
+	PGW_END_FAILED				/* an error, or it did not get as far as to attach */
+} PgwWorkerEnd;
+
 /* A table that callers have locked, and the worker for them: table_locks.c. */
 typedef struct PgwCover
 {
@@ -66,6 +75,7 @@ typedef struct PgwWorkerEntry
 	TimestampTz since;			/* of the present state */
 	TimestampTz next_start;		/* while DOWN: not before */
 	int			failures;		/* ends in a row, for the back-off */
+	PgwWorkerEnd end;			/* the last one */
 	int			holds;			/* sessions that want the database empty */
 	int			dropping;		/* sessions inside DROP EXTENSION pgw */
 	bool		check;			/* CREATE EXTENSION was committed: look, whatever the state */

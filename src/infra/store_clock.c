@@ -14,11 +14,9 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "infra/clock.h"
 #include "infra/store_internal.h"
 #include "infra/table_locks.h"
-
-/* A clock that is corrected by less than this, as NTP does all the time, puts nothing off that anybody would notice. */
-#define NOTICED_MS 1000
 
 /*
  * Two selects, so that each reads one of the two small indexes of what waits for a time (store_scan.c).  Of what was not sent yet only what is not due
@@ -34,7 +32,7 @@ uint64
 pgw_store_take_back_times(TimestampTz now, int most)
 {
 	Oid			types[3] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID};
-	Datum		args[3] = {TimestampTzGetDatum(now), TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, NOTICED_MS)), Int32GetDatum(most)};
+	Datum		args[3] = {TimestampTzGetDatum(now), TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, PGW_CLOCK_NOTICED_MS)), Int32GetDatum(most)};
 	uint64		n;
 
 	pgw_table_need("payment_transactions", RowExclusiveLock);

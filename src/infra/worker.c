@@ -87,7 +87,7 @@ typedef struct Worker
 	TimestampTz scan_again;		/* its last page failed: not before this; 0: it did not */
 	Round		round;
 	bool		dropping;
-	TimestampTz wall;			/* the clock at the last turn; 0: there was none */
+	TimestampTz wall;			/* the latest that the clock has shown since it was last set back; 0: nothing yet */
 	bool		clock_wanted;		/* times of a clock that was ahead are to be looked for */
 	TimestampTz clock_look_at;	/* not before: the last look failed, or took too long */
 } Worker;
@@ -209,9 +209,16 @@ look_for_extension(void)
 }
 
 static void
+terminate(SIGNAL_ARGS)
+{
+	pgw_exchange_told_to_end();
+	die(postgres_signal_arg);
+}
+
+static void
 start(Oid dboid)
 {
-	pqsignal(SIGTERM, die);
+	pqsignal(SIGTERM, terminate);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, pgw_batch_cancel);
 	pqsignal(SIGPIPE, SIG_IGN);
@@ -506,15 +513,17 @@ look_at_clock(void)
 	uint64		taken = 0;
 	int			sqlstate = 0;
 
-	if (wall < worker.wall)
+	if (TimestampTzPlusMilliseconds(wall, PGW_CLOCK_NOTICED_MS) < worker.wall)
 	{
 		worker.clock_wanted = true;
 		worker.clock_look_at = 0;
 		worker.next_partitions = worker.next_pause_check = 0;
+		worker.wall = wall;
 	}
-	worker.wall = wall;
+	worker.wall = Max(worker.wall, wall);	/* small steps add up */
 	if (!worker.clock_wanted || !pgw_is_due(worker.clock_look_at, wall, TIMES_RETRY_MS) || PGW_MUTATED(CLOCK_BACK))
 		return;
+	PGW_DEBUG_POINT("clock_look");
 	if (pgw_batch_transaction(take_back_times, &taken, false, &sqlstate) != PGW_BATCH_DONE)
 	{
 		/* somebody's DDL: at the next turn, as it costs nothing */

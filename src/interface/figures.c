@@ -139,7 +139,7 @@ require_worker(void)
 	if (!pgw_exchange_available())
 		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
 	if (!pgw_exchange_worker_running(MyDatabaseId))
-		pgw_raise("worker_not_running", NULL, "See pgw.health() and the server's log; max_worker_processes may be used up.");
+		pgw_raise("worker_not_running", NULL, NULL);
 }
 
 /* false: the time is up. */
@@ -176,7 +176,7 @@ pgw_run_recovery_1_0(PG_FUNCTION_ARGS)
 	pgw_recovery_figures(&before);
 	asked = pgw_recovery_ask();
 	if (asked == 0)
-		pgw_raise("worker_not_running", NULL, "More databases use pgw than it can count for; see docs/monitoring.md.");
+		pgw_raise("internal_error", NULL, "More databases use pgw than it can count for; see docs/monitoring.md.");
 	(void) pgw_exchange_rescan(MyDatabaseId);
 	complete = wait_for_recovery(asked, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_RECOVERY_MS));
 	pgw_recovery_figures(&after);

@@ -48,7 +48,6 @@
 #define NOTIFY_WARNING 0.5
 #define REVIEW_ERROR_S (24 * 60 * 60)
 #define PUT_OFF_ERROR_S (30 * 60)
-#define NO_WORKER_SLOT_S 120	/* a start that failed so recently explains a worker that is not there */
 #define FILES_PER_CALL 4
 #define LOCKED_WARNING_S 2
 #define LOCKED_ERROR_S 60
@@ -145,29 +144,20 @@ put(Report *r, const char *check, Status status, const char *advice)
 /* ---------------------------------------------------------------- processes */
 
 static Status
-worker_status(Report *r, const PgwExchangeStatus *s, const char **advice)
+worker_status(Report *r, Oid database, const PgwExchangeStatus *s, const char **advice)
 {
 	detail(r, "state", s->worker_state);
 	detail_time(r, "since", s->worker_since);
 	detail_number(r, "failures", s->worker_failures);
 	if (strcmp(s->worker_state, "running") == 0)
 		return FINE;
-	*advice = "The server's log says why it ended; the launcher starts it again.";
-	if (s->register_failed_at != 0 && !TimestampDifferenceExceeds(s->register_failed_at, GetCurrentTimestamp(), NO_WORKER_SLOT_S * 1000))
-		*advice = "No background worker is free: raise max_worker_processes (one for the launcher, one for each database) and restart the server.";
-	else if (strcmp(s->worker_state, "starting") == 0)
-		return WARN;
-	else if (strcmp(s->worker_state, "stepping aside") == 0)
-	{
-		*advice = "DROP, ALTER or CREATE DATABASE wants the database empty; the worker comes back when that is over.";
-		return WARN;
-	}
-	else if (strcmp(s->worker_state, "paused") == 0 || strcmp(s->worker_state, "draining") == 0)
+	if (strcmp(s->worker_state, "paused") == 0 || strcmp(s->worker_state, "draining") == 0)
 	{
 		*advice = "It is there, and takes no new payments: see worker_mode and restored.";
 		return WARN;
 	}
-	return BAD;
+	*advice = pgw_exchange_absence(database);
+	return strcmp(s->worker_state, "starting") == 0 || strcmp(s->worker_state, "stepping aside") == 0 ? WARN : BAD;
 }
 
 static void
@@ -182,7 +172,7 @@ check_processes(Report *r, const PgwExchangeStatus *s)
 	put(r, "launcher", s->launcher_pid != 0 ? FINE : BAD,
 		"The server's log says why the launcher ended, and it is started again within seconds; or max_worker_processes left no room for it.");
 	detail_number(r, "pid", s->worker_pid);
-	status = worker_status(r, s, &advice);
+	status = worker_status(r, MyDatabaseId, s, &advice);
 	put(r, "worker", status, advice);
 
 	n = pgw_exchange_databases(databases, MAX_DATABASES);
@@ -195,7 +185,7 @@ check_processes(Report *r, const PgwExchangeStatus *s)
 		if (databases[i] == MyDatabaseId || name == NULL || strcmp(other.worker_state, "no extension") == 0 || strcmp(other.worker_state, "none") == 0)
 			continue;
 		detail(r, "database", name);
-		status = worker_status(r, &other, &advice);
+		status = worker_status(r, databases[i], &other, &advice);
 		put(r, psprintf("worker:%s", name), status, advice);
 	}
 }

@@ -48,6 +48,8 @@ static const struct
 static const char *
 default_hint(const char *code)
 {
+	if (strcmp(code, "worker_not_running") == 0)
+		return pgw_exchange_absence(MyDatabaseId);
 	if (strcmp(code, "worker_paused") == 0)
 		return pgw_pause_hint(pgw_exchange_paused(MyDatabaseId));
 	for (size_t i = 0; i < lengthof(hints); i++)
@@ -81,7 +83,8 @@ pgw_raise(const char *error_code, const char *members, const char *hint)
 	const PgwErrorInfo *info = info_of(error_code);
 
 	Assert(info->class != PGW_CLASS_VALIDATION);
-	if (hint == NULL)
+	/* why there is no worker is known better in there than by whoever needs one */
+	if (hint == NULL || strcmp(info->code, "worker_not_running") == 0)
 		hint = default_hint(info->code);
 	ereport(ERROR,
 			(errcode(sqlstate_of(info->sqlstate)),
