@@ -5,6 +5,9 @@
  * bank.  The rules are core/breaker.c's and core/budget.c's.
  *
  * Breakers are saved (pgw.bank_states) whenever they open or close, so that a restart does not storm a bank that is down.  Budgets are not.
+ * A bank as it was (one version of it) has breakers of its own, under the name that config_versions.c gives it.  What is no bank's present name and was not
+ * asked about for an hour is forgotten, here and in the table: if it is asked about again it begins anew, as a bank that is up.
+ *
  * An open breaker of charges is tried with a ping where the connector has one: nobody's payment is the guinea pig.
  */
 #include "postgres.h"
@@ -22,6 +25,7 @@
 #include "infra/store.h"
 
 #define PROBE_MARGIN_MS 5000
+#define FORGET_AFTER_MS (60 * 60 * 1000)
 
 typedef struct BankHealth
 {
@@ -29,6 +33,7 @@ typedef struct BankHealth
 	PgwBreaker	breakers[PGW_BREAKER_NGROUPS];
 	bool		changed[PGW_BREAKER_NGROUPS];	/* since it was saved */
 	PgwBudget	budget;
+	int64		asked_at;		/* in ms: the last look, or report */
 } BankHealth;
 
 static int	breaker_failures = 5;
@@ -106,6 +111,7 @@ find(const char *bank)
 			pgw_breaker_restore(&h->breakers[g]);
 		pgw_budget_init(&h->budget, &budget, now_ms());
 	}
+	h->asked_at = now_ms();
 	return h;
 }
 
@@ -249,7 +255,32 @@ pgw_bank_next_probe(void)
 	return soonest < 0 ? 0 : TimestampTzPlusMilliseconds(pgw_now(), soonest);
 }
 
-/* ---------------------------------------------------------------- over a restart */
+/* ---------------------------------------------------------------- over a restart, and no longer than needed */
+
+static bool
+is_over(const BankHealth *h)
+{
+	int64		idle = now_ms() - h->asked_at;
+
+	return pgw_config_bank(h->name) == NULL && (idle >= FORGET_AFTER_MS || idle < -FORGET_AFTER_MS);
+}
+
+void
+pgw_bank_health_tidy(void)
+{
+	HASH_SEQ_STATUS seq;
+	BankHealth *h;
+
+	if (banks == NULL)
+		return;
+	pgw_store_forget_bank_states(TimestampTzPlusMilliseconds(pgw_now(), -FORGET_AFTER_MS));
+	hash_seq_init(&seq, banks);
+	while ((h = hash_seq_search(&seq)) != NULL)
+	{
+		if (is_over(h))
+			hash_search(banks, h->name, HASH_REMOVE, NULL); /* the one that was just returned may go */
+	}
+}
 
 void
 pgw_bank_health_start(void)

@@ -29,6 +29,9 @@ extern TimestampTz pgw_bank_next_probe(void);	/* 0: none */
 
 extern bool pgw_bank_health_changed(void);
 extern void pgw_bank_health_save(void); /* in the worker's transaction: what has changed goes to pgw.bank_states */
-extern void pgw_bank_health_saved(void);	/* ... and is committed */
+extern void pgw_bank_health_saved(void);
+
+/* The worker, in a transaction: forget what is no bank's, and was not asked about for an hour. */
+extern void pgw_bank_health_tidy(void);	/* ... and is committed */
 
 #endif

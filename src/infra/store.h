@@ -256,6 +256,7 @@ typedef struct PgwBankState
 } PgwBankState;
 extern int	pgw_store_bank_states(PgwBankState **out);
 extern void pgw_store_save_bank_state(const PgwBankState *s);
+extern void pgw_store_forget_bank_states(TimestampTz before);	/* of what is no bank's name now, and has not changed since then */
 
 /* One row of pgw.review_proposals: what one operator asks another to confirm. */
 typedef struct PgwProposal
@@ -311,8 +312,11 @@ extern void pgw_store_check(void);
 extern void pgw_store_notify(const pg_uuid_t *payment_id, PgwKind kind, const char *outcome);
 extern void pgw_store_notify_payment(const PgwPayment *p);
 
-/* Monthly event partitions: make sure this month's and the next `ahead` exist (worker only). */
-extern void pgw_store_ensure_partitions(int ahead);
+/*
+ * Monthly event partitions: make sure this month's and the next `ahead` exist (worker only).  false: one is missing, and is not made, because the server would
+ * look through all of the default partition for rows of its month, which has more than `largest` bytes.
+ */
+extern bool pgw_store_ensure_partitions(int ahead, int64 largest);
 
 /* Is the extension there? false: no. Locks the extension object conditionally; *busy: someone drops or alters it right now. */
 extern bool pgw_store_lock_extension(bool *busy);

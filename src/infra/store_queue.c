@@ -24,6 +24,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "core/uuid7.h"
@@ -31,21 +32,44 @@
 #include "infra/store_internal.h"
 #include "infra/table_locks.h"
 
-void
-pgw_store_ensure_partitions(int ahead)
+/* Is a partition to be made, while the default one is larger than so many bytes? */
+static bool
+is_too_large(int ahead, int64 largest)
+{
+	Oid			relid = pgw_store_relid_or_none("transaction_events_default");
+	Oid			types[3] = {OIDOID, INT8OID, INT4OID};
+	Datum		args[3] = {ObjectIdGetDatum(relid), Int64GetDatum(largest), Int32GetDatum(ahead)};
+	bool		isnull;
+
+	if (!OidIsValid(relid))
+		return false;
+	pgw_table_lock(relid, AccessShareLock);
+	if (SPI_execute_with_args("SELECT pg_relation_size($1) > $2 AND EXISTS (SELECT FROM generate_series(0, $3) i"
+							  " WHERE to_regclass('pgw.transaction_events_y' || to_char(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')"
+							  " + make_interval(months => i), 'YYYY\"m\"MM')) IS NULL) AND EXISTS (SELECT FROM pgw.banks)",
+							  3, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the default partition of events could not be looked at");
+	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) && !isnull;
+}
+
+bool
+pgw_store_ensure_partitions(int ahead, int64 largest)
 {
 	Oid			types[1] = {INT4OID};
 	Datum		args[1] = {Int32GetDatum(ahead)};
+	bool		fine;
 
 	pgw_table_need("banks", AccessShareLock);
 	pgw_table_need("transaction_events", ShareUpdateExclusiveLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute_with_args("SELECT pgw.ensure_event_partitions($1)", 1, types, args, NULL, false, 0) < 0)
+	fine = !is_too_large(ahead, largest);
+	if (fine && SPI_execute_with_args("SELECT pgw.ensure_event_partitions($1)", 1, types, args, NULL, false, 0) < 0)
 		elog(ERROR, "the creation of event partitions failed");
 	PopActiveSnapshot();
 	SPI_finish();
+	return fine;
 }
 
 static char *
@@ -115,6 +139,24 @@ pgw_store_save_bank_state(const PgwBankState *s)
 							  " failures = EXCLUDED.failures, openings = EXCLUDED.openings, opened_at = EXCLUDED.opened_at,"
 							  " cooldown_from = EXCLUDED.cooldown_from, changed_at = clock_timestamp()", 7, types, args, nulls, false, 0) < 0)
 		elog(ERROR, "a bank's state could not be saved");
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
+void
+pgw_store_forget_bank_states(TimestampTz before)
+{
+	Oid			types[1] = {TIMESTAMPTZOID};
+	Datum		args[1] = {TimestampTzGetDatum(before)};
+
+	pgw_table_need("bank_states", RowExclusiveLock);
+	pgw_table_need("banks", AccessShareLock);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (SPI_execute_with_args("DELETE FROM pgw.bank_states s WHERE s.changed_at < $1 AND NOT EXISTS (SELECT FROM pgw.banks b WHERE b.name = s.bank)",
+							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "the states of former banks could not be forgotten");
 	PopActiveSnapshot();
 	SPI_finish();
 }

@@ -54,10 +54,15 @@
 #define STEP_ASIDE_GRACE_MS 1000
 #define PARTITIONS_AHEAD 2
 #define PARTITION_INTERVAL_MS (24 * 60 * 60 * 1000)
+#define PARTITION_RETRY_MS (60 * 1000)	/* doubled at each failure ... */
+#define PARTITION_LONGEST_RETRY_MS (60 * 60 * 1000)
+#define DEFAULT_LARGEST (INT64_C(128) * 1024 * 1024)	/* read through in a second or two: a transaction may take five (batch.c) */
 #define TIMES_AT_ONCE 500
 #define TIMES_RETRY_MS (60 * 1000)
 #define RETRY_AFTER_ERROR_MS 500
 #define PAUSE_CHECK_MS 1000
+#define TIDY_MS (60 * 60 * 1000)
+#define UNSETTLED_PAUSE_MS 20
 
 int			pgw_recovery_interval = 300;
 
@@ -169,7 +174,7 @@ pin_settings(void)
 static void
 make_partitions(void *arg)
 {
-	pgw_store_ensure_partitions(PARTITIONS_AHEAD);
+	*(bool *) arg = pgw_store_ensure_partitions(PARTITIONS_AHEAD, DEFAULT_LARGEST);
 }
 
 static void
@@ -257,6 +262,10 @@ refresh_config(void)
 {
 	static uint64 seen = 0;
 	static bool read = false;
+	static uint64 looked = 0;	/* as seen and read, settled or not */
+	static bool read_at_all = false;
+	static TimestampTz not_before = 0;
+	TimestampTz now = GetCurrentTimestamp();
 	uint64		generation = pgw_exchange_generation();
 
 	if (ConfigReloadPending)
@@ -264,11 +273,23 @@ refresh_config(void)
 		ConfigReloadPending = false;
 		ProcessConfigFile(PGC_SIGHUP);
 		pgw_config_reread();
-		read = false;
+		read = read_at_all = false;
 	}
 	if (read && generation == seen && pgw_config_is_current() && !pgw_exchange_is_unsettled())
 		return;
-	if (pgw_batch_transaction(read_config, NULL, false, NULL) == PGW_BATCH_DONE && pgw_config_is_current())
+
+	/*
+	 * What is read while a change is about to become visible is good for one use only, and that can last: a commit waits for a synchronous standby
+	 * that is away.  Requests wait for the next look then; it need not come at each turn.
+	 */
+	if (read_at_all && generation == looked && pgw_exchange_is_unsettled() && !pgw_is_due(not_before, now, UNSETTLED_PAUSE_MS))
+		return;
+	not_before = TimestampTzPlusMilliseconds(now, UNSETTLED_PAUSE_MS);
+	if (pgw_batch_transaction(read_config, NULL, false, NULL) != PGW_BATCH_DONE)
+		return;
+	looked = generation;
+	read_at_all = true;
+	if (pgw_config_is_current())
 	{
 		seen = generation;
 		read = true;
@@ -281,12 +302,24 @@ save_bank_health(void *arg)
 	pgw_bank_health_save();
 }
 
+static void
+tidy_bank_health(void *arg)
+{
+	pgw_bank_health_tidy();
+}
+
 /* Breakers that opened or closed: so that the next worker does not begin with a storm. */
 static void
 keep_bank_health(TimestampTz now)
 {
 	static TimestampTz not_before = 0;
+	static TimestampTz next_tidy = 0;
 
+	if (pgw_is_due(next_tidy, now, TIDY_MS))
+	{
+		next_tidy = TimestampTzPlusMilliseconds(now, TIDY_MS);
+		(void) pgw_batch_transaction(tidy_bank_health, NULL, false, NULL);
+	}
 	if (now < not_before || !pgw_bank_health_changed())
 		return;
 	if (pgw_batch_transaction(save_bank_health, NULL, false, NULL) == PGW_BATCH_DONE)
@@ -298,12 +331,23 @@ keep_bank_health(TimestampTz now)
 static void
 ensure_partitions(TimestampTz now)
 {
+	static int	failures = 0;
+	bool		fine = false;
+
 	if (now < worker.next_partitions)
 		return;
-	/* set first: a failure (a full disk, a lock) is tried again in a minute, and the default partition takes the rows meanwhile */
-	worker.next_partitions = TimestampTzPlusMilliseconds(now, 60 * 1000);
-	if (pgw_batch_transaction(make_partitions, NULL, true, NULL) == PGW_BATCH_DONE)
-		worker.next_partitions = TimestampTzPlusMilliseconds(now, (int64) PARTITION_INTERVAL_MS);
+	/* set first: a failure (a full disk, a lock) is tried again, and the default partition takes the rows meanwhile */
+	worker.next_partitions = TimestampTzPlusMilliseconds(now, Min(PARTITION_RETRY_MS << failures, PARTITION_LONGEST_RETRY_MS));
+	failures = Min(failures + 1, 10);
+	if (pgw_batch_transaction(make_partitions, &fine, true, NULL) != PGW_BATCH_DONE)
+		return;
+	failures = 0;
+	worker.next_partitions = TimestampTzPlusMilliseconds(now, fine ? PARTITION_INTERVAL_MS : PARTITION_LONGEST_RETRY_MS);
+	if (!fine)
+		ereport(WARNING,
+				(errmsg("pgw: the events' partition of this month or a coming one is missing, and the worker does not make it"),
+				 errdetail("The server would look through all of pgw.transaction_events_default first, and that has become too large for the worker's turn."),
+				 errhint("Call pgw.ensure_event_partitions() as the owner, at a quiet hour; until then events go to the default partition.")));
 }
 
 static void

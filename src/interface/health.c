@@ -547,6 +547,7 @@ check_partitions(Report *r)
 	bool		next_month;
 	bool		strays;
 	bool		banks;
+	int64		size;
 	HeapTuple	row;
 	TupleDesc	desc;
 
@@ -554,7 +555,8 @@ check_partitions(Report *r)
 					" AND inhrelid = to_regclass('pgw.transaction_events_y' || to_char(m, 'YYYY\"m\"MM'))),"
 					" EXISTS (SELECT FROM pg_inherits WHERE inhparent = 'pgw.transaction_events'::regclass"
 					" AND inhrelid = to_regclass('pgw.transaction_events_y' || to_char(m + interval '1 month', 'YYYY\"m\"MM'))),"
-					" EXISTS (SELECT FROM pgw.transaction_events_default), EXISTS (SELECT FROM pgw.banks)"
+					" EXISTS (SELECT FROM pgw.transaction_events_default), EXISTS (SELECT FROM pgw.banks),"
+					" coalesce(pg_relation_size(to_regclass('pgw.transaction_events_default')), 0)"
 					" FROM date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') m", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the partitions could not be looked at");
 	row = SPI_tuptable->vals[0];
@@ -563,11 +565,13 @@ check_partitions(Report *r)
 	next_month = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
 	strays = DatumGetBool(SPI_getbinval(row, desc, 3, &isnull));
 	banks = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
+	size = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
 	SPI_freetuptable(SPI_tuptable);
 
 	detail_bool(r, "this_month", this_month);
 	detail_bool(r, "next_month", next_month);
 	detail_bool(r, "default_partition_in_use", strays);
+	detail_number(r, "default_partition_bytes", size);
 	/* there are none before the first bank */
 	put(r, "partitions", strays || (banks && (!this_month || !next_month)) ? WARN : FINE,
 		"Events go to the default partition where their month's is missing, which is sound but cannot be removed by month: "

@@ -538,6 +538,15 @@ check_currencies(StringInfo faults, HeapTuple tuple, TupleDesc desc)
 	}
 }
 
+/* As the breakers of a bank's former version are named (config_versions.c): "bank@3". */
+static bool
+is_like_a_version(const char *name)
+{
+	const char *at = strrchr(name, '@');
+
+	return at != NULL && at[1] != '\0' && strspn(at + 1, "0123456789") == strlen(at + 1);
+}
+
 /*
  * BEFORE INSERT, UPDATE or DELETE ON banks FOR EACH ROW: every fault at once.  What attempts were sent under stays in pgw.bank_versions.
  */
@@ -570,6 +579,8 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 		if (connector != NULL && check_function_bodies &&
 			!row_exists("SELECT EXISTS (SELECT FROM pgw.connectors WHERE name OPERATOR(pg_catalog.=) $1)", connector))
 			fault(&faults, "connector", psprintf("there is no connector %s in pgw.connectors", quote_literal_cstr(connector)));
+		if (name != NULL && is_like_a_version(name))
+			fault(&faults, "name", "must not end with '@' and digits: so the versions of banks are named in pgw.bank_states");
 		if (url != NULL && (message = url_fault(url)) != NULL)
 			fault(&faults, "base_url", message);
 		if (secret != NULL && (message = secret_fault(secret)) != NULL)

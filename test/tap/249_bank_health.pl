@@ -1,0 +1,73 @@
+# What the worker knows of banks' health has an end and clear names; and a change of the configuration that waits for its commit is looked at now and then,
+# not at every turn.
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwTest;
+use PgwSession;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $node = pgw_node('bank_health', debug => 1, conf => "fsync = off\npgw.retry_base_delay = '100ms'\npgw.breaker_failures = 1\nautovacuum = off\n");
+my $bank = bank_start();
+pgw_setup($node, $bank);
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+sub banks { return sql("SELECT coalesce(string_agg(DISTINCT bank, ' ' ORDER BY bank), '') FROM pgw.bank_states") }
+sub setting { my ($name, $value) = @_; sql("ALTER SYSTEM SET $name = '$value'"); sql('SELECT pg_reload_conf()') }
+
+# The worker's clock is ahead by that much: what it does once an hour is due.
+sub ahead
+{
+	my ($s) = @_;
+	setting('pgw.debug_clock_offset', $s);
+	is(sql(pay("ahead $s")), 'captured', "the worker's clock is $s s ahead");
+}
+
+part($node, 'names', sub {
+	for my $name ('bank@3', '@1', 'a@b@0')
+	{
+		my ($rc, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nINSERT INTO pgw.banks (name, connector, base_url) VALUES ('$name', 'json', 'https://bank.example')");
+		like($err, qr/PW400.*"field": "name"/s, "$name is no bank's name, as a version is named so");
+	}
+	for my $name ('bank@', 'bank@b', '3@bank', 'bank@3x')
+	{
+		is(($node->psql('postgres', "BEGIN; INSERT INTO pgw.banks (name, connector, base_url) VALUES ('$name', 'json', 'https://bank.example'); ROLLBACK"))[0], 0, "$name is one");
+	}
+});
+
+part($node, 'forgotten', sub {
+	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('former', 'json', 'http://127.0.0.1:1', 'bank', 500), ('present', 'json', 'http://127.0.0.1:1', 'bank', 501)");
+	is(sql(pay("down $_", bank => $_)), 'failed', "forgotten: $_ is down") for 'former', 'present';
+	ok(wait_until(sub { banks() eq 'former present' }, 30), 'forgotten: which is kept') or diag(banks());
+	sql("DELETE FROM pgw.banks WHERE name = 'former'");
+	ahead(1800);
+	is(banks(), 'former present', 'forgotten: for a while');
+	ahead(3 * 3600);
+	ok(wait_until(sub { banks() eq 'present' }, 30), 'forgotten: not for ever, where there is no such bank any more') or diag(banks());
+	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('former', 'json', '$bank->{url}', 'bank', 500)");
+	is(sql(pay('former again', bank => 'former')), 'captured', 'forgotten: one that comes with its name begins anew');
+	is(sql("SELECT state <> 'closed' FROM pgw.bank_states WHERE bank = 'present' AND operation_group = 'charges'"), 't', 'forgotten: a bank that is there is left alone as before');
+	setting('pgw.debug_clock_offset', 0);
+});
+
+# Visible already, and the generation is not raised yet: as when a commit waits for a synchronous standby.
+part($node, 'unsettled', sub {
+	debug_arm($node, 'config_visible', 'stop');
+	my $dba = PgwSession->new($node)->send("UPDATE pgw.banks SET priority = 502 WHERE name = 'present'");
+	debug_wait($node, 'config_visible');
+	my $scans = "SELECT pg_stat_get_numscans('pgw.banks'::regclass)";
+	my ($before, $began) = (sql($scans), time);
+	sql('SELECT count(*) FROM generate_series(1, 300), LATERAL pgw.run_recovery()');
+	my ($after, $took) = (sql($scans), time - $began);
+	cmp_ok($after - $before, '<=', $took / 0.02 + 10, sprintf 'unsettled: looked at %d times in %.1f s', $after - $before, $took);
+	is(sql(pay('unsettled')), 'captured', 'unsettled: payments go on');
+	debug_release($node, 'config_visible');
+	$dba->wait;
+	is($dba->state, '00000', 'unsettled: the change is made');
+});
+
+is_sound($node, $bank, 'sound');
+$node->stop('fast');
+done_testing();
