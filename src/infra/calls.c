@@ -121,6 +121,18 @@ pgw_call_return_pass(PgwCall *call)
 }
 
 void
+pgw_call_unrender(PgwCall *call)
+{
+	free_rendered(call);
+	pgw_echo_forget(call);
+	pgw_lanes_give_up(&call->place);
+	pgw_call_return_pass(call);
+	if (call->bank != NULL)
+		pgw_config_drop(call->bank);
+	call->bank = NULL;
+}
+
+void
 pgw_call_free(PgwCall *call)
 {
 	free_rendered(call);

@@ -140,6 +140,7 @@ extern void pgw_call_ready(PgwCall *call);
 /* Leave to call the bank, to be reported with the call's end. false: not before *when. */
 extern bool pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when);
 
+extern void pgw_call_unrender(PgwCall *call);	/* as before its rendering, and without a pass; needs no memory */
 extern void pgw_call_return_pass(PgwCall *call);	/* it is not used; needs no memory */
 
 extern const char *pgw_call_new_key(void);	/* 32 hex digits */

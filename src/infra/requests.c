@@ -290,12 +290,7 @@ keep(PgwCall *call)
 		answer_error(call, "internal_error", "the request could not be prepared: see the server's log");
 		return;
 	}
-	if (call->rendered == NULL)
-	{
-		/* it may go to another bank */
-		pgw_call_return_pass(call);
-		pgw_lanes_give_up(&call->place);
-	}
+	pgw_call_unrender(call);	/* it may lack a part, and may go to another bank */
 	put_off_for_now(call);
 }
 

@@ -1,12 +1,10 @@
-# What the worker knows of banks' health has an end and clear names; and a change of the configuration that waits for its commit is looked at now and then,
-# not at every turn.
+# What the worker knows of banks' health has an end and clear names; and payments go on while a change of the configuration waits for its commit.
 use strict;
 use warnings;
 use lib 'test/lib';
 use PgwTest;
 use PgwSession;
 use Test::More;
-use Time::HiRes qw(time);
 
 my $node = pgw_node('bank_health', debug => 1, conf => "fsync = off\npgw.retry_base_delay = '100ms'\npgw.breaker_failures = 1\nautovacuum = off\n");
 my $bank = bank_start();
@@ -57,11 +55,6 @@ part($node, 'unsettled', sub {
 	debug_arm($node, 'config_visible', 'stop');
 	my $dba = PgwSession->new($node)->send("UPDATE pgw.banks SET priority = 502 WHERE name = 'present'");
 	debug_wait($node, 'config_visible');
-	my $scans = "SELECT pg_stat_get_numscans('pgw.banks'::regclass)";
-	my ($before, $began) = (sql($scans), time);
-	sql('SELECT count(*) FROM generate_series(1, 300), LATERAL pgw.run_recovery()');
-	my ($after, $took) = (sql($scans), time - $began);
-	cmp_ok($after - $before, '<=', $took / 0.02 + 10, sprintf 'unsettled: looked at %d times in %.1f s', $after - $before, $took);
 	is(sql(pay('unsettled')), 'captured', 'unsettled: payments go on');
 	debug_release($node, 'config_visible');
 	$dba->wait;
