@@ -1704,7 +1704,8 @@ ALTER EVENT TRIGGER pgw_guard_drop ENABLE ALWAYS;
 
 --
 -- The footing: what CREATE EXTENSION has made stays as it was made, where pgw's promises hang on it (docs/ddl.md). Recorded once, at the end of this script; an update script
--- ends with pgw.record_footing(), too. Nothing here goes by an object's text or oid, which another version of PostgreSQL may give another form.
+-- ends with pgw.record_footing(), too. Nothing here goes by an object's text or oid, which another version of PostgreSQL may give another form; and nothing locks
+-- a table (pg_get_indexdef() would), for then two statements on two of pgw's tables would wait for each other.
 --
 
 CREATE TABLE pgw.footing (kind text NOT NULL, object text NOT NULL, property text NOT NULL, n bigint NOT NULL, PRIMARY KEY (kind, object, property));
@@ -1739,7 +1740,8 @@ $$
 		FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype IN ('c', 'p', 'u', 'f')
 		UNION ALL
 		SELECT 'index', r.identity, concat_ws(' ', CASE WHEN i.indisunique THEN 'unique' END, CASE WHEN NOT i.indimmediate THEN 'deferrable' END,
-			(SELECT array_agg(pg_get_indexdef(i.indexrelid, k, false) ORDER BY k) FROM generate_series(1, i.indnkeyatts) k), CASE WHEN i.indpred IS NOT NULL THEN 'partial' END)
+			(SELECT array_agg(coalesce(a.attname, 'expression') ORDER BY k.i) FROM unnest(i.indkey) WITH ORDINALITY k (attnum, i)
+				LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0 WHERE k.i <= i.indnkeyatts), CASE WHEN i.indpred IS NOT NULL THEN 'partial' END)
 		FROM relation r JOIN pg_index i ON i.indrelid = r.oid AND i.indisvalid AND i.indisready
 		UNION ALL
 		SELECT 'trigger', r.identity, concat_ws(' ', p.proname, t.tgtype, t.tgenabled)
