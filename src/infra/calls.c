@@ -234,6 +234,8 @@ report(PgwCall *call)
 	if (call->has_pass)
 		pgw_bank_report(call->bank_name, call->op, &call->pass, verdict);
 	call->has_pass = false;
+	if (call->bank == NULL)
+		return;					/* a ping that could not be made, for want of its bank, connector or key: no call to count */
 	pgw_metrics_bank_call(call->bank->name, call->op, call->transport, call->answer.outcome, sign_of(verdict), &call->began);
 	if (call->key_refused)
 		tell_key_refused(call);

@@ -125,8 +125,7 @@ pgw_need_worker(bool is_submit)
 	if (!pgw_exchange_available())
 		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
 	if (!pgw_exchange_worker_running(MyDatabaseId))
-		pgw_raise("worker_not_running", NULL,
-				  "See the server's log; max_worker_processes may be used up.");
+		pgw_raise("worker_not_running", NULL, NULL);
 
 	/* A submitted payment waits for the end of the pause in its table. */
 	if (!is_submit && pgw_exchange_paused(MyDatabaseId) != PGW_PAUSE_NONE)

@@ -83,8 +83,7 @@ pgw_raise(const char *error_code, const char *members, const char *hint)
 	const PgwErrorInfo *info = info_of(error_code);
 
 	Assert(info->class != PGW_CLASS_VALIDATION);
-	/* why there is no worker is known better in there than by whoever needs one */
-	if (hint == NULL || strcmp(info->code, "worker_not_running") == 0)
+	if (hint == NULL)
 		hint = default_hint(info->code);
 	ereport(ERROR,
 			(errcode(sqlstate_of(info->sqlstate)),

@@ -65,7 +65,7 @@ sub pgw_setup
 }
 
 # spelt('visa') is a card number, spelt('4x2…') what is left without the x: not literals, so that statements may hold them.
-our $SPELT = q{CREATE FUNCTION spelt(v text) RETURNS text LANGUAGE plpgsql VOLATILE AS
+our $SPELT = q{CREATE OR REPLACE FUNCTION spelt(v text) RETURNS text LANGUAGE plpgsql VOLATILE AS
 	$$BEGIN RETURN CASE v WHEN 'visa' THEN repeat('4242', 4) ELSE replace(v, 'x', '') END; END$$};
 
 sub spelt
