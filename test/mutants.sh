@@ -42,6 +42,7 @@ RESEND_GUARD:105_safeguards:resend
 CA_CHANGE:221_keys_and_certificates:withdrawn authority
 REMAINS:295_memory:endings
 UNREADABLE_BANK:243_unreadable_bank:authorization
+ENVIRONMENT:296_tls:environment
 BANK_VERSION:220_bank_versions:address
 REFERENCE_ECHO:200_answers:ignored reference
 CAPTURED_SHOWN:214_shown:a charge that is not captured as it was asked for

@@ -71,6 +71,7 @@ typedef enum PgwMutant
 	CARD_DISGUISE,				/* card numbers in stored fields are found only as they stand, in no encoding */
 	ECHO,						/* what a bank repeats of the card or the key is kept */
 	DRAINING,					/* a draining worker sends new charges */
+	ENVIRONMENT,				/* libcurl and OpenSSL take what the server's environment says */
 	REMAINS,					/* what the server has of a card is given back as it is */
 	LANES						/* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;

@@ -451,9 +451,11 @@ pgw_http_classify(Call *call, CURLcode code)
 		case CURLE_SSL_ENGINE_INITFAILED:
 			call->error = "TLS handshake failed";
 			break;
+		case CURLE_SSL_CACERT_BADFILE:
+			call->error = "trusted certificates could not be read";
+			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CERTPROBLEM:
-		case CURLE_SSL_CACERT_BADFILE:
 		case CURLE_SSL_CRL_BADFILE:
 		case CURLE_SSL_ISSUER_ERROR:
 		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:

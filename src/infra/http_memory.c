@@ -1,9 +1,12 @@
 /*
  * http_memory.c - the memory of bank calls: an arena for request bodies, and libcurl's allocator
  *
- * Owns: the slabs of the arena (mapped once, never unmapped, out of core dumps and locked where permitted), and the functions that libcurl
- * allocates with.  Invariant: nothing that may have held a card number or a key is given back without being wiped.
+ * Owns: the slabs of the arena (mapped once, never unmapped, out of core dumps and locked where permitted), the functions that libcurl
+ * allocates with, and the environment that it finds.  Invariant: nothing that may have held a card number or a key is given back without being wiped.
  */
+#include <stdlib.h>
+
+#include "core/mutant.h"
 #include "infra/http_internal.h"
 
 #define MAX_SLABS			256	/* 32 MB of bodies in flight at most */
@@ -165,6 +168,19 @@ pgw_http_wipe_stack(void)
 CURLcode
 pgw_http_global_init(void)
 {
+	/*
+	 * Exactly what is configured in SQL, whatever the server's environment says.  SSLKEYLOGFILE would write the secrets of each connection to a
+	 * disk, the others would trust somebody else or load code.  (Proxies and .netrc are switched off by options.)  OPENSSL_CONF is not among them:
+	 * the server itself has had it read before, when it asked OpenSSL for random numbers.
+	 */
+	static const char *const unwanted[] = {"SSLKEYLOGFILE", "SSL_CERT_FILE", "SSL_CERT_DIR", "CURL_CA_BUNDLE", "CURL_SSL_BACKEND", "OPENSSL_MODULES",
+		"OPENSSL_ENGINES", "http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY", "CURL_HOME", "NETRC"};
+
+	for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++)
+	{
+		if (!PGW_MUTATED(ENVIRONMENT))
+			unsetenv(unwanted[i]);
+	}
 	return curl_global_init_mem(CURL_GLOBAL_DEFAULT, plain_malloc, wiping_free,
 							  wiping_realloc, plain_strdup, plain_calloc);
 }

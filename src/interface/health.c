@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include <unistd.h>
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/dbcommands.h"
@@ -408,8 +410,9 @@ check_code_of_others(Report *r)
 /* ---------------------------------------------------------------- banks */
 
 static void
-check_bank(Report *r, const char *name, bool enabled, const char *secret, const char *breakers)
+check_bank(Report *r, const char *name, bool enabled, const char *secret, const char *breakers, const char *ca_file)
 {
+	bool		no_trust = ca_file != NULL && access(ca_file, R_OK) != 0;
 	const char *problem = secret != NULL ? pgw_secret_problem(secret) : NULL;
 	const char *advice = NULL;
 	Status		status = FINE;
@@ -438,12 +441,18 @@ check_bank(Report *r, const char *name, bool enabled, const char *secret, const 
 		status = BAD;
 		advice = "The worker cannot use its key: mend its file in pgw.secrets_dir, owned by the server's user with mode 0600. It is taken up within seconds.";
 	}
+	if (no_trust)
+	{
+		status = BAD;
+		advice = "The file of trusted certificates that settings.ca_file names cannot be read by the server's user, so no certificate of the bank's can be accepted: put it back.";
+	}
 	if (!enabled)
 		status = FINE;			/* it gets no charge; what it has is looked up and given back as far as it answers */
 	detail(r, "bank", name);
 	detail_bool(r, "enabled", enabled);
 	detail(r, "secret", problem != NULL ? problem : secret != NULL ? "readable" : "none needed");
 	detail(r, "secret_file", secret);
+	detail(r, "ca_file", no_trust ? "cannot be read" : ca_file != NULL ? "readable" : "the system's");
 	detail_time(r, "key_refused_at", seen.key_refused);
 	detail_json(r, "open_breakers", breakers != NULL ? breakers : "[]");
 	detail_number(r, "failures", (double) seen.failures);
@@ -460,7 +469,7 @@ check_banks(Report *r)
 
 	if (SPI_execute("SELECT b.name, b.enabled::text, b.secret, (SELECT jsonb_agg(jsonb_build_object('operations', s.operation_group,"
 					" 'state', s.state, 'failures', s.failures, 'opened_at', s.opened_at)) FROM pgw.bank_states s"
-					" WHERE s.bank = b.name AND s.state <> 'closed')::text FROM pgw.banks b ORDER BY b.priority, b.name", true, 0) != SPI_OK_SELECT)
+					" WHERE s.bank = b.name AND s.state <> 'closed')::text, b.settings->>'ca_file' FROM pgw.banks b ORDER BY b.priority, b.name", true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the banks could not be read");
 	n = SPI_processed;
 	for (uint64 i = 0; i < n; i++)
@@ -470,7 +479,8 @@ check_banks(Report *r)
 		bool		on = strcmp(SPI_getvalue(row, desc, 2), "true") == 0;
 
 		enabled += on;
-		check_bank(r, SPI_getvalue(row, desc, 1), on, SPI_getvalue(row, desc, 3), SPI_getvalue(row, desc, 4));
+		check_bank(r, SPI_getvalue(row, desc, 1), on, SPI_getvalue(row, desc, 3), SPI_getvalue(row, desc, 4),
+				   SPI_getvalue(row, desc, 5));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	detail_number(r, "enabled", enabled);

@@ -899,7 +899,7 @@ test_certificates(void **state)
 
 	req = request_to("https", port);
 	req.ca_file = "/nonexistent";
-	expect(&req, PGW_HTTP_NEVER_SENT, 0, "certificate not accepted");
+	expect(&req, PGW_HTTP_NEVER_SENT, 0, "trusted certificates could not be read");
 
 	kill(child, SIGTERM);
 	waitpid(child, NULL, 0);
