@@ -11,6 +11,9 @@
 #                                each safeguard taken away, and the test that notices
 #   make card-rates              how many ordinary ids are taken for card numbers; see docs/security.md
 #   make test LIBCURL=folder     the same with another libcurl; test/libcurl.sh folder fetches that of Debian 13
+#   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
+#                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
+#   make check-static            gcc -fanalyzer, clang-tidy and cppcheck: no finding (some minutes)
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
 #
 # demo and test need nothing but make and apt: test/setup.sh installs what is missing.
@@ -44,10 +47,10 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style check-static check-sanitized fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,16s/^# \{0,1\}//p' Makefile
+	@sed -n '3,21s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -60,6 +63,16 @@ test:
 test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style card-rates:
 	@test/setup.sh
 	@test/run.sh $@
+
+check-static:
+	@test/setup.sh clang-tidy cppcheck
+	@test/run.sh $@
+
+# nothing but the server and what it loads is looked at for leaks: they all end with memory that they do not give back
+check-sanitized:
+	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
+	@test/sanitized-server.sh >/dev/null
+	@ASAN_OPTIONS=detect_leaks=0 SANITIZED='$(SANITIZED)' PG_CONFIG=$$(test/sanitized-server.sh) test/run.sh $@
 
 mutants:
 	@test/setup.sh

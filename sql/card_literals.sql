@@ -87,9 +87,7 @@ RESET pgw.reject_card_literals;
 SELECT s AS statement, said(s) FROM unnest(ARRAY['SELECT inlined()', $$SELECT inlined('737')$$, $$SELECT inlined(spelt('737'))$$, 'SELECT atomic()', 'SELECT strictly(1)', 'SELECT * FROM literal_view',
 	'INSERT INTO literal_default (a) VALUES (1)', $$CALL taker(pgw.process_payment('lit', 1, 'EUR', 'tok_ok', card_cvv => '737'))$$]) s;
 -- COPY evaluates defaults without a query
-COPY literal_default (a) FROM stdin;
-1
-\.
+COPY literal_default (a) FROM PROGRAM 'echo 1';
 \echo :SQLSTATE
 
 -- Through a function of the caller's own: the number is found in the statement, or in what would be the CONTEXT of an error

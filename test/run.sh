@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run the tests: all kinds, or those named (test-unit test-regress test-isolation test-pgtap test-tap test-chaos; check-style
-# valgrind sanitize fuzz mutants chaos).  The last line is "N passed, N failed".
+# check-static check-sanitized valgrind sanitize fuzz mutants chaos).  The last line is "N passed, N failed".
 set -u
 PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 . "$PGW_TOP/test/lib/env.sh"
@@ -204,6 +204,70 @@ run_sanitize()
 	count "$PGW_WORK/sanitize.log" $? sanitize
 }
 
+# The files with a report: AddressSanitizer writes one of its own, gcc's UndefinedBehaviorSanitizer into the server's log.
+sanitizer_reports()
+{
+	grep -rIlE 'runtime error: |ERROR: AddressSanitizer' "$PGW_WORK" --exclude-dir=tree --exclude-dir=inst --exclude-dir=base --exclude-dir=pg_wal
+}
+
+# Errors made on purpose are reported: else a run without a report would say nothing.
+sanitized_control()
+{
+	local name said n=0
+	cluster_up || return 1
+	gcc $("$PGW_PG_CONFIG" --cflags) $("$PGW_PG_CONFIG" --cflags_sl) -I"$("$PGW_PG_CONFIG" --includedir-server)" -shared -o "$PGW_WORK/control.so" test/lib/sanitized_control.c || return 1
+	for name in 'read_beyond heap-buffer-overflow' 'shift_beyond shift.exponent'; do
+		set -- $name
+		n=$((n + 1))
+		psql -qX -d postgres -c "CREATE FUNCTION $1(int) RETURNS int LANGUAGE c AS '$PGW_WORK/control.so'" -c "SELECT $1(0)" >/dev/null 2>&1
+		said="not ok $n - $1 is reported"
+		! sanitizer_reports | xargs -r grep -q "$2" || said=${said#not }
+		echo "$said"
+		rm -f "$PGW_WORK"/sanitizer.*
+		: >"$PGW_WORK/server.log"
+		# its process has ended, and with it all others: the server begins anew
+		until psql -qXAt -d postgres -c 'SELECT 1' >/dev/null 2>&1 || ! pg_ctl -D "$PGW_WORK/data" status >/dev/null; do sleep 0.2; done
+	done
+	if nm -D "$("$PGW_PG_CONFIG" --bindir)/postgres" | grep -q __asan_report && find "$PGW_INST" -name pgw.so -exec nm -D {} + | grep -q __asan_report; then
+		echo "ok 3 - server and extension are built with them"
+	else
+		echo "not ok 3 - server and extension are built with them"
+	fi
+}
+
+# On the server that test/sanitized-server.sh builds: what SQL and DDL do, concurrency, and a short chaos.  A report ends its process, which the
+# tests notice; and all that was written is searched for it, so that none is missed in a run that ends processes on purpose.
+run_check_sanitized()
+{
+	export ASAN_OPTIONS="detect_leaks=0:abort_on_error=1:log_path=$PGW_WORK/sanitizer"
+	export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1:log_path=$PGW_WORK/sanitizer"
+	sanitized_control >"$PGW_WORK/control.log" 2>&1
+	count "$PGW_WORK/control.log" $? control
+	for kind in ${SANITIZED:-regress isolation chaos tap}; do
+		case $kind in
+			regress) test_regress ;;
+			isolation) test_isolation ;;
+			tap) TESTS=${TESTS:-test/tap/200_answers.pl} test_tap ;;
+			chaos)
+				chaos seed="${SEED:-1}" payments="${PAYMENTS:-200}" kills="${KILLS:-4}" clients=8 rest=240 clock=0 standby=0 >"$PGW_WORK/chaos.log" 2>&1
+				count "$PGW_WORK/chaos.log" $? chaos ;;
+		esac
+	done
+	if [ -n "$(sanitizer_reports)" ]; then
+		sanitizer_reports | xargs grep -m5 -hE -A12 'runtime error: |ERROR: AddressSanitizer'
+		echo "not ok 1 - no report of the sanitizers"
+	else
+		echo "ok 1 - no report of the sanitizers"
+	fi | tee "$PGW_WORK/sanitizer.log"
+	count "$PGW_WORK/sanitizer.log" 0 sanitizers
+}
+
+run_check_static()
+{
+	test/check-static.sh >"$PGW_WORK/static.log" 2>&1
+	count "$PGW_WORK/static.log" $? static
+}
+
 run_fuzz() # inputs for each fuzzer
 {
 	make -s -C test/fuzz BUILD="$PGW_WORK/fuzz" all >"$PGW_WORK/fuzz.log" 2>&1 &&
@@ -246,6 +310,8 @@ for kind in ${*:-all}; do
 		fuzz) run_fuzz "${FUZZ_RUNS:-1000000}" ;;
 		card-rates) card_rates ;;
 		check-style) check_style ;;
+		check-sanitized) run_check_sanitized ;;
+		check-static) run_check_static ;;
 		*) echo "unknown kind of test: $kind" >&2; failed=1 ;;
 	esac
 done

@@ -245,7 +245,7 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const Body *doc, PgwOut
 static bool
 read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int iso_exponent, int64_t *result)
 {
-	int64_t		amount;
+	int64_t		amount = 0;
 	char		text[64];
 	bool		good;
 

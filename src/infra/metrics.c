@@ -98,14 +98,15 @@ static PgwCounters *
 block_to_claim(void)
 {
 	PgwCounters	   *block = find_block(InvalidOid);
+	PgwCounters	   *const all = blocks;		/* an analyser cannot know that no call below changes it */
 
 	for (int i = 0; block == NULL && i < PGW_METRICS_BLOCKS; i++)
 	{
 		PgwExchangeStatus status;
 
-		pgw_exchange_status(pg_atomic_read_u32(&blocks[i].dboid), &status);
+		pgw_exchange_status(pg_atomic_read_u32(&all[i].dboid), &status);
 		if (strcmp(status.worker_state, "none") == 0)
-			block = &blocks[i];
+			block = &all[i];
 	}
 	return block;
 }

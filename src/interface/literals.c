@@ -326,6 +326,7 @@ run_utility(PlannedStmt *pstmt, const char *text, bool read_only_tree, ProcessUt
 
 		while ((query = inside(stmt)) != NULL && IsA(query, Query) && ((Query *) query)->commandType == CMD_UTILITY)
 			stmt = ((Query *) query)->utilityStmt;
+		Assert(stmt != NULL);	/* what CMD_UTILITY means */
 		if (IsA(stmt, ExecuteStmt))
 			check_execute((ExecuteStmt *) stmt, text);
 		check_text(pstmt, text);

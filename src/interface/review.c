@@ -290,6 +290,7 @@ check_allowed(const Order *order, const PgwTransaction *t, Review *review)
 	/* A charge is one attempt's: another's would be given back, or counted twice. */
 	if (order->action == PGW_REVIEW_MARK_CHARGED && t->kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
 	{
+		Assert(order->bank_reference != NULL);	/* check_evidence() has asked for it */
 		if (t->bank_reference != NULL && strcmp(t->bank_reference, order->bank_reference) != 0)
 			refuse(order, t, review, "The bank has named another reference for this charge: see bank_reference in pgw.manual_reviews.");
 		if (belongs_to_another(t, order->bank_reference))
@@ -480,6 +481,7 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	const PgwReviewCell *cell;
 	Oid			caller;
 	int			sec_context;
+	bool		two = require_four_eyes;
 
 	PreventCommandIfReadOnly("pgw.resolve_review()");
 	PreventCommandDuringRecovery("pgw.resolve_review()");
@@ -498,12 +500,12 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 		pgw_raise("transaction_not_found", pgw_detail(NULL, "transaction_id", id), NULL);
 	}
 	cell = check_allowed(&order, &t, &review);
-	if (!require_four_eyes || confirmed(&order, &t, &proposal))
+	if (!two || confirmed(&order, &t, &proposal))
 	{
 		if (order.action == PGW_REVIEW_MARK_CHARGED && t.kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
 			claim_charge(&t, &order, &review);
 		prepare(&t, &order, &review, cell->to);
-		record(&t, &order, &review, cell->to, caller, require_four_eyes ? &proposal : NULL);
+		record(&t, &order, &review, cell->to, caller, two ? &proposal : NULL);
 		if (t.kind != PGW_KIND_PAYMENT || review.from == PGW_SAVED)
 			settle_payment(&t, &review);
 
