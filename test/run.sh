@@ -32,6 +32,8 @@ count() # log, exit status, name
 	SECONDS=0
 }
 
+# Left out where a checker (cflags) watches the program: it reads every page of its own process, and the checker's pages, too, would have no end.
+NATIVE_ONLY=test_http_memory
 units() # extra cflags, CC, runner...
 {
 	local cflags=$1 cc=$2 t n
@@ -41,6 +43,7 @@ units() # extra cflags, CC, runner...
 		[ -x "$t" ] && [ -f "$t" ] || continue
 		case $t in *.o) continue ;; esac
 		n=$(basename "$t")
+		[ -z "$cflags" ] || [ "$n" != "$NATIVE_ONLY" ] || continue
 		echo "# $n"
 		CMOCKA_MESSAGE_OUTPUT=TAP PGW_SRCDIR=$PWD "$@" "$t" 2>&1 || echo "not ok 999 - $n ended with status $?"
 	done
