@@ -63,13 +63,27 @@ is_text(Oid type)
 	return type == TEXTOID || type == VARCHAROID || type == BPCHAROID;
 }
 
-/* The length word stays: whoever walks over dead memory in a debugger is not led astray. */
+static bool
+is_noted(MemoryContext context, const char *at)
+{
+	for (MemoryContextCallback *c = context->reset_cbs; c != NULL; c = c->next)
+	{
+		if (c->func == overwrite && ((Remains *) c->arg)->at == at)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The length word stays: whoever walks over dead memory in a debugger is not led astray.  Once: a cached plan that is executed a million times has the same
+ * constants each time, and would keep a note of each.
+ */
 static void
 note_text(MemoryContext context, Datum value)
 {
 	struct varlena *v = (struct varlena *) DatumGetPointer(value);
 
-	if (!VARATT_IS_EXTERNAL(v))
+	if (!VARATT_IS_EXTERNAL(v) && !is_noted(context, VARDATA_ANY(v)))
 		note(context, VARDATA_ANY(v), VARSIZE_ANY_EXHDR(v));
 }
 

@@ -186,6 +186,17 @@ part($node, 'second use', sub {
 	my @rows = map { $c->send($text, [ ($_ % 2 ? $CARD : $declined), '737', "use 4 $_" ], name => 'pay')->wait } 1 .. 9;
 	is_deeply(\@rows, [ map { $_ % 2 ? "captured|$CARD" : "declined|$declined" } 1 .. 9 ], 'a prepared statement pays with what it is given each time');
 
+	# a plan that is kept has its constants (the currency) for as long: a note of each, and not one for each execution
+	$c->simple('SET plan_cache_mode = force_generic_plan');
+	my $kept = sub { return $c->simple("SELECT sum(used_bytes) FROM pg_backend_memory_contexts WHERE name = 'CachedPlan'") };
+	my $pay = sub { return $c->send($text, [ $CARD, '737', "kept $_[0]" ], name => 'kept')->wait };
+	is($pay->(1), "captured|$CARD", 'a plan is kept');
+	my $before = $kept->();
+	cmp_ok($before, '>', 0, 'and its memory seen');
+	$pay->($_) for 2 .. 20;
+	is($kept->(), $before, 'which does not grow with each payment');
+	$c->simple('RESET plan_cache_mode');
+
 	# a cursor: the first rows now, the others by later messages
 	$c->simple('BEGIN');
 	$c->bind('DECLARE c NO SCROLL CURSOR FOR ' . sprintf("SELECT p.status, \$1 FROM generate_series(1, 3) g, LATERAL $call p", "'use 5 ' || g"), $CARD, '737');
