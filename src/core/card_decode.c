@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/card_unicode.h"
+#include "core/characters.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -74,62 +75,6 @@ pgw_unicode_hidden(int32_t cp)
 	return false;
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-/* Exactly n hexadecimal digits; -1: there are no such. */
-static int32_t
-read_hex(const char *text, size_t len, size_t n)
-{
-	int32_t		value = 0;
-
-	if (n > len)
-		return -1;
-	for (size_t i = 0; i < n; i++)
-	{
-		if (hex_value(text[i]) < 0)
-			return -1;
-		value = value * 16 + hex_value(text[i]);
-	}
-	return value;
-}
-
-/* Never more bytes than the escape it came from had. */
-static size_t
-put_utf8(int32_t cp, char *out)
-{
-	if (cp < 0x80)
-	{
-		out[0] = (char) cp;
-		return 1;
-	}
-	if (cp < 0x800)
-	{
-		out[0] = (char) (0xC0 | (cp >> 6));
-		out[1] = (char) (0x80 | (cp & 0x3F));
-		return 2;
-	}
-	if (cp < 0x10000)
-	{
-		out[0] = (char) (0xE0 | (cp >> 12));
-		out[1] = (char) (0x80 | ((cp >> 6) & 0x3F));
-		out[2] = (char) (0x80 | (cp & 0x3F));
-		return 3;
-	}
-	out[0] = (char) (0xF0 | (cp >> 18));
-	out[1] = (char) (0x80 | ((cp >> 12) & 0x3F));
-	out[2] = (char) (0x80 | ((cp >> 6) & 0x3F));
-	out[3] = (char) (0x80 | (cp & 0x3F));
-	return 4;
-}
-
 /* Each of these reads one escape at text and says how long it is; 0: there is none.  *cp: what it stands for. */
 static size_t
 backslash(const char *text, size_t len, int32_t *cp)
@@ -138,11 +83,12 @@ backslash(const char *text, size_t len, int32_t *cp)
 
 	if (len < 2 || text[0] != '\\')
 		return 0;
-	if (text[1] == 'x' && (*cp = read_hex(text + 2, len - 2, 2)) >= 0)
+	if (text[1] == 'x' && (*cp = pgw_hex_read(text + 2, len - 2, 2)) >= 0)
 		return 4;
-	if (text[1] == 'u' && (*cp = read_hex(text + 2, len - 2, 4)) >= 0)
+	if (text[1] == 'u' && (*cp = pgw_hex_read(text + 2, len - 2, 4)) >= 0)
 	{
-		if (*cp < 0xD800 || *cp > 0xDBFF || len < 12 || text[6] != '\\' || text[7] != 'u' || (low = read_hex(text + 8, len - 8, 4)) < 0xDC00 || low > 0xDFFF)
+		if (*cp < 0xD800 || *cp > 0xDBFF || len < 12 || text[6] != '\\' || text[7] != 'u' ||
+			(low = pgw_hex_read(text + 8, len - 8, 4)) < 0xDC00 || low > 0xDFFF)
 			return 6;
 		*cp = 0x10000 + ((*cp - 0xD800) << 10) + (low - 0xDC00);
 		return 12;
@@ -154,7 +100,7 @@ backslash(const char *text, size_t len, int32_t *cp)
 static size_t
 byte_in_hex(const char *text, size_t len, int32_t *cp)
 {
-	return len >= 3 && (text[0] == '%' || text[0] == '=') && (*cp = read_hex(text + 1, len - 1, 2)) >= 0 ? 3 : 0;
+	return len >= 3 && (text[0] == '%' || text[0] == '=') && (*cp = pgw_hex_read(text + 1, len - 1, 2)) >= 0 ? 3 : 0;
 }
 
 static bool
@@ -184,7 +130,7 @@ entity(const char *text, size_t len, int32_t *cp)
 	*cp = 0;
 	for (digits = 0; n < len && digits < 9; n++, digits++)
 	{
-		int			value = hex_value(text[n]);
+		int			value = pgw_hex_value(text[n]);
 
 		if (value < 0 || (value > 9 && !hex))
 			break;
@@ -225,7 +171,7 @@ decode(const char *text, size_t len, bool backslashes_only, char *out, bool *fou
 		if (byte)
 			out[n++] = (char) cp;	/* of a UTF-8 sequence, perhaps */
 		else
-			n += put_utf8(cp, out + n);
+			n += pgw_utf8_encode((uint32_t) cp, out + n);	/* no more than the escape had */
 	}
 	return n;
 }
@@ -320,7 +266,7 @@ pgw_decode_hex(const char *text, size_t len, size_t skip, char *out)
 
 	while (pos < len)
 	{
-		int			value = hex_value(text[pos]);
+		int			value = pgw_hex_value(text[pos]);
 
 		if (high < 0 && pos + 1 < len && (text[pos] == '0' || text[pos] == '\\') && (text[pos + 1] == 'x' || text[pos + 1] == 'X'))
 		{

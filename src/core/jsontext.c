@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/characters.h"
+
 /* A name as it was met: in which object.  Equal hashes count as equal names, whose price is one "not understood" in 2^64. */
 typedef struct Name
 {
@@ -75,25 +77,7 @@ take(Reader *r, char c)
 static int
 hex4(const char *p, const char *end)
 {
-	int			value = 0;
-
-	if (end - p < 4)
-		return -1;
-	for (int i = 0; i < 4; i++)
-	{
-		char		c = p[i];
-
-		value <<= 4;
-		if (is_digit(c))
-			value += c - '0';
-		else if (c >= 'a' && c <= 'f')
-			value += c - 'a' + 10;
-		else if (c >= 'A' && c <= 'F')
-			value += c - 'A' + 10;
-		else
-			return -1;
-	}
-	return value;
+	return pgw_hex_read(p, (size_t) (end - p), 4);
 }
 
 /* Length of the well-formed UTF-8 sequence at p (RFC 3629); 0: none. */
@@ -114,34 +98,6 @@ utf8_len(const char *p, const char *end)
 		(c == 0xF0 && (unsigned char) p[1] < 0x90) || (c == 0xF4 && (unsigned char) p[1] > 0x8F))
 		return 0;				/* too long for what it says, half a surrogate pair, beyond U+10FFFF */
 	return n;
-}
-
-static int
-encode_utf8(uint32_t c, char *out)
-{
-	if (c < 0x80)
-	{
-		out[0] = (char) c;
-		return 1;
-	}
-	if (c < 0x800)
-	{
-		out[0] = (char) (0xC0 | c >> 6);
-		out[1] = (char) (0x80 | (c & 0x3F));
-		return 2;
-	}
-	if (c < 0x10000)
-	{
-		out[0] = (char) (0xE0 | c >> 12);
-		out[1] = (char) (0x80 | (c >> 6 & 0x3F));
-		out[2] = (char) (0x80 | (c & 0x3F));
-		return 3;
-	}
-	out[0] = (char) (0xF0 | c >> 18);
-	out[1] = (char) (0x80 | (c >> 12 & 0x3F));
-	out[2] = (char) (0x80 | (c >> 6 & 0x3F));
-	out[3] = (char) (0x80 | (c & 0x3F));
-	return 4;
 }
 
 /*
@@ -187,7 +143,7 @@ next_char(const char *p, const char *end, char *out, int *n)
 		p += 6;
 		code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
 	}
-	*n = encode_utf8((uint32_t) code, out);
+	*n = (int) pgw_utf8_encode((uint32_t) code, out);
 	return p;
 }
 

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "core/characters.h"
+
 #define MS_MASK UINT64_C(0xFFFFFFFFFFFF)
 #define COUNTER_MAX 0x0FFF
 #define COUNTER_SEED_MASK 0x07FF	/* top bit clear: room for 2048 more within the millisecond */
@@ -80,18 +82,6 @@ pgw_uuid_to_text(const uint8_t uuid[16], char out[37])
 	*p = '\0';
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Both of our own forms, 8-4-4-4-12 and 32 digits, in either case; nothing else. */
 bool
 pgw_uuid_from_text(const char *text, uint8_t out[16])
@@ -115,7 +105,7 @@ pgw_uuid_from_text(const char *text, uint8_t out[16])
 				return false;
 			continue;
 		}
-		v = hex_value(text[i]);
+		v = pgw_hex_value(text[i]);
 		if (v < 0)
 			return false;
 		bytes[digit / 2] = (uint8_t) ((bytes[digit / 2] << 4) | v);
