@@ -252,6 +252,7 @@ CREATE TABLE pgw.payment_transactions (
 	status pgw.transaction_status NOT NULL,
 	step_order int NOT NULL CHECK (step_order >= 0),
 	submitted boolean NOT NULL,
+	submitted_by text,				-- the role that called submit_payment()
 	taken boolean NOT NULL,
 	amount bigint NOT NULL CHECK (amount > 0),
 	currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),

@@ -22,6 +22,7 @@
 #include "infra/launcher.h"
 #include "infra/metrics.h"
 #include "infra/pause.h"
+#include "infra/quota.h"
 #include "infra/schedule.h"
 #include "infra/utility.h"
 #include "infra/worker.h"
@@ -51,6 +52,7 @@ _PG_init(void)
 	pgw_bank_health_init();
 	pgw_alerts_init();
 	pgw_compensate_init();
+	pgw_quota_init();
 	pgw_metrics_init();
 	pgw_interface_init();
 

@@ -65,6 +65,7 @@ LANES:251_bulkheads:lanes
 FOREIGN_PATH:253_whose_code:search_path
 CARD_DISGUISE:288_disguises:disguises
 ECHO:289_bank_echoes:reasons
+QUOTA:254_quotas:merchant
 CLOCK_BACK:281_clock_back:running
 CARD_LITERAL:285_card_literals:in the statement
 LOG_GUARD:285_card_literals:before anybody can refuse it

@@ -67,6 +67,7 @@ typedef enum PgwMutant
 	PUT_OFF_DEADLINE,			/* what cannot be asked of a bank is put off for ever */
 	BANK_SHARE,					/* one bank may hold all connections and all waiting slots */
 	CLOCK_BACK,					/* a clock that was set back is not noticed */
+	QUOTA,						/* any number of payments may wait */
 	FOREIGN_PATH,				/* what others have put onto pgw's tables runs with the caller's search_path */
 	CARD_DISGUISE,				/* card numbers in stored fields are found only as they stand, in no encoding */
 	ECHO,						/* what a bank repeats of the card or the key is kept */

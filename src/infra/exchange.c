@@ -40,6 +40,7 @@
 #include "infra/debug.h"
 #include "infra/exchange.h"
 #include "infra/exchange_shmem.h"
+#include "infra/quota.h"
 
 #define PGW_LONGEST_SLEEP_MS 60000
 
@@ -80,6 +81,7 @@ push_free(int slot)
 		pgw_shared->entries[header->entry].slots--;
 		pgw_shared->bank_slots[header->bank_share]--;
 		pgw_shared->merchant_slots[header->merchant_share]--;
+		pgw_shared->role_slots[header->role_share]--;
 	}
 	pgw_shared->nfree++;
 	header->state = PGW_SLOT_FREE;
@@ -284,7 +286,7 @@ share_of(const char *name)
  * as alone as long as none but one was seen.
  */
 static PgwClaimSlot
-may_claim(const char *bank, const char *merchant, bool only_bank)
+may_claim(const char *bank, const char *merchant, Oid role, bool only_bank)
 {
 	int			b = share_of(bank);
 	int			m = share_of(merchant);
@@ -296,6 +298,8 @@ may_claim(const char *bank, const char *merchant, bool only_bank)
 	}
 	if (pgw_shared->nfree == 0)
 		return PGW_SLOT_NONE_FREE;
+	if (pgw_shared->role_slots[role % PGW_SHARES] >= pgw_role_max_waiting)
+		return PGW_SLOT_ROLE_QUOTA;
 	if (!pgw_share_allows(pgw_shared->bank_slots[b], pgw_shared->nfree, only_bank && pgw_shared->nentries <= 1))
 		return PGW_SLOT_BANK_SHARE;
 	if (!pgw_share_allows(pgw_shared->merchant_slots[m], pgw_shared->nfree, pgw_shared->nmerchants <= 1))
@@ -304,7 +308,7 @@ may_claim(const char *bank, const char *merchant, bool only_bank)
 }
 
 int
-pgw_exchange_claim(const char *bank, const char *merchant, bool only_bank, PgwClaimSlot *why)
+pgw_exchange_claim(const char *bank, const char *merchant, Oid role, bool only_bank, PgwClaimSlot *why)
 {
 	static bool registered = false;
 	int			slot = PGW_NO_SLOT;
@@ -325,7 +329,7 @@ pgw_exchange_claim(const char *bank, const char *merchant, bool only_bank, PgwCl
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	entry = pgw_entry_find(MyDatabaseId, true);
 	if (entry >= 0)
-		*why = may_claim(bank, merchant, only_bank);
+		*why = may_claim(bank, merchant, role, only_bank);
 	if (*why == PGW_SLOT_CAN_CLAIM)
 	{
 		PgwSlotHeader *header;
@@ -342,7 +346,9 @@ pgw_exchange_claim(const char *bank, const char *merchant, bool only_bank, PgwCl
 		pgw_shared->nfree--;
 		header->bank_share = share_of(bank);
 		header->merchant_share = share_of(merchant);
+		header->role_share = (int) (role % PGW_SHARES);
 		pgw_shared->bank_slots[header->bank_share]++;
+		pgw_shared->role_slots[header->role_share]++;
 		pgw_shared->merchant_slots[header->merchant_share]++;
 		my_slot = slot;
 		my_slot_subid = GetCurrentSubTransactionId();

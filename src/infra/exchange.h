@@ -103,14 +103,15 @@ typedef enum PgwClaimSlot
 	PGW_SLOT_CAN_CLAIM = 0,
 	PGW_SLOT_NONE_FREE,
 	PGW_SLOT_BANK_SHARE,		/* the bank's callers have their share of the slots */
-	PGW_SLOT_MERCHANT_SHARE		/* ... or the merchant's */
+	PGW_SLOT_MERCHANT_SHARE,	/* ... or the merchant's */
+	PGW_SLOT_ROLE_QUOTA			/* the role's callers have as many as pgw.role_max_waiting lets them */
 } PgwClaimSlot;
 
 /*
  * A free slot, CLAIMED, body zeroed; -1: none for this bank and merchant (*why).  only_bank: the database has no other.  A before_shmem_exit callback
  * and pgw_exchange_release_all() (called on abort) clean up.
  */
-extern int	pgw_exchange_claim(const char *bank, const char *merchant, bool only_bank, PgwClaimSlot *why);
+extern int	pgw_exchange_claim(const char *bank, const char *merchant, Oid role, bool only_bank, PgwClaimSlot *why);
 extern PgwSlotRequest *pgw_exchange_request(int slot);
 extern void pgw_exchange_submit(int slot);	/* CLAIMED -> REQUESTED, wakes the worker */
 

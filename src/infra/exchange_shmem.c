@@ -22,6 +22,7 @@
 #include "infra/exchange.h"
 #include "infra/exchange_shmem.h"
 #include "infra/metrics.h"
+#include "infra/quota.h"
 
 #define PGW_TRANCHE "pgw"
 
@@ -66,7 +67,8 @@ request_shmem(void)
 	RequestAddinShmemSpace(add_size(bodies_size(), page_size()));	/* room to align */
 	RequestAddinShmemSpace(pgw_metrics_shmem_size());
 	RequestAddinShmemSpace(pgw_copy_shmem_size());
-	RequestNamedLWLockTranche(PGW_TRANCHE, 2);
+	RequestAddinShmemSpace(pgw_quota_shmem_size());
+	RequestNamedLWLockTranche(PGW_TRANCHE, 3);
 }
 
 /* Keep the bodies out of core dumps and swap. Postmaster only; failing is no reason not to start. */
@@ -98,6 +100,7 @@ startup_shmem(void)
 	pgw_lock = &GetNamedLWLockTranche(PGW_TRANCHE)[0].lock;
 	pgw_metrics_shmem_init(&GetNamedLWLockTranche(PGW_TRANCHE)[1].lock);
 	pgw_copy_shmem_init();
+	pgw_quota_shmem_init(&GetNamedLWLockTranche(PGW_TRANCHE)[2].lock);
 	if (!found)
 	{
 		memset(pgw_shared, 0, control_size());

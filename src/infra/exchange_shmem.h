@@ -110,6 +110,7 @@ typedef struct PgwSlotHeader
 	uint64		seq;
 	int			bank_share;		/* while not FREE: where PgwShared counts it, as one of its bank's and of its merchant's */
 	int			merchant_share;
+	int			role_share;
 } PgwSlotHeader;
 
 /* On pages of its own, kept out of core dumps and of swap. */
@@ -135,6 +136,7 @@ typedef struct PgwShared
 	int			nentries;		/* not UNUSED */
 	int			bank_slots[PGW_SHARES];	/* slots by the key of database and bank; two that share a key share their part */
 	int			merchant_slots[PGW_SHARES];
+	int			role_slots[PGW_SHARES];	/* by the key of the role's oid */
 	bool		merchant_seen[PGW_SHARES];
 	int			nmerchants;		/* seen since the server's start */
 	PgwWorkerEntry entries[PGW_MAX_DATABASES];

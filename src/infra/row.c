@@ -21,6 +21,7 @@
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/nodeModifyTable.h"
+#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
@@ -426,6 +427,31 @@ pgw_row_each(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, PgwRowCallba
 	index_endscan(scan);
 	index_close(index, NoLock);
 	ExecClearTuple(r->found);
+}
+
+uint32
+pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, PgwRowTest test, void *arg)
+{
+	Relation	index = index_open(indexoid, AccessShareLock);
+	ScanKeyData skeys[INDEX_MAX_KEYS];
+	SnapshotData dirty;
+	IndexScanDesc scan;
+	uint32		n = 0;
+
+	build_keys(index, keys, nkeys, skeys);
+	InitDirtySnapshot(dirty);
+	scan = pgw_index_beginscan(r->rel, index, &dirty, nkeys);
+	index_rescan(scan, skeys, nkeys, NULL, 0);
+	while (n < most && index_getnext_slot(scan, ForwardScanDirection, r->found))
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (test == NULL || test(r->found, arg))
+			n++;
+	}
+	index_endscan(scan);
+	index_close(index, NoLock);
+	ExecClearTuple(r->found);
+	return n;
 }
 
 bool

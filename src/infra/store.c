@@ -66,6 +66,7 @@ static const PgwColumn transaction_columns[] = {
 	T(status, PGW_FIELD_STATE, false),
 	T(step_order, PGW_FIELD_INT, false),
 	T(submitted, PGW_FIELD_BOOL, false),
+	T(submitted_by, PGW_FIELD_STRING, true),
 	T(taken, PGW_FIELD_BOOL, false),
 	T(amount, PGW_FIELD_INT64, true),
 	T(currency, PGW_FIELD_STRING, true),

@@ -66,6 +66,7 @@ typedef struct PgwTransaction
 	PgwState	status;
 	int			step_order;		/* number of events so far */
 	bool		submitted;		/* accepted by submit_payment: the worker writes everything after the commit */
+	char	   *submitted_by;	/* the role that called submit_payment(); NULL: nobody did, or it was an operation */
 	bool		taken;			/* the worker has it: counts for the one-live-attempt index */
 	int64		amount;
 	char	   *currency;
@@ -171,6 +172,9 @@ extern bool pgw_store_transaction_by_request(PgwKind kind, const char *client_re
 
 /* The attempt that a new request under this id meets: the live one, else the newest; none that still waits to be sent. */
 extern bool pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwTransaction *out);
+
+/* store_quota.c: how many submitted payments of this merchant, or of this role, wait to be sent; at most `most`. */
+extern uint32 pgw_store_count_submitted(const char *merchant, const char *role, uint32 most);
 
 /* false: no such merchant. */
 extern bool pgw_store_merchant(const char *name, bool *enabled);

@@ -30,9 +30,11 @@
 #include "infra/clock.h"
 #include "infra/config.h"
 #include "infra/copy.h"
+#include "infra/debug.h"
 #include "infra/exchange.h"
 #include "infra/metrics.h"
 #include "infra/pause.h"
+#include "infra/quota.h"
 #include "infra/schedule.h"
 #include "infra/secrets.h"
 #include "infra/store.h"
@@ -50,6 +52,7 @@
 #define NOTIFY_WARNING 0.5
 #define REVIEW_ERROR_S (24 * 60 * 60)
 #define PUT_OFF_ERROR_S (30 * 60)
+#define QUOTA_WARNING_S 600
 #define FILES_PER_CALL 4
 #define LOCKED_WARNING_S 2
 #define LOCKED_ERROR_S 60
@@ -698,6 +701,28 @@ check_card_logging(Report *r)
 		setting != NULL ? hint : "What details names may write or keep bound parameters, and with them card data; pgw cannot tell. See docs/security.md.");
 }
 
+/* ---------------------------------------------------------------- quotas */
+
+static void
+check_quotas(Report *r)
+{
+	PgwQuotaReport refused[20];
+	int			n = pgw_quota_refused(r->now - QUOTA_WARNING_S * USECS_PER_SEC, refused, lengthof(refused));
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; i < n; i++)
+	{
+		const PgwQuotaReport *q = &refused[i];
+
+		appendStringInfo(&list, "%s{\"quota\": \"%s\", \"name\": %s, \"refused\": " UINT64_FORMAT ", \"waiting\": %u}", i > 0 ? ", " : "",
+						 pgw_quota_setting(q->of), pgw_store_json_string(q->name), q->refused, q->counted);
+	}
+	detail_json(r, "refused", psprintf("[%s]", list.data));
+	put(r, "quotas", n > 0 ? WARN : FINE,
+		"These merchants or roles have as many submitted payments waiting as they may, and get PW429: see why their bank is slow, or what the client does; or raise the setting.");
+}
+
 /* ---------------------------------------------------------------- the function */
 
 Datum
@@ -718,6 +743,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	{
 		check_processes(&r, &status);
 		check_slots(&r, &status);
+		check_quotas(&r);
 	}
 	check_state_file(&r);
 	check_notify_queue(&r);

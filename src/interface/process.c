@@ -23,6 +23,7 @@
 #include "core/mutant.h"
 #include "infra/debug.h"
 #include "infra/exchange.h"
+#include "infra/quota.h"
 #include "infra/row.h"
 #include "infra/table_locks.h"
 #include "infra/vote.h"
@@ -244,6 +245,9 @@ raise_no_slot(const PgwPay *pay, PgwClaimSlot why)
 	if (why == PGW_SLOT_MERCHANT_SHARE)
 		pgw_raise("worker_busy", pgw_detail("\"reason\": \"the merchant's callers have their share of pgw.max_waiting\"", "merchant", pay->req.merchant),
 				  "Nothing was sent. Try again later, or raise pgw.max_waiting.");
+	if (why == PGW_SLOT_ROLE_QUOTA)
+		pgw_raise("too_many_requests", psprintf("\"quota\": \"pgw.role_max_waiting\", \"of\": \"role\", \"limit\": %d", pgw_role_max_waiting),
+				  "Nothing was sent. Call again with the same client_request_id when calls of this role have ended, or raise pgw.role_max_waiting.");
 	pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
 }
 
@@ -259,7 +263,7 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 	for (;;)
 	{
 		PgwClaimSlot why;
-		int			slot = pgw_exchange_claim(pay->bank, pay->req.merchant, pgw_config_nth(1) == NULL, &why);
+		int			slot = pgw_exchange_claim(pay->bank, pay->req.merchant, pay->caller, pgw_config_nth(1) == NULL, &why);
 
 		if (slot < 0)
 			raise_no_slot(pay, why);

@@ -14,11 +14,42 @@
 #include "utils/timestamp.h"
 
 #include "core/uuid7.h"
+#include "infra/quota.h"
 #include "infra/table_locks.h"
 #include "interface/fate.h"
 #include "interface/pay.h"
+#include "interface/raise.h"
 
 PG_FUNCTION_INFO_V1(pgw_submit_payment_1_0);
+
+/*
+ * PW429 when this would be one more than may wait.  Asked for a new payment alone: what is recorded already is replayed whatever waits.  claimed: this
+ * transaction has the id.
+ */
+static void
+take_quota(PgwPay *pay, bool claimed)
+{
+	const char *names[PGW_NQUOTAS] = {[PGW_QUOTA_MERCHANT] = pay->req.merchant, [PGW_QUOTA_ROLE] = GetUserNameFromId(pay->caller, false)};
+
+	for (PgwQuotaOf of = 0; of < PGW_NQUOTAS; of++)
+	{
+		const char *setting = pgw_quota_setting(of);
+		int			limit;
+
+		if (pgw_quota_take(of, names[of], &limit))
+			continue;
+
+		/* recorded since the first look, by a call that this one repeats */
+		if (!claimed && pgw_store_payment_by_request(pay->req.client_request_id, pay->req.merchant, &pay->payment))
+		{
+			pay->found = PGW_FIND_ROW;
+			return;
+		}
+		pgw_raise("too_many_requests",
+				  psprintf("\"quota\": \"%s\", \"of\": \"%s\", \"limit\": %d", setting, of == PGW_QUOTA_MERCHANT ? "merchant" : "role", limit),
+				  psprintf("Nothing was recorded or sent. Call again with the same client_request_id when payments that wait have been sent, or raise %s.", setting));
+	}
+}
 
 static void
 start_attempt(PgwPay *pay, TimestampTz expires_at, PgwTransaction *t)
@@ -35,6 +66,7 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwTransaction *t)
 	t->kind = PGW_KIND_PAYMENT;
 	t->status = PGW_CREATED;
 	t->submitted = true;
+	t->submitted_by = GetUserNameFromId(pay->caller, false);
 	t->taken = false;			/* joins the one-live-attempt index when the worker takes it: no client blocks the worker there */
 	t->amount = req->amount;
 	t->currency = pay->payment.currency;
@@ -59,9 +91,18 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwTransaction *t)
 static bool
 claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
 {
+	bool		waited;			/* for a call with the same id: whether this is a new payment shows only afterwards */
+	bool		inserted;
+
 	pgw_tables_lock(pay->deadline);
 	pgw_pay_prepare(pay);
-	return pgw_pay_claim(pay, t, have_t);
+	waited = pay->found == PGW_FIND_IN_PROGRESS;
+	if (pay->found == PGW_FIND_NONE)
+		take_quota(pay, false);
+	inserted = pgw_pay_claim(pay, t, have_t);
+	if (inserted && waited)
+		take_quota(pay, true);
+	return inserted;
 }
 
 Datum

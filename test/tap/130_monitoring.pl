@@ -67,6 +67,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		prepared_transactions
 		put_off
 		queue
+		quotas
 		refunding
 		restored
 		reviews

@@ -44,7 +44,7 @@ rows_are_sound(void **unused)
 				assert_string_equal(t[i].sqlstate, "PW502");
 				break;
 			case PGW_CLASS_INFRASTRUCTURE:
-				assert_true(t[i].http_status == 500 || t[i].http_status == 409);
+				assert_true(t[i].http_status == 500 || t[i].http_status == 409 || t[i].http_status == 429);
 				assert_int_equal(atoi(t[i].sqlstate + 2), t[i].http_status);
 				break;
 			case PGW_CLASS_TIMEOUT:

@@ -1,0 +1,188 @@
+/*
+ * quota.c - how many payments of one merchant, and of one role, may wait to be sent
+ *
+ * A client that submits without end fills the tables and takes everybody's disk.  The table itself says how many wait, and it alone is right after a
+ * crash, a restart, a rollback, a COMMIT PREPARED; but to count for each payment would cost what is stored.  So a count says how many more may come
+ * until the next one: as many as are left, or one percent of the quota, whichever is more.  A merchant far from its quota is counted once in a
+ * hundred thousand payments; one that is at it is exceeded by no more than that percent (and what sessions insert just then).
+ *
+ * Nothing is ever given back: a payment that is sent, rolled back or fails is missing in the next count.  After the server's start nothing is known, and the
+ * first payment counts.  What is refused is refused without a count for a second, so that the one who is at his quota cannot make the server count.
+ *
+ * Owns: the entries in shared memory, each for a merchant or a role of a database; when there is no room, the one that was counted longest ago goes,
+ * which costs a count.
+ * Locks: quota_lock for all of it, never while counting.
+ * Invariant: `left` comes from one count, made while nobody else's was put in its place (version).
+ */
+#include "postgres.h"
+
+#include "common/hashfn.h"
+#include "miscadmin.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+
+#include "core/mutant.h"
+#include "infra/clock.h"
+#include "infra/quota.h"
+#include "infra/store.h"
+
+#define ENTRIES 2048
+#define PROBES 16				/* places of one name */
+#define REFUSE_MS 1000			/* what was counted full is full for so long */
+
+typedef struct QuotaEntry
+{
+	Oid			dboid;			/* InvalidOid: unused */
+	uint32		version;		/* one more with each count */
+	uint32		limit;			/* of the last count; another one needs another count */
+	uint32		left;			/* so many more, until the next count */
+	bool		full;			/* at the last count */
+	PgwQuotaReport report;
+} QuotaEntry;
+
+static QuotaEntry *entries;		/* NULL: not preloaded */
+static LWLock *quota_lock;
+
+int			pgw_role_max_waiting = 10000;
+static int	limits[PGW_NQUOTAS] = {1000000, 1000000};
+static const char *const settings[PGW_NQUOTAS] = {"pgw.merchant_max_submitted", "pgw.role_max_submitted"};
+
+void
+pgw_quota_init(void)
+{
+	DefineCustomIntVariable(settings[PGW_QUOTA_MERCHANT],
+							"How many submitted payments of one merchant may wait to be sent.",
+							"One more is refused with PW429; 0: no limit.",
+							&limits[PGW_QUOTA_MERCHANT], 1000000, 0, 100000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(settings[PGW_QUOTA_ROLE],
+							"How many submitted payments of one role may wait to be sent.",
+							"One more is refused with PW429; 0: no limit.",
+							&limits[PGW_QUOTA_ROLE], 1000000, 0, 100000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable("pgw.role_max_waiting",
+							"How many process_payment() calls of one role can wait for their bank at the same time.",
+							"One more is refused with PW429 before anything is sent.",
+							&pgw_role_max_waiting, 10000, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+const char *
+pgw_quota_setting(PgwQuotaOf of)
+{
+	return settings[of];
+}
+
+Size
+pgw_quota_shmem_size(void)
+{
+	return mul_size(ENTRIES, sizeof(QuotaEntry));
+}
+
+void
+pgw_quota_shmem_init(LWLock *lock)
+{
+	bool		found;
+
+	entries = ShmemInitStruct("pgw quotas", pgw_quota_shmem_size(), &found);
+	quota_lock = lock;
+	if (!found)
+		memset(entries, 0, pgw_quota_shmem_size());
+}
+
+/* Lock held: the name's entry; a new one has never been counted. */
+static QuotaEntry *
+entry_of(PgwQuotaOf of, const char *name)
+{
+	uint32		place = hash_bytes((const unsigned char *) name, (int) strlen(name)) ^ hash_bytes_uint32(MyDatabaseId + of);
+	QuotaEntry *oldest = NULL;
+
+	for (int i = 0; i < PROBES; i++)
+	{
+		QuotaEntry *e = &entries[(place + i) % ENTRIES];
+
+		if (e->dboid == MyDatabaseId && e->report.of == of && strcmp(e->report.name, name) == 0)
+			return e;
+		if (oldest == NULL || e->report.counted_at < oldest->report.counted_at)
+			oldest = e;
+	}
+	memset(oldest, 0, sizeof(*oldest));
+	oldest->dboid = MyDatabaseId;
+	oldest->report.of = of;
+	strlcpy(oldest->report.name, name, sizeof(oldest->report.name));
+	return oldest;
+}
+
+/* Lock held. */
+static bool
+take_one(QuotaEntry *e, TimestampTz now)
+{
+	if (e->left > 0)
+	{
+		e->left--;
+		return true;
+	}
+	e->report.refused++;
+	e->report.refused_at = now;
+	return false;
+}
+
+bool
+pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
+{
+	bool		taken = false;
+	bool		decided = false;
+
+	*limit = limits[of];
+	if (entries == NULL || *limit == 0 || PGW_MUTATED(QUOTA))
+		return true;
+	while (!decided)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		QuotaEntry *e;
+		uint32		version;
+		uint32		counted;
+
+		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
+		e = entry_of(of, name);
+		version = e->version;
+		decided = e->limit == (uint32) *limit && (e->left > 0 || (e->full && !pgw_is_due(e->report.counted_at + REFUSE_MS * INT64CONST(1000), now, REFUSE_MS)));
+		if (decided)
+			taken = take_one(e, now);
+		LWLockRelease(quota_lock);
+		if (decided)
+			break;
+
+		counted = pgw_store_count_submitted(of == PGW_QUOTA_MERCHANT ? name : NULL, of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
+
+		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
+		e = entry_of(of, name);
+		if (e->version == version)
+		{
+			e->version++;
+			e->limit = (uint32) *limit;
+			e->full = counted >= (uint32) *limit;
+			e->left = e->full ? 0 : Max((uint32) *limit - counted, (uint32) *limit / 100);
+			e->report.counted = counted;
+			e->report.counted_at = now;
+			taken = take_one(e, now);
+			decided = true;
+		}
+		LWLockRelease(quota_lock);
+	}
+	return taken;
+}
+
+int
+pgw_quota_refused(TimestampTz since, PgwQuotaReport *out, int max)
+{
+	int			n = 0;
+
+	if (entries == NULL)
+		return 0;
+	LWLockAcquire(quota_lock, LW_SHARED);
+	for (int i = 0; i < ENTRIES && n < max; i++)
+	{
+		if (entries[i].dboid == MyDatabaseId && entries[i].report.refused > 0 && entries[i].report.refused_at >= since)
+			out[n++] = entries[i].report;
+	}
+	LWLockRelease(quota_lock);
+	return n;
+}

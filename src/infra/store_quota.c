@@ -1,0 +1,57 @@
+/*
+ * store_quota.c - how many submitted payments of a merchant or of a role wait to be sent
+ *
+ * In a caller's transaction: so without an MVCC read, by the index of what waits.  What other transactions have inserted and not committed counts, or
+ * one transaction could hold any number.  What waits at a bank that pgw.banks has no more does not.
+ *
+ * Owns: nothing.  Locks: AccessShareLock on the table and the index.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+
+#include "infra/config.h"
+#include "infra/store_internal.h"
+
+typedef struct Wanted
+{
+	AttrNumber	role_no;
+	const char *role;
+} Wanted;
+
+static bool
+is_of_role(TupleTableSlot *slot, void *arg)
+{
+	const Wanted *w = arg;
+	bool		isnull;
+	Datum		value = slot_getattr(slot, w->role_no, &isnull);
+
+	return !isnull && strcmp(TextDatumGetCString(value), w->role) == 0;
+}
+
+uint32
+pgw_store_count_submitted(const char *merchant, const char *role, uint32 most)
+{
+	Oid			relid = pgw_store_relid("payment_transactions");
+	Oid			index = pgw_store_relid_or_none("payment_transactions_waiting");
+	Wanted		wanted = {get_attnum(relid, "submitted_by"), role};
+	Datum		keys[3];
+	PgwRel		r;
+	PgwBank    *bank;
+	uint32		n = 0;
+
+	if (!OidIsValid(index) || wanted.role_no == InvalidAttrNumber)
+		return 0;				/* somebody has taken it away: no reason to refuse a payment */
+	keys[1] = pgw_row_from_string(get_atttype(relid, get_attnum(relid, "kind")), pgw_kind_name(PGW_KIND_PAYMENT));
+	keys[2] = merchant != NULL ? CStringGetTextDatum(merchant) : (Datum) 0;
+	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
+	for (int i = 0; n < most && (bank = pgw_config_nth(i)) != NULL; i++)
+	{
+		keys[0] = CStringGetTextDatum(bank->name);
+		n += pgw_row_count(&r, index, keys, merchant != NULL ? 3 : 2, most - n, role != NULL ? is_of_role : NULL, &wanted);
+	}
+	pgw_row_close(&r);
+	return n;
+}
