@@ -81,7 +81,8 @@ push_free(int slot)
 		pgw_shared->entries[header->entry].slots--;
 		pgw_shared->bank_slots[header->bank_share]--;
 		pgw_shared->merchant_slots[header->merchant_share]--;
-		pgw_shared->role_slots[header->role_share]--;
+		if (header->role_share >= 0)
+			pgw_shared->role_slots[header->role_share]--;
 	}
 	pgw_shared->nfree++;
 	header->state = PGW_SLOT_FREE;
@@ -298,7 +299,7 @@ may_claim(const char *bank, const char *merchant, Oid role, bool only_bank)
 	}
 	if (pgw_shared->nfree == 0)
 		return PGW_SLOT_NONE_FREE;
-	if (pgw_shared->role_slots[role % PGW_SHARES] >= pgw_role_max_waiting)
+	if (OidIsValid(role) && pgw_shared->role_slots[role % PGW_SHARES] >= pgw_role_max_waiting)
 		return PGW_SLOT_ROLE_QUOTA;
 	if (!pgw_share_allows(pgw_shared->bank_slots[b], pgw_shared->nfree, only_bank && pgw_shared->nentries <= 1))
 		return PGW_SLOT_BANK_SHARE;
@@ -346,9 +347,10 @@ pgw_exchange_claim(const char *bank, const char *merchant, Oid role, bool only_b
 		pgw_shared->nfree--;
 		header->bank_share = share_of(bank);
 		header->merchant_share = share_of(merchant);
-		header->role_share = (int) (role % PGW_SHARES);
+		header->role_share = OidIsValid(role) ? (int) (role % PGW_SHARES) : -1;
 		pgw_shared->bank_slots[header->bank_share]++;
-		pgw_shared->role_slots[header->role_share]++;
+		if (header->role_share >= 0)
+			pgw_shared->role_slots[header->role_share]++;
 		pgw_shared->merchant_slots[header->merchant_share]++;
 		my_slot = slot;
 		my_slot_subid = GetCurrentSubTransactionId();

@@ -108,8 +108,8 @@ typedef enum PgwClaimSlot
 } PgwClaimSlot;
 
 /*
- * A free slot, CLAIMED, body zeroed; -1: none for this bank and merchant (*why).  only_bank: the database has no other.  A before_shmem_exit callback
- * and pgw_exchange_release_all() (called on abort) clean up.
+ * A free slot, CLAIMED, body zeroed; -1: none for this bank, merchant and role (*why).  role: whose quota it counts for; InvalidOid: nobody's.
+ * only_bank: the database has no other.  A before_shmem_exit callback and pgw_exchange_release_all() (called on abort) clean up.
  */
 extern int	pgw_exchange_claim(const char *bank, const char *merchant, Oid role, bool only_bank, PgwClaimSlot *why);
 extern PgwSlotRequest *pgw_exchange_request(int slot);

@@ -110,7 +110,7 @@ typedef struct PgwSlotHeader
 	uint64		seq;
 	int			bank_share;		/* while not FREE: where PgwShared counts it, as one of its bank's and of its merchant's */
 	int			merchant_share;
-	int			role_share;
+	int			role_share;		/* ... and as one of its role's, -1: of none */
 } PgwSlotHeader;
 
 /* On pages of its own, kept out of core dumps and of swap. */

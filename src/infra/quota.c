@@ -7,7 +7,8 @@
  * hundred thousand payments; one that is at it is exceeded by no more than that percent (and what sessions insert just then).
  *
  * Nothing is ever given back: a payment that is sent, rolled back or fails is missing in the next count.  After the server's start nothing is known, and the
- * first payment counts.  What is refused is refused without a count for a second, so that the one who is at his quota cannot make the server count.
+ * first payment counts.  What is refused is refused without a count for a second, or for ten times as long as the count took, and one session counts
+ * anew: so the one who is at his quota can take no more than a tenth of one CPU with counting, however many of his sessions ask.
  *
  * Owns: the entries in shared memory, each for a merchant or a role of a database; when there is no room, the one that was counted longest ago goes,
  * which costs a count.
@@ -28,7 +29,8 @@
 
 #define ENTRIES 2048
 #define PROBES 16				/* places of one name */
-#define REFUSE_MS 1000			/* what was counted full is full for so long */
+#define REFUSE_MS 1000			/* what was counted full is full for so long, */
+#define REFUSE_COUNTS 10		/* and for as many times as long as the count took */
 
 typedef struct QuotaEntry
 {
@@ -37,6 +39,7 @@ typedef struct QuotaEntry
 	uint32		limit;			/* of the last count; another one needs another count */
 	uint32		left;			/* so many more, until the next count */
 	bool		full;			/* at the last count */
+	long		refuse_ms;		/* full: for so long after it */
 	PgwQuotaReport report;
 } QuotaEntry;
 
@@ -136,6 +139,7 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 	while (!decided)
 	{
 		TimestampTz now = GetCurrentTimestamp();
+		TimestampTz end;
 		QuotaEntry *e;
 		uint32		version;
 		uint32		counted;
@@ -143,14 +147,18 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
 		e = entry_of(of, name);
 		version = e->version;
-		decided = e->limit == (uint32) *limit && (e->left > 0 || (e->full && !pgw_is_due(e->report.counted_at + REFUSE_MS * INT64CONST(1000), now, REFUSE_MS)));
+		decided = e->limit == (uint32) *limit &&
+			(e->left > 0 || (e->full && !pgw_is_due(e->report.counted_at + e->refuse_ms * INT64CONST(1000), now, e->refuse_ms)));
 		if (decided)
 			taken = take_one(e, now);
+		else if (e->full && e->limit == (uint32) *limit)
+			e->report.counted_at = now; /* we count; the others are refused meanwhile, and go on if we fail */
 		LWLockRelease(quota_lock);
 		if (decided)
 			break;
 
 		counted = pgw_store_count_submitted(of == PGW_QUOTA_MERCHANT ? name : NULL, of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
+		end = GetCurrentTimestamp();
 
 		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
 		e = entry_of(of, name);
@@ -160,9 +168,10 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 			e->limit = (uint32) *limit;
 			e->full = counted >= (uint32) *limit;
 			e->left = e->full ? 0 : Max((uint32) *limit - counted, (uint32) *limit / 100);
+			e->refuse_ms = Max(REFUSE_MS, TimestampDifferenceMilliseconds(now, end) * REFUSE_COUNTS);
 			e->report.counted = counted;
-			e->report.counted_at = now;
-			taken = take_one(e, now);
+			e->report.counted_at = end;
+			taken = take_one(e, end);
 			decided = true;
 		}
 		LWLockRelease(quota_lock);

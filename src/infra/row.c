@@ -430,7 +430,7 @@ pgw_row_each(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, PgwRowCallba
 }
 
 uint32
-pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, PgwRowTest test, void *arg)
+pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, uint32 *look, PgwRowTest test, void *arg)
 {
 	Relation	index = index_open(indexoid, AccessShareLock);
 	ScanKeyData skeys[INDEX_MAX_KEYS];
@@ -442,9 +442,10 @@ pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most
 	InitDirtySnapshot(dirty);
 	scan = pgw_index_beginscan(r->rel, index, &dirty, nkeys);
 	index_rescan(scan, skeys, nkeys, NULL, 0);
-	while (n < most && index_getnext_slot(scan, ForwardScanDirection, r->found))
+	while (n < most && *look > 0 && index_getnext_slot(scan, ForwardScanDirection, r->found))
 	{
 		CHECK_FOR_INTERRUPTS();
+		(*look)--;
 		if (test == NULL || test(r->found, arg))
 			n++;
 	}

@@ -65,9 +65,10 @@ extern void pgw_row_each(PgwRel *r, Oid index, const Datum *keys, int nkeys, Pgw
 
 /*
  * How many rows of the key there are, at most `most`: committed, own, and inserted by whom has not committed.  test (may be NULL): which of them count.
+ * No more than *look are looked at; it is lessened by those that were.
  */
 typedef bool (*PgwRowTest) (TupleTableSlot *slot, void *arg);
-extern uint32 pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, PgwRowTest test, void *arg);
+extern uint32 pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, uint32 *look, PgwRowTest test, void *arg);
 
 /* Lock the latest version of r->found for an update that leaves its keys alone. false: gone, or busy (only when !wait). */
 extern bool pgw_row_lock(PgwRel *r, bool wait, bool *busy);

@@ -251,6 +251,23 @@ raise_no_slot(const PgwPay *pay, PgwClaimSlot why)
 	pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
 }
 
+/*
+ * A slot.  A call that repeats an attempt which is still under way gets one whatever its role's quota says: nothing new is charged for it, and without it a
+ * charge that the caller wants would be given back.
+ */
+static int
+claim_slot(const PgwPay *pay, PgwClaimSlot *why)
+{
+	bool		only_bank = pgw_config_nth(1) == NULL;
+	int			slot = pgw_exchange_claim(pay->bank, pay->req.merchant, pay->caller, only_bank, why);
+	PgwTransaction earlier;
+
+	if (slot < 0 && *why == PGW_SLOT_ROLE_QUOTA && pgw_store_earlier_attempt(pay->req.client_request_id, pay->req.merchant, &earlier) &&
+		!pgw_state_is_final(earlier.status))
+		slot = pgw_exchange_claim(pay->bank, pay->req.merchant, InvalidOid, only_bank, why);
+	return slot;
+}
+
 /* Hand the request over and wait; again after the give-back of an earlier attempt. */
 static bool
 ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
@@ -263,7 +280,7 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 	for (;;)
 	{
 		PgwClaimSlot why;
-		int			slot = pgw_exchange_claim(pay->bank, pay->req.merchant, pay->caller, pgw_config_nth(1) == NULL, &why);
+		int			slot = claim_slot(pay, &why);
 
 		if (slot < 0)
 			raise_no_slot(pay, why);

@@ -94,22 +94,28 @@ part($node, 'sent', sub {
 # ---------------------------------------------------------------- callers that wait
 
 part($node, 'waiting', sub {
-	sql('ALTER SYSTEM SET pgw.role_max_waiting = 2');
+	sql($_) for "ALTER SYSTEM SET pgw.role_max_waiting = 2", "ALTER SYSTEM SET pgw.compensation_delay = '60s'";	# w0 is there to be taken over for so long
 	$node->reload;
 	wait_until(sub { sql('SHOW pgw.role_max_waiting') == 2 }, 20);
 	bank_control($bank, 'settings', { delay_ms => 10000 });
 	my $pay = sub { my ($id) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, merchant => 'one', timeout => '60s') };
+	as('anna', 'BEGIN; SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'w0', merchant => 'one', timeout => '500ms') . '; ROLLBACK');
+	ok(wait_until(sub { sql("SELECT details->>'used' FROM pgw.health() WHERE check_name = 'slots'") == 0 }, 20), 'a caller who has given up holds no slot');
 	my @waiting = map { psql_start($node, $pay->("w$_"), '-U', 'anna') } 1, 2;
 	ok(wait_until(sub { sql("SELECT details->>'used' FROM pgw.health() WHERE check_name = 'slots'") == 2 }, 20), 'two calls of a role wait for their bank');
 	my ($rc, undef, $err) = as('anna', $pay->('w3'));
 	like($err, qr/PW429.*"too_many_requests".*"quota": "pgw\.role_max_waiting".*HINT:.*Nothing was sent/s, 'a third is refused');
+	my $again = psql_start($node, $pay->('w0'), '-U', 'anna');
+	ok(wait_until(sub { sql("SELECT details->>'used' FROM pgw.health() WHERE check_name = 'slots'") == 3 }, 20), 'one that repeats an attempt under way is not');
 	bank_control($bank, 'settings', { delay_ms => 0 });
 	is((as('bert', $pay->('w4')))[1], 'captured', 'one of another role is not');
 	$_->{h}->finish for @waiting;
 	is($_->{out}, "captured\n", 'the two are paid') for @waiting;
+	$again->{h}->finish;
+	is($again->{out}, "captured\n", 'and the repeat: once') && is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'w0'"), 1, 'by the attempt that was under way');
 	is((as('anna', $pay->('w1')))[1], 'captured', 'a replay');
 	is((as('anna', $pay->('w3')))[1], 'captured', 'and the third, once there is room');
-	sql('ALTER SYSTEM RESET pgw.role_max_waiting');
+	sql($_) for 'ALTER SYSTEM RESET pgw.role_max_waiting', 'ALTER SYSTEM RESET pgw.compensation_delay';
 	$node->reload;
 });
 
@@ -134,6 +140,7 @@ part($node, 'flood', sub {
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^flood' AND status = 'captured'") == 4000 }, 180), 'and are all paid in the end');
 });
 
+pause('on');					# a part that runs alone leaves the worker paused
 is_sound($node, $bank, 'sound after all that', seconds => 60);
 $node->stop('fast');
 done_testing();
