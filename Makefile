@@ -21,7 +21,7 @@
 EXTENSION = pgw
 DATA = pgw--1.0.sql
 MODULE_big = pgw
-OBJS = $(sort $(patsubst %.c,%.o,$(wildcard src/*.c src/core/*.c src/infra/*.c src/interface/*.c)))
+OBJS = $(sort $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c src/core/*/*.c)))
 
 PG_CPPFLAGS = -I$(CURDIR)/src
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
@@ -30,7 +30,7 @@ PG_CFLAGS += -Werror
 endif
 SHLIB_LINK = -lcurl -ljson-c
 
-EXTRA_CLEAN = src/*.bc src/*/*.bc src/*/*.o test/unit/build test/fuzz/build results output_iso log tmp_check regression.diffs regression.out
+EXTRA_CLEAN = src/*.bc src/*/*.bc src/core/*/*.bc src/*/*.o src/core/*/*.o test/unit/build test/fuzz/build results output_iso log tmp_check regression.diffs regression.out
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -39,7 +39,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
 # A changed header rebuilds everything: the extension is small, and a stale object is worse than ten seconds.
-$(OBJS): $(wildcard src/*.h src/*/*.h) Makefile
+$(OBJS): $(wildcard src/*/*.h src/core/*/*.h) Makefile
 else
 all install:
 	@echo "PostgreSQL's build files were not found (pg_config --pgxs)." >&2

@@ -198,7 +198,7 @@ ALTER TABLE pgw.banks ENABLE ALWAYS TRIGGER check_bank, ENABLE ALWAYS TRIGGER co
 ALTER TABLE pgw.merchants ENABLE ALWAYS TRIGGER config_changed;
 
 --
--- Payments: the business view. The columns are those of PgwPayment (src/infra/store.h).
+-- Payments: the business view. The columns are those of PgwPayment (src/store/tables.h).
 --
 
 CREATE TABLE pgw.payments (
@@ -240,7 +240,7 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.payments FOR EACH STATEMEN
 ALTER TABLE pgw.payments ENABLE ALWAYS TRIGGER refuse_delete, ENABLE ALWAYS TRIGGER refuse_truncate;
 
 --
--- One row per operation attempt. The columns are those of PgwTransaction (src/infra/store.h).
+-- One row per operation attempt. The columns are those of PgwTransaction (src/store/tables.h).
 --
 
 CREATE TABLE pgw.payment_transactions (
@@ -453,7 +453,7 @@ $$;
 CREATE TRIGGER bank_added AFTER INSERT ON pgw.banks FOR EACH STATEMENT EXECUTE FUNCTION pgw.bank_added();
 
 --
--- Restored and copied databases: src/infra/pause.c says when the worker stays paused
+-- Restored and copied databases: src/restore/pause.c says when the worker stays paused
 --
 
 -- Append-only, like the other records.
@@ -464,7 +464,7 @@ CREATE TABLE pgw.resumptions (
 	resumed_by text NOT NULL,
 	taken_over bigint,				-- attempts; NULL: nobody resumed, there was no attempt yet
 	note text,
-	incident_id uuid,				-- of the server (src/infra/copy.c); NULL: it was not taken for a copy
+	incident_id uuid,				-- of the server (src/restore/copied_cluster.c); NULL: it was not taken for a copy
 	PRIMARY KEY (system_identifier, database_oid, resumed_at)
 );
 
@@ -504,7 +504,7 @@ AS 'MODULE_PATHNAME', 'pgw_resume_after_restore_1_0' LANGUAGE C VOLATILE PARALLE
 -- the grants of the immediate caller; SECURITY DEFINER would hide who that is.
 --
 
--- Refuses (process_payment(volatile id, ...)).* when it is planned (src/interface/repeats.c).
+-- Refuses (process_payment(volatile id, ...)).* when it is planned (src/client_api/repeated_calls.c).
 CREATE FUNCTION pgw.call_support(internal) RETURNS internal AS 'MODULE_PATHNAME', 'pgw_call_support' LANGUAGE C STRICT;
 
 -- Amounts are numeric, so that no driver cuts 49.90 to 49 for a bigint. No overload with float8: it is the preferred type, and literals would go there.
@@ -760,7 +760,7 @@ ALTER EVENT TRIGGER pgw_refuse_code_of_others ENABLE ALWAYS;
 -- payments are under way. docs/sql-reference.md says what each check means. merchant is null where a row is not one merchant's alone.
 --
 
--- The table of core/state.c; from_status is null before the first step.
+-- The table of core/state/state_machine.c; from_status is null before the first step.
 CREATE FUNCTION pgw.legal_steps()
 RETURNS TABLE (kind pgw.operation_kind, event_type pgw.event_type, from_status pgw.transaction_status, to_status pgw.transaction_status)
 AS 'MODULE_PATHNAME', 'pgw_legal_steps_1_0' LANGUAGE C STABLE PARALLEL SAFE ROWS 200;
@@ -778,7 +778,7 @@ WITH event AS (
 	WINDOW w AS (PARTITION BY e.transaction_id ORDER BY e.step_order)
 ), history AS (
 	-- A legal step is on an edge of the table and begins where the step before it has led to, or is of one commit and on one edge with
-	-- it: the rule of core/fold.c. After a gap only the edge can be told.
+	-- it: the rule of core/state/state_from_events.c. After a gap only the edge can be told.
 	SELECT c.transaction_id, count(*) AS events, max(c.step_order) AS steps, max(c.to_status) FILTER (WHERE c.last) AS status,
 		min(c.step_order) FILTER (WHERE c.step_order <> coalesce(c.before_step, 0) + 1) AS after_gap,
 		min(c.step_order) FILTER (WHERE (t.kind, c.event_type, coalesce(c.from_status, ''), c.to_status) NOT IN
@@ -1681,7 +1681,7 @@ SELECT pg_extension_config_dump('pgw.resumptions', '');
 SELECT pg_extension_config_dump('pgw.restore_pending', '');
 
 --
--- Records are not deleted without a word: src/infra/drop.c. This is for sessions of a server that does not preload pgw: the call loads the library, which
+-- Records are not deleted without a word: src/ddl/drop_guard.c. This is for sessions of a server that does not preload pgw: the call loads the library, which
 -- looks at what is dropped. Where the library is gone, nothing else of the database shall suffer for it.
 --
 

@@ -257,7 +257,7 @@ UPDATE pgw.payments SET status = 'authorized' WHERE payment_id = pid(2); SELECT 
 SELECT payment(4, '{"capture": "manual", "status": "voided", "captured_amount": 0}'), attempt(4, '{"capture": "manual"}'), success(4); SELECT broken(); ROLLBACK TO s;
 ROLLBACK;
 
--- Two readings of one rule: the view's SQL and core/fold.c judge 1,500 histories alike, many of which have gone wrong somewhere.
+-- Two readings of one rule: the view's SQL and core/state/state_from_events.c judge 1,500 histories alike, many of which have gone wrong somewhere.
 BEGIN;
 SELECT setseed(0.42);
 SELECT count(*) FROM generate_series(1, 1500) n, attempt(n, jsonb_build_object('kind', (enum_range(NULL::pgw.operation_kind))[1 + n % 4], 'status', 'Failed'));

@@ -1,11 +1,11 @@
 #!/bin/bash
 # What is seen without running: gcc -fanalyzer, clang-tidy and cppcheck over the extension's sources find nothing.  Prints TAP.  What is left out, and why, stands in
-# test/static.  Assertions count as said: an analyser believes what an Assert() claims.  Files (src/infra/http.c ...) in FILES: these alone.
+# test/static.  Assertions count as said: an analyser believes what an Assert() claims.  Files (src/http/http.c ...) in FILES: these alone.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 pg_config=${PG_CONFIG:-pg_config}
 flags="-std=gnu11 -DUSE_ASSERT_CHECKING=1 -Isrc -I$("$pg_config" --includedir-server) $("$pg_config" --cppflags)"
-files=${FILES:-$(ls src/*.c src/*/*.c)}
+files=${FILES:-$(ls src/*.c src/*/*.c src/core/*/*.c)}
 export flags
 n=0 bad=0
 report() # name, findings

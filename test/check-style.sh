@@ -1,7 +1,7 @@
 #!/bin/sh
 # House style of the C sources, as far as a script can hold it: tabs, braces on their own line, no C++ comments, no trailing blanks,
-# lines that fit (columns counted with tabs of four), a head comment in each file, one core that needs no server, and layers that
-# depend one way only.  Prints TAP.
+# lines that fit (columns counted with tabs of four), a head comment in each file, one core that needs no server, and rooms
+# that use one another one way only.  Prints TAP.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 n=0 bad=0
@@ -23,7 +23,7 @@ report 'no C++ comments' "$(grep -nE '(^|[^:"])//' $files | grep -vE '"[^"]*//|\
 report 'braces on their own line' "$(grep -nE '^[[:blank:]]*(if|for|while|switch|else|do)\b.*\{$' $files)"
 report 'lines of at most 160 columns, but for strings' "$(for f in $files; do expand -t4 "$f" | awk -v f="$f" 'length($0) > 160 && !/"/ { print f ":" FNR ": " length($0) " columns" }'; done)"
 report 'a head comment in each file' "$(for f in $files; do head -1 "$f" | grep -q '^/\*' || echo "$f"; done)"
-report 'the core includes no server header' "$(grep -nE '#include "(postgres|fmgr|access|catalog|executor|infra|interface|storage|utils|miscadmin)' src/core/*.[ch])"
-report 'infra includes nothing of interface' "$(grep -nE '#include "interface/' src/infra/*.[ch])"
+report 'the core includes nothing but the core' "$(grep -n '#include "' src/core/*/*.[ch] | grep -v '#include "core/')"
+report 'each room uses only the rooms that test/rooms.conf names for it' "$(test/check-rooms.sh)"
 echo "1..$n"
 exit $bad

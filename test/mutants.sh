@@ -1,5 +1,5 @@
 #!/bin/bash
-# Take the safeguards of src/core/mutant.h away, one at a time (all, or those named), and show the test that notices.  Started by run.sh,
+# Take the safeguards of src/core/base/mutant.h away, one at a time (all, or those named), and show the test that notices.  Started by run.sh,
 # which has made the build with debug points.  Prints TAP: a safeguard is "ok" when its part of a test passes with it and fails without.
 set -u
 PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
@@ -104,7 +104,7 @@ judge() # number, name
 	rm -rf "$work"/*.d "$PGW_WORK/variant/$2/tree"
 }
 
-names=${*:-$(sed -n '/^typedef enum PgwMutant/,/^}/s/^\t\([A-Z_]*\)\b.*/\1/p' src/core/mutant.h | grep -v NO_MUTANT)}
+names=${*:-$(sed -n '/^typedef enum PgwMutant/,/^}/s/^\t\([A-Z_]*\)\b.*/\1/p' src/core/base/mutant.h | grep -v NO_MUTANT)}
 n=0
 mkdir -p "$PGW_WORK/mutant"
 for name in $names; do

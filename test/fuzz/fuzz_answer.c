@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/connector.h"
-#include "core/errors.h"
+#include "core/base/error_codes.h"
+#include "core/connector/connector.h"
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/card_text.h"
+#include "core/card/card_text.h"
 
 #define OWN "4532015112830366"
 

@@ -2,7 +2,7 @@
  * fuzz_exchange.c - a connector document, the answer's status, headers and body as one input, from the document to the decision
  *
  * Input: four control bytes, then document, headers and body, each ended by 0x1E (which stands in none of them raw).  An empty document stands for
- * test/connectors/json.json or formbank.json.  The headers and the body go through the callbacks that libcurl calls (infra/http_call.c,
+ * test/connectors/json.json or formbank.json.  The headers and the body go through the callbacks that libcurl calls (http/transfer.c,
  * included, because they are static), the answer through the connector, what it says through the flow: all as in the worker.
  *
  * What must hold is asked of an oracle that shares no code with what is tested where there is one: json-c's own reader and pointers.
@@ -10,12 +10,12 @@
 #include <json-c/json.h>
 #include <json-c/json_pointer.h>
 
-#include "infra/http_call.c"
+#include "http/transfer.c"
 
 #include "check_flow.h"
-#include "core/connector_internal.h"
-#include "core/errors.h"
-#include "core/jsontext.h"
+#include "core/base/error_codes.h"
+#include "core/connector/compiled.h"
+#include "core/json/json_text.h"
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/jsontext.h"
+#include "core/json/json_text.h"
 
 #define NESTING 16
 

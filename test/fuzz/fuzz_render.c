@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/connector.h"
+#include "core/connector/connector.h"
 
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

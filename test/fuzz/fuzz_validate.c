@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/card_text.h"
-#include "core/money.h"
-#include "core/uuid7.h"
-#include "core/validate.h"
+#include "core/base/money.h"
+#include "core/base/uuid7.h"
+#include "core/card/card_text.h"
+#include "core/request/validate.h"
 
 #define CARD "4111111111111111"
 

@@ -140,7 +140,7 @@ sub psql_start
 	return $p;
 }
 
-# Debug points (src/infra/debug.c), on a node made with debug => 1.
+# Debug points (src/base/debug_points.c), on a node made with debug => 1.
 sub debug_arm
 {
 	my ($node, $point, $action) = @_;

@@ -94,7 +94,7 @@ is_sound($node, $bank, 'at rest, the tables agree with themselves and with the l
 # Each check is documented, and has a test that breaks it.
 my @checks = sort split /\n/, $node->safe_psql('postgres', q(SELECT DISTINCT (regexp_matches(pg_get_viewdef('pgw.broken_invariants'), 'SELECT ''([a-z_]+)''::text', 'g'))[1]));
 # and what the function looks at besides the view
-my @besides = slurp_file('src/interface/consistency.c') =~ /SELECT '([a-z_]+)', NULL/g;
+my @besides = slurp_file('src/operator_api/check_consistency.c') =~ /SELECT '([a-z_]+)', NULL/g;
 ok(@besides > 0, 'there is more than the view');
 @checks = sort @checks, @besides;
 my ($section) = slurp_file('docs/sql-reference.md') =~ /^## Checks\n(.*?)^## /ms;

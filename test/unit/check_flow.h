@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "core/flow.h"
+#include "core/payment/charge_rules.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 

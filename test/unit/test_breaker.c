@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "core/breaker.h"
+#include "core/pacing/circuit_breaker.h"
 
 #define COOLDOWN INT64_C(1000)
 #define PROBE_TIMEOUT INT64_C(700)

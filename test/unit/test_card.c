@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/card.h"
+#include "core/card/card_checks.h"
 
 static void
 luhn(void **unused)

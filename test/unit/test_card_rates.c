@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/card_text.h"
+#include "core/card/card_text.h"
 
 static uint64_t state = UINT64_C(0x9E3779B97F4A7C15);
 

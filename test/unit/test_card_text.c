@@ -9,8 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/card_decode.h"
-#include "core/card_text.h"
+#include "core/card/card_decode.h"
+#include "core/card/card_text.h"
 
 #define OWN "4532015112830366"
 

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "core/compensation.h"
+#include "core/payment/compensation_rules.h"
 
 #define CHARGED 1000
 #define MAX_ATTEMPTS 3

@@ -9,8 +9,8 @@
 
 #include <stdio.h>
 
-#include "core/compensation.h"
-#include "core/resolve.h"
+#include "core/payment/compensation_rules.h"
+#include "core/payment/unknown_outcome_rules.h"
 
 #define CHARGED 1000
 #define ROUNDS 100000

@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "core/compensation.h"
+#include "core/payment/compensation_rules.h"
 
 #define LIFETIME 86400
 #define MARGIN 60				/* what is nearly over counts as over */

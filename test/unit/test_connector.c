@@ -14,8 +14,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/connector.h"
-#include "core/errors.h"
+#include "core/base/error_codes.h"
+#include "core/connector/connector.h"
 
 static PgwConnector *json_bank;
 static PgwConnector *form_bank;

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/copy.h"
+#include "core/files/copy_rules.h"
 
 /* A primary that stands where it stood. */
 static PgwCopyStart

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/errors.h"
+#include "core/base/error_codes.h"
 
 static void
 rows_are_sound(void **unused)

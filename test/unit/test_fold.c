@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "core/fold.h"
+#include "core/state/state_from_events.h"
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof(a[0])))
 

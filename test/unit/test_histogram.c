@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <cmocka.h>
 
-#include "core/histogram.h"
+#include "core/base/histogram.h"
 
 static bool
 near(double told_s, double exact_us)

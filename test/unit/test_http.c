@@ -1,5 +1,5 @@
 /*
- * test_http.c - src/infra/http.c against small servers in threads of this process
+ * test_http.c - src/http/http.c against small servers in threads of this process
  *
  * Each server counts connections and whole requests: "never sent" and "sent at
  * most once" are checked at the receiving end.
@@ -27,7 +27,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "infra/http.h"
+#include "http/http.h"
 #include "test_http_stubs.h"
 
 /* ---------- stubs of the server ---------- */

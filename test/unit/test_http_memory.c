@@ -1,5 +1,5 @@
 /*
- * test_http_memory.c - src/infra/http*.c keeps nothing of a request: every writable byte of this process is searched after each way that an exchange ends
+ * test_http_memory.c - src/http/ keeps nothing of a request: every writable byte of this process is searched after each way that an exchange ends
  *
  * The bank is another process, so what it has read is not found here.  What is searched for lies disguised in this one.
  */
@@ -24,7 +24,7 @@
 
 #include <curl/curl.h>
 
-#include "infra/http.h"
+#include "http/http.h"
 #include "test_http_stubs.h"
 
 int			max_safe_fds = 240;

@@ -1,5 +1,5 @@
 /*
- * test_http_stubs.h - the little that src/infra/http.c needs of the server, for test_http.c
+ * test_http_stubs.h - the little that src/http/http.c needs of the server, for test_http.c
  */
 #ifndef TEST_HTTP_STUBS_H
 #define TEST_HTTP_STUBS_H

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "core/identity.h"
+#include "core/request/same_request.h"
 
 static const PgwIdentity by_token = {
 	.amount = 1250, .currency = "EUR", .token = "tok_1", .bank = "north", .capture = PGW_CAPTURE_IMMEDIATE, .reference = "order 1"

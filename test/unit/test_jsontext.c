@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/jsontext.h"
+#include "core/json/json_text.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 

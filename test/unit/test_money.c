@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/money.h"
+#include "core/base/money.h"
 
 static void
 currencies(void **unused)

@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "core/operation.h"
+#include "core/payment/operation_rules.h"
 
 #define AMOUNT 100
 #define BEFORE 40

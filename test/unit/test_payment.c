@@ -11,12 +11,12 @@
 #include <cmocka.h>
 
 #include "check_docs.h"
-#include "core/errors.h"
-#include "core/payment.h"
+#include "core/base/error_codes.h"
+#include "core/payment/payment_amounts.h"
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
 
-/* status, under way: capture void refund; typed by hand, not from payment.c */
+/* status, under way: capture void refund; typed by hand, not from payment_amounts.c */
 static const char *const expected[] = {
 	"pending no: - - -",
 	"authorized no: capture void -",

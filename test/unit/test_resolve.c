@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "core/resolve.h"
+#include "core/payment/unknown_outcome_rules.h"
 
 #define LIFETIME 86400
 #define MARGIN 60				/* what is nearly over counts as over */

@@ -12,8 +12,8 @@
 
 #include <cmocka.h>
 
-#include "core/budget.h"
-#include "core/retry.h"
+#include "core/pacing/retry_budget.h"
+#include "core/pacing/retry_delay.h"
 
 #define MIDDLE 0.5				/* no jitter */
 #define HIGHEST (1.0 - DBL_EPSILON / 2)

@@ -1,5 +1,5 @@
 /*
- * test_review.c - every cell of the review grid against a transcription, the edges of state.c and the page in docs/
+ * test_review.c - every cell of the review grid against a transcription, the edges of state_machine.c and the page in docs/
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,13 +11,13 @@
 #include <cmocka.h>
 
 #include "check_docs.h"
-#include "core/review.h"
+#include "core/payment/review_rules.h"
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
 
 static const char *const actions[] = {"retry", "mark_charged", "mark_not_charged", "mark_refunded", "refund"};
 
-/* kind | came from[,came from] | where each action leads, "-": refused; typed by hand, not from review.c */
+/* kind | came from[,came from] | where each action leads, "-": refused; typed by hand, not from review_rules.c */
 static const char *const expected[] = {
 	"payment|Created,BankUnknown|BankUnknown BankApproved Failed - -",
 	"payment|BankApproved|BankApproved BankApproved - Refunded Refunding",

@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/secret.h"
+#include "core/files/key_file.h"
 
 static void
 test_files(void **state)

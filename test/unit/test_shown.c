@@ -5,7 +5,7 @@
 
 #include <stdio.h>
 
-#include "core/shown.h"
+#include "core/payment/shown_by_bank.h"
 
 #define AMOUNT 100
 

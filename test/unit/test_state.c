@@ -1,7 +1,7 @@
 /*
  * test_state.c - every (kind, from, to, event) against a transcription of the contract's table, and the page in docs/
  *
- * The transcription below is typed from the contract, in its own form (several states and events to a row), not from state.c.
+ * The transcription below is typed from the contract, in its own form (several states and events to a row), not from state_machine.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/state.h"
+#include "core/state/state_machine.h"
 
 /* from[,from] | to[,to] | events | kinds: * all, p payment, r refund */
 static const char *const contract[] = {

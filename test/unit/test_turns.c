@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "core/turns.h"
+#include "core/pacing/fair_turns.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
 

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "core/uuid7.h"
+#include "core/base/uuid7.h"
 
 /* RFC 9562 appendix A.6 */
 static const char *const rfc = "017f22e2-79b0-7cc3-98c4-dc0c0c07398f";

@@ -11,8 +11,8 @@
 #include <cmocka.h>
 #include <json-c/json.h>
 
-#include "core/errors.h"
-#include "core/validate.h"
+#include "core/base/error_codes.h"
+#include "core/request/validate.h"
 
 #define NOW INT64_C(1795430000)	/* November 2026 */
 #define CARD "4111111111111111"

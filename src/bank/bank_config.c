@@ -1,0 +1,638 @@
+/*
+ * bank_config.c - banks and connectors, read from their tables into this process
+ *
+ * Owns the process's copy of pgw.banks and pgw.connectors.  A copy is a Generation: one memory context with all banks, the compiled
+ * connectors and (worker only) the keys; all of it goes when the context is deleted.  A newer one replaces it as `pgw_config_current`; calls in
+ * flight hold the older one until they end.  Each PgwBank is one version of a bank; what banks were before is bank_versions.c's, in generations of
+ * one bank each.
+ *
+ * How many calls of a bank are in flight is counted by its name, whatever the version.
+ *
+ * The tables are scanned with SnapshotSelf: it sees what is committed now plus this transaction's own changes, leaves no SIREAD
+ * lock, and a SERIALIZABLE caller reads no stale row.  Such a scan can miss or double a row that is being updated meanwhile; that update's
+ * commit bumps the shared generation, which has everybody read again.
+ *
+ * Locks: AccessShareLock on both tables while reading.  The worker only takes it if it is free at once (an owner's ALTER TABLE may hold
+ * the table for long), and goes on with what it has.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "bank/bank_config_internal.h"
+#include "base/clock.h"
+#include "core/base/error_codes.h"
+#include "core/base/money.h"
+#include "core/base/mutant.h"
+#include "exchange/exchange.h"
+#include "observe/metrics.h"
+
+#define SECRET_LOOK_US USECS_PER_SEC
+
+int			pgw_connection_max_age = 600;
+Generation *pgw_config_current = NULL;
+static bool stale = true;
+static bool changed_here = false;	/* by the transaction that runs */
+
+/* ---------------------------------------------------------------- when to read */
+
+static void
+at_xact_end(XactEvent event, void *arg)
+{
+	/* own changes were read before they were committed, and may have gone: the next reader looks again */
+	if (changed_here && event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
+	{
+		changed_here = false;
+		stale = true;
+	}
+}
+
+static void
+at_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	if (changed_here && event == SUBXACT_EVENT_ABORT_SUB)
+		stale = true;
+}
+
+void
+pgw_config_init(void)
+{
+	DefineCustomIntVariable("pgw.connection_max_age",
+							"How old a connection to a bank may be before another is opened in its place.",
+							"Addresses and certificates change; an open connection does not notice.",
+							&pgw_connection_max_age, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	pgw_secrets_init();
+	pgw_versions_init();
+	RegisterXactCallback(at_xact_end, NULL);
+	RegisterSubXactCallback(at_subxact_end, NULL);
+}
+
+void
+pgw_config_invalidate(void)
+{
+	stale = true;
+	changed_here = true;
+}
+
+void
+pgw_config_reread(void)
+{
+	stale = true;
+}
+
+/* ---------------------------------------------------------------- reading */
+
+Datum
+pgw_reader_column(PgwReader *r, const char *name, bool *isnull)
+{
+	AttrNumber	attno = get_attnum(RelationGetRelid(r->rel), name);
+
+	if (attno <= 0)
+		elog(ERROR, "column \"%s\" of table \"%s\" does not exist", name, RelationGetRelationName(r->rel));
+	return slot_getattr(r->slot, attno, isnull);
+}
+
+char *
+pgw_reader_text(PgwReader *r, const char *name)
+{
+	bool		isnull;
+	Datum		d = pgw_reader_column(r, name, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(d);
+}
+
+int
+pgw_reader_int(PgwReader *r, const char *name)
+{
+	bool		isnull;
+	Datum		d = pgw_reader_column(r, name, &isnull);
+
+	return isnull ? 0 : DatumGetInt32(d);
+}
+
+int
+pgw_reader_interval_ms(PgwReader *r, const char *name, int otherwise)
+{
+	bool		isnull;
+	Datum		d = pgw_reader_column(r, name, &isnull);
+
+	return isnull ? otherwise : (int) Max(1, Min(pgw_interval_ms(d), 86400000));
+}
+
+static char **
+text_array_column(PgwReader *r, const char *name)
+{
+	bool		isnull;
+	Datum		d = pgw_reader_column(r, name, &isnull);
+	Datum	   *elems;
+	bool	   *nulls;
+	int			n;
+	int			out = 0;
+	char	  **result;
+
+	if (isnull)
+		return NULL;
+	deconstruct_array(DatumGetArrayTypeP(d), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls, &n);
+	result = palloc0((n + 1) * sizeof(char *));
+	for (int i = 0; i < n; i++)
+	{
+		if (!nulls[i])
+			result[out++] = TextDatumGetCString(elems[i]);
+	}
+	return result;
+}
+
+char *
+pgw_reader_jsonb(PgwReader *r, const char *name)
+{
+	bool		isnull;
+	Datum		d = pgw_reader_column(r, name, &isnull);
+	Jsonb	   *jb;
+
+	if (isnull)
+		return NULL;
+	jb = DatumGetJsonbP(d);
+	return JsonbToCString(NULL, &jb->root, VARSIZE(jb));
+}
+
+/* A string member of an object. */
+static char *
+jsonb_member(PgwReader *r, const char *name, const char *member)
+{
+	bool		isnull;
+	Datum		d = pgw_reader_column(r, name, &isnull);
+	Jsonb	   *jb;
+	JsonbValue	v;
+
+	if (isnull)
+		return NULL;
+	jb = DatumGetJsonbP(d);
+	if (!JB_ROOT_IS_OBJECT(jb) || getKeyJsonValueFromContainer(&jb->root, member, strlen(member), &v) == NULL || v.type != jbvString)
+		return NULL;
+	return pnstrdup(v.val.string.val, v.val.string.len);
+}
+
+void
+pgw_reader_open(PgwReader *r, Oid relid)
+{
+	r->rel = table_open(relid, NoLock); /* the caller holds the lock */
+	r->slot = table_slot_create(r->rel, NULL);
+	r->scan = table_beginscan(r->rel, SnapshotSelf, 0, NULL);
+}
+
+bool
+pgw_reader_next(PgwReader *r)
+{
+	return table_scan_getnextslot(r->scan, ForwardScanDirection, r->slot);
+}
+
+void
+pgw_reader_close(PgwReader *r)
+{
+	table_endscan(r->scan);
+	ExecDropSingleTupleTableSlot(r->slot);
+	table_close(r->rel, NoLock);
+}
+
+static void
+read_connectors(Generation *g, Oid relid)
+{
+	PgwReader	r;
+	int			size = 8;
+
+	g->connectors = palloc0(size * sizeof(NamedConnector));
+	pgw_reader_open(&r, relid);
+	while (pgw_reader_next(&r))
+	{
+		PgwConnectorError err;
+		NamedConnector *c;
+		char	   *name = pgw_reader_text(&r, "name");
+		char	   *json = pgw_reader_jsonb(&r, "definition");
+
+		if (name == NULL || json == NULL)
+			continue;
+		if (g->nconnectors == size)
+		{
+			size *= 2;
+			g->connectors = repalloc(g->connectors, size * sizeof(NamedConnector));
+		}
+		c = &g->connectors[g->nconnectors];
+		strlcpy(c->name, name, sizeof(c->name));
+		c->json = json;
+		c->connector = pgw_connector_compile(json, strlen(json), &err);
+		if (c->connector == NULL)
+			ereport(WARNING,
+					(errmsg("pgw: connector \"%s\" cannot be used", c->name),
+					 errdetail("%s: %s", err.pointer, err.message)));
+		g->nconnectors++;		/* counted at once: freed with the generation */
+	}
+	pgw_reader_close(&r);
+}
+
+static void
+read_secret(PgwBank *b)
+{
+	PgwSecretFault before = b->secret_fault;
+
+	pgw_secret_free(b->secret);
+	b->secret = pgw_secret_read(b->secret_name, &b->secret_seen, &b->secret_fault);
+	b->secret_looked_at = GetCurrentTimestamp();
+	if (b->secret == NULL && b->secret_fault != before)
+		ereport(WARNING,
+				(errmsg("pgw: the secret of bank \"%s\" cannot be used: %s", b->name, pgw_secret_fault_text(b->secret_fault)),
+				 errdetail("File \"%s\" in pgw.secrets_dir.", b->secret_name)));
+}
+
+static const NamedConnector *
+find_connector(const Generation *g, const char *name)
+{
+	for (int i = g->nconnectors - 1; name != NULL && i >= 0; i--)
+	{
+		if (strcmp(g->connectors[i].name, name) == 0 && g->connectors[i].connector != NULL)
+			return &g->connectors[i];
+	}
+	return NULL;
+}
+
+void
+pgw_config_read_limits(PgwReader *r, PgwBank *b)
+{
+	b->connect_timeout_ms = pgw_reader_interval_ms(r, "connect_timeout", 5000);
+	b->request_timeout_ms = pgw_reader_interval_ms(r, "request_timeout", 30000);
+	b->max_in_flight = pgw_reader_int(r, "max_in_flight");
+}
+
+void
+pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
+{
+	PgwBank    *b = &e->bank;
+	char	   *account = pgw_reader_text(r, "account");
+
+	b->base_url = pgw_reader_text(r, "base_url");
+	strlcpy(b->account, account != NULL ? account : b->name, sizeof(b->account));
+	b->secret_name = pgw_reader_text(r, "secret");
+	b->settings = pgw_reader_jsonb(r, "settings");
+	b->ca_file = jsonb_member(r, "settings", "ca_file");
+	if (g->with_secrets && b->secret_name != NULL)
+		read_secret(b);
+}
+
+static void
+read_bank(Generation *g, PgwReader *r, BankEntry *e)
+{
+	bool		isnull;
+	PgwBank    *b = &e->bank;
+	char	   *name = pgw_reader_text(r, "name");
+
+	memset(e, 0, sizeof(*e));
+	e->generation = g;
+	strlcpy(b->name, name != NULL ? name : "", sizeof(b->name));
+	strlcpy(b->health_name, b->name, sizeof(b->health_name));
+	b->priority = pgw_reader_int(r, "priority");
+	b->enabled = DatumGetBool(pgw_reader_column(r, "enabled", &isnull)) && !isnull;
+	b->currencies = text_array_column(r, "currencies");
+	b->token_scope = pgw_reader_text(r, "token_scope");
+	e->named = find_connector(g, pgw_reader_text(r, "connector"));
+	b->connector = e->named != NULL ? e->named->connector : NULL;
+	pgw_config_read_limits(r, b);
+	pgw_config_read_identity(g, r, e);
+	if (g->with_secrets)
+		pgw_metrics_bank_secret(b->name, b->secret_fault, false);
+	pgw_versions_digest(e);
+}
+
+static int
+by_priority(const void *a, const void *b)
+{
+	const PgwBank *x = &((const BankEntry *) a)->bank;
+	const PgwBank *y = &((const BankEntry *) b)->bank;
+
+	if (x->priority != y->priority)
+		return x->priority < y->priority ? -1 : 1;
+	return strcmp(x->name, y->name);
+}
+
+static void
+read_banks(Generation *g, Oid relid)
+{
+	PgwReader	r;
+	int			size = 8;
+
+	g->banks = palloc0(size * sizeof(BankEntry));
+	pgw_reader_open(&r, relid);
+	while (pgw_reader_next(&r))
+	{
+		if (g->nbanks == size)
+		{
+			size *= 2;
+			g->banks = repalloc(g->banks, size * sizeof(BankEntry));
+		}
+		read_bank(g, &r, &g->banks[g->nbanks]);
+		g->nbanks++;
+	}
+	pgw_reader_close(&r);
+	qsort(g->banks, g->nbanks, sizeof(BankEntry), by_priority);
+}
+
+/* What is not palloc'd goes with the context, also when reading fails half way. */
+static void
+free_generation(void *arg)
+{
+	Generation *g = arg;
+
+	for (int i = 0; i < g->nbanks; i++)
+		pgw_secret_free(g->banks[i].bank.secret);
+	for (int i = 0; i < g->nconnectors; i++)
+	{
+		if (g->connectors[i].connector != NULL)
+			pgw_connector_free(g->connectors[i].connector);
+	}
+}
+
+Generation *
+pgw_config_new_generation(bool with_secrets)
+{
+	/* a child of the transaction's until it is whole: an error leaves nothing behind */
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pgw banks and connectors", ALLOCSET_DEFAULT_SIZES);
+	Generation *g = MemoryContextAllocZero(context, sizeof(Generation));
+	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
+
+	g->context = context;
+	g->with_secrets = with_secrets;
+	callback->func = free_generation;
+	callback->arg = g;
+	MemoryContextRegisterResetCallback(context, callback);
+	return g;
+}
+
+void
+pgw_config_keep(Generation *g)
+{
+	MemoryContextSetParent(g->context, TopMemoryContext);
+}
+
+static Generation *
+read_tables(uint64 number, bool with_secrets, Oid banks, Oid connectors)
+{
+	Generation *g = pgw_config_new_generation(with_secrets);
+	MemoryContext old = MemoryContextSwitchTo(g->context);
+
+	g->number = number;
+	read_connectors(g, connectors);
+	read_banks(g, banks);
+	MemoryContextSwitchTo(old);
+	pgw_versions_read(g, with_secrets);
+	pgw_config_keep(g);
+	return g;
+}
+
+static bool
+lock_table(Oid relid, bool wait)
+{
+	if (!OidIsValid(relid))
+		return false;
+	if (wait)
+	{
+		LockRelationOid(relid, AccessShareLock);
+		return true;
+	}
+	return ConditionalLockRelationOid(relid, AccessShareLock);
+}
+
+static uint64 reads = 0;
+static bool read_unsettled = false;
+
+uint64
+pgw_config_number(bool *unsettled)
+{
+	*unsettled = read_unsettled;
+	return pgw_config_current != NULL ? pgw_config_current->number : 0;
+}
+
+uint64
+pgw_config_reads(void)
+{
+	return reads;
+}
+
+void
+pgw_config_refresh(bool with_secrets)
+{
+	bool		unsettled = pgw_exchange_is_unsettled() && !PGW_MUTATED(OLD_CONFIG);	/* before the number: a bump comes before its end */
+	uint64		number = pgw_exchange_generation();	/* before the scan: a later change has us read again */
+	Oid			namespace;
+	Oid			banks;
+	Oid			connectors;
+	Generation *g;
+
+	if (pgw_config_current != NULL && !stale && !unsettled && pgw_config_current->number == number && pgw_config_current->with_secrets == with_secrets)
+		return;
+	namespace = get_namespace_oid("pgw", true);
+	banks = get_relname_relid("banks", namespace);
+	connectors = get_relname_relid("connectors", namespace);
+	if (!lock_table(connectors, !with_secrets) || !lock_table(banks, !with_secrets) || !pgw_versions_lock(!with_secrets))
+		return;
+	g = read_tables(number, with_secrets, banks, connectors);
+
+	/* From here on nothing fails. */
+	pgw_versions_forget();
+	if (pgw_config_current != NULL && pgw_config_current->holds == 0)
+		MemoryContextDelete(pgw_config_current->context);
+	pgw_config_current = g;
+	stale = unsettled;			/* for this use only */
+	read_unsettled = unsettled;
+	reads++;
+}
+
+bool
+pgw_config_is_current(void)
+{
+	return pgw_config_current != NULL && !stale && pgw_config_current->number == pgw_exchange_generation();
+}
+
+/* ---------------------------------------------------------------- use */
+
+void
+pgw_config_refresh_secret(PgwBank *b)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	int64		pause = b->secret != NULL ? SECRET_LOOK_US : SECRET_LOOK_US / 10;	/* most files are written in more than one step */
+
+	if (b->secret_name == NULL || (now >= b->secret_looked_at && now - b->secret_looked_at < pause))
+		return;
+	b->secret_looked_at = now;
+	if (!pgw_secret_changed(b->secret_name, &b->secret_seen))
+		return;
+	read_secret(b);
+	if (b->secret != NULL)
+		ereport(LOG,
+				(errmsg("pgw: the secret of bank \"%s\" was read again, as its file has changed", b->name)));
+	if (b == pgw_config_bank(b->name))
+		pgw_metrics_bank_secret(b->name, b->secret_fault, b->secret != NULL);
+}
+
+void
+pgw_config_watch_secrets(void)
+{
+	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
+		pgw_config_refresh_secret(&pgw_config_current->banks[i].bank);
+}
+
+PgwBank *
+pgw_config_bank(const char *name)
+{
+	for (int i = 0; pgw_config_current != NULL && name != NULL && i < pgw_config_current->nbanks; i++)
+	{
+		if (strcmp(pgw_config_current->banks[i].bank.name, name) == 0)
+			return &pgw_config_current->banks[i].bank;
+	}
+	return NULL;
+}
+
+PgwBank *
+pgw_config_nth(int n)
+{
+	return pgw_config_current != NULL && n < pgw_config_current->nbanks ? &pgw_config_current->banks[n].bank : NULL;
+}
+
+void
+pgw_config_hold(PgwBank *bank)
+{
+	((BankEntry *) bank)->generation->holds++;
+}
+
+void
+pgw_config_drop(PgwBank *bank)
+{
+	Generation *g = ((BankEntry *) bank)->generation;
+
+	if (--g->holds == 0 && g != pgw_config_current && !pgw_config_is_old(bank))
+		MemoryContextDelete(g->context);
+}
+
+static bool
+takes_currency(const PgwBank *b, const char *currency)
+{
+	if (b->currencies == NULL)
+		return true;
+	for (char **c = b->currencies; *c != NULL; c++)
+	{
+		if (strcmp(*c, currency) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+pgw_config_takes_amount(const PgwBank *b, int64 amount, const char *currency)
+{
+	const PgwCurrency *c = pgw_currency_find(currency);
+	int64_t		converted;
+
+	return c != NULL &&
+		pgw_money_rescale(amount, c->exponent, pgw_connector_exponent(b->connector, currency, c->exponent), &converted);
+}
+
+/* NULL: it takes the request; else the code that says why not. */
+static const char *
+refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture)
+{
+	const PgwCapabilities *can;
+
+	if (!b->enabled)
+		return "bank_disabled";
+	if (b->connector == NULL)
+		return "connector_invalid";
+	can = pgw_connector_capabilities(b->connector);
+	if (with_card && !can->cards)
+		return "bank_takes_no_cards";
+	if (!with_card && !can->tokens)
+		return "bank_takes_no_tokens";
+	if (!takes_currency(b, currency))
+		return "bank_currency_not_supported";
+	if (!pgw_config_takes_amount(b, amount, currency))
+		return "amount_not_representable";
+	if (capture != PGW_CAPTURE_IMMEDIATE && !can->separate_capture)
+		return "bank_cannot_capture_separately";
+	if (capture == PGW_CAPTURE_IMMEDIATE && !pgw_connector_has(b->connector, PGW_OP_CHARGE))
+		return "bank_operation_not_supported";
+	return NULL;
+}
+
+PgwBank *
+pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture,
+				 const char **error_code, char **detail)
+{
+	const char *first = NULL;
+	StringInfoData why;
+
+	*error_code = NULL;
+	*detail = NULL;
+	initStringInfo(&why);
+	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
+	{
+		PgwBank    *b = &pgw_config_current->banks[i].bank;
+		const char *code;
+
+		if (named != NULL && strcmp(named, b->name) != 0)
+			continue;
+		code = refusal(b, amount, currency, with_card, capture);
+		if (code == NULL)
+			return b;
+		if (named == NULL && !b->enabled)
+			continue;			/* not a candidate at all */
+		if (first == NULL)
+			first = code;
+		appendStringInfo(&why, "%sBank \"%s\": %s.", why.len > 0 ? " " : "", b->name, pgw_error_find(code)->message);
+	}
+	if (first == NULL)
+	{
+		first = named != NULL ? "unknown_bank" : "no_bank_configured";
+		if (named != NULL)
+			appendStringInfo(&why, "Bank \"%s\" is not in pgw.banks.", named);
+		else
+			appendStringInfoString(&why, "No row of pgw.banks is enabled.");
+	}
+	*error_code = first;
+	*detail = why.data;
+	return NULL;
+}
+
+PgwBank *
+pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture)
+{
+	bool		passed = false;
+
+	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
+	{
+		PgwBank    *b = &pgw_config_current->banks[i].bank;
+
+		if (!passed)
+		{
+			passed = strcmp(b->name, after->name) == 0;
+			continue;
+		}
+		if (refusal(b, amount, currency, with_card, capture) != NULL)
+			continue;
+		/* a token means something only where it was made, and where its maker says */
+		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL || strcmp(after->token_scope, b->token_scope) != 0))
+			continue;
+		return b;
+	}
+	return NULL;
+}

@@ -1,0 +1,80 @@
+/*
+ * bank_lanes.h - what waits for its bank in the worker's memory, and for how many calls each bank has room (core/pacing/fair_turns.h)
+ *
+ * Everything belongs to the bank by its name: a changed row of pgw.banks changes the limit, not who waits.
+ */
+#ifndef PGW_BANK_CALL_BANK_LANES_H
+#define PGW_BANK_CALL_BANK_LANES_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+#include "core/pacing/fair_turns.h"
+#include "database/batch.h"
+
+typedef struct PgwBankLanes PgwBankLanes;
+
+/* What one thing that waits, or is on its way to a call, takes of its bank's room.  Zeroed: nothing. */
+typedef struct PgwLanePlace
+{
+	PgwTurn		turn;			/* while it waits */
+	PgwBankLanes *lanes;		/* whose room it takes, or in whose lane it waits; NULL: neither */
+	bool		charge;			/* of the room */
+	bool		open;			/* it takes a connection, too */
+} PgwLanePlace;
+
+extern void pgw_lanes_init(void);
+extern void pgw_lanes_know(const char *bank);	/* whatever waits for it needs no memory then */
+extern void pgw_lanes_learn(void);	/* the same for all banks as they are configured */
+
+/* The bank whose name has this key; NULL: nothing of it was seen yet. */
+extern const char *pgw_lanes_bank(uint32 key);
+
+/* Could a call of this lane be made now? first: without regard to who waits there, or in a more urgent one. */
+extern bool pgw_lanes_room(const char *bank, PgwLane lane, bool first);
+
+/* Waits until its bank has room.  force: also where the lane is full.  false: no place; what is left in the tables is asked for later. */
+extern bool pgw_lanes_wait(PgwLanePlace *place, const char *bank, PgwLane lane, uint32 merchant, PgwItem *owner, bool force);
+extern void pgw_lanes_leave(PgwLanePlace *place);
+
+/*
+ * The next one whose bank has room, banks taking turns.  It waits no longer; room for its call is kept, without a connection that is counted apart,
+ * until pgw_lanes_give_up().  NULL: none.
+ */
+extern PgwItem *pgw_lanes_next(void);
+
+/* A call of this bank: it takes room, and a connection, until the exchange is over; then room only, until its result is written. */
+extern void pgw_lanes_begin(PgwLanePlace *place, const char *bank, bool charge);
+extern void pgw_lanes_closed(PgwLanePlace *place);
+extern void pgw_lanes_give_up(PgwLanePlace *place); /* all of it; nothing to give up is fine */
+
+extern const char *pgw_lanes_name(const PgwLanePlace *place);	/* the bank's, where it waits or takes room */
+
+/* Nothing that is queued is given out just now, because the breaker would refuse it. */
+extern bool pgw_lanes_left_alone(const char *bank);
+
+/* ---- what the tables hold beyond that ---- */
+
+/* Two kinds of rows: begun (their lane is known by a look), and waiting, not begun. */
+typedef enum PgwRest
+{
+	PGW_REST_BEGUN = 0,
+	PGW_REST_WAITING,
+	PGW_NRESTS
+} PgwRest;
+
+extern int	pgw_lanes_places(const char *bank, PgwLane lane);	/* how many more are wanted there; 0: it has enough, or is left alone */
+extern void pgw_lanes_left(const char *bank, PgwRest rest, bool more, bool progress);	/* after a look at the tables: is there more of it? */
+extern const char *pgw_lanes_wanting(TimestampTz now, bool *begun, bool *waiting);	/* a bank whose lanes are low while the tables have more; NULL: none */
+extern TimestampTz pgw_lanes_next_due(void);	/* when to ask again for that; 0: nothing to ask */
+
+/* Where the walk over a bank's merchants goes on, and into how many parts its places are shared. */
+typedef struct PgwMerchantCursor
+{
+	char		after[64];
+	int			merchants;
+	TimestampTz from;			/* nothing is left that was due before; 0: not known */
+} PgwMerchantCursor;
+extern PgwMerchantCursor *pgw_lanes_cursor(const char *bank, int kind);
+
+#endif

@@ -1,0 +1,71 @@
+/*
+ * echoed_card.c - what a bank may repeat of what it was sent: remembered until its answer has been judged, and told of
+ *
+ * Owns a call's copy of the card, from the rendering of its request to the end of its exchange, as long as libcurl has the request itself and in the same
+ * memory (http.h); the slot is wiped by then.  The answer is judged (core/bank_message/judge_answer.c) with it and with the bank's key, before anything of it
+ * is written, logged or handed on.  After a restart, and in look-ups, the card is not known: then the look and the last four digits of its number have
+ * to do.
+ */
+#include "postgres.h"
+
+#include "bank_call/call.h"
+#include "http/http.h"
+#include "observe/alerts.h"
+
+struct PgwCallCard
+{
+	char		number[20];
+	char		cvv[5];
+	char		holder[256];
+};
+
+void
+pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r)
+{
+	strlcpy(call->card_last4, r->card_last4, sizeof(call->card_last4));
+	if (r->card_number[0] == '\0')
+		return;
+	if (call->card == NULL)
+		call->card = (PgwCallCard *) pgw_http_arena_alloc(sizeof(PgwCallCard));
+	if (call->card == NULL)
+		return;					/* too many calls in flight: as after a restart */
+	strlcpy(call->card->number, r->card_number, sizeof(call->card->number));
+	strlcpy(call->card->cvv, r->card_cvv, sizeof(call->card->cvv));
+	strlcpy(call->card->holder, r->card_holder, sizeof(call->card->holder));
+}
+
+void
+pgw_echo_forget(PgwCall *call)
+{
+	if (call->card != NULL)
+		pgw_http_arena_free((char *) call->card, sizeof(PgwCallCard));
+	call->card = NULL;
+}
+
+static const char *
+some(const char *s)
+{
+	return s[0] != '\0' ? s : NULL;
+}
+
+void
+pgw_echo_sought(const PgwCall *call, PgwSought *sought)
+{
+	memset(sought, 0, sizeof(*sought));
+	sought->last4 = some(call->card_last4);
+	sought->words[0] = call->bank->secret;
+	if (call->card == NULL)
+		return;
+	sought->card_number = some(call->card->number);
+	sought->card_cvv = some(call->card->cvv);
+	sought->words[1] = some(call->card->holder);
+}
+
+void
+pgw_echo_tell(const PgwCall *call)
+{
+	char		message[256];
+
+	snprintf(message, sizeof(message), "bank \"%s\" repeats card data or our key in its answer to %s: that was not kept", call->bank->name, pgw_op_name(call->op));
+	pgw_alert("secret_echoed", call->bank->name, call->bank->name, NULL, call->correlation, message);
+}

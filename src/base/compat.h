@@ -1,0 +1,139 @@
+/*
+ * compat.h - what differs between PostgreSQL 14 and 18
+ *
+ * Owns nothing; every difference is named once here, so that no other file asks for the server's version.
+ */
+#ifndef PGW_BASE_COMPAT_H
+#define PGW_BASE_COMPAT_H
+
+#include "postgres.h"
+#include "executor/executor.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "utils/guc.h"
+#include "utils/guc_tables.h"
+
+#if PG_VERSION_NUM >= 160000
+#include "parser/parse_relation.h"
+#include "varatt.h"
+#endif
+
+/* 16 added onlySummarizing; the rest is the same. */
+static inline List *
+pgw_exec_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate, bool no_dup_error, bool *conflict, List *arbiters)
+{
+#if PG_VERSION_NUM >= 160000
+	return ExecInsertIndexTuples(rri, slot, estate, false, no_dup_error, conflict, arbiters, false);
+#else
+	return ExecInsertIndexTuples(rri, slot, estate, false, no_dup_error, conflict, arbiters);
+#endif
+}
+
+/* 16 added the list of result relations. */
+static inline void
+pgw_eval_plan_qual_init(EPQState *epq, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL);
+#else
+	EvalPlanQualInit(epq, estate, NULL, NIL, -1);
+#endif
+}
+
+/* The range table of a single relation; from 16 on the columns lie in a permission info, from 18 on there are unpruned relations. */
+static inline void
+pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
+{
+#if PG_VERSION_NUM >= 160000
+	List	   *perminfos = NIL;
+
+	addRTEPermissionInfo(&perminfos, rte)->updatedCols = updated;
+#if PG_VERSION_NUM >= 180000
+	ExecInitRangeTable(estate, list_make1(rte), perminfos, bms_make_singleton(1));
+#else
+	ExecInitRangeTable(estate, list_make1(rte), perminfos);
+#endif
+#else
+	rte->updatedCols = updated;
+	ExecInitRangeTable(estate, list_make1(rte));
+#endif
+}
+
+/* The expressions of a table's CHECK constraints, prepared; 18 renamed the place. */
+#if PG_VERSION_NUM >= 180000
+#define pgw_check_exprs(rri) ((rri)->ri_CheckConstraintExprs)
+#else
+#define pgw_check_exprs(rri) ((rri)->ri_ConstraintExprs)
+#endif
+
+/* 18 added an instrumentation argument. */
+#if PG_VERSION_NUM >= 180000
+#define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#else
+#define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* 18 took execute_once away from the executor's run: what a hook takes after the count, and passes on. */
+#if PG_VERSION_NUM >= 180000
+#define PGW_RUN_ONCE_PARAM
+#define PGW_RUN_ONCE
+#else
+#define PGW_RUN_ONCE_PARAM , bool execute_once
+#define PGW_RUN_ONCE , execute_once
+#endif
+
+/* 17 can ask for stronger ones, too. */
+#if PG_VERSION_NUM >= 170000
+#define pgw_lock_held_by_me(tag, mode) LockHeldByMe(tag, mode, false)
+#else
+#define pgw_lock_held_by_me(tag, mode) LockHeldByMe(tag, mode)
+#endif
+
+/* 17 renamed the place. */
+#if PG_VERSION_NUM >= 170000
+#define pgw_oldest_clog_xid() (TransamVariables->oldestClogXid)
+#else
+#define pgw_oldest_clog_xid() (ShmemVariableCache->oldestClogXid)
+#endif
+
+/* For the life of the process; 17 has resource owners for shorter ones. */
+#if PG_VERSION_NUM >= 170000
+#define pgw_create_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
+#else
+#define pgw_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
+#endif
+
+/* 15 added the timeline. */
+#if PG_VERSION_NUM >= 150000
+#define pgw_flush_rec_ptr() GetFlushRecPtr(NULL)
+#else
+#define pgw_flush_rec_ptr() GetFlushRecPtr()
+#endif
+
+/* The file that a setting comes from; NULL: from none. 16 replaced the list of all settings. */
+static inline const char *
+pgw_guc_sourcefile(const char *name)
+{
+#if PG_VERSION_NUM >= 160000
+	struct config_generic *setting = find_option(name, false, true, 0);
+
+	return setting != NULL ? setting->sourcefile : NULL;
+#else
+	struct config_generic **settings = get_guc_variables();
+	int			n = GetNumConfigOptions();
+
+	for (int i = 0; i < n; i++)
+	{
+		if (strcmp(settings[i]->name, name) == 0)
+			return settings[i]->sourcefile;
+	}
+	return NULL;
+#endif
+}
+
+/* 15 renamed it, because it now also refuses unknown names. */
+#if PG_VERSION_NUM < 150000
+#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
+#endif
+
+#endif

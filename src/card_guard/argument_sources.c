@@ -1,0 +1,358 @@
+/*
+ * argument_sources.c - where the value of an argument comes from, as the query is written
+ *
+ * Owns nothing.  An expression is followed down to what it is made of: literals, or something that is not in the text (parameters, columns of tables,
+ * volatile functions).  Columns of subqueries, VALUES, CTEs, functions in FROM and INSERT's own columns are followed to the expressions behind them.
+ * Functions that compute their result from their arguments alone pass the arguments' sources on.  In doubt a value counts as coming from elsewhere: a payment
+ * must not be refused for what only looks like a literal; the look at run time (card_refusals.c) is for the rest.
+ * Works on trees before planning, because the planner makes constants of bound parameters.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "catalog/pg_proc.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "nodes/nodeFuncs.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+
+#include "card_guard/argument_sources.h"
+#include "core/card/card_text.h"
+
+#define FROM_LITERAL 1
+#define FROM_ELSEWHERE 2
+#define MAX_DEPTH 64			/* recursive CTEs */
+
+typedef struct Look
+{
+	const PgwScope *scope;
+	StringInfo	literals;		/* the text of all literals, one after the other */
+	bool		literal_way;	/* one of the ways is made of literals alone */
+	int			bits;
+	int			depth;
+	int			inside;			/* so many functions and operators around: their arguments are not the value */
+} Look;
+
+static int	sources(Node *node, const PgwScope *scope, Look *look);
+
+/* ---------------------------------------------------------------- parts of an expression */
+
+static bool
+collect(Node *node, void *context)
+{
+	Look	   *look = context;
+
+	/* What it finds is added to what its siblings have. */
+	look->bits |= sources(node, look->scope, look);
+	return false;
+}
+
+static int
+of_children(Node *node, const PgwScope *scope, Look *look)
+{
+	const PgwScope *scope_before = look->scope;
+	int			bits_before = look->bits;
+	int			bits;
+
+	look->scope = scope;
+	look->bits = 0;
+	look->inside++;
+	(void) expression_tree_walker(node, collect, look);
+	look->inside--;
+	bits = look->bits;
+	look->scope = scope_before;
+	look->bits = bits_before;
+	return bits;
+}
+
+/* One of several values that the whole may have. */
+static int
+way(Node *node, const PgwScope *scope, Look *look)
+{
+	int			bits = sources(node, scope, look);
+
+	if (bits == FROM_LITERAL && look->inside == 0)
+		look->literal_way = true;
+	return bits;
+}
+
+static int
+of_ways(const List *nodes, const PgwScope *scope, Look *look)
+{
+	int			bits = 0;
+	ListCell   *lc;
+
+	foreach(lc, nodes)
+		bits |= way(lfirst(lc), scope, look);
+	return bits;
+}
+
+static int
+of_const(const Const *c, Look *look)
+{
+	Oid			output;
+	bool		varlena;
+	char	   *text;
+	int			bits;
+
+	if (c->constisnull)
+		return 0;
+	getTypeOutputInfo(c->consttype, &output, &varlena);
+	text = OidOutputFunctionCall(output, c->constvalue);
+	appendStringInfoString(look->literals, text);
+	bits = text[0] != '\0' ? FROM_LITERAL : 0;
+	explicit_bzero(text, strlen(text));
+	pfree(text);
+	return bits;
+}
+
+/* Is its result something else than a computation on its arguments? */
+static bool
+looks_elsewhere(Oid function)
+{
+	if (function == F_CURRENT_SETTING_TEXT || function == F_CURRENT_SETTING_TEXT_BOOL)
+		return true;
+	switch (func_volatile(function))
+	{
+		case PROVOLATILE_IMMUTABLE:
+			return false;
+		case PROVOLATILE_STABLE:
+			return function >= FirstNormalObjectId; /* the server's own depend on settings of output: concat(), format(), to_char() … */
+		default:
+			return true;
+	}
+}
+
+static int
+of_function(const FuncExpr *f, const PgwScope *scope, Look *look)
+{
+	int			bits;
+
+	/* A cast's further arguments are a length and the like. */
+	if (f->args != NIL && (f->funcformat == COERCE_EXPLICIT_CAST || f->funcformat == COERCE_IMPLICIT_CAST))
+		return sources(linitial(f->args), scope, look);
+	bits = of_children((Node *) f, scope, look);
+	if (looks_elsewhere(f->funcid))
+		return FROM_ELSEWHERE;
+	return f->args == NIL ? FROM_LITERAL : bits;
+}
+
+static int
+of_case(const CaseExpr *c, const PgwScope *scope, Look *look)
+{
+	int			bits = way((Node *) c->defresult, scope, look);
+	ListCell   *lc;
+
+	foreach(lc, c->args)
+		bits |= way((Node *) ((CaseWhen *) lfirst(lc))->result, scope, look);
+	return bits;
+}
+
+/* ---------------------------------------------------------------- columns */
+
+/* A column of a query's result; 0: the whole row. */
+static int
+of_output(const Query *query, const List *targetlist, int column, const PgwScope *outer, Look *look)
+{
+	PgwScope	scope = {.query = query, .outer = outer};
+	int			bits = 0;
+	ListCell   *lc;
+
+	if (query->setOperations != NULL)
+	{
+		/* The branches of UNION and its like are subqueries in the range table. */
+		foreach(lc, query->rtable)
+		{
+			RangeTblEntry *rte = lfirst(lc);
+
+			if (rte->rtekind != RTE_SUBQUERY)
+				continue;
+			bits |= of_output(rte->subquery, rte->subquery->targetList, column, &scope, look);
+		}
+		return bits;
+	}
+	foreach(lc, targetlist)
+	{
+		TargetEntry *entry = lfirst(lc);
+
+		if (!entry->resjunk && (column == 0 || entry->resno == column))
+			bits |= way((Node *) entry->expr, &scope, look);
+	}
+	return bits;
+}
+
+static int
+of_values(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *look)
+{
+	int			bits = 0;
+	ListCell   *lc;
+
+	foreach(lc, rte->values_lists)
+	{
+		List	   *row = lfirst(lc);
+
+		if (column <= 0)
+			bits |= of_ways(row, scope, look);
+		else if (column <= list_length(row))
+			bits |= way(list_nth(row, column - 1), scope, look);
+	}
+	return bits;
+}
+
+static int
+of_cte(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *look)
+{
+	ListCell   *lc;
+
+	for (Index up = rte->ctelevelsup; up > 0 && scope != NULL; up--)
+		scope = scope->outer;
+	if (scope == NULL)
+		return FROM_ELSEWHERE;
+	foreach(lc, scope->query->cteList)
+	{
+		CommonTableExpr *cte = lfirst(lc);
+		Query	   *query = (Query *) cte->ctequery;
+
+		if (strcmp(cte->ctename, rte->ctename) == 0 && IsA(query, Query))
+			return of_output(query, query->commandType == CMD_SELECT ? query->targetList : query->returningList, column, scope, look);
+	}
+	return FROM_ELSEWHERE;
+}
+
+/* A column of the row that an INSERT makes. */
+static int
+of_inserted(const PgwScope *scope, int column, Look *look)
+{
+	ListCell   *lc;
+
+	foreach(lc, scope->query->targetList)
+	{
+		TargetEntry *entry = lfirst(lc);
+
+		if (!entry->resjunk && entry->resno == column)
+			return way((Node *) entry->expr, scope, look);
+	}
+	return FROM_ELSEWHERE;		/* a default of the table's */
+}
+
+static int
+of_var(const Var *var, const PgwScope *scope, Look *look)
+{
+	RangeTblEntry *rte;
+
+	for (Index up = var->varlevelsup; up > 0 && scope != NULL; up--)
+		scope = scope->outer;
+	if (scope == NULL || var->varno < 1 || var->varno > list_length(scope->query->rtable) || var->varattno < 0)
+		return FROM_ELSEWHERE;
+	rte = list_nth(scope->query->rtable, var->varno - 1);
+	switch (rte->rtekind)
+	{
+		case RTE_SUBQUERY:
+			return of_output(rte->subquery, rte->subquery->targetList, var->varattno, scope, look);
+		case RTE_VALUES:
+			return of_values(rte, var->varattno, scope, look);
+		case RTE_CTE:
+			return of_cte(rte, var->varattno, scope, look);
+		case RTE_FUNCTION:
+			return of_children((Node *) rte->functions, scope, look);
+		case RTE_JOIN:
+			if (var->varattno == 0 || var->varattno > list_length(rte->joinaliasvars))
+				return FROM_ELSEWHERE;
+			return sources(list_nth(rte->joinaliasvars, var->varattno - 1), scope, look);
+		case RTE_RELATION:
+			if (scope->query->commandType == CMD_INSERT && var->varno == scope->query->resultRelation)
+				return of_inserted(scope, var->varattno, look);
+			return FROM_ELSEWHERE;
+		default:
+			return FROM_ELSEWHERE;
+	}
+}
+
+static int
+of_sublink(const SubLink *link, const PgwScope *scope, Look *look)
+{
+	Query	   *query = (Query *) link->subselect;
+
+	if (!IsA(query, Query) || (link->subLinkType != EXPR_SUBLINK && link->subLinkType != ARRAY_SUBLINK))
+		return FROM_ELSEWHERE;
+	return of_output(query, query->targetList, 1, scope, look);
+}
+
+/* ---------------------------------------------------------------- the whole */
+
+static int
+by_kind(Node *node, const PgwScope *scope, Look *look)
+{
+	switch (nodeTag(node))
+	{
+		case T_Const:
+			return of_const((Const *) node, look);
+		case T_Var:
+			return of_var((Var *) node, scope, look);
+		case T_FuncExpr:
+			return of_function((FuncExpr *) node, scope, look);
+		case T_SubLink:
+			return of_sublink((SubLink *) node, scope, look);
+		case T_CoalesceExpr:
+			return of_ways(((CoalesceExpr *) node)->args, scope, look);
+		case T_MinMaxExpr:
+			return of_ways(((MinMaxExpr *) node)->args, scope, look);
+		case T_CaseExpr:
+			return of_case((CaseExpr *) node, scope, look);
+		case T_NullIfExpr:
+			return sources(linitial(((NullIfExpr *) node)->args), scope, look);
+		case T_NamedArgExpr:
+			return sources((Node *) ((NamedArgExpr *) node)->arg, scope, look);
+		case T_RelabelType:
+			return sources((Node *) ((RelabelType *) node)->arg, scope, look);
+		case T_CoerceViaIO:
+			return sources((Node *) ((CoerceViaIO *) node)->arg, scope, look);
+		case T_CoerceToDomain:
+			return sources((Node *) ((CoerceToDomain *) node)->arg, scope, look);
+		case T_CollateExpr:
+			return sources((Node *) ((CollateExpr *) node)->arg, scope, look);
+		case T_SubscriptingRef:
+			return sources((Node *) ((SubscriptingRef *) node)->refexpr, scope, look);
+		case T_Param:
+		case T_SQLValueFunction:
+		case T_CaseTestExpr:
+		case T_SetToDefault:
+		case T_CurrentOfExpr:
+		case T_NextValueExpr:
+		case T_Query:
+			return FROM_ELSEWHERE;
+		default:
+			return of_children(node, scope, look);
+	}
+}
+
+static int
+sources(Node *node, const PgwScope *scope, Look *look)
+{
+	int			bits;
+
+	if (node == NULL)
+		return 0;
+	if (look->depth >= MAX_DEPTH)
+		return FROM_ELSEWHERE;
+	look->depth++;
+	bits = by_kind(node, scope, look);
+	look->depth--;
+	return bits;
+}
+
+bool
+pgw_stands_in_text(Node *expr, const PgwScope *scope)
+{
+	StringInfoData literals;
+	Look		look = {.literals = &literals};
+	bool		found;
+
+	initStringInfo(&literals);
+	(void) way(expr, scope, &look);
+	found = look.literal_way || pgw_text_has_card_number(literals.data, literals.len);
+	explicit_bzero(literals.data, literals.maxlen);
+	pfree(literals.data);
+	return found;
+}

@@ -1,0 +1,270 @@
+/*
+ * capture_void_refund.c - pgw.capture_payment(), void_payment(), refund_payment(): what follows an authorization or a charge
+ *
+ * Owns nothing that lasts.  All is written in the caller's transaction, so a rollback leaves nothing behind and the bank never hears of it; the
+ * worker does it after the commit (attempt/requested_operation.c).
+ *
+ * Order that matters: the payments row is locked first and the grid of core/payment/payment_amounts.h asked under that lock, so that of two that race for
+ * the last unit one is refused; what is accepted claims its amount in the same row.  Then the operation's own id is claimed.
+ * Locks: the payments row (as an UPDATE of it takes), until the transaction ends.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/uuid.h"
+
+#include "bank/bank_config.h"
+#include "base/debug_points.h"
+#include "client_api/pay_common.h"
+#include "client_api/payment_result.h"
+#include "client_api/repeated_calls.h"
+#include "core/base/mutant.h"
+#include "core/base/uuid7.h"
+#include "core/payment/operation_rules.h"
+#include "database/table_locks.h"
+#include "exchange/commit_signal.h"
+#include "sql_function/access_grants.h"
+#include "sql_function/arguments.h"
+#include "sql_function/raise_error.h"
+
+PG_FUNCTION_INFO_V1(pgw_capture_payment_1_0);
+PG_FUNCTION_INFO_V1(pgw_void_payment_1_0);
+PG_FUNCTION_INFO_V1(pgw_refund_payment_1_0);
+
+typedef struct Operation
+{
+	PgwKind		kind;
+	pg_uuid_t	payment_id;
+	PgwOperationRequest req;
+	bool		final;
+	Oid			caller;
+	int			sec_context;
+} Operation;
+
+static void
+get_arguments(FunctionCallInfo fcinfo, PgwKind kind, Operation *o)
+{
+	PgwBuf		faults;
+	char	   *text = NULL;
+	bool		isnull;
+	Datum		d;
+
+	memset(o, 0, sizeof(*o));
+	o->kind = kind;
+	d = pgw_arg(fcinfo, "payment_id", &o->req.payment_id_isnull);
+	if (!o->req.payment_id_isnull)
+		o->payment_id = *DatumGetUUIDP(d);
+	o->req.client_request_id = pgw_arg_text(fcinfo, "client_request_id");
+	o->req.amount_fault = pgw_arg_amount(fcinfo, "amount", &isnull, &o->req.amount);
+	o->req.has_amount = !isnull;
+	if (kind == PGW_KIND_CAPTURE)
+	{
+		d = pgw_arg(fcinfo, "final", &o->req.final_isnull);
+		o->final = !o->req.final_isnull && DatumGetBool(d);
+	}
+	if (kind == PGW_KIND_REFUND)
+		o->req.reason = pgw_arg_text(fcinfo, "reason");
+	o->req.options = pgw_arg_json(fcinfo, "options");
+
+	/* malloc'd memory: copied before anything can raise. */
+	pgw_buf_init(&faults, 0);
+	if (pgw_validate_operation(&o->req, &faults) > 0)
+		text = faults.failed ? "[]" : MemoryContextStrdup(CurrentMemoryContext, faults.data);
+	pgw_buf_free(&faults);
+	if (text != NULL)
+		pgw_raise_faults(text);
+}
+
+static void
+raise_not_found(const Operation *o)
+{
+	char		id[37];
+
+	pgw_uuid_to_text(o->payment_id.data, id);
+	pgw_raise("payment_not_found", pgw_detail(NULL, "payment_id", id), NULL);
+}
+
+/* Another merchant's payment is no payment: its id is not confirmed, nor its row locked. */
+static void
+find_payment(const Operation *o, PgwPayment *p)
+{
+	if (!pgw_store_payment_by_id(&o->payment_id, p) || !pgw_caller_may(o->caller, "client", p->merchant))
+		raise_not_found(o);
+}
+
+/* ---------------------------------------------------------------- the same id again */
+
+static void
+append_field(char **fields, bool differs, const char *name)
+{
+	if (differs)
+		*fields = *fields == NULL ? psprintf("\"%s\"", name) : psprintf("%s, \"%s\"", *fields, name);
+}
+
+/* The recorded operation as it stands, or PW422 when this is another request. */
+static Datum
+replay(FunctionCallInfo fcinfo, const Operation *o, const PgwTransaction *recorded)
+{
+	char	   *fields = NULL;
+	const char *reason = o->req.reason != NULL ? o->req.reason : "";
+	PgwPayment	p;
+
+	append_field(&fields, memcmp(&recorded->payment_id, &o->payment_id, sizeof(pg_uuid_t)) != 0, "payment_id");
+	append_field(&fields, o->req.has_amount && o->req.amount != recorded->amount, "amount");
+	append_field(&fields, o->kind == PGW_KIND_CAPTURE && o->final != recorded->final_capture, "final");
+	append_field(&fields, strcmp(reason, recorded->reason != NULL ? recorded->reason : "") != 0, "reason");
+	if (fields != NULL)
+		pgw_raise("idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
+				  "Use a new client_request_id for a new operation, or repeat the first call's arguments.");
+	if (!pgw_store_payment_by_id(&o->payment_id, &p))
+		raise_not_found(o);
+	return pgw_result_operation_datum(fcinfo, &p, recorded, PGW_TOLD_REPLAYED);
+}
+
+/* ---------------------------------------------------------------- a new one */
+
+/* *version: where the charge lies, and so where the operation goes. */
+static void
+check(const Operation *o, const PgwPayment *p, PgwStanding *s, int64 *amount, int *version)
+{
+	PgwOperationCheck result;
+	const PgwCapabilities none = {0};
+	PgwTransaction charge;
+	PgwBank    *bank;
+
+	pgw_config_refresh(false);
+	*version = pgw_store_transaction_by_id(&p->transaction_id, &charge) ? charge.bank_version : 0;
+	bank = pgw_config_bank_of(p->bank, *version, NULL);
+	pgw_store_standing(p, s);
+	pgw_operation_check(o->kind, s, bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector) : &none,
+						o->req.has_amount ? o->req.amount : 0, o->final, &result);
+	if (result.error_code == NULL && (bank == NULL || bank->connector == NULL))
+		result.error_code = bank == NULL ? "unknown_bank" : "connector_invalid";
+	if (result.error_code == NULL && !pgw_config_takes_amount(bank, result.amount, p->currency))
+		result.error_code = "amount_not_representable";
+	if (result.error_code != NULL)
+	{
+		char	   *detail = pgw_detail(pgw_detail(NULL, "operation", pgw_kind_name(o->kind)), "status", pgw_payment_status_name(p->status));
+
+		if (strcmp(result.error_code, "amount_exceeds_remaining") == 0)
+			detail = psprintf("%s, \"left\": " INT64_FORMAT, detail, result.left);
+		pgw_raise(result.error_code, detail,
+				  result.hint != NULL ? psprintf("%c%s.", pg_toupper((unsigned char) result.hint[0]), result.hint + 1) : NULL);
+	}
+	*amount = result.amount;
+}
+
+static void
+fill_attempt(const Operation *o, const PgwPayment *p, int64 amount, int version, PgwTransaction *t)
+{
+	char		key[33];
+
+	memset(t, 0, sizeof(*t));
+	pgw_store_new_id(&t->transaction_id);
+	pgw_store_new_id(&t->correlation_id);
+	pgw_uuid_to_hex32(t->transaction_id.data, key);
+	t->payment_id = p->payment_id;
+	t->client_request_id = unconstify(char *, o->req.client_request_id);
+	t->merchant = p->merchant;
+	t->kind = o->kind;
+	t->submitted = true;
+	t->taken = false;			/* joins the one-live-attempt index when the worker takes it */
+	t->amount = amount;
+	t->currency = p->currency;
+	t->capture = p->capture;
+	t->final_capture = o->kind == PGW_KIND_CAPTURE && o->final;
+	t->reason = unconstify(char *, o->req.reason);
+	t->card_last4 = p->card_last4;
+	t->card_brand = p->card_brand;
+	t->bank = p->bank;
+	t->bank_version = version;
+	t->reference = p->reference;
+	t->bank_fields = "{}";
+	t->bank_key = pstrdup(key);
+	t->caller_xid = GetTopFullTransactionId();
+	t->caller_subxid = GetCurrentFullTransactionId();
+	t->system_identifier = (int64) GetSystemIdentifier();
+	t->database_oid = MyDatabaseId;
+	t->next_attempt_at = GetCurrentTimestamp();
+}
+
+/* Under the payments row's lock. */
+static Datum
+carry_out(FunctionCallInfo fcinfo, const Operation *o, PgwPayment *p)
+{
+	PgwEvent	started = {.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED,
+	.operation = pgw_kind_name(o->kind)};
+	PgwTransaction t;
+	PgwTransaction existing;
+	PgwStanding s;
+	int64		amount;
+	int			version;
+
+	if (pgw_store_operation(o->kind, o->req.client_request_id, p->merchant, &existing))
+		return replay(fcinfo, o, &existing);
+	check(o, p, &s, &amount, &version);
+	pgw_need_worker(true);
+	fill_attempt(o, p, amount, version, &t);
+	if (pgw_store_claim_operation(&t, &started, &existing) == PGW_CLAIM_EXISTS)
+		return replay(fcinfo, o, &existing);	/* by a caller with this id on another payment */
+	if (!PGW_MUTATED(OPERATION_CLAIM))
+		pgw_operation_begin(o->kind, amount, &s);
+	pgw_store_set_standing(p, &s);
+	pgw_store_update_payment(p);
+	pgw_fate_add_submitted(&t);
+	return pgw_result_operation_datum(fcinfo, p, &t, PGW_TOLD_SUBMITTED);
+}
+
+static Datum
+operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
+{
+	Operation	o;
+	PgwPayment	p;
+	PgwTransaction existing;
+	Datum		result;
+
+	PreventCommandIfReadOnly(function);
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfParallelMode(function);
+	get_arguments(fcinfo, kind, &o);
+	pgw_repeats_check(fcinfo, o.req.client_request_id);
+	pgw_require(GetUserId(), "client", NULL);
+	pgw_become_owner(&o.caller, &o.sec_context);
+	pgw_tables_lock(0);
+	find_payment(&o, &p);
+
+	/* A replay waits for nobody.  Whoever has not committed yet holds the payments row: then it is looked for again, under that lock. */
+	if (pgw_store_operation(kind, o.req.client_request_id, p.merchant, &existing))
+		result = replay(fcinfo, &o, &existing);
+	else
+	{
+		if (!pgw_store_lock_payment(&o.payment_id, true, &p, NULL))
+			raise_not_found(&o);
+		PGW_DEBUG_POINT("operation_locked");
+		result = carry_out(fcinfo, &o, &p);
+	}
+	pgw_become_caller(o.caller, o.sec_context);
+	return result;
+}
+
+Datum
+pgw_capture_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return operate(fcinfo, PGW_KIND_CAPTURE, "pgw.capture_payment()");
+}
+
+Datum
+pgw_void_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return operate(fcinfo, PGW_KIND_VOID, "pgw.void_payment()");
+}
+
+Datum
+pgw_refund_payment_1_0(PG_FUNCTION_ARGS)
+{
+	return operate(fcinfo, PGW_KIND_REFUND, "pgw.refund_payment()");
+}

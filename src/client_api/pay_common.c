@@ -1,0 +1,290 @@
+/*
+ * pay_common.c - what process_payment and submit_payment have in common
+ *
+ * Owns: settings pgw.wait_timeout and pgw.on_failure; the order of the checks; the comparison of a replay with what is recorded.
+ * Order that matters: the card refusals come before anything else, so that no other error comes first and shows the text of the statement; then read-only and
+ * standby; nothing is written before every check has passed.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/timestamp.h"
+
+#include "card_guard/card_literals.h"
+#include "card_guard/card_refusals.h"
+#include "card_guard/log_guard.h"
+#include "client_api/interface.h"
+#include "client_api/pay_common.h"
+#include "client_api/repeated_calls.h"
+#include "core/base/error_codes.h"
+#include "core/base/uuid7.h"
+#include "core/payment/charge_rules.h"
+#include "core/request/same_request.h"
+#include "exchange/exchange.h"
+#include "outcome/record_decision.h"
+#include "sql_function/access_grants.h"
+#include "sql_function/raise_error.h"
+
+static int	wait_timeout = 35000;
+static int	on_failure = 0;
+
+static const struct config_enum_entry on_failure_options[] = {
+	{"return", 0, false},
+	{"raise", 1, false},
+	{NULL, 0, false}
+};
+
+void
+pgw_interface_init(void)
+{
+	pgw_cards_init();
+	pgw_review_init();
+	pgw_repeats_init();
+	pgw_literals_init();
+	pgw_log_guard_init();
+	DefineCustomIntVariable("pgw.wait_timeout",
+							"How long a payment waits for its outcome, and a duplicate for the first one.",
+							"The argument timeout takes precedence. Longer than the bank's request_timeout, or answers come too late.",
+							&wait_timeout, 35000, 0, (int) PGW_MAX_TIMEOUT_MS, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
+	DefineCustomEnumVariable("pgw.on_failure",
+							 "Whether declines and failures of the bank are returned as rows or raised as errors.",
+							 "The argument on_failure takes precedence.",
+							 &on_failure, 0, on_failure_options, PGC_USERSET, 0, NULL, NULL, NULL);
+}
+
+void
+pgw_become_owner(Oid *caller, int *sec_context)
+{
+	GetUserIdAndSecContext(caller, sec_context);
+	SetUserIdAndSecContext(pgw_store_owner(), *sec_context | SECURITY_LOCAL_USERID_CHANGE);
+}
+
+void
+pgw_become_caller(Oid caller, int sec_context)
+{
+	SetUserIdAndSecContext(caller, sec_context);
+}
+
+static void
+validate(PgwPay *pay)
+{
+	PgwBuf		faults;
+	char	   *text;
+	int64		now = (GetCurrentTimestamp() / USECS_PER_SEC) + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int			n;
+
+	/* malloc'd memory: copied before anything can raise. */
+	pgw_buf_init(&faults, 0);
+	n = pgw_validate_request(&pay->req, now, &pay->checked, &faults);
+	text = n > 0 && !faults.failed ? MemoryContextStrdup(CurrentMemoryContext, faults.data) : NULL;
+	pgw_buf_free(&faults);
+	if (n > 0)
+		pgw_raise_faults(text != NULL ? text : "[]");
+}
+
+void
+pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool is_submit)
+{
+	bool		enabled;
+
+	memset(pay, 0, sizeof(*pay));
+	pgw_args_note_secrets(fcinfo);
+
+	/* First of all: the text of a statement with a card in it must not reach the log with another error. */
+	pgw_args_request(fcinfo, is_submit, &pay->req);
+	pgw_cards_refuse(&pay->req);
+
+	/* An xid can be had in a READ ONLY transaction; the error would come after the charge. */
+	PreventCommandIfReadOnly(function);
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfParallelMode(function);
+
+	validate(pay);
+	pgw_repeats_check(fcinfo, pay->req.client_request_id);
+	pgw_require(GetUserId(), "client", pay->req.merchant);
+
+	pgw_become_owner(&pay->caller, &pay->saved_sec_context);
+	if (!pgw_store_merchant(pay->req.merchant, &enabled))
+		pgw_raise("unknown_merchant", pgw_detail(NULL, "merchant", pay->req.merchant), NULL);
+	if (!enabled)
+		pgw_raise("merchant_disabled", pgw_detail(NULL, "merchant", pay->req.merchant), NULL);
+
+	pay->raise = pay->req.on_failure != NULL ? pay->checked.on_failure_raise : on_failure == 1;
+	pay->deadline = pgw_deadline(pay->req.timeout_isnull ? wait_timeout : pay->req.timeout_ms);
+	pay->capture_op = pgw_op_name(pgw_flow_operation(pay->checked.capture, is_submit));
+}
+
+void
+pgw_need_worker(bool is_submit)
+{
+	if (!pgw_exchange_available())
+		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
+	if (!pgw_exchange_worker_running(MyDatabaseId))
+		pgw_raise("worker_not_running", NULL, NULL);
+
+	/* A submitted payment waits for the end of the pause in its table. */
+	if (!is_submit && pgw_exchange_paused(MyDatabaseId) != PGW_PAUSE_NONE)
+		pgw_raise("worker_paused", NULL, NULL);
+}
+
+static void
+route(PgwPay *pay)
+{
+	const char *code = NULL;
+	char	   *detail = NULL;
+	PgwBank    *bank;
+
+	pgw_config_refresh(false);
+	bank = pgw_config_route(pay->req.bank, pay->req.amount, pay->req.currency, pay->req.card_number != NULL, pay->checked.capture,
+							&code, &detail);
+	if (bank == NULL)
+		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
+	strlcpy(pay->bank, bank->name, sizeof(pay->bank));
+	pay->config_number = pgw_config_number(&pay->config_unsettled);
+}
+
+void
+pgw_pay_prepare(PgwPay *pay)
+{
+	/* A replay needs neither: it must answer also when the bank is disabled by now. */
+	pay->found = pgw_store_payment_probe(pay->req.client_request_id, pay->req.merchant, &pay->payment);
+	if (pay->found == PGW_FIND_ROW)
+		return;
+	pgw_need_worker(pay->req.is_submit);
+	route(pay);
+}
+
+/* ---- replay ---- */
+
+/* PW422 when the request is not the one that is recorded under its id. */
+static void
+compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwTransaction *t)
+{
+	const PgwRequest *req = &pay->req;
+	bool		card = req->card_number != NULL;
+	PgwIdentity asked = {
+		.amount = req->amount, .currency = req->currency, .token = req->token, .card_last4 = card ? pay->checked.last4 : NULL,
+		.card_expiry_month = card ? req->card_expiry_month : 0, .card_expiry_year = card ? req->card_expiry_year : 0,
+		.bank = req->bank, .capture = pay->checked.capture, .reference = req->reference
+	};
+	PgwIdentity recorded = asked;
+	PgwBuf		names;
+	char	   *fields = NULL;
+
+	recorded.amount = p->amount;
+	recorded.currency = p->currency;
+	recorded.capture = p->capture;
+	recorded.reference = p->reference;
+	if (t != NULL)
+		pgw_vote_identity(t, &recorded);
+	else if (card)
+		recorded.card_last4 = p->card_last4;
+
+	/* malloc'd memory: copied before anything can raise. */
+	pgw_buf_init(&names, 0);
+	if (pgw_identity_differ(&asked, &recorded, &names) > 0)
+		fields = names.failed ? "" : MemoryContextStrdup(CurrentMemoryContext, names.data);
+	pgw_buf_free(&names);
+	if (fields != NULL)
+		pgw_pay_mismatch(fields);
+}
+
+void
+pgw_pay_mismatch(const char *fields)
+{
+	pgw_raise("idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
+			  "Use a new client_request_id for a new payment, or repeat the first call's arguments.");
+}
+
+bool
+pgw_pay_repeat(PgwPay *pay, PgwTransaction *t)
+{
+	if (!pgw_store_look(pay->req.client_request_id, pay->req.merchant, &pay->payment, t))
+		return false;
+	compare_replay(pay, &pay->payment, t);
+	return true;
+}
+
+/* The row of a new payment. */
+static void
+fill_payment(PgwPay *pay)
+{
+	PgwRequest *req = &pay->req;
+	PgwPayment *p = &pay->payment;
+
+	memset(p, 0, sizeof(*p));
+	pgw_store_new_id(&p->payment_id);
+	pgw_store_new_id(&p->transaction_id);
+	pgw_store_new_id(&pay->correlation_id);
+	p->client_request_id = unconstify(char *, req->client_request_id);
+	p->merchant = unconstify(char *, req->merchant);
+	p->status = PGW_PAY_PENDING;
+	p->capture = pay->checked.capture;
+	p->amount = req->amount;
+	p->currency = unconstify(char *, req->currency);
+	p->bank = pay->bank;
+	if (req->card_number != NULL)
+	{
+		p->card_last4 = pay->checked.last4;
+		p->card_brand = unconstify(char *, pgw_card_brand_name(pay->checked.brand));
+	}
+	p->reference = unconstify(char *, req->reference);
+	p->metadata = unconstify(char *, req->metadata);
+}
+
+bool
+pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
+{
+	PgwPayment *p = &pay->payment;
+	PgwPayment	existing;
+
+	*have_t = false;
+	if (pay->found != PGW_FIND_ROW)
+	{
+		fill_payment(pay);
+		if (pgw_store_claim(p, pay->found == PGW_FIND_NONE, pay->deadline, &existing) == PGW_CLAIM_INSERTED)
+			return true;
+		*p = existing;
+	}
+	*have_t = pgw_store_transaction_by_id(&p->transaction_id, t);
+	compare_replay(pay, p, *have_t ? t : NULL);
+	return false;
+}
+
+void
+pgw_pay_end(PgwPay *pay)
+{
+	pgw_args_wipe(&pay->req);
+	pgw_become_caller(pay->caller, pay->saved_sec_context);
+}
+
+Datum
+pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwTransaction *t, PgwTold told)
+{
+	if (pay->raise && told != PGW_TOLD_SUBMITTED)
+	{
+		PgwVerdict	v;
+
+		pgw_result_verdict(&pay->payment, t, told, &v);
+		if (v.error_code != NULL)
+		{
+			const pg_uuid_t *correlation_id = t != NULL ? &t->correlation_id : &pay->correlation_id;
+			char	   *members;
+			char		id[37];
+
+			pgw_uuid_to_text(pay->payment.payment_id.data, id);
+			members = pgw_detail(NULL, "payment_id", id);
+			pgw_uuid_to_text(pay->payment.transaction_id.data, id);
+			members = pgw_detail(members, "transaction_id", id);
+			pgw_uuid_to_text(correlation_id->data, id);
+			pgw_raise(v.error_code, pgw_detail(members, "correlation_id", id),
+					  v.http_status == 504 ? "The charge may stand: ask again with the same client_request_id, never with a new one." : NULL);
+		}
+	}
+	return pgw_result_datum(fcinfo, &pay->payment, t, told);
+}

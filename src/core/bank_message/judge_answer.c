@@ -1,0 +1,569 @@
+/*
+ * judge_answer.c - judge a bank's answer by the compiled rules, and take its fields out
+ *
+ * Invariants: never fails and never guesses - what cannot be read whole, or what no rule matches, is PGW_OUT_UNKNOWN; an
+ * outcome that says something happened (approved, declined, requires_action, pending) or that nothing is there (not_found)
+ * needs a body that could be read; an answer that names another reference than the question's is no answer to it; an amount is exact or
+ * amount_bad; a text too long for its field counts as absent, because half a reference names something else; nothing that repeats the request's card or our
+ * key leaves this file.  Nothing here is kept.
+ */
+#include "core/connector/compiled.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/base/error_codes.h"
+#include "core/base/money.h"
+#include "core/base/mutant.h"
+#include "core/json/json_text.h"
+
+/* ---- reading the body ---- */
+
+/* The whole body as one JSON object or array, and its members, if it is an object; without a value: not readable. */
+typedef struct Body
+{
+	PgwJson		value;
+	PgwJsonMembers members;
+} Body;
+
+static void
+parse_body(const char *text, size_t len, Body *body)
+{
+	if (text == NULL || len > PGW_ANSWER_MAX_BYTES || pgw_json_read(text, len, PGW_ANSWER_MAX_NESTING, &body->value) != PGW_JSON_GOOD ||
+		(pgw_json_type(&body->value) != PGW_JSON_OBJECT && pgw_json_type(&body->value) != PGW_JSON_ARRAY))
+		body->value = (PgwJson) {NULL, 0};
+	pgw_json_members(&body->value, &body->members);
+}
+
+/* False: there is no such place. */
+static bool
+follow(const Body *doc, const PgwPointer *pointer, PgwJson *v)
+{
+	*v = doc->value;
+	for (int i = 0; i < pointer->nsteps; i++)
+	{
+		const char *step = pointer->steps[i];
+		PgwJson		inner;
+
+		if (pgw_json_type(v) == PGW_JSON_OBJECT)
+		{
+			if (!(i == 0 ? pgw_json_find(&doc->members, step, &inner) : pgw_json_member(v, step, &inner)))
+				return false;
+		}
+		else if (pgw_json_type(v) == PGW_JSON_ARRAY)
+		{
+			size_t		len = strlen(step);
+
+			if (len < 1 || len > 6 || strspn(step, "0123456789") != len || (len > 1 && step[0] == '0') ||
+				!pgw_json_element(v, (size_t) strtoul(step, NULL, 10), &inner))
+				return false;
+		}
+		else
+			return false;
+		*v = inner;
+	}
+	return pgw_json_type(v) != PGW_JSON_NONE;
+}
+
+/* The field's value; false: the connector names none, it is not there, or it is null. */
+static bool
+find_field(const PgwAnswerSpec *spec, const Body *doc, PgwField field, PgwJson *v)
+{
+	return spec->has_field[field] && follow(doc, &spec->fields[field], v) && pgw_json_type(v) != PGW_JSON_NULL;
+}
+
+/* Digits that stand for a number are its text, too, however many: an id of 25 digits is one. */
+static bool
+is_text(const PgwJson *v)
+{
+	if (pgw_json_type(v) == PGW_JSON_STRING)
+		return true;
+	return pgw_json_type(v) == PGW_JSON_NUMBER && memchr(v->text, '.', v->len) == NULL &&
+		memchr(v->text, 'e', v->len) == NULL && memchr(v->text, 'E', v->len) == NULL;
+}
+
+/* A text field; whole numbers count as text. False when not fit to be kept. */
+static bool
+read_text(const PgwJson *v, char *dst, size_t size, bool cut)
+{
+	size_t		len;
+
+	dst[0] = '\0';
+	if (!is_text(v))
+		return false;
+	len = pgw_json_text(v, dst, size);
+	if (len >= size && !cut)
+		len = 0;
+	if (len >= size)
+	{
+		len = size - 1;
+		while (len > 0 && ((unsigned char) dst[len] & 0xC0) == 0x80)
+			len--;				/* not inside a character */
+	}
+	for (size_t i = 0; i < len; i++)
+	{
+		if ((unsigned char) dst[i] < 0x20 || dst[i] == 0x7F)
+			len = 0;
+	}
+	dst[len] = '\0';
+	return len > 0;
+}
+
+/* ---- rules ---- */
+
+static bool
+scalar_equals(const PgwScalar *scalar, const PgwJson *v)
+{
+	char		text[256];
+	size_t		len;
+	int64_t		number;
+
+	switch (scalar->type)
+	{
+		case json_type_null:
+			return pgw_json_type(v) == PGW_JSON_NULL;
+		case json_type_boolean:
+			return pgw_json_type(v) == PGW_JSON_BOOLEAN && pgw_json_is_true(v) == (scalar->number != 0);
+		case json_type_int:
+			return pgw_json_integer(v, 0, &number) && number == scalar->number;
+		default:
+			if (pgw_json_type(v) != PGW_JSON_STRING)
+				return false;
+			len = pgw_json_text(v, text, sizeof(text));
+			return len <= sizeof(text) && len == strlen(scalar->text) && memcmp(text, scalar->text, len) == 0;
+	}
+}
+
+static bool
+condition_holds(const PgwCondition *cond, const Body *doc)
+{
+	PgwJson		v;
+	bool		there = follow(doc, &cond->pointer, &v);
+
+	if (cond->exists_test)
+		return there == cond->exists;
+	for (int i = 0; there && i < cond->nvalues; i++)
+	{
+		if (scalar_equals(&cond->values[i], &v))
+			return true;
+	}
+	return false;
+}
+
+static bool
+rule_matches(const PgwRule *rule, PgwOp op, long status, const Body *doc)
+{
+	bool		status_fits = false;
+
+	for (int i = 0; i < rule->nstatuses; i++)
+		status_fits |= status >= rule->statuses[i].from && status <= rule->statuses[i].to;
+	if (!status_fits)
+		return false;
+	if (pgw_json_type(&doc->value) == PGW_JSON_NONE)
+		return rule->nconditions == 0 &&
+			(rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
+			 rule->outcome == PGW_OUT_NOT_PROCESSED || op == PGW_OP_PING);
+	for (int i = 0; i < rule->nconditions; i++)
+	{
+		if (!condition_holds(&rule->conditions[i], doc))
+			return false;
+	}
+	return true;
+}
+
+/* ---- does it belong to the question? ---- */
+
+/* One that the bank was given, perhaps with something of its own or the connector's around it. */
+static bool
+holds_reference(const char *text, const char *reference)
+{
+	return reference != NULL && *reference != '\0' && strcasestr(text, reference) != NULL;
+}
+
+/* What of the request's references an answer to this operation may name. */
+static bool
+is_ours(const PgwQuestion *q, const char *text)
+{
+	switch (q->op)
+	{
+		case PGW_OP_CHARGE:
+		case PGW_OP_AUTHORIZE:
+		case PGW_OP_LOOKUP_REFUND:
+			return holds_reference(text, q->transaction_ref);
+		case PGW_OP_LOOKUP_CHARGE:
+			return holds_reference(text, q->original_ref);
+		default:
+			return holds_reference(text, q->transaction_ref) || holds_reference(text, q->original_ref);
+	}
+}
+
+static bool
+is_lookup(PgwOp op)
+{
+	return op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
+}
+
+/* Does it say how a charge or refund stands? */
+static bool
+has_subject(PgwOutcome outcome)
+{
+	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_DECLINED || outcome == PGW_OUT_REQUIRES_ACTION || outcome == PGW_OUT_PENDING;
+}
+
+/*
+ * A reference other than ours makes it the answer to another question, whatever it says.  A look-up may come back with anything that the bank has
+ * (there are banks that ignore a parameter which they do not know), so one that shows something must name ours; the answer to a request that does
+ * something came on that request's own connection, and may leave it out.
+ */
+static bool
+belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const Body *doc, PgwOutcome outcome)
+{
+	char		text[1024];
+	PgwJson		v;
+
+	if (PGW_MUTATED(REFERENCE_ECHO))
+		return true;
+	if (find_field(spec, doc, PGW_FIELD_REFERENCE, &v))
+		return read_text(&v, text, sizeof(text), false) && is_ours(q, text);
+	if (!is_lookup(q->op) || !has_subject(outcome))
+		return true;
+	if (spec->has_field[PGW_FIELD_REFERENCE])
+		return false;
+
+	/* A bank that echoes no reference: then its own id of the charge, if we know it, has to be the same. */
+	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL || !find_field(spec, doc, PGW_FIELD_BANK_REFERENCE, &v))
+		return true;
+	return read_text(&v, text, sizeof(text), false) && strcmp(text, q->bank_reference) == 0;
+}
+
+/* ---- amounts ---- */
+
+/* In the bank's exponent; only plain, whole and not negative. */
+static bool
+read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int iso_exponent, int64_t *result)
+{
+	int64_t		amount = 0;
+	char		text[64];
+	bool		good;
+
+	/* a number counts by its value, 5000.0 and 5E+3 alike; a text by how it is written */
+	if (pgw_json_type(v) == PGW_JSON_NUMBER)
+		good = pgw_json_integer(v, spec->decimal ? bank_exponent : 0, &amount);
+	else if (pgw_json_type(v) == PGW_JSON_STRING && read_text(v, text, sizeof(text), false))
+		good = (spec->decimal || strspn(text, "0123456789") == strlen(text)) &&
+			pgw_money_from_decimal(text, spec->decimal ? bank_exponent : 0, &amount);
+	else
+		good = false;
+	return good && amount >= 0 && pgw_money_rescale(amount, bank_exponent, iso_exponent, result);
+}
+
+/* -1: not there, or not readable, which is told apart. */
+static int64_t
+take_standing(const PgwAnswerSpec *spec, const Body *doc, PgwField field, int bank_exponent, int iso_exponent, PgwAnswer *a)
+{
+	PgwJson		v;
+	int64_t		n;
+
+	if (!find_field(spec, doc, field, &v))
+		return -1;
+	if (read_amount(spec, &v, bank_exponent, iso_exponent, &n))
+		return n;
+	a->standing_bad = true;
+	return -1;
+}
+
+static void
+take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int iso_exponent, PgwAnswer *a)
+{
+	PgwJson		v;
+	char		text[8];
+
+	if (find_field(spec, doc, PGW_FIELD_AMOUNT, &v))
+	{
+		a->has_amount = read_amount(spec, &v, bank_exponent, iso_exponent, &a->amount);
+		a->amount_bad = !a->has_amount;
+		if (!a->has_amount)
+			a->amount = 0;
+	}
+	if (find_field(spec, doc, PGW_FIELD_CURRENCY, &v))
+	{
+		bool		good = pgw_json_type(&v) == PGW_JSON_STRING && read_text(&v, text, sizeof(text), false) && strlen(text) == 3;
+
+		for (int i = 0; good && i < 3; i++)
+		{
+			if (text[i] >= 'a' && text[i] <= 'z')
+				text[i] = (char) (text[i] - 'a' + 'A');
+			good = text[i] >= 'A' && text[i] <= 'Z';
+		}
+		if (good)
+			memcpy(a->currency, text, 4);
+		else
+			a->amount_bad = true;	/* an amount of who knows what */
+	}
+	a->captured = take_standing(spec, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
+	a->refunded = take_standing(spec, doc, PGW_FIELD_REFUNDED, bank_exponent, iso_exponent, a);
+	if (find_field(spec, doc, PGW_FIELD_VOIDED, &v))
+	{
+		a->has_voided = pgw_json_type(&v) == PGW_JSON_BOOLEAN;
+		a->voided = a->has_voided && pgw_json_is_true(&v);
+		a->standing_bad |= !a->has_voided;
+	}
+}
+
+/* ---- texts and error codes ---- */
+
+static bool
+take_text(const PgwAnswerSpec *spec, const Body *doc, PgwField field, char *dst, size_t size)
+{
+	PgwJson		v;
+
+	return find_field(spec, doc, field, &v) && read_text(&v, dst, size, field == PGW_FIELD_BANK_CODE);
+}
+
+/* An id is taken whole or not at all: half an id, or what the bank writes where it has none, would name something else. */
+static void
+take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
+{
+	bool		good = take_text(spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference)) &&
+		a->bank_reference[strspn(a->bank_reference, " ")] != '\0';
+	PgwJson		v;
+
+	for (int i = 0; good && i < c->nnot_ids; i++)
+		good = strcmp(a->bank_reference, c->not_ids[i]) != 0;
+	if (good)
+		return;
+	a->bank_reference[0] = '\0';
+	a->bank_reference_bad = spec->has_field[PGW_FIELD_BANK_REFERENCE] && follow(doc, &spec->fields[PGW_FIELD_BANK_REFERENCE], &v);
+}
+
+static void
+take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
+{
+	take_bank_reference(c, spec, doc, a);
+	take_text(spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code, sizeof(a->authorization_code));
+	take_text(spec, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code));
+	take_text(spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand));
+	if (take_text(spec, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4)) &&
+		strspn(a->card_last4, "0123456789") != 4)
+		a->card_last4[0] = '\0';
+}
+
+/* Why it was refused, in our words. The default is for declines: what else went wrong has its own codes elsewhere. */
+static void
+map_error(const PgwAnswerSpec *spec, PgwAnswer *a)
+{
+	const char *code = NULL;
+
+	if (a->outcome != PGW_OUT_DECLINED && a->outcome != PGW_OUT_REQUIRES_ACTION && a->outcome != PGW_OUT_REJECTED)
+		return;
+	for (int i = 0; code == NULL && i < spec->nerrors; i++)
+	{
+		if (strcmp(spec->errors[i].bank_code, a->bank_code) == 0)
+			code = spec->errors[i].error_code;
+	}
+	if (code == NULL && a->outcome == PGW_OUT_DECLINED)
+		code = spec->default_error;
+	if (code == NULL && a->outcome == PGW_OUT_REQUIRES_ACTION)
+		code = "authentication_required";
+	if (code != NULL && strlen(code) < sizeof(a->error_code))
+		memcpy(a->error_code, code, strlen(code) + 1);
+}
+
+/* ---- what it repeats of ours ---- */
+
+#define ECHO_BYTES 4096			/* of a text that is kept in part: what is further on does not reach into the part */
+
+static PgwFound
+echo_in(const PgwSought *sought, const PgwJson *v)
+{
+	char		text[ECHO_BYTES];
+	size_t		len = pgw_json_text(v, text, sizeof(text));
+	PgwFound	found = pgw_card_in_text(sought, PGW_TEXT_VALUE, text, len < sizeof(text) ? len : sizeof(text));
+
+	explicit_bzero(text, sizeof(text));
+	return found;
+}
+
+/*
+ * The whole text as the bank sent it, because the part of it that is kept may hold all digits of a number but the last.
+ */
+static void
+hide_text(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwField field, char *dst, size_t size, PgwAnswer *a)
+{
+	PgwJson		v;
+
+	if (dst[0] == '\0' || !find_field(spec, doc, field, &v) || echo_in(sought, &v) == PGW_FOUND_NOTHING)
+		return;
+	explicit_bzero(dst, size);
+	a->echoed = true;
+}
+
+/* No amount has so many digits; a card number has. */
+static bool
+hides_card(const PgwSought *sought, int64_t amount)
+{
+	char		digits[24];
+
+	snprintf(digits, sizeof(digits), "%" PRId64, amount);
+	return pgw_card_in_text(sought, PGW_TEXT_ID, digits, strlen(digits)) != PGW_FOUND_NOTHING;
+}
+
+static void
+hide_amounts(const PgwSought *sought, PgwAnswer *a)
+{
+	if (a->has_amount && hides_card(sought, a->amount))
+	{
+		a->has_amount = false;
+		a->amount_bad = a->echoed = true;
+		a->amount = 0;
+	}
+	if (hides_card(sought, a->captured))
+	{
+		a->captured = -1;
+		a->echoed = true;
+	}
+	if (hides_card(sought, a->refunded))
+	{
+		a->refunded = -1;
+		a->echoed = true;
+	}
+}
+
+/*
+ * An id that repeats what it must not is none: the approval is found out, given back or reviewed as one without an id.  Banks' ids are often long numbers, of
+ * which some look like a card's; so a look-alike counts there only if it ends like the card that was charged.
+ */
+static void
+hide_echo(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
+{
+	PgwSought	of_text = sought != NULL ? *sought : (PgwSought) {NULL};
+	PgwSought	of_id = of_text;
+	char		last4[5];
+
+	if (PGW_MUTATED(ECHO))
+		return;
+	of_text.last4 = NULL;
+	memcpy(last4, a->card_last4, sizeof(last4));	/* may be hidden itself */
+	if (of_id.last4 == NULL || of_id.last4[0] == '\0')
+		of_id.last4 = last4;
+	hide_text(&of_id, spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference), a);
+	a->bank_reference_bad |= a->echoed;
+	hide_text(&of_text, spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code, sizeof(a->authorization_code), a);
+	hide_text(&of_text, spec, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code), a);
+	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand), a);
+	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4), a);
+	hide_amounts(&of_text, a);
+}
+
+/* ---- Retry-After ---- */
+
+static int
+two_digits(const char *s)
+{
+	if (s[0] < '0' || s[0] > '9' || s[1] < '0' || s[1] > '9')
+		return -1;
+	return (s[0] - '0') * 10 + s[1] - '0';
+}
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT", the one form that servers may send; without strptime(), which obeys the locale. */
+static int
+seconds_until(const char *s)
+{
+	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	struct tm	tm = {0};
+	const char *month = NULL;
+	int			century;
+	int			year;
+	time_t		then;
+	time_t		now = time(NULL);
+
+	if (strlen(s) != 29 || s[3] != ',' || s[4] != ' ' || s[7] != ' ' || s[11] != ' ' || s[16] != ' ' ||
+		s[19] != ':' || s[22] != ':' || strcmp(s + 25, " GMT") != 0)
+		return -1;
+	for (int i = 0; i < 12; i++)
+	{
+		if (memcmp(months + i * 3, s + 8, 3) == 0)
+		{
+			month = months + i * 3;
+			tm.tm_mon = i;
+		}
+	}
+	century = two_digits(s + 12);
+	year = two_digits(s + 14);
+	tm.tm_mday = two_digits(s + 5);
+	tm.tm_hour = two_digits(s + 17);
+	tm.tm_min = two_digits(s + 20);
+	tm.tm_sec = two_digits(s + 23);
+	if (month == NULL || century < 19 || year < 0 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour < 0 ||
+		tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60)
+		return -1;
+	tm.tm_year = century * 100 + year - 1900;
+	then = timegm(&tm);
+	if (then <= now)
+		return 0;
+	return then - now > PGW_RETRY_AFTER_MAX_S ? PGW_RETRY_AFTER_MAX_S : (int) (then - now);
+}
+
+static int
+read_retry_after(const char *s)
+{
+	int			seconds = 0;
+
+	if (s == NULL)
+		return -1;
+	while (*s == ' ' || *s == '\t')
+		s++;
+	if (*s < '0' || *s > '9')
+		return seconds_until(s);
+	for (; *s >= '0' && *s <= '9'; s++)
+	{
+		if (seconds <= PGW_RETRY_AFTER_MAX_S)
+			seconds = seconds * 10 + (*s - '0');
+	}
+	while (*s == ' ' || *s == '\t')
+		s++;
+	if (*s != '\0')
+		return -1;
+	return seconds > PGW_RETRY_AFTER_MAX_S ? PGW_RETRY_AFTER_MAX_S : seconds;
+}
+
+void
+pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char *retry_after, const char *body,
+					size_t len, PgwAnswer *a)
+{
+	const PgwAnswerSpec *spec;
+	Body		doc;
+
+	memset(a, 0, sizeof(*a));
+	a->outcome = a->subject = PGW_OUT_UNKNOWN;
+	a->captured = a->refunded = -1;
+	a->retry_after_s = read_retry_after(retry_after);
+	if (!pgw_connector_has(c, q->op))
+		return;
+	spec = &c->ops[q->op].answer;
+	parse_body(body, len, &doc);
+	for (int i = 0; i < spec->nrules; i++)
+	{
+		if (rule_matches(&spec->rules[i], q->op, http_status, &doc))
+		{
+			a->outcome = spec->rules[i].outcome;
+			break;
+		}
+	}
+	if (!belongs(spec, q, &doc, a->outcome))
+	{
+		/* nothing of it is kept: it is somebody else's */
+		a->outcome = PGW_OUT_UNKNOWN;
+		a->other_reference = true;
+		return;
+	}
+	take_texts(c, spec, &doc, a);
+	take_amounts(spec, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent), q->iso_exponent, a);
+	map_error(spec, a);
+	hide_echo(q->sought, spec, &doc, a);
+	if (is_lookup(q->op) && has_subject(a->outcome))
+		a->subject = a->outcome;
+}

@@ -1,0 +1,592 @@
+/*
+ * compile.c - compile a connector document: the whole and its capabilities
+ *
+ * Owns the life of a PgwConnector and its arena.  Invariants: a connector that was compiled has everything that rendering and
+ * judging need, so neither looks for gaps again; a fault names the first place at fault and what would be right there; the
+ * capabilities that follow from the operations present are derived here and nowhere else.
+ */
+#include "core/connector/compiled.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/money.h"
+#include "core/json/json_text.h"
+#include "core/payment/operation_rules.h"
+
+static const char *const op_names[PGW_NOPS] = {
+	"charge", "authorize", "capture", "void", "refund", "lookup_charge", "lookup_refund", "cancel", "ping"
+};
+
+/* ---- places, faults, arena ---- */
+
+size_t
+pgw_enter(PgwCompile *cc, const char *step)
+{
+	size_t		mark = cc->len;
+	size_t		last = sizeof(cc->pointer) - 1;
+
+	if (cc->len < last)
+		cc->pointer[cc->len++] = '/';
+	for (; *step != '\0' && cc->len + 2 <= last; step++)
+	{
+		if (*step == '~' || *step == '/')
+		{
+			cc->pointer[cc->len++] = '~';
+			cc->pointer[cc->len++] = *step == '~' ? '0' : '1';
+		}
+		else
+			cc->pointer[cc->len++] = *step;
+	}
+	cc->pointer[cc->len] = '\0';
+	return mark;
+}
+
+size_t
+pgw_enter_index(PgwCompile *cc, size_t index)
+{
+	char		step[24];
+
+	snprintf(step, sizeof(step), "%zu", index);
+	return pgw_enter(cc, step);
+}
+
+void
+pgw_leave(PgwCompile *cc, size_t mark)
+{
+	cc->len = mark;
+	cc->pointer[mark] = '\0';
+}
+
+/*
+ * Take out of UTF-8 that was cut, at its end or where a piece was put in, the characters that are not whole: it goes into an error of the
+ * server's, which must be valid.
+ */
+void
+pgw_drop_cut_characters(char *s)
+{
+	char	   *to = s;
+
+	while (*s != '\0')
+	{
+		unsigned char lead = (unsigned char) *s;
+		int			len = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+		int			have = 1;
+
+		while (have < len && ((unsigned char) s[have] & 0xC0) == 0x80)
+			have++;
+		if (have == len)
+		{
+			memmove(to, s, (size_t) len);
+			to += len;
+		}
+		s += have;
+	}
+	*to = '\0';
+}
+
+static bool fault_va(PgwCompile *cc, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+
+static bool
+fault_va(PgwCompile *cc, const char *fmt, va_list args)
+{
+	snprintf(cc->err->pointer, sizeof(cc->err->pointer), "%s", cc->pointer);
+	vsnprintf(cc->err->message, sizeof(cc->err->message), fmt, args);
+	pgw_drop_cut_characters(cc->err->pointer);
+	pgw_drop_cut_characters(cc->err->message);
+	return false;
+}
+
+bool
+pgw_fault(PgwCompile *cc, const char *fmt,...)
+{
+	va_list		args;
+
+	va_start(args, fmt);
+	fault_va(cc, fmt, args);
+	va_end(args);
+	return false;
+}
+
+bool
+pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt,...)
+{
+	va_list		args;
+	size_t		mark = pgw_enter(cc, step);
+
+	va_start(args, fmt);
+	fault_va(cc, fmt, args);
+	va_end(args);
+	pgw_leave(cc, mark);
+	return false;
+}
+
+void *
+pgw_arena(PgwCompile *cc, size_t n, size_t size)
+{
+	size_t		bytes;
+	PgwChunk   *chunk;
+
+	if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX / 2 ||
+		(chunk = calloc(1, sizeof(PgwChunk) + bytes)) == NULL)
+	{
+		pgw_fault(cc, "out of memory");
+		return NULL;
+	}
+	chunk->next = cc->connector->chunks;
+	cc->connector->chunks = chunk;
+	return chunk + 1;
+}
+
+char *
+pgw_arena_text(PgwCompile *cc, const char *s, size_t len)
+{
+	char	   *copy = pgw_arena(cc, len + 1, 1);
+
+	if (copy != NULL && len > 0)
+		memcpy(copy, s, len);
+	return copy;
+}
+
+/* ---- reading the json-c tree ---- */
+
+bool
+pgw_check_keys(PgwCompile *cc, json_object *obj, const char *const *allowed)
+{
+	json_object_object_foreach(obj, key, value)
+	{
+		char		list[320] = "";
+		size_t		len = 0;
+		int			i = 0;
+
+		(void) value;
+		while (allowed[i] != NULL && strcmp(allowed[i], key) != 0)
+			i++;
+		if (allowed[i] != NULL)
+			continue;
+		for (i = 0; allowed[i] != NULL && len < sizeof(list); i++)
+			len += (size_t) snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", allowed[i]);
+		return pgw_fault_at(cc, key, "unknown key \"%.60s\"; known here: %s", key, list);
+	}
+	return true;
+}
+
+json_object *
+pgw_member(json_object *obj, const char *name)
+{
+	json_object *v = NULL;
+
+	json_object_object_get_ex(obj, name, &v);
+	return v;
+}
+
+bool
+pgw_is_object(PgwCompile *cc, json_object *v)
+{
+	if (json_object_is_type(v, json_type_object))
+		return true;
+	return pgw_fault(cc, "must be an object");
+}
+
+const char *
+pgw_text_of(PgwCompile *cc, json_object *v)
+{
+	const char *s;
+
+	if (!json_object_is_type(v, json_type_string))
+	{
+		pgw_fault(cc, "must be a string");
+		return NULL;
+	}
+	s = json_object_get_string(v);
+	if (strlen(s) != (size_t) json_object_get_string_len(v))
+	{
+		pgw_fault(cc, "must not hold U+0000");
+		return NULL;
+	}
+	return s;
+}
+
+/* An optional true or false; absent: false. */
+static bool
+read_bool(PgwCompile *cc, json_object *obj, const char *name, bool *result)
+{
+	json_object *v;
+
+	*result = false;
+	if (!json_object_object_get_ex(obj, name, &v))
+		return true;
+	if (!json_object_is_type(v, json_type_boolean))
+		return pgw_fault_at(cc, name, "must be true or false");
+	*result = json_object_get_boolean(v);
+	return true;
+}
+
+/* An optional whole number; absent or null: leaves *result alone. */
+static bool
+read_int(PgwCompile *cc, json_object *obj, const char *name, int64_t min, int64_t max, int64_t *result)
+{
+	json_object *v = pgw_member(obj, name);
+	int64_t		n;
+
+	if (v == NULL)
+		return true;
+	n = json_object_get_int64(v);
+	if (!json_object_is_type(v, json_type_int) || n < min || n > max)
+		return pgw_fault_at(cc, name, "must be a whole number from %lld to %lld", (long long) min, (long long) max);
+	*result = n;
+	return true;
+}
+
+/* ---- capabilities ---- */
+
+#define TEN_YEARS_S INT64_C(315360000)
+
+static bool
+compile_idempotency(PgwCompile *cc, json_object *v)
+{
+	static const char *const keys[] = {"header", "lifetime_seconds", "replays_errors", NULL};
+	PgwConnector *c = cc->connector;
+	json_object *header;
+
+	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+		return false;
+	c->caps.idempotency = true;
+	if (json_object_object_get_ex(v, "header", &header))
+	{
+		size_t		mark = pgw_enter(cc, "header");
+		const char *name = pgw_text_of(cc, header);
+
+		if (name == NULL || !pgw_compile_header_name(cc, name) ||
+			(c->key_header = pgw_arena_text(cc, name, strlen(name))) == NULL)
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if (pgw_member(v, "lifetime_seconds") == NULL)
+		return pgw_fault_at(cc, "lifetime_seconds", "missing: say for how many seconds the bank remembers a key");
+	return read_int(cc, v, "lifetime_seconds", 1, TEN_YEARS_S, &c->caps.key_lifetime_s) &&
+		read_bool(cc, v, "replays_errors", &c->caps.replays_errors);
+}
+
+static bool
+compile_exponents(PgwCompile *cc, json_object *v)
+{
+	PgwConnector *c = cc->connector;
+
+	if (!pgw_is_object(cc, v))
+		return false;
+	c->exponents = pgw_arena(cc, (size_t) json_object_object_length(v), sizeof(PgwExponent));
+	if (c->exponents == NULL)
+		return false;
+	json_object_object_foreach(v, key, value)
+	{
+		PgwExponent *e = &c->exponents[c->nexponents];
+		int64_t		n = json_object_get_int64(value);
+
+		if (pgw_currency_find(key) == NULL)
+			return pgw_fault_at(cc, key, "must be an ISO 4217 currency code in capital letters, such as \"ISK\"");
+		if (!json_object_is_type(value, json_type_int) || n < 0 || n > 4)
+			return pgw_fault_at(cc, key, "must be a whole number from 0 to 4");
+		memcpy(e->currency, key, 4);
+		e->exponent = (int) n;
+		c->nexponents++;
+	}
+	return true;
+}
+
+static bool
+compile_capabilities(PgwCompile *cc, json_object *v)
+{
+	static const char *const keys[] = {"idempotency", "lookup_consistent_after_seconds", "cards", "tokens", "partial_capture",
+	"multiple_captures", "partial_refund", "authorization_lifetime_seconds", "exponents", NULL};
+	PgwCapabilities *caps = &cc->connector->caps;
+	json_object *part;
+	size_t		mark;
+
+	caps->lookup_consistent_after_s = -1;
+	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+		return false;
+	if ((part = pgw_member(v, "idempotency")) != NULL)
+	{
+		mark = pgw_enter(cc, "idempotency");
+		if (!compile_idempotency(cc, part))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if (!read_int(cc, v, "lookup_consistent_after_seconds", 0, TEN_YEARS_S, &caps->lookup_consistent_after_s) ||
+		!read_bool(cc, v, "cards", &caps->cards) ||
+		!read_bool(cc, v, "tokens", &caps->tokens) ||
+		!read_bool(cc, v, "partial_capture", &caps->partial_capture) ||
+		!read_bool(cc, v, "multiple_captures", &caps->multiple_captures) ||
+		!read_bool(cc, v, "partial_refund", &caps->partial_refund) ||
+		!read_int(cc, v, "authorization_lifetime_seconds", 1, TEN_YEARS_S, &caps->authorization_lifetime_s))
+		return false;
+	if (!caps->cards && !caps->tokens)
+		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");
+	if ((part = pgw_member(v, "exponents")) != NULL)
+	{
+		mark = pgw_enter(cc, "exponents");
+		if (!compile_exponents(cc, part))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
+
+/* ---- the document ---- */
+
+/* "not_ids": what the bank writes where it has no id. */
+static bool
+compile_not_ids(PgwCompile *cc, json_object *v)
+{
+	PgwConnector *c = cc->connector;
+	size_t		n;
+
+	if (!json_object_is_type(v, json_type_array))
+		return pgw_fault(cc, "must be an array of strings, such as [\"0\"]");
+	n = json_object_array_length(v);
+	if ((c->not_ids = pgw_arena(cc, n, sizeof(char *))) == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t		mark = pgw_enter_index(cc, i);
+		const char *s = pgw_text_of(cc, json_object_array_get_idx(v, i));
+
+		if (s == NULL || (c->not_ids[i] = pgw_arena_text(cc, s, strlen(s))) == NULL)
+			return false;
+		c->nnot_ids++;
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
+
+static bool
+check_capabilities(PgwCompile *cc)
+{
+	PgwConnector *c = cc->connector;
+	PgwCapabilities *caps = &c->caps;
+
+	caps->lookup = c->ops[PGW_OP_LOOKUP_CHARGE].present;
+	caps->lookup_refund = c->ops[PGW_OP_LOOKUP_REFUND].present;
+	caps->lookup_needs_id = pgw_connector_needs_bank_reference(c, PGW_OP_LOOKUP_CHARGE);
+	caps->lookup_shows_captured = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_CAPTURED];
+	caps->lookup_shows_refunded = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_REFUNDED];
+	caps->lookup_shows_voided = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_VOIDED];
+	caps->separate_capture = c->ops[PGW_OP_AUTHORIZE].present && c->ops[PGW_OP_CAPTURE].present;
+	caps->can_void = c->ops[PGW_OP_VOID].present;
+	caps->can_refund = c->ops[PGW_OP_REFUND].present;
+	caps->can_cancel = c->ops[PGW_OP_CANCEL].present;
+	if (caps->lookup_consistent_after_s >= 0 && !caps->lookup && !caps->lookup_refund)
+		return pgw_fault_at(cc, "lookup_consistent_after_seconds", "there is no look-up operation; leave this out or add \"lookup_charge\"");
+	if ((caps->partial_capture || caps->multiple_captures) && !caps->separate_capture)
+		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures",
+							"there is no operation \"capture\"; set this to false or add it");
+	if (caps->partial_refund && !caps->can_refund)
+		return pgw_fault_at(cc, "partial_refund", "there is no operation \"refund\"; set this to false or add it");
+	return true;
+}
+
+static bool
+compile_document(PgwCompile *cc, json_object *doc)
+{
+	static const char *const keys[] = {"v", "name", "description", "capabilities", "not_ids", "headers", "operations", NULL};
+	PgwConnector *c = cc->connector;
+	uint32_t	uses = 0;
+	json_object *part;
+	size_t		mark;
+
+	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
+		return false;
+	part = pgw_member(doc, "v");
+	if (!json_object_is_type(part, json_type_int) || json_object_get_int64(part) != 1)
+		return pgw_fault_at(cc, "v", "must be 1, the version of the document format");
+	for (int i = 1; i <= 2; i++)
+	{
+		if (json_object_object_get_ex(doc, keys[i], &part) && !json_object_is_type(part, json_type_string))
+			return pgw_fault_at(cc, keys[i], "must be a string");
+	}
+	if ((part = pgw_member(doc, "capabilities")) == NULL)
+		return pgw_fault_at(cc, "capabilities", "missing: must be an object that says at least \"cards\" or \"tokens\"");
+	mark = pgw_enter(cc, "capabilities");
+	if (!compile_capabilities(cc, part))
+		return false;
+	pgw_leave(cc, mark);
+	if (json_object_object_get_ex(doc, "not_ids", &part))
+	{
+		mark = pgw_enter(cc, "not_ids");
+		if (!compile_not_ids(cc, part))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if ((part = pgw_member(doc, "headers")) != NULL)
+	{
+		mark = pgw_enter(cc, "headers");
+		if (!pgw_compile_headers(cc, part, c->common, &c->ncommon, &uses))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if ((part = pgw_member(doc, "operations")) == NULL)
+		return pgw_fault_at(cc, "operations", "missing: must be an object with at least \"charge\" or \"authorize\"");
+	mark = pgw_enter(cc, "operations");
+	if (!pgw_is_object(cc, part))
+		return false;
+	json_object_object_foreach(part, key, value)
+	{
+		int			op = pgw_op_parse(key);
+		size_t		inner = pgw_enter(cc, key);
+
+		if (op < 0)
+			return pgw_fault(cc, "unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_refund, cancel, ping");
+		if (!pgw_compile_operation(cc, value, (PgwOp) op))
+			return false;
+		pgw_leave(cc, inner);
+	}
+	if (!pgw_check_operations(cc))
+		return false;
+	pgw_leave(cc, mark);
+	pgw_enter(cc, "capabilities");
+	return check_capabilities(cc);
+}
+
+/* ---- the public small functions ---- */
+
+PgwConnector *
+pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
+{
+	PgwCompile	cc = {.err = err};
+	json_tokener *tokener;
+	json_object *doc;
+	PgwJson		value;
+	bool		good;
+
+	err->pointer[0] = err->message[0] = '\0';
+	while (len > 0 && (json[len - 1] == ' ' || json[len - 1] == '\n' || json[len - 1] == '\r' || json[len - 1] == '\t'))
+		len--;
+	if (len == 0 || len > PGW_DOC_MAX_BYTES)
+	{
+		pgw_fault(&cc, "a connector is a JSON document of 1 to %d bytes", PGW_DOC_MAX_BYTES);
+		return NULL;
+	}
+	tokener = json_tokener_new_ex(PGW_DOC_MAX_NESTING);
+	cc.connector = calloc(1, sizeof(PgwConnector));
+	if (tokener == NULL || cc.connector == NULL)
+	{
+		pgw_fault(&cc, "out of memory");
+		if (tokener != NULL)
+			json_tokener_free(tokener);
+		free(cc.connector);
+		return NULL;
+	}
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	doc = json_tokener_parse_ex(tokener, json, (int) len);
+	if (json_tokener_get_error(tokener) == json_tokener_error_depth)
+		good = pgw_fault(&cc, "nested deeper than %d levels", PGW_DOC_MAX_NESTING);
+	else if (json_tokener_get_error(tokener) != json_tokener_success || json_tokener_get_parse_end(tokener) != len)
+		good = pgw_fault(&cc, "not valid JSON at byte %zu: %s", json_tokener_get_parse_end(tokener),
+						 json_tokener_get_error(tokener) == json_tokener_continue ? "it ends too early" :
+						 json_tokener_error_desc(json_tokener_get_error(tokener)));
+	else
+	{
+		switch (pgw_json_read(json, len, PGW_DOC_MAX_NESTING, &value))
+		{
+			case PGW_JSON_GOOD:
+				good = compile_document(&cc, doc);
+				break;
+			case PGW_JSON_AMBIGUOUS:
+				good = pgw_fault(&cc, "a name stands twice in one object; which of the two is meant?");
+				break;
+			default:
+				good = pgw_fault(&cc, "not valid JSON: single quotes, NaN, Infinity, numbers such as 01 or 1., a line end inside a string, or no UTF-8");
+				break;
+		}
+	}
+	json_object_put(doc);
+	json_tokener_free(tokener);
+	if (good)
+		return cc.connector;
+	pgw_connector_free(cc.connector);
+	return NULL;
+}
+
+void
+pgw_connector_free(PgwConnector *c)
+{
+	if (c == NULL)
+		return;
+	while (c->chunks != NULL)
+	{
+		PgwChunk   *next = c->chunks->next;
+
+		free(c->chunks);
+		c->chunks = next;
+	}
+	free(c);
+}
+
+const PgwCapabilities *
+pgw_connector_capabilities(const PgwConnector *c)
+{
+	return &c->caps;
+}
+
+bool
+pgw_connector_has(const PgwConnector *c, PgwOp op)
+{
+	return (int) op >= 0 && op < PGW_NOPS && c->ops[op].present;
+}
+
+bool
+pgw_connector_needs(const PgwConnector *c, PgwOp op, const char *placeholder)
+{
+	int			ph = pgw_placeholder_parse(placeholder);
+
+	return ph >= 0 && pgw_connector_has(c, op) && (c->ops[op].needs & PGW_PH_BIT(ph)) != 0;
+}
+
+bool
+pgw_connector_needs_bank_reference(const PgwConnector *c, PgwOp follow_up)
+{
+	return pgw_connector_needs(c, follow_up, "bank_reference");
+}
+
+const char *
+pgw_connector_warning(const PgwConnector *c)
+{
+	if (!c->caps.can_refund || pgw_operation_lookup_counts(&c->caps, PGW_OP_REFUND))
+		return NULL;
+	if (c->caps.idempotency)
+		return "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. "
+			"Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
+	return "a refund whose answer is lost ends in manual review: there is neither a key under which it could be repeated nor a look-up that shows whether it was made. "
+		"Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
+}
+
+int
+pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent)
+{
+	for (int i = 0; currency != NULL && i < c->nexponents; i++)
+	{
+		if (strcmp(c->exponents[i].currency, currency) == 0)
+			return c->exponents[i].exponent;
+	}
+	return iso_exponent;
+}
+
+const char *
+pgw_op_name(PgwOp op)
+{
+	return (int) op >= 0 && op < PGW_NOPS ? op_names[op] : "?";
+}
+
+int
+pgw_op_parse(const char *name)
+{
+	for (int i = 0; i < PGW_NOPS; i++)
+	{
+		if (strcmp(op_names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}

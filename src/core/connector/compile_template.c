@@ -1,0 +1,303 @@
+/*
+ * compile_template.c - compile the request side's texts: placeholders, paths, headers, body trees
+ *
+ * Owns the list of placeholders.  Invariants: a compiled text is a sequence of literals and known placeholders; card data and
+ * the secret never stand in a path, card data never in a header (paths are logged by everything on the way, and libcurl copies
+ * headers to memory that we cannot wipe); literals of paths and headers hold no control characters.
+ */
+#include "core/connector/compiled.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static const char *const placeholders[PGW_PH_NONE] = {
+	"amount", "amount_decimal", "currency", "token", "card_number", "card_expiry_month", "card_expiry_year",
+	"card_expiry_mmyy", "card_cvv", "card_holder", "transaction_ref", "original_ref", "bank_reference", "idempotency_key",
+	"correlation_id", "merchant", "reference", "reason", "final", "secret", "bank_fields.", "settings."
+};
+
+#define CARD_DATA (PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | \
+	PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_HOLDER))
+
+int
+pgw_placeholder_parse(const char *name)
+{
+	for (int i = 0; i < PGW_PH_NONE; i++)
+	{
+		if (strcmp(placeholders[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+const char *
+pgw_placeholder_name(PgwPlaceholder ph)
+{
+	return (int) ph >= 0 && ph < PGW_PH_NONE ? placeholders[ph] : "?";
+}
+
+static bool
+is_name(const char *s, size_t len)
+{
+	if (len < 1 || len > 63)
+		return false;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') ||
+			  s[i] == '_' || s[i] == '-'))
+			return false;
+	}
+	return true;
+}
+
+/* The inside of {{...}}. */
+static bool
+compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
+{
+	char		list[400] = "";
+	size_t		used = 0;
+
+	for (int i = 0; i < PGW_PH_NONE; i++)
+	{
+		size_t		n = strlen(placeholders[i]);
+		bool		named = placeholders[i][n - 1] == '.';
+
+		segment->kind = (PgwPlaceholder) i;
+		if (!named && len == n && memcmp(s, placeholders[i], n) == 0)
+			return true;
+		if (named && len > n && memcmp(s, placeholders[i], n) == 0 && is_name(s + n, len - n))
+			return (segment->text = pgw_arena_text(cc, s + n, len - n)) != NULL;
+		if (used < sizeof(list))
+			used += (size_t) snprintf(list + used, sizeof(list) - used, "%s%s%s", i ? ", " : "", placeholders[i], named ? "NAME" : "");
+	}
+	return pgw_fault(cc, "unknown placeholder {{%.*s}}; known: %s", len > 60 ? 60 : (int) len, s, list);
+}
+
+bool
+pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
+{
+	const char *s = pgw_text_of(cc, v);
+	int			n = 0;
+
+	if (s == NULL)
+		return false;
+	for (const char *p = s; (p = strstr(p, "{{")) != NULL; p += 2)
+		n++;
+	text->nsegments = 0;
+	text->segments = pgw_arena(cc, (size_t) n * 2 + 1, sizeof(PgwSegment));
+	if (text->segments == NULL)
+		return false;
+	while (*s != '\0')
+	{
+		const char *open = strstr(s, "{{");
+		size_t		literal = open != NULL ? (size_t) (open - s) : strlen(s);
+		const char *close;
+
+		if (literal > 0)
+		{
+			PgwSegment *segment = &text->segments[text->nsegments++];
+
+			segment->kind = PGW_PH_NONE;
+			if ((segment->text = pgw_arena_text(cc, s, literal)) == NULL)
+				return false;
+			s += literal;
+			continue;
+		}
+		close = strstr(s, "}}");
+		if (close == NULL)
+			return pgw_fault(cc, "\"{{\" without \"}}\"; a placeholder is written {{name}}");
+		if (!compile_placeholder(cc, s + 2, (size_t) (close - s - 2), &text->segments[text->nsegments]))
+			return false;
+		*uses |= PGW_PH_BIT(text->segments[text->nsegments].kind);
+		text->nsegments++;
+		s = close + 2;
+	}
+	return true;
+}
+
+bool
+pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
+{
+	uint32_t	own = 0;
+
+	if (!pgw_compile_text(cc, v, text, &own))
+		return false;
+	if (text->nsegments == 0 || text->segments[0].kind != PGW_PH_NONE || text->segments[0].text[0] != '/' ||
+		text->segments[0].text[1] == '/')
+		return pgw_fault(cc, "must begin with one \"/\"; it is appended to the bank's base URL");
+	for (int i = 0; i < text->nsegments; i++)
+	{
+		if (text->segments[i].kind != PGW_PH_NONE)
+			continue;
+		for (const char *p = text->segments[i].text; *p != '\0'; p++)
+		{
+			if (*p <= 0x20 || *p >= 0x7F || *p == '#' || *p == '{' || *p == '}' || *p == '\\' || *p == '"')
+				return pgw_fault(cc, "holds a character that must be percent-encoded in a path");
+		}
+	}
+	if ((own & (CARD_DATA | PGW_PH_BIT(PGW_PH_SECRET))) != 0)
+		return pgw_fault(cc, "card data and {{secret}} must not stand in a path, because paths are logged; put them into the body");
+	*uses |= own;
+	return true;
+}
+
+bool
+pgw_compile_header_name(PgwCompile *cc, const char *name)
+{
+	static const char *const ours[] = {"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "TE", "Upgrade"};
+
+	if (*name == '\0' || strlen(name) > 64 ||
+		name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")] != '\0')
+		return pgw_fault(cc, "not a header name; 1 to 64 letters, digits and hyphens, without a colon");
+	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
+	{
+		if (strcasecmp(ours[i], name) == 0)
+			return pgw_fault(cc, "this header is set by the HTTP layer and cannot be given here");
+	}
+	return true;
+}
+
+/* Add unless one of that name is there already. */
+bool
+pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const PgwHeader *header)
+{
+	for (int i = 0; i < *n; i++)
+	{
+		if (strcasecmp(headers[i].name, header->name) == 0)
+			return true;
+	}
+	if (*n >= PGW_MAX_HEADERS)
+		return pgw_fault(cc, "more than %d headers, common ones included", PGW_MAX_HEADERS);
+	headers[(*n)++] = *header;
+	return true;
+}
+
+bool
+pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n, uint32_t *uses)
+{
+	if (!pgw_is_object(cc, obj))
+		return false;
+	json_object_object_foreach(obj, key, value)
+	{
+		size_t		mark = pgw_enter(cc, key);
+		uint32_t	own = 0;
+		int			before = *n;
+		PgwHeader	h;
+
+		if (!pgw_compile_header_name(cc, key) || !pgw_compile_text(cc, value, &h.value, &own))
+			return false;
+		for (int i = 0; i < h.value.nsegments; i++)
+		{
+			if (h.value.segments[i].kind != PGW_PH_NONE)
+				continue;
+			for (const char *p = h.value.segments[i].text; *p != '\0'; p++)
+			{
+				if ((unsigned char) *p < 0x20 || *p == 0x7F)
+					return pgw_fault(cc, "a header's value must not hold control characters such as line ends");
+			}
+		}
+		if ((own & CARD_DATA) != 0)
+			return pgw_fault(cc, "card data must not stand in a header; put it into the body");
+		h.name = pgw_arena_text(cc, key, strlen(key));
+		h.pointer = pgw_arena_text(cc, cc->pointer, cc->len);
+		if (h.name == NULL || h.pointer == NULL || !pgw_add_header(cc, headers, n, &h))
+			return false;
+		if (*n == before)
+			return pgw_fault(cc, "this header is given twice; case does not matter in header names");
+		*uses |= own;
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
+
+/* ---- bodies ---- */
+
+static PgwNode *compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses);
+
+static bool
+compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint32_t *uses)
+{
+	bool		object = node->kind == PGW_NODE_OBJECT;
+	size_t		n = object ? (size_t) json_object_object_length(v) : json_object_array_length(v);
+
+	node->children = pgw_arena(cc, n, sizeof(PgwNode *));
+	node->names = pgw_arena(cc, n, sizeof(char *));
+	if (node->children == NULL || node->names == NULL)
+		return false;
+	if (object)
+	{
+		json_object_object_foreach(v, key, value)
+		{
+			size_t		mark = pgw_enter(cc, key);
+			int			i = node->nchildren;
+
+			if (strstr(key, "{{") != NULL)
+				return pgw_fault(cc, "placeholders stand in values only, not in names");
+			if ((node->names[i] = pgw_arena_text(cc, key, strlen(key))) == NULL ||
+				(node->children[i] = compile_node(cc, value, flat, uses)) == NULL)
+				return false;
+			node->nchildren++;
+			pgw_leave(cc, mark);
+		}
+		return true;
+	}
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t		mark = pgw_enter_index(cc, i);
+
+		if ((node->children[i] = compile_node(cc, json_object_array_get_idx(v, i), flat, uses)) == NULL)
+			return false;
+		node->nchildren++;
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
+
+/* flat: members of a form. */
+static PgwNode *
+compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
+{
+	PgwNode    *node = pgw_arena(cc, 1, sizeof(PgwNode));
+	json_type	type = json_object_get_type(v);
+
+	if (node == NULL)
+		return NULL;
+	if (flat && (type == json_type_object || type == json_type_array || type == json_type_null))
+	{
+		pgw_fault(cc, "a form has no nesting: must be a string, a number, true or false");
+		return NULL;
+	}
+	switch (type)
+	{
+		case json_type_object:
+		case json_type_array:
+			node->kind = type == json_type_object ? PGW_NODE_OBJECT : PGW_NODE_ARRAY;
+			return compile_children(cc, node, v, flat, uses) ? node : NULL;
+		case json_type_string:
+			node->kind = PGW_NODE_TEXT;
+			return pgw_compile_text(cc, v, &node->text, uses) ? node : NULL;
+		default:
+			{
+				const char *raw = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
+
+				node->kind = PGW_NODE_RAW;
+				node->raw = raw != NULL ? pgw_arena_text(cc, raw, strlen(raw)) : NULL;
+				return node->raw != NULL ? node : NULL;
+			}
+	}
+}
+
+PgwNode *
+pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint32_t *uses)
+{
+	PgwNode    *node;
+
+	if (!pgw_is_object(cc, v))
+		return NULL;
+	node = pgw_arena(cc, 1, sizeof(PgwNode));
+	if (node == NULL)
+		return NULL;
+	node->kind = PGW_NODE_OBJECT;
+	return compile_children(cc, node, v, encoding == PGW_ENC_FORM, uses) ? node : NULL;
+}

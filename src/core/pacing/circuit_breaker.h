@@ -1,0 +1,125 @@
+/*
+ * circuit_breaker.h - circuit breaker: when a bank is left alone, and when it is tried again
+ *
+ * One breaker per bank and group of operations, so that failing charges do not hold up refunds and look-ups.
+ *
+ *                        failures in a row reach the limit;
+ *                        on trial: one failure
+ *            +----------+ ---------------------------------> +----------+
+ *    success |  closed  |                                    |   open   | refuses every call
+ *      +---->|          |                                    |          |
+ *      |     +----------+                                    +----------+
+ *      +---------'   ^                                          |    ^
+ *                    |               cooldown over: the next    |    |  probe fails: cooldown doubled;
+ *     probe succeeds |               call is the probe          |    |  probe is told "not now": cooldown again;
+ *    (by ping or     |                                          v    |  probe not sent: the next call is the probe
+ *     look-up: on    |             +-----------+ <--------------'    |
+ *     trial)         `------------ | half-open | --------------------'
+ *                                  |           | refuses all but the probe
+ *                                  +-----------+
+ *                                     |     ^
+ *                                     `-----'  probe is lost: the next call is the probe
+ *
+ * Pure: the time is passed in (milliseconds, of one clock that survives a restart).  docs/breaker.md explains the choices.
+ */
+#ifndef PGW_CORE_PACING_CIRCUIT_BREAKER_H
+#define PGW_CORE_PACING_CIRCUIT_BREAKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/connector/connector.h"
+#include "core/payment/charge_rules.h"
+
+/* One breaker each. */
+typedef enum PgwBreakerGroup
+{
+	PGW_BREAKER_CHARGES = 0,	/* charge, authorize */
+	PGW_BREAKER_CAPTURES,
+	PGW_BREAKER_GIVE_BACKS,		/* void, refund, cancel */
+	PGW_BREAKER_LOOKUPS,		/* look-ups, ping */
+	PGW_BREAKER_NGROUPS
+} PgwBreakerGroup;
+
+extern PgwBreakerGroup pgw_breaker_group(PgwOp op);
+extern const char *pgw_breaker_group_name(PgwBreakerGroup group);
+
+typedef enum PgwBreakerState
+{
+	PGW_BREAKER_CLOSED = 0,
+	PGW_BREAKER_OPEN,
+	PGW_BREAKER_HALF_OPEN		/* exactly one probe is out */
+} PgwBreakerState;
+
+extern const char *pgw_breaker_state_name(PgwBreakerState state);
+
+/* What came of a call, for the breaker. */
+typedef enum PgwVerdict
+{
+	PGW_VERDICT_SUCCESS = 0,	/* the bank does its work, whatever it said */
+	PGW_VERDICT_FAILURE,
+	PGW_VERDICT_NEUTRAL,		/* there, but asks to be left alone for a while */
+	PGW_VERDICT_ALIVE,			/* only a ping or look-up succeeded in place of the call itself */
+	PGW_VERDICT_UNUSED			/* the call was allowed, but not made */
+} PgwVerdict;
+
+/* outcome counts with PGW_TRANSPORT_ANSWERED only. */
+extern PgwVerdict pgw_breaker_verdict(PgwTransport transport, long http_status, PgwOutcome outcome);
+
+/* The n-th opening in a row waits cooldown_ms * 2^(n-1), doubled at most this often. */
+#define PGW_BREAKER_MAX_DOUBLINGS 2
+
+/* Values out of any sense count as the nearest that has one. */
+typedef struct PgwBreakerConfig
+{
+	int			failures;		/* in a row */
+	int64_t		cooldown_ms;
+	int64_t		probe_timeout_ms;	/* a probe not heard of for so long is lost; longer than a call can take */
+} PgwBreakerConfig;
+
+/* So many of the payments that failed last are remembered by name. */
+#define PGW_BREAKER_REMEMBERED 64
+
+/* To be saved: all up to cooldown_from; the rest means nothing to another process. */
+typedef struct PgwBreaker
+{
+	PgwBreakerState state;
+	int			failures;		/* in a row, in this closed state */
+	int			openings;		/* in a row, no further than matters; 0: sound; closed and > 0: on trial, until a call itself succeeds */
+	int64_t		opened_at;		/* the first of these openings; for people only */
+	int64_t		cooldown_from;	/* open: when the present cooldown began */
+	int64_t		epoch;			/* changes with every change of state: older calls have no say */
+	int64_t		probe_at;		/* half-open: when the probe was allowed */
+	uint64_t	counted[PGW_BREAKER_REMEMBERED];	/* whose failures have been counted since the last success; 0: nobody */
+	int			ncounted;		/* the next one's place */
+} PgwBreaker;
+
+/* Leave to make one call, to be reported exactly once. All zero: a call made without asking; its report is ignored. */
+typedef struct PgwBreakerPass
+{
+	int64_t		epoch;
+	bool		probe;
+	uint64_t	who;			/* of what payment; 0: of none.  The caller sets it; a payment's failures count once, until a success */
+} PgwBreakerPass;
+
+typedef enum PgwBreakerNews
+{
+	PGW_BREAKER_NO_NEWS = 0,
+	PGW_BREAKER_OPENED,			/* save it, tell people */
+	PGW_BREAKER_STILL_OPEN,		/* save it: another cooldown began */
+	PGW_BREAKER_CLOSED_AGAIN	/* save it, tell people */
+} PgwBreakerNews;
+
+/* First of all: on zeroed memory (a new, closed breaker) or what was read back. Whatever was out is lost; nonsense is made sound. */
+extern void pgw_breaker_restore(PgwBreaker *b);
+
+/* May a call be made now? If so, *pass is to be reported; pass->who is the caller's to set. */
+extern bool pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, PgwBreakerPass *pass);
+
+extern PgwBreakerNews pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms,
+										 const PgwBreakerPass *pass, PgwVerdict verdict);
+
+/* How long until a call may be allowed at the latest; 0: it would be now. */
+extern int64_t pgw_breaker_wait_ms(const PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms);
+
+#endif

@@ -1,0 +1,99 @@
+/*
+ * retry_budget.c - how many retries a bank may get
+ *
+ * Owns the arithmetic of the retry budget.
+ *
+ * Invariants:
+ *	- 0 <= granted <= PGW_BUDGET_BURST_S * per_second tokens, 0 <= earned <= PGW_BUDGET_EARNED_LIMIT tokens.
+ *	- Time adds to granted only, by no more than has passed; a clock that goes backwards adds nothing and takes nothing.
+ *	- There is a token again within one second, whatever happened before.
+ */
+#include "core/pacing/retry_budget.h"
+
+#include "core/base/clamp.h"
+
+#define TOKEN 1000
+
+/* Tokens per second are thousandths per millisecond. */
+static int64_t
+rate(const PgwBudgetConfig *cfg)
+{
+	return pgw_clamp(cfg->per_second, 1, 10000);
+}
+
+static int64_t
+granted_limit(const PgwBudgetConfig *cfg)
+{
+	return rate(cfg) * PGW_BUDGET_BURST_S * TOKEN;
+}
+
+/* now >= then; the difference of any two times fits an unsigned number. */
+static uint64_t
+elapsed(int64_t then, int64_t now)
+{
+	return (uint64_t) now - (uint64_t) then;
+}
+
+static void
+advance(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now)
+{
+	uint64_t	passed;
+	uint64_t	halvings;
+
+	if (now < b->granted_at)
+		b->granted_at = now;
+	if (now < b->halved_at)
+		b->halved_at = now;
+
+	passed = elapsed(b->granted_at, now);
+	b->granted_at = now;
+	if (passed > PGW_BUDGET_BURST_S * 1000)
+		passed = PGW_BUDGET_BURST_S * 1000;
+	b->granted = pgw_clamp(b->granted + (int64_t) passed * rate(cfg), 0, granted_limit(cfg));
+
+	halvings = elapsed(b->halved_at, now) / PGW_BUDGET_HALF_LIFE_MS;
+	b->halved_at = now - (int64_t) (elapsed(b->halved_at, now) % PGW_BUDGET_HALF_LIFE_MS);
+	b->earned = halvings < 32 ? b->earned >> halvings : 0;
+}
+
+void
+pgw_budget_init(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms)
+{
+	b->granted = granted_limit(cfg);
+	b->earned = 0;
+	b->granted_at = b->halved_at = now_ms;
+}
+
+void
+pgw_budget_success(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms)
+{
+	advance(b, cfg, now_ms);
+	b->earned = pgw_clamp(b->earned + pgw_clamp(cfg->success_percent, 0, 100) * TOKEN / 100, 0, PGW_BUDGET_EARNED_LIMIT * TOKEN);
+}
+
+bool
+pgw_budget_take(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms)
+{
+	if (pgw_budget_wait_ms(b, cfg, now_ms) > 0)
+		return false;
+
+	/* What was earned is spent first: it is lost with time, the rest is not. */
+	b->earned -= TOKEN;
+	if (b->earned < 0)
+	{
+		b->granted += b->earned;
+		b->earned = 0;
+	}
+	return true;
+}
+
+int64_t
+pgw_budget_wait_ms(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms)
+{
+	advance(b, cfg, now_ms);
+	if (b->granted + b->earned >= TOKEN)
+		return 0;
+
+	/* What is earned may be gone by then, so it does not shorten the wait. */
+	return (TOKEN - b->granted + rate(cfg) - 1) / rate(cfg);
+}

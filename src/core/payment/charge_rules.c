@@ -1,0 +1,429 @@
+/*
+ * charge_rules.c - from a bank's answer to events, state, payment and what callers are told
+ *
+ * Owns the decision what an answer means for an attempt and its payment.
+ *
+ * Invariants:
+ *	- Failed only upon a trusted no, or proof that nothing was sent; every doubt is BankUnknown.
+ *	- An answer to a second question about an attempt in doubt (look-up, replay) counts only when it is about the charge itself.
+ *	- An approval counts only for what was asked for, as far as the bank shows it: amount, currency, and what is captured of it (shown_by_bank.c).
+ *	- An answer that names another attempt's charge is not about this one, whatever it says.
+ *	- An approval that does not name the charge, where its void, refund or capture will have to, is not a whole answer: looked up, else cancelled by our
+ *	  reference, else reviewed.
+ *	- Every event stands on an edge of state_machine.c (the unit test checks each).
+ *	- A payments row is decided upon here only when the worker is its writer: a submitted payment with the row's lock held.
+ */
+#include "core/payment/charge_rules.h"
+
+#include <string.h>
+
+#include "core/base/mutant.h"
+#include "core/payment/shown_by_bank.h"
+
+PgwOp
+pgw_flow_operation(PgwCaptureMode capture, bool submitted)
+{
+	if (capture == PGW_CAPTURE_IMMEDIATE || (capture == PGW_CAPTURE_ON_COMMIT && (submitted || PGW_MUTATED(CAPTURE_AT_ONCE))))
+		return PGW_OP_CHARGE;
+	return PGW_OP_AUTHORIZE;
+}
+
+static void
+begin(PgwFlowDecision *d, PgwState state)
+{
+	memset(d, 0, sizeof(*d));
+	d->state = state;
+}
+
+void
+pgw_flow_event(PgwFlowDecision *d, PgwEventType type, PgwState to)
+{
+	pgw_flow_edge(d, to, 1, &type);
+}
+
+void
+pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types)
+{
+	for (int i = 0; i < n; i++)
+	{
+		d->events[d->nevents].type = types[i];
+		d->events[d->nevents].from = d->state;
+		d->events[d->nevents].to = to;
+		d->nevents++;
+	}
+	d->state = to;
+}
+
+void
+pgw_flow_differs(PgwFlowDecision *d, int64_t asked, const char *currency, const PgwAnswer *a)
+{
+	d->shown = a;
+	d->asked_amount = asked;
+	d->asked_currency = currency;
+}
+
+/* The bank's code as our list has it, if it is of this outcome's kind (the SQLSTATE tells declines from our own rules); else the outcome's own. */
+static const PgwErrorInfo *
+error_for(const char *code, const char *otherwise)
+{
+	const PgwErrorInfo *own = pgw_error_find(otherwise);
+	const PgwErrorInfo *info = pgw_error_find(code);
+
+	return info != NULL && strcmp(info->sqlstate, own->sqlstate) == 0 ? info : own;
+}
+
+static void
+save(PgwFlowDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
+{
+	bool		charged = pgw_flow_operation(capture, submitted) == PGW_OP_CHARGE;
+
+	d->payment = charged ? PGW_FLOW_PAY_CAPTURED : PGW_FLOW_PAY_AUTHORIZED;
+	d->authorized_amount = amount;
+	d->captured_amount = charged ? amount : 0;
+
+	/* An on_commit payment that is only authorized has its capture before it: Saved, not Completed. */
+	if (!charged && capture == PGW_CAPTURE_ON_COMMIT)
+	{
+		d->reserved_amount = amount;
+		pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+		return;
+	}
+	pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+}
+
+static void
+approved(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	pgw_flow_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
+	pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
+	if (!in->submitted)
+		return;					/* the caller's transaction writes the rest, or its vote decides */
+	if (in->payment_locked)
+		save(d, in->capture, true, in->amount);
+	else
+		d->save_later = true;
+}
+
+static void
+failed(const PgwFlowInput *in, PgwFlowDecision *d, PgwFlowPayment payment, const PgwErrorInfo *error)
+{
+	static const PgwEventType types[] = {PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED};
+
+	pgw_flow_edge(d, PGW_FAILED, 2, types);
+	d->error = error;
+	if (in->submitted && in->payment_locked)
+		d->payment = payment;
+}
+
+static void
+unknown(const PgwFlowInput *in, PgwFlowDecision *d, const char *code, const char *reason)
+{
+	if (PGW_MUTATED(UNKNOWN_IS_FAILED))
+	{
+		failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("bank_error"));
+		return;
+	}
+	if (in->state == PGW_BANK_UNKNOWN)
+		pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+	else
+		pgw_flow_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+	/* that the bank said yes is not forgotten for want of an answer */
+	d->error = pgw_error_find(in->approved_before ? PGW_FLOW_INCOMPLETE : code);
+	d->reason = reason;
+}
+
+static void
+give_back(PgwFlowDecision *d, const char *reason)
+{
+	static const PgwEventType types[] = {PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+
+	pgw_flow_edge(d, PGW_REFUNDING, 3, types);
+	d->error = pgw_error_find("outcome_unacceptable");
+	d->reason = reason;
+}
+
+/* Money was taken, but not as asked for: it is given back whatever the caller's vote. */
+static void
+unacceptable(const PgwFlowInput *in, PgwFlowDecision *d, const char *reason)
+{
+	give_back(d, reason);
+	if (in->submitted && in->payment_locked)
+		d->payment = PGW_FLOW_PAY_FAILED;
+}
+
+static void
+review(const PgwFlowInput *in, PgwFlowDecision *d, const char *code, const char *reason)
+{
+	pgw_flow_review(in->state, code, reason, d);
+	if (in->submitted && in->payment_locked)
+		d->payment = PGW_FLOW_PAY_IN_REVIEW;
+}
+
+/* The bank has said yes, and there is nobody (left) to ask which charge that is. */
+static void
+nobody_names_it(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	if (in->can_cancel)
+		unacceptable(in, d, "approval_without_reference");
+	else
+		review(in, d, PGW_FLOW_INCOMPLETE, "approval_without_reference");
+}
+
+static void
+incomplete(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	if (in->op != PGW_OP_LOOKUP_CHARGE && in->can_lookup)
+		unknown(in, d, PGW_FLOW_INCOMPLETE, "approval_without_reference");
+	else
+		nobody_names_it(in, d);
+}
+
+PgwFlowClaim
+pgw_flow_claim(PgwOp op, PgwTransport transport, const PgwAnswer *answer)
+{
+	if (transport != PGW_TRANSPORT_ANSWERED || answer->bank_reference[0] == '\0')
+		return PGW_FLOW_CLAIM_NOTHING;
+	switch (answer->outcome)
+	{
+		case PGW_OUT_APPROVED:
+		case PGW_OUT_PENDING:
+		case PGW_OUT_REQUIRES_ACTION:
+			return PGW_FLOW_CLAIM_TAKE;
+		case PGW_OUT_DECLINED:
+			/* to the request itself it is a no, whatever it is called; a look-up can show somebody else's */
+			return op == PGW_OP_LOOKUP_CHARGE ? PGW_FLOW_CLAIM_LOOK : PGW_FLOW_CLAIM_NOTHING;
+		default:
+			return PGW_FLOW_CLAIM_NOTHING;
+	}
+}
+
+/* The money is with the bank, or not, in the way that was asked for? */
+static PgwShown
+shown(const PgwFlowInput *in)
+{
+	PgwAsked	asked = {.amount = in->amount, .currency = in->currency};
+
+	asked.op = pgw_flow_operation(in->capture, in->submitted);
+	asked.capture_follows = in->capture == PGW_CAPTURE_ON_COMMIT;
+	return pgw_shown_charge(&asked, in->answer);
+}
+
+static void
+answered_yes(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	PgwShown	how = shown(in);
+
+	if (how == PGW_SHOWN_UNREADABLE)
+		unknown(in, d, "outcome_unknown", "answer_not_understood");
+	else if (in->lacks_reference && (how == PGW_SHOWN_AS_ASKED || !in->can_cancel) && !PGW_MUTATED(APPROVAL_REFERENCE))
+		incomplete(in, d);
+	else if (how == PGW_SHOWN_AS_ASKED)
+		approved(in, d);
+	else
+	{
+		unacceptable(in, d, "amount_mismatch");
+		pgw_flow_differs(d, in->amount, in->currency, in->answer);
+	}
+}
+
+static void
+answered(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	const PgwAnswer *a = in->answer;
+
+	switch (a->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			answered_yes(in, d);
+			return;
+		case PGW_OUT_DECLINED:
+			failed(in, d, PGW_FLOW_PAY_DECLINED, error_for(a->error_code, "declined"));
+			return;
+		case PGW_OUT_REQUIRES_ACTION:
+			failed(in, d, PGW_FLOW_PAY_DECLINED, pgw_error_find("authentication_required"));
+			return;
+		case PGW_OUT_REJECTED:
+			/* of this request only: an attempt in doubt had another before it */
+			if (in->in_doubt)
+				break;
+			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, "bank_rejected_request"));
+			return;
+		case PGW_OUT_NOT_PROCESSED:
+			if (in->in_doubt)
+				break;
+			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, "not_processed"));
+			return;
+		case PGW_OUT_PENDING:
+			if (in->state == PGW_BANK_UNKNOWN)
+				pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+			else
+				pgw_flow_event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
+			d->error = pgw_error_find(in->approved_before ? PGW_FLOW_INCOMPLETE : "bank_pending");
+			return;
+		case PGW_OUT_NOT_FOUND:
+			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts && in->approved_before)
+			{
+				nobody_names_it(in, d);
+				return;
+			}
+			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts)
+			{
+				failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("not_processed"));
+				d->reason = "not_found";
+				d->not_found = true;
+				return;
+			}
+			unknown(in, d, "outcome_unknown", "not_found_yet");	/* as the answer to a charge it means nothing */
+			return;
+		case PGW_OUT_UNKNOWN:
+			break;
+	}
+	unknown(in, d, "outcome_unknown", "answer_not_understood");
+}
+
+void
+pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d)
+{
+	begin(d, in->state);
+	if (in->foreign && !PGW_MUTATED(REFERENCE_OWNER))
+	{
+		review(in, d, "bank_reference_taken", "charge_of_another_payment");
+		d->foreign = true;
+		return;
+	}
+	switch (in->transport)
+	{
+		case PGW_TRANSPORT_ANSWERED:
+			answered(in, d);
+			return;
+		case PGW_TRANSPORT_NEVER_SENT:
+			/* proof about this one request only: an attempt in doubt had another before it */
+			if (!in->in_doubt)
+			{
+				failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("bank_unavailable"));
+				d->reason = "never_sent";
+				return;
+			}
+			break;
+		case PGW_TRANSPORT_MAYBE_SENT:
+			break;
+	}
+	unknown(in, d, "outcome_unknown", "no_answer");
+}
+
+void
+pgw_flow_save(PgwCaptureMode capture, bool submitted, int64_t amount, PgwFlowDecision *d)
+{
+	begin(d, PGW_BANK_APPROVED);
+	save(d, capture, submitted, amount);
+}
+
+void
+pgw_flow_expired(PgwFlowDecision *d)
+{
+	begin(d, PGW_CREATED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	d->payment = PGW_FLOW_PAY_FAILED;
+	d->error = pgw_error_find("request_expired");
+}
+
+PgwFlowPayment
+pgw_flow_failed_payment(const char *error_code)
+{
+	const PgwErrorInfo *info = error_code != NULL ? pgw_error_find(error_code) : NULL;
+
+	if (info != NULL && info->sqlstate != NULL && strcmp(info->sqlstate, "PW402") == 0)
+		return PGW_FLOW_PAY_DECLINED;
+	return PGW_FLOW_PAY_FAILED;
+}
+
+void
+pgw_flow_lost(PgwFlowDecision *d)
+{
+	begin(d, PGW_CREATED);
+	pgw_flow_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+	d->error = pgw_error_find("outcome_unknown");
+	d->reason = "worker_lost";
+}
+
+void
+pgw_flow_cancel(PgwFlowDecision *d)
+{
+	begin(d, PGW_BANK_UNKNOWN);
+	give_back(d, "approval_without_reference");
+}
+
+void
+pgw_flow_review(PgwState from, const char *error_code, const char *reason, PgwFlowDecision *d)
+{
+	begin(d, from);
+	pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+	d->error = pgw_error_find(error_code);
+	d->reason = reason;
+}
+
+void
+pgw_flow_late_review(const char *error_code, const char *reason, PgwFlowDecision *d)
+{
+	static const PgwEventType types[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_MANUAL_REVIEW_REQUIRED};
+
+	begin(d, PGW_FAILED);
+	pgw_flow_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
+	d->error = pgw_error_find(error_code);
+	d->reason = reason;
+}
+
+PgwFlowPayment
+pgw_flow_settled_payment(PgwState state, const char *error_code)
+{
+	switch (state)
+	{
+		case PGW_FAILED:
+			return pgw_flow_failed_payment(error_code);
+		case PGW_REFUNDING:
+		case PGW_REFUNDED:
+			return PGW_FLOW_PAY_FAILED;
+		case PGW_REQUIRES_MANUAL_REVIEW:
+			return PGW_FLOW_PAY_IN_REVIEW;
+		default:
+			return PGW_FLOW_PAY_NONE;
+	}
+}
+
+void
+pgw_flow_adopt(PgwState state, PgwFlowDecision *d)
+{
+	begin(d, state);
+	d->keep_error = true;
+	pgw_flow_event(d, PGW_EV_TRANSACTION_ADOPTED, state);
+	if (state == PGW_BANK_APPROVED)
+		pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, state);
+}
+
+void
+pgw_flow_superseded(PgwFlowDecision *d)
+{
+	begin(d, PGW_CREATED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	d->error = pgw_error_find("superseded");
+}
+
+void
+pgw_flow_refused(PgwFlowDecision *d)
+{
+	begin(d, PGW_STATE_NONE);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_STARTED, PGW_CREATED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	d->error = pgw_error_find("bank_unavailable");
+	d->reason = "breaker_open";
+}
+
+void
+pgw_flow_retry(const PgwFlowDecision *failed, bool switched, PgwFlowDecision *d)
+{
+	begin(d, PGW_CREATED);
+	pgw_flow_event(d, switched ? PGW_EV_BANK_SWITCHED : PGW_EV_BANK_RETRY_SCHEDULED, PGW_CREATED);
+	d->error = failed->error;
+	d->reason = failed->reason;
+}

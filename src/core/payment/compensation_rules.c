@@ -1,0 +1,399 @@
+/*
+ * compensation_rules.c - giving a charge back whose caller rolled back: what to ask the bank next, and what its answer means
+ *
+ * Invariants:
+ *	- A new key only when the old one provably did nothing: refused by the bank, or looked up.  In doubt: the same key, or a look-up.
+ *	- A look-up proves nothing of a refund unless it shows what was captured and what was refunded: absent or unreadable is unknown, never zero.
+ *	- By our reference a charge is cancelled once: in doubt, a cancellation is looked up where that counts, else repeated with a new key.
+ *	- "Given back" only upon the bank's word: its answer to the operation, or a look-up that shows it.
+ *	- Refused max_attempts times: manual review.  What never reached the bank is tried without end: no answer is no refusal.
+ *	- Every event stands on an edge of state_machine.c.
+ */
+#include "core/payment/compensation_rules.h"
+
+#include <string.h>
+
+#include "core/base/mutant.h"
+#include "core/payment/operation_rules.h"
+#include "core/payment/shown_by_bank.h"
+#include "core/payment/unknown_outcome_rules.h"
+
+/* Banks take up to two weeks for a refund; after a month something is wrong. */
+#define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
+
+void
+pgw_compensation_begin(PgwState from, PgwFlowDecision *d)
+{
+	static const PgwEventType rolled_back[] = {PGW_EV_PAYMENT_DATA_SAVE_FAILED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+	static const PgwEventType late[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+
+	memset(d, 0, sizeof(*d));
+	d->state = from;
+	pgw_flow_edge(d, PGW_REFUNDING, 3, from == PGW_FAILED ? late : rolled_back);
+	d->error = pgw_error_find("given_back");
+}
+
+PgwOp
+pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amount_in_doubt)
+{
+	if (amount_in_doubt && caps->can_cancel)
+		return PGW_OP_CANCEL;
+	if (!captured && caps->can_void)
+		return PGW_OP_VOID;
+	if (captured && caps->can_refund)
+		return PGW_OP_REFUND;
+	if (caps->can_cancel)
+		return PGW_OP_CANCEL;
+
+	/* Neither fits; a void of what is captured (or the other way round) may still be what this bank wants. */
+	return caps->can_refund ? PGW_OP_REFUND : caps->can_void ? PGW_OP_VOID : PGW_NOPS;
+}
+
+/* Does a look-up tell whether the give-back was done, and does "not done" count?  Voids and cancellations do no harm twice. */
+static bool
+lookup_counts(const PgwCapabilities *caps, PgwOp operation)
+{
+	if (operation == PGW_OP_REFUND && !PGW_MUTATED(REFUND_UNKNOWN))
+		return pgw_operation_lookup_counts(caps, operation);
+	return caps->lookup_consistent_after_s >= 0;
+}
+
+bool
+pgw_compensation_overdue(const PgwCompensationFacts *facts, int64_t begun_age_s)
+{
+	if (facts->deadline_s == 0 || facts->looked)
+		return false;
+	if (!facts->key)
+		return begun_age_s >= facts->deadline_s;
+	return !facts->used && begun_age_s >= PENDING_DEADLINE_S && begun_age_s >= facts->deadline_s;
+}
+
+PgwCompensationStep
+pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
+{
+	/*
+	 * A cancellation may be repeated by its nature, with a new key: a bank that replays errors would say the same for ever under the old one.  The
+	 * look-up says more, where it can.  Where not, nothing but cancellations: a refund would come on top of an earlier one that is still in doubt.
+	 */
+	bool		repeats = facts->operation == PGW_OP_CANCEL && (facts->untold || !(caps->lookup && caps->lookup_consistent_after_s >= 0));
+	bool		remembered = pgw_resolve_key_remembered(caps, facts->key_age_s);
+
+	/* Not sent, or a look-up has just shown that it did nothing. */
+	if (facts->looked || (facts->key && !facts->used))
+		return PGW_COMPENSATE_SEND;
+
+	/* The last one was refused: why?  It may have been given back by somebody else, or been captured meanwhile. */
+	if (!facts->key)
+		return caps->lookup && !repeats && !facts->untold ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
+
+	/* Nobody has been able to say for so long: a person has to find out. What the bank says is pending may take its days, but not for ever. */
+	if (facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
+		return PGW_COMPENSATE_REVIEW;
+
+	if (facts->operation == PGW_OP_CANCEL)
+		return repeats ? PGW_COMPENSATE_SEND : PGW_COMPENSATE_LOOKUP_CHARGE;
+
+	/* where a look-up's "nothing there" never counts, or is not said, only the same key again gets it done if the first request was lost */
+	if (remembered && (facts->untold || !lookup_counts(caps, facts->operation)))
+		return PGW_COMPENSATE_SEND;
+
+	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
+		return PGW_COMPENSATE_LOOKUP_REFUND;
+	if (caps->lookup && (facts->operation != PGW_OP_REFUND || pgw_operation_lookup_tells(caps, facts->operation)))
+		return PGW_COMPENSATE_LOOKUP_CHARGE;
+	if (remembered)
+		return PGW_COMPENSATE_SEND;
+	return PGW_COMPENSATE_REVIEW;
+}
+
+/* ---------------------------------------------------------------- answers */
+
+static void
+take(PgwCompensationDecision *d, PgwEventType event, PgwCompensationNext next, const char *reason)
+{
+	pgw_flow_event(&d->flow, event, event == PGW_EV_REFUND_COMPLETED ? PGW_REFUNDED : PGW_REFUNDING);
+	d->next = next;
+	d->flow.reason = reason;
+}
+
+static void
+review(PgwCompensationDecision *d, const char *reason)
+{
+	pgw_flow_event(&d->flow, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+	d->next = PGW_COMPENSATION_STOP;
+	d->flow.error = pgw_error_find("refund_refused");
+	d->flow.keep_error = false;
+	d->flow.reason = reason;
+}
+
+static void
+refused(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_ANEW, "refused");
+	if (in->attempts >= in->max_attempts)
+		review(d, "refused");
+	else
+		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_ANEW, "refused");
+}
+
+/* Provably nothing was done by this request; but if the key was out before, by that one perhaps. */
+static void
+not_done(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
+{
+	if (in->in_doubt)
+		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, reason);
+	else
+		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_AGAIN, reason);
+}
+
+static void
+differs(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	pgw_flow_differs(&d->flow, in->amount > 0 ? in->amount : in->charged, in->currency, in->answer);
+}
+
+/* Given back, and more than that: contract 2.8 binds what pgw sends, and what the bank shows is recorded and told. */
+static bool
+is_excess(const PgwCompensationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+	PgwAsked	asked = {.op = PGW_OP_REFUND, .amount = in->amount};
+
+	/* the answer's amount is the refund's, but where the charge was looked up */
+	if (in->op != PGW_OP_LOOKUP_CHARGE && in->amount > 0 && a->has_amount && a->amount > in->amount && !PGW_MUTATED(EXCESS_TOLD))
+		return true;
+	if (a->captured >= 0)
+		asked.amount = a->captured;	/* what somebody else gave back before is in the sum */
+	else if (in->charged > in->amount)
+		asked.amount = in->charged;
+	return pgw_shown_excess(&asked, a);
+}
+
+static void
+given_back(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
+{
+	take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, reason);
+	d->excess = is_excess(in);
+	if (d->excess)
+		differs(in, d);
+}
+
+/* Of another amount, or currency. */
+static void
+mismatch(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	review(d, "amount_mismatch");
+	differs(in, d);
+}
+
+/* A refund of less than was asked for, or of another currency, is not done; what is left is for a person, who can ask the bank why. */
+static bool
+is_whole(const PgwCompensationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+
+	if (in->operation != PGW_OP_REFUND || in->amount == 0)
+		return true;
+	/* what could not be read was named all the same */
+	return !a->amount_bad && (!a->has_amount || a->amount >= in->amount) &&
+		(a->currency[0] == '\0' || in->currency == NULL || strcmp(a->currency, in->currency) == 0);
+}
+
+static void
+answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	const PgwAnswer *a = in->answer;
+	PgwAsked	asked = {.op = in->operation, .amount = in->amount};
+
+	switch (a->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			if (pgw_shown_belied(&asked, a))
+				break;
+			if (is_whole(in))
+				given_back(in, d, NULL);
+			else
+				mismatch(in, d);
+			return;
+		case PGW_OUT_PENDING:
+			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, NULL);
+			return;
+		case PGW_OUT_DECLINED:
+			/* an authorization that has lapsed holds nobody's money */
+			if (in->operation == PGW_OP_VOID && strcmp(a->error_code, "authorization_expired") == 0)
+				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "authorization_expired");
+			else
+				refused(in, d);
+			return;
+		case PGW_OUT_REJECTED:
+			if (in->in_doubt)
+				not_done(in, d, "rejected");
+			else
+				refused(in, d);
+			return;
+		case PGW_OUT_NOT_PROCESSED:
+			not_done(in, d, "not_processed");
+			return;
+		case PGW_OUT_REQUIRES_ACTION:
+		case PGW_OUT_NOT_FOUND:
+		case PGW_OUT_UNKNOWN:
+			break;
+	}
+	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "answer_not_understood");
+}
+
+/* A look-up that does not tell: what was sent stays in doubt. */
+static void
+not_told(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
+{
+	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, in->answer->other_reference ? "another_reference" : reason);
+	d->untold = in->answer->outcome == PGW_OUT_APPROVED || in->answer->other_reference;
+}
+
+static void
+answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	switch (in->answer->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			if (is_whole(in))
+				given_back(in, d, "looked_up");
+			else
+				mismatch(in, d);
+			return;
+		case PGW_OUT_PENDING:
+			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
+			return;
+		case PGW_OUT_DECLINED:
+			refused(in, d);
+			return;
+		case PGW_OUT_NOT_FOUND:
+			if (!in->not_found_counts)
+				break;
+			d->next = PGW_COMPENSATION_AGAIN;
+			d->at_once = true;
+			return;
+		default:
+			break;
+	}
+	not_told(in, d, "not_known_yet");
+}
+
+/* Does the look-up say what is left to give back? */
+static bool
+shows_what_is_left(const PgwAnswer *a)
+{
+	return a->captured == 0 || (a->captured > 0 && a->refunded >= 0) || PGW_MUTATED(REFUND_UNKNOWN);
+}
+
+/* The charge stands at the bank: with what is it to be given back? */
+static void
+still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	const PgwAnswer *a = in->answer;
+	bool		blind = !shows_what_is_left(a) && (in->in_doubt || in->operation == PGW_OP_CANCEL); /* an earlier cancellation may be in doubt still */
+	PgwOp		operation = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	bool		same_request;
+
+	if (operation == PGW_NOPS)
+	{
+		review(d, "no_operation");
+		return;
+	}
+	if (in->in_doubt && in->pending)
+	{
+		take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
+		return;
+	}
+	if (in->in_doubt && !in->not_found_counts)
+	{
+		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+		return;
+	}
+	/* What is in doubt may have given it back: a refund more, under a key of its own, would be a second one.  A void is none, however often. */
+	if (blind && in->in_doubt && operation != PGW_OP_VOID)
+	{
+		not_told(in, d, "not_shown");
+		return;
+	}
+	/*
+	 * No event: RefundStarted follows at once, and why it is tried again was said before.  The same key is for the same request only: not for
+	 * another operation, nor for what is left after somebody gave back a part (unless that is what it asked for).
+	 */
+	same_request = operation == in->operation && (a->refunded <= 0 || a->captured - a->refunded == in->amount);
+	d->next = in->in_doubt && same_request ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
+	d->operation = operation;
+	d->at_once = true;
+	if (a->captured > 0 && a->refunded >= 0)
+		d->amount = a->captured - a->refunded;
+}
+
+static void
+answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	const PgwAnswer *a = in->answer;
+
+	switch (a->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			if (a->voided || (a->captured > 0 && a->refunded >= a->captured))
+				given_back(in, d, "looked_up");
+			else
+				still_charged(in, d);
+			return;
+		case PGW_OUT_DECLINED:
+			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "not_charged");
+			return;
+		case PGW_OUT_NOT_FOUND:
+			if (!in->not_found_counts)
+				break;
+			review(d, "charge_not_found");	/* the bank has forgotten what it approved */
+			return;
+		default:
+			break;
+	}
+	not_told(in, d, "not_known_yet");
+}
+
+/* Nothing that was asked says otherwise: what is not understood takes nothing back. */
+static bool
+stays_pending(const PgwCompensationInput *in)
+{
+	return in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE || in->answer->outcome == PGW_OUT_PENDING ||
+		in->answer->outcome == PGW_OUT_UNKNOWN;
+}
+
+void
+pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	bool		lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+
+	memset(d, 0, sizeof(*d));
+	d->flow.state = PGW_REFUNDING;
+	d->operation = in->operation;
+	d->flow.keep_error = true;	/* why it is given back */
+	if (in->transport != PGW_TRANSPORT_ANSWERED)
+	{
+		if (lookup)
+			take(d, in->in_doubt ? PGW_EV_REFUND_OUTCOME_UNKNOWN : PGW_EV_REFUND_RETRY_SCHEDULED,
+				 in->in_doubt ? PGW_COMPENSATION_FIND_OUT : PGW_COMPENSATION_ANEW, "no_answer");
+		else if (in->transport == PGW_TRANSPORT_NEVER_SENT)
+			not_done(in, d, "never_sent");
+		else
+			take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_MUTATED(REFUND_KEY) ? PGW_COMPENSATION_ANEW : PGW_COMPENSATION_FIND_OUT, "no_answer");
+	}
+	else if (in->op == PGW_OP_LOOKUP_REFUND)
+		answered_lookup_refund(in, d);
+	else if (in->op == PGW_OP_LOOKUP_CHARGE)
+		answered_lookup_charge(in, d);
+	else
+		answered_operation(in, d);
+
+	/* Pending, as before: what the bank takes weeks for would leave thousands of events that say nothing new. */
+	if (lookup && in->pending && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT && stays_pending(in) && !PGW_MUTATED(PENDING_ONCE))
+		d->flow.nevents = 0;
+
+	/* Not in doubt, nothing found out: the next try still needs a key of its own. */
+	if (lookup && !in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT)
+		d->next = PGW_COMPENSATION_ANEW;
+}

@@ -1,0 +1,515 @@
+/*
+ * operation_rules.c - a capture, void or refund at the bank: what to ask next, and what the bank's answer means
+ *
+ * Invariants:
+ *	- Done only upon the bank's word: its answer to the operation, or a look-up that shows it.
+ *	- Refused only when nothing was done: the refusal of a request that nothing came before, or one that a look-up confirms.
+ *	- In doubt: a look-up, or the same key again while the bank remembers it; never another key.
+ *	- Every event stands on an edge of state_machine.c.
+ */
+#include "core/payment/operation_rules.h"
+
+#include <string.h>
+
+#include "core/base/mutant.h"
+#include "core/payment/shown_by_bank.h"
+#include "core/payment/unknown_outcome_rules.h"
+
+/* Banks take up to two weeks for a refund; after a month something is wrong. */
+#define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
+
+PgwOp
+pgw_operation_op(PgwKind kind)
+{
+	switch (kind)
+	{
+		case PGW_KIND_CAPTURE:
+			return PGW_OP_CAPTURE;
+		case PGW_KIND_VOID:
+			return PGW_OP_VOID;
+		case PGW_KIND_REFUND:
+			return PGW_OP_REFUND;
+		default:
+			return PGW_NOPS;
+	}
+}
+
+bool
+pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation)
+{
+	if (!caps->lookup)
+		return false;
+	switch (operation)
+	{
+		case PGW_OP_CAPTURE:
+			return caps->lookup_shows_captured;
+		case PGW_OP_VOID:
+			return caps->lookup_shows_voided;
+		case PGW_OP_REFUND:
+			return caps->lookup_shows_captured && caps->lookup_shows_refunded;
+		default:
+			return true;
+	}
+}
+
+bool
+pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwOp operation)
+{
+	return caps->lookup_consistent_after_s >= 0 &&
+		(pgw_operation_lookup_tells(caps, operation) || (operation == PGW_OP_REFUND && caps->lookup_refund));
+}
+
+PgwOperationStep
+pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason)
+{
+	bool		remembered = pgw_resolve_key_remembered(caps, facts->key_age_s);
+
+	*reason = NULL;
+	if (facts->looked)
+		return PGW_OPERATION_SEND;
+	if (facts->deadline_s > 0 && facts->asked_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
+	{
+		*reason = "deadline";
+		return PGW_OPERATION_REVIEW;
+	}
+	/* where "nothing there" never counts, or is not said, only the same key again gets it done if the first request was lost */
+	if ((!pgw_operation_lookup_counts(caps, facts->operation) || (facts->untold && !facts->refused)) && remembered && !facts->pending)
+		return PGW_OPERATION_SEND;
+	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
+		return PGW_OPERATION_LOOKUP_REFUND;
+	if (pgw_operation_lookup_tells(caps, facts->operation))
+		return PGW_OPERATION_LOOKUP_CHARGE;
+	if (remembered)
+		return PGW_OPERATION_SEND;
+	*reason = "no_way_to_find_out";
+	return PGW_OPERATION_REVIEW;
+}
+
+bool
+pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts)
+{
+	return !pgw_resolve_key_remembered(caps, key_age_s) || (caps->replays_errors && answered && attempts > 1);
+}
+
+/* ---------------------------------------------------------------- answers */
+
+static void
+find_out(PgwOperationDecision *d, const char *reason)
+{
+	d->next = PGW_OPERATION_FIND_OUT;
+	d->reason = reason;
+	d->error = pgw_error_find("outcome_unknown");
+}
+
+/* A look-up was answered, but not with what was asked for: it would be the same again. */
+static void
+untold(PgwOperationDecision *d, const char *reason)
+{
+	find_out(d, reason);
+	d->untold = true;
+}
+
+static void
+pending(PgwOperationDecision *d)
+{
+	d->next = PGW_OPERATION_FIND_OUT;
+	d->pending = true;
+	d->error = pgw_error_find("bank_pending");
+}
+
+static void
+stop(PgwOperationDecision *d, const char *reason)
+{
+	d->next = PGW_OPERATION_STOP;
+	d->reason = reason;
+	d->error = pgw_error_find("outcome_unknown");
+}
+
+static const PgwErrorInfo *
+refusal_error(const PgwOperationInput *in, const char *code)
+{
+	const PgwErrorInfo *info = code != NULL && code[0] != '\0' ? pgw_error_find(code) : NULL;
+
+	return info != NULL ? info : pgw_error_find(in->operation == PGW_OP_REFUND ? "refund_refused" : "operation_not_allowed");
+}
+
+/* An authorization that has lapsed holds nobody's money: that is what a void wants. */
+static void
+refused(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
+{
+	d->error = refusal_error(in, code);
+	d->expired = in->operation != PGW_OP_REFUND && strcmp(d->error->code, "authorization_expired") == 0;
+	d->reason = "refused";
+	d->next = PGW_OPERATION_REFUSED;
+	if (d->expired && in->operation == PGW_OP_VOID)
+	{
+		d->next = PGW_OPERATION_DONE;
+		d->reason = "authorization_expired";
+		d->error = NULL;
+	}
+}
+
+/* The bank says no to this request. Perhaps because it is done already, by an earlier request or by somebody else: the look-up tells. */
+static void
+declined(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	if (!pgw_operation_lookup_counts(in->caps, in->operation))
+	{
+		refused(in, in->answer->error_code, d);
+		return;
+	}
+	d->next = PGW_OPERATION_FIND_OUT;
+	d->refused = true;
+	d->reason = "refused";
+	d->error = refusal_error(in, in->answer->error_code);
+}
+
+static PgwAsked
+asked(const PgwOperationInput *in)
+{
+	PgwAsked	asked = {.op = in->operation, .amount = in->amount, .currency = in->currency, .before = in->before, .others = in->others};
+
+	return asked;
+}
+
+static void
+differs(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	d->shown = in->answer;
+	d->asked_amount = in->amount;
+	d->asked_currency = in->currency;
+}
+
+/* The bank did it, but not what was asked for: a person has to settle that with it. */
+static void
+mismatch(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	stop(d, "amount_mismatch");
+	differs(in, d);
+}
+
+/* Done, and more than that: recorded as it is, and told. */
+static void
+tell_excess(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	PgwAsked	what = asked(in);
+
+	d->excess = pgw_shown_excess(&what, in->answer);
+	if (d->excess)
+		differs(in, d);
+}
+
+/* What the bank names must be what was asked for; what it does not name is taken so. */
+static bool
+as_asked(const PgwOperationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+
+	if (in->operation == PGW_OP_VOID)
+		return true;
+	return !a->amount_bad && (!a->has_amount || a->amount == in->amount) &&
+		(a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0);
+}
+
+static void
+done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
+{
+	if (!as_asked(in))
+	{
+		mismatch(in, d);
+		return;
+	}
+	d->next = PGW_OPERATION_DONE;
+	d->reason = reason;
+	tell_excess(in, d);
+}
+
+static void
+answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	PgwAsked	what = asked(in);
+
+	switch (in->answer->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			if (!pgw_shown_belied(&what, in->answer))
+			{
+				done(in, NULL, d);
+				return;
+			}
+			break;
+		case PGW_OUT_PENDING:
+			pending(d);
+			return;
+		case PGW_OUT_DECLINED:
+			declined(in, d);
+			return;
+		case PGW_OUT_REJECTED:
+			/* of this request only: one in doubt had another before it */
+			if (in->in_doubt)
+				break;
+			d->next = PGW_OPERATION_REFUSED;
+			d->reason = "rejected";
+			d->error = pgw_error_find(in->answer->error_code);
+			if (d->error == NULL || d->error->class != PGW_CLASS_EXTERNAL)
+				d->error = pgw_error_find("bank_rejected_request");
+			return;
+		case PGW_OUT_NOT_PROCESSED:
+			if (in->in_doubt)
+				break;
+			d->next = PGW_OPERATION_AGAIN;
+			d->reason = "not_processed";
+			d->error = pgw_error_find("not_processed");
+			return;
+		case PGW_OUT_REQUIRES_ACTION:
+		case PGW_OUT_NOT_FOUND:
+		case PGW_OUT_UNKNOWN:
+			break;
+	}
+	find_out(d, "answer_not_understood");
+	d->error = pgw_error_find("bank_error");
+}
+
+/* A look-up shows that it was not done; and it counts, or not yet. */
+static void
+not_done(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	if (in->pending)
+		pending(d);
+	else if (!in->not_found_counts)
+		find_out(d, "not_known_yet");
+	else if (in->refusal != NULL)
+		refused(in, in->refusal, d);
+	else
+	{
+		d->next = PGW_OPERATION_AT_ONCE;
+		d->reason = "not_done";
+		d->error = pgw_error_find("outcome_unknown");
+	}
+}
+
+static void
+answered_lookup_refund(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	switch (in->answer->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			done(in, "looked_up", d);
+			return;
+		case PGW_OUT_PENDING:
+			pending(d);
+			return;
+		case PGW_OUT_DECLINED:
+			refused(in, in->refusal != NULL ? in->refusal : in->answer->error_code, d);
+			return;
+		case PGW_OUT_NOT_FOUND:
+			not_done(in, d);
+			return;
+		default:
+			break;
+	}
+	if (in->answer->other_reference)
+		untold(d, "another_reference");
+	else
+		find_out(d, "not_known_yet");
+}
+
+/* Sent again, it could come on top of that. The bank's no to a refund says that the part is somebody else's. */
+static void
+part_shown(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	if (in->operation == PGW_OP_CAPTURE && in->not_found_counts)
+		mismatch(in, d);		/* that much is taken, and pgw's tables do not say so */
+	else if (in->operation == PGW_OP_REFUND && (in->refusal != NULL || in->pending))
+		not_done(in, d);
+	else
+		untold(d, "part_shown");
+}
+
+static void
+answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	PgwShown	shown = PGW_SHOWN_NOTHING;
+	PgwAsked	what = asked(in);
+
+	if (in->answer->outcome == PGW_OUT_APPROVED)
+		shown = pgw_shown_operation(&what, in->answer);
+	else if (in->answer->outcome == PGW_OUT_DECLINED)
+		shown = PGW_SHOWN_IMPOSSIBLE;	/* there is no charge */
+	else if (in->answer->outcome == PGW_OUT_NOT_FOUND && in->not_found_counts)
+	{
+		stop(d, "charge_not_found");	/* the bank has forgotten what it approved */
+		return;
+	}
+	switch (shown)
+	{
+		case PGW_SHOWN_NOTHING:
+		case PGW_SHOWN_UNREADABLE:
+			if (in->answer->other_reference)
+				untold(d, "another_reference");
+			else if (in->answer->outcome == PGW_OUT_APPROVED)
+				untold(d, "not_shown");
+			else
+				find_out(d, "not_known_yet");
+			break;
+		case PGW_SHOWN_AS_ASKED:
+			d->next = PGW_OPERATION_DONE;
+			d->reason = "looked_up";
+			tell_excess(in, d);
+			break;
+		case PGW_SHOWN_OTHERWISE:
+			mismatch(in, d);
+			break;
+		case PGW_SHOWN_PART:
+			part_shown(in, d);
+			break;
+		case PGW_SHOWN_NOT_DONE:
+			not_done(in, d);
+			break;
+		case PGW_SHOWN_IMPOSSIBLE:
+			refused(in, in->refusal, d);
+			break;
+	}
+}
+
+void
+pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	bool		lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+
+	memset(d, 0, sizeof(*d));
+	if (in->transport == PGW_TRANSPORT_ANSWERED)
+	{
+		if (in->op == PGW_OP_LOOKUP_REFUND)
+			answered_lookup_refund(in, d);
+		else if (in->op == PGW_OP_LOOKUP_CHARGE)
+			answered_lookup_charge(in, d);
+		else
+			answered_operation(in, d);
+	}
+	else if (in->transport == PGW_TRANSPORT_NEVER_SENT && !in->in_doubt && !lookup)
+	{
+		d->next = PGW_OPERATION_AGAIN;
+		d->reason = "never_sent";
+		d->error = pgw_error_find("bank_unavailable");
+	}
+	else
+		find_out(d, "no_answer");
+
+	/* how the last request ended is told by its own answer only */
+	if (lookup && in->answered && (d->next == PGW_OPERATION_FIND_OUT || d->next == PGW_OPERATION_AT_ONCE) && !d->pending)
+		d->error = pgw_error_find("bank_error");
+
+	/* A look-up that tells nothing new: what is being found out stays the same. */
+	if (lookup && d->next == PGW_OPERATION_FIND_OUT && !d->pending && in->pending)
+		d->pending = true;
+	else if (lookup && d->next == PGW_OPERATION_FIND_OUT && !d->pending && in->refusal != NULL)
+	{
+		d->refused = true;
+		d->error = refusal_error(in, in->refusal);
+	}
+	d->same = lookup && in->pending && d->pending;
+}
+
+/* ---------------------------------------------------------------- as a step */
+
+static void
+begin(const PgwOperationDecision *r, PgwState state, PgwFlowDecision *d)
+{
+	memset(d, 0, sizeof(*d));
+	d->state = state;
+	d->error = r->error;
+	d->reason = r->reason;
+	if (r->shown != NULL)
+		pgw_flow_differs(d, r->asked_amount, r->asked_currency, r->shown);
+}
+
+void
+pgw_operation_flow(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwFlowDecision *d)
+{
+	static const PgwEventType failed[] = {PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED};
+
+	begin(r, state, d);
+	switch (r->next)
+	{
+		case PGW_OPERATION_DONE:
+			pgw_flow_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
+			pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
+			if (!payment_locked)
+			{
+				d->save_later = true;
+				return;
+			}
+			pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+			pgw_flow_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+			return;
+		case PGW_OPERATION_REFUSED:
+			pgw_flow_edge(d, PGW_FAILED, 2, failed);
+			return;
+		case PGW_OPERATION_AGAIN:
+			/* in doubt before, it stays in doubt: that this request did nothing says nothing of the first */
+			pgw_flow_event(d, state == PGW_CREATED ? PGW_EV_BANK_RETRY_SCHEDULED : PGW_EV_BANK_STATUS_CHECKED, state);
+			return;
+		case PGW_OPERATION_AT_ONCE:
+		case PGW_OPERATION_FIND_OUT:
+			if (r->same && state == PGW_BANK_UNKNOWN)
+				return;			/* nothing new: what the bank takes weeks for would leave thousands of events */
+			if (state == PGW_BANK_UNKNOWN)
+				pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+			else
+				pgw_flow_event(d, r->pending ? PGW_EV_BANK_PROCESSING_PENDING : PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+			return;
+		case PGW_OPERATION_STOP:
+			pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+			return;
+	}
+}
+
+void
+pgw_operation_capture_flow(const PgwOperationDecision *r, PgwFlowDecision *d)
+{
+	static const PgwEventType completed[] = {PGW_EV_CAPTURE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED};
+	static const PgwEventType give_back[] = {PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+
+	begin(r, PGW_SAVED, d);
+	switch (r->next)
+	{
+		case PGW_OPERATION_DONE:
+			pgw_flow_edge(d, PGW_COMPLETED, 2, completed);
+			return;
+		case PGW_OPERATION_REFUSED:
+			pgw_flow_event(d, PGW_EV_CAPTURE_FAILED, PGW_SAVED);
+			pgw_flow_edge(d, PGW_REFUNDING, 2, give_back);
+			return;
+		case PGW_OPERATION_AGAIN:
+		case PGW_OPERATION_AT_ONCE:
+		case PGW_OPERATION_FIND_OUT:
+			if (!r->same)
+				pgw_flow_event(d, PGW_EV_CAPTURE_RETRY_SCHEDULED, PGW_SAVED);
+			return;
+		case PGW_OPERATION_STOP:
+			pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+			return;
+	}
+}
+
+void
+pgw_operation_save(PgwFlowDecision *d)
+{
+	memset(d, 0, sizeof(*d));
+	d->state = PGW_BANK_APPROVED;
+	pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	pgw_flow_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+}
+
+void
+pgw_operation_reversed(PgwState from, PgwFlowDecision *d)
+{
+	static const PgwEventType types[] = {PGW_EV_REFUND_REVERSED, PGW_EV_MANUAL_REVIEW_REQUIRED};
+
+	memset(d, 0, sizeof(*d));
+	d->state = from;
+	pgw_flow_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
+	d->error = pgw_error_find("refund_reversed");
+	d->reason = "refund_reversed";
+}

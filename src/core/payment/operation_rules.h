@@ -1,0 +1,111 @@
+/*
+ * operation_rules.h - a capture, void or refund at the bank: what to ask next, and what the bank's answer means
+ *
+ * Pure decisions, as in charge_rules.h; for the operations that a caller asked for, and for the capture that follows the commit of an on_commit payment.
+ * (Giving back what nobody voted for is compensation_rules.h.)
+ */
+#ifndef PGW_CORE_PAYMENT_OPERATION_RULES_H
+#define PGW_CORE_PAYMENT_OPERATION_RULES_H
+
+#include "core/payment/charge_rules.h"
+#include "core/payment/payment_amounts.h"
+
+extern PgwOp pgw_operation_op(PgwKind kind);
+
+typedef enum PgwOperationStep
+{
+	PGW_OPERATION_SEND = 0,		/* with its key */
+	PGW_OPERATION_LOOKUP_REFUND,
+	PGW_OPERATION_LOOKUP_CHARGE,
+	PGW_OPERATION_REVIEW		/* no way (left) to find out */
+} PgwOperationStep;
+
+typedef struct PgwOperationFacts
+{
+	PgwOp		operation;		/* capture, void or refund */
+	bool		looked;			/* a look-up has just said: send */
+	bool		refused;		/* the bank refused the last request: a look-up tells what that means */
+	bool		pending;		/* the bank has it, and said so last */
+	bool		untold;			/* the look-up that was just made did not say what became of it */
+	int64_t		key_age_s;		/* since the first use of its key */
+	int64_t		asked_age_s;	/* since the last request that could have done it */
+	int64_t		deadline_s;		/* how long to ask what the bank does not tell (a month, while it says pending); 0: without end */
+} PgwOperationFacts;
+
+/*
+ * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done" count?  Only what lookup_charge names can tell: an
+ * amount that is not there is no zero.
+ */
+extern bool pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwOp operation);
+
+/* ... tell that it was done, at least: is it of any use to look the charge up? */
+extern bool pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation);
+
+/* For one that is in doubt. *reason: a word for event_data when it is REVIEW. */
+extern PgwOperationStep pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason);
+
+typedef enum PgwOperationNext
+{
+	PGW_OPERATION_DONE = 0,
+	PGW_OPERATION_REFUSED,		/* finally; nothing was done */
+	PGW_OPERATION_AGAIN,		/* later, with the same key: that request did nothing */
+	PGW_OPERATION_AT_ONCE,		/* a look-up shows that nothing was done, and it is still wanted */
+	PGW_OPERATION_FIND_OUT,		/* in doubt, or pending */
+	PGW_OPERATION_STOP			/* manual review */
+} PgwOperationNext;
+
+typedef struct PgwOperationInput
+{
+	PgwOp		op;				/* what was asked: the operation, or a look-up */
+	PgwOp		operation;
+	bool		in_doubt;		/* its key had been sent before this question */
+	const char *refusal;		/* error_code of the refusal that is being looked up; NULL: none */
+	bool		answered;		/* its last request was answered, but with nothing that could be understood */
+	bool		pending;		/* the bank has it, and said so last */
+	PgwTransport transport;
+	const PgwAnswer *answer;	/* with ANSWERED */
+	const PgwCapabilities *caps;
+	bool		not_found_counts;	/* look-up: the bank would show it by now */
+	int64_t		amount;			/* asked for */
+	const char *currency;
+	int64_t		before;			/* captured, or refunded, without it */
+	int64_t		others;			/* refunds besides it that are under way or in doubt */
+} PgwOperationInput;
+
+typedef struct PgwOperationDecision
+{
+	PgwOperationNext next;
+	const PgwErrorInfo *error;	/* NULL: none */
+	const char *reason;			/* a word for event_data, or NULL */
+	bool		refused;		/* FIND_OUT: because this request was refused */
+	bool		pending;		/* FIND_OUT: the bank says that it is on its way */
+	bool		untold;			/* FIND_OUT: the look-up was answered, but with nothing that tells */
+	bool		same;			/* FIND_OUT: pending, as before; no event is worth it */
+	bool		expired;		/* the authorization has lapsed */
+	bool		excess;			/* DONE: and the bank has given back more than that */
+	const PgwAnswer *shown;		/* as in PgwFlowDecision */
+	int64_t		asked_amount;
+	const char *asked_currency;
+} PgwOperationDecision;
+
+extern void pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d);
+
+/*
+ * A look-up that counts shows that nothing was done: may it go on with a new key?  When the bank has forgotten the old one; or when it answers under the
+ * old one, again and again, with an error that it has stored.  Never after a request without an answer, which may still be on its way.
+ */
+extern bool pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts);
+
+/* The decision as a step of an attempt of kind capture, void or refund that is Created or BankUnknown. payment_locked: an approval is saved at once. */
+extern void pgw_operation_flow(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwFlowDecision *d);
+
+/* The same for the capture after the commit: a payment that is Saved. */
+extern void pgw_operation_capture_flow(const PgwOperationDecision *r, PgwFlowDecision *d);
+
+/* An approved one whose payments row is locked now. */
+extern void pgw_operation_save(PgwFlowDecision *d);
+
+/* A refund that was done, or a charge that was given back, which the bank has taken back. from: Completed or Refunded. */
+extern void pgw_operation_reversed(PgwState from, PgwFlowDecision *d);
+
+#endif

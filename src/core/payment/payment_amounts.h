@@ -1,0 +1,77 @@
+/*
+ * payment_amounts.h - what a payment stands at: its status and amounts, which operation it allows, and what an operation does to it
+ *
+ * Pure: the row is read, locked and written by others.  The grid of operations is data; docs/operations.md shows the same rows, and a unit
+ * test compares the two.
+ */
+#ifndef PGW_CORE_PAYMENT_PAYMENT_AMOUNTS_H
+#define PGW_CORE_PAYMENT_PAYMENT_AMOUNTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/connector/connector.h"
+#include "core/state/state_machine.h"
+
+typedef enum PgwPaymentStatus	/* order of the SQL enum */
+{
+	PGW_PAY_PENDING = 0, PGW_PAY_AUTHORIZED, PGW_PAY_PARTIALLY_CAPTURED, PGW_PAY_CAPTURED, PGW_PAY_PARTIALLY_REFUNDED,
+	PGW_PAY_REFUNDED, PGW_PAY_VOIDED, PGW_PAY_EXPIRED, PGW_PAY_DECLINED, PGW_PAY_FAILED, PGW_PAY_IN_REVIEW, PGW_NPAYMENT_STATUSES
+} PgwPaymentStatus;
+
+extern const char *pgw_payment_status_name(PgwPaymentStatus s);
+extern int	pgw_payment_status_parse(const char *name); /* -1 */
+
+/*
+ * In minor units.  Always 0 <= refunded + refund_pending <= captured, and captured + reserved <= authorized: a CHECK of the table.
+ */
+typedef struct PgwStanding
+{
+	PgwPaymentStatus status;
+	int64_t		authorized;
+	int64_t		captured;
+	int64_t		reserved;		/* of the authorization: laid claim to by the capture or void that is under way or in doubt */
+	int64_t		refunded;
+	int64_t		refund_pending; /* by refunds under way or in doubt */
+} PgwStanding;
+
+/* The operations that a caller asks for on a payment, in the order of the grid's columns. */
+#define PGW_NOPERATIONS 3
+extern PgwKind pgw_operation_kind(int column);	/* capture, void, refund */
+
+/* A row of the grid. A refusal is NULL where the operation is allowed; else the hint that names what to do instead. */
+typedef struct PgwOperationRow
+{
+	PgwPaymentStatus status;
+	bool		under_way;		/* while a capture or void lays claim to the authorization */
+	const char *refusals[PGW_NOPERATIONS];
+} PgwOperationRow;
+
+extern const PgwOperationRow *pgw_operation_rows(size_t *n);
+
+typedef struct PgwOperationCheck
+{
+	const char *error_code;		/* NULL: allowed */
+	const char *hint;			/* with an error; NULL: none but the code's own */
+	int64_t		amount;			/* of the operation, when allowed */
+	int64_t		left;			/* with amount_exceeds_remaining */
+} PgwOperationCheck;
+
+/*
+ * May this operation begin?  amount: 0 = all that is left.  final: of a capture, whether the rest of the authorization is given up.  The caller
+ * holds the row's lock.
+ */
+extern void pgw_operation_check(PgwKind kind, const PgwStanding *s, const PgwCapabilities *caps, int64_t amount, bool final,
+								PgwOperationCheck *check);
+
+/* What it does to the payment. Each is called once for the one before it. */
+extern void pgw_operation_begin(PgwKind kind, int64_t amount, PgwStanding *s);	/* claims its amount */
+extern void pgw_operation_done(PgwKind kind, int64_t amount, bool final, PgwStanding *s);
+extern void pgw_operation_undone(PgwKind kind, int64_t amount, PgwStanding *s); /* it did nothing */
+extern void pgw_refund_reversed(int64_t amount, PgwStanding *s);	/* after done: the bank took it back, and it is in doubt again */
+
+/* The bank holds nothing for it any more: what is captured stays. true: that is news. */
+extern bool pgw_authorization_expired(PgwStanding *s);
+
+#endif

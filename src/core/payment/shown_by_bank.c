@@ -1,0 +1,147 @@
+/*
+ * shown_by_bank.c - what a bank shows that it holds of a charge, against what was asked of it
+ *
+ * Owns the one table that says what each combination of amount, currency, captured, refunded and voided means (docs/connectors.md has it in words).
+ *
+ * Invariants:
+ *	- No amount is taken as captured, or as given back, that the bank shows otherwise.
+ *	- What the bank does not name is as it says in its outcome; what it names and nobody can read is unknown, neither zero nor the whole.
+ *	- A part is not nothing: what would be done again on top of it could be done twice.
+ */
+#include "core/payment/shown_by_bank.h"
+
+#include <string.h>
+
+#include "core/base/mutant.h"
+
+/* What is not named is taken as asked for. */
+static bool
+is_amount(const PgwAsked *asked, const PgwAnswer *a)
+{
+	return !a->amount_bad && (!a->has_amount || a->amount == asked->amount) &&
+		(a->currency[0] == '\0' || asked->currency == NULL || strcmp(a->currency, asked->currency) == 0);
+}
+
+/* Is as much taken of the card as there should be by now? */
+static bool
+is_captured(const PgwAsked *asked, const PgwAnswer *a)
+{
+	if (a->captured < 0 || PGW_MUTATED(CAPTURED_SHOWN))
+		return true;
+	if (asked->op == PGW_OP_CHARGE)
+		return a->captured == asked->amount;
+	/* all of it: what was to follow has been done, by the original of a restored database, say */
+	return a->captured == 0 || (asked->capture_follows && a->captured == asked->amount);
+}
+
+PgwShown
+pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a)
+{
+	if (!PGW_MUTATED(AMOUNT_CHECK) && !is_amount(asked, a))
+		return PGW_SHOWN_OTHERWISE;
+	/* somebody has given it back, or some of it, already: a look-up shows that, and a replay that is answered with the charge as it is now */
+	if (!PGW_MUTATED(AMOUNT_CHECK) && (a->voided || a->refunded > 0))
+		return PGW_SHOWN_OTHERWISE;
+	if (!is_captured(asked, a))
+		return PGW_SHOWN_OTHERWISE;
+	return a->standing_bad ? PGW_SHOWN_UNREADABLE : PGW_SHOWN_AS_ASKED;
+}
+
+static PgwShown
+capture_shown(const PgwAsked *asked, const PgwAnswer *a)
+{
+	int64_t		done = a->captured - asked->before;
+
+	if (a->captured >= 0 && done == asked->amount)
+		return PGW_SHOWN_AS_ASKED;
+	if (a->captured >= 0 && done > asked->amount)
+		return PGW_SHOWN_OTHERWISE;
+	if (a->captured >= 0 && done > 0 && !PGW_MUTATED(PART_SHOWN))
+		return PGW_SHOWN_PART;
+	if (a->voided)
+		return PGW_SHOWN_IMPOSSIBLE;
+	return a->captured >= 0 ? PGW_SHOWN_NOT_DONE : PGW_SHOWN_NOTHING;
+}
+
+static PgwShown
+void_shown(const PgwAnswer *a)
+{
+	if (a->voided)
+		return PGW_SHOWN_AS_ASKED;
+	if (a->captured > 0)
+		return PGW_SHOWN_IMPOSSIBLE;
+	return a->has_voided ? PGW_SHOWN_NOT_DONE : PGW_SHOWN_NOTHING;
+}
+
+static PgwShown
+refund_shown(const PgwAsked *asked, const PgwAnswer *a)
+{
+	int64_t		done = a->refunded - asked->before;
+
+	if (a->refunded < 0)
+		return PGW_SHOWN_NOTHING;
+	if (done >= asked->others + asked->amount)
+		return PGW_SHOWN_AS_ASKED;
+	if (done >= asked->amount)
+		return PGW_SHOWN_NOTHING;	/* this one, or others that are in doubt */
+	/* more than the others can have given back: a part of this one, or somebody's at the bank itself */
+	return done > asked->others && !PGW_MUTATED(PART_SHOWN) ? PGW_SHOWN_PART : PGW_SHOWN_NOT_DONE;
+}
+
+PgwShown
+pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a)
+{
+	/* amounts of another currency say nothing of ours */
+	if (a->currency[0] != '\0' && asked->currency != NULL && strcmp(a->currency, asked->currency) != 0)
+		return asked->op == PGW_OP_VOID ? void_shown(a) : PGW_SHOWN_NOTHING;
+	switch (asked->op)
+	{
+		case PGW_OP_CAPTURE:
+			return capture_shown(asked, a);
+		case PGW_OP_VOID:
+			return void_shown(a);
+		case PGW_OP_REFUND:
+			return refund_shown(asked, a);
+		default:
+			return PGW_SHOWN_NOTHING;
+	}
+}
+
+bool
+pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
+{
+	if (PGW_MUTATED(BELIED_APPROVAL))
+		return false;
+	switch (asked->op)
+	{
+		case PGW_OP_CAPTURE:
+			/* its own amount, or that of all captures together; more than both is another's, too */
+			return a->captured >= 0 && (a->captured < asked->amount || a->captured > asked->before + asked->amount);
+		case PGW_OP_VOID:
+			return a->has_voided && !a->voided;
+		case PGW_OP_REFUND:
+			return a->refunded >= 0 && a->refunded < asked->amount;
+		default:
+			return false;
+	}
+}
+
+bool
+pgw_shown_excess(const PgwAsked *asked, const PgwAnswer *a)
+{
+	if (PGW_MUTATED(EXCESS_TOLD))
+		return false;
+	if (a->captured >= 0 && a->refunded > a->captured)
+		return true;
+	return asked->op == PGW_OP_REFUND && asked->amount > 0 && a->refunded > asked->before + asked->others + asked->amount;
+}
+
+int64_t
+pgw_shown_left(const PgwAnswer *a, bool *captured)
+{
+	if (a->captured >= 0)
+		*captured = a->captured > 0;
+	if (a->captured > 0 && a->captured > a->refunded && !a->voided)
+		return a->captured - (a->refunded > 0 ? a->refunded : 0);
+	return a->has_amount && !a->amount_bad ? a->amount : 0;
+}

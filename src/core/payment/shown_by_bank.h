@@ -1,0 +1,52 @@
+/*
+ * shown_by_bank.h - what a bank shows that it holds of a charge, against what was asked of it
+ */
+#ifndef PGW_CORE_PAYMENT_SHOWN_BY_BANK_H
+#define PGW_CORE_PAYMENT_SHOWN_BY_BANK_H
+
+#include "core/connector/connector.h"
+
+typedef enum PgwShown
+{
+	PGW_SHOWN_NOTHING = 0,		/* of use */
+	PGW_SHOWN_AS_ASKED,			/* it is, or was done */
+	PGW_SHOWN_OTHERWISE,		/* the bank holds another amount, another currency, or not in the way that was asked for */
+	PGW_SHOWN_NOT_DONE,
+	PGW_SHOWN_PART,				/* less than was asked for, but something that pgw knows nothing of */
+	PGW_SHOWN_IMPOSSIBLE,		/* not done, and never will be */
+	PGW_SHOWN_UNREADABLE		/* it says something of what it holds that cannot be read */
+} PgwShown;
+
+/* What was asked for. */
+typedef struct PgwAsked
+{
+	PgwOp		op;				/* charge, authorize, capture, void, refund */
+	bool		capture_follows;	/* authorize: pgw captures all of it by itself, after the commit */
+	int64_t		amount;			/* in minor units */
+	const char *currency;
+	int64_t		before;			/* captured, or refunded, without it */
+	int64_t		others;			/* refunds besides it that are under way or in doubt */
+} PgwAsked;
+
+/* A charge or authorization that the bank approves or shows as approved: AS_ASKED, OTHERWISE or UNREADABLE. */
+extern PgwShown pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a);
+
+/* The charge as a look-up shows it: is this capture, void or refund in it? Any but UNREADABLE. */
+extern PgwShown pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a);
+
+/*
+ * The bank says yes to a capture, void or refund, and in the same answer shows that it was not done: a refund answered with the document of the charge, say,
+ * which it leaves as it was.  What an answer does not name it does not show.
+ */
+extern bool pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a);
+
+/* More was given back than was asked for, all refunds that pgw knows of together, or than was ever captured. */
+extern bool pgw_shown_excess(const PgwAsked *asked, const PgwAnswer *a);
+
+/*
+ * What there is to be given back of a charge (captured: as it was asked for). *captured: as shown, where it is. Returns the amount, 0 when the answer does
+ * not say it.
+ */
+extern int64_t pgw_shown_left(const PgwAnswer *a, bool *captured);
+
+#endif

@@ -1,0 +1,70 @@
+/*
+ * unknown_outcome_rules.c - an attempt whose outcome is not known: how to find out
+ *
+ * Invariants:
+ *	- A look-up comes before a replay: it cannot charge.
+ *	- A replay only with the same key, while the bank surely remembers it, with what was sent before (a token; a card was never kept).
+ *	- What a bank has answered with an error and stored so is not asked again under its key: it would say the same for ever.
+ *	- "Not found" counts only where the connector says that the look-up is consistent, and only after that time.
+ */
+#include "core/payment/unknown_outcome_rules.h"
+
+#include <stddef.h>
+
+#include "core/base/mutant.h"
+
+/* The bank's clock and ours differ, and a request takes a while: what is nearly over counts as over. */
+#define KEY_MARGIN_S 60
+
+bool
+pgw_resolve_key_remembered(const PgwCapabilities *caps, int64_t key_age_s)
+{
+	return caps->idempotency && key_age_s < caps->key_lifetime_s - KEY_MARGIN_S;
+}
+
+bool
+pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt)
+{
+	if (caps->replays_errors && doubt->error_answered)
+		return false;
+	return doubt->has_token && pgw_resolve_key_remembered(caps, doubt->key_age_s);
+}
+
+bool
+pgw_resolve_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s)
+{
+	if (PGW_MUTATED(NOT_FOUND_AT_ONCE))
+		return true;
+	return caps->lookup_consistent_after_s >= 0 && asked_age_s >= caps->lookup_consistent_after_s;
+}
+
+PgwResolveStep
+pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char **reason)
+{
+	bool		replay = pgw_resolve_can_replay(caps, doubt);
+	bool		lookup = caps->lookup && (!caps->lookup_needs_id || doubt->has_id);
+
+	*reason = NULL;
+	if (doubt->approved)
+	{
+		/* no replay: the bank would say the same again, or charge a second time */
+		if (caps->lookup && doubt->asked_age_s < doubt->deadline_s)
+			return PGW_RESOLVE_LOOKUP;
+		*reason = "approval_without_reference";
+		return caps->can_cancel ? PGW_RESOLVE_CANCEL : PGW_RESOLVE_REVIEW;
+	}
+	if (doubt->looked && replay)
+		return PGW_RESOLVE_REPLAY;
+	if (doubt->asked_age_s >= doubt->deadline_s)
+	{
+		*reason = "deadline";
+		return PGW_RESOLVE_REVIEW;
+	}
+	/* a bank that forgets what it did not find, or shows something else, is asked again with the key, if that can tell */
+	if (lookup && ((caps->lookup_consistent_after_s >= 0 && !doubt->untold) || !replay))
+		return PGW_RESOLVE_LOOKUP;
+	if (replay)
+		return PGW_RESOLVE_REPLAY;
+	*reason = "no_way_to_find_out";
+	return PGW_RESOLVE_REVIEW;
+}

@@ -1,0 +1,50 @@
+/*
+ * unknown_outcome_rules.h - an attempt whose outcome is not known: how to find out
+ *
+ * Pure decisions.  The worker (attempt/unknown_outcome.c) carries them out.
+ */
+#ifndef PGW_CORE_PAYMENT_UNKNOWN_OUTCOME_RULES_H
+#define PGW_CORE_PAYMENT_UNKNOWN_OUTCOME_RULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/connector/connector.h"
+
+typedef enum PgwResolveStep
+{
+	PGW_RESOLVE_LOOKUP = 0,		/* ask by our reference */
+	PGW_RESOLVE_REPLAY,			/* the same request again, with the same key */
+	PGW_RESOLVE_CANCEL,			/* approved, and nobody can say which charge that is: cancel it by our reference */
+	PGW_RESOLVE_REVIEW			/* no way (left) to find out */
+} PgwResolveStep;
+
+typedef struct PgwDoubt
+{
+	bool		has_token;		/* a card is gone with its slot */
+	bool		has_id;			/* the bank's, of the charge */
+	bool		looked;			/* a look-up has just said: not found, and that counts */
+	bool		error_answered; /* the bank has answered this key's request with an error of its own (5xx) */
+	bool		untold;			/* a look-up was just answered with something else than this charge */
+	bool		approved;		/* the bank has said yes, without naming the charge: only that is to be found out */
+	int64_t		key_age_s;		/* since the key's first use */
+	int64_t		asked_age_s;	/* since the last request that can charge ended */
+	int64_t		deadline_s;		/* how long to ask at most */
+} PgwDoubt;
+
+/* *reason: a word for event_data when it is REVIEW. */
+extern PgwResolveStep pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char **reason);
+
+/* Does the bank surely still know a key that it first saw so long ago? */
+extern bool pgw_resolve_key_remembered(const PgwCapabilities *caps, int64_t key_age_s);
+
+/*
+ * Is a replay safe, and can it tell anything: a bank that honours the key, a token, the key young enough to be remembered, and not stored with an error
+ * that the bank would only repeat?
+ */
+extern bool pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt);
+
+/* Does "not found" count by now?  asked_age_s: since the last request that could have made it. */
+extern bool pgw_resolve_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s);
+
+#endif

@@ -1,0 +1,43 @@
+/*
+ * same_request.c - what makes two requests under one client_request_id the same request
+ *
+ * Owns the list of fields that are compared (contract section 5).  Not compared: CVV, holder, metadata, timeout, process or submit.
+ */
+#include "core/request/same_request.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+static bool
+text_differs(const char *a, const char *b)
+{
+	return strcmp(a != NULL ? a : "", b != NULL ? b : "") != 0;
+}
+
+int
+pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names)
+{
+	const struct
+	{
+		const char *name;
+		bool		differs;
+	}			fields[] = {
+		{"amount", a->amount != b->amount},
+		{"currency", text_differs(a->currency, b->currency)},
+		{"token", text_differs(a->token, b->token)},
+		{"card_number", text_differs(a->card_last4, b->card_last4)},
+		{"card_expiry_month", a->card_expiry_month != b->card_expiry_month},
+		{"card_expiry_year", a->card_expiry_year % 100 != b->card_expiry_year % 100},
+		{"bank", text_differs(a->bank, b->bank)},
+		{"capture", a->capture != b->capture},
+		{"reference", text_differs(a->reference, b->reference)},
+	};
+	int			n = 0;
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+	{
+		if (fields[i].differs)
+			pgw_buf_printf(names, "%s\"%s\"", n++ > 0 ? ", " : "", fields[i].name);
+	}
+	return n;
+}

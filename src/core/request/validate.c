@@ -1,0 +1,567 @@
+/*
+ * validate.c - checks of a caller's arguments
+ *
+ * Owns the rules for every argument of process_payment and submit_payment, and the text of their faults.  One static function
+ * per argument; each appends its faults, so that one call names all that is wrong, in the order of the SQL arguments.
+ *
+ * Invariants: every code is in error_codes.c; no message holds an argument's value, but for the name of an unknown option, and that
+ * only after it was seen to hold no secret; the caller's strings are never kept, the one copy of card digits is wiped.
+ */
+#define _DEFAULT_SOURCE			/* explicit_bzero */
+#include "core/request/validate.h"
+
+#include <inttypes.h>
+#include <json-c/json.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/money.h"
+#include "core/card/card_checks.h"
+#include "core/card/card_text.h"
+
+#define MAX_CARD_DIGITS 19
+#define MIN_CARD_DIGITS 12
+#define MAX_JSON_DEPTH 64
+#define MAX_OPTION_NAME_BYTES 64	/* longer unknown keys are not named */
+
+typedef struct Checker
+{
+	const PgwRequest *req;
+	PgwBuf	   *faults;
+	int			count;			/* faults so far, those of the caller included */
+	PgwSought	sought;			/* what no field that is kept may hold */
+} Checker;
+
+static const char *const capture_names[] = {
+	[PGW_CAPTURE_IMMEDIATE] = "immediate",
+	[PGW_CAPTURE_ON_COMMIT] = "on_commit",
+	[PGW_CAPTURE_MANUAL] = "manual",
+};
+
+
+static void
+fault(Checker *c, const char *field, const char *code, const char *message)
+{
+	pgw_buf_puts(c->faults, c->count++ > 0 ? ",{\"field\":" : "{\"field\":");
+	pgw_buf_json_string(c->faults, field);
+	pgw_buf_puts(c->faults, ",\"code\":");
+	pgw_buf_json_string(c->faults, code);
+	pgw_buf_puts(c->faults, ",\"message\":");
+	pgw_buf_json_string(c->faults, message);
+	pgw_buf_puts(c->faults, "}");
+}
+
+static bool
+is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+static size_t
+utf8_chars(const char *s)
+{
+	size_t		n = 0;
+
+	for (; *s != '\0'; s++)
+		n += ((unsigned char) *s & 0xC0) != 0x80;
+	return n;
+}
+
+/* C0, DEL, and the C1 controls U+0080..U+009F. */
+static bool
+has_control(const char *s)
+{
+	for (; *s != '\0'; s++)
+	{
+		unsigned char b = (unsigned char) *s;
+
+		if (b < 0x20 || b == 0x7F)
+			return true;
+		if (b == 0xC2 && (unsigned char) s[1] >= 0x80 && (unsigned char) s[1] <= 0x9F)
+			return true;
+	}
+	return false;
+}
+
+/* What was found in a field; nothing: no fault. */
+static void
+card_fault(Checker *c, const char *field, PgwFound found)
+{
+	if (found != PGW_FOUND_NOTHING)
+		fault(c, field, "card_number_in_stored_field", found == PGW_FOUND_CVV ? "must not contain the card's security code" : "must not contain a card number");
+}
+
+static bool
+has_card(const Checker *c, const char *text)
+{
+	return pgw_card_in_text(&c->sought, PGW_TEXT_ID, text, strlen(text)) != PGW_FOUND_NOTHING;
+}
+
+/* A bounded text that is kept or logged: max counts bytes or characters. */
+static void
+check_text(Checker *c, const char *field, PgwTextKind kind, const char *value, size_t max, bool bytes, bool required, const char *too_long)
+{
+	if (value == NULL)
+	{
+		if (required)
+			fault(c, field, "required", "must not be null");
+		return;
+	}
+	if (value[0] == '\0' && required)
+		fault(c, field, "required", "must not be empty");
+	else if ((bytes ? strlen(value) : utf8_chars(value)) > max)
+		fault(c, field, "too_long", too_long);
+	if (has_control(value))
+		fault(c, field, "control_characters", "must not contain control characters");
+	card_fault(c, field, pgw_card_in_text(&c->sought, kind, value, strlen(value)));
+}
+
+/* Blanks as people see them: also U+00A0, U+2000 to U+200F, U+2028, U+2029, U+202F, U+205F, U+3000 and U+FEFF. The length of the one at s, or 0. */
+static size_t
+blank_length(const char *s)
+{
+	const unsigned char *b = (const unsigned char *) s;
+
+	if (b[0] == ' ')
+		return 1;
+	if (b[0] == 0xC2 && b[1] == 0xA0)
+		return 2;
+	if ((b[0] == 0xE2 && b[1] == 0x80 && (b[2] <= 0x8F || b[2] == 0xA8 || b[2] == 0xA9 || b[2] == 0xAF)) ||
+		(b[0] == 0xE2 && b[1] == 0x81 && b[2] == 0x9F) || (b[0] == 0xE3 && b[1] == 0x80 && b[2] == 0x80) ||
+		(b[0] == 0xEF && b[1] == 0xBB && b[2] == 0xBF))
+		return 3;
+	return 0;
+}
+
+static bool
+has_blank_ends(const char *s)
+{
+	size_t		len = strlen(s);
+
+	if (blank_length(s) > 0)
+		return true;
+	for (size_t n = 1; n <= 3 && n <= len; n++)
+	{
+		if (blank_length(s + len - n) == n)
+			return true;
+	}
+	return false;
+}
+
+/* An id that looks like another one is another payment: what a file, a form or a copied cell has put around it is no part of it. */
+static void
+check_id(Checker *c, const char *field, const char *value)
+{
+	check_text(c, field, PGW_TEXT_ID, value, PGW_MAX_ID_CHARS, false, true, "must be at most 255 characters");
+	if (value != NULL && value[0] != '\0' && has_blank_ends(value))
+		fault(c, field, "invalid_format", "must not begin or end with a blank");
+}
+
+static void
+check_amount(Checker *c)
+{
+	if (c->req->amount_isnull)
+		fault(c, "amount", "required", "must not be null");
+	else if (c->req->amount_fault == PGW_WHOLE_FRACTION)
+		fault(c, "amount", "invalid_format",
+			  "must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234");
+	else if (c->req->amount_fault == PGW_WHOLE_NO_NUMBER)
+		fault(c, "amount", "invalid_format", "must be a whole number of minor units of the currency, not NaN or Infinity");
+	else if (c->req->amount_fault == PGW_WHOLE_TOO_BIG)
+		fault(c, "amount", "out_of_range", "must be at most 9223372036854775807, in minor units of the currency");
+	else if (c->req->amount <= 0)
+		fault(c, "amount", "out_of_range", "must be greater than 0, in minor units of the currency");
+	else if (c->sought.card_number != NULL)
+	{
+		char		digits[24];
+
+		snprintf(digits, sizeof(digits), "%" PRId64, c->req->amount);
+		if (pgw_card_in_text(&c->sought, PGW_TEXT_ID, digits, strlen(digits)) == PGW_FOUND_NUMBER)
+			card_fault(c, "amount", PGW_FOUND_NUMBER);
+	}
+}
+
+static void
+check_currency(Checker *c)
+{
+	const char *currency = c->req->currency;
+	char		upper[4] = "";
+	bool		letters;
+
+	if (currency == NULL)
+	{
+		fault(c, "currency", "required", "must not be null");
+		return;
+	}
+	if (pgw_currency_find(currency) != NULL)
+		return;
+	letters = strlen(currency) == 3;
+	for (int i = 0; letters && i < 3; i++)
+	{
+		bool		lower = currency[i] >= 'a' && currency[i] <= 'z';
+
+		upper[i] = lower ? (char) (currency[i] - 'a' + 'A') : currency[i];
+	}
+	if (letters && pgw_currency_find(upper) != NULL)
+		fault(c, "currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case");
+	else
+		fault(c, "currency", "unknown_value", "must be an ISO 4217 alphabetic code of an active currency, such as EUR");
+}
+
+/* Digits with blanks or hyphens that pass Luhn: whoever gives that as a token means a card. */
+static bool
+is_bare_card_number(const char *text)
+{
+	char		digits[MAX_CARD_DIGITS];
+	size_t		n = 0;
+	bool		found;
+
+	for (; *text != '\0'; text++)
+	{
+		if (*text == ' ' || *text == '-')
+			continue;
+		if (!is_digit(*text) || n == sizeof(digits))
+		{
+			explicit_bzero(digits, sizeof(digits));
+			return false;
+		}
+		digits[n++] = *text;
+	}
+	found = n >= MIN_CARD_DIGITS && pgw_luhn_ok(digits, n) && pgw_card_brand(digits, n) != PGW_BRAND_UNKNOWN;
+	explicit_bzero(digits, sizeof(digits));
+	return found;
+}
+
+static void
+check_token(Checker *c)
+{
+	const char *token = c->req->token;
+
+	if (token == NULL)
+	{
+		if (c->req->is_submit)
+			fault(c, "token", "required", "must not be null");
+		else if (c->req->card_number == NULL)
+			fault(c, "token", "required", "give exactly one of token and card_number; both are null");
+		return;
+	}
+	if (c->req->card_number != NULL)
+		fault(c, "token", "conflicting_fields", "give exactly one of token and card_number; both are given");
+	if (token[0] == '\0')
+		fault(c, "token", "required", "must not be empty");
+	else if (strlen(token) > PGW_MAX_TOKEN_BYTES)
+		fault(c, "token", "too_long", "must be at most 512 bytes");
+	for (const char *p = token; *p != '\0'; p++)
+	{
+		if (*p <= 0x20 || *p >= 0x7F)
+		{
+			fault(c, "token", "invalid_format", "must be printable ASCII characters without blanks");
+			break;
+		}
+	}
+	if (is_bare_card_number(token) || has_card(c, token))
+		fault(c, "token", "card_number_in_stored_field", c->req->is_submit
+			  ? "a card number is not a token; use process_payment"
+			  : "a card number is not a token; use card_number");
+}
+
+static bool
+check_card_number(Checker *c, PgwChecked *out)
+{
+	const char *number = c->req->card_number;
+	size_t		len;
+
+	len = strlen(number);
+	if (len < MIN_CARD_DIGITS || len > MAX_CARD_DIGITS || strspn(number, "0123456789") != len)
+	{
+		fault(c, "card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens");
+		return false;
+	}
+	if (!pgw_luhn_ok(number, len))
+	{
+		fault(c, "card_number", "luhn_failed", "fails its check digit (Luhn); a digit is probably mistyped");
+		return false;
+	}
+	out->brand = pgw_card_brand(number, len);
+	memcpy(out->last4, number + len - 4, 4);
+	return true;
+}
+
+static void
+check_expiry(Checker *c, int64_t now)
+{
+	const PgwRequest *req = c->req;
+	bool		month_ok = !req->card_expiry_month_isnull && req->card_expiry_month >= 1 && req->card_expiry_month <= 12;
+	bool		year_ok = !req->card_expiry_year_isnull && req->card_expiry_year >= 2000 && req->card_expiry_year <= 2099;
+
+	if (req->card_expiry_month_isnull)
+		fault(c, "card_expiry_month", "required", "is required with card_number");
+	else if (!month_ok)
+		fault(c, "card_expiry_month", "out_of_range", "must be 1 to 12");
+	if (req->card_expiry_year_isnull)
+		fault(c, "card_expiry_year", "required", "is required with card_number");
+	else if (!year_ok)
+		fault(c, "card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099");
+	else if (month_ok && pgw_card_expired(req->card_expiry_month, req->card_expiry_year, now))
+		fault(c, "card_expiry_year", "card_expired", "the card has expired");
+}
+
+static void
+check_card(Checker *c, int64_t now, PgwChecked *out)
+{
+	const PgwRequest *req = c->req;
+	const char *only = "is allowed only with card_number";
+	bool		number_ok;
+
+	if (req->card_number == NULL)
+	{
+		if (!req->card_expiry_month_isnull)
+			fault(c, "card_expiry_month", "conflicting_fields", only);
+		if (!req->card_expiry_year_isnull)
+			fault(c, "card_expiry_year", "conflicting_fields", only);
+		if (req->card_cvv != NULL)
+			fault(c, "card_cvv", "conflicting_fields", only);
+		if (req->card_holder != NULL)
+			fault(c, "card_holder", "conflicting_fields", only);
+		return;
+	}
+	if (req->is_submit)
+	{
+		fault(c, "card_number", "conflicting_fields", "a submitted payment takes a token only; use process_payment");
+		return;
+	}
+	number_ok = check_card_number(c, out);
+	check_expiry(c, now);
+	if (req->card_cvv != NULL && !pgw_card_cvv_ok(number_ok ? out->brand : PGW_BRAND_UNKNOWN, req->card_cvv))
+		fault(c, "card_cvv", "cvv_invalid", "must be 3 digits, for American Express 4");
+	check_text(c, "card_holder", PGW_TEXT_VALUE, req->card_holder, PGW_MAX_HOLDER_BYTES, true, false, "must be at most 255 bytes");
+}
+
+static void
+check_capture(Checker *c, PgwChecked *out)
+{
+	int			mode = pgw_capture_parse(c->req->capture);
+
+	if (c->req->capture == NULL)
+		fault(c, "capture", "required", "must not be null");
+	else if (mode < 0)
+		fault(c, "capture", "unknown_value", "must be immediate, on_commit or manual");
+	else
+		out->capture = (PgwCaptureMode) mode;
+}
+
+/*
+ * Parse a JSON object; NULL after a fault, and where there is nothing to check: {} is the default of all such arguments and what nearly every call
+ * has, and parsing it would be most of the validation's work.
+ */
+static struct json_object *
+parse_object(Checker *c, const char *field, const char *text, size_t max, const char *too_long)
+{
+	struct json_tokener *tok;
+	struct json_object *value;
+	size_t		len;
+
+	if (text == NULL)
+	{
+		fault(c, field, "required", "must not be null");
+		return NULL;
+	}
+	if (strcmp(text, "{}") == 0)
+		return NULL;
+	len = strlen(text);
+	if (len > max)
+	{
+		fault(c, field, "too_long", too_long);
+		return NULL;
+	}
+	tok = json_tokener_new_ex(MAX_JSON_DEPTH);
+	if (tok == NULL)
+	{
+		fault(c, field, "invalid_format", "could not be read");
+		return NULL;
+	}
+	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
+	value = json_tokener_parse_ex(tok, text, (int) len + 1);
+	if (json_tokener_get_error(tok) != json_tokener_success || !json_object_is_type(value, json_type_object))
+	{
+		fault(c, field, "invalid_format", "must be a JSON object, nested at most 64 deep");
+		json_object_put(value);
+		value = NULL;
+	}
+	json_tokener_free(tok);
+	return value;
+}
+
+static void
+check_metadata(Checker *c)
+{
+	struct json_object *value = parse_object(c, "metadata", c->req->metadata, PGW_MAX_METADATA_BYTES,
+											 "must be at most 16384 bytes");
+
+	if (value == NULL)
+		return;
+	card_fault(c, "metadata", pgw_card_in_json(&c->sought, c->req->metadata, strlen(c->req->metadata)));
+	json_object_put(value);
+}
+
+static void
+check_bank_fields(Checker *c)
+{
+	struct json_object *value = parse_object(c, "bank_fields", c->req->bank_fields, PGW_MAX_BANK_FIELDS_BYTES,
+											 "must be at most 4096 bytes");
+
+	if (value == NULL)
+		return;
+	{
+		json_object_object_foreach(value, key, member)
+		{
+			(void) key;
+			if (json_object_is_type(member, json_type_object) || json_object_is_type(member, json_type_array))
+			{
+				fault(c, "bank_fields", "invalid_format", "members must be strings, numbers, booleans or null");
+				break;
+			}
+		}
+	}
+	card_fault(c, "bank_fields", pgw_card_in_json(&c->sought, c->req->bank_fields, strlen(c->req->bank_fields)));
+	json_object_put(value);
+}
+
+static void
+check_timeout(Checker *c)
+{
+	if (!c->req->timeout_isnull && (c->req->timeout_ms < 0 || c->req->timeout_ms > PGW_MAX_TIMEOUT_MS))
+		fault(c, "timeout", "out_of_range", "must be 0 to 24 hours");
+}
+
+static void
+check_on_failure(Checker *c, PgwChecked *out)
+{
+	const char *value = c->req->on_failure;
+
+	if (value == NULL)
+		return;
+	out->on_failure_raise = strcmp(value, "raise") == 0;
+	if (!out->on_failure_raise && strcmp(value, "return") != 0)
+		fault(c, "on_failure", "unknown_value", "must be return or raise");
+}
+
+/* May an option's name be told? Not when it is long, or holds what must stay secret. */
+static bool
+may_name(const Checker *c, const char *key)
+{
+	const char *const secrets[] = {c->req->token, c->req->card_number, c->req->card_cvv};
+
+	if (strlen(key) > MAX_OPTION_NAME_BYTES || has_card(c, key))
+		return false;
+	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
+	{
+		if (secrets[i] != NULL && secrets[i][0] != '\0' && strstr(key, secrets[i]) != NULL)
+			return false;
+	}
+	return true;
+}
+
+/* There are no options yet: each key is unknown, and is named. */
+static void
+check_options(Checker *c)
+{
+	struct json_object *value = parse_object(c, "options", c->req->options, PGW_MAX_BANK_FIELDS_BYTES,
+											 "must be at most 4096 bytes");
+
+	if (value == NULL)
+		return;
+	{
+		json_object_object_foreach(value, key, member)
+		{
+			char		message[MAX_OPTION_NAME_BYTES + 32];
+
+			(void) member;
+			if (may_name(c, key))
+				snprintf(message, sizeof(message), "unknown option \"%s\"", key);
+			else
+				snprintf(message, sizeof(message), "unknown option");
+			fault(c, "options", "unknown_option", message);
+		}
+	}
+	card_fault(c, "options", pgw_card_in_json(&c->sought, c->req->options, strlen(c->req->options)));
+	json_object_put(value);
+}
+
+int
+pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf *faults)
+{
+	Checker		c = {.req = req, .faults = faults, .sought = {.card_number = req->card_number, .card_cvv = req->card_cvv}};
+
+	memset(out, 0, sizeof(*out));
+
+	pgw_buf_puts(faults, "[");
+	check_id(&c, "client_request_id", req->client_request_id);
+	check_amount(&c);
+	check_currency(&c);
+	check_token(&c);
+	check_card(&c, now, out);
+	if (req->bank != NULL)
+		check_text(&c, "bank", PGW_TEXT_ID, req->bank, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
+	check_capture(&c, out);
+	check_text(&c, "reference", PGW_TEXT_VALUE, req->reference, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_metadata(&c);
+	check_bank_fields(&c);
+	check_timeout(&c);
+	check_on_failure(&c, out);
+	check_text(&c, "merchant", PGW_TEXT_ID, req->merchant, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
+	check_options(&c);
+	pgw_buf_puts(faults, "]");
+	return c.count;
+}
+
+int
+pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults)
+{
+	PgwRequest	none = {.amount_fault = req->amount_fault, .amount = req->amount, .options = req->options};
+	Checker		c = {.req = &none, .faults = faults};
+
+	pgw_buf_puts(faults, "[");
+	if (req->payment_id_isnull)
+		fault(&c, "payment_id", "required", "must not be null");
+	check_id(&c, "client_request_id", req->client_request_id);
+	if (req->has_amount)
+		check_amount(&c);
+	if (req->final_isnull)
+		fault(&c, "final", "required", "must not be null");
+	check_text(&c, "reason", PGW_TEXT_VALUE, req->reason, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_options(&c);
+	pgw_buf_puts(faults, "]");
+	return c.count;
+}
+
+int
+pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already)
+{
+	PgwRequest	none = {0};
+	Checker		c = {.req = &none, .faults = faults, .count = already};
+
+	check_id(&c, field, value);
+	return c.count - already;
+}
+
+const char *
+pgw_capture_name(PgwCaptureMode m)
+{
+	return (int) m >= 0 && m <= PGW_CAPTURE_MANUAL ? capture_names[m] : NULL;
+}
+
+int
+pgw_capture_parse(const char *name)
+{
+	if (name != NULL)
+	{
+		for (int i = 0; i <= PGW_CAPTURE_MANUAL; i++)
+		{
+			if (strcmp(name, capture_names[i]) == 0)
+				return i;
+		}
+	}
+	return -1;
+}

@@ -1,0 +1,98 @@
+/*
+ * validate.h - checks of a caller's arguments: every fault at once (PW400)
+ *
+ * No value of a secret field ever appears in a fault.
+ */
+#ifndef PGW_CORE_REQUEST_VALIDATE_H
+#define PGW_CORE_REQUEST_VALIDATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/buf.h"
+#include "core/base/money.h"
+#include "core/card/card_checks.h"
+
+/* Limits; lengths in characters unless they say bytes. Documented in docs/sql-reference.md. */
+#define PGW_MAX_ID_CHARS 255
+#define PGW_MAX_REFERENCE_CHARS 255
+#define PGW_MAX_TOKEN_BYTES 512
+#define PGW_MAX_HOLDER_BYTES 255
+#define PGW_MAX_NAME_BYTES 63		/* bank and merchant names */
+#define PGW_MAX_METADATA_BYTES 16384
+#define PGW_MAX_BANK_FIELDS_BYTES 4096
+#define PGW_MAX_TIMEOUT_MS INT64_C(86400000)
+
+typedef enum PgwCaptureMode
+{
+	PGW_CAPTURE_IMMEDIATE = 0,
+	PGW_CAPTURE_ON_COMMIT,
+	PGW_CAPTURE_MANUAL
+} PgwCaptureMode;
+
+/* What a caller asked for, as it came: strings are NUL terminated UTF-8 or NULL for SQL NULL. */
+typedef struct PgwRequest
+{
+	bool		is_submit;
+	const char *client_request_id;
+	bool		amount_isnull;
+	PgwWhole	amount_fault;	/* PGW_WHOLE_OK: amount holds it */
+	int64_t		amount;
+	const char *currency;
+	const char *token;
+	const char *card_number;
+	bool		card_expiry_month_isnull;
+	int			card_expiry_month;
+	bool		card_expiry_year_isnull;
+	int			card_expiry_year;
+	const char *card_cvv;
+	const char *card_holder;
+	const char *bank;			/* NULL: by priority */
+	const char *capture;
+	const char *reference;
+	const char *metadata;		/* JSON text */
+	const char *bank_fields;	/* JSON text */
+	bool		timeout_isnull;
+	int64_t		timeout_ms;		/* may be negative: a fault */
+	const char *on_failure;		/* NULL: the setting */
+	const char *merchant;
+	const char *options;		/* JSON text */
+} PgwRequest;
+
+/* What the checks derive from it. */
+typedef struct PgwChecked
+{
+	PgwCaptureMode capture;
+	bool		on_failure_raise;	/* only when request.on_failure is not NULL */
+	PgwCardBrand brand;
+	char		last4[5];		/* empty for a token */
+} PgwChecked;
+
+/*
+ * Append a JSON array of {"field","code","message"} to faults, in argument order, and return the number of faults.
+ * codes are error_codes of error_codes.h.  now: Unix seconds, for the card's expiry.
+ */
+extern int	pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf *faults);
+
+/* What a caller of capture, void or refund asked for. */
+typedef struct PgwOperationRequest
+{
+	bool		payment_id_isnull;
+	const char *client_request_id;
+	bool		has_amount;		/* else all that is left */
+	PgwWhole	amount_fault;	/* PGW_WHOLE_OK: amount holds it */
+	int64_t		amount;
+	bool		final_isnull;	/* capture */
+	const char *reason;			/* refund; NULL: none */
+	const char *options;		/* JSON text */
+} PgwOperationRequest;
+
+extern int	pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults);
+
+/* The same for a lone operation id / text field, used by capture, void, refund, find. field names it. Appends without the brackets. */
+extern int	pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already);
+
+extern const char *pgw_capture_name(PgwCaptureMode m);
+extern int	pgw_capture_parse(const char *name);	/* -1 */
+
+#endif

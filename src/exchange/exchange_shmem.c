@@ -1,0 +1,145 @@
+/*
+ * exchange_shmem.c - creation and protection of the exchange's shared memory
+ *
+ * Owns: the hooks that ask for it, pgw.max_waiting, and the process-local addresses.  What lies in it, and which lock protects what, is in
+ * exchange_shmem.h.
+ *
+ * Slot bodies hold card numbers, so they lie on pages of their own: madvise(MADV_DONTDUMP) in the postmaster marks the mapping that every
+ * child inherits, and the postmaster's mlock keeps the shared pages resident for all.  With huge pages madvise may refuse; they are never
+ * swapped, and shared ones are not dumped by default.  After a crash the postmaster creates everything anew, empty.
+ */
+#include "postgres.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+
+#include "exchange/exchange.h"
+#include "exchange/exchange_shmem.h"
+#include "observe/metrics.h"
+#include "quota/quota.h"
+#include "restore/copied_cluster.h"
+
+#define PGW_TRANCHE "pgw"
+
+int			pgw_max_waiting = 512;
+
+PgwShared  *pgw_shared = NULL;
+PgwSlotBody *pgw_bodies = NULL;
+LWLock	   *pgw_lock = NULL;
+
+#if PG_VERSION_NUM >= 150000
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+#endif
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+static Size
+page_size(void)
+{
+	return (Size) sysconf(_SC_PAGESIZE);
+}
+
+static Size
+control_size(void)
+{
+	return add_size(offsetof(PgwShared, slots), mul_size(pgw_max_waiting, sizeof(PgwSlotHeader)));
+}
+
+/* Whole pages. */
+static Size
+bodies_size(void)
+{
+	return TYPEALIGN(page_size(), mul_size(pgw_max_waiting, sizeof(PgwSlotBody)));
+}
+
+static void
+request_shmem(void)
+{
+#if PG_VERSION_NUM >= 150000
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+#endif
+	RequestAddinShmemSpace(control_size());
+	RequestAddinShmemSpace(add_size(bodies_size(), page_size()));	/* room to align */
+	RequestAddinShmemSpace(pgw_metrics_shmem_size());
+	RequestAddinShmemSpace(pgw_copy_shmem_size());
+	RequestAddinShmemSpace(pgw_quota_shmem_size());
+	RequestNamedLWLockTranche(PGW_TRANCHE, 3);
+}
+
+/* Keep the bodies out of core dumps and swap. Postmaster only; failing is no reason not to start. */
+static void
+protect_bodies(void)
+{
+	if (madvise(pgw_bodies, bodies_size(), MADV_DONTDUMP) != 0)
+		ereport(DEBUG1,
+				(errmsg_internal("pgw: could not exclude card data from core dumps: %m")));
+	if (mlock(pgw_bodies, bodies_size()) != 0)
+		ereport(LOG,
+				(errmsg("pgw: could not lock %zu kB of card data into memory: %m", bodies_size() / 1024),
+				 errhint("Raise the limit on locked memory (LimitMEMLOCK= of the service), or encrypt the swap space.")));
+}
+
+static void
+startup_shmem(void)
+{
+	bool		found;
+	char	   *raw;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	pgw_shared = ShmemInitStruct("pgw", control_size(), &found);
+	raw = ShmemInitStruct("pgw slot bodies", add_size(bodies_size(), page_size()), &found);
+	pgw_bodies = (PgwSlotBody *) TYPEALIGN(page_size(), raw);
+	pgw_lock = &GetNamedLWLockTranche(PGW_TRANCHE)[0].lock;
+	pgw_metrics_shmem_init(&GetNamedLWLockTranche(PGW_TRANCHE)[1].lock);
+	pgw_copy_shmem_init();
+	pgw_quota_shmem_init(&GetNamedLWLockTranche(PGW_TRANCHE)[2].lock);
+	if (!found)
+	{
+		memset(pgw_shared, 0, control_size());
+		memset(pgw_bodies, 0, bodies_size());
+		pg_atomic_init_u64(&pgw_shared->generation, 1);
+		pg_atomic_init_u32(&pgw_shared->changing, 0);
+		pgw_entries_init();
+		pgw_slots_init();
+	}
+	LWLockRelease(AddinShmemInitLock);
+
+	if (!IsUnderPostmaster)
+		protect_bodies();
+}
+
+void
+pgw_exchange_init(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+
+	DefineCustomIntVariable("pgw.max_waiting",
+							"How many process_payment() calls can wait for their bank at the same time, in all databases together.",
+							"One more is refused with PW500 before anything is sent. Each takes about 8 kB of locked shared memory.",
+							&pgw_max_waiting, 512, 1, 10000,
+							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+
+#if PG_VERSION_NUM >= 150000
+	prev_shmem_request_hook = shmem_request_hook;
+	shmem_request_hook = request_shmem;
+#else
+	request_shmem();
+#endif
+	prev_shmem_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = startup_shmem;
+}
+
+bool
+pgw_exchange_available(void)
+{
+	return pgw_shared != NULL;
+}

@@ -1,0 +1,107 @@
+/*
+ * http_internal.h - what the files of this room share; nobody else includes it
+ *
+ * wiped_memory.c owns the body arena and libcurl's allocator, transfer.c one exchange (options, the callbacks that belong to
+ * one transfer, classification), trusted_certificates.c what is known of files of certificates, http.c the multi handle, the descriptors and the
+ * queue of what is done.
+ */
+#ifndef PGW_HTTP_HTTP_INTERNAL_H
+#define PGW_HTTP_HTTP_INTERNAL_H
+
+#ifdef PGW_UNIT
+#include "test_http_stubs.h"
+#else
+#include "postgres.h"
+
+#include "storage/fd.h"
+#endif
+
+#include <errno.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "http/http.h"
+
+#if LIBCURL_VERSION_NUM < 0x074A00
+#error "libcurl 7.74 or newer is needed"
+#endif
+
+/* Fires before anything of a request is sent, on every attempt (7.80). */
+#define HAVE_PREREQ (LIBCURL_VERSION_NUM >= 0x075000)
+
+/* An upper age of connections (7.80); a memory of parsed certificates, and how long it lasts (7.87). */
+#define HAVE_MAX_LIFETIME (LIBCURL_VERSION_NUM >= 0x075000)
+#define HAVE_CA_CACHE (LIBCURL_VERSION_NUM >= 0x075700)
+
+#define CHUNK_SIZE			2048	/* unit of the body arena: most bodies take one */
+#define SLAB_CHUNKS			64	/* chunks per mapping, one bit each */
+
+/* One HTTP exchange, from pgw_http_start() to pgw_http_release(). */
+typedef struct Call
+{
+	struct Call *next;			/* in the done queue, or in that of those without a socket */
+	CURL	   *easy;			/* of this exchange alone; NULL once it has ended */
+	void	   *tag;
+	struct curl_slist *headers; /* wiped when the transfer ends */
+	char	   *req_body;		/* in the arena; NULL: none */
+	size_t		req_len;
+	PgwBuf		body;			/* of the answer */
+	size_t		max_body;
+	size_t		header_bytes;
+	char		retry_after[64];
+	bool		begun;			/* libcurl was about to send, at least once */
+	bool		resent;			/* and once more: by itself, because a reused connection had died */
+	bool		no_descriptor;	/* the server granted no more sockets, the last time */
+	bool		starved;		/* ... and it has had none since */
+	long		total_ms;		/* from `started` on */
+	long		connect_ms;
+	int64_t		retry_at;		/* waiting for a socket: when to look for one again */
+	bool		too_large;		/* cut off by us */
+	int			lengths;		/* Content-Length headers of this answer */
+	bool		bad_length;		/* ... of which one is not simply a number */
+	struct timespec started;
+
+	/* set at the end */
+	PgwHttpResult result;
+	long		status;
+	const char *error;
+	int64_t		duration_us;
+} Call;
+
+extern bool pgw_http_arena_add_slab(void);	/* one more mapping; false: none to be had */
+
+extern void pgw_http_wipe_stack(void);	/* below the caller's frame */
+
+/* curl_global_init with memory functions that wipe what libcurl frees. */
+extern CURLcode pgw_http_global_init(void);
+
+extern Call *pgw_http_call_new(void);	/* NULL: out of memory */
+extern void pgw_http_call_free(Call *call); /* not while the multi handle has it */
+
+/* The exchange has ended: all that was sent is gone, libcurl's copies too. */
+extern void pgw_http_wipe_request(Call *call);
+
+extern bool pgw_http_has_control(const char *s);
+extern bool pgw_http_is_token(const char *s);
+extern bool pgw_http_add_header(Call *call, const char *header);
+extern bool pgw_http_set_fixed_options(Call *call);
+extern bool pgw_http_set_request_options(Call *call, const PgwHttpRequest *req);
+
+/* How long these certificates have been what they are: seconds since a change was noticed, -1: none was. NULL: the system's. */
+extern long pgw_http_trusted_for_s(const char *ca_file);
+extern void pgw_http_classify(Call *call, CURLcode code);
+
+/* Nothing was sent because there was no socket: another try may be made, of what was rendered. */
+extern bool pgw_http_lacked_socket(Call *call, CURLcode code);
+
+#endif

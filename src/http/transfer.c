@@ -1,0 +1,485 @@
+/*
+ * transfer.c - one HTTP exchange: its options, what libcurl reports of it, and whether it was sent
+ *
+ * The callbacks run inside libcurl's frames: no palloc, no ereport.
+ * Invariant: NEVER_SENT is said only when libcurl was not about to send a byte on any attempt; see pgw_http_classify().
+ */
+#include "core/base/mutant.h"
+#include "http/http_internal.h"
+
+#define ANSWER_BUFFER		2048L
+#define MAX_HEADER_BYTES	65536	/* all answer headers together */
+#define CA_CACHE_S			10L /* parsed certificates are used again for so long */
+#define DEFAULT_CONNECT_MS	10000
+#define DEFAULT_TOTAL_MS	30000
+
+static curl_socket_t
+on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
+{
+	Call	   *call = arg;
+	int			fd;
+
+	(void) purpose;
+
+	/* AcquireExternalFD() returns false rather than raise an error. */
+	if (!AcquireExternalFD())
+	{
+		call->no_descriptor = true;
+		return CURL_SOCKET_BAD; /* CURLE_COULDNT_CONNECT */
+	}
+	fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
+	if (fd < 0)
+	{
+		if (errno == EMFILE || errno == ENFILE)
+			call->no_descriptor = true;
+		ReleaseExternalFD();
+		return CURL_SOCKET_BAD;
+	}
+	call->starved = false;
+	return fd;
+}
+
+/* The connection may outlive the call that opened it: no argument. */
+static int
+on_close_socket(void *arg, curl_socket_t fd)
+{
+	(void) arg;
+	ReleaseExternalFD();
+	return close(fd);
+}
+
+#if HAVE_PREREQ
+static int
+on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+	Call	   *call = arg;
+
+	(void) remote_ip;
+	(void) local_ip;
+	(void) remote_port;
+	(void) local_port;
+
+	call->resent = call->begun;
+	call->begun = true;
+	return CURL_PREREQFUNC_OK;
+}
+#endif
+
+/* Returning less than the size ends the transfer with CURLE_WRITE_ERROR. */
+static size_t
+on_body(char *data, size_t size, size_t n, void *arg)
+{
+	Call	   *call = arg;
+	size_t		len = size * n;
+
+	if (len > call->max_body - call->body.len)
+	{
+		call->too_large = true;
+		return 0;
+	}
+	pgw_buf_append(&call->body, data, len);
+	return call->body.failed ? 0 : len;
+}
+
+/* Digits, with blanks around them at most: "5, 5" is two lengths in one header. */
+static bool
+is_number(const char *s, size_t len)
+{
+	while (len > 0 && (*s == ' ' || *s == '\t'))
+	{
+		s++;
+		len--;
+	}
+	while (len > 0 && strchr(" \t\r\n", s[len - 1]) != NULL)
+		len--;
+	if (len == 0)
+		return false;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+	}
+	return true;
+}
+
+static size_t
+on_header(char *data, size_t size, size_t n, void *arg)
+{
+	static const char name[] = "retry-after:";
+	static const char length_name[] = "content-length:";
+	Call	   *call = arg;
+	size_t		len = size * n;
+	size_t		rest = len;
+
+	if (len > MAX_HEADER_BYTES - call->header_bytes)
+	{
+		call->too_large = true;
+		return 0;
+	}
+	call->header_bytes += len;
+
+	/* The status line of a new answer, after an interim one like 100. */
+	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
+	{
+		call->retry_after[0] = '\0';
+		call->lengths = 0;
+		call->bad_length = false;
+	}
+	if (len > sizeof(length_name) - 1 && strncasecmp(data, length_name, sizeof(length_name) - 1) == 0)
+	{
+		call->lengths++;
+		call->bad_length |= !is_number(data + sizeof(length_name) - 1, len - (sizeof(length_name) - 1));
+	}
+
+	if (rest >= sizeof(name) - 1 && strncasecmp(data, name, sizeof(name) - 1) == 0)
+	{
+		data += sizeof(name) - 1;
+		rest -= sizeof(name) - 1;
+		while (rest > 0 && (*data == ' ' || *data == '\t'))
+		{
+			data++;
+			rest--;
+		}
+		while (rest > 0 && strchr(" \t\r\n", data[rest - 1]) != NULL)
+			rest--;
+		/* Neither form, seconds or date, is longer than the field. */
+		if (rest < sizeof(call->retry_after))
+		{
+			memcpy(call->retry_after, data, rest);
+			call->retry_after[rest] = '\0';
+		}
+	}
+	return len;
+}
+
+/* ---------- one call ---------- */
+
+Call *
+pgw_http_call_new(void)
+{
+	Call	   *call = calloc(1, sizeof(Call));
+
+	if (call == NULL)
+		return NULL;
+	call->easy = curl_easy_init();
+	if (call->easy == NULL)
+	{
+		free(call);
+		return NULL;
+	}
+	pgw_buf_init(&call->body, 0);	/* on_body() enforces the limit */
+	return call;
+}
+
+/*
+ * Not reset, for another call to use it: what a reset keeps is the library's affair (8.14: the whole request).  Only what is freed is wiped.  The
+ * connections are the multi handle's, and stay.
+ */
+void
+pgw_http_wipe_request(Call *call)
+{
+	curl_easy_cleanup(call->easy);	/* first: it points to the rest */
+	call->easy = NULL;
+	for (struct curl_slist *h = call->headers; h != NULL; h = h->next)
+		explicit_bzero(h->data, strlen(h->data));
+	curl_slist_free_all(call->headers);
+	call->headers = NULL;
+
+	if (call->req_body != NULL)
+		pgw_http_arena_free(call->req_body, call->req_len);
+	call->req_body = NULL;
+	call->req_len = 0;
+}
+
+void
+pgw_http_call_free(Call *call)
+{
+	pgw_http_wipe_request(call);
+	pgw_buf_free(&call->body);
+	explicit_bzero(call, sizeof(*call));
+	free(call);
+}
+
+/* A header or URL with a line break could smuggle in a request of its own. */
+bool
+pgw_http_has_control(const char *s)
+{
+	for (; *s != '\0'; s++)
+	{
+		if ((unsigned char) *s < ' ' && *s != '\t')
+			return true;
+		if (*s == 0x7f)
+			return true;
+	}
+	return false;
+}
+
+bool
+pgw_http_is_token(const char *s)
+{
+	if (*s == '\0')
+		return false;
+	for (; *s != '\0'; s++)
+	{
+		if (*s < 'A' || *s > 'Z')
+			return false;
+	}
+	return true;
+}
+
+bool
+pgw_http_add_header(Call *call, const char *header)
+{
+	struct curl_slist *list = curl_slist_append(call->headers, header);
+
+	if (list == NULL)
+		return false;
+	call->headers = list;
+	return true;
+}
+
+#define SETOPT(opt, value) \
+	do { \
+		if (curl_easy_setopt(easy, opt, value) != CURLE_OK) \
+			return false; \
+	} while (0)
+
+/* What every transfer has in common. */
+bool
+pgw_http_set_fixed_options(Call *call)
+{
+	CURL	   *easy = call->easy;
+
+	SETOPT(CURLOPT_PRIVATE, call);
+	SETOPT(CURLOPT_NOSIGNAL, 1L);
+
+	/* Answers are short, and libcurl's own buffer is four times as large: to be allocated and wiped for each, and for thousands at the same time. */
+	SETOPT(CURLOPT_BUFFERSIZE, ANSWER_BUFFER);
+	SETOPT(CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	SETOPT(CURLOPT_QUICK_EXIT, 1L); /* never join a resolver thread */
+#endif
+
+	/* Exactly this request to exactly this host, whatever the environment. */
+	SETOPT(CURLOPT_FOLLOWLOCATION, 0L);
+	SETOPT(CURLOPT_PROXY, "");
+	SETOPT(CURLOPT_NETRC, (long) CURL_NETRC_IGNORED);
+	SETOPT(CURLOPT_COOKIEFILE, NULL);
+	SETOPT(CURLOPT_ACCEPT_ENCODING, NULL);
+	SETOPT(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	SETOPT(CURLOPT_HTTP09_ALLOWED, 0L);
+	SETOPT(CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
+	SETOPT(CURLOPT_TCP_KEEPALIVE, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075500
+	SETOPT(CURLOPT_PROTOCOLS_STR, "http,https");
+#else
+	SETOPT(CURLOPT_PROTOCOLS, (long) (CURLPROTO_HTTP | CURLPROTO_HTTPS));
+#endif
+
+	SETOPT(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
+	SETOPT(CURLOPT_SSL_VERIFYPEER, 1L);
+	SETOPT(CURLOPT_SSL_VERIFYHOST, 2L);
+	SETOPT(CURLOPT_SSL_SESSIONID_CACHE, (long) PGW_MUTATED(CA_CHANGE)); /* a resumed session shows no certificate: it would outlive our trust */
+
+	SETOPT(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+	SETOPT(CURLOPT_OPENSOCKETDATA, call);
+	SETOPT(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+	SETOPT(CURLOPT_CLOSESOCKETDATA, NULL);
+#if HAVE_PREREQ
+	SETOPT(CURLOPT_PREREQFUNCTION, on_request);
+	SETOPT(CURLOPT_PREREQDATA, call);
+#endif
+	SETOPT(CURLOPT_WRITEFUNCTION, on_body);
+	SETOPT(CURLOPT_WRITEDATA, call);
+	SETOPT(CURLOPT_HEADERFUNCTION, on_header);
+	SETOPT(CURLOPT_HEADERDATA, call);
+	return true;
+}
+
+/*
+ * How old a connection may be, and what of libcurl's memory may be used, so that only certificates count that are trusted now.  libcurl counts the
+ * age of connections in whole seconds: what stood before the change must be older than what is allowed, so the first two seconds go without reuse.
+ */
+static bool
+set_trust(CURL *easy, const PgwHttpRequest *req)
+{
+	long		trusted_for = PGW_MUTATED(CA_CHANGE) ? -1 : pgw_http_trusted_for_s(req->ca_file);
+	long		limit = req->max_connection_age_s > 0 ? req->max_connection_age_s : 0;
+
+#if HAVE_CA_CACHE
+	SETOPT(CURLOPT_CA_CACHE_TIMEOUT, trusted_for >= 0 && trusted_for <= CA_CACHE_S ? 0L : PGW_MUTATED(CA_CHANGE) ? 86400L : CA_CACHE_S);
+#endif
+#if HAVE_MAX_LIFETIME
+	if (trusted_for >= 0 && trusted_for < 2)
+		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
+	else if (trusted_for >= 0 && (limit == 0 || trusted_for - 1 < limit))
+		limit = trusted_for - 1;
+	SETOPT(CURLOPT_MAXLIFETIME_CONN, limit);
+#else
+	/* No limit to be had: until all that stood before have been idle for longer than libcurl keeps one. */
+	if (trusted_for >= 0 && trusted_for < 150)
+		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
+	(void) limit;
+#endif
+	return true;
+}
+
+bool
+pgw_http_set_request_options(Call *call, const PgwHttpRequest *req)
+{
+	CURL	   *easy = call->easy;
+	long		total = req->total_timeout_ms > 0 ? req->total_timeout_ms : DEFAULT_TOTAL_MS;
+	long		connect = req->connect_timeout_ms > 0 ? req->connect_timeout_ms : DEFAULT_CONNECT_MS;
+
+	SETOPT(CURLOPT_URL, req->url);
+	SETOPT(CURLOPT_HTTPHEADER, call->headers);
+	call->total_ms = total;
+	call->connect_ms = connect < total ? connect : total;
+	SETOPT(CURLOPT_TIMEOUT_MS, call->total_ms);
+	SETOPT(CURLOPT_CONNECTTIMEOUT_MS, call->connect_ms);
+
+	if (call->req_body != NULL)
+	{
+		SETOPT(CURLOPT_POST, 1L);
+		SETOPT(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) call->req_len);
+		SETOPT(CURLOPT_POSTFIELDS, call->req_body);
+	}
+	else if (strcmp(req->method, "HEAD") == 0)
+		SETOPT(CURLOPT_NOBODY, 1L);
+	else
+		SETOPT(CURLOPT_HTTPGET, 1L);
+	SETOPT(CURLOPT_CUSTOMREQUEST, req->method);
+
+	/* a library that cannot tell of its resends gets no occasion for one */
+	if (req->fresh_connection || (!HAVE_PREREQ && call->req_body != NULL))
+	{
+		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
+		SETOPT(CURLOPT_FORBID_REUSE, 1L);
+	}
+	if (!set_trust(easy, req))
+		return false;
+	if (req->ca_file != NULL)
+	{
+		SETOPT(CURLOPT_CAINFO, req->ca_file);
+		SETOPT(CURLOPT_CAPATH, NULL);	/* else the system's are trusted, too */
+	}
+	return true;
+}
+
+/* ---------- classification ---------- */
+
+/*
+ * Could a byte of this request, in any attempt, have been sent?
+ *
+ * CURLOPT_PREREQFUNCTION (7.80) is called at the entry of libcurl's DO state:
+ * the connection and its TLS stand, and nothing of the request was written.
+ * An attempt on a reused connection passes through DO as well, and so does
+ * every resend, so "never called" covers all attempts.  We only ever set the
+ * flag, hence it also survives the resend.
+ *
+ * Older libraries: CURLINFO_REQUEST_SIZE adds up over resends and grows after
+ * each successful write.  Zero means that no write succeeded.  Over TCP then
+ * no byte was taken by the kernel; over TLS those versions write at most 16 kB
+ * at once, that is one record, and a record cut short fails authentication at
+ * the peer.  It is checked with the newer ones, too, as a second opinion.
+ *
+ * Not enough alone: CURLINFO_PRETRANSFER_TIME_T is set only after the first
+ * write, CURLINFO_NUM_CONNECTS does not tell a resend from a first try, and
+ * CURLOPT_DEBUGFUNCTION reports what was sent only after the write.
+ */
+static bool
+request_begun(Call *call)
+{
+	long		size = 0;
+	curl_off_t	pretransfer = 0;
+
+	if (call->begun)
+		return true;
+	if (curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &size) != CURLE_OK ||
+		curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer) != CURLE_OK)
+		return true;
+#if HAVE_PREREQ
+	/* A failed connect may set this time in some versions: no proof of sending. */
+	return size != 0;
+#else
+	return size != 0 || pretransfer != 0;
+#endif
+}
+
+bool
+pgw_http_lacked_socket(Call *call, CURLcode code)
+{
+	return code == CURLE_COULDNT_CONNECT && call->no_descriptor && !request_begun(call);
+}
+
+void
+pgw_http_classify(Call *call, CURLcode code)
+{
+	bool		begun = request_begun(call);
+	bool		early = true;	/* an error from before the request? */
+
+	switch (code)
+	{
+		case CURLE_OK:
+			/* Where the answer ends is not one statement: what was read may be the half of it, or somebody else's. */
+			if (call->lengths > 1 || call->bad_length)
+			{
+				call->result = PGW_HTTP_MAYBE_SENT;
+				call->error = "more than one Content-Length";
+				return;
+			}
+			call->result = PGW_HTTP_ANSWERED;
+			call->error = NULL;
+			return;
+		case CURLE_UNSUPPORTED_PROTOCOL:
+		case CURLE_URL_MALFORMAT:
+		case CURLE_LOGIN_DENIED:	/* a user name in the URL */
+			call->error = "unsupported URL";
+			break;
+		case CURLE_COULDNT_RESOLVE_PROXY:
+		case CURLE_COULDNT_RESOLVE_HOST:
+			call->error = "could not resolve host";
+			break;
+		case CURLE_COULDNT_CONNECT:
+			call->error = call->no_descriptor ? "too many open sockets" : "could not connect";
+			call->starved |= call->no_descriptor;
+			break;
+		case CURLE_SSL_CONNECT_ERROR:
+		case CURLE_SSL_CIPHER:
+		case CURLE_SSL_ENGINE_NOTFOUND:
+		case CURLE_SSL_ENGINE_SETFAILED:
+		case CURLE_SSL_ENGINE_INITFAILED:
+			call->error = "TLS handshake failed";
+			break;
+		case CURLE_SSL_CACERT_BADFILE:
+			call->error = "trusted certificates could not be read";
+			break;
+		case CURLE_PEER_FAILED_VERIFICATION:
+		case CURLE_SSL_CERTPROBLEM:
+		case CURLE_SSL_CRL_BADFILE:
+		case CURLE_SSL_ISSUER_ERROR:
+		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+		case CURLE_SSL_INVALIDCERTSTATUS:
+			call->error = "certificate not accepted";
+			break;
+		case CURLE_OPERATION_TIMEDOUT:
+			call->error = begun ? "timed out waiting for the answer" : "timed out before sending";
+			break;
+		case CURLE_GOT_NOTHING:
+		case CURLE_SEND_ERROR:
+		case CURLE_RECV_ERROR:
+		case CURLE_PARTIAL_FILE:
+			call->error = "connection lost";
+			early = false;
+			break;
+		case CURLE_WRITE_ERROR:
+			call->error = call->too_large ? "answer too large" : "out of memory";
+			early = false;
+			break;
+		default:
+			call->error = "transfer failed";
+			early = false;
+			break;
+	}
+	call->result = early && !begun ? PGW_HTTP_NEVER_SENT : PGW_HTTP_MAYBE_SENT;
+}

@@ -1,9 +1,0 @@
-/*
- * utility.h - the utility statements that pgw has to know about
- */
-#ifndef PGW_INFRA_UTILITY_H
-#define PGW_INFRA_UTILITY_H
-
-extern void pgw_utility_init(void); /* _PG_init, after pgw_exchange_init(): the hook while preloading, else nothing */
-
-#endif

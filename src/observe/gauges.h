@@ -1,0 +1,35 @@
+/*
+ * gauges.h - what is under way, counted in the tables
+ */
+#ifndef PGW_OBSERVE_GAUGES_H
+#define PGW_OBSERVE_GAUGES_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+/* How many, and for how long the oldest of them. */
+typedef struct PgwGauge
+{
+	int64		n;
+	double		age_s;			/* 0: none */
+} PgwGauge;
+
+typedef struct PgwGauges
+{
+	PgwGauge	queued;			/* submitted, and not yet taken by the worker; since the call */
+	PgwGauge	in_doubt;		/* BankUnknown; since the call */
+	PgwGauge	refunding;		/* since the caller was seen to be gone, else since the call */
+	PgwGauge	stuck;			/* of these, for longer than pgw.refund_stuck_after */
+	PgwGauge	reviews;		/* since ManualReviewRequired */
+	PgwGauge	undecided;		/* approved for more than a minute, and the caller's transaction has not ended; since the approval */
+	PgwGauge	put_off;		/* whose next request cannot be made; since then */
+	PgwGauge	foreign;		/* open, and recorded in another cluster or database */
+} PgwGauges;
+
+/*
+ * Costs what is open, not what is stored (partial indexes payment_transactions_open and _put_off; one look at the events per review).  Connected to
+ * SPI, with an active snapshot, as the owner.
+ */
+extern void pgw_gauges_read(PgwGauges *out, TimestampTz now);
+
+#endif

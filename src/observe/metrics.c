@@ -1,0 +1,461 @@
+/*
+ * metrics.c - what pgw counts, per database, in shared memory since the server's start
+ *
+ * Owns: the counters, pgw.refund_stuck_after.
+ *
+ * What a transaction writes is kept in a list of this process until the transaction is over: at its commit the list is added to the counters
+ * (atomic additions, no lock), at a rollback it is dropped, at a rollback to a savepoint its tail is.  PREPARE TRANSACTION counts as a commit, because
+ * COMMIT PREPARED may come from any process: what is rolled back after that stays counted.
+ *
+ * Invariants
+ *	- A block belongs to one database; a process looks at the block's owner before each use, because a block whose database has gone is
+ *	  given to another when there is no free one.
+ *	- Claims of blocks and of banks in them are made under the lock, in the transaction that first needs them; nothing at commit can fail.
+ *	- A bank's name is complete before the number of banks covers it.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/shmem.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "core/base/error_codes.h"
+#include "exchange/exchange.h"
+#include "observe/metrics_shmem.h"
+
+#define FIRST_RECORDS 64
+#define KEEP_RECORDS 4096
+
+/* One event (counted `count` times), or one end. */
+typedef struct Record
+{
+	SubTransactionId subid;
+	uint32		count;
+	bool		is_end;
+	bool		resolved;
+	uint8		event;
+	uint8		kind;
+	uint8		end;
+	uint8		bank;
+	int64		us;				/* is_end: since the call */
+} Record;
+
+int			pgw_refund_stuck_after = 30 * 60;
+
+static PgwCounters *blocks = NULL;
+static LWLock *claim_lock = NULL;
+static PgwCounters *mine = NULL;
+
+static Record *records = NULL;
+static size_t nrecords = 0;
+static size_t records_room = 0;
+
+void
+pgw_metrics_init(void)
+{
+	DefineCustomIntVariable("pgw.refund_stuck_after",
+							"How long giving a charge back may take before it counts as stuck.",
+							NULL,
+							&pgw_refund_stuck_after, 30 * 60, 1, 30 * 24 * 60 * 60, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+}
+
+/* ---------------------------------------------------------------- memory */
+
+Size
+pgw_metrics_shmem_size(void)
+{
+	return mul_size(PGW_METRICS_BLOCKS, sizeof(PgwCounters));
+}
+
+/* Only the owners: a block is zeroed when it is claimed, so that unused ones take no memory. */
+void
+pgw_metrics_shmem_init(LWLock *lock)
+{
+	bool		found;
+
+	blocks = ShmemInitStruct("pgw metrics", pgw_metrics_shmem_size(), &found);
+	claim_lock = lock;
+	for (int i = 0; !found && i < PGW_METRICS_BLOCKS; i++)
+		pg_atomic_init_u32(&blocks[i].dboid, InvalidOid);
+}
+
+static PgwCounters *
+find_block(Oid dboid)
+{
+	for (int i = 0; i < PGW_METRICS_BLOCKS; i++)
+	{
+		if (pg_atomic_read_u32(&blocks[i].dboid) == dboid)
+			return &blocks[i];
+	}
+	return NULL;
+}
+
+/* Lock held. */
+static PgwCounters *
+block_to_claim(void)
+{
+	PgwCounters	   *block = find_block(InvalidOid);
+	PgwCounters	   *const all = blocks;		/* an analyser cannot know that no call below changes it */
+
+	for (int i = 0; block == NULL && i < PGW_METRICS_BLOCKS; i++)
+	{
+		PgwExchangeStatus status;
+
+		pgw_exchange_status(pg_atomic_read_u32(&all[i].dboid), &status);
+		if (strcmp(status.worker_state, "none") == 0)
+			block = &all[i];
+	}
+	return block;
+}
+
+PgwCounters *
+pgw_metrics_mine(void)
+{
+	if (blocks == NULL)
+		return NULL;
+	if (mine != NULL && pg_atomic_read_u32(&mine->dboid) == MyDatabaseId)
+		return mine;
+	mine = find_block(MyDatabaseId);
+	if (mine != NULL)
+		return mine;
+
+	LWLockAcquire(claim_lock, LW_EXCLUSIVE);
+	mine = find_block(MyDatabaseId);
+	if (mine == NULL && (mine = block_to_claim()) != NULL)
+	{
+		pg_atomic_write_u32(&mine->dboid, InvalidOid);
+		memset((char *) mine + sizeof(mine->dboid), 0, sizeof(PgwCounters) - sizeof(mine->dboid));
+		pg_atomic_write_u32(&mine->nbanks, 1);
+		mine->since = GetCurrentTimestamp();
+		pg_write_barrier();
+		pg_atomic_write_u32(&mine->dboid, MyDatabaseId);
+	}
+	LWLockRelease(claim_lock);
+	return mine;
+}
+
+int
+pgw_metrics_find_bank(PgwCounters *b, const char *name)
+{
+	uint32		n = pg_atomic_read_u32(&b->nbanks);
+
+	pg_read_barrier();
+	for (uint32 i = 1; i < n; i++)
+	{
+		if (strcmp(b->banks[i].name, name) == 0)
+			return (int) i;
+	}
+	return 0;
+}
+
+static int
+bank_index(PgwCounters *b, const char *name)
+{
+	int			i;
+
+	if (name == NULL || name[0] == '\0')
+		return 0;
+	i = pgw_metrics_find_bank(b, name);
+	if (i > 0 || pg_atomic_read_u32(&b->nbanks) == PGW_METRICS_BANKS)
+		return i;
+	LWLockAcquire(claim_lock, LW_EXCLUSIVE);
+	i = pgw_metrics_find_bank(b, name);
+	if (i == 0 && pg_atomic_read_u32(&b->nbanks) < PGW_METRICS_BANKS)
+	{
+		i = (int) pg_atomic_read_u32(&b->nbanks);
+		strlcpy(b->banks[i].name, name, sizeof(b->banks[i].name));
+		pg_write_barrier();
+		pg_atomic_write_u32(&b->nbanks, i + 1);
+	}
+	LWLockRelease(claim_lock);
+	return i;
+}
+
+static void
+count(pg_atomic_uint64 *counter, uint64 n)
+{
+	(void) pg_atomic_fetch_add_u64(counter, (int64) n);
+}
+
+static void
+count_time(PgwTimes *h, int64 us)
+{
+	count(&h->sum_us, (uint64) us);
+	count(&h->counts[pgw_histogram_bucket(us)], 1);
+}
+
+/* ---------------------------------------------------------------- what a transaction writes */
+
+static void
+forget_records(void)
+{
+	nrecords = 0;
+	if (records_room > KEEP_RECORDS)
+	{
+		pfree(records);
+		records = NULL;
+		records_room = 0;
+	}
+}
+
+static void
+count_records(void)
+{
+	PgwCounters	   *b = mine;
+
+	/* claimed when the first record was made; another database's by now only if this one is gone */
+	if (b == NULL || pg_atomic_read_u32(&b->dboid) != MyDatabaseId)
+		return;
+	for (size_t i = 0; i < nrecords; i++)
+	{
+		const Record *r = &records[i];
+
+		if (r->is_end)
+		{
+			count(&b->banks[r->bank].ends[r->kind][r->end], 1);
+			count_time(&b->times[r->kind][r->end], r->us);
+		}
+		else
+			count(&b->events[r->event], r->count);
+		if (r->resolved)
+			count(&b->resolved, 1);
+	}
+}
+
+static void
+at_xact_end(XactEvent event, void *arg)
+{
+	switch (event)
+	{
+		case XACT_EVENT_COMMIT:
+		case XACT_EVENT_PREPARE:
+			if (nrecords > 0)
+				count_records();
+			forget_records();
+			break;
+		case XACT_EVENT_ABORT:
+			forget_records();
+			break;
+		default:
+			break;
+	}
+}
+
+/* Subtransaction ids only grow: all that was recorded since this one began, by itself or below it, stands at the end and has no lower id. */
+static void
+at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+{
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	while (nrecords > 0 && records[nrecords - 1].subid >= mySubid)
+		nrecords--;
+}
+
+static Record *
+new_record(void)
+{
+	Record	   *r;
+
+	if (records == NULL)
+	{
+		static bool registered = false;
+
+		if (!registered)
+		{
+			RegisterXactCallback(at_xact_end, NULL);
+			RegisterSubXactCallback(at_subxact_end, NULL);
+			registered = true;
+		}
+		records = MemoryContextAlloc(TopMemoryContext, FIRST_RECORDS * sizeof(Record));
+		records_room = FIRST_RECORDS;
+	}
+	else if (nrecords == records_room)
+	{
+		records = repalloc_huge(records, 2 * records_room * sizeof(Record));
+		records_room *= 2;
+	}
+	r = &records[nrecords++];
+	memset(r, 0, sizeof(*r));
+	r->subid = GetCurrentSubTransactionId();
+	r->count = 1;
+	return r;
+}
+
+static void
+record_event(PgwEventType type)
+{
+	Record	   *last = nrecords > 0 ? &records[nrecords - 1] : NULL;
+
+	/* thousands of submits in one transaction take one record */
+	if (last != NULL && !last->is_end && last->event == type && last->subid == GetCurrentSubTransactionId())
+		last->count++;
+	else
+		new_record()->event = (uint8) type;
+}
+
+static PgwEnd
+end_of(const PgwTransaction *t)
+{
+	switch (t->status)
+	{
+		case PGW_COMPLETED:
+			if (t->kind != PGW_KIND_PAYMENT)
+				return PGW_END_COMPLETED;
+			return t->capture == PGW_CAPTURE_MANUAL ? PGW_END_AUTHORIZED : PGW_END_CAPTURED;
+		case PGW_FAILED:
+			return t->error_class != NULL && strcmp(t->error_class, pgw_error_class_name(PGW_CLASS_BUSINESS)) == 0 ? PGW_END_DECLINED : PGW_END_FAILED;
+		case PGW_REFUNDED:
+			return PGW_END_GIVEN_BACK;
+		case PGW_REQUIRES_MANUAL_REVIEW:
+			return PGW_END_IN_REVIEW;
+		default:
+			return PGW_END_NOT;
+	}
+}
+
+void
+pgw_metrics_advanced(const PgwTransaction *t, PgwState from, const PgwEvent *events, int n)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+	PgwEnd		end = t->status != from ? end_of(t) : PGW_END_NOT;
+
+	if (b == NULL)
+		return;
+	for (int i = 0; i < n; i++)
+		record_event(events[i].type);
+	if (from == PGW_BANK_UNKNOWN && t->status != PGW_BANK_UNKNOWN)
+	{
+		Record	   *last = &records[nrecords - 1];
+
+		/* of its own, so that it can stand for one attempt */
+		if (last->count > 1)
+		{
+			last->count--;
+			last = new_record();
+			last->event = (uint8) events[n - 1].type;
+		}
+		last->resolved = true;
+	}
+	if (end != PGW_END_NOT)
+	{
+		TimestampTz now = GetCurrentTimestamp();
+		Record	   *r = new_record();
+
+		r->is_end = true;
+		r->kind = (uint8) t->kind;
+		r->end = (uint8) end;
+		r->bank = (uint8) bank_index(b, t->bank);
+		r->us = now > t->created_at ? now - t->created_at : 0;
+	}
+}
+
+/* ---------------------------------------------------------------- bank calls */
+
+void
+pgw_metrics_bank_call(const char *bank, PgwOp op, PgwTransport transport, PgwOutcome outcome, PgwBankSign sign, const instr_time *began)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+	PgwBankCounters  *k;
+	instr_time	took;
+	int			result = (int) outcome;
+
+	if (b == NULL)
+		return;
+	k = &b->banks[bank_index(b, bank)];
+	if (transport != PGW_TRANSPORT_ANSWERED)
+		result = transport == PGW_TRANSPORT_NEVER_SENT ? PGW_RESULT_NEVER_SENT : PGW_RESULT_NO_ANSWER;
+	count(&k->calls[op][result], 1);
+	count(&b->all_calls, 1);
+	if (transport != PGW_TRANSPORT_NEVER_SENT)
+	{
+		INSTR_TIME_SET_CURRENT(took);
+		INSTR_TIME_SUBTRACT(took, *began);
+		count_time(&k->call_times[op], (int64) INSTR_TIME_GET_MICROSEC(took));
+	}
+	if (sign == PGW_BANK_FINE)
+	{
+		pg_atomic_write_u64(&k->last_success, (uint64) GetCurrentTimestamp());
+		pg_atomic_write_u64(&k->failures, 0);
+		pg_atomic_write_u64(&k->key_refused, 0);
+	}
+	else if (sign == PGW_BANK_FAILING)
+	{
+		pg_atomic_write_u64(&k->last_failure, (uint64) GetCurrentTimestamp());
+		count(&k->failures, 1);
+	}
+}
+
+void
+pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+	int			i;
+
+	if (b == NULL)
+		return;
+	/* a bank about which there is nothing to say takes no place */
+	i = fault != 0 ? bank_index(b, bank) : pgw_metrics_find_bank(b, bank);
+	if (i == 0)
+		return;
+	pg_atomic_write_u32(&b->banks[i].secret_fault, (uint32) fault);
+	if (renewed)
+		pg_atomic_write_u64(&b->banks[i].key_refused, 0);
+}
+
+void
+pgw_metrics_bank_key_refused(const char *bank)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+
+	if (b != NULL)
+		pg_atomic_write_u64(&b->banks[bank_index(b, bank)].key_refused, (uint64) GetCurrentTimestamp());
+}
+
+/* ---------------------------------------------------------------- recovery scans */
+
+uint64
+pgw_recovery_ask(void)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+
+	return b != NULL ? pg_atomic_fetch_add_u64(&b->asked, 1) + 1 : 0;
+}
+
+uint64
+pgw_recovery_asked(void)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+
+	return b != NULL ? pg_atomic_read_u64(&b->asked) : 0;
+}
+
+uint64
+pgw_recovery_done(void)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+
+	return b != NULL ? pg_atomic_read_u64(&b->done) : 0;
+}
+
+void
+pgw_recovery_found(int n, bool last)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+
+	if (b == NULL)
+		return;
+	count(&b->looked_at, (uint64) n);
+	count(&b->scans, last ? 1 : 0);
+}
+
+void
+pgw_recovery_finish(uint64 asked)
+{
+	PgwCounters	   *b = pgw_metrics_mine();
+
+	if (b != NULL)
+		pg_atomic_write_u64(&b->done, asked);
+}

@@ -1,0 +1,70 @@
+/*
+ * metrics_shmem.h - layout of the counters in shared memory; private to metrics*.c
+ */
+#ifndef PGW_OBSERVE_METRICS_SHMEM_H
+#define PGW_OBSERVE_METRICS_SHMEM_H
+
+#include "postgres.h"
+#include "port/atomics.h"
+
+#include "core/base/histogram.h"
+#include "observe/metrics.h"
+
+#define PGW_METRICS_BLOCKS 64
+#define PGW_METRICS_BANKS 16			/* the first has no name: attempts without a bank, and banks beyond the table */
+
+/* How an attempt ended. */
+typedef enum PgwEnd
+{
+	PGW_END_CAPTURED = 0, PGW_END_AUTHORIZED, PGW_END_COMPLETED, PGW_END_DECLINED, PGW_END_FAILED, PGW_END_GIVEN_BACK, PGW_END_IN_REVIEW, PGW_NENDS, PGW_END_NOT
+} PgwEnd;
+
+/* How a bank call ended: PgwOutcome, then those without an answer. */
+#define PGW_NOUTCOMES (PGW_OUT_NOT_FOUND + 1)
+#define PGW_RESULT_NEVER_SENT PGW_NOUTCOMES
+#define PGW_RESULT_NO_ANSWER (PGW_NOUTCOMES + 1)
+#define PGW_NRESULTS (PGW_NOUTCOMES + 2)
+
+typedef struct PgwTimes
+{
+	pg_atomic_uint64 sum_us;
+	pg_atomic_uint64 counts[PGW_HISTOGRAM_BUCKETS];
+} PgwTimes;
+
+typedef struct PgwBankCounters
+{
+	char		name[64];
+	pg_atomic_uint64 ends[PGW_NKINDS][PGW_NENDS];
+	pg_atomic_uint64 calls[PGW_NOPS][PGW_NRESULTS];
+	PgwTimes	call_times[PGW_NOPS];
+	pg_atomic_uint64 last_success;	/* TimestampTz */
+	pg_atomic_uint64 last_failure;
+	pg_atomic_uint64 failures;	/* since the last success */
+	pg_atomic_uint64 key_refused;	/* TimestampTz; 0: not since the last success */
+	pg_atomic_uint32 secret_fault;
+} PgwBankCounters;
+
+/* All that follows the owner is zero when claimed. */
+typedef struct PgwCounters
+{
+	pg_atomic_uint32 dboid;
+	pg_atomic_uint32 nbanks;
+	TimestampTz since;
+	pg_atomic_uint64 events[PGW_NEVENTS];
+	pg_atomic_uint64 resolved;
+	pg_atomic_uint64 asked;
+	pg_atomic_uint64 done;
+	pg_atomic_uint64 scans;
+	pg_atomic_uint64 looked_at;
+	pg_atomic_uint64 all_calls;
+	PgwTimes	times[PGW_NKINDS][PGW_NENDS];
+	PgwBankCounters	banks[PGW_METRICS_BANKS];
+} PgwCounters;
+
+/* My database's counters, claimed if need be; NULL: there are none for it. */
+extern PgwCounters *pgw_metrics_mine(void);
+
+/* Index of that bank, 0: unknown. */
+extern int	pgw_metrics_find_bank(PgwCounters *b, const char *name);
+
+#endif

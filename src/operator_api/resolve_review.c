@@ -1,0 +1,541 @@
+/*
+ * resolve_review.c - pgw.resolve_review() and pgw.review_actions(): a person decides what the machine cannot
+ *
+ * Owns: pgw.require_four_eyes.  What an action does is core/payment/review_rules.c's grid; this carries it out on the attempt's row, in the operator's own
+ * transaction, and the worker goes on from there once that has committed.
+ *
+ * Locks: the attempt's row, waited for, so of two operators the second sees what the first did; then, for one action, the payments row.
+ * Invariants: the state changes along one edge, with one event that says who, why and on what evidence; nothing is sent from here; bank_key
+ * and its times stay, so whatever the worker sends again it sends as before.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "lib/stringinfo.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "bank/bank_config.h"
+#include "base/clock.h"
+#include "base/schedule.h"
+#include "client_api/interface.h"
+#include "client_api/pay_common.h"
+#include "core/base/error_codes.h"
+#include "core/base/uuid7.h"
+#include "core/card/card_text.h"
+#include "core/payment/payment_amounts.h"
+#include "core/payment/review_rules.h"
+#include "database/row.h"
+#include "exchange/commit_signal.h"
+#include "sql_function/access_grants.h"
+#include "sql_function/arguments.h"
+#include "sql_function/raise_error.h"
+
+PG_FUNCTION_INFO_V1(pgw_resolve_review_1_0);
+PG_FUNCTION_INFO_V1(pgw_review_actions_1_0);
+
+#define MAX_NOTE_CHARS 2000
+#define MAX_EVIDENCE_BYTES 16384
+#define MAX_REFERENCE_BYTES 255
+
+static bool require_four_eyes = false;
+
+void
+pgw_review_init(void)
+{
+	DefineCustomBoolVariable("pgw.require_four_eyes",
+							 "Whether an action of pgw.resolve_review() takes effect only when a second role confirms it.",
+							 "A role is the one that the session was opened as (session_user).",
+							 &require_four_eyes, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+}
+
+bool
+pgw_four_eyes(void)
+{
+	return require_four_eyes;
+}
+
+/* What the operator asks for, checked. */
+typedef struct Order
+{
+	pg_uuid_t	transaction_id;
+	PgwReviewAction action;
+	char	   *note;
+	char	   *evidence;		/* JSON text, as jsonb writes it */
+	char	   *bank_reference; /* from the evidence; NULL: none */
+} Order;
+
+/* The review that the attempt is in: its last ManualReviewRequired. */
+typedef struct Review
+{
+	PgwState	from;
+	char	   *reason;			/* NULL: none */
+} Review;
+
+/* ---------------------------------------------------------------- arguments */
+
+static void
+fault(StringInfo faults, const char *field, const char *code, const char *message)
+{
+	if (faults->len > 0)
+		appendStringInfoString(faults, ", ");
+	appendStringInfo(faults, "{\"field\": \"%s\", \"code\": \"%s\", \"message\": \"%s\"}", field, code, message);
+}
+
+static bool
+has_control(const char *s, const char *but)
+{
+	for (; *s != '\0'; s++)
+	{
+		if (((unsigned char) *s < ' ' || *s == 0x7f) && strchr(but, *s) == NULL)
+			return true;
+	}
+	return false;
+}
+
+static bool
+is_blank(const char *s)
+{
+	return s[strspn(s, " \t\r\n")] == '\0';
+}
+
+static void
+check_note(StringInfo faults, const char *note)
+{
+	if (note == NULL || is_blank(note))
+		fault(faults, "note", "required", "must say why");
+	else
+	{
+		if (pg_mbstrlen(note) > MAX_NOTE_CHARS)
+			fault(faults, "note", "too_long", "must be at most 2000 characters");
+		if (has_control(note, "\t\r\n"))
+			fault(faults, "note", "control_characters", "must not contain control characters but tabs and line ends");
+		if (pgw_text_has_card_number(note, strlen(note)))
+			fault(faults, "note", "card_number_in_stored_field", "must not contain a card number");
+	}
+}
+
+/* A string member of a JSON object; NULL: it has none. */
+static char *
+string_member(Jsonb *object, const char *name)
+{
+	JsonbValue	v;
+
+	if (!JB_ROOT_IS_OBJECT(object) || getKeyJsonValueFromContainer(&object->root, name, strlen(name), &v) == NULL || v.type != jbvString)
+		return NULL;
+	return pnstrdup(v.val.string.val, v.val.string.len);
+}
+
+static void
+check_evidence(StringInfo faults, Jsonb *evidence, Order *order, bool needs_reference)
+{
+	if (!JB_ROOT_IS_OBJECT(evidence))
+	{
+		fault(faults, "evidence", "invalid_format", "must be a JSON object");
+		return;
+	}
+	order->evidence = JsonbToCString(NULL, &evidence->root, VARSIZE(evidence));
+	if (strlen(order->evidence) > MAX_EVIDENCE_BYTES)
+		fault(faults, "evidence", "too_long", "must be at most 16384 bytes");
+	if (pgw_card_in_json(NULL, order->evidence, strlen(order->evidence)) != PGW_FOUND_NOTHING)
+		fault(faults, "evidence", "card_number_in_stored_field", "must not contain a card number");
+	if (!needs_reference)
+		return;
+	order->bank_reference = string_member(evidence, "bank_reference");
+	if (order->bank_reference == NULL || is_blank(order->bank_reference))
+		fault(faults, "evidence", "evidence_required", "this action needs evidence.bank_reference, a string");
+	else if (strlen(order->bank_reference) > MAX_REFERENCE_BYTES)
+		fault(faults, "evidence", "too_long", "bank_reference must be at most 255 bytes");
+	else if (has_control(order->bank_reference, ""))
+		fault(faults, "evidence", "control_characters", "bank_reference must not contain control characters");
+}
+
+static void
+get_order(FunctionCallInfo fcinfo, Order *order)
+{
+	StringInfoData faults;
+	bool		isnull;
+	Datum		d;
+	char	   *name = pgw_arg_text(fcinfo, "action");
+	int			action = pgw_review_action_parse(name);
+
+	memset(order, 0, sizeof(*order));
+	initStringInfo(&faults);
+	d = pgw_arg(fcinfo, "transaction_id", &isnull);
+	if (isnull)
+		fault(&faults, "transaction_id", "required", "must not be null");
+	else
+		order->transaction_id = *DatumGetUUIDP(d);
+	if (name == NULL)
+		fault(&faults, "action", "required", "must not be null");
+	else if (action < 0)
+		fault(&faults, "action", "unknown_value", "must be retry, mark_charged, mark_not_charged, mark_refunded or refund");
+	order->action = (PgwReviewAction) Max(action, 0);
+	order->note = pgw_arg_text(fcinfo, "note");
+	check_note(&faults, order->note);
+	d = pgw_arg(fcinfo, "evidence", &isnull);
+	if (isnull)
+		fault(&faults, "evidence", "required", "must not be null; leave it out when there is none");
+	else
+		check_evidence(&faults, DatumGetJsonbP(d), order, action >= 0 && pgw_review_needs_reference(order->action));
+	if (faults.len > 0)
+		pgw_raise_faults(psprintf("[%s]", faults.data));
+}
+
+/* ---------------------------------------------------------------- is it allowed? */
+
+static void
+find_review(const PgwTransaction *t, Review *review)
+{
+	PgwEventRow *events;
+
+	memset(review, 0, sizeof(*review));
+	review->from = PGW_STATE_NONE;
+	for (int i = pgw_store_events(&t->transaction_id, &events) - 1; i >= 0; i--)
+	{
+		Jsonb	   *data;
+
+		if (strcmp(events[i].event_type, pgw_event_name(PGW_EV_MANUAL_REVIEW_REQUIRED)) != 0)
+			continue;
+		data = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(events[i].event_data)));
+		review->from = pgw_state_parse(string_member(data, "from"));
+		review->reason = string_member(data, "reason");
+		return;
+	}
+}
+
+static char *
+possible_actions(PgwKind kind, PgwState from)
+{
+	StringInfoData s;
+
+	initStringInfo(&s);
+	for (int i = 0; i < PGW_NREVIEW_ACTIONS; i++)
+	{
+		const PgwReviewCell *cell = pgw_review_cell(kind, from, (PgwReviewAction) i);
+
+		if (cell != NULL && cell->to != PGW_STATE_NONE)
+			appendStringInfo(&s, "%s\"%s\"", s.len > 0 ? ", " : "", pgw_review_action_name((PgwReviewAction) i));
+	}
+	return s.data;
+}
+
+static void
+refuse(const Order *order, const PgwTransaction *t, const Review *review, const char *hint)
+{
+	StringInfoData s;
+	char		id[37];
+
+	pgw_uuid_to_text(t->transaction_id.data, id);
+	initStringInfo(&s);
+	appendStringInfo(&s, "\"transaction_id\": \"%s\", \"action\": \"%s\", \"kind\": \"%s\", \"transaction_status\": \"%s\"", id,
+					 pgw_review_action_name(order->action), pgw_kind_name(t->kind), pgw_state_name(t->status));
+	if (review != NULL)
+		appendStringInfo(&s, ", \"came_from\": \"%s\", \"possible_actions\": [%s]", pgw_state_name(review->from),
+						 possible_actions(t->kind, review->from));
+	pgw_raise("operation_not_allowed", s.data, hint);
+}
+
+/* In the account of the attempt's bank; claimed only when the action takes effect. */
+static const char *
+account_of(const PgwTransaction *t)
+{
+	PgwBank    *bank;
+
+	pgw_config_refresh(false);
+	bank = pgw_config_bank_of(t->bank, t->bank_version, NULL);
+	if (bank == NULL && t->bank_version != 0)
+		elog(ERROR, "version %d of bank \"%s\" is not in pgw.bank_versions", t->bank_version, t->bank);	/* whose ledger it is cannot be guessed */
+	return bank != NULL ? bank->account : t->bank != NULL ? t->bank : "";
+}
+
+static bool
+belongs_to_another(const PgwTransaction *t, const char *bank_reference)
+{
+	return pgw_store_reference_owner(account_of(t), bank_reference, &t->transaction_id) == PGW_OWNER_OTHER;
+}
+
+/* From now on the charge is this attempt's; whoever is just writing that it is another's is waited for. */
+static void
+claim_charge(const PgwTransaction *t, const Order *order, const Review *review)
+{
+	if (pgw_store_claim_reference(account_of(t), order->bank_reference, &t->transaction_id, true) != PGW_OWNER_SELF)
+		refuse(order, t, review, "Another payment at this bank has this reference: look it up at the bank again.");
+}
+
+static const PgwReviewCell *
+check_allowed(const Order *order, const PgwTransaction *t, Review *review)
+{
+	const PgwReviewCell *cell;
+
+	if (t->status != PGW_REQUIRES_MANUAL_REVIEW)
+		refuse(order, t, NULL, "It is not in manual review: pgw.manual_reviews lists what is.");
+	find_review(t, review);
+	cell = pgw_review_cell(t->kind, review->from, order->action);
+	if (cell == NULL)
+		elog(ERROR, "the events do not say which state the review came from");
+	if (cell->to == PGW_STATE_NONE)
+		refuse(order, t, review, psprintf("%c%s.", pg_toupper((unsigned char) cell->refusal[0]), cell->refusal + 1));
+
+	/* A charge is one attempt's: another's would be given back, or counted twice. */
+	if (order->action == PGW_REVIEW_MARK_CHARGED && t->kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
+	{
+		Assert(order->bank_reference != NULL);	/* check_evidence() has asked for it */
+		if (t->bank_reference != NULL && strcmp(t->bank_reference, order->bank_reference) != 0)
+			refuse(order, t, review, "The bank has named another reference for this charge: see bank_reference in pgw.manual_reviews.");
+		if (belongs_to_another(t, order->bank_reference))
+			refuse(order, t, review, "Another payment at this bank has this reference: look it up at the bank again.");
+	}
+	return cell;
+}
+
+/* ---------------------------------------------------------------- two pairs of eyes */
+
+/* true: somebody else has proposed the very same; else this is the proposal, or there is no leave. */
+static bool
+confirmed(const Order *order, const PgwTransaction *t, PgwProposal *proposal)
+{
+	const char *action = pgw_review_action_name(order->action);
+	Oid			session = GetSessionUserId();
+	bool		found = pgw_store_newest_proposal(&t->transaction_id, proposal) && proposal->step_order == t->step_order;
+	bool		same = found && strcmp(proposal->action, action) == 0 && strcmp(proposal->evidence, order->evidence) == 0;
+
+	if (same && proposal->proposed_by != session)
+		return true;
+	if (same)
+		pgw_raise("four_eyes_required", pgw_detail(NULL, "action", action),
+				  "The proposal was made by this session's role: another one must call with the same action and evidence.");
+
+	proposal->proposal++;
+	proposal->step_order = t->step_order;
+	proposal->action = pstrdup(action);
+	proposal->note = order->note;
+	proposal->evidence = order->evidence;
+	proposal->proposed_by = session;
+	proposal->proposer = GetUserNameFromId(session, false);
+	pgw_store_add_proposal(&t->transaction_id, proposal);
+	ereport(NOTICE,
+			(errmsg("%s is proposed%s, nothing has changed yet", action, found ? " instead of the former proposal" : ""),
+			 errhint("It takes effect when a session of another role calls pgw.resolve_review() with the same action and evidence.")));
+	return false;
+}
+
+/* ---------------------------------------------------------------- carrying it out */
+
+static void
+set_error(PgwTransaction *t, const char *code)
+{
+	const PgwErrorInfo *e = code != NULL ? pgw_error_find(code) : NULL;
+
+	t->error_class = e != NULL ? pstrdup(pgw_error_class_name(e->class)) : NULL;
+	t->error_code = e != NULL ? pstrdup(e->code) : NULL;
+	t->error_message = e != NULL ? pstrdup(e->message) : NULL;
+	t->http_status = e != NULL ? e->http_status : 0;
+	t->retryable = e != NULL && e->retryable;
+}
+
+static void
+forget_refund_key(PgwTransaction *t)
+{
+	t->refund_key = NULL;
+	t->refund_key_used_at = t->refund_asked_at = 0;
+	t->pending_at_bank = false;
+}
+
+static void
+set_refunding(PgwTransaction *t, const Review *review, TimestampTz now)
+{
+	/* in doubt it is asked about anew; the age of the key has not changed */
+	t->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
+	if (review->from != PGW_REFUNDING)
+	{
+		/* how to give it back is chosen by the worker, anew; a refund that the bank took back is not in doubt */
+		forget_refund_key(t);
+		t->refund_operation = NULL;
+	}
+	else if (pgw_review_key_did_nothing(review->reason))
+		forget_refund_key(t);
+	t->refund_attempts = t->refund_key != NULL ? 1 : 0;
+	t->abandoned_at = 0;
+	set_error(t, "given_back");
+}
+
+/* What the next step needs; the row is written with the event. */
+static void
+prepare(PgwTransaction *t, const Order *order, const Review *review, PgwState to)
+{
+	TimestampTz now = pgw_now();
+
+	t->retries = 0;
+	t->next_attempt_at = now;
+	t->watch_until = 0;
+	switch (to)
+	{
+		case PGW_BANK_UNKNOWN:
+		case PGW_SAVED:
+			/* bank_asked_at stays: when "not found" begins to count has not changed */
+			t->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
+			break;
+		case PGW_BANK_APPROVED:
+			if (order->bank_reference != NULL)
+				t->bank_reference = order->bank_reference;
+			t->abandoned_at = 0;
+			t->next_attempt_at = 0; /* the vote, not a time, decides */
+			set_error(t, NULL);
+			break;
+		case PGW_FAILED:
+			/* The operator may be wrong: a charge that turns up is given back. But one that he has already looked at is not shown again. */
+			if (t->kind == PGW_KIND_PAYMENT && !(review->from == PGW_FAILED && order->action == PGW_REVIEW_MARK_NOT_CHARGED))
+				t->watch_until = now + PGW_WATCH_MS * 1000;
+			else
+				t->next_attempt_at = 0;
+			set_error(t, "not_processed");
+			break;
+		case PGW_REFUNDING:
+			set_refunding(t, review, now);
+			break;
+		case PGW_REFUNDED:
+			set_error(t, "given_back");
+			break;
+		case PGW_COMPLETED:
+			t->next_attempt_at = 0;
+			set_error(t, NULL);
+			break;
+		default:
+			break;
+	}
+}
+
+/* false: what the decision means for the payments row is written by the worker, when it has saved or given back. */
+static bool
+decides_payment(const PgwTransaction *t, const Review *review, PgwStanding *s)
+{
+	if (t->kind != PGW_KIND_PAYMENT)
+	{
+		if (t->status == PGW_FAILED)
+			pgw_operation_undone(t->kind, t->amount, s);
+		else if (t->status == PGW_COMPLETED)
+			pgw_operation_done(t->kind, t->amount, t->final_capture, s);
+		return t->status == PGW_FAILED || t->status == PGW_COMPLETED;
+	}
+	if (t->status == PGW_SAVED)
+		return false;
+	/* the capture that was to follow the commit is done, or never will be */
+	if (t->status == PGW_COMPLETED)
+		pgw_operation_done(PGW_KIND_CAPTURE, s->reserved, true, s);
+	else
+		*s = (PgwStanding) {.status = PGW_PAY_FAILED};
+	return true;
+}
+
+static void
+settle_payment(const PgwTransaction *t, const Review *review)
+{
+	PgwPayment	p;
+	PgwStanding s;
+
+	if (!pgw_store_lock_payment(&t->payment_id, true, &p, NULL))
+		return;					/* of a caller that has rolled back */
+	pgw_store_standing(&p, &s);
+	if (!decides_payment(t, review, &s))
+		return;
+	pgw_store_set_standing(&p, &s);
+	pgw_store_update_payment(&p);
+}
+
+static void
+record(PgwTransaction *t, const Order *order, const Review *review, PgwState to, Oid caller, const PgwProposal *proposal)
+{
+	PgwEvent	event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED, .from = t->status, .to = to};
+	StringInfoData s;
+
+	initStringInfo(&s);
+	appendStringInfo(&s, "\"action\": \"%s\", \"came_from\": \"%s\", \"session_user\": %s, \"current_user\": %s, \"note\": %s, \"evidence\": %s",
+					 pgw_review_action_name(order->action), pgw_state_name(review->from),
+					 pgw_store_json_string(GetUserNameFromId(GetSessionUserId(), false)),
+					 pgw_store_json_string(GetUserNameFromId(caller, false)), pgw_store_json_string(order->note), order->evidence);
+	if (proposal != NULL)
+		appendStringInfo(&s, ", \"proposed_by\": %s, \"proposal_note\": %s", pgw_store_json_string(proposal->proposer),
+						 pgw_store_json_string(proposal->note));
+	event.extra = s.data;
+	pgw_store_advance(t, false, &event, 1);
+}
+
+Datum
+pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
+{
+	Order		order;
+	Review		review;
+	PgwTransaction t;
+	PgwProposal proposal;
+	const PgwReviewCell *cell;
+	Oid			caller;
+	int			sec_context;
+	bool		two = require_four_eyes;
+
+	PreventCommandIfReadOnly("pgw.resolve_review()");
+	PreventCommandDuringRecovery("pgw.resolve_review()");
+	PreventCommandIfParallelMode("pgw.resolve_review()");
+	get_order(fcinfo, &order);
+	pgw_require(GetUserId(), "operator", NULL);
+	pgw_become_owner(&caller, &sec_context);
+
+	/* Another merchant's transaction is no transaction: its id is not confirmed, nor its row locked. */
+	if (!pgw_store_transaction_by_id(&order.transaction_id, &t) || !pgw_caller_may(caller, "operator", t.merchant) ||
+		!pgw_store_lock_transaction(&order.transaction_id, true, &t, NULL))
+	{
+		char		id[37];
+
+		pgw_uuid_to_text(order.transaction_id.data, id);
+		pgw_raise("transaction_not_found", pgw_detail(NULL, "transaction_id", id), NULL);
+	}
+	cell = check_allowed(&order, &t, &review);
+	if (!two || confirmed(&order, &t, &proposal))
+	{
+		if (order.action == PGW_REVIEW_MARK_CHARGED && t.kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
+			claim_charge(&t, &order, &review);
+		prepare(&t, &order, &review, cell->to);
+		record(&t, &order, &review, cell->to, caller, two ? &proposal : NULL);
+		if (t.kind != PGW_KIND_PAYMENT || review.from == PGW_SAVED)
+			settle_payment(&t, &review);
+
+		/* Once this has committed, and not before, the worker goes on, and tells the listeners. */
+		pgw_fate_add(&t.transaction_id, PGW_FATE_PROCESS);
+	}
+	ForceSyncCommit();
+	pgw_become_caller(caller, sec_context);
+	return pgw_row_from_string(get_func_rettype(fcinfo->flinfo->fn_oid), pgw_state_name(t.status));
+}
+
+/* What the grid allows, for pgw.manual_reviews. */
+Datum
+pgw_review_actions_1_0(PG_FUNCTION_ARGS)
+{
+	Datum		names[PGW_NREVIEW_ACTIONS];
+	int			n = 0;
+	PgwKind		kind;
+	PgwState	from;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	kind = (PgwKind) pgw_kind_parse(pgw_row_to_string(get_fn_expr_argtype(fcinfo->flinfo, 0), PG_GETARG_DATUM(0)));
+	from = pgw_state_parse(pgw_row_to_string(get_fn_expr_argtype(fcinfo->flinfo, 1), PG_GETARG_DATUM(1)));
+	for (int i = 0; i < PGW_NREVIEW_ACTIONS; i++)
+	{
+		const PgwReviewCell *cell = pgw_review_cell(kind, from, (PgwReviewAction) i);
+
+		if (cell != NULL && cell->to != PGW_STATE_NONE)
+			names[n++] = CStringGetTextDatum(pgw_review_action_name((PgwReviewAction) i));
+	}
+	PG_RETURN_ARRAYTYPE_P(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}

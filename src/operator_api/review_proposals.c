@@ -1,0 +1,113 @@
+/*
+ * review_proposals.c - what pgw.resolve_review() reads and writes besides the attempt: proposals of a first pair of eyes
+ *
+ * Proposals are only ever added; the attempt's row lock, which the caller holds, orders them.  One counts while the attempt has not moved since.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+
+#include "store/tables_internal.h"
+
+static Datum
+column(PgwRel *r, TupleTableSlot *slot, const char *name, Oid *type, bool *isnull)
+{
+	AttrNumber	att = get_attnum(RelationGetRelid(r->rel), name);
+
+	if (att == InvalidAttrNumber)
+		elog(ERROR, "table pgw.review_proposals has no column \"%s\"", name);
+	*type = TupleDescAttr(RelationGetDescr(r->rel), att - 1)->atttypid;
+	return slot_getattr(slot, att, isnull);
+}
+
+static char *
+text_column(PgwRel *r, const char *name)
+{
+	Oid			type;
+	bool		isnull;
+	Datum		d = column(r, r->found, name, &type, &isnull);
+
+	return isnull ? NULL : pgw_row_to_string(type, d);
+}
+
+static int
+int_column(PgwRel *r, const char *name)
+{
+	Oid			type;
+	bool		isnull;
+
+	return DatumGetInt32(column(r, r->found, name, &type, &isnull));
+}
+
+static void
+keep_newest(PgwRel *r, void *arg)
+{
+	PgwProposal *newest = arg;
+	Oid			type;
+	bool		isnull;
+	int			number = int_column(r, "proposal");
+
+	if (number <= newest->proposal)
+		return;
+	newest->proposal = number;
+	newest->step_order = int_column(r, "step_order");
+	newest->action = text_column(r, "action");
+	newest->note = text_column(r, "note");
+	newest->evidence = text_column(r, "evidence");
+	newest->proposed_by = DatumGetObjectId(column(r, r->found, "proposed_by", &type, &isnull));
+	newest->proposer = text_column(r, "proposer");
+}
+
+bool
+pgw_store_newest_proposal(const pg_uuid_t *transaction_id, PgwProposal *out)
+{
+	static const char *const columns[] = {"transaction_id"};
+	Oid			relid = pgw_store_relid("review_proposals");
+	Oid			index = pgw_store_index(relid, columns, 1, false);
+	Datum		key = UUIDPGetDatum(transaction_id);
+	PgwRel		r;
+
+	memset(out, 0, sizeof(*out));
+	pgw_row_open_read(&r, relid);
+	pgw_row_each(&r, index, &key, 1, keep_newest, out);
+	pgw_row_close(&r);
+	return out->proposal > 0;
+}
+
+static void
+put(PgwRel *r, const char *name, Datum value)
+{
+	AttrNumber	att = get_attnum(RelationGetRelid(r->rel), name);
+
+	if (att == InvalidAttrNumber)
+		elog(ERROR, "table pgw.review_proposals has no column \"%s\"", name);
+	r->slot->tts_values[att - 1] = value;
+	r->slot->tts_isnull[att - 1] = false;
+}
+
+void
+pgw_store_add_proposal(const pg_uuid_t *transaction_id, const PgwProposal *p)
+{
+	PgwRel		r;
+	Oid			relid = pgw_store_relid("review_proposals");
+
+	pgw_row_open_write(&r, relid, NULL, false);
+	ExecClearTuple(r.slot);
+	memset(r.slot->tts_isnull, true, RelationGetDescr(r.rel)->natts * sizeof(bool));
+	put(&r, "transaction_id", UUIDPGetDatum(transaction_id));
+	put(&r, "proposal", Int32GetDatum(p->proposal));
+	put(&r, "step_order", Int32GetDatum(p->step_order));
+	put(&r, "action", CStringGetTextDatum(p->action));
+	put(&r, "note", CStringGetTextDatum(p->note));
+	put(&r, "evidence", pgw_row_from_string(get_atttype(relid, get_attnum(relid, "evidence")), p->evidence));
+	put(&r, "proposed_by", ObjectIdGetDatum(p->proposed_by));
+	put(&r, "proposer", CStringGetTextDatum(p->proposer));
+	put(&r, "proposed_at", TimestampTzGetDatum(GetCurrentTimestamp()));
+	ExecStoreVirtualTuple(r.slot);
+	pgw_row_insert(&r);
+	pgw_row_close(&r);
+}

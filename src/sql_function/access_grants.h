@@ -1,0 +1,17 @@
+/*
+ * access_grants.h - who may do what (pgw.access_grants)
+ *
+ * Levels: "client" (pay), "operator", "auditor".  "auditor" asks for reading only, and every level may read.  merchant NULL: at least
+ * one merchant.  caller is the immediate caller: GetUserId() on entry, before the code acts as the extension's owner.
+ */
+#ifndef PGW_SQL_FUNCTION_ACCESS_GRANTS_H
+#define PGW_SQL_FUNCTION_ACCESS_GRANTS_H
+
+#include "postgres.h"
+
+extern bool pgw_caller_may(Oid caller, const char *level, const char *merchant);
+
+/* The same, but raises 42501 with a hint that names pgw.grant_access. */
+extern void pgw_require(Oid caller, const char *level, const char *merchant);
+
+#endif

@@ -1,0 +1,498 @@
+/*
+ * events.c - the events of an attempt, and the one place where an attempt changes
+ *
+ * Owns: the form of event_data, and in which partition an event lies.
+ * Locks: RowExclusiveLock on one partition; pgw finds it by the parent's bounds and remembers it, because routing each event through the
+ * parent would cost more than writing it.  AccessShareLock on the parent where it has to be looked for.
+ * Invariants: an attempt's status and step_order change only together with its events, along legal edges; steps run 1..n.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/partition.h"
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/inval.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/partcache.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+#include "utils/xid8.h"
+
+#include "core/base/uuid7.h"
+#include "database/table_locks.h"
+#include "observe/metrics.h"
+#include "store/tables_internal.h"
+
+enum
+{
+	EV_EVENT_ID, EV_TRANSACTION_ID, EV_EVENT_TYPE, EV_OCCURRED_AT, EV_EVENT_DATA, EV_ERROR_DETAILS, EV_STEP_ORDER, EV_TXID, EV_NCOLUMNS
+};
+
+static const char *const event_columns[EV_NCOLUMNS] = {
+	"event_id", "transaction_id", "event_type", "occurred_at", "event_data", "error_details", "step_order", "txid"
+};
+
+#define RANDOM_PER_ID 10
+#define IDS_AT_ONCE 32
+
+/* Random bytes for many ids at a time: asking for them costs as much as writing an event.  Each is used once; a process forks none that uses them, too. */
+void
+pgw_store_new_id(pg_uuid_t *out)
+{
+	static PgwUuid7Gen gen;
+	static uint8_t rnd[IDS_AT_ONCE][RANDOM_PER_ID];
+	static int	left = 0;
+	uint64		ms = (GetCurrentTimestamp() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+
+	if (left == 0)
+	{
+		if (!pg_strong_random(rnd, sizeof(rnd)))
+			ereport(ERROR,
+					(errcode(ERRCODE_INTERNAL_ERROR),
+					 errmsg("could not generate random values")));
+		left = IDS_AT_ONCE;
+	}
+	pgw_uuid7_make(&gen, ms, rnd[--left], out->data);
+}
+
+char *
+pgw_store_json_string(const char *s)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	escape_json(&out, s);
+	return out.data;
+}
+
+/* ---- where an event lies ---- */
+
+static const Oid event_types[EV_NCOLUMNS] = {
+	UUIDOID, UUIDOID, InvalidOid, TIMESTAMPTZOID, JSONBOID, TEXTOID, INT4OID, XID8OID
+};
+
+/* Ids from low (inclusive) to high (exclusive) lie in this partition. */
+typedef struct PgwPartition
+{
+	Oid			parent;			/* InvalidOid: void */
+	Oid			relid;
+	bool		no_low;
+	bool		no_high;
+	pg_uuid_t	low;
+	pg_uuid_t	high;
+} PgwPartition;
+
+#define MAX_PARTITIONS 8
+
+static PgwPartition partitions[MAX_PARTITIONS];
+static int	next_partition = 0;
+
+/* Where the columns are. */
+typedef struct EventTable
+{
+	Oid			relid;			/* InvalidOid: void */
+	AttrNumber	attnums[EV_NCOLUMNS];
+	bool		ours[MaxHeapAttributeNumber];	/* [attnum - 1] */
+	Oid			type_of_event;
+} EventTable;
+
+static EventTable event_table;
+
+/* Attached, detached, altered: all that is kept here is void then. */
+static void
+forget_table(Datum arg, Oid relid)
+{
+	if (relid == InvalidOid || relid == event_table.relid)
+		event_table.relid = InvalidOid;
+	for (int i = 0; i < MAX_PARTITIONS; i++)
+	{
+		if (relid == InvalidOid || relid == partitions[i].parent || relid == partitions[i].relid)
+			partitions[i].parent = InvalidOid;
+	}
+}
+
+static void
+watch_relations(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
+	registered = true;
+}
+
+static int
+compare_ids(const pg_uuid_t *a, const pg_uuid_t *b)
+{
+	return memcmp(a->data, b->data, UUID_LEN);
+}
+
+static bool
+lies_in(const PgwPartition *p, Oid parent, const pg_uuid_t *id)
+{
+	return p->parent == parent && (p->no_low || compare_ids(&p->low, id) <= 0) && (p->no_high || compare_ids(id, &p->high) < 0);
+}
+
+/* The bound at this place; false: there is none on that side. */
+static bool
+get_bound(PartitionBoundInfo bounds, int i, pg_uuid_t *out)
+{
+	if (i < 0 || i >= bounds->ndatums || bounds->kind[i][0] != PARTITION_RANGE_DATUM_VALUE)
+		return false;
+	*out = *DatumGetUUIDP(bounds->datums[i][0]);
+	return true;
+}
+
+/* By the parent's bounds, as PostgreSQL routes a row: a table that only has a partition's name gets no event. */
+static void
+route(Relation parent, const pg_uuid_t *id, PgwPartition *p)
+{
+	PartitionKey key = RelationGetPartitionKey(parent);
+	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
+	PartitionBoundInfo bounds = desc->boundinfo;
+	Datum		value = UUIDPGetDatum(id);
+	bool		equal;
+	int			offset;
+	int			index = -1;
+
+	if (key == NULL || key->strategy != PARTITION_STRATEGY_RANGE || key->partnatts != 1 || key->parttypid[0] != UUIDOID)
+		elog(ERROR, "table pgw.transaction_events is not partitioned by ranges of transaction_id");
+	memset(p, 0, sizeof(*p));
+	p->parent = RelationGetRelid(parent);
+	p->no_low = p->no_high = true;
+	if (desc->nparts > 0)
+	{
+		offset = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, bounds, 1, &value, &equal);
+		p->no_low = !get_bound(bounds, offset, &p->low);
+		p->no_high = !get_bound(bounds, offset + 1, &p->high);
+		index = bounds->indexes[offset + 1];
+		if (index < 0)
+			index = bounds->default_index;
+	}
+	if (index < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_CHECK_VIOLATION),
+				 errmsg("pgw.transaction_events has no partition for events of now"),
+				 errhint("Attach pgw.transaction_events_default again as its default partition, or call pgw.ensure_event_partitions().")));
+	p->relid = desc->oids[index];
+	if (!desc->is_leaf[index])
+		elog(ERROR, "partition %u of pgw.transaction_events is itself partitioned", p->relid);
+}
+
+static Oid
+partition_of(const pg_uuid_t *transaction_id)
+{
+	Oid			parent = pgw_store_relid("transaction_events");
+	PgwPartition fresh;
+	Relation	rel;
+
+	watch_relations();
+	for (int i = 0; i < MAX_PARTITIONS; i++)
+	{
+		if (lies_in(&partitions[i], parent, transaction_id))
+			return partitions[i].relid;
+	}
+	pgw_table_lock(parent, AccessShareLock);
+	rel = table_open(parent, NoLock);
+	route(rel, transaction_id, &fresh);
+	table_close(rel, NoLock);
+	partitions[next_partition] = fresh; /* only now: what came before can have processed invalidations */
+	next_partition = (next_partition + 1) % MAX_PARTITIONS;
+	return fresh.relid;
+}
+
+/* Locked: it cannot be detached before the transaction ends.  Whether it had been before, its lock has told us. */
+static Oid
+lock_partition_of(const pg_uuid_t *transaction_id)
+{
+	for (;;)
+	{
+		Oid			relid = partition_of(transaction_id);
+
+		pgw_table_lock(relid, RowExclusiveLock);
+		if (partition_of(transaction_id) == relid)
+			return relid;
+	}
+}
+
+Oid
+pgw_store_partition_now(void)
+{
+	pg_uuid_t	id;
+
+	pgw_store_new_id(&id);
+	return partition_of(&id);
+}
+
+/* ---- an event as a row ---- */
+
+static void
+add_member(JsonbParseState **state, const char *name, JsonbValue *value)
+{
+	JsonbValue	key = {.type = jbvString, .val.string = {.len = strlen(name), .val = unconstify(char *, name)}};
+
+	(void) pushJsonbValue(state, WJB_KEY, &key);
+	(void) pushJsonbValue(state, WJB_VALUE, value);
+}
+
+/* NULL: a JSON null. */
+static void
+add_string(JsonbParseState **state, const char *name, const char *value)
+{
+	JsonbValue	v = {.type = jbvNull};
+
+	if (value != NULL)
+		v = (JsonbValue) {.type = jbvString, .val.string = {.len = strlen(value), .val = unconstify(char *, value)}};
+	add_member(state, name, &v);
+}
+
+static void
+add_number(JsonbParseState **state, const char *name, int value)
+{
+	JsonbValue	v = {.type = jbvNumeric, .val.numeric = int64_to_numeric(value)};
+
+	add_member(state, name, &v);
+}
+
+/* The members of this text, an object without its braces. */
+static void
+add_text(JsonbParseState **state, const char *text)
+{
+	Datum		object = DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("{%s}", text)));
+	JsonbIterator *it = JsonbIteratorInit(&DatumGetJsonbP(object)->root);
+	JsonbIteratorToken token;
+	JsonbValue	v;
+
+	(void) JsonbIteratorNext(&it, &v, true);	/* the brace */
+	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_END_OBJECT)
+		(void) pushJsonbValue(state, token, &v);
+}
+
+/* Put together as what it is: parsing a text of it took a twelfth of the worker's time. */
+static Datum
+event_data(const PgwTransaction *t, const PgwEvent *event)
+{
+	JsonbParseState *state = NULL;
+	char		correlation[37];
+
+	pgw_uuid_to_text(t->correlation_id.data, correlation);
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	add_number(&state, "v", 1);
+	add_string(&state, "from", pgw_state_name(event->from));
+	add_string(&state, "to", pgw_state_name(event->to));
+	add_number(&state, "attempt", t->attempts);
+	if (event->operation != NULL)
+		add_string(&state, "operation", event->operation);
+	if (t->bank != NULL)
+		add_string(&state, "bank", t->bank);
+	if (event->type == PGW_EV_BANK_PROCESSING_STARTED && t->bank_version != 0)
+		add_number(&state, "bank_version", t->bank_version);
+	add_string(&state, "correlation_id", correlation);
+	if (event->extra != NULL && event->extra[0] != '\0')
+		add_text(&state, event->extra);
+	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+}
+
+static const EventTable *
+describe(Oid relid)
+{
+	static EventTable fresh;
+	Relation	rel;
+
+	watch_relations();
+	if (event_table.relid == relid)
+		return &event_table;
+	memset(&fresh, 0, sizeof(fresh));
+	fresh.relid = relid;
+	rel = RelationIdGetRelation(relid);
+	if (!RelationIsValid(rel))
+		elog(ERROR, "a partition of pgw.transaction_events is gone");
+	for (int i = 0; i < EV_NCOLUMNS; i++)
+	{
+		fresh.attnums[i] = get_attnum(relid, event_columns[i]);
+		pgw_row_check_type(rel, fresh.attnums[i], event_columns[i], event_types[i]);
+		fresh.ours[fresh.attnums[i] - 1] = true;
+	}
+	fresh.type_of_event = get_atttype(relid, fresh.attnums[EV_EVENT_TYPE]);
+	RelationClose(rel);
+	event_table = fresh;		/* only now: the look-ups can have processed invalidations */
+	return &event_table;
+}
+
+void
+pgw_store_check_events(void)
+{
+	(void) describe(pgw_store_partition_now());
+}
+
+static void
+put(PgwRel *r, const EventTable *table, int column, Datum value, bool isnull)
+{
+	r->slot->tts_values[table->attnums[column] - 1] = value;
+	r->slot->tts_isnull[table->attnums[column] - 1] = isnull;
+}
+
+static void
+write_event(PgwRel *r, const EventTable *table, const PgwTransaction *t, const PgwEvent *event, int step)
+{
+	pg_uuid_t	id;
+
+	pgw_store_new_id(&id);
+	pgw_row_begin(r, table->ours, EV_NCOLUMNS);
+	put(r, table, EV_EVENT_ID, UUIDPGetDatum(&id), false);
+	put(r, table, EV_TRANSACTION_ID, UUIDPGetDatum(&t->transaction_id), false);
+	put(r, table, EV_EVENT_TYPE, pgw_row_from_string(table->type_of_event, pgw_event_name(event->type)), false);
+
+	/* Clock time; readers order by step, never by it. */
+	put(r, table, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	put(r, table, EV_EVENT_DATA, event_data(t, event), false);
+	put(r, table, EV_ERROR_DETAILS, event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
+		event->error_details == NULL);
+	put(r, table, EV_STEP_ORDER, Int32GetDatum(step), false);
+	put(r, table, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
+	ExecStoreVirtualTuple(r->slot);
+	pgw_row_insert(r);
+}
+
+void
+pgw_store_write_events(PgwTransaction *t, const PgwEvent *events, int n)
+{
+	Oid			relid = lock_partition_of(&t->transaction_id);
+	PgwRel		r;
+
+	pgw_row_open_write(&r, relid, NULL, false);
+	for (int i = 0; i < n; i++)
+		write_event(&r, describe(relid), t, &events[i], ++t->step_order);
+	pgw_row_close(&r);
+}
+
+void
+pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
+{
+	PgwState	before = insert ? PGW_STATE_NONE : t->status;
+	PgwState	state = before;
+
+	/* Every edge is checked before anything is written. */
+	if (n <= 0)
+		elog(ERROR, "an attempt cannot change without an event");
+	for (int i = 0; i < n; i++)
+	{
+		/* A group of events may stand on one edge: each names from and to of the edge, the first from the present state. */
+		bool		same_edge = i > 0 && events[i].from == events[i - 1].from && events[i].to == events[i - 1].to;
+
+		if ((events[i].from != state && !same_edge) || !pgw_event_legal(t->kind, events[i].from, events[i].to, events[i].type))
+		{
+			char		id[37];
+			char		members[PGW_ERROR_MEMBERS_SIZE];
+			const char *from = pgw_state_name(events[i].from);
+
+			pgw_uuid_to_text(t->transaction_id.data, id);
+			pgw_error_members(pgw_error_find("internal_error"), members);
+			ereport(ERROR,
+					(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
+					 errmsg("illegal step of attempt %s: %s from %s to %s", id, pgw_event_name(events[i].type),
+							from != NULL ? from : "nothing", pgw_state_name(events[i].to)),
+					 errdetail_internal("{%s, \"transaction_id\": \"%s\"}", members, id)));
+		}
+		state = events[i].to;
+	}
+
+	pgw_store_write_events(t, events, n);
+	t->status = state;
+	if (state != before)
+	{
+		t->put_off_since = 0;	/* what could not be asked for is another step's now */
+		t->put_off_reason = NULL;
+	}
+	if (insert)
+		pgw_store_insert_transaction(t);
+	else
+		pgw_store_update_transaction(t);
+	pgw_metrics_advanced(t, before, events, n);
+}
+
+/* ---- reading ---- */
+
+typedef struct EventList
+{
+	PgwEventRow *rows;
+	int			n;
+	int			cap;
+} EventList;
+
+static Datum
+get(PgwRel *r, int column, bool *isnull)
+{
+	return slot_getattr(r->found, describe(RelationGetRelid(r->rel))->attnums[column], isnull);
+}
+
+static void
+collect_event(PgwRel *r, void *arg)
+{
+	EventList  *list = arg;
+	Oid			relid = RelationGetRelid(r->rel);
+	PgwEventRow *e;
+	bool		isnull;
+	Datum		d;
+
+	if (list->n == list->cap)
+	{
+		list->cap = list->cap == 0 ? 16 : list->cap * 2;
+		list->rows = list->rows == NULL ? palloc(list->cap * sizeof(PgwEventRow)) : repalloc(list->rows, list->cap * sizeof(PgwEventRow));
+	}
+	e = &list->rows[list->n++];
+	memset(e, 0, sizeof(*e));
+	d = get(r, EV_EVENT_ID, &isnull);
+	memcpy(&e->event_id, DatumGetUUIDP(d), UUID_LEN);
+	d = get(r, EV_TRANSACTION_ID, &isnull);
+	memcpy(&e->transaction_id, DatumGetUUIDP(d), UUID_LEN);
+	d = get(r, EV_EVENT_TYPE, &isnull);
+	e->event_type = pgw_row_to_string(describe(relid)->type_of_event, d);
+	e->occurred_at = DatumGetTimestampTz(get(r, EV_OCCURRED_AT, &isnull));
+	d = get(r, EV_EVENT_DATA, &isnull);
+	e->event_data = pgw_row_to_string(JSONBOID, d);
+	d = get(r, EV_ERROR_DETAILS, &isnull);
+	if (!isnull)
+		e->error_details = TextDatumGetCString(d);
+	e->step_order = DatumGetInt32(get(r, EV_STEP_ORDER, &isnull));
+	e->txid = DatumGetFullTransactionId(get(r, EV_TXID, &isnull));
+}
+
+static int
+compare_steps(const void *a, const void *b)
+{
+	int			x = ((const PgwEventRow *) a)->step_order;
+	int			y = ((const PgwEventRow *) b)->step_order;
+
+	return (x > y) - (x < y);
+}
+
+int
+pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out)
+{
+	static const char *const columns[] = {"transaction_id"};
+	EventList	list = {0};
+	PgwRel		r;
+	Oid			relid = partition_of(transaction_id);
+	Datum		key = UUIDPGetDatum(transaction_id);
+	Oid			index = pgw_store_index(relid, columns, 1, false);
+
+	if (!OidIsValid(index))
+		elog(ERROR, "table pgw.transaction_events has no index on transaction_id");
+	pgw_row_open_read(&r, relid);
+	pgw_row_each(&r, index, &key, 1, collect_event, &list);
+	pgw_row_close(&r);
+	if (list.n > 1)
+		qsort(list.rows, list.n, sizeof(PgwEventRow), compare_steps);
+	*out = list.rows;
+	return list.n;
+}

@@ -1,0 +1,707 @@
+/*
+ * tables.c - payments and attempts, typed: rows to structs and back, find, lock, insert, update
+ *
+ * Owns: the one description of both tables' columns, and a cache of where they are (attribute numbers and indexes).
+ * Locks: those of row.c.
+ * Invariants: columns are named as the members of the structs in tables.h.  The cache holds oids and numbers only, belongs to one relation
+ * oid, and is void after any relcache invalidation of it, so DROP and CREATE EXTENSION in one session work.
+ */
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "access/sysattr.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+#include "utils/xid8.h"
+
+#include "base/compat.h"
+#include "core/base/uuid7.h"
+#include "store/tables_internal.h"
+
+#define P(member, field, fixed) {#member, field, offsetof(PgwPayment, member), fixed}
+#define T(member, field, fixed) {#member, field, offsetof(PgwTransaction, member), fixed}
+
+static const PgwColumn payment_columns[] = {
+	P(payment_id, PGW_FIELD_UUID, true),
+	P(client_request_id, PGW_FIELD_STRING, true),
+	P(merchant, PGW_FIELD_STRING, true),
+	P(transaction_id, PGW_FIELD_UUID, false),
+	P(status, PGW_FIELD_PAYMENT_STATUS, false),
+	P(capture, PGW_FIELD_CAPTURE, true),
+	P(amount, PGW_FIELD_INT64, true),
+	P(currency, PGW_FIELD_STRING, true),
+	P(authorized_amount, PGW_FIELD_INT64, false),
+	P(captured_amount, PGW_FIELD_INT64, false),
+	P(reserved_amount, PGW_FIELD_INT64, false),
+	P(refunded_amount, PGW_FIELD_INT64, false),
+	P(refund_pending_amount, PGW_FIELD_INT64, false),
+	P(bank, PGW_FIELD_STRING, false),
+	P(bank_reference, PGW_FIELD_STRING, false),
+	P(authorization_code, PGW_FIELD_STRING, false),
+	P(card_last4, PGW_FIELD_STRING, false),
+	P(card_brand, PGW_FIELD_STRING, false),
+	P(reference, PGW_FIELD_STRING, true),
+	P(metadata, PGW_FIELD_STRING, true),
+	P(created_at, PGW_FIELD_TIME, true),
+	P(updated_at, PGW_FIELD_TIME, false),
+};
+
+static const PgwColumn transaction_columns[] = {
+	T(transaction_id, PGW_FIELD_UUID, true),
+	T(payment_id, PGW_FIELD_UUID, false),	/* an adopted attempt goes to the new caller's payments row */
+	T(client_request_id, PGW_FIELD_STRING, true),
+	T(merchant, PGW_FIELD_STRING, true),
+	T(kind, PGW_FIELD_KIND, true),
+	T(status, PGW_FIELD_STATE, false),
+	T(step_order, PGW_FIELD_INT, false),
+	T(submitted, PGW_FIELD_BOOL, false),
+	T(submitted_by, PGW_FIELD_STRING, true),
+	T(taken, PGW_FIELD_BOOL, false),
+	T(amount, PGW_FIELD_INT64, true),
+	T(currency, PGW_FIELD_STRING, true),
+	T(capture, PGW_FIELD_CAPTURE, true),
+	T(token, PGW_FIELD_STRING, true),
+	T(card_last4, PGW_FIELD_STRING, false),
+	T(card_brand, PGW_FIELD_STRING, false),
+	T(card_expiry_month, PGW_FIELD_INT_OR_NULL, false),
+	T(card_expiry_year, PGW_FIELD_INT_OR_NULL, false),
+	T(bank, PGW_FIELD_STRING, false),
+	T(bank_version, PGW_FIELD_INT_OR_NULL, false),
+	T(bank_requested, PGW_FIELD_STRING, true),
+	T(reference, PGW_FIELD_STRING, true),
+	T(bank_fields, PGW_FIELD_STRING, true),
+	T(bank_key, PGW_FIELD_STRING, false),
+	T(bank_key_used_at, PGW_FIELD_TIME, false),
+	T(bank_asked_at, PGW_FIELD_TIME, false),
+	T(bank_reference, PGW_FIELD_STRING, false),
+	T(authorization_code, PGW_FIELD_STRING, false),
+	T(approved_amount, PGW_FIELD_INT64_OR_NULL, false),
+	T(approved_currency, PGW_FIELD_STRING, false),
+	T(refund_operation, PGW_FIELD_STRING, false),
+	T(refund_key, PGW_FIELD_STRING, false),
+	T(refund_key_used_at, PGW_FIELD_TIME, false),
+	T(refund_asked_at, PGW_FIELD_TIME, false),
+	T(pending_at_bank, PGW_FIELD_BOOL, false),
+	T(refund_attempts, PGW_FIELD_INT, false),
+	T(capture_key, PGW_FIELD_STRING, false),
+	T(capture_key_used_at, PGW_FIELD_TIME, false),
+	T(maybe_elsewhere, PGW_FIELD_BOOL, false),
+	T(error_answered, PGW_FIELD_BOOL, false),
+	T(final_capture, PGW_FIELD_BOOL, true),
+	T(reason, PGW_FIELD_STRING, true),
+	T(caller_xid, PGW_FIELD_FXID, false),
+	T(caller_subxid, PGW_FIELD_FXID, false),
+	T(system_identifier, PGW_FIELD_INT64, false),
+	T(database_oid, PGW_FIELD_OID, false),
+	T(abandoned_at, PGW_FIELD_TIME, false),
+	T(attempts, PGW_FIELD_INT, false),
+	T(retries, PGW_FIELD_INT, false),
+	T(next_attempt_at, PGW_FIELD_TIME, false),
+	T(put_off_since, PGW_FIELD_TIME, false),
+	T(put_off_reason, PGW_FIELD_STRING, false),
+	T(watch_until, PGW_FIELD_TIME, false),
+	T(expires_at, PGW_FIELD_TIME, false),
+	T(error_class, PGW_FIELD_STRING, false),
+	T(error_code, PGW_FIELD_STRING, false),
+	T(error_message, PGW_FIELD_STRING, false),
+	T(http_status, PGW_FIELD_INT_OR_NULL, false),
+	T(retryable, PGW_FIELD_BOOL, false),
+	T(correlation_id, PGW_FIELD_UUID, true),
+	T(created_at, PGW_FIELD_TIME, true),
+	T(updated_at, PGW_FIELD_TIME, false),
+};
+
+#define MAX_COLUMNS lengthof(transaction_columns)
+StaticAssertDecl(lengthof(payment_columns) <= MAX_COLUMNS, "the payments row has more columns than the cache");
+
+typedef struct TableCache
+{
+	Oid			relid;			/* InvalidOid: void */
+	AttrNumber	attnums[MAX_COLUMNS];
+	bool		ours[MaxHeapAttributeNumber];	/* [attnum - 1]; the others are somebody else's, or dropped */
+	Oid			id_index;		/* primary key */
+	Oid			claim_index;	/* payments: (client_request_id, merchant) */
+} TableCache;
+
+static const struct
+{
+	const char *name;
+	const PgwColumn *columns;
+	int			n;
+}			tables[PGW_NTABLES] = {
+	[PGW_TABLE_PAYMENTS] = {"payments", payment_columns, lengthof(payment_columns)},
+	[PGW_TABLE_TRANSACTIONS] = {"payment_transactions", transaction_columns, lengthof(transaction_columns)},
+};
+
+static TableCache cache[PGW_NTABLES];
+
+/* ---- where things are ---- */
+
+/* Answers of pgw_store_index(): the callers' arrays of columns are static. */
+typedef struct FoundIndex
+{
+	Oid			relid;			/* InvalidOid: void */
+	const char *const *columns;
+	Oid			index;
+} FoundIndex;
+
+static FoundIndex found_indexes[16];
+
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	for (int i = 0; i < PGW_NTABLES; i++)
+	{
+		if (relid == InvalidOid || relid == cache[i].relid)
+			cache[i].relid = InvalidOid;
+	}
+	for (int i = 0; i < lengthof(found_indexes); i++)
+	{
+		if (relid == InvalidOid || relid == found_indexes[i].relid)
+			found_indexes[i].relid = InvalidOid;
+	}
+}
+
+static void
+watch_relations(void)
+{
+	static bool registered = false;
+
+	if (registered)
+		return;
+	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	registered = true;
+}
+
+Oid
+pgw_store_relid_or_none(const char *name)
+{
+	Oid			nsp = get_namespace_oid("pgw", true);
+
+	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
+}
+
+Oid
+pgw_store_relid(const char *name)
+{
+	Oid			relid = pgw_store_relid_or_none(name);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("table pgw.%s does not exist", name)));
+	return relid;
+}
+
+static bool
+is_btree(Oid index)
+{
+	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	bool		result = HeapTupleIsValid(tup) && ((Form_pg_class) GETSTRUCT(tup))->relam == BTREE_AM_OID;
+
+	if (HeapTupleIsValid(tup))
+		ReleaseSysCache(tup);
+	return result;
+}
+
+static Oid
+find_index(Oid relid, const char *const *columns, int n, bool unique)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+	List	   *indexes;
+	ListCell   *lc;
+	Oid			best = InvalidOid;
+	bool		best_partial = true;
+
+	if (!RelationIsValid(rel))
+		return InvalidOid;
+	indexes = RelationGetIndexList(rel);
+	foreach(lc, indexes)
+	{
+		Oid			oid = lfirst_oid(lc);
+		HeapTuple	tup = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid));
+		Form_pg_index form;
+		bool		fits;
+		bool		partial;
+
+		if (!HeapTupleIsValid(tup))
+			continue;
+		form = (Form_pg_index) GETSTRUCT(tup);
+		partial = !heap_attisnull(tup, Anum_pg_index_indpred, NULL);
+		fits = form->indisvalid && form->indnkeyatts >= n && is_btree(oid);
+		if (unique)
+			fits = fits && form->indisunique && form->indimmediate && !partial && form->indnkeyatts == n;
+		for (int i = 0; fits && i < n; i++)
+			fits = form->indkey.values[i] != 0 && form->indkey.values[i] == get_attnum(relid, columns[i]);
+		if (fits && (!OidIsValid(best) || (best_partial && !partial)))
+		{
+			best = oid;
+			best_partial = partial;
+		}
+		ReleaseSysCache(tup);
+	}
+	list_free(indexes);
+	RelationClose(rel);
+	return best;
+}
+
+Oid
+pgw_store_index(Oid relid, const char *const *columns, int n, bool unique)
+{
+	FoundIndex *f = &found_indexes[((uintptr_t) columns >> 3) % lengthof(found_indexes)];
+	Oid			index;
+
+	if (f->relid == relid && f->columns == columns)
+		return f->index;
+	watch_relations();
+	index = find_index(relid, columns, n, unique);
+	if (OidIsValid(index))		/* only now: the look-ups can have processed invalidations */
+		*f = (FoundIndex) {.relid = relid, .columns = columns, .index = index};
+	return index;
+}
+
+/* What field_to_datum() makes, and field_from_datum() reads; InvalidOid: text of any type. */
+static Oid
+type_of(PgwField field)
+{
+	switch (field)
+	{
+		case PGW_FIELD_UUID:
+			return UUIDOID;
+		case PGW_FIELD_INT64:
+		case PGW_FIELD_INT64_OR_NULL:
+			return INT8OID;
+		case PGW_FIELD_INT:
+		case PGW_FIELD_INT_OR_NULL:
+			return INT4OID;
+		case PGW_FIELD_BOOL:
+			return BOOLOID;
+		case PGW_FIELD_TIME:
+			return TIMESTAMPTZOID;
+		case PGW_FIELD_FXID:
+			return XID8OID;
+		case PGW_FIELD_OID:
+			return OIDOID;
+		case PGW_FIELD_STRING:
+		case PGW_FIELD_STATE:
+		case PGW_FIELD_KIND:
+		case PGW_FIELD_CAPTURE:
+		case PGW_FIELD_PAYMENT_STATUS:
+			break;
+	}
+	return InvalidOid;
+}
+
+/* Not by count or position: somebody may have added, dropped or changed columns. */
+static void
+find_columns(PgwTable table, Oid relid, TableCache *c)
+{
+	Relation	rel = RelationIdGetRelation(relid);
+
+	if (!RelationIsValid(rel))
+		elog(ERROR, "table pgw.%s is gone", tables[table].name);
+	for (int i = 0; i < tables[table].n; i++)
+	{
+		const PgwColumn *column = &tables[table].columns[i];
+
+		c->attnums[i] = get_attnum(relid, column->name);
+		pgw_row_check_type(rel, c->attnums[i], column->name, type_of(column->field));
+		c->ours[c->attnums[i] - 1] = true;
+	}
+	RelationClose(rel);
+}
+
+static TableCache *
+get_cache(PgwTable table, Oid relid)
+{
+	static const char *const claim[] = {"client_request_id", "merchant"};
+	TableCache *c = &cache[table];
+	TableCache	fresh = {0};
+
+	watch_relations();
+	if (c->relid == relid)
+		return c;
+	find_columns(table, relid, &fresh);
+	fresh.id_index = find_index(relid, &tables[table].columns[0].name, 1, true);
+	if (!OidIsValid(fresh.id_index))
+		elog(ERROR, "table pgw.%s has no unique index on its id", tables[table].name);
+	if (table == PGW_TABLE_PAYMENTS)
+	{
+		fresh.claim_index = find_index(relid, claim, 2, true);
+		if (!OidIsValid(fresh.claim_index))
+			elog(ERROR, "table pgw.payments has no unique index on (client_request_id, merchant)");
+	}
+	fresh.relid = relid;
+
+	/* Only now: the look-ups above can have processed invalidations. */
+	*c = fresh;
+	return c;
+}
+
+/* ---- rows to structs and back ---- */
+
+void
+pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative)
+{
+	Oid			relid = pgw_store_relid(tables[table].name);
+
+	if (write)
+	{
+		TableCache *c = get_cache(table, relid);
+		Bitmapset  *updated = NULL;
+
+		for (int i = 0; i < tables[table].n; i++)
+		{
+			if (!tables[table].columns[i].fixed)
+				updated = bms_add_member(updated, c->attnums[i] - FirstLowInvalidHeapAttributeNumber);
+		}
+		pgw_row_open_write(r, relid, updated, speculative);
+		bms_free(updated);
+	}
+	else
+		pgw_row_open_read(r, relid);
+}
+
+static Datum
+field_to_datum(PgwField field, const void *p, Oid type, bool *isnull)
+{
+	*isnull = false;
+	switch (field)
+	{
+		case PGW_FIELD_UUID:
+			return UUIDPGetDatum((const pg_uuid_t *) p);
+		case PGW_FIELD_STRING:
+			{
+				const char *s = *(char *const *) p;
+
+				*isnull = (s == NULL);
+				return s != NULL ? pgw_row_from_string(type, s) : (Datum) 0;
+			}
+		case PGW_FIELD_INT64:
+			return Int64GetDatum(*(const int64 *) p);
+		case PGW_FIELD_INT64_OR_NULL:
+			*isnull = (*(const int64 *) p == 0);
+			return Int64GetDatum(*(const int64 *) p);
+		case PGW_FIELD_INT:
+			return Int32GetDatum(*(const int *) p);
+		case PGW_FIELD_INT_OR_NULL:
+			*isnull = (*(const int *) p == 0);
+			return Int32GetDatum(*(const int *) p);
+		case PGW_FIELD_BOOL:
+			return BoolGetDatum(*(const bool *) p);
+		case PGW_FIELD_TIME:
+			*isnull = (*(const TimestampTz *) p == 0);
+			return TimestampTzGetDatum(*(const TimestampTz *) p);
+		case PGW_FIELD_FXID:
+			*isnull = !FullTransactionIdIsValid(*(const FullTransactionId *) p);
+			return FullTransactionIdGetDatum(*(const FullTransactionId *) p);
+		case PGW_FIELD_OID:
+			return ObjectIdGetDatum(*(const Oid *) p);
+		case PGW_FIELD_STATE:
+			return pgw_row_from_string(type, pgw_state_name(*(const PgwState *) p));
+		case PGW_FIELD_KIND:
+			return pgw_row_from_string(type, pgw_kind_name(*(const PgwKind *) p));
+		case PGW_FIELD_CAPTURE:
+			return pgw_row_from_string(type, pgw_capture_name(*(const PgwCaptureMode *) p));
+		case PGW_FIELD_PAYMENT_STATUS:
+			return pgw_row_from_string(type, pgw_payment_status_name(*(const PgwPaymentStatus *) p));
+	}
+	return (Datum) 0;
+}
+
+static void
+field_from_datum(PgwField field, void *p, Oid type, Datum d, bool isnull)
+{
+	if (isnull)
+		return;					/* the struct was zeroed */
+	switch (field)
+	{
+		case PGW_FIELD_UUID:
+			memcpy(p, DatumGetUUIDP(d), UUID_LEN);
+			break;
+		case PGW_FIELD_STRING:
+			*(char **) p = pgw_row_to_string(type, d);
+			break;
+		case PGW_FIELD_INT64:
+		case PGW_FIELD_INT64_OR_NULL:
+			*(int64 *) p = DatumGetInt64(d);
+			break;
+		case PGW_FIELD_INT:
+		case PGW_FIELD_INT_OR_NULL:
+			*(int *) p = DatumGetInt32(d);
+			break;
+		case PGW_FIELD_BOOL:
+			*(bool *) p = DatumGetBool(d);
+			break;
+		case PGW_FIELD_TIME:
+			*(TimestampTz *) p = DatumGetTimestampTz(d);
+			break;
+		case PGW_FIELD_FXID:
+			*(FullTransactionId *) p = DatumGetFullTransactionId(d);
+			break;
+		case PGW_FIELD_OID:
+			*(Oid *) p = DatumGetObjectId(d);
+			break;
+		case PGW_FIELD_STATE:
+			*(PgwState *) p = pgw_state_parse(pgw_row_to_string(type, d));
+			break;
+		case PGW_FIELD_KIND:
+			*(PgwKind *) p = (PgwKind) pgw_kind_parse(pgw_row_to_string(type, d));
+			break;
+		case PGW_FIELD_CAPTURE:
+			*(PgwCaptureMode *) p = (PgwCaptureMode) pgw_capture_parse(pgw_row_to_string(type, d));
+			break;
+		case PGW_FIELD_PAYMENT_STATUS:
+			*(PgwPaymentStatus *) p = (PgwPaymentStatus) pgw_payment_status_parse(pgw_row_to_string(type, d));
+			break;
+	}
+}
+
+void
+pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
+{
+	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
+	TupleDesc	desc = RelationGetDescr(r->rel);
+
+	pgw_row_begin(r, c->ours, tables[table].n);
+	for (int i = 0; i < tables[table].n; i++)
+	{
+		int			att = c->attnums[i] - 1;
+
+		r->slot->tts_values[att] = field_to_datum(tables[table].columns[i].field, (const char *) row + tables[table].columns[i].offset,
+												  TupleDescAttr(desc, att)->atttypid, &r->slot->tts_isnull[att]);
+	}
+	ExecStoreVirtualTuple(r->slot);
+}
+
+static PgwPlace *
+place_of(PgwTable table, void *row)
+{
+	return table == PGW_TABLE_PAYMENTS ? &((PgwPayment *) row)->place : &((PgwTransaction *) row)->place;
+}
+
+void
+pgw_store_read(PgwRel *r, PgwTable table, void *row)
+{
+	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
+	TupleDesc	desc = RelationGetDescr(r->rel);
+
+	memset(row, 0, table == PGW_TABLE_PAYMENTS ? sizeof(PgwPayment) : sizeof(PgwTransaction));
+	for (int i = 0; i < tables[table].n; i++)
+	{
+		bool		isnull;
+		Datum		d = slot_getattr(r->found, c->attnums[i], &isnull);
+
+		field_from_datum(tables[table].columns[i].field, (char *) row + tables[table].columns[i].offset,
+						 TupleDescAttr(desc, c->attnums[i] - 1)->atttypid, d, isnull);
+	}
+	place_of(table, row)->tid = r->found->tts_tid;
+}
+
+/* ---- find, lock, insert, update ---- */
+
+Oid
+pgw_store_claim_index(Oid relid)
+{
+	return get_cache(PGW_TABLE_PAYMENTS, relid)->claim_index;
+}
+
+Oid
+pgw_store_id_index(PgwTable table, Oid relid)
+{
+	return get_cache(table, relid)->id_index;
+}
+
+PgwFind
+pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id)
+{
+	Datum		key = UUIDPGetDatum(id);
+
+	return pgw_row_find(r, pgw_store_id_index(table, RelationGetRelid(r->rel)), &key, 1, PGW_FIND_THOROUGH, NULL, NULL);
+}
+
+static bool
+get_by_id(PgwTable table, const pg_uuid_t *id, void *out)
+{
+	PgwRel		r;
+	bool		found;
+
+	pgw_store_open(&r, table, false, false);
+	found = pgw_store_find_id(&r, table, id) == PGW_FIND_ROW;
+	if (found)
+		pgw_store_read(&r, table, out);
+	pgw_row_close(&r);
+	return found;
+}
+
+bool
+pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out)
+{
+	return get_by_id(PGW_TABLE_PAYMENTS, payment_id, out);
+}
+
+bool
+pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTransaction *out)
+{
+	return get_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, out);
+}
+
+static PgwFind
+find_payment(const char *client_request_id, const char *merchant, int attempts, PgwPayment *out)
+{
+	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
+	PgwRel		r;
+	PgwFind		found;
+
+	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
+	found = pgw_row_find(&r, pgw_store_claim_index(RelationGetRelid(r.rel)), keys, 2, attempts, NULL, NULL);
+	if (found == PGW_FIND_ROW)
+		pgw_store_read(&r, PGW_TABLE_PAYMENTS, out);
+	pgw_row_close(&r);
+	return found;
+}
+
+bool
+pgw_store_payment_by_request(const char *client_request_id, const char *merchant, PgwPayment *out)
+{
+	return find_payment(client_request_id, merchant, PGW_FIND_THOROUGH, out) == PGW_FIND_ROW;
+}
+
+PgwFind
+pgw_store_payment_probe(const char *client_request_id, const char *merchant, PgwPayment *out)
+{
+	return find_payment(client_request_id, merchant, PGW_FIND_ONCE, out);
+}
+
+static bool
+lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy)
+{
+	PgwRel		r;
+	bool		found;
+	bool		is_busy = false;
+
+	pgw_store_open(&r, table, true, false);
+	found = pgw_store_find_id(&r, table, id) == PGW_FIND_ROW;
+	if (found)
+		found = pgw_row_lock(&r, wait, &is_busy);
+	if (found)
+	{
+		pgw_store_read(&r, table, out);
+		place_of(table, out)->held = true;
+	}
+	pgw_row_close(&r);
+	if (busy != NULL)
+		*busy = is_busy;
+	return found;
+}
+
+bool
+pgw_store_lock_transaction(const pg_uuid_t *transaction_id, bool wait, PgwTransaction *out, bool *busy)
+{
+	return lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy);
+}
+
+bool
+pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy)
+{
+	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, wait, out, busy);
+}
+
+void
+pgw_store_insert_transaction(PgwTransaction *t)
+{
+	PgwRel		r;
+
+	t->updated_at = GetCurrentTimestamp();
+	if (t->created_at == 0)
+		t->created_at = t->updated_at;
+	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, true, false);
+	pgw_store_fill(&r, PGW_TABLE_TRANSACTIONS, t);
+	pgw_row_insert(&r);
+	t->place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
+	pgw_row_close(&r);
+}
+
+/*
+ * r->found := the row that is to be updated, locked.  What this transaction has locked or written lies where that was, as nobody else can have changed
+ * it; unless a trigger of this transaction's has, and then it is looked for.
+ */
+static void
+reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwPlace *place)
+{
+	bool		busy;
+
+	if (place->held && pgw_row_fetch(r, &place->tid))
+		return;
+	if (pgw_store_find_id(r, table, id) != PGW_FIND_ROW || !pgw_row_lock(r, true, &busy))
+		elog(ERROR, "the row of pgw.%s to update is gone", tables[table].name);
+}
+
+static void
+update(PgwTable table, const pg_uuid_t *id, void *row)
+{
+	PgwPlace   *place = place_of(table, row);
+	PgwRel		r;
+
+	pgw_store_open(&r, table, true, false);
+	reach(&r, table, id, place);
+	pgw_store_fill(&r, table, row);
+	pgw_row_update(&r);
+	*place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
+	pgw_row_close(&r);
+}
+
+void
+pgw_store_update_payment(PgwPayment *p)
+{
+	p->updated_at = GetCurrentTimestamp();
+	update(PGW_TABLE_PAYMENTS, &p->payment_id, p);
+}
+
+void
+pgw_store_update_transaction(PgwTransaction *t)
+{
+	t->updated_at = GetCurrentTimestamp();
+	update(PGW_TABLE_TRANSACTIONS, &t->transaction_id, t);
+}
+
+void
+pgw_store_check(void)
+{
+	for (int i = 0; i < PGW_NTABLES; i++)
+		(void) get_cache((PgwTable) i, pgw_store_relid(tables[i].name));
+	pgw_store_check_events();
+}
+
+void
+pgw_store_standing(const PgwPayment *p, PgwStanding *s)
+{
+	s->status = p->status;
+	s->authorized = p->authorized_amount;
+	s->captured = p->captured_amount;
+	s->reserved = p->reserved_amount;
+	s->refunded = p->refunded_amount;
+	s->refund_pending = p->refund_pending_amount;
+}
+
+void
+pgw_store_set_standing(PgwPayment *p, const PgwStanding *s)
+{
+	p->status = s->status;
+	p->authorized_amount = s->authorized;
+	p->captured_amount = s->captured;
+	p->reserved_amount = s->reserved;
+	p->refunded_amount = s->refunded;
+	p->refund_pending_amount = s->refund_pending;
+}

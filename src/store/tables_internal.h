@@ -1,0 +1,50 @@
+/*
+ * tables_internal.h - what the store's files share: where tables, columns and indexes are, and rows to structs and back
+ */
+#ifndef PGW_STORE_TABLES_INTERNAL_H
+#define PGW_STORE_TABLES_INTERNAL_H
+
+#include "database/row.h"
+#include "store/tables.h"
+
+typedef enum PgwTable
+{
+	PGW_TABLE_PAYMENTS = 0,
+	PGW_TABLE_TRANSACTIONS,
+	PGW_NTABLES
+} PgwTable;
+
+typedef enum PgwField
+{
+	PGW_FIELD_UUID, PGW_FIELD_STRING, PGW_FIELD_INT64, PGW_FIELD_INT64_OR_NULL, PGW_FIELD_INT, PGW_FIELD_INT_OR_NULL, PGW_FIELD_BOOL, PGW_FIELD_TIME,
+	PGW_FIELD_FXID, PGW_FIELD_OID, PGW_FIELD_STATE, PGW_FIELD_KIND, PGW_FIELD_CAPTURE, PGW_FIELD_PAYMENT_STATUS
+} PgwField;
+
+typedef struct PgwColumn
+{
+	const char *name;
+	PgwField	field;
+	size_t		offset;
+	bool		fixed;			/* never changed by an update: ids and what the caller asked for */
+} PgwColumn;
+
+extern Oid	pgw_store_relid(const char *name);	/* ERROR when missing */
+extern void pgw_store_check_events(void);	/* pgw_store_check()'s part */
+extern Oid	pgw_store_partition_now(void);	/* where the events of an attempt lie that begins now */
+extern Oid	pgw_store_relid_or_none(const char *name);
+
+/* The index whose first columns are these, in this order; unique, not partial and immediate when asked for. InvalidOid: none. */
+extern Oid	pgw_store_index(Oid relid, const char *const *columns, int n, bool unique);
+
+extern void pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative);
+extern void pgw_store_fill(PgwRel *r, PgwTable table, const void *row);	/* struct -> r->slot; an update's fixed columns too */
+extern void pgw_store_read(PgwRel *r, PgwTable table, void *row);	/* r->found -> struct, in the current memory context */
+
+extern Oid	pgw_store_claim_index(Oid relid);
+extern Oid	pgw_store_id_index(PgwTable table, Oid relid);
+extern PgwFind pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id);
+
+extern void pgw_store_update_transaction(PgwTransaction *t);	/* the row's half of pgw_store_advance() */
+extern void pgw_store_write_events(PgwTransaction *t, const PgwEvent *events, int n);	/* their steps follow on t->step_order */
+
+#endif
