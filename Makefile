@@ -18,19 +18,23 @@
 #
 # demo and test need nothing but make and apt: test/setup.sh installs what is missing.
 
-EXTENSION = pgw
-DATA = pgw--1.0.sql
-MODULE_big = pgw
-OBJS = $(sort $(patsubst %.c,%.o,$(wildcard src/*.c src/*/*.c src/core/*/*.c)))
+# the sources' folder: not the one that is built in after make -f
+TOP := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 
-PG_CPPFLAGS = -I$(CURDIR)/src
+EXTENSION = pgw
+# built, because its source pgw--1.0.sql lacks the connectors: each of them is a file in src/connectors
+DATA_built = build/pgw--1.0.sql
+MODULE_big = pgw
+OBJS = $(sort $(patsubst $(TOP)/%.c,%.o,$(wildcard $(addprefix $(TOP)/,src/*.c src/*/*.c src/core/*/*.c))))
+
+PG_CPPFLAGS = -I$(abspath $(TOP))/src
 PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
 ifdef WERROR
 PG_CFLAGS += -Werror
 endif
 SHLIB_LINK = -lcurl -ljson-c
 
-EXTRA_CLEAN = src/*.bc src/*/*.bc src/core/*/*.bc src/*/*.o src/core/*/*.o test/unit/build test/fuzz/build results output_iso log tmp_check regression.diffs regression.out
+EXTRA_CLEAN = build src/*.bc src/*/*.bc src/core/*/*.bc src/*/*.o src/core/*/*.o test/unit/build test/fuzz/build results output_iso log tmp_check regression.diffs regression.out
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -39,7 +43,19 @@ PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
 ifneq ($(wildcard $(PGXS)),)
 include $(PGXS)
 # A changed header rebuilds everything: the extension is small, and a stale object is worse than ten seconds.
-$(OBJS): $(wildcard src/*/*.h src/core/*/*.h) Makefile
+$(OBJS): $(wildcard $(TOP)/src/*/*.h $(TOP)/src/core/*/*.h) $(TOP)/Makefile
+# by their whole names, because the folders of the sources would do for others
+FOLDERS = $(addprefix $(CURDIR)/,$(sort $(dir $(OBJS))))
+$(OBJS) $(OBJS:.o=.bc): | $(FOLDERS)
+$(FOLDERS):
+	@mkdir -p $@
+
+# The folder is newer when a document has come or gone.
+CONNECTORS = $(sort $(wildcard $(TOP)/src/connectors/*.json))
+build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connectors/insert.awk $(CONNECTORS)
+	@mkdir -p build
+	awk -f $(TOP)/src/connectors/insert.awk $(CONNECTORS) $< >$@.new
+	mv $@.new $@
 else
 all install:
 	@echo "PostgreSQL's build files were not found (pg_config --pgxs)." >&2

@@ -1,5 +1,5 @@
 /*
- * fuzz_answer.c - any bytes as a bank's answer, judged with the connector test/connectors/json.json
+ * fuzz_answer.c - any bytes as a bank's answer, judged with the connector src/connectors/json.json
  *
  * Input: operation, status class, length and text of Retry-After, then the body.  PGW_SRCDIR names the sources' folder;
  * without it the document is looked for relative to where the fuzzer runs.
@@ -27,7 +27,7 @@ json_connector(void)
 		char		path[1024];
 		FILE	   *f;
 
-		snprintf(path, sizeof(path), "%s/test/connectors/json.json", roots[i] ? roots[i] : ".");
+		snprintf(path, sizeof(path), "%s/src/connectors/json.json", roots[i] ? roots[i] : ".");
 		if ((f = fopen(path, "r")) == NULL)
 			continue;
 		c = pgw_connector_compile(text, fread(text, 1, sizeof(text), f), &err);

@@ -2,7 +2,7 @@
  * fuzz_exchange.c - a connector document, the answer's status, headers and body as one input, from the document to the decision
  *
  * Input: four control bytes, then document, headers and body, each ended by 0x1E (which stands in none of them raw).  An empty document stands for
- * test/connectors/json.json or formbank.json.  The headers and the body go through the callbacks that libcurl calls (http/transfer.c,
+ * src/connectors/json.json or test/connectors/formbank.json.  The headers and the body go through the callbacks that libcurl calls (http/transfer.c,
  * included, because they are static), the answer through the connector, what it says through the flow: all as in the worker.
  *
  * What must hold is asked of an oracle that shares no code with what is tested where there is one: json-c's own reader and pointers.
@@ -79,7 +79,7 @@ next_part(const uint8_t **at, const uint8_t *end)
 }
 
 static Part
-read_document(const char *name)
+read_document(const char *document)
 {
 	const char *roots[] = {getenv("PGW_SRCDIR"), ".", "../..", "../../.."};
 	Part		p = {malloc(65536), 0};
@@ -89,7 +89,7 @@ read_document(const char *name)
 		char		path[1024];
 		FILE	   *f;
 
-		snprintf(path, sizeof(path), "%s/test/connectors/%s.json", roots[i] ? roots[i] : ".", name);
+		snprintf(path, sizeof(path), "%s/%s", roots[i] ? roots[i] : ".", document);
 		if ((f = fopen(path, "r")) == NULL)
 			continue;
 		p.len = fread(p.data, 1, 65536, f);
@@ -395,7 +395,7 @@ exchange(const PgwConnector *c, json_object *document, const uint8_t *control, P
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const names[] = {"json", "formbank"};
+	static const char *const documents[] = {"src/connectors/json.json", "test/connectors/formbank.json"};
 	static PgwConnector *known[2];
 	static json_object *texts[2];
 	const uint8_t *at = data + 4;
@@ -405,7 +405,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	for (int i = 0; i < 2 && known[i] == NULL; i++)
 	{
-		Part		p = read_document(names[i]);
+		Part		p = read_document(documents[i]);
 
 		known[i] = pgw_connector_compile(p.data, p.len, &err);
 		texts[i] = parse(p);

@@ -13,7 +13,7 @@ $node->safe_psql('postgres', 'CREATE ROLE mallory LOGIN; CREATE ROLE shop LOGIN;
 
 # Every name that stands before a parenthesis in the script and is a function of pg_catalog, with all its argument lists: with each pseudo-type or "any" replaced by types
 # that a literal or a value of pgw's would have, and with text for each argument, which an unknown literal prefers to everything.
-my $script = slurp_file('pgw--1.0.sql');
+my $script = slurp_file('build/pgw--1.0.sql');
 $script =~ s/^\s*--.*$//mg;
 my %names = map { $_ => 1 } $script =~ /\b([a-z_0-9]+)\s*\(/g;
 my $list = join ',', map { "'$_'" } sort keys %names;

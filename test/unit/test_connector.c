@@ -1,7 +1,7 @@
 /*
- * test_connector.c - the connector engine: compile faults, rendering, judging, with the two built-in documents
+ * test_connector.c - the connector engine: compile faults, rendering, judging, with the built-in document and a bank of quite another shape
  *
- * Reads test/connectors/ under PGW_SRCDIR, or relative to where it is run.
+ * Reads src/connectors/ and test/connectors/ under PGW_SRCDIR, or relative to where it is run.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,10 +22,10 @@ static PgwConnector *form_bank;
 static char document[65536];
 
 static const char *
-read_document(const char *name)
+read_document(const char *path)
 {
 	const char *roots[] = {getenv("PGW_SRCDIR"), ".", "../..", "../../.."};
-	char		path[1024];
+	char		found[1024];
 
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
 	{
@@ -34,15 +34,15 @@ read_document(const char *name)
 
 		if (roots[i] == NULL)
 			continue;
-		snprintf(path, sizeof(path), "%s/test/connectors/%s", roots[i], name);
-		if ((f = fopen(path, "r")) == NULL)
+		snprintf(found, sizeof(found), "%s/%s", roots[i], path);
+		if ((f = fopen(found, "r")) == NULL)
 			continue;
 		n = fread(document, 1, sizeof(document) - 1, f);
 		document[n] = '\0';
 		fclose(f);
 		return document;
 	}
-	fail_msg("no %s", name);
+	fail_msg("no %s", path);
 	return NULL;
 }
 
@@ -61,8 +61,8 @@ static int
 setup(void **state)
 {
 	(void) state;
-	json_bank = compile(read_document("json.json"));
-	form_bank = compile(read_document("formbank.json"));
+	json_bank = compile(read_document("src/connectors/json.json"));
+	form_bank = compile(read_document("test/connectors/formbank.json"));
 	return 0;
 }
 
@@ -311,7 +311,7 @@ test_faults_long(void **state)
 static void
 test_truncated_documents(void **state)
 {
-	size_t		len = strlen(read_document("json.json"));
+	size_t		len = strlen(read_document("src/connectors/json.json"));
 	PgwConnectorError err;
 
 	(void) state;
