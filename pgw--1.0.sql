@@ -1,21 +1,64 @@
-/* pgw--1.0.sql - types, tables, functions and privileges of pgw; docs/sql-reference.md describes them */
+/*
+ * pgw--1.0.sql - everything that CREATE EXTENSION pgw makes; docs/sql-reference.md describes it for users
+ *
+ *	 1	Schema
+ *	 2	Types
+ *	 3	Trigger functions
+ *	 4	Configuration: merchants, connectors, banks, versions of banks
+ *	 5	Payments
+ *	 6	Attempts: payment_transactions, bank_references
+ *	 7	Events and their partitions
+ *	 8	What the worker keeps over a restart: circuit breakers, alerts
+ *	 9	Restored and copied databases
+ *	10	Functions for clients
+ *	11	Functions for operators: reviews, rebinding
+ *	12	Health, figures, recovery
+ *	13	Access: grants
+ *	14	Views for clients, operators and auditors
+ *	15	What others put onto pgw's tables: foreign keys, code
+ *	16	Consistency: what the tables promise one another
+ *	17	Records are not dropped without a word
+ *	18	The footing: pgw's own objects stay as they are
+ *	19	Built-in rows
+ *	20	Dumps
+ *	21	The end: nothing to PUBLIC, the footing is recorded, the launcher is woken
+ *
+ * This is the source. The build writes build/pgw--1.0.sql from it, with the documents of src/connectors/ in section 19,
+ * and that is what is installed.
+ *
+ * COMMENT ON tells those who use an object what it is for; a test demands one for every object and column. Comments in
+ * this file say why something is made so.
+ */
 
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION pgw" to load this file. \quit
 
--- CREATE EXTENSION runs this script with the target schema (public, usually) in the search_path, as a superuser: a function or an operator that somebody has planted there with
--- argument types that fit better would run now, or be bound into a view and run as its owner later. So every name below means pg_catalog's, or says pgw.
+-- CREATE EXTENSION runs this script with the target schema (public, usually) in the search_path, as a superuser. A
+-- function or an operator that somebody has planted there with argument types that fit better would run now, or be
+-- bound into a view and run as its owner later. So every name below means pg_catalog's, or says pgw.
 SET LOCAL search_path = pg_catalog, pg_temp;
+
+
+-- ==================================================================================================
+--  1  Schema
+-- ==================================================================================================
 
 -- Not by a "schema" key of the control file: that would adopt a schema that somebody else owns.
 CREATE SCHEMA pgw;
+COMMENT ON SCHEMA pgw IS 'Card payments as part of a database transaction (extension pgw).';
 
+
+-- ==================================================================================================
+--  2  Types
 --
--- Types. The order of the labels is the order of the C enums; a regression test compares the two.
---
+--  The order of the labels is the order of the C enums; a regression test compares the two.
+-- ==================================================================================================
 
 CREATE TYPE pgw.transaction_status AS ENUM (
 	'Created', 'BankApproved', 'Saved', 'Completed', 'Failed', 'Refunding', 'RequiresManualReview', 'BankUnknown', 'Refunded');
+COMMENT ON TYPE pgw.transaction_status IS
+	'The state of one attempt. Completed, Failed and Refunded are final; docs/state-machine.md says what each state '
+	'means.';
 
 CREATE TYPE pgw.event_type AS ENUM (
 	'TransactionStarted', 'BankProcessingStarted', 'BankProcessingCompleted', 'BankProcessingFailed', 'BankProcessingPending',
@@ -24,16 +67,25 @@ CREATE TYPE pgw.event_type AS ENUM (
 	'TransactionFailed', 'CaptureStarted', 'CaptureCompleted', 'CaptureFailed', 'CaptureRetryScheduled', 'AuthorizationExpired',
 	'CompensationStarted', 'RefundStarted', 'RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown',
 	'RefundRetryScheduled', 'RefundReversed', 'LateApprovalReceived', 'ManualReviewRequired', 'ManualReviewResolved');
+COMMENT ON TYPE pgw.event_type IS
+	'What happened to an attempt in one step. docs/state-machine.md lists from which state to which each event may '
+	'lead.';
 
 CREATE TYPE pgw.operation_kind AS ENUM ('payment', 'capture', 'void', 'refund');
+COMMENT ON TYPE pgw.operation_kind IS
+	'What an attempt is about: the payment itself, or a capture, void or refund that was asked for later.';
 
 CREATE TYPE pgw.capture_mode AS ENUM ('immediate', 'on_commit', 'manual');
+COMMENT ON TYPE pgw.capture_mode IS
+	'When the money moves: with the call (immediate), after the caller''s commit (on_commit), or at capture_payment() '
+	'(manual).';
 
 CREATE TYPE pgw.payment_status AS ENUM (
 	'pending', 'authorized', 'partially_captured', 'captured', 'partially_refunded', 'refunded', 'voided', 'expired', 'declined',
 	'failed', 'in_review');
+COMMENT ON TYPE pgw.payment_status IS
+	'How a payment stands for the business. pending: its outcome is not known yet; in_review: an operator must decide.';
 
--- Columns are only ever appended.
 CREATE TYPE pgw.payment_result AS (
 	payment_id uuid,
 	transaction_id uuid,
@@ -62,24 +114,90 @@ CREATE TYPE pgw.payment_result AS (
 	details jsonb,
 	created_at timestamptz
 );
+COMMENT ON TYPE pgw.payment_result IS
+	'What the functions for clients return: a payment as it stands, or an operation on it. Later versions only append '
+	'columns.';
+COMMENT ON COLUMN pgw.payment_result.payment_id IS 'The payment, as a UUIDv7.';
+COMMENT ON COLUMN pgw.payment_result.transaction_id IS
+	'The attempt that the payment names; of a capture, void or refund, the operation''s own attempt.';
+COMMENT ON COLUMN pgw.payment_result.client_request_id IS
+	'The caller''s id of the payment; of a capture, void or refund, that of the operation.';
+COMMENT ON COLUMN pgw.payment_result.status IS 'How the payment stands.';
+COMMENT ON COLUMN pgw.payment_result.transaction_status IS 'The state of the attempt that transaction_id names.';
+COMMENT ON COLUMN pgw.payment_result.amount IS
+	'What was asked for, in minor units of the currency (4990 is 49.90 EUR); of a capture, void or refund, that of '
+	'the operation.';
+COMMENT ON COLUMN pgw.payment_result.currency IS 'The ISO 4217 code, three capital letters.';
+COMMENT ON COLUMN pgw.payment_result.authorized_amount IS 'What the bank has reserved or taken, in minor units.';
+COMMENT ON COLUMN pgw.payment_result.captured_amount IS
+	'What the bank has taken, in minor units, whatever was given back since.';
+COMMENT ON COLUMN pgw.payment_result.refunded_amount IS 'What was given back by refunds, in minor units.';
+COMMENT ON COLUMN pgw.payment_result.refund_pending_amount IS
+	'What refunds claim that are under way, in doubt or in review, in minor units.';
+COMMENT ON COLUMN pgw.payment_result.bank IS 'The bank that it went to, by its name in pgw.banks.';
+COMMENT ON COLUMN pgw.payment_result.bank_reference IS 'The bank''s id of the charge.';
+COMMENT ON COLUMN pgw.payment_result.authorization_code IS
+	'The issuer''s authorization code, if the bank has named it.';
+COMMENT ON COLUMN pgw.payment_result.card_last4 IS 'The last four digits of the card.';
+COMMENT ON COLUMN pgw.payment_result.card_brand IS 'The brand of the card.';
+COMMENT ON COLUMN pgw.payment_result.error_class IS
+	'Whose affair the error is: validation, business, external, infrastructure or timeout.';
+COMMENT ON COLUMN pgw.payment_result.error_code IS
+	'The error, by its stable name in docs/errors.md; NULL without an error.';
+COMMENT ON COLUMN pgw.payment_result.error_message IS
+	'The error for people; it holds no text of the bank''s and no value that was passed in.';
+COMMENT ON COLUMN pgw.payment_result.http_status IS
+	'The error''s HTTP status in docs/errors.md; without an error 201 (done now), 200 (as it stands) or 202 (still on '
+	'its way).';
+COMMENT ON COLUMN pgw.payment_result.retryable IS
+	'True: a new payment with a new client_request_id and the same data may succeed, and cannot charge twice.';
+COMMENT ON COLUMN pgw.payment_result.replayed IS
+	'True: this is the answer to an earlier call with the same client_request_id.';
+COMMENT ON COLUMN pgw.payment_result.reference IS 'The merchant''s own reference, as the caller gave it.';
+COMMENT ON COLUMN pgw.payment_result.correlation_id IS
+	'The id that stands in every log line and event about the attempt.';
+COMMENT ON COLUMN pgw.payment_result.details IS
+	'The kind of an operation, as in {"kind": "refund"}; members may be added.';
+COMMENT ON COLUMN pgw.payment_result.created_at IS 'When the payment was recorded.';
 
+
+-- ==================================================================================================
+--  3  Trigger functions
 --
--- Trigger functions. The triggers that protect the records are ENABLE ALWAYS: session_replication_role does not switch them off.
---
+--  The triggers that protect records and configuration are ENABLE ALWAYS: session_replication_role does not switch them
+--  off.
+-- ==================================================================================================
 
 CREATE FUNCTION pgw.refuse_change() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_refuse_change' LANGUAGE C;
+COMMENT ON FUNCTION pgw.refuse_change() IS
+	'Trigger function: raises an error, so that rows of an append-only table stay as they are.';
+
 CREATE FUNCTION pgw.enforce_transition() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_enforce_transition' LANGUAGE C;
+COMMENT ON FUNCTION pgw.enforce_transition() IS
+	'Trigger function: an attempt changes by legal steps of docs/state-machine.md only, and its identity never does.';
+
 CREATE FUNCTION pgw.check_connector() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_check_connector' LANGUAGE C
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION pgw.check_connector() IS
+	'Trigger function: a connector''s definition must compile, a built-in one stays as it is, and one that a bank '
+	'names stays.';
+
 CREATE FUNCTION pgw.check_bank() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_check_bank' LANGUAGE C
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION pgw.check_bank() IS
+	'Trigger function: refuses a bank''s row with faults, and names all of them at once.';
+
 CREATE FUNCTION pgw.config_changed() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_config_changed' LANGUAGE C;
+COMMENT ON FUNCTION pgw.config_changed() IS
+	'Trigger function: has all processes read the configuration again once the transaction has committed.';
 
---
--- Configuration: merchants, connectors, banks
---
 
--- Dumps leave built-in rows out, because the script inserts them again: so nobody can change them or make more of them.
+-- ==================================================================================================
+--  4  Configuration: merchants, connectors, banks, versions of banks
+-- ==================================================================================================
+
+-- Dumps leave built-in rows out, because this script inserts them again: so nobody can change them or make more of
+-- them.
 CREATE TABLE pgw.merchants (
 	merchant text NOT NULL PRIMARY KEY CHECK (merchant <> '' AND octet_length(merchant) <= 63),
 	name text NOT NULL DEFAULT '',
@@ -88,6 +206,16 @@ CREATE TABLE pgw.merchants (
 	created_at timestamptz NOT NULL DEFAULT now(),
 	CONSTRAINT merchants_builtin CHECK (builtin = (merchant = 'default') AND (NOT builtin OR (enabled AND name = 'Default merchant')))
 );
+COMMENT ON TABLE pgw.merchants IS
+	'For whom payments are made. Grants and payments name a merchant; disable one rather than delete it.';
+COMMENT ON COLUMN pgw.merchants.merchant IS 'The merchant''s id, as callers and grants name it: 1 to 63 bytes.';
+COMMENT ON COLUMN pgw.merchants.name IS 'The merchant''s name, for people.';
+COMMENT ON COLUMN pgw.merchants.enabled IS 'False: no new payments for this merchant (error merchant_disabled).';
+COMMENT ON COLUMN pgw.merchants.builtin IS
+	'True: this is the merchant "default", which comes with the extension and cannot be changed.';
+COMMENT ON COLUMN pgw.merchants.created_at IS 'When the row was inserted.';
+COMMENT ON CONSTRAINT merchants_builtin ON pgw.merchants IS
+	'The merchant "default" is the only built-in one, and stays as it came.';
 
 CREATE TABLE pgw.connectors (
 	name text NOT NULL PRIMARY KEY CHECK (name <> '' AND octet_length(name) <= 63),
@@ -95,6 +223,13 @@ CREATE TABLE pgw.connectors (
 	builtin boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON TABLE pgw.connectors IS
+	'How to talk to a kind of bank: each is one JSON document, described in docs/connectors.md.';
+COMMENT ON COLUMN pgw.connectors.name IS 'The connector''s name, as pgw.banks.connector says it: 1 to 63 bytes.';
+COMMENT ON COLUMN pgw.connectors.definition IS
+	'The document: requests to send, and how to read their answers. It must compile.';
+COMMENT ON COLUMN pgw.connectors.builtin IS 'True: it comes with the extension and cannot be changed.';
+COMMENT ON COLUMN pgw.connectors.created_at IS 'When the row was inserted.';
 
 -- No foreign key: a dump is restored with several jobs in any order. The triggers check what it would.
 CREATE TABLE pgw.banks (
@@ -109,71 +244,100 @@ CREATE TABLE pgw.banks (
 	max_in_flight int NOT NULL DEFAULT 1000,
 	currencies text[],
 	token_scope text,
-	account text,					-- whose ledger it is; NULL: the bank's own, by its name
+	account text,
 	settings jsonb NOT NULL DEFAULT '{}',
 	created_at timestamptz NOT NULL DEFAULT now()
 );
+COMMENT ON TABLE pgw.banks IS
+	'The banks that payments go to. A change concerns new attempts only: older ones go by their row of '
+	'pgw.bank_versions.';
+COMMENT ON COLUMN pgw.banks.name IS
+	'The bank''s name, as callers and payments say it: 1 to 63 bytes, without @ and digits at its end.';
+COMMENT ON COLUMN pgw.banks.connector IS 'The connector that speaks its protocol: a row of pgw.connectors.';
+COMMENT ON COLUMN pgw.banks.base_url IS
+	'Where its requests go: an https URL without user, query or fragment; http only to this machine (localhost, '
+	'127.0.0.0/8, [::1]).';
+COMMENT ON COLUMN pgw.banks.secret IS
+	'The name of the file in pgw.secrets_dir that holds its key; NULL: it needs none. The key is in no table.';
+COMMENT ON COLUMN pgw.banks.priority IS
+	'Among the banks that could take a payment, the one with the lowest number is asked first.';
+COMMENT ON COLUMN pgw.banks.enabled IS 'False: it gets no new payments. What is open there is finished all the same.';
+COMMENT ON COLUMN pgw.banks.connect_timeout IS 'How long a connection may take to be made: 10 ms to 60 s.';
+COMMENT ON COLUMN pgw.banks.request_timeout IS
+	'How long a request may take as a whole, with the connection: 10 ms to 600 s.';
+COMMENT ON COLUMN pgw.banks.max_in_flight IS
+	'How many requests may be under way to it at once, over all of its versions: 1 to 100000.';
+COMMENT ON COLUMN pgw.banks.currencies IS 'The currencies that it takes, as ISO 4217 codes; NULL: all.';
+COMMENT ON COLUMN pgw.banks.token_scope IS
+	'Banks of one scope understand each other''s tokens, so a payment may go from one to another; NULL: none does.';
+COMMENT ON COLUMN pgw.banks.account IS
+	'Whose ledger it is, up to 63 bytes; NULL: the bank''s own, by its name. Within one account an id of a charge '
+	'belongs to one payment.';
+COMMENT ON COLUMN pgw.banks.settings IS
+	'A JSON object: values for the connector''s template, and ca_file, the file of certificates to trust.';
+COMMENT ON COLUMN pgw.banks.created_at IS 'When the row was inserted.';
 
--- What a bank was when requests of an attempt were sent to it: payment_transactions.bank_version says which (docs/connectors.md). Written by the
--- worker alone, before or with the first intent under it. A secret's or CA file's content is no part of it.
 CREATE TABLE pgw.bank_versions (
 	version int NOT NULL PRIMARY KEY CHECK (version >= 1),
 	bank text NOT NULL,
-	digest text NOT NULL,			-- SHA-256 of what follows, up to settings
+	digest text NOT NULL,
 	connector text NOT NULL,
-	definition jsonb NOT NULL,		-- the connector's document
+	definition jsonb NOT NULL,
 	base_url text NOT NULL,
 	account text NOT NULL,
 	secret text,
-	settings jsonb NOT NULL,		-- with ca_file
-	-- where pgw.banks has no row of that name any more
+	settings jsonb NOT NULL,
 	connect_timeout interval NOT NULL,
 	request_timeout interval NOT NULL,
 	max_in_flight int NOT NULL,
 	first_used_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+COMMENT ON TABLE pgw.bank_versions IS
+	'What a bank was when requests of an attempt were sent to it; payment_transactions.bank_version says which. '
+	'Append-only, written by the worker alone, before or with the first intent under it.';
+COMMENT ON COLUMN pgw.bank_versions.version IS 'The version''s number, 1 and up, over all banks.';
+COMMENT ON COLUMN pgw.bank_versions.bank IS 'The bank, by its name in pgw.banks at that time.';
+COMMENT ON COLUMN pgw.bank_versions.digest IS
+	'SHA-256, in hexadecimal, of bank, connector, definition, base_url, account, secret and settings. The same again '
+	'is the same version.';
+COMMENT ON COLUMN pgw.bank_versions.connector IS 'The name of its connector.';
+COMMENT ON COLUMN pgw.bank_versions.definition IS 'The connector''s document as it was.';
+COMMENT ON COLUMN pgw.bank_versions.base_url IS 'Where requests of this version go.';
+COMMENT ON COLUMN pgw.bank_versions.account IS 'Whose ledger it is; the bank''s name where pgw.banks.account was NULL.';
+COMMENT ON COLUMN pgw.bank_versions.secret IS
+	'The name of the key''s file; its content is no part of the version, so keys can be changed.';
+COMMENT ON COLUMN pgw.bank_versions.settings IS
+	'The bank''s settings, with the name of its ca_file; the content of that file is no part of the version.';
+COMMENT ON COLUMN pgw.bank_versions.connect_timeout IS 'Used once pgw.banks has no row of that name any more.';
+COMMENT ON COLUMN pgw.bank_versions.request_timeout IS 'Used once pgw.banks has no row of that name any more.';
+COMMENT ON COLUMN pgw.bank_versions.max_in_flight IS 'Used once pgw.banks has no row of that name any more.';
+COMMENT ON COLUMN pgw.bank_versions.first_used_at IS 'When the version was recorded.';
 
--- "The same ledger answers at another version of the bank now": pgw.rebind_attempts(). A row that is not effective is a proposal to a second pair of eyes.
 CREATE TABLE pgw.bank_rebinds (
 	rebind int NOT NULL PRIMARY KEY CHECK (rebind >= 1),
 	from_version int NOT NULL,
 	to_version int NOT NULL,
 	effective boolean NOT NULL,
-	attempts bigint NOT NULL,		-- unfinished ones that it concerned
+	attempts bigint NOT NULL,
 	note text NOT NULL,
 	session_role text NOT NULL,
 	acting_role text NOT NULL,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT bank_rebinds_other CHECK (from_version <> to_version)
 );
-
--- The worker's circuit breakers, kept over a restart (docs/breaker.md). No record, so not in dumps.
-CREATE TABLE pgw.bank_states (
-	bank text NOT NULL,
-	operation_group text NOT NULL,
-	state text NOT NULL,
-	failures int NOT NULL,
-	openings int NOT NULL,
-	opened_at timestamptz,
-	cooldown_from timestamptz,
-	changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	PRIMARY KEY (bank, operation_group)
-);
-
--- One row per cause of an alert (docs/alerts.md): the gauge, and what keeps the flood away. No record, so not in dumps.
-CREATE TABLE pgw.alert_state (
-	kind text NOT NULL,
-	subject text NOT NULL,
-	bank text,
-	transaction_id uuid,
-	message text NOT NULL,
-	first_at timestamptz NOT NULL,
-	last_at timestamptz NOT NULL,
-	told_at timestamptz NOT NULL,
-	count bigint NOT NULL,
-	told bigint NOT NULL,
-	PRIMARY KEY (kind, subject)
-);
+COMMENT ON TABLE pgw.bank_rebinds IS
+	'What pgw.rebind_attempts() was told: the same ledger answers at another version of the bank now. Append-only.';
+COMMENT ON COLUMN pgw.bank_rebinds.rebind IS 'The row''s number, 1 and up.';
+COMMENT ON COLUMN pgw.bank_rebinds.from_version IS 'The version whose attempts go by another one now.';
+COMMENT ON COLUMN pgw.bank_rebinds.to_version IS 'The version that they go by.';
+COMMENT ON COLUMN pgw.bank_rebinds.effective IS
+	'False: proposed only, and a second role has to confirm it (pgw.require_four_eyes).';
+COMMENT ON COLUMN pgw.bank_rebinds.attempts IS 'How many unfinished attempts it concerned.';
+COMMENT ON COLUMN pgw.bank_rebinds.note IS 'Why it is the same ledger, as the operator wrote it.';
+COMMENT ON COLUMN pgw.bank_rebinds.session_role IS 'The role that the session was opened as (session_user).';
+COMMENT ON COLUMN pgw.bank_rebinds.acting_role IS 'The role that called (current_user).';
+COMMENT ON COLUMN pgw.bank_rebinds.recorded_at IS 'When the row was recorded.';
+COMMENT ON CONSTRAINT bank_rebinds_other ON pgw.bank_rebinds IS 'A version cannot be replaced by itself.';
 
 CREATE TRIGGER check_connector BEFORE INSERT OR UPDATE OR DELETE ON pgw.connectors
 	FOR EACH ROW EXECUTE FUNCTION pgw.check_connector();
@@ -191,15 +355,31 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_versions FOR EA
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_versions FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_rebinds FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_rebinds FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
-ALTER TABLE pgw.bank_versions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
-ALTER TABLE pgw.bank_rebinds ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate, ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE pgw.merchants ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.connectors ENABLE ALWAYS TRIGGER check_connector, ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.banks ENABLE ALWAYS TRIGGER check_bank, ENABLE ALWAYS TRIGGER config_changed;
-ALTER TABLE pgw.merchants ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE pgw.bank_versions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
+ALTER TABLE pgw.bank_rebinds ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate,
+	ENABLE ALWAYS TRIGGER config_changed;
+COMMENT ON TRIGGER check_connector ON pgw.connectors IS
+	'A definition must compile; built-in rows and connectors in use stay.';
+COMMENT ON TRIGGER check_bank ON pgw.banks IS 'Refuses a row with faults, and names all of them.';
+COMMENT ON TRIGGER config_changed ON pgw.connectors IS 'The worker takes a committed change up at once.';
+COMMENT ON TRIGGER config_changed ON pgw.banks IS 'The worker takes a committed change up at once.';
+COMMENT ON TRIGGER config_changed ON pgw.merchants IS 'The worker takes a committed change up at once.';
+COMMENT ON TRIGGER config_changed ON pgw.bank_rebinds IS 'The worker takes a committed change up at once.';
+COMMENT ON TRIGGER refuse_change ON pgw.bank_versions IS 'Recorded versions are never changed or deleted.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.bank_versions IS 'Recorded versions are never changed or deleted.';
+COMMENT ON TRIGGER refuse_change ON pgw.bank_rebinds IS 'Recorded rebindings are never changed or deleted.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.bank_rebinds IS 'Recorded rebindings are never changed or deleted.';
 
+
+-- ==================================================================================================
+--  5  Payments
 --
--- Payments: the business view. The columns are those of PgwPayment (src/store/tables.h).
---
+--  The business view: one row for each payment, inserted by its caller. The columns are those of PgwPayment
+--  (src/store/tables.h).
+-- ==================================================================================================
 
 CREATE TABLE pgw.payments (
 	payment_id uuid NOT NULL PRIMARY KEY,
@@ -212,7 +392,7 @@ CREATE TABLE pgw.payments (
 	currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
 	authorized_amount bigint NOT NULL DEFAULT 0,
 	captured_amount bigint NOT NULL DEFAULT 0,
-	reserved_amount bigint NOT NULL DEFAULT 0,	-- of the authorization: claimed by the capture or void that is under way or in doubt
+	reserved_amount bigint NOT NULL DEFAULT 0,
 	refunded_amount bigint NOT NULL DEFAULT 0,
 	refund_pending_amount bigint NOT NULL DEFAULT 0,
 	bank text,
@@ -234,14 +414,62 @@ CREATE TABLE pgw.payments (
 	CONSTRAINT payments_no_money_check CHECK (status NOT IN ('pending', 'declined') OR captured_amount = 0)
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05,
 	autovacuum_vacuum_insert_scale_factor = 0.05);
+COMMENT ON TABLE pgw.payments IS
+	'One row for each payment: how it stands. Your own tables may refer to payment_id. A row is never deleted; it is '
+	'gone only if its caller rolled back.';
+COMMENT ON COLUMN pgw.payments.payment_id IS 'The payment, as a UUIDv7.';
+COMMENT ON COLUMN pgw.payments.client_request_id IS
+	'The idempotency key: the caller''s own id of the payment, 1 to 255 characters, unique for its merchant.';
+COMMENT ON COLUMN pgw.payments.merchant IS 'For whom the payment is: a row of pgw.merchants.';
+COMMENT ON COLUMN pgw.payments.transaction_id IS
+	'The attempt in pgw.payment_transactions that this row votes for: an approved attempt that no row names is given '
+	'back.';
+COMMENT ON COLUMN pgw.payments.status IS 'How the payment stands.';
+COMMENT ON COLUMN pgw.payments.capture IS
+	'When the money was to move: with the call, after the commit, or by capture_payment().';
+COMMENT ON COLUMN pgw.payments.amount IS 'What was asked for, in minor units of the currency (4990 is 49.90 EUR).';
+COMMENT ON COLUMN pgw.payments.currency IS 'The ISO 4217 code, three capital letters.';
+COMMENT ON COLUMN pgw.payments.authorized_amount IS
+	'What the bank has reserved or taken, in minor units; 0 while that is not known.';
+COMMENT ON COLUMN pgw.payments.captured_amount IS
+	'What the bank has taken, in minor units, whatever was given back since.';
+COMMENT ON COLUMN pgw.payments.reserved_amount IS
+	'What of the authorization is claimed by the capture or void that is under way, in doubt or in review, in minor '
+	'units.';
+COMMENT ON COLUMN pgw.payments.refunded_amount IS 'What was given back by finished refunds, in minor units.';
+COMMENT ON COLUMN pgw.payments.refund_pending_amount IS
+	'What refunds claim that are under way, in doubt or in review, in minor units.';
+COMMENT ON COLUMN pgw.payments.bank IS
+	'The bank that has the charge, by its name in pgw.banks; NULL until it is known.';
+COMMENT ON COLUMN pgw.payments.bank_reference IS 'The bank''s id of the charge; NULL until it is known.';
+COMMENT ON COLUMN pgw.payments.authorization_code IS 'The issuer''s authorization code, if the bank has named it.';
+COMMENT ON COLUMN pgw.payments.card_last4 IS 'The last four digits of the card. No table holds more of it.';
+COMMENT ON COLUMN pgw.payments.card_brand IS 'The brand of the card.';
+COMMENT ON COLUMN pgw.payments.reference IS 'The merchant''s own reference, as the caller gave it.';
+COMMENT ON COLUMN pgw.payments.metadata IS 'A JSON object that the caller gave; it is kept, and never sent to a bank.';
+COMMENT ON COLUMN pgw.payments.created_at IS 'When the row was inserted.';
+COMMENT ON COLUMN pgw.payments.updated_at IS 'When the row was last changed.';
+COMMENT ON CONSTRAINT payments_request_key ON pgw.payments IS 'The same client_request_id is the same payment.';
+COMMENT ON CONSTRAINT payments_authorized_check ON pgw.payments IS 'No more is authorized than was asked for.';
+COMMENT ON CONSTRAINT payments_captured_check ON pgw.payments IS
+	'What is captured and what is claimed are together no more than what is authorized.';
+COMMENT ON CONSTRAINT payments_refunds_check ON pgw.payments IS
+	'What is refunded and what refunds claim are together no more than what is captured.';
+COMMENT ON CONSTRAINT payments_no_money_check ON pgw.payments IS
+	'A payment that is pending or declined has taken no money.';
 
 CREATE TRIGGER refuse_delete BEFORE DELETE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.payments FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 ALTER TABLE pgw.payments ENABLE ALWAYS TRIGGER refuse_delete, ENABLE ALWAYS TRIGGER refuse_truncate;
+COMMENT ON TRIGGER refuse_delete ON pgw.payments IS 'Payments are never deleted.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.payments IS 'Payments are never deleted.';
 
+
+-- ==================================================================================================
+--  6  Attempts: payment_transactions, bank_references
 --
--- One row per operation attempt. The columns are those of PgwTransaction (src/store/tables.h).
---
+--  One row for each attempt at an operation. The columns are those of PgwTransaction (src/store/tables.h).
+-- ==================================================================================================
 
 CREATE TABLE pgw.payment_transactions (
 	transaction_id uuid NOT NULL PRIMARY KEY,
@@ -252,7 +480,7 @@ CREATE TABLE pgw.payment_transactions (
 	status pgw.transaction_status NOT NULL,
 	step_order int NOT NULL CHECK (step_order >= 0),
 	submitted boolean NOT NULL,
-	submitted_by text,				-- the role that called submit_payment()
+	submitted_by text,
 	taken boolean NOT NULL,
 	amount bigint NOT NULL CHECK (amount > 0),
 	currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
@@ -263,40 +491,40 @@ CREATE TABLE pgw.payment_transactions (
 	card_expiry_month int CHECK (card_expiry_month BETWEEN 1 AND 12),
 	card_expiry_year int CHECK (card_expiry_year BETWEEN 0 AND 9999),
 	bank text,
-	bank_version int,				-- of the intent; NULL: nothing was sent yet
+	bank_version int,
 	bank_requested text,
 	reference text,
 	bank_fields jsonb CHECK (jsonb_typeof(bank_fields) = 'object'),
 	bank_key text,
 	bank_key_used_at timestamptz,
-	bank_asked_at timestamptz,		-- when the last request that can charge ended, or was last seen under way
+	bank_asked_at timestamptz,
 	bank_reference text,
 	authorization_code text,
-	approved_amount bigint,			-- as the bank names them, when they are not what was asked for
+	approved_amount bigint,
 	approved_currency text,
 	refund_operation text CHECK (refund_operation IN ('void', 'refund', 'cancel')),
-	refund_key text,				-- the give-back's reference and key at the bank; NULL: the next one gets a new one
-	refund_key_used_at timestamptz,	-- first use; NULL: announced, not sent
-	refund_asked_at timestamptz,	-- when the last request of the give-back ended, or was last seen under way
-	pending_at_bank boolean NOT NULL DEFAULT false,	-- the bank said last that the step after the charge is on its way
+	refund_key text,
+	refund_key_used_at timestamptz,
+	refund_asked_at timestamptz,
+	pending_at_bank boolean NOT NULL DEFAULT false,
 	refund_attempts int NOT NULL DEFAULT 0 CHECK (refund_attempts >= 0),
-	capture_key text,				-- reference and key of the capture that follows the commit
-	capture_key_used_at timestamptz,	-- first use
-	maybe_elsewhere boolean NOT NULL DEFAULT false,	-- restored: the original may have gone to another bank with it
-	error_answered boolean NOT NULL DEFAULT false,	-- the bank has answered a request under bank_key with an error of its own (5xx)
-	final_capture boolean NOT NULL DEFAULT false,	-- kind capture: the rest of the authorization is given up
-	reason text,					-- kind refund: what the caller said
+	capture_key text,
+	capture_key_used_at timestamptz,
+	maybe_elsewhere boolean NOT NULL DEFAULT false,
+	error_answered boolean NOT NULL DEFAULT false,
+	final_capture boolean NOT NULL DEFAULT false,
+	reason text,
 	caller_xid xid8,
 	caller_subxid xid8,
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
-	abandoned_at timestamptz,		-- when the worker first saw that the caller is gone
+	abandoned_at timestamptz,
 	attempts int NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-	retries int NOT NULL DEFAULT 0 CHECK (retries >= 0),	-- tries of the present step, for the back-off
+	retries int NOT NULL DEFAULT 0 CHECK (retries >= 0),
 	next_attempt_at timestamptz,
-	put_off_since timestamptz,		-- its next request cannot be made since then, and why
+	put_off_since timestamptz,
 	put_off_reason text,
-	watch_until timestamptz,		-- Failed because the bank did not know it: looked up again until then
+	watch_until timestamptz,
 	expires_at timestamptz,
 	error_class text,
 	error_code text,
@@ -308,27 +536,161 @@ CREATE TABLE pgw.payment_transactions (
 	updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05,
 	autovacuum_vacuum_insert_scale_factor = 0.05);
+COMMENT ON TABLE pgw.payment_transactions IS
+	'One row for each attempt at a payment, capture, void or refund. It stays when its caller rolls back, and is '
+	'never deleted. Do not insert rows: pgw takes that for a restore.';
+COMMENT ON COLUMN pgw.payment_transactions.transaction_id IS 'The attempt, as a UUIDv7.';
+COMMENT ON COLUMN pgw.payment_transactions.payment_id IS
+	'The payment that it is for. pgw.payments has no such row where the caller of a payment rolled back.';
+COMMENT ON COLUMN pgw.payment_transactions.client_request_id IS
+	'The caller''s own id of the payment, or of the capture, void or refund: 1 to 255 characters.';
+COMMENT ON COLUMN pgw.payment_transactions.merchant IS 'For whom the payment is: a row of pgw.merchants.';
+COMMENT ON COLUMN pgw.payment_transactions.kind IS 'What it is an attempt at.';
+COMMENT ON COLUMN pgw.payment_transactions.status IS 'The attempt''s state; it is what its events lead to.';
+COMMENT ON COLUMN pgw.payment_transactions.step_order IS 'How many events it has: the step_order of its last one.';
+COMMENT ON COLUMN pgw.payment_transactions.submitted IS
+	'True: accepted by submit_payment(), or a capture, void or refund; nobody waits, and the worker begins after the '
+	'commit.';
+COMMENT ON COLUMN pgw.payment_transactions.submitted_by IS
+	'The role that called submit_payment(), for its quota; NULL: it came by another function.';
+COMMENT ON COLUMN pgw.payment_transactions.taken IS
+	'True: the worker has begun it. From then on it keeps other attempts with the same id away.';
+COMMENT ON COLUMN pgw.payment_transactions.amount IS
+	'What was asked for, in minor units of the currency (4990 is 49.90 EUR).';
+COMMENT ON COLUMN pgw.payment_transactions.currency IS 'The ISO 4217 code, three capital letters.';
+COMMENT ON COLUMN pgw.payment_transactions.capture IS
+	'When the money is to move: with the call, after the commit, or by capture_payment().';
+COMMENT ON COLUMN pgw.payment_transactions.token IS
+	'The bank''s token of the card; NULL: none was given, as with a card number, which no table holds.';
+COMMENT ON COLUMN pgw.payment_transactions.card_last4 IS 'The last four digits of the card.';
+COMMENT ON COLUMN pgw.payment_transactions.card_brand IS 'The brand of the card.';
+COMMENT ON COLUMN pgw.payment_transactions.card_expiry_month IS
+	'The month in which the card expires, 1 to 12; NULL: none was given, as with a token.';
+COMMENT ON COLUMN pgw.payment_transactions.card_expiry_year IS
+	'The year in which the card expires, four digits; NULL: none was given, as with a token.';
+COMMENT ON COLUMN pgw.payment_transactions.bank IS
+	'The bank that it goes to, or went to last, by its name in pgw.banks.';
+COMMENT ON COLUMN pgw.payment_transactions.bank_version IS
+	'The row of pgw.bank_versions by which its requests go; NULL: nothing was sent yet.';
+COMMENT ON COLUMN pgw.payment_transactions.bank_requested IS
+	'The bank that the caller named; NULL: it was left to pgw.';
+COMMENT ON COLUMN pgw.payment_transactions.reference IS 'The merchant''s own reference, as the caller gave it.';
+COMMENT ON COLUMN pgw.payment_transactions.bank_fields IS
+	'A JSON object that the caller gave: values for the connector''s template.';
+COMMENT ON COLUMN pgw.payment_transactions.bank_key IS
+	'Our reference and idempotency key of the operation at the bank, 32 hexadecimal digits: at first those of '
+	'transaction_id.';
+COMMENT ON COLUMN pgw.payment_transactions.bank_key_used_at IS
+	'When bank_key was first sent: how long the bank remembers it counts from here. NULL: not sent yet.';
+COMMENT ON COLUMN pgw.payment_transactions.bank_asked_at IS
+	'When the last request that can move money ended, or was last seen under way: "not found" counts only some time '
+	'after that.';
+COMMENT ON COLUMN pgw.payment_transactions.bank_reference IS
+	'The bank''s id of the charge, or of the capture, void or refund; NULL: not known.';
+COMMENT ON COLUMN pgw.payment_transactions.authorization_code IS
+	'The issuer''s authorization code, if the bank has named it.';
+COMMENT ON COLUMN pgw.payment_transactions.approved_amount IS
+	'The amount that stands at the bank, in minor units, where that is not what was asked for; NULL: it is.';
+COMMENT ON COLUMN pgw.payment_transactions.approved_currency IS
+	'The currency that the bank names, where that is not what was asked for; NULL: it is.';
+COMMENT ON COLUMN pgw.payment_transactions.refund_operation IS
+	'How the charge is given back: void, refund, or cancel (by our own reference); NULL: not chosen yet.';
+COMMENT ON COLUMN pgw.payment_transactions.refund_key IS
+	'Our reference and idempotency key of the give-back at the bank; NULL: the next one gets a new key.';
+COMMENT ON COLUMN pgw.payment_transactions.refund_key_used_at IS
+	'When refund_key was first sent; NULL: it was announced in an event only, or the bank did nothing with it.';
+COMMENT ON COLUMN pgw.payment_transactions.refund_asked_at IS
+	'When the last request of the give-back ended, or was last seen under way: "not found" counts only some time '
+	'after that.';
+COMMENT ON COLUMN pgw.payment_transactions.pending_at_bank IS
+	'True: the bank said last that what follows the charge (a capture, a give-back) is on its way there.';
+COMMENT ON COLUMN pgw.payment_transactions.refund_attempts IS
+	'How many keys the give-back has used; pgw.refund_max_attempts bounds it.';
+COMMENT ON COLUMN pgw.payment_transactions.capture_key IS
+	'Our reference and idempotency key of the capture that follows the commit; NULL: not sent yet.';
+COMMENT ON COLUMN pgw.payment_transactions.capture_key_used_at IS
+	'When capture_key was first sent; NULL: it was not, or the bank did nothing with it.';
+COMMENT ON COLUMN pgw.payment_transactions.maybe_elsewhere IS
+	'True: it was restored, and the original may have gone on with it to another bank of the same token_scope.';
+COMMENT ON COLUMN pgw.payment_transactions.error_answered IS
+	'True: the bank has answered a request under bank_key with an error of its own (HTTP 5xx), which a repetition '
+	'might only get again.';
+COMMENT ON COLUMN pgw.payment_transactions.final_capture IS
+	'Kind capture: true when the rest of the authorization is given up with it.';
+COMMENT ON COLUMN pgw.payment_transactions.reason IS 'Kind refund: why, as the caller said.';
+COMMENT ON COLUMN pgw.payment_transactions.caller_xid IS
+	'The caller''s transaction, whose end decides whether an approved charge is kept. It means nothing in a restored '
+	'database.';
+COMMENT ON COLUMN pgw.payment_transactions.caller_subxid IS
+	'The caller''s subtransaction (savepoint), which can be rolled back by itself.';
+COMMENT ON COLUMN pgw.payment_transactions.system_identifier IS
+	'The cluster that recorded it. Where that is another one than this, the database was restored or copied.';
+COMMENT ON COLUMN pgw.payment_transactions.database_oid IS
+	'The database that recorded it. Where that is another one than this, the database was restored or copied.';
+COMMENT ON COLUMN pgw.payment_transactions.abandoned_at IS
+	'When the worker first saw that the caller is gone; pgw.compensation_delay later the charge is given back.';
+COMMENT ON COLUMN pgw.payment_transactions.attempts IS
+	'How many requests that can move money were sent for it, those of its give-back not counted.';
+COMMENT ON COLUMN pgw.payment_transactions.retries IS
+	'How many tries its present step has had: the back-off grows with it.';
+COMMENT ON COLUMN pgw.payment_transactions.next_attempt_at IS
+	'When the worker looks at it next; NULL: nothing is due, because it is finished or something is under way.';
+COMMENT ON COLUMN pgw.payment_transactions.put_off_since IS
+	'Since when its next request cannot be made; after pgw.unknown_deadline that ends it. NULL: it can be made.';
+COMMENT ON COLUMN pgw.payment_transactions.put_off_reason IS
+	'Why its next request cannot be made, as an error_code: bank_disabled, secret_missing, and so on.';
+COMMENT ON COLUMN pgw.payment_transactions.watch_until IS
+	'Until when the bank is still looked at: for a charge that turns up late, or a refund that is taken back. Of an '
+	'attempt in doubt: until when it is asked past pgw.unknown_deadline.';
+COMMENT ON COLUMN pgw.payment_transactions.expires_at IS
+	'Kind payment, submitted: if it was not sent by then it fails. NULL: it waits.';
+COMMENT ON COLUMN pgw.payment_transactions.error_class IS
+	'Whose affair the error is: validation, business, external, infrastructure or timeout.';
+COMMENT ON COLUMN pgw.payment_transactions.error_code IS 'The error, by its stable name in docs/errors.md; NULL: none.';
+COMMENT ON COLUMN pgw.payment_transactions.error_message IS
+	'The error for people; it holds no text of the bank''s and no value that was passed in.';
+COMMENT ON COLUMN pgw.payment_transactions.http_status IS
+	'The error''s HTTP status in docs/errors.md, not the bank''s; NULL: no error.';
+COMMENT ON COLUMN pgw.payment_transactions.retryable IS
+	'True: a new payment with the same data may succeed, and cannot charge twice.';
+COMMENT ON COLUMN pgw.payment_transactions.correlation_id IS
+	'The id that stands in every log line and event about the attempt, and in requests to the bank.';
+COMMENT ON COLUMN pgw.payment_transactions.created_at IS 'When the attempt was recorded.';
+COMMENT ON COLUMN pgw.payment_transactions.updated_at IS 'When the row was last changed.';
 
--- At most one attempt per id that is live, successful, being given back or in review. A submitted row joins when the worker takes it.
+-- A submitted row joins this index when the worker takes it: no client blocks the worker there.
 CREATE UNIQUE INDEX payment_transactions_one_live ON pgw.payment_transactions (client_request_id, merchant, kind)
 	WHERE taken AND status NOT IN ('Failed', 'Refunded');
--- All attempts of an id, also those whose caller rolled back: what find_payment shows.
+COMMENT ON INDEX pgw.payment_transactions_one_live IS
+	'At most one attempt with an id is live, successful, being given back or in review.';
 CREATE INDEX payment_transactions_request ON pgw.payment_transactions (client_request_id, merchant);
--- What a starting worker looks at, and what the views count.
-CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status, next_attempt_at) WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
--- What is due: a scan costs that, not what is stored.
--- By bank, so that nobody reads what waits for one that has no room: what has begun, by how urgent that is, and what waits, by merchant.
+COMMENT ON INDEX pgw.payment_transactions_request IS
+	'All attempts with an id, also those whose caller rolled back: what find_payment() shows.';
+CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status, next_attempt_at)
+	WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
+COMMENT ON INDEX pgw.payment_transactions_open IS 'What a starting worker looks at, and what the figures count.';
+-- By bank, so that nobody reads what waits for one that has no room.
 CREATE INDEX payment_transactions_due ON pgw.payment_transactions (bank COLLATE pg_catalog."C", status, next_attempt_at)
 	WHERE next_attempt_at IS NOT NULL AND (taken OR status <> 'Created');
-CREATE INDEX payment_transactions_waiting ON pgw.payment_transactions (bank COLLATE pg_catalog."C", kind, merchant COLLATE pg_catalog."C", next_attempt_at)
+COMMENT ON INDEX pgw.payment_transactions_due IS
+	'What has begun and is due, by bank and by how urgent it is: a scan costs that, not what is stored.';
+CREATE INDEX payment_transactions_waiting
+	ON pgw.payment_transactions (bank COLLATE pg_catalog."C", kind, merchant COLLATE pg_catalog."C", next_attempt_at)
 	WHERE next_attempt_at IS NOT NULL AND NOT taken AND status = 'Created';
--- What is not to be sent after its time, wherever it waits.
-CREATE INDEX payment_transactions_expiring ON pgw.payment_transactions (expires_at) WHERE expires_at IS NOT NULL AND status = 'Created';
--- What cannot go on: pgw.health() counts it.
+COMMENT ON INDEX pgw.payment_transactions_waiting IS
+	'What waits to be begun, by bank and merchant, so that merchants can take turns; quotas count by it.';
+CREATE INDEX payment_transactions_expiring ON pgw.payment_transactions (expires_at)
+	WHERE expires_at IS NOT NULL AND status = 'Created';
+COMMENT ON INDEX pgw.payment_transactions_expiring IS 'What is not to be sent after its time, wherever it waits.';
 CREATE INDEX payment_transactions_put_off ON pgw.payment_transactions (put_off_since) WHERE put_off_since IS NOT NULL;
+COMMENT ON INDEX pgw.payment_transactions_put_off IS 'What cannot go on: pgw.health() counts it.';
 CREATE INDEX payment_transactions_payment ON pgw.payment_transactions (payment_id);
--- An operation on a payment has its id once and for all: the claim on it, as payments_request_key is for payments.
-CREATE UNIQUE INDEX payment_transactions_operation ON pgw.payment_transactions (client_request_id, merchant, kind) WHERE kind <> 'payment';
+COMMENT ON INDEX pgw.payment_transactions_payment IS
+	'All attempts of a payment: payment_history(), and what is under way.';
+CREATE UNIQUE INDEX payment_transactions_operation ON pgw.payment_transactions (client_request_id, merchant, kind)
+	WHERE kind <> 'payment';
+COMMENT ON INDEX pgw.payment_transactions_operation IS
+	'A capture, void or refund has its id once and for all: the claim on it, as payments_request_key is for payments.';
 
 CREATE TRIGGER enforce_transition BEFORE UPDATE ON pgw.payment_transactions
 	FOR EACH ROW EXECUTE FUNCTION pgw.enforce_transition();
@@ -336,29 +698,39 @@ CREATE TRIGGER refuse_delete BEFORE DELETE ON pgw.payment_transactions FOR EACH 
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.payment_transactions FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 ALTER TABLE pgw.payment_transactions ENABLE ALWAYS TRIGGER enforce_transition, ENABLE ALWAYS TRIGGER refuse_delete,
 	ENABLE ALWAYS TRIGGER refuse_truncate;
+COMMENT ON TRIGGER enforce_transition ON pgw.payment_transactions IS
+	'An attempt changes by legal steps only, and its identity never does.';
+COMMENT ON TRIGGER refuse_delete ON pgw.payment_transactions IS 'Attempts are never deleted.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.payment_transactions IS 'Attempts are never deleted.';
 
---
--- Whose a bank's id of a charge is: within one account it belongs to one attempt, for good. Written with the answer that names it, by the worker (and by
--- an operator's mark_charged); no caller ever touches it. A table of its own, so that the attempts' rows need no index on a column that changes.
---
-
+-- A table of its own, so that the attempts' rows need no index on a column that changes. Written with the answer that
+-- names the charge, by the worker (and by an operator's mark_charged); no caller ever touches it.
 CREATE TABLE pgw.bank_references (
-	account text COLLATE "C" NOT NULL,	-- of pgw.banks: the bank's name, where that has none
+	account text COLLATE "C" NOT NULL,
 	bank_reference text COLLATE "C" NOT NULL,
 	transaction_id uuid NOT NULL,
 	PRIMARY KEY (account, bank_reference)
 );
+COMMENT ON TABLE pgw.bank_references IS
+	'Which attempt''s a charge is: within one account a bank''s id of a charge belongs to one attempt, for good.';
+COMMENT ON COLUMN pgw.bank_references.account IS 'The account of pgw.banks; the bank''s name, where that has none.';
+COMMENT ON COLUMN pgw.bank_references.bank_reference IS 'The bank''s id of the charge.';
+COMMENT ON COLUMN pgw.bank_references.transaction_id IS 'The attempt that the charge belongs to.';
 
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_references FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_references FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 ALTER TABLE pgw.bank_references ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
+COMMENT ON TRIGGER refuse_change ON pgw.bank_references IS 'A charge never changes hands.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.bank_references IS 'A charge never changes hands.';
 
+
+-- ==================================================================================================
+--  7  Events and their partitions
 --
--- Events: append-only, one partition per month of the transaction (transaction_id is a UUIDv7)
---
--- The primary key is on every partition, not on the parent: a transaction lies in one partition, so that is the same; but a
--- parent's index would be made on a restored partition twice, by ATTACH and by the dump, and the restore would fail.
---
+--  Append-only, one partition for each month of the transaction (transaction_id is a UUIDv7). The primary key is on
+--  every partition, not on the parent: a transaction lies in one partition, so that is the same; but a parent's index
+--  would be made on a restored partition twice, by ATTACH and by the dump, and the restore would fail.
+-- ==================================================================================================
 
 CREATE TABLE pgw.transaction_events (
 	event_id uuid NOT NULL,
@@ -371,22 +743,43 @@ CREATE TABLE pgw.transaction_events (
 	txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	CONSTRAINT transaction_events_step_order_check CHECK (step_order >= 1)
 ) PARTITION BY RANGE (transaction_id);
+CREATE TABLE pgw.transaction_events_default
+	PARTITION OF pgw.transaction_events (PRIMARY KEY (transaction_id, step_order)) DEFAULT;
+COMMENT ON TABLE pgw.transaction_events IS
+	'Every step of every attempt, append-only. One partition for each month of the transaction, by its UUIDv7.';
+COMMENT ON TABLE pgw.transaction_events_default IS 'The events whose month has no partition of its own.';
+COMMENT ON COLUMN pgw.transaction_events.event_id IS 'The event, as a UUIDv7.';
+COMMENT ON COLUMN pgw.transaction_events.transaction_id IS
+	'The attempt in pgw.payment_transactions that the step belongs to.';
+COMMENT ON COLUMN pgw.transaction_events.event_type IS 'What happened.';
+COMMENT ON COLUMN pgw.transaction_events.occurred_at IS
+	'When it was recorded, by the clock (not the beginning of the transaction).';
+COMMENT ON COLUMN pgw.transaction_events.event_data IS
+	'A JSON object: v (1), from and to (states), attempt, operation, bank, correlation_id, and what belongs to the '
+	'event. Amounts are in minor units.';
+COMMENT ON COLUMN pgw.transaction_events.error_details IS
+	'What went wrong, for people; it holds no text of the bank''s and no value that was passed in.';
+COMMENT ON COLUMN pgw.transaction_events.step_order IS 'The step''s number within its attempt: 1, 2, 3, without a gap.';
+COMMENT ON COLUMN pgw.transaction_events.txid IS
+	'The transaction that wrote it: a cursor for readers. Events before pg_snapshot_xmin(pg_current_snapshot()) are '
+	'complete.';
 
 -- Row triggers of the parent are copied to each partition, statement triggers are not.
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON pgw.transaction_events
 	FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON pgw.transaction_events
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
-ALTER TABLE pgw.transaction_events ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
-
-CREATE TABLE pgw.transaction_events_default PARTITION OF pgw.transaction_events (PRIMARY KEY (transaction_id, step_order)) DEFAULT;
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON pgw.transaction_events_default
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.transaction_events ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
 ALTER TABLE pgw.transaction_events_default ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+COMMENT ON TRIGGER append_only ON pgw.transaction_events IS 'Events are never changed or deleted.';
+COMMENT ON TRIGGER append_only_truncate ON pgw.transaction_events IS 'Events are never changed or deleted.';
+COMMENT ON TRIGGER append_only_truncate ON pgw.transaction_events_default IS 'Events are never changed or deleted.';
 
--- Make the partitions of this month and the next `ahead` ones; returns how many are new. They are made here and not by this script,
--- because members of the extension would not be in a dump; and only once there is a bank, because the dump that is being
--- restored brings its own. Never waits long for a reader of the default partition: what cannot be made now is made by the next call.
+-- Partitions are made here and not by this script, because members of the extension would not be in a dump; and only
+-- once there is a bank, because the dump that is being restored brings its own. Never waits long for a reader of the
+-- default partition: what cannot be made now is made by the next call.
 CREATE FUNCTION pgw.ensure_event_partitions(ahead int DEFAULT 2) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS
 $$
@@ -439,6 +832,9 @@ BEGIN
 	RETURN made;
 END
 $$;
+COMMENT ON FUNCTION pgw.ensure_event_partitions(int) IS
+	'Makes the partitions of the events for this month (UTC) and the next ahead ones, once there is a bank; returns '
+	'how many are new.';
 
 CREATE FUNCTION pgw.bank_added() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -448,32 +844,114 @@ BEGIN
 	RETURN NULL;
 END
 $$;
+COMMENT ON FUNCTION pgw.bank_added() IS 'Trigger function: the first bank makes the first partitions of the events.';
 
--- The first bank makes the first partitions.
 CREATE TRIGGER bank_added AFTER INSERT ON pgw.banks FOR EACH STATEMENT EXECUTE FUNCTION pgw.bank_added();
+COMMENT ON TRIGGER bank_added ON pgw.banks IS 'The first bank makes the first partitions of the events.';
 
---
--- Restored and copied databases: src/restore/pause.c says when the worker stays paused
---
 
--- Append-only, like the other records.
+-- ==================================================================================================
+--  8  What the worker keeps over a restart: circuit breakers, alerts
+--
+--  No records, so not in dumps.
+-- ==================================================================================================
+
+CREATE TABLE pgw.bank_states (
+	bank text NOT NULL,
+	operation_group text NOT NULL,
+	state text NOT NULL,
+	failures int NOT NULL,
+	openings int NOT NULL,
+	opened_at timestamptz,
+	cooldown_from timestamptz,
+	changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	PRIMARY KEY (bank, operation_group)
+);
+COMMENT ON TABLE pgw.bank_states IS
+	'The worker''s circuit breakers, kept over a restart (docs/breaker.md). Not in dumps.';
+COMMENT ON COLUMN pgw.bank_states.bank IS 'The bank''s name; name@version for a version that is not the present one.';
+COMMENT ON COLUMN pgw.bank_states.operation_group IS
+	'What the breaker is for: charges (charge, authorize), captures, give_backs (void, refund, cancel) or lookups '
+	'(look-ups, ping).';
+COMMENT ON COLUMN pgw.bank_states.state IS
+	'closed: it is called; open: it is left alone; half_open: one call, the probe, is under way.';
+COMMENT ON COLUMN pgw.bank_states.failures IS 'How many calls have failed in a row while it was closed.';
+COMMENT ON COLUMN pgw.bank_states.openings IS
+	'How often it has opened in a row, counted no further than matters; 0: sound. Closed and above 0: on trial.';
+COMMENT ON COLUMN pgw.bank_states.opened_at IS 'When it opened first in this row; NULL: it is sound.';
+COMMENT ON COLUMN pgw.bank_states.cooldown_from IS
+	'When its present cooldown began (pgw.breaker_cooldown); NULL: it is sound.';
+COMMENT ON COLUMN pgw.bank_states.changed_at IS 'When the row was last written.';
+
+CREATE TABLE pgw.alert_state (
+	kind text NOT NULL,
+	subject text NOT NULL,
+	bank text,
+	transaction_id uuid,
+	message text NOT NULL,
+	first_at timestamptz NOT NULL,
+	last_at timestamptz NOT NULL,
+	told_at timestamptz NOT NULL,
+	count bigint NOT NULL,
+	told bigint NOT NULL,
+	PRIMARY KEY (kind, subject)
+);
+COMMENT ON TABLE pgw.alert_state IS
+	'One row for each cause of an alert: what has come, and what keeps a flood away (docs/alerts.md). Rows may be '
+	'deleted. Not in dumps.';
+COMMENT ON COLUMN pgw.alert_state.kind IS 'The kind of alert, a word of docs/alerts.md.';
+COMMENT ON COLUMN pgw.alert_state.subject IS 'What it is about: a transaction, or a bank and its operations.';
+COMMENT ON COLUMN pgw.alert_state.bank IS 'The bank that it is about; NULL: none.';
+COMMENT ON COLUMN pgw.alert_state.transaction_id IS 'The attempt that it is about; NULL: none.';
+COMMENT ON COLUMN pgw.alert_state.message IS 'The newest message.';
+COMMENT ON COLUMN pgw.alert_state.first_at IS 'When it came first.';
+COMMENT ON COLUMN pgw.alert_state.last_at IS 'When it came last.';
+COMMENT ON COLUMN pgw.alert_state.told_at IS 'When people were last told: once in pgw.alert_period.';
+COMMENT ON COLUMN pgw.alert_state.count IS 'How often it came; of what is too old, how often it was seen.';
+COMMENT ON COLUMN pgw.alert_state.told IS 'How often people were told.';
+
+
+-- ==================================================================================================
+--  9  Restored and copied databases
+--
+--  src/restore/pause.c says when the worker stays paused, copied_cluster.c what an incident is.
+-- ==================================================================================================
+
 CREATE TABLE pgw.resumptions (
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
 	resumed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	resumed_by text NOT NULL,
-	taken_over bigint,				-- attempts; NULL: nobody resumed, there was no attempt yet
+	taken_over bigint,
 	note text,
-	incident_id uuid,				-- of the server (src/restore/copied_cluster.c); NULL: it was not taken for a copy
+	incident_id uuid,
 	PRIMARY KEY (system_identifier, database_oid, resumed_at)
 );
+COMMENT ON TABLE pgw.resumptions IS
+	'Who has said, by pgw.resume_after_restore(), that this restored or copied database goes on. Append-only.';
+COMMENT ON COLUMN pgw.resumptions.system_identifier IS 'The cluster that goes on.';
+COMMENT ON COLUMN pgw.resumptions.database_oid IS 'The database of it that goes on.';
+COMMENT ON COLUMN pgw.resumptions.resumed_at IS 'When that was said.';
+COMMENT ON COLUMN pgw.resumptions.resumed_by IS 'The role that said it.';
+COMMENT ON COLUMN pgw.resumptions.taken_over IS
+	'How many unfinished attempts were taken over; NULL: nobody resumed, there was no attempt yet.';
+COMMENT ON COLUMN pgw.resumptions.note IS 'Why, as the caller wrote it.';
+COMMENT ON COLUMN pgw.resumptions.incident_id IS
+	'The copy of the cluster that this ends the pause of; NULL: the server was not taken for a copy.';
 
--- A row: attempts were loaded by a statement, or came with a copy of the cluster, and nobody has resumed since.
 CREATE TABLE pgw.restore_pending (
 	noticed_at timestamptz NOT NULL PRIMARY KEY DEFAULT clock_timestamp(),
-	incident_id uuid,				-- a copy of the cluster; over once it is in resumptions
+	incident_id uuid,
 	reason text NOT NULL DEFAULT 'loaded'
 );
+COMMENT ON TABLE pgw.restore_pending IS
+	'A row: attempts were loaded by a statement, or came with a copy of the cluster, and nobody has resumed since. '
+	'Deleting it does not end the pause of a copy.';
+COMMENT ON COLUMN pgw.restore_pending.noticed_at IS 'When that was noticed.';
+COMMENT ON COLUMN pgw.restore_pending.incident_id IS
+	'The copy of the cluster, over once pgw.resumptions has it; NULL: attempts were loaded by a statement.';
+COMMENT ON COLUMN pgw.restore_pending.reason IS
+	'How it was noticed: loaded (by a statement), or what showed that the data directory is a copy.';
 
 CREATE FUNCTION pgw.notice_load() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -485,29 +963,47 @@ BEGIN
 	RETURN NULL;
 END
 $$;
+COMMENT ON FUNCTION pgw.notice_load() IS
+	'Trigger function: attempts that a statement has inserted were restored, so the worker pauses.';
 
--- pgw inserts attempts without a statement, so this costs a payment nothing and fires for restores only.
+-- pgw inserts attempts without a statement, so the first of these costs a payment nothing and fires for restores only.
 CREATE TRIGGER notice_load AFTER INSERT ON pgw.payment_transactions FOR EACH STATEMENT EXECUTE FUNCTION pgw.notice_load();
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.resumptions FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.resumptions FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER config_changed AFTER INSERT ON pgw.resumptions FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
 CREATE TRIGGER config_changed AFTER INSERT ON pgw.restore_pending FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
 ALTER TABLE pgw.payment_transactions ENABLE ALWAYS TRIGGER notice_load;
-ALTER TABLE pgw.resumptions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate, ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE pgw.resumptions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate,
+	ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.restore_pending ENABLE ALWAYS TRIGGER config_changed;
+COMMENT ON TRIGGER notice_load ON pgw.payment_transactions IS
+	'Attempts that a statement has inserted were restored: the worker pauses.';
+COMMENT ON TRIGGER refuse_change ON pgw.resumptions IS 'Resumptions are never changed or deleted.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.resumptions IS 'Resumptions are never changed or deleted.';
+COMMENT ON TRIGGER config_changed ON pgw.resumptions IS 'The worker goes on at once.';
+COMMENT ON TRIGGER config_changed ON pgw.restore_pending IS 'The worker pauses at once.';
 
 CREATE FUNCTION pgw.resume_after_restore(note text DEFAULT NULL) RETURNS bigint
 AS 'MODULE_PATHNAME', 'pgw_resume_after_restore_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION pgw.resume_after_restore(text) IS
+	'Says that the original of this restored or copied database makes no more payments and this one goes on; returns '
+	'how many unfinished attempts it takes over. Read docs/restore.md first.';
 
---
--- Functions for clients: none is STRICT, so that a NULL can be named. The C code acts as the extension's owner after it has checked
--- the grants of the immediate caller; SECURITY DEFINER would hide who that is.
---
 
--- Refuses (process_payment(volatile id, ...)).* when it is planned (src/client_api/repeated_calls.c).
+-- ==================================================================================================
+-- 10  Functions for clients
+--
+--  None is STRICT, so that a NULL can be named. The C code acts as the extension's owner after it has checked the
+--  grants of the immediate caller; SECURITY DEFINER would hide who that is.
+-- ==================================================================================================
+
+-- src/client_api/repeated_calls.c
 CREATE FUNCTION pgw.call_support(internal) RETURNS internal AS 'MODULE_PATHNAME', 'pgw_call_support' LANGUAGE C STRICT;
+COMMENT ON FUNCTION pgw.call_support(internal) IS
+	'Planner support function: refuses (process_payment(volatile id, ...)).*, which would pay once for each column.';
 
--- Amounts are numeric, so that no driver cuts 49.90 to 49 for a bigint. No overload with float8: it is the preferred type, and literals would go there.
+-- Amounts are numeric, so that no driver cuts 49.90 to 49 for a bigint. No overload with float8: it is the preferred
+-- type, and literals would go there.
 CREATE FUNCTION pgw.process_payment(
 	client_request_id text,
 	amount numeric,
@@ -529,6 +1025,9 @@ CREATE FUNCTION pgw.process_payment(
 	options jsonb DEFAULT '{}'
 ) RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_process_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
+COMMENT ON FUNCTION pgw.process_payment IS
+	'Charges now, while the caller waits; if the caller''s transaction rolls back, the charge is given back. Amounts '
+	'are in minor units (4990 is 49.90 EUR). The same client_request_id is the same payment.';
 
 CREATE FUNCTION pgw.submit_payment(
 	client_request_id text,
@@ -545,46 +1044,68 @@ CREATE FUNCTION pgw.submit_payment(
 	options jsonb DEFAULT '{}'
 ) RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_submit_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
+COMMENT ON FUNCTION pgw.submit_payment IS
+	'Records a payment and returns at once; the worker calls the bank after the caller''s commit. Amounts are in '
+	'minor units. The same client_request_id is the same payment.';
 
--- What follows an authorization or a charge: recorded here, done by the worker after the commit (docs/operations.md).
 CREATE FUNCTION pgw.capture_payment(payment_id uuid, client_request_id text, amount numeric DEFAULT NULL, final boolean DEFAULT true,
 	options jsonb DEFAULT '{}') RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_capture_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
+COMMENT ON FUNCTION pgw.capture_payment IS
+	'Asks for an authorized payment to be taken, in minor units, all that is left without amount; the worker does it '
+	'after the caller''s commit.';
 
 CREATE FUNCTION pgw.void_payment(payment_id uuid, client_request_id text, options jsonb DEFAULT '{}') RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_void_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
+COMMENT ON FUNCTION pgw.void_payment IS
+	'Asks for an authorization to be released, of which nothing is captured; the worker does it after the caller''s '
+	'commit.';
 
 CREATE FUNCTION pgw.refund_payment(payment_id uuid, client_request_id text, amount numeric DEFAULT NULL, reason text DEFAULT NULL,
 	options jsonb DEFAULT '{}') RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_refund_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SUPPORT pgw.call_support;
+COMMENT ON FUNCTION pgw.refund_payment IS
+	'Asks for captured money to be given back, in minor units, all that is left without amount; the worker does it '
+	'after the caller''s commit.';
 
 CREATE FUNCTION pgw.get_payment(payment_id uuid) RETURNS SETOF pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_get_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
+COMMENT ON FUNCTION pgw.get_payment IS 'The payment as it stands now, at any isolation level; no row: there is none.';
 
 CREATE FUNCTION pgw.find_payment(client_request_id text, merchant text DEFAULT 'default') RETURNS SETOF pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_find_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
+COMMENT ON FUNCTION pgw.find_payment IS
+	'The payment under a client_request_id as it stands now, also one that is in flight or was given back. Ask it '
+	'after a lost connection.';
 
 CREATE FUNCTION pgw.wait_for_payment(payment_id uuid, timeout interval DEFAULT '30s') RETURNS pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_wait_for_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.wait_for_payment IS
+	'Waits until nothing of the payment is under way any more, or the time is up; returns how it stands.';
 
 CREATE FUNCTION pgw.payment_history(payment_id uuid)
 RETURNS TABLE (event_id uuid, transaction_id uuid, kind pgw.operation_kind, step_order int, event_type pgw.event_type,
 	occurred_at timestamptz, event_data jsonb, error_details text)
 AS 'MODULE_PATHNAME', 'pgw_payment_history_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION pgw.payment_history IS 'The events of all attempts of a payment, in order.';
 
-CREATE FUNCTION pgw.resolve_review(transaction_id uuid, action text, note text, evidence jsonb DEFAULT '{}') RETURNS pgw.transaction_status
-AS 'MODULE_PATHNAME', 'pgw_resolve_review_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 
--- For a bank that answers at another version now with the same ledger: attempts of the one go by the other. Returns how many unfinished ones; NULL: it is
--- proposed, and waits for a second role (pgw.require_four_eyes).
-CREATE FUNCTION pgw.rebind_attempts(from_version int, to_version int, note text) RETURNS bigint
-AS 'MODULE_PATHNAME', 'pgw_rebind_attempts_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
+-- ==================================================================================================
+-- 11  Functions for operators: reviews, rebinding
+-- ==================================================================================================
 
--- The actions that docs/manual-review.md allows.
 CREATE FUNCTION pgw.review_actions(kind pgw.operation_kind, came_from pgw.transaction_status) RETURNS text[]
 AS 'MODULE_PATHNAME', 'pgw_review_actions_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION pgw.review_actions IS
+	'The actions that resolve_review() takes for an attempt of this kind that came to review from this state.';
 
--- What one operator asks another to confirm (pgw.require_four_eyes). The newest one counts, while the attempt has not moved since.
+CREATE FUNCTION pgw.resolve_review(transaction_id uuid, action text, note text, evidence jsonb DEFAULT '{}')
+RETURNS pgw.transaction_status
+AS 'MODULE_PATHNAME', 'pgw_resolve_review_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.resolve_review IS
+	'An operator''s decision on an attempt in manual review: retry, mark_charged, mark_not_charged, mark_refunded or '
+	'refund. Returns its new status, RequiresManualReview where a second role has to confirm it.';
+
 CREATE TABLE pgw.review_proposals (
 	transaction_id uuid NOT NULL,
 	proposal int NOT NULL CHECK (proposal >= 1),
@@ -592,523 +1113,93 @@ CREATE TABLE pgw.review_proposals (
 	action text NOT NULL,
 	note text NOT NULL,
 	evidence jsonb NOT NULL,
-	proposed_by regrole NOT NULL,	-- of the session
-	proposer text NOT NULL,			-- its name then
+	proposed_by regrole NOT NULL,
+	proposer text NOT NULL,
 	proposed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	PRIMARY KEY (transaction_id, proposal)
 );
+COMMENT ON TABLE pgw.review_proposals IS
+	'What one operator asks another to confirm (pgw.require_four_eyes). The newest one counts, while the attempt has '
+	'not moved since.';
+COMMENT ON COLUMN pgw.review_proposals.transaction_id IS 'The attempt in review.';
+COMMENT ON COLUMN pgw.review_proposals.proposal IS 'The proposal''s number within its attempt, 1 and up.';
+COMMENT ON COLUMN pgw.review_proposals.step_order IS
+	'The attempt''s step_order when it was made: once that has grown, the proposal is void.';
+COMMENT ON COLUMN pgw.review_proposals.action IS 'What resolve_review() is to do.';
+COMMENT ON COLUMN pgw.review_proposals.note IS 'Why, as the proposer wrote it.';
+COMMENT ON COLUMN pgw.review_proposals.evidence IS
+	'A JSON object, such as {"bank_reference": "..."}; who confirms must give the same.';
+COMMENT ON COLUMN pgw.review_proposals.proposed_by IS
+	'The role that the proposer''s session was opened as; another one has to confirm.';
+COMMENT ON COLUMN pgw.review_proposals.proposer IS 'The name of that role then.';
+COMMENT ON COLUMN pgw.review_proposals.proposed_at IS 'When it was made.';
 
+CREATE FUNCTION pgw.rebind_attempts(from_version int, to_version int, note text) RETURNS bigint
+AS 'MODULE_PATHNAME', 'pgw_rebind_attempts_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION pgw.rebind_attempts IS
+	'For a bank that answers at another version now with the same ledger: attempts of the one go by the other. '
+	'Returns how many unfinished ones; NULL: it is proposed, and waits for a second role (pgw.require_four_eyes).';
+
+
+-- ==================================================================================================
+-- 12  Health, figures, recovery (docs/monitoring.md)
 --
--- Health, figures, recovery (docs/monitoring.md). The planner's settings: what is open is found by its partial index, also while there are no
--- statistics yet; a sequential scan would cost what is stored.
---
+--  The planner's settings: what is open is found by its partial index, also while there are no statistics yet; a
+--  sequential scan would cost what is stored.
+-- ==================================================================================================
 
 CREATE FUNCTION pgw.health() RETURNS TABLE (check_name text, status text, advice text, details jsonb)
 AS 'MODULE_PATHNAME', 'pgw_health_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 20
 	SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
+COMMENT ON FUNCTION pgw.health() IS
+	'One row for each check: ok, warning (somebody should look) or error (money or callers wait until somebody acts), '
+	'with what to do about it. Ages are in seconds.';
 
 CREATE FUNCTION pgw.read_metrics() RETURNS TABLE (name text, labels jsonb, value double precision)
 AS 'MODULE_PATHNAME', 'pgw_read_metrics_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 	SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
+COMMENT ON FUNCTION pgw.read_metrics() IS 'The rows of the view pgw.metrics.';
 
 CREATE VIEW pgw.metrics AS SELECT m.name, m.labels, m.value FROM pgw.read_metrics() m;
+COMMENT ON VIEW pgw.metrics IS
+	'Counters, durations (in seconds) and gauges of this database, ready for a Prometheus exporter '
+	'(docs/monitoring.md).';
+COMMENT ON COLUMN pgw.metrics.name IS 'The metric''s name; those that end in _total only grow.';
+COMMENT ON COLUMN pgw.metrics.labels IS 'What the value is of: a JSON object of texts.';
+COMMENT ON COLUMN pgw.metrics.value IS 'The value: a number, seconds where the name ends in _seconds.';
 
--- One recovery scan now: waits until the worker has made it, and the bank calls that it led to; up to a minute.
-CREATE FUNCTION pgw.run_recovery(OUT looked_at bigint, OUT resolved bigint, OUT given_back bigint, OUT to_review bigint, OUT retried bigint,
-	OUT bank_calls bigint, OUT complete boolean)
+CREATE FUNCTION pgw.run_recovery(OUT looked_at bigint, OUT resolved bigint, OUT given_back bigint, OUT to_review bigint,
+	OUT retried bigint, OUT bank_calls bigint, OUT complete boolean)
 AS 'MODULE_PATHNAME', 'pgw_run_recovery_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.run_recovery() IS
+	'One recovery scan now: waits until the worker has made it, and the bank calls that it led to are over; up to a '
+	'minute. Nothing needs it.';
 
+
+-- ==================================================================================================
+-- 13  Access: grants
 --
--- No cast may run in a foreign-key check: the check of a row of somebody's table against pgw's runs with the rights of pgw's owner, and so would a cast function of the author of that
--- table (docs/security.md). So a foreign key to a table of pgw needs columns of exactly the referenced types.
---
-
--- The foreign keys that break this. pg_depend has an index by the referenced table, pg_constraint has none.
-CREATE FUNCTION pgw.foreign_keys_with_casts(OUT constraint_name text, OUT from_table regclass, OUT to_table regclass) RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
-$$
-	SELECT DISTINCT c.conname::text, c.conrelid::regclass, c.confrelid::regclass
-	FROM pg_extension x
-	JOIN pg_depend m ON m.refclassid = 'pg_extension'::regclass AND m.refobjid = x.oid AND m.deptype = 'e' AND m.classid = 'pg_class'::regclass
-	JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = m.objid AND d.classid = 'pg_constraint'::regclass
-	JOIN pg_constraint c ON c.oid = d.objid AND c.contype = 'f' AND c.confrelid = m.objid
-	WHERE x.extname = 'pgw' AND EXISTS (
-		SELECT FROM unnest(c.conkey, c.confkey) k (here, there)
-		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.here
-		JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.there
-		WHERE a.atttypid <> b.atttypid)
-$$;
-
--- At each statement that can make one, or change the type of its column, by whatever way: all are looked at, since an ALTER of a parent changes its children, too.
--- It looks as the owner, whoever runs the statement: nobody else may call what it calls.
-CREATE FUNCTION pgw.refuse_foreign_key_casts() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
-$$
-DECLARE
-	f record;
-BEGIN
-	SELECT * INTO f FROM pgw.foreign_keys_with_casts() LIMIT 1;
-	IF FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'PW422',
-			MESSAGE = format('a foreign key to %s must have columns of exactly the types that it refers to', f.to_table),
-			DETAIL = json_build_object('code', 'foreign_key_needs_cast', 'class', 'business', 'http_status', 422, 'retryable', false, 'constraint', f.constraint_name, 'table', f.from_table::text),
-			HINT = 'Make the column uuid: no domain, no other type. The cast would run with the rights of the owner of pgw.';
-	END IF;
-END
-$$;
-
-CREATE EVENT TRIGGER pgw_refuse_foreign_key_casts ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'ALTER TYPE', 'ALTER DOMAIN', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE')
-	EXECUTE FUNCTION pgw.refuse_foreign_key_casts();
-ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts ENABLE ALWAYS;
-
---
--- Nobody's code runs with more rights than its author's. What is on a table (triggers, constraints, defaults, index and statistics expressions, policies, rules, domains of its
--- columns) runs as whoever writes the row: as the owner of pgw in a caller's transaction, as a superuser in the worker. So each function that it uses must be a superuser's, or
--- SECURITY DEFINER, and so run as its own owner (docs/security.md).
---
-
--- The functions that break this, each with the table that it is used on.
-CREATE FUNCTION pgw.code_of_others(OUT on_table regclass, OUT function regprocedure, OUT owner regrole, OUT problem text) RETURNS SETOF record
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
-$$
-	WITH RECURSIVE relation AS (
-		SELECT m.objid AS oid
-		FROM pg_extension x
-		JOIN pg_depend m ON m.refclassid = 'pg_extension'::regclass AND m.refobjid = x.oid AND m.deptype = 'e' AND m.classid = 'pg_class'::regclass
-		WHERE x.extname = 'pgw'
-		UNION
-		SELECT i.inhrelid FROM relation r JOIN pg_inherits i ON i.inhparent = r.oid
-	), placed AS MATERIALIZED (
-		-- what stands on a table; the table itself for the types of its columns
-		SELECT r.oid AS on_table, o.classid, o.objid, o.deferred
-		FROM relation r
-		CROSS JOIN LATERAL (
-			SELECT 'pg_class'::regclass, r.oid, false
-			UNION ALL SELECT 'pg_class'::regclass, i.indexrelid, false FROM pg_index i WHERE i.indrelid = r.oid
-			UNION ALL SELECT 'pg_constraint'::regclass, c.oid, false FROM pg_constraint c WHERE c.conrelid = r.oid
-			UNION ALL SELECT 'pg_attrdef'::regclass, a.oid, false FROM pg_attrdef a WHERE a.adrelid = r.oid
-			UNION ALL SELECT 'pg_statistic_ext'::regclass, e.oid, false FROM pg_statistic_ext e WHERE e.stxrelid = r.oid
-			UNION ALL SELECT 'pg_policy'::regclass, p.oid, false FROM pg_policy p WHERE p.polrelid = r.oid
-			UNION ALL SELECT 'pg_rewrite'::regclass, w.oid, false FROM pg_rewrite w WHERE w.ev_class = r.oid
-			UNION ALL SELECT 'pg_trigger'::regclass, g.oid, g.tgdeferrable FROM pg_trigger g WHERE g.tgrelid = r.oid
-		) o (classid, objid, deferred)
-	), uses AS MATERIALIZED (
-		-- and what that is made of, where it is neither the server's nor pgw's (objects of the extension are a superuser's)
-		SELECT p.on_table, p.deferred, d.refclassid AS classid, d.refobjid AS objid
-		FROM placed p
-		JOIN pg_depend d ON d.classid = p.classid AND d.objid = p.objid
-		WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass, 'pg_opfamily'::regclass)
-			AND NOT EXISTS (SELECT FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid AND x.extname = 'pgw'
-				WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e')
-	), used AS (
-		SELECT u.on_table, u.deferred, u.classid, u.objid FROM uses u
-		UNION
-		SELECT u.on_table, u.deferred, o.classid, o.objid
-		FROM used u
-		CROSS JOIN LATERAL (
-			SELECT d.refclassid, d.refobjid FROM pg_depend d
-			WHERE d.classid = u.classid AND d.objid = u.objid
-				AND d.refclassid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass, 'pg_opfamily'::regclass)
-			UNION ALL SELECT 'pg_constraint'::regclass, c.oid FROM pg_constraint c WHERE u.classid = 'pg_type'::regclass AND c.contypid = u.objid
-			UNION ALL SELECT 'pg_type'::regclass, t.typelem FROM pg_type t WHERE u.classid = 'pg_type'::regclass AND t.oid = u.objid AND t.typelem <> 0
-			UNION ALL SELECT 'pg_class'::regclass, t.typrelid FROM pg_type t WHERE u.classid = 'pg_type'::regclass AND t.oid = u.objid AND t.typrelid <> 0
-		) o (classid, objid)
-	)
-	SELECT DISTINCT u.on_table::regclass, p.oid::regprocedure, p.proowner::regrole,
-		CASE WHEN NOT a.rolsuper AND NOT p.prosecdef THEN 'owner' ELSE 'search_path' END
-	FROM used u
-	JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND p.oid = u.objid
-	JOIN pg_authid a ON a.oid = p.proowner
-	WHERE NOT a.rolsuper AND NOT p.prosecdef
-		-- From PostgreSQL 18 on, a deferred trigger of a client's COMMIT runs as the owner of pgw, and with the client's search_path, unless it brings its own.
-		OR u.deferred AND p.prorettype = 'trigger'::regtype AND p.oid >= 16384 AND current_setting('server_version_num')::int >= 180000
-			AND (p.proconfig IS NULL OR NOT EXISTS (SELECT FROM unnest(p.proconfig) c (setting) WHERE c.setting LIKE 'search_path=%'))
-$$;
-
-CREATE FUNCTION pgw.refuse_code_of_others() RETURNS event_trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
-$$
-DECLARE
-	c record;
-BEGIN
-	-- A superuser's functions are most of them: extensions make thousands.
-	IF TG_TAG ~ ' (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE)$' AND NOT EXISTS (SELECT FROM pg_event_trigger_ddl_commands() e
-			JOIN pg_proc p ON p.oid = e.objid JOIN pg_authid a ON a.oid = p.proowner WHERE NOT a.rolsuper OR p.proconfig IS NULL AND p.prorettype = 'trigger'::regtype) THEN
-		RETURN;
-	END IF;
-	SELECT * INTO c FROM pgw.code_of_others() LIMIT 1;
-	IF FOUND THEN
-		RAISE EXCEPTION USING ERRCODE = 'PW422',
-			MESSAGE = format('function %s may not run on %s', c.function, c.on_table),
-			DETAIL = json_build_object('code', 'code_of_others', 'class', 'business', 'http_status', 422, 'retryable', false, 'function', c.function::text, 'table', c.on_table::text,
-				'owner', c.owner::text, 'reason', c.problem),
-			HINT = CASE c.problem WHEN 'owner' THEN 'It would run with the rights of the owner of pgw: make it SECURITY DEFINER, or have a superuser own it.'
-				ELSE 'It is deferred, and would run with the search_path of whoever commits: give it one of its own, with SET search_path.' END;
-	END IF;
-END
-$$;
-
-CREATE EVENT TRIGGER pgw_refuse_code_of_others ON ddl_command_end
-	WHEN TAG IN ('CREATE TRIGGER', 'ALTER TABLE', 'CREATE TABLE', 'CREATE INDEX', 'CREATE STATISTICS', 'CREATE POLICY', 'ALTER POLICY', 'CREATE RULE', 'ALTER DOMAIN',
-		'ALTER TYPE', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER PROCEDURE', 'ALTER ROUTINE', 'ALTER AGGREGATE', 'CREATE AGGREGATE')
-	EXECUTE FUNCTION pgw.refuse_code_of_others();
-ALTER EVENT TRIGGER pgw_refuse_code_of_others ENABLE ALWAYS;
-
---
--- Consistency: what the tables promise one another, as one query over one snapshot. Every commit of pgw leaves this view empty, also while
--- payments are under way. docs/sql-reference.md says what each check means. merchant is null where a row is not one merchant's alone.
---
-
--- The table of core/state/state_machine.c; from_status is null before the first step.
-CREATE FUNCTION pgw.legal_steps()
-RETURNS TABLE (kind pgw.operation_kind, event_type pgw.event_type, from_status pgw.transaction_status, to_status pgw.transaction_status)
-AS 'MODULE_PATHNAME', 'pgw_legal_steps_1_0' LANGUAGE C STABLE PARALLEL SAFE ROWS 200;
-
-CREATE VIEW pgw.broken_invariants AS
-WITH event AS (
-	-- ordered, so that the index of each partition is read and nothing is sorted or kept
-	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.event_data->>'from' AS from_status, e.event_data->>'to' AS to_status
-	FROM pgw.transaction_events e
-	ORDER BY e.transaction_id, e.step_order
-), chain AS (
-	SELECT e.*, lag(e.step_order) OVER w AS before_step, lag(e.from_status) OVER w AS before_from, lag(e.to_status) OVER w AS before_to,
-		lag(e.txid) OVER w AS before_txid, lead(e.step_order) OVER w IS NULL AS last
-	FROM event e
-	WINDOW w AS (PARTITION BY e.transaction_id ORDER BY e.step_order)
-), history AS (
-	-- A legal step is on an edge of the table and begins where the step before it has led to, or is of one commit and on one edge with
-	-- it: the rule of core/state/state_from_events.c. After a gap only the edge can be told.
-	SELECT c.transaction_id, count(*) AS events, max(c.step_order) AS steps, max(c.to_status) FILTER (WHERE c.last) AS status,
-		min(c.step_order) FILTER (WHERE c.step_order <> coalesce(c.before_step, 0) + 1) AS after_gap,
-		min(c.step_order) FILTER (WHERE (t.kind, c.event_type, coalesce(c.from_status, ''), c.to_status) NOT IN
-				(SELECT l.kind, l.event_type, coalesce(l.from_status::text, ''), l.to_status::text FROM pgw.legal_steps() l)
-			OR c.step_order = coalesce(c.before_step, 0) + 1 AND coalesce(c.from_status, '') <> coalesce(c.before_to, '')
-				AND (c.from_status = c.before_from AND c.to_status = c.before_to AND c.txid = c.before_txid) IS NOT TRUE) AS illegal,
-		min(c.step_order) FILTER (WHERE c.event_type = 'BankProcessingStarted') AS charge_sent,
-		min(c.step_order) FILTER (WHERE c.event_type IN ('BankProcessingCompleted', 'BankProcessingPending', 'BankOutcomeUnknown',
-			'BankOutcomeUnacceptable', 'BankStatusChecked')) AS charge_answered,
-		min(c.step_order) FILTER (WHERE c.event_type IN ('LateApprovalReceived', 'RefundReversed')) AS late,
-		min(c.step_order) FILTER (WHERE c.event_type = 'CaptureStarted') AS capture_sent,
-		min(c.step_order) FILTER (WHERE c.event_type IN ('CaptureCompleted', 'CaptureFailed')) AS capture_answered,
-		min(c.step_order) FILTER (WHERE c.event_type = 'RefundStarted') AS refund_sent,
-		min(c.step_order) FILTER (WHERE c.event_type IN ('RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown'))
-			AS refund_answered
-	FROM chain c
-	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = c.transaction_id
-	GROUP BY c.transaction_id
-), bank_key AS NOT MATERIALIZED (
-	-- of the operation itself, of giving back, and of the capture after the commit
-	SELECT t.bank, t.bank_key AS key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.bank_key IS NOT NULL
-	UNION ALL
-	SELECT t.bank, t.refund_key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.refund_key IS NOT NULL
-	UNION ALL
-	SELECT t.bank, t.capture_key, t.payment_id, t.transaction_id, t.merchant FROM pgw.payment_transactions t WHERE t.capture_key IS NOT NULL
-), charge AS NOT MATERIALIZED (
-	SELECT coalesce(v.account, t.bank) AS account, t.bank_reference, t.payment_id, t.transaction_id, t.merchant
-	FROM pgw.payment_transactions t
-	LEFT JOIN pgw.bank_versions v ON v.version = t.bank_version
-	WHERE t.kind = 'payment' AND t.status IN ('Saved', 'Completed')
-)
--- An attempt and its events
-SELECT b.check_name, t.payment_id, coalesce(t.transaction_id, h.transaction_id) AS transaction_id, t.merchant, b.details
-FROM history h
-FULL JOIN pgw.payment_transactions t ON t.transaction_id = h.transaction_id
-CROSS JOIN LATERAL (
-	SELECT 'event_without_transaction', jsonb_build_object('events', h.events)
-	WHERE t.transaction_id IS NULL
-	UNION ALL
-	SELECT 'transaction_without_events', jsonb_build_object('status', t.status, 'step_order', t.step_order)
-	WHERE h.transaction_id IS NULL
-	UNION ALL
-	SELECT 'step_missing', jsonb_build_object('before_step', h.after_gap, 'events', h.events)
-	WHERE h.after_gap IS NOT NULL AND t.transaction_id IS NOT NULL
-	UNION ALL
-	SELECT 'step_illegal', jsonb_build_object('step', h.illegal)
-	WHERE h.illegal IS NOT NULL AND t.transaction_id IS NOT NULL
-	UNION ALL
-	SELECT 'status_differs', jsonb_build_object('status', t.status, 'by_events', h.status)
-	WHERE (t.status::text = h.status) IS NOT TRUE AND t.transaction_id IS NOT NULL AND h.transaction_id IS NOT NULL
-	UNION ALL
-	SELECT 'step_order_differs', jsonb_build_object('step_order', t.step_order, 'by_events', h.steps)
-	WHERE t.step_order <> h.steps
-	UNION ALL
-	SELECT 'answer_without_intent', jsonb_build_object('step', x.step)
-	FROM (VALUES (h.charge_answered, h.charge_sent), (h.capture_answered, h.capture_sent), (h.refund_answered, h.refund_sent)) x (step, sent)
-	WHERE x.step < coalesce(x.sent, h.steps + 1) AND t.transaction_id IS NOT NULL
-	UNION ALL
-	-- outside of the index that keeps a second one of its id away; what comes back to life late may have a successor
-	SELECT 'live_attempt_not_taken', jsonb_build_object('status', t.status)
-	WHERE NOT t.taken AND h.late IS NULL AND (t.status NOT IN ('Created', 'Failed', 'Refunded') OR t.status = 'Created' AND h.charge_sent IS NOT NULL)
-	UNION ALL
-	SELECT 'attempt_never_due', jsonb_build_object('status', t.status)
-	WHERE NOT t.taken AND t.status = 'Created' AND t.next_attempt_at IS NULL
-	UNION ALL
-	SELECT 'unacceptable_approval_kept', jsonb_build_object('amount', t.amount, 'currency', t.currency, 'approved_amount', t.approved_amount,
-		'approved_currency', t.approved_currency)
-	WHERE t.status IN ('Saved', 'Completed') AND (t.approved_amount <> t.amount OR t.approved_currency <> t.currency)
-) b (check_name, details)
-
-UNION ALL
--- A payment and the attempt that it votes for
-SELECT b.check_name, coalesce(p.payment_id, t.payment_id), coalesce(p.transaction_id, t.transaction_id),
-	CASE WHEN (p.merchant <> t.merchant) IS NOT TRUE THEN coalesce(p.merchant, t.merchant) END, b.details
-FROM pgw.payments p
-FULL JOIN (
-	-- charged: the payments row has to say so. A review keeps what its attempt had come to.
-	SELECT t.*, CASE t.status
-			WHEN 'Saved' THEN true
-			WHEN 'Completed' THEN true
-			WHEN 'RequiresManualReview' THEN 'Saved' = (SELECT e.event_data->>'from' FROM pgw.transaction_events e
-				WHERE e.transaction_id = t.transaction_id ORDER BY e.step_order DESC LIMIT 1)
-			ELSE false
-		END AS charged
-	FROM pgw.payment_transactions t
-) t ON t.transaction_id = p.transaction_id
-LEFT JOIN (
-	-- Saved is done; what is neither done nor Failed is in doubt
-	SELECT o.payment_id,
-		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND o.status IN ('Saved', 'Completed')) AS captured,
-		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status IN ('Saved', 'Completed')) AS refunded,
-		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS refund_pending,
-		sum(o.amount) FILTER (WHERE o.kind IN ('capture', 'void') AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS reserved,
-		bool_or(o.kind = 'void' AND o.status IN ('Saved', 'Completed')) AS voided
-	FROM pgw.payment_transactions o
-	WHERE o.kind <> 'payment'
-	GROUP BY o.payment_id
-) o ON o.payment_id = p.payment_id
-CROSS JOIN LATERAL (
-	SELECT 'payment_without_transaction', jsonb_build_object('status', p.status)
-	WHERE t.transaction_id IS NULL
-	UNION ALL
-	SELECT 'payment_names_other', jsonb_build_object('differ', to_jsonb(array_remove(ARRAY[
-		CASE WHEN t.kind <> 'payment' THEN 'kind' END, CASE WHEN t.payment_id <> p.payment_id THEN 'payment_id' END,
-		CASE WHEN t.merchant <> p.merchant THEN 'merchant' END, CASE WHEN t.client_request_id <> p.client_request_id THEN 'client_request_id' END,
-		CASE WHEN t.amount <> p.amount THEN 'amount' END, CASE WHEN t.currency <> p.currency THEN 'currency' END,
-		CASE WHEN t.capture <> p.capture THEN 'capture' END], NULL)))
-	WHERE p.payment_id IS NOT NULL AND (t.kind <> 'payment' OR t.payment_id <> p.payment_id OR t.merchant <> p.merchant
-		OR t.client_request_id <> p.client_request_id OR t.amount <> p.amount OR t.currency <> p.currency OR t.capture <> p.capture)
-	UNION ALL
-	SELECT 'payment_without_charge', jsonb_build_object('status', p.status, 'transaction_status', t.status)
-	WHERE p.status NOT IN ('pending', 'declined', 'failed', 'in_review') AND NOT t.charged
-	UNION ALL
-	SELECT 'charge_differs', jsonb_build_object('bank', p.bank, 'transaction_bank', t.bank, 'bank_reference', p.bank_reference,
-		'transaction_bank_reference', t.bank_reference)
-	WHERE p.status NOT IN ('pending', 'declined', 'failed', 'in_review')
-		AND (p.bank IS DISTINCT FROM t.bank OR p.bank_reference IS DISTINCT FROM t.bank_reference) AND t.transaction_id IS NOT NULL
-	UNION ALL
-	SELECT 'charge_without_payment', jsonb_build_object('transaction_status', t.status)
-	WHERE p.payment_id IS NULL AND t.charged AND t.kind = 'payment'
-	UNION ALL
-	SELECT 'charge_denied', jsonb_build_object('status', p.status, 'transaction_status', t.status)
-	WHERE p.status IN ('pending', 'declined', 'failed', 'in_review') AND t.status IN ('Saved', 'Completed')
-	UNION ALL
-	SELECT 'unknown_told_as_failed', jsonb_build_object('status', p.status, 'transaction_status', t.status)
-	WHERE p.status IN ('declined', 'failed') AND t.status IN ('Created', 'BankUnknown')
-	UNION ALL
-	-- The worker needs a moment. A caller whose PREPAREd transaction is committed late is found when the attempt is looked at next.
-	SELECT 'vote_not_settled', jsonb_build_object('status', p.status, 'transaction_status', t.status, 'since', t.updated_at)
-	WHERE (p.status = 'pending' AND t.status IN ('BankApproved', 'Failed', 'Refunded', 'RequiresManualReview')
-			OR p.status = 'in_review' AND t.status IN ('Failed', 'Refunded'))
-		AND greatest(p.updated_at, t.updated_at) < clock_timestamp() - interval '1 minute'
-		AND (t.next_attempt_at BETWEEN clock_timestamp() - interval '10 minutes' AND clock_timestamp() + interval '10 minutes') IS NOT TRUE
-	UNION ALL
-	SELECT 'amounts_disagree', jsonb_build_object('status', p.status, 'amount', p.amount, 'authorized_amount', p.authorized_amount,
-		'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount)
-	WHERE NOT CASE p.status
-		WHEN 'pending' THEN p.authorized_amount = 0 AND p.captured_amount = 0
-		WHEN 'declined' THEN p.authorized_amount = 0 AND p.captured_amount = 0
-		WHEN 'failed' THEN p.captured_amount = p.refunded_amount
-		WHEN 'in_review' THEN p.captured_amount = 0
-		WHEN 'authorized' THEN p.authorized_amount = p.amount AND p.captured_amount = 0
-		WHEN 'partially_captured' THEN p.captured_amount > 0 AND p.captured_amount < p.amount
-		WHEN 'captured' THEN p.captured_amount > 0 AND (p.captured_amount = p.amount OR p.capture = 'manual') AND p.refunded_amount = 0
-		WHEN 'partially_refunded' THEN p.refunded_amount > 0 AND p.refunded_amount < p.captured_amount
-		WHEN 'refunded' THEN p.refunded_amount > 0 AND p.refunded_amount = p.captured_amount
-		WHEN 'voided' THEN p.captured_amount = 0
-		WHEN 'expired' THEN p.captured_amount = 0
-	END
-	UNION ALL
-	SELECT 'refunds_exceed_capture', jsonb_build_object('captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount,
-		'refund_pending_amount', p.refund_pending_amount)
-	WHERE p.refund_pending_amount > p.captured_amount - p.refunded_amount
-	UNION ALL
-	SELECT 'capture_missing', jsonb_build_object('status', p.status, 'capture', p.capture)
-	WHERE p.status = 'authorized' AND p.capture <> 'manual' AND t.status = 'Completed'
-	UNION ALL
-	-- the capture that follows the commit of an on_commit payment claims the whole authorization
-	SELECT 'reserved_differs', jsonb_build_object('reserved_amount', p.reserved_amount, 'by_transactions', coalesce(o.reserved, 0))
-	WHERE p.reserved_amount <> CASE WHEN p.capture = 'on_commit' AND p.status = 'authorized' THEN p.authorized_amount ELSE coalesce(o.reserved, 0) END
-	UNION ALL
-	SELECT 'captures_differ', jsonb_build_object('captured_amount', p.captured_amount, 'by_transactions', coalesce(o.captured, 0))
-	WHERE p.capture = 'manual' AND p.captured_amount <> coalesce(o.captured, 0)
-	UNION ALL
-	SELECT 'refunds_differ', jsonb_build_object('refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount,
-		'by_transactions', coalesce(o.refunded, 0), 'pending_by_transactions', coalesce(o.refund_pending, 0))
-	WHERE p.refunded_amount <> coalesce(o.refunded, 0) OR p.refund_pending_amount <> coalesce(o.refund_pending, 0)
-	UNION ALL
-	-- a void that came too late has found the authorization expired
-	SELECT 'void_differs', jsonb_build_object('status', p.status, 'by_transactions', coalesce(o.voided, false))
-	WHERE p.status = 'voided' AND NOT coalesce(o.voided, false) OR o.voided AND p.status NOT IN ('voided', 'expired')
-) b (check_name, details)
-
-UNION ALL
--- An attempt and the payment that it was accepted for: only a caller's own charge may have lost its row, by rollback
-SELECT b.check_name, t.payment_id, t.transaction_id, CASE WHEN (p.merchant <> t.merchant) IS NOT TRUE THEN t.merchant END, b.details
-FROM pgw.payment_transactions t
-LEFT JOIN pgw.payments p ON p.payment_id = t.payment_id
-CROSS JOIN LATERAL (
-	SELECT 'transaction_without_payment', jsonb_build_object('kind', t.kind, 'status', t.status)
-	WHERE p.payment_id IS NULL AND (t.submitted OR t.kind <> 'payment')
-	UNION ALL
-	SELECT 'transaction_of_other_payment', jsonb_build_object('differ', to_jsonb(array_remove(ARRAY[
-		CASE WHEN t.merchant <> p.merchant THEN 'merchant' END, CASE WHEN t.currency <> p.currency THEN 'currency' END,
-		CASE WHEN t.kind = 'payment' AND t.client_request_id <> p.client_request_id THEN 'client_request_id' END,
-		CASE WHEN t.kind <> 'payment' AND t.bank IS DISTINCT FROM p.bank THEN 'bank' END], NULL)))
-	WHERE t.transaction_id <> p.transaction_id AND (t.merchant <> p.merchant OR t.currency <> p.currency
-		OR t.kind = 'payment' AND t.client_request_id <> p.client_request_id OR t.kind <> 'payment' AND t.bank IS DISTINCT FROM p.bank)
-) b (check_name, details)
-
-UNION ALL
--- What a foreign key would say
-SELECT 'merchant_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('merchant', t.merchant)
-FROM pgw.payment_transactions t
-WHERE NOT EXISTS (SELECT FROM pgw.merchants m WHERE m.merchant = t.merchant)
-UNION ALL
-SELECT 'bank_version_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('bank', t.bank, 'bank_version', t.bank_version)
-FROM pgw.payment_transactions t
-WHERE t.bank_version IS NOT NULL AND NOT EXISTS (SELECT FROM pgw.bank_versions v WHERE v.version = t.bank_version AND v.bank = t.bank)
-
-UNION ALL
--- Made while the event trigger was off
-SELECT 'foreign_key_cast', NULL, NULL, NULL, jsonb_build_object('constraint', f.constraint_name, 'table', f.from_table::text, 'references', f.to_table::text)
-FROM pgw.foreign_keys_with_casts() f
-UNION ALL
-SELECT 'code_of_others', NULL, NULL, NULL, jsonb_build_object('table', c.on_table::text, 'function', c.function::text, 'owner', c.owner::text, 'reason', c.problem)
-FROM pgw.code_of_others() c
-UNION ALL
--- The id of a charge and the attempt that it belongs to
-SELECT 'charge_not_claimed', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('bank', t.bank, 'bank_reference', t.bank_reference)
-FROM pgw.payment_transactions t
-LEFT JOIN pgw.bank_references r ON r.transaction_id = t.transaction_id AND r.bank_reference = t.bank_reference
-WHERE t.kind = 'payment' AND t.status IN ('BankApproved', 'Saved', 'Completed') AND t.bank_reference IS NOT NULL AND r.transaction_id IS NULL
-UNION ALL
-SELECT 'claim_without_charge', NULL, r.transaction_id, NULL, jsonb_build_object('account', r.account, 'bank_reference', r.bank_reference)
-FROM pgw.bank_references r
-LEFT JOIN pgw.payment_transactions t ON t.transaction_id = r.transaction_id AND t.kind = 'payment'
-WHERE t.transaction_id IS NULL
-
-UNION ALL
--- What must be there once only; the oldest attempt of each group stands for it
-SELECT d.check_name, (array_agg(d.payment_id ORDER BY d.transaction_id))[1], (array_agg(d.transaction_id ORDER BY d.transaction_id))[1],
-	CASE WHEN count(DISTINCT d.merchant) = 1 THEN min(d.merchant) END,
-	jsonb_build_object('transactions', jsonb_agg(DISTINCT d.transaction_id))
-FROM (
-	SELECT 'two_live_attempts', jsonb_build_array(t.client_request_id, t.merchant, t.kind), t.payment_id, t.transaction_id, t.merchant
-	FROM pgw.payment_transactions t
-	WHERE t.taken AND t.status NOT IN ('Failed', 'Refunded') AND (t.client_request_id, t.merchant, t.kind) IN (
-		SELECT s.client_request_id, s.merchant, s.kind
-		FROM pgw.payment_transactions s
-		WHERE s.taken AND s.status NOT IN ('Failed', 'Refunded')
-		GROUP BY s.client_request_id, s.merchant, s.kind HAVING count(*) > 1)
-	UNION ALL
-	SELECT 'bank_key_twice', jsonb_build_array(k.bank, k.key), k.payment_id, k.transaction_id, k.merchant
-	FROM bank_key k
-	WHERE (k.bank, k.key) IN (SELECT s.bank, s.key FROM bank_key s GROUP BY s.bank, s.key HAVING count(*) > 1)
-	UNION ALL
-	SELECT 'charge_twice', jsonb_build_array(t.account, t.bank_reference), t.payment_id, t.transaction_id, t.merchant
-	FROM charge t
-	WHERE (t.account, t.bank_reference) IN (SELECT s.account, s.bank_reference FROM charge s GROUP BY s.account, s.bank_reference HAVING count(*) > 1)
-	UNION ALL
-	SELECT 'event_id_twice', to_jsonb(e.event_id), t.payment_id, e.transaction_id, t.merchant
-	FROM pgw.transaction_events e
-	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
-	WHERE e.event_id IN (SELECT s.event_id FROM pgw.transaction_events s GROUP BY s.event_id HAVING count(*) > 1)
-) d (check_name, what, payment_id, transaction_id, merchant)
-GROUP BY d.check_name, d.what;
-
-CREATE FUNCTION pgw.rebuild_status(transaction_id uuid) RETURNS pgw.transaction_status
-AS 'MODULE_PATHNAME', 'pgw_rebuild_status_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
-
--- The view as of now, and of the caller's merchants. Many small expressions on many rows: compiling them costs more than it saves.
--- No nested loops: on tables that were loaded since their last ANALYZE they would take the square of what is stored.
-CREATE FUNCTION pgw.check_consistency()
-RETURNS TABLE (check_name text, payment_id uuid, transaction_id uuid, details jsonb)
-AS 'MODULE_PATHNAME', 'pgw_check_consistency_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp SET jit = off SET enable_nestloop = off;
-
---
--- Access. The C code and the views read the grants; EXECUTE and SELECT follow from them.
---
+--  The C code and the views read the grants; EXECUTE and SELECT follow from them.
+-- ==================================================================================================
 
 CREATE TABLE pgw.access_grants (
 	role regrole NOT NULL,
 	level text NOT NULL CHECK (level IN ('client', 'operator', 'auditor')),
-	merchant text NOT NULL,		-- '': all. Not NULL, so that the table has a primary key, as publications ask for
+	merchant text NOT NULL,		-- not NULL for "all", so that the table has a primary key, as publications ask for
 	granted_by text NOT NULL DEFAULT session_user,
 	granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	PRIMARY KEY (role, level, merchant)
 );
+COMMENT ON TABLE pgw.access_grants IS
+	'Who may use pgw, and for whom. Use pgw.grant_access() and revoke_access(): a row alone gives no EXECUTE.';
+COMMENT ON COLUMN pgw.access_grants.role IS 'The role that has the grant; its members have it, too.';
+COMMENT ON COLUMN pgw.access_grants.level IS
+	'What it may do: client (pay), operator (decide reviews) or auditor (read).';
+COMMENT ON COLUMN pgw.access_grants.merchant IS 'The merchant that it is for; an empty text: all.';
+COMMENT ON COLUMN pgw.access_grants.granted_by IS 'The role that the session was opened as which gave it.';
+COMMENT ON COLUMN pgw.access_grants.granted_at IS 'When it was given.';
 
--- A client's own payments, to join to its orders.
-CREATE VIEW pgw.my_payments WITH (security_barrier) AS
-SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status, p.capture, p.amount, p.currency, p.authorized_amount,
-	p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount, p.bank, p.bank_reference, p.authorization_code, p.card_last4,
-	p.card_brand, p.reference, p.metadata, p.created_at, p.updated_at
-FROM pgw.payments p
-WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.merchant IN ('', p.merchant) AND pg_has_role(current_user, g.role::oid, 'USAGE'));
-
--- What operators and auditors see: everything but tokens and the caller's transaction ids.
-CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
-SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.status, t.step_order, t.submitted, t.amount, t.currency,
-	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_version, t.bank_requested, t.reference, t.bank_reference, t.authorization_code, t.attempts,
-	t.next_attempt_at, t.put_off_since, t.put_off_reason, t.expires_at, t.error_class, t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id,
-	t.created_at, t.updated_at
-FROM pgw.payment_transactions t
-WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
-		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
-
-CREATE VIEW pgw.audit_events WITH (security_barrier) AS
-SELECT e.event_id, e.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, e.step_order, e.event_type, e.occurred_at,
-	e.event_data, e.error_details, e.txid
-FROM pgw.transaction_events e JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
-WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
-		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
-
--- What waits for a person, the oldest first to be looked at.
-CREATE VIEW pgw.manual_reviews WITH (security_barrier) AS
-SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, r.came_from, r.since,
-	clock_timestamp() - r.since AS age, t.amount, t.currency, t.bank, t.bank_reference, r.reason, r.error_code,
-	(SELECT jsonb_agg(jsonb_build_object('step', e.step_order, 'event', e.event_type, 'at', e.occurred_at, 'data', e.event_data,
-			'error', e.error_details) ORDER BY e.step_order)
-		FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id) AS context,
-	pgw.review_actions(t.kind, r.came_from) AS possible_actions,
-	(SELECT jsonb_build_object('action', q.action, 'note', q.note, 'evidence', q.evidence, 'by', q.proposer, 'at', q.proposed_at)
-		FROM pgw.review_proposals q WHERE q.transaction_id = t.transaction_id AND q.step_order = t.step_order
-		ORDER BY q.proposal DESC LIMIT 1) AS proposal,
-	t.correlation_id
-FROM pgw.payment_transactions t
-LEFT JOIN LATERAL (
-	SELECT (e.event_data->>'from')::pgw.transaction_status AS came_from, e.occurred_at AS since, e.event_data->>'reason' AS reason,
-		e.event_data->>'error_code' AS error_code
-	FROM pgw.transaction_events e
-	WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired'
-	ORDER BY e.step_order DESC LIMIT 1) r ON true
-WHERE t.status = 'RequiresManualReview' AND EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
-		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
-
--- What people were told of, or would have been but for pgw.alert_period.
-CREATE VIEW pgw.alerts WITH (security_barrier) AS
-SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told
-FROM pgw.alert_state a
-WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE')
-		AND (g.merchant = '' OR g.merchant = (SELECT t.merchant FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id)));
-
--- Bring a role's privileges in line with its rows in access_grants. The arrays are the grid of docs/sql-reference.md.
+-- The arrays are the grid of docs/sql-reference.md.
 CREATE FUNCTION pgw.apply_access(role regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
@@ -1154,7 +1245,8 @@ BEGIN
 			EXECUTE format('REVOKE SELECT ON pgw.%I FROM %s', v, $1);
 		END IF;
 	END LOOP;
-	FOREACH t IN ARRAY '{pgw.payment_result,pgw.payment_status,pgw.transaction_status,pgw.event_type,pgw.operation_kind,pgw.capture_mode}'::regtype[] LOOP
+	FOREACH t IN ARRAY '{pgw.payment_result, pgw.payment_status, pgw.transaction_status, pgw.event_type,
+			pgw.operation_kind, pgw.capture_mode}'::regtype[] LOOP
 		IF levels <> '{}' THEN
 			EXECUTE format('GRANT USAGE ON TYPE %s TO %s', t, $1);
 		ELSE
@@ -1173,6 +1265,8 @@ BEGIN
 	END IF;
 END
 $$;
+COMMENT ON FUNCTION pgw.apply_access(regrole) IS
+	'Brings a role''s privileges in line with its rows in pgw.access_grants.';
 
 CREATE FUNCTION pgw.grant_access(role regrole, level text, merchant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
@@ -1196,8 +1290,10 @@ BEGIN
 	PERFORM pgw.apply_access($1);
 END
 $$;
+COMMENT ON FUNCTION pgw.grant_access(regrole, text, text) IS
+	'Gives a role a level of access (client, operator, auditor) for a merchant, or for all when that is NULL. It may '
+	'be repeated.';
 
--- Without a merchant: every grant of that level.
 CREATE FUNCTION pgw.revoke_access(role regrole, level text, merchant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
@@ -1222,42 +1318,661 @@ BEGIN
 	END IF;
 END
 $$;
+COMMENT ON FUNCTION pgw.revoke_access(regrole, text, text) IS
+	'Takes a level of access from a role, for a merchant, or every grant of that level when that is NULL.';
 
---
--- Built-in rows
---
 
--- with a fixed time: equal in every database
-INSERT INTO pgw.merchants (merchant, name, builtin, created_at) VALUES ('default', 'Default merchant', true, '2026-01-01 00:00:00+00');
+-- ==================================================================================================
+-- 14  Views for clients, operators and auditors
+-- ==================================================================================================
 
--- The built-in connectors: the build puts an INSERT for each document of src/connectors/ in the place of the next line (src/connectors/insert.awk).
-DO $$BEGIN RAISE EXCEPTION 'this script lacks pgw''s connectors: "make" adds them, to build/pgw--1.0.sql'; END$$;	-- @connectors@
+CREATE VIEW pgw.my_payments WITH (security_barrier) AS
+SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status, p.capture, p.amount, p.currency, p.authorized_amount,
+	p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount, p.bank, p.bank_reference,
+	p.authorization_code, p.card_last4, p.card_brand, p.reference, p.metadata, p.created_at, p.updated_at
+FROM pgw.payments p
+WHERE EXISTS (SELECT FROM pgw.access_grants g
+	WHERE g.merchant IN ('', p.merchant) AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+COMMENT ON VIEW pgw.my_payments IS 'The payments of the caller''s merchants, made to be joined to its own tables.';
 
---
--- Dumps. Monthly partitions are no members of the extension: pg_dump treats them as ordinary tables.
---
+-- Everything but tokens, keys and the caller's transaction ids.
+CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
+SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.status, t.step_order, t.submitted, t.amount, t.currency,
+	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_version, t.bank_requested, t.reference,
+	t.bank_reference, t.authorization_code, t.attempts, t.next_attempt_at, t.put_off_since, t.put_off_reason, t.expires_at, t.error_class,
+	t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id, t.created_at, t.updated_at
+FROM pgw.payment_transactions t
+WHERE EXISTS (SELECT FROM pgw.access_grants g
+	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
+		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+COMMENT ON VIEW pgw.audit_transactions IS
+	'The attempts of the merchants granted to an operator or auditor, without tokens, keys and transaction ids.';
 
-SELECT pg_extension_config_dump('pgw.merchants', 'WHERE NOT builtin');
-SELECT pg_extension_config_dump('pgw.connectors', 'WHERE NOT builtin');
-SELECT pg_extension_config_dump('pgw.banks', '');
-SELECT pg_extension_config_dump('pgw.bank_versions', '');
-SELECT pg_extension_config_dump('pgw.bank_rebinds', '');
-SELECT pg_extension_config_dump('pgw.access_grants', 'WHERE role::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
-SELECT pg_extension_config_dump('pgw.review_proposals', 'WHERE proposed_by::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
-SELECT pg_extension_config_dump('pgw.payments', '');
-SELECT pg_extension_config_dump('pgw.payment_transactions', '');
-SELECT pg_extension_config_dump('pgw.bank_references', '');
-SELECT pg_extension_config_dump('pgw.transaction_events_default', '');
-SELECT pg_extension_config_dump('pgw.resumptions', '');
-SELECT pg_extension_config_dump('pgw.restore_pending', '');
+CREATE VIEW pgw.audit_events WITH (security_barrier) AS
+SELECT e.event_id, e.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, e.step_order, e.event_type, e.occurred_at,
+	e.event_data, e.error_details, e.txid
+FROM pgw.transaction_events e JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
+WHERE EXISTS (SELECT FROM pgw.access_grants g
+	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
+		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+COMMENT ON VIEW pgw.audit_events IS 'The events of the merchants granted to an operator or auditor.';
 
+CREATE VIEW pgw.manual_reviews WITH (security_barrier) AS
+SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, r.came_from, r.since,
+	clock_timestamp() - r.since AS age, t.amount, t.currency, t.bank, t.bank_reference, r.reason, r.error_code,
+	(SELECT jsonb_agg(jsonb_build_object('step', e.step_order, 'event', e.event_type, 'at', e.occurred_at, 'data', e.event_data,
+			'error', e.error_details) ORDER BY e.step_order)
+		FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id) AS context,
+	pgw.review_actions(t.kind, r.came_from) AS possible_actions,
+	(SELECT jsonb_build_object('action', q.action, 'note', q.note, 'evidence', q.evidence, 'by', q.proposer, 'at', q.proposed_at)
+		FROM pgw.review_proposals q WHERE q.transaction_id = t.transaction_id AND q.step_order = t.step_order
+		ORDER BY q.proposal DESC LIMIT 1) AS proposal,
+	t.correlation_id
+FROM pgw.payment_transactions t
+LEFT JOIN LATERAL (
+	SELECT (e.event_data->>'from')::pgw.transaction_status AS came_from, e.occurred_at AS since, e.event_data->>'reason' AS reason,
+		e.event_data->>'error_code' AS error_code
+	FROM pgw.transaction_events e
+	WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired'
+	ORDER BY e.step_order DESC LIMIT 1) r ON true
+WHERE t.status = 'RequiresManualReview' AND EXISTS (SELECT FROM pgw.access_grants g
+	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
+		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+COMMENT ON VIEW pgw.manual_reviews IS
+	'What waits for a person: attempts in manual review, with their history and what can be done '
+	'(docs/manual-review.md).';
+COMMENT ON COLUMN pgw.manual_reviews.came_from IS 'The attempt''s state before; with kind it decides what can be done.';
+COMMENT ON COLUMN pgw.manual_reviews.since IS 'When the review began.';
+COMMENT ON COLUMN pgw.manual_reviews.age IS 'How long ago that was.';
+COMMENT ON COLUMN pgw.manual_reviews.reason IS 'Why a person has to decide, a word of docs/manual-review.md.';
+COMMENT ON COLUMN pgw.manual_reviews.error_code IS 'The error that led there, by its name in docs/errors.md.';
+COMMENT ON COLUMN pgw.manual_reviews.context IS
+	'The whole history: an array of objects with step, event, at, data and error.';
+COMMENT ON COLUMN pgw.manual_reviews.possible_actions IS 'What pgw.resolve_review() takes now.';
+COMMENT ON COLUMN pgw.manual_reviews.proposal IS
+	'What another operator has proposed (pgw.require_four_eyes); NULL: nothing that still counts.';
+
+CREATE VIEW pgw.alerts WITH (security_barrier) AS
+SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told
+FROM pgw.alert_state a
+WHERE EXISTS (SELECT FROM pgw.access_grants g
+	WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE')
+		AND (g.merchant = ''
+			OR g.merchant = (SELECT t.merchant FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id)));
+COMMENT ON VIEW pgw.alerts IS
+	'What operators and auditors were told of, or would have been but for pgw.alert_period (docs/alerts.md).';
+
+-- A column that is a table's says what it says there. Where two tables have it, the one of the view's rows comes last.
+DO $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN
+		SELECT v.of_view, a.attname, col_description(s.attrelid, s.attnum) AS description
+		FROM (VALUES (1, 'pgw.my_payments'::regclass, 'pgw.payments'::regclass),
+			(1, 'pgw.audit_transactions', 'pgw.payment_transactions'),
+			(1, 'pgw.audit_events', 'pgw.payment_transactions'),
+			(2, 'pgw.audit_events', 'pgw.transaction_events'),
+			(1, 'pgw.manual_reviews', 'pgw.payment_transactions'),
+			(1, 'pgw.alerts', 'pgw.alert_state')) v (n, of_view, of_table)
+		JOIN pg_attribute a ON a.attrelid = v.of_view AND a.attnum > 0
+		JOIN pg_attribute s ON s.attrelid = v.of_table AND s.attname = a.attname
+		WHERE col_description(a.attrelid, a.attnum) IS NULL
+		ORDER BY v.n
+	LOOP
+		EXECUTE format('COMMENT ON COLUMN %s.%I IS %L', c.of_view, c.attname, c.description);
+	END LOOP;
+END
+$$;
+
+
+-- ==================================================================================================
+-- 15  What others put onto pgw's tables: foreign keys, code
+-- ==================================================================================================
+
+-- No cast may run in a foreign-key check: the check of a row of somebody's table against pgw's runs with the rights of
+-- pgw's owner, and so would a cast function of the author of that table (docs/security.md). So a foreign key to a table
+-- of pgw needs columns of exactly the referenced types. pg_depend has an index by the referenced table, pg_constraint
+-- has none.
+CREATE FUNCTION pgw.foreign_keys_with_casts(OUT constraint_name text, OUT from_table regclass, OUT to_table regclass)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+	SELECT DISTINCT c.conname::text, c.conrelid::regclass, c.confrelid::regclass
+	FROM pg_extension x
+	JOIN pg_depend m ON m.refclassid = 'pg_extension'::regclass AND m.refobjid = x.oid AND m.deptype = 'e'
+		AND m.classid = 'pg_class'::regclass
+	JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = m.objid AND d.classid = 'pg_constraint'::regclass
+	JOIN pg_constraint c ON c.oid = d.objid AND c.contype = 'f' AND c.confrelid = m.objid
+	WHERE x.extname = 'pgw' AND EXISTS (
+		SELECT FROM unnest(c.conkey, c.confkey) k (here, there)
+		JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.here
+		JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.there
+		WHERE a.atttypid <> b.atttypid)
+$$;
+COMMENT ON FUNCTION pgw.foreign_keys_with_casts() IS
+	'The foreign keys to tables of pgw whose columns are not of exactly the types that they refer to, so that a cast '
+	'would run with the rights of pgw''s owner.';
+
+-- At each statement that can make one, or change the type of its column, by whatever way. All are looked at, since an
+-- ALTER of a parent changes its children, too. It looks as the owner, whoever runs the statement: nobody else may call
+-- what it calls.
+CREATE FUNCTION pgw.refuse_foreign_key_casts() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+	f record;
+BEGIN
+	SELECT * INTO f FROM pgw.foreign_keys_with_casts() LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'PW422',
+			MESSAGE = format('a foreign key to %s must have columns of exactly the types that it refers to', f.to_table),
+			DETAIL = json_build_object('code', 'foreign_key_needs_cast', 'class', 'business', 'http_status', 422,
+				'retryable', false, 'constraint', f.constraint_name, 'table', f.from_table::text),
+			HINT = 'Make the column uuid: no domain, no other type. The cast would run with the rights of the owner of pgw.';
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION pgw.refuse_foreign_key_casts() IS
+	'Event trigger function: refuses a statement that makes a foreign key to a table of pgw that needs a cast.';
+
+CREATE EVENT TRIGGER pgw_refuse_foreign_key_casts ON ddl_command_end
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'ALTER TYPE', 'ALTER DOMAIN', 'CREATE FOREIGN TABLE',
+		'ALTER FOREIGN TABLE')
+	EXECUTE FUNCTION pgw.refuse_foreign_key_casts();
+ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER pgw_refuse_foreign_key_casts IS
+	'A foreign key to a table of pgw has columns of exactly the referenced types: a cast would run with the rights of '
+	'pgw''s owner (docs/security.md).';
+
+-- Nobody's code runs with more rights than its author's. What is on a table (triggers, constraints, defaults, index and
+-- statistics expressions, policies, rules, domains of its columns) runs as whoever writes the row: as the owner of pgw
+-- in a caller's transaction, as a superuser in the worker. So each function that it uses must be a superuser's, or
+-- SECURITY DEFINER, and so run as its own owner (docs/security.md).
+CREATE FUNCTION pgw.code_of_others(OUT on_table regclass, OUT function regprocedure, OUT owner regrole, OUT problem text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
+$$
+	WITH RECURSIVE relation AS (
+		SELECT m.objid AS oid
+		FROM pg_extension x
+		JOIN pg_depend m ON m.refclassid = 'pg_extension'::regclass AND m.refobjid = x.oid AND m.deptype = 'e'
+			AND m.classid = 'pg_class'::regclass
+		WHERE x.extname = 'pgw'
+		UNION
+		SELECT i.inhrelid FROM relation r JOIN pg_inherits i ON i.inhparent = r.oid
+	), placed AS MATERIALIZED (
+		-- what stands on a table; the table itself for the types of its columns
+		SELECT r.oid AS on_table, o.classid, o.objid, o.deferred
+		FROM relation r
+		CROSS JOIN LATERAL (
+			SELECT 'pg_class'::regclass, r.oid, false
+			UNION ALL SELECT 'pg_class'::regclass, i.indexrelid, false FROM pg_index i WHERE i.indrelid = r.oid
+			UNION ALL SELECT 'pg_constraint'::regclass, c.oid, false FROM pg_constraint c WHERE c.conrelid = r.oid
+			UNION ALL SELECT 'pg_attrdef'::regclass, a.oid, false FROM pg_attrdef a WHERE a.adrelid = r.oid
+			UNION ALL SELECT 'pg_statistic_ext'::regclass, e.oid, false FROM pg_statistic_ext e WHERE e.stxrelid = r.oid
+			UNION ALL SELECT 'pg_policy'::regclass, p.oid, false FROM pg_policy p WHERE p.polrelid = r.oid
+			UNION ALL SELECT 'pg_rewrite'::regclass, w.oid, false FROM pg_rewrite w WHERE w.ev_class = r.oid
+			UNION ALL SELECT 'pg_trigger'::regclass, g.oid, g.tgdeferrable FROM pg_trigger g WHERE g.tgrelid = r.oid
+		) o (classid, objid, deferred)
+	), uses AS MATERIALIZED (
+		-- and what that is made of, where it is neither the server's nor pgw's (objects of the extension are a
+		-- superuser's)
+		SELECT p.on_table, p.deferred, d.refclassid AS classid, d.refobjid AS objid
+		FROM placed p
+		JOIN pg_depend d ON d.classid = p.classid AND d.objid = p.objid
+		WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass,
+				'pg_opfamily'::regclass)
+			AND NOT EXISTS (SELECT FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid AND x.extname = 'pgw'
+				WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e')
+	), used AS (
+		SELECT u.on_table, u.deferred, u.classid, u.objid FROM uses u
+		UNION
+		SELECT u.on_table, u.deferred, o.classid, o.objid
+		FROM used u
+		CROSS JOIN LATERAL (
+			SELECT d.refclassid, d.refobjid FROM pg_depend d
+			WHERE d.classid = u.classid AND d.objid = u.objid
+				AND d.refclassid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass,
+					'pg_opfamily'::regclass)
+			UNION ALL SELECT 'pg_constraint'::regclass, c.oid FROM pg_constraint c
+				WHERE u.classid = 'pg_type'::regclass AND c.contypid = u.objid
+			UNION ALL SELECT 'pg_type'::regclass, t.typelem FROM pg_type t
+				WHERE u.classid = 'pg_type'::regclass AND t.oid = u.objid AND t.typelem <> 0
+			UNION ALL SELECT 'pg_class'::regclass, t.typrelid FROM pg_type t
+				WHERE u.classid = 'pg_type'::regclass AND t.oid = u.objid AND t.typrelid <> 0
+		) o (classid, objid)
+	)
+	SELECT DISTINCT u.on_table::regclass, p.oid::regprocedure, p.proowner::regrole,
+		CASE WHEN NOT a.rolsuper AND NOT p.prosecdef THEN 'owner' ELSE 'search_path' END
+	FROM used u
+	JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND p.oid = u.objid
+	JOIN pg_authid a ON a.oid = p.proowner
+	WHERE NOT a.rolsuper AND NOT p.prosecdef
+		-- From PostgreSQL 18 on, a deferred trigger of a client's COMMIT runs as the owner of pgw, and with the
+		-- client's search_path, unless it brings its own.
+		OR u.deferred AND p.prorettype = 'trigger'::regtype AND p.oid >= 16384 AND current_setting('server_version_num')::int >= 180000
+			AND (p.proconfig IS NULL OR NOT EXISTS (SELECT FROM unnest(p.proconfig) c (setting) WHERE c.setting LIKE 'search_path=%'))
+$$;
+COMMENT ON FUNCTION pgw.code_of_others() IS
+	'The functions that are used on tables of pgw and would run there with more rights than their owner''s, each with '
+	'the table that it is used on.';
+
+CREATE FUNCTION pgw.refuse_code_of_others() RETURNS event_trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+	c record;
+BEGIN
+	-- A superuser's functions are most of them: extensions make thousands.
+	IF TG_TAG ~ ' (FUNCTION|PROCEDURE|ROUTINE|AGGREGATE)$' AND NOT EXISTS (
+			SELECT FROM pg_event_trigger_ddl_commands() e
+			JOIN pg_proc p ON p.oid = e.objid
+			JOIN pg_authid a ON a.oid = p.proowner
+			WHERE NOT a.rolsuper OR p.proconfig IS NULL AND p.prorettype = 'trigger'::regtype) THEN
+		RETURN;
+	END IF;
+	SELECT * INTO c FROM pgw.code_of_others() LIMIT 1;
+	IF FOUND THEN
+		RAISE EXCEPTION USING ERRCODE = 'PW422',
+			MESSAGE = format('function %s may not run on %s', c.function, c.on_table),
+			DETAIL = json_build_object('code', 'code_of_others', 'class', 'business', 'http_status', 422,
+				'retryable', false, 'function', c.function::text, 'table', c.on_table::text, 'owner', c.owner::text,
+				'reason', c.problem),
+			HINT = CASE c.problem
+				WHEN 'owner' THEN
+					'It would run with the rights of the owner of pgw: make it SECURITY DEFINER, or have a superuser own it.'
+				ELSE
+					'It is deferred, and would run with the search_path of whoever commits: '
+					'give it one of its own, with SET search_path.'
+			END;
+	END IF;
+END
+$$;
+COMMENT ON FUNCTION pgw.refuse_code_of_others() IS
+	'Event trigger function: refuses a statement that has a function run on a table of pgw with more rights than its '
+	'owner''s.';
+
+CREATE EVENT TRIGGER pgw_refuse_code_of_others ON ddl_command_end
+	WHEN TAG IN ('CREATE TRIGGER', 'ALTER TABLE', 'CREATE TABLE', 'CREATE INDEX', 'CREATE STATISTICS', 'CREATE POLICY',
+		'ALTER POLICY', 'CREATE RULE', 'ALTER DOMAIN', 'ALTER TYPE', 'CREATE FUNCTION', 'ALTER FUNCTION', 'ALTER PROCEDURE',
+		'ALTER ROUTINE', 'ALTER AGGREGATE', 'CREATE AGGREGATE')
+	EXECUTE FUNCTION pgw.refuse_code_of_others();
+ALTER EVENT TRIGGER pgw_refuse_code_of_others ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER pgw_refuse_code_of_others IS
+	'Functions that are used on tables of pgw are a superuser''s or SECURITY DEFINER: nobody''s code runs with more '
+	'rights than its author''s (docs/security.md).';
+
+
+-- ==================================================================================================
+-- 16  Consistency: what the tables promise one another
 --
--- Records are not deleted without a word: src/ddl/drop_guard.c. This is for sessions of a server that does not preload pgw: the call loads the library, which
--- looks at what is dropped. Where the library is gone, nothing else of the database shall suffer for it.
+--  One query over one snapshot. Every commit of pgw leaves the view empty, also while payments are under way. docs/sql-
+--  reference.md says what each check means.
+-- ==================================================================================================
+
+-- the table of src/core/state/state_machine.c
+CREATE FUNCTION pgw.legal_steps()
+RETURNS TABLE (kind pgw.operation_kind, event_type pgw.event_type, from_status pgw.transaction_status, to_status pgw.transaction_status)
+AS 'MODULE_PATHNAME', 'pgw_legal_steps_1_0' LANGUAGE C STABLE PARALLEL SAFE ROWS 200;
+COMMENT ON FUNCTION pgw.legal_steps() IS
+	'The steps that an attempt may make: the table of docs/state-machine.md. from_status is NULL before the first '
+	'step.';
+
+CREATE FUNCTION pgw.rebuild_status(transaction_id uuid) RETURNS pgw.transaction_status
+AS 'MODULE_PATHNAME', 'pgw_rebuild_status_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.rebuild_status IS
+	'The state that an attempt''s events lead to; an error where a step is missing or illegal. It changes nothing.';
+
+CREATE VIEW pgw.broken_invariants AS
+WITH event AS (
+	-- ordered, so that the index of each partition is read and nothing is sorted or kept
+	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.event_data->>'from' AS from_status, e.event_data->>'to' AS to_status
+	FROM pgw.transaction_events e
+	ORDER BY e.transaction_id, e.step_order
+), chain AS (
+	SELECT e.*, lag(e.step_order) OVER w AS before_step, lag(e.from_status) OVER w AS before_from, lag(e.to_status) OVER w AS before_to,
+		lag(e.txid) OVER w AS before_txid, lead(e.step_order) OVER w IS NULL AS last
+	FROM event e
+	WINDOW w AS (PARTITION BY e.transaction_id ORDER BY e.step_order)
+), history AS (
+	-- A legal step is on an edge of the table and begins where the step before it has led to, or is of one commit and
+	-- on one edge with it: the rule of core/state/state_from_events.c. After a gap only the edge can be told.
+	SELECT c.transaction_id, count(*) AS events, max(c.step_order) AS steps, max(c.to_status) FILTER (WHERE c.last) AS status,
+		min(c.step_order) FILTER (WHERE c.step_order <> coalesce(c.before_step, 0) + 1) AS after_gap,
+		min(c.step_order) FILTER (WHERE (t.kind, c.event_type, coalesce(c.from_status, ''), c.to_status) NOT IN
+				(SELECT l.kind, l.event_type, coalesce(l.from_status::text, ''), l.to_status::text FROM pgw.legal_steps() l)
+			OR c.step_order = coalesce(c.before_step, 0) + 1 AND coalesce(c.from_status, '') <> coalesce(c.before_to, '')
+				AND (c.from_status = c.before_from AND c.to_status = c.before_to AND c.txid = c.before_txid) IS NOT TRUE) AS illegal,
+		min(c.step_order) FILTER (WHERE c.event_type = 'BankProcessingStarted') AS charge_sent,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('BankProcessingCompleted', 'BankProcessingPending', 'BankOutcomeUnknown',
+			'BankOutcomeUnacceptable', 'BankStatusChecked')) AS charge_answered,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('LateApprovalReceived', 'RefundReversed')) AS late,
+		min(c.step_order) FILTER (WHERE c.event_type = 'CaptureStarted') AS capture_sent,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('CaptureCompleted', 'CaptureFailed')) AS capture_answered,
+		min(c.step_order) FILTER (WHERE c.event_type = 'RefundStarted') AS refund_sent,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown'))
+			AS refund_answered
+	FROM chain c
+	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = c.transaction_id
+	GROUP BY c.transaction_id
+), bank_key AS NOT MATERIALIZED (
+	-- of the operation itself, of giving back, and of the capture after the commit
+	SELECT t.bank, t.bank_key AS key, t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t WHERE t.bank_key IS NOT NULL
+	UNION ALL
+	SELECT t.bank, t.refund_key, t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t WHERE t.refund_key IS NOT NULL
+	UNION ALL
+	SELECT t.bank, t.capture_key, t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t WHERE t.capture_key IS NOT NULL
+), charge AS NOT MATERIALIZED (
+	SELECT coalesce(v.account, t.bank) AS account, t.bank_reference, t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t
+	LEFT JOIN pgw.bank_versions v ON v.version = t.bank_version
+	WHERE t.kind = 'payment' AND t.status IN ('Saved', 'Completed')
+)
+-- An attempt and its events
+SELECT b.check_name, t.payment_id, coalesce(t.transaction_id, h.transaction_id) AS transaction_id, t.merchant, b.details
+FROM history h
+FULL JOIN pgw.payment_transactions t ON t.transaction_id = h.transaction_id
+CROSS JOIN LATERAL (
+	-- event_without_transaction: there are events of an attempt that is not there.
+	SELECT 'event_without_transaction', jsonb_build_object('events', h.events)
+	WHERE t.transaction_id IS NULL
+	UNION ALL
+	-- transaction_without_events: an attempt has none.
+	SELECT 'transaction_without_events', jsonb_build_object('status', t.status, 'step_order', t.step_order)
+	WHERE h.transaction_id IS NULL
+	UNION ALL
+	-- step_missing: the steps are not 1, 2, 3 and so on.
+	SELECT 'step_missing', jsonb_build_object('before_step', h.after_gap, 'events', h.events)
+	WHERE h.after_gap IS NOT NULL AND t.transaction_id IS NOT NULL
+	UNION ALL
+	-- step_illegal: a step may not follow on the one before, or its event may not stand on its edge.
+	SELECT 'step_illegal', jsonb_build_object('step', h.illegal)
+	WHERE h.illegal IS NOT NULL AND t.transaction_id IS NOT NULL
+	UNION ALL
+	-- status_differs: the stored status is not the one that the events lead to.
+	SELECT 'status_differs', jsonb_build_object('status', t.status, 'by_events', h.status)
+	WHERE (t.status::text = h.status) IS NOT TRUE AND t.transaction_id IS NOT NULL AND h.transaction_id IS NOT NULL
+	UNION ALL
+	-- step_order_differs: the stored number of steps is not that of the events.
+	SELECT 'step_order_differs', jsonb_build_object('step_order', t.step_order, 'by_events', h.steps)
+	WHERE t.step_order <> h.steps
+	UNION ALL
+	-- answer_without_intent: the bank answered, and no event says that it was asked.
+	SELECT 'answer_without_intent', jsonb_build_object('step', x.step)
+	FROM (VALUES (h.charge_answered, h.charge_sent), (h.capture_answered, h.capture_sent),
+		(h.refund_answered, h.refund_sent)) x (step, sent)
+	WHERE x.step < coalesce(x.sent, h.steps + 1) AND t.transaction_id IS NOT NULL
+	UNION ALL
+	-- live_attempt_not_taken: it is outside of the index that keeps a second one of its id away. What comes back to
+	-- life late may have a successor.
+	SELECT 'live_attempt_not_taken', jsonb_build_object('status', t.status)
+	WHERE NOT t.taken AND h.late IS NULL
+		AND (t.status NOT IN ('Created', 'Failed', 'Refunded') OR t.status = 'Created' AND h.charge_sent IS NOT NULL)
+	UNION ALL
+	-- attempt_never_due: a submitted attempt that nobody would ever take.
+	SELECT 'attempt_never_due', jsonb_build_object('status', t.status)
+	WHERE NOT t.taken AND t.status = 'Created' AND t.next_attempt_at IS NULL
+	UNION ALL
+	-- unacceptable_approval_kept: the bank approved another amount or currency, and that was kept.
+	SELECT 'unacceptable_approval_kept', jsonb_build_object('amount', t.amount, 'currency', t.currency,
+		'approved_amount', t.approved_amount, 'approved_currency', t.approved_currency)
+	WHERE t.status IN ('Saved', 'Completed') AND (t.approved_amount <> t.amount OR t.approved_currency <> t.currency)
+) b (check_name, details)
+
+UNION ALL
+-- A payment and the attempt that it votes for
+SELECT b.check_name, coalesce(p.payment_id, t.payment_id), coalesce(p.transaction_id, t.transaction_id),
+	CASE WHEN (p.merchant <> t.merchant) IS NOT TRUE THEN coalesce(p.merchant, t.merchant) END, b.details
+FROM pgw.payments p
+FULL JOIN (
+	-- charged: the payments row has to say so. A review keeps what its attempt had come to.
+	SELECT t.*, CASE t.status
+			WHEN 'Saved' THEN true
+			WHEN 'Completed' THEN true
+			WHEN 'RequiresManualReview' THEN 'Saved' = (SELECT e.event_data->>'from' FROM pgw.transaction_events e
+				WHERE e.transaction_id = t.transaction_id ORDER BY e.step_order DESC LIMIT 1)
+			ELSE false
+		END AS charged
+	FROM pgw.payment_transactions t
+) t ON t.transaction_id = p.transaction_id
+LEFT JOIN (
+	-- Saved is done; what is neither done nor Failed is in doubt
+	SELECT o.payment_id,
+		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND o.status IN ('Saved', 'Completed')) AS captured,
+		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status IN ('Saved', 'Completed')) AS refunded,
+		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS refund_pending,
+		sum(o.amount) FILTER (WHERE o.kind IN ('capture', 'void') AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS reserved,
+		bool_or(o.kind = 'void' AND o.status IN ('Saved', 'Completed')) AS voided
+	FROM pgw.payment_transactions o
+	WHERE o.kind <> 'payment'
+	GROUP BY o.payment_id
+) o ON o.payment_id = p.payment_id
+CROSS JOIN LATERAL (
+	-- payment_without_transaction: the payment's attempt is not there.
+	SELECT 'payment_without_transaction', jsonb_build_object('status', p.status)
+	WHERE t.transaction_id IS NULL
+	UNION ALL
+	-- payment_names_other: the attempt that the payment names is not its own.
+	SELECT 'payment_names_other', jsonb_build_object('differ', to_jsonb(array_remove(ARRAY[
+		CASE WHEN t.kind <> 'payment' THEN 'kind' END, CASE WHEN t.payment_id <> p.payment_id THEN 'payment_id' END,
+		CASE WHEN t.merchant <> p.merchant THEN 'merchant' END,
+		CASE WHEN t.client_request_id <> p.client_request_id THEN 'client_request_id' END,
+		CASE WHEN t.amount <> p.amount THEN 'amount' END, CASE WHEN t.currency <> p.currency THEN 'currency' END,
+		CASE WHEN t.capture <> p.capture THEN 'capture' END], NULL)))
+	WHERE p.payment_id IS NOT NULL AND (t.kind <> 'payment' OR t.payment_id <> p.payment_id OR t.merchant <> p.merchant
+		OR t.client_request_id <> p.client_request_id OR t.amount <> p.amount OR t.currency <> p.currency OR t.capture <> p.capture)
+	UNION ALL
+	-- payment_without_charge: the payment says that money was taken or reserved, and its attempt has not come to that.
+	SELECT 'payment_without_charge', jsonb_build_object('status', p.status, 'transaction_status', t.status)
+	WHERE p.status NOT IN ('pending', 'declined', 'failed', 'in_review') AND NOT t.charged
+	UNION ALL
+	-- charge_differs: payment and attempt name different banks or charges.
+	SELECT 'charge_differs', jsonb_build_object('bank', p.bank, 'transaction_bank', t.bank, 'bank_reference', p.bank_reference,
+		'transaction_bank_reference', t.bank_reference)
+	WHERE p.status NOT IN ('pending', 'declined', 'failed', 'in_review')
+		AND (p.bank IS DISTINCT FROM t.bank OR p.bank_reference IS DISTINCT FROM t.bank_reference) AND t.transaction_id IS NOT NULL
+	UNION ALL
+	-- charge_without_payment: the attempt was kept, and no payment names it.
+	SELECT 'charge_without_payment', jsonb_build_object('transaction_status', t.status)
+	WHERE p.payment_id IS NULL AND t.charged AND t.kind = 'payment'
+	UNION ALL
+	-- charge_denied: the attempt was kept, and its payment says that nothing was taken.
+	SELECT 'charge_denied', jsonb_build_object('status', p.status, 'transaction_status', t.status)
+	WHERE p.status IN ('pending', 'declined', 'failed', 'in_review') AND t.status IN ('Saved', 'Completed')
+	UNION ALL
+	-- unknown_told_as_failed: the payment has failed, and its attempt is still open.
+	SELECT 'unknown_told_as_failed', jsonb_build_object('status', p.status, 'transaction_status', t.status)
+	WHERE p.status IN ('declined', 'failed') AND t.status IN ('Created', 'BankUnknown')
+	UNION ALL
+	-- vote_not_settled: the worker needs a moment; a caller whose PREPAREd transaction is committed late is found when
+	-- the attempt is looked at next.
+	SELECT 'vote_not_settled', jsonb_build_object('status', p.status, 'transaction_status', t.status, 'since', t.updated_at)
+	WHERE (p.status = 'pending' AND t.status IN ('BankApproved', 'Failed', 'Refunded', 'RequiresManualReview')
+			OR p.status = 'in_review' AND t.status IN ('Failed', 'Refunded'))
+		AND greatest(p.updated_at, t.updated_at) < clock_timestamp() - interval '1 minute'
+		AND (t.next_attempt_at BETWEEN clock_timestamp() - interval '10 minutes'
+			AND clock_timestamp() + interval '10 minutes') IS NOT TRUE
+	UNION ALL
+	-- amounts_disagree: the amounts do not fit the payment's status.
+	SELECT 'amounts_disagree', jsonb_build_object('status', p.status, 'amount', p.amount, 'authorized_amount', p.authorized_amount,
+		'captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount)
+	WHERE NOT CASE p.status
+		WHEN 'pending' THEN p.authorized_amount = 0 AND p.captured_amount = 0
+		WHEN 'declined' THEN p.authorized_amount = 0 AND p.captured_amount = 0
+		WHEN 'failed' THEN p.captured_amount = p.refunded_amount
+		WHEN 'in_review' THEN p.captured_amount = 0
+		WHEN 'authorized' THEN p.authorized_amount = p.amount AND p.captured_amount = 0
+		WHEN 'partially_captured' THEN p.captured_amount > 0 AND p.captured_amount < p.amount
+		WHEN 'captured' THEN p.captured_amount > 0 AND (p.captured_amount = p.amount OR p.capture = 'manual')
+			AND p.refunded_amount = 0
+		WHEN 'partially_refunded' THEN p.refunded_amount > 0 AND p.refunded_amount < p.captured_amount
+		WHEN 'refunded' THEN p.refunded_amount > 0 AND p.refunded_amount = p.captured_amount
+		WHEN 'voided' THEN p.captured_amount = 0
+		WHEN 'expired' THEN p.captured_amount = 0
+	END
+	UNION ALL
+	-- refunds_exceed_capture: more is given back, or claimed for that, than was captured.
+	SELECT 'refunds_exceed_capture', jsonb_build_object('captured_amount', p.captured_amount, 'refunded_amount', p.refunded_amount,
+		'refund_pending_amount', p.refund_pending_amount)
+	WHERE p.refund_pending_amount > p.captured_amount - p.refunded_amount
+	UNION ALL
+	-- capture_missing: the attempt is Completed, and what was to be captured is only authorized.
+	SELECT 'capture_missing', jsonb_build_object('status', p.status, 'capture', p.capture)
+	WHERE p.status = 'authorized' AND p.capture <> 'manual' AND t.status = 'Completed'
+	UNION ALL
+	-- reserved_differs: the claim is not that of the captures and voids. The capture after the commit of an on_commit
+	-- payment claims all of it.
+	SELECT 'reserved_differs', jsonb_build_object('reserved_amount', p.reserved_amount, 'by_transactions', coalesce(o.reserved, 0))
+	WHERE p.reserved_amount <> CASE
+		WHEN p.capture = 'on_commit' AND p.status = 'authorized' THEN p.authorized_amount
+		ELSE coalesce(o.reserved, 0) END
+	UNION ALL
+	-- captures_differ: the captured amount is not that of the captures.
+	SELECT 'captures_differ', jsonb_build_object('captured_amount', p.captured_amount, 'by_transactions', coalesce(o.captured, 0))
+	WHERE p.capture = 'manual' AND p.captured_amount <> coalesce(o.captured, 0)
+	UNION ALL
+	-- refunds_differ: the refunded or pending amount is not that of the refunds.
+	SELECT 'refunds_differ', jsonb_build_object('refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount,
+		'by_transactions', coalesce(o.refunded, 0), 'pending_by_transactions', coalesce(o.refund_pending, 0))
+	WHERE p.refunded_amount <> coalesce(o.refunded, 0) OR p.refund_pending_amount <> coalesce(o.refund_pending, 0)
+	UNION ALL
+	-- void_differs: voided without a void, or the other way round. A void that came too late has found the
+	-- authorization expired.
+	SELECT 'void_differs', jsonb_build_object('status', p.status, 'by_transactions', coalesce(o.voided, false))
+	WHERE p.status = 'voided' AND NOT coalesce(o.voided, false) OR o.voided AND p.status NOT IN ('voided', 'expired')
+) b (check_name, details)
+
+UNION ALL
+-- An attempt and the payment that it was accepted for: only a caller's own charge may have lost its row, by rollback
+SELECT b.check_name, t.payment_id, t.transaction_id, CASE WHEN (p.merchant <> t.merchant) IS NOT TRUE THEN t.merchant END, b.details
+FROM pgw.payment_transactions t
+LEFT JOIN pgw.payments p ON p.payment_id = t.payment_id
+CROSS JOIN LATERAL (
+	-- transaction_without_payment: only a caller's own charge may have lost its row, by rollback.
+	SELECT 'transaction_without_payment', jsonb_build_object('kind', t.kind, 'status', t.status)
+	WHERE p.payment_id IS NULL AND (t.submitted OR t.kind <> 'payment')
+	UNION ALL
+	-- transaction_of_other_payment: the payments row of a capture, void, refund or earlier attempt is another one's.
+	SELECT 'transaction_of_other_payment', jsonb_build_object('differ', to_jsonb(array_remove(ARRAY[
+		CASE WHEN t.merchant <> p.merchant THEN 'merchant' END, CASE WHEN t.currency <> p.currency THEN 'currency' END,
+		CASE WHEN t.kind = 'payment' AND t.client_request_id <> p.client_request_id THEN 'client_request_id' END,
+		CASE WHEN t.kind <> 'payment' AND t.bank IS DISTINCT FROM p.bank THEN 'bank' END], NULL)))
+	WHERE t.transaction_id <> p.transaction_id AND (t.merchant <> p.merchant OR t.currency <> p.currency
+		OR t.kind = 'payment' AND t.client_request_id <> p.client_request_id
+		OR t.kind <> 'payment' AND t.bank IS DISTINCT FROM p.bank)
+) b (check_name, details)
+
+UNION ALL
+-- merchant_missing: what a foreign key would say.
+SELECT 'merchant_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('merchant', t.merchant)
+FROM pgw.payment_transactions t
+WHERE NOT EXISTS (SELECT FROM pgw.merchants m WHERE m.merchant = t.merchant)
+UNION ALL
+-- bank_version_missing: what a foreign key would say.
+SELECT 'bank_version_missing', t.payment_id, t.transaction_id, t.merchant,
+	jsonb_build_object('bank', t.bank, 'bank_version', t.bank_version)
+FROM pgw.payment_transactions t
+WHERE t.bank_version IS NOT NULL
+	AND NOT EXISTS (SELECT FROM pgw.bank_versions v WHERE v.version = t.bank_version AND v.bank = t.bank)
+
+UNION ALL
+-- foreign_key_cast: a foreign key needs a cast; made while the event trigger was off.
+SELECT 'foreign_key_cast', NULL, NULL, NULL,
+	jsonb_build_object('constraint', f.constraint_name, 'table', f.from_table::text, 'references', f.to_table::text)
+FROM pgw.foreign_keys_with_casts() f
+UNION ALL
+-- code_of_others: a function runs with more rights than its owner's; made while the event trigger was off.
+SELECT 'code_of_others', NULL, NULL, NULL,
+	jsonb_build_object('table', c.on_table::text, 'function', c.function::text, 'owner', c.owner::text, 'reason', c.problem)
+FROM pgw.code_of_others() c
+UNION ALL
+-- charge_not_claimed: an approved charge is not the attempt's in bank_references.
+SELECT 'charge_not_claimed', t.payment_id, t.transaction_id, t.merchant,
+	jsonb_build_object('bank', t.bank, 'bank_reference', t.bank_reference)
+FROM pgw.payment_transactions t
+LEFT JOIN pgw.bank_references r ON r.transaction_id = t.transaction_id AND r.bank_reference = t.bank_reference
+WHERE t.kind = 'payment' AND t.status IN ('BankApproved', 'Saved', 'Completed') AND t.bank_reference IS NOT NULL
+	AND r.transaction_id IS NULL
+UNION ALL
+-- claim_without_charge: a row of bank_references names no charge's attempt.
+SELECT 'claim_without_charge', NULL, r.transaction_id, NULL,
+	jsonb_build_object('account', r.account, 'bank_reference', r.bank_reference)
+FROM pgw.bank_references r
+LEFT JOIN pgw.payment_transactions t ON t.transaction_id = r.transaction_id AND t.kind = 'payment'
+WHERE t.transaction_id IS NULL
+
+UNION ALL
+-- What must be there once only; the oldest attempt of each group stands for it
+SELECT d.check_name, (array_agg(d.payment_id ORDER BY d.transaction_id))[1],
+	(array_agg(d.transaction_id ORDER BY d.transaction_id))[1],
+	CASE WHEN count(DISTINCT d.merchant) = 1 THEN min(d.merchant) END,
+	jsonb_build_object('transactions', jsonb_agg(DISTINCT d.transaction_id))
+FROM (
+	-- two_live_attempts: two attempts of one id are at work or were kept.
+	SELECT 'two_live_attempts', jsonb_build_array(t.client_request_id, t.merchant, t.kind), t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t
+	WHERE t.taken AND t.status NOT IN ('Failed', 'Refunded') AND (t.client_request_id, t.merchant, t.kind) IN (
+		SELECT s.client_request_id, s.merchant, s.kind
+		FROM pgw.payment_transactions s
+		WHERE s.taken AND s.status NOT IN ('Failed', 'Refunded')
+		GROUP BY s.client_request_id, s.merchant, s.kind HAVING count(*) > 1)
+	UNION ALL
+	-- bank_key_twice: two operations have one key at one bank.
+	SELECT 'bank_key_twice', jsonb_build_array(k.bank, k.key), k.payment_id, k.transaction_id, k.merchant
+	FROM bank_key k
+	WHERE (k.bank, k.key) IN (SELECT s.bank, s.key FROM bank_key s GROUP BY s.bank, s.key HAVING count(*) > 1)
+	UNION ALL
+	-- charge_twice: two payments have the same charge in one account.
+	SELECT 'charge_twice', jsonb_build_array(t.account, t.bank_reference), t.payment_id, t.transaction_id, t.merchant
+	FROM charge t
+	WHERE (t.account, t.bank_reference) IN (
+		SELECT s.account, s.bank_reference FROM charge s GROUP BY s.account, s.bank_reference HAVING count(*) > 1)
+	UNION ALL
+	-- event_id_twice: two events have one id.
+	SELECT 'event_id_twice', to_jsonb(e.event_id), t.payment_id, e.transaction_id, t.merchant
+	FROM pgw.transaction_events e
+	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
+	WHERE e.event_id IN (SELECT s.event_id FROM pgw.transaction_events s GROUP BY s.event_id HAVING count(*) > 1)
+) d (check_name, what, payment_id, transaction_id, merchant)
+GROUP BY d.check_name, d.what;
+COMMENT ON VIEW pgw.broken_invariants IS
+	'Every broken promise that the tables can show; empty when all is well. pgw.check_consistency() shows it to '
+	'operators and auditors.';
+COMMENT ON COLUMN pgw.broken_invariants.check_name IS
+	'The promise that is broken, by its stable name in docs/sql-reference.md.';
+COMMENT ON COLUMN pgw.broken_invariants.payment_id IS 'The payment that it is about; NULL: none, or it is not known.';
+COMMENT ON COLUMN pgw.broken_invariants.transaction_id IS
+	'The attempt that it is about, the oldest where it is about several; NULL: none.';
+COMMENT ON COLUMN pgw.broken_invariants.merchant IS 'The merchant whose it is; NULL: it is not one merchant''s alone.';
+COMMENT ON COLUMN pgw.broken_invariants.details IS 'What was found, as a JSON object.';
+
+-- Many small expressions on many rows: compiling them costs more than it saves. No nested loops: on tables that were
+-- loaded since their last ANALYZE they would take the square of what is stored.
+CREATE FUNCTION pgw.check_consistency()
+RETURNS TABLE (check_name text, payment_id uuid, transaction_id uuid, details jsonb)
+AS 'MODULE_PATHNAME', 'pgw_check_consistency_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
+	SET search_path = pg_catalog, pg_temp SET jit = off SET enable_nestloop = off;
+COMMENT ON FUNCTION pgw.check_consistency() IS
+	'One row for every broken promise that the tables can show, of the caller''s merchants, as of now; none when all '
+	'is well. It reads everything that is stored.';
+
+
+-- ==================================================================================================
+-- 17  Records are not dropped without a word
 --
+--  src/ddl/drop_guard.c refuses it. This is for sessions of a server that does not preload pgw: the call loads the
+--  library, which looks at what is dropped. Where the library is gone, nothing else of the database shall suffer for it.
+-- ==================================================================================================
 
 CREATE FUNCTION pgw.load_drop_guard() RETURNS void
 AS 'MODULE_PATHNAME', 'pgw_guard_drop' LANGUAGE C;
+COMMENT ON FUNCTION pgw.load_drop_guard() IS
+	'Does nothing but have the library loaded, which then refuses to drop records.';
 
 CREATE FUNCTION pgw.guard_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -1268,21 +1983,44 @@ EXCEPTION WHEN undefined_file THEN
 	RAISE WARNING 'pgw: its library is missing, so nothing keeps its records from being dropped';
 END
 $$;
+COMMENT ON FUNCTION pgw.guard_drop() IS
+	'Event trigger function: has the library loaded, which refuses to drop records of payments.';
 
 CREATE EVENT TRIGGER pgw_guard_drop ON ddl_command_start
 	WHEN TAG IN ('DROP EXTENSION', 'DROP OWNED', 'DROP SCHEMA', 'DROP LANGUAGE', 'DROP TABLE')
 	EXECUTE FUNCTION pgw.guard_drop();
 ALTER EVENT TRIGGER pgw_guard_drop ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER pgw_guard_drop IS
+	'Records of payments are not dropped, also where the server does not preload pgw; pgw.allow_drop is the way to do '
+	'so.';
 
+
+-- ==================================================================================================
+-- 18  The footing: pgw's own objects stay as they are
 --
--- The footing: what CREATE EXTENSION has made stays as it was made, where pgw's promises hang on it (docs/ddl.md). Recorded once, at the end of this script; an update script
--- ends with pgw.record_footing(), too. Nothing here goes by an object's text or oid, which another version of PostgreSQL may give another form; and nothing locks
--- a table (pg_get_indexdef() would), for then two statements on two of pgw's tables would wait for each other.
---
+--  What CREATE EXTENSION has made stays as it was made, where pgw's promises hang on it (docs/ddl.md). It is recorded
+--  once, at the end of this script; an update script ends with pgw.record_footing(), too. Nothing here goes by an
+--  object's text or oid, which another version of PostgreSQL may give another form; and nothing locks a table
+--  (pg_get_indexdef() would), for then two statements on two of pgw's tables would wait for each other.
+-- ==================================================================================================
 
-CREATE TABLE pgw.footing (kind text NOT NULL, object text NOT NULL, property text NOT NULL, n bigint NOT NULL, PRIMARY KEY (kind, object, property));
+CREATE TABLE pgw.footing (
+	kind text NOT NULL,
+	object text NOT NULL,
+	property text NOT NULL,
+	n bigint NOT NULL,
+	PRIMARY KEY (kind, object, property)
+);
+COMMENT ON TABLE pgw.footing IS
+	'What CREATE EXTENSION has made, fact by fact: the event trigger pgw_keep_footing refuses what would take one of '
+	'them away (docs/ddl.md). Not in dumps.';
+COMMENT ON COLUMN pgw.footing.kind IS
+	'The kind of fact: member, relation, column, constraint, index, trigger, function, type, and so on.';
+COMMENT ON COLUMN pgw.footing.object IS 'The object that it is about.';
+COMMENT ON COLUMN pgw.footing.property IS 'What is the case.';
+COMMENT ON COLUMN pgw.footing.n IS 'How often it is the case; more is allowed.';
 
--- What there is now, of pgw's own objects wherever they have gone. Indexes, keys and triggers count by what they do, not by their names.
+-- Indexes, keys and triggers count by what they do, not by their names.
 CREATE FUNCTION pgw.footing_now(OUT kind text, OUT object text, OUT property text, OUT n bigint) RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
 $$
@@ -1298,45 +2036,63 @@ $$
 	), fact AS (
 		SELECT 'member' AS kind, m.identity AS object, m.type AS property FROM member m
 		UNION ALL
-		SELECT 'schema', n.nspname, 'its owner''s' FROM member m JOIN pg_namespace n ON m.classid = 'pg_namespace'::regclass AND n.oid = m.objid JOIN extension x ON n.nspowner = x.extowner
+		SELECT 'schema', n.nspname, 'its owner''s'
+		FROM member m JOIN pg_namespace n ON m.classid = 'pg_namespace'::regclass AND n.oid = m.objid
+			JOIN extension x ON n.nspowner = x.extowner
 		UNION ALL
-		SELECT 'relation', r.identity, concat_ws(' ', 'kind', r.relkind, 'persistence', r.relpersistence, 'options', CASE WHEN r.relkind = 'v' THEN r.reloptions END)
+		SELECT 'relation', r.identity, concat_ws(' ', 'kind', r.relkind, 'persistence', r.relpersistence,
+			'options', CASE WHEN r.relkind = 'v' THEN r.reloptions END)
 		FROM relation r JOIN extension x ON r.relowner = x.extowner
 		UNION ALL
-		SELECT 'column', r.identity || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN 'not null' END,
-			CASE WHEN a.atthasdef THEN 'default' END, nullif(a.attgenerated, ''), nullif(a.attidentity, ''), (SELECT c.collname FROM pg_collation c WHERE c.oid = a.attcollation))
+		SELECT 'column', r.identity || '.' || a.attname, concat_ws(' ', format_type(a.atttypid, a.atttypmod),
+			CASE WHEN a.attnotnull THEN 'not null' END, CASE WHEN a.atthasdef THEN 'default' END, nullif(a.attgenerated, ''),
+			nullif(a.attidentity, ''), (SELECT c.collname FROM pg_collation c WHERE c.oid = a.attcollation))
 		FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
 		UNION ALL
-		SELECT 'constraint', r.identity, concat_ws(' ', c.contype, (SELECT array_agg(a.attname ORDER BY k.i) FROM unnest(c.conkey) WITH ORDINALITY k (attnum, i)
-				JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum), nullif(c.confrelid, 0)::regclass, CASE WHEN c.condeferrable THEN 'deferrable' END)
+		SELECT 'constraint', r.identity, concat_ws(' ', c.contype,
+			(SELECT array_agg(a.attname ORDER BY k.i) FROM unnest(c.conkey) WITH ORDINALITY k (attnum, i)
+				JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.attnum),
+			nullif(c.confrelid, 0)::regclass, CASE WHEN c.condeferrable THEN 'deferrable' END)
 		FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype IN ('c', 'p', 'u', 'f')
 		UNION ALL
-		SELECT 'index', r.identity, concat_ws(' ', CASE WHEN i.indisunique THEN 'unique' END, CASE WHEN NOT i.indimmediate THEN 'deferrable' END,
-			(SELECT array_agg(coalesce(a.attname, 'expression') ORDER BY k.i) FROM unnest(i.indkey) WITH ORDINALITY k (attnum, i)
-				LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0 WHERE k.i <= i.indnkeyatts), CASE WHEN i.indpred IS NOT NULL THEN 'partial' END)
+		SELECT 'index', r.identity, concat_ws(' ', CASE WHEN i.indisunique THEN 'unique' END,
+			CASE WHEN NOT i.indimmediate THEN 'deferrable' END,
+			(SELECT array_agg(coalesce(a.attname, 'expression') ORDER BY k.i)
+				FROM unnest(i.indkey) WITH ORDINALITY k (attnum, i)
+				LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum AND k.attnum > 0
+				WHERE k.i <= i.indnkeyatts),
+			CASE WHEN i.indpred IS NOT NULL THEN 'partial' END)
 		FROM relation r JOIN pg_index i ON i.indrelid = r.oid AND i.indisvalid AND i.indisready
 		UNION ALL
 		SELECT 'trigger', r.identity, concat_ws(' ', p.proname, t.tgtype, t.tgenabled)
 		FROM relation r JOIN pg_trigger t ON t.tgrelid = r.oid AND NOT t.tgisinternal JOIN pg_proc p ON p.oid = t.tgfoid
 			JOIN member m ON m.classid = 'pg_proc'::regclass AND m.objid = p.oid
 		UNION ALL
-		SELECT 'function', m.identity, concat_ws(' ', p.prokind, l.lanname, p.prorettype::regtype, p.provolatile, p.proparallel, CASE WHEN p.prosecdef THEN 'security definer' END,
-			CASE WHEN p.proisstrict THEN 'strict' END, p.proconfig, p.probin, nullif(p.prosupport::oid, 0)::regproc, md5(p.prosrc))
-		FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang
+		SELECT 'function', m.identity, concat_ws(' ', p.prokind, l.lanname, p.prorettype::regtype, p.provolatile,
+			p.proparallel, CASE WHEN p.prosecdef THEN 'security definer' END, CASE WHEN p.proisstrict THEN 'strict' END,
+			p.proconfig, p.probin, nullif(p.prosupport::oid, 0)::regproc, md5(p.prosrc))
+		FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+			JOIN pg_language l ON l.oid = p.prolang
 			JOIN extension x ON p.proowner = x.extowner
 		UNION ALL
-		SELECT 'type', m.identity, concat_ws(' ', coalesce(e.enumlabel, a.attname), format_type(a.atttypid, a.atttypmod), coalesce(e.enumsortorder, a.attnum))
+		SELECT 'type', m.identity, concat_ws(' ', coalesce(e.enumlabel, a.attname), format_type(a.atttypid, a.atttypmod),
+			coalesce(e.enumsortorder, a.attnum))
 		FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
-			LEFT JOIN pg_enum e ON e.enumtypid = t.oid LEFT JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+			LEFT JOIN pg_enum e ON e.enumtypid = t.oid
+			LEFT JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
 		UNION ALL
 		SELECT 'type', m.identity, 'attributes: ' || c.relnatts
-		FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+		FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
+			JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
 		UNION ALL
 		SELECT 'event trigger', e.evtname, concat_ws(' ', e.evtevent, p.proname, e.evtenabled, e.evttags)
-		FROM member m JOIN pg_event_trigger e ON m.classid = 'pg_event_trigger'::regclass AND e.oid = m.objid JOIN pg_proc p ON p.oid = e.evtfoid
+		FROM member m JOIN pg_event_trigger e ON m.classid = 'pg_event_trigger'::regclass AND e.oid = m.objid
+			JOIN pg_proc p ON p.oid = e.evtfoid
 	)
 	SELECT f.kind, f.object, f.property, count(*) FROM fact f GROUP BY f.kind, f.object, f.property
 $$;
+COMMENT ON FUNCTION pgw.footing_now() IS
+	'The facts of pgw.footing as they are now, of pgw''s own objects wherever they have gone.';
 
 CREATE FUNCTION pgw.record_footing() RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
@@ -1344,8 +2100,10 @@ $$
 	DELETE FROM pgw.footing;
 	INSERT INTO pgw.footing SELECT f.kind, f.object, f.property, f.n FROM pgw.footing_now() f;
 $$;
+COMMENT ON FUNCTION pgw.record_footing() IS
+	'Records in pgw.footing what there is now: the end of the extension''s script, and of each update script.';
 
--- What is gone or altered, and what has come that may not be there. plpgsql: the table may be the one that was moved.
+-- plpgsql: the table may be the one that was moved.
 CREATE FUNCTION pgw.footing_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
@@ -1357,20 +2115,27 @@ BEGIN
 	-- a table of others that is a child's would be read and written with it
 	RETURN QUERY
 		SELECT 'inheritance', i.inhparent::regclass::text, i.inhrelid::regclass::text
-		FROM pg_depend d JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw' AND d.deptype = 'e'
+		FROM pg_depend d
+		JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw'
+			AND d.deptype = 'e'
 		JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND c.relkind = 'r'
 		JOIN pg_inherits i ON i.inhparent = c.oid OR (i.inhrelid = c.oid AND NOT c.relispartition);
 	-- each partition of the events is append-only
 	RETURN QUERY
 		SELECT 'partition', c.oid::regclass::text, 'its events can be changed, or lost in a crash'
 		FROM pg_class e JOIN pg_inherits i ON i.inhparent = e.oid JOIN pg_class c ON c.oid = i.inhrelid
-		WHERE e.relname = 'transaction_events' AND e.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'pgw') AND (c.relpersistence <> 'p' OR NOT EXISTS (
-			SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND t.tgtype & 1 = 1 AND p.proname = 'refuse_change'));
+		WHERE e.relname = 'transaction_events'
+			AND e.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'pgw')
+			AND (c.relpersistence <> 'p' OR NOT EXISTS (
+				SELECT FROM pg_trigger t JOIN pg_proc p ON p.oid = t.tgfoid
+				WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND t.tgtype & 1 = 1 AND p.proname = 'refuse_change'));
 END
 $$;
+COMMENT ON FUNCTION pgw.footing_faults() IS
+	'What is gone or altered of what pgw.footing says, and what has come that may not be there.';
 
--- After each statement that could take away what pgw stands on. A statement about others' tables, functions and types is not looked at; what belongs to an extension's script
--- is looked at when that is over.
+-- A statement about others' tables, functions and types is not looked at; what belongs to an extension's script is
+-- looked at when that is over.
 CREATE FUNCTION pgw.keep_footing() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
@@ -1381,14 +2146,20 @@ DECLARE
 BEGIN
 	IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() c) AND NOT EXISTS (
 		SELECT FROM pg_event_trigger_ddl_commands() c
-		WHERE NOT c.in_extension AND (c.classid NOT IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass) OR c.schema_name = 'pgw' OR EXISTS (
-			SELECT FROM pg_depend d JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw'
-			WHERE d.deptype = 'e' AND d.classid = c.classid AND (d.objid = c.objid OR d.objid IN (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.objid)))))
+		WHERE NOT c.in_extension AND (
+			c.classid NOT IN ('pg_class'::regclass, 'pg_proc'::regclass, 'pg_type'::regclass)
+			OR c.schema_name = 'pgw'
+			OR EXISTS (
+				SELECT FROM pg_depend d
+				JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw'
+				WHERE d.deptype = 'e' AND d.classid = c.classid AND (d.objid = c.objid
+					OR d.objid IN (SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.objid)))))
 	THEN
 		RETURN;
 	END IF;
 	BEGIN
-		SELECT f.kind, f.object, f.property INTO kind, object, property FROM pgw.footing_faults() f ORDER BY f.kind, f.object, f.property LIMIT 1;
+		SELECT f.kind, f.object, f.property INTO kind, object, property
+		FROM pgw.footing_faults() f ORDER BY f.kind, f.object, f.property LIMIT 1;
 	EXCEPTION WHEN undefined_table OR undefined_function OR invalid_schema_name OR undefined_column THEN
 		kind := 'member';
 		object := 'pgw.footing';
@@ -1396,34 +2167,73 @@ BEGIN
 	IF kind IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'PW422',
 			MESSAGE = format('pgw''s own objects stay as CREATE EXTENSION has made them: this would change %s %s', kind, object),
-			DETAIL = json_build_object('code', 'footing_changed', 'class', 'business', 'http_status', 422, 'retryable', false, 'kind', kind, 'object', object, 'property', property),
-			HINT = 'Payments would fail, or their records would not be kept. docs/ddl.md says what is allowed on pgw''s tables, and how a superuser does what has to be done all the same.';
+			DETAIL = json_build_object('code', 'footing_changed', 'class', 'business', 'http_status', 422,
+				'retryable', false, 'kind', kind, 'object', object, 'property', property),
+			HINT = 'Payments would fail, or their records would not be kept. docs/ddl.md says what is allowed on pgw''s tables, '
+				'and how a superuser does what has to be done all the same.';
 	END IF;
 END
 $$;
+COMMENT ON FUNCTION pgw.keep_footing() IS
+	'Event trigger function: refuses a statement that takes away what pgw stands on.';
 
 CREATE EVENT TRIGGER pgw_keep_footing ON ddl_command_end
-	WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER EXTENSION', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE', 'ALTER INDEX', 'ALTER VIEW', 'ALTER TRIGGER', 'ALTER SEQUENCE',
-		'CREATE TABLE', 'CREATE FUNCTION', 'CREATE VIEW', 'CREATE TRIGGER', 'DROP INDEX', 'DROP TRIGGER', 'DROP TABLE')
+	WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER EXTENSION', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE',
+		'ALTER INDEX', 'ALTER VIEW', 'ALTER TRIGGER', 'ALTER SEQUENCE', 'CREATE TABLE', 'CREATE FUNCTION', 'CREATE VIEW',
+		'CREATE TRIGGER', 'DROP INDEX', 'DROP TRIGGER', 'DROP TABLE')
 	EXECUTE FUNCTION pgw.keep_footing();
 ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER pgw_keep_footing IS
+	'What CREATE EXTENSION has made stays as it was made, where pgw''s promises hang on it (docs/ddl.md).';
 
-SELECT pgw.record_footing();
 
+-- ==================================================================================================
+-- 19  Built-in rows, with a fixed time: equal in every database
+-- ==================================================================================================
+
+INSERT INTO pgw.merchants (merchant, name, builtin, created_at) VALUES ('default', 'Default merchant', true, '2026-01-01 00:00:00+00');
+
+-- The built-in connectors: the build puts an INSERT for each document of src/connectors/ in the place of the next line
+-- (src/connectors/insert.awk).
+DO $$BEGIN RAISE EXCEPTION 'this script lacks pgw''s connectors: "make" adds them, to build/pgw--1.0.sql'; END$$;	-- @connectors@
+
+
+-- ==================================================================================================
+-- 20  Dumps
 --
--- Wakes the launcher once this transaction has committed
---
+--  Monthly partitions are no members of the extension: pg_dump treats them as ordinary tables.
+-- ==================================================================================================
+
+SELECT pg_extension_config_dump('pgw.merchants', 'WHERE NOT builtin');
+SELECT pg_extension_config_dump('pgw.connectors', 'WHERE NOT builtin');
+SELECT pg_extension_config_dump('pgw.banks', '');
+SELECT pg_extension_config_dump('pgw.bank_versions', '');
+SELECT pg_extension_config_dump('pgw.bank_rebinds', '');
+SELECT pg_extension_config_dump('pgw.access_grants', 'WHERE role::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_extension_config_dump('pgw.review_proposals', 'WHERE proposed_by::oid IN (SELECT oid FROM pg_catalog.pg_roles)');
+SELECT pg_extension_config_dump('pgw.payments', '');
+SELECT pg_extension_config_dump('pgw.payment_transactions', '');
+SELECT pg_extension_config_dump('pgw.bank_references', '');
+SELECT pg_extension_config_dump('pgw.transaction_events_default', '');
+SELECT pg_extension_config_dump('pgw.resumptions', '');
+SELECT pg_extension_config_dump('pgw.restore_pending', '');
+
+
+-- ==================================================================================================
+-- 21  The end: nothing to PUBLIC, the footing is recorded, the launcher is woken
+-- ==================================================================================================
 
 CREATE FUNCTION pgw.extension_created() RETURNS void
 AS 'MODULE_PATHNAME', 'pgw_extension_created' LANGUAGE C;
-
-SELECT pgw.extension_created();
-
---
--- Nothing to PUBLIC
---
+COMMENT ON FUNCTION pgw.extension_created() IS
+	'Wakes the launcher once this transaction has committed, so that the database gets its worker: for the '
+	'extension''s script.';
 
 REVOKE ALL ON SCHEMA pgw FROM PUBLIC;
 REVOKE ALL ON ALL TABLES IN SCHEMA pgw FROM PUBLIC;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgw FROM PUBLIC;
-REVOKE ALL ON TYPE pgw.transaction_status, pgw.event_type, pgw.operation_kind, pgw.capture_mode, pgw.payment_status, pgw.payment_result FROM PUBLIC;
+REVOKE ALL ON TYPE pgw.transaction_status, pgw.event_type, pgw.operation_kind, pgw.capture_mode, pgw.payment_status,
+	pgw.payment_result FROM PUBLIC;
+
+SELECT pgw.record_footing();
+SELECT pgw.extension_created();

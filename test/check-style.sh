@@ -1,7 +1,7 @@
 #!/bin/sh
-# House style of the C sources, as far as a script can hold it: tabs, braces on their own line, no C++ comments, no trailing blanks,
-# lines that fit (columns counted with tabs of four), a head comment in each file, one core that needs no server, and rooms
-# that use one another one way only.  Prints TAP.
+# House style of the C sources and of the extension's script, as far as a script can hold it: tabs, braces on their own line, no C++
+# comments, no trailing blanks, lines that fit (columns counted with tabs of four), a head comment in each file, one core that
+# needs no server, and rooms that use one another one way only.  Prints TAP.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 n=0 bad=0
@@ -22,6 +22,7 @@ report 'no trailing blanks' "$(grep -nE '[[:blank:]]+$' $files)"
 report 'no C++ comments' "$(grep -nE '(^|[^:"])//' $files | grep -vE '"[^"]*//|\* ')"
 report 'braces on their own line' "$(grep -nE '^[[:blank:]]*(if|for|while|switch|else|do)\b.*\{$' $files)"
 report 'lines of at most 160 columns, but for strings' "$(for f in $files; do expand -t4 "$f" | awk -v f="$f" 'length($0) > 160 && !/"/ { print f ":" FNR ": " length($0) " columns" }'; done)"
+report 'lines of at most 140 columns in the script of the extension' "$(expand -t4 pgw--1.0.sql | awk 'length($0) > 140 { print FNR ": " length($0) " columns" }')"
 report 'a head comment in each file' "$(for f in $files; do head -1 "$f" | grep -q '^/\*' || echo "$f"; done)"
 report 'the core includes nothing but the core' "$(grep -n '#include "' src/core/*/*.[ch] | grep -v '#include "core/')"
 report 'each room uses only the rooms that test/rooms.conf names for it' "$(test/check-rooms.sh)"
