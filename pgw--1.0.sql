@@ -18,10 +18,10 @@
  *	15	What others put onto pgw's tables: foreign keys, code
  *	16	Consistency: what the tables promise one another
  *	17	Records are not dropped without a word
- *	18	The footing: pgw's own objects stay as they are
+ *	18	The baseline: pgw's own objects stay as they are
  *	19	Built-in rows
  *	20	Dumps
- *	21	The end: nothing to PUBLIC, the footing is recorded, the launcher is woken
+ *	21	The end: nothing to PUBLIC, the baseline is recorded, the launcher is woken
  *
  * This is the source. The build writes build/pgw--1.0.sql from it, with the documents of src/connectors/ in section 19,
  * and that is what is installed.
@@ -468,7 +468,7 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.payments IS 'Payments are never delete
 -- ==================================================================================================
 --  6  Attempts: payment_transactions, bank_references
 --
---  One row for each attempt at an operation. The columns are those of PgwTransaction (src/store/tables.h).
+--  One row for each attempt at an operation. The columns are those of PgwAttempt (src/store/tables.h).
 -- ==================================================================================================
 
 CREATE TABLE pgw.payment_transactions (
@@ -481,7 +481,7 @@ CREATE TABLE pgw.payment_transactions (
 	step_order int NOT NULL CHECK (step_order >= 0),
 	submitted boolean NOT NULL,
 	submitted_by text,
-	taken boolean NOT NULL,
+	taken_by_worker boolean NOT NULL,
 	amount bigint NOT NULL CHECK (amount > 0),
 	currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
 	capture pgw.capture_mode NOT NULL,
@@ -507,10 +507,10 @@ CREATE TABLE pgw.payment_transactions (
 	refund_key_used_at timestamptz,
 	refund_asked_at timestamptz,
 	pending_at_bank boolean NOT NULL DEFAULT false,
-	refund_attempts int NOT NULL DEFAULT 0 CHECK (refund_attempts >= 0),
+	refund_keys_used int NOT NULL DEFAULT 0 CHECK (refund_keys_used >= 0),
 	capture_key text,
 	capture_key_used_at timestamptz,
-	maybe_elsewhere boolean NOT NULL DEFAULT false,
+	maybe_at_another_bank boolean NOT NULL DEFAULT false,
 	error_answered boolean NOT NULL DEFAULT false,
 	final_capture boolean NOT NULL DEFAULT false,
 	reason text,
@@ -519,9 +519,9 @@ CREATE TABLE pgw.payment_transactions (
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
 	abandoned_at timestamptz,
-	attempts int NOT NULL DEFAULT 0 CHECK (attempts >= 0),
-	retries int NOT NULL DEFAULT 0 CHECK (retries >= 0),
-	next_attempt_at timestamptz,
+	requests_sent int NOT NULL DEFAULT 0 CHECK (requests_sent >= 0),
+	step_tries int NOT NULL DEFAULT 0 CHECK (step_tries >= 0),
+	next_step_at timestamptz,
 	put_off_since timestamptz,
 	put_off_reason text,
 	watch_until timestamptz,
@@ -553,7 +553,7 @@ COMMENT ON COLUMN pgw.payment_transactions.submitted IS
 	'commit.';
 COMMENT ON COLUMN pgw.payment_transactions.submitted_by IS
 	'The role that called submit_payment(), for its quota; NULL: it came by another function.';
-COMMENT ON COLUMN pgw.payment_transactions.taken IS
+COMMENT ON COLUMN pgw.payment_transactions.taken_by_worker IS
 	'True: the worker has begun it. From then on it keeps other attempts with the same id away.';
 COMMENT ON COLUMN pgw.payment_transactions.amount IS
 	'What was asked for, in minor units of the currency (4990 is 49.90 EUR).';
@@ -604,13 +604,13 @@ COMMENT ON COLUMN pgw.payment_transactions.refund_asked_at IS
 	'after that.';
 COMMENT ON COLUMN pgw.payment_transactions.pending_at_bank IS
 	'True: the bank said last that what follows the charge (a capture, a give-back) is on its way there.';
-COMMENT ON COLUMN pgw.payment_transactions.refund_attempts IS
+COMMENT ON COLUMN pgw.payment_transactions.refund_keys_used IS
 	'How many keys the give-back has used; pgw.refund_max_attempts bounds it.';
 COMMENT ON COLUMN pgw.payment_transactions.capture_key IS
 	'Our reference and idempotency key of the capture that follows the commit; NULL: not sent yet.';
 COMMENT ON COLUMN pgw.payment_transactions.capture_key_used_at IS
 	'When capture_key was first sent; NULL: it was not, or the bank did nothing with it.';
-COMMENT ON COLUMN pgw.payment_transactions.maybe_elsewhere IS
+COMMENT ON COLUMN pgw.payment_transactions.maybe_at_another_bank IS
 	'True: it was restored, and the original may have gone on with it to another bank of the same token_scope.';
 COMMENT ON COLUMN pgw.payment_transactions.error_answered IS
 	'True: the bank has answered a request under bank_key with an error of its own (HTTP 5xx), which a repetition '
@@ -629,11 +629,11 @@ COMMENT ON COLUMN pgw.payment_transactions.database_oid IS
 	'The database that recorded it. Where that is another one than this, the database was restored or copied.';
 COMMENT ON COLUMN pgw.payment_transactions.abandoned_at IS
 	'When the worker first saw that the caller is gone; pgw.compensation_delay later the charge is given back.';
-COMMENT ON COLUMN pgw.payment_transactions.attempts IS
+COMMENT ON COLUMN pgw.payment_transactions.requests_sent IS
 	'How many requests that can move money were sent for it, those of its give-back not counted.';
-COMMENT ON COLUMN pgw.payment_transactions.retries IS
+COMMENT ON COLUMN pgw.payment_transactions.step_tries IS
 	'How many tries its present step has had: the back-off grows with it.';
-COMMENT ON COLUMN pgw.payment_transactions.next_attempt_at IS
+COMMENT ON COLUMN pgw.payment_transactions.next_step_at IS
 	'When the worker looks at it next; NULL: nothing is due, because it is finished or something is under way.';
 COMMENT ON COLUMN pgw.payment_transactions.put_off_since IS
 	'Since when its next request cannot be made; after pgw.unknown_deadline that ends it. NULL: it can be made.';
@@ -660,23 +660,23 @@ COMMENT ON COLUMN pgw.payment_transactions.updated_at IS 'When the row was last 
 
 -- A submitted row joins this index when the worker takes it: no client blocks the worker there.
 CREATE UNIQUE INDEX payment_transactions_one_live ON pgw.payment_transactions (client_request_id, merchant, kind)
-	WHERE taken AND status NOT IN ('Failed', 'Refunded');
+	WHERE taken_by_worker AND status NOT IN ('Failed', 'Refunded');
 COMMENT ON INDEX pgw.payment_transactions_one_live IS
 	'At most one attempt with an id is live, successful, being given back or in review.';
 CREATE INDEX payment_transactions_request ON pgw.payment_transactions (client_request_id, merchant);
 COMMENT ON INDEX pgw.payment_transactions_request IS
 	'All attempts with an id, also those whose caller rolled back: what find_payment() shows.';
-CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status, next_attempt_at)
+CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status, next_step_at)
 	WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
 COMMENT ON INDEX pgw.payment_transactions_open IS 'What a starting worker looks at, and what the figures count.';
 -- By bank, so that nobody reads what waits for one that has no room.
-CREATE INDEX payment_transactions_due ON pgw.payment_transactions (bank COLLATE pg_catalog."C", status, next_attempt_at)
-	WHERE next_attempt_at IS NOT NULL AND (taken OR status <> 'Created');
+CREATE INDEX payment_transactions_due ON pgw.payment_transactions (bank COLLATE pg_catalog."C", status, next_step_at)
+	WHERE next_step_at IS NOT NULL AND (taken_by_worker OR status <> 'Created');
 COMMENT ON INDEX pgw.payment_transactions_due IS
 	'What has begun and is due, by bank and by how urgent it is: a scan costs that, not what is stored.';
 CREATE INDEX payment_transactions_waiting
-	ON pgw.payment_transactions (bank COLLATE pg_catalog."C", kind, merchant COLLATE pg_catalog."C", next_attempt_at)
-	WHERE next_attempt_at IS NOT NULL AND NOT taken AND status = 'Created';
+	ON pgw.payment_transactions (bank COLLATE pg_catalog."C", kind, merchant COLLATE pg_catalog."C", next_step_at)
+	WHERE next_step_at IS NOT NULL AND NOT taken_by_worker AND status = 'Created';
 COMMENT ON INDEX pgw.payment_transactions_waiting IS
 	'What waits to be begun, by bank and merchant, so that merchants can take turns; quotas count by it.';
 CREATE INDEX payment_transactions_expiring ON pgw.payment_transactions (expires_at)
@@ -1339,7 +1339,7 @@ COMMENT ON VIEW pgw.my_payments IS 'The payments of the caller''s merchants, mad
 CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
 SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.status, t.step_order, t.submitted, t.amount, t.currency,
 	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_version, t.bank_requested, t.reference,
-	t.bank_reference, t.authorization_code, t.attempts, t.next_attempt_at, t.put_off_since, t.put_off_reason, t.expires_at, t.error_class,
+	t.bank_reference, t.authorization_code, t.requests_sent, t.next_step_at, t.put_off_since, t.put_off_reason, t.expires_at, t.error_class,
 	t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id, t.created_at, t.updated_at
 FROM pgw.payment_transactions t
 WHERE EXISTS (SELECT FROM pgw.access_grants g
@@ -1711,12 +1711,12 @@ CROSS JOIN LATERAL (
 	-- live_attempt_not_taken: it is outside of the index that keeps a second one of its id away. What comes back to
 	-- life late may have a successor.
 	SELECT 'live_attempt_not_taken', jsonb_build_object('status', t.status)
-	WHERE NOT t.taken AND h.late IS NULL
+	WHERE NOT t.taken_by_worker AND h.late IS NULL
 		AND (t.status NOT IN ('Created', 'Failed', 'Refunded') OR t.status = 'Created' AND h.charge_sent IS NOT NULL)
 	UNION ALL
 	-- attempt_never_due: a submitted attempt that nobody would ever take.
 	SELECT 'attempt_never_due', jsonb_build_object('status', t.status)
-	WHERE NOT t.taken AND t.status = 'Created' AND t.next_attempt_at IS NULL
+	WHERE NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at IS NULL
 	UNION ALL
 	-- unacceptable_approval_kept: the bank approved another amount or currency, and that was kept.
 	SELECT 'unacceptable_approval_kept', jsonb_build_object('amount', t.amount, 'currency', t.currency,
@@ -1725,7 +1725,7 @@ CROSS JOIN LATERAL (
 ) b (check_name, details)
 
 UNION ALL
--- A payment and the attempt that it votes for
+-- A payment and the attempt that it names
 SELECT b.check_name, coalesce(p.payment_id, t.payment_id), coalesce(p.transaction_id, t.transaction_id),
 	CASE WHEN (p.merchant <> t.merchant) IS NOT TRUE THEN coalesce(p.merchant, t.merchant) END, b.details
 FROM pgw.payments p
@@ -1789,13 +1789,13 @@ CROSS JOIN LATERAL (
 	SELECT 'unknown_told_as_failed', jsonb_build_object('status', p.status, 'transaction_status', t.status)
 	WHERE p.status IN ('declined', 'failed') AND t.status IN ('Created', 'BankUnknown')
 	UNION ALL
-	-- vote_not_settled: the worker needs a moment; a caller whose PREPAREd transaction is committed late is found when
+	-- payment_outdated: the worker needs a moment; a caller whose PREPAREd transaction is committed late is found when
 	-- the attempt is looked at next.
-	SELECT 'vote_not_settled', jsonb_build_object('status', p.status, 'transaction_status', t.status, 'since', t.updated_at)
+	SELECT 'payment_outdated', jsonb_build_object('status', p.status, 'transaction_status', t.status, 'since', t.updated_at)
 	WHERE (p.status = 'pending' AND t.status IN ('BankApproved', 'Failed', 'Refunded', 'RequiresManualReview')
 			OR p.status = 'in_review' AND t.status IN ('Failed', 'Refunded'))
 		AND greatest(p.updated_at, t.updated_at) < clock_timestamp() - interval '1 minute'
-		AND (t.next_attempt_at BETWEEN clock_timestamp() - interval '10 minutes'
+		AND (t.next_step_at BETWEEN clock_timestamp() - interval '10 minutes'
 			AND clock_timestamp() + interval '10 minutes') IS NOT TRUE
 	UNION ALL
 	-- amounts_disagree: the amounts do not fit the payment's status.
@@ -1916,10 +1916,10 @@ FROM (
 	-- two_live_attempts: two attempts of one id are at work or were kept.
 	SELECT 'two_live_attempts', jsonb_build_array(t.client_request_id, t.merchant, t.kind), t.payment_id, t.transaction_id, t.merchant
 	FROM pgw.payment_transactions t
-	WHERE t.taken AND t.status NOT IN ('Failed', 'Refunded') AND (t.client_request_id, t.merchant, t.kind) IN (
+	WHERE t.taken_by_worker AND t.status NOT IN ('Failed', 'Refunded') AND (t.client_request_id, t.merchant, t.kind) IN (
 		SELECT s.client_request_id, s.merchant, s.kind
 		FROM pgw.payment_transactions s
-		WHERE s.taken AND s.status NOT IN ('Failed', 'Refunded')
+		WHERE s.taken_by_worker AND s.status NOT IN ('Failed', 'Refunded')
 		GROUP BY s.client_request_id, s.merchant, s.kind HAVING count(*) > 1)
 	UNION ALL
 	-- bank_key_twice: two operations have one key at one bank.
@@ -1996,32 +1996,32 @@ COMMENT ON EVENT TRIGGER pgw_guard_drop IS
 
 
 -- ==================================================================================================
--- 18  The footing: pgw's own objects stay as they are
+-- 18  The baseline: pgw's own objects stay as they are
 --
 --  What CREATE EXTENSION has made stays as it was made, where pgw's promises hang on it (docs/ddl.md). It is recorded
---  once, at the end of this script; an update script ends with pgw.record_footing(), too. Nothing here goes by an
+--  once, at the end of this script; an update script ends with pgw.record_baseline(), too. Nothing here goes by an
 --  object's text or oid, which another version of PostgreSQL may give another form; and nothing locks a table
 --  (pg_get_indexdef() would), for then two statements on two of pgw's tables would wait for each other.
 -- ==================================================================================================
 
-CREATE TABLE pgw.footing (
+CREATE TABLE pgw.baseline (
 	kind text NOT NULL,
 	object text NOT NULL,
 	property text NOT NULL,
 	n bigint NOT NULL,
 	PRIMARY KEY (kind, object, property)
 );
-COMMENT ON TABLE pgw.footing IS
-	'What CREATE EXTENSION has made, fact by fact: the event trigger pgw_keep_footing refuses what would take one of '
+COMMENT ON TABLE pgw.baseline IS
+	'What CREATE EXTENSION has made, fact by fact: the event trigger pgw_keep_baseline refuses what would take one of '
 	'them away (docs/ddl.md). Not in dumps.';
-COMMENT ON COLUMN pgw.footing.kind IS
+COMMENT ON COLUMN pgw.baseline.kind IS
 	'The kind of fact: member, relation, column, constraint, index, trigger, function, type, and so on.';
-COMMENT ON COLUMN pgw.footing.object IS 'The object that it is about.';
-COMMENT ON COLUMN pgw.footing.property IS 'What is the case.';
-COMMENT ON COLUMN pgw.footing.n IS 'How often it is the case; more is allowed.';
+COMMENT ON COLUMN pgw.baseline.object IS 'The object that it is about.';
+COMMENT ON COLUMN pgw.baseline.property IS 'What is the case.';
+COMMENT ON COLUMN pgw.baseline.n IS 'How often it is the case; more is allowed.';
 
 -- Indexes, keys and triggers count by what they do, not by their names.
-CREATE FUNCTION pgw.footing_now(OUT kind text, OUT object text, OUT property text, OUT n bigint) RETURNS SETOF record
+CREATE FUNCTION pgw.baseline_now(OUT kind text, OUT object text, OUT property text, OUT n bigint) RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
 $$
 	WITH extension AS (
@@ -2091,26 +2091,26 @@ $$
 	)
 	SELECT f.kind, f.object, f.property, count(*) FROM fact f GROUP BY f.kind, f.object, f.property
 $$;
-COMMENT ON FUNCTION pgw.footing_now() IS
-	'The facts of pgw.footing as they are now, of pgw''s own objects wherever they have gone.';
+COMMENT ON FUNCTION pgw.baseline_now() IS
+	'The facts of pgw.baseline as they are now, of pgw''s own objects wherever they have gone.';
 
-CREATE FUNCTION pgw.record_footing() RETURNS void
+CREATE FUNCTION pgw.record_baseline() RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
 $$
-	DELETE FROM pgw.footing;
-	INSERT INTO pgw.footing SELECT f.kind, f.object, f.property, f.n FROM pgw.footing_now() f;
+	DELETE FROM pgw.baseline;
+	INSERT INTO pgw.baseline SELECT f.kind, f.object, f.property, f.n FROM pgw.baseline_now() f;
 $$;
-COMMENT ON FUNCTION pgw.record_footing() IS
-	'Records in pgw.footing what there is now: the end of the extension''s script, and of each update script.';
+COMMENT ON FUNCTION pgw.record_baseline() IS
+	'Records in pgw.baseline what there is now: the end of the extension''s script, and of each update script.';
 
 -- plpgsql: the table may be the one that was moved.
-CREATE FUNCTION pgw.footing_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record
+CREATE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
 	RETURN QUERY
-		SELECT f.kind, f.object, f.property FROM pgw.footing f
-		LEFT JOIN pgw.footing_now() o ON (o.kind, o.object, o.property) = (f.kind, f.object, f.property)
+		SELECT f.kind, f.object, f.property FROM pgw.baseline f
+		LEFT JOIN pgw.baseline_now() o ON (o.kind, o.object, o.property) = (f.kind, f.object, f.property)
 		WHERE coalesce(o.n, 0) < f.n;
 	-- a table of others that is a child's would be read and written with it
 	RETURN QUERY
@@ -2131,12 +2131,12 @@ BEGIN
 				WHERE t.tgrelid = c.oid AND t.tgenabled = 'A' AND t.tgtype & 1 = 1 AND p.proname = 'refuse_change'));
 END
 $$;
-COMMENT ON FUNCTION pgw.footing_faults() IS
-	'What is gone or altered of what pgw.footing says, and what has come that may not be there.';
+COMMENT ON FUNCTION pgw.baseline_faults() IS
+	'What is gone or altered of what pgw.baseline says, and what has come that may not be there.';
 
 -- A statement about others' tables, functions and types is not looked at; what belongs to an extension's script is
 -- looked at when that is over.
-CREATE FUNCTION pgw.keep_footing() RETURNS event_trigger
+CREATE FUNCTION pgw.keep_baseline() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
@@ -2159,31 +2159,31 @@ BEGIN
 	END IF;
 	BEGIN
 		SELECT f.kind, f.object, f.property INTO kind, object, property
-		FROM pgw.footing_faults() f ORDER BY f.kind, f.object, f.property LIMIT 1;
+		FROM pgw.baseline_faults() f ORDER BY f.kind, f.object, f.property LIMIT 1;
 	EXCEPTION WHEN undefined_table OR undefined_function OR invalid_schema_name OR undefined_column THEN
 		kind := 'member';
-		object := 'pgw.footing';
+		object := 'pgw.baseline';
 	END;
 	IF kind IS NOT NULL THEN
 		RAISE EXCEPTION USING ERRCODE = 'PW422',
 			MESSAGE = format('pgw''s own objects stay as CREATE EXTENSION has made them: this would change %s %s', kind, object),
-			DETAIL = json_build_object('code', 'footing_changed', 'class', 'business', 'http_status', 422,
+			DETAIL = json_build_object('code', 'baseline_changed', 'class', 'business', 'http_status', 422,
 				'retryable', false, 'kind', kind, 'object', object, 'property', property),
 			HINT = 'Payments would fail, or their records would not be kept. docs/ddl.md says what is allowed on pgw''s tables, '
 				'and how a superuser does what has to be done all the same.';
 	END IF;
 END
 $$;
-COMMENT ON FUNCTION pgw.keep_footing() IS
+COMMENT ON FUNCTION pgw.keep_baseline() IS
 	'Event trigger function: refuses a statement that takes away what pgw stands on.';
 
-CREATE EVENT TRIGGER pgw_keep_footing ON ddl_command_end
+CREATE EVENT TRIGGER pgw_keep_baseline ON ddl_command_end
 	WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER EXTENSION', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE',
 		'ALTER INDEX', 'ALTER VIEW', 'ALTER TRIGGER', 'ALTER SEQUENCE', 'CREATE TABLE', 'CREATE FUNCTION', 'CREATE VIEW',
 		'CREATE TRIGGER', 'DROP INDEX', 'DROP TRIGGER', 'DROP TABLE')
-	EXECUTE FUNCTION pgw.keep_footing();
-ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS;
-COMMENT ON EVENT TRIGGER pgw_keep_footing IS
+	EXECUTE FUNCTION pgw.keep_baseline();
+ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS;
+COMMENT ON EVENT TRIGGER pgw_keep_baseline IS
 	'What CREATE EXTENSION has made stays as it was made, where pgw''s promises hang on it (docs/ddl.md).';
 
 
@@ -2220,7 +2220,7 @@ SELECT pg_extension_config_dump('pgw.restore_pending', '');
 
 
 -- ==================================================================================================
--- 21  The end: nothing to PUBLIC, the footing is recorded, the launcher is woken
+-- 21  The end: nothing to PUBLIC, the baseline is recorded, the launcher is woken
 -- ==================================================================================================
 
 CREATE FUNCTION pgw.extension_created() RETURNS void
@@ -2235,5 +2235,5 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgw FROM PUBLIC;
 REVOKE ALL ON TYPE pgw.transaction_status, pgw.event_type, pgw.operation_kind, pgw.capture_mode, pgw.payment_status,
 	pgw.payment_result FROM PUBLIC;
 
-SELECT pgw.record_footing();
+SELECT pgw.record_baseline();
 SELECT pgw.extension_created();

@@ -18,7 +18,7 @@ CREATE FUNCTION payment(n int, over jsonb DEFAULT '{}') RETURNS void LANGUAGE sq
 	'bank_reference', 'ref-' || n) || over) $$;
 CREATE FUNCTION attempt(n int, over jsonb DEFAULT '{}', p int DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
 	SELECT put('pgw.payment_transactions', jsonb_build_object('transaction_id', tid(n), 'payment_id', pid(coalesce(p, n)), 'client_request_id', 'c-' || n,
-	'merchant', 'default', 'kind', 'payment', 'status', 'Completed', 'step_order', 6, 'submitted', false, 'taken', true, 'amount', 1000, 'currency', 'EUR',
+	'merchant', 'default', 'kind', 'payment', 'status', 'Completed', 'step_order', 6, 'submitted', false, 'taken_by_worker', true, 'amount', 1000, 'currency', 'EUR',
 	'capture', 'immediate', 'bank', 'bank', 'bank_key', 'key-' || n, 'bank_reference', 'ref-' || n, 'system_identifier', 1, 'database_oid', 1,
 	'correlation_id', tid(n)) || over);
 	INSERT INTO pgw.bank_references SELECT 'bank', t.bank_reference, t.transaction_id FROM pgw.payment_transactions t
@@ -40,7 +40,7 @@ CREATE FUNCTION sound(n int) RETURNS void LANGUAGE sql AS $$ SELECT payment(n), 
 
 CREATE FUNCTION broken() RETURNS SETOF text LANGUAGE sql AS $$
 	SELECT format('%s p%s t%s %s', check_name, ltrim(right(payment_id::text, 4), '0'), ltrim(right(transaction_id::text, 4), '0'), details - 'since')
-	FROM pgw.check_consistency() WHERE check_name <> 'footing' $$;
+	FROM pgw.check_consistency() WHERE check_name <> 'baseline' $$;
 CREATE FUNCTION rebuilt(id uuid) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
 	detail text;
@@ -118,7 +118,7 @@ SELECT payment(3), attempt(3), events(3, 'TransactionStarted - Created 1', 'Bank
 SELECT broken();
 ROLLBACK;
 BEGIN;
-ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
+ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 ALTER TABLE pgw.transaction_events_default DISABLE TRIGGER append_only;
 SELECT sound(1), sound(2);
 UPDATE pgw.transaction_events SET event_id = tid(99) WHERE transaction_id = tid(1) AND step_order = 3 OR transaction_id = tid(2) AND step_order = 1;
@@ -128,15 +128,15 @@ ROLLBACK;
 \echo # attempts
 BEGIN;
 SELECT payment(n, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}') FROM generate_series(1, 3) n;
-SELECT attempt(1, '{"status": "BankUnknown", "step_order": 3, "submitted": true, "taken": false}'), unknown(1);
-SELECT attempt(2, '{"status": "Created", "step_order": 2, "submitted": true, "taken": false, "next_attempt_at": "2026-02-01"}'),
+SELECT attempt(1, '{"status": "BankUnknown", "step_order": 3, "submitted": true, "taken_by_worker": false}'), unknown(1);
+SELECT attempt(2, '{"status": "Created", "step_order": 2, "submitted": true, "taken_by_worker": false, "next_step_at": "2026-02-01"}'),
 	events(2, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1');
-SELECT attempt(3, '{"status": "Created", "step_order": 1, "submitted": true, "taken": false, "next_attempt_at": "2026-02-01"}'), events(3, 'TransactionStarted - Created 1');
+SELECT attempt(3, '{"status": "Created", "step_order": 1, "submitted": true, "taken_by_worker": false, "next_step_at": "2026-02-01"}'), events(3, 'TransactionStarted - Created 1');
 SELECT broken();
 ROLLBACK;
 BEGIN;
 SELECT payment(1, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}'),
-	attempt(1, '{"status": "Created", "step_order": 1, "submitted": true, "taken": false}'), events(1, 'TransactionStarted - Created 1');
+	attempt(1, '{"status": "Created", "step_order": 1, "submitted": true, "taken_by_worker": false}'), events(1, 'TransactionStarted - Created 1');
 SELECT broken();
 ROLLBACK;
 BEGIN;
@@ -145,7 +145,7 @@ SELECT payment(3), attempt(3, '{"approved_amount": 1000, "approved_currency": "E
 SELECT broken();
 ROLLBACK;
 BEGIN;
-ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
+ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 DROP INDEX pgw.payment_transactions_one_live;
 SELECT sound(1), attempt(2, '{"client_request_id": "c-1", "status": "BankUnknown", "step_order": 3}'), unknown(2);
 SELECT attempt(3, '{"client_request_id": "c-1", "status": "Failed", "step_order": 4}'), decline(3);
@@ -176,7 +176,7 @@ SELECT attempt(3, '{"status": "Failed", "step_order": 4}', 1), decline(3);
 SELECT broken();
 ROLLBACK;
 
-\echo # votes
+\echo # payments and their attempts
 BEGIN;
 SELECT payment(1), payment(2, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}');
 SELECT broken();
@@ -211,13 +211,13 @@ ROLLBACK;
 -- the worker has a minute, and longer where it will look again
 BEGIN;
 SELECT payment(n, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0, "updated_at": "2026-01-01"}'),
-	attempt(n, jsonb_build_object('status', 'Failed', 'step_order', 4, 'updated_at', updated, 'next_attempt_at', next)), decline(n)
+	attempt(n, jsonb_build_object('status', 'Failed', 'step_order', 4, 'updated_at', updated, 'next_step_at', next)), decline(n)
 FROM (VALUES (1, '2026-01-01'::timestamptz, NULL::timestamptz), (2, clock_timestamp(), NULL), (3, '2026-01-01', clock_timestamp()), (4, '2026-01-01', clock_timestamp() + '1 day')) v (n, updated, next);
 SELECT payment(n, jsonb_build_object('status', p, 'authorized_amount', 0, 'captured_amount', 0, 'updated_at', '2026-01-01')),
 	attempt(n, jsonb_build_object('status', t, 'step_order', 3, 'updated_at', '2026-01-01')), unknown(n)
 FROM (VALUES (5, 'pending', 'BankApproved'), (6, 'pending', 'RequiresManualReview'), (7, 'pending', 'Refunded'), (8, 'pending', 'BankUnknown'), (9, 'in_review', 'Failed'),
 	(10, 'in_review', 'Refunded'), (11, 'in_review', 'RequiresManualReview'), (12, 'failed', 'Refunded')) v (n, p, t);
-SELECT b FROM broken() b WHERE b ~ '^vote';
+SELECT b FROM broken() b WHERE b ~ '^payment_outdated';
 ROLLBACK;
 
 \echo # amounts
@@ -231,7 +231,7 @@ FROM (VALUES (1, 'authorized', 999, 0, 0), (2, 'authorized', 1000, 1, 0), (3, 'p
 SELECT b FROM broken() b WHERE b ~ '^amounts';
 ROLLBACK;
 BEGIN;
-ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
+ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 ALTER TABLE pgw.payments DROP CONSTRAINT payments_refunds_check;
 SELECT payment(1, '{"refund_pending_amount": 1001}'), attempt(1), success(1),
 	attempt(2, '{"kind": "refund", "amount": 1001, "status": "BankUnknown", "step_order": 3}', 1), unknown(2);
@@ -315,7 +315,7 @@ BEGIN;
 ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts DISABLE;
 CREATE DOMAIN own_uuid AS uuid;
 CREATE TABLE own_orders (payment_id own_uuid, CONSTRAINT own_key FOREIGN KEY (payment_id) REFERENCES pgw.payments (payment_id));
-SELECT format('%s p t %s', check_name, details) FROM pgw.check_consistency() WHERE check_name <> 'footing';
+SELECT format('%s p t %s', check_name, details) FROM pgw.check_consistency() WHERE check_name <> 'baseline';
 ROLLBACK;
 
 DROP FUNCTION tid, pid, put, payment, attempt, events, success, decline, unknown, sound, broken, rebuilt;

@@ -11,8 +11,8 @@ $$
 DECLARE
 	p uuid := gen_random_uuid();
 BEGIN
-	INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken, amount,
-		currency, capture, bank, bank_key, bank_key_used_at, bank_asked_at, refund_operation, refund_key, refund_key_used_at, refund_attempts, retries,
+	INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken_by_worker, amount,
+		currency, capture, bank, bank_key, bank_key_used_at, bank_asked_at, refund_operation, refund_key, refund_key_used_at, refund_keys_used, step_tries,
 		system_identifier, database_oid, abandoned_at, error_code, correlation_id)
 	VALUES (t, p, name, merchant, kind, 'RequiresManualReview', 2, false, true, 1234, 'EUR', 'on_commit', 'bank', 'key', '2026-01-01', '2026-01-01',
 		CASE WHEN came_from = 'Refunding' THEN 'refund' END, CASE WHEN came_from = 'Refunding' THEN 'refundkey' END,
@@ -49,7 +49,7 @@ BEGIN
 		GET STACKED DIAGNOSTICS hint = PG_EXCEPTION_HINT;
 		result := SQLSTATE || ' ' || hint;
 	END;
-	SELECT x.next_attempt_at IS NOT NULL, x.watch_until > now() + '23 hours', x.bank_reference, x.refund_operation || ' ' || coalesce(x.refund_key, 'new') || ' ' || x.refund_attempts,
+	SELECT x.next_step_at IS NOT NULL, x.watch_until > now() + '23 hours', x.bank_reference, x.refund_operation || ' ' || coalesce(x.refund_key, 'new') || ' ' || x.refund_keys_used,
 		x.error_code, (SELECT concat_ws(' ', p.status, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
 			FROM pgw.payments p WHERE p.payment_id = x.payment_id)
 	INTO due, watched, bank_reference, refund, error, payment FROM pgw.payment_transactions x WHERE x.transaction_id = t;
@@ -76,7 +76,7 @@ ROLLBACK;
 BEGIN;
 SELECT reason, pgw.resolve_review(in_review('key-' || reason, 'payment', 'Refunding', reason), 'retry', 'again')
 FROM unnest('{refused,no_way_to_find_out,charge_not_found,no_operation}'::text[]) reason;
-SELECT client_request_id, refund_operation, refund_key, refund_key_used_at IS NOT NULL AS used, refund_attempts, retries FROM pgw.payment_transactions
+SELECT client_request_id, refund_operation, refund_key, refund_key_used_at IS NOT NULL AS used, refund_keys_used, step_tries FROM pgw.payment_transactions
 WHERE client_request_id LIKE 'key-%' ORDER BY client_request_id COLLATE "C";
 ROLLBACK;
 

@@ -54,7 +54,7 @@ ROLLBACK;
 
 -- transitions: an update of n steps needs a legal path of n edges
 BEGIN;
-INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken, amount,
+INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken_by_worker, amount,
 	currency, capture, system_identifier, database_oid, correlation_id)
 SELECT ('019b76da-a800-7000-8000-00000000000' || n)::uuid, gen_random_uuid(), 'schema-' || n, 'default', kind, 'Created', 1, true, false, 1, 'EUR', 'immediate', 1, 1, gen_random_uuid()
 FROM unnest('{payment,refund}'::pgw.operation_kind[]) WITH ORDINALITY k (kind, n);
@@ -69,7 +69,7 @@ UPDATE pgw.payment_transactions SET step_order = 0;
 ROLLBACK TO s;
 UPDATE pgw.payment_transactions SET client_request_id = 'other';
 ROLLBACK TO s;
-UPDATE pgw.payment_transactions SET next_attempt_at = now(), attempts = 1;
+UPDATE pgw.payment_transactions SET next_step_at = now(), requests_sent = 1;
 UPDATE pgw.payment_transactions SET status = 'BankApproved', step_order = 2 WHERE kind = 'refund';
 SAVEPOINT s;
 UPDATE pgw.payment_transactions SET status = 'Refunding', step_order = 3 WHERE kind = 'refund';
@@ -83,7 +83,7 @@ DELETE FROM pgw.connectors WHERE name = 'json';
 -- unresolved payments go by pgw.bank_versions, so a bank can change and go; what they go by cannot
 BEGIN;
 INSERT INTO pgw.banks (name, connector, base_url, enabled) VALUES ('pinned', 'json', 'https://bank.example/v1', false);
-INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken, amount,
+INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken_by_worker, amount,
 	currency, capture, bank, system_identifier, database_oid, correlation_id)
 VALUES (gen_random_uuid(), gen_random_uuid(), 'schema-3', 'default', 'payment', 'BankUnknown', 3, false, true, 1, 'EUR', 'immediate', 'pinned', 1, 1, gen_random_uuid());
 UPDATE pgw.banks SET base_url = 'https://other.example', priority = 7, request_timeout = '20 s' WHERE name = 'pinned';

@@ -51,7 +51,7 @@ _PG_init(void)
 	pgw_schedule_init();
 	pgw_bank_health_init();
 	pgw_alerts_init();
-	pgw_compensate_init();
+	pgw_step_compensation_init();
 	pgw_quota_init();
 	pgw_metrics_init();
 	pgw_interface_init();

@@ -12,9 +12,9 @@ COPY_PAUSE:260_copies:base backup
 DROP_GUARD:261_drop:open at the bank
 INTENT_FLUSH:101_crash:kill -9, answer_arrived
 SYNC_COMMIT:101_crash:told
-SUBXID:102_fate:while the transaction is open
-ADOPTION_LOCK:102_fate:too late to adopt
-CLAIM:102_fate:adoption
+SUBXID:102_caller_transaction:while the transaction is open
+ADOPTION_LOCK:102_caller_transaction:too late to adopt
+CLAIM:102_caller_transaction:adoption
 GONE_BEFORE_SEND:230_slots:timed out, intent_committed
 SLOT_OWNER:230_slots:stranger
 DISOWN:230_slots:stepping aside
@@ -24,7 +24,7 @@ TAKEN_LOST:232_bounded_damage:take
 BETWEEN_LISTS:244_between_lists:refused
 ONE_ARBITER:233_reindex:claim
 OLD_CONFIG:234_config_seen:taken in the same turn
-VOTE_ORDER:105_safeguards:vote order
+XID_BEFORE_ROW:105_safeguards:xid before row
 UNKNOWN_IS_FAILED:105_safeguards:unknown
 AMOUNT_CHECK:105_safeguards:amount
 NOT_FOUND_AT_ONCE:105_safeguards:not found yet
@@ -56,8 +56,8 @@ LOCK_DEADLINE:245_lock_deadline:SHARE held on pgw.payments
 NEVER_WAIT:240_ddl:background
 WORK_LIMIT:241_foreign_code:deferred
 STANDBY_WAIT:236_standby_wait:whole
-PIN_SYNC_COMMIT:242_footing:settings
-KEEP_COLUMNS:242_footing:columns
+PIN_SYNC_COMMIT:242_baseline:settings
+KEEP_COLUMNS:242_baseline:columns
 BREAKER_ONCE:250_own_trouble:stored error
 BANK_SHARE:251_bulkheads:connections
 DRAINING:215_draining:held back

@@ -296,7 +296,7 @@ echo "built        (${SECONDS}s, -Wall -Wextra -Werror)"
 SECONDS=0
 for kind in ${*:-all}; do
 	case $kind in
-		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH VOTE_ORDER ADOPTION_LOCK; test_chaos; test_bench ;;
+		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH XID_BEFORE_ROW ADOPTION_LOCK; test_chaos; test_bench ;;
 		test-unit) test_unit ;;
 		test-regress) test_regress ;;
 		test-isolation) test_isolation ;;

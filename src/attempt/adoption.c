@@ -3,8 +3,8 @@
  *
  * Owns the decision what a new request under an id means for the earlier attempt with that id.
  *
- * Why the earlier caller is gone: the new one holds the claim on the id, and a claim is had only when the payments row of whoever had
- * it before is rolled back.  So there is no vote for the earlier attempt, and there will be none but the new caller's.
+ * Why the earlier caller is gone: the new one holds the claim on the id, and a claim is had only when the payments row of whoever had it before is rolled
+ * back.  So no payments row names the earlier attempt, and none will but the new caller's.
  *
  * Orderings that matter
  *	- The takeover is committed before the new caller hears of it: its own rollback then finds its own xids in the row.
@@ -30,13 +30,13 @@ none(const char *s)
 
 /* The names of the fields that differ, as JSON strings with commas; NULL: it is the same request. */
 static char *
-differing(const PgwIdentity *asked, const PgwTransaction *earlier)
+differing(const PgwIdentity *asked, const PgwAttempt *earlier)
 {
 	PgwIdentity recorded;
 	PgwBuf		names;
 	char	   *fields = NULL;
 
-	pgw_vote_identity(earlier, &recorded);
+	pgw_record_identity(earlier, &recorded);
 	pgw_buf_init(&names, 0);
 	if (pgw_identity_differ(asked, &recorded, &names) > 0)
 		fields = MemoryContextStrdup(CurrentMemoryContext, names.failed ? "" : names.data);
@@ -60,45 +60,45 @@ identity_of_request(const PgwSlotRequest *r, PgwIdentity *out)
 
 /* Is it in the way of a new attempt, or does its outcome count for the new request? */
 static bool
-answers(const PgwTransaction *t)
+answers(const PgwAttempt *attempt)
 {
-	if (t->status == PGW_REFUNDED || (t->status == PGW_CREATED && !t->taken))
+	if (attempt->status == PGW_REFUNDED || (attempt->status == PGW_CREATED && !attempt->taken_by_worker))
 		return false;
 	/* A decline is an answer.  What failed was not charged: a new attempt may be made. */
-	if (t->status == PGW_FAILED)
-		return pgw_flow_failed_payment(t->error_code) == PGW_FLOW_PAY_DECLINED;
+	if (attempt->status == PGW_FAILED)
+		return pgw_charge_failed_payment(attempt->error_code) == PGW_PAYMENT_BECOMES_DECLINED;
 	return true;
 }
 
 static bool
-can_be_adopted(const PgwTransaction *t)
+can_be_adopted(const PgwAttempt *attempt)
 {
-	return t->status == PGW_CREATED || t->status == PGW_BANK_UNKNOWN || t->status == PGW_BANK_APPROVED;
+	return attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN || attempt->status == PGW_BANK_APPROVED;
 }
 
-/* The attempt is the new payment's now; its vote is the new caller's. */
+/* The attempt is the new payment's now; the new caller decides about it. */
 static void
-hand_over(PgwTransaction *t, const pg_uuid_t *payment_id, FullTransactionId xid, FullTransactionId subxid, bool submitted)
+hand_over(PgwAttempt *attempt, const pg_uuid_t *payment_id, FullTransactionId xid, FullTransactionId subxid, bool submitted)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
-	t->payment_id = *payment_id;
-	t->caller_xid = xid;
-	t->caller_subxid = subxid;
+	attempt->payment_id = *payment_id;
+	attempt->caller_xid = xid;
+	attempt->caller_subxid = subxid;
 	/* An on_commit authorization stays one: a submitted on_commit payment is charged at once, so the two must not be taken for each other. */
-	t->submitted = submitted && t->capture != PGW_CAPTURE_ON_COMMIT;
-	t->abandoned_at = 0;
-	if (t->status == PGW_BANK_APPROVED)
-		t->next_attempt_at = 0;
-	else if (t->status == PGW_BANK_UNKNOWN)
-		t->next_attempt_at = pgw_now(); /* somebody waits: do not sit out a long delay */
-	if (can_be_adopted(t))
+	attempt->submitted = submitted && attempt->capture != PGW_CAPTURE_ON_COMMIT;
+	attempt->abandoned_at = 0;
+	if (attempt->status == PGW_BANK_APPROVED)
+		attempt->next_step_at = 0;
+	else if (attempt->status == PGW_BANK_UNKNOWN)
+		attempt->next_step_at = pgw_now(); /* somebody waits: do not sit out a long delay */
+	if (can_be_adopted(attempt))
 	{
-		pgw_flow_adopt(t->status, &d);
-		pgw_vote_record(t, NULL, &d, NULL, NULL);
+		pgw_charge_adopt(attempt->status, &d);
+		pgw_record_decision(attempt, NULL, &d, NULL, NULL);
 	}
 	else
-		pgw_store_update_transaction(t);	/* no step: a recorded decline, or a review, only gets its new payment */
+		pgw_store_update_attempt(attempt);	/* no step: a recorded decline, or a review, only gets its new payment */
 }
 
 static void
@@ -112,50 +112,50 @@ reply_error(PgwCall *call, const char *code, const char *detail)
 bool
 pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r)
 {
-	PgwTransaction t;
+	PgwAttempt attempt;
 	PgwIdentity asked;
 	char	   *fields;
 	bool		busy = false;
 
 	if (PGW_MUTATED(CLAIM))
 		return false;
-	if (!pgw_store_earlier_attempt(r->client_request_id, r->merchant, &t) || !answers(&t))
+	if (!pgw_store_earlier_attempt(r->client_request_id, r->merchant, &attempt) || !answers(&attempt))
 		return false;
-	if (!pgw_store_lock_transaction(&t.transaction_id, false, &t, &busy))
+	if (!pgw_store_lock_attempt(&attempt.transaction_id, false, &attempt, &busy))
 	{
-		call->later = busy;
+		call->row_was_busy = busy;
 		return true;
 	}
-	if (!answers(&t))
+	if (!answers(&attempt))
 		return false;
 
 	memset(&call->reply, 0, sizeof(call->reply));
-	call->reply.transaction_id = t.transaction_id;
-	call->reply.status = t.status;
+	call->reply.transaction_id = attempt.transaction_id;
+	call->reply.status = attempt.status;
 	identity_of_request(r, &asked);
-	fields = differing(&asked, &t);
-	if (pgw_vote_is_foreign(&t))
+	fields = differing(&asked, &attempt);
+	if (pgw_attempt_of_other_database(&attempt))
 		reply_error(call, "worker_paused", "");
-	else if (t.status == PGW_REFUNDING && !PGW_MUTATED(ADOPTION_LOCK))
+	else if (attempt.status == PGW_REFUNDING && !PGW_MUTATED(ADOPTION_LOCK))
 		call->reply.kind = PGW_ANSWER_BLOCKED;
 	else if (fields != NULL)
 		reply_error(call, "idempotency_mismatch", fields);
-	else if (t.status == PGW_SAVED || t.status == PGW_COMPLETED)
+	else if (attempt.status == PGW_SAVED || attempt.status == PGW_COMPLETED)
 		reply_error(call, "request_in_flight", "an earlier attempt with this id has ended well, but its payment is not there");
 	else
 	{
 		call->reply.kind = PGW_ANSWER_OUTCOME;
-		call->reply.replayed = t.status == PGW_FAILED;
-		call->wait = t.status == PGW_CREATED || t.status == PGW_BANK_UNKNOWN;
-		call->look = call->wait;
-		hand_over(&t, &r->payment_id, r->caller_xid, r->caller_subxid, false);
+		call->reply.replayed = attempt.status == PGW_FAILED;
+		call->wait_for_outcome = attempt.status == PGW_CREATED || attempt.status == PGW_BANK_UNKNOWN;
+		call->has_next_step = call->wait_for_outcome;
+		hand_over(&attempt, &r->payment_id, r->caller_xid, r->caller_subxid, false);
 	}
 	return true;
 }
 
-/* The submitted payment's row votes for the earlier attempt now, and tells its outcome if there is one. */
+/* The submitted payment's row names the earlier attempt now, and tells its outcome if there is one. */
 static void
-repoint(PgwPayment *p, const PgwTransaction *earlier)
+repoint(PgwPayment *p, const PgwAttempt *earlier)
 {
 	p->transaction_id = earlier->transaction_id;
 	p->bank = earlier->bank;
@@ -169,45 +169,45 @@ repoint(PgwPayment *p, const PgwTransaction *earlier)
 }
 
 bool
-pgw_adopt_for_submitted(PgwTransaction *t, PgwAttempt *a)
+pgw_adopt_for_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	PgwTransaction earlier;
-	PgwFlowDecision d;
+	PgwAttempt earlier;
+	PgwDecision d;
 	PgwIdentity asked;
 	PgwPayment	p;
 	bool		busy = false;
 
 	if (PGW_MUTATED(CLAIM))
 		return false;
-	if (!pgw_store_earlier_attempt(t->client_request_id, t->merchant, &earlier) || !answers(&earlier) ||
-		memcmp(&earlier.transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0)
+	if (!pgw_store_earlier_attempt(attempt->client_request_id, attempt->merchant, &earlier) || !answers(&earlier) ||
+		memcmp(&earlier.transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0)
 		return false;
-	if (!pgw_store_lock_transaction(&earlier.transaction_id, false, &earlier, &busy) ||
-		!pgw_store_lock_payment(&t->payment_id, false, &p, &busy))
+	if (!pgw_store_lock_attempt(&earlier.transaction_id, false, &earlier, &busy) ||
+		!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 	{
-		a->later = true;
+		workitem->try_later = true;
 		return true;
 	}
 	if (!answers(&earlier))
 		return false;
-	pgw_vote_identity(t, &asked);
+	pgw_record_identity(attempt, &asked);
 	if (earlier.status == PGW_REFUNDING || differing(&asked, &earlier) != NULL)
 	{
 		/* Not the same, or too late: that one is given back first.  Only what is declined for good does not hinder a different request. */
 		if (earlier.status == PGW_FAILED)
 			return false;
-		if (pgw_put_off_blocked(t, a, "request_in_flight"))
+		if (pgw_put_off_blocked(attempt, workitem, "request_in_flight"))
 			return true;
-		a->later = true;
-		a->busy = PGW_BUSY_MAX; /* that takes a while */
+		workitem->try_later = true;
+		workitem->times_busy = PGW_BUSY_MAX; /* that takes a while */
 		return true;
 	}
 
 	repoint(&p, &earlier);
-	hand_over(&earlier, &t->payment_id, t->caller_xid, t->caller_subxid, true);
-	pgw_flow_superseded(&d);
-	t->next_attempt_at = 0;
-	pgw_vote_record(t, NULL, &d, NULL, NULL);
-	a->other = earlier.transaction_id;
+	hand_over(&earlier, &attempt->payment_id, attempt->caller_xid, attempt->caller_subxid, true);
+	pgw_charge_superseded(&d);
+	attempt->next_step_at = 0;
+	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
+	workitem->other_attempt = earlier.transaction_id;
 	return true;
 }

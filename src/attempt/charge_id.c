@@ -13,13 +13,13 @@
 #include "bank_call/call.h"
 
 static bool
-needs(const PgwBank *bank, PgwOp op)
+needs(const PgwBank *bank, PgwBankOp op)
 {
 	return pgw_connector_needs_bank_reference(bank->connector, op);
 }
 
 void
-pgw_reference_capabilities(const PgwBank *bank, const char *bank_reference, PgwCapabilities *out)
+pgw_charge_id_capabilities(const PgwBank *bank, const char *bank_reference, PgwCapabilities *out)
 {
 	*out = *pgw_connector_capabilities(bank->connector);
 	if (bank_reference != NULL)
@@ -33,26 +33,26 @@ pgw_reference_capabilities(const PgwBank *bank, const char *bank_reference, PgwC
 
 /* false: somebody is writing just now whose it is. */
 static bool
-whose(PgwCall *call, PgwTransaction *t, bool *foreign)
+whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 {
 	const char *id = call->answer.bank_reference;
 	PgwOwner	owner = PGW_OWNER_NONE;
 
-	switch (pgw_flow_claim(call->op, call->transport, &call->answer))
+	switch (pgw_charge_id_claimed(call->op, call->transport, &call->answer))
 	{
-		case PGW_FLOW_CLAIM_NOTHING:
+		case PGW_CHARGE_ID_CLAIM_NOTHING:
 			break;
-		case PGW_FLOW_CLAIM_LOOK:
-			owner = pgw_store_reference_owner(call->bank->account, id, &t->transaction_id);
+		case PGW_CHARGE_ID_CLAIM_LOOK:
+			owner = pgw_store_reference_owner(call->bank->account, id, &attempt->transaction_id);
 			break;
-		case PGW_FLOW_CLAIM_TAKE:
-			owner = pgw_store_claim_reference(call->bank->account, id, &t->transaction_id, false);
+		case PGW_CHARGE_ID_CLAIM_TAKE:
+			owner = pgw_store_claim_reference(call->bank->account, id, &attempt->transaction_id, false);
 			if (owner == PGW_OWNER_SELF)
-				t->bank_reference = pstrdup(id);
+				attempt->bank_reference = pstrdup(id);
 			break;
 	}
-	*foreign = owner == PGW_OWNER_OTHER;
-	if (*foreign)
+	*names_other_charge = owner == PGW_OWNER_OTHER;
+	if (*names_other_charge)
 		ereport(WARNING, (errmsg("pgw: the bank's answer names a charge of another payment, and is not believed"),
 						  errdetail("correlation id %s, bank \"%s\", account \"%s\", %s", call->correlation, call->bank->name, call->bank->account,
 									pgw_op_name(call->op))));
@@ -60,45 +60,45 @@ whose(PgwCall *call, PgwTransaction *t, bool *foreign)
 }
 
 bool
-pgw_reference_settle(PgwCall *call, PgwTransaction *t, PgwFlowInput *in)
+pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 {
 	PgwCapabilities caps;
 
-	if (!whose(call, t, &in->foreign))
+	if (!whose(call, attempt, &in->names_other_charge))
 		return false;
-	pgw_reference_capabilities(call->bank, t->bank_reference, &caps);
+	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
 	in->can_lookup = caps.lookup;
 	in->can_cancel = caps.can_cancel;
-	in->approved_before = pgw_reference_is_missing(t);
-	in->lacks_reference = t->bank_reference == NULL &&
+	in->approved_before = pgw_charge_id_is_missing(attempt);
+	in->lacks_reference = attempt->bank_reference == NULL &&
 		(needs(call->bank, PGW_OP_CAPTURE) || needs(call->bank, PGW_OP_VOID) || needs(call->bank, PGW_OP_REFUND));
 	return true;
 }
 
 bool
-pgw_reference_is_missing(const PgwTransaction *t)
+pgw_charge_id_is_missing(const PgwAttempt *attempt)
 {
-	return t->bank_reference == NULL && t->error_code != NULL && strcmp(t->error_code, PGW_FLOW_INCOMPLETE) == 0;
+	return attempt->bank_reference == NULL && attempt->error_code != NULL && strcmp(attempt->error_code, PGW_APPROVAL_INCOMPLETE) == 0;
 }
 
 /* Of what comes after the charge: an id that the attempt's own charge does not have, and another attempt's has. */
 void
-pgw_reference_check_subject(PgwCall *call, const PgwTransaction *t)
+pgw_charge_id_check_subject(PgwCall *call, const PgwAttempt *attempt)
 {
 	const char *named = call->answer.bank_reference;
 	PgwPayment	p;
 
 	if (call->op != PGW_OP_LOOKUP_CHARGE || call->transport != PGW_TRANSPORT_ANSWERED || named[0] == '\0' ||
-		(t->bank_reference != NULL && strcmp(t->bank_reference, named) == 0))
+		(attempt->bank_reference != NULL && strcmp(attempt->bank_reference, named) == 0))
 		return;
 
 	/* an operation's own id is not the charge's, which is the attempt's that the payments row names */
-	if (t->kind != PGW_KIND_PAYMENT && pgw_store_payment_by_id(&t->payment_id, &p))
+	if (attempt->kind != PGW_KIND_PAYMENT && pgw_store_payment_by_id(&attempt->payment_id, &p))
 	{
 		if (pgw_store_reference_owner(call->bank->account, named, &p.transaction_id) != PGW_OWNER_OTHER)
 			return;
 	}
-	else if (pgw_store_reference_owner(call->bank->account, named, &t->transaction_id) != PGW_OWNER_OTHER)
+	else if (pgw_store_reference_owner(call->bank->account, named, &attempt->transaction_id) != PGW_OWNER_OTHER)
 		return;
 	ereport(WARNING, (errmsg("pgw: a look-up has shown another payment's charge, and is not believed"),
 					  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));

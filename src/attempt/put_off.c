@@ -9,7 +9,7 @@
  *
  * Orderings that matter
  *	- Each look first tries to make the request; only one that is put off again asks whether the end has come.
- *	- It is over when a request has been made (pgw_attempts_call), an answer is written (write_results.c), or the attempt's state changes
+ *	- It is over when a request has been made (pgw_step_call), an answer is written (write_results.c), or the attempt's state changes
  *	  (pgw_store_advance).  A takeover by a retry does not end it.
  *	- Failed is only what was provably never taken by a bank: Created, where nothing was sent, or nothing that was sent did anything.  All else goes to a
  *	  person.
@@ -28,110 +28,110 @@
 
 /* It has ended, and is looked at for what the bank may do later: that has its own end (watch_until). */
 static bool
-is_watched(const PgwTransaction *t)
+is_watched(const PgwAttempt *attempt)
 {
-	return t->status == PGW_FAILED || t->status == PGW_REFUNDED || (t->status == PGW_COMPLETED && t->kind != PGW_KIND_PAYMENT);
+	return attempt->status == PGW_FAILED || attempt->status == PGW_REFUNDED || (attempt->status == PGW_COMPLETED && attempt->kind != PGW_KIND_PAYMENT);
 }
 
 static void
-give_to_review(PgwTransaction *t, PgwAttempt *a, const char *why)
+give_to_review(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why)
 {
-	PgwFlowDecision d;
-	const char *code = t->status != PGW_BANK_UNKNOWN ? "follow_up_impossible" : pgw_reference_is_missing(t) ? PGW_FLOW_INCOMPLETE : "outcome_unknown";
+	PgwDecision d;
+	const char *code = attempt->status != PGW_BANK_UNKNOWN ? "follow_up_impossible" : pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE : "outcome_unknown";
 
-	pgw_flow_review(t->status, code, why, &d);
-	t->watch_until = 0;
+	pgw_charge_review(attempt->status, code, why, &d);
+	attempt->watch_until = 0;
 
-	/* the payments row of a charge is settled next; an operation's keeps its claim, as it may have been done */
-	t->next_attempt_at = t->kind == PGW_KIND_PAYMENT ? pgw_now() : 0;
-	a->again = t->kind == PGW_KIND_PAYMENT;
-	pgw_vote_record(t, NULL, &d, NULL, NULL);
+	/* the payments row of a charge is written next; an operation's keeps its claim, as it may have been done */
+	attempt->next_step_at = attempt->kind == PGW_KIND_PAYMENT ? pgw_now() : 0;
+	workitem->next_step_now = attempt->kind == PGW_KIND_PAYMENT;
+	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
 }
 
 /* The time is up. */
 static void
-end(PgwTransaction *t, PgwAttempt *a, const char *why)
+end(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why)
 {
-	switch (t->status)
+	switch (attempt->status)
 	{
 		case PGW_CREATED:
-			if (t->kind == PGW_KIND_PAYMENT)
-				pgw_charges_give_up(t, a, why);
+			if (attempt->kind == PGW_KIND_PAYMENT)
+				pgw_step_charge_give_up(attempt, workitem, why);
 			else
-				pgw_operations_give_up(t, a, why);
+				pgw_step_operation_give_up(attempt, workitem, why);
 			return;
 		case PGW_COMPLETED:
-			pgw_watch_authorization_give_up(t, a);
+			pgw_step_watch_authorization_give_up(attempt, workitem);
 			return;
 		default:
-			give_to_review(t, a, why);
+			give_to_review(attempt, workitem, why);
 	}
 }
 
 void
-pgw_put_off(PgwTransaction *t, PgwAttempt *a, const char *why, TimestampTz when)
+pgw_put_off(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why, TimestampTz when)
 {
 	TimestampTz now = pgw_now();
 	TimestampTz until;
 
-	t->put_off_since = pgw_schedule_put_off_since(t->put_off_since, t->next_attempt_at);
-	t->put_off_reason = pstrdup(why);
-	until = is_watched(t) ? t->watch_until : pgw_schedule_put_off_until(t->put_off_since);
-	if (now >= until && !is_watched(t) && !PGW_MUTATED(PUT_OFF_DEADLINE))
+	attempt->put_off_since = pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
+	attempt->put_off_reason = pstrdup(why);
+	until = is_watched(attempt) ? attempt->watch_until : pgw_schedule_put_off_until(attempt->put_off_since);
+	if (now >= until && !is_watched(attempt) && !PGW_MUTATED(PUT_OFF_DEADLINE))
 	{
-		end(t, a, why);
+		end(attempt, workitem, why);
 		return;
 	}
-	pgw_attempts_put_off(t, until > now ? Min(when, until) : when);
+	pgw_step_reschedule(attempt, until > now ? Min(when, until) : when);
 }
 
 bool
-pgw_put_off_ended(PgwTransaction *t, PgwAttempt *a)
+pgw_put_off_ended(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	if (t->put_off_since == 0)
+	if (attempt->put_off_since == 0)
 		return false;
-	t->put_off_since = pgw_schedule_put_off_since(t->put_off_since, t->next_attempt_at);
-	if (pgw_now() < pgw_schedule_put_off_until(t->put_off_since) || PGW_MUTATED(PUT_OFF_DEADLINE))
+	attempt->put_off_since = pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
+	if (pgw_now() < pgw_schedule_put_off_until(attempt->put_off_since) || PGW_MUTATED(PUT_OFF_DEADLINE))
 		return false;
-	end(t, a, t->put_off_reason);
+	end(attempt, workitem, attempt->put_off_reason);
 	return true;
 }
 
 void
-pgw_put_off_goes_on(const PgwCall *call, PgwTransaction *t, const char *why)
+pgw_put_off_goes_on(const PgwCall *call, PgwAttempt *attempt, const char *why)
 {
-	t->put_off_since = call->put_off_since != 0 ? call->put_off_since : pgw_now();
-	t->put_off_reason = pstrdup(why);
+	attempt->put_off_since = call->put_off_since != 0 ? call->put_off_since : pgw_now();
+	attempt->put_off_reason = pstrdup(why);
 }
 
 bool
-pgw_put_off_blocked(PgwTransaction *t, PgwAttempt *a, const char *why)
+pgw_put_off_blocked(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why)
 {
-	a->blocked = true;
-	if (pgw_put_off_ended(t, a))
+	workitem->blocked = true;
+	if (pgw_put_off_ended(attempt, workitem))
 		return true;
-	if (t->put_off_since == 0)
+	if (attempt->put_off_since == 0)
 	{
-		t->put_off_since = pgw_now();
-		t->put_off_reason = pstrdup(why);
-		pgw_store_update_transaction(t);
+		attempt->put_off_since = pgw_now();
+		attempt->put_off_reason = pstrdup(why);
+		pgw_store_update_attempt(attempt);
 	}
 	return false;
 }
 
 void
-pgw_put_off_over(PgwTransaction *t)
+pgw_put_off_over(PgwAttempt *attempt)
 {
-	t->put_off_since = 0;
-	t->put_off_reason = NULL;
+	attempt->put_off_since = 0;
+	attempt->put_off_reason = NULL;
 }
 
 void
-pgw_put_off_tell(const PgwAttempt *a)
+pgw_put_off_tell(const PgwWorkItem *workitem)
 {
 	char		id[37];
 
-	pgw_uuid_to_text(a->transaction_id.data, id);
-	pgw_alert("watch_ended", id, a->bank, &a->transaction_id, a->correlation,
+	pgw_uuid_to_text(workitem->transaction_id.data, id);
+	pgw_alert("watch_ended", id, workitem->bank, &workitem->transaction_id, workitem->correlation,
 			  "what the bank did later with a transaction that had ended could not be looked at to the end of its time");
 }

@@ -25,154 +25,154 @@
 
 #define SAVE_AGAIN_MS 1000
 #define LOOK_AFTER_CALLER_MS 5000
-#define MAYBE_ELSEWHERE "maybe_at_another_bank"
+#define MAYBE_AT_ANOTHER_BANK "maybe_at_another_bank"
 
 static void
-get_doubt(const PgwTransaction *t, bool looked, bool untold, PgwDoubt *doubt)
+get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusive, PgwUnknownOutcomeFacts *facts)
 {
-	doubt->has_token = t->token != NULL;
-	doubt->has_id = t->bank_reference != NULL;
-	doubt->looked = looked;
-	doubt->error_answered = t->error_answered;
-	doubt->untold = untold;
-	doubt->approved = pgw_reference_is_missing(t);
-	doubt->key_age_s = pgw_schedule_age_s(t->bank_key_used_at);
-	doubt->asked_age_s = pgw_schedule_age_s(t->bank_asked_at);
-	doubt->deadline_s = pgw_unknown_deadline;
-	if (t->watch_until > pgw_now())
-		doubt->deadline_s = Max(doubt->deadline_s, doubt->asked_age_s + 1); /* an operator had it asked again */
+	facts->has_token = attempt->token != NULL;
+	facts->has_id = attempt->bank_reference != NULL;
+	facts->resend_allowed = resend_allowed;
+	facts->error_answered = attempt->error_answered;
+	facts->lookup_inconclusive = lookup_inconclusive;
+	facts->approved = pgw_charge_id_is_missing(attempt);
+	facts->key_age_s = pgw_schedule_age_s(attempt->bank_key_used_at);
+	facts->asked_age_s = pgw_schedule_age_s(attempt->bank_asked_at);
+	facts->deadline_s = pgw_unknown_deadline;
+	if (attempt->watch_until > pgw_now())
+		facts->deadline_s = Max(facts->deadline_s, facts->asked_age_s + 1); /* an operator had it asked again */
 }
 
 void
-pgw_resolve_ask_again(PgwTransaction *t, TimestampTz since)
+pgw_step_extend_deadline(PgwAttempt *attempt, TimestampTz since)
 {
-	TimestampTz until = pgw_schedule_ask_until(t->watch_until, t->next_attempt_at, since);
+	TimestampTz until = pgw_schedule_ask_until(attempt->watch_until, attempt->next_step_at, since);
 
-	if (until == t->watch_until)
+	if (until == attempt->watch_until)
 		return;
-	t->watch_until = until;
-	pgw_store_update_transaction(t);	/* a look-up writes nothing before it leaves */
+	attempt->watch_until = until;
+	pgw_store_update_attempt(attempt);	/* a look-up writes nothing before it leaves */
 }
 
 static bool
-look_up(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
+look_up(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 {
 	PgwCallParams params;
 
 	memset(&params, 0, sizeof(params));
-	params.currency = t->currency;
-	params.merchant = t->merchant;
-	params.reference = t->reference;
-	params.original_ref = t->bank_key;
-	params.bank_reference = t->bank_reference;
-	if (!pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_CHARGE, t->bank_key, &params))
+	params.currency = attempt->currency;
+	params.merchant = attempt->merchant;
+	params.reference = attempt->reference;
+	params.original_ref = attempt->bank_key;
+	params.bank_reference = attempt->bank_reference;
+	if (!pgw_step_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params))
 		return false;
-	a->call->in_doubt = true;
+	workitem->call->in_doubt = true;
 	return true;
 }
 
 void
-pgw_resolve_lost(PgwTransaction *t, PgwAttempt *a)
+pgw_step_charge_lost(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
-	pgw_flow_lost(&d);
-	t->retries = 0;
-	t->next_attempt_at = t->bank_asked_at = pgw_now();
-	pgw_vote_record(t, NULL, &d, pgw_op_name(pgw_flow_operation(t->capture, t->submitted)), NULL);
-	a->again = true;
+	pgw_charge_lost(&d);
+	attempt->step_tries = 0;
+	attempt->next_step_at = attempt->bank_asked_at = pgw_now();
+	pgw_record_decision(attempt, NULL, &d, pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)), NULL);
+	workitem->next_step_now = true;
 }
 
 static void
-replay(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
+replay(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 	PgwCallParams params;
-	const char *key = PGW_MUTATED(KEY_REUSE) ? pgw_call_new_key() : t->bank_key;
+	const char *key = PGW_MUTATED(KEY_REUSE) ? pgw_call_new_key() : attempt->bank_key;
 
 	memset(&params, 0, sizeof(params));
-	params.amount = t->amount;
-	params.currency = t->currency;
-	params.token = t->token;
-	params.merchant = t->merchant;
-	params.reference = t->reference;
-	params.bank_fields = t->bank_fields;
-	if (!pgw_attempts_call(t, a, bank, pgw_flow_operation(t->capture, t->submitted), key, &params))
+	params.amount = attempt->amount;
+	params.currency = attempt->currency;
+	params.token = attempt->token;
+	params.merchant = attempt->merchant;
+	params.reference = attempt->reference;
+	params.bank_fields = attempt->bank_fields;
+	if (!pgw_step_call(attempt, workitem, bank, pgw_charge_operation(attempt->capture, attempt->submitted), key, &params))
 		return;
 	/* after a look-up that counts nothing is in doubt but this request itself: what the bank says of it is the whole truth */
-	a->call->in_doubt = !a->looked;
+	workitem->call->in_doubt = !workitem->resend_allowed;
 	memset(&d, 0, sizeof(d));
 	d.state = PGW_BANK_UNKNOWN;
 	d.keep_error = true;
 	d.reason = "replay";
-	pgw_flow_event(&d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
-	t->attempts++;
-	t->bank_asked_at = pgw_now();
-	pgw_vote_record(t, NULL, &d, pgw_op_name(a->call->op), NULL);
+	pgw_decision_add_event(&d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+	attempt->requests_sent++;
+	attempt->bank_asked_at = pgw_now();
+	pgw_record_decision(attempt, NULL, &d, pgw_op_name(workitem->call->op), NULL);
 }
 
 static void
-give_to_review(PgwTransaction *t, const char *reason)
+give_to_review(PgwAttempt *attempt, const char *reason)
 {
-	PgwFlowDecision d;
-	PgwVote		vote;
+	PgwDecision d;
+	PgwRecordResult		result;
 
-	pgw_flow_review(t->status, pgw_reference_is_missing(t) ? PGW_FLOW_INCOMPLETE : "outcome_unknown", reason, &d);
-	t->next_attempt_at = t->watch_until = 0;
-	pgw_vote_record(t, NULL, &d, NULL, NULL);
+	pgw_charge_review(attempt->status, pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE : "outcome_unknown", reason, &d);
+	attempt->next_step_at = attempt->watch_until = 0;
+	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
 
 	/* The payments row says so too, now or when its caller has committed. */
-	vote = pgw_vote_finish(t);
-	if (vote == PGW_VOTE_BUSY || vote == PGW_VOTE_UNDECIDED)
-		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), SAVE_AGAIN_MS));
+	result = pgw_record_for_caller(attempt);
+	if (result == PGW_RECORD_ROW_BUSY || result == PGW_RECORD_UNDECIDED)
+		pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), SAVE_AGAIN_MS));
 }
 
 /* Approved, and nobody can say which charge that is: our own reference is all that is left to take hold of it. */
 static void
-cancel(PgwTransaction *t, PgwAttempt *a, const PgwCapabilities *caps)
+cancel(PgwAttempt *attempt, PgwWorkItem *workitem, const PgwCapabilities *caps)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
-	pgw_flow_cancel(&d);
-	(void) pgw_compensate_prepare(t, caps, true, NULL);
-	t->watch_until = 0;
-	t->next_attempt_at = pgw_now();
-	pgw_vote_record(t, NULL, &d, t->refund_operation, NULL);
-	a->again = true;
+	pgw_charge_cancel(&d);
+	(void) pgw_step_compensation_prepare(attempt, caps, true, NULL);
+	attempt->watch_until = 0;
+	attempt->next_step_at = pgw_now();
+	pgw_record_decision(attempt, NULL, &d, attempt->refund_operation, NULL);
+	workitem->next_step_now = true;
 }
 
 void
-pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
+pgw_step_unknown_outcome(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	PgwBank    *bank;
 	PgwCapabilities caps;
-	PgwDoubt	doubt;
+	PgwUnknownOutcomeFacts	facts;
 	const char *reason;
 
-	if (t->next_attempt_at > pgw_now())
+	if (attempt->next_step_at > pgw_now())
 		return;
-	bank = pgw_attempts_bank(t, a, false);
+	bank = pgw_step_bank(attempt, workitem, false);
 	if (bank == NULL)
 		return;
-	pgw_resolve_ask_again(t, t->bank_asked_at);
-	get_doubt(t, a->looked, a->untold, &doubt);
-	pgw_reference_capabilities(bank, t->bank_reference, &caps);
-	switch (pgw_resolve_step(&caps, &doubt, &reason))
+	pgw_step_extend_deadline(attempt, attempt->bank_asked_at);
+	get_facts(attempt, workitem->resend_allowed, workitem->lookup_inconclusive, &facts);
+	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
+	switch (pgw_unknown_outcome_step(&caps, &facts, &reason))
 	{
-		case PGW_RESOLVE_LOOKUP:
-			(void) look_up(t, a, bank);
+		case PGW_UNKNOWN_OUTCOME_LOOKUP:
+			(void) look_up(attempt, workitem, bank);
 			break;
-		case PGW_RESOLVE_REPLAY:
-			if (t->maybe_elsewhere)
-				give_to_review(t, MAYBE_ELSEWHERE);
+		case PGW_UNKNOWN_OUTCOME_REPLAY:
+			if (attempt->maybe_at_another_bank)
+				give_to_review(attempt, MAYBE_AT_ANOTHER_BANK);
 			else
-				replay(t, a, bank);
+				replay(attempt, workitem, bank);
 			break;
-		case PGW_RESOLVE_CANCEL:
-			cancel(t, a, &caps);
+		case PGW_UNKNOWN_OUTCOME_CANCEL:
+			cancel(attempt, workitem, &caps);
 			break;
-		case PGW_RESOLVE_REVIEW:
-			give_to_review(t, reason);
+		case PGW_UNKNOWN_OUTCOME_REVIEW:
+			give_to_review(attempt, reason);
 			break;
 	}
 }
@@ -181,65 +181,65 @@ pgw_resolve_work(PgwTransaction *t, PgwAttempt *a)
 
 /* May the payments row be written now?  false: busy, and the decision needs it. */
 static bool
-lock_for_result(const PgwCall *call, const PgwTransaction *t, PgwPayment *p, bool *locked)
+lock_for_result(const PgwCall *call, const PgwAttempt *attempt, PgwPayment *p, bool *locked)
 {
 	bool		busy = false;
 
-	*locked = t->submitted && pgw_store_lock_payment(&t->payment_id, false, p, &busy) &&
-		memcmp(&p->transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0 && p->status == PGW_PAY_PENDING;
+	*locked = attempt->submitted && pgw_store_lock_payment(&attempt->payment_id, false, p, &busy) &&
+		memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0 && p->status == PGW_PAY_PENDING;
 	return !busy;
 }
 
 static void
-set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const PgwFlowDecision *d)
+set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, const PgwDecision *d)
 {
 	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
 	PgwCapabilities for_it;
 	TimestampTz now = pgw_now();
 
-	call->look = true;
-	t->next_attempt_at = 0;
+	call->has_next_step = true;
+	attempt->next_step_at = 0;
 	if (d->state != PGW_BANK_UNKNOWN)
-		t->watch_until = 0;
+		attempt->watch_until = 0;
 	switch (d->state)
 	{
 		case PGW_BANK_APPROVED:
-			/* the caller's vote, or a busy row */
+			/* the caller's decision, or a busy row */
 			if (d->save_later)
-				t->next_attempt_at = TimestampTzPlusMilliseconds(now, SAVE_AGAIN_MS);
+				attempt->next_step_at = TimestampTzPlusMilliseconds(now, SAVE_AGAIN_MS);
 			break;
 		case PGW_COMPLETED:
-			t->next_attempt_at = pgw_vote_authorization_end(t);
+			attempt->next_step_at = pgw_record_authorization_end(attempt);
 			break;
 		case PGW_BANK_UNKNOWN:
 			/* The first look at once; then at growing distances, but not long after "not found" begins to count. */
-			t->retries = in->state == PGW_CREATED ? 0 : t->retries + 1;
-			t->next_attempt_at = t->retries == 0 ? now : pgw_schedule_retry(t->retries, call->answer.retry_after_s);
+			attempt->step_tries = in->state == PGW_CREATED ? 0 : attempt->step_tries + 1;
+			attempt->next_step_at = attempt->step_tries == 0 ? now : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
 			if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
-				t->next_attempt_at = Min(t->next_attempt_at,
-										 TimestampTzPlusMilliseconds(t->bank_asked_at, caps->lookup_consistent_after_s * 1000));
-			pgw_calls_wake_at(t->next_attempt_at);
+				attempt->next_step_at = Min(attempt->next_step_at,
+										 TimestampTzPlusMilliseconds(attempt->bank_asked_at, caps->lookup_consistent_after_s * 1000));
+			pgw_due_wake_at(attempt->next_step_at);
 			break;
 		case PGW_FAILED:
 			/* The payments row, if the caller does not write it: who waits now may leave before it hears.  And what may turn up late. */
-			if (d->payment == PGW_FLOW_PAY_NONE)
-				t->next_attempt_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
+			if (d->payment == PGW_PAYMENT_UNCHANGED)
+				attempt->next_step_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
 			if ((d->not_found || in->state == PGW_BANK_UNKNOWN || call->answer.outcome == PGW_OUT_REQUIRES_ACTION) && !PGW_MUTATED(CARD_REPLAY))
 			{
-				t->watch_until = TimestampTzPlusMilliseconds(now, PGW_WATCH_MS);
-				t->next_attempt_at = now;
-				t->retries = 0;
+				attempt->watch_until = TimestampTzPlusMilliseconds(now, PGW_WATCH_MS);
+				attempt->next_step_at = now;
+				attempt->step_tries = 0;
 			}
 			break;
 		case PGW_REFUNDING:
-			pgw_reference_capabilities(call->bank, t->bank_reference, &for_it);
-			(void) pgw_compensate_prepare(t, &for_it, true, &call->answer);
-			t->next_attempt_at = now;
+			pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &for_it);
+			(void) pgw_step_compensation_prepare(attempt, &for_it, true, &call->answer);
+			attempt->next_step_at = now;
 			break;
 		case PGW_REQUIRES_MANUAL_REVIEW:
 			/* the payments row, as with Failed */
-			if (d->payment == PGW_FLOW_PAY_NONE)
-				t->next_attempt_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
+			if (d->payment == PGW_PAYMENT_UNCHANGED)
+				attempt->next_step_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
 			break;
 		default:
 			break;
@@ -248,66 +248,66 @@ set_next_step(PgwCall *call, PgwTransaction *t, const PgwFlowInput *in, const Pg
 
 /* The bank does not know it, and would by now: a caller that may still want it gets the same request again. */
 static bool
-replay_instead(const PgwCall *call, const PgwTransaction *t, const PgwFlowDecision *d)
+replay_instead(const PgwCall *call, const PgwAttempt *attempt, const PgwDecision *d)
 {
-	PgwDoubt	doubt;
+	PgwUnknownOutcomeFacts	facts;
 
 	if (!d->not_found)
 		return false;
-	get_doubt(t, true, false, &doubt);
-	return pgw_resolve_can_replay(pgw_connector_capabilities(call->bank->connector), &doubt) && !pgw_vote_rolled_back(t);
+	get_facts(attempt, true, false, &facts);
+	return pgw_unknown_outcome_can_replay(pgw_connector_capabilities(call->bank->connector), &facts) && !pgw_caller_rolled_back(attempt);
 }
 
 /* A look-up that shows something else would do so again; the key would not. */
 static bool
-replay_tells(const PgwCall *call, const PgwTransaction *t)
+replay_tells(const PgwCall *call, const PgwAttempt *attempt)
 {
-	PgwDoubt	doubt;
+	PgwUnknownOutcomeFacts	facts;
 
-	get_doubt(t, false, true, &doubt);
-	return call->op == PGW_OP_LOOKUP_CHARGE && t->status == PGW_BANK_UNKNOWN &&
-		pgw_resolve_can_replay(pgw_connector_capabilities(call->bank->connector), &doubt);
+	get_facts(attempt, false, true, &facts);
+	return call->op == PGW_OP_LOOKUP_CHARGE && attempt->status == PGW_BANK_UNKNOWN &&
+		pgw_unknown_outcome_can_replay(pgw_connector_capabilities(call->bank->connector), &facts);
 }
 
 void
-pgw_resolve_result(PgwCall *call, PgwTransaction *t)
+pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 {
 	PgwPayment	p;
-	PgwFlowInput in;
-	PgwFlowDecision d;
+	PgwChargeInput in;
+	PgwDecision d;
 	bool		payment_free;
 
 	memset(&in, 0, sizeof(in));
-	payment_free = lock_for_result(call, t, &p, &in.payment_locked);
-	in.kind = t->kind;
-	in.state = t->status;
+	payment_free = lock_for_result(call, attempt, &p, &in.payment_locked);
+	in.kind = attempt->kind;
+	in.state = attempt->status;
 	in.op = call->op;
-	in.in_doubt = t->status == PGW_BANK_UNKNOWN && call->in_doubt;
-	in.not_found_counts = pgw_resolve_not_found_counts(pgw_connector_capabilities(call->bank->connector), pgw_schedule_age_s(t->bank_asked_at));
-	in.capture = t->capture;
-	in.submitted = t->submitted;
-	in.amount = t->amount;
-	in.currency = t->currency;
+	in.in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
+	in.not_found_counts = pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector), pgw_schedule_age_s(attempt->bank_asked_at));
+	in.capture = attempt->capture;
+	in.submitted = attempt->submitted;
+	in.amount = attempt->amount;
+	in.currency = attempt->currency;
 	in.transport = call->transport;
 	in.answer = &call->answer;
-	if (!pgw_reference_settle(call, t, &in))
+	if (!pgw_charge_id_claim(call, attempt, &in))
 	{
-		call->later = true;
+		call->row_was_busy = true;
 		return;
 	}
-	pgw_flow_result(&in, &d);
+	pgw_charge_result(&in, &d);
 	/* the original of a restored database may have gone on with it */
-	if ((d.not_found || d.shown != NULL) && t->maybe_elsewhere)
+	if ((d.not_found || d.shown != NULL) && attempt->maybe_at_another_bank)
 	{
-		give_to_review(t, MAYBE_ELSEWHERE);
+		give_to_review(attempt, MAYBE_AT_ANOTHER_BANK);
 		return;
 	}
-	if (replay_instead(call, t, &d))
+	if (replay_instead(call, attempt, &d))
 	{
 		in.not_found_counts = false;
-		pgw_flow_result(&in, &d);
+		pgw_charge_result(&in, &d);
 		d.reason = "not_found";
-		call->looked = true;
+		call->resend_allowed = true;
 	}
 	if (call->withdrawn && d.state == PGW_FAILED)
 	{
@@ -316,123 +316,123 @@ pgw_resolve_result(PgwCall *call, PgwTransaction *t)
 			d.error = pgw_error_find("worker_busy");
 		d.reason = "withdrawn";
 	}
-	if (d.state == PGW_FAILED && pgw_charges_plan_retry(call, t, &d))
+	if (d.state == PGW_FAILED && pgw_step_charge_plan_retry(call, attempt, &d))
 	{
-		pgw_vote_record(t, NULL, &d, pgw_op_name(call->op), NULL);
+		pgw_record_decision(attempt, NULL, &d, pgw_op_name(call->op), NULL);
 		return;
 	}
 	if (!payment_free && d.state == PGW_FAILED)
 	{
-		call->later = true;		/* attempt and payments row fail in one commit or not yet */
+		call->row_was_busy = true;		/* attempt and payments row fail in one commit or not yet */
 		return;
 	}
 	if (call->op != PGW_OP_LOOKUP_CHARGE)
 	{
-		t->bank_asked_at = pgw_now();	/* until now it could have charged */
-		t->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_UNKNOWN && call->http_status >= 500;
+		attempt->bank_asked_at = pgw_now();	/* until now it could have charged */
+		attempt->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_UNKNOWN && call->http_status >= 500;
 	}
-	set_next_step(call, t, &in, &d);
-	call->untold = call->answer.other_reference && replay_tells(call, t);
-	if (call->looked || call->untold)
-		t->next_attempt_at = pgw_now();
-	pgw_vote_record(t, in.payment_locked ? &p : NULL, &d, pgw_op_name(call->op),
+	set_next_step(call, attempt, &in, &d);
+	call->lookup_inconclusive = call->answer.other_reference && replay_tells(call, attempt);
+	if (call->resend_allowed || call->lookup_inconclusive)
+		attempt->next_step_at = pgw_now();
+	pgw_record_decision(attempt, in.payment_locked ? &p : NULL, &d, pgw_op_name(call->op),
 					call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
 }
 
 /* ---------------------------------------------------------------- late success */
 
 void
-pgw_resolve_failed(PgwTransaction *t, PgwAttempt *a)
+pgw_step_charge_failed(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	TimestampTz now = pgw_now();
 	const PgwCapabilities *caps;
 	PgwBank    *bank;
 
-	if (t->next_attempt_at == 0 || t->next_attempt_at > now)
+	if (attempt->next_step_at == 0 || attempt->next_step_at > now)
 		return;
-	if (t->watch_until == 0 || t->watch_until <= now)
+	if (attempt->watch_until == 0 || attempt->watch_until <= now)
 	{
-		a->unwatched = t->put_off_since != 0;
-		pgw_put_off_over(t);
-		t->watch_until = 0;
-		pgw_attempts_put_off(t, 0);
+		workitem->unwatched = attempt->put_off_since != 0;
+		pgw_put_off_over(attempt);
+		attempt->watch_until = 0;
+		pgw_step_reschedule(attempt, 0);
 		return;
 	}
-	bank = pgw_attempts_bank(t, a, false);
+	bank = pgw_step_bank(attempt, workitem, false);
 	if (bank == NULL)
 		return;
 	caps = pgw_connector_capabilities(bank->connector);
-	if (t->retries == 0 && caps->can_cancel && t->error_code != NULL && strcmp(t->error_code, "authentication_required") == 0)
+	if (attempt->step_tries == 0 && caps->can_cancel && attempt->error_code != NULL && strcmp(attempt->error_code, "authentication_required") == 0)
 	{
 		/* Nobody will authenticate it here: make sure that nobody can elsewhere. */
 		PgwCallParams params;
 
 		memset(&params, 0, sizeof(params));
-		params.currency = t->currency;
-		params.merchant = t->merchant;
-		params.reference = t->reference;
-		params.original_ref = t->bank_key;
-		params.bank_reference = t->bank_reference;
+		params.currency = attempt->currency;
+		params.merchant = attempt->merchant;
+		params.reference = attempt->reference;
+		params.original_ref = attempt->bank_key;
+		params.bank_reference = attempt->bank_reference;
 		/* a request of its own; it may be repeated, so the key is not kept */
-		(void) pgw_attempts_call(t, a, bank, PGW_OP_CANCEL, pgw_call_new_key(), &params);
+		(void) pgw_step_call(attempt, workitem, bank, PGW_OP_CANCEL, pgw_call_new_key(), &params);
 	}
 	else if (caps->lookup)
-		(void) look_up(t, a, bank);
+		(void) look_up(attempt, workitem, bank);
 	else
 	{
-		t->watch_until = 0;
-		pgw_attempts_put_off(t, 0);
+		attempt->watch_until = 0;
+		pgw_step_reschedule(attempt, 0);
 	}
 }
 
 /* A charge has turned up: it is given back, if it can be told which one it is, and that it is ours. */
 static void
-late_approval(PgwCall *call, PgwTransaction *t)
+late_approval(PgwCall *call, PgwAttempt *attempt)
 {
 	const PgwAnswer *a = &call->answer;
 	PgwCapabilities caps;
-	PgwFlowInput in;
-	PgwFlowDecision d;
+	PgwChargeInput in;
+	PgwDecision d;
 
 	memset(&in, 0, sizeof(in));
-	if (!pgw_reference_settle(call, t, &in))
+	if (!pgw_charge_id_claim(call, attempt, &in))
 	{
-		call->later = true;
+		call->row_was_busy = true;
 		return;
 	}
-	pgw_reference_capabilities(call->bank, t->bank_reference, &caps);
+	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
 
 	/* It no longer counts as the live attempt of its id: another may have succeeded meanwhile, and this one only gives back. */
-	t->taken = false;
-	t->watch_until = t->next_attempt_at = 0;
-	if (in.foreign && !PGW_MUTATED(REFERENCE_OWNER))
+	attempt->taken_by_worker = false;
+	attempt->watch_until = attempt->next_step_at = 0;
+	if (in.names_other_charge && !PGW_MUTATED(REFERENCE_OWNER))
 	{
-		pgw_flow_late_review("bank_reference_taken", "charge_of_another_payment", &d);
-		d.foreign = true;
+		pgw_charge_late_review("bank_reference_taken", "charge_of_another_payment", &d);
+		d.names_other_charge = true;
 	}
 	else if (in.lacks_reference && !in.can_cancel)
-		pgw_flow_late_review(PGW_FLOW_INCOMPLETE, "approval_without_reference", &d);
+		pgw_charge_late_review(PGW_APPROVAL_INCOMPLETE, "approval_without_reference", &d);
 	else
 	{
 		pgw_compensation_begin(PGW_FAILED, &d);
-		(void) pgw_compensate_prepare(t, &caps, true, a);
-		t->next_attempt_at = pgw_now();
-		call->look = true;
+		(void) pgw_step_compensation_prepare(attempt, &caps, true, a);
+		attempt->next_step_at = pgw_now();
+		call->has_next_step = true;
 	}
-	pgw_vote_record(t, NULL, &d, t->refund_operation, a);
+	pgw_record_decision(attempt, NULL, &d, attempt->refund_operation, a);
 }
 
 void
-pgw_resolve_late_result(PgwCall *call, PgwTransaction *t)
+pgw_answer_late_charge(PgwCall *call, PgwAttempt *attempt)
 {
 	const PgwAnswer *a = &call->answer;
 
 	if (call->op == PGW_OP_LOOKUP_CHARGE && call->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED &&
 		!a->voided && !(a->captured > 0 && a->refunded >= a->captured))
 	{
-		late_approval(call, t);
+		late_approval(call, attempt);
 		return;
 	}
-	t->retries++;
-	pgw_attempts_put_off(t, pgw_schedule_watch(t->retries));
+	attempt->step_tries++;
+	pgw_step_reschedule(attempt, pgw_schedule_watch(attempt->step_tries));
 }

@@ -19,41 +19,41 @@
 #include "restore/pause.h"
 
 static void
-expire(PgwTransaction *t, PgwAttempt *a)
+expire(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 	PgwPayment	p;
 	bool		busy = false;
-	bool		locked = pgw_store_lock_payment(&t->payment_id, false, &p, &busy);
+	bool		locked = pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy);
 
 	if (busy)
 	{
-		a->later = true;
+		workitem->try_later = true;
 		return;
 	}
-	pgw_flow_expired(&d);
-	t->next_attempt_at = 0;
-	pgw_vote_record(t, locked && p.status == PGW_PAY_PENDING ? &p : NULL, &d, NULL, NULL);
+	pgw_charge_expired(&d);
+	attempt->next_step_at = 0;
+	pgw_record_decision(attempt, locked && p.status == PGW_PAY_PENDING ? &p : NULL, &d, NULL, NULL);
 }
 
-/* a->call := the charge or authorization, as it was asked for. */
+/* workitem->call := the charge or authorization, as it was asked for. */
 static bool
-make_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank)
+make_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 {
 	PgwCallParams params;
 
 	memset(&params, 0, sizeof(params));
-	params.amount = t->amount;
-	params.currency = t->currency;
-	params.token = t->token;
-	params.merchant = t->merchant;
-	params.reference = t->reference;
-	params.bank_fields = t->bank_fields;
-	return pgw_attempts_call(t, a, bank, pgw_flow_operation(t->capture, t->submitted), t->bank_key, &params);
+	params.amount = attempt->amount;
+	params.currency = attempt->currency;
+	params.token = attempt->token;
+	params.merchant = attempt->merchant;
+	params.reference = attempt->reference;
+	params.bank_fields = attempt->bank_fields;
+	return pgw_step_call(attempt, workitem, bank, pgw_charge_operation(attempt->capture, attempt->submitted), attempt->bank_key, &params);
 }
 
 static void
-record_intent(PgwTransaction *t, PgwAttempt *a, const char *switched_from)
+record_intent(PgwAttempt *attempt, PgwWorkItem *workitem, const char *switched_from)
 {
 	PgwEvent	events[2];
 	int			n = 0;
@@ -64,145 +64,145 @@ record_intent(PgwTransaction *t, PgwAttempt *a, const char *switched_from)
 			.extra = psprintf("\"from_bank\": %s", pgw_store_json_string(switched_from))};
 	events[n++] = (PgwEvent) {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
 	for (int i = 0; i < n; i++)
-		events[i].operation = pgw_op_name(a->call->op);
-	t->bank_version = pgw_config_version_of(a->call->bank);
-	t->taken = true;
-	t->next_attempt_at = 0;
-	t->attempts++;
-	t->bank_asked_at = pgw_now();
-	if (t->bank_key_used_at == 0)
-		t->bank_key_used_at = t->bank_asked_at;
-	pgw_store_advance(t, false, events, n);
+		events[i].operation = pgw_op_name(workitem->call->op);
+	attempt->bank_version = pgw_config_version_of(workitem->call->bank);
+	attempt->taken_by_worker = true;
+	attempt->next_step_at = 0;
+	attempt->requests_sent++;
+	attempt->bank_asked_at = pgw_now();
+	if (attempt->bank_key_used_at == 0)
+		attempt->bank_key_used_at = attempt->bank_asked_at;
+	pgw_store_advance(attempt, false, events, n);
 }
 
 static PgwBank *
-next_bank(const PgwTransaction *t, const PgwBank *bank)
+next_bank(const PgwAttempt *attempt, const PgwBank *bank)
 {
-	if (t->bank_requested != NULL || t->token == NULL)
+	if (attempt->bank_requested != NULL || attempt->token == NULL)
 		return NULL;
-	return pgw_config_next_bank(bank, t->amount, t->currency, false, t->capture);
+	return pgw_config_next_bank(bank, attempt->amount, attempt->currency, false, attempt->capture);
 }
 
 static void
-take(PgwTransaction *t, PgwAttempt *a)
+take(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	char	   *from = NULL;
 	PgwBank    *bank;
 
-	if (pgw_adopt_for_submitted(t, a))
+	if (pgw_adopt_for_submitted(attempt, workitem))
 		return;
-	bank = pgw_attempts_bank(t, a, true);
+	bank = pgw_step_bank(attempt, workitem, true);
 	if (bank == NULL)
 		return;
 
 	/* A bank that is left alone just now does not hold up what another can take. */
-	for (PgwBank *b = bank; b != NULL && from == NULL; b = next_bank(t, b))
+	for (PgwBank *b = bank; b != NULL && from == NULL; b = next_bank(attempt, b))
 	{
-		if (b == bank || pgw_bank_is_shut(b->name, pgw_flow_operation(t->capture, true)) || !pgw_lanes_room(b->name, PGW_LANE_QUEUED, true))
+		if (b == bank || pgw_bank_is_shut(b->name, pgw_charge_operation(attempt->capture, true)) || !pgw_lanes_room(b->name, PGW_LANE_QUEUED, true))
 			continue;
-		if (pgw_bank_is_shut(bank->name, pgw_flow_operation(t->capture, true)))
+		if (pgw_bank_is_shut(bank->name, pgw_charge_operation(attempt->capture, true)))
 		{
 			from = bank->name;
-			t->bank = pstrdup(b->name);
+			attempt->bank = pstrdup(b->name);
 			bank = b;
 		}
 	}
-	if (make_call(t, a, bank))
-		record_intent(t, a, from);
+	if (make_call(attempt, workitem, bank))
+		record_intent(attempt, workitem, from);
 }
 
 void
-pgw_charges_submitted(PgwTransaction *t, PgwAttempt *a)
+pgw_step_charge_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	TimestampTz now = pgw_now();
 
-	if (t->next_attempt_at == 0 || t->next_attempt_at > now)
+	if (attempt->next_step_at == 0 || attempt->next_step_at > now)
 		return;
-	if (t->expires_at != 0 && t->expires_at <= now)
-		expire(t, a);
+	if (attempt->expires_at != 0 && attempt->expires_at <= now)
+		expire(attempt, workitem);
 	else if (!pgw_pause_drains())
-		take(t, a);
-	else if (t->expires_at != 0)
-		pgw_calls_wake_at(t->expires_at);	/* the scan that follows the draining finds the others again */
+		take(attempt, workitem);
+	else if (attempt->expires_at != 0)
+		pgw_due_wake_at(attempt->expires_at);	/* the scan that follows the draining finds the others again */
 }
 
 /* ---------------------------------------------------------------- another try */
 
 /* Does anybody want it at that time? */
 static bool
-wanted_at(const PgwTransaction *t, const PgwCall *call, TimestampTz when)
+wanted_at(const PgwAttempt *attempt, const PgwCall *call, TimestampTz when)
 {
-	if (t->submitted)
-		return (t->expires_at == 0 || when < t->expires_at) && pgw_schedule_age_s(t->created_at) < pgw_unknown_deadline;
+	if (attempt->submitted)
+		return (attempt->expires_at == 0 || when < attempt->expires_at) && pgw_schedule_age_s(attempt->created_at) < pgw_unknown_deadline;
 	if (call != NULL && call->slot >= 0)
 		return !pgw_exchange_abandoned(call->slot) && (call->deadline == 0 || when < call->deadline);
-	return pgw_waiters_until(&t->transaction_id, when);
+	return pgw_waiters_until(&attempt->transaction_id, when);
 }
 
 bool
-pgw_charges_plan_retry(PgwCall *call, PgwTransaction *t, PgwFlowDecision *d)
+pgw_step_charge_plan_retry(PgwCall *call, PgwAttempt *attempt, PgwDecision *d)
 {
-	PgwFlowDecision failed = *d;
-	PgwBank    *other = call->withdrawn ? NULL : next_bank(t, call->bank);
+	PgwDecision failed = *d;
+	PgwBank    *other = call->withdrawn ? NULL : next_bank(attempt, call->bank);
 	bool		at_once = other != NULL || call->withdrawn;
-	TimestampTz when = at_once ? pgw_now() : pgw_schedule_retry(t->retries + 1, call->answer.retry_after_s);
+	TimestampTz when = at_once ? pgw_now() : pgw_schedule_retry(attempt->step_tries + 1, call->answer.retry_after_s);
 	bool		nothing_done = call->transport == PGW_TRANSPORT_NEVER_SENT ||
 		(call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_NOT_PROCESSED);
 
-	if (t->status != PGW_CREATED || t->token == NULL || !nothing_done || !wanted_at(t, call, when))
+	if (attempt->status != PGW_CREATED || attempt->token == NULL || !nothing_done || !wanted_at(attempt, call, when))
 		return false;
-	pgw_flow_retry(&failed, other != NULL, d);
+	pgw_charge_retry(&failed, other != NULL, d);
 	if (other != NULL)
 	{
-		d->from_bank = t->bank;
-		t->bank = pstrdup(other->name);
-		t->bank_version = 0;	/* the next intent names it */
+		d->from_bank = attempt->bank;
+		attempt->bank = pstrdup(other->name);
+		attempt->bank_version = 0;	/* the next intent names it */
 	}
 	else if (!call->withdrawn)
-		t->retries++;
-	t->next_attempt_at = when;
-	pgw_calls_wake_at(when);
-	call->look = at_once;
+		attempt->step_tries++;
+	attempt->next_step_at = when;
+	pgw_due_wake_at(when);
+	call->has_next_step = at_once;
 	return true;
 }
 
 void
-pgw_charges_give_up(PgwTransaction *t, PgwAttempt *a, const char *reason)
+pgw_step_charge_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const char *reason)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
-	Assert(t->status == PGW_CREATED && (!t->taken || t->next_attempt_at != 0));
+	Assert(attempt->status == PGW_CREATED && (!attempt->taken_by_worker || attempt->next_step_at != 0));
 
-	pgw_flow_refused(&d);
+	pgw_charge_refused(&d);
 	d.nevents = 0;
 	d.state = PGW_CREATED;
-	pgw_flow_event(&d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	pgw_decision_add_event(&d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
 	d.reason = reason;
-	t->next_attempt_at = pgw_now(); /* the payments row */
-	pgw_vote_record(t, NULL, &d, NULL, NULL);
-	a->again = true;
+	attempt->next_step_at = pgw_now(); /* the payments row */
+	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
+	workitem->next_step_now = true;
 }
 
 void
-pgw_charges_again(PgwTransaction *t, PgwAttempt *a)
+pgw_step_charge_retry(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	PgwBank    *bank;
 
-	if (t->next_attempt_at > pgw_now())
+	if (attempt->next_step_at > pgw_now())
 		return;
-	if (!wanted_at(t, NULL, pgw_now()))
+	if (!wanted_at(attempt, NULL, pgw_now()))
 	{
-		pgw_charges_give_up(t, a, "never_sent");
+		pgw_step_charge_give_up(attempt, workitem, "never_sent");
 		return;
 	}
-	bank = pgw_attempts_bank(t, a, true);
+	bank = pgw_step_bank(attempt, workitem, true);
 	if (bank == NULL)
 		return;
-	if (make_call(t, a, bank))
+	if (make_call(attempt, workitem, bank))
 	{
-		a->call->awaited = !t->submitted;
-		record_intent(t, a, NULL);
+		workitem->call->awaited = !attempt->submitted;
+		record_intent(attempt, workitem, NULL);
 	}
-	else if (t->status == PGW_CREATED && !wanted_at(t, NULL, t->next_attempt_at))
-		pgw_charges_give_up(t, a, "never_sent");	/* put off for longer than anybody waits */
+	else if (attempt->status == PGW_CREATED && !wanted_at(attempt, NULL, attempt->next_step_at))
+		pgw_step_charge_give_up(attempt, workitem, "never_sent");	/* put off for longer than anybody waits */
 }

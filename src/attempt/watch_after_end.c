@@ -28,22 +28,22 @@
 static TimestampTz
 next_reversal_look(int tries)
 {
-	return TimestampTzPlusMilliseconds(pgw_now(), pgw_watch_delay_ms(tries, REVERSAL_FIRST_MS, 0.5));
+	return TimestampTzPlusMilliseconds(pgw_now(), pgw_retry_watch_delay_ms(tries, REVERSAL_FIRST_MS, 0.5));
 }
 
 void
-pgw_watch_refund_begin(PgwTransaction *t, const PgwCapabilities *caps)
+pgw_step_watch_refund_begin(PgwAttempt *attempt, const PgwCapabilities *caps)
 {
 	if (caps != NULL && !caps->lookup_refund)
 		return;
-	t->retries = 0;
-	t->watch_until = TimestampTzPlusMilliseconds(pgw_now(), INT64_C(86400000) * REVERSAL_DAYS);
-	t->next_attempt_at = next_reversal_look(0);
+	attempt->step_tries = 0;
+	attempt->watch_until = TimestampTzPlusMilliseconds(pgw_now(), INT64_C(86400000) * REVERSAL_DAYS);
+	attempt->next_step_at = next_reversal_look(0);
 }
 
 /* Completed, of kind refund; or Refunded, by a refund. */
 void
-pgw_watch_refund(PgwTransaction *t, PgwAttempt *a)
+pgw_step_watch_refund(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	TimestampTz now = pgw_now();
 	PgwCallParams params;
@@ -51,211 +51,211 @@ pgw_watch_refund(PgwTransaction *t, PgwAttempt *a)
 	PgwBank    *bank;
 	char		charge[33];
 
-	if (t->next_attempt_at == 0 || t->next_attempt_at > now || t->watch_until == 0)
+	if (attempt->next_step_at == 0 || attempt->next_step_at > now || attempt->watch_until == 0)
 		return;
-	if (t->watch_until <= now)
+	if (attempt->watch_until <= now)
 	{
-		a->unwatched = t->put_off_since != 0;
-		pgw_put_off_over(t);
-		t->watch_until = 0;
-		pgw_attempts_put_off(t, 0);
+		workitem->unwatched = attempt->put_off_since != 0;
+		pgw_put_off_over(attempt);
+		attempt->watch_until = 0;
+		pgw_step_reschedule(attempt, 0);
 		return;
 	}
-	bank = pgw_attempts_bank(t, a, false);
+	bank = pgw_step_bank(attempt, workitem, false);
 	if (bank == NULL)
 		return;
 	if (!pgw_connector_capabilities(bank->connector)->lookup_refund)
 	{
-		pgw_put_off_over(t);
-		t->watch_until = 0;		/* the bank could not be read when the refund was done, and shows none */
-		pgw_attempts_put_off(t, 0);
+		pgw_put_off_over(attempt);
+		attempt->watch_until = 0;		/* the bank could not be read when the refund was done, and shows none */
+		pgw_step_reschedule(attempt, 0);
 		return;
 	}
 	memset(&params, 0, sizeof(params));
-	params.currency = t->currency;
-	params.merchant = t->merchant;
-	params.reference = t->reference;
-	params.original_ref = t->bank_key;
-	params.bank_reference = t->bank_reference;
-	if (t->kind == PGW_KIND_REFUND)
+	params.currency = attempt->currency;
+	params.merchant = attempt->merchant;
+	params.reference = attempt->reference;
+	params.original_ref = attempt->bank_key;
+	params.bank_reference = attempt->bank_reference;
+	if (attempt->kind == PGW_KIND_REFUND)
 	{
 		/* the charge that it gave back a part of */
-		if (!pgw_store_payment_by_id(&t->payment_id, &p))
+		if (!pgw_store_payment_by_id(&attempt->payment_id, &p))
 			elog(ERROR, "the payment of a refund is not there");
 		pgw_uuid_to_hex32(p.transaction_id.data, charge);
 		params.reference = p.reference;
 		params.original_ref = charge;
 		params.bank_reference = p.bank_reference;
 	}
-	(void) pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_REFUND, t->kind == PGW_KIND_REFUND ? t->bank_key : t->refund_key, &params);
+	(void) pgw_step_call(attempt, workitem, bank, PGW_OP_LOOKUP_REFUND, attempt->kind == PGW_KIND_REFUND ? attempt->bank_key : attempt->refund_key, &params);
 }
 
 /* false: the payments row is busy. */
 static bool
-take_reversal(PgwCall *call, PgwTransaction *t)
+take_reversal(PgwCall *call, PgwAttempt *attempt)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 	PgwPayment	p;
-	PgwStanding s;
+	PgwPaymentAmounts s;
 	bool		busy = false;
 
-	if (t->kind == PGW_KIND_REFUND)
+	if (attempt->kind == PGW_KIND_REFUND)
 	{
-		if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy))
+		if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 			return false;
-		pgw_store_standing(&p, &s);
-		pgw_refund_reversed(t->amount, &s);
-		pgw_store_set_standing(&p, &s);
+		pgw_store_get_amounts(&p, &s);
+		pgw_payment_refund_reversed(attempt->amount, &s);
+		pgw_store_set_amounts(&p, &s);
 		pgw_store_update_payment(&p);
-		pgw_store_notify(&t->payment_id, t->kind, "reversed");
+		pgw_store_notify(&attempt->payment_id, attempt->kind, "reversed");
 	}
 	else
-		t->taken = false;		/* a give-back is not the live attempt of its id any more: another may have succeeded since */
-	pgw_operation_reversed(t->status, &d);
-	t->next_attempt_at = t->watch_until = 0;
+		attempt->taken_by_worker = false;		/* a give-back is not the live attempt of its id any more: another may have succeeded since */
+	pgw_operation_reversed(attempt->status, &d);
+	attempt->next_step_at = attempt->watch_until = 0;
 	/* the answer names the refund, which is the attempt's own reference only where it is a refund itself */
-	pgw_vote_record(t, NULL, &d, "refund", t->kind == PGW_KIND_REFUND ? &call->answer : NULL);
+	pgw_record_decision(attempt, NULL, &d, "refund", attempt->kind == PGW_KIND_REFUND ? &call->answer : NULL);
 	return true;
 }
 
 void
-pgw_watch_refund_result(PgwCall *call, PgwTransaction *t)
+pgw_answer_watched_refund(PgwCall *call, PgwAttempt *attempt)
 {
 	if (call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_DECLINED)
 	{
-		call->later = !take_reversal(call, t);
+		call->row_was_busy = !take_reversal(call, attempt);
 		return;
 	}
-	t->retries++;
-	pgw_attempts_put_off(t, next_reversal_look(t->retries));
+	attempt->step_tries++;
+	pgw_step_reschedule(attempt, next_reversal_look(attempt->step_tries));
 }
 
 /* ---------------------------------------------------------------- authorizations */
 
 static bool
-can_expire(const PgwTransaction *t, const PgwPayment *p)
+can_expire(const PgwAttempt *attempt, const PgwPayment *p)
 {
-	return memcmp(&p->transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0 &&
+	return memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0 &&
 		(p->status == PGW_PAY_AUTHORIZED || p->status == PGW_PAY_PARTIALLY_CAPTURED);
 }
 
 /* false: the payments row is busy, or has a capture or void under way. */
 static bool
-expire(PgwTransaction *t)
+expire(PgwAttempt *attempt)
 {
 	PgwEvent	event = {.type = PGW_EV_AUTHORIZATION_EXPIRED, .from = PGW_COMPLETED, .to = PGW_COMPLETED};
 	PgwPayment	p;
-	PgwStanding s;
+	PgwPaymentAmounts s;
 	bool		busy = false;
 
-	if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy))
+	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 		return !busy;
-	pgw_store_standing(&p, &s);
-	if (!can_expire(t, &p) || !pgw_authorization_expired(&s))
+	pgw_store_get_amounts(&p, &s);
+	if (!can_expire(attempt, &p) || !pgw_payment_authorization_expired(&s))
 		return s.reserved == 0;
-	pgw_store_set_standing(&p, &s);
+	pgw_store_set_amounts(&p, &s);
 	pgw_store_update_payment(&p);
 	pgw_store_notify_payment(&p);
-	t->next_attempt_at = 0;
-	pgw_store_advance(t, false, &event, 1);
+	attempt->next_step_at = 0;
+	pgw_store_advance(attempt, false, &event, 1);
 	return true;
 }
 
 /* Nobody has been able to ask for so long: it counts as expired, as at a bank that cannot be asked, and people are told. */
 void
-pgw_watch_authorization_give_up(PgwTransaction *t, PgwAttempt *a)
+pgw_step_watch_authorization_give_up(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	a->unwatched = expire(t);
-	if (!a->unwatched)
+	workitem->unwatched = expire(attempt);
+	if (!workitem->unwatched)
 	{
-		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
+		pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
 		return;
 	}
-	pgw_put_off_over(t);
-	pgw_attempts_put_off(t, 0);
+	pgw_put_off_over(attempt);
+	pgw_step_reschedule(attempt, 0);
 }
 
 /* When it lapses, as the connector says: no earlier than so long after the last request that can have made it.  0: not said. */
 static TimestampTz
-lapses_at(const PgwTransaction *t, const PgwBank *bank)
+lapses_at(const PgwAttempt *attempt, const PgwBank *bank)
 {
 	int64		lifetime = pgw_connector_capabilities(bank->connector)->authorization_lifetime_s;
 
-	return lifetime > 0 ? TimestampTzPlusMilliseconds(t->bank_asked_at, lifetime * 1000) : 0;
+	return lifetime > 0 ? TimestampTzPlusMilliseconds(attempt->bank_asked_at, lifetime * 1000) : 0;
 }
 
-/* Completed, of kind payment: its authorization's lifetime is over, or its bank could not be read when it was saved (pgw_vote_authorization_end). */
+/* Completed, of kind payment: its authorization's lifetime is over, or its bank could not be read when it was saved (pgw_record_authorization_end). */
 void
-pgw_watch_authorization(PgwTransaction *t, PgwAttempt *a)
+pgw_step_watch_authorization(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	PgwCallParams params;
 	PgwPayment	p;
 	PgwBank    *bank;
 
-	if (t->next_attempt_at == 0 || t->next_attempt_at > pgw_now())
+	if (attempt->next_step_at == 0 || attempt->next_step_at > pgw_now())
 		return;
-	if (!pgw_store_payment_by_id(&t->payment_id, &p) || !can_expire(t, &p))
+	if (!pgw_store_payment_by_id(&attempt->payment_id, &p) || !can_expire(attempt, &p))
 	{
-		pgw_attempts_put_off(t, 0);
+		pgw_step_reschedule(attempt, 0);
 		return;
 	}
-	bank = pgw_attempts_bank(t, a, false);
+	bank = pgw_step_bank(attempt, workitem, false);
 	if (bank == NULL)
 		return;
-	if (lapses_at(t, bank) == 0 || lapses_at(t, bank) > pgw_now())
+	if (lapses_at(attempt, bank) == 0 || lapses_at(attempt, bank) > pgw_now())
 	{
-		pgw_put_off_over(t);
-		pgw_attempts_put_off(t, lapses_at(t, bank));
+		pgw_put_off_over(attempt);
+		pgw_step_reschedule(attempt, lapses_at(attempt, bank));
 		return;
 	}
 	if (!pgw_operation_lookup_tells(pgw_connector_capabilities(bank->connector), PGW_OP_CAPTURE))
 	{
-		if (!expire(t))
-			pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
+		if (!expire(attempt))
+			pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
 		return;
 	}
 	memset(&params, 0, sizeof(params));
-	params.currency = t->currency;
-	params.merchant = t->merchant;
-	params.reference = t->reference;
-	params.original_ref = t->bank_key;
-	params.bank_reference = t->bank_reference;
-	(void) pgw_attempts_call(t, a, bank, PGW_OP_LOOKUP_CHARGE, t->bank_key, &params);
+	params.currency = attempt->currency;
+	params.merchant = attempt->merchant;
+	params.reference = attempt->reference;
+	params.original_ref = attempt->bank_key;
+	params.bank_reference = attempt->bank_reference;
+	(void) pgw_step_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params);
 }
 
 void
-pgw_watch_authorization_result(PgwCall *call, PgwTransaction *t)
+pgw_answer_watched_authorization(PgwCall *call, PgwAttempt *attempt)
 {
 	const PgwAnswer *a = &call->answer;
 	PgwPayment	p;
 	bool		told = call->transport == PGW_TRANSPORT_ANSWERED &&
 		((a->outcome == PGW_OUT_APPROVED && a->captured >= 0) || a->outcome == PGW_OUT_DECLINED);
 
-	if (told && pgw_store_payment_by_id(&t->payment_id, &p))
+	if (told && pgw_store_payment_by_id(&attempt->payment_id, &p))
 	{
 		if (a->outcome == PGW_OUT_APPROVED && a->captured > p.captured_amount && p.reserved_amount == 0)
 		{
 			/* somebody captures at the bank itself: not for us to decide about */
 			call->differs = true;
-			pgw_attempts_put_off(t, 0);
+			pgw_step_reschedule(attempt, 0);
 			return;
 		}
-		if (expire(t))
+		if (expire(attempt))
 		{
-			if (t->next_attempt_at != 0)
-				pgw_attempts_put_off(t, 0);
+			if (attempt->next_step_at != 0)
+				pgw_step_reschedule(attempt, 0);
 			return;
 		}
 	}
-	t->retries++;
+	attempt->step_tries++;
 
 	/* a bank that does not tell is not asked for ever: then as at one that cannot be asked */
-	if ((int64) t->retries * BUSY_DELAY_MS >= (int64) pgw_unknown_deadline * 1000 && expire(t))
+	if ((int64) attempt->step_tries * BUSY_DELAY_MS >= (int64) pgw_unknown_deadline * 1000 && expire(attempt))
 	{
 		ereport(WARNING, (errmsg("pgw: the bank has not told what became of an authorization, and it counts as expired"),
 						  errdetail("correlation id %s", call->correlation)));
-		pgw_attempts_put_off(t, 0);
+		pgw_step_reschedule(attempt, 0);
 		return;
 	}
-	pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
+	pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
 }

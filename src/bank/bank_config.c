@@ -415,12 +415,12 @@ lock_table(Oid relid, bool wait)
 }
 
 static uint64 reads = 0;
-static bool read_unsettled = false;
+static bool read_while_changing = false;
 
 uint64
-pgw_config_number(bool *unsettled)
+pgw_config_number(bool *config_changing)
 {
-	*unsettled = read_unsettled;
+	*config_changing = read_while_changing;
 	return pgw_config_current != NULL ? pgw_config_current->number : 0;
 }
 
@@ -433,14 +433,14 @@ pgw_config_reads(void)
 void
 pgw_config_refresh(bool with_secrets)
 {
-	bool		unsettled = pgw_exchange_is_unsettled() && !PGW_MUTATED(OLD_CONFIG);	/* before the number: a bump comes before its end */
+	bool		config_changing = pgw_exchange_config_is_changing() && !PGW_MUTATED(OLD_CONFIG);	/* before the number: a bump comes before its end */
 	uint64		number = pgw_exchange_generation();	/* before the scan: a later change has us read again */
 	Oid			namespace;
 	Oid			banks;
 	Oid			connectors;
 	Generation *g;
 
-	if (pgw_config_current != NULL && !stale && !unsettled && pgw_config_current->number == number && pgw_config_current->with_secrets == with_secrets)
+	if (pgw_config_current != NULL && !stale && !config_changing && pgw_config_current->number == number && pgw_config_current->with_secrets == with_secrets)
 		return;
 	namespace = get_namespace_oid("pgw", true);
 	banks = get_relname_relid("banks", namespace);
@@ -454,8 +454,8 @@ pgw_config_refresh(bool with_secrets)
 	if (pgw_config_current != NULL && pgw_config_current->holds == 0)
 		MemoryContextDelete(pgw_config_current->context);
 	pgw_config_current = g;
-	stale = unsettled;			/* for this use only */
-	read_unsettled = unsettled;
+	stale = config_changing;			/* for this use only */
+	read_while_changing = config_changing;
 	reads++;
 }
 

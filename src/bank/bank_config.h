@@ -56,8 +56,11 @@ extern void pgw_config_hold(PgwBank *bank);
 extern void pgw_config_drop(PgwBank *bank);
 
 extern void pgw_config_refresh(bool with_secrets);	/* cheap when the generation is unchanged */
-/* What is in use: the shared generation that it was read at, whether a newer one may have been visible then, and how often it was read. */
-extern uint64 pgw_config_number(bool *unsettled);
+/*
+ * About the configuration in use: the shared generation at which it was read, whether a newer one may have been visible then, and how often this process
+ * has read it.
+ */
+extern uint64 pgw_config_number(bool *config_changing);
 extern uint64 pgw_config_reads(void);
 extern bool pgw_config_is_current(void);	/* false: a table was locked, and the old content is still in use */
 extern PgwBank *pgw_config_nth(int n);	/* the banks as they are now, by priority; NULL: no more */
@@ -67,11 +70,11 @@ extern PgwBank *pgw_config_bank(const char *name);	/* as it is now, for new atte
  * The bank as it was when an attempt's intent was written under this version, or what pgw.rebind_attempts() has put in its place; version 0: as it
  * is now.  In a transaction.  Valid until the next refresh, or until some thirty other versions were asked for; a call keeps it by hold.
  *
- * NULL: there is none; or, with *later set, nobody can tell just now, because a table is locked or was not read yet: no decision may follow from
- * that, but to ask again.  later may be NULL in a backend, which then waits for the lock.
+ * Returns NULL when there is none. With *unreadable set, NULL means that nobody can tell just now, because a table is locked or was not read yet: ask
+ * again, and decide nothing. unreadable may be NULL in a backend, which then waits for the lock.
  */
-extern PgwBank *pgw_config_version(int version, bool *later);
-extern PgwBank *pgw_config_bank_of(const char *name, int version, bool *later);
+extern PgwBank *pgw_config_version(int version, bool *unreadable);
+extern PgwBank *pgw_config_bank_of(const char *name, int version, bool *unreadable);
 
 /* The worker, in the transaction of an intent: the number to be recorded, found or appended. */
 extern int	pgw_config_version_of(PgwBank *bank);

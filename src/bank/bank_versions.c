@@ -445,7 +445,7 @@ pgw_config_is_old(const PgwBank *bank)
 }
 
 static PgwBank *
-old_version(int version, bool *later)
+old_version(int version, bool *unreadable)
 {
 	Generation *g = NULL;
 
@@ -456,10 +456,10 @@ old_version(int version, bool *later)
 	}
 	if (g == NULL)
 	{
-		if (!pgw_versions_lock(later == NULL))
+		if (!pgw_versions_lock(unreadable == NULL))
 		{
 			pgw_tables_note_refusal(pgw_store_relid_or_none("bank_versions"));
-			*later = !PGW_MUTATED(UNREADABLE_BANK);
+			*unreadable = !PGW_MUTATED(UNREADABLE_BANK);
 			return NULL;
 		}
 		g = load(version);
@@ -472,21 +472,21 @@ old_version(int version, bool *later)
 }
 
 PgwBank *
-pgw_config_version(int version, bool *later)
+pgw_config_version(int version, bool *unreadable)
 {
 	Generation *g = pgw_config_current;
 
-	Assert(later != NULL || g == NULL || !g->with_secrets);	/* the worker waits for nobody */
-	if (later != NULL)
-		*later = false;
+	Assert(unreadable != NULL || g == NULL || !g->with_secrets);	/* the worker waits for nobody */
+	if (unreadable != NULL)
+		*unreadable = false;
 	if (version == 0)
 		return NULL;
 
 	/* nothing was read yet; or DROP and CREATE EXTENSION since: the next refresh reads the new ones */
 	if (g == NULL || g->versions_relid != pgw_store_relid("bank_versions"))
 	{
-		if (later != NULL)
-			*later = true;
+		if (unreadable != NULL)
+			*unreadable = true;
 		return NULL;
 	}
 	version = resolve(g, version);
@@ -495,7 +495,7 @@ pgw_config_version(int version, bool *later)
 		if (g->banks[i].bank.version == version)
 			return &g->banks[i].bank;
 	}
-	return old_version(version, later);
+	return old_version(version, unreadable);
 }
 
 int
@@ -526,14 +526,14 @@ pgw_config_versions_going_by(int version, int *n)
 }
 
 PgwBank *
-pgw_config_bank_of(const char *name, int version, bool *later)
+pgw_config_bank_of(const char *name, int version, bool *unreadable)
 {
 	PgwBank    *bank;
 
 	if (version != 0 && !PGW_MUTATED(BANK_VERSION))
-		return pgw_config_version(version, later);
+		return pgw_config_version(version, unreadable);
 	bank = pgw_config_bank(name);
-	if (later != NULL)
-		*later = bank == NULL && !pgw_config_is_current();
+	if (unreadable != NULL)
+		*unreadable = bank == NULL && !pgw_config_is_current();
 	return bank;
 }

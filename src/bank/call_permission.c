@@ -124,7 +124,7 @@ has_ping(const char *bank)
 }
 
 bool
-pgw_bank_is_shut(const char *bank, PgwOp op)
+pgw_bank_is_shut(const char *bank, PgwBankOp op)
 {
 	const BankHealth *h = find(bank);
 	PgwBreakerGroup group = pgw_breaker_group(op);
@@ -140,7 +140,7 @@ pgw_bank_is_shut(const char *bank, PgwOp op)
 }
 
 bool
-pgw_bank_allows(const char *bank, PgwOp op, bool retry, PgwBreakerPass *pass, TimestampTz *when)
+pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *permit, TimestampTz *when)
 {
 	BankHealth *h = find(bank);
 	PgwBreaker *b = &h->breakers[pgw_breaker_group(op)];
@@ -152,7 +152,7 @@ pgw_bank_allows(const char *bank, PgwOp op, bool retry, PgwBreakerPass *pass, Ti
 	/* In this order, so that nothing is taken in vain. */
 	if (wait == 0)
 	{
-		if (!pgw_bank_is_shut(bank, op) && pgw_breaker_allows(b, &cfg, now, pass))
+		if (!pgw_bank_is_shut(bank, op) && pgw_breaker_allows(b, &cfg, now, permit))
 		{
 			if (retry)
 				(void) pgw_budget_take(&h->budget, &budget, now);
@@ -165,19 +165,19 @@ pgw_bank_allows(const char *bank, PgwOp op, bool retry, PgwBreakerPass *pass, Ti
 }
 
 static void
-tell(const char *bank, PgwBreakerGroup group, PgwBreakerNews news, const PgwBreaker *b)
+tell(const char *bank, PgwBreakerGroup group, PgwBreakerTransition transition, const PgwBreaker *b)
 {
 	char		message[256];
 	char		subject[128];
 
 	snprintf(subject, sizeof(subject), "%s %s", bank, pgw_breaker_group_name(group));
-	if (news == PGW_BREAKER_OPENED)
+	if (transition == PGW_BREAKER_OPENED)
 	{
 		snprintf(message, sizeof(message), "bank \"%s\" is left alone for %d s: %d failures in a row (%s)", bank, breaker_cooldown,
 				 breaker_failures, pgw_breaker_group_name(group));
 		pgw_alert("breaker_open", subject, bank, NULL, NULL, message);
 	}
-	else if (news == PGW_BREAKER_CLOSED_AGAIN)
+	else if (transition == PGW_BREAKER_CLOSED_AGAIN)
 	{
 		snprintf(message, sizeof(message), "bank \"%s\" is called again (%s)", bank, pgw_breaker_group_name(group));
 		pgw_alert("breaker_closed", subject, bank, NULL, NULL, message);
@@ -185,26 +185,26 @@ tell(const char *bank, PgwBreakerGroup group, PgwBreakerNews news, const PgwBrea
 }
 
 void
-pgw_bank_report(const char *bank, PgwOp op, const PgwBreakerPass *pass, PgwVerdict verdict)
+pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit, PgwCallVerdict verdict)
 {
 	BankHealth *h = find(bank);
 	PgwBreakerGroup group = op == PGW_OP_PING ? PGW_BREAKER_CHARGES : pgw_breaker_group(op);
 	PgwBreakerConfig cfg = breaker_config(bank);
 	PgwBudgetConfig budget = budget_config();
-	PgwBreakerNews news = pgw_breaker_report(&h->breakers[group], &cfg, now_ms(), pass, verdict);
+	PgwBreakerTransition transition = pgw_breaker_report(&h->breakers[group], &cfg, now_ms(), permit, verdict);
 
 	if (verdict == PGW_VERDICT_SUCCESS)
 		pgw_budget_success(&h->budget, &budget, now_ms());
-	if (news == PGW_BREAKER_NO_NEWS)
+	if (transition == PGW_BREAKER_NO_TRANSITION)
 		return;
 	h->changed[group] = true;
-	tell(h->name, group, news, &h->breakers[group]);
+	tell(h->name, group, transition, &h->breakers[group]);
 }
 
 /* ---------------------------------------------------------------- probes */
 
 const char *
-pgw_bank_to_probe(PgwBreakerPass *pass)
+pgw_bank_to_probe(PgwBreakerPermit *permit)
 {
 	HASH_SEQ_STATUS seq;
 	BankHealth *h;
@@ -220,7 +220,7 @@ pgw_bank_to_probe(PgwBreakerPass *pass)
 		if (b->state == PGW_BREAKER_CLOSED || !has_ping(h->name))
 			continue;
 		cfg = breaker_config(h->name);
-		if (pgw_breaker_allows(b, &cfg, now_ms(), pass))
+		if (pgw_breaker_allows(b, &cfg, now_ms(), permit))
 		{
 			hash_seq_term(&seq);
 			return h->name;

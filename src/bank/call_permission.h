@@ -13,25 +13,26 @@ extern void pgw_bank_health_init(void); /* _PG_init: settings */
 extern void pgw_bank_health_start(void);	/* the worker's start, in its transaction: what was saved */
 
 /*
- * Leave for one call.  A retry also needs a token of the bank's budget.  true: *pass is to be reported.  false: not before *when.
+ * Ask for permission to call. A retry also takes a token from the bank's retry budget. Returns true and fills *permit, whose result must be reported; or
+ * false and sets *when, the earliest time to ask again.
  */
-extern bool pgw_bank_allows(const char *bank, PgwOp op, bool retry, PgwBreakerPass *pass, TimestampTz *when);
+extern bool pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *permit, TimestampTz *when);
 
-/* Would it be refused by an open breaker?  Takes nothing. */
-extern bool pgw_bank_is_shut(const char *bank, PgwOp op);
+/* Would an open breaker refuse the call? Takes neither token nor permit. */
+extern bool pgw_bank_is_shut(const char *bank, PgwBankOp op);
 
-/* What came of a call with that pass. */
-extern void pgw_bank_report(const char *bank, PgwOp op, const PgwBreakerPass *pass, PgwVerdict verdict);
+/* Report the result of a call that was made with this permit. */
+extern void pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit, PgwCallVerdict verdict);
 
-/* The next bank whose charges are refused until somebody has seen it alive, and whose time for that has come: *pass is for its ping. NULL: none. */
-extern const char *pgw_bank_to_probe(PgwBreakerPass *pass);
+/* The next bank whose charge breaker is open and due for a probe; *permit allows the ping. NULL: none. */
+extern const char *pgw_bank_to_probe(PgwBreakerPermit *permit);
 extern TimestampTz pgw_bank_next_probe(void);	/* 0: none */
 
 extern bool pgw_bank_health_changed(void);
 extern void pgw_bank_health_save(void); /* in the worker's transaction: what has changed goes to pgw.bank_states */
 extern void pgw_bank_health_saved(void);
 
-/* The worker, in a transaction: forget what is no bank's, and was not asked about for an hour. */
+/* The worker, in a transaction: forget breakers that belong to no bank and were not used for an hour. */
 extern void pgw_bank_health_tidy(void);	/* ... and is committed */
 
 #endif

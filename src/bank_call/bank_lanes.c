@@ -42,8 +42,8 @@ struct PgwBankLanes
 	int			in_flight;		/* the same, and of those whose result is not written */
 	int			charges_in_flight;
 	int			max_in_flight;	/* as its row said last */
-	bool		more[PGW_NRESTS];	/* the tables hold more */
-	TimestampTz ask_after[PGW_NRESTS];	/* nothing new came of the last look */
+	bool		more[PGW_NBACKLOGS];	/* the tables hold more */
+	TimestampTz ask_after[PGW_NBACKLOGS];	/* nothing new came of the last look */
 	PgwMerchantCursor cursors[NKINDS];
 };
 
@@ -81,13 +81,13 @@ lanes_of(const char *bank)
 }
 
 void
-pgw_lanes_know(const char *bank)
+pgw_lanes_ensure(const char *bank)
 {
 	(void) lanes_of(bank);
 }
 
 void
-pgw_lanes_learn(void)
+pgw_lanes_ensure_configured(void)
 {
 	for (int i = 0; pgw_config_nth(i) != NULL; i++)
 	{
@@ -152,13 +152,13 @@ static bool
 has_room(PgwBankLanes *l, PgwLane lane)
 {
 	const PgwBank *bank = pgw_config_bank(l->name);
-	PgwRoom		r;
+	PgwBankLoad		load;
 
 	if (bank != NULL)
 		l->max_in_flight = bank->max_in_flight;
-	r = (PgwRoom) {.capacity = pgw_http_capacity(), .open = held, .held = l->held, .charges_held = l->charges_held,
+	load = (PgwBankLoad) {.capacity = pgw_http_capacity(), .connections_in_use = held, .held = l->held, .charges_held = l->charges_held,
 		.in_flight = l->in_flight, .charges_in_flight = l->charges_in_flight, .max_in_flight = l->max_in_flight, .alone = pgw_config_nth(1) == NULL};
-	return pgw_room_for(&r, lane) && !left_alone(l, lane);
+	return pgw_bank_load_allows(&load, lane) && !left_alone(l, lane);
 }
 
 bool
@@ -177,7 +177,7 @@ pgw_lanes_begin(PgwLanePlace *place, const char *bank, bool charge)
 	Assert(place->lanes == NULL);
 	place->lanes = l;
 	place->charge = charge;
-	place->open = true;
+	place->holds_connection = true;
 	held++;
 	l->held++;
 	l->in_flight++;
@@ -188,9 +188,9 @@ pgw_lanes_begin(PgwLanePlace *place, const char *bank, bool charge)
 void
 pgw_lanes_closed(PgwLanePlace *place)
 {
-	if (!place->open)
+	if (!place->holds_connection)
 		return;
-	place->open = false;
+	place->holds_connection = false;
 	held--;
 	place->lanes->held--;
 	place->lanes->charges_held -= place->charge;
@@ -211,27 +211,27 @@ pgw_lanes_give_up(PgwLanePlace *place)
 
 /* ---------------------------------------------------------------- who waits */
 
-static PgwRest
-rest_of(PgwLane lane)
+static PgwBacklog
+backlog_of(PgwLane lane)
 {
-	return lane == PGW_LANE_QUEUED ? PGW_REST_WAITING : PGW_REST_BEGUN;
+	return lane == PGW_LANE_QUEUED ? PGW_BACKLOG_WAITING : PGW_BACKLOG_BEGUN;
 }
 
 bool
-pgw_lanes_wait(PgwLanePlace *place, const char *bank, PgwLane lane, uint32 merchant, PgwItem *owner, bool force)
+pgw_lanes_wait(PgwLanePlace *place, const char *bank, PgwLane lane, uint32 merchant, PgwBatchItem *owner, bool force)
 {
 	PgwBankLanes *l = lanes_of(bank);
 
 	Assert(place->lanes == NULL);
 	if (!force && !pgw_turns_has_place(&l->turns, lane, merchant))
 	{
-		l->more[rest_of(lane)] = true;
+		l->more[backlog_of(lane)] = true;
 		if (lane == PGW_LANE_FOLLOW_UP)
-			l->more[PGW_REST_WAITING] = true;	/* begun or not */
+			l->more[PGW_BACKLOG_WAITING] = true;	/* begun or not */
 		return false;
 	}
 	place->lanes = l;
-	place->open = false;
+	place->holds_connection = false;
 	pgw_turns_add(&l->turns, &place->turn, lane, merchant, owner);
 	return true;
 }
@@ -265,7 +265,7 @@ lanes_with_room(PgwBankLanes *l)
 	return lanes;
 }
 
-PgwItem *
+PgwBatchItem *
 pgw_lanes_next(void)
 {
 	dlist_iter	iter;
@@ -300,21 +300,21 @@ pgw_lanes_places(const char *bank, PgwLane lane)
 }
 
 void
-pgw_lanes_left(const char *bank, PgwRest rest, bool more, bool progress)
+pgw_lanes_note_backlog(const char *bank, PgwBacklog backlog, bool more, bool progress)
 {
 	PgwBankLanes *l = lanes_of(bank);
 
-	l->more[rest] = more;
-	l->ask_after[rest] = more && !progress ? TimestampTzPlusMilliseconds(pgw_now(), ASK_AGAIN_MS) : 0;
+	l->more[backlog] = more;
+	l->ask_after[backlog] = more && !progress ? TimestampTzPlusMilliseconds(pgw_now(), ASK_AGAIN_MS) : 0;
 }
 
 /* There is more, and at least one of the lanes that it is for is low. */
 static bool
-wants(PgwBankLanes *l, PgwRest rest)
+wants(PgwBankLanes *l, PgwBacklog backlog)
 {
-	if (!l->more[rest])
+	if (!l->more[backlog])
 		return false;
-	if (rest == PGW_REST_WAITING)
+	if (backlog == PGW_BACKLOG_WAITING)
 		return pgw_lanes_places(l->name, PGW_LANE_QUEUED) > 0 || pgw_lanes_places(l->name, PGW_LANE_FOLLOW_UP) > 0;
 	for (int lane = 0; lane < PGW_LANE_QUEUED; lane++)
 	{
@@ -333,8 +333,8 @@ pgw_lanes_wanting(TimestampTz now, bool *begun, bool *waiting)
 	{
 		PgwBankLanes *l = dlist_container(PgwBankLanes, node, iter.cur);
 
-		*begun = pgw_is_due(l->ask_after[PGW_REST_BEGUN], now, ASK_AGAIN_MS) && wants(l, PGW_REST_BEGUN);
-		*waiting = pgw_is_due(l->ask_after[PGW_REST_WAITING], now, ASK_AGAIN_MS) && wants(l, PGW_REST_WAITING);
+		*begun = pgw_is_due(l->ask_after[PGW_BACKLOG_BEGUN], now, ASK_AGAIN_MS) && wants(l, PGW_BACKLOG_BEGUN);
+		*waiting = pgw_is_due(l->ask_after[PGW_BACKLOG_WAITING], now, ASK_AGAIN_MS) && wants(l, PGW_BACKLOG_WAITING);
 		if (*begun || *waiting)
 			return l->name;
 	}
@@ -351,11 +351,11 @@ pgw_lanes_next_due(void)
 	{
 		PgwBankLanes *l = dlist_container(PgwBankLanes, node, iter.cur);
 
-		for (int rest = 0; rest < PGW_NRESTS; rest++)
+		for (int rest = 0; rest < PGW_NBACKLOGS; rest++)
 		{
 			TimestampTz when = Max(l->ask_after[rest], 1);	/* 0 means none */
 
-			if (wants(l, (PgwRest) rest) && (next == 0 || when < next))
+			if (wants(l, (PgwBacklog) rest) && (next == 0 || when < next))
 				next = when;
 		}
 	}

@@ -20,51 +20,55 @@ typedef struct PgwLanePlace
 	PgwTurn		turn;			/* while it waits */
 	PgwBankLanes *lanes;		/* whose room it takes, or in whose lane it waits; NULL: neither */
 	bool		charge;			/* of the room */
-	bool		open;			/* it takes a connection, too */
+	bool		holds_connection;			/* it takes a connection, too */
 } PgwLanePlace;
 
 extern void pgw_lanes_init(void);
-extern void pgw_lanes_know(const char *bank);	/* whatever waits for it needs no memory then */
-extern void pgw_lanes_learn(void);	/* the same for all banks as they are configured */
+extern void pgw_lanes_ensure(const char *bank);	/* creates its entry, so that waiting for it allocates nothing later */
+extern void pgw_lanes_ensure_configured(void);	/* the same for all banks as they are configured */
 
 /* The bank whose name has this key; NULL: nothing of it was seen yet. */
 extern const char *pgw_lanes_bank(uint32 key);
 
-/* Could a call of this lane be made now? first: without regard to who waits there, or in a more urgent one. */
+/* Has the bank room for a call of this lane now? first: ignore those who wait in this lane or in a more urgent one. */
 extern bool pgw_lanes_room(const char *bank, PgwLane lane, bool first);
 
-/* Waits until its bank has room.  force: also where the lane is full.  false: no place; what is left in the tables is asked for later. */
-extern bool pgw_lanes_wait(PgwLanePlace *place, const char *bank, PgwLane lane, uint32 merchant, PgwItem *owner, bool force);
+/*
+ * Put it into its bank's lane, to wait for room. force: even if the lane is full. Returns false if there is no place: the attempt stays in the tables, and
+ * the scan asks for it later.
+ */
+extern bool pgw_lanes_wait(PgwLanePlace *place, const char *bank, PgwLane lane, uint32 merchant, PgwBatchItem *owner, bool force);
 extern void pgw_lanes_leave(PgwLanePlace *place);
 
 /*
  * The next one whose bank has room, banks taking turns.  It waits no longer; room for its call is kept, without a connection that is counted apart,
  * until pgw_lanes_give_up().  NULL: none.
  */
-extern PgwItem *pgw_lanes_next(void);
+extern PgwBatchItem *pgw_lanes_next(void);
 
-/* A call of this bank: it takes room, and a connection, until the exchange is over; then room only, until its result is written. */
+/* A call of this bank: it takes room, and a connection, until the transfer is over; then room only, until its result is written. */
 extern void pgw_lanes_begin(PgwLanePlace *place, const char *bank, bool charge);
 extern void pgw_lanes_closed(PgwLanePlace *place);
 extern void pgw_lanes_give_up(PgwLanePlace *place); /* all of it; nothing to give up is fine */
 
 extern const char *pgw_lanes_name(const PgwLanePlace *place);	/* the bank's, where it waits or takes room */
 
-/* Nothing that is queued is given out just now, because the breaker would refuse it. */
+/* Is the bank left alone just now, because its breaker would refuse whatever is queued? */
 extern bool pgw_lanes_left_alone(const char *bank);
 
 /* ---- what the tables hold beyond that ---- */
 
 /* Two kinds of rows: begun (their lane is known by a look), and waiting, not begun. */
-typedef enum PgwRest
+typedef enum PgwBacklog
 {
-	PGW_REST_BEGUN = 0,
-	PGW_REST_WAITING,
-	PGW_NRESTS
-} PgwRest;
+	PGW_BACKLOG_BEGUN = 0,
+	PGW_BACKLOG_WAITING,
+	PGW_NBACKLOGS
+} PgwBacklog;
 
 extern int	pgw_lanes_places(const char *bank, PgwLane lane);	/* how many more are wanted there; 0: it has enough, or is left alone */
-extern void pgw_lanes_left(const char *bank, PgwRest rest, bool more, bool progress);	/* after a look at the tables: is there more of it? */
+/* after a look at the tables: do they hold more (more), and was anything new found (progress)? */
+extern void pgw_lanes_note_backlog(const char *bank, PgwBacklog backlog, bool more, bool progress);
 extern const char *pgw_lanes_wanting(TimestampTz now, bool *begun, bool *waiting);	/* a bank whose lanes are low while the tables have more; NULL: none */
 extern TimestampTz pgw_lanes_next_due(void);	/* when to ask again for that; 0: nothing to ask */
 

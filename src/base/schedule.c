@@ -52,7 +52,7 @@ pgw_schedule_retry(int tries, int retry_after_s)
 TimestampTz
 pgw_schedule_watch(int tries)
 {
-	return TimestampTzPlusMilliseconds(pgw_now(), pgw_watch_delay_ms(tries, base_delay, chance()));
+	return TimestampTzPlusMilliseconds(pgw_now(), pgw_retry_watch_delay_ms(tries, base_delay, chance()));
 }
 
 TimestampTz

@@ -22,14 +22,15 @@ extern TimestampTz pgw_schedule_retry(int tries, int retry_after_s);
 extern TimestampTz pgw_schedule_watch(int tries);
 
 /*
- * Until when the bank is asked in spite of the deadline for what is in doubt since then; due: the look that comes now.  One that was meant to come
- * before the deadline and comes after it (the server was down, or the clock was set forward) means that nobody asked for so long: the deadline begins again.
+ * The end of the time in which the bank is asked about an outcome that is in doubt since `since`; due: when the present look was meant to come. If that was
+ * before the deadline and the look comes after it, nobody was asking meanwhile (the server was down, or the clock was set forward): returns a new end, one
+ * deadline from now. Otherwise returns watch_until unchanged.
  */
 extern TimestampTz pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due, TimestampTz since);
 
 /*
- * Since when an attempt is put off, if it is put off (again) now; due: this look.  One that comes long after its time, and so after the end, tells of a
- * server that was down or a clock that was set forward: then it begins now.
+ * Since when an attempt counts as put off, if it is put off (again) now; due: when the present look was meant to come. If the look comes so late that the
+ * end is over, the server was down or the clock was set forward: then the time begins anew, and this returns now.
  */
 extern TimestampTz pgw_schedule_put_off_since(TimestampTz since, TimestampTz due);
 extern TimestampTz pgw_schedule_put_off_until(TimestampTz since);

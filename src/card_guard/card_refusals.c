@@ -124,12 +124,12 @@ pgw_cards_refuse_logging(const char *field)
 }
 
 void
-pgw_cards_refuse(const PgwRequest *req)
+pgw_cards_refuse(const PgwPaymentArgs *args)
 {
-	if (req->card_number == NULL && req->card_cvv == NULL)
+	if (args->card_number == NULL && args->card_cvv == NULL)
 		return;
 	pgw_log_guard_watch();
-	if (reject_card_literals && req->card_number != NULL && in_texts(req->card_number))
+	if (reject_card_literals && args->card_number != NULL && in_texts(args->card_number))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, "card_number", "card_literal", NULL));
-	pgw_cards_refuse_logging(req->card_number != NULL ? "card_number" : "card_cvv");
+	pgw_cards_refuse_logging(args->card_number != NULL ? "card_number" : "card_cvv");
 }

@@ -35,18 +35,18 @@ PG_FUNCTION_INFO_V1(pgw_capture_payment_1_0);
 PG_FUNCTION_INFO_V1(pgw_void_payment_1_0);
 PG_FUNCTION_INFO_V1(pgw_refund_payment_1_0);
 
-typedef struct Operation
+typedef struct RequestedOperation
 {
 	PgwKind		kind;
 	pg_uuid_t	payment_id;
-	PgwOperationRequest req;
+	PgwOperationArgs args;
 	bool		final;
 	Oid			caller;
 	int			sec_context;
-} Operation;
+} RequestedOperation;
 
 static void
-get_arguments(FunctionCallInfo fcinfo, PgwKind kind, Operation *o)
+get_arguments(FunctionCallInfo fcinfo, PgwKind kind, RequestedOperation *o)
 {
 	PgwBuf		faults;
 	char	   *text = NULL;
@@ -55,24 +55,24 @@ get_arguments(FunctionCallInfo fcinfo, PgwKind kind, Operation *o)
 
 	memset(o, 0, sizeof(*o));
 	o->kind = kind;
-	d = pgw_arg(fcinfo, "payment_id", &o->req.payment_id_isnull);
-	if (!o->req.payment_id_isnull)
+	d = pgw_arg(fcinfo, "payment_id", &o->args.payment_id_isnull);
+	if (!o->args.payment_id_isnull)
 		o->payment_id = *DatumGetUUIDP(d);
-	o->req.client_request_id = pgw_arg_text(fcinfo, "client_request_id");
-	o->req.amount_fault = pgw_arg_amount(fcinfo, "amount", &isnull, &o->req.amount);
-	o->req.has_amount = !isnull;
+	o->args.client_request_id = pgw_arg_text(fcinfo, "client_request_id");
+	o->args.amount_fault = pgw_arg_amount(fcinfo, "amount", &isnull, &o->args.amount);
+	o->args.has_amount = !isnull;
 	if (kind == PGW_KIND_CAPTURE)
 	{
-		d = pgw_arg(fcinfo, "final", &o->req.final_isnull);
-		o->final = !o->req.final_isnull && DatumGetBool(d);
+		d = pgw_arg(fcinfo, "final", &o->args.final_isnull);
+		o->final = !o->args.final_isnull && DatumGetBool(d);
 	}
 	if (kind == PGW_KIND_REFUND)
-		o->req.reason = pgw_arg_text(fcinfo, "reason");
-	o->req.options = pgw_arg_json(fcinfo, "options");
+		o->args.reason = pgw_arg_text(fcinfo, "reason");
+	o->args.options = pgw_arg_json(fcinfo, "options");
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);
-	if (pgw_validate_operation(&o->req, &faults) > 0)
+	if (pgw_validate_operation_args(&o->args, &faults) > 0)
 		text = faults.failed ? "[]" : MemoryContextStrdup(CurrentMemoryContext, faults.data);
 	pgw_buf_free(&faults);
 	if (text != NULL)
@@ -80,7 +80,7 @@ get_arguments(FunctionCallInfo fcinfo, PgwKind kind, Operation *o)
 }
 
 static void
-raise_not_found(const Operation *o)
+raise_not_found(const RequestedOperation *o)
 {
 	char		id[37];
 
@@ -90,7 +90,7 @@ raise_not_found(const Operation *o)
 
 /* Another merchant's payment is no payment: its id is not confirmed, nor its row locked. */
 static void
-find_payment(const Operation *o, PgwPayment *p)
+find_payment(const RequestedOperation *o, PgwPayment *p)
 {
 	if (!pgw_store_payment_by_id(&o->payment_id, p) || !pgw_caller_may(o->caller, "client", p->merchant))
 		raise_not_found(o);
@@ -107,14 +107,14 @@ append_field(char **fields, bool differs, const char *name)
 
 /* The recorded operation as it stands, or PW422 when this is another request. */
 static Datum
-replay(FunctionCallInfo fcinfo, const Operation *o, const PgwTransaction *recorded)
+replay(FunctionCallInfo fcinfo, const RequestedOperation *o, const PgwAttempt *recorded)
 {
 	char	   *fields = NULL;
-	const char *reason = o->req.reason != NULL ? o->req.reason : "";
+	const char *reason = o->args.reason != NULL ? o->args.reason : "";
 	PgwPayment	p;
 
 	append_field(&fields, memcmp(&recorded->payment_id, &o->payment_id, sizeof(pg_uuid_t)) != 0, "payment_id");
-	append_field(&fields, o->req.has_amount && o->req.amount != recorded->amount, "amount");
+	append_field(&fields, o->args.has_amount && o->args.amount != recorded->amount, "amount");
 	append_field(&fields, o->kind == PGW_KIND_CAPTURE && o->final != recorded->final_capture, "final");
 	append_field(&fields, strcmp(reason, recorded->reason != NULL ? recorded->reason : "") != 0, "reason");
 	if (fields != NULL)
@@ -122,26 +122,26 @@ replay(FunctionCallInfo fcinfo, const Operation *o, const PgwTransaction *record
 				  "Use a new client_request_id for a new operation, or repeat the first call's arguments.");
 	if (!pgw_store_payment_by_id(&o->payment_id, &p))
 		raise_not_found(o);
-	return pgw_result_operation_datum(fcinfo, &p, recorded, PGW_TOLD_REPLAYED);
+	return pgw_result_operation_datum(fcinfo, &p, recorded, PGW_AUDIENCE_REPLAY);
 }
 
 /* ---------------------------------------------------------------- a new one */
 
 /* *version: where the charge lies, and so where the operation goes. */
 static void
-check(const Operation *o, const PgwPayment *p, PgwStanding *s, int64 *amount, int *version)
+check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, int64 *amount, int *version)
 {
 	PgwOperationCheck result;
 	const PgwCapabilities none = {0};
-	PgwTransaction charge;
+	PgwAttempt charge;
 	PgwBank    *bank;
 
 	pgw_config_refresh(false);
-	*version = pgw_store_transaction_by_id(&p->transaction_id, &charge) ? charge.bank_version : 0;
+	*version = pgw_store_attempt_by_id(&p->transaction_id, &charge) ? charge.bank_version : 0;
 	bank = pgw_config_bank_of(p->bank, *version, NULL);
-	pgw_store_standing(p, s);
-	pgw_operation_check(o->kind, s, bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector) : &none,
-						o->req.has_amount ? o->req.amount : 0, o->final, &result);
+	pgw_store_get_amounts(p, s);
+	pgw_payment_operation_check(o->kind, s, bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector) : &none,
+						o->args.has_amount ? o->args.amount : 0, o->final, &result);
 	if (result.error_code == NULL && (bank == NULL || bank->connector == NULL))
 		result.error_code = bank == NULL ? "unknown_bank" : "connector_invalid";
 	if (result.error_code == NULL && !pgw_config_takes_amount(bank, result.amount, p->currency))
@@ -159,86 +159,86 @@ check(const Operation *o, const PgwPayment *p, PgwStanding *s, int64 *amount, in
 }
 
 static void
-fill_attempt(const Operation *o, const PgwPayment *p, int64 amount, int version, PgwTransaction *t)
+fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int version, PgwAttempt *attempt)
 {
 	char		key[33];
 
-	memset(t, 0, sizeof(*t));
-	pgw_store_new_id(&t->transaction_id);
-	pgw_store_new_id(&t->correlation_id);
-	pgw_uuid_to_hex32(t->transaction_id.data, key);
-	t->payment_id = p->payment_id;
-	t->client_request_id = unconstify(char *, o->req.client_request_id);
-	t->merchant = p->merchant;
-	t->kind = o->kind;
-	t->submitted = true;
-	t->taken = false;			/* joins the one-live-attempt index when the worker takes it */
-	t->amount = amount;
-	t->currency = p->currency;
-	t->capture = p->capture;
-	t->final_capture = o->kind == PGW_KIND_CAPTURE && o->final;
-	t->reason = unconstify(char *, o->req.reason);
-	t->card_last4 = p->card_last4;
-	t->card_brand = p->card_brand;
-	t->bank = p->bank;
-	t->bank_version = version;
-	t->reference = p->reference;
-	t->bank_fields = "{}";
-	t->bank_key = pstrdup(key);
-	t->caller_xid = GetTopFullTransactionId();
-	t->caller_subxid = GetCurrentFullTransactionId();
-	t->system_identifier = (int64) GetSystemIdentifier();
-	t->database_oid = MyDatabaseId;
-	t->next_attempt_at = GetCurrentTimestamp();
+	memset(attempt, 0, sizeof(*attempt));
+	pgw_store_new_id(&attempt->transaction_id);
+	pgw_store_new_id(&attempt->correlation_id);
+	pgw_uuid_to_hex32(attempt->transaction_id.data, key);
+	attempt->payment_id = p->payment_id;
+	attempt->client_request_id = unconstify(char *, o->args.client_request_id);
+	attempt->merchant = p->merchant;
+	attempt->kind = o->kind;
+	attempt->submitted = true;
+	attempt->taken_by_worker = false;			/* joins the one-live-attempt index when the worker takes it */
+	attempt->amount = amount;
+	attempt->currency = p->currency;
+	attempt->capture = p->capture;
+	attempt->final_capture = o->kind == PGW_KIND_CAPTURE && o->final;
+	attempt->reason = unconstify(char *, o->args.reason);
+	attempt->card_last4 = p->card_last4;
+	attempt->card_brand = p->card_brand;
+	attempt->bank = p->bank;
+	attempt->bank_version = version;
+	attempt->reference = p->reference;
+	attempt->bank_fields = "{}";
+	attempt->bank_key = pstrdup(key);
+	attempt->caller_xid = GetTopFullTransactionId();
+	attempt->caller_subxid = GetCurrentFullTransactionId();
+	attempt->system_identifier = (int64) GetSystemIdentifier();
+	attempt->database_oid = MyDatabaseId;
+	attempt->next_step_at = GetCurrentTimestamp();
 }
 
 /* Under the payments row's lock. */
 static Datum
-carry_out(FunctionCallInfo fcinfo, const Operation *o, PgwPayment *p)
+carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 {
 	PgwEvent	started = {.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED,
 	.operation = pgw_kind_name(o->kind)};
-	PgwTransaction t;
-	PgwTransaction existing;
-	PgwStanding s;
+	PgwAttempt attempt;
+	PgwAttempt existing;
+	PgwPaymentAmounts s;
 	int64		amount;
 	int			version;
 
-	if (pgw_store_operation(o->kind, o->req.client_request_id, p->merchant, &existing))
+	if (pgw_store_operation(o->kind, o->args.client_request_id, p->merchant, &existing))
 		return replay(fcinfo, o, &existing);
 	check(o, p, &s, &amount, &version);
 	pgw_need_worker(true);
-	fill_attempt(o, p, amount, version, &t);
-	if (pgw_store_claim_operation(&t, &started, &existing) == PGW_CLAIM_EXISTS)
+	fill_attempt(o, p, amount, version, &attempt);
+	if (pgw_store_claim_operation(&attempt, &started, &existing) == PGW_CLAIM_EXISTS)
 		return replay(fcinfo, o, &existing);	/* by a caller with this id on another payment */
 	if (!PGW_MUTATED(OPERATION_CLAIM))
-		pgw_operation_begin(o->kind, amount, &s);
-	pgw_store_set_standing(p, &s);
+		pgw_payment_operation_begin(o->kind, amount, &s);
+	pgw_store_set_amounts(p, &s);
 	pgw_store_update_payment(p);
-	pgw_fate_add_submitted(&t);
-	return pgw_result_operation_datum(fcinfo, p, &t, PGW_TOLD_SUBMITTED);
+	pgw_commit_signal_add_submitted(&attempt);
+	return pgw_result_operation_datum(fcinfo, p, &attempt, PGW_AUDIENCE_SUBMIT);
 }
 
 static Datum
 operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 {
-	Operation	o;
+	RequestedOperation	o;
 	PgwPayment	p;
-	PgwTransaction existing;
+	PgwAttempt existing;
 	Datum		result;
 
 	PreventCommandIfReadOnly(function);
 	PreventCommandDuringRecovery(function);
 	PreventCommandIfParallelMode(function);
 	get_arguments(fcinfo, kind, &o);
-	pgw_repeats_check(fcinfo, o.req.client_request_id);
+	pgw_repeats_check(fcinfo, o.args.client_request_id);
 	pgw_require(GetUserId(), "client", NULL);
 	pgw_become_owner(&o.caller, &o.sec_context);
 	pgw_tables_lock(0);
 	find_payment(&o, &p);
 
 	/* A replay waits for nobody.  Whoever has not committed yet holds the payments row: then it is looked for again, under that lock. */
-	if (pgw_store_operation(kind, o.req.client_request_id, p.merchant, &existing))
+	if (pgw_store_operation(kind, o.args.client_request_id, p.merchant, &existing))
 		result = replay(fcinfo, &o, &existing);
 	else
 	{

@@ -80,7 +80,7 @@ validate(PgwPay *pay)
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);
-	n = pgw_validate_request(&pay->req, now, &pay->checked, &faults);
+	n = pgw_validate_payment_args(&pay->args, now, &pay->checked, &faults);
 	text = n > 0 && !faults.failed ? MemoryContextStrdup(CurrentMemoryContext, faults.data) : NULL;
 	pgw_buf_free(&faults);
 	if (n > 0)
@@ -96,8 +96,8 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	pgw_args_note_secrets(fcinfo);
 
 	/* First of all: the text of a statement with a card in it must not reach the log with another error. */
-	pgw_args_request(fcinfo, is_submit, &pay->req);
-	pgw_cards_refuse(&pay->req);
+	pgw_args_read(fcinfo, is_submit, &pay->args);
+	pgw_cards_refuse(&pay->args);
 
 	/* An xid can be had in a READ ONLY transaction; the error would come after the charge. */
 	PreventCommandIfReadOnly(function);
@@ -105,18 +105,18 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	PreventCommandIfParallelMode(function);
 
 	validate(pay);
-	pgw_repeats_check(fcinfo, pay->req.client_request_id);
-	pgw_require(GetUserId(), "client", pay->req.merchant);
+	pgw_repeats_check(fcinfo, pay->args.client_request_id);
+	pgw_require(GetUserId(), "client", pay->args.merchant);
 
 	pgw_become_owner(&pay->caller, &pay->saved_sec_context);
-	if (!pgw_store_merchant(pay->req.merchant, &enabled))
-		pgw_raise("unknown_merchant", pgw_detail(NULL, "merchant", pay->req.merchant), NULL);
+	if (!pgw_store_merchant(pay->args.merchant, &enabled))
+		pgw_raise("unknown_merchant", pgw_detail(NULL, "merchant", pay->args.merchant), NULL);
 	if (!enabled)
-		pgw_raise("merchant_disabled", pgw_detail(NULL, "merchant", pay->req.merchant), NULL);
+		pgw_raise("merchant_disabled", pgw_detail(NULL, "merchant", pay->args.merchant), NULL);
 
-	pay->raise = pay->req.on_failure != NULL ? pay->checked.on_failure_raise : on_failure == 1;
-	pay->deadline = pgw_deadline(pay->req.timeout_isnull ? wait_timeout : pay->req.timeout_ms);
-	pay->capture_op = pgw_op_name(pgw_flow_operation(pay->checked.capture, is_submit));
+	pay->raise = pay->args.on_failure != NULL ? pay->checked.on_failure_raise : on_failure == 1;
+	pay->deadline = pgw_deadline(pay->args.timeout_isnull ? wait_timeout : pay->args.timeout_ms);
+	pay->capture_op = pgw_op_name(pgw_charge_operation(pay->checked.capture, is_submit));
 }
 
 void
@@ -140,22 +140,22 @@ route(PgwPay *pay)
 	PgwBank    *bank;
 
 	pgw_config_refresh(false);
-	bank = pgw_config_route(pay->req.bank, pay->req.amount, pay->req.currency, pay->req.card_number != NULL, pay->checked.capture,
+	bank = pgw_config_route(pay->args.bank, pay->args.amount, pay->args.currency, pay->args.card_number != NULL, pay->checked.capture,
 							&code, &detail);
 	if (bank == NULL)
 		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
 	strlcpy(pay->bank, bank->name, sizeof(pay->bank));
-	pay->config_number = pgw_config_number(&pay->config_unsettled);
+	pay->config_number = pgw_config_number(&pay->config_changing);
 }
 
 void
 pgw_pay_prepare(PgwPay *pay)
 {
 	/* A replay needs neither: it must answer also when the bank is disabled by now. */
-	pay->found = pgw_store_payment_probe(pay->req.client_request_id, pay->req.merchant, &pay->payment);
+	pay->found = pgw_store_payment_probe(pay->args.client_request_id, pay->args.merchant, &pay->payment);
 	if (pay->found == PGW_FIND_ROW)
 		return;
-	pgw_need_worker(pay->req.is_submit);
+	pgw_need_worker(pay->args.is_submit);
 	route(pay);
 }
 
@@ -163,14 +163,14 @@ pgw_pay_prepare(PgwPay *pay)
 
 /* PW422 when the request is not the one that is recorded under its id. */
 static void
-compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwTransaction *t)
+compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwAttempt *attempt)
 {
-	const PgwRequest *req = &pay->req;
-	bool		card = req->card_number != NULL;
+	const PgwPaymentArgs *args = &pay->args;
+	bool		card = args->card_number != NULL;
 	PgwIdentity asked = {
-		.amount = req->amount, .currency = req->currency, .token = req->token, .card_last4 = card ? pay->checked.last4 : NULL,
-		.card_expiry_month = card ? req->card_expiry_month : 0, .card_expiry_year = card ? req->card_expiry_year : 0,
-		.bank = req->bank, .capture = pay->checked.capture, .reference = req->reference
+		.amount = args->amount, .currency = args->currency, .token = args->token, .card_last4 = card ? pay->checked.last4 : NULL,
+		.card_expiry_month = card ? args->card_expiry_month : 0, .card_expiry_year = card ? args->card_expiry_year : 0,
+		.bank = args->bank, .capture = pay->checked.capture, .reference = args->reference
 	};
 	PgwIdentity recorded = asked;
 	PgwBuf		names;
@@ -180,8 +180,8 @@ compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwTransaction *t)
 	recorded.currency = p->currency;
 	recorded.capture = p->capture;
 	recorded.reference = p->reference;
-	if (t != NULL)
-		pgw_vote_identity(t, &recorded);
+	if (attempt != NULL)
+		pgw_record_identity(attempt, &recorded);
 	else if (card)
 		recorded.card_last4 = p->card_last4;
 
@@ -202,11 +202,11 @@ pgw_pay_mismatch(const char *fields)
 }
 
 bool
-pgw_pay_repeat(PgwPay *pay, PgwTransaction *t)
+pgw_pay_repeat(PgwPay *pay, PgwAttempt *attempt)
 {
-	if (!pgw_store_look(pay->req.client_request_id, pay->req.merchant, &pay->payment, t))
+	if (!pgw_store_look(pay->args.client_request_id, pay->args.merchant, &pay->payment, attempt))
 		return false;
-	compare_replay(pay, &pay->payment, t);
+	compare_replay(pay, &pay->payment, attempt);
 	return true;
 }
 
@@ -214,31 +214,31 @@ pgw_pay_repeat(PgwPay *pay, PgwTransaction *t)
 static void
 fill_payment(PgwPay *pay)
 {
-	PgwRequest *req = &pay->req;
+	PgwPaymentArgs *args = &pay->args;
 	PgwPayment *p = &pay->payment;
 
 	memset(p, 0, sizeof(*p));
 	pgw_store_new_id(&p->payment_id);
 	pgw_store_new_id(&p->transaction_id);
 	pgw_store_new_id(&pay->correlation_id);
-	p->client_request_id = unconstify(char *, req->client_request_id);
-	p->merchant = unconstify(char *, req->merchant);
+	p->client_request_id = unconstify(char *, args->client_request_id);
+	p->merchant = unconstify(char *, args->merchant);
 	p->status = PGW_PAY_PENDING;
 	p->capture = pay->checked.capture;
-	p->amount = req->amount;
-	p->currency = unconstify(char *, req->currency);
+	p->amount = args->amount;
+	p->currency = unconstify(char *, args->currency);
 	p->bank = pay->bank;
-	if (req->card_number != NULL)
+	if (args->card_number != NULL)
 	{
 		p->card_last4 = pay->checked.last4;
 		p->card_brand = unconstify(char *, pgw_card_brand_name(pay->checked.brand));
 	}
-	p->reference = unconstify(char *, req->reference);
-	p->metadata = unconstify(char *, req->metadata);
+	p->reference = unconstify(char *, args->reference);
+	p->metadata = unconstify(char *, args->metadata);
 }
 
 bool
-pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
+pgw_pay_claim(PgwPay *pay, PgwAttempt *attempt, bool *have_t)
 {
 	PgwPayment *p = &pay->payment;
 	PgwPayment	existing;
@@ -251,29 +251,29 @@ pgw_pay_claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
 			return true;
 		*p = existing;
 	}
-	*have_t = pgw_store_transaction_by_id(&p->transaction_id, t);
-	compare_replay(pay, p, *have_t ? t : NULL);
+	*have_t = pgw_store_attempt_by_id(&p->transaction_id, attempt);
+	compare_replay(pay, p, *have_t ? attempt : NULL);
 	return false;
 }
 
 void
 pgw_pay_end(PgwPay *pay)
 {
-	pgw_args_wipe(&pay->req);
+	pgw_args_wipe(&pay->args);
 	pgw_become_caller(pay->caller, pay->saved_sec_context);
 }
 
 Datum
-pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwTransaction *t, PgwTold told)
+pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwAttempt *attempt, PgwAudience audience)
 {
-	if (pay->raise && told != PGW_TOLD_SUBMITTED)
+	if (pay->raise && audience != PGW_AUDIENCE_SUBMIT)
 	{
-		PgwVerdict	v;
+		PgwResultError	v;
 
-		pgw_result_verdict(&pay->payment, t, told, &v);
+		pgw_result_error(&pay->payment, attempt, audience, &v);
 		if (v.error_code != NULL)
 		{
-			const pg_uuid_t *correlation_id = t != NULL ? &t->correlation_id : &pay->correlation_id;
+			const pg_uuid_t *correlation_id = attempt != NULL ? &attempt->correlation_id : &pay->correlation_id;
 			char	   *members;
 			char		id[37];
 
@@ -286,5 +286,5 @@ pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwTransaction *t, Pg
 					  v.http_status == 504 ? "The charge may stand: ask again with the same client_request_id, never with a new one." : NULL);
 		}
 	}
-	return pgw_result_datum(fcinfo, &pay->payment, t, told);
+	return pgw_result_datum(fcinfo, &pay->payment, attempt, audience);
 }

@@ -19,7 +19,7 @@
 #include "database/row.h"
 
 static void
-verdict_from_code(const char *code, PgwVerdict *v)
+error_from_code(const char *code, PgwResultError *v)
 {
 	const PgwErrorInfo *info = pgw_error_find(code);
 
@@ -33,19 +33,19 @@ verdict_from_code(const char *code, PgwVerdict *v)
 }
 
 void
-pgw_result_verdict(const PgwPayment *p, const PgwTransaction *t, PgwTold told, PgwVerdict *v)
+pgw_result_error(const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience, PgwResultError *v)
 {
 	memset(v, 0, sizeof(*v));
 	switch (p->status)
 	{
 		case PGW_PAY_DECLINED:
 		case PGW_PAY_FAILED:
-			if (t != NULL && t->error_code != NULL)
-				verdict_from_code(t->error_code, v);
-			else if (t != NULL && (t->status == PGW_REFUNDING || t->status == PGW_REFUNDED))
-				verdict_from_code("given_back", v);
+			if (attempt != NULL && attempt->error_code != NULL)
+				error_from_code(attempt->error_code, v);
+			else if (attempt != NULL && (attempt->status == PGW_REFUNDING || attempt->status == PGW_REFUNDED))
+				error_from_code("given_back", v);
 			else
-				verdict_from_code(p->status == PGW_PAY_DECLINED ? "declined" : "bank_error", v);
+				error_from_code(p->status == PGW_PAY_DECLINED ? "declined" : "bank_error", v);
 			break;
 
 		case PGW_PAY_PENDING:
@@ -53,34 +53,34 @@ pgw_result_verdict(const PgwPayment *p, const PgwTransaction *t, PgwTold told, P
 			v->http_status = 202;
 
 			/* Accepted and on its way is no error; not knowing what the bank did is one. */
-			if (t != NULL && (t->status == PGW_BANK_UNKNOWN || t->status == PGW_REQUIRES_MANUAL_REVIEW))
-				verdict_from_code(t->error_code != NULL ? t->error_code : "outcome_unknown", v);
-			else if (told == PGW_TOLD_WAIT_OVER)
-				verdict_from_code("wait_timeout", v);
+			if (attempt != NULL && (attempt->status == PGW_BANK_UNKNOWN || attempt->status == PGW_REQUIRES_MANUAL_REVIEW))
+				error_from_code(attempt->error_code != NULL ? attempt->error_code : "outcome_unknown", v);
+			else if (audience == PGW_AUDIENCE_WAIT_ENDED)
+				error_from_code("wait_timeout", v);
 			break;
 
 		default:
-			v->http_status = told == PGW_TOLD_TAKEN ? 201 : 200;
+			v->http_status = audience == PGW_AUDIENCE_FIRST_CALL ? 201 : 200;
 			break;
 	}
-	if (t != NULL && t->error_message != NULL && v->error_code != NULL)
-		v->error_message = t->error_message;
+	if (attempt != NULL && attempt->error_message != NULL && v->error_code != NULL)
+		v->error_message = attempt->error_message;
 }
 
 static void
-operation_verdict(const PgwTransaction *op, PgwTold told, PgwVerdict *v)
+operation_error(const PgwAttempt *op, PgwAudience audience, PgwResultError *v)
 {
 	memset(v, 0, sizeof(*v));
 	if (op->status == PGW_COMPLETED)
-		v->http_status = told == PGW_TOLD_TAKEN ? 201 : 200;
+		v->http_status = audience == PGW_AUDIENCE_FIRST_CALL ? 201 : 200;
 	else
 		v->http_status = 202;
 	if (op->status == PGW_FAILED || op->status == PGW_BANK_UNKNOWN || op->status == PGW_REQUIRES_MANUAL_REVIEW)
-		verdict_from_code(op->error_code != NULL ? op->error_code : "outcome_unknown", v);
+		error_from_code(op->error_code != NULL ? op->error_code : "outcome_unknown", v);
 
 	/* in doubt, whatever the bank said last: the refusal of one that is being looked up is not final */
 	if (op->status == PGW_BANK_UNKNOWN && strcmp(v->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) != 0)
-		verdict_from_code("outcome_unknown", v);
+		error_from_code("outcome_unknown", v);
 }
 
 /* Values of one row, put by column name. */
@@ -126,32 +126,32 @@ put_string(Row *row, const char *name, const char *value)
 	}
 }
 
-/* t: the payment's attempt, or NULL; op: an operation on it that the row is about, or NULL. */
+/* attempt: the payment's attempt, or NULL; op: an operation on it that the row is about, or NULL. */
 static HeapTuple
-build(TupleDesc desc, const PgwPayment *p, const PgwTransaction *t, const PgwTransaction *op, PgwTold told)
+build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt *op, PgwAudience audience)
 {
 	Row		   *row = palloc0(sizeof(Row));
-	PgwVerdict	v;
+	PgwResultError	v;
 
 	row->desc = desc;
 	memset(row->nulls, true, sizeof(row->nulls));
 	if (op != NULL)
-		operation_verdict(op, told, &v);
+		operation_error(op, audience, &v);
 	else
-		pgw_result_verdict(p, t, told, &v);
+		pgw_result_error(p, attempt, audience, &v);
 
 	put(row, "payment_id", UUIDPGetDatum(&p->payment_id));
 	put(row, "transaction_id", UUIDPGetDatum(op != NULL ? &op->transaction_id : &p->transaction_id));
 	put_string(row, "client_request_id", op != NULL ? op->client_request_id : p->client_request_id);
 	put_string(row, "status", pgw_payment_status_name(p->status));
-	put_string(row, "transaction_status", pgw_state_name(op != NULL ? op->status : t != NULL ? t->status : PGW_CREATED));
+	put_string(row, "transaction_status", pgw_state_name(op != NULL ? op->status : attempt != NULL ? attempt->status : PGW_CREATED));
 	put(row, "amount", Int64GetDatum(op != NULL ? op->amount : p->amount));
 	put_string(row, "currency", p->currency);
 	put(row, "authorized_amount", Int64GetDatum(p->authorized_amount));
 	put(row, "captured_amount", Int64GetDatum(p->captured_amount));
 	put(row, "refunded_amount", Int64GetDatum(p->refunded_amount));
 	put(row, "refund_pending_amount", Int64GetDatum(p->refund_pending_amount));
-	put_string(row, "bank", p->bank != NULL || t == NULL ? p->bank : t->bank);
+	put_string(row, "bank", p->bank != NULL || attempt == NULL ? p->bank : attempt->bank);
 	put_string(row, "bank_reference", p->bank_reference);
 	put_string(row, "authorization_code", p->authorization_code);
 	put_string(row, "card_last4", p->card_last4);
@@ -161,33 +161,33 @@ build(TupleDesc desc, const PgwPayment *p, const PgwTransaction *t, const PgwTra
 	put_string(row, "error_message", v.error_message);
 	put(row, "http_status", Int32GetDatum(v.http_status));
 	put(row, "retryable", BoolGetDatum(v.retryable));
-	put(row, "replayed", BoolGetDatum(told == PGW_TOLD_REPLAYED));
+	put(row, "replayed", BoolGetDatum(audience == PGW_AUDIENCE_REPLAY));
 	put_string(row, "reference", p->reference);
-	if (op != NULL || t != NULL)
-		put(row, "correlation_id", UUIDPGetDatum(op != NULL ? &op->correlation_id : &t->correlation_id));
+	if (op != NULL || attempt != NULL)
+		put(row, "correlation_id", UUIDPGetDatum(op != NULL ? &op->correlation_id : &attempt->correlation_id));
 	put_string(row, "details", op != NULL ? psprintf("{\"kind\": \"%s\"}", pgw_kind_name(op->kind)) : "{}");
 	put(row, "created_at", TimestampTzGetDatum(p->created_at));
 	return heap_form_tuple(desc, row->values, row->nulls);
 }
 
 Datum
-pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwTransaction *t, PgwTold told)
+pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience)
 {
 	TupleDesc	desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, t, NULL, told));
+	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, attempt, NULL, audience));
 }
 
 Datum
-pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwTransaction *op, PgwTold told)
+pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *op, PgwAudience audience)
 {
 	TupleDesc	desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
-	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, NULL, op, told));
+	return HeapTupleGetDatum(build(BlessTupleDesc(desc), p, NULL, op, audience));
 }
 
 Tuplestorestate *
@@ -214,34 +214,34 @@ pgw_result_set(FunctionCallInfo fcinfo, TupleDesc *desc)
 }
 
 void
-pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p, const PgwTransaction *t, PgwTold told)
+pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience)
 {
-	tuplestore_puttuple(store, build(desc, p, t, NULL, told));
+	tuplestore_puttuple(store, build(desc, p, attempt, NULL, audience));
 }
 
 void
-pgw_result_from_attempt(const PgwTransaction *t, PgwPayment *p)
+pgw_result_from_attempt(const PgwAttempt *attempt, PgwPayment *p)
 {
 	memset(p, 0, sizeof(*p));
-	p->payment_id = t->payment_id;
-	p->transaction_id = t->transaction_id;
-	p->client_request_id = t->client_request_id;
-	p->merchant = t->merchant;
-	p->capture = t->capture;
-	p->amount = t->amount;
-	p->currency = t->currency;
-	p->bank = t->bank;
-	p->bank_reference = t->bank_reference;
-	p->authorization_code = t->authorization_code;
-	p->card_last4 = t->card_last4;
-	p->card_brand = t->card_brand;
-	p->reference = t->reference;
-	p->created_at = t->created_at;
-	p->updated_at = t->updated_at;
-	switch (t->status)
+	p->payment_id = attempt->payment_id;
+	p->transaction_id = attempt->transaction_id;
+	p->client_request_id = attempt->client_request_id;
+	p->merchant = attempt->merchant;
+	p->capture = attempt->capture;
+	p->amount = attempt->amount;
+	p->currency = attempt->currency;
+	p->bank = attempt->bank;
+	p->bank_reference = attempt->bank_reference;
+	p->authorization_code = attempt->authorization_code;
+	p->card_last4 = attempt->card_last4;
+	p->card_brand = attempt->card_brand;
+	p->reference = attempt->reference;
+	p->created_at = attempt->created_at;
+	p->updated_at = attempt->updated_at;
+	switch (attempt->status)
 	{
 		case PGW_FAILED:
-			p->status = t->error_class != NULL && strcmp(t->error_class, "business") == 0 ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
+			p->status = attempt->error_class != NULL && strcmp(attempt->error_class, "business") == 0 ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
 			break;
 		case PGW_REFUNDING:
 		case PGW_REFUNDED:
@@ -251,7 +251,7 @@ pgw_result_from_attempt(const PgwTransaction *t, PgwPayment *p)
 			p->status = PGW_PAY_IN_REVIEW;
 			break;
 		default:
-			p->status = PGW_PAY_PENDING;	/* no vote for it is visible yet */
+			p->status = PGW_PAY_PENDING;	/* no payments row that names it is visible yet */
 			break;
 	}
 }

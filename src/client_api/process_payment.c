@@ -1,12 +1,12 @@
 /*
  * process_payment.c - pgw.process_payment(): pay while the caller waits
  *
- * Owns nothing that lasts.
- * Invariant: the payments row names an attempt of this payment, or the call fails: what the answer names is looked at before it is written.
- * Order that matters: what is recorded already is answered first, without a lock that stays (look_without_lock.c).  Then the locks of all tables
- * (table_locks.c), so that DDL cannot come between the caller and the worker; then the claim (payments row), so that duplicates wait in their own
- * backends; the caller's xids are assigned before the request is handed over, because the worker records them with the intent; the fate is registered
- * before the worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have approved.
+ * Owns nothing that lasts. Invariant: the payments row names an attempt of this payment, or the call fails: what the answer names is looked at before it is
+ * written. Order that matters: what is recorded already is answered first, without a lock that stays (look_without_lock.c).  Then the locks of all tables
+ * (table_locks.c), so that DDL cannot come between the caller and the worker; then the claim (payments row), so that duplicates wait in their own backends;
+ * the caller's xids are assigned before the request is handed over, because the worker records them with the intent; the signal of the transaction's end is
+ * registered before the worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have
+ * approved.
  */
 #include "postgres.h"
 
@@ -47,7 +47,7 @@ copy(char *to, size_t size, const char *from)
 static void
 fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 {
-	const PgwRequest *req = &pay->req;
+	const PgwPaymentArgs *args = &pay->args;
 
 	r->payment_id = pay->payment.payment_id;
 	r->transaction_id = pay->payment.transaction_id;
@@ -58,24 +58,24 @@ fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 	r->caller_subxid = GetCurrentFullTransactionId();
 	r->deadline = pay->deadline;
 	r->generation = pay->config_number;
-	r->unsettled = pay->config_unsettled;
-	r->amount = req->amount;
+	r->config_changing = pay->config_changing;
+	r->amount = args->amount;
 	r->capture = (int) pay->checked.capture;
-	copy(r->currency, sizeof(r->currency), req->currency);
-	copy(r->client_request_id, sizeof(r->client_request_id), req->client_request_id);
-	copy(r->merchant, sizeof(r->merchant), req->merchant);
+	copy(r->currency, sizeof(r->currency), args->currency);
+	copy(r->client_request_id, sizeof(r->client_request_id), args->client_request_id);
+	copy(r->merchant, sizeof(r->merchant), args->merchant);
 	copy(r->bank, sizeof(r->bank), pay->bank);
-	copy(r->bank_requested, sizeof(r->bank_requested), req->bank);
-	copy(r->reference, sizeof(r->reference), req->reference);
-	copy(r->token, sizeof(r->token), req->token);
-	copy(r->bank_fields, sizeof(r->bank_fields), req->bank_fields);
-	if (req->card_number != NULL)
+	copy(r->bank_requested, sizeof(r->bank_requested), args->bank);
+	copy(r->reference, sizeof(r->reference), args->reference);
+	copy(r->token, sizeof(r->token), args->token);
+	copy(r->bank_fields, sizeof(r->bank_fields), args->bank_fields);
+	if (args->card_number != NULL)
 	{
-		r->card_expiry_month = req->card_expiry_month;
-		r->card_expiry_year = req->card_expiry_year;
-		copy(r->card_number, sizeof(r->card_number), req->card_number);
-		copy(r->card_cvv, sizeof(r->card_cvv), req->card_cvv);
-		copy(r->card_holder, sizeof(r->card_holder), req->card_holder);
+		r->card_expiry_month = args->card_expiry_month;
+		r->card_expiry_year = args->card_expiry_year;
+		copy(r->card_number, sizeof(r->card_number), args->card_number);
+		copy(r->card_cvv, sizeof(r->card_cvv), args->card_cvv);
+		copy(r->card_holder, sizeof(r->card_holder), args->card_holder);
 		copy(r->card_last4, sizeof(r->card_last4), pay->checked.last4);
 		copy(r->card_brand, sizeof(r->card_brand), pgw_card_brand_name(pay->checked.brand));
 	}
@@ -83,24 +83,24 @@ fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 
 /* What the bank said of itself, of the charge and of a token's card. */
 static void
-take_over(PgwPayment *p, const PgwTransaction *t)
+take_over(PgwPayment *p, const PgwAttempt *attempt)
 {
-	p->bank = t->bank;
-	p->bank_reference = t->bank_reference;
-	p->authorization_code = t->authorization_code;
-	p->card_last4 = t->card_last4;
-	p->card_brand = t->card_brand;
+	p->bank = attempt->bank;
+	p->bank_reference = attempt->bank_reference;
+	p->authorization_code = attempt->authorization_code;
+	p->card_last4 = attempt->card_last4;
+	p->card_brand = attempt->card_brand;
 }
 
 /*
- * An attempt that answers names our payment: it is our own, or it was handed over to us (adoption.c) before we heard of it.  Were it another's, our row would
- * vote for a stranger's charge and ours would have no vote, so whatever has mixed them up, nothing of it is committed.
+ * An attempt that answers names our payment: it is our own, or it was handed over to us (adoption.c) before we heard of it.  Were it another's, our row
+ * would name a stranger's charge and no row would name ours, so whatever has mixed them up, nothing of it is committed.
  */
 static void
-require_own(const PgwPay *pay, const PgwTransaction *t)
+require_own(const PgwPay *pay, const PgwAttempt *attempt)
 {
-	bool		own = memcmp(&t->payment_id, &pay->payment.payment_id, sizeof(pg_uuid_t)) == 0 &&
-		strcmp(t->client_request_id, pay->payment.client_request_id) == 0 && strcmp(t->merchant, pay->payment.merchant) == 0;
+	bool		own = memcmp(&attempt->payment_id, &pay->payment.payment_id, sizeof(pg_uuid_t)) == 0 &&
+		strcmp(attempt->client_request_id, pay->payment.client_request_id) == 0 && strcmp(attempt->merchant, pay->payment.merchant) == 0;
 
 	if (own || PGW_MUTATED(SLOT_OWNER))
 		return;
@@ -109,75 +109,75 @@ require_own(const PgwPay *pay, const PgwTransaction *t)
 }
 
 /* The worker knows the outcome: write what it means to the payments row. */
-static PgwTold
-save_outcome(PgwPay *pay, PgwTransaction *t)
+static PgwAudience
+save_outcome(PgwPay *pay, PgwAttempt *attempt)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 	PgwPayment *p = &pay->payment;
 
 	/* The row as it stands now, under its lock, decides; the answer only said that it is worth looking. */
-	if (!pgw_store_lock_transaction(&p->transaction_id, true, t, NULL))
+	if (!pgw_store_lock_attempt(&p->transaction_id, true, attempt, NULL))
 		elog(ERROR, "the attempt that the worker recorded is not there");
-	require_own(pay, t);
+	require_own(pay, attempt);
 
-	switch (t->status)
+	switch (attempt->status)
 	{
 		case PGW_BANK_APPROVED:
 			/* The worker's commit of the approval may be asynchronous; ours has a later LSN and must not be. */
 			if (!PGW_MUTATED(SYNC_COMMIT))
 				ForceSyncCommit();
-			pgw_flow_save(t->capture, false, t->amount, &d);
-			t->next_attempt_at = pgw_vote_authorization_end(t);
+			pgw_charge_save(attempt->capture, false, attempt->amount, &d);
+			attempt->next_step_at = pgw_record_authorization_end(attempt);
 
 			/* Without the payments row: that would NOTIFY, which the worker does after our commit.  Here it would forbid PREPARE TRANSACTION. */
-			pgw_vote_record(t, NULL, &d, pay->capture_op, NULL);
-			p->status = d.payment == PGW_FLOW_PAY_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
+			pgw_record_decision(attempt, NULL, &d, pay->capture_op, NULL);
+			p->status = d.payment == PGW_PAYMENT_BECOMES_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
 			p->authorized_amount = d.authorized_amount;
 			p->captured_amount = d.captured_amount;
 			p->reserved_amount = d.reserved_amount;
-			take_over(p, t);
+			take_over(p, attempt);
 			pgw_store_update_payment(p);
-			return PGW_TOLD_TAKEN;
+			return PGW_AUDIENCE_FIRST_CALL;
 
 		case PGW_FAILED:
-			p->status = pgw_flow_failed_payment(t->error_code) == PGW_FLOW_PAY_DECLINED ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
-			take_over(p, t);
+			p->status = pgw_charge_failed_payment(attempt->error_code) == PGW_PAYMENT_BECOMES_DECLINED ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
+			take_over(p, attempt);
 			pgw_store_update_payment(p);
-			return PGW_TOLD_TAKEN;
+			return PGW_AUDIENCE_FIRST_CALL;
 
 		case PGW_REFUNDING:
 		case PGW_REFUNDED:
-			/* Approved, but not what was asked for: it is being given back, and this row votes for nothing. */
+			/* Approved, but not what was asked for: it is being given back, and this row names no attempt. */
 			p->status = PGW_PAY_FAILED;
-			take_over(p, t);
+			take_over(p, attempt);
 			pgw_store_update_payment(p);
-			return PGW_TOLD_TAKEN;
+			return PGW_AUDIENCE_FIRST_CALL;
 
 		case PGW_REQUIRES_MANUAL_REVIEW:
 			p->status = PGW_PAY_IN_REVIEW;
-			take_over(p, t);
+			take_over(p, attempt);
 			pgw_store_update_payment(p);
-			return PGW_TOLD_TAKEN;
+			return PGW_AUDIENCE_FIRST_CALL;
 
 		default:
-			return PGW_TOLD_WAIT_OVER;	/* not known: the row stays pending, the worker writes the rest */
+			return PGW_AUDIENCE_WAIT_ENDED;	/* not known: the row stays pending, the worker writes the rest */
 	}
 }
 
-/* An earlier attempt answers: the payments row votes for that one. */
+/* An earlier attempt answers: the payments row now names that one. */
 static void
-vote_for(PgwPay *pay, const pg_uuid_t *transaction_id)
+name_attempt(PgwPay *pay, const pg_uuid_t *transaction_id)
 {
-	PgwTransaction t;
+	PgwAttempt attempt;
 
 	if (memcmp(&pay->payment.transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
 		return;
-	if (!pgw_store_transaction_by_id(transaction_id, &t))
+	if (!pgw_store_attempt_by_id(transaction_id, &attempt))
 		elog(ERROR, "the attempt that the worker recorded is not there");
-	require_own(pay, &t);
+	require_own(pay, &attempt);
 	pay->payment.transaction_id = *transaction_id;
 	pgw_store_update_payment(&pay->payment);
-	pgw_fate_add(transaction_id, PGW_FATE_PROCESS);
+	pgw_commit_signal_add(transaction_id, PGW_COMMIT_SIGNAL_PROCESS);
 }
 
 /* The attempt that is in the way is being given back: wait for the end of that, bounded by the deadline. */
@@ -190,8 +190,8 @@ wait_for_give_back(const PgwPay *pay, const pg_uuid_t *transaction_id)
 	for (;;)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
-		PgwTransaction t;
-		bool		over = !pgw_store_transaction_by_id(transaction_id, &t) || t.status != PGW_REFUNDING;
+		PgwAttempt attempt;
+		bool		over = !pgw_store_attempt_by_id(transaction_id, &attempt) || attempt.status != PGW_REFUNDING;
 		TimestampTz now = GetCurrentTimestamp();
 
 		MemoryContextSwitchTo(old);
@@ -228,7 +228,7 @@ wait_for_worker(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *wit
 	PG_CATCH();
 	{
 		if (memcmp(&answer->transaction_id, &nothing, sizeof(pg_uuid_t)) != 0)
-			pgw_fate_add(&answer->transaction_id, PGW_FATE_PROCESS);
+			pgw_commit_signal_add(&answer->transaction_id, PGW_COMMIT_SIGNAL_PROCESS);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
@@ -243,7 +243,7 @@ raise_no_slot(const PgwPay *pay, PgwClaimSlot why)
 		pgw_raise("worker_busy", pgw_detail("\"reason\": \"the bank's callers have their share of pgw.max_waiting\"", "bank", pay->bank),
 				  "Nothing was sent: the bank is slower than its callers come. Try again later, name another bank, or raise pgw.max_waiting.");
 	if (why == PGW_SLOT_MERCHANT_SHARE)
-		pgw_raise("worker_busy", pgw_detail("\"reason\": \"the merchant's callers have their share of pgw.max_waiting\"", "merchant", pay->req.merchant),
+		pgw_raise("worker_busy", pgw_detail("\"reason\": \"the merchant's callers have their share of pgw.max_waiting\"", "merchant", pay->args.merchant),
 				  "Nothing was sent. Try again later, or raise pgw.max_waiting.");
 	if (why == PGW_SLOT_ROLE_QUOTA)
 		pgw_raise("too_many_requests", psprintf("\"quota\": \"pgw.role_max_waiting\", \"of\": \"role\", \"limit\": %d", pgw_role_max_waiting),
@@ -259,12 +259,12 @@ static int
 claim_slot(const PgwPay *pay, PgwClaimSlot *why)
 {
 	bool		only_bank = pgw_config_nth(1) == NULL;
-	int			slot = pgw_exchange_claim(pay->bank, pay->req.merchant, pay->caller, only_bank, why);
-	PgwTransaction earlier;
+	int			slot = pgw_exchange_claim(pay->bank, pay->args.merchant, pay->caller, only_bank, why);
+	PgwAttempt earlier;
 
-	if (slot < 0 && *why == PGW_SLOT_ROLE_QUOTA && pgw_store_earlier_attempt(pay->req.client_request_id, pay->req.merchant, &earlier) &&
+	if (slot < 0 && *why == PGW_SLOT_ROLE_QUOTA && pgw_store_earlier_attempt(pay->args.client_request_id, pay->args.merchant, &earlier) &&
 		!pgw_state_is_final(earlier.status))
-		slot = pgw_exchange_claim(pay->bank, pay->req.merchant, InvalidOid, only_bank, why);
+		slot = pgw_exchange_claim(pay->bank, pay->args.merchant, InvalidOid, only_bank, why);
 	return slot;
 }
 
@@ -275,7 +275,7 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 	bool		answered;
 	bool		withdrawn = false;
 
-	pgw_fate_add(&pay->payment.transaction_id, PGW_FATE_PROCESS);
+	pgw_commit_signal_add(&pay->payment.transaction_id, PGW_COMMIT_SIGNAL_PROCESS);
 	PGW_DEBUG_POINT("claimed");
 	for (;;)
 	{
@@ -293,7 +293,7 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 			break;
 		wait_for_give_back(pay, &answer->transaction_id);
 	}
-	pgw_args_wipe(&pay->req);
+	pgw_args_wipe(&pay->args);
 	if (withdrawn)
 		pgw_raise("worker_busy", NULL, "Nothing was sent; the call can be repeated, with a longer timeout.");
 	PGW_DEBUG_POINT("answered");
@@ -303,14 +303,14 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 static Datum
 process(PgwPay *pay, FunctionCallInfo fcinfo)
 {
-	PgwTransaction t;
+	PgwAttempt attempt;
 	PgwSlotAnswer answer;
-	PgwTold		told = PGW_TOLD_WAIT_OVER;
+	PgwAudience		audience = PGW_AUDIENCE_WAIT_ENDED;
 	bool		have_t;
 	bool		answered;
 
-	if (!pgw_pay_claim(pay, &t, &have_t))
-		return pgw_pay_result(pay, fcinfo, have_t ? &t : NULL, PGW_TOLD_REPLAYED);
+	if (!pgw_pay_claim(pay, &attempt, &have_t))
+		return pgw_pay_result(pay, fcinfo, have_t ? &attempt : NULL, PGW_AUDIENCE_REPLAY);
 
 	answered = ask_worker(pay, &answer);
 	if (answered && answer.kind == PGW_ANSWER_ERROR)
@@ -319,18 +319,18 @@ process(PgwPay *pay, FunctionCallInfo fcinfo)
 			pgw_pay_mismatch(answer.detail);
 		pgw_raise(answer.error_code, answer.detail[0] != '\0' ? pgw_detail(NULL, "reason", answer.detail) : NULL, NULL);
 	}
-	vote_for(pay, &answer.transaction_id);
+	name_attempt(pay, &answer.transaction_id);
 	if (answered)
 	{
-		told = save_outcome(pay, &t);
+		audience = save_outcome(pay, &attempt);
 		have_t = true;
 		if (answer.replayed)
-			told = PGW_TOLD_REPLAYED;
+			audience = PGW_AUDIENCE_REPLAY;
 	}
 	else
-		have_t = pgw_store_transaction_by_id(&pay->payment.transaction_id, &t);
+		have_t = pgw_store_attempt_by_id(&pay->payment.transaction_id, &attempt);
 	PGW_DEBUG_POINT("saved");
-	return pgw_pay_result(pay, fcinfo, have_t ? &t : NULL, told);
+	return pgw_pay_result(pay, fcinfo, have_t ? &attempt : NULL, audience);
 }
 
 /* The tables are written before and after the wait. */
@@ -360,12 +360,12 @@ Datum
 pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 {
 	PgwPay		pay;
-	PgwTransaction t;
+	PgwAttempt attempt;
 	Datum		result;
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
-	if (pgw_pay_repeat(&pay, &t))
-		result = pgw_pay_result(&pay, fcinfo, &t, PGW_TOLD_REPLAYED);
+	if (pgw_pay_repeat(&pay, &attempt))
+		result = pgw_pay_result(&pay, fcinfo, &attempt, PGW_AUDIENCE_REPLAY);
 	else
 	{
 		pgw_tables_enter(pay.deadline);

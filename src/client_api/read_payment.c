@@ -68,15 +68,15 @@ arg_payment_id(FunctionCallInfo fcinfo)
 
 /* The payment as it stands, or as the attempts tell when its own row is not visible. false: neither. */
 static bool
-load(const pg_uuid_t *payment_id, PgwPayment *p, PgwTransaction *t, bool *have_t)
+load(const pg_uuid_t *payment_id, PgwPayment *p, PgwAttempt *attempt, bool *have_t)
 {
-	PgwTransaction *attempts;
+	PgwAttempt *attempts;
 	int			n;
 
 	*have_t = false;
 	if (pgw_store_payment_by_id(payment_id, p))
 	{
-		*have_t = pgw_store_transaction_by_id(&p->transaction_id, t);
+		*have_t = pgw_store_attempt_by_id(&p->transaction_id, attempt);
 		return true;
 	}
 	n = pgw_store_attempts(payment_id, &attempts);
@@ -84,9 +84,9 @@ load(const pg_uuid_t *payment_id, PgwPayment *p, PgwTransaction *t, bool *have_t
 	{
 		if (attempts[i].kind == PGW_KIND_PAYMENT)
 		{
-			*t = attempts[i];
+			*attempt = attempts[i];
 			*have_t = true;
-			pgw_result_from_attempt(t, p);
+			pgw_result_from_attempt(attempt, p);
 			return true;
 		}
 	}
@@ -98,7 +98,7 @@ pgw_get_payment_1_0(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t	id = arg_payment_id(fcinfo);
 	PgwPayment	p;
-	PgwTransaction t;
+	PgwAttempt attempt;
 	TupleDesc	desc;
 	Tuplestorestate *store;
 	Oid			caller;
@@ -110,8 +110,8 @@ pgw_get_payment_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&caller, &sec_context);
 
 	/* Another merchant's payment is no payment: its id is not confirmed. */
-	if (load(&id, &p, &t, &have_t) && pgw_caller_may(caller, "auditor", p.merchant))
-		pgw_result_put(store, desc, &p, have_t ? &t : NULL, PGW_TOLD_READ);
+	if (load(&id, &p, &attempt, &have_t) && pgw_caller_may(caller, "auditor", p.merchant))
+		pgw_result_put(store, desc, &p, have_t ? &attempt : NULL, PGW_AUDIENCE_READ);
 	pgw_become_caller(caller, sec_context);
 	return (Datum) 0;
 }
@@ -123,7 +123,7 @@ pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 	char	   *merchant = pgw_arg_text(fcinfo, "merchant");
 	PgwBuf		faults;
 	PgwPayment	p;
-	PgwTransaction t;
+	PgwAttempt attempt;
 	TupleDesc	desc;
 	Tuplestorestate *store;
 	Oid			caller;
@@ -141,14 +141,14 @@ pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&caller, &sec_context);
 	if (pgw_store_payment_by_request(request_id, merchant, &p))
 	{
-		have_t = pgw_store_transaction_by_id(&p.transaction_id, &t);
-		pgw_result_put(store, desc, &p, have_t ? &t : NULL, PGW_TOLD_READ);
+		have_t = pgw_store_attempt_by_id(&p.transaction_id, &attempt);
+		pgw_result_put(store, desc, &p, have_t ? &attempt : NULL, PGW_AUDIENCE_READ);
 	}
-	else if (pgw_store_transaction_by_request(PGW_KIND_PAYMENT, request_id, merchant, &t))
+	else if (pgw_store_attempt_by_request(PGW_KIND_PAYMENT, request_id, merchant, &attempt))
 	{
 		/* Its caller has not committed yet, or has rolled back. */
-		pgw_result_from_attempt(&t, &p);
-		pgw_result_put(store, desc, &p, &t, PGW_TOLD_READ);
+		pgw_result_from_attempt(&attempt, &p);
+		pgw_result_put(store, desc, &p, &attempt, PGW_AUDIENCE_READ);
 	}
 	pgw_become_caller(caller, sec_context);
 	return (Datum) 0;
@@ -158,21 +158,21 @@ pgw_find_payment_1_0(PG_FUNCTION_ARGS)
  * Is there nothing to wait for?  What this very transaction has asked for is done after its commit: waiting here would never end.
  */
 static bool
-is_settled(const PgwPayment *p)
+is_over(const PgwPayment *p)
 {
-	PgwTransaction *attempts;
+	PgwAttempt *attempts;
 	int			n;
 
 	if (p->status == PGW_PAY_PENDING)
-		return pgw_fate_is_open_submit(&p->transaction_id);
+		return pgw_commit_signal_is_pending_submit(&p->transaction_id);
 	if (p->reserved_amount == 0 && p->refund_pending_amount == 0)
 		return true;
-	if (pgw_fate_is_open(&p->transaction_id))
+	if (pgw_commit_signal_is_pending(&p->transaction_id))
 		return true;
 	n = pgw_store_attempts(&p->payment_id, &attempts);
 	for (int i = 0; i < n; i++)
 	{
-		if (pgw_fate_is_open_submit(&attempts[i].transaction_id))
+		if (pgw_commit_signal_is_pending_submit(&attempts[i].transaction_id))
 			return true;
 	}
 	return false;
@@ -183,7 +183,7 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t	id;
 	PgwPayment	p;
-	PgwTransaction t;
+	PgwAttempt attempt;
 	TimestampTz deadline;
 	Datum		result;
 	Datum		timeout;
@@ -196,7 +196,7 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 	char	   *faults = NULL;
 	bool		isnull;
 	bool		have_t;
-	bool		settled;
+	bool		over;
 
 	(void) pgw_arg(fcinfo, "payment_id", &isnull);
 	if (isnull)
@@ -219,16 +219,16 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 	{
 		MemoryContextReset(scratch);
 		old = MemoryContextSwitchTo(scratch);
-		if (!load(&id, &p, &t, &have_t) || !pgw_caller_may(caller, "auditor", p.merchant))
+		if (!load(&id, &p, &attempt, &have_t) || !pgw_caller_may(caller, "auditor", p.merchant))
 		{
 			char		text[37];
 
 			pgw_uuid_to_text(id.data, text);
 			pgw_raise("payment_not_found", pgw_detail(NULL, "payment_id", text), NULL);
 		}
-		settled = is_settled(&p);
+		over = is_over(&p);
 		MemoryContextSwitchTo(old);
-		if (settled || GetCurrentTimestamp() >= deadline)
+		if (over || GetCurrentTimestamp() >= deadline)
 			break;
 
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
@@ -237,7 +237,7 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 		CHECK_FOR_INTERRUPTS();
 		pause = Min(pause * 2, POLL_MAX_MS);
 	}
-	result = pgw_result_datum(fcinfo, &p, have_t ? &t : NULL, PGW_TOLD_READ);
+	result = pgw_result_datum(fcinfo, &p, have_t ? &attempt : NULL, PGW_AUDIENCE_READ);
 	MemoryContextDelete(scratch);
 	pgw_become_caller(caller, sec_context);
 	return result;
@@ -247,7 +247,7 @@ Datum
 pgw_payment_history_1_0(PG_FUNCTION_ARGS)
 {
 	pg_uuid_t	id = arg_payment_id(fcinfo);
-	PgwTransaction *attempts;
+	PgwAttempt *attempts;
 	TupleDesc	desc;
 	Tuplestorestate *store;
 	Oid			caller;

@@ -29,7 +29,7 @@ PG_FUNCTION_INFO_V1(pgw_submit_payment_1_0);
 static void
 take_quota(PgwPay *pay, bool claimed)
 {
-	const char *names[PGW_NQUOTAS] = {[PGW_QUOTA_MERCHANT] = pay->req.merchant, [PGW_QUOTA_ROLE] = GetUserNameFromId(pay->caller, false)};
+	const char *names[PGW_NQUOTAS] = {[PGW_QUOTA_MERCHANT] = pay->args.merchant, [PGW_QUOTA_ROLE] = GetUserNameFromId(pay->caller, false)};
 
 	for (PgwQuotaOf of = 0; of < PGW_NQUOTAS; of++)
 	{
@@ -40,7 +40,7 @@ take_quota(PgwPay *pay, bool claimed)
 			continue;
 
 		/* recorded since the first look, by a call that this one repeats */
-		if (!claimed && pgw_store_payment_by_request(pay->req.client_request_id, pay->req.merchant, &pay->payment))
+		if (!claimed && pgw_store_payment_by_request(pay->args.client_request_id, pay->args.merchant, &pay->payment))
 		{
 			pay->found = PGW_FIND_ROW;
 			return;
@@ -52,44 +52,44 @@ take_quota(PgwPay *pay, bool claimed)
 }
 
 static void
-start_attempt(PgwPay *pay, TimestampTz expires_at, PgwTransaction *t)
+start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 {
-	const PgwRequest *req = &pay->req;
+	const PgwPaymentArgs *args = &pay->args;
 	PgwEvent	started = {PGW_EV_TRANSACTION_STARTED, PGW_STATE_NONE, PGW_CREATED, pay->capture_op, NULL, NULL};
 	char		key[33];
 
-	memset(t, 0, sizeof(*t));
-	t->transaction_id = pay->payment.transaction_id;
-	t->payment_id = pay->payment.payment_id;
-	t->client_request_id = pay->payment.client_request_id;
-	t->merchant = pay->payment.merchant;
-	t->kind = PGW_KIND_PAYMENT;
-	t->status = PGW_CREATED;
-	t->submitted = true;
-	t->submitted_by = GetUserNameFromId(pay->caller, false);
-	t->taken = false;			/* joins the one-live-attempt index when the worker takes it: no client blocks the worker there */
-	t->amount = req->amount;
-	t->currency = pay->payment.currency;
-	t->capture = pay->checked.capture;
-	t->token = unconstify(char *, req->token);
-	t->bank = pay->bank;
-	t->bank_requested = unconstify(char *, req->bank);
-	t->reference = unconstify(char *, req->reference);
-	t->bank_fields = unconstify(char *, req->bank_fields);
-	pgw_uuid_to_hex32(t->transaction_id.data, key);
-	t->bank_key = pstrdup(key);
-	t->caller_xid = GetTopFullTransactionId();
-	t->caller_subxid = GetCurrentFullTransactionId();
-	t->system_identifier = (int64) GetSystemIdentifier();
-	t->database_oid = MyDatabaseId;
-	t->next_attempt_at = GetCurrentTimestamp();
-	t->expires_at = expires_at;
-	t->correlation_id = pay->correlation_id;
-	pgw_store_advance(t, true, &started, 1);
+	memset(attempt, 0, sizeof(*attempt));
+	attempt->transaction_id = pay->payment.transaction_id;
+	attempt->payment_id = pay->payment.payment_id;
+	attempt->client_request_id = pay->payment.client_request_id;
+	attempt->merchant = pay->payment.merchant;
+	attempt->kind = PGW_KIND_PAYMENT;
+	attempt->status = PGW_CREATED;
+	attempt->submitted = true;
+	attempt->submitted_by = GetUserNameFromId(pay->caller, false);
+	attempt->taken_by_worker = false;			/* joins the one-live-attempt index when the worker takes it: no client blocks the worker there */
+	attempt->amount = args->amount;
+	attempt->currency = pay->payment.currency;
+	attempt->capture = pay->checked.capture;
+	attempt->token = unconstify(char *, args->token);
+	attempt->bank = pay->bank;
+	attempt->bank_requested = unconstify(char *, args->bank);
+	attempt->reference = unconstify(char *, args->reference);
+	attempt->bank_fields = unconstify(char *, args->bank_fields);
+	pgw_uuid_to_hex32(attempt->transaction_id.data, key);
+	attempt->bank_key = pstrdup(key);
+	attempt->caller_xid = GetTopFullTransactionId();
+	attempt->caller_subxid = GetCurrentFullTransactionId();
+	attempt->system_identifier = (int64) GetSystemIdentifier();
+	attempt->database_oid = MyDatabaseId;
+	attempt->next_step_at = GetCurrentTimestamp();
+	attempt->expires_at = expires_at;
+	attempt->correlation_id = pay->correlation_id;
+	pgw_store_advance(attempt, true, &started, 1);
 }
 
 static bool
-claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
+claim(PgwPay *pay, PgwAttempt *attempt, bool *have_t)
 {
 	bool		waited;			/* for a call with the same id: whether this is a new payment shows only afterwards */
 	bool		inserted;
@@ -99,7 +99,7 @@ claim(PgwPay *pay, PgwTransaction *t, bool *have_t)
 	waited = pay->found == PGW_FIND_IN_PROGRESS;
 	if (pay->found == PGW_FIND_NONE)
 		take_quota(pay, false);
-	inserted = pgw_pay_claim(pay, t, have_t);
+	inserted = pgw_pay_claim(pay, attempt, have_t);
 	if (inserted && waited)
 		take_quota(pay, true);
 	return inserted;
@@ -109,8 +109,8 @@ Datum
 pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 {
 	PgwPay		pay;
-	PgwTransaction t;
-	PgwTold		told = PGW_TOLD_SUBMITTED;
+	PgwAttempt attempt;
+	PgwAudience		audience = PGW_AUDIENCE_SUBMIT;
 	Datum		expires_at;
 	Datum		result;
 	bool		have_t = true;
@@ -118,18 +118,18 @@ pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.submit_payment()", true);
 	expires_at = pgw_arg(fcinfo, "expires_at", &isnull);
-	if (!pgw_pay_repeat(&pay, &t) && claim(&pay, &t, &have_t))
+	if (!pgw_pay_repeat(&pay, &attempt) && claim(&pay, &attempt, &have_t))
 	{
 		/* 0, which is the beginning of the year 2000, stands for none */
-		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at) != 0 ? DatumGetTimestampTz(expires_at) : -1, &t);
-		pgw_fate_add_submitted(&t);
+		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at) != 0 ? DatumGetTimestampTz(expires_at) : -1, &attempt);
+		pgw_commit_signal_add_submitted(&attempt);
 		have_t = true;
 	}
 	else
-		told = PGW_TOLD_REPLAYED;
+		audience = PGW_AUDIENCE_REPLAY;
 
 	pay.raise = false;			/* submit only accepts: what the bank says comes later */
-	result = pgw_pay_result(&pay, fcinfo, have_t ? &t : NULL, told);
+	result = pgw_pay_result(&pay, fcinfo, have_t ? &attempt : NULL, audience);
 	pgw_pay_end(&pay);
 	return result;
 }

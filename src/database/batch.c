@@ -19,8 +19,8 @@
  *	  commit: what is done at its beginning can wait for others (the NOTIFY lock), and must be interruptible.
  *	- An error in a transaction that callers do not wait for is rolled back as a subtransaction, as is any after a recent error: the abort of a whole
  *	  transaction gives up all locks of the session, too, and they keep callers' payments going while DDL waits (table_locks.c).
- *	- What is committed is never applied again: an ERROR in one item's committed() ends with that item, see settle(); and an ERROR in what makes up
- *	  for that, or after the commit at large, is no rollback either (Transaction.committed).
+ *	- What is committed is never applied again: an ERROR in one item's committed() ends with that item, see end_item(); and an ERROR in what makes up for
+ *	  that, or after the commit at large, is no rollback either (Transaction.committed).
  *	- The transaction takes its xid in here, after its items were read from shared memory: a recorded caller's xid is then always
  *	  older than one that the log knows, also after a crash.
  */
@@ -259,7 +259,7 @@ clean_up_after_error(Transaction *x, MemoryContext context)
 }
 
 /*
- * An ERROR after the commit: what is not done yet of x->done() follows.  That takes each item off its list before it settles it, so this comes to an end.
+ * An ERROR after the commit: what is not done yet of x->done() follows.  That takes each item off its list before it ends it, so this comes to an end.
  */
 static void
 go_on_after_commit(Transaction *x, MemoryContext context)
@@ -364,7 +364,7 @@ apply_all(void *arg)
 
 	dlist_foreach(iter, (dlist_head *) arg)
 	{
-		PgwItem    *item = dlist_container(PgwItem, node, iter.cur);
+		PgwBatchItem    *item = dlist_container(PgwBatchItem, node, iter.cur);
 
 		/* here a termination loses nothing: no commit, so nothing was promised or sent */
 		CHECK_FOR_INTERRUPTS();
@@ -377,7 +377,7 @@ apply_all(void *arg)
  * caller; an ERROR forgets that.
  */
 static void
-settle(PgwItem *item, bool committed, int sqlstate)
+end_item(PgwBatchItem *item, bool committed, int sqlstate)
 {
 	MemoryContext context = CurrentMemoryContext;
 	uint32		holds = InterruptHoldoffCount;
@@ -412,14 +412,14 @@ committed_all(void *arg)
 	dlist_head *items = arg;
 
 	while (!dlist_is_empty(items))
-		settle(dlist_container(PgwItem, node, dlist_pop_head_node(items)), true, 0);
+		end_item(dlist_container(PgwBatchItem, node, dlist_pop_head_node(items)), true, 0);
 }
 
 static PgwBatchEnd
 run_items(dlist_head *items, bool flush, bool single, int *sqlstate)
 {
 	Transaction x = {.work = apply_all, .done = committed_all, .arg = items, .flush = flush};
-	PgwItem    *first = dlist_container(PgwItem, node, dlist_head_node(items));
+	PgwBatchItem    *first = dlist_container(PgwBatchItem, node, dlist_head_node(items));
 	char		activity[64];
 	PgwBatchEnd end;
 
@@ -452,7 +452,7 @@ run_singly(dlist_head *chunk, bool flush)
 	{
 		dlist_head	single;
 		dlist_node *node = dlist_pop_head_node(chunk);
-		PgwItem    *item = dlist_container(PgwItem, node, node);
+		PgwBatchItem    *item = dlist_container(PgwBatchItem, node, node);
 		PgwBatchEnd end;
 		int			sqlstate;
 
@@ -478,7 +478,7 @@ run_singly(dlist_head *chunk, bool flush)
 			if (!dlist_is_empty(&single))
 				dlist_delete(node);
 			item->alone |= sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
-			settle(item, false, sqlstate);
+			end_item(item, false, sqlstate);
 		}
 	}
 	return PGW_BATCH_DONE;
@@ -490,7 +490,7 @@ take_chunk(dlist_head *items, int most, dlist_head *chunk)
 {
 	for (int n = 0; n < most && !dlist_is_empty(items); n++)
 	{
-		bool		alone = dlist_container(PgwItem, node, dlist_head_node(items))->alone;
+		bool		alone = dlist_container(PgwBatchItem, node, dlist_head_node(items))->alone;
 
 		if (alone && n > 0)
 			return false;

@@ -7,41 +7,41 @@
 #include "postgres.h"
 #include "lib/ilist.h"
 
-typedef struct PgwItem PgwItem;
+typedef struct PgwBatchItem PgwBatchItem;
 
-typedef struct PgwItemOps
+typedef struct PgwBatchItemOps
 {
 	const char *name;			/* for pg_stat_activity and the log */
 
 	/*
-	 * Inside the transaction.  May raise, and is called again in another transaction after a rollback: it leaves nothing behind outside the
-	 * database but what a second call overwrites.
+	 * Runs inside the transaction. May raise; after a rollback it is called again in another transaction, so anything that it changes in memory must be
+	 * safe to overwrite.
 	 */
-	void		(*apply) (PgwItem *item);
+	void		(*apply) (PgwBatchItem *item);
 
 	/*
 	 * The commit is done (flushed, if asked for).  Interrupts are held.  The item is off the list and belongs to it.  It may raise (memory can be used up),
 	 * but only as long as the item is whole and on no list: then broken() has it.
 	 */
-	void		(*committed) (PgwItem *item);
+	void		(*committed) (PgwBatchItem *item);
 
 	/*
 	 * Its own transaction, alone, was rolled back.  The item is off the list and belongs to it.  55P03: somebody's DDL was in the way, or a lock that
 	 * others hold for long; not the item's fault.  Raising: as above.
 	 */
-	void		(*failed) (PgwItem *item, int sqlstate);
+	void		(*failed) (PgwBatchItem *item, int sqlstate);
 
 	/*
 	 * committed(), or failed(), was broken off by an ERROR.  What it owes to others (an answer, a call to be sent, the item's place) is made up for without
 	 * anything that could raise; what stands in the tables is left to the scan, which is asked for.
 	 */
-	void		(*broken) (PgwItem *item, bool committed);
-} PgwItemOps;
+	void		(*broken) (PgwBatchItem *item, bool committed);
+} PgwBatchItemOps;
 
-struct PgwItem
+struct PgwBatchItem
 {
 	dlist_node	node;
-	const PgwItemOps *ops;
+	const PgwBatchItemOps *ops;
 	bool		alone;			/* it has run into a time limit: it shares no transaction any more */
 };
 

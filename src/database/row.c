@@ -69,7 +69,7 @@ typedef struct PgwExprs
 	int			npredicates;
 	Oid		   *indexes;
 	ExprState **predicates;
-	bool		foreign;		/* a row that is written runs code of others */
+	bool		runs_foreign_code;		/* a row that is written runs code of others */
 } PgwExprs;
 
 #define MAX_EXPRS 8
@@ -130,7 +130,7 @@ prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 		e->predicates[e->npredicates++] = ExecInitQual((List *) expression_planner((Expr *) copyObject(predicate)), NULL);
 	}
 	MemoryContextSwitchTo(old);
-	e->foreign = pgw_foreign_code(rri);
+	e->runs_foreign_code = pgw_foreign_code(rri);
 	e->relid = RelationGetRelid(rel);
 }
 
@@ -163,7 +163,7 @@ lend_exprs(ResultRelInfo *rri)
 				rri->ri_IndexRelationInfo[i]->ii_PredicateState = e->predicates[j];
 		}
 	}
-	return e->foreign;
+	return e->runs_foreign_code;
 }
 
 static void
@@ -223,7 +223,7 @@ open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 	/* From here AfterTriggerEndQuery finds it, and ExecCloseResultRelations closes its indexes. */
 	r->estate->es_opened_result_relations = lappend(r->estate->es_opened_result_relations, r->rri);
 	ExecOpenIndices(r->rri, speculative);
-	r->foreign = lend_exprs(r->rri);
+	r->runs_foreign_code = lend_exprs(r->rri);
 	r->slot = table_slot_create(r->rel, NULL);
 }
 
@@ -505,7 +505,7 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 		return;
 	if (update)
 		slot_getallattrs(r->found);
-	guard = pgw_foreign_begin(r->foreign && !update);
+	guard = pgw_foreign_begin(r->runs_foreign_code && !update);
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
@@ -544,7 +544,7 @@ pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid want
 void
 pgw_row_insert(PgwRel *r)
 {
-	int			guard = pgw_foreign_begin(r->foreign);
+	int			guard = pgw_foreign_begin(r->runs_foreign_code);
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
@@ -596,7 +596,7 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 	List	   *recheck;
 	uint32		token;
 	bool		conflict = false;
-	int			guard = pgw_foreign_begin(r->foreign);
+	int			guard = pgw_foreign_begin(r->runs_foreign_code);
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
@@ -632,7 +632,7 @@ void
 pgw_row_update(PgwRel *r)
 {
 	EPQState	epq;
-	int			guard = pgw_foreign_begin(r->foreign);
+	int			guard = pgw_foreign_begin(r->runs_foreign_code);
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	pgw_eval_plan_qual_init(&epq, r->estate);

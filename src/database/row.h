@@ -22,7 +22,7 @@ typedef struct PgwRel
 	TupleTableSlot *slot;		/* the new row, filled by the caller and stored virtually */
 	TupleTableSlot *found;		/* the row found, or locked */
 	bool		pushed;			/* the active snapshot is ours */
-	bool		foreign;		/* a row that is written runs code of others: foreign_code.h */
+	bool		runs_foreign_code;		/* a row that is written runs code of others: foreign_code.h */
 	struct PgwKept *kept;		/* kept open: between pgw_row_keep() and pgw_row_close_kept() */
 	bool		locked;			/* by the caller, with the index that he reads by */
 } PgwRel;
@@ -40,8 +40,9 @@ extern void pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, b
 extern void pgw_row_close(PgwRel *r);	/* the relation's lock stays until the transaction ends */
 
 /*
- * Many rows, one after the other: from keep on, tables stay open for writing, until close_kept, under the same resource owner.  The context has to live
- * as long.  false: somebody further up has begun it, and ends it.  After an error: forget, as everything goes with the (sub)transaction.
+ * Keep written tables open between keep() and close_kept(), so that many rows do not reopen them. Both are called under the same resource owner, and the
+ * context must live that long. Returns false if an outer caller already does so, and will end it. After an error call forget_kept(): the tables were closed
+ * with the (sub)transaction.
  */
 extern bool pgw_row_keep(MemoryContext context);
 extern void pgw_row_close_kept(void);

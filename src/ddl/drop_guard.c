@@ -49,7 +49,7 @@
 
 #define COUNT_UP_TO 10000		/* a table of millions is not counted for a message */
 #define OPEN_AT_BANK \
-	"(t.status NOT IN ('Completed', 'Failed', 'Refunded') AND (t.status <> 'Created' OR t.taken))"
+	"(t.status NOT IN ('Completed', 'Failed', 'Refunded') AND (t.status <> 'Created' OR t.taken_by_worker))"
 
 PG_FUNCTION_INFO_V1(pgw_guard_drop);
 

@@ -3,11 +3,10 @@
  *
  * Owns: the ProcessUtility hook, and this session's wishes (what it has asked of which database's worker).
  *
- *	DROP DATABASE, ALTER DATABASE ... RENAME / SET TABLESPACE, CREATE DATABASE ... TEMPLATE need a database without connections: its worker is
- *	asked to step aside, and the launcher starts none until the wish is released.
- *	DROP EXTENSION pgw, where it is allowed (drop_guard.c), would wait for callers that wait for the worker: they are failed at once, as are those who
- *	come while it runs.
- *	COMMIT PREPARED, ROLLBACK PREPARED decide a caller's fate without any callback: the worker is told to look.
+ *	DROP DATABASE, ALTER DATABASE ... RENAME / SET TABLESPACE, CREATE DATABASE ... TEMPLATE need a database without connections: its worker is asked to step
+ *	aside, and the launcher starts none until the wish is released. DROP EXTENSION pgw, where it is allowed (drop_guard.c), would wait for callers that wait
+ *	for the worker: they are failed at once, as are those who come while it runs. COMMIT PREPARED, ROLLBACK PREPARED end a caller's transaction without any
+ *	callback: the worker is told to look.
  *
  * A wish lasts until its transaction is over, because only then others see the new pg_database or pg_extension; an error in the statement
  * aborts the (sub)transaction, and so ends it.  A session that dies aborts its transaction too.

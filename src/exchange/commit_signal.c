@@ -19,18 +19,18 @@
 
 #define BATCH 64
 
-typedef struct Fate
+typedef struct PendingSignal
 {
 	pg_uuid_t	transaction_id;
 	SubTransactionId subid;
-	PgwFateKind kind;
+	PgwCommitSignalKind kind;
 	bool		new_charge;		/* of a submitted one: see PgwSignal */
 	uint32		bank;
 	uint32		merchant;
-} Fate;
+} PendingSignal;
 
-static Fate *fates = NULL;		/* in TopTransactionContext */
-static int	nfates = 0;
+static PendingSignal *pending = NULL;		/* in TopTransactionContext */
+static int	npending = 0;
 static int	cap = 0;
 
 /* No allocation: this runs after commit and during abort. */
@@ -40,15 +40,15 @@ signal_from(int first, bool committed)
 	PgwSignal	signals[BATCH];
 	int			n = 0;
 
-	for (int i = first; i < nfates; i++)
+	for (int i = first; i < npending; i++)
 	{
-		if (!committed && fates[i].kind == PGW_FATE_SUBMIT)
+		if (!committed && pending[i].kind == PGW_COMMIT_SIGNAL_SUBMIT)
 			continue;
-		signals[n].kind = !committed ? PGW_SIGNAL_ABORTED : fates[i].kind == PGW_FATE_SUBMIT ? PGW_SIGNAL_SUBMITTED : PGW_SIGNAL_COMMITTED;
-		signals[n].transaction_id = fates[i].transaction_id;
-		signals[n].new_charge = fates[i].new_charge;
-		signals[n].bank = fates[i].bank;
-		signals[n].merchant = fates[i].merchant;
+		signals[n].kind = !committed ? PGW_SIGNAL_ABORTED : pending[i].kind == PGW_COMMIT_SIGNAL_SUBMIT ? PGW_SIGNAL_SUBMITTED : PGW_SIGNAL_COMMITTED;
+		signals[n].transaction_id = pending[i].transaction_id;
+		signals[n].new_charge = pending[i].new_charge;
+		signals[n].bank = pending[i].bank;
+		signals[n].merchant = pending[i].merchant;
 		if (++n == BATCH)
 		{
 			pgw_exchange_signal(MyDatabaseId, signals, n);
@@ -62,8 +62,8 @@ signal_from(int first, bool committed)
 static void
 forget(void)
 {
-	fates = NULL;				/* the context goes with the transaction */
-	nfates = cap = 0;
+	pending = NULL;				/* the context goes with the transaction */
+	npending = cap = 0;
 }
 
 static void
@@ -73,12 +73,12 @@ xact_callback(XactEvent event, void *arg)
 	{
 		case XACT_EVENT_COMMIT:
 			/* The rows are visible by now, so whoever is woken finds them. */
-			if (nfates > 0)
+			if (npending > 0)
 				signal_from(0, true);
 			forget();
 			break;
 		case XACT_EVENT_ABORT:
-			if (nfates > 0)
+			if (npending > 0)
 				signal_from(0, false);
 			forget();
 			break;
@@ -97,21 +97,21 @@ xact_callback(XactEvent event, void *arg)
 static void
 subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	int			first = nfates;
+	int			first = npending;
 
 	switch (event)
 	{
 		case SUBXACT_EVENT_COMMIT_SUB:
-			while (first > 0 && fates[first - 1].subid == mine)
-				fates[--first].subid = parent;
+			while (first > 0 && pending[first - 1].subid == mine)
+				pending[--first].subid = parent;
 			break;
 		case SUBXACT_EVENT_ABORT_SUB:
 			/* The subxid is marked aborted already: the worker, once woken, sees it so. */
-			while (first > 0 && fates[first - 1].subid == mine)
+			while (first > 0 && pending[first - 1].subid == mine)
 				first--;
-			if (first < nfates)
+			if (first < npending)
 				signal_from(first, false);
-			nfates = first;
+			npending = first;
 			break;
 		case SUBXACT_EVENT_START_SUB:
 		case SUBXACT_EVENT_PRE_COMMIT_SUB:
@@ -120,7 +120,7 @@ subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId par
 }
 
 void
-pgw_fate_add(const pg_uuid_t *transaction_id, PgwFateKind kind)
+pgw_commit_signal_add(const pg_uuid_t *transaction_id, PgwCommitSignalKind kind)
 {
 	static bool registered = false;
 
@@ -131,56 +131,56 @@ pgw_fate_add(const pg_uuid_t *transaction_id, PgwFateKind kind)
 		RegisterSubXactCallback(subxact_callback, NULL);
 		registered = true;
 	}
-	if (nfates == cap)
+	if (npending == cap)
 	{
 		int			grown = cap == 0 ? 16 : cap * 2;
 
-		if (fates == NULL)
-			fates = MemoryContextAlloc(TopTransactionContext, grown * sizeof(Fate));
+		if (pending == NULL)
+			pending = MemoryContextAlloc(TopTransactionContext, grown * sizeof(PendingSignal));
 		else
-			fates = repalloc_huge(fates, (Size) grown * sizeof(Fate));
+			pending = repalloc_huge(pending, (Size) grown * sizeof(PendingSignal));
 		cap = grown;
 	}
-	memset(&fates[nfates], 0, sizeof(Fate));
-	fates[nfates].transaction_id = *transaction_id;
-	fates[nfates].subid = GetCurrentSubTransactionId();
-	fates[nfates].kind = kind;
-	nfates++;
+	memset(&pending[npending], 0, sizeof(PendingSignal));
+	pending[npending].transaction_id = *transaction_id;
+	pending[npending].subid = GetCurrentSubTransactionId();
+	pending[npending].kind = kind;
+	npending++;
 }
 
 void
-pgw_fate_add_submitted(const PgwTransaction *t)
+pgw_commit_signal_add_submitted(const PgwAttempt *attempt)
 {
-	Fate	   *fate;
+	PendingSignal	   *entry;
 
-	pgw_fate_add(&t->transaction_id, PGW_FATE_SUBMIT);
-	fate = &fates[nfates - 1];
-	fate->new_charge = t->kind == PGW_KIND_PAYMENT;
-	fate->bank = pgw_turns_key(t->bank);
-	fate->merchant = pgw_turns_key(t->merchant);
+	pgw_commit_signal_add(&attempt->transaction_id, PGW_COMMIT_SIGNAL_SUBMIT);
+	entry = &pending[npending - 1];
+	entry->new_charge = attempt->kind == PGW_KIND_PAYMENT;
+	entry->bank = pgw_turns_key(attempt->bank);
+	entry->merchant = pgw_turns_key(attempt->merchant);
 }
 
-static const Fate *
+static const PendingSignal *
 find(const pg_uuid_t *transaction_id)
 {
-	for (int i = 0; i < nfates; i++)
+	for (int i = 0; i < npending; i++)
 	{
-		if (memcmp(&fates[i].transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
-			return &fates[i];
+		if (memcmp(&pending[i].transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
+			return &pending[i];
 	}
 	return NULL;
 }
 
 bool
-pgw_fate_is_open(const pg_uuid_t *transaction_id)
+pgw_commit_signal_is_pending(const pg_uuid_t *transaction_id)
 {
 	return find(transaction_id) != NULL;
 }
 
 bool
-pgw_fate_is_open_submit(const pg_uuid_t *transaction_id)
+pgw_commit_signal_is_pending_submit(const pg_uuid_t *transaction_id)
 {
-	const Fate *fate = find(transaction_id);
+	const PendingSignal *entry = find(transaction_id);
 
-	return fate != NULL && fate->kind == PGW_FATE_SUBMIT;
+	return entry != NULL && entry->kind == PGW_COMMIT_SIGNAL_SUBMIT;
 }

@@ -9,20 +9,20 @@
 
 #include "store/tables.h"
 
-typedef enum PgwFateKind
+typedef enum PgwCommitSignalKind
 {
-	PGW_FATE_PROCESS,			/* commit: COMMITTED, rollback: ABORTED */
-	PGW_FATE_SUBMIT				/* commit: SUBMITTED, rollback: nothing, nobody knows of it */
-} PgwFateKind;
+	PGW_COMMIT_SIGNAL_PROCESS,			/* commit: COMMITTED, rollback: ABORTED */
+	PGW_COMMIT_SIGNAL_SUBMIT				/* commit: SUBMITTED, rollback: nothing, nobody knows of it */
+} PgwCommitSignalKind;
 
 /* The current (sub)transaction's end decides on this attempt. */
-extern void pgw_fate_add(const pg_uuid_t *transaction_id, PgwFateKind kind);
-extern void pgw_fate_add_submitted(const PgwTransaction *t);	/* PGW_FATE_SUBMIT, and where it will have to wait */
+extern void pgw_commit_signal_add(const pg_uuid_t *transaction_id, PgwCommitSignalKind kind);
+extern void pgw_commit_signal_add_submitted(const PgwAttempt *attempt);	/* PGW_COMMIT_SIGNAL_SUBMIT, and where it will have to wait */
 
 /* Did this very, still open transaction ask for it? */
-extern bool pgw_fate_is_open(const pg_uuid_t *transaction_id);
+extern bool pgw_commit_signal_is_pending(const pg_uuid_t *transaction_id);
 
 /* Was it submitted by this very, still open transaction? */
-extern bool pgw_fate_is_open_submit(const pg_uuid_t *transaction_id);
+extern bool pgw_commit_signal_is_pending_submit(const pg_uuid_t *transaction_id);
 
 #endif

@@ -35,7 +35,7 @@ typedef struct PgwSlotRequest
 	FullTransactionId caller_subxid;	/* = caller_xid outside subtransactions */
 	TimestampTz deadline;		/* of the caller's wait; 0: none */
 	uint64		generation;		/* of the configuration that the caller could see */
-	bool		unsettled;		/* ... and perhaps a newer one */
+	bool		config_changing;		/* ... and perhaps a newer one */
 	int64		amount;
 	char		currency[4];
 	int			capture;		/* PgwCaptureMode */
@@ -132,15 +132,15 @@ extern bool pgw_exchange_attach(void);	/* register MyProc as MyDatabaseId's work
 extern int	pgw_exchange_take(int *slots, int max); /* REQUESTED -> TAKEN of my database; in order of request */
 extern void pgw_exchange_give_back(const int *slots, int n);	/* TAKEN -> REQUESTED, in their place: nothing was done for them */
 
-/* The caller is gone. false is true only of the moment: the two below decide. */
+/* Has the caller gone? A false answer may be out of date at once: pgw_exchange_bind() and pgw_exchange_answer() decide. */
 extern bool pgw_exchange_abandoned(int slot);
 
-/* An intent is committed, for this attempt: if the worker dies now, the caller is answered BankUnknown. */
+/* The intent of this attempt is committed: if the worker dies now, the caller is answered BankUnknown. */
 extern void pgw_exchange_mark_recorded(int slot, const pg_uuid_t *transaction_id);
 
 /*
- * Recorded; about to send the request, or to have its caller wait for an earlier attempt.  true: from now on a caller that leaves leaves a payment that
- * is pending.  false: the caller has left before, and counts on nothing being sent.
+ * Call this when the request is recorded and about to be sent, or when its caller is to wait for an earlier attempt. Returns true: a caller that leaves
+ * from now on leaves a pending payment behind. Returns false: the caller has left already, and relies on nothing being sent.
  */
 extern bool pgw_exchange_bind(int slot);
 extern void pgw_exchange_wipe(int slot);	/* secrets handed over: wipe card fields of the body */
@@ -155,12 +155,12 @@ extern uint64 pgw_exchange_generation(void);
 extern void pgw_exchange_bump_generation(void);
 
 /*
- * Between a change's commit and the bump others can see the change already.  So from before the commit until after the bump, or the abort, the configuration
- * is unsettled: what is read then is good for one use.
+ * Between the commit of a change and the bump, others can see the change already. So from before the commit until after the bump (or the abort) the
+ * configuration counts as changing: what is read meanwhile may be used once only.
  */
-extern void pgw_exchange_unsettle(void);
-extern void pgw_exchange_settle(void);
-extern bool pgw_exchange_is_unsettled(void);
+extern void pgw_exchange_begin_config_change(void);
+extern void pgw_exchange_end_config_change(void);
+extern bool pgw_exchange_config_is_changing(void);
 
 /* --- launcher: see launcher.h; entries carry what it needs --- */
 typedef enum PgwEntryWish

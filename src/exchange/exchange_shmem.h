@@ -51,10 +51,10 @@ typedef enum PgwEntryState
 /* How the last worker has ended. */
 typedef enum PgwWorkerEnd
 {
-	PGW_END_NONE = 0,			/* there was none */
-	PGW_END_TERMINATED,			/* by SIGTERM */
-	PGW_END_BY_ITSELF,			/* it was asked to step aside */
-	PGW_END_FAILED				/* an error, or it did not get as far as to attach */
+	PGW_WORKER_END_NONE = 0,			/* there was none */
+	PGW_WORKER_END_TERMINATED,			/* by SIGTERM */
+	PGW_WORKER_END_BY_ITSELF,			/* it was asked to step aside */
+	PGW_WORKER_END_FAILED				/* an error, or it did not get as far as to attach */
 } PgwWorkerEnd;
 
 /* A table that callers have locked, and the worker for them: table_locks.c. */

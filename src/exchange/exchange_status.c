@@ -109,14 +109,14 @@ why_down(const PgwWorkerEntry *entry)
 
 	switch (entry->end)
 	{
-		case PGW_END_NONE:
+		case PGW_WORKER_END_NONE:
 			return pstrdup("No worker was started in this database yet: one is started now.");
-		case PGW_END_TERMINATED:
+		case PGW_WORKER_END_TERMINATED:
 			return psprintf("The worker was terminated by a signal (SIGTERM, pg_terminate_backend)%s. It is started again %s; longer each time, until one has run for a minute.",
 							times, when(entry));
-		case PGW_END_BY_ITSELF:
+		case PGW_WORKER_END_BY_ITSELF:
 			return psprintf("The worker has stepped aside, and is started again %s.", when(entry));
-		case PGW_END_FAILED:
+		case PGW_WORKER_END_FAILED:
 			break;
 	}
 	return psprintf("The worker has ended with an error%s: see the server's log. It is started again %s; longer each time, until one has run for a minute.",

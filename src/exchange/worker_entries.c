@@ -122,7 +122,7 @@ pgw_entry_died(PgwWorkerEntry *entry)
 		entry->failures++;
 	}
 	entry->next_start = TimestampTzPlusMilliseconds(now, delay);
-	entry->end = PGW_END_FAILED;	/* who knows better says so */
+	entry->end = PGW_WORKER_END_FAILED;	/* who knows better says so */
 	pgw_entry_set_state(entry, PGW_ENTRY_DOWN);
 }
 
@@ -150,7 +150,7 @@ detach(int code, Datum arg)
 		if (entry->state == PGW_ENTRY_RUNNING)
 		{
 			pgw_entry_died(entry);
-			entry->end = told_to_end ? PGW_END_TERMINATED : code == 0 ? PGW_END_BY_ITSELF : PGW_END_FAILED;
+			entry->end = told_to_end ? PGW_WORKER_END_TERMINATED : code == 0 ? PGW_WORKER_END_BY_ITSELF : PGW_WORKER_END_FAILED;
 		}
 		for (int i = 0; i < PGW_MAX_COVERS; i++)
 			entry->covers[i].held = false;	/* they go with the process */
@@ -182,7 +182,7 @@ pgw_exchange_attach(void)
 		if (entry->holds > 0)
 		{
 			pgw_entry_died(entry);
-			entry->end = PGW_END_BY_ITSELF;
+			entry->end = PGW_WORKER_END_BY_ITSELF;
 		}
 		else
 		{
@@ -391,21 +391,21 @@ pgw_exchange_generation(void)
 }
 
 void
-pgw_exchange_unsettle(void)
+pgw_exchange_begin_config_change(void)
 {
 	if (pgw_exchange_available())
 		pg_atomic_fetch_add_u32(&pgw_shared->changing, 1);
 }
 
 void
-pgw_exchange_settle(void)
+pgw_exchange_end_config_change(void)
 {
 	if (pgw_exchange_available())
 		pg_atomic_fetch_sub_u32(&pgw_shared->changing, 1);
 }
 
 bool
-pgw_exchange_is_unsettled(void)
+pgw_exchange_config_is_changing(void)
 {
 	return pgw_exchange_available() && pg_atomic_read_u32(&pgw_shared->changing) > 0;
 }

@@ -1,5 +1,5 @@
 /*
- * http.c - HTTP exchanges of one worker process
+ * http.c - HTTP transfers of one worker process
  *
  * One curl multi handle, driven by events.  A private epoll descriptor holds
  * libcurl's sockets; its fd is level-triggered and can be nested in a
@@ -24,13 +24,9 @@
  *   authentication round, without "Expect:" no 417 round: such a request is on
  *   the wire at most once.
  *
- * - Request bodies lie in an arena that is kept out of core dumps and locked
- *   where the limits permit.  Body and headers are wiped as soon as the transfer
- *   has ended, before the caller sees the answer.  libcurl puts copies of both
- *   into its own buffers, therefore its memory functions are replaced by ones
- *   that wipe on free, and each exchange has an easy handle of its own, which
- *   ends with it.  Nothing here is ever logged, and error texts are
- *   constants.
+ * - Request bodies lie in an arena that is kept out of core dumps and locked where the limits permit.  Body and headers are wiped as soon as the transfer
+ *   has ended, before the caller sees the answer.  libcurl puts copies of both into its own buffers, therefore its memory functions are replaced by ones
+ *   that wipe on free, and each transfer has an easy handle of its own, which ends with it.  Nothing here is ever logged, and error texts are constants.
  *
  * - Nothing palloc'ed, no ereport and no interrupt processing while libcurl is
  *   on the stack: a longjmp across its frames would leave them locked in a
@@ -65,10 +61,10 @@ static int64_t timer_at = NO_TIMER; /* CLOCK_MONOTONIC, in microseconds */
 static int	in_flight = 0;		/* started, not yet given out by next_done */
 static long max_connections = 0;
 
-static Call *done_head = NULL;
-static Call *done_tail = NULL;
-static Call *starved_head = NULL;	/* wait for a socket, by retry_at */
-static Call *starved_tail = NULL;
+static Transfer *done_head = NULL;
+static Transfer *done_tail = NULL;
+static Transfer *starved_head = NULL;	/* wait for a socket, by retry_at */
+static Transfer *starved_tail = NULL;
 
 /* ---------- callbacks of libcurl: no palloc, no ereport ---------- */
 
@@ -139,50 +135,50 @@ on_timer(CURLM *m, long timeout_ms, void *arg)
 }
 
 static int64_t
-time_left_us(const Call *call)
+time_left_us(const Transfer *transfer)
 {
-	return microseconds(&call->started) + (int64_t) call->total_ms * 1000 - monotonic_now();
+	return microseconds(&transfer->started) + (int64_t) transfer->total_ms * 1000 - monotonic_now();
 }
 
 static void
-append(Call *call, Call **head, Call **tail)
+append(Transfer *transfer, Transfer **head, Transfer **tail)
 {
-	call->next = NULL;
+	transfer->next = NULL;
 	if (*tail != NULL)
-		(*tail)->next = call;
+		(*tail)->next = transfer;
 	else
-		*head = call;
-	*tail = call;
+		*head = transfer;
+	*tail = transfer;
 }
 
 static void
-wait_for_socket(Call *call)
+wait_for_socket(Transfer *transfer)
 {
-	(void) curl_multi_remove_handle(multi, call->easy);
-	call->no_descriptor = false;
-	call->starved = true;
-	call->retry_at = monotonic_now() + SOCKET_RETRY_US;
-	append(call, &starved_head, &starved_tail);
+	(void) curl_multi_remove_handle(multi, transfer->easy);
+	transfer->no_descriptor = false;
+	transfer->starved = true;
+	transfer->retry_at = monotonic_now() + SOCKET_RETRY_US;
+	append(transfer, &starved_head, &starved_tail);
 }
 
 /* A transfer has ended: note all about it, wipe the request, queue the answer. */
 static void
-finish(Call *call, CURLcode code)
+finish(Transfer *transfer, CURLcode code)
 {
-	if (pgw_http_lacked_socket(call, code) && time_left_us(call) > SOCKET_RETRY_US)
+	if (pgw_http_lacked_socket(transfer, code) && time_left_us(transfer) > SOCKET_RETRY_US)
 	{
-		wait_for_socket(call);	/* nothing of it was sent, and nothing is wiped */
+		wait_for_socket(transfer);	/* nothing of it was sent, and nothing is wiped */
 		return;
 	}
-	call->duration_us = monotonic_now() - microseconds(&call->started);
-	call->status = 0;
-	(void) curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &call->status);
-	pgw_http_classify(call, code);
+	transfer->duration_us = monotonic_now() - microseconds(&transfer->started);
+	transfer->status = 0;
+	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
+	pgw_http_classify(transfer, code);
 
-	(void) curl_multi_remove_handle(multi, call->easy);
-	pgw_http_wipe_request(call);
+	(void) curl_multi_remove_handle(multi, transfer->easy);
+	pgw_http_wipe_request(transfer);
 
-	append(call, &done_head, &done_tail);
+	append(transfer, &done_head, &done_tail);
 }
 
 static void
@@ -278,7 +274,7 @@ pgw_http_capacity(void)
 void *
 pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 {
-	Call	   *call;
+	Transfer	   *transfer;
 	sigset_t	saved;
 	bool		ok;
 	bool		has_body;
@@ -308,14 +304,14 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 		return NULL;
 	}
 
-	call = pgw_http_call_new();
-	if (call == NULL)
+	transfer = pgw_http_transfer_new();
+	if (transfer == NULL)
 	{
 		*error = "out of memory";
 		return NULL;
 	}
-	call->tag = tag;
-	call->max_body = req->max_body > 0 ? req->max_body : DEFAULT_MAX_BODY;
+	transfer->tag = tag;
+	transfer->max_body = req->max_body > 0 ? req->max_body : DEFAULT_MAX_BODY;
 
 	/* These methods need "Content-Length: 0" when there is no body. */
 	has_body = req->body != NULL ||
@@ -324,48 +320,48 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 		strcmp(req->method, "PATCH") == 0;
 	if (has_body)
 	{
-		call->req_len = req->body != NULL ? req->body_len : 0;
-		call->req_body = pgw_http_arena_alloc(call->req_len);
-		if (call->req_body == NULL)
+		transfer->req_len = req->body != NULL ? req->body_len : 0;
+		transfer->req_body = pgw_http_arena_alloc(transfer->req_len);
+		if (transfer->req_body == NULL)
 		{
-			call->req_len = 0;
-			pgw_http_call_free(call);
+			transfer->req_len = 0;
+			pgw_http_transfer_free(transfer);
 			*error = "too many requests in flight";
 			return NULL;
 		}
-		if (call->req_len > 0)
-			memcpy(call->req_body, req->body, call->req_len);
+		if (transfer->req_len > 0)
+			memcpy(transfer->req_body, req->body, transfer->req_len);
 	}
 
-	ok = pgw_http_add_header(call, "Expect:");
+	ok = pgw_http_add_header(transfer, "Expect:");
 	for (int i = 0; ok && i < req->nheaders; i++)
-		ok = pgw_http_add_header(call, req->headers[i]);
-	if (!ok || !pgw_http_set_fixed_options(call) || !pgw_http_set_request_options(call, req))
+		ok = pgw_http_add_header(transfer, req->headers[i]);
+	if (!ok || !pgw_http_set_fixed_options(transfer) || !pgw_http_set_request_options(transfer, req))
 	{
-		pgw_http_call_free(call);
+		pgw_http_transfer_free(transfer);
 		*error = "could not set up the request";
 		return NULL;
 	}
 
-	clock_gettime(CLOCK_MONOTONIC, &call->started);
+	clock_gettime(CLOCK_MONOTONIC, &transfer->started);
 	block_signals(&saved);
-	ok = curl_multi_add_handle(multi, call->easy) == CURLM_OK;
+	ok = curl_multi_add_handle(multi, transfer->easy) == CURLM_OK;
 	pgw_http_wipe_stack();
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	if (!ok)
 	{
-		pgw_http_call_free(call);
+		pgw_http_transfer_free(transfer);
 		*error = "could not queue the request";
 		return NULL;
 	}
 	in_flight++;
-	return call;
+	return transfer;
 }
 
 void
-pgw_http_disown(void *exchange)
+pgw_http_disown(void *transfer)
 {
-	((Call *) exchange)->tag = NULL;
+	((Transfer *) transfer)->tag = NULL;
 }
 
 /* Those that have waited for a socket try again, with what is left of their time.  Signals are blocked. */
@@ -376,21 +372,21 @@ feed_starved(void)
 
 	while (starved_head != NULL && starved_head->retry_at <= now)
 	{
-		Call	   *call = starved_head;
-		long		left = (long) (time_left_us(call) / 1000);
+		Transfer	   *transfer = starved_head;
+		long		left = (long) (time_left_us(transfer) / 1000);
 
-		starved_head = call->next;
+		starved_head = transfer->next;
 		if (starved_head == NULL)
 			starved_tail = NULL;
-		call->next = NULL;
+		transfer->next = NULL;
 		if (left < 1)
 			left = 1;
-		if (curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, left) != CURLE_OK ||
-			curl_easy_setopt(call->easy, CURLOPT_CONNECTTIMEOUT_MS, left < call->connect_ms ? left : call->connect_ms) != CURLE_OK ||
-			curl_multi_add_handle(multi, call->easy) != CURLM_OK)
+		if (curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, left) != CURLE_OK ||
+			curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, left < transfer->connect_ms ? left : transfer->connect_ms) != CURLE_OK ||
+			curl_multi_add_handle(multi, transfer->easy) != CURLM_OK)
 		{
-			call->no_descriptor = true; /* out of memory: just as much ours */
-			finish(call, CURLE_COULDNT_CONNECT);
+			transfer->no_descriptor = true; /* out of memory: just as much ours */
+			finish(transfer, CURLE_COULDNT_CONNECT);
 		}
 	}
 }
@@ -439,12 +435,12 @@ pgw_http_drive(void)
 	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
 	{
 		CURLcode	code = msg->data.result;
-		Call	   *call = NULL;
+		Transfer	   *transfer = NULL;
 
 		if (msg->msg == CURLMSG_DONE &&
-			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **) &call) == CURLE_OK &&
-			call != NULL)
-			finish(call, code);	/* msg is gone after this */
+			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **) &transfer) == CURLE_OK &&
+			transfer != NULL)
+			finish(transfer, code);	/* msg is gone after this */
 	}
 	pgw_http_wipe_stack();
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
@@ -453,31 +449,31 @@ pgw_http_drive(void)
 bool
 pgw_http_next_done(PgwHttpDone *done)
 {
-	Call	   *call = done_head;
+	Transfer	   *transfer = done_head;
 
-	if (call == NULL)
+	if (transfer == NULL)
 		return false;
-	done_head = call->next;
+	done_head = transfer->next;
 	if (done_head == NULL)
 		done_tail = NULL;
-	call->next = NULL;
+	transfer->next = NULL;
 	in_flight--;
 
-	done->tag = call->tag;
-	done->result = call->result;
-	done->status = call->status;
-	done->body = &call->body;
-	done->retry_after = call->retry_after[0] != '\0' ? call->retry_after : NULL;
-	done->error = call->error;
-	done->duration_us = call->duration_us;
-	done->our_fault = call->result == PGW_HTTP_NEVER_SENT && call->starved;
-	done->resent = call->resent;
-	done->handle = call;
+	done->tag = transfer->tag;
+	done->result = transfer->result;
+	done->status = transfer->status;
+	done->body = &transfer->body;
+	done->retry_after = transfer->retry_after[0] != '\0' ? transfer->retry_after : NULL;
+	done->error = transfer->error;
+	done->duration_us = transfer->duration_us;
+	done->our_fault = transfer->result == PGW_HTTP_NEVER_SENT && transfer->starved;
+	done->resent = transfer->resent;
+	done->handle = transfer;
 	return true;
 }
 
 void
 pgw_http_release(void *handle)
 {
-	pgw_http_call_free(handle);
+	pgw_http_transfer_free(handle);
 }

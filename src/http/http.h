@@ -1,5 +1,5 @@
 /*
- * http.h - HTTP exchanges of one worker process: libcurl multi driven by one epoll descriptor
+ * http.h - HTTP transfers of one worker process: libcurl multi driven by one epoll descriptor
  *
  * The worker's only wait is a WaitEventSet {latch, postmaster death, pgw_http_fd()}; when the fd is readable, or in doubt at any time,
  * it calls pgw_http_drive().  No ereport, palloc or transaction happens inside libcurl's frames.
@@ -59,14 +59,14 @@ extern int	pgw_http_in_flight(void);	/* started, not yet given out by pgw_http_n
 extern char *pgw_http_arena_alloc(size_t len);
 extern void pgw_http_arena_free(char *p, size_t len);	/* wipes */
 
-/* How many exchanges have a connection at a time; what is started beyond that waits for one, and its time runs. */
+/* How many transfers have a connection at a time; what is started beyond that waits for one, and its time runs. */
 extern int	pgw_http_capacity(void);
 
-/* Start; NULL with *error set (static text) when it could not even be queued: never sent.  The exchange, for pgw_http_disown() until it is done. */
+/* Start; NULL with *error set (static text) when it could not even be queued: never sent.  Returns the transfer, for pgw_http_disown() until it is done. */
 extern void *pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error);
 
 /* Whoever started it has given it up: it is given out as done with no tag. */
-extern void pgw_http_disown(void *exchange);
+extern void pgw_http_disown(void *transfer);
 
 /*
  * Drive sockets and timers without blocking; then fetch what is done until

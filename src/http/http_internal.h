@@ -1,9 +1,8 @@
 /*
  * http_internal.h - what the files of this room share; nobody else includes it
  *
- * wiped_memory.c owns the body arena and libcurl's allocator, transfer.c one exchange (options, the callbacks that belong to
- * one transfer, classification), trusted_certificates.c what is known of files of certificates, http.c the multi handle, the descriptors and the
- * queue of what is done.
+ * wiped_memory.c owns the body arena and libcurl's allocator, transfer.c one transfer (options, the callbacks that belong to one transfer, classification),
+ * trusted_certificates.c what is known of files of certificates, http.c the multi handle, the descriptors and the queue of what is done.
  */
 #ifndef PGW_HTTP_HTTP_INTERNAL_H
 #define PGW_HTTP_HTTP_INTERNAL_H
@@ -46,11 +45,11 @@
 #define CHUNK_SIZE			2048	/* unit of the body arena: most bodies take one */
 #define SLAB_CHUNKS			64	/* chunks per mapping, one bit each */
 
-/* One HTTP exchange, from pgw_http_start() to pgw_http_release(). */
-typedef struct Call
+/* One HTTP transfer, from pgw_http_start() to pgw_http_release(). */
+typedef struct Transfer
 {
-	struct Call *next;			/* in the done queue, or in that of those without a socket */
-	CURL	   *easy;			/* of this exchange alone; NULL once it has ended */
+	struct Transfer *next;			/* in the done queue, or in that of those without a socket */
+	CURL	   *easy;			/* of this transfer alone; NULL once it has ended */
 	void	   *tag;
 	struct curl_slist *headers; /* wiped when the transfer ends */
 	char	   *req_body;		/* in the arena; NULL: none */
@@ -76,7 +75,7 @@ typedef struct Call
 	long		status;
 	const char *error;
 	int64_t		duration_us;
-} Call;
+} Transfer;
 
 extern bool pgw_http_arena_add_slab(void);	/* one more mapping; false: none to be had */
 
@@ -85,23 +84,23 @@ extern void pgw_http_wipe_stack(void);	/* below the caller's frame */
 /* curl_global_init with memory functions that wipe what libcurl frees. */
 extern CURLcode pgw_http_global_init(void);
 
-extern Call *pgw_http_call_new(void);	/* NULL: out of memory */
-extern void pgw_http_call_free(Call *call); /* not while the multi handle has it */
+extern Transfer *pgw_http_transfer_new(void);	/* NULL: out of memory */
+extern void pgw_http_transfer_free(Transfer *transfer); /* not while the multi handle has it */
 
-/* The exchange has ended: all that was sent is gone, libcurl's copies too. */
-extern void pgw_http_wipe_request(Call *call);
+/* The transfer has ended: all that was sent is gone, libcurl's copies too. */
+extern void pgw_http_wipe_request(Transfer *transfer);
 
 extern bool pgw_http_has_control(const char *s);
 extern bool pgw_http_is_token(const char *s);
-extern bool pgw_http_add_header(Call *call, const char *header);
-extern bool pgw_http_set_fixed_options(Call *call);
-extern bool pgw_http_set_request_options(Call *call, const PgwHttpRequest *req);
+extern bool pgw_http_add_header(Transfer *transfer, const char *header);
+extern bool pgw_http_set_fixed_options(Transfer *transfer);
+extern bool pgw_http_set_request_options(Transfer *transfer, const PgwHttpRequest *req);
 
 /* How long these certificates have been what they are: seconds since a change was noticed, -1: none was. NULL: the system's. */
 extern long pgw_http_trusted_for_s(const char *ca_file);
-extern void pgw_http_classify(Call *call, CURLcode code);
+extern void pgw_http_classify(Transfer *transfer, CURLcode code);
 
 /* Nothing was sent because there was no socket: another try may be made, of what was rendered. */
-extern bool pgw_http_lacked_socket(Call *call, CURLcode code);
+extern bool pgw_http_lacked_socket(Transfer *transfer, CURLcode code);
 
 #endif

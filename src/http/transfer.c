@@ -1,5 +1,5 @@
 /*
- * transfer.c - one HTTP exchange: its options, what libcurl reports of it, and whether it was sent
+ * transfer.c - one HTTP transfer: its options, what libcurl reports of it, and whether it was sent
  *
  * The callbacks run inside libcurl's frames: no palloc, no ereport.
  * Invariant: NEVER_SENT is said only when libcurl was not about to send a byte on any attempt; see pgw_http_classify().
@@ -16,7 +16,7 @@
 static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
-	Call	   *call = arg;
+	Transfer	   *transfer = arg;
 	int			fd;
 
 	(void) purpose;
@@ -24,18 +24,18 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 	/* AcquireExternalFD() returns false rather than raise an error. */
 	if (!AcquireExternalFD())
 	{
-		call->no_descriptor = true;
+		transfer->no_descriptor = true;
 		return CURL_SOCKET_BAD; /* CURLE_COULDNT_CONNECT */
 	}
 	fd = socket(addr->family, addr->socktype | SOCK_CLOEXEC, addr->protocol);
 	if (fd < 0)
 	{
 		if (errno == EMFILE || errno == ENFILE)
-			call->no_descriptor = true;
+			transfer->no_descriptor = true;
 		ReleaseExternalFD();
 		return CURL_SOCKET_BAD;
 	}
-	call->starved = false;
+	transfer->starved = false;
 	return fd;
 }
 
@@ -52,15 +52,15 @@ on_close_socket(void *arg, curl_socket_t fd)
 static int
 on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
-	Call	   *call = arg;
+	Transfer	   *transfer = arg;
 
 	(void) remote_ip;
 	(void) local_ip;
 	(void) remote_port;
 	(void) local_port;
 
-	call->resent = call->begun;
-	call->begun = true;
+	transfer->resent = transfer->begun;
+	transfer->begun = true;
 	return CURL_PREREQFUNC_OK;
 }
 #endif
@@ -69,16 +69,16 @@ on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int loca
 static size_t
 on_body(char *data, size_t size, size_t n, void *arg)
 {
-	Call	   *call = arg;
+	Transfer	   *transfer = arg;
 	size_t		len = size * n;
 
-	if (len > call->max_body - call->body.len)
+	if (len > transfer->max_body - transfer->body.len)
 	{
-		call->too_large = true;
+		transfer->too_large = true;
 		return 0;
 	}
-	pgw_buf_append(&call->body, data, len);
-	return call->body.failed ? 0 : len;
+	pgw_buf_append(&transfer->body, data, len);
+	return transfer->body.failed ? 0 : len;
 }
 
 /* Digits, with blanks around them at most: "5, 5" is two lengths in one header. */
@@ -107,28 +107,28 @@ on_header(char *data, size_t size, size_t n, void *arg)
 {
 	static const char name[] = "retry-after:";
 	static const char length_name[] = "content-length:";
-	Call	   *call = arg;
+	Transfer	   *transfer = arg;
 	size_t		len = size * n;
 	size_t		rest = len;
 
-	if (len > MAX_HEADER_BYTES - call->header_bytes)
+	if (len > MAX_HEADER_BYTES - transfer->header_bytes)
 	{
-		call->too_large = true;
+		transfer->too_large = true;
 		return 0;
 	}
-	call->header_bytes += len;
+	transfer->header_bytes += len;
 
 	/* The status line of a new answer, after an interim one like 100. */
 	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
 	{
-		call->retry_after[0] = '\0';
-		call->lengths = 0;
-		call->bad_length = false;
+		transfer->retry_after[0] = '\0';
+		transfer->lengths = 0;
+		transfer->bad_length = false;
 	}
 	if (len > sizeof(length_name) - 1 && strncasecmp(data, length_name, sizeof(length_name) - 1) == 0)
 	{
-		call->lengths++;
-		call->bad_length |= !is_number(data + sizeof(length_name) - 1, len - (sizeof(length_name) - 1));
+		transfer->lengths++;
+		transfer->bad_length |= !is_number(data + sizeof(length_name) - 1, len - (sizeof(length_name) - 1));
 	}
 
 	if (rest >= sizeof(name) - 1 && strncasecmp(data, name, sizeof(name) - 1) == 0)
@@ -143,61 +143,61 @@ on_header(char *data, size_t size, size_t n, void *arg)
 		while (rest > 0 && strchr(" \t\r\n", data[rest - 1]) != NULL)
 			rest--;
 		/* Neither form, seconds or date, is longer than the field. */
-		if (rest < sizeof(call->retry_after))
+		if (rest < sizeof(transfer->retry_after))
 		{
-			memcpy(call->retry_after, data, rest);
-			call->retry_after[rest] = '\0';
+			memcpy(transfer->retry_after, data, rest);
+			transfer->retry_after[rest] = '\0';
 		}
 	}
 	return len;
 }
 
-/* ---------- one call ---------- */
+/* ---------- one transfer ---------- */
 
-Call *
-pgw_http_call_new(void)
+Transfer *
+pgw_http_transfer_new(void)
 {
-	Call	   *call = calloc(1, sizeof(Call));
+	Transfer	   *transfer = calloc(1, sizeof(Transfer));
 
-	if (call == NULL)
+	if (transfer == NULL)
 		return NULL;
-	call->easy = curl_easy_init();
-	if (call->easy == NULL)
+	transfer->easy = curl_easy_init();
+	if (transfer->easy == NULL)
 	{
-		free(call);
+		free(transfer);
 		return NULL;
 	}
-	pgw_buf_init(&call->body, 0);	/* on_body() enforces the limit */
-	return call;
+	pgw_buf_init(&transfer->body, 0);	/* on_body() enforces the limit */
+	return transfer;
 }
 
 /*
- * Not reset, for another call to use it: what a reset keeps is the library's affair (8.14: the whole request).  Only what is freed is wiped.  The
+ * Not reset, for another transfer to use it: what a reset keeps is the library's affair (8.14: the whole request).  Only what is freed is wiped.  The
  * connections are the multi handle's, and stay.
  */
 void
-pgw_http_wipe_request(Call *call)
+pgw_http_wipe_request(Transfer *transfer)
 {
-	curl_easy_cleanup(call->easy);	/* first: it points to the rest */
-	call->easy = NULL;
-	for (struct curl_slist *h = call->headers; h != NULL; h = h->next)
+	curl_easy_cleanup(transfer->easy);	/* first: it points to the rest */
+	transfer->easy = NULL;
+	for (struct curl_slist *h = transfer->headers; h != NULL; h = h->next)
 		explicit_bzero(h->data, strlen(h->data));
-	curl_slist_free_all(call->headers);
-	call->headers = NULL;
+	curl_slist_free_all(transfer->headers);
+	transfer->headers = NULL;
 
-	if (call->req_body != NULL)
-		pgw_http_arena_free(call->req_body, call->req_len);
-	call->req_body = NULL;
-	call->req_len = 0;
+	if (transfer->req_body != NULL)
+		pgw_http_arena_free(transfer->req_body, transfer->req_len);
+	transfer->req_body = NULL;
+	transfer->req_len = 0;
 }
 
 void
-pgw_http_call_free(Call *call)
+pgw_http_transfer_free(Transfer *transfer)
 {
-	pgw_http_wipe_request(call);
-	pgw_buf_free(&call->body);
-	explicit_bzero(call, sizeof(*call));
-	free(call);
+	pgw_http_wipe_request(transfer);
+	pgw_buf_free(&transfer->body);
+	explicit_bzero(transfer, sizeof(*transfer));
+	free(transfer);
 }
 
 /* A header or URL with a line break could smuggle in a request of its own. */
@@ -228,13 +228,13 @@ pgw_http_is_token(const char *s)
 }
 
 bool
-pgw_http_add_header(Call *call, const char *header)
+pgw_http_add_header(Transfer *transfer, const char *header)
 {
-	struct curl_slist *list = curl_slist_append(call->headers, header);
+	struct curl_slist *list = curl_slist_append(transfer->headers, header);
 
 	if (list == NULL)
 		return false;
-	call->headers = list;
+	transfer->headers = list;
 	return true;
 }
 
@@ -246,11 +246,11 @@ pgw_http_add_header(Call *call, const char *header)
 
 /* What every transfer has in common. */
 bool
-pgw_http_set_fixed_options(Call *call)
+pgw_http_set_fixed_options(Transfer *transfer)
 {
-	CURL	   *easy = call->easy;
+	CURL	   *easy = transfer->easy;
 
-	SETOPT(CURLOPT_PRIVATE, call);
+	SETOPT(CURLOPT_PRIVATE, transfer);
 	SETOPT(CURLOPT_NOSIGNAL, 1L);
 
 	/* Answers are short, and libcurl's own buffer is four times as large: to be allocated and wiped for each, and for thousands at the same time. */
@@ -282,17 +282,17 @@ pgw_http_set_fixed_options(Call *call)
 	SETOPT(CURLOPT_SSL_SESSIONID_CACHE, (long) PGW_MUTATED(CA_CHANGE)); /* a resumed session shows no certificate: it would outlive our trust */
 
 	SETOPT(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-	SETOPT(CURLOPT_OPENSOCKETDATA, call);
+	SETOPT(CURLOPT_OPENSOCKETDATA, transfer);
 	SETOPT(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
 	SETOPT(CURLOPT_CLOSESOCKETDATA, NULL);
 #if HAVE_PREREQ
 	SETOPT(CURLOPT_PREREQFUNCTION, on_request);
-	SETOPT(CURLOPT_PREREQDATA, call);
+	SETOPT(CURLOPT_PREREQDATA, transfer);
 #endif
 	SETOPT(CURLOPT_WRITEFUNCTION, on_body);
-	SETOPT(CURLOPT_WRITEDATA, call);
+	SETOPT(CURLOPT_WRITEDATA, transfer);
 	SETOPT(CURLOPT_HEADERFUNCTION, on_header);
-	SETOPT(CURLOPT_HEADERDATA, call);
+	SETOPT(CURLOPT_HEADERDATA, transfer);
 	return true;
 }
 
@@ -325,24 +325,24 @@ set_trust(CURL *easy, const PgwHttpRequest *req)
 }
 
 bool
-pgw_http_set_request_options(Call *call, const PgwHttpRequest *req)
+pgw_http_set_request_options(Transfer *transfer, const PgwHttpRequest *req)
 {
-	CURL	   *easy = call->easy;
+	CURL	   *easy = transfer->easy;
 	long		total = req->total_timeout_ms > 0 ? req->total_timeout_ms : DEFAULT_TOTAL_MS;
 	long		connect = req->connect_timeout_ms > 0 ? req->connect_timeout_ms : DEFAULT_CONNECT_MS;
 
 	SETOPT(CURLOPT_URL, req->url);
-	SETOPT(CURLOPT_HTTPHEADER, call->headers);
-	call->total_ms = total;
-	call->connect_ms = connect < total ? connect : total;
-	SETOPT(CURLOPT_TIMEOUT_MS, call->total_ms);
-	SETOPT(CURLOPT_CONNECTTIMEOUT_MS, call->connect_ms);
+	SETOPT(CURLOPT_HTTPHEADER, transfer->headers);
+	transfer->total_ms = total;
+	transfer->connect_ms = connect < total ? connect : total;
+	SETOPT(CURLOPT_TIMEOUT_MS, transfer->total_ms);
+	SETOPT(CURLOPT_CONNECTTIMEOUT_MS, transfer->connect_ms);
 
-	if (call->req_body != NULL)
+	if (transfer->req_body != NULL)
 	{
 		SETOPT(CURLOPT_POST, 1L);
-		SETOPT(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) call->req_len);
-		SETOPT(CURLOPT_POSTFIELDS, call->req_body);
+		SETOPT(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t) transfer->req_len);
+		SETOPT(CURLOPT_POSTFIELDS, transfer->req_body);
 	}
 	else if (strcmp(req->method, "HEAD") == 0)
 		SETOPT(CURLOPT_NOBODY, 1L);
@@ -351,7 +351,7 @@ pgw_http_set_request_options(Call *call, const PgwHttpRequest *req)
 	SETOPT(CURLOPT_CUSTOMREQUEST, req->method);
 
 	/* a library that cannot tell of its resends gets no occasion for one */
-	if (req->fresh_connection || (!HAVE_PREREQ && call->req_body != NULL))
+	if (req->fresh_connection || (!HAVE_PREREQ && transfer->req_body != NULL))
 	{
 		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
 		SETOPT(CURLOPT_FORBID_REUSE, 1L);
@@ -388,15 +388,15 @@ pgw_http_set_request_options(Call *call, const PgwHttpRequest *req)
  * CURLOPT_DEBUGFUNCTION reports what was sent only after the write.
  */
 static bool
-request_begun(Call *call)
+request_begun(Transfer *transfer)
 {
 	long		size = 0;
 	curl_off_t	pretransfer = 0;
 
-	if (call->begun)
+	if (transfer->begun)
 		return true;
-	if (curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &size) != CURLE_OK ||
-		curl_easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer) != CURLE_OK)
+	if (curl_easy_getinfo(transfer->easy, CURLINFO_REQUEST_SIZE, &size) != CURLE_OK ||
+		curl_easy_getinfo(transfer->easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer) != CURLE_OK)
 		return true;
 #if HAVE_PREREQ
 	/* A failed connect may set this time in some versions: no proof of sending. */
@@ -407,52 +407,52 @@ request_begun(Call *call)
 }
 
 bool
-pgw_http_lacked_socket(Call *call, CURLcode code)
+pgw_http_lacked_socket(Transfer *transfer, CURLcode code)
 {
-	return code == CURLE_COULDNT_CONNECT && call->no_descriptor && !request_begun(call);
+	return code == CURLE_COULDNT_CONNECT && transfer->no_descriptor && !request_begun(transfer);
 }
 
 void
-pgw_http_classify(Call *call, CURLcode code)
+pgw_http_classify(Transfer *transfer, CURLcode code)
 {
-	bool		begun = request_begun(call);
+	bool		begun = request_begun(transfer);
 	bool		early = true;	/* an error from before the request? */
 
 	switch (code)
 	{
 		case CURLE_OK:
 			/* Where the answer ends is not one statement: what was read may be the half of it, or somebody else's. */
-			if (call->lengths > 1 || call->bad_length)
+			if (transfer->lengths > 1 || transfer->bad_length)
 			{
-				call->result = PGW_HTTP_MAYBE_SENT;
-				call->error = "more than one Content-Length";
+				transfer->result = PGW_HTTP_MAYBE_SENT;
+				transfer->error = "more than one Content-Length";
 				return;
 			}
-			call->result = PGW_HTTP_ANSWERED;
-			call->error = NULL;
+			transfer->result = PGW_HTTP_ANSWERED;
+			transfer->error = NULL;
 			return;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_URL_MALFORMAT:
 		case CURLE_LOGIN_DENIED:	/* a user name in the URL */
-			call->error = "unsupported URL";
+			transfer->error = "unsupported URL";
 			break;
 		case CURLE_COULDNT_RESOLVE_PROXY:
 		case CURLE_COULDNT_RESOLVE_HOST:
-			call->error = "could not resolve host";
+			transfer->error = "could not resolve host";
 			break;
 		case CURLE_COULDNT_CONNECT:
-			call->error = call->no_descriptor ? "too many open sockets" : "could not connect";
-			call->starved |= call->no_descriptor;
+			transfer->error = transfer->no_descriptor ? "too many open sockets" : "could not connect";
+			transfer->starved |= transfer->no_descriptor;
 			break;
 		case CURLE_SSL_CONNECT_ERROR:
 		case CURLE_SSL_CIPHER:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 		case CURLE_SSL_ENGINE_SETFAILED:
 		case CURLE_SSL_ENGINE_INITFAILED:
-			call->error = "TLS handshake failed";
+			transfer->error = "TLS handshake failed";
 			break;
 		case CURLE_SSL_CACERT_BADFILE:
-			call->error = "trusted certificates could not be read";
+			transfer->error = "trusted certificates could not be read";
 			break;
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CERTPROBLEM:
@@ -460,26 +460,26 @@ pgw_http_classify(Call *call, CURLcode code)
 		case CURLE_SSL_ISSUER_ERROR:
 		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
 		case CURLE_SSL_INVALIDCERTSTATUS:
-			call->error = "certificate not accepted";
+			transfer->error = "certificate not accepted";
 			break;
 		case CURLE_OPERATION_TIMEDOUT:
-			call->error = begun ? "timed out waiting for the answer" : "timed out before sending";
+			transfer->error = begun ? "timed out waiting for the answer" : "timed out before sending";
 			break;
 		case CURLE_GOT_NOTHING:
 		case CURLE_SEND_ERROR:
 		case CURLE_RECV_ERROR:
 		case CURLE_PARTIAL_FILE:
-			call->error = "connection lost";
+			transfer->error = "connection lost";
 			early = false;
 			break;
 		case CURLE_WRITE_ERROR:
-			call->error = call->too_large ? "answer too large" : "out of memory";
+			transfer->error = transfer->too_large ? "answer too large" : "out of memory";
 			early = false;
 			break;
 		default:
-			call->error = "transfer failed";
+			transfer->error = "transfer failed";
 			early = false;
 			break;
 	}
-	call->result = early && !begun ? PGW_HTTP_NEVER_SENT : PGW_HTTP_MAYBE_SENT;
+	transfer->result = early && !begun ? PGW_HTTP_NEVER_SENT : PGW_HTTP_MAYBE_SENT;
 }

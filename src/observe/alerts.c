@@ -40,7 +40,7 @@
 
 typedef struct Alert
 {
-	PgwItem		item;			/* first */
+	PgwBatchItem		item;			/* first */
 	char		kind[32];
 	char		subject[128];
 	char		bank[64];
@@ -70,12 +70,12 @@ static dlist_head due = DLIST_STATIC_INIT(due);	/* being written */
 static int	queued = 0;			/* on both */
 static HTAB *failures = NULL;
 
-static void alert_apply(PgwItem *item);
-static void alert_committed(PgwItem *item);
-static void alert_failed(PgwItem *item, int sqlstate);
-static void alert_broken(PgwItem *item, bool committed);
+static void alert_apply(PgwBatchItem *item);
+static void alert_committed(PgwBatchItem *item);
+static void alert_failed(PgwBatchItem *item, int sqlstate);
+static void alert_broken(PgwBatchItem *item, bool committed);
 
-static const PgwItemOps alert_ops = {"alerts", alert_apply, alert_committed, alert_failed, alert_broken};
+static const PgwBatchItemOps alert_ops = {"alerts", alert_apply, alert_committed, alert_failed, alert_broken};
 
 void
 pgw_alerts_init(void)
@@ -210,7 +210,7 @@ tell_listeners(const Alert *a)
 }
 
 static void
-alert_apply(PgwItem *item)
+alert_apply(PgwBatchItem *item)
 {
 	Alert	   *a = (Alert *) item;
 	TimestampTz now = pgw_now();
@@ -222,7 +222,7 @@ alert_apply(PgwItem *item)
 }
 
 static void
-alert_committed(PgwItem *item)
+alert_committed(PgwBatchItem *item)
 {
 	Alert	   *a = (Alert *) item;
 
@@ -234,7 +234,7 @@ alert_committed(PgwItem *item)
 }
 
 static void
-alert_failed(PgwItem *item, int sqlstate)
+alert_failed(PgwBatchItem *item, int sqlstate)
 {
 	Alert	   *a = (Alert *) item;
 
@@ -245,7 +245,7 @@ alert_failed(PgwItem *item, int sqlstate)
 
 /* The line for the log could not be had; listeners have been told. */
 static void
-alert_broken(PgwItem *item, bool committed)
+alert_broken(PgwBatchItem *item, bool committed)
 {
 	Assert(committed);			/* alert_failed() raises nothing */
 	queued--;

@@ -15,7 +15,7 @@
 /* $1 now, $2 and $3 where we are, $4 pgw.refund_stuck_after. Pairs of a count and the oldest one's beginning, in the order of PgwGauges. */
 static const char gauges_query[] =
 	"WITH open AS MATERIALIZED ("
-	"  SELECT t.transaction_id, t.status, t.submitted, t.taken, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at,"
+	"  SELECT t.transaction_id, t.status, t.submitted, t.taken_by_worker, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at,"
 	"    t.caller_xid, t.system_identifier = $2 AND t.database_oid = $3 AS here"
 	"  FROM pgw.payment_transactions t WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')),"
 	" reviews AS ("
@@ -27,7 +27,7 @@ static const char gauges_query[] =
 	" undecided AS ("
 	"  SELECT o.updated_at AS since FROM open o WHERE o.status = 'BankApproved' AND o.here AND o.updated_at < $1 - interval '1 min'"
 	"    AND o.caller_xid < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(o.caller_xid, pg_current_snapshot()))"
-	" SELECT count(*) FILTER (WHERE status = 'Created' AND NOT taken), min(created_at) FILTER (WHERE status = 'Created' AND NOT taken),"
+	" SELECT count(*) FILTER (WHERE status = 'Created' AND NOT taken_by_worker), min(created_at) FILTER (WHERE status = 'Created' AND NOT taken_by_worker),"
 	"  count(*) FILTER (WHERE status = 'BankUnknown'), min(created_at) FILTER (WHERE status = 'BankUnknown'),"
 	"  count(*) FILTER (WHERE status = 'Refunding'), min(leaving_at) FILTER (WHERE status = 'Refunding'),"
 	"  count(*) FILTER (WHERE status = 'Refunding' AND leaving_at < $1 - make_interval(secs => $4)),"
@@ -46,7 +46,7 @@ pgw_gauges_read(PgwGauges *out, TimestampTz now)
 	Datum		args[4] = {TimestampTzGetDatum(now), Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId),
 	Int32GetDatum(pgw_refund_stuck_after)};
 	PgwGauge   *gauges[] = {&out->queued, &out->in_doubt, &out->refunding, &out->stuck, &out->reviews, &out->undecided, &out->put_off,
-	&out->foreign};
+	&out->of_other_database};
 
 	memset(out, 0, sizeof(*out));
 	if (SPI_execute_with_args(gauges_query, 4, types, args, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)

@@ -23,7 +23,7 @@ typedef struct PgwGauges
 	PgwGauge	reviews;		/* since ManualReviewRequired */
 	PgwGauge	undecided;		/* approved for more than a minute, and the caller's transaction has not ended; since the approval */
 	PgwGauge	put_off;		/* whose next request cannot be made; since then */
-	PgwGauge	foreign;		/* open, and recorded in another cluster or database */
+	PgwGauge	of_other_database;		/* open, and recorded in another cluster or database */
 } PgwGauges;
 
 /*

@@ -112,7 +112,7 @@ block_to_claim(void)
 }
 
 PgwCounters *
-pgw_metrics_mine(void)
+pgw_metrics_my_counters(void)
 {
 	if (blocks == NULL)
 		return NULL;
@@ -296,37 +296,38 @@ record_event(PgwEventType type)
 		new_record()->event = (uint8) type;
 }
 
-static PgwEnd
-end_of(const PgwTransaction *t)
+static PgwAttemptEnd
+end_of(const PgwAttempt *attempt)
 {
-	switch (t->status)
+	switch (attempt->status)
 	{
 		case PGW_COMPLETED:
-			if (t->kind != PGW_KIND_PAYMENT)
-				return PGW_END_COMPLETED;
-			return t->capture == PGW_CAPTURE_MANUAL ? PGW_END_AUTHORIZED : PGW_END_CAPTURED;
+			if (attempt->kind != PGW_KIND_PAYMENT)
+				return PGW_ATTEMPT_END_COMPLETED;
+			return attempt->capture == PGW_CAPTURE_MANUAL ? PGW_ATTEMPT_END_AUTHORIZED : PGW_ATTEMPT_END_CAPTURED;
 		case PGW_FAILED:
-			return t->error_class != NULL && strcmp(t->error_class, pgw_error_class_name(PGW_CLASS_BUSINESS)) == 0 ? PGW_END_DECLINED : PGW_END_FAILED;
+			return attempt->error_class != NULL && strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_BUSINESS)) == 0 ?
+				PGW_ATTEMPT_END_DECLINED : PGW_ATTEMPT_END_FAILED;
 		case PGW_REFUNDED:
-			return PGW_END_GIVEN_BACK;
+			return PGW_ATTEMPT_END_GIVEN_BACK;
 		case PGW_REQUIRES_MANUAL_REVIEW:
-			return PGW_END_IN_REVIEW;
+			return PGW_ATTEMPT_END_IN_REVIEW;
 		default:
-			return PGW_END_NOT;
+			return PGW_ATTEMPT_NOT_ENDED;
 	}
 }
 
 void
-pgw_metrics_advanced(const PgwTransaction *t, PgwState from, const PgwEvent *events, int n)
+pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
-	PgwEnd		end = t->status != from ? end_of(t) : PGW_END_NOT;
+	PgwCounters	   *b = pgw_metrics_my_counters();
+	PgwAttemptEnd		end = attempt->status != from ? end_of(attempt) : PGW_ATTEMPT_NOT_ENDED;
 
 	if (b == NULL)
 		return;
 	for (int i = 0; i < n; i++)
 		record_event(events[i].type);
-	if (from == PGW_BANK_UNKNOWN && t->status != PGW_BANK_UNKNOWN)
+	if (from == PGW_BANK_UNKNOWN && attempt->status != PGW_BANK_UNKNOWN)
 	{
 		Record	   *last = &records[nrecords - 1];
 
@@ -339,25 +340,25 @@ pgw_metrics_advanced(const PgwTransaction *t, PgwState from, const PgwEvent *eve
 		}
 		last->resolved = true;
 	}
-	if (end != PGW_END_NOT)
+	if (end != PGW_ATTEMPT_NOT_ENDED)
 	{
 		TimestampTz now = GetCurrentTimestamp();
 		Record	   *r = new_record();
 
 		r->is_end = true;
-		r->kind = (uint8) t->kind;
+		r->kind = (uint8) attempt->kind;
 		r->end = (uint8) end;
-		r->bank = (uint8) bank_index(b, t->bank);
-		r->us = now > t->created_at ? now - t->created_at : 0;
+		r->bank = (uint8) bank_index(b, attempt->bank);
+		r->us = now > attempt->created_at ? now - attempt->created_at : 0;
 	}
 }
 
 /* ---------------------------------------------------------------- bank calls */
 
 void
-pgw_metrics_bank_call(const char *bank, PgwOp op, PgwTransport transport, PgwOutcome outcome, PgwBankSign sign, const instr_time *began)
+pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, PgwOutcome outcome, PgwBankHealth health, const instr_time *began)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 	PgwBankCounters  *k;
 	instr_time	took;
 	int			result = (int) outcome;
@@ -375,13 +376,13 @@ pgw_metrics_bank_call(const char *bank, PgwOp op, PgwTransport transport, PgwOut
 		INSTR_TIME_SUBTRACT(took, *began);
 		count_time(&k->call_times[op], (int64) INSTR_TIME_GET_MICROSEC(took));
 	}
-	if (sign == PGW_BANK_FINE)
+	if (health == PGW_BANK_HEALTHY)
 	{
 		pg_atomic_write_u64(&k->last_success, (uint64) GetCurrentTimestamp());
 		pg_atomic_write_u64(&k->failures, 0);
-		pg_atomic_write_u64(&k->key_refused, 0);
+		pg_atomic_write_u64(&k->credentials_rejected, 0);
 	}
-	else if (sign == PGW_BANK_FAILING)
+	else if (health == PGW_BANK_FAILING)
 	{
 		pg_atomic_write_u64(&k->last_failure, (uint64) GetCurrentTimestamp());
 		count(&k->failures, 1);
@@ -391,7 +392,7 @@ pgw_metrics_bank_call(const char *bank, PgwOp op, PgwTransport transport, PgwOut
 void
 pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 	int			i;
 
 	if (b == NULL)
@@ -402,16 +403,16 @@ pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
 		return;
 	pg_atomic_write_u32(&b->banks[i].secret_fault, (uint32) fault);
 	if (renewed)
-		pg_atomic_write_u64(&b->banks[i].key_refused, 0);
+		pg_atomic_write_u64(&b->banks[i].credentials_rejected, 0);
 }
 
 void
-pgw_metrics_bank_key_refused(const char *bank)
+pgw_metrics_bank_credentials_rejected(const char *bank)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 
 	if (b != NULL)
-		pg_atomic_write_u64(&b->banks[bank_index(b, bank)].key_refused, (uint64) GetCurrentTimestamp());
+		pg_atomic_write_u64(&b->banks[bank_index(b, bank)].credentials_rejected, (uint64) GetCurrentTimestamp());
 }
 
 /* ---------------------------------------------------------------- recovery scans */
@@ -419,7 +420,7 @@ pgw_metrics_bank_key_refused(const char *bank)
 uint64
 pgw_recovery_ask(void)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 
 	return b != NULL ? pg_atomic_fetch_add_u64(&b->asked, 1) + 1 : 0;
 }
@@ -427,7 +428,7 @@ pgw_recovery_ask(void)
 uint64
 pgw_recovery_asked(void)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 
 	return b != NULL ? pg_atomic_read_u64(&b->asked) : 0;
 }
@@ -435,7 +436,7 @@ pgw_recovery_asked(void)
 uint64
 pgw_recovery_done(void)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 
 	return b != NULL ? pg_atomic_read_u64(&b->done) : 0;
 }
@@ -443,7 +444,7 @@ pgw_recovery_done(void)
 void
 pgw_recovery_found(int n, bool last)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 
 	if (b == NULL)
 		return;
@@ -454,7 +455,7 @@ pgw_recovery_found(int n, bool last)
 void
 pgw_recovery_finish(uint64 asked)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 
 	if (b != NULL)
 		pg_atomic_write_u64(&b->done, asked);

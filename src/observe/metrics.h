@@ -24,23 +24,23 @@ extern void pgw_metrics_init(void); /* _PG_init: settings */
 extern Size pgw_metrics_shmem_size(void);
 extern void pgw_metrics_shmem_init(LWLock *lock);	/* AddinShmemInitLock held; the lock is for claims only */
 
-/* In the transaction that made the change: t went from that state (PGW_STATE_NONE: it is new) through these events to t->status. */
-extern void pgw_metrics_advanced(const PgwTransaction *t, PgwState from, const PgwEvent *events, int n);
+/* In the transaction that made the change: attempt went from that state (PGW_STATE_NONE: it is new) through these events to attempt->status. */
+extern void pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n);
 
 /* What a call says of the bank itself. */
-typedef enum PgwBankSign
+typedef enum PgwBankHealth
 {
-	PGW_BANK_FINE = 0,			/* it does its work, whatever it said */
+	PGW_BANK_HEALTHY = 0,			/* it does its work, whatever it said */
 	PGW_BANK_FAILING,
-	PGW_BANK_NEITHER
-} PgwBankSign;
+	PGW_BANK_HEALTH_UNKNOWN
+} PgwBankHealth;
 
 /* A bank call is over.  outcome counts with PGW_TRANSPORT_ANSWERED only. */
-extern void pgw_metrics_bank_call(const char *bank, PgwOp op, PgwTransport transport, PgwOutcome outcome, PgwBankSign sign, const instr_time *began);
+extern void pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, PgwOutcome outcome, PgwBankHealth health, const instr_time *began);
 
 /* What is known of the bank's key: a file that cannot be used (PgwSecretFault); renewed: another one was read. */
 extern void pgw_metrics_bank_secret(const char *bank, int fault, bool renewed);
-extern void pgw_metrics_bank_key_refused(const char *bank);
+extern void pgw_metrics_bank_credentials_rejected(const char *bank);
 
 /* --- reading --- */
 
@@ -55,7 +55,7 @@ typedef struct PgwBankSeen
 	TimestampTz last_success;	/* 0: never */
 	TimestampTz last_failure;
 	uint64		failures;		/* since the last success */
-	TimestampTz key_refused;	/* the bank refused our key then, and has not taken one since; 0: no */
+	TimestampTz credentials_rejected;	/* the bank refused our key then, and has not taken one since; 0: no */
 	int			secret_fault;	/* PgwSecretFault, as the worker sees it */
 } PgwBankSeen;
 extern bool pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out);

@@ -13,12 +13,12 @@
 
 #include "observe/metrics_shmem.h"
 
-static const char *const end_names[PGW_NENDS] = {"captured", "authorized", "completed", "declined", "failed", "given_back", "in_review"};
+static const char *const end_names[PGW_NATTEMPT_ENDS] = {"captured", "authorized", "completed", "declined", "failed", "given_back", "in_review"};
 
 bool
 pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 	int			i = b != NULL ? pgw_metrics_find_bank(b, bank) : 0;
 
 	memset(out, 0, sizeof(*out));
@@ -27,7 +27,7 @@ pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out)
 	out->last_success = (TimestampTz) pg_atomic_read_u64(&b->banks[i].last_success);
 	out->last_failure = (TimestampTz) pg_atomic_read_u64(&b->banks[i].last_failure);
 	out->failures = pg_atomic_read_u64(&b->banks[i].failures);
-	out->key_refused = (TimestampTz) pg_atomic_read_u64(&b->banks[i].key_refused);
+	out->credentials_rejected = (TimestampTz) pg_atomic_read_u64(&b->banks[i].credentials_rejected);
 	out->secret_fault = (int) pg_atomic_read_u32(&b->banks[i].secret_fault);
 	return true;
 }
@@ -35,7 +35,7 @@ pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out)
 void
 pgw_recovery_figures(PgwRecoveryFigures *out)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 
 	memset(out, 0, sizeof(*out));
 	if (b == NULL)
@@ -123,7 +123,7 @@ put_bank(const Reader *r, PgwBankCounters *k)
 
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 	{
-		for (int end = 0; end < PGW_NENDS; end++)
+		for (int end = 0; end < PGW_NATTEMPT_ENDS; end++)
 		{
 			if ((n = pg_atomic_read_u64(&k->ends[kind][end])) > 0)
 				r->put(r->arg, "pgw_transactions_total",
@@ -132,7 +132,7 @@ put_bank(const Reader *r, PgwBankCounters *k)
 	}
 	for (int op = 0; op < PGW_NOPS; op++)
 	{
-		const char *name = pgw_op_name((PgwOp) op);
+		const char *name = pgw_op_name((PgwBankOp) op);
 
 		for (int result = 0; result < PGW_NRESULTS; result++)
 		{
@@ -149,7 +149,7 @@ put_bank(const Reader *r, PgwBankCounters *k)
 void
 pgw_metrics_each(PgwMetricPut put, void *arg)
 {
-	PgwCounters	   *b = pgw_metrics_mine();
+	PgwCounters	   *b = pgw_metrics_my_counters();
 	Reader		r = {put, arg};
 	uint32		nbanks;
 
@@ -161,7 +161,7 @@ pgw_metrics_each(PgwMetricPut put, void *arg)
 		put(arg, "pgw_events_total", pgw_metrics_labels(1, "event", pgw_event_name((PgwEventType) i)), (double) pg_atomic_read_u64(&b->events[i]));
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 	{
-		for (int end = 0; end < PGW_NENDS; end++)
+		for (int end = 0; end < PGW_NATTEMPT_ENDS; end++)
 			put_times(&r, "pgw_transaction_seconds", &b->times[kind][end], "operation", pgw_kind_name((PgwKind) kind), "outcome", end_names[end]);
 	}
 	nbanks = pg_atomic_read_u32(&b->nbanks);

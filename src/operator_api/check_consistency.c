@@ -101,7 +101,7 @@ pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 {
 	bool		isnull;
 	Datum		arg = pgw_arg(fcinfo, "transaction_id", &isnull);
-	PgwTransaction t;
+	PgwAttempt attempt;
 	PgwEventRow *rows;
 	PgwFoldFault fault;
 	PgwState	state;
@@ -119,7 +119,7 @@ pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&caller, &sec_context);
 
 	/* Another merchant's transaction is no transaction: its id is not confirmed. */
-	if (!pgw_store_transaction_by_id(DatumGetUUIDP(arg), &t) || !pgw_caller_may(caller, "auditor", t.merchant))
+	if (!pgw_store_attempt_by_id(DatumGetUUIDP(arg), &attempt) || !pgw_caller_may(caller, "auditor", attempt.merchant))
 	{
 		pgw_uuid_to_text(DatumGetUUIDP(arg)->data, text);
 		pgw_raise("transaction_not_found", pgw_detail(NULL, "transaction_id", text), NULL);
@@ -132,14 +132,14 @@ pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 	for (;;)
 	{
 		CHECK_FOR_INTERRUPTS();
-		n = pgw_store_events(&t.transaction_id, &rows);
-		fault = pgw_fold(t.kind, fold_events(rows, n), n, &state, &step, &index);
+		n = pgw_store_events(&attempt.transaction_id, &rows);
+		fault = pgw_fold(attempt.kind, fold_events(rows, n), n, &state, &step, &index);
 		if (fault == PGW_FOLD_SOUND || n == seen)
 			break;
 		seen = n;
 	}
 	if (fault != PGW_FOLD_SOUND)
-		raise_fault(&t.transaction_id, fault, step, index < n ? &rows[index] : NULL);
+		raise_fault(&attempt.transaction_id, fault, step, index < n ? &rows[index] : NULL);
 	pgw_become_caller(caller, sec_context);
 	return pgw_row_from_string(get_func_rettype(fcinfo->flinfo->fn_oid), pgw_state_name(state));
 }
@@ -181,7 +181,7 @@ pgw_legal_steps_1_0(PG_FUNCTION_ARGS)
 static const char check_query[] =
 	"SELECT b.check_name, b.payment_id, b.transaction_id, b.details"
 	" FROM (SELECT i.check_name, i.payment_id, i.transaction_id, i.merchant, i.details FROM pgw.broken_invariants i UNION ALL"
-	" SELECT 'footing', NULL, NULL, NULL, jsonb_build_object('kind', f.kind, 'object', f.object, 'property', f.property) FROM pgw.footing_faults() f) b"
+	" SELECT 'baseline', NULL, NULL, NULL, jsonb_build_object('kind', f.kind, 'object', f.object, 'property', f.property) FROM pgw.baseline_faults() f) b"
 	" WHERE $1 OR EXISTS (SELECT FROM pgw.access_grants g WHERE g.level IN ('operator', 'auditor')"
 	" AND g.merchant IN ('', b.merchant) AND pg_has_role($2, g.role::oid, 'USAGE'))"
 	" ORDER BY 1, 2, 3";

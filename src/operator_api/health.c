@@ -228,7 +228,7 @@ read_text(const char *sql)
 }
 
 /* A submitted charge that has not been sent. */
-#define HELD_BACK "(kind = 'payment' AND status = 'Created' AND NOT taken)"
+#define HELD_BACK "(kind = 'payment' AND status = 'Created' AND NOT taken_by_worker)"
 
 static void
 check_mode(Report *r)
@@ -346,8 +346,8 @@ check_work(Report *r)
 	put(r, "put_off", g.put_off.n == 0 ? FINE : g.put_off.age_s > PUT_OFF_ERROR_S ? BAD : WARN,
 		"The next request of these transactions cannot be made: details says why and where. Cure it, and they go on by themselves; after pgw.unknown_deadline they fail"
 		" (nothing was sent) or need a person.");
-	detail_gauge(r, &g.foreign);
-	put(r, "origin", g.foreign.n > 0 ? BAD : FINE,
+	detail_gauge(r, &g.of_other_database);
+	put(r, "origin", g.of_other_database.n > 0 ? BAD : FINE,
 		"Open payments were recorded in another cluster or database (restored, upgraded or copied); they are left alone until pgw.resume_after_restore().");
 }
 
@@ -434,7 +434,7 @@ check_bank(Report *r, const char *name, bool enabled, const char *secret, const 
 		status = BAD;
 		advice = "It failed so often that it is left alone for a while, and is tried again by itself: see the server's log for the reasons.";
 	}
-	if (seen.key_refused != 0)
+	if (seen.credentials_rejected != 0)
 	{
 		status = BAD;
 		advice = "The bank refuses its key (HTTP 401 or 403): put the right one into its file in pgw.secrets_dir. It is taken up within seconds.";
@@ -456,7 +456,7 @@ check_bank(Report *r, const char *name, bool enabled, const char *secret, const 
 	detail(r, "secret", problem != NULL ? problem : secret != NULL ? "readable" : "none needed");
 	detail(r, "secret_file", secret);
 	detail(r, "ca_file", no_trust ? "cannot be read" : ca_file != NULL ? "readable" : "the system's");
-	detail_time(r, "key_refused_at", seen.key_refused);
+	detail_time(r, "credentials_rejected_at", seen.credentials_rejected);
 	detail_json(r, "open_breakers", breakers != NULL ? breakers : "[]");
 	detail_number(r, "failures", (double) seen.failures);
 	detail_time(r, "last_success", seen.last_success);

@@ -195,13 +195,13 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 /* ---------------------------------------------------------------- is it allowed? */
 
 static void
-find_review(const PgwTransaction *t, Review *review)
+find_review(const PgwAttempt *attempt, Review *review)
 {
 	PgwEventRow *events;
 
 	memset(review, 0, sizeof(*review));
 	review->from = PGW_STATE_NONE;
-	for (int i = pgw_store_events(&t->transaction_id, &events) - 1; i >= 0; i--)
+	for (int i = pgw_store_events(&attempt->transaction_id, &events) - 1; i >= 0; i--)
 	{
 		Jsonb	   *data;
 
@@ -231,70 +231,70 @@ possible_actions(PgwKind kind, PgwState from)
 }
 
 static void
-refuse(const Order *order, const PgwTransaction *t, const Review *review, const char *hint)
+refuse(const Order *order, const PgwAttempt *attempt, const Review *review, const char *hint)
 {
 	StringInfoData s;
 	char		id[37];
 
-	pgw_uuid_to_text(t->transaction_id.data, id);
+	pgw_uuid_to_text(attempt->transaction_id.data, id);
 	initStringInfo(&s);
 	appendStringInfo(&s, "\"transaction_id\": \"%s\", \"action\": \"%s\", \"kind\": \"%s\", \"transaction_status\": \"%s\"", id,
-					 pgw_review_action_name(order->action), pgw_kind_name(t->kind), pgw_state_name(t->status));
+					 pgw_review_action_name(order->action), pgw_kind_name(attempt->kind), pgw_state_name(attempt->status));
 	if (review != NULL)
 		appendStringInfo(&s, ", \"came_from\": \"%s\", \"possible_actions\": [%s]", pgw_state_name(review->from),
-						 possible_actions(t->kind, review->from));
+						 possible_actions(attempt->kind, review->from));
 	pgw_raise("operation_not_allowed", s.data, hint);
 }
 
 /* In the account of the attempt's bank; claimed only when the action takes effect. */
 static const char *
-account_of(const PgwTransaction *t)
+account_of(const PgwAttempt *attempt)
 {
 	PgwBank    *bank;
 
 	pgw_config_refresh(false);
-	bank = pgw_config_bank_of(t->bank, t->bank_version, NULL);
-	if (bank == NULL && t->bank_version != 0)
-		elog(ERROR, "version %d of bank \"%s\" is not in pgw.bank_versions", t->bank_version, t->bank);	/* whose ledger it is cannot be guessed */
-	return bank != NULL ? bank->account : t->bank != NULL ? t->bank : "";
+	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, NULL);
+	if (bank == NULL && attempt->bank_version != 0)
+		elog(ERROR, "version %d of bank \"%s\" is not in pgw.bank_versions", attempt->bank_version, attempt->bank);	/* whose ledger it is cannot be guessed */
+	return bank != NULL ? bank->account : attempt->bank != NULL ? attempt->bank : "";
 }
 
 static bool
-belongs_to_another(const PgwTransaction *t, const char *bank_reference)
+belongs_to_another(const PgwAttempt *attempt, const char *bank_reference)
 {
-	return pgw_store_reference_owner(account_of(t), bank_reference, &t->transaction_id) == PGW_OWNER_OTHER;
+	return pgw_store_reference_owner(account_of(attempt), bank_reference, &attempt->transaction_id) == PGW_OWNER_OTHER;
 }
 
 /* From now on the charge is this attempt's; whoever is just writing that it is another's is waited for. */
 static void
-claim_charge(const PgwTransaction *t, const Order *order, const Review *review)
+claim_charge(const PgwAttempt *attempt, const Order *order, const Review *review)
 {
-	if (pgw_store_claim_reference(account_of(t), order->bank_reference, &t->transaction_id, true) != PGW_OWNER_SELF)
-		refuse(order, t, review, "Another payment at this bank has this reference: look it up at the bank again.");
+	if (pgw_store_claim_reference(account_of(attempt), order->bank_reference, &attempt->transaction_id, true) != PGW_OWNER_SELF)
+		refuse(order, attempt, review, "Another payment at this bank has this reference: look it up at the bank again.");
 }
 
 static const PgwReviewCell *
-check_allowed(const Order *order, const PgwTransaction *t, Review *review)
+check_allowed(const Order *order, const PgwAttempt *attempt, Review *review)
 {
 	const PgwReviewCell *cell;
 
-	if (t->status != PGW_REQUIRES_MANUAL_REVIEW)
-		refuse(order, t, NULL, "It is not in manual review: pgw.manual_reviews lists what is.");
-	find_review(t, review);
-	cell = pgw_review_cell(t->kind, review->from, order->action);
+	if (attempt->status != PGW_REQUIRES_MANUAL_REVIEW)
+		refuse(order, attempt, NULL, "It is not in manual review: pgw.manual_reviews lists what is.");
+	find_review(attempt, review);
+	cell = pgw_review_cell(attempt->kind, review->from, order->action);
 	if (cell == NULL)
 		elog(ERROR, "the events do not say which state the review came from");
 	if (cell->to == PGW_STATE_NONE)
-		refuse(order, t, review, psprintf("%c%s.", pg_toupper((unsigned char) cell->refusal[0]), cell->refusal + 1));
+		refuse(order, attempt, review, psprintf("%c%s.", pg_toupper((unsigned char) cell->refusal[0]), cell->refusal + 1));
 
 	/* A charge is one attempt's: another's would be given back, or counted twice. */
-	if (order->action == PGW_REVIEW_MARK_CHARGED && t->kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
+	if (order->action == PGW_REVIEW_MARK_CHARGED && attempt->kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
 	{
 		Assert(order->bank_reference != NULL);	/* check_evidence() has asked for it */
-		if (t->bank_reference != NULL && strcmp(t->bank_reference, order->bank_reference) != 0)
-			refuse(order, t, review, "The bank has named another reference for this charge: see bank_reference in pgw.manual_reviews.");
-		if (belongs_to_another(t, order->bank_reference))
-			refuse(order, t, review, "Another payment at this bank has this reference: look it up at the bank again.");
+		if (attempt->bank_reference != NULL && strcmp(attempt->bank_reference, order->bank_reference) != 0)
+			refuse(order, attempt, review, "The bank has named another reference for this charge: see bank_reference in pgw.manual_reviews.");
+		if (belongs_to_another(attempt, order->bank_reference))
+			refuse(order, attempt, review, "Another payment at this bank has this reference: look it up at the bank again.");
 	}
 	return cell;
 }
@@ -303,11 +303,11 @@ check_allowed(const Order *order, const PgwTransaction *t, Review *review)
 
 /* true: somebody else has proposed the very same; else this is the proposal, or there is no leave. */
 static bool
-confirmed(const Order *order, const PgwTransaction *t, PgwProposal *proposal)
+confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 {
 	const char *action = pgw_review_action_name(order->action);
 	Oid			session = GetSessionUserId();
-	bool		found = pgw_store_newest_proposal(&t->transaction_id, proposal) && proposal->step_order == t->step_order;
+	bool		found = pgw_store_newest_proposal(&attempt->transaction_id, proposal) && proposal->step_order == attempt->step_order;
 	bool		same = found && strcmp(proposal->action, action) == 0 && strcmp(proposal->evidence, order->evidence) == 0;
 
 	if (same && proposal->proposed_by != session)
@@ -317,13 +317,13 @@ confirmed(const Order *order, const PgwTransaction *t, PgwProposal *proposal)
 				  "The proposal was made by this session's role: another one must call with the same action and evidence.");
 
 	proposal->proposal++;
-	proposal->step_order = t->step_order;
+	proposal->step_order = attempt->step_order;
 	proposal->action = pstrdup(action);
 	proposal->note = order->note;
 	proposal->evidence = order->evidence;
 	proposal->proposed_by = session;
 	proposal->proposer = GetUserNameFromId(session, false);
-	pgw_store_add_proposal(&t->transaction_id, proposal);
+	pgw_store_add_proposal(&attempt->transaction_id, proposal);
 	ereport(NOTICE,
 			(errmsg("%s is proposed%s, nothing has changed yet", action, found ? " instead of the former proposal" : ""),
 			 errhint("It takes effect when a session of another role calls pgw.resolve_review() with the same action and evidence.")));
@@ -333,83 +333,83 @@ confirmed(const Order *order, const PgwTransaction *t, PgwProposal *proposal)
 /* ---------------------------------------------------------------- carrying it out */
 
 static void
-set_error(PgwTransaction *t, const char *code)
+set_error(PgwAttempt *attempt, const char *code)
 {
 	const PgwErrorInfo *e = code != NULL ? pgw_error_find(code) : NULL;
 
-	t->error_class = e != NULL ? pstrdup(pgw_error_class_name(e->class)) : NULL;
-	t->error_code = e != NULL ? pstrdup(e->code) : NULL;
-	t->error_message = e != NULL ? pstrdup(e->message) : NULL;
-	t->http_status = e != NULL ? e->http_status : 0;
-	t->retryable = e != NULL && e->retryable;
+	attempt->error_class = e != NULL ? pstrdup(pgw_error_class_name(e->class)) : NULL;
+	attempt->error_code = e != NULL ? pstrdup(e->code) : NULL;
+	attempt->error_message = e != NULL ? pstrdup(e->message) : NULL;
+	attempt->http_status = e != NULL ? e->http_status : 0;
+	attempt->retryable = e != NULL && e->retryable;
 }
 
 static void
-forget_refund_key(PgwTransaction *t)
+forget_refund_key(PgwAttempt *attempt)
 {
-	t->refund_key = NULL;
-	t->refund_key_used_at = t->refund_asked_at = 0;
-	t->pending_at_bank = false;
+	attempt->refund_key = NULL;
+	attempt->refund_key_used_at = attempt->refund_asked_at = 0;
+	attempt->pending_at_bank = false;
 }
 
 static void
-set_refunding(PgwTransaction *t, const Review *review, TimestampTz now)
+set_refunding(PgwAttempt *attempt, const Review *review, TimestampTz now)
 {
 	/* in doubt it is asked about anew; the age of the key has not changed */
-	t->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
+	attempt->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
 	if (review->from != PGW_REFUNDING)
 	{
 		/* how to give it back is chosen by the worker, anew; a refund that the bank took back is not in doubt */
-		forget_refund_key(t);
-		t->refund_operation = NULL;
+		forget_refund_key(attempt);
+		attempt->refund_operation = NULL;
 	}
 	else if (pgw_review_key_did_nothing(review->reason))
-		forget_refund_key(t);
-	t->refund_attempts = t->refund_key != NULL ? 1 : 0;
-	t->abandoned_at = 0;
-	set_error(t, "given_back");
+		forget_refund_key(attempt);
+	attempt->refund_keys_used = attempt->refund_key != NULL ? 1 : 0;
+	attempt->abandoned_at = 0;
+	set_error(attempt, "given_back");
 }
 
 /* What the next step needs; the row is written with the event. */
 static void
-prepare(PgwTransaction *t, const Order *order, const Review *review, PgwState to)
+prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState to)
 {
 	TimestampTz now = pgw_now();
 
-	t->retries = 0;
-	t->next_attempt_at = now;
-	t->watch_until = 0;
+	attempt->step_tries = 0;
+	attempt->next_step_at = now;
+	attempt->watch_until = 0;
 	switch (to)
 	{
 		case PGW_BANK_UNKNOWN:
 		case PGW_SAVED:
 			/* bank_asked_at stays: when "not found" begins to count has not changed */
-			t->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
+			attempt->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
 			break;
 		case PGW_BANK_APPROVED:
 			if (order->bank_reference != NULL)
-				t->bank_reference = order->bank_reference;
-			t->abandoned_at = 0;
-			t->next_attempt_at = 0; /* the vote, not a time, decides */
-			set_error(t, NULL);
+				attempt->bank_reference = order->bank_reference;
+			attempt->abandoned_at = 0;
+			attempt->next_step_at = 0; /* the caller's decision is awaited, not a time */
+			set_error(attempt, NULL);
 			break;
 		case PGW_FAILED:
 			/* The operator may be wrong: a charge that turns up is given back. But one that he has already looked at is not shown again. */
-			if (t->kind == PGW_KIND_PAYMENT && !(review->from == PGW_FAILED && order->action == PGW_REVIEW_MARK_NOT_CHARGED))
-				t->watch_until = now + PGW_WATCH_MS * 1000;
+			if (attempt->kind == PGW_KIND_PAYMENT && !(review->from == PGW_FAILED && order->action == PGW_REVIEW_MARK_NOT_CHARGED))
+				attempt->watch_until = now + PGW_WATCH_MS * 1000;
 			else
-				t->next_attempt_at = 0;
-			set_error(t, "not_processed");
+				attempt->next_step_at = 0;
+			set_error(attempt, "not_processed");
 			break;
 		case PGW_REFUNDING:
-			set_refunding(t, review, now);
+			set_refunding(attempt, review, now);
 			break;
 		case PGW_REFUNDED:
-			set_error(t, "given_back");
+			set_error(attempt, "given_back");
 			break;
 		case PGW_COMPLETED:
-			t->next_attempt_at = 0;
-			set_error(t, NULL);
+			attempt->next_step_at = 0;
+			set_error(attempt, NULL);
 			break;
 		default:
 			break;
@@ -418,45 +418,45 @@ prepare(PgwTransaction *t, const Order *order, const Review *review, PgwState to
 
 /* false: what the decision means for the payments row is written by the worker, when it has saved or given back. */
 static bool
-decides_payment(const PgwTransaction *t, const Review *review, PgwStanding *s)
+decides_payment(const PgwAttempt *attempt, const Review *review, PgwPaymentAmounts *s)
 {
-	if (t->kind != PGW_KIND_PAYMENT)
+	if (attempt->kind != PGW_KIND_PAYMENT)
 	{
-		if (t->status == PGW_FAILED)
-			pgw_operation_undone(t->kind, t->amount, s);
-		else if (t->status == PGW_COMPLETED)
-			pgw_operation_done(t->kind, t->amount, t->final_capture, s);
-		return t->status == PGW_FAILED || t->status == PGW_COMPLETED;
+		if (attempt->status == PGW_FAILED)
+			pgw_payment_operation_undone(attempt->kind, attempt->amount, s);
+		else if (attempt->status == PGW_COMPLETED)
+			pgw_payment_operation_done(attempt->kind, attempt->amount, attempt->final_capture, s);
+		return attempt->status == PGW_FAILED || attempt->status == PGW_COMPLETED;
 	}
-	if (t->status == PGW_SAVED)
+	if (attempt->status == PGW_SAVED)
 		return false;
 	/* the capture that was to follow the commit is done, or never will be */
-	if (t->status == PGW_COMPLETED)
-		pgw_operation_done(PGW_KIND_CAPTURE, s->reserved, true, s);
+	if (attempt->status == PGW_COMPLETED)
+		pgw_payment_operation_done(PGW_KIND_CAPTURE, s->reserved, true, s);
 	else
-		*s = (PgwStanding) {.status = PGW_PAY_FAILED};
+		*s = (PgwPaymentAmounts) {.status = PGW_PAY_FAILED};
 	return true;
 }
 
 static void
-settle_payment(const PgwTransaction *t, const Review *review)
+write_payment(const PgwAttempt *attempt, const Review *review)
 {
 	PgwPayment	p;
-	PgwStanding s;
+	PgwPaymentAmounts s;
 
-	if (!pgw_store_lock_payment(&t->payment_id, true, &p, NULL))
+	if (!pgw_store_lock_payment(&attempt->payment_id, true, &p, NULL))
 		return;					/* of a caller that has rolled back */
-	pgw_store_standing(&p, &s);
-	if (!decides_payment(t, review, &s))
+	pgw_store_get_amounts(&p, &s);
+	if (!decides_payment(attempt, review, &s))
 		return;
-	pgw_store_set_standing(&p, &s);
+	pgw_store_set_amounts(&p, &s);
 	pgw_store_update_payment(&p);
 }
 
 static void
-record(PgwTransaction *t, const Order *order, const Review *review, PgwState to, Oid caller, const PgwProposal *proposal)
+record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState to, Oid caller, const PgwProposal *proposal)
 {
-	PgwEvent	event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED, .from = t->status, .to = to};
+	PgwEvent	event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED, .from = attempt->status, .to = to};
 	StringInfoData s;
 
 	initStringInfo(&s);
@@ -468,7 +468,7 @@ record(PgwTransaction *t, const Order *order, const Review *review, PgwState to,
 		appendStringInfo(&s, ", \"proposed_by\": %s, \"proposal_note\": %s", pgw_store_json_string(proposal->proposer),
 						 pgw_store_json_string(proposal->note));
 	event.extra = s.data;
-	pgw_store_advance(t, false, &event, 1);
+	pgw_store_advance(attempt, false, &event, 1);
 }
 
 Datum
@@ -476,7 +476,7 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 {
 	Order		order;
 	Review		review;
-	PgwTransaction t;
+	PgwAttempt attempt;
 	PgwProposal proposal;
 	const PgwReviewCell *cell;
 	Oid			caller;
@@ -491,30 +491,30 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&caller, &sec_context);
 
 	/* Another merchant's transaction is no transaction: its id is not confirmed, nor its row locked. */
-	if (!pgw_store_transaction_by_id(&order.transaction_id, &t) || !pgw_caller_may(caller, "operator", t.merchant) ||
-		!pgw_store_lock_transaction(&order.transaction_id, true, &t, NULL))
+	if (!pgw_store_attempt_by_id(&order.transaction_id, &attempt) || !pgw_caller_may(caller, "operator", attempt.merchant) ||
+		!pgw_store_lock_attempt(&order.transaction_id, true, &attempt, NULL))
 	{
 		char		id[37];
 
 		pgw_uuid_to_text(order.transaction_id.data, id);
 		pgw_raise("transaction_not_found", pgw_detail(NULL, "transaction_id", id), NULL);
 	}
-	cell = check_allowed(&order, &t, &review);
-	if (!two || confirmed(&order, &t, &proposal))
+	cell = check_allowed(&order, &attempt, &review);
+	if (!two || confirmed(&order, &attempt, &proposal))
 	{
-		if (order.action == PGW_REVIEW_MARK_CHARGED && t.kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
-			claim_charge(&t, &order, &review);
-		prepare(&t, &order, &review, cell->to);
-		record(&t, &order, &review, cell->to, caller, two ? &proposal : NULL);
-		if (t.kind != PGW_KIND_PAYMENT || review.from == PGW_SAVED)
-			settle_payment(&t, &review);
+		if (order.action == PGW_REVIEW_MARK_CHARGED && attempt.kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
+			claim_charge(&attempt, &order, &review);
+		prepare(&attempt, &order, &review, cell->to);
+		record(&attempt, &order, &review, cell->to, caller, two ? &proposal : NULL);
+		if (attempt.kind != PGW_KIND_PAYMENT || review.from == PGW_SAVED)
+			write_payment(&attempt, &review);
 
 		/* Once this has committed, and not before, the worker goes on, and tells the listeners. */
-		pgw_fate_add(&t.transaction_id, PGW_FATE_PROCESS);
+		pgw_commit_signal_add(&attempt.transaction_id, PGW_COMMIT_SIGNAL_PROCESS);
 	}
 	ForceSyncCommit();
 	pgw_become_caller(caller, sec_context);
-	return pgw_row_from_string(get_func_rettype(fcinfo->flinfo->fn_oid), pgw_state_name(t.status));
+	return pgw_row_from_string(get_func_rettype(fcinfo->flinfo->fn_oid), pgw_state_name(attempt.status));
 }
 
 /* What the grid allows, for pgw.manual_reviews. */

@@ -95,7 +95,7 @@ update(const char *sql)
  * A submitted charge with a token that no bank was named for goes to the next bank when the first does nothing.  That may have happened in the original
  * since: then what the first one does not know is no charge that was not made.
  */
-#define MAYBE_ELSEWHERE \
+#define MAYBE_AT_ANOTHER_BANK \
 	"(t.kind = 'payment' AND t.submitted AND t.status = 'Created' AND t.bank_requested IS NULL AND t.token IS NOT NULL AND EXISTS (" \
 	"SELECT FROM pgw.banks a JOIN pgw.banks b ON a.token_scope = b.token_scope AND a.name <> b.name WHERE a.name = t.bank))"
 
@@ -107,9 +107,9 @@ find_unsent(pg_uuid_t **ids)
 	Datum		args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 	int			n;
 
-	run("SELECT t.transaction_id FROM pgw.payment_transactions t WHERE t.status = 'Created' AND NOT t.taken AND " RESTORED
+	run("SELECT t.transaction_id FROM pgw.payment_transactions t WHERE t.status = 'Created' AND NOT t.taken_by_worker AND " RESTORED
 		" AND NOT EXISTS (SELECT FROM pgw.payment_transactions e WHERE e.client_request_id = t.client_request_id AND e.merchant = t.merchant"
-		" AND e.kind = t.kind AND e.taken AND e.status NOT IN ('Failed', 'Refunded'))",
+		" AND e.kind = t.kind AND e.taken_by_worker AND e.status NOT IN ('Failed', 'Refunded'))",
 		2, types, args, NULL, SPI_OK_SELECT);
 	n = (int) SPI_processed;
 	*ids = palloc(Max(n, 1) * sizeof(pg_uuid_t));
@@ -129,16 +129,16 @@ find_unsent(pg_uuid_t **ids)
 static void
 count_as_sent(const pg_uuid_t *id)
 {
-	PgwTransaction t;
+	PgwAttempt attempt;
 	PgwEvent	event = {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED, .extra = "\"reason\": \"restored\""};
 
-	if (!pgw_store_lock_transaction(id, true, &t, NULL) || t.status != PGW_CREATED || t.taken)
+	if (!pgw_store_lock_attempt(id, true, &attempt, NULL) || attempt.status != PGW_CREATED || attempt.taken_by_worker)
 		return;
-	t.taken = true;
-	t.next_attempt_at = 0;
-	t.bank_key_used_at = t.expires_at != 0 && t.expires_at <= GetCurrentTimestamp() ? 0 : t.created_at;
-	event.operation = t.kind == PGW_KIND_PAYMENT ? pgw_op_name(pgw_flow_operation(t.capture, t.submitted)) : pgw_kind_name(t.kind);
-	pgw_store_advance(&t, false, &event, 1);
+	attempt.taken_by_worker = true;
+	attempt.next_step_at = 0;
+	attempt.bank_key_used_at = attempt.expires_at != 0 && attempt.expires_at <= GetCurrentTimestamp() ? 0 : attempt.created_at;
+	event.operation = attempt.kind == PGW_KIND_PAYMENT ? pgw_op_name(pgw_charge_operation(attempt.capture, attempt.submitted)) : pgw_kind_name(attempt.kind);
+	pgw_store_advance(&attempt, false, &event, 1);
 }
 
 /* Returns the number of those that are not finished. */
@@ -151,7 +151,7 @@ take_over(void)
 
 	/* The bank may have been asked until just now: "not found" does not count too early, and the deadline for asking begins again. */
 	taken_over = update("UPDATE pgw.payment_transactions t SET system_identifier = $1, database_oid = $2, caller_xid = NULL, caller_subxid = NULL,"
-						" bank_asked_at = CASE WHEN taken AND status IN ('Created', 'BankUnknown', 'Saved') THEN now() ELSE bank_asked_at END,"
+						" bank_asked_at = CASE WHEN taken_by_worker AND status IN ('Created', 'BankUnknown', 'Saved') THEN now() ELSE bank_asked_at END,"
 						/* captured since, for all that is known here: so it is looked up first */
 						" capture_key = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key, replace(gen_random_uuid()::text, '-', ''))"
 						" ELSE capture_key END,"
@@ -159,11 +159,11 @@ take_over(void)
 						" ELSE capture_key_used_at END,"
 						" refund_key_used_at = CASE WHEN refund_key IS NOT NULL THEN coalesce(refund_key_used_at, updated_at) END,"
 						/* taken and nothing planned: as after a lost worker it may have reached the bank, also where another try was planned */
-						" next_attempt_at = CASE WHEN status = 'RequiresManualReview' THEN next_attempt_at WHEN status = 'Created' AND taken THEN NULL ELSE now() END,"
+						" next_step_at = CASE WHEN status = 'RequiresManualReview' THEN next_step_at WHEN status = 'Created' AND taken_by_worker THEN NULL ELSE now() END,"
 						" put_off_since = NULL, put_off_reason = NULL,"
-						" maybe_elsewhere = maybe_elsewhere OR " MAYBE_ELSEWHERE ","
+						" maybe_at_another_bank = maybe_at_another_bank OR " MAYBE_AT_ANOTHER_BANK ","
 						" updated_at = clock_timestamp()"
-						" WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_attempt_at IS NOT NULL) AND " RESTORED);
+						" WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL) AND " RESTORED);
 	for (int i = 0; i < nunsent; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

@@ -1,5 +1,5 @@
 /*
- * record_decision.c - what a decision of core/payment/charge_rules.h becomes in the tables, and the caller's fate
+ * record_decision.c - what a decision of core/payment/charge_rules.h becomes in the tables, and whether the caller kept its payments row
  *
  * Owns the order of checks that decides whether a caller kept its payment, and the saving that follows when the caller itself
  * could not do it (its wait ran out, or the payments row was busy when the answer came).
@@ -9,7 +9,7 @@
  *	2. the subtransaction aborted: rolled back, whatever the top level does;
  *	3. the top level is in progress, or prepared: undecided;
  *	4. only now look for a payments row that names this attempt.
- * Were 4 looked at before 3, a commit in between would read as "over, and no row": money given back for a committed payment.
+ * If 4 came before 3, a commit in between would look like "over, and no row", and money would be given back for a committed payment.
  *
  * Locks: the attempt's row, then the payments row, both without waiting; a client's lock makes us come back.
  * Why nothing is saved twice: the state is read under the row lock, and saving leaves BankApproved in the same commit.
@@ -57,9 +57,9 @@ add_amount(PgwBuf *b, const char *name, bool there, bool readable, int64 amount)
 		pgw_buf_printf(b, "%s\"%s\": null", b->len > 0 ? ", " : "", name);
 }
 
-/* What was asked for, and what the bank shows instead: the person who settles it with the bank needs both. */
+/* What was asked for, and what the bank shows instead: the person who clears it up with the bank needs both. */
 static void
-add_difference(PgwBuf *b, PgwEventType type, const PgwFlowDecision *d)
+add_difference(PgwBuf *b, PgwEventType type, const PgwDecision *d)
 {
 	const PgwAnswer *a = d->shown;
 
@@ -68,7 +68,7 @@ add_difference(PgwBuf *b, PgwEventType type, const PgwFlowDecision *d)
 		return;
 	add_amount(b, "asked_amount", true, true, d->asked_amount);
 	add_member(b, "asked_currency", d->asked_currency);
-	add_amount(b, "bank_amount", a->has_amount || a->amount_bad, !a->amount_bad, a->amount);
+	add_amount(b, "bank_amount", a->has_amount || a->amount_unreadable, !a->amount_unreadable, a->amount);
 	add_member(b, "bank_currency", a->currency);
 	add_amount(b, "bank_captured", a->captured >= 0, true, a->captured);
 	add_amount(b, "bank_refunded", a->refunded >= 0, true, a->refunded);
@@ -76,7 +76,7 @@ add_difference(PgwBuf *b, PgwEventType type, const PgwFlowDecision *d)
 
 /* Members of event_data that tell what the bank said, and what came of it. */
 static char *
-event_extra(PgwEventType type, const PgwTransaction *t, const PgwFlowDecision *d, const PgwAnswer *a)
+event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, const PgwAnswer *a)
 {
 	PgwBuf		b;
 	char	   *extra = NULL;
@@ -91,7 +91,7 @@ event_extra(PgwEventType type, const PgwTransaction *t, const PgwFlowDecision *d
 	{
 		char		id[37];
 
-		pgw_uuid_to_text(t->payment_id.data, id);
+		pgw_uuid_to_text(attempt->payment_id.data, id);
 		add_member(&b, "payment_id", id);
 	}
 	else
@@ -129,69 +129,69 @@ names_something(const PgwAnswer *a)
 }
 
 static void
-note_answer(PgwTransaction *t, const PgwAnswer *a)
+note_answer(PgwAttempt *attempt, const PgwAnswer *a)
 {
 	char	   *value;
 
 	if (names_something(a) && (value = from_bank(a->bank_reference)) != NULL)
-		t->bank_reference = value;
+		attempt->bank_reference = value;
 	if ((value = from_bank(a->authorization_code)) != NULL)
-		t->authorization_code = value;
-	if (t->card_last4 == NULL && (value = from_bank(a->card_last4)) != NULL)
-		t->card_last4 = value;
-	if (t->card_brand == NULL && (value = from_bank(a->card_brand)) != NULL)
-		t->card_brand = value;
+		attempt->authorization_code = value;
+	if (attempt->card_last4 == NULL && (value = from_bank(a->card_last4)) != NULL)
+		attempt->card_last4 = value;
+	if (attempt->card_brand == NULL && (value = from_bank(a->card_brand)) != NULL)
+		attempt->card_brand = value;
 }
 
 static void
-note_error(PgwTransaction *t, const PgwErrorInfo *e)
+note_error(PgwAttempt *attempt, const PgwErrorInfo *e)
 {
-	t->error_class = e != NULL ? pstrdup(pgw_error_class_name(e->class)) : NULL;
-	t->error_code = e != NULL ? pstrdup(e->code) : NULL;
-	t->error_message = e != NULL ? pstrdup(e->message) : NULL;
-	t->http_status = e != NULL ? e->http_status : 0;
-	t->retryable = e != NULL && e->retryable;
+	attempt->error_class = e != NULL ? pstrdup(pgw_error_class_name(e->class)) : NULL;
+	attempt->error_code = e != NULL ? pstrdup(e->code) : NULL;
+	attempt->error_message = e != NULL ? pstrdup(e->message) : NULL;
+	attempt->http_status = e != NULL ? e->http_status : 0;
+	attempt->retryable = e != NULL && e->retryable;
 }
 
 static void
-write_payment(PgwPayment *p, const PgwTransaction *t, const PgwFlowDecision *d)
+write_payment(PgwPayment *p, const PgwAttempt *attempt, const PgwDecision *d)
 {
 	switch (d->payment)
 	{
-		case PGW_FLOW_PAY_NONE:
+		case PGW_PAYMENT_UNCHANGED:
 			return;
-		case PGW_FLOW_PAY_AUTHORIZED:
+		case PGW_PAYMENT_BECOMES_AUTHORIZED:
 			p->status = PGW_PAY_AUTHORIZED;
 			break;
-		case PGW_FLOW_PAY_CAPTURED:
+		case PGW_PAYMENT_BECOMES_CAPTURED:
 			p->status = PGW_PAY_CAPTURED;
 			break;
-		case PGW_FLOW_PAY_DECLINED:
+		case PGW_PAYMENT_BECOMES_DECLINED:
 			p->status = PGW_PAY_DECLINED;
 			break;
-		case PGW_FLOW_PAY_FAILED:
+		case PGW_PAYMENT_BECOMES_FAILED:
 			p->status = PGW_PAY_FAILED;
 			break;
-		case PGW_FLOW_PAY_IN_REVIEW:
+		case PGW_PAYMENT_BECOMES_IN_REVIEW:
 			p->status = PGW_PAY_IN_REVIEW;
 			break;
 	}
 	p->authorized_amount = d->authorized_amount;
 	p->captured_amount = d->captured_amount;
 	p->reserved_amount = d->reserved_amount;
-	p->bank = t->bank;
-	p->bank_reference = t->bank_reference;
-	p->authorization_code = t->authorization_code;
-	p->card_last4 = t->card_last4;
-	p->card_brand = t->card_brand;
+	p->bank = attempt->bank;
+	p->bank_reference = attempt->bank_reference;
+	p->authorization_code = attempt->authorization_code;
+	p->card_last4 = attempt->card_last4;
+	p->card_brand = attempt->card_brand;
 	pgw_store_update_payment(p);
 	pgw_store_notify_payment(p);
 }
 
 static void
-record(PgwTransaction *t, bool insert, const PgwFlowDecision *d, const char *operation, const PgwAnswer *answer)
+record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *operation, const PgwAnswer *answer)
 {
-	PgwEvent	events[PGW_FLOW_MAX_EVENTS];
+	PgwEvent	events[PGW_DECISION_MAX_EVENTS];
 
 	memset(events, 0, sizeof(events));
 	for (int i = 0; i < d->nevents; i++)
@@ -200,46 +200,46 @@ record(PgwTransaction *t, bool insert, const PgwFlowDecision *d, const char *ope
 		events[i].from = d->events[i].from;
 		events[i].to = d->events[i].to;
 		events[i].operation = operation;
-		events[i].extra = event_extra(d->events[i].type, t, d, answer);
+		events[i].extra = event_extra(d->events[i].type, attempt, d, answer);
 		events[i].error_details = d->error != NULL ? d->error->message : NULL;
 	}
 	/* the answer to a refund names the refund, not the charge */
-	if (answer != NULL && t->status != PGW_REFUNDING && !d->foreign)
-		note_answer(t, answer);
+	if (answer != NULL && attempt->status != PGW_REFUNDING && !d->names_other_charge)
+		note_answer(attempt, answer);
 	if (!d->keep_error)
-		note_error(t, d->error);
-	pgw_store_advance(t, insert, events, d->nevents);
+		note_error(attempt, d->error);
+	pgw_store_advance(attempt, insert, events, d->nevents);
 }
 
 void
-pgw_vote_record(PgwTransaction *t, PgwPayment *p, const PgwFlowDecision *d, const char *operation, const PgwAnswer *answer)
+pgw_record_decision(PgwAttempt *attempt, PgwPayment *p, const PgwDecision *d, const char *operation, const PgwAnswer *answer)
 {
-	record(t, false, d, operation, answer);
+	record(attempt, false, d, operation, answer);
 	if (p != NULL)
-		write_payment(p, t, d);
+		write_payment(p, attempt, d);
 }
 
 void
-pgw_vote_record_new(PgwTransaction *t, const PgwFlowDecision *d, const char *operation)
+pgw_record_new_attempt(PgwAttempt *attempt, const PgwDecision *d, const char *operation)
 {
-	record(t, true, d, operation, NULL);
+	record(attempt, true, d, operation, NULL);
 }
 
-/* ---------------------------------------------------------------- the caller's fate */
+/* ---------------------------------------------------------------- the caller's transaction */
 
-typedef enum XidFate
+typedef enum XidState
 {
 	XID_IN_PROGRESS,
 	XID_ABORTED,				/* also: crashed */
 	XID_OVER					/* committed, or so long ago that the log has forgotten: the payments row tells */
-} XidFate;
+} XidState;
 
-static XidFate
-xid_fate(FullTransactionId fxid)
+static XidState
+xid_state(FullTransactionId fxid)
 {
 	TransactionId xid = XidFromFullTransactionId(fxid);
 	FullTransactionId next = ReadNextFullTransactionId();
-	XidFate		fate;
+	XidState		state;
 
 	if (!FullTransactionIdIsValid(fxid))
 		return XID_OVER;
@@ -254,162 +254,162 @@ xid_fate(FullTransactionId fxid)
 	LWLockAcquire(XactTruncationLock, LW_SHARED);
 	if (U64FromFullTransactionId(next) - U64FromFullTransactionId(fxid) >= UINT32_MAX / 2 ||
 		TransactionIdPrecedes(xid, pgw_oldest_clog_xid()))
-		fate = XID_OVER;
+		state = XID_OVER;
 	else
-		fate = TransactionIdDidCommit(xid) ? XID_OVER : XID_ABORTED;
+		state = TransactionIdDidCommit(xid) ? XID_OVER : XID_ABORTED;
 	LWLockRelease(XactTruncationLock);
-	return fate;
+	return state;
 }
 
 bool
-pgw_vote_is_foreign(const PgwTransaction *t)
+pgw_attempt_of_other_database(const PgwAttempt *attempt)
 {
 	if (PGW_MUTATED(RESTORED_PAUSE))
 		return false;
-	return t->system_identifier != (int64) GetSystemIdentifier() || t->database_oid != MyDatabaseId;
+	return attempt->system_identifier != (int64) GetSystemIdentifier() || attempt->database_oid != MyDatabaseId;
 }
 
 /* Did the caller's (sub)transaction end without its rows? UNDECIDED, ROLLED_BACK, or NOTHING: ask the payments row. */
-static PgwVote
-caller_fate(const PgwTransaction *t)
+static PgwRecordResult
+caller_xact_state(const PgwAttempt *attempt)
 {
-	XidFate		top;
-	XidFate		sub;
+	XidState		top;
+	XidState		sub;
 
 	/*
 	 * The subtransaction first: aborted under a top level that still runs or commits is rolled back all the same.  A subtransaction that was
 	 * released is in progress until its top level ends.
 	 */
-	sub = PGW_MUTATED(SUBXID) ? XID_OVER : xid_fate(t->caller_subxid);
+	sub = PGW_MUTATED(SUBXID) ? XID_OVER : xid_state(attempt->caller_subxid);
 	if (sub == XID_ABORTED)
-		return PGW_VOTE_ROLLED_BACK;
-	top = xid_fate(t->caller_xid);
+		return PGW_RECORD_ROLLED_BACK;
+	top = xid_state(attempt->caller_xid);
 	if (sub == XID_IN_PROGRESS || top == XID_IN_PROGRESS)
-		return PGW_VOTE_UNDECIDED;
-	return top == XID_ABORTED ? PGW_VOTE_ROLLED_BACK : PGW_VOTE_NOTHING;
+		return PGW_RECORD_UNDECIDED;
+	return top == XID_ABORTED ? PGW_RECORD_ROLLED_BACK : PGW_RECORD_NOTHING_LEFT;
 }
 
-/* The payments row votes for this attempt.  The store reads the latest committed version: younger than any answer about an xid. */
+/* Does the payments row name this attempt?  The store reads the latest committed version: younger than any answer about an xid. */
 static bool
-has_row(const PgwTransaction *t, PgwPayment *p)
+has_row(const PgwAttempt *attempt, PgwPayment *p)
 {
-	return pgw_store_payment_by_id(&t->payment_id, p) && memcmp(&p->transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0;
+	return pgw_store_payment_by_id(&attempt->payment_id, p) && memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0;
 }
 
 bool
-pgw_vote_rolled_back(const PgwTransaction *t)
+pgw_caller_rolled_back(const PgwAttempt *attempt)
 {
 	PgwPayment	p;
-	PgwVote		fate = t->submitted ? PGW_VOTE_NOTHING : caller_fate(t);
+	PgwRecordResult		result = attempt->submitted ? PGW_RECORD_NOTHING_LEFT : caller_xact_state(attempt);
 
-	return fate == PGW_VOTE_ROLLED_BACK || (fate == PGW_VOTE_NOTHING && !has_row(t, &p));
+	return result == PGW_RECORD_ROLLED_BACK || (result == PGW_RECORD_NOTHING_LEFT && !has_row(attempt, &p));
 }
 
 void
-pgw_vote_identity(const PgwTransaction *t, PgwIdentity *out)
+pgw_record_identity(const PgwAttempt *attempt, PgwIdentity *out)
 {
-	bool		card = t->token == NULL;
+	bool		card = attempt->token == NULL;
 
-	out->amount = t->amount;
-	out->currency = t->currency;
-	out->token = t->token;
-	out->card_last4 = card ? t->card_last4 : NULL;
-	out->card_expiry_month = card ? t->card_expiry_month : 0;
-	out->card_expiry_year = card ? t->card_expiry_year : 0;
-	out->bank = t->bank_requested;
-	out->capture = t->capture;
-	out->reference = t->reference;
+	out->amount = attempt->amount;
+	out->currency = attempt->currency;
+	out->token = attempt->token;
+	out->card_last4 = card ? attempt->card_last4 : NULL;
+	out->card_expiry_month = card ? attempt->card_expiry_month : 0;
+	out->card_expiry_year = card ? attempt->card_expiry_year : 0;
+	out->bank = attempt->bank_requested;
+	out->capture = attempt->capture;
+	out->reference = attempt->reference;
 }
 
 TimestampTz
-pgw_vote_authorization_end(const PgwTransaction *t)
+pgw_record_authorization_end(const PgwAttempt *attempt)
 {
 	PgwBank    *bank;
-	bool		later;
+	bool		unreadable;
 	int64		lifetime;
 
-	if (t->capture != PGW_CAPTURE_MANUAL)
+	if (attempt->capture != PGW_CAPTURE_MANUAL)
 		return 0;
 
 	/* A bank that cannot be read just now says nothing of its authorizations' life: looked at again, at once and until it can (watch_after_end.c). */
-	bank = pgw_config_bank_of(t->bank, t->bank_version, &later);
+	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
 	if (bank == NULL || bank->connector == NULL)
 		return PGW_MUTATED(UNREADABLE_BANK) ? 0 : pgw_now();
 	lifetime = pgw_connector_capabilities(bank->connector)->authorization_lifetime_s;
 	return lifetime > 0 ? TimestampTzPlusMilliseconds(pgw_now(), lifetime * 1000) : 0;
 }
 
-static PgwVote
-save(PgwTransaction *t, PgwPayment *p)
+static PgwRecordResult
+save(PgwAttempt *attempt, PgwPayment *p)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
-	if (t->status == PGW_BANK_APPROVED)
+	if (attempt->status == PGW_BANK_APPROVED)
 	{
-		pgw_flow_save(t->capture, t->submitted, t->amount, &d);
-		t->next_attempt_at = pgw_vote_authorization_end(t);
-		pgw_vote_record(t, p, &d, pgw_op_name(pgw_flow_operation(t->capture, t->submitted)), NULL);
-		return PGW_VOTE_SAVED;
+		pgw_charge_save(attempt->capture, attempt->submitted, attempt->amount, &d);
+		attempt->next_step_at = pgw_record_authorization_end(attempt);
+		pgw_record_decision(attempt, p, &d, pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)), NULL);
+		return PGW_RECORD_SAVED;
 	}
 	memset(&d, 0, sizeof(d));	/* its events are written, only the payments row lacks it */
-	d.payment = pgw_flow_settled_payment(t->status, t->error_code);
-	if (d.payment == PGW_FLOW_PAY_NONE)
-		return PGW_VOTE_NOTHING;
-	write_payment(p, t, &d);
-	return PGW_VOTE_SAVED;
+	d.payment = pgw_charge_payment_of_state(attempt->status, attempt->error_code);
+	if (d.payment == PGW_PAYMENT_UNCHANGED)
+		return PGW_RECORD_NOTHING_LEFT;
+	write_payment(p, attempt, &d);
+	return PGW_RECORD_SAVED;
 }
 
 /*
- * May the worker still write this payments row?  in_review ends with the review; authorized ends where the capture that was to follow the commit
- * cannot be had.  Any other state is a spent vote.
+ * May the worker still write this payments row?  in_review ends with the review; authorized ends where the capture that was to follow the commit cannot be
+ * had.  Any other status is final; the worker must not change it.
  */
 static bool
-awaits_result(const PgwPayment *p, const PgwTransaction *t)
+awaits_result(const PgwPayment *p, const PgwAttempt *attempt)
 {
 	switch (p->status)
 	{
 		case PGW_PAY_PENDING:
 			return true;
 		case PGW_PAY_IN_REVIEW:
-			return t->status != PGW_REQUIRES_MANUAL_REVIEW;
+			return attempt->status != PGW_REQUIRES_MANUAL_REVIEW;
 		case PGW_PAY_AUTHORIZED:
-			return t->status == PGW_REFUNDING || t->status == PGW_REFUNDED;
+			return attempt->status == PGW_REFUNDING || attempt->status == PGW_REFUNDED;
 		default:
 			return false;
 	}
 }
 
-PgwVote
-pgw_vote_finish(PgwTransaction *t)
+PgwRecordResult
+pgw_record_for_caller(PgwAttempt *attempt)
 {
 	PgwPayment	p;
 	bool		busy = false;
 	bool		missing = false;
 
-	if (pgw_vote_is_foreign(t))
-		return PGW_VOTE_FOREIGN;
-	if (PGW_MUTATED(VOTE_ORDER))
+	if (pgw_attempt_of_other_database(attempt))
+		return PGW_RECORD_OTHER_DATABASE;
+	if (PGW_MUTATED(XID_BEFORE_ROW))
 	{
-		missing = !has_row(t, &p);
-		PGW_DEBUG_POINT("vote");
+		missing = !has_row(attempt, &p);
+		PGW_DEBUG_POINT("caller_decision");
 	}
-	if (!t->submitted)
+	if (!attempt->submitted)
 	{
-		PgwVote		fate = caller_fate(t);
+		PgwRecordResult		result = caller_xact_state(attempt);
 
-		if (fate != PGW_VOTE_NOTHING)
-			return fate;
+		if (result != PGW_RECORD_NOTHING_LEFT)
+			return result;
 	}
-	if (!PGW_MUTATED(VOTE_ORDER))
-		PGW_DEBUG_POINT("vote");
-	if (missing || !has_row(t, &p))
-		return PGW_VOTE_ROLLED_BACK;
-	if (!awaits_result(&p, t))
+	if (!PGW_MUTATED(XID_BEFORE_ROW))
+		PGW_DEBUG_POINT("caller_decision");
+	if (missing || !has_row(attempt, &p))
+		return PGW_RECORD_ROLLED_BACK;
+	if (!awaits_result(&p, attempt))
 	{
-		/* a spent vote: what was approved is not for this payment any more */
-		return t->status == PGW_BANK_APPROVED ? PGW_VOTE_ROLLED_BACK : PGW_VOTE_NOTHING;
+		/* the row is final: what was approved is not for this payment any more */
+		return attempt->status == PGW_BANK_APPROVED ? PGW_RECORD_ROLLED_BACK : PGW_RECORD_NOTHING_LEFT;
 	}
-	if (!pgw_store_lock_payment(&t->payment_id, false, &p, &busy) || !awaits_result(&p, t))
-		return PGW_VOTE_BUSY;	/* somebody changes it: look again when that is over */
-	return save(t, &p);
+	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy) || !awaits_result(&p, attempt))
+		return PGW_RECORD_ROW_BUSY;	/* somebody changes it: look again when that is over */
+	return save(attempt, &p);
 }

@@ -8,8 +8,8 @@
  * many places; what finds none is forgotten here, because it is due in the tables, and the scan asks for it when the lane is low.
  *
  * Orderings that matter
- *	- An attempt with a call under way is left alone: the call's result asks for the next step.  Without one, Created and taken with no next
- *	  attempt planned means that a worker ended between intent and answer.
+ *	- An attempt with a call under way is left alone: the call's result asks for the next step.  Without one, Created and taken with no next step planned
+ *	  means that a worker ended between intent and answer.
  *	- What was written in apply is committed and flushed before the call that it made becomes ready to be sent.
  *	- Locks are taken without waiting: the attempt's row, then the payments row.
  */
@@ -38,112 +38,112 @@
 #define EXPIRY_CHECK_MS 10000
 
 static MemoryContext attempts_context;
-static HTAB *listed;			/* transaction_id -> the item on one of these lists */
+static HTAB *by_attempt;			/* transaction_id -> the item on one of these lists */
 static dlist_head attempts;
-static uint64 pushed = 0;		/* onto it, ever */
-static uint64 popped = 0;		/* from it, ever */
+static uint64 enqueued = 0;		/* items put onto it, ever */
+static uint64 dequeued = 0;		/* items taken from it, ever */
 static dlist_head arrived;		/* in their bank's lane, not yet known whether there is room */
 static dlist_head postponed;	/* until not_before */
 static TimestampTz next_postponed = 0;	/* the first of them, or earlier; 0: none */
 static TimestampTz scan_at = 0; /* something was put off in the table until then */
 static bool full_wanted = false;	/* ... or was lost track of */
 
-typedef struct Listed
+typedef struct WorkItemEntry
 {
 	pg_uuid_t	transaction_id; /* key */
-	PgwAttempt *attempt;
-} Listed;
+	PgwWorkItem *workitem;
+} WorkItemEntry;
 
-static void attempt_apply(PgwItem *item);
-static void attempt_committed(PgwItem *item);
-static void attempt_failed(PgwItem *item, int sqlstate);
-static void attempt_broken(PgwItem *item, bool committed);
+static void workitem_apply(PgwBatchItem *item);
+static void workitem_committed(PgwBatchItem *item);
+static void workitem_failed(PgwBatchItem *item, int sqlstate);
+static void workitem_broken(PgwBatchItem *item, bool committed);
 
-static const PgwItemOps attempt_ops = {"attempts", attempt_apply, attempt_committed, attempt_failed, attempt_broken};
+static const PgwBatchItemOps workitem_ops = {"attempts", workitem_apply, workitem_committed, workitem_failed, workitem_broken};
 
 void
-pgw_attempts_init(void)
+pgw_due_init(void)
 {
 	HASHCTL		ctl;
 
 	attempts_context = AllocSetContextCreate(TopMemoryContext, "pgw attempts", ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = sizeof(pg_uuid_t);
-	ctl.entrysize = sizeof(Listed);
+	ctl.entrysize = sizeof(WorkItemEntry);
 	ctl.hcxt = attempts_context;
-	listed = hash_create("pgw attempts", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	by_attempt = hash_create("pgw attempts", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	dlist_init(&attempts);
 	dlist_init(&arrived);
 	dlist_init(&postponed);
 }
 
 static void
-push(PgwAttempt *a)
+enqueue(PgwWorkItem *workitem)
 {
-	dlist_push_tail(&attempts, &a->item.node);
-	pushed++;
+	dlist_push_tail(&attempts, &workitem->item.node);
+	enqueued++;
 }
 
 /* A new item and its entry: never one without the other. */
-static PgwAttempt *
+static PgwWorkItem *
 enlist(const pg_uuid_t *transaction_id)
 {
-	PgwAttempt *a;
-	Listed	   *entry;
+	PgwWorkItem *workitem;
+	WorkItemEntry	   *entry;
 
 	PGW_DEBUG_POINT("listing");
-	a = MemoryContextAllocZero(attempts_context, sizeof(PgwAttempt));
-	a->transaction_id = *transaction_id;
-	a->item.ops = &attempt_ops;
+	workitem = MemoryContextAllocZero(attempts_context, sizeof(PgwWorkItem));
+	workitem->transaction_id = *transaction_id;
+	workitem->item.ops = &workitem_ops;
 	PG_TRY();
 	{
-		entry = hash_search(listed, transaction_id, HASH_ENTER, NULL);
+		entry = hash_search(by_attempt, transaction_id, HASH_ENTER, NULL);
 	}
 	PG_CATCH();
 	{
-		pfree(a);
+		pfree(workitem);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	entry->attempt = a;
-	return a;
+	entry->workitem = workitem;
+	return workitem;
 }
 
 /* The item of this id that has not been looked at yet, or a new one. */
-static PgwAttempt *
+static PgwWorkItem *
 add(const pg_uuid_t *transaction_id, bool *found)
 {
-	PgwAttempt *a;
-	Listed	   *entry = hash_search(listed, transaction_id, HASH_FIND, found);
+	PgwWorkItem *workitem;
+	WorkItemEntry	   *entry = hash_search(by_attempt, transaction_id, HASH_FIND, found);
 
 	if (*found)
-		return entry->attempt;
-	a = enlist(transaction_id);
-	push(a);
-	return a;
+		return entry->workitem;
+	workitem = enlist(transaction_id);
+	enqueue(workitem);
+	return workitem;
 }
 
-/* In its bank's lane it has been asked for as well, and is counted when it is looked at, or when it is known to wait for room. */
+/* An item in its bank's lane was counted as enqueued, too. It counts as dequeued when it is visited, or as soon as it is known to wait for room. */
 static void
-count(PgwAttempt *a)
+count(PgwWorkItem *workitem)
 {
-	if (a->counted)
+	if (workitem->counted)
 		return;
-	a->counted = true;
-	popped++;
+	workitem->counted = true;
+	dequeued++;
 }
 
 void
-pgw_attempts_look(const pg_uuid_t *transaction_id, bool looked, bool untold)
+pgw_due_add_step(const pg_uuid_t *transaction_id, bool resend_allowed, bool lookup_inconclusive)
 {
 	bool		found;
-	PgwAttempt *a = add(transaction_id, &found);
+	PgwWorkItem *workitem = add(transaction_id, &found);
 
-	a->looked |= looked;
-	a->untold |= untold;
+	workitem->resend_allowed |= resend_allowed;
+	workitem->lookup_inconclusive |= lookup_inconclusive;
 }
 
 bool
-pgw_calls_add_attempt(const uint8 *transaction_id)
+pgw_due_add(const uint8 *transaction_id)
 {
 	pg_uuid_t	id;
 	bool		found;
@@ -156,76 +156,76 @@ pgw_calls_add_attempt(const uint8 *transaction_id)
 }
 
 bool
-pgw_calls_add_expired(const uint8 *transaction_id)
+pgw_due_add_expired(const uint8 *transaction_id)
 {
 	pg_uuid_t	id;
 	bool		found;
-	Listed	   *entry;
+	WorkItemEntry	   *entry;
 
 	memcpy(id.data, transaction_id, UUID_LEN);
-	entry = hash_search(listed, &id, HASH_FIND, &found);
-	if (!found || !entry->attempt->place.turn.waiting)
-		return pgw_calls_add_attempt(transaction_id);
+	entry = hash_search(by_attempt, &id, HASH_FIND, &found);
+	if (!found || !entry->workitem->place.turn.waiting)
+		return pgw_due_add(transaction_id);
 	/* out of its lane, where it would wait for a room that it needs no more */
-	pgw_lanes_leave(&entry->attempt->place);
-	if (!entry->attempt->counted)
-		dlist_delete(&entry->attempt->item.node);
-	count(entry->attempt);
-	entry->attempt->counted = false;
-	push(entry->attempt);
+	pgw_lanes_leave(&entry->workitem->place);
+	if (!entry->workitem->counted)
+		dlist_delete(&entry->workitem->item.node);
+	count(entry->workitem);
+	entry->workitem->counted = false;
+	enqueue(entry->workitem);
 	return true;
 }
 
 PgwQueued
-pgw_calls_queue_attempt(const uint8 *transaction_id, const char *bank, PgwLane lane, uint32 merchant)
+pgw_due_add_waiting(const uint8 *transaction_id, const char *bank, PgwLane lane, uint32 merchant)
 {
-	PgwAttempt *a;
+	PgwWorkItem *workitem;
 	pg_uuid_t	id;
 	bool		found;
 
 	memcpy(id.data, transaction_id, UUID_LEN);
-	(void) hash_search(listed, &id, HASH_FIND, &found);
+	(void) hash_search(by_attempt, &id, HASH_FIND, &found);
 	if (found || pgw_call_under_way(&id))
 		return PGW_QUEUED_KNOWN;
-	pgw_lanes_know(bank);		/* so that nothing below needs memory but the item itself */
-	a = enlist(&id);
-	if (!pgw_lanes_wait(&a->place, bank, lane, merchant, &a->item, false))
+	pgw_lanes_ensure(bank);		/* so that nothing below needs memory but the item itself */
+	workitem = enlist(&id);
+	if (!pgw_lanes_wait(&workitem->place, bank, lane, merchant, &workitem->item, false))
 	{
-		hash_search(listed, &id, HASH_REMOVE, NULL);
-		pfree(a);
+		hash_search(by_attempt, &id, HASH_REMOVE, NULL);
+		pfree(workitem);
 		return PGW_QUEUED_NO_PLACE;
 	}
-	pushed++;
-	dlist_push_tail(&arrived, &a->item.node);
+	enqueued++;
+	dlist_push_tail(&arrived, &workitem->item.node);
 	return PGW_QUEUED_NEW;
 }
 
 bool
-pgw_calls_list_full(void)
+pgw_due_list_full(void)
 {
-	return pushed - popped >= LISTED_MAX;
+	return enqueued - dequeued >= LISTED_MAX;
 }
 
 uint64
-pgw_calls_listed(void)
+pgw_due_enqueued(void)
 {
-	return pushed;
+	return enqueued;
 }
 
 bool
-pgw_calls_looked(uint64 n)
+pgw_due_dequeued(uint64 n)
 {
-	return popped >= n;
+	return dequeued >= n;
 }
 
 void
-pgw_calls_take_signals(bool *rescan)
+pgw_due_take_signals(bool *rescan)
 {
 	static PgwSignal signals[SIGNALS_MAX];
 	static bool missed = false;
 	int			n;
 
-	*rescan = missed && !pgw_calls_list_full();
+	*rescan = missed && !pgw_due_list_full();
 	missed &= !*rescan;
 	do
 	{
@@ -241,15 +241,15 @@ pgw_calls_take_signals(bool *rescan)
 
 			/* where there is no place for it, it is due in the tables */
 			if (bank != NULL)
-				(void) pgw_calls_queue_attempt(s->transaction_id.data, bank, s->new_charge ? PGW_LANE_QUEUED : PGW_LANE_FOLLOW_UP, s->merchant);
-			else if (s->kind == PGW_SIGNAL_SUBMITTED && pgw_calls_list_full())
+				(void) pgw_due_add_waiting(s->transaction_id.data, bank, s->new_charge ? PGW_LANE_QUEUED : PGW_LANE_FOLLOW_UP, s->merchant);
+			else if (s->kind == PGW_SIGNAL_SUBMITTED && pgw_due_list_full())
 				missed = true;
 			else
 			{
 				/* ABORTED: the same look; giving back what the caller left is decided there */
-				PgwAttempt *a = add(&s->transaction_id, &found);
+				PgwWorkItem *workitem = add(&s->transaction_id, &found);
 
-				a->notify |= s->kind == PGW_SIGNAL_COMMITTED;
+				workitem->notify |= s->kind == PGW_SIGNAL_COMMITTED;
 			}
 		}
 	} while (n == SIGNALS_MAX);
@@ -258,49 +258,49 @@ pgw_calls_take_signals(bool *rescan)
 /* ---------------------------------------------------------------- what the steps share */
 
 void
-pgw_calls_wake_at(TimestampTz when)
+pgw_due_wake_at(TimestampTz when)
 {
 	if (scan_at == 0 || when < scan_at)
 		scan_at = when;
 }
 
 void
-pgw_calls_rescan_at(TimestampTz when)
+pgw_due_rescan_at(TimestampTz when)
 {
 	full_wanted = true;
-	pgw_calls_wake_at(when);
+	pgw_due_wake_at(when);
 }
 
 void
-pgw_attempts_put_off(PgwTransaction *t, TimestampTz when)
+pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when)
 {
-	t->next_attempt_at = when;
-	pgw_store_update_transaction(t);
+	attempt->next_step_at = when;
+	pgw_store_update_attempt(attempt);
 	if (when != 0)
-		pgw_calls_wake_at(when);
+		pgw_due_wake_at(when);
 }
 
 static void
-not_configured(PgwTransaction *t, PgwAttempt *a, const char *code, const char *why)
+not_configured(PgwAttempt *attempt, PgwWorkItem *workitem, const char *code, const char *why)
 {
 	char		correlation[37];
 
-	pgw_uuid_to_text(t->correlation_id.data, correlation);
+	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
 	ereport(WARNING,
 			(errmsg("pgw: an attempt cannot go on now: %s", code),
-			 errdetail("correlation id %s, bank \"%s\"%s%s", correlation, t->bank, why[0] ? ": " : "", why)));
-	pgw_put_off(t, a, code, TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
+			 errdetail("correlation id %s, bank \"%s\"%s%s", correlation, attempt->bank, why[0] ? ": " : "", why)));
+	pgw_put_off(attempt, workitem, code, TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
 }
 
 static PgwLane
-lane_of(const PgwTransaction *t)
+lane_of(const PgwAttempt *attempt)
 {
-	if (t->kind != PGW_KIND_PAYMENT)
+	if (attempt->kind != PGW_KIND_PAYMENT)
 		return PGW_LANE_FOLLOW_UP;
-	switch (t->status)
+	switch (attempt->status)
 	{
 		case PGW_CREATED:
-			return t->taken ? PGW_LANE_CHARGE : PGW_LANE_QUEUED;
+			return attempt->taken_by_worker ? PGW_LANE_CHARGE : PGW_LANE_QUEUED;
 		case PGW_BANK_APPROVED:
 		case PGW_REFUNDING:
 			return PGW_LANE_GIVE_BACK;
@@ -316,105 +316,108 @@ lane_of(const PgwTransaction *t)
  * due" means that a request may be under way, and a planned try that none is.
  */
 static void
-park(PgwTransaction *t, PgwAttempt *a, const char *bank)
+park(PgwAttempt *attempt, PgwWorkItem *workitem, const char *bank)
 {
-	strlcpy(a->parked_for, bank, sizeof(a->parked_for));
-	a->lane = lane_of(t);
-	a->merchant = pgw_turns_key(t->merchant);
-	a->must_stay = t->next_attempt_at == 0 && t->status == PGW_CREATED;
-	if (t->next_attempt_at == 0 && !a->must_stay)
-		pgw_attempts_put_off(t, pgw_now());
+	strlcpy(workitem->parked_for, bank, sizeof(workitem->parked_for));
+	workitem->lane = lane_of(attempt);
+	workitem->merchant = pgw_turns_key(attempt->merchant);
+	workitem->must_stay = attempt->next_step_at == 0 && attempt->status == PGW_CREATED;
+	if (attempt->next_step_at == 0 && !workitem->must_stay)
+		pgw_step_reschedule(attempt, pgw_now());
 }
 
 PgwBank *
-pgw_attempts_bank(PgwTransaction *t, PgwAttempt *a, bool may_charge)
+pgw_step_bank(PgwAttempt *attempt, PgwWorkItem *workitem, bool may_charge)
 {
 	PgwBank    *bank;
 	bool		unreadable = false;
 
 	/* A new charge goes to the bank as it is now, and its intent says so; whatever follows goes where that went. */
 	if (may_charge)
-		bank = t->bank != NULL ? pgw_config_bank(t->bank) : NULL;
+		bank = attempt->bank != NULL ? pgw_config_bank(attempt->bank) : NULL;
 	else
-		bank = pgw_config_bank_of(t->bank, t->bank_version, &unreadable);
+		bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
 
 	/* A table is locked, or the caller may have seen a newer configuration: that is no reason to be put off, and pgw.health() shows the lock. */
 	if (unreadable || (may_charge && (bank == NULL || !bank->enabled) && !pgw_config_is_current()))
 	{
-		a->later = a->blocked = true;
+		workitem->try_later = workitem->blocked = true;
 		return NULL;
 	}
 
 	/* A disabled bank takes no new charge; what it has is still looked up and given back. */
 	if (bank == NULL || (may_charge && !bank->enabled) || bank->connector == NULL)
 	{
-		not_configured(t, a, bank == NULL ? "unknown_bank" : bank->connector == NULL ? "connector_invalid" : "bank_disabled", "");
+		not_configured(attempt, workitem, bank == NULL ? "unknown_bank" : bank->connector == NULL ? "connector_invalid" : "bank_disabled", "");
 		return NULL;
 	}
-	if (!may_charge && t->bank_version == 0)
-		t->bank_version = pgw_config_version_of(bank);
+	if (!may_charge && attempt->bank_version == 0)
+		attempt->bank_version = pgw_config_version_of(bank);
 	/* room that was given to it is its own, at the bank that gave it; else it takes what nobody waits for */
-	if (a->place.lanes != NULL && strcmp(pgw_lanes_name(&a->place), bank->name) != 0)
-		pgw_lanes_give_up(&a->place);
-	if (a->place.lanes == NULL && !pgw_lanes_room(bank->name, lane_of(t), false))
+	if (workitem->place.lanes != NULL && strcmp(pgw_lanes_name(&workitem->place), bank->name) != 0)
+		pgw_lanes_give_up(&workitem->place);
+	if (workitem->place.lanes == NULL && !pgw_lanes_room(bank->name, lane_of(attempt), false))
 	{
-		park(t, a, bank->name);
+		park(attempt, workitem, bank->name);
 		return NULL;
 	}
 	return bank;
 }
 
 bool
-pgw_attempts_call(PgwTransaction *t, PgwAttempt *a, PgwBank *bank, PgwOp op, const char *reference, PgwCallParams *params)
+pgw_step_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, PgwBankOp op, const char *reference, PgwCallParams *params)
 {
 	PgwConnectorError err = {.message = ""};
 	const char *code = NULL;
 	TimestampTz when;
 
-	a->call = pgw_call_new(&t->transaction_id, &t->correlation_id, t->submitted);
-	a->call->op = op;
-	a->call->answer.retry_after_s = -1;
-	if (t->card_last4 != NULL)
-		strlcpy(a->call->card_last4, t->card_last4, sizeof(a->call->card_last4));
+	workitem->call = pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
+	workitem->call->op = op;
+	workitem->call->answer.retry_after_s = -1;
+	if (attempt->card_last4 != NULL)
+		strlcpy(workitem->call->card_last4, attempt->card_last4, sizeof(workitem->call->card_last4));
 	if (reference != NULL)
-		strlcpy(a->call->reference, reference, sizeof(a->call->reference));
-	/* What a look-up's answer allows belongs to that try: put off for want of a token, it would have to look again, which takes one, too. */
-	if (!pgw_call_allowed(a->call, bank->health_name, t->retries > 0 && !a->looked && !a->untold, &when))
+		strlcpy(workitem->call->reference, reference, sizeof(workitem->call->reference));
+	/*
+	 * A resend that a look-up has just allowed is part of the same retry and takes no second token; if it had to wait for one, it would need another
+	 * look-up, which costs a token as well.
+	 */
+	if (!pgw_call_allowed(workitem->call, bank->health_name, attempt->step_tries > 0 && !workitem->resend_allowed && !workitem->lookup_inconclusive, &when))
 	{
-		pgw_call_free(a->call);
-		a->call = NULL;
+		pgw_call_free(workitem->call);
+		workitem->call = NULL;
 		/* a row less to write, and at the end of the cooldown only as many are looked at as can be sent */
-		if (lane_of(t) == PGW_LANE_QUEUED && pgw_lanes_left_alone(bank->name))
-			park(t, a, bank->name);
+		if (lane_of(attempt) == PGW_LANE_QUEUED && pgw_lanes_left_alone(bank->name))
+			park(attempt, workitem, bank->name);
 		else
-			pgw_put_off(t, a, "bank_unavailable", when);
+			pgw_put_off(attempt, workitem, "bank_unavailable", when);
 		return false;
 	}
-	pgw_lanes_give_up(&a->place);	/* its call takes it */
-	if (pgw_call_render(a->call, bank, params, &code, &err))
+	pgw_lanes_give_up(&workitem->place);	/* its call takes it */
+	if (pgw_call_render(workitem->call, bank, params, &code, &err))
 	{
-		a->call->put_off_since = t->put_off_since;
-		pgw_put_off_over(t);
+		workitem->call->put_off_since = attempt->put_off_since;
+		pgw_put_off_over(attempt);
 		return true;
 	}
-	pgw_call_free(a->call);
-	a->call = NULL;
-	not_configured(t, a, code, err.message);
+	pgw_call_free(workitem->call);
+	workitem->call = NULL;
+	not_configured(attempt, workitem, code, err.message);
 	return false;
 }
 
 /* ---------------------------------------------------------------- alerts */
 
 void
-pgw_calls_note(const PgwTransaction *t, char *correlation, char *bank)
+pgw_attempt_alert_note(const PgwAttempt *attempt, char *correlation, char *bank)
 {
-	pgw_uuid_to_text(t->correlation_id.data, correlation);
-	strlcpy(bank, t->bank != NULL ? t->bank : "", NAMEDATALEN);
+	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
+	strlcpy(bank, attempt->bank != NULL ? attempt->bank : "", NAMEDATALEN);
 }
 
 /* After the commit: a person is needed, or one more has failed. */
 void
-pgw_calls_alert(const pg_uuid_t *transaction_id, PgwState status, const char *correlation, const char *bank)
+pgw_attempt_alert(const pg_uuid_t *transaction_id, PgwState status, const char *correlation, const char *bank)
 {
 	char		id[37];
 
@@ -429,7 +432,7 @@ pgw_calls_alert(const pg_uuid_t *transaction_id, PgwState status, const char *co
 }
 
 void
-pgw_calls_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const char *correlation, const char *bank)
+pgw_attempt_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const char *correlation, const char *bank)
 {
 	TimestampTz now = pgw_now();
 	char		id[37];
@@ -445,7 +448,7 @@ pgw_calls_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const 
 
 /* Somebody gave back, or captured, at the bank itself; or the bank did what nobody asked for. */
 void
-pgw_calls_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown, const char *correlation, const char *bank)
+pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown, const char *correlation, const char *bank)
 {
 	char		id[37];
 	char		captured[32] = "not said";
@@ -463,7 +466,7 @@ pgw_calls_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
 
 /* The database does not take what is to be written: a trigger that raises, a full disk. */
 void
-pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char *correlation, const char *bank)
+pgw_attempt_alert_failing(const pg_uuid_t *transaction_id, const char *correlation, const char *bank)
 {
 	char		id[37];
 
@@ -475,270 +478,270 @@ pgw_calls_alert_failing(const pg_uuid_t *transaction_id, const char *correlation
 
 /* An operation tells its own end when the worker writes it; what an operator has decided is told here. Equal ones in one commit are sent once. */
 static void
-notify(const PgwTransaction *t)
+notify(const PgwAttempt *attempt)
 {
 	PgwPayment	p;
 
-	if (t->kind != PGW_KIND_PAYMENT)
+	if (attempt->kind != PGW_KIND_PAYMENT)
 	{
-		if (t->status == PGW_COMPLETED || t->status == PGW_FAILED)
-			pgw_store_notify(&t->payment_id, t->kind, t->status == PGW_COMPLETED ? "completed" : "failed");
+		if (attempt->status == PGW_COMPLETED || attempt->status == PGW_FAILED)
+			pgw_store_notify(&attempt->payment_id, attempt->kind, attempt->status == PGW_COMPLETED ? "completed" : "failed");
 		return;
 	}
-	/* the row votes for an attempt: what another one of the same payment came to is not its outcome */
-	if (pgw_store_payment_by_id(&t->payment_id, &p) && memcmp(&p.transaction_id, &t->transaction_id, sizeof(pg_uuid_t)) == 0)
+	/* the row names one attempt: what another attempt of the same payment came to is not its outcome */
+	if (pgw_store_payment_by_id(&attempt->payment_id, &p) && memcmp(&p.transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0)
 		pgw_store_notify_payment(&p);
 }
 
 /* The payments row of an attempt that needs nothing more of the bank. */
-static PgwVote
-settle(PgwTransaction *t, PgwAttempt *a)
+static PgwRecordResult
+write_payment(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	PgwVote		vote = pgw_vote_finish(t);
+	PgwRecordResult		result = pgw_record_for_caller(attempt);
 
-	if (t->status == PGW_REFUNDING)
-		return vote;			/* its next step is the bank's business, and the payments row is looked at again after it */
-	if (vote == PGW_VOTE_UNDECIDED)
-		pgw_attempts_put_off(t, TimestampTzPlusMilliseconds(pgw_now(), UNDECIDED_DELAY_MS));
-	else if (vote != PGW_VOTE_BUSY && vote != PGW_VOTE_FOREIGN && t->next_attempt_at != 0 && t->watch_until == 0)
-		pgw_attempts_put_off(t, 0);
-	return vote;
+	if (attempt->status == PGW_REFUNDING)
+		return result;			/* its next step is the bank's business, and the payments row is looked at again after it */
+	if (result == PGW_RECORD_UNDECIDED)
+		pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), UNDECIDED_DELAY_MS));
+	else if (result != PGW_RECORD_ROW_BUSY && result != PGW_RECORD_OTHER_DATABASE && attempt->next_step_at != 0 && attempt->watch_until == 0)
+		pgw_step_reschedule(attempt, 0);
+	return result;
 }
 
-static PgwVote
-work(PgwTransaction *t, PgwAttempt *a)
+static PgwRecordResult
+work(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	PgwVote		vote = PGW_VOTE_NOTHING;
+	PgwRecordResult		result = PGW_RECORD_NOTHING_LEFT;
 
-	if (t->kind != PGW_KIND_PAYMENT)
+	if (attempt->kind != PGW_KIND_PAYMENT)
 	{
-		pgw_operations_work(t, a);
-		return vote;
+		pgw_step_operation(attempt, workitem);
+		return result;
 	}
-	switch (t->status)
+	switch (attempt->status)
 	{
 		case PGW_CREATED:
-			if (!t->taken)
-				pgw_charges_submitted(t, a);
-			else if (t->next_attempt_at != 0)
-				pgw_charges_again(t, a);
+			if (!attempt->taken_by_worker)
+				pgw_step_charge_submitted(attempt, workitem);
+			else if (attempt->next_step_at != 0)
+				pgw_step_charge_retry(attempt, workitem);
 			else
-				pgw_resolve_lost(t, a);
+				pgw_step_charge_lost(attempt, workitem);
 			break;
 		case PGW_BANK_UNKNOWN:
-			pgw_resolve_work(t, a);
+			pgw_step_unknown_outcome(attempt, workitem);
 			break;
 		case PGW_BANK_APPROVED:
-			vote = pgw_vote_finish(t);
-			if (vote == PGW_VOTE_ROLLED_BACK)
-				pgw_compensate_rolled_back(t, a);
-			a->again = t->status == PGW_SAVED;	/* its capture is next, once this is durable */
-			if (t->status == PGW_COMPLETED && t->next_attempt_at != 0)
-				pgw_calls_wake_at(t->next_attempt_at);
+			result = pgw_record_for_caller(attempt);
+			if (result == PGW_RECORD_ROLLED_BACK)
+				pgw_step_rolled_back(attempt, workitem);
+			workitem->next_step_now = attempt->status == PGW_SAVED;	/* its capture is next, once this is durable */
+			if (attempt->status == PGW_COMPLETED && attempt->next_step_at != 0)
+				pgw_due_wake_at(attempt->next_step_at);
 			break;
 		case PGW_SAVED:
-			pgw_capture_work(t, a);
+			pgw_step_capture(attempt, workitem);
 			break;
 		case PGW_REFUNDING:
-			vote = settle(t, a);
-			if (vote != PGW_VOTE_FOREIGN)
-				pgw_compensate_work(t, a);
+			result = write_payment(attempt, workitem);
+			if (result != PGW_RECORD_OTHER_DATABASE)
+				pgw_step_compensation(attempt, workitem);
 			break;
 		case PGW_FAILED:
-			vote = settle(t, a);
-			if (vote != PGW_VOTE_BUSY && vote != PGW_VOTE_UNDECIDED && t->watch_until != 0)
-				pgw_resolve_failed(t, a);
+			result = write_payment(attempt, workitem);
+			if (result != PGW_RECORD_ROW_BUSY && result != PGW_RECORD_UNDECIDED && attempt->watch_until != 0)
+				pgw_step_charge_failed(attempt, workitem);
 			break;
 		case PGW_REFUNDED:
-			vote = settle(t, a);
-			if (vote != PGW_VOTE_BUSY && vote != PGW_VOTE_UNDECIDED)
-				pgw_watch_refund(t, a);
+			result = write_payment(attempt, workitem);
+			if (result != PGW_RECORD_ROW_BUSY && result != PGW_RECORD_UNDECIDED)
+				pgw_step_watch_refund(attempt, workitem);
 			break;
 		case PGW_REQUIRES_MANUAL_REVIEW:
-			vote = settle(t, a);
+			result = write_payment(attempt, workitem);
 			break;
 		case PGW_COMPLETED:
-			pgw_watch_authorization(t, a);
+			pgw_step_watch_authorization(attempt, workitem);
 			break;
 		case PGW_STATE_NONE:
 		case PGW_NSTATES:
 			break;
 	}
-	return vote;
+	return result;
 }
 
 /* The usual end of a call: its caller has saved and committed. Nothing is left to do but to tell, and that needs no lock. */
 static bool
-only_told(PgwAttempt *a)
+only_told(PgwWorkItem *workitem)
 {
-	PgwTransaction t;
+	PgwAttempt attempt;
 
-	if (!a->notify || !pgw_store_transaction_by_id(&a->transaction_id, &t) || t.kind != PGW_KIND_PAYMENT ||
-		t.status != PGW_COMPLETED || t.next_attempt_at != 0 || pgw_vote_is_foreign(&t))
+	if (!workitem->notify || !pgw_store_attempt_by_id(&workitem->transaction_id, &attempt) || attempt.kind != PGW_KIND_PAYMENT ||
+		attempt.status != PGW_COMPLETED || attempt.next_step_at != 0 || pgw_attempt_of_other_database(&attempt))
 		return false;
-	a->status = t.status;
-	notify(&t);
+	workitem->status = attempt.status;
+	notify(&attempt);
 	return true;
 }
 
 static void
-attempt_apply(PgwItem *item)
+workitem_apply(PgwBatchItem *item)
 {
-	PgwAttempt *a = (PgwAttempt *) item;
-	PgwTransaction t;
-	PgwVote		vote = PGW_VOTE_NOTHING;
+	PgwWorkItem *workitem = (PgwWorkItem *) item;
+	PgwAttempt attempt;
+	PgwRecordResult		result = PGW_RECORD_NOTHING_LEFT;
 	PgwState	before;
 	bool		busy = false;
 
-	a->alert = a->unwatched = a->blocked = false;
-	a->later = a->again = false;
-	a->parked_for[0] = '\0';
-	a->status = PGW_STATE_NONE;
-	memset(&a->other, 0, sizeof(a->other));
-	if (a->call != NULL)
+	workitem->alert = workitem->unwatched = workitem->blocked = false;
+	workitem->try_later = workitem->next_step_now = false;
+	workitem->parked_for[0] = '\0';
+	workitem->status = PGW_STATE_NONE;
+	memset(&workitem->other_attempt, 0, sizeof(workitem->other_attempt));
+	if (workitem->call != NULL)
 	{
 		/* made in a transaction that was rolled back */
-		pgw_call_free(a->call);
-		a->call = NULL;
+		pgw_call_free(workitem->call);
+		workitem->call = NULL;
 	}
-	if (pgw_call_under_way(&a->transaction_id) && !a->notify)
+	if (pgw_call_under_way(&workitem->transaction_id) && !workitem->notify)
 		return;
-	if (only_told(a))
+	if (only_told(workitem))
 		return;
-	if (!pgw_store_lock_transaction(&a->transaction_id, false, &t, &busy))
+	if (!pgw_store_lock_attempt(&workitem->transaction_id, false, &attempt, &busy))
 	{
-		a->later = busy;
+		workitem->try_later = busy;
 		return;
 	}
-	if (pgw_vote_is_foreign(&t))
+	if (pgw_attempt_of_other_database(&attempt))
 		return;
-	pgw_calls_note(&t, a->correlation, a->bank);
-	before = t.status;
-	if (!pgw_call_under_way(&a->transaction_id))
-		vote = work(&t, a);
-	a->status = t.status;
-	a->alert = t.status != before && (t.status == PGW_REQUIRES_MANUAL_REVIEW || t.status == PGW_FAILED);
-	if (a->alert)
-		pgw_calls_note(&t, a->correlation, a->bank);	/* the bank may have changed */
-	a->later |= vote == PGW_VOTE_BUSY;
-	if (a->notify && !a->later && vote != PGW_VOTE_SAVED)
-		notify(&t);				/* saving has notified */
+	pgw_attempt_alert_note(&attempt, workitem->correlation, workitem->bank);
+	before = attempt.status;
+	if (!pgw_call_under_way(&workitem->transaction_id))
+		result = work(&attempt, workitem);
+	workitem->status = attempt.status;
+	workitem->alert = attempt.status != before && (attempt.status == PGW_REQUIRES_MANUAL_REVIEW || attempt.status == PGW_FAILED);
+	if (workitem->alert)
+		pgw_attempt_alert_note(&attempt, workitem->correlation, workitem->bank);	/* the bank may have changed */
+	workitem->try_later |= result == PGW_RECORD_ROW_BUSY;
+	if (workitem->notify && !workitem->try_later && result != PGW_RECORD_SAVED)
+		notify(&attempt);				/* saving has notified */
 }
 
 static void
-postpone(PgwAttempt *a, int64 delay_ms)
+postpone(PgwWorkItem *workitem, int64 delay_ms)
 {
 	bool		found;
-	Listed	   *entry = hash_search(listed, &a->transaction_id, HASH_ENTER, &found);
+	WorkItemEntry	   *entry = hash_search(by_attempt, &workitem->transaction_id, HASH_ENTER, &found);
 
 	if (found)
 	{
 		/* somebody asked for another look meanwhile */
-		entry->attempt->notify |= a->notify;
-		entry->attempt->busy_since = a->busy_since;
-		entry->attempt->looked |= a->looked;
-		entry->attempt->untold |= a->untold;
-		pfree(a);
+		entry->workitem->notify |= workitem->notify;
+		entry->workitem->busy_since = workitem->busy_since;
+		entry->workitem->resend_allowed |= workitem->resend_allowed;
+		entry->workitem->lookup_inconclusive |= workitem->lookup_inconclusive;
+		pfree(workitem);
 		return;
 	}
-	entry->attempt = a;
-	if (a->parked_for[0] != '\0')
+	entry->workitem = workitem;
+	if (workitem->parked_for[0] != '\0')
 	{
-		if (pgw_lanes_wait(&a->place, a->parked_for, a->lane, a->merchant, &a->item, a->must_stay))
+		if (pgw_lanes_wait(&workitem->place, workitem->parked_for, workitem->lane, workitem->merchant, &workitem->item, workitem->must_stay))
 			return;
-		hash_search(listed, &a->transaction_id, HASH_REMOVE, NULL);
-		pfree(a);				/* it is due in the tables */
+		hash_search(by_attempt, &workitem->transaction_id, HASH_REMOVE, NULL);
+		pfree(workitem);				/* it is due in the tables */
 		return;
 	}
-	a->not_before = TimestampTzPlusMilliseconds(pgw_now(), delay_ms);
-	if (next_postponed == 0 || a->not_before < next_postponed)
-		next_postponed = a->not_before;
-	dlist_push_tail(&postponed, &a->item.node);
+	workitem->not_before = TimestampTzPlusMilliseconds(pgw_now(), delay_ms);
+	if (next_postponed == 0 || workitem->not_before < next_postponed)
+		next_postponed = workitem->not_before;
+	dlist_push_tail(&postponed, &workitem->item.node);
 }
 
 static void
-attempt_committed(PgwItem *item)
+workitem_committed(PgwBatchItem *item)
 {
 	static const pg_uuid_t nobody = {{0}};
-	PgwAttempt *a = (PgwAttempt *) item;
+	PgwWorkItem *workitem = (PgwWorkItem *) item;
 
-	pgw_lanes_give_up(&a->place);
-	(void) pgw_waiters_answer(&a->transaction_id, a->status);
-	if (a->alert)
-		pgw_calls_alert(&a->transaction_id, a->status, a->correlation, a->bank);
-	if (a->unwatched)
-		pgw_put_off_tell(a);
-	if (a->call != NULL)
+	pgw_lanes_give_up(&workitem->place);
+	(void) pgw_waiters_answer(&workitem->transaction_id, workitem->status);
+	if (workitem->alert)
+		pgw_attempt_alert(&workitem->transaction_id, workitem->status, workitem->correlation, workitem->bank);
+	if (workitem->unwatched)
+		pgw_put_off_tell(workitem);
+	if (workitem->call != NULL)
 	{
-		if (a->status == PGW_REFUNDING)
+		if (workitem->status == PGW_REFUNDING)
 			PGW_DEBUG_POINT("compensation_committed");
-		else if (a->call->submitted && a->status == PGW_CREATED)
+		else if (workitem->call->submitted && workitem->status == PGW_CREATED)
 			PGW_DEBUG_POINT("submit_committed");
-		pgw_call_ready(a->call);
-		a->call = NULL;
+		pgw_call_ready(workitem->call);
+		workitem->call = NULL;
 	}
-	if (memcmp(&a->other, &nobody, sizeof(pg_uuid_t)) != 0)
-		pgw_attempts_look(&a->other, false, false);
-	if (a->again)
-		pgw_attempts_look(&a->transaction_id, false, false);
-	a->failures = 0;
-	if (a->parked_for[0] == '\0' && a->later)
-		a->busy = Min(a->busy + 1, PGW_BUSY_MAX);
-	if (a->later && !a->blocked)
-		pgw_calls_alert_busy(&a->busy_since, &a->transaction_id, a->correlation, a->bank);
-	if (a->parked_for[0] != '\0' || a->later)
-		postpone(a, BUSY_DELAY_MS * a->busy);
+	if (memcmp(&workitem->other_attempt, &nobody, sizeof(pg_uuid_t)) != 0)
+		pgw_due_add_step(&workitem->other_attempt, false, false);
+	if (workitem->next_step_now)
+		pgw_due_add_step(&workitem->transaction_id, false, false);
+	workitem->failures = 0;
+	if (workitem->parked_for[0] == '\0' && workitem->try_later)
+		workitem->times_busy = Min(workitem->times_busy + 1, PGW_BUSY_MAX);
+	if (workitem->try_later && !workitem->blocked)
+		pgw_attempt_alert_busy(&workitem->busy_since, &workitem->transaction_id, workitem->correlation, workitem->bank);
+	if (workitem->parked_for[0] != '\0' || workitem->try_later)
+		postpone(workitem, BUSY_DELAY_MS * workitem->times_busy);
 	else
-		pfree(a);
+		pfree(workitem);
 }
 
 static void
-attempt_failed(PgwItem *item, int sqlstate)
+workitem_failed(PgwBatchItem *item, int sqlstate)
 {
-	PgwAttempt *a = (PgwAttempt *) item;
+	PgwWorkItem *workitem = (PgwWorkItem *) item;
 	char		id[37];
 
-	pgw_lanes_give_up(&a->place);
-	pgw_uuid_to_text(a->transaction_id.data, id);
-	if (a->call != NULL)
-		pgw_call_free(a->call);
-	a->call = NULL;
-	a->parked_for[0] = '\0';
+	pgw_lanes_give_up(&workitem->place);
+	pgw_uuid_to_text(workitem->transaction_id.data, id);
+	if (workitem->call != NULL)
+		pgw_call_free(workitem->call);
+	workitem->call = NULL;
+	workitem->parked_for[0] = '\0';
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
 		/* somebody's DDL is in the way: pgw.health() shows it */
-		postpone(a, LOCKED_DELAY_MS);
+		postpone(workitem, LOCKED_DELAY_MS);
 		return;
 	}
 
 	/* The error is in the log.  Nothing was changed: it is tried again, at longer and longer distances. */
-	a->failures++;
+	workitem->failures++;
 	ereport(WARNING, (errmsg("pgw: work on an attempt failed (SQLSTATE %s)", unpack_sql_state(sqlstate)),
-					  errdetail("transaction %s, correlation id %s", id, a->correlation)));
-	if (a->failures >= PGW_FAILING_ALERT)
-		pgw_calls_alert_failing(&a->transaction_id, a->correlation, a->bank);
-	postpone(a, Min(FAILED_DELAY_MS << Min(a->failures, 16), LONGEST_FAILED_DELAY_MS));
+					  errdetail("transaction %s, correlation id %s", id, workitem->correlation)));
+	if (workitem->failures >= PGW_FAILING_ALERT)
+		pgw_attempt_alert_failing(&workitem->transaction_id, workitem->correlation, workitem->bank);
+	postpone(workitem, Min(FAILED_DELAY_MS << Min(workitem->failures, 16), LONGEST_FAILED_DELAY_MS));
 }
 
 /* The tables say what is left to do. */
 static void
-attempt_broken(PgwItem *item, bool committed)
+workitem_broken(PgwBatchItem *item, bool committed)
 {
-	PgwAttempt *a = (PgwAttempt *) item;
+	PgwWorkItem *workitem = (PgwWorkItem *) item;
 
-	pgw_lanes_give_up(&a->place);
-	if (a->call != NULL && committed)
-		pgw_call_ready(a->call);	/* its intent is durable */
-	else if (a->call != NULL)
-		pgw_call_free(a->call);
-	pgw_calls_rescan_at(TimestampTzPlusMilliseconds(pgw_now(), committed ? 0 : LONGEST_FAILED_DELAY_MS));
-	pfree(a);
+	pgw_lanes_give_up(&workitem->place);
+	if (workitem->call != NULL && committed)
+		pgw_call_ready(workitem->call);	/* its intent is durable */
+	else if (workitem->call != NULL)
+		pgw_call_free(workitem->call);
+	pgw_due_rescan_at(TimestampTzPlusMilliseconds(pgw_now(), committed ? 0 : LONGEST_FAILED_DELAY_MS));
+	pfree(workitem);
 }
 
 /* ---------------------------------------------------------------- when */
 
 bool
-pgw_calls_scan_due(TimestampTz now, bool *full)
+pgw_due_scan_due(TimestampTz now, bool *full)
 {
 	if (scan_at == 0 || scan_at > now)
 		return false;
@@ -758,59 +761,59 @@ take_postponed(TimestampTz now)
 	next_postponed = 0;
 	dlist_foreach_modify(iter, &postponed)
 	{
-		PgwAttempt *a = dlist_container(PgwAttempt, item.node, iter.cur);
+		PgwWorkItem *workitem = dlist_container(PgwWorkItem, item.node, iter.cur);
 
-		if (!pgw_is_due(a->not_before, now, LONGEST_FAILED_DELAY_MS))
+		if (!pgw_is_due(workitem->not_before, now, LONGEST_FAILED_DELAY_MS))
 		{
-			if (next_postponed == 0 || a->not_before < next_postponed)
-				next_postponed = a->not_before;
+			if (next_postponed == 0 || workitem->not_before < next_postponed)
+				next_postponed = workitem->not_before;
 			continue;
 		}
 		dlist_delete(iter.cur);
-		a->counted = false;
-		push(a);
+		workitem->counted = false;
+		enqueue(workitem);
 	}
 }
 
-/* Whoever asks from here on gets a look of its own: this one may have happened before what he saw. */
+/* From here on a new request makes a new item: this one may read the row before the change that the requester saw. */
 static void
-take(PgwAttempt *a, dlist_head *items)
+take(PgwWorkItem *workitem, dlist_head *items)
 {
-	count(a);
-	hash_search(listed, &a->transaction_id, HASH_REMOVE, NULL);
-	dlist_push_tail(items, &a->item.node);
+	count(workitem);
+	hash_search(by_attempt, &workitem->transaction_id, HASH_REMOVE, NULL);
+	dlist_push_tail(items, &workitem->item.node);
 }
 
 void
-pgw_attempts_collect(dlist_head *items, int *looks)
+pgw_due_collect(dlist_head *items, int *looks)
 {
 	take_postponed(pgw_now());
 	for (; *looks > 0 && !dlist_is_empty(&attempts); (*looks)--)
-		take(dlist_container(PgwAttempt, item.node, dlist_pop_head_node(&attempts)), items);
+		take(dlist_container(PgwWorkItem, item.node, dlist_pop_head_node(&attempts)), items);
 }
 
 void
-pgw_attempts_admit(PgwItem *item, dlist_head *items)
+pgw_due_admit(PgwBatchItem *item, dlist_head *items)
 {
-	PgwAttempt *a = (PgwAttempt *) item;
+	PgwWorkItem *workitem = (PgwWorkItem *) item;
 
-	if (!a->counted)
-		dlist_delete(&a->item.node);	/* from those that have just arrived */
-	take(a, items);
+	if (!workitem->counted)
+		dlist_delete(&workitem->item.node);	/* from those that have just arrived */
+	take(workitem, items);
 }
 
 void
-pgw_attempts_none_admitted(void)
+pgw_due_none_admitted(void)
 {
 	/* what expires while it waits is found in the tables */
 	if (!dlist_is_empty(&arrived))
-		pgw_calls_wake_at(TimestampTzPlusMilliseconds(pgw_now(), EXPIRY_CHECK_MS));
+		pgw_due_wake_at(TimestampTzPlusMilliseconds(pgw_now(), EXPIRY_CHECK_MS));
 	while (!dlist_is_empty(&arrived))
-		count(dlist_container(PgwAttempt, item.node, dlist_pop_head_node(&arrived)));
+		count(dlist_container(PgwWorkItem, item.node, dlist_pop_head_node(&arrived)));
 }
 
 TimestampTz
-pgw_calls_next_due(void)
+pgw_due_next_at(void)
 {
 	TimestampTz next = scan_at;
 	TimestampTz others[5] = {pgw_results_next_due(), pgw_requests_next_due(), pgw_bank_next_probe(), pgw_lanes_next_due(), next_postponed};

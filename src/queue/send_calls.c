@@ -52,20 +52,20 @@ static MemoryContext calls_context;
 static HTAB *by_attempt;		/* transaction_id -> its call */
 static uint64 last_serial = 0;
 static dlist_head ready;
-static dlist_head out;			/* linked by .all */
-static dlist_head soon;			/* items whose commit may be asynchronous: results that a caller waits for */
+static dlist_head in_transfer;			/* linked by .all */
+static dlist_head awaited_results;			/* items whose commit may be asynchronous: results that a caller waits for */
 static dlist_head intents;		/* requests: durable before they are sent, see send_ready() */
 static dlist_head flushed;		/* items whose commit must be durable: all others */
-static bool put_off = false;	/* the last turn has left calls in `ready` */
+static bool left_in_ready = false;	/* the last turn has left calls in `ready` */
 static bool more_to_admit = false;	/* ... or some unadmitted that have room */
 
 /* ---------------------------------------------------------------- calls */
 
-typedef struct Listed
+typedef struct CallEntry
 {
 	pg_uuid_t	transaction_id; /* key */
 	PgwCall    *call;
-} Listed;
+} CallEntry;
 
 bool
 pgw_call_under_way(const pg_uuid_t *transaction_id)
@@ -77,12 +77,12 @@ PgwCall *
 pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, bool submitted)
 {
 	PgwCall    *call = MemoryContextAllocZero(calls_context, sizeof(PgwCall));
-	Listed	   *listed;
+	CallEntry	   *entry;
 	bool		found;
 
 	PG_TRY();
 	{
-		listed = hash_search(by_attempt, transaction_id, HASH_ENTER, &found);
+		entry = hash_search(by_attempt, transaction_id, HASH_ENTER, &found);
 	}
 	PG_CATCH();
 	{
@@ -91,8 +91,8 @@ pgw_call_new(const pg_uuid_t *transaction_id, const pg_uuid_t *correlation_id, b
 	}
 	PG_END_TRY();
 	if (!found)
-		listed->call = call;
-	call->listed = !found;
+		entry->call = call;
+	call->indexed = !found;
 	call->serial = ++last_serial;
 	call->slot = -1;
 	call->submitted = submitted;
@@ -113,11 +113,11 @@ free_rendered(PgwCall *call)
 }
 
 void
-pgw_call_return_pass(PgwCall *call)
+pgw_call_return_permit(PgwCall *call)
 {
-	if (call->has_pass)
-		pgw_bank_report(call->bank_name, call->op, &call->pass, PGW_VERDICT_UNUSED);
-	call->has_pass = false;
+	if (call->has_permit)
+		pgw_bank_report(call->bank_name, call->op, &call->permit, PGW_VERDICT_UNUSED);
+	call->has_permit = false;
 }
 
 void
@@ -126,7 +126,7 @@ pgw_call_unrender(PgwCall *call)
 	free_rendered(call);
 	pgw_echo_forget(call);
 	pgw_lanes_give_up(&call->place);
-	pgw_call_return_pass(call);
+	pgw_call_return_permit(call);
 	if (call->bank != NULL)
 		pgw_config_drop(call->bank);
 	call->bank = NULL;
@@ -139,12 +139,12 @@ pgw_call_free(PgwCall *call)
 	pgw_echo_forget(call);
 	pgw_lanes_leave(&call->place);
 	pgw_lanes_give_up(&call->place);
-	pgw_call_return_pass(call);
-	if (call->listed)
+	pgw_call_return_permit(call);
+	if (call->indexed)
 		hash_search(by_attempt, &call->transaction_id, HASH_REMOVE, NULL);
 	if (call->bank != NULL)
 		pgw_config_drop(call->bank);
-	Assert(!call->out);			/* HTTP does not know it any more */
+	Assert(!call->in_transfer);			/* HTTP does not know it any more */
 	explicit_bzero(call, sizeof(PgwCall));
 #ifdef PGW_DEBUG_POINTS
 	memset(call, 0x7f, sizeof(PgwCall));	/* who still looks at it is to stumble */
@@ -173,12 +173,12 @@ bool
 pgw_calls_over(uint64 serial)
 {
 	HASH_SEQ_STATUS seq;
-	Listed	   *listed;
+	CallEntry	   *entry;
 
 	hash_seq_init(&seq, by_attempt);
-	while ((listed = hash_seq_search(&seq)) != NULL)
+	while ((entry = hash_seq_search(&seq)) != NULL)
 	{
-		if (listed->call->slot < 0 && listed->call->serial <= serial)
+		if (entry->call->slot < 0 && entry->call->serial <= serial)
 		{
 			hash_seq_term(&seq);
 			return false;
@@ -190,60 +190,60 @@ pgw_calls_over(uint64 serial)
 bool
 pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when)
 {
-	if (call->has_pass)
+	if (call->has_permit)
 		return true;
-	call->has_pass = pgw_bank_allows(bank, call->op, retry, &call->pass, when);
-	memcpy(&call->pass.who, call->transaction_id.data + 8, sizeof(call->pass.who)); /* the random half of the id */
+	call->has_permit = pgw_bank_allows(bank, call->op, retry, &call->permit, when);
+	memcpy(&call->permit.payment, call->transaction_id.data + 8, sizeof(call->permit.payment)); /* the random half of the id */
 	strlcpy(call->bank_name, bank, sizeof(call->bank_name));
-	return call->has_pass;
+	return call->has_permit;
 }
 
-static PgwBankSign
-sign_of(PgwVerdict verdict)
+static PgwBankHealth
+health_of(PgwCallVerdict verdict)
 {
 	if (verdict == PGW_VERDICT_SUCCESS || verdict == PGW_VERDICT_ALIVE)
-		return PGW_BANK_FINE;
-	return verdict == PGW_VERDICT_FAILURE ? PGW_BANK_FAILING : PGW_BANK_NEITHER;
+		return PGW_BANK_HEALTHY;
+	return verdict == PGW_VERDICT_FAILURE ? PGW_BANK_FAILING : PGW_BANK_HEALTH_UNKNOWN;
 }
 
 static void
-tell_key_refused(const PgwCall *call)
+tell_credentials_rejected(const PgwCall *call)
 {
 	char		message[256];
 
-	pgw_metrics_bank_key_refused(call->bank->name);
+	pgw_metrics_bank_credentials_rejected(call->bank->name);
 	if (call->bank->secret_name == NULL || call->bank->secret_name[0] == '\0')
 		snprintf(message, sizeof(message), "bank \"%s\" wants a key (HTTP status %ld): its row in pgw.banks names no secret", call->bank->name, call->http_status);
 	else
 		snprintf(message, sizeof(message), "bank \"%s\" refuses our key (HTTP status %ld): mend file \"%s\" in pgw.secrets_dir", call->bank->name,
 				 call->http_status, call->bank->secret_name);
-	pgw_alert("key_refused", call->bank->name, call->bank->name, NULL, call->correlation, message);
+	pgw_alert("credentials_rejected", call->bank->name, call->bank->name, NULL, call->correlation, message);
 }
 
 /* What its end says of its bank. */
 static void
 report(PgwCall *call)
 {
-	PgwVerdict	verdict = call->our_fault ? PGW_VERDICT_UNUSED : pgw_breaker_verdict(call->transport, call->http_status, call->answer.outcome);
+	PgwCallVerdict	verdict = call->our_fault ? PGW_VERDICT_UNUSED : pgw_breaker_verdict(call->transport, call->http_status, call->answer.outcome);
 
-	if (call->key_refused)
+	if (call->credentials_rejected)
 		verdict = PGW_VERDICT_FAILURE;	/* nothing can be done there until somebody mends it */
 	/* a ping stands in for a charge */
 	if (call->op == PGW_OP_PING && verdict == PGW_VERDICT_SUCCESS)
 		verdict = call->answer.outcome == PGW_OUT_APPROVED ? PGW_VERDICT_ALIVE : PGW_VERDICT_FAILURE;
-	if (call->has_pass)
-		pgw_bank_report(call->bank_name, call->op, &call->pass, verdict);
-	call->has_pass = false;
+	if (call->has_permit)
+		pgw_bank_report(call->bank_name, call->op, &call->permit, verdict);
+	call->has_permit = false;
 	if (call->bank == NULL)
 		return;					/* a ping that could not be made, for want of its bank, connector or key: no call to count */
-	pgw_metrics_bank_call(call->bank->name, call->op, call->transport, call->answer.outcome, sign_of(verdict), &call->began);
-	if (call->key_refused)
-		tell_key_refused(call);
+	pgw_metrics_bank_call(call->bank->name, call->op, call->transport, call->answer.outcome, health_of(verdict), &call->began);
+	if (call->credentials_rejected)
+		tell_credentials_rejected(call);
 	if (call->answer.echoed)
 		pgw_echo_tell(call);
 }
 
-/* The exchange is over, one way or another.  Telling of it can raise, and must not lose the call. */
+/* The transfer is over, one way or another.  Telling of it can raise, and must not lose the call. */
 static void
 finish(PgwCall *call, long http_status)
 {
@@ -252,7 +252,7 @@ finish(PgwCall *call, long http_status)
 	pgw_lanes_closed(&call->place);
 	if (call->op != PGW_OP_PING)
 	{
-		pgw_call_result(call);
+		pgw_results_add(call);
 		report(call);
 		return;
 	}
@@ -282,7 +282,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 		*error_code = "secret_missing";
 		return false;
 	}
-	pgw_lanes_know(bank->name); /* so that nothing can fail between the rendered request and its place */
+	pgw_lanes_ensure(bank->name); /* so that nothing can fail between the rendered request and its place */
 	strlcpy(call->currency, params->currency, sizeof(call->currency));
 	call->iso_exponent = currency->exponent;
 	params->has_amount = params->amount > 0;
@@ -310,25 +310,25 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	return true;
 }
 
-/* Its exchange is over for us, and that is not the bank's fault. */
+/* Its transfer is over for us, and that is not the bank's fault. */
 static void
 give_up(PgwCall *call)
 {
-	if (call->out)
+	if (call->in_transfer)
 	{
 		/* HTTP may still have its answer, and would come with a call that is freed by then */
 		if (!PGW_MUTATED(DISOWN))
-			pgw_http_disown(call->exchange);
+			pgw_http_disown(call->transfer);
 		dlist_delete(&call->all);
 	}
-	call->out = false;
+	call->in_transfer = false;
 	free_rendered(call);
 	pgw_echo_forget(call);
 	pgw_lanes_closed(&call->place);
 	if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
 	else
-		pgw_call_result(call);
+		pgw_results_add(call);
 }
 
 /* ---------------------------------------------------------------- HTTP */
@@ -349,7 +349,7 @@ start_http(PgwCall *call, const char **error)
 	char	   *headers[PGW_MAX_HEADERS];
 	size_t		base = strlen(call->bank->base_url);
 	char	   *url;
-	void	   *exchange;
+	void	   *transfer;
 
 	while (base > 0 && call->bank->base_url[base - 1] == '/')
 		base--;
@@ -371,10 +371,10 @@ start_http(PgwCall *call, const char **error)
 	req.max_body = MAX_ANSWER_BYTES;
 	req.ca_file = call->bank->ca_file;
 	req.max_connection_age_s = pgw_connection_max_age;
-	exchange = pgw_http_start(&req, call, error);
+	transfer = pgw_http_start(&req, call, error);
 	explicit_bzero(url, strlen(url));
 	pfree(url);
-	return exchange;
+	return transfer;
 }
 
 /* "capture_sent", "operation_answered"; of other calls: otherwise. */
@@ -399,7 +399,7 @@ send_call(PgwCall *call)
 	PG_TRY();
 	{
 		PGW_DEBUG_POINT("sending");
-		call->exchange = start_http(call, &error);
+		call->transfer = start_http(call, &error);
 	}
 	PG_CATCH();
 	{
@@ -410,11 +410,11 @@ send_call(PgwCall *call)
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	call->out = call->exchange != NULL;
+	call->in_transfer = call->transfer != NULL;
 	free_rendered(call);
-	if (call->out)
+	if (call->in_transfer)
 	{
-		dlist_push_tail(&out, &call->all);
+		dlist_push_tail(&in_transfer, &call->all);
 		PGW_DEBUG_POINT(debug_name(call, "sent", "sent"));
 		return;
 	}
@@ -427,7 +427,7 @@ send_call(PgwCall *call)
 
 /*
  * Does anybody want it to be sent?  The caller's slot is bound by that, so the answer stays true.  A caller on the waiters' list was bound when it came
- * there: if it leaves from here on, its pending payment votes for the attempt.
+ * there: if it leaves from here on, its pending payment names the attempt.
  */
 static bool
 still_wanted(const PgwCall *call)
@@ -503,10 +503,10 @@ more_has_come(void)
 static void
 send_and_receive(void)
 {
-	send_ready(put_off);
+	send_ready(left_in_ready);
 	pgw_calls_take_answers();
-	put_off = !dlist_is_empty(&ready) && more_has_come();
-	if (dlist_is_empty(&ready) || put_off)
+	left_in_ready = !dlist_is_empty(&ready) && more_has_come();
+	if (dlist_is_empty(&ready) || left_in_ready)
 		return;
 	send_ready(true);
 	pgw_calls_take_answers();
@@ -528,7 +528,7 @@ take_answer(PgwCall *call, const PgwHttpDone *done)
 								done->body->data, done->body->len, &call->answer);
 			call->transport = PGW_TRANSPORT_ANSWERED;
 
-			call->key_refused = pgw_secret_refused(call->op, done->status, &call->answer);
+			call->credentials_rejected = pgw_secret_refused(call->op, done->status, &call->answer);
 
 			/* Sent twice by libcurl: that the bank did not take the second says nothing of the first. */
 			if (done->resent && (call->answer.outcome == PGW_OUT_NOT_PROCESSED || call->answer.outcome == PGW_OUT_REJECTED))
@@ -559,7 +559,7 @@ take_in(PgwCall *call, const PgwHttpDone *done)
 	long		status = done->status;
 
 	call->transport = PGW_TRANSPORT_MAYBE_SENT;
-	call->out = false;
+	call->in_transfer = false;
 	dlist_delete(&call->all);
 	PG_TRY();
 	{
@@ -605,19 +605,19 @@ pgw_calls_init(void)
 
 	calls_context = AllocSetContextCreate(TopMemoryContext, "pgw calls", ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = sizeof(pg_uuid_t);
-	ctl.entrysize = sizeof(Listed);
+	ctl.entrysize = sizeof(CallEntry);
 	ctl.hcxt = calls_context;
 	by_attempt = hash_create("pgw calls", 256, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	dlist_init(&ready);
-	dlist_init(&out);
-	dlist_init(&soon);
+	dlist_init(&in_transfer);
+	dlist_init(&awaited_results);
 	dlist_init(&intents);
 	dlist_init(&flushed);
 	pgw_lanes_init();
 	pgw_requests_init();
 	pgw_waiters_init();
 	pgw_results_init();
-	pgw_attempts_init();
+	pgw_due_init();
 }
 
 static bool
@@ -648,19 +648,19 @@ render_ping(PgwCall *call)
 static void
 send_probes(void)
 {
-	PgwBreakerPass pass;
+	PgwBreakerPermit permit;
 	const char *name;
 
-	while ((name = pgw_bank_to_probe(&pass)) != NULL)
+	while ((name = pgw_bank_to_probe(&permit)) != NULL)
 	{
 		pg_uuid_t	id;
 		PgwCall    *call;
 
 		pgw_store_new_id(&id);
-		call = pgw_call_new(&id, &id, false);	/* an ERROR: the pass lapses by itself */
+		call = pgw_call_new(&id, &id, false);	/* an ERROR: the permit lapses by itself */
 		call->op = PGW_OP_PING;
-		call->pass = pass;
-		call->has_pass = true;
+		call->permit = permit;
+		call->has_permit = true;
 		strlcpy(call->bank_name, name, sizeof(call->bank_name));
 		if (render_ping(call))
 			pgw_call_ready(call);
@@ -679,18 +679,18 @@ admit(int *looks)
 	pgw_requests_collect(&intents);
 	while (*looks > 0)
 	{
-		PgwItem    *item = pgw_lanes_next();
+		PgwBatchItem    *item = pgw_lanes_next();
 
 		if (item == NULL)
 		{
-			pgw_attempts_none_admitted();
+			pgw_due_none_admitted();
 			break;
 		}
 		if (item->ops == &pgw_request_ops)
 			pgw_requests_admit(item, &intents);
 		else
 		{
-			pgw_attempts_admit(item, &flushed);
+			pgw_due_admit(item, &flushed);
 			(*looks)--;
 		}
 	}
@@ -704,11 +704,11 @@ pgw_calls_run(bool admit_new)
 	int			looks = PGW_LOOKS_AT_ONCE;
 
 	pgw_waiters_sweep();
-	pgw_results_collect(pgw_now(), &soon, &flushed);
+	pgw_results_collect(pgw_now(), &awaited_results, &flushed);
 	if (admit_new)
 	{
 		admit(&looks);
-		pgw_attempts_collect(&flushed, &looks);
+		pgw_due_collect(&flushed, &looks);
 		send_probes();
 	}
 
@@ -716,14 +716,14 @@ pgw_calls_run(bool admit_new)
 	 * Callers that wait come first: answers, and in between what those who had theirs ask next, so that the bank has work meanwhile.  Only in between:
 	 * callers who are refused at once could go on asking for ever.
 	 */
-	while (end == PGW_BATCH_DONE && (!dlist_is_empty(&soon) || !dlist_is_empty(&intents)))
+	while (end == PGW_BATCH_DONE && (!dlist_is_empty(&awaited_results) || !dlist_is_empty(&intents)))
 	{
-		bool		answers = !dlist_is_empty(&soon);
+		bool		answers = !dlist_is_empty(&awaited_results);
 
-		end = pgw_batch_run(&soon, CALLERS_AT_ONCE, false);
+		end = pgw_batch_run(&awaited_results, CALLERS_AT_ONCE, false);
 		if (admit_new && answers)
 		{
-			pgw_calls_take_requests();
+			pgw_requests_take();
 			admit(&looks);
 		}
 		/* without a flush of its own, unless a standby has to have it */
@@ -745,14 +745,15 @@ pgw_calls_run(bool admit_new)
 bool
 pgw_calls_in_flight(void)
 {
-	return !dlist_is_empty(&out) || !dlist_is_empty(&ready) || !dlist_is_empty(&soon) || !dlist_is_empty(&intents) || !dlist_is_empty(&flushed) ||
+	return !dlist_is_empty(&in_transfer) || !dlist_is_empty(&ready) || !dlist_is_empty(&awaited_results) || !dlist_is_empty(&intents) ||
+		!dlist_is_empty(&flushed) ||
 		pgw_results_pending();
 }
 
 bool
-pgw_calls_put_off(void)
+pgw_calls_have_more(void)
 {
-	return put_off || more_to_admit;
+	return left_in_ready || more_to_admit;
 }
 
 void
@@ -765,9 +766,9 @@ pgw_calls_give_up(void)
 		call->transport = PGW_TRANSPORT_NEVER_SENT;
 		give_up(call);
 	}
-	while (!dlist_is_empty(&out))
+	while (!dlist_is_empty(&in_transfer))
 	{
-		PgwCall    *call = dlist_head_element(PgwCall, all, &out);
+		PgwCall    *call = dlist_head_element(PgwCall, all, &in_transfer);
 
 		call->transport = PGW_TRANSPORT_MAYBE_SENT;
 		give_up(call);
@@ -782,7 +783,7 @@ pgw_calls_forget_in(dlist_head *items)
 
 	dlist_foreach(iter, items)
 	{
-		PgwItem    *item = dlist_container(PgwItem, node, iter.cur);
+		PgwBatchItem    *item = dlist_container(PgwBatchItem, node, iter.cur);
 
 		if (item->ops == &pgw_request_ops || item->ops == &pgw_result_ops)
 			((PgwCall *) item)->slot = -1;
@@ -797,10 +798,10 @@ pgw_calls_forget_slots(void)
 	pgw_requests_forget();
 	pgw_waiters_forget();
 	pgw_calls_forget_in(&ready);
-	pgw_calls_forget_in(&soon);
+	pgw_calls_forget_in(&awaited_results);
 	pgw_calls_forget_in(&intents);
 	pgw_calls_forget_in(&flushed);
 	pgw_results_forget();
-	dlist_foreach(iter, &out)
+	dlist_foreach(iter, &in_transfer)
 		dlist_container(PgwCall, all, iter.cur)->slot = -1;
 }

@@ -112,12 +112,12 @@ render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnect
 	return ok;
 }
 
-static void request_apply(PgwItem *item);
-static void request_committed(PgwItem *item);
-static void request_failed(PgwItem *item, int sqlstate);
-static void request_broken(PgwItem *item, bool committed);
+static void request_apply(PgwBatchItem *item);
+static void request_committed(PgwBatchItem *item);
+static void request_failed(PgwBatchItem *item, int sqlstate);
+static void request_broken(PgwBatchItem *item, bool committed);
 
-const PgwItemOps pgw_request_ops = {"intents", request_apply, request_committed, request_failed, request_broken};
+const PgwBatchItemOps pgw_request_ops = {"intents", request_apply, request_committed, request_failed, request_broken};
 
 /* ---------------------------------------------------------------- waiting for room */
 
@@ -173,9 +173,9 @@ put_off_for_now(PgwCall *call)
 static bool
 config_is_older(const PgwCall *call)
 {
-	bool		unsettled;
+	bool		config_changing;
 
-	return (pgw_config_number(&unsettled) < pgw_exchange_request(call->slot)->generation || pgw_config_reads() < call->config_reads) &&
+	return (pgw_config_number(&config_changing) < pgw_exchange_request(call->slot)->generation || pgw_config_reads() < call->config_reads) &&
 		!PGW_MUTATED(OLD_CONFIG);
 }
 
@@ -212,7 +212,7 @@ enter(PgwCall *call)
 	if (chosen == NULL)
 		return;
 	call->refused = false;
-	call->op = pgw_flow_operation((PgwCaptureMode) r->capture, false);
+	call->op = pgw_charge_operation((PgwCaptureMode) r->capture, false);
 	call->deadline = r->deadline;
 	for (b = chosen; b != NULL && pgw_bank_is_shut(b->name, call->op); b = next_bank(call, chosen, b))
 		;
@@ -231,7 +231,7 @@ take_one(int slot)
 	PGW_DEBUG_POINT("take_one");
 	call = pgw_call_new(&r->transaction_id, &r->correlation_id, false);
 	call->slot = slot;
-	call->config_reads = r->unsettled ? pgw_config_reads() + 1 : 0;
+	call->config_reads = r->config_changing ? pgw_config_reads() + 1 : 0;
 	call->item.ops = &pgw_request_ops;
 	if (is_gone(call))
 	{
@@ -253,13 +253,13 @@ take_one(int slot)
 }
 
 void
-pgw_calls_take_requests(void)
+pgw_requests_take(void)
 {
 	int			slots[TAKE_MAX];
 	int			n;
 	volatile int i = 0;
 
-	pgw_lanes_learn();			/* so that nothing below needs memory but the call itself */
+	pgw_lanes_ensure_configured();			/* so that nothing below needs memory but the call itself */
 	n = pgw_exchange_take(slots, TAKE_MAX);
 
 	PG_TRY();
@@ -358,7 +358,7 @@ admit(PgwCall *call, dlist_head *items)
 
 /* Its bank has room. Which bank that is may have changed while it waited. */
 void
-pgw_requests_admit(PgwItem *item, dlist_head *items)
+pgw_requests_admit(PgwBatchItem *item, dlist_head *items)
 {
 	PgwCall    *call = (PgwCall *) item;
 
@@ -435,7 +435,7 @@ pgw_requests_collect(dlist_head *items)
 }
 
 void
-pgw_calls_refuse_waiting(const char *error_code)
+pgw_requests_refuse_waiting(const char *error_code)
 {
 	while (!dlist_is_empty(&waiting))
 		answer_error(dlist_container(PgwCall, all, dlist_pop_head_node(&waiting)), error_code, "");
@@ -470,42 +470,42 @@ copy(const char *s)
 }
 
 static void
-fill_transaction(PgwTransaction *t, const PgwSlotRequest *r, const PgwCall *call)
+fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *call)
 {
-	memset(t, 0, sizeof(*t));
-	t->transaction_id = r->transaction_id;
-	t->payment_id = r->payment_id;
-	t->client_request_id = pstrdup(r->client_request_id);
-	t->merchant = pstrdup(r->merchant);
-	t->kind = PGW_KIND_PAYMENT;
-	t->taken = true;
-	t->amount = r->amount;
-	t->currency = pstrdup(r->currency);
-	t->capture = (PgwCaptureMode) r->capture;
-	t->token = copy(r->token);
-	t->card_last4 = copy(r->card_last4);
-	t->card_brand = copy(r->card_brand);
-	t->card_expiry_month = r->card_expiry_month;
-	t->card_expiry_year = r->card_expiry_year;
-	t->bank = pstrdup(call->bank->name);
-	t->bank_version = pgw_config_version_of(call->bank);
-	t->bank_requested = copy(r->bank_requested);
-	t->reference = copy(r->reference);
-	t->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");
-	t->bank_key = pstrdup(call->reference);
-	t->bank_key_used_at = pgw_now();
-	t->caller_xid = r->caller_xid;
-	t->caller_subxid = r->caller_subxid;
-	t->system_identifier = (int64) GetSystemIdentifier();
-	t->database_oid = MyDatabaseId;
-	t->bank_asked_at = t->bank_key_used_at;
-	t->attempts = 1;
-	t->correlation_id = r->correlation_id;
-	t->created_at = t->updated_at = t->bank_key_used_at;
+	memset(attempt, 0, sizeof(*attempt));
+	attempt->transaction_id = r->transaction_id;
+	attempt->payment_id = r->payment_id;
+	attempt->client_request_id = pstrdup(r->client_request_id);
+	attempt->merchant = pstrdup(r->merchant);
+	attempt->kind = PGW_KIND_PAYMENT;
+	attempt->taken_by_worker = true;
+	attempt->amount = r->amount;
+	attempt->currency = pstrdup(r->currency);
+	attempt->capture = (PgwCaptureMode) r->capture;
+	attempt->token = copy(r->token);
+	attempt->card_last4 = copy(r->card_last4);
+	attempt->card_brand = copy(r->card_brand);
+	attempt->card_expiry_month = r->card_expiry_month;
+	attempt->card_expiry_year = r->card_expiry_year;
+	attempt->bank = pstrdup(call->bank->name);
+	attempt->bank_version = pgw_config_version_of(call->bank);
+	attempt->bank_requested = copy(r->bank_requested);
+	attempt->reference = copy(r->reference);
+	attempt->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");
+	attempt->bank_key = pstrdup(call->reference);
+	attempt->bank_key_used_at = pgw_now();
+	attempt->caller_xid = r->caller_xid;
+	attempt->caller_subxid = r->caller_subxid;
+	attempt->system_identifier = (int64) GetSystemIdentifier();
+	attempt->database_oid = MyDatabaseId;
+	attempt->bank_asked_at = attempt->bank_key_used_at;
+	attempt->requests_sent = 1;
+	attempt->correlation_id = r->correlation_id;
+	attempt->created_at = attempt->updated_at = attempt->bank_key_used_at;
 }
 
 static void
-record_intent(PgwTransaction *t, const PgwCall *call)
+record_intent(PgwAttempt *attempt, const PgwCall *call)
 {
 	PgwEvent	events[3];
 	int			n = 0;
@@ -518,30 +518,30 @@ record_intent(PgwTransaction *t, const PgwCall *call)
 	events[n++] = (PgwEvent) {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
 	for (int i = 0; i < n; i++)
 		events[i].operation = pgw_op_name(call->op);
-	pgw_store_advance(t, true, events, n);
+	pgw_store_advance(attempt, true, events, n);
 }
 
 /* No bank that could take it is called just now. */
 static void
-record_refusal(PgwTransaction *t, const PgwCall *call)
+record_refusal(PgwAttempt *attempt, const PgwCall *call)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
-	pgw_flow_refused(&d);
-	t->bank_key_used_at = t->bank_asked_at = 0;
-	t->bank_version = 0;
-	t->attempts = 0;
-	pgw_vote_record_new(t, &d, pgw_op_name(call->op));
+	pgw_charge_refused(&d);
+	attempt->bank_key_used_at = attempt->bank_asked_at = 0;
+	attempt->bank_version = 0;
+	attempt->requests_sent = 0;
+	pgw_record_new_attempt(attempt, &d, pgw_op_name(call->op));
 }
 
 static void
-request_apply(PgwItem *item)
+request_apply(PgwBatchItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
 	const PgwSlotRequest *r;
-	PgwTransaction t;
+	PgwAttempt attempt;
 
-	call->takeover = call->wait = call->later = call->look = false;
+	call->takeover = call->wait_for_outcome = call->row_was_busy = call->has_next_step = false;
 	call->skipped = call->slot < 0 || pgw_exchange_abandoned(call->slot);
 	if (call->skipped)
 		return;					/* the caller left, or the extension was being dropped meanwhile */
@@ -552,11 +552,11 @@ request_apply(PgwItem *item)
 		PGW_DEBUG_POINT("adoption_apply");
 		return;
 	}
-	fill_transaction(&t, r, call);
+	fill_transaction(&attempt, r, call);
 	if (call->refused)
-		record_refusal(&t, call);
+		record_refusal(&attempt, call);
 	else
-		record_intent(&t, call);
+		record_intent(&attempt, call);
 	PGW_DEBUG_POINT("intent_apply");
 }
 
@@ -567,7 +567,7 @@ taken_over(PgwCall *call)
 	pg_uuid_t	earlier = call->reply.transaction_id;
 	bool		told = false;
 
-	if (call->wait)
+	if (call->wait_for_outcome)
 	{
 		pgw_exchange_mark_recorded(call->slot, &earlier);
 		pgw_exchange_wipe(call->slot);	/* the earlier attempt has its own */
@@ -579,9 +579,9 @@ taken_over(PgwCall *call)
 	if (!told)
 		told = pgw_exchange_answer(call->slot, &call->reply);
 	call->slot = -1;
-	/* nobody hears of it: the vote that it was adopted for is over */
-	if (call->look || (!told && call->reply.kind == PGW_ANSWER_OUTCOME))
-		pgw_attempts_look(&earlier, false, false);
+	/* nobody hears of it: the caller that it was adopted for is gone */
+	if (call->has_next_step || (!told && call->reply.kind == PGW_ANSWER_OUTCOME))
+		pgw_due_add_step(&earlier, false, false);
 	pgw_call_free(call);
 }
 
@@ -596,13 +596,13 @@ recorded(PgwCall *call)
 }
 
 static void
-request_committed(PgwItem *item)
+request_committed(PgwBatchItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
 
 	if (call->skipped)
 		answer_error(call, "internal_error", "");	/* nobody reads it: the slot becomes free */
-	else if (call->later)
+	else if (call->row_was_busy)
 	{
 		/* the earlier attempt's row is locked for a moment */
 		put_off_for_now(call);
@@ -645,7 +645,7 @@ locked_out(PgwCall *call)
 }
 
 static void
-request_failed(PgwItem *item, int sqlstate)
+request_failed(PgwBatchItem *item, int sqlstate)
 {
 	PgwCall    *call = (PgwCall *) item;
 
@@ -663,7 +663,7 @@ request_failed(PgwItem *item, int sqlstate)
 }
 
 static void
-request_broken(PgwItem *item, bool committed)
+request_broken(PgwBatchItem *item, bool committed)
 {
 	PgwCall    *call = (PgwCall *) item;
 
@@ -672,10 +672,10 @@ request_broken(PgwItem *item, bool committed)
 	else if (call->takeover)
 	{
 		/* Its caller has what is known of the earlier attempt, and the scan takes that on. */
-		Assert(!call->later);
+		Assert(!call->row_was_busy);
 		if (call->slot >= 0)
 			(void) pgw_exchange_answer(call->slot, &call->reply);
-		pgw_calls_rescan_at(pgw_now());
+		pgw_due_rescan_at(pgw_now());
 		pgw_call_free(call);
 	}
 	else

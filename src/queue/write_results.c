@@ -1,7 +1,7 @@
 /*
  * write_results.c - a bank call's result on its way into the tables, and back to the caller who waits
  *
- * Owns the calls whose exchange is over, until their result is committed.  What it means is decided by the attempt's state: unknown_outcome.c,
+ * Owns the calls whose transfer is over, until their result is committed.  What it means is decided by the attempt's state: unknown_outcome.c,
  * compensation.c, capture_on_commit.c, requested_operation.c, watch_after_end.c.
  *
  * Orderings that matter
@@ -28,12 +28,12 @@
 
 static dlist_head done;			/* not_before says when */
 
-static void result_apply(PgwItem *item);
-static void result_committed(PgwItem *item);
-static void result_failed(PgwItem *item, int sqlstate);
-static void result_broken(PgwItem *item, bool committed);
+static void result_apply(PgwBatchItem *item);
+static void result_committed(PgwBatchItem *item);
+static void result_failed(PgwBatchItem *item, int sqlstate);
+static void result_broken(PgwBatchItem *item, bool committed);
 
-const PgwItemOps pgw_result_ops = {"results", result_apply, result_committed, result_failed, result_broken};
+const PgwBatchItemOps pgw_result_ops = {"results", result_apply, result_committed, result_failed, result_broken};
 
 void
 pgw_results_init(void)
@@ -42,7 +42,7 @@ pgw_results_init(void)
 }
 
 void
-pgw_call_result(PgwCall *call)
+pgw_results_add(PgwCall *call)
 {
 	call->item.ops = &pgw_result_ops;
 	dlist_push_tail(&done, &call->item.node);
@@ -52,7 +52,7 @@ static void
 retry_later(PgwCall *call, int ms)
 {
 	call->not_before = TimestampTzPlusMilliseconds(pgw_now(), ms);
-	pgw_call_result(call);
+	pgw_results_add(call);
 }
 
 bool
@@ -112,79 +112,79 @@ reply_with(PgwCall *call, PgwState status)
 
 /* What it means is decided by the attempt's state, under its lock. */
 static void
-take_result(PgwCall *call, PgwTransaction *t)
+take_result(PgwCall *call, PgwAttempt *attempt)
 {
-	bool		payment = t->kind == PGW_KIND_PAYMENT;
+	bool		payment = attempt->kind == PGW_KIND_PAYMENT;
 
-	if (!payment || t->status == PGW_SAVED || t->status == PGW_REFUNDING || t->status == PGW_COMPLETED)
-		pgw_reference_check_subject(call, t);
-	switch (t->status)
+	if (!payment || attempt->status == PGW_SAVED || attempt->status == PGW_REFUNDING || attempt->status == PGW_COMPLETED)
+		pgw_charge_id_check_subject(call, attempt);
+	switch (attempt->status)
 	{
 		case PGW_CREATED:
 		case PGW_BANK_UNKNOWN:
 			if (payment)
-				pgw_resolve_result(call, t);
+				pgw_answer_charge(call, attempt);
 			else
-				pgw_operations_result(call, t);
+				pgw_answer_operation(call, attempt);
 			return;
 		case PGW_SAVED:
-			pgw_capture_result(call, t);
+			pgw_answer_capture(call, attempt);
 			return;
 		case PGW_REFUNDING:
-			pgw_compensate_result(call, t);
+			pgw_answer_compensation(call, attempt);
 			return;
 		case PGW_REFUNDED:
-			pgw_watch_refund_result(call, t);
+			pgw_answer_watched_refund(call, attempt);
 			return;
 		case PGW_COMPLETED:
 			if (payment)
-				pgw_watch_authorization_result(call, t);
+				pgw_answer_watched_authorization(call, attempt);
 			else
-				pgw_watch_refund_result(call, t);
+				pgw_answer_watched_refund(call, attempt);
 			return;
 		case PGW_FAILED:
 			if (!payment)
 				break;
-			pgw_resolve_late_result(call, t);
+			pgw_answer_late_charge(call, attempt);
 			return;
 		default:
 			break;
 	}
-	ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used", pgw_state_name(t->status)),
+	ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used", pgw_state_name(attempt->status)),
 					  errdetail("correlation id %s", call->correlation)));
 }
 
 /* A decline is the card's affair, and no alert. */
 static bool
-is_alarming(const PgwTransaction *t, PgwState before)
+is_alarming(const PgwAttempt *attempt, PgwState before)
 {
-	if (t->status == before)
+	if (attempt->status == before)
 		return false;
-	return t->status == PGW_REQUIRES_MANUAL_REVIEW || (t->status == PGW_REFUNDING && before == PGW_SAVED) ||
-		(t->status == PGW_FAILED && pgw_flow_failed_payment(t->error_code) != PGW_FLOW_PAY_DECLINED);
+	return attempt->status == PGW_REQUIRES_MANUAL_REVIEW || (attempt->status == PGW_REFUNDING && before == PGW_SAVED) ||
+		(attempt->status == PGW_FAILED && pgw_charge_failed_payment(attempt->error_code) != PGW_PAYMENT_BECOMES_DECLINED);
 }
 
 static void
-result_apply(PgwItem *item)
+result_apply(PgwBatchItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
-	PgwTransaction t;
+	PgwAttempt attempt;
 	PgwState	before;
 	bool		busy = false;
 
 	call->alert = call->differs = false;
-	call->later = call->look = call->looked = call->untold = false;
+	call->row_was_busy = call->has_next_step = call->resend_allowed = call->lookup_inconclusive = false;
 	reply_with(call, PGW_BANK_UNKNOWN);
-	if (!pgw_store_lock_transaction(&call->transaction_id, false, &t, &busy))
+	if (!pgw_store_lock_attempt(&call->transaction_id, false, &attempt, &busy))
 	{
-		call->later = busy;
+		call->row_was_busy = busy;
 		return;
 	}
-	before = t.status;
-	pgw_put_off_over(&t);
-	take_result(call, &t);
-	call->alert = is_alarming(&t, before) && !call->withdrawn;
-	reply_with(call, t.status);
+	before = attempt.status;
+	pgw_put_off_over(&attempt);
+	take_result(call, &attempt);
+	call->alert = is_alarming(&attempt, before) && !call->withdrawn;
+	reply_with(call, attempt.status);
 	PGW_DEBUG_POINT("result_apply");
 }
 
@@ -220,36 +220,36 @@ tell(PgwCall *call)
 }
 
 static void
-result_committed(PgwItem *item)
+result_committed(PgwBatchItem *item)
 {
 	PgwCall    *call = (PgwCall *) item;
 	bool		look;
 
-	if (call->later)
+	if (call->row_was_busy)
 	{
 		PGW_DEBUG_POINT("result_later");
-		pgw_calls_alert_busy(&call->busy_since, &call->transaction_id, call->correlation, call->bank->name);
+		pgw_attempt_alert_busy(&call->busy_since, &call->transaction_id, call->correlation, call->bank->name);
 		retry_later(call, BUSY_DELAY_MS);
 		return;
 	}
 	PGW_DEBUG_POINT("result_committed");
 	if (call->alert)
-		pgw_calls_alert(&call->transaction_id, (PgwState) call->reply.status, call->correlation, call->bank->name);
+		pgw_attempt_alert(&call->transaction_id, (PgwState) call->reply.status, call->correlation, call->bank->name);
 	if (call->differs)
-		pgw_calls_alert_differs(&call->transaction_id, &call->answer, call->correlation, call->bank->name);
+		pgw_attempt_alert_differs(&call->transaction_id, &call->answer, call->correlation, call->bank->name);
 	look = tell(call);
 	/* What an answered caller writes itself is its own; every other step is the worker's. */
 	if (call->reply.status != PGW_BANK_APPROVED && call->reply.status != PGW_FAILED)
-		look = call->look;
+		look = call->has_next_step;
 	else if (call->reply.status == PGW_FAILED && call->answer.outcome == PGW_OUT_REQUIRES_ACTION)
 		look = true;
 	if (look)
-		pgw_attempts_look(&call->transaction_id, call->looked, call->untold);
+		pgw_due_add_step(&call->transaction_id, call->resend_allowed, call->lookup_inconclusive);
 	pgw_call_free(call);
 }
 
 static void
-result_failed(PgwItem *item, int sqlstate)
+result_failed(PgwBatchItem *item, int sqlstate)
 {
 	PgwCall    *call = (PgwCall *) item;
 
@@ -261,7 +261,7 @@ result_failed(PgwItem *item, int sqlstate)
 	ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)", unpack_sql_state(sqlstate)),
 					  errdetail("correlation id %s", call->correlation)));
 	if (call->failures + 1 >= PGW_FAILING_ALERT)
-		pgw_calls_alert_failing(&call->transaction_id, call->correlation, call->bank->name);
+		pgw_attempt_alert_failing(&call->transaction_id, call->correlation, call->bank->name);
 	/* A caller does not wait for what may take long: the charge may stand, and the answer is kept here until it can be written. */
 	if (++call->failures == PGW_FAILING_ALERT && call->slot >= 0)
 	{
@@ -273,17 +273,17 @@ result_failed(PgwItem *item, int sqlstate)
 }
 
 static void
-result_broken(PgwItem *item, bool committed)
+result_broken(PgwBatchItem *item, bool committed)
 {
 	PgwCall    *call = (PgwCall *) item;
 
 	/* later: nothing of it was written, and the answer is in here only */
-	if (!committed || (call->later && !PGW_MUTATED(BETWEEN_LISTS)))
+	if (!committed || (call->row_was_busy && !PGW_MUTATED(BETWEEN_LISTS)))
 	{
 		retry_later(call, committed ? BUSY_DELAY_MS : LONGEST_FAILED_DELAY_MS);
 		return;
 	}
 	(void) tell(call);			/* if that was not done yet */
-	pgw_calls_rescan_at(pgw_now());	/* the next step, if there is one */
+	pgw_due_rescan_at(pgw_now());	/* the next step, if there is one */
 	pgw_call_free(call);
 }

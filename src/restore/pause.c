@@ -10,7 +10,8 @@
  *	pgw.payment_transactions	each attempt bears the system identifier and the database oid of where it was recorded.  Another one on
  *								the oldest or the newest: a copy (CREATE DATABASE TEMPLATE, pg_upgrade).  The oldest stays what it is
  *								whatever is added later, so new payments do not end the pause.
- *	pgw.resumptions				has a row for the present identity: somebody has decided about the foreign ones.  Without taken_over nobody has: there
+ *	pgw.resumptions				has a row for the present identity: somebody has decided about those of other databases.  Without taken_over nobody has:
+ *	there
  *								was nothing to decide about an incident, as there were no attempts
  *
  *	pgw.state					an incident: the data directory may be a copy (copied_cluster.c).  It becomes a mark in restore_pending as soon as a worker or a

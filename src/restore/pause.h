@@ -28,7 +28,7 @@ extern void pgw_pause_init(void);	/* _PG_init: the setting */
  */
 extern void pgw_pause_notice(void);
 
-/* Would that be a mark? Reads only. */
+/* Would pgw_pause_notice() leave a mark? Reads only. */
 extern bool pgw_pause_is_unnoticed(void);
 
 /* By the extension's script: what is created now is no copy. */
@@ -57,7 +57,7 @@ extern PgwPause pgw_pause(void);
 /* Does the worker go on with attempts that are under way? */
 extern bool pgw_pause_works(void);
 
-/* ... and with nothing else? */
+/* Does it only finish what is under way, and begin nothing new? */
 extern bool pgw_pause_drains(void);
 
 /* Log a change and tell the backends; outside of transactions. */

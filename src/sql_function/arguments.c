@@ -105,13 +105,13 @@ arg_int(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 	return *isnull ? 0 : DatumGetInt32(d);
 }
 
-PgwWhole
+PgwAmountFault
 pgw_arg_amount(FunctionCallInfo fcinfo, const char *name, bool *isnull, int64 *amount)
 {
 	Datum		d = pgw_arg(fcinfo, name, isnull);
 
 	*amount = 0;
-	return *isnull ? PGW_WHOLE_OK : pgw_money_whole(DatumGetCString(DirectFunctionCall1(numeric_out, d)), amount);
+	return *isnull ? PGW_AMOUNT_OK : pgw_money_from_numeric(DatumGetCString(DirectFunctionCall1(numeric_out, d)), amount);
 }
 
 TimestampTz
@@ -145,31 +145,31 @@ arg_secret(FunctionCallInfo fcinfo, const char *name)
 }
 
 void
-pgw_args_request(FunctionCallInfo fcinfo, bool is_submit, PgwRequest *req)
+pgw_args_read(FunctionCallInfo fcinfo, bool is_submit, PgwPaymentArgs *args)
 {
 	Datum		d;
 
-	memset(req, 0, sizeof(*req));
-	req->is_submit = is_submit;
-	req->client_request_id = pgw_arg_text(fcinfo, "client_request_id");
-	req->amount_fault = pgw_arg_amount(fcinfo, "amount", &req->amount_isnull, &req->amount);
-	req->currency = pgw_arg_text(fcinfo, "currency");
-	req->token = pgw_arg_text(fcinfo, "token");
-	req->card_number = arg_secret(fcinfo, "card_number");
-	req->card_expiry_month = arg_int(fcinfo, "card_expiry_month", &req->card_expiry_month_isnull);
-	req->card_expiry_year = arg_int(fcinfo, "card_expiry_year", &req->card_expiry_year_isnull);
-	req->card_cvv = arg_secret(fcinfo, "card_cvv");
-	req->card_holder = arg_secret(fcinfo, "card_holder");
-	req->bank = pgw_arg_text(fcinfo, "bank");
-	req->capture = pgw_arg_text(fcinfo, "capture");
-	req->reference = pgw_arg_text(fcinfo, "reference");
-	req->metadata = pgw_arg_json(fcinfo, "metadata");
-	req->bank_fields = pgw_arg_json(fcinfo, "bank_fields");
-	d = pgw_arg(fcinfo, "timeout", &req->timeout_isnull);
-	req->timeout_ms = req->timeout_isnull ? 0 : pgw_interval_ms(d);
-	req->on_failure = pgw_arg_text(fcinfo, "on_failure");
-	req->merchant = pgw_arg_text(fcinfo, "merchant");
-	req->options = pgw_arg_json(fcinfo, "options");
+	memset(args, 0, sizeof(*args));
+	args->is_submit = is_submit;
+	args->client_request_id = pgw_arg_text(fcinfo, "client_request_id");
+	args->amount_fault = pgw_arg_amount(fcinfo, "amount", &args->amount_isnull, &args->amount);
+	args->currency = pgw_arg_text(fcinfo, "currency");
+	args->token = pgw_arg_text(fcinfo, "token");
+	args->card_number = arg_secret(fcinfo, "card_number");
+	args->card_expiry_month = arg_int(fcinfo, "card_expiry_month", &args->card_expiry_month_isnull);
+	args->card_expiry_year = arg_int(fcinfo, "card_expiry_year", &args->card_expiry_year_isnull);
+	args->card_cvv = arg_secret(fcinfo, "card_cvv");
+	args->card_holder = arg_secret(fcinfo, "card_holder");
+	args->bank = pgw_arg_text(fcinfo, "bank");
+	args->capture = pgw_arg_text(fcinfo, "capture");
+	args->reference = pgw_arg_text(fcinfo, "reference");
+	args->metadata = pgw_arg_json(fcinfo, "metadata");
+	args->bank_fields = pgw_arg_json(fcinfo, "bank_fields");
+	d = pgw_arg(fcinfo, "timeout", &args->timeout_isnull);
+	args->timeout_ms = args->timeout_isnull ? 0 : pgw_interval_ms(d);
+	args->on_failure = pgw_arg_text(fcinfo, "on_failure");
+	args->merchant = pgw_arg_text(fcinfo, "merchant");
+	args->options = pgw_arg_json(fcinfo, "options");
 }
 
 static void
@@ -180,10 +180,10 @@ wipe(const char *s)
 }
 
 void
-pgw_args_wipe(PgwRequest *req)
+pgw_args_wipe(PgwPaymentArgs *args)
 {
-	wipe(req->card_number);
-	wipe(req->card_cvv);
-	wipe(req->card_holder);
-	req->card_number = req->card_cvv = req->card_holder = NULL;
+	wipe(args->card_number);
+	wipe(args->card_cvv);
+	wipe(args->card_holder);
+	args->card_number = args->card_cvv = args->card_holder = NULL;
 }

@@ -141,7 +141,7 @@ probe(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, TimestampTz 
 
 /* existing: filled when somebody has the key, committed or in this transaction. */
 static PgwClaim
-claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *row, PgwPlace *place, bool probed, TimestampTz deadline, void *existing)
+claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *row, PgwRowLocation *place, bool probed, TimestampTz deadline, void *existing)
 {
 	for (;;)
 	{
@@ -154,7 +154,7 @@ claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *
 		pgw_store_open(&r, table, true, true);
 		pgw_store_fill(&r, table, row);
 		inserted = pgw_row_insert_speculative(&r, index());
-		*place = (PgwPlace) {.tid = r.slot->tts_tid, .held = inserted};
+		*place = (PgwRowLocation) {.tid = r.slot->tts_tid, .held = inserted};
 		pgw_row_close(&r);
 		if (inserted)
 			return PGW_CLAIM_INSERTED;
@@ -185,7 +185,7 @@ operation_key(PgwKind kind, const char *client_request_id, const char *merchant,
 }
 
 bool
-pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out)
+pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant, PgwAttempt *out)
 {
 	Datum		keys[3];
 	PgwRel		r;
@@ -201,18 +201,18 @@ pgw_store_operation(PgwKind kind, const char *client_request_id, const char *mer
 }
 
 PgwClaim
-pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransaction *existing)
+pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started, PgwAttempt *existing)
 {
 	Datum		keys[3];
 
-	operation_key(t->kind, t->client_request_id, t->merchant, keys);
-	t->updated_at = t->created_at = GetCurrentTimestamp();
-	t->status = started->to;
-	t->step_order = 1;
-	if (claim(PGW_TABLE_TRANSACTIONS, operation_key_index, keys, 3, t, &t->place, false, 0, existing) == PGW_CLAIM_EXISTS)
+	operation_key(attempt->kind, attempt->client_request_id, attempt->merchant, keys);
+	attempt->updated_at = attempt->created_at = GetCurrentTimestamp();
+	attempt->status = started->to;
+	attempt->step_order = 1;
+	if (claim(PGW_TABLE_TRANSACTIONS, operation_key_index, keys, 3, attempt, &attempt->place, false, 0, existing) == PGW_CLAIM_EXISTS)
 		return PGW_CLAIM_EXISTS;
-	t->step_order = 0;
-	pgw_store_write_events(t, started, 1);
-	pgw_metrics_advanced(t, PGW_STATE_NONE, started, 1);
+	attempt->step_order = 0;
+	pgw_store_write_events(attempt, started, 1);
+	pgw_metrics_advanced(attempt, PGW_STATE_NONE, started, 1);
 	return PGW_CLAIM_INSERTED;
 }

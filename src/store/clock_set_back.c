@@ -22,10 +22,10 @@
  * Two selects, so that each reads one of the two small indexes of what waits for a time (find_due.c).  Of what was not sent yet only what is not due
  * anyhow: nothing else in such a row counts from a time, and millions may wait there, whose rows the index spares.
  */
-#define AHEAD " FROM pgw.payment_transactions t WHERE t.next_attempt_at IS NOT NULL AND t.updated_at > $2 AND "
+#define AHEAD " FROM pgw.payment_transactions t WHERE t.next_step_at IS NOT NULL AND t.updated_at > $2 AND "
 #define PAGE \
-	"(SELECT t.transaction_id" AHEAD "(t.taken OR t.status <> 'Created') LIMIT $3)" \
-	" UNION ALL (SELECT t.transaction_id" AHEAD "NOT t.taken AND t.status = 'Created' AND t.next_attempt_at > $1 LIMIT $3)"
+	"(SELECT t.transaction_id" AHEAD "(t.taken_by_worker OR t.status <> 'Created') LIMIT $3)" \
+	" UNION ALL (SELECT t.transaction_id" AHEAD "NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at > $1 LIMIT $3)"
 #define BACK(column) column " = " column " - (t.updated_at - $1)"
 
 uint64
@@ -39,7 +39,7 @@ pgw_store_take_back_times(TimestampTz now, int most)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute_with_args("UPDATE pgw.payment_transactions t SET " BACK("next_attempt_at") ", " BACK("bank_key_used_at") ", " BACK("bank_asked_at")
+	if (SPI_execute_with_args("UPDATE pgw.payment_transactions t SET " BACK("next_step_at") ", " BACK("bank_key_used_at") ", " BACK("bank_asked_at")
 							  ", " BACK("refund_key_used_at") ", " BACK("refund_asked_at") ", " BACK("capture_key_used_at") ", " BACK("abandoned_at") ", " BACK("put_off_since") ", updated_at = $1"
 							  " WHERE t.transaction_id IN (SELECT l.transaction_id FROM pgw.payment_transactions l"
 							  " WHERE l.transaction_id IN (" PAGE ") AND l.updated_at > $2 FOR NO KEY UPDATE SKIP LOCKED)",

@@ -279,23 +279,23 @@ add_text(JsonbParseState **state, const char *text)
 
 /* Put together as what it is: parsing a text of it took a twelfth of the worker's time. */
 static Datum
-event_data(const PgwTransaction *t, const PgwEvent *event)
+event_data(const PgwAttempt *attempt, const PgwEvent *event)
 {
 	JsonbParseState *state = NULL;
 	char		correlation[37];
 
-	pgw_uuid_to_text(t->correlation_id.data, correlation);
+	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	add_number(&state, "v", 1);
 	add_string(&state, "from", pgw_state_name(event->from));
 	add_string(&state, "to", pgw_state_name(event->to));
-	add_number(&state, "attempt", t->attempts);
+	add_number(&state, "requests_sent", attempt->requests_sent);
 	if (event->operation != NULL)
 		add_string(&state, "operation", event->operation);
-	if (t->bank != NULL)
-		add_string(&state, "bank", t->bank);
-	if (event->type == PGW_EV_BANK_PROCESSING_STARTED && t->bank_version != 0)
-		add_number(&state, "bank_version", t->bank_version);
+	if (attempt->bank != NULL)
+		add_string(&state, "bank", attempt->bank);
+	if (event->type == PGW_EV_BANK_PROCESSING_STARTED && attempt->bank_version != 0)
+		add_number(&state, "bank_version", attempt->bank_version);
 	add_string(&state, "correlation_id", correlation);
 	if (event->extra != NULL && event->extra[0] != '\0')
 		add_text(&state, event->extra);
@@ -342,19 +342,19 @@ put(PgwRel *r, const EventTable *table, int column, Datum value, bool isnull)
 }
 
 static void
-write_event(PgwRel *r, const EventTable *table, const PgwTransaction *t, const PgwEvent *event, int step)
+write_event(PgwRel *r, const EventTable *table, const PgwAttempt *attempt, const PgwEvent *event, int step)
 {
 	pg_uuid_t	id;
 
 	pgw_store_new_id(&id);
 	pgw_row_begin(r, table->ours, EV_NCOLUMNS);
 	put(r, table, EV_EVENT_ID, UUIDPGetDatum(&id), false);
-	put(r, table, EV_TRANSACTION_ID, UUIDPGetDatum(&t->transaction_id), false);
+	put(r, table, EV_TRANSACTION_ID, UUIDPGetDatum(&attempt->transaction_id), false);
 	put(r, table, EV_EVENT_TYPE, pgw_row_from_string(table->type_of_event, pgw_event_name(event->type)), false);
 
 	/* Clock time; readers order by step, never by it. */
 	put(r, table, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	put(r, table, EV_EVENT_DATA, event_data(t, event), false);
+	put(r, table, EV_EVENT_DATA, event_data(attempt, event), false);
 	put(r, table, EV_ERROR_DETAILS, event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
 		event->error_details == NULL);
 	put(r, table, EV_STEP_ORDER, Int32GetDatum(step), false);
@@ -364,21 +364,21 @@ write_event(PgwRel *r, const EventTable *table, const PgwTransaction *t, const P
 }
 
 void
-pgw_store_write_events(PgwTransaction *t, const PgwEvent *events, int n)
+pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
 {
-	Oid			relid = lock_partition_of(&t->transaction_id);
+	Oid			relid = lock_partition_of(&attempt->transaction_id);
 	PgwRel		r;
 
 	pgw_row_open_write(&r, relid, NULL, false);
 	for (int i = 0; i < n; i++)
-		write_event(&r, describe(relid), t, &events[i], ++t->step_order);
+		write_event(&r, describe(relid), attempt, &events[i], ++attempt->step_order);
 	pgw_row_close(&r);
 }
 
 void
-pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
+pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int n)
 {
-	PgwState	before = insert ? PGW_STATE_NONE : t->status;
+	PgwState	before = insert ? PGW_STATE_NONE : attempt->status;
 	PgwState	state = before;
 
 	/* Every edge is checked before anything is written. */
@@ -389,13 +389,13 @@ pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
 		/* A group of events may stand on one edge: each names from and to of the edge, the first from the present state. */
 		bool		same_edge = i > 0 && events[i].from == events[i - 1].from && events[i].to == events[i - 1].to;
 
-		if ((events[i].from != state && !same_edge) || !pgw_event_legal(t->kind, events[i].from, events[i].to, events[i].type))
+		if ((events[i].from != state && !same_edge) || !pgw_event_legal(attempt->kind, events[i].from, events[i].to, events[i].type))
 		{
 			char		id[37];
 			char		members[PGW_ERROR_MEMBERS_SIZE];
 			const char *from = pgw_state_name(events[i].from);
 
-			pgw_uuid_to_text(t->transaction_id.data, id);
+			pgw_uuid_to_text(attempt->transaction_id.data, id);
 			pgw_error_members(pgw_error_find("internal_error"), members);
 			ereport(ERROR,
 					(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
@@ -406,18 +406,18 @@ pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n)
 		state = events[i].to;
 	}
 
-	pgw_store_write_events(t, events, n);
-	t->status = state;
+	pgw_store_write_events(attempt, events, n);
+	attempt->status = state;
 	if (state != before)
 	{
-		t->put_off_since = 0;	/* what could not be asked for is another step's now */
-		t->put_off_reason = NULL;
+		attempt->put_off_since = 0;	/* what could not be asked for is another step's now */
+		attempt->put_off_reason = NULL;
 	}
 	if (insert)
-		pgw_store_insert_transaction(t);
+		pgw_store_insert_attempt(attempt);
 	else
-		pgw_store_update_transaction(t);
-	pgw_metrics_advanced(t, before, events, n);
+		pgw_store_update_attempt(attempt);
+	pgw_metrics_advanced(attempt, before, events, n);
 }
 
 /* ---- reading ---- */

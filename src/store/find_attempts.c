@@ -257,14 +257,14 @@ typedef struct Search
 {
 	PgwKind		kind;
 	bool		prefer_live;
-	PgwTransaction *out;
+	PgwAttempt *out;
 	bool		found;
 } Search;
 
 static bool
-is_live(const PgwTransaction *t)
+is_live(const PgwAttempt *attempt)
 {
-	return t->taken && t->status != PGW_FAILED && t->status != PGW_REFUNDED;
+	return attempt->taken_by_worker && attempt->status != PGW_FAILED && attempt->status != PGW_REFUNDED;
 }
 
 /* Ids grow with time: the greatest is the newest. Of two versions of one row the later counts. */
@@ -272,19 +272,19 @@ static void
 keep_best(PgwRel *r, void *arg)
 {
 	Search	   *s = arg;
-	PgwTransaction t;
+	PgwAttempt attempt;
 	int			newer;
 
-	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &t);
-	if (t.kind != s->kind || (s->prefer_live && !t.taken))
+	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &attempt);
+	if (attempt.kind != s->kind || (s->prefer_live && !attempt.taken_by_worker))
 		return;
-	newer = s->found ? memcmp(t.transaction_id.data, s->out->transaction_id.data, UUID_LEN) : 1;
+	newer = s->found ? memcmp(attempt.transaction_id.data, s->out->transaction_id.data, UUID_LEN) : 1;
 	if (newer == 0)
-		newer = t.step_order >= s->out->step_order ? 1 : -1;
-	else if (s->found && s->prefer_live && is_live(&t) != is_live(s->out))
-		newer = is_live(&t) ? 1 : -1;
+		newer = attempt.step_order >= s->out->step_order ? 1 : -1;
+	else if (s->found && s->prefer_live && is_live(&attempt) != is_live(s->out))
+		newer = is_live(&attempt) ? 1 : -1;
 	if (newer > 0)
-		*s->out = t;
+		*s->out = attempt;
 	s->found = true;
 }
 
@@ -306,7 +306,7 @@ search_request(Search *s, const char *client_request_id, const char *merchant)
 }
 
 bool
-pgw_store_transaction_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out)
+pgw_store_attempt_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwAttempt *out)
 {
 	Search		s = {.kind = kind, .out = out};
 
@@ -314,7 +314,7 @@ pgw_store_transaction_by_request(PgwKind kind, const char *client_request_id, co
 }
 
 bool
-pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwTransaction *out)
+pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwAttempt *out)
 {
 	Search		s = {.kind = PGW_KIND_PAYMENT, .prefer_live = true, .out = out};
 
@@ -323,7 +323,7 @@ pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, P
 
 typedef struct AttemptList
 {
-	PgwTransaction *rows;
+	PgwAttempt *rows;
 	int			n;
 	int			cap;
 } AttemptList;
@@ -336,7 +336,7 @@ collect_attempt(PgwRel *r, void *arg)
 	if (list->n == list->cap)
 	{
 		list->cap = list->cap == 0 ? 4 : list->cap * 2;
-		list->rows = list->rows == NULL ? palloc(list->cap * sizeof(PgwTransaction)) : repalloc(list->rows, list->cap * sizeof(PgwTransaction));
+		list->rows = list->rows == NULL ? palloc(list->cap * sizeof(PgwAttempt)) : repalloc(list->rows, list->cap * sizeof(PgwAttempt));
 	}
 	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &list->rows[list->n++]);
 }
@@ -344,11 +344,11 @@ collect_attempt(PgwRel *r, void *arg)
 static int
 compare_attempts(const void *a, const void *b)
 {
-	return memcmp(((const PgwTransaction *) a)->transaction_id.data, ((const PgwTransaction *) b)->transaction_id.data, UUID_LEN);
+	return memcmp(((const PgwAttempt *) a)->transaction_id.data, ((const PgwAttempt *) b)->transaction_id.data, UUID_LEN);
 }
 
 int
-pgw_store_attempts(const pg_uuid_t *payment_id, PgwTransaction **out)
+pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 {
 	static const char *const columns[] = {"payment_id"};
 	Oid			relid = pgw_store_relid("payment_transactions");
@@ -364,7 +364,7 @@ pgw_store_attempts(const pg_uuid_t *payment_id, PgwTransaction **out)
 	pgw_row_each(&r, index, &key, 1, collect_attempt, &list);
 	pgw_row_close(&r);
 	if (list.n > 1)
-		qsort(list.rows, list.n, sizeof(PgwTransaction), compare_attempts);
+		qsort(list.rows, list.n, sizeof(PgwAttempt), compare_attempts);
 
 	/* A scan with a dirty snapshot can meet an old and a new version of one row: the one with more steps counts. */
 	for (int i = 0; i < list.n; i++)

@@ -19,8 +19,8 @@
 #include "store/tables_internal.h"
 
 #define TRANSACTIONS " FROM pgw.payment_transactions t WHERE "
-#define BEGUN "t.next_attempt_at IS NOT NULL AND (t.taken OR t.status <> 'Created')"
-#define WAITING "t.next_attempt_at IS NOT NULL AND NOT t.taken AND t.status = 'Created'"
+#define BEGUN "t.next_step_at IS NOT NULL AND (t.taken_by_worker OR t.status <> 'Created')"
+#define WAITING "t.next_step_at IS NOT NULL AND NOT t.taken_by_worker AND t.status = 'Created'"
 #define BANK "t.bank COLLATE pg_catalog.\"C\""
 #define MERCHANT "t.merchant COLLATE pg_catalog.\"C\""
 
@@ -123,8 +123,8 @@ pgw_store_begun(const char *bank, const int places[PGW_NLANES], TimestampTz now,
 	int			n;
 
 	ask(&plan, "SELECT x.transaction_id, x.merchant, s.lane FROM " STATES ","
-		" LATERAL (SELECT t.transaction_id, t.merchant" TRANSACTIONS BEGUN " AND " BANK " = $1 AND t.status = s.state AND t.next_attempt_at <= $2"
-		" ORDER BY t.next_attempt_at LIMIT CASE s.lane WHEN 0 THEN $3 WHEN 1 THEN $4 WHEN 2 THEN $5 ELSE $6 END) x", 6, types, args);
+		" LATERAL (SELECT t.transaction_id, t.merchant" TRANSACTIONS BEGUN " AND " BANK " = $1 AND t.status = s.state AND t.next_step_at <= $2"
+		" ORDER BY t.next_step_at LIMIT CASE s.lane WHEN 0 THEN $3 WHEN 1 THEN $4 WHEN 2 THEN $5 ELSE $6 END) x", 6, types, args);
 	n = take(due, max);
 	*cut = SPI_processed > max;
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -138,9 +138,9 @@ pgw_store_begun(const char *bank, const int places[PGW_NLANES], TimestampTz now,
 	for (int lane = 0; lane < PGW_LANE_QUEUED; lane++)
 		*cut |= places[lane] == 0;	/* not asked for */
 
-	ask(&plan_next, "SELECT min(x.next_attempt_at) FROM " STATES ","
-		" LATERAL (SELECT t.next_attempt_at" TRANSACTIONS BEGUN " AND " BANK " = $1 AND t.status = s.state AND t.next_attempt_at > $2"
-		" ORDER BY t.next_attempt_at LIMIT 1) x", 2, types, args);
+	ask(&plan_next, "SELECT min(x.next_step_at) FROM " STATES ","
+		" LATERAL (SELECT t.next_step_at" TRANSACTIONS BEGUN " AND " BANK " = $1 AND t.status = s.state AND t.next_step_at > $2"
+		" ORDER BY t.next_step_at LIMIT 1) x", 2, types, args);
 	*next = first_time();
 	answered();
 	return n;
@@ -159,14 +159,14 @@ pgw_store_waiting(const char *bank, PgwKind kind, const char *after, int most, i
 	int			n;
 
 	/* the walk from merchant to merchant reads one row of each; the time keeps it away from what is taken and not yet vacuumed */
-#define OF_KIND " AND t.kind = $2::pgw.operation_kind AND t.next_attempt_at >= $8"
+#define OF_KIND " AND t.kind = $2::pgw.operation_kind AND t.next_step_at >= $8"
 	ask(&plan, "WITH RECURSIVE m (merchant, n) AS ("
 		"(SELECT t.merchant, 1" TRANSACTIONS WAITING " AND " BANK " = $1" OF_KIND " AND " MERCHANT " > $3 ORDER BY " MERCHANT " LIMIT 1)"
 		" UNION ALL SELECT (SELECT t.merchant" TRANSACTIONS WAITING " AND " BANK " = $1" OF_KIND " AND " MERCHANT " > m.merchant ORDER BY " MERCHANT " LIMIT 1),"
 		" m.n + 1 FROM m WHERE m.merchant IS NOT NULL AND m.n < $4)"
-		" SELECT x.transaction_id, m.merchant, x.next_attempt_at FROM m LEFT JOIN"
-		" LATERAL (SELECT t.transaction_id, t.next_attempt_at" TRANSACTIONS WAITING " AND " BANK " = $1" OF_KIND " AND " MERCHANT " = m.merchant"
-		" AND t.next_attempt_at <= $6 ORDER BY t.next_attempt_at LIMIT $5) x ON true WHERE m.merchant IS NOT NULL LIMIT $7", 8, types, args);
+		" SELECT x.transaction_id, m.merchant, x.next_step_at FROM m LEFT JOIN"
+		" LATERAL (SELECT t.transaction_id, t.next_step_at" TRANSACTIONS WAITING " AND " BANK " = $1" OF_KIND " AND " MERCHANT " = m.merchant"
+		" AND t.next_step_at <= $6 ORDER BY t.next_step_at LIMIT $5) x ON true WHERE m.merchant IS NOT NULL LIMIT $7", 8, types, args);
 	n = take(due, max);
 	*merchants = 0;
 	*first = 0;
@@ -225,8 +225,8 @@ pgw_store_left(const pg_uuid_t *after, PgwDue *due, int max)
 
 	/* materialized, or the primary key would be walked for the sake of the order */
 	ask(&plan, "WITH open AS MATERIALIZED (SELECT t.transaction_id" TRANSACTIONS "t.status NOT IN ('Completed', 'Failed', 'Refunded')"
-		" AND t.next_attempt_at IS NULL AND t.status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')"
-		" AND (t.taken OR t.status <> 'Created'))"
+		" AND t.next_step_at IS NULL AND t.status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')"
+		" AND (t.taken_by_worker OR t.status <> 'Created'))"
 		" SELECT transaction_id FROM open WHERE transaction_id > $1 ORDER BY transaction_id LIMIT $2", 2, types, args);
 	n = take(due, max);
 	answered();

@@ -64,7 +64,7 @@ look(const char *name, PgwTable table, IndexOf index_of, const Datum *keys, int 
 }
 
 bool
-pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *p, PgwTransaction *t)
+pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *p, PgwAttempt *attempt)
 {
 	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 	Datum		id;
@@ -72,5 +72,5 @@ pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *
 	if (!look("payments", PGW_TABLE_PAYMENTS, pgw_store_claim_index, keys, 2, p))
 		return false;
 	id = UUIDPGetDatum(&p->transaction_id);
-	return look("payment_transactions", PGW_TABLE_TRANSACTIONS, transaction_id_index, &id, 1, t);
+	return look("payment_transactions", PGW_TABLE_TRANSACTIONS, transaction_id_index, &id, 1, attempt);
 }

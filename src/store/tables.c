@@ -29,97 +29,97 @@
 #include "core/base/uuid7.h"
 #include "store/tables_internal.h"
 
-#define P(member, field, fixed) {#member, field, offsetof(PgwPayment, member), fixed}
-#define T(member, field, fixed) {#member, field, offsetof(PgwTransaction, member), fixed}
+#define P(member, type, fixed) {#member, type, offsetof(PgwPayment, member), fixed}
+#define T(member, type, fixed) {#member, type, offsetof(PgwAttempt, member), fixed}
 
 static const PgwColumn payment_columns[] = {
-	P(payment_id, PGW_FIELD_UUID, true),
-	P(client_request_id, PGW_FIELD_STRING, true),
-	P(merchant, PGW_FIELD_STRING, true),
-	P(transaction_id, PGW_FIELD_UUID, false),
-	P(status, PGW_FIELD_PAYMENT_STATUS, false),
-	P(capture, PGW_FIELD_CAPTURE, true),
-	P(amount, PGW_FIELD_INT64, true),
-	P(currency, PGW_FIELD_STRING, true),
-	P(authorized_amount, PGW_FIELD_INT64, false),
-	P(captured_amount, PGW_FIELD_INT64, false),
-	P(reserved_amount, PGW_FIELD_INT64, false),
-	P(refunded_amount, PGW_FIELD_INT64, false),
-	P(refund_pending_amount, PGW_FIELD_INT64, false),
-	P(bank, PGW_FIELD_STRING, false),
-	P(bank_reference, PGW_FIELD_STRING, false),
-	P(authorization_code, PGW_FIELD_STRING, false),
-	P(card_last4, PGW_FIELD_STRING, false),
-	P(card_brand, PGW_FIELD_STRING, false),
-	P(reference, PGW_FIELD_STRING, true),
-	P(metadata, PGW_FIELD_STRING, true),
-	P(created_at, PGW_FIELD_TIME, true),
-	P(updated_at, PGW_FIELD_TIME, false),
+	P(payment_id, PGW_COLUMN_UUID, true),
+	P(client_request_id, PGW_COLUMN_STRING, true),
+	P(merchant, PGW_COLUMN_STRING, true),
+	P(transaction_id, PGW_COLUMN_UUID, false),
+	P(status, PGW_COLUMN_PAYMENT_STATUS, false),
+	P(capture, PGW_COLUMN_CAPTURE, true),
+	P(amount, PGW_COLUMN_INT64, true),
+	P(currency, PGW_COLUMN_STRING, true),
+	P(authorized_amount, PGW_COLUMN_INT64, false),
+	P(captured_amount, PGW_COLUMN_INT64, false),
+	P(reserved_amount, PGW_COLUMN_INT64, false),
+	P(refunded_amount, PGW_COLUMN_INT64, false),
+	P(refund_pending_amount, PGW_COLUMN_INT64, false),
+	P(bank, PGW_COLUMN_STRING, false),
+	P(bank_reference, PGW_COLUMN_STRING, false),
+	P(authorization_code, PGW_COLUMN_STRING, false),
+	P(card_last4, PGW_COLUMN_STRING, false),
+	P(card_brand, PGW_COLUMN_STRING, false),
+	P(reference, PGW_COLUMN_STRING, true),
+	P(metadata, PGW_COLUMN_STRING, true),
+	P(created_at, PGW_COLUMN_TIME, true),
+	P(updated_at, PGW_COLUMN_TIME, false),
 };
 
 static const PgwColumn transaction_columns[] = {
-	T(transaction_id, PGW_FIELD_UUID, true),
-	T(payment_id, PGW_FIELD_UUID, false),	/* an adopted attempt goes to the new caller's payments row */
-	T(client_request_id, PGW_FIELD_STRING, true),
-	T(merchant, PGW_FIELD_STRING, true),
-	T(kind, PGW_FIELD_KIND, true),
-	T(status, PGW_FIELD_STATE, false),
-	T(step_order, PGW_FIELD_INT, false),
-	T(submitted, PGW_FIELD_BOOL, false),
-	T(submitted_by, PGW_FIELD_STRING, true),
-	T(taken, PGW_FIELD_BOOL, false),
-	T(amount, PGW_FIELD_INT64, true),
-	T(currency, PGW_FIELD_STRING, true),
-	T(capture, PGW_FIELD_CAPTURE, true),
-	T(token, PGW_FIELD_STRING, true),
-	T(card_last4, PGW_FIELD_STRING, false),
-	T(card_brand, PGW_FIELD_STRING, false),
-	T(card_expiry_month, PGW_FIELD_INT_OR_NULL, false),
-	T(card_expiry_year, PGW_FIELD_INT_OR_NULL, false),
-	T(bank, PGW_FIELD_STRING, false),
-	T(bank_version, PGW_FIELD_INT_OR_NULL, false),
-	T(bank_requested, PGW_FIELD_STRING, true),
-	T(reference, PGW_FIELD_STRING, true),
-	T(bank_fields, PGW_FIELD_STRING, true),
-	T(bank_key, PGW_FIELD_STRING, false),
-	T(bank_key_used_at, PGW_FIELD_TIME, false),
-	T(bank_asked_at, PGW_FIELD_TIME, false),
-	T(bank_reference, PGW_FIELD_STRING, false),
-	T(authorization_code, PGW_FIELD_STRING, false),
-	T(approved_amount, PGW_FIELD_INT64_OR_NULL, false),
-	T(approved_currency, PGW_FIELD_STRING, false),
-	T(refund_operation, PGW_FIELD_STRING, false),
-	T(refund_key, PGW_FIELD_STRING, false),
-	T(refund_key_used_at, PGW_FIELD_TIME, false),
-	T(refund_asked_at, PGW_FIELD_TIME, false),
-	T(pending_at_bank, PGW_FIELD_BOOL, false),
-	T(refund_attempts, PGW_FIELD_INT, false),
-	T(capture_key, PGW_FIELD_STRING, false),
-	T(capture_key_used_at, PGW_FIELD_TIME, false),
-	T(maybe_elsewhere, PGW_FIELD_BOOL, false),
-	T(error_answered, PGW_FIELD_BOOL, false),
-	T(final_capture, PGW_FIELD_BOOL, true),
-	T(reason, PGW_FIELD_STRING, true),
-	T(caller_xid, PGW_FIELD_FXID, false),
-	T(caller_subxid, PGW_FIELD_FXID, false),
-	T(system_identifier, PGW_FIELD_INT64, false),
-	T(database_oid, PGW_FIELD_OID, false),
-	T(abandoned_at, PGW_FIELD_TIME, false),
-	T(attempts, PGW_FIELD_INT, false),
-	T(retries, PGW_FIELD_INT, false),
-	T(next_attempt_at, PGW_FIELD_TIME, false),
-	T(put_off_since, PGW_FIELD_TIME, false),
-	T(put_off_reason, PGW_FIELD_STRING, false),
-	T(watch_until, PGW_FIELD_TIME, false),
-	T(expires_at, PGW_FIELD_TIME, false),
-	T(error_class, PGW_FIELD_STRING, false),
-	T(error_code, PGW_FIELD_STRING, false),
-	T(error_message, PGW_FIELD_STRING, false),
-	T(http_status, PGW_FIELD_INT_OR_NULL, false),
-	T(retryable, PGW_FIELD_BOOL, false),
-	T(correlation_id, PGW_FIELD_UUID, true),
-	T(created_at, PGW_FIELD_TIME, true),
-	T(updated_at, PGW_FIELD_TIME, false),
+	T(transaction_id, PGW_COLUMN_UUID, true),
+	T(payment_id, PGW_COLUMN_UUID, false),	/* an adopted attempt goes to the new caller's payments row */
+	T(client_request_id, PGW_COLUMN_STRING, true),
+	T(merchant, PGW_COLUMN_STRING, true),
+	T(kind, PGW_COLUMN_KIND, true),
+	T(status, PGW_COLUMN_STATE, false),
+	T(step_order, PGW_COLUMN_INT, false),
+	T(submitted, PGW_COLUMN_BOOL, false),
+	T(submitted_by, PGW_COLUMN_STRING, true),
+	T(taken_by_worker, PGW_COLUMN_BOOL, false),
+	T(amount, PGW_COLUMN_INT64, true),
+	T(currency, PGW_COLUMN_STRING, true),
+	T(capture, PGW_COLUMN_CAPTURE, true),
+	T(token, PGW_COLUMN_STRING, true),
+	T(card_last4, PGW_COLUMN_STRING, false),
+	T(card_brand, PGW_COLUMN_STRING, false),
+	T(card_expiry_month, PGW_COLUMN_INT_OR_NULL, false),
+	T(card_expiry_year, PGW_COLUMN_INT_OR_NULL, false),
+	T(bank, PGW_COLUMN_STRING, false),
+	T(bank_version, PGW_COLUMN_INT_OR_NULL, false),
+	T(bank_requested, PGW_COLUMN_STRING, true),
+	T(reference, PGW_COLUMN_STRING, true),
+	T(bank_fields, PGW_COLUMN_STRING, true),
+	T(bank_key, PGW_COLUMN_STRING, false),
+	T(bank_key_used_at, PGW_COLUMN_TIME, false),
+	T(bank_asked_at, PGW_COLUMN_TIME, false),
+	T(bank_reference, PGW_COLUMN_STRING, false),
+	T(authorization_code, PGW_COLUMN_STRING, false),
+	T(approved_amount, PGW_COLUMN_INT64_OR_NULL, false),
+	T(approved_currency, PGW_COLUMN_STRING, false),
+	T(refund_operation, PGW_COLUMN_STRING, false),
+	T(refund_key, PGW_COLUMN_STRING, false),
+	T(refund_key_used_at, PGW_COLUMN_TIME, false),
+	T(refund_asked_at, PGW_COLUMN_TIME, false),
+	T(pending_at_bank, PGW_COLUMN_BOOL, false),
+	T(refund_keys_used, PGW_COLUMN_INT, false),
+	T(capture_key, PGW_COLUMN_STRING, false),
+	T(capture_key_used_at, PGW_COLUMN_TIME, false),
+	T(maybe_at_another_bank, PGW_COLUMN_BOOL, false),
+	T(error_answered, PGW_COLUMN_BOOL, false),
+	T(final_capture, PGW_COLUMN_BOOL, true),
+	T(reason, PGW_COLUMN_STRING, true),
+	T(caller_xid, PGW_COLUMN_FXID, false),
+	T(caller_subxid, PGW_COLUMN_FXID, false),
+	T(system_identifier, PGW_COLUMN_INT64, false),
+	T(database_oid, PGW_COLUMN_OID, false),
+	T(abandoned_at, PGW_COLUMN_TIME, false),
+	T(requests_sent, PGW_COLUMN_INT, false),
+	T(step_tries, PGW_COLUMN_INT, false),
+	T(next_step_at, PGW_COLUMN_TIME, false),
+	T(put_off_since, PGW_COLUMN_TIME, false),
+	T(put_off_reason, PGW_COLUMN_STRING, false),
+	T(watch_until, PGW_COLUMN_TIME, false),
+	T(expires_at, PGW_COLUMN_TIME, false),
+	T(error_class, PGW_COLUMN_STRING, false),
+	T(error_code, PGW_COLUMN_STRING, false),
+	T(error_message, PGW_COLUMN_STRING, false),
+	T(http_status, PGW_COLUMN_INT_OR_NULL, false),
+	T(retryable, PGW_COLUMN_BOOL, false),
+	T(correlation_id, PGW_COLUMN_UUID, true),
+	T(created_at, PGW_COLUMN_TIME, true),
+	T(updated_at, PGW_COLUMN_TIME, false),
 };
 
 #define MAX_COLUMNS lengthof(transaction_columns)
@@ -273,31 +273,31 @@ pgw_store_index(Oid relid, const char *const *columns, int n, bool unique)
 
 /* What field_to_datum() makes, and field_from_datum() reads; InvalidOid: text of any type. */
 static Oid
-type_of(PgwField field)
+type_of(PgwColumnType column_type)
 {
-	switch (field)
+	switch (column_type)
 	{
-		case PGW_FIELD_UUID:
+		case PGW_COLUMN_UUID:
 			return UUIDOID;
-		case PGW_FIELD_INT64:
-		case PGW_FIELD_INT64_OR_NULL:
+		case PGW_COLUMN_INT64:
+		case PGW_COLUMN_INT64_OR_NULL:
 			return INT8OID;
-		case PGW_FIELD_INT:
-		case PGW_FIELD_INT_OR_NULL:
+		case PGW_COLUMN_INT:
+		case PGW_COLUMN_INT_OR_NULL:
 			return INT4OID;
-		case PGW_FIELD_BOOL:
+		case PGW_COLUMN_BOOL:
 			return BOOLOID;
-		case PGW_FIELD_TIME:
+		case PGW_COLUMN_TIME:
 			return TIMESTAMPTZOID;
-		case PGW_FIELD_FXID:
+		case PGW_COLUMN_FXID:
 			return XID8OID;
-		case PGW_FIELD_OID:
+		case PGW_COLUMN_OID:
 			return OIDOID;
-		case PGW_FIELD_STRING:
-		case PGW_FIELD_STATE:
-		case PGW_FIELD_KIND:
-		case PGW_FIELD_CAPTURE:
-		case PGW_FIELD_PAYMENT_STATUS:
+		case PGW_COLUMN_STRING:
+		case PGW_COLUMN_STATE:
+		case PGW_COLUMN_KIND:
+		case PGW_COLUMN_CAPTURE:
+		case PGW_COLUMN_PAYMENT_STATUS:
 			break;
 	}
 	return InvalidOid;
@@ -316,7 +316,7 @@ find_columns(PgwTable table, Oid relid, TableCache *c)
 		const PgwColumn *column = &tables[table].columns[i];
 
 		c->attnums[i] = get_attnum(relid, column->name);
-		pgw_row_check_type(rel, c->attnums[i], column->name, type_of(column->field));
+		pgw_row_check_type(rel, c->attnums[i], column->name, type_of(column->type));
 		c->ours[c->attnums[i] - 1] = true;
 	}
 	RelationClose(rel);
@@ -374,95 +374,95 @@ pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative)
 }
 
 static Datum
-field_to_datum(PgwField field, const void *p, Oid type, bool *isnull)
+field_to_datum(PgwColumnType column_type, const void *p, Oid type, bool *isnull)
 {
 	*isnull = false;
-	switch (field)
+	switch (column_type)
 	{
-		case PGW_FIELD_UUID:
+		case PGW_COLUMN_UUID:
 			return UUIDPGetDatum((const pg_uuid_t *) p);
-		case PGW_FIELD_STRING:
+		case PGW_COLUMN_STRING:
 			{
 				const char *s = *(char *const *) p;
 
 				*isnull = (s == NULL);
 				return s != NULL ? pgw_row_from_string(type, s) : (Datum) 0;
 			}
-		case PGW_FIELD_INT64:
+		case PGW_COLUMN_INT64:
 			return Int64GetDatum(*(const int64 *) p);
-		case PGW_FIELD_INT64_OR_NULL:
+		case PGW_COLUMN_INT64_OR_NULL:
 			*isnull = (*(const int64 *) p == 0);
 			return Int64GetDatum(*(const int64 *) p);
-		case PGW_FIELD_INT:
+		case PGW_COLUMN_INT:
 			return Int32GetDatum(*(const int *) p);
-		case PGW_FIELD_INT_OR_NULL:
+		case PGW_COLUMN_INT_OR_NULL:
 			*isnull = (*(const int *) p == 0);
 			return Int32GetDatum(*(const int *) p);
-		case PGW_FIELD_BOOL:
+		case PGW_COLUMN_BOOL:
 			return BoolGetDatum(*(const bool *) p);
-		case PGW_FIELD_TIME:
+		case PGW_COLUMN_TIME:
 			*isnull = (*(const TimestampTz *) p == 0);
 			return TimestampTzGetDatum(*(const TimestampTz *) p);
-		case PGW_FIELD_FXID:
+		case PGW_COLUMN_FXID:
 			*isnull = !FullTransactionIdIsValid(*(const FullTransactionId *) p);
 			return FullTransactionIdGetDatum(*(const FullTransactionId *) p);
-		case PGW_FIELD_OID:
+		case PGW_COLUMN_OID:
 			return ObjectIdGetDatum(*(const Oid *) p);
-		case PGW_FIELD_STATE:
+		case PGW_COLUMN_STATE:
 			return pgw_row_from_string(type, pgw_state_name(*(const PgwState *) p));
-		case PGW_FIELD_KIND:
+		case PGW_COLUMN_KIND:
 			return pgw_row_from_string(type, pgw_kind_name(*(const PgwKind *) p));
-		case PGW_FIELD_CAPTURE:
+		case PGW_COLUMN_CAPTURE:
 			return pgw_row_from_string(type, pgw_capture_name(*(const PgwCaptureMode *) p));
-		case PGW_FIELD_PAYMENT_STATUS:
+		case PGW_COLUMN_PAYMENT_STATUS:
 			return pgw_row_from_string(type, pgw_payment_status_name(*(const PgwPaymentStatus *) p));
 	}
 	return (Datum) 0;
 }
 
 static void
-field_from_datum(PgwField field, void *p, Oid type, Datum d, bool isnull)
+field_from_datum(PgwColumnType column_type, void *p, Oid type, Datum d, bool isnull)
 {
 	if (isnull)
 		return;					/* the struct was zeroed */
-	switch (field)
+	switch (column_type)
 	{
-		case PGW_FIELD_UUID:
+		case PGW_COLUMN_UUID:
 			memcpy(p, DatumGetUUIDP(d), UUID_LEN);
 			break;
-		case PGW_FIELD_STRING:
+		case PGW_COLUMN_STRING:
 			*(char **) p = pgw_row_to_string(type, d);
 			break;
-		case PGW_FIELD_INT64:
-		case PGW_FIELD_INT64_OR_NULL:
+		case PGW_COLUMN_INT64:
+		case PGW_COLUMN_INT64_OR_NULL:
 			*(int64 *) p = DatumGetInt64(d);
 			break;
-		case PGW_FIELD_INT:
-		case PGW_FIELD_INT_OR_NULL:
+		case PGW_COLUMN_INT:
+		case PGW_COLUMN_INT_OR_NULL:
 			*(int *) p = DatumGetInt32(d);
 			break;
-		case PGW_FIELD_BOOL:
+		case PGW_COLUMN_BOOL:
 			*(bool *) p = DatumGetBool(d);
 			break;
-		case PGW_FIELD_TIME:
+		case PGW_COLUMN_TIME:
 			*(TimestampTz *) p = DatumGetTimestampTz(d);
 			break;
-		case PGW_FIELD_FXID:
+		case PGW_COLUMN_FXID:
 			*(FullTransactionId *) p = DatumGetFullTransactionId(d);
 			break;
-		case PGW_FIELD_OID:
+		case PGW_COLUMN_OID:
 			*(Oid *) p = DatumGetObjectId(d);
 			break;
-		case PGW_FIELD_STATE:
+		case PGW_COLUMN_STATE:
 			*(PgwState *) p = pgw_state_parse(pgw_row_to_string(type, d));
 			break;
-		case PGW_FIELD_KIND:
+		case PGW_COLUMN_KIND:
 			*(PgwKind *) p = (PgwKind) pgw_kind_parse(pgw_row_to_string(type, d));
 			break;
-		case PGW_FIELD_CAPTURE:
+		case PGW_COLUMN_CAPTURE:
 			*(PgwCaptureMode *) p = (PgwCaptureMode) pgw_capture_parse(pgw_row_to_string(type, d));
 			break;
-		case PGW_FIELD_PAYMENT_STATUS:
+		case PGW_COLUMN_PAYMENT_STATUS:
 			*(PgwPaymentStatus *) p = (PgwPaymentStatus) pgw_payment_status_parse(pgw_row_to_string(type, d));
 			break;
 	}
@@ -479,16 +479,16 @@ pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
 	{
 		int			att = c->attnums[i] - 1;
 
-		r->slot->tts_values[att] = field_to_datum(tables[table].columns[i].field, (const char *) row + tables[table].columns[i].offset,
+		r->slot->tts_values[att] = field_to_datum(tables[table].columns[i].type, (const char *) row + tables[table].columns[i].offset,
 												  TupleDescAttr(desc, att)->atttypid, &r->slot->tts_isnull[att]);
 	}
 	ExecStoreVirtualTuple(r->slot);
 }
 
-static PgwPlace *
+static PgwRowLocation *
 place_of(PgwTable table, void *row)
 {
-	return table == PGW_TABLE_PAYMENTS ? &((PgwPayment *) row)->place : &((PgwTransaction *) row)->place;
+	return table == PGW_TABLE_PAYMENTS ? &((PgwPayment *) row)->place : &((PgwAttempt *) row)->place;
 }
 
 void
@@ -497,13 +497,13 @@ pgw_store_read(PgwRel *r, PgwTable table, void *row)
 	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
 	TupleDesc	desc = RelationGetDescr(r->rel);
 
-	memset(row, 0, table == PGW_TABLE_PAYMENTS ? sizeof(PgwPayment) : sizeof(PgwTransaction));
+	memset(row, 0, table == PGW_TABLE_PAYMENTS ? sizeof(PgwPayment) : sizeof(PgwAttempt));
 	for (int i = 0; i < tables[table].n; i++)
 	{
 		bool		isnull;
 		Datum		d = slot_getattr(r->found, c->attnums[i], &isnull);
 
-		field_from_datum(tables[table].columns[i].field, (char *) row + tables[table].columns[i].offset,
+		field_from_datum(tables[table].columns[i].type, (char *) row + tables[table].columns[i].offset,
 						 TupleDescAttr(desc, c->attnums[i] - 1)->atttypid, d, isnull);
 	}
 	place_of(table, row)->tid = r->found->tts_tid;
@@ -552,7 +552,7 @@ pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out)
 }
 
 bool
-pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTransaction *out)
+pgw_store_attempt_by_id(const pg_uuid_t *transaction_id, PgwAttempt *out)
 {
 	return get_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, out);
 }
@@ -607,7 +607,7 @@ lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy
 }
 
 bool
-pgw_store_lock_transaction(const pg_uuid_t *transaction_id, bool wait, PgwTransaction *out, bool *busy)
+pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *out, bool *busy)
 {
 	return lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy);
 }
@@ -619,17 +619,17 @@ pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, 
 }
 
 void
-pgw_store_insert_transaction(PgwTransaction *t)
+pgw_store_insert_attempt(PgwAttempt *attempt)
 {
 	PgwRel		r;
 
-	t->updated_at = GetCurrentTimestamp();
-	if (t->created_at == 0)
-		t->created_at = t->updated_at;
+	attempt->updated_at = GetCurrentTimestamp();
+	if (attempt->created_at == 0)
+		attempt->created_at = attempt->updated_at;
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, true, false);
-	pgw_store_fill(&r, PGW_TABLE_TRANSACTIONS, t);
+	pgw_store_fill(&r, PGW_TABLE_TRANSACTIONS, attempt);
 	pgw_row_insert(&r);
-	t->place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
+	attempt->place = (PgwRowLocation) {.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
 }
 
@@ -638,7 +638,7 @@ pgw_store_insert_transaction(PgwTransaction *t)
  * it; unless a trigger of this transaction's has, and then it is looked for.
  */
 static void
-reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwPlace *place)
+reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwRowLocation *place)
 {
 	bool		busy;
 
@@ -651,14 +651,14 @@ reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwPlace *place)
 static void
 update(PgwTable table, const pg_uuid_t *id, void *row)
 {
-	PgwPlace   *place = place_of(table, row);
+	PgwRowLocation   *place = place_of(table, row);
 	PgwRel		r;
 
 	pgw_store_open(&r, table, true, false);
 	reach(&r, table, id, place);
 	pgw_store_fill(&r, table, row);
 	pgw_row_update(&r);
-	*place = (PgwPlace) {.tid = r.slot->tts_tid, .held = true};
+	*place = (PgwRowLocation) {.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
 }
 
@@ -670,10 +670,10 @@ pgw_store_update_payment(PgwPayment *p)
 }
 
 void
-pgw_store_update_transaction(PgwTransaction *t)
+pgw_store_update_attempt(PgwAttempt *attempt)
 {
-	t->updated_at = GetCurrentTimestamp();
-	update(PGW_TABLE_TRANSACTIONS, &t->transaction_id, t);
+	attempt->updated_at = GetCurrentTimestamp();
+	update(PGW_TABLE_TRANSACTIONS, &attempt->transaction_id, attempt);
 }
 
 void
@@ -685,7 +685,7 @@ pgw_store_check(void)
 }
 
 void
-pgw_store_standing(const PgwPayment *p, PgwStanding *s)
+pgw_store_get_amounts(const PgwPayment *p, PgwPaymentAmounts *s)
 {
 	s->status = p->status;
 	s->authorized = p->authorized_amount;
@@ -696,7 +696,7 @@ pgw_store_standing(const PgwPayment *p, PgwStanding *s)
 }
 
 void
-pgw_store_set_standing(PgwPayment *p, const PgwStanding *s)
+pgw_store_set_amounts(PgwPayment *p, const PgwPaymentAmounts *s)
 {
 	p->status = s->status;
 	p->authorized_amount = s->authorized;

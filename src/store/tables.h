@@ -21,11 +21,11 @@
 #include "database/row.h"
 
 /* Where a row lies, and whether this transaction has locked or written it. */
-typedef struct PgwPlace
+typedef struct PgwRowLocation
 {
 	ItemPointerData tid;
 	bool		held;
-} PgwPlace;
+} PgwRowLocation;
 
 /* One row of pgw.payments. char * NULL = SQL NULL; palloc'd in the caller's context when read. */
 typedef struct PgwPayment
@@ -33,7 +33,7 @@ typedef struct PgwPayment
 	pg_uuid_t	payment_id;
 	char	   *client_request_id;
 	char	   *merchant;
-	pg_uuid_t	transaction_id; /* the attempt that this row votes for */
+	pg_uuid_t	transaction_id; /* the attempt that this row names */
 	PgwPaymentStatus status;
 	PgwCaptureMode capture;
 	int64		amount;
@@ -52,11 +52,11 @@ typedef struct PgwPayment
 	char	   *metadata;		/* JSON text */
 	TimestampTz created_at;
 	TimestampTz updated_at;
-	PgwPlace	place;
+	PgwRowLocation	place;
 } PgwPayment;
 
 /* One row of pgw.payment_transactions. */
-typedef struct PgwTransaction
+typedef struct PgwAttempt
 {
 	pg_uuid_t	transaction_id;
 	pg_uuid_t	payment_id;
@@ -67,7 +67,7 @@ typedef struct PgwTransaction
 	int			step_order;		/* number of events so far */
 	bool		submitted;		/* accepted by submit_payment: the worker writes everything after the commit */
 	char	   *submitted_by;	/* the role that called submit_payment(); NULL: nobody did, or it was an operation */
-	bool		taken;			/* the worker has it: counts for the one-live-attempt index */
+	bool		taken_by_worker;			/* the worker has taken it over: it counts for the one-live-attempt index */
 	int64		amount;
 	char	   *currency;
 	PgwCaptureMode capture;
@@ -93,10 +93,10 @@ typedef struct PgwTransaction
 	TimestampTz refund_key_used_at; /* first use; 0 = NULL: announced, not sent */
 	TimestampTz refund_asked_at;	/* when the last request of the give-back ended, or was last seen under way; 0 = NULL */
 	bool		pending_at_bank;	/* the bank said last that the step after the charge is on its way */
-	int			refund_attempts;	/* keys used so far */
+	int			refund_keys_used;	/* keys used so far */
 	char	   *capture_key;	/* reference and key of the capture that follows the commit; NULL: not sent */
 	TimestampTz capture_key_used_at;	/* first use */
-	bool		maybe_elsewhere;	/* restored: the original may have gone to another bank with it */
+	bool		maybe_at_another_bank;	/* restored: the original may have gone to another bank with it */
 	bool		error_answered; /* the bank has answered a request under bank_key with an error of its own (5xx) */
 	bool		final_capture;	/* kind capture: the rest of the authorization is given up */
 	char	   *reason;			/* kind refund: what the caller said */
@@ -105,9 +105,9 @@ typedef struct PgwTransaction
 	int64		system_identifier;
 	Oid			database_oid;
 	TimestampTz abandoned_at;	/* when the worker first saw that the caller is gone; 0 = NULL */
-	int			attempts;
-	int			retries;		/* tries of the present step, for the back-off */
-	TimestampTz next_attempt_at;	/* 0 = NULL: nothing due (in flight or finished) */
+	int			requests_sent;
+	int			step_tries;		/* tries of the present step, for the back-off */
+	TimestampTz next_step_at;	/* 0 = NULL: nothing due (in flight or finished) */
 	TimestampTz put_off_since;	/* its next request cannot be made since then; 0 = NULL */
 	char	   *put_off_reason; /* an error_code */
 	TimestampTz watch_until;	/* Failed because the bank did not know it: looked up again until then; 0 = NULL */
@@ -120,8 +120,8 @@ typedef struct PgwTransaction
 	pg_uuid_t	correlation_id;
 	TimestampTz created_at;
 	TimestampTz updated_at;
-	PgwPlace	place;
-} PgwTransaction;
+	PgwRowLocation	place;
+} PgwAttempt;
 
 typedef struct PgwEvent
 {
@@ -150,28 +150,28 @@ extern PgwClaim pgw_store_claim(PgwPayment *row, bool probed, TimestampTz deadli
  * Claim the id of an operation on a payment with its row, which is inserted as Created with its first event.  The caller holds the lock of the
  * payments row; a caller with the same id on another payment is waited for, as in pgw_store_claim().
  */
-extern PgwClaim pgw_store_claim_operation(PgwTransaction *t, const PgwEvent *started, PgwTransaction *existing);
+extern PgwClaim pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started, PgwAttempt *existing);
 
 /* The operation of this kind under this id: committed or own. */
-extern bool pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out);
+extern bool pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant, PgwAttempt *out);
 
-/* Latest committed version (or own). false: no such row. */
+/* The latest committed version, or this transaction's own. Returns false if there is no such row. */
 extern bool pgw_store_payment_by_id(const pg_uuid_t *payment_id, PgwPayment *out);
 /*
  * The payment that is recorded under this id, with its attempt, read without waiting and without a lock that stays (look_without_lock.c).  false: there is
  * none, it is not committed yet, or somebody has locked a table: nothing is known, and no lock is held that was not before.
  */
-extern bool pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *p, PgwTransaction *t);
+extern bool pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *p, PgwAttempt *attempt);
 /* Is there such a row? One quick look, which may miss a row that is being updated: only for what the claim decides afterwards. */
 extern PgwFind pgw_store_payment_probe(const char *client_request_id, const char *merchant, PgwPayment *out);
 extern bool pgw_store_payment_by_request(const char *client_request_id, const char *merchant, PgwPayment *out);
-extern bool pgw_store_transaction_by_id(const pg_uuid_t *transaction_id, PgwTransaction *out);
+extern bool pgw_store_attempt_by_id(const pg_uuid_t *transaction_id, PgwAttempt *out);
 
 /* The newest attempt of that kind under the id, whatever its state; committed or own. */
-extern bool pgw_store_transaction_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwTransaction *out);
+extern bool pgw_store_attempt_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwAttempt *out);
 
 /* The attempt that a new request under this id meets: the live one, else the newest; none that still waits to be sent. */
-extern bool pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwTransaction *out);
+extern bool pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwAttempt *out);
 
 /* count_waiting.c: how many submitted payments of this merchant, or of this role, wait to be sent; at most `most`. */
 extern uint32 pgw_store_count_submitted(const char *merchant, const char *role, uint32 most);
@@ -193,28 +193,28 @@ typedef struct PgwEventRow
 } PgwEventRow;
 
 /* Attempts of a payment, oldest first, and the events of an attempt in order: committed or own; arrays are palloc'd. */
-extern int	pgw_store_attempts(const pg_uuid_t *payment_id, PgwTransaction **out);
+extern int	pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out);
 extern int	pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out);
 
 extern void pgw_store_new_id(pg_uuid_t *out);	/* UUIDv7 */
 extern char *pgw_store_json_string(const char *s);	/* quoted and escaped */
 
 /* The amounts and status of a payments row for core/payment/payment_amounts.h, and back. */
-extern void pgw_store_standing(const PgwPayment *p, PgwStanding *s);
-extern void pgw_store_set_standing(PgwPayment *p, const PgwStanding *s);
+extern void pgw_store_get_amounts(const PgwPayment *p, PgwPaymentAmounts *s);
+extern void pgw_store_set_amounts(PgwPayment *p, const PgwPaymentAmounts *s);
 
 /* Lock the row for update and read it as it then stands; wait=false: *busy when someone holds it, and nothing is read. */
-extern bool pgw_store_lock_transaction(const pg_uuid_t *transaction_id, bool wait, PgwTransaction *out, bool *busy);
+extern bool pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *out, bool *busy);
 extern bool pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy);
 
-extern void pgw_store_insert_transaction(PgwTransaction *t);
+extern void pgw_store_insert_attempt(PgwAttempt *attempt);
 extern void pgw_store_update_payment(PgwPayment *p);	/* by payment_id; sets updated_at */
 
 /*
- * The one place where an attempt changes: writes its events (step_order t->step_order+1 ...; checks every edge with state_machine.h) and then the row
- * (status = last event's to, step_order, updated_at and all mutable columns of *t).  insert: the row is new.
+ * The one place where an attempt changes: writes its events (step_order attempt->step_order+1 ...; checks every edge with state_machine.h) and then the row
+ * (status = last event's to, step_order, updated_at and all mutable columns of *attempt).  insert: the row is new.
  */
-extern void pgw_store_advance(PgwTransaction *t, bool insert, const PgwEvent *events, int n);
+extern void pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int n);
 
 /*
  * find_due.c, worker: what is due, bank by bank.  Each function returns how many it has found, at most max.
@@ -288,7 +288,10 @@ typedef enum PgwOwner
 } PgwOwner;
 extern PgwOwner pgw_store_reference_owner(const char *account, const char *bank_reference, const pg_uuid_t *transaction_id);
 
-/* The same, and from now on it is this attempt's, if nobody has it. Never NONE; wait: never BUSY, for a caller's own backend only. */
+/*
+ * Like pgw_store_reference_owner(), but claims the id for this attempt if nobody has it. Never returns NONE. wait: waits instead of returning BUSY; only in
+ * a caller's own backend.
+ */
 extern PgwOwner pgw_store_claim_reference(const char *account, const char *bank_reference, const pg_uuid_t *transaction_id, bool wait);
 
 /* alert_state.c: count an alert; true: nobody was told since then, tell them now. Empty strings: none. */

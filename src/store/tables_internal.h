@@ -14,16 +14,16 @@ typedef enum PgwTable
 	PGW_NTABLES
 } PgwTable;
 
-typedef enum PgwField
+typedef enum PgwColumnType
 {
-	PGW_FIELD_UUID, PGW_FIELD_STRING, PGW_FIELD_INT64, PGW_FIELD_INT64_OR_NULL, PGW_FIELD_INT, PGW_FIELD_INT_OR_NULL, PGW_FIELD_BOOL, PGW_FIELD_TIME,
-	PGW_FIELD_FXID, PGW_FIELD_OID, PGW_FIELD_STATE, PGW_FIELD_KIND, PGW_FIELD_CAPTURE, PGW_FIELD_PAYMENT_STATUS
-} PgwField;
+	PGW_COLUMN_UUID, PGW_COLUMN_STRING, PGW_COLUMN_INT64, PGW_COLUMN_INT64_OR_NULL, PGW_COLUMN_INT, PGW_COLUMN_INT_OR_NULL, PGW_COLUMN_BOOL, PGW_COLUMN_TIME,
+	PGW_COLUMN_FXID, PGW_COLUMN_OID, PGW_COLUMN_STATE, PGW_COLUMN_KIND, PGW_COLUMN_CAPTURE, PGW_COLUMN_PAYMENT_STATUS
+} PgwColumnType;
 
 typedef struct PgwColumn
 {
 	const char *name;
-	PgwField	field;
+	PgwColumnType	type;
 	size_t		offset;
 	bool		fixed;			/* never changed by an update: ids and what the caller asked for */
 } PgwColumn;
@@ -44,7 +44,7 @@ extern Oid	pgw_store_claim_index(Oid relid);
 extern Oid	pgw_store_id_index(PgwTable table, Oid relid);
 extern PgwFind pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id);
 
-extern void pgw_store_update_transaction(PgwTransaction *t);	/* the row's half of pgw_store_advance() */
-extern void pgw_store_write_events(PgwTransaction *t, const PgwEvent *events, int n);	/* their steps follow on t->step_order */
+extern void pgw_store_update_attempt(PgwAttempt *attempt);	/* the row's half of pgw_store_advance() */
+extern void pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n);	/* their steps follow on attempt->step_order */
 
 #endif

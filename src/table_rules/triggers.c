@@ -611,15 +611,15 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 static void
 config_xact_callback(XactEvent event, void *arg)
 {
-	static bool unsettled = false;
+	static bool config_changing = false;
 
 	if (!config_changed)
 		return;
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
-			pgw_exchange_unsettle();
-			unsettled = true;
+			pgw_exchange_begin_config_change();
+			config_changing = true;
 			break;
 		case XACT_EVENT_PRE_PREPARE:
 			ereport(ERROR,
@@ -630,15 +630,15 @@ config_xact_callback(XactEvent event, void *arg)
 			PGW_DEBUG_POINT("config_visible");
 			config_changed = false;
 			pgw_exchange_bump_generation();
-			if (unsettled)
-				pgw_exchange_settle();
-			unsettled = false;
+			if (config_changing)
+				pgw_exchange_end_config_change();
+			config_changing = false;
 			break;
 		case XACT_EVENT_ABORT:
 			config_changed = false;
-			if (unsettled)
-				pgw_exchange_settle();
-			unsettled = false;
+			if (config_changing)
+				pgw_exchange_end_config_change();
+			config_changing = false;
 			break;
 		default:
 			break;

@@ -43,8 +43,8 @@ find_begun(const char *bank, TimestampTz now, PgwDue *due, TimestampTz *next)
 		places[lane] = pgw_lanes_places(bank, (PgwLane) lane);
 	n = pgw_store_begun(bank, places, now, due, DUE_MAX, &cut, &when);
 	for (int i = 0; i < n; i++)
-		progress |= pgw_calls_add_attempt(due[i].transaction_id.data);
-	pgw_lanes_left(bank, PGW_REST_BEGUN, cut, progress);
+		progress |= pgw_due_add(due[i].transaction_id.data);
+	pgw_lanes_note_backlog(bank, PGW_BACKLOG_BEGUN, cut, progress);
 	sooner(next, when);
 	return n;
 }
@@ -71,7 +71,7 @@ find_waiting_kind(const char *bank, PgwKind kind, PgwLane lane, TimestampTz now,
 						  &first);
 	for (int i = 0; i < n; i++)
 	{
-		PgwQueued	queued = pgw_calls_queue_attempt(due[i].transaction_id.data, bank, lane, due[i].merchant);
+		PgwQueued	queued = pgw_due_add_waiting(due[i].transaction_id.data, bank, lane, due[i].merchant);
 
 		*progress |= queued == PGW_QUEUED_NEW;
 		*more |= queued == PGW_QUEUED_NO_PLACE;
@@ -104,7 +104,7 @@ find_waiting(const char *bank, bool full, TimestampTz now, PgwDue *due)
 	for (int i = 0; i < lengthof(operations); i++)
 		n += find_waiting_kind(bank, operations[i], PGW_LANE_FOLLOW_UP, now, due, &more, &progress);
 	n += find_waiting_kind(bank, PGW_KIND_PAYMENT, PGW_LANE_QUEUED, now, due, &more, &progress);
-	pgw_lanes_left(bank, PGW_REST_WAITING, more, progress);
+	pgw_lanes_note_backlog(bank, PGW_BACKLOG_WAITING, more, progress);
 	return n;
 }
 
@@ -112,7 +112,7 @@ static int
 add_expired(const PgwDue *due, int n)
 {
 	for (int i = 0; i < n; i++)
-		(void) pgw_calls_add_expired(due[i].transaction_id.data);
+		(void) pgw_due_add_expired(due[i].transaction_id.data);
 	return n;
 }
 
@@ -120,7 +120,7 @@ static int
 add_all(const PgwDue *due, int n)
 {
 	for (int i = 0; i < n; i++)
-		(void) pgw_calls_add_attempt(due[i].transaction_id.data);
+		(void) pgw_due_add(due[i].transaction_id.data);
 	return n;
 }
 
@@ -132,7 +132,7 @@ pgw_scan_page(PgwScan *scan, TimestampTz now)
 	int			n;
 	TimestampTz when;
 
-	while (scan->stage == PGW_SCAN_BANKS && found < PAGE_MAX && !pgw_calls_list_full())
+	while (scan->stage == PGW_SCAN_BANKS && found < PAGE_MAX && !pgw_due_list_full())
 	{
 		if (pgw_store_next_bank(scan->bank, scan->bank, sizeof(scan->bank)))
 		{
@@ -175,6 +175,6 @@ pgw_scan_refill(const char *bank, bool begun, bool waiting, TimestampTz now)
 	if (waiting)
 		(void) find_waiting(bank, false, now, due);
 	if (next != 0)
-		pgw_calls_wake_at(next);
+		pgw_due_wake_at(next);
 	pfree(due);
 }

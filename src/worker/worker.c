@@ -62,7 +62,7 @@
 #define RETRY_AFTER_ERROR_MS 500
 #define PAUSE_CHECK_MS 1000
 #define TIDY_MS (60 * 60 * 1000)
-#define UNSETTLED_PAUSE_MS 20
+#define CONFIG_CHANGING_PAUSE_MS 20
 
 int			pgw_recovery_interval = 300;
 
@@ -124,7 +124,7 @@ pin_settings(void)
 {
 	pin("role", "none");		/* ALTER DATABASE SET role works for workers, too */
 	pin("search_path", "pg_catalog, pgw, pg_temp");
-	pin("default_transaction_isolation", "read committed");	/* the vote needs a snapshot per look */
+	pin("default_transaction_isolation", "read committed");	/* each look at whether the caller kept its row needs a snapshot of its own */
 	pin("default_transaction_read_only", "off");
 	pin("default_transaction_deferrable", "off");
 	pin("session_replication_role", "origin");
@@ -262,7 +262,7 @@ refresh_config(void)
 {
 	static uint64 seen = 0;
 	static bool read = false;
-	static uint64 looked = 0;	/* as seen and read, settled or not */
+	static uint64 looked = 0;	/* the generation that was read last, whether or not it was changing then */
 	static bool read_at_all = false;
 	static TimestampTz not_before = 0;
 	TimestampTz now = GetCurrentTimestamp();
@@ -275,16 +275,16 @@ refresh_config(void)
 		pgw_config_reread();
 		read = read_at_all = false;
 	}
-	if (read && generation == seen && pgw_config_is_current() && !pgw_exchange_is_unsettled())
+	if (read && generation == seen && pgw_config_is_current() && !pgw_exchange_config_is_changing())
 		return;
 
 	/*
 	 * What is read while a change is about to become visible is good for one use only, and that can last: a commit waits for a synchronous standby
 	 * that is away.  Requests wait for the next look then; it need not come at each turn.
 	 */
-	if (read_at_all && generation == looked && pgw_exchange_is_unsettled() && !pgw_is_due(not_before, now, UNSETTLED_PAUSE_MS))
+	if (read_at_all && generation == looked && pgw_exchange_config_is_changing() && !pgw_is_due(not_before, now, CONFIG_CHANGING_PAUSE_MS))
 		return;
-	not_before = TimestampTzPlusMilliseconds(now, UNSETTLED_PAUSE_MS);
+	not_before = TimestampTzPlusMilliseconds(now, CONFIG_CHANGING_PAUSE_MS);
 	if (pgw_batch_transaction(read_config, NULL, false, NULL) != PGW_BATCH_DONE)
 		return;
 	looked = generation;
@@ -437,7 +437,7 @@ scan_for_work(TimestampTz now)
 	Due			due;
 	PgwBatchEnd end;
 
-	if (pgw_calls_list_full())
+	if (pgw_due_list_full())
 		return;
 	if (worker.scan_again != 0 && !pgw_is_due(worker.scan_again, now, RETRY_AFTER_ERROR_MS))
 		return;
@@ -445,7 +445,7 @@ scan_for_work(TimestampTz now)
 	{
 		bool		full = begin_round() || worker.scan_wanted || pgw_is_due(worker.next_scan, now, (int64) pgw_recovery_interval * 1000);
 
-		if (!pgw_calls_scan_due(now, &full) && !full)
+		if (!pgw_due_scan_due(now, &full) && !full)
 		{
 			refill_lanes(now);
 			return;
@@ -473,11 +473,11 @@ scan_for_work(TimestampTz now)
 		pgw_alerts_check_ages(now);
 	worker.scan = due.scan;
 	if (due.scan.next_due != 0)
-		pgw_calls_wake_at(due.scan.next_due);
+		pgw_due_wake_at(due.scan.next_due);
 	pgw_recovery_found(due.n, !due.scan.more);
 	if (worker.round.stage == ROUND_SCANS && !due.scan.more)
 	{
-		worker.round.last_look = pgw_calls_listed();
+		worker.round.last_look = pgw_due_enqueued();
 		worker.round.stage = ROUND_LOOKS;
 	}
 }
@@ -486,7 +486,7 @@ scan_for_work(TimestampTz now)
 static void
 end_round(void)
 {
-	if (worker.round.stage == ROUND_LOOKS && pgw_calls_looked(worker.round.last_look))
+	if (worker.round.stage == ROUND_LOOKS && pgw_due_dequeued(worker.round.last_look))
 	{
 		worker.round.last_call = pgw_calls_serial();
 		worker.round.stage = ROUND_CALLS;
@@ -613,7 +613,7 @@ turn(void)
 		/* what was held back meanwhile */
 		worker.scan_wanted |= worker.drained && !pgw_pause_drains();
 		worker.drained = pgw_pause_drains();
-		pgw_calls_take_signals(&rescan);
+		pgw_due_take_signals(&rescan);
 		worker.scan_wanted |= rescan;
 		look_at_clock();
 		scan_for_work(now);
@@ -624,9 +624,9 @@ turn(void)
 	paused = !pgw_pause_works();
 	worker.scan_wanted |= paused;	/* for when it is over */
 	if (paused || pgw_pause_drains())
-		pgw_calls_refuse_waiting("worker_paused");
+		pgw_requests_refuse_waiting("worker_paused");
 	else
-		pgw_calls_take_requests();
+		pgw_requests_take();
 	end = pgw_calls_run(!paused);
 	if (end == PGW_BATCH_NO_EXTENSION)
 		leave_without_extension();
@@ -638,14 +638,14 @@ static long
 timeout_ms(void)
 {
 	bool		paused = !pgw_pause_works();
-	TimestampTz due = paused ? 0 : pgw_calls_next_due();	/* what is due is not for now */
+	TimestampTz due = paused ? 0 : pgw_due_next_at();	/* what is due is not for now */
 	long		http = pgw_http_timeout_ms();
 	long		tables = worker.dropping ? -1 : pgw_tables_timeout_ms();
 	long		ms = IDLE_WAIT_MS;
 
 	if (worker.dropping || worker.step_aside_since != 0 || (worker.scan_wanted && !paused) || pgw_calls_in_flight())
 		ms = BUSY_WAIT_MS;
-	if ((worker.scan.more && worker.scan_again == 0 && !pgw_calls_list_full() && !paused) || pgw_calls_put_off())
+	if ((worker.scan.more && worker.scan_again == 0 && !pgw_due_list_full() && !paused) || pgw_calls_have_more())
 		ms = 0;
 	if (pgw_requests_want_config())
 		ms = Min(ms, WANT_CONFIG_MS);

@@ -177,15 +177,15 @@ sub backlog_down
 
 # ---------------------------------------------------------------- scripts
 
-my $json = q('{"v": 1, "from": "Created", "to": "BankApproved", "attempt": 1, "operation": "charge", "bank": "bank", "correlation_id": "01a214b3-4040-70dd-bec1-cca842cea9e1"}');
+my $json = q('{"v": 1, "from": "Created", "to": "BankApproved", "requests_sent": 1, "operation": "charge", "bank": "bank", "correlation_id": "01a214b3-4040-70dd-bec1-cca842cea9e1"}');
 my $id = q(lpad(to_hex(:id::bigint), 32, '0')::uuid);
 my @success = qw(TransactionStarted BankProcessingStarted BankProcessingCompleted PaymentDataSaveStarted PaymentDataSaveCompleted TransactionCompleted);
 
 # The columns that pgw fills, and with what.
 sub payment_row { my ($i) = @_; return "$i, 'r' || :run::int || '-' || $_[1], 'default', $i, 'pending', 'immediate', 1234, 'EUR', 'bank', '{}'" }
 my $payment_columns = 'payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, bank, metadata';
-my $transaction_columns = 'transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken, amount, currency, capture, token, bank, bank_fields, bank_key, '
-  . 'bank_key_used_at, bank_asked_at, caller_xid, caller_subxid, system_identifier, database_oid, attempts, correlation_id';
+my $transaction_columns = 'transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken_by_worker, amount, currency, capture, token, bank, bank_fields, bank_key, '
+  . 'bank_key_used_at, bank_asked_at, caller_xid, caller_subxid, system_identifier, database_oid, requests_sent, correlation_id';
 sub transaction_row
 {
 	my ($i, $n) = @_;

@@ -54,12 +54,12 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char		retry_after[64];
 	size_t		n;
 	PgwQuestion question = {.transaction_ref = "r17", .original_ref = "o42", .bank_reference = "ch_1", .currency = "EUR", .iso_exponent = 2};
-	PgwOp		op;
+	PgwBankOp		op;
 	PgwAnswer	a;
 
 	if (size < 3)
 		return 0;
-	op = (PgwOp) (data[0] % PGW_NOPS);
+	op = (PgwBankOp) (data[0] % PGW_NOPS);
 	n = data[2] % sizeof(retry_after);
 	if (n > size - 3)
 		n = size - 3;
@@ -87,7 +87,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (a.other_reference && (a.outcome != PGW_OUT_UNKNOWN || a.bank_reference[0] != '\0' || a.has_amount || a.captured != -1 || a.refunded != -1))
 		abort();
-	if (a.bank_reference[0] != '\0' && a.bank_reference_bad)
+	if (a.bank_reference[0] != '\0' && a.bank_reference_invalid)
 		abort();
 	/* nothing was ever approved that does not look like an object */
 	if (a.outcome == PGW_OUT_APPROVED && memchr(data + 3 + n, '{', size - 3 - n) == NULL)

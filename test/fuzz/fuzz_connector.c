@@ -36,10 +36,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		PgwAnswer	a;
 
 		pgw_rendered_init(&r);
-		if (!pgw_connector_render(c, (PgwOp) op, &params, &r, &err) && err.message[0] == '\0')
+		if (!pgw_connector_render(c, (PgwBankOp) op, &params, &r, &err) && err.message[0] == '\0')
 			abort();
 		pgw_rendered_free(&r);
-		question.op = (PgwOp) op;
+		question.op = (PgwBankOp) op;
 		pgw_connector_judge(c, &question, 200, NULL, (const char *) data, size, &a);
 	}
 	pgw_connector_free(c);

@@ -155,7 +155,7 @@ parse(Part p)
 
 /* What the document says of an operation's answers; NULL: nothing. */
 static json_object *
-answer_member(json_object *document, PgwOp op, const char *name)
+answer_member(json_object *document, PgwBankOp op, const char *name)
 {
 	json_object *v = document;
 	const char *path[] = {"operations", pgw_op_name(op), "answer", name};
@@ -170,7 +170,7 @@ answer_member(json_object *document, PgwOp op, const char *name)
 
 /* What stands in the body where the document says that the field is; NULL: nothing, or null. */
 static json_object *
-field_of(json_object *document, PgwOp op, json_object *body, const char *field)
+field_of(json_object *document, PgwBankOp op, json_object *body, const char *field)
 {
 	json_object *pointer;
 	json_object *v;
@@ -182,7 +182,7 @@ field_of(json_object *document, PgwOp op, json_object *body, const char *field)
 
 /* An integer that the bank counts in the currency's own minor units. */
 static bool
-plain_amount(json_object *document, PgwOp op, json_object *v)
+plain_amount(json_object *document, PgwBankOp op, json_object *v)
 {
 	json_object *capabilities;
 	json_object *exponents;
@@ -221,9 +221,9 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Call *call, json_ob
 	MUST(a->card_last4[0] == '\0' || (strlen(a->card_last4) == 4 && strspn(a->card_last4, "0123456789") == 4));
 	MUST(a->currency[0] == '\0' || (strlen(a->currency) == 3 && strspn(a->currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3));
 	MUST(a->error_code[0] == '\0' || pgw_error_find(a->error_code) != NULL);
-	MUST(a->amount >= 0 && a->captured >= -1 && a->refunded >= -1 && !(a->has_amount && a->amount_bad && a->currency[0] != '\0'));
+	MUST(a->amount >= 0 && a->captured >= -1 && a->refunded >= -1 && !(a->has_amount && a->amount_unreadable && a->currency[0] != '\0'));
 	MUST(a->retry_after_s >= -1 && a->retry_after_s <= PGW_RETRY_AFTER_MAX_S);
-	MUST(a->bank_reference[0] == '\0' || !a->bank_reference_bad);
+	MUST(a->bank_reference[0] == '\0' || !a->bank_reference_invalid);
 	MUST(a->subject == PGW_OUT_UNKNOWN || (a->subject == a->outcome && (q->op == PGW_OP_LOOKUP_CHARGE || q->op == PGW_OP_LOOKUP_REFUND)));
 	if (a->other_reference)
 		MUST(a->outcome == PGW_OUT_UNKNOWN && a->bank_reference[0] == '\0' && a->bank_code[0] == '\0' && !a->has_amount && a->captured == -1);
@@ -241,11 +241,11 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Call *call, json_ob
 	v = field_of(document, q->op, body, "amount");
 	if (v != NULL && pgw_json_read(call->body.data, call->body.len, PGW_ANSWER_MAX_NESTING, &whole) == PGW_JSON_GOOD && plain_amount(document, q->op, v) &&
 		json_object_get_int64(v) < INT64_MAX && json_object_get_int64(v) > INT64_MIN)
-		MUST(json_object_get_int64(v) < 0 ? a->amount_bad : a->has_amount && a->amount == json_object_get_int64(v));
+		MUST(json_object_get_int64(v) < 0 ? a->amount_unreadable : a->has_amount && a->amount == json_object_get_int64(v));
 }
 
 static bool
-says_no(const PgwFlowInput *in)
+says_no(const PgwChargeInput *in)
 {
 	switch (in->answer->outcome)
 	{
@@ -263,7 +263,7 @@ says_no(const PgwFlowInput *in)
 }
 
 static void
-check_decision(const PgwFlowInput *in, const PgwFlowDecision *d)
+check_decision(const PgwChargeInput *in, const PgwDecision *d)
 {
 	const PgwAnswer *a = in->answer;
 	const char *wrong = events_wrong(PGW_KIND_PAYMENT, in->state, d);
@@ -274,13 +274,13 @@ check_decision(const PgwFlowInput *in, const PgwFlowDecision *d)
 
 	/* a yes is one to what was asked, from an answer that was whole; money that was taken otherwise is never kept */
 	if (d->state == PGW_BANK_APPROVED || d->state == PGW_SAVED || d->state == PGW_COMPLETED)
-		MUST(in->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED && !a->amount_bad && !a->other_reference &&
+		MUST(in->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED && !a->amount_unreadable && !a->other_reference &&
 			 (!a->has_amount || a->amount == in->amount) && (a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0) &&
 			 !a->voided && a->refunded <= 0 && !in->lacks_reference);
 	/* a no is said by the bank, or it is not known: no answer, and none that is not understood, is one */
 	if (d->state == PGW_FAILED)
 		MUST(in->transport == PGW_TRANSPORT_ANSWERED && says_no(in));
-	if (d->payment == PGW_FLOW_PAY_CAPTURED || d->payment == PGW_FLOW_PAY_AUTHORIZED)
+	if (d->payment == PGW_PAYMENT_BECOMES_CAPTURED || d->payment == PGW_PAYMENT_BECOMES_AUTHORIZED)
 		MUST(d->authorized_amount == in->amount && d->captured_amount <= in->amount && (d->state == PGW_SAVED || d->state == PGW_COMPLETED));
 	if (d->state == PGW_REFUNDING)
 		MUST(in->transport == PGW_TRANSPORT_ANSWERED && (a->outcome == PGW_OUT_APPROVED || in->approved_before));
@@ -303,7 +303,7 @@ render_all(const PgwConnector *c, bool document_is_utf8)
 		PgwRendered r;
 
 		pgw_rendered_init(&r);
-		if (pgw_connector_render(c, (PgwOp) op, &params, &r, &err))
+		if (pgw_connector_render(c, (PgwBankOp) op, &params, &r, &err))
 			check_rendered(&r, document_is_utf8);
 		else
 			MUST(err.message[0] != '\0' && r.body.len == 0 && r.nheaders == 0 && (!document_is_utf8 || is_utf8(err.message, strlen(err.message))));
@@ -336,11 +336,11 @@ receive(Call *call, Part headers, Part body)
 }
 
 static void
-decide(const PgwConnector *c, PgwOp op, uint8_t bits, const Call *call, const PgwAnswer *a)
+decide(const PgwConnector *c, PgwBankOp op, uint8_t bits, const Call *call, const PgwAnswer *a)
 {
 	bool		doubt = op == PGW_OP_LOOKUP_CHARGE || (bits & 1) != 0;
-	PgwFlowDecision d;
-	PgwFlowInput in = {
+	PgwDecision d;
+	PgwChargeInput in = {
 		.kind = PGW_KIND_PAYMENT, .op = op, .state = doubt ? PGW_BANK_UNKNOWN : PGW_CREATED, .in_doubt = doubt, .not_found_counts = (bits & 2) != 0,
 		.capture = op == PGW_OP_AUTHORIZE ? ((bits & 4) != 0 ? PGW_CAPTURE_MANUAL : PGW_CAPTURE_ON_COMMIT) : PGW_CAPTURE_IMMEDIATE,
 		.submitted = (bits & 8) != 0, .payment_locked = (bits & 16) != 0, .amount = AMOUNT, .currency = "EUR",
@@ -350,15 +350,15 @@ decide(const PgwConnector *c, PgwOp op, uint8_t bits, const Call *call, const Pg
 		.can_lookup = pgw_connector_has(c, PGW_OP_LOOKUP_CHARGE), .can_cancel = pgw_connector_has(c, PGW_OP_CANCEL)
 	};
 
-	pgw_flow_result(&in, &d);
+	pgw_charge_result(&in, &d);
 	check_decision(&in, &d);
 }
 
 static void
-exchange(const PgwConnector *c, json_object *document, const uint8_t *control, Part headers, Part body)
+transfer(const PgwConnector *c, json_object *document, const uint8_t *control, Part headers, Part body)
 {
 	Call	   *call = calloc(1, sizeof(Call));
-	PgwQuestion q = {.op = (PgwOp) (control[0] % PGW_NOPS), .transaction_ref = ours, .original_ref = original,
+	PgwQuestion q = {.op = (PgwBankOp) (control[0] % PGW_NOPS), .transaction_ref = ours, .original_ref = original,
 	.bank_reference = (control[3] & 64) != 0 ? "ch_1" : NULL, .currency = "EUR", .iso_exponent = 2};
 	long		status = (control[1] | (control[2] & 3) << 8) % 1000;
 	bool		whole;

@@ -31,7 +31,7 @@ fuzz_decimal(const char *text, int exponent)
 	int64_t		value;
 	int64_t		again;
 	char		buf[32];
-	bool		whole = pgw_money_whole(text, &value) == PGW_WHOLE_OK;
+	bool		whole = pgw_money_from_numeric(text, &value) == PGW_AMOUNT_OK;
 
 	require(pgw_money_from_decimal(text, 0, &again) == whole && (!whole || again == value));
 	if (!pgw_money_from_decimal(text, exponent, &value))
@@ -60,21 +60,21 @@ fuzz_uuid(const char *text)
 static void
 fuzz_request(const char *text, unsigned which)
 {
-	PgwRequest	r = {
+	PgwPaymentArgs	r = {
 		.client_request_id = "id", .amount = 1, .currency = "EUR", .card_number = CARD, .card_expiry_month = 1,
 		.card_expiry_year = 2090, .capture = "manual", .metadata = "{}", .bank_fields = "{}", .timeout_isnull = true,
 		.merchant = "m", .options = "{}",
 	};
 	const char **fields[] = {&r.client_request_id, &r.currency, &r.token, &r.card_cvv, &r.card_holder, &r.bank, &r.capture,
 		&r.reference, &r.metadata, &r.bank_fields, &r.on_failure, &r.merchant, &r.options, &r.card_number};
-	PgwChecked	out;
+	PgwCheckedArgs	out;
 	PgwBuf		b;
 	int			n;
 	struct json_object *parsed;
 
 	*fields[which % (sizeof(fields) / sizeof(fields[0]))] = text;
 	pgw_buf_init(&b, 0);
-	n = pgw_validate_request(&r, 1795430000, &out, &b);
+	n = pgw_validate_payment_args(&r, 1795430000, &out, &b);
 	require(!b.failed && strstr(b.data, CARD) == NULL);
 	parsed = json_tokener_parse(b.data);
 	require(parsed != NULL && (int) json_object_array_length(parsed) == n);

@@ -122,12 +122,12 @@ part($node, 'told', sub {
 	is_sound($node, $bank, 'an asynchronous caller: sound');
 });
 
-# The vote of a caller that did not wait for the answer
-part($node, 'vote', sub {
-	debug_arm($node, 'vote', 'stop');
+# The decision of a caller that did not wait for the answer
+part($node, 'caller decision', sub {
+	debug_arm($node, 'caller_decision', 'stop');
 	my $call = pay_sql('process_payment', client_request_id => 'late', token => 'tok_slow_2500', timeout => '1s');
 	is($node->safe_psql('postgres', "SELECT status FROM $call"), 'pending', 'a caller that does not wait commits with a pending row');
-	crash($node, debug_wait($node, 'vote'));
+	crash($node, debug_wait($node, 'caller_decision'));
 	is_sound($node, $bank, 'killed between the two looks of the vote: sound');
 	is($node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = 'late'"), 'captured', 'and the vote counts');
 });

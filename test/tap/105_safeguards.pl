@@ -39,7 +39,7 @@ sub pay_by_card
 sub payment { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
 sub terminate_worker { $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
 
-# ---------------------------------------------------------------- the vote: first the xid, then the row
+# ---------------------------------------------------------------- the caller's decision: first the xid, then the row
 
 # The caller commits exactly between the two looks, if the worker dares to look at the row while the caller still runs.  Without a delay
 # there is no second look.
@@ -49,16 +49,16 @@ sub compensation_delay
 	$node->safe_psql('postgres', "ALTER SYSTEM SET pgw.compensation_delay = '$value'; SELECT pg_reload_conf()");
 	$node->poll_query_until('postgres', "SELECT current_setting('pgw.compensation_delay') = '$value'") or die "still not $value";
 }
-part($node, 'vote order', sub {
+part($node, 'xid before row', sub {
 	compensation_delay('0');
 	my $s = PgwSession->new($node);
 	$s->run('BEGIN; ' . pay('vote', token => 'tok_slow_2500', timeout => '1s'));
-	debug_arm($node, 'vote', 'stop');
+	debug_arm($node, 'caller_decision', 'stop');
 	ok($node->poll_query_until('postgres', "SELECT status = 'BankApproved' FROM pgw.payment_transactions WHERE client_request_id = 'vote'"), 'approved, undecided');
 	my $probe = PgwSession->new($node)->send(pay('vote probe'));
-	wait_until(sub { $probe->done || -s $node->debug_dir . '/vote.pid' }, 20);
+	wait_until(sub { $probe->done || -s $node->debug_dir . '/caller_decision.pid' }, 20);
 	$s->run('COMMIT');
-	debug_release($node, 'vote');
+	debug_release($node, 'caller_decision');
 	is($probe->wait, 'captured', 'the worker goes on');
 	is_sound($node, $bank, 'committed while the worker looks: sound');
 	is(payment('vote'), 'captured', 'committed while the worker looks: kept');

@@ -93,8 +93,8 @@ part($node, 'in doubt, the caller has committed', sub {
 	is(resolve('not', 'mark_not_charged'), 'Failed', 'mark_not_charged');
 	row_becomes('not', 'failed', 'the payments row says failed');
 	is(sql("SELECT error_code FROM pgw.find_payment('not')"), 'not_processed', 'with the reason');
-	wait_until(sub { sql("SELECT next_attempt_at IS NULL AND watch_until IS NULL FROM pgw.payment_transactions WHERE client_request_id = 'not'") eq 't' });
-	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'not' AND next_attempt_at IS NULL AND watch_until IS NULL"), 1, 'a bank without look-up is not watched');
+	wait_until(sub { sql("SELECT next_step_at IS NULL AND watch_until IS NULL FROM pgw.payment_transactions WHERE client_request_id = 'not'") eq 't' });
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'not' AND next_step_at IS NULL AND watch_until IS NULL"), 1, 'a bank without look-up is not watched');
 	sound(0, 'in doubt');
 });
 

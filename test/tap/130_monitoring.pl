@@ -176,13 +176,13 @@ part($node, 'in doubt, and pgw.run_recovery()', sub {
 	bank_control($bank, 'faults', { probabilities => { '500_before' => 1 }, operations => ['lookup'] });
 	my $before = figure('pgw_in_doubt');
 	is(sql(pay('doubt', token => 'tok_timeout_after', timeout => '2s')), 'pending', 'no answer');
-	ok(wait_until(sub { sql("SELECT status = 'BankUnknown' AND retries > 0 AND next_attempt_at > clock_timestamp() + interval '10 s'
+	ok(wait_until(sub { sql("SELECT status = 'BankUnknown' AND step_tries > 0 AND next_step_at > clock_timestamp() + interval '10 s'
 		FROM pgw.payment_transactions WHERE client_request_id = 'doubt'") eq 't' }, 10), 'in doubt, and not looked at again for long');
 	is(health('in_doubt', 'count'), 'ok|-|1', 'one in doubt, not for long');
 	is(figure('pgw_in_doubt'), 1, '... as a figure');
 	is(sql("SELECT complete, resolved, bank_calls FROM pgw.run_recovery()"), 't|0|0', 'a scan has nothing to do for it');
 	bank_control($bank, 'faults', { probabilities => {} });
-	sql("UPDATE pgw.payment_transactions SET next_attempt_at = clock_timestamp() WHERE client_request_id = 'doubt'");
+	sql("UPDATE pgw.payment_transactions SET next_step_at = clock_timestamp() WHERE client_request_id = 'doubt'");
 	like(sql('SELECT complete, looked_at, resolved, given_back, to_review, bank_calls FROM pgw.run_recovery()'), qr/^t\|[1-9]\d*\|1\|0\|0\|1$/,
 		'once it is due, a scan finds and resolves it');
 	is(status_of($node, 'doubt'), 'Completed', 'before pgw.run_recovery() returns');
@@ -195,7 +195,7 @@ part($node, 'in doubt, and pgw.run_recovery()', sub {
 	bank_control($bank, 'faults', { probabilities => {} });
 	clock(0);
 	set_conf('pgw.retry_base_delay' => '100');
-	sql("UPDATE pgw.payment_transactions SET next_attempt_at = clock_timestamp() WHERE client_request_id = 'doubt2'");
+	sql("UPDATE pgw.payment_transactions SET next_step_at = clock_timestamp() WHERE client_request_id = 'doubt2'");
 	sql('SELECT pgw.run_recovery()');
 	is(status_of($node, 'doubt2'), 'Completed', 'resolved');
 	sql("UPDATE pgw.banks SET request_timeout = '30s'");

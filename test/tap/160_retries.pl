@@ -52,7 +52,7 @@ sub count_of { my ($id, $type) = @_; return scalar grep { $_ eq $type } split /,
 sub planned
 {
 	my ($id) = @_;
-	return split /\|/, sql("SELECT extract(epoch FROM t.next_attempt_at - e.last) - $now, ceil(extract(epoch FROM t.next_attempt_at - clock_timestamp()))
+	return split /\|/, sql("SELECT extract(epoch FROM t.next_step_at - e.last) - $now, ceil(extract(epoch FROM t.next_step_at - clock_timestamp()))
 		FROM pgw.payment_transactions t, LATERAL (SELECT max(occurred_at) AS last FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id) e
 		WHERE t.client_request_id = '$id'");
 }
@@ -265,7 +265,7 @@ part($node, 'at the end', sub {
 	@diff = grep { !/has no charge/ } @diff;    # the charges of the bank that was away
 	is(join(',', @diff), '', 'ledger and tables agree');
 	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'and the tables with themselves')
-	  or diag(sql('SELECT transaction_id, payment_id, client_request_id, status, taken FROM pgw.payment_transactions ORDER BY 1'));
+	  or diag(sql('SELECT transaction_id, payment_id, client_request_id, status, taken_by_worker FROM pgw.payment_transactions ORDER BY 1'));
 });
 
 $node->stop('fast');

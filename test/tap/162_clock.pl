@@ -41,8 +41,8 @@ sub open_some
 	$control->query(pay("$name-doubt$_", token => 'tok_empty', timeout => '500ms')) for 1 .. $EACH;
 	$control->query('BEGIN; ' . pay("$name-undone$_")) && $control->query('ROLLBACK') for 1 .. $EACH;
 	$control->query('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "$name-planned$_", token => 'tok_503_1')) for 1 .. $planned;
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-planned' AND status = 'Created' AND taken AND next_attempt_at IS NOT NULL") == $planned }, 30), "$name: some are to be tried again");
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-doubt' AND status = 'BankUnknown' AND next_attempt_at > clock_timestamp()") == $EACH }, 30), "$name: some are in doubt");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-planned' AND status = 'Created' AND taken_by_worker AND next_step_at IS NOT NULL") == $planned }, 30), "$name: some are to be tried again");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-doubt' AND status = 'BankUnknown' AND next_step_at > clock_timestamp()") == $EACH }, 30), "$name: some are in doubt");
 	is(count_in([ 'BankApproved' ], "$name-undone"), $EACH, "$name: some are to be given back");
 	return;
 }
@@ -72,7 +72,7 @@ part($node, 'back', sub {
 	cmp_ok(requests() - $before, '<=', 3 * $EACH, 'an hour back: no storm');
 	is($control->query(pay('back-new')), 'captured', 'a payment goes through at once');
 	$control->query('BEGIN; ' . pay('later')) && $control->query('ROLLBACK');
-	wait_until(sub { sql("SELECT next_attempt_at IS NOT NULL FROM pgw.payment_transactions WHERE client_request_id = 'later'") eq 't' }, 20);
+	wait_until(sub { sql("SELECT next_step_at IS NOT NULL FROM pgw.payment_transactions WHERE client_request_id = 'later'") eq 't' }, 20);
 	clock($now + 61);
 	ok(wait_until(sub { status_of($node, 'later') eq 'Refunded' }, 20), 'a rollback is given back after its delay, not an hour later') or diag(status_of($node, 'later'));
 	clock(7200);

@@ -47,7 +47,7 @@ $node->restart;             # nobody has decided about a restore here: it was no
 ok(wait_worker($node), 'the worker is there');
 is(sql(pay('goes on')), 'captured', 'and works');
 # something has begun and is not due, so that each question is asked
-sql("UPDATE pgw.payment_transactions SET next_attempt_at = now() + '1 year' WHERE client_request_id = 'goes on'");
+sql("UPDATE pgw.payment_transactions SET next_step_at = now() + '1 year' WHERE client_request_id = 'goes on'");
 
 # The plans of a scan: both questions by the small indexes, and next to nothing read.
 for my $statistics ('without statistics', 'with statistics')
@@ -63,9 +63,9 @@ for my $statistics ('without statistics', 'with statistics')
 	for (split /^(?=\d{4}-\d\d-\d\d )/m, slurp_file($node->logfile, $seen))
 	{
 		next unless /pgw worker .*LOG: +duration: .*plan:/;
-		$plan{due} = $_ if /next_attempt_at <= \$2/;
+		$plan{due} = $_ if /next_step_at <= \$2/;
 		$plan{open} = $_ if /WITH open AS/;
-		$plan{next} = $_ if /min\(x.next_attempt_at\)/;
+		$plan{next} = $_ if /min\(x.next_step_at\)/;
 		$plan{waiting} = $_ if /WITH RECURSIVE m/;
 		$plan{banks} = $_ if /SELECT least/;
 		$plan{expired} = $_ if /expires_at <= \$1/;

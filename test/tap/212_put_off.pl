@@ -31,7 +31,7 @@ sub deadline
 	$node->poll_query_until('postgres', "SELECT current_setting('pgw.unknown_deadline') = '$value'") or die "still not $value";
 }
 # What is put off looks again now.
-sub look { sql("UPDATE pgw.payment_transactions SET next_attempt_at = now() WHERE put_off_since IS NOT NULL"); sql('SELECT pgw.run_recovery()') }
+sub look { sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE put_off_since IS NOT NULL"); sql('SELECT pgw.run_recovery()') }
 
 # Its capture and refund name the merchant's own reference in the path: a payment without one cannot be captured, refunded or voided.
 sql(<<"SQL");
@@ -141,8 +141,8 @@ part($node, 'in doubt', sub {
 	like(health(), qr/^warning\|2\|secret_missing\|bank$/, 'health() counts both');
 
 	# the first one's end comes; the other one's begins again, as nobody has looked for longer than that
-	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_attempt_at = now() - interval '1 s' WHERE client_request_id = 'doubt'");
-	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '3 h', next_attempt_at = now() - interval '150 min' WHERE client_request_id = 'found'");
+	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_step_at = now() - interval '1 s' WHERE client_request_id = 'doubt'");
+	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '3 h', next_step_at = now() - interval '150 min' WHERE client_request_id = 'found'");
 	sql('SELECT pgw.run_recovery()');
 	becomes('doubt', 'RequiresManualReview', 'in doubt at its end: in review');
 	is(review('doubt'), 'outcome_unknown|secret_missing', 'which says why');
@@ -164,7 +164,7 @@ part($node, 'blocked', sub {
 	deadline('1h');
 	PgwSession->new($node)->run('BEGIN; ' . pay('behind', bank => 'needy') . '; ROLLBACK');
 	expect_put_off('behind', 'connector_invalid');
-	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_attempt_at = now() - interval '1 s' WHERE client_request_id = 'behind'");
+	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_step_at = now() - interval '1 s' WHERE client_request_id = 'behind'");
 	sql('SELECT pgw.run_recovery()');
 	becomes('behind', 'RequiresManualReview', 'an attempt is in review');
 	sql('SELECT FROM ' . pay_sql('submit_payment', client_request_id => 'behind', amount => 7));
@@ -182,10 +182,10 @@ part($node, 'authorization', sub {
 	my $secret = $node->basedir . '/secrets/bank';
 	rename $secret, "$secret.away" or die $!;
 	sql('SELECT pg_reload_conf()');
-	sql("UPDATE pgw.payment_transactions SET bank_asked_at = now() - interval '8 days', next_attempt_at = now() WHERE client_request_id = 'hold'");
+	sql("UPDATE pgw.payment_transactions SET bank_asked_at = now() - interval '8 days', next_step_at = now() WHERE client_request_id = 'hold'");
 	sql('SELECT pgw.run_recovery()');
 	expect_put_off('hold', 'secret_missing');
-	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_attempt_at = now() - interval '1 s' WHERE client_request_id = 'hold'");
+	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_step_at = now() - interval '1 s' WHERE client_request_id = 'hold'");
 	sql('SELECT pgw.run_recovery()');
 	ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM pgw.payments WHERE client_request_id = 'hold'"), 'its lifetime is over and nobody can ask: expired');
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.alert_state WHERE kind = 'watch_ended'"), 'and people are told');

@@ -170,12 +170,12 @@ part($node, 'never sent', sub {
 	is(sql("BEGIN; " . $submit->('waits', 'short') . "; DELETE FROM pgw.banks WHERE name = 'short'; COMMIT"), 'pending', 'submitted for a bank that goes');
 	ok(wait_until(sub { slurp_file($node->logfile) =~ /an attempt cannot go on now: unknown_bank\n.*bank "short"/ }, 20), 'it waits');
 	bank('short');
-	ok(wait_until(sub { sql('SELECT pgw.run_recovery()'); payment('waits') eq 'captured' || do { sql("UPDATE pgw.payment_transactions SET next_attempt_at = now() WHERE client_request_id = 'waits' AND NOT taken"); 0 } }, 30),
+	ok(wait_until(sub { sql('SELECT pgw.run_recovery()'); payment('waits') eq 'captured' || do { sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE client_request_id = 'waits' AND NOT taken_by_worker"); 0 } }, 30),
 		'until there is one of that name');
 	sql("ALTER SYSTEM SET pgw.unknown_deadline = '1s'; SELECT pg_reload_conf()");
 	$node->poll_query_until('postgres', "SELECT current_setting('pgw.unknown_deadline') = '1s'");
 	is(sql("BEGIN; " . $submit->('fails', 'shorter') . "; DELETE FROM pgw.banks WHERE name = 'shorter'; COMMIT"), 'pending', 'another');
-	ok(wait_until(sub { sql("UPDATE pgw.payment_transactions SET next_attempt_at = now() WHERE client_request_id = 'fails' AND NOT taken"); sql('SELECT pgw.run_recovery()'); payment('fails') eq 'failed' }, 30),
+	ok(wait_until(sub { sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE client_request_id = 'fails' AND NOT taken_by_worker"); sql('SELECT pgw.run_recovery()'); payment('fails') eq 'failed' }, 30),
 		'or until the deadline');
 	is(charges('fails'), '0 0', 'never sent');
 	sql("ALTER SYSTEM RESET pgw.unknown_deadline; SELECT pg_reload_conf()");

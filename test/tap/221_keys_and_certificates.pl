@@ -103,7 +103,7 @@ part($node, 'refused', sub {
 	ok(wait_until(sub { $id++; sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, bank => 'refused') . " WHERE error_code = 'bank_credentials_rejected' AND retryable") eq 'failed' }, 20),
 		'refused: the payment failed, and may be tried again');
 	like(health('refused', "status || ' ' || advice"), qr/^error The bank refuses its key/, 'health() says so');
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'key_refused' AND bank = 'refused' AND message ~ 'HTTP status 401.*\"refused\"'") eq 1 }, 10), 'there is an alert');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'credentials_rejected' AND bank = 'refused' AND message ~ 'HTTP status 401.*\"refused\"'") eq 1 }, 10), 'there is an alert');
 
 	# what follows a charge waits for the key
 	my $capture = sql("SELECT o.transaction_id FROM pgw.find_payment('refused 2') f, pgw.capture_payment(f.payment_id, 'refused c') o");

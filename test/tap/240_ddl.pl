@@ -105,7 +105,7 @@ part($node, 'partitions', sub {
 		WHERE t.client_request_id = 'p$last'"), '>', 0, 'but into the default partition');
 	# back again, with its bounds, and what went to the default partition meanwhile
 	$_->quit for @callers;
-	$node->safe_psql('postgres', "BEGIN; SET session_replication_role = replica; LOCK TABLE pgw.transaction_events; ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
+	$node->safe_psql('postgres', "BEGIN; SET session_replication_role = replica; LOCK TABLE pgw.transaction_events; ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 		ALTER TABLE pgw.transaction_events_default DISABLE TRIGGER ALL;
 		WITH moved AS (DELETE FROM pgw.transaction_events_default RETURNING *) INSERT INTO $partition SELECT * FROM moved;
 		ALTER TABLE pgw.transaction_events ATTACH PARTITION $partition FOR VALUES FROM ('"
@@ -113,7 +113,7 @@ part($node, 'partitions', sub {
 		  . "') TO ('"
 		  . $node->safe_psql('postgres', "SELECT rpad(lpad(to_hex((extract(epoch FROM date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + interval '1 month') * 1000)::bigint), 12, '0'), 32, '0')::uuid")
 		  . "'); ALTER TABLE pgw.transaction_events_default ENABLE TRIGGER ALL;
-		ALTER TABLE pgw.transaction_events_default ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate; ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS; COMMIT");
+		ALTER TABLE pgw.transaction_events_default ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate; ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS; COMMIT");
 	@callers = map { PgwSession->new($node, name => "caller$_") } 1 .. 6;
 	is_harmless('after ATTACH', 'SELECT 1');
 });

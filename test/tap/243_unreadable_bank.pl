@@ -42,8 +42,8 @@ part($node, 'authorization', sub {
 	ok(wait_until(sub { attempt('late', 'status') eq 'Completed' }, 30), 'it is saved while the table is locked') or diag(attempt('late', 'status'));
 	$dba->wait;
 	$dba->query('COMMIT');
-	ok(wait_until(sub { attempt('late', "next_attempt_at BETWEEN bank_asked_at + interval '6 days' AND bank_asked_at + interval '8 days'") eq 't' }, 30),
-		'and its end will be looked at') or diag(attempt('late', 'next_attempt_at, put_off_reason'));
+	ok(wait_until(sub { attempt('late', "next_step_at BETWEEN bank_asked_at + interval '6 days' AND bank_asked_at + interval '8 days'") eq 't' }, 30),
+		'and its end will be looked at') or diag(attempt('late', 'next_step_at, put_off_reason'));
 	is(sql("SELECT status FROM pgw.payments WHERE client_request_id = 'late'"), 'authorized', 'until then it holds');
 });
 
@@ -59,7 +59,7 @@ part($node, 'give-back', sub {
 	$dba->wait;
 	$dba->query('COMMIT');
 	is(refused(), 'bank_versions', 'health() says which table was locked');
-	ok(wait_until(sub { status_of($node, 'back') eq 'Refunded' }, 15), 'given back right after') or diag(attempt('back', 'status, next_attempt_at, put_off_reason'));
+	ok(wait_until(sub { status_of($node, 'back') eq 'Refunded' }, 15), 'given back right after') or diag(attempt('back', 'status, next_step_at, put_off_reason'));
 	unlike(slurp_file($node->logfile, $seen), qr/unknown_bank/, 'and nobody was told that there is no such bank');
 });
 
@@ -78,7 +78,7 @@ part($node, 'refund', sub {
 	ok(wait_until(sub { attempt('refund', 'status') eq 'Completed' }, 30), 'it is saved while the table is locked') or diag(attempt('refund', 'status'));
 	$dba->wait;
 	$dba->query('COMMIT');
-	ok(wait_until(sub { attempt('refund', 'watch_until > now() AND next_attempt_at > now()') eq 't' }, 20), 'and is watched') or diag(attempt('refund', 'watch_until, next_attempt_at'));
+	ok(wait_until(sub { attempt('refund', 'watch_until > now() AND next_step_at > now()') eq 't' }, 20), 'and is watched') or diag(attempt('refund', 'watch_until, next_step_at'));
 });
 
 is_sound($node, $bank, 'sound', seconds => 60);

@@ -60,7 +60,7 @@ part($node, 'nothing to lose', sub {
 part($node, 'open at the bank', sub {
 	my $caller = PgwSession->new($node);
 	$caller->send('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'slow', token => 'tok_slow_15000'));
-	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.payment_transactions WHERE taken AND status = 'Created'"), 'a call is out');
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.payment_transactions WHERE taken_by_worker AND status = 'Created'"), 'a call is out');
 	refused('postgres', $_ . 'DROP EXTENSION pgw', qr/ERROR:  55006: cannot drop pgw: 1 payments.* are open at a bank\nDETAIL:  .*Created.*\nHINT:  .*resolve_review/s, 'a call is out')
 	  for '', 'SET pgw.allow_drop = on; ';
 	is($caller->wait, 'captured', 'its caller does not notice');
@@ -108,7 +108,7 @@ part($node, 'payments', sub {
 	refused(@$_, qr/ERROR:  /, 'payments, whatever the setting') for @always, map { [ $_->[0], "SET pgw.allow_drop = on; $_->[1]" ] } @always;
 	my $partition = $node->safe_psql('postgres', "SELECT $month");
 	refused('postgres', "DROP TABLE $partition", qr/2BP01: cannot drop table pgw\.\w+: it holds the events of payments\nDETAIL:  \d+ events/s, 'payments');
-	refused('postgres', 'BEGIN; ALTER EVENT TRIGGER pgw_keep_footing DISABLE; ALTER EXTENSION pgw DROP TABLE pgw.payments; DROP TABLE pgw.payments CASCADE; COMMIT', qr/2BP01: cannot drop pgw: it holds/, 'payments');
+	refused('postgres', 'BEGIN; ALTER EVENT TRIGGER pgw_keep_baseline DISABLE; ALTER EXTENSION pgw DROP TABLE pgw.payments; DROP TABLE pgw.payments CASCADE; COMMIT', qr/2BP01: cannot drop pgw: it holds/, 'payments');
 	refused('postgres', 'SET SESSION AUTHORIZATION client; SET pgw.allow_drop = on', qr/42501/, 'an ordinary role');
 	my (undef, undef, $err) = $node->psql('postgres', 'SET client_min_messages = warning; CREATE TABLE t (); CREATE SCHEMA s; CREATE TABLE s.t (); DROP TABLE t; DROP SCHEMA s CASCADE; CREATE TEMP TABLE u (); DISCARD TEMP');
 	is($err, '', 'other tables are dropped as ever') or diag($err);

@@ -57,8 +57,8 @@ sub open_some
 	$session->quit;
 	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "$name-again", token => 'tok_503_9'));
 	sql("SELECT pgw.refund_payment(payment_id, '$name-refund') FROM pgw.find_payment('$name-paid')");
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id IN ('$name-doubt', '$name-undone', '$name-again', '$name-refund') AND $open AND next_attempt_at IS NOT NULL") == 4 }, 30), "$name: attempts wait for a time")
-	  or diag(sql("SELECT client_request_id, status, next_attempt_at, updated_at, clock_timestamp() FROM pgw.payment_transactions WHERE client_request_id LIKE '$name-%'"));
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id IN ('$name-doubt', '$name-undone', '$name-again', '$name-refund') AND $open AND next_step_at IS NOT NULL") == 4 }, 30), "$name: attempts wait for a time")
+	  or diag(sql("SELECT client_request_id, status, next_step_at, updated_at, clock_timestamp() FROM pgw.payment_transactions WHERE client_request_id LIKE '$name-%'"));
 	mode('paused');
 	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "$name-new-$_")) for 1 .. 3;
 	return;
@@ -70,11 +70,11 @@ sub comes_to_rest
 	bank_control($bank, 'faults', {});
 	mode('on');
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE $open") == 0 }, 60), "$name: everything is done in a minute, not in an hour")
-	  or diag(sql("SELECT client_request_id, status, next_attempt_at, updated_at, clock_timestamp() FROM pgw.payment_transactions WHERE $open"));
+	  or diag(sql("SELECT client_request_id, status, next_step_at, updated_at, clock_timestamp() FROM pgw.payment_transactions WHERE $open"));
 	is(sql("SELECT string_agg(client_request_id || ' ' || status, ', ' ORDER BY client_request_id) FROM pgw.payment_transactions WHERE client_request_id LIKE '$name-%'"),
 		"$name-again Completed, $name-doubt Completed, $name-new-1 Completed, $name-new-2 Completed, $name-new-3 Completed, $name-paid Completed, $name-refund Completed, $name-undone Refunded",
 		"$name: and as it should be");
-	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE next_attempt_at > clock_timestamp() + interval '10 min' AND $open"), 0, "$name: nothing waits for the former clock");
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE next_step_at > clock_timestamp() + interval '10 min' AND $open"), 0, "$name: nothing waits for the former clock");
 	return;
 }
 

@@ -20,10 +20,10 @@ sub ticks { my @f = split ' ', slurp_file("/proc/$worker/stat") =~ s/.*\) //r; r
 is(pay('before'), 'captured', 'a payment');
 
 my $seen = -s $node->logfile;
-sql('ALTER EVENT TRIGGER pgw_keep_footing DISABLE');
-sql('ALTER TABLE pgw.payment_transactions RENAME COLUMN next_attempt_at TO gone');
+sql('ALTER EVENT TRIGGER pgw_keep_baseline DISABLE');
+sql('ALTER TABLE pgw.payment_transactions RENAME COLUMN next_step_at TO gone');
 my $scan = psql_start($node, 'SELECT pgw.run_recovery()');
-my $errors = sub { my @e = slurp_file($node->logfile, $seen) =~ /ERROR:  column t.next_attempt_at does not exist/g; return scalar @e };
+my $errors = sub { my @e = slurp_file($node->logfile, $seen) =~ /ERROR:  column t.next_step_at does not exist/g; return scalar @e };
 my $began = time;
 ok(wait_until(sub { $errors->() >= 3 }, 20), 'a scan without one of its columns fails, and is tried again');
 cmp_ok($errors->(), '<=', 3 + 2 * (time - $began), 'twice a second at most');
@@ -32,7 +32,7 @@ $began = time;
 ok(wait_until(sub { time - $began > 2 }, 10), 'two seconds later') or diag('the clock stands still');
 cmp_ok($errors->(), '<', 30, 'the log has not been filled');
 cmp_ok(ticks() - $busy, '<', 60, 'nor a processor taken');
-sql('ALTER TABLE pgw.payment_transactions RENAME COLUMN gone TO next_attempt_at; ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS');
+sql('ALTER TABLE pgw.payment_transactions RENAME COLUMN gone TO next_step_at; ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS');
 $scan->{h}->finish;
 is($scan->{err}, '', 'the scan ends when the column is back');
 

@@ -10,7 +10,7 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'kept')), 'captured', 'a payment');
-$node->safe_psql('postgres', 'ALTER EVENT TRIGGER pgw_keep_footing DISABLE');	# else no table can be moved
+$node->safe_psql('postgres', 'ALTER EVENT TRIGGER pgw_keep_baseline DISABLE');	# else no table can be moved
 for my $move ([ 'ALTER TABLE pgw.payments SET SCHEMA public', 'ALTER TABLE public.payments SET SCHEMA pgw' ],
 	[ 'ALTER TABLE pgw.payments RENAME TO old', 'ALTER TABLE pgw.old RENAME TO payments' ],
 	[ 'ALTER TABLE pgw.payment_transactions SET SCHEMA public', 'ALTER TABLE public.payment_transactions SET SCHEMA pgw' ],
@@ -28,7 +28,7 @@ for my $move ([ 'ALTER TABLE pgw.payments SET SCHEMA public', 'ALTER TABLE publi
 }
 $node->safe_psql('postgres', 'ALTER SCHEMA pgw RENAME TO other');
 isnt(($node->psql('postgres', 'DROP EXTENSION pgw CASCADE'))[0], 0, 'the schema has another name: refused, too');
-$node->safe_psql('postgres', 'ALTER SCHEMA other RENAME TO pgw; ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS');
+$node->safe_psql('postgres', 'ALTER SCHEMA other RENAME TO pgw; ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS');
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'after')), 'captured', 'all in its place: payments go on');
 is_reconciled($node, $bank);
 $node->safe_psql('postgres', 'SET pgw.allow_drop = on; DROP EXTENSION pgw');

@@ -36,16 +36,16 @@ answer(PgwOutcome outcome)
 
 /* NULL, or what is wrong with the events: they fit, each stands on a legal edge, and they lead from one state to the other. */
 static inline const char *
-events_wrong(PgwKind kind, PgwState from, const PgwFlowDecision *d)
+events_wrong(PgwKind kind, PgwState from, const PgwDecision *d)
 {
-	if (d->nevents < 1 || d->nevents > PGW_FLOW_MAX_EVENTS)
+	if (d->nevents < 1 || d->nevents > PGW_DECISION_MAX_EVENTS)
 		return "number of events";
 	if (d->events[0].from != from)
 		return "first event does not start at the state";
 	for (int i = 0; i < d->nevents; i++)
 	{
-		const PgwFlowEvent *e = &d->events[i];
-		const PgwFlowEvent *before = i > 0 ? &d->events[i - 1] : NULL;
+		const PgwDecisionEvent *e = &d->events[i];
+		const PgwDecisionEvent *before = i > 0 ? &d->events[i - 1] : NULL;
 
 		if (!pgw_event_legal(kind, e->from, e->to, e->type))
 			return "illegal edge";
@@ -61,7 +61,7 @@ events_wrong(PgwKind kind, PgwState from, const PgwFlowDecision *d)
 
 /* want: types, -1 ends. */
 static inline bool
-events_are(const PgwFlowDecision *d, const int *want)
+events_are(const PgwDecision *d, const int *want)
 {
 	int			n = 0;
 
@@ -74,7 +74,7 @@ events_are(const PgwFlowDecision *d, const int *want)
 }
 
 static inline bool
-has_event(const PgwFlowDecision *d, PgwEventType type)
+has_event(const PgwDecision *d, PgwEventType type)
 {
 	for (int i = 0; i < d->nevents; i++)
 	{

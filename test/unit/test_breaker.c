@@ -23,7 +23,7 @@
 #define NVERDICTS 5
 
 static const PgwBreakerConfig config = {.failures = 3, .cooldown_ms = COOLDOWN, .probe_timeout_ms = PROBE_TIMEOUT};
-static const PgwBreakerPass no_pass;
+static const PgwBreakerPermit no_permit;
 
 /* Compares the table of docs/breaker.md that begins with this head with the rows that the test ran. */
 static void
@@ -67,7 +67,7 @@ static const struct
 	PgwTransport transport;
 	long		http_status;
 	PgwOutcome	outcome;
-	PgwVerdict	verdict;
+	PgwCallVerdict	verdict;
 }			verdicts[] =
 {
 	{"nothing was sent", PGW_TRANSPORT_NEVER_SENT, 0, PGW_OUT_UNKNOWN, PGW_VERDICT_FAILURE},
@@ -168,7 +168,7 @@ typedef enum Happening
 
 typedef enum Result
 {
-	QUIET, OPENED, STILL_OPEN, CLOSED_AGAIN,	/* as PgwBreakerNews */
+	QUIET, OPENED, STILL_OPEN, CLOSED_AGAIN,	/* as PgwBreakerTransition */
 	ALLOWED, REFUSED, PROBE
 } Result;
 
@@ -255,31 +255,31 @@ fresh(void)
 	return b;
 }
 
-static PgwBreakerPass
+static PgwBreakerPermit
 allowed(PgwBreaker *b, int64_t now, bool probe)
 {
-	PgwBreakerPass pass = no_pass;
+	PgwBreakerPermit permit = no_permit;
 
-	assert_true(pgw_breaker_allows(b, &config, now, &pass));
-	assert_int_equal(pass.probe, probe);
-	return pass;
+	assert_true(pgw_breaker_allows(b, &config, now, &permit));
+	assert_int_equal(permit.probe, probe);
+	return permit;
 }
 
-static PgwBreakerNews
-report(PgwBreaker *b, int64_t now, PgwBreakerPass pass, PgwVerdict verdict)
+static PgwBreakerTransition
+report(PgwBreaker *b, int64_t now, PgwBreakerPermit permit, PgwCallVerdict verdict)
 {
-	return pgw_breaker_report(b, &config, now, &pass, verdict);
+	return pgw_breaker_report(b, &config, now, &permit, verdict);
 }
 
-static PgwBreakerNews
+static PgwBreakerTransition
 fail_one(PgwBreaker *b, int64_t now)
 {
 	return report(b, now, allowed(b, now, false), PGW_VERDICT_FAILURE);
 }
 
-/* Brings a new breaker to a stage, a third of the wait gone where there is one; old: a pass of an earlier state. */
+/* Brings a new breaker to a stage, a third of the wait gone where there is one; old: a permit of an earlier state. */
 static PgwBreaker
-reach(Stage stage, int64_t *now, PgwBreakerPass *pass, PgwBreakerPass *old)
+reach(Stage stage, int64_t *now, PgwBreakerPermit *permit, PgwBreakerPermit *old)
 {
 	PgwBreaker	b = fresh();
 
@@ -290,19 +290,19 @@ reach(Stage stage, int64_t *now, PgwBreakerPass *pass, PgwBreakerPass *old)
 	if (stage == OPEN)
 	{
 		*now += COOLDOWN / 3;
-		*pass = no_pass;
+		*permit = no_permit;
 		return b;
 	}
 	*now += COOLDOWN;
-	*pass = allowed(&b, *now, true);
+	*permit = allowed(&b, *now, true);
 	*now += PROBE_TIMEOUT / 3;
 	if (stage == HALF_OPEN)
 		return b;
-	report(&b, *now, *pass, stage == TRIAL ? PGW_VERDICT_ALIVE : PGW_VERDICT_SUCCESS);
-	*old = *pass;
+	report(&b, *now, *permit, stage == TRIAL ? PGW_VERDICT_ALIVE : PGW_VERDICT_SUCCESS);
+	*old = *permit;
 	for (int i = 1; stage == LAST_CHANCE && i < config.failures; i++)
 		fail_one(&b, *now);
-	*pass = allowed(&b, *now, false);
+	*permit = allowed(&b, *now, false);
 	return b;
 }
 
@@ -324,24 +324,24 @@ stage_of(const PgwBreaker *b)
 static Result
 asked(PgwBreaker *b, int64_t now)
 {
-	PgwBreakerPass pass = no_pass;
+	PgwBreakerPermit permit = no_permit;
 
-	if (!pgw_breaker_allows(b, &config, now, &pass))
+	if (!pgw_breaker_allows(b, &config, now, &permit))
 	{
-		assert_memory_equal(&pass, &no_pass, sizeof(pass));
+		assert_memory_equal(&permit, &no_permit, sizeof(permit));
 		return REFUSED;
 	}
-	return pass.probe ? PROBE : ALLOWED;
+	return permit.probe ? PROBE : ALLOWED;
 }
 
 static void
-walk(size_t i, PgwVerdict verdict)
+walk(size_t i, PgwCallVerdict verdict)
 {
 	static const int64_t waits[] = {[AT_ONCE] = 0, [AFTER_COOLDOWN] = COOLDOWN, [AFTER_DOUBLE] = 2 * COOLDOWN, [AFTER_PROBE] = PROBE_TIMEOUT};
-	PgwBreakerPass pass;
-	PgwBreakerPass old;
+	PgwBreakerPermit permit;
+	PgwBreakerPermit old;
 	int64_t		now;
-	PgwBreaker	b = reach(edges[i].from, &now, &pass, &old);
+	PgwBreaker	b = reach(edges[i].from, &now, &permit, &old);
 	PgwBreaker	before = b;
 	int64_t		left = pgw_breaker_wait_ms(&b, &config, now);
 	Result		result = QUIET;
@@ -350,10 +350,10 @@ walk(size_t i, PgwVerdict verdict)
 	switch (edges[i].happening)
 	{
 		case REPORT:
-			result = (Result) report(&b, now, pass, verdict);
+			result = (Result) report(&b, now, permit, verdict);
 			break;
 		case OLD_REPORT:
-			assert_int_equal(report(&b, now, no_pass, verdict), PGW_BREAKER_NO_NEWS);
+			assert_int_equal(report(&b, now, no_permit, verdict), PGW_BREAKER_NO_TRANSITION);
 			result = (Result) report(&b, now, old, verdict);
 			assert_memory_equal(&b, &before, sizeof(b));
 			break;
@@ -367,7 +367,7 @@ walk(size_t i, PgwVerdict verdict)
 			break;
 		case RESTART:
 			pgw_breaker_restore(&b);
-			assert_int_equal(report(&b, now, pass, PGW_VERDICT_FAILURE), PGW_BREAKER_NO_NEWS);
+			assert_int_equal(report(&b, now, permit, PGW_VERDICT_FAILURE), PGW_BREAKER_NO_TRANSITION);
 			break;
 		case NHAPPENINGS:
 			fail();
@@ -391,7 +391,7 @@ every_edge(void **state)
 		*mask |= these;
 		for (int v = 0; v < NVERDICTS; v++)
 			if (these & (1u << v))
-				walk(i, (PgwVerdict) v);
+				walk(i, (PgwCallVerdict) v);
 	}
 
 	/* Nothing that can happen in a state is missing. */
@@ -414,14 +414,14 @@ static void
 failures_in_a_row(void **state)
 {
 	PgwBreaker	b = fresh();
-	PgwBreakerPass calls[10];
+	PgwBreakerPermit calls[10];
 
 	/* A success in between begins the row anew; what is neutral neither counts nor breaks it. */
 	for (int round = 0; round < 20; round++)
 	{
-		assert_int_equal(fail_one(&b, START), PGW_BREAKER_NO_NEWS);
+		assert_int_equal(fail_one(&b, START), PGW_BREAKER_NO_TRANSITION);
 		report(&b, START, allowed(&b, START, false), PGW_VERDICT_NEUTRAL);
-		assert_int_equal(fail_one(&b, START), PGW_BREAKER_NO_NEWS);
+		assert_int_equal(fail_one(&b, START), PGW_BREAKER_NO_TRANSITION);
 		report(&b, START, allowed(&b, START, false), PGW_VERDICT_SUCCESS);
 	}
 
@@ -429,11 +429,11 @@ failures_in_a_row(void **state)
 	for (int i = 0; i < 10; i++)
 		calls[i] = allowed(&b, START, false);
 	for (int i = 0; i < 5; i++)
-		assert_int_equal(report(&b, START + i, calls[i], PGW_VERDICT_FAILURE), i == 2 ? PGW_BREAKER_OPENED : PGW_BREAKER_NO_NEWS);
+		assert_int_equal(report(&b, START + i, calls[i], PGW_VERDICT_FAILURE), i == 2 ? PGW_BREAKER_OPENED : PGW_BREAKER_NO_TRANSITION);
 	assert_int_equal(b.opened_at, START + 2);
 	report(&b, START + 2 * COOLDOWN, allowed(&b, START + 2 * COOLDOWN, true), PGW_VERDICT_SUCCESS);
 	for (int i = 5; i < 10; i++)
-		assert_int_equal(report(&b, START + 2 * COOLDOWN, calls[i], PGW_VERDICT_FAILURE), PGW_BREAKER_NO_NEWS);
+		assert_int_equal(report(&b, START + 2 * COOLDOWN, calls[i], PGW_VERDICT_FAILURE), PGW_BREAKER_NO_TRANSITION);
 	assert_int_equal(b.state, PGW_BREAKER_CLOSED);
 	assert_int_equal(b.failures, 0);
 }
@@ -469,7 +469,7 @@ cooldown_doubles(void **state)
 	now += LONGEST_COOLDOWN;
 	report(&b, now, allowed(&b, now, true), PGW_VERDICT_SUCCESS);
 	for (int i = 0; i < config.failures; i++)
-		assert_int_equal(fail_one(&b, now), i == config.failures - 1 ? PGW_BREAKER_OPENED : PGW_BREAKER_NO_NEWS);
+		assert_int_equal(fail_one(&b, now), i == config.failures - 1 ? PGW_BREAKER_OPENED : PGW_BREAKER_NO_TRANSITION);
 	assert_int_equal(pgw_breaker_wait_ms(&b, &config, now), COOLDOWN);
 	assert_int_equal(b.opened_at, now);
 }
@@ -478,16 +478,16 @@ cooldown_doubles(void **state)
 static void
 lost_probe(void **state)
 {
-	PgwBreakerPass first;
-	PgwBreakerPass second;
-	PgwBreakerPass old;
+	PgwBreakerPermit first;
+	PgwBreakerPermit second;
+	PgwBreakerPermit old;
 	int64_t		now;
 	PgwBreaker	b = reach(HALF_OPEN, &now, &first, &old);
 
 	now += pgw_breaker_wait_ms(&b, &config, now);
 	second = allowed(&b, now, true);
-	assert_int_equal(report(&b, now, first, PGW_VERDICT_SUCCESS), PGW_BREAKER_NO_NEWS);
-	assert_int_equal(report(&b, now, first, PGW_VERDICT_FAILURE), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(report(&b, now, first, PGW_VERDICT_SUCCESS), PGW_BREAKER_NO_TRANSITION);
+	assert_int_equal(report(&b, now, first, PGW_VERDICT_FAILURE), PGW_BREAKER_NO_TRANSITION);
 	assert_int_equal(b.state, PGW_BREAKER_HALF_OPEN);
 	assert_int_equal(report(&b, now, second, PGW_VERDICT_SUCCESS), PGW_BREAKER_CLOSED_AGAIN);
 
@@ -501,10 +501,10 @@ saved_and_read_back(void **state)
 {
 	for (int stage = 0; stage < NSTAGES; stage++)
 	{
-		PgwBreakerPass pass;
-		PgwBreakerPass old;
+		PgwBreakerPermit permit;
+		PgwBreakerPermit old;
 		int64_t		now;
-		PgwBreaker	b = reach((Stage) stage, &now, &pass, &old);
+		PgwBreaker	b = reach((Stage) stage, &now, &permit, &old);
 		PgwBreaker	back = {
 			.state = b.state, .failures = b.failures, .openings = b.openings, .opened_at = b.opened_at, .cooldown_from = b.cooldown_from
 		};
@@ -535,15 +535,15 @@ nonsense(void **state)
 				.opened_at = times[t % ntimes], .cooldown_from = times[t / ntimes % ntimes], .epoch = times[t / ntimes % ntimes]
 			};
 			int64_t		now = times[t / ntimes / ntimes];
-			PgwBreakerPass pass;
+			PgwBreakerPermit permit;
 
 			pgw_breaker_restore(&b);
 			assert_true(b.state == PGW_BREAKER_CLOSED || b.state == PGW_BREAKER_OPEN);
 			assert_in_range(b.openings, b.state == PGW_BREAKER_OPEN, PGW_BREAKER_MAX_DOUBLINGS + 1);
 			assert_true(b.failures >= 0 && b.epoch > 0);
 			assert_true(pgw_breaker_wait_ms(&b, &odd, now) >= 0);
-			if (pgw_breaker_allows(&b, &odd, now, &pass))
-				pgw_breaker_report(&b, &odd, now, &pass, PGW_VERDICT_FAILURE);
+			if (pgw_breaker_allows(&b, &odd, now, &permit))
+				pgw_breaker_report(&b, &odd, now, &permit, PGW_VERDICT_FAILURE);
 		}
 
 	/* A limit below 1 is 1. */
@@ -551,36 +551,36 @@ nonsense(void **state)
 	{
 		PgwBreakerConfig least = {.failures = limit == -1 ? INT_MIN : limit, .cooldown_ms = -5, .probe_timeout_ms = -5};
 		PgwBreaker	b = fresh();
-		PgwBreakerPass pass = allowed(&b, START, false);
+		PgwBreakerPermit permit = allowed(&b, START, false);
 
-		assert_int_equal(pgw_breaker_report(&b, &least, START, &pass, PGW_VERDICT_FAILURE), PGW_BREAKER_OPENED);
+		assert_int_equal(pgw_breaker_report(&b, &least, START, &permit, PGW_VERDICT_FAILURE), PGW_BREAKER_OPENED);
 
 		/* No cooldown and no timeout: still one probe at a time. */
-		assert_true(pgw_breaker_allows(&b, &least, START, &pass));
-		assert_false(pgw_breaker_allows(&b, &least, START, &pass));
+		assert_true(pgw_breaker_allows(&b, &least, START, &permit));
+		assert_false(pgw_breaker_allows(&b, &least, START, &permit));
 	}
 }
 
 static void
 clock_jumps(void **state)
 {
-	PgwBreakerPass pass;
-	PgwBreakerPass old;
+	PgwBreakerPermit permit;
+	PgwBreakerPermit old;
 	int64_t		now;
-	PgwBreaker	b = reach(OPEN, &now, &pass, &old);
+	PgwBreaker	b = reach(OPEN, &now, &permit, &old);
 
 	/* Three days on: one probe, not one for every cooldown that seems to have passed. */
 	allowed(&b, now + 3 * DAY, true);
 	assert_int_equal(asked(&b, now + 3 * DAY), REFUSED);
 
 	/* An hour back: the wait begins anew, once. */
-	b = reach(OPEN, &now, &pass, &old);
+	b = reach(OPEN, &now, &permit, &old);
 	assert_int_equal(pgw_breaker_wait_ms(&b, &config, now - HOUR), COOLDOWN);
 	assert_int_equal(asked(&b, now - HOUR), REFUSED);
 	assert_int_equal(asked(&b, now - HOUR + COOLDOWN - 1), REFUSED);
 	assert_int_equal(asked(&b, now - HOUR + COOLDOWN), PROBE);
 
-	b = reach(HALF_OPEN, &now, &pass, &old);
+	b = reach(HALF_OPEN, &now, &permit, &old);
 	assert_int_equal(asked(&b, now - HOUR), REFUSED);
 	assert_int_equal(asked(&b, now - HOUR + PROBE_TIMEOUT - 1), REFUSED);
 	assert_int_equal(asked(&b, now - HOUR + PROBE_TIMEOUT), PROBE);
@@ -588,14 +588,14 @@ clock_jumps(void **state)
 
 /* ---- one payment ---- */
 
-static PgwBreakerNews
+static PgwBreakerTransition
 fails(PgwBreaker *b, int64_t now, uint64_t who)
 {
-	PgwBreakerPass pass = no_pass;
+	PgwBreakerPermit permit = no_permit;
 
-	assert_true(pgw_breaker_allows(b, &config, now, &pass));
-	pass.who = who;
-	return report(b, now, pass, PGW_VERDICT_FAILURE);
+	assert_true(pgw_breaker_allows(b, &config, now, &permit));
+	permit.payment = who;
+	return report(b, now, permit, PGW_VERDICT_FAILURE);
 }
 
 /* What one payment meets again and again is not held against the bank: it counts once, until a success. */
@@ -605,11 +605,11 @@ one_payment_counts_once(void **state)
 	PgwBreaker	b = fresh();
 
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_NEWS);
+		assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_TRANSITION);
 	assert_int_equal(b.failures, 1);
-	assert_int_equal(fails(&b, START, 8), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(fails(&b, START, 8), PGW_BREAKER_NO_TRANSITION);
 	for (int i = 0; i < 100; i++)
-		assert_int_equal(fails(&b, START, 7 + i % 2), PGW_BREAKER_NO_NEWS);
+		assert_int_equal(fails(&b, START, 7 + i % 2), PGW_BREAKER_NO_TRANSITION);
 	assert_int_equal(fails(&b, START, 9), PGW_BREAKER_OPENED);
 
 	/* as the probe it says nothing new either: no longer a cooldown */
@@ -621,15 +621,15 @@ one_payment_counts_once(void **state)
 
 	/* on trial the payments that opened it do not open it again */
 	assert_int_equal(report(&b, START + 4 * COOLDOWN, allowed(&b, START + 4 * COOLDOWN, true), PGW_VERDICT_ALIVE), PGW_BREAKER_CLOSED_AGAIN);
-	assert_int_equal(fails(&b, START + 4 * COOLDOWN, 7), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(fails(&b, START + 4 * COOLDOWN, 7), PGW_BREAKER_NO_TRANSITION);
 	assert_int_equal(b.state, PGW_BREAKER_CLOSED);
 	assert_int_equal(fails(&b, START + 4 * COOLDOWN, 11), PGW_BREAKER_OPENED);
 
 	/* a success forgives */
 	b = fresh();
-	assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_TRANSITION);
 	report(&b, START, allowed(&b, START, false), PGW_VERDICT_SUCCESS);
-	assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_NEWS);
+	assert_int_equal(fails(&b, START, 7), PGW_BREAKER_NO_TRANSITION);
 	assert_int_equal(b.failures, 1);
 }
 
@@ -642,12 +642,12 @@ many_payments_open_it(void **state)
 
 	for (int i = 1; i <= patient.failures; i++)
 	{
-		PgwBreakerPass pass = no_pass;
+		PgwBreakerPermit permit = no_permit;
 
-		assert_true(pgw_breaker_allows(&b, &patient, START, &pass));
-		pass.who = (uint64_t) i;
-		assert_int_equal(pgw_breaker_report(&b, &patient, START, &pass, PGW_VERDICT_FAILURE),
-						 i == patient.failures ? PGW_BREAKER_OPENED : PGW_BREAKER_NO_NEWS);
+		assert_true(pgw_breaker_allows(&b, &patient, START, &permit));
+		permit.payment = (uint64_t) i;
+		assert_int_equal(pgw_breaker_report(&b, &patient, START, &permit, PGW_VERDICT_FAILURE),
+						 i == patient.failures ? PGW_BREAKER_OPENED : PGW_BREAKER_NO_TRANSITION);
 	}
 }
 

@@ -46,7 +46,7 @@ next_random(uint64_t below)
 
 typedef struct Call
 {
-	PgwBreakerPass pass;
+	PgwBreakerPermit permit;
 	int64_t		at;
 } Call;
 
@@ -68,7 +68,7 @@ live_probes(const History *h)
 	int			n = 0;
 
 	for (int i = 0; i < h->nout; i++)
-		n += h->out[i].pass.probe && h->now - h->out[i].at < PROBE_TIMEOUT;
+		n += h->out[i].permit.probe && h->now - h->out[i].at < PROBE_TIMEOUT;
 	return n;
 }
 
@@ -77,8 +77,8 @@ random_call(History *h)
 {
 	PgwBreakerState before = h->b.state;
 	int64_t		wait = pgw_breaker_wait_ms(&h->b, &config, h->now);
-	PgwBreakerPass pass = {0, false, 0};
-	bool		yes = pgw_breaker_allows(&h->b, &config, h->now, &pass);
+	PgwBreakerPermit permit = {0, false, 0};
+	bool		yes = pgw_breaker_allows(&h->b, &config, h->now, &permit);
 
 	if (!yes)
 	{
@@ -87,8 +87,8 @@ random_call(History *h)
 		assert_in_range(wait, 1, before == PGW_BREAKER_OPEN ? LONGEST_COOLDOWN : PROBE_TIMEOUT);
 		return;
 	}
-	assert_int_equal(pass.probe, before != PGW_BREAKER_CLOSED);
-	if (pass.probe)
+	assert_int_equal(permit.probe, before != PGW_BREAKER_CLOSED);
+	if (permit.probe)
 	{
 		assert_int_equal(live_probes(h), 0);
 		assert_int_equal(h->b.state, PGW_BREAKER_HALF_OPEN);
@@ -97,28 +97,28 @@ random_call(History *h)
 	}
 	if (h->nout == MAX_OUT)
 		h->nout--;				/* it is never heard of again */
-	h->out[h->nout++] = (Call) {pass, h->now};
+	h->out[h->nout++] = (Call) {permit, h->now};
 }
 
 static void
 random_report(History *h)
 {
 	int			i = (int) next_random((uint64_t) h->nout);
-	PgwVerdict	verdict = next_random(2) == 0 ? PGW_VERDICT_FAILURE : (PgwVerdict) next_random(NVERDICTS);
+	PgwCallVerdict	verdict = next_random(2) == 0 ? PGW_VERDICT_FAILURE : (PgwCallVerdict) next_random(NVERDICTS);
 	PgwBreaker	before = h->b;
-	PgwBreakerPass pass = h->out[i].pass;
-	PgwBreakerNews news = pgw_breaker_report(&h->b, &config, h->now, &pass, verdict);
+	PgwBreakerPermit permit = h->out[i].permit;
+	PgwBreakerTransition transition = pgw_breaker_report(&h->b, &config, h->now, &permit, verdict);
 
 	h->out[i] = h->out[--h->nout];
-	h->opened += news == PGW_BREAKER_OPENED;
-	h->closed += news == PGW_BREAKER_CLOSED_AGAIN;
-	if (pass.epoch != before.epoch)
+	h->opened += transition == PGW_BREAKER_OPENED;
+	h->closed += transition == PGW_BREAKER_CLOSED_AGAIN;
+	if (permit.epoch != before.epoch)
 		assert_memory_equal(&h->b, &before, sizeof(before));
-	assert_int_equal(news == PGW_BREAKER_OPENED, before.state == PGW_BREAKER_CLOSED && h->b.state == PGW_BREAKER_OPEN);
-	assert_int_equal(news == PGW_BREAKER_CLOSED_AGAIN, before.state == PGW_BREAKER_HALF_OPEN && h->b.state == PGW_BREAKER_CLOSED);
+	assert_int_equal(transition == PGW_BREAKER_OPENED, before.state == PGW_BREAKER_CLOSED && h->b.state == PGW_BREAKER_OPEN);
+	assert_int_equal(transition == PGW_BREAKER_CLOSED_AGAIN, before.state == PGW_BREAKER_HALF_OPEN && h->b.state == PGW_BREAKER_CLOSED);
 	if (before.state != PGW_BREAKER_CLOSED && h->b.state == PGW_BREAKER_CLOSED)
-		assert_true(pass.probe && (verdict == PGW_VERDICT_SUCCESS || verdict == PGW_VERDICT_ALIVE));
-	if (news == PGW_BREAKER_OPENED)
+		assert_true(permit.probe && (verdict == PGW_VERDICT_SUCCESS || verdict == PGW_VERDICT_ALIVE));
+	if (transition == PGW_BREAKER_OPENED)
 		assert_true(verdict == PGW_VERDICT_FAILURE && (before.openings > 0 || before.failures == config.failures - 1));
 }
 
@@ -126,7 +126,7 @@ static void
 check(const History *h, bool clock_jumped)
 {
 	PgwBreaker	copy = h->b;
-	PgwBreakerPass pass;
+	PgwBreakerPermit permit;
 	int64_t		longest = LONGEST_COOLDOWN > PROBE_TIMEOUT ? LONGEST_COOLDOWN : PROBE_TIMEOUT;
 	int64_t		wait = pgw_breaker_wait_ms(&copy, &config, h->now);
 
@@ -136,10 +136,10 @@ check(const History *h, bool clock_jumped)
 
 	/* Never stuck, and never earlier than said. */
 	if (wait > 0)
-		assert_false(pgw_breaker_allows(&copy, &config, h->now, &pass));
+		assert_false(pgw_breaker_allows(&copy, &config, h->now, &permit));
 	if (wait > 1 && !clock_jumped)
-		assert_false(pgw_breaker_allows(&copy, &config, h->now + wait - 1, &pass));
-	assert_true(pgw_breaker_allows(&copy, &config, h->now + wait, &pass));
+		assert_false(pgw_breaker_allows(&copy, &config, h->now + wait - 1, &permit));
+	assert_true(pgw_breaker_allows(&copy, &config, h->now + wait, &permit));
 }
 
 static void
@@ -179,7 +179,7 @@ random_histories(void **state)
 						if (next_random(2) == 0)
 							h.nout = 0;
 						for (int i = 0; i < h.nout; i++)
-							h.out[i].pass.probe = false;	/* died with the process; its answer may yet turn up */
+							h.out[i].permit.probe = false;	/* died with the process; its answer may yet turn up */
 					}
 					else if (jumps && next_random(5) == 0)
 					{
@@ -213,15 +213,15 @@ outage(void **state)
 
 	for (now = START; now < back; now += 100)
 	{
-		PgwBreakerPass pass;
+		PgwBreakerPermit permit;
 
-		if (!pgw_breaker_allows(&b, &usual, now, &pass))
+		if (!pgw_breaker_allows(&b, &usual, now, &permit))
 		{
 			refused++;
 			continue;
 		}
 		sent++;
-		pgw_breaker_report(&b, &usual, now, &pass, PGW_VERDICT_FAILURE);
+		pgw_breaker_report(&b, &usual, now, &permit, PGW_VERDICT_FAILURE);
 	}
 	assert_int_equal(sent + refused, 36000);
 

@@ -13,11 +13,11 @@
 static const PgwCapabilities everything = {.lookup = true, .lookup_refund = true, .can_void = true, .can_refund = true, .can_cancel = true};
 
 static PgwCompensationInput
-asked(PgwOp op, PgwOp operation, const PgwAnswer *a)
+asked(PgwBankOp op, PgwBankOp operation, const PgwAnswer *a)
 {
 	PgwCompensationInput in = {
-		.op = op, .operation = operation, .transport = PGW_TRANSPORT_ANSWERED, .answer = a, .caps = &everything, .attempts = 1,
-		.max_attempts = MAX_ATTEMPTS, .currency = "EUR"
+		.op = op, .operation = operation, .transport = PGW_TRANSPORT_ANSWERED, .answer = a, .caps = &everything, .keys_used = 1,
+		.max_keys = MAX_ATTEMPTS, .currency = "EUR"
 	};
 
 	return in;
@@ -29,7 +29,7 @@ asked(PgwOp op, PgwOp operation, const PgwAnswer *a)
 
 typedef struct Meaning
 {
-	PgwOp		op;
+	PgwBankOp		op;
 	PgwOutcome	outcome;
 	bool		in_doubt;
 	bool		counts;
@@ -92,7 +92,7 @@ static const Meaning meanings[] = {
 static void
 each_answer(void **state)
 {
-	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+	static const PgwBankOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
 
 	for (size_t i = 0; i < LENGTH(meanings); i++)
 		for (size_t o = 0; o < LENGTH(operations); o++)
@@ -112,9 +112,9 @@ each_answer(void **state)
 				a.refunded = 0;
 			}
 			pgw_compensation_result(&in, &d);
-			if (!events_are(&d.flow, m->events) || d.next != m->next || d.at_once != m->at_once || d.operation != operations[o])
+			if (!events_are(&d.decision, m->events) || d.next != m->next || d.at_once != m->at_once || d.operation != operations[o])
 				fail_msg("case %zu, %s: next %d, at once %d, then %s, %d events, the first is %s", i, pgw_op_name(operations[o]), (int) d.next,
-						 d.at_once, pgw_op_name(d.operation), d.flow.nevents, pgw_event_name(d.flow.events[0].type));
+						 d.at_once, pgw_op_name(d.operation), d.decision.nevents, pgw_event_name(d.decision.events[0].type));
 		}
 }
 
@@ -123,7 +123,7 @@ no_answer(void **state)
 {
 	static const struct
 	{
-		PgwOp		op;
+		PgwBankOp		op;
 		PgwTransport transport;
 		bool		in_doubt;
 		bool		counts;
@@ -150,10 +150,10 @@ no_answer(void **state)
 		in.transport = cases[i].transport;
 		in.in_doubt = cases[i].in_doubt;
 		in.not_found_counts = cases[i].counts;
-		in.attempts = MAX_ATTEMPTS + 1; /* no answer is no refusal, however often */
+		in.keys_used = MAX_ATTEMPTS + 1; /* no answer is no refusal, however often */
 		pgw_compensation_result(&in, &d);
-		if (!events_are(&d.flow, cases[i].events) || d.next != cases[i].next || d.at_once)
-			fail_msg("case %zu: next %d, first event %s", i, (int) d.next, pgw_event_name(d.flow.events[0].type));
+		if (!events_are(&d.decision, cases[i].events) || d.next != cases[i].next || d.at_once)
+			fail_msg("case %zu: next %d, first event %s", i, (int) d.next, pgw_event_name(d.decision.events[0].type));
 	}
 }
 
@@ -161,7 +161,7 @@ static void
 refused_too_often(void **state)
 {
 	static const PgwOutcome outcomes[] = {PGW_OUT_DECLINED, PGW_OUT_REJECTED, PGW_OUT_DECLINED};
-	static const PgwOp ops[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND};
+	static const PgwBankOp ops[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND};
 
 	for (size_t i = 0; i < LENGTH(outcomes); i++)
 		for (int attempts = 1; attempts <= MAX_ATTEMPTS + 1; attempts++)
@@ -170,18 +170,18 @@ refused_too_often(void **state)
 			PgwCompensationInput in = asked(ops[i], i == 0 ? PGW_OP_VOID : PGW_OP_REFUND, &a);
 			PgwCompensationDecision d;
 
-			in.attempts = attempts;
+			in.keys_used = attempts;
 			pgw_compensation_result(&in, &d);
 			if (attempts < MAX_ATTEMPTS)
 			{
-				assert_true(events_are(&d.flow, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_REFUND_RETRY_SCHEDULED)));
+				assert_true(events_are(&d.decision, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_REFUND_RETRY_SCHEDULED)));
 				assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
 				continue;
 			}
-			assert_true(events_are(&d.flow, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
-			assert_int_equal(d.flow.state, PGW_REQUIRES_MANUAL_REVIEW);
+			assert_true(events_are(&d.decision, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
+			assert_int_equal(d.decision.state, PGW_REQUIRES_MANUAL_REVIEW);
 			assert_int_equal(d.next, PGW_COMPENSATION_STOP);
-			assert_string_equal(d.flow.error->code, "refund_refused");
+			assert_string_equal(d.decision.error->code, "refund_refused");
 		}
 }
 
@@ -189,7 +189,7 @@ refused_too_often(void **state)
 static void
 authorization_expired(void **state)
 {
-	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+	static const PgwBankOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
 
 	for (size_t o = 0; o < LENGTH(operations); o++)
 	{
@@ -198,7 +198,7 @@ authorization_expired(void **state)
 		PgwCompensationDecision d;
 
 		strcpy(a.error_code, "authorization_expired");
-		in.attempts = MAX_ATTEMPTS;
+		in.keys_used = MAX_ATTEMPTS;
 		pgw_compensation_result(&in, &d);
 		assert_int_equal(d.next, operations[o] == PGW_OP_VOID ? PGW_COMPENSATION_DONE : PGW_COMPENSATION_STOP);
 	}
@@ -210,13 +210,13 @@ looked_up_charge(void **state)
 {
 	static const struct
 	{
-		PgwOp		before;
+		PgwBankOp		before;
 		bool		in_doubt;
 		int64_t		captured;
 		int64_t		refunded;
 		bool		voided;
 		PgwCompensationNext next;
-		PgwOp		after;
+		PgwBankOp		after;
 		int64_t		amount;
 		int64_t		asked;
 	}			cases[] = {
@@ -271,7 +271,7 @@ looked_up_charge(void **state)
 		pgw_compensation_result(&in, &d);
 		if (d.next != cases[i].next || d.operation != cases[i].after || d.amount != cases[i].amount)
 			fail_msg("case %zu: next %d, then %s, amount %lld", i, (int) d.next, pgw_op_name(d.operation), (long long) d.amount);
-		assert_int_equal(d.untold, d.next == PGW_COMPENSATION_FIND_OUT);
+		assert_int_equal(d.lookup_inconclusive, d.next == PGW_COMPENSATION_FIND_OUT);
 	}
 }
 
@@ -283,17 +283,17 @@ another_payment(void **state)
 		for (int op = PGW_OP_LOOKUP_CHARGE; op <= PGW_OP_LOOKUP_REFUND; op++)
 		{
 			PgwAnswer	a = answer(PGW_OUT_UNKNOWN);
-			PgwCompensationInput in = asked((PgwOp) op, PGW_OP_REFUND, &a);
+			PgwCompensationInput in = asked((PgwBankOp) op, PGW_OP_REFUND, &a);
 			PgwCompensationDecision d;
 
 			a.other_reference = true;
 			in.in_doubt = in_doubt;
 			in.not_found_counts = true;
 			pgw_compensation_result(&in, &d);
-			assert_true(events_are(&d.flow, (const int[]) UNKNOWN_EVENTS));
+			assert_true(events_are(&d.decision, (const int[]) UNKNOWN_EVENTS));
 			assert_int_equal(d.next, in_doubt ? PGW_COMPENSATION_FIND_OUT : PGW_COMPENSATION_ANEW);
-			assert_true(d.untold);
-			assert_string_equal(d.flow.reason, "another_reference");
+			assert_true(d.lookup_inconclusive);
+			assert_string_equal(d.decision.reason, "another_reference");
 		}
 }
 
@@ -303,7 +303,7 @@ pending_at_the_bank(void **state)
 {
 	static const struct
 	{
-		PgwOp		operation;
+		PgwBankOp		operation;
 		PgwOutcome	outcome;
 		bool		in_doubt;
 		bool		counts;
@@ -343,8 +343,8 @@ pending_at_the_bank(void **state)
 		in.not_found_counts = cases[i].counts;
 		in.pending = true;
 		pgw_compensation_result(&in, &d);
-		if (!events_are(&d.flow, cases[i].events) || d.next != cases[i].next)
-			fail_msg("case %zu: next %d, %d events, first %s", i, (int) d.next, d.flow.nevents, pgw_event_name(d.flow.events[0].type));
+		if (!events_are(&d.decision, cases[i].events) || d.next != cases[i].next)
+			fail_msg("case %zu: next %d, %d events, first %s", i, (int) d.next, d.decision.nevents, pgw_event_name(d.decision.events[0].type));
 		if (d.next == PGW_COMPENSATION_FIND_OUT && (d.operation != cases[i].operation || d.amount != 0 || d.at_once))
 			fail_msg("case %zu: then %s, amount %lld, at once %d", i, pgw_op_name(d.operation), (long long) d.amount, d.at_once);
 	}
@@ -356,7 +356,7 @@ partial_answer(void **state)
 {
 	static const struct
 	{
-		PgwOp		operation;
+		PgwBankOp		operation;
 		int64_t		asked;
 		bool		has_amount;
 		int64_t		amount;
@@ -393,20 +393,20 @@ partial_answer(void **state)
 
 				a.has_amount = cases[i].has_amount;
 				a.amount = cases[i].amount;
-				a.amount_bad = cases[i].bad;
+				a.amount_unreadable = cases[i].bad;
 				if (cases[i].currency != NULL)
 					strcpy(a.currency, cases[i].currency);
 				in.amount = cases[i].asked;
 				in.in_doubt = in_doubt;
 				pgw_compensation_result(&in, &d);
-				assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.flow));
+				assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.decision));
 				if (d.next != (cases[i].whole ? PGW_COMPENSATION_DONE : PGW_COMPENSATION_STOP))
 					fail_msg("case %zu, look-up %d: next %d", i, lookup, (int) d.next);
 				if (cases[i].whole)
 					continue;
-				assert_true(events_are(&d.flow, (const int[]) REVIEW_EVENTS));
-				assert_string_equal(d.flow.error->code, "refund_refused");
-				assert_string_equal(d.flow.reason, "amount_mismatch");
+				assert_true(events_are(&d.decision, (const int[]) REVIEW_EVENTS));
+				assert_string_equal(d.decision.error->code, "refund_refused");
+				assert_string_equal(d.decision.reason, "amount_mismatch");
 			}
 }
 
@@ -420,9 +420,10 @@ describe(const PgwCompensationInput *in, const PgwCompensationDecision *d)
 
 	snprintf(text, sizeof(text), "%s for %s, transport %d, outcome %s '%s', in doubt %d, counts %d, attempts %d, void %d refund %d cancel %d, "
 			 "voided %d captured %lld refunded %lld, pending %d, asked for %lld, amount %d %lld bad %d: next %d, %d events, first %s", pgw_op_name(in->op), pgw_op_name(in->operation),
-			 (int) in->transport, pgw_outcome_name(a->outcome), a->error_code, in->in_doubt, in->not_found_counts, in->attempts,
+			 (int) in->transport, pgw_outcome_name(a->outcome), a->error_code, in->in_doubt, in->not_found_counts, in->keys_used,
 			 in->caps->can_void, in->caps->can_refund, in->caps->can_cancel, a->voided, (long long) a->captured, (long long) a->refunded,
-			 in->pending, (long long) in->amount, a->has_amount, (long long) a->amount, a->amount_bad, (int) d->next, d->flow.nevents, d->flow.nevents > 0 ? pgw_event_name(d->flow.events[0].type) : "none");
+			 in->pending, (long long) in->amount, a->has_amount, (long long) a->amount, a->amount_unreadable, (int) d->next, d->decision.nevents,
+				 d->decision.nevents > 0 ? pgw_event_name(d->decision.events[0].type) : "none");
 	return text;
 }
 
@@ -448,7 +449,7 @@ bank_says_partly(const PgwCompensationInput *in)
 	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED || in->op == PGW_OP_LOOKUP_CHARGE || bank_belies_itself(in))
 		return false;
 	return in->operation == PGW_OP_REFUND && in->amount > 0 &&
-		(a->amount_bad || (a->has_amount && a->amount < in->amount) || (a->currency[0] != '\0' && strcmp(a->currency, in->currency) != 0));
+		(a->amount_unreadable || (a->has_amount && a->amount < in->amount) || (a->currency[0] != '\0' && strcmp(a->currency, in->currency) != 0));
 }
 
 /* The bank's word that the money is back. */
@@ -479,7 +480,7 @@ bank_refuses(const PgwCompensationInput *in)
 }
 
 static bool
-can(const PgwCapabilities *caps, PgwOp op)
+can(const PgwCapabilities *caps, PgwBankOp op)
 {
 	return op == PGW_OP_VOID ? caps->can_void : op == PGW_OP_REFUND ? caps->can_refund : op == PGW_OP_CANCEL && caps->can_cancel;
 }
@@ -494,11 +495,11 @@ check_result(const PgwCompensationInput *in)
 	bool		stands = answered && in->op == PGW_OP_LOOKUP_CHARGE && a->outcome == PGW_OUT_APPROVED && !bank_says_given_back(in);
 	bool		not_there = answered && in->not_found_counts && a->outcome == PGW_OUT_NOT_FOUND;
 	bool		blind = (in->in_doubt || in->operation == PGW_OP_CANCEL) && a->captured != 0 && (a->captured < 0 || a->refunded < 0);
-	PgwOp		fits = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	PgwBankOp		fits = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
 	bool		partly = bank_says_partly(in);
 	bool		waits = stands && in->in_doubt && in->pending;
-	bool		untold = stands && blind && in->in_doubt && fits != PGW_OP_VOID && fits != PGW_NOPS;
-	bool		lost = in->in_doubt && in->not_found_counts && !in->pending && !untold;
+	bool		lookup_inconclusive = stands && blind && in->in_doubt && fits != PGW_OP_VOID && fits != PGW_NOPS;
+	bool		lost = in->in_doubt && in->not_found_counts && !in->pending && !lookup_inconclusive;
 	bool		same = fits == in->operation && (a->refunded <= 0 || in->amount == a->captured - a->refunded);
 	bool		done;
 	bool		stop;
@@ -506,26 +507,27 @@ check_result(const PgwCompensationInput *in)
 
 	pgw_compensation_result(in, &d);
 	HOLDS(!d.excess || d.next == PGW_COMPENSATION_DONE);
-	HOLDS((d.flow.shown != NULL) == (d.excess || partly));
+	HOLDS((d.decision.shown != NULL) == (d.excess || partly));
 	/* pending, and nothing that was asked says otherwise: no event more */
 	same_wait = lookup && in->pending && in->in_doubt && d.next == PGW_COMPENSATION_FIND_OUT &&
 		(!answered || in->op == PGW_OP_LOOKUP_CHARGE || a->outcome == PGW_OUT_PENDING || a->outcome == PGW_OUT_UNKNOWN);
-	HOLDS(d.at_once || same_wait ? d.flow.nevents == 0 && d.flow.state == PGW_REFUNDING : events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.flow) == NULL);
-	HOLDS(d.flow.payment == PGW_FLOW_PAY_NONE && !d.flow.save_later && !d.flow.not_found);
+	HOLDS(d.at_once || same_wait ? d.decision.nevents == 0 && d.decision.state == PGW_REFUNDING : events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING,
+																											   &d.decision) == NULL);
+	HOLDS(d.decision.payment == PGW_PAYMENT_UNCHANGED && !d.decision.save_later && !d.decision.not_found);
 
 	/* given back: upon the bank's word, and always then */
 	done = d.next == PGW_COMPENSATION_DONE;
 	HOLDS(done == bank_says_given_back(in));
-	HOLDS(done == (d.flow.state == PGW_REFUNDED) && done == has_event(&d.flow, PGW_EV_REFUND_COMPLETED));
+	HOLDS(done == (d.decision.state == PGW_REFUNDED) && done == has_event(&d.decision, PGW_EV_REFUND_COMPLETED));
 
 	/* to a person: refused too often, the charge is gone, no operation fits, or not all of it is back */
 	stop = d.next == PGW_COMPENSATION_STOP;
-	HOLDS(stop == (d.flow.state == PGW_REQUIRES_MANUAL_REVIEW) && stop == has_event(&d.flow, PGW_EV_MANUAL_REVIEW_REQUIRED));
-	HOLDS(stop == (partly || (bank_refuses(in) && in->attempts >= in->max_attempts) || (not_there && in->op == PGW_OP_LOOKUP_CHARGE) ||
+	HOLDS(stop == (d.decision.state == PGW_REQUIRES_MANUAL_REVIEW) && stop == has_event(&d.decision, PGW_EV_MANUAL_REVIEW_REQUIRED));
+	HOLDS(stop == (partly || (bank_refuses(in) && in->keys_used >= in->max_keys) || (not_there && in->op == PGW_OP_LOOKUP_CHARGE) ||
 				   (stands && fits == PGW_NOPS)));
-	HOLDS(partly == same_text(d.flow.reason, "amount_mismatch"));
-	HOLDS(stop ? same_text(d.flow.error != NULL ? d.flow.error->code : NULL, "refund_refused") : d.flow.error == NULL && d.flow.keep_error);
-	HOLDS(bank_refuses(in) == has_event(&d.flow, PGW_EV_REFUND_FAILED));
+	HOLDS(partly == same_text(d.decision.reason, "amount_mismatch"));
+	HOLDS(stop ? same_text(d.decision.error != NULL ? d.decision.error->code : NULL, "refund_refused") : d.decision.error == NULL && d.decision.keep_error);
+	HOLDS(bank_refuses(in) == has_event(&d.decision, PGW_EV_REFUND_FAILED));
 
 	/* a new key: the old one was refused, or a look-up shows that it did nothing and another request is due (or there was none) */
 	if (d.next == PGW_COMPENSATION_ANEW && in->in_doubt)
@@ -542,21 +544,21 @@ check_result(const PgwCompensationInput *in)
 	/* a doubt stays one */
 	if (in->in_doubt && (!answered || a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_REJECTED || a->outcome == PGW_OUT_NOT_PROCESSED ||
 						 a->outcome == PGW_OUT_REQUIRES_ACTION || (a->outcome == PGW_OUT_NOT_FOUND && !in->not_found_counts)))
-		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && (same_wait || events_are(&d.flow, EVENTS(PGW_EV_REFUND_OUTCOME_UNKNOWN))));
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && (same_wait || events_are(&d.decision, EVENTS(PGW_EV_REFUND_OUTCOME_UNKNOWN))));
 	if (bank_belies_itself(in))
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
 	if (!lookup && (in->transport == PGW_TRANSPORT_MAYBE_SENT || (answered && (a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_PENDING))))
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
 	if (d.next == PGW_COMPENSATION_FIND_OUT)
-		HOLDS(same_wait || (d.flow.nevents == 1 &&
-						   (has_event(&d.flow, PGW_EV_REFUND_OUTCOME_UNKNOWN) || waits || (answered && a->outcome == PGW_OUT_PENDING))));
+		HOLDS(same_wait || (d.decision.nevents == 1 &&
+						   (has_event(&d.decision, PGW_EV_REFUND_OUTCOME_UNKNOWN) || waits || (answered && a->outcome == PGW_OUT_PENDING))));
 
 	/* pending at the bank, and only the charge to look at: nothing is sent, whatever the look-up would allow otherwise */
 	if (waits && fits != PGW_NOPS)
-		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && d.flow.nevents == 0);
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && d.decision.nevents == 0);
 
 	/* what is not shown is not known; a look-up that fails may yet tell */
-	HOLDS(d.untold == (untold && in->not_found_counts && !waits));
+	HOLDS(d.lookup_inconclusive == (lookup_inconclusive && in->not_found_counts && !waits));
 
 	/* no waiting, and no event, only after a look-up that says: send */
 	HOLDS(d.at_once == ((stands && fits != PGW_NOPS && (!in->in_doubt || lost)) || (not_there && in->op == PGW_OP_LOOKUP_REFUND)));
@@ -596,11 +598,11 @@ every_answer(PgwCompensationInput in)
 static void
 every_combination(void **state)
 {
-	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+	static const PgwBankOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
 
 	for (size_t o = 0; o < LENGTH(operations); o++)
 	{
-		const PgwOp ops[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
+		const PgwBankOp ops[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
 
 		for (size_t op = 0; op < LENGTH(ops); op++)
 			for (int bits = 0; bits < 64; bits++)
@@ -609,7 +611,7 @@ every_combination(void **state)
 					PgwCapabilities caps = {.can_void = bits & 1, .can_refund = (bits & 2) != 0, .can_cancel = (bits & 4) != 0};
 					PgwCompensationInput in = {
 						.op = ops[op], .operation = operations[o], .in_doubt = (bits & 8) != 0, .not_found_counts = (bits & 16) != 0,
-						.pending = (bits & 32) != 0, .caps = &caps, .attempts = attempts, .max_attempts = MAX_ATTEMPTS, .currency = "EUR"
+						.pending = (bits & 32) != 0, .caps = &caps, .keys_used = attempts, .max_keys = MAX_ATTEMPTS, .currency = "EUR"
 					};
 
 					every_answer(in);
@@ -623,13 +625,13 @@ every_combination(void **state)
 static void
 every_amount(void **state)
 {
-	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+	static const PgwBankOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
 	static const int64_t asked_for[] = {0, 1, CHARGED, INT64_MAX};
 	static const int64_t amounts[] = {0, 1, CHARGED - 1, CHARGED, CHARGED + 1, INT64_MAX};
 
 	for (size_t o = 0; o < LENGTH(operations); o++)
 	{
-		const PgwOp ops[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
+		const PgwBankOp ops[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
 
 		for (size_t op = 0; op < LENGTH(ops); op++)
 			for (int outcome = PGW_OUT_UNKNOWN; outcome <= PGW_OUT_NOT_FOUND; outcome++)
@@ -642,13 +644,13 @@ every_amount(void **state)
 
 							a.has_amount = bits & 1;
 							a.amount = a.has_amount ? amounts[m] : 0;
-							a.amount_bad = (bits & 2) != 0;
+							a.amount_unreadable = (bits & 2) != 0;
 							in.amount = asked_for[f];
 							in.in_doubt = (bits & 4) != 0;
 							in.not_found_counts = (bits & 8) != 0;
 							in.pending = (bits & 16) != 0;
 							check_result(&in);
-							in.attempts = MAX_ATTEMPTS;
+							in.keys_used = MAX_ATTEMPTS;
 							check_result(&in);
 						}
 	}

@@ -42,7 +42,7 @@ any(int n)
 
 typedef struct Request
 {
-	PgwOp		operation;
+	PgwBankOp		operation;
 	int			key;
 	int64_t		amount;
 	int64_t		at;				/* carried out then */
@@ -169,13 +169,13 @@ typedef enum Ending
 typedef struct Try
 {
 	Bank		bank;
-	PgwOp		operation;
+	PgwBankOp		operation;
 	int			key;
 	bool		has_key;
 	bool		used;
 	bool		pending;
-	bool		looked;
-	bool		untold;
+	bool		resend_allowed;
+	bool		lookup_inconclusive;
 	int64_t		first_use;
 	int64_t		asked_at;
 	int64_t		deadline;
@@ -197,7 +197,7 @@ answer_request(Bank *b, const Request *r, PgwAnswer *a)
 }
 
 static void
-answer_lookup(const Try *t, PgwOp op, PgwAnswer *a, bool blurred)
+answer_lookup(const Try *t, PgwBankOp op, PgwAnswer *a, bool blurred)
 {
 	const Bank *b = &t->bank;
 	const Key  *key = &b->keys[t->key];
@@ -221,7 +221,7 @@ answer_lookup(const Try *t, PgwOp op, PgwAnswer *a, bool blurred)
 }
 
 static PgwTransport
-ask(Try *t, PgwOp op, PgwAnswer *a)
+ask(Try *t, PgwBankOp op, PgwAnswer *a)
 {
 	bool		fault = t->faults > 0 && any(2) == 0;
 	Bank	   *b = &t->bank;
@@ -291,7 +291,7 @@ ending_of(const PgwCompensationDecision *d)
 		case PGW_COMPENSATION_DONE:
 			return GIVEN_BACK;
 		case PGW_COMPENSATION_STOP:
-			return same_text(d->flow.reason, "amount_mismatch") ? PARTLY : STOPPED;
+			return same_text(d->decision.reason, "amount_mismatch") ? PARTLY : STOPPED;
 		default:
 			return UNDER_WAY;
 	}
@@ -303,11 +303,12 @@ next_try(Try *t, char *trace, size_t size)
 	const PgwCapabilities *caps = &t->bank.caps;
 	int64_t		now = t->bank.now;
 	PgwCompensationFacts facts = {
-		.operation = t->operation, .key = t->has_key, .used = t->used, .looked = t->looked, .untold = t->untold, .key_age_s = t->used ? now - t->first_use : 0,
+		.operation = t->operation, .key = t->has_key, .used = t->used, .resend_allowed = t->resend_allowed,
+			.lookup_inconclusive = t->lookup_inconclusive, .key_age_s = t->used ? now - t->first_use : 0,
 		.pending = t->pending, .deadline_s = t->deadline
 	};
 	PgwCompensationStep step = pgw_compensation_step(caps, &facts);
-	PgwOp		op = t->operation;
+	PgwBankOp		op = t->operation;
 	PgwAnswer	a;
 	PgwCompensationInput in;
 	PgwCompensationDecision d;
@@ -325,7 +326,7 @@ next_try(Try *t, char *trace, size_t size)
 	else if (step == PGW_COMPENSATE_LOOKUP_REFUND)
 		op = PGW_OP_LOOKUP_REFUND;
 	else if (!t->has_key || (t->used && t->operation == PGW_OP_CANCEL) ||
-			 (t->used && t->looked && !pgw_resolve_key_remembered(caps, facts.key_age_s)))
+			 (t->used && t->resend_allowed && !pgw_capabilities_key_remembered(caps, facts.key_age_s)))
 	{
 		t->key++;
 		t->has_key = true;
@@ -341,9 +342,9 @@ next_try(Try *t, char *trace, size_t size)
 	in.transport = ask(t, op, &a);
 	in.answer = &a;
 	in.caps = caps;
-	in.attempts = t->key;
-	in.max_attempts = MAX_ATTEMPTS;
-	in.not_found_counts = pgw_resolve_not_found_counts(caps, now - t->asked_at);
+	in.keys_used = t->key;
+	in.max_keys = MAX_ATTEMPTS;
+	in.not_found_counts = pgw_capabilities_not_found_counts(caps, now - t->asked_at);
 	if (step == PGW_COMPENSATE_SEND)
 	{
 		if (!t->used)
@@ -356,8 +357,9 @@ next_try(Try *t, char *trace, size_t size)
 			 in.transport == PGW_TRANSPORT_ANSWERED ? pgw_outcome_name(a.outcome) : "-", (int) d.next);
 	if (in.transport == PGW_TRANSPORT_ANSWERED && op != PGW_OP_LOOKUP_CHARGE && a.outcome != PGW_OUT_UNKNOWN)
 		t->pending = a.outcome == PGW_OUT_PENDING;
-	t->looked = d.at_once;
-	t->untold = d.untold && (!in.in_doubt || d.operation == PGW_OP_CANCEL || pgw_resolve_key_remembered(caps, now - t->first_use));
+	t->resend_allowed = d.at_once;
+	t->lookup_inconclusive = d.lookup_inconclusive && (!in.in_doubt || d.operation == PGW_OP_CANCEL || pgw_capabilities_key_remembered(caps,
+																																	   now - t->first_use));
 	t->operation = d.operation;
 	if (d.amount != 0)
 		t->amount = d.amount;
@@ -437,7 +439,7 @@ one_charge(int round, Seen *seen)
 	for (int i = 0; i < STEPS && end == UNDER_WAY; i++)
 	{
 		end = next_try(&t, trace, sizeof(trace));
-		if (!t.looked)			/* what a look-up allows is done at once */
+		if (!t.resend_allowed)			/* what a look-up allows is done at once */
 			time_passes(b, b->now + (i < SLOW_AFTER ? 1 + any(5) : LIFETIME + any(LIFETIME)));
 	}
 	time_passes(b, b->now + LIFETIME);

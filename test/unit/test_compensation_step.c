@@ -17,7 +17,7 @@
 static void
 begin(void **state)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
 	pgw_compensation_begin(PGW_BANK_APPROVED, &d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_APPROVED, &d));
@@ -29,7 +29,7 @@ begin(void **state)
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_FAILED, &d));
 	assert_true(events_are(&d, EVENTS(PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)));
 	assert_int_equal(d.state, PGW_REFUNDING);
-	assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+	assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 }
 
 /* ---- with what ---- */
@@ -42,9 +42,9 @@ operation(void **state)
 		bool		can_void;
 		bool		can_refund;
 		bool		can_cancel;
-		PgwOp		authorized;
-		PgwOp		captured;
-		PgwOp		in_doubt;	/* NOPS: as without doubt */
+		PgwBankOp		authorized;
+		PgwBankOp		captured;
+		PgwBankOp		in_doubt;	/* NOPS: as without doubt */
 	}			cases[] = {
 		{true, true, true, PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL},
 		{true, true, false, PGW_OP_VOID, PGW_OP_REFUND, PGW_NOPS},
@@ -83,7 +83,7 @@ overdue(void **state)
 		{{.key = false, .deadline_s = DEADLINE}, DEADLINE - 1, false},
 		{{.key = false, .deadline_s = DEADLINE}, DEADLINE, true},
 		{{.key = false, .deadline_s = 0}, INT64_MAX, false},	/* an operator has it asked again */
-		{{.key = false, .looked = true, .deadline_s = DEADLINE}, DEADLINE, false},	/* what a look-up has just said is acted upon */
+		{{.key = false, .resend_allowed = true, .deadline_s = DEADLINE}, DEADLINE, false},	/* what a look-up has just said is acted upon */
 		{{.key = true, .deadline_s = DEADLINE}, MONTH - 1, false},
 		{{.key = true, .deadline_s = DEADLINE}, MONTH, true},
 		{{.key = true, .used = true, .deadline_s = DEADLINE}, INT64_MAX, false},	/* that is pgw_compensation_step()'s */
@@ -207,7 +207,7 @@ static void
 check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
 	PgwCompensationStep step = pgw_compensation_step(caps, facts);
-	bool		in_doubt = facts->used && !facts->looked;
+	bool		in_doubt = facts->used && !facts->resend_allowed;
 	bool		cancel = facts->operation == PGW_OP_CANCEL;
 	bool		remembered = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
 	bool		refund = facts->operation == PGW_OP_REFUND;
@@ -217,29 +217,31 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 	bool		overdue = facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? MONTH : facts->deadline_s);
 	char		what[320];
 
-	snprintf(what, sizeof(what), "step %d: %s key %d used %d looked %d untold %d age %lld, idempotency %d lifetime %lld lookup %d refund %d consistent %lld, pending %d "
+	snprintf(what, sizeof(what),
+			 "step %d: %s key %d used %d looked %d lookup_inconclusive %d age %lld, idempotency %d lifetime %lld lookup %d refund %d consistent %lld, pending %d "
 			 "deadline %lld",
-			 (int) step, pgw_op_name(facts->operation), facts->key, facts->used, facts->looked, facts->untold, (long long) facts->key_age_s, caps->idempotency,
+			 (int) step, pgw_op_name(facts->operation), facts->key, facts->used, facts->resend_allowed, facts->lookup_inconclusive,
+				 (long long) facts->key_age_s, caps->idempotency,
 			 (long long) caps->key_lifetime_s, caps->lookup, caps->lookup_refund, (long long) caps->lookup_consistent_after_s,
 			 facts->pending, (long long) facts->deadline_s);
-	CHECK(step == PGW_COMPENSATE_SEND || !facts->looked, what);
+	CHECK(step == PGW_COMPENSATE_SEND || !facts->resend_allowed, what);
 	CHECK(step == PGW_COMPENSATE_SEND || !facts->key || facts->used, what);
-	CHECK(facts->looked || !cancel ||
-		  (step == PGW_COMPENSATE_LOOKUP_CHARGE) == (caps->lookup && counts && !facts->untold && (facts->used ? !overdue : !facts->key)), what);
+	CHECK(facts->resend_allowed || !cancel ||
+		  (step == PGW_COMPENSATE_LOOKUP_CHARGE) == (caps->lookup && counts && !facts->lookup_inconclusive && (facts->used ? !overdue : !facts->key)), what);
 	CHECK((step == PGW_COMPENSATE_REVIEW) == (in_doubt && (overdue || (!cancel && !can_look && !remembered))), what);
 	switch (step)
 	{
 		case PGW_COMPENSATE_SEND:
 			CHECK(!in_doubt || cancel || remembered, what);
-			CHECK(!in_doubt || !(can_look && counts) || facts->untold, what);
+			CHECK(!in_doubt || !(can_look && counts) || facts->lookup_inconclusive, what);
 			return;
 		case PGW_COMPENSATE_LOOKUP_REFUND:
 			CHECK(caps->lookup_refund && facts->operation == PGW_OP_REFUND, what);
-			CHECK(in_doubt && ((counts && !facts->untold) || !remembered), what);
+			CHECK(in_doubt && ((counts && !facts->lookup_inconclusive) || !remembered), what);
 			return;
 		case PGW_COMPENSATE_LOOKUP_CHARGE:
 			CHECK(caps->lookup, what);
-			CHECK(facts->key ? in_doubt && ((counts && !facts->untold) || (!cancel && !remembered)) : !facts->untold, what);
+			CHECK(facts->key ? in_doubt && ((counts && !facts->lookup_inconclusive) || (!cancel && !remembered)) : !facts->lookup_inconclusive, what);
 			CHECK(!in_doubt || tells, what);
 			CHECK(!(in_doubt && facts->operation == PGW_OP_REFUND && caps->lookup_refund), what);
 			return;
@@ -252,7 +254,7 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 static void
 every_step(void **state)
 {
-	static const PgwOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
+	static const PgwBankOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
 	static const int64_t lifetimes[] = {1, MARGIN, LIFETIME};
 	static const int64_t consistent[] = {-1, 0, 2};
 	static const int64_t ages[] = {0, 1, MARGIN, DEADLINE - 1, DEADLINE, LIFETIME - MARGIN - 1, LIFETIME - MARGIN, LIFETIME - 1, LIFETIME,
@@ -287,9 +289,9 @@ every_step(void **state)
 		facts.deadline_s = deadlines[at[4]];
 		facts.key = (at[5] & 8) != 0;
 		facts.used = (at[5] & 16) != 0;
-		facts.looked = (at[5] & 32) != 0;
+		facts.resend_allowed = (at[5] & 32) != 0;
 		facts.pending = (at[5] & 64) != 0;
-		facts.untold = (at[5] & 128) != 0;
+		facts.lookup_inconclusive = (at[5] & 128) != 0;
 		caps.lookup_shows_captured = (at[5] & 256) != 0;
 		caps.lookup_shows_refunded = (at[5] & 512) != 0;
 		if (facts.key || !facts.used)

@@ -343,7 +343,7 @@ test_capabilities(void **state)
 	assert_true(pgw_connector_has(json_bank, PGW_OP_PING));
 	assert_false(pgw_connector_has(json_bank, PGW_NOPS));
 	for (int i = 0; i < PGW_NOPS; i++)
-		assert_int_equal(pgw_op_parse(pgw_op_name((PgwOp) i)), i);
+		assert_int_equal(pgw_op_parse(pgw_op_name((PgwBankOp) i)), i);
 	assert_int_equal(pgw_op_parse("x"), -1);
 	assert_string_equal(pgw_outcome_name(PGW_OUT_NOT_FOUND), "not_found");
 	assert_string_equal(pgw_outcome_name(PGW_OUT_UNKNOWN), "unknown");
@@ -379,7 +379,7 @@ header(const char *name)
 }
 
 static void
-render(const PgwConnector *c, PgwOp op, const PgwCallParams *p)
+render(const PgwConnector *c, PgwBankOp op, const PgwCallParams *p)
 {
 	PgwConnectorError err;
 
@@ -388,7 +388,7 @@ render(const PgwConnector *c, PgwOp op, const PgwCallParams *p)
 }
 
 static void
-refuse_render(const PgwConnector *c, PgwOp op, const PgwCallParams *p, const char *pointer, const char *message)
+refuse_render(const PgwConnector *c, PgwBankOp op, const PgwCallParams *p, const char *pointer, const char *message)
 {
 	PgwConnectorError err;
 
@@ -658,7 +658,7 @@ static PgwAnswer answer;
 static PgwQuestion question = {.transaction_ref = OURS, .original_ref = CHARGE_REF};
 
 static PgwOutcome
-judge_as(const PgwConnector *c, PgwOp op, long status, const char *body, const char *currency, int exponent)
+judge_as(const PgwConnector *c, PgwBankOp op, long status, const char *body, const char *currency, int exponent)
 {
 	size_t		len = body ? strlen(body) : 0;
 	char	   *exact = malloc(len > 0 ? len : 1);
@@ -674,7 +674,7 @@ judge_as(const PgwConnector *c, PgwOp op, long status, const char *body, const c
 }
 
 static PgwOutcome
-judge(PgwOp op, long status, const char *body)
+judge(PgwBankOp op, long status, const char *body)
 {
 	return judge_as(json_bank, op, status, body, "EUR", 2);
 }
@@ -692,7 +692,7 @@ test_judge_charge(void **state)
 	assert_string_equal(answer.bank_reference, "ch_1");
 	assert_string_equal(answer.authorization_code, "A1");
 	assert_string_equal(answer.currency, "EUR");
-	assert_true(answer.has_amount && !answer.amount_bad);
+	assert_true(answer.has_amount && !answer.amount_unreadable);
 	assert_int_equal(answer.amount, 1234);
 	assert_int_equal(answer.captured, 1234);
 	assert_int_equal(answer.refunded, 34);
@@ -705,7 +705,7 @@ test_judge_charge(void **state)
 	assert_int_equal(judge(PGW_OP_AUTHORIZE, 200, APPROVED "\n \r\t"), PGW_OUT_APPROVED);
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"pending\"}"), PGW_OUT_PENDING);
 	assert_int_equal(answer.captured, -1);
-	assert_false(answer.has_amount || answer.amount_bad);
+	assert_false(answer.has_amount || answer.amount_unreadable);
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"error\":{\"code\":\"lost_card\"}}"), PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "lost_or_stolen_card");
 	assert_string_equal(answer.bank_code, "lost_card");
@@ -785,8 +785,8 @@ amount_is(const char *text, bool good, int64_t expected)
 
 	snprintf(body, sizeof(body), "{\"status\":\"approved\",\"amount\":%s}", text);
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, body), PGW_OUT_APPROVED);
-	if (answer.has_amount != good || answer.amount_bad == good || answer.amount != expected)
-		fail_msg("%s: %d %d %lld", text, answer.has_amount, answer.amount_bad, (long long) answer.amount);
+	if (answer.has_amount != good || answer.amount_unreadable == good || answer.amount != expected)
+		fail_msg("%s: %d %d %lld", text, answer.has_amount, answer.amount_unreadable, (long long) answer.amount);
 }
 
 static void
@@ -827,9 +827,9 @@ test_judge_amounts(void **state)
 	amount_is("true", false, 0);
 	amount_is("{}", false, 0);
 	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"amount\":null,\"currency\":null,\"id\":null}");
-	assert_false(answer.has_amount || answer.amount_bad);
+	assert_false(answer.has_amount || answer.amount_unreadable);
 	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"amount\":5,\"currency\":\"EURO\"}");
-	assert_true(answer.amount_bad);
+	assert_true(answer.amount_unreadable);
 	assert_string_equal(answer.currency, "");
 	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"amount\":5,\"currency\":\"usd\"}");
 	assert_string_equal(answer.currency, "USD");
@@ -843,11 +843,11 @@ test_judge_amounts(void **state)
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12}}", "EUR", 2);
 	assert_int_equal(answer.amount, 1200);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"12.345\"}}", "EUR", 2);
-	assert_true(answer.amount_bad && !answer.has_amount);
+	assert_true(answer.amount_unreadable && !answer.has_amount);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":1.2e1}}", "EUR", 2);
 	assert_int_equal(answer.amount, 1200);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12.345}}", "EUR", 2);
-	assert_true(answer.amount_bad && !answer.has_amount);
+	assert_true(answer.amount_unreadable && !answer.has_amount);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"0.005\"}}", "KWD", 3);
 	assert_int_equal(answer.amount, 5);
 
@@ -858,19 +858,19 @@ test_judge_amounts(void **state)
 	assert_int_equal(answer.amount, 100);
 	assert_int_equal(answer.captured, 2);
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10050,\"k\":250}", "ISK", 0);
-	assert_true(answer.amount_bad);
+	assert_true(answer.amount_unreadable);
 	assert_int_equal(answer.captured, -1);
 	/* absent or null is not there; anything else that is no amount is not readable */
-	assert_true(answer.standing_bad);
+	assert_true(answer.charge_state_unreadable);
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10000,\"k\":true}", "ISK", 0);
-	assert_true(answer.standing_bad && answer.captured == -1);
+	assert_true(answer.charge_state_unreadable && answer.captured == -1);
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10000,\"k\":null}", "ISK", 0);
-	assert_true(!answer.standing_bad && answer.captured == -1);
+	assert_true(!answer.charge_state_unreadable && answer.captured == -1);
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":123}", "KWD", 3);
-	assert_false(answer.standing_bad);
+	assert_false(answer.charge_state_unreadable);
 	assert_int_equal(answer.amount, 1230);
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":9223372036854775806}", "KWD", 3);
-	assert_true(answer.amount_bad);
+	assert_true(answer.amount_unreadable);
 	pgw_connector_free(c);
 }
 
@@ -886,7 +886,7 @@ test_judge_texts(void **state)
 	snprintf(body, sizeof(body), "{\"status\":\"declined\",\"id\":\"%s\",\"error\":{\"code\":\"%s\"},\"card\":{\"last4\":\"12345\"}}", long_text, long_text);
 	judge(PGW_OP_CHARGE, 200, body);
 	assert_string_equal(answer.bank_reference, "");	/* half a reference is none */
-	assert_true(answer.bank_reference_bad);
+	assert_true(answer.bank_reference_invalid);
 	assert_int_equal(strlen(answer.bank_code), sizeof(answer.bank_code) - 1);
 	assert_string_equal(answer.card_last4, "");
 	long_text[255] = '\0';
@@ -945,7 +945,7 @@ test_judge_others(void **state)
 
 /* An answer that names another payment is none, and nothing of it is kept. */
 static void
-is_anothers(PgwOp op, long status, const char *body)
+is_anothers(PgwBankOp op, long status, const char *body)
 {
 	if (judge(op, status, body) != PGW_OUT_UNKNOWN || !answer.other_reference)
 		fail_msg("%s believed: %s", pgw_op_name(op), body);
@@ -959,7 +959,7 @@ is_anothers(PgwOp op, long status, const char *body)
 static void
 test_judge_references(void **state)
 {
-	static const PgwOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND, PGW_OP_CANCEL};
+	static const PgwBankOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND, PGW_OP_CANCEL};
 	PgwConnector *c;
 
 	(void) state;
@@ -1022,7 +1022,7 @@ id_is(const PgwConnector *c, const char *text, const char *expected)
 	snprintf(body, sizeof(body), "{\"s\":\"ok\",\"id\":%s}", text);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, body, "EUR", 2), PGW_OUT_APPROVED);
 	assert_string_equal(answer.bank_reference, expected);
-	assert_int_equal(answer.bank_reference_bad, *expected == '\0');
+	assert_int_equal(answer.bank_reference_invalid, *expected == '\0');
 }
 
 static void
@@ -1059,7 +1059,7 @@ test_judge_ids(void **state)
 	id_is(c, long_id, long_id);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\"}", "EUR", 2), PGW_OUT_APPROVED);
 	assert_string_equal(answer.bank_reference, "");
-	assert_false(answer.bank_reference_bad);
+	assert_false(answer.bank_reference_invalid);
 	pgw_connector_free(c);
 }
 

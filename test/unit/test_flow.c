@@ -5,10 +5,10 @@
 
 #include <stdio.h>
 
-static PgwFlowInput
+static PgwChargeInput
 asked(bool submitted, const PgwAnswer *a)
 {
-	PgwFlowInput in = {
+	PgwChargeInput in = {
 		.kind = PGW_KIND_PAYMENT, .state = PGW_CREATED, .capture = PGW_CAPTURE_IMMEDIATE, .submitted = submitted,
 		.payment_locked = submitted, .amount = 1250, .currency = "EUR",
 		.transport = PGW_TRANSPORT_ANSWERED, .answer = a
@@ -19,21 +19,21 @@ asked(bool submitted, const PgwAnswer *a)
 
 /* Runs it and checks what must hold for any input; want: the expected events, -1 ends. */
 static void
-expect(const PgwFlowInput *in, PgwFlowDecision *d, const int *want)
+expect(const PgwChargeInput *in, PgwDecision *d, const int *want)
 {
-	pgw_flow_result(in, d);
+	pgw_charge_result(in, d);
 	assert_null(events_wrong(in->kind, in->state, d));
 	assert_true(events_are(d, want));
 	if (!in->submitted)
-		assert_int_equal(d->payment, PGW_FLOW_PAY_NONE);
+		assert_int_equal(d->payment, PGW_PAYMENT_UNCHANGED);
 }
 
 static void
 approved_process(void **state)
 {
 	PgwAnswer	a = answer(PGW_OUT_APPROVED);
-	PgwFlowInput in = asked(false, &a);
-	PgwFlowDecision d;
+	PgwChargeInput in = asked(false, &a);
+	PgwDecision d;
 
 	expect(&in, &d, EVENTS(PGW_EV_BANK_PROCESSING_COMPLETED, PGW_EV_PAYMENT_DATA_SAVE_STARTED));
 	assert_int_equal(d.state, PGW_BANK_APPROVED);
@@ -45,10 +45,10 @@ approved_process(void **state)
 static void
 approved_submit(void **state)
 {
-	static const PgwFlowPayment want[] = {PGW_FLOW_PAY_CAPTURED, PGW_FLOW_PAY_CAPTURED, PGW_FLOW_PAY_AUTHORIZED};
+	static const PgwPaymentChange want[] = {PGW_PAYMENT_BECOMES_CAPTURED, PGW_PAYMENT_BECOMES_CAPTURED, PGW_PAYMENT_BECOMES_AUTHORIZED};
 	PgwAnswer	a = answer(PGW_OUT_APPROVED);
-	PgwFlowInput in = asked(true, &a);
-	PgwFlowDecision d;
+	PgwChargeInput in = asked(true, &a);
+	PgwDecision d;
 
 	for (int c = PGW_CAPTURE_IMMEDIATE; c <= PGW_CAPTURE_MANUAL; c++)
 	{
@@ -58,12 +58,12 @@ approved_submit(void **state)
 		assert_int_equal(d.state, PGW_COMPLETED);
 		assert_int_equal(d.payment, want[c]);
 		assert_int_equal(d.authorized_amount, 1250);
-		assert_int_equal(d.captured_amount, want[c] == PGW_FLOW_PAY_CAPTURED ? 1250 : 0);
+		assert_int_equal(d.captured_amount, want[c] == PGW_PAYMENT_BECOMES_CAPTURED ? 1250 : 0);
 	}
 	in.payment_locked = false;
 	expect(&in, &d, EVENTS(PGW_EV_BANK_PROCESSING_COMPLETED, PGW_EV_PAYMENT_DATA_SAVE_STARTED));
 	assert_true(d.save_later);
-	assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+	assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 }
 
 static void
@@ -75,21 +75,21 @@ refusals(void **state)
 		const char *code;
 		const char *want;
 		int			http;
-		PgwFlowPayment payment;
+		PgwPaymentChange payment;
 	}			cases[] = {
-		{PGW_OUT_DECLINED, "insufficient_funds", "insufficient_funds", 422, PGW_FLOW_PAY_DECLINED},
-		{PGW_OUT_DECLINED, "", "declined", 422, PGW_FLOW_PAY_DECLINED},
-		{PGW_OUT_DECLINED, "no_such_code", "declined", 422, PGW_FLOW_PAY_DECLINED},
-		{PGW_OUT_DECLINED, "outcome_unknown", "declined", 422, PGW_FLOW_PAY_DECLINED},
-		{PGW_OUT_DECLINED, "given_back", "declined", 422, PGW_FLOW_PAY_DECLINED},
-		{PGW_OUT_DECLINED, "payment_not_found", "declined", 422, PGW_FLOW_PAY_DECLINED},
-		{PGW_OUT_REQUIRES_ACTION, "do_not_honor", "authentication_required", 422, PGW_FLOW_PAY_DECLINED},
-		{PGW_OUT_REQUIRES_ACTION, "", "authentication_required", 422, PGW_FLOW_PAY_DECLINED},
-		{PGW_OUT_REJECTED, "", "bank_rejected_request", 502, PGW_FLOW_PAY_FAILED},
-		{PGW_OUT_REJECTED, "bank_credentials_rejected", "bank_credentials_rejected", 502, PGW_FLOW_PAY_FAILED},
-		{PGW_OUT_REJECTED, "insufficient_funds", "bank_rejected_request", 502, PGW_FLOW_PAY_FAILED},
-		{PGW_OUT_NOT_PROCESSED, "", "not_processed", 502, PGW_FLOW_PAY_FAILED},
-		{PGW_OUT_NOT_PROCESSED, "bank_unavailable", "bank_unavailable", 502, PGW_FLOW_PAY_FAILED},
+		{PGW_OUT_DECLINED, "insufficient_funds", "insufficient_funds", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_DECLINED, "", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_DECLINED, "no_such_code", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_DECLINED, "outcome_unknown", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_DECLINED, "given_back", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_DECLINED, "payment_not_found", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_REQUIRES_ACTION, "do_not_honor", "authentication_required", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_REQUIRES_ACTION, "", "authentication_required", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_REJECTED, "", "bank_rejected_request", 502, PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_OUT_REJECTED, "bank_credentials_rejected", "bank_credentials_rejected", 502, PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_OUT_REJECTED, "insufficient_funds", "bank_rejected_request", 502, PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_OUT_NOT_PROCESSED, "", "not_processed", 502, PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_OUT_NOT_PROCESSED, "bank_unavailable", "bank_unavailable", 502, PGW_PAYMENT_BECOMES_FAILED},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -97,15 +97,15 @@ refusals(void **state)
 		for (int submitted = 0; submitted < 2; submitted++)
 		{
 			PgwAnswer	a = answer(cases[i].outcome);
-			PgwFlowInput in = asked(submitted, &a);
-			PgwFlowDecision d;
+			PgwChargeInput in = asked(submitted, &a);
+			PgwDecision d;
 
 			strncpy(a.error_code, cases[i].code, sizeof(a.error_code) - 1);
 			expect(&in, &d, EVENTS(PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED));
 			assert_int_equal(d.state, PGW_FAILED);
 			assert_string_equal(d.error->code, cases[i].want);
 			assert_int_equal(d.error->http_status, cases[i].http);
-			assert_int_equal(pgw_flow_failed_payment(d.error->code), cases[i].payment);
+			assert_int_equal(pgw_charge_failed_payment(d.error->code), cases[i].payment);
 			if (submitted)
 				assert_int_equal(d.payment, cases[i].payment);
 		}
@@ -115,13 +115,13 @@ refusals(void **state)
 static void
 transport(void **state)
 {
-	PgwFlowInput in = asked(true, NULL);
-	PgwFlowDecision d;
+	PgwChargeInput in = asked(true, NULL);
+	PgwDecision d;
 
 	in.transport = PGW_TRANSPORT_NEVER_SENT;
 	expect(&in, &d, EVENTS(PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED));
 	assert_string_equal(d.error->code, "bank_unavailable");
-	assert_int_equal(d.payment, PGW_FLOW_PAY_FAILED);
+	assert_int_equal(d.payment, PGW_PAYMENT_BECOMES_FAILED);
 
 	/* an earlier request may have arrived: that this one did not proves nothing */
 	in.state = PGW_BANK_UNKNOWN;
@@ -138,7 +138,7 @@ transport(void **state)
 	expect(&in, &d, EVENTS(PGW_EV_BANK_OUTCOME_UNKNOWN));
 	assert_string_equal(d.error->code, "outcome_unknown");
 	assert_int_equal(d.error->http_status, 504);
-	assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+	assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 }
 
 static void
@@ -146,8 +146,8 @@ doubts(void **state)
 {
 	static const PgwOutcome outcomes[] = {PGW_OUT_UNKNOWN, PGW_OUT_NOT_FOUND};
 	PgwAnswer	a = answer(PGW_OUT_UNKNOWN);
-	PgwFlowInput in = asked(true, &a);
-	PgwFlowDecision d;
+	PgwChargeInput in = asked(true, &a);
+	PgwDecision d;
 
 	for (int i = 0; i < 2; i++)
 	{
@@ -184,15 +184,15 @@ another_capture(void **state)
 		for (int looked = 0; looked < 2; looked++)
 		{
 			PgwAnswer	a = answer(PGW_OUT_APPROVED);
-			PgwFlowInput in = asked(cases[i].submitted, &a);
-			PgwFlowDecision d;
+			PgwChargeInput in = asked(cases[i].submitted, &a);
+			PgwDecision d;
 
 			in.capture = cases[i].capture;
-			in.op = looked ? PGW_OP_LOOKUP_CHARGE : pgw_flow_operation(in.capture, in.submitted);
+			in.op = looked ? PGW_OP_LOOKUP_CHARGE : pgw_charge_operation(in.capture, in.submitted);
 			in.state = looked ? PGW_BANK_UNKNOWN : PGW_CREATED;
 			in.in_doubt = looked;
 			a.captured = cases[i].captured;
-			pgw_flow_result(&in, &d);
+			pgw_charge_result(&in, &d);
 			if ((d.state != PGW_REFUNDING) != cases[i].good)
 				fail_msg("case %zu, looked %d: %s", i, looked, pgw_state_name(d.state));
 			if (!cases[i].good)
@@ -205,15 +205,15 @@ another_capture(void **state)
 			else
 				assert_null(d.shown);
 			a.captured = -1;
-			a.standing_bad = true;
-			pgw_flow_result(&in, &d);
+			a.charge_state_unreadable = true;
+			pgw_charge_result(&in, &d);
 			assert_int_equal(d.state, PGW_BANK_UNKNOWN);
 		}
 }
 
 #define UNACCEPTABLE EVENTS(PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)
 
-/* Money was taken, but not what was asked for: given back, from either state, and no one waits for a vote. */
+/* Money was taken, but not what was asked for: given back, from either state, and nobody waits for the caller's decision. */
 static void
 another_amount(void **state)
 {
@@ -222,8 +222,8 @@ another_amount(void **state)
 	for (size_t i = 0; i < LENGTH(states); i++)
 	{
 		PgwAnswer	a = answer(PGW_OUT_APPROVED);
-		PgwFlowInput in = asked(true, &a);
-		PgwFlowDecision d;
+		PgwChargeInput in = asked(true, &a);
+		PgwDecision d;
 
 		in.state = states[i];
 		a.has_amount = true;
@@ -232,7 +232,7 @@ another_amount(void **state)
 		assert_int_equal(d.state, PGW_REFUNDING);
 		assert_string_equal(d.error->code, "outcome_unacceptable");
 		assert_string_equal(d.reason, "amount_mismatch");
-		assert_int_equal(d.payment, PGW_FLOW_PAY_FAILED);
+		assert_int_equal(d.payment, PGW_PAYMENT_BECOMES_FAILED);
 		for (int e = 0; e < d.nevents; e++)
 		{
 			assert_int_equal(d.events[e].from, states[i]);
@@ -250,7 +250,7 @@ another_amount(void **state)
 
 		strcpy(a.currency, "EUR");
 		a.has_amount = true;
-		pgw_flow_result(&in, &d);
+		pgw_charge_result(&in, &d);
 		assert_int_equal(d.state, PGW_COMPLETED);
 
 		/* it has been given back meanwhile, by whoever */
@@ -261,12 +261,12 @@ another_amount(void **state)
 		expect(&in, &d, UNACCEPTABLE);
 		a.voided = false;
 
-		a.amount_bad = true;
+		a.amount_unreadable = true;
 		expect(&in, &d, UNACCEPTABLE);
 
 		in.payment_locked = false;	/* whoever writes the row later writes it */
 		expect(&in, &d, UNACCEPTABLE);
-		assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+		assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 		assert_false(d.save_later);
 	}
 }
@@ -301,8 +301,8 @@ looked_up(void **state)
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		PgwAnswer	a = answer(cases[i].outcome);
-		PgwFlowInput in = asked(false, &a);
-		PgwFlowDecision d;
+		PgwChargeInput in = asked(false, &a);
+		PgwDecision d;
 
 		a.voided = cases[i].voided;
 		a.refunded = cases[i].refunded;
@@ -310,7 +310,7 @@ looked_up(void **state)
 		in.in_doubt = true;
 		in.op = PGW_OP_LOOKUP_CHARGE;
 		in.not_found_counts = cases[i].counts;
-		pgw_flow_result(&in, &d);
+		pgw_charge_result(&in, &d);
 		assert_null(events_wrong(in.kind, in.state, &d));
 		if (d.state != cases[i].want || !same_text(d.reason, cases[i].reason) || d.not_found != same_text(d.reason, "not_found"))
 			fail_msg("case %zu: %s, reason %s", i, pgw_state_name(d.state), d.reason != NULL ? d.reason : "none");
@@ -332,21 +332,21 @@ another_payments_charge(void **state)
 		for (size_t o = 0; o < LENGTH(outcomes); o++)
 		{
 			PgwAnswer	a = answer(outcomes[o]);
-			PgwFlowInput in = asked((bits & 1) != 0, &a);
-			PgwFlowDecision d;
+			PgwChargeInput in = asked((bits & 1) != 0, &a);
+			PgwDecision d;
 
 			in.state = states[(bits >> 1) & 1];
 			in.op = (bits & 4) != 0 ? PGW_OP_LOOKUP_CHARGE : PGW_OP_CHARGE;
 			in.can_cancel = in.can_lookup = (bits & 8) != 0;
 			a.has_amount = true;
 			a.amount = (bits & 16) != 0 ? 7 : 1250;	/* another amount must not give it back */
-			in.foreign = true;
+			in.names_other_charge = true;
 			expect(&in, &d, EVENTS(PGW_EV_MANUAL_REVIEW_REQUIRED));
 			assert_int_equal(d.state, PGW_REQUIRES_MANUAL_REVIEW);
 			assert_string_equal(d.error->code, "bank_reference_taken");
 			assert_string_equal(d.reason, "charge_of_another_payment");
-			assert_true(d.foreign);
-			assert_int_equal(d.payment, in.submitted ? PGW_FLOW_PAY_IN_REVIEW : PGW_FLOW_PAY_NONE);
+			assert_true(d.names_other_charge);
+			assert_int_equal(d.payment, in.submitted ? PGW_PAYMENT_BECOMES_IN_REVIEW : PGW_PAYMENT_UNCHANGED);
 		}
 }
 
@@ -356,29 +356,29 @@ claims(void **state)
 	static const struct
 	{
 		PgwOutcome	outcome;
-		PgwFlowClaim asked;
-		PgwFlowClaim looked_up;
+		PgwChargeIdClaim asked;
+		PgwChargeIdClaim looked_up;
 	}			cases[] = {
-		{PGW_OUT_APPROVED, PGW_FLOW_CLAIM_TAKE, PGW_FLOW_CLAIM_TAKE},
-		{PGW_OUT_PENDING, PGW_FLOW_CLAIM_TAKE, PGW_FLOW_CLAIM_TAKE},
-		{PGW_OUT_REQUIRES_ACTION, PGW_FLOW_CLAIM_TAKE, PGW_FLOW_CLAIM_TAKE},
-		{PGW_OUT_DECLINED, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_LOOK},
-		{PGW_OUT_REJECTED, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_NOTHING},
-		{PGW_OUT_NOT_PROCESSED, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_NOTHING},
-		{PGW_OUT_NOT_FOUND, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_NOTHING},
-		{PGW_OUT_UNKNOWN, PGW_FLOW_CLAIM_NOTHING, PGW_FLOW_CLAIM_NOTHING},
+		{PGW_OUT_APPROVED, PGW_CHARGE_ID_CLAIM_TAKE, PGW_CHARGE_ID_CLAIM_TAKE},
+		{PGW_OUT_PENDING, PGW_CHARGE_ID_CLAIM_TAKE, PGW_CHARGE_ID_CLAIM_TAKE},
+		{PGW_OUT_REQUIRES_ACTION, PGW_CHARGE_ID_CLAIM_TAKE, PGW_CHARGE_ID_CLAIM_TAKE},
+		{PGW_OUT_DECLINED, PGW_CHARGE_ID_CLAIM_NOTHING, PGW_CHARGE_ID_CLAIM_LOOK},
+		{PGW_OUT_REJECTED, PGW_CHARGE_ID_CLAIM_NOTHING, PGW_CHARGE_ID_CLAIM_NOTHING},
+		{PGW_OUT_NOT_PROCESSED, PGW_CHARGE_ID_CLAIM_NOTHING, PGW_CHARGE_ID_CLAIM_NOTHING},
+		{PGW_OUT_NOT_FOUND, PGW_CHARGE_ID_CLAIM_NOTHING, PGW_CHARGE_ID_CLAIM_NOTHING},
+		{PGW_OUT_UNKNOWN, PGW_CHARGE_ID_CLAIM_NOTHING, PGW_CHARGE_ID_CLAIM_NOTHING},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		PgwAnswer	a = answer(cases[i].outcome);
 
-		assert_int_equal(pgw_flow_claim(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), PGW_FLOW_CLAIM_NOTHING);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), PGW_CHARGE_ID_CLAIM_NOTHING);
 		strcpy(a.bank_reference, "ch_1");
-		assert_int_equal(pgw_flow_claim(PGW_OP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), cases[i].asked);
-		assert_int_equal(pgw_flow_claim(PGW_OP_AUTHORIZE, PGW_TRANSPORT_ANSWERED, &a), cases[i].asked);
-		assert_int_equal(pgw_flow_claim(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), cases[i].looked_up);
-		assert_int_equal(pgw_flow_claim(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, &a), PGW_FLOW_CLAIM_NOTHING);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), cases[i].asked);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_AUTHORIZE, PGW_TRANSPORT_ANSWERED, &a), cases[i].asked);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), cases[i].looked_up);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, &a), PGW_CHARGE_ID_CLAIM_NOTHING);
 	}
 }
 
@@ -388,7 +388,7 @@ approval_without_reference(void **state)
 {
 	static const struct
 	{
-		PgwOp		op;
+		PgwBankOp		op;
 		PgwOutcome	outcome;
 		bool		before;			/* approved already, without a name */
 		bool		can_lookup;
@@ -420,8 +420,8 @@ approval_without_reference(void **state)
 	{
 		size_t		c = i / 2;
 		PgwAnswer	a = answer(cases[c].outcome);
-		PgwFlowInput in = asked(i % 2, &a);
-		PgwFlowDecision d;
+		PgwChargeInput in = asked(i % 2, &a);
+		PgwDecision d;
 
 		in.op = cases[c].op;
 		in.state = in.op == PGW_OP_LOOKUP_CHARGE ? PGW_BANK_UNKNOWN : PGW_CREATED;
@@ -432,28 +432,28 @@ approval_without_reference(void **state)
 		in.not_found_counts = cases[c].counts;
 		a.has_amount = true;
 		a.amount = cases[c].amount;
-		pgw_flow_result(&in, &d);
+		pgw_charge_result(&in, &d);
 		assert_null(events_wrong(in.kind, in.state, &d));
 		if (d.state != cases[c].want || !same_text(d.reason, cases[c].reason) || d.not_found)
 			fail_msg("case %zu: %s, reason %s", c, pgw_state_name(d.state), d.reason != NULL ? d.reason : "none");
 		/* that it was approved stays on record until it is named or given up */
 		if (d.state != PGW_REFUNDING)
-			assert_string_equal(d.error->code, PGW_FLOW_INCOMPLETE);
-		assert_int_equal(d.payment, !in.submitted || d.state == PGW_BANK_UNKNOWN ? PGW_FLOW_PAY_NONE :
-						 d.state == PGW_REFUNDING ? PGW_FLOW_PAY_FAILED : PGW_FLOW_PAY_IN_REVIEW);
+			assert_string_equal(d.error->code, PGW_APPROVAL_INCOMPLETE);
+		assert_int_equal(d.payment, !in.submitted || d.state == PGW_BANK_UNKNOWN ? PGW_PAYMENT_UNCHANGED :
+						 d.state == PGW_REFUNDING ? PGW_PAYMENT_BECOMES_FAILED : PGW_PAYMENT_BECOMES_IN_REVIEW);
 	}
 }
 
 static void
 late_and_cancelled(void **state)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
-	pgw_flow_late_review("bank_reference_taken", "charge_of_another_payment", &d);
+	pgw_charge_late_review("bank_reference_taken", "charge_of_another_payment", &d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_FAILED, &d));
 	assert_true(events_are(&d, EVENTS(PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
 	assert_string_equal(d.error->code, "bank_reference_taken");
-	pgw_flow_cancel(&d);
+	pgw_charge_cancel(&d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN, &d));
 	assert_true(events_are(&d, UNACCEPTABLE));
 	assert_string_equal(d.error->code, "outcome_unacceptable");
@@ -462,7 +462,7 @@ late_and_cancelled(void **state)
 /* ---- every combination ---- */
 
 static const char *
-describe(const PgwFlowInput *in, const PgwFlowDecision *d)
+describe(const PgwChargeInput *in, const PgwDecision *d)
 {
 	static char text[512];
 	const PgwAnswer *a = in->answer;
@@ -470,7 +470,7 @@ describe(const PgwFlowInput *in, const PgwFlowDecision *d)
 	snprintf(text, sizeof(text), "%s, %s, transport %d, outcome %s '%s', counts %d, capture %d, submitted %d, locked %d, amount %d %lld '%s' bad %d, "
 			 "voided %d, refunded %lld: %s, %d events, payment %d", pgw_state_name(in->state), pgw_op_name(in->op), (int) in->transport,
 			 pgw_outcome_name(a->outcome), a->error_code, in->not_found_counts, (int) in->capture, in->submitted, in->payment_locked,
-			 a->has_amount, (long long) a->amount, a->currency, a->amount_bad, a->voided, (long long) a->refunded, pgw_state_name(d->state),
+			 a->has_amount, (long long) a->amount, a->currency, a->amount_unreadable, a->voided, (long long) a->refunded, pgw_state_name(d->state),
 			 d->nevents, (int) d->payment);
 	return text;
 }
@@ -479,7 +479,7 @@ describe(const PgwFlowInput *in, const PgwFlowDecision *d)
 
 /* The state that the answer must lead to, by the contract. */
 static PgwState
-state_after(const PgwFlowInput *in, bool as_asked)
+state_after(const PgwChargeInput *in, bool as_asked)
 {
 	bool		doubt = in->in_doubt;
 
@@ -505,16 +505,16 @@ state_after(const PgwFlowInput *in, bool as_asked)
 }
 
 static void
-check_result(const PgwFlowInput *in, bool as_asked)
+check_result(const PgwChargeInput *in, bool as_asked)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 	PgwState	want = state_after(in, as_asked);
 	bool		writes = in->submitted && in->payment_locked;
 	bool		taken = want == PGW_BANK_APPROVED || want == PGW_COMPLETED;
 	bool		said_no = in->transport == PGW_TRANSPORT_ANSWERED &&
 		(in->answer->outcome == PGW_OUT_DECLINED || in->answer->outcome == PGW_OUT_REQUIRES_ACTION);
 
-	pgw_flow_result(in, &d);
+	pgw_charge_result(in, &d);
 	HOLDS(events_wrong(in->kind, in->state, &d) == NULL);
 	HOLDS(d.state == want);
 	HOLDS(!d.keep_error && (d.error == NULL) == taken);
@@ -523,29 +523,29 @@ check_result(const PgwFlowInput *in, bool as_asked)
 
 	/* the payments row: only where the worker writes it, and as it would be written later */
 	if (!writes || want == PGW_BANK_UNKNOWN)
-		HOLDS(d.payment == PGW_FLOW_PAY_NONE);
+		HOLDS(d.payment == PGW_PAYMENT_UNCHANGED);
 	else if (taken)
 	{
 		bool		captured = in->capture != PGW_CAPTURE_MANUAL;
 
-		HOLDS(d.payment == (captured ? PGW_FLOW_PAY_CAPTURED : PGW_FLOW_PAY_AUTHORIZED));
+		HOLDS(d.payment == (captured ? PGW_PAYMENT_BECOMES_CAPTURED : PGW_PAYMENT_BECOMES_AUTHORIZED));
 		HOLDS(d.authorized_amount == in->amount && d.captured_amount == (captured ? in->amount : 0));
 	}
 	else
-		HOLDS(d.payment == pgw_flow_settled_payment(d.state, d.error->code));
+		HOLDS(d.payment == pgw_charge_payment_of_state(d.state, d.error->code));
 
 	/* what callers are told */
 	if (want == PGW_BANK_UNKNOWN)
 		HOLDS(d.error->class == PGW_CLASS_TIMEOUT && d.error->http_status == 504 && !d.error->retryable);
 	if (want == PGW_FAILED)
 		HOLDS(strcmp(d.error->sqlstate, said_no ? "PW402" : "PW502") == 0 &&
-			  pgw_flow_settled_payment(want, d.error->code) == (said_no ? PGW_FLOW_PAY_DECLINED : PGW_FLOW_PAY_FAILED));
+			  pgw_charge_payment_of_state(want, d.error->code) == (said_no ? PGW_PAYMENT_BECOMES_DECLINED : PGW_PAYMENT_BECOMES_FAILED));
 	if (want == PGW_REFUNDING)
 		HOLDS(strcmp(d.error->code, "outcome_unacceptable") == 0);
 }
 
 static void
-every_answer(PgwFlowInput in)
+every_answer(PgwChargeInput in)
 {
 	static const char *const codes[] = {"", "insufficient_funds", "bank_credentials_rejected", "outcome_unknown", "given_back", "no_such_code"};
 	static const struct
@@ -573,7 +573,7 @@ every_answer(PgwFlowInput in)
 					a.has_amount = amounts[m].has_amount;
 					a.amount = amounts[m].amount;
 					strcpy(a.currency, amounts[m].currency);
-					a.amount_bad = amounts[m].bad;
+					a.amount_unreadable = amounts[m].bad;
 					a.refunded = refunded[r / 2];
 					a.voided = r % 2;
 					in.answer = &a;
@@ -585,7 +585,7 @@ static void
 every_combination(void **state)
 {
 	static const PgwState states[] = {PGW_CREATED, PGW_BANK_UNKNOWN};
-	static const PgwOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_LOOKUP_CHARGE};
+	static const PgwBankOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_LOOKUP_CHARGE};
 
 	for (size_t s = 0; s < LENGTH(states); s++)
 		for (size_t op = 0; op < LENGTH(ops); op++)
@@ -593,7 +593,7 @@ every_combination(void **state)
 				for (int capture = PGW_CAPTURE_IMMEDIATE; capture <= PGW_CAPTURE_MANUAL; capture++)
 					for (int bits = 0; bits < 16; bits++)
 					{
-						PgwFlowInput in = asked((bits & 1) != 0, NULL);
+						PgwChargeInput in = asked((bits & 1) != 0, NULL);
 
 						in.state = states[s];
 						in.op = ops[op];
@@ -611,12 +611,12 @@ every_combination(void **state)
 static void
 operation(void **state)
 {
-	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_IMMEDIATE, false), PGW_OP_CHARGE);
-	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_IMMEDIATE, true), PGW_OP_CHARGE);
-	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_ON_COMMIT, false), PGW_OP_AUTHORIZE);
-	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_ON_COMMIT, true), PGW_OP_CHARGE);
-	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_MANUAL, false), PGW_OP_AUTHORIZE);
-	assert_int_equal(pgw_flow_operation(PGW_CAPTURE_MANUAL, true), PGW_OP_AUTHORIZE);
+	assert_int_equal(pgw_charge_operation(PGW_CAPTURE_IMMEDIATE, false), PGW_OP_CHARGE);
+	assert_int_equal(pgw_charge_operation(PGW_CAPTURE_IMMEDIATE, true), PGW_OP_CHARGE);
+	assert_int_equal(pgw_charge_operation(PGW_CAPTURE_ON_COMMIT, false), PGW_OP_AUTHORIZE);
+	assert_int_equal(pgw_charge_operation(PGW_CAPTURE_ON_COMMIT, true), PGW_OP_CHARGE);
+	assert_int_equal(pgw_charge_operation(PGW_CAPTURE_MANUAL, false), PGW_OP_AUTHORIZE);
+	assert_int_equal(pgw_charge_operation(PGW_CAPTURE_MANUAL, true), PGW_OP_AUTHORIZE);
 }
 
 static void
@@ -625,18 +625,18 @@ saving(void **state)
 	for (int capture = PGW_CAPTURE_IMMEDIATE; capture <= PGW_CAPTURE_MANUAL; capture++)
 		for (int submitted = 0; submitted < 2; submitted++)
 		{
-			bool		charged = pgw_flow_operation((PgwCaptureMode) capture, submitted) == PGW_OP_CHARGE;
+			bool		charged = pgw_charge_operation((PgwCaptureMode) capture, submitted) == PGW_OP_CHARGE;
 			bool		capture_follows = capture == PGW_CAPTURE_ON_COMMIT && !submitted;
-			PgwFlowDecision d;
+			PgwDecision d;
 
-			pgw_flow_save((PgwCaptureMode) capture, submitted, 10, &d);
+			pgw_charge_save((PgwCaptureMode) capture, submitted, 10, &d);
 			assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_APPROVED, &d));
 			if (capture_follows)
 				assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_COMPLETED)));
 			else
 				assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED)));
 			assert_int_equal(d.state, capture_follows ? PGW_SAVED : PGW_COMPLETED);
-			assert_int_equal(d.payment, charged ? PGW_FLOW_PAY_CAPTURED : PGW_FLOW_PAY_AUTHORIZED);
+			assert_int_equal(d.payment, charged ? PGW_PAYMENT_BECOMES_CAPTURED : PGW_PAYMENT_BECOMES_AUTHORIZED);
 			assert_int_equal(d.authorized_amount, 10);
 			assert_int_equal(d.captured_amount, charged ? 10 : 0);
 			assert_null(d.error);
@@ -646,29 +646,29 @@ saving(void **state)
 static void
 expired_lost_superseded(void **state)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
-	pgw_flow_expired(&d);
+	pgw_charge_expired(&d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_CREATED, &d));
 	assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_FAILED)));
 	assert_string_equal(d.error->code, "request_expired");
-	assert_int_equal(d.payment, PGW_FLOW_PAY_FAILED);
+	assert_int_equal(d.payment, PGW_PAYMENT_BECOMES_FAILED);
 
-	pgw_flow_lost(&d);
+	pgw_charge_lost(&d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_CREATED, &d));
 	assert_true(events_are(&d, EVENTS(PGW_EV_BANK_OUTCOME_UNKNOWN)));
 	assert_int_equal(d.state, PGW_BANK_UNKNOWN);
 	assert_string_equal(d.error->code, "outcome_unknown");
 	assert_string_equal(d.reason, "worker_lost");
-	assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+	assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 
 	/* its payments row goes on with another attempt, and must not be touched */
-	pgw_flow_superseded(&d);
+	pgw_charge_superseded(&d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_CREATED, &d));
 	assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_FAILED)));
 	assert_int_equal(d.state, PGW_FAILED);
 	assert_string_equal(d.error->code, "superseded");
-	assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+	assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 	assert_false(d.not_found);
 }
 
@@ -679,15 +679,15 @@ review(void **state)
 
 	for (size_t i = 0; i < LENGTH(from); i++)
 	{
-		PgwFlowDecision d;
+		PgwDecision d;
 
-		pgw_flow_review(from[i], "outcome_unknown", "deadline", &d);
+		pgw_charge_review(from[i], "outcome_unknown", "deadline", &d);
 		assert_null(events_wrong(PGW_KIND_PAYMENT, from[i], &d));
 		assert_true(events_are(&d, EVENTS(PGW_EV_MANUAL_REVIEW_REQUIRED)));
 		assert_int_equal(d.state, PGW_REQUIRES_MANUAL_REVIEW);
 		assert_string_equal(d.error->code, "outcome_unknown");
 		assert_string_equal(d.reason, "deadline");
-		assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+		assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 	}
 }
 
@@ -699,9 +699,9 @@ adopted(void **state)
 
 	for (size_t i = 0; i < LENGTH(from); i++)
 	{
-		PgwFlowDecision d;
+		PgwDecision d;
 
-		pgw_flow_adopt(from[i], &d);
+		pgw_charge_adopt(from[i], &d);
 		assert_null(events_wrong(PGW_KIND_PAYMENT, from[i], &d));
 		if (from[i] == PGW_BANK_APPROVED)
 			assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_ADOPTED, PGW_EV_PAYMENT_DATA_SAVE_STARTED)));
@@ -709,7 +709,7 @@ adopted(void **state)
 			assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_ADOPTED)));
 		assert_int_equal(d.state, from[i]);
 		assert_true(d.keep_error);
-		assert_int_equal(d.payment, PGW_FLOW_PAY_NONE);
+		assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 	}
 }
 
@@ -720,32 +720,32 @@ settled_payment(void **state)
 	{
 		PgwState	state;
 		const char *code;
-		PgwFlowPayment want;
+		PgwPaymentChange want;
 	}			cases[] = {
-		{PGW_CREATED, NULL, PGW_FLOW_PAY_NONE},
-		{PGW_BANK_UNKNOWN, "outcome_unknown", PGW_FLOW_PAY_NONE},
-		{PGW_BANK_APPROVED, NULL, PGW_FLOW_PAY_NONE},
-		{PGW_SAVED, NULL, PGW_FLOW_PAY_NONE},
-		{PGW_COMPLETED, NULL, PGW_FLOW_PAY_NONE},
-		{PGW_FAILED, "declined", PGW_FLOW_PAY_DECLINED},
-		{PGW_FAILED, "authentication_required", PGW_FLOW_PAY_DECLINED},
-		{PGW_FAILED, "not_processed", PGW_FLOW_PAY_FAILED},
-		{PGW_FAILED, "bank_unavailable", PGW_FLOW_PAY_FAILED},
-		{PGW_FAILED, "request_expired", PGW_FLOW_PAY_FAILED},	/* of the same class as a decline, but none */
-		{PGW_FAILED, "no_such_code", PGW_FLOW_PAY_FAILED},
-		{PGW_FAILED, NULL, PGW_FLOW_PAY_FAILED},
-		{PGW_REFUNDING, "given_back", PGW_FLOW_PAY_FAILED},
-		{PGW_REFUNDING, "declined", PGW_FLOW_PAY_FAILED},
-		{PGW_REFUNDED, "outcome_unacceptable", PGW_FLOW_PAY_FAILED},
-		{PGW_REFUNDED, NULL, PGW_FLOW_PAY_FAILED},
-		{PGW_REQUIRES_MANUAL_REVIEW, "refund_refused", PGW_FLOW_PAY_IN_REVIEW},
-		{PGW_REQUIRES_MANUAL_REVIEW, NULL, PGW_FLOW_PAY_IN_REVIEW},
+		{PGW_CREATED, NULL, PGW_PAYMENT_UNCHANGED},
+		{PGW_BANK_UNKNOWN, "outcome_unknown", PGW_PAYMENT_UNCHANGED},
+		{PGW_BANK_APPROVED, NULL, PGW_PAYMENT_UNCHANGED},
+		{PGW_SAVED, NULL, PGW_PAYMENT_UNCHANGED},
+		{PGW_COMPLETED, NULL, PGW_PAYMENT_UNCHANGED},
+		{PGW_FAILED, "declined", PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_FAILED, "authentication_required", PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_FAILED, "not_processed", PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_FAILED, "bank_unavailable", PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_FAILED, "request_expired", PGW_PAYMENT_BECOMES_FAILED},	/* of the same class as a decline, but none */
+		{PGW_FAILED, "no_such_code", PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_FAILED, NULL, PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_REFUNDING, "given_back", PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_REFUNDING, "declined", PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_REFUNDED, "outcome_unacceptable", PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_REFUNDED, NULL, PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_REQUIRES_MANUAL_REVIEW, "refund_refused", PGW_PAYMENT_BECOMES_IN_REVIEW},
+		{PGW_REQUIRES_MANUAL_REVIEW, NULL, PGW_PAYMENT_BECOMES_IN_REVIEW},
 	};
 	bool		seen[PGW_NSTATES] = {false};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
-		if (pgw_flow_settled_payment(cases[i].state, cases[i].code) != cases[i].want)
+		if (pgw_charge_payment_of_state(cases[i].state, cases[i].code) != cases[i].want)
 			fail_msg("%s, %s", pgw_state_name(cases[i].state), cases[i].code != NULL ? cases[i].code : "no code");
 		seen[cases[i].state] = true;
 	}

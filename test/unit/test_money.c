@@ -147,27 +147,27 @@ whole(void **unused)
 	static const struct
 	{
 		const char *text;
-		PgwWhole	want;
+		PgwAmountFault	want;
 		int64_t		value;
 	}			cases[] = {
-		{"4990", PGW_WHOLE_OK, 4990}, {"0", PGW_WHOLE_OK, 0}, {"-5", PGW_WHOLE_OK, -5}, {"4990.00", PGW_WHOLE_OK, 4990},
-		{"9223372036854775807", PGW_WHOLE_OK, INT64_MAX}, {"9223372036854775807.000", PGW_WHOLE_OK, INT64_MAX},
-		{"-9223372036854775808", PGW_WHOLE_OK, INT64_MIN}, {"9223372036854775808", PGW_WHOLE_TOO_BIG, 0},
-		{"-9223372036854775809", PGW_WHOLE_TOO_BIG, 0}, {"100000000000000000000000000000000000000000", PGW_WHOLE_TOO_BIG, 0},
-		{"49.90", PGW_WHOLE_FRACTION, 0}, {"0.5", PGW_WHOLE_FRACTION, 0}, {"-49.90", PGW_WHOLE_FRACTION, 0},
-		{"4990.0000000000000000000000000000000001", PGW_WHOLE_FRACTION, 0}, {"99999999999999999999.5", PGW_WHOLE_FRACTION, 0},
-		{"NaN", PGW_WHOLE_NO_NUMBER, 0}, {"Infinity", PGW_WHOLE_NO_NUMBER, 0}, {"-Infinity", PGW_WHOLE_NO_NUMBER, 0},
-		{"", PGW_WHOLE_NO_NUMBER, 0}, {"-", PGW_WHOLE_NO_NUMBER, 0}, {"1e3", PGW_WHOLE_NO_NUMBER, 0}, {".5", PGW_WHOLE_NO_NUMBER, 0},
-		{"1.5x", PGW_WHOLE_NO_NUMBER, 0}, {"1.0.0", PGW_WHOLE_NO_NUMBER, 0}, {"1.", PGW_WHOLE_NO_NUMBER, 0}, {" 1", PGW_WHOLE_NO_NUMBER, 0},
+		{"4990", PGW_AMOUNT_OK, 4990}, {"0", PGW_AMOUNT_OK, 0}, {"-5", PGW_AMOUNT_OK, -5}, {"4990.00", PGW_AMOUNT_OK, 4990},
+		{"9223372036854775807", PGW_AMOUNT_OK, INT64_MAX}, {"9223372036854775807.000", PGW_AMOUNT_OK, INT64_MAX},
+		{"-9223372036854775808", PGW_AMOUNT_OK, INT64_MIN}, {"9223372036854775808", PGW_AMOUNT_TOO_LARGE, 0},
+		{"-9223372036854775809", PGW_AMOUNT_TOO_LARGE, 0}, {"100000000000000000000000000000000000000000", PGW_AMOUNT_TOO_LARGE, 0},
+		{"49.90", PGW_AMOUNT_FRACTION, 0}, {"0.5", PGW_AMOUNT_FRACTION, 0}, {"-49.90", PGW_AMOUNT_FRACTION, 0},
+		{"4990.0000000000000000000000000000000001", PGW_AMOUNT_FRACTION, 0}, {"99999999999999999999.5", PGW_AMOUNT_FRACTION, 0},
+		{"NaN", PGW_AMOUNT_NO_NUMBER, 0}, {"Infinity", PGW_AMOUNT_NO_NUMBER, 0}, {"-Infinity", PGW_AMOUNT_NO_NUMBER, 0},
+		{"", PGW_AMOUNT_NO_NUMBER, 0}, {"-", PGW_AMOUNT_NO_NUMBER, 0}, {"1e3", PGW_AMOUNT_NO_NUMBER, 0}, {".5", PGW_AMOUNT_NO_NUMBER, 0},
+		{"1.5x", PGW_AMOUNT_NO_NUMBER, 0}, {"1.0.0", PGW_AMOUNT_NO_NUMBER, 0}, {"1.", PGW_AMOUNT_NO_NUMBER, 0}, {" 1", PGW_AMOUNT_NO_NUMBER, 0},
 	};
 
 	(void) unused;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
 		int64_t		value = -7;
-		PgwWhole	got = pgw_money_whole(cases[i].text, &value);
+		PgwAmountFault	got = pgw_money_from_numeric(cases[i].text, &value);
 
-		if (got != cases[i].want || value != (got == PGW_WHOLE_OK ? cases[i].value : -7))
+		if (got != cases[i].want || value != (got == PGW_AMOUNT_OK ? cases[i].value : -7))
 			fail_msg("\"%s\": %d, %lld", cases[i].text, got, (long long) value);
 	}
 }

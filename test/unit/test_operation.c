@@ -12,7 +12,7 @@
 #define BEFORE 40
 #define OTHERS 10
 
-static const PgwOp operations[] = {PGW_OP_CAPTURE, PGW_OP_VOID, PGW_OP_REFUND};
+static const PgwBankOp operations[] = {PGW_OP_CAPTURE, PGW_OP_VOID, PGW_OP_REFUND};
 static const PgwKind kinds[] = {PGW_KIND_CAPTURE, PGW_KIND_VOID, PGW_KIND_REFUND};
 
 static const PgwCapabilities full = {
@@ -25,7 +25,7 @@ static const PgwCapabilities keys_only = {.idempotency = true, .key_lifetime_s =
 static const PgwCapabilities nothing = {.lookup_consistent_after_s = -1};
 
 static PgwOperationInput
-input(PgwOp operation, PgwOp op, const PgwCapabilities *caps, const PgwAnswer *a)
+input(PgwBankOp operation, PgwBankOp op, const PgwCapabilities *caps, const PgwAnswer *a)
 {
 	PgwOperationInput in = {
 		.op = op, .operation = operation, .transport = PGW_TRANSPORT_ANSWERED, .answer = a, .caps = caps, .amount = AMOUNT, .currency = "EUR",
@@ -45,7 +45,7 @@ decide(PgwOperationInput in)
 }
 
 static PgwOperationDecision
-answered(PgwOp operation, PgwOp op, PgwOutcome outcome, const PgwCapabilities *caps)
+answered(PgwBankOp operation, PgwBankOp op, PgwOutcome outcome, const PgwCapabilities *caps)
 {
 	PgwAnswer	a = answer(outcome);
 
@@ -61,7 +61,7 @@ straight(void **unused)
 	(void) unused;
 	for (size_t i = 0; i < LENGTH(operations); i++)
 	{
-		PgwOp		op = operations[i];
+		PgwBankOp		op = operations[i];
 
 		assert_int_equal(answered(op, op, PGW_OUT_APPROVED, &full).next, PGW_OPERATION_DONE);
 		assert_int_equal(answered(op, op, PGW_OUT_PENDING, &full).next, PGW_OPERATION_FIND_OUT);
@@ -108,7 +108,7 @@ other_amount(void **unused)
 	strcpy(a.currency, "USD");
 	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next, PGW_OPERATION_STOP);
 	a = answer(PGW_OUT_APPROVED);
-	a.amount_bad = true;
+	a.amount_unreadable = true;
 	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next, PGW_OPERATION_STOP);
 }
 
@@ -137,7 +137,7 @@ belied(void **unused)
 }
 
 static PgwOperationDecision
-looked(PgwOp operation, int64_t captured, int64_t refunded, bool voided, const char *refusal, bool counts)
+looked(PgwBankOp operation, int64_t captured, int64_t refunded, bool voided, const char *refusal, bool counts)
 {
 	PgwAnswer	a = answer(PGW_OUT_APPROVED);
 	PgwOperationInput in = input(operation, PGW_OP_LOOKUP_CHARGE, &full, &a);
@@ -192,7 +192,7 @@ looked_up(void **unused)
 	assert_int_equal(looked(PGW_OP_REFUND, 500, 140, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
 	/* more than the others can have given back, and less than all: a part of it may be ours, and sent again it could come on top */
 	assert_int_equal(looked(PGW_OP_REFUND, 500, 139, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
-	assert_true(looked(PGW_OP_REFUND, 500, 139, false, NULL, true).untold);
+	assert_true(looked(PGW_OP_REFUND, 500, 139, false, NULL, true).lookup_inconclusive);
 	assert_int_equal(looked(PGW_OP_REFUND, 500, 50, false, NULL, true).next, PGW_OPERATION_AT_ONCE);
 	assert_false(looked(PGW_OP_REFUND, 500, 150, false, NULL, true).excess);
 	assert_true(looked(PGW_OP_REFUND, 500, 151, false, NULL, true).excess);
@@ -224,7 +224,7 @@ not_shown(void **unused)
 		in.in_doubt = true;
 		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
 		assert_string_equal(decide(in).reason, "not_shown");
-		assert_true(decide(in).untold);
+		assert_true(decide(in).lookup_inconclusive);
 		/* a void that was refused as done already is not refused because the look-up does not say so */
 		in.refusal = "operation_not_allowed";
 		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
@@ -232,20 +232,20 @@ not_shown(void **unused)
 		in.refusal = NULL;
 		/* another payment's document */
 		a.outcome = PGW_OUT_UNKNOWN;
-		assert_false(decide(in).untold);	/* a look-up that fails may yet tell */
+		assert_false(decide(in).lookup_inconclusive);	/* a look-up that fails may yet tell */
 		a.other_reference = true;
-		assert_true(decide(in).untold);
+		assert_true(decide(in).lookup_inconclusive);
 		assert_string_equal(decide(in).reason, "another_reference");
 
 		facts.operation = operations[i];
-		facts.untold = true;
+		facts.lookup_inconclusive = true;
 		assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_SEND);
 		facts.pending = true;	/* the bank has it: nothing is sent for being asked in vain */
 		assert_int_equal(pgw_operation_step(&full, &facts, &reason), i == 2 ? PGW_OPERATION_LOOKUP_REFUND : PGW_OPERATION_LOOKUP_CHARGE);
 		facts.pending = false;
 		facts.refused = true;
 		assert_int_equal(pgw_operation_step(&full, &facts, &reason), i == 2 ? PGW_OPERATION_LOOKUP_REFUND : PGW_OPERATION_LOOKUP_CHARGE);
-		facts.refused = facts.untold = false;
+		facts.refused = facts.lookup_inconclusive = false;
 
 		/* where it is known beforehand that it does not tell, it is not asked */
 		assert_false(pgw_operation_lookup_tells(&mute, operations[i]));
@@ -301,9 +301,9 @@ steps(void **unused)
 	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_LOOKUP_REFUND);
 	late.lookup_refund = false;
 	assert_int_equal(pgw_operation_step(&late, &facts, &reason), PGW_OPERATION_LOOKUP_CHARGE);
-	facts.looked = true;
+	facts.resend_allowed = true;
 	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_SEND);
-	facts.looked = false;
+	facts.resend_allowed = false;
 	/* the key is forgotten: asked about, never sent */
 	facts.key_age_s = 86400;
 	assert_int_equal(pgw_operation_step(&keys_only, &facts, &reason), PGW_OPERATION_REVIEW);
@@ -326,8 +326,8 @@ static void
 check_one(const PgwOperationInput *in, PgwKind kind)
 {
 	PgwOperationDecision r;
-	PgwFlowDecision d;
-	PgwFlowDecision c;
+	PgwDecision d;
+	PgwDecision c;
 	const PgwAnswer *a = in->answer;
 	bool		lookup = in->op != in->operation;
 	bool		answered = in->transport == PGW_TRANSPORT_ANSWERED;
@@ -369,7 +369,7 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 		{
 			PgwState	state = s ? PGW_BANK_UNKNOWN : PGW_CREATED;
 
-			pgw_operation_flow(&r, state, locked, &d);
+			pgw_operation_decision(&r, state, locked, &d);
 			if (r.same && s)
 				CHECK(d.nevents == 0 && d.state == state, what);
 			else
@@ -380,7 +380,7 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 		}
 	if (in->operation == PGW_OP_CAPTURE)
 	{
-		pgw_operation_capture_flow(&r, &c);
+		pgw_operation_capture_decision(&r, &c);
 		CHECK(r.same ? c.nevents == 0 && c.state == PGW_SAVED : events_wrong(PGW_KIND_PAYMENT, PGW_SAVED, &c) == NULL, what);
 		CHECK((c.state == PGW_REFUNDING) == (r.next == PGW_OPERATION_REFUSED), what);
 		CHECK((c.state == PGW_COMPLETED) == (r.next == PGW_OPERATION_DONE), what);
@@ -404,7 +404,7 @@ whole_product(void **unused)
 							for (size_t ref = 0; ref < LENGTH(refusals); ref++)
 								for (int bits = 0; bits < 64; bits++)
 								{
-									PgwOp		asked[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
+									PgwBankOp		asked[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
 									PgwAnswer	a = answer((PgwOutcome) outcome);
 									PgwOperationInput in = input(operations[o], asked[q], caps[cap], &a);
 
@@ -431,7 +431,7 @@ whole_product(void **unused)
 static void
 ends(void **unused)
 {
-	PgwFlowDecision d;
+	PgwDecision d;
 
 	(void) unused;
 	pgw_operation_save(&d);

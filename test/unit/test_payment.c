@@ -38,11 +38,11 @@ static const PgwCapabilities can_all = {
 };
 
 static bool
-allowed(PgwKind kind, const PgwStanding *s)
+allowed(PgwKind kind, const PgwPaymentAmounts *s)
 {
 	PgwOperationCheck check;
 
-	pgw_operation_check(kind, s, &can_all, 0, true, &check);
+	pgw_payment_operation_check(kind, s, &can_all, 0, true, &check);
 	if (check.error_code == NULL || strcmp(check.error_code, "operation_not_allowed") != 0)
 		return true;
 	assert_non_null(check.hint);
@@ -56,7 +56,7 @@ every_cell(void **unused)
 	for (int status = 0; status < PGW_NPAYMENT_STATUSES; status++)
 		for (int under_way = 0; under_way < 2; under_way++)
 		{
-			PgwStanding s = {.status = (PgwPaymentStatus) status, .authorized = 100, .captured = 50, .reserved = under_way ? 10 : 0};
+			PgwPaymentAmounts s = {.status = (PgwPaymentStatus) status, .authorized = 100, .captured = 50, .reserved = under_way ? 10 : 0};
 			char		want[128];
 			const char *row = NULL;
 
@@ -68,7 +68,7 @@ every_cell(void **unused)
 			}
 			for (int c = 0; c < PGW_NOPERATIONS; c++)
 			{
-				PgwKind		kind = pgw_operation_kind(c);
+				PgwKind		kind = pgw_payment_operation_kind(c);
 
 				/* what the contract does not foresee is refused */
 				if (allowed(kind, &s) != (row != NULL && strstr(row, pgw_kind_name(kind)) != NULL))
@@ -78,11 +78,11 @@ every_cell(void **unused)
 }
 
 static const char *
-error_of(PgwKind kind, PgwStanding s, PgwCapabilities caps, int64_t amount, bool final, int64_t *out)
+error_of(PgwKind kind, PgwPaymentAmounts s, PgwCapabilities caps, int64_t amount, bool final, int64_t *out)
 {
 	PgwOperationCheck check;
 
-	pgw_operation_check(kind, &s, &caps, amount, final, &check);
+	pgw_payment_operation_check(kind, &s, &caps, amount, final, &check);
 	if (check.error_code != NULL)
 		assert_non_null(pgw_error_find(check.error_code));
 	if (out != NULL)
@@ -93,9 +93,9 @@ error_of(PgwKind kind, PgwStanding s, PgwCapabilities caps, int64_t amount, bool
 static void
 amounts(void **unused)
 {
-	PgwStanding authorized = {.status = PGW_PAY_AUTHORIZED, .authorized = 100};
-	PgwStanding part = {.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
-	PgwStanding captured = {.status = PGW_PAY_CAPTURED, .authorized = 100, .captured = 100, .refunded = 20, .refund_pending = 30};
+	PgwPaymentAmounts authorized = {.status = PGW_PAY_AUTHORIZED, .authorized = 100};
+	PgwPaymentAmounts part = {.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
+	PgwPaymentAmounts captured = {.status = PGW_PAY_CAPTURED, .authorized = 100, .captured = 100, .refunded = 20, .refund_pending = 30};
 	int64_t		n;
 
 	(void) unused;
@@ -122,9 +122,9 @@ amounts(void **unused)
 static void
 capabilities(void **unused)
 {
-	PgwStanding authorized = {.status = PGW_PAY_AUTHORIZED, .authorized = 100};
-	PgwStanding part = {.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
-	PgwStanding captured = {.status = PGW_PAY_CAPTURED, .authorized = 100, .captured = 100};
+	PgwPaymentAmounts authorized = {.status = PGW_PAY_AUTHORIZED, .authorized = 100};
+	PgwPaymentAmounts part = {.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
+	PgwPaymentAmounts captured = {.status = PGW_PAY_CAPTURED, .authorized = 100, .captured = 100};
 	PgwCapabilities caps;
 
 	(void) unused;
@@ -168,7 +168,7 @@ typedef struct Open
 
 typedef struct World
 {
-	PgwStanding s;
+	PgwPaymentAmounts s;
 	Open		open[MAX_OPEN];
 	int			n;
 	int64_t		captured;		/* by a bookkeeping of the test's own */
@@ -181,7 +181,7 @@ static long worlds = 0;
 static void
 sound(const World *w)
 {
-	const PgwStanding *s = &w->s;
+	const PgwPaymentAmounts *s = &w->s;
 	int64_t		reserved = 0;
 	int64_t		pending = 0;
 	int			claims = 0;
@@ -239,12 +239,12 @@ begin(const World *before, PgwKind kind, int64_t amount, bool final, int depth)
 	World		w = *before;
 	PgwOperationCheck check;
 
-	pgw_operation_check(kind, &w.s, &can_all, amount, final, &check);
+	pgw_payment_operation_check(kind, &w.s, &can_all, amount, final, &check);
 	if (check.error_code != NULL)
 		return;
 	assert_true(check.amount > 0);
 	w.open[w.n++] = (Open) {kind, check.amount, final, false};
-	pgw_operation_begin(kind, check.amount, &w.s);
+	pgw_payment_operation_begin(kind, check.amount, &w.s);
 	walk(&w, depth);
 }
 
@@ -255,9 +255,9 @@ end(const World *before, int i, bool done, int depth)
 	Open		o = w.open[i];
 
 	if (done)
-		pgw_operation_done(o.kind, o.amount, o.final, &w.s);
+		pgw_payment_operation_done(o.kind, o.amount, o.final, &w.s);
 	else
-		pgw_operation_undone(o.kind, o.amount, &w.s);
+		pgw_payment_operation_undone(o.kind, o.amount, &w.s);
 	if (done && o.kind == PGW_KIND_CAPTURE)
 	{
 		w.captured += o.amount;
@@ -293,7 +293,7 @@ walk(const World *before, int depth)
 		{
 			World		w = *before;
 
-			pgw_refund_reversed(w.open[i].amount, &w.s);
+			pgw_payment_refund_reversed(w.open[i].amount, &w.s);
 			w.refunded -= w.open[i].amount;
 			w.open[i].done = false;
 			walk(&w, depth - 1);
@@ -305,7 +305,7 @@ walk(const World *before, int depth)
 	{
 		World		w = *before;
 
-		if (pgw_authorization_expired(&w.s))
+		if (pgw_payment_authorization_expired(&w.s))
 		{
 			w.closed = true;
 			walk(&w, depth - 1);
@@ -347,7 +347,7 @@ docs_agree(void **unused)
 	int			nrefusals = 0;
 	char		want[1024];
 	size_t		n;
-	const PgwOperationRow *rows = pgw_operation_rows(&n);
+	const PgwOperationRow *rows = pgw_payment_operation_rows(&n);
 	FILE	   *f = open_docs("docs/operations.md", "| status | under way | capture | void | refund |");
 
 	(void) unused;

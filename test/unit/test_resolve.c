@@ -51,11 +51,11 @@ can_replay(void **state)
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		PgwCapabilities caps = bank(cases[i].idempotency, false, -1);
-		PgwDoubt	doubt = {.has_token = cases[i].token, .key_age_s = cases[i].age, .deadline_s = DEADLINE};
+		PgwUnknownOutcomeFacts	facts = {.has_token = cases[i].token, .key_age_s = cases[i].age, .deadline_s = DEADLINE};
 
 		caps.key_lifetime_s = cases[i].lifetime;
-		assert_int_equal(pgw_resolve_can_replay(&caps, &doubt), cases[i].want);
-		assert_int_equal(pgw_resolve_key_remembered(&caps, cases[i].age), cases[i].want || (cases[i].idempotency && !cases[i].token));
+		assert_int_equal(pgw_unknown_outcome_can_replay(&caps, &facts), cases[i].want);
+		assert_int_equal(pgw_capabilities_key_remembered(&caps, cases[i].age), cases[i].want || (cases[i].idempotency && !cases[i].token));
 	}
 }
 
@@ -78,7 +78,7 @@ not_found_counts(void **state)
 	{
 		PgwCapabilities caps = bank(true, true, cases[i].consistent_after);
 
-		assert_int_equal(pgw_resolve_not_found_counts(&caps, cases[i].age), cases[i].want);
+		assert_int_equal(pgw_capabilities_not_found_counts(&caps, cases[i].age), cases[i].want);
 	}
 }
 
@@ -95,46 +95,46 @@ steps(void **state)
 		bool		lookup;
 		int			consistent;
 		bool		token;
-		bool		looked;
+		bool		resend_allowed;
 		int64_t		key_age;
 		int64_t		asked_age;
-		PgwResolveStep want;
+		PgwUnknownOutcomeStep want;
 		const char *reason;
 	}			cases[] = {
 		/* both ways: a look-up cannot charge */
-		{true, true, 2, true, false, 0, 0, PGW_RESOLVE_LOOKUP, NULL},
-		{true, true, 2, true, true, 5, 5, PGW_RESOLVE_REPLAY, NULL},
-		{true, true, 2, true, true, LIFETIME, 5, PGW_RESOLVE_LOOKUP, NULL},
-		{true, true, 2, false, true, 5, 5, PGW_RESOLVE_LOOKUP, NULL},
+		{true, true, 2, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
+		{true, true, 2, true, true, 5, 5, PGW_UNKNOWN_OUTCOME_REPLAY, NULL},
+		{true, true, 2, true, true, LIFETIME, 5, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
+		{true, true, 2, false, true, 5, 5, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
 		/* a look-up whose "not found" never counts comes after the replay, and is still better than nothing */
-		{true, true, NEVER, true, false, 0, 0, PGW_RESOLVE_REPLAY, NULL},
-		{true, true, NEVER, true, false, LIFETIME, 0, PGW_RESOLVE_LOOKUP, NULL},
-		{true, true, NEVER, false, false, 0, 0, PGW_RESOLVE_LOOKUP, NULL},
+		{true, true, NEVER, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_REPLAY, NULL},
+		{true, true, NEVER, true, false, LIFETIME, 0, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
+		{true, true, NEVER, false, false, 0, 0, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
 		/* one way only */
-		{false, true, 2, true, false, 0, 0, PGW_RESOLVE_LOOKUP, NULL},
-		{false, true, NEVER, true, false, 0, 0, PGW_RESOLVE_LOOKUP, NULL},
-		{true, false, NEVER, true, false, 0, 0, PGW_RESOLVE_REPLAY, NULL},
+		{false, true, 2, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
+		{false, true, NEVER, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
+		{true, false, NEVER, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_REPLAY, NULL},
 		/* none, or none left */
-		{false, false, NEVER, true, false, 0, 0, PGW_RESOLVE_REVIEW, "no_way_to_find_out"},
-		{true, false, NEVER, false, false, 0, 0, PGW_RESOLVE_REVIEW, "no_way_to_find_out"},
-		{true, false, NEVER, true, false, LIFETIME - MARGIN, 0, PGW_RESOLVE_REVIEW, "no_way_to_find_out"},
+		{false, false, NEVER, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_REVIEW, "no_way_to_find_out"},
+		{true, false, NEVER, false, false, 0, 0, PGW_UNKNOWN_OUTCOME_REVIEW, "no_way_to_find_out"},
+		{true, false, NEVER, true, false, LIFETIME - MARGIN, 0, PGW_UNKNOWN_OUTCOME_REVIEW, "no_way_to_find_out"},
 		/* the deadline; what a look-up has just found is still acted upon */
-		{true, true, 2, true, false, 0, DEADLINE - 1, PGW_RESOLVE_LOOKUP, NULL},
-		{true, true, 2, true, false, 0, DEADLINE, PGW_RESOLVE_REVIEW, "deadline"},
-		{true, false, NEVER, true, false, 0, DEADLINE, PGW_RESOLVE_REVIEW, "deadline"},
-		{true, true, 2, true, true, 0, DEADLINE, PGW_RESOLVE_REPLAY, NULL},
-		{false, false, NEVER, true, false, 0, DEADLINE, PGW_RESOLVE_REVIEW, "deadline"},
+		{true, true, 2, true, false, 0, DEADLINE - 1, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
+		{true, true, 2, true, false, 0, DEADLINE, PGW_UNKNOWN_OUTCOME_REVIEW, "deadline"},
+		{true, false, NEVER, true, false, 0, DEADLINE, PGW_UNKNOWN_OUTCOME_REVIEW, "deadline"},
+		{true, true, 2, true, true, 0, DEADLINE, PGW_UNKNOWN_OUTCOME_REPLAY, NULL},
+		{false, false, NEVER, true, false, 0, DEADLINE, PGW_UNKNOWN_OUTCOME_REVIEW, "deadline"},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		PgwCapabilities caps = bank(cases[i].idempotency, cases[i].lookup, cases[i].consistent);
-		PgwDoubt	doubt = {
-			.has_token = cases[i].token, .looked = cases[i].looked, .key_age_s = cases[i].key_age, .asked_age_s = cases[i].asked_age,
+		PgwUnknownOutcomeFacts	facts = {
+			.has_token = cases[i].token, .resend_allowed = cases[i].resend_allowed, .key_age_s = cases[i].key_age, .asked_age_s = cases[i].asked_age,
 			.deadline_s = DEADLINE
 		};
 		const char *reason = "left alone";
-		PgwResolveStep step = pgw_resolve_step(&caps, &doubt, &reason);
+		PgwUnknownOutcomeStep step = pgw_unknown_outcome_step(&caps, &facts, &reason);
 
 		if (step != cases[i].want || !same_text(reason, cases[i].reason))
 			fail_msg("case %zu: step %d, reason %s", i, (int) step, reason != NULL ? reason : "none");
@@ -148,15 +148,16 @@ stored_error(void **state)
 	for (int bits = 0; bits < 8; bits++)
 	{
 		PgwCapabilities caps = bank(true, (bits & 1) != 0, 2);
-		PgwDoubt	doubt = {.has_token = true, .looked = (bits & 2) != 0, .error_answered = true, .deadline_s = DEADLINE};
+		PgwUnknownOutcomeFacts	facts = {.has_token = true, .resend_allowed = (bits & 2) != 0, .error_answered = true, .deadline_s = DEADLINE};
 		const char *reason;
 
 		caps.replays_errors = (bits & 4) != 0;
-		assert_int_equal(pgw_resolve_can_replay(&caps, &doubt), !caps.replays_errors);
-		assert_int_equal(pgw_resolve_step(&caps, &doubt, &reason),
-						 !caps.replays_errors && (doubt.looked || !caps.lookup) ? PGW_RESOLVE_REPLAY : caps.lookup ? PGW_RESOLVE_LOOKUP : PGW_RESOLVE_REVIEW);
-		doubt.error_answered = false;
-		assert_true(pgw_resolve_can_replay(&caps, &doubt));
+		assert_int_equal(pgw_unknown_outcome_can_replay(&caps, &facts), !caps.replays_errors);
+		assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason),
+						 !caps.replays_errors && (facts.resend_allowed || !caps.lookup) ? PGW_UNKNOWN_OUTCOME_REPLAY : caps.lookup ?
+							 PGW_UNKNOWN_OUTCOME_LOOKUP : PGW_UNKNOWN_OUTCOME_REVIEW);
+		facts.error_answered = false;
+		assert_true(pgw_unknown_outcome_can_replay(&caps, &facts));
 	}
 }
 
@@ -170,55 +171,56 @@ approved(void **state)
 		for (size_t a = 0; a < LENGTH(ages); a++)
 		{
 			PgwCapabilities caps = bank(bits & 1, (bits & 2) != 0, (bits & 4) != 0 ? 2 : -1);
-			PgwDoubt	doubt = {.has_token = true, .looked = (bits & 8) != 0, .approved = true, .asked_age_s = ages[a], .deadline_s = DEADLINE};
+			PgwUnknownOutcomeFacts	facts = {.has_token = true, .resend_allowed = (bits & 8) != 0, .approved = true, .asked_age_s = ages[a],
+											 .deadline_s = DEADLINE};
 			const char *reason = NULL;
-			PgwResolveStep step;
+			PgwUnknownOutcomeStep step;
 
 			caps.can_cancel = (bits & 16) != 0;
-			step = pgw_resolve_step(&caps, &doubt, &reason);
+			step = pgw_unknown_outcome_step(&caps, &facts, &reason);
 			if (caps.lookup && ages[a] < DEADLINE)
-				assert_int_equal(step, PGW_RESOLVE_LOOKUP);
+				assert_int_equal(step, PGW_UNKNOWN_OUTCOME_LOOKUP);
 			else
 			{
-				assert_int_equal(step, caps.can_cancel ? PGW_RESOLVE_CANCEL : PGW_RESOLVE_REVIEW);
+				assert_int_equal(step, caps.can_cancel ? PGW_UNKNOWN_OUTCOME_CANCEL : PGW_UNKNOWN_OUTCOME_REVIEW);
 				assert_string_equal(reason, "approval_without_reference");
 			}
 		}
 }
 
 static void
-check_step(const PgwCapabilities *caps, const PgwDoubt *doubt)
+check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 {
 	const char *reason = "left alone";
-	PgwResolveStep step = pgw_resolve_step(caps, doubt, &reason);
-	bool		key_young = caps->idempotency && doubt->key_age_s < caps->key_lifetime_s - MARGIN;
-	bool		replay_safe = key_young && doubt->has_token;
-	bool		over = doubt->asked_age_s >= doubt->deadline_s;
-	bool		lookup = caps->lookup && (doubt->has_id || !caps->lookup_needs_id);
-	bool		conclusive = lookup && caps->lookup_consistent_after_s >= 0 && !doubt->untold;
+	PgwUnknownOutcomeStep step = pgw_unknown_outcome_step(caps, facts, &reason);
+	bool		key_young = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
+	bool		replay_safe = key_young && facts->has_token;
+	bool		over = facts->asked_age_s >= facts->deadline_s;
+	bool		lookup = caps->lookup && (facts->has_id || !caps->lookup_needs_id);
+	bool		conclusive = lookup && caps->lookup_consistent_after_s >= 0 && !facts->lookup_inconclusive;
 	char		what[256];
 
 	snprintf(what, sizeof(what), "step %d: idempotency %d, lifetime %lld, lookup %d, consistent %lld, token %d, looked %d, key %lld, asked %lld",
 			 (int) step, caps->idempotency, (long long) caps->key_lifetime_s, caps->lookup, (long long) caps->lookup_consistent_after_s,
-			 doubt->has_token, doubt->looked, (long long) doubt->key_age_s, (long long) doubt->asked_age_s);
+			 facts->has_token, facts->resend_allowed, (long long) facts->key_age_s, (long long) facts->asked_age_s);
 	switch (step)
 	{
-		case PGW_RESOLVE_REPLAY:
+		case PGW_UNKNOWN_OUTCOME_REPLAY:
 			CHECK(replay_safe, what);
-			CHECK(doubt->looked || !conclusive, what);
-			CHECK(doubt->looked || !over, what);
+			CHECK(facts->resend_allowed || !conclusive, what);
+			CHECK(facts->resend_allowed || !over, what);
 			CHECK(reason == NULL, what);
 			return;
-		case PGW_RESOLVE_LOOKUP:
+		case PGW_UNKNOWN_OUTCOME_LOOKUP:
 			CHECK(lookup && !over, what);
-			CHECK(!(doubt->looked && replay_safe), what);
+			CHECK(!(facts->resend_allowed && replay_safe), what);
 			CHECK(conclusive || !replay_safe, what);
 			CHECK(reason == NULL, what);
 			return;
-		case PGW_RESOLVE_CANCEL:
+		case PGW_UNKNOWN_OUTCOME_CANCEL:
 			CHECK(false, what);	/* nothing was approved */
 			return;
-		case PGW_RESOLVE_REVIEW:
+		case PGW_UNKNOWN_OUTCOME_REVIEW:
 			CHECK(over || (!lookup && !replay_safe), what);
 			CHECK(same_text(reason, over ? "deadline" : "no_way_to_find_out"), what);
 			return;
@@ -240,14 +242,14 @@ every_combination(void **state)
 					for (size_t a = 0; a < LENGTH(ages); a++)
 					{
 						PgwCapabilities caps = bank(bits & 1, (bits & 2) != 0, consistent[c]);
-						PgwDoubt	doubt = {
-							.has_token = (bits & 4) != 0, .looked = (bits & 8) != 0, .key_age_s = ages[k], .asked_age_s = ages[a],
-							.deadline_s = DEADLINE, .untold = (bits & 16) != 0, .has_id = (bits & 32) != 0
+						PgwUnknownOutcomeFacts	facts = {
+							.has_token = (bits & 4) != 0, .resend_allowed = (bits & 8) != 0, .key_age_s = ages[k], .asked_age_s = ages[a],
+							.deadline_s = DEADLINE, .lookup_inconclusive = (bits & 16) != 0, .has_id = (bits & 32) != 0
 						};
 
 						caps.lookup_needs_id = (bits & 64) != 0;
 						caps.key_lifetime_s = lifetimes[l];
-						check_step(&caps, &doubt);
+						check_step(&caps, &facts);
 					}
 }
 

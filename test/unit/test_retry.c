@@ -91,12 +91,12 @@ watch_quadruples(void **state)
 
 	for (int i = 0; i < 8; i++)
 	{
-		assert_int_equal(pgw_watch_delay_ms(i, 60000, MIDDLE), want[i]);
-		assert_int_equal(pgw_watch_delay_ms(i, 60000, 0), want[i] * 8 / 10);
+		assert_int_equal(pgw_retry_watch_delay_ms(i, 60000, MIDDLE), want[i]);
+		assert_int_equal(pgw_retry_watch_delay_ms(i, 60000, 0), want[i] * 8 / 10);
 	}
-	assert_int_equal(pgw_watch_delay_ms(0, 2 * DAY, MIDDLE), DAY);
-	assert_int_equal(pgw_watch_delay_ms(INT_MAX, 1, MIDDLE), DAY);
-	assert_int_equal(pgw_watch_delay_ms(INT_MIN, 1000, MIDDLE), 1000);
+	assert_int_equal(pgw_retry_watch_delay_ms(0, 2 * DAY, MIDDLE), DAY);
+	assert_int_equal(pgw_retry_watch_delay_ms(INT_MAX, 1, MIDDLE), DAY);
+	assert_int_equal(pgw_retry_watch_delay_ms(INT_MIN, 1000, MIDDLE), 1000);
 }
 
 static void
@@ -113,7 +113,7 @@ extremes(void **state)
 		for (size_t b = 0; b < nnumbers; b++)
 			for (size_t r = 0; r < sizeof(odd) / sizeof(odd[0]); r++)
 			{
-				int64_t		watch = pgw_watch_delay_ms(tries[t], numbers[b], odd[r]);
+				int64_t		watch = pgw_retry_watch_delay_ms(tries[t], numbers[b], odd[r]);
 
 				assert_true(watch >= 1 && watch <= DAY * 12 / 10);
 				for (size_t m = 0; m < nnumbers; m++)
@@ -194,8 +194,8 @@ watch_properties(void **state)
 
 		for (int tries = 0; tries <= 40; tries++)
 		{
-			int64_t		plain = pgw_watch_delay_ms(tries, base, MIDDLE);
-			int64_t		delay = pgw_watch_delay_ms(tries, base, random);
+			int64_t		plain = pgw_retry_watch_delay_ms(tries, base, MIDDLE);
+			int64_t		delay = pgw_retry_watch_delay_ms(tries, base, random);
 
 			assert_true(plain >= 1 && plain <= DAY && delay >= before);
 			if (tries == 0)

@@ -37,7 +37,7 @@ test_files(void **state)
 		{true, false, true, 0644, PGW_SECRET_OPEN_TO_OTHERS},
 		/* we are root ourselves */
 		{true, true, true, 0640, PGW_SECRET_FINE},
-		{true, false, false, 0600, PGW_SECRET_FOREIGN},
+		{true, false, false, 0600, PGW_SECRET_OTHER_OWNER},
 		{false, true, false, 0600, PGW_SECRET_NOT_REGULAR},
 	};
 
@@ -101,7 +101,7 @@ test_refused(void **state)
 {
 	static const struct
 	{
-		PgwOp		op;
+		PgwBankOp		op;
 		long		status;
 		PgwOutcome	outcome;
 		const char *code;

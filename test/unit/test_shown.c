@@ -35,7 +35,7 @@ standing(const Standing *s)
 	a.refunded = s->refunded;
 	a.has_voided = s->voided >= 0;
 	a.voided = s->voided == 1;
-	a.standing_bad = s->unreadable;
+	a.charge_state_unreadable = s->unreadable;
 	return a;
 }
 
@@ -103,7 +103,7 @@ operations(void **unused)
 {
 	static const struct
 	{
-		PgwOp		op;
+		PgwBankOp		op;
 		Standing	s;
 		PgwShown	want;
 		bool		excess;

@@ -280,56 +280,56 @@ shares(void **state)
 static void
 room(void **state)
 {
-	PgwRoom		r = {.capacity = 240, .max_in_flight = 100};
+	PgwBankLoad		load = {.capacity = 240, .max_in_flight = 100};
 	int			n = 0;
 
 	/* a bank that hangs: its charges leave room for what has begun, and for the other banks */
-	while (pgw_room_for(&r, PGW_LANE_QUEUED))
+	while (pgw_bank_load_allows(&load, PGW_LANE_QUEUED))
 	{
 		n++;
-		r.open++;
-		r.held++;
-		r.charges_held++;
-		r.in_flight++;
-		r.charges_in_flight++;
+		load.connections_in_use++;
+		load.held++;
+		load.charges_held++;
+		load.in_flight++;
+		load.charges_in_flight++;
 	}
 	assert_int_equal(n, 100 - 8);
-	assert_false(pgw_room_for(&r, PGW_LANE_CHARGE));
+	assert_false(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
 	for (int lane = 0; lane < PGW_LANE_CHARGE; lane++)
-		assert_true(pgw_room_for(&r, (PgwLane) lane));
-	r.in_flight = 100;
-	assert_false(pgw_room_for(&r, PGW_LANE_GIVE_BACK));
+		assert_true(pgw_bank_load_allows(&load, (PgwLane) lane));
+	load.in_flight = 100;
+	assert_false(pgw_bank_load_allows(&load, PGW_LANE_GIVE_BACK));
 
 	/* without a limit of its own it has its share, and leaves a third */
-	r = (PgwRoom) {.capacity = 240};
-	while (pgw_room_for(&r, PGW_LANE_CHARGE))
+	load = (PgwBankLoad) {.capacity = 240};
+	while (pgw_bank_load_allows(&load, PGW_LANE_CHARGE))
 	{
-		r.open++;
-		r.held++;
-		r.charges_held++;
+		load.connections_in_use++;
+		load.held++;
+		load.charges_held++;
 	}
-	assert_in_range(r.held, 240 * 2 / 3 - 8, 240 * 2 / 3);
-	assert_true(pgw_room_for(&r, PGW_LANE_GIVE_BACK));
-	n = r.open;
-	r.held = r.charges_held = 0;
-	assert_true(pgw_room_for(&r, PGW_LANE_CHARGE));	/* another bank */
-	r.open = 240;
-	assert_false(pgw_room_for(&r, PGW_LANE_GIVE_BACK));
+	assert_in_range(load.held, 240 * 2 / 3 - 8, 240 * 2 / 3);
+	assert_true(pgw_bank_load_allows(&load, PGW_LANE_GIVE_BACK));
+	n = load.connections_in_use;
+	load.held = load.charges_held = 0;
+	assert_true(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));	/* another bank */
+	load.connections_in_use = 240;
+	assert_false(pgw_bank_load_allows(&load, PGW_LANE_GIVE_BACK));
 
 	/* alone it has all but what is kept for give-backs */
-	r = (PgwRoom) {.capacity = 240, .alone = true, .open = 231, .held = 231, .charges_held = 231};
-	assert_true(pgw_room_for(&r, PGW_LANE_CHARGE));
-	r.open = r.held = r.charges_held = 232;
-	assert_false(pgw_room_for(&r, PGW_LANE_CHARGE));
-	assert_true(pgw_room_for(&r, PGW_LANE_GIVE_BACK));
+	load = (PgwBankLoad) {.capacity = 240, .alone = true, .connections_in_use = 231, .held = 231, .charges_held = 231};
+	assert_true(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
+	load.connections_in_use = load.held = load.charges_held = 232;
+	assert_false(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
+	assert_true(pgw_bank_load_allows(&load, PGW_LANE_GIVE_BACK));
 
 	/* a limit so small that nothing can be kept is a limit all the same */
 	for (int max = 1; max < 8; max++)
 	{
-		r = (PgwRoom) {.capacity = 240, .max_in_flight = max, .in_flight = max - 1, .charges_in_flight = max - 1};
-		assert_true(pgw_room_for(&r, PGW_LANE_CHARGE));
-		r.in_flight = max;
-		assert_false(pgw_room_for(&r, PGW_LANE_CHARGE));
+		load = (PgwBankLoad) {.capacity = 240, .max_in_flight = max, .in_flight = max - 1, .charges_in_flight = max - 1};
+		assert_true(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
+		load.in_flight = max;
+		assert_false(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
 	}
 }
 

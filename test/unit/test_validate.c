@@ -21,10 +21,10 @@
 #define BLANK F("client_request_id", "invalid_format", "must not begin or end with a blank")
 #define STORED(field) F(field, "card_number_in_stored_field", CARD_MSG)
 
-static PgwRequest
+static PgwPaymentArgs
 with_token(void)
 {
-	PgwRequest	r = {
+	PgwPaymentArgs	r = {
 		.client_request_id = "order-1", .amount = 1000, .currency = "EUR", .token = "tok_abc", .card_expiry_month_isnull = true,
 		.card_expiry_year_isnull = true, .capture = "immediate", .metadata = "{}", .bank_fields = "{}", .timeout_isnull = true,
 		.merchant = "default", .options = "{}",
@@ -33,10 +33,10 @@ with_token(void)
 	return r;
 }
 
-static PgwRequest
+static PgwPaymentArgs
 with_card(void)
 {
-	PgwRequest	r = with_token();
+	PgwPaymentArgs	r = with_token();
 
 	r.token = NULL;
 	r.card_number = CARD;
@@ -50,16 +50,16 @@ with_card(void)
 
 /* want: the faults without the brackets */
 static void
-check_at(const PgwRequest *r, const char *want, int line)
+check_at(const PgwPaymentArgs *r, const char *want, int line)
 {
 	PgwBuf		b;
-	PgwChecked	out;
+	PgwCheckedArgs	out;
 	char		whole[8192];
 	int			n;
 	struct json_object *parsed;
 
 	pgw_buf_init(&b, 0);
-	n = pgw_validate_request(r, NOW, &out, &b);
+	n = pgw_validate_payment_args(r, NOW, &out, &b);
 	assert_false(b.failed);
 	snprintf(whole, sizeof(whole), "[%s]", want);
 	if (strcmp(b.data, whole) != 0)
@@ -77,8 +77,8 @@ check_at(const PgwRequest *r, const char *want, int line)
 	pgw_buf_free(&b);
 }
 
-#define TOKEN(change, want) do { PgwRequest r = with_token(); change; check_at(&r, want, __LINE__); } while (0)
-#define WITH_CARD(change, want) do { PgwRequest r = with_card(); change; check_at(&r, want, __LINE__); } while (0)
+#define TOKEN(change, want) do { PgwPaymentArgs r = with_token(); change; check_at(&r, want, __LINE__); } while (0)
+#define WITH_CARD(change, want) do { PgwPaymentArgs r = with_card(); change; check_at(&r, want, __LINE__); } while (0)
 
 /* n times the piece, in a buffer that lives until the next call with the same slot */
 static const char *
@@ -95,15 +95,15 @@ repeat(const char *piece, int n)
 static void
 sound_requests(void **unused)
 {
-	PgwRequest	r = with_card();
-	PgwChecked	out;
+	PgwPaymentArgs	r = with_card();
+	PgwCheckedArgs	out;
 	PgwBuf		b;
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
 	r.capture = "on_commit";
 	r.on_failure = "raise";
-	assert_int_equal(pgw_validate_request(&r, NOW, &out, &b), 0);
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 0);
 	assert_string_equal(b.data, "[]");
 	assert_int_equal(out.brand, PGW_BRAND_VISA);
 	assert_string_equal(out.last4, "1111");
@@ -113,7 +113,7 @@ sound_requests(void **unused)
 	r.is_submit = true;
 	r.capture = "manual";
 	r.on_failure = "return";
-	assert_int_equal(pgw_validate_request(&r, NOW, &out, &b), 0);
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 0);
 	assert_string_equal(out.last4, "");
 	assert_int_equal(out.capture, PGW_CAPTURE_MANUAL);
 	assert_false(out.on_failure_raise);
@@ -176,11 +176,11 @@ amount_and_currency(void **unused)
 	TOKEN(r.amount_isnull = true, F("amount", "required", "must not be null"));
 	TOKEN(r.amount = 0, F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
 	TOKEN(r.amount = INT64_MIN, F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
-	TOKEN(r.amount_fault = PGW_WHOLE_FRACTION, F("amount", "invalid_format",
+	TOKEN(r.amount_fault = PGW_AMOUNT_FRACTION, F("amount", "invalid_format",
 												 "must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234"));
-	TOKEN(r.amount_fault = PGW_WHOLE_NO_NUMBER,
+	TOKEN(r.amount_fault = PGW_AMOUNT_NO_NUMBER,
 		  F("amount", "invalid_format", "must be a whole number of minor units of the currency, not NaN or Infinity"));
-	TOKEN(r.amount_fault = PGW_WHOLE_TOO_BIG,
+	TOKEN(r.amount_fault = PGW_AMOUNT_TOO_LARGE,
 		  F("amount", "out_of_range", "must be at most 9223372036854775807, in minor units of the currency"));
 	TOKEN(r.currency = NULL, F("currency", "required", "must not be null"));
 	TOKEN(r.currency = "eur", F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
@@ -340,18 +340,18 @@ all_at_once_in_order(void **unused)
 	static const char *const order[] = {"client_request_id", "amount", "currency", "token", "card_number", "card_expiry_month",
 		"card_expiry_year", "card_cvv", "card_holder", "bank", "capture", "reference", "metadata", "bank_fields", "timeout",
 	"on_failure", "merchant", "options"};
-	PgwRequest	r = {
+	PgwPaymentArgs	r = {
 		.amount = -5, .currency = "zzz", .token = "a b", .card_number = "7", .card_expiry_month = 99, .card_expiry_year = 1,
 		.card_cvv = "9", .card_holder = "\n", .bank = "", .reference = "\n", .timeout_ms = -1, .on_failure = "x",
 		.metadata = "[]", .bank_fields = "[]", .options = "[]",
 	};
 	PgwBuf		b;
-	PgwChecked	out;
+	PgwCheckedArgs	out;
 	const char *at;
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
-	assert_int_equal(pgw_validate_request(&r, NOW, &out, &b), 19);	/* token has two */
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 19);	/* token has two */
 	at = b.data;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
 	{
@@ -370,13 +370,13 @@ no_secret_in_faults(void **unused)
 {
 	static const char *const keys[] = {"{\"" CARD "\": 1}", "{\"x4111 1111 1111 1111\": 1}", "{\"sesame-token\": 1}", "{\"my9876\": 1}"};
 	PgwBuf		b;
-	PgwChecked	out;
+	PgwCheckedArgs	out;
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 	{
-		PgwRequest	r = with_card();
+		PgwPaymentArgs	r = with_card();
 
 		r.token = "sesame-token";
 		r.card_cvv = "9876";
@@ -384,7 +384,7 @@ no_secret_in_faults(void **unused)
 		r.metadata = r.bank_fields = "{\"" CARD "\": \"" CARD "\"}";
 		r.options = keys[i];
 		pgw_buf_reset(&b);
-		assert_true(pgw_validate_request(&r, NOW, &out, &b) > 8);
+		assert_true(pgw_validate_payment_args(&r, NOW, &out, &b) > 8);
 		assert_null(strstr(b.data, "4111"));
 		assert_null(strstr(b.data, "9876"));
 		assert_null(strstr(b.data, "sesame"));
@@ -392,7 +392,7 @@ no_secret_in_faults(void **unused)
 	}
 	pgw_buf_free(&b);
 	{
-		PgwRequest	r = with_token();
+		PgwPaymentArgs	r = with_token();
 		static char key[128];
 
 		snprintf(key, sizeof(key), "{\"%s\": 1}", repeat("k", 65));

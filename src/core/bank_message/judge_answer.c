@@ -4,8 +4,8 @@
  * Invariants: never fails and never guesses - what cannot be read whole, or what no rule matches, is PGW_OUT_UNKNOWN; an
  * outcome that says something happened (approved, declined, requires_action, pending) or that nothing is there (not_found)
  * needs a body that could be read; an answer that names another reference than the question's is no answer to it; an amount is exact or
- * amount_bad; a text too long for its field counts as absent, because half a reference names something else; nothing that repeats the request's card or our
- * key leaves this file.  Nothing here is kept.
+ * amount_unreadable; a text too long for its field counts as absent, because half a reference names something else; nothing that repeats the request's card
+ * or our key leaves this file.  Nothing here is kept.
  */
 #include "core/connector/compiled.h"
 
@@ -70,7 +70,7 @@ follow(const Body *doc, const PgwPointer *pointer, PgwJson *v)
 
 /* The field's value; false: the connector names none, it is not there, or it is null. */
 static bool
-find_field(const PgwAnswerSpec *spec, const Body *doc, PgwField field, PgwJson *v)
+find_field(const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field, PgwJson *v)
 {
 	return spec->has_field[field] && follow(doc, &spec->fields[field], v) && pgw_json_type(v) != PGW_JSON_NULL;
 }
@@ -154,7 +154,7 @@ condition_holds(const PgwCondition *cond, const Body *doc)
 }
 
 static bool
-rule_matches(const PgwRule *rule, PgwOp op, long status, const Body *doc)
+rule_matches(const PgwRule *rule, PgwBankOp op, long status, const Body *doc)
 {
 	bool		status_fits = false;
 
@@ -201,7 +201,7 @@ is_ours(const PgwQuestion *q, const char *text)
 }
 
 static bool
-is_lookup(PgwOp op)
+is_lookup(PgwBankOp op)
 {
 	return op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
 }
@@ -262,7 +262,7 @@ read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int 
 
 /* -1: not there, or not readable, which is told apart. */
 static int64_t
-take_standing(const PgwAnswerSpec *spec, const Body *doc, PgwField field, int bank_exponent, int iso_exponent, PgwAnswer *a)
+take_shown_amount(const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field, int bank_exponent, int iso_exponent, PgwAnswer *a)
 {
 	PgwJson		v;
 	int64_t		n;
@@ -271,7 +271,7 @@ take_standing(const PgwAnswerSpec *spec, const Body *doc, PgwField field, int ba
 		return -1;
 	if (read_amount(spec, &v, bank_exponent, iso_exponent, &n))
 		return n;
-	a->standing_bad = true;
+	a->charge_state_unreadable = true;
 	return -1;
 }
 
@@ -284,7 +284,7 @@ take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int 
 	if (find_field(spec, doc, PGW_FIELD_AMOUNT, &v))
 	{
 		a->has_amount = read_amount(spec, &v, bank_exponent, iso_exponent, &a->amount);
-		a->amount_bad = !a->has_amount;
+		a->amount_unreadable = !a->has_amount;
 		if (!a->has_amount)
 			a->amount = 0;
 	}
@@ -301,22 +301,22 @@ take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int 
 		if (good)
 			memcpy(a->currency, text, 4);
 		else
-			a->amount_bad = true;	/* an amount of who knows what */
+			a->amount_unreadable = true;	/* an amount of who knows what */
 	}
-	a->captured = take_standing(spec, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
-	a->refunded = take_standing(spec, doc, PGW_FIELD_REFUNDED, bank_exponent, iso_exponent, a);
+	a->captured = take_shown_amount(spec, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
+	a->refunded = take_shown_amount(spec, doc, PGW_FIELD_REFUNDED, bank_exponent, iso_exponent, a);
 	if (find_field(spec, doc, PGW_FIELD_VOIDED, &v))
 	{
 		a->has_voided = pgw_json_type(&v) == PGW_JSON_BOOLEAN;
 		a->voided = a->has_voided && pgw_json_is_true(&v);
-		a->standing_bad |= !a->has_voided;
+		a->charge_state_unreadable |= !a->has_voided;
 	}
 }
 
 /* ---- texts and error codes ---- */
 
 static bool
-take_text(const PgwAnswerSpec *spec, const Body *doc, PgwField field, char *dst, size_t size)
+take_text(const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field, char *dst, size_t size)
 {
 	PgwJson		v;
 
@@ -336,7 +336,7 @@ take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const Body
 	if (good)
 		return;
 	a->bank_reference[0] = '\0';
-	a->bank_reference_bad = spec->has_field[PGW_FIELD_BANK_REFERENCE] && follow(doc, &spec->fields[PGW_FIELD_BANK_REFERENCE], &v);
+	a->bank_reference_invalid = spec->has_field[PGW_FIELD_BANK_REFERENCE] && follow(doc, &spec->fields[PGW_FIELD_BANK_REFERENCE], &v);
 }
 
 static void
@@ -391,7 +391,7 @@ echo_in(const PgwSought *sought, const PgwJson *v)
  * The whole text as the bank sent it, because the part of it that is kept may hold all digits of a number but the last.
  */
 static void
-hide_text(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwField field, char *dst, size_t size, PgwAnswer *a)
+hide_text(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field, char *dst, size_t size, PgwAnswer *a)
 {
 	PgwJson		v;
 
@@ -417,7 +417,7 @@ hide_amounts(const PgwSought *sought, PgwAnswer *a)
 	if (a->has_amount && hides_card(sought, a->amount))
 	{
 		a->has_amount = false;
-		a->amount_bad = a->echoed = true;
+		a->amount_unreadable = a->echoed = true;
 		a->amount = 0;
 	}
 	if (hides_card(sought, a->captured))
@@ -450,7 +450,7 @@ hide_echo(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, P
 	if (of_id.last4 == NULL || of_id.last4[0] == '\0')
 		of_id.last4 = last4;
 	hide_text(&of_id, spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference), a);
-	a->bank_reference_bad |= a->echoed;
+	a->bank_reference_invalid |= a->echoed;
 	hide_text(&of_text, spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code, sizeof(a->authorization_code), a);
 	hide_text(&of_text, spec, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code), a);
 	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand), a);

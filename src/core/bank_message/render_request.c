@@ -34,7 +34,7 @@ typedef enum Put
 typedef struct Render
 {
 	const PgwCallParams *p;
-	PgwOp		op;
+	PgwBankOp		op;
 	int			exponent;		/* the bank's */
 	json_object *bank_fields;
 	json_object *settings;
@@ -432,7 +432,7 @@ parse_object(Render *r, const char *text, const char *what, json_object **result
 
 /* Without what says which charge or refund is meant, nothing is sent: the path notices by itself, a body would leave it out. */
 static bool
-has_identity(Render *r, const PgwOperation *op)
+has_identity(Render *r, const PgwCompiledOp *op)
 {
 	static const PgwPlaceholder identities[] = {PGW_PH_TRANSACTION_REF, PGW_PH_ORIGINAL_REF, PGW_PH_BANK_REFERENCE};
 	const char *values[] = {r->p->transaction_ref, r->p->original_ref, r->p->bank_reference};
@@ -446,7 +446,7 @@ has_identity(Render *r, const PgwOperation *op)
 }
 
 static bool
-render_parts(Render *r, const PgwOperation *op, PgwRendered *out)
+render_parts(Render *r, const PgwCompiledOp *op, PgwRendered *out)
 {
 	Put			put;
 
@@ -497,7 +497,7 @@ render_parts(Render *r, const PgwOperation *op, PgwRendered *out)
 }
 
 bool
-pgw_connector_render(const PgwConnector *c, PgwOp which, const PgwCallParams *p, PgwRendered *r, PgwConnectorError *err)
+pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams *p, PgwRendered *r, PgwConnectorError *err)
 {
 	Render		state = {.p = p, .op = which, .err = err, .part = "body"};
 	bool		good;

@@ -108,7 +108,7 @@ static const PgwErrorInfo errors[] = {
 		"a foreign key to a table of pgw must have columns of exactly the types that it refers to", "PW422"},
 	{"code_of_others", PGW_CLASS_BUSINESS, 422, false,
 		"a function may not run on a table of pgw, as it would have more rights than its author", "PW422"},
-	{"footing_changed", PGW_CLASS_BUSINESS, 422, false,
+	{"baseline_changed", PGW_CLASS_BUSINESS, 422, false,
 		"pgw's own objects stay as CREATE EXTENSION has made them", "PW422"},
 	{"four_eyes_required", PGW_CLASS_BUSINESS, 422, false,
 		"another operator must do this", "PW422"},

@@ -179,8 +179,8 @@ pgw_money_from_decimal(const char *text, int exponent, int64_t *result)
 }
 
 /* Kept negative for the same reason. Zeros after the point change nothing, whoever wrote them: 4990.00 is what 49.90 * 100 gives in SQL. */
-PgwWhole
-pgw_money_whole(const char *text, int64_t *result)
+PgwAmountFault
+pgw_money_from_numeric(const char *text, int64_t *result)
 {
 	bool		negative = *text == '-';
 	const char *digits = negative ? text + 1 : text;
@@ -188,27 +188,27 @@ pgw_money_whole(const char *text, int64_t *result)
 	int64_t		value = 0;
 
 	if (n == 0)
-		return PGW_WHOLE_NO_NUMBER;
+		return PGW_AMOUNT_NO_NUMBER;
 	if (digits[n] == '.')
 	{
 		const char *fraction = digits + n + 1;
 		size_t		zeros = strspn(fraction, "0");
 
 		if (fraction[0] == '\0' || fraction[strspn(fraction, "0123456789")] != '\0')
-			return PGW_WHOLE_NO_NUMBER;
+			return PGW_AMOUNT_NO_NUMBER;
 		if (fraction[zeros] != '\0')
-			return PGW_WHOLE_FRACTION;
+			return PGW_AMOUNT_FRACTION;
 	}
 	else if (digits[n] != '\0')
-		return PGW_WHOLE_NO_NUMBER;
+		return PGW_AMOUNT_NO_NUMBER;
 
 	for (size_t i = 0; i < n; i++)
 	{
 		if (__builtin_mul_overflow(value, INT64_C(10), &value) || __builtin_sub_overflow(value, (int64_t) (digits[i] - '0'), &value))
-			return PGW_WHOLE_TOO_BIG;
+			return PGW_AMOUNT_TOO_LARGE;
 	}
 	if (!negative && value == INT64_MIN)
-		return PGW_WHOLE_TOO_BIG;
+		return PGW_AMOUNT_TOO_LARGE;
 	*result = negative ? value : -value;
-	return PGW_WHOLE_OK;
+	return PGW_AMOUNT_OK;
 }

@@ -28,16 +28,16 @@ extern bool pgw_money_rescale(int64_t amount, int from_exponent, int to_exponent
 /* 1234 with exponent 2 -> "12.34".  False when buf is too small. */
 extern bool pgw_money_to_decimal(int64_t amount, int exponent, char *buf, size_t size);
 
-typedef enum PgwWhole
+typedef enum PgwAmountFault
 {
-	PGW_WHOLE_OK = 0,
-	PGW_WHOLE_NO_NUMBER,		/* NaN, an infinity, or no decimal at all */
-	PGW_WHOLE_FRACTION,			/* never rounded: 49.90 is no number of minor units */
-	PGW_WHOLE_TOO_BIG
-} PgwWhole;
+	PGW_AMOUNT_OK = 0,
+	PGW_AMOUNT_NO_NUMBER,		/* NaN, an infinity, or no decimal at all */
+	PGW_AMOUNT_FRACTION,			/* never rounded: 49.90 is no number of minor units */
+	PGW_AMOUNT_TOO_LARGE
+} PgwAmountFault;
 
-/* The text of a numeric ("4990", "-12.50", "4990.00", "NaN") as a whole number; *result is set only for PGW_WHOLE_OK. */
-extern PgwWhole pgw_money_whole(const char *text, int64_t *result);
+/* The text of a numeric ("4990", "-12.50", "4990.00", "NaN") as a whole number; *result is set only for PGW_AMOUNT_OK. */
+extern PgwAmountFault pgw_money_from_numeric(const char *text, int64_t *result);
 
 /* "12.34" -> 1234 for exponent 2; false when not a plain decimal, not exact, or out of range. */
 extern bool pgw_money_from_decimal(const char *text, int exponent, int64_t *result);

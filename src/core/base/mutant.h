@@ -11,7 +11,7 @@ typedef enum PgwMutant
 {
 	NO_MUTANT = 0,
 	INTENT_FLUSH,				/* the request leaves before its intent is flushed */
-	VOTE_ORDER,					/* the payments row is looked at before the caller's xid */
+	XID_BEFORE_ROW,					/* the payments row is looked at before the caller's xid */
 	SUBXID,						/* the top-level xid decides alone */
 	ADOPTION_LOCK,				/* an attempt that is being given back can be adopted */
 	CLAIM,						/* a worker does not look for an earlier attempt with the same id */

@@ -37,22 +37,22 @@
 /* ---- room ---- */
 
 char *
-pgw_room_take(PgwRoom *room, size_t size)
+pgw_scratch_take(PgwScratch *scratch, size_t size)
 {
-	room->size = size;
-	room->bytes = size <= sizeof(room->at_hand) ? room->at_hand : malloc(size);
-	return room->bytes;
+	scratch->size = size;
+	scratch->bytes = size <= sizeof(scratch->at_hand) ? scratch->at_hand : malloc(size);
+	return scratch->bytes;
 }
 
 void
-pgw_room_end(PgwRoom *room)
+pgw_scratch_end(PgwScratch *scratch)
 {
-	if (room->bytes == NULL)
+	if (scratch->bytes == NULL)
 		return;
-	explicit_bzero(room->bytes, room->size);
-	if (room->bytes != room->at_hand)
-		free(room->bytes);
-	room->bytes = NULL;
+	explicit_bzero(scratch->bytes, scratch->size);
+	if (scratch->bytes != scratch->at_hand)
+		free(scratch->bytes);
+	scratch->bytes = NULL;
 }
 
 /* ---- characters ---- */
@@ -522,16 +522,16 @@ cvv_of(const PgwSought *sought)
 bool
 pgw_card_cvv_stands_in(const PgwSought *sought, const char *text, size_t len)
 {
-	PgwRoom		room;
+	PgwScratch		scratch;
 	size_t		pos = 0;
 	bool		found;
 
 	if (cvv_of(sought) == NULL)
 		return false;
-	if (pgw_room_take(&room, len) == NULL)
+	if (pgw_scratch_take(&scratch, len) == NULL)
 		return true;
-	found = next_cvv(cvv_of(sought), room.bytes, normalize(text, len, true, room.bytes), &pos);
-	pgw_room_end(&room);
+	found = next_cvv(cvv_of(sought), scratch.bytes, normalize(text, len, true, scratch.bytes), &pos);
+	pgw_scratch_end(&scratch);
 	return found;
 }
 
@@ -685,18 +685,18 @@ static PgwFound
 scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, int layers)
 {
 	Survey		s;
-	PgwRoom		room;
+	PgwScratch		scratch;
 	PgwFound	found;
 
 	survey(text, len, &s);
 	if (s.digits < MIN_OWN_DIGITS && s.longest_word < MIN_BASE64 && !s.escapes && !words_sought(sought) && cvv_of(sought) == NULL)
 		return PGW_FOUND_NOTHING;
-	if (pgw_room_take(&room, len) == NULL)
+	if (pgw_scratch_take(&scratch, len) == NULL)
 		return PGW_FOUND_NO_MEMORY;
-	found = scan_plain(sought, kind, text, len, &s, room.bytes);
+	found = scan_plain(sought, kind, text, len, &s, scratch.bytes);
 	if (found == PGW_FOUND_NOTHING && layers > 0 && !PGW_MUTATED(CARD_DISGUISE))
-		found = scan_layers(sought, kind, text, len, &s, layers, room.bytes);
-	pgw_room_end(&room);
+		found = scan_layers(sought, kind, text, len, &s, layers, scratch.bytes);
+	pgw_scratch_end(&scratch);
 	return found;
 }
 

@@ -7,15 +7,15 @@
 #include "core/card/card_text.h"
 
 /* Room for a copy: on the stack while it is short, wiped at the end. */
-typedef struct PgwRoom
+typedef struct PgwScratch
 {
 	char		at_hand[512];
 	char	   *bytes;			/* NULL: out of memory */
 	size_t		size;
-} PgwRoom;
+} PgwScratch;
 
-extern char *pgw_room_take(PgwRoom *room, size_t size);
-extern void pgw_room_end(PgwRoom *room);
+extern char *pgw_scratch_take(PgwScratch *scratch, size_t size);
+extern void pgw_scratch_end(PgwScratch *scratch);
 
 /* The text's digits alone, of any script, as ASCII; returns how many.  out has room for len. */
 extern size_t pgw_card_digits(const char *text, size_t len, char *out);

@@ -238,7 +238,7 @@ static PgwFound
 scan_token(Walk *w, const Token *t)
 {
 	char		number[MAX_NUMBER];
-	PgwRoom		room;
+	PgwScratch		scratch;
 	PgwFound	found;
 	size_t		n;
 	bool		any;
@@ -252,15 +252,15 @@ scan_token(Walk *w, const Token *t)
 	}
 	if (!t->escapes)
 		found = scan_value(w, t->kind, t->text, t->len);
-	else if (pgw_room_take(&room, t->len) == NULL)
+	else if (pgw_scratch_take(&scratch, t->len) == NULL)
 		return PGW_FOUND_NO_MEMORY;
 	else
 	{
-		n = pgw_decode_backslashes(t->text, t->len, room.bytes, &any);
-		found = scan_value(w, t->kind, room.bytes, n);
+		n = pgw_decode_backslashes(t->text, t->len, scratch.bytes, &any);
+		found = scan_value(w, t->kind, scratch.bytes, n);
 		if (t->kind == TOKEN_NAME)
-			w->names_cvv = knows_cvv(w) && pgw_card_names_cvv(room.bytes, n);
-		pgw_room_end(&room);
+			w->names_cvv = knows_cvv(w) && pgw_card_names_cvv(scratch.bytes, n);
+		pgw_scratch_end(&scratch);
 		return found;
 	}
 	if (t->kind == TOKEN_NAME)
@@ -275,16 +275,16 @@ static PgwFound
 scan_rows(const PgwSought *sought, const char *json, size_t len)
 {
 	PgwFound	found = PGW_FOUND_NOTHING;
-	PgwRoom		digits;
-	PgwRoom		string;
+	PgwScratch		digits;
+	PgwScratch		string;
 
 	if (sought == NULL || sought->card_number == NULL)
 		return PGW_FOUND_NOTHING;
-	if (pgw_room_take(&digits, len) == NULL)
+	if (pgw_scratch_take(&digits, len) == NULL)
 		return PGW_FOUND_NO_MEMORY;
-	if (pgw_room_take(&string, len) == NULL)
+	if (pgw_scratch_take(&string, len) == NULL)
 	{
-		pgw_room_end(&digits);
+		pgw_scratch_end(&digits);
 		return PGW_FOUND_NO_MEMORY;
 	}
 	for (int names = 0; names < 2 && found == PGW_FOUND_NOTHING; names++)
@@ -308,8 +308,8 @@ scan_rows(const PgwSought *sought, const char *json, size_t len)
 	}
 	if (found == PGW_FOUND_NOTHING && pgw_card_own_in_digits(sought, digits.bytes, pgw_card_digits(json, len, digits.bytes)))
 		found = PGW_FOUND_NUMBER;
-	pgw_room_end(&string);
-	pgw_room_end(&digits);
+	pgw_scratch_end(&string);
+	pgw_scratch_end(&digits);
 	return found;
 }
 

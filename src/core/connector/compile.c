@@ -439,7 +439,7 @@ compile_document(PgwCompile *cc, json_object *doc)
 
 		if (op < 0)
 			return pgw_fault(cc, "unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_refund, cancel, ping");
-		if (!pgw_compile_operation(cc, value, (PgwOp) op))
+		if (!pgw_compile_operation(cc, value, (PgwBankOp) op))
 			return false;
 		pgw_leave(cc, inner);
 	}
@@ -532,13 +532,13 @@ pgw_connector_capabilities(const PgwConnector *c)
 }
 
 bool
-pgw_connector_has(const PgwConnector *c, PgwOp op)
+pgw_connector_has(const PgwConnector *c, PgwBankOp op)
 {
 	return (int) op >= 0 && op < PGW_NOPS && c->ops[op].present;
 }
 
 bool
-pgw_connector_needs(const PgwConnector *c, PgwOp op, const char *placeholder)
+pgw_connector_needs(const PgwConnector *c, PgwBankOp op, const char *placeholder)
 {
 	int			ph = pgw_placeholder_parse(placeholder);
 
@@ -546,7 +546,7 @@ pgw_connector_needs(const PgwConnector *c, PgwOp op, const char *placeholder)
 }
 
 bool
-pgw_connector_needs_bank_reference(const PgwConnector *c, PgwOp follow_up)
+pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp follow_up)
 {
 	return pgw_connector_needs(c, follow_up, "bank_reference");
 }
@@ -575,7 +575,7 @@ pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_expo
 }
 
 const char *
-pgw_op_name(PgwOp op)
+pgw_op_name(PgwBankOp op)
 {
 	return (int) op >= 0 && op < PGW_NOPS ? op_names[op] : "?";
 }

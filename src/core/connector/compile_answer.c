@@ -191,7 +191,7 @@ compile_condition(PgwCompile *cc, json_object *v, PgwCondition *cond)
 }
 
 static bool
-compile_outcome(PgwCompile *cc, json_object *v, PgwOp op, PgwRule *rule)
+compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
 	bool		lookup = op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
 	const char *s = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
@@ -210,7 +210,7 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwOp op, PgwRule *rule)
 }
 
 static bool
-compile_rule(PgwCompile *cc, json_object *v, PgwOp op, PgwRule *rule)
+compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
 	static const char *const keys[] = {"status", "when", "outcome", NULL};
 	json_object *part;
@@ -249,7 +249,7 @@ compile_rule(PgwCompile *cc, json_object *v, PgwOp op, PgwRule *rule)
 }
 
 static bool
-compile_rules(PgwCompile *cc, json_object *v, PgwOp op, PgwAnswerSpec *spec)
+compile_rules(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 {
 	size_t		n;
 
@@ -362,7 +362,7 @@ compile_echoed(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 }
 
 bool
-pgw_compile_answer(PgwCompile *cc, json_object *v, PgwOp op, PgwAnswerSpec *spec)
+pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 {
 	static const char *const keys[] = {"rules", "fields", "error_codes", "reference_echoed", NULL};
 	json_object *part;

@@ -11,13 +11,13 @@
 #include <string.h>
 
 static bool
-moves_money(PgwOp op)
+moves_money(PgwBankOp op)
 {
 	return op <= PGW_OP_REFUND || op == PGW_OP_CANCEL;
 }
 
 static bool
-compile_method(PgwCompile *cc, json_object *v, PgwOperation *op)
+compile_method(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 {
 	static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
 	const char *s = v == NULL ? NULL : json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
@@ -36,7 +36,7 @@ compile_method(PgwCompile *cc, json_object *v, PgwOperation *op)
 }
 
 static bool
-compile_op_body(PgwCompile *cc, json_object *v, PgwOperation *op)
+compile_op_body(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 {
 	json_object *encoding = pgw_member(v, "encoding");
 	json_object *body = pgw_member(v, "body");
@@ -72,7 +72,7 @@ compile_op_body(PgwCompile *cc, json_object *v, PgwOperation *op)
 
 /* Content type and idempotency key, then the common headers; the operation's own, there already, win. */
 static bool
-complete_headers(PgwCompile *cc, PgwOp which, PgwOperation *op)
+complete_headers(PgwCompile *cc, PgwBankOp which, PgwCompiledOp *op)
 {
 	PgwConnector *c = cc->connector;
 	PgwSegment *segment;
@@ -120,7 +120,7 @@ complete_headers(PgwCompile *cc, PgwOp which, PgwOperation *op)
  * a refund without its charge would be a refund of who knows what.
  */
 static uint32_t
-identity_of(PgwOp which, uint32_t uses)
+identity_of(PgwBankOp which, uint32_t uses)
 {
 	const uint32_t ours = PGW_PH_BIT(which == PGW_OP_LOOKUP_REFUND ? PGW_PH_TRANSACTION_REF : PGW_PH_ORIGINAL_REF);
 	const uint32_t theirs = PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
@@ -131,10 +131,10 @@ identity_of(PgwOp which, uint32_t uses)
 }
 
 bool
-pgw_compile_operation(PgwCompile *cc, json_object *v, PgwOp which)
+pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which)
 {
 	static const char *const keys[] = {"method", "path", "headers", "encoding", "body", "answer", NULL};
-	PgwOperation *op = &cc->connector->ops[which];
+	PgwCompiledOp *op = &cc->connector->ops[which];
 	json_object *part;
 	size_t		mark;
 
@@ -171,9 +171,9 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwOp which)
  * A question names what it is about, and so does the answer: a bank that ignores what it was asked for, and shows whatever it has, would be believed.
  */
 static bool
-check_identity(PgwCompile *cc, PgwOp which)
+check_identity(PgwCompile *cc, PgwBankOp which)
 {
-	const PgwOperation *op = &cc->connector->ops[which];
+	const PgwCompiledOp *op = &cc->connector->ops[which];
 	bool		lookup = which == PGW_OP_LOOKUP_CHARGE || which == PGW_OP_LOOKUP_REFUND;
 	uint32_t	named = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
 	size_t		mark;
@@ -216,19 +216,19 @@ pgw_check_operations(PgwCompile *cc)
 		return pgw_fault_at(cc, "refund", "missing: \"lookup_refund\" has no use without it");
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
-		if (!check_identity(cc, (PgwOp) i))
+		if (!check_identity(cc, (PgwBankOp) i))
 			return false;
 	}
 	for (int i = 0; i < PGW_NOPS; i++)
 		reference_used |= c->ops[i].present && (c->ops[i].uses & PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) != 0;
 	for (int i = PGW_OP_CHARGE; i <= PGW_OP_AUTHORIZE; i++)
 	{
-		const PgwOperation *op = &c->ops[i];
+		const PgwCompiledOp *op = &c->ops[i];
 		size_t		mark;
 
 		if (!op->present)
 			continue;
-		mark = pgw_enter(cc, pgw_op_name((PgwOp) i));
+		mark = pgw_enter(cc, pgw_op_name((PgwBankOp) i));
 		if (reference_used && !op->answer.has_field[PGW_FIELD_BANK_REFERENCE])
 		{
 			pgw_enter(cc, "answer");
@@ -243,9 +243,10 @@ pgw_check_operations(PgwCompile *cc)
 	}
 	for (int i = 0; i < PGW_NOPS && c->caps.idempotency; i++)
 	{
-		if (c->ops[i].present && moves_money((PgwOp) i) && i != PGW_OP_CANCEL &&
+		if (c->ops[i].present && moves_money((PgwBankOp) i) && i != PGW_OP_CANCEL &&
 			(c->ops[i].uses & PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY)) == 0)
-			return pgw_fault_at(cc, pgw_op_name((PgwOp) i), "capability \"idempotency\" without \"header\": {{idempotency_key}} must stand in this operation");
+			return pgw_fault_at(cc, pgw_op_name((PgwBankOp) i),
+								"capability \"idempotency\" without \"header\": {{idempotency_key}} must stand in this operation");
 	}
 	return true;
 }

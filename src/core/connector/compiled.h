@@ -141,7 +141,7 @@ typedef struct PgwRule
 	PgwOutcome	outcome;
 } PgwRule;
 
-typedef enum PgwField
+typedef enum PgwAnswerField
 {
 	PGW_FIELD_BANK_REFERENCE = 0,
 	PGW_FIELD_AUTHORIZATION_CODE,
@@ -155,7 +155,7 @@ typedef enum PgwField
 	PGW_FIELD_CARD_LAST4,
 	PGW_FIELD_REFERENCE,		/* ours, as the bank echoes it */
 	PGW_NFIELDS
-} PgwField;
+} PgwAnswerField;
 
 typedef struct PgwErrorMap
 {
@@ -178,7 +178,7 @@ typedef struct PgwAnswerSpec
 
 /* ---- the connector ---- */
 
-typedef struct PgwOperation
+typedef struct PgwCompiledOp
 {
 	bool		present;
 	char		method[8];
@@ -190,7 +190,7 @@ typedef struct PgwOperation
 	uint32_t	uses;			/* PGW_PH_BIT of every placeholder in path, headers and body */
 	uint32_t	needs;			/* ... without whose value there is no request */
 	PgwAnswerSpec answer;
-} PgwOperation;
+} PgwCompiledOp;
 
 typedef struct PgwExponent
 {
@@ -214,7 +214,7 @@ struct PgwConnector
 	PgwExponent *exponents;
 	int			ncommon;
 	PgwHeader	common[PGW_MAX_HEADERS];
-	PgwOperation ops[PGW_NOPS];
+	PgwCompiledOp ops[PGW_NOPS];
 };
 
 /* ---- compiling: the place where we are, and faults ---- */
@@ -252,7 +252,7 @@ extern bool pgw_is_object(PgwCompile *cc, json_object *v);
 extern const char *pgw_text_of(PgwCompile *cc, json_object *v);
 
 /* compile_operation.c */
-extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwOp which);
+extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which);
 extern bool pgw_check_operations(PgwCompile *cc);
 
 /* compile_template.c */
@@ -266,6 +266,6 @@ extern bool pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const Pgw
 extern PgwNode *pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint32_t *uses);
 
 /* compile_answer.c */
-extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwOp op, PgwAnswerSpec *spec);
+extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec);
 
 #endif

@@ -15,7 +15,7 @@
 #include "core/base/buf.h"
 #include "core/card/card_text.h"
 
-typedef enum PgwOp
+typedef enum PgwBankOp
 {
 	PGW_OP_CHARGE = 0,
 	PGW_OP_AUTHORIZE,
@@ -27,7 +27,7 @@ typedef enum PgwOp
 	PGW_OP_CANCEL,				/* by our reference, whatever state it is in */
 	PGW_OP_PING,
 	PGW_NOPS
-} PgwOp;
+} PgwBankOp;
 
 typedef enum PgwOutcome
 {
@@ -77,16 +77,16 @@ typedef struct PgwConnectorError
 extern PgwConnector *pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err);
 extern void pgw_connector_free(PgwConnector *c);
 extern const PgwCapabilities *pgw_connector_capabilities(const PgwConnector *c);
-extern bool pgw_connector_has(const PgwConnector *c, PgwOp op);
+extern bool pgw_connector_has(const PgwConnector *c, PgwBankOp op);
 
 /*
  * Is there no request of this operation without a value for that placeholder ("bank_reference", "original_ref", "reference" ...)?  So it is where it
  * stands in the path, and where it alone says which charge, capture or refund is meant: such a request is refused, not sent without it.
  */
-extern bool pgw_connector_needs(const PgwConnector *c, PgwOp op, const char *placeholder);
+extern bool pgw_connector_needs(const PgwConnector *c, PgwBankOp op, const char *placeholder);
 
-/* The bank's id of the charge: an approval without one (or with one that is none, bank_reference_bad) cannot be followed by this operation. */
-extern bool pgw_connector_needs_bank_reference(const PgwConnector *c, PgwOp follow_up);
+/* The bank's id of the charge: an approval without one (or with one that is none, bank_reference_invalid) cannot be followed by this operation. */
+extern bool pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp follow_up);
 
 /* What a connector that compiles cannot do although its operations suggest it: one text for people, or NULL. */
 extern const char *pgw_connector_warning(const PgwConnector *c);
@@ -94,7 +94,7 @@ extern const char *pgw_connector_warning(const PgwConnector *c);
 /* Exponent that this bank uses for the currency: its own override, else iso_exponent. */
 extern int	pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent);
 
-extern const char *pgw_op_name(PgwOp op);	/* "lookup_charge" */
+extern const char *pgw_op_name(PgwBankOp op);	/* "lookup_charge" */
 extern int	pgw_op_parse(const char *name);	/* -1 when unknown */
 extern const char *pgw_outcome_name(PgwOutcome o);
 
@@ -141,7 +141,7 @@ extern void pgw_rendered_init(PgwRendered *r);
 extern void pgw_rendered_free(PgwRendered *r);	/* wipes */
 
 /* false: err says which placeholder could not be rendered (missing required value, inexact amount, CR/LF in a header). */
-extern bool pgw_connector_render(const PgwConnector *c, PgwOp op, const PgwCallParams *p, PgwRendered *r,
+extern bool pgw_connector_render(const PgwConnector *c, PgwBankOp op, const PgwCallParams *p, PgwRendered *r,
 								 PgwConnectorError *err);
 
 /* A bank's answer, judged. Strings are bounded copies; empty when absent. */
@@ -150,7 +150,7 @@ typedef struct PgwAnswer
 	PgwOutcome	outcome;
 	PgwOutcome	subject;		/* look-ups: how the looked-up charge/refund stands (then outcome == subject, or NOT_FOUND/UNKNOWN) */
 	char		bank_reference[256];
-	bool		bank_reference_bad; /* something stands there, but it is no id: empty, null, too long, of the wrong kind, or one of "not_ids" */
+	bool		bank_reference_invalid; /* something stands there, but it is no id: empty, null, too long, of the wrong kind, or one of "not_ids" */
 	char		authorization_code[64];
 	char		bank_code[128]; /* the bank's own reason, for operators */
 	char		error_code[64]; /* mapped to our stable list; empty: none */
@@ -159,12 +159,12 @@ typedef struct PgwAnswer
 	bool		has_amount;
 	int64_t		amount;			/* converted back to ISO minor units */
 	char		currency[4];	/* upper-cased; empty when absent */
-	bool		amount_bad;		/* the answer had an amount that could not be read exactly: treat as unacceptable */
+	bool		amount_unreadable;		/* the answer had an amount that could not be read exactly: treat as unacceptable */
 	int64_t		captured;		/* look-ups, -1 when absent */
 	int64_t		refunded;		/* look-ups, -1 when absent */
 	bool		has_voided;		/* the answer says whether it was */
 	bool		voided;			/* look-ups: was cancelled */
-	bool		standing_bad;	/* captured, refunded or voided stands there, and cannot be read: it is neither nothing nor all */
+	bool		charge_state_unreadable;	/* captured, refunded or voided stands there, and cannot be read: it is neither nothing nor all */
 	bool		other_reference;	/* UNKNOWN: it is about another payment, or a look-up's does not say that it is about ours */
 	int			retry_after_s;	/* -1 when absent */
 	bool		echoed;			/* it repeats card data or a key of ours; what does is left out */
@@ -173,7 +173,7 @@ typedef struct PgwAnswer
 /* What was asked, and with which references.  NULL: the request had none. */
 typedef struct PgwQuestion
 {
-	PgwOp		op;
+	PgwBankOp		op;
 	const char *transaction_ref;
 	const char *original_ref;
 	const char *bank_reference;

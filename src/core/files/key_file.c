@@ -15,7 +15,7 @@ static const char *const texts[PGW_NSECRET_FAULTS] = {
 	[PGW_SECRET_OUTSIDE] = "the secret's file is a symbolic link that leads out of pgw.secrets_dir",
 	[PGW_SECRET_CANNOT_OPEN] = "the secret's file cannot be opened by the server's user",
 	[PGW_SECRET_NOT_REGULAR] = "the secret is not a regular file",
-	[PGW_SECRET_FOREIGN] = "the secret's file belongs neither to the server's user nor to root",
+	[PGW_SECRET_OTHER_OWNER] = "the secret's file belongs neither to the server's user nor to root",
 	[PGW_SECRET_OPEN_TO_OTHERS] = "the secret's file is open to others: at most 0600 if it is the server's user's, 0640 if it is root's",
 	[PGW_SECRET_EMPTY] = "the secret's file is empty",
 	[PGW_SECRET_TOO_LONG] = "the secret's file is longer than 4095 bytes",
@@ -38,7 +38,7 @@ pgw_secret_check_file(bool regular, bool ours, bool roots, unsigned int mode)
 	if (!regular)
 		return PGW_SECRET_NOT_REGULAR;
 	if (!ours && !roots)
-		return PGW_SECRET_FOREIGN;
+		return PGW_SECRET_OTHER_OWNER;
 	if ((mode & (roots ? 037 : 077)) != 0)
 		return PGW_SECRET_OPEN_TO_OTHERS;
 	return PGW_SECRET_FINE;
@@ -84,7 +84,7 @@ pgw_secret_check_content(const char *bytes, size_t len, size_t *key_len)
 }
 
 bool
-pgw_secret_refused(PgwOp op, long http_status, PgwAnswer *a)
+pgw_secret_refused(PgwBankOp op, long http_status, PgwAnswer *a)
 {
 	bool		named = strcmp(a->error_code, REFUSED) == 0;
 

@@ -23,7 +23,7 @@ typedef enum PgwSecretFault
 	PGW_SECRET_OUTSIDE,
 	PGW_SECRET_CANNOT_OPEN,
 	PGW_SECRET_NOT_REGULAR,
-	PGW_SECRET_FOREIGN,
+	PGW_SECRET_OTHER_OWNER,
 	PGW_SECRET_OPEN_TO_OTHERS,
 	PGW_SECRET_EMPTY,
 	PGW_SECRET_TOO_LONG,
@@ -51,6 +51,6 @@ extern PgwSecretFault pgw_secret_check_content(const char *bytes, size_t len, si
  * Has the bank refused our key?  401, or 403 unless the connector knows another reason; or whatever the connector calls bank_credentials_rejected.  Then a
  * charge is refused for that reason, and a step after it is only put off: with the right key it will be done.
  */
-extern bool pgw_secret_refused(PgwOp op, long http_status, PgwAnswer *a);
+extern bool pgw_secret_refused(PgwBankOp op, long http_status, PgwAnswer *a);
 
 #endif

@@ -20,7 +20,7 @@
 #include "core/pacing/retry_delay.h"
 
 PgwBreakerGroup
-pgw_breaker_group(PgwOp op)
+pgw_breaker_group(PgwBankOp op)
 {
 	switch (op)
 	{
@@ -58,7 +58,7 @@ pgw_breaker_state_name(PgwBreakerState state)
 	return names[state];
 }
 
-PgwVerdict
+PgwCallVerdict
 pgw_breaker_verdict(PgwTransport transport, long http_status, PgwOutcome outcome)
 {
 	if (transport != PGW_TRANSPORT_ANSWERED)
@@ -125,42 +125,42 @@ forgive(PgwBreaker *b)
 
 /* Has a failure of this payment been counted since the last success?  If not, it has now. */
 static bool
-counted_before(PgwBreaker *b, uint64_t who)
+counted_before(PgwBreaker *b, uint64_t payment)
 {
-	if (who == 0 || PGW_MUTATED(BREAKER_ONCE))
+	if (payment == 0 || PGW_MUTATED(BREAKER_ONCE))
 		return false;
 	for (int i = 0; i < PGW_BREAKER_REMEMBERED; i++)
 	{
-		if (b->counted[i] == who)
+		if (b->counted[i] == payment)
 			return true;
 	}
-	b->counted[b->ncounted] = who;
+	b->counted[b->ncounted] = payment;
 	b->ncounted = (b->ncounted + 1) % PGW_BREAKER_REMEMBERED;
 	return false;
 }
 
-static PgwBreakerNews
-report_closed(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now, uint64_t who, PgwVerdict verdict)
+static PgwBreakerTransition
+report_closed(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now, uint64_t payment, PgwCallVerdict verdict)
 {
 	if (verdict == PGW_VERDICT_SUCCESS)
 		forgive(b);
-	if (verdict != PGW_VERDICT_FAILURE || counted_before(b, who))
-		return PGW_BREAKER_NO_NEWS;
+	if (verdict != PGW_VERDICT_FAILURE || counted_before(b, payment))
+		return PGW_BREAKER_NO_TRANSITION;
 
 	if (b->openings == 0 && b->failures < pgw_clamp(cfg->failures, 1, INT_MAX) - 1)
 	{
 		b->failures++;
-		return PGW_BREAKER_NO_NEWS;
+		return PGW_BREAKER_NO_TRANSITION;
 	}
 	trip(b, now);
 	return PGW_BREAKER_OPENED;
 }
 
 /* A probe that has failed before says nothing new: another call tries after another cooldown, which is no longer than the last. */
-static PgwBreakerNews
-report_probe(PgwBreaker *b, int64_t now, uint64_t who, PgwVerdict verdict)
+static PgwBreakerTransition
+report_probe(PgwBreaker *b, int64_t now, uint64_t payment, PgwCallVerdict verdict)
 {
-	if (verdict == PGW_VERDICT_FAILURE && counted_before(b, who))
+	if (verdict == PGW_VERDICT_FAILURE && counted_before(b, payment))
 		verdict = PGW_VERDICT_NEUTRAL;
 	switch (verdict)
 	{
@@ -173,7 +173,7 @@ report_probe(PgwBreaker *b, int64_t now, uint64_t who, PgwVerdict verdict)
 			return PGW_BREAKER_CLOSED_AGAIN;
 		case PGW_VERDICT_UNUSED:
 			enter(b, PGW_BREAKER_OPEN);
-			return PGW_BREAKER_NO_NEWS;
+			return PGW_BREAKER_NO_TRANSITION;
 		case PGW_VERDICT_NEUTRAL:
 			b->cooldown_from = now;
 			enter(b, PGW_BREAKER_OPEN);
@@ -204,7 +204,7 @@ pgw_breaker_restore(PgwBreaker *b)
 }
 
 bool
-pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, PgwBreakerPass *pass)
+pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, PgwBreakerPermit *permit)
 {
 	if (b->cooldown_from > now_ms)
 		b->cooldown_from = now_ms;
@@ -219,20 +219,20 @@ pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, P
 		enter(b, PGW_BREAKER_HALF_OPEN);
 		b->probe_at = now_ms;
 	}
-	pass->who = 0;
-	pass->epoch = b->epoch;
-	pass->probe = b->state == PGW_BREAKER_HALF_OPEN;
+	permit->payment = 0;
+	permit->epoch = b->epoch;
+	permit->probe = b->state == PGW_BREAKER_HALF_OPEN;
 	return true;
 }
 
-PgwBreakerNews
-pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, const PgwBreakerPass *pass, PgwVerdict verdict)
+PgwBreakerTransition
+pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, const PgwBreakerPermit *permit, PgwCallVerdict verdict)
 {
-	if (pass->epoch != b->epoch)
-		return PGW_BREAKER_NO_NEWS;
+	if (permit->epoch != b->epoch)
+		return PGW_BREAKER_NO_TRANSITION;
 	if (b->state == PGW_BREAKER_HALF_OPEN)
-		return report_probe(b, now_ms, pass->who, verdict);
-	return report_closed(b, cfg, now_ms, pass->who, verdict);
+		return report_probe(b, now_ms, permit->payment, verdict);
+	return report_closed(b, cfg, now_ms, permit->payment, verdict);
 }
 
 int64_t

@@ -41,7 +41,7 @@ typedef enum PgwBreakerGroup
 	PGW_BREAKER_NGROUPS
 } PgwBreakerGroup;
 
-extern PgwBreakerGroup pgw_breaker_group(PgwOp op);
+extern PgwBreakerGroup pgw_breaker_group(PgwBankOp op);
 extern const char *pgw_breaker_group_name(PgwBreakerGroup group);
 
 typedef enum PgwBreakerState
@@ -53,18 +53,18 @@ typedef enum PgwBreakerState
 
 extern const char *pgw_breaker_state_name(PgwBreakerState state);
 
-/* What came of a call, for the breaker. */
-typedef enum PgwVerdict
+/* A call's result, as the breaker counts it. */
+typedef enum PgwCallVerdict
 {
 	PGW_VERDICT_SUCCESS = 0,	/* the bank does its work, whatever it said */
 	PGW_VERDICT_FAILURE,
 	PGW_VERDICT_NEUTRAL,		/* there, but asks to be left alone for a while */
 	PGW_VERDICT_ALIVE,			/* only a ping or look-up succeeded in place of the call itself */
 	PGW_VERDICT_UNUSED			/* the call was allowed, but not made */
-} PgwVerdict;
+} PgwCallVerdict;
 
 /* outcome counts with PGW_TRANSPORT_ANSWERED only. */
-extern PgwVerdict pgw_breaker_verdict(PgwTransport transport, long http_status, PgwOutcome outcome);
+extern PgwCallVerdict pgw_breaker_verdict(PgwTransport transport, long http_status, PgwOutcome outcome);
 
 /* The n-th opening in a row waits cooldown_ms * 2^(n-1), doubled at most this often. */
 #define PGW_BREAKER_MAX_DOUBLINGS 2
@@ -85,7 +85,7 @@ typedef struct PgwBreaker
 {
 	PgwBreakerState state;
 	int			failures;		/* in a row, in this closed state */
-	int			openings;		/* in a row, no further than matters; 0: sound; closed and > 0: on trial, until a call itself succeeds */
+	int			openings;		/* consecutive openings, capped. 0: healthy. Closed with > 0: on trial until a real call succeeds */
 	int64_t		opened_at;		/* the first of these openings; for people only */
 	int64_t		cooldown_from;	/* open: when the present cooldown began */
 	int64_t		epoch;			/* changes with every change of state: older calls have no say */
@@ -94,30 +94,30 @@ typedef struct PgwBreaker
 	int			ncounted;		/* the next one's place */
 } PgwBreaker;
 
-/* Leave to make one call, to be reported exactly once. All zero: a call made without asking; its report is ignored. */
-typedef struct PgwBreakerPass
+/* Permission for one call. Report its result exactly once. All zero: no permission was asked for, and the report is ignored. */
+typedef struct PgwBreakerPermit
 {
 	int64_t		epoch;
 	bool		probe;
-	uint64_t	who;			/* of what payment; 0: of none.  The caller sets it; a payment's failures count once, until a success */
-} PgwBreakerPass;
+	uint64_t	payment;			/* which payment calls; 0: none. Set by the caller. The failures of one payment count once, until a success */
+} PgwBreakerPermit;
 
-typedef enum PgwBreakerNews
+typedef enum PgwBreakerTransition
 {
-	PGW_BREAKER_NO_NEWS = 0,
+	PGW_BREAKER_NO_TRANSITION = 0,
 	PGW_BREAKER_OPENED,			/* save it, tell people */
 	PGW_BREAKER_STILL_OPEN,		/* save it: another cooldown began */
 	PGW_BREAKER_CLOSED_AGAIN	/* save it, tell people */
-} PgwBreakerNews;
+} PgwBreakerTransition;
 
-/* First of all: on zeroed memory (a new, closed breaker) or what was read back. Whatever was out is lost; nonsense is made sound. */
+/* Call this first, on zeroed memory (a new, closed breaker) or on a saved breaker. Forgets any outstanding probe and corrects impossible values. */
 extern void pgw_breaker_restore(PgwBreaker *b);
 
-/* May a call be made now? If so, *pass is to be reported; pass->who is the caller's to set. */
-extern bool pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, PgwBreakerPass *pass);
+/* May a call be made now? If so, its result must be reported with *permit; the caller sets permit->payment. */
+extern bool pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, PgwBreakerPermit *permit);
 
-extern PgwBreakerNews pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms,
-										 const PgwBreakerPass *pass, PgwVerdict verdict);
+extern PgwBreakerTransition pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms,
+										 const PgwBreakerPermit *permit, PgwCallVerdict verdict);
 
 /* How long until a call may be allowed at the latest; 0: it would be now. */
 extern int64_t pgw_breaker_wait_ms(const PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms);

@@ -239,16 +239,17 @@ pgw_share_kept(int limit)
 }
 
 bool
-pgw_room_for(const PgwRoom *r, PgwLane lane)
+pgw_bank_load_allows(const PgwBankLoad *load, PgwLane lane)
 {
-	int			free = r->capacity - r->open;
+	int			free = load->capacity - load->connections_in_use;
 	bool		charge = lane >= PGW_LANE_CHARGE;
 
-	if (!pgw_share_allows(r->held, free, r->alone) || (r->max_in_flight > 0 && r->in_flight >= r->max_in_flight))
+	if (!pgw_share_allows(load->held, free, load->alone) || (load->max_in_flight > 0 && load->in_flight >= load->max_in_flight))
 		return false;
 	if (!charge || PGW_MUTATED(LANES))
 		return true;
-	if (r->charges_held + pgw_share_kept(r->capacity) >= r->capacity || !pgw_share_allows(r->held + pgw_share_kept(r->capacity), free, r->alone))
+	if (load->charges_held + pgw_share_kept(load->capacity) >= load->capacity || !pgw_share_allows(load->held + pgw_share_kept(load->capacity), free,
+																								   load->alone))
 		return false;
-	return r->max_in_flight <= 0 || r->charges_in_flight + pgw_share_kept(r->max_in_flight) < r->max_in_flight;
+	return load->max_in_flight <= 0 || load->charges_in_flight + pgw_share_kept(load->max_in_flight) < load->max_in_flight;
 }

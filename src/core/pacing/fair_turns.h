@@ -91,19 +91,19 @@ extern bool pgw_share_allows(int held, int free, bool alone);
 /* Of so many calls that a bank may have at a time, how many are kept for what is not a new charge: an eighth, at most 8; of a few, none. */
 extern int	pgw_share_kept(int limit);
 
-/* How it stands with one bank's calls. */
-typedef struct PgwRoom
+/* The calls of one bank, and how many it may have. */
+typedef struct PgwBankLoad
 {
 	int			capacity;		/* connections, of all banks */
-	int			open;			/* of them in use */
+	int			connections_in_use;			/* of them in use */
 	int			held;			/* ... by this bank */
 	int			charges_held;
 	int			in_flight;		/* this bank's calls up to their result's commit */
 	int			charges_in_flight;
 	int			max_in_flight;	/* 0: no limit */
 	bool		alone;			/* there is no other bank */
-} PgwRoom;
+} PgwBankLoad;
 
-extern bool pgw_room_for(const PgwRoom *r, PgwLane lane);
+extern bool pgw_bank_load_allows(const PgwBankLoad *load, PgwLane lane);
 
 #endif

@@ -48,7 +48,7 @@ pgw_retry_delay_ms(int tries, int64_t base_ms, int64_t max_ms, int retry_after_s
 }
 
 int64_t
-pgw_watch_delay_ms(int tries, int64_t base_ms, double random)
+pgw_retry_watch_delay_ms(int tries, int64_t base_ms, double random)
 {
 	return jittered(grown(base_ms, 4, tries, PGW_WATCH_LIMIT_MS), random);
 }

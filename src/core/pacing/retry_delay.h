@@ -29,6 +29,6 @@
 extern int64_t pgw_retry_delay_ms(int tries, int64_t base_ms, int64_t max_ms, int retry_after_s, double random);
 
 /* After tries (>= 0) looks at what was taken for not charged: base * 4^tries, at most PGW_WATCH_LIMIT_MS, with jitter. */
-extern int64_t pgw_watch_delay_ms(int tries, int64_t base_ms, double random);
+extern int64_t pgw_retry_watch_delay_ms(int tries, int64_t base_ms, double random);
 
 #endif

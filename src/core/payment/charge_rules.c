@@ -20,8 +20,8 @@
 #include "core/base/mutant.h"
 #include "core/payment/shown_by_bank.h"
 
-PgwOp
-pgw_flow_operation(PgwCaptureMode capture, bool submitted)
+PgwBankOp
+pgw_charge_operation(PgwCaptureMode capture, bool submitted)
 {
 	if (capture == PGW_CAPTURE_IMMEDIATE || (capture == PGW_CAPTURE_ON_COMMIT && (submitted || PGW_MUTATED(CAPTURE_AT_ONCE))))
 		return PGW_OP_CHARGE;
@@ -29,20 +29,20 @@ pgw_flow_operation(PgwCaptureMode capture, bool submitted)
 }
 
 static void
-begin(PgwFlowDecision *d, PgwState state)
+begin(PgwDecision *d, PgwState state)
 {
 	memset(d, 0, sizeof(*d));
 	d->state = state;
 }
 
 void
-pgw_flow_event(PgwFlowDecision *d, PgwEventType type, PgwState to)
+pgw_decision_add_event(PgwDecision *d, PgwEventType type, PgwState to)
 {
-	pgw_flow_edge(d, to, 1, &type);
+	pgw_decision_add_edge(d, to, 1, &type);
 }
 
 void
-pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types)
+pgw_decision_add_edge(PgwDecision *d, PgwState to, int n, const PgwEventType *types)
 {
 	for (int i = 0; i < n; i++)
 	{
@@ -55,7 +55,7 @@ pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types)
 }
 
 void
-pgw_flow_differs(PgwFlowDecision *d, int64_t asked, const char *currency, const PgwAnswer *a)
+pgw_decision_note_difference(PgwDecision *d, int64_t asked, const char *currency, const PgwAnswer *a)
 {
 	d->shown = a;
 	d->asked_amount = asked;
@@ -73,11 +73,11 @@ error_for(const char *code, const char *otherwise)
 }
 
 static void
-save(PgwFlowDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
+save(PgwDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
 {
-	bool		charged = pgw_flow_operation(capture, submitted) == PGW_OP_CHARGE;
+	bool		charged = pgw_charge_operation(capture, submitted) == PGW_OP_CHARGE;
 
-	d->payment = charged ? PGW_FLOW_PAY_CAPTURED : PGW_FLOW_PAY_AUTHORIZED;
+	d->payment = charged ? PGW_PAYMENT_BECOMES_CAPTURED : PGW_PAYMENT_BECOMES_AUTHORIZED;
 	d->authorized_amount = amount;
 	d->captured_amount = charged ? amount : 0;
 
@@ -85,20 +85,20 @@ save(PgwFlowDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
 	if (!charged && capture == PGW_CAPTURE_ON_COMMIT)
 	{
 		d->reserved_amount = amount;
-		pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+		pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
 		return;
 	}
-	pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
-	pgw_flow_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+	pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	pgw_decision_add_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
 }
 
 static void
-approved(const PgwFlowInput *in, PgwFlowDecision *d)
+approved(const PgwChargeInput *in, PgwDecision *d)
 {
-	pgw_flow_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
-	pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
+	pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
+	pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
 	if (!in->submitted)
-		return;					/* the caller's transaction writes the rest, or its vote decides */
+		return;					/* the caller's transaction writes the rest, or its end decides */
 	if (in->payment_locked)
 		save(d, in->capture, true, in->amount);
 	else
@@ -106,111 +106,111 @@ approved(const PgwFlowInput *in, PgwFlowDecision *d)
 }
 
 static void
-failed(const PgwFlowInput *in, PgwFlowDecision *d, PgwFlowPayment payment, const PgwErrorInfo *error)
+failed(const PgwChargeInput *in, PgwDecision *d, PgwPaymentChange payment, const PgwErrorInfo *error)
 {
 	static const PgwEventType types[] = {PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED};
 
-	pgw_flow_edge(d, PGW_FAILED, 2, types);
+	pgw_decision_add_edge(d, PGW_FAILED, 2, types);
 	d->error = error;
 	if (in->submitted && in->payment_locked)
 		d->payment = payment;
 }
 
 static void
-unknown(const PgwFlowInput *in, PgwFlowDecision *d, const char *code, const char *reason)
+unknown(const PgwChargeInput *in, PgwDecision *d, const char *code, const char *reason)
 {
 	if (PGW_MUTATED(UNKNOWN_IS_FAILED))
 	{
-		failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("bank_error"));
+		failed(in, d, PGW_PAYMENT_BECOMES_FAILED, pgw_error_find("bank_error"));
 		return;
 	}
 	if (in->state == PGW_BANK_UNKNOWN)
-		pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+		pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 	else
-		pgw_flow_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+		pgw_decision_add_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
 	/* that the bank said yes is not forgotten for want of an answer */
-	d->error = pgw_error_find(in->approved_before ? PGW_FLOW_INCOMPLETE : code);
+	d->error = pgw_error_find(in->approved_before ? PGW_APPROVAL_INCOMPLETE : code);
 	d->reason = reason;
 }
 
 static void
-give_back(PgwFlowDecision *d, const char *reason)
+give_back(PgwDecision *d, const char *reason)
 {
 	static const PgwEventType types[] = {PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
 
-	pgw_flow_edge(d, PGW_REFUNDING, 3, types);
+	pgw_decision_add_edge(d, PGW_REFUNDING, 3, types);
 	d->error = pgw_error_find("outcome_unacceptable");
 	d->reason = reason;
 }
 
-/* Money was taken, but not as asked for: it is given back whatever the caller's vote. */
+/* Money was taken, but not as asked for: it is given back, whether or not the caller keeps its row. */
 static void
-unacceptable(const PgwFlowInput *in, PgwFlowDecision *d, const char *reason)
+unacceptable(const PgwChargeInput *in, PgwDecision *d, const char *reason)
 {
 	give_back(d, reason);
 	if (in->submitted && in->payment_locked)
-		d->payment = PGW_FLOW_PAY_FAILED;
+		d->payment = PGW_PAYMENT_BECOMES_FAILED;
 }
 
 static void
-review(const PgwFlowInput *in, PgwFlowDecision *d, const char *code, const char *reason)
+review(const PgwChargeInput *in, PgwDecision *d, const char *code, const char *reason)
 {
-	pgw_flow_review(in->state, code, reason, d);
+	pgw_charge_review(in->state, code, reason, d);
 	if (in->submitted && in->payment_locked)
-		d->payment = PGW_FLOW_PAY_IN_REVIEW;
+		d->payment = PGW_PAYMENT_BECOMES_IN_REVIEW;
 }
 
 /* The bank has said yes, and there is nobody (left) to ask which charge that is. */
 static void
-nobody_names_it(const PgwFlowInput *in, PgwFlowDecision *d)
+nobody_names_it(const PgwChargeInput *in, PgwDecision *d)
 {
 	if (in->can_cancel)
 		unacceptable(in, d, "approval_without_reference");
 	else
-		review(in, d, PGW_FLOW_INCOMPLETE, "approval_without_reference");
+		review(in, d, PGW_APPROVAL_INCOMPLETE, "approval_without_reference");
 }
 
 static void
-incomplete(const PgwFlowInput *in, PgwFlowDecision *d)
+incomplete(const PgwChargeInput *in, PgwDecision *d)
 {
 	if (in->op != PGW_OP_LOOKUP_CHARGE && in->can_lookup)
-		unknown(in, d, PGW_FLOW_INCOMPLETE, "approval_without_reference");
+		unknown(in, d, PGW_APPROVAL_INCOMPLETE, "approval_without_reference");
 	else
 		nobody_names_it(in, d);
 }
 
-PgwFlowClaim
-pgw_flow_claim(PgwOp op, PgwTransport transport, const PgwAnswer *answer)
+PgwChargeIdClaim
+pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *answer)
 {
 	if (transport != PGW_TRANSPORT_ANSWERED || answer->bank_reference[0] == '\0')
-		return PGW_FLOW_CLAIM_NOTHING;
+		return PGW_CHARGE_ID_CLAIM_NOTHING;
 	switch (answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
 		case PGW_OUT_PENDING:
 		case PGW_OUT_REQUIRES_ACTION:
-			return PGW_FLOW_CLAIM_TAKE;
+			return PGW_CHARGE_ID_CLAIM_TAKE;
 		case PGW_OUT_DECLINED:
 			/* to the request itself it is a no, whatever it is called; a look-up can show somebody else's */
-			return op == PGW_OP_LOOKUP_CHARGE ? PGW_FLOW_CLAIM_LOOK : PGW_FLOW_CLAIM_NOTHING;
+			return op == PGW_OP_LOOKUP_CHARGE ? PGW_CHARGE_ID_CLAIM_LOOK : PGW_CHARGE_ID_CLAIM_NOTHING;
 		default:
-			return PGW_FLOW_CLAIM_NOTHING;
+			return PGW_CHARGE_ID_CLAIM_NOTHING;
 	}
 }
 
 /* The money is with the bank, or not, in the way that was asked for? */
 static PgwShown
-shown(const PgwFlowInput *in)
+shown(const PgwChargeInput *in)
 {
 	PgwAsked	asked = {.amount = in->amount, .currency = in->currency};
 
-	asked.op = pgw_flow_operation(in->capture, in->submitted);
+	asked.op = pgw_charge_operation(in->capture, in->submitted);
 	asked.capture_follows = in->capture == PGW_CAPTURE_ON_COMMIT;
 	return pgw_shown_charge(&asked, in->answer);
 }
 
 static void
-answered_yes(const PgwFlowInput *in, PgwFlowDecision *d)
+answered_yes(const PgwChargeInput *in, PgwDecision *d)
 {
 	PgwShown	how = shown(in);
 
@@ -223,12 +223,12 @@ answered_yes(const PgwFlowInput *in, PgwFlowDecision *d)
 	else
 	{
 		unacceptable(in, d, "amount_mismatch");
-		pgw_flow_differs(d, in->amount, in->currency, in->answer);
+		pgw_decision_note_difference(d, in->amount, in->currency, in->answer);
 	}
 }
 
 static void
-answered(const PgwFlowInput *in, PgwFlowDecision *d)
+answered(const PgwChargeInput *in, PgwDecision *d)
 {
 	const PgwAnswer *a = in->answer;
 
@@ -238,28 +238,28 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 			answered_yes(in, d);
 			return;
 		case PGW_OUT_DECLINED:
-			failed(in, d, PGW_FLOW_PAY_DECLINED, error_for(a->error_code, "declined"));
+			failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, error_for(a->error_code, "declined"));
 			return;
 		case PGW_OUT_REQUIRES_ACTION:
-			failed(in, d, PGW_FLOW_PAY_DECLINED, pgw_error_find("authentication_required"));
+			failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find("authentication_required"));
 			return;
 		case PGW_OUT_REJECTED:
 			/* of this request only: an attempt in doubt had another before it */
 			if (in->in_doubt)
 				break;
-			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, "bank_rejected_request"));
+			failed(in, d, PGW_PAYMENT_BECOMES_FAILED, error_for(a->error_code, "bank_rejected_request"));
 			return;
 		case PGW_OUT_NOT_PROCESSED:
 			if (in->in_doubt)
 				break;
-			failed(in, d, PGW_FLOW_PAY_FAILED, error_for(a->error_code, "not_processed"));
+			failed(in, d, PGW_PAYMENT_BECOMES_FAILED, error_for(a->error_code, "not_processed"));
 			return;
 		case PGW_OUT_PENDING:
 			if (in->state == PGW_BANK_UNKNOWN)
-				pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+				pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
-				pgw_flow_event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
-			d->error = pgw_error_find(in->approved_before ? PGW_FLOW_INCOMPLETE : "bank_pending");
+				pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
+			d->error = pgw_error_find(in->approved_before ? PGW_APPROVAL_INCOMPLETE : "bank_pending");
 			return;
 		case PGW_OUT_NOT_FOUND:
 			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts && in->approved_before)
@@ -269,7 +269,7 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 			}
 			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts)
 			{
-				failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("not_processed"));
+				failed(in, d, PGW_PAYMENT_BECOMES_FAILED, pgw_error_find("not_processed"));
 				d->reason = "not_found";
 				d->not_found = true;
 				return;
@@ -283,13 +283,13 @@ answered(const PgwFlowInput *in, PgwFlowDecision *d)
 }
 
 void
-pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d)
+pgw_charge_result(const PgwChargeInput *in, PgwDecision *d)
 {
 	begin(d, in->state);
-	if (in->foreign && !PGW_MUTATED(REFERENCE_OWNER))
+	if (in->names_other_charge && !PGW_MUTATED(REFERENCE_OWNER))
 	{
 		review(in, d, "bank_reference_taken", "charge_of_another_payment");
-		d->foreign = true;
+		d->names_other_charge = true;
 		return;
 	}
 	switch (in->transport)
@@ -301,7 +301,7 @@ pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d)
 			/* proof about this one request only: an attempt in doubt had another before it */
 			if (!in->in_doubt)
 			{
-				failed(in, d, PGW_FLOW_PAY_FAILED, pgw_error_find("bank_unavailable"));
+				failed(in, d, PGW_PAYMENT_BECOMES_FAILED, pgw_error_find("bank_unavailable"));
 				d->reason = "never_sent";
 				return;
 			}
@@ -313,117 +313,117 @@ pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d)
 }
 
 void
-pgw_flow_save(PgwCaptureMode capture, bool submitted, int64_t amount, PgwFlowDecision *d)
+pgw_charge_save(PgwCaptureMode capture, bool submitted, int64_t amount, PgwDecision *d)
 {
 	begin(d, PGW_BANK_APPROVED);
 	save(d, capture, submitted, amount);
 }
 
 void
-pgw_flow_expired(PgwFlowDecision *d)
+pgw_charge_expired(PgwDecision *d)
 {
 	begin(d, PGW_CREATED);
-	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
-	d->payment = PGW_FLOW_PAY_FAILED;
+	pgw_decision_add_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	d->payment = PGW_PAYMENT_BECOMES_FAILED;
 	d->error = pgw_error_find("request_expired");
 }
 
-PgwFlowPayment
-pgw_flow_failed_payment(const char *error_code)
+PgwPaymentChange
+pgw_charge_failed_payment(const char *error_code)
 {
 	const PgwErrorInfo *info = error_code != NULL ? pgw_error_find(error_code) : NULL;
 
 	if (info != NULL && info->sqlstate != NULL && strcmp(info->sqlstate, "PW402") == 0)
-		return PGW_FLOW_PAY_DECLINED;
-	return PGW_FLOW_PAY_FAILED;
+		return PGW_PAYMENT_BECOMES_DECLINED;
+	return PGW_PAYMENT_BECOMES_FAILED;
 }
 
 void
-pgw_flow_lost(PgwFlowDecision *d)
+pgw_charge_lost(PgwDecision *d)
 {
 	begin(d, PGW_CREATED);
-	pgw_flow_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+	pgw_decision_add_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
 	d->error = pgw_error_find("outcome_unknown");
 	d->reason = "worker_lost";
 }
 
 void
-pgw_flow_cancel(PgwFlowDecision *d)
+pgw_charge_cancel(PgwDecision *d)
 {
 	begin(d, PGW_BANK_UNKNOWN);
 	give_back(d, "approval_without_reference");
 }
 
 void
-pgw_flow_review(PgwState from, const char *error_code, const char *reason, PgwFlowDecision *d)
+pgw_charge_review(PgwState from, const char *error_code, const char *reason, PgwDecision *d)
 {
 	begin(d, from);
-	pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+	pgw_decision_add_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
 	d->error = pgw_error_find(error_code);
 	d->reason = reason;
 }
 
 void
-pgw_flow_late_review(const char *error_code, const char *reason, PgwFlowDecision *d)
+pgw_charge_late_review(const char *error_code, const char *reason, PgwDecision *d)
 {
 	static const PgwEventType types[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_MANUAL_REVIEW_REQUIRED};
 
 	begin(d, PGW_FAILED);
-	pgw_flow_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
+	pgw_decision_add_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
 	d->error = pgw_error_find(error_code);
 	d->reason = reason;
 }
 
-PgwFlowPayment
-pgw_flow_settled_payment(PgwState state, const char *error_code)
+PgwPaymentChange
+pgw_charge_payment_of_state(PgwState state, const char *error_code)
 {
 	switch (state)
 	{
 		case PGW_FAILED:
-			return pgw_flow_failed_payment(error_code);
+			return pgw_charge_failed_payment(error_code);
 		case PGW_REFUNDING:
 		case PGW_REFUNDED:
-			return PGW_FLOW_PAY_FAILED;
+			return PGW_PAYMENT_BECOMES_FAILED;
 		case PGW_REQUIRES_MANUAL_REVIEW:
-			return PGW_FLOW_PAY_IN_REVIEW;
+			return PGW_PAYMENT_BECOMES_IN_REVIEW;
 		default:
-			return PGW_FLOW_PAY_NONE;
+			return PGW_PAYMENT_UNCHANGED;
 	}
 }
 
 void
-pgw_flow_adopt(PgwState state, PgwFlowDecision *d)
+pgw_charge_adopt(PgwState state, PgwDecision *d)
 {
 	begin(d, state);
 	d->keep_error = true;
-	pgw_flow_event(d, PGW_EV_TRANSACTION_ADOPTED, state);
+	pgw_decision_add_event(d, PGW_EV_TRANSACTION_ADOPTED, state);
 	if (state == PGW_BANK_APPROVED)
-		pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, state);
+		pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, state);
 }
 
 void
-pgw_flow_superseded(PgwFlowDecision *d)
+pgw_charge_superseded(PgwDecision *d)
 {
 	begin(d, PGW_CREATED);
-	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	pgw_decision_add_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
 	d->error = pgw_error_find("superseded");
 }
 
 void
-pgw_flow_refused(PgwFlowDecision *d)
+pgw_charge_refused(PgwDecision *d)
 {
 	begin(d, PGW_STATE_NONE);
-	pgw_flow_event(d, PGW_EV_TRANSACTION_STARTED, PGW_CREATED);
-	pgw_flow_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
+	pgw_decision_add_event(d, PGW_EV_TRANSACTION_STARTED, PGW_CREATED);
+	pgw_decision_add_event(d, PGW_EV_TRANSACTION_FAILED, PGW_FAILED);
 	d->error = pgw_error_find("bank_unavailable");
 	d->reason = "breaker_open";
 }
 
 void
-pgw_flow_retry(const PgwFlowDecision *failed, bool switched, PgwFlowDecision *d)
+pgw_charge_retry(const PgwDecision *failed, bool switched, PgwDecision *d)
 {
 	begin(d, PGW_CREATED);
-	pgw_flow_event(d, switched ? PGW_EV_BANK_SWITCHED : PGW_EV_BANK_RETRY_SCHEDULED, PGW_CREATED);
+	pgw_decision_add_event(d, switched ? PGW_EV_BANK_SWITCHED : PGW_EV_BANK_RETRY_SCHEDULED, PGW_CREATED);
 	d->error = failed->error;
 	d->reason = failed->reason;
 }

@@ -22,21 +22,21 @@ typedef enum PgwTransport
 } PgwTransport;
 
 /* What the payments row becomes, where the worker is the one to write it. */
-typedef enum PgwFlowPayment
+typedef enum PgwPaymentChange
 {
-	PGW_FLOW_PAY_NONE = 0,		/* stays as it is */
-	PGW_FLOW_PAY_AUTHORIZED,
-	PGW_FLOW_PAY_CAPTURED,
-	PGW_FLOW_PAY_DECLINED,
-	PGW_FLOW_PAY_FAILED,
-	PGW_FLOW_PAY_IN_REVIEW
-} PgwFlowPayment;
+	PGW_PAYMENT_UNCHANGED = 0,		/* stays as it is */
+	PGW_PAYMENT_BECOMES_AUTHORIZED,
+	PGW_PAYMENT_BECOMES_CAPTURED,
+	PGW_PAYMENT_BECOMES_DECLINED,
+	PGW_PAYMENT_BECOMES_FAILED,
+	PGW_PAYMENT_BECOMES_IN_REVIEW
+} PgwPaymentChange;
 
-typedef struct PgwFlowInput
+typedef struct PgwChargeInput
 {
 	PgwKind		kind;
 	PgwState	state;			/* as the attempt's locked row says: Created or BankUnknown */
-	PgwOp		op;				/* what the bank was asked: the charge or authorization itself, or its look-up */
+	PgwBankOp		op;				/* what the bank was asked: the charge or authorization itself, or its look-up */
 	bool		in_doubt;		/* an earlier request of this attempt may have charged; what this one was told proves nothing of that */
 	bool		not_found_counts;	/* look-up: the bank would know the charge by now if there were one */
 	PgwCaptureMode capture;
@@ -46,28 +46,28 @@ typedef struct PgwFlowInput
 	const char *currency;
 	PgwTransport transport;
 	const PgwAnswer *answer;	/* with ANSWERED */
-	bool		foreign;		/* the charge that the answer names is another attempt's: see pgw_flow_claim() */
+	bool		names_other_charge;		/* the charge that the answer names is another attempt's: see pgw_charge_id_claimed() */
 	bool		lacks_reference;	/* neither this answer nor an earlier one names an id, and what may follow needs one */
 	bool		approved_before;	/* the bank has said yes already, without one */
 	bool		can_lookup;		/* by our reference, for a charge whose id at the bank is not known */
 	bool		can_cancel;
-} PgwFlowInput;
+} PgwChargeInput;
 
-typedef struct PgwFlowEvent
+typedef struct PgwDecisionEvent
 {
 	PgwEventType type;
 	PgwState	from;
 	PgwState	to;
-} PgwFlowEvent;
+} PgwDecisionEvent;
 
-#define PGW_FLOW_MAX_EVENTS 6
+#define PGW_DECISION_MAX_EVENTS 6
 
-typedef struct PgwFlowDecision
+typedef struct PgwDecision
 {
 	int			nevents;
-	PgwFlowEvent events[PGW_FLOW_MAX_EVENTS];
+	PgwDecisionEvent events[PGW_DECISION_MAX_EVENTS];
 	PgwState	state;			/* after the last event */
-	PgwFlowPayment payment;
+	PgwPaymentChange payment;
 	int64_t		authorized_amount;	/* with AUTHORIZED and CAPTURED */
 	int64_t		captured_amount;
 	int64_t		reserved_amount;	/* for the capture that follows the commit */
@@ -77,75 +77,75 @@ typedef struct PgwFlowDecision
 	bool		keep_error;		/* error is NULL, and what the attempt's row says of errors stays */
 	const char *reason;			/* a word for event_data that tells the operator more than the code, or NULL */
 	const char *from_bank;		/* with BankSwitched: the bank that it was at */
-	bool		foreign;		/* the answer is another charge's: nothing of it is kept with the attempt */
+	bool		names_other_charge;		/* the answer is another charge's: nothing of it is kept with the attempt */
 	const PgwAnswer *shown;		/* the bank's amounts are not what was asked for: event_data has both; NULL: nothing to tell */
 	int64_t		asked_amount;	/* with it */
 	const char *asked_currency;
-} PgwFlowDecision;
+} PgwDecision;
 
 /* What the id that an answer gives to the charge is worth. */
-typedef enum PgwFlowClaim
+typedef enum PgwChargeIdClaim
 {
-	PGW_FLOW_CLAIM_NOTHING = 0, /* none, or of something that says nothing of a charge */
-	PGW_FLOW_CLAIM_LOOK,		/* no charge stands, but the answer must not be about another one's */
-	PGW_FLOW_CLAIM_TAKE			/* from now on it is this attempt's, or another one has it */
-} PgwFlowClaim;
+	PGW_CHARGE_ID_CLAIM_NOTHING = 0, /* none, or of something that says nothing of a charge */
+	PGW_CHARGE_ID_CLAIM_LOOK,		/* no charge stands, but the answer must not be about another one's */
+	PGW_CHARGE_ID_CLAIM_TAKE			/* from now on it is this attempt's, or another one has it */
+} PgwChargeIdClaim;
 
 /* op: the charge or authorization itself, or its look-up. */
-extern PgwFlowClaim pgw_flow_claim(PgwOp op, PgwTransport transport, const PgwAnswer *answer);
+extern PgwChargeIdClaim pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *answer);
 
 /* error_code of an attempt that the bank has approved without an id that what follows needs. */
-#define PGW_FLOW_INCOMPLETE "approval_incomplete"
+#define PGW_APPROVAL_INCOMPLETE "approval_incomplete"
 
 /* The operation that asks for the money. A submitted on_commit payment is past its commit: one charge does it. */
-extern PgwOp pgw_flow_operation(PgwCaptureMode capture, bool submitted);
+extern PgwBankOp pgw_charge_operation(PgwCaptureMode capture, bool submitted);
 
 /* The outcome of a call that asked for the money, or of a look-up of it. */
-extern void pgw_flow_result(const PgwFlowInput *in, PgwFlowDecision *d);
+extern void pgw_charge_result(const PgwChargeInput *in, PgwDecision *d);
 
 /* The worker that made the call is gone: it may have reached the bank. */
-extern void pgw_flow_lost(PgwFlowDecision *d);
+extern void pgw_charge_lost(PgwDecision *d);
 
-/* No bank that could take it is called just now: recorded, never sent. */
-extern void pgw_flow_refused(PgwFlowDecision *d);
+/* No bank that could take it may be called just now: the attempt is recorded as failed, and nothing is sent. */
+extern void pgw_charge_refused(PgwDecision *d);
 
-/* Never left, or not processed: another try is planned; switched: at another bank. */
-extern void pgw_flow_retry(const PgwFlowDecision *failed, bool switched, PgwFlowDecision *d);
+/* The request never left, or the bank did not process it: plan another try; switched: at another bank. */
+extern void pgw_charge_retry(const PgwDecision *failed, bool switched, PgwDecision *d);
 
 /* BankUnknown: approved without an id, and nobody can name one: cancelled by our own reference. */
-extern void pgw_flow_cancel(PgwFlowDecision *d);
+extern void pgw_charge_cancel(PgwDecision *d);
 
-/* No way (left) to find out, or impossible to save. */
-extern void pgw_flow_review(PgwState from, const char *error_code, const char *reason, PgwFlowDecision *d);
+/* Into manual review: there is no way (left) to find out the outcome, or the result cannot be saved. */
+extern void pgw_charge_review(PgwState from, const char *error_code, const char *reason, PgwDecision *d);
 
-/* The same for the payments row of an attempt in any other state; NONE: it stays as it is. */
-extern PgwFlowPayment pgw_flow_settled_payment(PgwState state, const char *error_code);
+/* What the payments row of an attempt in this state becomes; NONE: it stays as it is. */
+extern PgwPaymentChange pgw_charge_payment_of_state(PgwState state, const char *error_code);
 
 /* Failed, and a charge turns up late that is another payment's, or that the bank does not name. */
-extern void pgw_flow_late_review(const char *error_code, const char *reason, PgwFlowDecision *d);
+extern void pgw_charge_late_review(const char *error_code, const char *reason, PgwDecision *d);
 
 /* A retry takes the attempt over from a caller that is gone. */
-extern void pgw_flow_adopt(PgwState state, PgwFlowDecision *d);
+extern void pgw_charge_adopt(PgwState state, PgwDecision *d);
 
-/* The submitted attempt whose payments row votes for an earlier attempt now. */
-extern void pgw_flow_superseded(PgwFlowDecision *d);
+/* End a submitted attempt: its payments row now belongs to an earlier attempt. */
+extern void pgw_charge_superseded(PgwDecision *d);
 
 /* Add an event to a decision: from the state that it has reached. */
-extern void pgw_flow_event(PgwFlowDecision *d, PgwEventType type, PgwState to);
+extern void pgw_decision_add_event(PgwDecision *d, PgwEventType type, PgwState to);
 
 /* What the bank shows is not what was asked for: to be written down. */
-extern void pgw_flow_differs(PgwFlowDecision *d, int64_t asked, const char *currency, const PgwAnswer *a);
+extern void pgw_decision_note_difference(PgwDecision *d, int64_t asked, const char *currency, const PgwAnswer *a);
 
 /* Add events that stand together on the one edge from the present state. */
-extern void pgw_flow_edge(PgwFlowDecision *d, PgwState to, int n, const PgwEventType *types);
+extern void pgw_decision_add_edge(PgwDecision *d, PgwState to, int n, const PgwEventType *types);
 
-/* An approved attempt whose payments row is locked and votes for it: write the result. */
-extern void pgw_flow_save(PgwCaptureMode capture, bool submitted, int64_t amount, PgwFlowDecision *d);
+/* An approved attempt whose payments row is locked and names it: write the result. */
+extern void pgw_charge_save(PgwCaptureMode capture, bool submitted, int64_t amount, PgwDecision *d);
 
 /* A submitted attempt that was not sent before it expired. */
-extern void pgw_flow_expired(PgwFlowDecision *d);
+extern void pgw_charge_expired(PgwDecision *d);
 
 /* The payments row of an attempt that is Failed with this error_code (may be NULL). */
-extern PgwFlowPayment pgw_flow_failed_payment(const char *error_code);
+extern PgwPaymentChange pgw_charge_failed_payment(const char *error_code);
 
 #endif

@@ -22,18 +22,18 @@
 #define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
 
 void
-pgw_compensation_begin(PgwState from, PgwFlowDecision *d)
+pgw_compensation_begin(PgwState from, PgwDecision *d)
 {
 	static const PgwEventType rolled_back[] = {PGW_EV_PAYMENT_DATA_SAVE_FAILED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
 	static const PgwEventType late[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
 
 	memset(d, 0, sizeof(*d));
 	d->state = from;
-	pgw_flow_edge(d, PGW_REFUNDING, 3, from == PGW_FAILED ? late : rolled_back);
+	pgw_decision_add_edge(d, PGW_REFUNDING, 3, from == PGW_FAILED ? late : rolled_back);
 	d->error = pgw_error_find("given_back");
 }
 
-PgwOp
+PgwBankOp
 pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amount_in_doubt)
 {
 	if (amount_in_doubt && caps->can_cancel)
@@ -51,7 +51,7 @@ pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amou
 
 /* Does a look-up tell whether the give-back was done, and does "not done" count?  Voids and cancellations do no harm twice. */
 static bool
-lookup_counts(const PgwCapabilities *caps, PgwOp operation)
+lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
 	if (operation == PGW_OP_REFUND && !PGW_MUTATED(REFUND_UNKNOWN))
 		return pgw_operation_lookup_counts(caps, operation);
@@ -61,7 +61,7 @@ lookup_counts(const PgwCapabilities *caps, PgwOp operation)
 bool
 pgw_compensation_overdue(const PgwCompensationFacts *facts, int64_t begun_age_s)
 {
-	if (facts->deadline_s == 0 || facts->looked)
+	if (facts->deadline_s == 0 || facts->resend_allowed)
 		return false;
 	if (!facts->key)
 		return begun_age_s >= facts->deadline_s;
@@ -75,16 +75,16 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 	 * A cancellation may be repeated by its nature, with a new key: a bank that replays errors would say the same for ever under the old one.  The
 	 * look-up says more, where it can.  Where not, nothing but cancellations: a refund would come on top of an earlier one that is still in doubt.
 	 */
-	bool		repeats = facts->operation == PGW_OP_CANCEL && (facts->untold || !(caps->lookup && caps->lookup_consistent_after_s >= 0));
-	bool		remembered = pgw_resolve_key_remembered(caps, facts->key_age_s);
+	bool		repeats = facts->operation == PGW_OP_CANCEL && (facts->lookup_inconclusive || !(caps->lookup && caps->lookup_consistent_after_s >= 0));
+	bool		remembered = pgw_capabilities_key_remembered(caps, facts->key_age_s);
 
 	/* Not sent, or a look-up has just shown that it did nothing. */
-	if (facts->looked || (facts->key && !facts->used))
+	if (facts->resend_allowed || (facts->key && !facts->used))
 		return PGW_COMPENSATE_SEND;
 
 	/* The last one was refused: why?  It may have been given back by somebody else, or been captured meanwhile. */
 	if (!facts->key)
-		return caps->lookup && !repeats && !facts->untold ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
+		return caps->lookup && !repeats && !facts->lookup_inconclusive ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
 
 	/* Nobody has been able to say for so long: a person has to find out. What the bank says is pending may take its days, but not for ever. */
 	if (facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
@@ -94,7 +94,7 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 		return repeats ? PGW_COMPENSATE_SEND : PGW_COMPENSATE_LOOKUP_CHARGE;
 
 	/* where a look-up's "nothing there" never counts, or is not said, only the same key again gets it done if the first request was lost */
-	if (remembered && (facts->untold || !lookup_counts(caps, facts->operation)))
+	if (remembered && (facts->lookup_inconclusive || !lookup_counts(caps, facts->operation)))
 		return PGW_COMPENSATE_SEND;
 
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
@@ -111,26 +111,26 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 static void
 take(PgwCompensationDecision *d, PgwEventType event, PgwCompensationNext next, const char *reason)
 {
-	pgw_flow_event(&d->flow, event, event == PGW_EV_REFUND_COMPLETED ? PGW_REFUNDED : PGW_REFUNDING);
+	pgw_decision_add_event(&d->decision, event, event == PGW_EV_REFUND_COMPLETED ? PGW_REFUNDED : PGW_REFUNDING);
 	d->next = next;
-	d->flow.reason = reason;
+	d->decision.reason = reason;
 }
 
 static void
 review(PgwCompensationDecision *d, const char *reason)
 {
-	pgw_flow_event(&d->flow, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+	pgw_decision_add_event(&d->decision, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
 	d->next = PGW_COMPENSATION_STOP;
-	d->flow.error = pgw_error_find("refund_refused");
-	d->flow.keep_error = false;
-	d->flow.reason = reason;
+	d->decision.error = pgw_error_find("refund_refused");
+	d->decision.keep_error = false;
+	d->decision.reason = reason;
 }
 
 static void
 refused(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_ANEW, "refused");
-	if (in->attempts >= in->max_attempts)
+	if (in->keys_used >= in->max_keys)
 		review(d, "refused");
 	else
 		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_ANEW, "refused");
@@ -149,7 +149,7 @@ not_done(const PgwCompensationInput *in, PgwCompensationDecision *d, const char 
 static void
 differs(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
-	pgw_flow_differs(&d->flow, in->amount > 0 ? in->amount : in->charged, in->currency, in->answer);
+	pgw_decision_note_difference(&d->decision, in->amount > 0 ? in->amount : in->charged, in->currency, in->answer);
 }
 
 /* Given back, and more than that: contract 2.8 binds what pgw sends, and what the bank shows is recorded and told. */
@@ -195,7 +195,7 @@ is_whole(const PgwCompensationInput *in)
 	if (in->operation != PGW_OP_REFUND || in->amount == 0)
 		return true;
 	/* what could not be read was named all the same */
-	return !a->amount_bad && (!a->has_amount || a->amount >= in->amount) &&
+	return !a->amount_unreadable && (!a->has_amount || a->amount >= in->amount) &&
 		(a->currency[0] == '\0' || in->currency == NULL || strcmp(a->currency, in->currency) == 0);
 }
 
@@ -247,7 +247,7 @@ static void
 not_told(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
 {
 	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, in->answer->other_reference ? "another_reference" : reason);
-	d->untold = in->answer->outcome == PGW_OUT_APPROVED || in->answer->other_reference;
+	d->lookup_inconclusive = in->answer->outcome == PGW_OUT_APPROVED || in->answer->other_reference;
 }
 
 static void
@@ -292,7 +292,7 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	const PgwAnswer *a = in->answer;
 	bool		blind = !shows_what_is_left(a) && (in->in_doubt || in->operation == PGW_OP_CANCEL); /* an earlier cancellation may be in doubt still */
-	PgwOp		operation = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	PgwBankOp		operation = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
 	bool		same_request;
 
 	if (operation == PGW_NOPS)
@@ -369,9 +369,9 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 	bool		lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
 
 	memset(d, 0, sizeof(*d));
-	d->flow.state = PGW_REFUNDING;
+	d->decision.state = PGW_REFUNDING;
 	d->operation = in->operation;
-	d->flow.keep_error = true;	/* why it is given back */
+	d->decision.keep_error = true;	/* why it is given back */
 	if (in->transport != PGW_TRANSPORT_ANSWERED)
 	{
 		if (lookup)
@@ -391,7 +391,7 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 
 	/* Pending, as before: what the bank takes weeks for would leave thousands of events that say nothing new. */
 	if (lookup && in->pending && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT && stays_pending(in) && !PGW_MUTATED(PENDING_ONCE))
-		d->flow.nevents = 0;
+		d->decision.nevents = 0;
 
 	/* Not in doubt, nothing found out: the next try still needs a key of its own. */
 	if (lookup && !in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT)

@@ -10,15 +10,15 @@
 
 /*
  * From BankApproved (the caller rolled back), or Failed (a charge turned up late): the events up to RefundStarted, on one edge.  (An unacceptable
- * approval begins it in pgw_flow_result().)
+ * approval begins it in pgw_charge_result().)
  */
-extern void pgw_compensation_begin(PgwState from, PgwFlowDecision *d);
+extern void pgw_compensation_begin(PgwState from, PgwDecision *d);
 
 /*
  * How to give back: void what is not captured, refund what is; by our reference (cancel) where the amount at the bank is in doubt or nothing
  * else can.  PGW_NOPS: the bank offers no way.
  */
-extern PgwOp pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amount_in_doubt);
+extern PgwBankOp pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amount_in_doubt);
 
 typedef enum PgwCompensationStep
 {
@@ -30,14 +30,14 @@ typedef enum PgwCompensationStep
 
 typedef struct PgwCompensationFacts
 {
-	PgwOp		operation;		/* void, refund or cancel */
+	PgwBankOp		operation;		/* void, refund or cancel */
 	bool		key;			/* it has a key: announced, or sent */
 	bool		used;			/* the key was sent: in doubt, or pending at the bank */
-	bool		looked;			/* a look-up has just said: send */
-	bool		untold;			/* the look-up that was just made did not say what became of it */
+	bool		resend_allowed;			/* a look-up has just allowed sending */
+	bool		lookup_inconclusive;			/* the look-up that was just made did not say what became of the request */
 	int64_t		key_age_s;		/* since its first use */
-	bool		pending;		/* the bank has it, and said so last */
-	int64_t		deadline_s;		/* how long to ask about what the bank does not tell (a month, while it says pending); 0: without end */
+	bool		pending;		/* the bank said last that it is on its way */
+	int64_t		deadline_s;		/* how long the bank is asked about an outcome that it does not tell (a month while it says pending); 0: without end */
 } PgwCompensationFacts;
 
 /*
@@ -59,16 +59,16 @@ typedef enum PgwCompensationNext
 
 typedef struct PgwCompensationInput
 {
-	PgwOp		op;				/* what was asked: the operation, or a look-up */
-	PgwOp		operation;		/* void, refund or cancel */
+	PgwBankOp		op;				/* what was asked: the operation, or a look-up */
+	PgwBankOp		operation;		/* void, refund or cancel */
 	bool		in_doubt;		/* the key had been sent before this question */
 	PgwTransport transport;
 	const PgwAnswer *answer;
 	const PgwCapabilities *caps;
-	int			attempts;		/* keys used so far */
-	int			max_attempts;
+	int			keys_used;		/* keys used so far */
+	int			max_keys;
 	bool		not_found_counts;	/* look-up: the bank would know by now of the last request with this key */
-	bool		pending;		/* the bank has it, and said so last */
+	bool		pending;		/* the bank said last that it is on its way */
 	int64_t		amount;			/* asked for, in a refund; 0: not to be compared */
 	const char *currency;		/* with it */
 	int64_t		charged;		/* as the caller asked for it */
@@ -76,11 +76,11 @@ typedef struct PgwCompensationInput
 
 typedef struct PgwCompensationDecision
 {
-	PgwFlowDecision flow;		/* events, state, error */
+	PgwDecision decision;		/* events, state, error */
 	PgwCompensationNext next;
-	PgwOp		operation;		/* for the next try */
+	PgwBankOp		operation;		/* for the next try */
 	bool		excess;			/* DONE: and the bank shows that more was given back than that */
-	bool		untold;			/* a look-up was answered, but with nothing that tells */
+	bool		lookup_inconclusive;			/* a look-up was answered, but with nothing that tells */
 	bool		at_once;		/* a look-up has just answered: no need to wait, and no event of its own */
 	int64_t		amount;			/* left to refund, as looked up; 0: not said */
 } PgwCompensationDecision;

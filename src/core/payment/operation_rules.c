@@ -18,7 +18,7 @@
 /* Banks take up to two weeks for a refund; after a month something is wrong. */
 #define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
 
-PgwOp
+PgwBankOp
 pgw_operation_op(PgwKind kind)
 {
 	switch (kind)
@@ -35,7 +35,7 @@ pgw_operation_op(PgwKind kind)
 }
 
 bool
-pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation)
+pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwBankOp operation)
 {
 	if (!caps->lookup)
 		return false;
@@ -53,7 +53,7 @@ pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation)
 }
 
 bool
-pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwOp operation)
+pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
 	return caps->lookup_consistent_after_s >= 0 &&
 		(pgw_operation_lookup_tells(caps, operation) || (operation == PGW_OP_REFUND && caps->lookup_refund));
@@ -62,10 +62,10 @@ pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwOp operation)
 PgwOperationStep
 pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason)
 {
-	bool		remembered = pgw_resolve_key_remembered(caps, facts->key_age_s);
+	bool		remembered = pgw_capabilities_key_remembered(caps, facts->key_age_s);
 
 	*reason = NULL;
-	if (facts->looked)
+	if (facts->resend_allowed)
 		return PGW_OPERATION_SEND;
 	if (facts->deadline_s > 0 && facts->asked_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
 	{
@@ -73,7 +73,7 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 		return PGW_OPERATION_REVIEW;
 	}
 	/* where "nothing there" never counts, or is not said, only the same key again gets it done if the first request was lost */
-	if ((!pgw_operation_lookup_counts(caps, facts->operation) || (facts->untold && !facts->refused)) && remembered && !facts->pending)
+	if ((!pgw_operation_lookup_counts(caps, facts->operation) || (facts->lookup_inconclusive && !facts->refused)) && remembered && !facts->pending)
 		return PGW_OPERATION_SEND;
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_OPERATION_LOOKUP_REFUND;
@@ -88,7 +88,7 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 bool
 pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts)
 {
-	return !pgw_resolve_key_remembered(caps, key_age_s) || (caps->replays_errors && answered && attempts > 1);
+	return !pgw_capabilities_key_remembered(caps, key_age_s) || (caps->replays_errors && answered && attempts > 1);
 }
 
 /* ---------------------------------------------------------------- answers */
@@ -103,10 +103,10 @@ find_out(PgwOperationDecision *d, const char *reason)
 
 /* A look-up was answered, but not with what was asked for: it would be the same again. */
 static void
-untold(PgwOperationDecision *d, const char *reason)
+lookup_inconclusive(PgwOperationDecision *d, const char *reason)
 {
 	find_out(d, reason);
-	d->untold = true;
+	d->lookup_inconclusive = true;
 }
 
 static void
@@ -180,7 +180,7 @@ differs(const PgwOperationInput *in, PgwOperationDecision *d)
 	d->asked_currency = in->currency;
 }
 
-/* The bank did it, but not what was asked for: a person has to settle that with it. */
+/* The bank did it, but not what was asked for: a person has to clear that up with the bank. */
 static void
 mismatch(const PgwOperationInput *in, PgwOperationDecision *d)
 {
@@ -207,7 +207,7 @@ as_asked(const PgwOperationInput *in)
 
 	if (in->operation == PGW_OP_VOID)
 		return true;
-	return !a->amount_bad && (!a->has_amount || a->amount == in->amount) &&
+	return !a->amount_unreadable && (!a->has_amount || a->amount == in->amount) &&
 		(a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0);
 }
 
@@ -309,7 +309,7 @@ answered_lookup_refund(const PgwOperationInput *in, PgwOperationDecision *d)
 			break;
 	}
 	if (in->answer->other_reference)
-		untold(d, "another_reference");
+		lookup_inconclusive(d, "another_reference");
 	else
 		find_out(d, "not_known_yet");
 }
@@ -323,7 +323,7 @@ part_shown(const PgwOperationInput *in, PgwOperationDecision *d)
 	else if (in->operation == PGW_OP_REFUND && (in->refusal != NULL || in->pending))
 		not_done(in, d);
 	else
-		untold(d, "part_shown");
+		lookup_inconclusive(d, "part_shown");
 }
 
 static void
@@ -346,9 +346,9 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 		case PGW_SHOWN_NOTHING:
 		case PGW_SHOWN_UNREADABLE:
 			if (in->answer->other_reference)
-				untold(d, "another_reference");
+				lookup_inconclusive(d, "another_reference");
 			else if (in->answer->outcome == PGW_OUT_APPROVED)
-				untold(d, "not_shown");
+				lookup_inconclusive(d, "not_shown");
 			else
 				find_out(d, "not_known_yet");
 			break;
@@ -414,18 +414,18 @@ pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
 /* ---------------------------------------------------------------- as a step */
 
 static void
-begin(const PgwOperationDecision *r, PgwState state, PgwFlowDecision *d)
+begin(const PgwOperationDecision *r, PgwState state, PgwDecision *d)
 {
 	memset(d, 0, sizeof(*d));
 	d->state = state;
 	d->error = r->error;
 	d->reason = r->reason;
 	if (r->shown != NULL)
-		pgw_flow_differs(d, r->asked_amount, r->asked_currency, r->shown);
+		pgw_decision_note_difference(d, r->asked_amount, r->asked_currency, r->shown);
 }
 
 void
-pgw_operation_flow(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwFlowDecision *d)
+pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwDecision *d)
 {
 	static const PgwEventType failed[] = {PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED};
 
@@ -433,40 +433,40 @@ pgw_operation_flow(const PgwOperationDecision *r, PgwState state, bool payment_l
 	switch (r->next)
 	{
 		case PGW_OPERATION_DONE:
-			pgw_flow_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
-			pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
+			pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
+			pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
 			if (!payment_locked)
 			{
 				d->save_later = true;
 				return;
 			}
-			pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
-			pgw_flow_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+			pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+			pgw_decision_add_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
 			return;
 		case PGW_OPERATION_REFUSED:
-			pgw_flow_edge(d, PGW_FAILED, 2, failed);
+			pgw_decision_add_edge(d, PGW_FAILED, 2, failed);
 			return;
 		case PGW_OPERATION_AGAIN:
 			/* in doubt before, it stays in doubt: that this request did nothing says nothing of the first */
-			pgw_flow_event(d, state == PGW_CREATED ? PGW_EV_BANK_RETRY_SCHEDULED : PGW_EV_BANK_STATUS_CHECKED, state);
+			pgw_decision_add_event(d, state == PGW_CREATED ? PGW_EV_BANK_RETRY_SCHEDULED : PGW_EV_BANK_STATUS_CHECKED, state);
 			return;
 		case PGW_OPERATION_AT_ONCE:
 		case PGW_OPERATION_FIND_OUT:
 			if (r->same && state == PGW_BANK_UNKNOWN)
 				return;			/* nothing new: what the bank takes weeks for would leave thousands of events */
 			if (state == PGW_BANK_UNKNOWN)
-				pgw_flow_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+				pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
-				pgw_flow_event(d, r->pending ? PGW_EV_BANK_PROCESSING_PENDING : PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+				pgw_decision_add_event(d, r->pending ? PGW_EV_BANK_PROCESSING_PENDING : PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
 			return;
 		case PGW_OPERATION_STOP:
-			pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+			pgw_decision_add_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
 			return;
 	}
 }
 
 void
-pgw_operation_capture_flow(const PgwOperationDecision *r, PgwFlowDecision *d)
+pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d)
 {
 	static const PgwEventType completed[] = {PGW_EV_CAPTURE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED};
 	static const PgwEventType give_back[] = {PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
@@ -475,41 +475,41 @@ pgw_operation_capture_flow(const PgwOperationDecision *r, PgwFlowDecision *d)
 	switch (r->next)
 	{
 		case PGW_OPERATION_DONE:
-			pgw_flow_edge(d, PGW_COMPLETED, 2, completed);
+			pgw_decision_add_edge(d, PGW_COMPLETED, 2, completed);
 			return;
 		case PGW_OPERATION_REFUSED:
-			pgw_flow_event(d, PGW_EV_CAPTURE_FAILED, PGW_SAVED);
-			pgw_flow_edge(d, PGW_REFUNDING, 2, give_back);
+			pgw_decision_add_event(d, PGW_EV_CAPTURE_FAILED, PGW_SAVED);
+			pgw_decision_add_edge(d, PGW_REFUNDING, 2, give_back);
 			return;
 		case PGW_OPERATION_AGAIN:
 		case PGW_OPERATION_AT_ONCE:
 		case PGW_OPERATION_FIND_OUT:
 			if (!r->same)
-				pgw_flow_event(d, PGW_EV_CAPTURE_RETRY_SCHEDULED, PGW_SAVED);
+				pgw_decision_add_event(d, PGW_EV_CAPTURE_RETRY_SCHEDULED, PGW_SAVED);
 			return;
 		case PGW_OPERATION_STOP:
-			pgw_flow_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+			pgw_decision_add_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
 			return;
 	}
 }
 
 void
-pgw_operation_save(PgwFlowDecision *d)
+pgw_operation_save(PgwDecision *d)
 {
 	memset(d, 0, sizeof(*d));
 	d->state = PGW_BANK_APPROVED;
-	pgw_flow_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
-	pgw_flow_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+	pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	pgw_decision_add_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
 }
 
 void
-pgw_operation_reversed(PgwState from, PgwFlowDecision *d)
+pgw_operation_reversed(PgwState from, PgwDecision *d)
 {
 	static const PgwEventType types[] = {PGW_EV_REFUND_REVERSED, PGW_EV_MANUAL_REVIEW_REQUIRED};
 
 	memset(d, 0, sizeof(*d));
 	d->state = from;
-	pgw_flow_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
+	pgw_decision_add_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
 	d->error = pgw_error_find("refund_reversed");
 	d->reason = "refund_reversed";
 }

@@ -10,7 +10,7 @@
 #include "core/payment/charge_rules.h"
 #include "core/payment/payment_amounts.h"
 
-extern PgwOp pgw_operation_op(PgwKind kind);
+extern PgwBankOp pgw_operation_op(PgwKind kind);
 
 typedef enum PgwOperationStep
 {
@@ -22,24 +22,24 @@ typedef enum PgwOperationStep
 
 typedef struct PgwOperationFacts
 {
-	PgwOp		operation;		/* capture, void or refund */
-	bool		looked;			/* a look-up has just said: send */
+	PgwBankOp		operation;		/* capture, void or refund */
+	bool		resend_allowed;			/* a look-up has just allowed sending */
 	bool		refused;		/* the bank refused the last request: a look-up tells what that means */
-	bool		pending;		/* the bank has it, and said so last */
-	bool		untold;			/* the look-up that was just made did not say what became of it */
+	bool		pending;		/* the bank said last that it is on its way */
+	bool		lookup_inconclusive;			/* the look-up that was just made did not say what became of the request */
 	int64_t		key_age_s;		/* since the first use of its key */
 	int64_t		asked_age_s;	/* since the last request that could have done it */
-	int64_t		deadline_s;		/* how long to ask what the bank does not tell (a month, while it says pending); 0: without end */
+	int64_t		deadline_s;		/* how long the bank is asked about an outcome that it does not tell (a month while it says pending); 0: without end */
 } PgwOperationFacts;
 
 /*
  * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done" count?  Only what lookup_charge names can tell: an
  * amount that is not there is no zero.
  */
-extern bool pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwOp operation);
+extern bool pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation);
 
 /* ... tell that it was done, at least: is it of any use to look the charge up? */
-extern bool pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwOp operation);
+extern bool pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwBankOp operation);
 
 /* For one that is in doubt. *reason: a word for event_data when it is REVIEW. */
 extern PgwOperationStep pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason);
@@ -56,12 +56,12 @@ typedef enum PgwOperationNext
 
 typedef struct PgwOperationInput
 {
-	PgwOp		op;				/* what was asked: the operation, or a look-up */
-	PgwOp		operation;
+	PgwBankOp		op;				/* what was asked: the operation, or a look-up */
+	PgwBankOp		operation;
 	bool		in_doubt;		/* its key had been sent before this question */
 	const char *refusal;		/* error_code of the refusal that is being looked up; NULL: none */
 	bool		answered;		/* its last request was answered, but with nothing that could be understood */
-	bool		pending;		/* the bank has it, and said so last */
+	bool		pending;		/* the bank said last that it is on its way */
 	PgwTransport transport;
 	const PgwAnswer *answer;	/* with ANSWERED */
 	const PgwCapabilities *caps;
@@ -79,11 +79,11 @@ typedef struct PgwOperationDecision
 	const char *reason;			/* a word for event_data, or NULL */
 	bool		refused;		/* FIND_OUT: because this request was refused */
 	bool		pending;		/* FIND_OUT: the bank says that it is on its way */
-	bool		untold;			/* FIND_OUT: the look-up was answered, but with nothing that tells */
+	bool		lookup_inconclusive;			/* FIND_OUT: the look-up was answered, but with nothing that tells */
 	bool		same;			/* FIND_OUT: pending, as before; no event is worth it */
 	bool		expired;		/* the authorization has lapsed */
 	bool		excess;			/* DONE: and the bank has given back more than that */
-	const PgwAnswer *shown;		/* as in PgwFlowDecision */
+	const PgwAnswer *shown;		/* as in PgwDecision */
 	int64_t		asked_amount;
 	const char *asked_currency;
 } PgwOperationDecision;
@@ -97,15 +97,15 @@ extern void pgw_operation_result(const PgwOperationInput *in, PgwOperationDecisi
 extern bool pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts);
 
 /* The decision as a step of an attempt of kind capture, void or refund that is Created or BankUnknown. payment_locked: an approval is saved at once. */
-extern void pgw_operation_flow(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwFlowDecision *d);
+extern void pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwDecision *d);
 
 /* The same for the capture after the commit: a payment that is Saved. */
-extern void pgw_operation_capture_flow(const PgwOperationDecision *r, PgwFlowDecision *d);
+extern void pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d);
 
 /* An approved one whose payments row is locked now. */
-extern void pgw_operation_save(PgwFlowDecision *d);
+extern void pgw_operation_save(PgwDecision *d);
 
 /* A refund that was done, or a charge that was given back, which the bank has taken back. from: Completed or Refunded. */
-extern void pgw_operation_reversed(PgwState from, PgwFlowDecision *d);
+extern void pgw_operation_reversed(PgwState from, PgwDecision *d);
 
 #endif

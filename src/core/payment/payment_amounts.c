@@ -77,13 +77,13 @@ pgw_payment_status_parse(const char *name)
 }
 
 PgwKind
-pgw_operation_kind(int column)
+pgw_payment_operation_kind(int column)
 {
 	return columns[column];
 }
 
 const PgwOperationRow *
-pgw_operation_rows(size_t *n)
+pgw_payment_operation_rows(size_t *n)
 {
 	*n = NROWS;
 	return rows;
@@ -93,7 +93,7 @@ pgw_operation_rows(size_t *n)
 
 /* What nobody foresaw is refused. */
 static const char *
-refusal(PgwKind kind, const PgwStanding *s)
+refusal(PgwKind kind, const PgwPaymentAmounts *s)
 {
 	for (size_t i = 0; i < NROWS; i++)
 	{
@@ -109,13 +109,13 @@ refusal(PgwKind kind, const PgwStanding *s)
 }
 
 static int64_t
-what_is_left(PgwKind kind, const PgwStanding *s)
+what_is_left(PgwKind kind, const PgwPaymentAmounts *s)
 {
 	return kind == PGW_KIND_REFUND ? s->captured - s->refunded - s->refund_pending : s->authorized - s->captured - s->reserved;
 }
 
 static bool
-bank_can(PgwKind kind, const PgwStanding *s, const PgwCapabilities *caps, int64_t amount, bool final)
+bank_can(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, int64_t amount, bool final)
 {
 	bool		part;
 
@@ -135,7 +135,7 @@ bank_can(PgwKind kind, const PgwStanding *s, const PgwCapabilities *caps, int64_
 }
 
 void
-pgw_operation_check(PgwKind kind, const PgwStanding *s, const PgwCapabilities *caps, int64_t amount, bool final, PgwOperationCheck *check)
+pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, int64_t amount, bool final, PgwOperationCheck *check)
 {
 	memset(check, 0, sizeof(*check));
 	check->hint = refusal(kind, s);
@@ -158,7 +158,7 @@ pgw_operation_check(PgwKind kind, const PgwStanding *s, const PgwCapabilities *c
 /* ---------------------------------------------------------------- what it does */
 
 void
-pgw_operation_begin(PgwKind kind, int64_t amount, PgwStanding *s)
+pgw_payment_operation_begin(PgwKind kind, int64_t amount, PgwPaymentAmounts *s)
 {
 	if (kind == PGW_KIND_REFUND)
 		s->refund_pending += amount;
@@ -168,7 +168,7 @@ pgw_operation_begin(PgwKind kind, int64_t amount, PgwStanding *s)
 
 /* Nothing more can be captured: what was refunded tells. */
 static PgwPaymentStatus
-closed(const PgwStanding *s)
+closed(const PgwPaymentAmounts *s)
 {
 	if (s->refunded == 0)
 		return PGW_PAY_CAPTURED;
@@ -177,15 +177,15 @@ closed(const PgwStanding *s)
 
 /* While more can be captured, that is what the status says. */
 static bool
-is_open(const PgwStanding *s)
+is_open(const PgwPaymentAmounts *s)
 {
 	return s->status == PGW_PAY_AUTHORIZED || s->status == PGW_PAY_PARTIALLY_CAPTURED;
 }
 
 void
-pgw_operation_done(PgwKind kind, int64_t amount, bool final, PgwStanding *s)
+pgw_payment_operation_done(PgwKind kind, int64_t amount, bool final, PgwPaymentAmounts *s)
 {
-	pgw_operation_undone(kind, amount, s);
+	pgw_payment_operation_undone(kind, amount, s);
 	switch (kind)
 	{
 		case PGW_KIND_CAPTURE:
@@ -206,7 +206,7 @@ pgw_operation_done(PgwKind kind, int64_t amount, bool final, PgwStanding *s)
 }
 
 void
-pgw_operation_undone(PgwKind kind, int64_t amount, PgwStanding *s)
+pgw_payment_operation_undone(PgwKind kind, int64_t amount, PgwPaymentAmounts *s)
 {
 	if (kind == PGW_KIND_REFUND)
 		s->refund_pending -= amount;
@@ -215,7 +215,7 @@ pgw_operation_undone(PgwKind kind, int64_t amount, PgwStanding *s)
 }
 
 void
-pgw_refund_reversed(int64_t amount, PgwStanding *s)
+pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s)
 {
 	s->refunded -= amount;
 	s->refund_pending += amount;
@@ -224,7 +224,7 @@ pgw_refund_reversed(int64_t amount, PgwStanding *s)
 }
 
 bool
-pgw_authorization_expired(PgwStanding *s)
+pgw_payment_authorization_expired(PgwPaymentAmounts *s)
 {
 	if (!is_open(s) || s->reserved > 0)
 		return false;

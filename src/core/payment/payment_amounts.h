@@ -26,7 +26,7 @@ extern int	pgw_payment_status_parse(const char *name); /* -1 */
 /*
  * In minor units.  Always 0 <= refunded + refund_pending <= captured, and captured + reserved <= authorized: a CHECK of the table.
  */
-typedef struct PgwStanding
+typedef struct PgwPaymentAmounts
 {
 	PgwPaymentStatus status;
 	int64_t		authorized;
@@ -34,11 +34,11 @@ typedef struct PgwStanding
 	int64_t		reserved;		/* of the authorization: laid claim to by the capture or void that is under way or in doubt */
 	int64_t		refunded;
 	int64_t		refund_pending; /* by refunds under way or in doubt */
-} PgwStanding;
+} PgwPaymentAmounts;
 
 /* The operations that a caller asks for on a payment, in the order of the grid's columns. */
 #define PGW_NOPERATIONS 3
-extern PgwKind pgw_operation_kind(int column);	/* capture, void, refund */
+extern PgwKind pgw_payment_operation_kind(int column);	/* capture, void, refund */
 
 /* A row of the grid. A refusal is NULL where the operation is allowed; else the hint that names what to do instead. */
 typedef struct PgwOperationRow
@@ -48,7 +48,7 @@ typedef struct PgwOperationRow
 	const char *refusals[PGW_NOPERATIONS];
 } PgwOperationRow;
 
-extern const PgwOperationRow *pgw_operation_rows(size_t *n);
+extern const PgwOperationRow *pgw_payment_operation_rows(size_t *n);
 
 typedef struct PgwOperationCheck
 {
@@ -62,16 +62,16 @@ typedef struct PgwOperationCheck
  * May this operation begin?  amount: 0 = all that is left.  final: of a capture, whether the rest of the authorization is given up.  The caller
  * holds the row's lock.
  */
-extern void pgw_operation_check(PgwKind kind, const PgwStanding *s, const PgwCapabilities *caps, int64_t amount, bool final,
+extern void pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, int64_t amount, bool final,
 								PgwOperationCheck *check);
 
 /* What it does to the payment. Each is called once for the one before it. */
-extern void pgw_operation_begin(PgwKind kind, int64_t amount, PgwStanding *s);	/* claims its amount */
-extern void pgw_operation_done(PgwKind kind, int64_t amount, bool final, PgwStanding *s);
-extern void pgw_operation_undone(PgwKind kind, int64_t amount, PgwStanding *s); /* it did nothing */
-extern void pgw_refund_reversed(int64_t amount, PgwStanding *s);	/* after done: the bank took it back, and it is in doubt again */
+extern void pgw_payment_operation_begin(PgwKind kind, int64_t amount, PgwPaymentAmounts *s);	/* claims its amount */
+extern void pgw_payment_operation_done(PgwKind kind, int64_t amount, bool final, PgwPaymentAmounts *s);
+extern void pgw_payment_operation_undone(PgwKind kind, int64_t amount, PgwPaymentAmounts *s); /* it did nothing */
+extern void pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s);	/* after done: the bank took it back, and it is in doubt again */
 
-/* The bank holds nothing for it any more: what is captured stays. true: that is news. */
-extern bool pgw_authorization_expired(PgwStanding *s);
+/* The bank holds nothing for it any more: what is captured stays. Returns true if that changes anything. */
+extern bool pgw_payment_authorization_expired(PgwPaymentAmounts *s);
 
 #endif

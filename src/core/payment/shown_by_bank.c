@@ -18,7 +18,7 @@
 static bool
 is_amount(const PgwAsked *asked, const PgwAnswer *a)
 {
-	return !a->amount_bad && (!a->has_amount || a->amount == asked->amount) &&
+	return !a->amount_unreadable && (!a->has_amount || a->amount == asked->amount) &&
 		(a->currency[0] == '\0' || asked->currency == NULL || strcmp(a->currency, asked->currency) == 0);
 }
 
@@ -44,7 +44,7 @@ pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a)
 		return PGW_SHOWN_OTHERWISE;
 	if (!is_captured(asked, a))
 		return PGW_SHOWN_OTHERWISE;
-	return a->standing_bad ? PGW_SHOWN_UNREADABLE : PGW_SHOWN_AS_ASKED;
+	return a->charge_state_unreadable ? PGW_SHOWN_UNREADABLE : PGW_SHOWN_AS_ASKED;
 }
 
 static PgwShown
@@ -143,5 +143,5 @@ pgw_shown_left(const PgwAnswer *a, bool *captured)
 		*captured = a->captured > 0;
 	if (a->captured > 0 && a->captured > a->refunded && !a->voided)
 		return a->captured - (a->refunded > 0 ? a->refunded : 0);
-	return a->has_amount && !a->amount_bad ? a->amount : 0;
+	return a->has_amount && !a->amount_unreadable ? a->amount : 0;
 }

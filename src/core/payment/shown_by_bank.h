@@ -20,7 +20,7 @@ typedef enum PgwShown
 /* What was asked for. */
 typedef struct PgwAsked
 {
-	PgwOp		op;				/* charge, authorize, capture, void, refund */
+	PgwBankOp		op;				/* charge, authorize, capture, void, refund */
 	bool		capture_follows;	/* authorize: pgw captures all of it by itself, after the commit */
 	int64_t		amount;			/* in minor units */
 	const char *currency;
@@ -44,8 +44,8 @@ extern bool pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a);
 extern bool pgw_shown_excess(const PgwAsked *asked, const PgwAnswer *a);
 
 /*
- * What there is to be given back of a charge (captured: as it was asked for). *captured: as shown, where it is. Returns the amount, 0 when the answer does
- * not say it.
+ * The amount that is left to give back of a charge, 0 when the answer does not say it. *captured: on entry whether the charge was asked for as a captured
+ * one; set to what the answer shows, where it shows that.
  */
 extern int64_t pgw_shown_left(const PgwAnswer *a, bool *captured);
 

@@ -17,54 +17,54 @@
 #define KEY_MARGIN_S 60
 
 bool
-pgw_resolve_key_remembered(const PgwCapabilities *caps, int64_t key_age_s)
+pgw_capabilities_key_remembered(const PgwCapabilities *caps, int64_t key_age_s)
 {
 	return caps->idempotency && key_age_s < caps->key_lifetime_s - KEY_MARGIN_S;
 }
 
 bool
-pgw_resolve_can_replay(const PgwCapabilities *caps, const PgwDoubt *doubt)
+pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 {
-	if (caps->replays_errors && doubt->error_answered)
+	if (caps->replays_errors && facts->error_answered)
 		return false;
-	return doubt->has_token && pgw_resolve_key_remembered(caps, doubt->key_age_s);
+	return facts->has_token && pgw_capabilities_key_remembered(caps, facts->key_age_s);
 }
 
 bool
-pgw_resolve_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s)
+pgw_capabilities_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s)
 {
 	if (PGW_MUTATED(NOT_FOUND_AT_ONCE))
 		return true;
 	return caps->lookup_consistent_after_s >= 0 && asked_age_s >= caps->lookup_consistent_after_s;
 }
 
-PgwResolveStep
-pgw_resolve_step(const PgwCapabilities *caps, const PgwDoubt *doubt, const char **reason)
+PgwUnknownOutcomeStep
+pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts, const char **reason)
 {
-	bool		replay = pgw_resolve_can_replay(caps, doubt);
-	bool		lookup = caps->lookup && (!caps->lookup_needs_id || doubt->has_id);
+	bool		replay = pgw_unknown_outcome_can_replay(caps, facts);
+	bool		lookup = caps->lookup && (!caps->lookup_needs_id || facts->has_id);
 
 	*reason = NULL;
-	if (doubt->approved)
+	if (facts->approved)
 	{
 		/* no replay: the bank would say the same again, or charge a second time */
-		if (caps->lookup && doubt->asked_age_s < doubt->deadline_s)
-			return PGW_RESOLVE_LOOKUP;
+		if (caps->lookup && facts->asked_age_s < facts->deadline_s)
+			return PGW_UNKNOWN_OUTCOME_LOOKUP;
 		*reason = "approval_without_reference";
-		return caps->can_cancel ? PGW_RESOLVE_CANCEL : PGW_RESOLVE_REVIEW;
+		return caps->can_cancel ? PGW_UNKNOWN_OUTCOME_CANCEL : PGW_UNKNOWN_OUTCOME_REVIEW;
 	}
-	if (doubt->looked && replay)
-		return PGW_RESOLVE_REPLAY;
-	if (doubt->asked_age_s >= doubt->deadline_s)
+	if (facts->resend_allowed && replay)
+		return PGW_UNKNOWN_OUTCOME_REPLAY;
+	if (facts->asked_age_s >= facts->deadline_s)
 	{
 		*reason = "deadline";
-		return PGW_RESOLVE_REVIEW;
+		return PGW_UNKNOWN_OUTCOME_REVIEW;
 	}
 	/* a bank that forgets what it did not find, or shows something else, is asked again with the key, if that can tell */
-	if (lookup && ((caps->lookup_consistent_after_s >= 0 && !doubt->untold) || !replay))
-		return PGW_RESOLVE_LOOKUP;
+	if (lookup && ((caps->lookup_consistent_after_s >= 0 && !facts->lookup_inconclusive) || !replay))
+		return PGW_UNKNOWN_OUTCOME_LOOKUP;
 	if (replay)
-		return PGW_RESOLVE_REPLAY;
+		return PGW_UNKNOWN_OUTCOME_REPLAY;
 	*reason = "no_way_to_find_out";
-	return PGW_RESOLVE_REVIEW;
+	return PGW_UNKNOWN_OUTCOME_REVIEW;
 }

@@ -27,7 +27,7 @@
 
 typedef struct Checker
 {
-	const PgwRequest *req;
+	const PgwPaymentArgs *args;
 	PgwBuf	   *faults;
 	int			count;			/* faults so far, those of the caller included */
 	PgwSought	sought;			/* what no field that is kept may hold */
@@ -161,22 +161,22 @@ check_id(Checker *c, const char *field, const char *value)
 static void
 check_amount(Checker *c)
 {
-	if (c->req->amount_isnull)
+	if (c->args->amount_isnull)
 		fault(c, "amount", "required", "must not be null");
-	else if (c->req->amount_fault == PGW_WHOLE_FRACTION)
+	else if (c->args->amount_fault == PGW_AMOUNT_FRACTION)
 		fault(c, "amount", "invalid_format",
 			  "must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234");
-	else if (c->req->amount_fault == PGW_WHOLE_NO_NUMBER)
+	else if (c->args->amount_fault == PGW_AMOUNT_NO_NUMBER)
 		fault(c, "amount", "invalid_format", "must be a whole number of minor units of the currency, not NaN or Infinity");
-	else if (c->req->amount_fault == PGW_WHOLE_TOO_BIG)
+	else if (c->args->amount_fault == PGW_AMOUNT_TOO_LARGE)
 		fault(c, "amount", "out_of_range", "must be at most 9223372036854775807, in minor units of the currency");
-	else if (c->req->amount <= 0)
+	else if (c->args->amount <= 0)
 		fault(c, "amount", "out_of_range", "must be greater than 0, in minor units of the currency");
 	else if (c->sought.card_number != NULL)
 	{
 		char		digits[24];
 
-		snprintf(digits, sizeof(digits), "%" PRId64, c->req->amount);
+		snprintf(digits, sizeof(digits), "%" PRId64, c->args->amount);
 		if (pgw_card_in_text(&c->sought, PGW_TEXT_ID, digits, strlen(digits)) == PGW_FOUND_NUMBER)
 			card_fault(c, "amount", PGW_FOUND_NUMBER);
 	}
@@ -185,7 +185,7 @@ check_amount(Checker *c)
 static void
 check_currency(Checker *c)
 {
-	const char *currency = c->req->currency;
+	const char *currency = c->args->currency;
 	char		upper[4] = "";
 	bool		letters;
 
@@ -236,17 +236,17 @@ is_bare_card_number(const char *text)
 static void
 check_token(Checker *c)
 {
-	const char *token = c->req->token;
+	const char *token = c->args->token;
 
 	if (token == NULL)
 	{
-		if (c->req->is_submit)
+		if (c->args->is_submit)
 			fault(c, "token", "required", "must not be null");
-		else if (c->req->card_number == NULL)
+		else if (c->args->card_number == NULL)
 			fault(c, "token", "required", "give exactly one of token and card_number; both are null");
 		return;
 	}
-	if (c->req->card_number != NULL)
+	if (c->args->card_number != NULL)
 		fault(c, "token", "conflicting_fields", "give exactly one of token and card_number; both are given");
 	if (token[0] == '\0')
 		fault(c, "token", "required", "must not be empty");
@@ -261,15 +261,15 @@ check_token(Checker *c)
 		}
 	}
 	if (is_bare_card_number(token) || has_card(c, token))
-		fault(c, "token", "card_number_in_stored_field", c->req->is_submit
+		fault(c, "token", "card_number_in_stored_field", c->args->is_submit
 			  ? "a card number is not a token; use process_payment"
 			  : "a card number is not a token; use card_number");
 }
 
 static bool
-check_card_number(Checker *c, PgwChecked *out)
+check_card_number(Checker *c, PgwCheckedArgs *out)
 {
-	const char *number = c->req->card_number;
+	const char *number = c->args->card_number;
 	size_t		len;
 
 	len = strlen(number);
@@ -291,59 +291,59 @@ check_card_number(Checker *c, PgwChecked *out)
 static void
 check_expiry(Checker *c, int64_t now)
 {
-	const PgwRequest *req = c->req;
-	bool		month_ok = !req->card_expiry_month_isnull && req->card_expiry_month >= 1 && req->card_expiry_month <= 12;
-	bool		year_ok = !req->card_expiry_year_isnull && req->card_expiry_year >= 2000 && req->card_expiry_year <= 2099;
+	const PgwPaymentArgs *args = c->args;
+	bool		month_ok = !args->card_expiry_month_isnull && args->card_expiry_month >= 1 && args->card_expiry_month <= 12;
+	bool		year_ok = !args->card_expiry_year_isnull && args->card_expiry_year >= 2000 && args->card_expiry_year <= 2099;
 
-	if (req->card_expiry_month_isnull)
+	if (args->card_expiry_month_isnull)
 		fault(c, "card_expiry_month", "required", "is required with card_number");
 	else if (!month_ok)
 		fault(c, "card_expiry_month", "out_of_range", "must be 1 to 12");
-	if (req->card_expiry_year_isnull)
+	if (args->card_expiry_year_isnull)
 		fault(c, "card_expiry_year", "required", "is required with card_number");
 	else if (!year_ok)
 		fault(c, "card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099");
-	else if (month_ok && pgw_card_expired(req->card_expiry_month, req->card_expiry_year, now))
+	else if (month_ok && pgw_card_expired(args->card_expiry_month, args->card_expiry_year, now))
 		fault(c, "card_expiry_year", "card_expired", "the card has expired");
 }
 
 static void
-check_card(Checker *c, int64_t now, PgwChecked *out)
+check_card(Checker *c, int64_t now, PgwCheckedArgs *out)
 {
-	const PgwRequest *req = c->req;
+	const PgwPaymentArgs *args = c->args;
 	const char *only = "is allowed only with card_number";
 	bool		number_ok;
 
-	if (req->card_number == NULL)
+	if (args->card_number == NULL)
 	{
-		if (!req->card_expiry_month_isnull)
+		if (!args->card_expiry_month_isnull)
 			fault(c, "card_expiry_month", "conflicting_fields", only);
-		if (!req->card_expiry_year_isnull)
+		if (!args->card_expiry_year_isnull)
 			fault(c, "card_expiry_year", "conflicting_fields", only);
-		if (req->card_cvv != NULL)
+		if (args->card_cvv != NULL)
 			fault(c, "card_cvv", "conflicting_fields", only);
-		if (req->card_holder != NULL)
+		if (args->card_holder != NULL)
 			fault(c, "card_holder", "conflicting_fields", only);
 		return;
 	}
-	if (req->is_submit)
+	if (args->is_submit)
 	{
 		fault(c, "card_number", "conflicting_fields", "a submitted payment takes a token only; use process_payment");
 		return;
 	}
 	number_ok = check_card_number(c, out);
 	check_expiry(c, now);
-	if (req->card_cvv != NULL && !pgw_card_cvv_ok(number_ok ? out->brand : PGW_BRAND_UNKNOWN, req->card_cvv))
+	if (args->card_cvv != NULL && !pgw_card_cvv_ok(number_ok ? out->brand : PGW_BRAND_UNKNOWN, args->card_cvv))
 		fault(c, "card_cvv", "cvv_invalid", "must be 3 digits, for American Express 4");
-	check_text(c, "card_holder", PGW_TEXT_VALUE, req->card_holder, PGW_MAX_HOLDER_BYTES, true, false, "must be at most 255 bytes");
+	check_text(c, "card_holder", PGW_TEXT_VALUE, args->card_holder, PGW_MAX_HOLDER_BYTES, true, false, "must be at most 255 bytes");
 }
 
 static void
-check_capture(Checker *c, PgwChecked *out)
+check_capture(Checker *c, PgwCheckedArgs *out)
 {
-	int			mode = pgw_capture_parse(c->req->capture);
+	int			mode = pgw_capture_parse(c->args->capture);
 
-	if (c->req->capture == NULL)
+	if (c->args->capture == NULL)
 		fault(c, "capture", "required", "must not be null");
 	else if (mode < 0)
 		fault(c, "capture", "unknown_value", "must be immediate, on_commit or manual");
@@ -396,19 +396,19 @@ parse_object(Checker *c, const char *field, const char *text, size_t max, const 
 static void
 check_metadata(Checker *c)
 {
-	struct json_object *value = parse_object(c, "metadata", c->req->metadata, PGW_MAX_METADATA_BYTES,
+	struct json_object *value = parse_object(c, "metadata", c->args->metadata, PGW_MAX_METADATA_BYTES,
 											 "must be at most 16384 bytes");
 
 	if (value == NULL)
 		return;
-	card_fault(c, "metadata", pgw_card_in_json(&c->sought, c->req->metadata, strlen(c->req->metadata)));
+	card_fault(c, "metadata", pgw_card_in_json(&c->sought, c->args->metadata, strlen(c->args->metadata)));
 	json_object_put(value);
 }
 
 static void
 check_bank_fields(Checker *c)
 {
-	struct json_object *value = parse_object(c, "bank_fields", c->req->bank_fields, PGW_MAX_BANK_FIELDS_BYTES,
+	struct json_object *value = parse_object(c, "bank_fields", c->args->bank_fields, PGW_MAX_BANK_FIELDS_BYTES,
 											 "must be at most 4096 bytes");
 
 	if (value == NULL)
@@ -424,21 +424,21 @@ check_bank_fields(Checker *c)
 			}
 		}
 	}
-	card_fault(c, "bank_fields", pgw_card_in_json(&c->sought, c->req->bank_fields, strlen(c->req->bank_fields)));
+	card_fault(c, "bank_fields", pgw_card_in_json(&c->sought, c->args->bank_fields, strlen(c->args->bank_fields)));
 	json_object_put(value);
 }
 
 static void
 check_timeout(Checker *c)
 {
-	if (!c->req->timeout_isnull && (c->req->timeout_ms < 0 || c->req->timeout_ms > PGW_MAX_TIMEOUT_MS))
+	if (!c->args->timeout_isnull && (c->args->timeout_ms < 0 || c->args->timeout_ms > PGW_MAX_TIMEOUT_MS))
 		fault(c, "timeout", "out_of_range", "must be 0 to 24 hours");
 }
 
 static void
-check_on_failure(Checker *c, PgwChecked *out)
+check_on_failure(Checker *c, PgwCheckedArgs *out)
 {
-	const char *value = c->req->on_failure;
+	const char *value = c->args->on_failure;
 
 	if (value == NULL)
 		return;
@@ -451,7 +451,7 @@ check_on_failure(Checker *c, PgwChecked *out)
 static bool
 may_name(const Checker *c, const char *key)
 {
-	const char *const secrets[] = {c->req->token, c->req->card_number, c->req->card_cvv};
+	const char *const secrets[] = {c->args->token, c->args->card_number, c->args->card_cvv};
 
 	if (strlen(key) > MAX_OPTION_NAME_BYTES || has_card(c, key))
 		return false;
@@ -467,7 +467,7 @@ may_name(const Checker *c, const char *key)
 static void
 check_options(Checker *c)
 {
-	struct json_object *value = parse_object(c, "options", c->req->options, PGW_MAX_BANK_FIELDS_BYTES,
+	struct json_object *value = parse_object(c, "options", c->args->options, PGW_MAX_BANK_FIELDS_BYTES,
 											 "must be at most 4096 bytes");
 
 	if (value == NULL)
@@ -485,52 +485,52 @@ check_options(Checker *c)
 			fault(c, "options", "unknown_option", message);
 		}
 	}
-	card_fault(c, "options", pgw_card_in_json(&c->sought, c->req->options, strlen(c->req->options)));
+	card_fault(c, "options", pgw_card_in_json(&c->sought, c->args->options, strlen(c->args->options)));
 	json_object_put(value);
 }
 
 int
-pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf *faults)
+pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArgs *out, PgwBuf *faults)
 {
-	Checker		c = {.req = req, .faults = faults, .sought = {.card_number = req->card_number, .card_cvv = req->card_cvv}};
+	Checker		c = {.args = args, .faults = faults, .sought = {.card_number = args->card_number, .card_cvv = args->card_cvv}};
 
 	memset(out, 0, sizeof(*out));
 
 	pgw_buf_puts(faults, "[");
-	check_id(&c, "client_request_id", req->client_request_id);
+	check_id(&c, "client_request_id", args->client_request_id);
 	check_amount(&c);
 	check_currency(&c);
 	check_token(&c);
 	check_card(&c, now, out);
-	if (req->bank != NULL)
-		check_text(&c, "bank", PGW_TEXT_ID, req->bank, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
+	if (args->bank != NULL)
+		check_text(&c, "bank", PGW_TEXT_ID, args->bank, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
 	check_capture(&c, out);
-	check_text(&c, "reference", PGW_TEXT_VALUE, req->reference, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_text(&c, "reference", PGW_TEXT_VALUE, args->reference, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
 	check_metadata(&c);
 	check_bank_fields(&c);
 	check_timeout(&c);
 	check_on_failure(&c, out);
-	check_text(&c, "merchant", PGW_TEXT_ID, req->merchant, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
+	check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
 	check_options(&c);
 	pgw_buf_puts(faults, "]");
 	return c.count;
 }
 
 int
-pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults)
+pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults)
 {
-	PgwRequest	none = {.amount_fault = req->amount_fault, .amount = req->amount, .options = req->options};
-	Checker		c = {.req = &none, .faults = faults};
+	PgwPaymentArgs	none = {.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
+	Checker		c = {.args = &none, .faults = faults};
 
 	pgw_buf_puts(faults, "[");
-	if (req->payment_id_isnull)
+	if (args->payment_id_isnull)
 		fault(&c, "payment_id", "required", "must not be null");
-	check_id(&c, "client_request_id", req->client_request_id);
-	if (req->has_amount)
+	check_id(&c, "client_request_id", args->client_request_id);
+	if (args->has_amount)
 		check_amount(&c);
-	if (req->final_isnull)
+	if (args->final_isnull)
 		fault(&c, "final", "required", "must not be null");
-	check_text(&c, "reason", PGW_TEXT_VALUE, req->reason, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
 	check_options(&c);
 	pgw_buf_puts(faults, "]");
 	return c.count;
@@ -539,8 +539,8 @@ pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults)
 int
 pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already)
 {
-	PgwRequest	none = {0};
-	Checker		c = {.req = &none, .faults = faults, .count = already};
+	PgwPaymentArgs	none = {0};
+	Checker		c = {.args = &none, .faults = faults, .count = already};
 
 	check_id(&c, field, value);
 	return c.count - already;

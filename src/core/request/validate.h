@@ -31,12 +31,12 @@ typedef enum PgwCaptureMode
 } PgwCaptureMode;
 
 /* What a caller asked for, as it came: strings are NUL terminated UTF-8 or NULL for SQL NULL. */
-typedef struct PgwRequest
+typedef struct PgwPaymentArgs
 {
 	bool		is_submit;
 	const char *client_request_id;
 	bool		amount_isnull;
-	PgwWhole	amount_fault;	/* PGW_WHOLE_OK: amount holds it */
+	PgwAmountFault	amount_fault;	/* PGW_AMOUNT_OK: amount holds it */
 	int64_t		amount;
 	const char *currency;
 	const char *token;
@@ -57,37 +57,37 @@ typedef struct PgwRequest
 	const char *on_failure;		/* NULL: the setting */
 	const char *merchant;
 	const char *options;		/* JSON text */
-} PgwRequest;
+} PgwPaymentArgs;
 
 /* What the checks derive from it. */
-typedef struct PgwChecked
+typedef struct PgwCheckedArgs
 {
 	PgwCaptureMode capture;
 	bool		on_failure_raise;	/* only when request.on_failure is not NULL */
 	PgwCardBrand brand;
 	char		last4[5];		/* empty for a token */
-} PgwChecked;
+} PgwCheckedArgs;
 
 /*
  * Append a JSON array of {"field","code","message"} to faults, in argument order, and return the number of faults.
  * codes are error_codes of error_codes.h.  now: Unix seconds, for the card's expiry.
  */
-extern int	pgw_validate_request(const PgwRequest *req, int64_t now, PgwChecked *out, PgwBuf *faults);
+extern int	pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArgs *out, PgwBuf *faults);
 
 /* What a caller of capture, void or refund asked for. */
-typedef struct PgwOperationRequest
+typedef struct PgwOperationArgs
 {
 	bool		payment_id_isnull;
 	const char *client_request_id;
 	bool		has_amount;		/* else all that is left */
-	PgwWhole	amount_fault;	/* PGW_WHOLE_OK: amount holds it */
+	PgwAmountFault	amount_fault;	/* PGW_AMOUNT_OK: amount holds it */
 	int64_t		amount;
 	bool		final_isnull;	/* capture */
 	const char *reason;			/* refund; NULL: none */
 	const char *options;		/* JSON text */
-} PgwOperationRequest;
+} PgwOperationArgs;
 
-extern int	pgw_validate_operation(const PgwOperationRequest *req, PgwBuf *faults);
+extern int	pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults);
 
 /* The same for a lone operation id / text field, used by capture, void, refund, find. field names it. Appends without the brackets. */
 extern int	pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already);

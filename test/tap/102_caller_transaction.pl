@@ -1,4 +1,4 @@
-# The caller's fate without a crash: whatever ends its transaction, the charge stands or is given back, with exactly the events that it should.
+# The end of the caller's transaction, without a crash: whatever ends it, the charge stands or is given back, with exactly the events that it should.
 use strict;
 use warnings;
 use lib 'test/lib';
@@ -8,7 +8,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $node = pgw_node('fate', debug => 1, conf => "restart_after_crash = on\nfsync = off\npgw.recovery_interval = '1s'\n"
+my $node = pgw_node('caller_transaction', debug => 1, conf => "restart_after_crash = on\nfsync = off\npgw.recovery_interval = '1s'\n"
 	  . "pgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\n");
 my $bank = bank_start();
 pgw_setup($node, $bank);
@@ -132,7 +132,7 @@ for my $what (sort keys %cut)
 	});
 }
 
-# Adoption of what is approved already: exactly the flow of the contract, from another session, and the adopter's own fate
+# Adoption of what is approved already: exactly the flow of the contract, from another session, and how the adopter's own transaction ends
 part($node, 'adoption', sub {
 	$node->safe_psql('postgres', "ALTER SYSTEM SET pgw.compensation_delay = '6s'; SELECT pg_reload_conf()");
 	$node->poll_query_until('postgres', "SELECT current_setting('pgw.compensation_delay') = '6s'");

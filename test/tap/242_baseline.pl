@@ -6,7 +6,7 @@ use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = pgw_node('footing', debug => 1, conf => "restart_after_crash = on\nfsync = off\nwal_writer_delay = '10s'\nautovacuum = off\n"
+my $node = pgw_node('baseline', debug => 1, conf => "restart_after_crash = on\nfsync = off\nwal_writer_delay = '10s'\nautovacuum = off\n"
 	  . "pgw.retry_base_delay = '100ms'\npgw.compensation_delay = '50ms'\n");
 my $bank = bank_start();
 pgw_setup($node, $bank);
@@ -64,20 +64,20 @@ part($node, 'columns', sub {
 
 # pgw's own columns: a clear error, a row in health(), and nothing lost.
 part($node, 'own columns', sub {
-	for (['a type', 'ALTER TABLE pgw.payment_transactions RENAME COLUMN attempts TO tries; ALTER TABLE pgw.payment_transactions ADD COLUMN attempts bigint',
-			'ALTER TABLE pgw.payment_transactions DROP COLUMN attempts; ALTER TABLE pgw.payment_transactions RENAME COLUMN tries TO attempts', qr/has type bigint instead of integer/],
+	for (['a type', 'ALTER TABLE pgw.payment_transactions RENAME COLUMN requests_sent TO tries; ALTER TABLE pgw.payment_transactions ADD COLUMN requests_sent bigint',
+			'ALTER TABLE pgw.payment_transactions DROP COLUMN requests_sent; ALTER TABLE pgw.payment_transactions RENAME COLUMN tries TO requests_sent', qr/has type bigint instead of integer/],
 		['a column that is gone', 'ALTER TABLE pgw.payments RENAME COLUMN card_brand TO brand', 'ALTER TABLE pgw.payments RENAME COLUMN brand TO card_brand', qr/no column \\"card_brand\\"/])
 	{
 		my ($name, $do, $undo, $like) = @$_;
 		sql(submit("before $name", token => 'tok_slow_500'));
 		is(($node->psql('postgres', $do))[0], 3, "$name: refused");
-		sql("ALTER EVENT TRIGGER pgw_keep_footing DISABLE; $do");
+		sql("ALTER EVENT TRIGGER pgw_keep_baseline DISABLE; $do");
 		my ($rc, undef, $err) = $node->psql('postgres', pay("during $name"));
 		isnt($rc, 0, "$name: a payment is refused");
 		my $health = health('tables');
 		like($health, qr/^error/, "$name: health() has it");
 		like($health, $like, "$name: and says what");
-		sql("$undo; ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS");
+		sql("$undo; ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS");
 		is(sql(pay("during $name")), 'captured', "$name: undone, it is paid");
 		ok(settled("before $name"), "$name: and what was under way is not lost");
 		like(health('tables'), qr/^ok|^warning/, "$name: health() is content");

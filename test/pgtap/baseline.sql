@@ -3,8 +3,8 @@
 BEGIN;
 SELECT plan(79);
 
-SELECT is((SELECT evtenabled::text FROM pg_event_trigger WHERE evtname = 'pgw_keep_footing'), 'A', 'the event trigger fires always');
-SELECT is_empty('SELECT * FROM pgw.footing_faults()', 'all is as CREATE EXTENSION has made it');
+SELECT is((SELECT evtenabled::text FROM pg_event_trigger WHERE evtname = 'pgw_keep_baseline'), 'A', 'the event trigger fires always');
+SELECT is_empty('SELECT * FROM pgw.baseline_faults()', 'all is as CREATE EXTENSION has made it');
 
 CREATE TABLE public.theirs (payment_id uuid);
 CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
@@ -24,15 +24,15 @@ WHEN OTHERS THEN
 	RETURN SQLERRM;				-- by PostgreSQL itself
 END $$;
 
-SELECT is(public.refused(statement), 'footing_changed ' || what, statement) FROM (VALUES
+SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FROM (VALUES
 	-- another name or place
 	('ALTER TABLE pgw.payments RENAME TO old', 'column pgw.payments.amount'),
 	('ALTER TABLE pgw.payments SET SCHEMA public', 'column pgw.payments.amount'),
 	('ALTER TABLE pgw.payment_transactions SET SCHEMA public', 'column pgw.payment_transactions.abandoned_at'),
 	('ALTER TABLE pgw.transaction_events RENAME TO old', 'column pgw.transaction_events.error_details'),
-	('ALTER TABLE pgw.footing SET SCHEMA public', 'member pgw.footing'),
+	('ALTER TABLE pgw.baseline SET SCHEMA public', 'member pgw.baseline'),
 	('ALTER TABLE pgw.payments RENAME COLUMN amount TO sum', 'column pgw.payments.amount'),
-	('ALTER SCHEMA pgw RENAME TO other', 'member pgw.footing'),
+	('ALTER SCHEMA pgw RENAME TO other', 'member pgw.baseline'),
 	('ALTER VIEW pgw.my_payments RENAME TO payments_of_mine', 'column pgw.my_payments.amount'),
 	('ALTER FUNCTION pgw.get_payment(uuid) RENAME TO read_payment', 'function pgw.get_payment(pg_catalog.uuid)'),
 	('ALTER FUNCTION pgw.get_payment(uuid) SET SCHEMA public', 'function pgw.get_payment(pg_catalog.uuid)'),
@@ -73,8 +73,8 @@ SELECT is(public.refused(statement), 'footing_changed ' || what, statement) FROM
 	('ALTER FUNCTION pgw.get_payment(uuid) PARALLEL SAFE', 'function pgw.get_payment(pg_catalog.uuid)'),
 	('ALTER FUNCTION pgw.get_payment(uuid) STRICT', 'function pgw.get_payment(pg_catalog.uuid)'),
 	('ALTER FUNCTION pgw.get_payment(uuid) IMMUTABLE', 'function pgw.get_payment(pg_catalog.uuid)'),
-	('CREATE OR REPLACE FUNCTION pgw.footing_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record LANGUAGE sql AS ''SELECT NULL::text, NULL::text, NULL::text WHERE false''', NULL),
-	('CREATE OR REPLACE FUNCTION pgw.record_footing() RETURNS void LANGUAGE sql AS ''''', 'function pgw.record_footing()'),
+	('CREATE OR REPLACE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record LANGUAGE sql AS ''SELECT NULL::text, NULL::text, NULL::text WHERE false''', NULL),
+	('CREATE OR REPLACE FUNCTION pgw.record_baseline() RETURNS void LANGUAGE sql AS ''''', 'function pgw.record_baseline()'),
 	-- the tables as such
 	('ALTER TABLE pgw.payments SET UNLOGGED', 'relation pgw.payments'),
 	('ALTER TABLE pgw.payments OWNER TO pg_monitor', 'relation pgw.payments'),
@@ -113,15 +113,15 @@ SELECT lives_ok(statement, statement) FROM (VALUES
 	('ALTER FUNCTION public.theirs() RENAME TO still_theirs'),
 	('DROP TABLE public.still_theirs')
 ) v (statement);
-SELECT is_empty('SELECT * FROM pgw.footing_faults()', 'nothing of pgw''s has changed');
+SELECT is_empty('SELECT * FROM pgw.baseline_faults()', 'nothing of pgw''s has changed');
 
 -- done while it was off: found afterwards
-ALTER EVENT TRIGGER pgw_keep_footing DISABLE;
+ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 ALTER TABLE pgw.payments DISABLE TRIGGER refuse_delete;
-SELECT bag_eq($$SELECT details->>'kind' AS kind, details->>'object' AS object FROM pgw.check_consistency() WHERE check_name = 'footing'$$,
-	$$VALUES ('event trigger', 'pgw_keep_footing'), ('trigger', 'pgw.payments')$$, 'check_consistency() shows it');
+SELECT bag_eq($$SELECT details->>'kind' AS kind, details->>'object' AS object FROM pgw.check_consistency() WHERE check_name = 'baseline'$$,
+	$$VALUES ('event trigger', 'pgw_keep_baseline'), ('trigger', 'pgw.payments')$$, 'check_consistency() shows it');
 ALTER TABLE pgw.payments ENABLE ALWAYS TRIGGER refuse_delete;
-ALTER EVENT TRIGGER pgw_keep_footing ENABLE ALWAYS;
+ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS;
 SELECT is_empty('SELECT * FROM pgw.check_consistency()', 'until it is undone');
 SELECT * FROM finish();
 ROLLBACK;
