@@ -14,6 +14,7 @@
 #   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
 #                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
 #   make check-static            gcc -fanalyzer, clang-tidy and cppcheck: no finding (some minutes)
+#   make format                  lay the C sources out as .clang-format says
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
 #
 # demo and test need nothing but make and apt: test/setup.sh installs what is missing.
@@ -63,10 +64,10 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style check-static check-sanitized fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style check-static check-sanitized format fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,21s/^# \{0,1\}//p' Makefile
+	@sed -n '3,22s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -89,6 +90,10 @@ check-sanitized:
 	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
 	@test/sanitized-server.sh >/dev/null
 	@ASAN_OPTIONS=detect_leaks=0 SANITIZED='$(SANITIZED)' PG_CONFIG=$$(test/sanitized-server.sh) test/run.sh $@
+
+format:
+	@test/setup.sh
+	@clang-format -i $$(find src test/bank test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*')
 
 mutants:
 	@test/setup.sh

@@ -3,13 +3,17 @@
  *
  * Owns the decision what a new request under an id means for the earlier attempt with that id.
  *
- * Why the earlier caller is gone: the new one holds the claim on the id, and a claim is had only when the payments row of whoever had it before is rolled
- * back.  So no payments row names the earlier attempt, and none will but the new caller's.
+ * Why the earlier caller is gone: the new one holds the claim on the id, and a claim is had only
+ * when the payments row of whoever had it before is rolled back.  So no payments row names the
+ * earlier attempt, and none will but the new caller's.
  *
  * Orderings that matter
- *	- The takeover is committed before the new caller hears of it: its own rollback then finds its own xids in the row.
- *	- Takeover and give-back exclude each other under the attempt's row lock: RefundStarted is committed, or the adoption is.
- *	- What is being given back is never taken over: the caller waits for its end, and then begins anew with a new key.
+ *     - The takeover is committed before the new caller hears of it: its own rollback then finds
+ *       its own xids in the row.
+ *     - Takeover and give-back exclude each other under the attempt's row lock: RefundStarted is
+ *       committed, or the adoption is.
+ *     - What is being given back is never taken over: the caller waits for its end, and then
+ *       begins anew with a new key.
  */
 #include "postgres.h"
 
@@ -28,13 +32,15 @@ none(const char *s)
 	return s[0] != '\0' ? s : NULL;
 }
 
-/* The names of the fields that differ, as JSON strings with commas; NULL: it is the same request. */
+/*
+ * The names of the fields that differ, as JSON strings with commas; NULL: it is the same request.
+ */
 static char *
 differing(const PgwIdentity *asked, const PgwAttempt *earlier)
 {
 	PgwIdentity recorded;
-	PgwBuf		names;
-	char	   *fields = NULL;
+	PgwBuf names;
+	char *fields = NULL;
 
 	pgw_record_identity(earlier, &recorded);
 	pgw_buf_init(&names, 0);
@@ -62,7 +68,8 @@ identity_of_request(const PgwSlotRequest *r, PgwIdentity *out)
 static bool
 answers(const PgwAttempt *attempt)
 {
-	if (attempt->status == PGW_REFUNDED || (attempt->status == PGW_CREATED && !attempt->taken_by_worker))
+	if (attempt->status == PGW_REFUNDED ||
+		(attempt->status == PGW_CREATED && !attempt->taken_by_worker))
 		return false;
 	/* A decline is an answer.  What failed was not charged: a new attempt may be made. */
 	if (attempt->status == PGW_FAILED)
@@ -73,19 +80,24 @@ answers(const PgwAttempt *attempt)
 static bool
 can_be_adopted(const PgwAttempt *attempt)
 {
-	return attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN || attempt->status == PGW_BANK_APPROVED;
+	return attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN ||
+		   attempt->status == PGW_BANK_APPROVED;
 }
 
 /* The attempt is the new payment's now; the new caller decides about it. */
 static void
-hand_over(PgwAttempt *attempt, const pg_uuid_t *payment_id, FullTransactionId xid, FullTransactionId subxid, bool submitted)
+hand_over(PgwAttempt *attempt, const pg_uuid_t *payment_id, FullTransactionId xid,
+		  FullTransactionId subxid, bool submitted)
 {
 	PgwDecision d;
 
 	attempt->payment_id = *payment_id;
 	attempt->caller_xid = xid;
 	attempt->caller_subxid = subxid;
-	/* An on_commit authorization stays one: a submitted on_commit payment is charged at once, so the two must not be taken for each other. */
+	/*
+	 * An on_commit authorization stays one: a submitted on_commit payment is charged at once, so
+	 * the two must not be taken for each other.
+	 */
 	attempt->submitted = submitted && attempt->capture != PGW_CAPTURE_ON_COMMIT;
 	attempt->abandoned_at = 0;
 	if (attempt->status == PGW_BANK_APPROVED)
@@ -98,7 +110,8 @@ hand_over(PgwAttempt *attempt, const pg_uuid_t *payment_id, FullTransactionId xi
 		pgw_record_decision(attempt, NULL, &d, NULL, NULL);
 	}
 	else
-		pgw_store_update_attempt(attempt);	/* no step: a recorded decline, or a review, only gets its new payment */
+		/* no step: a recorded decline, or a review, only gets its new payment */
+		pgw_store_update_attempt(attempt);
 }
 
 static void
@@ -114,12 +127,13 @@ pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r)
 {
 	PgwAttempt attempt;
 	PgwIdentity asked;
-	char	   *fields;
-	bool		busy = false;
+	char *fields;
+	bool busy = false;
 
 	if (PGW_MUTATED(CLAIM))
 		return false;
-	if (!pgw_store_earlier_attempt(r->client_request_id, r->merchant, &attempt) || !answers(&attempt))
+	if (!pgw_store_earlier_attempt(r->client_request_id, r->merchant, &attempt) ||
+		!answers(&attempt))
 		return false;
 	if (!pgw_store_lock_attempt(&attempt.transaction_id, false, &attempt, &busy))
 	{
@@ -141,19 +155,23 @@ pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r)
 	else if (fields != NULL)
 		reply_error(call, "idempotency_mismatch", fields);
 	else if (attempt.status == PGW_SAVED || attempt.status == PGW_COMPLETED)
-		reply_error(call, "request_in_flight", "an earlier attempt with this id has ended well, but its payment is not there");
+		reply_error(call, "request_in_flight",
+					"an earlier attempt with this id has ended well, but its payment is not there");
 	else
 	{
 		call->reply.kind = PGW_ANSWER_OUTCOME;
 		call->reply.replayed = attempt.status == PGW_FAILED;
-		call->wait_for_outcome = attempt.status == PGW_CREATED || attempt.status == PGW_BANK_UNKNOWN;
+		call->wait_for_outcome =
+			attempt.status == PGW_CREATED || attempt.status == PGW_BANK_UNKNOWN;
 		call->has_next_step = call->wait_for_outcome;
 		hand_over(&attempt, &r->payment_id, r->caller_xid, r->caller_subxid, false);
 	}
 	return true;
 }
 
-/* The submitted payment's row names the earlier attempt now, and tells its outcome if there is one. */
+/*
+ * The submitted payment's row names the earlier attempt now, and tells its outcome if there is one.
+ */
 static void
 repoint(PgwPayment *p, const PgwAttempt *earlier)
 {
@@ -174,12 +192,13 @@ pgw_adopt_for_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
 	PgwAttempt earlier;
 	PgwDecision d;
 	PgwIdentity asked;
-	PgwPayment	p;
-	bool		busy = false;
+	PgwPayment p;
+	bool busy = false;
 
 	if (PGW_MUTATED(CLAIM))
 		return false;
-	if (!pgw_store_earlier_attempt(attempt->client_request_id, attempt->merchant, &earlier) || !answers(&earlier) ||
+	if (!pgw_store_earlier_attempt(attempt->client_request_id, attempt->merchant, &earlier) ||
+		!answers(&earlier) ||
 		memcmp(&earlier.transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0)
 		return false;
 	if (!pgw_store_lock_attempt(&earlier.transaction_id, false, &earlier, &busy) ||
@@ -193,7 +212,10 @@ pgw_adopt_for_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
 	pgw_record_identity(attempt, &asked);
 	if (earlier.status == PGW_REFUNDING || differing(&asked, &earlier) != NULL)
 	{
-		/* Not the same, or too late: that one is given back first.  Only what is declined for good does not hinder a different request. */
+		/*
+		 * Not the same, or too late: that one is given back first.  Only what is declined for good
+		 * does not hinder a different request.
+		 */
 		if (earlier.status == PGW_FAILED)
 			return false;
 		if (pgw_put_off_blocked(attempt, workitem, "request_in_flight"))

@@ -1,12 +1,15 @@
 /*
  * charge_id.c - the bank's id of a charge: whose it is, and what cannot be asked without one
  *
- * Owns the rule that an answer belongs to its question, as far as ids tell: within one bank account (pgw.banks.account) a charge's id belongs to one
- * attempt.  All functions have the attempt's row locked.
+ * Owns the rule that an answer belongs to its question, as far as ids tell: within one bank account
+ * (pgw.banks.account) a charge's id belongs to one attempt.  All functions have the attempt's row
+ * locked.
  *
  * Orderings that matter
- *	- The claim on an id is written in the transaction that records the answer: an attempt never says BankApproved with an id that it has not claimed.
- *	- Two answers with the same id in one batch: the second one sees the first one's claim, as both are this transaction's.
+ *     - The claim on an id is written in the transaction that records the answer: an attempt
+ *       never says BankApproved with an id that it has not claimed.
+ *     - Two answers with the same id in one batch: the second one sees the first one's claim, as
+ *       both are this transaction's.
  */
 #include "postgres.h"
 
@@ -36,7 +39,7 @@ static bool
 whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 {
 	const char *id = call->answer.bank_reference;
-	PgwOwner	owner = PGW_OWNER_NONE;
+	PgwOwner owner = PGW_OWNER_NONE;
 
 	switch (pgw_charge_id_claimed(call->op, call->transport, &call->answer))
 	{
@@ -46,16 +49,20 @@ whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 			owner = pgw_store_reference_owner(call->bank->account, id, &attempt->transaction_id);
 			break;
 		case PGW_CHARGE_ID_CLAIM_TAKE:
-			owner = pgw_store_claim_reference(call->bank->account, id, &attempt->transaction_id, false);
+			owner =
+				pgw_store_claim_reference(call->bank->account, id, &attempt->transaction_id, false);
 			if (owner == PGW_OWNER_SELF)
 				attempt->bank_reference = pstrdup(id);
 			break;
 	}
 	*names_other_charge = owner == PGW_OWNER_OTHER;
 	if (*names_other_charge)
-		ereport(WARNING, (errmsg("pgw: the bank's answer names a charge of another payment, and is not believed"),
-						  errdetail("correlation id %s, bank \"%s\", account \"%s\", %s", call->correlation, call->bank->name, call->bank->account,
-									pgw_op_name(call->op))));
+		ereport(
+			WARNING,
+			(errmsg(
+				 "pgw: the bank's answer names a charge of another payment, and is not believed"),
+			 errdetail("correlation id %s, bank \"%s\", account \"%s\", %s", call->correlation,
+					   call->bank->name, call->bank->account, pgw_op_name(call->op))));
 	return owner != PGW_OWNER_BUSY;
 }
 
@@ -71,36 +78,47 @@ pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 	in->can_cancel = caps.can_cancel;
 	in->approved_before = pgw_charge_id_is_missing(attempt);
 	in->lacks_reference = attempt->bank_reference == NULL &&
-		(needs(call->bank, PGW_OP_CAPTURE) || needs(call->bank, PGW_OP_VOID) || needs(call->bank, PGW_OP_REFUND));
+						  (needs(call->bank, PGW_OP_CAPTURE) || needs(call->bank, PGW_OP_VOID) ||
+						   needs(call->bank, PGW_OP_REFUND));
 	return true;
 }
 
 bool
 pgw_charge_id_is_missing(const PgwAttempt *attempt)
 {
-	return attempt->bank_reference == NULL && attempt->error_code != NULL && strcmp(attempt->error_code, PGW_APPROVAL_INCOMPLETE) == 0;
+	return attempt->bank_reference == NULL && attempt->error_code != NULL &&
+		   strcmp(attempt->error_code, PGW_APPROVAL_INCOMPLETE) == 0;
 }
 
-/* Of what comes after the charge: an id that the attempt's own charge does not have, and another attempt's has. */
+/*
+ * Of what comes after the charge: an id that the attempt's own charge does not have, and another
+ * attempt's has.
+ */
 void
 pgw_charge_id_check_subject(PgwCall *call, const PgwAttempt *attempt)
 {
 	const char *named = call->answer.bank_reference;
-	PgwPayment	p;
+	PgwPayment p;
 
-	if (call->op != PGW_OP_LOOKUP_CHARGE || call->transport != PGW_TRANSPORT_ANSWERED || named[0] == '\0' ||
+	if (call->op != PGW_OP_LOOKUP_CHARGE || call->transport != PGW_TRANSPORT_ANSWERED ||
+		named[0] == '\0' ||
 		(attempt->bank_reference != NULL && strcmp(attempt->bank_reference, named) == 0))
 		return;
 
-	/* an operation's own id is not the charge's, which is the attempt's that the payments row names */
+	/*
+	 * an operation's own id is not the charge's, which is the attempt's that the payments row names
+	 */
 	if (attempt->kind != PGW_KIND_PAYMENT && pgw_store_payment_by_id(&attempt->payment_id, &p))
 	{
-		if (pgw_store_reference_owner(call->bank->account, named, &p.transaction_id) != PGW_OWNER_OTHER)
+		if (pgw_store_reference_owner(call->bank->account, named, &p.transaction_id) !=
+			PGW_OWNER_OTHER)
 			return;
 	}
-	else if (pgw_store_reference_owner(call->bank->account, named, &attempt->transaction_id) != PGW_OWNER_OTHER)
+	else if (pgw_store_reference_owner(call->bank->account, named, &attempt->transaction_id) !=
+			 PGW_OWNER_OTHER)
 		return;
-	ereport(WARNING, (errmsg("pgw: a look-up has shown another payment's charge, and is not believed"),
-					  errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
+	ereport(WARNING,
+			(errmsg("pgw: a look-up has shown another payment's charge, and is not believed"),
+			 errdetail("correlation id %s, bank \"%s\"", call->correlation, call->bank->name)));
 	call->answer.outcome = PGW_OUT_UNKNOWN;
 }

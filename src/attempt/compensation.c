@@ -1,13 +1,15 @@
 /*
  * compensation_rules.c - giving back what a caller was charged that rolled back
  *
- * Carries out core/payment/compensation_rules.c.  Owns: pgw.compensation_delay, pgw.refund_max_attempts.  All functions have the attempt's row locked.
+ * Carries out core/payment/compensation_rules.c.  Owns: pgw.compensation_delay,
+ * pgw.refund_max_attempts.  All functions have the attempt's row locked.
  *
  * Orderings that matter
- *	- RefundStarted with its key is committed and flushed before the void or refund leaves.
- *	- From RefundStarted on the attempt cannot be adopted; until then it can, and pgw.compensation_delay is the time for that.
- *	- A key is sent again only while its outcome is in doubt; a new one is taken only when the old one provably did nothing, or for a
- *	  cancellation, which may be repeated.
+ *     - RefundStarted with its key is committed and flushed before the void or refund leaves.
+ *     - From RefundStarted on the attempt cannot be adopted; until then it can, and
+ *       pgw.compensation_delay is the time for that.
+ *     - A key is sent again only while its outcome is in doubt; a new one is taken only when the
+ *       old one provably did nothing, or for a cancellation, which may be repeated.
  */
 #include "postgres.h"
 
@@ -25,26 +27,27 @@
 #include "core/payment/unknown_outcome_rules.h"
 #include "store/tables_internal.h"
 
-static int	compensation_delay = 5000;
-static int	refund_max_attempts = 10;
+static int compensation_delay = 5000;
+static int refund_max_attempts = 10;
 
 void
 pgw_step_compensation_init(void)
 {
-	DefineCustomIntVariable("pgw.compensation_delay",
-							"How long a charge whose caller rolled back waits for a retry that takes it over, before it is given back.",
-							NULL,
-							&compensation_delay, 5000, 0, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomIntVariable("pgw.refund_max_attempts",
-							"How often a bank may refuse to give a charge back before a person has to look.",
-							NULL,
-							&refund_max_attempts, 10, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.compensation_delay",
+		"How long a charge whose caller rolled back waits for a retry that takes it over, before it is given back.",
+		NULL, &compensation_delay, 5000, 0, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
+		NULL);
+	DefineCustomIntVariable(
+		"pgw.refund_max_attempts",
+		"How often a bank may refuse to give a charge back before a person has to look.", NULL,
+		&refund_max_attempts, 10, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 static PgwBankOp
 operation_of(const PgwAttempt *attempt)
 {
-	int			op = attempt->refund_operation != NULL ? pgw_op_parse(attempt->refund_operation) : -1;
+	int op = attempt->refund_operation != NULL ? pgw_op_parse(attempt->refund_operation) : -1;
 
 	return op < 0 ? PGW_NOPS : (PgwBankOp) op;
 }
@@ -73,10 +76,11 @@ new_key(PgwAttempt *attempt)
 
 /* shown: the bank's answer that says how the charge stands, or NULL: as it was asked for. */
 static bool
-choose_operation(PgwAttempt *attempt, const PgwCapabilities *caps, bool amount_in_doubt, const PgwAnswer *shown)
+choose_operation(PgwAttempt *attempt, const PgwCapabilities *caps, bool amount_in_doubt,
+				 const PgwAnswer *shown)
 {
-	bool		captured = pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE;
-	PgwBankOp		op;
+	bool captured = pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE;
+	PgwBankOp op;
 
 	if (shown != NULL)
 	{
@@ -89,7 +93,8 @@ choose_operation(PgwAttempt *attempt, const PgwCapabilities *caps, bool amount_i
 }
 
 bool
-pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps, bool amount_in_doubt, const PgwAnswer *shown)
+pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps,
+							  bool amount_in_doubt, const PgwAnswer *shown)
 {
 	attempt->step_tries = attempt->refund_keys_used = 0;
 	new_key(attempt);
@@ -110,11 +115,14 @@ make_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, PgwBankOp o
 	params.reference = attempt->reference;
 	params.original_ref = attempt->bank_key;
 	params.bank_reference = attempt->bank_reference;
-	if (!pgw_step_call(attempt, workitem, bank, op, attempt->refund_key != NULL ? attempt->refund_key : attempt->bank_key, &params))
+	if (!pgw_step_call(attempt, workitem, bank, op,
+					   attempt->refund_key != NULL ? attempt->refund_key : attempt->bank_key,
+					   &params))
 		return false;
 
 	/* a look-up that counts has said that nothing happened: what is sent now is judged by itself */
-	workitem->call->in_doubt = attempt->refund_key != NULL && attempt->refund_key_used_at != 0 && !workitem->resend_allowed;
+	workitem->call->in_doubt = attempt->refund_key != NULL && attempt->refund_key_used_at != 0 &&
+							   !workitem->resend_allowed;
 	return true;
 }
 
@@ -135,9 +143,12 @@ pgw_step_rolled_back(PgwAttempt *attempt, PgwWorkItem *workitem)
 	TimestampTz due;
 	PgwCapabilities caps;
 	PgwDecision d;
-	PgwBank    *bank;
+	PgwBank *bank;
 
-	/* Taken over after a restore (pgw.resume_after_restore): who called, and how that ended, is not known here. */
+	/*
+	 * Taken over after a restore (pgw.resume_after_restore): who called, and how that ended, is not
+	 * known here.
+	 */
 	if (!attempt->submitted && !FullTransactionIdIsValid(attempt->caller_xid))
 	{
 		give_to_review(attempt, "restored_without_payment");
@@ -174,25 +185,30 @@ pgw_step_rolled_back(PgwAttempt *attempt, PgwWorkItem *workitem)
 static void
 send(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwCompensationFacts *facts)
 {
-	PgwEvent	event = {.type = PGW_EV_REFUND_STARTED, .from = PGW_REFUNDING, .to = PGW_REFUNDING};
-	bool		announced = facts->key && !facts->used && attempt->step_tries == 0;
+	PgwEvent event = {.type = PGW_EV_REFUND_STARTED, .from = PGW_REFUNDING, .to = PGW_REFUNDING};
+	bool announced = facts->key && !facts->used && attempt->step_tries == 0;
 	const PgwCapabilities *caps = pgw_connector_capabilities(bank->connector);
 
 	/* A cancellation once more is the same try, still in doubt, under another key. */
 	if (facts->used && facts->operation == PGW_OP_CANCEL)
 		attempt->refund_key = unconstify(char *, pgw_call_new_key());
-	/* Not found under a key that the bank may have forgotten: a new one is safe, the old one would not be. */
-	else if (!facts->key || (facts->used && facts->resend_allowed && !pgw_capabilities_key_remembered(caps, facts->key_age_s)))
+	/*
+	 * Not found under a key that the bank may have forgotten: a new one is safe, the old one would
+	 * not be.
+	 */
+	else if (!facts->key || (facts->used && facts->resend_allowed &&
+							 !pgw_capabilities_key_remembered(caps, facts->key_age_s)))
 		new_key(attempt);
 	if (!make_call(attempt, workitem, bank, facts->operation))
 		return;
 	if (attempt->refund_key_used_at == 0)
 		attempt->refund_key_used_at = pgw_now();
-	attempt->refund_asked_at = pgw_now(); /* durable before it leaves: "not found" must not count from an earlier one */
+	/* durable before it leaves: "not found" must not count from an earlier one */
+	attempt->refund_asked_at = pgw_now();
 	attempt->next_step_at = 0;
 	if (announced)
 	{
-		pgw_store_update_attempt(attempt);	/* RefundStarted stands already */
+		pgw_store_update_attempt(attempt); /* RefundStarted stands already */
 		return;
 	}
 	event.operation = attempt->refund_operation;
@@ -204,7 +220,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	PgwCompensationFacts facts;
 	PgwCapabilities caps;
-	PgwBank    *bank;
+	PgwBank *bank;
 
 	/* no next attempt: it was being sent when a worker ended */
 	if (attempt->next_step_at > pgw_now())
@@ -221,7 +237,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwWorkItem *workitem)
 			give_to_review(attempt, "bank_cannot_give_back");
 			return;
 		}
-		pgw_store_update_attempt(attempt);	/* what a look-up's answer finds */
+		pgw_store_update_attempt(attempt); /* what a look-up's answer finds */
 	}
 	facts.operation = operation_of(attempt);
 	facts.key = attempt->refund_key != NULL;
@@ -230,9 +246,12 @@ pgw_step_compensation(PgwAttempt *attempt, PgwWorkItem *workitem)
 	facts.resend_allowed = workitem->resend_allowed;
 	facts.lookup_inconclusive = workitem->lookup_inconclusive;
 	pgw_step_extend_deadline(attempt, attempt->refund_key_used_at);
-	facts.deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
+	/* until then it is asked again */
+	facts.deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(attempt->refund_key_used_at) : 0;
-	if (pgw_compensation_overdue(&facts, pgw_schedule_age_s(attempt->abandoned_at != 0 ? attempt->abandoned_at : attempt->created_at)))
+	if (pgw_compensation_overdue(&facts, pgw_schedule_age_s(attempt->abandoned_at != 0
+																? attempt->abandoned_at
+																: attempt->created_at)))
 	{
 		give_to_review(attempt, "deadline");
 		return;
@@ -249,7 +268,9 @@ pgw_step_compensation(PgwAttempt *attempt, PgwWorkItem *workitem)
 			(void) make_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE);
 			break;
 		case PGW_COMPENSATE_REVIEW:
-			give_to_review(attempt, facts.deadline_s > 0 && facts.key_age_s >= facts.deadline_s ? "deadline" : "no_way_to_find_out");
+			give_to_review(attempt, facts.deadline_s > 0 && facts.key_age_s >= facts.deadline_s
+										? "deadline"
+										: "no_way_to_find_out");
 			break;
 	}
 }
@@ -260,7 +281,7 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 	PgwCompensationInput in;
 	PgwCompensationDecision d;
 	PgwCapabilities caps;
-	bool		first = attempt->step_tries == 0;
+	bool first = attempt->step_tries == 0;
 
 	memset(&in, 0, sizeof(in));
 	in.op = call->op;
@@ -276,22 +297,28 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 	in.caps = &caps;
 	in.keys_used = attempt->refund_keys_used;
 	in.max_keys = refund_max_attempts;
-	in.not_found_counts = pgw_capabilities_not_found_counts(in.caps, pgw_schedule_age_s(attempt->refund_asked_at));
+	in.not_found_counts =
+		pgw_capabilities_not_found_counts(in.caps, pgw_schedule_age_s(attempt->refund_asked_at));
 	pgw_compensation_result(&in, &d);
 
 	call->differs = d.excess;
 	attempt->next_step_at = 0;
 	if (!d.at_once)
-		attempt->step_tries++;			/* a look that leads straight on belongs to the try that it allows */
+		/* a look that leads straight on belongs to the try that it allows */
+		attempt->step_tries++;
 	if (call->op == in.operation)
-		attempt->refund_asked_at = pgw_now();	/* until now it could have been done */
+		attempt->refund_asked_at = pgw_now(); /* until now it could have been done */
 	/* what is not understood says nothing against what was understood before */
-	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE && call->answer.outcome != PGW_OUT_UNKNOWN)
+	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE &&
+		call->answer.outcome != PGW_OUT_UNKNOWN)
 		attempt->pending_at_bank = call->answer.outcome == PGW_OUT_PENDING;
 	switch (d.next)
 	{
 		case PGW_COMPENSATION_DONE:
-			/* An attempt that no rollback brought here may have a payments row that does not say so yet. */
+			/*
+			 * An attempt that no rollback brought here may have a payments row that does not say so
+			 * yet.
+			 */
 			if (attempt->abandoned_at == 0)
 				attempt->next_step_at = pgw_now();
 			attempt->watch_until = 0;
@@ -300,7 +327,7 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 			break;
 		case PGW_COMPENSATION_AGAIN:
 			if (!d.at_once)
-				attempt->refund_key_used_at = 0;	/* that request was never taken */
+				attempt->refund_key_used_at = 0; /* that request was never taken */
 			break;
 		case PGW_COMPENSATION_ANEW:
 			attempt->refund_key = NULL;
@@ -315,21 +342,30 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 		attempt->refund_operation = pstrdup(pgw_op_name(d.operation));
 	if (d.amount != 0)
 	{
-		/* looked up, and in the currency that the bank names now: its first answer may have named another, in which it takes no refund */
+		/*
+		 * looked up, and in the currency that the bank names now: its first answer may have named
+		 * another, in which it takes no refund
+		 */
 		attempt->approved_amount = d.amount;
 		if (call->answer.currency[0] != '\0')
 			attempt->approved_currency = pstrdup(call->answer.currency);
 	}
 	if (d.decision.state == PGW_REFUNDING)
 	{
-		bool		now = d.at_once || (first && d.next == PGW_COMPENSATION_FIND_OUT);
+		bool now = d.at_once || (first && d.next == PGW_COMPENSATION_FIND_OUT);
 
-		/* What a look-up did not tell, the same key may, while the bank remembers it; or another try, where nothing is in doubt. */
-		if (d.lookup_inconclusive && (!call->in_doubt || operation_of(attempt) == PGW_OP_CANCEL ||
-						 pgw_capabilities_key_remembered(in.caps, pgw_schedule_age_s(attempt->refund_key_used_at))))
+		/*
+		 * What a look-up did not tell, the same key may, while the bank remembers it; or another
+		 * try, where nothing is in doubt.
+		 */
+		if (d.lookup_inconclusive &&
+			(!call->in_doubt || operation_of(attempt) == PGW_OP_CANCEL ||
+			 pgw_capabilities_key_remembered(in.caps,
+											 pgw_schedule_age_s(attempt->refund_key_used_at))))
 			call->lookup_inconclusive = now = true;
 
-		attempt->next_step_at = now ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+		attempt->next_step_at =
+			now ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
 		pgw_due_wake_at(attempt->next_step_at);
 	}
 	else if (d.next != PGW_COMPENSATION_DONE)
@@ -337,8 +373,9 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 	call->has_next_step = d.at_once || attempt->next_step_at != 0;
 	call->resend_allowed = d.at_once;
 	if (d.decision.nevents == 0)
-		pgw_store_update_attempt(attempt);	/* no step yet, RefundStarted follows; or pending as before */
+		/* no step yet, RefundStarted follows; or pending as before */
+		pgw_store_update_attempt(attempt);
 	else
 		pgw_record_decision(attempt, NULL, &d.decision, pgw_op_name(in.operation),
-						call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
+							call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
 }

@@ -1,18 +1,23 @@
 /*
- * put_off.c - attempts whose next request cannot be made now: since when, why, and what becomes of them in the end
+ * put_off.c - attempts whose next request cannot be made now: since when, why, and what becomes of
+ * them in the end
  *
- * A request cannot be made: the bank is gone or takes no new charge, its key cannot be read, its connector cannot be used, a value is missing that its
- * path needs, its breaker is open or its retries are used up for now.  That is a fact in the attempt's row (put_off_since, put_off_reason), which
- * pgw.health() and pgw.metrics count, and it has an end: pgw.unknown_deadline after it began.
+ * A request cannot be made: the bank is gone or takes no new charge, its key cannot be read, its
+ * connector cannot be used, a value is missing that its path needs, its breaker is open or its
+ * retries are used up for now.  That is a fact in the attempt's row (put_off_since,
+ * put_off_reason), which pgw.health() and pgw.metrics count, and it has an end:
+ * pgw.unknown_deadline after it began.
  *
  * Owns those two columns.  All functions have the attempt's row locked.
  *
  * Orderings that matter
- *	- Each look first tries to make the request; only one that is put off again asks whether the end has come.
- *	- It is over when a request has been made (pgw_step_call), an answer is written (write_results.c), or the attempt's state changes
- *	  (pgw_store_advance).  A takeover by a retry does not end it.
- *	- Failed is only what was provably never taken by a bank: Created, where nothing was sent, or nothing that was sent did anything.  All else goes to a
- *	  person.
+ *     - Each look first tries to make the request; only one that is put off again asks whether
+ *       the end has come.
+ *     - It is over when a request has been made (pgw_step_call), an answer is written
+ *       (write_results.c), or the attempt's state changes (pgw_store_advance).  A takeover by a
+ *       retry does not end it.
+ *     - Failed is only what was provably never taken by a bank: Created, where nothing was sent,
+ *       or nothing that was sent did anything.  All else goes to a person.
  */
 #include "postgres.h"
 
@@ -26,23 +31,32 @@
 #include "observe/alerts.h"
 #include "store/tables_internal.h"
 
-/* It has ended, and is looked at for what the bank may do later: that has its own end (watch_until). */
+/*
+ * It has ended, and is looked at for what the bank may do later: that has its own end
+ * (watch_until).
+ */
 static bool
 is_watched(const PgwAttempt *attempt)
 {
-	return attempt->status == PGW_FAILED || attempt->status == PGW_REFUNDED || (attempt->status == PGW_COMPLETED && attempt->kind != PGW_KIND_PAYMENT);
+	return attempt->status == PGW_FAILED || attempt->status == PGW_REFUNDED ||
+		   (attempt->status == PGW_COMPLETED && attempt->kind != PGW_KIND_PAYMENT);
 }
 
 static void
 give_to_review(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why)
 {
 	PgwDecision d;
-	const char *code = attempt->status != PGW_BANK_UNKNOWN ? "follow_up_impossible" : pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE : "outcome_unknown";
+	const char *code = attempt->status != PGW_BANK_UNKNOWN ? "follow_up_impossible"
+					   : pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE
+														   : "outcome_unknown";
 
 	pgw_charge_review(attempt->status, code, why, &d);
 	attempt->watch_until = 0;
 
-	/* the payments row of a charge is written next; an operation's keeps its claim, as it may have been done */
+	/*
+	 * the payments row of a charge is written next; an operation's keeps its claim, as it may have
+	 * been done
+	 */
 	attempt->next_step_at = attempt->kind == PGW_KIND_PAYMENT ? pgw_now() : 0;
 	workitem->next_step_now = attempt->kind == PGW_KIND_PAYMENT;
 	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
@@ -74,9 +88,11 @@ pgw_put_off(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why, Timesta
 	TimestampTz now = pgw_now();
 	TimestampTz until;
 
-	attempt->put_off_since = pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
+	attempt->put_off_since =
+		pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
 	attempt->put_off_reason = pstrdup(why);
-	until = is_watched(attempt) ? attempt->watch_until : pgw_schedule_put_off_until(attempt->put_off_since);
+	until = is_watched(attempt) ? attempt->watch_until
+								: pgw_schedule_put_off_until(attempt->put_off_since);
 	if (now >= until && !is_watched(attempt) && !PGW_MUTATED(PUT_OFF_DEADLINE))
 	{
 		end(attempt, workitem, why);
@@ -90,8 +106,10 @@ pgw_put_off_ended(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	if (attempt->put_off_since == 0)
 		return false;
-	attempt->put_off_since = pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
-	if (pgw_now() < pgw_schedule_put_off_until(attempt->put_off_since) || PGW_MUTATED(PUT_OFF_DEADLINE))
+	attempt->put_off_since =
+		pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
+	if (pgw_now() < pgw_schedule_put_off_until(attempt->put_off_since) ||
+		PGW_MUTATED(PUT_OFF_DEADLINE))
 		return false;
 	end(attempt, workitem, attempt->put_off_reason);
 	return true;
@@ -129,9 +147,10 @@ pgw_put_off_over(PgwAttempt *attempt)
 void
 pgw_put_off_tell(const PgwWorkItem *workitem)
 {
-	char		id[37];
+	char id[37];
 
 	pgw_uuid_to_text(workitem->transaction_id.data, id);
-	pgw_alert("watch_ended", id, workitem->bank, &workitem->transaction_id, workitem->correlation,
-			  "what the bank did later with a transaction that had ended could not be looked at to the end of its time");
+	pgw_alert(
+		"watch_ended", id, workitem->bank, &workitem->transaction_id, workitem->correlation,
+		"what the bank did later with a transaction that had ended could not be looked at to the end of its time");
 }

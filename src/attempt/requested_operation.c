@@ -4,11 +4,14 @@
  * Carries out core/payment/operation_rules.c.  All functions have the attempt's row locked.
  *
  * Orderings that matter
- *	- BankProcessingStarted is committed and flushed before the operation leaves; bank_asked_at is durable before a repetition leaves, so
- *	  that a look-up's "nothing there" is not believed too early after a crash.
- *	- The caller's claim (reserved_amount, refund_pending_amount) stands from its own commit until the outcome is known; then attempt and payments
- *	  row change in one commit, or the attempt waits as BankApproved.
- *	- In doubt the same key is sent again; a new one only after a look-up has shown that the old one did nothing and the bank may have forgotten it.
+ *     - BankProcessingStarted is committed and flushed before the operation leaves; bank_asked_at
+ *       is durable before a repetition leaves, so that a look-up's "nothing there" is not believed
+ *       too early after a crash.
+ *     - The caller's claim (reserved_amount, refund_pending_amount) stands from its own commit
+ *       until the outcome is known; then attempt and payments row change in one commit, or the
+ *       attempt waits as BankApproved.
+ *     - In doubt the same key is sent again; a new one only after a look-up has shown that the
+ *       old one did nothing and the bank may have forgotten it.
  */
 #include "postgres.h"
 
@@ -31,13 +34,14 @@ pgw_step_operation_answered(const PgwAttempt *attempt)
 }
 
 /*
- * error_code of the refusal that is being looked up: what is not known for want of an answer is of class timeout, and a bank that did not process it has
- * not said no.
+ * error_code of the refusal that is being looked up: what is not known for want of an answer is of
+ * class timeout, and a bank that did not process it has not said no.
  */
 const char *
 pgw_step_operation_refusal(const PgwAttempt *attempt)
 {
-	if (attempt->error_class == NULL || pgw_step_operation_answered(attempt) || strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0 ||
+	if (attempt->error_class == NULL || pgw_step_operation_answered(attempt) ||
+		strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0 ||
 		strcmp(attempt->error_code, "not_processed") == 0)
 		return NULL;
 	return attempt->error_code;
@@ -47,28 +51,35 @@ TimestampTz
 pgw_step_operation_next_look(const PgwCall *call, const PgwAttempt *attempt)
 {
 	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
-	TimestampTz when = attempt->step_tries == 0 ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+	TimestampTz when = attempt->step_tries == 0
+						   ? pgw_now()
+						   : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
 
 	/* not long after what a look-up does not find begins to count */
-	if (caps->lookup_consistent_after_s >= 0 && !attempt->pending_at_bank && attempt->step_tries > 0 &&
+	if (caps->lookup_consistent_after_s >= 0 && !attempt->pending_at_bank &&
+		attempt->step_tries > 0 &&
 		!pgw_capabilities_not_found_counts(caps, pgw_schedule_age_s(attempt->bank_asked_at)))
-		when = Min(when, TimestampTzPlusMilliseconds(attempt->bank_asked_at, caps->lookup_consistent_after_s * 1000));
+		when = Min(when, TimestampTzPlusMilliseconds(attempt->bank_asked_at,
+													 caps->lookup_consistent_after_s * 1000));
 	pgw_due_wake_at(when);
 	return when;
 }
 
 bool
-pgw_step_operation_key_tells(const PgwCall *call, const PgwAttempt *attempt, const PgwOperationDecision *r, TimestampTz key_used_at)
+pgw_step_operation_key_tells(const PgwCall *call, const PgwAttempt *attempt,
+							 const PgwOperationDecision *r, TimestampTz key_used_at)
 {
 	return r->lookup_inconclusive && !r->pending && !r->refused &&
-		pgw_capabilities_key_remembered(pgw_connector_capabilities(call->bank->connector), pgw_schedule_age_s(key_used_at));
+		   pgw_capabilities_key_remembered(pgw_connector_capabilities(call->bank->connector),
+										   pgw_schedule_age_s(key_used_at));
 }
 
 bool
-pgw_step_operation_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, PgwBankOp op, const char *reference, const PgwPayment *p)
+pgw_step_operation_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, PgwBankOp op,
+						const char *reference, const PgwPayment *p)
 {
 	PgwCallParams params;
-	char		charge[33];
+	char charge[33];
 
 	memset(&params, 0, sizeof(params));
 	pgw_uuid_to_hex32(p->transaction_id.data, charge);
@@ -90,7 +101,8 @@ pgw_step_operation_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *ban
 }
 
 void
-pgw_step_operation_facts(PgwAttempt *attempt, const PgwWorkItem *workitem, PgwBankOp operation, TimestampTz key_used_at, PgwOperationFacts *facts)
+pgw_step_operation_facts(PgwAttempt *attempt, const PgwWorkItem *workitem, PgwBankOp operation,
+						 TimestampTz key_used_at, PgwOperationFacts *facts)
 {
 	facts->operation = operation;
 	facts->resend_allowed = workitem->resend_allowed;
@@ -100,7 +112,8 @@ pgw_step_operation_facts(PgwAttempt *attempt, const PgwWorkItem *workitem, PgwBa
 	facts->key_age_s = pgw_schedule_age_s(key_used_at);
 	facts->asked_age_s = pgw_schedule_age_s(attempt->bank_asked_at);
 	pgw_step_extend_deadline(attempt, attempt->bank_asked_at);
-	facts->deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;	/* until then it is asked again */
+	/* until then it is asked again */
+	facts->deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
 }
 
 static void
@@ -117,8 +130,9 @@ bool
 pgw_step_operation_note_expiry(const PgwPayment *p)
 {
 	PgwAttempt charge;
-	PgwEvent	event = {.type = PGW_EV_AUTHORIZATION_EXPIRED, .from = PGW_COMPLETED, .to = PGW_COMPLETED};
-	bool		busy = false;
+	PgwEvent event = {
+		.type = PGW_EV_AUTHORIZATION_EXPIRED, .from = PGW_COMPLETED, .to = PGW_COMPLETED};
+	bool busy = false;
 
 	if (!pgw_store_lock_attempt(&p->transaction_id, false, &charge, &busy))
 		return !busy;
@@ -129,7 +143,10 @@ pgw_step_operation_note_expiry(const PgwPayment *p)
 	return true;
 }
 
-/* What its end means for the payment, whose row is locked. false: another row is busy, nothing is written. */
+/*
+ * What its end means for the payment, whose row is locked. false: another row is busy, nothing is
+ * written.
+ */
 static bool
 write_payment(const PgwAttempt *attempt, PgwPayment *p, bool done, bool expired)
 {
@@ -144,7 +161,8 @@ write_payment(const PgwAttempt *attempt, PgwPayment *p, bool done, bool expired)
 		return false;
 	pgw_store_set_amounts(p, &s);
 	pgw_store_update_payment(p);
-	pgw_store_notify(&attempt->payment_id, attempt->kind, done && !expired ? "completed" : "failed");
+	pgw_store_notify(&attempt->payment_id, attempt->kind,
+					 done && !expired ? "completed" : "failed");
 	if (p->status == PGW_PAY_EXPIRED)
 		pgw_store_notify_payment(p);
 	return true;
@@ -161,25 +179,29 @@ tell_review(const PgwAttempt *attempt)
 static void
 watch(PgwAttempt *attempt)
 {
-	PgwBank    *bank;
-	bool		unreadable;
+	PgwBank *bank;
+	bool unreadable;
 
 	attempt->next_step_at = attempt->watch_until = 0;
 	attempt->step_tries = 0;
 	if (attempt->kind != PGW_KIND_REFUND)
 		return;
 
-	/* A bank that cannot be read just now may show refunds for all we know: the first look tells. */
+	/*
+	 * A bank that cannot be read just now may show refunds for all we know: the first look tells.
+	 */
 	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
-	pgw_step_watch_refund_begin(attempt, bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector) : NULL);
+	pgw_step_watch_refund_begin(attempt, bank != NULL && bank->connector != NULL
+											 ? pgw_connector_capabilities(bank->connector)
+											 : NULL);
 }
 
 static void
 save(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	PgwDecision d;
-	PgwPayment	p;
-	bool		busy = false;
+	PgwPayment p;
+	bool busy = false;
 
 	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 	{
@@ -198,7 +220,10 @@ save(PgwAttempt *attempt, PgwWorkItem *workitem)
 static void
 complete(PgwAttempt *attempt)
 {
-	PgwEvent	event = {.type = PGW_EV_TRANSACTION_COMPLETED, .from = PGW_SAVED, .to = PGW_COMPLETED, .operation = pgw_kind_name(attempt->kind)};
+	PgwEvent event = {.type = PGW_EV_TRANSACTION_COMPLETED,
+					  .from = PGW_SAVED,
+					  .to = PGW_COMPLETED,
+					  .operation = pgw_kind_name(attempt->kind)};
 
 	watch(attempt);
 	pgw_store_advance(attempt, false, &event, 1);
@@ -218,14 +243,19 @@ record_lost(PgwAttempt *attempt, PgwWorkItem *workitem)
 	workitem->next_step_now = true;
 }
 
-/* Nothing was done, and nobody has been able to get it done for so long: the caller may ask again, or otherwise. */
+/*
+ * Nothing was done, and nobody has been able to get it done for so long: the caller may ask again,
+ * or otherwise.
+ */
 void
 pgw_step_operation_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const char *reason)
 {
-	PgwOperationDecision r = {.next = PGW_OPERATION_REFUSED, .error = pgw_error_find("bank_unavailable"), .reason = reason};
+	PgwOperationDecision r = {.next = PGW_OPERATION_REFUSED,
+							  .error = pgw_error_find("bank_unavailable"),
+							  .reason = reason};
 	PgwDecision d;
-	PgwPayment	p;
-	bool		busy = false;
+	PgwPayment p;
+	bool busy = false;
 
 	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 	{
@@ -241,10 +271,12 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const cha
 static void
 send_first(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	PgwEvent	event = {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED,
-	.operation = pgw_kind_name(attempt->kind)};
-	PgwPayment	p;
-	PgwBank    *bank;
+	PgwEvent event = {.type = PGW_EV_BANK_PROCESSING_STARTED,
+					  .from = PGW_CREATED,
+					  .to = PGW_CREATED,
+					  .operation = pgw_kind_name(attempt->kind)};
+	PgwPayment p;
+	PgwBank *bank;
 
 	if (attempt->next_step_at > pgw_now())
 		return;
@@ -257,7 +289,8 @@ send_first(PgwAttempt *attempt, PgwWorkItem *workitem)
 	if (bank == NULL)
 		return;
 	get_payment(attempt, &p);
-	if (!pgw_step_operation_call(attempt, workitem, bank, pgw_operation_op(attempt->kind), attempt->bank_key, &p))
+	if (!pgw_step_operation_call(attempt, workitem, bank, pgw_operation_op(attempt->kind),
+								 attempt->bank_key, &p))
 		return;
 	attempt->taken_by_worker = true;
 	attempt->next_step_at = 0;
@@ -268,14 +301,19 @@ send_first(PgwAttempt *attempt, PgwWorkItem *workitem)
 	pgw_store_advance(attempt, false, &event, 1);
 }
 
-/* The same request again: with the same key, unless that one provably did nothing and is of no use any more. */
+/*
+ * The same request again: with the same key, unless that one provably did nothing and is of no use
+ * any more.
+ */
 static void
 send_again(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwPayment *p)
 {
 	PgwDecision d;
-	bool		fresh = workitem->resend_allowed && pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
-																		  pgw_schedule_age_s(attempt->bank_key_used_at),
-														   pgw_step_operation_answered(attempt), attempt->requests_sent);
+	bool fresh =
+		workitem->resend_allowed &&
+		pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
+							  pgw_schedule_age_s(attempt->bank_key_used_at),
+							  pgw_step_operation_answered(attempt), attempt->requests_sent);
 	const char *key = fresh || PGW_MUTATED(OPERATION_KEY) ? pgw_call_new_key() : attempt->bank_key;
 
 	if (!pgw_step_operation_call(attempt, workitem, bank, pgw_operation_op(attempt->kind), key, p))
@@ -302,8 +340,8 @@ find_out(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	PgwOperationFacts facts;
 	PgwDecision d;
-	PgwPayment	p;
-	PgwBank    *bank;
+	PgwPayment p;
+	PgwBank *bank;
 	const char *reason;
 
 	if (attempt->next_step_at > pgw_now())
@@ -312,18 +350,21 @@ find_out(PgwAttempt *attempt, PgwWorkItem *workitem)
 	if (bank == NULL)
 		return;
 	get_payment(attempt, &p);
-	pgw_step_operation_facts(attempt, workitem, pgw_operation_op(attempt->kind), attempt->bank_key_used_at, &facts);
+	pgw_step_operation_facts(attempt, workitem, pgw_operation_op(attempt->kind),
+							 attempt->bank_key_used_at, &facts);
 	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
 	{
 		case PGW_OPERATION_SEND:
 			send_again(attempt, workitem, bank, &p);
 			break;
 		case PGW_OPERATION_LOOKUP_REFUND:
-			if (pgw_step_operation_call(attempt, workitem, bank, PGW_OP_LOOKUP_REFUND, attempt->bank_key, &p))
+			if (pgw_step_operation_call(attempt, workitem, bank, PGW_OP_LOOKUP_REFUND,
+										attempt->bank_key, &p))
 				workitem->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_LOOKUP_CHARGE:
-			if (pgw_step_operation_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &p))
+			if (pgw_step_operation_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE,
+										attempt->bank_key, &p))
 				workitem->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_REVIEW:
@@ -383,7 +424,8 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r,
 			break;
 		case PGW_OPERATION_AGAIN:
 			attempt->step_tries++;
-			attempt->next_step_at = pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+			attempt->next_step_at =
+				pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
 			pgw_due_wake_at(attempt->next_step_at);
 			break;
 		case PGW_OPERATION_AT_ONCE:
@@ -392,14 +434,17 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r,
 			break;
 		case PGW_OPERATION_FIND_OUT:
 			attempt->step_tries = before == PGW_CREATED ? 0 : attempt->step_tries + 1;
-			call->lookup_inconclusive = pgw_step_operation_key_tells(call, attempt, r, attempt->bank_key_used_at);
-			attempt->next_step_at = call->lookup_inconclusive ? pgw_now() : pgw_step_operation_next_look(call, attempt);
+			call->lookup_inconclusive =
+				pgw_step_operation_key_tells(call, attempt, r, attempt->bank_key_used_at);
+			attempt->next_step_at =
+				call->lookup_inconclusive ? pgw_now() : pgw_step_operation_next_look(call, attempt);
 			break;
 	}
 }
 
 void
-pgw_step_operation_input(const PgwCall *call, const PgwAttempt *attempt, const PgwPayment *p, PgwBankOp operation, PgwOperationInput *in)
+pgw_step_operation_input(const PgwCall *call, const PgwAttempt *attempt, const PgwPayment *p,
+						 PgwBankOp operation, PgwOperationInput *in)
 {
 	memset(in, 0, sizeof(*in));
 	in->op = call->op;
@@ -411,7 +456,8 @@ pgw_step_operation_input(const PgwCall *call, const PgwAttempt *attempt, const P
 	in->transport = call->transport;
 	in->answer = &call->answer;
 	in->caps = pgw_connector_capabilities(call->bank->connector);
-	in->not_found_counts = pgw_capabilities_not_found_counts(in->caps, pgw_schedule_age_s(attempt->bank_asked_at));
+	in->not_found_counts =
+		pgw_capabilities_not_found_counts(in->caps, pgw_schedule_age_s(attempt->bank_asked_at));
 	in->amount = attempt->amount;
 	in->currency = attempt->currency;
 	in->before = operation == PGW_OP_REFUND ? p->refunded_amount : p->captured_amount;
@@ -424,20 +470,23 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 	PgwOperationInput in;
 	PgwOperationDecision r;
 	PgwDecision d;
-	PgwPayment	p;
-	PgwState	before = attempt->status;
-	bool		busy = false;
-	bool		locked = pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy);
-	bool		ends;
+	PgwPayment p;
+	PgwState before = attempt->status;
+	bool busy = false;
+	bool locked = pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy);
+	bool ends;
 
 	if (!locked)
 		get_payment(attempt, &p);
 	pgw_step_operation_input(call, attempt, &p, pgw_operation_op(attempt->kind), &in);
 	if (before == PGW_CREATED)
-		in.refusal = NULL;		/* what an earlier try failed of is no refusal */
+		in.refusal = NULL; /* what an earlier try failed of is no refusal */
 	pgw_operation_result(&in, &r);
 
-	/* Attempt and payments row end in one commit or not yet; only an approval is too precious to be kept in memory. */
+	/*
+	 * Attempt and payments row end in one commit or not yet; only an approval is too precious to be
+	 * kept in memory.
+	 */
 	ends = r.next == PGW_OPERATION_REFUSED || r.next == PGW_OPERATION_DONE;
 	if (ends && !locked && (r.next == PGW_OPERATION_REFUSED || r.expired))
 	{
@@ -450,19 +499,22 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 		return;
 	}
 	if (call->op == in.operation)
-		attempt->bank_asked_at = pgw_now();	/* until now it could have been done */
+		attempt->bank_asked_at = pgw_now(); /* until now it could have been done */
 	set_next_step(call, attempt, &r, before);
 	pgw_operation_decision(&r, before, locked, &d);
 	if (d.save_later)
 		attempt->next_step_at = 0;
 	if (d.nevents == 0)
 	{
-		pgw_store_update_attempt(attempt);	/* pending, as before */
+		pgw_store_update_attempt(attempt); /* pending, as before */
 		return;
 	}
 	call->differs = r.excess;
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind),
-					call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE ? &call->answer : NULL);
+						call->transport == PGW_TRANSPORT_ANSWERED &&
+								call->op != PGW_OP_LOOKUP_CHARGE
+							? &call->answer
+							: NULL);
 	tell_review(attempt);
 	PGW_DEBUG_POINT("operation_result");
 }

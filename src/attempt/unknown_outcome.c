@@ -1,14 +1,18 @@
 /*
- * unknown_outcome.c - attempts whose outcome is not known: found out by look-up or replay, else given to a person; and late success
+ * unknown_outcome.c - attempts whose outcome is not known: found out by look-up or replay, else
+ * given to a person; and late success
  *
  * Carries out core/payment/unknown_outcome_rules.c.  All functions have the attempt's row locked.
  *
  * Orderings that matter
- *	- A look-up changes nothing, so it needs no intent.  A replay can charge: bank_asked_at is moved on in a flushed commit before it
- *	  leaves, so that "not found" is not believed too early after a crash.
- *	- A replay carries the first request's key and reference.
- *	- What a restored database's original may have sent to another bank is neither replayed nor Failed because this one does not know it.
- *	- What the bank does not know is replayed only for a caller that may still want it; for one that is gone it is Failed.
+ *     - A look-up changes nothing, so it needs no intent.  A replay can charge: bank_asked_at is
+ *       moved on in a flushed commit before it leaves, so that "not found" is not believed too
+ *       early after a crash.
+ *     - A replay carries the first request's key and reference.
+ *     - What a restored database's original may have sent to another bank is neither replayed nor
+ *       Failed because this one does not know it.
+ *     - What the bank does not know is replayed only for a caller that may still want it; for one
+ *       that is gone it is Failed.
  */
 #include "postgres.h"
 
@@ -28,7 +32,8 @@
 #define MAYBE_AT_ANOTHER_BANK "maybe_at_another_bank"
 
 static void
-get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusive, PgwUnknownOutcomeFacts *facts)
+get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusive,
+		  PgwUnknownOutcomeFacts *facts)
 {
 	facts->has_token = attempt->token != NULL;
 	facts->has_id = attempt->bank_reference != NULL;
@@ -40,7 +45,8 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->asked_age_s = pgw_schedule_age_s(attempt->bank_asked_at);
 	facts->deadline_s = pgw_unknown_deadline;
 	if (attempt->watch_until > pgw_now())
-		facts->deadline_s = Max(facts->deadline_s, facts->asked_age_s + 1); /* an operator had it asked again */
+		/* an operator had it asked again */
+		facts->deadline_s = Max(facts->deadline_s, facts->asked_age_s + 1);
 }
 
 void
@@ -51,7 +57,7 @@ pgw_step_extend_deadline(PgwAttempt *attempt, TimestampTz since)
 	if (until == attempt->watch_until)
 		return;
 	attempt->watch_until = until;
-	pgw_store_update_attempt(attempt);	/* a look-up writes nothing before it leaves */
+	pgw_store_update_attempt(attempt); /* a look-up writes nothing before it leaves */
 }
 
 static bool
@@ -79,7 +85,9 @@ pgw_step_charge_lost(PgwAttempt *attempt, PgwWorkItem *workitem)
 	pgw_charge_lost(&d);
 	attempt->step_tries = 0;
 	attempt->next_step_at = attempt->bank_asked_at = pgw_now();
-	pgw_record_decision(attempt, NULL, &d, pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)), NULL);
+	pgw_record_decision(attempt, NULL, &d,
+						pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)),
+						NULL);
 	workitem->next_step_now = true;
 }
 
@@ -97,9 +105,13 @@ replay(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 	params.merchant = attempt->merchant;
 	params.reference = attempt->reference;
 	params.bank_fields = attempt->bank_fields;
-	if (!pgw_step_call(attempt, workitem, bank, pgw_charge_operation(attempt->capture, attempt->submitted), key, &params))
+	if (!pgw_step_call(attempt, workitem, bank,
+					   pgw_charge_operation(attempt->capture, attempt->submitted), key, &params))
 		return;
-	/* after a look-up that counts nothing is in doubt but this request itself: what the bank says of it is the whole truth */
+	/*
+	 * after a look-up that counts nothing is in doubt but this request itself: what the bank says
+	 * of it is the whole truth
+	 */
 	workitem->call->in_doubt = !workitem->resend_allowed;
 	memset(&d, 0, sizeof(d));
 	d.state = PGW_BANK_UNKNOWN;
@@ -115,9 +127,12 @@ static void
 give_to_review(PgwAttempt *attempt, const char *reason)
 {
 	PgwDecision d;
-	PgwRecordResult		result;
+	PgwRecordResult result;
 
-	pgw_charge_review(attempt->status, pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE : "outcome_unknown", reason, &d);
+	pgw_charge_review(attempt->status,
+					  pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE
+														: "outcome_unknown",
+					  reason, &d);
 	attempt->next_step_at = attempt->watch_until = 0;
 	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
 
@@ -127,7 +142,10 @@ give_to_review(PgwAttempt *attempt, const char *reason)
 		pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), SAVE_AGAIN_MS));
 }
 
-/* Approved, and nobody can say which charge that is: our own reference is all that is left to take hold of it. */
+/*
+ * Approved, and nobody can say which charge that is: our own reference is all that is left to take
+ * hold of it.
+ */
 static void
 cancel(PgwAttempt *attempt, PgwWorkItem *workitem, const PgwCapabilities *caps)
 {
@@ -144,9 +162,9 @@ cancel(PgwAttempt *attempt, PgwWorkItem *workitem, const PgwCapabilities *caps)
 void
 pgw_step_unknown_outcome(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	PgwBank    *bank;
+	PgwBank *bank;
 	PgwCapabilities caps;
-	PgwUnknownOutcomeFacts	facts;
+	PgwUnknownOutcomeFacts facts;
 	const char *reason;
 
 	if (attempt->next_step_at > pgw_now())
@@ -183,10 +201,11 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwWorkItem *workitem)
 static bool
 lock_for_result(const PgwCall *call, const PgwAttempt *attempt, PgwPayment *p, bool *locked)
 {
-	bool		busy = false;
+	bool busy = false;
 
 	*locked = attempt->submitted && pgw_store_lock_payment(&attempt->payment_id, false, p, &busy) &&
-		memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0 && p->status == PGW_PAY_PENDING;
+			  memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0 &&
+			  p->status == PGW_PAY_PENDING;
 	return !busy;
 }
 
@@ -212,19 +231,33 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 			attempt->next_step_at = pgw_record_authorization_end(attempt);
 			break;
 		case PGW_BANK_UNKNOWN:
-			/* The first look at once; then at growing distances, but not long after "not found" begins to count. */
+			/*
+			 * The first look at once; then at growing distances, but not long after "not found"
+			 * begins to count.
+			 */
 			attempt->step_tries = in->state == PGW_CREATED ? 0 : attempt->step_tries + 1;
-			attempt->next_step_at = attempt->step_tries == 0 ? now : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+			attempt->next_step_at =
+				attempt->step_tries == 0
+					? now
+					: pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
 			if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
-				attempt->next_step_at = Min(attempt->next_step_at,
-										 TimestampTzPlusMilliseconds(attempt->bank_asked_at, caps->lookup_consistent_after_s * 1000));
+				attempt->next_step_at =
+					Min(attempt->next_step_at,
+						TimestampTzPlusMilliseconds(attempt->bank_asked_at,
+													caps->lookup_consistent_after_s * 1000));
 			pgw_due_wake_at(attempt->next_step_at);
 			break;
 		case PGW_FAILED:
-			/* The payments row, if the caller does not write it: who waits now may leave before it hears.  And what may turn up late. */
+			/*
+			 * The payments row, if the caller does not write it: who waits now may leave before it
+			 * hears.  And what may turn up late.
+			 */
 			if (d->payment == PGW_PAYMENT_UNCHANGED)
-				attempt->next_step_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
-			if ((d->not_found || in->state == PGW_BANK_UNKNOWN || call->answer.outcome == PGW_OUT_REQUIRES_ACTION) && !PGW_MUTATED(CARD_REPLAY))
+				attempt->next_step_at =
+					call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
+			if ((d->not_found || in->state == PGW_BANK_UNKNOWN ||
+				 call->answer.outcome == PGW_OUT_REQUIRES_ACTION) &&
+				!PGW_MUTATED(CARD_REPLAY))
 			{
 				attempt->watch_until = TimestampTzPlusMilliseconds(now, PGW_WATCH_MS);
 				attempt->next_step_at = now;
@@ -239,43 +272,50 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 		case PGW_REQUIRES_MANUAL_REVIEW:
 			/* the payments row, as with Failed */
 			if (d->payment == PGW_PAYMENT_UNCHANGED)
-				attempt->next_step_at = call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
+				attempt->next_step_at =
+					call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
 			break;
 		default:
 			break;
 	}
 }
 
-/* The bank does not know it, and would by now: a caller that may still want it gets the same request again. */
+/*
+ * The bank does not know it, and would by now: a caller that may still want it gets the same
+ * request again.
+ */
 static bool
 replay_instead(const PgwCall *call, const PgwAttempt *attempt, const PgwDecision *d)
 {
-	PgwUnknownOutcomeFacts	facts;
+	PgwUnknownOutcomeFacts facts;
 
 	if (!d->not_found)
 		return false;
 	get_facts(attempt, true, false, &facts);
-	return pgw_unknown_outcome_can_replay(pgw_connector_capabilities(call->bank->connector), &facts) && !pgw_caller_rolled_back(attempt);
+	return pgw_unknown_outcome_can_replay(pgw_connector_capabilities(call->bank->connector),
+										  &facts) &&
+		   !pgw_caller_rolled_back(attempt);
 }
 
 /* A look-up that shows something else would do so again; the key would not. */
 static bool
 replay_tells(const PgwCall *call, const PgwAttempt *attempt)
 {
-	PgwUnknownOutcomeFacts	facts;
+	PgwUnknownOutcomeFacts facts;
 
 	get_facts(attempt, false, true, &facts);
 	return call->op == PGW_OP_LOOKUP_CHARGE && attempt->status == PGW_BANK_UNKNOWN &&
-		pgw_unknown_outcome_can_replay(pgw_connector_capabilities(call->bank->connector), &facts);
+		   pgw_unknown_outcome_can_replay(pgw_connector_capabilities(call->bank->connector),
+										  &facts);
 }
 
 void
 pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 {
-	PgwPayment	p;
+	PgwPayment p;
 	PgwChargeInput in;
 	PgwDecision d;
-	bool		payment_free;
+	bool payment_free;
 
 	memset(&in, 0, sizeof(in));
 	payment_free = lock_for_result(call, attempt, &p, &in.payment_locked);
@@ -283,7 +323,9 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	in.state = attempt->status;
 	in.op = call->op;
 	in.in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
-	in.not_found_counts = pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector), pgw_schedule_age_s(attempt->bank_asked_at));
+	in.not_found_counts =
+		pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
+										  pgw_schedule_age_s(attempt->bank_asked_at));
 	in.capture = attempt->capture;
 	in.submitted = attempt->submitted;
 	in.amount = attempt->amount;
@@ -323,20 +365,23 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	}
 	if (!payment_free && d.state == PGW_FAILED)
 	{
-		call->row_was_busy = true;		/* attempt and payments row fail in one commit or not yet */
+		/* attempt and payments row fail in one commit or not yet */
+		call->row_was_busy = true;
 		return;
 	}
 	if (call->op != PGW_OP_LOOKUP_CHARGE)
 	{
-		attempt->bank_asked_at = pgw_now();	/* until now it could have charged */
-		attempt->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_UNKNOWN && call->http_status >= 500;
+		attempt->bank_asked_at = pgw_now(); /* until now it could have charged */
+		attempt->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED &&
+								   call->answer.outcome == PGW_OUT_UNKNOWN &&
+								   call->http_status >= 500;
 	}
 	set_next_step(call, attempt, &in, &d);
 	call->lookup_inconclusive = call->answer.other_reference && replay_tells(call, attempt);
 	if (call->resend_allowed || call->lookup_inconclusive)
 		attempt->next_step_at = pgw_now();
 	pgw_record_decision(attempt, in.payment_locked ? &p : NULL, &d, pgw_op_name(call->op),
-					call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
+						call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL);
 }
 
 /* ---------------------------------------------------------------- late success */
@@ -346,7 +391,7 @@ pgw_step_charge_failed(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	TimestampTz now = pgw_now();
 	const PgwCapabilities *caps;
-	PgwBank    *bank;
+	PgwBank *bank;
 
 	if (attempt->next_step_at == 0 || attempt->next_step_at > now)
 		return;
@@ -362,7 +407,8 @@ pgw_step_charge_failed(PgwAttempt *attempt, PgwWorkItem *workitem)
 	if (bank == NULL)
 		return;
 	caps = pgw_connector_capabilities(bank->connector);
-	if (attempt->step_tries == 0 && caps->can_cancel && attempt->error_code != NULL && strcmp(attempt->error_code, "authentication_required") == 0)
+	if (attempt->step_tries == 0 && caps->can_cancel && attempt->error_code != NULL &&
+		strcmp(attempt->error_code, "authentication_required") == 0)
 	{
 		/* Nobody will authenticate it here: make sure that nobody can elsewhere. */
 		PgwCallParams params;
@@ -385,7 +431,9 @@ pgw_step_charge_failed(PgwAttempt *attempt, PgwWorkItem *workitem)
 	}
 }
 
-/* A charge has turned up: it is given back, if it can be told which one it is, and that it is ours. */
+/*
+ * A charge has turned up: it is given back, if it can be told which one it is, and that it is ours.
+ */
 static void
 late_approval(PgwCall *call, PgwAttempt *attempt)
 {
@@ -402,7 +450,10 @@ late_approval(PgwCall *call, PgwAttempt *attempt)
 	}
 	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
 
-	/* It no longer counts as the live attempt of its id: another may have succeeded meanwhile, and this one only gives back. */
+	/*
+	 * It no longer counts as the live attempt of its id: another may have succeeded meanwhile, and
+	 * this one only gives back.
+	 */
 	attempt->taken_by_worker = false;
 	attempt->watch_until = attempt->next_step_at = 0;
 	if (in.names_other_charge && !PGW_MUTATED(REFERENCE_OWNER))
@@ -427,8 +478,9 @@ pgw_answer_late_charge(PgwCall *call, PgwAttempt *attempt)
 {
 	const PgwAnswer *a = &call->answer;
 
-	if (call->op == PGW_OP_LOOKUP_CHARGE && call->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED &&
-		!a->voided && !(a->captured > 0 && a->refunded >= a->captured))
+	if (call->op == PGW_OP_LOOKUP_CHARGE && call->transport == PGW_TRANSPORT_ANSWERED &&
+		a->outcome == PGW_OUT_APPROVED && !a->voided &&
+		!(a->captured > 0 && a->refunded >= a->captured))
 	{
 		late_approval(call, attempt);
 		return;

@@ -1,13 +1,18 @@
 /*
- * unsent_charge.c - charges that have not reached a bank: submitted ones after their caller's commit, and those to be tried again
+ * unsent_charge.c - charges that have not reached a bank: submitted ones after their caller's
+ * commit, and those to be tried again
  *
  * Orderings that matter
- *	- A submitted attempt is taken (taken, no next attempt, BankProcessingStarted) in a flushed commit before its request leaves; whoever
- *	  looks again finds it taken.  A crash in between is a durable intent without an answer: never sent again blindly.
- *	- Tried again is only what provably did nothing (never left, or the bank says so), with the same key, and only while somebody wants it:
- *	  a caller who waits, or a submitted payment that has not expired.  A card is gone with its slot: no second try.
- *	- Each of these intents goes to the bank as it is now, and names that version: nothing was done at the one that the last intent named.
- *	- It joins the one-live-attempt index only here, after the caller's commit, so the index never blocks on a client.
+ *     - A submitted attempt is taken (taken, no next attempt, BankProcessingStarted) in a flushed
+ *       commit before its request leaves; whoever looks again finds it taken.  A crash in between
+ *       is a durable intent without an answer: never sent again blindly.
+ *     - Tried again is only what provably did nothing (never left, or the bank says so), with the
+ *       same key, and only while somebody wants it: a caller who waits, or a submitted payment that
+ *       has not expired.  A card is gone with its slot: no second try.
+ *     - Each of these intents goes to the bank as it is now, and names that version: nothing was
+ *       done at the one that the last intent named.
+ *     - It joins the one-live-attempt index only here, after the caller's commit, so the index
+ *       never blocks on a client.
  */
 #include "postgres.h"
 
@@ -22,9 +27,9 @@ static void
 expire(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	PgwDecision d;
-	PgwPayment	p;
-	bool		busy = false;
-	bool		locked = pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy);
+	PgwPayment p;
+	bool busy = false;
+	bool locked = pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy);
 
 	if (busy)
 	{
@@ -49,20 +54,26 @@ make_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 	params.merchant = attempt->merchant;
 	params.reference = attempt->reference;
 	params.bank_fields = attempt->bank_fields;
-	return pgw_step_call(attempt, workitem, bank, pgw_charge_operation(attempt->capture, attempt->submitted), attempt->bank_key, &params);
+	return pgw_step_call(attempt, workitem, bank,
+						 pgw_charge_operation(attempt->capture, attempt->submitted),
+						 attempt->bank_key, &params);
 }
 
 static void
 record_intent(PgwAttempt *attempt, PgwWorkItem *workitem, const char *switched_from)
 {
-	PgwEvent	events[2];
-	int			n = 0;
+	PgwEvent events[2];
+	int n = 0;
 
 	memset(events, 0, sizeof(events));
 	if (switched_from != NULL)
-		events[n++] = (PgwEvent) {.type = PGW_EV_BANK_SWITCHED, .from = PGW_CREATED, .to = PGW_CREATED,
+		events[n++] = (PgwEvent){
+			.type = PGW_EV_BANK_SWITCHED,
+			.from = PGW_CREATED,
+			.to = PGW_CREATED,
 			.extra = psprintf("\"from_bank\": %s", pgw_store_json_string(switched_from))};
-	events[n++] = (PgwEvent) {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
+	events[n++] =
+		(PgwEvent){.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
 	for (int i = 0; i < n; i++)
 		events[i].operation = pgw_op_name(workitem->call->op);
 	attempt->bank_version = pgw_config_version_of(workitem->call->bank);
@@ -86,8 +97,8 @@ next_bank(const PgwAttempt *attempt, const PgwBank *bank)
 static void
 take(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	char	   *from = NULL;
-	PgwBank    *bank;
+	char *from = NULL;
+	PgwBank *bank;
 
 	if (pgw_adopt_for_submitted(attempt, workitem))
 		return;
@@ -98,7 +109,8 @@ take(PgwAttempt *attempt, PgwWorkItem *workitem)
 	/* A bank that is left alone just now does not hold up what another can take. */
 	for (PgwBank *b = bank; b != NULL && from == NULL; b = next_bank(attempt, b))
 	{
-		if (b == bank || pgw_bank_is_shut(b->name, pgw_charge_operation(attempt->capture, true)) || !pgw_lanes_room(b->name, PGW_LANE_QUEUED, true))
+		if (b == bank || pgw_bank_is_shut(b->name, pgw_charge_operation(attempt->capture, true)) ||
+			!pgw_lanes_room(b->name, PGW_LANE_QUEUED, true))
 			continue;
 		if (pgw_bank_is_shut(bank->name, pgw_charge_operation(attempt->capture, true)))
 		{
@@ -123,7 +135,8 @@ pgw_step_charge_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
 	else if (!pgw_pause_drains())
 		take(attempt, workitem);
 	else if (attempt->expires_at != 0)
-		pgw_due_wake_at(attempt->expires_at);	/* the scan that follows the draining finds the others again */
+		/* the scan that follows the draining finds the others again */
+		pgw_due_wake_at(attempt->expires_at);
 }
 
 /* ---------------------------------------------------------------- another try */
@@ -133,9 +146,11 @@ static bool
 wanted_at(const PgwAttempt *attempt, const PgwCall *call, TimestampTz when)
 {
 	if (attempt->submitted)
-		return (attempt->expires_at == 0 || when < attempt->expires_at) && pgw_schedule_age_s(attempt->created_at) < pgw_unknown_deadline;
+		return (attempt->expires_at == 0 || when < attempt->expires_at) &&
+			   pgw_schedule_age_s(attempt->created_at) < pgw_unknown_deadline;
 	if (call != NULL && call->slot >= 0)
-		return !pgw_exchange_abandoned(call->slot) && (call->deadline == 0 || when < call->deadline);
+		return !pgw_exchange_abandoned(call->slot) &&
+			   (call->deadline == 0 || when < call->deadline);
 	return pgw_waiters_until(&attempt->transaction_id, when);
 }
 
@@ -143,20 +158,24 @@ bool
 pgw_step_charge_plan_retry(PgwCall *call, PgwAttempt *attempt, PgwDecision *d)
 {
 	PgwDecision failed = *d;
-	PgwBank    *other = call->withdrawn ? NULL : next_bank(attempt, call->bank);
-	bool		at_once = other != NULL || call->withdrawn;
-	TimestampTz when = at_once ? pgw_now() : pgw_schedule_retry(attempt->step_tries + 1, call->answer.retry_after_s);
-	bool		nothing_done = call->transport == PGW_TRANSPORT_NEVER_SENT ||
-		(call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_NOT_PROCESSED);
+	PgwBank *other = call->withdrawn ? NULL : next_bank(attempt, call->bank);
+	bool at_once = other != NULL || call->withdrawn;
+	TimestampTz when =
+		at_once ? pgw_now()
+				: pgw_schedule_retry(attempt->step_tries + 1, call->answer.retry_after_s);
+	bool nothing_done = call->transport == PGW_TRANSPORT_NEVER_SENT ||
+						(call->transport == PGW_TRANSPORT_ANSWERED &&
+						 call->answer.outcome == PGW_OUT_NOT_PROCESSED);
 
-	if (attempt->status != PGW_CREATED || attempt->token == NULL || !nothing_done || !wanted_at(attempt, call, when))
+	if (attempt->status != PGW_CREATED || attempt->token == NULL || !nothing_done ||
+		!wanted_at(attempt, call, when))
 		return false;
 	pgw_charge_retry(&failed, other != NULL, d);
 	if (other != NULL)
 	{
 		d->from_bank = attempt->bank;
 		attempt->bank = pstrdup(other->name);
-		attempt->bank_version = 0;	/* the next intent names it */
+		attempt->bank_version = 0; /* the next intent names it */
 	}
 	else if (!call->withdrawn)
 		attempt->step_tries++;
@@ -171,7 +190,8 @@ pgw_step_charge_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const char *
 {
 	PgwDecision d;
 
-	Assert(attempt->status == PGW_CREATED && (!attempt->taken_by_worker || attempt->next_step_at != 0));
+	Assert(attempt->status == PGW_CREATED &&
+		   (!attempt->taken_by_worker || attempt->next_step_at != 0));
 
 	pgw_charge_refused(&d);
 	d.nevents = 0;
@@ -186,7 +206,7 @@ pgw_step_charge_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const char *
 void
 pgw_step_charge_retry(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
-	PgwBank    *bank;
+	PgwBank *bank;
 
 	if (attempt->next_step_at > pgw_now())
 		return;
@@ -204,5 +224,6 @@ pgw_step_charge_retry(PgwAttempt *attempt, PgwWorkItem *workitem)
 		record_intent(attempt, workitem, NULL);
 	}
 	else if (attempt->status == PGW_CREATED && !wanted_at(attempt, NULL, attempt->next_step_at))
-		pgw_step_charge_give_up(attempt, workitem, "never_sent");	/* put off for longer than anybody waits */
+		/* put off for longer than anybody waits */
+		pgw_step_charge_give_up(attempt, workitem, "never_sent");
 }

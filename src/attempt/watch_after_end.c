@@ -1,12 +1,15 @@
 /*
- * watch_after_end.c - what a bank does by itself after an attempt has ended: an authorization lapses, a refund is taken back
+ * watch_after_end.c - what a bank does by itself after an attempt has ended: an authorization
+ * lapses, a refund is taken back
  *
- * All functions have the attempt's row locked.  The bank is asked, nothing is sent that could move money.
+ * All functions have the attempt's row locked.  The bank is asked, nothing is sent that could move
+ * money.
  *
  * Invariants
- *	- An authorization counts as expired when its lifetime is over and the bank, if it can be asked, shows nothing captured since: what it does not
- *	  say is not nothing.
- *	- A refund that the bank took back is in doubt again: its amount is pending until a person has decided.
+ *     - An authorization counts as expired when its lifetime is over and the bank, if it can be
+ *       asked, shows nothing captured since: what it does not say is not nothing.
+ *     - A refund that the bank took back is in doubt again: its amount is pending until a person
+ *       has decided.
  */
 #include "postgres.h"
 
@@ -28,7 +31,8 @@
 static TimestampTz
 next_reversal_look(int tries)
 {
-	return TimestampTzPlusMilliseconds(pgw_now(), pgw_retry_watch_delay_ms(tries, REVERSAL_FIRST_MS, 0.5));
+	return TimestampTzPlusMilliseconds(pgw_now(),
+									   pgw_retry_watch_delay_ms(tries, REVERSAL_FIRST_MS, 0.5));
 }
 
 void
@@ -37,7 +41,8 @@ pgw_step_watch_refund_begin(PgwAttempt *attempt, const PgwCapabilities *caps)
 	if (caps != NULL && !caps->lookup_refund)
 		return;
 	attempt->step_tries = 0;
-	attempt->watch_until = TimestampTzPlusMilliseconds(pgw_now(), INT64_C(86400000) * REVERSAL_DAYS);
+	attempt->watch_until =
+		TimestampTzPlusMilliseconds(pgw_now(), INT64_C(86400000) * REVERSAL_DAYS);
 	attempt->next_step_at = next_reversal_look(0);
 }
 
@@ -47,9 +52,9 @@ pgw_step_watch_refund(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	TimestampTz now = pgw_now();
 	PgwCallParams params;
-	PgwPayment	p;
-	PgwBank    *bank;
-	char		charge[33];
+	PgwPayment p;
+	PgwBank *bank;
+	char charge[33];
 
 	if (attempt->next_step_at == 0 || attempt->next_step_at > now || attempt->watch_until == 0)
 		return;
@@ -67,7 +72,8 @@ pgw_step_watch_refund(PgwAttempt *attempt, PgwWorkItem *workitem)
 	if (!pgw_connector_capabilities(bank->connector)->lookup_refund)
 	{
 		pgw_put_off_over(attempt);
-		attempt->watch_until = 0;		/* the bank could not be read when the refund was done, and shows none */
+		/* the bank could not be read when the refund was done, and shows none */
+		attempt->watch_until = 0;
 		pgw_step_reschedule(attempt, 0);
 		return;
 	}
@@ -87,7 +93,9 @@ pgw_step_watch_refund(PgwAttempt *attempt, PgwWorkItem *workitem)
 		params.original_ref = charge;
 		params.bank_reference = p.bank_reference;
 	}
-	(void) pgw_step_call(attempt, workitem, bank, PGW_OP_LOOKUP_REFUND, attempt->kind == PGW_KIND_REFUND ? attempt->bank_key : attempt->refund_key, &params);
+	(void) pgw_step_call(attempt, workitem, bank, PGW_OP_LOOKUP_REFUND,
+						 attempt->kind == PGW_KIND_REFUND ? attempt->bank_key : attempt->refund_key,
+						 &params);
 }
 
 /* false: the payments row is busy. */
@@ -95,9 +103,9 @@ static bool
 take_reversal(PgwCall *call, PgwAttempt *attempt)
 {
 	PgwDecision d;
-	PgwPayment	p;
+	PgwPayment p;
 	PgwPaymentAmounts s;
-	bool		busy = false;
+	bool busy = false;
 
 	if (attempt->kind == PGW_KIND_REFUND)
 	{
@@ -110,11 +118,18 @@ take_reversal(PgwCall *call, PgwAttempt *attempt)
 		pgw_store_notify(&attempt->payment_id, attempt->kind, "reversed");
 	}
 	else
-		attempt->taken_by_worker = false;		/* a give-back is not the live attempt of its id any more: another may have succeeded since */
+		/*
+		 * a give-back is not the live attempt of its id any more: another may have succeeded since
+		 */
+		attempt->taken_by_worker = false;
 	pgw_operation_reversed(attempt->status, &d);
 	attempt->next_step_at = attempt->watch_until = 0;
-	/* the answer names the refund, which is the attempt's own reference only where it is a refund itself */
-	pgw_record_decision(attempt, NULL, &d, "refund", attempt->kind == PGW_KIND_REFUND ? &call->answer : NULL);
+	/*
+	 * the answer names the refund, which is the attempt's own reference only where it is a refund
+	 * itself
+	 */
+	pgw_record_decision(attempt, NULL, &d, "refund",
+						attempt->kind == PGW_KIND_REFUND ? &call->answer : NULL);
 	return true;
 }
 
@@ -136,17 +151,18 @@ static bool
 can_expire(const PgwAttempt *attempt, const PgwPayment *p)
 {
 	return memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0 &&
-		(p->status == PGW_PAY_AUTHORIZED || p->status == PGW_PAY_PARTIALLY_CAPTURED);
+		   (p->status == PGW_PAY_AUTHORIZED || p->status == PGW_PAY_PARTIALLY_CAPTURED);
 }
 
 /* false: the payments row is busy, or has a capture or void under way. */
 static bool
 expire(PgwAttempt *attempt)
 {
-	PgwEvent	event = {.type = PGW_EV_AUTHORIZATION_EXPIRED, .from = PGW_COMPLETED, .to = PGW_COMPLETED};
-	PgwPayment	p;
+	PgwEvent event = {
+		.type = PGW_EV_AUTHORIZATION_EXPIRED, .from = PGW_COMPLETED, .to = PGW_COMPLETED};
+	PgwPayment p;
 	PgwPaymentAmounts s;
-	bool		busy = false;
+	bool busy = false;
 
 	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 		return !busy;
@@ -161,7 +177,10 @@ expire(PgwAttempt *attempt)
 	return true;
 }
 
-/* Nobody has been able to ask for so long: it counts as expired, as at a bank that cannot be asked, and people are told. */
+/*
+ * Nobody has been able to ask for so long: it counts as expired, as at a bank that cannot be asked,
+ * and people are told.
+ */
 void
 pgw_step_watch_authorization_give_up(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
@@ -175,22 +194,28 @@ pgw_step_watch_authorization_give_up(PgwAttempt *attempt, PgwWorkItem *workitem)
 	pgw_step_reschedule(attempt, 0);
 }
 
-/* When it lapses, as the connector says: no earlier than so long after the last request that can have made it.  0: not said. */
+/*
+ * When it lapses, as the connector says: no earlier than so long after the last request that can
+ * have made it.  0: not said.
+ */
 static TimestampTz
 lapses_at(const PgwAttempt *attempt, const PgwBank *bank)
 {
-	int64		lifetime = pgw_connector_capabilities(bank->connector)->authorization_lifetime_s;
+	int64 lifetime = pgw_connector_capabilities(bank->connector)->authorization_lifetime_s;
 
 	return lifetime > 0 ? TimestampTzPlusMilliseconds(attempt->bank_asked_at, lifetime * 1000) : 0;
 }
 
-/* Completed, of kind payment: its authorization's lifetime is over, or its bank could not be read when it was saved (pgw_record_authorization_end). */
+/*
+ * Completed, of kind payment: its authorization's lifetime is over, or its bank could not be read
+ * when it was saved (pgw_record_authorization_end).
+ */
 void
 pgw_step_watch_authorization(PgwAttempt *attempt, PgwWorkItem *workitem)
 {
 	PgwCallParams params;
-	PgwPayment	p;
-	PgwBank    *bank;
+	PgwPayment p;
+	PgwBank *bank;
 
 	if (attempt->next_step_at == 0 || attempt->next_step_at > pgw_now())
 		return;
@@ -227,13 +252,15 @@ void
 pgw_answer_watched_authorization(PgwCall *call, PgwAttempt *attempt)
 {
 	const PgwAnswer *a = &call->answer;
-	PgwPayment	p;
-	bool		told = call->transport == PGW_TRANSPORT_ANSWERED &&
+	PgwPayment p;
+	bool told =
+		call->transport == PGW_TRANSPORT_ANSWERED &&
 		((a->outcome == PGW_OUT_APPROVED && a->captured >= 0) || a->outcome == PGW_OUT_DECLINED);
 
 	if (told && pgw_store_payment_by_id(&attempt->payment_id, &p))
 	{
-		if (a->outcome == PGW_OUT_APPROVED && a->captured > p.captured_amount && p.reserved_amount == 0)
+		if (a->outcome == PGW_OUT_APPROVED && a->captured > p.captured_amount &&
+			p.reserved_amount == 0)
 		{
 			/* somebody captures at the bank itself: not for us to decide about */
 			call->differs = true;
@@ -250,10 +277,14 @@ pgw_answer_watched_authorization(PgwCall *call, PgwAttempt *attempt)
 	attempt->step_tries++;
 
 	/* a bank that does not tell is not asked for ever: then as at one that cannot be asked */
-	if ((int64) attempt->step_tries * BUSY_DELAY_MS >= (int64) pgw_unknown_deadline * 1000 && expire(attempt))
+	if ((int64) attempt->step_tries * BUSY_DELAY_MS >= (int64) pgw_unknown_deadline * 1000 &&
+		expire(attempt))
 	{
-		ereport(WARNING, (errmsg("pgw: the bank has not told what became of an authorization, and it counts as expired"),
-						  errdetail("correlation id %s", call->correlation)));
+		ereport(
+			WARNING,
+			(errmsg(
+				 "pgw: the bank has not told what became of an authorization, and it counts as expired"),
+			 errdetail("correlation id %s", call->correlation)));
 		pgw_step_reschedule(attempt, 0);
 		return;
 	}

@@ -1,19 +1,21 @@
 /*
  * bank_config.c - banks and connectors, read from their tables into this process
  *
- * Owns the process's copy of pgw.banks and pgw.connectors.  A copy is a Generation: one memory context with all banks, the compiled
- * connectors and (worker only) the keys; all of it goes when the context is deleted.  A newer one replaces it as `pgw_config_current`; calls in
- * flight hold the older one until they end.  Each PgwBank is one version of a bank; what banks were before is bank_versions.c's, in generations of
- * one bank each.
+ * Owns the process's copy of pgw.banks and pgw.connectors.  A copy is a Generation: one memory
+ * context with all banks, the compiled connectors and (worker only) the keys; all of it goes when
+ * the context is deleted.  A newer one replaces it as `pgw_config_current`; calls in flight hold
+ * the older one until they end.  Each PgwBank is one version of a bank; what banks were before is
+ * bank_versions.c's, in generations of one bank each.
  *
  * How many calls of a bank are in flight is counted by its name, whatever the version.
  *
- * The tables are scanned with SnapshotSelf: it sees what is committed now plus this transaction's own changes, leaves no SIREAD
- * lock, and a SERIALIZABLE caller reads no stale row.  Such a scan can miss or double a row that is being updated meanwhile; that update's
- * commit bumps the shared generation, which has everybody read again.
+ * The tables are scanned with SnapshotSelf: it sees what is committed now plus this transaction's
+ * own changes, leaves no SIREAD lock, and a SERIALIZABLE caller reads no stale row.  Such a scan
+ * can miss or double a row that is being updated meanwhile; that update's commit bumps the shared
+ * generation, which has everybody read again.
  *
- * Locks: AccessShareLock on both tables while reading.  The worker only takes it if it is free at once (an owner's ALTER TABLE may hold
- * the table for long), and goes on with what it has.
+ * Locks: AccessShareLock on both tables while reading.  The worker only takes it if it is free at
+ * once (an owner's ALTER TABLE may hold the table for long), and goes on with what it has.
  */
 #include "postgres.h"
 
@@ -44,17 +46,20 @@
 
 #define SECRET_LOOK_US USECS_PER_SEC
 
-int			pgw_connection_max_age = 600;
+int pgw_connection_max_age = 600;
 Generation *pgw_config_current = NULL;
 static bool stale = true;
-static bool changed_here = false;	/* by the transaction that runs */
+static bool changed_here = false; /* by the transaction that runs */
 
 /* ---------------------------------------------------------------- when to read */
 
 static void
 at_xact_end(XactEvent event, void *arg)
 {
-	/* own changes were read before they were committed, and may have gone: the next reader looks again */
+	/*
+	 * own changes were read before they were committed, and may have gone: the next reader looks
+	 * again
+	 */
 	if (changed_here && event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE)
 	{
 		changed_here = false;
@@ -72,10 +77,11 @@ at_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId paren
 void
 pgw_config_init(void)
 {
-	DefineCustomIntVariable("pgw.connection_max_age",
-							"How old a connection to a bank may be before another is opened in its place.",
-							"Addresses and certificates change; an open connection does not notice.",
-							&pgw_connection_max_age, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.connection_max_age",
+		"How old a connection to a bank may be before another is opened in its place.",
+		"Addresses and certificates change; an open connection does not notice.",
+		&pgw_connection_max_age, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 	pgw_secrets_init();
 	pgw_versions_init();
 	RegisterXactCallback(at_xact_end, NULL);
@@ -100,18 +106,19 @@ pgw_config_reread(void)
 Datum
 pgw_reader_column(PgwReader *r, const char *name, bool *isnull)
 {
-	AttrNumber	attno = get_attnum(RelationGetRelid(r->rel), name);
+	AttrNumber attno = get_attnum(RelationGetRelid(r->rel), name);
 
 	if (attno <= 0)
-		elog(ERROR, "column \"%s\" of table \"%s\" does not exist", name, RelationGetRelationName(r->rel));
+		elog(ERROR, "column \"%s\" of table \"%s\" does not exist", name,
+			 RelationGetRelationName(r->rel));
 	return slot_getattr(r->slot, attno, isnull);
 }
 
 char *
 pgw_reader_text(PgwReader *r, const char *name)
 {
-	bool		isnull;
-	Datum		d = pgw_reader_column(r, name, &isnull);
+	bool isnull;
+	Datum d = pgw_reader_column(r, name, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(d);
 }
@@ -119,8 +126,8 @@ pgw_reader_text(PgwReader *r, const char *name)
 int
 pgw_reader_int(PgwReader *r, const char *name)
 {
-	bool		isnull;
-	Datum		d = pgw_reader_column(r, name, &isnull);
+	bool isnull;
+	Datum d = pgw_reader_column(r, name, &isnull);
 
 	return isnull ? 0 : DatumGetInt32(d);
 }
@@ -128,8 +135,8 @@ pgw_reader_int(PgwReader *r, const char *name)
 int
 pgw_reader_interval_ms(PgwReader *r, const char *name, int otherwise)
 {
-	bool		isnull;
-	Datum		d = pgw_reader_column(r, name, &isnull);
+	bool isnull;
+	Datum d = pgw_reader_column(r, name, &isnull);
 
 	return isnull ? otherwise : (int) Max(1, Min(pgw_interval_ms(d), 86400000));
 }
@@ -137,13 +144,13 @@ pgw_reader_interval_ms(PgwReader *r, const char *name, int otherwise)
 static char **
 text_array_column(PgwReader *r, const char *name)
 {
-	bool		isnull;
-	Datum		d = pgw_reader_column(r, name, &isnull);
-	Datum	   *elems;
-	bool	   *nulls;
-	int			n;
-	int			out = 0;
-	char	  **result;
+	bool isnull;
+	Datum d = pgw_reader_column(r, name, &isnull);
+	Datum *elems;
+	bool *nulls;
+	int n;
+	int out = 0;
+	char **result;
 
 	if (isnull)
 		return NULL;
@@ -160,9 +167,9 @@ text_array_column(PgwReader *r, const char *name)
 char *
 pgw_reader_jsonb(PgwReader *r, const char *name)
 {
-	bool		isnull;
-	Datum		d = pgw_reader_column(r, name, &isnull);
-	Jsonb	   *jb;
+	bool isnull;
+	Datum d = pgw_reader_column(r, name, &isnull);
+	Jsonb *jb;
 
 	if (isnull)
 		return NULL;
@@ -174,15 +181,17 @@ pgw_reader_jsonb(PgwReader *r, const char *name)
 static char *
 jsonb_member(PgwReader *r, const char *name, const char *member)
 {
-	bool		isnull;
-	Datum		d = pgw_reader_column(r, name, &isnull);
-	Jsonb	   *jb;
-	JsonbValue	v;
+	bool isnull;
+	Datum d = pgw_reader_column(r, name, &isnull);
+	Jsonb *jb;
+	JsonbValue v;
 
 	if (isnull)
 		return NULL;
 	jb = DatumGetJsonbP(d);
-	if (!JB_ROOT_IS_OBJECT(jb) || getKeyJsonValueFromContainer(&jb->root, member, strlen(member), &v) == NULL || v.type != jbvString)
+	if (!JB_ROOT_IS_OBJECT(jb) ||
+		getKeyJsonValueFromContainer(&jb->root, member, strlen(member), &v) == NULL ||
+		v.type != jbvString)
 		return NULL;
 	return pnstrdup(v.val.string.val, v.val.string.len);
 }
@@ -212,8 +221,8 @@ pgw_reader_close(PgwReader *r)
 static void
 read_connectors(Generation *g, Oid relid)
 {
-	PgwReader	r;
-	int			size = 8;
+	PgwReader r;
+	int size = 8;
 
 	g->connectors = palloc0(size * sizeof(NamedConnector));
 	pgw_reader_open(&r, relid);
@@ -221,8 +230,8 @@ read_connectors(Generation *g, Oid relid)
 	{
 		PgwConnectorError err;
 		NamedConnector *c;
-		char	   *name = pgw_reader_text(&r, "name");
-		char	   *json = pgw_reader_jsonb(&r, "definition");
+		char *name = pgw_reader_text(&r, "name");
+		char *json = pgw_reader_jsonb(&r, "definition");
 
 		if (name == NULL || json == NULL)
 			continue;
@@ -236,10 +245,9 @@ read_connectors(Generation *g, Oid relid)
 		c->json = json;
 		c->connector = pgw_connector_compile(json, strlen(json), &err);
 		if (c->connector == NULL)
-			ereport(WARNING,
-					(errmsg("pgw: connector \"%s\" cannot be used", c->name),
-					 errdetail("%s: %s", err.pointer, err.message)));
-		g->nconnectors++;		/* counted at once: freed with the generation */
+			ereport(WARNING, (errmsg("pgw: connector \"%s\" cannot be used", c->name),
+							  errdetail("%s: %s", err.pointer, err.message)));
+		g->nconnectors++; /* counted at once: freed with the generation */
 	}
 	pgw_reader_close(&r);
 }
@@ -253,9 +261,9 @@ read_secret(PgwBank *b)
 	b->secret = pgw_secret_read(b->secret_name, &b->secret_seen, &b->secret_fault);
 	b->secret_looked_at = GetCurrentTimestamp();
 	if (b->secret == NULL && b->secret_fault != before)
-		ereport(WARNING,
-				(errmsg("pgw: the secret of bank \"%s\" cannot be used: %s", b->name, pgw_secret_fault_text(b->secret_fault)),
-				 errdetail("File \"%s\" in pgw.secrets_dir.", b->secret_name)));
+		ereport(WARNING, (errmsg("pgw: the secret of bank \"%s\" cannot be used: %s", b->name,
+								 pgw_secret_fault_text(b->secret_fault)),
+						  errdetail("File \"%s\" in pgw.secrets_dir.", b->secret_name)));
 }
 
 static const NamedConnector *
@@ -280,8 +288,8 @@ pgw_config_read_limits(PgwReader *r, PgwBank *b)
 void
 pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
 {
-	PgwBank    *b = &e->bank;
-	char	   *account = pgw_reader_text(r, "account");
+	PgwBank *b = &e->bank;
+	char *account = pgw_reader_text(r, "account");
 
 	b->base_url = pgw_reader_text(r, "base_url");
 	strlcpy(b->account, account != NULL ? account : b->name, sizeof(b->account));
@@ -295,9 +303,9 @@ pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
 static void
 read_bank(Generation *g, PgwReader *r, BankEntry *e)
 {
-	bool		isnull;
-	PgwBank    *b = &e->bank;
-	char	   *name = pgw_reader_text(r, "name");
+	bool isnull;
+	PgwBank *b = &e->bank;
+	char *name = pgw_reader_text(r, "name");
 
 	memset(e, 0, sizeof(*e));
 	e->generation = g;
@@ -330,8 +338,8 @@ by_priority(const void *a, const void *b)
 static void
 read_banks(Generation *g, Oid relid)
 {
-	PgwReader	r;
-	int			size = 8;
+	PgwReader r;
+	int size = 8;
 
 	g->banks = palloc0(size * sizeof(BankEntry));
 	pgw_reader_open(&r, relid);
@@ -368,9 +376,11 @@ Generation *
 pgw_config_new_generation(bool with_secrets)
 {
 	/* a child of the transaction's until it is whole: an error leaves nothing behind */
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pgw banks and connectors", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "pgw banks and connectors",
+												  ALLOCSET_DEFAULT_SIZES);
 	Generation *g = MemoryContextAllocZero(context, sizeof(Generation));
-	MemoryContextCallback *callback = MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
+	MemoryContextCallback *callback =
+		MemoryContextAllocZero(context, sizeof(MemoryContextCallback));
 
 	g->context = context;
 	g->with_secrets = with_secrets;
@@ -433,19 +443,23 @@ pgw_config_reads(void)
 void
 pgw_config_refresh(bool with_secrets)
 {
-	bool		config_changing = pgw_exchange_config_is_changing() && !PGW_MUTATED(OLD_CONFIG);	/* before the number: a bump comes before its end */
-	uint64		number = pgw_exchange_generation();	/* before the scan: a later change has us read again */
-	Oid			namespace;
-	Oid			banks;
-	Oid			connectors;
+	/* before the number: a bump comes before its end */
+	bool config_changing = pgw_exchange_config_is_changing() && !PGW_MUTATED(OLD_CONFIG);
+	/* before the scan: a later change has us read again */
+	uint64 number = pgw_exchange_generation();
+	Oid namespace;
+	Oid banks;
+	Oid connectors;
 	Generation *g;
 
-	if (pgw_config_current != NULL && !stale && !config_changing && pgw_config_current->number == number && pgw_config_current->with_secrets == with_secrets)
+	if (pgw_config_current != NULL && !stale && !config_changing &&
+		pgw_config_current->number == number && pgw_config_current->with_secrets == with_secrets)
 		return;
 	namespace = get_namespace_oid("pgw", true);
 	banks = get_relname_relid("banks", namespace);
 	connectors = get_relname_relid("connectors", namespace);
-	if (!lock_table(connectors, !with_secrets) || !lock_table(banks, !with_secrets) || !pgw_versions_lock(!with_secrets))
+	if (!lock_table(connectors, !with_secrets) || !lock_table(banks, !with_secrets) ||
+		!pgw_versions_lock(!with_secrets))
 		return;
 	g = read_tables(number, with_secrets, banks, connectors);
 
@@ -454,7 +468,7 @@ pgw_config_refresh(bool with_secrets)
 	if (pgw_config_current != NULL && pgw_config_current->holds == 0)
 		MemoryContextDelete(pgw_config_current->context);
 	pgw_config_current = g;
-	stale = config_changing;			/* for this use only */
+	stale = config_changing; /* for this use only */
 	read_while_changing = config_changing;
 	reads++;
 }
@@ -462,7 +476,8 @@ pgw_config_refresh(bool with_secrets)
 bool
 pgw_config_is_current(void)
 {
-	return pgw_config_current != NULL && !stale && pgw_config_current->number == pgw_exchange_generation();
+	return pgw_config_current != NULL && !stale &&
+		   pgw_config_current->number == pgw_exchange_generation();
 }
 
 /* ---------------------------------------------------------------- use */
@@ -471,7 +486,8 @@ void
 pgw_config_refresh_secret(PgwBank *b)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	int64		pause = b->secret != NULL ? SECRET_LOOK_US : SECRET_LOOK_US / 10;	/* most files are written in more than one step */
+	/* most files are written in more than one step */
+	int64 pause = b->secret != NULL ? SECRET_LOOK_US : SECRET_LOOK_US / 10;
 
 	if (b->secret_name == NULL || (now >= b->secret_looked_at && now - b->secret_looked_at < pause))
 		return;
@@ -481,7 +497,8 @@ pgw_config_refresh_secret(PgwBank *b)
 	read_secret(b);
 	if (b->secret != NULL)
 		ereport(LOG,
-				(errmsg("pgw: the secret of bank \"%s\" was read again, as its file has changed", b->name)));
+				(errmsg("pgw: the secret of bank \"%s\" was read again, as its file has changed",
+						b->name)));
 	if (b == pgw_config_bank(b->name))
 		pgw_metrics_bank_secret(b->name, b->secret_fault, b->secret != NULL);
 }
@@ -496,7 +513,8 @@ pgw_config_watch_secrets(void)
 PgwBank *
 pgw_config_bank(const char *name)
 {
-	for (int i = 0; pgw_config_current != NULL && name != NULL && i < pgw_config_current->nbanks; i++)
+	for (int i = 0; pgw_config_current != NULL && name != NULL && i < pgw_config_current->nbanks;
+		 i++)
 	{
 		if (strcmp(pgw_config_current->banks[i].bank.name, name) == 0)
 			return &pgw_config_current->banks[i].bank;
@@ -507,7 +525,9 @@ pgw_config_bank(const char *name)
 PgwBank *
 pgw_config_nth(int n)
 {
-	return pgw_config_current != NULL && n < pgw_config_current->nbanks ? &pgw_config_current->banks[n].bank : NULL;
+	return pgw_config_current != NULL && n < pgw_config_current->nbanks
+			   ? &pgw_config_current->banks[n].bank
+			   : NULL;
 }
 
 void
@@ -542,15 +562,18 @@ bool
 pgw_config_takes_amount(const PgwBank *b, int64 amount, const char *currency)
 {
 	const PgwCurrency *c = pgw_currency_find(currency);
-	int64_t		converted;
+	int64_t converted;
 
 	return c != NULL &&
-		pgw_money_rescale(amount, c->exponent, pgw_connector_exponent(b->connector, currency, c->exponent), &converted);
+		   pgw_money_rescale(amount, c->exponent,
+							 pgw_connector_exponent(b->connector, currency, c->exponent),
+							 &converted);
 }
 
 /* NULL: it takes the request; else the code that says why not. */
 static const char *
-refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture)
+refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
+		PgwCaptureMode capture)
 {
 	const PgwCapabilities *can;
 
@@ -575,8 +598,8 @@ refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card, Pg
 }
 
 PgwBank *
-pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture,
-				 const char **error_code, char **detail)
+pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card,
+				 PgwCaptureMode capture, const char **error_code, char **detail)
 {
 	const char *first = NULL;
 	StringInfoData why;
@@ -586,7 +609,7 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	initStringInfo(&why);
 	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
 	{
-		PgwBank    *b = &pgw_config_current->banks[i].bank;
+		PgwBank *b = &pgw_config_current->banks[i].bank;
 		const char *code;
 
 		if (named != NULL && strcmp(named, b->name) != 0)
@@ -595,10 +618,11 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 		if (code == NULL)
 			return b;
 		if (named == NULL && !b->enabled)
-			continue;			/* not a candidate at all */
+			continue; /* not a candidate at all */
 		if (first == NULL)
 			first = code;
-		appendStringInfo(&why, "%sBank \"%s\": %s.", why.len > 0 ? " " : "", b->name, pgw_error_find(code)->message);
+		appendStringInfo(&why, "%sBank \"%s\": %s.", why.len > 0 ? " " : "", b->name,
+						 pgw_error_find(code)->message);
 	}
 	if (first == NULL)
 	{
@@ -614,13 +638,14 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 }
 
 PgwBank *
-pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, bool with_card, PgwCaptureMode capture)
+pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, bool with_card,
+					 PgwCaptureMode capture)
 {
-	bool		passed = false;
+	bool passed = false;
 
 	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
 	{
-		PgwBank    *b = &pgw_config_current->banks[i].bank;
+		PgwBank *b = &pgw_config_current->banks[i].bank;
 
 		if (!passed)
 		{
@@ -630,7 +655,8 @@ pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, b
 		if (refusal(b, amount, currency, with_card, capture) != NULL)
 			continue;
 		/* a token means something only where it was made, and where its maker says */
-		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL || strcmp(after->token_scope, b->token_scope) != 0))
+		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL ||
+						   strcmp(after->token_scope, b->token_scope) != 0))
 			continue;
 		return b;
 	}

@@ -1,21 +1,28 @@
 /*
- * bank_versions.c - the versions of banks: what a bank was when an attempt's intent was written, so that its later requests go there, too
+ * bank_versions.c - the versions of banks: what a bank was when an attempt's intent was written, so
+ * that its later requests go there, too
  *
- * A version is all that decides to which ledger a request goes and what it says there: the bank's row (base_url, account, the secret's name, settings with
- * ca_file) and its connector's document.  Not part of it: the content of the secret's and the CA's file (both are changed by rotation), and what only
- * steers new attempts or the pace of calls (priority, enabled, currencies, token_scope, timeouts, max_in_flight), which is taken from the bank's present
- * row while there is one.
+ * A version is all that decides to which ledger a request goes and what it says there: the bank's
+ * row (base_url, account, the secret's name, settings with ca_file) and its connector's document.
+ * Not part of it: the content of the secret's and the CA's file (both are changed by rotation), and
+ * what only steers new attempts or the pace of calls (priority, enabled, currencies, token_scope,
+ * timeouts, max_in_flight), which is taken from the bank's present row while there is one.
  *
- * Owns: pgw.bank_versions, which the worker alone appends to, so that the next number is the greatest plus one; the banks as they were, at most
- * PGW_OLD_VERSIONS of them in memory beside those that calls hold.  pgw.bank_rebinds is read here, and written by pgw.rebind_attempts().
+ * Owns: pgw.bank_versions, which the worker alone appends to, so that the next number is the
+ * greatest plus one; the banks as they were, at most PGW_OLD_VERSIONS of them in memory beside
+ * those that calls hold.  pgw.bank_rebinds is read here, and written by pgw.rebind_attempts().
  *
- * Locks: AccessShareLock on both tables; to append, RowExclusiveLock.  The worker takes them only if they are free at once.
+ * Locks: AccessShareLock on both tables; to append, RowExclusiveLock.  The worker takes them only
+ * if they are free at once.
  *
  * Orderings that matter
- *	- A version is committed before, or with, the first intent that names it, so an intent that is durable names a version that is.
- *	- A number that was appended by a transaction, or subtransaction, that is rolled back is forgotten with it.
- *	- It is appended ahead of the first intent only where the table has rows: a dump that is being restored brings its own, and a number that the
- *	  worker gave in between would be in its way.
+ *     - A version is committed before, or with, the first intent that names it, so an intent that
+ *       is durable names a version that is.
+ *     - A number that was appended by a transaction, or subtransaction, that is rolled back is
+ *       forgotten with it.
+ *     - It is appended ahead of the first intent only where the table has rows: a dump that is
+ *       being restored brings its own, and a number that the worker gave in between would be in its
+ *       way.
  */
 #include "postgres.h"
 
@@ -40,7 +47,8 @@
 
 static Generation *old_versions[PGW_OLD_VERSIONS];
 static uint64 uses = 0;
-static BankEntry *pending = NULL;	/* those whose version the transaction that runs has appended */
+/* those whose version the transaction that runs has appended */
+static BankEntry *pending = NULL;
 
 static void
 end_pending(bool committed)
@@ -61,8 +69,9 @@ at_xact_end(XactEvent event, void *arg)
 }
 
 /*
- * The worker's work is a subtransaction, most often (batch.c): its rollback takes the row along, and perhaps the memory of a generation that was being read.
- * A number whose row stays, because an outer level appended it, is found again by its digest.
+ * The worker's work is a subtransaction, most often (batch.c): its rollback takes the row along,
+ * and perhaps the memory of a generation that was being read. A number whose row stays, because an
+ * outer level appended it, is found again by its digest.
  */
 static void
 at_subxact_end(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
@@ -95,7 +104,7 @@ bool
 pgw_versions_lock(bool wait)
 {
 	return lock_table(pgw_store_relid_or_none("bank_versions"), AccessShareLock, wait) &&
-		lock_table(pgw_store_relid_or_none("bank_rebinds"), AccessShareLock, wait);
+		   lock_table(pgw_store_relid_or_none("bank_rebinds"), AccessShareLock, wait);
 }
 
 /* ---------------------------------------------------------------- which version is it? */
@@ -114,7 +123,7 @@ void
 pgw_versions_digest(BankEntry *e)
 {
 	StringInfoData s;
-	bytea	   *digest;
+	bytea *digest;
 
 	e->digest[0] = '\0';
 	if (e->named == NULL || e->named->connector == NULL)
@@ -127,13 +136,17 @@ pgw_versions_digest(BankEntry *e)
 	add_part(&s, "account", e->bank.account);
 	add_part(&s, "secret", e->bank.secret_name);
 	add_part(&s, "settings", e->bank.settings);
-	digest = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(cstring_to_text_with_len(s.data, s.len))));
+	digest = DatumGetByteaPP(DirectFunctionCall1(
+		sha256_bytea, PointerGetDatum(cstring_to_text_with_len(s.data, s.len))));
 	for (int i = 0; i < VARSIZE_ANY_EXHDR(digest) && i < (PGW_DIGEST_SIZE - 1) / 2; i++)
 		snprintf(e->digest + 2 * i, 3, "%02x", (unsigned char) VARDATA_ANY(digest)[i]);
 	pfree(s.data);
 }
 
-/* Attempts of it go by another version: new ones are not recorded under it, lest they be taken for those. */
+/*
+ * Attempts of it go by another version: new ones are not recorded under it, lest they be taken for
+ * those.
+ */
 static bool
 is_rebound(const Generation *g, int version)
 {
@@ -166,46 +179,51 @@ compare_rebinds(const void *a, const void *b)
 static void
 read_rebinds(Generation *g)
 {
-	PgwReader	r;
-	int			size = 8;
+	PgwReader r;
+	int size = 8;
 
 	g->nrebinds = 0;
 	g->rebinds = MemoryContextAlloc(g->context, size * sizeof(Rebind));
 	pgw_reader_open(&r, pgw_store_relid("bank_rebinds"));
 	while (pgw_reader_next(&r))
 	{
-		bool		isnull;
+		bool isnull;
 
 		if (!DatumGetBool(pgw_reader_column(&r, "effective", &isnull)))
 			continue;
 		if (g->nrebinds == size)
 			g->rebinds = repalloc(g->rebinds, (size *= 2) * sizeof(Rebind));
-		g->rebinds[g->nrebinds++] = (Rebind) {.number = pgw_reader_int(&r, "rebind"), .from = pgw_reader_int(&r, "from_version"),
-			.to = pgw_reader_int(&r, "to_version")};
+		g->rebinds[g->nrebinds++] = (Rebind){.number = pgw_reader_int(&r, "rebind"),
+											 .from = pgw_reader_int(&r, "from_version"),
+											 .to = pgw_reader_int(&r, "to_version")};
 	}
 	pgw_reader_close(&r);
 	qsort(g->rebinds, g->nrebinds, sizeof(Rebind), compare_rebinds);
 }
 
-/* The numbers of the versions that these banks are, as far as they have one; the greatest number of all. */
+/*
+ * The numbers of the versions that these banks are, as far as they have one; the greatest number of
+ * all.
+ */
 static int
 find_numbers(Generation *g)
 {
-	PgwReader	r;
-	int			greatest = 0;
+	PgwReader r;
+	int greatest = 0;
 
 	pgw_reader_open(&r, g->versions_relid);
 	while (pgw_reader_next(&r))
 	{
-		int			version = pgw_reader_int(&r, "version");
-		char	   *digest = pgw_reader_text(&r, "digest");
+		int version = pgw_reader_int(&r, "version");
+		char *digest = pgw_reader_text(&r, "digest");
 
 		greatest = Max(greatest, version);
 		for (int i = 0; i < g->nbanks; i++)
 		{
-			BankEntry  *e = &g->banks[i];
+			BankEntry *e = &g->banks[i];
 
-			if (e->digest[0] != '\0' && strcmp(e->digest, digest) == 0 && version > e->bank.version && !is_rebound(g, version))
+			if (e->digest[0] != '\0' && strcmp(e->digest, digest) == 0 &&
+				version > e->bank.version && !is_rebound(g, version))
 				e->bank.version = version;
 		}
 		pfree(digest);
@@ -219,7 +237,7 @@ find_numbers(Generation *g)
 static void
 put(PgwRel *r, const char *name, Datum value, bool isnull)
 {
-	AttrNumber	att = get_attnum(RelationGetRelid(r->rel), name);
+	AttrNumber att = get_attnum(RelationGetRelid(r->rel), name);
 
 	if (att == InvalidAttrNumber)
 		elog(ERROR, "table pgw.bank_versions has no column \"%s\"", name);
@@ -236,13 +254,14 @@ put_text(PgwRel *r, const char *name, const char *value)
 static void
 put_jsonb(PgwRel *r, const char *name, const char *value)
 {
-	put(r, name, DirectFunctionCall1(jsonb_in, CStringGetDatum(value != NULL ? value : "{}")), false);
+	put(r, name, DirectFunctionCall1(jsonb_in, CStringGetDatum(value != NULL ? value : "{}")),
+		false);
 }
 
 static void
 put_ms(PgwRel *r, const char *name, int ms)
 {
-	Interval   *i = palloc0(sizeof(Interval));
+	Interval *i = palloc0(sizeof(Interval));
 
 	i->time = (TimeOffset) ms * 1000;
 	put(r, name, IntervalPGetDatum(i), false);
@@ -252,7 +271,7 @@ static void
 append(BankEntry *e, int version)
 {
 	const PgwBank *b = &e->bank;
-	PgwRel		r;
+	PgwRel r;
 
 	pgw_row_open_write(&r, e->generation->versions_relid, NULL, false);
 	ExecClearTuple(r.slot);
@@ -282,13 +301,14 @@ append(BankEntry *e, int version)
 void
 pgw_versions_read(Generation *g, bool append_too)
 {
-	int			greatest;
+	int greatest;
 
 	g->versions_relid = pgw_store_relid("bank_versions");
 	read_rebinds(g);
 	greatest = find_numbers(g);
-	if (!append_too || greatest == 0 || !ConditionalLockRelationOid(g->versions_relid, RowExclusiveLock))
-		return;					/* then with the first intent */
+	if (!append_too || greatest == 0 ||
+		!ConditionalLockRelationOid(g->versions_relid, RowExclusiveLock))
+		return; /* then with the first intent */
 	for (int i = 0; i < g->nbanks; i++)
 	{
 		if (g->banks[i].bank.version == 0 && g->banks[i].digest[0] != '\0')
@@ -299,19 +319,24 @@ pgw_versions_read(Generation *g, bool append_too)
 int
 pgw_config_version_of(PgwBank *bank)
 {
-	BankEntry  *e = (BankEntry *) bank;
-	Oid			relid = pgw_store_relid("bank_versions");
-	int			greatest;
+	BankEntry *e = (BankEntry *) bank;
+	Oid relid = pgw_store_relid("bank_versions");
+	int greatest;
 
-	/* DROP and CREATE EXTENSION between reading the banks and here: the numbers were another table's */
+	/*
+	 * DROP and CREATE EXTENSION between reading the banks and here: the numbers were another
+	 * table's
+	 */
 	if (bank->version != 0 && e->generation->versions_relid == relid)
 		return bank->version;
 	if (e->digest[0] == '\0')
 		elog(ERROR, "bank \"%s\" has no version: its connector cannot be used", bank->name);
 	if (!pgw_versions_lock(false) || !ConditionalLockRelationOid(relid, RowExclusiveLock))
-		ereport(ERROR,
-				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-				 errmsg("pgw.bank_versions is locked, so nothing can be recorded under a new configuration of a bank")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+			 errmsg(
+				 "pgw.bank_versions is locked, so nothing can be recorded under a new configuration of a bank")));
 	for (int i = 0; i < e->generation->nbanks; i++)
 	{
 		if (e->generation->versions_relid != relid)
@@ -338,7 +363,10 @@ pgw_versions_forget(void)
 	}
 }
 
-/* The pace of calls is the present row's, where there is one: a bank that is moved has one limit, not two. */
+/*
+ * The pace of calls is the present row's, where there is one: a bank that is moved has one limit,
+ * not two.
+ */
 static void
 take_limits(PgwBank *b)
 {
@@ -357,24 +385,27 @@ static void
 read_version(Generation *g, PgwReader *r)
 {
 	PgwConnectorError err;
-	BankEntry  *e = palloc0(sizeof(BankEntry));
+	BankEntry *e = palloc0(sizeof(BankEntry));
 	NamedConnector *c = palloc0(sizeof(NamedConnector));
-	char	   *connector = pgw_reader_text(r, "connector");
+	char *connector = pgw_reader_text(r, "connector");
 
 	strlcpy(c->name, connector, sizeof(c->name));
 	c->json = pgw_reader_jsonb(r, "definition");
 	c->connector = pgw_connector_compile(c->json, strlen(c->json), &err);
 	g->connectors = c;
-	g->nconnectors = 1;			/* counted at once: freed with the generation */
+	g->nconnectors = 1; /* counted at once: freed with the generation */
 	if (c->connector == NULL)
-		ereport(WARNING,
-				(errmsg("pgw: connector \"%s\" cannot be used, as it was when attempts were sent by it", c->name),
-				 errdetail("%s: %s", err.pointer, err.message)));
+		ereport(
+			WARNING,
+			(errmsg("pgw: connector \"%s\" cannot be used, as it was when attempts were sent by it",
+					c->name),
+			 errdetail("%s: %s", err.pointer, err.message)));
 	strlcpy(e->bank.name, pgw_reader_text(r, "bank"), sizeof(e->bank.name));
 	e->generation = g;
 	e->named = c;
 	e->bank.version = pgw_reader_int(r, "version");
-	snprintf(e->bank.health_name, sizeof(e->bank.health_name), "%.*s@%d", pg_mbcliplen(e->bank.name, (int) strlen(e->bank.name), 50), e->bank.name,
+	snprintf(e->bank.health_name, sizeof(e->bank.health_name), "%.*s@%d",
+			 pg_mbcliplen(e->bank.name, (int) strlen(e->bank.name), 50), e->bank.name,
 			 e->bank.version);
 	e->bank.connector = c->connector;
 	g->banks = e;
@@ -390,8 +421,8 @@ load(int version)
 {
 	Generation *g = pgw_config_new_generation(pgw_config_current->with_secrets);
 	MemoryContext old = MemoryContextSwitchTo(g->context);
-	PgwReader	r;
-	bool		found = false;
+	PgwReader r;
+	bool found = false;
 
 	g->versions_relid = pgw_config_current->versions_relid;
 	pgw_reader_open(&r, g->versions_relid);
@@ -416,7 +447,7 @@ load(int version)
 static int
 place_for(void)
 {
-	int			oldest = 0;
+	int oldest = 0;
 
 	for (int i = 0; i < PGW_OLD_VERSIONS; i++)
 	{
@@ -427,7 +458,7 @@ place_for(void)
 	}
 	if (old_versions[oldest]->holds == 0)
 		MemoryContextDelete(old_versions[oldest]->context);
-	old_versions[oldest] = NULL;	/* a held one goes with its last call */
+	old_versions[oldest] = NULL; /* a held one goes with its last call */
 	return oldest;
 }
 
@@ -476,13 +507,16 @@ pgw_config_version(int version, bool *unreadable)
 {
 	Generation *g = pgw_config_current;
 
-	Assert(unreadable != NULL || g == NULL || !g->with_secrets);	/* the worker waits for nobody */
+	/* the worker waits for nobody */
+	Assert(unreadable != NULL || g == NULL || !g->with_secrets);
 	if (unreadable != NULL)
 		*unreadable = false;
 	if (version == 0)
 		return NULL;
 
-	/* nothing was read yet; or DROP and CREATE EXTENSION since: the next refresh reads the new ones */
+	/*
+	 * nothing was read yet; or DROP and CREATE EXTENSION since: the next refresh reads the new ones
+	 */
 	if (g == NULL || g->versions_relid != pgw_store_relid("bank_versions"))
 	{
 		if (unreadable != NULL)
@@ -508,14 +542,14 @@ int *
 pgw_config_versions_going_by(int version, int *n)
 {
 	const Generation *g = pgw_config_current;
-	int		   *versions = palloc((1 + (g != NULL ? g->nrebinds : 0)) * sizeof(int));
+	int *versions = palloc((1 + (g != NULL ? g->nrebinds : 0)) * sizeof(int));
 
 	versions[0] = version;
 	*n = 1;
 	for (int i = 0; g != NULL && i < g->nrebinds; i++)
 	{
-		int			from = g->rebinds[i].from;
-		bool		known = false;
+		int from = g->rebinds[i].from;
+		bool known = false;
 
 		for (int j = 0; j < *n; j++)
 			known |= versions[j] == from;
@@ -528,7 +562,7 @@ pgw_config_versions_going_by(int version, int *n)
 PgwBank *
 pgw_config_bank_of(const char *name, int version, bool *unreadable)
 {
-	PgwBank    *bank;
+	PgwBank *bank;
 
 	if (version != 0 && !PGW_MUTATED(BANK_VERSION))
 		return pgw_config_version(version, unreadable);

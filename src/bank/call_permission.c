@@ -1,14 +1,18 @@
 /*
  * call_permission.c - whether a bank may be called now: circuit breakers and retry budgets
  *
- * Owns: pgw.breaker_failures, pgw.breaker_cooldown, pgw.retry_budget; in the worker, one breaker per bank and group of operations and one budget per
- * bank.  The rules are core/pacing/circuit_breaker.c's and core/pacing/retry_budget.c's.
+ * Owns: pgw.breaker_failures, pgw.breaker_cooldown, pgw.retry_budget; in the worker, one breaker
+ * per bank and group of operations and one budget per bank.  The rules are
+ * core/pacing/circuit_breaker.c's and core/pacing/retry_budget.c's.
  *
- * Breakers are saved (pgw.bank_states) whenever they open or close, so that a restart does not storm a bank that is down.  Budgets are not.
- * A bank as it was (one version of it) has breakers of its own, under the name that bank_versions.c gives it.  What is no bank's present name and was not
- * asked about for an hour is forgotten, here and in the table: if it is asked about again it begins anew, as a bank that is up.
+ * Breakers are saved (pgw.bank_states) whenever they open or close, so that a restart does not
+ * storm a bank that is down.  Budgets are not. A bank as it was (one version of it) has breakers of
+ * its own, under the name that bank_versions.c gives it.  What is no bank's present name and was
+ * not asked about for an hour is forgotten, here and in the table: if it is asked about again it
+ * begins anew, as a bank that is up.
  *
- * An open breaker of charges is tried with a ping where the connector has one: nobody's payment is the guinea pig.
+ * An open breaker of charges is tried with a ping where the connector has one: nobody's payment is
+ * the guinea pig.
  */
 #include "postgres.h"
 
@@ -29,16 +33,16 @@
 
 typedef struct BankHealth
 {
-	char		name[64];		/* key */
-	PgwBreaker	breakers[PGW_BREAKER_NGROUPS];
-	bool		changed[PGW_BREAKER_NGROUPS];	/* since it was saved */
-	PgwBudget	budget;
-	int64		asked_at;		/* in ms: the last look, or report */
+	char name[64]; /* key */
+	PgwBreaker breakers[PGW_BREAKER_NGROUPS];
+	bool changed[PGW_BREAKER_NGROUPS]; /* since it was saved */
+	PgwBudget budget;
+	int64 asked_at; /* in ms: the last look, or report */
 } BankHealth;
 
-static int	breaker_failures = 5;
-static int	breaker_cooldown = 30;
-static int	retry_budget = 10;
+static int breaker_failures = 5;
+static int breaker_cooldown = 30;
+static int retry_budget = 10;
 
 static HTAB *banks = NULL;
 
@@ -47,16 +51,15 @@ pgw_bank_health_init(void)
 {
 	DefineCustomIntVariable("pgw.breaker_failures",
 							"After how many failures in a row a bank is left alone for a while.",
-							NULL,
-							&breaker_failures, 5, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("pgw.breaker_cooldown",
-							"How long a bank is left alone before it is tried again; doubled up to four times that while it stays down.",
-							NULL,
-							&breaker_cooldown, 30, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-	DefineCustomIntVariable("pgw.retry_budget",
-							"Retries that a bank may get, in percent of its recent successes; one a second comes on top.",
-							NULL,
-							&retry_budget, 10, 0, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							NULL, &breaker_failures, 5, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.breaker_cooldown",
+		"How long a bank is left alone before it is tried again; doubled up to four times that while it stays down.",
+		NULL, &breaker_cooldown, 30, 1, 3600, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.retry_budget",
+		"Retries that a bank may get, in percent of its recent successes; one a second comes on top.",
+		NULL, &retry_budget, 10, 0, 100, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 static int64
@@ -78,22 +81,25 @@ static PgwBreakerConfig
 breaker_config(const char *bank)
 {
 	const PgwBank *b = pgw_config_bank(bank);
-	PgwBreakerConfig c = {.failures = breaker_failures, .cooldown_ms = (int64) breaker_cooldown * 1000};
+	PgwBreakerConfig c = {.failures = breaker_failures,
+						  .cooldown_ms = (int64) breaker_cooldown * 1000};
 
-	c.probe_timeout_ms = PROBE_MARGIN_MS + (b != NULL ? (int64) b->connect_timeout_ms + b->request_timeout_ms : 60000);
+	c.probe_timeout_ms =
+		PROBE_MARGIN_MS +
+		(b != NULL ? (int64) b->connect_timeout_ms + b->request_timeout_ms : 60000);
 	return c;
 }
 
 static BankHealth *
 find(const char *bank)
 {
-	char		key[64];
+	char key[64];
 	BankHealth *h;
-	bool		found;
+	bool found;
 
 	if (banks == NULL)
 	{
-		HASHCTL		ctl;
+		HASHCTL ctl;
 
 		ctl.keysize = sizeof(key);
 		ctl.entrysize = sizeof(BankHealth);
@@ -140,14 +146,15 @@ pgw_bank_is_shut(const char *bank, PgwBankOp op)
 }
 
 bool
-pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *permit, TimestampTz *when)
+pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *permit,
+				TimestampTz *when)
 {
 	BankHealth *h = find(bank);
 	PgwBreaker *b = &h->breakers[pgw_breaker_group(op)];
 	PgwBreakerConfig cfg = breaker_config(bank);
 	PgwBudgetConfig budget = budget_config();
-	int64		now = now_ms();
-	int64		wait = retry ? pgw_budget_wait_ms(&h->budget, &budget, now) : 0;
+	int64 now = now_ms();
+	int64 wait = retry ? pgw_budget_wait_ms(&h->budget, &budget, now) : 0;
 
 	/* In this order, so that nothing is taken in vain. */
 	if (wait == 0)
@@ -167,31 +174,35 @@ pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *pe
 static void
 tell(const char *bank, PgwBreakerGroup group, PgwBreakerTransition transition, const PgwBreaker *b)
 {
-	char		message[256];
-	char		subject[128];
+	char message[256];
+	char subject[128];
 
 	snprintf(subject, sizeof(subject), "%s %s", bank, pgw_breaker_group_name(group));
 	if (transition == PGW_BREAKER_OPENED)
 	{
-		snprintf(message, sizeof(message), "bank \"%s\" is left alone for %d s: %d failures in a row (%s)", bank, breaker_cooldown,
-				 breaker_failures, pgw_breaker_group_name(group));
+		snprintf(message, sizeof(message),
+				 "bank \"%s\" is left alone for %d s: %d failures in a row (%s)", bank,
+				 breaker_cooldown, breaker_failures, pgw_breaker_group_name(group));
 		pgw_alert("breaker_open", subject, bank, NULL, NULL, message);
 	}
 	else if (transition == PGW_BREAKER_CLOSED_AGAIN)
 	{
-		snprintf(message, sizeof(message), "bank \"%s\" is called again (%s)", bank, pgw_breaker_group_name(group));
+		snprintf(message, sizeof(message), "bank \"%s\" is called again (%s)", bank,
+				 pgw_breaker_group_name(group));
 		pgw_alert("breaker_closed", subject, bank, NULL, NULL, message);
 	}
 }
 
 void
-pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit, PgwCallVerdict verdict)
+pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit,
+				PgwCallVerdict verdict)
 {
 	BankHealth *h = find(bank);
 	PgwBreakerGroup group = op == PGW_OP_PING ? PGW_BREAKER_CHARGES : pgw_breaker_group(op);
 	PgwBreakerConfig cfg = breaker_config(bank);
 	PgwBudgetConfig budget = budget_config();
-	PgwBreakerTransition transition = pgw_breaker_report(&h->breakers[group], &cfg, now_ms(), permit, verdict);
+	PgwBreakerTransition transition =
+		pgw_breaker_report(&h->breakers[group], &cfg, now_ms(), permit, verdict);
 
 	if (verdict == PGW_VERDICT_SUCCESS)
 		pgw_budget_success(&h->budget, &budget, now_ms());
@@ -234,7 +245,7 @@ pgw_bank_next_probe(void)
 {
 	HASH_SEQ_STATUS seq;
 	BankHealth *h;
-	int64		soonest = -1;
+	int64 soonest = -1;
 
 	if (banks == NULL)
 		return 0;
@@ -243,7 +254,7 @@ pgw_bank_next_probe(void)
 	{
 		const PgwBreaker *b = &h->breakers[PGW_BREAKER_CHARGES];
 		PgwBreakerConfig cfg;
-		int64		wait;
+		int64 wait;
 
 		if (b->state == PGW_BREAKER_CLOSED || !has_ping(h->name))
 			continue;
@@ -255,12 +266,13 @@ pgw_bank_next_probe(void)
 	return soonest < 0 ? 0 : TimestampTzPlusMilliseconds(pgw_now(), soonest);
 }
 
-/* ---------------------------------------------------------------- over a restart, and no longer than needed */
+/* ---------------------------------------------------------------- over a restart, and no longer
+ * than needed */
 
 static bool
 is_over(const BankHealth *h)
 {
-	int64		idle = now_ms() - h->asked_at;
+	int64 idle = now_ms() - h->asked_at;
 
 	return pgw_config_bank(h->name) == NULL && (idle >= FORGET_AFTER_MS || idle < -FORGET_AFTER_MS);
 }
@@ -278,7 +290,8 @@ pgw_bank_health_tidy(void)
 	while ((h = hash_seq_search(&seq)) != NULL)
 	{
 		if (is_over(h))
-			hash_search(banks, h->name, HASH_REMOVE, NULL); /* the one that was just returned may go */
+			/* the one that was just returned may go */
+			hash_search(banks, h->name, HASH_REMOVE, NULL);
 	}
 }
 
@@ -286,7 +299,7 @@ void
 pgw_bank_health_start(void)
 {
 	PgwBankState *saved;
-	int			n = pgw_store_bank_states(&saved);
+	int n = pgw_store_bank_states(&saved);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -298,7 +311,9 @@ pgw_bank_health_start(void)
 
 			if (strcmp(saved[i].operation_group, pgw_breaker_group_name((PgwBreakerGroup) g)) != 0)
 				continue;
-			b->state = strcmp(saved[i].state, pgw_breaker_state_name(PGW_BREAKER_CLOSED)) == 0 ? PGW_BREAKER_CLOSED : PGW_BREAKER_OPEN;
+			b->state = strcmp(saved[i].state, pgw_breaker_state_name(PGW_BREAKER_CLOSED)) == 0
+						   ? PGW_BREAKER_CLOSED
+						   : PGW_BREAKER_OPEN;
 			b->failures = saved[i].failures;
 			b->openings = saved[i].openings;
 			b->opened_at = saved[i].opened_at / 1000;
@@ -313,7 +328,7 @@ pgw_bank_health_changed(void)
 {
 	HASH_SEQ_STATUS seq;
 	BankHealth *h;
-	bool		changed = false;
+	bool changed = false;
 
 	if (banks == NULL)
 		return false;
@@ -338,11 +353,13 @@ pgw_bank_health_save(void)
 		for (int g = 0; g < PGW_BREAKER_NGROUPS; g++)
 		{
 			const PgwBreaker *b = &h->breakers[g];
-			PgwBankState s = {
-				.bank = h->name, .operation_group = pgw_breaker_group_name((PgwBreakerGroup) g),
-				.state = pgw_breaker_state_name(b->state), .failures = b->failures, .openings = b->openings,
-				.opened_at = b->openings > 0 ? b->opened_at * 1000 : 0, .cooldown_from = b->openings > 0 ? b->cooldown_from * 1000 : 0
-			};
+			PgwBankState s = {.bank = h->name,
+							  .operation_group = pgw_breaker_group_name((PgwBreakerGroup) g),
+							  .state = pgw_breaker_state_name(b->state),
+							  .failures = b->failures,
+							  .openings = b->openings,
+							  .opened_at = b->openings > 0 ? b->opened_at * 1000 : 0,
+							  .cooldown_from = b->openings > 0 ? b->cooldown_from * 1000 : 0};
 
 			if (h->changed[g])
 				pgw_store_save_bank_state(&s);

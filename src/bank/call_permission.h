@@ -1,5 +1,6 @@
 /*
- * call_permission.h - whether a bank may be called now: circuit breakers and retry budgets (core/pacing/circuit_breaker.h, core/pacing/retry_budget.h)
+ * call_permission.h - whether a bank may be called now: circuit breakers and retry budgets
+ * (core/pacing/circuit_breaker.h, core/pacing/retry_budget.h)
  */
 #ifndef PGW_BANK_CALL_PERMISSION_H
 #define PGW_BANK_CALL_PERMISSION_H
@@ -10,29 +11,40 @@
 #include "core/pacing/circuit_breaker.h"
 
 extern void pgw_bank_health_init(void); /* _PG_init: settings */
-extern void pgw_bank_health_start(void);	/* the worker's start, in its transaction: what was saved */
+/* the worker's start, in its transaction: what was saved */
+extern void pgw_bank_health_start(void);
 
 /*
- * Ask for permission to call. A retry also takes a token from the bank's retry budget. Returns true and fills *permit, whose result must be reported; or
- * false and sets *when, the earliest time to ask again.
+ * Ask for permission to call. A retry also takes a token from the bank's retry budget. Returns true
+ * and fills *permit, whose result must be reported; or false and sets *when, the earliest time to
+ * ask again.
  */
-extern bool pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *permit, TimestampTz *when);
+extern bool pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *permit,
+							TimestampTz *when);
 
 /* Would an open breaker refuse the call? Takes neither token nor permit. */
 extern bool pgw_bank_is_shut(const char *bank, PgwBankOp op);
 
 /* Report the result of a call that was made with this permit. */
-extern void pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit, PgwCallVerdict verdict);
+extern void pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit,
+							PgwCallVerdict verdict);
 
-/* The next bank whose charge breaker is open and due for a probe; *permit allows the ping. NULL: none. */
+/*
+ * The next bank whose charge breaker is open and due for a probe; *permit allows the ping. NULL:
+ * none.
+ */
 extern const char *pgw_bank_to_probe(PgwBreakerPermit *permit);
-extern TimestampTz pgw_bank_next_probe(void);	/* 0: none */
+extern TimestampTz pgw_bank_next_probe(void); /* 0: none */
 
 extern bool pgw_bank_health_changed(void);
-extern void pgw_bank_health_save(void); /* in the worker's transaction: what has changed goes to pgw.bank_states */
+/* in the worker's transaction: what has changed goes to pgw.bank_states */
+extern void pgw_bank_health_save(void);
 extern void pgw_bank_health_saved(void);
 
-/* The worker, in a transaction: forget breakers that belong to no bank and were not used for an hour. */
-extern void pgw_bank_health_tidy(void);	/* ... and is committed */
+/*
+ * The worker, in a transaction: forget breakers that belong to no bank and were not used for an
+ * hour.
+ */
+extern void pgw_bank_health_tidy(void); /* ... and is committed */
 
 #endif

@@ -1,11 +1,14 @@
 /*
  * secrets.c - banks' keys, read from files into memory that is neither swapped nor dumped
  *
- * Owns the setting pgw.secrets_dir and the rules for the files in it (core/files/key_file.c: whose they may be, and what a key looks like).  The row in
- * pgw.banks names a file without a path.  Symbolic links are followed, as Kubernetes mounts secrets (bank -> ..data/bank, ..data -> a folder with a
- * date), as long as they end in the folder.  One mapping per secret, locked where the limits permit and kept out of core dumps.
+ * Owns the setting pgw.secrets_dir and the rules for the files in it (core/files/key_file.c: whose
+ * they may be, and what a key looks like).  The row in pgw.banks names a file without a path.
+ * Symbolic links are followed, as Kubernetes mounts secrets (bank -> ..data/bank, ..data -> a
+ * folder with a date), as long as they end in the folder.  One mapping per secret, locked where the
+ * limits permit and kept out of core dumps.
  *
- * Invariants: no error text holds a content or a path; what is opened lies in the folder, links followed.
+ * Invariants: no error text holds a content or a path; what is opened lies in the folder, links
+ * followed.
  */
 #include "postgres.h"
 
@@ -22,7 +25,7 @@
 
 #define SECRET_SIZE (PGW_SECRET_MAX + 1)
 
-char	   *pgw_secrets_dir = NULL;
+char *pgw_secrets_dir = NULL;
 
 static bool
 check_dir(char **newval, void **extra, GucSource source)
@@ -36,22 +39,20 @@ check_dir(char **newval, void **extra, GucSource source)
 void
 pgw_secrets_init(void)
 {
-	DefineCustomStringVariable("pgw.secrets_dir",
-							   "Directory of the files that hold the banks' keys.",
-							   "Each file is named in pgw.banks.secret, and readable by the server's user only. Keep it outside the data directory; a changed file is taken up within seconds.",
-							   &pgw_secrets_dir,
-							   "/etc/pgw/secrets",
-							   PGC_SIGHUP, GUC_SUPERUSER_ONLY,
-							   check_dir, NULL, NULL);
+	DefineCustomStringVariable(
+		"pgw.secrets_dir", "Directory of the files that hold the banks' keys.",
+		"Each file is named in pgw.banks.secret, and readable by the server's user only. Keep it outside the data directory; a changed file is taken up within seconds.",
+		&pgw_secrets_dir, "/etc/pgw/secrets", PGC_SIGHUP, GUC_SUPERUSER_ONLY, check_dir, NULL,
+		NULL);
 }
 
 /* The file that it is, links followed: in the folder, or a fault. */
 static PgwSecretFault
 find_file(const char *name, char *path)
 {
-	char		folder[PATH_MAX];
-	char		joined[PATH_MAX];
-	size_t		len;
+	char folder[PATH_MAX];
+	char joined[PATH_MAX];
+	size_t len;
 
 	if (name[0] == '\0' || name[0] == '.' || strchr(name, '/') != NULL ||
 		snprintf(joined, sizeof(joined), "%s/%s", pgw_secrets_dir, name) >= (int) sizeof(joined))
@@ -79,15 +80,18 @@ note_seen(const struct stat *st, PgwSecretSeen *seen)
 static int
 open_secret(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault)
 {
-	char		path[PATH_MAX];
+	char path[PATH_MAX];
 	struct stat st;
-	int			fd;
+	int fd;
 
 	memset(seen, 0, sizeof(*seen));
 	*fault = find_file(name, path);
 	if (*fault != PGW_SECRET_FINE)
 		return -1;
-	/* a FIFO must not stop the worker; the links have been followed, and a new one in their place is not */
+	/*
+	 * a FIFO must not stop the worker; the links have been followed, and a new one in their place
+	 * is not
+	 */
 	fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 	{
@@ -99,7 +103,8 @@ open_secret(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault)
 	else
 	{
 		note_seen(&st, seen);
-		*fault = pgw_secret_check_file(S_ISREG(st.st_mode), st.st_uid == geteuid(), st.st_uid == 0, st.st_mode & 0777);
+		*fault = pgw_secret_check_file(S_ISREG(st.st_mode), st.st_uid == geteuid(), st.st_uid == 0,
+									   st.st_mode & 0777);
 	}
 	if (*fault == PGW_SECRET_FINE)
 		return fd;
@@ -112,7 +117,7 @@ pgw_secret_problem(const char *name)
 {
 	PgwSecretSeen seen;
 	PgwSecretFault fault;
-	int			fd = open_secret(name, &seen, &fault);
+	int fd = open_secret(name, &seen, &fault);
 
 	if (fd >= 0)
 		close(fd);
@@ -122,7 +127,7 @@ pgw_secret_problem(const char *name)
 bool
 pgw_secret_changed(const char *name, const PgwSecretSeen *seen)
 {
-	char		path[PATH_MAX];
+	char path[PATH_MAX];
 	PgwSecretSeen now;
 	struct stat st;
 
@@ -135,11 +140,11 @@ pgw_secret_changed(const char *name, const PgwSecretSeen *seen)
 char *
 pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault)
 {
-	char	   *secret;
-	size_t		len = 0;
-	size_t		key_len;
-	ssize_t		got;
-	int			fd = open_secret(name, seen, fault);
+	char *secret;
+	size_t len = 0;
+	size_t key_len;
+	ssize_t got;
+	int fd = open_secret(name, seen, fault);
 
 	if (fd < 0)
 		return NULL;
@@ -150,7 +155,7 @@ pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault)
 		*fault = PGW_SECRET_NO_MEMORY;
 		return NULL;
 	}
-	(void) mlock(secret, SECRET_SIZE);	/* as far as the limits permit */
+	(void) mlock(secret, SECRET_SIZE); /* as far as the limits permit */
 	(void) madvise(secret, SECRET_SIZE, MADV_DONTDUMP);
 	(void) madvise(secret, SECRET_SIZE, MADV_DONTFORK);
 

@@ -9,16 +9,16 @@
 
 #include "core/files/key_file.h"
 
-extern char *pgw_secrets_dir;	/* GUC */
+extern char *pgw_secrets_dir; /* GUC */
 
 extern void pgw_secrets_init(void); /* _PG_init: the setting */
 
 /* Which file it was, and as of when; all zero: none. */
 typedef struct PgwSecretSeen
 {
-	dev_t		device;
-	ino_t		inode;
-	off_t		size;
+	dev_t device;
+	ino_t inode;
+	off_t size;
 	struct timespec modified;
 	struct timespec changed;
 } PgwSecretSeen;
@@ -26,11 +26,17 @@ typedef struct PgwSecretSeen
 /* The content of a secret's file, or NULL with *fault. Never raises. */
 extern char *pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault);
 
-/* Is there another file, or another content, by now?  A look from outside; a link that leads elsewhere counts. */
+/*
+ * Is there another file, or another content, by now?  A look from outside; a link that leads
+ * elsewhere counts.
+ */
 extern bool pgw_secret_changed(const char *name, const PgwSecretSeen *seen);
 
-/* Why that would give nothing, as far as its file tells from outside; NULL: nothing is wrong with it. For backends, which read no secrets. */
+/*
+ * Why that would give nothing, as far as its file tells from outside; NULL: nothing is wrong with
+ * it. For backends, which read no secrets.
+ */
 extern const char *pgw_secret_problem(const char *name);
-extern void pgw_secret_free(char *secret);	/* wipes; NULL is fine */
+extern void pgw_secret_free(char *secret); /* wipes; NULL is fine */
 
 #endif

@@ -1,17 +1,23 @@
 /*
- * bank_lanes.c - bulkheads: each bank's own lanes for what waits for it, and its share of the connections
+ * bank_lanes.c - bulkheads: each bank's own lanes for what waits for it, and its share of the
+ * connections
  *
- * Owns, for each bank by its name: who waits (core/pacing/fair_turns.c: by urgency, merchants in turn), how much room its calls take, and whether the tables
- * hold more than waits here.  Requests of waiting callers and attempts found in the tables wait side by side; what pgw_lanes_next() gives out goes into
- * the next batch.
+ * Owns, for each bank by its name: who waits (core/pacing/fair_turns.c: by urgency, merchants in
+ * turn), how much room its calls take, and whether the tables hold more than waits here.  Requests
+ * of waiting callers and attempts found in the tables wait side by side; what pgw_lanes_next()
+ * gives out goes into the next batch.
  *
- * Why lanes: a bank that hangs holds its calls for half a minute each.  Whoever waits for it must not cost the others anything: it is not walked over,
- * not looked at again, and only so many of it are in memory (PGW_LANE_PLACES); the rest stays in the tables and is asked for when the lane is low.
+ * Why lanes: a bank that hangs holds its calls for half a minute each.  Whoever waits for it must
+ * not cost the others anything: it is not walked over, not looked at again, and only so many of it
+ * are in memory (PGW_LANE_PLACES); the rest stays in the tables and is asked for when the lane is
+ * low.
  *
  * Invariants
- *	- held, in_flight and their charges count the places that point here, as long as they take room: what is given out by pgw_lanes_next() as one to
- *	  come, what is rendered, what waits for its result's commit.
- *	- A bank whose charges its breaker refuses gives out nothing that is queued, unless another bank could take it; while the worker drains, none does.
+ *     - held, in_flight and their charges count the places that point here, as long as they take
+ *       room: what is given out by pgw_lanes_next() as one to come, what is rendered, what waits
+ *       for its result's commit.
+ *     - A bank whose charges its breaker refuses gives out nothing that is queued, unless another
+ *       bank could take it; while the worker drains, none does.
  */
 #include "postgres.h"
 
@@ -29,32 +35,32 @@
 #include "restore/pause.h"
 
 #define ASK_AGAIN_MS 100
-#define NKINDS 4				/* of operations: PgwKind */
+#define NKINDS 4 /* of operations: PgwKind */
 
 struct PgwBankLanes
 {
-	char		name[64];		/* key */
-	uint32		key;			/* of the name */
-	dlist_node	node;			/* on `banks`, in turn */
-	PgwTurns	turns;
-	int			held;			/* connections: of calls that are open, and of those to come */
-	int			charges_held;
-	int			in_flight;		/* the same, and of those whose result is not written */
-	int			charges_in_flight;
-	int			max_in_flight;	/* as its row said last */
-	bool		more[PGW_NBACKLOGS];	/* the tables hold more */
-	TimestampTz ask_after[PGW_NBACKLOGS];	/* nothing new came of the last look */
+	char name[64];   /* key */
+	uint32 key;      /* of the name */
+	dlist_node node; /* on `banks`, in turn */
+	PgwTurns turns;
+	int held; /* connections: of calls that are open, and of those to come */
+	int charges_held;
+	int in_flight; /* the same, and of those whose result is not written */
+	int charges_in_flight;
+	int max_in_flight;                    /* as its row said last */
+	bool more[PGW_NBACKLOGS];             /* the tables hold more */
+	TimestampTz ask_after[PGW_NBACKLOGS]; /* nothing new came of the last look */
 	PgwMerchantCursor cursors[NKINDS];
 };
 
 static HTAB *by_name;
 static dlist_head banks = DLIST_STATIC_INIT(banks);
-static int	held = 0;			/* of all banks */
+static int held = 0; /* of all banks */
 
 void
 pgw_lanes_init(void)
 {
-	HASHCTL		ctl;
+	HASHCTL ctl;
 
 	ctl.keysize = NAMEDATALEN;
 	ctl.entrysize = sizeof(PgwBankLanes);
@@ -65,8 +71,8 @@ pgw_lanes_init(void)
 static PgwBankLanes *
 lanes_of(const char *bank)
 {
-	char		key[NAMEDATALEN];
-	bool		found;
+	char key[NAMEDATALEN];
+	bool found;
 	PgwBankLanes *l;
 
 	strlcpy(key, bank, sizeof(key));
@@ -99,7 +105,7 @@ pgw_lanes_ensure_configured(void)
 const char *
 pgw_lanes_bank(uint32 key)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &banks)
 	{
@@ -133,13 +139,16 @@ has_sibling(const PgwBank *bank)
 	return false;
 }
 
-/* What is queued can wait where it is: each look that comes to nothing costs the others something. */
+/*
+ * What is queued can wait where it is: each look that comes to nothing costs the others something.
+ */
 static bool
 left_alone(const PgwBankLanes *l, PgwLane lane)
 {
 	if (lane == PGW_LANE_QUEUED && pgw_pause_drains())
 		return true;
-	return lane == PGW_LANE_QUEUED && pgw_bank_is_shut(l->name, PGW_OP_CHARGE) && !has_sibling(pgw_config_bank(l->name));
+	return lane == PGW_LANE_QUEUED && pgw_bank_is_shut(l->name, PGW_OP_CHARGE) &&
+		   !has_sibling(pgw_config_bank(l->name));
 }
 
 bool
@@ -152,12 +161,18 @@ static bool
 has_room(PgwBankLanes *l, PgwLane lane)
 {
 	const PgwBank *bank = pgw_config_bank(l->name);
-	PgwBankLoad		load;
+	PgwBankLoad load;
 
 	if (bank != NULL)
 		l->max_in_flight = bank->max_in_flight;
-	load = (PgwBankLoad) {.capacity = pgw_http_capacity(), .connections_in_use = held, .held = l->held, .charges_held = l->charges_held,
-		.in_flight = l->in_flight, .charges_in_flight = l->charges_in_flight, .max_in_flight = l->max_in_flight, .alone = pgw_config_nth(1) == NULL};
+	load = (PgwBankLoad){.capacity = pgw_http_capacity(),
+						 .connections_in_use = held,
+						 .held = l->held,
+						 .charges_held = l->charges_held,
+						 .in_flight = l->in_flight,
+						 .charges_in_flight = l->charges_in_flight,
+						 .max_in_flight = l->max_in_flight,
+						 .alone = pgw_config_nth(1) == NULL};
 	return pgw_bank_load_allows(&load, lane) && !left_alone(l, lane);
 }
 
@@ -166,7 +181,8 @@ pgw_lanes_room(const char *bank, PgwLane lane, bool first)
 {
 	PgwBankLanes *l = lanes_of(bank);
 
-	return has_room(l, lane) && (first || pgw_turns_count(&l->turns, (PGW_LANE_BIT(lane) << 1) - 1) == 0);
+	return has_room(l, lane) &&
+		   (first || pgw_turns_count(&l->turns, (PGW_LANE_BIT(lane) << 1) - 1) == 0);
 }
 
 void
@@ -218,7 +234,8 @@ backlog_of(PgwLane lane)
 }
 
 bool
-pgw_lanes_wait(PgwLanePlace *place, const char *bank, PgwLane lane, uint32 merchant, PgwBatchItem *owner, bool force)
+pgw_lanes_wait(PgwLanePlace *place, const char *bank, PgwLane lane, uint32 merchant,
+			   PgwBatchItem *owner, bool force)
 {
 	PgwBankLanes *l = lanes_of(bank);
 
@@ -227,7 +244,7 @@ pgw_lanes_wait(PgwLanePlace *place, const char *bank, PgwLane lane, uint32 merch
 	{
 		l->more[backlog_of(lane)] = true;
 		if (lane == PGW_LANE_FOLLOW_UP)
-			l->more[PGW_BACKLOG_WAITING] = true;	/* begun or not */
+			l->more[PGW_BACKLOG_WAITING] = true; /* begun or not */
 		return false;
 	}
 	place->lanes = l;
@@ -255,7 +272,7 @@ pgw_lanes_name(const PgwLanePlace *place)
 static unsigned
 lanes_with_room(PgwBankLanes *l)
 {
-	unsigned	lanes = 0;
+	unsigned lanes = 0;
 
 	for (int lane = 0; lane < PGW_NLANES; lane++)
 	{
@@ -268,12 +285,12 @@ lanes_with_room(PgwBankLanes *l)
 PgwBatchItem *
 pgw_lanes_next(void)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &banks)
 	{
 		PgwBankLanes *l = dlist_container(PgwBankLanes, node, iter.cur);
-		PgwTurn    *turn = pgw_turns_next(&l->turns, lanes_with_room(l));
+		PgwTurn *turn = pgw_turns_next(&l->turns, lanes_with_room(l));
 		PgwLanePlace *place;
 
 		if (turn == NULL)
@@ -288,13 +305,14 @@ pgw_lanes_next(void)
 	return NULL;
 }
 
-/* ---------------------------------------------------------------- what the tables hold beyond that */
+/* ---------------------------------------------------------------- what the tables hold beyond that
+ */
 
 int
 pgw_lanes_places(const char *bank, PgwLane lane)
 {
 	PgwBankLanes *l = lanes_of(bank);
-	int			count = pgw_turns_count(&l->turns, PGW_LANE_BIT(lane));
+	int count = pgw_turns_count(&l->turns, PGW_LANE_BIT(lane));
 
 	return count > PGW_LANE_LOW || left_alone(l, lane) ? 0 : PGW_LANE_PLACES - count;
 }
@@ -305,7 +323,8 @@ pgw_lanes_note_backlog(const char *bank, PgwBacklog backlog, bool more, bool pro
 	PgwBankLanes *l = lanes_of(bank);
 
 	l->more[backlog] = more;
-	l->ask_after[backlog] = more && !progress ? TimestampTzPlusMilliseconds(pgw_now(), ASK_AGAIN_MS) : 0;
+	l->ask_after[backlog] =
+		more && !progress ? TimestampTzPlusMilliseconds(pgw_now(), ASK_AGAIN_MS) : 0;
 }
 
 /* There is more, and at least one of the lanes that it is for is low. */
@@ -315,7 +334,8 @@ wants(PgwBankLanes *l, PgwBacklog backlog)
 	if (!l->more[backlog])
 		return false;
 	if (backlog == PGW_BACKLOG_WAITING)
-		return pgw_lanes_places(l->name, PGW_LANE_QUEUED) > 0 || pgw_lanes_places(l->name, PGW_LANE_FOLLOW_UP) > 0;
+		return pgw_lanes_places(l->name, PGW_LANE_QUEUED) > 0 ||
+			   pgw_lanes_places(l->name, PGW_LANE_FOLLOW_UP) > 0;
 	for (int lane = 0; lane < PGW_LANE_QUEUED; lane++)
 	{
 		if (pgw_lanes_places(l->name, (PgwLane) lane) > 0)
@@ -327,14 +347,16 @@ wants(PgwBankLanes *l, PgwBacklog backlog)
 const char *
 pgw_lanes_wanting(TimestampTz now, bool *begun, bool *waiting)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &banks)
 	{
 		PgwBankLanes *l = dlist_container(PgwBankLanes, node, iter.cur);
 
-		*begun = pgw_is_due(l->ask_after[PGW_BACKLOG_BEGUN], now, ASK_AGAIN_MS) && wants(l, PGW_BACKLOG_BEGUN);
-		*waiting = pgw_is_due(l->ask_after[PGW_BACKLOG_WAITING], now, ASK_AGAIN_MS) && wants(l, PGW_BACKLOG_WAITING);
+		*begun = pgw_is_due(l->ask_after[PGW_BACKLOG_BEGUN], now, ASK_AGAIN_MS) &&
+				 wants(l, PGW_BACKLOG_BEGUN);
+		*waiting = pgw_is_due(l->ask_after[PGW_BACKLOG_WAITING], now, ASK_AGAIN_MS) &&
+				   wants(l, PGW_BACKLOG_WAITING);
 		if (*begun || *waiting)
 			return l->name;
 	}
@@ -344,7 +366,7 @@ pgw_lanes_wanting(TimestampTz now, bool *begun, bool *waiting)
 TimestampTz
 pgw_lanes_next_due(void)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 	TimestampTz next = 0;
 
 	dlist_foreach(iter, &banks)
@@ -353,7 +375,7 @@ pgw_lanes_next_due(void)
 
 		for (int rest = 0; rest < PGW_NBACKLOGS; rest++)
 		{
-			TimestampTz when = Max(l->ask_after[rest], 1);	/* 0 means none */
+			TimestampTz when = Max(l->ask_after[rest], 1); /* 0 means none */
 
 			if (wants(l, (PgwBacklog) rest) && (next == 0 || when < next))
 				next = when;

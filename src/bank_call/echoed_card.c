@@ -1,10 +1,12 @@
 /*
- * echoed_card.c - what a bank may repeat of what it was sent: remembered until its answer has been judged, and told of
+ * echoed_card.c - what a bank may repeat of what it was sent: remembered until its answer has been
+ * judged, and told of
  *
- * Owns a call's copy of the card, from the rendering of its request to the end of its exchange, as long as libcurl has the request itself and in the same
- * memory (http.h); the slot is wiped by then.  The answer is judged (core/bank_message/judge_answer.c) with it and with the bank's key, before anything of it
- * is written, logged or handed on.  After a restart, and in look-ups, the card is not known: then the look and the last four digits of its number have
- * to do.
+ * Owns a call's copy of the card, from the rendering of its request to the end of its exchange, as
+ * long as libcurl has the request itself and in the same memory (http.h); the slot is wiped by
+ * then.  The answer is judged (core/bank_message/judge_answer.c) with it and with the bank's key,
+ * before anything of it is written, logged or handed on.  After a restart, and in look-ups, the
+ * card is not known: then the look and the last four digits of its number have to do.
  */
 #include "postgres.h"
 
@@ -14,9 +16,9 @@
 
 struct PgwCallCard
 {
-	char		number[20];
-	char		cvv[5];
-	char		holder[256];
+	char number[20];
+	char cvv[5];
+	char holder[256];
 };
 
 void
@@ -28,7 +30,7 @@ pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r)
 	if (call->card == NULL)
 		call->card = (PgwCallCard *) pgw_http_arena_alloc(sizeof(PgwCallCard));
 	if (call->card == NULL)
-		return;					/* too many calls in flight: as after a restart */
+		return; /* too many calls in flight: as after a restart */
 	strlcpy(call->card->number, r->card_number, sizeof(call->card->number));
 	strlcpy(call->card->cvv, r->card_cvv, sizeof(call->card->cvv));
 	strlcpy(call->card->holder, r->card_holder, sizeof(call->card->holder));
@@ -64,8 +66,11 @@ pgw_echo_sought(const PgwCall *call, PgwSought *sought)
 void
 pgw_echo_tell(const PgwCall *call)
 {
-	char		message[256];
+	char message[256];
 
-	snprintf(message, sizeof(message), "bank \"%s\" repeats card data or our key in its answer to %s: that was not kept", call->bank->name, pgw_op_name(call->op));
-	pgw_alert("secret_echoed", call->bank->name, call->bank->name, NULL, call->correlation, message);
+	snprintf(message, sizeof(message),
+			 "bank \"%s\" repeats card data or our key in its answer to %s: that was not kept",
+			 call->bank->name, pgw_op_name(call->op));
+	pgw_alert("secret_echoed", call->bank->name, call->bank->name, NULL, call->correlation,
+			  message);
 }

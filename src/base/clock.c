@@ -1,5 +1,6 @@
 /*
- * clock.c - the clock by which things fall due, as a test build can move it; how long an interval is
+ * clock.c - the clock by which things fall due, as a test build can move it; how long an interval
+ * is
  *
  * Owns: pgw.debug_clock_offset, which no other build has.
  */
@@ -14,14 +15,13 @@
 
 #ifdef PGW_DEBUG_POINTS
 
-static int	offset_s = 0;
+static int offset_s = 0;
 
 void
 pgw_clock_init(void)
 {
 	DefineCustomIntVariable("pgw.debug_clock_offset",
-							"Seconds by which the worker's clock is ahead. For tests.",
-							NULL,
+							"Seconds by which the worker's clock is ahead. For tests.", NULL,
 							&offset_s, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
@@ -36,8 +36,9 @@ pgw_now(void)
 int64
 pgw_interval_ms(Datum interval)
 {
-	Interval   *i = DatumGetIntervalP(interval);
+	Interval *i = DatumGetIntervalP(interval);
 
 	/* Fits: the greatest month count is 2^31 * 2.6e9 ms. */
-	return ((int64) i->month * DAYS_PER_MONTH + i->day) * (SECS_PER_DAY * INT64CONST(1000)) + i->time / 1000;
+	return ((int64) i->month * DAYS_PER_MONTH + i->day) * (SECS_PER_DAY * INT64CONST(1000)) +
+		   i->time / 1000;
 }

@@ -1,7 +1,8 @@
 /*
  * compat.h - what differs between PostgreSQL 14 and 18
  *
- * Owns nothing; every difference is named once here, so that no other file asks for the server's version.
+ * Owns nothing; every difference is named once here, so that no other file asks for the server's
+ * version.
  */
 #ifndef PGW_BASE_COMPAT_H
 #define PGW_BASE_COMPAT_H
@@ -20,7 +21,8 @@
 
 /* 16 added onlySummarizing; the rest is the same. */
 static inline List *
-pgw_exec_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate, bool no_dup_error, bool *conflict, List *arbiters)
+pgw_exec_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
+							 bool no_dup_error, bool *conflict, List *arbiters)
 {
 #if PG_VERSION_NUM >= 160000
 	return ExecInsertIndexTuples(rri, slot, estate, false, no_dup_error, conflict, arbiters, false);
@@ -40,12 +42,15 @@ pgw_eval_plan_qual_init(EPQState *epq, EState *estate)
 #endif
 }
 
-/* The range table of a single relation; from 16 on the columns lie in a permission info, from 18 on there are unpruned relations. */
+/*
+ * The range table of a single relation; from 16 on the columns lie in a permission info, from 18 on
+ * there are unpruned relations.
+ */
 static inline void
 pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 {
 #if PG_VERSION_NUM >= 160000
-	List	   *perminfos = NIL;
+	List *perminfos = NIL;
 
 	addRTEPermissionInfo(&perminfos, rte)->updatedCols = updated;
 #if PG_VERSION_NUM >= 180000
@@ -68,12 +73,17 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 
 /* 18 added an instrumentation argument. */
 #if PG_VERSION_NUM >= 180000
-#define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
+#define pgw_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #else
-#define pgw_index_beginscan(heap, index, snapshot, nkeys) index_beginscan(heap, index, snapshot, nkeys, 0)
+#define pgw_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, nkeys, 0)
 #endif
 
-/* 18 took execute_once away from the executor's run: what a hook takes after the count, and passes on. */
+/*
+ * 18 took execute_once away from the executor's run: what a hook takes after the count, and passes
+ * on.
+ */
 #if PG_VERSION_NUM >= 180000
 #define PGW_RUN_ONCE_PARAM
 #define PGW_RUN_ONCE
@@ -120,7 +130,7 @@ pgw_guc_sourcefile(const char *name)
 	return setting != NULL ? setting->sourcefile : NULL;
 #else
 	struct config_generic **settings = get_guc_variables();
-	int			n = GetNumConfigOptions();
+	int n = GetNumConfigOptions();
 
 	for (int i = 0; i < n; i++)
 	{

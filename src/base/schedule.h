@@ -8,12 +8,15 @@
 #include "datatype/timestamp.h"
 
 /* How long the bank is asked about an outcome that it does not tell, in seconds. */
-extern int	pgw_unknown_deadline;
+extern int pgw_unknown_deadline;
 
-/* For how long a charge that is said not to exist is looked up again: what turns up after all turns up within days. */
+/*
+ * For how long a charge that is said not to exist is looked up again: what turns up after all turns
+ * up within days.
+ */
 #define PGW_WATCH_MS ((int64) 7 * 24 * 60 * 60 * 1000)
 
-extern void pgw_schedule_init(void);	/* _PG_init: settings */
+extern void pgw_schedule_init(void); /* _PG_init: settings */
 
 /* After this many tries (>= 1); retry_after_s: what the bank asked for, or <= 0. */
 extern TimestampTz pgw_schedule_retry(int tries, int retry_after_s);
@@ -22,15 +25,18 @@ extern TimestampTz pgw_schedule_retry(int tries, int retry_after_s);
 extern TimestampTz pgw_schedule_watch(int tries);
 
 /*
- * The end of the time in which the bank is asked about an outcome that is in doubt since `since`; due: when the present look was meant to come. If that was
- * before the deadline and the look comes after it, nobody was asking meanwhile (the server was down, or the clock was set forward): returns a new end, one
- * deadline from now. Otherwise returns watch_until unchanged.
+ * The end of the time in which the bank is asked about an outcome that is in doubt since `since`;
+ * due: when the present look was meant to come. If that was before the deadline and the look comes
+ * after it, nobody was asking meanwhile (the server was down, or the clock was set forward):
+ * returns a new end, one deadline from now. Otherwise returns watch_until unchanged.
  */
-extern TimestampTz pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due, TimestampTz since);
+extern TimestampTz pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due,
+										  TimestampTz since);
 
 /*
- * Since when an attempt counts as put off, if it is put off (again) now; due: when the present look was meant to come. If the look comes so late that the
- * end is over, the server was down or the clock was set forward: then the time begins anew, and this returns now.
+ * Since when an attempt counts as put off, if it is put off (again) now; due: when the present look
+ * was meant to come. If the look comes so late that the end is over, the server was down or the
+ * clock was set forward: then the time begins anew, and this returns now.
  */
 extern TimestampTz pgw_schedule_put_off_since(TimestampTz since, TimestampTz due);
 extern TimestampTz pgw_schedule_put_off_until(TimestampTz since);

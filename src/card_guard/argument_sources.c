@@ -1,11 +1,13 @@
 /*
  * argument_sources.c - where the value of an argument comes from, as the query is written
  *
- * Owns nothing.  An expression is followed down to what it is made of: literals, or something that is not in the text (parameters, columns of tables,
- * volatile functions).  Columns of subqueries, VALUES, CTEs, functions in FROM and INSERT's own columns are followed to the expressions behind them.
- * Functions that compute their result from their arguments alone pass the arguments' sources on.  In doubt a value counts as coming from elsewhere: a payment
- * must not be refused for what only looks like a literal; the look at run time (card_refusals.c) is for the rest.
- * Works on trees before planning, because the planner makes constants of bound parameters.
+ * Owns nothing.  An expression is followed down to what it is made of: literals, or something that
+ * is not in the text (parameters, columns of tables, volatile functions).  Columns of subqueries,
+ * VALUES, CTEs, functions in FROM and INSERT's own columns are followed to the expressions behind
+ * them. Functions that compute their result from their arguments alone pass the arguments' sources
+ * on.  In doubt a value counts as coming from elsewhere: a payment must not be refused for what
+ * only looks like a literal; the look at run time (card_refusals.c) is for the rest. Works on trees
+ * before planning, because the planner makes constants of bound parameters.
  */
 #include "postgres.h"
 
@@ -22,26 +24,27 @@
 
 #define FROM_LITERAL 1
 #define FROM_ELSEWHERE 2
-#define MAX_DEPTH 64			/* recursive CTEs */
+#define MAX_DEPTH 64 /* recursive CTEs */
 
 typedef struct Look
 {
 	const PgwScope *scope;
-	StringInfo	literals;		/* the text of all literals, one after the other */
-	bool		literal_way;	/* one of the ways is made of literals alone */
-	int			bits;
-	int			depth;
-	int			inside;			/* so many functions and operators around: their arguments are not the value */
+	StringInfo literals; /* the text of all literals, one after the other */
+	bool literal_way;    /* one of the ways is made of literals alone */
+	int bits;
+	int depth;
+	/* so many functions and operators around: their arguments are not the value */
+	int inside;
 } Look;
 
-static int	sources(Node *node, const PgwScope *scope, Look *look);
+static int sources(Node *node, const PgwScope *scope, Look *look);
 
 /* ---------------------------------------------------------------- parts of an expression */
 
 static bool
 collect(Node *node, void *context)
 {
-	Look	   *look = context;
+	Look *look = context;
 
 	/* What it finds is added to what its siblings have. */
 	look->bits |= sources(node, look->scope, look);
@@ -52,8 +55,8 @@ static int
 of_children(Node *node, const PgwScope *scope, Look *look)
 {
 	const PgwScope *scope_before = look->scope;
-	int			bits_before = look->bits;
-	int			bits;
+	int bits_before = look->bits;
+	int bits;
 
 	look->scope = scope;
 	look->bits = 0;
@@ -70,7 +73,7 @@ of_children(Node *node, const PgwScope *scope, Look *look)
 static int
 way(Node *node, const PgwScope *scope, Look *look)
 {
-	int			bits = sources(node, scope, look);
+	int bits = sources(node, scope, look);
 
 	if (bits == FROM_LITERAL && look->inside == 0)
 		look->literal_way = true;
@@ -80,10 +83,10 @@ way(Node *node, const PgwScope *scope, Look *look)
 static int
 of_ways(const List *nodes, const PgwScope *scope, Look *look)
 {
-	int			bits = 0;
-	ListCell   *lc;
+	int bits = 0;
+	ListCell *lc;
 
-	foreach(lc, nodes)
+	foreach (lc, nodes)
 		bits |= way(lfirst(lc), scope, look);
 	return bits;
 }
@@ -91,10 +94,10 @@ of_ways(const List *nodes, const PgwScope *scope, Look *look)
 static int
 of_const(const Const *c, Look *look)
 {
-	Oid			output;
-	bool		varlena;
-	char	   *text;
-	int			bits;
+	Oid output;
+	bool varlena;
+	char *text;
+	int bits;
 
 	if (c->constisnull)
 		return 0;
@@ -118,7 +121,8 @@ looks_elsewhere(Oid function)
 		case PROVOLATILE_IMMUTABLE:
 			return false;
 		case PROVOLATILE_STABLE:
-			return function >= FirstNormalObjectId; /* the server's own depend on settings of output: concat(), format(), to_char() … */
+			/* the server's own depend on settings of output: concat(), format(), to_char() … */
+			return function >= FirstNormalObjectId;
 		default:
 			return true;
 	}
@@ -127,10 +131,11 @@ looks_elsewhere(Oid function)
 static int
 of_function(const FuncExpr *f, const PgwScope *scope, Look *look)
 {
-	int			bits;
+	int bits;
 
 	/* A cast's further arguments are a length and the like. */
-	if (f->args != NIL && (f->funcformat == COERCE_EXPLICIT_CAST || f->funcformat == COERCE_IMPLICIT_CAST))
+	if (f->args != NIL &&
+		(f->funcformat == COERCE_EXPLICIT_CAST || f->funcformat == COERCE_IMPLICIT_CAST))
 		return sources(linitial(f->args), scope, look);
 	bits = of_children((Node *) f, scope, look);
 	if (looks_elsewhere(f->funcid))
@@ -141,10 +146,10 @@ of_function(const FuncExpr *f, const PgwScope *scope, Look *look)
 static int
 of_case(const CaseExpr *c, const PgwScope *scope, Look *look)
 {
-	int			bits = way((Node *) c->defresult, scope, look);
-	ListCell   *lc;
+	int bits = way((Node *) c->defresult, scope, look);
+	ListCell *lc;
 
-	foreach(lc, c->args)
+	foreach (lc, c->args)
 		bits |= way((Node *) ((CaseWhen *) lfirst(lc))->result, scope, look);
 	return bits;
 }
@@ -155,14 +160,14 @@ of_case(const CaseExpr *c, const PgwScope *scope, Look *look)
 static int
 of_output(const Query *query, const List *targetlist, int column, const PgwScope *outer, Look *look)
 {
-	PgwScope	scope = {.query = query, .outer = outer};
-	int			bits = 0;
-	ListCell   *lc;
+	PgwScope scope = {.query = query, .outer = outer};
+	int bits = 0;
+	ListCell *lc;
 
 	if (query->setOperations != NULL)
 	{
 		/* The branches of UNION and its like are subqueries in the range table. */
-		foreach(lc, query->rtable)
+		foreach (lc, query->rtable)
 		{
 			RangeTblEntry *rte = lfirst(lc);
 
@@ -172,7 +177,7 @@ of_output(const Query *query, const List *targetlist, int column, const PgwScope
 		}
 		return bits;
 	}
-	foreach(lc, targetlist)
+	foreach (lc, targetlist)
 	{
 		TargetEntry *entry = lfirst(lc);
 
@@ -185,12 +190,12 @@ of_output(const Query *query, const List *targetlist, int column, const PgwScope
 static int
 of_values(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *look)
 {
-	int			bits = 0;
-	ListCell   *lc;
+	int bits = 0;
+	ListCell *lc;
 
-	foreach(lc, rte->values_lists)
+	foreach (lc, rte->values_lists)
 	{
-		List	   *row = lfirst(lc);
+		List *row = lfirst(lc);
 
 		if (column <= 0)
 			bits |= of_ways(row, scope, look);
@@ -203,19 +208,21 @@ of_values(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *loo
 static int
 of_cte(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *look)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
 	for (Index up = rte->ctelevelsup; up > 0 && scope != NULL; up--)
 		scope = scope->outer;
 	if (scope == NULL)
 		return FROM_ELSEWHERE;
-	foreach(lc, scope->query->cteList)
+	foreach (lc, scope->query->cteList)
 	{
 		CommonTableExpr *cte = lfirst(lc);
-		Query	   *query = (Query *) cte->ctequery;
+		Query *query = (Query *) cte->ctequery;
 
 		if (strcmp(cte->ctename, rte->ctename) == 0 && IsA(query, Query))
-			return of_output(query, query->commandType == CMD_SELECT ? query->targetList : query->returningList, column, scope, look);
+			return of_output(
+				query, query->commandType == CMD_SELECT ? query->targetList : query->returningList,
+				column, scope, look);
 	}
 	return FROM_ELSEWHERE;
 }
@@ -224,16 +231,16 @@ of_cte(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *look)
 static int
 of_inserted(const PgwScope *scope, int column, Look *look)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, scope->query->targetList)
+	foreach (lc, scope->query->targetList)
 	{
 		TargetEntry *entry = lfirst(lc);
 
 		if (!entry->resjunk && entry->resno == column)
 			return way((Node *) entry->expr, scope, look);
 	}
-	return FROM_ELSEWHERE;		/* a default of the table's */
+	return FROM_ELSEWHERE; /* a default of the table's */
 }
 
 static int
@@ -243,7 +250,8 @@ of_var(const Var *var, const PgwScope *scope, Look *look)
 
 	for (Index up = var->varlevelsup; up > 0 && scope != NULL; up--)
 		scope = scope->outer;
-	if (scope == NULL || var->varno < 1 || var->varno > list_length(scope->query->rtable) || var->varattno < 0)
+	if (scope == NULL || var->varno < 1 || var->varno > list_length(scope->query->rtable) ||
+		var->varattno < 0)
 		return FROM_ELSEWHERE;
 	rte = list_nth(scope->query->rtable, var->varno - 1);
 	switch (rte->rtekind)
@@ -261,7 +269,8 @@ of_var(const Var *var, const PgwScope *scope, Look *look)
 				return FROM_ELSEWHERE;
 			return sources(list_nth(rte->joinaliasvars, var->varattno - 1), scope, look);
 		case RTE_RELATION:
-			if (scope->query->commandType == CMD_INSERT && var->varno == scope->query->resultRelation)
+			if (scope->query->commandType == CMD_INSERT &&
+				var->varno == scope->query->resultRelation)
 				return of_inserted(scope, var->varattno, look);
 			return FROM_ELSEWHERE;
 		default:
@@ -272,9 +281,10 @@ of_var(const Var *var, const PgwScope *scope, Look *look)
 static int
 of_sublink(const SubLink *link, const PgwScope *scope, Look *look)
 {
-	Query	   *query = (Query *) link->subselect;
+	Query *query = (Query *) link->subselect;
 
-	if (!IsA(query, Query) || (link->subLinkType != EXPR_SUBLINK && link->subLinkType != ARRAY_SUBLINK))
+	if (!IsA(query, Query) ||
+		(link->subLinkType != EXPR_SUBLINK && link->subLinkType != ARRAY_SUBLINK))
 		return FROM_ELSEWHERE;
 	return of_output(query, query->targetList, 1, scope, look);
 }
@@ -330,7 +340,7 @@ by_kind(Node *node, const PgwScope *scope, Look *look)
 static int
 sources(Node *node, const PgwScope *scope, Look *look)
 {
-	int			bits;
+	int bits;
 
 	if (node == NULL)
 		return 0;
@@ -346,8 +356,8 @@ bool
 pgw_stands_in_text(Node *expr, const PgwScope *scope)
 {
 	StringInfoData literals;
-	Look		look = {.literals = &literals};
-	bool		found;
+	Look look = {.literals = &literals};
+	bool found;
 
 	initStringInfo(&literals);
 	(void) way(expr, scope, &look);

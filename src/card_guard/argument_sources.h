@@ -16,9 +16,10 @@ typedef struct PgwScope
 } PgwScope;
 
 /*
- * Does the value of an analyzed, not yet planned expression stand in the text that it was made of?  Yes when one of its ways (a branch of CASE, an argument
- * of COALESCE, a row of VALUES …) is made of literals alone, or when a literal in it holds a card number.  NULL and empty literals do not count.
- * scope may be NULL: no variables.
+ * Does the value of an analyzed, not yet planned expression stand in the text that it was made of?
+ * Yes when one of its ways (a branch of CASE, an argument of COALESCE, a row of VALUES …) is made
+ * of literals alone, or when a literal in it holds a card number.  NULL and empty literals do not
+ * count. scope may be NULL: no variables.
  */
 extern bool pgw_stands_in_text(Node *expr, const PgwScope *scope);
 

@@ -1,19 +1,25 @@
 /*
  * card_literals.c - refuses card data that stands in the text of a statement
  *
- * A statement's text reaches the log with the first error, pg_stat_activity, and through PL/pgSQL's EXECUTE the CONTEXT of every error.  So a call of
- * pgw.process_payment() whose card number, CVV or holder stands in the text (argument_sources.c) is refused by what the call is, as early as the server
- * lets us see it:
- *	- when a statement has been analyzed: top-level statements, PREPARE, EXECUTE of strings, cursors, bodies of SQL functions when they are created;
- *	- before it is planned, with its views, rules and defaults in place;
- *	- when the call is simplified, for inlined functions and expressions outside of queries (COPY's defaults, CHECK, arguments of CALL);
- *	- EXECUTE of a prepared statement, whose literals become parameters; and the text of DO, CREATE FUNCTION and all other utility statements, whose
- *	  bodies nobody analyzes before they run: these hold a call and a card number, in plain sight.
- * All of it comes before the checks of permissions, of READ ONLY transactions and before any wait of ours, so that no other error shows the text.  What the
- * server finds before it has analyzed a statement (syntax, types) is kept out of the log by log_guard.c.
- * While the planner is at it, settings that would log the parameters are refused too: before the server logs that it executes.
+ * A statement's text reaches the log with the first error, pg_stat_activity, and through PL/pgSQL's
+ * EXECUTE the CONTEXT of every error.  So a call of pgw.process_payment() whose card number, CVV or
+ * holder stands in the text (argument_sources.c) is refused by what the call is, as early as the
+ * server lets us see it:
+ *     - when a statement has been analyzed: top-level statements, PREPARE, EXECUTE of strings,
+ *       cursors, bodies of SQL functions when they are created;
+ *     - before it is planned, with its views, rules and defaults in place;
+ *     - when the call is simplified, for inlined functions and expressions outside of queries
+ *       (COPY's defaults, CHECK, arguments of CALL);
+ *     - EXECUTE of a prepared statement, whose literals become parameters; and the text of DO,
+ *       CREATE FUNCTION and all other utility statements, whose bodies nobody analyzes before they
+ *       run: these hold a call and a card number, in plain sight.
+ * All of it comes before the checks of permissions, of READ ONLY transactions and before any wait
+ * of ours, so that no other error shows the text.  What the server finds before it has analyzed a
+ * statement (syntax, types) is kept out of the log by log_guard.c. While the planner is at it,
+ * settings that would log the parameters are refused too: before the server logs that it executes.
  *
- * Owns: the hooks.  Cost for statements that have nothing to do with pgw: a walk through their tree, and a look-up of each function that is not the server's.
+ * Owns: the hooks.  Cost for statements that have nothing to do with pgw: a walk through their
+ * tree, and a look-up of each function that is not the server's.
  */
 #include "postgres.h"
 
@@ -51,14 +57,14 @@ static const char *const card_fields[] = {"card_number", "card_cvv", "card_holde
 /* The arguments of one call that hold card data; NULL: not given. */
 typedef struct CardArgs
 {
-	Node	   *arg[lengthof(card_fields)];
+	Node *arg[lengthof(card_fields)];
 } CardArgs;
 
 typedef struct Walk
 {
 	const PgwScope *scope;
-	bool		literals;		/* look for them; else only at what the server logs */
-	bool		settings;
+	bool literals; /* look for them; else only at what the server logs */
+	bool settings;
 } Walk;
 
 /* ---------------------------------------------------------------- one call */
@@ -66,16 +72,16 @@ typedef struct Walk
 static bool
 find_card_args(const FuncExpr *call, CardArgs *found)
 {
-	HeapTuple	tuple;
+	HeapTuple tuple;
 	Form_pg_proc proc;
-	Oid			namespace;
-	Oid		   *types;
-	char	  **names;
-	char	   *modes;
-	int			n;
-	bool		ours;
-	int			position = 0;
-	ListCell   *lc;
+	Oid namespace;
+	Oid *types;
+	char **names;
+	char *modes;
+	int n;
+	bool ours;
+	int position = 0;
+	ListCell *lc;
 
 	memset(found, 0, sizeof(*found));
 	if (call->funcid < FirstNormalObjectId)
@@ -84,17 +90,19 @@ find_card_args(const FuncExpr *call, CardArgs *found)
 	if (!HeapTupleIsValid(tuple))
 		return false;
 	proc = (Form_pg_proc) GETSTRUCT(tuple);
-	namespace = strcmp(NameStr(proc->proname), "process_payment") == 0 ? get_namespace_oid("pgw", true) : InvalidOid;
+	namespace = strcmp(NameStr(proc->proname), "process_payment") == 0
+					? get_namespace_oid("pgw", true)
+					: InvalidOid;
 	ours = OidIsValid(namespace) && proc->pronamespace == namespace;
 	n = ours ? get_func_arg_info(tuple, &types, &names, &modes) : 0;
 	ReleaseSysCache(tuple);
 	if (!ours || names == NULL)
 		return false;
 
-	foreach(lc, call->args)
+	foreach (lc, call->args)
 	{
-		Node	   *arg = lfirst(lc);
-		int			at = IsA(arg, NamedArgExpr) ? ((NamedArgExpr *) arg)->argnumber : position;
+		Node *arg = lfirst(lc);
+		int at = IsA(arg, NamedArgExpr) ? ((NamedArgExpr *) arg)->argnumber : position;
 
 		for (size_t i = 0; i < lengthof(card_fields); i++)
 		{
@@ -117,7 +125,7 @@ is_null(Node *arg)
 static void
 refuse_literals(const CardArgs *args, const PgwScope *scope)
 {
-	char	   *faults = NULL;
+	char *faults = NULL;
 
 	for (size_t i = 0; i < lengthof(card_fields); i++)
 	{
@@ -137,14 +145,14 @@ walk(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 	{
-		PgwScope	scope = {.query = (Query *) node, .outer = w->scope};
-		Walk		inner = {.scope = &scope, .literals = w->literals, .settings = w->settings};
+		PgwScope scope = {.query = (Query *) node, .outer = w->scope};
+		Walk inner = {.scope = &scope, .literals = w->literals, .settings = w->settings};
 
 		return query_tree_walker((Query *) node, walk, &inner, 0);
 	}
 	if (IsA(node, FuncExpr))
 	{
-		CardArgs	args;
+		CardArgs args;
 
 		if (find_card_args((FuncExpr *) node, &args))
 		{
@@ -185,8 +193,8 @@ analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 {
 	if (pgw_cards_reject_literals())
 	{
-		Walk		w = {.literals = true};
-		Node	   *node = (Node *) query;
+		Walk w = {.literals = true};
+		Node *node = (Node *) query;
 
 		while (node != NULL && IsA(node, Query) && ((Query *) node)->commandType == CMD_UTILITY)
 			node = inside(((Query *) node)->utilityStmt);
@@ -201,27 +209,30 @@ analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 static PlannedStmt *
 planned(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params)
 {
-	Walk		w = {.literals = pgw_cards_reject_literals(), .settings = true};
+	Walk w = {.literals = pgw_cards_reject_literals(), .settings = true};
 
 	(void) walk((Node *) parse, &w);
-	return previous_planner != NULL ? previous_planner(parse, query_string, cursor_options, bound_params) :
-		standard_planner(parse, query_string, cursor_options, bound_params);
+	return previous_planner != NULL
+			   ? previous_planner(parse, query_string, cursor_options, bound_params)
+			   : standard_planner(parse, query_string, cursor_options, bound_params);
 }
 
 void
 pgw_literals_check_simplified(const SupportRequestSimplify *request)
 {
-	CardArgs	args;
-	char	   *faults = NULL;
+	CardArgs args;
+	char *faults = NULL;
 
 	/* With bound parameters their values are constants here, and cannot be told from literals. */
-	if (!pgw_cards_reject_literals() || (request->root != NULL && request->root->glob->boundParams != NULL))
+	if (!pgw_cards_reject_literals() ||
+		(request->root != NULL && request->root->glob->boundParams != NULL))
 		return;
 	if (!find_card_args(request->fcall, &args))
 		return;
 	for (size_t i = 0; i < lengthof(card_fields); i++)
 	{
-		if (!is_null(args.arg[i]) && IsA(args.arg[i], Const) && pgw_stands_in_text(args.arg[i], NULL))
+		if (!is_null(args.arg[i]) && IsA(args.arg[i], Const) &&
+			pgw_stands_in_text(args.arg[i], NULL))
 			faults = pgw_arg_fault(faults, card_fields[i], "card_literal", NULL);
 	}
 	if (faults != NULL && !PGW_MUTATED(CARD_LITERAL))
@@ -232,13 +243,13 @@ pgw_literals_check_simplified(const SupportRequestSimplify *request)
 
 typedef struct Numbers
 {
-	Bitmapset  *params;			/* the numbers of the parameters in an argument */
+	Bitmapset *params; /* the numbers of the parameters in an argument */
 } Numbers;
 
 static bool
 collect_params(Node *node, void *context)
 {
-	Numbers    *numbers = context;
+	Numbers *numbers = context;
 
 	if (node == NULL)
 		return false;
@@ -253,8 +264,8 @@ collect_params(Node *node, void *context)
 static bool
 collect_fields(Node *node, void *context)
 {
-	Numbers    *fields = context;	/* one for each field */
-	CardArgs	args;
+	Numbers *fields = context; /* one for each field */
+	CardArgs args;
 
 	if (node == NULL)
 		return false;
@@ -273,21 +284,21 @@ static void
 check_execute(const ExecuteStmt *stmt, const char *text)
 {
 	PreparedStatement *prepared = FetchPreparedStatement(stmt->name, false);
-	Numbers		fields[lengthof(card_fields)] = {0};
-	char	   *faults = NULL;
-	int			n = 0;
-	ListCell   *lc;
+	Numbers fields[lengthof(card_fields)] = {0};
+	char *faults = NULL;
+	int n = 0;
+	ListCell *lc;
 
 	if (prepared == NULL || stmt->params == NIL)
 		return;
 	(void) collect_fields((Node *) prepared->plansource->query_list, fields);
-	foreach(lc, stmt->params)
+	foreach (lc, stmt->params)
 	{
 		n++;
 		for (size_t i = 0; i < lengthof(card_fields); i++)
 		{
 			ParseState *pstate;
-			Node	   *expr;
+			Node *expr;
 
 			if (!bms_is_member(n, fields[i].params))
 				continue;
@@ -307,27 +318,30 @@ check_execute(const ExecuteStmt *stmt, const char *text)
 static void
 check_text(const PlannedStmt *pstmt, const char *text)
 {
-	int			start = pstmt->stmt_location > 0 ? pstmt->stmt_location : 0;
-	size_t		len = strlen(text + start);
+	int start = pstmt->stmt_location > 0 ? pstmt->stmt_location : 0;
+	size_t len = strlen(text + start);
 
 	if (pstmt->stmt_len > 0 && (size_t) pstmt->stmt_len < len)
 		len = pstmt->stmt_len;
-	if (pgw_log_guard_mentions(text + start, len) && pgw_text_has_card_number(text + start, len) && !PGW_MUTATED(CARD_LITERAL))
+	if (pgw_log_guard_mentions(text + start, len) && pgw_text_has_card_number(text + start, len) &&
+		!PGW_MUTATED(CARD_LITERAL))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, card_fields[0], "card_literal", NULL));
 }
 
 static void
-run_utility(PlannedStmt *pstmt, const char *text, bool read_only_tree, ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
+run_utility(PlannedStmt *pstmt, const char *text, bool read_only_tree,
+			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
 			DestReceiver *dest, QueryCompletion *qc)
 {
 	if (pgw_cards_reject_literals() && IsTransactionState() && text != NULL)
 	{
-		Node	   *stmt = pstmt->utilityStmt;
-		Node	   *query;
+		Node *stmt = pstmt->utilityStmt;
+		Node *query;
 
-		while ((query = inside(stmt)) != NULL && IsA(query, Query) && ((Query *) query)->commandType == CMD_UTILITY)
+		while ((query = inside(stmt)) != NULL && IsA(query, Query) &&
+			   ((Query *) query)->commandType == CMD_UTILITY)
 			stmt = ((Query *) query)->utilityStmt;
-		Assert(stmt != NULL);	/* what CMD_UTILITY means */
+		Assert(stmt != NULL); /* what CMD_UTILITY means */
 		if (IsA(stmt, ExecuteStmt))
 			check_execute((ExecuteStmt *) stmt, text);
 		check_text(pstmt, text);

@@ -10,7 +10,10 @@
 
 extern void pgw_literals_init(void);
 
-/* For the planner's support function: a call whose arguments are simplified.  Sees bodies of inlined functions and expressions that stand in no query. */
+/*
+ * For the planner's support function: a call whose arguments are simplified.  Sees bodies of
+ * inlined functions and expressions that stand in no query.
+ */
 extern void pgw_literals_check_simplified(const SupportRequestSimplify *request);
 
 #endif

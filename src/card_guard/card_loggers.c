@@ -1,10 +1,11 @@
 /*
  * card_loggers.c - who in this server would write card data somewhere
  *
- * Owns: the list of settings under which calls with a card are refused, that of libraries known to keep queries or parameters, and what was in the hooks
- * when we put ours there.
- * docs/security.md has the table "Settings that could write a card", which test/tap/286_card_settings.pl makes by setting each and searching the logs.
- * A setting is refused where it writes what was bound, by itself and whatever the caller does; it is warned of (pgw.health()) where it does so only in some
+ * Owns: the list of settings under which calls with a card are refused, that of libraries known to
+ * keep queries or parameters, and what was in the hooks when we put ours there. docs/security.md
+ * has the table "Settings that could write a card", which test/tap/286_card_settings.pl makes by
+ * setting each and searching the logs. A setting is refused where it writes what was bound, by
+ * itself and whatever the caller does; it is warned of (pgw.health()) where it does so only in some
  * error, which log_guard.c cuts, or where we can only guess.
  */
 #include "postgres.h"
@@ -30,7 +31,8 @@
 
 #define MAX_BENEATH 16
 
-static const char *const lengths = "Set log_parameter_max_length = 0 (for this role or database, or in postgresql.conf), so that bound parameters stay out of the log.";
+static const char *const lengths =
+	"Set log_parameter_max_length = 0 (for this role or database, or in postgresql.conf), so that bound parameters stay out of the log.";
 
 /* ---------------------------------------------------------------- refused */
 
@@ -38,7 +40,7 @@ static bool
 is_on(const char *name)
 {
 	const char *value = GetConfigOption(name, true, false);
-	bool		on = false;
+	bool on = false;
 
 	return value != NULL && parse_bool(value, &on) && on;
 }
@@ -79,35 +81,41 @@ pgw_loggers_refused(const char **hint)
 	if (Debug_print_parse || Debug_print_rewritten || Debug_print_plan)
 	{
 		*hint = "Set debug_print_parse, debug_print_rewritten and debug_print_plan to off.";
-		return Debug_print_plan ? "debug_print_plan" : Debug_print_parse ? "debug_print_parse" : "debug_print_rewritten";
+		return Debug_print_plan    ? "debug_print_plan"
+			   : Debug_print_parse ? "debug_print_parse"
+								   : "debug_print_rewritten";
 	}
 	auto_explain = GetConfigOption("auto_explain.log_min_duration", true, false);
 	if (auto_explain != NULL && atoi(auto_explain) >= 0)
 	{
-		*hint = "Set auto_explain.log_min_duration = -1 for this role or database: plans show parameters as constants.";
+		*hint =
+			"Set auto_explain.log_min_duration = -1 for this role or database: plans show parameters as constants.";
 		return "auto_explain.log_min_duration";
 	}
-	if (is_on("pgaudit.log_parameter") && (pg_strcasecmp(text_of("pgaudit.log"), "none") != 0 || text_of("pgaudit.role")[0] != '\0'))
+	if (is_on("pgaudit.log_parameter") &&
+		(pg_strcasecmp(text_of("pgaudit.log"), "none") != 0 || text_of("pgaudit.role")[0] != '\0'))
 	{
 		*hint = "Set pgaudit.log_parameter = off for this role or database.";
 		return "pgaudit.log_parameter";
 	}
 	if (is_on("plpgsql_check.tracer") && is_on("plpgsql_check.enable_tracer"))
 	{
-		*hint = "Set plpgsql_check.tracer = off: it shows the arguments and variables of functions.";
+		*hint =
+			"Set plpgsql_check.tracer = off: it shows the arguments and variables of functions.";
 		return "plpgsql_check.tracer";
 	}
 	return NULL;
 }
 
-/* ---------------------------------------------------------------- warned of: hooks and libraries */
+/* ---------------------------------------------------------------- warned of: hooks and libraries
+ */
 
 static struct
 {
 	const char *hook;
-	void	   *function;
-}			beneath[MAX_BENEATH];
-static int	n_beneath = 0;
+	void *function;
+} beneath[MAX_BENEATH];
+static int n_beneath = 0;
 
 void
 pgw_loggers_beneath(const char *hook, void *function)
@@ -125,19 +133,24 @@ static void
 library_name(const char *path, char *name, size_t size)
 {
 	const char *slash = strrchr(path, '/');
-	char	   *dot;
+	char *dot;
 
 	strlcpy(name, slash != NULL ? slash + 1 : path, size);
 	if ((dot = strchr(name, '.')) != NULL)
 		*dot = '\0';
 }
 
-/* Have hooks, and write nothing of queries with their parameters; or have a setting of their own above. */
+/*
+ * Have hooks, and write nothing of queries with their parameters; or have a setting of their own
+ * above.
+ */
 static bool
 is_harmless(const char *library)
 {
-	static const char *const names[] = {"pgw", "postgres", "plpgsql", "pg_stat_statements", "auto_explain", "pgaudit", "plpgsql_check", "pg_stat_kcache",
-	"timescaledb", "pg_cron", "sepgsql", "pg_prewarm", "auth_delay", "passwordcheck"};
+	static const char *const names[] = {
+		"pgw",     "postgres",      "plpgsql",        "pg_stat_statements", "auto_explain",
+		"pgaudit", "plpgsql_check", "pg_stat_kcache", "timescaledb",        "pg_cron",
+		"sepgsql", "pg_prewarm",    "auth_delay",     "passwordcheck"};
 
 	for (size_t i = 0; i < lengthof(names); i++)
 	{
@@ -151,8 +164,10 @@ is_harmless(const char *library)
 static bool
 is_recorder(const char *library)
 {
-	static const char *const names[] = {"pg_store_plans", "pg_show_plans", "pg_qualstats", "pg_tracing", "pg_stat_monitor", "plugin_debugger",
-	"plprofiler", "pg_query_state", "pgsentinel", "pg_stat_plans", "set_user"};
+	static const char *const names[] = {"pg_store_plans", "pg_show_plans",   "pg_qualstats",
+										"pg_tracing",     "pg_stat_monitor", "plugin_debugger",
+										"plprofiler",     "pg_query_state",  "pgsentinel",
+										"pg_stat_plans",  "set_user"};
 
 	for (size_t i = 0; i < lengthof(names); i++)
 	{
@@ -188,8 +203,8 @@ finished(StringInfo list)
 static void
 look_at_hook(StringInfo list, const char *hook, void *function)
 {
-	Dl_info		info;
-	char		name[NAMEDATALEN];
+	Dl_info info;
+	char name[NAMEDATALEN];
 
 	if (function == NULL)
 		return;
@@ -207,7 +222,7 @@ pgw_loggers_hooks(void)
 	StringInfoData list;
 
 	/* What PL/pgSQL calls for each function and statement: debuggers, profilers, checkers. */
-	void	  **plugin = find_rendezvous_variable("PLpgSQL_plugin");
+	void **plugin = find_rendezvous_variable("PLpgSQL_plugin");
 
 	initStringInfo(&list);
 	look_at_hook(&list, "post_parse_analyze", (void *) post_parse_analyze_hook);
@@ -229,7 +244,7 @@ pgw_loggers_hooks(void)
 static int
 look_at_library(struct dl_phdr_info *info, size_t size, void *list)
 {
-	char		name[NAMEDATALEN];
+	char name[NAMEDATALEN];
 
 	library_name(info->dlpi_name, name, sizeof(name));
 	if (is_recorder(name))
@@ -247,12 +262,13 @@ pgw_loggers_libraries(void)
 	return finished(&list);
 }
 
-/* ---------------------------------------------------------------- warned of: settings and functions */
+/* ---------------------------------------------------------------- warned of: settings and
+ * functions */
 
 static char *
 read_list(const char *sql)
 {
-	char	   *list;
+	char *list;
 
 	if (SPI_execute(sql, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "what could log card data could not be read");
@@ -261,20 +277,25 @@ read_list(const char *sql)
 	return list;
 }
 
-/* Settings of loaded libraries whose name says that they write parameters, values or plans; and the one that PL/pgSQL has when it gets loaded. */
+/*
+ * Settings of loaded libraries whose name says that they write parameters, values or plans; and the
+ * one that PL/pgSQL has when it gets loaded.
+ */
 char *
 pgw_loggers_settings(void)
 {
-	return read_list("SELECT jsonb_agg(n.name ORDER BY n.name)::text FROM (SELECT s.name FROM pg_catalog.pg_settings s"
-					 " WHERE s.name LIKE '%.%' AND s.name !~ '^(pgw|auto_explain|pgaudit|plpgsql_check)\\.' AND lower(s.setting) NOT IN ('off', 'false', 'no', '0', '-1', 'none', '')"
-					 " AND s.name ~* '(log|trac|audit|print|record|captur|track|export|save|store|debug).*(param|bind|const|arg|value|quer|statement|plan)'"
-					 " AND s.name NOT LIKE 'pg_stat_statements.%'"
-					 " UNION SELECT 'plpgsql.print_strict_params' WHERE pg_catalog.current_setting('plpgsql.print_strict_params', true) IN ('on', 'true', 'yes', '1')) n");
+	return read_list(
+		"SELECT jsonb_agg(n.name ORDER BY n.name)::text FROM (SELECT s.name FROM pg_catalog.pg_settings s"
+		" WHERE s.name LIKE '%.%' AND s.name !~ '^(pgw|auto_explain|pgaudit|plpgsql_check)\\.' AND lower(s.setting) NOT IN ('off', 'false', 'no', '0', '-1', 'none', '')"
+		" AND s.name ~* '(log|trac|audit|print|record|captur|track|export|save|store|debug).*(param|bind|const|arg|value|quer|statement|plan)'"
+		" AND s.name NOT LIKE 'pg_stat_statements.%'"
+		" UNION SELECT 'plpgsql.print_strict_params' WHERE pg_catalog.current_setting('plpgsql.print_strict_params', true) IN ('on', 'true', 'yes', '1')) n");
 }
 
 char *
 pgw_loggers_functions(void)
 {
-	return read_list("SELECT jsonb_agg(p.oid::pg_catalog.regprocedure::text ORDER BY 1)::text FROM pg_catalog.pg_proc p"
-					 " WHERE p.prosrc ~* 'process_payment' AND p.prosrc ~* '#\\s*print_strict_params\\s+on'");
+	return read_list(
+		"SELECT jsonb_agg(p.oid::pg_catalog.regprocedure::text ORDER BY 1)::text FROM pg_catalog.pg_proc p"
+		" WHERE p.prosrc ~* 'process_payment' AND p.prosrc ~* '#\\s*print_strict_params\\s+on'");
 }

@@ -1,12 +1,14 @@
 /*
  * card_refusals.c - refusals that keep card data out of logs and statistics
  *
- * Owns: setting pgw.reject_card_literals; the words of the refusals.
- * The text of a statement reaches pg_stat_activity, pg_stat_statements and the log before our code runs, and bound parameters reach the
- * log where the server is set so: both are refused before anything else is done with the card, so that a developer meets it in the
- * first test, not in an audit.  No error shows the number, the statement or its context.
- * card_literals.c looks at calls before they run; here is the look at run time: does the number stand in the statement, or in what PL/pgSQL and its like would
- * write as the CONTEXT of an error (the texts of EXECUTE, at any nesting)?  That finds what came through a function of the caller's own.
+ * Owns: setting pgw.reject_card_literals; the words of the refusals. The text of a statement
+ * reaches pg_stat_activity, pg_stat_statements and the log before our code runs, and bound
+ * parameters reach the log where the server is set so: both are refused before anything else is
+ * done with the card, so that a developer meets it in the first test, not in an audit.  No error
+ * shows the number, the statement or its context. card_literals.c looks at calls before they run;
+ * here is the look at run time: does the number stand in the statement, or in what PL/pgSQL and its
+ * like would write as the CONTEXT of an error (the texts of EXECUTE, at any nesting)?  That finds
+ * what came through a function of the caller's own.
  */
 #include "postgres.h"
 
@@ -29,9 +31,10 @@ static bool reject_card_literals = true;
 void
 pgw_cards_init(void)
 {
-	DefineCustomBoolVariable("pgw.reject_card_literals",
-							 "Refuses calls whose card number, CVV or holder stands in the text of a statement.",
-							 NULL, &reject_card_literals, true, PGC_SUSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"pgw.reject_card_literals",
+		"Refuses calls whose card number, CVV or holder stands in the text of a statement.", NULL,
+		&reject_card_literals, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 /* Does text hold these digits, with at most a single blank or hyphen between two of them? */
@@ -41,7 +44,7 @@ holds_digits(const char *text, const char *digits, size_t n)
 	for (const char *start = text; *start != '\0'; start++)
 	{
 		const char *p = start;
-		size_t		i = 0;
+		size_t i = 0;
 
 		while (i < n && *p == digits[i])
 		{
@@ -59,17 +62,17 @@ holds_digits(const char *text, const char *digits, size_t n)
 static bool
 in_texts(const char *card_number)
 {
-	char		digits[20];
-	char	   *context;
-	size_t		n = 0;
-	bool		found;
+	char digits[20];
+	char *context;
+	size_t n = 0;
+	bool found;
 
 	for (const char *p = card_number; *p != '\0'; p++)
 	{
 		if (isdigit((unsigned char) *p))
 		{
 			if (n >= sizeof(digits) - 1)
-				return false;	/* no card number; validation says so */
+				return false; /* no card number; validation says so */
 			digits[n++] = *p;
 		}
 	}
@@ -99,14 +102,17 @@ pgw_cards_reject_literals(void)
 void
 pgw_cards_refuse_literal(const char *faults)
 {
-	/* The statement stays there until the next one: others could read it, and a crash would log it. */
+	/*
+	 * The statement stays there until the next one: others could read it, and a crash would log it.
+	 */
 	pgstat_report_activity(STATE_RUNNING, "(not shown by pgw: card data stood in the text)");
 
 	/* errhidecontext() hides it from the log only. */
 	error_context_stack = NULL;
-	pgw_raise_invalid("card data stands in the text of a statement", psprintf("[%s]", faults),
-					  "Send it as a parameter ($1) of the extended query protocol, and see that the driver does not put it into the text (docs/drivers.md); inside of functions, "
-					  "pass it as a variable, with EXECUTE ... USING. Nothing was sent. The text may have reached the client's own logs, and the server's statistics: remove it there.");
+	pgw_raise_invalid(
+		"card data stands in the text of a statement", psprintf("[%s]", faults),
+		"Send it as a parameter ($1) of the extended query protocol, and see that the driver does not put it into the text (docs/drivers.md); inside of functions, "
+		"pass it as a variable, with EXECUTE ... USING. Nothing was sent. The text may have reached the client's own logs, and the server's statistics: remove it there.");
 }
 
 void
@@ -117,10 +123,16 @@ pgw_cards_refuse_logging(const char *field)
 
 	if (setting == NULL)
 		return;
-	pgw_raise_invalid("the request is not valid",
-					  psprintf("[%s]", pgw_arg_fault(NULL, field, "card_parameters_logged",
-													 psprintf("the server would write bound parameters, and with them card data, to its log: %s", setting))),
-					  hint);
+	pgw_raise_invalid(
+		"the request is not valid",
+		psprintf(
+			"[%s]",
+			pgw_arg_fault(
+				NULL, field, "card_parameters_logged",
+				psprintf(
+					"the server would write bound parameters, and with them card data, to its log: %s",
+					setting))),
+		hint);
 }
 
 void

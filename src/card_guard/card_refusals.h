@@ -11,13 +11,22 @@ extern void pgw_cards_init(void);
 /* Setting pgw.reject_card_literals. */
 extern bool pgw_cards_reject_literals(void);
 
-/* PW400 when a card argument is there and the server has written it, or would write it, somewhere.  Before any other error of the call. */
+/*
+ * PW400 when a card argument is there and the server has written it, or would write it, somewhere.
+ * Before any other error of the call.
+ */
 extern void pgw_cards_refuse(const PgwPaymentArgs *args);
 
-/* PW400 card_literal with these faults.  Neither the log nor the client nor pg_stat_activity is shown the statement or its context. */
+/*
+ * PW400 card_literal with these faults.  Neither the log nor the client nor pg_stat_activity is
+ * shown the statement or its context.
+ */
 extern void pgw_cards_refuse_literal(const char *faults) pg_attribute_noreturn();
 
-/* PW400 card_parameters_logged for this field, when a setting of this session would write bound parameters to the log. */
+/*
+ * PW400 card_parameters_logged for this field, when a setting of this session would write bound
+ * parameters to the log.
+ */
 extern void pgw_cards_refuse_logging(const char *field);
 
 #endif

@@ -8,7 +8,10 @@
 
 extern void pgw_log_guard_init(void);
 
-/* From now on, lines of this session that hold a card number are cut, whether they name the function or not. */
+/*
+ * From now on, lines of this session that hold a card number are cut, whether they name the
+ * function or not.
+ */
 extern void pgw_log_guard_watch(void);
 
 /* Does the text name pgw.process_payment()? */

@@ -1,11 +1,15 @@
 /*
- * capture_void_refund.c - pgw.capture_payment(), void_payment(), refund_payment(): what follows an authorization or a charge
+ * capture_void_refund.c - pgw.capture_payment(), void_payment(), refund_payment(): what follows an
+ * authorization or a charge
  *
- * Owns nothing that lasts.  All is written in the caller's transaction, so a rollback leaves nothing behind and the bank never hears of it; the
- * worker does it after the commit (attempt/requested_operation.c).
+ * Owns nothing that lasts.  All is written in the caller's transaction, so a rollback leaves
+ * nothing behind and the bank never hears of it; the worker does it after the commit
+ * (attempt/requested_operation.c).
  *
- * Order that matters: the payments row is locked first and the grid of core/payment/payment_amounts.h asked under that lock, so that of two that race for
- * the last unit one is refused; what is accepted claims its amount in the same row.  Then the operation's own id is claimed.
+ * Order that matters: the payments row is locked first and the grid of
+ * core/payment/payment_amounts.h asked under that lock, so that of two that race for the last unit
+ * one is refused; what is accepted claims its amount in the same row.  Then the operation's own id
+ * is claimed.
  * Locks: the payments row (as an UPDATE of it takes), until the transaction ends.
  */
 #include "postgres.h"
@@ -37,21 +41,21 @@ PG_FUNCTION_INFO_V1(pgw_refund_payment_1_0);
 
 typedef struct RequestedOperation
 {
-	PgwKind		kind;
-	pg_uuid_t	payment_id;
+	PgwKind kind;
+	pg_uuid_t payment_id;
 	PgwOperationArgs args;
-	bool		final;
-	Oid			caller;
-	int			sec_context;
+	bool final;
+	Oid caller;
+	int sec_context;
 } RequestedOperation;
 
 static void
 get_arguments(FunctionCallInfo fcinfo, PgwKind kind, RequestedOperation *o)
 {
-	PgwBuf		faults;
-	char	   *text = NULL;
-	bool		isnull;
-	Datum		d;
+	PgwBuf faults;
+	char *text = NULL;
+	bool isnull;
+	Datum d;
 
 	memset(o, 0, sizeof(*o));
 	o->kind = kind;
@@ -82,7 +86,7 @@ get_arguments(FunctionCallInfo fcinfo, PgwKind kind, RequestedOperation *o)
 static void
 raise_not_found(const RequestedOperation *o)
 {
-	char		id[37];
+	char id[37];
 
 	pgw_uuid_to_text(o->payment_id.data, id);
 	pgw_raise("payment_not_found", pgw_detail(NULL, "payment_id", id), NULL);
@@ -92,7 +96,8 @@ raise_not_found(const RequestedOperation *o)
 static void
 find_payment(const RequestedOperation *o, PgwPayment *p)
 {
-	if (!pgw_store_payment_by_id(&o->payment_id, p) || !pgw_caller_may(o->caller, "client", p->merchant))
+	if (!pgw_store_payment_by_id(&o->payment_id, p) ||
+		!pgw_caller_may(o->caller, "client", p->merchant))
 		raise_not_found(o);
 }
 
@@ -102,24 +107,29 @@ static void
 append_field(char **fields, bool differs, const char *name)
 {
 	if (differs)
-		*fields = *fields == NULL ? psprintf("\"%s\"", name) : psprintf("%s, \"%s\"", *fields, name);
+		*fields =
+			*fields == NULL ? psprintf("\"%s\"", name) : psprintf("%s, \"%s\"", *fields, name);
 }
 
 /* The recorded operation as it stands, or PW422 when this is another request. */
 static Datum
 replay(FunctionCallInfo fcinfo, const RequestedOperation *o, const PgwAttempt *recorded)
 {
-	char	   *fields = NULL;
+	char *fields = NULL;
 	const char *reason = o->args.reason != NULL ? o->args.reason : "";
-	PgwPayment	p;
+	PgwPayment p;
 
-	append_field(&fields, memcmp(&recorded->payment_id, &o->payment_id, sizeof(pg_uuid_t)) != 0, "payment_id");
+	append_field(&fields, memcmp(&recorded->payment_id, &o->payment_id, sizeof(pg_uuid_t)) != 0,
+				 "payment_id");
 	append_field(&fields, o->args.has_amount && o->args.amount != recorded->amount, "amount");
-	append_field(&fields, o->kind == PGW_KIND_CAPTURE && o->final != recorded->final_capture, "final");
-	append_field(&fields, strcmp(reason, recorded->reason != NULL ? recorded->reason : "") != 0, "reason");
+	append_field(&fields, o->kind == PGW_KIND_CAPTURE && o->final != recorded->final_capture,
+				 "final");
+	append_field(&fields, strcmp(reason, recorded->reason != NULL ? recorded->reason : "") != 0,
+				 "reason");
 	if (fields != NULL)
-		pgw_raise("idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
-				  "Use a new client_request_id for a new operation, or repeat the first call's arguments.");
+		pgw_raise(
+			"idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
+			"Use a new client_request_id for a new operation, or repeat the first call's arguments.");
 	if (!pgw_store_payment_by_id(&o->payment_id, &p))
 		raise_not_found(o);
 	return pgw_result_operation_datum(fcinfo, &p, recorded, PGW_AUDIENCE_REPLAY);
@@ -129,39 +139,48 @@ replay(FunctionCallInfo fcinfo, const RequestedOperation *o, const PgwAttempt *r
 
 /* *version: where the charge lies, and so where the operation goes. */
 static void
-check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, int64 *amount, int *version)
+check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, int64 *amount,
+	  int *version)
 {
 	PgwOperationCheck result;
 	const PgwCapabilities none = {0};
 	PgwAttempt charge;
-	PgwBank    *bank;
+	PgwBank *bank;
 
 	pgw_config_refresh(false);
 	*version = pgw_store_attempt_by_id(&p->transaction_id, &charge) ? charge.bank_version : 0;
 	bank = pgw_config_bank_of(p->bank, *version, NULL);
 	pgw_store_get_amounts(p, s);
-	pgw_payment_operation_check(o->kind, s, bank != NULL && bank->connector != NULL ? pgw_connector_capabilities(bank->connector) : &none,
-						o->args.has_amount ? o->args.amount : 0, o->final, &result);
+	pgw_payment_operation_check(o->kind, s,
+								bank != NULL && bank->connector != NULL
+									? pgw_connector_capabilities(bank->connector)
+									: &none,
+								o->args.has_amount ? o->args.amount : 0, o->final, &result);
 	if (result.error_code == NULL && (bank == NULL || bank->connector == NULL))
 		result.error_code = bank == NULL ? "unknown_bank" : "connector_invalid";
 	if (result.error_code == NULL && !pgw_config_takes_amount(bank, result.amount, p->currency))
 		result.error_code = "amount_not_representable";
 	if (result.error_code != NULL)
 	{
-		char	   *detail = pgw_detail(pgw_detail(NULL, "operation", pgw_kind_name(o->kind)), "status", pgw_payment_status_name(p->status));
+		char *detail = pgw_detail(pgw_detail(NULL, "operation", pgw_kind_name(o->kind)), "status",
+								  pgw_payment_status_name(p->status));
 
 		if (strcmp(result.error_code, "amount_exceeds_remaining") == 0)
 			detail = psprintf("%s, \"left\": " INT64_FORMAT, detail, result.left);
-		pgw_raise(result.error_code, detail,
-				  result.hint != NULL ? psprintf("%c%s.", pg_toupper((unsigned char) result.hint[0]), result.hint + 1) : NULL);
+		pgw_raise(
+			result.error_code, detail,
+			result.hint != NULL
+				? psprintf("%c%s.", pg_toupper((unsigned char) result.hint[0]), result.hint + 1)
+				: NULL);
 	}
 	*amount = result.amount;
 }
 
 static void
-fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int version, PgwAttempt *attempt)
+fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int version,
+			 PgwAttempt *attempt)
 {
-	char		key[33];
+	char key[33];
 
 	memset(attempt, 0, sizeof(*attempt));
 	pgw_store_new_id(&attempt->transaction_id);
@@ -172,7 +191,8 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int
 	attempt->merchant = p->merchant;
 	attempt->kind = o->kind;
 	attempt->submitted = true;
-	attempt->taken_by_worker = false;			/* joins the one-live-attempt index when the worker takes it */
+	/* joins the one-live-attempt index when the worker takes it */
+	attempt->taken_by_worker = false;
 	attempt->amount = amount;
 	attempt->currency = p->currency;
 	attempt->capture = p->capture;
@@ -196,13 +216,15 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int
 static Datum
 carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 {
-	PgwEvent	started = {.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED,
-	.operation = pgw_kind_name(o->kind)};
+	PgwEvent started = {.type = PGW_EV_TRANSACTION_STARTED,
+						.from = PGW_STATE_NONE,
+						.to = PGW_CREATED,
+						.operation = pgw_kind_name(o->kind)};
 	PgwAttempt attempt;
 	PgwAttempt existing;
 	PgwPaymentAmounts s;
-	int64		amount;
-	int			version;
+	int64 amount;
+	int version;
 
 	if (pgw_store_operation(o->kind, o->args.client_request_id, p->merchant, &existing))
 		return replay(fcinfo, o, &existing);
@@ -210,7 +232,8 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 	pgw_need_worker(true);
 	fill_attempt(o, p, amount, version, &attempt);
 	if (pgw_store_claim_operation(&attempt, &started, &existing) == PGW_CLAIM_EXISTS)
-		return replay(fcinfo, o, &existing);	/* by a caller with this id on another payment */
+		/* by a caller with this id on another payment */
+		return replay(fcinfo, o, &existing);
 	if (!PGW_MUTATED(OPERATION_CLAIM))
 		pgw_payment_operation_begin(o->kind, amount, &s);
 	pgw_store_set_amounts(p, &s);
@@ -222,10 +245,10 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 static Datum
 operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 {
-	RequestedOperation	o;
-	PgwPayment	p;
+	RequestedOperation o;
+	PgwPayment p;
 	PgwAttempt existing;
-	Datum		result;
+	Datum result;
 
 	PreventCommandIfReadOnly(function);
 	PreventCommandDuringRecovery(function);
@@ -237,7 +260,10 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	pgw_tables_lock(0);
 	find_payment(&o, &p);
 
-	/* A replay waits for nobody.  Whoever has not committed yet holds the payments row: then it is looked for again, under that lock. */
+	/*
+	 * A replay waits for nobody.  Whoever has not committed yet holds the payments row: then it is
+	 * looked for again, under that lock.
+	 */
 	if (pgw_store_operation(kind, o.args.client_request_id, p.merchant, &existing))
 		result = replay(fcinfo, &o, &existing);
 	else

@@ -1,9 +1,10 @@
 /*
  * pay_common.c - what process_payment and submit_payment have in common
  *
- * Owns: settings pgw.wait_timeout and pgw.on_failure; the order of the checks; the comparison of a replay with what is recorded.
- * Order that matters: the card refusals come before anything else, so that no other error comes first and shows the text of the statement; then read-only and
- * standby; nothing is written before every check has passed.
+ * Owns: settings pgw.wait_timeout and pgw.on_failure; the order of the checks; the comparison of a
+ * replay with what is recorded. Order that matters: the card refusals come before anything else, so
+ * that no other error comes first and shows the text of the statement; then read-only and standby;
+ * nothing is written before every check has passed.
  */
 #include "postgres.h"
 
@@ -30,14 +31,11 @@
 #include "sql_function/access_grants.h"
 #include "sql_function/raise_error.h"
 
-static int	wait_timeout = 35000;
-static int	on_failure = 0;
+static int wait_timeout = 35000;
+static int on_failure = 0;
 
 static const struct config_enum_entry on_failure_options[] = {
-	{"return", 0, false},
-	{"raise", 1, false},
-	{NULL, 0, false}
-};
+	{"return", 0, false}, {"raise", 1, false}, {NULL, 0, false}};
 
 void
 pgw_interface_init(void)
@@ -47,14 +45,17 @@ pgw_interface_init(void)
 	pgw_repeats_init();
 	pgw_literals_init();
 	pgw_log_guard_init();
-	DefineCustomIntVariable("pgw.wait_timeout",
-							"How long a payment waits for its outcome, and a duplicate for the first one.",
-							"The argument timeout takes precedence. Longer than the bank's request_timeout, or answers come too late.",
-							&wait_timeout, 35000, 0, (int) PGW_MAX_TIMEOUT_MS, PGC_USERSET, GUC_UNIT_MS, NULL, NULL, NULL);
-	DefineCustomEnumVariable("pgw.on_failure",
-							 "Whether declines and failures of the bank are returned as rows or raised as errors.",
-							 "The argument on_failure takes precedence.",
-							 &on_failure, 0, on_failure_options, PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.wait_timeout",
+		"How long a payment waits for its outcome, and a duplicate for the first one.",
+		"The argument timeout takes precedence. Longer than the bank's request_timeout, or answers come too late.",
+		&wait_timeout, 35000, 0, (int) PGW_MAX_TIMEOUT_MS, PGC_USERSET, GUC_UNIT_MS, NULL, NULL,
+		NULL);
+	DefineCustomEnumVariable(
+		"pgw.on_failure",
+		"Whether declines and failures of the bank are returned as rows or raised as errors.",
+		"The argument on_failure takes precedence.", &on_failure, 0, on_failure_options,
+		PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
 void
@@ -73,10 +74,11 @@ pgw_become_caller(Oid caller, int sec_context)
 static void
 validate(PgwPay *pay)
 {
-	PgwBuf		faults;
-	char	   *text;
-	int64		now = (GetCurrentTimestamp() / USECS_PER_SEC) + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
-	int			n;
+	PgwBuf faults;
+	char *text;
+	int64 now = (GetCurrentTimestamp() / USECS_PER_SEC) +
+				(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	int n;
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);
@@ -90,12 +92,15 @@ validate(PgwPay *pay)
 void
 pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool is_submit)
 {
-	bool		enabled;
+	bool enabled;
 
 	memset(pay, 0, sizeof(*pay));
 	pgw_args_note_secrets(fcinfo);
 
-	/* First of all: the text of a statement with a card in it must not reach the log with another error. */
+	/*
+	 * First of all: the text of a statement with a card in it must not reach the log with another
+	 * error.
+	 */
 	pgw_args_read(fcinfo, is_submit, &pay->args);
 	pgw_cards_refuse(&pay->args);
 
@@ -123,7 +128,8 @@ void
 pgw_need_worker(bool is_submit)
 {
 	if (!pgw_exchange_available())
-		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
+		pgw_raise("not_preloaded", NULL,
+				  "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
 	if (!pgw_exchange_worker_running(MyDatabaseId))
 		pgw_raise("worker_not_running", NULL, NULL);
 
@@ -136,12 +142,12 @@ static void
 route(PgwPay *pay)
 {
 	const char *code = NULL;
-	char	   *detail = NULL;
-	PgwBank    *bank;
+	char *detail = NULL;
+	PgwBank *bank;
 
 	pgw_config_refresh(false);
-	bank = pgw_config_route(pay->args.bank, pay->args.amount, pay->args.currency, pay->args.card_number != NULL, pay->checked.capture,
-							&code, &detail);
+	bank = pgw_config_route(pay->args.bank, pay->args.amount, pay->args.currency,
+							pay->args.card_number != NULL, pay->checked.capture, &code, &detail);
 	if (bank == NULL)
 		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
 	strlcpy(pay->bank, bank->name, sizeof(pay->bank));
@@ -152,7 +158,8 @@ void
 pgw_pay_prepare(PgwPay *pay)
 {
 	/* A replay needs neither: it must answer also when the bank is disabled by now. */
-	pay->found = pgw_store_payment_probe(pay->args.client_request_id, pay->args.merchant, &pay->payment);
+	pay->found =
+		pgw_store_payment_probe(pay->args.client_request_id, pay->args.merchant, &pay->payment);
 	if (pay->found == PGW_FIND_ROW)
 		return;
 	pgw_need_worker(pay->args.is_submit);
@@ -166,15 +173,19 @@ static void
 compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwAttempt *attempt)
 {
 	const PgwPaymentArgs *args = &pay->args;
-	bool		card = args->card_number != NULL;
-	PgwIdentity asked = {
-		.amount = args->amount, .currency = args->currency, .token = args->token, .card_last4 = card ? pay->checked.last4 : NULL,
-		.card_expiry_month = card ? args->card_expiry_month : 0, .card_expiry_year = card ? args->card_expiry_year : 0,
-		.bank = args->bank, .capture = pay->checked.capture, .reference = args->reference
-	};
+	bool card = args->card_number != NULL;
+	PgwIdentity asked = {.amount = args->amount,
+						 .currency = args->currency,
+						 .token = args->token,
+						 .card_last4 = card ? pay->checked.last4 : NULL,
+						 .card_expiry_month = card ? args->card_expiry_month : 0,
+						 .card_expiry_year = card ? args->card_expiry_year : 0,
+						 .bank = args->bank,
+						 .capture = pay->checked.capture,
+						 .reference = args->reference};
 	PgwIdentity recorded = asked;
-	PgwBuf		names;
-	char	   *fields = NULL;
+	PgwBuf names;
+	char *fields = NULL;
 
 	recorded.amount = p->amount;
 	recorded.currency = p->currency;
@@ -197,8 +208,9 @@ compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwAttempt *attempt
 void
 pgw_pay_mismatch(const char *fields)
 {
-	pgw_raise("idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
-			  "Use a new client_request_id for a new payment, or repeat the first call's arguments.");
+	pgw_raise(
+		"idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
+		"Use a new client_request_id for a new payment, or repeat the first call's arguments.");
 }
 
 bool
@@ -241,13 +253,14 @@ bool
 pgw_pay_claim(PgwPay *pay, PgwAttempt *attempt, bool *have_t)
 {
 	PgwPayment *p = &pay->payment;
-	PgwPayment	existing;
+	PgwPayment existing;
 
 	*have_t = false;
 	if (pay->found != PGW_FIND_ROW)
 	{
 		fill_payment(pay);
-		if (pgw_store_claim(p, pay->found == PGW_FIND_NONE, pay->deadline, &existing) == PGW_CLAIM_INSERTED)
+		if (pgw_store_claim(p, pay->found == PGW_FIND_NONE, pay->deadline, &existing) ==
+			PGW_CLAIM_INSERTED)
 			return true;
 		*p = existing;
 	}
@@ -264,26 +277,31 @@ pgw_pay_end(PgwPay *pay)
 }
 
 Datum
-pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwAttempt *attempt, PgwAudience audience)
+pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwAttempt *attempt,
+			   PgwAudience audience)
 {
 	if (pay->raise && audience != PGW_AUDIENCE_SUBMIT)
 	{
-		PgwResultError	v;
+		PgwResultError v;
 
 		pgw_result_error(&pay->payment, attempt, audience, &v);
 		if (v.error_code != NULL)
 		{
-			const pg_uuid_t *correlation_id = attempt != NULL ? &attempt->correlation_id : &pay->correlation_id;
-			char	   *members;
-			char		id[37];
+			const pg_uuid_t *correlation_id =
+				attempt != NULL ? &attempt->correlation_id : &pay->correlation_id;
+			char *members;
+			char id[37];
 
 			pgw_uuid_to_text(pay->payment.payment_id.data, id);
 			members = pgw_detail(NULL, "payment_id", id);
 			pgw_uuid_to_text(pay->payment.transaction_id.data, id);
 			members = pgw_detail(members, "transaction_id", id);
 			pgw_uuid_to_text(correlation_id->data, id);
-			pgw_raise(v.error_code, pgw_detail(members, "correlation_id", id),
-					  v.http_status == 504 ? "The charge may stand: ask again with the same client_request_id, never with a new one." : NULL);
+			pgw_raise(
+				v.error_code, pgw_detail(members, "correlation_id", id),
+				v.http_status == 504
+					? "The charge may stand: ask again with the same client_request_id, never with a new one."
+					: NULL);
 		}
 	}
 	return pgw_result_datum(fcinfo, &pay->payment, attempt, audience);

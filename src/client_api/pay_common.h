@@ -14,41 +14,54 @@
 
 typedef struct PgwPay
 {
-	PgwPaymentArgs	args;
-	PgwCheckedArgs	checked;
-	const char *capture_op;		/* the bank's operation: "charge" or "authorize" */
-	uint64		config_number;	/* of the configuration that has chosen the bank */
-	bool		config_changing;
-	char		bank[64];		/* by the rules of routing */
-	TimestampTz deadline;		/* of waiting; 0: none */
-	bool		raise;			/* on_failure */
-	Oid			caller;
-	int			saved_sec_context;
-	PgwFind		found;			/* the row with this id, as it was a moment ago */
-	PgwPayment	payment;		/* the claim, or the row that was there */
-	pg_uuid_t	correlation_id;
+	PgwPaymentArgs args;
+	PgwCheckedArgs checked;
+	const char *capture_op; /* the bank's operation: "charge" or "authorize" */
+	uint64 config_number;   /* of the configuration that has chosen the bank */
+	bool config_changing;
+	char bank[64];        /* by the rules of routing */
+	TimestampTz deadline; /* of waiting; 0: none */
+	bool raise;           /* on_failure */
+	Oid caller;
+	int saved_sec_context;
+	PgwFind found;      /* the row with this id, as it was a moment ago */
+	PgwPayment payment; /* the claim, or the row that was there */
+	pg_uuid_t correlation_id;
 } PgwPay;
 
-/* Read-only checks, arguments, card refusals, validation, privileges, merchant; then acts as the owner until pgw_pay_end(). */
-extern void pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool is_submit);
+/*
+ * Read-only checks, arguments, card refusals, validation, privileges, merchant; then acts as the
+ * owner until pgw_pay_end().
+ */
+extern void pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function,
+						  bool is_submit);
 
 /*
- * true: the id is taken by an equal request (else PW422), and pay->payment and *attempt are the payment as it stands.  false: not known yet; pgw_pay_claim()
- * will tell.  Takes no lock that stays, and must come before those of table_locks.c, which most repeats do not need.
+ * true: the id is taken by an equal request (else PW422), and pay->payment and *attempt are the
+ * payment as it stands.  false: not known yet; pgw_pay_claim() will tell.  Takes no lock that
+ * stays, and must come before those of table_locks.c, which most repeats do not need.
  */
 extern bool pgw_pay_repeat(PgwPay *pay, PgwAttempt *attempt);
 
-/* What a new payment needs and a replay does not: a running worker (PW500), and a bank that takes it (PW422). */
+/*
+ * What a new payment needs and a replay does not: a running worker (PW500), and a bank that takes
+ * it (PW422).
+ */
 extern void pgw_pay_prepare(PgwPay *pay);
 
-/* false: the id is taken by an equal request (else PW422), and pay->payment, and *attempt if recorded, are the payment as it stands. */
+/*
+ * false: the id is taken by an equal request (else PW422), and pay->payment, and *attempt if
+ * recorded, are the payment as it stands.
+ */
 extern bool pgw_pay_claim(PgwPay *pay, PgwAttempt *attempt, bool *have_t);
 
-extern void pgw_need_worker(bool is_submit);	/* PW500: none runs; paused is all right for what waits in a table */
-extern void pgw_pay_end(PgwPay *pay);	/* normal exit; an abort restores the user by itself */
+/* PW500: none runs; paused is all right for what waits in a table */
+extern void pgw_need_worker(bool is_submit);
+extern void pgw_pay_end(PgwPay *pay); /* normal exit; an abort restores the user by itself */
 
 /* The row, or with on_failure => 'raise' the error that it tells of. */
-extern Datum pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwAttempt *attempt, PgwAudience audience);
+extern Datum pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwAttempt *attempt,
+							PgwAudience audience);
 
 /* PW422: fields as JSON strings with commas. */
 extern void pgw_pay_mismatch(const char *fields);

@@ -2,8 +2,8 @@
  * payment_result.c - pgw.payment_result: what callers are told about a payment
  *
  * Owns: the rules for error_*, http_status and retryable.
- * Invariants: texts come from core/base/error_codes.h or from what the worker recorded as sanitized; columns are filled by name, so an older SQL
- * definition with fewer columns works.
+ * Invariants: texts come from core/base/error_codes.h or from what the worker recorded as
+ * sanitized; columns are filled by name, so an older SQL definition with fewer columns works.
  */
 #include "postgres.h"
 
@@ -33,7 +33,8 @@ error_from_code(const char *code, PgwResultError *v)
 }
 
 void
-pgw_result_error(const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience, PgwResultError *v)
+pgw_result_error(const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience,
+				 PgwResultError *v)
 {
 	memset(v, 0, sizeof(*v));
 	switch (p->status)
@@ -42,7 +43,8 @@ pgw_result_error(const PgwPayment *p, const PgwAttempt *attempt, PgwAudience aud
 		case PGW_PAY_FAILED:
 			if (attempt != NULL && attempt->error_code != NULL)
 				error_from_code(attempt->error_code, v);
-			else if (attempt != NULL && (attempt->status == PGW_REFUNDING || attempt->status == PGW_REFUNDED))
+			else if (attempt != NULL &&
+					 (attempt->status == PGW_REFUNDING || attempt->status == PGW_REFUNDED))
 				error_from_code("given_back", v);
 			else
 				error_from_code(p->status == PGW_PAY_DECLINED ? "declined" : "bank_error", v);
@@ -53,8 +55,10 @@ pgw_result_error(const PgwPayment *p, const PgwAttempt *attempt, PgwAudience aud
 			v->http_status = 202;
 
 			/* Accepted and on its way is no error; not knowing what the bank did is one. */
-			if (attempt != NULL && (attempt->status == PGW_BANK_UNKNOWN || attempt->status == PGW_REQUIRES_MANUAL_REVIEW))
-				error_from_code(attempt->error_code != NULL ? attempt->error_code : "outcome_unknown", v);
+			if (attempt != NULL && (attempt->status == PGW_BANK_UNKNOWN ||
+									attempt->status == PGW_REQUIRES_MANUAL_REVIEW))
+				error_from_code(
+					attempt->error_code != NULL ? attempt->error_code : "outcome_unknown", v);
 			else if (audience == PGW_AUDIENCE_WAIT_ENDED)
 				error_from_code("wait_timeout", v);
 			break;
@@ -75,20 +79,25 @@ operation_error(const PgwAttempt *op, PgwAudience audience, PgwResultError *v)
 		v->http_status = audience == PGW_AUDIENCE_FIRST_CALL ? 201 : 200;
 	else
 		v->http_status = 202;
-	if (op->status == PGW_FAILED || op->status == PGW_BANK_UNKNOWN || op->status == PGW_REQUIRES_MANUAL_REVIEW)
+	if (op->status == PGW_FAILED || op->status == PGW_BANK_UNKNOWN ||
+		op->status == PGW_REQUIRES_MANUAL_REVIEW)
 		error_from_code(op->error_code != NULL ? op->error_code : "outcome_unknown", v);
 
-	/* in doubt, whatever the bank said last: the refusal of one that is being looked up is not final */
-	if (op->status == PGW_BANK_UNKNOWN && strcmp(v->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) != 0)
+	/*
+	 * in doubt, whatever the bank said last: the refusal of one that is being looked up is not
+	 * final
+	 */
+	if (op->status == PGW_BANK_UNKNOWN &&
+		strcmp(v->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) != 0)
 		error_from_code("outcome_unknown", v);
 }
 
 /* Values of one row, put by column name. */
 typedef struct Row
 {
-	TupleDesc	desc;
-	Datum		values[MaxTupleAttributeNumber];
-	bool		nulls[MaxTupleAttributeNumber];
+	TupleDesc desc;
+	Datum values[MaxTupleAttributeNumber];
+	bool nulls[MaxTupleAttributeNumber];
 } Row;
 
 static int
@@ -105,7 +114,7 @@ column(Row *row, const char *name)
 static void
 put(Row *row, const char *name, Datum value)
 {
-	int			i = column(row, name);
+	int i = column(row, name);
 
 	if (i >= 0)
 	{
@@ -117,7 +126,7 @@ put(Row *row, const char *name, Datum value)
 static void
 put_string(Row *row, const char *name, const char *value)
 {
-	int			i = column(row, name);
+	int i = column(row, name);
 
 	if (i >= 0 && value != NULL)
 	{
@@ -126,12 +135,15 @@ put_string(Row *row, const char *name, const char *value)
 	}
 }
 
-/* attempt: the payment's attempt, or NULL; op: an operation on it that the row is about, or NULL. */
+/*
+ * attempt: the payment's attempt, or NULL; op: an operation on it that the row is about, or NULL.
+ */
 static HeapTuple
-build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt *op, PgwAudience audience)
+build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt *op,
+	  PgwAudience audience)
 {
-	Row		   *row = palloc0(sizeof(Row));
-	PgwResultError	v;
+	Row *row = palloc0(sizeof(Row));
+	PgwResultError v;
 
 	row->desc = desc;
 	memset(row->nulls, true, sizeof(row->nulls));
@@ -141,10 +153,14 @@ build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwA
 		pgw_result_error(p, attempt, audience, &v);
 
 	put(row, "payment_id", UUIDPGetDatum(&p->payment_id));
-	put(row, "transaction_id", UUIDPGetDatum(op != NULL ? &op->transaction_id : &p->transaction_id));
+	put(row, "transaction_id",
+		UUIDPGetDatum(op != NULL ? &op->transaction_id : &p->transaction_id));
 	put_string(row, "client_request_id", op != NULL ? op->client_request_id : p->client_request_id);
 	put_string(row, "status", pgw_payment_status_name(p->status));
-	put_string(row, "transaction_status", pgw_state_name(op != NULL ? op->status : attempt != NULL ? attempt->status : PGW_CREATED));
+	put_string(row, "transaction_status",
+			   pgw_state_name(op != NULL        ? op->status
+							  : attempt != NULL ? attempt->status
+												: PGW_CREATED));
 	put(row, "amount", Int64GetDatum(op != NULL ? op->amount : p->amount));
 	put_string(row, "currency", p->currency);
 	put(row, "authorized_amount", Int64GetDatum(p->authorized_amount));
@@ -164,16 +180,19 @@ build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwA
 	put(row, "replayed", BoolGetDatum(audience == PGW_AUDIENCE_REPLAY));
 	put_string(row, "reference", p->reference);
 	if (op != NULL || attempt != NULL)
-		put(row, "correlation_id", UUIDPGetDatum(op != NULL ? &op->correlation_id : &attempt->correlation_id));
-	put_string(row, "details", op != NULL ? psprintf("{\"kind\": \"%s\"}", pgw_kind_name(op->kind)) : "{}");
+		put(row, "correlation_id",
+			UUIDPGetDatum(op != NULL ? &op->correlation_id : &attempt->correlation_id));
+	put_string(row, "details",
+			   op != NULL ? psprintf("{\"kind\": \"%s\"}", pgw_kind_name(op->kind)) : "{}");
 	put(row, "created_at", TimestampTzGetDatum(p->created_at));
 	return heap_form_tuple(desc, row->values, row->nulls);
 }
 
 Datum
-pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience)
+pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *attempt,
+				 PgwAudience audience)
 {
-	TupleDesc	desc;
+	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -181,9 +200,10 @@ pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt 
 }
 
 Datum
-pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *op, PgwAudience audience)
+pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *op,
+						   PgwAudience audience)
 {
-	TupleDesc	desc;
+	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -197,15 +217,16 @@ pgw_result_set(FunctionCallInfo fcinfo, TupleDesc *desc)
 	MemoryContext old;
 	Tuplestorestate *store;
 
-	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) || (rsinfo->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
+	if (rsinfo == NULL || !IsA(rsinfo, ReturnSetInfo) ||
+		(rsinfo->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+						errmsg("set-valued function called in context that cannot accept a set")));
 	old = MemoryContextSwitchTo(rsinfo->econtext->ecxt_per_query_memory);
 	if (get_call_result_type(fcinfo, NULL, desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
 	*desc = BlessTupleDesc(*desc);
-	store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0, false, work_mem);
+	store = tuplestore_begin_heap((rsinfo->allowedModes & SFRM_Materialize_Random) != 0, false,
+								  work_mem);
 	rsinfo->returnMode = SFRM_Materialize;
 	rsinfo->setResult = store;
 	rsinfo->setDesc = *desc;
@@ -214,7 +235,8 @@ pgw_result_set(FunctionCallInfo fcinfo, TupleDesc *desc)
 }
 
 void
-pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience)
+pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p,
+			   const PgwAttempt *attempt, PgwAudience audience)
 {
 	tuplestore_puttuple(store, build(desc, p, attempt, NULL, audience));
 }
@@ -241,7 +263,10 @@ pgw_result_from_attempt(const PgwAttempt *attempt, PgwPayment *p)
 	switch (attempt->status)
 	{
 		case PGW_FAILED:
-			p->status = attempt->error_class != NULL && strcmp(attempt->error_class, "business") == 0 ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
+			p->status =
+				attempt->error_class != NULL && strcmp(attempt->error_class, "business") == 0
+					? PGW_PAY_DECLINED
+					: PGW_PAY_FAILED;
 			break;
 		case PGW_REFUNDING:
 		case PGW_REFUNDED:
@@ -251,7 +276,7 @@ pgw_result_from_attempt(const PgwAttempt *attempt, PgwPayment *p)
 			p->status = PGW_PAY_IN_REVIEW;
 			break;
 		default:
-			p->status = PGW_PAY_PENDING;	/* no payments row that names it is visible yet */
+			p->status = PGW_PAY_PENDING; /* no payments row that names it is visible yet */
 			break;
 	}
 }

@@ -13,37 +13,48 @@
 
 typedef enum PgwAudience
 {
-	PGW_AUDIENCE_FIRST_CALL = 0,			/* by the call that made the payment */
-	PGW_AUDIENCE_WAIT_ENDED,			/* the same, but its wait ended before the worker knew */
-	PGW_AUDIENCE_SUBMIT,			/* by the call that submitted it */
-	PGW_AUDIENCE_REPLAY,			/* by a later call with the same id */
-	PGW_AUDIENCE_READ				/* by a read function */
+	PGW_AUDIENCE_FIRST_CALL = 0, /* by the call that made the payment */
+	/* the same, but its wait ended before the worker knew */
+	PGW_AUDIENCE_WAIT_ENDED,
+	PGW_AUDIENCE_SUBMIT, /* by the call that submitted it */
+	PGW_AUDIENCE_REPLAY, /* by a later call with the same id */
+	PGW_AUDIENCE_READ    /* by a read function */
 } PgwAudience;
 
 /* The error columns and http_status of a payment_result. */
 typedef struct PgwResultError
 {
-	const char *error_class;	/* NULL: none */
+	const char *error_class; /* NULL: none */
 	const char *error_code;
 	const char *error_message;
-	int			http_status;
-	bool		retryable;
+	int http_status;
+	bool retryable;
 } PgwResultError;
 
 /* attempt may be NULL: the worker has not recorded the attempt yet. */
-extern void pgw_result_error(const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience, PgwResultError *v);
+extern void pgw_result_error(const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience,
+							 PgwResultError *v);
 
 /* The row as a composite Datum of the function's result type. */
-extern Datum pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience);
+extern Datum pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p,
+							  const PgwAttempt *attempt, PgwAudience audience);
 
-/* Of an operation on a payment: transaction_id, client_request_id, transaction_status, amount and error_* are op's, the rest the payment's. */
-extern Datum pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p, const PgwAttempt *op, PgwAudience audience);
+/*
+ * Of an operation on a payment: transaction_id, client_request_id, transaction_status, amount and
+ * error_* are op's, the rest the payment's.
+ */
+extern Datum pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p,
+										const PgwAttempt *op, PgwAudience audience);
 
 /* For SETOF functions: a materialized result, and one payment_result into it. */
 extern Tuplestorestate *pgw_result_set(FunctionCallInfo fcinfo, TupleDesc *desc);
-extern void pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, PgwAudience audience);
+extern void pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p,
+						   const PgwAttempt *attempt, PgwAudience audience);
 
-/* A payments row as it would stand for an attempt whose own row nobody can see: in flight elsewhere, or given back. */
+/*
+ * A payments row as it would stand for an attempt whose own row nobody can see: in flight
+ * elsewhere, or given back.
+ */
 extern void pgw_result_from_attempt(const PgwAttempt *attempt, PgwPayment *p);
 
 #endif

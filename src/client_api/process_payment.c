@@ -1,12 +1,14 @@
 /*
  * process_payment.c - pgw.process_payment(): pay while the caller waits
  *
- * Owns nothing that lasts. Invariant: the payments row names an attempt of this payment, or the call fails: what the answer names is looked at before it is
- * written. Order that matters: what is recorded already is answered first, without a lock that stays (look_without_lock.c).  Then the locks of all tables
- * (table_locks.c), so that DDL cannot come between the caller and the worker; then the claim (payments row), so that duplicates wait in their own backends;
- * the caller's xids are assigned before the request is handed over, because the worker records them with the intent; the signal of the transaction's end is
- * registered before the worker can see the request, so that no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have
- * approved.
+ * Owns nothing that lasts. Invariant: the payments row names an attempt of this payment, or the
+ * call fails: what the answer names is looked at before it is written. Order that matters: what is
+ * recorded already is answered first, without a lock that stays (look_without_lock.c).  Then the
+ * locks of all tables (table_locks.c), so that DDL cannot come between the caller and the worker;
+ * then the claim (payments row), so that duplicates wait in their own backends; the caller's xids
+ * are assigned before the request is handed over, because the worker records them with the intent;
+ * the signal of the transaction's end is registered before the worker can see the request, so that
+ * no rollback goes unheard; ForceSyncCommit() comes as soon as the bank is known to have approved.
  */
 #include "postgres.h"
 
@@ -53,7 +55,10 @@ fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 	r->transaction_id = pay->payment.transaction_id;
 	r->correlation_id = pay->correlation_id;
 
-	/* A subtransaction's own xid: ROLLBACK TO a savepoint inside a transaction that commits is a rollback too. */
+	/*
+	 * A subtransaction's own xid: ROLLBACK TO a savepoint inside a transaction that commits is a
+	 * rollback too.
+	 */
 	r->caller_xid = GetTopFullTransactionId();
 	r->caller_subxid = GetCurrentFullTransactionId();
 	r->deadline = pay->deadline;
@@ -93,19 +98,22 @@ take_over(PgwPayment *p, const PgwAttempt *attempt)
 }
 
 /*
- * An attempt that answers names our payment: it is our own, or it was handed over to us (adoption.c) before we heard of it.  Were it another's, our row
- * would name a stranger's charge and no row would name ours, so whatever has mixed them up, nothing of it is committed.
+ * An attempt that answers names our payment: it is our own, or it was handed over to us
+ * (adoption.c) before we heard of it.  Were it another's, our row would name a stranger's charge
+ * and no row would name ours, so whatever has mixed them up, nothing of it is committed.
  */
 static void
 require_own(const PgwPay *pay, const PgwAttempt *attempt)
 {
-	bool		own = memcmp(&attempt->payment_id, &pay->payment.payment_id, sizeof(pg_uuid_t)) == 0 &&
-		strcmp(attempt->client_request_id, pay->payment.client_request_id) == 0 && strcmp(attempt->merchant, pay->payment.merchant) == 0;
+	bool own = memcmp(&attempt->payment_id, &pay->payment.payment_id, sizeof(pg_uuid_t)) == 0 &&
+			   strcmp(attempt->client_request_id, pay->payment.client_request_id) == 0 &&
+			   strcmp(attempt->merchant, pay->payment.merchant) == 0;
 
 	if (own || PGW_MUTATED(SLOT_OWNER))
 		return;
-	pgw_raise("internal_error", "\"reason\": \"the worker's answer names another payment's attempt\"",
-			  "Nothing of it was saved, and a charge of this call is given back. Please report this.");
+	pgw_raise(
+		"internal_error", "\"reason\": \"the worker's answer names another payment's attempt\"",
+		"Nothing of it was saved, and a charge of this call is given back. Please report this.");
 }
 
 /* The worker knows the outcome: write what it means to the payments row. */
@@ -115,7 +123,10 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 	PgwDecision d;
 	PgwPayment *p = &pay->payment;
 
-	/* The row as it stands now, under its lock, decides; the answer only said that it is worth looking. */
+	/*
+	 * The row as it stands now, under its lock, decides; the answer only said that it is worth
+	 * looking.
+	 */
 	if (!pgw_store_lock_attempt(&p->transaction_id, true, attempt, NULL))
 		elog(ERROR, "the attempt that the worker recorded is not there");
 	require_own(pay, attempt);
@@ -123,15 +134,22 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 	switch (attempt->status)
 	{
 		case PGW_BANK_APPROVED:
-			/* The worker's commit of the approval may be asynchronous; ours has a later LSN and must not be. */
+			/*
+			 * The worker's commit of the approval may be asynchronous; ours has a later LSN and
+			 * must not be.
+			 */
 			if (!PGW_MUTATED(SYNC_COMMIT))
 				ForceSyncCommit();
 			pgw_charge_save(attempt->capture, false, attempt->amount, &d);
 			attempt->next_step_at = pgw_record_authorization_end(attempt);
 
-			/* Without the payments row: that would NOTIFY, which the worker does after our commit.  Here it would forbid PREPARE TRANSACTION. */
+			/*
+			 * Without the payments row: that would NOTIFY, which the worker does after our commit.
+			 * Here it would forbid PREPARE TRANSACTION.
+			 */
 			pgw_record_decision(attempt, NULL, &d, pay->capture_op, NULL);
-			p->status = d.payment == PGW_PAYMENT_BECOMES_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
+			p->status =
+				d.payment == PGW_PAYMENT_BECOMES_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
 			p->authorized_amount = d.authorized_amount;
 			p->captured_amount = d.captured_amount;
 			p->reserved_amount = d.reserved_amount;
@@ -140,14 +158,20 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 			return PGW_AUDIENCE_FIRST_CALL;
 
 		case PGW_FAILED:
-			p->status = pgw_charge_failed_payment(attempt->error_code) == PGW_PAYMENT_BECOMES_DECLINED ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
+			p->status =
+				pgw_charge_failed_payment(attempt->error_code) == PGW_PAYMENT_BECOMES_DECLINED
+					? PGW_PAY_DECLINED
+					: PGW_PAY_FAILED;
 			take_over(p, attempt);
 			pgw_store_update_payment(p);
 			return PGW_AUDIENCE_FIRST_CALL;
 
 		case PGW_REFUNDING:
 		case PGW_REFUNDED:
-			/* Approved, but not what was asked for: it is being given back, and this row names no attempt. */
+			/*
+			 * Approved, but not what was asked for: it is being given back, and this row names no
+			 * attempt.
+			 */
 			p->status = PGW_PAY_FAILED;
 			take_over(p, attempt);
 			pgw_store_update_payment(p);
@@ -160,7 +184,8 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 			return PGW_AUDIENCE_FIRST_CALL;
 
 		default:
-			return PGW_AUDIENCE_WAIT_ENDED;	/* not known: the row stays pending, the worker writes the rest */
+			/* not known: the row stays pending, the worker writes the rest */
+			return PGW_AUDIENCE_WAIT_ENDED;
 	}
 }
 
@@ -180,18 +205,23 @@ name_attempt(PgwPay *pay, const pg_uuid_t *transaction_id)
 	pgw_commit_signal_add(transaction_id, PGW_COMMIT_SIGNAL_PROCESS);
 }
 
-/* The attempt that is in the way is being given back: wait for the end of that, bounded by the deadline. */
+/*
+ * The attempt that is in the way is being given back: wait for the end of that, bounded by the
+ * deadline.
+ */
 static void
 wait_for_give_back(const PgwPay *pay, const pg_uuid_t *transaction_id)
 {
-	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pgw wait for a give-back", ALLOCSET_SMALL_SIZES);
-	long		pause = GIVE_BACK_POLL_FIRST_MS;
+	MemoryContext scratch = AllocSetContextCreate(CurrentMemoryContext, "pgw wait for a give-back",
+												  ALLOCSET_SMALL_SIZES);
+	long pause = GIVE_BACK_POLL_FIRST_MS;
 
 	for (;;)
 	{
 		MemoryContext old = MemoryContextSwitchTo(scratch);
 		PgwAttempt attempt;
-		bool		over = !pgw_store_attempt_by_id(transaction_id, &attempt) || attempt.status != PGW_REFUNDING;
+		bool over =
+			!pgw_store_attempt_by_id(transaction_id, &attempt) || attempt.status != PGW_REFUNDING;
 		TimestampTz now = GetCurrentTimestamp();
 
 		MemoryContextSwitchTo(old);
@@ -199,10 +229,12 @@ wait_for_give_back(const PgwPay *pay, const pg_uuid_t *transaction_id)
 		if (over)
 			break;
 		if (pay->deadline != 0 && now >= pay->deadline)
-			pgw_raise("request_in_flight", "\"reason\": \"an earlier attempt is being given back\"", NULL);
+			pgw_raise("request_in_flight", "\"reason\": \"an earlier attempt is being given back\"",
+					  NULL);
 		if (pay->deadline != 0)
 			pause = Min(pause, TimestampDifferenceMilliseconds(now, pay->deadline) + 1);
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		pause = Min(pause * 2, GIVE_BACK_POLL_MAX_MS);
@@ -211,8 +243,8 @@ wait_for_give_back(const PgwPay *pay, const pg_uuid_t *transaction_id)
 }
 
 /*
- * A cancel or a lost connection leaves the slot to the exchange: withdrawn, or abandoned to the worker.  If it had taken over an earlier attempt for us by
- * then, our rollback is its signal, too.
+ * A cancel or a lost connection leaves the slot to the exchange: withdrawn, or abandoned to the
+ * worker.  If it had taken over an earlier attempt for us by then, our rollback is its signal, too.
  */
 static bool
 wait_for_worker(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *withdrawn)
@@ -235,34 +267,48 @@ wait_for_worker(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *wit
 	return answered;
 }
 
-/* Nothing was sent.  Whoever has his share of the slots already is told so at once; the others go on. */
+/*
+ * Nothing was sent.  Whoever has his share of the slots already is told so at once; the others go
+ * on.
+ */
 static void
 raise_no_slot(const PgwPay *pay, PgwClaimSlot why)
 {
 	if (why == PGW_SLOT_BANK_SHARE)
-		pgw_raise("worker_busy", pgw_detail("\"reason\": \"the bank's callers have their share of pgw.max_waiting\"", "bank", pay->bank),
-				  "Nothing was sent: the bank is slower than its callers come. Try again later, name another bank, or raise pgw.max_waiting.");
+		pgw_raise(
+			"worker_busy",
+			pgw_detail("\"reason\": \"the bank's callers have their share of pgw.max_waiting\"",
+					   "bank", pay->bank),
+			"Nothing was sent: the bank is slower than its callers come. Try again later, name another bank, or raise pgw.max_waiting.");
 	if (why == PGW_SLOT_MERCHANT_SHARE)
-		pgw_raise("worker_busy", pgw_detail("\"reason\": \"the merchant's callers have their share of pgw.max_waiting\"", "merchant", pay->args.merchant),
-				  "Nothing was sent. Try again later, or raise pgw.max_waiting.");
+		pgw_raise(
+			"worker_busy",
+			pgw_detail("\"reason\": \"the merchant's callers have their share of pgw.max_waiting\"",
+					   "merchant", pay->args.merchant),
+			"Nothing was sent. Try again later, or raise pgw.max_waiting.");
 	if (why == PGW_SLOT_ROLE_QUOTA)
-		pgw_raise("too_many_requests", psprintf("\"quota\": \"pgw.role_max_waiting\", \"of\": \"role\", \"limit\": %d", pgw_role_max_waiting),
-				  "Nothing was sent. Call again with the same client_request_id when calls of this role have ended, or raise pgw.role_max_waiting.");
+		pgw_raise(
+			"too_many_requests",
+			psprintf("\"quota\": \"pgw.role_max_waiting\", \"of\": \"role\", \"limit\": %d",
+					 pgw_role_max_waiting),
+			"Nothing was sent. Call again with the same client_request_id when calls of this role have ended, or raise pgw.role_max_waiting.");
 	pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
 }
 
 /*
- * A slot.  A call that repeats an attempt which is still under way gets one whatever its role's quota says: nothing new is charged for it, and without it a
- * charge that the caller wants would be given back.
+ * A slot.  A call that repeats an attempt which is still under way gets one whatever its role's
+ * quota says: nothing new is charged for it, and without it a charge that the caller wants would be
+ * given back.
  */
 static int
 claim_slot(const PgwPay *pay, PgwClaimSlot *why)
 {
-	bool		only_bank = pgw_config_nth(1) == NULL;
-	int			slot = pgw_exchange_claim(pay->bank, pay->args.merchant, pay->caller, only_bank, why);
+	bool only_bank = pgw_config_nth(1) == NULL;
+	int slot = pgw_exchange_claim(pay->bank, pay->args.merchant, pay->caller, only_bank, why);
 	PgwAttempt earlier;
 
-	if (slot < 0 && *why == PGW_SLOT_ROLE_QUOTA && pgw_store_earlier_attempt(pay->args.client_request_id, pay->args.merchant, &earlier) &&
+	if (slot < 0 && *why == PGW_SLOT_ROLE_QUOTA &&
+		pgw_store_earlier_attempt(pay->args.client_request_id, pay->args.merchant, &earlier) &&
 		!pgw_state_is_final(earlier.status))
 		slot = pgw_exchange_claim(pay->bank, pay->args.merchant, InvalidOid, only_bank, why);
 	return slot;
@@ -272,15 +318,15 @@ claim_slot(const PgwPay *pay, PgwClaimSlot *why)
 static bool
 ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 {
-	bool		answered;
-	bool		withdrawn = false;
+	bool answered;
+	bool withdrawn = false;
 
 	pgw_commit_signal_add(&pay->payment.transaction_id, PGW_COMMIT_SIGNAL_PROCESS);
 	PGW_DEBUG_POINT("claimed");
 	for (;;)
 	{
 		PgwClaimSlot why;
-		int			slot = claim_slot(pay, &why);
+		int slot = claim_slot(pay, &why);
 
 		if (slot < 0)
 			raise_no_slot(pay, why);
@@ -295,7 +341,8 @@ ask_worker(PgwPay *pay, PgwSlotAnswer *answer)
 	}
 	pgw_args_wipe(&pay->args);
 	if (withdrawn)
-		pgw_raise("worker_busy", NULL, "Nothing was sent; the call can be repeated, with a longer timeout.");
+		pgw_raise("worker_busy", NULL,
+				  "Nothing was sent; the call can be repeated, with a longer timeout.");
 	PGW_DEBUG_POINT("answered");
 	return answered;
 }
@@ -305,9 +352,9 @@ process(PgwPay *pay, FunctionCallInfo fcinfo)
 {
 	PgwAttempt attempt;
 	PgwSlotAnswer answer;
-	PgwAudience		audience = PGW_AUDIENCE_WAIT_ENDED;
-	bool		have_t;
-	bool		answered;
+	PgwAudience audience = PGW_AUDIENCE_WAIT_ENDED;
+	bool have_t;
+	bool answered;
 
 	if (!pgw_pay_claim(pay, &attempt, &have_t))
 		return pgw_pay_result(pay, fcinfo, have_t ? &attempt : NULL, PGW_AUDIENCE_REPLAY);
@@ -317,7 +364,9 @@ process(PgwPay *pay, FunctionCallInfo fcinfo)
 	{
 		if (strcmp(answer.error_code, "idempotency_mismatch") == 0)
 			pgw_pay_mismatch(answer.detail);
-		pgw_raise(answer.error_code, answer.detail[0] != '\0' ? pgw_detail(NULL, "reason", answer.detail) : NULL, NULL);
+		pgw_raise(answer.error_code,
+				  answer.detail[0] != '\0' ? pgw_detail(NULL, "reason", answer.detail) : NULL,
+				  NULL);
 	}
 	name_attempt(pay, &answer.transaction_id);
 	if (answered)
@@ -337,8 +386,8 @@ process(PgwPay *pay, FunctionCallInfo fcinfo)
 static Datum
 process_with_open_tables(PgwPay *pay, FunctionCallInfo fcinfo)
 {
-	bool		keep = pgw_row_keep(CurrentMemoryContext);
-	Datum		result;
+	bool keep = pgw_row_keep(CurrentMemoryContext);
+	Datum result;
 
 	PG_TRY();
 	{
@@ -359,9 +408,9 @@ process_with_open_tables(PgwPay *pay, FunctionCallInfo fcinfo)
 Datum
 pgw_process_payment_1_0(PG_FUNCTION_ARGS)
 {
-	PgwPay		pay;
+	PgwPay pay;
 	PgwAttempt attempt;
-	Datum		result;
+	Datum result;
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.process_payment()", false);
 	if (pgw_pay_repeat(&pay, &attempt))

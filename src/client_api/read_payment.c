@@ -1,8 +1,9 @@
 /*
  * read_payment.c - pgw.get_payment(), find_payment(), wait_for_payment(), payment_history()
  *
- * Owns nothing.  All of them see the latest committed state, or the own transaction's, at every isolation level, and take no predicate
- * locks; so they are VOLATILE, and a caller sees between two calls what the worker has done.
+ * Owns nothing.  All of them see the latest committed state, or the own transaction's, at every
+ * isolation level, and take no predicate locks; so they are VOLATILE, and a caller sees between two
+ * calls what the worker has done.
  */
 #include "postgres.h"
 
@@ -45,7 +46,7 @@ begin_faults(PgwBuf *faults)
 static void
 end_faults(PgwBuf *faults, int n)
 {
-	char	   *text = NULL;
+	char *text = NULL;
 
 	pgw_buf_puts(faults, "]");
 	if (n > 0)
@@ -58,20 +59,23 @@ end_faults(PgwBuf *faults, int n)
 static pg_uuid_t
 arg_payment_id(FunctionCallInfo fcinfo)
 {
-	bool		isnull;
-	Datum		d = pgw_arg(fcinfo, "payment_id", &isnull);
+	bool isnull;
+	Datum d = pgw_arg(fcinfo, "payment_id", &isnull);
 
 	if (isnull)
 		pgw_raise_fault("payment_id", "required", NULL);
 	return *DatumGetUUIDP(d);
 }
 
-/* The payment as it stands, or as the attempts tell when its own row is not visible. false: neither. */
+/*
+ * The payment as it stands, or as the attempts tell when its own row is not visible. false:
+ * neither.
+ */
 static bool
 load(const pg_uuid_t *payment_id, PgwPayment *p, PgwAttempt *attempt, bool *have_t)
 {
 	PgwAttempt *attempts;
-	int			n;
+	int n;
 
 	*have_t = false;
 	if (pgw_store_payment_by_id(payment_id, p))
@@ -96,14 +100,14 @@ load(const pg_uuid_t *payment_id, PgwPayment *p, PgwAttempt *attempt, bool *have
 Datum
 pgw_get_payment_1_0(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t	id = arg_payment_id(fcinfo);
-	PgwPayment	p;
+	pg_uuid_t id = arg_payment_id(fcinfo);
+	PgwPayment p;
 	PgwAttempt attempt;
-	TupleDesc	desc;
+	TupleDesc desc;
 	Tuplestorestate *store;
-	Oid			caller;
-	int			sec_context;
-	bool		have_t;
+	Oid caller;
+	int sec_context;
+	bool have_t;
 
 	pgw_require(GetUserId(), "auditor", NULL);
 	store = pgw_result_set(fcinfo, &desc);
@@ -119,17 +123,17 @@ pgw_get_payment_1_0(PG_FUNCTION_ARGS)
 Datum
 pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 {
-	char	   *request_id = pgw_arg_text(fcinfo, "client_request_id");
-	char	   *merchant = pgw_arg_text(fcinfo, "merchant");
-	PgwBuf		faults;
-	PgwPayment	p;
+	char *request_id = pgw_arg_text(fcinfo, "client_request_id");
+	char *merchant = pgw_arg_text(fcinfo, "merchant");
+	PgwBuf faults;
+	PgwPayment p;
 	PgwAttempt attempt;
-	TupleDesc	desc;
+	TupleDesc desc;
 	Tuplestorestate *store;
-	Oid			caller;
-	int			sec_context;
-	int			n;
-	bool		have_t;
+	Oid caller;
+	int sec_context;
+	int n;
+	bool have_t;
 
 	begin_faults(&faults);
 	n = pgw_validate_id("client_request_id", request_id, &faults, 0);
@@ -155,13 +159,14 @@ pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 }
 
 /*
- * Is there nothing to wait for?  What this very transaction has asked for is done after its commit: waiting here would never end.
+ * Is there nothing to wait for?  What this very transaction has asked for is done after its commit:
+ * waiting here would never end.
  */
 static bool
 is_over(const PgwPayment *p)
 {
 	PgwAttempt *attempts;
-	int			n;
+	int n;
 
 	if (p->status == PGW_PAY_PENDING)
 		return pgw_commit_signal_is_pending_submit(&p->transaction_id);
@@ -181,22 +186,22 @@ is_over(const PgwPayment *p)
 Datum
 pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t	id;
-	PgwPayment	p;
+	pg_uuid_t id;
+	PgwPayment p;
 	PgwAttempt attempt;
 	TimestampTz deadline;
-	Datum		result;
-	Datum		timeout;
+	Datum result;
+	Datum timeout;
 	MemoryContext scratch;
 	MemoryContext old;
-	Oid			caller;
-	int			sec_context;
-	int64		timeout_ms;
-	long		pause = POLL_FIRST_MS;
-	char	   *faults = NULL;
-	bool		isnull;
-	bool		have_t;
-	bool		over;
+	Oid caller;
+	int sec_context;
+	int64 timeout_ms;
+	long pause = POLL_FIRST_MS;
+	char *faults = NULL;
+	bool isnull;
+	bool have_t;
+	bool over;
 
 	(void) pgw_arg(fcinfo, "payment_id", &isnull);
 	if (isnull)
@@ -214,14 +219,15 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 
 	pgw_require(GetUserId(), "auditor", NULL);
 	pgw_become_owner(&caller, &sec_context);
-	scratch = AllocSetContextCreate(CurrentMemoryContext, "pgw wait_for_payment", ALLOCSET_SMALL_SIZES);
+	scratch =
+		AllocSetContextCreate(CurrentMemoryContext, "pgw wait_for_payment", ALLOCSET_SMALL_SIZES);
 	for (;;)
 	{
 		MemoryContextReset(scratch);
 		old = MemoryContextSwitchTo(scratch);
 		if (!load(&id, &p, &attempt, &have_t) || !pgw_caller_may(caller, "auditor", p.merchant))
 		{
-			char		text[37];
+			char text[37];
 
 			pgw_uuid_to_text(id.data, text);
 			pgw_raise("payment_not_found", pgw_detail(NULL, "payment_id", text), NULL);
@@ -231,8 +237,10 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 		if (over || GetCurrentTimestamp() >= deadline)
 			break;
 
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-						 Max(1, Min(pause, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline))), PG_WAIT_EXTENSION);
+		(void) WaitLatch(
+			MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+			Max(1, Min(pause, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline))),
+			PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		pause = Min(pause * 2, POLL_MAX_MS);
@@ -246,13 +254,13 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 Datum
 pgw_payment_history_1_0(PG_FUNCTION_ARGS)
 {
-	pg_uuid_t	id = arg_payment_id(fcinfo);
+	pg_uuid_t id = arg_payment_id(fcinfo);
 	PgwAttempt *attempts;
-	TupleDesc	desc;
+	TupleDesc desc;
 	Tuplestorestate *store;
-	Oid			caller;
-	int			sec_context;
-	int			n;
+	Oid caller;
+	int sec_context;
+	int n;
 
 	pgw_require(GetUserId(), "auditor", NULL);
 	store = pgw_result_set(fcinfo, &desc);
@@ -263,19 +271,20 @@ pgw_payment_history_1_0(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		PgwEventRow *events;
-		int			nevents;
+		int nevents;
 
 		if (!pgw_caller_may(caller, "auditor", attempts[i].merchant))
 			continue;
 		nevents = pgw_store_events(&attempts[i].transaction_id, &events);
 		for (int j = 0; j < nevents; j++)
 		{
-			Datum		values[8];
-			bool		nulls[8] = {false};
+			Datum values[8];
+			bool nulls[8] = {false};
 
 			values[0] = UUIDPGetDatum(&events[j].event_id);
 			values[1] = UUIDPGetDatum(&events[j].transaction_id);
-			values[2] = pgw_row_from_string(TupleDescAttr(desc, 2)->atttypid, pgw_kind_name(attempts[i].kind));
+			values[2] = pgw_row_from_string(TupleDescAttr(desc, 2)->atttypid,
+											pgw_kind_name(attempts[i].kind));
 			values[3] = Int32GetDatum(events[j].step_order);
 			values[4] = pgw_row_from_string(TupleDescAttr(desc, 4)->atttypid, events[j].event_type);
 			values[5] = TimestampTzGetDatum(events[j].occurred_at);

@@ -1,21 +1,26 @@
 /*
  * repeated_calls.c - refuses statements that would pay once for every column
  *
- * PostgreSQL makes of SELECT (pgw.process_payment(…)).* one call for each column of the result.  With one id they replay each other; with an id
- * that is computed anew for each call (gen_random_uuid(), nextval()) every column is another payment.  So a call with a volatile id must stand
- * once in its statement: anything else is PW400 when the statement is planned, before anything is sent.
+ * PostgreSQL makes of SELECT (pgw.process_payment(…)).* one call for each column of the result.
+ * With one id they replay each other; with an id that is computed anew for each call
+ * (gen_random_uuid(), nextval()) every column is another payment.  So a call with a volatile id
+ * must stand once in its statement: anything else is PW400 when the statement is planned, before
+ * anything is sent.
  *
- * Owns: the planner hook and the flag that makes it look; the executor hook and its stack of running statements.  Three looks, because none of
- * them sees everything:
- *	- the support function of the client functions is asked for each call while its query is planned, and looks at the query as it was
- *	  written: there equal calls are equal, also those whose id is a subselect, which the planner tears apart;
- *	- the planner hook looks at the finished plan: there the bodies of inlined wrappers are, calls of wrappers that are not, and views that stand in it
- *	  twice; a cursor that can be turned back would make its rows, and their payments, once more;
- *	- a wrapper that is not inlined and makes up the id in its body is seen when it runs: the statement around it has equal calls of one
- *	  function as columns, and a place in that function's body pays with one id, once, and then with another.  The error undoes the first.
+ * Owns: the planner hook and the flag that makes it look; the executor hook and its stack of
+ * running statements.  Three looks, because none of them sees everything:
+ *     - the support function of the client functions is asked for each call while its query is
+ *       planned, and looks at the query as it was written: there equal calls are equal, also those
+ *       whose id is a subselect, which the planner tears apart;
+ *     - the planner hook looks at the finished plan: there the bodies of inlined wrappers are,
+ *       calls of wrappers that are not, and views that stand in it twice; a cursor that can be
+ *       turned back would make its rows, and their payments, once more;
+ *     - a wrapper that is not inlined and makes up the id in its body is seen when it runs: the
+ *       statement around it has equal calls of one function as columns, and a place in that
+ *       function's body pays with one id, once, and then with another.  The error undoes the first.
  *
- * Cost for statements that have nothing to do with pgw: one look at the entries of each target list when they are planned, and an entry on the
- * stack while they run.
+ * Cost for statements that have nothing to do with pgw: one look at the entries of each target list
+ * when they are planned, and an entry on the stack while they run.
  */
 #include "postgres.h"
 
@@ -48,14 +53,14 @@ PG_FUNCTION_INFO_V1(pgw_call_support);
 static planner_hook_type previous_hook = NULL;
 
 /* Of the database that this backend is in; InvalidOid until a call was planned. */
-static Oid	support_function = InvalidOid;
+static Oid support_function = InvalidOid;
 
 /* A place that pays, in the body of a function that a statement calls once for each column. */
 typedef struct Place
 {
-	FuncExpr   *call;
-	char	   *id;				/* of the last payment made there */
-	bool		again;			/* not only once: the columns of one row replay each other */
+	FuncExpr *call;
+	char *id;   /* of the last payment made there */
+	bool again; /* not only once: the columns of one row replay each other */
 } Place;
 
 /* A statement that the executor is running; on the C stack. */
@@ -63,10 +68,11 @@ typedef struct Running
 {
 	const QueryDesc *query;
 	struct Running *outer;
-	bool		back;			/* a cursor that is turned back */
-	bool		looked;
-	bool		repeats;		/* it calls a function that is not ours once for each of several columns */
-	List	   *places;			/* in the query's memory context */
+	bool back; /* a cursor that is turned back */
+	bool looked;
+	/* it calls a function that is not ours once for each of several columns */
+	bool repeats;
+	List *places; /* in the query's memory context */
 } Running;
 
 static ExecutorRun_hook_type previous_run = NULL;
@@ -78,9 +84,10 @@ static bool seen = false;
 static void
 refuse(void)
 {
-	pgw_raise_invalid("the payment would be made once for each column, each with another id",
-					  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
-					  "(...).* runs a function once for each column. Call it in FROM instead: SELECT p.* FROM pgw.process_payment(...) AS p. Nothing was sent.");
+	pgw_raise_invalid(
+		"the payment would be made once for each column, each with another id",
+		psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+		"(...).* runs a function once for each column. Call it in FROM instead: SELECT p.* FROM pgw.process_payment(...) AS p. Nothing was sent.");
 }
 
 /* ---------------------------------------------------------------- one call */
@@ -89,12 +96,12 @@ refuse(void)
 static int
 id_position(Oid function)
 {
-	HeapTuple	tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
-	Oid		   *types;
-	char	  **names;
-	char	   *modes;
-	int			n;
-	int			position = -1;
+	HeapTuple tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Oid *types;
+	char **names;
+	char *modes;
+	int n;
+	int position = -1;
 
 	if (!HeapTupleIsValid(tup))
 		return -1;
@@ -111,23 +118,23 @@ id_position(Oid function)
 static bool
 has_volatile_id(const FuncExpr *call)
 {
-	int			position;
-	int			i = 0;
-	ListCell   *lc;
+	int position;
+	int i = 0;
+	ListCell *lc;
 
 	if (!contain_volatile_functions((Node *) call->args))
-		return false;			/* nearly always, and without the catalog */
+		return false; /* nearly always, and without the catalog */
 	position = id_position(call->funcid);
-	foreach(lc, call->args)
+	foreach (lc, call->args)
 	{
-		Node	   *arg = lfirst(lc);
-		int			at = IsA(arg, NamedArgExpr) ? ((NamedArgExpr *) arg)->argnumber : i;
+		Node *arg = lfirst(lc);
+		int at = IsA(arg, NamedArgExpr) ? ((NamedArgExpr *) arg)->argnumber : i;
 
 		if (at == position)
 			return contain_volatile_functions(arg);
 		i++;
 	}
-	return false;				/* not even given: an error later */
+	return false; /* not even given: an error later */
 }
 
 static bool
@@ -140,13 +147,15 @@ is_ours(const FuncExpr *call)
 static bool
 is_wrapper(const FuncExpr *call)
 {
-	Oid			namespace;
+	Oid namespace;
 
 	if (is_ours(call) || func_volatile(call->funcid) != PROVOLATILE_VOLATILE)
 		return false;
 	namespace = get_namespace_oid("pgw", true);
-	return OidIsValid(namespace) && call->funcresulttype ==
-		GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("payment_result"), ObjectIdGetDatum(namespace));
+	return OidIsValid(namespace) &&
+		   call->funcresulttype == GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid,
+												   CStringGetDatum("payment_result"),
+												   ObjectIdGetDatum(namespace));
 }
 
 /* ---------------------------------------------------------------- equal calls */
@@ -179,7 +188,7 @@ refuse_equal(const List *calls)
 Datum
 pgw_call_support(PG_FUNCTION_ARGS)
 {
-	Node	   *node = (Node *) PG_GETARG_POINTER(0);
+	Node *node = (Node *) PG_GETARG_POINTER(0);
 
 	if (IsA(node, SupportRequestSimplify))
 	{
@@ -190,32 +199,33 @@ pgw_call_support(PG_FUNCTION_ARGS)
 		pgw_literals_check_simplified(request);
 		if (has_volatile_id(request->fcall))
 		{
-			List	   *calls = NIL;
+			List *calls = NIL;
 
 			seen = true;
 			if (request->root != NULL)
 				(void) query_tree_walker(request->root->parse, collect, &calls,
-										 QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_CTE_SUBQUERIES | QTW_IGNORE_JOINALIASES);
+										 QTW_IGNORE_RT_SUBQUERIES | QTW_IGNORE_CTE_SUBQUERIES |
+											 QTW_IGNORE_JOINALIASES);
 			refuse_equal(calls);
 			list_free(calls);
 		}
 	}
-	PG_RETURN_POINTER(NULL);	/* there is no simpler form */
+	PG_RETURN_POINTER(NULL); /* there is no simpler form */
 }
 
 /* ---------------------------------------------------------------- the finished plan */
 
 /* Are two columns next to each other of one and the same call, and is it one that counts? */
 static bool
-call_repeats(const List *targetlist, bool (*counts) (FuncExpr *call))
+call_repeats(const List *targetlist, bool (*counts)(FuncExpr *call))
 {
 	const FuncExpr *first = NULL;
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, targetlist)
+	foreach (lc, targetlist)
 	{
 		FieldSelect *column = (FieldSelect *) ((TargetEntry *) lfirst(lc))->expr;
-		FuncExpr   *call;
+		FuncExpr *call;
 
 		if (column == NULL || !IsA(column, FieldSelect) || !IsA(column->arg, FuncExpr))
 			continue;
@@ -264,8 +274,9 @@ inner_plans(const Plan *plan)
 typedef struct Look
 {
 	const List *rtable;
-	List	   *calls;
-	bool		row;			/* one of them is made for each row that is fetched, not once for the whole scan */
+	List *calls;
+	/* one of them is made for each row that is fetched, not once for the whole scan */
+	bool row;
 } Look;
 
 static void look_at_plans(const List *plans, Look *look);
@@ -274,26 +285,32 @@ static void look_at_plans(const List *plans, Look *look);
 static void
 refuse_again(const List *here, const Look *look)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, here)
+	foreach (lc, here)
 	{
 		if (list_member(look->calls, lfirst(lc)) && !PGW_MUTATED(REPEATED_VIEW))
-			pgw_raise_invalid("the payment would be made more than once in one statement, each time with another id",
-							  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
-							  "A view that pays does so wherever it stands. Name the id in the statement, or call it once: "
-							  "WITH p AS MATERIALIZED (SELECT * FROM ...) SELECT ... Nothing was sent.");
+			pgw_raise_invalid(
+				"the payment would be made more than once in one statement, each time with another id",
+				psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+				"A view that pays does so wherever it stands. Name the id in the statement, or call it once: "
+				"WITH p AS MATERIALIZED (SELECT * FROM ...) SELECT ... Nothing was sent.");
 	}
 }
 
 static void
 look_at_calls(Plan *plan, Look *look)
 {
-	List	   *calls = NIL;
+	List *calls = NIL;
 
-	/* What ModifyTable has as its target list is a copy of the first RETURNING list, for EXPLAIN. */
+	/*
+	 * What ModifyTable has as its target list is a copy of the first RETURNING list, for EXPLAIN.
+	 */
 	if (IsA(plan, ModifyTable))
-		(void) collect((Node *) (((ModifyTable *) plan)->returningLists != NIL ? linitial(((ModifyTable *) plan)->returningLists) : NIL), &calls);
+		(void) collect((Node *) (((ModifyTable *) plan)->returningLists != NIL
+									 ? linitial(((ModifyTable *) plan)->returningLists)
+									 : NIL),
+					   &calls);
 	else
 		(void) collect((Node *) plan->targetlist, &calls);
 	(void) collect((Node *) plan->qual, &calls);
@@ -307,16 +324,22 @@ look_at_calls(Plan *plan, Look *look)
 	look->calls = list_concat(look->calls, calls);
 }
 
-/* The partitions of a table, each with a copy of what is called for each row: not several places of the statement, but one. */
+/*
+ * The partitions of a table, each with a copy of what is called for each row: not several places of
+ * the statement, but one.
+ */
 static bool
 is_of_one_table(const Plan *plan, const Look *look)
 {
-	const Bitmapset *relids = IsA(plan, Append) ? ((const Append *) plan)->apprelids : IsA(plan, MergeAppend) ? ((const MergeAppend *) plan)->apprelids : NULL;
-	int			relid = -1;
+	const Bitmapset *relids = IsA(plan, Append)        ? ((const Append *) plan)->apprelids
+							  : IsA(plan, MergeAppend) ? ((const MergeAppend *) plan)->apprelids
+													   : NULL;
+	int relid = -1;
 
 	while ((relid = bms_next_member(relids, relid)) >= 0)
 	{
-		if (relid <= list_length(look->rtable) && rt_fetch(relid, look->rtable)->rtekind == RTE_RELATION)
+		if (relid <= list_length(look->rtable) &&
+			rt_fetch(relid, look->rtable)->rtekind == RTE_RELATION)
 			return true;
 	}
 	return false;
@@ -325,9 +348,9 @@ is_of_one_table(const Plan *plan, const Look *look)
 static void
 look_at_plan(Plan *plan, Look *look)
 {
-	List	   *inner;
-	List	   *last = NIL;
-	ListCell   *lc;
+	List *inner;
+	List *last = NIL;
+	ListCell *lc;
 
 	if (plan == NULL)
 		return;
@@ -342,9 +365,9 @@ look_at_plan(Plan *plan, Look *look)
 		look_at_plans(inner, look);
 		return;
 	}
-	foreach(lc, inner)
+	foreach (lc, inner)
 	{
-		Look		own = {look->rtable, NIL, false};
+		Look own = {look->rtable, NIL, false};
 
 		look_at_plan(lfirst(lc), &own);
 		refuse_again(own.calls, look);
@@ -357,36 +380,46 @@ look_at_plan(Plan *plan, Look *look)
 static void
 look_at_plans(const List *plans, Look *look)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, plans)
+	foreach (lc, plans)
 		look_at_plan(lfirst(lc), look);
 }
 
-/* A cursor that can be turned back makes the rows once more, and WITH HOLD begins anew at the commit: each would pay with another id. */
+/*
+ * A cursor that can be turned back makes the rows once more, and WITH HOLD begins anew at the
+ * commit: each would pay with another id.
+ */
 static void
 refuse_scroll(int cursor_options, const Look *look)
 {
-	bool		scrolls = (cursor_options & CURSOR_OPT_SCROLL) != 0 ||
+	bool scrolls =
+		(cursor_options & CURSOR_OPT_SCROLL) != 0 ||
 		((cursor_options & CURSOR_OPT_HOLD) != 0 && (cursor_options & CURSOR_OPT_NO_SCROLL) == 0);
 
 	if (scrolls && look->row && !PGW_MUTATED(REPEATED_FETCH))
-		pgw_raise_invalid("the payment would be made again when the cursor is turned back, with another id",
-						  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
-						  "Declare the cursor with NO SCROLL, or call the function in FROM. Nothing was sent.");
+		pgw_raise_invalid(
+			"the payment would be made again when the cursor is turned back, with another id",
+			psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+			"Declare the cursor with NO SCROLL, or call the function in FROM. Nothing was sent.");
 }
 
 static PlannedStmt *
-plan_and_look(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params)
+plan_and_look(Query *parse, const char *query_string, int cursor_options,
+			  ParamListInfo bound_params)
 {
-	bool		outer = seen;
+	bool outer = seen;
 	PlannedStmt *statement;
-	Look		look = {NIL, NIL, false};
+	Look look = {NIL, NIL, false};
 
-	/* After an error the flag is stale; that costs a look, and the next statement begins with its own. */
+	/*
+	 * After an error the flag is stale; that costs a look, and the next statement begins with its
+	 * own.
+	 */
 	seen = false;
-	statement = previous_hook != NULL ? previous_hook(parse, query_string, cursor_options, bound_params) :
-		standard_planner(parse, query_string, cursor_options, bound_params);
+	statement = previous_hook != NULL
+					? previous_hook(parse, query_string, cursor_options, bound_params)
+					: standard_planner(parse, query_string, cursor_options, bound_params);
 	look.rtable = statement->rtable;
 	look_at_plan(statement->planTree, &look);
 	look_at_plans(statement->subplans, &look);
@@ -414,16 +447,16 @@ columns_repeat(const List *targetlist)
 static bool
 plan_repeats(Plan *plan)
 {
-	return plan != NULL && (columns_repeat(plan->targetlist) || plan_repeats(plan->lefttree) || plan_repeats(plan->righttree) ||
-							plans_repeat(inner_plans(plan)));
+	return plan != NULL && (columns_repeat(plan->targetlist) || plan_repeats(plan->lefttree) ||
+							plan_repeats(plan->righttree) || plans_repeat(inner_plans(plan)));
 }
 
 static bool
 plans_repeat(const List *plans)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, plans)
+	foreach (lc, plans)
 	{
 		if (plan_repeats(lfirst(lc)))
 			return true;
@@ -434,11 +467,11 @@ plans_repeat(const List *plans)
 static Place *
 find_place(Running *r, FuncExpr *call)
 {
-	ListCell   *lc;
-	Place	   *place;
+	ListCell *lc;
+	Place *place;
 	MemoryContext old;
 
-	foreach(lc, r->places)
+	foreach (lc, r->places)
 	{
 		place = lfirst(lc);
 		if (equal(place->call, call))
@@ -456,7 +489,7 @@ find_place(Running *r, FuncExpr *call)
 static void
 pays_at(Running *r, FuncExpr *call, const char *id)
 {
-	Place	   *place = find_place(r, call);
+	Place *place = find_place(r, call);
 
 	if (place->id != NULL && strcmp(place->id, id) == 0)
 	{
@@ -464,10 +497,11 @@ pays_at(Running *r, FuncExpr *call, const char *id)
 		return;
 	}
 	if (place->id != NULL && !place->again && !PGW_MUTATED(REPEATED_WRAPPER))
-		pgw_raise_invalid("a function that pays is run once for each column, and its payments have different ids",
-						  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
-						  "(...).* runs a function, and what it calls, once for each column. Call it in FROM instead: SELECT p.* FROM pay(...) AS p. "
-						  "What the first call did is undone with this statement.");
+		pgw_raise_invalid(
+			"a function that pays is run once for each column, and its payments have different ids",
+			psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+			"(...).* runs a function, and what it calls, once for each column. Call it in FROM instead: SELECT p.* FROM pay(...) AS p. "
+			"What the first call did is undone with this statement.");
 	place->id = MemoryContextStrdup(r->query->estate->es_query_cxt, id);
 	place->again = false;
 }
@@ -475,18 +509,20 @@ pays_at(Running *r, FuncExpr *call, const char *id)
 void
 pgw_repeats_check(FunctionCallInfo fcinfo, const char *id)
 {
-	FuncExpr   *call = (FuncExpr *) fcinfo->flinfo->fn_expr;
+	FuncExpr *call = (FuncExpr *) fcinfo->flinfo->fn_expr;
 
 	if (call == NULL || !IsA(call, FuncExpr))
 		return;
 	if (running != NULL && running->back && has_volatile_id(call) && !PGW_MUTATED(REPEATED_FETCH))
-		pgw_raise_invalid("the payment would be made again, with another id, as the cursor is turned back",
-						  psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
-						  "Declare the cursor with NO SCROLL, or call the function in FROM. Nothing was sent for this row.");
+		pgw_raise_invalid(
+			"the payment would be made again, with another id, as the cursor is turned back",
+			psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+			"Declare the cursor with NO SCROLL, or call the function in FROM. Nothing was sent for this row.");
 	for (Running *r = running; r != NULL; r = r->outer)
 	{
 		if (!r->looked)
-			r->repeats = plan_repeats(r->query->plannedstmt->planTree) || plans_repeat(r->query->plannedstmt->subplans);
+			r->repeats = plan_repeats(r->query->plannedstmt->planTree) ||
+						 plans_repeat(r->query->plannedstmt->subplans);
 		r->looked = true;
 		if (r->repeats)
 			pays_at(r, call, id);
@@ -496,7 +532,7 @@ pgw_repeats_check(FunctionCallInfo fcinfo, const char *id)
 static void
 run_and_remember(QueryDesc *query, ScanDirection direction, uint64 count PGW_RUN_ONCE_PARAM)
 {
-	Running		r = {.query = query, .outer = running, .back = ScanDirectionIsBackward(direction)};
+	Running r = {.query = query, .outer = running, .back = ScanDirectionIsBackward(direction)};
 
 	running = &r;
 	PG_TRY();

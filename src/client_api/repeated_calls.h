@@ -7,9 +7,12 @@
 #include "postgres.h"
 #include "fmgr.h"
 
-extern void pgw_repeats_init(void);	/* by pgw_interface_init() */
+extern void pgw_repeats_init(void); /* by pgw_interface_init() */
 
-/* PW400 when the statement around this call would pay once for each column.  Before anything is written. */
+/*
+ * PW400 when the statement around this call would pay once for each column.  Before anything is
+ * written.
+ */
 extern void pgw_repeats_check(FunctionCallInfo fcinfo, const char *id);
 
 #endif

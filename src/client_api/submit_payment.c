@@ -1,8 +1,9 @@
 /*
  * submit_payment.c - pgw.submit_payment(): pay after the caller has committed
  *
- * Owns nothing that lasts.  Everything that is written here is in the caller's transaction, so a rollback leaves nothing behind and the bank
- * never hears of it.  No card data: nothing secret may reach disk.
+ * Owns nothing that lasts.  Everything that is written here is in the caller's transaction, so a
+ * rollback leaves nothing behind and the bank never hears of it.  No card data: nothing secret may
+ * reach disk.
  */
 #include "postgres.h"
 
@@ -23,31 +24,37 @@
 PG_FUNCTION_INFO_V1(pgw_submit_payment_1_0);
 
 /*
- * PW429 when this would be one more than may wait.  Asked for a new payment alone: what is recorded already is replayed whatever waits.  claimed: this
- * transaction has the id.
+ * PW429 when this would be one more than may wait.  Asked for a new payment alone: what is recorded
+ * already is replayed whatever waits.  claimed: this transaction has the id.
  */
 static void
 take_quota(PgwPay *pay, bool claimed)
 {
-	const char *names[PGW_NQUOTAS] = {[PGW_QUOTA_MERCHANT] = pay->args.merchant, [PGW_QUOTA_ROLE] = GetUserNameFromId(pay->caller, false)};
+	const char *names[PGW_NQUOTAS] = {[PGW_QUOTA_MERCHANT] = pay->args.merchant,
+									  [PGW_QUOTA_ROLE] = GetUserNameFromId(pay->caller, false)};
 
 	for (PgwQuotaOf of = 0; of < PGW_NQUOTAS; of++)
 	{
 		const char *setting = pgw_quota_setting(of);
-		int			limit;
+		int limit;
 
 		if (pgw_quota_take(of, names[of], &limit))
 			continue;
 
 		/* recorded since the first look, by a call that this one repeats */
-		if (!claimed && pgw_store_payment_by_request(pay->args.client_request_id, pay->args.merchant, &pay->payment))
+		if (!claimed && pgw_store_payment_by_request(pay->args.client_request_id,
+													 pay->args.merchant, &pay->payment))
 		{
 			pay->found = PGW_FIND_ROW;
 			return;
 		}
-		pgw_raise("too_many_requests",
-				  psprintf("\"quota\": \"%s\", \"of\": \"%s\", \"limit\": %d", setting, of == PGW_QUOTA_MERCHANT ? "merchant" : "role", limit),
-				  psprintf("Nothing was recorded or sent. Call again with the same client_request_id when payments that wait have been sent, or raise %s.", setting));
+		pgw_raise(
+			"too_many_requests",
+			psprintf("\"quota\": \"%s\", \"of\": \"%s\", \"limit\": %d", setting,
+					 of == PGW_QUOTA_MERCHANT ? "merchant" : "role", limit),
+			psprintf(
+				"Nothing was recorded or sent. Call again with the same client_request_id when payments that wait have been sent, or raise %s.",
+				setting));
 	}
 }
 
@@ -55,8 +62,9 @@ static void
 start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 {
 	const PgwPaymentArgs *args = &pay->args;
-	PgwEvent	started = {PGW_EV_TRANSACTION_STARTED, PGW_STATE_NONE, PGW_CREATED, pay->capture_op, NULL, NULL};
-	char		key[33];
+	PgwEvent started = {
+		PGW_EV_TRANSACTION_STARTED, PGW_STATE_NONE, PGW_CREATED, pay->capture_op, NULL, NULL};
+	char key[33];
 
 	memset(attempt, 0, sizeof(*attempt));
 	attempt->transaction_id = pay->payment.transaction_id;
@@ -67,7 +75,10 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->status = PGW_CREATED;
 	attempt->submitted = true;
 	attempt->submitted_by = GetUserNameFromId(pay->caller, false);
-	attempt->taken_by_worker = false;			/* joins the one-live-attempt index when the worker takes it: no client blocks the worker there */
+	/*
+	 * joins the one-live-attempt index when the worker takes it: no client blocks the worker there
+	 */
+	attempt->taken_by_worker = false;
 	attempt->amount = args->amount;
 	attempt->currency = pay->payment.currency;
 	attempt->capture = pay->checked.capture;
@@ -91,8 +102,9 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 static bool
 claim(PgwPay *pay, PgwAttempt *attempt, bool *have_t)
 {
-	bool		waited;			/* for a call with the same id: whether this is a new payment shows only afterwards */
-	bool		inserted;
+	/* for a call with the same id: whether this is a new payment shows only afterwards */
+	bool waited;
+	bool inserted;
 
 	pgw_tables_lock(pay->deadline);
 	pgw_pay_prepare(pay);
@@ -108,27 +120,31 @@ claim(PgwPay *pay, PgwAttempt *attempt, bool *have_t)
 Datum
 pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 {
-	PgwPay		pay;
+	PgwPay pay;
 	PgwAttempt attempt;
-	PgwAudience		audience = PGW_AUDIENCE_SUBMIT;
-	Datum		expires_at;
-	Datum		result;
-	bool		have_t = true;
-	bool		isnull;
+	PgwAudience audience = PGW_AUDIENCE_SUBMIT;
+	Datum expires_at;
+	Datum result;
+	bool have_t = true;
+	bool isnull;
 
 	pgw_pay_begin(&pay, fcinfo, "pgw.submit_payment()", true);
 	expires_at = pgw_arg(fcinfo, "expires_at", &isnull);
 	if (!pgw_pay_repeat(&pay, &attempt) && claim(&pay, &attempt, &have_t))
 	{
 		/* 0, which is the beginning of the year 2000, stands for none */
-		start_attempt(&pay, isnull ? 0 : DatumGetTimestampTz(expires_at) != 0 ? DatumGetTimestampTz(expires_at) : -1, &attempt);
+		start_attempt(&pay,
+					  isnull                                 ? 0
+					  : DatumGetTimestampTz(expires_at) != 0 ? DatumGetTimestampTz(expires_at)
+															 : -1,
+					  &attempt);
 		pgw_commit_signal_add_submitted(&attempt);
 		have_t = true;
 	}
 	else
 		audience = PGW_AUDIENCE_REPLAY;
 
-	pay.raise = false;			/* submit only accepts: what the bank says comes later */
+	pay.raise = false; /* submit only accepts: what the bank says comes later */
 	result = pgw_pay_result(&pay, fcinfo, have_t ? &attempt : NULL, audience);
 	pgw_pay_end(&pay);
 	return result;

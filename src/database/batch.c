@@ -1,28 +1,38 @@
 /*
- * batch.c - the worker's transactions: many items in one commit, and no item able to stop the others
+ * batch.c - the worker's transactions: many items in one commit, and no item able to stop the
+ * others
  *
- * Owns every transaction that the worker runs.  Many items share one; if it fails, it is rolled back and each of them gets a transaction of its
- * own, so that only the bad one fails.
+ * Owns every transaction that the worker runs.  Many items share one; if it fails, it is rolled
+ * back and each of them gets a transaction of its own, so that only the bad one fails.
  *
- * Locks: each transaction first locks the extension's entry without waiting (DROP EXTENSION takes it exclusively); relations (table_locks.c)
- * and rows are for the items to lock, also without waiting.
+ * Locks: each transaction first locks the extension's entry without waiting (DROP EXTENSION takes
+ * it exclusively); relations (table_locks.c) and rows are for the items to lock, also without
+ * waiting.
  *
- * Bounds: nothing in a transaction may last, or be waited for, without limit.  lock_timeout (worker.c) bounds each wait for a lock that is left,
- * and a limit on the whole bounds what others have put onto pgw's tables: triggers, also deferred ones, which are fired before the commit;
- * constraints and indexes with functions.  Both are delivered by SIGINT, which is taken only while a transaction is at work: before and after it
- * there is nothing to cancel.  An item that ran into a bound has a transaction of its own from then on, so that it delays the others for
- * one short limit at each of its tries.  The wait for a synchronous standby has no bound: as long as it is away, nothing is durable.
+ * Bounds: nothing in a transaction may last, or be waited for, without limit.  lock_timeout
+ * (worker.c) bounds each wait for a lock that is left, and a limit on the whole bounds what others
+ * have put onto pgw's tables: triggers, also deferred ones, which are fired before the commit;
+ * constraints and indexes with functions.  Both are delivered by SIGINT, which is taken only while
+ * a transaction is at work: before and after it there is nothing to cancel.  An item that ran into
+ * a bound has a transaction of its own from then on, so that it delays the others for one short
+ * limit at each of its tries.  The wait for a synchronous standby has no bound: as long as it is
+ * away, nothing is durable.
  *
  * Orderings that matter
- *	- committed() runs with interrupts held since the commit: no termination can fall between a commit and its consequences in
- *	  shared memory (an intent that is durable while its slot still says "not sent" would be handed out a second time).  Not since before the
- *	  commit: what is done at its beginning can wait for others (the NOTIFY lock), and must be interruptible.
- *	- An error in a transaction that callers do not wait for is rolled back as a subtransaction, as is any after a recent error: the abort of a whole
- *	  transaction gives up all locks of the session, too, and they keep callers' payments going while DDL waits (table_locks.c).
- *	- What is committed is never applied again: an ERROR in one item's committed() ends with that item, see end_item(); and an ERROR in what makes up for
- *	  that, or after the commit at large, is no rollback either (Transaction.committed).
- *	- The transaction takes its xid in here, after its items were read from shared memory: a recorded caller's xid is then always
- *	  older than one that the log knows, also after a crash.
+ *     - committed() runs with interrupts held since the commit: no termination can fall between a
+ *       commit and its consequences in shared memory (an intent that is durable while its slot
+ *       still says "not sent" would be handed out a second time).  Not since before the commit:
+ *       what is done at its beginning can wait for others (the NOTIFY lock), and must be
+ *       interruptible.
+ *     - An error in a transaction that callers do not wait for is rolled back as a
+ *       subtransaction, as is any after a recent error: the abort of a whole transaction gives up
+ *       all locks of the session, too, and they keep callers' payments going while DDL waits
+ *       (table_locks.c).
+ *     - What is committed is never applied again: an ERROR in one item's committed() ends with
+ *       that item, see end_item(); and an ERROR in what makes up for that, or after the commit at
+ *       large, is no rollback either (Transaction.committed).
+ *     - The transaction takes its xid in here, after its items were read from shared memory: a
+ *       recorded caller's xid is then always older than one that the log knows, also after a crash.
  */
 #include "postgres.h"
 
@@ -52,32 +62,36 @@
 
 /* A transaction takes milliseconds. */
 #define LIMIT_MS 5000
-#define LIMIT_SINGLE_MS 1000	/* of one item */
+#define LIMIT_SINGLE_MS 1000 /* of one item */
 
 /* So long after an error every transaction is prepared for the next one. */
 #define CAREFUL_MS 60000
 
 typedef struct Transaction
 {
-	void		(*work) (void *arg);
-	void		(*done) (void *arg);	/* after the commit, interrupts held; or NULL */
-	void	   *arg;
-	bool		flush;
-	bool		sub;			/* the work is a subtransaction: its error does not abort the transaction */
-	bool		committed;		/* with the work in it: nothing of it may be applied again, whatever fails from here on */
-	int			limit_ms;
-	int			sqlstate;
+	void (*work)(void *arg);
+	void (*done)(void *arg); /* after the commit, interrupts held; or NULL */
+	void *arg;
+	bool flush;
+	/* the work is a subtransaction: its error does not abort the transaction */
+	bool sub;
+	/* with the work in it: nothing of it may be applied again, whatever fails from here on */
+	bool committed;
+	int limit_ms;
+	int sqlstate;
 } Transaction;
 
-static volatile sig_atomic_t at_work = false;	/* a transaction that a cancel may reach */
+static volatile sig_atomic_t at_work = false; /* a transaction that a cancel may reach */
 static bool hold_at_commit = false;
-static bool held = false;		/* interrupts, since the commit */
+static bool held = false; /* interrupts, since the commit */
 static TimestampTz careful_until = 0;
 static bool unsound = false;
 
 /*
- * SIGINT: our own time limits, or pg_cancel_backend() while something of this database's users' blocks the worker.  Not the synchronous standby: to cancel
- * that wait is to take a commit that only this machine has for a replicated one, and an intent would be sent that the next primary does not know of.
+ * SIGINT: our own time limits, or pg_cancel_backend() while something of this database's users'
+ * blocks the worker.  Not the synchronous standby: to cancel that wait is to take a commit that
+ * only this machine has for a replicated one, and an intent would be sent that the next primary
+ * does not know of.
  */
 void
 pgw_batch_cancel(SIGNAL_ARGS)
@@ -123,7 +137,10 @@ end_work(void)
 	QueryCancelPending = false;
 }
 
-/* Deferred triggers and constraints: now, where they can be stopped, and where their errors are the item's. */
+/*
+ * Deferred triggers and constraints: now, where they can be stopped, and where their errors are the
+ * item's.
+ */
 static void
 fire_deferred(void)
 {
@@ -192,8 +209,10 @@ work_in_subtransaction(Transaction *x)
 }
 
 /*
- * A cancel that came right before the wait for the synchronous standby has ended it at once.  Then wait again, with nothing left that could cancel: for a
- * commit that is replicated, or without a standby to wait for, this returns at once.  A termination ends it; see send_ready() in send_calls.c.
+ * A cancel that came right before the wait for the synchronous standby has ended it at once.  Then
+ * wait again, with nothing left that could cancel: for a commit that is replicated, or without a
+ * standby to wait for, this returns at once.  A termination ends it; see send_ready() in
+ * send_calls.c.
  */
 static void
 wait_for_standby(XLogRecPtr before)
@@ -207,10 +226,10 @@ wait_for_standby(XLogRecPtr before)
 static PgwBatchEnd
 run_in_transaction(Transaction *x)
 {
-	XLogRecPtr	last_commit = XactLastCommitEnd;
-	bool		busy = false;
-	bool		there;
-	bool		fine = true;
+	XLogRecPtr last_commit = XactLastCommitEnd;
+	bool busy = false;
+	bool there;
+	bool fine = true;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -259,18 +278,19 @@ clean_up_after_error(Transaction *x, MemoryContext context)
 }
 
 /*
- * An ERROR after the commit: what is not done yet of x->done() follows.  That takes each item off its list before it ends it, so this comes to an end.
+ * An ERROR after the commit: what is not done yet of x->done() follows.  That takes each item off
+ * its list before it ends it, so this comes to an end.
  */
 static void
 go_on_after_commit(Transaction *x, MemoryContext context)
 {
 	volatile bool over = false;
 
-	HOLD_INTERRUPTS();			/* the ERROR has forgotten that they were held */
+	HOLD_INTERRUPTS(); /* the ERROR has forgotten that they were held */
 	while (!over)
 	{
 		MemoryContextSwitchTo(context);
-		unsound = true;			/* whatever it was: it must not be */
+		unsound = true; /* whatever it was: it must not be */
 		EmitErrorReport();
 		FlushErrorState();
 		PG_TRY();
@@ -326,7 +346,7 @@ static PgwBatchEnd
 transaction(Transaction *x)
 {
 	MemoryContext context = CurrentMemoryContext;
-	int			old_commit = synchronous_commit;
+	int old_commit = synchronous_commit;
 	PgwBatchEnd end;
 
 	/* Never less than flushed where it matters: worker.c has pinned the value that stands here. */
@@ -343,7 +363,7 @@ transaction(Transaction *x)
 }
 
 PgwBatchEnd
-pgw_batch_transaction(void (*work) (void *arg), void *arg, bool flush, int *sqlstate)
+pgw_batch_transaction(void (*work)(void *arg), void *arg, bool flush, int *sqlstate)
 {
 	Transaction x = {.work = work, .arg = arg, .flush = flush, .sub = true, .limit_ms = LIMIT_MS};
 	PgwBatchEnd end;
@@ -360,11 +380,11 @@ pgw_batch_transaction(void (*work) (void *arg), void *arg, bool flush, int *sqls
 static void
 apply_all(void *arg)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, (dlist_head *) arg)
 	{
-		PgwBatchItem    *item = dlist_container(PgwBatchItem, node, iter.cur);
+		PgwBatchItem *item = dlist_container(PgwBatchItem, node, iter.cur);
 
 		/* here a termination loses nothing: no commit, so nothing was promised or sent */
 		CHECK_FOR_INTERRUPTS();
@@ -373,15 +393,15 @@ apply_all(void *arg)
 }
 
 /*
- * One item's end, whatever happens in it: the others' ends follow, and nothing that is committed is taken for rolled back.  Interrupts are held by the
- * caller; an ERROR forgets that.
+ * One item's end, whatever happens in it: the others' ends follow, and nothing that is committed is
+ * taken for rolled back.  Interrupts are held by the caller; an ERROR forgets that.
  */
 static void
 end_item(PgwBatchItem *item, bool committed, int sqlstate)
 {
 	MemoryContext context = CurrentMemoryContext;
-	uint32		holds = InterruptHoldoffCount;
-	bool		before = unsound;
+	uint32 holds = InterruptHoldoffCount;
+	bool before = unsound;
 
 	PG_TRY();
 	{
@@ -398,7 +418,7 @@ end_item(PgwBatchItem *item, bool committed, int sqlstate)
 		MemoryContextSwitchTo(context);
 		EmitErrorReport();
 		FlushErrorState();
-		unsound = true;			/* if this is broken off, too, the item is on no list */
+		unsound = true; /* if this is broken off, too, the item is on no list */
 		PGW_DEBUG_POINT("broken");
 		item->ops->broken(item, committed);
 		unsound = before;
@@ -419,8 +439,8 @@ static PgwBatchEnd
 run_items(dlist_head *items, bool flush, bool single, int *sqlstate)
 {
 	Transaction x = {.work = apply_all, .done = committed_all, .arg = items, .flush = flush};
-	PgwBatchItem    *first = dlist_container(PgwBatchItem, node, dlist_head_node(items));
-	char		activity[64];
+	PgwBatchItem *first = dlist_container(PgwBatchItem, node, dlist_head_node(items));
+	char activity[64];
 	PgwBatchEnd end;
 
 	x.sub = flush || GetCurrentTimestamp() < careful_until;
@@ -450,11 +470,11 @@ run_singly(dlist_head *chunk, bool flush)
 {
 	while (!dlist_is_empty(chunk))
 	{
-		dlist_head	single;
+		dlist_head single;
 		dlist_node *node = dlist_pop_head_node(chunk);
-		PgwBatchItem    *item = dlist_container(PgwBatchItem, node, node);
+		PgwBatchItem *item = dlist_container(PgwBatchItem, node, node);
 		PgwBatchEnd end;
-		int			sqlstate;
+		int sqlstate;
 
 		dlist_init(&single);
 		dlist_push_tail(&single, node);
@@ -477,7 +497,8 @@ run_singly(dlist_head *chunk, bool flush)
 		{
 			if (!dlist_is_empty(&single))
 				dlist_delete(node);
-			item->alone |= sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
+			item->alone |=
+				sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_LOCK_NOT_AVAILABLE;
 			end_item(item, false, sqlstate);
 		}
 	}
@@ -490,7 +511,7 @@ take_chunk(dlist_head *items, int most, dlist_head *chunk)
 {
 	for (int n = 0; n < most && !dlist_is_empty(items); n++)
 	{
-		bool		alone = dlist_container(PgwBatchItem, node, dlist_head_node(items))->alone;
+		bool alone = dlist_container(PgwBatchItem, node, dlist_head_node(items))->alone;
 
 		if (alone && n > 0)
 			return false;
@@ -504,9 +525,9 @@ take_chunk(dlist_head *items, int most, dlist_head *chunk)
 PgwBatchEnd
 pgw_batch_run(dlist_head *items, int most, bool flush)
 {
-	dlist_head	chunk;
+	dlist_head chunk;
 	PgwBatchEnd end;
-	int			sqlstate;
+	int sqlstate;
 
 	if (dlist_is_empty(items))
 		return PGW_BATCH_DONE;
@@ -522,7 +543,8 @@ pgw_batch_run(dlist_head *items, int most, bool flush)
 	}
 	PG_CATCH();
 	{
-		put_back(items, &chunk);	/* not even the rollback went well: the worker's loop tries again */
+		/* not even the rollback went well: the worker's loop tries again */
+		put_back(items, &chunk);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();

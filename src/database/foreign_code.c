@@ -1,12 +1,14 @@
 /*
  * foreign_code.c - code of others on pgw's tables, and the search_path that it finds
  *
- * A trigger, a constraint, a default or an index expression that an administrator has put onto a table of pgw runs with the rights of pgw's owner when a
- * client pays: the C code acts as that owner.  The client's search_path is still the client's choice, and with it, which function an unqualified name
- * in that trigger means.  So it is pinned while such code can run, to what the worker has pinned for itself.
+ * A trigger, a constraint, a default or an index expression that an administrator has put onto a
+ * table of pgw runs with the rights of pgw's owner when a client pays: the C code acts as that
+ * owner.  The client's search_path is still the client's choice, and with it, which function an
+ * unqualified name in that trigger means.  So it is pinned while such code can run, to what the
+ * worker has pinned for itself.
  *
- * Not SECURITY_RESTRICTED_OPERATION: it would refuse deferred constraint triggers, which are allowed.  Whose code it can be is the subject of
- * pgw.code_of_others().
+ * Not SECURITY_RESTRICTED_OPERATION: it would refuse deferred constraint triggers, which are
+ * allowed.  Whose code it can be is the subject of pgw.code_of_others().
  *
  * Owns: nothing.  Locks: none; the relation is open.
  */
@@ -26,10 +28,14 @@
 static bool
 is_foreign(Oid function, void *context)
 {
-	return function >= FirstNormalObjectId && get_func_namespace(function) != get_namespace_oid("pgw", true);
+	return function >= FirstNormalObjectId &&
+		   get_func_namespace(function) != get_namespace_oid("pgw", true);
 }
 
-/* Functions by whatever node calls them, and domains, whose constraints are no part of the expression. */
+/*
+ * Functions by whatever node calls them, and domains, whose constraints are no part of the
+ * expression.
+ */
 static bool
 calls_foreign(Node *node, void *context)
 {
@@ -43,8 +49,8 @@ calls_foreign(Node *node, void *context)
 bool
 pgw_foreign_code(const ResultRelInfo *rri)
 {
-	Relation	rel = rri->ri_RelationDesc;
-	TupleDesc	desc = RelationGetDescr(rel);
+	Relation rel = rri->ri_RelationDesc;
+	TupleDesc desc = RelationGetDescr(rel);
 	TriggerDesc *triggers = rri->ri_TrigDesc;
 
 	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
@@ -61,7 +67,9 @@ pgw_foreign_code(const ResultRelInfo *rri)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
-		if (!att->attisdropped && (get_typtype(att->atttypid) == TYPTYPE_DOMAIN || (att->atthasdef && calls_foreign(build_column_default(rel, i + 1), NULL))))
+		if (!att->attisdropped &&
+			(get_typtype(att->atttypid) == TYPTYPE_DOMAIN ||
+			 (att->atthasdef && calls_foreign(build_column_default(rel, i + 1), NULL))))
 			return true;
 	}
 	for (int i = 0; i < rri->ri_NumIndices; i++)
@@ -76,12 +84,13 @@ pgw_foreign_code(const ResultRelInfo *rri)
 int
 pgw_foreign_begin(bool foreign)
 {
-	int			nest_level;
+	int nest_level;
 
 	if (!foreign || PGW_MUTATED(FOREIGN_PATH))
 		return 0;
 	nest_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	return nest_level;
 }
 

@@ -1,13 +1,15 @@
 /*
  * row.c - one row at a time through the executor, without MVCC reads
  *
- * Owns: opened relations with their executor state, for the time of one change, or between pgw_row_keep() and pgw_row_close_kept().  What is kept is given
- * up when the relation's description changes.
- * Locks: RowExclusiveLock on a table that is changed, AccessShareLock on one that is read, both until the transaction ends; row
- * locks as an UPDATE of non-key columns takes them, so foreign keys of users' tables (KEY SHARE) never wait for pgw.  The worker does not wait for
- * a table's lock: table_locks.c.
- * Invariant: every change is followed by CommandCounterIncrement(), so that the next step of the same call can change the
- * same row again.
+ * Owns: opened relations with their executor state, for the time of one change, or between
+ * pgw_row_keep() and pgw_row_close_kept().  What is kept is given up when the relation's
+ * description changes.
+ * Locks: RowExclusiveLock on a table that is changed, AccessShareLock on one that is read, both
+ * until the transaction ends; row locks as an UPDATE of non-key columns takes them, so foreign keys
+ * of users' tables (KEY SHARE) never wait for pgw.  The worker does not wait for a table's lock:
+ * table_locks.c.
+ * Invariant: every change is followed by CommandCounterIncrement(), so that the next step of the
+ * same call can change the same row again.
  */
 #include "postgres.h"
 
@@ -43,33 +45,33 @@
 /* A table that stays open for writing. */
 typedef struct PgwKept
 {
-	Oid			relid;
-	bool		speculative;
-	bool		in_use;			/* a row of it is being written */
-	bool		stale;			/* its description has changed since */
-	PgwRel		rel;
+	Oid relid;
+	bool speculative;
+	bool in_use; /* a row of it is being written */
+	bool stale;  /* its description has changed since */
+	PgwRel rel;
 } PgwKept;
 
 #define MAX_KEPT 8
 
 static PgwKept kept[MAX_KEPT];
-static int	nkept = 0;
-static MemoryContext keep_context = NULL;	/* NULL: nothing is kept */
+static int nkept = 0;
+static MemoryContext keep_context = NULL; /* NULL: nothing is kept */
 static ResourceOwner keep_owner;
 
 /*
- * A table's CHECK constraints and the predicates of its partial indexes, prepared once for the life of the process: the executor would parse them
- * again for each row that is written.
+ * A table's CHECK constraints and the predicates of its partial indexes, prepared once for the life
+ * of the process: the executor would parse them again for each row that is written.
  */
 typedef struct PgwExprs
 {
-	Oid			relid;			/* InvalidOid: void */
+	Oid relid; /* InvalidOid: void */
 	MemoryContext context;
 	ExprState **checks;
-	int			npredicates;
-	Oid		   *indexes;
+	int npredicates;
+	Oid *indexes;
 	ExprState **predicates;
-	bool		runs_foreign_code;		/* a row that is written runs code of others */
+	bool runs_foreign_code; /* a row that is written runs code of others */
 } PgwExprs;
 
 #define MAX_EXPRS 8
@@ -87,7 +89,7 @@ relation_changed(Datum arg, Oid relid)
 	for (int i = 0; i < MAX_EXPRS; i++)
 	{
 		if (relid == InvalidOid || relid == exprs[i].relid)
-			exprs[i].relid = InvalidOid;	/* its memory goes once the place is used again */
+			exprs[i].relid = InvalidOid; /* its memory goes once the place is used again */
 	}
 }
 
@@ -105,11 +107,13 @@ watch_relations(void)
 static void
 prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 {
-	Relation	rel = rri->ri_RelationDesc;
+	Relation rel = rri->ri_RelationDesc;
 	TupleConstr *constr = RelationGetDescr(rel)->constr;
 	MemoryContext old;
 
-	/* a relation that is open at this moment may still have them, but none is after the transaction */
+	/*
+	 * a relation that is open at this moment may still have them, but none is after the transaction
+	 */
 	if (e->context != NULL)
 		MemoryContextSetParent(e->context, TopTransactionContext);
 	e->context = AllocSetContextCreate(TopMemoryContext, "pgw constraints", ALLOCSET_SMALL_SIZES);
@@ -122,12 +126,13 @@ prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 	e->predicates = palloc(sizeof(ExprState *) * Max(rri->ri_NumIndices, 1));
 	for (int i = 0; i < rri->ri_NumIndices; i++)
 	{
-		List	   *predicate = rri->ri_IndexRelationInfo[i]->ii_Predicate;
+		List *predicate = rri->ri_IndexRelationInfo[i]->ii_Predicate;
 
 		if (predicate == NIL)
 			continue;
 		e->indexes[e->npredicates] = RelationGetRelid(rri->ri_IndexRelationDescs[i]);
-		e->predicates[e->npredicates++] = ExecInitQual((List *) expression_planner((Expr *) copyObject(predicate)), NULL);
+		e->predicates[e->npredicates++] =
+			ExecInitQual((List *) expression_planner((Expr *) copyObject(predicate)), NULL);
 	}
 	MemoryContextSwitchTo(old);
 	e->runs_foreign_code = pgw_foreign_code(rri);
@@ -135,14 +140,14 @@ prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 }
 
 /*
- * Give the prepared expressions to a relation that has just been opened for writing; its lock keeps its description as it is.  Does a row that is
- * written run code of others?
+ * Give the prepared expressions to a relation that has just been opened for writing; its lock keeps
+ * its description as it is.  Does a row that is written run code of others?
  */
 static bool
 lend_exprs(ResultRelInfo *rri)
 {
-	Oid			relid = RelationGetRelid(rri->ri_RelationDesc);
-	PgwExprs   *e = NULL;
+	Oid relid = RelationGetRelid(rri->ri_RelationDesc);
+	PgwExprs *e = NULL;
 
 	watch_relations();
 	for (int i = 0; i < MAX_EXPRS && (e == NULL || e->relid != relid); i++)
@@ -151,7 +156,7 @@ lend_exprs(ResultRelInfo *rri)
 			e = &exprs[i];
 	}
 	if (e == NULL)
-		return pgw_foreign_code(rri);	/* no place: the executor does it */
+		return pgw_foreign_code(rri); /* no place: the executor does it */
 	if (e->relid != relid)
 		prepare_exprs(e, rri);
 	pgw_check_exprs(rri) = e->checks;
@@ -242,7 +247,8 @@ find_kept(Oid relid, bool speculative)
 		return NULL;
 	for (int i = 0; i < nkept; i++)
 	{
-		if (kept[i].relid == relid && kept[i].speculative >= speculative && !kept[i].stale && !kept[i].in_use)
+		if (kept[i].relid == relid && kept[i].speculative >= speculative && !kept[i].stale &&
+			!kept[i].in_use)
 			return &kept[i];
 	}
 	return NULL;
@@ -253,14 +259,14 @@ keep(PgwRel *r, Oid relid, bool speculative)
 {
 	if (!keeping() || nkept == MAX_KEPT)
 		return NULL;
-	kept[nkept] = (PgwKept) {.relid = relid, .speculative = speculative, .rel = *r};
+	kept[nkept] = (PgwKept){.relid = relid, .speculative = speculative, .rel = *r};
 	return &kept[nkept++];
 }
 
 void
 pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 {
-	PgwKept    *k = find_kept(relid, speculative);
+	PgwKept *k = find_kept(relid, speculative);
 
 	if (k != NULL)
 		*r = k->rel;
@@ -344,27 +350,31 @@ build_keys(Relation index, const Datum *keys, int nkeys, ScanKeyData *skeys)
 {
 	for (int i = 0; i < nkeys; i++)
 	{
-		Oid			optype = index->rd_opcintype[i];
-		Oid			op = get_opfamily_member(index->rd_opfamily[i], optype, optype, BTEqualStrategyNumber);
+		Oid optype = index->rd_opcintype[i];
+		Oid op = get_opfamily_member(index->rd_opfamily[i], optype, optype, BTEqualStrategyNumber);
 
 		if (!OidIsValid(op))
-			elog(ERROR, "index \"%s\" has no equality operator for column %d", RelationGetRelationName(index), i + 1);
-		ScanKeyEntryInitialize(&skeys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid, index->rd_indcollation[i], get_opcode(op), keys[i]);
+			elog(ERROR, "index \"%s\" has no equality operator for column %d",
+				 RelationGetRelationName(index), i + 1);
+		ScanKeyEntryInitialize(&skeys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+							   index->rd_indcollation[i], get_opcode(op), keys[i]);
 	}
 }
 
 PgwFind
-pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, int attempts, TransactionId *xid, uint32 *token)
+pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, int attempts,
+			 TransactionId *xid, uint32 *token)
 {
-	Relation	index = index_open(indexoid, r->locked ? NoLock : AccessShareLock);
+	Relation index = index_open(indexoid, r->locked ? NoLock : AccessShareLock);
 	ScanKeyData skeys[INDEX_MAX_KEYS];
-	PgwFind		result = PGW_FIND_NONE;
+	PgwFind result = PGW_FIND_NONE;
 
 	build_keys(index, keys, nkeys, skeys);
 
 	/*
-	 * A scan with a dirty snapshot can miss a row whose old version dies and whose new version appears behind the scan.  It cannot do so
-	 * twice in a row but by a rare chance; nobody depends on "none" for safety: the unique index decides.
+	 * A scan with a dirty snapshot can miss a row whose old version dies and whose new version
+	 * appears behind the scan.  It cannot do so twice in a row but by a rare chance; nobody depends
+	 * on "none" for safety: the unique index decides.
 	 */
 	for (int attempt = 0; attempt < attempts && result != PGW_FIND_ROW; attempt++)
 	{
@@ -379,7 +389,10 @@ pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, int attempts
 		{
 			if (TransactionIdIsValid(dirty.xmin))
 			{
-				/* Another transaction's insert or new version, uncommitted: remember it, a committed version may follow. */
+				/*
+				 * Another transaction's insert or new version, uncommitted: remember it, a
+				 * committed version may follow.
+				 */
 				if (xid != NULL)
 					*xid = dirty.xmin;
 				if (token != NULL)
@@ -408,9 +421,10 @@ pgw_row_fetch(PgwRel *r, ItemPointer tid)
 }
 
 void
-pgw_row_each(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, PgwRowCallback callback, void *arg)
+pgw_row_each(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, PgwRowCallback callback,
+			 void *arg)
 {
-	Relation	index = index_open(indexoid, AccessShareLock);
+	Relation index = index_open(indexoid, AccessShareLock);
 	ScanKeyData skeys[INDEX_MAX_KEYS];
 	SnapshotData dirty;
 	IndexScanDesc scan;
@@ -430,19 +444,20 @@ pgw_row_each(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, PgwRowCallba
 }
 
 uint32
-pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, uint32 *look, PgwRowTest test, void *arg)
+pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, uint32 *look,
+			  PgwRowTest test, void *arg)
 {
-	Relation	index = index_open(indexoid, AccessShareLock);
+	Relation index = index_open(indexoid, AccessShareLock);
 	ScanKeyData skeys[INDEX_MAX_KEYS];
 	SnapshotData dirty;
 	IndexScanDesc scan;
-	uint32		n = 0;
+	uint32 n = 0;
 
 	build_keys(index, keys, nkeys, skeys);
 	InitDirtySnapshot(dirty);
 	scan = pgw_index_beginscan(r->rel, index, &dirty, nkeys);
 	index_rescan(scan, skeys, nkeys, NULL, 0);
-	while (n < most && *look > 0 && index_getnext_slot(scan, ForwardScanDirection, r->found))
+	while (n<most && * look> 0 && index_getnext_slot(scan, ForwardScanDirection, r->found))
 	{
 		CHECK_FOR_INTERRUPTS();
 		(*look)--;
@@ -460,11 +475,13 @@ pgw_row_lock(PgwRel *r, bool wait, bool *busy)
 {
 	ItemPointerData tid = r->found->tts_tid;
 	TM_FailureData tmfd;
-	TM_Result	result;
+	TM_Result result;
 
 	*busy = false;
-	result = table_tuple_lock(r->rel, &tid, GetActiveSnapshot(), r->found, GetCurrentCommandId(false), LockTupleNoKeyExclusive,
-							  wait ? LockWaitBlock : LockWaitSkip, TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &tmfd);
+	result =
+		table_tuple_lock(r->rel, &tid, GetActiveSnapshot(), r->found, GetCurrentCommandId(false),
+						 LockTupleNoKeyExclusive, wait ? LockWaitBlock : LockWaitSkip,
+						 TUPLE_LOCK_FLAG_FIND_LAST_VERSION, &tmfd);
 	switch (result)
 	{
 		case TM_Ok:
@@ -476,7 +493,8 @@ pgw_row_lock(PgwRel *r, bool wait, bool *busy)
 		case TM_Deleted:
 			return false;
 		default:
-			elog(ERROR, "unexpected result %d of locking a row of \"%s\"", (int) result, RelationGetRelationName(r->rel));
+			elog(ERROR, "unexpected result %d of locking a row of \"%s\"", (int) result,
+				 RelationGetRelationName(r->rel));
 	}
 	return false;
 }
@@ -484,20 +502,21 @@ pgw_row_lock(PgwRel *r, bool wait, bool *busy)
 static Datum
 default_of(PgwRel *r, int attnum, bool *isnull)
 {
-	Node	   *expr = build_column_default(r->rel, attnum);
+	Node *expr = build_column_default(r->rel, attnum);
 
 	*isnull = true;
 	if (expr == NULL)
 		return (Datum) 0;
-	return ExecEvalExprSwitchContext(ExecInitExpr(expression_planner((Expr *) expr), NULL), GetPerTupleExprContext(r->estate), isnull);
+	return ExecEvalExprSwitchContext(ExecInitExpr(expression_planner((Expr *) expr), NULL),
+									 GetPerTupleExprContext(r->estate), isnull);
 }
 
 void
 pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 {
-	TupleDesc	desc = RelationGetDescr(r->rel);
-	bool		update = !TTS_EMPTY(r->found);
-	int			guard;
+	TupleDesc desc = RelationGetDescr(r->rel);
+	bool update = !TTS_EMPTY(r->found);
+	int guard;
 
 	ExecClearTuple(r->slot);
 	memset(r->slot->tts_isnull, true, desc->natts * sizeof(bool));
@@ -526,25 +545,31 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 void
 pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid wanted)
 {
-	Oid			type = attnum != InvalidAttrNumber ? TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid : InvalidOid;
+	Oid type = attnum != InvalidAttrNumber
+				   ? TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid
+				   : InvalidOid;
 
 	if (attnum == InvalidAttrNumber)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("table pgw.%s has no column \"%s\"", RelationGetRelationName(rel), column),
-				 errhint("pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("table pgw.%s has no column \"%s\"", RelationGetRelationName(rel), column),
+			 errhint(
+				 "pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
 	if (OidIsValid(wanted) && type != wanted)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of table pgw.%s has type %s instead of %s", column, RelationGetRelationName(rel),
-						format_type_be(type), format_type_be(wanted)),
-				 errhint("pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("column \"%s\" of table pgw.%s has type %s instead of %s", column,
+					RelationGetRelationName(rel), format_type_be(type), format_type_be(wanted)),
+			 errhint(
+				 "pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
 }
 
 void
 pgw_row_insert(PgwRel *r)
 {
-	int			guard = pgw_foreign_begin(r->runs_foreign_code);
+	int guard = pgw_foreign_begin(r->runs_foreign_code);
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
@@ -555,15 +580,16 @@ pgw_row_insert(PgwRel *r)
 }
 
 /*
- * The indexes that hold the same key as this one, itself included.  While REINDEX CONCURRENTLY runs there are two: a duplicate that only the other one
- * noticed would be raised as 23505 instead of being replayed.
+ * The indexes that hold the same key as this one, itself included.  While REINDEX CONCURRENTLY runs
+ * there are two: a duplicate that only the other one noticed would be raised as 23505 instead of
+ * being replayed.
  */
 static List *
 arbiters(const PgwRel *r, Oid arbiter)
 {
 	const ResultRelInfo *rri = r->rri;
-	Relation	chosen = NULL;
-	List	   *result = NIL;
+	Relation chosen = NULL;
+	List *result = NIL;
 
 	for (int i = 0; i < rri->ri_NumIndices; i++)
 	{
@@ -576,11 +602,13 @@ arbiters(const PgwRel *r, Oid arbiter)
 		return list_make1_oid(arbiter);
 	for (int i = 0; i < rri->ri_NumIndices; i++)
 	{
-		Relation	index = rri->ri_IndexRelationDescs[i];
+		Relation index = rri->ri_IndexRelationDescs[i];
 		Form_pg_index form = index->rd_index;
 
-		if (form->indisunique && form->indimmediate && form->indnkeyatts == chosen->rd_index->indnkeyatts &&
-			memcmp(form->indkey.values, chosen->rd_index->indkey.values, form->indnkeyatts * sizeof(int16)) == 0 &&
+		if (form->indisunique && form->indimmediate &&
+			form->indnkeyatts == chosen->rd_index->indnkeyatts &&
+			memcmp(form->indkey.values, chosen->rd_index->indkey.values,
+				   form->indnkeyatts * sizeof(int16)) == 0 &&
 			equal(RelationGetIndexExpressions(index), RelationGetIndexExpressions(chosen)) &&
 			equal(RelationGetIndexPredicate(index), RelationGetIndexPredicate(chosen)))
 			result = lappend_oid(result, RelationGetRelid(index));
@@ -592,16 +620,17 @@ bool
 pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 {
 	TriggerDesc *triggers = r->rri->ri_TrigDesc;
-	List	   *same_key = arbiters(r, arbiter);
-	List	   *recheck;
-	uint32		token;
-	bool		conflict = false;
-	int			guard = pgw_foreign_begin(r->runs_foreign_code);
+	List *same_key = arbiters(r, arbiter);
+	List *recheck;
+	uint32 token;
+	bool conflict = false;
+	int guard = pgw_foreign_begin(r->runs_foreign_code);
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
 
-	if (triggers != NULL && triggers->trig_insert_before_row && !ExecBRInsertTriggers(r->estate, r->rri, r->slot))
+	if (triggers != NULL && triggers->trig_insert_before_row &&
+		!ExecBRInsertTriggers(r->estate, r->rri, r->slot))
 		elog(ERROR, "a trigger suppressed a row of \"%s\"", RelationGetRelationName(r->rel));
 	r->slot->tts_tableOid = RelationGetRelid(r->rel);
 	if (r->rel->rd_att->constr != NULL)
@@ -611,7 +640,10 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 		ExecConstraints(r->rri, r->slot, r->estate);
 	}
 
-	/* As ON CONFLICT DO NOTHING does it: others wait on the token, not on our transaction, until we know whether the row stays. */
+	/*
+	 * As ON CONFLICT DO NOTHING does it: others wait on the token, not on our transaction, until we
+	 * know whether the row stays.
+	 */
 	token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
 	table_tuple_insert_speculative(r->rel, r->slot, r->estate->es_output_cid, 0, NULL, token);
 	recheck = pgw_exec_insert_index_tuples(r->rri, r->slot, r->estate, true, &conflict, same_key);
@@ -631,8 +663,8 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 void
 pgw_row_update(PgwRel *r)
 {
-	EPQState	epq;
-	int			guard = pgw_foreign_begin(r->runs_foreign_code);
+	EPQState epq;
+	int guard = pgw_foreign_begin(r->runs_foreign_code);
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	pgw_eval_plan_qual_init(&epq, r->estate);
@@ -651,15 +683,16 @@ pgw_row_from_string(Oid type, const char *value)
 		return CStringGetTextDatum(value);
 	if (get_typtype(type) == TYPTYPE_ENUM)
 	{
-		Oid			label = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid, ObjectIdGetDatum(type), CStringGetDatum(value));
+		Oid label = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid, ObjectIdGetDatum(type),
+									CStringGetDatum(value));
 
 		if (!OidIsValid(label))
 			elog(ERROR, "enum type %s has no label \"%s\"", format_type_be(type), value);
 		return ObjectIdGetDatum(label);
 	}
 	{
-		Oid			input;
-		Oid			ioparam;
+		Oid input;
+		Oid ioparam;
 
 		getTypeInputInfo(type, &input, &ioparam);
 		return OidInputFunctionCall(input, unconstify(char *, value), ioparam, -1);
@@ -669,8 +702,8 @@ pgw_row_from_string(Oid type, const char *value)
 char *
 pgw_row_to_string(Oid type, Datum value)
 {
-	Oid			output;
-	bool		is_varlena;
+	Oid output;
+	bool is_varlena;
 
 	if (type == TEXTOID || type == VARCHAROID)
 		return TextDatumGetCString(value);

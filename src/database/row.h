@@ -1,9 +1,10 @@
 /*
  * row.h - one row at a time through the executor, without MVCC reads
  *
- * Rows are found with a dirty snapshot (the latest committed version, or this transaction's own), locked in their latest version and
- * changed by the executor's single-row functions, so constraints, indexes and triggers work as in SQL.  No predicate lock
- * is taken and no snapshot of the caller is asked.  The caller of these functions is responsible for privileges.
+ * Rows are found with a dirty snapshot (the latest committed version, or this transaction's own),
+ * locked in their latest version and changed by the executor's single-row functions, so
+ * constraints, indexes and triggers work as in SQL.  No predicate lock is taken and no snapshot of
+ * the caller is asked.  The caller of these functions is responsible for privileges.
  */
 #ifndef PGW_DATABASE_ROW_H
 #define PGW_DATABASE_ROW_H
@@ -16,67 +17,84 @@
 
 typedef struct PgwRel
 {
-	Relation	rel;
-	EState	   *estate;			/* NULL: opened for reading */
+	Relation rel;
+	EState *estate; /* NULL: opened for reading */
 	ResultRelInfo *rri;
-	TupleTableSlot *slot;		/* the new row, filled by the caller and stored virtually */
-	TupleTableSlot *found;		/* the row found, or locked */
-	bool		pushed;			/* the active snapshot is ours */
-	bool		runs_foreign_code;		/* a row that is written runs code of others: foreign_code.h */
-	struct PgwKept *kept;		/* kept open: between pgw_row_keep() and pgw_row_close_kept() */
-	bool		locked;			/* by the caller, with the index that he reads by */
+	TupleTableSlot *slot;  /* the new row, filled by the caller and stored virtually */
+	TupleTableSlot *found; /* the row found, or locked */
+	bool pushed;           /* the active snapshot is ours */
+	/* a row that is written runs code of others: foreign_code.h */
+	bool runs_foreign_code;
+	struct PgwKept *kept; /* kept open: between pgw_row_keep() and pgw_row_close_kept() */
+	bool locked;          /* by the caller, with the index that he reads by */
 } PgwRel;
 
 typedef enum PgwFind
 {
 	PGW_FIND_NONE = 0,
-	PGW_FIND_ROW,				/* in rel->found */
-	PGW_FIND_IN_PROGRESS		/* only an uncommitted row of another transaction: *xid, and *token while it is speculative */
+	PGW_FIND_ROW,        /* in rel->found */
+	PGW_FIND_IN_PROGRESS /* only an uncommitted row of another transaction: *xid, and *token while
+							it is speculative */
 } PgwFind;
 
 extern void pgw_row_open_read(PgwRel *r, Oid relid);
-extern void pgw_row_open_locked(PgwRel *r, Oid relid);	/* the same, and pgw_row_find(), under locks that the caller has taken and gives up */
-extern void pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative);	/* updated: attnums, for UPDATE OF triggers */
-extern void pgw_row_close(PgwRel *r);	/* the relation's lock stays until the transaction ends */
+/* the same, and pgw_row_find(), under locks that the caller has taken and gives up */
+extern void pgw_row_open_locked(PgwRel *r, Oid relid);
+/* updated: attnums, for UPDATE OF triggers */
+extern void pgw_row_open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative);
+/* the relation's lock stays until the transaction ends */
+extern void pgw_row_close(PgwRel *r);
 
 /*
- * Keep written tables open between keep() and close_kept(), so that many rows do not reopen them. Both are called under the same resource owner, and the
- * context must live that long. Returns false if an outer caller already does so, and will end it. After an error call forget_kept(): the tables were closed
- * with the (sub)transaction.
+ * Keep written tables open between keep() and close_kept(), so that many rows do not reopen them.
+ * Both are called under the same resource owner, and the context must live that long. Returns false
+ * if an outer caller already does so, and will end it. After an error call forget_kept(): the
+ * tables were closed with the (sub)transaction.
  */
 extern bool pgw_row_keep(MemoryContext context);
 extern void pgw_row_close_kept(void);
 extern void pgw_row_forget_kept(void);
 
 /*
- * How many scans before "none" is believed: a dirty scan can miss a row that is being updated.  ONCE where a unique index decides afterwards.
+ * How many scans before "none" is believed: a dirty scan can miss a row that is being updated.
+ * ONCE where a unique index decides afterwards.
  */
 #define PGW_FIND_ONCE 1
 #define PGW_FIND_THOROUGH 3
 
 /* keys in the order of the index's columns.  A lone match wins over one in progress. */
-extern PgwFind pgw_row_find(PgwRel *r, Oid index, const Datum *keys, int nkeys, int attempts, TransactionId *xid, uint32 *token);
+extern PgwFind pgw_row_find(PgwRel *r, Oid index, const Datum *keys, int nkeys, int attempts,
+							TransactionId *xid, uint32 *token);
 
-/* The row at this place, into r->found. false: it is not the latest version any more, as far as this transaction can see. */
+/*
+ * The row at this place, into r->found. false: it is not the latest version any more, as far as
+ * this transaction can see.
+ */
 extern bool pgw_row_fetch(PgwRel *r, ItemPointer tid);
 
 /* Every visible match of the key, each in r->found. */
-typedef void (*PgwRowCallback) (PgwRel *r, void *arg);
-extern void pgw_row_each(PgwRel *r, Oid index, const Datum *keys, int nkeys, PgwRowCallback callback, void *arg);
+typedef void (*PgwRowCallback)(PgwRel *r, void *arg);
+extern void pgw_row_each(PgwRel *r, Oid index, const Datum *keys, int nkeys,
+						 PgwRowCallback callback, void *arg);
 
 /*
- * How many rows of the key there are, at most `most`: committed, own, and inserted by whom has not committed.  test (may be NULL): which of them count.
- * No more than *look are looked at; it is lessened by those that were.
+ * How many rows of the key there are, at most `most`: committed, own, and inserted by whom has not
+ * committed.  test (may be NULL): which of them count. No more than *look are looked at; it is
+ * lessened by those that were.
  */
-typedef bool (*PgwRowTest) (TupleTableSlot *slot, void *arg);
-extern uint32 pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, uint32 *look, PgwRowTest test, void *arg);
+typedef bool (*PgwRowTest)(TupleTableSlot *slot, void *arg);
+extern uint32 pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most,
+							uint32 *look, PgwRowTest test, void *arg);
 
-/* Lock the latest version of r->found for an update that leaves its keys alone. false: gone, or busy (only when !wait). */
+/*
+ * Lock the latest version of r->found for an update that leaves its keys alone. false: gone, or
+ * busy (only when !wait).
+ */
 extern bool pgw_row_lock(PgwRel *r, bool wait, bool *busy);
 
 /*
- * Before r->slot is filled with pgw's own columns (ours[attnum - 1], so many): columns that others have added keep their values in an update, and get
- * their defaults in an insert.
+ * Before r->slot is filled with pgw's own columns (ours[attnum - 1], so many): columns that others
+ * have added keep their values in an update, and get their defaults in an insert.
  */
 extern void pgw_row_begin(PgwRel *r, const bool *ours, int nours);
 
@@ -84,8 +102,9 @@ extern void pgw_row_begin(PgwRel *r, const bool *ours, int nours);
 extern void pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid wanted);
 
 extern void pgw_row_insert(PgwRel *r);
-extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);	/* false: somebody has the key; nothing is left */
-extern void pgw_row_update(PgwRel *r);	/* r->found (locked) becomes r->slot */
+/* false: somebody has the key; nothing is left */
+extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);
+extern void pgw_row_update(PgwRel *r); /* r->found (locked) becomes r->slot */
 
 /* Text form of a value to and from a column of any type; enums by label. */
 extern Datum pgw_row_from_string(Oid type, const char *value);

@@ -1,16 +1,21 @@
 /*
  * utility_hook.c - the utility statements that pgw has to know about
  *
- * Owns: the ProcessUtility hook, and this session's wishes (what it has asked of which database's worker).
+ * Owns: the ProcessUtility hook, and this session's wishes (what it has asked of which database's
+ * worker).
  *
- *	DROP DATABASE, ALTER DATABASE ... RENAME / SET TABLESPACE, CREATE DATABASE ... TEMPLATE need a database without connections: its worker is asked to step
- *	aside, and the launcher starts none until the wish is released. DROP EXTENSION pgw, where it is allowed (drop_guard.c), would wait for callers that wait
- *	for the worker: they are failed at once, as are those who come while it runs. COMMIT PREPARED, ROLLBACK PREPARED end a caller's transaction without any
- *	callback: the worker is told to look.
+ *     DROP DATABASE, ALTER DATABASE ... RENAME / SET TABLESPACE, CREATE DATABASE ... TEMPLATE need
+ *     a database without connections: its worker is asked to step
+ *     aside, and the launcher starts none until the wish is released. DROP EXTENSION pgw, where it
+ *     is allowed (drop_guard.c), would wait for callers that wait
+ *     for the worker: they are failed at once, as are those who come while it runs. COMMIT
+ *     PREPARED, ROLLBACK PREPARED end a caller's transaction without any
+ *     callback: the worker is told to look.
  *
- * A wish lasts until its transaction is over, because only then others see the new pg_database or pg_extension; an error in the statement
- * aborts the (sub)transaction, and so ends it.  A session that dies aborts its transaction too.
- * Only those who may run the command can send a worker away: the rights are checked first, as the command itself does later.
+ * A wish lasts until its transaction is over, because only then others see the new pg_database or
+ * pg_extension; an error in the statement aborts the (sub)transaction, and so ends it.  A session
+ * that dies aborts its transaction too. Only those who may run the command can send a worker away:
+ * the rights are checked first, as the command itself does later.
  */
 #include "postgres.h"
 
@@ -44,15 +49,15 @@
 typedef enum PgwWishKind
 {
 	WISH_NONE = 0,
-	WISH_EMPTY,					/* the database without its worker */
-	WISH_GONE,					/* the same, and at commit there is no such database */
+	WISH_EMPTY, /* the database without its worker */
+	WISH_GONE,  /* the same, and at commit there is no such database */
 	WISH_DROP_EXTENSION
 } PgwWishKind;
 
 typedef struct PgwWish
 {
 	PgwWishKind kind;
-	Oid			dboid;
+	Oid dboid;
 	SubTransactionId subid;
 } PgwWish;
 
@@ -64,7 +69,7 @@ static PgwWish wishes[MAX_WISHES];
 static void
 release_wish(PgwWish *wish, bool committed)
 {
-	PgwWish		w = *wish;
+	PgwWish w = *wish;
 
 	wish->kind = WISH_NONE;
 	if (w.kind == WISH_DROP_EXTENSION)
@@ -99,7 +104,8 @@ wishes_at_xact_end(XactEvent event, void *arg)
 
 /* Ids only grow, so those from here on are this subtransaction's and its children's. */
 static void
-wishes_at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+wishes_at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
+					  void *arg)
 {
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
@@ -131,7 +137,7 @@ make_wish(PgwWishKind kind, Oid dboid)
 	}
 	for (int i = 0; i < MAX_WISHES; i++)
 	{
-		PgwWish    *wish = &wishes[i];
+		PgwWish *wish = &wishes[i];
 
 		if (wish->kind != WISH_NONE)
 			continue;
@@ -145,7 +151,10 @@ make_wish(PgwWishKind kind, Oid dboid)
 	return false;
 }
 
-/* Until the worker is out of the ProcArray. When it takes too long, the command says in its own words who is in the way. */
+/*
+ * Until the worker is out of the ProcArray. When it takes too long, the command says in its own
+ * words who is in the way.
+ */
 static void
 wait_until_empty(Oid dboid)
 {
@@ -153,7 +162,8 @@ wait_until_empty(Oid dboid)
 
 	while (!pgw_entry_empty(dboid) && GetCurrentTimestamp() < deadline)
 	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -185,9 +195,9 @@ owns_extension(Oid extoid)
 static bool
 may_copy(Oid dboid)
 {
-	HeapTuple	tuple;
-	bool		createdb = false;
-	bool		template = false;
+	HeapTuple tuple;
+	bool createdb = false;
+	bool template = false;
 
 	if (superuser())
 		return true;
@@ -210,11 +220,11 @@ static Oid
 template_of(const CreatedbStmt *stmt)
 {
 	const char *name = "template1";
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, stmt->options)
+	foreach (lc, stmt->options)
 	{
-		DefElem    *option = (DefElem *) lfirst(lc);
+		DefElem *option = (DefElem *) lfirst(lc);
 
 		if (strcmp(option->defname, "template") == 0 && option->arg)
 			name = defGetString(option);
@@ -225,9 +235,9 @@ template_of(const CreatedbStmt *stmt)
 static bool
 sets_tablespace(const AlterDatabaseStmt *stmt)
 {
-	ListCell   *lc;
+	ListCell *lc;
 
-	foreach(lc, stmt->options)
+	foreach (lc, stmt->options)
 	{
 		if (strcmp(((DefElem *) lfirst(lc))->defname, "tablespace") == 0)
 			return true;
@@ -238,12 +248,12 @@ sets_tablespace(const AlterDatabaseStmt *stmt)
 static bool
 drops_pgw(const DropStmt *stmt)
 {
-	ListCell   *lc;
-	Oid			extoid;
+	ListCell *lc;
+	Oid extoid;
 
 	if (stmt->removeType != OBJECT_EXTENSION)
 		return false;
-	foreach(lc, stmt->objects)
+	foreach (lc, stmt->objects)
 	{
 		if (strcmp(strVal(lfirst(lc)), "pgw") == 0)
 		{
@@ -258,8 +268,8 @@ drops_pgw(const DropStmt *stmt)
 static void
 prepare_for(Node *stmt)
 {
-	Oid			dboid = InvalidOid;
-	bool		allowed = true;
+	Oid dboid = InvalidOid;
+	bool allowed = true;
 	PgwWishKind kind = WISH_EMPTY;
 
 	switch (nodeTag(stmt))
@@ -288,7 +298,8 @@ prepare_for(Node *stmt)
 		case T_DropStmt:
 			if (drops_pgw((DropStmt *) stmt))
 			{
-				pgw_drop_check();	/* first: callers are not failed for a statement that is refused */
+				/* first: callers are not failed for a statement that is refused */
+				pgw_drop_check();
 				(void) make_wish(WISH_DROP_EXTENSION, MyDatabaseId);
 			}
 			return;
@@ -307,25 +318,31 @@ static bool
 ends_prepared(Node *stmt)
 {
 	return IsA(stmt, TransactionStmt) &&
-		(((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED ||
-		 ((TransactionStmt *) stmt)->kind == TRANS_STMT_ROLLBACK_PREPARED);
+		   (((TransactionStmt *) stmt)->kind == TRANS_STMT_COMMIT_PREPARED ||
+			((TransactionStmt *) stmt)->kind == TRANS_STMT_ROLLBACK_PREPARED);
 }
 
 static void
-pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree, ProcessUtilityContext context,
-					ParamListInfo params, QueryEnvironment *queryEnv, DestReceiver *dest, QueryCompletion *qc)
+pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+					ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+					DestReceiver *dest, QueryCompletion *qc)
 {
-	Node	   *stmt = pstmt->utilityStmt;
-	bool		prepared = ends_prepared(stmt); /* now: a procedure's COMMIT may free the tree */
+	Node *stmt = pstmt->utilityStmt;
+	/* now: a procedure's COMMIT may free the tree */
+	bool prepared = ends_prepared(stmt);
 
-	/* Outside a transaction (after a failure, ROLLBACK only) there are no catalogs to look into. An error releases the wish: see above. */
+	/*
+	 * Outside a transaction (after a failure, ROLLBACK only) there are no catalogs to look into. An
+	 * error releases the wish: see above.
+	 */
 	if (IsTransactionState() && pgw_exchange_available())
 		prepare_for(stmt);
 
 	if (prev_ProcessUtility)
 		prev_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
+		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest,
+								qc);
 
 	if (prepared)
 		(void) pgw_exchange_rescan(MyDatabaseId);

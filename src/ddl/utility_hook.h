@@ -4,6 +4,7 @@
 #ifndef PGW_DDL_UTILITY_HOOK_H
 #define PGW_DDL_UTILITY_HOOK_H
 
-extern void pgw_utility_init(void); /* _PG_init, after pgw_exchange_init(): the hook while preloading, else nothing */
+/* _PG_init, after pgw_exchange_init(): the hook while preloading, else nothing */
+extern void pgw_utility_init(void);
 
 #endif

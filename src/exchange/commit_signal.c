@@ -2,10 +2,12 @@
  * commit_signal.c - how the worker hears of the commit or rollback of a caller
  *
  * Owns: the list of this transaction's attempts, with the subtransaction that decides on each.
- * Locks: none; the signals go through the exchange, which also takes care of a slot whose (sub)transaction ends.
- * Invariants: signals only make things fast.  What the worker decides it reads from the xid and the payments row, so a lost signal, a crash or
- * PREPARE TRANSACTION (which drops the list: the transaction is nobody's now) changes nothing but the moment.
- * Entries of an open subtransaction stand at the end of the list: an inner one's entries were handed up or dropped when it ended.
+ * Locks: none; the signals go through the exchange, which also takes care of a slot whose
+ * (sub)transaction ends.
+ * Invariants: signals only make things fast.  What the worker decides it reads from the xid and the
+ * payments row, so a lost signal, a crash or PREPARE TRANSACTION (which drops the list: the
+ * transaction is nobody's now) changes nothing but the moment. Entries of an open subtransaction
+ * stand at the end of the list: an inner one's entries were handed up or dropped when it ended.
  */
 #include "postgres.h"
 
@@ -21,30 +23,32 @@
 
 typedef struct PendingSignal
 {
-	pg_uuid_t	transaction_id;
+	pg_uuid_t transaction_id;
 	SubTransactionId subid;
 	PgwCommitSignalKind kind;
-	bool		new_charge;		/* of a submitted one: see PgwSignal */
-	uint32		bank;
-	uint32		merchant;
+	bool new_charge; /* of a submitted one: see PgwSignal */
+	uint32 bank;
+	uint32 merchant;
 } PendingSignal;
 
-static PendingSignal *pending = NULL;		/* in TopTransactionContext */
-static int	npending = 0;
-static int	cap = 0;
+static PendingSignal *pending = NULL; /* in TopTransactionContext */
+static int npending = 0;
+static int cap = 0;
 
 /* No allocation: this runs after commit and during abort. */
 static void
 signal_from(int first, bool committed)
 {
-	PgwSignal	signals[BATCH];
-	int			n = 0;
+	PgwSignal signals[BATCH];
+	int n = 0;
 
 	for (int i = first; i < npending; i++)
 	{
 		if (!committed && pending[i].kind == PGW_COMMIT_SIGNAL_SUBMIT)
 			continue;
-		signals[n].kind = !committed ? PGW_SIGNAL_ABORTED : pending[i].kind == PGW_COMMIT_SIGNAL_SUBMIT ? PGW_SIGNAL_SUBMITTED : PGW_SIGNAL_COMMITTED;
+		signals[n].kind = !committed                                    ? PGW_SIGNAL_ABORTED
+						  : pending[i].kind == PGW_COMMIT_SIGNAL_SUBMIT ? PGW_SIGNAL_SUBMITTED
+																		: PGW_SIGNAL_COMMITTED;
 		signals[n].transaction_id = pending[i].transaction_id;
 		signals[n].new_charge = pending[i].new_charge;
 		signals[n].bank = pending[i].bank;
@@ -62,7 +66,7 @@ signal_from(int first, bool committed)
 static void
 forget(void)
 {
-	pending = NULL;				/* the context goes with the transaction */
+	pending = NULL; /* the context goes with the transaction */
 	npending = cap = 0;
 }
 
@@ -90,14 +94,14 @@ xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PARALLEL_ABORT:
-			break;				/* payments run in the leader only */
+			break; /* payments run in the leader only */
 	}
 }
 
 static void
 subxact_callback(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	int			first = npending;
+	int first = npending;
 
 	switch (event)
 	{
@@ -133,7 +137,7 @@ pgw_commit_signal_add(const pg_uuid_t *transaction_id, PgwCommitSignalKind kind)
 	}
 	if (npending == cap)
 	{
-		int			grown = cap == 0 ? 16 : cap * 2;
+		int grown = cap == 0 ? 16 : cap * 2;
 
 		if (pending == NULL)
 			pending = MemoryContextAlloc(TopTransactionContext, grown * sizeof(PendingSignal));
@@ -151,7 +155,7 @@ pgw_commit_signal_add(const pg_uuid_t *transaction_id, PgwCommitSignalKind kind)
 void
 pgw_commit_signal_add_submitted(const PgwAttempt *attempt)
 {
-	PendingSignal	   *entry;
+	PendingSignal *entry;
 
 	pgw_commit_signal_add(&attempt->transaction_id, PGW_COMMIT_SIGNAL_SUBMIT);
 	entry = &pending[npending - 1];

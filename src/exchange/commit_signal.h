@@ -11,13 +11,14 @@
 
 typedef enum PgwCommitSignalKind
 {
-	PGW_COMMIT_SIGNAL_PROCESS,			/* commit: COMMITTED, rollback: ABORTED */
-	PGW_COMMIT_SIGNAL_SUBMIT				/* commit: SUBMITTED, rollback: nothing, nobody knows of it */
+	PGW_COMMIT_SIGNAL_PROCESS, /* commit: COMMITTED, rollback: ABORTED */
+	PGW_COMMIT_SIGNAL_SUBMIT   /* commit: SUBMITTED, rollback: nothing, nobody knows of it */
 } PgwCommitSignalKind;
 
 /* The current (sub)transaction's end decides on this attempt. */
 extern void pgw_commit_signal_add(const pg_uuid_t *transaction_id, PgwCommitSignalKind kind);
-extern void pgw_commit_signal_add_submitted(const PgwAttempt *attempt);	/* PGW_COMMIT_SIGNAL_SUBMIT, and where it will have to wait */
+/* PGW_COMMIT_SIGNAL_SUBMIT, and where it will have to wait */
+extern void pgw_commit_signal_add_submitted(const PgwAttempt *attempt);
 
 /* Did this very, still open transaction ask for it? */
 extern bool pgw_commit_signal_is_pending(const pg_uuid_t *transaction_id);

@@ -1,12 +1,14 @@
 /*
  * exchange_shmem.c - creation and protection of the exchange's shared memory
  *
- * Owns: the hooks that ask for it, pgw.max_waiting, and the process-local addresses.  What lies in it, and which lock protects what, is in
- * exchange_shmem.h.
+ * Owns: the hooks that ask for it, pgw.max_waiting, and the process-local addresses.  What lies in
+ * it, and which lock protects what, is in exchange_shmem.h.
  *
- * Slot bodies hold card numbers, so they lie on pages of their own: madvise(MADV_DONTDUMP) in the postmaster marks the mapping that every
- * child inherits, and the postmaster's mlock keeps the shared pages resident for all.  With huge pages madvise may refuse; they are never
- * swapped, and shared ones are not dumped by default.  After a crash the postmaster creates everything anew, empty.
+ * Slot bodies hold card numbers, so they lie on pages of their own: madvise(MADV_DONTDUMP) in the
+ * postmaster marks the mapping that every child inherits, and the postmaster's mlock keeps the
+ * shared pages resident for all.  With huge pages madvise may refuse; they are never swapped, and
+ * shared ones are not dumped by default.  After a crash the postmaster creates everything anew,
+ * empty.
  */
 #include "postgres.h"
 
@@ -26,11 +28,11 @@
 
 #define PGW_TRANCHE "pgw"
 
-int			pgw_max_waiting = 512;
+int pgw_max_waiting = 512;
 
-PgwShared  *pgw_shared = NULL;
+PgwShared *pgw_shared = NULL;
 PgwSlotBody *pgw_bodies = NULL;
-LWLock	   *pgw_lock = NULL;
+LWLock *pgw_lock = NULL;
 
 #if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
@@ -64,31 +66,35 @@ request_shmem(void)
 		prev_shmem_request_hook();
 #endif
 	RequestAddinShmemSpace(control_size());
-	RequestAddinShmemSpace(add_size(bodies_size(), page_size()));	/* room to align */
+	RequestAddinShmemSpace(add_size(bodies_size(), page_size())); /* room to align */
 	RequestAddinShmemSpace(pgw_metrics_shmem_size());
 	RequestAddinShmemSpace(pgw_copy_shmem_size());
 	RequestAddinShmemSpace(pgw_quota_shmem_size());
 	RequestNamedLWLockTranche(PGW_TRANCHE, 3);
 }
 
-/* Keep the bodies out of core dumps and swap. Postmaster only; failing is no reason not to start. */
+/*
+ * Keep the bodies out of core dumps and swap. Postmaster only; failing is no reason not to start.
+ */
 static void
 protect_bodies(void)
 {
 	if (madvise(pgw_bodies, bodies_size(), MADV_DONTDUMP) != 0)
-		ereport(DEBUG1,
-				(errmsg_internal("pgw: could not exclude card data from core dumps: %m")));
+		ereport(DEBUG1, (errmsg_internal("pgw: could not exclude card data from core dumps: %m")));
 	if (mlock(pgw_bodies, bodies_size()) != 0)
-		ereport(LOG,
-				(errmsg("pgw: could not lock %zu kB of card data into memory: %m", bodies_size() / 1024),
-				 errhint("Raise the limit on locked memory (LimitMEMLOCK= of the service), or encrypt the swap space.")));
+		ereport(
+			LOG,
+			(errmsg("pgw: could not lock %zu kB of card data into memory: %m",
+					bodies_size() / 1024),
+			 errhint(
+				 "Raise the limit on locked memory (LimitMEMLOCK= of the service), or encrypt the swap space.")));
 }
 
 static void
 startup_shmem(void)
 {
-	bool		found;
-	char	   *raw;
+	bool found;
+	char *raw;
 
 	if (prev_shmem_startup_hook)
 		prev_shmem_startup_hook();
@@ -122,11 +128,11 @@ pgw_exchange_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 
-	DefineCustomIntVariable("pgw.max_waiting",
-							"How many process_payment() calls can wait for their bank at the same time, in all databases together.",
-							"One more is refused with PW500 before anything is sent. Each takes about 8 kB of locked shared memory.",
-							&pgw_max_waiting, 512, 1, 10000,
-							PGC_POSTMASTER, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.max_waiting",
+		"How many process_payment() calls can wait for their bank at the same time, in all databases together.",
+		"One more is refused with PW500 before anything is sent. Each takes about 8 kB of locked shared memory.",
+		&pgw_max_waiting, 512, 1, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 
 #if PG_VERSION_NUM >= 150000
 	prev_shmem_request_hook = shmem_request_hook;

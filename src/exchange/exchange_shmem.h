@@ -1,18 +1,22 @@
 /*
- * exchange_shmem.h - layout of the exchange's shared memory; for exchange/, launcher.c, utility_hook.c and table_locks.c alone
+ * exchange_shmem.h - layout of the exchange's shared memory; for exchange/, launcher.c,
+ * utility_hook.c and table_locks.c alone
  *
  * Owns: the struct definitions and the internal functions that need the lock held.
  *
- * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except `generation` and `changing`, which are atomic.
- * A slot's body is not locked: it belongs to the backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
+ * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except
+ * `generation` and `changing`, which are atomic. A slot's body is not locked: it belongs to the
+ * backend in CLAIMED and ANSWERED, to the worker in TAKEN, to nobody in REQUESTED and FREE.
  *
  * Invariants (whenever the lock is free):
- *	- a FREE slot's body is all zero, and the slot is on the free list;
- *	- a slot is on its entry's queue exactly while REQUESTED; the queue is sorted by seq;
- *	- transaction_id is of this use of the slot, never of an earlier one: it is zero from the claim until the worker sets it;
- *	- seq is new at every submit, so a worker that remembers (slot, seq) cannot touch another caller's request by mistake;
- *	- entry->procno is a live process exactly while the entry is RUNNING;
- *	- no pointer, descriptor or handle lies in shared memory.
+ *     - a FREE slot's body is all zero, and the slot is on the free list;
+ *     - a slot is on its entry's queue exactly while REQUESTED; the queue is sorted by seq;
+ *     - transaction_id is of this use of the slot, never of an earlier one: it is zero from the
+ *       claim until the worker sets it;
+ *     - seq is new at every submit, so a worker that remembers (slot, seq) cannot touch another
+ *       caller's request by mistake;
+ *     - entry->procno is a live process exactly while the entry is RUNNING;
+ *     - no pointer, descriptor or handle lies in shared memory.
  */
 #ifndef PGW_EXCHANGE_EXCHANGE_SHMEM_H
 #define PGW_EXCHANGE_EXCHANGE_SHMEM_H
@@ -28,89 +32,102 @@
 #define PGW_RING_SIZE 4096
 #define PGW_NO_PROC (-1)
 #define PGW_NO_SLOT (-1)
-#define PGW_MAX_COVERS 8		/* tables that callers in flight have locked: three, and a partition for each month they began in */
+#define PGW_MAX_COVERS \
+	8 /* tables that callers in flight have locked: three, and a partition for each month they \
+		 began in */
 #define PGW_SHARES 1024
 
 /*
- *	            launcher starts            attach
- *	 DOWN ------------------> STARTING ------------> RUNNING
- *	  ^  ^                     |     |                 |  |
- *	  |  +-- gone, or refused -+     +-> NO_EXTENSION <-+  |
- *	  +------------------- detach -------------------------+
- *	 NO_EXTENSION -> UNUSED (the launcher forgets it) or DOWN (CREATE EXTENSION asks for another look)
+ *                 launcher starts            attach
+ *      DOWN ------------------> STARTING ------------> RUNNING
+ *       ^  ^                     |     |                 |  |
+ *       |  +-- gone, or refused -+     +-> NO_EXTENSION <-+  |
+ *       +------------------- detach -------------------------+
+ *      NO_EXTENSION -> UNUSED (the launcher forgets it) or DOWN (CREATE EXTENSION asks for another
+ *      look)
  */
 typedef enum PgwEntryState
 {
 	PGW_ENTRY_UNUSED = 0,
-	PGW_ENTRY_DOWN,				/* no worker; to be started at next_start */
-	PGW_ENTRY_STARTING,			/* registered, has not attached yet */
-	PGW_ENTRY_RUNNING,			/* pid and procno are its worker's */
-	PGW_ENTRY_NO_EXTENSION		/* a worker looked and found none */
+	PGW_ENTRY_DOWN,        /* no worker; to be started at next_start */
+	PGW_ENTRY_STARTING,    /* registered, has not attached yet */
+	PGW_ENTRY_RUNNING,     /* pid and procno are its worker's */
+	PGW_ENTRY_NO_EXTENSION /* a worker looked and found none */
 } PgwEntryState;
 
 /* How the last worker has ended. */
 typedef enum PgwWorkerEnd
 {
-	PGW_WORKER_END_NONE = 0,			/* there was none */
-	PGW_WORKER_END_TERMINATED,			/* by SIGTERM */
-	PGW_WORKER_END_BY_ITSELF,			/* it was asked to step aside */
-	PGW_WORKER_END_FAILED				/* an error, or it did not get as far as to attach */
+	PGW_WORKER_END_NONE = 0,   /* there was none */
+	PGW_WORKER_END_TERMINATED, /* by SIGTERM */
+	PGW_WORKER_END_BY_ITSELF,  /* it was asked to step aside */
+	PGW_WORKER_END_FAILED      /* an error, or it did not get as far as to attach */
 } PgwWorkerEnd;
 
 /* A table that callers have locked, and the worker for them: table_locks.c. */
 typedef struct PgwCover
 {
-	Oid			relid;
-	int			callers;		/* transactions that are counted on it */
-	bool		held;			/* the worker has its locks, for its session */
-	TimestampTz idle_since;		/* callers became 0 */
+	Oid relid;
+	int callers;            /* transactions that are counted on it */
+	bool held;              /* the worker has its locks, for its session */
+	TimestampTz idle_since; /* callers became 0 */
 } PgwCover;
 
 typedef struct PgwWorkerEntry
 {
-	Oid			dboid;			/* InvalidOid: unused */
+	Oid dboid; /* InvalidOid: unused */
 	PgwEntryState state;
-	int			pid;			/* the present worker's, or the last one's, which may still be leaving; 0: none */
-	int			procno;			/* the worker's, while RUNNING */
-	TimestampTz since;			/* of the present state */
-	TimestampTz next_start;		/* while DOWN: not before */
-	int			failures;		/* ends in a row, for the back-off */
-	PgwWorkerEnd end;			/* the last one */
-	int			holds;			/* sessions that want the database empty */
-	int			dropping;		/* sessions inside DROP EXTENSION pgw */
-	bool		check;			/* CREATE EXTENSION was committed: look, whatever the state */
-	bool		rescan;			/* signals were lost: scan */
-	PgwPause	paused;			/* as the worker said last, also while none runs */
-	int			slots;			/* slots not FREE that belong to this entry */
-	int			queue_head;		/* REQUESTED slots, oldest first */
-	int			queue_tail;
-	PgwCover	covers[PGW_MAX_COVERS];
-	uint64		cover_refusals; /* times that the worker could not have one */
-	TimestampTz refused_at;		/* the worker has let work pass because of a lock; 0: never */
-	TimestampTz refused_since;	/* ... and did so since then */
-	Oid			refused_table;	/* InvalidOid: not known which */
-	TimestampTz limited_at;		/* its work has run into a time limit; 0: never */
-	uint32		ring_head;		/* oldest signal */
-	uint32		ring_count;
-	PgwSignal	ring[PGW_RING_SIZE];
-	ConditionVariable covered;	/* callers wait for held; beyond what is wiped when an entry is forgotten */
+	/* the present worker's, or the last one's, which may still be leaving; 0: none */
+	int pid;
+	int procno;             /* the worker's, while RUNNING */
+	TimestampTz since;      /* of the present state */
+	TimestampTz next_start; /* while DOWN: not before */
+	int failures;           /* ends in a row, for the back-off */
+	PgwWorkerEnd end;       /* the last one */
+	int holds;              /* sessions that want the database empty */
+	int dropping;           /* sessions inside DROP EXTENSION pgw */
+	bool check;             /* CREATE EXTENSION was committed: look, whatever the state */
+	bool rescan;            /* signals were lost: scan */
+	PgwPause paused;        /* as the worker said last, also while none runs */
+	int slots;              /* slots not FREE that belong to this entry */
+	int queue_head;         /* REQUESTED slots, oldest first */
+	int queue_tail;
+	PgwCover covers[PGW_MAX_COVERS];
+	uint64 cover_refusals; /* times that the worker could not have one */
+	/* the worker has let work pass because of a lock; 0: never */
+	TimestampTz refused_at;
+	TimestampTz refused_since; /* ... and did so since then */
+	Oid refused_table;         /* InvalidOid: not known which */
+	TimestampTz limited_at;    /* its work has run into a time limit; 0: never */
+	uint32 ring_head;          /* oldest signal */
+	uint32 ring_count;
+	PgwSignal ring[PGW_RING_SIZE];
+	/* callers wait for held; beyond what is wiped when an entry is forgotten */
+	ConditionVariable covered;
 } PgwWorkerEntry;
 
 typedef struct PgwSlotHeader
 {
 	PgwSlotState state;
-	int			entry;			/* index of the database's entry */
-	int			procno;			/* the waiting backend's; PGW_NO_PROC: nobody waits */
-	int			prev;			/* on the entry's queue */
-	int			next;			/* on the entry's queue, or on the free list */
-	bool		abandoned;		/* TAKEN, and its caller is gone */
-	bool		recorded;		/* TAKEN: its intent is committed, or its card wiped: it must not be given back */
-	bool		bound;			/* with recorded: the request is being sent, or an earlier attempt is waited for: its caller cannot withdraw it */
-	pg_uuid_t	transaction_id; /* with recorded: the attempt that tells the outcome; else all zero */
-	uint64		seq;
-	int			bank_share;		/* while not FREE: where PgwShared counts it, as one of its bank's and of its merchant's */
-	int			merchant_share;
-	int			role_share;		/* ... and as one of its role's, -1: of none */
+	int entry;      /* index of the database's entry */
+	int procno;     /* the waiting backend's; PGW_NO_PROC: nobody waits */
+	int prev;       /* on the entry's queue */
+	int next;       /* on the entry's queue, or on the free list */
+	bool abandoned; /* TAKEN, and its caller is gone */
+	/* TAKEN: its intent is committed, or its card wiped: it must not be given back */
+	bool recorded;
+	/*
+	 * with recorded: the request is being sent, or an earlier attempt is waited for: its caller
+	 * cannot withdraw it
+	 */
+	bool bound;
+	/* with recorded: the attempt that tells the outcome; else all zero */
+	pg_uuid_t transaction_id;
+	uint64 seq;
+	/* while not FREE: where PgwShared counts it, as one of its bank's and of its merchant's */
+	int bank_share;
+	int merchant_share;
+	int role_share; /* ... and as one of its role's, -1: of none */
 } PgwSlotHeader;
 
 /* On pages of its own, kept out of core dumps and of swap. */
@@ -123,22 +140,24 @@ typedef struct PgwSlotBody
 typedef struct PgwShared
 {
 	pg_atomic_uint64 generation;
-	pg_atomic_uint32 changing;	/* commits that will raise it, and may be visible already */
-	TimestampTz created_at;		/* start, or restart after a crash */
-	int			launcher_procno;	/* PGW_NO_PROC: none */
-	int			launcher_pid;
-	bool		launcher_poked; /* look at pg_database now */
-	bool		launcher_scanned;	/* it has looked since then */
+	/* commits that will raise it, and may be visible already */
+	pg_atomic_uint32 changing;
+	TimestampTz created_at; /* start, or restart after a crash */
+	int launcher_procno;    /* PGW_NO_PROC: none */
+	int launcher_pid;
+	bool launcher_poked;            /* look at pg_database now */
+	bool launcher_scanned;          /* it has looked since then */
 	TimestampTz register_failed_at; /* last time no worker slot was free; 0: never */
-	uint64		last_seq;
-	int			free_head;
-	int			nfree;
-	int			nentries;		/* not UNUSED */
-	int			bank_slots[PGW_SHARES];	/* slots by the key of database and bank; two that share a key share their part */
-	int			merchant_slots[PGW_SHARES];
-	int			role_slots[PGW_SHARES];	/* by the key of the role's oid */
-	bool		merchant_seen[PGW_SHARES];
-	int			nmerchants;		/* seen since the server's start */
+	uint64 last_seq;
+	int free_head;
+	int nfree;
+	int nentries; /* not UNUSED */
+	/* slots by the key of database and bank; two that share a key share their part */
+	int bank_slots[PGW_SHARES];
+	int merchant_slots[PGW_SHARES];
+	int role_slots[PGW_SHARES]; /* by the key of the role's oid */
+	bool merchant_seen[PGW_SHARES];
+	int nmerchants; /* seen since the server's start */
 	PgwWorkerEntry entries[PGW_MAX_DATABASES];
 	PgwSlotHeader slots[FLEXIBLE_ARRAY_MEMBER];
 } PgwShared;
@@ -149,26 +168,36 @@ extern PgwSlotBody *pgw_bodies;
 extern LWLock *pgw_lock;
 
 /* --- slots.c --- */
-extern void pgw_slots_init(void);	/* when shared memory is created */
-extern int	pgw_my_procno(void);
-extern void pgw_wake_procno(int procno);	/* where it counts, after the lock is released; PGW_NO_PROC: nobody */
+extern void pgw_slots_init(void); /* when shared memory is created */
+extern int pgw_my_procno(void);
+/* where it counts, after the lock is released; PGW_NO_PROC: nobody */
+extern void pgw_wake_procno(int procno);
 
-/* Lock held: what a leaving worker leaves behind. recorded -> BankUnknown, not recorded -> REQUESTED, abandoned -> FREE. */
+/*
+ * Lock held: what a leaving worker leaves behind. recorded -> BankUnknown, not recorded ->
+ * REQUESTED, abandoned -> FREE.
+ */
 extern void pgw_slots_release_taken(int entry);
 
-/* Lock held: answer every REQUESTED slot of the entry with an error; with taken also the TAKEN ones (the worker only). */
+/*
+ * Lock held: answer every REQUESTED slot of the entry with an error; with taken also the TAKEN ones
+ * (the worker only).
+ */
 extern void pgw_slots_fail(int entry, const char *error_code, bool taken);
 
 /* --- worker_entries.c --- */
-extern int	pgw_entry_find(Oid dboid, bool create); /* lock held; -1: none, or no room */
-extern void pgw_entry_set_state(PgwWorkerEntry *entry, PgwEntryState state);	/* lock held */
-extern void pgw_entry_died(PgwWorkerEntry *entry);	/* lock held: -> DOWN, with the back-off */
-extern bool pgw_entry_forget(int entry);	/* lock held: -> UNUSED, unless somebody needs it */
-extern void pgw_wake_worker(int entry); /* lock held */
-extern void pgw_wake_launcher(void);	/* lock held: poke */
-extern void pgw_entries_init(void); /* when shared memory is created */
+extern int pgw_entry_find(Oid dboid, bool create); /* lock held; -1: none, or no room */
+extern void pgw_entry_set_state(PgwWorkerEntry *entry, PgwEntryState state); /* lock held */
+extern void pgw_entry_died(PgwWorkerEntry *entry); /* lock held: -> DOWN, with the back-off */
+extern bool pgw_entry_forget(int entry); /* lock held: -> UNUSED, unless somebody needs it */
+extern void pgw_wake_worker(int entry);  /* lock held */
+extern void pgw_wake_launcher(void);     /* lock held: poke */
+extern void pgw_entries_init(void);      /* when shared memory is created */
 
-/* utility_hook.c: one wish counted on a database's entry. false: there is no entry, nothing to wish. */
+/*
+ * utility_hook.c: one wish counted on a database's entry. false: there is no entry, nothing to
+ * wish.
+ */
 extern bool pgw_entry_hold(Oid dboid);
 extern void pgw_entry_unhold(Oid dboid, bool gone);
 extern bool pgw_entry_empty(Oid dboid); /* is its worker out of the ProcArray? */

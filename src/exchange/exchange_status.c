@@ -1,5 +1,6 @@
 /*
- * exchange_status.c - what the exchange tells people: pgw.health(), pgw.metrics, and why there is no worker
+ * exchange_status.c - what the exchange tells people: pgw.health(), pgw.metrics, and why there is
+ * no worker
  *
  * Owns nothing.  Locks: pgw_lock, shared, for each look.
  */
@@ -14,7 +15,9 @@
 static const char *
 paused_name(PgwPause paused)
 {
-	return paused == PGW_PAUSE_NONE ? "running" : paused == PGW_PAUSE_DRAINING ? "draining" : "paused";
+	return paused == PGW_PAUSE_NONE       ? "running"
+		   : paused == PGW_PAUSE_DRAINING ? "draining"
+										  : "paused";
 }
 
 static const char *
@@ -39,7 +42,7 @@ state_name(const PgwWorkerEntry *entry)
 void
 pgw_exchange_status(Oid dboid, PgwExchangeStatus *out)
 {
-	int			e;
+	int e;
 
 	memset(out, 0, sizeof(*out));
 	out->worker_state = "none";
@@ -77,7 +80,7 @@ pgw_exchange_status(Oid dboid, PgwExchangeStatus *out)
 int
 pgw_exchange_databases(Oid *out, int max)
 {
-	int			n = 0;
+	int n = 0;
 
 	if (!pgw_exchange_available())
 		return 0;
@@ -99,7 +102,10 @@ when(const PgwWorkerEntry *entry)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	return entry->next_start <= now ? pstrdup("now") : psprintf("in %ld s", TimestampDifferenceMilliseconds(now, entry->next_start) / 1000 + 1);
+	return entry->next_start <= now
+			   ? pstrdup("now")
+			   : psprintf("in %ld s",
+						  TimestampDifferenceMilliseconds(now, entry->next_start) / 1000 + 1);
 }
 
 static char *
@@ -112,27 +118,30 @@ why_down(const PgwWorkerEntry *entry)
 		case PGW_WORKER_END_NONE:
 			return pstrdup("No worker was started in this database yet: one is started now.");
 		case PGW_WORKER_END_TERMINATED:
-			return psprintf("The worker was terminated by a signal (SIGTERM, pg_terminate_backend)%s. It is started again %s; longer each time, until one has run for a minute.",
-							times, when(entry));
+			return psprintf(
+				"The worker was terminated by a signal (SIGTERM, pg_terminate_backend)%s. It is started again %s; longer each time, until one has run for a minute.",
+				times, when(entry));
 		case PGW_WORKER_END_BY_ITSELF:
 			return psprintf("The worker has stepped aside, and is started again %s.", when(entry));
 		case PGW_WORKER_END_FAILED:
 			break;
 	}
-	return psprintf("The worker has ended with an error%s: see the server's log. It is started again %s; longer each time, until one has run for a minute.",
-					times, when(entry));
+	return psprintf(
+		"The worker has ended with an error%s: see the server's log. It is started again %s; longer each time, until one has run for a minute.",
+		times, when(entry));
 }
 
 char *
 pgw_exchange_absence(Oid dboid)
 {
 	PgwWorkerEntry entry = {.state = PGW_ENTRY_UNUSED};
-	bool		launcher;
+	bool launcher;
 	TimestampTz refused_at;
-	int			e;
+	int e;
 
 	if (!pgw_exchange_available())
-		return pstrdup("Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
+		return pstrdup(
+			"Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
 	LWLockAcquire(pgw_lock, LW_SHARED);
 	launcher = pgw_shared->launcher_pid != 0;
 	refused_at = pgw_shared->register_failed_at;
@@ -142,13 +151,17 @@ pgw_exchange_absence(Oid dboid)
 	LWLockRelease(pgw_lock);
 
 	if (!launcher)
-		return pstrdup("The pgw launcher is not running: it is started again within seconds, or max_worker_processes left no room for it; see the server's log.");
+		return pstrdup(
+			"The pgw launcher is not running: it is started again within seconds, or max_worker_processes left no room for it; see the server's log.");
 	switch (entry.state)
 	{
 		case PGW_ENTRY_UNUSED:
-			return psprintf("pgw's launcher does not know this database: it looks every ten seconds, and has room for %d databases with pgw.", PGW_MAX_DATABASES);
+			return psprintf(
+				"pgw's launcher does not know this database: it looks every ten seconds, and has room for %d databases with pgw.",
+				PGW_MAX_DATABASES);
 		case PGW_ENTRY_NO_EXTENSION:
-			return pstrdup("A worker was here and found no extension: one is started when CREATE EXTENSION is committed.");
+			return pstrdup(
+				"A worker was here and found no extension: one is started when CREATE EXTENSION is committed.");
 		case PGW_ENTRY_STARTING:
 			return pstrdup("A worker is being started: try again.");
 		case PGW_ENTRY_RUNNING:
@@ -157,9 +170,12 @@ pgw_exchange_absence(Oid dboid)
 			break;
 	}
 	if (entry.holds > 0)
-		return pstrdup("DROP, ALTER or CREATE DATABASE wants the database empty; the worker comes back when that is over.");
+		return pstrdup(
+			"DROP, ALTER or CREATE DATABASE wants the database empty; the worker comes back when that is over.");
 	if (refused_at != 0 && entry.since <= refused_at)
-		return psprintf("No background worker slot is free: raise max_worker_processes (now %d; one for the pgw launcher, one for each database that has pgw) "
-						"and restart the server.", max_worker_processes);
+		return psprintf(
+			"No background worker slot is free: raise max_worker_processes (now %d; one for the pgw launcher, one for each database that has pgw) "
+			"and restart the server.",
+			max_worker_processes);
 	return why_down(&entry);
 }

@@ -1,24 +1,27 @@
 /*
  * slots.c - the slots by which a caller's backend hands a request to its database's worker
  *
- * Owns: slot headers and bodies.  The memory is created in exchange_shmem.c, entries, signals and wishes are in worker_entries.c; locks and
- * invariants are listed in exchange_shmem.h.
+ * Owns: slot headers and bodies.  The memory is created in exchange_shmem.c, entries, signals and
+ * wishes are in worker_entries.c; locks and invariants are listed in exchange_shmem.h.
  *
- *	          claim           submit             take            answer             wait
- *	 FREE ----------> CLAIMED -------> REQUESTED ------> TAKEN ----------> ANSWERED ------> FREE
- *	   ^                 |  error          |  ^            |  |
- *	   +-----------------+---- withdraw ---+  +- give back +  |
- *	   +--------------------- answer, when abandoned ---------+
+ *               claim           submit             take            answer             wait
+ *      FREE ----------> CLAIMED -------> REQUESTED ------> TAKEN ----------> ANSWERED ------> FREE
+ *        ^                 |  error          |  ^            |  |
+ *        +-----------------+---- withdraw ---+  +- give back +  |
+ *        +--------------------- answer, when abandoned ---------+
  *
- * Bodies hold card numbers, so they are wiped before a slot becomes FREE, and by the worker as soon as it has handed the secrets on.
+ * Bodies hold card numbers, so they are wiped before a slot becomes FREE, and by the worker as soon
+ * as it has handed the secrets on.
  *
- * A backend waits for one payment at a time, so it has at most one slot.  Whatever way it leaves (time-out, error, cancel, FATAL), its slot is given up
- * in one look under the lock:
- *	- not bound: withdrawn.  Nothing of the request has been sent, and because the worker binds a slot before it sends, nothing will be.  An intent
- *	  that is committed, or just being, becomes Failed.
- *	- bound: abandoned.  The worker goes on; a caller whose time was up leaves a pending payment that names the attempt, and else the caller's
- *	  xid decides.
- * So no wait depends on a commit of the worker's, which may stand still for want of a synchronous standby.
+ * A backend waits for one payment at a time, so it has at most one slot.  Whatever way it leaves
+ * (time-out, error, cancel, FATAL), its slot is given up in one look under the lock:
+ *     - not bound: withdrawn.  Nothing of the request has been sent, and because the worker binds
+ *       a slot before it sends, nothing will be.  An intent that is committed, or just being,
+ *       becomes Failed.
+ *     - bound: abandoned.  The worker goes on; a caller whose time was up leaves a pending
+ *       payment that names the attempt, and else the caller's xid decides.
+ * So no wait depends on a commit of the worker's, which may stand still for want of a synchronous
+ * standby.
  */
 #include "postgres.h"
 
@@ -45,7 +48,7 @@
 #define PGW_LONGEST_SLEEP_MS 60000
 
 /* Backend: the one slot, and the subtransaction that claimed it. */
-static int	my_slot = PGW_NO_SLOT;
+static int my_slot = PGW_NO_SLOT;
 static SubTransactionId my_slot_subid = InvalidSubTransactionId;
 
 /* Worker: seq of every slot when it was taken (0: not mine); allocated at the first take. */
@@ -90,7 +93,8 @@ push_free(int slot)
 	header->procno = PGW_NO_PROC;
 	header->seq = 0;
 	header->abandoned = header->recorded = header->bound = false;
-	memset(&header->transaction_id, 0, sizeof(pg_uuid_t));	/* whoever has the slot next must not read it */
+	/* whoever has the slot next must not read it */
+	memset(&header->transaction_id, 0, sizeof(pg_uuid_t));
 	header->prev = PGW_NO_SLOT;
 	header->next = pgw_shared->free_head;
 	pgw_shared->free_head = slot;
@@ -114,13 +118,15 @@ wipe_body(int slot)
 	explicit_bzero(&pgw_bodies[slot], sizeof(PgwSlotBody));
 }
 
-/* Lock held: put on its entry's queue, in order of seq (a slot given back goes before later ones). */
+/*
+ * Lock held: put on its entry's queue, in order of seq (a slot given back goes before later ones).
+ */
 static void
 enqueue(int slot)
 {
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 	PgwWorkerEntry *entry = &pgw_shared->entries[header->entry];
-	int			after = entry->queue_tail;
+	int after = entry->queue_tail;
 
 	while (after != PGW_NO_SLOT && pgw_shared->slots[after].seq > header->seq)
 		after = pgw_shared->slots[after].prev;
@@ -157,13 +163,16 @@ dequeue(int slot)
 	header->prev = header->next = PGW_NO_SLOT;
 }
 
-/* Lock held: hand the answer to the waiting backend, which is to be woken. Its body keeps nothing but the answer. */
+/*
+ * Lock held: hand the answer to the waiting backend, which is to be woken. Its body keeps nothing
+ * but the answer.
+ */
 static void
 set_answer(int slot, const PgwSlotAnswer *answer)
 {
 	explicit_bzero(&pgw_bodies[slot].request, sizeof(PgwSlotRequest));
 	pgw_bodies[slot].answer = *answer;
-	pg_write_barrier();			/* the body before the state: see is_answered() */
+	pg_write_barrier(); /* the body before the state: see is_answered() */
 	pgw_shared->slots[slot].state = PGW_SLOT_ANSWERED;
 }
 
@@ -197,13 +206,14 @@ wipe_and_free(int slot)
 /* ---------------------------------------------------------------- backend side */
 
 /*
- * Give up my slot, in whatever state it is; returns that state, REQUESTED also where the worker had it but has not bound it.  What is there of an
- * answer goes to *answer (may be NULL).  One look under the lock decides, for me and for the worker.
+ * Give up my slot, in whatever state it is; returns that state, REQUESTED also where the worker had
+ * it but has not bound it.  What is there of an answer goes to *answer (may be NULL).  One look
+ * under the lock decides, for me and for the worker.
  */
 static PgwSlotState
 leave_slot(PgwSlotAnswer *answer)
 {
-	int			slot = my_slot;
+	int slot = my_slot;
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 	PgwSlotState state = PGW_SLOT_ANSWERED;
 
@@ -268,9 +278,12 @@ leave_at_xact_end(XactEvent event, void *arg)
 	}
 }
 
-/* Subtransaction ids only grow: a slot with a lower one belongs to an outer level, which goes on. */
+/*
+ * Subtransaction ids only grow: a slot with a lower one belongs to an outer level, which goes on.
+ */
 static void
-leave_at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+leave_at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
+					 void *arg)
 {
 	if (event == SUBXACT_EVENT_ABORT_SUB && my_slot != PGW_NO_SLOT && my_slot_subid >= mySubid)
 		pgw_exchange_release_all();
@@ -283,14 +296,14 @@ share_of(const char *name)
 }
 
 /*
- * Lock held: may this bank and this merchant have one more?  Whoever is called by many at once, or hangs, leaves slots to the others.  Merchants count
- * as alone as long as none but one was seen.
+ * Lock held: may this bank and this merchant have one more?  Whoever is called by many at once, or
+ * hangs, leaves slots to the others.  Merchants count as alone as long as none but one was seen.
  */
 static PgwClaimSlot
 may_claim(const char *bank, const char *merchant, Oid role, bool only_bank)
 {
-	int			b = share_of(bank);
-	int			m = share_of(merchant);
+	int b = share_of(bank);
+	int m = share_of(merchant);
 
 	if (!pgw_shared->merchant_seen[m])
 	{
@@ -301,19 +314,22 @@ may_claim(const char *bank, const char *merchant, Oid role, bool only_bank)
 		return PGW_SLOT_NONE_FREE;
 	if (OidIsValid(role) && pgw_shared->role_slots[role % PGW_SHARES] >= pgw_role_max_waiting)
 		return PGW_SLOT_ROLE_QUOTA;
-	if (!pgw_share_allows(pgw_shared->bank_slots[b], pgw_shared->nfree, only_bank && pgw_shared->nentries <= 1))
+	if (!pgw_share_allows(pgw_shared->bank_slots[b], pgw_shared->nfree,
+						  only_bank && pgw_shared->nentries <= 1))
 		return PGW_SLOT_BANK_SHARE;
-	if (!pgw_share_allows(pgw_shared->merchant_slots[m], pgw_shared->nfree, pgw_shared->nmerchants <= 1))
+	if (!pgw_share_allows(pgw_shared->merchant_slots[m], pgw_shared->nfree,
+						  pgw_shared->nmerchants <= 1))
 		return PGW_SLOT_MERCHANT_SHARE;
 	return PGW_SLOT_CAN_CLAIM;
 }
 
 int
-pgw_exchange_claim(const char *bank, const char *merchant, Oid role, bool only_bank, PgwClaimSlot *why)
+pgw_exchange_claim(const char *bank, const char *merchant, Oid role, bool only_bank,
+				   PgwClaimSlot *why)
 {
 	static bool registered = false;
-	int			slot = PGW_NO_SLOT;
-	int			entry;
+	int slot = PGW_NO_SLOT;
+	int entry;
 
 	*why = PGW_SLOT_NONE_FREE;
 	if (!pgw_exchange_available())
@@ -370,7 +386,7 @@ pgw_exchange_submit(int slot)
 {
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 	PgwWorkerEntry *entry;
-	int			worker = PGW_NO_PROC;
+	int worker = PGW_NO_PROC;
 
 	Assert(slot == my_slot);
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
@@ -404,13 +420,16 @@ wait_event(void)
 #endif
 }
 
-/* Until the slot is answered or the time is up.  A worker that dies changes nothing here: its leave answers or requeues the slot. */
+/*
+ * Until the slot is answered or the time is up.  A worker that dies changes nothing here: its leave
+ * answers or requeues the slot.
+ */
 static void
 wait_for_answer(int slot, TimestampTz deadline)
 {
 	for (;;)
 	{
-		long		timeout = PGW_LONGEST_SLEEP_MS;
+		long timeout = PGW_LONGEST_SLEEP_MS;
 
 		if (is_answered(slot))
 			return;
@@ -423,7 +442,8 @@ wait_for_answer(int slot, TimestampTz deadline)
 			/* rounded up, so as not to spin through the last millisecond */
 			timeout = (long) Min((deadline - now) / 1000 + 1, (int64) PGW_LONGEST_SLEEP_MS);
 		}
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, wait_event());
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout,
+						 wait_event());
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -487,22 +507,23 @@ release_taken(int slot)
 int
 pgw_exchange_take(int *slots, int max)
 {
-	int			n = 0;
-	int			e;
+	int n = 0;
+	int e;
 
 	if (taken_seq == NULL)
-		taken_seq = MemoryContextAllocZero(TopMemoryContext, mul_size(pgw_max_waiting, sizeof(uint64)));
+		taken_seq =
+			MemoryContextAllocZero(TopMemoryContext, mul_size(pgw_max_waiting, sizeof(uint64)));
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(MyDatabaseId, false);
-	if (e >= 0 && pgw_shared->entries[e].pid == MyProcPid &&
-		pgw_shared->entries[e].holds == 0 && pgw_shared->entries[e].dropping == 0)
+	if (e >= 0 && pgw_shared->entries[e].pid == MyProcPid && pgw_shared->entries[e].holds == 0 &&
+		pgw_shared->entries[e].dropping == 0)
 	{
 		PgwWorkerEntry *entry = &pgw_shared->entries[e];
 
 		while (n < max && entry->queue_head != PGW_NO_SLOT)
 		{
-			int			slot = entry->queue_head;
+			int slot = entry->queue_head;
 
 			dequeue(slot);
 			pgw_shared->slots[slot].state = PGW_SLOT_TAKEN;
@@ -529,7 +550,10 @@ pgw_exchange_give_back(const int *slots, int n)
 bool
 pgw_exchange_abandoned(int slot)
 {
-	/* without the lock: the caller can leave right after the look, too; who acts on it looks again under the lock */
+	/*
+	 * without the lock: the caller can leave right after the look, too; who acts on it looks again
+	 * under the lock
+	 */
 	return !mine(slot) || *(volatile bool *) &pgw_shared->slots[slot].abandoned;
 }
 
@@ -548,7 +572,7 @@ pgw_exchange_mark_recorded(int slot, const pg_uuid_t *transaction_id)
 bool
 pgw_exchange_bind(int slot)
 {
-	bool		ok;
+	bool ok;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	ok = mine(slot) && (!pgw_shared->slots[slot].abandoned || PGW_MUTATED(GONE_BEFORE_SEND));
@@ -576,9 +600,9 @@ pgw_exchange_wipe(int slot)
 bool
 pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 {
-	bool		answered = false;
-	bool		release = false;
-	int			caller = PGW_NO_PROC;
+	bool answered = false;
+	bool release = false;
+	int caller = PGW_NO_PROC;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	if (mine(slot))
@@ -619,7 +643,7 @@ pgw_slots_fail(int entry, const char *error_code, bool taken)
 	strlcpy(answer.error_code, error_code, sizeof(answer.error_code));
 	while (pgw_shared->entries[entry].queue_head != PGW_NO_SLOT)
 	{
-		int			slot = pgw_shared->entries[entry].queue_head;
+		int slot = pgw_shared->entries[entry].queue_head;
 
 		dequeue(slot);
 		answer_and_wake(slot, &answer);
@@ -638,7 +662,7 @@ pgw_slots_fail(int entry, const char *error_code, bool taken)
 void
 pgw_exchange_fail_all(const char *error_code)
 {
-	int			e;
+	int e;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(MyDatabaseId, false);

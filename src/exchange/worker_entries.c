@@ -1,9 +1,12 @@
 /*
- * worker_entries.c - one entry per database: its worker, its ring of signals, and what others wish of it
+ * worker_entries.c - one entry per database: its worker, its ring of signals, and what others wish
+ * of it
  *
- * Owns: the state of the entries (diagram in exchange_shmem.h), rings, holds, the configuration generation.  pgw_lock protects all of it but
- * the generation.  Who changes what: the launcher DOWN -> STARTING and back, and forgets entries; the worker attaches and
- * detaches itself; utility_hook.c counts holds and drops; any backend may create an entry (DOWN), which asks the launcher to look.
+ * Owns: the state of the entries (diagram in exchange_shmem.h), rings, holds, the configuration
+ * generation.  pgw_lock protects all of it but the generation.  Who changes what: the launcher DOWN
+ * -> STARTING and back, and forgets entries; the worker attaches and detaches itself;
+ * utility_hook.c counts holds and drops; any backend may create an entry (DOWN), which asks the
+ * launcher to look.
  *
  * Signals are hints.  A ring that is full drops them and sets rescan; so does a worker that starts.
  */
@@ -21,11 +24,12 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LONGEST_MS 60000
 #define HEALTHY_AFTER_MS 60000
-#define SOON_MS 5000			/* a worker due within this long counts as running */
-#define FIRST_LOOK_MS 10000		/* so long after its start a server may not have found its databases yet */
+#define SOON_MS 5000 /* a worker due within this long counts as running */
+#define FIRST_LOOK_MS \
+	10000 /* so long after its start a server may not have found its databases yet */
 
-static int	attached = -1;		/* worker: index of my entry */
-static volatile sig_atomic_t told_to_end = false;	/* ... it was sent SIGTERM */
+static int attached = -1;                         /* worker: index of my entry */
+static volatile sig_atomic_t told_to_end = false; /* ... it was sent SIGTERM */
 
 void
 pgw_entries_init(void)
@@ -73,7 +77,7 @@ pgw_entry_set_state(PgwWorkerEntry *entry, PgwEntryState state)
 int
 pgw_entry_find(Oid dboid, bool create)
 {
-	int			unused = -1;
+	int unused = -1;
 
 	for (int i = 0; i < PGW_MAX_DATABASES; i++)
 	{
@@ -96,8 +100,8 @@ pgw_entry_forget(int entry)
 {
 	PgwWorkerEntry *e = &pgw_shared->entries[entry];
 
-	if (e->state == PGW_ENTRY_RUNNING || e->state == PGW_ENTRY_STARTING ||
-		e->slots > 0 || e->holds > 0 || e->dropping > 0 || e->check)
+	if (e->state == PGW_ENTRY_RUNNING || e->state == PGW_ENTRY_STARTING || e->slots > 0 ||
+		e->holds > 0 || e->dropping > 0 || e->check)
 		return false;
 	if (e->dboid != InvalidOid)
 		pgw_shared->nentries--;
@@ -107,22 +111,26 @@ pgw_entry_forget(int entry)
 	return true;
 }
 
-/* A worker that stood aside comes back at once; others after 1 s, 2 s ... 60 s, from the start again after a minute of health. */
+/*
+ * A worker that stood aside comes back at once; others after 1 s, 2 s ... 60 s, from the start
+ * again after a minute of health.
+ */
 void
 pgw_entry_died(PgwWorkerEntry *entry)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	long		delay = 0;
+	long delay = 0;
 
 	if (entry->holds == 0)
 	{
-		if (entry->state == PGW_ENTRY_RUNNING && TimestampDifferenceExceeds(entry->since, now, HEALTHY_AFTER_MS))
+		if (entry->state == PGW_ENTRY_RUNNING &&
+			TimestampDifferenceExceeds(entry->since, now, HEALTHY_AFTER_MS))
 			entry->failures = 0;
 		delay = Min((long) BACKOFF_FIRST_MS << Min(entry->failures, 10), BACKOFF_LONGEST_MS);
 		entry->failures++;
 	}
 	entry->next_start = TimestampTzPlusMilliseconds(now, delay);
-	entry->end = PGW_WORKER_END_FAILED;	/* who knows better says so */
+	entry->end = PGW_WORKER_END_FAILED; /* who knows better says so */
 	pgw_entry_set_state(entry, PGW_ENTRY_DOWN);
 }
 
@@ -137,7 +145,7 @@ pgw_exchange_told_to_end(void)
 static void
 detach(int code, Datum arg)
 {
-	int			left = attached;
+	int left = attached;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	if (attached >= 0)
@@ -150,10 +158,12 @@ detach(int code, Datum arg)
 		if (entry->state == PGW_ENTRY_RUNNING)
 		{
 			pgw_entry_died(entry);
-			entry->end = told_to_end ? PGW_WORKER_END_TERMINATED : code == 0 ? PGW_WORKER_END_BY_ITSELF : PGW_WORKER_END_FAILED;
+			entry->end = told_to_end ? PGW_WORKER_END_TERMINATED
+						 : code == 0 ? PGW_WORKER_END_BY_ITSELF
+									 : PGW_WORKER_END_FAILED;
 		}
 		for (int i = 0; i < PGW_MAX_COVERS; i++)
-			entry->covers[i].held = false;	/* they go with the process */
+			entry->covers[i].held = false; /* they go with the process */
 		attached = -1;
 	}
 	pgw_wake_launcher();
@@ -165,8 +175,8 @@ detach(int code, Datum arg)
 bool
 pgw_exchange_attach(void)
 {
-	int			e;
-	bool		ok = false;
+	int e;
+	bool ok = false;
 
 	if (!pgw_exchange_available())
 		return false;
@@ -190,7 +200,7 @@ pgw_exchange_attach(void)
 			entry->procno = pgw_my_procno();
 			entry->check = false;
 			entry->ring_count = 0;
-			entry->rescan = true;	/* what was signalled before is for the scan to find */
+			entry->rescan = true; /* what was signalled before is for the scan to find */
 			attached = e;
 			ok = true;
 		}
@@ -202,7 +212,7 @@ pgw_exchange_attach(void)
 void
 pgw_exchange_mark_no_extension(void)
 {
-	int			e;
+	int e;
 
 	if (!pgw_exchange_available())
 		return;
@@ -237,7 +247,7 @@ pgw_exchange_set_paused(PgwPause pause)
 int
 pgw_exchange_signals(PgwSignal *out, int max, bool *rescan)
 {
-	int			n = 0;
+	int n = 0;
 
 	*rescan = false;
 	if (attached < 0)
@@ -277,7 +287,7 @@ pgw_exchange_wish(void)
 bool
 pgw_exchange_dropping(void)
 {
-	bool		dropping = false;
+	bool dropping = false;
 
 	if (attached >= 0)
 	{
@@ -293,8 +303,8 @@ pgw_exchange_dropping(void)
 bool
 pgw_exchange_worker_running(Oid dboid)
 {
-	bool		running = false;
-	int			e;
+	bool running = false;
+	int e;
 
 	if (!pgw_exchange_available())
 		return false;
@@ -305,15 +315,19 @@ pgw_exchange_worker_running(Oid dboid)
 		const PgwWorkerEntry *entry = &pgw_shared->entries[e];
 		TimestampTz soon = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), SOON_MS);
 
-		/* DOWN counts only while there is a launcher to change it, and a background worker slot as far as we know */
+		/*
+		 * DOWN counts only while there is a launcher to change it, and a background worker slot as
+		 * far as we know
+		 */
 		running = entry->state == PGW_ENTRY_RUNNING || entry->state == PGW_ENTRY_STARTING ||
-			(entry->check && pgw_shared->launcher_procno != PGW_NO_PROC) ||
-			(entry->state == PGW_ENTRY_DOWN && pgw_shared->launcher_procno != PGW_NO_PROC &&
-			 entry->since > pgw_shared->register_failed_at &&
-			 (entry->holds > 0 || entry->next_start <= soon));
+				  (entry->check && pgw_shared->launcher_procno != PGW_NO_PROC) ||
+				  (entry->state == PGW_ENTRY_DOWN && pgw_shared->launcher_procno != PGW_NO_PROC &&
+				   entry->since > pgw_shared->register_failed_at &&
+				   (entry->holds > 0 || entry->next_start <= soon));
 	}
 	else if (!pgw_shared->launcher_scanned)
-		running = !TimestampDifferenceExceeds(pgw_shared->created_at, GetCurrentTimestamp(), FIRST_LOOK_MS);
+		running = !TimestampDifferenceExceeds(pgw_shared->created_at, GetCurrentTimestamp(),
+											  FIRST_LOOK_MS);
 	LWLockRelease(pgw_lock);
 	return running;
 }
@@ -321,8 +335,8 @@ pgw_exchange_worker_running(Oid dboid)
 PgwPause
 pgw_exchange_paused(Oid dboid)
 {
-	PgwPause	paused = PGW_PAUSE_NONE;
-	int			e;
+	PgwPause paused = PGW_PAUSE_NONE;
+	int e;
 
 	if (!pgw_exchange_available())
 		return PGW_PAUSE_NONE;
@@ -337,8 +351,8 @@ pgw_exchange_paused(Oid dboid)
 void
 pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n)
 {
-	int			worker = PGW_NO_PROC;
-	int			e;
+	int worker = PGW_NO_PROC;
+	int e;
 
 	if (!pgw_exchange_available() || n <= 0)
 		return;
@@ -367,8 +381,8 @@ pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n)
 bool
 pgw_exchange_rescan(Oid dboid)
 {
-	bool		running = false;
-	int			e;
+	bool running = false;
+	int e;
 
 	if (!pgw_exchange_available())
 		return false;
@@ -413,7 +427,7 @@ pgw_exchange_config_is_changing(void)
 void
 pgw_exchange_bump_generation(void)
 {
-	int			e;
+	int e;
 
 	if (!pgw_exchange_available())
 		return;
@@ -428,13 +442,13 @@ pgw_exchange_bump_generation(void)
 /* ---------------------------------------------------------------- utility_hook.c's side */
 
 /*
- * Without an entry there is no worker and, until the launcher looks again, none coming: nothing to hold.  (A probe that happens to be there leaves by
- * itself, and the server waits 5 s for it.)
+ * Without an entry there is no worker and, until the launcher looks again, none coming: nothing to
+ * hold.  (A probe that happens to be there leaves by itself, and the server waits 5 s for it.)
  */
 bool
 pgw_entry_hold(Oid dboid)
 {
-	int			e;
+	int e;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(dboid, false);
@@ -450,7 +464,7 @@ pgw_entry_hold(Oid dboid)
 void
 pgw_entry_unhold(Oid dboid, bool gone)
 {
-	int			e;
+	int e;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(dboid, false);
@@ -468,16 +482,17 @@ pgw_entry_unhold(Oid dboid, bool gone)
 bool
 pgw_entry_empty(Oid dboid)
 {
-	int			e;
-	int			pid = 0;
-	bool		empty = true;
+	int e;
+	int pid = 0;
+	bool empty = true;
 
 	LWLockAcquire(pgw_lock, LW_SHARED);
 	e = pgw_entry_find(dboid, false);
 	if (e >= 0)
 	{
 		pid = pgw_shared->entries[e].pid;
-		empty = pgw_shared->entries[e].state != PGW_ENTRY_RUNNING && pgw_shared->entries[e].state != PGW_ENTRY_STARTING;
+		empty = pgw_shared->entries[e].state != PGW_ENTRY_RUNNING &&
+				pgw_shared->entries[e].state != PGW_ENTRY_STARTING;
 	}
 	LWLockRelease(pgw_lock);
 	return empty && (pid == 0 || BackendPidGetProc(pid) == NULL);
@@ -486,7 +501,7 @@ pgw_entry_empty(Oid dboid)
 bool
 pgw_entry_drop_begin(Oid dboid)
 {
-	int			e;
+	int e;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(dboid, false);
@@ -494,7 +509,7 @@ pgw_entry_drop_begin(Oid dboid)
 	{
 		pgw_shared->entries[e].dropping++;
 		pgw_slots_fail(e, "extension_dropped", false);
-		pgw_wake_worker(e);		/* for those that it has taken */
+		pgw_wake_worker(e); /* for those that it has taken */
 	}
 	LWLockRelease(pgw_lock);
 	return e >= 0;
@@ -503,7 +518,7 @@ pgw_entry_drop_begin(Oid dboid)
 void
 pgw_entry_drop_end(Oid dboid)
 {
-	int			e;
+	int e;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	e = pgw_entry_find(dboid, false);

@@ -7,7 +7,7 @@
  * is a number: it is set for each transfer anew, and a system call each time
  * was an eighth of the worker's time.
  *
- *		start ──> libcurl ──(drive)──> done queue ──(next_done)──> caller ──(release)──> gone
+ *         start --> libcurl --(drive)--> done queue --(next_done)--> caller --(release)--> gone
  *
  * Invariants
  *
@@ -24,9 +24,12 @@
  *   authentication round, without "Expect:" no 417 round: such a request is on
  *   the wire at most once.
  *
- * - Request bodies lie in an arena that is kept out of core dumps and locked where the limits permit.  Body and headers are wiped as soon as the transfer
- *   has ended, before the caller sees the answer.  libcurl puts copies of both into its own buffers, therefore its memory functions are replaced by ones
- *   that wipe on free, and each transfer has an easy handle of its own, which ends with it.  Nothing here is ever logged, and error texts are constants.
+ * - Request bodies lie in an arena that is kept out of core dumps and locked where the limits
+ *   permit.  Body and headers are wiped as soon as the transfer
+ *   has ended, before the caller sees the answer.  libcurl puts copies of both into its own
+ *   buffers, therefore its memory functions are replaced by ones
+ *   that wipe on free, and each transfer has an easy handle of its own, which ends with it.
+ *   Nothing here is ever logged, and error texts are constants.
  *
  * - Nothing palloc'ed, no ereport and no interrupt processing while libcurl is
  *   on the stack: a longjmp across its frames would leave them locked in a
@@ -49,21 +52,21 @@
  */
 #include "http/http_internal.h"
 
-#define MAX_CACHED_CONNS	512 /* of which MAX_TOTAL_CONNECTIONS may use less */
-#define DEFAULT_MAX_BODY	(1024 * 1024)
-#define EVENTS_PER_DRIVE	256
-#define NO_TIMER			INT64_MAX
-#define SOCKET_RETRY_US		(50 * 1000)
+#define MAX_CACHED_CONNS 512 /* of which MAX_TOTAL_CONNECTIONS may use less */
+#define DEFAULT_MAX_BODY (1024 * 1024)
+#define EVENTS_PER_DRIVE 256
+#define NO_TIMER INT64_MAX
+#define SOCKET_RETRY_US (50 * 1000)
 
 static CURLM *multi = NULL;
-static int	mux = -1;			/* the epoll descriptor */
+static int mux = -1;                /* the epoll descriptor */
 static int64_t timer_at = NO_TIMER; /* CLOCK_MONOTONIC, in microseconds */
-static int	in_flight = 0;		/* started, not yet given out by next_done */
+static int in_flight = 0;           /* started, not yet given out by next_done */
 static long max_connections = 0;
 
 static Transfer *done_head = NULL;
 static Transfer *done_tail = NULL;
-static Transfer *starved_head = NULL;	/* wait for a socket, by retry_at */
+static Transfer *starved_head = NULL; /* wait for a socket, by retry_at */
 static Transfer *starved_tail = NULL;
 
 /* ---------- callbacks of libcurl: no palloc, no ereport ---------- */
@@ -167,7 +170,7 @@ finish(Transfer *transfer, CURLcode code)
 {
 	if (pgw_http_lacked_socket(transfer, code) && time_left_us(transfer) > SOCKET_RETRY_US)
 	{
-		wait_for_socket(transfer);	/* nothing of it was sent, and nothing is wiped */
+		wait_for_socket(transfer); /* nothing of it was sent, and nothing is wiped */
 		return;
 	}
 	transfer->duration_us = monotonic_now() - microseconds(&transfer->started);
@@ -184,7 +187,7 @@ finish(Transfer *transfer, CURLcode code)
 static void
 block_signals(sigset_t *saved)
 {
-	sigset_t	all;
+	sigset_t all;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, saved);
@@ -199,8 +202,8 @@ block_signals(sigset_t *saved)
 void
 pgw_http_init(void)
 {
-	sigset_t	saved;
-	bool		ok;
+	sigset_t saved;
+	bool ok;
 
 	if (multi != NULL)
 		return;
@@ -212,8 +215,7 @@ pgw_http_init(void)
 	mux = epoll_create1(EPOLL_CLOEXEC);
 	if (mux < 0)
 		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not create epoll descriptor: %m")));
+				(errcode_for_file_access(), errmsg("could not create epoll descriptor: %m")));
 
 	/*
 	 * AcquireExternalFD() grants a third of max_safe_fds.  A quarter leaves
@@ -226,17 +228,16 @@ pgw_http_init(void)
 	if (ok)
 		multi = curl_multi_init();
 	ok = multi != NULL &&
-		curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, max_connections) == CURLM_OK &&
-		curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) MAX_CACHED_CONNS) == CURLM_OK;
+		 curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
+		 curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
+		 curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long) CURLPIPE_NOTHING) == CURLM_OK &&
+		 curl_multi_setopt(multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, max_connections) == CURLM_OK &&
+		 curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, (long) MAX_CACHED_CONNS) == CURLM_OK;
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
 
 	if (!ok || !pgw_http_arena_add_slab())
 		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not initialize HTTP client")));
+				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("could not initialize HTTP client")));
 }
 
 int
@@ -248,8 +249,8 @@ pgw_http_fd(void)
 long
 pgw_http_timeout_ms(void)
 {
-	int64_t		next = timer_at;
-	int64_t		left;
+	int64_t next = timer_at;
+	int64_t left;
 
 	if (starved_head != NULL && starved_head->retry_at < next)
 		next = starved_head->retry_at;
@@ -274,10 +275,10 @@ pgw_http_capacity(void)
 void *
 pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 {
-	Transfer	   *transfer;
-	sigset_t	saved;
-	bool		ok;
-	bool		has_body;
+	Transfer *transfer;
+	sigset_t saved;
+	bool ok;
+	bool has_body;
 
 	*error = NULL;
 	if (!pgw_http_is_token(req->method))
@@ -314,10 +315,8 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	transfer->max_body = req->max_body > 0 ? req->max_body : DEFAULT_MAX_BODY;
 
 	/* These methods need "Content-Length: 0" when there is no body. */
-	has_body = req->body != NULL ||
-		strcmp(req->method, "POST") == 0 ||
-		strcmp(req->method, "PUT") == 0 ||
-		strcmp(req->method, "PATCH") == 0;
+	has_body = req->body != NULL || strcmp(req->method, "POST") == 0 ||
+			   strcmp(req->method, "PUT") == 0 || strcmp(req->method, "PATCH") == 0;
 	if (has_body)
 	{
 		transfer->req_len = req->body != NULL ? req->body_len : 0;
@@ -336,7 +335,8 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	ok = pgw_http_add_header(transfer, "Expect:");
 	for (int i = 0; ok && i < req->nheaders; i++)
 		ok = pgw_http_add_header(transfer, req->headers[i]);
-	if (!ok || !pgw_http_set_fixed_options(transfer) || !pgw_http_set_request_options(transfer, req))
+	if (!ok || !pgw_http_set_fixed_options(transfer) ||
+		!pgw_http_set_request_options(transfer, req))
 	{
 		pgw_http_transfer_free(transfer);
 		*error = "could not set up the request";
@@ -364,16 +364,19 @@ pgw_http_disown(void *transfer)
 	((Transfer *) transfer)->tag = NULL;
 }
 
-/* Those that have waited for a socket try again, with what is left of their time.  Signals are blocked. */
+/*
+ * Those that have waited for a socket try again, with what is left of their time.  Signals are
+ * blocked.
+ */
 static void
 feed_starved(void)
 {
-	int64_t		now = monotonic_now();
+	int64_t now = monotonic_now();
 
 	while (starved_head != NULL && starved_head->retry_at <= now)
 	{
-		Transfer	   *transfer = starved_head;
-		long		left = (long) (time_left_us(transfer) / 1000);
+		Transfer *transfer = starved_head;
+		long left = (long) (time_left_us(transfer) / 1000);
 
 		starved_head = transfer->next;
 		if (starved_head == NULL)
@@ -382,7 +385,9 @@ feed_starved(void)
 		if (left < 1)
 			left = 1;
 		if (curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, left) != CURLE_OK ||
-			curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS, left < transfer->connect_ms ? left : transfer->connect_ms) != CURLE_OK ||
+			curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS,
+							 left < transfer->connect_ms ? left : transfer->connect_ms) !=
+				CURLE_OK ||
 			curl_multi_add_handle(multi, transfer->easy) != CURLM_OK)
 		{
 			transfer->no_descriptor = true; /* out of memory: just as much ours */
@@ -400,17 +405,17 @@ void
 pgw_http_drive(void)
 {
 	struct epoll_event events[EVENTS_PER_DRIVE];
-	sigset_t	saved;
-	CURLMsg    *msg;
-	int			running;
-	int			left;
-	int			n;
+	sigset_t saved;
+	CURLMsg *msg;
+	int running;
+	int left;
+	int n;
 
 	block_signals(&saved);
 	n = epoll_wait(mux, events, EVENTS_PER_DRIVE, 0);
 	for (int i = 0; i < n; i++)
 	{
-		int			mask = 0;
+		int mask = 0;
 
 		if (events[i].events & (EPOLLIN | EPOLLHUP))
 			mask |= CURL_CSELECT_IN;
@@ -434,13 +439,14 @@ pgw_http_drive(void)
 	feed_starved();
 	while ((msg = curl_multi_info_read(multi, &left)) != NULL)
 	{
-		CURLcode	code = msg->data.result;
-		Transfer	   *transfer = NULL;
+		CURLcode code = msg->data.result;
+		Transfer *transfer = NULL;
 
 		if (msg->msg == CURLMSG_DONE &&
-			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **) &transfer) == CURLE_OK &&
+			curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **) &transfer) ==
+				CURLE_OK &&
 			transfer != NULL)
-			finish(transfer, code);	/* msg is gone after this */
+			finish(transfer, code); /* msg is gone after this */
 	}
 	pgw_http_wipe_stack();
 	pthread_sigmask(SIG_SETMASK, &saved, NULL);
@@ -449,7 +455,7 @@ pgw_http_drive(void)
 bool
 pgw_http_next_done(PgwHttpDone *done)
 {
-	Transfer	   *transfer = done_head;
+	Transfer *transfer = done_head;
 
 	if (transfer == NULL)
 		return false;

@@ -1,8 +1,9 @@
 /*
  * http_internal.h - what the files of this room share; nobody else includes it
  *
- * wiped_memory.c owns the body arena and libcurl's allocator, transfer.c one transfer (options, the callbacks that belong to one transfer, classification),
- * trusted_certificates.c what is known of files of certificates, http.c the multi handle, the descriptors and the queue of what is done.
+ * wiped_memory.c owns the body arena and libcurl's allocator, transfer.c one transfer (options, the
+ * callbacks that belong to one transfer, classification), trusted_certificates.c what is known of
+ * files of certificates, http.c the multi handle, the descriptors and the queue of what is done.
  */
 #ifndef PGW_HTTP_HTTP_INTERNAL_H
 #define PGW_HTTP_HTTP_INTERNAL_H
@@ -38,54 +39,60 @@
 /* Fires before anything of a request is sent, on every attempt (7.80). */
 #define HAVE_PREREQ (LIBCURL_VERSION_NUM >= 0x075000)
 
-/* An upper age of connections (7.80); a memory of parsed certificates, and how long it lasts (7.87). */
+/*
+ * An upper age of connections (7.80); a memory of parsed certificates, and how long it lasts
+ * (7.87).
+ */
 #define HAVE_MAX_LIFETIME (LIBCURL_VERSION_NUM >= 0x075000)
 #define HAVE_CA_CACHE (LIBCURL_VERSION_NUM >= 0x075700)
 
-#define CHUNK_SIZE			2048	/* unit of the body arena: most bodies take one */
-#define SLAB_CHUNKS			64	/* chunks per mapping, one bit each */
+#define CHUNK_SIZE 2048 /* unit of the body arena: most bodies take one */
+#define SLAB_CHUNKS 64  /* chunks per mapping, one bit each */
 
 /* One HTTP transfer, from pgw_http_start() to pgw_http_release(). */
 typedef struct Transfer
 {
-	struct Transfer *next;			/* in the done queue, or in that of those without a socket */
-	CURL	   *easy;			/* of this transfer alone; NULL once it has ended */
-	void	   *tag;
+	/* in the done queue, or in that of those without a socket */
+	struct Transfer *next;
+	CURL *easy; /* of this transfer alone; NULL once it has ended */
+	void *tag;
 	struct curl_slist *headers; /* wiped when the transfer ends */
-	char	   *req_body;		/* in the arena; NULL: none */
-	size_t		req_len;
-	PgwBuf		body;			/* of the answer */
-	size_t		max_body;
-	size_t		header_bytes;
-	char		retry_after[64];
-	bool		begun;			/* libcurl was about to send, at least once */
-	bool		resent;			/* and once more: by itself, because a reused connection had died */
-	bool		no_descriptor;	/* the server granted no more sockets, the last time */
-	bool		starved;		/* ... and it has had none since */
-	long		total_ms;		/* from `started` on */
-	long		connect_ms;
-	int64_t		retry_at;		/* waiting for a socket: when to look for one again */
-	bool		too_large;		/* cut off by us */
-	int			lengths;		/* Content-Length headers of this answer */
-	bool		bad_length;		/* ... of which one is not simply a number */
+	char *req_body;             /* in the arena; NULL: none */
+	size_t req_len;
+	PgwBuf body; /* of the answer */
+	size_t max_body;
+	size_t header_bytes;
+	char retry_after[64];
+	bool begun; /* libcurl was about to send, at least once */
+	/* and once more: by itself, because a reused connection had died */
+	bool resent;
+	bool no_descriptor; /* the server granted no more sockets, the last time */
+	bool starved;       /* ... and it has had none since */
+	long total_ms;      /* from `started` on */
+	long connect_ms;
+	int64_t retry_at; /* waiting for a socket: when to look for one again */
+	bool too_large;   /* cut off by us */
+	int lengths;      /* Content-Length headers of this answer */
+	bool bad_length;  /* ... of which one is not simply a number */
 	struct timespec started;
 
 	/* set at the end */
 	PgwHttpResult result;
-	long		status;
+	long status;
 	const char *error;
-	int64_t		duration_us;
+	int64_t duration_us;
 } Transfer;
 
-extern bool pgw_http_arena_add_slab(void);	/* one more mapping; false: none to be had */
+extern bool pgw_http_arena_add_slab(void); /* one more mapping; false: none to be had */
 
-extern void pgw_http_wipe_stack(void);	/* below the caller's frame */
+extern void pgw_http_wipe_stack(void); /* below the caller's frame */
 
 /* curl_global_init with memory functions that wipe what libcurl frees. */
 extern CURLcode pgw_http_global_init(void);
 
-extern Transfer *pgw_http_transfer_new(void);	/* NULL: out of memory */
-extern void pgw_http_transfer_free(Transfer *transfer); /* not while the multi handle has it */
+extern Transfer *pgw_http_transfer_new(void); /* NULL: out of memory */
+/* not while the multi handle has it */
+extern void pgw_http_transfer_free(Transfer *transfer);
 
 /* The transfer has ended: all that was sent is gone, libcurl's copies too. */
 extern void pgw_http_wipe_request(Transfer *transfer);
@@ -96,7 +103,10 @@ extern bool pgw_http_add_header(Transfer *transfer, const char *header);
 extern bool pgw_http_set_fixed_options(Transfer *transfer);
 extern bool pgw_http_set_request_options(Transfer *transfer, const PgwHttpRequest *req);
 
-/* How long these certificates have been what they are: seconds since a change was noticed, -1: none was. NULL: the system's. */
+/*
+ * How long these certificates have been what they are: seconds since a change was noticed, -1: none
+ * was. NULL: the system's.
+ */
 extern long pgw_http_trusted_for_s(const char *ca_file);
 extern void pgw_http_classify(Transfer *transfer, CURLcode code);
 

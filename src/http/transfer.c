@@ -2,22 +2,23 @@
  * transfer.c - one HTTP transfer: its options, what libcurl reports of it, and whether it was sent
  *
  * The callbacks run inside libcurl's frames: no palloc, no ereport.
- * Invariant: NEVER_SENT is said only when libcurl was not about to send a byte on any attempt; see pgw_http_classify().
+ * Invariant: NEVER_SENT is said only when libcurl was not about to send a byte on any attempt; see
+ * pgw_http_classify().
  */
 #include "core/base/mutant.h"
 #include "http/http_internal.h"
 
-#define ANSWER_BUFFER		2048L
-#define MAX_HEADER_BYTES	65536	/* all answer headers together */
-#define CA_CACHE_S			10L /* parsed certificates are used again for so long */
-#define DEFAULT_CONNECT_MS	10000
-#define DEFAULT_TOTAL_MS	30000
+#define ANSWER_BUFFER 2048L
+#define MAX_HEADER_BYTES 65536 /* all answer headers together */
+#define CA_CACHE_S 10L         /* parsed certificates are used again for so long */
+#define DEFAULT_CONNECT_MS 10000
+#define DEFAULT_TOTAL_MS 30000
 
 static curl_socket_t
 on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 {
-	Transfer	   *transfer = arg;
-	int			fd;
+	Transfer *transfer = arg;
+	int fd;
 
 	(void) purpose;
 
@@ -52,7 +53,7 @@ on_close_socket(void *arg, curl_socket_t fd)
 static int
 on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
-	Transfer	   *transfer = arg;
+	Transfer *transfer = arg;
 
 	(void) remote_ip;
 	(void) local_ip;
@@ -69,8 +70,8 @@ on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int loca
 static size_t
 on_body(char *data, size_t size, size_t n, void *arg)
 {
-	Transfer	   *transfer = arg;
-	size_t		len = size * n;
+	Transfer *transfer = arg;
+	size_t len = size * n;
 
 	if (len > transfer->max_body - transfer->body.len)
 	{
@@ -107,9 +108,9 @@ on_header(char *data, size_t size, size_t n, void *arg)
 {
 	static const char name[] = "retry-after:";
 	static const char length_name[] = "content-length:";
-	Transfer	   *transfer = arg;
-	size_t		len = size * n;
-	size_t		rest = len;
+	Transfer *transfer = arg;
+	size_t len = size * n;
+	size_t rest = len;
 
 	if (len > MAX_HEADER_BYTES - transfer->header_bytes)
 	{
@@ -125,10 +126,12 @@ on_header(char *data, size_t size, size_t n, void *arg)
 		transfer->lengths = 0;
 		transfer->bad_length = false;
 	}
-	if (len > sizeof(length_name) - 1 && strncasecmp(data, length_name, sizeof(length_name) - 1) == 0)
+	if (len > sizeof(length_name) - 1 &&
+		strncasecmp(data, length_name, sizeof(length_name) - 1) == 0)
 	{
 		transfer->lengths++;
-		transfer->bad_length |= !is_number(data + sizeof(length_name) - 1, len - (sizeof(length_name) - 1));
+		transfer->bad_length |=
+			!is_number(data + sizeof(length_name) - 1, len - (sizeof(length_name) - 1));
 	}
 
 	if (rest >= sizeof(name) - 1 && strncasecmp(data, name, sizeof(name) - 1) == 0)
@@ -157,7 +160,7 @@ on_header(char *data, size_t size, size_t n, void *arg)
 Transfer *
 pgw_http_transfer_new(void)
 {
-	Transfer	   *transfer = calloc(1, sizeof(Transfer));
+	Transfer *transfer = calloc(1, sizeof(Transfer));
 
 	if (transfer == NULL)
 		return NULL;
@@ -167,18 +170,18 @@ pgw_http_transfer_new(void)
 		free(transfer);
 		return NULL;
 	}
-	pgw_buf_init(&transfer->body, 0);	/* on_body() enforces the limit */
+	pgw_buf_init(&transfer->body, 0); /* on_body() enforces the limit */
 	return transfer;
 }
 
 /*
- * Not reset, for another transfer to use it: what a reset keeps is the library's affair (8.14: the whole request).  Only what is freed is wiped.  The
- * connections are the multi handle's, and stay.
+ * Not reset, for another transfer to use it: what a reset keeps is the library's affair (8.14: the
+ * whole request).  Only what is freed is wiped.  The connections are the multi handle's, and stay.
  */
 void
 pgw_http_wipe_request(Transfer *transfer)
 {
-	curl_easy_cleanup(transfer->easy);	/* first: it points to the rest */
+	curl_easy_cleanup(transfer->easy); /* first: it points to the rest */
 	transfer->easy = NULL;
 	for (struct curl_slist *h = transfer->headers; h != NULL; h = h->next)
 		explicit_bzero(h->data, strlen(h->data));
@@ -239,7 +242,8 @@ pgw_http_add_header(Transfer *transfer, const char *header)
 }
 
 #define SETOPT(opt, value) \
-	do { \
+	do \
+	{ \
 		if (curl_easy_setopt(easy, opt, value) != CURLE_OK) \
 			return false; \
 	} while (0)
@@ -248,12 +252,15 @@ pgw_http_add_header(Transfer *transfer, const char *header)
 bool
 pgw_http_set_fixed_options(Transfer *transfer)
 {
-	CURL	   *easy = transfer->easy;
+	CURL *easy = transfer->easy;
 
 	SETOPT(CURLOPT_PRIVATE, transfer);
 	SETOPT(CURLOPT_NOSIGNAL, 1L);
 
-	/* Answers are short, and libcurl's own buffer is four times as large: to be allocated and wiped for each, and for thousands at the same time. */
+	/*
+	 * Answers are short, and libcurl's own buffer is four times as large: to be allocated and wiped
+	 * for each, and for thousands at the same time.
+	 */
 	SETOPT(CURLOPT_BUFFERSIZE, ANSWER_BUFFER);
 	SETOPT(CURLOPT_UPLOAD_BUFFERSIZE, 16384L);
 #if LIBCURL_VERSION_NUM >= 0x075700
@@ -279,7 +286,8 @@ pgw_http_set_fixed_options(Transfer *transfer)
 	SETOPT(CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
 	SETOPT(CURLOPT_SSL_VERIFYPEER, 1L);
 	SETOPT(CURLOPT_SSL_VERIFYHOST, 2L);
-	SETOPT(CURLOPT_SSL_SESSIONID_CACHE, (long) PGW_MUTATED(CA_CHANGE)); /* a resumed session shows no certificate: it would outlive our trust */
+	/* a resumed session shows no certificate: it would outlive our trust */
+	SETOPT(CURLOPT_SSL_SESSIONID_CACHE, (long) PGW_MUTATED(CA_CHANGE));
 
 	SETOPT(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
 	SETOPT(CURLOPT_OPENSOCKETDATA, transfer);
@@ -297,17 +305,20 @@ pgw_http_set_fixed_options(Transfer *transfer)
 }
 
 /*
- * How old a connection may be, and what of libcurl's memory may be used, so that only certificates count that are trusted now.  libcurl counts the
- * age of connections in whole seconds: what stood before the change must be older than what is allowed, so the first two seconds go without reuse.
+ * How old a connection may be, and what of libcurl's memory may be used, so that only certificates
+ * count that are trusted now.  libcurl counts the age of connections in whole seconds: what stood
+ * before the change must be older than what is allowed, so the first two seconds go without reuse.
  */
 static bool
 set_trust(CURL *easy, const PgwHttpRequest *req)
 {
-	long		trusted_for = PGW_MUTATED(CA_CHANGE) ? -1 : pgw_http_trusted_for_s(req->ca_file);
-	long		limit = req->max_connection_age_s > 0 ? req->max_connection_age_s : 0;
+	long trusted_for = PGW_MUTATED(CA_CHANGE) ? -1 : pgw_http_trusted_for_s(req->ca_file);
+	long limit = req->max_connection_age_s > 0 ? req->max_connection_age_s : 0;
 
 #if HAVE_CA_CACHE
-	SETOPT(CURLOPT_CA_CACHE_TIMEOUT, trusted_for >= 0 && trusted_for <= CA_CACHE_S ? 0L : PGW_MUTATED(CA_CHANGE) ? 86400L : CA_CACHE_S);
+	SETOPT(CURLOPT_CA_CACHE_TIMEOUT, trusted_for >= 0 && trusted_for <= CA_CACHE_S ? 0L
+									 : PGW_MUTATED(CA_CHANGE)                      ? 86400L
+																				   : CA_CACHE_S);
 #endif
 #if HAVE_MAX_LIFETIME
 	if (trusted_for >= 0 && trusted_for < 2)
@@ -316,7 +327,10 @@ set_trust(CURL *easy, const PgwHttpRequest *req)
 		limit = trusted_for - 1;
 	SETOPT(CURLOPT_MAXLIFETIME_CONN, limit);
 #else
-	/* No limit to be had: until all that stood before have been idle for longer than libcurl keeps one. */
+	/*
+	 * No limit to be had: until all that stood before have been idle for longer than libcurl keeps
+	 * one.
+	 */
 	if (trusted_for >= 0 && trusted_for < 150)
 		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
 	(void) limit;
@@ -327,9 +341,9 @@ set_trust(CURL *easy, const PgwHttpRequest *req)
 bool
 pgw_http_set_request_options(Transfer *transfer, const PgwHttpRequest *req)
 {
-	CURL	   *easy = transfer->easy;
-	long		total = req->total_timeout_ms > 0 ? req->total_timeout_ms : DEFAULT_TOTAL_MS;
-	long		connect = req->connect_timeout_ms > 0 ? req->connect_timeout_ms : DEFAULT_CONNECT_MS;
+	CURL *easy = transfer->easy;
+	long total = req->total_timeout_ms > 0 ? req->total_timeout_ms : DEFAULT_TOTAL_MS;
+	long connect = req->connect_timeout_ms > 0 ? req->connect_timeout_ms : DEFAULT_CONNECT_MS;
 
 	SETOPT(CURLOPT_URL, req->url);
 	SETOPT(CURLOPT_HTTPHEADER, transfer->headers);
@@ -361,7 +375,7 @@ pgw_http_set_request_options(Transfer *transfer, const PgwHttpRequest *req)
 	if (req->ca_file != NULL)
 	{
 		SETOPT(CURLOPT_CAINFO, req->ca_file);
-		SETOPT(CURLOPT_CAPATH, NULL);	/* else the system's are trusted, too */
+		SETOPT(CURLOPT_CAPATH, NULL); /* else the system's are trusted, too */
 	}
 	return true;
 }
@@ -390,8 +404,8 @@ pgw_http_set_request_options(Transfer *transfer, const PgwHttpRequest *req)
 static bool
 request_begun(Transfer *transfer)
 {
-	long		size = 0;
-	curl_off_t	pretransfer = 0;
+	long size = 0;
+	curl_off_t pretransfer = 0;
 
 	if (transfer->begun)
 		return true;
@@ -415,13 +429,16 @@ pgw_http_lacked_socket(Transfer *transfer, CURLcode code)
 void
 pgw_http_classify(Transfer *transfer, CURLcode code)
 {
-	bool		begun = request_begun(transfer);
-	bool		early = true;	/* an error from before the request? */
+	bool begun = request_begun(transfer);
+	bool early = true; /* an error from before the request? */
 
 	switch (code)
 	{
 		case CURLE_OK:
-			/* Where the answer ends is not one statement: what was read may be the half of it, or somebody else's. */
+			/*
+			 * Where the answer ends is not one statement: what was read may be the half of it, or
+			 * somebody else's.
+			 */
 			if (transfer->lengths > 1 || transfer->bad_length)
 			{
 				transfer->result = PGW_HTTP_MAYBE_SENT;
@@ -433,7 +450,7 @@ pgw_http_classify(Transfer *transfer, CURLcode code)
 			return;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_URL_MALFORMAT:
-		case CURLE_LOGIN_DENIED:	/* a user name in the URL */
+		case CURLE_LOGIN_DENIED: /* a user name in the URL */
 			transfer->error = "unsupported URL";
 			break;
 		case CURLE_COULDNT_RESOLVE_PROXY:
@@ -441,7 +458,8 @@ pgw_http_classify(Transfer *transfer, CURLcode code)
 			transfer->error = "could not resolve host";
 			break;
 		case CURLE_COULDNT_CONNECT:
-			transfer->error = transfer->no_descriptor ? "too many open sockets" : "could not connect";
+			transfer->error =
+				transfer->no_descriptor ? "too many open sockets" : "could not connect";
 			transfer->starved |= transfer->no_descriptor;
 			break;
 		case CURLE_SSL_CONNECT_ERROR:
@@ -463,7 +481,8 @@ pgw_http_classify(Transfer *transfer, CURLcode code)
 			transfer->error = "certificate not accepted";
 			break;
 		case CURLE_OPERATION_TIMEDOUT:
-			transfer->error = begun ? "timed out waiting for the answer" : "timed out before sending";
+			transfer->error =
+				begun ? "timed out waiting for the answer" : "timed out before sending";
 			break;
 		case CURLE_GOT_NOTHING:
 		case CURLE_SEND_ERROR:

@@ -1,12 +1,15 @@
 /*
- * trusted_certificates.c - files of trusted certificates: are they still what open connections and libcurl's memory were made with?
+ * trusted_certificates.c - files of trusted certificates: are they still what open connections and
+ * libcurl's memory were made with?
  *
- * libcurl reads such a file once and trusts what it has read for a day, and a connection that stands is asked for no certificate again.  So the file is
- * looked at before it is used, at most once a second, and after a change neither the memory nor an older connection is used any more.
+ * libcurl reads such a file once and trusts what it has read for a day, and a connection that
+ * stands is asked for no certificate again.  So the file is looked at before it is used, at most
+ * once a second, and after a change neither the memory nor an older connection is used any more.
  *
- * Owns: what is known of the files, by path; the system's own, which libcurl was built with, have no path here.
- * Invariant: from the moment at which a change is noticed, a request is only sent over a connection whose certificate was checked with the file as it
- * is since then.
+ * Owns: what is known of the files, by path; the system's own, which libcurl was built with, have
+ * no path here.
+ * Invariant: from the moment at which a change is noticed, a request is only sent over a connection
+ * whose certificate was checked with the file as it is since then.
  */
 #include "http/http_internal.h"
 
@@ -19,25 +22,25 @@
 /* Same file, same content, as far as can be told from outside. */
 typedef struct Seen
 {
-	dev_t		device;
-	ino_t		inode;
-	off_t		size;
+	dev_t device;
+	ino_t inode;
+	off_t size;
 	struct timespec modified;
 	struct timespec changed;
 } Seen;
 
 typedef struct Watched
 {
-	char	   *path;			/* NULL: the system's */
-	bool		used;
-	Seen		seen[2];		/* the file; of the system's also the folder */
-	int64_t		looked_at;		/* in milliseconds, monotonic */
-	int64_t		changed_at;		/* 0: not since we know it */
+	char *path; /* NULL: the system's */
+	bool used;
+	Seen seen[2];       /* the file; of the system's also the folder */
+	int64_t looked_at;  /* in milliseconds, monotonic */
+	int64_t changed_at; /* 0: not since we know it */
 } Watched;
 
 static Watched watched[MAX_WATCHED];
-static int	next_victim = 0;
-static bool forgotten = false;	/* there were more than that */
+static int next_victim = 0;
+static bool forgotten = false; /* there were more than that */
 
 static int64_t
 now_ms(void)
@@ -82,7 +85,7 @@ look_at(const Watched *w, Seen seen[2])
 static Watched *
 find(const char *path, bool *fresh)
 {
-	Watched    *w = NULL;
+	Watched *w = NULL;
 
 	*fresh = false;
 	for (int i = 0; i < MAX_WATCHED; i++)
@@ -92,7 +95,8 @@ find(const char *path, bool *fresh)
 			if (w == NULL)
 				w = &watched[i];
 		}
-		else if (path == NULL ? watched[i].path == NULL : watched[i].path != NULL && strcmp(watched[i].path, path) == 0)
+		else if (path == NULL ? watched[i].path == NULL
+							  : watched[i].path != NULL && strcmp(watched[i].path, path) == 0)
 			return &watched[i];
 	}
 	if (w == NULL)
@@ -113,13 +117,13 @@ find(const char *path, bool *fresh)
 long
 pgw_http_trusted_for_s(const char *ca_file)
 {
-	int64_t		now = now_ms();
-	Seen		seen[2];
-	bool		fresh;
-	Watched    *w = find(ca_file, &fresh);
+	int64_t now = now_ms();
+	Seen seen[2];
+	bool fresh;
+	Watched *w = find(ca_file, &fresh);
 
 	if (w == NULL)
-		return 0;				/* out of memory: as if it had changed just now */
+		return 0; /* out of memory: as if it had changed just now */
 	if (fresh || now - w->looked_at >= LOOK_EVERY_MS)
 	{
 		look_at(w, seen);

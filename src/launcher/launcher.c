@@ -1,21 +1,29 @@
 /*
  * launcher.c - the process that keeps one worker in each database that has the extension
  *
- * Owns: the static background worker 'pgw launcher' and the registration of the dynamic ones, 'pgw worker'.  It is connected to no
- * database, so it cannot see which ones have the extension: it starts a worker in each one that it does not know, and a worker that
- * finds no extension says so and leaves.  pgw_lock protects the entries; known[] and handles[] are the launcher's own.
+ * Owns: the static background worker 'pgw launcher' and the registration of the dynamic ones, 'pgw
+ * worker'.  It is connected to no database, so it cannot see which ones have the extension: it
+ * starts a worker in each one that it does not know, and a worker that finds no extension says so
+ * and leaves.  pgw_lock protects the entries; known[] and handles[] are the launcher's own.
  *
  * What it must survive:
- *	- CREATE EXTENSION, committed or not: pgw_extension_created() asks for a look after the commit; a probe that came too early does not count;
- *	- CREATE DATABASE from a template that has it, a restore: a new oid in pg_database is probed (at once after the command, else within 10 s);
- *	- DROP, RENAME, SET TABLESPACE, a copy: no worker is started while the entry is held (utility_hook.c);
- *	- a worker that ends: again after 1 s, then 2, 4 ... 60 s; from the start again after a minute of health;
- *	- max_worker_processes used up: one LOG line a minute, tried again every 5 s;
- *	- its own end: the postmaster restarts it after 1 s, workers stay, and the entries tell it which ones run;
- *	- standby: the postmaster starts it only when recovery has finished.
+ *     - CREATE EXTENSION, committed or not: pgw_extension_created() asks for a look after the
+ *       commit; a probe that came too early does not count;
+ *     - CREATE DATABASE from a template that has it, a restore: a new oid in pg_database is
+ *       probed (at once after the command, else within 10 s);
+ *     - DROP, RENAME, SET TABLESPACE, a copy: no worker is started while the entry is held
+ *       (utility_hook.c);
+ *     - a worker that ends: again after 1 s, then 2, 4 ... 60 s; from the start again after a
+ *       minute of health;
+ *     - max_worker_processes used up: one LOG line a minute, tried again every 5 s;
+ *     - its own end: the postmaster restarts it after 1 s, workers stay, and the entries tell it
+ *       which ones run;
+ *     - standby: the postmaster starts it only when recovery has finished.
  *
- * Workers are never restarted by the postmaster (BGW_NEVER_RESTART): only the launcher knows whether the database still is there.
- * Invariant: at most MAX_STARTING workers are starting, so that probes of many databases leave room for others.
+ * Workers are never restarted by the postmaster (BGW_NEVER_RESTART): only the launcher knows
+ * whether the database still is there.
+ * Invariant: at most MAX_STARTING workers are starting, so that probes of many databases leave room
+ * for others.
  */
 #include "postgres.h"
 
@@ -50,24 +58,25 @@
 #define SCAN_INTERVAL_MS 10000
 #define REGISTER_RETRY_MS 5000
 #define COMPLAIN_INTERVAL_MS 60000
-#define ADOPTED_START_MS 15000	/* a start that an earlier launcher began must have attached by then */
+#define ADOPTED_START_MS \
+	15000 /* a start that an earlier launcher began must have attached by then */
 
 /* Databases that were looked at and have no extension. Sorted by oid as pg_database is re-read. */
 typedef struct PgwKnown
 {
-	Oid		   *oids;
-	int			n;
-	int			room;
+	Oid *oids;
+	int n;
+	int room;
 } PgwKnown;
 
 typedef struct PgwHandle
 {
-	Oid			dboid;
+	Oid dboid;
 	BackgroundWorkerHandle *handle; /* NULL: none, or begun by an earlier launcher */
 } PgwHandle;
 
 static PgwKnown known;
-static PgwHandle handles[PGW_MAX_DATABASES];	/* by entry */
+static PgwHandle handles[PGW_MAX_DATABASES]; /* by entry */
 static TimestampTz complained_at = 0;
 
 PG_FUNCTION_INFO_V1(pgw_extension_created);
@@ -79,7 +88,7 @@ static bool created_pending = false;
 static void
 created_at_xact_end(XactEvent event, void *arg)
 {
-	int			e;
+	int e;
 
 	if (!created_pending)
 		return;
@@ -98,29 +107,37 @@ created_at_xact_end(XactEvent event, void *arg)
 		created_pending = false;
 		if (e < 0)
 			ereport(LOG,
-					(errmsg("pgw: no room for another database with the extension (at most %d)", PGW_MAX_DATABASES)));
+					(errmsg("pgw: no room for another database with the extension (at most %d)",
+							PGW_MAX_DATABASES)));
 	}
 	else if (event == XACT_EVENT_ABORT)
 		created_pending = false;
 }
 
-/* The extension's script calls this last: after the commit the launcher looks at this database at once. */
+/*
+ * The extension's script calls this last: after the commit the launcher looks at this database at
+ * once.
+ */
 Datum
 pgw_extension_created(PG_FUNCTION_ARGS)
 {
 	static bool registered = false;
 
 	/*
-	 * Banks speak UTF-8: in another encoding their answers, stored as they came, would make rows that cannot be read and dumps that cannot be restored,
-	 * and what such a database cannot represent would have to be lost or disguised.
+	 * Banks speak UTF-8: in another encoding their answers, stored as they came, would make rows
+	 * that cannot be read and dumps that cannot be restored, and what such a database cannot
+	 * represent would have to be lost or disguised.
 	 */
 	if (GetDatabaseEncoding() != PG_UTF8)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("pgw needs a database with encoding UTF8"),
-				 errdetail("This database has encoding %s. Banks send and expect UTF-8.", GetDatabaseEncodingName()),
-				 errhint("Make one with CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C', or a UTF-8 locale; pg_dump and "
-						 "pg_restore convert what is in this one.")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("pgw needs a database with encoding UTF8"),
+			 errdetail("This database has encoding %s. Banks send and expect UTF-8.",
+					   GetDatabaseEncodingName()),
+			 errhint(
+				 "Make one with CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C', or a UTF-8 locale; pg_dump and "
+				 "pg_restore convert what is in this one.")));
 
 	if (pgw_exchange_available())
 	{
@@ -133,13 +150,14 @@ pgw_extension_created(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* ---------------------------------------------------------------- databases without the extension */
+/* ---------------------------------------------------------------- databases without the extension
+ */
 
 static int
 compare_oids(const void *a, const void *b)
 {
-	Oid			x = *(const Oid *) a;
-	Oid			y = *(const Oid *) b;
+	Oid x = *(const Oid *) a;
+	Oid y = *(const Oid *) b;
 
 	return (x > y) - (x < y);
 }
@@ -158,8 +176,8 @@ remember_without(Oid dboid)
 	if (known.n == known.room)
 	{
 		known.room = (known.room == 0) ? 64 : known.room * 2;
-		known.oids = known.oids ? repalloc(known.oids, known.room * sizeof(Oid)) :
-			MemoryContextAlloc(TopMemoryContext, known.room * sizeof(Oid));
+		known.oids = known.oids ? repalloc(known.oids, known.room * sizeof(Oid))
+								: MemoryContextAlloc(TopMemoryContext, known.room * sizeof(Oid));
 	}
 	known.oids[known.n++] = dboid;
 	qsort(known.oids, known.n, sizeof(Oid), compare_oids);
@@ -181,11 +199,11 @@ static Oid *
 read_databases(int *n)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	int			room = 64;
-	Oid		   *oids = palloc(room * sizeof(Oid));
-	Relation	rel;
+	int room = 64;
+	Oid *oids = palloc(room * sizeof(Oid));
+	Relation rel;
 	TableScanDesc scan;
-	HeapTuple	tuple;
+	HeapTuple tuple;
 
 	*n = 0;
 	SetCurrentStatementStartTimestamp();
@@ -219,12 +237,13 @@ read_databases(int *n)
 static void
 scan_databases(void)
 {
-	MemoryContext work = AllocSetContextCreate(CurrentMemoryContext, "pgw launcher scan", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext work =
+		AllocSetContextCreate(CurrentMemoryContext, "pgw launcher scan", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(work);
-	int			n;
-	int			kept = 0;
-	bool		full = false;
-	Oid		   *oids = read_databases(&n);
+	int n;
+	int kept = 0;
+	bool full = false;
+	Oid *oids = read_databases(&n);
 
 	for (int i = 0; i < known.n; i++)
 	{
@@ -246,7 +265,7 @@ scan_databases(void)
 	for (int i = 0; i < n; i++)
 	{
 		if (!known_without(oids[i]) && pgw_entry_find(oids[i], true) < 0)
-			full = true;		/* the others get their turn when a probe has found nothing */
+			full = true; /* the others get their turn when a probe has found nothing */
 	}
 	LWLockRelease(pgw_lock);
 	if (full)
@@ -259,18 +278,21 @@ scan_databases(void)
 
 /* ---------------------------------------------------------------- workers */
 
-/* Bring entries up to date with the ends that the postmaster reports, and forget databases without the extension. Returns whether any was. */
+/*
+ * Bring entries up to date with the ends that the postmaster reports, and forget databases without
+ * the extension. Returns whether any was.
+ */
 static bool
 reap(void)
 {
-	bool		forgot = false;
+	bool forgot = false;
 
 	for (int e = 0; e < PGW_MAX_DATABASES; e++)
 	{
 		PgwWorkerEntry *entry = &pgw_shared->entries[e];
-		bool		stopped = false;
-		Oid			none = InvalidOid;
-		pid_t		pid;
+		bool stopped = false;
+		Oid none = InvalidOid;
+		pid_t pid;
 
 		if (handles[e].handle && GetBackgroundWorkerPid(handles[e].handle, &pid) == BGWH_STOPPED)
 		{
@@ -347,7 +369,7 @@ could_not_start(int e, Oid dboid)
 	{
 		pgw_entry_set_state(entry, PGW_ENTRY_DOWN);
 		entry->next_start = TimestampTzPlusMilliseconds(now, REGISTER_RETRY_MS);
-		now = entry->since;		/* not later than the failure: callers are refused meanwhile */
+		now = entry->since; /* not later than the failure: callers are refused meanwhile */
 	}
 	pgw_shared->register_failed_at = now;
 	LWLockRelease(pgw_lock);
@@ -355,11 +377,13 @@ could_not_start(int e, Oid dboid)
 	if (complained_at == 0 || TimestampDifferenceExceeds(complained_at, now, COMPLAIN_INTERVAL_MS))
 	{
 		complained_at = now;
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("pgw: no background worker slot is free for database %u", dboid),
-				 errhint("Increase max_worker_processes (now %d): one for the pgw launcher, one for each database that has pgw.",
-						 max_worker_processes)));
+		ereport(
+			LOG,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("pgw: no background worker slot is free for database %u", dboid),
+			 errhint(
+				 "Increase max_worker_processes (now %d): one for the pgw launcher, one for each database that has pgw.",
+				 max_worker_processes)));
 	}
 }
 
@@ -368,8 +392,8 @@ static long
 start_due(void)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	long		sleep = SCAN_INTERVAL_MS;
-	int			starting = 0;
+	long sleep = SCAN_INTERVAL_MS;
+	int starting = 0;
 
 	LWLockAcquire(pgw_lock, LW_SHARED);
 	for (int e = 0; e < PGW_MAX_DATABASES; e++)
@@ -379,10 +403,10 @@ start_due(void)
 	for (int e = 0; e < PGW_MAX_DATABASES; e++)
 	{
 		PgwWorkerEntry *entry = &pgw_shared->entries[e];
-		Oid			dboid = InvalidOid;
+		Oid dboid = InvalidOid;
 
 		if (handles[e].handle != NULL)
-			continue;			/* the last one has not gone yet: we are told when it has */
+			continue; /* the last one has not gone yet: we are told when it has */
 
 		LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 		if (entry->state == PGW_ENTRY_DOWN && entry->holds == 0)
@@ -425,7 +449,7 @@ launcher_at_exit(int code, Datum arg)
 static bool
 take_poke(void)
 {
-	bool		poked;
+	bool poked;
 
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	poked = pgw_shared->launcher_poked;
@@ -453,8 +477,8 @@ pgw_launcher_main(Datum arg)
 
 	for (;;)
 	{
-		bool		forgot;
-		long		sleep;
+		bool forgot;
+		long sleep;
 
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
@@ -475,7 +499,8 @@ pgw_launcher_main(Datum arg)
 			LWLockRelease(pgw_lock);
 		}
 		sleep = start_due();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, sleep,
+						 PG_WAIT_EXTENSION);
 	}
 }
 

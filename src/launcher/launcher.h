@@ -6,11 +6,13 @@
 
 #include "postgres.h"
 
-extern void pgw_launcher_init(void);	/* _PG_init, after pgw_exchange_init(): registers it while preloading, else nothing */
+/* _PG_init, after pgw_exchange_init(): registers it while preloading, else nothing */
+extern void pgw_launcher_init(void);
 
 /*
- * Entry points by name: pgw_launcher_main and pgw_worker_main (worker.c; its argument is the database's oid) for the postmaster,
- * and pgw_extension_created() RETURNS void for the extension's script, as its last statement.
+ * Entry points by name: pgw_launcher_main and pgw_worker_main (worker.c; its argument is the
+ * database's oid) for the postmaster, and pgw_extension_created() RETURNS void for the extension's
+ * script, as its last statement.
  */
 extern PGDLLEXPORT void pgw_launcher_main(Datum arg);
 extern PGDLLEXPORT void pgw_worker_main(Datum arg);

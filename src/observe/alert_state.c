@@ -1,7 +1,9 @@
 /*
- * alert_state.c - the tables' part of alerts: counted causes, and attempts that have been in a state for too long
+ * alert_state.c - the tables' part of alerts: counted causes, and attempts that have been in a
+ * state for too long
  *
- * Owns: nothing.  Locks: those of plain statements, which the worker takes beforehand, without waiting.
+ * Owns: nothing.  Locks: those of plain statements, which the worker takes beforehand, without
+ * waiting.
  */
 #include "postgres.h"
 
@@ -19,27 +21,32 @@
 #define AGED_MAX_PER_STATE 250
 
 bool
-pgw_store_count_alert(const char *kind, const char *subject, const char *bank, const char *transaction_id, const char *message,
-					  int count, TimestampTz now, TimestampTz told_before)
+pgw_store_count_alert(const char *kind, const char *subject, const char *bank,
+					  const char *transaction_id, const char *message, int count, TimestampTz now,
+					  TimestampTz told_before)
 {
-	Oid			types[8] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID};
-	Datum		args[8] = {CStringGetTextDatum(kind), CStringGetTextDatum(subject), CStringGetTextDatum(bank),
-		CStringGetTextDatum(transaction_id), CStringGetTextDatum(message), TimestampTzGetDatum(now), TimestampTzGetDatum(told_before),
-		Int32GetDatum(count)
-	};
-	bool		isnull;
-	bool		tell;
+	Oid types[8] = {TEXTOID, TEXTOID,        TEXTOID,        TEXTOID,
+					TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID};
+	Datum args[8] = {CStringGetTextDatum(kind),        CStringGetTextDatum(subject),
+					 CStringGetTextDatum(bank),        CStringGetTextDatum(transaction_id),
+					 CStringGetTextDatum(message),     TimestampTzGetDatum(now),
+					 TimestampTzGetDatum(told_before), Int32GetDatum(count)};
+	bool isnull;
+	bool tell;
 
 	pgw_table_need("alert_state", RowExclusiveLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute_with_args("INSERT INTO pgw.alert_state AS s (kind, subject, bank, transaction_id, message, first_at, last_at, told_at, count, told)"
-							  " VALUES ($1, $2, nullif($3, ''), nullif($4, '')::uuid, $5, $6, $6, $6, $8, 1)"
-							  " ON CONFLICT (kind, subject) DO UPDATE SET last_at = $6, message = $5, count = s.count + $8,"
-							  " told_at = CASE WHEN s.told_at <= $7 THEN $6 ELSE s.told_at END,"
-							  " told = s.told + (s.told_at <= $7)::int"
-							  " RETURNING told_at = $6", 8, types, args, NULL, false, 0) != SPI_OK_INSERT_RETURNING || SPI_processed != 1)
+	if (SPI_execute_with_args(
+			"INSERT INTO pgw.alert_state AS s (kind, subject, bank, transaction_id, message, first_at, last_at, told_at, count, told)"
+			" VALUES ($1, $2, nullif($3, ''), nullif($4, '')::uuid, $5, $6, $6, $6, $8, 1)"
+			" ON CONFLICT (kind, subject) DO UPDATE SET last_at = $6, message = $5, count = s.count + $8,"
+			" told_at = CASE WHEN s.told_at <= $7 THEN $6 ELSE s.told_at END,"
+			" told = s.told + (s.told_at <= $7)::int"
+			" RETURNING told_at = $6",
+			8, types, args, NULL, false, 0) != SPI_OK_INSERT_RETURNING ||
+		SPI_processed != 1)
 		elog(ERROR, "an alert could not be counted");
 	tell = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	PopActiveSnapshot();
@@ -48,12 +55,14 @@ pgw_store_count_alert(const char *kind, const char *subject, const char *bank, c
 }
 
 int
-pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz undecided, TimestampTz review, PgwAgedAttempt **out)
+pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz undecided,
+						TimestampTz review, PgwAgedAttempt **out)
 {
-	Oid			types[4] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		args[4] = {TimestampTzGetDatum(in_doubt), TimestampTzGetDatum(refunding), TimestampTzGetDatum(undecided), TimestampTzGetDatum(review)};
+	Oid types[4] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum args[4] = {TimestampTzGetDatum(in_doubt), TimestampTzGetDatum(refunding),
+					 TimestampTzGetDatum(undecided), TimestampTzGetDatum(review)};
 	MemoryContext context = CurrentMemoryContext;
-	int			n;
+	int n;
 
 	*out = NULL;
 	pgw_table_need("payment_transactions", AccessShareLock);
@@ -61,17 +70,22 @@ pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
 
-	/* Doubt, give-back and indecision count from the first step; a review from the last one, which put it there. */
+	/*
+	 * Doubt, give-back and indecision count from the first step; a review from the last one, which
+	 * put it there.
+	 */
 	/* So many of each state, so that a heap of reviews hides nothing else. */
-	if (SPI_execute_with_args("SELECT transaction_id, correlation_id, status, bank, since FROM ("
-							  "SELECT transaction_id, correlation_id, status::text, bank,"
-							  " CASE status WHEN 'RequiresManualReview' THEN updated_at WHEN 'Refunding' THEN coalesce(abandoned_at, created_at)"
-							  " ELSE created_at END AS since, row_number() OVER (PARTITION BY status ORDER BY created_at) AS n"
-							  " FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
-							  " AND (status = 'BankUnknown' AND created_at < $1 OR status = 'Refunding' AND coalesce(abandoned_at, created_at) < $2"
-							  " OR status = 'BankApproved' AND created_at < $3 AND abandoned_at IS NULL"
-							  " OR status = 'RequiresManualReview' AND updated_at < $4)"
-							  ") aged WHERE n <= " CppAsString2(AGED_MAX_PER_STATE) " ORDER BY since", 4, types, args, NULL, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(
+			"SELECT transaction_id, correlation_id, status, bank, since FROM ("
+			"SELECT transaction_id, correlation_id, status::text, bank,"
+			" CASE status WHEN 'RequiresManualReview' THEN updated_at WHEN 'Refunding' THEN coalesce(abandoned_at, created_at)"
+			" ELSE created_at END AS since, row_number() OVER (PARTITION BY status ORDER BY created_at) AS n"
+			" FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
+			" AND (status = 'BankUnknown' AND created_at < $1 OR status = 'Refunding' AND coalesce(abandoned_at, created_at) < $2"
+			" OR status = 'BankApproved' AND created_at < $3 AND abandoned_at IS NULL"
+			" OR status = 'RequiresManualReview' AND updated_at < $4)"
+			") aged WHERE n <= " CppAsString2(AGED_MAX_PER_STATE) " ORDER BY since",
+			4, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for aged attempts failed");
 	n = (int) SPI_processed;
 	if (n > 0)
@@ -79,10 +93,10 @@ pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 	for (int i = 0; i < n; i++)
 	{
 		PgwAgedAttempt *a = &(*out)[i];
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		char	   *bank = SPI_getvalue(row, desc, 4);
-		bool		isnull;
+		HeapTuple row = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		char *bank = SPI_getvalue(row, desc, 4);
+		bool isnull;
 
 		memcpy(&a->transaction_id, DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull)), UUID_LEN);
 		memcpy(&a->correlation_id, DatumGetUUIDP(SPI_getbinval(row, desc, 2, &isnull)), UUID_LEN);

@@ -1,15 +1,19 @@
 /*
  * alerts.c - telling people: NOTIFY pgw_alerts, a WARNING in the log, a row in pgw.alert_state
  *
- * Owns: pgw.alert_period, pgw.alert_failed_threshold; the queue of alerts not yet written, and the count of failures per bank.
+ * Owns: pgw.alert_period, pgw.alert_failed_threshold; the queue of alerts not yet written, and the
+ * count of failures per bank.
  *
- * Why a queue: an alert is told after the commit of what it is about, in a transaction of its own.  A listener never hears of what was rolled
- * back, and an alert that cannot be written never undoes a payment's step.  The queue is memory only: a crash can lose an alert of the last moment, so
+ * Why a queue: an alert is told after the commit of what it is about, in a transaction of its own.
+ * A listener never hears of what was rolled back, and an alert that cannot be written never undoes
+ * a payment's step.  The queue is memory only: a crash can lose an alert of the last moment, so
  * everything that stays (reviews, doubts, stuck refunds) is found again by its age.
  *
- * No flood: pgw.alert_state remembers per cause when people were last told; within pgw.alert_period it only counts.
+ * No flood: pgw.alert_state remembers per cause when people were last told; within pgw.alert_period
+ * it only counts.
  *
- * One alert that cannot be written does not hold up the others, and is tried again at growing distances.
+ * One alert that cannot be written does not hold up the others, and is tried again at growing
+ * distances.
  */
 #include "postgres.h"
 
@@ -40,34 +44,35 @@
 
 typedef struct Alert
 {
-	PgwBatchItem		item;			/* first */
-	char		kind[32];
-	char		subject[128];
-	char		bank[64];
-	char		transaction[37];
-	char		correlation[37];
-	char		message[256];
-	int			count;			/* the same cause, again before this was written */
-	TimestampTz told_before;	/* tell, if people were last told before this; 0: before the period */
-	int			failures;
+	PgwBatchItem item; /* first */
+	char kind[32];
+	char subject[128];
+	char bank[64];
+	char transaction[37];
+	char correlation[37];
+	char message[256];
+	int count; /* the same cause, again before this was written */
+	/* tell, if people were last told before this; 0: before the period */
+	TimestampTz told_before;
+	int failures;
 	TimestampTz not_before;
-	bool		tell;			/* set by apply */
+	bool tell; /* set by apply */
 } Alert;
 
 /* Failures of a bank within a window that moves on when it is over. */
 typedef struct Failures
 {
-	char		bank[64];		/* key */
+	char bank[64]; /* key */
 	TimestampTz since;
-	int			count;
+	int count;
 } Failures;
 
-static int	alert_period = 15 * 60;
-static int	alert_failed_threshold = 10;
+static int alert_period = 15 * 60;
+static int alert_failed_threshold = 10;
 
 static dlist_head queue = DLIST_STATIC_INIT(queue);
-static dlist_head due = DLIST_STATIC_INIT(due);	/* being written */
-static int	queued = 0;			/* on both */
+static dlist_head due = DLIST_STATIC_INIT(due); /* being written */
+static int queued = 0;                          /* on both */
 static HTAB *failures = NULL;
 
 static void alert_apply(PgwBatchItem *item);
@@ -75,29 +80,29 @@ static void alert_committed(PgwBatchItem *item);
 static void alert_failed(PgwBatchItem *item, int sqlstate);
 static void alert_broken(PgwBatchItem *item, bool committed);
 
-static const PgwBatchItemOps alert_ops = {"alerts", alert_apply, alert_committed, alert_failed, alert_broken};
+static const PgwBatchItemOps alert_ops = {"alerts", alert_apply, alert_committed, alert_failed,
+										  alert_broken};
 
 void
 pgw_alerts_init(void)
 {
-	DefineCustomIntVariable("pgw.alert_period",
-							"How long after an alert the same cause is only counted.",
-							NULL,
-							&alert_period, 15 * 60, 1, 7 * 24 * 60 * 60, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-	DefineCustomIntVariable("pgw.alert_failed_threshold",
-							"How many transactions of one bank may fail within five minutes before there is an alert.",
-							NULL,
-							&alert_failed_threshold, 10, 1, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.alert_period", "How long after an alert the same cause is only counted.", NULL,
+		&alert_period, 15 * 60, 1, 7 * 24 * 60 * 60, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.alert_failed_threshold",
+		"How many transactions of one bank may fail within five minutes before there is an alert.",
+		NULL, &alert_failed_threshold, 10, 1, 1000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 static Alert *
 find_queued(const char *kind, const char *subject)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &queue)
 	{
-		Alert	   *a = dlist_container(Alert, item.node, iter.cur);
+		Alert *a = dlist_container(Alert, item.node, iter.cur);
 
 		if (strcmp(a->subject, subject) == 0 && strcmp(a->kind, kind) == 0)
 			return a;
@@ -109,13 +114,13 @@ find_queued(const char *kind, const char *subject)
 static bool
 has_place(const char *bank)
 {
-	dlist_iter	iter;
-	int			n = 0;
+	dlist_iter iter;
+	int n = 0;
 
 	if (queued < QUEUE_MAX / 2)
 		return true;
-	dlist_foreach(iter, &queue)
-		n += strcmp(dlist_container(Alert, item.node, iter.cur)->bank, bank) == 0;
+	dlist_foreach(iter, &queue) n +=
+		strcmp(dlist_container(Alert, item.node, iter.cur)->bank, bank) == 0;
 	return pgw_share_allows(n, QUEUE_MAX - queued, false);
 }
 
@@ -123,12 +128,12 @@ has_place(const char *bank)
 static Alert *
 enqueue(const char *kind, const char *subject, const char *bank, const char *message)
 {
-	Alert	   *a = find_queued(kind, subject);
+	Alert *a = find_queued(kind, subject);
 
 	if (a == NULL)
 	{
 		if (!has_place(bank))
-			return NULL;		/* what stays is found again by its age */
+			return NULL; /* what stays is found again by its age */
 		a = MemoryContextAllocZero(TopMemoryContext, sizeof(Alert));
 		a->item.ops = &alert_ops;
 		strlcpy(a->kind, kind, sizeof(a->kind));
@@ -142,10 +147,10 @@ enqueue(const char *kind, const char *subject, const char *bank, const char *mes
 }
 
 static void
-alert(const char *kind, const char *subject, const char *bank, const pg_uuid_t *transaction_id, const char *correlation, const char *message,
-	  TimestampTz told_before)
+alert(const char *kind, const char *subject, const char *bank, const pg_uuid_t *transaction_id,
+	  const char *correlation, const char *message, TimestampTz told_before)
 {
-	Alert	   *a = enqueue(kind, subject, bank != NULL ? bank : "", message);
+	Alert *a = enqueue(kind, subject, bank != NULL ? bank : "", message);
 
 	if (a == NULL)
 		return;
@@ -157,8 +162,8 @@ alert(const char *kind, const char *subject, const char *bank, const pg_uuid_t *
 }
 
 void
-pgw_alert(const char *kind, const char *subject, const char *bank, const pg_uuid_t *transaction_id, const char *correlation,
-		  const char *message)
+pgw_alert(const char *kind, const char *subject, const char *bank, const pg_uuid_t *transaction_id,
+		  const char *correlation, const char *message)
 {
 	alert(kind, subject, bank, transaction_id, correlation, message, 0);
 }
@@ -167,13 +172,13 @@ void
 pgw_alert_failed(const char *bank)
 {
 	TimestampTz now = pgw_now();
-	Failures   *f;
-	char		key[64];
-	bool		found;
+	Failures *f;
+	char key[64];
+	bool found;
 
 	if (failures == NULL)
 	{
-		HASHCTL		ctl;
+		HASHCTL ctl;
 
 		ctl.keysize = sizeof(key);
 		ctl.entrysize = sizeof(Failures);
@@ -189,21 +194,27 @@ pgw_alert_failed(const char *bank)
 	}
 	if (++f->count >= alert_failed_threshold)
 	{
-		char		message[256];
+		char message[256];
 
-		snprintf(message, sizeof(message), "%d transactions of bank \"%s\" have failed within five minutes", f->count, key);
+		snprintf(message, sizeof(message),
+				 "%d transactions of bank \"%s\" have failed within five minutes", f->count, key);
 		pgw_alert("failed_threshold", key, key, NULL, NULL, message);
 	}
 }
 
 /* ---------------------------------------------------------------- out of the queue */
 
-/* Every role of the database can listen: bank, subject and message are in pgw.alerts, for those who may read it. */
+/*
+ * Every role of the database can listen: bank, subject and message are in pgw.alerts, for those who
+ * may read it.
+ */
 static void
 tell_listeners(const Alert *a)
 {
-	char	   *payload = a->transaction[0] == '\0' ? psprintf("{\"v\": 1, \"kind\": \"%s\"}", a->kind) :
-		psprintf("{\"v\": 1, \"kind\": \"%s\", \"transaction_id\": \"%s\"}", a->kind, a->transaction);
+	char *payload = a->transaction[0] == '\0'
+						? psprintf("{\"v\": 1, \"kind\": \"%s\"}", a->kind)
+						: psprintf("{\"v\": 1, \"kind\": \"%s\", \"transaction_id\": \"%s\"}",
+								   a->kind, a->transaction);
 
 	pgw_notify("pgw_alerts", payload);
 	pfree(payload);
@@ -212,11 +223,14 @@ tell_listeners(const Alert *a)
 static void
 alert_apply(PgwBatchItem *item)
 {
-	Alert	   *a = (Alert *) item;
+	Alert *a = (Alert *) item;
 	TimestampTz now = pgw_now();
-	TimestampTz told_before = a->told_before != 0 ? a->told_before : TimestampTzPlusMilliseconds(now, (int64) -alert_period * 1000);
+	TimestampTz told_before = a->told_before != 0
+								  ? a->told_before
+								  : TimestampTzPlusMilliseconds(now, (int64) -alert_period * 1000);
 
-	a->tell = pgw_store_count_alert(a->kind, a->subject, a->bank, a->transaction, a->message, a->count, now, told_before);
+	a->tell = pgw_store_count_alert(a->kind, a->subject, a->bank, a->transaction, a->message,
+									a->count, now, told_before);
 	if (a->tell)
 		tell_listeners(a);
 }
@@ -224,11 +238,12 @@ alert_apply(PgwBatchItem *item)
 static void
 alert_committed(PgwBatchItem *item)
 {
-	Alert	   *a = (Alert *) item;
+	Alert *a = (Alert *) item;
 
 	if (a->tell)
-		ereport(WARNING, (errmsg("pgw: %s: %s", a->kind, a->message),
-						  a->correlation[0] != '\0' ? errdetail("correlation id %s", a->correlation) : 0));
+		ereport(WARNING,
+				(errmsg("pgw: %s: %s", a->kind, a->message),
+				 a->correlation[0] != '\0' ? errdetail("correlation id %s", a->correlation) : 0));
 	queued--;
 	pfree(a);
 }
@@ -236,10 +251,11 @@ alert_committed(PgwBatchItem *item)
 static void
 alert_failed(PgwBatchItem *item, int sqlstate)
 {
-	Alert	   *a = (Alert *) item;
+	Alert *a = (Alert *) item;
 
 	a->failures = Min(a->failures + 1, 6);
-	a->not_before = TimestampTzPlusMilliseconds(pgw_now(), Min(500 << a->failures, LONGEST_DELAY_MS));
+	a->not_before =
+		TimestampTzPlusMilliseconds(pgw_now(), Min(500 << a->failures, LONGEST_DELAY_MS));
 	dlist_push_tail(&queue, &a->item.node);
 }
 
@@ -247,7 +263,7 @@ alert_failed(PgwBatchItem *item, int sqlstate)
 static void
 alert_broken(PgwBatchItem *item, bool committed)
 {
-	Assert(committed);			/* alert_failed() raises nothing */
+	Assert(committed); /* alert_failed() raises nothing */
 	queued--;
 	pfree(item);
 }
@@ -259,16 +275,18 @@ pgw_alerts_flush(TimestampTz now)
 
 	dlist_foreach_modify(iter, &queue)
 	{
-		Alert	   *a = dlist_container(Alert, item.node, iter.cur);
+		Alert *a = dlist_container(Alert, item.node, iter.cur);
 
 		/* further off than any delay: the clock was set back */
-		if (a->not_before > now && a->not_before <= TimestampTzPlusMilliseconds(now, LONGEST_DELAY_MS))
+		if (a->not_before > now &&
+			a->not_before <= TimestampTzPlusMilliseconds(now, LONGEST_DELAY_MS))
 			continue;
 		dlist_delete(iter.cur);
 		dlist_push_tail(&due, &a->item.node);
 	}
 	if (!dlist_is_empty(&due))
-		(void) pgw_batch_run(&due, FLUSH_MAX, false);	/* the others at the next turn: it is not to take long */
+		/* the others at the next turn: it is not to take long */
+		(void) pgw_batch_run(&due, FLUSH_MAX, false);
 }
 
 /* ---------------------------------------------------------------- what has become too old */
@@ -277,19 +295,20 @@ typedef struct Ages
 {
 	TimestampTz now;
 	PgwAgedAttempt *rows;
-	int			n;
+	int n;
 } Ages;
 
 static void
 find_aged(void *arg)
 {
-	Ages	   *ages = arg;
+	Ages *ages = arg;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-	ages->n = pgw_store_aged_attempts(TimestampTzPlusMilliseconds(ages->now, -IN_DOUBT_OLD_MS),
-									  TimestampTzPlusMilliseconds(ages->now, (int64) -pgw_refund_stuck_after * 1000),
-									  TimestampTzPlusMilliseconds(ages->now, -UNDECIDED_OLD_MS),
-									  TimestampTzPlusMilliseconds(ages->now, (int64) -60 * 60 * 1000), &ages->rows);
+	ages->n = pgw_store_aged_attempts(
+		TimestampTzPlusMilliseconds(ages->now, -IN_DOUBT_OLD_MS),
+		TimestampTzPlusMilliseconds(ages->now, (int64) -pgw_refund_stuck_after * 1000),
+		TimestampTzPlusMilliseconds(ages->now, -UNDECIDED_OLD_MS),
+		TimestampTzPlusMilliseconds(ages->now, (int64) -60 * 60 * 1000), &ages->rows);
 	MemoryContextSwitchTo(old);
 }
 
@@ -297,7 +316,7 @@ find_aged(void *arg)
 static int
 review_age_step(int64 age_ms)
 {
-	int64		hours = age_ms / (60 * 60 * 1000);
+	int64 hours = age_ms / (60 * 60 * 1000);
 
 	return hours < 4 ? 1 : hours < 24 ? 4 : (int) (hours / 24 * 24);
 }
@@ -305,11 +324,11 @@ review_age_step(int64 age_ms)
 static void
 tell_aged(const PgwAgedAttempt *r, TimestampTz now)
 {
-	char		id[37];
-	char		correlation[37];
-	char		subject[128];
-	char		message[256];
-	int64		age_ms = (now - r->since) / 1000;
+	char id[37];
+	char correlation[37];
+	char subject[128];
+	char message[256];
+	int64 age_ms = (now - r->since) / 1000;
 
 	pgw_uuid_to_text(r->transaction_id.data, id);
 	pgw_uuid_to_text(r->correlation_id.data, correlation);
@@ -318,21 +337,34 @@ tell_aged(const PgwAgedAttempt *r, TimestampTz now)
 	{
 		case PGW_REQUIRES_MANUAL_REVIEW:
 			snprintf(subject, sizeof(subject), "%s after %d h", id, review_age_step(age_ms));
-			snprintf(message, sizeof(message), "a transaction waits for manual review since " INT64_FORMAT " min", age_ms / 60000);
-			/* once for each step of this review; an earlier review of the same transaction does not count */
-			alert("review_required", subject, r->bank, &r->transaction_id, correlation, message, r->since);
+			snprintf(message, sizeof(message),
+					 "a transaction waits for manual review since " INT64_FORMAT " min",
+					 age_ms / 60000);
+			/*
+			 * once for each step of this review; an earlier review of the same transaction does not
+			 * count
+			 */
+			alert("review_required", subject, r->bank, &r->transaction_id, correlation, message,
+				  r->since);
 			break;
 		case PGW_BANK_UNKNOWN:
-			snprintf(message, sizeof(message), "the outcome at the bank is not known since " INT64_FORMAT " min", age_ms / 60000);
+			snprintf(message, sizeof(message),
+					 "the outcome at the bank is not known since " INT64_FORMAT " min",
+					 age_ms / 60000);
 			pgw_alert("in_doubt_old", subject, r->bank, &r->transaction_id, correlation, message);
 			break;
 		case PGW_REFUNDING:
-			snprintf(message, sizeof(message), "a charge is being given back since " INT64_FORMAT " min", age_ms / 60000);
+			snprintf(message, sizeof(message),
+					 "a charge is being given back since " INT64_FORMAT " min", age_ms / 60000);
 			pgw_alert("refund_stuck", subject, r->bank, &r->transaction_id, correlation, message);
 			break;
 		case PGW_BANK_APPROVED:
-			snprintf(message, sizeof(message), "a charge is approved, and its caller has been undecided for " INT64_FORMAT " min", age_ms / 60000);
-			pgw_alert("caller_undecided", subject, r->bank, &r->transaction_id, correlation, message);
+			snprintf(message, sizeof(message),
+					 "a charge is approved, and its caller has been undecided for " INT64_FORMAT
+					 " min",
+					 age_ms / 60000);
+			pgw_alert("caller_undecided", subject, r->bank, &r->transaction_id, correlation,
+					  message);
 			break;
 		default:
 			break;
@@ -343,10 +375,13 @@ void
 pgw_alerts_check_ages(TimestampTz now)
 {
 	static TimestampTz next = 0;
-	Ages		ages = {.now = now};
+	Ages ages = {.now = now};
 
-	/* A scan may come more often, for what is due; a clock that was set back must not silence us. */
-	if (now < next && now >= TimestampTzPlusMilliseconds(next, (int64) -pgw_recovery_interval * 1000))
+	/*
+	 * A scan may come more often, for what is due; a clock that was set back must not silence us.
+	 */
+	if (now < next &&
+		now >= TimestampTzPlusMilliseconds(next, (int64) -pgw_recovery_interval * 1000))
 		return;
 	next = TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
 	if (pgw_batch_transaction(find_aged, &ages, false, NULL) != PGW_BATCH_DONE)

@@ -8,23 +8,31 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
-extern void pgw_alerts_init(void);	/* _PG_init: settings */
+extern void pgw_alerts_init(void); /* _PG_init: settings */
 
 /*
- * Something that a person should know of.  kind and subject are the cause: one alert of each in pgw.alert_period, the others are counted.  Nothing is
- * written here, so it cannot fail what it is told of; it can be called where a commit is being followed up.
+ * Something that a person should know of.  kind and subject are the cause: one alert of each in
+ * pgw.alert_period, the others are counted.  Nothing is written here, so it cannot fail what it is
+ * told of; it can be called where a commit is being followed up.
  *
- *	kind		a word of docs/alerts.md
- *	subject		what it is about: a transaction, a bank; at most 127 bytes
- *	bank, transaction_id, correlation	NULL: none
+ *     kind		a word of docs/alerts.md
+ *     subject		what it is about: a transaction, a bank; at most 127 bytes
+ *     bank, transaction_id, correlation	NULL: none
  */
-extern void pgw_alert(const char *kind, const char *subject, const char *bank, const pg_uuid_t *transaction_id, const char *correlation,
+extern void pgw_alert(const char *kind, const char *subject, const char *bank,
+					  const pg_uuid_t *transaction_id, const char *correlation,
 					  const char *message);
 
-/* A transaction of this bank has failed for a reason of the bank's or of the way to it: too many in a while are an alert. */
+/*
+ * A transaction of this bank has failed for a reason of the bank's or of the way to it: too many in
+ * a while are an alert.
+ */
 extern void pgw_alert_failed(const char *bank);
 
-/* Worker: write what is queued, in a transaction of its own; and with the recovery scan, look for what has become too old. */
+/*
+ * Worker: write what is queued, in a transaction of its own; and with the recovery scan, look for
+ * what has become too old.
+ */
 extern void pgw_alerts_flush(TimestampTz now);
 extern void pgw_alerts_check_ages(TimestampTz now);
 

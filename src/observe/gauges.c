@@ -12,7 +12,10 @@
 #include "observe/gauges.h"
 #include "observe/metrics.h"
 
-/* $1 now, $2 and $3 where we are, $4 pgw.refund_stuck_after. Pairs of a count and the oldest one's beginning, in the order of PgwGauges. */
+/*
+ * $1 now, $2 and $3 where we are, $4 pgw.refund_stuck_after. Pairs of a count and the oldest one's
+ * beginning, in the order of PgwGauges.
+ */
 static const char gauges_query[] =
 	"WITH open AS MATERIALIZED ("
 	"  SELECT t.transaction_id, t.status, t.submitted, t.taken_by_worker, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at,"
@@ -42,21 +45,22 @@ static const char gauges_query[] =
 void
 pgw_gauges_read(PgwGauges *out, TimestampTz now)
 {
-	Oid			types[4] = {TIMESTAMPTZOID, INT8OID, OIDOID, INT4OID};
-	Datum		args[4] = {TimestampTzGetDatum(now), Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId),
-	Int32GetDatum(pgw_refund_stuck_after)};
-	PgwGauge   *gauges[] = {&out->queued, &out->in_doubt, &out->refunding, &out->stuck, &out->reviews, &out->undecided, &out->put_off,
-	&out->of_other_database};
+	Oid types[4] = {TIMESTAMPTZOID, INT8OID, OIDOID, INT4OID};
+	Datum args[4] = {TimestampTzGetDatum(now), Int64GetDatum((int64) GetSystemIdentifier()),
+					 ObjectIdGetDatum(MyDatabaseId), Int32GetDatum(pgw_refund_stuck_after)};
+	PgwGauge *gauges[] = {&out->queued,  &out->in_doubt,  &out->refunding, &out->stuck,
+						  &out->reviews, &out->undecided, &out->put_off,   &out->of_other_database};
 
 	memset(out, 0, sizeof(*out));
-	if (SPI_execute_with_args(gauges_query, 4, types, args, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_with_args(gauges_query, 4, types, args, NULL, true, 0) != SPI_OK_SELECT ||
+		SPI_processed != 1)
 		elog(ERROR, "the look at what is under way failed");
 	for (int i = 0; i < lengthof(gauges); i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[0];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
-		Datum		since = SPI_getbinval(row, desc, 2 * i + 2, &isnull);
+		HeapTuple row = SPI_tuptable->vals[0];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
+		Datum since = SPI_getbinval(row, desc, 2 * i + 2, &isnull);
 
 		if (!isnull)
 			gauges[i]->age_s = Max((double) (now - DatumGetTimestampTz(since)) / USECS_PER_SEC, 0);

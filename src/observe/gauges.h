@@ -10,25 +10,29 @@
 /* How many, and for how long the oldest of them. */
 typedef struct PgwGauge
 {
-	int64		n;
-	double		age_s;			/* 0: none */
+	int64 n;
+	double age_s; /* 0: none */
 } PgwGauge;
 
 typedef struct PgwGauges
 {
-	PgwGauge	queued;			/* submitted, and not yet taken by the worker; since the call */
-	PgwGauge	in_doubt;		/* BankUnknown; since the call */
-	PgwGauge	refunding;		/* since the caller was seen to be gone, else since the call */
-	PgwGauge	stuck;			/* of these, for longer than pgw.refund_stuck_after */
-	PgwGauge	reviews;		/* since ManualReviewRequired */
-	PgwGauge	undecided;		/* approved for more than a minute, and the caller's transaction has not ended; since the approval */
-	PgwGauge	put_off;		/* whose next request cannot be made; since then */
-	PgwGauge	of_other_database;		/* open, and recorded in another cluster or database */
+	PgwGauge queued;    /* submitted, and not yet taken by the worker; since the call */
+	PgwGauge in_doubt;  /* BankUnknown; since the call */
+	PgwGauge refunding; /* since the caller was seen to be gone, else since the call */
+	PgwGauge stuck;     /* of these, for longer than pgw.refund_stuck_after */
+	PgwGauge reviews;   /* since ManualReviewRequired */
+	/*
+	 * approved for more than a minute, and the caller's transaction has not ended; since the
+	 * approval
+	 */
+	PgwGauge undecided;
+	PgwGauge put_off;           /* whose next request cannot be made; since then */
+	PgwGauge of_other_database; /* open, and recorded in another cluster or database */
 } PgwGauges;
 
 /*
- * Costs what is open, not what is stored (partial indexes payment_transactions_open and _put_off; one look at the events per review).  Connected to
- * SPI, with an active snapshot, as the owner.
+ * Costs what is open, not what is stored (partial indexes payment_transactions_open and _put_off;
+ * one look at the events per review).  Connected to SPI, with an active snapshot, as the owner.
  */
 extern void pgw_gauges_read(PgwGauges *out, TimestampTz now);
 

@@ -3,15 +3,17 @@
  *
  * Owns: the counters, pgw.refund_stuck_after.
  *
- * What a transaction writes is kept in a list of this process until the transaction is over: at its commit the list is added to the counters
- * (atomic additions, no lock), at a rollback it is dropped, at a rollback to a savepoint its tail is.  PREPARE TRANSACTION counts as a commit, because
- * COMMIT PREPARED may come from any process: what is rolled back after that stays counted.
+ * What a transaction writes is kept in a list of this process until the transaction is over: at its
+ * commit the list is added to the counters (atomic additions, no lock), at a rollback it is
+ * dropped, at a rollback to a savepoint its tail is.  PREPARE TRANSACTION counts as a commit,
+ * because COMMIT PREPARED may come from any process: what is rolled back after that stays counted.
  *
  * Invariants
- *	- A block belongs to one database; a process looks at the block's owner before each use, because a block whose database has gone is
- *	  given to another when there is no free one.
- *	- Claims of blocks and of banks in them are made under the lock, in the transaction that first needs them; nothing at commit can fail.
- *	- A bank's name is complete before the number of banks covers it.
+ *     - A block belongs to one database; a process looks at the block's owner before each use,
+ *       because a block whose database has gone is given to another when there is no free one.
+ *     - Claims of blocks and of banks in them are made under the lock, in the transaction that
+ *       first needs them; nothing at commit can fail.
+ *     - A bank's name is complete before the number of banks covers it.
  */
 #include "postgres.h"
 
@@ -33,17 +35,17 @@
 typedef struct Record
 {
 	SubTransactionId subid;
-	uint32		count;
-	bool		is_end;
-	bool		resolved;
-	uint8		event;
-	uint8		kind;
-	uint8		end;
-	uint8		bank;
-	int64		us;				/* is_end: since the call */
+	uint32 count;
+	bool is_end;
+	bool resolved;
+	uint8 event;
+	uint8 kind;
+	uint8 end;
+	uint8 bank;
+	int64 us; /* is_end: since the call */
 } Record;
 
-int			pgw_refund_stuck_after = 30 * 60;
+int pgw_refund_stuck_after = 30 * 60;
 
 static PgwCounters *blocks = NULL;
 static LWLock *claim_lock = NULL;
@@ -58,8 +60,8 @@ pgw_metrics_init(void)
 {
 	DefineCustomIntVariable("pgw.refund_stuck_after",
 							"How long giving a charge back may take before it counts as stuck.",
-							NULL,
-							&pgw_refund_stuck_after, 30 * 60, 1, 30 * 24 * 60 * 60, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+							NULL, &pgw_refund_stuck_after, 30 * 60, 1, 30 * 24 * 60 * 60,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
 /* ---------------------------------------------------------------- memory */
@@ -74,7 +76,7 @@ pgw_metrics_shmem_size(void)
 void
 pgw_metrics_shmem_init(LWLock *lock)
 {
-	bool		found;
+	bool found;
 
 	blocks = ShmemInitStruct("pgw metrics", pgw_metrics_shmem_size(), &found);
 	claim_lock = lock;
@@ -97,8 +99,9 @@ find_block(Oid dboid)
 static PgwCounters *
 block_to_claim(void)
 {
-	PgwCounters	   *block = find_block(InvalidOid);
-	PgwCounters	   *const all = blocks;		/* an analyser cannot know that no call below changes it */
+	PgwCounters *block = find_block(InvalidOid);
+	/* an analyser cannot know that no call below changes it */
+	PgwCounters *const all = blocks;
 
 	for (int i = 0; block == NULL && i < PGW_METRICS_BLOCKS; i++)
 	{
@@ -140,7 +143,7 @@ pgw_metrics_my_counters(void)
 int
 pgw_metrics_find_bank(PgwCounters *b, const char *name)
 {
-	uint32		n = pg_atomic_read_u32(&b->nbanks);
+	uint32 n = pg_atomic_read_u32(&b->nbanks);
 
 	pg_read_barrier();
 	for (uint32 i = 1; i < n; i++)
@@ -154,7 +157,7 @@ pgw_metrics_find_bank(PgwCounters *b, const char *name)
 static int
 bank_index(PgwCounters *b, const char *name)
 {
-	int			i;
+	int i;
 
 	if (name == NULL || name[0] == '\0')
 		return 0;
@@ -204,7 +207,7 @@ forget_records(void)
 static void
 count_records(void)
 {
-	PgwCounters	   *b = mine;
+	PgwCounters *b = mine;
 
 	/* claimed when the first record was made; another database's by now only if this one is gone */
 	if (b == NULL || pg_atomic_read_u32(&b->dboid) != MyDatabaseId)
@@ -244,9 +247,13 @@ at_xact_end(XactEvent event, void *arg)
 	}
 }
 
-/* Subtransaction ids only grow: all that was recorded since this one began, by itself or below it, stands at the end and has no lower id. */
+/*
+ * Subtransaction ids only grow: all that was recorded since this one began, by itself or below it,
+ * stands at the end and has no lower id.
+ */
 static void
-at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid, void *arg)
+at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
+			   void *arg)
 {
 	if (event != SUBXACT_EVENT_ABORT_SUB)
 		return;
@@ -257,7 +264,7 @@ at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId pa
 static Record *
 new_record(void)
 {
-	Record	   *r;
+	Record *r;
 
 	if (records == NULL)
 	{
@@ -287,10 +294,11 @@ new_record(void)
 static void
 record_event(PgwEventType type)
 {
-	Record	   *last = nrecords > 0 ? &records[nrecords - 1] : NULL;
+	Record *last = nrecords > 0 ? &records[nrecords - 1] : NULL;
 
 	/* thousands of submits in one transaction take one record */
-	if (last != NULL && !last->is_end && last->event == type && last->subid == GetCurrentSubTransactionId())
+	if (last != NULL && !last->is_end && last->event == type &&
+		last->subid == GetCurrentSubTransactionId())
 		last->count++;
 	else
 		new_record()->event = (uint8) type;
@@ -304,10 +312,14 @@ end_of(const PgwAttempt *attempt)
 		case PGW_COMPLETED:
 			if (attempt->kind != PGW_KIND_PAYMENT)
 				return PGW_ATTEMPT_END_COMPLETED;
-			return attempt->capture == PGW_CAPTURE_MANUAL ? PGW_ATTEMPT_END_AUTHORIZED : PGW_ATTEMPT_END_CAPTURED;
+			return attempt->capture == PGW_CAPTURE_MANUAL ? PGW_ATTEMPT_END_AUTHORIZED
+														  : PGW_ATTEMPT_END_CAPTURED;
 		case PGW_FAILED:
-			return attempt->error_class != NULL && strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_BUSINESS)) == 0 ?
-				PGW_ATTEMPT_END_DECLINED : PGW_ATTEMPT_END_FAILED;
+			return attempt->error_class != NULL &&
+						   strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_BUSINESS)) ==
+							   0
+					   ? PGW_ATTEMPT_END_DECLINED
+					   : PGW_ATTEMPT_END_FAILED;
 		case PGW_REFUNDED:
 			return PGW_ATTEMPT_END_GIVEN_BACK;
 		case PGW_REQUIRES_MANUAL_REVIEW:
@@ -320,8 +332,8 @@ end_of(const PgwAttempt *attempt)
 void
 pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
-	PgwAttemptEnd		end = attempt->status != from ? end_of(attempt) : PGW_ATTEMPT_NOT_ENDED;
+	PgwCounters *b = pgw_metrics_my_counters();
+	PgwAttemptEnd end = attempt->status != from ? end_of(attempt) : PGW_ATTEMPT_NOT_ENDED;
 
 	if (b == NULL)
 		return;
@@ -329,7 +341,7 @@ pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *e
 		record_event(events[i].type);
 	if (from == PGW_BANK_UNKNOWN && attempt->status != PGW_BANK_UNKNOWN)
 	{
-		Record	   *last = &records[nrecords - 1];
+		Record *last = &records[nrecords - 1];
 
 		/* of its own, so that it can stand for one attempt */
 		if (last->count > 1)
@@ -343,7 +355,7 @@ pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *e
 	if (end != PGW_ATTEMPT_NOT_ENDED)
 	{
 		TimestampTz now = GetCurrentTimestamp();
-		Record	   *r = new_record();
+		Record *r = new_record();
 
 		r->is_end = true;
 		r->kind = (uint8) attempt->kind;
@@ -356,18 +368,20 @@ pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *e
 /* ---------------------------------------------------------------- bank calls */
 
 void
-pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, PgwOutcome outcome, PgwBankHealth health, const instr_time *began)
+pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, PgwOutcome outcome,
+					  PgwBankHealth health, const instr_time *began)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
-	PgwBankCounters  *k;
-	instr_time	took;
-	int			result = (int) outcome;
+	PgwCounters *b = pgw_metrics_my_counters();
+	PgwBankCounters *k;
+	instr_time took;
+	int result = (int) outcome;
 
 	if (b == NULL)
 		return;
 	k = &b->banks[bank_index(b, bank)];
 	if (transport != PGW_TRANSPORT_ANSWERED)
-		result = transport == PGW_TRANSPORT_NEVER_SENT ? PGW_RESULT_NEVER_SENT : PGW_RESULT_NO_ANSWER;
+		result =
+			transport == PGW_TRANSPORT_NEVER_SENT ? PGW_RESULT_NEVER_SENT : PGW_RESULT_NO_ANSWER;
 	count(&k->calls[op][result], 1);
 	count(&b->all_calls, 1);
 	if (transport != PGW_TRANSPORT_NEVER_SENT)
@@ -392,8 +406,8 @@ pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, Pg
 void
 pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
-	int			i;
+	PgwCounters *b = pgw_metrics_my_counters();
+	int i;
 
 	if (b == NULL)
 		return;
@@ -409,10 +423,11 @@ pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
 void
 pgw_metrics_bank_credentials_rejected(const char *bank)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
+	PgwCounters *b = pgw_metrics_my_counters();
 
 	if (b != NULL)
-		pg_atomic_write_u64(&b->banks[bank_index(b, bank)].credentials_rejected, (uint64) GetCurrentTimestamp());
+		pg_atomic_write_u64(&b->banks[bank_index(b, bank)].credentials_rejected,
+							(uint64) GetCurrentTimestamp());
 }
 
 /* ---------------------------------------------------------------- recovery scans */
@@ -420,7 +435,7 @@ pgw_metrics_bank_credentials_rejected(const char *bank)
 uint64
 pgw_recovery_ask(void)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
+	PgwCounters *b = pgw_metrics_my_counters();
 
 	return b != NULL ? pg_atomic_fetch_add_u64(&b->asked, 1) + 1 : 0;
 }
@@ -428,7 +443,7 @@ pgw_recovery_ask(void)
 uint64
 pgw_recovery_asked(void)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
+	PgwCounters *b = pgw_metrics_my_counters();
 
 	return b != NULL ? pg_atomic_read_u64(&b->asked) : 0;
 }
@@ -436,7 +451,7 @@ pgw_recovery_asked(void)
 uint64
 pgw_recovery_done(void)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
+	PgwCounters *b = pgw_metrics_my_counters();
 
 	return b != NULL ? pg_atomic_read_u64(&b->done) : 0;
 }
@@ -444,7 +459,7 @@ pgw_recovery_done(void)
 void
 pgw_recovery_found(int n, bool last)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
+	PgwCounters *b = pgw_metrics_my_counters();
 
 	if (b == NULL)
 		return;
@@ -455,7 +470,7 @@ pgw_recovery_found(int n, bool last)
 void
 pgw_recovery_finish(uint64 asked)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
+	PgwCounters *b = pgw_metrics_my_counters();
 
 	if (b != NULL)
 		pg_atomic_write_u64(&b->done, asked);

@@ -1,9 +1,9 @@
 /*
  * metrics.h - what pgw counts, per database, in shared memory since the server's start
  *
- * Writers: events.c tells of every change of an attempt, send_calls.c of every bank call that is over, worker.c of its scans.  Changes are
- * counted when their transaction commits; bank calls at once, because they have happened.  Without shared memory (not preloaded) nothing
- * is counted.
+ * Writers: events.c tells of every change of an attempt, send_calls.c of every bank call that is
+ * over, worker.c of its scans.  Changes are counted when their transaction commits; bank calls at
+ * once, because they have happened.  Without shared memory (not preloaded) nothing is counted.
  */
 #ifndef PGW_OBSERVE_METRICS_H
 #define PGW_OBSERVE_METRICS_H
@@ -17,66 +17,80 @@
 #include "core/payment/charge_rules.h"
 #include "store/tables.h"
 
-/* How long an attempt may be Refunding before health() and the scan take it for stuck, in seconds. */
-extern int	pgw_refund_stuck_after;
+/*
+ * How long an attempt may be Refunding before health() and the scan take it for stuck, in seconds.
+ */
+extern int pgw_refund_stuck_after;
 
 extern void pgw_metrics_init(void); /* _PG_init: settings */
 extern Size pgw_metrics_shmem_size(void);
-extern void pgw_metrics_shmem_init(LWLock *lock);	/* AddinShmemInitLock held; the lock is for claims only */
+/* AddinShmemInitLock held; the lock is for claims only */
+extern void pgw_metrics_shmem_init(LWLock *lock);
 
-/* In the transaction that made the change: attempt went from that state (PGW_STATE_NONE: it is new) through these events to attempt->status. */
-extern void pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n);
+/*
+ * In the transaction that made the change: attempt went from that state (PGW_STATE_NONE: it is new)
+ * through these events to attempt->status.
+ */
+extern void pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events,
+								 int n);
 
 /* What a call says of the bank itself. */
 typedef enum PgwBankHealth
 {
-	PGW_BANK_HEALTHY = 0,			/* it does its work, whatever it said */
+	PGW_BANK_HEALTHY = 0, /* it does its work, whatever it said */
 	PGW_BANK_FAILING,
 	PGW_BANK_HEALTH_UNKNOWN
 } PgwBankHealth;
 
 /* A bank call is over.  outcome counts with PGW_TRANSPORT_ANSWERED only. */
-extern void pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, PgwOutcome outcome, PgwBankHealth health, const instr_time *began);
+extern void pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport,
+								  PgwOutcome outcome, PgwBankHealth health,
+								  const instr_time *began);
 
-/* What is known of the bank's key: a file that cannot be used (PgwSecretFault); renewed: another one was read. */
+/*
+ * What is known of the bank's key: a file that cannot be used (PgwSecretFault); renewed: another
+ * one was read.
+ */
 extern void pgw_metrics_bank_secret(const char *bank, int fault, bool renewed);
 extern void pgw_metrics_bank_credentials_rejected(const char *bank);
 
 /* --- reading --- */
 
 /* One call per figure that is not a table's: labels is a JSON object. */
-typedef void (*PgwMetricPut) (void *arg, const char *name, const char *labels, double value);
+typedef void (*PgwMetricPut)(void *arg, const char *name, const char *labels, double value);
 extern void pgw_metrics_each(PgwMetricPut put, void *arg);
-extern char *pgw_metrics_labels(int n,...); /* name, value, name, value ...: n pairs */
+extern char *pgw_metrics_labels(int n, ...); /* name, value, name, value ...: n pairs */
 
 /* What is known of a bank's calls since the server's start; false: nothing. */
 typedef struct PgwBankSeen
 {
-	TimestampTz last_success;	/* 0: never */
+	TimestampTz last_success; /* 0: never */
 	TimestampTz last_failure;
-	uint64		failures;		/* since the last success */
-	TimestampTz credentials_rejected;	/* the bank refused our key then, and has not taken one since; 0: no */
-	int			secret_fault;	/* PgwSecretFault, as the worker sees it */
+	uint64 failures; /* since the last success */
+	/* the bank refused our key then, and has not taken one since; 0: no */
+	TimestampTz credentials_rejected;
+	int secret_fault; /* PgwSecretFault, as the worker sees it */
 } PgwBankSeen;
 extern bool pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out);
 
 /* --- pgw.run_recovery(): numbers grow, so that a caller knows its own scan or a later one --- */
 typedef struct PgwRecoveryFigures
 {
-	uint64		looked_at;		/* attempts that scans found */
-	uint64		resolved;		/* left BankUnknown */
-	uint64		given_back;
-	uint64		to_review;
-	uint64		retried;		/* tries put off to a later one */
-	uint64		calls;			/* of banks */
+	uint64 looked_at; /* attempts that scans found */
+	uint64 resolved;  /* left BankUnknown */
+	uint64 given_back;
+	uint64 to_review;
+	uint64 retried; /* tries put off to a later one */
+	uint64 calls;   /* of banks */
 } PgwRecoveryFigures;
-extern uint64 pgw_recovery_ask(void);	/* 0: nothing is counted, so nothing can be waited for */
+/* 0: nothing is counted, so nothing can be waited for */
+extern uint64 pgw_recovery_ask(void);
 extern uint64 pgw_recovery_done(void);
 extern void pgw_recovery_figures(PgwRecoveryFigures *out);
 
 /* The worker's side. */
 extern uint64 pgw_recovery_asked(void); /* before a scan: it answers all that asked until now */
-extern void pgw_recovery_found(int n, bool last);	/* a page of a scan, whoever wanted it */
+extern void pgw_recovery_found(int n, bool last); /* a page of a scan, whoever wanted it */
 extern void pgw_recovery_finish(uint64 asked);
 
 #endif

@@ -13,13 +13,14 @@
 
 #include "observe/metrics_shmem.h"
 
-static const char *const end_names[PGW_NATTEMPT_ENDS] = {"captured", "authorized", "completed", "declined", "failed", "given_back", "in_review"};
+static const char *const end_names[PGW_NATTEMPT_ENDS] = {
+	"captured", "authorized", "completed", "declined", "failed", "given_back", "in_review"};
 
 bool
 pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
-	int			i = b != NULL ? pgw_metrics_find_bank(b, bank) : 0;
+	PgwCounters *b = pgw_metrics_my_counters();
+	int i = b != NULL ? pgw_metrics_find_bank(b, bank) : 0;
 
 	memset(out, 0, sizeof(*out));
 	if (i == 0)
@@ -35,7 +36,7 @@ pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out)
 void
 pgw_recovery_figures(PgwRecoveryFigures *out)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
+	PgwCounters *b = pgw_metrics_my_counters();
 
 	memset(out, 0, sizeof(*out));
 	if (b == NULL)
@@ -45,15 +46,16 @@ pgw_recovery_figures(PgwRecoveryFigures *out)
 	out->given_back = pg_atomic_read_u64(&b->events[PGW_EV_REFUND_COMPLETED]);
 	out->to_review = pg_atomic_read_u64(&b->events[PGW_EV_MANUAL_REVIEW_REQUIRED]);
 	out->retried = pg_atomic_read_u64(&b->events[PGW_EV_BANK_RETRY_SCHEDULED]) +
-		pg_atomic_read_u64(&b->events[PGW_EV_REFUND_RETRY_SCHEDULED]) + pg_atomic_read_u64(&b->events[PGW_EV_CAPTURE_RETRY_SCHEDULED]);
+				   pg_atomic_read_u64(&b->events[PGW_EV_REFUND_RETRY_SCHEDULED]) +
+				   pg_atomic_read_u64(&b->events[PGW_EV_CAPTURE_RETRY_SCHEDULED]);
 	out->calls = pg_atomic_read_u64(&b->all_calls);
 }
 
 char *
-pgw_metrics_labels(int n,...)
+pgw_metrics_labels(int n, ...)
 {
 	StringInfoData s;
-	va_list		args;
+	va_list args;
 
 	initStringInfo(&s);
 	appendStringInfoChar(&s, '{');
@@ -72,21 +74,22 @@ pgw_metrics_labels(int n,...)
 typedef struct Reader
 {
 	PgwMetricPut put;
-	void	   *arg;
+	void *arg;
 } Reader;
 
 /* NAME_count, NAME_sum and the quantiles of NAME, with two labels. */
 static void
-put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, const char *value1, const char *label2, const char *value2)
+put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, const char *value1,
+		  const char *label2, const char *value2)
 {
 	static const struct
 	{
-		double		q;
+		double q;
 		const char *text;
-	}			quantiles[] = {{0.5, "0.5"}, {0.95, "0.95"}, {0.99, "0.99"}};
-	uint64_t	counts[PGW_HISTOGRAM_BUCKETS];
-	uint64		total = 0;
-	char	   *labels = pgw_metrics_labels(2, label1, value1, label2, value2);
+	} quantiles[] = {{0.5, "0.5"}, {0.95, "0.95"}, {0.99, "0.99"}};
+	uint64_t counts[PGW_HISTOGRAM_BUCKETS];
+	uint64 total = 0;
+	char *labels = pgw_metrics_labels(2, label1, value1, label2, value2);
 
 	for (int i = 0; i < PGW_HISTOGRAM_BUCKETS; i++)
 	{
@@ -96,7 +99,8 @@ put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, co
 	if (total == 0)
 		return;
 	for (int i = 0; i < lengthof(quantiles); i++)
-		r->put(r->arg, name, pgw_metrics_labels(3, label1, value1, label2, value2, "quantile", quantiles[i].text),
+		r->put(r->arg, name,
+			   pgw_metrics_labels(3, label1, value1, label2, value2, "quantile", quantiles[i].text),
 			   pgw_histogram_quantile(counts, quantiles[i].q));
 	r->put(r->arg, psprintf("%s_count", name), labels, (double) total);
 	r->put(r->arg, psprintf("%s_sum", name), labels, (double) pg_atomic_read_u64(&h->sum_us) / 1e6);
@@ -105,7 +109,8 @@ put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, co
 static double
 epoch(TimestampTz when)
 {
-	return (double) when / USECS_PER_SEC + (double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+	return (double) when / USECS_PER_SEC +
+		   (double) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
 }
 
 static const char *
@@ -119,7 +124,7 @@ result_name(int result)
 static void
 put_bank(const Reader *r, PgwBankCounters *k)
 {
-	uint64		n;
+	uint64 n;
 
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 	{
@@ -127,7 +132,9 @@ put_bank(const Reader *r, PgwBankCounters *k)
 		{
 			if ((n = pg_atomic_read_u64(&k->ends[kind][end])) > 0)
 				r->put(r->arg, "pgw_transactions_total",
-					   pgw_metrics_labels(3, "bank", k->name, "operation", pgw_kind_name((PgwKind) kind), "outcome", end_names[end]), (double) n);
+					   pgw_metrics_labels(3, "bank", k->name, "operation",
+										  pgw_kind_name((PgwKind) kind), "outcome", end_names[end]),
+					   (double) n);
 		}
 	}
 	for (int op = 0; op < PGW_NOPS; op++)
@@ -138,31 +145,38 @@ put_bank(const Reader *r, PgwBankCounters *k)
 		{
 			if ((n = pg_atomic_read_u64(&k->calls[op][result])) > 0)
 				r->put(r->arg, "pgw_bank_calls_total",
-					   pgw_metrics_labels(3, "bank", k->name, "operation", name, "result", result_name(result)), (double) n);
+					   pgw_metrics_labels(3, "bank", k->name, "operation", name, "result",
+										  result_name(result)),
+					   (double) n);
 		}
-		put_times(r, "pgw_bank_call_seconds", &k->call_times[op], "bank", k->name, "operation", name);
+		put_times(r, "pgw_bank_call_seconds", &k->call_times[op], "bank", k->name, "operation",
+				  name);
 	}
 	if ((n = pg_atomic_read_u64(&k->last_success)) > 0)
-		r->put(r->arg, "pgw_bank_last_success_seconds", pgw_metrics_labels(1, "bank", k->name), epoch((TimestampTz) n));
+		r->put(r->arg, "pgw_bank_last_success_seconds", pgw_metrics_labels(1, "bank", k->name),
+			   epoch((TimestampTz) n));
 }
 
 void
 pgw_metrics_each(PgwMetricPut put, void *arg)
 {
-	PgwCounters	   *b = pgw_metrics_my_counters();
-	Reader		r = {put, arg};
-	uint32		nbanks;
+	PgwCounters *b = pgw_metrics_my_counters();
+	Reader r = {put, arg};
+	uint32 nbanks;
 
 	if (b == NULL)
 		return;
 	put(arg, "pgw_stats_since_seconds", "{}", epoch(b->since));
 	put(arg, "pgw_recovery_scans_total", "{}", (double) pg_atomic_read_u64(&b->scans));
 	for (int i = 0; i < PGW_NEVENTS; i++)
-		put(arg, "pgw_events_total", pgw_metrics_labels(1, "event", pgw_event_name((PgwEventType) i)), (double) pg_atomic_read_u64(&b->events[i]));
+		put(arg, "pgw_events_total",
+			pgw_metrics_labels(1, "event", pgw_event_name((PgwEventType) i)),
+			(double) pg_atomic_read_u64(&b->events[i]));
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 	{
 		for (int end = 0; end < PGW_NATTEMPT_ENDS; end++)
-			put_times(&r, "pgw_transaction_seconds", &b->times[kind][end], "operation", pgw_kind_name((PgwKind) kind), "outcome", end_names[end]);
+			put_times(&r, "pgw_transaction_seconds", &b->times[kind][end], "operation",
+					  pgw_kind_name((PgwKind) kind), "outcome", end_names[end]);
 	}
 	nbanks = pg_atomic_read_u32(&b->nbanks);
 	pg_read_barrier();

@@ -11,13 +11,21 @@
 #include "observe/metrics.h"
 
 #define PGW_METRICS_BLOCKS 64
-#define PGW_METRICS_BANKS 16			/* the first has no name: attempts without a bank, and banks beyond the table */
+#define PGW_METRICS_BANKS \
+	16 /* the first has no name: attempts without a bank, and banks beyond the table */
 
 /* How an attempt ended. */
 typedef enum PgwAttemptEnd
 {
-	PGW_ATTEMPT_END_CAPTURED = 0, PGW_ATTEMPT_END_AUTHORIZED, PGW_ATTEMPT_END_COMPLETED, PGW_ATTEMPT_END_DECLINED, PGW_ATTEMPT_END_FAILED,
-		PGW_ATTEMPT_END_GIVEN_BACK, PGW_ATTEMPT_END_IN_REVIEW, PGW_NATTEMPT_ENDS, PGW_ATTEMPT_NOT_ENDED
+	PGW_ATTEMPT_END_CAPTURED = 0,
+	PGW_ATTEMPT_END_AUTHORIZED,
+	PGW_ATTEMPT_END_COMPLETED,
+	PGW_ATTEMPT_END_DECLINED,
+	PGW_ATTEMPT_END_FAILED,
+	PGW_ATTEMPT_END_GIVEN_BACK,
+	PGW_ATTEMPT_END_IN_REVIEW,
+	PGW_NATTEMPT_ENDS,
+	PGW_ATTEMPT_NOT_ENDED
 } PgwAttemptEnd;
 
 /* How a bank call ended: PgwOutcome, then those without an answer. */
@@ -34,14 +42,14 @@ typedef struct PgwTimes
 
 typedef struct PgwBankCounters
 {
-	char		name[64];
+	char name[64];
 	pg_atomic_uint64 ends[PGW_NKINDS][PGW_NATTEMPT_ENDS];
 	pg_atomic_uint64 calls[PGW_NOPS][PGW_NRESULTS];
-	PgwTimes	call_times[PGW_NOPS];
-	pg_atomic_uint64 last_success;	/* TimestampTz */
+	PgwTimes call_times[PGW_NOPS];
+	pg_atomic_uint64 last_success; /* TimestampTz */
 	pg_atomic_uint64 last_failure;
-	pg_atomic_uint64 failures;	/* since the last success */
-	pg_atomic_uint64 credentials_rejected;	/* TimestampTz; 0: not since the last success */
+	pg_atomic_uint64 failures;             /* since the last success */
+	pg_atomic_uint64 credentials_rejected; /* TimestampTz; 0: not since the last success */
 	pg_atomic_uint32 secret_fault;
 } PgwBankCounters;
 
@@ -58,14 +66,14 @@ typedef struct PgwCounters
 	pg_atomic_uint64 scans;
 	pg_atomic_uint64 looked_at;
 	pg_atomic_uint64 all_calls;
-	PgwTimes	times[PGW_NKINDS][PGW_NATTEMPT_ENDS];
-	PgwBankCounters	banks[PGW_METRICS_BANKS];
+	PgwTimes times[PGW_NKINDS][PGW_NATTEMPT_ENDS];
+	PgwBankCounters banks[PGW_METRICS_BANKS];
 } PgwCounters;
 
 /* My database's counters, claimed if need be; NULL: there are none for it. */
 extern PgwCounters *pgw_metrics_my_counters(void);
 
 /* Index of that bank, 0: unknown. */
-extern int	pgw_metrics_find_bank(PgwCounters *b, const char *name);
+extern int pgw_metrics_find_bank(PgwCounters *b, const char *name);
 
 #endif

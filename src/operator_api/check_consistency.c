@@ -1,8 +1,10 @@
 /*
- * check_consistency.c - pgw.rebuild_status(), pgw.check_consistency(): do the records agree with themselves?
+ * check_consistency.c - pgw.rebuild_status(), pgw.check_consistency(): do the records agree with
+ * themselves?
  *
- * Owns nothing, changes nothing.  What must hold is said once: for one attempt's events in core/state/state_from_events.c, for everything together in the view
- * pgw.broken_invariants, which takes the legal steps from pgw.legal_steps() and so from core/state/state_machine.c.
+ * Owns nothing, changes nothing.  What must hold is said once: for one attempt's events in
+ * core/state/state_from_events.c, for everything together in the view pgw.broken_invariants, which
+ * takes the legal steps from pgw.legal_steps() and so from core/state/state_machine.c.
  */
 #include "postgres.h"
 
@@ -35,15 +37,19 @@ PG_FUNCTION_INFO_V1(pgw_legal_steps_1_0);
 
 /* ---------------------------------------------------------------- one attempt */
 
-/* A state in event_data: null is "before the first event"; a missing member, or another value, is none of ours. */
+/*
+ * A state in event_data: null is "before the first event"; a missing member, or another value, is
+ * none of ours.
+ */
 static int
 state_in(Jsonb *data, const char *member)
 {
-	JsonbValue	v;
-	char	   *name;
-	PgwState	state;
+	JsonbValue v;
+	char *name;
+	PgwState state;
 
-	if (!JB_ROOT_IS_OBJECT(data) || getKeyJsonValueFromContainer(&data->root, member, strlen(member), &v) == NULL)
+	if (!JB_ROOT_IS_OBJECT(data) ||
+		getKeyJsonValueFromContainer(&data->root, member, strlen(member), &v) == NULL)
 		return PGW_FOLD_STRANGE;
 	if (v.type == jbvNull)
 		return PGW_STATE_NONE;
@@ -61,8 +67,9 @@ fold_events(const PgwEventRow *rows, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		Jsonb	   *data = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(rows[i].event_data)));
-		int			type = pgw_event_parse(rows[i].event_type);
+		Jsonb *data =
+			DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(rows[i].event_data)));
+		int type = pgw_event_parse(rows[i].event_type);
 
 		events[i].step = rows[i].step_order;
 		events[i].type = type < 0 ? PGW_FOLD_STRANGE : type;
@@ -77,12 +84,12 @@ static void
 raise_fault(const pg_uuid_t *id, PgwFoldFault fault, int step, const PgwEventRow *found)
 {
 	StringInfoData detail;
-	char		text[37];
+	char text[37];
 
 	pgw_uuid_to_text(id->data, text);
 	initStringInfo(&detail);
-	appendStringInfo(&detail, "\"transaction_id\": \"%s\", \"step\": %d, \"fault\": \"%s\"", text, step,
-					 fault == PGW_FOLD_GAP ? "gap" : "illegal");
+	appendStringInfo(&detail, "\"transaction_id\": \"%s\", \"step\": %d, \"fault\": \"%s\"", text,
+					 step, fault == PGW_FOLD_GAP ? "gap" : "illegal");
 	if (found != NULL)
 	{
 		appendStringInfo(&detail, ", \"found\": {\"step\": %d, \"event\": ", found->step_order);
@@ -99,19 +106,19 @@ raise_fault(const pg_uuid_t *id, PgwFoldFault fault, int step, const PgwEventRow
 Datum
 pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 {
-	bool		isnull;
-	Datum		arg = pgw_arg(fcinfo, "transaction_id", &isnull);
+	bool isnull;
+	Datum arg = pgw_arg(fcinfo, "transaction_id", &isnull);
 	PgwAttempt attempt;
 	PgwEventRow *rows;
 	PgwFoldFault fault;
-	PgwState	state;
-	Oid			caller;
-	int			sec_context;
-	int			n;
-	int			seen = -1;
-	int			step;
-	int			index;
-	char		text[37];
+	PgwState state;
+	Oid caller;
+	int sec_context;
+	int n;
+	int seen = -1;
+	int step;
+	int index;
+	char text[37];
 
 	if (isnull)
 		pgw_raise_fault("transaction_id", "required", NULL);
@@ -119,15 +126,17 @@ pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&caller, &sec_context);
 
 	/* Another merchant's transaction is no transaction: its id is not confirmed. */
-	if (!pgw_store_attempt_by_id(DatumGetUUIDP(arg), &attempt) || !pgw_caller_may(caller, "auditor", attempt.merchant))
+	if (!pgw_store_attempt_by_id(DatumGetUUIDP(arg), &attempt) ||
+		!pgw_caller_may(caller, "auditor", attempt.merchant))
 	{
 		pgw_uuid_to_text(DatumGetUUIDP(arg)->data, text);
 		pgw_raise("transaction_not_found", pgw_detail(NULL, "transaction_id", text), NULL);
 	}
 
 	/*
-	 * Each event is looked at by itself, so a commit in the middle of the scan can show its later events without its earlier ones.  Events
-	 * only ever become more: a fault is believed once a second look finds no more of them.
+	 * Each event is looked at by itself, so a commit in the middle of the scan can show its later
+	 * events without its earlier ones.  Events only ever become more: a fault is believed once a
+	 * second look finds no more of them.
 	 */
 	for (;;)
 	{
@@ -150,9 +159,9 @@ pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 Datum
 pgw_legal_steps_1_0(PG_FUNCTION_ARGS)
 {
-	TupleDesc	desc;
+	TupleDesc desc;
 	Tuplestorestate *store = pgw_result_set(fcinfo, &desc);
-	size_t		n;
+	size_t n;
 	const PgwEdge *edges = pgw_edges(&n);
 
 	if (desc->natts != 4)
@@ -161,16 +170,21 @@ pgw_legal_steps_1_0(PG_FUNCTION_ARGS)
 	{
 		for (int kind = 0; kind < PGW_NKINDS; kind++)
 		{
-			Datum		values[4];
-			bool		nulls[4] = {false, false, false, false};
+			Datum values[4];
+			bool nulls[4] = {false, false, false, false};
 
 			if ((edges[i].kinds & PGW_KIND_BIT(kind)) == 0)
 				continue;
 			nulls[2] = edges[i].from == PGW_STATE_NONE;
-			values[0] = pgw_row_from_string(TupleDescAttr(desc, 0)->atttypid, pgw_kind_name((PgwKind) kind));
-			values[1] = pgw_row_from_string(TupleDescAttr(desc, 1)->atttypid, pgw_event_name(edges[i].event));
-			values[2] = nulls[2] ? (Datum) 0 : pgw_row_from_string(TupleDescAttr(desc, 2)->atttypid, pgw_state_name(edges[i].from));
-			values[3] = pgw_row_from_string(TupleDescAttr(desc, 3)->atttypid, pgw_state_name(edges[i].to));
+			values[0] = pgw_row_from_string(TupleDescAttr(desc, 0)->atttypid,
+											pgw_kind_name((PgwKind) kind));
+			values[1] = pgw_row_from_string(TupleDescAttr(desc, 1)->atttypid,
+											pgw_event_name(edges[i].event));
+			values[2] = nulls[2] ? (Datum) 0
+								 : pgw_row_from_string(TupleDescAttr(desc, 2)->atttypid,
+													   pgw_state_name(edges[i].from));
+			values[3] =
+				pgw_row_from_string(TupleDescAttr(desc, 3)->atttypid, pgw_state_name(edges[i].to));
 			tuplestore_putvalues(store, desc, values, nulls);
 		}
 	}
@@ -191,11 +205,11 @@ pgw_check_consistency_1_0(PG_FUNCTION_ARGS)
 {
 	SPIExecuteOptions options;
 	ParamListInfo params;
-	TupleDesc	desc;
+	TupleDesc desc;
 	Tuplestorestate *store;
-	Oid			caller;
-	int			sec_context;
-	int			rc;
+	Oid caller;
+	int sec_context;
+	int rc;
 
 	pgw_require(GetUserId(), "auditor", NULL);
 	store = pgw_result_set(fcinfo, &desc);
@@ -204,20 +218,26 @@ pgw_check_consistency_1_0(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 
 	params = makeParamList(2);
-	params->params[0] = (ParamExternData){BoolGetDatum(superuser_arg(caller) || caller == pgw_store_owner()), false, PARAM_FLAG_CONST, BOOLOID};
-	params->params[1] = (ParamExternData){ObjectIdGetDatum(caller), false, PARAM_FLAG_CONST, OIDOID};
+	params->params[0] =
+		(ParamExternData){BoolGetDatum(superuser_arg(caller) || caller == pgw_store_owner()), false,
+						  PARAM_FLAG_CONST, BOOLOID};
+	params->params[1] =
+		(ParamExternData){ObjectIdGetDatum(caller), false, PARAM_FLAG_CONST, OIDOID};
 
 	/*
-	 * One statement, so one snapshot, and the latest one: beside an older one of a REPEATABLE READ transaction, what that transaction has
-	 * itself written would look broken.  A read-only SPI call takes the active snapshot as it is.
+	 * One statement, so one snapshot, and the latest one: beside an older one of a REPEATABLE READ
+	 * transaction, what that transaction has itself written would look broken.  A read-only SPI
+	 * call takes the active snapshot as it is.
 	 */
 	PushActiveSnapshot(GetLatestSnapshot());
 	memset(&options, 0, sizeof(options));
 	options.params = params;
 	options.read_only = true;
 	options.dest = CreateDestReceiver(DestTuplestore);
-	SetTuplestoreDestReceiverParams(options.dest, store, ((ReturnSetInfo *) fcinfo->resultinfo)->econtext->ecxt_per_query_memory, false, desc,
-									"unexpected result type of pgw.check_consistency()");
+	SetTuplestoreDestReceiverParams(
+		options.dest, store,
+		((ReturnSetInfo *) fcinfo->resultinfo)->econtext->ecxt_per_query_memory, false, desc,
+		"unexpected result type of pgw.check_consistency()");
 	rc = SPI_execute_extended(check_query, &options);
 	if (rc != SPI_OK_SELECT)
 		elog(ERROR, "the check failed: %s", SPI_result_code_string(rc));

@@ -1,7 +1,8 @@
 /*
  * metrics_view.c - pgw.metrics, pgw.run_recovery()
  *
- * Owns nothing.  The counters are observe/metrics.h's; what is under way is counted in the tables (gauges.h).
+ * Owns nothing.  The counters are observe/metrics.h's; what is under way is counted in the tables
+ * (gauges.h).
  */
 #include "postgres.h"
 
@@ -36,15 +37,15 @@ PG_FUNCTION_INFO_V1(pgw_run_recovery_1_0);
 typedef struct Sheet
 {
 	Tuplestorestate *store;
-	TupleDesc	desc;
+	TupleDesc desc;
 } Sheet;
 
 static void
 put(void *arg, const char *name, const char *labels, double value)
 {
-	Sheet	   *sheet = arg;
-	bool		nulls[3] = {false, false, false};
-	Datum		values[3];
+	Sheet *sheet = arg;
+	bool nulls[3] = {false, false, false};
+	Datum values[3];
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(labels));
@@ -80,11 +81,12 @@ put_query(Sheet *sheet, const char *query)
 		elog(ERROR, "the figures could not be read");
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
+		HeapTuple row = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
 
-		put(sheet, SPI_getvalue(row, desc, 1), SPI_getvalue(row, desc, 2), DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull)));
+		put(sheet, SPI_getvalue(row, desc, 1), SPI_getvalue(row, desc, 2),
+			DatumGetFloat8(SPI_getbinval(row, desc, 3, &isnull)));
 	}
 	SPI_freetuptable(SPI_tuptable);
 }
@@ -92,7 +94,7 @@ put_query(Sheet *sheet, const char *query)
 static void
 put_tables(Sheet *sheet)
 {
-	PgwGauges	g;
+	PgwGauges g;
 
 	pgw_gauges_read(&g, pgw_now());
 	put_gauge(sheet, "pgw_queue", &g.queued);
@@ -102,18 +104,22 @@ put_tables(Sheet *sheet)
 	put_gauge(sheet, "pgw_reviews", &g.reviews);
 	put_gauge(sheet, "pgw_callers_undecided", &g.undecided);
 	put_gauge(sheet, "pgw_put_off", &g.put_off);
-	put_query(sheet, "SELECT 'pgw_bank_breaker_open', jsonb_build_object('bank', s.bank, 'operations', s.operation_group)::text,"
-			  " (s.state <> 'closed')::int::float8 FROM pgw.bank_states s JOIN pgw.banks b ON b.name = s.bank ORDER BY 2");
-	put_query(sheet, "SELECT 'pgw_alerts_total', jsonb_build_object('kind', a.kind)::text, sum(a.told)::float8"
-			  " FROM pgw.alert_state a GROUP BY a.kind ORDER BY a.kind");
+	put_query(
+		sheet,
+		"SELECT 'pgw_bank_breaker_open', jsonb_build_object('bank', s.bank, 'operations', s.operation_group)::text,"
+		" (s.state <> 'closed')::int::float8 FROM pgw.bank_states s JOIN pgw.banks b ON b.name = s.bank ORDER BY 2");
+	put_query(
+		sheet,
+		"SELECT 'pgw_alerts_total', jsonb_build_object('kind', a.kind)::text, sum(a.told)::float8"
+		" FROM pgw.alert_state a GROUP BY a.kind ORDER BY a.kind");
 }
 
 Datum
 pgw_read_metrics_1_0(PG_FUNCTION_ARGS)
 {
-	Sheet		sheet;
-	Oid			caller;
-	int			sec_context;
+	Sheet sheet;
+	Oid caller;
+	int sec_context;
 
 	pgw_require(GetUserId(), "auditor", NULL);
 	sheet.store = pgw_result_set(fcinfo, &sheet.desc);
@@ -137,7 +143,8 @@ static void
 require_worker(void)
 {
 	if (!pgw_exchange_available())
-		pgw_raise("not_preloaded", NULL, "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
+		pgw_raise("not_preloaded", NULL,
+				  "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
 	if (!pgw_exchange_worker_running(MyDatabaseId))
 		pgw_raise("worker_not_running", NULL, NULL);
 }
@@ -151,7 +158,8 @@ wait_for_recovery(uint64 asked, TimestampTz deadline)
 		if (GetCurrentTimestamp() >= deadline)
 			return false;
 		require_worker();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RECOVERY_POLL_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RECOVERY_POLL_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -163,22 +171,25 @@ pgw_run_recovery_1_0(PG_FUNCTION_ARGS)
 {
 	PgwRecoveryFigures before;
 	PgwRecoveryFigures after;
-	TupleDesc	desc;
-	Datum		values[7];
-	bool		nulls[7] = {false};
-	uint64		asked;
-	bool		complete;
+	TupleDesc desc;
+	Datum values[7];
+	bool nulls[7] = {false};
+	uint64 asked;
+	bool complete;
 
 	pgw_require(GetUserId(), "operator", NULL);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE || desc->natts != lengthof(values))
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
+		desc->natts != lengthof(values))
 		elog(ERROR, "unexpected result type of pgw.run_recovery()");
 	require_worker();
 	pgw_recovery_figures(&before);
 	asked = pgw_recovery_ask();
 	if (asked == 0)
-		pgw_raise("internal_error", NULL, "More databases use pgw than it can count for; see docs/monitoring.md.");
+		pgw_raise("internal_error", NULL,
+				  "More databases use pgw than it can count for; see docs/monitoring.md.");
 	(void) pgw_exchange_rescan(MyDatabaseId);
-	complete = wait_for_recovery(asked, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_RECOVERY_MS));
+	complete = wait_for_recovery(
+		asked, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_RECOVERY_MS));
 	pgw_recovery_figures(&after);
 
 	values[0] = Int64GetDatum((int64) (after.looked_at - before.looked_at));

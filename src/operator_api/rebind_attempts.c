@@ -1,15 +1,20 @@
 /*
- * rebind_attempts.c - pgw.rebind_attempts(): an operator says that the ledger of one version of a bank answers at another version now
+ * rebind_attempts.c - pgw.rebind_attempts(): an operator says that the ledger of one version of a
+ * bank answers at another version now
  *
- * A bank has moved its address, or has another contract's name for its key, and keeps its books: then what was asked at the old address is followed up at
- * the new one.  pgw cannot know that; a wrong word here sends a replay to a ledger that does not hold the charge.
+ * A bank has moved its address, or has another contract's name for its key, and keeps its books:
+ * then what was asked at the old address is followed up at the new one.  pgw cannot know that; a
+ * wrong word here sends a replay to a ledger that does not hold the charge.
  *
- * Owns: pgw.bank_rebinds, one row for each word, never changed.  No attempt is written: the worker follows the rows in their order (bank_versions.c), so
- * it holds for open attempts, for payments of long ago, and for what is recorded under the old version while this commits.
+ * Owns: pgw.bank_rebinds, one row for each word, never changed.  No attempt is written: the worker
+ * follows the rows in their order (bank_versions.c), so it holds for open attempts, for payments of
+ * long ago, and for what is recorded under the old version while this commits.
  *
- * Locks: SHARE ROW EXCLUSIVE on pgw.bank_rebinds, against another one who says something; readers are not hindered.
- * Invariants: both versions are of one bank; the old one is not that by which the bank takes new attempts; neither goes by another one already, so
- * there is one answer whatever the order in which rows are read.
+ * Locks: SHARE ROW EXCLUSIVE on pgw.bank_rebinds, against another one who says something; readers
+ * are not hindered.
+ * Invariants: both versions are of one bank; the old one is not that by which the bank takes new
+ * attempts; neither goes by another one already, so there is one answer whatever the order in which
+ * rows are read.
  */
 #include "postgres.h"
 
@@ -31,25 +36,26 @@
 #include "sql_function/raise_error.h"
 
 #define MAX_NOTE_CHARS 2000
-#define EVERY_MERCHANT ""		/* no merchant has this name, so only a grant without a merchant allows it */
+#define EVERY_MERCHANT \
+	"" /* no merchant has this name, so only a grant without a merchant allows it */
 
 PG_FUNCTION_INFO_V1(pgw_rebind_attempts_1_0);
 
 typedef struct Order
 {
-	int			from;
-	int			to;
-	char	   *note;
+	int from;
+	int to;
+	char *note;
 } Order;
 
 static void
 get_order(FunctionCallInfo fcinfo, Order *order)
 {
-	char	   *faults = NULL;
-	bool		no_from;
-	bool		no_to;
-	Datum		from = pgw_arg(fcinfo, "from_version", &no_from);
-	Datum		to = pgw_arg(fcinfo, "to_version", &no_to);
+	char *faults = NULL;
+	bool no_from;
+	bool no_to;
+	Datum from = pgw_arg(fcinfo, "from_version", &no_from);
+	Datum to = pgw_arg(fcinfo, "to_version", &no_to);
 
 	order->note = pgw_arg_text(fcinfo, "note");
 	if (no_from)
@@ -72,41 +78,47 @@ static void
 require_operator(Oid caller)
 {
 	if (!pgw_caller_may(caller, "operator", EVERY_MERCHANT))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for pgw.rebind_attempts()"),
-				 errhint("It is for the owner of pgw, and for operators of all merchants: SELECT pgw.grant_access(%s, 'operator').",
-						 quote_literal_cstr(quote_identifier(GetUserNameFromId(caller, false))))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for pgw.rebind_attempts()"),
+			 errhint(
+				 "It is for the owner of pgw, and for operators of all merchants: SELECT pgw.grant_access(%s, 'operator').",
+				 quote_literal_cstr(quote_identifier(GetUserNameFromId(caller, false))))));
 }
 
 static void
 refuse(const Order *order, const char *hint)
 {
-	pgw_raise("operation_not_allowed", psprintf("\"from_version\": %d, \"to_version\": %d", order->from, order->to), hint);
+	pgw_raise("operation_not_allowed",
+			  psprintf("\"from_version\": %d, \"to_version\": %d", order->from, order->to), hint);
 }
 
 static const PgwBank *
 version(const Order *order, int number)
 {
 	const PgwBank *bank;
-	int			goes_by;
+	int goes_by;
 
 	if (number < 1)
-		refuse(order, psprintf("There is no version %d: see pgw.health(), check bank_versions.", number));
+		refuse(order,
+			   psprintf("There is no version %d: see pgw.health(), check bank_versions.", number));
 	goes_by = pgw_config_goes_by(number);
 	if (goes_by != number)
-		refuse(order, psprintf("Attempts of version %d go by version %d already: name that one.", number, goes_by));
+		refuse(order, psprintf("Attempts of version %d go by version %d already: name that one.",
+							   number, goes_by));
 	bank = pgw_config_version(number, NULL);
 	if (bank == NULL)
-		refuse(order, psprintf("There is no version %d: see pgw.health(), check bank_versions.", number));
+		refuse(order,
+			   psprintf("There is no version %d: see pgw.health(), check bank_versions.", number));
 	return bank;
 }
 
 static void
 check(const Order *order)
 {
-	char		from_name[64];
-	char		from_account[64];
+	char from_name[64];
+	char from_account[64];
 	const PgwBank *now;
 
 	pgw_config_refresh(false);
@@ -122,7 +134,11 @@ check(const Order *order)
 		refuse(order, "The two versions have different accounts, so they are not one ledger.");
 	now = pgw_config_bank(from_name);
 	if (now != NULL && now->version == order->from)
-		refuse(order, psprintf("Version %d is that by which the bank takes new attempts: change its row in pgw.banks first.", order->from));
+		refuse(
+			order,
+			psprintf(
+				"Version %d is that by which the bank takes new attempts: change its row in pgw.banks first.",
+				order->from));
 }
 
 /* ---------------------------------------------------------------- rows */
@@ -130,65 +146,76 @@ check(const Order *order)
 static Datum
 ask(const char *sql, int nargs, Oid *types, Datum *args, int expected)
 {
-	bool		isnull;
-	int			rc = SPI_execute_with_args(sql, nargs, types, args, NULL, false, 0);
+	bool isnull;
+	int rc = SPI_execute_with_args(sql, nargs, types, args, NULL, false, 0);
 
 	if (rc != expected)
 		elog(ERROR, "rebinding attempts failed: %s", SPI_result_code_string(rc));
-	return rc == SPI_OK_UTILITY ? (Datum) 0 : SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return rc == SPI_OK_UTILITY
+			   ? (Datum) 0
+			   : SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 }
 
 /* Unfinished attempts, also of versions that go by this one by earlier words. */
 static int64
 concerned(const Order *order)
 {
-	Oid			types[1] = {INT4ARRAYOID};
-	int			n;
-	int		   *versions = pgw_config_versions_going_by(order->from, &n);
-	Datum	   *elements = palloc(n * sizeof(Datum));
-	Datum		args[1];
+	Oid types[1] = {INT4ARRAYOID};
+	int n;
+	int *versions = pgw_config_versions_going_by(order->from, &n);
+	Datum *elements = palloc(n * sizeof(Datum));
+	Datum args[1];
 
 	for (int i = 0; i < n; i++)
 		elements[i] = Int32GetDatum(versions[i]);
-	args[0] = PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	return DatumGetInt64(ask("SELECT count(*) FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
-							 " AND bank_version = ANY ($1)", 1, types, args, SPI_OK_SELECT));
+	args[0] =
+		PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
+	return DatumGetInt64(ask(
+		"SELECT count(*) FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
+		" AND bank_version = ANY ($1)",
+		1, types, args, SPI_OK_SELECT));
 }
 
 /* A second role confirms what a first one has proposed, and nobody has decided since. */
 static bool
 is_proposed(const Order *order, const char *session)
 {
-	Oid			types[3] = {INT4OID, INT4OID, TEXTOID};
-	Datum		args[3] = {Int32GetDatum(order->from), Int32GetDatum(order->to), CStringGetTextDatum(session)};
+	Oid types[3] = {INT4OID, INT4OID, TEXTOID};
+	Datum args[3] = {Int32GetDatum(order->from), Int32GetDatum(order->to),
+					 CStringGetTextDatum(session)};
 
-	return DatumGetBool(ask("SELECT EXISTS (SELECT FROM pgw.bank_rebinds p WHERE NOT p.effective AND p.from_version = $1 AND p.to_version = $2"
-							" AND p.session_role <> $3 AND NOT EXISTS (SELECT FROM pgw.bank_rebinds d WHERE d.effective AND d.rebind > p.rebind"
-							" AND (d.from_version IN ($1, $2) OR d.to_version IN ($1, $2))))", 3, types, args, SPI_OK_SELECT));
+	return DatumGetBool(ask(
+		"SELECT EXISTS (SELECT FROM pgw.bank_rebinds p WHERE NOT p.effective AND p.from_version = $1 AND p.to_version = $2"
+		" AND p.session_role <> $3 AND NOT EXISTS (SELECT FROM pgw.bank_rebinds d WHERE d.effective AND d.rebind > p.rebind"
+		" AND (d.from_version IN ($1, $2) OR d.to_version IN ($1, $2))))",
+		3, types, args, SPI_OK_SELECT));
 }
 
 static void
 record(const Order *order, bool effective, int64 attempts, const char *session, const char *acting)
 {
-	Oid			types[7] = {INT4OID, INT4OID, BOOLOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		args[7] = {Int32GetDatum(order->from), Int32GetDatum(order->to), BoolGetDatum(effective), Int64GetDatum(attempts),
-	CStringGetTextDatum(order->note), CStringGetTextDatum(session), CStringGetTextDatum(acting)};
+	Oid types[7] = {INT4OID, INT4OID, BOOLOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum args[7] = {Int32GetDatum(order->from),       Int32GetDatum(order->to),
+					 BoolGetDatum(effective),          Int64GetDatum(attempts),
+					 CStringGetTextDatum(order->note), CStringGetTextDatum(session),
+					 CStringGetTextDatum(acting)};
 
-	(void) ask("INSERT INTO pgw.bank_rebinds (rebind, from_version, to_version, effective, attempts, note, session_role, acting_role)"
-			   " SELECT coalesce(max(rebind), 0) + 1, $1, $2, $3, $4, $5, $6, $7 FROM pgw.bank_rebinds RETURNING rebind",
-			   7, types, args, SPI_OK_INSERT_RETURNING);
+	(void) ask(
+		"INSERT INTO pgw.bank_rebinds (rebind, from_version, to_version, effective, attempts, note, session_role, acting_role)"
+		" SELECT coalesce(max(rebind), 0) + 1, $1, $2, $3, $4, $5, $6, $7 FROM pgw.bank_rebinds RETURNING rebind",
+		7, types, args, SPI_OK_INSERT_RETURNING);
 }
 
 Datum
 pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 {
-	char	   *session = GetUserNameFromId(GetSessionUserId(), false);
-	char	   *acting = GetUserNameFromId(GetUserId(), false);
-	Order		order;
-	int64		attempts;
-	bool		effective;
-	Oid			caller;
-	int			sec_context;
+	char *session = GetUserNameFromId(GetSessionUserId(), false);
+	char *acting = GetUserNameFromId(GetUserId(), false);
+	Order order;
+	int64 attempts;
+	bool effective;
+	Oid caller;
+	int sec_context;
 
 	PreventCommandIfReadOnly("pgw.rebind_attempts()");
 	PreventCommandDuringRecovery("pgw.rebind_attempts()");
@@ -198,7 +225,8 @@ pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	(void) ask("LOCK TABLE pgw.bank_rebinds IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, SPI_OK_UTILITY);
+	(void) ask("LOCK TABLE pgw.bank_rebinds IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL,
+			   SPI_OK_UTILITY);
 	check(&order);
 	attempts = concerned(&order);
 	effective = !pgw_four_eyes() || is_proposed(&order, session);
@@ -208,8 +236,11 @@ pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 	pgw_become_caller(caller, sec_context);
 	if (effective)
 		PG_RETURN_INT64(attempts);
-	ereport(NOTICE,
-			(errmsg("rebinding version %d to %d is proposed, nothing has changed yet", order.from, order.to),
-			 errhint("It takes effect when a session of another role calls pgw.rebind_attempts() with the same versions.")));
+	ereport(
+		NOTICE,
+		(errmsg("rebinding version %d to %d is proposed, nothing has changed yet", order.from,
+				order.to),
+		 errhint(
+			 "It takes effect when a session of another role calls pgw.rebind_attempts() with the same versions.")));
 	PG_RETURN_NULL();
 }

@@ -1,12 +1,16 @@
 /*
- * resolve_review.c - pgw.resolve_review() and pgw.review_actions(): a person decides what the machine cannot
+ * resolve_review.c - pgw.resolve_review() and pgw.review_actions(): a person decides what the
+ * machine cannot
  *
- * Owns: pgw.require_four_eyes.  What an action does is core/payment/review_rules.c's grid; this carries it out on the attempt's row, in the operator's own
- * transaction, and the worker goes on from there once that has committed.
+ * Owns: pgw.require_four_eyes.  What an action does is core/payment/review_rules.c's grid; this
+ * carries it out on the attempt's row, in the operator's own transaction, and the worker goes on
+ * from there once that has committed.
  *
- * Locks: the attempt's row, waited for, so of two operators the second sees what the first did; then, for one action, the payments row.
- * Invariants: the state changes along one edge, with one event that says who, why and on what evidence; nothing is sent from here; bank_key
- * and its times stay, so whatever the worker sends again it sends as before.
+ * Locks: the attempt's row, waited for, so of two operators the second sees what the first did;
+ * then, for one action, the payments row.
+ * Invariants: the state changes along one edge, with one event that says who, why and on what
+ * evidence; nothing is sent from here; bank_key and its times stay, so whatever the worker sends
+ * again it sends as before.
  */
 #include "postgres.h"
 
@@ -53,10 +57,11 @@ static bool require_four_eyes = false;
 void
 pgw_review_init(void)
 {
-	DefineCustomBoolVariable("pgw.require_four_eyes",
-							 "Whether an action of pgw.resolve_review() takes effect only when a second role confirms it.",
-							 "A role is the one that the session was opened as (session_user).",
-							 &require_four_eyes, false, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"pgw.require_four_eyes",
+		"Whether an action of pgw.resolve_review() takes effect only when a second role confirms it.",
+		"A role is the one that the session was opened as (session_user).", &require_four_eyes,
+		false, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 bool
@@ -68,18 +73,18 @@ pgw_four_eyes(void)
 /* What the operator asks for, checked. */
 typedef struct Order
 {
-	pg_uuid_t	transaction_id;
+	pg_uuid_t transaction_id;
 	PgwReviewAction action;
-	char	   *note;
-	char	   *evidence;		/* JSON text, as jsonb writes it */
-	char	   *bank_reference; /* from the evidence; NULL: none */
+	char *note;
+	char *evidence;       /* JSON text, as jsonb writes it */
+	char *bank_reference; /* from the evidence; NULL: none */
 } Order;
 
 /* The review that the attempt is in: its last ManualReviewRequired. */
 typedef struct Review
 {
-	PgwState	from;
-	char	   *reason;			/* NULL: none */
+	PgwState from;
+	char *reason; /* NULL: none */
 } Review;
 
 /* ---------------------------------------------------------------- arguments */
@@ -89,7 +94,8 @@ fault(StringInfo faults, const char *field, const char *code, const char *messag
 {
 	if (faults->len > 0)
 		appendStringInfoString(faults, ", ");
-	appendStringInfo(faults, "{\"field\": \"%s\", \"code\": \"%s\", \"message\": \"%s\"}", field, code, message);
+	appendStringInfo(faults, "{\"field\": \"%s\", \"code\": \"%s\", \"message\": \"%s\"}", field,
+					 code, message);
 }
 
 static bool
@@ -119,7 +125,8 @@ check_note(StringInfo faults, const char *note)
 		if (pg_mbstrlen(note) > MAX_NOTE_CHARS)
 			fault(faults, "note", "too_long", "must be at most 2000 characters");
 		if (has_control(note, "\t\r\n"))
-			fault(faults, "note", "control_characters", "must not contain control characters but tabs and line ends");
+			fault(faults, "note", "control_characters",
+				  "must not contain control characters but tabs and line ends");
 		if (pgw_text_has_card_number(note, strlen(note)))
 			fault(faults, "note", "card_number_in_stored_field", "must not contain a card number");
 	}
@@ -129,9 +136,11 @@ check_note(StringInfo faults, const char *note)
 static char *
 string_member(Jsonb *object, const char *name)
 {
-	JsonbValue	v;
+	JsonbValue v;
 
-	if (!JB_ROOT_IS_OBJECT(object) || getKeyJsonValueFromContainer(&object->root, name, strlen(name), &v) == NULL || v.type != jbvString)
+	if (!JB_ROOT_IS_OBJECT(object) ||
+		getKeyJsonValueFromContainer(&object->root, name, strlen(name), &v) == NULL ||
+		v.type != jbvString)
 		return NULL;
 	return pnstrdup(v.val.string.val, v.val.string.len);
 }
@@ -153,21 +162,23 @@ check_evidence(StringInfo faults, Jsonb *evidence, Order *order, bool needs_refe
 		return;
 	order->bank_reference = string_member(evidence, "bank_reference");
 	if (order->bank_reference == NULL || is_blank(order->bank_reference))
-		fault(faults, "evidence", "evidence_required", "this action needs evidence.bank_reference, a string");
+		fault(faults, "evidence", "evidence_required",
+			  "this action needs evidence.bank_reference, a string");
 	else if (strlen(order->bank_reference) > MAX_REFERENCE_BYTES)
 		fault(faults, "evidence", "too_long", "bank_reference must be at most 255 bytes");
 	else if (has_control(order->bank_reference, ""))
-		fault(faults, "evidence", "control_characters", "bank_reference must not contain control characters");
+		fault(faults, "evidence", "control_characters",
+			  "bank_reference must not contain control characters");
 }
 
 static void
 get_order(FunctionCallInfo fcinfo, Order *order)
 {
 	StringInfoData faults;
-	bool		isnull;
-	Datum		d;
-	char	   *name = pgw_arg_text(fcinfo, "action");
-	int			action = pgw_review_action_parse(name);
+	bool isnull;
+	Datum d;
+	char *name = pgw_arg_text(fcinfo, "action");
+	int action = pgw_review_action_parse(name);
 
 	memset(order, 0, sizeof(*order));
 	initStringInfo(&faults);
@@ -179,7 +190,8 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 	if (name == NULL)
 		fault(&faults, "action", "required", "must not be null");
 	else if (action < 0)
-		fault(&faults, "action", "unknown_value", "must be retry, mark_charged, mark_not_charged, mark_refunded or refund");
+		fault(&faults, "action", "unknown_value",
+			  "must be retry, mark_charged, mark_not_charged, mark_refunded or refund");
 	order->action = (PgwReviewAction) Max(action, 0);
 	order->note = pgw_arg_text(fcinfo, "note");
 	check_note(&faults, order->note);
@@ -187,7 +199,8 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 	if (isnull)
 		fault(&faults, "evidence", "required", "must not be null; leave it out when there is none");
 	else
-		check_evidence(&faults, DatumGetJsonbP(d), order, action >= 0 && pgw_review_needs_reference(order->action));
+		check_evidence(&faults, DatumGetJsonbP(d), order,
+					   action >= 0 && pgw_review_needs_reference(order->action));
 	if (faults.len > 0)
 		pgw_raise_faults(psprintf("[%s]", faults.data));
 }
@@ -203,7 +216,7 @@ find_review(const PgwAttempt *attempt, Review *review)
 	review->from = PGW_STATE_NONE;
 	for (int i = pgw_store_events(&attempt->transaction_id, &events) - 1; i >= 0; i--)
 	{
-		Jsonb	   *data;
+		Jsonb *data;
 
 		if (strcmp(events[i].event_type, pgw_event_name(PGW_EV_MANUAL_REVIEW_REQUIRED)) != 0)
 			continue;
@@ -225,7 +238,8 @@ possible_actions(PgwKind kind, PgwState from)
 		const PgwReviewCell *cell = pgw_review_cell(kind, from, (PgwReviewAction) i);
 
 		if (cell != NULL && cell->to != PGW_STATE_NONE)
-			appendStringInfo(&s, "%s\"%s\"", s.len > 0 ? ", " : "", pgw_review_action_name((PgwReviewAction) i));
+			appendStringInfo(&s, "%s\"%s\"", s.len > 0 ? ", " : "",
+							 pgw_review_action_name((PgwReviewAction) i));
 	}
 	return s.data;
 }
@@ -234,14 +248,18 @@ static void
 refuse(const Order *order, const PgwAttempt *attempt, const Review *review, const char *hint)
 {
 	StringInfoData s;
-	char		id[37];
+	char id[37];
 
 	pgw_uuid_to_text(attempt->transaction_id.data, id);
 	initStringInfo(&s);
-	appendStringInfo(&s, "\"transaction_id\": \"%s\", \"action\": \"%s\", \"kind\": \"%s\", \"transaction_status\": \"%s\"", id,
-					 pgw_review_action_name(order->action), pgw_kind_name(attempt->kind), pgw_state_name(attempt->status));
+	appendStringInfo(
+		&s,
+		"\"transaction_id\": \"%s\", \"action\": \"%s\", \"kind\": \"%s\", \"transaction_status\": \"%s\"",
+		id, pgw_review_action_name(order->action), pgw_kind_name(attempt->kind),
+		pgw_state_name(attempt->status));
 	if (review != NULL)
-		appendStringInfo(&s, ", \"came_from\": \"%s\", \"possible_actions\": [%s]", pgw_state_name(review->from),
+		appendStringInfo(&s, ", \"came_from\": \"%s\", \"possible_actions\": [%s]",
+						 pgw_state_name(review->from),
 						 possible_actions(attempt->kind, review->from));
 	pgw_raise("operation_not_allowed", s.data, hint);
 }
@@ -250,27 +268,35 @@ refuse(const Order *order, const PgwAttempt *attempt, const Review *review, cons
 static const char *
 account_of(const PgwAttempt *attempt)
 {
-	PgwBank    *bank;
+	PgwBank *bank;
 
 	pgw_config_refresh(false);
 	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, NULL);
 	if (bank == NULL && attempt->bank_version != 0)
-		elog(ERROR, "version %d of bank \"%s\" is not in pgw.bank_versions", attempt->bank_version, attempt->bank);	/* whose ledger it is cannot be guessed */
+		/* whose ledger it is cannot be guessed */
+		elog(ERROR, "version %d of bank \"%s\" is not in pgw.bank_versions", attempt->bank_version,
+			 attempt->bank);
 	return bank != NULL ? bank->account : attempt->bank != NULL ? attempt->bank : "";
 }
 
 static bool
 belongs_to_another(const PgwAttempt *attempt, const char *bank_reference)
 {
-	return pgw_store_reference_owner(account_of(attempt), bank_reference, &attempt->transaction_id) == PGW_OWNER_OTHER;
+	return pgw_store_reference_owner(account_of(attempt), bank_reference,
+									 &attempt->transaction_id) == PGW_OWNER_OTHER;
 }
 
-/* From now on the charge is this attempt's; whoever is just writing that it is another's is waited for. */
+/*
+ * From now on the charge is this attempt's; whoever is just writing that it is another's is waited
+ * for.
+ */
 static void
 claim_charge(const PgwAttempt *attempt, const Order *order, const Review *review)
 {
-	if (pgw_store_claim_reference(account_of(attempt), order->bank_reference, &attempt->transaction_id, true) != PGW_OWNER_SELF)
-		refuse(order, attempt, review, "Another payment at this bank has this reference: look it up at the bank again.");
+	if (pgw_store_claim_reference(account_of(attempt), order->bank_reference,
+								  &attempt->transaction_id, true) != PGW_OWNER_SELF)
+		refuse(order, attempt, review,
+			   "Another payment at this bank has this reference: look it up at the bank again.");
 }
 
 static const PgwReviewCell *
@@ -279,42 +305,55 @@ check_allowed(const Order *order, const PgwAttempt *attempt, Review *review)
 	const PgwReviewCell *cell;
 
 	if (attempt->status != PGW_REQUIRES_MANUAL_REVIEW)
-		refuse(order, attempt, NULL, "It is not in manual review: pgw.manual_reviews lists what is.");
+		refuse(order, attempt, NULL,
+			   "It is not in manual review: pgw.manual_reviews lists what is.");
 	find_review(attempt, review);
 	cell = pgw_review_cell(attempt->kind, review->from, order->action);
 	if (cell == NULL)
 		elog(ERROR, "the events do not say which state the review came from");
 	if (cell->to == PGW_STATE_NONE)
-		refuse(order, attempt, review, psprintf("%c%s.", pg_toupper((unsigned char) cell->refusal[0]), cell->refusal + 1));
+		refuse(order, attempt, review,
+			   psprintf("%c%s.", pg_toupper((unsigned char) cell->refusal[0]), cell->refusal + 1));
 
 	/* A charge is one attempt's: another's would be given back, or counted twice. */
-	if (order->action == PGW_REVIEW_MARK_CHARGED && attempt->kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
+	if (order->action == PGW_REVIEW_MARK_CHARGED && attempt->kind == PGW_KIND_PAYMENT &&
+		cell->to == PGW_BANK_APPROVED)
 	{
-		Assert(order->bank_reference != NULL);	/* check_evidence() has asked for it */
-		if (attempt->bank_reference != NULL && strcmp(attempt->bank_reference, order->bank_reference) != 0)
-			refuse(order, attempt, review, "The bank has named another reference for this charge: see bank_reference in pgw.manual_reviews.");
+		Assert(order->bank_reference != NULL); /* check_evidence() has asked for it */
+		if (attempt->bank_reference != NULL &&
+			strcmp(attempt->bank_reference, order->bank_reference) != 0)
+			refuse(
+				order, attempt, review,
+				"The bank has named another reference for this charge: see bank_reference in pgw.manual_reviews.");
 		if (belongs_to_another(attempt, order->bank_reference))
-			refuse(order, attempt, review, "Another payment at this bank has this reference: look it up at the bank again.");
+			refuse(
+				order, attempt, review,
+				"Another payment at this bank has this reference: look it up at the bank again.");
 	}
 	return cell;
 }
 
 /* ---------------------------------------------------------------- two pairs of eyes */
 
-/* true: somebody else has proposed the very same; else this is the proposal, or there is no leave. */
+/*
+ * true: somebody else has proposed the very same; else this is the proposal, or there is no leave.
+ */
 static bool
 confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 {
 	const char *action = pgw_review_action_name(order->action);
-	Oid			session = GetSessionUserId();
-	bool		found = pgw_store_newest_proposal(&attempt->transaction_id, proposal) && proposal->step_order == attempt->step_order;
-	bool		same = found && strcmp(proposal->action, action) == 0 && strcmp(proposal->evidence, order->evidence) == 0;
+	Oid session = GetSessionUserId();
+	bool found = pgw_store_newest_proposal(&attempt->transaction_id, proposal) &&
+				 proposal->step_order == attempt->step_order;
+	bool same = found && strcmp(proposal->action, action) == 0 &&
+				strcmp(proposal->evidence, order->evidence) == 0;
 
 	if (same && proposal->proposed_by != session)
 		return true;
 	if (same)
-		pgw_raise("four_eyes_required", pgw_detail(NULL, "action", action),
-				  "The proposal was made by this session's role: another one must call with the same action and evidence.");
+		pgw_raise(
+			"four_eyes_required", pgw_detail(NULL, "action", action),
+			"The proposal was made by this session's role: another one must call with the same action and evidence.");
 
 	proposal->proposal++;
 	proposal->step_order = attempt->step_order;
@@ -324,9 +363,12 @@ confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 	proposal->proposed_by = session;
 	proposal->proposer = GetUserNameFromId(session, false);
 	pgw_store_add_proposal(&attempt->transaction_id, proposal);
-	ereport(NOTICE,
-			(errmsg("%s is proposed%s, nothing has changed yet", action, found ? " instead of the former proposal" : ""),
-			 errhint("It takes effect when a session of another role calls pgw.resolve_review() with the same action and evidence.")));
+	ereport(
+		NOTICE,
+		(errmsg("%s is proposed%s, nothing has changed yet", action,
+				found ? " instead of the former proposal" : ""),
+		 errhint(
+			 "It takes effect when a session of another role calls pgw.resolve_review() with the same action and evidence.")));
 	return false;
 }
 
@@ -359,7 +401,10 @@ set_refunding(PgwAttempt *attempt, const Review *review, TimestampTz now)
 	attempt->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
 	if (review->from != PGW_REFUNDING)
 	{
-		/* how to give it back is chosen by the worker, anew; a refund that the bank took back is not in doubt */
+		/*
+		 * how to give it back is chosen by the worker, anew; a refund that the bank took back is
+		 * not in doubt
+		 */
 		forget_refund_key(attempt);
 		attempt->refund_operation = NULL;
 	}
@@ -394,8 +439,12 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 			set_error(attempt, NULL);
 			break;
 		case PGW_FAILED:
-			/* The operator may be wrong: a charge that turns up is given back. But one that he has already looked at is not shown again. */
-			if (attempt->kind == PGW_KIND_PAYMENT && !(review->from == PGW_FAILED && order->action == PGW_REVIEW_MARK_NOT_CHARGED))
+			/*
+			 * The operator may be wrong: a charge that turns up is given back. But one that he has
+			 * already looked at is not shown again.
+			 */
+			if (attempt->kind == PGW_KIND_PAYMENT &&
+				!(review->from == PGW_FAILED && order->action == PGW_REVIEW_MARK_NOT_CHARGED))
 				attempt->watch_until = now + PGW_WATCH_MS * 1000;
 			else
 				attempt->next_step_at = 0;
@@ -416,7 +465,10 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 	}
 }
 
-/* false: what the decision means for the payments row is written by the worker, when it has saved or given back. */
+/*
+ * false: what the decision means for the payments row is written by the worker, when it has saved
+ * or given back.
+ */
 static bool
 decides_payment(const PgwAttempt *attempt, const Review *review, PgwPaymentAmounts *s)
 {
@@ -434,18 +486,18 @@ decides_payment(const PgwAttempt *attempt, const Review *review, PgwPaymentAmoun
 	if (attempt->status == PGW_COMPLETED)
 		pgw_payment_operation_done(PGW_KIND_CAPTURE, s->reserved, true, s);
 	else
-		*s = (PgwPaymentAmounts) {.status = PGW_PAY_FAILED};
+		*s = (PgwPaymentAmounts){.status = PGW_PAY_FAILED};
 	return true;
 }
 
 static void
 write_payment(const PgwAttempt *attempt, const Review *review)
 {
-	PgwPayment	p;
+	PgwPayment p;
 	PgwPaymentAmounts s;
 
 	if (!pgw_store_lock_payment(&attempt->payment_id, true, &p, NULL))
-		return;					/* of a caller that has rolled back */
+		return; /* of a caller that has rolled back */
 	pgw_store_get_amounts(&p, &s);
 	if (!decides_payment(attempt, review, &s))
 		return;
@@ -454,18 +506,23 @@ write_payment(const PgwAttempt *attempt, const Review *review)
 }
 
 static void
-record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState to, Oid caller, const PgwProposal *proposal)
+record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState to, Oid caller,
+	   const PgwProposal *proposal)
 {
-	PgwEvent	event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED, .from = attempt->status, .to = to};
+	PgwEvent event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED, .from = attempt->status, .to = to};
 	StringInfoData s;
 
 	initStringInfo(&s);
-	appendStringInfo(&s, "\"action\": \"%s\", \"came_from\": \"%s\", \"session_user\": %s, \"current_user\": %s, \"note\": %s, \"evidence\": %s",
-					 pgw_review_action_name(order->action), pgw_state_name(review->from),
-					 pgw_store_json_string(GetUserNameFromId(GetSessionUserId(), false)),
-					 pgw_store_json_string(GetUserNameFromId(caller, false)), pgw_store_json_string(order->note), order->evidence);
+	appendStringInfo(
+		&s,
+		"\"action\": \"%s\", \"came_from\": \"%s\", \"session_user\": %s, \"current_user\": %s, \"note\": %s, \"evidence\": %s",
+		pgw_review_action_name(order->action), pgw_state_name(review->from),
+		pgw_store_json_string(GetUserNameFromId(GetSessionUserId(), false)),
+		pgw_store_json_string(GetUserNameFromId(caller, false)), pgw_store_json_string(order->note),
+		order->evidence);
 	if (proposal != NULL)
-		appendStringInfo(&s, ", \"proposed_by\": %s, \"proposal_note\": %s", pgw_store_json_string(proposal->proposer),
+		appendStringInfo(&s, ", \"proposed_by\": %s, \"proposal_note\": %s",
+						 pgw_store_json_string(proposal->proposer),
 						 pgw_store_json_string(proposal->note));
 	event.extra = s.data;
 	pgw_store_advance(attempt, false, &event, 1);
@@ -474,14 +531,14 @@ record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState t
 Datum
 pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 {
-	Order		order;
-	Review		review;
+	Order order;
+	Review review;
 	PgwAttempt attempt;
 	PgwProposal proposal;
 	const PgwReviewCell *cell;
-	Oid			caller;
-	int			sec_context;
-	bool		two = require_four_eyes;
+	Oid caller;
+	int sec_context;
+	bool two = require_four_eyes;
 
 	PreventCommandIfReadOnly("pgw.resolve_review()");
 	PreventCommandDuringRecovery("pgw.resolve_review()");
@@ -490,11 +547,15 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	pgw_require(GetUserId(), "operator", NULL);
 	pgw_become_owner(&caller, &sec_context);
 
-	/* Another merchant's transaction is no transaction: its id is not confirmed, nor its row locked. */
-	if (!pgw_store_attempt_by_id(&order.transaction_id, &attempt) || !pgw_caller_may(caller, "operator", attempt.merchant) ||
+	/*
+	 * Another merchant's transaction is no transaction: its id is not confirmed, nor its row
+	 * locked.
+	 */
+	if (!pgw_store_attempt_by_id(&order.transaction_id, &attempt) ||
+		!pgw_caller_may(caller, "operator", attempt.merchant) ||
 		!pgw_store_lock_attempt(&order.transaction_id, true, &attempt, NULL))
 	{
-		char		id[37];
+		char id[37];
 
 		pgw_uuid_to_text(order.transaction_id.data, id);
 		pgw_raise("transaction_not_found", pgw_detail(NULL, "transaction_id", id), NULL);
@@ -502,7 +563,8 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	cell = check_allowed(&order, &attempt, &review);
 	if (!two || confirmed(&order, &attempt, &proposal))
 	{
-		if (order.action == PGW_REVIEW_MARK_CHARGED && attempt.kind == PGW_KIND_PAYMENT && cell->to == PGW_BANK_APPROVED)
+		if (order.action == PGW_REVIEW_MARK_CHARGED && attempt.kind == PGW_KIND_PAYMENT &&
+			cell->to == PGW_BANK_APPROVED)
 			claim_charge(&attempt, &order, &review);
 		prepare(&attempt, &order, &review, cell->to);
 		record(&attempt, &order, &review, cell->to, caller, two ? &proposal : NULL);
@@ -514,22 +576,25 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	}
 	ForceSyncCommit();
 	pgw_become_caller(caller, sec_context);
-	return pgw_row_from_string(get_func_rettype(fcinfo->flinfo->fn_oid), pgw_state_name(attempt.status));
+	return pgw_row_from_string(get_func_rettype(fcinfo->flinfo->fn_oid),
+							   pgw_state_name(attempt.status));
 }
 
 /* What the grid allows, for pgw.manual_reviews. */
 Datum
 pgw_review_actions_1_0(PG_FUNCTION_ARGS)
 {
-	Datum		names[PGW_NREVIEW_ACTIONS];
-	int			n = 0;
-	PgwKind		kind;
-	PgwState	from;
+	Datum names[PGW_NREVIEW_ACTIONS];
+	int n = 0;
+	PgwKind kind;
+	PgwState from;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	kind = (PgwKind) pgw_kind_parse(pgw_row_to_string(get_fn_expr_argtype(fcinfo->flinfo, 0), PG_GETARG_DATUM(0)));
-	from = pgw_state_parse(pgw_row_to_string(get_fn_expr_argtype(fcinfo->flinfo, 1), PG_GETARG_DATUM(1)));
+	kind = (PgwKind) pgw_kind_parse(
+		pgw_row_to_string(get_fn_expr_argtype(fcinfo->flinfo, 0), PG_GETARG_DATUM(0)));
+	from = pgw_state_parse(
+		pgw_row_to_string(get_fn_expr_argtype(fcinfo->flinfo, 1), PG_GETARG_DATUM(1)));
 	for (int i = 0; i < PGW_NREVIEW_ACTIONS; i++)
 	{
 		const PgwReviewCell *cell = pgw_review_cell(kind, from, (PgwReviewAction) i);

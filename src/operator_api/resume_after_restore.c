@@ -1,10 +1,12 @@
 /*
- * resume_after_restore.c - pgw.resume_after_restore(): somebody has decided that this copy of a database is the one that goes on
+ * resume_after_restore.c - pgw.resume_after_restore(): somebody has decided that this copy of a
+ * database is the one that goes on
  *
- * Owns nothing that lasts.  Takes over what is unfinished: from here on it is this database's.  The callers' xids are forgotten, because they
- * were another database's, or lie before a dump: whether a caller kept its payment is then told by the payments row alone, and an
- * approval without one goes to review.  The original may have gone on after the dump, so whatever it could have sent since counts as sent, and the
- * worker asks the bank before it sends anything.
+ * Owns nothing that lasts.  Takes over what is unfinished: from here on it is this database's.  The
+ * callers' xids are forgotten, because they were another database's, or lie before a dump: whether
+ * a caller kept its payment is then told by the payments row alone, and an approval without one
+ * goes to review.  The original may have gone on after the dump, so whatever it could have sent
+ * since counts as sent, and the worker asks the bank before it sends anything.
  *
  * Locks: pgw.resumptions against another resumption; the attempts' rows, as any update.
  * The worker hears of it by the trigger on pgw.resumptions, when this transaction has committed.
@@ -32,12 +34,14 @@
 #include "store/tables.h"
 
 #define MAX_NOTE_CHARS 1000
-#define EVERY_MERCHANT ""		/* no merchant has this name, so only a grant without a merchant allows it */
+#define EVERY_MERCHANT \
+	"" /* no merchant has this name, so only a grant without a merchant allows it */
 
 /*
- * An attempt t that was recorded elsewhere, or that a dump or a copy of the cluster has brought back.  A caller that still runs
- * was in no dump, and one that is prepared in a copy is decided by whoever ends it.  What was submitted since then is left alone; for what was not,
- * the xids are no evidence any more.
+ * An attempt t that was recorded elsewhere, or that a dump or a copy of the cluster has brought
+ * back.  A caller that still runs was in no dump, and one that is prepared in a copy is decided by
+ * whoever ends it.  What was submitted since then is left alone; for what was not, the xids are no
+ * evidence any more.
  */
 #define RESTORED \
 	"(t.system_identifier <> $1 OR t.database_oid <> $2" \
@@ -49,7 +53,7 @@ PG_FUNCTION_INFO_V1(pgw_resume_after_restore_1_0);
 static void
 check_note(const char *note)
 {
-	char	   *faults = NULL;
+	char *faults = NULL;
 
 	if (note == NULL)
 		return;
@@ -65,17 +69,19 @@ static void
 require_operator(Oid caller)
 {
 	if (!pgw_caller_may(caller, "operator", EVERY_MERCHANT))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for pgw.resume_after_restore()"),
-				 errhint("It is for the owner of pgw, and for operators of all merchants: SELECT pgw.grant_access(%s, 'operator').",
-						 quote_literal_cstr(quote_identifier(GetUserNameFromId(caller, false))))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied for pgw.resume_after_restore()"),
+			 errhint(
+				 "It is for the owner of pgw, and for operators of all merchants: SELECT pgw.grant_access(%s, 'operator').",
+				 quote_literal_cstr(quote_identifier(GetUserNameFromId(caller, false))))));
 }
 
 static void
 run(const char *sql, int nargs, Oid *types, Datum *args, const char *nulls, int expected)
 {
-	int			rc = SPI_execute_with_args(sql, nargs, types, args, nulls, false, 0);
+	int rc = SPI_execute_with_args(sql, nargs, types, args, nulls, false, 0);
 
 	if (rc != expected)
 		elog(ERROR, "resuming failed: %s", SPI_result_code_string(rc));
@@ -84,28 +90,32 @@ run(const char *sql, int nargs, Oid *types, Datum *args, const char *nulls, int 
 static uint64
 update(const char *sql)
 {
-	Oid			types[2] = {INT8OID, OIDOID};
-	Datum		args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	Oid types[2] = {INT8OID, OIDOID};
+	Datum args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 
 	run(sql, 2, types, args, NULL, SPI_OK_UPDATE);
 	return SPI_processed;
 }
 
 /*
- * A submitted charge with a token that no bank was named for goes to the next bank when the first does nothing.  That may have happened in the original
- * since: then what the first one does not know is no charge that was not made.
+ * A submitted charge with a token that no bank was named for goes to the next bank when the first
+ * does nothing.  That may have happened in the original since: then what the first one does not
+ * know is no charge that was not made.
  */
 #define MAYBE_AT_ANOTHER_BANK \
 	"(t.kind = 'payment' AND t.submitted AND t.status = 'Created' AND t.bank_requested IS NULL AND t.token IS NOT NULL AND EXISTS (" \
 	"SELECT FROM pgw.banks a JOIN pgw.banks b ON a.token_scope = b.token_scope AND a.name <> b.name WHERE a.name = t.bank))"
 
-/* What was submitted and not yet sent, apart from what goes to an earlier attempt with the same id (adoption.c). */
+/*
+ * What was submitted and not yet sent, apart from what goes to an earlier attempt with the same id
+ * (adoption.c).
+ */
 static int
 find_unsent(pg_uuid_t **ids)
 {
-	Oid			types[2] = {INT8OID, OIDOID};
-	Datum		args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
-	int			n;
+	Oid types[2] = {INT8OID, OIDOID};
+	Datum args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	int n;
 
 	run("SELECT t.transaction_id FROM pgw.payment_transactions t WHERE t.status = 'Created' AND NOT t.taken_by_worker AND " RESTORED
 		" AND NOT EXISTS (SELECT FROM pgw.payment_transactions e WHERE e.client_request_id = t.client_request_id AND e.merchant = t.merchant"
@@ -115,29 +125,39 @@ find_unsent(pg_uuid_t **ids)
 	*ids = palloc(Max(n, 1) * sizeof(pg_uuid_t));
 	for (int i = 0; i < n; i++)
 	{
-		bool		isnull;
+		bool isnull;
 
-		(*ids)[i] = *DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		(*ids)[i] =
+			*DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	return n;
 }
 
 /*
- * The original may have sent it since.  So it counts as sent, and the worker finds out: it asks the bank first, and sends it only with the same key
- * while the bank remembers that, which may have been used as soon as it was there.  What has expired is not sent.
+ * The original may have sent it since.  So it counts as sent, and the worker finds out: it asks the
+ * bank first, and sends it only with the same key while the bank remembers that, which may have
+ * been used as soon as it was there.  What has expired is not sent.
  */
 static void
 count_as_sent(const pg_uuid_t *id)
 {
 	PgwAttempt attempt;
-	PgwEvent	event = {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED, .extra = "\"reason\": \"restored\""};
+	PgwEvent event = {.type = PGW_EV_BANK_PROCESSING_STARTED,
+					  .from = PGW_CREATED,
+					  .to = PGW_CREATED,
+					  .extra = "\"reason\": \"restored\""};
 
-	if (!pgw_store_lock_attempt(id, true, &attempt, NULL) || attempt.status != PGW_CREATED || attempt.taken_by_worker)
+	if (!pgw_store_lock_attempt(id, true, &attempt, NULL) || attempt.status != PGW_CREATED ||
+		attempt.taken_by_worker)
 		return;
 	attempt.taken_by_worker = true;
 	attempt.next_step_at = 0;
-	attempt.bank_key_used_at = attempt.expires_at != 0 && attempt.expires_at <= GetCurrentTimestamp() ? 0 : attempt.created_at;
-	event.operation = attempt.kind == PGW_KIND_PAYMENT ? pgw_op_name(pgw_charge_operation(attempt.capture, attempt.submitted)) : pgw_kind_name(attempt.kind);
+	attempt.bank_key_used_at =
+		attempt.expires_at != 0 && attempt.expires_at <= GetCurrentTimestamp() ? 0
+																			   : attempt.created_at;
+	event.operation = attempt.kind == PGW_KIND_PAYMENT
+						  ? pgw_op_name(pgw_charge_operation(attempt.capture, attempt.submitted))
+						  : pgw_kind_name(attempt.kind);
 	pgw_store_advance(&attempt, false, &event, 1);
 }
 
@@ -145,25 +165,32 @@ count_as_sent(const pg_uuid_t *id)
 static uint64
 take_over(void)
 {
-	pg_uuid_t  *unsent;
-	int			nunsent = find_unsent(&unsent);
-	uint64		taken_over;
+	pg_uuid_t *unsent;
+	int nunsent = find_unsent(&unsent);
+	uint64 taken_over;
 
-	/* The bank may have been asked until just now: "not found" does not count too early, and the deadline for asking begins again. */
-	taken_over = update("UPDATE pgw.payment_transactions t SET system_identifier = $1, database_oid = $2, caller_xid = NULL, caller_subxid = NULL,"
-						" bank_asked_at = CASE WHEN taken_by_worker AND status IN ('Created', 'BankUnknown', 'Saved') THEN now() ELSE bank_asked_at END,"
-						/* captured since, for all that is known here: so it is looked up first */
-						" capture_key = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key, replace(gen_random_uuid()::text, '-', ''))"
-						" ELSE capture_key END,"
-						" capture_key_used_at = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key_used_at, updated_at)"
-						" ELSE capture_key_used_at END,"
-						" refund_key_used_at = CASE WHEN refund_key IS NOT NULL THEN coalesce(refund_key_used_at, updated_at) END,"
-						/* taken and nothing planned: as after a lost worker it may have reached the bank, also where another try was planned */
-						" next_step_at = CASE WHEN status = 'RequiresManualReview' THEN next_step_at WHEN status = 'Created' AND taken_by_worker THEN NULL ELSE now() END,"
-						" put_off_since = NULL, put_off_reason = NULL,"
-						" maybe_at_another_bank = maybe_at_another_bank OR " MAYBE_AT_ANOTHER_BANK ","
-						" updated_at = clock_timestamp()"
-						" WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL) AND " RESTORED);
+	/*
+	 * The bank may have been asked until just now: "not found" does not count too early, and the
+	 * deadline for asking begins again.
+	 */
+	taken_over = update(
+		"UPDATE pgw.payment_transactions t SET system_identifier = $1, database_oid = $2, caller_xid = NULL, caller_subxid = NULL,"
+		" bank_asked_at = CASE WHEN taken_by_worker AND status IN ('Created', 'BankUnknown', 'Saved') THEN now() ELSE bank_asked_at END,"
+		/* captured since, for all that is known here: so it is looked up first */
+		" capture_key = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key, replace(gen_random_uuid()::text, '-', ''))"
+		" ELSE capture_key END,"
+		" capture_key_used_at = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key_used_at, updated_at)"
+		" ELSE capture_key_used_at END,"
+		" refund_key_used_at = CASE WHEN refund_key IS NOT NULL THEN coalesce(refund_key_used_at, updated_at) END,"
+		/*
+		 * taken and nothing planned: as after a lost worker it may have reached the
+		 * bank, also where another try was planned
+		 */
+		" next_step_at = CASE WHEN status = 'RequiresManualReview' THEN next_step_at WHEN status = 'Created' AND taken_by_worker THEN NULL ELSE now() END,"
+		" put_off_since = NULL, put_off_reason = NULL,"
+		" maybe_at_another_bank = maybe_at_another_bank OR " MAYBE_AT_ANOTHER_BANK ","
+		" updated_at = clock_timestamp()"
+		" WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL) AND " RESTORED);
 	for (int i = 0; i < nunsent; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -171,8 +198,9 @@ take_over(void)
 	}
 
 	/* Finished, but a retry may still come upon it: a decline is answered again. */
-	(void) update("UPDATE pgw.payment_transactions SET system_identifier = $1, database_oid = $2, caller_xid = NULL, caller_subxid = NULL"
-				  " WHERE status IN ('Failed', 'Refunded') AND (system_identifier <> $1 OR database_oid <> $2)");
+	(void) update(
+		"UPDATE pgw.payment_transactions SET system_identifier = $1, database_oid = $2, caller_xid = NULL, caller_subxid = NULL"
+		" WHERE status IN ('Failed', 'Refunded') AND (system_identifier <> $1 OR database_oid <> $2)");
 	return taken_over;
 }
 
@@ -180,22 +208,26 @@ take_over(void)
 static void
 forget_old_marks(void)
 {
-	Oid			types[2] = {INT8OID, OIDOID};
-	Datum		args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	Oid types[2] = {INT8OID, OIDOID};
+	Datum args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 
-	run("DELETE FROM pgw.restore_pending p WHERE NOT " PGW_PAUSE_MARK_COUNTS("p", "$1", "$2"), 2, types, args, NULL, SPI_OK_DELETE);
+	run("DELETE FROM pgw.restore_pending p WHERE NOT " PGW_PAUSE_MARK_COUNTS("p", "$1", "$2"), 2,
+		types, args, NULL, SPI_OK_DELETE);
 }
 
 static void
 record(const char *by, uint64 taken_over, const char *note)
 {
 	const PgwCopy *copy = pgw_copy();
-	bool		incident = copy != NULL && copy->reason != PGW_COPY_NONE;
-	Oid			types[6] = {INT8OID, OIDOID, TEXTOID, INT8OID, TEXTOID, UUIDOID};
-	Datum		args[6] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId), CStringGetTextDatum(by),
-	Int64GetDatum((int64) taken_over), note != NULL ? CStringGetTextDatum(note) : (Datum) 0,
-	incident ? UUIDPGetDatum(&copy->incident) : (Datum) 0};
-	char		nulls[7] = "      ";
+	bool incident = copy != NULL && copy->reason != PGW_COPY_NONE;
+	Oid types[6] = {INT8OID, OIDOID, TEXTOID, INT8OID, TEXTOID, UUIDOID};
+	Datum args[6] = {Int64GetDatum((int64) GetSystemIdentifier()),
+					 ObjectIdGetDatum(MyDatabaseId),
+					 CStringGetTextDatum(by),
+					 Int64GetDatum((int64) taken_over),
+					 note != NULL ? CStringGetTextDatum(note) : (Datum) 0,
+					 incident ? UUIDPGetDatum(&copy->incident) : (Datum) 0};
+	char nulls[7] = "      ";
 
 	nulls[4] = note != NULL ? ' ' : 'n';
 	nulls[5] = incident ? ' ' : 'n';
@@ -208,11 +240,11 @@ record(const char *by, uint64 taken_over, const char *note)
 Datum
 pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 {
-	char	   *note = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char	   *by = GetUserNameFromId(GetUserId(), false);
-	uint64		taken_over;
-	Oid			caller;
-	int			sec_context;
+	char *note = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
+	char *by = GetUserNameFromId(GetUserId(), false);
+	uint64 taken_over;
+	Oid caller;
+	int sec_context;
 
 	PreventCommandIfReadOnly("pgw.resume_after_restore()");
 	PreventCommandDuringRecovery("pgw.resume_after_restore()");
@@ -222,11 +254,13 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	run("LOCK TABLE pgw.resumptions IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL, SPI_OK_UTILITY);
-	pgw_pause_notice();			/* the worker may not have looked yet */
+	run("LOCK TABLE pgw.resumptions IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL,
+		SPI_OK_UTILITY);
+	pgw_pause_notice(); /* the worker may not have looked yet */
 	if (!pgw_pause_is_restored())
-		pgw_raise("operation_not_allowed", "\"reason\": \"not restored\"",
-				  "This database is not paused after a restore or a copy. If the worker is paused, see pgw.worker_mode.");
+		pgw_raise(
+			"operation_not_allowed", "\"reason\": \"not restored\"",
+			"This database is not paused after a restore or a copy. If the worker is paused, see pgw.worker_mode.");
 	forget_old_marks();
 	taken_over = take_over();
 	record(by, taken_over, note);

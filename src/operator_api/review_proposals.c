@@ -1,7 +1,9 @@
 /*
- * review_proposals.c - what pgw.resolve_review() reads and writes besides the attempt: proposals of a first pair of eyes
+ * review_proposals.c - what pgw.resolve_review() reads and writes besides the attempt: proposals of
+ * a first pair of eyes
  *
- * Proposals are only ever added; the attempt's row lock, which the caller holds, orders them.  One counts while the attempt has not moved since.
+ * Proposals are only ever added; the attempt's row lock, which the caller holds, orders them.  One
+ * counts while the attempt has not moved since.
  */
 #include "postgres.h"
 
@@ -16,7 +18,7 @@
 static Datum
 column(PgwRel *r, TupleTableSlot *slot, const char *name, Oid *type, bool *isnull)
 {
-	AttrNumber	att = get_attnum(RelationGetRelid(r->rel), name);
+	AttrNumber att = get_attnum(RelationGetRelid(r->rel), name);
 
 	if (att == InvalidAttrNumber)
 		elog(ERROR, "table pgw.review_proposals has no column \"%s\"", name);
@@ -27,9 +29,9 @@ column(PgwRel *r, TupleTableSlot *slot, const char *name, Oid *type, bool *isnul
 static char *
 text_column(PgwRel *r, const char *name)
 {
-	Oid			type;
-	bool		isnull;
-	Datum		d = column(r, r->found, name, &type, &isnull);
+	Oid type;
+	bool isnull;
+	Datum d = column(r, r->found, name, &type, &isnull);
 
 	return isnull ? NULL : pgw_row_to_string(type, d);
 }
@@ -37,8 +39,8 @@ text_column(PgwRel *r, const char *name)
 static int
 int_column(PgwRel *r, const char *name)
 {
-	Oid			type;
-	bool		isnull;
+	Oid type;
+	bool isnull;
 
 	return DatumGetInt32(column(r, r->found, name, &type, &isnull));
 }
@@ -47,9 +49,9 @@ static void
 keep_newest(PgwRel *r, void *arg)
 {
 	PgwProposal *newest = arg;
-	Oid			type;
-	bool		isnull;
-	int			number = int_column(r, "proposal");
+	Oid type;
+	bool isnull;
+	int number = int_column(r, "proposal");
 
 	if (number <= newest->proposal)
 		return;
@@ -66,10 +68,10 @@ bool
 pgw_store_newest_proposal(const pg_uuid_t *transaction_id, PgwProposal *out)
 {
 	static const char *const columns[] = {"transaction_id"};
-	Oid			relid = pgw_store_relid("review_proposals");
-	Oid			index = pgw_store_index(relid, columns, 1, false);
-	Datum		key = UUIDPGetDatum(transaction_id);
-	PgwRel		r;
+	Oid relid = pgw_store_relid("review_proposals");
+	Oid index = pgw_store_index(relid, columns, 1, false);
+	Datum key = UUIDPGetDatum(transaction_id);
+	PgwRel r;
 
 	memset(out, 0, sizeof(*out));
 	pgw_row_open_read(&r, relid);
@@ -81,7 +83,7 @@ pgw_store_newest_proposal(const pg_uuid_t *transaction_id, PgwProposal *out)
 static void
 put(PgwRel *r, const char *name, Datum value)
 {
-	AttrNumber	att = get_attnum(RelationGetRelid(r->rel), name);
+	AttrNumber att = get_attnum(RelationGetRelid(r->rel), name);
 
 	if (att == InvalidAttrNumber)
 		elog(ERROR, "table pgw.review_proposals has no column \"%s\"", name);
@@ -92,8 +94,8 @@ put(PgwRel *r, const char *name, Datum value)
 void
 pgw_store_add_proposal(const pg_uuid_t *transaction_id, const PgwProposal *p)
 {
-	PgwRel		r;
-	Oid			relid = pgw_store_relid("review_proposals");
+	PgwRel r;
+	Oid relid = pgw_store_relid("review_proposals");
 
 	pgw_row_open_write(&r, relid, NULL, false);
 	ExecClearTuple(r.slot);
@@ -103,7 +105,8 @@ pgw_store_add_proposal(const pg_uuid_t *transaction_id, const PgwProposal *p)
 	put(&r, "step_order", Int32GetDatum(p->step_order));
 	put(&r, "action", CStringGetTextDatum(p->action));
 	put(&r, "note", CStringGetTextDatum(p->note));
-	put(&r, "evidence", pgw_row_from_string(get_atttype(relid, get_attnum(relid, "evidence")), p->evidence));
+	put(&r, "evidence",
+		pgw_row_from_string(get_atttype(relid, get_attnum(relid, "evidence")), p->evidence));
 	put(&r, "proposed_by", ObjectIdGetDatum(p->proposed_by));
 	put(&r, "proposer", CStringGetTextDatum(p->proposer));
 	put(&r, "proposed_at", TimestampTzGetDatum(GetCurrentTimestamp()));

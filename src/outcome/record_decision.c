@@ -1,18 +1,22 @@
 /*
- * record_decision.c - what a decision of core/payment/charge_rules.h becomes in the tables, and whether the caller kept its payments row
+ * record_decision.c - what a decision of core/payment/charge_rules.h becomes in the tables, and
+ * whether the caller kept its payments row
  *
- * Owns the order of checks that decides whether a caller kept its payment, and the saving that follows when the caller itself
- * could not do it (its wait ran out, or the payments row was busy when the answer came).
+ * Owns the order of checks that decides whether a caller kept its payment, and the saving that
+ * follows when the caller itself could not do it (its wait ran out, or the payments row was busy
+ * when the answer came).
  *
  * The order (contract section 6), each step only after the one before:
- *	1. the attempt's row is locked (by our caller, without waiting);
- *	2. the subtransaction aborted: rolled back, whatever the top level does;
- *	3. the top level is in progress, or prepared: undecided;
- *	4. only now look for a payments row that names this attempt.
- * If 4 came before 3, a commit in between would look like "over, and no row", and money would be given back for a committed payment.
+ *     1. the attempt's row is locked (by our caller, without waiting);
+ *     2. the subtransaction aborted: rolled back, whatever the top level does;
+ *     3. the top level is in progress, or prepared: undecided;
+ *     4. only now look for a payments row that names this attempt.
+ * If 4 came before 3, a commit in between would look like "over, and no row", and money would be
+ * given back for a committed payment.
  *
- * Locks: the attempt's row, then the payments row, both without waiting; a client's lock makes us come back.
- * Why nothing is saved twice: the state is read under the row lock, and saving leaves BankApproved in the same commit.
+ * Locks: the attempt's row, then the payments row, both without waiting; a client's lock makes us
+ * come back. Why nothing is saved twice: the state is read under the row lock, and saving leaves
+ * BankApproved in the same commit.
  */
 #include "postgres.h"
 
@@ -57,18 +61,23 @@ add_amount(PgwBuf *b, const char *name, bool there, bool readable, int64 amount)
 		pgw_buf_printf(b, "%s\"%s\": null", b->len > 0 ? ", " : "", name);
 }
 
-/* What was asked for, and what the bank shows instead: the person who clears it up with the bank needs both. */
+/*
+ * What was asked for, and what the bank shows instead: the person who clears it up with the bank
+ * needs both.
+ */
 static void
 add_difference(PgwBuf *b, PgwEventType type, const PgwDecision *d)
 {
 	const PgwAnswer *a = d->shown;
 
-	if (a == NULL || (type != PGW_EV_BANK_OUTCOME_UNACCEPTABLE && type != PGW_EV_MANUAL_REVIEW_REQUIRED && type != PGW_EV_REFUND_COMPLETED &&
-					  type != PGW_EV_BANK_PROCESSING_COMPLETED))
+	if (a == NULL ||
+		(type != PGW_EV_BANK_OUTCOME_UNACCEPTABLE && type != PGW_EV_MANUAL_REVIEW_REQUIRED &&
+		 type != PGW_EV_REFUND_COMPLETED && type != PGW_EV_BANK_PROCESSING_COMPLETED))
 		return;
 	add_amount(b, "asked_amount", true, true, d->asked_amount);
 	add_member(b, "asked_currency", d->asked_currency);
-	add_amount(b, "bank_amount", a->has_amount || a->amount_unreadable, !a->amount_unreadable, a->amount);
+	add_amount(b, "bank_amount", a->has_amount || a->amount_unreadable, !a->amount_unreadable,
+			   a->amount);
 	add_member(b, "bank_currency", a->currency);
 	add_amount(b, "bank_captured", a->captured >= 0, true, a->captured);
 	add_amount(b, "bank_refunded", a->refunded >= 0, true, a->refunded);
@@ -78,8 +87,8 @@ add_difference(PgwBuf *b, PgwEventType type, const PgwDecision *d)
 static char *
 event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, const PgwAnswer *a)
 {
-	PgwBuf		b;
-	char	   *extra = NULL;
+	PgwBuf b;
+	char *extra = NULL;
 
 	pgw_buf_init(&b, 4096);
 	if (type == PGW_EV_BANK_PROCESSING_COMPLETED && a != NULL)
@@ -89,7 +98,7 @@ event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, 
 	}
 	else if (type == PGW_EV_TRANSACTION_ADOPTED)
 	{
-		char		id[37];
+		char id[37];
 
 		pgw_uuid_to_text(attempt->payment_id.data, id);
 		add_member(&b, "payment_id", id);
@@ -124,14 +133,14 @@ from_bank(const char *value)
 static bool
 names_something(const PgwAnswer *a)
 {
-	return a->outcome == PGW_OUT_APPROVED || a->outcome == PGW_OUT_PENDING || a->outcome == PGW_OUT_REQUIRES_ACTION ||
-		a->outcome == PGW_OUT_DECLINED;
+	return a->outcome == PGW_OUT_APPROVED || a->outcome == PGW_OUT_PENDING ||
+		   a->outcome == PGW_OUT_REQUIRES_ACTION || a->outcome == PGW_OUT_DECLINED;
 }
 
 static void
 note_answer(PgwAttempt *attempt, const PgwAnswer *a)
 {
-	char	   *value;
+	char *value;
 
 	if (names_something(a) && (value = from_bank(a->bank_reference)) != NULL)
 		attempt->bank_reference = value;
@@ -189,9 +198,10 @@ write_payment(PgwPayment *p, const PgwAttempt *attempt, const PgwDecision *d)
 }
 
 static void
-record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *operation, const PgwAnswer *answer)
+record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *operation,
+	   const PgwAnswer *answer)
 {
-	PgwEvent	events[PGW_DECISION_MAX_EVENTS];
+	PgwEvent events[PGW_DECISION_MAX_EVENTS];
 
 	memset(events, 0, sizeof(events));
 	for (int i = 0; i < d->nevents; i++)
@@ -212,7 +222,8 @@ record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *opera
 }
 
 void
-pgw_record_decision(PgwAttempt *attempt, PgwPayment *p, const PgwDecision *d, const char *operation, const PgwAnswer *answer)
+pgw_record_decision(PgwAttempt *attempt, PgwPayment *p, const PgwDecision *d, const char *operation,
+					const PgwAnswer *answer)
 {
 	record(attempt, false, d, operation, answer);
 	if (p != NULL)
@@ -230,8 +241,8 @@ pgw_record_new_attempt(PgwAttempt *attempt, const PgwDecision *d, const char *op
 typedef enum XidState
 {
 	XID_IN_PROGRESS,
-	XID_ABORTED,				/* also: crashed */
-	XID_OVER					/* committed, or so long ago that the log has forgotten: the payments row tells */
+	XID_ABORTED, /* also: crashed */
+	XID_OVER     /* committed, or so long ago that the log has forgotten: the payments row tells */
 } XidState;
 
 static XidState
@@ -239,15 +250,20 @@ xid_state(FullTransactionId fxid)
 {
 	TransactionId xid = XidFromFullTransactionId(fxid);
 	FullTransactionId next = ReadNextFullTransactionId();
-	XidState		state;
+	XidState state;
 
 	if (!FullTransactionIdIsValid(fxid))
 		return XID_OVER;
 	if (!FullTransactionIdPrecedes(fxid, next))
-		return XID_IN_PROGRESS; /* lies in the future: cannot be, and nothing may be concluded */
+		/* lies in the future: cannot be, and nothing may be concluded */
+		return XID_IN_PROGRESS;
 
-	/* In progress (prepared ones are) before did-commit: in the other order, one that ends in between looks like neither. */
-	if (TransactionIdIsInProgress(xid) && U64FromFullTransactionId(next) - U64FromFullTransactionId(fxid) < UINT32_MAX / 2)
+	/*
+	 * In progress (prepared ones are) before did-commit: in the other order, one that ends in
+	 * between looks like neither.
+	 */
+	if (TransactionIdIsInProgress(xid) &&
+		U64FromFullTransactionId(next) - U64FromFullTransactionId(fxid) < UINT32_MAX / 2)
 		return XID_IN_PROGRESS;
 
 	/* The lock keeps the commit log from being cut off between the test and the look. */
@@ -266,19 +282,23 @@ pgw_attempt_of_other_database(const PgwAttempt *attempt)
 {
 	if (PGW_MUTATED(RESTORED_PAUSE))
 		return false;
-	return attempt->system_identifier != (int64) GetSystemIdentifier() || attempt->database_oid != MyDatabaseId;
+	return attempt->system_identifier != (int64) GetSystemIdentifier() ||
+		   attempt->database_oid != MyDatabaseId;
 }
 
-/* Did the caller's (sub)transaction end without its rows? UNDECIDED, ROLLED_BACK, or NOTHING: ask the payments row. */
+/*
+ * Did the caller's (sub)transaction end without its rows? UNDECIDED, ROLLED_BACK, or NOTHING: ask
+ * the payments row.
+ */
 static PgwRecordResult
 caller_xact_state(const PgwAttempt *attempt)
 {
-	XidState		top;
-	XidState		sub;
+	XidState top;
+	XidState sub;
 
 	/*
-	 * The subtransaction first: aborted under a top level that still runs or commits is rolled back all the same.  A subtransaction that was
-	 * released is in progress until its top level ends.
+	 * The subtransaction first: aborted under a top level that still runs or commits is rolled back
+	 * all the same.  A subtransaction that was released is in progress until its top level ends.
 	 */
 	sub = PGW_MUTATED(SUBXID) ? XID_OVER : xid_state(attempt->caller_subxid);
 	if (sub == XID_ABORTED)
@@ -289,26 +309,32 @@ caller_xact_state(const PgwAttempt *attempt)
 	return top == XID_ABORTED ? PGW_RECORD_ROLLED_BACK : PGW_RECORD_NOTHING_LEFT;
 }
 
-/* Does the payments row name this attempt?  The store reads the latest committed version: younger than any answer about an xid. */
+/*
+ * Does the payments row name this attempt?  The store reads the latest committed version: younger
+ * than any answer about an xid.
+ */
 static bool
 has_row(const PgwAttempt *attempt, PgwPayment *p)
 {
-	return pgw_store_payment_by_id(&attempt->payment_id, p) && memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0;
+	return pgw_store_payment_by_id(&attempt->payment_id, p) &&
+		   memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0;
 }
 
 bool
 pgw_caller_rolled_back(const PgwAttempt *attempt)
 {
-	PgwPayment	p;
-	PgwRecordResult		result = attempt->submitted ? PGW_RECORD_NOTHING_LEFT : caller_xact_state(attempt);
+	PgwPayment p;
+	PgwRecordResult result =
+		attempt->submitted ? PGW_RECORD_NOTHING_LEFT : caller_xact_state(attempt);
 
-	return result == PGW_RECORD_ROLLED_BACK || (result == PGW_RECORD_NOTHING_LEFT && !has_row(attempt, &p));
+	return result == PGW_RECORD_ROLLED_BACK ||
+		   (result == PGW_RECORD_NOTHING_LEFT && !has_row(attempt, &p));
 }
 
 void
 pgw_record_identity(const PgwAttempt *attempt, PgwIdentity *out)
 {
-	bool		card = attempt->token == NULL;
+	bool card = attempt->token == NULL;
 
 	out->amount = attempt->amount;
 	out->currency = attempt->currency;
@@ -324,14 +350,17 @@ pgw_record_identity(const PgwAttempt *attempt, PgwIdentity *out)
 TimestampTz
 pgw_record_authorization_end(const PgwAttempt *attempt)
 {
-	PgwBank    *bank;
-	bool		unreadable;
-	int64		lifetime;
+	PgwBank *bank;
+	bool unreadable;
+	int64 lifetime;
 
 	if (attempt->capture != PGW_CAPTURE_MANUAL)
 		return 0;
 
-	/* A bank that cannot be read just now says nothing of its authorizations' life: looked at again, at once and until it can (watch_after_end.c). */
+	/*
+	 * A bank that cannot be read just now says nothing of its authorizations' life: looked at
+	 * again, at once and until it can (watch_after_end.c).
+	 */
 	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
 	if (bank == NULL || bank->connector == NULL)
 		return PGW_MUTATED(UNREADABLE_BANK) ? 0 : pgw_now();
@@ -348,10 +377,12 @@ save(PgwAttempt *attempt, PgwPayment *p)
 	{
 		pgw_charge_save(attempt->capture, attempt->submitted, attempt->amount, &d);
 		attempt->next_step_at = pgw_record_authorization_end(attempt);
-		pgw_record_decision(attempt, p, &d, pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)), NULL);
+		pgw_record_decision(attempt, p, &d,
+							pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)),
+							NULL);
 		return PGW_RECORD_SAVED;
 	}
-	memset(&d, 0, sizeof(d));	/* its events are written, only the payments row lacks it */
+	memset(&d, 0, sizeof(d)); /* its events are written, only the payments row lacks it */
 	d.payment = pgw_charge_payment_of_state(attempt->status, attempt->error_code);
 	if (d.payment == PGW_PAYMENT_UNCHANGED)
 		return PGW_RECORD_NOTHING_LEFT;
@@ -360,8 +391,9 @@ save(PgwAttempt *attempt, PgwPayment *p)
 }
 
 /*
- * May the worker still write this payments row?  in_review ends with the review; authorized ends where the capture that was to follow the commit cannot be
- * had.  Any other status is final; the worker must not change it.
+ * May the worker still write this payments row?  in_review ends with the review; authorized ends
+ * where the capture that was to follow the commit cannot be had.  Any other status is final; the
+ * worker must not change it.
  */
 static bool
 awaits_result(const PgwPayment *p, const PgwAttempt *attempt)
@@ -382,9 +414,9 @@ awaits_result(const PgwPayment *p, const PgwAttempt *attempt)
 PgwRecordResult
 pgw_record_for_caller(PgwAttempt *attempt)
 {
-	PgwPayment	p;
-	bool		busy = false;
-	bool		missing = false;
+	PgwPayment p;
+	bool busy = false;
+	bool missing = false;
 
 	if (pgw_attempt_of_other_database(attempt))
 		return PGW_RECORD_OTHER_DATABASE;
@@ -395,7 +427,7 @@ pgw_record_for_caller(PgwAttempt *attempt)
 	}
 	if (!attempt->submitted)
 	{
-		PgwRecordResult		result = caller_xact_state(attempt);
+		PgwRecordResult result = caller_xact_state(attempt);
 
 		if (result != PGW_RECORD_NOTHING_LEFT)
 			return result;
@@ -407,9 +439,11 @@ pgw_record_for_caller(PgwAttempt *attempt)
 	if (!awaits_result(&p, attempt))
 	{
 		/* the row is final: what was approved is not for this payment any more */
-		return attempt->status == PGW_BANK_APPROVED ? PGW_RECORD_ROLLED_BACK : PGW_RECORD_NOTHING_LEFT;
+		return attempt->status == PGW_BANK_APPROVED ? PGW_RECORD_ROLLED_BACK
+													: PGW_RECORD_NOTHING_LEFT;
 	}
-	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy) || !awaits_result(&p, attempt))
-		return PGW_RECORD_ROW_BUSY;	/* somebody changes it: look again when that is over */
+	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy) ||
+		!awaits_result(&p, attempt))
+		return PGW_RECORD_ROW_BUSY; /* somebody changes it: look again when that is over */
 	return save(attempt, &p);
 }

@@ -1,5 +1,6 @@
 /*
- * record_decision.h - what a decision of core/payment/charge_rules.h becomes in the tables, and whether the caller kept its payments row
+ * record_decision.h - what a decision of core/payment/charge_rules.h becomes in the tables, and
+ * whether the caller kept its payments row
  */
 #ifndef PGW_OUTCOME_RECORD_DECISION_H
 #define PGW_OUTCOME_RECORD_DECISION_H
@@ -11,40 +12,48 @@
 #include "store/tables.h"
 
 /*
- * Write a decision: events and attempt, and the payments row if the decision says so.  attempt is locked; so is *p when the decision has a
- * payment (else it may be NULL).  answer: the bank's, or NULL.  next_step_at of *attempt is the caller's to set before.
+ * Write a decision: events and attempt, and the payments row if the decision says so.  attempt is
+ * locked; so is *p when the decision has a payment (else it may be NULL).  answer: the bank's, or
+ * NULL.  next_step_at of *attempt is the caller's to set before.
  */
-extern void pgw_record_decision(PgwAttempt *attempt, PgwPayment *p, const PgwDecision *d, const char *operation,
-							const PgwAnswer *answer);
+extern void pgw_record_decision(PgwAttempt *attempt, PgwPayment *p, const PgwDecision *d,
+								const char *operation, const PgwAnswer *answer);
 
 /* The same for an attempt that is not in the table yet. */
-extern void pgw_record_new_attempt(PgwAttempt *attempt, const PgwDecision *d, const char *operation);
+extern void pgw_record_new_attempt(PgwAttempt *attempt, const PgwDecision *d,
+								   const char *operation);
 
 typedef enum PgwRecordResult
 {
-	PGW_RECORD_NOTHING_LEFT = 0,		/* nothing (left) to do for this attempt */
-	PGW_RECORD_SAVED,				/* its payments row now holds the result */
-	PGW_RECORD_UNDECIDED,			/* the caller's transaction still runs or is prepared */
-	PGW_RECORD_ROLLED_BACK,		/* no payments row names it: the charge is to be given back */
-	PGW_RECORD_ROW_BUSY,				/* the payments row is locked by someone: later */
-	PGW_RECORD_OTHER_DATABASE			/* recorded in another cluster or database: its xids mean nothing here */
+	PGW_RECORD_NOTHING_LEFT = 0, /* nothing (left) to do for this attempt */
+	PGW_RECORD_SAVED,            /* its payments row now holds the result */
+	PGW_RECORD_UNDECIDED,        /* the caller's transaction still runs or is prepared */
+	PGW_RECORD_ROLLED_BACK,      /* no payments row names it: the charge is to be given back */
+	PGW_RECORD_ROW_BUSY,         /* the payments row is locked by someone: later */
+	PGW_RECORD_OTHER_DATABASE /* recorded in another cluster or database: its xids mean nothing here
+							   */
 } PgwRecordResult;
 
 /*
- * Write the payments row in the caller's place: the result of an approved attempt, or the status that its later state implies. attempt is locked by this
- * transaction, which has READ COMMITTED snapshots.
+ * Write the payments row in the caller's place: the result of an approved attempt, or the status
+ * that its later state implies. attempt is locked by this transaction, which has READ COMMITTED
+ * snapshots.
  */
 extern PgwRecordResult pgw_record_for_caller(PgwAttempt *attempt);
 
 /* Is the caller gone without its row?  Nothing is written or locked. */
 extern bool pgw_caller_rolled_back(const PgwAttempt *attempt);
 
-/* Recorded in another cluster or database (a restored dump, a copy): not to be worked on before pgw.resume_after_restore(). */
+/*
+ * Recorded in another cluster or database (a restored dump, a copy): not to be worked on before
+ * pgw.resume_after_restore().
+ */
 extern bool pgw_attempt_of_other_database(const PgwAttempt *attempt);
 
 /*
- * When pgw_step_watch_authorization() has to look at the authorization that has just been saved: when it lapses, as the connector says; at once where its bank
- * cannot be read just now.  0: the connector does not say, or it is not for pgw to watch.  Waits for no lock.
+ * When pgw_step_watch_authorization() has to look at the authorization that has just been saved:
+ * when it lapses, as the connector says; at once where its bank cannot be read just now.  0: the
+ * connector does not say, or it is not for pgw to watch.  Waits for no lock.
  */
 extern TimestampTz pgw_record_authorization_end(const PgwAttempt *attempt);
 

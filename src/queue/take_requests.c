@@ -1,21 +1,29 @@
 /*
- * take_requests.c - what callers of process_payment ask: the intent of a new attempt, or the takeover of an earlier one
+ * take_requests.c - what callers of process_payment ask: the intent of a new attempt, or the
+ * takeover of an earlier one
  *
- *	 slot ---> waiting ---> items ---(commit, flushed)---> send_calls.c: ready
- *	        (bank_lanes.c)    |
- *	                          +--- an earlier attempt with this id: adoption.c ---(commit, flushed)---> answered, or waiting_callers.c
+ *      slot ---> waiting ---> items ---(commit, flushed)---> send_calls.c: ready
+ *             (bank_lanes.c)    |
+ *                               +--- an earlier attempt with this id: adoption.c ---(commit,
+ *                               flushed)---> answered, or waiting_callers.c
  *
- * Owns the requests that wait for room at their bank; in which order they get it is bank_lanes.c's.  A slot's body is ours from take to answer.
+ * Owns the requests that wait for room at their bank; in which order they get it is bank_lanes.c's.
+ * A slot's body is ours from take to answer.
  *
  * Orderings that matter
- *	- The slot is marked recorded in committed(), with interrupts held since before the commit: a worker that ends cannot leave a durable
- *	  intent in a slot that the next worker would take for a fresh request.  (The attempt's id would be a duplicate key then as well.)
- *	- The slot is bound after that, right before the request leaves (send_calls.c) or its caller is made to wait for an earlier attempt: a caller
- *	  that leaves earlier has withdrawn, whatever its intent's commit waits for, and no payments row names an attempt that is not recorded.
- *	- Cards: rendered before the intent (a request that cannot be rendered leaves no trace), wiped from the slot in committed().
- *	- Requests are read from the slots before the transaction that records them takes its xid (batch.c).
- *	- A call that has been taken off one list is in nobody's hands but ours until it is on another: an ERROR in between puts it off (keep()), or its
- *	  caller would wait for nobody.
+ *     - The slot is marked recorded in committed(), with interrupts held since before the commit:
+ *       a worker that ends cannot leave a durable intent in a slot that the next worker would take
+ *       for a fresh request.  (The attempt's id would be a duplicate key then as well.)
+ *     - The slot is bound after that, right before the request leaves (send_calls.c) or its
+ *       caller is made to wait for an earlier attempt: a caller that leaves earlier has withdrawn,
+ *       whatever its intent's commit waits for, and no payments row names an attempt that is not
+ *       recorded.
+ *     - Cards: rendered before the intent (a request that cannot be rendered leaves no trace),
+ *       wiped from the slot in committed().
+ *     - Requests are read from the slots before the transaction that records them takes its xid
+ *       (batch.c).
+ *     - A call that has been taken off one list is in nobody's hands but ours until it is on
+ *       another: an ERROR in between puts it off (keep()), or its caller would wait for nobody.
  */
 #include "postgres.h"
 
@@ -31,13 +39,15 @@
 #define TAKE_MAX 256
 #define BUSY_DELAY_MS 20
 #define SWEEP_MS 10
-#define LOCKED_PATIENCE_MS 2000	/* of an intent whose tables are locked by somebody */
-#define ERRORS_MAX 5			/* of one request: then its caller is told */
+#define LOCKED_PATIENCE_MS 2000 /* of an intent whose tables are locked by somebody */
+#define ERRORS_MAX 5            /* of one request: then its caller is told */
 
-static dlist_head waiting;		/* for room at their bank, linked by .all */
-static dlist_head at_once;		/* need none: refused */
-static dlist_head put_off;		/* until not_before: a row was busy (rendered), or our configuration is older than its backend's */
-static bool config_wanted = false;	/* some of them wait for the configuration to be read again */
+static dlist_head waiting; /* for room at their bank, linked by .all */
+static dlist_head at_once; /* need none: refused */
+/* until not_before: a row was busy (rendered), or our configuration is older than its backend's */
+static dlist_head put_off;
+/* some of them wait for the configuration to be read again */
+static bool config_wanted = false;
 
 void
 pgw_requests_init(void)
@@ -56,10 +66,9 @@ pgw_requests_want_config(void)
 void
 pgw_requests_forget(void)
 {
-	dlist_iter	iter;
+	dlist_iter iter;
 
-	dlist_foreach(iter, &waiting)
-		dlist_container(PgwCall, all, iter.cur)->slot = -1;
+	dlist_foreach(iter, &waiting) dlist_container(PgwCall, all, iter.cur)->slot = -1;
 	pgw_calls_forget_in(&at_once);
 	pgw_calls_forget_in(&put_off);
 }
@@ -91,7 +100,7 @@ render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnect
 {
 	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
 	PgwCallParams params;
-	bool		ok;
+	bool ok;
 
 	memset(&params, 0, sizeof(params));
 	params.amount = r->amount;
@@ -117,7 +126,8 @@ static void request_committed(PgwBatchItem *item);
 static void request_failed(PgwBatchItem *item, int sqlstate);
 static void request_broken(PgwBatchItem *item, bool committed);
 
-const PgwBatchItemOps pgw_request_ops = {"intents", request_apply, request_committed, request_failed, request_broken};
+const PgwBatchItemOps pgw_request_ops = {"intents", request_apply, request_committed,
+										 request_failed, request_broken};
 
 /* ---------------------------------------------------------------- waiting for room */
 
@@ -128,8 +138,8 @@ is_gone(const PgwCall *call)
 }
 
 /*
- * The next bank that may take it: the chosen one (after: NULL) or, where the caller named none and that one is left alone, those that follow it by
- * priority.
+ * The next bank that may take it: the chosen one (after: NULL) or, where the caller named none and
+ * that one is left alone, those that follow it by priority.
  */
 static PgwBank *
 next_bank(const PgwCall *call, PgwBank *chosen, PgwBank *after)
@@ -140,14 +150,17 @@ next_bank(const PgwCall *call, PgwBank *chosen, PgwBank *after)
 		return chosen;
 	if (r->bank_requested[0] != '\0')
 		return NULL;
-	return pgw_config_next_bank(after, r->amount, r->currency, r->card_number[0] != '\0', (PgwCaptureMode) r->capture);
+	return pgw_config_next_bank(after, r->amount, r->currency, r->card_number[0] != '\0',
+								(PgwCaptureMode) r->capture);
 }
 
 static void
 wait_for(PgwCall *call, const PgwBank *bank)
 {
 	/* always: as many wait as have a slot */
-	(void) pgw_lanes_wait(&call->place, bank->name, PGW_LANE_CHARGE, pgw_turns_key(pgw_exchange_request(call->slot)->merchant), &call->item, true);
+	(void) pgw_lanes_wait(&call->place, bank->name, PGW_LANE_CHARGE,
+						  pgw_turns_key(pgw_exchange_request(call->slot)->merchant), &call->item,
+						  true);
 	dlist_push_tail(&waiting, &call->all);
 }
 
@@ -167,29 +180,34 @@ put_off_for_now(PgwCall *call)
 }
 
 /*
- * The caller has chosen its bank by a configuration that this process has not read yet: from an older one it is neither answered nor served, or the
- * request would go to where the bank was.
+ * The caller has chosen its bank by a configuration that this process has not read yet: from an
+ * older one it is neither answered nor served, or the request would go to where the bank was.
  */
 static bool
 config_is_older(const PgwCall *call)
 {
-	bool		config_changing;
+	bool config_changing;
 
-	return (pgw_config_number(&config_changing) < pgw_exchange_request(call->slot)->generation || pgw_config_reads() < call->config_reads) &&
-		!PGW_MUTATED(OLD_CONFIG);
+	return (pgw_config_number(&config_changing) < pgw_exchange_request(call->slot)->generation ||
+			pgw_config_reads() < call->config_reads) &&
+		   !PGW_MUTATED(OLD_CONFIG);
 }
 
-/* The bank that its backend chose.  NULL: it takes nothing, and the call is answered; or it is put off until we know as much as its backend did. */
+/*
+ * The bank that its backend chose.  NULL: it takes nothing, and the call is answered; or it is put
+ * off until we know as much as its backend did.
+ */
 static PgwBank *
 chosen_bank(PgwCall *call)
 {
-	PgwBank    *bank = pgw_config_bank(pgw_exchange_request(call->slot)->bank);
+	PgwBank *bank = pgw_config_bank(pgw_exchange_request(call->slot)->bank);
 
 	if (config_is_older(call))
 	{
 		pgw_config_reread();
 		config_wanted = true;
-		call->not_before = TimestampTzPlusMilliseconds(pgw_now(), 1);	/* the next turn reads it */
+		/* the next turn reads it */
+		call->not_before = TimestampTzPlusMilliseconds(pgw_now(), 1);
 		dlist_push_tail(&put_off, &call->item.node);
 		return NULL;
 	}
@@ -204,8 +222,8 @@ static void
 enter(PgwCall *call)
 {
 	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
-	PgwBank    *chosen;
-	PgwBank    *b;
+	PgwBank *chosen;
+	PgwBank *b;
 
 	PGW_DEBUG_POINT("entering");
 	chosen = chosen_bank(call);
@@ -214,7 +232,8 @@ enter(PgwCall *call)
 	call->refused = false;
 	call->op = pgw_charge_operation((PgwCaptureMode) r->capture, false);
 	call->deadline = r->deadline;
-	for (b = chosen; b != NULL && pgw_bank_is_shut(b->name, call->op); b = next_bank(call, chosen, b))
+	for (b = chosen; b != NULL && pgw_bank_is_shut(b->name, call->op);
+		 b = next_bank(call, chosen, b))
 		;
 	if (b != NULL)
 		wait_for(call, b);
@@ -226,7 +245,7 @@ static void
 take_one(int slot)
 {
 	const PgwSlotRequest *r = pgw_exchange_request(slot);
-	PgwCall    *call;
+	PgwCall *call;
 
 	PGW_DEBUG_POINT("take_one");
 	call = pgw_call_new(&r->transaction_id, &r->correlation_id, false);
@@ -235,7 +254,8 @@ take_one(int slot)
 	call->item.ops = &pgw_request_ops;
 	if (is_gone(call))
 	{
-		answer_error(call, "internal_error", "");	/* nobody reads it: nothing was recorded, nothing is sent */
+		/* nobody reads it: nothing was recorded, nothing is sent */
+		answer_error(call, "internal_error", "");
 		return;
 	}
 	PG_TRY();
@@ -244,7 +264,9 @@ take_one(int slot)
 	}
 	PG_CATCH();
 	{
-		/* its slot is given back; were the call left, its attempt would count as under way for ever */
+		/*
+		 * its slot is given back; were the call left, its attempt would count as under way for ever
+		 */
 		if (!PGW_MUTATED(BETWEEN_LISTS))
 			pgw_call_free(call);
 		PG_RE_THROW();
@@ -255,11 +277,12 @@ take_one(int slot)
 void
 pgw_requests_take(void)
 {
-	int			slots[TAKE_MAX];
-	int			n;
+	int slots[TAKE_MAX];
+	int n;
 	volatile int i = 0;
 
-	pgw_lanes_ensure_configured();			/* so that nothing below needs memory but the call itself */
+	/* so that nothing below needs memory but the call itself */
+	pgw_lanes_ensure_configured();
 	n = pgw_exchange_take(slots, TAKE_MAX);
 
 	PG_TRY();
@@ -269,7 +292,10 @@ pgw_requests_take(void)
 	}
 	PG_CATCH();
 	{
-		/* out of memory: what has no call goes back into its place, or its caller would wait for nobody */
+		/*
+		 * out of memory: what has no call goes back into its place, or its caller would wait for
+		 * nobody
+		 */
 		if (!PGW_MUTATED(TAKEN_LOST))
 			pgw_exchange_give_back(slots + i, n - i);
 		PG_RE_THROW();
@@ -287,16 +313,17 @@ keep(PgwCall *call)
 		return;
 	if (++call->failures >= ERRORS_MAX)
 	{
-		answer_error(call, "internal_error", "the request could not be prepared: see the server's log");
+		answer_error(call, "internal_error",
+					 "the request could not be prepared: see the server's log");
 		return;
 	}
-	pgw_call_unrender(call);	/* it may lack a part, and may go to another bank */
+	pgw_call_unrender(call); /* it may lack a part, and may go to another bank */
 	put_off_for_now(call);
 }
 
 /* The call is on no list: to(call, items) puts it onto one, or ends it. */
 static void
-hand_on(void (*to) (PgwCall *call, dlist_head *items), PgwCall *call, dlist_head *items)
+hand_on(void (*to)(PgwCall *call, dlist_head *items), PgwCall *call, dlist_head *items)
 {
 	PG_TRY();
 	{
@@ -328,8 +355,8 @@ render(PgwCall *call, PgwBank *bank, dlist_head *items)
 static void
 admit(PgwCall *call, dlist_head *items)
 {
-	char		waited_for[NAMEDATALEN];
-	PgwBank    *chosen;
+	char waited_for[NAMEDATALEN];
+	PgwBank *chosen;
 	TimestampTz when;
 
 	strlcpy(waited_for, pgw_lanes_name(&call->place), sizeof(waited_for));
@@ -360,11 +387,11 @@ admit(PgwCall *call, dlist_head *items)
 void
 pgw_requests_admit(PgwBatchItem *item, dlist_head *items)
 {
-	PgwCall    *call = (PgwCall *) item;
+	PgwCall *call = (PgwCall *) item;
 
 	dlist_delete(&call->all);
 	if (is_gone(call))
-		answer_error(call, "internal_error", "");	/* nobody reads it */
+		answer_error(call, "internal_error", ""); /* nobody reads it */
 	else
 		hand_on(admit, call, items);
 	if (!dlist_is_empty(&at_once))
@@ -375,7 +402,7 @@ pgw_requests_admit(PgwBatchItem *item, dlist_head *items)
 static void
 render_refused(PgwCall *call, dlist_head *items)
 {
-	PgwBank    *bank = chosen_bank(call);
+	PgwBank *bank = chosen_bank(call);
 
 	if (bank != NULL)
 		render(call, bank, items);
@@ -401,7 +428,7 @@ pgw_requests_collect(dlist_head *items)
 	config_wanted = false;
 	while (!dlist_is_empty(&at_once))
 	{
-		PgwCall    *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&at_once));
+		PgwCall *call = dlist_container(PgwCall, item.node, dlist_pop_head_node(&at_once));
 
 		if (is_gone(call))
 			answer_error(call, "internal_error", "");
@@ -410,7 +437,7 @@ pgw_requests_collect(dlist_head *items)
 	}
 	dlist_foreach_modify(iter, &put_off)
 	{
-		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
+		PgwCall *call = dlist_container(PgwCall, item.node, iter.cur);
 
 		if (!pgw_is_due(call->not_before, now, BUSY_DELAY_MS) && !is_gone(call))
 			continue;
@@ -425,7 +452,7 @@ pgw_requests_collect(dlist_head *items)
 	swept = now;
 	dlist_foreach_modify(iter, &waiting)
 	{
-		PgwCall    *call = dlist_container(PgwCall, all, iter.cur);
+		PgwCall *call = dlist_container(PgwCall, all, iter.cur);
 
 		if (!is_gone(call))
 			continue;
@@ -440,20 +467,22 @@ pgw_requests_refuse_waiting(const char *error_code)
 	while (!dlist_is_empty(&waiting))
 		answer_error(dlist_container(PgwCall, all, dlist_pop_head_node(&waiting)), error_code, "");
 	while (!dlist_is_empty(&at_once))
-		answer_error(dlist_container(PgwCall, item.node, dlist_pop_head_node(&at_once)), error_code, "");
+		answer_error(dlist_container(PgwCall, item.node, dlist_pop_head_node(&at_once)), error_code,
+					 "");
 	while (!dlist_is_empty(&put_off))
-		answer_error(dlist_container(PgwCall, item.node, dlist_pop_head_node(&put_off)), error_code, "");
+		answer_error(dlist_container(PgwCall, item.node, dlist_pop_head_node(&put_off)), error_code,
+					 "");
 }
 
 TimestampTz
 pgw_requests_next_due(void)
 {
 	TimestampTz next = dlist_is_empty(&at_once) ? 0 : 1;
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &put_off)
 	{
-		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
+		PgwCall *call = dlist_container(PgwCall, item.node, iter.cur);
 
 		if (next == 0 || call->not_before < next)
 			next = call->not_before;
@@ -507,15 +536,20 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 static void
 record_intent(PgwAttempt *attempt, const PgwCall *call)
 {
-	PgwEvent	events[3];
-	int			n = 0;
+	PgwEvent events[3];
+	int n = 0;
 
 	memset(events, 0, sizeof(events));
-	events[n++] = (PgwEvent) {.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED};
+	events[n++] =
+		(PgwEvent){.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED};
 	if (call->switched_from[0] != '\0')
-		events[n++] = (PgwEvent) {.type = PGW_EV_BANK_SWITCHED, .from = PGW_CREATED, .to = PGW_CREATED,
+		events[n++] = (PgwEvent){
+			.type = PGW_EV_BANK_SWITCHED,
+			.from = PGW_CREATED,
+			.to = PGW_CREATED,
 			.extra = psprintf("\"from_bank\": %s", pgw_store_json_string(call->switched_from))};
-	events[n++] = (PgwEvent) {.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
+	events[n++] =
+		(PgwEvent){.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
 	for (int i = 0; i < n; i++)
 		events[i].operation = pgw_op_name(call->op);
 	pgw_store_advance(attempt, true, events, n);
@@ -537,14 +571,15 @@ record_refusal(PgwAttempt *attempt, const PgwCall *call)
 static void
 request_apply(PgwBatchItem *item)
 {
-	PgwCall    *call = (PgwCall *) item;
+	PgwCall *call = (PgwCall *) item;
 	const PgwSlotRequest *r;
 	PgwAttempt attempt;
 
 	call->takeover = call->wait_for_outcome = call->row_was_busy = call->has_next_step = false;
 	call->skipped = call->slot < 0 || pgw_exchange_abandoned(call->slot);
 	if (call->skipped)
-		return;					/* the caller left, or the extension was being dropped meanwhile */
+		/* the caller left, or the extension was being dropped meanwhile */
+		return;
 	r = pgw_exchange_request(call->slot);
 	call->takeover = pgw_adopt_for_request(call, r);
 	if (call->takeover)
@@ -564,15 +599,16 @@ request_apply(PgwBatchItem *item)
 static void
 taken_over(PgwCall *call)
 {
-	pg_uuid_t	earlier = call->reply.transaction_id;
-	bool		told = false;
+	pg_uuid_t earlier = call->reply.transaction_id;
+	bool told = false;
 
 	if (call->wait_for_outcome)
 	{
 		pgw_exchange_mark_recorded(call->slot, &earlier);
-		pgw_exchange_wipe(call->slot);	/* the earlier attempt has its own */
+		pgw_exchange_wipe(call->slot); /* the earlier attempt has its own */
 		PGW_DEBUG_POINT("adoption_committed");
-		told = pgw_exchange_bind(call->slot) && pgw_waiters_add(&earlier, call->slot, call->deadline);
+		told =
+			pgw_exchange_bind(call->slot) && pgw_waiters_add(&earlier, call->slot, call->deadline);
 	}
 	else
 		PGW_DEBUG_POINT("adoption_committed");
@@ -591,17 +627,17 @@ recorded(PgwCall *call)
 {
 	pgw_exchange_mark_recorded(call->slot, &call->transaction_id);
 	pgw_exchange_wipe(call->slot);
-	call->failures = 0;			/* of its result, from here on */
+	call->failures = 0; /* of its result, from here on */
 	pgw_call_ready(call);
 }
 
 static void
 request_committed(PgwBatchItem *item)
 {
-	PgwCall    *call = (PgwCall *) item;
+	PgwCall *call = (PgwCall *) item;
 
 	if (call->skipped)
-		answer_error(call, "internal_error", "");	/* nobody reads it: the slot becomes free */
+		answer_error(call, "internal_error", ""); /* nobody reads it: the slot becomes free */
 	else if (call->row_was_busy)
 	{
 		/* the earlier attempt's row is locked for a moment */
@@ -626,8 +662,9 @@ request_committed(PgwBatchItem *item)
 }
 
 /*
- * DDL holds what has to be written, or something of a user's on pgw's tables took too long.  Nothing was written.  Not for long: this caller may be
- * whom the DDL waits for (table_locks.c says when).
+ * DDL holds what has to be written, or something of a user's on pgw's tables took too long.
+ * Nothing was written.  Not for long: this caller may be whom the DDL waits for (table_locks.c says
+ * when).
  */
 static void
 locked_out(PgwCall *call)
@@ -638,7 +675,8 @@ locked_out(PgwCall *call)
 		call->locked_since = now;
 	if (TimestampDifferenceExceeds(call->locked_since, now, LOCKED_PATIENCE_MS))
 	{
-		answer_error(call, "worker_busy", "a table of pgw is locked, or a trigger on it takes too long");
+		answer_error(call, "worker_busy",
+					 "a table of pgw is locked, or a trigger on it takes too long");
 		return;
 	}
 	put_off_for_now(call);
@@ -647,7 +685,7 @@ locked_out(PgwCall *call)
 static void
 request_failed(PgwBatchItem *item, int sqlstate)
 {
-	PgwCall    *call = (PgwCall *) item;
+	PgwCall *call = (PgwCall *) item;
 
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE || sqlstate == ERRCODE_QUERY_CANCELED)
 	{
@@ -655,7 +693,10 @@ request_failed(PgwBatchItem *item, int sqlstate)
 		return;
 	}
 
-	/* The one-live-attempt index: an earlier attempt with this id is not finished.  Nothing was sent for this one. */
+	/*
+	 * The one-live-attempt index: an earlier attempt with this id is not finished.  Nothing was
+	 * sent for this one.
+	 */
 	if (sqlstate == ERRCODE_UNIQUE_VIOLATION)
 		answer_error(call, "request_in_flight", "an earlier attempt with this id is not finished");
 	else
@@ -665,7 +706,7 @@ request_failed(PgwBatchItem *item, int sqlstate)
 static void
 request_broken(PgwBatchItem *item, bool committed)
 {
-	PgwCall    *call = (PgwCall *) item;
+	PgwCall *call = (PgwCall *) item;
 
 	if (!committed || call->skipped)
 		answer_error(call, "internal_error", "");

@@ -1,15 +1,20 @@
 /*
- * write_results.c - a bank call's result on its way into the tables, and back to the caller who waits
+ * write_results.c - a bank call's result on its way into the tables, and back to the caller who
+ * waits
  *
- * Owns the calls whose transfer is over, until their result is committed.  What it means is decided by the attempt's state: unknown_outcome.c,
- * compensation.c, capture_on_commit.c, requested_operation.c, watch_after_end.c.
+ * Owns the calls whose transfer is over, until their result is committed.  What it means is decided
+ * by the attempt's state: unknown_outcome.c, compensation.c, capture_on_commit.c,
+ * requested_operation.c, watch_after_end.c.
  *
  * Orderings that matter
- *	- A waiting caller's result may commit asynchronously: the caller's own commit has a later LSN and is forced to be synchronous, and
- *	  after a crash in between the attempt is "started, no answer".  Results that nobody waits for are flushed.
- *	- The answer is put into the slot only after the commit, so that the caller finds the row.
- *	- A result is written once: the state is looked at under the row's lock, and every result leaves Created (or is a look at BankUnknown).
- *	- Locks: the attempt's row, then a submitted payment's row, both without waiting; busy means again a little later.
+ *     - A waiting caller's result may commit asynchronously: the caller's own commit has a later
+ *       LSN and is forced to be synchronous, and after a crash in between the attempt is "started,
+ *       no answer".  Results that nobody waits for are flushed.
+ *     - The answer is put into the slot only after the commit, so that the caller finds the row.
+ *     - A result is written once: the state is looked at under the row's lock, and every result
+ *       leaves Created (or is a look at BankUnknown).
+ *     - Locks: the attempt's row, then a submitted payment's row, both without waiting; busy
+ *       means again a little later.
  */
 #include "postgres.h"
 
@@ -23,17 +28,18 @@
 
 #define BUSY_DELAY_MS 100
 #define FAILED_DELAY_MS 1000
-#define LOCKED_DELAY_MS 100		/* somebody's DDL is in the way */
+#define LOCKED_DELAY_MS 100 /* somebody's DDL is in the way */
 #define LONGEST_FAILED_DELAY_MS 30000
 
-static dlist_head done;			/* not_before says when */
+static dlist_head done; /* not_before says when */
 
 static void result_apply(PgwBatchItem *item);
 static void result_committed(PgwBatchItem *item);
 static void result_failed(PgwBatchItem *item, int sqlstate);
 static void result_broken(PgwBatchItem *item, bool committed);
 
-const PgwBatchItemOps pgw_result_ops = {"results", result_apply, result_committed, result_failed, result_broken};
+const PgwBatchItemOps pgw_result_ops = {"results", result_apply, result_committed, result_failed,
+										result_broken};
 
 void
 pgw_results_init(void)
@@ -65,12 +71,12 @@ TimestampTz
 pgw_results_next_due(void)
 {
 	TimestampTz next = 0;
-	dlist_iter	iter;
+	dlist_iter iter;
 
 	dlist_foreach(iter, &done)
 	{
-		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
-		TimestampTz when = Max(call->not_before, 1);	/* 0 means none */
+		PgwCall *call = dlist_container(PgwCall, item.node, iter.cur);
+		TimestampTz when = Max(call->not_before, 1); /* 0 means none */
 
 		if (next == 0 || when < next)
 			next = when;
@@ -92,12 +98,13 @@ pgw_results_collect(TimestampTz now, dlist_head *awaited, dlist_head *others)
 
 	dlist_foreach_modify(iter, &done)
 	{
-		PgwCall    *call = dlist_container(PgwCall, item.node, iter.cur);
+		PgwCall *call = dlist_container(PgwCall, item.node, iter.cur);
 
 		if (!pgw_is_due(call->not_before, now, LONGEST_FAILED_DELAY_MS))
 			continue;
 		dlist_delete(iter.cur);
-		dlist_push_tail(call->slot >= 0 && !pgw_exchange_abandoned(call->slot) ? awaited : others, &call->item.node);
+		dlist_push_tail(call->slot >= 0 && !pgw_exchange_abandoned(call->slot) ? awaited : others,
+						&call->item.node);
 	}
 }
 
@@ -114,9 +121,10 @@ reply_with(PgwCall *call, PgwState status)
 static void
 take_result(PgwCall *call, PgwAttempt *attempt)
 {
-	bool		payment = attempt->kind == PGW_KIND_PAYMENT;
+	bool payment = attempt->kind == PGW_KIND_PAYMENT;
 
-	if (!payment || attempt->status == PGW_SAVED || attempt->status == PGW_REFUNDING || attempt->status == PGW_COMPLETED)
+	if (!payment || attempt->status == PGW_SAVED || attempt->status == PGW_REFUNDING ||
+		attempt->status == PGW_COMPLETED)
 		pgw_charge_id_check_subject(call, attempt);
 	switch (attempt->status)
 	{
@@ -150,7 +158,8 @@ take_result(PgwCall *call, PgwAttempt *attempt)
 		default:
 			break;
 	}
-	ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used", pgw_state_name(attempt->status)),
+	ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used",
+							 pgw_state_name(attempt->status)),
 					  errdetail("correlation id %s", call->correlation)));
 }
 
@@ -160,20 +169,23 @@ is_alarming(const PgwAttempt *attempt, PgwState before)
 {
 	if (attempt->status == before)
 		return false;
-	return attempt->status == PGW_REQUIRES_MANUAL_REVIEW || (attempt->status == PGW_REFUNDING && before == PGW_SAVED) ||
-		(attempt->status == PGW_FAILED && pgw_charge_failed_payment(attempt->error_code) != PGW_PAYMENT_BECOMES_DECLINED);
+	return attempt->status == PGW_REQUIRES_MANUAL_REVIEW ||
+		   (attempt->status == PGW_REFUNDING && before == PGW_SAVED) ||
+		   (attempt->status == PGW_FAILED &&
+			pgw_charge_failed_payment(attempt->error_code) != PGW_PAYMENT_BECOMES_DECLINED);
 }
 
 static void
 result_apply(PgwBatchItem *item)
 {
-	PgwCall    *call = (PgwCall *) item;
+	PgwCall *call = (PgwCall *) item;
 	PgwAttempt attempt;
-	PgwState	before;
-	bool		busy = false;
+	PgwState before;
+	bool busy = false;
 
 	call->alert = call->differs = false;
-	call->row_was_busy = call->has_next_step = call->resend_allowed = call->lookup_inconclusive = false;
+	call->row_was_busy = call->has_next_step = call->resend_allowed = call->lookup_inconclusive =
+		false;
 	reply_with(call, PGW_BANK_UNKNOWN);
 	if (!pgw_store_lock_attempt(&call->transaction_id, false, &attempt, &busy))
 	{
@@ -193,7 +205,7 @@ static void
 confuse(PgwSlotAnswer *reply)
 {
 	static pg_uuid_t before;
-	pg_uuid_t	mine = reply->transaction_id;
+	pg_uuid_t mine = reply->transaction_id;
 
 	if (PGW_DEBUG_FLAG("wrong_attempt"))
 		reply->transaction_id = before;
@@ -204,39 +216,43 @@ confuse(PgwSlotAnswer *reply)
 static bool
 tell(PgwCall *call)
 {
-	bool		told = pgw_waiters_answer(&call->transaction_id, (PgwState) call->reply.status);
-	int			slot = call->slot;
+	bool told = pgw_waiters_answer(&call->transaction_id, (PgwState) call->reply.status);
+	int slot = call->slot;
 
 	call->slot = -1;
 	if (slot < 0)
 		return !told;
 	/* in doubt, or to be tried again: the next step may tell, and the caller still has time */
-	if ((call->reply.status == PGW_BANK_UNKNOWN || call->reply.status == PGW_CREATED) && !pgw_exchange_abandoned(slot) &&
+	if ((call->reply.status == PGW_BANK_UNKNOWN || call->reply.status == PGW_CREATED) &&
+		!pgw_exchange_abandoned(slot) &&
 		pgw_waiters_add(&call->transaction_id, slot, call->deadline))
 		return false;
 	confuse(&call->reply);
-	told |= pgw_exchange_answer(slot, &call->reply);	/* an abandoned one becomes free */
+	told |= pgw_exchange_answer(slot, &call->reply); /* an abandoned one becomes free */
 	return !told;
 }
 
 static void
 result_committed(PgwBatchItem *item)
 {
-	PgwCall    *call = (PgwCall *) item;
-	bool		look;
+	PgwCall *call = (PgwCall *) item;
+	bool look;
 
 	if (call->row_was_busy)
 	{
 		PGW_DEBUG_POINT("result_later");
-		pgw_attempt_alert_busy(&call->busy_since, &call->transaction_id, call->correlation, call->bank->name);
+		pgw_attempt_alert_busy(&call->busy_since, &call->transaction_id, call->correlation,
+							   call->bank->name);
 		retry_later(call, BUSY_DELAY_MS);
 		return;
 	}
 	PGW_DEBUG_POINT("result_committed");
 	if (call->alert)
-		pgw_attempt_alert(&call->transaction_id, (PgwState) call->reply.status, call->correlation, call->bank->name);
+		pgw_attempt_alert(&call->transaction_id, (PgwState) call->reply.status, call->correlation,
+						  call->bank->name);
 	if (call->differs)
-		pgw_attempt_alert_differs(&call->transaction_id, &call->answer, call->correlation, call->bank->name);
+		pgw_attempt_alert_differs(&call->transaction_id, &call->answer, call->correlation,
+								  call->bank->name);
 	look = tell(call);
 	/* What an answered caller writes itself is its own; every other step is the worker's. */
 	if (call->reply.status != PGW_BANK_APPROVED && call->reply.status != PGW_FAILED)
@@ -251,18 +267,22 @@ result_committed(PgwBatchItem *item)
 static void
 result_failed(PgwBatchItem *item, int sqlstate)
 {
-	PgwCall    *call = (PgwCall *) item;
+	PgwCall *call = (PgwCall *) item;
 
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
 		retry_later(call, LOCKED_DELAY_MS);
 		return;
 	}
-	ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)", unpack_sql_state(sqlstate)),
+	ereport(WARNING, (errmsg("pgw: an answer of the bank could not be written (SQLSTATE %s)",
+							 unpack_sql_state(sqlstate)),
 					  errdetail("correlation id %s", call->correlation)));
 	if (call->failures + 1 >= PGW_FAILING_ALERT)
 		pgw_attempt_alert_failing(&call->transaction_id, call->correlation, call->bank->name);
-	/* A caller does not wait for what may take long: the charge may stand, and the answer is kept here until it can be written. */
+	/*
+	 * A caller does not wait for what may take long: the charge may stand, and the answer is kept
+	 * here until it can be written.
+	 */
 	if (++call->failures == PGW_FAILING_ALERT && call->slot >= 0)
 	{
 		reply_with(call, PGW_BANK_UNKNOWN);
@@ -275,7 +295,7 @@ result_failed(PgwBatchItem *item, int sqlstate)
 static void
 result_broken(PgwBatchItem *item, bool committed)
 {
-	PgwCall    *call = (PgwCall *) item;
+	PgwCall *call = (PgwCall *) item;
 
 	/* later: nothing of it was written, and the answer is in here only */
 	if (!committed || (call->row_was_busy && !PGW_MUTATED(BETWEEN_LISTS)))
@@ -283,7 +303,7 @@ result_broken(PgwBatchItem *item, bool committed)
 		retry_later(call, committed ? BUSY_DELAY_MS : LONGEST_FAILED_DELAY_MS);
 		return;
 	}
-	(void) tell(call);			/* if that was not done yet */
-	pgw_due_rescan_at(pgw_now());	/* the next step, if there is one */
+	(void) tell(call);            /* if that was not done yet */
+	pgw_due_rescan_at(pgw_now()); /* the next step, if there is one */
 	pgw_call_free(call);
 }

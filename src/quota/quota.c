@@ -1,23 +1,30 @@
 /*
  * quota.c - how many payments of one merchant, and of one role, may wait to be sent
  *
- * A client that submits without end fills the tables and takes everybody's disk.  The table itself says how many wait, and it alone is right after a
- * crash, a restart, a rollback, a COMMIT PREPARED; but to count for each payment would cost what is stored.  So a count says how many more may come
- * until the next one: as many as are left, or one percent of the quota, whichever is more.  A merchant far from its quota is counted once in a
- * hundred thousand payments; one that is at it is exceeded by no more than that percent (and what sessions insert just then).
+ * A client that submits without end fills the tables and takes everybody's disk.  The table itself
+ * says how many wait, and it alone is right after a crash, a restart, a rollback, a COMMIT
+ * PREPARED; but to count for each payment would cost what is stored.  So a count says how many more
+ * may come until the next one: as many as are left, or one percent of the quota, whichever is more.
+ * A merchant far from its quota is counted once in a hundred thousand payments; one that is at it
+ * is exceeded by no more than that percent (and what sessions insert just then).
  *
- * Nothing is ever given back: a payment that is sent, rolled back or fails is missing in the next count.  After the server's start nothing is known, and the
- * first payment counts.  What is refused is refused without a count for a second, or for ten times as long as the count took, and one session counts
- * anew: so the one who is at his quota can take no more than a tenth of one CPU with counting, however many of his sessions ask.
+ * Nothing is ever given back: a payment that is sent, rolled back or fails is missing in the next
+ * count.  After the server's start nothing is known, and the first payment counts.  What is refused
+ * is refused without a count for a second, or for ten times as long as the count took, and one
+ * session counts anew: so the one who is at his quota can take no more than a tenth of one CPU with
+ * counting, however many of his sessions ask.
  *
- * A session takes several at once where many are left, so that it asks the shared entry, and its lock, once for all of them.  What it has taken ends
- * with the count that it was taken from.
+ * A session takes several at once where many are left, so that it asks the shared entry, and its
+ * lock, once for all of them.  What it has taken ends with the count that it was taken from.
  *
- * Owns: the entries in shared memory, each for a merchant or a role of a database; when there is no room, the one that was counted longest ago goes,
- * which costs a count.  What this session has taken of them.
- * Locks: quota_lock for all of it, never while counting; but a session reads an entry's version without it: the count may end at that moment, and then it
- * would have been the same to have come a moment earlier.
- * Invariant: `left` comes from one count, made while nobody else's was put in its place (version; no two counts have the same one).
+ * Owns: the entries in shared memory, each for a merchant or a role of a database; when there is no
+ * room, the one that was counted longest ago goes, which costs a count.  What this session has
+ * taken of them.
+ * Locks: quota_lock for all of it, never while counting; but a session reads an entry's version
+ * without it: the count may end at that moment, and then it would have been the same to have come a
+ * moment earlier.
+ * Invariant: `left` comes from one count, made while nobody else's was put in its place (version;
+ * no two counts have the same one).
  */
 #include "postgres.h"
 
@@ -32,46 +39,49 @@
 #include "store/tables.h"
 
 #define ENTRIES 2048
-#define PROBES 16				/* places of one name */
-#define TAKE_PART 256			/* a session takes this part of what is left at once, */
-#define TAKE_MOST 100			/* and no more than so many */
-#define REFUSE_MS 1000			/* what was counted full is full for so long, */
-#define REFUSE_COUNTS 10		/* and for as many times as long as the count took */
+#define PROBES 16        /* places of one name */
+#define TAKE_PART 256    /* a session takes this part of what is left at once, */
+#define TAKE_MOST 100    /* and no more than so many */
+#define REFUSE_MS 1000   /* what was counted full is full for so long, */
+#define REFUSE_COUNTS 10 /* and for as many times as long as the count took */
 
 typedef struct QuotaEntry
 {
-	Oid			dboid;			/* InvalidOid: unused */
-	uint32		version;		/* of the last count, unlike all others' since the server's start */
-	uint32		limit;			/* of the last count; another one needs another count */
-	uint32		left;			/* so many more, until the next count */
-	bool		full;			/* at the last count */
-	long		refuse_ms;		/* full: for so long after it */
+	Oid dboid; /* InvalidOid: unused */
+	/* of the last count, unlike all others' since the server's start */
+	uint32 version;
+	uint32 limit;   /* of the last count; another one needs another count */
+	uint32 left;    /* so many more, until the next count */
+	bool full;      /* at the last count */
+	long refuse_ms; /* full: for so long after it */
 	PgwQuotaReport report;
 } QuotaEntry;
 
 typedef struct QuotaShared
 {
-	uint32		last_version;	/* of any entry */
-	QuotaEntry	entries[ENTRIES];
+	uint32 last_version; /* of any entry */
+	QuotaEntry entries[ENTRIES];
 } QuotaShared;
 
 /* What this session may still use of one count, without asking. */
 typedef struct Taken
 {
 	const volatile QuotaEntry *entry;
-	uint32		version;
-	uint32		limit;
-	uint32		n;
-	char		name[NAMEDATALEN];
+	uint32 version;
+	uint32 limit;
+	uint32 n;
+	char name[NAMEDATALEN];
 } Taken;
 
-static QuotaShared *shared;		/* NULL: not preloaded */
+static QuotaShared *shared; /* NULL: not preloaded */
 static LWLock *quota_lock;
-static Taken taken[PGW_NQUOTAS];	/* for the merchant and the role that this session last paid for */
+/* for the merchant and the role that this session last paid for */
+static Taken taken[PGW_NQUOTAS];
 
-int			pgw_role_max_waiting = 10000;
-static int	limits[PGW_NQUOTAS] = {1000000, 1000000};
-static const char *const settings[PGW_NQUOTAS] = {"pgw.merchant_max_submitted", "pgw.role_max_submitted"};
+int pgw_role_max_waiting = 10000;
+static int limits[PGW_NQUOTAS] = {1000000, 1000000};
+static const char *const settings[PGW_NQUOTAS] = {"pgw.merchant_max_submitted",
+												  "pgw.role_max_submitted"};
 
 void
 pgw_quota_init(void)
@@ -79,15 +89,17 @@ pgw_quota_init(void)
 	DefineCustomIntVariable(settings[PGW_QUOTA_MERCHANT],
 							"How many submitted payments of one merchant may wait to be sent.",
 							"One more is refused with PW429; 0: no limit.",
-							&limits[PGW_QUOTA_MERCHANT], 1000000, 0, 100000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							&limits[PGW_QUOTA_MERCHANT], 1000000, 0, 100000000, PGC_SIGHUP, 0, NULL,
+							NULL, NULL);
 	DefineCustomIntVariable(settings[PGW_QUOTA_ROLE],
 							"How many submitted payments of one role may wait to be sent.",
-							"One more is refused with PW429; 0: no limit.",
-							&limits[PGW_QUOTA_ROLE], 1000000, 0, 100000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable("pgw.role_max_waiting",
-							"How many process_payment() calls of one role can wait for their bank at the same time.",
-							"One more is refused with PW429 before anything is sent.",
-							&pgw_role_max_waiting, 10000, 1, 10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+							"One more is refused with PW429; 0: no limit.", &limits[PGW_QUOTA_ROLE],
+							1000000, 0, 100000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.role_max_waiting",
+		"How many process_payment() calls of one role can wait for their bank at the same time.",
+		"One more is refused with PW429 before anything is sent.", &pgw_role_max_waiting, 10000, 1,
+		10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 const char *
@@ -105,7 +117,7 @@ pgw_quota_shmem_size(void)
 void
 pgw_quota_shmem_init(LWLock *lock)
 {
-	bool		found;
+	bool found;
 
 	shared = ShmemInitStruct("pgw quotas", pgw_quota_shmem_size(), &found);
 	quota_lock = lock;
@@ -117,7 +129,8 @@ pgw_quota_shmem_init(LWLock *lock)
 static QuotaEntry *
 entry_of(PgwQuotaOf of, const char *name)
 {
-	uint32		place = hash_bytes((const unsigned char *) name, (int) strlen(name)) ^ hash_bytes_uint32(MyDatabaseId + of);
+	uint32 place = hash_bytes((const unsigned char *) name, (int) strlen(name)) ^
+				   hash_bytes_uint32(MyDatabaseId + of);
 	QuotaEntry *oldest = NULL;
 
 	for (int i = 0; i < PROBES; i++)
@@ -141,7 +154,7 @@ entry_of(PgwQuotaOf of, const char *name)
 static bool
 take_one(PgwQuotaOf of, QuotaEntry *e, TimestampTz now)
 {
-	uint32		n = Min(e->left, Max(1, Min(e->left / TAKE_PART, TAKE_MOST)));
+	uint32 n = Min(e->left, Max(1, Min(e->left / TAKE_PART, TAKE_MOST)));
 
 	if (n == 0)
 	{
@@ -150,7 +163,7 @@ take_one(PgwQuotaOf of, QuotaEntry *e, TimestampTz now)
 		return false;
 	}
 	e->left -= n;
-	taken[of] = (Taken) {.entry = e, .version = e->version, .limit = e->limit, .n = n - 1};
+	taken[of] = (Taken){.entry = e, .version = e->version, .limit = e->limit, .n = n - 1};
 	strlcpy(taken[of].name, e->report.name, NAMEDATALEN);
 	return true;
 }
@@ -159,9 +172,10 @@ take_one(PgwQuotaOf of, QuotaEntry *e, TimestampTz now)
 static bool
 have_one(PgwQuotaOf of, const char *name)
 {
-	Taken	   *t = &taken[of];
+	Taken *t = &taken[of];
 
-	if (t->n == 0 || t->entry->version != t->version || t->limit != (uint32) limits[of] || strcmp(t->name, name) != 0)
+	if (t->n == 0 || t->entry->version != t->version || t->limit != (uint32) limits[of] ||
+		strcmp(t->name, name) != 0)
 		return false;
 	t->n--;
 	return true;
@@ -170,8 +184,8 @@ have_one(PgwQuotaOf of, const char *name)
 bool
 pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 {
-	bool		allowed = false;
-	bool		decided = false;
+	bool allowed = false;
+	bool decided = false;
 
 	*limit = limits[of];
 	if (shared == NULL || *limit == 0 || have_one(of, name) || PGW_MUTATED(QUOTA))
@@ -181,23 +195,27 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 		TimestampTz now = GetCurrentTimestamp();
 		TimestampTz end;
 		QuotaEntry *e;
-		uint32		version;
-		uint32		counted;
+		uint32 version;
+		uint32 counted;
 
 		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
 		e = entry_of(of, name);
 		version = e->version;
 		decided = e->limit == (uint32) *limit &&
-			(e->left > 0 || (e->full && !pgw_is_due(e->report.counted_at + e->refuse_ms * INT64CONST(1000), now, e->refuse_ms)));
+				  (e->left > 0 ||
+				   (e->full && !pgw_is_due(e->report.counted_at + e->refuse_ms * INT64CONST(1000),
+										   now, e->refuse_ms)));
 		if (decided)
 			allowed = take_one(of, e, now);
 		else if (e->full && e->limit == (uint32) *limit)
-			e->report.counted_at = now; /* we count; the others are refused meanwhile, and go on if we fail */
+			/* we count; the others are refused meanwhile, and go on if we fail */
+			e->report.counted_at = now;
 		LWLockRelease(quota_lock);
 		if (decided)
 			break;
 
-		counted = pgw_store_count_submitted(of == PGW_QUOTA_MERCHANT ? name : NULL, of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
+		counted = pgw_store_count_submitted(of == PGW_QUOTA_MERCHANT ? name : NULL,
+											of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
 		end = GetCurrentTimestamp();
 
 		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
@@ -208,7 +226,8 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 			e->limit = (uint32) *limit;
 			e->full = counted >= (uint32) *limit;
 			e->left = e->full ? 0 : Max((uint32) *limit - counted, (uint32) *limit / 100);
-			e->refuse_ms = Max(REFUSE_MS, TimestampDifferenceMilliseconds(now, end) * REFUSE_COUNTS);
+			e->refuse_ms =
+				Max(REFUSE_MS, TimestampDifferenceMilliseconds(now, end) * REFUSE_COUNTS);
 			e->report.counted = counted;
 			e->report.counted_at = end;
 			allowed = take_one(of, e, end);
@@ -222,14 +241,15 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 int
 pgw_quota_refused(TimestampTz since, PgwQuotaReport *out, int max)
 {
-	int			n = 0;
+	int n = 0;
 
 	if (shared == NULL)
 		return 0;
 	LWLockAcquire(quota_lock, LW_SHARED);
 	for (int i = 0; i < ENTRIES && n < max; i++)
 	{
-		if (shared->entries[i].dboid == MyDatabaseId && shared->entries[i].report.refused > 0 && shared->entries[i].report.refused_at >= since)
+		if (shared->entries[i].dboid == MyDatabaseId && shared->entries[i].report.refused > 0 &&
+			shared->entries[i].report.refused_at >= since)
 			out[n++] = shared->entries[i].report;
 	}
 	LWLockRelease(quota_lock);

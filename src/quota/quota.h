@@ -15,15 +15,16 @@ typedef enum PgwQuotaOf
 	PGW_NQUOTAS
 } PgwQuotaOf;
 
-extern int	pgw_role_max_waiting;	/* GUC: slots that one role's callers may hold at once */
+extern int pgw_role_max_waiting; /* GUC: slots that one role's callers may hold at once */
 
-extern void pgw_quota_init(void);	/* _PG_init: settings */
+extern void pgw_quota_init(void); /* _PG_init: settings */
 extern Size pgw_quota_shmem_size(void);
 extern void pgw_quota_shmem_init(LWLock *lock);
 
 /*
- * One more submitted payment of this merchant or role (at most 63 bytes)?  Counts it as one; false: as many as may wait are waiting, *limit.
- * A count is never given back: it is made anew from the table.
+ * One more submitted payment of this merchant or role (at most 63 bytes)?  Counts it as one; false:
+ * as many as may wait are waiting, *limit. A count is never given back: it is made anew from the
+ * table.
  */
 extern bool pgw_quota_take(PgwQuotaOf of, const char *name, int *limit);
 
@@ -32,15 +33,15 @@ extern const char *pgw_quota_setting(PgwQuotaOf of);
 /* What was refused since the server's start in this database. */
 typedef struct PgwQuotaReport
 {
-	PgwQuotaOf	of;
-	char		name[NAMEDATALEN];
-	uint32		counted;		/* waiting at the last count */
+	PgwQuotaOf of;
+	char name[NAMEDATALEN];
+	uint32 counted; /* waiting at the last count */
 	TimestampTz counted_at;
-	uint64		refused;
+	uint64 refused;
 	TimestampTz refused_at;
 } PgwQuotaReport;
 
 /* Those that were refused something since then; returns how many, at most max. */
-extern int	pgw_quota_refused(TimestampTz since, PgwQuotaReport *out, int max);
+extern int pgw_quota_refused(TimestampTz since, PgwQuotaReport *out, int max);
 
 #endif

@@ -1,18 +1,22 @@
 /*
- * copied_cluster.c - $PGDATA/pgw.state: the postmaster looks whether its data directory is a copy, before anything is recovered
+ * copied_cluster.c - $PGDATA/pgw.state: the postmaster looks whether its data directory is a copy,
+ * before anything is recovered
  *
- * Owns: the file, pgw.instance, and a small piece of shared memory that says what was found.  The judgement is core/files/copy_rules.c's; whether a database
- * is paused for it is restore/pause.c's, by its tables: an incident that is not in pgw.resumptions.
+ * Owns: the file, pgw.instance, and a small piece of shared memory that says what was found.  The
+ * judgement is core/files/copy_rules.c's; whether a database is paused for it is restore/pause.c's,
+ * by its tables: an incident that is not in pgw.resumptions.
  *
- * When: in the shmem_startup hook, which runs after pg_control was read and before the startup process consumes backup_label and recovery.signal.  Not
- * in single-user mode (pg_rewind uses it), not under pg_upgrade, not for `postgres -C`.  After a crash of a child the postmaster says again what it
- * found at its own start: the files may have been consumed since.
+ * When: in the shmem_startup hook, which runs after pg_control was read and before the startup
+ * process consumes backup_label and recovery.signal.  Not in single-user mode (pg_rewind uses it),
+ * not under pg_upgrade, not for `postgres -C`.  After a crash of a child the postmaster says again
+ * what it found at its own start: the files may have been consumed since.
  *
- * What is durable when: the new pgw.state is written as pgw.state.tmp, flushed, and renamed, all before recovery.  Killed before the rename, the next start
- * finds the old file and the same backup_label, and judges the same.  Only the postmaster writes it; no backend ever does.
+ * What is durable when: the new pgw.state is written as pgw.state.tmp, flushed, and renamed, all
+ * before recovery.  Killed before the rename, the next start finds the old file and the same
+ * backup_label, and judges the same.  Only the postmaster writes it; no backend ever does.
  *
- * The file holds its own inode, which it keeps through the rename: a copy of it has another one, in whatever directory, and also where an older copy was put
- * back into the same directory.
+ * The file holds its own inode, which it keeps through the rename: a copy of it has another one, in
+ * whatever directory, and also where an older copy was put back into the same directory.
  *
  * Shared memory: written once by the postmaster before it has children, then read only: no lock.
  */
@@ -45,7 +49,8 @@
 #define UNIX_EPOCH_US ((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
 static char *instance = NULL;
-static PgwCopy found;			/* the postmaster's own: outlives the shared memory of a crash */
+/* the postmaster's own: outlives the shared memory of a crash */
+static PgwCopy found;
 static bool judged = false;
 static PgwCopy *shared = NULL;
 
@@ -56,7 +61,8 @@ check_instance(char **value, void **extra, GucSource source)
 {
 	if (*value == NULL || pgw_instance_valid(*value))
 		return true;
-	GUC_check_errdetail("At most %d printable ASCII characters, without blanks and double quotes.", PGW_INSTANCE_MAX);
+	GUC_check_errdetail("At most %d printable ASCII characters, without blanks and double quotes.",
+						PGW_INSTANCE_MAX);
 	return false;
 }
 
@@ -68,24 +74,31 @@ pgw_copy_init(void)
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	if (from_environment != NULL && !pgw_instance_valid(from_environment))
-		ereport(FATAL,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("invalid value in the environment variable PGW_INSTANCE"),
-				 errdetail("At most %d printable ASCII characters, without blanks and double quotes.", PGW_INSTANCE_MAX)));
-	DefineCustomStringVariable("pgw.instance",
-							   "A name for this server that no copy of its data directory has: another one than before means a copy, and pauses payments.",
-							   "From outside the data directory: the environment (PGW_INSTANCE), the command line, or a file elsewhere.",
-							   &instance, from_environment != NULL ? from_environment : "", PGC_POSTMASTER, 0, check_instance, NULL, NULL);
+		ereport(
+			FATAL,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value in the environment variable PGW_INSTANCE"),
+			 errdetail("At most %d printable ASCII characters, without blanks and double quotes.",
+					   PGW_INSTANCE_MAX)));
+	DefineCustomStringVariable(
+		"pgw.instance",
+		"A name for this server that no copy of its data directory has: another one than before means a copy, and pauses payments.",
+		"From outside the data directory: the environment (PGW_INSTANCE), the command line, or a file elsewhere.",
+		&instance, from_environment != NULL ? from_environment : "", PGC_POSTMASTER, 0,
+		check_instance, NULL, NULL);
 }
 
-/* A file of the data directory is in every copy of it. What cannot be resolved is taken to be one. */
+/*
+ * A file of the data directory is in every copy of it. What cannot be resolved is taken to be one.
+ */
 static bool
 lies_in_data_directory(const char *path)
 {
-	char	   *file = realpath(path, NULL);
-	char	   *directory = realpath(DataDir, NULL);
-	size_t		n = directory != NULL ? strlen(directory) : 0;
-	bool		inside = file == NULL || directory == NULL || (strncmp(file, directory, n) == 0 && (file[n] == '/' || n == 1));
+	char *file = realpath(path, NULL);
+	char *directory = realpath(DataDir, NULL);
+	size_t n = directory != NULL ? strlen(directory) : 0;
+	bool inside = file == NULL || directory == NULL ||
+				  (strncmp(file, directory, n) == 0 && (file[n] == '/' || n == 1));
 
 	free(file);
 	free(directory);
@@ -102,12 +115,15 @@ read_instance(PgwCopy *copy)
 	if (file == NULL || instance == NULL || instance[0] == '\0' || !lies_in_data_directory(file))
 		return;
 	copy->instance_ignored = true;
-	strlcpy(copy->instance, from_environment != NULL ? from_environment : "", sizeof(copy->instance));
-	ereport(WARNING,
-			(errmsg("pgw: pgw.instance in file \"%s\" is ignored", file),
-			 errdetail("That file is part of the data directory, so every copy has it, too."),
-			 errhint("Set it where no copy of the data directory takes it along: in the environment (PGW_INSTANCE), on the server's command line, "
-					 "or in a configuration file elsewhere.")));
+	strlcpy(copy->instance, from_environment != NULL ? from_environment : "",
+			sizeof(copy->instance));
+	ereport(
+		WARNING,
+		(errmsg("pgw: pgw.instance in file \"%s\" is ignored", file),
+		 errdetail("That file is part of the data directory, so every copy has it, too."),
+		 errhint(
+			 "Set it where no copy of the data directory takes it along: in the environment (PGW_INSTANCE), on the server's command line, "
+			 "or in a configuration file elsewhere.")));
 }
 
 /* ---------------------------------------------------------------- the file */
@@ -122,7 +138,9 @@ look_at(int fd, uint64 *inode, int64 *born)
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_INO | STATX_BTIME, &x) == 0)
 	{
 		*inode = x.stx_ino;
-		*born = (x.stx_mask & STATX_BTIME) ? (int64) x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec : 0;
+		*born = (x.stx_mask & STATX_BTIME)
+					? (int64) x.stx_btime.tv_sec * 1000000000 + x.stx_btime.tv_nsec
+					: 0;
 		return true;
 	}
 #endif
@@ -141,9 +159,9 @@ look_at(int fd, uint64 *inode, int64 *born)
 static void
 read_state(PgwCopyStart *start)
 {
-	char		text[PGW_STATE_TEXT_MAX];
-	ssize_t		n;
-	int			fd = OpenTransientFile(STATE_FILE, O_RDONLY | PG_BINARY);
+	char text[PGW_STATE_TEXT_MAX];
+	ssize_t n;
+	int fd = OpenTransientFile(STATE_FILE, O_RDONLY | PG_BINARY);
 
 	start->found = PGW_FILE_ABSENT;
 	if (fd < 0 && errno == ENOENT)
@@ -151,14 +169,17 @@ read_state(PgwCopyStart *start)
 	start->found = PGW_FILE_UNREADABLE;
 	if (fd < 0)
 	{
-		ereport(WARNING, (errcode_for_file_access(), errmsg("pgw: could not open file \"%s\": %m", STATE_FILE)));
+		ereport(WARNING, (errcode_for_file_access(),
+						  errmsg("pgw: could not open file \"%s\": %m", STATE_FILE)));
 		return;
 	}
 	n = read(fd, text, sizeof(text) - 1);
 	if (n < 0)
-		ereport(WARNING, (errcode_for_file_access(), errmsg("pgw: could not read file \"%s\": %m", STATE_FILE)));
+		ereport(WARNING, (errcode_for_file_access(),
+						  errmsg("pgw: could not read file \"%s\": %m", STATE_FILE)));
 	text[Max(n, 0)] = '\0';
-	if (look_at(fd, &start->place.file, &start->place.born) && pgw_copy_state_parse(text, &start->state))
+	if (look_at(fd, &start->place.file, &start->place.born) &&
+		pgw_copy_state_parse(text, &start->state))
 		start->found = PGW_FILE_READ;
 	else
 		memset(&start->state, 0, sizeof(start->state));
@@ -169,10 +190,11 @@ read_state(PgwCopyStart *start)
 static bool
 write_state(PgwCopyState *state)
 {
-	char		text[PGW_STATE_TEXT_MAX];
-	size_t		n;
-	bool		written = false;
-	int			fd = OpenTransientFilePerm(STATE_FILE_TMP, O_WRONLY | O_CREAT | O_TRUNC | PG_BINARY, pg_file_create_mode);
+	char text[PGW_STATE_TEXT_MAX];
+	size_t n;
+	bool written = false;
+	int fd = OpenTransientFilePerm(STATE_FILE_TMP, O_WRONLY | O_CREAT | O_TRUNC | PG_BINARY,
+								   pg_file_create_mode);
 
 	if (fd >= 0 && look_at(fd, &state->place.file, &state->place.born))
 	{
@@ -185,7 +207,8 @@ write_state(PgwCopyState *state)
 		written = written && pg_fsync(fd) == 0;
 	}
 	if (!written)
-		ereport(WARNING, (errcode_for_file_access(), errmsg("pgw: could not write file \"%s\": %m", STATE_FILE_TMP)));
+		ereport(WARNING, (errcode_for_file_access(),
+						  errmsg("pgw: could not write file \"%s\": %m", STATE_FILE_TMP)));
 	if (fd >= 0)
 		written = CloseTransientFile(fd) == 0 && written;
 	/* flushes it once more, which is cheap, and the directory after the rename */
@@ -213,9 +236,10 @@ is_set(const char *setting)
 static bool
 control_says_standby(void)
 {
-	bool		crc_ok;
+	bool crc_ok;
 	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
-	bool		standby = crc_ok && (control->state == DB_SHUTDOWNED_IN_RECOVERY || control->state == DB_IN_ARCHIVE_RECOVERY);
+	bool standby = crc_ok && (control->state == DB_SHUTDOWNED_IN_RECOVERY ||
+							  control->state == DB_IN_ARCHIVE_RECOVERY);
 
 	pfree(control);
 	return standby;
@@ -227,7 +251,8 @@ look(PgwCopyStart *start)
 	struct stat st;
 
 	if (stat(".", &st) != 0)
-		ereport(FATAL, (errcode_for_file_access(), errmsg("pgw: could not stat the data directory: %m")));
+		ereport(FATAL,
+				(errcode_for_file_access(), errmsg("pgw: could not stat the data directory: %m")));
 	read_state(start);
 	start->place.directory = st.st_ino;
 	start->place.system_identifier = GetSystemIdentifier();
@@ -235,8 +260,9 @@ look(PgwCopyStart *start)
 	start->standby_signal = there(SIGNAL_STANDBY);
 	start->recovery_signal = there(SIGNAL_RECOVERY);
 	start->backup_label = there(LABEL_BACKUP);
-	start->recovery_target = is_set("recovery_target") || is_set("recovery_target_lsn") || is_set("recovery_target_name") ||
-		is_set("recovery_target_time") || is_set("recovery_target_xid");
+	start->recovery_target = is_set("recovery_target") || is_set("recovery_target_lsn") ||
+							 is_set("recovery_target_name") || is_set("recovery_target_time") ||
+							 is_set("recovery_target_xid");
 	start->was_standby = control_says_standby();
 }
 
@@ -244,41 +270,52 @@ static void
 new_incident(PgwCopyState *state, PgwCopyReason reason)
 {
 	PgwUuid7Gen gen = {0};
-	uint8		rnd[10];
+	uint8 rnd[10];
 
 	state->reason = reason;
 	state->since_us = GetCurrentTimestamp() + UNIX_EPOCH_US;
 	if (!pg_strong_random(rnd, sizeof(rnd)))
-		ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("pgw: could not generate a random number")));
+		ereport(FATAL, (errcode(ERRCODE_INTERNAL_ERROR),
+						errmsg("pgw: could not generate a random number")));
 	pgw_uuid7_make(&gen, (uint64) (state->since_us / 1000), rnd, state->incident);
 }
 
-/* A file that is not there is what every new cluster has: that is for the log only where somebody looks for it. */
+/*
+ * A file that is not there is what every new cluster has: that is for the log only where somebody
+ * looks for it.
+ */
 static void
 report(const PgwCopyState *state)
 {
-	ereport(state->reason == PGW_COPY_NO_STATE ? DEBUG1 : WARNING,
-			(errmsg("pgw: this may be a copy of another cluster: %s", pgw_copy_reason_text(state->reason)),
-			 errdetail("Databases that have payments stay paused."),
-			 errhint("Once it is sure that the original makes no more payments: SELECT pgw.resume_after_restore() in each of them. See docs/restore.md.")));
+	ereport(
+		state->reason == PGW_COPY_NO_STATE ? DEBUG1 : WARNING,
+		(errmsg("pgw: this may be a copy of another cluster: %s",
+				pgw_copy_reason_text(state->reason)),
+		 errdetail("Databases that have payments stay paused."),
+		 errhint(
+			 "Once it is sure that the original makes no more payments: SELECT pgw.resume_after_restore() in each of them. See docs/restore.md.")));
 }
 
 static void
 judge(void)
 {
-	PgwCopyStart	start;
-	PgwCopyState	state;
+	PgwCopyStart start;
+	PgwCopyState state;
 	PgwCopyReason reason;
-	bool		write;
+	bool write;
 
 	memset(&start, 0, sizeof(start));
 	read_instance(&found);
 	look(&start);
 	reason = PGW_MUTATED(COPY_PAUSE) ? PGW_COPY_NONE : pgw_copy_judge(&start);
 
-	/* the last incident stays in the file: it is over in the databases that have it in pgw.resumptions, and in no other */
+	/*
+	 * the last incident stays in the file: it is over in the databases that have it in
+	 * pgw.resumptions, and in no other
+	 */
 	state = start.state;
-	write = reason != PGW_COPY_NONE || start.found != PGW_FILE_READ || memcmp(&state.place, &start.place, sizeof(PgwCopyPlace)) != 0;
+	write = reason != PGW_COPY_NONE || start.found != PGW_FILE_READ ||
+			memcmp(&state.place, &start.place, sizeof(PgwCopyPlace)) != 0;
 	state.place = start.place;
 	if (reason != PGW_COPY_NONE)
 	{
@@ -288,9 +325,12 @@ judge(void)
 	if (write && !write_state(&state))
 	{
 		found.unwritten = true;
-		ereport(WARNING,
-				(errmsg("pgw: what was found out about this data directory is not on disk"),
-				 errhint("Make it possible to write \"%s\" in the data directory, and restart the server.", STATE_FILE)));
+		ereport(
+			WARNING,
+			(errmsg("pgw: what was found out about this data directory is not on disk"),
+			 errhint(
+				 "Make it possible to write \"%s\" in the data directory, and restart the server.",
+				 STATE_FILE)));
 	}
 	found.reason = state.reason;
 	found.since = state.since_us - UNIX_EPOCH_US;
@@ -306,7 +346,7 @@ pgw_copy_shmem_size(void)
 void
 pgw_copy_shmem_init(void)
 {
-	bool		exists;
+	bool exists;
 
 	shared = ShmemInitStruct("pgw copy", sizeof(PgwCopy), &exists);
 	if (exists || IsUnderPostmaster)

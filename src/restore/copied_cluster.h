@@ -1,5 +1,6 @@
 /*
- * copied_cluster.h - what the postmaster found out about its data directory before anything was recovered
+ * copied_cluster.h - what the postmaster found out about its data directory before anything was
+ * recovered
  */
 #ifndef PGW_RESTORE_COPIED_CLUSTER_H
 #define PGW_RESTORE_COPIED_CLUSTER_H
@@ -12,21 +13,28 @@
 
 typedef struct PgwCopy
 {
-	PgwCopyReason reason;		/* of the last incident; NONE: there was none */
-	pg_uuid_t	incident;
+	PgwCopyReason reason; /* of the last incident; NONE: there was none */
+	pg_uuid_t incident;
 	TimestampTz since;
-	bool		unwritten;		/* pgw.state could not be written: the next start finds out anew */
-	bool		instance_ignored;	/* pgw.instance stands in a file of the data directory */
-	char		instance[PGW_INSTANCE_MAX + 1];
+	/* pgw.state could not be written: the next start finds out anew */
+	bool unwritten;
+	bool instance_ignored; /* pgw.instance stands in a file of the data directory */
+	char instance[PGW_INSTANCE_MAX + 1];
 } PgwCopy;
 
-extern void pgw_copy_init(void);	/* _PG_init: the setting */
+extern void pgw_copy_init(void); /* _PG_init: the setting */
 
-/* By the exchange, which has the hooks. In the postmaster the second one judges, and writes pgw.state. */
+/*
+ * By the exchange, which has the hooks. In the postmaster the second one judges, and writes
+ * pgw.state.
+ */
 extern Size pgw_copy_shmem_size(void);
 extern void pgw_copy_shmem_init(void);
 
-/* Unchanged from the server's start to its end. NULL: not preloaded, or not started by a postmaster. */
+/*
+ * Unchanged from the server's start to its end. NULL: not preloaded, or not started by a
+ * postmaster.
+ */
 extern const PgwCopy *pgw_copy(void);
 
 #endif

@@ -1,27 +1,36 @@
 /*
- * pause.c - whether the worker may begin anything new: it is told not to, or this database is a copy
+ * pause.c - whether the worker may begin anything new: it is told not to, or this database is a
+ * copy
  *
- * A dump, a template copy or an upgraded cluster holds attempts that the original may have finished since, or still works on.  To go on with
- * them unasked could pay twice, so the worker stays paused until pgw.resume_after_restore() (operator_api/resume_after_restore.c).  The tables alone tell:
+ * A dump, a template copy or an upgraded cluster holds attempts that the original may have finished
+ * since, or still works on.  To go on with them unasked could pay twice, so the worker stays paused
+ * until pgw.resume_after_restore() (operator_api/resume_after_restore.c).  The tables alone tell:
  *
- *	pgw.restore_pending			has a row: a statement has loaded attempts.  pgw itself inserts them one by one without statements, so the
- *								statement trigger fires for a restore only, into whatever database: also into the one that was dumped,
- *								where the identities below are equal
- *	pgw.payment_transactions	each attempt bears the system identifier and the database oid of where it was recorded.  Another one on
- *								the oldest or the newest: a copy (CREATE DATABASE TEMPLATE, pg_upgrade).  The oldest stays what it is
- *								whatever is added later, so new payments do not end the pause.
- *	pgw.resumptions				has a row for the present identity: somebody has decided about those of other databases.  Without taken_over nobody has:
- *	there
- *								was nothing to decide about an incident, as there were no attempts
+ * pgw.restore_pending has a row: a statement has loaded attempts.  pgw itself inserts them one by
+ * one without statements, so the statement trigger fires for a restore only, into whatever
+ * database: also into the one that was dumped, where the identities below are equal.
  *
- *	pgw.state					an incident: the data directory may be a copy (copied_cluster.c).  It becomes a mark in restore_pending as soon as a worker or a
- *								resumption looks, so that the tables alone decide from then on, here, on standbys and in dumps
+ * pgw.payment_transactions: each attempt bears the system identifier and the database oid of where
+ * it was recorded.  Another one on the oldest or the newest: a copy (CREATE DATABASE TEMPLATE,
+ * pg_upgrade).  The oldest stays what it is whatever is added later, so new payments do not end the
+ * pause.
  *
- * A restore commits table by table under a running worker, so the look is repeated in the transaction of every scan: attempts that the scan
- * sees came with a mark that the later look sees.  Besides, no row of another identity is ever worked on (record_decision.c).
- * A mark of an incident that is in pgw.resumptions is over: a look that began before a resumption may still write it afterwards.
+ * pgw.resumptions has a row for the present identity: somebody has decided about those of other
+ * databases.  Without taken_over nobody has: there was nothing to decide about an incident, as
+ * there were no attempts.
  *
- * Owns: pgw.worker_mode, and the worker's knowledge of all this (process-local).  Backends read what it last told the exchange.
+ * pgw.state names an incident: the data directory may be a copy (copied_cluster.c).  It becomes a
+ * mark in restore_pending as soon as a worker or a resumption looks, so that the tables alone
+ * decide from then on, here, on standbys and in dumps.
+ *
+ * A restore commits table by table under a running worker, so the look is repeated in the
+ * transaction of every scan: attempts that the scan sees came with a mark that the later look sees.
+ * Besides, no row of another identity is ever worked on (record_decision.c). A mark of an incident
+ * that is in pgw.resumptions is over: a look that began before a resumption may still write it
+ * afterwards.
+ *
+ * Owns: pgw.worker_mode, and the worker's knowledge of all this (process-local).  Backends read
+ * what it last told the exchange.
  */
 #include "postgres.h"
 
@@ -48,14 +57,12 @@ typedef enum WorkerMode
 	WORKER_MODE_DRAINING
 } WorkerMode;
 
-static int	worker_mode = WORKER_MODE_ON;
+static int worker_mode = WORKER_MODE_ON;
 
-static const struct config_enum_entry worker_modes[] = {
-	{"on", WORKER_MODE_ON, false},
-	{"paused", WORKER_MODE_PAUSED, false},
-	{"draining", WORKER_MODE_DRAINING, false},
-	{NULL, 0, false}
-};
+static const struct config_enum_entry worker_modes[] = {{"on", WORKER_MODE_ON, false},
+														{"paused", WORKER_MODE_PAUSED, false},
+														{"draining", WORKER_MODE_DRAINING, false},
+														{NULL, 0, false}};
 
 static bool checked = false;
 static bool restored = false;
@@ -64,23 +71,24 @@ static PgwPause told = PGW_PAUSE_UNKNOWN;
 void
 pgw_pause_init(void)
 {
-	DefineCustomEnumVariable("pgw.worker_mode",
-							 "Whether the workers of this cluster call banks.",
-							 "It is not what ends the pause of a restored or copied database: pgw.resume_after_restore() is.",
-							 &worker_mode, WORKER_MODE_ON, worker_modes, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	DefineCustomEnumVariable(
+		"pgw.worker_mode", "Whether the workers of this cluster call banks.",
+		"It is not what ends the pause of a restored or copied database: pgw.resume_after_restore() is.",
+		&worker_mode, WORKER_MODE_ON, worker_modes, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
 /* ---------------------------------------------------------------- incidents */
 
 /* $1, $2: where we are; $3: the incident; $4: what to write. */
 #define NARGS 4
-static Oid	incident_types[NARGS] = {INT8OID, OIDOID, UUIDOID, TEXTOID};
+static Oid incident_types[NARGS] = {INT8OID, OIDOID, UUIDOID, TEXTOID};
 
 static uint64
 execute(const char *sql, const PgwCopy *copy, bool read_only, int expected)
 {
-	Datum		args[NARGS] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId), UUIDPGetDatum(&copy->incident),
-	CStringGetTextDatum(pgw_copy_reason_name(copy->reason))};
+	Datum args[NARGS] = {Int64GetDatum((int64) GetSystemIdentifier()),
+						 ObjectIdGetDatum(MyDatabaseId), UUIDPGetDatum(&copy->incident),
+						 CStringGetTextDatum(pgw_copy_reason_name(copy->reason))};
 
 	if (SPI_execute_with_args(sql, NARGS, incident_types, args, NULL, read_only, 0) != expected)
 		elog(ERROR, "the look for copies failed");
@@ -88,8 +96,9 @@ execute(const char *sql, const PgwCopy *copy, bool read_only, int expected)
 }
 
 /*
- * Has this database been told of the incident?  A worker asks at every scan, so what is committed is remembered: resumptions are append-only, and
- * the incident is the same until the server's end.  What this transaction has written itself may yet be rolled back.
+ * Has this database been told of the incident?  A worker asks at every scan, so what is committed
+ * is remembered: resumptions are append-only, and the incident is the same until the server's end.
+ * What this transaction has written itself may yet be rolled back.
  */
 static bool
 known(const PgwCopy *copy)
@@ -98,27 +107,42 @@ known(const PgwCopy *copy)
 
 	if (resumed)
 		return true;
-	resumed = !TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
-		execute("SELECT FROM pgw.resumptions WHERE system_identifier = $1 AND database_oid = $2 AND incident_id = $3", copy, true, SPI_OK_SELECT) > 0;
-	return resumed || execute("SELECT FROM pgw.resumptions WHERE system_identifier = $1 AND database_oid = $2 AND incident_id = $3"
-				   " UNION ALL SELECT FROM pgw.restore_pending WHERE incident_id = $3", copy, true, SPI_OK_SELECT) > 0;
+	resumed =
+		!TransactionIdIsValid(GetTopTransactionIdIfAny()) &&
+		execute(
+			"SELECT FROM pgw.resumptions WHERE system_identifier = $1 AND database_oid = $2 AND incident_id = $3",
+			copy, true, SPI_OK_SELECT) > 0;
+	return resumed ||
+		   execute(
+			   "SELECT FROM pgw.resumptions WHERE system_identifier = $1 AND database_oid = $2 AND incident_id = $3"
+			   " UNION ALL SELECT FROM pgw.restore_pending WHERE incident_id = $3",
+			   copy, true, SPI_OK_SELECT) > 0;
 }
 
-/* Without an attempt there is nothing to decide about, and what comes later is this database's own. */
+/*
+ * Without an attempt there is nothing to decide about, and what comes later is this database's own.
+ */
 static void
 put_on_record(const PgwCopy *copy)
 {
-	(void) execute("INSERT INTO pgw.resumptions (system_identifier, database_oid, resumed_by, taken_over, note, incident_id)"
-				   " VALUES ($1, $2, current_user, NULL, 'no payments yet: ' || $4, $3)", copy, false, SPI_OK_INSERT);
+	(void) execute(
+		"INSERT INTO pgw.resumptions (system_identifier, database_oid, resumed_by, taken_over, note, incident_id)"
+		" VALUES ($1, $2, current_user, NULL, 'no payments yet: ' || $4, $3)",
+		copy, false, SPI_OK_INSERT);
 }
 
-/* Also later than what the original's clock has put into the rows: what is submitted from now on is this database's own. */
+/*
+ * Also later than what the original's clock has put into the rows: what is submitted from now on is
+ * this database's own.
+ */
 static void
 mark(const PgwCopy *copy)
 {
-	(void) execute("INSERT INTO pgw.restore_pending (noticed_at, incident_id, reason)"
-				   " SELECT greatest(clock_timestamp(), max(created_at) + interval '1 microsecond'), $3, $4 FROM pgw.payment_transactions"
-				   " WHERE status NOT IN ('Completed', 'Failed', 'Refunded')", copy, false, SPI_OK_INSERT);
+	(void) execute(
+		"INSERT INTO pgw.restore_pending (noticed_at, incident_id, reason)"
+		" SELECT greatest(clock_timestamp(), max(created_at) + interval '1 microsecond'), $3, $4 FROM pgw.payment_transactions"
+		" WHERE status NOT IN ('Completed', 'Failed', 'Refunded')",
+		copy, false, SPI_OK_INSERT);
 }
 
 static bool
@@ -152,7 +176,7 @@ bool
 pgw_pause_is_unnoticed(void)
 {
 	const PgwCopy *copy = pgw_copy();
-	bool		unnoticed;
+	bool unnoticed;
 
 	if (copy == NULL || copy->reason == PGW_COPY_NONE)
 		return false;
@@ -184,9 +208,9 @@ bool
 pgw_pause_is_restored(void)
 {
 	static SPIPlanPtr plan = NULL;
-	Datum		args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
-	bool		isnull;
-	bool		result;
+	Datum args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
+	bool isnull;
+	bool result;
 
 	pgw_table_need("restore_pending", AccessShareLock);
 	pgw_table_need("resumptions", AccessShareLock);
@@ -195,15 +219,19 @@ pgw_pause_is_restored(void)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
 	{
-		Oid			types[2] = {INT8OID, OIDOID};
-		SPIPlanPtr	fresh = SPI_prepare("SELECT EXISTS (SELECT FROM pgw.restore_pending p WHERE " PGW_PAUSE_MARK_COUNTS("p", "$1", "$2") ")"
-										" OR (NOT EXISTS (SELECT FROM pgw.resumptions r WHERE r.system_identifier = $1 AND r.database_oid = $2"
-										" AND r.taken_over IS NOT NULL)"
-										" AND EXISTS (SELECT FROM"
-										" ((SELECT system_identifier, database_oid FROM pgw.payment_transactions ORDER BY transaction_id LIMIT 1)"
-										" UNION ALL"
-										" (SELECT system_identifier, database_oid FROM pgw.payment_transactions ORDER BY transaction_id DESC LIMIT 1)) t"
-										" WHERE t.system_identifier <> $1 OR t.database_oid <> $2))", 2, types);
+		Oid types[2] = {INT8OID, OIDOID};
+		SPIPlanPtr fresh = SPI_prepare(
+			"SELECT EXISTS (SELECT FROM pgw.restore_pending p WHERE " PGW_PAUSE_MARK_COUNTS(
+				"p", "$1",
+				"$2") ")"
+					  " OR (NOT EXISTS (SELECT FROM pgw.resumptions r WHERE r.system_identifier = $1 AND r.database_oid = $2"
+					  " AND r.taken_over IS NOT NULL)"
+					  " AND EXISTS (SELECT FROM"
+					  " ((SELECT system_identifier, database_oid FROM pgw.payment_transactions ORDER BY transaction_id LIMIT 1)"
+					  " UNION ALL"
+					  " (SELECT system_identifier, database_oid FROM pgw.payment_transactions ORDER BY transaction_id DESC LIMIT 1)) t"
+					  " WHERE t.system_identifier <> $1 OR t.database_oid <> $2))",
+			2, types);
 
 		if (fresh == NULL || SPI_keepplan(fresh) != 0)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
@@ -225,7 +253,7 @@ pgw_pause_hint(PgwPause pause)
 	{
 		case PGW_PAUSE_RESTORED:
 			return "This database was restored or copied. Once it is sure that the original makes no more payments: "
-				"SELECT pgw.resume_after_restore(). See docs/restore.md.";
+				   "SELECT pgw.resume_after_restore(). See docs/restore.md.";
 		case PGW_PAUSE_MODE:
 			return "Set pgw.worker_mode to \"on\" and reload the configuration.";
 		case PGW_PAUSE_DRAINING:
@@ -281,17 +309,18 @@ pgw_pause_drains(void)
 void
 pgw_pause_tell(void)
 {
-	PgwPause	now = pgw_pause();
-	PgwPause	before = told;
+	PgwPause now = pgw_pause();
+	PgwPause before = told;
 
 	if (now == PGW_PAUSE_UNKNOWN || now == before)
 		return;
-	pgw_exchange_set_paused(now);	/* at the first time also over what an earlier worker has left */
+	/* at the first time also over what an earlier worker has left */
+	pgw_exchange_set_paused(now);
 	told = now;
 	if (now != PGW_PAUSE_NONE)
-		ereport(LOG,
-				(errmsg("pgw: worker %s for database %u", now == PGW_PAUSE_DRAINING ? "draining" : "paused", MyDatabaseId),
-				 errhint("%s", pgw_pause_hint(now))));
+		ereport(LOG, (errmsg("pgw: worker %s for database %u",
+							 now == PGW_PAUSE_DRAINING ? "draining" : "paused", MyDatabaseId),
+					  errhint("%s", pgw_pause_hint(now))));
 	else if (before != PGW_PAUSE_UNKNOWN)
 		ereport(LOG, (errmsg("pgw: worker goes on for database %u", MyDatabaseId)));
 }

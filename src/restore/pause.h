@@ -9,22 +9,29 @@
 typedef enum PgwPause
 {
 	PGW_PAUSE_NONE = 0,
-	PGW_PAUSE_MODE,				/* pgw.worker_mode = paused */
-	PGW_PAUSE_DRAINING,			/* pgw.worker_mode = draining: what is under way is finished, no new charge is begun */
-	PGW_PAUSE_RESTORED,			/* the rows are another database's: until pgw.resume_after_restore() */
-	PGW_PAUSE_UNKNOWN			/* a worker that has not looked yet */
+	PGW_PAUSE_MODE, /* pgw.worker_mode = paused */
+	/* pgw.worker_mode = draining: what is under way is finished, no new charge is begun */
+	PGW_PAUSE_DRAINING,
+	/* the rows are another database's: until pgw.resume_after_restore() */
+	PGW_PAUSE_RESTORED,
+	PGW_PAUSE_UNKNOWN /* a worker that has not looked yet */
 } PgwPause;
 
-extern void pgw_pause_init(void);	/* _PG_init: the setting */
+extern void pgw_pause_init(void); /* _PG_init: the setting */
 
-/* A mark m in pgw.restore_pending that still counts: nobody has resumed since. Where we are: two parameters. */
+/*
+ * A mark m in pgw.restore_pending that still counts: nobody has resumed since. Where we are: two
+ * parameters.
+ */
 #define PGW_PAUSE_MARK_COUNTS(m, system_identifier, database_oid) \
-	"(" m ".incident_id IS NULL OR NOT EXISTS (SELECT FROM pgw.resumptions q WHERE q.system_identifier = " system_identifier \
+	"(" m \
+	".incident_id IS NULL OR NOT EXISTS (SELECT FROM pgw.resumptions q WHERE q.system_identifier = " system_identifier \
 	" AND q.database_oid = " database_oid " AND q.incident_id = " m ".incident_id))"
 
 /*
- * If the data directory may be a copy and this database has not been told of that yet: a mark in its tables, or a record that it has no payments to
- * decide about.  In a transaction that may write; durable with it.
+ * If the data directory may be a copy and this database has not been told of that yet: a mark in
+ * its tables, or a record that it has no payments to decide about.  In a transaction that may
+ * write; durable with it.
  */
 extern void pgw_pause_notice(void);
 
@@ -35,8 +42,8 @@ extern bool pgw_pause_is_unnoticed(void);
 extern void pgw_pause_created(void);
 
 /*
- * Are there attempts here that were recorded elsewhere, or came out of a dump, and nobody has resumed since?  In a transaction; looks with a
- * snapshot of its own.
+ * Are there attempts here that were recorded elsewhere, or came out of a dump, and nobody has
+ * resumed since?  In a transaction; looks with a snapshot of its own.
  */
 extern bool pgw_pause_is_restored(void);
 
@@ -45,12 +52,16 @@ extern const char *pgw_pause_hint(PgwPause pause);
 
 /* --- worker --- */
 
-/* Look again. In a transaction: after a scan, in the same one, so that nothing is worked on which came with a restore. */
+/*
+ * Look again. In a transaction: after a scan, in the same one, so that nothing is worked on which
+ * came with a restore.
+ */
 extern void pgw_pause_check(void);
 
 /*
- * NONE: go on.  DRAINING: attempts that are under way go on, but no request is taken and no submitted charge is sent.  Otherwise no request is taken and no
- * attempt begun; results of calls that are out are written.
+ * NONE: go on.  DRAINING: attempts that are under way go on, but no request is taken and no
+ * submitted charge is sent.  Otherwise no request is taken and no attempt begun; results of calls
+ * that are out are written.
  */
 extern PgwPause pgw_pause(void);
 

@@ -1,8 +1,9 @@
 /*
  * access_grants.c - who may do what (pgw.access_grants)
  *
- * EXECUTE privileges keep strangers out; this keeps a caller to its merchants.  The table is read with SnapshotSelf, which SSI does
- * not track, so that a SERIALIZABLE caller gains no read-write dependency.  A grant's merchant is '' where it is for all of them.
+ * EXECUTE privileges keep strangers out; this keeps a caller to its merchants.  The table is read
+ * with SnapshotSelf, which SSI does not track, so that a SERIALIZABLE caller gains no read-write
+ * dependency.  A grant's merchant is '' where it is for all of them.
  */
 #include "postgres.h"
 
@@ -23,15 +24,15 @@
 static bool
 has_grant(Oid caller, const char *level, const char *merchant)
 {
-	Oid			relid = get_relname_relid("access_grants", get_namespace_oid("pgw", false));
-	bool		reading = strcmp(level, "auditor") == 0;
-	bool		found = false;
-	Relation	rel;
+	Oid relid = get_relname_relid("access_grants", get_namespace_oid("pgw", false));
+	bool reading = strcmp(level, "auditor") == 0;
+	bool found = false;
+	Relation rel;
 	TableScanDesc scan;
 	TupleTableSlot *slot;
-	AttrNumber	role_no;
-	AttrNumber	level_no;
-	AttrNumber	merchant_no;
+	AttrNumber role_no;
+	AttrNumber level_no;
+	AttrNumber merchant_no;
 
 	if (!OidIsValid(relid))
 		return false;
@@ -46,9 +47,9 @@ has_grant(Oid caller, const char *level, const char *merchant)
 	scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
 	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
-		bool		isnull;
-		Datum		value;
-		char	   *granted;
+		bool isnull;
+		Datum value;
+		char *granted;
 
 		CHECK_FOR_INTERRUPTS();
 		if (!reading)
@@ -83,7 +84,7 @@ pgw_caller_may(Oid caller, const char *level, const char *merchant)
 void
 pgw_require(Oid caller, const char *level, const char *merchant)
 {
-	char	   *role;
+	char *role;
 
 	if (pgw_caller_may(caller, level, merchant))
 		return;
@@ -93,11 +94,10 @@ pgw_require(Oid caller, const char *level, const char *merchant)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for payments of merchant \"%s\"", merchant),
 				 errhint("The owner of pgw can allow it: SELECT pgw.grant_access(%s, %s, %s).",
-						 quote_literal_cstr(role ? quote_identifier(role) : "role"), quote_literal_cstr(level),
-						 quote_literal_cstr(merchant))));
-	ereport(ERROR,
-			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-			 errmsg("permission denied for pgw"),
-			 errhint("The owner of pgw can allow it: SELECT pgw.grant_access(%s, %s).",
-					 quote_literal_cstr(role ? quote_identifier(role) : "role"), quote_literal_cstr(level))));
+						 quote_literal_cstr(role ? quote_identifier(role) : "role"),
+						 quote_literal_cstr(level), quote_literal_cstr(merchant))));
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE), errmsg("permission denied for pgw"),
+					errhint("The owner of pgw can allow it: SELECT pgw.grant_access(%s, %s).",
+							quote_literal_cstr(role ? quote_identifier(role) : "role"),
+							quote_literal_cstr(level))));
 }

@@ -1,9 +1,10 @@
 /*
  * arguments.c - the arguments of a client function, by name
  *
- * Owns: the map from argument names to positions, one per call site (fn_extra): a new library serves an older SQL definition, and new
- * arguments may stand anywhere.
- * Invariant: nothing here judges a value; core/request/validate.c does.  Amounts are numeric outside and int64 from here on.
+ * Owns: the map from argument names to positions, one per call site (fn_extra): a new library
+ * serves an older SQL definition, and new arguments may stand anywhere.
+ * Invariant: nothing here judges a value; core/request/validate.c does.  Amounts are numeric
+ * outside and int64 from here on.
  */
 #include "postgres.h"
 
@@ -22,25 +23,25 @@
 
 typedef struct ArgNames
 {
-	bool		noted;			/* pgw_remains_call() has been called for this call site */
-	int			n;
-	char	   *names[FUNC_MAX_ARGS];
+	bool noted; /* pgw_remains_call() has been called for this call site */
+	int n;
+	char *names[FUNC_MAX_ARGS];
 } ArgNames;
 
 static ArgNames *
 arg_names(FunctionCallInfo fcinfo)
 {
-	FmgrInfo   *flinfo = fcinfo->flinfo;
+	FmgrInfo *flinfo = fcinfo->flinfo;
 
 	if (flinfo->fn_extra == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(flinfo->fn_mcxt);
-		ArgNames   *a = palloc0(sizeof(ArgNames));
-		HeapTuple	tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
-		Oid		   *types;
-		char	  **names;
-		char	   *modes;
-		int			n;
+		ArgNames *a = palloc0(sizeof(ArgNames));
+		HeapTuple tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
+		Oid *types;
+		char **names;
+		char *modes;
+		int n;
 
 		if (!HeapTupleIsValid(tup))
 			elog(ERROR, "cache lookup failed for function %u", flinfo->fn_oid);
@@ -61,7 +62,7 @@ arg_names(FunctionCallInfo fcinfo)
 Datum
 pgw_arg(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 {
-	ArgNames   *a = arg_names(fcinfo);
+	ArgNames *a = arg_names(fcinfo);
 
 	for (int i = 0; i < a->n && i < PG_NARGS(); i++)
 	{
@@ -78,8 +79,8 @@ pgw_arg(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 char *
 pgw_arg_text(FunctionCallInfo fcinfo, const char *name)
 {
-	bool		isnull;
-	Datum		d = pgw_arg(fcinfo, name, &isnull);
+	bool isnull;
+	Datum d = pgw_arg(fcinfo, name, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(d);
 }
@@ -87,9 +88,9 @@ pgw_arg_text(FunctionCallInfo fcinfo, const char *name)
 char *
 pgw_arg_json(FunctionCallInfo fcinfo, const char *name)
 {
-	bool		isnull;
-	Datum		d = pgw_arg(fcinfo, name, &isnull);
-	Jsonb	   *j;
+	bool isnull;
+	Datum d = pgw_arg(fcinfo, name, &isnull);
+	Jsonb *j;
 
 	if (isnull)
 		return NULL;
@@ -100,7 +101,7 @@ pgw_arg_json(FunctionCallInfo fcinfo, const char *name)
 static int
 arg_int(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 {
-	Datum		d = pgw_arg(fcinfo, name, isnull);
+	Datum d = pgw_arg(fcinfo, name, isnull);
 
 	return *isnull ? 0 : DatumGetInt32(d);
 }
@@ -108,10 +109,12 @@ arg_int(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 PgwAmountFault
 pgw_arg_amount(FunctionCallInfo fcinfo, const char *name, bool *isnull, int64 *amount)
 {
-	Datum		d = pgw_arg(fcinfo, name, isnull);
+	Datum d = pgw_arg(fcinfo, name, isnull);
 
 	*amount = 0;
-	return *isnull ? PGW_AMOUNT_OK : pgw_money_from_numeric(DatumGetCString(DirectFunctionCall1(numeric_out, d)), amount);
+	return *isnull ? PGW_AMOUNT_OK
+				   : pgw_money_from_numeric(DatumGetCString(DirectFunctionCall1(numeric_out, d)),
+											amount);
 }
 
 TimestampTz
@@ -124,7 +127,7 @@ void
 pgw_args_note_secrets(FunctionCallInfo fcinfo)
 {
 	static const char *const secrets[] = {"card_number", "card_cvv", "card_holder"};
-	bool		isnull = true;
+	bool isnull = true;
 
 	for (int i = 0; isnull && i < lengthof(secrets); i++)
 		(void) pgw_arg(fcinfo, secrets[i], &isnull);
@@ -138,7 +141,7 @@ pgw_args_note_secrets(FunctionCallInfo fcinfo)
 static char *
 arg_secret(FunctionCallInfo fcinfo, const char *name)
 {
-	char	   *value = pgw_arg_text(fcinfo, name);
+	char *value = pgw_arg_text(fcinfo, name);
 
 	pgw_remains_copy(value);
 	return value;
@@ -147,7 +150,7 @@ arg_secret(FunctionCallInfo fcinfo, const char *name)
 void
 pgw_args_read(FunctionCallInfo fcinfo, bool is_submit, PgwPaymentArgs *args)
 {
-	Datum		d;
+	Datum d;
 
 	memset(args, 0, sizeof(*args));
 	args->is_submit = is_submit;

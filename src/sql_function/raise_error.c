@@ -1,8 +1,8 @@
 /*
  * raise_error.c - errors to callers
  *
- * Owns nothing.  Invariant: what is raised is sanitized: texts come from core/base/error_codes.h, values only from the caller's own arguments
- * that are not secret.
+ * Owns nothing.  Invariant: what is raised is sanitized: texts come from core/base/error_codes.h,
+ * values only from the caller's own arguments that are not secret.
  */
 #include "postgres.h"
 
@@ -25,24 +25,32 @@ static const struct
 {
 	const char *code;
 	const char *hint;
-}			hints[] = {
+} hints[] = {
 	{"unknown_merchant", "Insert it into pgw.merchants."},
 	{"merchant_disabled", "Set enabled in pgw.merchants, or name another merchant."},
 	{"unknown_bank", "Name a row of pgw.banks, or leave bank out to take the first by priority."},
-	{"bank_disabled", "Set enabled in pgw.banks, name another bank, or leave bank out to take the first by priority."},
+	{"bank_disabled",
+	 "Set enabled in pgw.banks, name another bank, or leave bank out to take the first by priority."},
 	{"no_bank_configured", "Insert a row into pgw.banks, or enable one."},
-	{"bank_currency_not_supported", "Name a bank whose currencies hold this one, or leave bank out to take the first by priority that does."},
+	{"bank_currency_not_supported",
+	 "Name a bank whose currencies hold this one, or leave bank out to take the first by priority that does."},
 	{"bank_takes_no_cards", "Pay with a token of the bank, or name a bank that takes cards."},
 	{"bank_takes_no_tokens", "Pay with a card, or name a bank that takes tokens."},
-	{"bank_cannot_capture_separately", "Use capture => 'immediate', or name a bank that can capture separately."},
-	{"amount_exceeds_remaining", "DETAIL says how much is left, without what is under way or in doubt; leave amount out to ask for all of it."},
-	{"bank_operation_not_supported", "The capabilities of the bank's connector say what it can do: perhaps only the whole amount, or only once."},
-	{"amount_not_representable", "Choose an amount that the bank's exponent for the currency can express exactly."},
-	{"secret_missing", "The server's log says which file of pgw.secrets_dir cannot be read, and why."},
+	{"bank_cannot_capture_separately",
+	 "Use capture => 'immediate', or name a bank that can capture separately."},
+	{"amount_exceeds_remaining",
+	 "DETAIL says how much is left, without what is under way or in doubt; leave amount out to ask for all of it."},
+	{"bank_operation_not_supported",
+	 "The capabilities of the bank's connector say what it can do: perhaps only the whole amount, or only once."},
+	{"amount_not_representable",
+	 "Choose an amount that the bank's exponent for the currency can express exactly."},
+	{"secret_missing",
+	 "The server's log says which file of pgw.secrets_dir cannot be read, and why."},
 	{"request_in_flight", "Ask again with the same client_request_id."},
 	{"payment_not_found", "find_payment() looks by client_request_id."},
 	{"internal_error", "The server's log says more. Nothing was sent; the call can be repeated."},
-	{"extension_dropped", "The extension is being dropped or altered; look at the bank for payments under way."},
+	{"extension_dropped",
+	 "The extension is being dropped or altered; look at the bank for payments under way."},
 };
 
 static const char *
@@ -71,10 +79,11 @@ info_of(const char *error_code)
 char *
 pgw_error_detail(const char *error_code, const char *members)
 {
-	char		fixed[PGW_ERROR_MEMBERS_SIZE];
+	char fixed[PGW_ERROR_MEMBERS_SIZE];
 
 	pgw_error_members(info_of(error_code), fixed);
-	return members != NULL && members[0] != '\0' ? psprintf("{%s, %s}", fixed, members) : psprintf("{%s}", fixed);
+	return members != NULL && members[0] != '\0' ? psprintf("{%s, %s}", fixed, members)
+												 : psprintf("{%s}", fixed);
 }
 
 void
@@ -86,30 +95,24 @@ pgw_raise(const char *error_code, const char *members, const char *hint)
 	if (hint == NULL)
 		hint = default_hint(info->code);
 	ereport(ERROR,
-			(errcode(sqlstate_of(info->sqlstate)),
-			 errmsg("%s", info->message),
+			(errcode(sqlstate_of(info->sqlstate)), errmsg("%s", info->message),
 			 errdetail_internal("%s", pgw_error_detail(info->code, members)),
-			 hint != NULL ? errhint("%s", hint) : 0,
-			 errhidestmt(true),
-			 errhidecontext(true)));
+			 hint != NULL ? errhint("%s", hint) : 0, errhidestmt(true), errhidecontext(true)));
 }
 
 void
 pgw_raise_invalid(const char *primary, const char *faults, const char *hint)
 {
-	ereport(ERROR,
-			(errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '0')),
-			 errmsg_internal("%s", primary),
-			 errdetail_internal("%s", faults),
-			 errhint("%s", hint),
-			 errhidestmt(true),
-			 errhidecontext(true)));
+	ereport(ERROR, (errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '0')), errmsg_internal("%s", primary),
+					errdetail_internal("%s", faults), errhint("%s", hint), errhidestmt(true),
+					errhidecontext(true)));
 }
 
 void
 pgw_raise_faults(const char *faults)
 {
-	pgw_raise_invalid("the request is not valid", faults, "Correct the fields that DETAIL names, and call again. Nothing was sent.");
+	pgw_raise_invalid("the request is not valid", faults,
+					  "Correct the fields that DETAIL names, and call again. Nothing was sent.");
 }
 
 char *
@@ -117,8 +120,9 @@ pgw_arg_fault(const char *before, const char *field, const char *code, const cha
 {
 	if (message == NULL)
 		message = info_of(code)->message;
-	return psprintf("%s%s{%s}", before != NULL ? before : "", before != NULL ? ", " : "",
-					pgw_detail(pgw_detail(pgw_detail(NULL, "field", field), "code", code), "message", message));
+	return psprintf(
+		"%s%s{%s}", before != NULL ? before : "", before != NULL ? ", " : "",
+		pgw_detail(pgw_detail(pgw_detail(NULL, "field", field), "code", code), "message", message));
 }
 
 void

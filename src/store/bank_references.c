@@ -1,13 +1,15 @@
 /*
  * bank_references.c - whose a bank's id of a charge is (pgw.bank_references)
  *
- * Owns the claim of an attempt on the id that a bank's answer gives to its charge.  A claim is written in the transaction that records the answer, and
- * stands as soon as that commits; it is never changed.
+ * Owns the claim of an attempt on the id that a bank's answer gives to its charge.  A claim is
+ * written in the transaction that records the answer, and stands as soon as that commits; it is
+ * never changed.
  *
- * Locks: none that lasts.  The insert is speculative: a conflict is an answer, not an error, and nobody's transaction is waited for.  What somebody else
- * has inserted and not committed is "busy" (only an operator's mark_charged can be that, or the worker, seen from there).
- * Invariant: within one account an id has one attempt.  The unique index holds it, also for two answers in one transaction: a dirty scan and the index see
- * this transaction's own rows.
+ * Locks: none that lasts.  The insert is speculative: a conflict is an answer, not an error, and
+ * nobody's transaction is waited for.  What somebody else has inserted and not committed is "busy"
+ * (only an operator's mark_charged can be that, or the worker, seen from there).
+ * Invariant: within one account an id has one attempt.  The unique index holds it, also for two
+ * answers in one transaction: a dirty scan and the index see this transaction's own rows.
  */
 #include "postgres.h"
 
@@ -19,14 +21,17 @@
 
 #include "store/tables_internal.h"
 
-/* Somebody's claim may be rolled back again and again between our look and our insert, but not this often. */
+/*
+ * Somebody's claim may be rolled back again and again between our look and our insert, but not this
+ * often.
+ */
 #define CLAIM_TRIES 20
 
 static Oid
 unique_index(Oid relid)
 {
 	static const char *const columns[] = {"account", "bank_reference"};
-	Oid			index = pgw_store_index(relid, columns, 2, true);
+	Oid index = pgw_store_index(relid, columns, 2, true);
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.bank_references has no unique index on (account, bank_reference)");
@@ -36,7 +41,7 @@ unique_index(Oid relid)
 static AttrNumber
 column(PgwRel *r, const char *name)
 {
-	AttrNumber	att = get_attnum(RelationGetRelid(r->rel), name);
+	AttrNumber att = get_attnum(RelationGetRelid(r->rel), name);
 
 	if (att == InvalidAttrNumber)
 		elog(ERROR, "table pgw.bank_references has no column \"%s\"", name);
@@ -45,10 +50,11 @@ column(PgwRel *r, const char *name)
 
 /* r is open. */
 static PgwOwner
-find_owner(PgwRel *r, Oid index, const Datum *keys, const pg_uuid_t *transaction_id, TransactionId *xid)
+find_owner(PgwRel *r, Oid index, const Datum *keys, const pg_uuid_t *transaction_id,
+		   TransactionId *xid)
 {
-	uint32		token;
-	bool		isnull;
+	uint32 token;
+	bool isnull;
 
 	switch (pgw_row_find(r, index, keys, 2, PGW_FIND_ONCE, xid, &token))
 	{
@@ -59,18 +65,21 @@ find_owner(PgwRel *r, Oid index, const Datum *keys, const pg_uuid_t *transaction
 		case PGW_FIND_ROW:
 			break;
 	}
-	return memcmp(DatumGetUUIDP(slot_getattr(r->found, column(r, "transaction_id"), &isnull)), transaction_id, UUID_LEN) == 0 ?
-		PGW_OWNER_SELF : PGW_OWNER_OTHER;
+	return memcmp(DatumGetUUIDP(slot_getattr(r->found, column(r, "transaction_id"), &isnull)),
+				  transaction_id, UUID_LEN) == 0
+			   ? PGW_OWNER_SELF
+			   : PGW_OWNER_OTHER;
 }
 
 PgwOwner
-pgw_store_reference_owner(const char *account, const char *bank_reference, const pg_uuid_t *transaction_id)
+pgw_store_reference_owner(const char *account, const char *bank_reference,
+						  const pg_uuid_t *transaction_id)
 {
-	Oid			relid = pgw_store_relid("bank_references");
-	Datum		keys[2] = {CStringGetTextDatum(account), CStringGetTextDatum(bank_reference)};
+	Oid relid = pgw_store_relid("bank_references");
+	Datum keys[2] = {CStringGetTextDatum(account), CStringGetTextDatum(bank_reference)};
 	TransactionId xid;
-	PgwOwner	owner;
-	PgwRel		r;
+	PgwOwner owner;
+	PgwRel r;
 
 	pgw_row_open_read(&r, relid);
 	owner = find_owner(&r, unique_index(relid), keys, transaction_id, &xid);
@@ -81,8 +90,9 @@ pgw_store_reference_owner(const char *account, const char *bank_reference, const
 static void
 fill(PgwRel *r, const Datum *keys, const pg_uuid_t *transaction_id)
 {
-	AttrNumber	atts[3] = {column(r, "account"), column(r, "bank_reference"), column(r, "transaction_id")};
-	Datum		values[3] = {keys[0], keys[1], UUIDPGetDatum(transaction_id)};
+	AttrNumber atts[3] = {column(r, "account"), column(r, "bank_reference"),
+						  column(r, "transaction_id")};
+	Datum values[3] = {keys[0], keys[1], UUIDPGetDatum(transaction_id)};
 
 	ExecClearTuple(r->slot);
 	memset(r->slot->tts_isnull, true, RelationGetDescr(r->rel)->natts * sizeof(bool));
@@ -95,13 +105,14 @@ fill(PgwRel *r, const Datum *keys, const pg_uuid_t *transaction_id)
 }
 
 PgwOwner
-pgw_store_claim_reference(const char *account, const char *bank_reference, const pg_uuid_t *transaction_id, bool wait)
+pgw_store_claim_reference(const char *account, const char *bank_reference,
+						  const pg_uuid_t *transaction_id, bool wait)
 {
-	Oid			relid = pgw_store_relid("bank_references");
-	Oid			index = unique_index(relid);
-	Datum		keys[2] = {CStringGetTextDatum(account), CStringGetTextDatum(bank_reference)};
-	PgwOwner	owner = PGW_OWNER_BUSY;
-	PgwRel		r;
+	Oid relid = pgw_store_relid("bank_references");
+	Oid index = unique_index(relid);
+	Datum keys[2] = {CStringGetTextDatum(account), CStringGetTextDatum(bank_reference)};
+	PgwOwner owner = PGW_OWNER_BUSY;
+	PgwRel r;
 
 	pgw_row_open_write(&r, relid, NULL, true);
 	for (int i = 0; i < CLAIM_TRIES; i++)

@@ -1,10 +1,12 @@
 /*
- * claim_id.c - the claim on a request id: the row that holds it, inserted or found, without a serialization failure
+ * claim_id.c - the claim on a request id: the row that holds it, inserted or found, without a
+ * serialization failure
  *
  * Owns: nothing that lasts.
- * Locks: waits, in the caller's backend only, on the (sub)transaction that inserts the same id; holds no other lock meanwhile than the
- * table's.  The deadlock detector, lock_timeout and cancel work as for any row.
- * For a payment that row is the payments row, for a capture, void or refund its own attempt.
+ * Locks: waits, in the caller's backend only, on the (sub)transaction that inserts the same id;
+ * holds no other lock meanwhile than the table's.  The deadlock detector, lock_timeout and cancel
+ * work as for any row. For a payment that row is the payments row, for a capture, void or refund
+ * its own attempt.
  * Invariants: never waits on an own transaction; leaves either the caller's row, or nothing.
  */
 #include "postgres.h"
@@ -28,25 +30,22 @@ static void
 raise_in_flight(void)
 {
 	const PgwErrorInfo *info = pgw_error_find("request_in_flight");
-	char		members[PGW_ERROR_MEMBERS_SIZE];
+	char members[PGW_ERROR_MEMBERS_SIZE];
 
 	pgw_error_members(info, members);
-	ereport(ERROR,
-			(errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '9')),
-			 errmsg("%s", info->message),
-			 errdetail_internal("{%s}", members),
-			 errhint("Ask again with the same client_request_id."),
-			 errhidestmt(true),
-			 errhidecontext(true)));
+	ereport(ERROR, (errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '9')), errmsg("%s", info->message),
+					errdetail_internal("{%s}", members),
+					errhint("Ask again with the same client_request_id."), errhidestmt(true),
+					errhidecontext(true)));
 }
 
 /* Wait for the end of the other (sub)transaction, no longer than the deadline. */
 static void
 wait_for_xid(TransactionId xid, TimestampTz deadline)
 {
-	int			saved = LockTimeout;
-	int			remaining;
-	bool		ours;
+	int saved = LockTimeout;
+	int remaining;
+	bool ours;
 	MemoryContext context = CurrentMemoryContext;
 
 	if (deadline == 0)
@@ -54,7 +53,8 @@ wait_for_xid(TransactionId xid, TimestampTz deadline)
 		XactLockTableWait(xid, NULL, NULL, XLTW_None);
 		return;
 	}
-	remaining = (int) Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline), INT_MAX);
+	remaining =
+		(int) Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline), INT_MAX);
 	if (remaining <= 0)
 	{
 		if (!ConditionalXactLockTableWait(xid))
@@ -76,7 +76,7 @@ wait_for_xid(TransactionId xid, TimestampTz deadline)
 		if (ours)
 		{
 			MemoryContext old = MemoryContextSwitchTo(context);
-			ErrorData  *edata = CopyErrorData();
+			ErrorData *edata = CopyErrorData();
 
 			/* The wait's own end: the caller's business.  A deadlock, a cancel: as they are. */
 			if (edata->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
@@ -93,10 +93,11 @@ wait_for_xid(TransactionId xid, TimestampTz deadline)
 }
 
 /*
- * The index that holds the key.  Asked for anew each time that the table has just been opened, and so locked: REINDEX CONCURRENTLY puts another into its
- * place, and waits with the removal of the old one for those who hold the lock.
+ * The index that holds the key.  Asked for anew each time that the table has just been opened, and
+ * so locked: REINDEX CONCURRENTLY puts another into its place, and waits with the removal of the
+ * old one for those who hold the lock.
  */
-typedef Oid (*KeyIndex) (void);
+typedef Oid (*KeyIndex)(void);
 
 static Oid
 payment_key_index(void)
@@ -112,14 +113,15 @@ operation_key_index(void)
 
 /* Who has the key?  Waits for the end of whoever is inserting it, and looks again. */
 static PgwFind
-probe(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, TimestampTz deadline, void *existing)
+probe(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, TimestampTz deadline,
+	  void *existing)
 {
 	for (;;)
 	{
-		PgwRel		r;
+		PgwRel r;
 		TransactionId xid = InvalidTransactionId;
-		uint32		token = 0;
-		PgwFind		found;
+		uint32 token = 0;
+		PgwFind found;
 
 		CHECK_FOR_INTERRUPTS();
 		pgw_store_open(&r, table, false, false);
@@ -141,12 +143,13 @@ probe(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, TimestampTz 
 
 /* existing: filled when somebody has the key, committed or in this transaction. */
 static PgwClaim
-claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *row, PgwRowLocation *place, bool probed, TimestampTz deadline, void *existing)
+claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *row,
+	  PgwRowLocation *place, bool probed, TimestampTz deadline, void *existing)
 {
 	for (;;)
 	{
-		PgwRel		r;
-		bool		inserted;
+		PgwRel r;
+		bool inserted;
 
 		/* Look first: an insert that conflicts leaves a dead row behind. */
 		if (!probed && probe(table, index, keys, nkeys, deadline, existing) == PGW_FIND_ROW)
@@ -154,7 +157,7 @@ claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *
 		pgw_store_open(&r, table, true, true);
 		pgw_store_fill(&r, table, row);
 		inserted = pgw_row_insert_speculative(&r, index());
-		*place = (PgwRowLocation) {.tid = r.slot->tts_tid, .held = inserted};
+		*place = (PgwRowLocation){.tid = r.slot->tts_tid, .held = inserted};
 		pgw_row_close(&r);
 		if (inserted)
 			return PGW_CLAIM_INSERTED;
@@ -165,19 +168,21 @@ claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *
 PgwClaim
 pgw_store_claim(PgwPayment *row, bool probed, TimestampTz deadline, PgwPayment *existing)
 {
-	Datum		keys[2] = {CStringGetTextDatum(row->client_request_id), CStringGetTextDatum(row->merchant)};
+	Datum keys[2] = {CStringGetTextDatum(row->client_request_id),
+					 CStringGetTextDatum(row->merchant)};
 
 	row->updated_at = GetCurrentTimestamp();
 	if (row->created_at == 0)
 		row->created_at = row->updated_at;
-	return claim(PGW_TABLE_PAYMENTS, payment_key_index, keys, 2, row, &row->place, probed, deadline, existing);
+	return claim(PGW_TABLE_PAYMENTS, payment_key_index, keys, 2, row, &row->place, probed, deadline,
+				 existing);
 }
 
 static void
 operation_key(PgwKind kind, const char *client_request_id, const char *merchant, Datum *keys)
 {
-	Oid			relid = pgw_store_relid("payment_transactions");
-	Oid			type = get_atttype(relid, get_attnum(relid, "kind"));
+	Oid relid = pgw_store_relid("payment_transactions");
+	Oid type = get_atttype(relid, get_attnum(relid, "kind"));
 
 	keys[0] = CStringGetTextDatum(client_request_id);
 	keys[1] = CStringGetTextDatum(merchant);
@@ -185,15 +190,17 @@ operation_key(PgwKind kind, const char *client_request_id, const char *merchant,
 }
 
 bool
-pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant, PgwAttempt *out)
+pgw_store_operation(PgwKind kind, const char *client_request_id, const char *merchant,
+					PgwAttempt *out)
 {
-	Datum		keys[3];
-	PgwRel		r;
-	bool		found;
+	Datum keys[3];
+	PgwRel r;
+	bool found;
 
 	operation_key(kind, client_request_id, merchant, keys);
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
-	found = pgw_row_find(&r, operation_key_index(), keys, 3, PGW_FIND_THOROUGH, NULL, NULL) == PGW_FIND_ROW;
+	found = pgw_row_find(&r, operation_key_index(), keys, 3, PGW_FIND_THOROUGH, NULL, NULL) ==
+			PGW_FIND_ROW;
 	if (found)
 		pgw_store_read(&r, PGW_TABLE_TRANSACTIONS, out);
 	pgw_row_close(&r);
@@ -203,13 +210,14 @@ pgw_store_operation(PgwKind kind, const char *client_request_id, const char *mer
 PgwClaim
 pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started, PgwAttempt *existing)
 {
-	Datum		keys[3];
+	Datum keys[3];
 
 	operation_key(attempt->kind, attempt->client_request_id, attempt->merchant, keys);
 	attempt->updated_at = attempt->created_at = GetCurrentTimestamp();
 	attempt->status = started->to;
 	attempt->step_order = 1;
-	if (claim(PGW_TABLE_TRANSACTIONS, operation_key_index, keys, 3, attempt, &attempt->place, false, 0, existing) == PGW_CLAIM_EXISTS)
+	if (claim(PGW_TABLE_TRANSACTIONS, operation_key_index, keys, 3, attempt, &attempt->place, false,
+			  0, existing) == PGW_CLAIM_EXISTS)
 		return PGW_CLAIM_EXISTS;
 	attempt->step_order = 0;
 	pgw_store_write_events(attempt, started, 1);

@@ -1,11 +1,15 @@
 /*
- * clock_set_back.c - attempts whose times lie in the future, because the clock was set back after they were written
+ * clock_set_back.c - attempts whose times lie in the future, because the clock was set back after
+ * they were written
  *
- * What is due at a time of the former clock would wait for as long as the clock was ahead: an hour, or a year.  So all times of such a row are moved back by
- * what the row itself shows of that: the distance from now to its updated_at.  That is at most what the clock was ahead, so nothing becomes older than it
- * is: a "not found" counts no sooner, and a bank's key is not held for younger than before.
+ * What is due at a time of the former clock would wait for as long as the clock was ahead: an hour,
+ * or a year.  So all times of such a row are moved back by what the row itself shows of that: the
+ * distance from now to its updated_at.  That is at most what the clock was ahead, so nothing
+ * becomes older than it is: a "not found" counts no sooner, and a bank's key is not held for
+ * younger than before.
  *
- * Owns nothing.  Locks: the rows, without waiting for any; one that somebody holds is left for the next time.
+ * Owns nothing.  Locks: the rows, without waiting for any; one that somebody holds is left for the
+ * next time.
  */
 #include "postgres.h"
 
@@ -19,31 +23,38 @@
 #include "store/tables_internal.h"
 
 /*
- * Two selects, so that each reads one of the two small indexes of what waits for a time (find_due.c).  Of what was not sent yet only what is not due
- * anyhow: nothing else in such a row counts from a time, and millions may wait there, whose rows the index spares.
+ * Two selects, so that each reads one of the two small indexes of what waits for a time
+ * (find_due.c).  Of what was not sent yet only what is not due anyhow: nothing else in such a row
+ * counts from a time, and millions may wait there, whose rows the index spares.
  */
-#define AHEAD " FROM pgw.payment_transactions t WHERE t.next_step_at IS NOT NULL AND t.updated_at > $2 AND "
+#define AHEAD \
+	" FROM pgw.payment_transactions t WHERE t.next_step_at IS NOT NULL AND t.updated_at > $2 AND "
 #define PAGE \
 	"(SELECT t.transaction_id" AHEAD "(t.taken_by_worker OR t.status <> 'Created') LIMIT $3)" \
-	" UNION ALL (SELECT t.transaction_id" AHEAD "NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at > $1 LIMIT $3)"
+	" UNION ALL (SELECT t.transaction_id" AHEAD \
+	"NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at > $1 LIMIT $3)"
 #define BACK(column) column " = " column " - (t.updated_at - $1)"
 
 uint64
 pgw_store_take_back_times(TimestampTz now, int most)
 {
-	Oid			types[3] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID};
-	Datum		args[3] = {TimestampTzGetDatum(now), TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, PGW_CLOCK_NOTICED_MS)), Int32GetDatum(most)};
-	uint64		n;
+	Oid types[3] = {TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID};
+	Datum args[3] = {TimestampTzGetDatum(now),
+					 TimestampTzGetDatum(TimestampTzPlusMilliseconds(now, PGW_CLOCK_NOTICED_MS)),
+					 Int32GetDatum(most)};
+	uint64 n;
 
 	pgw_table_need("payment_transactions", RowExclusiveLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute_with_args("UPDATE pgw.payment_transactions t SET " BACK("next_step_at") ", " BACK("bank_key_used_at") ", " BACK("bank_asked_at")
-							  ", " BACK("refund_key_used_at") ", " BACK("refund_asked_at") ", " BACK("capture_key_used_at") ", " BACK("abandoned_at") ", " BACK("put_off_since") ", updated_at = $1"
-							  " WHERE t.transaction_id IN (SELECT l.transaction_id FROM pgw.payment_transactions l"
-							  " WHERE l.transaction_id IN (" PAGE ") AND l.updated_at > $2 FOR NO KEY UPDATE SKIP LOCKED)",
-							  3, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+	if (SPI_execute_with_args(
+			"UPDATE pgw.payment_transactions t SET " BACK("next_step_at") ", " BACK("bank_key_used_at") ", " BACK("bank_asked_at") ", " BACK("refund_key_used_at") ", " BACK(
+				"refund_asked_at") ", " BACK("capture_key_used_at") ", " BACK("abandoned_at") ", " BACK("put_off_since") ", updated_at = $1"
+																														 " WHERE t.transaction_id IN (SELECT l.transaction_id FROM pgw.payment_transactions l"
+																														 " WHERE l.transaction_id IN (" PAGE
+																														 ") AND l.updated_at > $2 FOR NO KEY UPDATE SKIP LOCKED)",
+			3, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "the times of attempts could not be taken back");
 	n = SPI_processed;
 	PopActiveSnapshot();

@@ -2,9 +2,11 @@
  * events.c - the events of an attempt, and the one place where an attempt changes
  *
  * Owns: the form of event_data, and in which partition an event lies.
- * Locks: RowExclusiveLock on one partition; pgw finds it by the parent's bounds and remembers it, because routing each event through the
- * parent would cost more than writing it.  AccessShareLock on the parent where it has to be looked for.
- * Invariants: an attempt's status and step_order change only together with its events, along legal edges; steps run 1..n.
+ * Locks: RowExclusiveLock on one partition; pgw finds it by the parent's bounds and remembers it,
+ * because routing each event through the parent would cost more than writing it.  AccessShareLock
+ * on the parent where it has to be looked for.
+ * Invariants: an attempt's status and step_order change only together with its events, along legal
+ * edges; steps run 1..n.
  */
 #include "postgres.h"
 
@@ -34,31 +36,43 @@
 
 enum
 {
-	EV_EVENT_ID, EV_TRANSACTION_ID, EV_EVENT_TYPE, EV_OCCURRED_AT, EV_EVENT_DATA, EV_ERROR_DETAILS, EV_STEP_ORDER, EV_TXID, EV_NCOLUMNS
+	EV_EVENT_ID,
+	EV_TRANSACTION_ID,
+	EV_EVENT_TYPE,
+	EV_OCCURRED_AT,
+	EV_EVENT_DATA,
+	EV_ERROR_DETAILS,
+	EV_STEP_ORDER,
+	EV_TXID,
+	EV_NCOLUMNS
 };
 
 static const char *const event_columns[EV_NCOLUMNS] = {
-	"event_id", "transaction_id", "event_type", "occurred_at", "event_data", "error_details", "step_order", "txid"
-};
+	"event_id",   "transaction_id", "event_type", "occurred_at",
+	"event_data", "error_details",  "step_order", "txid"};
 
 #define RANDOM_PER_ID 10
 #define IDS_AT_ONCE 32
 
-/* Random bytes for many ids at a time: asking for them costs as much as writing an event.  Each is used once; a process forks none that uses them, too. */
+/*
+ * Random bytes for many ids at a time: asking for them costs as much as writing an event.  Each is
+ * used once; a process forks none that uses them, too.
+ */
 void
 pgw_store_new_id(pg_uuid_t *out)
 {
 	static PgwUuid7Gen gen;
 	static uint8_t rnd[IDS_AT_ONCE][RANDOM_PER_ID];
-	static int	left = 0;
-	uint64		ms = (GetCurrentTimestamp() + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) / 1000;
+	static int left = 0;
+	uint64 ms = (GetCurrentTimestamp() +
+				 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) /
+				1000;
 
 	if (left == 0)
 	{
 		if (!pg_strong_random(rnd, sizeof(rnd)))
 			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR),
-					 errmsg("could not generate random values")));
+					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
 		left = IDS_AT_ONCE;
 	}
 	pgw_uuid7_make(&gen, ms, rnd[--left], out->data);
@@ -76,33 +90,32 @@ pgw_store_json_string(const char *s)
 
 /* ---- where an event lies ---- */
 
-static const Oid event_types[EV_NCOLUMNS] = {
-	UUIDOID, UUIDOID, InvalidOid, TIMESTAMPTZOID, JSONBOID, TEXTOID, INT4OID, XID8OID
-};
+static const Oid event_types[EV_NCOLUMNS] = {UUIDOID,  UUIDOID, InvalidOid, TIMESTAMPTZOID,
+											 JSONBOID, TEXTOID, INT4OID,    XID8OID};
 
 /* Ids from low (inclusive) to high (exclusive) lie in this partition. */
 typedef struct PgwPartition
 {
-	Oid			parent;			/* InvalidOid: void */
-	Oid			relid;
-	bool		no_low;
-	bool		no_high;
-	pg_uuid_t	low;
-	pg_uuid_t	high;
+	Oid parent; /* InvalidOid: void */
+	Oid relid;
+	bool no_low;
+	bool no_high;
+	pg_uuid_t low;
+	pg_uuid_t high;
 } PgwPartition;
 
 #define MAX_PARTITIONS 8
 
 static PgwPartition partitions[MAX_PARTITIONS];
-static int	next_partition = 0;
+static int next_partition = 0;
 
 /* Where the columns are. */
 typedef struct EventTable
 {
-	Oid			relid;			/* InvalidOid: void */
-	AttrNumber	attnums[EV_NCOLUMNS];
-	bool		ours[MaxHeapAttributeNumber];	/* [attnum - 1] */
-	Oid			type_of_event;
+	Oid relid; /* InvalidOid: void */
+	AttrNumber attnums[EV_NCOLUMNS];
+	bool ours[MaxHeapAttributeNumber]; /* [attnum - 1] */
+	Oid type_of_event;
 } EventTable;
 
 static EventTable event_table;
@@ -139,7 +152,8 @@ compare_ids(const pg_uuid_t *a, const pg_uuid_t *b)
 static bool
 lies_in(const PgwPartition *p, Oid parent, const pg_uuid_t *id)
 {
-	return p->parent == parent && (p->no_low || compare_ids(&p->low, id) <= 0) && (p->no_high || compare_ids(id, &p->high) < 0);
+	return p->parent == parent && (p->no_low || compare_ids(&p->low, id) <= 0) &&
+		   (p->no_high || compare_ids(id, &p->high) < 0);
 }
 
 /* The bound at this place; false: there is none on that side. */
@@ -152,26 +166,31 @@ get_bound(PartitionBoundInfo bounds, int i, pg_uuid_t *out)
 	return true;
 }
 
-/* By the parent's bounds, as PostgreSQL routes a row: a table that only has a partition's name gets no event. */
+/*
+ * By the parent's bounds, as PostgreSQL routes a row: a table that only has a partition's name gets
+ * no event.
+ */
 static void
 route(Relation parent, const pg_uuid_t *id, PgwPartition *p)
 {
 	PartitionKey key = RelationGetPartitionKey(parent);
 	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
 	PartitionBoundInfo bounds = desc->boundinfo;
-	Datum		value = UUIDPGetDatum(id);
-	bool		equal;
-	int			offset;
-	int			index = -1;
+	Datum value = UUIDPGetDatum(id);
+	bool equal;
+	int offset;
+	int index = -1;
 
-	if (key == NULL || key->strategy != PARTITION_STRATEGY_RANGE || key->partnatts != 1 || key->parttypid[0] != UUIDOID)
+	if (key == NULL || key->strategy != PARTITION_STRATEGY_RANGE || key->partnatts != 1 ||
+		key->parttypid[0] != UUIDOID)
 		elog(ERROR, "table pgw.transaction_events is not partitioned by ranges of transaction_id");
 	memset(p, 0, sizeof(*p));
 	p->parent = RelationGetRelid(parent);
 	p->no_low = p->no_high = true;
 	if (desc->nparts > 0)
 	{
-		offset = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, bounds, 1, &value, &equal);
+		offset = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, bounds, 1,
+											   &value, &equal);
 		p->no_low = !get_bound(bounds, offset, &p->low);
 		p->no_high = !get_bound(bounds, offset + 1, &p->high);
 		index = bounds->indexes[offset + 1];
@@ -179,10 +198,12 @@ route(Relation parent, const pg_uuid_t *id, PgwPartition *p)
 			index = bounds->default_index;
 	}
 	if (index < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_CHECK_VIOLATION),
-				 errmsg("pgw.transaction_events has no partition for events of now"),
-				 errhint("Attach pgw.transaction_events_default again as its default partition, or call pgw.ensure_event_partitions().")));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_CHECK_VIOLATION),
+			 errmsg("pgw.transaction_events has no partition for events of now"),
+			 errhint(
+				 "Attach pgw.transaction_events_default again as its default partition, or call pgw.ensure_event_partitions().")));
 	p->relid = desc->oids[index];
 	if (!desc->is_leaf[index])
 		elog(ERROR, "partition %u of pgw.transaction_events is itself partitioned", p->relid);
@@ -191,9 +212,9 @@ route(Relation parent, const pg_uuid_t *id, PgwPartition *p)
 static Oid
 partition_of(const pg_uuid_t *transaction_id)
 {
-	Oid			parent = pgw_store_relid("transaction_events");
+	Oid parent = pgw_store_relid("transaction_events");
 	PgwPartition fresh;
-	Relation	rel;
+	Relation rel;
 
 	watch_relations();
 	for (int i = 0; i < MAX_PARTITIONS; i++)
@@ -205,18 +226,22 @@ partition_of(const pg_uuid_t *transaction_id)
 	rel = table_open(parent, NoLock);
 	route(rel, transaction_id, &fresh);
 	table_close(rel, NoLock);
-	partitions[next_partition] = fresh; /* only now: what came before can have processed invalidations */
+	/* only now: what came before can have processed invalidations */
+	partitions[next_partition] = fresh;
 	next_partition = (next_partition + 1) % MAX_PARTITIONS;
 	return fresh.relid;
 }
 
-/* Locked: it cannot be detached before the transaction ends.  Whether it had been before, its lock has told us. */
+/*
+ * Locked: it cannot be detached before the transaction ends.  Whether it had been before, its lock
+ * has told us.
+ */
 static Oid
 lock_partition_of(const pg_uuid_t *transaction_id)
 {
 	for (;;)
 	{
-		Oid			relid = partition_of(transaction_id);
+		Oid relid = partition_of(transaction_id);
 
 		pgw_table_lock(relid, RowExclusiveLock);
 		if (partition_of(transaction_id) == relid)
@@ -227,7 +252,7 @@ lock_partition_of(const pg_uuid_t *transaction_id)
 Oid
 pgw_store_partition_now(void)
 {
-	pg_uuid_t	id;
+	pg_uuid_t id;
 
 	pgw_store_new_id(&id);
 	return partition_of(&id);
@@ -238,7 +263,8 @@ pgw_store_partition_now(void)
 static void
 add_member(JsonbParseState **state, const char *name, JsonbValue *value)
 {
-	JsonbValue	key = {.type = jbvString, .val.string = {.len = strlen(name), .val = unconstify(char *, name)}};
+	JsonbValue key = {.type = jbvString,
+					  .val.string = {.len = strlen(name), .val = unconstify(char *, name)}};
 
 	(void) pushJsonbValue(state, WJB_KEY, &key);
 	(void) pushJsonbValue(state, WJB_VALUE, value);
@@ -248,17 +274,18 @@ add_member(JsonbParseState **state, const char *name, JsonbValue *value)
 static void
 add_string(JsonbParseState **state, const char *name, const char *value)
 {
-	JsonbValue	v = {.type = jbvNull};
+	JsonbValue v = {.type = jbvNull};
 
 	if (value != NULL)
-		v = (JsonbValue) {.type = jbvString, .val.string = {.len = strlen(value), .val = unconstify(char *, value)}};
+		v = (JsonbValue){.type = jbvString,
+						 .val.string = {.len = strlen(value), .val = unconstify(char *, value)}};
 	add_member(state, name, &v);
 }
 
 static void
 add_number(JsonbParseState **state, const char *name, int value)
 {
-	JsonbValue	v = {.type = jbvNumeric, .val.numeric = int64_to_numeric(value)};
+	JsonbValue v = {.type = jbvNumeric, .val.numeric = int64_to_numeric(value)};
 
 	add_member(state, name, &v);
 }
@@ -267,12 +294,12 @@ add_number(JsonbParseState **state, const char *name, int value)
 static void
 add_text(JsonbParseState **state, const char *text)
 {
-	Datum		object = DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("{%s}", text)));
+	Datum object = DirectFunctionCall1(jsonb_in, CStringGetDatum(psprintf("{%s}", text)));
 	JsonbIterator *it = JsonbIteratorInit(&DatumGetJsonbP(object)->root);
 	JsonbIteratorToken token;
-	JsonbValue	v;
+	JsonbValue v;
 
-	(void) JsonbIteratorNext(&it, &v, true);	/* the brace */
+	(void) JsonbIteratorNext(&it, &v, true); /* the brace */
 	while ((token = JsonbIteratorNext(&it, &v, true)) != WJB_END_OBJECT)
 		(void) pushJsonbValue(state, token, &v);
 }
@@ -282,7 +309,7 @@ static Datum
 event_data(const PgwAttempt *attempt, const PgwEvent *event)
 {
 	JsonbParseState *state = NULL;
-	char		correlation[37];
+	char correlation[37];
 
 	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
@@ -306,7 +333,7 @@ static const EventTable *
 describe(Oid relid)
 {
 	static EventTable fresh;
-	Relation	rel;
+	Relation rel;
 
 	watch_relations();
 	if (event_table.relid == relid)
@@ -324,7 +351,7 @@ describe(Oid relid)
 	}
 	fresh.type_of_event = get_atttype(relid, fresh.attnums[EV_EVENT_TYPE]);
 	RelationClose(rel);
-	event_table = fresh;		/* only now: the look-ups can have processed invalidations */
+	event_table = fresh; /* only now: the look-ups can have processed invalidations */
 	return &event_table;
 }
 
@@ -342,20 +369,23 @@ put(PgwRel *r, const EventTable *table, int column, Datum value, bool isnull)
 }
 
 static void
-write_event(PgwRel *r, const EventTable *table, const PgwAttempt *attempt, const PgwEvent *event, int step)
+write_event(PgwRel *r, const EventTable *table, const PgwAttempt *attempt, const PgwEvent *event,
+			int step)
 {
-	pg_uuid_t	id;
+	pg_uuid_t id;
 
 	pgw_store_new_id(&id);
 	pgw_row_begin(r, table->ours, EV_NCOLUMNS);
 	put(r, table, EV_EVENT_ID, UUIDPGetDatum(&id), false);
 	put(r, table, EV_TRANSACTION_ID, UUIDPGetDatum(&attempt->transaction_id), false);
-	put(r, table, EV_EVENT_TYPE, pgw_row_from_string(table->type_of_event, pgw_event_name(event->type)), false);
+	put(r, table, EV_EVENT_TYPE,
+		pgw_row_from_string(table->type_of_event, pgw_event_name(event->type)), false);
 
 	/* Clock time; readers order by step, never by it. */
 	put(r, table, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
 	put(r, table, EV_EVENT_DATA, event_data(attempt, event), false);
-	put(r, table, EV_ERROR_DETAILS, event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
+	put(r, table, EV_ERROR_DETAILS,
+		event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
 		event->error_details == NULL);
 	put(r, table, EV_STEP_ORDER, Int32GetDatum(step), false);
 	put(r, table, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
@@ -366,8 +396,8 @@ write_event(PgwRel *r, const EventTable *table, const PgwAttempt *attempt, const
 void
 pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
 {
-	Oid			relid = lock_partition_of(&attempt->transaction_id);
-	PgwRel		r;
+	Oid relid = lock_partition_of(&attempt->transaction_id);
+	PgwRel r;
 
 	pgw_row_open_write(&r, relid, NULL, false);
 	for (int i = 0; i < n; i++)
@@ -378,30 +408,35 @@ pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
 void
 pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int n)
 {
-	PgwState	before = insert ? PGW_STATE_NONE : attempt->status;
-	PgwState	state = before;
+	PgwState before = insert ? PGW_STATE_NONE : attempt->status;
+	PgwState state = before;
 
 	/* Every edge is checked before anything is written. */
 	if (n <= 0)
 		elog(ERROR, "an attempt cannot change without an event");
 	for (int i = 0; i < n; i++)
 	{
-		/* A group of events may stand on one edge: each names from and to of the edge, the first from the present state. */
-		bool		same_edge = i > 0 && events[i].from == events[i - 1].from && events[i].to == events[i - 1].to;
+		/*
+		 * A group of events may stand on one edge: each names from and to of the edge, the first
+		 * from the present state.
+		 */
+		bool same_edge =
+			i > 0 && events[i].from == events[i - 1].from && events[i].to == events[i - 1].to;
 
-		if ((events[i].from != state && !same_edge) || !pgw_event_legal(attempt->kind, events[i].from, events[i].to, events[i].type))
+		if ((events[i].from != state && !same_edge) ||
+			!pgw_event_legal(attempt->kind, events[i].from, events[i].to, events[i].type))
 		{
-			char		id[37];
-			char		members[PGW_ERROR_MEMBERS_SIZE];
+			char id[37];
+			char members[PGW_ERROR_MEMBERS_SIZE];
 			const char *from = pgw_state_name(events[i].from);
 
 			pgw_uuid_to_text(attempt->transaction_id.data, id);
 			pgw_error_members(pgw_error_find("internal_error"), members);
-			ereport(ERROR,
-					(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
-					 errmsg("illegal step of attempt %s: %s from %s to %s", id, pgw_event_name(events[i].type),
-							from != NULL ? from : "nothing", pgw_state_name(events[i].to)),
-					 errdetail_internal("{%s, \"transaction_id\": \"%s\"}", members, id)));
+			ereport(ERROR, (errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
+							errmsg("illegal step of attempt %s: %s from %s to %s", id,
+								   pgw_event_name(events[i].type), from != NULL ? from : "nothing",
+								   pgw_state_name(events[i].to)),
+							errdetail_internal("{%s, \"transaction_id\": \"%s\"}", members, id)));
 		}
 		state = events[i].to;
 	}
@@ -410,7 +445,7 @@ pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int 
 	attempt->status = state;
 	if (state != before)
 	{
-		attempt->put_off_since = 0;	/* what could not be asked for is another step's now */
+		attempt->put_off_since = 0; /* what could not be asked for is another step's now */
 		attempt->put_off_reason = NULL;
 	}
 	if (insert)
@@ -425,8 +460,8 @@ pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int 
 typedef struct EventList
 {
 	PgwEventRow *rows;
-	int			n;
-	int			cap;
+	int n;
+	int cap;
 } EventList;
 
 static Datum
@@ -438,16 +473,17 @@ get(PgwRel *r, int column, bool *isnull)
 static void
 collect_event(PgwRel *r, void *arg)
 {
-	EventList  *list = arg;
-	Oid			relid = RelationGetRelid(r->rel);
+	EventList *list = arg;
+	Oid relid = RelationGetRelid(r->rel);
 	PgwEventRow *e;
-	bool		isnull;
-	Datum		d;
+	bool isnull;
+	Datum d;
 
 	if (list->n == list->cap)
 	{
 		list->cap = list->cap == 0 ? 16 : list->cap * 2;
-		list->rows = list->rows == NULL ? palloc(list->cap * sizeof(PgwEventRow)) : repalloc(list->rows, list->cap * sizeof(PgwEventRow));
+		list->rows = list->rows == NULL ? palloc(list->cap * sizeof(PgwEventRow))
+										: repalloc(list->rows, list->cap * sizeof(PgwEventRow));
 	}
 	e = &list->rows[list->n++];
 	memset(e, 0, sizeof(*e));
@@ -470,8 +506,8 @@ collect_event(PgwRel *r, void *arg)
 static int
 compare_steps(const void *a, const void *b)
 {
-	int			x = ((const PgwEventRow *) a)->step_order;
-	int			y = ((const PgwEventRow *) b)->step_order;
+	int x = ((const PgwEventRow *) a)->step_order;
+	int y = ((const PgwEventRow *) b)->step_order;
 
 	return (x > y) - (x < y);
 }
@@ -480,11 +516,11 @@ int
 pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out)
 {
 	static const char *const columns[] = {"transaction_id"};
-	EventList	list = {0};
-	PgwRel		r;
-	Oid			relid = partition_of(transaction_id);
-	Datum		key = UUIDPGetDatum(transaction_id);
-	Oid			index = pgw_store_index(relid, columns, 1, false);
+	EventList list = {0};
+	PgwRel r;
+	Oid relid = partition_of(transaction_id);
+	Datum key = UUIDPGetDatum(transaction_id);
+	Oid index = pgw_store_index(relid, columns, 1, false);
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.transaction_events has no index on transaction_id");

@@ -1,9 +1,11 @@
 /*
- * find_attempts.c - what the worker asks of the tables as a whole, and look-ups beside the two main ones
+ * find_attempts.c - what the worker asks of the tables as a whole, and look-ups beside the two main
+ * ones
  *
- * Owns: the kept plans (text only: they are made anew when the extension is dropped and created again).
- * Locks: those of plain statements, which the worker takes beforehand, without waiting; the extension object conditionally, so that the worker never
- * stands in the way of DROP EXTENSION.
+ * Owns: the kept plans (text only: they are made anew when the extension is dropped and created
+ * again).
+ * Locks: those of plain statements, which the worker takes beforehand, without waiting; the
+ * extension object conditionally, so that the worker never stands in the way of DROP EXTENSION.
  */
 #include "postgres.h"
 
@@ -36,28 +38,30 @@
 static bool
 is_too_large(int ahead, int64 largest)
 {
-	Oid			relid = pgw_store_relid_or_none("transaction_events_default");
-	Oid			types[3] = {OIDOID, INT8OID, INT4OID};
-	Datum		args[3] = {ObjectIdGetDatum(relid), Int64GetDatum(largest), Int32GetDatum(ahead)};
-	bool		isnull;
+	Oid relid = pgw_store_relid_or_none("transaction_events_default");
+	Oid types[3] = {OIDOID, INT8OID, INT4OID};
+	Datum args[3] = {ObjectIdGetDatum(relid), Int64GetDatum(largest), Int32GetDatum(ahead)};
+	bool isnull;
 
 	if (!OidIsValid(relid))
 		return false;
 	pgw_table_lock(relid, AccessShareLock);
-	if (SPI_execute_with_args("SELECT pg_relation_size($1) > $2 AND EXISTS (SELECT FROM generate_series(0, $3) i"
-							  " WHERE to_regclass('pgw.transaction_events_y' || to_char(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')"
-							  " + make_interval(months => i), 'YYYY\"m\"MM')) IS NULL) AND EXISTS (SELECT FROM pgw.banks)",
-							  3, types, args, NULL, true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(
+			"SELECT pg_relation_size($1) > $2 AND EXISTS (SELECT FROM generate_series(0, $3) i"
+			" WHERE to_regclass('pgw.transaction_events_y' || to_char(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')"
+			" + make_interval(months => i), 'YYYY\"m\"MM')) IS NULL) AND EXISTS (SELECT FROM pgw.banks)",
+			3, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the default partition of events could not be looked at");
-	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) && !isnull;
+	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) &&
+		   !isnull;
 }
 
 bool
 pgw_store_ensure_partitions(int ahead, int64 largest)
 {
-	Oid			types[1] = {INT4OID};
-	Datum		args[1] = {Int32GetDatum(ahead)};
-	bool		fine;
+	Oid types[1] = {INT4OID};
+	Datum args[1] = {Int32GetDatum(ahead)};
+	bool fine;
 
 	pgw_table_need("banks", AccessShareLock);
 	pgw_table_need("transaction_events", ShareUpdateExclusiveLock);
@@ -65,7 +69,8 @@ pgw_store_ensure_partitions(int ahead, int64 largest)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
 	fine = !is_too_large(ahead, largest);
-	if (fine && SPI_execute_with_args("SELECT pgw.ensure_event_partitions($1)", 1, types, args, NULL, false, 0) < 0)
+	if (fine && SPI_execute_with_args("SELECT pgw.ensure_event_partitions($1)", 1, types, args,
+									  NULL, false, 0) < 0)
 		elog(ERROR, "the creation of event partitions failed");
 	PopActiveSnapshot();
 	SPI_finish();
@@ -75,7 +80,7 @@ pgw_store_ensure_partitions(int ahead, int64 largest)
 static char *
 copy_of(HeapTuple row, TupleDesc desc, int column, MemoryContext context)
 {
-	char	   *value = SPI_getvalue(row, desc, column);
+	char *value = SPI_getvalue(row, desc, column);
 
 	return value == NULL ? NULL : MemoryContextStrdup(context, value);
 }
@@ -84,22 +89,24 @@ int
 pgw_store_bank_states(PgwBankState **out)
 {
 	MemoryContext context = CurrentMemoryContext;
-	int			n;
+	int n;
 
 	pgw_table_need("bank_states", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute("SELECT bank, operation_group, state, failures, openings, opened_at, cooldown_from FROM pgw.bank_states", true, 0) != SPI_OK_SELECT)
+	if (SPI_execute(
+			"SELECT bank, operation_group, state, failures, openings, opened_at, cooldown_from FROM pgw.bank_states",
+			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the banks' states could not be read");
 	n = (int) SPI_processed;
 	*out = MemoryContextAllocZero(context, Max(n, 1) * sizeof(PgwBankState));
 	for (int i = 0; i < n; i++)
 	{
 		PgwBankState *s = &(*out)[i];
-		HeapTuple	row = SPI_tuptable->vals[i];
-		TupleDesc	desc = SPI_tuptable->tupdesc;
-		bool		isnull;
+		HeapTuple row = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
 
 		s->bank = copy_of(row, desc, 1, context);
 		s->operation_group = copy_of(row, desc, 2, context);
@@ -121,10 +128,12 @@ pgw_store_bank_states(PgwBankState **out)
 void
 pgw_store_save_bank_state(const PgwBankState *s)
 {
-	Oid			types[7] = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		args[7] = {CStringGetTextDatum(s->bank), CStringGetTextDatum(s->operation_group), CStringGetTextDatum(s->state),
-	Int32GetDatum(s->failures), Int32GetDatum(s->openings), TimestampTzGetDatum(s->opened_at), TimestampTzGetDatum(s->cooldown_from)};
-	char		nulls[8] = "       ";
+	Oid types[7] = {TEXTOID, TEXTOID, TEXTOID, INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
+	Datum args[7] = {CStringGetTextDatum(s->bank),         CStringGetTextDatum(s->operation_group),
+					 CStringGetTextDatum(s->state),        Int32GetDatum(s->failures),
+					 Int32GetDatum(s->openings),           TimestampTzGetDatum(s->opened_at),
+					 TimestampTzGetDatum(s->cooldown_from)};
+	char nulls[8] = "       ";
 
 	if (s->opened_at == 0)
 		nulls[5] = 'n';
@@ -134,10 +143,12 @@ pgw_store_save_bank_state(const PgwBankState *s)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute_with_args("INSERT INTO pgw.bank_states AS s (bank, operation_group, state, failures, openings, opened_at, cooldown_from)"
-							  " VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bank, operation_group) DO UPDATE SET state = EXCLUDED.state,"
-							  " failures = EXCLUDED.failures, openings = EXCLUDED.openings, opened_at = EXCLUDED.opened_at,"
-							  " cooldown_from = EXCLUDED.cooldown_from, changed_at = clock_timestamp()", 7, types, args, nulls, false, 0) < 0)
+	if (SPI_execute_with_args(
+			"INSERT INTO pgw.bank_states AS s (bank, operation_group, state, failures, openings, opened_at, cooldown_from)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (bank, operation_group) DO UPDATE SET state = EXCLUDED.state,"
+			" failures = EXCLUDED.failures, openings = EXCLUDED.openings, opened_at = EXCLUDED.opened_at,"
+			" cooldown_from = EXCLUDED.cooldown_from, changed_at = clock_timestamp()",
+			7, types, args, nulls, false, 0) < 0)
 		elog(ERROR, "a bank's state could not be saved");
 	PopActiveSnapshot();
 	SPI_finish();
@@ -146,33 +157,35 @@ pgw_store_save_bank_state(const PgwBankState *s)
 void
 pgw_store_forget_bank_states(TimestampTz before)
 {
-	Oid			types[1] = {TIMESTAMPTZOID};
-	Datum		args[1] = {TimestampTzGetDatum(before)};
+	Oid types[1] = {TIMESTAMPTZOID};
+	Datum args[1] = {TimestampTzGetDatum(before)};
 
 	pgw_table_need("bank_states", RowExclusiveLock);
 	pgw_table_need("banks", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute_with_args("DELETE FROM pgw.bank_states s WHERE s.changed_at < $1 AND NOT EXISTS (SELECT FROM pgw.banks b WHERE b.name = s.bank)",
-							  1, types, args, NULL, false, 0) != SPI_OK_DELETE)
+	if (SPI_execute_with_args(
+			"DELETE FROM pgw.bank_states s WHERE s.changed_at < $1 AND NOT EXISTS (SELECT FROM pgw.banks b WHERE b.name = s.bank)",
+			1, types, args, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "the states of former banks could not be forgotten");
 	PopActiveSnapshot();
 	SPI_finish();
 }
 
 /*
- * Every role of the database can listen, whatever it may read: so nobody's id, merchant or bank is in it.  Who may look finds the rest with
- * get_payment().
+ * Every role of the database can listen, whatever it may read: so nobody's id, merchant or bank is
+ * in it.  Who may look finds the rest with get_payment().
  */
 void
 pgw_store_notify(const pg_uuid_t *payment_id, PgwKind kind, const char *outcome)
 {
-	char		id[37];
-	char	   *payload;
+	char id[37];
+	char *payload;
 
 	pgw_uuid_to_text(payment_id->data, id);
-	payload = psprintf("{\"payment_id\": \"%s\", \"kind\": \"%s\", \"outcome\": \"%s\"}", id, pgw_kind_name(kind), outcome);
+	payload = psprintf("{\"payment_id\": \"%s\", \"kind\": \"%s\", \"outcome\": \"%s\"}", id,
+					   pgw_kind_name(kind), outcome);
 	pgw_notify("pgw_payments", payload);
 	pfree(payload);
 }
@@ -187,14 +200,17 @@ pgw_store_notify_payment(const PgwPayment *p)
 bool
 pgw_store_lock_extension(bool *busy)
 {
-	Oid			oid = get_extension_oid("pgw", true);
-	LOCKTAG		tag;
+	Oid oid = get_extension_oid("pgw", true);
+	LOCKTAG tag;
 
 	*busy = false;
 	if (!OidIsValid(oid))
 		return false;
 
-	/* DROP and ALTER EXTENSION hold AccessExclusiveLock on the object; waiting for them could close a cycle nobody detects. */
+	/*
+	 * DROP and ALTER EXTENSION hold AccessExclusiveLock on the object; waiting for them could close
+	 * a cycle nobody detects.
+	 */
 	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, oid, 0);
 	if (LockAcquire(&tag, AccessShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
 	{
@@ -214,10 +230,13 @@ pgw_store_lock_extension(bool *busy)
 Oid
 pgw_store_owner(void)
 {
-	/* The owner of the tables: the extension's owner, and after a REASSIGN OWNED the one who can write them. */
-	Oid			relid = pgw_store_relid("payments");
-	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid			owner;
+	/*
+	 * The owner of the tables: the extension's owner, and after a REASSIGN OWNED the one who can
+	 * write them.
+	 */
+	Oid relid = pgw_store_relid("payments");
+	HeapTuple tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid owner;
 
 	if (!HeapTupleIsValid(tup))
 		elog(ERROR, "cache lookup failed for relation %u", relid);
@@ -230,12 +249,12 @@ bool
 pgw_store_merchant(const char *name, bool *enabled)
 {
 	static const char *const columns[] = {"merchant"};
-	Oid			relid = pgw_store_relid("merchants");
-	Oid			index = pgw_store_index(relid, columns, 1, true);
-	AttrNumber	att = get_attnum(relid, "enabled");
-	Datum		key = CStringGetTextDatum(name);
-	PgwRel		r;
-	bool		found;
+	Oid relid = pgw_store_relid("merchants");
+	Oid index = pgw_store_index(relid, columns, 1, true);
+	AttrNumber att = get_attnum(relid, "enabled");
+	Datum key = CStringGetTextDatum(name);
+	PgwRel r;
+	bool found;
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.merchants has no unique index on (merchant)");
@@ -244,8 +263,8 @@ pgw_store_merchant(const char *name, bool *enabled)
 	*enabled = found;
 	if (found && att != InvalidAttrNumber)
 	{
-		bool		isnull;
-		Datum		d = slot_getattr(r.found, att, &isnull);
+		bool isnull;
+		Datum d = slot_getattr(r.found, att, &isnull);
 
 		*enabled = !isnull && DatumGetBool(d);
 	}
@@ -255,30 +274,32 @@ pgw_store_merchant(const char *name, bool *enabled)
 
 typedef struct Search
 {
-	PgwKind		kind;
-	bool		prefer_live;
+	PgwKind kind;
+	bool prefer_live;
 	PgwAttempt *out;
-	bool		found;
+	bool found;
 } Search;
 
 static bool
 is_live(const PgwAttempt *attempt)
 {
-	return attempt->taken_by_worker && attempt->status != PGW_FAILED && attempt->status != PGW_REFUNDED;
+	return attempt->taken_by_worker && attempt->status != PGW_FAILED &&
+		   attempt->status != PGW_REFUNDED;
 }
 
 /* Ids grow with time: the greatest is the newest. Of two versions of one row the later counts. */
 static void
 keep_best(PgwRel *r, void *arg)
 {
-	Search	   *s = arg;
+	Search *s = arg;
 	PgwAttempt attempt;
-	int			newer;
+	int newer;
 
 	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &attempt);
 	if (attempt.kind != s->kind || (s->prefer_live && !attempt.taken_by_worker))
 		return;
-	newer = s->found ? memcmp(attempt.transaction_id.data, s->out->transaction_id.data, UUID_LEN) : 1;
+	newer =
+		s->found ? memcmp(attempt.transaction_id.data, s->out->transaction_id.data, UUID_LEN) : 1;
 	if (newer == 0)
 		newer = attempt.step_order >= s->out->step_order ? 1 : -1;
 	else if (s->found && s->prefer_live && is_live(&attempt) != is_live(s->out))
@@ -292,10 +313,10 @@ static bool
 search_request(Search *s, const char *client_request_id, const char *merchant)
 {
 	static const char *const columns[] = {"client_request_id", "merchant"};
-	Oid			relid = pgw_store_relid("payment_transactions");
-	Oid			index = pgw_store_index(relid, columns, 2, false);
-	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
-	PgwRel		r;
+	Oid relid = pgw_store_relid("payment_transactions");
+	Oid index = pgw_store_index(relid, columns, 2, false);
+	Datum keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
+	PgwRel r;
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.payment_transactions has no index on (client_request_id, merchant)");
@@ -306,9 +327,10 @@ search_request(Search *s, const char *client_request_id, const char *merchant)
 }
 
 bool
-pgw_store_attempt_by_request(PgwKind kind, const char *client_request_id, const char *merchant, PgwAttempt *out)
+pgw_store_attempt_by_request(PgwKind kind, const char *client_request_id, const char *merchant,
+							 PgwAttempt *out)
 {
-	Search		s = {.kind = kind, .out = out};
+	Search s = {.kind = kind, .out = out};
 
 	return search_request(&s, client_request_id, merchant);
 }
@@ -316,7 +338,7 @@ pgw_store_attempt_by_request(PgwKind kind, const char *client_request_id, const 
 bool
 pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwAttempt *out)
 {
-	Search		s = {.kind = PGW_KIND_PAYMENT, .prefer_live = true, .out = out};
+	Search s = {.kind = PGW_KIND_PAYMENT, .prefer_live = true, .out = out};
 
 	return search_request(&s, client_request_id, merchant);
 }
@@ -324,8 +346,8 @@ pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, P
 typedef struct AttemptList
 {
 	PgwAttempt *rows;
-	int			n;
-	int			cap;
+	int n;
+	int cap;
 } AttemptList;
 
 static void
@@ -336,7 +358,8 @@ collect_attempt(PgwRel *r, void *arg)
 	if (list->n == list->cap)
 	{
 		list->cap = list->cap == 0 ? 4 : list->cap * 2;
-		list->rows = list->rows == NULL ? palloc(list->cap * sizeof(PgwAttempt)) : repalloc(list->rows, list->cap * sizeof(PgwAttempt));
+		list->rows = list->rows == NULL ? palloc(list->cap * sizeof(PgwAttempt))
+										: repalloc(list->rows, list->cap * sizeof(PgwAttempt));
 	}
 	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &list->rows[list->n++]);
 }
@@ -344,19 +367,20 @@ collect_attempt(PgwRel *r, void *arg)
 static int
 compare_attempts(const void *a, const void *b)
 {
-	return memcmp(((const PgwAttempt *) a)->transaction_id.data, ((const PgwAttempt *) b)->transaction_id.data, UUID_LEN);
+	return memcmp(((const PgwAttempt *) a)->transaction_id.data,
+				  ((const PgwAttempt *) b)->transaction_id.data, UUID_LEN);
 }
 
 int
 pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 {
 	static const char *const columns[] = {"payment_id"};
-	Oid			relid = pgw_store_relid("payment_transactions");
-	Oid			index = pgw_store_index(relid, columns, 1, false);
-	Datum		key = UUIDPGetDatum(payment_id);
+	Oid relid = pgw_store_relid("payment_transactions");
+	Oid index = pgw_store_index(relid, columns, 1, false);
+	Datum key = UUIDPGetDatum(payment_id);
 	AttemptList list = {0};
-	PgwRel		r;
-	int			kept = 0;
+	PgwRel r;
+	int kept = 0;
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.payment_transactions has no index on payment_id");
@@ -366,10 +390,14 @@ pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 	if (list.n > 1)
 		qsort(list.rows, list.n, sizeof(PgwAttempt), compare_attempts);
 
-	/* A scan with a dirty snapshot can meet an old and a new version of one row: the one with more steps counts. */
+	/*
+	 * A scan with a dirty snapshot can meet an old and a new version of one row: the one with more
+	 * steps counts.
+	 */
 	for (int i = 0; i < list.n; i++)
 	{
-		if (kept > 0 && memcmp(list.rows[kept - 1].transaction_id.data, list.rows[i].transaction_id.data, UUID_LEN) == 0)
+		if (kept > 0 && memcmp(list.rows[kept - 1].transaction_id.data,
+							   list.rows[i].transaction_id.data, UUID_LEN) == 0)
 		{
 			if (list.rows[i].step_order > list.rows[kept - 1].step_order)
 				list.rows[kept - 1] = list.rows[i];

@@ -1,15 +1,18 @@
 /*
  * look_without_lock.c - a look at a recorded payment that leaves no lock behind
  *
- * Most calls that repeat an earlier one need two rows and nothing else.  To take all the locks of a payment for them (table_locks.c) costs a third of
- * their speed.  To keep the two locks that reading takes would be worse: a later payment of the same transaction could then not step back when DDL
- * comes in between, and would fail.
+ * Most calls that repeat an earlier one need two rows and nothing else.  To take all the locks of a
+ * payment for them (table_locks.c) costs a third of their speed.  To keep the two locks that
+ * reading takes would be worse: a later payment of the same transaction could then not step back
+ * when DDL comes in between, and would fail.
  *
  * Owns: nothing.
- * Locks: AccessShareLock on one table and the one index by which it is read, acquired without waiting, and released before the next table's are asked for:
- * so nobody is waited for, no deadlock can come of it, and DDL is held up no longer than one row is read.
- * Invariant: what a look tells is a row as it was committed, or as this transaction has written it.  A row that is missed (it is being inserted, or moved
- * by an update at this moment) is only a look that tells nothing; the claim then decides.
+ * Locks: AccessShareLock on one table and the one index by which it is read, acquired without
+ * waiting, and released before the next table's are asked for: so nobody is waited for, no deadlock
+ * can come of it, and DDL is held up no longer than one row is read.
+ * Invariant: what a look tells is a row as it was committed, or as this transaction has written it.
+ * A row that is missed (it is being inserted, or moved by an update at this moment) is only a look
+ * that tells nothing; the claim then decides.
  */
 #include "postgres.h"
 
@@ -19,7 +22,7 @@
 
 #include "store/tables_internal.h"
 
-typedef Oid (*IndexOf) (Oid relid);
+typedef Oid (*IndexOf)(Oid relid);
 
 static Oid
 transaction_id_index(Oid relid)
@@ -31,8 +34,8 @@ transaction_id_index(Oid relid)
 static bool
 read_row(Oid relid, Oid index, PgwTable table, const Datum *keys, int nkeys, void *out)
 {
-	PgwRel		r;
-	bool		found;
+	PgwRel r;
+	bool found;
 
 	pgw_row_open_locked(&r, relid);
 	found = pgw_row_find(&r, index, keys, nkeys, PGW_FIND_ONCE, NULL, NULL) == PGW_FIND_ROW;
@@ -45,9 +48,9 @@ read_row(Oid relid, Oid index, PgwTable table, const Datum *keys, int nkeys, voi
 static bool
 look(const char *name, PgwTable table, IndexOf index_of, const Datum *keys, int nkeys, void *out)
 {
-	Oid			relid = pgw_store_relid(name);
-	Oid			index;
-	bool		found = false;
+	Oid relid = pgw_store_relid(name);
+	Oid index;
+	bool found = false;
 
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
 		return false;
@@ -64,13 +67,15 @@ look(const char *name, PgwTable table, IndexOf index_of, const Datum *keys, int 
 }
 
 bool
-pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *p, PgwAttempt *attempt)
+pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *p,
+			   PgwAttempt *attempt)
 {
-	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
-	Datum		id;
+	Datum keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
+	Datum id;
 
 	if (!look("payments", PGW_TABLE_PAYMENTS, pgw_store_claim_index, keys, 2, p))
 		return false;
 	id = UUIDPGetDatum(&p->transaction_id);
-	return look("payment_transactions", PGW_TABLE_TRANSACTIONS, transaction_id_index, &id, 1, attempt);
+	return look("payment_transactions", PGW_TABLE_TRANSACTIONS, transaction_id_index, &id, 1,
+				attempt);
 }

@@ -1,10 +1,12 @@
 /*
  * tables.c - payments and attempts, typed: rows to structs and back, find, lock, insert, update
  *
- * Owns: the one description of both tables' columns, and a cache of where they are (attribute numbers and indexes).
+ * Owns: the one description of both tables' columns, and a cache of where they are (attribute
+ * numbers and indexes).
  * Locks: those of row.c.
- * Invariants: columns are named as the members of the structs in tables.h.  The cache holds oids and numbers only, belongs to one relation
- * oid, and is void after any relcache invalidation of it, so DROP and CREATE EXTENSION in one session work.
+ * Invariants: columns are named as the members of the structs in tables.h.  The cache holds oids
+ * and numbers only, belongs to one relation oid, and is void after any relcache invalidation of it,
+ * so DROP and CREATE EXTENSION in one session work.
  */
 #include "postgres.h"
 
@@ -29,8 +31,14 @@
 #include "core/base/uuid7.h"
 #include "store/tables_internal.h"
 
-#define P(member, type, fixed) {#member, type, offsetof(PgwPayment, member), fixed}
-#define T(member, type, fixed) {#member, type, offsetof(PgwAttempt, member), fixed}
+#define P(member, type, fixed) \
+	{ \
+#member, type, offsetof(PgwPayment, member), fixed \
+	}
+#define T(member, type, fixed) \
+	{ \
+#member, type, offsetof(PgwAttempt, member), fixed \
+	}
 
 static const PgwColumn payment_columns[] = {
 	P(payment_id, PGW_COLUMN_UUID, true),
@@ -59,7 +67,8 @@ static const PgwColumn payment_columns[] = {
 
 static const PgwColumn transaction_columns[] = {
 	T(transaction_id, PGW_COLUMN_UUID, true),
-	T(payment_id, PGW_COLUMN_UUID, false),	/* an adopted attempt goes to the new caller's payments row */
+	/* an adopted attempt goes to the new caller's payments row */
+	T(payment_id, PGW_COLUMN_UUID, false),
 	T(client_request_id, PGW_COLUMN_STRING, true),
 	T(merchant, PGW_COLUMN_STRING, true),
 	T(kind, PGW_COLUMN_KIND, true),
@@ -123,25 +132,28 @@ static const PgwColumn transaction_columns[] = {
 };
 
 #define MAX_COLUMNS lengthof(transaction_columns)
-StaticAssertDecl(lengthof(payment_columns) <= MAX_COLUMNS, "the payments row has more columns than the cache");
+StaticAssertDecl(lengthof(payment_columns) <= MAX_COLUMNS,
+				 "the payments row has more columns than the cache");
 
 typedef struct TableCache
 {
-	Oid			relid;			/* InvalidOid: void */
-	AttrNumber	attnums[MAX_COLUMNS];
-	bool		ours[MaxHeapAttributeNumber];	/* [attnum - 1]; the others are somebody else's, or dropped */
-	Oid			id_index;		/* primary key */
-	Oid			claim_index;	/* payments: (client_request_id, merchant) */
+	Oid relid; /* InvalidOid: void */
+	AttrNumber attnums[MAX_COLUMNS];
+	/* [attnum - 1]; the others are somebody else's, or dropped */
+	bool ours[MaxHeapAttributeNumber];
+	Oid id_index;    /* primary key */
+	Oid claim_index; /* payments: (client_request_id, merchant) */
 } TableCache;
 
 static const struct
 {
 	const char *name;
 	const PgwColumn *columns;
-	int			n;
-}			tables[PGW_NTABLES] = {
+	int n;
+} tables[PGW_NTABLES] = {
 	[PGW_TABLE_PAYMENTS] = {"payments", payment_columns, lengthof(payment_columns)},
-	[PGW_TABLE_TRANSACTIONS] = {"payment_transactions", transaction_columns, lengthof(transaction_columns)},
+	[PGW_TABLE_TRANSACTIONS] = {"payment_transactions", transaction_columns,
+								lengthof(transaction_columns)},
 };
 
 static TableCache cache[PGW_NTABLES];
@@ -151,9 +163,9 @@ static TableCache cache[PGW_NTABLES];
 /* Answers of pgw_store_index(): the callers' arrays of columns are static. */
 typedef struct FoundIndex
 {
-	Oid			relid;			/* InvalidOid: void */
+	Oid relid; /* InvalidOid: void */
 	const char *const *columns;
-	Oid			index;
+	Oid index;
 } FoundIndex;
 
 static FoundIndex found_indexes[16];
@@ -187,7 +199,7 @@ watch_relations(void)
 Oid
 pgw_store_relid_or_none(const char *name)
 {
-	Oid			nsp = get_namespace_oid("pgw", true);
+	Oid nsp = get_namespace_oid("pgw", true);
 
 	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
 }
@@ -195,20 +207,19 @@ pgw_store_relid_or_none(const char *name)
 Oid
 pgw_store_relid(const char *name)
 {
-	Oid			relid = pgw_store_relid_or_none(name);
+	Oid relid = pgw_store_relid_or_none(name);
 
 	if (!OidIsValid(relid))
 		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("table pgw.%s does not exist", name)));
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table pgw.%s does not exist", name)));
 	return relid;
 }
 
 static bool
 is_btree(Oid index)
 {
-	HeapTuple	tup = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	bool		result = HeapTupleIsValid(tup) && ((Form_pg_class) GETSTRUCT(tup))->relam == BTREE_AM_OID;
+	HeapTuple tup = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	bool result = HeapTupleIsValid(tup) && ((Form_pg_class) GETSTRUCT(tup))->relam == BTREE_AM_OID;
 
 	if (HeapTupleIsValid(tup))
 		ReleaseSysCache(tup);
@@ -218,22 +229,22 @@ is_btree(Oid index)
 static Oid
 find_index(Oid relid, const char *const *columns, int n, bool unique)
 {
-	Relation	rel = RelationIdGetRelation(relid);
-	List	   *indexes;
-	ListCell   *lc;
-	Oid			best = InvalidOid;
-	bool		best_partial = true;
+	Relation rel = RelationIdGetRelation(relid);
+	List *indexes;
+	ListCell *lc;
+	Oid best = InvalidOid;
+	bool best_partial = true;
 
 	if (!RelationIsValid(rel))
 		return InvalidOid;
 	indexes = RelationGetIndexList(rel);
-	foreach(lc, indexes)
+	foreach (lc, indexes)
 	{
-		Oid			oid = lfirst_oid(lc);
-		HeapTuple	tup = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid));
+		Oid oid = lfirst_oid(lc);
+		HeapTuple tup = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid));
 		Form_pg_index form;
-		bool		fits;
-		bool		partial;
+		bool fits;
+		bool partial;
 
 		if (!HeapTupleIsValid(tup))
 			continue;
@@ -241,9 +252,11 @@ find_index(Oid relid, const char *const *columns, int n, bool unique)
 		partial = !heap_attisnull(tup, Anum_pg_index_indpred, NULL);
 		fits = form->indisvalid && form->indnkeyatts >= n && is_btree(oid);
 		if (unique)
-			fits = fits && form->indisunique && form->indimmediate && !partial && form->indnkeyatts == n;
+			fits = fits && form->indisunique && form->indimmediate && !partial &&
+				   form->indnkeyatts == n;
 		for (int i = 0; fits && i < n; i++)
-			fits = form->indkey.values[i] != 0 && form->indkey.values[i] == get_attnum(relid, columns[i]);
+			fits = form->indkey.values[i] != 0 &&
+				   form->indkey.values[i] == get_attnum(relid, columns[i]);
 		if (fits && (!OidIsValid(best) || (best_partial && !partial)))
 		{
 			best = oid;
@@ -260,14 +273,14 @@ Oid
 pgw_store_index(Oid relid, const char *const *columns, int n, bool unique)
 {
 	FoundIndex *f = &found_indexes[((uintptr_t) columns >> 3) % lengthof(found_indexes)];
-	Oid			index;
+	Oid index;
 
 	if (f->relid == relid && f->columns == columns)
 		return f->index;
 	watch_relations();
 	index = find_index(relid, columns, n, unique);
-	if (OidIsValid(index))		/* only now: the look-ups can have processed invalidations */
-		*f = (FoundIndex) {.relid = relid, .columns = columns, .index = index};
+	if (OidIsValid(index)) /* only now: the look-ups can have processed invalidations */
+		*f = (FoundIndex){.relid = relid, .columns = columns, .index = index};
 	return index;
 }
 
@@ -307,7 +320,7 @@ type_of(PgwColumnType column_type)
 static void
 find_columns(PgwTable table, Oid relid, TableCache *c)
 {
-	Relation	rel = RelationIdGetRelation(relid);
+	Relation rel = RelationIdGetRelation(relid);
 
 	if (!RelationIsValid(rel))
 		elog(ERROR, "table pgw.%s is gone", tables[table].name);
@@ -327,7 +340,7 @@ get_cache(PgwTable table, Oid relid)
 {
 	static const char *const claim[] = {"client_request_id", "merchant"};
 	TableCache *c = &cache[table];
-	TableCache	fresh = {0};
+	TableCache fresh = {0};
 
 	watch_relations();
 	if (c->relid == relid)
@@ -354,17 +367,18 @@ get_cache(PgwTable table, Oid relid)
 void
 pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative)
 {
-	Oid			relid = pgw_store_relid(tables[table].name);
+	Oid relid = pgw_store_relid(tables[table].name);
 
 	if (write)
 	{
 		TableCache *c = get_cache(table, relid);
-		Bitmapset  *updated = NULL;
+		Bitmapset *updated = NULL;
 
 		for (int i = 0; i < tables[table].n; i++)
 		{
 			if (!tables[table].columns[i].fixed)
-				updated = bms_add_member(updated, c->attnums[i] - FirstLowInvalidHeapAttributeNumber);
+				updated =
+					bms_add_member(updated, c->attnums[i] - FirstLowInvalidHeapAttributeNumber);
 		}
 		pgw_row_open_write(r, relid, updated, speculative);
 		bms_free(updated);
@@ -382,12 +396,12 @@ field_to_datum(PgwColumnType column_type, const void *p, Oid type, bool *isnull)
 		case PGW_COLUMN_UUID:
 			return UUIDPGetDatum((const pg_uuid_t *) p);
 		case PGW_COLUMN_STRING:
-			{
-				const char *s = *(char *const *) p;
+		{
+			const char *s = *(char *const *) p;
 
-				*isnull = (s == NULL);
-				return s != NULL ? pgw_row_from_string(type, s) : (Datum) 0;
-			}
+			*isnull = (s == NULL);
+			return s != NULL ? pgw_row_from_string(type, s) : (Datum) 0;
+		}
 		case PGW_COLUMN_INT64:
 			return Int64GetDatum(*(const int64 *) p);
 		case PGW_COLUMN_INT64_OR_NULL:
@@ -415,7 +429,8 @@ field_to_datum(PgwColumnType column_type, const void *p, Oid type, bool *isnull)
 		case PGW_COLUMN_CAPTURE:
 			return pgw_row_from_string(type, pgw_capture_name(*(const PgwCaptureMode *) p));
 		case PGW_COLUMN_PAYMENT_STATUS:
-			return pgw_row_from_string(type, pgw_payment_status_name(*(const PgwPaymentStatus *) p));
+			return pgw_row_from_string(type,
+									   pgw_payment_status_name(*(const PgwPaymentStatus *) p));
 	}
 	return (Datum) 0;
 }
@@ -424,7 +439,7 @@ static void
 field_from_datum(PgwColumnType column_type, void *p, Oid type, Datum d, bool isnull)
 {
 	if (isnull)
-		return;					/* the struct was zeroed */
+		return; /* the struct was zeroed */
 	switch (column_type)
 	{
 		case PGW_COLUMN_UUID:
@@ -463,7 +478,8 @@ field_from_datum(PgwColumnType column_type, void *p, Oid type, Datum d, bool isn
 			*(PgwCaptureMode *) p = (PgwCaptureMode) pgw_capture_parse(pgw_row_to_string(type, d));
 			break;
 		case PGW_COLUMN_PAYMENT_STATUS:
-			*(PgwPaymentStatus *) p = (PgwPaymentStatus) pgw_payment_status_parse(pgw_row_to_string(type, d));
+			*(PgwPaymentStatus *) p =
+				(PgwPaymentStatus) pgw_payment_status_parse(pgw_row_to_string(type, d));
 			break;
 	}
 }
@@ -472,15 +488,16 @@ void
 pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
 {
 	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
-	TupleDesc	desc = RelationGetDescr(r->rel);
+	TupleDesc desc = RelationGetDescr(r->rel);
 
 	pgw_row_begin(r, c->ours, tables[table].n);
 	for (int i = 0; i < tables[table].n; i++)
 	{
-		int			att = c->attnums[i] - 1;
+		int att = c->attnums[i] - 1;
 
-		r->slot->tts_values[att] = field_to_datum(tables[table].columns[i].type, (const char *) row + tables[table].columns[i].offset,
-												  TupleDescAttr(desc, att)->atttypid, &r->slot->tts_isnull[att]);
+		r->slot->tts_values[att] = field_to_datum(
+			tables[table].columns[i].type, (const char *) row + tables[table].columns[i].offset,
+			TupleDescAttr(desc, att)->atttypid, &r->slot->tts_isnull[att]);
 	}
 	ExecStoreVirtualTuple(r->slot);
 }
@@ -488,22 +505,24 @@ pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
 static PgwRowLocation *
 place_of(PgwTable table, void *row)
 {
-	return table == PGW_TABLE_PAYMENTS ? &((PgwPayment *) row)->place : &((PgwAttempt *) row)->place;
+	return table == PGW_TABLE_PAYMENTS ? &((PgwPayment *) row)->place
+									   : &((PgwAttempt *) row)->place;
 }
 
 void
 pgw_store_read(PgwRel *r, PgwTable table, void *row)
 {
 	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
-	TupleDesc	desc = RelationGetDescr(r->rel);
+	TupleDesc desc = RelationGetDescr(r->rel);
 
 	memset(row, 0, table == PGW_TABLE_PAYMENTS ? sizeof(PgwPayment) : sizeof(PgwAttempt));
 	for (int i = 0; i < tables[table].n; i++)
 	{
-		bool		isnull;
-		Datum		d = slot_getattr(r->found, c->attnums[i], &isnull);
+		bool isnull;
+		Datum d = slot_getattr(r->found, c->attnums[i], &isnull);
 
-		field_from_datum(tables[table].columns[i].type, (char *) row + tables[table].columns[i].offset,
+		field_from_datum(tables[table].columns[i].type,
+						 (char *) row + tables[table].columns[i].offset,
 						 TupleDescAttr(desc, c->attnums[i] - 1)->atttypid, d, isnull);
 	}
 	place_of(table, row)->tid = r->found->tts_tid;
@@ -526,16 +545,17 @@ pgw_store_id_index(PgwTable table, Oid relid)
 PgwFind
 pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id)
 {
-	Datum		key = UUIDPGetDatum(id);
+	Datum key = UUIDPGetDatum(id);
 
-	return pgw_row_find(r, pgw_store_id_index(table, RelationGetRelid(r->rel)), &key, 1, PGW_FIND_THOROUGH, NULL, NULL);
+	return pgw_row_find(r, pgw_store_id_index(table, RelationGetRelid(r->rel)), &key, 1,
+						PGW_FIND_THOROUGH, NULL, NULL);
 }
 
 static bool
 get_by_id(PgwTable table, const pg_uuid_t *id, void *out)
 {
-	PgwRel		r;
-	bool		found;
+	PgwRel r;
+	bool found;
 
 	pgw_store_open(&r, table, false, false);
 	found = pgw_store_find_id(&r, table, id) == PGW_FIND_ROW;
@@ -560,12 +580,13 @@ pgw_store_attempt_by_id(const pg_uuid_t *transaction_id, PgwAttempt *out)
 static PgwFind
 find_payment(const char *client_request_id, const char *merchant, int attempts, PgwPayment *out)
 {
-	Datum		keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
-	PgwRel		r;
-	PgwFind		found;
+	Datum keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
+	PgwRel r;
+	PgwFind found;
 
 	pgw_store_open(&r, PGW_TABLE_PAYMENTS, false, false);
-	found = pgw_row_find(&r, pgw_store_claim_index(RelationGetRelid(r.rel)), keys, 2, attempts, NULL, NULL);
+	found = pgw_row_find(&r, pgw_store_claim_index(RelationGetRelid(r.rel)), keys, 2, attempts,
+						 NULL, NULL);
 	if (found == PGW_FIND_ROW)
 		pgw_store_read(&r, PGW_TABLE_PAYMENTS, out);
 	pgw_row_close(&r);
@@ -587,9 +608,9 @@ pgw_store_payment_probe(const char *client_request_id, const char *merchant, Pgw
 static bool
 lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy)
 {
-	PgwRel		r;
-	bool		found;
-	bool		is_busy = false;
+	PgwRel r;
+	bool found;
+	bool is_busy = false;
 
 	pgw_store_open(&r, table, true, false);
 	found = pgw_store_find_id(&r, table, id) == PGW_FIND_ROW;
@@ -621,7 +642,7 @@ pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, 
 void
 pgw_store_insert_attempt(PgwAttempt *attempt)
 {
-	PgwRel		r;
+	PgwRel r;
 
 	attempt->updated_at = GetCurrentTimestamp();
 	if (attempt->created_at == 0)
@@ -629,18 +650,19 @@ pgw_store_insert_attempt(PgwAttempt *attempt)
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, true, false);
 	pgw_store_fill(&r, PGW_TABLE_TRANSACTIONS, attempt);
 	pgw_row_insert(&r);
-	attempt->place = (PgwRowLocation) {.tid = r.slot->tts_tid, .held = true};
+	attempt->place = (PgwRowLocation){.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
 }
 
 /*
- * r->found := the row that is to be updated, locked.  What this transaction has locked or written lies where that was, as nobody else can have changed
- * it; unless a trigger of this transaction's has, and then it is looked for.
+ * r->found := the row that is to be updated, locked.  What this transaction has locked or written
+ * lies where that was, as nobody else can have changed it; unless a trigger of this transaction's
+ * has, and then it is looked for.
  */
 static void
 reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwRowLocation *place)
 {
-	bool		busy;
+	bool busy;
 
 	if (place->held && pgw_row_fetch(r, &place->tid))
 		return;
@@ -651,14 +673,14 @@ reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwRowLocation *place)
 static void
 update(PgwTable table, const pg_uuid_t *id, void *row)
 {
-	PgwRowLocation   *place = place_of(table, row);
-	PgwRel		r;
+	PgwRowLocation *place = place_of(table, row);
+	PgwRel r;
 
 	pgw_store_open(&r, table, true, false);
 	reach(&r, table, id, place);
 	pgw_store_fill(&r, table, row);
 	pgw_row_update(&r);
-	*place = (PgwRowLocation) {.tid = r.slot->tts_tid, .held = true};
+	*place = (PgwRowLocation){.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
 }
 

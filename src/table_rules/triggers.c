@@ -1,9 +1,10 @@
 /*
  * triggers.c - the rules that the tables keep by themselves, whoever writes
  *
- * Record tables: legal edges, immutable identity, append-only events; from OLD and NEW alone, without a read, so that SSI sees nothing.
- * Configuration tables: a bad row is refused with an error that says where it is bad, and the processes that keep the
- * configuration in memory learn of a change when it has committed.
+ * Record tables: legal edges, immutable identity, append-only events; from OLD and NEW alone,
+ * without a read, so that SSI sees nothing. Configuration tables: a bad row is refused with an
+ * error that says where it is bad, and the processes that keep the configuration in memory learn of
+ * a change when it has committed.
  */
 #include "postgres.h"
 
@@ -52,25 +53,28 @@ static TriggerData *
 trigger_context(FunctionCallInfo fcinfo)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("this function can only be called as a trigger")));
+		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+						errmsg("this function can only be called as a trigger")));
 	return (TriggerData *) fcinfo->context;
 }
 
-/* The payments' triggers ask for the same columns of wide rows again and again: where one was last time is looked at first. */
+/*
+ * The payments' triggers ask for the same columns of wide rows again and again: where one was last
+ * time is looked at first.
+ */
 static int
 column(TupleDesc desc, const char *name)
 {
 	static struct
 	{
 		const char *name;
-		int			attno;
-	}			found[64];
-	int			place = (int) (((uintptr_t) name >> 3) % lengthof(found));
-	int			attno = found[place].attno;
+		int attno;
+	} found[64];
+	int place = (int) (((uintptr_t) name >> 3) % lengthof(found));
+	int attno = found[place].attno;
 
-	if (found[place].name == name && attno <= desc->natts && namestrcmp(&TupleDescAttr(desc, attno - 1)->attname, name) == 0)
+	if (found[place].name == name && attno <= desc->natts &&
+		namestrcmp(&TupleDescAttr(desc, attno - 1)->attname, name) == 0)
 		return attno;
 	attno = SPI_fnumber(desc, name);
 	if (attno <= 0)
@@ -89,8 +93,8 @@ value_of(HeapTuple tuple, TupleDesc desc, const char *name, bool *isnull)
 static char *
 text_of(HeapTuple tuple, TupleDesc desc, const char *name)
 {
-	bool		isnull;
-	Datum		value = value_of(tuple, desc, name, &isnull);
+	bool isnull;
+	Datum value = value_of(tuple, desc, name, &isnull);
 
 	return isnull ? NULL : TextDatumGetCString(value);
 }
@@ -98,8 +102,8 @@ text_of(HeapTuple tuple, TupleDesc desc, const char *name)
 static int64
 number_of(HeapTuple tuple, TupleDesc desc, const char *name)
 {
-	bool		isnull;
-	Datum		value = value_of(tuple, desc, name, &isnull);
+	bool isnull;
+	Datum value = value_of(tuple, desc, name, &isnull);
 
 	return isnull ? 0 : DatumGetInt32(value);
 }
@@ -107,8 +111,8 @@ number_of(HeapTuple tuple, TupleDesc desc, const char *name)
 static bool
 bool_of(HeapTuple tuple, TupleDesc desc, const char *name)
 {
-	bool		isnull;
-	Datum		value = value_of(tuple, desc, name, &isnull);
+	bool isnull;
+	Datum value = value_of(tuple, desc, name, &isnull);
 
 	return !isnull && DatumGetBool(value);
 }
@@ -116,10 +120,10 @@ bool_of(HeapTuple tuple, TupleDesc desc, const char *name)
 static char *
 label_of(HeapTuple tuple, TupleDesc desc, const char *name)
 {
-	bool		isnull;
-	Datum		value = value_of(tuple, desc, name, &isnull);
-	HeapTuple	entry;
-	char	   *label;
+	bool isnull;
+	Datum value = value_of(tuple, desc, name, &isnull);
+	HeapTuple entry;
+	char *label;
 
 	if (isnull)
 		elog(ERROR, "column %s is null", name);
@@ -134,12 +138,12 @@ label_of(HeapTuple tuple, TupleDesc desc, const char *name)
 static bool
 same_value(HeapTuple old, HeapTuple new, TupleDesc desc, const char *name)
 {
-	int			attno = column(desc, name);
+	int attno = column(desc, name);
 	Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
-	bool		oldnull;
-	bool		newnull;
-	Datum		oldval = heap_getattr(old, attno, desc, &oldnull);
-	Datum		newval = heap_getattr(new, attno, desc, &newnull);
+	bool oldnull;
+	bool newnull;
+	Datum oldval = heap_getattr(old, attno, desc, &oldnull);
+	Datum newval = heap_getattr(new, attno, desc, &newnull);
 	TypeCacheEntry *type;
 
 	if (oldnull || newnull)
@@ -165,39 +169,42 @@ pgw_refuse_change(PG_FUNCTION_ARGS)
 		verb = "deleted";
 	else if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
 		verb = "truncated";
-	ereport(ERROR,
-			(errcode(ERRCODE_PGW_RULE),
-			 errmsg("rows of pgw.%s cannot be %s", RelationGetRelationName(trigdata->tg_relation), verb),
-			 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
-			 errhint("Records of payments stay; this holds for every role.")));
+	ereport(ERROR, (errcode(ERRCODE_PGW_RULE),
+					errmsg("rows of pgw.%s cannot be %s",
+						   RelationGetRelationName(trigdata->tg_relation), verb),
+					errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+					errhint("Records of payments stay; this holds for every role.")));
 }
 
-#define MAX_STEPS (4 * PGW_NSTATES)	/* states have loops to themselves: no new state after that */
+#define MAX_STEPS (4 * PGW_NSTATES) /* states have loops to themselves: no new state after that */
 
 /*
- * Do so many events lead from one state to the other?  One update may stand for several events (events.c writes and checks each), and several
- * may stand together on one edge, as far as it has different ones.
+ * Do so many events lead from one state to the other?  One update may stand for several events
+ * (events.c writes and checks each), and several may stand together on one edge, as far as it has
+ * different ones.
  */
 static bool
 find_path(PgwKind kind, PgwState from, PgwState to, int last)
 {
-	size_t		n;
+	size_t n;
 	const PgwEdge *edges = pgw_edges(&n);
-	uint32		reached[MAX_STEPS + 1] = {0};	/* the states that are reached after so many events */
+	/* the states that are reached after so many events */
+	uint32 reached[MAX_STEPS + 1] = {0};
 
 	reached[0] = UINT32_C(1) << from;
 	for (int step = 0; step < last; step++)
 	{
 		for (size_t i = 0; i < n; i++)
 		{
-			int			together = 0;
+			int together = 0;
 
-			if (edges[i].from == PGW_STATE_NONE || (reached[step] & (UINT32_C(1) << edges[i].from)) == 0)
+			if (edges[i].from == PGW_STATE_NONE ||
+				(reached[step] & (UINT32_C(1) << edges[i].from)) == 0)
 				continue;
 			for (size_t j = 0; j < n; j++)
 			{
-				if (edges[j].from == edges[i].from && edges[j].to == edges[i].to && (edges[j].kinds & PGW_KIND_BIT(kind)) != 0 &&
-					step + ++together <= last)
+				if (edges[j].from == edges[i].from && edges[j].to == edges[i].to &&
+					(edges[j].kinds & PGW_KIND_BIT(kind)) != 0 && step + ++together <= last)
 					reached[step + together] |= UINT32_C(1) << edges[i].to;
 			}
 		}
@@ -211,10 +218,10 @@ path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
 {
 	static struct
 	{
-		bool		known;
-		bool		exists;
-	}			paths[PGW_NKINDS][PGW_NSTATES][PGW_NSTATES][MAX_STEPS + 1];
-	int			last = (int) Min(steps, MAX_STEPS);
+		bool known;
+		bool exists;
+	} paths[PGW_NKINDS][PGW_NSTATES][PGW_NSTATES][MAX_STEPS + 1];
+	int last = (int) Min(steps, MAX_STEPS);
 
 	if (!paths[kind][from][to][last].known)
 	{
@@ -225,23 +232,25 @@ path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
 }
 
 /*
- * BEFORE UPDATE ON payment_transactions FOR EACH ROW: identity stays, steps only grow, states change along legal edges.
+ * BEFORE UPDATE ON payment_transactions FOR EACH ROW: identity stays, steps only grow, states
+ * change along legal edges.
  */
 Datum
 pgw_enforce_transition(PG_FUNCTION_ARGS)
 {
-	static const char *const identity[] = {"transaction_id", "client_request_id", "merchant", "kind", "amount", "currency",
-	"capture", "final_capture", "reason", "created_at"};
+	static const char *const identity[] = {
+		"transaction_id", "client_request_id", "merchant",      "kind",   "amount",
+		"currency",       "capture",           "final_capture", "reason", "created_at"};
 	TriggerData *trigdata = trigger_context(fcinfo);
-	HeapTuple	old = trigdata->tg_trigtuple;
-	HeapTuple	new = trigdata->tg_newtuple;
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	char	   *from_label;
-	char	   *to_label;
-	PgwState	from;
-	PgwState	to;
-	int			kind;
-	int64		steps;
+	HeapTuple old = trigdata->tg_trigtuple;
+	HeapTuple new = trigdata->tg_newtuple;
+	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	char *from_label;
+	char *to_label;
+	PgwState from;
+	PgwState to;
+	int kind;
+	int64 steps;
 
 	if (!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
 		elog(ERROR, "enforce_transition is for UPDATE, row by row");
@@ -260,12 +269,17 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 	from = pgw_state_parse(from_label);
 	to = pgw_state_parse(to_label);
 
-	/* A retry takes over the attempt of a caller that is gone, with its own payments row; not what has ended well or is given back. */
+	/*
+	 * A retry takes over the attempt of a caller that is gone, with its own payments row; not what
+	 * has ended well or is given back.
+	 */
 	if (!same_value(old, new, desc, "payment_id") &&
-		(from == PGW_SAVED || from == PGW_COMPLETED || from == PGW_REFUNDING || from == PGW_REFUNDED))
+		(from == PGW_SAVED || from == PGW_COMPLETED || from == PGW_REFUNDING ||
+		 from == PGW_REFUNDED))
 		ereport(ERROR,
 				(errcode(ERRCODE_PGW_RULE),
-				 errmsg("column \"payment_id\" of a payment transaction in state %s cannot change", from_label),
+				 errmsg("column \"payment_id\" of a payment transaction in state %s cannot change",
+						from_label),
 				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL))));
 	kind = pgw_kind_parse(label_of(new, desc, "kind"));
 	if (kind < 0 || from == PGW_STATE_NONE || to == PGW_STATE_NONE)
@@ -273,18 +287,27 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 
 	steps = number_of(new, desc, "step_order") - number_of(old, desc, "step_order");
 	if (steps < 0 || (from != to && steps == 0))
-		ereport(ERROR,
-				(errcode(ERRCODE_PGW_RULE),
-				 errmsg("step_order of a payment transaction must grow with every change of its state"),
-				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", psprintf("\"from\": \"%s\", \"to\": \"%s\", \"steps\": " INT64_FORMAT,
-																							 from_label, to_label, steps)))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PGW_RULE),
+			 errmsg("step_order of a payment transaction must grow with every change of its state"),
+			 errdetail_internal(
+				 "%s", pgw_error_detail(
+						   "operation_not_allowed",
+						   psprintf("\"from\": \"%s\", \"to\": \"%s\", \"steps\": " INT64_FORMAT,
+									from_label, to_label, steps)))));
 
 	if ((from != to || steps > 0) && !path_exists((PgwKind) kind, from, to, steps))
-		ereport(ERROR,
-				(errcode(ERRCODE_PGW_RULE),
-				 errmsg("a transaction of kind %s cannot go from %s to %s", pgw_kind_name((PgwKind) kind), from_label, to_label),
-				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", psprintf("\"from\": \"%s\", \"to\": \"%s\", \"steps\": " INT64_FORMAT,
-																							 from_label, to_label, steps)))));
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PGW_RULE),
+			 errmsg("a transaction of kind %s cannot go from %s to %s",
+					pgw_kind_name((PgwKind) kind), from_label, to_label),
+			 errdetail_internal(
+				 "%s", pgw_error_detail(
+						   "operation_not_allowed",
+						   psprintf("\"from\": \"%s\", \"to\": \"%s\", \"steps\": " INT64_FORMAT,
+									from_label, to_label, steps)))));
 
 	return PointerGetDatum(new);
 }
@@ -293,15 +316,16 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 static bool
 row_exists(const char *sql, const char *arg)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1];
-	bool		isnull;
-	bool		found;
+	Oid types[1] = {TEXTOID};
+	Datum values[1];
+	bool isnull;
+	bool found;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	values[0] = CStringGetTextDatum(arg);
-	if (SPI_execute_with_args(sql, 1, types, values, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_with_args(sql, 1, types, values, NULL, false, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
 		elog(ERROR, "could not look up %s", arg);
 	found = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	SPI_finish();
@@ -309,25 +333,30 @@ row_exists(const char *sql, const char *arg)
 }
 
 /*
- * BEFORE INSERT, UPDATE or DELETE ON connectors FOR EACH ROW: the document compiles; built-in rows are the extension scripts' alone.
+ * BEFORE INSERT, UPDATE or DELETE ON connectors FOR EACH ROW: the document compiles; built-in rows
+ * are the extension scripts' alone.
  */
 Datum
 pgw_check_connector(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = trigger_context(fcinfo);
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	HeapTuple	old = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? NULL : trigdata->tg_trigtuple;
-	HeapTuple	new = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? trigdata->tg_trigtuple :
-		TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple : NULL;
+	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	HeapTuple old = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? NULL : trigdata->tg_trigtuple;
+	HeapTuple new = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event)   ? trigdata->tg_trigtuple
+					: TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
+																  : NULL;
 
 	if (!creating_extension)
 	{
 		if (old != NULL && bool_of(old, desc, "builtin"))
-			ereport(ERROR,
-					(errcode(ERRCODE_PGW_RULE),
-					 errmsg("connector \"%s\" is built in and cannot be changed", text_of(old, desc, "name")),
-					 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
-					 errhint("Insert a copy of its definition under another name, and change the copy. See docs/connectors.md.")));
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_PGW_RULE),
+				 errmsg("connector \"%s\" is built in and cannot be changed",
+						text_of(old, desc, "name")),
+				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+				 errhint(
+					 "Insert a copy of its definition under another name, and change the copy. See docs/connectors.md.")));
 		if (new != NULL && bool_of(new, desc, "builtin"))
 			ereport(ERROR,
 					(errcode(ERRCODE_PGW_RULE),
@@ -337,22 +366,23 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 	}
 
 	if (old != NULL && (new == NULL || !same_value(old, new, desc, "name")) &&
-		row_exists("SELECT EXISTS (SELECT FROM pgw.banks WHERE connector OPERATOR(pg_catalog.=) $1)", text_of(old, desc, "name")))
-		ereport(ERROR,
-				(errcode(ERRCODE_PGW_RULE),
-				 errmsg("connector \"%s\" is used by a bank", text_of(old, desc, "name")),
-				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
-				 errhint("Give the banks in pgw.banks another connector first.")));
+		row_exists(
+			"SELECT EXISTS (SELECT FROM pgw.banks WHERE connector OPERATOR(pg_catalog.=) $1)",
+			text_of(old, desc, "name")))
+		ereport(ERROR, (errcode(ERRCODE_PGW_RULE),
+						errmsg("connector \"%s\" is used by a bank", text_of(old, desc, "name")),
+						errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+						errhint("Give the banks in pgw.banks another connector first.")));
 
 	if (new != NULL)
 	{
-		bool		isnull;
-		Datum		value = value_of(new, desc, "definition", &isnull);
+		bool isnull;
+		Datum value = value_of(new, desc, "definition", &isnull);
 
 		if (!isnull)
 		{
-			Jsonb	   *definition = DatumGetJsonbP(value);
-			char	   *json = JsonbToCString(NULL, &definition->root, VARSIZE(definition));
+			Jsonb *definition = DatumGetJsonbP(value);
+			char *json = JsonbToCString(NULL, &definition->root, VARSIZE(definition));
 			PgwConnectorError err;
 			PgwConnector *compiled;
 
@@ -360,30 +390,35 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 			compiled = pgw_connector_compile(json, strlen(json), &err);
 			if (compiled == NULL)
 			{
-				char	   *name = text_of(new, desc, "name");
+				char *name = text_of(new, desc, "name");
 
-				ereport(ERROR,
-						(errcode(ERRCODE_PGW_VALIDATION),
-						 errmsg("connector \"%s\" is not valid", name ? name : ""),
-						 errdetail_internal("[%s]", pgw_arg_fault(NULL, "definition", "invalid_format",
-															  psprintf("at %s: %s", err.pointer[0] ? err.pointer : "the top level", err.message))),
-						 errhint("docs/connectors.md describes the document.")));
+				ereport(ERROR, (errcode(ERRCODE_PGW_VALIDATION),
+								errmsg("connector \"%s\" is not valid", name ? name : ""),
+								errdetail_internal(
+									"[%s]", pgw_arg_fault(NULL, "definition", "invalid_format",
+														  psprintf("at %s: %s",
+																   err.pointer[0] ? err.pointer
+																				  : "the top level",
+																   err.message))),
+								errhint("docs/connectors.md describes the document.")));
 			}
 			if (pgw_card_in_json(NULL, json, strlen(json)) != PGW_FOUND_NOTHING)
 			{
 				pgw_connector_free(compiled);
-				ereport(ERROR,
-						(errcode(ERRCODE_PGW_VALIDATION),
-						 errmsg("the connector is not valid"),
-						 errdetail_internal("[%s]", pgw_arg_fault(NULL, "definition", "card_number_in_stored_field", NULL)),
-						 errhint("docs/security.md says what is taken for a card number.")));
+				ereport(
+					ERROR,
+					(errcode(ERRCODE_PGW_VALIDATION), errmsg("the connector is not valid"),
+					 errdetail_internal("[%s]", pgw_arg_fault(NULL, "definition",
+															  "card_number_in_stored_field", NULL)),
+					 errhint("docs/security.md says what is taken for a card number.")));
 			}
 			if (pgw_connector_warning(compiled) != NULL)
 			{
-				char	   *name = text_of(new, desc, "name");
+				char *name = text_of(new, desc, "name");
 
 				ereport(WARNING,
-						(errmsg("connector \"%s\": not every lost answer can be found out", name ? name : ""),
+						(errmsg("connector \"%s\": not every lost answer can be found out",
+								name ? name : ""),
 						 errdetail("%s", pgw_connector_warning(compiled)),
 						 errhint("docs/connectors.md describes what the look-ups must name.")));
 			}
@@ -414,8 +449,8 @@ url_fault(const char *url)
 	const char *rest;
 	const char *end;
 	const char *port;
-	char	   *host;
-	bool		tls;
+	char *host;
+	bool tls;
 
 	if (pg_strncasecmp(url, "https://", 8) == 0)
 	{
@@ -434,7 +469,8 @@ url_fault(const char *url)
 
 	for (const char *p = url; *p; p++)
 	{
-		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f || strchr("\"<>\\^`{|}", *p) != NULL)
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f ||
+			strchr("\"<>\\^`{|}", *p) != NULL)
 			return "contains a character that a URL cannot have";
 	}
 	if (strchr(rest, '@') != NULL)
@@ -461,12 +497,14 @@ url_fault(const char *url)
 		if (port == NULL)
 			port = end;
 		host = pnstrdup(rest, port - rest);
-		if (*host == '\0' || strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") != strlen(host))
+		if (*host == '\0' ||
+			strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
+				strlen(host))
 			return "has no valid host";
 	}
 	if (port < end)
 	{
-		int			number = 0;
+		int number = 0;
 		const char *p = port + 1;
 
 		if (*port != ':' || p == end || end - p > 5)
@@ -489,7 +527,8 @@ static const char *
 secret_fault(const char *name)
 {
 	if (*name == '\0' || *name == '.' || strlen(name) > 255 ||
-		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != strlen(name))
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+			strlen(name))
 		return "must be the name of a file in pgw.secrets_dir: letters, digits, '.', '_' and '-', not beginning with '.'";
 	return NULL;
 }
@@ -497,44 +536,48 @@ secret_fault(const char *name)
 static void
 fault(StringInfo faults, const char *field, const char *message)
 {
-	appendStringInfo(faults, "%s%s", faults->len > 0 ? ", " : "", pgw_arg_fault(NULL, field, "invalid_format", message));
+	appendStringInfo(faults, "%s%s", faults->len > 0 ? ", " : "",
+					 pgw_arg_fault(NULL, field, "invalid_format", message));
 }
 
 static void
 check_timeout(StringInfo faults, HeapTuple tuple, TupleDesc desc, const char *field, int max_s)
 {
-	bool		isnull;
-	Datum		value = value_of(tuple, desc, field, &isnull);
-	Interval   *interval;
+	bool isnull;
+	Datum value = value_of(tuple, desc, field, &isnull);
+	Interval *interval;
 
 	if (isnull)
-		return;					/* NOT NULL says so */
+		return; /* NOT NULL says so */
 	interval = DatumGetIntervalP(value);
-	if (interval->month != 0 || interval->day != 0 || interval->time < INT64CONST(10000) || interval->time > max_s * USECS_PER_SEC)
+	if (interval->month != 0 || interval->day != 0 || interval->time < INT64CONST(10000) ||
+		interval->time > max_s * USECS_PER_SEC)
 		fault(faults, field, psprintf("must be between 10 ms and %d s", max_s));
 }
 
 static void
 check_currencies(StringInfo faults, HeapTuple tuple, TupleDesc desc)
 {
-	bool		isnull;
-	Datum		value = value_of(tuple, desc, "currencies", &isnull);
-	Datum	   *elems;
-	bool	   *nulls;
-	int			n;
+	bool isnull;
+	Datum value = value_of(tuple, desc, "currencies", &isnull);
+	Datum *elems;
+	bool *nulls;
+	int n;
 
 	if (isnull)
 		return;
-	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls, &n);
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls,
+					  &n);
 	if (n == 0)
 		fault(faults, "currencies", "is empty; NULL means all");
 	for (int i = 0; i < n; i++)
 	{
-		char	   *code = nulls[i] ? NULL : TextDatumGetCString(elems[i]);
+		char *code = nulls[i] ? NULL : TextDatumGetCString(elems[i]);
 
 		if (code == NULL || pgw_currency_find(code) == NULL)
-			fault(faults, "currencies", psprintf("%s is no ISO 4217 currency for payments (three capital letters)",
-												 code ? quote_literal_cstr(code) : "NULL"));
+			fault(faults, "currencies",
+				  psprintf("%s is no ISO 4217 currency for payments (three capital letters)",
+						   code ? quote_literal_cstr(code) : "NULL"));
 	}
 }
 
@@ -548,39 +591,50 @@ is_like_a_version(const char *name)
 }
 
 /*
- * BEFORE INSERT, UPDATE or DELETE ON banks FOR EACH ROW: every fault at once.  What attempts were sent under stays in pgw.bank_versions.
+ * BEFORE INSERT, UPDATE or DELETE ON banks FOR EACH ROW: every fault at once.  What attempts were
+ * sent under stays in pgw.bank_versions.
  */
 Datum
 pgw_check_bank(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigdata = trigger_context(fcinfo);
-	TupleDesc	desc = RelationGetDescr(trigdata->tg_relation);
-	HeapTuple	old = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? NULL : trigdata->tg_trigtuple;
-	HeapTuple	new = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? trigdata->tg_trigtuple :
-		TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple : NULL;
+	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	HeapTuple old = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? NULL : trigdata->tg_trigtuple;
+	HeapTuple new = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event)   ? trigdata->tg_trigtuple
+					: TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
+																  : NULL;
 
 	if (new != NULL)
 	{
 		StringInfoData faults;
 		const char *message;
-		char	   *name = text_of(new, desc, "name");
-		char	   *connector = text_of(new, desc, "connector");
-		char	   *url = text_of(new, desc, "base_url");
-		char	   *secret = text_of(new, desc, "secret");
-		char	   *scope = text_of(new, desc, "token_scope");
-		char	   *account = text_of(new, desc, "account");
-		int64		in_flight = number_of(new, desc, "max_in_flight");
-		bool		isnull;
-		Datum		settings = value_of(new, desc, "settings", &isnull);
+		char *name = text_of(new, desc, "name");
+		char *connector = text_of(new, desc, "connector");
+		char *url = text_of(new, desc, "base_url");
+		char *secret = text_of(new, desc, "secret");
+		char *scope = text_of(new, desc, "token_scope");
+		char *account = text_of(new, desc, "account");
+		int64 in_flight = number_of(new, desc, "max_in_flight");
+		bool isnull;
+		Datum settings = value_of(new, desc, "settings", &isnull);
 
 		initStringInfo(&faults);
 
-		/* check_function_bodies is off while a dump is restored: banks may come before their connectors then */
+		/*
+		 * check_function_bodies is off while a dump is restored: banks may come before their
+		 * connectors then
+		 */
 		if (connector != NULL && check_function_bodies &&
-			!row_exists("SELECT EXISTS (SELECT FROM pgw.connectors WHERE name OPERATOR(pg_catalog.=) $1)", connector))
-			fault(&faults, "connector", psprintf("there is no connector %s in pgw.connectors", quote_literal_cstr(connector)));
+			!row_exists(
+				"SELECT EXISTS (SELECT FROM pgw.connectors WHERE name OPERATOR(pg_catalog.=) $1)",
+				connector))
+			fault(&faults, "connector",
+				  psprintf("there is no connector %s in pgw.connectors",
+						   quote_literal_cstr(connector)));
 		if (name != NULL && is_like_a_version(name))
-			fault(&faults, "name", "must not end with '@' and digits: so the versions of banks are named in pgw.bank_states");
+			fault(
+				&faults, "name",
+				"must not end with '@' and digits: so the versions of banks are named in pgw.bank_states");
 		if (url != NULL && (message = url_fault(url)) != NULL)
 			fault(&faults, "base_url", message);
 		if (secret != NULL && (message = secret_fault(secret)) != NULL)
@@ -593,21 +647,24 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 		if (scope != NULL && (*scope == '\0' || strlen(scope) > 63))
 			fault(&faults, "token_scope", "must be 1 to 63 bytes; NULL means this bank alone");
 		if (account != NULL && (*account == '\0' || strlen(account) > 63))
-			fault(&faults, "account", "must be 1 to 63 bytes; NULL means the bank's own, by its name");
+			fault(&faults, "account",
+				  "must be 1 to 63 bytes; NULL means the bank's own, by its name");
 		if (!isnull && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(settings)))
 			fault(&faults, "settings", "must be a JSON object");
 		if (faults.len > 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_PGW_VALIDATION),
-					 errmsg("bank \"%s\" is not valid", name ? name : ""),
-					 errdetail_internal("[%s]", faults.data),
-					 errhint("docs/sql-reference.md describes the columns of pgw.banks.")));
+			ereport(ERROR, (errcode(ERRCODE_PGW_VALIDATION),
+							errmsg("bank \"%s\" is not valid", name ? name : ""),
+							errdetail_internal("[%s]", faults.data),
+							errhint("docs/sql-reference.md describes the columns of pgw.banks.")));
 	}
 
 	return PointerGetDatum(new ? new : old);
 }
 
-/* The bump comes after the commit, so that who reads then finds the change; from before the commit nobody trusts what was read. */
+/*
+ * The bump comes after the commit, so that who reads then finds the change; from before the commit
+ * nobody trusts what was read.
+ */
 static void
 config_xact_callback(XactEvent event, void *arg)
 {
@@ -646,7 +703,8 @@ config_xact_callback(XactEvent event, void *arg)
 }
 
 /*
- * AFTER ... FOR EACH STATEMENT on the configuration tables: tell the processes that keep it in memory, when it has committed.
+ * AFTER ... FOR EACH STATEMENT on the configuration tables: tell the processes that keep it in
+ * memory, when it has committed.
  */
 Datum
 pgw_config_changed(PG_FUNCTION_ARGS)

@@ -1,11 +1,14 @@
 /*
- * recovery_scan.c - looking through the tables for what nobody has told the worker of, or what it has had no place for
+ * recovery_scan.c - looking through the tables for what nobody has told the worker of, or what it
+ * has had no place for
  *
- * Owns the order of that: each bank by itself, so that what waits for one that has no room is neither read nor kept; of what has begun at most as many
- * of each lane as it has places for; of what waits, the merchants in turn.
+ * Owns the order of that: each bank by itself, so that what waits for one that has no room is
+ * neither read nor kept; of what has begun at most as many of each lane as it has places for; of
+ * what waits, the merchants in turn.
  *
- * What is found goes onto the lists of due_attempts.c: what has begun is looked at, as a row alone says what its next step is, and may then wait for its
- * bank; what has not begun waits there at once.
+ * What is found goes onto the lists of due_attempts.c: what has begun is looked at, as a row alone
+ * says what its next step is, and may then wait for its bank; what has not begun waits there at
+ * once.
  */
 #include "postgres.h"
 
@@ -18,7 +21,7 @@
 
 #define PAGE_MAX 2000
 #define DUE_MAX (2 * PGW_LANE_QUEUED * PGW_LANE_PLACES)
-#define WAITING_MAX (2 * PGW_LANE_PLACES)	/* what is in the lane already is among them */
+#define WAITING_MAX (2 * PGW_LANE_PLACES) /* what is in the lane already is among them */
 #define MERCHANTS_AT_ONCE 64
 #define EACH_MIN 8
 #define LATE_COMMIT_MS 60000
@@ -33,11 +36,11 @@ sooner(TimestampTz *next, TimestampTz when)
 static int
 find_begun(const char *bank, TimestampTz now, PgwDue *due, TimestampTz *next)
 {
-	int			places[PGW_NLANES] = {0};
-	bool		cut;
-	bool		progress = false;
+	int places[PGW_NLANES] = {0};
+	bool cut;
+	bool progress = false;
 	TimestampTz when;
-	int			n;
+	int n;
 
 	for (int lane = 0; lane < PGW_LANE_QUEUED; lane++)
 		places[lane] = pgw_lanes_places(bank, (PgwLane) lane);
@@ -51,40 +54,45 @@ find_begun(const char *bank, TimestampTz now, PgwDue *due, TimestampTz *next)
 
 /* Of one kind, and the next merchants. */
 static int
-find_waiting_kind(const char *bank, PgwKind kind, PgwLane lane, TimestampTz now, PgwDue *due, bool *more, bool *progress)
+find_waiting_kind(const char *bank, PgwKind kind, PgwLane lane, TimestampTz now, PgwDue *due,
+				  bool *more, bool *progress)
 {
 	PgwMerchantCursor *cursor = pgw_lanes_cursor(bank, (int) kind);
-	int			each = Max(EACH_MIN, PGW_LANE_PLACES / Max(cursor->merchants, 1));
-	bool		from_first = cursor->after[0] == '\0';
-	int			merchants;
-	char		last[sizeof(cursor->after)];
+	int each = Max(EACH_MIN, PGW_LANE_PLACES / Max(cursor->merchants, 1));
+	bool from_first = cursor->after[0] == '\0';
+	int merchants;
+	char last[sizeof(cursor->after)];
 	TimestampTz first;
-	bool		cut;
-	int			n;
+	bool cut;
+	int n;
 
 	if (pgw_lanes_places(bank, lane) == 0)
 	{
 		*more = true;
 		return 0;
 	}
-	n = pgw_store_waiting(bank, kind, cursor->after, MERCHANTS_AT_ONCE, each, cursor->from, now, due, WAITING_MAX, &merchants, last, sizeof(last), &cut,
-						  &first);
+	n = pgw_store_waiting(bank, kind, cursor->after, MERCHANTS_AT_ONCE, each, cursor->from, now,
+						  due, WAITING_MAX, &merchants, last, sizeof(last), &cut, &first);
 	for (int i = 0; i < n; i++)
 	{
-		PgwQueued	queued = pgw_due_add_waiting(due[i].transaction_id.data, bank, lane, due[i].merchant);
+		PgwQueued queued =
+			pgw_due_add_waiting(due[i].transaction_id.data, bank, lane, due[i].merchant);
 
 		*progress |= queued == PGW_QUEUED_NEW;
 		*more |= queued == PGW_QUEUED_NO_PLACE;
 	}
-	*more |= cut || !from_first;	/* those before it have not been asked for */
+	*more |= cut || !from_first; /* those before it have not been asked for */
 	*progress |= !from_first;
 	cursor->merchants = merchants;
 	if (merchants >= MERCHANTS_AT_ONCE || n >= WAITING_MAX)
 		strlcpy(cursor->after, last, sizeof(cursor->after));
 	else
 	{
-		cursor->after[0] = '\0';	/* from the first one again */
-		/* all merchants are seen; what is committed later than that after its call is found by its signal, or by the next full scan */
+		cursor->after[0] = '\0'; /* from the first one again */
+		/*
+		 * all merchants are seen; what is committed later than that after its call is found by its
+		 * signal, or by the next full scan
+		 */
 		if (from_first && first != 0)
 			cursor->from = Max(cursor->from, TimestampTzPlusMilliseconds(first, -LATE_COMMIT_MS));
 	}
@@ -95,9 +103,9 @@ static int
 find_waiting(const char *bank, bool full, TimestampTz now, PgwDue *due)
 {
 	static const PgwKind operations[] = {PGW_KIND_CAPTURE, PGW_KIND_VOID, PGW_KIND_REFUND};
-	bool		more = false;
-	bool		progress = false;
-	int			n = 0;
+	bool more = false;
+	bool progress = false;
+	int n = 0;
 
 	for (int kind = PGW_KIND_PAYMENT; full && kind <= PGW_KIND_REFUND; kind++)
 		pgw_lanes_cursor(bank, kind)->from = 0;
@@ -127,9 +135,9 @@ add_all(const PgwDue *due, int n)
 int
 pgw_scan_page(PgwScan *scan, TimestampTz now)
 {
-	PgwDue	   *due = palloc(DUE_MAX * sizeof(PgwDue));
-	int			found = 0;
-	int			n;
+	PgwDue *due = palloc(DUE_MAX * sizeof(PgwDue));
+	int found = 0;
+	int n;
 	TimestampTz when;
 
 	while (scan->stage == PGW_SCAN_BANKS && found < PAGE_MAX && !pgw_due_list_full())
@@ -147,7 +155,7 @@ pgw_scan_page(PgwScan *scan, TimestampTz now)
 		n = add_expired(due, pgw_store_expired(now, due, PAGE_MAX, &when));
 		sooner(&scan->next_due, when);
 		if (n == PAGE_MAX)
-			sooner(&scan->next_due, now);	/* the others, when these have been looked at */
+			sooner(&scan->next_due, now); /* the others, when these have been looked at */
 		found += n;
 		scan->stage = PGW_SCAN_LEFT;
 		scan->more = scan->full;
@@ -167,7 +175,7 @@ pgw_scan_page(PgwScan *scan, TimestampTz now)
 void
 pgw_scan_refill(const char *bank, bool begun, bool waiting, TimestampTz now)
 {
-	PgwDue	   *due = palloc(DUE_MAX * sizeof(PgwDue));
+	PgwDue *due = palloc(DUE_MAX * sizeof(PgwDue));
 	TimestampTz next = 0;
 
 	if (begun)

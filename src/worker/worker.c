@@ -1,16 +1,21 @@
 /*
  * worker.c - the process that calls banks for one database: its start, its loop, its end
  *
- * One wait for everything: latch (requests, signals, SIGHUP, SIGTERM, barriers), postmaster death, and the HTTP layer's descriptor.
- * Whatever woke it, each turn does the same: interrupts, wishes of others, settings, take in, batches, send.
+ * One wait for everything: latch (requests, signals, SIGHUP, SIGTERM, barriers), postmaster death,
+ * and the HTTP layer's descriptor. Whatever woke it, each turn does the same: interrupts, wishes of
+ * others, settings, take in, batches, send.
  *
  * Invariants
- *	- No transaction or snapshot while it waits; no heavyweight lock but those that its waiting callers have, too (table_locks.c).
- *	- CHECK_FOR_INTERRUPTS() at every turn and for each item of a batch: DROP DATABASE of any database waits for every process.
- *	- An ERROR costs one turn: calls in flight, their slots and lists live in memory of their own and go on.
- *	- Settings that a database or role could bend are pinned at the start.
+ *     - No transaction or snapshot while it waits; no heavyweight lock but those that its waiting
+ *       callers have, too (table_locks.c).
+ *     - CHECK_FOR_INTERRUPTS() at every turn and for each item of a batch: DROP DATABASE of any
+ *       database waits for every process.
+ *     - An ERROR costs one turn: calls in flight, their slots and lists live in memory of their
+ *       own and go on.
+ *     - Settings that a database or role could bend are pinned at the start.
  *
- * Ends: exit code 0 always, so that the launcher alone decides about the next one; SIGTERM goes the server's way (FATAL, code 1).
+ * Ends: exit code 0 always, so that the launcher alone decides about the next one; SIGTERM goes the
+ * server's way (FATAL, code 1).
  */
 #include "postgres.h"
 
@@ -54,9 +59,11 @@
 #define STEP_ASIDE_GRACE_MS 1000
 #define PARTITIONS_AHEAD 2
 #define PARTITION_INTERVAL_MS (24 * 60 * 60 * 1000)
-#define PARTITION_RETRY_MS (60 * 1000)	/* doubled at each failure ... */
+#define PARTITION_RETRY_MS (60 * 1000) /* doubled at each failure ... */
 #define PARTITION_LONGEST_RETRY_MS (60 * 60 * 1000)
-#define DEFAULT_LARGEST (INT64_C(128) * 1024 * 1024)	/* read through in a second or two: a transaction may take five (batch.c) */
+#define DEFAULT_LARGEST \
+	(INT64_C(128) * 1024 * \
+	 1024) /* read through in a second or two: a transaction may take five (batch.c) */
 #define TIMES_AT_ONCE 500
 #define TIMES_RETRY_MS (60 * 1000)
 #define RETRY_AFTER_ERROR_MS 500
@@ -64,37 +71,44 @@
 #define TIDY_MS (60 * 60 * 1000)
 #define CONFIG_CHANGING_PAUSE_MS 20
 
-int			pgw_recovery_interval = 300;
+int pgw_recovery_interval = 300;
 
-/* One scan for those who called pgw.run_recovery(), from its first page to the end of the calls that it led to. */
+/*
+ * One scan for those who called pgw.run_recovery(), from its first page to the end of the calls
+ * that it led to.
+ */
 typedef struct Round
 {
 	enum
 	{
-		ROUND_NONE = 0, ROUND_SCANS, ROUND_LOOKS, ROUND_CALLS
-	}			stage;
-	uint64		asked;			/* it answers all calls up to this one */
-	uint64		last_look;		/* ROUND_LOOKS */
-	uint64		last_call;		/* ROUND_CALLS */
+		ROUND_NONE = 0,
+		ROUND_SCANS,
+		ROUND_LOOKS,
+		ROUND_CALLS
+	} stage;
+	uint64 asked;     /* it answers all calls up to this one */
+	uint64 last_look; /* ROUND_LOOKS */
+	uint64 last_call; /* ROUND_CALLS */
 } Round;
 
 typedef struct Worker
 {
 	WaitEventSet *events;
-	MemoryContext turn;			/* reset at every turn */
+	MemoryContext turn; /* reset at every turn */
 	TimestampTz next_scan;
 	TimestampTz next_partitions;
-	TimestampTz next_pause_check;	/* while paused */
-	TimestampTz step_aside_since;	/* 0: nobody wants it */
-	bool		scan_wanted;
-	bool		drained;		/* submitted charges were held back at the last turn */
-	PgwScan		scan;			/* .more: one is under way */
-	TimestampTz scan_again;		/* its last page failed: not before this; 0: it did not */
-	Round		round;
-	bool		dropping;
-	TimestampTz wall;			/* the latest that the clock has shown since it was last set back; 0: nothing yet */
-	bool		clock_wanted;		/* times of a clock that was ahead are to be looked for */
-	TimestampTz clock_look_at;	/* not before: the last look failed, or took too long */
+	TimestampTz next_pause_check; /* while paused */
+	TimestampTz step_aside_since; /* 0: nobody wants it */
+	bool scan_wanted;
+	bool drained;           /* submitted charges were held back at the last turn */
+	PgwScan scan;           /* .more: one is under way */
+	TimestampTz scan_again; /* its last page failed: not before this; 0: it did not */
+	Round round;
+	bool dropping;
+	/* the latest that the clock has shown since it was last set back; 0: nothing yet */
+	TimestampTz wall;
+	bool clock_wanted;         /* times of a clock that was ahead are to be looked for */
+	TimestampTz clock_look_at; /* not before: the last look failed, or took too long */
 } Worker;
 
 static Worker worker;
@@ -102,13 +116,9 @@ static Worker worker;
 void
 pgw_worker_init(void)
 {
-	DefineCustomIntVariable("pgw.recovery_interval",
-							"How often the worker looks for work that no signal told it of.",
-							NULL,
-							&pgw_recovery_interval,
-							300, 1, 86400,
-							PGC_SIGHUP, GUC_UNIT_S,
-							NULL, NULL, NULL);
+	DefineCustomIntVariable(
+		"pgw.recovery_interval", "How often the worker looks for work that no signal told it of.",
+		NULL, &pgw_recovery_interval, 300, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
 }
 
 /* ---------------------------------------------------------------- start */
@@ -122,9 +132,10 @@ pin(const char *name, const char *value)
 static void
 pin_settings(void)
 {
-	pin("role", "none");		/* ALTER DATABASE SET role works for workers, too */
+	pin("role", "none"); /* ALTER DATABASE SET role works for workers, too */
 	pin("search_path", "pg_catalog, pgw, pg_temp");
-	pin("default_transaction_isolation", "read committed");	/* each look at whether the caller kept its row needs a snapshot of its own */
+	/* each look at whether the caller kept its row needs a snapshot of its own */
+	pin("default_transaction_isolation", "read committed");
 	pin("default_transaction_read_only", "off");
 	pin("default_transaction_deferrable", "off");
 	pin("session_replication_role", "origin");
@@ -138,14 +149,18 @@ pin_settings(void)
 	pin("application_name", "pgw worker");
 	pin("log_statement", "none");
 
-	/* plans: what is due or open is few among many, whatever the statistics say, and its beginning is all that is asked for (find_due.c) */
+	/*
+	 * plans: what is due or open is few among many, whatever the statistics say, and its beginning
+	 * is all that is asked for (find_due.c)
+	 */
 	pin("enable_seqscan", "off");
 	pin("enable_indexscan", "on");
 	pin("enable_indexonlyscan", "on");
 	pin("enable_bitmapscan", "off");
 	pin("enable_sort", "off");
 	pin("plan_cache_mode", "auto");
-	pin("jit", "off");			/* a plan that is left with a sequential scan looks dear enough for it */
+	/* a plan that is left with a sequential scan looks dear enough for it */
+	pin("jit", "off");
 	pin("max_parallel_workers_per_gather", "0");
 
 	/* how values look in texts that are stored, and how texts are read */
@@ -164,11 +179,13 @@ pin_settings(void)
 	pin("temp_tablespaces", "");
 
 	/*
-	 * Intents must be flushed, whatever postgresql.conf or ALTER DATABASE say, now or after a reload: a pinned value follows neither.  A
-	 * stronger one (remote_apply) may stay, as it is at the start.
+	 * Intents must be flushed, whatever postgresql.conf or ALTER DATABASE say, now or after a
+	 * reload: a pinned value follows neither.  A stronger one (remote_apply) may stay, as it is at
+	 * the start.
 	 */
 	if (!PGW_MUTATED(PIN_SYNC_COMMIT) || synchronous_commit < SYNCHRONOUS_COMMIT_REMOTE_FLUSH)
-		pin("synchronous_commit", synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on");
+		pin("synchronous_commit",
+			synchronous_commit > SYNCHRONOUS_COMMIT_REMOTE_FLUSH ? "remote_apply" : "on");
 }
 
 static void
@@ -207,7 +224,8 @@ look_for_extension(void)
 			return;
 		if (end == PGW_BATCH_NO_EXTENSION)
 			leave_without_extension();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, BUSY_WAIT_MS, PG_WAIT_EXTENSION);
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, BUSY_WAIT_MS,
+						 PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 	}
@@ -234,18 +252,19 @@ start(Oid dboid)
 
 	look_for_extension();
 	if (!pgw_exchange_attach())
-		proc_exit(0);			/* another one is there, or somebody wants the database empty */
+		proc_exit(0); /* another one is there, or somebody wants the database empty */
 
 	pgw_http_init();
 	pgw_calls_init();
 	(void) pgw_batch_transaction(load_bank_health, NULL, false, NULL);
-	worker.turn = AllocSetContextCreate(TopMemoryContext, "pgw worker turn", ALLOCSET_DEFAULT_SIZES);
+	worker.turn =
+		AllocSetContextCreate(TopMemoryContext, "pgw worker turn", ALLOCSET_DEFAULT_SIZES);
 	worker.events = pgw_create_wait_event_set(3);
 	AddWaitEventToSet(worker.events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
 	AddWaitEventToSet(worker.events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
 	AddWaitEventToSet(worker.events, WL_SOCKET_READABLE, pgw_http_fd(), NULL, NULL);
-	worker.scan_wanted = true;	/* what was left by the last one, and by a crash */
-	worker.clock_wanted = true;	/* set back while no worker was there to see it */
+	worker.scan_wanted = true;  /* what was left by the last one, and by a crash */
+	worker.clock_wanted = true; /* set back while no worker was there to see it */
 }
 
 /* ---------------------------------------------------------------- a turn's parts */
@@ -262,11 +281,12 @@ refresh_config(void)
 {
 	static uint64 seen = 0;
 	static bool read = false;
-	static uint64 looked = 0;	/* the generation that was read last, whether or not it was changing then */
+	/* the generation that was read last, whether or not it was changing then */
+	static uint64 looked = 0;
 	static bool read_at_all = false;
 	static TimestampTz not_before = 0;
 	TimestampTz now = GetCurrentTimestamp();
-	uint64		generation = pgw_exchange_generation();
+	uint64 generation = pgw_exchange_generation();
 
 	if (ConfigReloadPending)
 	{
@@ -279,10 +299,12 @@ refresh_config(void)
 		return;
 
 	/*
-	 * What is read while a change is about to become visible is good for one use only, and that can last: a commit waits for a synchronous standby
-	 * that is away.  Requests wait for the next look then; it need not come at each turn.
+	 * What is read while a change is about to become visible is good for one use only, and that can
+	 * last: a commit waits for a synchronous standby that is away.  Requests wait for the next look
+	 * then; it need not come at each turn.
 	 */
-	if (read_at_all && generation == looked && pgw_exchange_config_is_changing() && !pgw_is_due(not_before, now, CONFIG_CHANGING_PAUSE_MS))
+	if (read_at_all && generation == looked && pgw_exchange_config_is_changing() &&
+		!pgw_is_due(not_before, now, CONFIG_CHANGING_PAUSE_MS))
 		return;
 	not_before = TimestampTzPlusMilliseconds(now, CONFIG_CHANGING_PAUSE_MS);
 	if (pgw_batch_transaction(read_config, NULL, false, NULL) != PGW_BATCH_DONE)
@@ -331,23 +353,32 @@ keep_bank_health(TimestampTz now)
 static void
 ensure_partitions(TimestampTz now)
 {
-	static int	failures = 0;
-	bool		fine = false;
+	static int failures = 0;
+	bool fine = false;
 
 	if (now < worker.next_partitions)
 		return;
-	/* set first: a failure (a full disk, a lock) is tried again, and the default partition takes the rows meanwhile */
-	worker.next_partitions = TimestampTzPlusMilliseconds(now, Min(PARTITION_RETRY_MS << failures, PARTITION_LONGEST_RETRY_MS));
+	/*
+	 * set first: a failure (a full disk, a lock) is tried again, and the default partition takes
+	 * the rows meanwhile
+	 */
+	worker.next_partitions = TimestampTzPlusMilliseconds(
+		now, Min(PARTITION_RETRY_MS << failures, PARTITION_LONGEST_RETRY_MS));
 	failures = Min(failures + 1, 10);
 	if (pgw_batch_transaction(make_partitions, &fine, true, NULL) != PGW_BATCH_DONE)
 		return;
 	failures = 0;
-	worker.next_partitions = TimestampTzPlusMilliseconds(now, fine ? PARTITION_INTERVAL_MS : PARTITION_LONGEST_RETRY_MS);
+	worker.next_partitions =
+		TimestampTzPlusMilliseconds(now, fine ? PARTITION_INTERVAL_MS : PARTITION_LONGEST_RETRY_MS);
 	if (!fine)
-		ereport(WARNING,
-				(errmsg("pgw: the events' partition of this month or a coming one is missing, and the worker does not make it"),
-				 errdetail("The server would look through all of pgw.transaction_events_default first, and that has become too large for the worker's turn."),
-				 errhint("Call pgw.ensure_event_partitions() as the owner, at a quiet hour; until then events go to the default partition.")));
+		ereport(
+			WARNING,
+			(errmsg(
+				 "pgw: the events' partition of this month or a coming one is missing, and the worker does not make it"),
+			 errdetail(
+				 "The server would look through all of pgw.transaction_events_default first, and that has become too large for the worker's turn."),
+			 errhint(
+				 "Call pgw.ensure_event_partitions() as the owner, at a quiet hour; until then events go to the default partition.")));
 }
 
 static void
@@ -356,12 +387,15 @@ check_pause(void *arg)
 	pgw_pause_check();
 }
 
-/* At the start, after a restore or a resumption (both start a new generation), and while paused: DROP EXTENSION is found so, too. */
+/*
+ * At the start, after a restore or a resumption (both start a new generation), and while paused:
+ * DROP EXTENSION is found so, too.
+ */
 static void
 look_for_pause(TimestampTz now)
 {
 	static uint64 seen = 0;
-	uint64		generation = pgw_exchange_generation();
+	uint64 generation = pgw_exchange_generation();
 
 	if (generation != seen || (pgw_pause() != PGW_PAUSE_NONE && now >= worker.next_pause_check))
 	{
@@ -378,24 +412,25 @@ look_for_pause(TimestampTz now)
 
 typedef struct Due
 {
-	PgwScan		scan;
-	int			n;
+	PgwScan scan;
+	int n;
 } Due;
 
 static void
 find_due(void *arg)
 {
-	Due		   *due = arg;
+	Due *due = arg;
 
 	due->n = pgw_scan_page(&due->scan, pgw_now());
-	pgw_pause_check();			/* after the look: what a restore has brought came with its mark */
+	/* after the look: what a restore has brought came with its mark */
+	pgw_pause_check();
 }
 
 typedef struct Refill
 {
 	const char *bank;
-	bool		begun;
-	bool		waiting;
+	bool begun;
+	bool waiting;
 } Refill;
 
 static void
@@ -411,7 +446,7 @@ refill(void *arg)
 static void
 refill_lanes(TimestampTz now)
 {
-	Refill		r;
+	Refill r;
 
 	r.bank = pgw_lanes_wanting(now, &r.begun, &r.waiting);
 	if (r.bank != NULL && pgw_batch_transaction(refill, &r, false, NULL) == PGW_BATCH_NO_EXTENSION)
@@ -421,7 +456,7 @@ refill_lanes(TimestampTz now)
 static bool
 begin_round(void)
 {
-	uint64		asked = pgw_recovery_asked();
+	uint64 asked = pgw_recovery_asked();
 
 	if (worker.round.stage != ROUND_NONE || asked <= worker.round.asked)
 		return false;
@@ -434,7 +469,7 @@ begin_round(void)
 static void
 scan_for_work(TimestampTz now)
 {
-	Due			due;
+	Due due;
 	PgwBatchEnd end;
 
 	if (pgw_due_list_full())
@@ -443,7 +478,8 @@ scan_for_work(TimestampTz now)
 		return;
 	if (!worker.scan.more)
 	{
-		bool		full = begin_round() || worker.scan_wanted || pgw_is_due(worker.next_scan, now, (int64) pgw_recovery_interval * 1000);
+		bool full = begin_round() || worker.scan_wanted ||
+					pgw_is_due(worker.next_scan, now, (int64) pgw_recovery_interval * 1000);
 
 		if (!pgw_due_scan_due(now, &full) && !full)
 		{
@@ -455,15 +491,20 @@ scan_for_work(TimestampTz now)
 		worker.scan.more = true;
 		worker.scan.full = full;
 		if (full)
-			worker.next_scan = TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
+			worker.next_scan =
+				TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
 	}
 	due.scan = worker.scan;
 	end = pgw_batch_transaction(find_due, &due, false, NULL);
 	if (end == PGW_BATCH_NO_EXTENSION)
-		leave_without_extension();	/* DROP EXTENSION is committed, and nothing else would tell an idle worker */
+		/* DROP EXTENSION is committed, and nothing else would tell an idle worker */
+		leave_without_extension();
 	if (end != PGW_BATCH_DONE)
 	{
-		/* A locked or altered table stays so for a while: the same page at once would take a processor, and fill the disk with the error's log lines. */
+		/*
+		 * A locked or altered table stays so for a while: the same page at once would take a
+		 * processor, and fill the disk with the error's log lines.
+		 */
 		worker.scan_wanted = true;
 		worker.scan_again = TimestampTzPlusMilliseconds(now, RETRY_AFTER_ERROR_MS);
 		return;
@@ -499,9 +540,10 @@ end_round(void)
 }
 
 /*
- * Somebody wants the database without us (DROP, RENAME, TEMPLATE), or this process may have lost track of something (pgw_batch_unsound).  Calls in
- * flight get a moment to end; what is still out then is written down as "may have been sent".  The launcher starts the next worker when the wish is
- * gone, if the database is still there.
+ * Somebody wants the database without us (DROP, RENAME, TEMPLATE), or this process may have lost
+ * track of something (pgw_batch_unsound).  Calls in flight get a moment to end; what is still out
+ * then is written down as "may have been sent".  The launcher starts the next worker when the wish
+ * is gone, if the database is still there.
  */
 static void
 step_aside(TimestampTz now)
@@ -516,14 +558,17 @@ step_aside(TimestampTz now)
 	proc_exit(0);
 }
 
-/* DROP EXTENSION runs: it holds locks that we must not wait for, and our callers hold locks that it waits for. */
+/*
+ * DROP EXTENSION runs: it holds locks that we must not wait for, and our callers hold locks that it
+ * waits for.
+ */
 static bool
 dropping(void)
 {
 	if (!pgw_exchange_dropping())
 	{
 		if (worker.dropping)
-			worker.scan_wanted = true;	/* it was rolled back */
+			worker.scan_wanted = true; /* it was rolled back */
 		worker.dropping = false;
 		return false;
 	}
@@ -546,16 +591,17 @@ take_back_times(void *arg)
 }
 
 /*
- * The clock was set back, in front of this process or before it began: what waits for a time of the former clock gets one of this, a page a turn.  The
- * look reads all that waits, which can take long where millions do: one that runs into the limit is not repeated at every turn, or nothing else would be
- * done.
+ * The clock was set back, in front of this process or before it began: what waits for a time of the
+ * former clock gets one of this, a page a turn.  The look reads all that waits, which can take long
+ * where millions do: one that runs into the limit is not repeated at every turn, or nothing else
+ * would be done.
  */
 static void
 look_at_clock(void)
 {
 	TimestampTz wall = GetCurrentTimestamp();
-	uint64		taken = 0;
-	int			sqlstate = 0;
+	uint64 taken = 0;
+	int sqlstate = 0;
 
 	if (TimestampTzPlusMilliseconds(wall, PGW_CLOCK_NOTICED_MS) < worker.wall)
 	{
@@ -564,8 +610,9 @@ look_at_clock(void)
 		worker.next_partitions = worker.next_pause_check = 0;
 		worker.wall = wall;
 	}
-	worker.wall = Max(worker.wall, wall);	/* small steps add up */
-	if (!worker.clock_wanted || !pgw_is_due(worker.clock_look_at, wall, TIMES_RETRY_MS) || PGW_MUTATED(CLOCK_BACK))
+	worker.wall = Max(worker.wall, wall); /* small steps add up */
+	if (!worker.clock_wanted || !pgw_is_due(worker.clock_look_at, wall, TIMES_RETRY_MS) ||
+		PGW_MUTATED(CLOCK_BACK))
 		return;
 	PGW_DEBUG_POINT("clock_look");
 	if (pgw_batch_transaction(take_back_times, &taken, false, &sqlstate) != PGW_BATCH_DONE)
@@ -575,7 +622,7 @@ look_at_clock(void)
 			worker.clock_look_at = TimestampTzPlusMilliseconds(wall, TIMES_RETRY_MS);
 		return;
 	}
-	worker.scan_wanted = true;	/* what is due by the present clock */
+	worker.scan_wanted = true; /* what is due by the present clock */
 	worker.clock_wanted = taken > 0;
 }
 
@@ -584,8 +631,8 @@ turn(void)
 {
 	TimestampTz now = pgw_now();
 	PgwBatchEnd end;
-	bool		rescan = false;
-	bool		paused;
+	bool rescan = false;
+	bool paused;
 
 	pgw_calls_take_answers();
 	if (dropping())
@@ -622,7 +669,7 @@ turn(void)
 
 	/* asked again: the scan has looked, too */
 	paused = !pgw_pause_works();
-	worker.scan_wanted |= paused;	/* for when it is over */
+	worker.scan_wanted |= paused; /* for when it is over */
 	if (paused || pgw_pause_drains())
 		pgw_requests_refuse_waiting("worker_paused");
 	else
@@ -637,15 +684,17 @@ turn(void)
 static long
 timeout_ms(void)
 {
-	bool		paused = !pgw_pause_works();
-	TimestampTz due = paused ? 0 : pgw_due_next_at();	/* what is due is not for now */
-	long		http = pgw_http_timeout_ms();
-	long		tables = worker.dropping ? -1 : pgw_tables_timeout_ms();
-	long		ms = IDLE_WAIT_MS;
+	bool paused = !pgw_pause_works();
+	TimestampTz due = paused ? 0 : pgw_due_next_at(); /* what is due is not for now */
+	long http = pgw_http_timeout_ms();
+	long tables = worker.dropping ? -1 : pgw_tables_timeout_ms();
+	long ms = IDLE_WAIT_MS;
 
-	if (worker.dropping || worker.step_aside_since != 0 || (worker.scan_wanted && !paused) || pgw_calls_in_flight())
+	if (worker.dropping || worker.step_aside_since != 0 || (worker.scan_wanted && !paused) ||
+		pgw_calls_in_flight())
 		ms = BUSY_WAIT_MS;
-	if ((worker.scan.more && worker.scan_again == 0 && !pgw_due_list_full() && !paused) || pgw_calls_have_more())
+	if ((worker.scan.more && worker.scan_again == 0 && !pgw_due_list_full() && !paused) ||
+		pgw_calls_have_more())
 		ms = 0;
 	if (pgw_requests_want_config())
 		ms = Min(ms, WANT_CONFIG_MS);
@@ -661,7 +710,7 @@ timeout_ms(void)
 static void
 recover_from_error(void)
 {
-	bool		aborts = IsTransactionOrTransactionBlock();
+	bool aborts = IsTransactionOrTransactionBlock();
 
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(TopMemoryContext);
@@ -671,8 +720,9 @@ recover_from_error(void)
 	FlushErrorState();
 	pgstat_report_wait_end();
 	if (aborts)
-		pgw_tables_lost();		/* that gives up what the session has locked, too */
-	worker.scan_wanted = true;	/* signals, or ids of a page, may have been lost on the way to the list */
+		pgw_tables_lost(); /* that gives up what the session has locked, too */
+	/* signals, or ids of a page, may have been lost on the way to the list */
+	worker.scan_wanted = true;
 	MemoryContextSwitchTo(worker.turn);
 	RESUME_INTERRUPTS();
 }
@@ -686,8 +736,8 @@ pgw_worker_main(Datum arg)
 
 	for (;;)
 	{
-		WaitEvent	event;
-		long		pause = 0;
+		WaitEvent event;
+		long pause = 0;
 
 		PG_TRY();
 		{

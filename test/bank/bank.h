@@ -24,31 +24,31 @@
 #include <json-c/json.h>
 #include <microhttpd.h>
 
-#define LAST4_LEN		5
-#define MAX_BODY		(64 * 1024)
-#define HUGE_BODY		(100 * 1024 * 1024)
-#define MAX_CODE		40
+#define LAST4_LEN 5
+#define MAX_BODY (64 * 1024)
+#define HUGE_BODY (100 * 1024 * 1024)
+#define MAX_CODE 40
 
 /* ---- buf.c ---- */
 typedef struct Buf
 {
-	char	   *data;
-	size_t		len;
-	size_t		cap;
+	char *data;
+	size_t len;
+	size_t cap;
 } Buf;
 
 extern void *xalloc(size_t size);
 extern char *xstrdup(const char *s);
 extern void buf_add(Buf *b, const char *data, size_t len);
 extern void buf_puts(Buf *b, const char *s);
-extern void buf_printf(Buf *b, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+extern void buf_printf(Buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 extern void buf_json(Buf *b, const char *s);
 extern void buf_free(Buf *b);
 extern void copy_masked(char *dst, size_t size, const char *src);
 extern uint64_t hash_bytes(const void *data, size_t len, uint64_t h);
 extern int64_t now_ms(void);
 
-#define HASH_START	UINT64_C(14695981039346656037)
+#define HASH_START UINT64_C(14695981039346656037)
 
 /* ---- faults.c ---- */
 typedef enum FaultKind
@@ -92,9 +92,9 @@ typedef enum FaultKind
 
 typedef struct Fault
 {
-	FaultKind	kind;
-	long		arg;			/* the number after the name; -1 = none */
-	const char *code;			/* decline code (constant text) */
+	FaultKind kind;
+	long arg;         /* the number after the name; -1 = none */
+	const char *code; /* decline code (constant text) */
 } Fault;
 
 typedef enum Operation
@@ -135,31 +135,31 @@ typedef enum ChargeStatus
 
 typedef struct Charge
 {
-	char		id[32];
-	char	   *reference;
-	char	   *key;
-	char	   *merchant;
-	char	   *merchant_reference;
-	char		currency[4];
-	char		last4[LAST4_LEN];
-	char		auth_code[8];
+	char id[32];
+	char *reference;
+	char *key;
+	char *merchant;
+	char *merchant_reference;
+	char currency[4];
+	char last4[LAST4_LEN];
+	char auth_code[8];
 	const char *brand;
 	const char *dialect;
-	const char *error;			/* decline code, constant text */
+	const char *error; /* decline code, constant text */
 	ChargeStatus status;
 	ChargeStatus resolve_to;
-	bool		immediate;		/* capture together with the approval */
-	bool		voided;
-	Fault		fault;
-	int			refusals;		/* how often a refund was refused */
-	int64_t		resolve_at;		/* 0 = nothing to come */
-	int64_t		expires_at;		/* of the authorization; 0 = never */
-	int64_t		created_at;
-	int64_t		amount;
-	int64_t		authorized;
-	int64_t		captured;
-	int64_t		refunded;
-	struct Charge *next_ref;	/* older charge of the same hash bucket */
+	bool immediate; /* capture together with the approval */
+	bool voided;
+	Fault fault;
+	int refusals;       /* how often a refund was refused */
+	int64_t resolve_at; /* 0 = nothing to come */
+	int64_t expires_at; /* of the authorization; 0 = never */
+	int64_t created_at;
+	int64_t amount;
+	int64_t authorized;
+	int64_t captured;
+	int64_t refunded;
+	struct Charge *next_ref; /* older charge of the same hash bucket */
 } Charge;
 
 typedef enum RefundStatus
@@ -172,14 +172,14 @@ typedef enum RefundStatus
 /* a capture, a refund or a void */
 typedef struct Step
 {
-	char		id[32];
-	Operation	op;
-	Charge	   *charge;
-	char	   *reference;
-	char	   *key;
-	int64_t		amount;
-	int64_t		created_at;
-	int64_t		resolve_at;
+	char id[32];
+	Operation op;
+	Charge *charge;
+	char *reference;
+	char *key;
+	int64_t amount;
+	int64_t created_at;
+	int64_t resolve_at;
 	RefundStatus status;
 	RefundStatus resolve_to;
 	const char *error;
@@ -188,38 +188,40 @@ typedef struct Step
 
 typedef struct KeyEntry
 {
-	char	   *key;
-	uint64_t	print;
-	bool		stored;			/* has an answer (else: in flight) */
-	int64_t		ready_at;		/* in flight until then */
-	int64_t		created_at;
-	int			status;
-	char	   *body;
+	char *key;
+	uint64_t print;
+	bool stored;      /* has an answer (else: in flight) */
+	int64_t ready_at; /* in flight until then */
+	int64_t created_at;
+	int status;
+	char *body;
 	struct KeyEntry *next;
 } KeyEntry;
 
 typedef struct Settings
 {
-	bool		idempotency;
-	bool		lookup;
-	bool		down;
-	bool		drop;
-	bool		lookup_ignores_reference;	/* a look-up shows the newest charge, whatever was asked for */
-	bool		lookup_amounts; /* a look-up says what was captured and refunded, and whether it was voided */
-	bool		numeric_ids;	/* ids are numbers of 25 digits */
-	bool		over_refunds;	/* pays back more than was captured, if it is asked to */
-	int64_t		key_lifetime;	/* milliseconds */
-	long		delay_min;
-	long		delay_max;
+	bool idempotency;
+	bool lookup;
+	bool down;
+	bool drop;
+	/* a look-up shows the newest charge, whatever was asked for */
+	bool lookup_ignores_reference;
+	/* a look-up says what was captured and refunded, and whether it was voided */
+	bool lookup_amounts;
+	bool numeric_ids;     /* ids are numbers of 25 digits */
+	bool over_refunds;    /* pays back more than was captured, if it is asked to */
+	int64_t key_lifetime; /* milliseconds */
+	long delay_min;
+	long delay_max;
 	const char *secret;
-	uint64_t	seed;
+	uint64_t seed;
 } Settings;
 
 typedef struct List
 {
-	void	  **items;
-	size_t		count;
-	size_t		cap;
+	void **items;
+	size_t count;
+	size_t cap;
 } List;
 
 extern Settings settings;
@@ -245,7 +247,7 @@ extern Step *step_by_reference(Operation op, const char *reference);
 extern void step_settle(Step *s, int64_t now);
 extern bool reference_blocked(const char *reference);
 extern void reference_block(const char *reference);
-extern int	count_attempt(const char *what, const char *reference);
+extern int count_attempt(const char *what, const char *reference);
 extern KeyEntry *key_find(const char *key, int64_t now);
 extern KeyEntry *key_add(const char *key, uint64_t print, int64_t now);
 extern void key_remove(const char *key);
@@ -271,58 +273,58 @@ typedef enum Delivery
 /* what a dialect asks the bank to do */
 typedef struct Order
 {
-	Operation	op;
-	char	   *charge_id;
-	int64_t		amount;			/* -1 = not given */
-	char		currency[8];
-	char	   *reference;
-	char	   *merchant;
-	char	   *merchant_reference;
-	char	   *reason;
+	Operation op;
+	char *charge_id;
+	int64_t amount; /* -1 = not given */
+	char currency[8];
+	char *reference;
+	char *merchant;
+	char *merchant_reference;
+	char *reason;
 	const char *brand;
-	char		last4[LAST4_LEN];
-	Fault		fault;
-	const char *lookup;			/* "charges", "refunds", "captures", or NULL */
+	char last4[LAST4_LEN];
+	Fault fault;
+	const char *lookup; /* "charges", "refunds", "captures", or NULL */
 } Order;
 
 /* what the bank did */
 typedef struct Outcome
 {
-	int			http;			/* status of an error, or 0 = done */
+	int http; /* status of an error, or 0 = done */
 	const char *code;
 	const char *message;
-	Charge	   *charge;
-	Step	   *step;
-	int			matches;
-	const char *result;			/* of a cancellation */
+	Charge *charge;
+	Step *step;
+	int matches;
+	const char *result; /* of a cancellation */
 } Outcome;
 
 typedef struct Request
 {
 	struct MHD_Connection *connection;
-	int			fd;
+	int fd;
 	const char *method;
-	char	   *path;
-	char	   *key;
-	char	   *correlation;
-	Buf			body;
-	bool		body_too_large;
-	bool		form;			/* the second dialect */
-	Order		order;
+	char *path;
+	char *key;
+	char *correlation;
+	Buf body;
+	bool body_too_large;
+	bool form; /* the second dialect */
+	Order order;
 
 	/* the answer */
-	bool		answered;		/* the answer below is complete */
-	bool		waiting;		/* suspended, timer runs */
-	bool		late;			/* the work is to be done after the delay */
-	bool		replayed;
-	bool		key_held;		/* this request owns the key entry */
-	int			retry_after;
-	int			status;
-	Delivery	delivery;
-	int64_t		delay;
-	Buf			out;
-	size_t		log_slot;
-	uint64_t	log_number;
+	bool answered; /* the answer below is complete */
+	bool waiting;  /* suspended, timer runs */
+	bool late;     /* the work is to be done after the delay */
+	bool replayed;
+	bool key_held; /* this request owns the key entry */
+	int retry_after;
+	int status;
+	Delivery delivery;
+	int64_t delay;
+	Buf out;
+	size_t log_slot;
+	uint64_t log_number;
 } Request;
 
 extern void request_handle(Request *req);
@@ -355,6 +357,8 @@ extern void ledger_log_answer(Request *req);
 extern void ledger_reset(void);
 
 /* ---- http.c ---- */
-extern struct MHD_Daemon *http_start(int port, int threads, unsigned int limit, const char *key, const char *certificate);	/* PEM; NULL: no TLS */
+/* PEM; NULL: no TLS */
+extern struct MHD_Daemon *http_start(int port, int threads, unsigned int limit, const char *key,
+									 const char *certificate);
 
-#endif							/* BANK_H */
+#endif /* BANK_H */

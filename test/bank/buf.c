@@ -17,7 +17,7 @@
 void *
 xalloc(size_t size)
 {
-	void	   *p = calloc(1, size);
+	void *p = calloc(1, size);
 
 	if (p == NULL)
 	{
@@ -31,8 +31,8 @@ xalloc(size_t size)
 char *
 xstrdup(const char *s)
 {
-	size_t		len;
-	char	   *p;
+	size_t len;
+	char *p;
 
 	if (s == NULL)
 		return NULL;
@@ -45,7 +45,7 @@ xstrdup(const char *s)
 static void
 buf_reserve(Buf *b, size_t more)
 {
-	size_t		want = b->len + more + 1;
+	size_t want = b->len + more + 1;
 
 	if (want <= b->cap)
 		return;
@@ -79,10 +79,10 @@ buf_puts(Buf *b, const char *s)
 }
 
 void
-buf_printf(Buf *b, const char *fmt,...)
+buf_printf(Buf *b, const char *fmt, ...)
 {
-	va_list		ap;
-	int			n;
+	va_list ap;
+	int n;
 
 	buf_reserve(b, 256);
 	va_start(ap, fmt);
@@ -116,7 +116,7 @@ buf_json(Buf *b, const char *s)
 
 		if (c == '"' || c == '\\')
 		{
-			char		two[2] = {'\\', (char) c};
+			char two[2] = {'\\', (char) c};
 
 			buf_add(b, two, 2);
 		}
@@ -142,13 +142,13 @@ buf_free(Buf *b)
 void
 copy_masked(char *dst, size_t size, const char *src)
 {
-	size_t		n = 0;
-	size_t		i = 0;
-	size_t		len = src ? strlen(src) : 0;
+	size_t n = 0;
+	size_t i = 0;
+	size_t len = src ? strlen(src) : 0;
 
 	while (i < len && n + 1 < size)
 	{
-		size_t		run = 0;
+		size_t run = 0;
 
 		if (i == 0 || !isalnum((unsigned char) src[i - 1]))
 		{
@@ -161,7 +161,7 @@ copy_masked(char *dst, size_t size, const char *src)
 			dst[n++] = src[i++];
 		else
 		{
-			size_t		stop = i + run - 4;
+			size_t stop = i + run - 4;
 
 			for (; i < stop && n + 1 < size; i++)
 				dst[n++] = '*';

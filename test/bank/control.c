@@ -29,8 +29,8 @@ set_delay(json_object *conf)
 		return NULL;
 	if (json_object_is_type(value, json_type_object))
 	{
-		long		min = 0;
-		long		max;
+		long min = 0;
+		long max;
 
 		if (json_object_object_get_ex(value, "min", &limit))
 			min = (long) json_object_get_int64(limit);

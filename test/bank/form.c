@@ -17,33 +17,30 @@
 
 static const struct
 {
-	const char *code;			/* of the reference dialect */
-	int			status;
+	const char *code; /* of the reference dialect */
+	int status;
 	const char *resp;
 	const char *text;
-}			codes[] =
-{
-	{"insufficient_funds", 402, "51", "INSUFFICIENT FUNDS"},
-	{"do_not_honor", 402, "05", "DO NOT HONOR"},
-	{"lost_card", 402, "41", "LOST CARD"},
-	{"expired_card", 402, "54", "EXPIRED CARD"},
-	{"fraud", 402, "59", "SUSPECTED FRAUD"},
-	{"authentication_required", 402, "1A", "AUTHENTICATION REQUIRED"},
-	{"invalid_request", 400, "30", "FORMAT ERROR"},
-	{"unauthorized", 401, "58", "NOT PERMITTED"},
-	{"not_found", 404, "25", "UNKNOWN TRANSACTION"},
-	{"internal_error", 200, "96", "SYSTEM MALFUNCTION"},
-	{"not_processed", 200, "91", "NOT PROCESSED"},
-	{"rate_limited", 200, "91", "NOT PROCESSED"},
-	{"amount_too_large", 402, "61", "AMOUNT TOO LARGE"},
-	{"authorization_expired", 402, "79", "AUTHORIZATION EXPIRED"},
-	{"already_captured", 402, "12", "ALREADY SETTLED"},
-	{"already_voided", 402, "12", "ALREADY CANCELLED"},
-	{"already_refunded", 402, "12", "ALREADY CREDITED"},
-	{"refund_refused", 402, "57", "CREDIT REFUSED"},
-	{"capture_refused", 402, "57", "SETTLEMENT REFUSED"},
-	{"void_refused", 402, "57", "CANCELLATION REFUSED"}
-};
+} codes[] = {{"insufficient_funds", 402, "51", "INSUFFICIENT FUNDS"},
+			 {"do_not_honor", 402, "05", "DO NOT HONOR"},
+			 {"lost_card", 402, "41", "LOST CARD"},
+			 {"expired_card", 402, "54", "EXPIRED CARD"},
+			 {"fraud", 402, "59", "SUSPECTED FRAUD"},
+			 {"authentication_required", 402, "1A", "AUTHENTICATION REQUIRED"},
+			 {"invalid_request", 400, "30", "FORMAT ERROR"},
+			 {"unauthorized", 401, "58", "NOT PERMITTED"},
+			 {"not_found", 404, "25", "UNKNOWN TRANSACTION"},
+			 {"internal_error", 200, "96", "SYSTEM MALFUNCTION"},
+			 {"not_processed", 200, "91", "NOT PROCESSED"},
+			 {"rate_limited", 200, "91", "NOT PROCESSED"},
+			 {"amount_too_large", 402, "61", "AMOUNT TOO LARGE"},
+			 {"authorization_expired", 402, "79", "AUTHORIZATION EXPIRED"},
+			 {"already_captured", 402, "12", "ALREADY SETTLED"},
+			 {"already_voided", 402, "12", "ALREADY CANCELLED"},
+			 {"already_refunded", 402, "12", "ALREADY CREDITED"},
+			 {"refund_refused", 402, "57", "CREDIT REFUSED"},
+			 {"capture_refused", 402, "57", "SETTLEMENT REFUSED"},
+			 {"void_refused", 402, "57", "CANCELLATION REFUSED"}};
 
 static void
 put_resp(Request *req, int status, const char *code, const char *text)
@@ -74,7 +71,8 @@ form_error(Request *req, int status, const char *code, const char *message)
 static int
 digits_of(const char *currency)
 {
-	static const char *const none[] = {"JPY", "KRW", "VND", "CLP", "ISK", "PYG", "UGX", "XAF", "XOF", "XPF"};
+	static const char *const none[] = {"JPY", "KRW", "VND", "CLP", "ISK",
+									   "PYG", "UGX", "XAF", "XOF", "XPF"};
 	static const char *const three[] = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"};
 
 	for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
@@ -90,8 +88,8 @@ digits_of(const char *currency)
 static int64_t
 amount_of(const char *s, int digits)
 {
-	int64_t		amount = 0;
-	int			seen = -1;
+	int64_t amount = 0;
+	int seen = -1;
 
 	if (!isdigit((unsigned char) s[0]) || strlen(s) > 13)
 		return -1;
@@ -120,7 +118,7 @@ amount_of(const char *s, int digits)
 static void
 put_amount(Buf *b, int64_t amount, int digits)
 {
-	int64_t		unit = digits == 3 ? 1000 : digits == 2 ? 100 : 1;
+	int64_t unit = digits == 3 ? 1000 : digits == 2 ? 100 : 1;
 
 	if (digits == 0)
 		buf_printf(b, "%lld", (long long) amount);
@@ -143,18 +141,18 @@ static const char *
 field(const Request *req, const char *name, char *dst, size_t size)
 {
 	const char *p = req->body.data;
-	size_t		len = strlen(name);
+	size_t len = strlen(name);
 
 	while (p != NULL && *p != '\0')
 	{
 		const char *next = strchr(p, '&');
-		size_t		n = 0;
+		size_t n = 0;
 
 		if (strncmp(p, name, len) == 0 && p[len] == '=')
 		{
 			for (p += len + 1; *p != '\0' && *p != '&'; p++)
 			{
-				char		c = *p;
+				char c = *p;
 
 				if (c == '+')
 					c = ' ';
@@ -185,7 +183,7 @@ bad(Request *req)
 static bool
 parse_amount(Request *req, const char *currency)
 {
-	char		text[32];
+	char text[32];
 
 	if (field(req, "amount", text, sizeof(text)) == NULL &&
 		field(req, "amt", text, sizeof(text)) == NULL)
@@ -197,8 +195,8 @@ parse_amount(Request *req, const char *currency)
 static bool
 parse_pay(Request *req)
 {
-	Order	   *o = &req->order;
-	char		text[128];
+	Order *o = &req->order;
+	char text[128];
 	const char *token;
 
 	if (field(req, "op", text, sizeof(text)) == NULL)
@@ -207,14 +205,14 @@ parse_pay(Request *req)
 		o->op = OP_AUTHORIZE;
 	else if (strcmp(text, "sale") != 0)
 		return bad(req);
-	if (field(req, "cur", text, 4) == NULL ||
-		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3)
+	if (field(req, "cur", text, 4) == NULL || strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 3)
 		return bad(req);
 	memcpy(o->currency, text, 4);
 	if (!parse_amount(req, o->currency) || o->amount < 0)
 		return bad(req);
 	if (field(req, "ref", text, 65) == NULL || text[0] == '\0' ||
-		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") != strlen(text))
+		strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") !=
+			strlen(text))
 		return bad(req);
 	o->reference = xstrdup(text);
 	o->merchant = xstrdup(field(req, "merchant", text, sizeof(text)));
@@ -225,10 +223,10 @@ parse_pay(Request *req)
 	}
 	else
 	{
-		char		pan[20];
-		char		expiry[8];
-		int			month;
-		int			year;
+		char pan[20];
+		char expiry[8];
+		int month;
+		int year;
 
 		if (field(req, "pan", pan, sizeof(pan)) == NULL ||
 			field(req, "exp", expiry, sizeof(expiry)) == NULL ||
@@ -247,9 +245,9 @@ parse_pay(Request *req)
 bool
 form_parse(Request *req)
 {
-	Order	   *o = &req->order;
+	Order *o = &req->order;
 	const char *path = req->path + 5;
-	char		text[256];
+	char text[256];
 	const Charge *c;
 
 	if (strcmp(path, "/pay") == 0)
@@ -262,8 +260,7 @@ form_parse(Request *req)
 		o->op = OP_REFUND;
 	if (req->body_too_large || o->op == OP_OTHER || strcmp(req->method, "POST") != 0)
 		return bad(req);
-	if (field(req, "api_key", text, sizeof(text)) == NULL ||
-		strcmp(text, settings.secret) != 0)
+	if (field(req, "api_key", text, sizeof(text)) == NULL || strcmp(text, settings.secret) != 0)
 	{
 		answer_error(req, 401, "unauthorized", "wrong key");
 		return false;
@@ -284,10 +281,10 @@ void
 form_answer(Request *req, const Outcome *out, const Fault *fault)
 {
 	const Charge *c = out->charge;
-	Buf		   *b = &req->out;
+	Buf *b = &req->out;
 	const char *currency;
-	int64_t		amount;
-	int			digits;
+	int64_t amount;
+	int digits;
 
 	if (out->http != 0)
 	{
@@ -309,8 +306,10 @@ form_answer(Request *req, const Outcome *out, const Fault *fault)
 	req->status = 200;
 	buf_printf(b, "{\"resp\":{%s\"code\":\"%s\",\"auth\":\"%s\",",
 			   fault->kind == F_DOUBLE_KEYS ? "\"code\":\"05\"," : "",
-			   c->status == CH_PENDING || (out->step != NULL && out->step->status == RE_PENDING) ?
-			   "09" : "00", c->auth_code);
+			   c->status == CH_PENDING || (out->step != NULL && out->step->status == RE_PENDING)
+				   ? "09"
+				   : "00",
+			   c->auth_code);
 	if (fault->kind != F_NO_IDS)
 		buf_printf(b, "\"txn\":\"%s\",", c->id);
 	if (out->step != NULL && fault->kind != F_NO_IDS)

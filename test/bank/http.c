@@ -73,7 +73,7 @@ deliver(Request *req)
 {
 	struct MHD_Response *response;
 	enum MHD_Result result;
-	Buf			raw = {0};
+	Buf raw = {0};
 
 	switch (req->delivery)
 	{
@@ -89,15 +89,16 @@ deliver(Request *req)
 			buf_free(&raw);
 			return MHD_NO;
 		case D_TRUNCATED:
-			buf_printf(&raw, "HTTP/1.1 %d OK\r\nContent-Type: application/json\r\n"
-					   "Content-Length: %zu\r\n\r\n", req->status, req->out.len);
+			buf_printf(&raw,
+					   "HTTP/1.1 %d OK\r\nContent-Type: application/json\r\n"
+					   "Content-Length: %zu\r\n\r\n",
+					   req->status, req->out.len);
 			buf_add(&raw, req->out.data, req->out.len / 2);
 			send_raw(req->fd, raw.data, raw.len);
 			buf_free(&raw);
 			return MHD_NO;
 		case D_HUGE:
-			response = MHD_create_response_from_callback(HUGE_BODY, 65536, huge_reader,
-														 NULL, NULL);
+			response = MHD_create_response_from_callback(HUGE_BODY, 65536, huge_reader, NULL, NULL);
 			break;
 		default:
 			if (req->out.len > 0)
@@ -115,7 +116,7 @@ deliver(Request *req)
 		MHD_add_response_header(response, "Idempotent-Replayed", "true");
 	if (req->retry_after > 0)
 	{
-		char		text[16];
+		char text[16];
 
 		snprintf(text, sizeof(text), "%d", req->retry_after);
 		MHD_add_response_header(response, "Retry-After", text);
@@ -128,27 +129,26 @@ deliver(Request *req)
 static Request *
 request_new(struct MHD_Connection *connection, const char *url, const char *method)
 {
-	Request    *req = xalloc(sizeof(Request));
+	Request *req = xalloc(sizeof(Request));
 
 	req->connection = connection;
 	req->fd = fd_of(connection);
 	/* the methods that matter are kept as constants */
-	req->method = strcmp(method, "GET") == 0 ? "GET" :
-		strcmp(method, "POST") == 0 ? "POST" : "OTHER";
+	req->method = strcmp(method, "GET") == 0    ? "GET"
+				  : strcmp(method, "POST") == 0 ? "POST"
+												: "OTHER";
 	req->path = xstrdup(url);
-	req->key = xstrdup(MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-												   "Idempotency-Key"));
-	req->correlation = xstrdup(MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
-														   "X-Correlation-Id"));
+	req->key = xstrdup(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Idempotency-Key"));
+	req->correlation =
+		xstrdup(MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "X-Correlation-Id"));
 	return req;
 }
 
 static enum MHD_Result
-on_request(void *cls, struct MHD_Connection *connection, const char *url,
-		   const char *method, const char *version, const char *data,
-		   size_t *size, void **state)
+on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+		   const char *version, const char *data, size_t *size, void **state)
 {
-	Request    *req = *state;
+	Request *req = *state;
 
 	(void) cls;
 	(void) version;
@@ -172,8 +172,8 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 		if (req->delivery == D_NEVER || req->delay > 0)
 		{
 			req->waiting = true;
-			return timer_add(req, now_ms() + req->delay, req->delivery == D_NEVER) ?
-				MHD_YES : MHD_NO;
+			return timer_add(req, now_ms() + req->delay, req->delivery == D_NEVER) ? MHD_YES
+																				   : MHD_NO;
 		}
 	}
 	if (req->late)
@@ -189,7 +189,7 @@ static void
 on_completed(void *cls, struct MHD_Connection *connection, void **state,
 			 enum MHD_RequestTerminationCode why)
 {
-	Request    *req = *state;
+	Request *req = *state;
 
 	(void) cls;
 	(void) connection;
@@ -198,7 +198,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **state,
 	if (req == NULL)
 		return;
 	if (req->late)
-		request_finish_late(req);	/* the client left; the bank does it anyway */
+		request_finish_late(req); /* the client left; the bank does it anyway */
 	request_free(req);
 }
 
@@ -206,27 +206,21 @@ struct MHD_Daemon *
 http_start(int port, int threads, unsigned int limit, const char *key, const char *certificate)
 {
 	struct sockaddr_in address;
-	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME |
-		MHD_USE_TURBO | (key != NULL ? MHD_USE_TLS : 0);
-	struct MHD_OptionItem tls[] = {
-		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (intptr_t) key},
-		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (intptr_t) certificate},
-		{MHD_OPTION_END, 0, NULL}
-	};
+	unsigned int flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_TURBO |
+						 (key != NULL ? MHD_USE_TLS : 0);
+	struct MHD_OptionItem tls[] = {{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (intptr_t) key},
+								   {MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (intptr_t) certificate},
+								   {MHD_OPTION_END, 0, NULL}};
 
 	memset(&address, 0, sizeof(address));
 	address.sin_family = AF_INET;
 	address.sin_port = htons((uint16_t) port);
 	address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-	return MHD_start_daemon(flags, 0, NULL, NULL, on_request, NULL,
-							MHD_OPTION_SOCK_ADDR, (struct sockaddr *) &address,
-							MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL,
-							MHD_OPTION_THREAD_POOL_SIZE, (unsigned int) threads,
-							MHD_OPTION_CONNECTION_LIMIT, limit,
-							MHD_OPTION_CONNECTION_TIMEOUT, 0U,
-							MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 16384,
-							MHD_OPTION_LISTEN_BACKLOG_SIZE, 4096U,
-							MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U,
-							MHD_OPTION_ARRAY, key != NULL ? tls : tls + 2,
-							MHD_OPTION_END);
+	return MHD_start_daemon(
+		flags, 0, NULL, NULL, on_request, NULL, MHD_OPTION_SOCK_ADDR, (struct sockaddr *) &address,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, NULL, MHD_OPTION_THREAD_POOL_SIZE,
+		(unsigned int) threads, MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT,
+		0U, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 16384, MHD_OPTION_LISTEN_BACKLOG_SIZE,
+		4096U, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_ARRAY,
+		key != NULL ? tls : tls + 2, MHD_OPTION_END);
 }

@@ -11,23 +11,23 @@
 
 #include "bank.h"
 
-#define LOG_SIZE	50000
+#define LOG_SIZE 50000
 
 typedef struct LogEntry
 {
-	uint64_t	number;
-	int64_t		at;
-	Operation	op;
-	Delivery	delivery;
-	bool		done;
-	bool		replayed;
-	int			status;
-	char		method[8];
-	char		path[128];
-	char		key[96];
-	char		correlation[96];
-	char		reference[68];
-	char		last4[LAST4_LEN];
+	uint64_t number;
+	int64_t at;
+	Operation op;
+	Delivery delivery;
+	bool done;
+	bool replayed;
+	int status;
+	char method[8];
+	char path[128];
+	char key[96];
+	char correlation[96];
+	char reference[68];
+	char last4[LAST4_LEN];
 } LogEntry;
 
 static LogEntry log_entries[LOG_SIZE];
@@ -55,7 +55,7 @@ ledger_reset(void)
 void
 ledger_log(Request *req)
 {
-	LogEntry   *e = &log_entries[log_count % LOG_SIZE];
+	LogEntry *e = &log_entries[log_count % LOG_SIZE];
 
 	req->log_slot = (size_t) (log_count % LOG_SIZE);
 	req->log_number = ++log_count;
@@ -78,7 +78,7 @@ ledger_log(Request *req)
 void
 ledger_log_answer(Request *req)
 {
-	LogEntry   *e = &log_entries[req->log_slot];
+	LogEntry *e = &log_entries[req->log_slot];
 
 	if (!req->answered || e->number != req->log_number)
 		return;
@@ -93,9 +93,8 @@ static void
 put_log(Buf *b, uint64_t limit)
 {
 	static const char *const deliveries[] = {
-		"normal", "never", "reset", "closed", "closed_in_headers", "truncated", "huge"
-	};
-	uint64_t	n = log_count < LOG_SIZE ? log_count : LOG_SIZE;
+		"normal", "never", "reset", "closed", "closed_in_headers", "truncated", "huge"};
+	uint64_t n = log_count < LOG_SIZE ? log_count : LOG_SIZE;
 
 	if (limit > n)
 		limit = n;
@@ -104,9 +103,9 @@ put_log(Buf *b, uint64_t limit)
 	{
 		const LogEntry *e = &log_entries[(log_count - 1 - i) % LOG_SIZE];
 
-		buf_printf(b, "%s\n{\"number\":%llu,\"at_ms\":%lld,\"operation\":\"%s\",\"method\":",
-				   i ? "," : "", (unsigned long long) e->number, (long long) e->at,
-				   operation_names[e->op]);
+		buf_printf(
+			b, "%s\n{\"number\":%llu,\"at_ms\":%lld,\"operation\":\"%s\",\"method\":", i ? "," : "",
+			(unsigned long long) e->number, (long long) e->at, operation_names[e->op]);
 		buf_json(b, e->method);
 		buf_puts(b, ",\"path\":");
 		buf_json(b, e->path);
@@ -133,15 +132,17 @@ put_steps(Buf *b, const char *name, List *list, int64_t now)
 	buf_printf(b, "],\n\"%s\":[", name);
 	for (size_t i = 0; i < list->count; i++)
 	{
-		Step	   *s = list->items[i];
+		Step *s = list->items[i];
 
 		step_settle(s, now);
-		buf_printf(b, "%s\n{\"id\":\"%s\",\"charge\":\"%s\",\"charge_reference\":\"%s\",\"reference\":",
-				   i ? "," : "", s->id, s->charge->id, s->charge->reference);
+		buf_printf(
+			b, "%s\n{\"id\":\"%s\",\"charge\":\"%s\",\"charge_reference\":\"%s\",\"reference\":",
+			i ? "," : "", s->id, s->charge->id, s->charge->reference);
 		buf_json(b, s->reference);
 		buf_puts(b, ",\"idempotency_key\":");
 		buf_json(b, s->key);
-		buf_printf(b, ",\"amount\":%lld,\"currency\":\"%s\",\"status\":\"%s\",\"created_at_ms\":%lld,"
+		buf_printf(b,
+				   ",\"amount\":%lld,\"currency\":\"%s\",\"status\":\"%s\",\"created_at_ms\":%lld,"
 				   "\"dialect\":\"%s\"}",
 				   (long long) s->amount, s->charge->currency, statuses[s->status],
 				   (long long) s->created_at, s->charge->dialect);
@@ -152,7 +153,7 @@ static void
 put_ledger(Buf *b)
 {
 	static const char *const statuses[] = {"approved", "declined", "pending", "requires_action"};
-	int64_t		now = now_ms();
+	int64_t now = now_ms();
 
 	/* a refund that failed meanwhile gives its amount back first */
 	for (size_t i = 0; i < refunds.count; i++)
@@ -161,24 +162,25 @@ put_ledger(Buf *b)
 	buf_puts(b, "{\"charges\":[");
 	for (size_t i = 0; i < charges.count; i++)
 	{
-		Charge	   *c = charges.items[i];
+		Charge *c = charges.items[i];
 
 		charge_settle(c, now);
-		buf_printf(b, "%s\n{\"id\":\"%s\",\"reference\":\"%s\",\"idempotency_key\":",
-				   i ? "," : "", c->id, c->reference);
+		buf_printf(b, "%s\n{\"id\":\"%s\",\"reference\":\"%s\",\"idempotency_key\":", i ? "," : "",
+				   c->id, c->reference);
 		buf_json(b, c->key);
 		buf_puts(b, ",\"merchant\":");
 		buf_json(b, c->merchant);
 		buf_puts(b, ",\"merchant_reference\":");
 		buf_json(b, c->merchant_reference);
-		buf_printf(b, ",\"amount\":%lld,\"currency\":\"%s\",\"status\":\"%s\",\"authorized\":%lld,"
-				   "\"captured\":%lld,\"refunded\":%lld,\"voided\":%s,\"expired\":%s,\"last4\":\"%s\","
-				   "\"created_at_ms\":%lld,\"dialect\":\"%s\"}",
-				   (long long) c->amount, c->currency, statuses[c->status],
-				   (long long) c->authorized, (long long) c->captured,
-				   (long long) c->refunded, c->voided ? "true" : "false",
-				   c->expires_at != 0 && now >= c->expires_at ? "true" : "false", c->last4,
-				   (long long) c->created_at, c->dialect);
+		buf_printf(
+			b,
+			",\"amount\":%lld,\"currency\":\"%s\",\"status\":\"%s\",\"authorized\":%lld,"
+			"\"captured\":%lld,\"refunded\":%lld,\"voided\":%s,\"expired\":%s,\"last4\":\"%s\","
+			"\"created_at_ms\":%lld,\"dialect\":\"%s\"}",
+			(long long) c->amount, c->currency, statuses[c->status], (long long) c->authorized,
+			(long long) c->captured, (long long) c->refunded, c->voided ? "true" : "false",
+			c->expires_at != 0 && now >= c->expires_at ? "true" : "false", c->last4,
+			(long long) c->created_at, c->dialect);
 	}
 	put_steps(b, "captures", &captures, now);
 	put_steps(b, "refunds", &refunds, now);
@@ -201,8 +203,8 @@ ledger_handle(Request *req)
 		put_ledger(&req->out);
 	else if (strcmp(req->path, "/ledger/log") == 0)
 	{
-		const char *limit = MHD_lookup_connection_value(req->connection,
-														MHD_GET_ARGUMENT_KIND, "limit");
+		const char *limit =
+			MHD_lookup_connection_value(req->connection, MHD_GET_ARGUMENT_KIND, "limit");
 
 		put_log(&req->out, limit ? strtoull(limit, NULL, 10) : 100);
 	}

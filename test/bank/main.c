@@ -16,7 +16,7 @@
 
 #include "bank.h"
 
-#define MAX_CONNECTIONS		10000
+#define MAX_CONNECTIONS 10000
 
 static void
 usage(FILE *f)
@@ -24,14 +24,15 @@ usage(FILE *f)
 	fputs("usage: pgw-bank --port N (0 = any free port) [--port-file FILE] [--seed N]\n"
 		  "       [--no-idempotency] [--no-lookup] [--delay-ms N]\n"
 		  "       [--key-lifetime SECONDS] [--secret TOKEN] [--threads N]\n"
-		  "       [--tls FOLDER]\n", f);
+		  "       [--tls FOLDER]\n",
+		  f);
 }
 
 static long
 number(const char *name, const char *text, long max)
 {
-	char	   *end;
-	long		n = strtol(text, &end, 10);
+	char *end;
+	long n = strtol(text, &end, 10);
 
 	if (*text == '\0' || *end != '\0' || n < 0 || n > max)
 	{
@@ -46,7 +47,7 @@ static unsigned int
 raise_limits(void)
 {
 	struct rlimit limit;
-	rlim_t		want = MAX_CONNECTIONS + 100;
+	rlim_t want = MAX_CONNECTIONS + 100;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return 900;
@@ -65,9 +66,9 @@ raise_limits(void)
 static bool
 write_port_file(const char *name, int port)
 {
-	char	   *temp;
-	FILE	   *f;
-	bool		good;
+	char *temp;
+	FILE *f;
+	bool good;
 
 	if (asprintf(&temp, "%s.%ld.tmp", name, (long) getpid()) < 0)
 		return false;
@@ -86,11 +87,11 @@ static char *
 slurp(const char *folder, const char *name)
 {
 	static char texts[2][16384];
-	static int	next = 0;
-	char	   *text = texts[next++ % 2];
-	char		path[1024];
-	size_t		n;
-	FILE	   *f;
+	static int next = 0;
+	char *text = texts[next++ % 2];
+	char path[1024];
+	size_t n;
+	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	f = fopen(path, "r");
@@ -106,16 +107,17 @@ slurp(const char *folder, const char *name)
 static struct MHD_Daemon *
 start_tls(const char *folder)
 {
-	char	   *key = slurp(folder, "key");
-	char	   *certificate = slurp(folder, "cert");
+	char *key = slurp(folder, "key");
+	char *certificate = slurp(folder, "cert");
 	struct MHD_Daemon *daemon;
-	char		path[1024];
+	char path[1024];
 
 	if (key == NULL || certificate == NULL)
 		return NULL;
 	daemon = http_start(0, 2, 1000, key, certificate);
 	snprintf(path, sizeof(path), "%s/port", folder);
-	if (daemon == NULL || !write_port_file(path, MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port))
+	if (daemon == NULL ||
+		!write_port_file(path, MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT)->port))
 		return NULL;
 	return daemon;
 }
@@ -123,29 +125,27 @@ start_tls(const char *folder)
 int
 main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{"port", required_argument, NULL, 'p'},
-		{"port-file", required_argument, NULL, 'f'},
-		{"seed", required_argument, NULL, 's'},
-		{"no-idempotency", no_argument, NULL, 'i'},
-		{"no-lookup", no_argument, NULL, 'l'},
-		{"delay-ms", required_argument, NULL, 'd'},
-		{"key-lifetime", required_argument, NULL, 'k'},
-		{"secret", required_argument, NULL, 'S'},
-		{"threads", required_argument, NULL, 't'},
-		{"tls", required_argument, NULL, 'T'},
-		{"help", no_argument, NULL, 'h'},
-		{NULL, 0, NULL, 0}
-	};
-	Settings   *s = &settings_at_start;
+	static const struct option options[] = {{"port", required_argument, NULL, 'p'},
+											{"port-file", required_argument, NULL, 'f'},
+											{"seed", required_argument, NULL, 's'},
+											{"no-idempotency", no_argument, NULL, 'i'},
+											{"no-lookup", no_argument, NULL, 'l'},
+											{"delay-ms", required_argument, NULL, 'd'},
+											{"key-lifetime", required_argument, NULL, 'k'},
+											{"secret", required_argument, NULL, 'S'},
+											{"threads", required_argument, NULL, 't'},
+											{"tls", required_argument, NULL, 'T'},
+											{"help", no_argument, NULL, 'h'},
+											{NULL, 0, NULL, 0}};
+	Settings *s = &settings_at_start;
 	const char *port_file = NULL;
 	const char *tls = NULL;
-	long		port = -1;
-	long		threads = 2;
+	long port = -1;
+	long threads = 2;
 	struct MHD_Daemon *daemon;
 	struct MHD_Daemon *tls_daemon = NULL;
-	sigset_t	signals;
-	int			c;
+	sigset_t signals;
+	int c;
 
 	s->idempotency = true;
 	s->lookup_amounts = true;

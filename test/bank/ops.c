@@ -24,8 +24,8 @@ refuse(Outcome *out, int http, const char *code, const char *message)
 static void
 do_charge(Request *req, Outcome *out, int64_t now)
 {
-	Order	   *o = &req->order;
-	Charge	   *c;
+	Order *o = &req->order;
+	Charge *c;
 
 	if (reference_blocked(o->reference))
 	{
@@ -71,8 +71,8 @@ do_charge(Request *req, Outcome *out, int64_t now)
 		snprintf(c->auth_code, sizeof(c->auth_code), "A%05u",
 				 (unsigned int) (random_next() % 100000));
 	if (o->op == OP_AUTHORIZE && c->status == CH_APPROVED)
-		c->expires_at = o->fault.kind == F_AUTH_EXPIRES ? now + o->fault.arg :
-			now + INT64_C(7) * 86400 * 1000;
+		c->expires_at =
+			o->fault.kind == F_AUTH_EXPIRES ? now + o->fault.arg : now + INT64_C(7) * 86400 * 1000;
 	out->charge = c;
 }
 
@@ -94,7 +94,7 @@ may_step(const Order *o, const Charge *c, Outcome *out)
 static Step *
 add_step(Request *req, Outcome *out, Operation op, int64_t amount)
 {
-	Step	   *s = step_new(op, out->charge, req->order.reference);
+	Step *s = step_new(op, out->charge, req->order.reference);
 
 	s->key = xstrdup(req->key);
 	s->amount = amount;
@@ -105,9 +105,9 @@ add_step(Request *req, Outcome *out, Operation op, int64_t amount)
 static void
 do_capture(Request *req, Outcome *out, int64_t now)
 {
-	Charge	   *c = out->charge;
-	int64_t		left = c->amount - c->captured;
-	int64_t		amount = req->order.amount < 0 ? left : req->order.amount;
+	Charge *c = out->charge;
+	int64_t left = c->amount - c->captured;
+	int64_t amount = req->order.amount < 0 ? left : req->order.amount;
 
 	if (!may_step(&req->order, c, out))
 		return;
@@ -129,7 +129,7 @@ do_capture(Request *req, Outcome *out, int64_t now)
 static void
 do_void(Request *req, Outcome *out, int64_t now)
 {
-	Charge	   *c = out->charge;
+	Charge *c = out->charge;
 
 	if (!may_step(&req->order, c, out))
 		return;
@@ -150,8 +150,8 @@ do_void(Request *req, Outcome *out, int64_t now)
 static void
 book_refund(Request *req, Outcome *out, int64_t amount, int64_t now)
 {
-	Charge	   *c = out->charge;
-	Step	   *s = add_step(req, out, OP_REFUND, amount);
+	Charge *c = out->charge;
+	Step *s = add_step(req, out, OP_REFUND, amount);
 
 	s->status = RE_SUCCEEDED;
 	switch (c->fault.kind)
@@ -190,7 +190,7 @@ settle_refunds(Charge *c, int64_t now)
 		return;
 	for (size_t i = 0; i < refunds.count; i++)
 	{
-		Step	   *s = refunds.items[i];
+		Step *s = refunds.items[i];
 
 		if (s->charge == c)
 			step_settle(s, now);
@@ -200,9 +200,9 @@ settle_refunds(Charge *c, int64_t now)
 static void
 do_refund(Request *req, Outcome *out, int64_t now)
 {
-	Charge	   *c = out->charge;
-	int64_t		left = c->captured - c->refunded;
-	int64_t		amount = req->order.amount < 0 ? left : req->order.amount;
+	Charge *c = out->charge;
+	int64_t left = c->captured - c->refunded;
+	int64_t amount = req->order.amount < 0 ? left : req->order.amount;
 
 	if (!may_step(&req->order, c, out))
 		return;
@@ -226,7 +226,7 @@ static void
 do_cancel(Request *req, Outcome *out, int64_t now)
 {
 	const char *reference = req->order.reference;
-	Charge	   *next;
+	Charge *next;
 
 	reference_block(reference);
 	out->result = "blocked";
@@ -279,11 +279,11 @@ do_cancel(Request *req, Outcome *out, int64_t now)
 static void
 do_lookup(Request *req, Outcome *out, int64_t now)
 {
-	Order	   *o = &req->order;
+	Order *o = &req->order;
 
 	if (strcmp(o->lookup, "charges") == 0)
 	{
-		Charge	   *c = NULL;
+		Charge *c = NULL;
 
 		if (settings.lookup_ignores_reference && (out->charge = charge_newest()) != NULL)
 		{
@@ -305,8 +305,8 @@ do_lookup(Request *req, Outcome *out, int64_t now)
 	}
 	else
 	{
-		out->step = step_by_reference(strcmp(o->lookup, "refunds") == 0 ?
-									  OP_REFUND : OP_CAPTURE, o->reference);
+		out->step = step_by_reference(strcmp(o->lookup, "refunds") == 0 ? OP_REFUND : OP_CAPTURE,
+									  o->reference);
 		if (out->step != NULL)
 			out->charge = out->step->charge;
 	}
@@ -318,8 +318,8 @@ do_lookup(Request *req, Outcome *out, int64_t now)
 void
 bank_do(Request *req, Outcome *out)
 {
-	Order	   *o = &req->order;
-	int64_t		now = now_ms();
+	Order *o = &req->order;
+	int64_t now = now_ms();
 
 	memset(out, 0, sizeof(*out));
 	if (o->charge_id != NULL)

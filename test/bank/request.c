@@ -43,7 +43,7 @@ answer_text(Request *req, int status, const char *text)
 static uint64_t
 fingerprint(const Request *req)
 {
-	uint64_t	h = hash_bytes(req->method, strlen(req->method), HASH_START);
+	uint64_t h = hash_bytes(req->method, strlen(req->method), HASH_START);
 
 	h = hash_bytes(req->path, strlen(req->path) + 1, h);
 	return hash_bytes(req->body.data ? req->body.data : "", req->body.len, h);
@@ -53,12 +53,12 @@ fingerprint(const Request *req)
 static bool
 key_begin(Request *req)
 {
-	uint64_t	print;
-	KeyEntry   *k;
-	int64_t		now;
+	uint64_t print;
+	KeyEntry *k;
+	int64_t now;
 
-	if (req->key == NULL || req->form || !settings.idempotency ||
-		req->order.op == OP_LOOKUP || req->order.op == OP_PING)
+	if (req->key == NULL || req->form || !settings.idempotency || req->order.op == OP_LOOKUP ||
+		req->order.op == OP_PING)
 		return false;
 	now = now_ms();
 	print = fingerprint(req);
@@ -70,11 +70,9 @@ key_begin(Request *req)
 		return false;
 	}
 	if (k->print != print)
-		answer_error(req, 422, "idempotency_mismatch",
-					 "this key was used for another request");
+		answer_error(req, 422, "idempotency_mismatch", "this key was used for another request");
 	else if (!k->stored || now < k->ready_at)
-		answer_error(req, 409, "key_in_use",
-					 "a request with this key is being processed");
+		answer_error(req, 409, "key_in_use", "a request with this key is being processed");
 	else
 	{
 		answer_text(req, k->status, k->body);
@@ -87,14 +85,14 @@ key_begin(Request *req)
 static void
 key_end(Request *req, bool keep, int64_t ready_at)
 {
-	KeyEntry   *k;
+	KeyEntry *k;
 
 	if (!req->key_held)
 		return;
 	req->key_held = false;
 	k = key_find(req->key, now_ms());
 	if (k == NULL || k->stored)
-		return;					/* everything was reset meanwhile */
+		return; /* everything was reset meanwhile */
 	if (!keep)
 	{
 		key_remove(req->key);
@@ -169,20 +167,20 @@ strike_after(Request *req, FaultKind kind)
 }
 
 /*
- * The document of another payment: the newest charge of another reference, and of its captures or refunds the newest.  Where there is none, the answer
- * stays as it is.
+ * The document of another payment: the newest charge of another reference, and of its captures or
+ * refunds the newest.  Where there is none, the answer stays as it is.
  */
 static void
 take_other_document(Operation op, Outcome *out)
 {
 	const List *steps = op == OP_CAPTURE ? &captures : op == OP_VOID ? &voids : &refunds;
-	Charge	   *own = out->charge;
+	Charge *own = out->charge;
 
 	if (out->step != NULL)
 	{
 		for (size_t i = steps->count; i > 0; i--)
 		{
-			Step	   *s = steps->items[i - 1];
+			Step *s = steps->items[i - 1];
 
 			if (strcmp(s->charge->reference, own->reference) == 0)
 				continue;
@@ -194,7 +192,7 @@ take_other_document(Operation op, Outcome *out)
 	}
 	for (size_t i = charges.count; i > 0; i--)
 	{
-		Charge	   *c = charges.items[i - 1];
+		Charge *c = charges.items[i - 1];
 
 		if (strcmp(c->reference, own->reference) != 0 && c->status == CH_APPROVED)
 		{
@@ -208,14 +206,14 @@ take_other_document(Operation op, Outcome *out)
 static void
 work(Request *req)
 {
-	Outcome		out;
-	Fault		fault = req->order.fault;
-	bool		keep;
+	Outcome out;
+	Fault fault = req->order.fault;
+	bool keep;
 
 	bank_do(req, &out);
 	if (out.charge != NULL && out.http == 0)
 	{
-		FaultKind	own = out.charge->fault.kind;
+		FaultKind own = out.charge->fault.kind;
 
 		if ((req->order.op == OP_CAPTURE && own == F_CAPTURE_TIMEOUT_AFTER) ||
 			(req->order.op == OP_VOID && own == F_VOID_TIMEOUT_AFTER) ||
@@ -232,7 +230,7 @@ work(Request *req)
 	if (fault.kind == F_500_AFTER)
 		answer_error(req, 500, "internal_error", "something went wrong");
 	keep = req->status != 400 && req->status != 401 &&
-		(req->status < 500 || out.charge != NULL || out.result != NULL);
+		   (req->status < 500 || out.charge != NULL || out.result != NULL);
 	key_end(req, keep, now_ms() + (req->late ? 0 : req->delay));
 	strike_after(req, fault.kind);
 }
@@ -251,8 +249,8 @@ request_finish_late(Request *req)
 static void
 bank_request(Request *req)
 {
-	Order	   *o = &req->order;
-	bool		parsed;
+	Order *o = &req->order;
+	bool parsed;
 
 	o->op = OP_OTHER;
 	o->amount = -1;
@@ -264,9 +262,10 @@ bank_request(Request *req)
 
 	if (settings.delay_max > 0)
 	{
-		long		range = settings.delay_max - settings.delay_min + 1;
+		long range = settings.delay_max - settings.delay_min + 1;
 
-		req->delay = settings.delay_min + (range > 1 ? (long) (random_next() % (uint64_t) range) : 0);
+		req->delay =
+			settings.delay_min + (range > 1 ? (long) (random_next() % (uint64_t) range) : 0);
 	}
 	if (settings.drop)
 	{
@@ -280,7 +279,7 @@ bank_request(Request *req)
 		return;
 	}
 	if (!parsed)
-		return;					/* answered by the parser */
+		return; /* answered by the parser */
 	if (o->op == OP_LOOKUP && !settings.lookup)
 	{
 		answer_error(req, 501, "unsupported", "there is no look-up");
@@ -293,7 +292,7 @@ bank_request(Request *req)
 		o->fault = fault_by_chance(o->op);
 	if (fault_is_before(o->fault.kind))
 	{
-		char		what[MAX_CODE] = "fault";
+		char what[MAX_CODE] = "fault";
 
 		what[0] = (char) ('A' + o->fault.kind);
 		if (o->fault.arg < 0 || o->reference == NULL ||
@@ -317,7 +316,7 @@ bank_request(Request *req)
 static bool
 under(const char *path, const char *root)
 {
-	size_t		len = strlen(root);
+	size_t len = strlen(root);
 
 	return strncmp(path, root, len) == 0 && (path[len] == '/' || path[len] == '\0');
 }
@@ -347,7 +346,7 @@ request_handle(Request *req)
 void
 request_free(Request *req)
 {
-	Order	   *o = &req->order;
+	Order *o = &req->order;
 
 	free(o->charge_id);
 	free(o->reference);

@@ -16,23 +16,23 @@
 
 #include "bank.h"
 
-#define BUCKETS			(1 << 18)
-#define STEP_BUCKETS	(1 << 16)
+#define BUCKETS (1 << 18)
+#define STEP_BUCKETS (1 << 16)
 
 /* a counter by name: attempts per reference, and blocked references */
 typedef struct Mark
 {
-	char	   *name;
-	int			count;
+	char *name;
+	int count;
 	struct Mark *next;
 } Mark;
 
-Settings	settings;
-Settings	settings_at_start;
-List		charges;
-List		captures;
-List		refunds;
-List		voids;
+Settings settings;
+Settings settings_at_start;
+List charges;
+List captures;
+List refunds;
+List voids;
 
 static Charge *charges_by_ref[BUCKETS];
 static Step *steps_by_ref[STEP_BUCKETS];
@@ -56,7 +56,7 @@ state_unlock(void)
 static size_t
 bucket(const char *s, size_t count)
 {
-	uint64_t	h = hash_bytes(s, strlen(s), HASH_START);
+	uint64_t h = hash_bytes(s, strlen(s), HASH_START);
 
 	return (size_t) ((h ^ (h >> 32)) & (count - 1));
 }
@@ -84,7 +84,7 @@ random_seed(uint64_t seed)
 uint64_t
 random_step(uint64_t *state)
 {
-	uint64_t	z = (*state += UINT64_C(0x9e3779b97f4a7c15));
+	uint64_t z = (*state += UINT64_C(0x9e3779b97f4a7c15));
 
 	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
 	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
@@ -103,21 +103,22 @@ random_next(void)
 static void
 make_id(char *id, size_t size, const char *prefix, size_t position)
 {
-	uint64_t	chance = random_next();
+	uint64_t chance = random_next();
 
 	if (settings.numeric_ids)
-		snprintf(id, size, "9%012llu%012llu", (unsigned long long) (chance % UINT64_C(1000000000000)),
+		snprintf(id, size, "9%012llu%012llu",
+				 (unsigned long long) (chance % UINT64_C(1000000000000)),
 				 (unsigned long long) position);
 	else
-		snprintf(id, size, "%s_%08x%08x", prefix,
-				 (unsigned int) (chance & 0xffffffffU), (unsigned int) position);
+		snprintf(id, size, "%s_%08x%08x", prefix, (unsigned int) (chance & 0xffffffffU),
+				 (unsigned int) position);
 }
 
 Charge *
 charge_new(const char *reference)
 {
-	Charge	   *c = xalloc(sizeof(Charge));
-	size_t		b = bucket(reference, BUCKETS);
+	Charge *c = xalloc(sizeof(Charge));
+	size_t b = bucket(reference, BUCKETS);
 
 	make_id(c->id, sizeof(c->id), "ch", charges.count);
 	c->reference = xstrdup(reference);
@@ -132,7 +133,7 @@ Charge *
 charge_by_id(const char *id)
 {
 	unsigned long position;
-	char	   *end;
+	char *end;
 
 	if (strlen(id) == 25 && id[0] == '9')
 		position = strtoul(id + 13, &end, 10);
@@ -156,7 +157,7 @@ charge_newest(void)
 Charge *
 charge_by_reference(const char *reference, Charge *after)
 {
-	Charge	   *c = after ? after->next_ref : charges_by_ref[bucket(reference, BUCKETS)];
+	Charge *c = after ? after->next_ref : charges_by_ref[bucket(reference, BUCKETS)];
 
 	while (c != NULL && strcmp(c->reference, reference) != 0)
 		c = c->next_ref;
@@ -186,17 +187,20 @@ charge_settle(Charge *c, int64_t now)
 Step *
 step_new(Operation op, Charge *c, const char *reference)
 {
-	Step	   *s = xalloc(sizeof(Step));
-	List	   *list = op == OP_CAPTURE ? &captures : op == OP_REFUND ? &refunds : &voids;
+	Step *s = xalloc(sizeof(Step));
+	List *list = op == OP_CAPTURE ? &captures : op == OP_REFUND ? &refunds : &voids;
 
 	make_id(s->id, sizeof(s->id),
-			op == OP_CAPTURE ? "cp" : op == OP_REFUND ? "re" : "vo", list->count);
+			op == OP_CAPTURE  ? "cp"
+			: op == OP_REFUND ? "re"
+							  : "vo",
+			list->count);
 	s->op = op;
 	s->charge = c;
 	s->created_at = now_ms();
 	if (reference != NULL)
 	{
-		size_t		b = bucket(reference, STEP_BUCKETS);
+		size_t b = bucket(reference, STEP_BUCKETS);
 
 		s->reference = xstrdup(reference);
 		s->next_ref = steps_by_ref[b];
@@ -210,8 +214,8 @@ step_new(Operation op, Charge *c, const char *reference)
 Step *
 step_by_reference(Operation op, const char *reference)
 {
-	Step	   *found = NULL;
-	int64_t		now = now_ms();
+	Step *found = NULL;
+	int64_t now = now_ms();
 
 	for (Step *s = steps_by_ref[bucket(reference, STEP_BUCKETS)]; s != NULL; s = s->next_ref)
 	{
@@ -245,8 +249,8 @@ step_settle(Step *s, int64_t now)
 static Mark *
 mark_get(const char *name, bool create)
 {
-	size_t		b = bucket(name, STEP_BUCKETS);
-	Mark	   *m;
+	size_t b = bucket(name, STEP_BUCKETS);
+	Mark *m;
 
 	for (m = marks[b]; m != NULL; m = m->next)
 		if (strcmp(m->name, name) == 0)
@@ -263,7 +267,7 @@ mark_get(const char *name, bool create)
 static Mark *
 mark_of(const char *what, const char *reference, bool create)
 {
-	char		name[256];
+	char name[256];
 
 	snprintf(name, sizeof(name), "%s %s", what, reference);
 	return mark_get(name, create);
@@ -301,11 +305,11 @@ key_free(KeyEntry *k)
 void
 key_remove(const char *key)
 {
-	KeyEntry  **link = &keys[bucket(key, BUCKETS)];
+	KeyEntry **link = &keys[bucket(key, BUCKETS)];
 
 	for (; *link != NULL; link = &(*link)->next)
 	{
-		KeyEntry   *k = *link;
+		KeyEntry *k = *link;
 
 		if (strcmp(k->key, key) == 0)
 		{
@@ -320,7 +324,7 @@ key_remove(const char *key)
 KeyEntry *
 key_find(const char *key, int64_t now)
 {
-	KeyEntry   *k = keys[bucket(key, BUCKETS)];
+	KeyEntry *k = keys[bucket(key, BUCKETS)];
 
 	while (k != NULL && strcmp(k->key, key) != 0)
 		k = k->next;
@@ -335,8 +339,8 @@ key_find(const char *key, int64_t now)
 KeyEntry *
 key_add(const char *key, uint64_t print, int64_t now)
 {
-	KeyEntry   *k = xalloc(sizeof(KeyEntry));
-	size_t		b = bucket(key, BUCKETS);
+	KeyEntry *k = xalloc(sizeof(KeyEntry));
+	size_t b = bucket(key, BUCKETS);
 
 	k->key = xstrdup(key);
 	k->print = print;
@@ -353,7 +357,7 @@ steps_free(List *list)
 {
 	for (size_t i = 0; i < list->count; i++)
 	{
-		Step	   *s = list->items[i];
+		Step *s = list->items[i];
 
 		free(s->reference);
 		free(s->key);
@@ -369,7 +373,7 @@ state_reset(void)
 {
 	for (size_t i = 0; i < charges.count; i++)
 	{
-		Charge	   *c = charges.items[i];
+		Charge *c = charges.items[i];
 
 		free(c->reference);
 		free(c->key);
@@ -386,7 +390,7 @@ state_reset(void)
 	{
 		while (keys[i] != NULL)
 		{
-			KeyEntry   *k = keys[i];
+			KeyEntry *k = keys[i];
 
 			keys[i] = k->next;
 			key_free(k);
@@ -396,7 +400,7 @@ state_reset(void)
 	{
 		while (marks[i] != NULL)
 		{
-			Mark	   *m = marks[i];
+			Mark *m = marks[i];
 
 			marks[i] = m->next;
 			free(m->name);

@@ -19,13 +19,13 @@
 
 #include "bank.h"
 
-#define HOLD_CHECK_MS	250
+#define HOLD_CHECK_MS 250
 
 typedef struct Timer
 {
-	int64_t		due;
-	bool		hold;
-	Request    *req;
+	int64_t due;
+	bool hold;
+	Request *req;
 } Timer;
 
 static Timer *heap;
@@ -39,7 +39,7 @@ static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static void
 heap_push(Timer t)
 {
-	size_t		i;
+	size_t i;
 
 	if (heap_count == heap_cap)
 	{
@@ -60,13 +60,13 @@ heap_push(Timer t)
 static Timer
 heap_pop(void)
 {
-	Timer		top = heap[0];
-	Timer		last = heap[--heap_count];
-	size_t		i = 0;
+	Timer top = heap[0];
+	Timer last = heap[--heap_count];
+	size_t i = 0;
 
 	for (;;)
 	{
-		size_t		child = 2 * i + 1;
+		size_t child = 2 * i + 1;
 
 		if (child >= heap_count)
 			break;
@@ -97,7 +97,7 @@ timer_main(void *arg)
 	pthread_mutex_lock(&lock);
 	while (!stopping || heap_count > 0)
 	{
-		int64_t		now = now_ms();
+		int64_t now = now_ms();
 
 		if (heap_count == 0)
 			pthread_cond_wait(&changed, &lock);
@@ -111,7 +111,7 @@ timer_main(void *arg)
 		}
 		else
 		{
-			Timer		t = heap_pop();
+			Timer t = heap_pop();
 
 			if (t.hold && !stopping && !peer_is_gone(t.req->fd))
 			{
@@ -160,9 +160,12 @@ timer_stop(void)
 bool
 timer_add(Request *req, int64_t due, bool hold)
 {
-	/* the clock that it was reckoned from is cut off to whole milliseconds: never earlier than was asked for */
-	Timer		t = {.due = due + 1, .hold = hold, .req = req};
-	bool		added;
+	/*
+	 * the clock that it was reckoned from is cut off to whole milliseconds: never earlier than was
+	 * asked for
+	 */
+	Timer t = {.due = due + 1, .hold = hold, .req = req};
+	bool added;
 
 	pthread_mutex_lock(&lock);
 	added = !stopping;

@@ -13,7 +13,7 @@
 
 #include "bank.h"
 
-#define MAX_AMOUNT	INT64_C(1000000000000)
+#define MAX_AMOUNT INT64_C(1000000000000)
 
 static bool
 bad(Request *req, const char *message)
@@ -36,7 +36,7 @@ text_of(json_object *obj, const char *name)
 static bool
 good_reference(const char *s)
 {
-	size_t		len = strlen(s);
+	size_t len = strlen(s);
 
 	if (len < 1 || len > 64)
 		return false;
@@ -49,11 +49,11 @@ good_reference(const char *s)
 static bool
 luhn(const char *number, size_t len)
 {
-	int			sum = 0;
+	int sum = 0;
 
 	for (size_t i = 0; i < len; i++)
 	{
-		int			digit = number[len - 1 - i] - '0';
+		int digit = number[len - 1 - i] - '0';
 
 		if (i % 2 == 1)
 			digit = digit > 4 ? digit * 2 - 9 : digit * 2;
@@ -69,10 +69,10 @@ luhn(const char *number, size_t len)
 const char *
 order_card(Order *o, const char *number, long month, long year)
 {
-	size_t		len = number ? strlen(number) : 0;
+	size_t len = number ? strlen(number) : 0;
 	const char *token;
-	time_t		t = time(NULL);
-	struct tm	today;
+	time_t t = time(NULL);
+	struct tm today;
 
 	if (len < 12 || len > 19 || strspn(number, "0123456789") != len)
 		return "no valid card number";
@@ -89,8 +89,7 @@ order_card(Order *o, const char *number, long month, long year)
 	if (year < 100)
 		year += 2000;
 	if (o->fault.kind == F_NONE &&
-		(year < today.tm_year + 1900 ||
-		 (year == today.tm_year + 1900 && month < today.tm_mon + 1)))
+		(year < today.tm_year + 1900 || (year == today.tm_year + 1900 && month < today.tm_mon + 1)))
 		(void) fault_by_token("tok_decline_expired_card", &o->fault);
 	return NULL;
 }
@@ -119,7 +118,7 @@ number_of(json_object *obj, const char *name)
 static bool
 parse_source(Request *req, json_object *body)
 {
-	Order	   *o = &req->order;
+	Order *o = &req->order;
 	json_object *source;
 	json_object *card;
 	const char *wrong;
@@ -148,8 +147,8 @@ parse_source(Request *req, json_object *body)
 static bool
 parse_fields(Request *req, json_object *body)
 {
-	Order	   *o = &req->order;
-	bool		is_new = (o->op == OP_CHARGE || o->op == OP_AUTHORIZE);
+	Order *o = &req->order;
+	bool is_new = (o->op == OP_CHARGE || o->op == OP_AUTHORIZE);
 	json_object *value;
 	const char *s;
 
@@ -194,9 +193,9 @@ parse_fields(Request *req, json_object *body)
 static bool
 route(Request *req)
 {
-	Order	   *o = &req->order;
+	Order *o = &req->order;
 	const char *path = req->path + 3;
-	bool		get = strcmp(req->method, "GET") == 0;
+	bool get = strcmp(req->method, "GET") == 0;
 	const char *rest;
 
 	if (!get && strcmp(req->method, "POST") != 0)
@@ -213,8 +212,8 @@ route(Request *req)
 			o->op = OP_PING;
 			return true;
 		}
-		reference = MHD_lookup_connection_value(req->connection, MHD_GET_ARGUMENT_KIND,
-												"reference");
+		reference =
+			MHD_lookup_connection_value(req->connection, MHD_GET_ARGUMENT_KIND, "reference");
 		if (strcmp(path, "/charges") == 0 || strcmp(path, "/refunds") == 0 ||
 			strcmp(path, "/captures") == 0)
 		{
@@ -260,11 +259,11 @@ route(Request *req)
 static bool
 authorized(Request *req)
 {
-	const char *value = MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND,
-													"Authorization");
+	const char *value =
+		MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, "Authorization");
 
 	return value != NULL && strncmp(value, "Bearer ", 7) == 0 &&
-		strcmp(value + 7, settings.secret) == 0;
+		   strcmp(value + 7, settings.secret) == 0;
 }
 
 /* Read a request into its order; false = answered already. */
@@ -273,7 +272,7 @@ v1_parse(Request *req)
 {
 	json_object *body;
 	json_tokener *tokener;
-	bool		good;
+	bool good;
 
 	good = route(req);
 	if (!authorized(req))
@@ -290,8 +289,8 @@ v1_parse(Request *req)
 	if (req->body.len == 0 && req->order.op != OP_CANCEL)
 		return parse_fields(req, NULL);
 	tokener = json_tokener_new_ex(16);
-	body = json_tokener_parse_ex(tokener, req->body.data ? req->body.data : "",
-								 (int) req->body.len);
+	body =
+		json_tokener_parse_ex(tokener, req->body.data ? req->body.data : "", (int) req->body.len);
 	if (json_tokener_get_error(tokener) != json_tokener_success ||
 		!json_object_is_type(body, json_type_object))
 		good = bad(req, "the body is not a JSON object");
@@ -318,7 +317,7 @@ static void
 put_charge(Buf *b, const Charge *c, const Fault *fault, bool amounts)
 {
 	static const char *const names[] = {"approved", "declined", "pending", "requires_action"};
-	int64_t		amount = c->amount;
+	int64_t amount = c->amount;
 	const char *currency = c->currency;
 
 	if (fault->kind == F_WRONG_AMOUNT)
@@ -328,14 +327,16 @@ put_charge(Buf *b, const Charge *c, const Fault *fault, bool amounts)
 	if (fault->kind != F_NO_IDS)
 		put_id(b, "id", c->id);
 	if (fault->kind == F_DOUBLE_KEYS)
-		buf_printf(b, "\"status\":\"%s\",", names[c->status == CH_APPROVED ? CH_DECLINED : CH_APPROVED]);
-	buf_printf(b, "\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\","
+		buf_printf(b, "\"status\":\"%s\",",
+				   names[c->status == CH_APPROVED ? CH_DECLINED : CH_APPROVED]);
+	buf_printf(b,
+			   "\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\","
 			   "\"reference\":\"%s\",\"authorization_code\":",
 			   names[c->status], (long long) amount, currency, c->reference);
 	buf_json(b, c->auth_code[0] != '\0' ? c->auth_code : NULL);
 	if (amounts)
-		buf_printf(b, ",\"captured\":%lld,\"refunded\":%lld,\"voided\":%s",
-				   (long long) c->captured, (long long) c->refunded, c->voided ? "true" : "false");
+		buf_printf(b, ",\"captured\":%lld,\"refunded\":%lld,\"voided\":%s", (long long) c->captured,
+				   (long long) c->refunded, c->voided ? "true" : "false");
 	buf_printf(b, ",\"card\":{\"brand\":\"%s\",\"last4\":\"%s\"}", c->brand, c->last4);
 	if (c->expires_at != 0)
 		buf_printf(b, ",\"expires_at_ms\":%lld", (long long) c->expires_at);
@@ -348,7 +349,7 @@ static void
 put_step(Buf *b, const Step *s, const Fault *fault)
 {
 	static const char *const names[] = {"succeeded", "pending", "failed"};
-	int64_t		amount = s->amount + (fault->kind == F_WRONG_AMOUNT ? 100 : 0);
+	int64_t amount = s->amount + (fault->kind == F_WRONG_AMOUNT ? 100 : 0);
 	const char *currency = s->charge->currency;
 
 	if (fault->kind == F_WRONG_CURRENCY)
@@ -359,21 +360,21 @@ put_step(Buf *b, const Step *s, const Fault *fault)
 		put_id(b, "charge", s->charge->id);
 	}
 	if (fault->kind == F_DOUBLE_KEYS)
-		buf_printf(b, "\"status\":\"%s\",", names[s->status == RE_SUCCEEDED ? RE_FAILED : RE_SUCCEEDED]);
+		buf_printf(b, "\"status\":\"%s\",",
+				   names[s->status == RE_SUCCEEDED ? RE_FAILED : RE_SUCCEEDED]);
 	buf_printf(b, "\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\",\"reference\":",
 			   names[s->status], (long long) amount, currency);
 	buf_json(b, s->reference);
 	if (s->error != NULL)
-		buf_printf(b, ",\"error\":{\"code\":\"%s\",\"message\":\"the refund failed\"}",
-				   s->error);
+		buf_printf(b, ",\"error\":{\"code\":\"%s\",\"message\":\"the refund failed\"}", s->error);
 }
 
 void
 v1_answer(Request *req, const Outcome *out, const Fault *fault)
 {
 	static const Fault none = {F_NONE, -1, NULL};
-	Buf		   *b = &req->out;
-	Operation	op = req->order.op;
+	Buf *b = &req->out;
+	Operation op = req->order.op;
 
 	if (out->http != 0)
 	{
@@ -414,7 +415,8 @@ v1_answer(Request *req, const Outcome *out, const Fault *fault)
 			break;
 		case OP_CANCEL:
 			buf_printf(b, "\"reference\":\"%s\",\"result\":\"%s\"",
-					   fault->kind == F_OTHER_ANSWER && out->charge != NULL ? out->charge->reference : req->order.reference,
+					   fault->kind == F_OTHER_ANSWER && out->charge != NULL ? out->charge->reference
+																			: req->order.reference,
 					   out->result);
 			if (out->charge != NULL)
 			{

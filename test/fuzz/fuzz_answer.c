@@ -1,8 +1,8 @@
 /*
  * fuzz_answer.c - any bytes as a bank's answer, judged with the connector src/connectors/json.json
  *
- * Input: operation, status class, length and text of Retry-After, then the body.  PGW_SRCDIR names the sources' folder;
- * without it the document is looked for relative to where the fuzzer runs.
+ * Input: operation, status class, length and text of Retry-After, then the body.  PGW_SRCDIR names
+ * the sources' folder; without it the document is looked for relative to where the fuzzer runs.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "core/base/error_codes.h"
 #include "core/connector/connector.h"
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static PgwConnector *
 json_connector(void)
@@ -24,8 +24,8 @@ json_connector(void)
 
 	for (size_t i = 0; c == NULL && i < sizeof(roots) / sizeof(roots[0]); i++)
 	{
-		char		path[1024];
-		FILE	   *f;
+		char path[1024];
+		FILE *f;
 
 		snprintf(path, sizeof(path), "%s/src/connectors/json.json", roots[i] ? roots[i] : ".");
 		if ((f = fopen(path, "r")) == NULL)
@@ -42,8 +42,9 @@ json_connector(void)
 static bool
 names(const uint8_t *body, size_t len, const char *reference)
 {
-	return memchr(body, '\\', len) != NULL || memmem(body, len, reference, strlen(reference)) != NULL ||
-		memmem(body, len, reference[0] == 'r' ? "R17" : "O42", 3) != NULL;
+	return memchr(body, '\\', len) != NULL ||
+		   memmem(body, len, reference, strlen(reference)) != NULL ||
+		   memmem(body, len, reference[0] == 'r' ? "R17" : "O42", 3) != NULL;
 }
 
 int
@@ -51,11 +52,15 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const int statuses[] = {200, 201, 400, 401, 404, 409, 422, 429, 500, 503, 302, 0};
 	const PgwConnector *c = json_connector();
-	char		retry_after[64];
-	size_t		n;
-	PgwQuestion question = {.transaction_ref = "r17", .original_ref = "o42", .bank_reference = "ch_1", .currency = "EUR", .iso_exponent = 2};
-	PgwBankOp		op;
-	PgwAnswer	a;
+	char retry_after[64];
+	size_t n;
+	PgwQuestion question = {.transaction_ref = "r17",
+							.original_ref = "o42",
+							.bank_reference = "ch_1",
+							.currency = "EUR",
+							.iso_exponent = 2};
+	PgwBankOp op;
+	PgwAnswer a;
 
 	if (size < 3)
 		return 0;
@@ -66,12 +71,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(retry_after, data + 3, n);
 	retry_after[n] = '\0';
 	question.op = op;
-	pgw_connector_judge(c, &question, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after, (const char *) data + 3 + n,
-						size - 3 - n, &a);
+	pgw_connector_judge(c, &question, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after,
+						(const char *) data + 3 + n, size - 3 - n, &a);
 
-	if (memchr(a.bank_reference, 0, sizeof(a.bank_reference)) == NULL || memchr(a.bank_code, 0, sizeof(a.bank_code)) == NULL ||
+	if (memchr(a.bank_reference, 0, sizeof(a.bank_reference)) == NULL ||
+		memchr(a.bank_code, 0, sizeof(a.bank_code)) == NULL ||
 		memchr(a.authorization_code, 0, sizeof(a.authorization_code)) == NULL ||
-		memchr(a.card_brand, 0, sizeof(a.card_brand)) == NULL || (strlen(a.card_last4) != 0 && strlen(a.card_last4) != 4) ||
+		memchr(a.card_brand, 0, sizeof(a.card_brand)) == NULL ||
+		(strlen(a.card_last4) != 0 && strlen(a.card_last4) != 4) ||
 		(strlen(a.currency) != 0 && strlen(a.currency) != 3))
 		abort();
 	if ((a.has_amount && a.amount < 0) || a.captured < -1 || a.refunded < -1 ||
@@ -81,11 +88,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (a.outcome == PGW_OUT_NOT_FOUND && op != PGW_OP_LOOKUP_CHARGE && op != PGW_OP_LOOKUP_REFUND)
 		abort();
-	/* a look-up's answer names the charge, or the refund, that was asked about; nothing of another one's is kept */
-	if ((op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND) && a.subject != PGW_OUT_UNKNOWN &&
-		!names(data + 3 + n, size - 3 - n, op == PGW_OP_LOOKUP_CHARGE ? question.original_ref : question.transaction_ref))
+	/*
+	 * a look-up's answer names the charge, or the refund, that was asked about; nothing of another
+	 * one's is kept
+	 */
+	if ((op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND) &&
+		a.subject != PGW_OUT_UNKNOWN &&
+		!names(data + 3 + n, size - 3 - n,
+			   op == PGW_OP_LOOKUP_CHARGE ? question.original_ref : question.transaction_ref))
 		abort();
-	if (a.other_reference && (a.outcome != PGW_OUT_UNKNOWN || a.bank_reference[0] != '\0' || a.has_amount || a.captured != -1 || a.refunded != -1))
+	if (a.other_reference && (a.outcome != PGW_OUT_UNKNOWN || a.bank_reference[0] != '\0' ||
+							  a.has_amount || a.captured != -1 || a.refunded != -1))
 		abort();
 	if (a.bank_reference[0] != '\0' && a.bank_reference_invalid)
 		abort();

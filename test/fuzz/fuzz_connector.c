@@ -1,7 +1,8 @@
 /*
  * fuzz_connector.c - any bytes as a connector document
  *
- * Either it compiles, and then renders and judges, or there is a fault with a message and a well-formed pointer.
+ * Either it compiles, and then renders and judges, or there is a fault with a message and a
+ * well-formed pointer.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,17 +10,27 @@
 
 #include "core/connector/connector.h"
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const PgwCallParams params = {
-	.amount = 1234, .has_amount = true, .currency = "EUR", .iso_exponent = 2, .token = "tok",
-	.transaction_ref = "r", .original_ref = "o", .bank_reference = "b", .idempotency_key = "k", .secret = "s"
-};
+static const PgwCallParams params = {.amount = 1234,
+									 .has_amount = true,
+									 .currency = "EUR",
+									 .iso_exponent = 2,
+									 .token = "tok",
+									 .transaction_ref = "r",
+									 .original_ref = "o",
+									 .bank_reference = "b",
+									 .idempotency_key = "k",
+									 .secret = "s"};
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	PgwQuestion question = {.transaction_ref = "r", .original_ref = "o", .bank_reference = "b", .currency = "EUR", .iso_exponent = 2};
+	PgwQuestion question = {.transaction_ref = "r",
+							.original_ref = "o",
+							.bank_reference = "b",
+							.currency = "EUR",
+							.iso_exponent = 2};
 	PgwConnectorError err;
 	PgwConnector *c = pgw_connector_compile((const char *) data, size, &err);
 
@@ -33,7 +44,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int op = 0; op < PGW_NOPS; op++)
 	{
 		PgwRendered r;
-		PgwAnswer	a;
+		PgwAnswer a;
 
 		pgw_rendered_init(&r);
 		if (!pgw_connector_render(c, (PgwBankOp) op, &params, &r, &err) && err.message[0] == '\0')

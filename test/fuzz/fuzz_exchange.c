@@ -1,11 +1,15 @@
 /*
- * fuzz_exchange.c - a connector document, the answer's status, headers and body as one input, from the document to the decision
+ * fuzz_exchange.c - a connector document, the answer's status, headers and body as one input, from
+ * the document to the decision
  *
- * Input: four control bytes, then document, headers and body, each ended by 0x1E (which stands in none of them raw).  An empty document stands for
- * src/connectors/json.json or test/connectors/formbank.json.  The headers and the body go through the callbacks that libcurl calls (http/transfer.c,
- * included, because they are static), the answer through the connector, what it says through the flow: all as in the worker.
+ * Input: four control bytes, then document, headers and body, each ended by 0x1E (which stands in
+ * none of them raw).  An empty document stands for src/connectors/json.json or
+ * test/connectors/formbank.json.  The headers and the body go through the callbacks that libcurl
+ * calls (http/transfer.c, included, because they are static), the answer through the connector,
+ * what it says through the flow: all as in the worker.
  *
- * What must hold is asked of an oracle that shares no code with what is tested where there is one: json-c's own reader and pointers.
+ * What must hold is asked of an oracle that shares no code with what is tested where there is one:
+ * json-c's own reader and pointers.
  */
 #include <json-c/json.h>
 #include <json-c/json_pointer.h>
@@ -17,10 +21,11 @@
 #include "core/connector/compiled.h"
 #include "core/json/json_text.h"
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define MUST(condition) \
-	do { \
+	do \
+	{ \
 		if (!(condition)) \
 		{ \
 			fprintf(stderr, "not so (line %d): %s\n", __LINE__, #condition); \
@@ -36,7 +41,7 @@ static const char original[] = "0191ffffeeeeddddccccbbbbaaaa9999";
 
 /* ---- stubs of the server ---- */
 
-int			max_safe_fds = 240;
+int max_safe_fds = 240;
 
 bool
 AcquireExternalFD(void)
@@ -59,15 +64,15 @@ ReleaseExternalFD(void)
 /* A copy that ends where its content ends, so that a read beyond it is seen. */
 typedef struct Part
 {
-	char	   *data;
-	size_t		len;
+	char *data;
+	size_t len;
 } Part;
 
 static Part
 next_part(const uint8_t **at, const uint8_t *end)
 {
 	const uint8_t *stop = memchr(*at, SEPARATOR, (size_t) (end - *at));
-	Part		p;
+	Part p;
 
 	if (stop == NULL)
 		stop = end;
@@ -82,12 +87,12 @@ static Part
 read_document(const char *document)
 {
 	const char *roots[] = {getenv("PGW_SRCDIR"), ".", "../..", "../../.."};
-	Part		p = {malloc(65536), 0};
+	Part p = {malloc(65536), 0};
 
 	for (size_t i = 0; p.len == 0 && i < LENGTH(roots); i++)
 	{
-		char		path[1024];
-		FILE	   *f;
+		char path[1024];
+		FILE *f;
 
 		snprintf(path, sizeof(path), "%s/%s", roots[i] ? roots[i] : ".", document);
 		if ((f = fopen(path, "r")) == NULL)
@@ -109,7 +114,11 @@ is_utf8(const char *text, size_t len)
 
 	for (size_t i = 0; i < len;)
 	{
-		int			more = s[i] < 0x80 ? 0 : s[i] >= 0xC2 && s[i] <= 0xDF ? 1 : (s[i] & 0xF0) == 0xE0 ? 2 : s[i] >= 0xF0 && s[i] <= 0xF4 ? 3 : -1;
+		int more = s[i] < 0x80                    ? 0
+				   : s[i] >= 0xC2 && s[i] <= 0xDF ? 1
+				   : (s[i] & 0xF0) == 0xE0        ? 2
+				   : s[i] >= 0xF0 && s[i] <= 0xF4 ? 3
+												  : -1;
 
 		if (more < 0 || len - i <= (size_t) more)
 			return false;
@@ -118,7 +127,8 @@ is_utf8(const char *text, size_t len)
 			if ((s[i + k] & 0xC0) != 0x80)
 				return false;
 		}
-		if ((s[i] == 0xE0 && s[i + 1] < 0xA0) || (s[i] == 0xED && s[i + 1] > 0x9F) || (s[i] == 0xF0 && s[i + 1] < 0x90) || (s[i] == 0xF4 && s[i + 1] > 0x8F))
+		if ((s[i] == 0xE0 && s[i + 1] < 0xA0) || (s[i] == 0xED && s[i + 1] > 0x9F) ||
+			(s[i] == 0xF0 && s[i + 1] < 0x90) || (s[i] == 0xF4 && s[i + 1] > 0x8F))
 			return false;
 		i += (size_t) more + 1;
 	}
@@ -129,7 +139,7 @@ is_utf8(const char *text, size_t len)
 static bool
 is_plain(const char *text, size_t size)
 {
-	size_t		len = strnlen(text, size);
+	size_t len = strnlen(text, size);
 
 	for (size_t i = 0; i < len; i++)
 	{
@@ -189,10 +199,13 @@ plain_amount(json_object *document, PgwBankOp op, json_object *v)
 	json_object *format;
 
 	if (!json_object_is_type(v, json_type_int) ||
-		(json_object_object_get_ex(answer_member(document, op, "fields"), "amount_format", &format) && strcmp(json_object_get_string(format), "integer") != 0))
+		(json_object_object_get_ex(answer_member(document, op, "fields"), "amount_format",
+								   &format) &&
+		 strcmp(json_object_get_string(format), "integer") != 0))
 		return false;
-	return !json_object_object_get_ex(document, "capabilities", &capabilities) || !json_object_object_get_ex(capabilities, "exponents", &exponents) ||
-		!json_object_object_get_ex(exponents, "EUR", NULL);
+	return !json_object_object_get_ex(document, "capabilities", &capabilities) ||
+		   !json_object_object_get_ex(capabilities, "exponents", &exponents) ||
+		   !json_object_object_get_ex(exponents, "EUR", NULL);
 }
 
 /* ---- what must hold ---- */
@@ -205,43 +218,62 @@ check_rendered(const PgwRendered *r, bool document_is_utf8)
 		MUST(r->path.data[i] > ' ' && r->path.data[i] < 0x7F);
 	MUST(r->nheaders <= PGW_MAX_HEADERS && pgw_http_is_token(r->method));
 	for (int i = 0; i < r->nheaders; i++)
-		MUST(r->headers[i].len <= PGW_HEADER_MAX_BYTES && !pgw_http_has_control(r->headers[i].data) && strlen(r->headers[i].data) == r->headers[i].len);
+		MUST(r->headers[i].len <= PGW_HEADER_MAX_BYTES &&
+			 !pgw_http_has_control(r->headers[i].data) &&
+			 strlen(r->headers[i].data) == r->headers[i].len);
 	MUST(r->has_body == (r->body.len > 0) && r->body.len <= PGW_BODY_MAX_BYTES);
 	MUST(!r->has_body || !document_is_utf8 || is_utf8(r->body.data, r->body.len));
 }
 
 static void
-check_answer(const PgwQuestion *q, const PgwAnswer *a, const Call *call, json_object *document, json_object *body)
+check_answer(const PgwQuestion *q, const PgwAnswer *a, const Call *call, json_object *document,
+			 json_object *body)
 {
-	PgwJson		whole;
+	PgwJson whole;
 	json_object *v;
 
-	MUST(is_plain(a->bank_reference, sizeof(a->bank_reference)) && is_plain(a->authorization_code, sizeof(a->authorization_code)));
-	MUST(is_plain(a->bank_code, sizeof(a->bank_code)) && is_plain(a->card_brand, sizeof(a->card_brand)));
-	MUST(a->card_last4[0] == '\0' || (strlen(a->card_last4) == 4 && strspn(a->card_last4, "0123456789") == 4));
-	MUST(a->currency[0] == '\0' || (strlen(a->currency) == 3 && strspn(a->currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3));
+	MUST(is_plain(a->bank_reference, sizeof(a->bank_reference)) &&
+		 is_plain(a->authorization_code, sizeof(a->authorization_code)));
+	MUST(is_plain(a->bank_code, sizeof(a->bank_code)) &&
+		 is_plain(a->card_brand, sizeof(a->card_brand)));
+	MUST(a->card_last4[0] == '\0' ||
+		 (strlen(a->card_last4) == 4 && strspn(a->card_last4, "0123456789") == 4));
+	MUST(a->currency[0] == '\0' ||
+		 (strlen(a->currency) == 3 && strspn(a->currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == 3));
 	MUST(a->error_code[0] == '\0' || pgw_error_find(a->error_code) != NULL);
-	MUST(a->amount >= 0 && a->captured >= -1 && a->refunded >= -1 && !(a->has_amount && a->amount_unreadable && a->currency[0] != '\0'));
+	MUST(a->amount >= 0 && a->captured >= -1 && a->refunded >= -1 &&
+		 !(a->has_amount && a->amount_unreadable && a->currency[0] != '\0'));
 	MUST(a->retry_after_s >= -1 && a->retry_after_s <= PGW_RETRY_AFTER_MAX_S);
 	MUST(a->bank_reference[0] == '\0' || !a->bank_reference_invalid);
-	MUST(a->subject == PGW_OUT_UNKNOWN || (a->subject == a->outcome && (q->op == PGW_OP_LOOKUP_CHARGE || q->op == PGW_OP_LOOKUP_REFUND)));
+	MUST(a->subject == PGW_OUT_UNKNOWN ||
+		 (a->subject == a->outcome &&
+		  (q->op == PGW_OP_LOOKUP_CHARGE || q->op == PGW_OP_LOOKUP_REFUND)));
 	if (a->other_reference)
-		MUST(a->outcome == PGW_OUT_UNKNOWN && a->bank_reference[0] == '\0' && a->bank_code[0] == '\0' && !a->has_amount && a->captured == -1);
+		MUST(a->outcome == PGW_OUT_UNKNOWN && a->bank_reference[0] == '\0' &&
+			 a->bank_code[0] == '\0' && !a->has_amount && a->captured == -1);
 
 	/* nothing is said to have happened, or to be there or not, by what cannot be read */
-	if (q->op != PGW_OP_PING && a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_REJECTED && a->outcome != PGW_OUT_NOT_PROCESSED)
-		MUST(pgw_json_read(call->body.data, call->body.len, PGW_ANSWER_MAX_NESTING, &whole) == PGW_JSON_GOOD && body != NULL);
+	if (q->op != PGW_OP_PING && a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_REJECTED &&
+		a->outcome != PGW_OUT_NOT_PROCESSED)
+		MUST(pgw_json_read(call->body.data, call->body.len, PGW_ANSWER_MAX_NESTING, &whole) ==
+				 PGW_JSON_GOOD &&
+			 body != NULL);
 	if (a->outcome == PGW_OUT_UNKNOWN || body == NULL)
 		return;
 
 	/* it is about ours, and says of the amount what stands there */
 	v = field_of(document, q->op, body, "reference");
 	if (json_object_is_type(v, json_type_string))
-		MUST(strcasestr(json_object_get_string(v), ours) != NULL || strcasestr(json_object_get_string(v), original) != NULL);
+		MUST(strcasestr(json_object_get_string(v), ours) != NULL ||
+			 strcasestr(json_object_get_string(v), original) != NULL);
 	v = field_of(document, q->op, body, "amount");
-	if (v != NULL && pgw_json_read(call->body.data, call->body.len, PGW_ANSWER_MAX_NESTING, &whole) == PGW_JSON_GOOD && plain_amount(document, q->op, v) &&
-		json_object_get_int64(v) < INT64_MAX && json_object_get_int64(v) > INT64_MIN)
-		MUST(json_object_get_int64(v) < 0 ? a->amount_unreadable : a->has_amount && a->amount == json_object_get_int64(v));
+	if (v != NULL &&
+		pgw_json_read(call->body.data, call->body.len, PGW_ANSWER_MAX_NESTING, &whole) ==
+			PGW_JSON_GOOD &&
+		plain_amount(document, q->op, v) && json_object_get_int64(v) < INT64_MAX &&
+		json_object_get_int64(v) > INT64_MIN)
+		MUST(json_object_get_int64(v) < 0 ? a->amount_unreadable
+										  : a->has_amount && a->amount == json_object_get_int64(v));
 }
 
 static bool
@@ -272,18 +304,28 @@ check_decision(const PgwChargeInput *in, const PgwDecision *d)
 		fprintf(stderr, "%s\n", wrong);
 	MUST(wrong == NULL);
 
-	/* a yes is one to what was asked, from an answer that was whole; money that was taken otherwise is never kept */
+	/*
+	 * a yes is one to what was asked, from an answer that was whole; money that was taken otherwise
+	 * is never kept
+	 */
 	if (d->state == PGW_BANK_APPROVED || d->state == PGW_SAVED || d->state == PGW_COMPLETED)
-		MUST(in->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED && !a->amount_unreadable && !a->other_reference &&
-			 (!a->has_amount || a->amount == in->amount) && (a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0) &&
-			 !a->voided && a->refunded <= 0 && !in->lacks_reference);
-	/* a no is said by the bank, or it is not known: no answer, and none that is not understood, is one */
+		MUST(in->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED &&
+			 !a->amount_unreadable && !a->other_reference &&
+			 (!a->has_amount || a->amount == in->amount) &&
+			 (a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0) && !a->voided &&
+			 a->refunded <= 0 && !in->lacks_reference);
+	/*
+	 * a no is said by the bank, or it is not known: no answer, and none that is not understood, is
+	 * one
+	 */
 	if (d->state == PGW_FAILED)
 		MUST(in->transport == PGW_TRANSPORT_ANSWERED && says_no(in));
 	if (d->payment == PGW_PAYMENT_BECOMES_CAPTURED || d->payment == PGW_PAYMENT_BECOMES_AUTHORIZED)
-		MUST(d->authorized_amount == in->amount && d->captured_amount <= in->amount && (d->state == PGW_SAVED || d->state == PGW_COMPLETED));
+		MUST(d->authorized_amount == in->amount && d->captured_amount <= in->amount &&
+			 (d->state == PGW_SAVED || d->state == PGW_COMPLETED));
 	if (d->state == PGW_REFUNDING)
-		MUST(in->transport == PGW_TRANSPORT_ANSWERED && (a->outcome == PGW_OUT_APPROVED || in->approved_before));
+		MUST(in->transport == PGW_TRANSPORT_ANSWERED &&
+			 (a->outcome == PGW_OUT_APPROVED || in->approved_before));
 }
 
 /* ---- one exchange ---- */
@@ -291,11 +333,21 @@ check_decision(const PgwChargeInput *in, const PgwDecision *d)
 static void
 render_all(const PgwConnector *c, bool document_is_utf8)
 {
-	static const PgwCallParams params = {
-		.amount = AMOUNT, .has_amount = true, .currency = "EUR", .iso_exponent = 2, .token = "tok_\xC3\xA4", .transaction_ref = ours, .original_ref = original,
-		.bank_reference = "ch/1?\xE2\x82\xAC", .idempotency_key = "k", .secret = "s3cret", .reference = "order \"7\"", .merchant = "m",
-		.bank_fields = "{\"descriptor\": \"a\\u0007b\", \"n\": 1e400}", .settings = "{\"x\": [1, {\"y\": null}]}"
-	};
+	static const PgwCallParams params = {.amount = AMOUNT,
+										 .has_amount = true,
+										 .currency = "EUR",
+										 .iso_exponent = 2,
+										 .token = "tok_\xC3\xA4",
+										 .transaction_ref = ours,
+										 .original_ref = original,
+										 .bank_reference = "ch/1?\xE2\x82\xAC",
+										 .idempotency_key = "k",
+										 .secret = "s3cret",
+										 .reference = "order \"7\"",
+										 .merchant = "m",
+										 .bank_fields =
+											 "{\"descriptor\": \"a\\u0007b\", \"n\": 1e400}",
+										 .settings = "{\"x\": [1, {\"y\": null}]}"};
 
 	for (int op = 0; op < PGW_NOPS; op++)
 	{
@@ -306,7 +358,8 @@ render_all(const PgwConnector *c, bool document_is_utf8)
 		if (pgw_connector_render(c, (PgwBankOp) op, &params, &r, &err))
 			check_rendered(&r, document_is_utf8);
 		else
-			MUST(err.message[0] != '\0' && r.body.len == 0 && r.nheaders == 0 && (!document_is_utf8 || is_utf8(err.message, strlen(err.message))));
+			MUST(err.message[0] != '\0' && r.body.len == 0 && r.nheaders == 0 &&
+				 (!document_is_utf8 || is_utf8(err.message, strlen(err.message))));
 		pgw_rendered_free(&r);
 	}
 }
@@ -317,8 +370,8 @@ receive(Call *call, Part headers, Part body)
 {
 	for (size_t at = 0; at < headers.len;)
 	{
-		char	   *end = memchr(headers.data + at, '\n', headers.len - at);
-		size_t		len = end != NULL ? (size_t) (end + 1 - (headers.data + at)) : headers.len - at;
+		char *end = memchr(headers.data + at, '\n', headers.len - at);
+		size_t len = end != NULL ? (size_t) (end + 1 - (headers.data + at)) : headers.len - at;
 
 		if (on_header(headers.data + at, 1, len, call) != len)
 			return false;
@@ -326,7 +379,8 @@ receive(Call *call, Part headers, Part body)
 	}
 	for (size_t at = 0; at < body.len;)
 	{
-		size_t		len = body.len - at < (size_t) ANSWER_BUFFER ? body.len - at : (size_t) ANSWER_BUFFER;
+		size_t len =
+			body.len - at < (size_t) ANSWER_BUFFER ? body.len - at : (size_t) ANSWER_BUFFER;
 
 		if (on_body(body.data + at, 1, len, call) != len)
 			return false;
@@ -338,31 +392,48 @@ receive(Call *call, Part headers, Part body)
 static void
 decide(const PgwConnector *c, PgwBankOp op, uint8_t bits, const Call *call, const PgwAnswer *a)
 {
-	bool		doubt = op == PGW_OP_LOOKUP_CHARGE || (bits & 1) != 0;
+	bool doubt = op == PGW_OP_LOOKUP_CHARGE || (bits & 1) != 0;
 	PgwDecision d;
-	PgwChargeInput in = {
-		.kind = PGW_KIND_PAYMENT, .op = op, .state = doubt ? PGW_BANK_UNKNOWN : PGW_CREATED, .in_doubt = doubt, .not_found_counts = (bits & 2) != 0,
-		.capture = op == PGW_OP_AUTHORIZE ? ((bits & 4) != 0 ? PGW_CAPTURE_MANUAL : PGW_CAPTURE_ON_COMMIT) : PGW_CAPTURE_IMMEDIATE,
-		.submitted = (bits & 8) != 0, .payment_locked = (bits & 16) != 0, .amount = AMOUNT, .currency = "EUR",
-		.transport = call->result == PGW_HTTP_ANSWERED ? PGW_TRANSPORT_ANSWERED : PGW_TRANSPORT_MAYBE_SENT, .answer = a,
-		.lacks_reference = a->bank_reference[0] == '\0' && pgw_connector_needs_bank_reference(c, PGW_OP_VOID),
-		.approved_before = doubt && (bits & 32) != 0,
-		.can_lookup = pgw_connector_has(c, PGW_OP_LOOKUP_CHARGE), .can_cancel = pgw_connector_has(c, PGW_OP_CANCEL)
-	};
+	PgwChargeInput in = {.kind = PGW_KIND_PAYMENT,
+						 .op = op,
+						 .state = doubt ? PGW_BANK_UNKNOWN : PGW_CREATED,
+						 .in_doubt = doubt,
+						 .not_found_counts = (bits & 2) != 0,
+						 .capture =
+							 op == PGW_OP_AUTHORIZE
+								 ? ((bits & 4) != 0 ? PGW_CAPTURE_MANUAL : PGW_CAPTURE_ON_COMMIT)
+								 : PGW_CAPTURE_IMMEDIATE,
+						 .submitted = (bits & 8) != 0,
+						 .payment_locked = (bits & 16) != 0,
+						 .amount = AMOUNT,
+						 .currency = "EUR",
+						 .transport = call->result == PGW_HTTP_ANSWERED ? PGW_TRANSPORT_ANSWERED
+																		: PGW_TRANSPORT_MAYBE_SENT,
+						 .answer = a,
+						 .lacks_reference = a->bank_reference[0] == '\0' &&
+											pgw_connector_needs_bank_reference(c, PGW_OP_VOID),
+						 .approved_before = doubt && (bits & 32) != 0,
+						 .can_lookup = pgw_connector_has(c, PGW_OP_LOOKUP_CHARGE),
+						 .can_cancel = pgw_connector_has(c, PGW_OP_CANCEL)};
 
 	pgw_charge_result(&in, &d);
 	check_decision(&in, &d);
 }
 
 static void
-transfer(const PgwConnector *c, json_object *document, const uint8_t *control, Part headers, Part body)
+transfer(const PgwConnector *c, json_object *document, const uint8_t *control, Part headers,
+		 Part body)
 {
-	Call	   *call = calloc(1, sizeof(Call));
-	PgwQuestion q = {.op = (PgwBankOp) (control[0] % PGW_NOPS), .transaction_ref = ours, .original_ref = original,
-	.bank_reference = (control[3] & 64) != 0 ? "ch_1" : NULL, .currency = "EUR", .iso_exponent = 2};
-	long		status = (control[1] | (control[2] & 3) << 8) % 1000;
-	bool		whole;
-	PgwAnswer	a = {.captured = -1, .refunded = -1, .retry_after_s = -1};
+	Call *call = calloc(1, sizeof(Call));
+	PgwQuestion q = {.op = (PgwBankOp) (control[0] % PGW_NOPS),
+					 .transaction_ref = ours,
+					 .original_ref = original,
+					 .bank_reference = (control[3] & 64) != 0 ? "ch_1" : NULL,
+					 .currency = "EUR",
+					 .iso_exponent = 2};
+	long status = (control[1] | (control[2] & 3) << 8) % 1000;
+	bool whole;
+	PgwAnswer a = {.captured = -1, .refunded = -1, .retry_after_s = -1};
 
 	call->begun = true;
 	call->max_body = (control[2] & 4) != 0 ? 512 : PGW_ANSWER_MAX_BYTES;
@@ -374,10 +445,11 @@ transfer(const PgwConnector *c, json_object *document, const uint8_t *control, P
 	MUST(whole || call->result == PGW_HTTP_MAYBE_SENT);
 	if (call->result == PGW_HTTP_ANSWERED)
 	{
-		PgwAnswer	again;
+		PgwAnswer again;
 		json_object *read = parse(body);
 
-		pgw_connector_judge(c, &q, status, call->retry_after[0] != '\0' ? call->retry_after : NULL, call->body.data, call->body.len, &a);
+		pgw_connector_judge(c, &q, status, call->retry_after[0] != '\0' ? call->retry_after : NULL,
+							call->body.data, call->body.len, &a);
 		check_answer(&q, &a, call, document, read);
 		json_object_put(read);
 
@@ -395,17 +467,18 @@ transfer(const PgwConnector *c, json_object *document, const uint8_t *control, P
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const char *const documents[] = {"src/connectors/json.json", "test/connectors/formbank.json"};
+	static const char *const documents[] = {"src/connectors/json.json",
+											"test/connectors/formbank.json"};
 	static PgwConnector *known[2];
 	static json_object *texts[2];
 	const uint8_t *at = data + 4;
-	int			which;
-	Part		parts[3];
+	int which;
+	Part parts[3];
 	PgwConnectorError err;
 
 	for (int i = 0; i < 2 && known[i] == NULL; i++)
 	{
-		Part		p = read_document(documents[i]);
+		Part p = read_document(documents[i]);
 
 		known[i] = pgw_connector_compile(p.data, p.len, &err);
 		texts[i] = parse(p);
@@ -422,7 +495,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 	{
 		PgwConnector *c = pgw_connector_compile(parts[0].data, parts[0].len, &err);
-		bool		utf8 = is_utf8(parts[0].data, parts[0].len);
+		bool utf8 = is_utf8(parts[0].data, parts[0].len);
 
 		if (c != NULL)
 		{
@@ -436,7 +509,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		else
 		{
 			MUST(err.message[0] != '\0' && (err.pointer[0] == '\0' || err.pointer[0] == '/'));
-			MUST(!utf8 || (is_utf8(err.message, strlen(err.message)) && is_utf8(err.pointer, strlen(err.pointer))));
+			MUST(!utf8 || (is_utf8(err.message, strlen(err.message)) &&
+						   is_utf8(err.pointer, strlen(err.pointer))));
 		}
 		pgw_connector_free(c);
 	}

@@ -1,8 +1,9 @@
 /*
  * fuzz_json.c - any bytes as a JSON text, beside json-c
  *
- * What is accepted, json-c accepts and understands alike: the same members and elements, strings and small integers; and the accessors never leave
- * the text.  Equal names are json-c's blind spot: it keeps the last, so an object has as many members here as there.
+ * What is accepted, json-c accepts and understands alike: the same members and elements, strings
+ * and small integers; and the accessors never leave the text.  Equal names are json-c's blind spot:
+ * it keeps the last, so an object has as many members here as there.
  */
 #include <json-c/json.h>
 #include <stdint.h>
@@ -23,8 +24,8 @@ require(bool ok)
 static void
 compare_text(const PgwJson *v, json_object *other)
 {
-	size_t		len = (size_t) json_object_get_string_len(other);
-	char	   *mine = malloc(len + 1);
+	size_t len = (size_t) json_object_get_string_len(other);
+	char *mine = malloc(len + 1);
 
 	require(pgw_json_text(v, mine, len + 1) == len);
 	require(memcmp(mine, json_object_get_string(other), len) == 0);
@@ -34,9 +35,9 @@ compare_text(const PgwJson *v, json_object *other)
 static void
 compare(const PgwJson *v, json_object *other)
 {
-	PgwJson		inner;
-	int64_t		n;
-	size_t		i = 0;
+	PgwJson inner;
+	int64_t n;
+	size_t i = 0;
 
 	switch (pgw_json_type(v))
 	{
@@ -44,10 +45,12 @@ compare(const PgwJson *v, json_object *other)
 			require(other == NULL);
 			return;
 		case PGW_JSON_BOOLEAN:
-			require(json_object_is_type(other, json_type_boolean) && pgw_json_is_true(v) == (json_object_get_boolean(other) != 0));
+			require(json_object_is_type(other, json_type_boolean) &&
+					pgw_json_is_true(v) == (json_object_get_boolean(other) != 0));
 			return;
 		case PGW_JSON_NUMBER:
-			require(json_object_is_type(other, json_type_int) || json_object_is_type(other, json_type_double));
+			require(json_object_is_type(other, json_type_int) ||
+					json_object_is_type(other, json_type_double));
 			if (json_object_is_type(other, json_type_int) && v->len < 18)
 				require(pgw_json_integer(v, 0, &n) && n == json_object_get_int64(other));
 			(void) pgw_json_integer(v, 3, &n);
@@ -66,7 +69,7 @@ compare(const PgwJson *v, json_object *other)
 			require(json_object_is_type(other, json_type_object));
 			{
 				PgwJsonMembers members;
-				PgwJson		again;
+				PgwJson again;
 
 				pgw_json_members(v, &members);
 				json_object_object_foreach(other, key, value)
@@ -74,7 +77,8 @@ compare(const PgwJson *v, json_object *other)
 					/* json-c ends a name at U+0000 */
 					if (pgw_json_member(v, key, &inner))
 					{
-						require(pgw_json_find(&members, key, &again) && again.text == inner.text && again.len == inner.len);
+						require(pgw_json_find(&members, key, &again) && again.text == inner.text &&
+								again.len == inner.len);
 						compare(&inner, value);
 					}
 				}
@@ -85,13 +89,13 @@ compare(const PgwJson *v, json_object *other)
 	}
 }
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *text = (const char *) data;
-	PgwJson		v;
+	PgwJson v;
 	PgwJsonVerdict verdict = pgw_json_read(text, size, NESTING, &v);
 	json_tokener *tokener;
 	json_object *other;

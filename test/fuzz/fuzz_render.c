@@ -1,8 +1,9 @@
 /*
  * fuzz_render.c - any values in the placeholders, with and without the typed ones
  *
- * Input: flags, amount, then texts separated by NUL.  Checks what a server on the other side relies on: no control
- * character in a header or path, bodies that are JSON again, and no trace of the card after pgw_rendered_free() and reuse.
+ * Input: flags, amount, then texts separated by NUL.  Checks what a server on the other side relies
+ * on: no control character in a header or path, bodies that are JSON again, and no trace of the
+ * card after pgw_rendered_free() and reuse.
  */
 #include <json-c/json.h>
 #include <stdint.h>
@@ -11,23 +12,23 @@
 
 #include "core/connector/connector.h"
 
-extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define NTEXTS 10
 
 static const char json_document[] =
-"{\"v\":1,\"capabilities\":{\"cards\":true,\"tokens\":true,\"exponents\":{\"KWD\":2}},\"headers\":{\"A\":\"B {{secret}}\",\"C\":\"{{settings.h}}{{reference}}\"},"
-"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/a/{{merchant}}/b?c={{currency}}\",\"body\":"
-"{\"n\":\"{{amount}}\",\"d\":\"{{amount_decimal}}\",\"s\":{\"t\":\"{{token}}\",\"c\":{\"p\":\"{{card_number}}\",\"m\":\"{{card_expiry_month}}\","
-"\"y\":\"{{card_expiry_year}}\",\"v\":\"{{card_cvv}}\",\"h\":\"{{card_holder}}\"}},\"mix\":\"<{{reference}}:{{card_expiry_mmyy}}>\","
-"\"x\":[\"{{bank_fields.x}}\",\"{{settings.y}}\"],\"last\":\"{{reason}}\"},"
-"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
+	"{\"v\":1,\"capabilities\":{\"cards\":true,\"tokens\":true,\"exponents\":{\"KWD\":2}},\"headers\":{\"A\":\"B {{secret}}\",\"C\":\"{{settings.h}}{{reference}}\"},"
+	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/a/{{merchant}}/b?c={{currency}}\",\"body\":"
+	"{\"n\":\"{{amount}}\",\"d\":\"{{amount_decimal}}\",\"s\":{\"t\":\"{{token}}\",\"c\":{\"p\":\"{{card_number}}\",\"m\":\"{{card_expiry_month}}\","
+	"\"y\":\"{{card_expiry_year}}\",\"v\":\"{{card_cvv}}\",\"h\":\"{{card_holder}}\"}},\"mix\":\"<{{reference}}:{{card_expiry_mmyy}}>\","
+	"\"x\":[\"{{bank_fields.x}}\",\"{{settings.y}}\"],\"last\":\"{{reason}}\"},"
+	"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
 
 static const char form_document[] =
-"{\"v\":1,\"capabilities\":{\"cards\":true,\"tokens\":true},"
-"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/f\",\"encoding\":\"form\",\"body\":"
-"{\"a\":\"{{amount_decimal}}\",\"t\":\"{{token}}\",\"p\":\"{{card_number}}\",\"e\":\"{{card_expiry_mmyy}}\",\"h\":\"{{card_holder}}\",\"x y\":\"{{bank_fields.x}}\"},"
-"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
+	"{\"v\":1,\"capabilities\":{\"cards\":true,\"tokens\":true},"
+	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/f\",\"encoding\":\"form\",\"body\":"
+	"{\"a\":\"{{amount_decimal}}\",\"t\":\"{{token}}\",\"p\":\"{{card_number}}\",\"e\":\"{{card_expiry_mmyy}}\",\"h\":\"{{card_holder}}\",\"x y\":\"{{bank_fields.x}}\"},"
+	"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
 
 static PgwConnector *
 compile(const char *text)
@@ -62,8 +63,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	PgwCallParams p = {0};
 	PgwRendered r;
 	PgwConnectorError err;
-	char	   *copy;
-	uint8_t		flags;
+	char *copy;
+	uint8_t flags;
 
 	if (banks[0] == NULL)
 	{
@@ -84,7 +85,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	copy[size - 12] = '\0';
 	for (size_t i = 0, at = 0; i < NTEXTS && at < size - 12; i++)
 	{
-		if (copy[at] != '\x01')	/* this one alone: no value */
+		if (copy[at] != '\x01') /* this one alone: no value */
 			texts[i] = copy + at;
 		at += strlen(copy + at) + 1;
 	}
@@ -106,7 +107,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		if (!pgw_connector_render(c, PGW_OP_CHARGE, &p, &r, &err))
 		{
-			if (err.message[0] == '\0' || err.pointer[0] != '/' || r.body.len != 0 || r.nheaders != 0)
+			if (err.message[0] == '\0' || err.pointer[0] != '/' || r.body.len != 0 ||
+				r.nheaders != 0)
 				abort();
 			continue;
 		}
@@ -120,7 +122,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		for (size_t at = r.body.len; at < r.body.cap; at++)
 		{
 			if (r.body.data[at] != '\0')
-				abort();		/* something taken back was left */
+				abort(); /* something taken back was left */
 		}
 		if (i == 0 && r.has_body)
 		{

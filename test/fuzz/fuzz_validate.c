@@ -1,9 +1,11 @@
 /*
- * fuzz_validate.c - libFuzzer over what reads free text: card numbers in text, decimals, UUIDs, and a whole request
+ * fuzz_validate.c - libFuzzer over what reads free text: card numbers in text, decimals, UUIDs, and
+ * a whole request
  *
- * Besides memory errors it looks for broken promises: a decimal that was read must come back the same when written and
- * read again, a UUID likewise, a card number put behind any text on a line of its own must be found, and a request's faults must be one JSON
- * array of as many members as were counted, without the card number.
+ * Besides memory errors it looks for broken promises: a decimal that was read must come back the
+ * same when written and read again, a UUID likewise, a card number put behind any text on a line of
+ * its own must be found, and a request's faults must be one JSON array of as many members as were
+ * counted, without the card number.
  */
 #include <json-c/json.h>
 #include <stdint.h>
@@ -28,10 +30,10 @@ require(bool ok)
 static void
 fuzz_decimal(const char *text, int exponent)
 {
-	int64_t		value;
-	int64_t		again;
-	char		buf[32];
-	bool		whole = pgw_money_from_numeric(text, &value) == PGW_AMOUNT_OK;
+	int64_t value;
+	int64_t again;
+	char buf[32];
+	bool whole = pgw_money_from_numeric(text, &value) == PGW_AMOUNT_OK;
 
 	require(pgw_money_from_decimal(text, 0, &again) == whole && (!whole || again == value));
 	if (!pgw_money_from_decimal(text, exponent, &value))
@@ -45,9 +47,9 @@ fuzz_decimal(const char *text, int exponent)
 static void
 fuzz_uuid(const char *text)
 {
-	uint8_t		uuid[16];
-	uint8_t		again[16];
-	char		buf[37];
+	uint8_t uuid[16];
+	uint8_t again[16];
+	char buf[37];
 
 	if (!pgw_uuid_from_text(text, uuid))
 		return;
@@ -60,16 +62,27 @@ fuzz_uuid(const char *text)
 static void
 fuzz_request(const char *text, unsigned which)
 {
-	PgwPaymentArgs	r = {
-		.client_request_id = "id", .amount = 1, .currency = "EUR", .card_number = CARD, .card_expiry_month = 1,
-		.card_expiry_year = 2090, .capture = "manual", .metadata = "{}", .bank_fields = "{}", .timeout_isnull = true,
-		.merchant = "m", .options = "{}",
+	PgwPaymentArgs r = {
+		.client_request_id = "id",
+		.amount = 1,
+		.currency = "EUR",
+		.card_number = CARD,
+		.card_expiry_month = 1,
+		.card_expiry_year = 2090,
+		.capture = "manual",
+		.metadata = "{}",
+		.bank_fields = "{}",
+		.timeout_isnull = true,
+		.merchant = "m",
+		.options = "{}",
 	};
-	const char **fields[] = {&r.client_request_id, &r.currency, &r.token, &r.card_cvv, &r.card_holder, &r.bank, &r.capture,
-		&r.reference, &r.metadata, &r.bank_fields, &r.on_failure, &r.merchant, &r.options, &r.card_number};
-	PgwCheckedArgs	out;
-	PgwBuf		b;
-	int			n;
+	const char **fields[] = {&r.client_request_id, &r.currency,    &r.token,      &r.card_cvv,
+							 &r.card_holder,       &r.bank,        &r.capture,    &r.reference,
+							 &r.metadata,          &r.bank_fields, &r.on_failure, &r.merchant,
+							 &r.options,           &r.card_number};
+	PgwCheckedArgs out;
+	PgwBuf b;
+	int n;
 	struct json_object *parsed;
 
 	*fields[which % (sizeof(fields) / sizeof(fields[0]))] = text;
@@ -82,13 +95,13 @@ fuzz_request(const char *text, unsigned which)
 	pgw_buf_free(&b);
 }
 
-int			LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	char	   *text;
-	size_t		len;
+	char *text;
+	size_t len;
 
 	if (size < 1)
 		return 0;
@@ -97,7 +110,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (text == NULL)
 		return 0;
 	memcpy(text, data + 1, len);
-	(void) pgw_text_has_card_number((const char *) data, size);	/* no NUL behind it */
+	(void) pgw_text_has_card_number((const char *) data, size); /* no NUL behind it */
 	memcpy(text + len, "\n" CARD, sizeof("\n" CARD));
 	require(pgw_text_has_card_number(text, len + sizeof("\n" CARD) - 1));
 	text[len] = '\0';

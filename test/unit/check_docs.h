@@ -21,9 +21,9 @@ static inline FILE *
 open_docs(const char *page, const char *header)
 {
 	const char *dir = getenv("PGW_SRCDIR");
-	char		path[1024];
-	char		line[1024];
-	FILE	   *f;
+	char path[1024];
+	char line[1024];
+	FILE *f;
 
 	snprintf(path, sizeof(path), "%s/%s", dir ? dir : ".", page);
 	f = fopen(path, "r");
@@ -32,7 +32,7 @@ open_docs(const char *page, const char *header)
 	{
 		if (strncmp(line, header, strlen(header)) == 0)
 		{
-			assert_non_null(fgets(line, sizeof(line), f));	/* |---| */
+			assert_non_null(fgets(line, sizeof(line), f)); /* |---| */
 			return f;
 		}
 	}
@@ -43,7 +43,7 @@ open_docs(const char *page, const char *header)
 static inline void
 expect_line(FILE *f, const char *want)
 {
-	char		line[1024];
+	char line[1024];
 
 	assert_non_null(fgets(line, sizeof(line), f));
 	line[strcspn(line, "\n")] = '\0';

@@ -18,7 +18,8 @@
 
 /* The tests over whole products say which combination it was; describe() is made only then. */
 #define CHECK(condition, description) \
-	do { \
+	do \
+	{ \
 		if (!(condition)) \
 			fail_msg("not so: %s, for %s", #condition, description); \
 	} while (0)
@@ -26,7 +27,7 @@
 static inline PgwAnswer
 answer(PgwOutcome outcome)
 {
-	PgwAnswer	a;
+	PgwAnswer a;
 
 	memset(&a, 0, sizeof(a));
 	a.outcome = outcome;
@@ -34,7 +35,10 @@ answer(PgwOutcome outcome)
 	return a;
 }
 
-/* NULL, or what is wrong with the events: they fit, each stands on a legal edge, and they lead from one state to the other. */
+/*
+ * NULL, or what is wrong with the events: they fit, each stands on a legal edge, and they lead from
+ * one state to the other.
+ */
 static inline const char *
 events_wrong(PgwKind kind, PgwState from, const PgwDecision *d)
 {
@@ -49,7 +53,8 @@ events_wrong(PgwKind kind, PgwState from, const PgwDecision *d)
 
 		if (!pgw_event_legal(kind, e->from, e->to, e->type))
 			return "illegal edge";
-		if (before != NULL && e->from != before->to && !(e->from == before->from && e->to == before->to))
+		if (before != NULL && e->from != before->to &&
+			!(e->from == before->from && e->to == before->to))
 			return "events do not follow on each other";
 	}
 	if (d->events[d->nevents - 1].to != d->state)
@@ -63,7 +68,7 @@ events_wrong(PgwKind kind, PgwState from, const PgwDecision *d)
 static inline bool
 events_are(const PgwDecision *d, const int *want)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (; want[n] >= 0; n++)
 	{
@@ -84,7 +89,7 @@ has_event(const PgwDecision *d, PgwEventType type)
 	return false;
 }
 
-#define EVENTS(...) ((const int[]) {__VA_ARGS__, -1})
+#define EVENTS(...) ((const int[]){__VA_ARGS__, -1})
 
 static inline bool
 same_text(const char *a, const char *b)

@@ -21,12 +21,13 @@
 #define NVERDICTS 5
 #define MAX_OUT 40
 
-static const PgwBreakerConfig config = {.failures = 3, .cooldown_ms = COOLDOWN, .probe_timeout_ms = PROBE_TIMEOUT};
+static const PgwBreakerConfig config = {
+	.failures = 3, .cooldown_ms = COOLDOWN, .probe_timeout_ms = PROBE_TIMEOUT};
 
 static PgwBreaker
 fresh(void)
 {
-	PgwBreaker	b;
+	PgwBreaker b;
 
 	memset(&b, 0, sizeof(b));
 	pgw_breaker_restore(&b);
@@ -47,25 +48,26 @@ next_random(uint64_t below)
 typedef struct Call
 {
 	PgwBreakerPermit permit;
-	int64_t		at;
+	int64_t at;
 } Call;
 
 typedef struct History
 {
-	PgwBreaker	b;
-	int64_t		now;
-	Call		out[MAX_OUT];
-	int			nout;
-	int			probes;			/* how often each thing was seen, so that no property is proved by nothing happening */
-	int			lost;
-	int			opened;
-	int			closed;
+	PgwBreaker b;
+	int64_t now;
+	Call out[MAX_OUT];
+	int nout;
+	/* how often each thing was seen, so that no property is proved by nothing happening */
+	int probes;
+	int lost;
+	int opened;
+	int closed;
 } History;
 
 static int
 live_probes(const History *h)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (int i = 0; i < h->nout; i++)
 		n += h->out[i].permit.probe && h->now - h->out[i].at < PROBE_TIMEOUT;
@@ -76,9 +78,9 @@ static void
 random_call(History *h)
 {
 	PgwBreakerState before = h->b.state;
-	int64_t		wait = pgw_breaker_wait_ms(&h->b, &config, h->now);
+	int64_t wait = pgw_breaker_wait_ms(&h->b, &config, h->now);
 	PgwBreakerPermit permit = {0, false, 0};
-	bool		yes = pgw_breaker_allows(&h->b, &config, h->now, &permit);
+	bool yes = pgw_breaker_allows(&h->b, &config, h->now, &permit);
 
 	if (!yes)
 	{
@@ -96,16 +98,17 @@ random_call(History *h)
 		h->lost += before == PGW_BREAKER_HALF_OPEN;
 	}
 	if (h->nout == MAX_OUT)
-		h->nout--;				/* it is never heard of again */
-	h->out[h->nout++] = (Call) {permit, h->now};
+		h->nout--; /* it is never heard of again */
+	h->out[h->nout++] = (Call){permit, h->now};
 }
 
 static void
 random_report(History *h)
 {
-	int			i = (int) next_random((uint64_t) h->nout);
-	PgwCallVerdict	verdict = next_random(2) == 0 ? PGW_VERDICT_FAILURE : (PgwCallVerdict) next_random(NVERDICTS);
-	PgwBreaker	before = h->b;
+	int i = (int) next_random((uint64_t) h->nout);
+	PgwCallVerdict verdict =
+		next_random(2) == 0 ? PGW_VERDICT_FAILURE : (PgwCallVerdict) next_random(NVERDICTS);
+	PgwBreaker before = h->b;
 	PgwBreakerPermit permit = h->out[i].permit;
 	PgwBreakerTransition transition = pgw_breaker_report(&h->b, &config, h->now, &permit, verdict);
 
@@ -114,23 +117,28 @@ random_report(History *h)
 	h->closed += transition == PGW_BREAKER_CLOSED_AGAIN;
 	if (permit.epoch != before.epoch)
 		assert_memory_equal(&h->b, &before, sizeof(before));
-	assert_int_equal(transition == PGW_BREAKER_OPENED, before.state == PGW_BREAKER_CLOSED && h->b.state == PGW_BREAKER_OPEN);
-	assert_int_equal(transition == PGW_BREAKER_CLOSED_AGAIN, before.state == PGW_BREAKER_HALF_OPEN && h->b.state == PGW_BREAKER_CLOSED);
+	assert_int_equal(transition == PGW_BREAKER_OPENED,
+					 before.state == PGW_BREAKER_CLOSED && h->b.state == PGW_BREAKER_OPEN);
+	assert_int_equal(transition == PGW_BREAKER_CLOSED_AGAIN,
+					 before.state == PGW_BREAKER_HALF_OPEN && h->b.state == PGW_BREAKER_CLOSED);
 	if (before.state != PGW_BREAKER_CLOSED && h->b.state == PGW_BREAKER_CLOSED)
-		assert_true(permit.probe && (verdict == PGW_VERDICT_SUCCESS || verdict == PGW_VERDICT_ALIVE));
+		assert_true(permit.probe &&
+					(verdict == PGW_VERDICT_SUCCESS || verdict == PGW_VERDICT_ALIVE));
 	if (transition == PGW_BREAKER_OPENED)
-		assert_true(verdict == PGW_VERDICT_FAILURE && (before.openings > 0 || before.failures == config.failures - 1));
+		assert_true(verdict == PGW_VERDICT_FAILURE &&
+					(before.openings > 0 || before.failures == config.failures - 1));
 }
 
 static void
 check(const History *h, bool clock_jumped)
 {
-	PgwBreaker	copy = h->b;
+	PgwBreaker copy = h->b;
 	PgwBreakerPermit permit;
-	int64_t		longest = LONGEST_COOLDOWN > PROBE_TIMEOUT ? LONGEST_COOLDOWN : PROBE_TIMEOUT;
-	int64_t		wait = pgw_breaker_wait_ms(&copy, &config, h->now);
+	int64_t longest = LONGEST_COOLDOWN > PROBE_TIMEOUT ? LONGEST_COOLDOWN : PROBE_TIMEOUT;
+	int64_t wait = pgw_breaker_wait_ms(&copy, &config, h->now);
 
-	assert_in_range(h->b.openings, h->b.state == PGW_BREAKER_CLOSED ? 0 : 1, PGW_BREAKER_MAX_DOUBLINGS + 1);
+	assert_in_range(h->b.openings, h->b.state == PGW_BREAKER_CLOSED ? 0 : 1,
+					PGW_BREAKER_MAX_DOUBLINGS + 1);
 	assert_in_range(h->b.failures, 0, config.failures - 1);
 	assert_in_range(wait, 0, longest);
 
@@ -145,12 +153,12 @@ check(const History *h, bool clock_jumped)
 static void
 random_histories(void **state)
 {
-	History		total = {0};
+	History total = {0};
 
 	for (int round = 0; round < 300; round++)
 	{
-		bool		jumps = round % 3 == 2;
-		History		h = {.b = fresh(), .now = START};
+		bool jumps = round % 3 == 2;
+		History h = {.b = fresh(), .now = START};
 
 		seed = (uint64_t) (round + 1) * UINT64_C(0x9E3779B97F4A7C15);
 		for (int step = 0; step < 500; step++)
@@ -179,13 +187,15 @@ random_histories(void **state)
 						if (next_random(2) == 0)
 							h.nout = 0;
 						for (int i = 0; i < h.nout; i++)
-							h.out[i].permit.probe = false;	/* died with the process; its answer may yet turn up */
+							/* died with the process; its answer may yet turn up */
+							h.out[i].permit.probe = false;
 					}
 					else if (jumps && next_random(5) == 0)
 					{
 						h.now += (int64_t) next_random(3 * DAY) - DAY;
 						for (int i = 0; i < h.nout; i++)
-							h.out[i].at = h.now - PROBE_TIMEOUT;	/* its age cannot be told any more */
+							/* its age cannot be told any more */
+							h.out[i].at = h.now - PROBE_TIMEOUT;
 					}
 					break;
 			}
@@ -196,7 +206,8 @@ random_histories(void **state)
 		total.opened += h.opened;
 		total.closed += h.closed;
 	}
-	assert_true(total.probes > 1000 && total.lost > 100 && total.opened > 500 && total.closed > 500);
+	assert_true(total.probes > 1000 && total.lost > 100 && total.opened > 500 &&
+				total.closed > 500);
 }
 
 /* ---- an hour's outage, ten payments a second ---- */
@@ -204,12 +215,13 @@ random_histories(void **state)
 static void
 outage(void **state)
 {
-	const PgwBreakerConfig usual = {.failures = 5, .cooldown_ms = 30 * SECOND, .probe_timeout_ms = 60 * SECOND};
-	PgwBreaker	b = fresh();
-	int64_t		back = START + HOUR;
-	int64_t		now;
-	int			sent = 0;
-	int			refused = 0;
+	const PgwBreakerConfig usual = {
+		.failures = 5, .cooldown_ms = 30 * SECOND, .probe_timeout_ms = 60 * SECOND};
+	PgwBreaker b = fresh();
+	int64_t back = START + HOUR;
+	int64_t now;
+	int sent = 0;
+	int refused = 0;
 
 	for (now = START; now < back; now += 100)
 	{
@@ -234,7 +246,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(random_histories), cmocka_unit_test(outage),
+		cmocka_unit_test(random_histories),
+		cmocka_unit_test(outage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /*
- * test_compensation.c - giving back: each answer's meaning as a table, and every combination against the invariants
+ * test_compensation.c - giving back: each answer's meaning as a table, and every combination
+ * against the invariants
  */
 #include "check_flow.h"
 
@@ -10,41 +11,70 @@
 #define CHARGED 1000
 #define MAX_ATTEMPTS 3
 
-static const PgwCapabilities everything = {.lookup = true, .lookup_refund = true, .can_void = true, .can_refund = true, .can_cancel = true};
+static const PgwCapabilities everything = {.lookup = true,
+										   .lookup_refund = true,
+										   .can_void = true,
+										   .can_refund = true,
+										   .can_cancel = true};
 
 static PgwCompensationInput
 asked(PgwBankOp op, PgwBankOp operation, const PgwAnswer *a)
 {
-	PgwCompensationInput in = {
-		.op = op, .operation = operation, .transport = PGW_TRANSPORT_ANSWERED, .answer = a, .caps = &everything, .keys_used = 1,
-		.max_keys = MAX_ATTEMPTS, .currency = "EUR"
-	};
+	PgwCompensationInput in = {.op = op,
+							   .operation = operation,
+							   .transport = PGW_TRANSPORT_ANSWERED,
+							   .answer = a,
+							   .caps = &everything,
+							   .keys_used = 1,
+							   .max_keys = MAX_ATTEMPTS,
+							   .currency = "EUR"};
 
 	return in;
 }
 
 /* ---- what an answer means ---- */
 
-#define OPERATION PGW_NOPS		/* in the table: the void, refund or cancellation itself */
+#define OPERATION PGW_NOPS /* in the table: the void, refund or cancellation itself */
 
 typedef struct Meaning
 {
-	PgwBankOp		op;
-	PgwOutcome	outcome;
-	bool		in_doubt;
-	bool		counts;
-	int			events[3];
+	PgwBankOp op;
+	PgwOutcome outcome;
+	bool in_doubt;
+	bool counts;
+	int events[3];
 	PgwCompensationNext next;
-	bool		at_once;
+	bool at_once;
 } Meaning;
 
-#define NO_EVENTS {-1}
-#define DONE_EVENTS {PGW_EV_REFUND_COMPLETED, -1}
-#define UNKNOWN_EVENTS {PGW_EV_REFUND_OUTCOME_UNKNOWN, -1}
-#define PENDING_EVENTS {PGW_EV_REFUND_PENDING, -1}
-#define RETRY_EVENTS {PGW_EV_REFUND_RETRY_SCHEDULED, -1}
-#define REFUSED_EVENTS {PGW_EV_REFUND_FAILED, PGW_EV_REFUND_RETRY_SCHEDULED, -1}
-#define REVIEW_EVENTS {PGW_EV_MANUAL_REVIEW_REQUIRED, -1}
+#define NO_EVENTS \
+	{ \
+		-1 \
+	}
+#define DONE_EVENTS \
+	{ \
+		PGW_EV_REFUND_COMPLETED, -1 \
+	}
+#define UNKNOWN_EVENTS \
+	{ \
+		PGW_EV_REFUND_OUTCOME_UNKNOWN, -1 \
+	}
+#define PENDING_EVENTS \
+	{ \
+		PGW_EV_REFUND_PENDING, -1 \
+	}
+#define RETRY_EVENTS \
+	{ \
+		PGW_EV_REFUND_RETRY_SCHEDULED, -1 \
+	}
+#define REFUSED_EVENTS \
+	{ \
+		PGW_EV_REFUND_FAILED, PGW_EV_REFUND_RETRY_SCHEDULED, -1 \
+	}
+#define REVIEW_EVENTS \
+	{ \
+		PGW_EV_MANUAL_REVIEW_REQUIRED, -1 \
+	}
 
 static const Meaning meanings[] = {
 	{OPERATION, PGW_OUT_APPROVED, false, false, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
@@ -56,37 +86,59 @@ static const Meaning meanings[] = {
 	{OPERATION, PGW_OUT_REJECTED, false, false, REFUSED_EVENTS, PGW_COMPENSATION_ANEW, false},
 	{OPERATION, PGW_OUT_REJECTED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
 	{OPERATION, PGW_OUT_NOT_PROCESSED, false, false, RETRY_EVENTS, PGW_COMPENSATION_AGAIN, false},
-	{OPERATION, PGW_OUT_NOT_PROCESSED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_NOT_PROCESSED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
 	{OPERATION, PGW_OUT_UNKNOWN, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
 	{OPERATION, PGW_OUT_UNKNOWN, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{OPERATION, PGW_OUT_REQUIRES_ACTION, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{OPERATION, PGW_OUT_REQUIRES_ACTION, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
 	{OPERATION, PGW_OUT_NOT_FOUND, false, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
 
-	{PGW_OP_LOOKUP_REFUND, PGW_OUT_APPROVED, true, false, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
-	{PGW_OP_LOOKUP_REFUND, PGW_OUT_PENDING, true, true, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_REFUND, PGW_OUT_DECLINED, true, false, REFUSED_EVENTS, PGW_COMPENSATION_ANEW, false},
-	{PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_APPROVED, true, false, DONE_EVENTS, PGW_COMPENSATION_DONE,
+	 false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_PENDING, true, true, PENDING_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_DECLINED, true, false, REFUSED_EVENTS, PGW_COMPENSATION_ANEW,
+	 false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, true, false, UNKNOWN_EVENTS,
+	 PGW_COMPENSATION_FIND_OUT, false},
 	{PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, true, true, NO_EVENTS, PGW_COMPENSATION_AGAIN, true},
-	{PGW_OP_LOOKUP_REFUND, PGW_OUT_UNKNOWN, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_REFUND, PGW_OUT_REJECTED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_PROCESSED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_REFUND, PGW_OUT_REQUIRES_ACTION, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_UNKNOWN, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_REJECTED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_PROCESSED, true, true, UNKNOWN_EVENTS,
+	 PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_REFUND, PGW_OUT_REQUIRES_ACTION, true, true, UNKNOWN_EVENTS,
+	 PGW_COMPENSATION_FIND_OUT, false},
 
 	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, false, false, NO_EVENTS, PGW_COMPENSATION_ANEW, true},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
 	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, NO_EVENTS, PGW_COMPENSATION_AGAIN, true},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_DECLINED, false, false, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_DECLINED, false, false, DONE_EVENTS, PGW_COMPENSATION_DONE,
+	 false},
 	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_DECLINED, true, true, DONE_EVENTS, PGW_COMPENSATION_DONE, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_ANEW, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, false, true, REVIEW_EVENTS, PGW_COMPENSATION_STOP, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, REVIEW_EVENTS, PGW_COMPENSATION_STOP, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_PENDING, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, false, true, UNKNOWN_EVENTS, PGW_COMPENSATION_ANEW, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_REJECTED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_PROCESSED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_REQUIRES_ACTION, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_ANEW,
+	 false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, false, UNKNOWN_EVENTS,
+	 PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, false, true, REVIEW_EVENTS, PGW_COMPENSATION_STOP,
+	 false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, REVIEW_EVENTS, PGW_COMPENSATION_STOP,
+	 false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_PENDING, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, false, true, UNKNOWN_EVENTS, PGW_COMPENSATION_ANEW,
+	 false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_REJECTED, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
+	 false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_PROCESSED, true, true, UNKNOWN_EVENTS,
+	 PGW_COMPENSATION_FIND_OUT, false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_REQUIRES_ACTION, true, true, UNKNOWN_EVENTS,
+	 PGW_COMPENSATION_FIND_OUT, false},
 };
 
 static void
@@ -98,23 +150,29 @@ each_answer(void **state)
 		for (size_t o = 0; o < LENGTH(operations); o++)
 		{
 			const Meaning *m = &meanings[i];
-			PgwAnswer	a = answer(m->outcome);
-			PgwCompensationInput in = asked(m->op == OPERATION ? operations[o] : m->op, operations[o], &a);
+			PgwAnswer a = answer(m->outcome);
+			PgwCompensationInput in =
+				asked(m->op == OPERATION ? operations[o] : m->op, operations[o], &a);
 			PgwCompensationDecision d;
 
 			in.in_doubt = m->in_doubt;
 			in.not_found_counts = m->counts;
-			if (m->op == PGW_OP_LOOKUP_CHARGE && m->next == PGW_COMPENSATION_AGAIN && operations[o] == PGW_OP_CANCEL)
-				continue;		/* looked_up_charge */
+			if (m->op == PGW_OP_LOOKUP_CHARGE && m->next == PGW_COMPENSATION_AGAIN &&
+				operations[o] == PGW_OP_CANCEL)
+				continue; /* looked_up_charge */
 			if (operations[o] == PGW_OP_REFUND)
 			{
-				a.captured = CHARGED;	/* only what is shown proves anything of a refund: looked_up_charge */
+				/* only what is shown proves anything of a refund: looked_up_charge */
+				a.captured = CHARGED;
 				a.refunded = 0;
 			}
 			pgw_compensation_result(&in, &d);
-			if (!events_are(&d.decision, m->events) || d.next != m->next || d.at_once != m->at_once || d.operation != operations[o])
-				fail_msg("case %zu, %s: next %d, at once %d, then %s, %d events, the first is %s", i, pgw_op_name(operations[o]), (int) d.next,
-						 d.at_once, pgw_op_name(d.operation), d.decision.nevents, pgw_event_name(d.decision.events[0].type));
+			if (!events_are(&d.decision, m->events) || d.next != m->next ||
+				d.at_once != m->at_once || d.operation != operations[o])
+				fail_msg("case %zu, %s: next %d, at once %d, then %s, %d events, the first is %s",
+						 i, pgw_op_name(operations[o]), (int) d.next, d.at_once,
+						 pgw_op_name(d.operation), d.decision.nevents,
+						 pgw_event_name(d.decision.events[0].type));
 		}
 }
 
@@ -123,28 +181,38 @@ no_answer(void **state)
 {
 	static const struct
 	{
-		PgwBankOp		op;
+		PgwBankOp op;
 		PgwTransport transport;
-		bool		in_doubt;
-		bool		counts;
-		int			events[3];
+		bool in_doubt;
+		bool counts;
+		int events[3];
 		PgwCompensationNext next;
-	}			cases[] = {
+	} cases[] = {
 		{OPERATION, PGW_TRANSPORT_NEVER_SENT, false, false, RETRY_EVENTS, PGW_COMPENSATION_AGAIN},
-		{OPERATION, PGW_TRANSPORT_NEVER_SENT, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{OPERATION, PGW_TRANSPORT_MAYBE_SENT, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{OPERATION, PGW_TRANSPORT_MAYBE_SENT, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_LOOKUP_REFUND, PGW_TRANSPORT_NEVER_SENT, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_LOOKUP_REFUND, PGW_TRANSPORT_MAYBE_SENT, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_NEVER_SENT, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, true, true, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_NEVER_SENT, false, true, RETRY_EVENTS, PGW_COMPENSATION_ANEW},
-		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, false, true, RETRY_EVENTS, PGW_COMPENSATION_ANEW},
+		{OPERATION, PGW_TRANSPORT_NEVER_SENT, true, false, UNKNOWN_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{OPERATION, PGW_TRANSPORT_MAYBE_SENT, false, false, UNKNOWN_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{OPERATION, PGW_TRANSPORT_MAYBE_SENT, true, false, UNKNOWN_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_REFUND, PGW_TRANSPORT_NEVER_SENT, true, true, UNKNOWN_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_REFUND, PGW_TRANSPORT_MAYBE_SENT, true, true, UNKNOWN_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_NEVER_SENT, true, true, UNKNOWN_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, true, true, UNKNOWN_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_NEVER_SENT, false, true, RETRY_EVENTS,
+		 PGW_COMPENSATION_ANEW},
+		{PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, false, true, RETRY_EVENTS,
+		 PGW_COMPENSATION_ANEW},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
-		PgwCompensationInput in = asked(cases[i].op == OPERATION ? PGW_OP_REFUND : cases[i].op, PGW_OP_REFUND, NULL);
+		PgwCompensationInput in =
+			asked(cases[i].op == OPERATION ? PGW_OP_REFUND : cases[i].op, PGW_OP_REFUND, NULL);
 		PgwCompensationDecision d;
 
 		in.transport = cases[i].transport;
@@ -153,7 +221,8 @@ no_answer(void **state)
 		in.keys_used = MAX_ATTEMPTS + 1; /* no answer is no refusal, however often */
 		pgw_compensation_result(&in, &d);
 		if (!events_are(&d.decision, cases[i].events) || d.next != cases[i].next || d.at_once)
-			fail_msg("case %zu: next %d, first event %s", i, (int) d.next, pgw_event_name(d.decision.events[0].type));
+			fail_msg("case %zu: next %d, first event %s", i, (int) d.next,
+					 pgw_event_name(d.decision.events[0].type));
 	}
 }
 
@@ -166,7 +235,7 @@ refused_too_often(void **state)
 	for (size_t i = 0; i < LENGTH(outcomes); i++)
 		for (int attempts = 1; attempts <= MAX_ATTEMPTS + 1; attempts++)
 		{
-			PgwAnswer	a = answer(outcomes[i]);
+			PgwAnswer a = answer(outcomes[i]);
 			PgwCompensationInput in = asked(ops[i], i == 0 ? PGW_OP_VOID : PGW_OP_REFUND, &a);
 			PgwCompensationDecision d;
 
@@ -174,18 +243,22 @@ refused_too_often(void **state)
 			pgw_compensation_result(&in, &d);
 			if (attempts < MAX_ATTEMPTS)
 			{
-				assert_true(events_are(&d.decision, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_REFUND_RETRY_SCHEDULED)));
+				assert_true(events_are(
+					&d.decision, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_REFUND_RETRY_SCHEDULED)));
 				assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
 				continue;
 			}
-			assert_true(events_are(&d.decision, EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
+			assert_true(events_are(&d.decision,
+								   EVENTS(PGW_EV_REFUND_FAILED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
 			assert_int_equal(d.decision.state, PGW_REQUIRES_MANUAL_REVIEW);
 			assert_int_equal(d.next, PGW_COMPENSATION_STOP);
 			assert_string_equal(d.decision.error->code, "refund_refused");
 		}
 }
 
-/* A lapsed authorization holds nobody's money; a refund that is refused with that word is refused. */
+/*
+ * A lapsed authorization holds nobody's money; a refund that is refused with that word is refused.
+ */
 static void
 authorization_expired(void **state)
 {
@@ -193,14 +266,15 @@ authorization_expired(void **state)
 
 	for (size_t o = 0; o < LENGTH(operations); o++)
 	{
-		PgwAnswer	a = answer(PGW_OUT_DECLINED);
+		PgwAnswer a = answer(PGW_OUT_DECLINED);
 		PgwCompensationInput in = asked(operations[o], operations[o], &a);
 		PgwCompensationDecision d;
 
 		strcpy(a.error_code, "authorization_expired");
 		in.keys_used = MAX_ATTEMPTS;
 		pgw_compensation_result(&in, &d);
-		assert_int_equal(d.next, operations[o] == PGW_OP_VOID ? PGW_COMPENSATION_DONE : PGW_COMPENSATION_STOP);
+		assert_int_equal(d.next, operations[o] == PGW_OP_VOID ? PGW_COMPENSATION_DONE
+															  : PGW_COMPENSATION_STOP);
 	}
 }
 
@@ -210,16 +284,16 @@ looked_up_charge(void **state)
 {
 	static const struct
 	{
-		PgwBankOp		before;
-		bool		in_doubt;
-		int64_t		captured;
-		int64_t		refunded;
-		bool		voided;
+		PgwBankOp before;
+		bool in_doubt;
+		int64_t captured;
+		int64_t refunded;
+		bool voided;
 		PgwCompensationNext next;
-		PgwBankOp		after;
-		int64_t		amount;
-		int64_t		asked;
-	}			cases[] = {
+		PgwBankOp after;
+		int64_t amount;
+		int64_t asked;
+	} cases[] = {
 		/* given back already */
 		{PGW_OP_VOID, true, 0, 0, true, PGW_COMPENSATION_DONE, PGW_OP_VOID, 0, 0},
 		{PGW_OP_VOID, true, -1, -1, true, PGW_COMPENSATION_DONE, PGW_OP_VOID, 0, 0},
@@ -233,23 +307,36 @@ looked_up_charge(void **state)
 		{PGW_OP_REFUND, true, 0, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_VOID, 0, 0},
 		{PGW_OP_CANCEL, false, CHARGED, 0, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED, 0},
 		/* somebody gave some of it back */
-		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, 0},
-		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, 0},
+		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND,
+		 CHARGED - 400, 0},
+		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND,
+		 CHARGED - 400, 0},
 		{PGW_OP_REFUND, true, CHARGED, 0, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, CHARGED, 0},
 		/* which was known when the rest was asked for: the same request, so the same key */
-		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND, CHARGED - 400, CHARGED - 400},
-		{PGW_OP_REFUND, true, CHARGED, 700, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 700, CHARGED - 400},
-		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, CHARGED - 400, CHARGED - 400},
+		{PGW_OP_REFUND, true, CHARGED, 400, false, PGW_COMPENSATION_AGAIN, PGW_OP_REFUND,
+		 CHARGED - 400, CHARGED - 400},
+		{PGW_OP_REFUND, true, CHARGED, 700, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND,
+		 CHARGED - 700, CHARGED - 400},
+		{PGW_OP_REFUND, false, CHARGED, 400, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND,
+		 CHARGED - 400, CHARGED - 400},
 		/* the bank does not say what is captured */
 		{PGW_OP_CANCEL, true, -1, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_CANCEL, 0, 0},
 		{PGW_OP_VOID, true, -1, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_VOID, 0, 0},
 		{PGW_OP_REFUND, false, -1, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, 0, 0},
-		/* a refund in doubt: what the bank does not say is not nothing; not even with the other half of it */
+		/*
+		 * a refund in doubt: what the bank does not say is not nothing; not even with the other
+		 * half of it
+		 */
 		{PGW_OP_REFUND, true, -1, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0, 0},
 		{PGW_OP_REFUND, true, -1, 0, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0, 0},
-		{PGW_OP_REFUND, true, -1, CHARGED, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0, CHARGED},
-		{PGW_OP_REFUND, true, CHARGED, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0, CHARGED},
-		/* nor is another operation's doubt a reason for a refund: the void or cancellation is done again */
+		{PGW_OP_REFUND, true, -1, CHARGED, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0,
+		 CHARGED},
+		{PGW_OP_REFUND, true, CHARGED, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_REFUND, 0,
+		 CHARGED},
+		/*
+		 * nor is another operation's doubt a reason for a refund: the void or cancellation is done
+		 * again
+		 */
 		{PGW_OP_CANCEL, true, CHARGED, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_CANCEL, 0, 0},
 		{PGW_OP_CANCEL, false, CHARGED, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_CANCEL, 0, 0},
 		{PGW_OP_VOID, true, CHARGED, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_VOID, 0, 0},
@@ -258,7 +345,7 @@ looked_up_charge(void **state)
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
-		PgwAnswer	a = answer(PGW_OUT_APPROVED);
+		PgwAnswer a = answer(PGW_OUT_APPROVED);
 		PgwCompensationInput in = asked(PGW_OP_LOOKUP_CHARGE, cases[i].before, &a);
 		PgwCompensationDecision d;
 
@@ -270,7 +357,8 @@ looked_up_charge(void **state)
 		in.not_found_counts = true;
 		pgw_compensation_result(&in, &d);
 		if (d.next != cases[i].next || d.operation != cases[i].after || d.amount != cases[i].amount)
-			fail_msg("case %zu: next %d, then %s, amount %lld", i, (int) d.next, pgw_op_name(d.operation), (long long) d.amount);
+			fail_msg("case %zu: next %d, then %s, amount %lld", i, (int) d.next,
+					 pgw_op_name(d.operation), (long long) d.amount);
 		assert_int_equal(d.lookup_inconclusive, d.next == PGW_COMPENSATION_FIND_OUT);
 	}
 }
@@ -282,7 +370,7 @@ another_payment(void **state)
 	for (int in_doubt = 0; in_doubt < 2; in_doubt++)
 		for (int op = PGW_OP_LOOKUP_CHARGE; op <= PGW_OP_LOOKUP_REFUND; op++)
 		{
-			PgwAnswer	a = answer(PGW_OUT_UNKNOWN);
+			PgwAnswer a = answer(PGW_OUT_UNKNOWN);
 			PgwCompensationInput in = asked((PgwBankOp) op, PGW_OP_REFUND, &a);
 			PgwCompensationDecision d;
 
@@ -297,42 +385,55 @@ another_payment(void **state)
 		}
 }
 
-/* What the bank has said to be pending is waited for: a look-up that shows only the charge cannot tell that it is lost. */
+/*
+ * What the bank has said to be pending is waited for: a look-up that shows only the charge cannot
+ * tell that it is lost.
+ */
 static void
 pending_at_the_bank(void **state)
 {
 	static const struct
 	{
-		PgwBankOp		operation;
-		PgwOutcome	outcome;
-		bool		in_doubt;
-		bool		counts;
-		int64_t		captured;
-		int64_t		refunded;
-		bool		voided;
-		int			events[3];
+		PgwBankOp operation;
+		PgwOutcome outcome;
+		bool in_doubt;
+		bool counts;
+		int64_t captured;
+		int64_t refunded;
+		bool voided;
+		int events[3];
 		PgwCompensationNext next;
-	}			cases[] = {
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, false, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 400, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, -1, -1, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, 0, 0, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
+	} cases[] = {
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, NO_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, false, CHARGED, 0, false, NO_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, 400, false, NO_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, -1, -1, false, NO_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, 0, 0, false, NO_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
 		/* captured meanwhile; but not refunded as well while the void is pending */
-		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, CHARGED, 0, false, NO_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
 		/* settled */
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, CHARGED, false, DONE_EVENTS, PGW_COMPENSATION_DONE},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, true, true, CHARGED, CHARGED, false, DONE_EVENTS,
+		 PGW_COMPENSATION_DONE},
 		{PGW_OP_VOID, PGW_OUT_APPROVED, true, true, 0, 0, true, DONE_EVENTS, PGW_COMPENSATION_DONE},
 		/* the look-up itself says nothing, or that nothing is there */
-		{PGW_OP_REFUND, PGW_OUT_UNKNOWN, true, true, -1, -1, false, NO_EVENTS, PGW_COMPENSATION_FIND_OUT},
-		{PGW_OP_REFUND, PGW_OUT_NOT_FOUND, true, true, -1, -1, false, REVIEW_EVENTS, PGW_COMPENSATION_STOP},
+		{PGW_OP_REFUND, PGW_OUT_UNKNOWN, true, true, -1, -1, false, NO_EVENTS,
+		 PGW_COMPENSATION_FIND_OUT},
+		{PGW_OP_REFUND, PGW_OUT_NOT_FOUND, true, true, -1, -1, false, REVIEW_EVENTS,
+		 PGW_COMPENSATION_STOP},
 		/* that key is used up: nothing of it is pending */
-		{PGW_OP_REFUND, PGW_OUT_APPROVED, false, true, CHARGED, 0, false, NO_EVENTS, PGW_COMPENSATION_ANEW},
+		{PGW_OP_REFUND, PGW_OUT_APPROVED, false, true, CHARGED, 0, false, NO_EVENTS,
+		 PGW_COMPENSATION_ANEW},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
-		PgwAnswer	a = answer(cases[i].outcome);
+		PgwAnswer a = answer(cases[i].outcome);
 		PgwCompensationInput in = asked(PGW_OP_LOOKUP_CHARGE, cases[i].operation, &a);
 		PgwCompensationDecision d;
 
@@ -344,26 +445,32 @@ pending_at_the_bank(void **state)
 		in.pending = true;
 		pgw_compensation_result(&in, &d);
 		if (!events_are(&d.decision, cases[i].events) || d.next != cases[i].next)
-			fail_msg("case %zu: next %d, %d events, first %s", i, (int) d.next, d.decision.nevents, pgw_event_name(d.decision.events[0].type));
-		if (d.next == PGW_COMPENSATION_FIND_OUT && (d.operation != cases[i].operation || d.amount != 0 || d.at_once))
-			fail_msg("case %zu: then %s, amount %lld, at once %d", i, pgw_op_name(d.operation), (long long) d.amount, d.at_once);
+			fail_msg("case %zu: next %d, %d events, first %s", i, (int) d.next, d.decision.nevents,
+					 pgw_event_name(d.decision.events[0].type));
+		if (d.next == PGW_COMPENSATION_FIND_OUT &&
+			(d.operation != cases[i].operation || d.amount != 0 || d.at_once))
+			fail_msg("case %zu: then %s, amount %lld, at once %d", i, pgw_op_name(d.operation),
+					 (long long) d.amount, d.at_once);
 	}
 }
 
-/* A refund of less than was asked for, or of another currency, is for a person; what the bank does not name is taken as asked for. */
+/*
+ * A refund of less than was asked for, or of another currency, is for a person; what the bank does
+ * not name is taken as asked for.
+ */
 static void
 partial_answer(void **state)
 {
 	static const struct
 	{
-		PgwBankOp		operation;
-		int64_t		asked;
-		bool		has_amount;
-		int64_t		amount;
-		bool		bad;
-		bool		whole;
+		PgwBankOp operation;
+		int64_t asked;
+		bool has_amount;
+		int64_t amount;
+		bool bad;
+		bool whole;
 		const char *currency;
-	}			cases[] = {
+	} cases[] = {
 		{PGW_OP_REFUND, CHARGED, true, CHARGED, false, true, NULL},
 		{PGW_OP_REFUND, CHARGED, true, CHARGED, false, true, "EUR"},
 		{PGW_OP_REFUND, CHARGED, true, CHARGED, false, false, "JPY"},
@@ -387,8 +494,9 @@ partial_answer(void **state)
 		for (int lookup = 0; lookup < 2; lookup++)
 			for (int in_doubt = lookup; in_doubt < 2; in_doubt++)
 			{
-				PgwAnswer	a = answer(PGW_OUT_APPROVED);
-				PgwCompensationInput in = asked(lookup ? PGW_OP_LOOKUP_REFUND : cases[i].operation, cases[i].operation, &a);
+				PgwAnswer a = answer(PGW_OUT_APPROVED);
+				PgwCompensationInput in = asked(lookup ? PGW_OP_LOOKUP_REFUND : cases[i].operation,
+												cases[i].operation, &a);
 				PgwCompensationDecision d;
 
 				a.has_amount = cases[i].has_amount;
@@ -418,12 +526,17 @@ describe(const PgwCompensationInput *in, const PgwCompensationDecision *d)
 	static char text[512];
 	const PgwAnswer *a = in->answer;
 
-	snprintf(text, sizeof(text), "%s for %s, transport %d, outcome %s '%s', in doubt %d, counts %d, attempts %d, void %d refund %d cancel %d, "
-			 "voided %d captured %lld refunded %lld, pending %d, asked for %lld, amount %d %lld bad %d: next %d, %d events, first %s", pgw_op_name(in->op), pgw_op_name(in->operation),
-			 (int) in->transport, pgw_outcome_name(a->outcome), a->error_code, in->in_doubt, in->not_found_counts, in->keys_used,
-			 in->caps->can_void, in->caps->can_refund, in->caps->can_cancel, a->voided, (long long) a->captured, (long long) a->refunded,
-			 in->pending, (long long) in->amount, a->has_amount, (long long) a->amount, a->amount_unreadable, (int) d->next, d->decision.nevents,
-				 d->decision.nevents > 0 ? pgw_event_name(d->decision.events[0].type) : "none");
+	snprintf(
+		text, sizeof(text),
+		"%s for %s, transport %d, outcome %s '%s', in doubt %d, counts %d, attempts %d, void %d refund %d cancel %d, "
+		"voided %d captured %lld refunded %lld, pending %d, asked for %lld, amount %d %lld bad %d: next %d, %d events, first %s",
+		pgw_op_name(in->op), pgw_op_name(in->operation), (int) in->transport,
+		pgw_outcome_name(a->outcome), a->error_code, in->in_doubt, in->not_found_counts,
+		in->keys_used, in->caps->can_void, in->caps->can_refund, in->caps->can_cancel, a->voided,
+		(long long) a->captured, (long long) a->refunded, in->pending, (long long) in->amount,
+		a->has_amount, (long long) a->amount, a->amount_unreadable, (int) d->next,
+		d->decision.nevents,
+		d->decision.nevents > 0 ? pgw_event_name(d->decision.events[0].type) : "none");
 	return text;
 }
 
@@ -435,9 +548,11 @@ bank_belies_itself(const PgwCompensationInput *in)
 {
 	const PgwAnswer *a = in->answer;
 
-	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED || in->op != in->operation)
+	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED ||
+		in->op != in->operation)
 		return false;
-	return in->op == PGW_OP_REFUND ? in->amount > 0 && a->refunded >= 0 && a->refunded < in->amount : in->op == PGW_OP_VOID && a->has_voided && !a->voided;
+	return in->op == PGW_OP_REFUND ? in->amount > 0 && a->refunded >= 0 && a->refunded < in->amount
+								   : in->op == PGW_OP_VOID && a->has_voided && !a->voided;
 }
 
 /* The bank's word that some of the money is back, or who knows how much. */
@@ -446,10 +561,12 @@ bank_says_partly(const PgwCompensationInput *in)
 {
 	const PgwAnswer *a = in->answer;
 
-	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED || in->op == PGW_OP_LOOKUP_CHARGE || bank_belies_itself(in))
+	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED ||
+		in->op == PGW_OP_LOOKUP_CHARGE || bank_belies_itself(in))
 		return false;
 	return in->operation == PGW_OP_REFUND && in->amount > 0 &&
-		(a->amount_unreadable || (a->has_amount && a->amount < in->amount) || (a->currency[0] != '\0' && strcmp(a->currency, in->currency) != 0));
+		   (a->amount_unreadable || (a->has_amount && a->amount < in->amount) ||
+			(a->currency[0] != '\0' && strcmp(a->currency, in->currency) != 0));
 }
 
 /* The bank's word that the money is back. */
@@ -462,17 +579,20 @@ bank_says_given_back(const PgwCompensationInput *in)
 		return false;
 	if (in->op == PGW_OP_LOOKUP_CHARGE)
 		return a->outcome == PGW_OUT_DECLINED ||
-			(a->outcome == PGW_OUT_APPROVED && (a->voided || (a->captured > 0 && a->refunded >= a->captured)));
+			   (a->outcome == PGW_OUT_APPROVED &&
+				(a->voided || (a->captured > 0 && a->refunded >= a->captured)));
 	if (a->outcome == PGW_OUT_APPROVED)
 		return !bank_says_partly(in) && !bank_belies_itself(in);
-	return in->op == PGW_OP_VOID && a->outcome == PGW_OUT_DECLINED && strcmp(a->error_code, "authorization_expired") == 0;
+	return in->op == PGW_OP_VOID && a->outcome == PGW_OUT_DECLINED &&
+		   strcmp(a->error_code, "authorization_expired") == 0;
 }
 
 /* The bank's refusal, which the key's earlier use cannot be behind. */
 static bool
 bank_refuses(const PgwCompensationInput *in)
 {
-	if (in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE || bank_says_given_back(in))
+	if (in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE ||
+		bank_says_given_back(in))
 		return false;
 	if (in->answer->outcome == PGW_OUT_REJECTED)
 		return in->op != PGW_OP_LOOKUP_REFUND && !in->in_doubt;
@@ -482,7 +602,9 @@ bank_refuses(const PgwCompensationInput *in)
 static bool
 can(const PgwCapabilities *caps, PgwBankOp op)
 {
-	return op == PGW_OP_VOID ? caps->can_void : op == PGW_OP_REFUND ? caps->can_refund : op == PGW_OP_CANCEL && caps->can_cancel;
+	return op == PGW_OP_VOID     ? caps->can_void
+		   : op == PGW_OP_REFUND ? caps->can_refund
+								 : op == PGW_OP_CANCEL && caps->can_cancel;
 }
 
 static void
@@ -490,70 +612,101 @@ check_result(const PgwCompensationInput *in)
 {
 	PgwCompensationDecision d;
 	const PgwAnswer *a = in->answer;
-	bool		lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
-	bool		answered = in->transport == PGW_TRANSPORT_ANSWERED;
-	bool		stands = answered && in->op == PGW_OP_LOOKUP_CHARGE && a->outcome == PGW_OUT_APPROVED && !bank_says_given_back(in);
-	bool		not_there = answered && in->not_found_counts && a->outcome == PGW_OUT_NOT_FOUND;
-	bool		blind = (in->in_doubt || in->operation == PGW_OP_CANCEL) && a->captured != 0 && (a->captured < 0 || a->refunded < 0);
-	PgwBankOp		fits = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
-	bool		partly = bank_says_partly(in);
-	bool		waits = stands && in->in_doubt && in->pending;
-	bool		lookup_inconclusive = stands && blind && in->in_doubt && fits != PGW_OP_VOID && fits != PGW_NOPS;
-	bool		lost = in->in_doubt && in->not_found_counts && !in->pending && !lookup_inconclusive;
-	bool		same = fits == in->operation && (a->refunded <= 0 || in->amount == a->captured - a->refunded);
-	bool		done;
-	bool		stop;
-	bool		same_wait;
+	bool lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+	bool answered = in->transport == PGW_TRANSPORT_ANSWERED;
+	bool stands = answered && in->op == PGW_OP_LOOKUP_CHARGE && a->outcome == PGW_OUT_APPROVED &&
+				  !bank_says_given_back(in);
+	bool not_there = answered && in->not_found_counts && a->outcome == PGW_OUT_NOT_FOUND;
+	bool blind = (in->in_doubt || in->operation == PGW_OP_CANCEL) && a->captured != 0 &&
+				 (a->captured < 0 || a->refunded < 0);
+	PgwBankOp fits = a->captured < 0 || blind
+						 ? in->operation
+						 : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	bool partly = bank_says_partly(in);
+	bool waits = stands && in->in_doubt && in->pending;
+	bool lookup_inconclusive =
+		stands && blind && in->in_doubt && fits != PGW_OP_VOID && fits != PGW_NOPS;
+	bool lost = in->in_doubt && in->not_found_counts && !in->pending && !lookup_inconclusive;
+	bool same =
+		fits == in->operation && (a->refunded <= 0 || in->amount == a->captured - a->refunded);
+	bool done;
+	bool stop;
+	bool same_wait;
 
 	pgw_compensation_result(in, &d);
 	HOLDS(!d.excess || d.next == PGW_COMPENSATION_DONE);
 	HOLDS((d.decision.shown != NULL) == (d.excess || partly));
 	/* pending, and nothing that was asked says otherwise: no event more */
 	same_wait = lookup && in->pending && in->in_doubt && d.next == PGW_COMPENSATION_FIND_OUT &&
-		(!answered || in->op == PGW_OP_LOOKUP_CHARGE || a->outcome == PGW_OUT_PENDING || a->outcome == PGW_OUT_UNKNOWN);
-	HOLDS(d.at_once || same_wait ? d.decision.nevents == 0 && d.decision.state == PGW_REFUNDING : events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING,
-																											   &d.decision) == NULL);
-	HOLDS(d.decision.payment == PGW_PAYMENT_UNCHANGED && !d.decision.save_later && !d.decision.not_found);
+				(!answered || in->op == PGW_OP_LOOKUP_CHARGE || a->outcome == PGW_OUT_PENDING ||
+				 a->outcome == PGW_OUT_UNKNOWN);
+	HOLDS(d.at_once || same_wait
+			  ? d.decision.nevents == 0 && d.decision.state == PGW_REFUNDING
+			  : events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.decision) == NULL);
+	HOLDS(d.decision.payment == PGW_PAYMENT_UNCHANGED && !d.decision.save_later &&
+		  !d.decision.not_found);
 
 	/* given back: upon the bank's word, and always then */
 	done = d.next == PGW_COMPENSATION_DONE;
 	HOLDS(done == bank_says_given_back(in));
-	HOLDS(done == (d.decision.state == PGW_REFUNDED) && done == has_event(&d.decision, PGW_EV_REFUND_COMPLETED));
+	HOLDS(done == (d.decision.state == PGW_REFUNDED) &&
+		  done == has_event(&d.decision, PGW_EV_REFUND_COMPLETED));
 
-	/* to a person: refused too often, the charge is gone, no operation fits, or not all of it is back */
+	/*
+	 * to a person: refused too often, the charge is gone, no operation fits, or not all of it is
+	 * back
+	 */
 	stop = d.next == PGW_COMPENSATION_STOP;
-	HOLDS(stop == (d.decision.state == PGW_REQUIRES_MANUAL_REVIEW) && stop == has_event(&d.decision, PGW_EV_MANUAL_REVIEW_REQUIRED));
-	HOLDS(stop == (partly || (bank_refuses(in) && in->keys_used >= in->max_keys) || (not_there && in->op == PGW_OP_LOOKUP_CHARGE) ||
-				   (stands && fits == PGW_NOPS)));
+	HOLDS(stop == (d.decision.state == PGW_REQUIRES_MANUAL_REVIEW) &&
+		  stop == has_event(&d.decision, PGW_EV_MANUAL_REVIEW_REQUIRED));
+	HOLDS(stop == (partly || (bank_refuses(in) && in->keys_used >= in->max_keys) ||
+				   (not_there && in->op == PGW_OP_LOOKUP_CHARGE) || (stands && fits == PGW_NOPS)));
 	HOLDS(partly == same_text(d.decision.reason, "amount_mismatch"));
-	HOLDS(stop ? same_text(d.decision.error != NULL ? d.decision.error->code : NULL, "refund_refused") : d.decision.error == NULL && d.decision.keep_error);
+	HOLDS(
+		stop ? same_text(d.decision.error != NULL ? d.decision.error->code : NULL, "refund_refused")
+			 : d.decision.error == NULL && d.decision.keep_error);
 	HOLDS(bank_refuses(in) == has_event(&d.decision, PGW_EV_REFUND_FAILED));
 
-	/* a new key: the old one was refused, or a look-up shows that it did nothing and another request is due (or there was none) */
+	/*
+	 * a new key: the old one was refused, or a look-up shows that it did nothing and another
+	 * request is due (or there was none)
+	 */
 	if (d.next == PGW_COMPENSATION_ANEW && in->in_doubt)
 		HOLDS(bank_refuses(in) || (stands && lost && !same));
 	if (d.next == PGW_COMPENSATION_ANEW && !in->in_doubt)
 		HOLDS(lookup || bank_refuses(in));
 
-	/* the same key at once or later: it provably did nothing, or a look-up that counts does not show it */
+	/*
+	 * the same key at once or later: it provably did nothing, or a look-up that counts does not
+	 * show it
+	 */
 	if (d.next == PGW_COMPENSATION_AGAIN && lookup)
 		HOLDS(stands ? lost && same : not_there && in->op == PGW_OP_LOOKUP_REFUND);
 	if (d.next == PGW_COMPENSATION_AGAIN && !lookup)
-		HOLDS(!in->in_doubt && (in->transport == PGW_TRANSPORT_NEVER_SENT || (answered && a->outcome == PGW_OUT_NOT_PROCESSED)));
+		HOLDS(!in->in_doubt && (in->transport == PGW_TRANSPORT_NEVER_SENT ||
+								(answered && a->outcome == PGW_OUT_NOT_PROCESSED)));
 
 	/* a doubt stays one */
-	if (in->in_doubt && (!answered || a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_REJECTED || a->outcome == PGW_OUT_NOT_PROCESSED ||
-						 a->outcome == PGW_OUT_REQUIRES_ACTION || (a->outcome == PGW_OUT_NOT_FOUND && !in->not_found_counts)))
-		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && (same_wait || events_are(&d.decision, EVENTS(PGW_EV_REFUND_OUTCOME_UNKNOWN))));
+	if (in->in_doubt &&
+		(!answered || a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_REJECTED ||
+		 a->outcome == PGW_OUT_NOT_PROCESSED || a->outcome == PGW_OUT_REQUIRES_ACTION ||
+		 (a->outcome == PGW_OUT_NOT_FOUND && !in->not_found_counts)))
+		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT &&
+			  (same_wait || events_are(&d.decision, EVENTS(PGW_EV_REFUND_OUTCOME_UNKNOWN))));
 	if (bank_belies_itself(in))
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
-	if (!lookup && (in->transport == PGW_TRANSPORT_MAYBE_SENT || (answered && (a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_PENDING))))
+	if (!lookup && (in->transport == PGW_TRANSPORT_MAYBE_SENT ||
+					(answered && (a->outcome == PGW_OUT_UNKNOWN || a->outcome == PGW_OUT_PENDING))))
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT);
 	if (d.next == PGW_COMPENSATION_FIND_OUT)
-		HOLDS(same_wait || (d.decision.nevents == 1 &&
-						   (has_event(&d.decision, PGW_EV_REFUND_OUTCOME_UNKNOWN) || waits || (answered && a->outcome == PGW_OUT_PENDING))));
+		HOLDS(same_wait ||
+			  (d.decision.nevents == 1 && (has_event(&d.decision, PGW_EV_REFUND_OUTCOME_UNKNOWN) ||
+										   waits || (answered && a->outcome == PGW_OUT_PENDING))));
 
-	/* pending at the bank, and only the charge to look at: nothing is sent, whatever the look-up would allow otherwise */
+	/*
+	 * pending at the bank, and only the charge to look at: nothing is sent, whatever the look-up
+	 * would allow otherwise
+	 */
 	if (waits && fits != PGW_NOPS)
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && d.decision.nevents == 0);
 
@@ -561,13 +714,17 @@ check_result(const PgwCompensationInput *in)
 	HOLDS(d.lookup_inconclusive == (lookup_inconclusive && in->not_found_counts && !waits));
 
 	/* no waiting, and no event, only after a look-up that says: send */
-	HOLDS(d.at_once == ((stands && fits != PGW_NOPS && (!in->in_doubt || lost)) || (not_there && in->op == PGW_OP_LOOKUP_REFUND)));
+	HOLDS(d.at_once == ((stands && fits != PGW_NOPS && (!in->in_doubt || lost)) ||
+						(not_there && in->op == PGW_OP_LOOKUP_REFUND)));
 	HOLDS(!d.at_once || d.next == PGW_COMPENSATION_AGAIN || d.next == PGW_COMPENSATION_ANEW);
 
 	/* another operation only where the charge stands, and one that the bank has */
 	if (d.operation != in->operation)
 		HOLDS(stands && a->captured >= 0 && can(in->caps, d.operation) && d.at_once);
-	HOLDS(d.amount == (d.at_once && stands && a->captured > 0 && a->refunded >= 0 ? a->captured - a->refunded : 0) && d.amount >= 0);
+	HOLDS(d.amount == (d.at_once && stands && a->captured > 0 && a->refunded >= 0
+						   ? a->captured - a->refunded
+						   : 0) &&
+		  d.amount >= 0);
 }
 
 static void
@@ -582,7 +739,7 @@ every_answer(PgwCompensationInput in)
 				for (size_t r = 0; r < LENGTH(refunded); r++)
 					for (int bits = 0; bits < 8; bits++)
 					{
-						PgwAnswer	a = answer((PgwOutcome) outcome);
+						PgwAnswer a = answer((PgwOutcome) outcome);
 
 						a.captured = captured[c];
 						a.refunded = refunded[r];
@@ -608,11 +765,18 @@ every_combination(void **state)
 			for (int bits = 0; bits < 64; bits++)
 				for (int attempts = MAX_ATTEMPTS - 1; attempts <= MAX_ATTEMPTS + 1; attempts++)
 				{
-					PgwCapabilities caps = {.can_void = bits & 1, .can_refund = (bits & 2) != 0, .can_cancel = (bits & 4) != 0};
-					PgwCompensationInput in = {
-						.op = ops[op], .operation = operations[o], .in_doubt = (bits & 8) != 0, .not_found_counts = (bits & 16) != 0,
-						.pending = (bits & 32) != 0, .caps = &caps, .keys_used = attempts, .max_keys = MAX_ATTEMPTS, .currency = "EUR"
-					};
+					PgwCapabilities caps = {.can_void = bits & 1,
+											.can_refund = (bits & 2) != 0,
+											.can_cancel = (bits & 4) != 0};
+					PgwCompensationInput in = {.op = ops[op],
+											   .operation = operations[o],
+											   .in_doubt = (bits & 8) != 0,
+											   .not_found_counts = (bits & 16) != 0,
+											   .pending = (bits & 32) != 0,
+											   .caps = &caps,
+											   .keys_used = attempts,
+											   .max_keys = MAX_ATTEMPTS,
+											   .currency = "EUR"};
 
 					every_answer(in);
 					in.amount = in.operation == PGW_OP_REFUND ? CHARGED - 400 : 0;
@@ -639,7 +803,7 @@ every_amount(void **state)
 					for (size_t m = 0; m < LENGTH(amounts); m++)
 						for (int bits = 0; bits < 32; bits++)
 						{
-							PgwAnswer	a = answer((PgwOutcome) outcome);
+							PgwAnswer a = answer((PgwOutcome) outcome);
 							PgwCompensationInput in = asked(ops[op], operations[o], &a);
 
 							a.has_amount = bits & 1;
@@ -660,10 +824,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_answer), cmocka_unit_test(no_answer),
-		cmocka_unit_test(refused_too_often), cmocka_unit_test(authorization_expired), cmocka_unit_test(looked_up_charge),
-		cmocka_unit_test(another_payment), cmocka_unit_test(pending_at_the_bank), cmocka_unit_test(partial_answer), cmocka_unit_test(every_combination),
-		cmocka_unit_test(every_amount),
+		cmocka_unit_test(each_answer),         cmocka_unit_test(no_answer),
+		cmocka_unit_test(refused_too_often),   cmocka_unit_test(authorization_expired),
+		cmocka_unit_test(looked_up_charge),    cmocka_unit_test(another_payment),
+		cmocka_unit_test(pending_at_the_bank), cmocka_unit_test(partial_answer),
+		cmocka_unit_test(every_combination),   cmocka_unit_test(every_amount),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,12 @@
 /*
- * test_compensation_random.c - giving back at banks of every kind that lose, delay and refuse requests, and do not show all: never twice, and always to an end
+ * test_compensation_random.c - giving back at banks of every kind that lose, delay and refuse
+ * requests, and do not show all: never twice, and always to an end
  *
- * The bank here is as bad as one may be: it refunds more than was captured if it is asked to, knows a request by its key only if it honours
- * keys and while it remembers them, lets requests pend, refuses them later, and refunds only a part.  By its reference a charge is cancelled
- * once, however often that is asked for.  The faults stop after a while; what the bank did is then compared with what the decisions say.
+ * The bank here is as bad as one may be: it refunds more than was captured if it is asked to, knows
+ * a request by its key only if it honours keys and while it remembers them, lets requests pend,
+ * refuses them later, and refunds only a part.  By its reference a charge is cancelled once,
+ * however often that is asked for.  The faults stop after a while; what the bank did is then
+ * compared with what the decisions say.
  */
 #include "check_flow.h"
 
@@ -14,16 +17,16 @@
 
 #define CHARGED 1000
 #define ROUNDS 100000
-#define FAULTS 8				/* requests that may fail, at most */
-#define STEPS 140				/* an end must come by then */
-#define SLOW_AFTER 80			/* steps; the later ones are a day apart and more */
-#define MAX_ATTEMPTS (STEPS + 1)	/* more than can be refused here: no review for that */
+#define FAULTS 8                 /* requests that may fail, at most */
+#define STEPS 140                /* an end must come by then */
+#define SLOW_AFTER 80            /* steps; the later ones are a day apart and more */
+#define MAX_ATTEMPTS (STEPS + 1) /* more than can be refused here: no review for that */
 #define CONSISTENT_AFTER 2
 #define LIFETIME 86400
 #define MARGIN 60
-#define MONTH (30 * 86400)		/* what the bank says is pending may take as long */
+#define MONTH (30 * 86400) /* what the bank says is pending may take as long */
 #define DEADLINE 30
-#define PENDING_FOR 90			/* longer than the deadline */
+#define PENDING_FOR 90 /* longer than the deadline */
 #define MAX_KEYS (STEPS + 1)
 #define MAX_PENDING 16
 
@@ -42,43 +45,44 @@ any(int n)
 
 typedef struct Request
 {
-	PgwBankOp		operation;
-	int			key;
-	int64_t		amount;
-	int64_t		at;				/* carried out then */
-	bool		refused;		/* refused then, instead */
+	PgwBankOp operation;
+	int key;
+	int64_t amount;
+	int64_t at;   /* carried out then */
+	bool refused; /* refused then, instead */
 } Request;
 
 typedef struct Key
 {
-	PgwOutcome	outcome;		/* UNKNOWN: nothing was taken with it */
-	int64_t		at;				/* taken then */
-	bool		error;			/* an error was said, and is said again for this key */
-	int64_t		amount;
+	PgwOutcome outcome; /* UNKNOWN: nothing was taken with it */
+	int64_t at;         /* taken then */
+	bool error;         /* an error was said, and is said again for this key */
+	int64_t amount;
 } Key;
 
 typedef struct Bank
 {
 	PgwCapabilities caps;
-	bool		slow;			/* lets requests pend */
-	bool		replays_errors; /* of what it said under a key */
-	bool		partly;			/* refunds less than it is asked to, now and then; it names amounts */
-	int			refusals;		/* pending requests that it refuses in the end, at most */
-	int64_t		now;
-	int64_t		captured;
-	int64_t		refunded;
-	bool		voided;
-	Key			keys[MAX_KEYS];
-	Request		pending[MAX_PENDING];
-	int			npending;
-	bool		late;			/* a request is on its way, since our side gave up */
-	Request		on_its_way;
+	bool slow;           /* lets requests pend */
+	bool replays_errors; /* of what it said under a key */
+	/* refunds less than it is asked to, now and then; it names amounts */
+	bool partly;
+	int refusals; /* pending requests that it refuses in the end, at most */
+	int64_t now;
+	int64_t captured;
+	int64_t refunded;
+	bool voided;
+	Key keys[MAX_KEYS];
+	Request pending[MAX_PENDING];
+	int npending;
+	bool late; /* a request is on its way, since our side gave up */
+	Request on_its_way;
 } Bank;
 
 static void
 settle(Bank *b, const Request *r)
 {
-	Key		   *key = &b->keys[r->key];
+	Key *key = &b->keys[r->key];
 
 	if (r->refused)
 	{
@@ -90,28 +94,33 @@ settle(Bank *b, const Request *r)
 	else if (b->captured == 0)
 		b->voided = true;
 	else
-		b->refunded = b->captured;	/* a cancellation: what is left, whatever state the charge is in */
+		/* a cancellation: what is left, whatever state the charge is in */
+		b->refunded = b->captured;
 	key->outcome = PGW_OUT_APPROVED;
 	key->amount = r->amount;
 }
 
 /*
- * told: the answer arrives.  What pends and was not told must be found out by the key, or be cancelled again: a bank whose look-up of the charge
- * does not show it is not consistent in the time that its connector says.
+ * told: the answer arrives.  What pends and was not told must be found out by the key, or be
+ * cancelled again: a bank whose look-up of the charge does not show it is not consistent in the
+ * time that its connector says.
  */
 static PgwOutcome
 carry_out(Bank *b, Request r, bool told)
 {
-	Key		   *key = &b->keys[r.key];
-	bool		counts = b->caps.lookup_consistent_after_s >= 0;
-	bool		found_out = r.operation == PGW_OP_CANCEL ? !(b->caps.lookup && counts) :
-		b->caps.idempotency || (r.operation == PGW_OP_REFUND && b->caps.lookup_refund);
-	bool		pends;
+	Key *key = &b->keys[r.key];
+	bool counts = b->caps.lookup_consistent_after_s >= 0;
+	bool found_out =
+		r.operation == PGW_OP_CANCEL
+			? !(b->caps.lookup && counts)
+			: b->caps.idempotency || (r.operation == PGW_OP_REFUND && b->caps.lookup_refund);
+	bool pends;
 
 	if (b->caps.idempotency && key->outcome != PGW_OUT_UNKNOWN && b->now - key->at < LIFETIME)
 		return key->outcome;
 	key->at = b->now;
-	if (r.operation == PGW_OP_REFUND ? b->captured == 0 : r.operation == PGW_OP_VOID && (b->captured > 0 || b->voided))
+	if (r.operation == PGW_OP_REFUND ? b->captured == 0
+									 : r.operation == PGW_OP_VOID && (b->captured > 0 || b->voided))
 		return PGW_OUT_DECLINED;
 	pends = b->slow && any(3) > 0 && (told || found_out) && b->npending < MAX_PENDING;
 	if (b->partly && r.operation == PGW_OP_REFUND && r.amount > 1 && any(2) == 0)
@@ -141,7 +150,7 @@ time_passes(Bank *b, int64_t now)
 	}
 	for (int i = 0; i < b->npending;)
 	{
-		Request		r = b->pending[i];
+		Request r = b->pending[i];
 
 		if (now < r.at)
 		{
@@ -159,30 +168,31 @@ typedef enum Ending
 {
 	UNDER_WAY = 0,
 	GIVEN_BACK,
-	NO_WAY,						/* a person: nothing left to ask */
-	TOO_LONG,					/* a person: in doubt for too long */
-	PENDING_TOO_LONG,			/* a person: pending for a month */
-	PARTLY,						/* a person: not all of it is back */
-	STOPPED						/* a person: anything else */
+	NO_WAY,           /* a person: nothing left to ask */
+	TOO_LONG,         /* a person: in doubt for too long */
+	PENDING_TOO_LONG, /* a person: pending for a month */
+	PARTLY,           /* a person: not all of it is back */
+	STOPPED           /* a person: anything else */
 } Ending;
 
 typedef struct Try
 {
-	Bank		bank;
-	PgwBankOp		operation;
-	int			key;
-	bool		has_key;
-	bool		used;
-	bool		pending;
-	bool		resend_allowed;
-	bool		lookup_inconclusive;
-	int64_t		first_use;
-	int64_t		asked_at;
-	int64_t		deadline;
-	bool		forgotten;		/* the key, perhaps, when there was nothing left to ask */
-	int64_t		amount;
-	int			faults;
-	int			waited;			/* look-ups of the charge while pending, where nothing else can tell */
+	Bank bank;
+	PgwBankOp operation;
+	int key;
+	bool has_key;
+	bool used;
+	bool pending;
+	bool resend_allowed;
+	bool lookup_inconclusive;
+	int64_t first_use;
+	int64_t asked_at;
+	int64_t deadline;
+	bool forgotten; /* the key, perhaps, when there was nothing left to ask */
+	int64_t amount;
+	int faults;
+	/* look-ups of the charge while pending, where nothing else can tell */
+	int waited;
 } Try;
 
 static void
@@ -200,7 +210,7 @@ static void
 answer_lookup(const Try *t, PgwBankOp op, PgwAnswer *a, bool blurred)
 {
 	const Bank *b = &t->bank;
-	const Key  *key = &b->keys[t->key];
+	const Key *key = &b->keys[t->key];
 
 	if (op == PGW_OP_LOOKUP_CHARGE)
 	{
@@ -223,15 +233,16 @@ answer_lookup(const Try *t, PgwBankOp op, PgwAnswer *a, bool blurred)
 static PgwTransport
 ask(Try *t, PgwBankOp op, PgwAnswer *a)
 {
-	bool		fault = t->faults > 0 && any(2) == 0;
-	Bank	   *b = &t->bank;
-	Request		r = {.operation = op, .key = t->key, .amount = t->amount};
+	bool fault = t->faults > 0 && any(2) == 0;
+	Bank *b = &t->bank;
+	Request r = {.operation = op, .key = t->key, .amount = t->amount};
 
 	t->faults -= fault;
 	*a = answer(PGW_OUT_UNKNOWN);
 	if (op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND)
 	{
-		static const PgwOutcome useless[] = {PGW_OUT_UNKNOWN, PGW_OUT_REJECTED, PGW_OUT_NOT_PROCESSED};
+		static const PgwOutcome useless[] = {PGW_OUT_UNKNOWN, PGW_OUT_REJECTED,
+											 PGW_OUT_NOT_PROCESSED};
 
 		if (fault && any(2))
 			return any(2) ? PGW_TRANSPORT_MAYBE_SENT : PGW_TRANSPORT_NEVER_SENT;
@@ -241,7 +252,7 @@ ask(Try *t, PgwBankOp op, PgwAnswer *a)
 			a->other_reference = a->outcome == PGW_OUT_UNKNOWN && any(2);
 			return PGW_TRANSPORT_ANSWERED;
 		}
-		answer_lookup(t, op, a, fault);	/* perhaps without what it should show */
+		answer_lookup(t, op, a, fault); /* perhaps without what it should show */
 		return PGW_TRANSPORT_ANSWERED;
 	}
 	if (b->keys[t->key].error)
@@ -255,18 +266,18 @@ ask(Try *t, PgwBankOp op, PgwAnswer *a)
 	{
 		case 0:
 			return PGW_TRANSPORT_NEVER_SENT;
-		case 1:					/* lost on its way */
+		case 1: /* lost on its way */
 			return PGW_TRANSPORT_MAYBE_SENT;
-		case 2:					/* the answer is lost */
+		case 2: /* the answer is lost */
 			(void) carry_out(b, r, false);
 			return PGW_TRANSPORT_MAYBE_SENT;
-		case 3:					/* the answer is garbage, or an error */
+		case 3: /* the answer is garbage, or an error */
 			b->keys[t->key].error = b->replays_errors;
 			if (!b->replays_errors || any(2))
 				(void) carry_out(b, r, false);
 			return PGW_TRANSPORT_ANSWERED;
 		case 4:
-		case 5:					/* slow: carried out after our side has given up */
+		case 5: /* slow: carried out after our side has given up */
 			if (!b->late)
 			{
 				b->late = true;
@@ -301,18 +312,21 @@ static Ending
 next_try(Try *t, char *trace, size_t size)
 {
 	const PgwCapabilities *caps = &t->bank.caps;
-	int64_t		now = t->bank.now;
-	PgwCompensationFacts facts = {
-		.operation = t->operation, .key = t->has_key, .used = t->used, .resend_allowed = t->resend_allowed,
-			.lookup_inconclusive = t->lookup_inconclusive, .key_age_s = t->used ? now - t->first_use : 0,
-		.pending = t->pending, .deadline_s = t->deadline
-	};
+	int64_t now = t->bank.now;
+	PgwCompensationFacts facts = {.operation = t->operation,
+								  .key = t->has_key,
+								  .used = t->used,
+								  .resend_allowed = t->resend_allowed,
+								  .lookup_inconclusive = t->lookup_inconclusive,
+								  .key_age_s = t->used ? now - t->first_use : 0,
+								  .pending = t->pending,
+								  .deadline_s = t->deadline};
 	PgwCompensationStep step = pgw_compensation_step(caps, &facts);
-	PgwBankOp		op = t->operation;
-	PgwAnswer	a;
+	PgwBankOp op = t->operation;
+	PgwAnswer a;
 	PgwCompensationInput in;
 	PgwCompensationDecision d;
-	size_t		len = strlen(trace);
+	size_t len = strlen(trace);
 
 	if (step == PGW_COMPENSATE_REVIEW)
 	{
@@ -326,7 +340,8 @@ next_try(Try *t, char *trace, size_t size)
 	else if (step == PGW_COMPENSATE_LOOKUP_REFUND)
 		op = PGW_OP_LOOKUP_REFUND;
 	else if (!t->has_key || (t->used && t->operation == PGW_OP_CANCEL) ||
-			 (t->used && t->resend_allowed && !pgw_capabilities_key_remembered(caps, facts.key_age_s)))
+			 (t->used && t->resend_allowed &&
+			  !pgw_capabilities_key_remembered(caps, facts.key_age_s)))
 	{
 		t->key++;
 		t->has_key = true;
@@ -354,12 +369,15 @@ next_try(Try *t, char *trace, size_t size)
 	}
 	pgw_compensation_result(&in, &d);
 	snprintf(trace + len, size - len, " %lld:%s%d/%s=%d", (long long) now, pgw_op_name(op), t->key,
-			 in.transport == PGW_TRANSPORT_ANSWERED ? pgw_outcome_name(a.outcome) : "-", (int) d.next);
-	if (in.transport == PGW_TRANSPORT_ANSWERED && op != PGW_OP_LOOKUP_CHARGE && a.outcome != PGW_OUT_UNKNOWN)
+			 in.transport == PGW_TRANSPORT_ANSWERED ? pgw_outcome_name(a.outcome) : "-",
+			 (int) d.next);
+	if (in.transport == PGW_TRANSPORT_ANSWERED && op != PGW_OP_LOOKUP_CHARGE &&
+		a.outcome != PGW_OUT_UNKNOWN)
 		t->pending = a.outcome == PGW_OUT_PENDING;
 	t->resend_allowed = d.at_once;
-	t->lookup_inconclusive = d.lookup_inconclusive && (!in.in_doubt || d.operation == PGW_OP_CANCEL || pgw_capabilities_key_remembered(caps,
-																																	   now - t->first_use));
+	t->lookup_inconclusive =
+		d.lookup_inconclusive && (!in.in_doubt || d.operation == PGW_OP_CANCEL ||
+								  pgw_capabilities_key_remembered(caps, now - t->first_use));
 	t->operation = d.operation;
 	if (d.amount != 0)
 		t->amount = d.amount;
@@ -372,14 +390,15 @@ next_try(Try *t, char *trace, size_t size)
 
 typedef struct Seen
 {
-	int			endings[STOPPED + 1];
-	int			waited;			/* given back after a wait at a bank that only shows the charge */
+	int endings[STOPPED + 1];
+	/* given back after a wait at a bank that only shows the charge */
+	int waited;
 } Seen;
 
 static void
 make_bank(Bank *b)
 {
-	bool		looks;
+	bool looks;
 
 	b->caps.idempotency = any(2);
 	b->caps.key_lifetime_s = LIFETIME;
@@ -403,27 +422,30 @@ static void
 one_charge(int round, Seen *seen)
 {
 	static char trace[16384];
-	Try			t;
-	Bank	   *b = &t.bank;
-	Ending		end = UNDER_WAY;
-	bool		way_out;
-	bool		tells;
-	bool		counts;
-	bool		shows;
-	int64_t		captured;
+	Try t;
+	Bank *b = &t.bank;
+	Ending end = UNDER_WAY;
+	bool way_out;
+	bool tells;
+	bool counts;
+	bool shows;
+	int64_t captured;
 
 	memset(&t, 0, sizeof(t));
 	trace[0] = '\0';
 	make_bank(b);
 	captured = b->captured;
 	if (!(b->caps.can_cancel || (captured > 0 ? b->caps.can_refund : b->caps.can_void)))
-		return;					/* no way to give it back at all */
+		return; /* no way to give it back at all */
 	t.has_key = true;
 	t.key = 1;
 	t.amount = CHARGED;
 	t.faults = any(FAULTS + 1);
 	t.operation = pgw_compensation_operation(&b->caps, captured > 0, any(4) == 0);
-	/* without a deadline an end is due only where keys, or look-ups that count, can tell; of what pends, the charge alone cannot */
+	/*
+	 * without a deadline an end is due only where keys, or look-ups that count, can tell; of what
+	 * pends, the charge alone cannot
+	 */
 	counts = b->caps.lookup_consistent_after_s >= 0;
 	tells = b->caps.idempotency || counts;
 	if (b->slow && tells)
@@ -433,24 +455,27 @@ one_charge(int round, Seen *seen)
 	if (!shows)
 		tells = false;
 	if (b->replays_errors)
-		tells = shows && t.operation == PGW_OP_CANCEL && !counts;	/* by another key */
+		tells = shows && t.operation == PGW_OP_CANCEL && !counts; /* by another key */
 	t.deadline = !tells || any(3) == 0 ? DEADLINE : 0;
 
 	for (int i = 0; i < STEPS && end == UNDER_WAY; i++)
 	{
 		end = next_try(&t, trace, sizeof(trace));
-		if (!t.resend_allowed)			/* what a look-up allows is done at once */
+		if (!t.resend_allowed) /* what a look-up allows is done at once */
 			time_passes(b, b->now + (i < SLOW_AFTER ? 1 + any(5) : LIFETIME + any(LIFETIME)));
 	}
 	time_passes(b, b->now + LIFETIME);
-	time_passes(b, b->now + LIFETIME);	/* what was on its way may have pended */
+	time_passes(b, b->now + LIFETIME); /* what was on its way may have pended */
 
-	way_out = (b->caps.idempotency && !t.forgotten) || (b->caps.lookup && (shows || t.operation != PGW_OP_REFUND)) ||
-		(t.operation == PGW_OP_REFUND && b->caps.lookup_refund) || t.operation == PGW_OP_CANCEL;
+	way_out = (b->caps.idempotency && !t.forgotten) ||
+			  (b->caps.lookup && (shows || t.operation != PGW_OP_REFUND)) ||
+			  (t.operation == PGW_OP_REFUND && b->caps.lookup_refund) ||
+			  t.operation == PGW_OP_CANCEL;
 	seen->endings[end]++;
 	seen->waited += end == GIVEN_BACK && t.waited > 0;
 	if (b->refunded > captured)
-		fail_msg("round %d: given back %lld of %lld:%s", round, (long long) b->refunded, (long long) captured, trace);
+		fail_msg("round %d: given back %lld of %lld:%s", round, (long long) b->refunded,
+				 (long long) captured, trace);
 	if (end == UNDER_WAY)
 		fail_msg("round %d: no end:%s", round, trace);
 	if (end == GIVEN_BACK && !(captured > 0 ? b->refunded == captured : b->voided))
@@ -464,7 +489,7 @@ one_charge(int round, Seen *seen)
 static void
 never_twice(void **state)
 {
-	Seen		seen;
+	Seen seen;
 
 	memset(&seen, 0, sizeof(seen));
 	for (int round = 1; round <= ROUNDS; round++)

@@ -1,5 +1,6 @@
 /*
- * test_compensation_step.c - giving back: how it begins, with what, and what to ask the bank next, as tables and over every combination
+ * test_compensation_step.c - giving back: how it begins, with what, and what to ask the bank next,
+ * as tables and over every combination
  */
 #include "check_flow.h"
 
@@ -8,9 +9,9 @@
 #include "core/payment/compensation_rules.h"
 
 #define LIFETIME 86400
-#define MARGIN 60				/* what is nearly over counts as over */
+#define MARGIN 60 /* what is nearly over counts as over */
 #define DEADLINE 3600
-#define MONTH (30 * 86400)		/* what the bank says is pending may take as long */
+#define MONTH (30 * 86400) /* what the bank says is pending may take as long */
 
 /* ---- the beginning ---- */
 
@@ -21,13 +22,15 @@ begin(void **state)
 
 	pgw_compensation_begin(PGW_BANK_APPROVED, &d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_APPROVED, &d));
-	assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_FAILED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)));
+	assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_FAILED, PGW_EV_COMPENSATION_STARTED,
+									  PGW_EV_REFUND_STARTED)));
 	assert_int_equal(d.state, PGW_REFUNDING);
 	assert_string_equal(d.error->code, "given_back");
 
 	pgw_compensation_begin(PGW_FAILED, &d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_FAILED, &d));
-	assert_true(events_are(&d, EVENTS(PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)));
+	assert_true(events_are(&d, EVENTS(PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED,
+									  PGW_EV_REFUND_STARTED)));
 	assert_int_equal(d.state, PGW_REFUNDING);
 	assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 }
@@ -39,13 +42,13 @@ operation(void **state)
 {
 	static const struct
 	{
-		bool		can_void;
-		bool		can_refund;
-		bool		can_cancel;
-		PgwBankOp		authorized;
-		PgwBankOp		captured;
-		PgwBankOp		in_doubt;	/* NOPS: as without doubt */
-	}			cases[] = {
+		bool can_void;
+		bool can_refund;
+		bool can_cancel;
+		PgwBankOp authorized;
+		PgwBankOp captured;
+		PgwBankOp in_doubt; /* NOPS: as without doubt */
+	} cases[] = {
 		{true, true, true, PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL},
 		{true, true, false, PGW_OP_VOID, PGW_OP_REFUND, PGW_NOPS},
 		{true, false, true, PGW_OP_VOID, PGW_OP_CANCEL, PGW_OP_CANCEL},
@@ -58,13 +61,17 @@ operation(void **state)
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
-		PgwCapabilities caps = {.can_void = cases[i].can_void, .can_refund = cases[i].can_refund, .can_cancel = cases[i].can_cancel};
-		bool		by_reference = cases[i].in_doubt != PGW_NOPS;
+		PgwCapabilities caps = {.can_void = cases[i].can_void,
+								.can_refund = cases[i].can_refund,
+								.can_cancel = cases[i].can_cancel};
+		bool by_reference = cases[i].in_doubt != PGW_NOPS;
 
 		assert_int_equal(pgw_compensation_operation(&caps, false, false), cases[i].authorized);
 		assert_int_equal(pgw_compensation_operation(&caps, true, false), cases[i].captured);
-		assert_int_equal(pgw_compensation_operation(&caps, false, true), by_reference ? cases[i].in_doubt : cases[i].authorized);
-		assert_int_equal(pgw_compensation_operation(&caps, true, true), by_reference ? cases[i].in_doubt : cases[i].captured);
+		assert_int_equal(pgw_compensation_operation(&caps, false, true),
+						 by_reference ? cases[i].in_doubt : cases[i].authorized);
+		assert_int_equal(pgw_compensation_operation(&caps, true, true),
+						 by_reference ? cases[i].in_doubt : cases[i].captured);
 	}
 }
 
@@ -77,16 +84,19 @@ overdue(void **state)
 	static const struct
 	{
 		PgwCompensationFacts facts;
-		int64_t		age;
-		bool		want;
-	}			cases[] = {
+		int64_t age;
+		bool want;
+	} cases[] = {
 		{{.key = false, .deadline_s = DEADLINE}, DEADLINE - 1, false},
 		{{.key = false, .deadline_s = DEADLINE}, DEADLINE, true},
-		{{.key = false, .deadline_s = 0}, INT64_MAX, false},	/* an operator has it asked again */
-		{{.key = false, .resend_allowed = true, .deadline_s = DEADLINE}, DEADLINE, false},	/* what a look-up has just said is acted upon */
+		/* an operator has it asked again */
+		{{.key = false, .deadline_s = 0}, INT64_MAX, false},
+		/* what a look-up has just said is acted upon */
+		{{.key = false, .resend_allowed = true, .deadline_s = DEADLINE}, DEADLINE, false},
 		{{.key = true, .deadline_s = DEADLINE}, MONTH - 1, false},
 		{{.key = true, .deadline_s = DEADLINE}, MONTH, true},
-		{{.key = true, .used = true, .deadline_s = DEADLINE}, INT64_MAX, false},	/* that is pgw_compensation_step()'s */
+		/* that is pgw_compensation_step()'s */
+		{{.key = true, .used = true, .deadline_s = DEADLINE}, INT64_MAX, false},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -97,101 +107,224 @@ static void
 steps(void **state)
 {
 	static const PgwCapabilities none = {.lookup_consistent_after_s = -1};
-	static const PgwCapabilities idempotent = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup_consistent_after_s = -1};
-	static const PgwCapabilities all = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_refund = true,
-	.lookup_shows_captured = true, .lookup_shows_refunded = true, .lookup_consistent_after_s = 2};
-	static const PgwCapabilities charges = {.lookup = true, .lookup_shows_captured = true, .lookup_shows_refunded = true, .lookup_consistent_after_s = 2};
+	static const PgwCapabilities idempotent = {
+		.idempotency = true, .key_lifetime_s = LIFETIME, .lookup_consistent_after_s = -1};
+	static const PgwCapabilities all = {.idempotency = true,
+										.key_lifetime_s = LIFETIME,
+										.lookup = true,
+										.lookup_refund = true,
+										.lookup_shows_captured = true,
+										.lookup_shows_refunded = true,
+										.lookup_consistent_after_s = 2};
+	static const PgwCapabilities charges = {.lookup = true,
+											.lookup_shows_captured = true,
+											.lookup_shows_refunded = true,
+											.lookup_consistent_after_s = 2};
 	/* look-ups that do not name what was captured and refunded, with keys and without */
-	static const PgwCapabilities half = {.lookup = true, .lookup_shows_captured = true, .lookup_consistent_after_s = 2};
-	static const PgwCapabilities mute = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_shows_refunded = true,
-	.lookup_consistent_after_s = 2};
+	static const PgwCapabilities half = {
+		.lookup = true, .lookup_shows_captured = true, .lookup_consistent_after_s = 2};
+	static const PgwCapabilities mute = {.idempotency = true,
+										 .key_lifetime_s = LIFETIME,
+										 .lookup = true,
+										 .lookup_shows_refunded = true,
+										 .lookup_consistent_after_s = 2};
 	static const PgwCapabilities refunds = {.lookup_refund = true, .lookup_consistent_after_s = 2};
-	static const PgwCapabilities forgets = {.idempotency = true, .key_lifetime_s = LIFETIME, .lookup = true, .lookup_refund = true,
-	.lookup_shows_captured = true, .lookup_shows_refunded = true, .lookup_consistent_after_s = -1};
+	static const PgwCapabilities forgets = {.idempotency = true,
+											.key_lifetime_s = LIFETIME,
+											.lookup = true,
+											.lookup_refund = true,
+											.lookup_shows_captured = true,
+											.lookup_shows_refunded = true,
+											.lookup_consistent_after_s = -1};
 	static const struct
 	{
 		const PgwCapabilities *caps;
 		PgwCompensationFacts facts;
 		PgwCompensationStep want;
-	}			cases[] = {
+	} cases[] = {
 		/* announced, not sent yet */
 		{&none, {PGW_OP_REFUND, true, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		{&all, {PGW_OP_VOID, true, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		/* refused: why? */
 		{&none, {PGW_OP_REFUND, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all,
+		 {PGW_OP_REFUND, false, false, false, false, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&all, {PGW_OP_REFUND, false, false, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		/* an earlier cancellation may be in doubt still: only what the look-up surely knows leads to another operation */
-		{&all, {PGW_OP_CANCEL, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		/*
+		 * an earlier cancellation may be in doubt still: only what the look-up surely knows leads
+		 * to another operation
+		 */
+		{&all,
+		 {PGW_OP_CANCEL, false, false, false, false, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&forgets, {PGW_OP_CANCEL, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		{&none, {PGW_OP_CANCEL, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		/* in doubt */
-		{&all, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, false, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
 		{&all, {PGW_OP_VOID, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&charges, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges,
+		 {PGW_OP_REFUND, true, true, false, false, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&all, {PGW_OP_REFUND, true, true, true, false, 0, false, 0}, PGW_COMPENSATE_SEND},
 		{&none, {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_REVIEW},
+		{&idempotent,
+		 {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN - 1, false, 0},
+		 PGW_COMPENSATE_SEND},
+		{&idempotent,
+		 {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0},
+		 PGW_COMPENSATE_REVIEW},
 		{&none, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_REVIEW},
 		/* a look-up that can never say "lost" would be asked for ever */
 		{&forgets, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_VOID, true, true, false, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&forgets, {PGW_OP_VOID, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		/* a look-up that does not say what was refunded proves nothing of a refund: the same key, while it is remembered, else a person */
-		{&mute, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN - 1, false, 0}, PGW_COMPENSATE_SEND},
-		{&mute, {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_REVIEW},
+		{&forgets,
+		 {PGW_OP_VOID, true, true, false, false, LIFETIME - MARGIN - 1, false, 0},
+		 PGW_COMPENSATE_SEND},
+		{&forgets,
+		 {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
+		{&forgets,
+		 {PGW_OP_VOID, true, true, false, false, LIFETIME, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
+		/*
+		 * a look-up that does not say what was refunded proves nothing of a refund: the same key,
+		 * while it is remembered, else a person
+		 */
+		{&mute,
+		 {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN - 1, false, 0},
+		 PGW_COMPENSATE_SEND},
+		{&mute,
+		 {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0},
+		 PGW_COMPENSATE_REVIEW},
 		{&half, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_REVIEW},
 		{&half, {PGW_OP_VOID, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&half, {PGW_OP_REFUND, false, false, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&half,
+		 {PGW_OP_REFUND, false, false, false, false, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
 		/* one that should have said it, and did not */
 		{&all, {PGW_OP_REFUND, true, true, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, true, true, false, true, LIFETIME - MARGIN, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&charges, {PGW_OP_REFUND, true, true, false, true, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&all, {PGW_OP_REFUND, true, true, false, true, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, true, LIFETIME - MARGIN, false, 0},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
+		{&charges,
+		 {PGW_OP_REFUND, true, true, false, true, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, true, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
 		{&all, {PGW_OP_REFUND, false, false, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
 		{&all, {PGW_OP_CANCEL, true, true, false, true, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
 		/* in doubt for too long, however it could be asked */
-		{&all, {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&all, {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&charges, {PGW_OP_VOID, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&charges, {PGW_OP_VOID, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&forgets, {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		/* a cancellation is looked up where that counts, else repeated: whatever the key's age, and within the deadline */
-		{&all, {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, 0},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
+		{&charges,
+		 {PGW_OP_VOID, true, true, false, false, DEADLINE - 1, false, DEADLINE},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges,
+		 {PGW_OP_VOID, true, true, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		{&idempotent,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&idempotent,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		{&forgets,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&forgets,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		/*
+		 * a cancellation is looked up where that counts, else repeated: whatever the key's age, and
+		 * within the deadline
+		 */
+		{&all,
+		 {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&all, {PGW_OP_CANCEL, true, true, true, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
-		{&charges, {PGW_OP_CANCEL, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges,
+		 {PGW_OP_CANCEL, true, true, false, false, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&forgets, {PGW_OP_CANCEL, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
+		{&forgets,
+		 {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0},
+		 PGW_COMPENSATE_SEND},
 		{&refunds, {PGW_OP_CANCEL, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
-		{&idempotent, {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_CANCEL, true, true, false, false, DEADLINE - 1, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_CANCEL, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_CANCEL, true, true, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&none, {PGW_OP_CANCEL, true, true, false, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_CANCEL, true, true, false, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
+		{&idempotent,
+		 {PGW_OP_CANCEL, true, true, false, false, LIFETIME, false, 0},
+		 PGW_COMPENSATE_SEND},
+		{&none,
+		 {PGW_OP_CANCEL, true, true, false, false, DEADLINE - 1, false, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&none,
+		 {PGW_OP_CANCEL, true, true, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		{&all,
+		 {PGW_OP_CANCEL, true, true, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		{&none,
+		 {PGW_OP_CANCEL, true, true, false, false, MONTH - 1, true, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&none,
+		 {PGW_OP_CANCEL, true, true, false, false, MONTH, true, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
 		/* pending may take a month, where there is somebody to ask */
-		{&all, {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&charges, {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&idempotent, {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&forgets, {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&none, {PGW_OP_REFUND, true, true, false, false, 0, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_REFUND, true, true, false, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_REFUND},
-		{&all, {PGW_OP_REFUND, true, true, false, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&charges, {PGW_OP_VOID, true, true, false, false, MONTH - 1, true, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&charges, {PGW_OP_VOID, true, true, false, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_REFUND, true, true, false, false, MONTH, true, 0}, PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
+		{&charges,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&idempotent,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&forgets,
+		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, true, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&none,
+		 {PGW_OP_REFUND, true, true, false, false, 0, true, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, false, MONTH - 1, true, DEADLINE},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, false, MONTH, true, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		{&charges,
+		 {PGW_OP_VOID, true, true, false, false, MONTH - 1, true, DEADLINE},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&charges,
+		 {PGW_OP_VOID, true, true, false, false, MONTH, true, DEADLINE},
+		 PGW_COMPENSATE_REVIEW},
+		{&all,
+		 {PGW_OP_REFUND, true, true, false, false, MONTH, true, 0},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
 		/* no doubt: never sent, used up, looked up */
-		{&all, {PGW_OP_REFUND, true, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, false, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_LOOKUP_CHARGE},
-		{&none, {PGW_OP_REFUND, false, false, false, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, true, true, true, false, DEADLINE, false, DEADLINE}, PGW_COMPENSATE_SEND},
-		{&all, {PGW_OP_REFUND, true, true, true, false, MONTH, true, DEADLINE}, PGW_COMPENSATE_SEND},
+		{&all,
+		 {PGW_OP_REFUND, true, false, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&all,
+		 {PGW_OP_REFUND, false, false, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&none,
+		 {PGW_OP_REFUND, false, false, false, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&all,
+		 {PGW_OP_REFUND, true, true, true, false, DEADLINE, false, DEADLINE},
+		 PGW_COMPENSATE_SEND},
+		{&all,
+		 {PGW_OP_REFUND, true, true, true, false, MONTH, true, DEADLINE},
+		 PGW_COMPENSATE_SEND},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
@@ -207,28 +340,36 @@ static void
 check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
 	PgwCompensationStep step = pgw_compensation_step(caps, facts);
-	bool		in_doubt = facts->used && !facts->resend_allowed;
-	bool		cancel = facts->operation == PGW_OP_CANCEL;
-	bool		remembered = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
-	bool		refund = facts->operation == PGW_OP_REFUND;
-	bool		tells = caps->lookup && (!refund || (caps->lookup_shows_captured && caps->lookup_shows_refunded));
-	bool		can_look = tells || (refund && caps->lookup_refund);
-	bool		counts = caps->lookup_consistent_after_s >= 0 && (can_look || !refund);
-	bool		overdue = facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? MONTH : facts->deadline_s);
-	char		what[320];
+	bool in_doubt = facts->used && !facts->resend_allowed;
+	bool cancel = facts->operation == PGW_OP_CANCEL;
+	bool remembered = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
+	bool refund = facts->operation == PGW_OP_REFUND;
+	bool tells =
+		caps->lookup && (!refund || (caps->lookup_shows_captured && caps->lookup_shows_refunded));
+	bool can_look = tells || (refund && caps->lookup_refund);
+	bool counts = caps->lookup_consistent_after_s >= 0 && (can_look || !refund);
+	bool overdue =
+		facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? MONTH : facts->deadline_s);
+	char what[320];
 
-	snprintf(what, sizeof(what),
-			 "step %d: %s key %d used %d looked %d lookup_inconclusive %d age %lld, idempotency %d lifetime %lld lookup %d refund %d consistent %lld, pending %d "
-			 "deadline %lld",
-			 (int) step, pgw_op_name(facts->operation), facts->key, facts->used, facts->resend_allowed, facts->lookup_inconclusive,
-				 (long long) facts->key_age_s, caps->idempotency,
-			 (long long) caps->key_lifetime_s, caps->lookup, caps->lookup_refund, (long long) caps->lookup_consistent_after_s,
-			 facts->pending, (long long) facts->deadline_s);
+	snprintf(
+		what, sizeof(what),
+		"step %d: %s key %d used %d looked %d lookup_inconclusive %d age %lld, idempotency %d lifetime %lld lookup %d refund %d consistent %lld, pending %d "
+		"deadline %lld",
+		(int) step, pgw_op_name(facts->operation), facts->key, facts->used, facts->resend_allowed,
+		facts->lookup_inconclusive, (long long) facts->key_age_s, caps->idempotency,
+		(long long) caps->key_lifetime_s, caps->lookup, caps->lookup_refund,
+		(long long) caps->lookup_consistent_after_s, facts->pending, (long long) facts->deadline_s);
 	CHECK(step == PGW_COMPENSATE_SEND || !facts->resend_allowed, what);
 	CHECK(step == PGW_COMPENSATE_SEND || !facts->key || facts->used, what);
 	CHECK(facts->resend_allowed || !cancel ||
-		  (step == PGW_COMPENSATE_LOOKUP_CHARGE) == (caps->lookup && counts && !facts->lookup_inconclusive && (facts->used ? !overdue : !facts->key)), what);
-	CHECK((step == PGW_COMPENSATE_REVIEW) == (in_doubt && (overdue || (!cancel && !can_look && !remembered))), what);
+			  (step == PGW_COMPENSATE_LOOKUP_CHARGE) ==
+				  (caps->lookup && counts && !facts->lookup_inconclusive &&
+				   (facts->used ? !overdue : !facts->key)),
+		  what);
+	CHECK((step == PGW_COMPENSATE_REVIEW) ==
+			  (in_doubt && (overdue || (!cancel && !can_look && !remembered))),
+		  what);
 	switch (step)
 	{
 		case PGW_COMPENSATE_SEND:
@@ -241,7 +382,10 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 			return;
 		case PGW_COMPENSATE_LOOKUP_CHARGE:
 			CHECK(caps->lookup, what);
-			CHECK(facts->key ? in_doubt && ((counts && !facts->lookup_inconclusive) || (!cancel && !remembered)) : !facts->lookup_inconclusive, what);
+			CHECK(facts->key ? in_doubt && ((counts && !facts->lookup_inconclusive) ||
+											(!cancel && !remembered))
+							 : !facts->lookup_inconclusive,
+				  what);
 			CHECK(!in_doubt || tells, what);
 			CHECK(!(in_doubt && facts->operation == PGW_OP_REFUND && caps->lookup_refund), what);
 			return;
@@ -257,18 +401,29 @@ every_step(void **state)
 	static const PgwBankOp operations[] = {PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_CANCEL};
 	static const int64_t lifetimes[] = {1, MARGIN, LIFETIME};
 	static const int64_t consistent[] = {-1, 0, 2};
-	static const int64_t ages[] = {0, 1, MARGIN, DEADLINE - 1, DEADLINE, LIFETIME - MARGIN - 1, LIFETIME - MARGIN, LIFETIME - 1, LIFETIME,
-	MONTH - 1, MONTH, INT64_MAX};
+	static const int64_t ages[] = {0,
+								   1,
+								   MARGIN,
+								   DEADLINE - 1,
+								   DEADLINE,
+								   LIFETIME - MARGIN - 1,
+								   LIFETIME - MARGIN,
+								   LIFETIME - 1,
+								   LIFETIME,
+								   MONTH - 1,
+								   MONTH,
+								   INT64_MAX};
 	static const int64_t deadlines[] = {0, 1, DEADLINE, LIFETIME, INT64_MAX};
-	const size_t sizes[] = {LENGTH(operations), LENGTH(lifetimes), LENGTH(consistent), LENGTH(ages), LENGTH(deadlines), 1024};
-	size_t		all = 1;
+	const size_t sizes[] = {LENGTH(operations), LENGTH(lifetimes), LENGTH(consistent),
+							LENGTH(ages),       LENGTH(deadlines), 1024};
+	size_t all = 1;
 
 	for (size_t i = 0; i < LENGTH(sizes); i++)
 		all *= sizes[i];
 	for (size_t n = 0; n < all; n++)
 	{
-		size_t		at[LENGTH(sizes)];
-		size_t		rest = n;
+		size_t at[LENGTH(sizes)];
+		size_t rest = n;
 		PgwCapabilities caps;
 		PgwCompensationFacts facts;
 
@@ -303,7 +458,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(begin), cmocka_unit_test(operation), cmocka_unit_test(overdue), cmocka_unit_test(steps), cmocka_unit_test(every_step),
+		cmocka_unit_test(begin), cmocka_unit_test(operation),  cmocka_unit_test(overdue),
+		cmocka_unit_test(steps), cmocka_unit_test(every_step),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

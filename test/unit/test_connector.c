@@ -1,5 +1,6 @@
 /*
- * test_connector.c - the connector engine: compile faults, rendering, judging, with the built-in document and a bank of quite another shape
+ * test_connector.c - the connector engine: compile faults, rendering, judging, with the built-in
+ * document and a bank of quite another shape
  *
  * Reads src/connectors/ and test/connectors/ under PGW_SRCDIR, or relative to where it is run.
  */
@@ -25,12 +26,12 @@ static const char *
 read_document(const char *path)
 {
 	const char *roots[] = {getenv("PGW_SRCDIR"), ".", "../..", "../../.."};
-	char		found[1024];
+	char found[1024];
 
 	for (size_t i = 0; i < sizeof(roots) / sizeof(roots[0]); i++)
 	{
-		FILE	   *f;
-		size_t		n;
+		FILE *f;
+		size_t n;
 
 		if (roots[i] == NULL)
 			continue;
@@ -80,7 +81,7 @@ teardown(void **state)
 static void
 test_buf(void **state)
 {
-	PgwBuf		b;
+	PgwBuf b;
 
 	(void) state;
 	pgw_buf_init(&b, 0);
@@ -111,7 +112,7 @@ test_buf(void **state)
 	assert_true(b.failed);
 	assert_int_equal(b.len, 0);
 	for (size_t i = 0; i < b.cap; i++)
-		assert_int_equal(b.data[i], 0);	/* wiped on failure */
+		assert_int_equal(b.data[i], 0); /* wiped on failure */
 	pgw_buf_puts(&b, "1");
 	assert_int_equal(b.len, 0);
 	pgw_buf_reset(&b);
@@ -138,17 +139,18 @@ static const struct
 {
 	const char *doc;
 	const char *pointer;
-	const char *message;		/* a part of it */
-}			faults[] =
-{
+	const char *message; /* a part of it */
+} faults[] = {
 	{"", "", "1 to 262144 bytes"},
 	{"{", "", "ends too early"},
 	{"{} x", "", "not valid JSON"},
 	{"17", "", "ends too early"},
 	{"[]", "", "must be an object"},
 	{"{'v':1}", "", "not valid JSON"},
-	{"{\"v\":1,\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}", "", "deeper than 32"},
-	{"{\"v\":1,\"ops\":{}}", "/ops", "unknown key \"ops\"; known here: v, name, description, capabilities"},
+	{"{\"v\":1,\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}",
+	 "", "deeper than 32"},
+	{"{\"v\":1,\"ops\":{}}", "/ops",
+	 "unknown key \"ops\"; known here: v, name, description, capabilities"},
 	{"{}", "/v", "must be 1"},
 	{"{\"v\":2}", "/v", "must be 1"},
 	{"{\"v\":\"1\"}", "/v", "must be 1"},
@@ -163,33 +165,55 @@ static const struct
 	{WITH_CAPS("{\"card\":true}"), "/capabilities/card", "unknown key"},
 	{WITH_CAPS("{\"cards\":true}"), "/operations/charge/body", "{{card_number}}"},
 	{DOC(CAPS, CHARGE("\"body\":{\"a\":1}," ANSWER)), "/operations/charge", "{{token}}"},
-	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"header\":\"K\"}}"), "/capabilities/idempotency/lifetime_seconds", "missing"},
-	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"header\":\"K:\",\"lifetime_seconds\":1}}"), "/capabilities/idempotency/header", "not a header name"},
-	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"lifetime_seconds\":60}}"), "/operations/charge", "{{idempotency_key}}"},
-	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"lifetime_seconds\":0}}"), "/capabilities/idempotency/lifetime_seconds", "from 1 to"},
-	{WITH_CAPS("{\"tokens\":true,\"lookup_consistent_after_seconds\":2}"), "/capabilities/lookup_consistent_after_seconds", "lookup_charge"},
-	{WITH_CAPS("{\"tokens\":true,\"partial_capture\":true}"), "/capabilities/partial_capture", "capture"},
-	{WITH_CAPS("{\"tokens\":true,\"partial_refund\":true}"), "/capabilities/partial_refund", "refund"},
-	{WITH_CAPS("{\"tokens\":true,\"exponents\":{\"isk\":2}}"), "/capabilities/exponents/isk", "ISO 4217"},
-	{WITH_CAPS("{\"tokens\":true,\"exponents\":{\"ISK\":5}}"), "/capabilities/exponents/ISK", "0 to 4"},
+	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"header\":\"K\"}}"),
+	 "/capabilities/idempotency/lifetime_seconds", "missing"},
+	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"header\":\"K:\",\"lifetime_seconds\":1}}"),
+	 "/capabilities/idempotency/header", "not a header name"},
+	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"lifetime_seconds\":60}}"), "/operations/charge",
+	 "{{idempotency_key}}"},
+	{WITH_CAPS("{\"tokens\":true,\"idempotency\":{\"lifetime_seconds\":0}}"),
+	 "/capabilities/idempotency/lifetime_seconds", "from 1 to"},
+	{WITH_CAPS("{\"tokens\":true,\"lookup_consistent_after_seconds\":2}"),
+	 "/capabilities/lookup_consistent_after_seconds", "lookup_charge"},
+	{WITH_CAPS("{\"tokens\":true,\"partial_capture\":true}"), "/capabilities/partial_capture",
+	 "capture"},
+	{WITH_CAPS("{\"tokens\":true,\"partial_refund\":true}"), "/capabilities/partial_refund",
+	 "refund"},
+	{WITH_CAPS("{\"tokens\":true,\"exponents\":{\"isk\":2}}"), "/capabilities/exponents/isk",
+	 "ISO 4217"},
+	{WITH_CAPS("{\"tokens\":true,\"exponents\":{\"ISK\":5}}"), "/capabilities/exponents/ISK",
+	 "0 to 4"},
 	{DOC(CAPS, "\"charge\":[]"), "/operations/charge", "object"},
 	{DOC(CAPS, "\"charge\":{\"path\":\"/c\"}"), "/operations/charge/method", "missing"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"post\"}"), "/operations/charge/method", "must be GET, POST"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"post\"}"), "/operations/charge/method",
+	 "must be GET, POST"},
 	{DOC(CAPS, "\"charge\":{\"method\":\"POST\"}"), "/operations/charge/path", "missing"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"c\"}"), "/operations/charge/path", "begin with one"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"//c\"}"), "/operations/charge/path", "begin with one"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/a b\"}"), "/operations/charge/path", "percent-encoded"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/{{card_number}}\"}"), "/operations/charge/path", "card data"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/{{secret}}\"}"), "/operations/charge/path", "logged"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/c\",\"url\":1}"), "/operations/charge/url", "unknown key"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"c\"}"), "/operations/charge/path",
+	 "begin with one"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"//c\"}"), "/operations/charge/path",
+	 "begin with one"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/a b\"}"), "/operations/charge/path",
+	 "percent-encoded"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/{{card_number}}\"}"),
+	 "/operations/charge/path", "card data"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/{{secret}}\"}"),
+	 "/operations/charge/path", "logged"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"POST\",\"path\":\"/c\",\"url\":1}"),
+	 "/operations/charge/url", "unknown key"},
 	{DOC(CAPS, CHARGE(BODY)), "/operations/charge/answer", "missing"},
-	{DOC(CAPS, CHARGE("\"encoding\":\"xml\"," BODY "," ANSWER)), "/operations/charge/encoding", "\"json\", \"form\""},
-	{DOC(CAPS, CHARGE("\"encoding\":\"none\"," BODY "," ANSWER)), "/operations/charge/body", "no body with encoding"},
+	{DOC(CAPS, CHARGE("\"encoding\":\"xml\"," BODY "," ANSWER)), "/operations/charge/encoding",
+	 "\"json\", \"form\""},
+	{DOC(CAPS, CHARGE("\"encoding\":\"none\"," BODY "," ANSWER)), "/operations/charge/body",
+	 "no body with encoding"},
 	{DOC(CAPS, CHARGE("\"encoding\":\"json\"," ANSWER)), "/operations/charge/body", "missing"},
-	{DOC(CAPS, "\"charge\":{\"method\":\"GET\",\"path\":\"/c\"," BODY "," ANSWER "}"), "/operations/charge/body", "GET has no body"},
-	{DOC(CAPS, CHARGE("\"encoding\":\"form\",\"body\":{\"a\":{\"t\":\"{{token}}\"}}," ANSWER)), "/operations/charge/body/a", "no nesting"},
-	{WITH_BODY("{\"t\":\"{{tokn}}\"}"), "/operations/charge/body/t", "unknown placeholder {{tokn}}; known: amount, amount_decimal"},
-	{WITH_BODY("{\"a\":[1,\"{{ token }}\"]}"), "/operations/charge/body/a/1", "unknown placeholder"},
+	{DOC(CAPS, "\"charge\":{\"method\":\"GET\",\"path\":\"/c\"," BODY "," ANSWER "}"),
+	 "/operations/charge/body", "GET has no body"},
+	{DOC(CAPS, CHARGE("\"encoding\":\"form\",\"body\":{\"a\":{\"t\":\"{{token}}\"}}," ANSWER)),
+	 "/operations/charge/body/a", "no nesting"},
+	{WITH_BODY("{\"t\":\"{{tokn}}\"}"), "/operations/charge/body/t",
+	 "unknown placeholder {{tokn}}; known: amount, amount_decimal"},
+	{WITH_BODY("{\"a\":[1,\"{{ token }}\"]}"), "/operations/charge/body/a/1",
+	 "unknown placeholder"},
 	{WITH_BODY("{\"t\":\"{{token\"}"), "/operations/charge/body/t", "without \"}}\""},
 	{WITH_BODY("{\"t\":\"{{settings.}}\"}"), "/operations/charge/body/t", "unknown placeholder"},
 	{WITH_BODY("{\"t\":\"{{settings.a.b}}\"}"), "/operations/charge/body/t", "unknown placeholder"},
@@ -202,49 +226,94 @@ static const struct
 	{WITH_HEADERS("{\"X\":\"{{card_cvv}}\"}"), "/operations/charge/headers/X", "card data"},
 	{WITH_HEADERS("{\"X\":\"1\",\"x\":\"2\"}"), "/operations/charge/headers/x", "twice"},
 	{WITH_HEADERS("{\"X\":1}"), "/operations/charge/headers/X", "string"},
-	{"{\"v\":1," CAPS ",\"not_ids\":\"0\",\"operations\":{" GOOD "}}", "/not_ids", "array of strings"},
+	{"{\"v\":1," CAPS ",\"not_ids\":\"0\",\"operations\":{" GOOD "}}", "/not_ids",
+	 "array of strings"},
 	{"{\"v\":1," CAPS ",\"not_ids\":[\"\",0],\"operations\":{" GOOD "}}", "/not_ids/1", "string"},
 	{"{\"v\":1,\"v\":1," CAPS ",\"operations\":{" GOOD "}}", "", "twice in one object"},
-	{DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c?limit=1\"," ANSWER "}"), "/operations/lookup_charge", "{{original_ref}}"},
-	{DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{transaction_ref}}\"," ANSWER "}"), "/operations/lookup_charge", "which charge it is about"},
-	{DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\"," ANSWER "}"),
-	"/operations/lookup_charge/answer/fields/reference", "\"reference_echoed\": false"},
-	{DOC(CAPS, GOOD ",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}\"," ANSWER "},\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{original_ref}}\"," ANSWER "}"),
-	"/operations/lookup_refund", "{{transaction_ref}}"},
-	{DOC(CAPS, GOOD ",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}\"," ANSWER "},\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{transaction_ref}}\"," ANSWER "}"),
-	"/operations/lookup_refund/answer/fields/reference", "where does the answer name {{transaction_ref}}"},
-	{DOC(CAPS, GOOD ",\"refund\":{\"method\":\"POST\",\"path\":\"/r\",\"body\":{\"amount\":\"{{amount}}\"}," ANSWER "}"), "/operations/refund", "which charge it is about"},
-	{DOC(CAPS, GOOD ",\"cancel\":{\"method\":\"POST\",\"path\":\"/r/{{transaction_ref}}\"," ANSWER "}"), "/operations/cancel", "which charge it is about"},
-	{WITH_ANSWER("{\"rules\":[" RULE "],\"reference_echoed\":1}"), "/operations/charge/answer/reference_echoed", "true or false"},
-	{WITH_ANSWER("{\"rules\":[" RULE "],\"reference_echoed\":true}"), "/operations/charge/answer/reference_echoed", "say where"},
-	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"reference\":\"/r\"},\"reference_echoed\":false}"), "/operations/charge/answer/reference_echoed", "leave one of them out"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":99999999999999999999}}]}"), "/operations/charge/answer/rules/0/when/~1a", "beyond 64 bits"},
+	{DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c?limit=1\"," ANSWER "}"),
+	 "/operations/lookup_charge", "{{original_ref}}"},
+	{DOC(CAPS, GOOD
+		 ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{transaction_ref}}\"," ANSWER "}"),
+	 "/operations/lookup_charge", "which charge it is about"},
+	{DOC(CAPS, GOOD
+		 ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\"," ANSWER "}"),
+	 "/operations/lookup_charge/answer/fields/reference", "\"reference_echoed\": false"},
+	{DOC(CAPS, GOOD
+		 ",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}\"," ANSWER
+		 "},\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{original_ref}}\"," ANSWER "}"),
+	 "/operations/lookup_refund", "{{transaction_ref}}"},
+	{DOC(CAPS, GOOD
+		 ",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}\"," ANSWER
+		 "},\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{transaction_ref}}\"," ANSWER "}"),
+	 "/operations/lookup_refund/answer/fields/reference",
+	 "where does the answer name {{transaction_ref}}"},
+	{DOC(CAPS, GOOD
+		 ",\"refund\":{\"method\":\"POST\",\"path\":\"/r\",\"body\":{\"amount\":\"{{amount}}\"}," ANSWER
+		 "}"),
+	 "/operations/refund", "which charge it is about"},
+	{DOC(CAPS,
+		 GOOD ",\"cancel\":{\"method\":\"POST\",\"path\":\"/r/{{transaction_ref}}\"," ANSWER "}"),
+	 "/operations/cancel", "which charge it is about"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"reference_echoed\":1}"),
+	 "/operations/charge/answer/reference_echoed", "true or false"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"reference_echoed\":true}"),
+	 "/operations/charge/answer/reference_echoed", "say where"},
+	{WITH_ANSWER("{\"rules\":[" RULE
+				 "],\"fields\":{\"reference\":\"/r\"},\"reference_echoed\":false}"),
+	 "/operations/charge/answer/reference_echoed", "leave one of them out"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":99999999999999999999}}]}"),
+	 "/operations/charge/answer/rules/0/when/~1a", "beyond 64 bits"},
 	{WITH_ANSWER("{}"), "/operations/charge/answer/rules", "missing"},
 	{WITH_ANSWER("{\"rules\":[]}"), "/operations/charge/answer/rules", "at least one"},
 	{WITH_ANSWER("{\"rules\":[{}]}"), "/operations/charge/answer/rules/0/status", "missing"},
-	{WITH_ANSWER("{\"rules\":[" RULE ",{\"status\":99,\"outcome\":\"declined\"}]}"), "/operations/charge/answer/rules/1/status", "100 to 599"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":[200,\"6xx\"]}]}"), "/operations/charge/answer/rules/0/status/1", "class"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":[]}]}"), "/operations/charge/answer/rules/0/status", "empty"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200}]}"), "/operations/charge/answer/rules/0/outcome", "missing"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"outcome\":\"ok\"}]}"), "/operations/charge/answer/rules/0/outcome", "must be approved, declined"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":404,\"outcome\":\"not_found\"}]}"), "/operations/charge/answer/rules/0/outcome", "look-ups only"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"if\":1}]}"), "/operations/charge/answer/rules/0/if", "unknown key"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{},\"outcome\":\"approved\"}]}"), "/operations/charge/answer/rules/0/when", "empty"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"a\":1}}]}"), "/operations/charge/answer/rules/0/when/a", "JSON pointer"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a~2\":1}}]}"), "/operations/charge/answer/rules/0/when/~1a~02", "~0"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":1.5}}]}"), "/operations/charge/answer/rules/0/when/~1a", "whole number"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":{\"exist\":true}}}]}"), "/operations/charge/answer/rules/0/when/~1a/exist", "unknown key"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":{\"exists\":1}}}]}"), "/operations/charge/answer/rules/0/when/~1a/exists", "true or false"},
-	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":[1,[]]}}]}"), "/operations/charge/answer/rules/0/when/~1a/1", "must be a string"},
-	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"ammount\":\"/a\"}}"), "/operations/charge/answer/fields/ammount", "unknown key"},
-	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"amount\":\"a\"}}"), "/operations/charge/answer/fields/amount", "JSON pointer"},
-	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"amount_format\":\"cents\"}}"), "/operations/charge/answer/fields/amount_format", "\"integer\""},
-	{WITH_ANSWER("{\"rules\":[" RULE "],\"error_codes\":{\"x\":\"declined\"}}"), "/operations/charge/answer/error_codes", "bank_code"},
-	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"bank_code\":\"/c\"},\"error_codes\":{\"x\":\"nope\"}}"), "/operations/charge/answer/error_codes/x", "unknown error code \"nope\""},
-	{DOC(CAPS, GOOD ",\"authorize\":{\"method\":\"POST\",\"path\":\"/a\"," BODY "," ANSWER "}"), "/operations/capture", "missing"},
-	{DOC(CAPS, GOOD ",\"capture\":{\"method\":\"POST\",\"path\":\"/a\"," ANSWER "}"), "/operations/authorize", "missing"},
-	{DOC(CAPS, GOOD ",\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/a\"," ANSWER "}"), "/operations/refund", "missing"},
-	{DOC(CAPS, GOOD ",\"void\":{\"method\":\"POST\",\"path\":\"/c/{{bank_reference}}\"," ANSWER "}"), "/operations/charge/answer/fields/bank_reference", "missing"},
+	{WITH_ANSWER("{\"rules\":[" RULE ",{\"status\":99,\"outcome\":\"declined\"}]}"),
+	 "/operations/charge/answer/rules/1/status", "100 to 599"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":[200,\"6xx\"]}]}"),
+	 "/operations/charge/answer/rules/0/status/1", "class"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":[]}]}"), "/operations/charge/answer/rules/0/status",
+	 "empty"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200}]}"), "/operations/charge/answer/rules/0/outcome",
+	 "missing"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"outcome\":\"ok\"}]}"),
+	 "/operations/charge/answer/rules/0/outcome", "must be approved, declined"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":404,\"outcome\":\"not_found\"}]}"),
+	 "/operations/charge/answer/rules/0/outcome", "look-ups only"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"if\":1}]}"), "/operations/charge/answer/rules/0/if",
+	 "unknown key"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{},\"outcome\":\"approved\"}]}"),
+	 "/operations/charge/answer/rules/0/when", "empty"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"a\":1}}]}"),
+	 "/operations/charge/answer/rules/0/when/a", "JSON pointer"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a~2\":1}}]}"),
+	 "/operations/charge/answer/rules/0/when/~1a~02", "~0"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":1.5}}]}"),
+	 "/operations/charge/answer/rules/0/when/~1a", "whole number"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":{\"exist\":true}}}]}"),
+	 "/operations/charge/answer/rules/0/when/~1a/exist", "unknown key"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":{\"exists\":1}}}]}"),
+	 "/operations/charge/answer/rules/0/when/~1a/exists", "true or false"},
+	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":[1,[]]}}]}"),
+	 "/operations/charge/answer/rules/0/when/~1a/1", "must be a string"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"ammount\":\"/a\"}}"),
+	 "/operations/charge/answer/fields/ammount", "unknown key"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"amount\":\"a\"}}"),
+	 "/operations/charge/answer/fields/amount", "JSON pointer"},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"fields\":{\"amount_format\":\"cents\"}}"),
+	 "/operations/charge/answer/fields/amount_format", "\"integer\""},
+	{WITH_ANSWER("{\"rules\":[" RULE "],\"error_codes\":{\"x\":\"declined\"}}"),
+	 "/operations/charge/answer/error_codes", "bank_code"},
+	{WITH_ANSWER("{\"rules\":[" RULE
+				 "],\"fields\":{\"bank_code\":\"/c\"},\"error_codes\":{\"x\":\"nope\"}}"),
+	 "/operations/charge/answer/error_codes/x", "unknown error code \"nope\""},
+	{DOC(CAPS, GOOD ",\"authorize\":{\"method\":\"POST\",\"path\":\"/a\"," BODY "," ANSWER "}"),
+	 "/operations/capture", "missing"},
+	{DOC(CAPS, GOOD ",\"capture\":{\"method\":\"POST\",\"path\":\"/a\"," ANSWER "}"),
+	 "/operations/authorize", "missing"},
+	{DOC(CAPS, GOOD ",\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/a\"," ANSWER "}"),
+	 "/operations/refund", "missing"},
+	{DOC(CAPS,
+		 GOOD ",\"void\":{\"method\":\"POST\",\"path\":\"/c/{{bank_reference}}\"," ANSWER "}"),
+	 "/operations/charge/answer/fields/bank_reference", "missing"},
 };
 
 static void
@@ -254,18 +323,20 @@ test_faults(void **state)
 	for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++)
 	{
 		PgwConnectorError err;
-		size_t		len = strlen(faults[i].doc);
-		char	   *exact = malloc(len + 1);
+		size_t len = strlen(faults[i].doc);
+		char *exact = malloc(len + 1);
 		PgwConnector *c;
 
 		memcpy(exact, faults[i].doc, len);
-		exact = realloc(exact, len > 0 ? len : 1);	/* no NUL: nothing may be read beyond len */
+		exact = realloc(exact, len > 0 ? len : 1); /* no NUL: nothing may be read beyond len */
 		c = pgw_connector_compile(exact, len, &err);
 		free(exact);
 		if (c != NULL)
 			fail_msg("accepted: %s", faults[i].doc);
-		if (strcmp(err.pointer, faults[i].pointer) != 0 || strstr(err.message, faults[i].message) == NULL)
-			fail_msg("%s\n gave %s: %s\n not %s: %s", faults[i].doc, err.pointer, err.message, faults[i].pointer, faults[i].message);
+		if (strcmp(err.pointer, faults[i].pointer) != 0 ||
+			strstr(err.message, faults[i].message) == NULL)
+			fail_msg("%s\n gave %s: %s\n not %s: %s", faults[i].doc, err.pointer, err.message,
+					 faults[i].pointer, faults[i].message);
 	}
 }
 
@@ -274,7 +345,7 @@ test_faults_long(void **state)
 {
 	static char text[400000];
 	PgwConnectorError err;
-	size_t		n;
+	size_t n;
 
 	(void) state;
 	/* a pointer longer than the place for it is cut, never overrun; whole escapes only */
@@ -284,7 +355,10 @@ test_faults_long(void **state)
 	assert_null(pgw_connector_compile(text, strlen(text), &err));
 	assert_true(strlen(err.pointer) < sizeof(err.pointer));
 	assert_int_equal(err.pointer[strlen(err.pointer) - 1], '0');
-	/* nor is a character cut in two, in the pointer or in the message: both go into an error of the server's */
+	/*
+	 * nor is a character cut in two, in the pointer or in the message: both go into an error of the
+	 * server's
+	 */
 	n = (size_t) snprintf(text, sizeof(text), "{\"v\":1,\"x");
 	for (int i = 0; i < 400; i++)
 		n += (size_t) snprintf(text + n, sizeof(text) - n, "\xC3\xA4");
@@ -311,7 +385,7 @@ test_faults_long(void **state)
 static void
 test_truncated_documents(void **state)
 {
-	size_t		len = strlen(read_document("src/connectors/json.json"));
+	size_t len = strlen(read_document("src/connectors/json.json"));
 	PgwConnectorError err;
 
 	(void) state;
@@ -331,8 +405,10 @@ test_capabilities(void **state)
 	PgwConnector *c;
 
 	(void) state;
-	assert_true(caps->idempotency && caps->replays_errors && caps->lookup && caps->lookup_refund && caps->cards && caps->tokens);
-	assert_true(caps->separate_capture && caps->partial_capture && caps->can_void && caps->can_refund && caps->partial_refund && caps->can_cancel);
+	assert_true(caps->idempotency && caps->replays_errors && caps->lookup && caps->lookup_refund &&
+				caps->cards && caps->tokens);
+	assert_true(caps->separate_capture && caps->partial_capture && caps->can_void &&
+				caps->can_refund && caps->partial_refund && caps->can_cancel);
 	assert_int_equal(caps->key_lifetime_s, 86400);
 	assert_int_equal(caps->lookup_consistent_after_s, 2);
 	caps = pgw_connector_capabilities(form_bank);
@@ -347,7 +423,8 @@ test_capabilities(void **state)
 	assert_int_equal(pgw_op_parse("x"), -1);
 	assert_string_equal(pgw_outcome_name(PGW_OUT_NOT_FOUND), "not_found");
 	assert_string_equal(pgw_outcome_name(PGW_OUT_UNKNOWN), "unknown");
-	c = compile(WITH_CAPS("{\"tokens\":true,\"exponents\":{\"ISK\":2},\"lookup_consistent_after_seconds\":null}"));
+	c = compile(WITH_CAPS(
+		"{\"tokens\":true,\"exponents\":{\"ISK\":2},\"lookup_consistent_after_seconds\":null}"));
 	assert_int_equal(pgw_connector_exponent(c, "ISK", 0), 2);
 	assert_int_equal(pgw_connector_exponent(c, "EUR", 2), 2);
 	assert_int_equal(pgw_connector_exponent(c, NULL, 3), 3);
@@ -357,13 +434,23 @@ test_capabilities(void **state)
 
 /* ---- rendering ---- */
 
-static const PgwCallParams card_params = {
-	.amount = 1234, .has_amount = true, .currency = "EUR", .iso_exponent = 2, .card_number = "4111111111111111",
-	.card_expiry_month = 9, .card_expiry_year = 2031, .card_cvv = "123", .card_holder = "A \"B\" & C",
-	.transaction_ref = "0123456789abcdef0123456789abcdef", .original_ref = "ffffffffffffffffffffffffffffffff",
-	.bank_reference = "ch/1 ?", .idempotency_key = "key-1", .correlation_id = "corr", .merchant = "m1",
-	.secret = "s3cret", .bank_fields = "{\"descriptor\":\"SHOP\"}"
-};
+static const PgwCallParams card_params = {.amount = 1234,
+										  .has_amount = true,
+										  .currency = "EUR",
+										  .iso_exponent = 2,
+										  .card_number = "4111111111111111",
+										  .card_expiry_month = 9,
+										  .card_expiry_year = 2031,
+										  .card_cvv = "123",
+										  .card_holder = "A \"B\" & C",
+										  .transaction_ref = "0123456789abcdef0123456789abcdef",
+										  .original_ref = "ffffffffffffffffffffffffffffffff",
+										  .bank_reference = "ch/1 ?",
+										  .idempotency_key = "key-1",
+										  .correlation_id = "corr",
+										  .merchant = "m1",
+										  .secret = "s3cret",
+										  .bank_fields = "{\"descriptor\":\"SHOP\"}"};
 
 static PgwRendered rendered;
 
@@ -372,7 +459,8 @@ header(const char *name)
 {
 	for (int i = 0; i < rendered.nheaders; i++)
 	{
-		if (strncmp(rendered.headers[i].data, name, strlen(name)) == 0 && rendered.headers[i].data[strlen(name)] == ':')
+		if (strncmp(rendered.headers[i].data, name, strlen(name)) == 0 &&
+			rendered.headers[i].data[strlen(name)] == ':')
 			return rendered.headers[i].data + strlen(name) + 2;
 	}
 	return NULL;
@@ -388,7 +476,8 @@ render(const PgwConnector *c, PgwBankOp op, const PgwCallParams *p)
 }
 
 static void
-refuse_render(const PgwConnector *c, PgwBankOp op, const PgwCallParams *p, const char *pointer, const char *message)
+refuse_render(const PgwConnector *c, PgwBankOp op, const PgwCallParams *p, const char *pointer,
+			  const char *message)
 {
 	PgwConnectorError err;
 
@@ -412,10 +501,11 @@ test_render_json(void **state)
 	assert_string_equal(rendered.method, "POST");
 	assert_string_equal(rendered.path.data, "/v1/charges");
 	assert_true(rendered.has_body);
-	assert_string_equal(rendered.body.data,
-						"{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\","
-						"\"source\":{\"card\":{\"number\":\"4111111111111111\",\"expiry_month\":9,\"expiry_year\":2031,"
-						"\"cvv\":\"123\",\"holder\":\"A \\\"B\\\" & C\"}},\"merchant\":\"m1\",\"descriptor\":\"SHOP\"}");
+	assert_string_equal(
+		rendered.body.data,
+		"{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\","
+		"\"source\":{\"card\":{\"number\":\"4111111111111111\",\"expiry_month\":9,\"expiry_year\":2031,"
+		"\"cvv\":\"123\",\"holder\":\"A \\\"B\\\" & C\"}},\"merchant\":\"m1\",\"descriptor\":\"SHOP\"}");
 	assert_string_equal(header("Authorization"), "Bearer s3cret");
 	assert_string_equal(header("X-Correlation-Id"), "corr");
 	assert_string_equal(header("Idempotency-Key"), "key-1");
@@ -426,26 +516,31 @@ test_render_json(void **state)
 	p.token = "tok_ok";
 	render(json_bank, PGW_OP_AUTHORIZE, &p);
 	assert_string_equal(rendered.path.data, "/v1/authorizations");
-	assert_string_equal(rendered.body.data,
-						"{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\","
-						"\"source\":{\"token\":\"tok_ok\"},\"merchant\":\"m1\"}");
+	assert_string_equal(
+		rendered.body.data,
+		"{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\","
+		"\"source\":{\"token\":\"tok_ok\"},\"merchant\":\"m1\"}");
 	assert_null(header("X-Correlation-Id"));
 
 	render(json_bank, PGW_OP_CAPTURE, &p);
 	assert_string_equal(rendered.path.data, "/v1/charges/ch%2F1%20%3F/capture");
-	assert_string_equal(rendered.body.data, "{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\",\"final\":false}");
+	assert_string_equal(
+		rendered.body.data,
+		"{\"amount\":1234,\"currency\":\"EUR\",\"reference\":\"0123456789abcdef0123456789abcdef\",\"final\":false}");
 	p.final_capture = true;
 	render(json_bank, PGW_OP_CAPTURE, &p);
 	assert_non_null(strstr(rendered.body.data, "\"final\":true}"));
 	render(json_bank, PGW_OP_LOOKUP_CHARGE, &p);
 	assert_string_equal(rendered.method, "GET");
-	assert_string_equal(rendered.path.data, "/v1/charges?reference=ffffffffffffffffffffffffffffffff");
+	assert_string_equal(rendered.path.data,
+						"/v1/charges?reference=ffffffffffffffffffffffffffffffff");
 	assert_false(rendered.has_body);
 	assert_int_equal(rendered.body.len, 0);
 	assert_null(header("Idempotency-Key"));
 	assert_null(header("Content-Type"));
 	render(json_bank, PGW_OP_LOOKUP_REFUND, &p);
-	assert_string_equal(rendered.path.data, "/v1/refunds?reference=0123456789abcdef0123456789abcdef");
+	assert_string_equal(rendered.path.data,
+						"/v1/refunds?reference=0123456789abcdef0123456789abcdef");
 	render(json_bank, PGW_OP_CANCEL, &p);
 	assert_string_equal(rendered.body.data, "{\"reference\":\"ffffffffffffffffffffffffffffffff\"}");
 	assert_non_null(header("Idempotency-Key"));
@@ -465,14 +560,17 @@ test_render_form(void **state)
 	pgw_rendered_init(&rendered);
 	p.secret = "a&b=c%";
 	render(form_bank, PGW_OP_CHARGE, &p);
-	assert_string_equal(rendered.body.data, "op=sale&amount=12.34&cur=EUR&pan=4111111111111111&exp=0931&cvc=123"
+	assert_string_equal(rendered.body.data,
+						"op=sale&amount=12.34&cur=EUR&pan=4111111111111111&exp=0931&cvc=123"
 						"&ref=0123456789abcdef0123456789abcdef&merchant=m1&api_key=a%26b%3Dc%25");
 	assert_string_equal(header("Content-Type"), "application/x-www-form-urlencoded");
 	p.currency = "JPY";
 	p.iso_exponent = 0;
 	render(form_bank, PGW_OP_REFUND, &p);
 	assert_string_equal(rendered.path.data, "/form/credit");
-	assert_string_equal(rendered.body.data, "txn=ch%2F1%20%3F&amount=1234&ref=0123456789abcdef0123456789abcdef&api_key=a%26b%3Dc%25");
+	assert_string_equal(
+		rendered.body.data,
+		"txn=ch%2F1%20%3F&amount=1234&ref=0123456789abcdef0123456789abcdef&api_key=a%26b%3Dc%25");
 	p.currency = "KWD";
 	p.iso_exponent = 3;
 	p.amount = 5;
@@ -482,7 +580,8 @@ test_render_form(void **state)
 	pgw_rendered_free(&rendered);
 }
 
-#define PROBE(body) "{\"v\":1,\"capabilities\":{\"tokens\":true,\"exponents\":{\"ISK\":2,\"KWD\":2}}," \
+#define PROBE(body) \
+	"{\"v\":1,\"capabilities\":{\"tokens\":true,\"exponents\":{\"ISK\":2,\"KWD\":2}}," \
 	"\"headers\":{\"X-A\":\"{{settings.h}}\",\"X-B\":\"b-{{reference}}\"}," \
 	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/x/{{merchant}}/y\",\"headers\":{\"x-b\":\"own\"}," \
 	"\"body\":" body "," ANSWER "}}}"
@@ -490,19 +589,29 @@ test_render_form(void **state)
 static void
 test_render_values(void **state)
 {
-	PgwCallParams p = {.amount = 100, .has_amount = true, .currency = "ISK", .merchant = "m\xC3\xA9", .token = "t",
-		.bank_fields = "{\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"z\":null,\"s\":\"q\\\"\"}", .settings = "{\"h\":\"v\"}"};
-	PgwConnector *c = compile(PROBE("{\"t\":\"{{token}}\",\"n\":\"{{bank_fields.n}}\",\"b\":\"{{bank_fields.b}}\",\"o\":\"{{bank_fields.o}}\","
-									"\"z\":\"{{bank_fields.z}}\",\"s\":\"<{{bank_fields.s}}|{{bank_fields.n}}>\",\"a\":\"{{amount}}\",\"d\":\"{{amount_decimal}}\","
-									"\"m\":\"{{card_expiry_month}}/{{card_expiry_year}}\",\"gone\":{\"in\":{\"r\":\"{{reason}}\"}},\"arr\":[\"{{reason}}\"],"
-									"\"mix\":[\"{{reason}}\",1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"f\":\"{{final}}\",\"x\":\"a{{amount}}b\"}"));
+	PgwCallParams p = {
+		.amount = 100,
+		.has_amount = true,
+		.currency = "ISK",
+		.merchant = "m\xC3\xA9",
+		.token = "t",
+		.bank_fields =
+			"{\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"z\":null,\"s\":\"q\\\"\"}",
+		.settings = "{\"h\":\"v\"}"};
+	PgwConnector *c = compile(PROBE(
+		"{\"t\":\"{{token}}\",\"n\":\"{{bank_fields.n}}\",\"b\":\"{{bank_fields.b}}\",\"o\":\"{{bank_fields.o}}\","
+		"\"z\":\"{{bank_fields.z}}\",\"s\":\"<{{bank_fields.s}}|{{bank_fields.n}}>\",\"a\":\"{{amount}}\",\"d\":\"{{amount_decimal}}\","
+		"\"m\":\"{{card_expiry_month}}/{{card_expiry_year}}\",\"gone\":{\"in\":{\"r\":\"{{reason}}\"}},\"arr\":[\"{{reason}}\"],"
+		"\"mix\":[\"{{reason}}\",1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"f\":\"{{final}}\",\"x\":\"a{{amount}}b\"}"));
 
 	(void) state;
 	pgw_rendered_init(&rendered);
 	render(c, PGW_OP_CHARGE, &p);
 	assert_string_equal(rendered.path.data, "/x/m%C3%A9/y");
-	assert_string_equal(rendered.body.data, "{\"t\":\"t\",\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"s\":\"<q\\\"|12.50>\",\"a\":10000,\"d\":\"100.00\","
-						"\"mix\":[1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"x\":\"a10000b\"}");
+	assert_string_equal(
+		rendered.body.data,
+		"{\"t\":\"t\",\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"s\":\"<q\\\"|12.50>\",\"a\":10000,\"d\":\"100.00\","
+		"\"mix\":[1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"x\":\"a10000b\"}");
 	assert_string_equal(header("X-A"), "v");
 	assert_string_equal(header("x-b"), "own");
 	assert_null(header("X-B"));
@@ -532,7 +641,7 @@ test_render_values(void **state)
 	p.settings = NULL;
 	p.currency = "KWD";
 	p.iso_exponent = 3;
-	p.amount = 1234;			/* 1.234 at a bank that knows two places */
+	p.amount = 1234; /* 1.234 at a bank that knows two places */
 	refuse_render(c, PGW_OP_CHARGE, &p, "/operations/charge/body", "exactly");
 	p.amount = 1230;
 	render(c, PGW_OP_CHARGE, &p);
@@ -574,14 +683,19 @@ test_render_needs(void **state)
 	/* in a form: its member would be dropped, and a credit without its charge is sent */
 	assert_true(pgw_connector_needs_bank_reference(form_bank, PGW_OP_REFUND));
 	p.bank_reference = NULL;
-	refuse_render(form_bank, PGW_OP_REFUND, &p, "/operations/refund/body", "the request needs a value for {{bank_reference}}");
+	refuse_render(form_bank, PGW_OP_REFUND, &p, "/operations/refund/body",
+				  "the request needs a value for {{bank_reference}}");
 	p.bank_reference = "";
 	refuse_render(form_bank, PGW_OP_VOID, &p, "/operations/void/body", "{{bank_reference}}");
-	refuse_render(json_bank, PGW_OP_VOID, &p, "/operations/void/path", "the path needs a value for {{bank_reference}}");
+	refuse_render(json_bank, PGW_OP_VOID, &p, "/operations/void/path",
+				  "the path needs a value for {{bank_reference}}");
 
 	/* both: the bank's may be left out as long as ours is there */
-	c = compile("{\"v\":1," CAPS ",\"operations\":{" CHARGE(BODY ",\"answer\":{\"rules\":[" RULE "],\"fields\":{\"bank_reference\":\"/id\"}}")
-				",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{reference}}\",\"body\":{\"txn\":\"{{bank_reference}}\",\"ref\":\"{{original_ref}}\"}," ANSWER "}}}");
+	c = compile("{\"v\":1," CAPS ",\"operations\":{" CHARGE(
+		BODY
+		",\"answer\":{\"rules\":[" RULE
+		"],\"fields\":{\"bank_reference\":\"/id\"}}") ",\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{reference}}\",\"body\":{\"txn\":\"{{bank_reference}}\",\"ref\":\"{{original_ref}}\"}," ANSWER
+													  "}}}");
 	assert_false(pgw_connector_needs_bank_reference(c, PGW_OP_REFUND));
 	assert_true(pgw_connector_needs(c, PGW_OP_REFUND, "original_ref"));
 	assert_true(pgw_connector_needs(c, PGW_OP_REFUND, "reference"));
@@ -658,10 +772,11 @@ static PgwAnswer answer;
 static PgwQuestion question = {.transaction_ref = OURS, .original_ref = CHARGE_REF};
 
 static PgwOutcome
-judge_as(const PgwConnector *c, PgwBankOp op, long status, const char *body, const char *currency, int exponent)
+judge_as(const PgwConnector *c, PgwBankOp op, long status, const char *body, const char *currency,
+		 int exponent)
 {
-	size_t		len = body ? strlen(body) : 0;
-	char	   *exact = malloc(len > 0 ? len : 1);
+	size_t len = body ? strlen(body) : 0;
+	char *exact = malloc(len > 0 ? len : 1);
 
 	if (len > 0)
 		memcpy(exact, body, len);
@@ -679,9 +794,12 @@ judge(PgwBankOp op, long status, const char *body)
 	return judge_as(json_bank, op, status, body, "EUR", 2);
 }
 
-#define APPROVED "{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"eur\",\"authorization_code\":\"A1\"," \
+#define APPROVED \
+	"{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"eur\",\"authorization_code\":\"A1\"," \
 	"\"captured\":1234,\"refunded\":34,\"voided\":false,\"card\":{\"brand\":\"visa\",\"last4\":\"4242\"}}"
-#define OF(reference) "{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"EUR\",\"captured\":1234,\"refunded\":34,\"reference\":\"" reference "\"}"
+#define OF(reference) \
+	"{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"EUR\",\"captured\":1234,\"refunded\":34,\"reference\":\"" reference \
+	"\"}"
 #define ERROR_BODY(code) "{\"error\":{\"code\":\"" code "\",\"message\":\"m\"}}"
 
 static void
@@ -706,20 +824,26 @@ test_judge_charge(void **state)
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"pending\"}"), PGW_OUT_PENDING);
 	assert_int_equal(answer.captured, -1);
 	assert_false(answer.has_amount || answer.amount_unreadable);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"error\":{\"code\":\"lost_card\"}}"), PGW_OUT_DECLINED);
+	assert_int_equal(
+		judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"error\":{\"code\":\"lost_card\"}}"),
+		PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "lost_or_stolen_card");
 	assert_string_equal(answer.bank_code, "lost_card");
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"error\":{\"code\":\"new\"}}"), PGW_OUT_DECLINED);
+	assert_int_equal(
+		judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"error\":{\"code\":\"new\"}}"),
+		PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "declined");
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\"}"), PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "declined");
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"requires_action\"}"), PGW_OUT_REQUIRES_ACTION);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"requires_action\"}"),
+					 PGW_OUT_REQUIRES_ACTION);
 	assert_string_equal(answer.error_code, "authentication_required");
 	assert_int_equal(judge(PGW_OP_CHARGE, 401, ERROR_BODY("unauthorized")), PGW_OUT_REJECTED);
 	assert_string_equal(answer.error_code, "bank_credentials_rejected");
 	assert_int_equal(judge(PGW_OP_CHARGE, 422, ERROR_BODY("odd")), PGW_OUT_REJECTED);
 	assert_string_equal(answer.error_code, "");
-	assert_int_equal(judge(PGW_OP_CHARGE, 422, ERROR_BODY("idempotency_mismatch")), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 422, ERROR_BODY("idempotency_mismatch")),
+					 PGW_OUT_UNKNOWN);
 	assert_int_equal(judge(PGW_OP_CHARGE, 409, ERROR_BODY("key_in_use")), PGW_OUT_UNKNOWN);
 	assert_int_equal(judge(PGW_OP_CHARGE, 429, ERROR_BODY("rate_limited")), PGW_OUT_NOT_PROCESSED);
 	assert_int_equal(judge(PGW_OP_CHARGE, 429, "<html>"), PGW_OUT_NOT_PROCESSED);
@@ -736,15 +860,34 @@ test_judge_unreadable(void **state)
 {
 	static char big[1100000];
 	static const char *const bodies[] = {
-		NULL, "", " ", "<html>", "{", "{\"status\":\"approved\"", "{\"status\":\"approved\"} x", "{\"status\":\"approved\"}{}",
-		"{'status':'approved'}", "\"approved\"", "17", "null", "[]", "{\"status\":[\"approved\"]}", "{\"status\":\"Approved\"}",
-		"{\"status\":\"approved\\u0000\"}", "{\"status\":true}", "{\"status\":\"approved\",\"x\":\"\xFF\"}",
-		"{\"status\":\"approved\",}", "{\"status\":\"approved\",\"x\":NaN}",
-		"{\"status\":\"approved\",\"x\":-Infinity}", "{\"status\":\"approved\",\"x\":1.}", "{\"status\":\"approved\",\"x\":-01.5}",
-		"{\"status\":\"approved\",\"x\":01}", "{\"status\":\"approved\",\"x\":\"a\nb\"}", "{\"status\":\"approved\",\"x\":.5}",
-		"{\"status\":\"approved\",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"
-	};
-	int			n;
+		NULL,
+		"",
+		" ",
+		"<html>",
+		"{",
+		"{\"status\":\"approved\"",
+		"{\"status\":\"approved\"} x",
+		"{\"status\":\"approved\"}{}",
+		"{'status':'approved'}",
+		"\"approved\"",
+		"17",
+		"null",
+		"[]",
+		"{\"status\":[\"approved\"]}",
+		"{\"status\":\"Approved\"}",
+		"{\"status\":\"approved\\u0000\"}",
+		"{\"status\":true}",
+		"{\"status\":\"approved\",\"x\":\"\xFF\"}",
+		"{\"status\":\"approved\",}",
+		"{\"status\":\"approved\",\"x\":NaN}",
+		"{\"status\":\"approved\",\"x\":-Infinity}",
+		"{\"status\":\"approved\",\"x\":1.}",
+		"{\"status\":\"approved\",\"x\":-01.5}",
+		"{\"status\":\"approved\",\"x\":01}",
+		"{\"status\":\"approved\",\"x\":\"a\nb\"}",
+		"{\"status\":\"approved\",\"x\":.5}",
+		"{\"status\":\"approved\",\"x\":[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}"};
+	int n;
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
@@ -752,7 +895,8 @@ test_judge_unreadable(void **state)
 		if (judge(PGW_OP_CHARGE, 200, bodies[i]) != PGW_OUT_UNKNOWN)
 			fail_msg("%s", bodies[i]);
 	}
-	pgw_connector_judge(json_bank, &question, 200, NULL, "{\"status\":\"approved\"}\0x", 23, &answer);
+	pgw_connector_judge(json_bank, &question, 200, NULL, "{\"status\":\"approved\"}\0x", 23,
+						&answer);
 	assert_int_equal(answer.outcome, PGW_OUT_UNKNOWN);
 	n = snprintf(big, sizeof(big), "{\"status\":\"approved\",\"x\":\"");
 	memset(big + n, 'x', 1048576 - (size_t) n - 2);
@@ -761,19 +905,44 @@ test_judge_unreadable(void **state)
 	memcpy(big + 1048574, "x\"}", 4);
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, big), PGW_OUT_UNKNOWN);
 	/* what looks odd but is JSON */
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":[0,-0,0.05,1.0e-05,10,1e+0,\"NaN's \\\" \\\\\",100.01]}"), PGW_OUT_APPROVED);
-	/* the same name twice is not one statement, whichever comes last, wherever, and however it is spelt */
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"status\":\"declined\"}"), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"status\":\"approved\"}"), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"st\\u0061tus\":\"approved\"}"), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":[{\"a\":1,\"b\":2,\"a\":1}]}"), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":[{\"a\":1},{\"a\":1}],\"a\":{\"status\":1}}"), PGW_OUT_APPROVED);
-	/* half a surrogate pair is no character; a pair is; a byte order mark is none of the document's */
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ud83d\"}"), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ude00\\ud83d\"}"), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ud83d\\ude00\"}"), PGW_OUT_APPROVED);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "\xEF\xBB\xBF{\"status\":\"approved\"}"), PGW_OUT_APPROVED);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "\xEF\xBB\xBF\xEF\xBB\xBF{\"status\":\"approved\"}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(
+		judge(
+			PGW_OP_CHARGE, 200,
+			"{\"status\":\"approved\",\"x\":[0,-0,0.05,1.0e-05,10,1e+0,\"NaN's \\\" \\\\\",100.01]}"),
+		PGW_OUT_APPROVED);
+	/*
+	 * the same name twice is not one statement, whichever comes last, wherever, and however it is
+	 * spelt
+	 */
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"status\":\"declined\"}"),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"status\":\"approved\"}"),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(
+		judge(PGW_OP_CHARGE, 200, "{\"status\":\"declined\",\"st\\u0061tus\":\"approved\"}"),
+		PGW_OUT_UNKNOWN);
+	assert_int_equal(
+		judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":[{\"a\":1,\"b\":2,\"a\":1}]}"),
+		PGW_OUT_UNKNOWN);
+	assert_int_equal(
+		judge(PGW_OP_CHARGE, 200,
+			  "{\"status\":\"approved\",\"x\":[{\"a\":1},{\"a\":1}],\"a\":{\"status\":1}}"),
+		PGW_OUT_APPROVED);
+	/*
+	 * half a surrogate pair is no character; a pair is; a byte order mark is none of the document's
+	 */
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ud83d\"}"),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(
+		judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ude00\\ud83d\"}"),
+		PGW_OUT_UNKNOWN);
+	assert_int_equal(
+		judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"x\":\"\\ud83d\\ude00\"}"),
+		PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "\xEF\xBB\xBF{\"status\":\"approved\"}"),
+					 PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "\xEF\xBB\xBF\xEF\xBB\xBF{\"status\":\"approved\"}"),
+					 PGW_OUT_UNKNOWN);
 	/* an operation that the bank does not have */
 	assert_int_equal(judge_as(form_bank, PGW_OP_PING, 200, "{}", "EUR", 2), PGW_OUT_UNKNOWN);
 }
@@ -781,12 +950,13 @@ test_judge_unreadable(void **state)
 static void
 amount_is(const char *text, bool good, int64_t expected)
 {
-	char		body[256];
+	char body[256];
 
 	snprintf(body, sizeof(body), "{\"status\":\"approved\",\"amount\":%s}", text);
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, body), PGW_OUT_APPROVED);
 	if (answer.has_amount != good || answer.amount_unreadable == good || answer.amount != expected)
-		fail_msg("%s: %d %d %lld", text, answer.has_amount, answer.amount_unreadable, (long long) answer.amount);
+		fail_msg("%s: %d %d %lld", text, answer.has_amount, answer.amount_unreadable,
+				 (long long) answer.amount);
 }
 
 static void
@@ -826,7 +996,8 @@ test_judge_amounts(void **state)
 	amount_is("\"1\\u00002\"", false, 0);
 	amount_is("true", false, 0);
 	amount_is("{}", false, 0);
-	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"amount\":null,\"currency\":null,\"id\":null}");
+	judge(PGW_OP_CHARGE, 200,
+		  "{\"status\":\"approved\",\"amount\":null,\"currency\":null,\"id\":null}");
 	assert_false(answer.has_amount || answer.amount_unreadable);
 	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"amount\":5,\"currency\":\"EURO\"}");
 	assert_true(answer.amount_unreadable);
@@ -836,24 +1007,34 @@ test_judge_amounts(void **state)
 	assert_int_equal(answer.amount, 5);
 
 	/* decimal text, also as a bare JSON number, whose own digits count */
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"auth\":\"A\",\"txn\":\"t1\",\"amt\":\"12.34\",\"cur\":\"EUR\"}}", "EUR", 2), PGW_OUT_APPROVED);
+	assert_int_equal(
+		judge_as(
+			form_bank, PGW_OP_CHARGE, 200,
+			"{\"resp\":{\"code\":\"00\",\"auth\":\"A\",\"txn\":\"t1\",\"amt\":\"12.34\",\"cur\":\"EUR\"}}",
+			"EUR", 2),
+		PGW_OUT_APPROVED);
 	assert_int_equal(answer.amount, 1234);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12.30}}", "EUR", 2);
 	assert_int_equal(answer.amount, 1230);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12}}", "EUR", 2);
 	assert_int_equal(answer.amount, 1200);
-	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"12.345\"}}", "EUR", 2);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"12.345\"}}",
+			 "EUR", 2);
 	assert_true(answer.amount_unreadable && !answer.has_amount);
 	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":1.2e1}}", "EUR", 2);
 	assert_int_equal(answer.amount, 1200);
-	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12.345}}", "EUR", 2);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":12.345}}", "EUR",
+			 2);
 	assert_true(answer.amount_unreadable && !answer.has_amount);
-	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"0.005\"}}", "KWD", 3);
+	judge_as(form_bank, PGW_OP_CHARGE, 200, "{\"resp\":{\"code\":\"00\",\"amt\":\"0.005\"}}", "KWD",
+			 3);
 	assert_int_equal(answer.amount, 5);
 
 	/* a bank with its own exponents */
-	c = compile("{\"v\":1,\"capabilities\":{\"tokens\":true,\"exponents\":{\"ISK\":2,\"KWD\":2}},\"operations\":{" CHARGE(BODY
-				",\"answer\":{\"rules\":[" RULE "],\"fields\":{\"amount\":\"/a\",\"captured\":\"/k\"}}") "}}");
+	c = compile(
+		"{\"v\":1,\"capabilities\":{\"tokens\":true,\"exponents\":{\"ISK\":2,\"KWD\":2}},\"operations\":{" CHARGE(
+			BODY ",\"answer\":{\"rules\":[" RULE
+				 "],\"fields\":{\"amount\":\"/a\",\"captured\":\"/k\"}}") "}}");
 	judge_as(c, PGW_OP_CHARGE, 200, "{\"s\":\"ok\",\"a\":10000,\"k\":200}", "ISK", 0);
 	assert_int_equal(answer.amount, 100);
 	assert_int_equal(answer.captured, 2);
@@ -877,35 +1058,43 @@ test_judge_amounts(void **state)
 static void
 test_judge_texts(void **state)
 {
-	char		body[2048];
-	char		long_text[301];
+	char body[2048];
+	char long_text[301];
 
 	(void) state;
 	memset(long_text, 'a', 300);
 	long_text[300] = '\0';
-	snprintf(body, sizeof(body), "{\"status\":\"declined\",\"id\":\"%s\",\"error\":{\"code\":\"%s\"},\"card\":{\"last4\":\"12345\"}}", long_text, long_text);
+	snprintf(
+		body, sizeof(body),
+		"{\"status\":\"declined\",\"id\":\"%s\",\"error\":{\"code\":\"%s\"},\"card\":{\"last4\":\"12345\"}}",
+		long_text, long_text);
 	judge(PGW_OP_CHARGE, 200, body);
-	assert_string_equal(answer.bank_reference, "");	/* half a reference is none */
+	assert_string_equal(answer.bank_reference, ""); /* half a reference is none */
 	assert_true(answer.bank_reference_invalid);
 	assert_int_equal(strlen(answer.bank_code), sizeof(answer.bank_code) - 1);
 	assert_string_equal(answer.card_last4, "");
 	long_text[255] = '\0';
-	snprintf(body, sizeof(body), "{\"status\":\"approved\",\"id\":\"%s\",\"card\":{\"last4\":\"12a4\"}}", long_text);
+	snprintf(body, sizeof(body),
+			 "{\"status\":\"approved\",\"id\":\"%s\",\"card\":{\"last4\":\"12a4\"}}", long_text);
 	judge(PGW_OP_CHARGE, 200, body);
 	assert_string_equal(answer.bank_reference, long_text);
 	assert_string_equal(answer.card_last4, "");
 	/* cut between characters */
 	memset(long_text, 'a', 126);
 	memcpy(long_text + 126, "\xC3\xA9zzz", 6);
-	snprintf(body, sizeof(body), "{\"status\":\"declined\",\"error\":{\"code\":\"%s\"}}", long_text);
+	snprintf(body, sizeof(body), "{\"status\":\"declined\",\"error\":{\"code\":\"%s\"}}",
+			 long_text);
 	judge(PGW_OP_CHARGE, 200, body);
 	assert_int_equal(strlen(answer.bank_code), 126);
 	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"id\":77}");
 	assert_string_equal(answer.bank_reference, "77");
-	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"id\":\"a\\nb\",\"authorization_code\":\"a\\u0000b\"}");
+	judge(PGW_OP_CHARGE, 200,
+		  "{\"status\":\"approved\",\"id\":\"a\\nb\",\"authorization_code\":\"a\\u0000b\"}");
 	assert_string_equal(answer.bank_reference, "");
 	assert_string_equal(answer.authorization_code, "");
-	judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"id\":{},\"authorization_code\":[],\"card\":7,\"error\":\"x\"}");
+	judge(
+		PGW_OP_CHARGE, 200,
+		"{\"status\":\"approved\",\"id\":{},\"authorization_code\":[],\"card\":7,\"error\":\"x\"}");
 	assert_string_equal(answer.bank_reference, "");
 }
 
@@ -913,21 +1102,40 @@ static void
 test_judge_others(void **state)
 {
 	(void) state;
-	assert_int_equal(judge(PGW_OP_CAPTURE, 201, "{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"EUR\",\"capture\":{\"status\":\"succeeded\",\"amount\":500,\"currency\":\"EUR\"}}"), PGW_OUT_APPROVED);
+	assert_int_equal(
+		judge(
+			PGW_OP_CAPTURE, 201,
+			"{\"id\":\"ch_1\",\"status\":\"approved\",\"amount\":1234,\"currency\":\"EUR\",\"capture\":{\"status\":\"succeeded\",\"amount\":500,\"currency\":\"EUR\"}}"),
+		PGW_OUT_APPROVED);
 	assert_int_equal(answer.amount, 500);
-	assert_int_equal(judge(PGW_OP_CAPTURE, 409, ERROR_BODY("authorization_expired")), PGW_OUT_DECLINED);
+	assert_int_equal(judge(PGW_OP_CAPTURE, 409, ERROR_BODY("authorization_expired")),
+					 PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "authorization_expired");
-	assert_int_equal(judge(PGW_OP_VOID, 200, "{\"id\":\"c\",\"status\":\"approved\",\"voided\":true}"), PGW_OUT_APPROVED);
-	assert_int_equal(judge(PGW_OP_VOID, 200, "{\"id\":\"c\",\"status\":\"approved\",\"voided\":false}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(
+		judge(PGW_OP_VOID, 200, "{\"id\":\"c\",\"status\":\"approved\",\"voided\":true}"),
+		PGW_OUT_APPROVED);
+	assert_int_equal(
+		judge(PGW_OP_VOID, 200, "{\"id\":\"c\",\"status\":\"approved\",\"voided\":false}"),
+		PGW_OUT_UNKNOWN);
 	assert_int_equal(judge(PGW_OP_VOID, 409, ERROR_BODY("already_voided")), PGW_OUT_APPROVED);
-	assert_int_equal(judge(PGW_OP_REFUND, 201, "{\"id\":\"re\",\"status\":\"succeeded\",\"amount\":5,\"currency\":\"EUR\"}"), PGW_OUT_APPROVED);
+	assert_int_equal(
+		judge(PGW_OP_REFUND, 201,
+			  "{\"id\":\"re\",\"status\":\"succeeded\",\"amount\":5,\"currency\":\"EUR\"}"),
+		PGW_OUT_APPROVED);
 	assert_int_equal(judge(PGW_OP_REFUND, 201, "{\"status\":\"pending\"}"), PGW_OUT_PENDING);
-	assert_int_equal(judge(PGW_OP_REFUND, 200, "{\"status\":\"failed\",\"error\":{\"code\":\"refund_refused\"}}"), PGW_OUT_DECLINED);
+	assert_int_equal(judge(PGW_OP_REFUND, 200,
+						   "{\"status\":\"failed\",\"error\":{\"code\":\"refund_refused\"}}"),
+					 PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "refund_refused");
 	assert_int_equal(judge(PGW_OP_REFUND, 404, ERROR_BODY("not_found")), PGW_OUT_REJECTED);
-	assert_int_equal(judge(PGW_OP_CANCEL, 200, "{\"reference\":\"" CHARGE_REF "\",\"result\":\"voided\",\"charge\":{\"id\":\"c\",\"voided\":true}}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CANCEL, 200,
+						   "{\"reference\":\"" CHARGE_REF
+						   "\",\"result\":\"voided\",\"charge\":{\"id\":\"c\",\"voided\":true}}"),
+					 PGW_OUT_APPROVED);
 	assert_true(answer.voided);
-	assert_int_equal(judge(PGW_OP_CANCEL, 200, "{\"result\":\"refunded\",\"refund\":{\"status\":\"pending\"}}"), PGW_OUT_PENDING);
+	assert_int_equal(
+		judge(PGW_OP_CANCEL, 200, "{\"result\":\"refunded\",\"refund\":{\"status\":\"pending\"}}"),
+		PGW_OUT_PENDING);
 	assert_int_equal(judge(PGW_OP_PING, 200, "{\"status\":\"ok\"}"), PGW_OUT_APPROVED);
 	assert_int_equal(judge(PGW_OP_PING, 401, ""), PGW_OUT_REJECTED);
 
@@ -939,7 +1147,9 @@ test_judge_others(void **state)
 	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 404, "{}"), PGW_OUT_UNKNOWN);
 	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 401, "{}"), PGW_OUT_REJECTED);
 	assert_int_equal(answer.subject, PGW_OUT_UNKNOWN);
-	assert_int_equal(judge(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"failed\",\"reference\":\"" OURS "\"}"), PGW_OUT_DECLINED);
+	assert_int_equal(
+		judge(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"failed\",\"reference\":\"" OURS "\"}"),
+		PGW_OUT_DECLINED);
 	assert_int_equal(answer.subject, PGW_OUT_DECLINED);
 }
 
@@ -951,7 +1161,8 @@ is_anothers(PgwBankOp op, long status, const char *body)
 		fail_msg("%s believed: %s", pgw_op_name(op), body);
 	assert_string_equal(answer.bank_reference, "");
 	assert_false(answer.has_amount || answer.has_voided);
-	assert_true(answer.captured == -1 && answer.refunded == -1 && answer.subject == PGW_OUT_UNKNOWN);
+	assert_true(answer.captured == -1 && answer.refunded == -1 &&
+				answer.subject == PGW_OUT_UNKNOWN);
 }
 
 #define STRANGER "00000000000000000000000000000000"
@@ -959,7 +1170,9 @@ is_anothers(PgwBankOp op, long status, const char *body)
 static void
 test_judge_references(void **state)
 {
-	static const PgwBankOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_VOID, PGW_OP_REFUND, PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND, PGW_OP_CANCEL};
+	static const PgwBankOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE,     PGW_OP_VOID,
+									PGW_OP_REFUND, PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND,
+									PGW_OP_CANCEL};
 	PgwConnector *c;
 
 	(void) state;
@@ -967,33 +1180,52 @@ test_judge_references(void **state)
 	{
 		is_anothers(ops[i], 200, OF(STRANGER));
 		is_anothers(ops[i], 200, OF(""));
-		is_anothers(ops[i], 200, OF("0123456789abcdef"));	/* half of ours */
+		is_anothers(ops[i], 200, OF("0123456789abcdef")); /* half of ours */
 		is_anothers(ops[i], 200, OF(OURS "\\u0000"));
 		is_anothers(ops[i], 200, "{\"status\":\"declined\",\"reference\":17}");
-		is_anothers(ops[i], 200, "{\"status\":\"pending\",\"reference\":[\"" OURS "\",\"" CHARGE_REF "\"]}");
+		is_anothers(ops[i], 200,
+					"{\"status\":\"pending\",\"reference\":[\"" OURS "\",\"" CHARGE_REF "\"]}");
 		/* whatever it says */
 		is_anothers(ops[i], 429, "{\"reference\":\"" STRANGER "\"}");
 		is_anothers(ops[i], 400, "{\"reference\":\"" STRANGER "\"}");
 	}
-	is_anothers(PGW_OP_LOOKUP_CHARGE, 404, "{\"error\":{\"code\":\"not_found\"},\"reference\":\"" STRANGER "\"}");
+	is_anothers(PGW_OP_LOOKUP_CHARGE, 404,
+				"{\"error\":{\"code\":\"not_found\"},\"reference\":\"" STRANGER "\"}");
 
 	/* ours: of this attempt, or of the charge that it is about */
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, OF(OURS)), PGW_OUT_APPROVED);
 	assert_string_equal(answer.bank_reference, "ch_1");
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, OF("SHOP-" OURS "/1")), PGW_OUT_APPROVED);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, OF("0123456789ABCDEF0123456789ABCDEF")), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, OF("0123456789ABCDEF0123456789ABCDEF")),
+					 PGW_OUT_APPROVED);
 	is_anothers(PGW_OP_CHARGE, 200, OF(CHARGE_REF));
 	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 200, OF(CHARGE_REF)), PGW_OUT_APPROVED);
 	is_anothers(PGW_OP_LOOKUP_CHARGE, 200, OF(OURS));
-	is_anothers(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"succeeded\",\"reference\":\"" CHARGE_REF "\"}");
-	assert_int_equal(judge(PGW_OP_REFUND, 200, "{\"status\":\"succeeded\",\"reference\":\"" OURS "\"}"), PGW_OUT_APPROVED);
-	assert_int_equal(judge(PGW_OP_REFUND, 200, "{\"status\":\"succeeded\",\"reference\":\"" CHARGE_REF "\"}"), PGW_OUT_APPROVED);
-	assert_int_equal(judge(PGW_OP_CAPTURE, 201, "{\"status\":\"approved\",\"capture\":{\"status\":\"succeeded\",\"reference\":\"" OURS "\"}}"), PGW_OUT_APPROVED);
-	is_anothers(PGW_OP_CAPTURE, 201, "{\"status\":\"approved\",\"capture\":{\"status\":\"succeeded\",\"reference\":\"" STRANGER "\"}}");
+	is_anothers(PGW_OP_LOOKUP_REFUND, 200,
+				"{\"status\":\"succeeded\",\"reference\":\"" CHARGE_REF "\"}");
+	assert_int_equal(
+		judge(PGW_OP_REFUND, 200, "{\"status\":\"succeeded\",\"reference\":\"" OURS "\"}"),
+		PGW_OUT_APPROVED);
+	assert_int_equal(
+		judge(PGW_OP_REFUND, 200, "{\"status\":\"succeeded\",\"reference\":\"" CHARGE_REF "\"}"),
+		PGW_OUT_APPROVED);
+	assert_int_equal(
+		judge(PGW_OP_CAPTURE, 201,
+			  "{\"status\":\"approved\",\"capture\":{\"status\":\"succeeded\",\"reference\":\"" OURS
+			  "\"}}"),
+		PGW_OUT_APPROVED);
+	is_anothers(
+		PGW_OP_CAPTURE, 201,
+		"{\"status\":\"approved\",\"capture\":{\"status\":\"succeeded\",\"reference\":\"" STRANGER
+		"\"}}");
 
-	/* none: the answer to a request that does something may leave it out, and so may an error; what a look-up shows may not */
+	/*
+	 * none: the answer to a request that does something may leave it out, and so may an error; what
+	 * a look-up shows may not
+	 */
 	assert_int_equal(judge(PGW_OP_CHARGE, 200, APPROVED), PGW_OUT_APPROVED);
-	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"reference\":null}"), PGW_OUT_APPROVED);
+	assert_int_equal(judge(PGW_OP_CHARGE, 200, "{\"status\":\"approved\",\"reference\":null}"),
+					 PGW_OUT_APPROVED);
 	is_anothers(PGW_OP_LOOKUP_CHARGE, 200, APPROVED);
 	is_anothers(PGW_OP_LOOKUP_CHARGE, 200, "{\"status\":\"declined\",\"reference\":null}");
 	is_anothers(PGW_OP_LOOKUP_REFUND, 200, "{\"status\":\"pending\"}");
@@ -1001,13 +1233,22 @@ test_judge_references(void **state)
 	assert_int_equal(judge(PGW_OP_LOOKUP_CHARGE, 429, "{}"), PGW_OUT_NOT_PROCESSED);
 
 	/* a bank that echoes none: its own id, as far as it is known */
-	c = compile(DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\",\"answer\":{\"rules\":[" RULE "],"
-					"\"reference_echoed\":false,\"fields\":{\"bank_reference\":\"/id\"}}}"));
-	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":\"77\"}", "EUR", 2), PGW_OUT_APPROVED);
+	c = compile(DOC(
+		CAPS, GOOD
+		",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\",\"answer\":{\"rules\":[" RULE
+		"],"
+		"\"reference_echoed\":false,\"fields\":{\"bank_reference\":\"/id\"}}}"));
+	assert_int_equal(
+		judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":\"77\"}", "EUR", 2),
+		PGW_OUT_APPROVED);
 	question.bank_reference = "77";
-	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":77}", "EUR", 2), PGW_OUT_APPROVED);
-	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\"}", "EUR", 2), PGW_OUT_APPROVED);
-	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":\"78\"}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":77}", "EUR", 2),
+					 PGW_OUT_APPROVED);
+	assert_int_equal(judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\"}", "EUR", 2),
+					 PGW_OUT_APPROVED);
+	assert_int_equal(
+		judge_as(c, PGW_OP_LOOKUP_CHARGE, 200, "{\"s\":\"ok\",\"id\":\"78\"}", "EUR", 2),
+		PGW_OUT_UNKNOWN);
 	assert_true(answer.other_reference);
 	question.bank_reference = NULL;
 	pgw_connector_free(c);
@@ -1017,7 +1258,7 @@ test_judge_references(void **state)
 static void
 id_is(const PgwConnector *c, const char *text, const char *expected)
 {
-	char		body[512];
+	char body[512];
 
 	snprintf(body, sizeof(body), "{\"s\":\"ok\",\"id\":%s}", text);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, body, "EUR", 2), PGW_OUT_APPROVED);
@@ -1028,12 +1269,15 @@ id_is(const PgwConnector *c, const char *text, const char *expected)
 static void
 test_judge_ids(void **state)
 {
-	PgwConnector *c = compile("{\"v\":1," CAPS ",\"not_ids\":[\"0\",\"none\"],\"operations\":{" CHARGE(BODY ",\"answer\":{\"rules\":[" RULE "],\"fields\":{\"bank_reference\":\"/id\"}}") "}}");
-	char		long_id[300];
+	PgwConnector *c =
+		compile("{\"v\":1," CAPS ",\"not_ids\":[\"0\",\"none\"],\"operations\":{" CHARGE(
+			BODY ",\"answer\":{\"rules\":[" RULE
+				 "],\"fields\":{\"bank_reference\":\"/id\"}}") "}}");
+	char long_id[300];
 
 	(void) state;
 	id_is(c, "\"ch_1\"", "ch_1");
-	id_is(c, "9007199254740993", "9007199254740993");	/* not a double */
+	id_is(c, "9007199254740993", "9007199254740993"); /* not a double */
 	id_is(c, "9223372036854775807", "9223372036854775807");
 	id_is(c, "18446744073709551616", "18446744073709551616");
 	id_is(c, "1234567890123456789012345", "1234567890123456789012345");
@@ -1063,18 +1307,23 @@ test_judge_ids(void **state)
 	pgw_connector_free(c);
 }
 
-#define LOOKUP(answer) "\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\",\"answer\":" answer "}"
+#define LOOKUP(answer) \
+	"\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c/{{original_ref}}\",\"answer\":" answer "}"
 #define REFUND "\"refund\":{\"method\":\"POST\",\"path\":\"/r/{{original_ref}}\"," ANSWER "}"
-#define LOOKUP_REFUND "\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{transaction_ref}}\",\"answer\":{\"reference_echoed\":false,\"rules\":[" RULE "]}}"
+#define LOOKUP_REFUND \
+	"\"lookup_refund\":{\"method\":\"GET\",\"path\":\"/r/{{transaction_ref}}\",\"answer\":{\"reference_echoed\":false,\"rules\":[" RULE \
+	"]}}"
 
 static void
 warns(const char *caps, const char *operations, const char *part)
 {
-	char		text[2048];
+	char text[2048];
 	PgwConnector *c;
 	const char *warning;
 
-	snprintf(text, sizeof(text), "{\"v\":1,\"capabilities\":{\"tokens\":true%s},\"operations\":{" GOOD "%s}}", caps, operations);
+	snprintf(text, sizeof(text),
+			 "{\"v\":1,\"capabilities\":{\"tokens\":true%s},\"operations\":{" GOOD "%s}}", caps,
+			 operations);
 	c = compile(text);
 	warning = pgw_connector_warning(c);
 	if (part == NULL ? warning != NULL : warning == NULL || strstr(warning, part) == NULL)
@@ -1091,11 +1340,16 @@ test_warnings(void **state)
 	warns("", "", NULL);
 	warns("", "," REFUND, "neither a key");
 	warns(",\"lookup_consistent_after_seconds\":2", "," REFUND "," LOOKUP_REFUND, NULL);
-	warns("", "," REFUND "," LOOKUP_REFUND, "neither a key");	/* its "not found" never counts */
+	/* its "not found" never counts */
+	warns("", "," REFUND "," LOOKUP_REFUND, "neither a key");
 	warns(",\"lookup_consistent_after_seconds\":2",
-		  "," REFUND "," LOOKUP("{\"reference_echoed\":false,\"rules\":[" RULE "],\"fields\":{\"captured\":\"/c\",\"refunded\":\"/r\"}}"), NULL);
+		  "," REFUND "," LOOKUP("{\"reference_echoed\":false,\"rules\":[" RULE
+								"],\"fields\":{\"captured\":\"/c\",\"refunded\":\"/r\"}}"),
+		  NULL);
 	warns(",\"lookup_consistent_after_seconds\":2",
-		  "," REFUND "," LOOKUP("{\"reference_echoed\":false,\"rules\":[" RULE "],\"fields\":{\"captured\":\"/c\"}}"), "neither a key");
+		  "," REFUND "," LOOKUP("{\"reference_echoed\":false,\"rules\":[" RULE
+								"],\"fields\":{\"captured\":\"/c\"}}"),
+		  "neither a key");
 }
 
 #define RESP(code) "{\"resp\":{\"code\":\"" code "\",\"text\":\"x\"}}"
@@ -1104,47 +1358,71 @@ static void
 test_judge_form(void **state)
 {
 	(void) state;
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("51"), "EUR", 2), PGW_OUT_DECLINED);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("51"), "EUR", 2),
+					 PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "insufficient_funds");
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("43"), "EUR", 2), PGW_OUT_DECLINED);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("43"), "EUR", 2),
+					 PGW_OUT_DECLINED);
 	assert_string_equal(answer.error_code, "lost_or_stolen_card");
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("1A"), "EUR", 2), PGW_OUT_REQUIRES_ACTION);
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("51"), "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("00"), "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("96"), "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("91"), "EUR", 2), PGW_OUT_NOT_PROCESSED);
-	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 401, RESP("58"), "EUR", 2), PGW_OUT_REJECTED);
-	assert_int_equal(judge_as(form_bank, PGW_OP_REFUND, 402, RESP("57"), "EUR", 2), PGW_OUT_DECLINED);
-	assert_int_equal(judge_as(form_bank, PGW_OP_REFUND, 200, RESP("09"), "EUR", 2), PGW_OUT_PENDING);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("1A"), "EUR", 2),
+					 PGW_OUT_REQUIRES_ACTION);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("51"), "EUR", 2),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 402, RESP("00"), "EUR", 2),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("96"), "EUR", 2),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 200, RESP("91"), "EUR", 2),
+					 PGW_OUT_NOT_PROCESSED);
+	assert_int_equal(judge_as(form_bank, PGW_OP_CHARGE, 401, RESP("58"), "EUR", 2),
+					 PGW_OUT_REJECTED);
+	assert_int_equal(judge_as(form_bank, PGW_OP_REFUND, 402, RESP("57"), "EUR", 2),
+					 PGW_OUT_DECLINED);
+	assert_int_equal(judge_as(form_bank, PGW_OP_REFUND, 200, RESP("09"), "EUR", 2),
+					 PGW_OUT_PENDING);
 	assert_int_equal(judge_as(form_bank, PGW_OP_VOID, 404, RESP("25"), "EUR", 2), PGW_OUT_REJECTED);
 }
 
-/* Rules: order, classes, arrays, every type of value, exists, pointers into arrays and escaped ones. */
+/*
+ * Rules: order, classes, arrays, every type of value, exists, pointers into arrays and escaped
+ * ones.
+ */
 static void
 test_rules(void **state)
 {
-	PgwConnector *c = compile(WITH_ANSWER("{\"rules\":["
-										  "{\"status\":\"2xx\",\"when\":{\"/n\":[1,2],\"/b\":true},\"outcome\":\"approved\"},"
-										  "{\"status\":\"*\",\"when\":{\"/z\":null},\"outcome\":\"pending\"},"
-										  "{\"status\":[400,\"5xx\"],\"when\":{\"/a~1b/1/~0\":\"x\"},\"outcome\":\"declined\"},"
-										  "{\"status\":200,\"when\":{\"/gone\":{\"exists\":false},\"/here\":{\"exists\":true}},\"outcome\":\"requires_action\"},"
-										  "{\"status\":203,\"when\":{\"\":{\"exists\":true}},\"outcome\":\"declined\"},"
-										  "{\"status\":418,\"outcome\":\"approved\"},"
-										  "{\"status\":419,\"outcome\":\"rejected\"}]}"));
+	PgwConnector *c = compile(WITH_ANSWER(
+		"{\"rules\":["
+		"{\"status\":\"2xx\",\"when\":{\"/n\":[1,2],\"/b\":true},\"outcome\":\"approved\"},"
+		"{\"status\":\"*\",\"when\":{\"/z\":null},\"outcome\":\"pending\"},"
+		"{\"status\":[400,\"5xx\"],\"when\":{\"/a~1b/1/~0\":\"x\"},\"outcome\":\"declined\"},"
+		"{\"status\":200,\"when\":{\"/gone\":{\"exists\":false},\"/here\":{\"exists\":true}},\"outcome\":\"requires_action\"},"
+		"{\"status\":203,\"when\":{\"\":{\"exists\":true}},\"outcome\":\"declined\"},"
+		"{\"status\":418,\"outcome\":\"approved\"},"
+		"{\"status\":419,\"outcome\":\"rejected\"}]}"));
 
 	(void) state;
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 204, "{\"n\":2,\"b\":true}", "EUR", 2), PGW_OUT_APPROVED);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 300, "{\"n\":2,\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":\"2\",\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2.0,\"b\":true}", "EUR", 2), PGW_OUT_APPROVED);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2.5,\"b\":true}", "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2,\"b\":1}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 204, "{\"n\":2,\"b\":true}", "EUR", 2),
+					 PGW_OUT_APPROVED);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 300, "{\"n\":2,\"b\":true}", "EUR", 2),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":\"2\",\"b\":true}", "EUR", 2),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2.0,\"b\":true}", "EUR", 2),
+					 PGW_OUT_APPROVED);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2.5,\"b\":true}", "EUR", 2),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"n\":2,\"b\":1}", "EUR", 2),
+					 PGW_OUT_UNKNOWN);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 599, "{\"z\":null}", "EUR", 2), PGW_OUT_PENDING);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 599, "{}", "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 502, "{\"a/b\":[0,{\"~\":\"x\"}]}", "EUR", 2), PGW_OUT_DECLINED);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 400, "{\"a/b\":[{\"~\":\"x\"}]}", "EUR", 2), PGW_OUT_UNKNOWN);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"here\":null}", "EUR", 2), PGW_OUT_REQUIRES_ACTION);
-	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"here\":1,\"gone\":1}", "EUR", 2), PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 502, "{\"a/b\":[0,{\"~\":\"x\"}]}", "EUR", 2),
+					 PGW_OUT_DECLINED);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 400, "{\"a/b\":[{\"~\":\"x\"}]}", "EUR", 2),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"here\":null}", "EUR", 2),
+					 PGW_OUT_REQUIRES_ACTION);
+	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 200, "{\"here\":1,\"gone\":1}", "EUR", 2),
+					 PGW_OUT_UNKNOWN);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 203, "[]", "EUR", 2), PGW_OUT_DECLINED);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 418, "{}", "EUR", 2), PGW_OUT_APPROVED);
 	assert_int_equal(judge_as(c, PGW_OP_CHARGE, 418, "teapot", "EUR", 2), PGW_OUT_UNKNOWN);
@@ -1163,9 +1441,9 @@ retry_after(const char *text)
 static void
 test_retry_after(void **state)
 {
-	char		date[64];
-	time_t		then = time(NULL) + 100;
-	struct tm	tm;
+	char date[64];
+	time_t then = time(NULL) + 100;
+	struct tm tm;
 
 	(void) state;
 	assert_int_equal(retry_after(NULL), -1);
@@ -1190,26 +1468,16 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_buf),
-		cmocka_unit_test(test_faults),
-		cmocka_unit_test(test_faults_long),
-		cmocka_unit_test(test_truncated_documents),
-		cmocka_unit_test(test_capabilities),
-		cmocka_unit_test(test_render_json),
-		cmocka_unit_test(test_render_form),
-		cmocka_unit_test(test_render_values),
-		cmocka_unit_test(test_render_needs),
-		cmocka_unit_test(test_render_wipes),
-		cmocka_unit_test(test_judge_charge),
-		cmocka_unit_test(test_judge_unreadable),
-		cmocka_unit_test(test_judge_amounts),
-		cmocka_unit_test(test_judge_texts),
-		cmocka_unit_test(test_judge_others),
-		cmocka_unit_test(test_judge_references),
-		cmocka_unit_test(test_judge_ids),
-		cmocka_unit_test(test_warnings),
-		cmocka_unit_test(test_judge_form),
-		cmocka_unit_test(test_rules),
+		cmocka_unit_test(test_buf),           cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_faults_long),   cmocka_unit_test(test_truncated_documents),
+		cmocka_unit_test(test_capabilities),  cmocka_unit_test(test_render_json),
+		cmocka_unit_test(test_render_form),   cmocka_unit_test(test_render_values),
+		cmocka_unit_test(test_render_needs),  cmocka_unit_test(test_render_wipes),
+		cmocka_unit_test(test_judge_charge),  cmocka_unit_test(test_judge_unreadable),
+		cmocka_unit_test(test_judge_amounts), cmocka_unit_test(test_judge_texts),
+		cmocka_unit_test(test_judge_others),  cmocka_unit_test(test_judge_references),
+		cmocka_unit_test(test_judge_ids),     cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_judge_form),    cmocka_unit_test(test_rules),
 		cmocka_unit_test(test_retry_after),
 	};
 

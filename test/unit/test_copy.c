@@ -1,5 +1,6 @@
 /*
- * test_copy.c - is this data directory the one that it was? Each way to come by a copy, and the text of pgw.state
+ * test_copy.c - is this data directory the one that it was? Each way to come by a copy, and the
+ * text of pgw.state
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -19,7 +20,10 @@ at_home(void)
 
 	memset(&s, 0, sizeof(s));
 	s.found = PGW_FILE_READ;
-	s.place = (PgwCopyPlace) {.system_identifier = UINT64_C(7312345678901234567), .directory = 100, .file = 200, .born = INT64_C(1700000000123456789)};
+	s.place = (PgwCopyPlace){.system_identifier = UINT64_C(7312345678901234567),
+							 .directory = 100,
+							 .file = 200,
+							 .born = INT64_C(1700000000123456789)};
 	s.state.place = s.place;
 	return s;
 }
@@ -30,7 +34,7 @@ nothing_new(void **state)
 	PgwCopyStart s = at_home();
 
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_NONE);
-	s.state.reason = PGW_COPY_BASE_BACKUP;	/* an earlier incident is the databases' matter */
+	s.state.reason = PGW_COPY_BASE_BACKUP; /* an earlier incident is the databases' matter */
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_NONE);
 }
 
@@ -58,13 +62,13 @@ each_way_to_a_copy(void **state)
 	s.place.system_identifier++;
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_OTHER_CLUSTER);
 	s = at_home();
-	s.place.directory++;		/* cp -a, or moved to another file system */
+	s.place.directory++; /* cp -a, or moved to another file system */
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_OTHER_DIRECTORY);
 	s = at_home();
-	s.place.file++;				/* an older copy, put back into the same directory */
+	s.place.file++; /* an older copy, put back into the same directory */
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_OTHER_DIRECTORY);
 	s = at_home();
-	s.place.born++;				/* the same, and the inode's number was used again */
+	s.place.born++; /* the same, and the inode's number was used again */
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_OTHER_DIRECTORY);
 }
 
@@ -96,7 +100,7 @@ a_standby_follows(void **state)
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_NONE);
 	s.found = PGW_FILE_UNREADABLE;
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_NONE);
-	s.recovery_target = true;	/* it shall stop, not follow */
+	s.recovery_target = true; /* it shall stop, not follow */
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_POINT_IN_TIME);
 }
 
@@ -105,7 +109,7 @@ targets_alone_mean_nothing(void **state)
 {
 	PgwCopyStart s = at_home();
 
-	s.recovery_target = true;	/* left over in the configuration */
+	s.recovery_target = true; /* left over in the configuration */
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_NONE);
 }
 
@@ -114,7 +118,7 @@ instances(void **state)
 {
 	PgwCopyStart s = at_home();
 
-	strcpy(s.place.instance, "a");	/* set for the first time */
+	strcpy(s.place.instance, "a"); /* set for the first time */
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_NONE);
 	strcpy(s.state.place.instance, "a");
 	assert_int_equal(pgw_copy_judge(&s), PGW_COPY_NONE);
@@ -129,8 +133,10 @@ instances(void **state)
 	assert_false(pgw_instance_valid("a\"b"));
 	assert_false(pgw_instance_valid("a\n"));
 	assert_false(pgw_instance_valid("\xc3\xa4"));
-	assert_true(pgw_instance_valid("123456789012345678901234567890123456789012345678901234567890123"));
-	assert_false(pgw_instance_valid("1234567890123456789012345678901234567890123456789012345678901234"));
+	assert_true(
+		pgw_instance_valid("123456789012345678901234567890123456789012345678901234567890123"));
+	assert_false(
+		pgw_instance_valid("1234567890123456789012345678901234567890123456789012345678901234"));
 }
 
 static PgwCopyState
@@ -150,7 +156,8 @@ any_state(PgwCopyReason reason, const char *instance)
 static void
 text_and_back(void **state)
 {
-	const char *names[] = {"", "a", "!#~", "123456789012345678901234567890123456789012345678901234567890123"};
+	const char *names[] = {"", "a", "!#~",
+						   "123456789012345678901234567890123456789012345678901234567890123"};
 
 	for (int reason = PGW_COPY_NONE; reason <= PGW_COPY_OTHER_INSTANCE; reason++)
 	{
@@ -158,8 +165,8 @@ text_and_back(void **state)
 		{
 			PgwCopyState s = any_state(reason, names[i]);
 			PgwCopyState again;
-			char		text[PGW_STATE_TEXT_MAX];
-			size_t		n = pgw_copy_state_format(&s, text);
+			char text[PGW_STATE_TEXT_MAX];
+			size_t n = pgw_copy_state_format(&s, text);
 
 			assert_int_equal(n, strlen(text));
 			assert_true(n < PGW_STATE_TEXT_MAX - 1);
@@ -168,16 +175,18 @@ text_and_back(void **state)
 		}
 	}
 	for (int reason = PGW_COPY_NONE; reason <= PGW_COPY_OTHER_INSTANCE; reason++)
-		assert_true(strlen(pgw_copy_reason_text(reason)) > 0 && strlen(pgw_copy_reason_name(reason)) < 32);
+		assert_true(strlen(pgw_copy_reason_text(reason)) > 0 &&
+					strlen(pgw_copy_reason_name(reason)) < 32);
 }
 
 /* The largest numbers fit, too. */
 static void
 largest(void **state)
 {
-	PgwCopyState s = any_state(PGW_COPY_STANDBY_ALONE, "123456789012345678901234567890123456789012345678901234567890123");
+	PgwCopyState s = any_state(PGW_COPY_STANDBY_ALONE,
+							   "123456789012345678901234567890123456789012345678901234567890123");
 	PgwCopyState again;
-	char		text[PGW_STATE_TEXT_MAX];
+	char text[PGW_STATE_TEXT_MAX];
 
 	s.place.system_identifier = s.place.directory = s.place.file = UINT64_MAX;
 	s.place.born = s.since_us = INT64_MIN;
@@ -191,9 +200,9 @@ torn_or_edited(void **state)
 {
 	PgwCopyState s = any_state(PGW_COPY_BASE_BACKUP, "prod");
 	PgwCopyState out;
-	char		text[PGW_STATE_TEXT_MAX];
-	char		bad[PGW_STATE_TEXT_MAX + 1];
-	size_t		n = pgw_copy_state_format(&s, text);
+	char text[PGW_STATE_TEXT_MAX];
+	char bad[PGW_STATE_TEXT_MAX + 1];
+	size_t n = pgw_copy_state_format(&s, text);
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -202,7 +211,7 @@ torn_or_edited(void **state)
 		assert_false(pgw_copy_state_parse(bad, &out));
 		memcpy(bad, text, n + 1);
 		memmove(bad + i + 1, text + i, n - i + 1);
-		bad[i] = ' ';			/* one blank more, anywhere */
+		bad[i] = ' '; /* one blank more, anywhere */
 		assert_false(pgw_copy_state_parse(bad, &out));
 	}
 	memcpy(bad, text, n);

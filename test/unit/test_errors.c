@@ -1,5 +1,6 @@
 /*
- * test_errors.c - the table of error codes: its own invariants, and that docs/errors.md shows the same rows
+ * test_errors.c - the table of error codes: its own invariants, and that docs/errors.md shows the
+ * same rows
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,15 +16,15 @@
 static void
 rows_are_sound(void **unused)
 {
-	size_t		n;
+	size_t n;
 	const PgwErrorInfo *t = pgw_error_table(&n);
 
 	(void) unused;
 	for (size_t i = 0; i < n; i++)
 	{
 		assert_true(strspn(t[i].code, "abcdefghijklmnopqrstuvwxyz_") == strlen(t[i].code));
-		assert_true(strlen(t[i].code) < 64);	/* PgwAnswer.error_code */
-		assert_ptr_equal(pgw_error_find(t[i].code), &t[i]);	/* so unique */
+		assert_true(strlen(t[i].code) < 64);                /* PgwAnswer.error_code */
+		assert_ptr_equal(pgw_error_find(t[i].code), &t[i]); /* so unique */
 		assert_non_null(pgw_error_class_name(t[i].class));
 		assert_true(strlen(t[i].message) > 0);
 		assert_int_equal(strlen(t[i].sqlstate), 5);
@@ -36,7 +37,8 @@ rows_are_sound(void **unused)
 				break;
 			case PGW_CLASS_BUSINESS:
 				assert_true(t[i].http_status == 422 || t[i].http_status == 404);
-				assert_true(strcmp(t[i].sqlstate, t[i].http_status == 404 ? "PW404" : "PW422") == 0 ||
+				assert_true(strcmp(t[i].sqlstate, t[i].http_status == 404 ? "PW404" : "PW422") ==
+								0 ||
 							strcmp(t[i].sqlstate, "PW402") == 0);
 				break;
 			case PGW_CLASS_EXTERNAL:
@@ -44,13 +46,14 @@ rows_are_sound(void **unused)
 				assert_string_equal(t[i].sqlstate, "PW502");
 				break;
 			case PGW_CLASS_INFRASTRUCTURE:
-				assert_true(t[i].http_status == 500 || t[i].http_status == 409 || t[i].http_status == 429);
+				assert_true(t[i].http_status == 500 || t[i].http_status == 409 ||
+							t[i].http_status == 429);
 				assert_int_equal(atoi(t[i].sqlstate + 2), t[i].http_status);
 				break;
 			case PGW_CLASS_TIMEOUT:
 				assert_int_equal(t[i].http_status, 504);
 				assert_string_equal(t[i].sqlstate, "PW504");
-				assert_false(t[i].retryable);	/* a new id could charge twice */
+				assert_false(t[i].retryable); /* a new id could charge twice */
 				break;
 			case PGW_CLASS_NONE:
 				fail();
@@ -62,16 +65,56 @@ rows_are_sound(void **unused)
 static void
 known_codes(void **unused)
 {
-	static const char *const codes[] = {"required", "out_of_range", "invalid_format", "too_long", "control_characters",
-		"unknown_value", "unknown_option", "conflicting_fields", "luhn_failed", "card_expired", "cvv_invalid",
-		"card_number_in_stored_field", "card_literal", "card_parameters_logged", "insufficient_funds",
-		"do_not_honor", "expired_card", "lost_or_stolen_card", "invalid_card", "invalid_cvv", "suspected_fraud",
-		"authentication_required", "limit_exceeded", "card_not_supported", "currency_not_supported", "declined",
-		"idempotency_mismatch", "unknown_bank", "bank_disabled", "bank_cannot_capture_separately", "bank_takes_no_cards",
-		"bank_takes_no_tokens", "amount_not_representable", "operation_not_allowed", "amount_exceeds_remaining",
-		"no_bank_configured", "bank_error", "bank_unavailable", "bank_rejected_request", "bank_credentials_rejected",
-		"not_processed", "outcome_unknown", "bank_pending", "wait_timeout", "worker_not_running", "no_free_slot",
-	"secret_missing", "internal_error", "request_in_flight", "payment_not_found"};
+	static const char *const codes[] = {"required",
+										"out_of_range",
+										"invalid_format",
+										"too_long",
+										"control_characters",
+										"unknown_value",
+										"unknown_option",
+										"conflicting_fields",
+										"luhn_failed",
+										"card_expired",
+										"cvv_invalid",
+										"card_number_in_stored_field",
+										"card_literal",
+										"card_parameters_logged",
+										"insufficient_funds",
+										"do_not_honor",
+										"expired_card",
+										"lost_or_stolen_card",
+										"invalid_card",
+										"invalid_cvv",
+										"suspected_fraud",
+										"authentication_required",
+										"limit_exceeded",
+										"card_not_supported",
+										"currency_not_supported",
+										"declined",
+										"idempotency_mismatch",
+										"unknown_bank",
+										"bank_disabled",
+										"bank_cannot_capture_separately",
+										"bank_takes_no_cards",
+										"bank_takes_no_tokens",
+										"amount_not_representable",
+										"operation_not_allowed",
+										"amount_exceeds_remaining",
+										"no_bank_configured",
+										"bank_error",
+										"bank_unavailable",
+										"bank_rejected_request",
+										"bank_credentials_rejected",
+										"not_processed",
+										"outcome_unknown",
+										"bank_pending",
+										"wait_timeout",
+										"worker_not_running",
+										"no_free_slot",
+										"secret_missing",
+										"internal_error",
+										"request_in_flight",
+										"payment_not_found"};
 
 	(void) unused;
 	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
@@ -90,14 +133,14 @@ static void
 docs_agree(void **unused)
 {
 	const char *dir = getenv("PGW_SRCDIR");
-	char		path[1024];
-	char		line[1024];
-	char		want[1024];
-	size_t		n;
-	size_t		row = 0;
-	bool		in_table = false;
+	char path[1024];
+	char line[1024];
+	char want[1024];
+	size_t n;
+	size_t row = 0;
+	bool in_table = false;
 	const PgwErrorInfo *t = pgw_error_table(&n);
-	FILE	   *f;
+	FILE *f;
 
 	(void) unused;
 	snprintf(path, sizeof(path), "%s/docs/errors.md", dir ? dir : ".");
@@ -116,8 +159,9 @@ docs_agree(void **unused)
 		if (line[0] != '|')
 			break;
 		assert_true(row < n);
-		snprintf(want, sizeof(want), "| %s | %s | %d | %s | %s | %s |\n", t[row].code, pgw_error_class_name(t[row].class),
-				 t[row].http_status, t[row].sqlstate, t[row].retryable ? "yes" : "no", t[row].message);
+		snprintf(want, sizeof(want), "| %s | %s | %d | %s | %s | %s |\n", t[row].code,
+				 pgw_error_class_name(t[row].class), t[row].http_status, t[row].sqlstate,
+				 t[row].retryable ? "yes" : "no", t[row].message);
 		assert_string_equal(line, want);
 		row++;
 	}

@@ -8,11 +8,15 @@
 static PgwChargeInput
 asked(bool submitted, const PgwAnswer *a)
 {
-	PgwChargeInput in = {
-		.kind = PGW_KIND_PAYMENT, .state = PGW_CREATED, .capture = PGW_CAPTURE_IMMEDIATE, .submitted = submitted,
-		.payment_locked = submitted, .amount = 1250, .currency = "EUR",
-		.transport = PGW_TRANSPORT_ANSWERED, .answer = a
-	};
+	PgwChargeInput in = {.kind = PGW_KIND_PAYMENT,
+						 .state = PGW_CREATED,
+						 .capture = PGW_CAPTURE_IMMEDIATE,
+						 .submitted = submitted,
+						 .payment_locked = submitted,
+						 .amount = 1250,
+						 .currency = "EUR",
+						 .transport = PGW_TRANSPORT_ANSWERED,
+						 .answer = a};
 
 	return in;
 }
@@ -31,7 +35,7 @@ expect(const PgwChargeInput *in, PgwDecision *d, const int *want)
 static void
 approved_process(void **state)
 {
-	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+	PgwAnswer a = answer(PGW_OUT_APPROVED);
 	PgwChargeInput in = asked(false, &a);
 	PgwDecision d;
 
@@ -45,16 +49,18 @@ approved_process(void **state)
 static void
 approved_submit(void **state)
 {
-	static const PgwPaymentChange want[] = {PGW_PAYMENT_BECOMES_CAPTURED, PGW_PAYMENT_BECOMES_CAPTURED, PGW_PAYMENT_BECOMES_AUTHORIZED};
-	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+	static const PgwPaymentChange want[] = {
+		PGW_PAYMENT_BECOMES_CAPTURED, PGW_PAYMENT_BECOMES_CAPTURED, PGW_PAYMENT_BECOMES_AUTHORIZED};
+	PgwAnswer a = answer(PGW_OUT_APPROVED);
 	PgwChargeInput in = asked(true, &a);
 	PgwDecision d;
 
 	for (int c = PGW_CAPTURE_IMMEDIATE; c <= PGW_CAPTURE_MANUAL; c++)
 	{
 		in.capture = (PgwCaptureMode) c;
-		expect(&in, &d, EVENTS(PGW_EV_BANK_PROCESSING_COMPLETED, PGW_EV_PAYMENT_DATA_SAVE_STARTED,
-							   PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED));
+		expect(&in, &d,
+			   EVENTS(PGW_EV_BANK_PROCESSING_COMPLETED, PGW_EV_PAYMENT_DATA_SAVE_STARTED,
+					  PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED));
 		assert_int_equal(d.state, PGW_COMPLETED);
 		assert_int_equal(d.payment, want[c]);
 		assert_int_equal(d.authorized_amount, 1250);
@@ -71,32 +77,37 @@ refusals(void **state)
 {
 	static const struct
 	{
-		PgwOutcome	outcome;
+		PgwOutcome outcome;
 		const char *code;
 		const char *want;
-		int			http;
+		int http;
 		PgwPaymentChange payment;
-	}			cases[] = {
-		{PGW_OUT_DECLINED, "insufficient_funds", "insufficient_funds", 422, PGW_PAYMENT_BECOMES_DECLINED},
+	} cases[] = {
+		{PGW_OUT_DECLINED, "insufficient_funds", "insufficient_funds", 422,
+		 PGW_PAYMENT_BECOMES_DECLINED},
 		{PGW_OUT_DECLINED, "", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
 		{PGW_OUT_DECLINED, "no_such_code", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
 		{PGW_OUT_DECLINED, "outcome_unknown", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
 		{PGW_OUT_DECLINED, "given_back", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
 		{PGW_OUT_DECLINED, "payment_not_found", "declined", 422, PGW_PAYMENT_BECOMES_DECLINED},
-		{PGW_OUT_REQUIRES_ACTION, "do_not_honor", "authentication_required", 422, PGW_PAYMENT_BECOMES_DECLINED},
+		{PGW_OUT_REQUIRES_ACTION, "do_not_honor", "authentication_required", 422,
+		 PGW_PAYMENT_BECOMES_DECLINED},
 		{PGW_OUT_REQUIRES_ACTION, "", "authentication_required", 422, PGW_PAYMENT_BECOMES_DECLINED},
 		{PGW_OUT_REJECTED, "", "bank_rejected_request", 502, PGW_PAYMENT_BECOMES_FAILED},
-		{PGW_OUT_REJECTED, "bank_credentials_rejected", "bank_credentials_rejected", 502, PGW_PAYMENT_BECOMES_FAILED},
-		{PGW_OUT_REJECTED, "insufficient_funds", "bank_rejected_request", 502, PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_OUT_REJECTED, "bank_credentials_rejected", "bank_credentials_rejected", 502,
+		 PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_OUT_REJECTED, "insufficient_funds", "bank_rejected_request", 502,
+		 PGW_PAYMENT_BECOMES_FAILED},
 		{PGW_OUT_NOT_PROCESSED, "", "not_processed", 502, PGW_PAYMENT_BECOMES_FAILED},
-		{PGW_OUT_NOT_PROCESSED, "bank_unavailable", "bank_unavailable", 502, PGW_PAYMENT_BECOMES_FAILED},
+		{PGW_OUT_NOT_PROCESSED, "bank_unavailable", "bank_unavailable", 502,
+		 PGW_PAYMENT_BECOMES_FAILED},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		for (int submitted = 0; submitted < 2; submitted++)
 		{
-			PgwAnswer	a = answer(cases[i].outcome);
+			PgwAnswer a = answer(cases[i].outcome);
 			PgwChargeInput in = asked(submitted, &a);
 			PgwDecision d;
 
@@ -145,7 +156,7 @@ static void
 doubts(void **state)
 {
 	static const PgwOutcome outcomes[] = {PGW_OUT_UNKNOWN, PGW_OUT_NOT_FOUND};
-	PgwAnswer	a = answer(PGW_OUT_UNKNOWN);
+	PgwAnswer a = answer(PGW_OUT_UNKNOWN);
 	PgwChargeInput in = asked(true, &a);
 	PgwDecision d;
 
@@ -162,28 +173,33 @@ doubts(void **state)
 	expect(&in, &d, EVENTS(PGW_EV_BANK_STATUS_CHECKED));
 }
 
-/* What the bank says it has taken must be what was asked for; what nobody can read is asked about again. */
+/*
+ * What the bank says it has taken must be what was asked for; what nobody can read is asked about
+ * again.
+ */
 static void
 another_capture(void **state)
 {
 	static const struct
 	{
 		PgwCaptureMode capture;
-		bool		submitted;
-		int64_t		captured;
-		bool		good;
-	}			cases[] = {
-		{PGW_CAPTURE_IMMEDIATE, false, 1250, true}, {PGW_CAPTURE_IMMEDIATE, true, 1250, true},
-		{PGW_CAPTURE_IMMEDIATE, false, 0, false}, {PGW_CAPTURE_IMMEDIATE, true, 0, false}, {PGW_CAPTURE_IMMEDIATE, true, 1249, false},
-		{PGW_CAPTURE_IMMEDIATE, true, 1251, false}, {PGW_CAPTURE_ON_COMMIT, true, 0, false}, {PGW_CAPTURE_ON_COMMIT, true, 1250, true},
-		{PGW_CAPTURE_ON_COMMIT, false, 0, true}, {PGW_CAPTURE_ON_COMMIT, false, 1250, true}, {PGW_CAPTURE_ON_COMMIT, false, 1249, false},
-		{PGW_CAPTURE_MANUAL, false, 0, true}, {PGW_CAPTURE_MANUAL, true, 0, true}, {PGW_CAPTURE_MANUAL, true, 1250, false},
+		bool submitted;
+		int64_t captured;
+		bool good;
+	} cases[] = {
+		{PGW_CAPTURE_IMMEDIATE, false, 1250, true},  {PGW_CAPTURE_IMMEDIATE, true, 1250, true},
+		{PGW_CAPTURE_IMMEDIATE, false, 0, false},    {PGW_CAPTURE_IMMEDIATE, true, 0, false},
+		{PGW_CAPTURE_IMMEDIATE, true, 1249, false},  {PGW_CAPTURE_IMMEDIATE, true, 1251, false},
+		{PGW_CAPTURE_ON_COMMIT, true, 0, false},     {PGW_CAPTURE_ON_COMMIT, true, 1250, true},
+		{PGW_CAPTURE_ON_COMMIT, false, 0, true},     {PGW_CAPTURE_ON_COMMIT, false, 1250, true},
+		{PGW_CAPTURE_ON_COMMIT, false, 1249, false}, {PGW_CAPTURE_MANUAL, false, 0, true},
+		{PGW_CAPTURE_MANUAL, true, 0, true},         {PGW_CAPTURE_MANUAL, true, 1250, false},
 	};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 		for (int looked = 0; looked < 2; looked++)
 		{
-			PgwAnswer	a = answer(PGW_OUT_APPROVED);
+			PgwAnswer a = answer(PGW_OUT_APPROVED);
 			PgwChargeInput in = asked(cases[i].submitted, &a);
 			PgwDecision d;
 
@@ -211,9 +227,13 @@ another_capture(void **state)
 		}
 }
 
-#define UNACCEPTABLE EVENTS(PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)
+#define UNACCEPTABLE \
+	EVENTS(PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED)
 
-/* Money was taken, but not what was asked for: given back, from either state, and nobody waits for the caller's decision. */
+/*
+ * Money was taken, but not what was asked for: given back, from either state, and nobody waits for
+ * the caller's decision.
+ */
 static void
 another_amount(void **state)
 {
@@ -221,7 +241,7 @@ another_amount(void **state)
 
 	for (size_t i = 0; i < LENGTH(states); i++)
 	{
-		PgwAnswer	a = answer(PGW_OUT_APPROVED);
+		PgwAnswer a = answer(PGW_OUT_APPROVED);
 		PgwChargeInput in = asked(true, &a);
 		PgwDecision d;
 
@@ -239,7 +259,7 @@ another_amount(void **state)
 			assert_int_equal(d.events[e].to, PGW_REFUNDING);
 		}
 
-		a.amount = 1249;		/* a part of it is not it, either */
+		a.amount = 1249; /* a part of it is not it, either */
 		expect(&in, &d, UNACCEPTABLE);
 
 		a.amount = 1250;
@@ -264,7 +284,7 @@ another_amount(void **state)
 		a.amount_unreadable = true;
 		expect(&in, &d, UNACCEPTABLE);
 
-		in.payment_locked = false;	/* whoever writes the row later writes it */
+		in.payment_locked = false; /* whoever writes the row later writes it */
 		expect(&in, &d, UNACCEPTABLE);
 		assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
 		assert_false(d.save_later);
@@ -276,13 +296,13 @@ looked_up(void **state)
 {
 	static const struct
 	{
-		PgwOutcome	outcome;
-		bool		counts;
-		bool		voided;
-		int64_t		refunded;
-		PgwState	want;
+		PgwOutcome outcome;
+		bool counts;
+		bool voided;
+		int64_t refunded;
+		PgwState want;
 		const char *reason;
-	}			cases[] = {
+	} cases[] = {
 		{PGW_OUT_APPROVED, false, false, -1, PGW_BANK_APPROVED, NULL},
 		{PGW_OUT_APPROVED, false, false, 0, PGW_BANK_APPROVED, NULL},
 		{PGW_OUT_APPROVED, true, true, -1, PGW_REFUNDING, "amount_mismatch"},
@@ -300,7 +320,7 @@ looked_up(void **state)
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
-		PgwAnswer	a = answer(cases[i].outcome);
+		PgwAnswer a = answer(cases[i].outcome);
 		PgwChargeInput in = asked(false, &a);
 		PgwDecision d;
 
@@ -312,8 +332,10 @@ looked_up(void **state)
 		in.not_found_counts = cases[i].counts;
 		pgw_charge_result(&in, &d);
 		assert_null(events_wrong(in.kind, in.state, &d));
-		if (d.state != cases[i].want || !same_text(d.reason, cases[i].reason) || d.not_found != same_text(d.reason, "not_found"))
-			fail_msg("case %zu: %s, reason %s", i, pgw_state_name(d.state), d.reason != NULL ? d.reason : "none");
+		if (d.state != cases[i].want || !same_text(d.reason, cases[i].reason) ||
+			d.not_found != same_text(d.reason, "not_found"))
+			fail_msg("case %zu: %s, reason %s", i, pgw_state_name(d.state),
+					 d.reason != NULL ? d.reason : "none");
 		if (d.not_found)
 			assert_string_equal(d.error->code, "not_processed");
 	}
@@ -321,17 +343,21 @@ looked_up(void **state)
 
 /* ---- the bank's id of the charge ---- */
 
-/* An answer that names another payment's charge: reviewed, whatever else it says, and whichever way it came. */
+/*
+ * An answer that names another payment's charge: reviewed, whatever else it says, and whichever way
+ * it came.
+ */
 static void
 another_payments_charge(void **state)
 {
 	static const PgwState states[] = {PGW_CREATED, PGW_BANK_UNKNOWN};
-	static const PgwOutcome outcomes[] = {PGW_OUT_APPROVED, PGW_OUT_DECLINED, PGW_OUT_PENDING, PGW_OUT_REQUIRES_ACTION};
+	static const PgwOutcome outcomes[] = {PGW_OUT_APPROVED, PGW_OUT_DECLINED, PGW_OUT_PENDING,
+										  PGW_OUT_REQUIRES_ACTION};
 
 	for (int bits = 0; bits < 32; bits++)
 		for (size_t o = 0; o < LENGTH(outcomes); o++)
 		{
-			PgwAnswer	a = answer(outcomes[o]);
+			PgwAnswer a = answer(outcomes[o]);
 			PgwChargeInput in = asked((bits & 1) != 0, &a);
 			PgwDecision d;
 
@@ -339,14 +365,15 @@ another_payments_charge(void **state)
 			in.op = (bits & 4) != 0 ? PGW_OP_LOOKUP_CHARGE : PGW_OP_CHARGE;
 			in.can_cancel = in.can_lookup = (bits & 8) != 0;
 			a.has_amount = true;
-			a.amount = (bits & 16) != 0 ? 7 : 1250;	/* another amount must not give it back */
+			a.amount = (bits & 16) != 0 ? 7 : 1250; /* another amount must not give it back */
 			in.names_other_charge = true;
 			expect(&in, &d, EVENTS(PGW_EV_MANUAL_REVIEW_REQUIRED));
 			assert_int_equal(d.state, PGW_REQUIRES_MANUAL_REVIEW);
 			assert_string_equal(d.error->code, "bank_reference_taken");
 			assert_string_equal(d.reason, "charge_of_another_payment");
 			assert_true(d.names_other_charge);
-			assert_int_equal(d.payment, in.submitted ? PGW_PAYMENT_BECOMES_IN_REVIEW : PGW_PAYMENT_UNCHANGED);
+			assert_int_equal(d.payment,
+							 in.submitted ? PGW_PAYMENT_BECOMES_IN_REVIEW : PGW_PAYMENT_UNCHANGED);
 		}
 }
 
@@ -355,10 +382,10 @@ claims(void **state)
 {
 	static const struct
 	{
-		PgwOutcome	outcome;
+		PgwOutcome outcome;
 		PgwChargeIdClaim asked;
 		PgwChargeIdClaim looked_up;
-	}			cases[] = {
+	} cases[] = {
 		{PGW_OUT_APPROVED, PGW_CHARGE_ID_CLAIM_TAKE, PGW_CHARGE_ID_CLAIM_TAKE},
 		{PGW_OUT_PENDING, PGW_CHARGE_ID_CLAIM_TAKE, PGW_CHARGE_ID_CLAIM_TAKE},
 		{PGW_OUT_REQUIRES_ACTION, PGW_CHARGE_ID_CLAIM_TAKE, PGW_CHARGE_ID_CLAIM_TAKE},
@@ -371,14 +398,19 @@ claims(void **state)
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
-		PgwAnswer	a = answer(cases[i].outcome);
+		PgwAnswer a = answer(cases[i].outcome);
 
-		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), PGW_CHARGE_ID_CLAIM_NOTHING);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a),
+						 PGW_CHARGE_ID_CLAIM_NOTHING);
 		strcpy(a.bank_reference, "ch_1");
-		assert_int_equal(pgw_charge_id_claimed(PGW_OP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), cases[i].asked);
-		assert_int_equal(pgw_charge_id_claimed(PGW_OP_AUTHORIZE, PGW_TRANSPORT_ANSWERED, &a), cases[i].asked);
-		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a), cases[i].looked_up);
-		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, &a), PGW_CHARGE_ID_CLAIM_NOTHING);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_CHARGE, PGW_TRANSPORT_ANSWERED, &a),
+						 cases[i].asked);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_AUTHORIZE, PGW_TRANSPORT_ANSWERED, &a),
+						 cases[i].asked);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, &a),
+						 cases[i].looked_up);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, &a),
+						 PGW_CHARGE_ID_CLAIM_NOTHING);
 	}
 }
 
@@ -388,38 +420,55 @@ approval_without_reference(void **state)
 {
 	static const struct
 	{
-		PgwBankOp		op;
-		PgwOutcome	outcome;
-		bool		before;			/* approved already, without a name */
-		bool		can_lookup;
-		bool		can_cancel;
-		bool		counts;
-		int64_t		amount;
-		PgwState	want;
+		PgwBankOp op;
+		PgwOutcome outcome;
+		bool before; /* approved already, without a name */
+		bool can_lookup;
+		bool can_cancel;
+		bool counts;
+		int64_t amount;
+		PgwState want;
 		const char *reason;
-	}			cases[] = {
-		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, true, false, 1250, PGW_BANK_UNKNOWN, "approval_without_reference"},
-		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, false, false, 1250, PGW_BANK_UNKNOWN, "approval_without_reference"},
-		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, true, false, 1250, PGW_REFUNDING, "approval_without_reference"},
-		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, false, false, 1250, PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
-		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, true, false, 1250, PGW_REFUNDING, "approval_without_reference"},
-		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, false, false, 1250, PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
+	} cases[] = {
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, true, false, 1250, PGW_BANK_UNKNOWN,
+		 "approval_without_reference"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, false, false, 1250, PGW_BANK_UNKNOWN,
+		 "approval_without_reference"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, true, false, 1250, PGW_REFUNDING,
+		 "approval_without_reference"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, false, false, 1250,
+		 PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, true, false, 1250, PGW_REFUNDING,
+		 "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, false, false, 1250,
+		 PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
 		/* the bank said yes: "not found" is no no, and no reason to charge again */
-		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, true, true, 1250, PGW_REFUNDING, "approval_without_reference"},
-		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, false, true, 1250, PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
-		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, true, false, 1250, PGW_BANK_UNKNOWN, "not_found_yet"},
-		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, true, true, true, true, 1250, PGW_BANK_UNKNOWN, "answer_not_understood"},
-		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_PENDING, true, true, true, true, 1250, PGW_BANK_UNKNOWN, NULL},
-		/* another amount: cancelled at once where that is possible, else somebody has to name it first */
-		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, true, false, 7, PGW_REFUNDING, "amount_mismatch"},
-		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, false, false, 7, PGW_BANK_UNKNOWN, "approval_without_reference"},
-		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, false, false, 7, PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, true, true, 1250, PGW_REFUNDING,
+		 "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, false, true, 1250,
+		 PGW_REQUIRES_MANUAL_REVIEW, "approval_without_reference"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, true, true, true, false, 1250, PGW_BANK_UNKNOWN,
+		 "not_found_yet"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_UNKNOWN, true, true, true, true, 1250, PGW_BANK_UNKNOWN,
+		 "answer_not_understood"},
+		{PGW_OP_LOOKUP_CHARGE, PGW_OUT_PENDING, true, true, true, true, 1250, PGW_BANK_UNKNOWN,
+		 NULL},
+		/*
+		 * another amount: cancelled at once where that is possible, else somebody has to name it
+		 * first
+		 */
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, true, false, 7, PGW_REFUNDING,
+		 "amount_mismatch"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, true, false, false, 7, PGW_BANK_UNKNOWN,
+		 "approval_without_reference"},
+		{PGW_OP_CHARGE, PGW_OUT_APPROVED, false, false, false, false, 7, PGW_REQUIRES_MANUAL_REVIEW,
+		 "approval_without_reference"},
 	};
 
 	for (size_t i = 0; i < 2 * LENGTH(cases); i++)
 	{
-		size_t		c = i / 2;
-		PgwAnswer	a = answer(cases[c].outcome);
+		size_t c = i / 2;
+		PgwAnswer a = answer(cases[c].outcome);
 		PgwChargeInput in = asked(i % 2, &a);
 		PgwDecision d;
 
@@ -435,12 +484,15 @@ approval_without_reference(void **state)
 		pgw_charge_result(&in, &d);
 		assert_null(events_wrong(in.kind, in.state, &d));
 		if (d.state != cases[c].want || !same_text(d.reason, cases[c].reason) || d.not_found)
-			fail_msg("case %zu: %s, reason %s", c, pgw_state_name(d.state), d.reason != NULL ? d.reason : "none");
+			fail_msg("case %zu: %s, reason %s", c, pgw_state_name(d.state),
+					 d.reason != NULL ? d.reason : "none");
 		/* that it was approved stays on record until it is named or given up */
 		if (d.state != PGW_REFUNDING)
 			assert_string_equal(d.error->code, PGW_APPROVAL_INCOMPLETE);
-		assert_int_equal(d.payment, !in.submitted || d.state == PGW_BANK_UNKNOWN ? PGW_PAYMENT_UNCHANGED :
-						 d.state == PGW_REFUNDING ? PGW_PAYMENT_BECOMES_FAILED : PGW_PAYMENT_BECOMES_IN_REVIEW);
+		assert_int_equal(d.payment, !in.submitted || d.state == PGW_BANK_UNKNOWN
+										? PGW_PAYMENT_UNCHANGED
+									: d.state == PGW_REFUNDING ? PGW_PAYMENT_BECOMES_FAILED
+															   : PGW_PAYMENT_BECOMES_IN_REVIEW);
 	}
 }
 
@@ -451,7 +503,8 @@ late_and_cancelled(void **state)
 
 	pgw_charge_late_review("bank_reference_taken", "charge_of_another_payment", &d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_FAILED, &d));
-	assert_true(events_are(&d, EVENTS(PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
+	assert_true(
+		events_are(&d, EVENTS(PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_MANUAL_REVIEW_REQUIRED)));
 	assert_string_equal(d.error->code, "bank_reference_taken");
 	pgw_charge_cancel(&d);
 	assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN, &d));
@@ -467,11 +520,15 @@ describe(const PgwChargeInput *in, const PgwDecision *d)
 	static char text[512];
 	const PgwAnswer *a = in->answer;
 
-	snprintf(text, sizeof(text), "%s, %s, transport %d, outcome %s '%s', counts %d, capture %d, submitted %d, locked %d, amount %d %lld '%s' bad %d, "
-			 "voided %d, refunded %lld: %s, %d events, payment %d", pgw_state_name(in->state), pgw_op_name(in->op), (int) in->transport,
-			 pgw_outcome_name(a->outcome), a->error_code, in->not_found_counts, (int) in->capture, in->submitted, in->payment_locked,
-			 a->has_amount, (long long) a->amount, a->currency, a->amount_unreadable, a->voided, (long long) a->refunded, pgw_state_name(d->state),
-			 d->nevents, (int) d->payment);
+	snprintf(
+		text, sizeof(text),
+		"%s, %s, transport %d, outcome %s '%s', counts %d, capture %d, submitted %d, locked %d, amount %d %lld '%s' bad %d, "
+		"voided %d, refunded %lld: %s, %d events, payment %d",
+		pgw_state_name(in->state), pgw_op_name(in->op), (int) in->transport,
+		pgw_outcome_name(a->outcome), a->error_code, in->not_found_counts, (int) in->capture,
+		in->submitted, in->payment_locked, a->has_amount, (long long) a->amount, a->currency,
+		a->amount_unreadable, a->voided, (long long) a->refunded, pgw_state_name(d->state),
+		d->nevents, (int) d->payment);
 	return text;
 }
 
@@ -481,7 +538,7 @@ describe(const PgwChargeInput *in, const PgwDecision *d)
 static PgwState
 state_after(const PgwChargeInput *in, bool as_asked)
 {
-	bool		doubt = in->in_doubt;
+	bool doubt = in->in_doubt;
 
 	if (in->transport == PGW_TRANSPORT_NEVER_SENT)
 		return doubt ? PGW_BANK_UNKNOWN : PGW_FAILED;
@@ -490,7 +547,9 @@ state_after(const PgwChargeInput *in, bool as_asked)
 	switch (in->answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			return !as_asked ? PGW_REFUNDING : in->submitted && in->payment_locked ? PGW_COMPLETED : PGW_BANK_APPROVED;
+			return !as_asked                             ? PGW_REFUNDING
+				   : in->submitted && in->payment_locked ? PGW_COMPLETED
+														 : PGW_BANK_APPROVED;
 		case PGW_OUT_DECLINED:
 		case PGW_OUT_REQUIRES_ACTION:
 			return PGW_FAILED;
@@ -498,7 +557,8 @@ state_after(const PgwChargeInput *in, bool as_asked)
 		case PGW_OUT_NOT_PROCESSED:
 			return doubt ? PGW_BANK_UNKNOWN : PGW_FAILED;
 		case PGW_OUT_NOT_FOUND:
-			return in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts ? PGW_FAILED : PGW_BANK_UNKNOWN;
+			return in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts ? PGW_FAILED
+																		  : PGW_BANK_UNKNOWN;
 		default:
 			return PGW_BANK_UNKNOWN;
 	}
@@ -508,10 +568,11 @@ static void
 check_result(const PgwChargeInput *in, bool as_asked)
 {
 	PgwDecision d;
-	PgwState	want = state_after(in, as_asked);
-	bool		writes = in->submitted && in->payment_locked;
-	bool		taken = want == PGW_BANK_APPROVED || want == PGW_COMPLETED;
-	bool		said_no = in->transport == PGW_TRANSPORT_ANSWERED &&
+	PgwState want = state_after(in, as_asked);
+	bool writes = in->submitted && in->payment_locked;
+	bool taken = want == PGW_BANK_APPROVED || want == PGW_COMPLETED;
+	bool said_no =
+		in->transport == PGW_TRANSPORT_ANSWERED &&
 		(in->answer->outcome == PGW_OUT_DECLINED || in->answer->outcome == PGW_OUT_REQUIRES_ACTION);
 
 	pgw_charge_result(in, &d);
@@ -519,27 +580,32 @@ check_result(const PgwChargeInput *in, bool as_asked)
 	HOLDS(d.state == want);
 	HOLDS(!d.keep_error && (d.error == NULL) == taken);
 	HOLDS(d.save_later == (want == PGW_BANK_APPROVED && in->submitted));
-	HOLDS(d.not_found == (want == PGW_FAILED && in->transport == PGW_TRANSPORT_ANSWERED && in->answer->outcome == PGW_OUT_NOT_FOUND));
+	HOLDS(d.not_found == (want == PGW_FAILED && in->transport == PGW_TRANSPORT_ANSWERED &&
+						  in->answer->outcome == PGW_OUT_NOT_FOUND));
 
 	/* the payments row: only where the worker writes it, and as it would be written later */
 	if (!writes || want == PGW_BANK_UNKNOWN)
 		HOLDS(d.payment == PGW_PAYMENT_UNCHANGED);
 	else if (taken)
 	{
-		bool		captured = in->capture != PGW_CAPTURE_MANUAL;
+		bool captured = in->capture != PGW_CAPTURE_MANUAL;
 
-		HOLDS(d.payment == (captured ? PGW_PAYMENT_BECOMES_CAPTURED : PGW_PAYMENT_BECOMES_AUTHORIZED));
-		HOLDS(d.authorized_amount == in->amount && d.captured_amount == (captured ? in->amount : 0));
+		HOLDS(d.payment ==
+			  (captured ? PGW_PAYMENT_BECOMES_CAPTURED : PGW_PAYMENT_BECOMES_AUTHORIZED));
+		HOLDS(d.authorized_amount == in->amount &&
+			  d.captured_amount == (captured ? in->amount : 0));
 	}
 	else
 		HOLDS(d.payment == pgw_charge_payment_of_state(d.state, d.error->code));
 
 	/* what callers are told */
 	if (want == PGW_BANK_UNKNOWN)
-		HOLDS(d.error->class == PGW_CLASS_TIMEOUT && d.error->http_status == 504 && !d.error->retryable);
+		HOLDS(d.error->class == PGW_CLASS_TIMEOUT && d.error->http_status == 504 &&
+			  !d.error->retryable);
 	if (want == PGW_FAILED)
 		HOLDS(strcmp(d.error->sqlstate, said_no ? "PW402" : "PW502") == 0 &&
-			  pgw_charge_payment_of_state(want, d.error->code) == (said_no ? PGW_PAYMENT_BECOMES_DECLINED : PGW_PAYMENT_BECOMES_FAILED));
+			  pgw_charge_payment_of_state(want, d.error->code) ==
+				  (said_no ? PGW_PAYMENT_BECOMES_DECLINED : PGW_PAYMENT_BECOMES_FAILED));
 	if (want == PGW_REFUNDING)
 		HOLDS(strcmp(d.error->code, "outcome_unacceptable") == 0);
 }
@@ -547,17 +613,21 @@ check_result(const PgwChargeInput *in, bool as_asked)
 static void
 every_answer(PgwChargeInput in)
 {
-	static const char *const codes[] = {"", "insufficient_funds", "bank_credentials_rejected", "outcome_unknown", "given_back", "no_such_code"};
+	static const char *const codes[] = {
+		"",           "insufficient_funds", "bank_credentials_rejected", "outcome_unknown",
+		"given_back", "no_such_code"};
 	static const struct
 	{
-		bool		has_amount;
-		int64_t		amount;
+		bool has_amount;
+		int64_t amount;
 		const char *currency;
-		bool		bad;
-		bool		as_asked;
-	}			amounts[] = {
-		{false, 0, "", false, true}, {false, 0, "EUR", false, true}, {true, 1250, "", false, true}, {true, 1250, "EUR", false, true},
-		{true, 1251, "EUR", false, false}, {true, 0, "", false, false}, {true, 1250, "USD", false, false}, {false, 0, "USD", false, false},
+		bool bad;
+		bool as_asked;
+	} amounts[] = {
+		{false, 0, "", false, true},       {false, 0, "EUR", false, true},
+		{true, 1250, "", false, true},     {true, 1250, "EUR", false, true},
+		{true, 1251, "EUR", false, false}, {true, 0, "", false, false},
+		{true, 1250, "USD", false, false}, {false, 0, "USD", false, false},
 		{true, 1250, "EUR", true, false},
 	};
 	static const int64_t refunded[] = {-1, 0, 1, 1250};
@@ -567,7 +637,7 @@ every_answer(PgwChargeInput in)
 			for (size_t m = 0; m < LENGTH(amounts); m++)
 				for (size_t r = 0; r < 2 * LENGTH(refunded); r++)
 				{
-					PgwAnswer	a = answer((PgwOutcome) outcome);
+					PgwAnswer a = answer((PgwOutcome) outcome);
 
 					strcpy(a.error_code, codes[c]);
 					a.has_amount = amounts[m].has_amount;
@@ -589,7 +659,8 @@ every_combination(void **state)
 
 	for (size_t s = 0; s < LENGTH(states); s++)
 		for (size_t op = 0; op < LENGTH(ops); op++)
-			for (int transport = PGW_TRANSPORT_ANSWERED; transport <= PGW_TRANSPORT_MAYBE_SENT; transport++)
+			for (int transport = PGW_TRANSPORT_ANSWERED; transport <= PGW_TRANSPORT_MAYBE_SENT;
+				 transport++)
 				for (int capture = PGW_CAPTURE_IMMEDIATE; capture <= PGW_CAPTURE_MANUAL; capture++)
 					for (int bits = 0; bits < 16; bits++)
 					{
@@ -625,8 +696,9 @@ saving(void **state)
 	for (int capture = PGW_CAPTURE_IMMEDIATE; capture <= PGW_CAPTURE_MANUAL; capture++)
 		for (int submitted = 0; submitted < 2; submitted++)
 		{
-			bool		charged = pgw_charge_operation((PgwCaptureMode) capture, submitted) == PGW_OP_CHARGE;
-			bool		capture_follows = capture == PGW_CAPTURE_ON_COMMIT && !submitted;
+			bool charged =
+				pgw_charge_operation((PgwCaptureMode) capture, submitted) == PGW_OP_CHARGE;
+			bool capture_follows = capture == PGW_CAPTURE_ON_COMMIT && !submitted;
 			PgwDecision d;
 
 			pgw_charge_save((PgwCaptureMode) capture, submitted, 10, &d);
@@ -634,9 +706,11 @@ saving(void **state)
 			if (capture_follows)
 				assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_COMPLETED)));
 			else
-				assert_true(events_are(&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED)));
+				assert_true(events_are(
+					&d, EVENTS(PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED)));
 			assert_int_equal(d.state, capture_follows ? PGW_SAVED : PGW_COMPLETED);
-			assert_int_equal(d.payment, charged ? PGW_PAYMENT_BECOMES_CAPTURED : PGW_PAYMENT_BECOMES_AUTHORIZED);
+			assert_int_equal(d.payment, charged ? PGW_PAYMENT_BECOMES_CAPTURED
+												: PGW_PAYMENT_BECOMES_AUTHORIZED);
 			assert_int_equal(d.authorized_amount, 10);
 			assert_int_equal(d.captured_amount, charged ? 10 : 0);
 			assert_null(d.error);
@@ -675,7 +749,8 @@ expired_lost_superseded(void **state)
 static void
 review(void **state)
 {
-	static const PgwState from[] = {PGW_CREATED, PGW_BANK_UNKNOWN, PGW_BANK_APPROVED, PGW_SAVED, PGW_REFUNDING};
+	static const PgwState from[] = {PGW_CREATED, PGW_BANK_UNKNOWN, PGW_BANK_APPROVED, PGW_SAVED,
+									PGW_REFUNDING};
 
 	for (size_t i = 0; i < LENGTH(from); i++)
 	{
@@ -704,7 +779,8 @@ adopted(void **state)
 		pgw_charge_adopt(from[i], &d);
 		assert_null(events_wrong(PGW_KIND_PAYMENT, from[i], &d));
 		if (from[i] == PGW_BANK_APPROVED)
-			assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_ADOPTED, PGW_EV_PAYMENT_DATA_SAVE_STARTED)));
+			assert_true(events_are(
+				&d, EVENTS(PGW_EV_TRANSACTION_ADOPTED, PGW_EV_PAYMENT_DATA_SAVE_STARTED)));
 		else
 			assert_true(events_are(&d, EVENTS(PGW_EV_TRANSACTION_ADOPTED)));
 		assert_int_equal(d.state, from[i]);
@@ -718,10 +794,10 @@ settled_payment(void **state)
 {
 	static const struct
 	{
-		PgwState	state;
+		PgwState state;
 		const char *code;
 		PgwPaymentChange want;
-	}			cases[] = {
+	} cases[] = {
 		{PGW_CREATED, NULL, PGW_PAYMENT_UNCHANGED},
 		{PGW_BANK_UNKNOWN, "outcome_unknown", PGW_PAYMENT_UNCHANGED},
 		{PGW_BANK_APPROVED, NULL, PGW_PAYMENT_UNCHANGED},
@@ -731,7 +807,8 @@ settled_payment(void **state)
 		{PGW_FAILED, "authentication_required", PGW_PAYMENT_BECOMES_DECLINED},
 		{PGW_FAILED, "not_processed", PGW_PAYMENT_BECOMES_FAILED},
 		{PGW_FAILED, "bank_unavailable", PGW_PAYMENT_BECOMES_FAILED},
-		{PGW_FAILED, "request_expired", PGW_PAYMENT_BECOMES_FAILED},	/* of the same class as a decline, but none */
+		/* of the same class as a decline, but none */
+		{PGW_FAILED, "request_expired", PGW_PAYMENT_BECOMES_FAILED},
 		{PGW_FAILED, "no_such_code", PGW_PAYMENT_BECOMES_FAILED},
 		{PGW_FAILED, NULL, PGW_PAYMENT_BECOMES_FAILED},
 		{PGW_REFUNDING, "given_back", PGW_PAYMENT_BECOMES_FAILED},
@@ -741,12 +818,13 @@ settled_payment(void **state)
 		{PGW_REQUIRES_MANUAL_REVIEW, "refund_refused", PGW_PAYMENT_BECOMES_IN_REVIEW},
 		{PGW_REQUIRES_MANUAL_REVIEW, NULL, PGW_PAYMENT_BECOMES_IN_REVIEW},
 	};
-	bool		seen[PGW_NSTATES] = {false};
+	bool seen[PGW_NSTATES] = {false};
 
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		if (pgw_charge_payment_of_state(cases[i].state, cases[i].code) != cases[i].want)
-			fail_msg("%s, %s", pgw_state_name(cases[i].state), cases[i].code != NULL ? cases[i].code : "no code");
+			fail_msg("%s, %s", pgw_state_name(cases[i].state),
+					 cases[i].code != NULL ? cases[i].code : "no code");
 		seen[cases[i].state] = true;
 	}
 	for (int s = 0; s < PGW_NSTATES; s++)
@@ -757,11 +835,24 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(approved_process), cmocka_unit_test(approved_submit), cmocka_unit_test(refusals),
-		cmocka_unit_test(transport), cmocka_unit_test(doubts), cmocka_unit_test(another_capture), cmocka_unit_test(another_amount), cmocka_unit_test(looked_up),
-		cmocka_unit_test(another_payments_charge), cmocka_unit_test(claims), cmocka_unit_test(approval_without_reference),
-		cmocka_unit_test(late_and_cancelled), cmocka_unit_test(every_combination), cmocka_unit_test(operation), cmocka_unit_test(saving),
-		cmocka_unit_test(expired_lost_superseded), cmocka_unit_test(review), cmocka_unit_test(adopted),
+		cmocka_unit_test(approved_process),
+		cmocka_unit_test(approved_submit),
+		cmocka_unit_test(refusals),
+		cmocka_unit_test(transport),
+		cmocka_unit_test(doubts),
+		cmocka_unit_test(another_capture),
+		cmocka_unit_test(another_amount),
+		cmocka_unit_test(looked_up),
+		cmocka_unit_test(another_payments_charge),
+		cmocka_unit_test(claims),
+		cmocka_unit_test(approval_without_reference),
+		cmocka_unit_test(late_and_cancelled),
+		cmocka_unit_test(every_combination),
+		cmocka_unit_test(operation),
+		cmocka_unit_test(saving),
+		cmocka_unit_test(expired_lost_superseded),
+		cmocka_unit_test(review),
+		cmocka_unit_test(adopted),
 		cmocka_unit_test(settled_payment),
 	};
 

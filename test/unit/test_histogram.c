@@ -20,8 +20,8 @@ near(double told_s, double exact_us)
 static int
 compare(const void *a, const void *b)
 {
-	int64_t		x = *(const int64_t *) a;
-	int64_t		y = *(const int64_t *) b;
+	int64_t x = *(const int64_t *) a;
+	int64_t y = *(const int64_t *) b;
 
 	return (x > y) - (x < y);
 }
@@ -29,7 +29,7 @@ compare(const void *a, const void *b)
 static void
 buckets_grow(void **state)
 {
-	int			last = 0;
+	int last = 0;
 
 	assert_int_equal(pgw_histogram_bucket(0), 0);
 	assert_int_equal(pgw_histogram_bucket(-5), 0);
@@ -37,7 +37,7 @@ buckets_grow(void **state)
 	assert_int_equal(pgw_histogram_bucket(100), 1);
 	for (int64_t us = 100; us < INT64_C(1) << 50; us += 1 + us / 50)
 	{
-		int			b = pgw_histogram_bucket(us);
+		int b = pgw_histogram_bucket(us);
 
 		assert_true(b >= last && b < PGW_HISTOGRAM_BUCKETS);
 		last = b;
@@ -51,7 +51,7 @@ each_value_within_ten_percent(void **state)
 {
 	for (int64_t us = 100; us < INT64_C(3) * 24 * 3600 * 1000000; us += 1 + us / 97)
 	{
-		uint64_t	counts[PGW_HISTOGRAM_BUCKETS] = {0};
+		uint64_t counts[PGW_HISTOGRAM_BUCKETS] = {0};
 
 		counts[pgw_histogram_bucket(us)]++;
 		assert_true(near(pgw_histogram_quantile(counts, 0.5), us));
@@ -62,7 +62,7 @@ static void
 quantiles_of_a_known_set(void **state)
 {
 	static int64_t values[10000];
-	uint64_t	counts[PGW_HISTOGRAM_BUCKETS] = {0};
+	uint64_t counts[PGW_HISTOGRAM_BUCKETS] = {0};
 	const double qs[] = {0.01, 0.5, 0.95, 0.99, 1.0};
 
 	srandom(7);
@@ -75,7 +75,7 @@ quantiles_of_a_known_set(void **state)
 	qsort(values, 10000, sizeof(int64_t), compare);
 	for (size_t i = 0; i < sizeof(qs) / sizeof(qs[0]); i++)
 	{
-		double		exact = values[(int) (qs[i] * 10000 + 0.5) - 1];
+		double exact = values[(int) (qs[i] * 10000 + 0.5) - 1];
 
 		assert_true(near(pgw_histogram_quantile(counts, qs[i]), exact));
 	}
@@ -84,7 +84,7 @@ quantiles_of_a_known_set(void **state)
 static void
 nothing_counted(void **state)
 {
-	uint64_t	counts[PGW_HISTOGRAM_BUCKETS] = {0};
+	uint64_t counts[PGW_HISTOGRAM_BUCKETS] = {0};
 
 	assert_true(pgw_histogram_quantile(counts, 0.5) < 0);
 }

@@ -32,9 +32,9 @@
 
 /* ---------- stubs of the server ---------- */
 
-int			max_safe_fds = 240;	/* 60 connections: 200 at once must queue */
-static int	external_fds = 0;
-static int	external_fds_peak = 0;
+int max_safe_fds = 240; /* 60 connections: 200 at once must queue */
+static int external_fds = 0;
+static int external_fds_peak = 0;
 static bool deny_fds = false;
 
 bool
@@ -66,35 +66,35 @@ ReleaseExternalFD(void)
 typedef struct Server Server;
 struct Server
 {
-	int			listener;
-	int			port;
-	atomic_int	connections;
-	atomic_int	requests;
-	void		(*serve) (Server *server, int fd, int number);
-	Server	   *next;
-	char		last[65536];	/* last request as received */
+	int listener;
+	int port;
+	atomic_int connections;
+	atomic_int requests;
+	void (*serve)(Server *server, int fd, int number);
+	Server *next;
+	char last[65536]; /* last request as received */
 };
 
-static Server *servers = NULL;	/* all of them: reachable for leak checkers */
+static Server *servers = NULL; /* all of them: reachable for leak checkers */
 
 typedef struct Connection
 {
-	Server	   *server;
-	int			fd;
-	int			number;			/* 1, 2, ... */
+	Server *server;
+	int fd;
+	int number; /* 1, 2, ... */
 } Connection;
 
 /* One whole request; false at the end of the connection. */
 static bool
 read_request(Server *server, int fd)
 {
-	size_t		len = 0;
+	size_t len = 0;
 
 	while (len < sizeof(server->last) - 1)
 	{
-		char	   *end;
-		char	   *cl;
-		ssize_t		n = recv(fd, server->last + len, sizeof(server->last) - 1 - len, 0);
+		char *end;
+		char *cl;
+		ssize_t n = recv(fd, server->last + len, sizeof(server->last) - 1 - len, 0);
 
 		if (n <= 0)
 			return false;
@@ -132,7 +132,7 @@ serve_ok(Server *server, int fd, int number)
 static void
 serve_slow(Server *server, int fd, int number)
 {
-	char		private_buffer[4096];
+	char private_buffer[4096];
 
 	(void) number;
 	while (recv(fd, private_buffer, sizeof(private_buffer), 0) > 0)
@@ -161,7 +161,7 @@ serve_silence(Server *server, int fd, int number)
 static void
 serve_nothing(Server *server, int fd, int number)
 {
-	char		c;
+	char c;
 
 	(void) server;
 	(void) number;
@@ -210,7 +210,7 @@ serve_headers(Server *server, int fd, int number)
 	answer(fd, "HTTP/1.1 200 OK\r\n");
 	for (int i = 0; i < 200; i++)
 	{
-		char		line[1100];
+		char line[1100];
 
 		memset(line, 'x', sizeof(line));
 		memcpy(line, "A: ", 3);
@@ -265,7 +265,7 @@ serve_half_headers(Server *server, int fd, int number)
 static void *
 connection_main(void *arg)
 {
-	Connection	c = *(Connection *) arg;
+	Connection c = *(Connection *) arg;
 
 	free(arg);
 	c.server->serve(c.server, c.fd, c.number);
@@ -277,13 +277,13 @@ connection_main(void *arg)
 static void *
 listener_main(void *arg)
 {
-	Server	   *server = arg;
-	int			fd;
+	Server *server = arg;
+	int fd;
 
 	while ((fd = accept(server->listener, NULL, NULL)) >= 0)
 	{
 		Connection *c = malloc(sizeof(Connection));
-		pthread_t	thread;
+		pthread_t thread;
 
 		c->server = server;
 		c->fd = fd;
@@ -296,12 +296,12 @@ listener_main(void *arg)
 
 /* Never freed: threads may still look at it. */
 static Server *
-start_server(void (*serve) (Server *, int, int))
+start_server(void (*serve)(Server *, int, int))
 {
-	Server	   *server = calloc(1, sizeof(Server));
+	Server *server = calloc(1, sizeof(Server));
 	struct sockaddr_in addr = {.sin_family = AF_INET};
-	socklen_t	len = sizeof(addr);
-	pthread_t	thread;
+	socklen_t len = sizeof(addr);
+	pthread_t thread;
 
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	server->serve = serve;
@@ -322,8 +322,8 @@ static int
 free_port(void)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
-	socklen_t	len = sizeof(addr);
-	int			fd = socket(AF_INET, SOCK_STREAM, 0);
+	socklen_t len = sizeof(addr);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	assert_int_equal(bind(fd, (struct sockaddr *) &addr, sizeof(addr)), 0);
@@ -365,7 +365,7 @@ wait_done(void)
 	while (!pgw_http_next_done(&done))
 	{
 		struct pollfd p = {.fd = pgw_http_fd(), .events = POLLIN};
-		long		ms = pgw_http_timeout_ms();
+		long ms = pgw_http_timeout_ms();
 
 		assert_true(poll(&p, 1, ms >= 0 ? (int) ms : 10000) == 1 || ms >= 0);
 		pgw_http_drive();
@@ -378,7 +378,7 @@ expect(const PgwHttpRequest *req, PgwHttpResult result, long status, const char 
 {
 	const char *start_error;
 	PgwHttpDone done;
-	int			tag;
+	int tag;
 
 	if (!pgw_http_start(req, &tag, &start_error))
 		fail_msg("%s", start_error);
@@ -398,7 +398,7 @@ expect(const PgwHttpRequest *req, PgwHttpResult result, long status, const char 
 static void
 test_answer(void **state)
 {
-	Server	   *server = start_server(serve_ok);
+	Server *server = start_server(serve_ok);
 	PgwHttpRequest req = request_to("http", server->port);
 	const char *error;
 	PgwHttpDone done;
@@ -440,7 +440,7 @@ test_body_sizes(void **state)
 {
 	static const size_t sizes[] = {0, 1, 16383, 16384, 16385, 60000};
 	static char body[60000];
-	Server	   *server = start_server(serve_ok);
+	Server *server = start_server(serve_ok);
 	PgwHttpRequest req = request_to("http", server->port);
 	const char *error;
 
@@ -487,7 +487,7 @@ test_refused_input(void **state)
 static void
 test_close_before_answer(void **state)
 {
-	Server	   *server = start_server(serve_close);
+	Server *server = start_server(serve_close);
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
@@ -498,7 +498,7 @@ test_close_before_answer(void **state)
 static void
 test_half_headers(void **state)
 {
-	Server	   *server = start_server(serve_half_headers);
+	Server *server = start_server(serve_half_headers);
 	PgwHttpRequest req = request_to("http", server->port);
 	const char *error;
 	PgwHttpDone done;
@@ -523,7 +523,7 @@ test_refused(void **state)
 static void
 test_no_descriptor(void **state)
 {
-	Server	   *server = start_server(serve_ok);
+	Server *server = start_server(serve_ok);
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
@@ -540,7 +540,7 @@ test_no_descriptor(void **state)
 static void
 test_waits_for_descriptor(void **state)
 {
-	Server	   *server = start_server(serve_ok);
+	Server *server = start_server(serve_ok);
 	PgwHttpRequest req = request_to("http", server->port);
 	const char *error;
 	PgwHttpDone done;
@@ -550,9 +550,9 @@ test_waits_for_descriptor(void **state)
 	assert_true(pgw_http_start(&req, NULL, &error));
 	for (int i = 0; i < 5; i++)
 	{
-		long		ms = pgw_http_timeout_ms();
+		long ms = pgw_http_timeout_ms();
 
-		assert_true(ms >= 0);	/* it looks again by itself */
+		assert_true(ms >= 0); /* it looks again by itself */
 		usleep((useconds_t) (ms + 1) * 1000);
 		pgw_http_drive();
 		assert_false(pgw_http_next_done(&done));
@@ -588,7 +588,7 @@ test_waits_for_descriptor(void **state)
 static void
 test_timeout_after_sending(void **state)
 {
-	Server	   *server = start_server(serve_silence);
+	Server *server = start_server(serve_silence);
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
@@ -601,7 +601,7 @@ test_timeout_after_sending(void **state)
 static void
 test_timeout_before_sending(void **state)
 {
-	Server	   *server = start_server(serve_nothing);
+	Server *server = start_server(serve_nothing);
 	PgwHttpRequest req = request_to("https", server->port);
 
 	(void) state;
@@ -614,7 +614,7 @@ test_timeout_before_sending(void **state)
 static void
 test_resend(void **state)
 {
-	Server	   *server = start_server(serve_die);
+	Server *server = start_server(serve_die);
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
@@ -628,7 +628,7 @@ test_resend(void **state)
 static void
 test_resend_then_refused(void **state)
 {
-	Server	   *server = start_server(serve_die_and_refuse);
+	Server *server = start_server(serve_die_and_refuse);
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
@@ -640,7 +640,7 @@ test_resend_then_refused(void **state)
 static void
 test_fresh_connection(void **state)
 {
-	Server	   *server = start_server(serve_die);
+	Server *server = start_server(serve_die);
 	PgwHttpRequest req = request_to("http", server->port);
 	PgwHttpRequest fresh = req;
 
@@ -668,8 +668,8 @@ test_fresh_connection(void **state)
 static void
 write_text(const char *path, const char *text)
 {
-	char		fresh[128];
-	FILE	   *f;
+	char fresh[128];
+	FILE *f;
 
 	snprintf(fresh, sizeof(fresh), "%s.new", path);
 	f = fopen(fresh, "w");
@@ -683,7 +683,7 @@ write_text(const char *path, const char *text)
 static void
 test_connection_age(void **state)
 {
-	Server	   *server = start_server(serve_ok);
+	Server *server = start_server(serve_ok);
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
@@ -691,7 +691,7 @@ test_connection_age(void **state)
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 	assert_int_equal(server->connections, 1);
-	sleep(3);					/* libcurl counts whole seconds */
+	sleep(3); /* libcurl counts whole seconds */
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 	assert_int_equal(server->connections, 2);
 	req.max_connection_age_s = 0;
@@ -703,10 +703,10 @@ test_connection_age(void **state)
 static void
 test_changed_certificates(void **state)
 {
-	Server	   *server = start_server(serve_ok);
+	Server *server = start_server(serve_ok);
 	PgwHttpRequest req = request_to("http", server->port);
-	char		ca[] = "/tmp/pgw-ca-XXXXXX";
-	int			before;
+	char ca[] = "/tmp/pgw-ca-XXXXXX";
+	int before;
 
 	(void) state;
 	assert_true(close(mkstemp(ca)) == 0);
@@ -715,12 +715,12 @@ test_changed_certificates(void **state)
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 	assert_int_equal(server->connections, 1);
 	write_text(ca, "another");
-	usleep(1100000);			/* it is looked at once a second */
+	usleep(1100000); /* it is looked at once a second */
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 	assert_int_equal(server->connections, 2);
 	sleep(4);
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
-	before = server->connections;	/* at most one more: see set_trust() */
+	before = server->connections; /* at most one more: see set_trust() */
 	assert_in_range(before, 2, 3);
 	for (int i = 0; i < 20; i++)
 		expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
@@ -734,7 +734,7 @@ test_changed_certificates(void **state)
 static void
 test_too_large(void **state)
 {
-	Server	   *server = start_server(serve_large);
+	Server *server = start_server(serve_large);
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
@@ -750,7 +750,7 @@ test_too_large(void **state)
 static void
 test_retry_after(void **state)
 {
-	Server	   *server = start_server(serve_busy);
+	Server *server = start_server(serve_busy);
 	PgwHttpRequest req = request_to("http", server->port);
 	const char *error;
 	PgwHttpDone done;
@@ -779,19 +779,23 @@ test_two_lengths(void **state)
 	{
 		const char *text;
 		PgwHttpResult result;
-	}			cases[] = {
-		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 4\r\n\r\nokok", PGW_HTTP_MAYBE_SENT},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX: y\r\ncontent-length: 2\r\n\r\nokok", PGW_HTTP_MAYBE_SENT},
-		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok", PGW_HTTP_MAYBE_SENT},
+	} cases[] = {
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 4\r\n\r\nokok",
+		 PGW_HTTP_MAYBE_SENT},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX: y\r\ncontent-length: 2\r\n\r\nokok",
+		 PGW_HTTP_MAYBE_SENT},
+		{"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nok",
+		 PGW_HTTP_MAYBE_SENT},
 		{"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok", PGW_HTTP_MAYBE_SENT},
 		{"HTTP/1.1 200 OK\r\nContent-Length: +2\r\n\r\nok", PGW_HTTP_MAYBE_SENT},
-		{"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length:  2 \r\n\r\nok", PGW_HTTP_ANSWERED},
+		{"HTTP/1.1 100 Continue\r\nContent-Length: 0\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length:  2 \r\n\r\nok",
+		 PGW_HTTP_ANSWERED},
 	};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		Server	   *server = start_server(serve_raw);
+		Server *server = start_server(serve_raw);
 		PgwHttpRequest req = request_to("http", server->port);
 		const char *error;
 		PgwHttpDone done;
@@ -800,7 +804,8 @@ test_two_lengths(void **state)
 		assert_true(pgw_http_start(&req, NULL, &error));
 		done = wait_done();
 		if (done.result != cases[i].result)
-			fail_msg("%s: %d, %s", cases[i].text, (int) done.result, done.error ? done.error : "no error");
+			fail_msg("%s: %d, %s", cases[i].text, (int) done.result,
+					 done.error ? done.error : "no error");
 		pgw_http_release(done.handle);
 	}
 }
@@ -808,7 +813,7 @@ test_two_lengths(void **state)
 static void
 test_no_redirect_no_proxy(void **state)
 {
-	Server	   *server = start_server(serve_redirect);
+	Server *server = start_server(serve_redirect);
 	PgwHttpRequest req = request_to("http", server->port);
 
 	(void) state;
@@ -823,7 +828,7 @@ test_no_redirect_no_proxy(void **state)
 static void
 test_tls_to_plain_port(void **state)
 {
-	Server	   *server = start_server(serve_plain_text);
+	Server *server = start_server(serve_plain_text);
 	PgwHttpRequest req = request_to("https", server->port);
 
 	(void) state;
@@ -833,20 +838,21 @@ test_tls_to_plain_port(void **state)
 static void
 test_certificates(void **state)
 {
-	char		dir[] = "/tmp/pgw-http-XXXXXX";
-	char		command[1024];
-	char		ca[64];
-	int			port = free_port();
-	char		port_text[16];
+	char dir[] = "/tmp/pgw-http-XXXXXX";
+	char command[1024];
+	char ca[64];
+	int port = free_port();
+	char port_text[16];
 	PgwHttpRequest req;
-	pid_t		child;
-	bool		up = false;
+	pid_t child;
+	bool up = false;
 
 	(void) state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(command, sizeof(command),
 			 "cd %s && openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -days 2"
-			 " -subj /CN=test -addext subjectAltName=IP:127.0.0.1 >/dev/null 2>&1", dir);
+			 " -subj /CN=test -addext subjectAltName=IP:127.0.0.1 >/dev/null 2>&1",
+			 dir);
 	if (system(command) != 0)
 		skip();
 	snprintf(ca, sizeof(ca), "%s/cert", dir);
@@ -857,14 +863,14 @@ test_certificates(void **state)
 		/* not left behind when a check fails */
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (chdir(dir) == 0)
-			execlp("openssl", "openssl", "s_server", "-accept", port_text,
-				   "-key", "key", "-cert", "cert", "-www", "-quiet", (char *) NULL);
+			execlp("openssl", "openssl", "s_server", "-accept", port_text, "-key", "key", "-cert",
+				   "cert", "-www", "-quiet", (char *) NULL);
 		_exit(127);
 	}
 	for (int i = 0; i < 100 && !up; i++)
 	{
 		struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons(port)};
-		int			fd = socket(AF_INET, SOCK_STREAM, 0);
+		int fd = socket(AF_INET, SOCK_STREAM, 0);
 
 		addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 		up = connect(fd, (struct sockaddr *) &addr, sizeof(addr)) == 0;
@@ -882,11 +888,17 @@ test_certificates(void **state)
 	req.ca_file = ca;
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 
-	/* another authority in the same file: what libcurl has read of it counts no longer, and comes back with it */
-	snprintf(command, sizeof(command), "cd %s && cp cert good && openssl req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other -days 2"
-			 " -subj /CN=other >/dev/null 2>&1 && mv other cert", dir);
+	/*
+	 * another authority in the same file: what libcurl has read of it counts no longer, and comes
+	 * back with it
+	 */
+	snprintf(
+		command, sizeof(command),
+		"cd %s && cp cert good && openssl req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other -days 2"
+		" -subj /CN=other >/dev/null 2>&1 && mv other cert",
+		dir);
 	assert_int_equal(system(command), 0);
-	usleep(1100000);			/* it is looked at once a second */
+	usleep(1100000); /* it is looked at once a second */
 	expect(&req, PGW_HTTP_NEVER_SENT, 0, "certificate not accepted");
 	snprintf(command, sizeof(command), "cd %s && mv good cert", dir);
 	assert_int_equal(system(command), 0);
@@ -911,11 +923,11 @@ test_certificates(void **state)
 static void
 test_concurrent(void **state)
 {
-	Server	   *server = start_server(serve_slow);
+	Server *server = start_server(serve_slow);
 	PgwHttpRequest req = request_to("http", server->port);
 	static bool seen[200];
 	const char *error;
-	sigset_t	mask;
+	sigset_t mask;
 
 	(void) state;
 	req.total_timeout_ms = 9000;

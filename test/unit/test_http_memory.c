@@ -1,7 +1,9 @@
 /*
- * test_http_memory.c - src/http/ keeps nothing of a request: every writable byte of this process is searched after each way that an exchange ends
+ * test_http_memory.c - src/http/ keeps nothing of a request: every writable byte of this process is
+ * searched after each way that an exchange ends
  *
- * The bank is another process, so what it has read is not found here.  What is searched for lies disguised in this one.
+ * The bank is another process, so what it has read is not found here.  What is searched for lies
+ * disguised in this one.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -27,7 +29,7 @@
 #include "http/http.h"
 #include "test_http_stubs.h"
 
-int			max_safe_fds = 240;
+int max_safe_fds = 240;
 
 bool
 AcquireExternalFD(void)
@@ -71,7 +73,10 @@ make_secrets(void)
 	for (int s = 0; s < NSECRETS; s++)
 	{
 		for (int i = 0; i < SECRET_LEN; i++)
-			disguised[s][i] = (unsigned char) ('A' + (number * 7919 + s * 104729 + i * i * 31 + (number >> (i % 8))) % 26) ^ MASK;
+			disguised[s][i] = (unsigned char) ('A' + (number * 7919 + s * 104729 + i * i * 31 +
+													  (number >> (i % 8))) %
+														 26) ^
+							  MASK;
 	}
 }
 
@@ -97,20 +102,22 @@ is_here(const unsigned char *p, Secret s)
 static int
 found(Secret s, bool tell)
 {
-	FILE	   *maps = fopen("/proc/self/maps", "r");
-	char		line[512];
-	int			n = 0;
+	FILE *maps = fopen("/proc/self/maps", "r");
+	char line[512];
+	int n = 0;
 
 	assert_non_null(maps);
 	while (fgets(line, sizeof(line), maps) != NULL)
 	{
 		unsigned long from;
 		unsigned long to;
-		char		rights[8];
+		char rights[8];
 
-		if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || strncmp(rights, "rw", 2) != 0 || strstr(line, "[v") != NULL)
+		if (sscanf(line, "%lx-%lx %7s", &from, &to, rights) != 3 || strncmp(rights, "rw", 2) != 0 ||
+			strstr(line, "[v") != NULL)
 			continue;
-		for (const unsigned char *p = (const unsigned char *) from; p + SECRET_LEN <= (const unsigned char *) to; p++)
+		for (const unsigned char *p = (const unsigned char *) from;
+			 p + SECRET_LEN <= (const unsigned char *) to; p++)
 		{
 			if (!is_here(p, s))
 				continue;
@@ -126,7 +133,7 @@ found(Secret s, bool tell)
 static void
 nothing_left(const char *when)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (int s = 0; s < NSECRETS; s++)
 		n += found((Secret) s, true);
@@ -138,8 +145,8 @@ nothing_left(const char *when)
 
 typedef struct Bank
 {
-	pid_t		pid;
-	int			port;
+	pid_t pid;
+	int port;
 } Bank;
 
 /* Reads a request, and answers each read with text; NULL: never, "": hangs up. */
@@ -147,23 +154,24 @@ static void
 serve(int listener, const char *text)
 {
 	static char buffer[1 << 20];
-	int			fd;
+	int fd;
 
 	while ((fd = accept(listener, NULL, NULL)) >= 0)
 	{
-		size_t		len = 0;
-		ssize_t		n;
+		size_t len = 0;
+		ssize_t n;
 
 		while ((n = recv(fd, buffer + len, sizeof(buffer) - 1 - len, 0)) > 0)
 		{
-			char	   *end;
-			char	   *length;
+			char *end;
+			char *length;
 
 			len += (size_t) n;
 			buffer[len] = '\0';
 			end = strstr(buffer, "\r\n\r\n");
 			length = strstr(buffer, "Content-Length: ");
-			if (end == NULL || len < (size_t) (end + 4 - buffer) + (length != NULL ? strtoul(length + 16, NULL, 10) : 0))
+			if (end == NULL || len < (size_t) (end + 4 - buffer) +
+										 (length != NULL ? strtoul(length + 16, NULL, 10) : 0))
 				continue;
 			len = 0;
 			if (text == NULL)
@@ -181,9 +189,9 @@ static Bank
 bank_start(const char *text)
 {
 	struct sockaddr_in addr = {.sin_family = AF_INET};
-	socklen_t	len = sizeof(addr);
-	int			listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	Bank		bank;
+	socklen_t len = sizeof(addr);
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	Bank bank;
 
 	addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
 	assert_int_equal(bind(listener, (struct sockaddr *) &addr, sizeof(addr)), 0);
@@ -193,7 +201,7 @@ bank_start(const char *text)
 	bank.pid = fork();
 	if (bank.pid == 0)
 	{
-		prctl(PR_SET_PDEATHSIG, SIGKILL);	/* not left behind when a check fails */
+		prctl(PR_SET_PDEATHSIG, SIGKILL); /* not left behind when a check fails */
 		serve(listener, text);
 	}
 	close(listener);
@@ -213,12 +221,12 @@ bank_stop(Bank *bank)
 static void
 start(const char *scheme, int port, size_t padding, int timeout_ms)
 {
-	size_t		size = padding + 256;
-	char	   *body = malloc(size);
-	char		url[128];
-	char		header[64] = "Authorization: Bearer ";
-	char		secret[SECRET_LEN + 1] = "";
-	char	   *headers[] = {"Content-Type: application/json", header};
+	size_t size = padding + 256;
+	char *body = malloc(size);
+	char url[128];
+	char header[64] = "Authorization: Bearer ";
+	char secret[SECRET_LEN + 1] = "";
+	char *headers[] = {"Content-Type: application/json", header};
 	PgwHttpRequest req = {0};
 	const char *error;
 
@@ -256,13 +264,13 @@ finish(const char *when, PgwHttpResult result)
 	while (!pgw_http_next_done(&done))
 	{
 		struct pollfd p = {.fd = pgw_http_fd(), .events = POLLIN};
-		long		ms = pgw_http_timeout_ms();
+		long ms = pgw_http_timeout_ms();
 
 		(void) poll(&p, 1, ms >= 0 ? (int) ms : 10000);
 		pgw_http_drive();
 	}
 	assert_int_equal(done.result, result);
-	nothing_left(when);			/* before the caller has seen the answer */
+	nothing_left(when); /* before the caller has seen the answer */
 	pgw_http_release(done.handle);
 	nothing_left(when);
 }
@@ -274,7 +282,7 @@ static void
 test_answered(void **state)
 {
 	static const size_t paddings[] = {0, 1500, 3000, 20000, 70000, 120000};
-	Bank		bank = bank_start(OK_ANSWER);
+	Bank bank = bank_start(OK_ANSWER);
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(paddings) / sizeof(paddings[0]); i++)
@@ -288,7 +296,8 @@ test_answered(void **state)
 static void
 test_refused(void **state)
 {
-	Bank		bank = bank_start("HTTP/1.1 402 Payment Required\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
+	Bank bank = bank_start(
+		"HTTP/1.1 402 Payment Required\r\nContent-Length: 2\r\nConnection: close\r\n\r\nno");
 
 	(void) state;
 	start("http", bank.port, 0, LIMIT_MS);
@@ -299,7 +308,7 @@ test_refused(void **state)
 static void
 test_timed_out(void **state)
 {
-	Bank		bank = bank_start(NULL);
+	Bank bank = bank_start(NULL);
 
 	(void) state;
 	start("http", bank.port, 0, 300);
@@ -312,7 +321,7 @@ test_timed_out(void **state)
 static void
 test_connection_lost(void **state)
 {
-	Bank		bank = bank_start("");
+	Bank bank = bank_start("");
 
 	(void) state;
 	start("http", bank.port, 0, LIMIT_MS);
@@ -323,7 +332,7 @@ test_connection_lost(void **state)
 static void
 test_never_sent(void **state)
 {
-	Bank		bank = bank_start(OK_ANSWER);
+	Bank bank = bank_start(OK_ANSWER);
 
 	(void) state;
 	start("https", bank.port, 0, LIMIT_MS);
@@ -337,7 +346,7 @@ test_never_sent(void **state)
 static void
 test_reused(void **state)
 {
-	Bank		bank = bank_start(OK_ANSWER);
+	Bank bank = bank_start(OK_ANSWER);
 
 	(void) state;
 	for (int i = 0; i < 10; i++)
@@ -362,12 +371,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answered),
-		cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_timed_out),
-		cmocka_unit_test(test_connection_lost),
-		cmocka_unit_test(test_never_sent),
-		cmocka_unit_test(test_reused),
+		cmocka_unit_test(test_answered),   cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_timed_out),  cmocka_unit_test(test_connection_lost),
+		cmocka_unit_test(test_never_sent), cmocka_unit_test(test_reused),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -14,9 +14,14 @@
 #define errcode(code) ((void) 0)
 #define errcode_for_file_access() ((void) 0)
 #define errmsg(text) fputs(text "\n", stderr)
-#define ereport(level, rest) do { rest; abort(); } while (0)
+#define ereport(level, rest) \
+	do \
+	{ \
+		rest; \
+		abort(); \
+	} while (0)
 
-extern int	max_safe_fds;
+extern int max_safe_fds;
 extern bool AcquireExternalFD(void);
 extern void ReserveExternalFD(void);
 extern void ReleaseExternalFD(void);

@@ -11,14 +11,19 @@
 
 #include "core/request/same_request.h"
 
-static const PgwIdentity by_token = {
-	.amount = 1250, .currency = "EUR", .token = "tok_1", .bank = "north", .capture = PGW_CAPTURE_IMMEDIATE, .reference = "order 1"
-};
+static const PgwIdentity by_token = {.amount = 1250,
+									 .currency = "EUR",
+									 .token = "tok_1",
+									 .bank = "north",
+									 .capture = PGW_CAPTURE_IMMEDIATE,
+									 .reference = "order 1"};
 
-static const PgwIdentity by_card = {
-	.amount = 1250, .currency = "EUR", .card_last4 = "1111", .card_expiry_month = 12, .card_expiry_year = 2031,
-	.capture = PGW_CAPTURE_IMMEDIATE
-};
+static const PgwIdentity by_card = {.amount = 1250,
+									.currency = "EUR",
+									.card_last4 = "1111",
+									.card_expiry_month = 12,
+									.card_expiry_year = 2031,
+									.capture = PGW_CAPTURE_IMMEDIATE};
 
 /* want: the differing fields' names, as the error shows them; either way round. */
 static void
@@ -26,10 +31,11 @@ expect(const PgwIdentity *a, const PgwIdentity *b, int n, const char *want)
 {
 	for (int turned = 0; turned < 2; turned++)
 	{
-		PgwBuf		names;
+		PgwBuf names;
 
 		pgw_buf_init(&names, 0);
-		assert_int_equal(turned ? pgw_identity_differ(b, a, &names) : pgw_identity_differ(a, b, &names), n);
+		assert_int_equal(
+			turned ? pgw_identity_differ(b, a, &names) : pgw_identity_differ(a, b, &names), n);
 		assert_false(names.failed);
 		assert_string_equal(names.len > 0 ? names.data : "", want);
 		pgw_buf_free(&names);
@@ -40,12 +46,12 @@ static void
 same(void **state)
 {
 	PgwIdentity copy = by_token;
-	char		token[] = "tok_1";
+	char token[] = "tok_1";
 
 	expect(&by_token, &by_token, 0, "");
 	expect(&by_card, &by_card, 0, "");
 
-	copy.token = token;			/* the text counts, not where it lies */
+	copy.token = token; /* the text counts, not where it lies */
 	expect(&by_token, &copy, 0, "");
 }
 
@@ -55,7 +61,8 @@ each_field(void **state)
 	PgwIdentity other;
 
 #define ONE(base, member, value, name) \
-	do { \
+	do \
+	{ \
 		other = base; \
 		other.member = value; \
 		expect(&base, &other, 1, name); \
@@ -107,19 +114,30 @@ two_digit_years(void **state)
 	expect(&by_card, &two, 0, "");
 }
 
-/* Every difference is named, in the order of the arguments, as a list that a JSON array can hold. */
+/*
+ * Every difference is named, in the order of the arguments, as a list that a JSON array can hold.
+ */
 static void
 many(void **state)
 {
-	PgwIdentity other = {
-		.amount = 1, .currency = "JPY", .token = "t", .card_last4 = "0005", .card_expiry_month = 1, .card_expiry_year = 2040,
-		.bank = "b", .capture = PGW_CAPTURE_MANUAL, .reference = "r"
-	};
-	PgwBuf		names;
+	PgwIdentity other = {.amount = 1,
+						 .currency = "JPY",
+						 .token = "t",
+						 .card_last4 = "0005",
+						 .card_expiry_month = 1,
+						 .card_expiry_year = 2040,
+						 .bank = "b",
+						 .capture = PGW_CAPTURE_MANUAL,
+						 .reference = "r"};
+	PgwBuf names;
 
-	expect(&by_card, &other, 9, "\"amount\", \"currency\", \"token\", \"card_number\", \"card_expiry_month\", \"card_expiry_year\", "
-		   "\"bank\", \"capture\", \"reference\"");
-	expect(&by_token, &by_card, 6, "\"token\", \"card_number\", \"card_expiry_month\", \"card_expiry_year\", \"bank\", \"reference\"");
+	expect(
+		&by_card, &other, 9,
+		"\"amount\", \"currency\", \"token\", \"card_number\", \"card_expiry_month\", \"card_expiry_year\", "
+		"\"bank\", \"capture\", \"reference\"");
+	expect(
+		&by_token, &by_card, 6,
+		"\"token\", \"card_number\", \"card_expiry_month\", \"card_expiry_year\", \"bank\", \"reference\"");
 
 	/* after what the buffer holds already */
 	other = by_token;
@@ -136,7 +154,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(same), cmocka_unit_test(each_field), cmocka_unit_test(none_is_empty), cmocka_unit_test(two_digit_years),
+		cmocka_unit_test(same),          cmocka_unit_test(each_field),
+		cmocka_unit_test(none_is_empty), cmocka_unit_test(two_digit_years),
 		cmocka_unit_test(many),
 	};
 

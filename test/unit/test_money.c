@@ -1,5 +1,6 @@
 /*
- * test_money.c - currencies against iso4217.tsv (made apart from the table), and exact conversions at their limits
+ * test_money.c - currencies against iso4217.tsv (made apart from the table), and exact conversions
+ * at their limits
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,12 +17,12 @@ static void
 currencies(void **unused)
 {
 	const char *dir = getenv("PGW_SRCDIR");
-	char		path[1024];
-	char		line[256];
-	size_t		n;
-	size_t		row = 0;
+	char path[1024];
+	char line[256];
+	size_t n;
+	size_t row = 0;
 	const PgwCurrency *t = pgw_currency_table(&n);
-	FILE	   *f;
+	FILE *f;
 
 	(void) unused;
 	snprintf(path, sizeof(path), "%s/test/unit/iso4217.tsv", dir ? dir : ".");
@@ -29,9 +30,9 @@ currencies(void **unused)
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL)
 	{
-		char		code[4];
-		int			numeric;
-		int			exponent;
+		char code[4];
+		int numeric;
+		int exponent;
 		const PgwCurrency *c;
 
 		if (line[0] == '#')
@@ -43,7 +44,7 @@ currencies(void **unused)
 		assert_int_equal(c->numeric, numeric);
 		assert_int_equal(c->exponent, exponent);
 		assert_true(row < n);
-		assert_ptr_equal(c, &t[row]);	/* both in order */
+		assert_ptr_equal(c, &t[row]); /* both in order */
 		row++;
 	}
 	fclose(f);
@@ -53,7 +54,9 @@ currencies(void **unused)
 static void
 not_currencies(void **unused)
 {
-	static const char *const bad[] = {"", "E", "EU", "eur", "EURO", "EUR ", "XXX", "XTS", "XAU", "CLF", "BOV", "HRK", "ANG", "BGN", "\xff\xff\xff"};
+	static const char *const bad[] = {"",     "E",   "EU",  "eur", "EURO",
+									  "EUR ", "XXX", "XTS", "XAU", "CLF",
+									  "BOV",  "HRK", "ANG", "BGN", "\xff\xff\xff"};
 
 	(void) unused;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -64,7 +67,7 @@ not_currencies(void **unused)
 static void
 rescale(void **unused)
 {
-	int64_t		r = -7;
+	int64_t r = -7;
 
 	(void) unused;
 	assert_true(pgw_money_rescale(1234, 2, 2, &r) && r == 1234);
@@ -80,7 +83,7 @@ rescale(void **unused)
 	assert_false(pgw_money_rescale(INT64_MIN, 2, 3, &r));
 	assert_false(pgw_money_rescale(1, -1, 2, &r));
 	assert_false(pgw_money_rescale(1, 2, 19, &r));
-	assert_int_equal(r, -7);	/* left alone on failure */
+	assert_int_equal(r, -7); /* left alone on failure */
 }
 
 static void
@@ -88,37 +91,66 @@ decimal_out(void **unused)
 {
 	static const struct
 	{
-		int64_t		amount;
-		int			exponent;
+		int64_t amount;
+		int exponent;
 		const char *text;
-	}			cases[] = {
-		{1234, 2, "12.34"}, {5, 2, "0.05"}, {0, 2, "0.00"}, {0, 0, "0"}, {77, 0, "77"}, {-5, 3, "-0.005"}, {100, 2, "1.00"},
-		{INT64_MAX, 2, "92233720368547758.07"}, {INT64_MIN, 0, "-9223372036854775808"}, {INT64_MIN, 18, "-9.223372036854775808"},
+	} cases[] = {
+		{1234, 2, "12.34"},
+		{5, 2, "0.05"},
+		{0, 2, "0.00"},
+		{0, 0, "0"},
+		{77, 0, "77"},
+		{-5, 3, "-0.005"},
+		{100, 2, "1.00"},
+		{INT64_MAX, 2, "92233720368547758.07"},
+		{INT64_MIN, 0, "-9223372036854775808"},
+		{INT64_MIN, 18, "-9.223372036854775808"},
 	};
 
 	(void) unused;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		char		buf[32];
-		int64_t		back;
+		char buf[32];
+		int64_t back;
 
 		assert_true(pgw_money_to_decimal(cases[i].amount, cases[i].exponent, buf, sizeof(buf)));
 		assert_string_equal(buf, cases[i].text);
-		assert_true(pgw_money_to_decimal(cases[i].amount, cases[i].exponent, buf, strlen(cases[i].text) + 1));
-		assert_false(pgw_money_to_decimal(cases[i].amount, cases[i].exponent, buf, strlen(cases[i].text)));
+		assert_true(pgw_money_to_decimal(cases[i].amount, cases[i].exponent, buf,
+										 strlen(cases[i].text) + 1));
+		assert_false(
+			pgw_money_to_decimal(cases[i].amount, cases[i].exponent, buf, strlen(cases[i].text)));
 		assert_true(pgw_money_from_decimal(cases[i].text, cases[i].exponent, &back));
 		assert_true(back == cases[i].amount);
 	}
-	assert_false(pgw_money_to_decimal(1, 19, (char[32]) {0}, 32));
-	assert_false(pgw_money_to_decimal(1, -1, (char[32]) {0}, 32));
+	assert_false(pgw_money_to_decimal(1, 19, (char[32]){0}, 32));
+	assert_false(pgw_money_to_decimal(1, -1, (char[32]){0}, 32));
 }
 
 static void
 decimal_in(void **unused)
 {
-	static const char *const bad[] = {"", "-", ".", "1.", ".5", "+1", " 1", "1 ", "1e2", "0x1", "1,5", "1.2.3", "--1", "12.345", "nan",
-		"inf", "1.-2", "92233720368547758.08", "99999999999999999999", "-92233720368547758.09", "\xd9\xa1"};
-	int64_t		r = -7;
+	static const char *const bad[] = {"",
+									  "-",
+									  ".",
+									  "1.",
+									  ".5",
+									  "+1",
+									  " 1",
+									  "1 ",
+									  "1e2",
+									  "0x1",
+									  "1,5",
+									  "1.2.3",
+									  "--1",
+									  "12.345",
+									  "nan",
+									  "inf",
+									  "1.-2",
+									  "92233720368547758.08",
+									  "99999999999999999999",
+									  "-92233720368547758.09",
+									  "\xd9\xa1"};
+	int64_t r = -7;
 
 	(void) unused;
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
@@ -147,25 +179,42 @@ whole(void **unused)
 	static const struct
 	{
 		const char *text;
-		PgwAmountFault	want;
-		int64_t		value;
-	}			cases[] = {
-		{"4990", PGW_AMOUNT_OK, 4990}, {"0", PGW_AMOUNT_OK, 0}, {"-5", PGW_AMOUNT_OK, -5}, {"4990.00", PGW_AMOUNT_OK, 4990},
-		{"9223372036854775807", PGW_AMOUNT_OK, INT64_MAX}, {"9223372036854775807.000", PGW_AMOUNT_OK, INT64_MAX},
-		{"-9223372036854775808", PGW_AMOUNT_OK, INT64_MIN}, {"9223372036854775808", PGW_AMOUNT_TOO_LARGE, 0},
-		{"-9223372036854775809", PGW_AMOUNT_TOO_LARGE, 0}, {"100000000000000000000000000000000000000000", PGW_AMOUNT_TOO_LARGE, 0},
-		{"49.90", PGW_AMOUNT_FRACTION, 0}, {"0.5", PGW_AMOUNT_FRACTION, 0}, {"-49.90", PGW_AMOUNT_FRACTION, 0},
-		{"4990.0000000000000000000000000000000001", PGW_AMOUNT_FRACTION, 0}, {"99999999999999999999.5", PGW_AMOUNT_FRACTION, 0},
-		{"NaN", PGW_AMOUNT_NO_NUMBER, 0}, {"Infinity", PGW_AMOUNT_NO_NUMBER, 0}, {"-Infinity", PGW_AMOUNT_NO_NUMBER, 0},
-		{"", PGW_AMOUNT_NO_NUMBER, 0}, {"-", PGW_AMOUNT_NO_NUMBER, 0}, {"1e3", PGW_AMOUNT_NO_NUMBER, 0}, {".5", PGW_AMOUNT_NO_NUMBER, 0},
-		{"1.5x", PGW_AMOUNT_NO_NUMBER, 0}, {"1.0.0", PGW_AMOUNT_NO_NUMBER, 0}, {"1.", PGW_AMOUNT_NO_NUMBER, 0}, {" 1", PGW_AMOUNT_NO_NUMBER, 0},
+		PgwAmountFault want;
+		int64_t value;
+	} cases[] = {
+		{"4990", PGW_AMOUNT_OK, 4990},
+		{"0", PGW_AMOUNT_OK, 0},
+		{"-5", PGW_AMOUNT_OK, -5},
+		{"4990.00", PGW_AMOUNT_OK, 4990},
+		{"9223372036854775807", PGW_AMOUNT_OK, INT64_MAX},
+		{"9223372036854775807.000", PGW_AMOUNT_OK, INT64_MAX},
+		{"-9223372036854775808", PGW_AMOUNT_OK, INT64_MIN},
+		{"9223372036854775808", PGW_AMOUNT_TOO_LARGE, 0},
+		{"-9223372036854775809", PGW_AMOUNT_TOO_LARGE, 0},
+		{"100000000000000000000000000000000000000000", PGW_AMOUNT_TOO_LARGE, 0},
+		{"49.90", PGW_AMOUNT_FRACTION, 0},
+		{"0.5", PGW_AMOUNT_FRACTION, 0},
+		{"-49.90", PGW_AMOUNT_FRACTION, 0},
+		{"4990.0000000000000000000000000000000001", PGW_AMOUNT_FRACTION, 0},
+		{"99999999999999999999.5", PGW_AMOUNT_FRACTION, 0},
+		{"NaN", PGW_AMOUNT_NO_NUMBER, 0},
+		{"Infinity", PGW_AMOUNT_NO_NUMBER, 0},
+		{"-Infinity", PGW_AMOUNT_NO_NUMBER, 0},
+		{"", PGW_AMOUNT_NO_NUMBER, 0},
+		{"-", PGW_AMOUNT_NO_NUMBER, 0},
+		{"1e3", PGW_AMOUNT_NO_NUMBER, 0},
+		{".5", PGW_AMOUNT_NO_NUMBER, 0},
+		{"1.5x", PGW_AMOUNT_NO_NUMBER, 0},
+		{"1.0.0", PGW_AMOUNT_NO_NUMBER, 0},
+		{"1.", PGW_AMOUNT_NO_NUMBER, 0},
+		{" 1", PGW_AMOUNT_NO_NUMBER, 0},
 	};
 
 	(void) unused;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		int64_t		value = -7;
-		PgwAmountFault	got = pgw_money_from_numeric(cases[i].text, &value);
+		int64_t value = -7;
+		PgwAmountFault got = pgw_money_from_numeric(cases[i].text, &value);
 
 		if (got != cases[i].want || value != (got == PGW_AMOUNT_OK ? cases[i].value : -7))
 			fail_msg("\"%s\": %d, %lld", cases[i].text, got, (long long) value);
@@ -176,12 +225,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(currencies),
-		cmocka_unit_test(not_currencies),
-		cmocka_unit_test(rescale),
-		cmocka_unit_test(decimal_out),
-		cmocka_unit_test(decimal_in),
-		cmocka_unit_test(whole),
+		cmocka_unit_test(currencies),  cmocka_unit_test(not_currencies), cmocka_unit_test(rescale),
+		cmocka_unit_test(decimal_out), cmocka_unit_test(decimal_in),     cmocka_unit_test(whole),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

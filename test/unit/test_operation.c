@@ -1,6 +1,6 @@
 /*
- * test_operation.c - a capture, void or refund at the bank: each answer by hand, and what must hold over the whole product of
- * operation, question, transport, outcome and what the bank shows
+ * test_operation.c - a capture, void or refund at the bank: each answer by hand, and what must hold
+ * over the whole product of operation, question, transport, outcome and what the bank shows
  */
 #include "check_flow.h"
 
@@ -15,22 +15,34 @@
 static const PgwBankOp operations[] = {PGW_OP_CAPTURE, PGW_OP_VOID, PGW_OP_REFUND};
 static const PgwKind kinds[] = {PGW_KIND_CAPTURE, PGW_KIND_VOID, PGW_KIND_REFUND};
 
-static const PgwCapabilities full = {
-	.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_refund = true, .lookup_shows_captured = true,
-	.lookup_shows_refunded = true, .lookup_shows_voided = true, .lookup_consistent_after_s = 2
-};
+static const PgwCapabilities full = {.idempotency = true,
+									 .key_lifetime_s = 86400,
+									 .lookup = true,
+									 .lookup_refund = true,
+									 .lookup_shows_captured = true,
+									 .lookup_shows_refunded = true,
+									 .lookup_shows_voided = true,
+									 .lookup_consistent_after_s = 2};
 /* its look-up of a charge names no amounts, and not whether it was voided */
-static const PgwCapabilities mute = {.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_consistent_after_s = 2};
-static const PgwCapabilities keys_only = {.idempotency = true, .key_lifetime_s = 86400, .lookup_consistent_after_s = -1};
+static const PgwCapabilities mute = {
+	.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_consistent_after_s = 2};
+static const PgwCapabilities keys_only = {
+	.idempotency = true, .key_lifetime_s = 86400, .lookup_consistent_after_s = -1};
 static const PgwCapabilities nothing = {.lookup_consistent_after_s = -1};
 
 static PgwOperationInput
 input(PgwBankOp operation, PgwBankOp op, const PgwCapabilities *caps, const PgwAnswer *a)
 {
-	PgwOperationInput in = {
-		.op = op, .operation = operation, .transport = PGW_TRANSPORT_ANSWERED, .answer = a, .caps = caps, .amount = AMOUNT, .currency = "EUR",
-		.before = BEFORE, .others = operation == PGW_OP_REFUND ? OTHERS : 0, .not_found_counts = true
-	};
+	PgwOperationInput in = {.op = op,
+							.operation = operation,
+							.transport = PGW_TRANSPORT_ANSWERED,
+							.answer = a,
+							.caps = caps,
+							.amount = AMOUNT,
+							.currency = "EUR",
+							.before = BEFORE,
+							.others = operation == PGW_OP_REFUND ? OTHERS : 0,
+							.not_found_counts = true};
 
 	return in;
 }
@@ -47,7 +59,7 @@ decide(PgwOperationInput in)
 static PgwOperationDecision
 answered(PgwBankOp operation, PgwBankOp op, PgwOutcome outcome, const PgwCapabilities *caps)
 {
-	PgwAnswer	a = answer(outcome);
+	PgwAnswer a = answer(outcome);
 
 	return decide(input(operation, op, caps, &a));
 }
@@ -55,13 +67,13 @@ answered(PgwBankOp operation, PgwBankOp op, PgwOutcome outcome, const PgwCapabil
 static void
 straight(void **unused)
 {
-	PgwAnswer	a;
+	PgwAnswer a;
 	PgwOperationInput in;
 
 	(void) unused;
 	for (size_t i = 0; i < LENGTH(operations); i++)
 	{
-		PgwBankOp		op = operations[i];
+		PgwBankOp op = operations[i];
 
 		assert_int_equal(answered(op, op, PGW_OUT_APPROVED, &full).next, PGW_OPERATION_DONE);
 		assert_int_equal(answered(op, op, PGW_OUT_PENDING, &full).next, PGW_OPERATION_FIND_OUT);
@@ -72,7 +84,8 @@ straight(void **unused)
 		/* a refusal is looked up where that can be done */
 		assert_true(answered(op, op, PGW_OUT_DECLINED, &full).refused);
 		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &full).next, PGW_OPERATION_FIND_OUT);
-		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &keys_only).next, PGW_OPERATION_REFUSED);
+		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &keys_only).next,
+						 PGW_OPERATION_REFUSED);
 		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &mute).next, PGW_OPERATION_REFUSED);
 		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &nothing).next, PGW_OPERATION_REFUSED);
 
@@ -93,33 +106,42 @@ straight(void **unused)
 static void
 other_amount(void **unused)
 {
-	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+	PgwAnswer a = answer(PGW_OUT_APPROVED);
 
 	(void) unused;
 	a.has_amount = true;
 	a.amount = AMOUNT;
-	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next, PGW_OPERATION_DONE);
+	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next,
+					 PGW_OPERATION_DONE);
 	a.amount = AMOUNT - 1;
-	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next, PGW_OPERATION_STOP);
-	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next, PGW_OPERATION_STOP);
-	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, &full, &a)).next, PGW_OPERATION_STOP);
+	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next,
+					 PGW_OPERATION_STOP);
+	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next,
+					 PGW_OPERATION_STOP);
+	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, &full, &a)).next,
+					 PGW_OPERATION_STOP);
 	assert_int_equal(decide(input(PGW_OP_VOID, PGW_OP_VOID, &full, &a)).next, PGW_OPERATION_DONE);
 	a = answer(PGW_OUT_APPROVED);
 	strcpy(a.currency, "USD");
-	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next, PGW_OPERATION_STOP);
+	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next,
+					 PGW_OPERATION_STOP);
 	a = answer(PGW_OUT_APPROVED);
 	a.amount_unreadable = true;
-	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next, PGW_OPERATION_STOP);
+	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next,
+					 PGW_OPERATION_STOP);
 }
 
-/* Yes, and the document with it shows that nothing was done: looked up, neither believed nor given to a person, whatever its amount is of. */
+/*
+ * Yes, and the document with it shows that nothing was done: looked up, neither believed nor given
+ * to a person, whatever its amount is of.
+ */
 static void
 belied(void **unused)
 {
 	(void) unused;
 	for (size_t i = 0; i < LENGTH(operations); i++)
 	{
-		PgwAnswer	a = answer(PGW_OUT_APPROVED);
+		PgwAnswer a = answer(PGW_OUT_APPROVED);
 		PgwOperationInput in = input(operations[i], operations[i], &full, &a);
 
 		a.captured = operations[i] == PGW_OP_CAPTURE ? AMOUNT - 1 : 2 * AMOUNT;
@@ -137,13 +159,14 @@ belied(void **unused)
 }
 
 static PgwOperationDecision
-looked(PgwBankOp operation, int64_t captured, int64_t refunded, bool voided, const char *refusal, bool counts)
+looked(PgwBankOp operation, int64_t captured, int64_t refunded, bool voided, const char *refusal,
+	   bool counts)
 {
-	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+	PgwAnswer a = answer(PGW_OUT_APPROVED);
 	PgwOperationInput in = input(operation, PGW_OP_LOOKUP_CHARGE, &full, &a);
 
 	a.has_amount = true;
-	a.amount = 12345;			/* of the charge: says nothing of the operation */
+	a.amount = 12345; /* of the charge: says nothing of the operation */
 	a.captured = captured;
 	a.refunded = refunded;
 	a.voided = voided;
@@ -161,21 +184,29 @@ looked_up(void **unused)
 	/* capture: 40 before, 100 asked for */
 	assert_int_equal(looked(PGW_OP_CAPTURE, 140, 0, false, NULL, false).next, PGW_OPERATION_DONE);
 	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, NULL, true).next, PGW_OPERATION_AT_ONCE);
-	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, NULL, false).next, PGW_OPERATION_FIND_OUT);
-	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, "capture_refused", true).next, PGW_OPERATION_REFUSED);
-	assert_string_equal(looked(PGW_OP_CAPTURE, 40, 0, false, "capture_refused", true).error->code, "capture_refused");
+	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, NULL, false).next,
+					 PGW_OPERATION_FIND_OUT);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, false, "capture_refused", true).next,
+					 PGW_OPERATION_REFUSED);
+	assert_string_equal(looked(PGW_OP_CAPTURE, 40, 0, false, "capture_refused", true).error->code,
+						"capture_refused");
 	assert_true(looked(PGW_OP_CAPTURE, 40, 0, false, "capture_refused", false).refused);
-	assert_int_equal(looked(PGW_OP_CAPTURE, 140, 0, false, "operation_not_allowed", true).next, PGW_OPERATION_DONE);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 140, 0, false, "operation_not_allowed", true).next,
+					 PGW_OPERATION_DONE);
 	assert_int_equal(looked(PGW_OP_CAPTURE, 40, 0, true, NULL, false).next, PGW_OPERATION_REFUSED);
-	assert_int_equal(looked(PGW_OP_CAPTURE, -1, -1, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
+	assert_int_equal(looked(PGW_OP_CAPTURE, -1, -1, false, NULL, true).next,
+					 PGW_OPERATION_FIND_OUT);
 	assert_true(looked(PGW_OP_CAPTURE, 0, 0, false, "authorization_expired", true).expired);
-	assert_int_equal(looked(PGW_OP_CAPTURE, 0, 0, false, "authorization_expired", true).next, PGW_OPERATION_REFUSED);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 0, 0, false, "authorization_expired", true).next,
+					 PGW_OPERATION_REFUSED);
 
 	/* a part, or more than that: pgw would record what the bank does not hold */
 	assert_int_equal(looked(PGW_OP_CAPTURE, 90, 0, false, NULL, true).next, PGW_OPERATION_STOP);
 	assert_string_equal(looked(PGW_OP_CAPTURE, 90, 0, false, NULL, true).reason, "amount_mismatch");
-	assert_int_equal(looked(PGW_OP_CAPTURE, 90, 0, false, "capture_refused", true).next, PGW_OPERATION_STOP);
-	assert_int_equal(looked(PGW_OP_CAPTURE, 90, 0, false, NULL, false).next, PGW_OPERATION_FIND_OUT);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 90, 0, false, "capture_refused", true).next,
+					 PGW_OPERATION_STOP);
+	assert_int_equal(looked(PGW_OP_CAPTURE, 90, 0, false, NULL, false).next,
+					 PGW_OPERATION_FIND_OUT);
 	assert_int_equal(looked(PGW_OP_CAPTURE, 141, 0, false, NULL, false).next, PGW_OPERATION_STOP);
 	assert_non_null(looked(PGW_OP_CAPTURE, 141, 0, false, NULL, false).shown);
 
@@ -183,28 +214,40 @@ looked_up(void **unused)
 	assert_int_equal(looked(PGW_OP_VOID, 0, 0, false, NULL, true).next, PGW_OPERATION_AT_ONCE);
 	assert_int_equal(looked(PGW_OP_VOID, 5, 0, false, NULL, false).next, PGW_OPERATION_REFUSED);
 	/* it has lapsed: what the void was for is reached */
-	assert_int_equal(looked(PGW_OP_VOID, 0, 0, false, "authorization_expired", true).next, PGW_OPERATION_DONE);
+	assert_int_equal(looked(PGW_OP_VOID, 0, 0, false, "authorization_expired", true).next,
+					 PGW_OPERATION_DONE);
 	assert_true(looked(PGW_OP_VOID, 0, 0, false, "authorization_expired", true).expired);
 
 	/* refund: 40 before, 10 by others in doubt, 100 asked for */
 	assert_int_equal(looked(PGW_OP_REFUND, 500, 150, false, NULL, false).next, PGW_OPERATION_DONE);
-	assert_int_equal(looked(PGW_OP_REFUND, 500, 149, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
-	assert_int_equal(looked(PGW_OP_REFUND, 500, 140, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
-	/* more than the others can have given back, and less than all: a part of it may be ours, and sent again it could come on top */
-	assert_int_equal(looked(PGW_OP_REFUND, 500, 139, false, NULL, true).next, PGW_OPERATION_FIND_OUT);
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 149, false, NULL, true).next,
+					 PGW_OPERATION_FIND_OUT);
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 140, false, NULL, true).next,
+					 PGW_OPERATION_FIND_OUT);
+	/*
+	 * more than the others can have given back, and less than all: a part of it may be ours, and
+	 * sent again it could come on top
+	 */
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 139, false, NULL, true).next,
+					 PGW_OPERATION_FIND_OUT);
 	assert_true(looked(PGW_OP_REFUND, 500, 139, false, NULL, true).lookup_inconclusive);
 	assert_int_equal(looked(PGW_OP_REFUND, 500, 50, false, NULL, true).next, PGW_OPERATION_AT_ONCE);
 	assert_false(looked(PGW_OP_REFUND, 500, 150, false, NULL, true).excess);
 	assert_true(looked(PGW_OP_REFUND, 500, 151, false, NULL, true).excess);
 	assert_int_equal(looked(PGW_OP_REFUND, 500, 151, false, NULL, true).next, PGW_OPERATION_DONE);
 	assert_int_equal(looked(PGW_OP_REFUND, 500, 151, false, NULL, true).asked_amount, AMOUNT);
-	assert_int_equal(looked(PGW_OP_REFUND, 500, 139, false, "refund_refused", true).next, PGW_OPERATION_REFUSED);
+	assert_int_equal(looked(PGW_OP_REFUND, 500, 139, false, "refund_refused", true).next,
+					 PGW_OPERATION_REFUSED);
 
-	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_APPROVED, &full).next, PGW_OPERATION_DONE);
-	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_DECLINED, &full).next, PGW_OPERATION_REFUSED);
-	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, &full).next, PGW_OPERATION_AT_ONCE);
+	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_APPROVED, &full).next,
+					 PGW_OPERATION_DONE);
+	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_DECLINED, &full).next,
+					 PGW_OPERATION_REFUSED);
+	assert_int_equal(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_NOT_FOUND, &full).next,
+					 PGW_OPERATION_AT_ONCE);
 	assert_true(answered(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, PGW_OUT_PENDING, &full).pending);
-	assert_int_equal(answered(PGW_OP_CAPTURE, PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, &full).next, PGW_OPERATION_STOP);
+	assert_int_equal(answered(PGW_OP_CAPTURE, PGW_OP_LOOKUP_CHARGE, PGW_OUT_NOT_FOUND, &full).next,
+					 PGW_OPERATION_STOP);
 }
 
 /* What a look-up does not show has not happened, nor has it not: unknown, and the key may tell. */
@@ -218,21 +261,24 @@ not_shown(void **unused)
 	(void) unused;
 	for (size_t i = 0; i < LENGTH(operations); i++)
 	{
-		PgwAnswer	a = blank;
+		PgwAnswer a = blank;
 		PgwOperationInput in = input(operations[i], PGW_OP_LOOKUP_CHARGE, &full, &a);
 
 		in.in_doubt = true;
 		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
 		assert_string_equal(decide(in).reason, "not_shown");
 		assert_true(decide(in).lookup_inconclusive);
-		/* a void that was refused as done already is not refused because the look-up does not say so */
+		/*
+		 * a void that was refused as done already is not refused because the look-up does not say
+		 * so
+		 */
 		in.refusal = "operation_not_allowed";
 		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
 		assert_true(decide(in).refused);
 		in.refusal = NULL;
 		/* another payment's document */
 		a.outcome = PGW_OUT_UNKNOWN;
-		assert_false(decide(in).lookup_inconclusive);	/* a look-up that fails may yet tell */
+		assert_false(decide(in).lookup_inconclusive); /* a look-up that fails may yet tell */
 		a.other_reference = true;
 		assert_true(decide(in).lookup_inconclusive);
 		assert_string_equal(decide(in).reason, "another_reference");
@@ -240,11 +286,13 @@ not_shown(void **unused)
 		facts.operation = operations[i];
 		facts.lookup_inconclusive = true;
 		assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_SEND);
-		facts.pending = true;	/* the bank has it: nothing is sent for being asked in vain */
-		assert_int_equal(pgw_operation_step(&full, &facts, &reason), i == 2 ? PGW_OPERATION_LOOKUP_REFUND : PGW_OPERATION_LOOKUP_CHARGE);
+		facts.pending = true; /* the bank has it: nothing is sent for being asked in vain */
+		assert_int_equal(pgw_operation_step(&full, &facts, &reason),
+						 i == 2 ? PGW_OPERATION_LOOKUP_REFUND : PGW_OPERATION_LOOKUP_CHARGE);
 		facts.pending = false;
 		facts.refused = true;
-		assert_int_equal(pgw_operation_step(&full, &facts, &reason), i == 2 ? PGW_OPERATION_LOOKUP_REFUND : PGW_OPERATION_LOOKUP_CHARGE);
+		assert_int_equal(pgw_operation_step(&full, &facts, &reason),
+						 i == 2 ? PGW_OPERATION_LOOKUP_REFUND : PGW_OPERATION_LOOKUP_CHARGE);
 		facts.refused = facts.lookup_inconclusive = false;
 
 		/* where it is known beforehand that it does not tell, it is not asked */
@@ -261,20 +309,22 @@ static void
 new_keys(void **unused)
 {
 	PgwCapabilities caps = full;
-	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+	PgwAnswer a = answer(PGW_OUT_APPROVED);
 	PgwOperationInput in = input(PGW_OP_CAPTURE, PGW_OP_LOOKUP_CHARGE, &full, &a);
 
 	(void) unused;
 	caps.replays_errors = true;
-	assert_true(pgw_operation_new_key(&caps, 86400, false, 1));	/* forgotten */
-	assert_false(pgw_operation_new_key(&caps, 5, false, 9));	/* may still be on its way */
-	assert_false(pgw_operation_new_key(&caps, 5, true, 1)); /* once more with the old one first */
+	assert_true(pgw_operation_new_key(&caps, 86400, false, 1)); /* forgotten */
+	assert_false(pgw_operation_new_key(&caps, 5, false, 9));    /* may still be on its way */
+	/* once more with the old one first */
+	assert_false(pgw_operation_new_key(&caps, 5, true, 1));
 	assert_true(pgw_operation_new_key(&caps, 5, true, 2));
 	caps.replays_errors = false;
 	assert_false(pgw_operation_new_key(&caps, 5, true, 2));
 
 	/* what a look-up says does not hide how the request itself ended */
-	assert_string_equal(answered(PGW_OP_CAPTURE, PGW_OP_CAPTURE, PGW_OUT_UNKNOWN, &full).error->code, "bank_error");
+	assert_string_equal(
+		answered(PGW_OP_CAPTURE, PGW_OP_CAPTURE, PGW_OUT_UNKNOWN, &full).error->code, "bank_error");
 	a.captured = BEFORE;
 	in.answered = true;
 	assert_int_equal(decide(in).next, PGW_OPERATION_AT_ONCE);
@@ -288,7 +338,8 @@ new_keys(void **unused)
 static void
 steps(void **unused)
 {
-	PgwOperationFacts facts = {.operation = PGW_OP_CAPTURE, .key_age_s = 5, .asked_age_s = 5, .deadline_s = 3600};
+	PgwOperationFacts facts = {
+		.operation = PGW_OP_CAPTURE, .key_age_s = 5, .asked_age_s = 5, .deadline_s = 3600};
 	PgwCapabilities late = full;
 	const char *reason;
 
@@ -329,15 +380,18 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 	PgwDecision d;
 	PgwDecision c;
 	const PgwAnswer *a = in->answer;
-	bool		lookup = in->op != in->operation;
-	bool		answered = in->transport == PGW_TRANSPORT_ANSWERED;
-	char		what[160];
+	bool lookup = in->op != in->operation;
+	bool answered = in->transport == PGW_TRANSPORT_ANSWERED;
+	char what[160];
 
 	combinations++;
 	pgw_operation_result(in, &r);
-	snprintf(what, sizeof(what), "%s asked by %s, transport %d, outcome %d, captured %d, refunded %d, voided %d, doubt %d, refusal %s, counts %d",
-			 pgw_op_name(in->operation), pgw_op_name(in->op), in->transport, a->outcome, (int) a->captured, (int) a->refunded, a->voided,
-			 in->in_doubt, in->refusal, in->not_found_counts);
+	snprintf(
+		what, sizeof(what),
+		"%s asked by %s, transport %d, outcome %d, captured %d, refunded %d, voided %d, doubt %d, refusal %s, counts %d",
+		pgw_op_name(in->operation), pgw_op_name(in->op), in->transport, a->outcome,
+		(int) a->captured, (int) a->refunded, a->voided, in->in_doubt, in->refusal,
+		in->not_found_counts);
 
 	/* done only upon the bank's word */
 	if (r.next == PGW_OPERATION_DONE)
@@ -346,19 +400,26 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 	if (r.next == PGW_OPERATION_REFUSED)
 	{
 		CHECK(answered && r.error != NULL, what);
-		CHECK(!in->in_doubt || lookup || !pgw_operation_lookup_counts(in->caps, in->operation), what);
+		CHECK(!in->in_doubt || lookup || !pgw_operation_lookup_counts(in->caps, in->operation),
+			  what);
 		CHECK(a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_PENDING, what);
 	}
 	/* again, with the same key, only when that request provably did nothing and none came before */
 	if (r.next == PGW_OPERATION_AGAIN)
-		CHECK(!in->in_doubt && !lookup && (in->transport == PGW_TRANSPORT_NEVER_SENT || a->outcome == PGW_OUT_NOT_PROCESSED), what);
+		CHECK(
+			!in->in_doubt && !lookup &&
+				(in->transport == PGW_TRANSPORT_NEVER_SENT || a->outcome == PGW_OUT_NOT_PROCESSED),
+			what);
 	/* what a look-up of the charge does not show is neither done nor not done */
-	if (answered && in->op == PGW_OP_LOOKUP_CHARGE && a->outcome == PGW_OUT_APPROVED && a->captured < 0 && !a->voided && !a->has_voided)
+	if (answered && in->op == PGW_OP_LOOKUP_CHARGE && a->outcome == PGW_OUT_APPROVED &&
+		a->captured < 0 && !a->voided && !a->has_voided)
 		CHECK(r.next == PGW_OPERATION_FIND_OUT, what);
 	/* at once only by a look-up that counts, and never what was refused or is on its way */
 	if (r.next == PGW_OPERATION_AT_ONCE)
-		CHECK(lookup && answered && in->not_found_counts && in->refusal == NULL && !in->pending, what);
-	if (r.next == PGW_OPERATION_FIND_OUT || r.next == PGW_OPERATION_STOP || r.next == PGW_OPERATION_AGAIN)
+		CHECK(lookup && answered && in->not_found_counts && in->refusal == NULL && !in->pending,
+			  what);
+	if (r.next == PGW_OPERATION_FIND_OUT || r.next == PGW_OPERATION_STOP ||
+		r.next == PGW_OPERATION_AGAIN)
 		CHECK(r.error != NULL, what);
 	/* pending, as it was: a look leaves no event */
 	CHECK(r.same == (lookup && in->pending && r.pending && r.next == PGW_OPERATION_FIND_OUT), what);
@@ -367,7 +428,7 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 	for (int s = 0; s < 2; s++)
 		for (int locked = 0; locked < 2; locked++)
 		{
-			PgwState	state = s ? PGW_BANK_UNKNOWN : PGW_CREATED;
+			PgwState state = s ? PGW_BANK_UNKNOWN : PGW_CREATED;
 
 			pgw_operation_decision(&r, state, locked, &d);
 			if (r.same && s)
@@ -381,7 +442,9 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 	if (in->operation == PGW_OP_CAPTURE)
 	{
 		pgw_operation_capture_decision(&r, &c);
-		CHECK(r.same ? c.nevents == 0 && c.state == PGW_SAVED : events_wrong(PGW_KIND_PAYMENT, PGW_SAVED, &c) == NULL, what);
+		CHECK(r.same ? c.nevents == 0 && c.state == PGW_SAVED
+					 : events_wrong(PGW_KIND_PAYMENT, PGW_SAVED, &c) == NULL,
+			  what);
 		CHECK((c.state == PGW_REFUNDING) == (r.next == PGW_OPERATION_REFUSED), what);
 		CHECK((c.state == PGW_COMPLETED) == (r.next == PGW_OPERATION_DONE), what);
 	}
@@ -404,11 +467,14 @@ whole_product(void **unused)
 							for (size_t ref = 0; ref < LENGTH(refusals); ref++)
 								for (int bits = 0; bits < 64; bits++)
 								{
-									PgwBankOp		asked[] = {operations[o], PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
-									PgwAnswer	a = answer((PgwOutcome) outcome);
-									PgwOperationInput in = input(operations[o], asked[q], caps[cap], &a);
+									PgwBankOp asked[] = {operations[o], PGW_OP_LOOKUP_CHARGE,
+														 PGW_OP_LOOKUP_REFUND};
+									PgwAnswer a = answer((PgwOutcome) outcome);
+									PgwOperationInput in =
+										input(operations[o], asked[q], caps[cap], &a);
 
-									if (asked[q] == PGW_OP_LOOKUP_REFUND && operations[o] != PGW_OP_REFUND)
+									if (asked[q] == PGW_OP_LOOKUP_REFUND &&
+										operations[o] != PGW_OP_REFUND)
 										continue;
 									/* a bank without keys never sees a request twice */
 									if ((bits & 1) && q == 0 && !caps[cap]->idempotency)
@@ -451,15 +517,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(straight),
-		cmocka_unit_test(other_amount),
-		cmocka_unit_test(belied),
-		cmocka_unit_test(looked_up),
-		cmocka_unit_test(not_shown),
-		cmocka_unit_test(new_keys),
-		cmocka_unit_test(steps),
-		cmocka_unit_test(whole_product),
-		cmocka_unit_test(ends),
+		cmocka_unit_test(straight),  cmocka_unit_test(other_amount),  cmocka_unit_test(belied),
+		cmocka_unit_test(looked_up), cmocka_unit_test(not_shown),     cmocka_unit_test(new_keys),
+		cmocka_unit_test(steps),     cmocka_unit_test(whole_product), cmocka_unit_test(ends),
 	};
 
 	return cmocka_run_group_tests_name("operation", tests, NULL, NULL);

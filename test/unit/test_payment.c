@@ -1,5 +1,6 @@
 /*
- * test_payment.c - the grid of operations against a transcription and the page in docs/, the ceilings under every sequence of operations
+ * test_payment.c - the grid of operations against a transcription and the page in docs/, the
+ * ceilings under every sequence of operations
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,9 +34,12 @@ static const char *const expected[] = {
 	"in_review no: - - -",
 };
 
-static const PgwCapabilities can_all = {
-	.separate_capture = true, .partial_capture = true, .multiple_captures = true, .can_void = true, .can_refund = true, .partial_refund = true
-};
+static const PgwCapabilities can_all = {.separate_capture = true,
+										.partial_capture = true,
+										.multiple_captures = true,
+										.can_void = true,
+										.can_refund = true,
+										.partial_refund = true};
 
 static bool
 allowed(PgwKind kind, const PgwPaymentAmounts *s)
@@ -56,11 +60,15 @@ every_cell(void **unused)
 	for (int status = 0; status < PGW_NPAYMENT_STATUSES; status++)
 		for (int under_way = 0; under_way < 2; under_way++)
 		{
-			PgwPaymentAmounts s = {.status = (PgwPaymentStatus) status, .authorized = 100, .captured = 50, .reserved = under_way ? 10 : 0};
-			char		want[128];
+			PgwPaymentAmounts s = {.status = (PgwPaymentStatus) status,
+								   .authorized = 100,
+								   .captured = 50,
+								   .reserved = under_way ? 10 : 0};
+			char want[128];
 			const char *row = NULL;
 
-			snprintf(want, sizeof(want), "%s %s:", pgw_payment_status_name(s.status), under_way ? "yes" : "no");
+			snprintf(want, sizeof(want), "%s %s:", pgw_payment_status_name(s.status),
+					 under_way ? "yes" : "no");
 			for (int i = 0; i < LENGTH(expected); i++)
 			{
 				if (strncmp(expected[i], want, strlen(want)) == 0)
@@ -68,7 +76,7 @@ every_cell(void **unused)
 			}
 			for (int c = 0; c < PGW_NOPERATIONS; c++)
 			{
-				PgwKind		kind = pgw_payment_operation_kind(c);
+				PgwKind kind = pgw_payment_operation_kind(c);
 
 				/* what the contract does not foresee is refused */
 				if (allowed(kind, &s) != (row != NULL && strstr(row, pgw_kind_name(kind)) != NULL))
@@ -78,7 +86,8 @@ every_cell(void **unused)
 }
 
 static const char *
-error_of(PgwKind kind, PgwPaymentAmounts s, PgwCapabilities caps, int64_t amount, bool final, int64_t *out)
+error_of(PgwKind kind, PgwPaymentAmounts s, PgwCapabilities caps, int64_t amount, bool final,
+		 int64_t *out)
 {
 	PgwOperationCheck check;
 
@@ -94,9 +103,14 @@ static void
 amounts(void **unused)
 {
 	PgwPaymentAmounts authorized = {.status = PGW_PAY_AUTHORIZED, .authorized = 100};
-	PgwPaymentAmounts part = {.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
-	PgwPaymentAmounts captured = {.status = PGW_PAY_CAPTURED, .authorized = 100, .captured = 100, .refunded = 20, .refund_pending = 30};
-	int64_t		n;
+	PgwPaymentAmounts part = {
+		.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
+	PgwPaymentAmounts captured = {.status = PGW_PAY_CAPTURED,
+								  .authorized = 100,
+								  .captured = 100,
+								  .refunded = 20,
+								  .refund_pending = 30};
+	int64_t n;
 
 	(void) unused;
 	assert_null(error_of(PGW_KIND_CAPTURE, authorized, can_all, 0, true, &n));
@@ -104,18 +118,22 @@ amounts(void **unused)
 	assert_null(error_of(PGW_KIND_CAPTURE, part, can_all, 0, true, &n));
 	assert_int_equal(n, 70);
 	assert_null(error_of(PGW_KIND_CAPTURE, part, can_all, 70, true, &n));
-	assert_string_equal(error_of(PGW_KIND_CAPTURE, part, can_all, 71, true, &n), "amount_exceeds_remaining");
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, part, can_all, 71, true, &n),
+						"amount_exceeds_remaining");
 	assert_int_equal(n, 70);
 	assert_null(error_of(PGW_KIND_VOID, authorized, can_all, 0, true, &n));
 	assert_int_equal(n, 100);
 	assert_null(error_of(PGW_KIND_REFUND, captured, can_all, 0, true, &n));
 	assert_int_equal(n, 50);
-	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, 51, true, &n), "amount_exceeds_remaining");
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, 51, true, &n),
+						"amount_exceeds_remaining");
 	assert_int_equal(n, 50);
 	captured.refund_pending = 80;
-	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, 0, true, &n), "amount_exceeds_remaining");
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, 0, true, &n),
+						"amount_exceeds_remaining");
 	assert_int_equal(n, 0);
-	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, INT64_MAX, true, &n), "amount_exceeds_remaining");
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, can_all, INT64_MAX, true, &n),
+						"amount_exceeds_remaining");
 }
 
 /* Each capability taken away refuses just what needs it. */
@@ -123,33 +141,41 @@ static void
 capabilities(void **unused)
 {
 	PgwPaymentAmounts authorized = {.status = PGW_PAY_AUTHORIZED, .authorized = 100};
-	PgwPaymentAmounts part = {.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
+	PgwPaymentAmounts part = {
+		.status = PGW_PAY_PARTIALLY_CAPTURED, .authorized = 100, .captured = 30};
 	PgwPaymentAmounts captured = {.status = PGW_PAY_CAPTURED, .authorized = 100, .captured = 100};
 	PgwCapabilities caps;
 
 	(void) unused;
 	caps = can_all;
 	caps.separate_capture = false;
-	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 0, true, NULL), "bank_operation_not_supported");
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 0, true, NULL),
+						"bank_operation_not_supported");
 	caps = can_all;
 	caps.partial_capture = caps.multiple_captures = false;
 	assert_null(error_of(PGW_KIND_CAPTURE, authorized, caps, 0, false, NULL));
-	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 30, true, NULL), "bank_operation_not_supported");
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 30, true, NULL),
+						"bank_operation_not_supported");
 	caps = can_all;
 	caps.multiple_captures = false;
 	assert_null(error_of(PGW_KIND_CAPTURE, authorized, caps, 30, true, NULL));
-	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 30, false, NULL), "bank_operation_not_supported");
-	assert_string_equal(error_of(PGW_KIND_CAPTURE, part, caps, 0, true, NULL), "bank_operation_not_supported");
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, authorized, caps, 30, false, NULL),
+						"bank_operation_not_supported");
+	assert_string_equal(error_of(PGW_KIND_CAPTURE, part, caps, 0, true, NULL),
+						"bank_operation_not_supported");
 	caps = can_all;
 	caps.can_void = false;
-	assert_string_equal(error_of(PGW_KIND_VOID, authorized, caps, 0, true, NULL), "bank_operation_not_supported");
+	assert_string_equal(error_of(PGW_KIND_VOID, authorized, caps, 0, true, NULL),
+						"bank_operation_not_supported");
 	caps = can_all;
 	caps.can_refund = false;
-	assert_string_equal(error_of(PGW_KIND_REFUND, captured, caps, 0, true, NULL), "bank_operation_not_supported");
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, caps, 0, true, NULL),
+						"bank_operation_not_supported");
 	caps = can_all;
 	caps.partial_refund = false;
 	assert_null(error_of(PGW_KIND_REFUND, captured, caps, 0, true, NULL));
-	assert_string_equal(error_of(PGW_KIND_REFUND, captured, caps, 99, true, NULL), "bank_operation_not_supported");
+	assert_string_equal(error_of(PGW_KIND_REFUND, captured, caps, 99, true, NULL),
+						"bank_operation_not_supported");
 }
 
 /* ---------------------------------------------------------------- every sequence */
@@ -160,20 +186,20 @@ capabilities(void **unused)
 
 typedef struct Open
 {
-	PgwKind		kind;
-	int64_t		amount;
-	bool		final;
-	bool		done;			/* a refund that can still be taken back */
+	PgwKind kind;
+	int64_t amount;
+	bool final;
+	bool done; /* a refund that can still be taken back */
 } Open;
 
 typedef struct World
 {
 	PgwPaymentAmounts s;
-	Open		open[MAX_OPEN];
-	int			n;
-	int64_t		captured;		/* by a bookkeeping of the test's own */
-	int64_t		refunded;
-	bool		closed;
+	Open open[MAX_OPEN];
+	int n;
+	int64_t captured; /* by a bookkeeping of the test's own */
+	int64_t refunded;
+	bool closed;
 } World;
 
 static long worlds = 0;
@@ -182,9 +208,9 @@ static void
 sound(const World *w)
 {
 	const PgwPaymentAmounts *s = &w->s;
-	int64_t		reserved = 0;
-	int64_t		pending = 0;
-	int			claims = 0;
+	int64_t reserved = 0;
+	int64_t pending = 0;
+	int claims = 0;
 
 	for (int i = 0; i < w->n; i++)
 	{
@@ -236,14 +262,14 @@ static void walk(const World *before, int depth);
 static void
 begin(const World *before, PgwKind kind, int64_t amount, bool final, int depth)
 {
-	World		w = *before;
+	World w = *before;
 	PgwOperationCheck check;
 
 	pgw_payment_operation_check(kind, &w.s, &can_all, amount, final, &check);
 	if (check.error_code != NULL)
 		return;
 	assert_true(check.amount > 0);
-	w.open[w.n++] = (Open) {kind, check.amount, final, false};
+	w.open[w.n++] = (Open){kind, check.amount, final, false};
 	pgw_payment_operation_begin(kind, check.amount, &w.s);
 	walk(&w, depth);
 }
@@ -251,8 +277,8 @@ begin(const World *before, PgwKind kind, int64_t amount, bool final, int depth)
 static void
 end(const World *before, int i, bool done, int depth)
 {
-	World		w = *before;
-	Open		o = w.open[i];
+	World w = *before;
+	Open o = w.open[i];
 
 	if (done)
 		pgw_payment_operation_done(o.kind, o.amount, o.final, &w.s);
@@ -269,7 +295,7 @@ end(const World *before, int i, bool done, int depth)
 		w.refunded += o.amount;
 	w.open[i].done = true;
 	if (!(done && o.kind == PGW_KIND_REFUND))
-		w.open[i] = w.open[--w.n];	/* nothing more can come of it */
+		w.open[i] = w.open[--w.n]; /* nothing more can come of it */
 	walk(&w, depth);
 }
 
@@ -291,7 +317,7 @@ walk(const World *before, int depth)
 	{
 		if (before->open[i].done)
 		{
-			World		w = *before;
+			World w = *before;
 
 			pgw_payment_refund_reversed(w.open[i].amount, &w.s);
 			w.refunded -= w.open[i].amount;
@@ -303,7 +329,7 @@ walk(const World *before, int depth)
 		end(before, i, false, depth - 1);
 	}
 	{
-		World		w = *before;
+		World w = *before;
 
 		if (pgw_payment_authorization_expired(&w.s))
 		{
@@ -318,12 +344,14 @@ walk(const World *before, int depth)
 static void
 every_sequence(void **unused)
 {
-	World		w = {.s = {.status = PGW_PAY_AUTHORIZED, .authorized = AUTHORIZED}};
+	World w = {.s = {.status = PGW_PAY_AUTHORIZED, .authorized = AUTHORIZED}};
 
 	(void) unused;
 	walk(&w, DEPTH);
 	assert_true(worlds > 100000);
-	w = (World) {.s = {.status = PGW_PAY_CAPTURED, .authorized = AUTHORIZED, .captured = AUTHORIZED}, .captured = AUTHORIZED, .closed = true};
+	w = (World){.s = {.status = PGW_PAY_CAPTURED, .authorized = AUTHORIZED, .captured = AUTHORIZED},
+				.captured = AUTHORIZED,
+				.closed = true};
 	walk(&w, DEPTH);
 }
 
@@ -332,7 +360,8 @@ names(void **unused)
 {
 	(void) unused;
 	for (int i = 0; i < PGW_NPAYMENT_STATUSES; i++)
-		assert_int_equal(pgw_payment_status_parse(pgw_payment_status_name((PgwPaymentStatus) i)), i);
+		assert_int_equal(pgw_payment_status_parse(pgw_payment_status_name((PgwPaymentStatus) i)),
+						 i);
 	assert_int_equal(pgw_payment_status_parse("paid"), -1);
 	assert_int_equal(pgw_payment_status_parse(NULL), -1);
 	assert_null(pgw_payment_status_name(PGW_NPAYMENT_STATUSES));
@@ -344,23 +373,26 @@ static void
 docs_agree(void **unused)
 {
 	const char *refusals[MAX_REFUSALS];
-	int			nrefusals = 0;
-	char		want[1024];
-	size_t		n;
+	int nrefusals = 0;
+	char want[1024];
+	size_t n;
 	const PgwOperationRow *rows = pgw_payment_operation_rows(&n);
-	FILE	   *f = open_docs("docs/operations.md", "| status | under way | capture | void | refund |");
+	FILE *f = open_docs("docs/operations.md", "| status | under way | capture | void | refund |");
 
 	(void) unused;
 	for (size_t i = 0; i < n; i++)
 	{
-		int			len = snprintf(want, sizeof(want), "| %s | %s |", pgw_payment_status_name(rows[i].status), rows[i].under_way ? "yes" : "no");
+		int len =
+			snprintf(want, sizeof(want), "| %s | %s |", pgw_payment_status_name(rows[i].status),
+					 rows[i].under_way ? "yes" : "no");
 
 		for (int c = 0; c < PGW_NOPERATIONS; c++)
 		{
 			if (rows[i].refusals[c] == NULL)
 				len += snprintf(want + len, sizeof(want) - len, " yes |");
 			else
-				len += snprintf(want + len, sizeof(want) - len, " no (%d) |", number_of(refusals, &nrefusals, rows[i].refusals[c]));
+				len += snprintf(want + len, sizeof(want) - len, " no (%d) |",
+								number_of(refusals, &nrefusals, rows[i].refusals[c]));
 		}
 		expect_line(f, want);
 	}
@@ -381,12 +413,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_cell),
-		cmocka_unit_test(amounts),
-		cmocka_unit_test(capabilities),
-		cmocka_unit_test(every_sequence),
-		cmocka_unit_test(names),
-		cmocka_unit_test(docs_agree),
+		cmocka_unit_test(every_cell),     cmocka_unit_test(amounts), cmocka_unit_test(capabilities),
+		cmocka_unit_test(every_sequence), cmocka_unit_test(names),   cmocka_unit_test(docs_agree),
 	};
 
 	return cmocka_run_group_tests_name("payment", tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /*
- * test_resolve.c - how to find out about an attempt in doubt: each limit, and every combination against the invariants
+ * test_resolve.c - how to find out about an attempt in doubt: each limit, and every combination
+ * against the invariants
  */
 #include "check_flow.h"
 
@@ -8,7 +9,7 @@
 #include "core/payment/unknown_outcome_rules.h"
 
 #define LIFETIME 86400
-#define MARGIN 60				/* what is nearly over counts as over */
+#define MARGIN 60 /* what is nearly over counts as over */
 #define DEADLINE 3600
 
 static PgwCapabilities
@@ -29,21 +30,21 @@ can_replay(void **state)
 {
 	static const struct
 	{
-		bool		idempotency;
-		bool		token;
-		int64_t		lifetime;
-		int64_t		age;
-		bool		want;
-	}			cases[] = {
+		bool idempotency;
+		bool token;
+		int64_t lifetime;
+		int64_t age;
+		bool want;
+	} cases[] = {
 		{true, true, LIFETIME, 0, true},
 		{true, true, LIFETIME, LIFETIME - MARGIN - 1, true},
 		{true, true, LIFETIME, LIFETIME - MARGIN, false},
 		{true, true, LIFETIME, LIFETIME, false},
 		{true, true, LIFETIME, INT64_MAX, false},
-		{true, true, MARGIN, 0, false},	/* a bank that remembers no longer than that */
+		{true, true, MARGIN, 0, false}, /* a bank that remembers no longer than that */
 		{true, true, MARGIN + 1, 0, true},
 		{true, true, 1, 0, false},
-		{true, false, LIFETIME, 0, false},	/* a card is gone */
+		{true, false, LIFETIME, 0, false}, /* a card is gone */
 		{false, true, LIFETIME, 0, false},
 		{false, false, 0, 0, false},
 	};
@@ -51,11 +52,13 @@ can_replay(void **state)
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		PgwCapabilities caps = bank(cases[i].idempotency, false, -1);
-		PgwUnknownOutcomeFacts	facts = {.has_token = cases[i].token, .key_age_s = cases[i].age, .deadline_s = DEADLINE};
+		PgwUnknownOutcomeFacts facts = {
+			.has_token = cases[i].token, .key_age_s = cases[i].age, .deadline_s = DEADLINE};
 
 		caps.key_lifetime_s = cases[i].lifetime;
 		assert_int_equal(pgw_unknown_outcome_can_replay(&caps, &facts), cases[i].want);
-		assert_int_equal(pgw_capabilities_key_remembered(&caps, cases[i].age), cases[i].want || (cases[i].idempotency && !cases[i].token));
+		assert_int_equal(pgw_capabilities_key_remembered(&caps, cases[i].age),
+						 cases[i].want || (cases[i].idempotency && !cases[i].token));
 	}
 }
 
@@ -64,13 +67,20 @@ not_found_counts(void **state)
 {
 	static const struct
 	{
-		int64_t		consistent_after;
-		int64_t		age;
-		bool		want;
-	}			cases[] = {
-		{-1, 0, false}, {-1, DEADLINE, false}, {-1, INT64_MAX, false},
-		{0, 0, true}, {0, 1, true},
-		{2, 0, false}, {2, 1, false}, {2, 2, true}, {2, 3, true}, {2, INT64_MAX, true},
+		int64_t consistent_after;
+		int64_t age;
+		bool want;
+	} cases[] = {
+		{-1, 0, false},
+		{-1, DEADLINE, false},
+		{-1, INT64_MAX, false},
+		{0, 0, true},
+		{0, 1, true},
+		{2, 0, false},
+		{2, 1, false},
+		{2, 2, true},
+		{2, 3, true},
+		{2, INT64_MAX, true},
 		{INT64_MAX, DEADLINE, false},
 	};
 
@@ -91,22 +101,25 @@ steps(void **state)
 	};
 	static const struct
 	{
-		bool		idempotency;
-		bool		lookup;
-		int			consistent;
-		bool		token;
-		bool		resend_allowed;
-		int64_t		key_age;
-		int64_t		asked_age;
+		bool idempotency;
+		bool lookup;
+		int consistent;
+		bool token;
+		bool resend_allowed;
+		int64_t key_age;
+		int64_t asked_age;
 		PgwUnknownOutcomeStep want;
 		const char *reason;
-	}			cases[] = {
+	} cases[] = {
 		/* both ways: a look-up cannot charge */
 		{true, true, 2, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
 		{true, true, 2, true, true, 5, 5, PGW_UNKNOWN_OUTCOME_REPLAY, NULL},
 		{true, true, 2, true, true, LIFETIME, 5, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
 		{true, true, 2, false, true, 5, 5, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
-		/* a look-up whose "not found" never counts comes after the replay, and is still better than nothing */
+		/*
+		 * a look-up whose "not found" never counts comes after the replay, and is still better than
+		 * nothing
+		 */
 		{true, true, NEVER, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_REPLAY, NULL},
 		{true, true, NEVER, true, false, LIFETIME, 0, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
 		{true, true, NEVER, false, false, 0, 0, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
@@ -117,7 +130,8 @@ steps(void **state)
 		/* none, or none left */
 		{false, false, NEVER, true, false, 0, 0, PGW_UNKNOWN_OUTCOME_REVIEW, "no_way_to_find_out"},
 		{true, false, NEVER, false, false, 0, 0, PGW_UNKNOWN_OUTCOME_REVIEW, "no_way_to_find_out"},
-		{true, false, NEVER, true, false, LIFETIME - MARGIN, 0, PGW_UNKNOWN_OUTCOME_REVIEW, "no_way_to_find_out"},
+		{true, false, NEVER, true, false, LIFETIME - MARGIN, 0, PGW_UNKNOWN_OUTCOME_REVIEW,
+		 "no_way_to_find_out"},
 		/* the deadline; what a look-up has just found is still acted upon */
 		{true, true, 2, true, false, 0, DEADLINE - 1, PGW_UNKNOWN_OUTCOME_LOOKUP, NULL},
 		{true, true, 2, true, false, 0, DEADLINE, PGW_UNKNOWN_OUTCOME_REVIEW, "deadline"},
@@ -129,39 +143,52 @@ steps(void **state)
 	for (size_t i = 0; i < LENGTH(cases); i++)
 	{
 		PgwCapabilities caps = bank(cases[i].idempotency, cases[i].lookup, cases[i].consistent);
-		PgwUnknownOutcomeFacts	facts = {
-			.has_token = cases[i].token, .resend_allowed = cases[i].resend_allowed, .key_age_s = cases[i].key_age, .asked_age_s = cases[i].asked_age,
-			.deadline_s = DEADLINE
-		};
+		PgwUnknownOutcomeFacts facts = {.has_token = cases[i].token,
+										.resend_allowed = cases[i].resend_allowed,
+										.key_age_s = cases[i].key_age,
+										.asked_age_s = cases[i].asked_age,
+										.deadline_s = DEADLINE};
 		const char *reason = "left alone";
 		PgwUnknownOutcomeStep step = pgw_unknown_outcome_step(&caps, &facts, &reason);
 
 		if (step != cases[i].want || !same_text(reason, cases[i].reason))
-			fail_msg("case %zu: step %d, reason %s", i, (int) step, reason != NULL ? reason : "none");
+			fail_msg("case %zu: step %d, reason %s", i, (int) step,
+					 reason != NULL ? reason : "none");
 	}
 }
 
-/* A bank that repeats its errors is not asked for one again: a look-up tells, and without one nothing does. */
+/*
+ * A bank that repeats its errors is not asked for one again: a look-up tells, and without one
+ * nothing does.
+ */
 static void
 stored_error(void **state)
 {
 	for (int bits = 0; bits < 8; bits++)
 	{
 		PgwCapabilities caps = bank(true, (bits & 1) != 0, 2);
-		PgwUnknownOutcomeFacts	facts = {.has_token = true, .resend_allowed = (bits & 2) != 0, .error_answered = true, .deadline_s = DEADLINE};
+		PgwUnknownOutcomeFacts facts = {.has_token = true,
+										.resend_allowed = (bits & 2) != 0,
+										.error_answered = true,
+										.deadline_s = DEADLINE};
 		const char *reason;
 
 		caps.replays_errors = (bits & 4) != 0;
 		assert_int_equal(pgw_unknown_outcome_can_replay(&caps, &facts), !caps.replays_errors);
 		assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason),
-						 !caps.replays_errors && (facts.resend_allowed || !caps.lookup) ? PGW_UNKNOWN_OUTCOME_REPLAY : caps.lookup ?
-							 PGW_UNKNOWN_OUTCOME_LOOKUP : PGW_UNKNOWN_OUTCOME_REVIEW);
+						 !caps.replays_errors && (facts.resend_allowed || !caps.lookup)
+							 ? PGW_UNKNOWN_OUTCOME_REPLAY
+						 : caps.lookup ? PGW_UNKNOWN_OUTCOME_LOOKUP
+									   : PGW_UNKNOWN_OUTCOME_REVIEW);
 		facts.error_answered = false;
 		assert_true(pgw_unknown_outcome_can_replay(&caps, &facts));
 	}
 }
 
-/* Approved, and not named: looked up while there is time, then cancelled or reviewed; never sent again. */
+/*
+ * Approved, and not named: looked up while there is time, then cancelled or reviewed; never sent
+ * again.
+ */
 static void
 approved(void **state)
 {
@@ -171,8 +198,11 @@ approved(void **state)
 		for (size_t a = 0; a < LENGTH(ages); a++)
 		{
 			PgwCapabilities caps = bank(bits & 1, (bits & 2) != 0, (bits & 4) != 0 ? 2 : -1);
-			PgwUnknownOutcomeFacts	facts = {.has_token = true, .resend_allowed = (bits & 8) != 0, .approved = true, .asked_age_s = ages[a],
-											 .deadline_s = DEADLINE};
+			PgwUnknownOutcomeFacts facts = {.has_token = true,
+											.resend_allowed = (bits & 8) != 0,
+											.approved = true,
+											.asked_age_s = ages[a],
+											.deadline_s = DEADLINE};
 			const char *reason = NULL;
 			PgwUnknownOutcomeStep step;
 
@@ -182,7 +212,8 @@ approved(void **state)
 				assert_int_equal(step, PGW_UNKNOWN_OUTCOME_LOOKUP);
 			else
 			{
-				assert_int_equal(step, caps.can_cancel ? PGW_UNKNOWN_OUTCOME_CANCEL : PGW_UNKNOWN_OUTCOME_REVIEW);
+				assert_int_equal(step, caps.can_cancel ? PGW_UNKNOWN_OUTCOME_CANCEL
+													   : PGW_UNKNOWN_OUTCOME_REVIEW);
 				assert_string_equal(reason, "approval_without_reference");
 			}
 		}
@@ -193,16 +224,19 @@ check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 {
 	const char *reason = "left alone";
 	PgwUnknownOutcomeStep step = pgw_unknown_outcome_step(caps, facts, &reason);
-	bool		key_young = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
-	bool		replay_safe = key_young && facts->has_token;
-	bool		over = facts->asked_age_s >= facts->deadline_s;
-	bool		lookup = caps->lookup && (facts->has_id || !caps->lookup_needs_id);
-	bool		conclusive = lookup && caps->lookup_consistent_after_s >= 0 && !facts->lookup_inconclusive;
-	char		what[256];
+	bool key_young = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
+	bool replay_safe = key_young && facts->has_token;
+	bool over = facts->asked_age_s >= facts->deadline_s;
+	bool lookup = caps->lookup && (facts->has_id || !caps->lookup_needs_id);
+	bool conclusive = lookup && caps->lookup_consistent_after_s >= 0 && !facts->lookup_inconclusive;
+	char what[256];
 
-	snprintf(what, sizeof(what), "step %d: idempotency %d, lifetime %lld, lookup %d, consistent %lld, token %d, looked %d, key %lld, asked %lld",
-			 (int) step, caps->idempotency, (long long) caps->key_lifetime_s, caps->lookup, (long long) caps->lookup_consistent_after_s,
-			 facts->has_token, facts->resend_allowed, (long long) facts->key_age_s, (long long) facts->asked_age_s);
+	snprintf(
+		what, sizeof(what),
+		"step %d: idempotency %d, lifetime %lld, lookup %d, consistent %lld, token %d, looked %d, key %lld, asked %lld",
+		(int) step, caps->idempotency, (long long) caps->key_lifetime_s, caps->lookup,
+		(long long) caps->lookup_consistent_after_s, facts->has_token, facts->resend_allowed,
+		(long long) facts->key_age_s, (long long) facts->asked_age_s);
 	switch (step)
 	{
 		case PGW_UNKNOWN_OUTCOME_REPLAY:
@@ -218,7 +252,7 @@ check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 			CHECK(reason == NULL, what);
 			return;
 		case PGW_UNKNOWN_OUTCOME_CANCEL:
-			CHECK(false, what);	/* nothing was approved */
+			CHECK(false, what); /* nothing was approved */
 			return;
 		case PGW_UNKNOWN_OUTCOME_REVIEW:
 			CHECK(over || (!lookup && !replay_safe), what);
@@ -233,7 +267,16 @@ every_combination(void **state)
 {
 	static const int64_t lifetimes[] = {1, MARGIN, MARGIN + 1, LIFETIME};
 	static const int64_t consistent[] = {-1, 0, 2, DEADLINE};
-	static const int64_t ages[] = {0, 1, MARGIN, DEADLINE - 1, DEADLINE, DEADLINE + 1, LIFETIME - MARGIN - 1, LIFETIME - MARGIN, LIFETIME, INT64_MAX};
+	static const int64_t ages[] = {0,
+								   1,
+								   MARGIN,
+								   DEADLINE - 1,
+								   DEADLINE,
+								   DEADLINE + 1,
+								   LIFETIME - MARGIN - 1,
+								   LIFETIME - MARGIN,
+								   LIFETIME,
+								   INT64_MAX};
 
 	for (int bits = 0; bits < 128; bits++)
 		for (size_t l = 0; l < LENGTH(lifetimes); l++)
@@ -242,10 +285,13 @@ every_combination(void **state)
 					for (size_t a = 0; a < LENGTH(ages); a++)
 					{
 						PgwCapabilities caps = bank(bits & 1, (bits & 2) != 0, consistent[c]);
-						PgwUnknownOutcomeFacts	facts = {
-							.has_token = (bits & 4) != 0, .resend_allowed = (bits & 8) != 0, .key_age_s = ages[k], .asked_age_s = ages[a],
-							.deadline_s = DEADLINE, .lookup_inconclusive = (bits & 16) != 0, .has_id = (bits & 32) != 0
-						};
+						PgwUnknownOutcomeFacts facts = {.has_token = (bits & 4) != 0,
+														.resend_allowed = (bits & 8) != 0,
+														.key_age_s = ages[k],
+														.asked_age_s = ages[a],
+														.deadline_s = DEADLINE,
+														.lookup_inconclusive = (bits & 16) != 0,
+														.has_id = (bits & 32) != 0};
 
 						caps.lookup_needs_id = (bits & 64) != 0;
 						caps.key_lifetime_s = lifetimes[l];
@@ -257,8 +303,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts), cmocka_unit_test(steps), cmocka_unit_test(stored_error), cmocka_unit_test(approved),
-		cmocka_unit_test(every_combination),
+		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts),
+		cmocka_unit_test(steps),      cmocka_unit_test(stored_error),
+		cmocka_unit_test(approved),   cmocka_unit_test(every_combination),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /*
- * test_retry.c - back-off and retry budget: planned values, bounds, and what must hold for any input
+ * test_retry.c - back-off and retry budget: planned values, bounds, and what must hold for any
+ * input
  */
 #include <float.h>
 #include <limits.h>
@@ -15,7 +16,7 @@
 #include "core/pacing/retry_budget.h"
 #include "core/pacing/retry_delay.h"
 
-#define MIDDLE 0.5				/* no jitter */
+#define MIDDLE 0.5 /* no jitter */
 #define HIGHEST (1.0 - DBL_EPSILON / 2)
 #define HOUR INT64_C(3600000)
 #define DAY INT64_C(86400000)
@@ -37,7 +38,7 @@ next_random(void)
 static int64_t
 any_number(void)
 {
-	int64_t		n = (int64_t) (next_random() >> (next_random() % 64));
+	int64_t n = (int64_t) (next_random() >> (next_random() % 64));
 
 	return next_random() % 4 == 0 ? -(n & INT64_MAX) : n & INT64_MAX;
 }
@@ -60,7 +61,8 @@ retry_doubles(void **state)
 		assert_int_equal(pgw_retry_delay_ms(i + 1, 500, 60000, -1, MIDDLE), want[i]);
 		assert_int_equal(pgw_retry_delay_ms(i + 1, 500, 60000, 0, 0), want[i] * 8 / 10);
 		assert_int_equal(pgw_retry_delay_ms(i + 1, 500, 60000, 0, 0.25), want[i] * 9 / 10);
-		assert_in_range(pgw_retry_delay_ms(i + 1, 500, 60000, 0, HIGHEST), want[i] * 12 / 10 - 1, want[i] * 12 / 10);
+		assert_in_range(pgw_retry_delay_ms(i + 1, 500, 60000, 0, HIGHEST), want[i] * 12 / 10 - 1,
+						want[i] * 12 / 10);
 	}
 }
 
@@ -103,28 +105,32 @@ static void
 extremes(void **state)
 {
 	static const int tries[] = {INT_MIN, -1, 0, 1, 2, 31, 32, 33, 63, 64, 65, INT_MAX};
-	static const int64_t numbers[] = {INT64_MIN, -1, 0, 1, 2, INT_MAX, HOUR, DAY, PGW_DELAY_LIMIT_MS, INT64_MAX / 2, INT64_MAX};
+	static const int64_t numbers[] = {
+		INT64_MIN, -1, 0, 1, 2, INT_MAX, HOUR, DAY, PGW_DELAY_LIMIT_MS, INT64_MAX / 2, INT64_MAX};
 	static const int afters[] = {INT_MIN, -1, 0, 1, 3600, INT_MAX};
-	const double odd[] = {0, HIGHEST, 1, -1, 1e300, -1e300, (double) NAN, (double) INFINITY, -(double) INFINITY};
-	size_t		ntries = sizeof(tries) / sizeof(tries[0]);
-	size_t		nnumbers = sizeof(numbers) / sizeof(numbers[0]);
+	const double odd[] = {
+		0, HIGHEST, 1, -1, 1e300, -1e300, (double) NAN, (double) INFINITY, -(double) INFINITY};
+	size_t ntries = sizeof(tries) / sizeof(tries[0]);
+	size_t nnumbers = sizeof(numbers) / sizeof(numbers[0]);
 
 	for (size_t t = 0; t < ntries; t++)
 		for (size_t b = 0; b < nnumbers; b++)
 			for (size_t r = 0; r < sizeof(odd) / sizeof(odd[0]); r++)
 			{
-				int64_t		watch = pgw_retry_watch_delay_ms(tries[t], numbers[b], odd[r]);
+				int64_t watch = pgw_retry_watch_delay_ms(tries[t], numbers[b], odd[r]);
 
 				assert_true(watch >= 1 && watch <= DAY * 12 / 10);
 				for (size_t m = 0; m < nnumbers; m++)
 					for (size_t a = 0; a < sizeof(afters) / sizeof(afters[0]); a++)
 					{
-						int64_t		delay = pgw_retry_delay_ms(tries[t], numbers[b], numbers[m], afters[a], odd[r]);
+						int64_t delay =
+							pgw_retry_delay_ms(tries[t], numbers[b], numbers[m], afters[a], odd[r]);
 
 						/* Fits a timestamp in microseconds with room for any date. */
 						assert_true(delay >= 1 && delay <= PGW_DELAY_LIMIT_MS * 12 / 10);
 						if (afters[a] > 0)
-							assert_true(delay >= (afters[a] > 3600 ? HOUR : afters[a] * INT64_C(1000)));
+							assert_true(delay >=
+										(afters[a] > 3600 ? HOUR : afters[a] * INT64_C(1000)));
 					}
 			}
 
@@ -133,7 +139,8 @@ extremes(void **state)
 	assert_int_equal(pgw_retry_delay_ms(1, INT64_MIN, 60000, 0, MIDDLE), 1);
 	assert_int_equal(pgw_retry_delay_ms(5, INT64_MIN, 60000, 0, MIDDLE), 16);
 	assert_int_equal(pgw_retry_delay_ms(5, 1000, INT64_MIN, 0, HIGHEST), 1);
-	assert_int_equal(pgw_retry_delay_ms(INT_MAX, INT64_MAX, INT64_MAX, 0, MIDDLE), PGW_DELAY_LIMIT_MS);
+	assert_int_equal(pgw_retry_delay_ms(INT_MAX, INT64_MAX, INT64_MAX, 0, MIDDLE),
+					 PGW_DELAY_LIMIT_MS);
 
 	/* Jitter stays within its fifth when the random number does not keep its range. */
 	assert_int_equal(pgw_retry_delay_ms(1, 1000, 60000, 0, (double) NAN), 800);
@@ -141,28 +148,31 @@ extremes(void **state)
 	assert_int_equal(pgw_retry_delay_ms(1, 1000, 60000, 0, (double) INFINITY), 1200);
 }
 
-/* One more try never shortens the delay; the first delays are the base, the last ones the maximum; jitter moves by a fifth. */
+/*
+ * One more try never shortens the delay; the first delays are the base, the last ones the maximum;
+ * jitter moves by a fifth.
+ */
 static void
 retry_properties(void **state)
 {
 	seed = UINT64_C(0x9E3779B97F4A7C15);
 	for (int round = 0; round < 4000; round++)
 	{
-		int64_t		base = any_number();
-		int64_t		max = any_number();
-		int			after = (int) (any_number() % 5000);
-		double		random = any_random();
-		int64_t		floor = after < 0 ? 0 : after > 3600 ? HOUR : after * INT64_C(1000);
-		int64_t		top = max < 1 ? 1 : max > PGW_DELAY_LIMIT_MS ? PGW_DELAY_LIMIT_MS : max;
-		int64_t		first = base < 1 ? 1 : base > top ? top : base;
-		int64_t		before = 0;
-		int64_t		before_plain = 0;
+		int64_t base = any_number();
+		int64_t max = any_number();
+		int after = (int) (any_number() % 5000);
+		double random = any_random();
+		int64_t floor = after < 0 ? 0 : after > 3600 ? HOUR : after * INT64_C(1000);
+		int64_t top = max < 1 ? 1 : max > PGW_DELAY_LIMIT_MS ? PGW_DELAY_LIMIT_MS : max;
+		int64_t first = base < 1 ? 1 : base > top ? top : base;
+		int64_t before = 0;
+		int64_t before_plain = 0;
 
 		for (int tries = 1; tries <= 70; tries++)
 		{
-			int64_t		plain = pgw_retry_delay_ms(tries, base, max, 0, MIDDLE);
-			int64_t		delay = pgw_retry_delay_ms(tries, base, max, 0, random);
-			int64_t		asked = pgw_retry_delay_ms(tries, base, max, after, random);
+			int64_t plain = pgw_retry_delay_ms(tries, base, max, 0, MIDDLE);
+			int64_t delay = pgw_retry_delay_ms(tries, base, max, 0, random);
+			int64_t asked = pgw_retry_delay_ms(tries, base, max, after, random);
 
 			assert_true(plain >= before_plain && delay >= before);
 			assert_true(plain >= first && plain <= top);
@@ -187,15 +197,15 @@ watch_properties(void **state)
 	seed = UINT64_C(0xD1B54A32D192ED03);
 	for (int round = 0; round < 4000; round++)
 	{
-		int64_t		base = any_number();
-		double		random = any_random();
-		int64_t		before = 0;
-		int64_t		before_plain = 0;
+		int64_t base = any_number();
+		double random = any_random();
+		int64_t before = 0;
+		int64_t before_plain = 0;
 
 		for (int tries = 0; tries <= 40; tries++)
 		{
-			int64_t		plain = pgw_retry_watch_delay_ms(tries, base, MIDDLE);
-			int64_t		delay = pgw_retry_watch_delay_ms(tries, base, random);
+			int64_t plain = pgw_retry_watch_delay_ms(tries, base, MIDDLE);
+			int64_t delay = pgw_retry_watch_delay_ms(tries, base, random);
 
 			assert_true(plain >= 1 && plain <= DAY && delay >= before);
 			if (tries == 0)
@@ -210,16 +220,19 @@ watch_properties(void **state)
 	}
 }
 
-/* Jitter spreads evenly over the whole range: a thousand that failed at once do not come back at once. */
+/*
+ * Jitter spreads evenly over the whole range: a thousand that failed at once do not come back at
+ * once.
+ */
 static void
 jitter_spreads(void **state)
 {
-	int			tenths[10] = {0};
+	int tenths[10] = {0};
 
 	seed = 42;
 	for (int i = 0; i < 10000; i++)
 	{
-		int64_t		delay = pgw_retry_delay_ms(1, 100000, 100000, 0, any_random());
+		int64_t delay = pgw_retry_delay_ms(1, 100000, 100000, 0, any_random());
 
 		tenths[(delay - 80000) / 4000]++;
 	}
@@ -232,7 +245,7 @@ jitter_spreads(void **state)
 static int
 take_all(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now)
 {
-	int			n = 0;
+	int n = 0;
 
 	while (pgw_budget_take(b, cfg, now))
 		n++;
@@ -250,7 +263,7 @@ static void
 budget_of_time(void **state)
 {
 	PgwBudgetConfig cfg = PGW_BUDGET_DEFAULT;
-	PgwBudget	b;
+	PgwBudget b;
 
 	pgw_budget_init(&b, &cfg, 5000);
 	assert_int_equal(pgw_budget_wait_ms(&b, &cfg, 5000), 0);
@@ -273,7 +286,7 @@ static void
 budget_of_successes(void **state)
 {
 	PgwBudgetConfig cfg = PGW_BUDGET_DEFAULT;
-	PgwBudget	b;
+	PgwBudget b;
 
 	pgw_budget_init(&b, &cfg, 0);
 	assert_int_equal(take_all(&b, &cfg, 0), 10);
@@ -308,7 +321,7 @@ budget_out_of_range(void **state)
 {
 	PgwBudgetConfig least = {.success_percent = INT_MIN, .per_second = INT_MIN};
 	PgwBudgetConfig most = {.success_percent = INT_MAX, .per_second = INT_MAX};
-	PgwBudget	b;
+	PgwBudget b;
 
 	pgw_budget_init(&b, &least, INT64_MIN);
 	succeed(&b, &least, INT64_MIN, 100);
@@ -332,8 +345,8 @@ static void
 budget_in_an_outage(void **state)
 {
 	PgwBudgetConfig cfg = PGW_BUDGET_DEFAULT;
-	PgwBudget	b;
-	int			taken = 0;
+	PgwBudget b;
+	int taken = 0;
 
 	pgw_budget_init(&b, &cfg, 0);
 	for (int64_t now = 0; now < 600000; now += 10)
@@ -349,8 +362,8 @@ static void
 budget_when_the_clock_jumps(void **state)
 {
 	PgwBudgetConfig cfg = PGW_BUDGET_DEFAULT;
-	PgwBudget	b;
-	int64_t		now = 10 * DAY;
+	PgwBudget b;
+	int64_t now = 10 * DAY;
 
 	pgw_budget_init(&b, &cfg, now);
 	succeed(&b, &cfg, now, 1000);
@@ -365,16 +378,19 @@ budget_when_the_clock_jumps(void **state)
 	assert_int_equal(take_all(&b, &cfg, now - 3 * DAY + 2000), 2);
 }
 
-/* Never more than what was there, what time gave and what successes gave; and a token at the promised time, within a second. */
+/*
+ * Never more than what was there, what time gave and what successes gave; and a token at the
+ * promised time, within a second.
+ */
 static void
 budget_properties(void **state)
 {
 	for (int round = 0; round < 500; round++)
 	{
 		PgwBudgetConfig cfg;
-		PgwBudget	b;
-		int64_t		now;
-		int64_t		allowed;
+		PgwBudget b;
+		int64_t now;
+		int64_t allowed;
 
 		seed = 1000 + round;
 		cfg.success_percent = (int) (next_random() % 101);
@@ -384,8 +400,8 @@ budget_properties(void **state)
 		allowed = b.granted + b.earned;
 		for (int step = 0; step < 1000; step++)
 		{
-			int64_t		pause;
-			PgwBudget	copy;
+			int64_t pause;
+			PgwBudget copy;
 
 			switch (next_random() % 4)
 			{
@@ -413,7 +429,10 @@ budget_properties(void **state)
 			assert_true(pause == 0 || !pgw_budget_take(&copy, &cfg, now));
 			assert_true(pgw_budget_take(&copy, &cfg, now + pause));
 
-			/* From here on, afresh: the bound holds between any two moments, also when the clock is set back. */
+			/*
+			 * From here on, afresh: the bound holds between any two moments, also when the clock is
+			 * set back.
+			 */
 			if (next_random() % 50 == 0)
 			{
 				pgw_budget_wait_ms(&b, &cfg, now);
@@ -433,10 +452,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(retry_doubles), cmocka_unit_test(retry_after_is_kept), cmocka_unit_test(watch_quadruples),
-		cmocka_unit_test(extremes), cmocka_unit_test(retry_properties), cmocka_unit_test(watch_properties),
-		cmocka_unit_test(jitter_spreads), cmocka_unit_test(budget_of_time), cmocka_unit_test(budget_of_successes),
-		cmocka_unit_test(budget_out_of_range), cmocka_unit_test(budget_in_an_outage), cmocka_unit_test(budget_when_the_clock_jumps),
+		cmocka_unit_test(retry_doubles),       cmocka_unit_test(retry_after_is_kept),
+		cmocka_unit_test(watch_quadruples),    cmocka_unit_test(extremes),
+		cmocka_unit_test(retry_properties),    cmocka_unit_test(watch_properties),
+		cmocka_unit_test(jitter_spreads),      cmocka_unit_test(budget_of_time),
+		cmocka_unit_test(budget_of_successes), cmocka_unit_test(budget_out_of_range),
+		cmocka_unit_test(budget_in_an_outage), cmocka_unit_test(budget_when_the_clock_jumps),
 		cmocka_unit_test(budget_properties),
 	};
 

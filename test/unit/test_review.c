@@ -1,5 +1,6 @@
 /*
- * test_review.c - every cell of the review grid against a transcription, the edges of state_machine.c and the page in docs/
+ * test_review.c - every cell of the review grid against a transcription, the edges of
+ * state_machine.c and the page in docs/
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,9 +16,13 @@
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
 
-static const char *const actions[] = {"retry", "mark_charged", "mark_not_charged", "mark_refunded", "refund"};
+static const char *const actions[] = {"retry", "mark_charged", "mark_not_charged", "mark_refunded",
+									  "refund"};
 
-/* kind | came from[,came from] | where each action leads, "-": refused; typed by hand, not from review_rules.c */
+/*
+ * kind | came from[,came from] | where each action leads, "-": refused; typed by hand, not from
+ * review_rules.c
+ */
 static const char *const expected[] = {
 	"payment|Created,BankUnknown|BankUnknown BankApproved Failed - -",
 	"payment|BankApproved|BankApproved BankApproved - Refunded Refunding",
@@ -35,11 +40,11 @@ static const char *const expected[] = {
 static bool
 has_word(const char *list, size_t len, const char *word)
 {
-	size_t		n = strlen(word);
+	size_t n = strlen(word);
 
 	for (const char *p = list; p < list + len;)
 	{
-		size_t		w = strcspn(p, ",|");
+		size_t w = strcspn(p, ",|");
 
 		if (w == n && strncmp(p, word, n) == 0)
 			return true;
@@ -72,16 +77,17 @@ should(int kind, int from, int action, char *word)
 static void
 every_cell(void **unused)
 {
-	int			allowed = 0;
+	int allowed = 0;
 
 	(void) unused;
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 		for (int from = 0; from < PGW_NSTATES; from++)
 			for (int a = 0; a < PGW_NREVIEW_ACTIONS; a++)
 			{
-				char		word[32];
+				char word[32];
 				const char *want = should(kind, from, a, word);
-				const PgwReviewCell *cell = pgw_review_cell((PgwKind) kind, (PgwState) from, (PgwReviewAction) a);
+				const PgwReviewCell *cell =
+					pgw_review_cell((PgwKind) kind, (PgwState) from, (PgwReviewAction) a);
 
 				if (want == NULL)
 				{
@@ -105,36 +111,44 @@ every_cell(void **unused)
 	assert_null(pgw_review_cell((PgwKind) -1, PGW_CREATED, PGW_REVIEW_RETRY));
 }
 
-/* Every state from which an attempt can come to be reviewed has its row, no other has one, and none leads off the legal edges. */
+/*
+ * Every state from which an attempt can come to be reviewed has its row, no other has one, and none
+ * leads off the legal edges.
+ */
 static void
 fits_the_states(void **unused)
 {
-	size_t		n;
+	size_t n;
 	const PgwReviewRow *rows = pgw_review_rows(&n);
 
 	(void) unused;
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 		for (int from = 0; from < PGW_NSTATES; from++)
 		{
-			bool		reviewed = pgw_event_legal((PgwKind) kind, (PgwState) from, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED);
+			bool reviewed =
+				pgw_event_legal((PgwKind) kind, (PgwState) from, PGW_REQUIRES_MANUAL_REVIEW,
+								PGW_EV_MANUAL_REVIEW_REQUIRED);
 
-			assert_int_equal(pgw_review_cell((PgwKind) kind, (PgwState) from, PGW_REVIEW_RETRY) != NULL, reviewed);
+			assert_int_equal(pgw_review_cell((PgwKind) kind, (PgwState) from, PGW_REVIEW_RETRY) !=
+								 NULL,
+							 reviewed);
 		}
 	for (size_t i = 0; i < n; i++)
 	{
-		bool		any = false;
+		bool any = false;
 
 		for (size_t j = 0; j < i; j++)
 			assert_false(rows[i].kind == rows[j].kind && rows[i].from == rows[j].from);
 		for (int a = 0; a < PGW_NREVIEW_ACTIONS; a++)
 		{
-			PgwState	to = rows[i].cells[a].to;
+			PgwState to = rows[i].cells[a].to;
 
 			any = any || to != PGW_STATE_NONE;
 			assert_true(to == PGW_STATE_NONE ||
-						pgw_event_legal(rows[i].kind, PGW_REQUIRES_MANUAL_REVIEW, to, PGW_EV_MANUAL_REVIEW_RESOLVED));
+						pgw_event_legal(rows[i].kind, PGW_REQUIRES_MANUAL_REVIEW, to,
+										PGW_EV_MANUAL_REVIEW_RESOLVED));
 		}
-		assert_true(any);		/* nothing is stuck for good */
+		assert_true(any); /* nothing is stuck for good */
 	}
 }
 
@@ -142,17 +156,18 @@ fits_the_states(void **unused)
 static void
 safe(void **unused)
 {
-	size_t		n;
+	size_t n;
 	const PgwReviewRow *rows = pgw_review_rows(&n);
 
 	(void) unused;
 	for (size_t i = 0; i < n; i++)
 	{
 		const PgwReviewCell *c = rows[i].cells;
-		bool		in_doubt = rows[i].from == PGW_CREATED || rows[i].from == PGW_BANK_UNKNOWN;
+		bool in_doubt = rows[i].from == PGW_CREATED || rows[i].from == PGW_BANK_UNKNOWN;
 
 		for (int a = 0; a < PGW_NREVIEW_ACTIONS; a++)
-			assert_int_not_equal(c[a].to, PGW_CREATED);	/* from there it would be sent without a look */
+			/* from there it would be sent without a look */
+			assert_int_not_equal(c[a].to, PGW_CREATED);
 		if (in_doubt)
 		{
 			assert_int_equal(c[PGW_REVIEW_REFUND].to, PGW_STATE_NONE);
@@ -165,7 +180,8 @@ safe(void **unused)
 		}
 	}
 	for (int a = 0; a < PGW_NREVIEW_ACTIONS; a++)
-		assert_int_equal(pgw_review_needs_reference((PgwReviewAction) a), a == PGW_REVIEW_MARK_CHARGED || a == PGW_REVIEW_MARK_REFUNDED);
+		assert_int_equal(pgw_review_needs_reference((PgwReviewAction) a),
+						 a == PGW_REVIEW_MARK_CHARGED || a == PGW_REVIEW_MARK_REFUNDED);
 	assert_true(pgw_review_key_did_nothing("refused"));
 	assert_false(pgw_review_key_did_nothing("no_way_to_find_out"));
 	assert_false(pgw_review_key_did_nothing("charge_not_found"));
@@ -188,21 +204,27 @@ names(void **unused)
 	assert_int_equal(pgw_review_action_parse(NULL), -1);
 }
 
-/* The refusals in the order in which the grid first gives them; returns the number of this one, from 1. */
+/*
+ * The refusals in the order in which the grid first gives them; returns the number of this one,
+ * from 1.
+ */
 static void
 docs_agree(void **unused)
 {
 	const char *refusals[MAX_REFUSALS];
-	int			nrefusals = 0;
-	char		want[1024];
-	size_t		n;
+	int nrefusals = 0;
+	char want[1024];
+	size_t n;
 	const PgwReviewRow *rows = pgw_review_rows(&n);
-	FILE	   *f = open_docs("docs/manual-review.md", "| kind | came from | retry | mark_charged | mark_not_charged | mark_refunded | refund |");
+	FILE *f = open_docs(
+		"docs/manual-review.md",
+		"| kind | came from | retry | mark_charged | mark_not_charged | mark_refunded | refund |");
 
 	(void) unused;
 	for (size_t i = 0; i < n; i++)
 	{
-		int			len = snprintf(want, sizeof(want), "| %s | %s |", pgw_kind_name(rows[i].kind), pgw_state_name(rows[i].from));
+		int len = snprintf(want, sizeof(want), "| %s | %s |", pgw_kind_name(rows[i].kind),
+						   pgw_state_name(rows[i].from));
 
 		for (int a = 0; a < PGW_NREVIEW_ACTIONS; a++)
 		{
@@ -211,7 +233,8 @@ docs_agree(void **unused)
 			if (cell->to != PGW_STATE_NONE)
 				len += snprintf(want + len, sizeof(want) - len, " %s |", pgw_state_name(cell->to));
 			else
-				len += snprintf(want + len, sizeof(want) - len, " no (%d) |", number_of(refusals, &nrefusals, cell->refusal));
+				len += snprintf(want + len, sizeof(want) - len, " no (%d) |",
+								number_of(refusals, &nrefusals, cell->refusal));
 		}
 		expect_line(f, want);
 	}
@@ -232,11 +255,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_cell),
-		cmocka_unit_test(fits_the_states),
-		cmocka_unit_test(safe),
-		cmocka_unit_test(names),
-		cmocka_unit_test(docs_agree),
+		cmocka_unit_test(every_cell), cmocka_unit_test(fits_the_states), cmocka_unit_test(safe),
+		cmocka_unit_test(names),      cmocka_unit_test(docs_agree),
 	};
 
 	return cmocka_run_group_tests_name("review", tests, NULL, NULL);

@@ -17,12 +17,12 @@ test_files(void **state)
 {
 	static const struct
 	{
-		bool		regular;
-		bool		ours;
-		bool		roots;
+		bool regular;
+		bool ours;
+		bool roots;
 		unsigned int mode;
 		PgwSecretFault fault;
-	}			cases[] = {
+	} cases[] = {
 		{true, true, false, 0600, PGW_SECRET_FINE},
 		{true, true, false, 0400, PGW_SECRET_FINE},
 		{true, true, false, 0700, PGW_SECRET_FINE},
@@ -43,13 +43,15 @@ test_files(void **state)
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
-		assert_int_equal(pgw_secret_check_file(cases[i].regular, cases[i].ours, cases[i].roots, cases[i].mode), cases[i].fault);
+		assert_int_equal(
+			pgw_secret_check_file(cases[i].regular, cases[i].ours, cases[i].roots, cases[i].mode),
+			cases[i].fault);
 }
 
 static void
 check(const char *bytes, size_t len, PgwSecretFault fault, size_t key_len)
 {
-	size_t		got = 99;
+	size_t got = 99;
 
 	assert_int_equal(pgw_secret_check_content(bytes, len, &got), fault);
 	assert_int_equal(got, key_len);
@@ -78,8 +80,8 @@ test_contents(void **state)
 	check("s\0k", 3, PGW_SECRET_UNPRINTABLE, 0);
 	check("sk\x7f", 3, PGW_SECRET_UNPRINTABLE, 0);
 	check("sk\x1b[0m", 6, PGW_SECRET_UNPRINTABLE, 0);
-	check("sk\xC2\xA0", 4, PGW_SECRET_UNPRINTABLE, 0);	/* no-break space */
-	check("\xE2\x80\x8Bsk", 5, PGW_SECRET_UNPRINTABLE, 0);	/* zero-width space */
+	check("sk\xC2\xA0", 4, PGW_SECRET_UNPRINTABLE, 0);     /* no-break space */
+	check("\xE2\x80\x8Bsk", 5, PGW_SECRET_UNPRINTABLE, 0); /* zero-width space */
 	check("one\ntwo\n", 8, PGW_SECRET_SEVERAL_LINES, 0);
 	memset(longest, 'k', sizeof(longest));
 	check(longest, PGW_SECRET_MAX, PGW_SECRET_FINE, PGW_SECRET_MAX);
@@ -101,38 +103,49 @@ test_refused(void **state)
 {
 	static const struct
 	{
-		PgwBankOp		op;
-		long		status;
-		PgwOutcome	outcome;
+		PgwBankOp op;
+		long status;
+		PgwOutcome outcome;
 		const char *code;
-		bool		refused;
-		PgwOutcome	becomes;
+		bool refused;
+		PgwOutcome becomes;
 		const char *code_becomes;
-	}			cases[] = {
-		{PGW_OP_CHARGE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_REJECTED, "bank_credentials_rejected"},
-		{PGW_OP_AUTHORIZE, 401, PGW_OUT_REJECTED, "bank_rejected_request", true, PGW_OUT_REJECTED, "bank_credentials_rejected"},
-		{PGW_OP_CHARGE, 403, PGW_OUT_REJECTED, "", true, PGW_OUT_REJECTED, "bank_credentials_rejected"},
+	} cases[] = {
+		{PGW_OP_CHARGE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_REJECTED,
+		 "bank_credentials_rejected"},
+		{PGW_OP_AUTHORIZE, 401, PGW_OUT_REJECTED, "bank_rejected_request", true, PGW_OUT_REJECTED,
+		 "bank_credentials_rejected"},
+		{PGW_OP_CHARGE, 403, PGW_OUT_REJECTED, "", true, PGW_OUT_REJECTED,
+		 "bank_credentials_rejected"},
 		/* the connector knows better */
-		{PGW_OP_CHARGE, 403, PGW_OUT_REJECTED, "bank_rejected_request", false, PGW_OUT_REJECTED, "bank_rejected_request"},
-		{PGW_OP_CHARGE, 400, PGW_OUT_REJECTED, "bank_credentials_rejected", true, PGW_OUT_REJECTED, "bank_credentials_rejected"},
-		{PGW_OP_CHARGE, 403, PGW_OUT_DECLINED, "suspected_fraud", false, PGW_OUT_DECLINED, "suspected_fraud"},
+		{PGW_OP_CHARGE, 403, PGW_OUT_REJECTED, "bank_rejected_request", false, PGW_OUT_REJECTED,
+		 "bank_rejected_request"},
+		{PGW_OP_CHARGE, 400, PGW_OUT_REJECTED, "bank_credentials_rejected", true, PGW_OUT_REJECTED,
+		 "bank_credentials_rejected"},
+		{PGW_OP_CHARGE, 403, PGW_OUT_DECLINED, "suspected_fraud", false, PGW_OUT_DECLINED,
+		 "suspected_fraud"},
 		/* not understood: told, and as unknown as before */
 		{PGW_OP_CHARGE, 401, PGW_OUT_UNKNOWN, "", true, PGW_OUT_UNKNOWN, ""},
 		{PGW_OP_CHARGE, 500, PGW_OUT_UNKNOWN, "", false, PGW_OUT_UNKNOWN, ""},
 		{PGW_OP_CHARGE, 422, PGW_OUT_REJECTED, "", false, PGW_OUT_REJECTED, ""},
 		/* what follows a charge is put off, not refused */
-		{PGW_OP_REFUND, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
-		{PGW_OP_VOID, 403, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
-		{PGW_OP_CAPTURE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
-		{PGW_OP_CANCEL, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
-		{PGW_OP_LOOKUP_CHARGE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED, "bank_credentials_rejected"},
+		{PGW_OP_REFUND, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED,
+		 "bank_credentials_rejected"},
+		{PGW_OP_VOID, 403, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED,
+		 "bank_credentials_rejected"},
+		{PGW_OP_CAPTURE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED,
+		 "bank_credentials_rejected"},
+		{PGW_OP_CANCEL, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED,
+		 "bank_credentials_rejected"},
+		{PGW_OP_LOOKUP_CHARGE, 401, PGW_OUT_REJECTED, "", true, PGW_OUT_NOT_PROCESSED,
+		 "bank_credentials_rejected"},
 		{PGW_OP_CAPTURE, 422, PGW_OUT_REJECTED, "", false, PGW_OUT_REJECTED, ""},
 	};
 
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		PgwAnswer	a;
+		PgwAnswer a;
 
 		memset(&a, 0, sizeof(a));
 		a.outcome = cases[i].outcome;

@@ -1,5 +1,6 @@
 /*
- * test_shown.c - what each combination of what a bank shows means: by hand, and what must hold over all of them
+ * test_shown.c - what each combination of what a bank shows means: by hand, and what must hold over
+ * all of them
  */
 #include "check_flow.h"
 
@@ -12,12 +13,12 @@
 /* What the bank names; -1 and NULL: it does not. */
 typedef struct Standing
 {
-	int			amount;
+	int amount;
 	const char *currency;
-	int			captured;
-	int			refunded;
-	int			voided;			/* 0 and 1: it says so */
-	bool		unreadable;
+	int captured;
+	int refunded;
+	int voided; /* 0 and 1: it says so */
+	bool unreadable;
 } Standing;
 
 #define SILENT -1, NULL, -1, -1, -1, false
@@ -25,7 +26,7 @@ typedef struct Standing
 static PgwAnswer
 standing(const Standing *s)
 {
-	PgwAnswer	a = answer(PGW_OUT_APPROVED);
+	PgwAnswer a = answer(PGW_OUT_APPROVED);
 
 	a.has_amount = s->amount >= 0;
 	a.amount = a.has_amount ? s->amount : 0;
@@ -44,48 +45,105 @@ charges(void **unused)
 {
 	static const struct
 	{
-		Standing	s;
-		PgwShown	charge;
-		PgwShown	authorize;	/* captured by hand */
-		PgwShown	on_commit;	/* captured by pgw, after the commit */
-	}			rows[] = {
+		Standing s;
+		PgwShown charge;
+		PgwShown authorize; /* captured by hand */
+		PgwShown on_commit; /* captured by pgw, after the commit */
+	} rows[] = {
 		/* what is not named is as the outcome says */
 		{{SILENT}, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED},
-		{{100, "EUR", -1, -1, -1, false}, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED},
-		{{100, NULL, -1, -1, -1, false}, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED},
+		{{100, "EUR", -1, -1, -1, false},
+		 PGW_SHOWN_AS_ASKED,
+		 PGW_SHOWN_AS_ASKED,
+		 PGW_SHOWN_AS_ASKED},
+		{{100, NULL, -1, -1, -1, false},
+		 PGW_SHOWN_AS_ASKED,
+		 PGW_SHOWN_AS_ASKED,
+		 PGW_SHOWN_AS_ASKED},
 		{{-1, "EUR", -1, 0, 0, false}, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED},
 		/* all of it is taken */
-		{{100, "EUR", 100, 0, 0, false}, PGW_SHOWN_AS_ASKED, PGW_SHOWN_OTHERWISE, PGW_SHOWN_AS_ASKED},
-		{{-1, NULL, 100, -1, -1, false}, PGW_SHOWN_AS_ASKED, PGW_SHOWN_OTHERWISE, PGW_SHOWN_AS_ASKED},
+		{{100, "EUR", 100, 0, 0, false},
+		 PGW_SHOWN_AS_ASKED,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_AS_ASKED},
+		{{-1, NULL, 100, -1, -1, false},
+		 PGW_SHOWN_AS_ASKED,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_AS_ASKED},
 		/* none of it, a part of it, more than that */
 		{{100, "EUR", 0, 0, 0, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED},
 		{{-1, NULL, 0, -1, -1, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_AS_ASKED, PGW_SHOWN_AS_ASKED},
-		{{100, "EUR", 1, 0, 0, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{100, "EUR", 99, 0, 0, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{100, "EUR", 101, 0, 0, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
+		{{100, "EUR", 1, 0, 0, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{100, "EUR", 99, 0, 0, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{100, "EUR", 101, 0, 0, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
 		/* given back, or some of it */
-		{{100, "EUR", 100, 1, 0, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{100, "EUR", 100, 100, 0, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{100, "EUR", 0, 0, 1, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{-1, NULL, -1, -1, 1, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{-1, NULL, -1, 1, -1, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
+		{{100, "EUR", 100, 1, 0, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{100, "EUR", 100, 100, 0, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{100, "EUR", 0, 0, 1, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{-1, NULL, -1, -1, 1, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{-1, NULL, -1, 1, -1, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
 		/* another amount or currency */
-		{{99, "EUR", -1, -1, -1, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{101, "EUR", 100, 0, 0, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{100, "USD", 100, 0, 0, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
-		{{-1, "USD", -1, -1, -1, false}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_OTHERWISE},
+		{{99, "EUR", -1, -1, -1, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{101, "EUR", 100, 0, 0, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{100, "USD", 100, 0, 0, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
+		{{-1, "USD", -1, -1, -1, false},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_OTHERWISE},
 		/* something stands there, and nobody can read it: neither nothing nor all */
-		{{100, "EUR", -1, -1, -1, true}, PGW_SHOWN_UNREADABLE, PGW_SHOWN_UNREADABLE, PGW_SHOWN_UNREADABLE},
-		{{100, "EUR", 100, -1, 0, true}, PGW_SHOWN_UNREADABLE, PGW_SHOWN_OTHERWISE, PGW_SHOWN_UNREADABLE},
-		{{100, "EUR", 0, -1, 0, true}, PGW_SHOWN_OTHERWISE, PGW_SHOWN_UNREADABLE, PGW_SHOWN_UNREADABLE},
+		{{100, "EUR", -1, -1, -1, true},
+		 PGW_SHOWN_UNREADABLE,
+		 PGW_SHOWN_UNREADABLE,
+		 PGW_SHOWN_UNREADABLE},
+		{{100, "EUR", 100, -1, 0, true},
+		 PGW_SHOWN_UNREADABLE,
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_UNREADABLE},
+		{{100, "EUR", 0, -1, 0, true},
+		 PGW_SHOWN_OTHERWISE,
+		 PGW_SHOWN_UNREADABLE,
+		 PGW_SHOWN_UNREADABLE},
 	};
 
 	(void) unused;
 	for (size_t i = 0; i < LENGTH(rows); i++)
 	{
-		PgwAnswer	a = standing(&rows[i].s);
-		PgwAsked	asked = {.op = PGW_OP_CHARGE, .amount = AMOUNT, .currency = "EUR"};
-		PgwShown	got[3];
+		PgwAnswer a = standing(&rows[i].s);
+		PgwAsked asked = {.op = PGW_OP_CHARGE, .amount = AMOUNT, .currency = "EUR"};
+		PgwShown got[3];
 
 		got[0] = pgw_shown_charge(&asked, &a);
 		asked.op = PGW_OP_AUTHORIZE;
@@ -103,11 +161,11 @@ operations(void **unused)
 {
 	static const struct
 	{
-		PgwBankOp		op;
-		Standing	s;
-		PgwShown	want;
-		bool		excess;
-	}			rows[] = {
+		PgwBankOp op;
+		Standing s;
+		PgwShown want;
+		bool excess;
+	} rows[] = {
 		{PGW_OP_CAPTURE, {SILENT}, PGW_SHOWN_NOTHING, false},
 		{PGW_OP_CAPTURE, {-1, NULL, 0, -1, -1, false}, PGW_SHOWN_NOT_DONE, false},
 		{PGW_OP_CAPTURE, {-1, NULL, 40, -1, -1, false}, PGW_SHOWN_NOT_DONE, false},
@@ -140,16 +198,23 @@ operations(void **unused)
 	(void) unused;
 	for (size_t i = 0; i < LENGTH(rows); i++)
 	{
-		PgwAnswer	a = standing(&rows[i].s);
-		PgwAsked	asked = {.op = rows[i].op, .amount = AMOUNT, .currency = "EUR", .before = 40, .others = rows[i].op == PGW_OP_REFUND ? 10 : 0};
-		PgwShown	got = pgw_shown_operation(&asked, &a);
+		PgwAnswer a = standing(&rows[i].s);
+		PgwAsked asked = {.op = rows[i].op,
+						  .amount = AMOUNT,
+						  .currency = "EUR",
+						  .before = 40,
+						  .others = rows[i].op == PGW_OP_REFUND ? 10 : 0};
+		PgwShown got = pgw_shown_operation(&asked, &a);
 
 		if (got != rows[i].want || pgw_shown_excess(&asked, &a) != rows[i].excess)
 			fail_msg("row %zu: %d, excess %d", i, got, pgw_shown_excess(&asked, &a));
 	}
 }
 
-/* Whatever else is shown: nothing counts as captured, or as given back, that the bank shows otherwise. */
+/*
+ * Whatever else is shown: nothing counts as captured, or as given back, that the bank shows
+ * otherwise.
+ */
 static void
 never_a_phantom(void **unused)
 {
@@ -159,18 +224,21 @@ never_a_phantom(void **unused)
 			for (int voided = -1; voided <= 1; voided++)
 				for (int before = 0; before <= 40; before += 20)
 				{
-					Standing	s = {-1, NULL, captured, refunded, voided, false};
-					PgwAnswer	a = standing(&s);
-					PgwAsked	asked = {.op = PGW_OP_CHARGE, .amount = AMOUNT, .currency = "EUR", .before = before};
+					Standing s = {-1, NULL, captured, refunded, voided, false};
+					PgwAnswer a = standing(&s);
+					PgwAsked asked = {
+						.op = PGW_OP_CHARGE, .amount = AMOUNT, .currency = "EUR", .before = before};
 
 					if (captured >= 0 && captured != AMOUNT)
 						assert_int_equal(pgw_shown_charge(&asked, &a), PGW_SHOWN_OTHERWISE);
 					asked.op = PGW_OP_CAPTURE;
-					assert_true((pgw_shown_operation(&asked, &a) == PGW_SHOWN_AS_ASKED) == (captured == before + AMOUNT));
+					assert_true((pgw_shown_operation(&asked, &a) == PGW_SHOWN_AS_ASKED) ==
+								(captured == before + AMOUNT));
 					if (captured > before && captured != before + AMOUNT)
 						assert_int_not_equal(pgw_shown_operation(&asked, &a), PGW_SHOWN_NOT_DONE);
 					asked.op = PGW_OP_REFUND;
-					assert_true((pgw_shown_operation(&asked, &a) == PGW_SHOWN_AS_ASKED) == (refunded >= before + AMOUNT));
+					assert_true((pgw_shown_operation(&asked, &a) == PGW_SHOWN_AS_ASKED) ==
+								(refunded >= before + AMOUNT));
 					if (refunded > before)
 						assert_int_not_equal(pgw_shown_operation(&asked, &a), PGW_SHOWN_NOT_DONE);
 				}
@@ -181,15 +249,15 @@ left(void **unused)
 {
 	static const struct
 	{
-		Standing	s;
-		bool		asked_captured;
-		int			amount;
-		bool		captured;
-	}			rows[] = {
+		Standing s;
+		bool asked_captured;
+		int amount;
+		bool captured;
+	} rows[] = {
 		{{SILENT}, true, 0, true},
 		{{SILENT}, false, 0, false},
 		{{100, NULL, -1, -1, -1, false}, true, 100, true},
-		{{100, NULL, 0, 0, 0, false}, true, 100, false},	/* an authorization: to be voided */
+		{{100, NULL, 0, 0, 0, false}, true, 100, false}, /* an authorization: to be voided */
 		{{100, NULL, 60, 0, 0, false}, true, 60, true},
 		{{100, NULL, 60, -1, 0, false}, false, 60, true},
 		{{100, NULL, 100, 30, 0, false}, true, 70, true},
@@ -200,8 +268,8 @@ left(void **unused)
 	(void) unused;
 	for (size_t i = 0; i < LENGTH(rows); i++)
 	{
-		PgwAnswer	a = standing(&rows[i].s);
-		bool		captured = rows[i].asked_captured;
+		PgwAnswer a = standing(&rows[i].s);
+		bool captured = rows[i].asked_captured;
 
 		if (pgw_shown_left(&a, &captured) != rows[i].amount || captured != rows[i].captured)
 			fail_msg("row %zu", i);
@@ -211,9 +279,8 @@ left(void **unused)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(charges), cmocka_unit_test(operations), cmocka_unit_test(never_a_phantom), cmocka_unit_test(left)
-	};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(charges), cmocka_unit_test(operations),
+									   cmocka_unit_test(never_a_phantom), cmocka_unit_test(left)};
 
 	return cmocka_run_group_tests_name("shown", tests, NULL, NULL);
 }

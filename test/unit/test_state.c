@@ -1,7 +1,9 @@
 /*
- * test_state.c - every (kind, from, to, event) against a transcription of the contract's table, and the page in docs/
+ * test_state.c - every (kind, from, to, event) against a transcription of the contract's table, and
+ * the page in docs/
  *
- * The transcription below is typed from the contract, in its own form (several states and events to a row), not from state_machine.c.
+ * The transcription below is typed from the contract, in its own form (several states and events to
+ * a row), not from state_machine.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -49,16 +51,22 @@ static const char *const contract[] = {
 	"RequiresManualReview|Refunding,Refunded|ManualReviewResolved|p",
 };
 
-static const char *const states[] = {"Created", "BankApproved", "Saved", "Completed", "Failed", "Refunding",
-"RequiresManualReview", "BankUnknown", "Refunded"};
+static const char *const states[] = {
+	"Created",   "BankApproved",         "Saved",       "Completed", "Failed",
+	"Refunding", "RequiresManualReview", "BankUnknown", "Refunded"};
 
-static const char *const events[] = {"TransactionStarted", "BankProcessingStarted", "BankProcessingCompleted",
-	"BankProcessingFailed", "BankProcessingPending", "BankRetryScheduled", "BankSwitched", "BankOutcomeUnknown",
-	"BankOutcomeUnacceptable", "BankStatusChecked", "PaymentDataSaveStarted", "PaymentDataSaveCompleted",
-	"PaymentDataSaveFailed", "TransactionAdopted", "TransactionCompleted", "TransactionFailed", "CaptureStarted",
-	"CaptureCompleted", "CaptureFailed", "CaptureRetryScheduled", "AuthorizationExpired", "CompensationStarted",
-	"RefundStarted", "RefundCompleted", "RefundFailed", "RefundPending", "RefundOutcomeUnknown", "RefundRetryScheduled",
-	"RefundReversed", "LateApprovalReceived", "ManualReviewRequired", "ManualReviewResolved"};
+static const char *const events[] = {
+	"TransactionStarted",    "BankProcessingStarted",  "BankProcessingCompleted",
+	"BankProcessingFailed",  "BankProcessingPending",  "BankRetryScheduled",
+	"BankSwitched",          "BankOutcomeUnknown",     "BankOutcomeUnacceptable",
+	"BankStatusChecked",     "PaymentDataSaveStarted", "PaymentDataSaveCompleted",
+	"PaymentDataSaveFailed", "TransactionAdopted",     "TransactionCompleted",
+	"TransactionFailed",     "CaptureStarted",         "CaptureCompleted",
+	"CaptureFailed",         "CaptureRetryScheduled",  "AuthorizationExpired",
+	"CompensationStarted",   "RefundStarted",          "RefundCompleted",
+	"RefundFailed",          "RefundPending",          "RefundOutcomeUnknown",
+	"RefundRetryScheduled",  "RefundReversed",         "LateApprovalReceived",
+	"ManualReviewRequired",  "ManualReviewResolved"};
 
 #define LENGTH(a) ((int) (sizeof(a) / sizeof((a)[0])))
 
@@ -66,13 +74,13 @@ static const char *const events[] = {"TransactionStarted", "BankProcessingStarte
 static bool
 row_has(const char *row, int column, const char *name)
 {
-	size_t		len = strlen(name);
+	size_t len = strlen(name);
 
 	for (; column > 0; column--)
 		row = strchr(row, '|') + 1;
 	for (;;)
 	{
-		size_t		word = strcspn(row, ",|");
+		size_t word = strcspn(row, ",|");
 
 		if (word == len && strncmp(row, name, len) == 0)
 			return true;
@@ -87,10 +95,12 @@ expected(int kind, const char *from, const char *to, const char *event)
 {
 	for (int i = 0; i < LENGTH(contract); i++)
 	{
-		char		who = contract[i][strlen(contract[i]) - 1];
+		char who = contract[i][strlen(contract[i]) - 1];
 
-		if (row_has(contract[i], 0, from) && row_has(contract[i], 1, to) && row_has(contract[i], 2, event) &&
-			(who == '*' || (who == 'p' && kind == PGW_KIND_PAYMENT) || (who == 'r' && kind == PGW_KIND_REFUND)))
+		if (row_has(contract[i], 0, from) && row_has(contract[i], 1, to) &&
+			row_has(contract[i], 2, event) &&
+			(who == '*' || (who == 'p' && kind == PGW_KIND_PAYMENT) ||
+			 (who == 'r' && kind == PGW_KIND_REFUND)))
 			return true;
 	}
 	return false;
@@ -99,27 +109,31 @@ expected(int kind, const char *from, const char *to, const char *event)
 static void
 every_triple(void **unused)
 {
-	int			legal = 0;
+	int legal = 0;
 
 	(void) unused;
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 		for (int from = -1; from < PGW_NSTATES; from++)
 			for (int to = -1; to < PGW_NSTATES; to++)
 			{
-				bool		any = false;
+				bool any = false;
 
 				for (int e = 0; e < PGW_NEVENTS; e++)
 				{
-					bool		want = expected(kind, from < 0 ? "-" : states[from], to < 0 ? "-" : states[to], events[e]);
-					bool		got = pgw_event_legal((PgwKind) kind, (PgwState) from, (PgwState) to, (PgwEventType) e);
+					bool want = expected(kind, from < 0 ? "-" : states[from],
+										 to < 0 ? "-" : states[to], events[e]);
+					bool got = pgw_event_legal((PgwKind) kind, (PgwState) from, (PgwState) to,
+											   (PgwEventType) e);
 
 					if (want != got)
-						fail_msg("kind %d: %s -> %s, %s: contract %d, table %d", kind, from < 0 ? "-" : states[from],
-								 to < 0 ? "-" : states[to], events[e], want, got);
+						fail_msg("kind %d: %s -> %s, %s: contract %d, table %d", kind,
+								 from < 0 ? "-" : states[from], to < 0 ? "-" : states[to],
+								 events[e], want, got);
 					any = any || want;
 					legal += got;
 				}
-				assert_int_equal(pgw_edge_legal((PgwKind) kind, (PgwState) from, (PgwState) to), any);
+				assert_int_equal(pgw_edge_legal((PgwKind) kind, (PgwState) from, (PgwState) to),
+								 any);
 			}
 	assert_true(legal > 100);
 	assert_false(pgw_edge_legal((PgwKind) PGW_NKINDS, PGW_CREATED, PGW_CREATED));
@@ -129,7 +143,7 @@ every_triple(void **unused)
 static void
 no_row_twice(void **unused)
 {
-	size_t		n;
+	size_t n;
 	const PgwEdge *e = pgw_edges(&n);
 
 	(void) unused;
@@ -141,17 +155,20 @@ no_row_twice(void **unused)
 	}
 }
 
-/* Each state but the first can be reached, and each state but Completed of some kinds can be left. */
+/*
+ * Each state but the first can be reached, and each state but Completed of some kinds can be left.
+ */
 static void
 all_reachable(void **unused)
 {
 	(void) unused;
 	for (int to = 0; to < PGW_NSTATES; to++)
 	{
-		bool		reached = false;
+		bool reached = false;
 
 		for (int from = -1; from < PGW_NSTATES; from++)
-			reached = reached || (from != to && pgw_edge_legal(PGW_KIND_PAYMENT, (PgwState) from, (PgwState) to));
+			reached = reached || (from != to &&
+								  pgw_edge_legal(PGW_KIND_PAYMENT, (PgwState) from, (PgwState) to));
 		assert_true(reached);
 	}
 }
@@ -166,7 +183,8 @@ names(void **unused)
 	{
 		assert_string_equal(pgw_state_name((PgwState) i), states[i]);
 		assert_int_equal(pgw_state_parse(states[i]), i);
-		assert_int_equal(pgw_state_is_final((PgwState) i), i == PGW_COMPLETED || i == PGW_FAILED || i == PGW_REFUNDED);
+		assert_int_equal(pgw_state_is_final((PgwState) i),
+						 i == PGW_COMPLETED || i == PGW_FAILED || i == PGW_REFUNDED);
 	}
 	for (int i = 0; i < PGW_NEVENTS; i++)
 	{
@@ -203,18 +221,20 @@ histories(void **unused)
 	(void) unused;
 	for (int i = 0; i < LENGTH(walks); i++)
 	{
-		char		copy[1024];
-		char	   *save;
-		PgwState	at = PGW_STATE_NONE;
+		char copy[1024];
+		char *save;
+		PgwState at = PGW_STATE_NONE;
 
 		snprintf(copy, sizeof(copy), "%s", walks[i]);
-		for (char *step = strtok_r(copy, " ", &save); step != NULL; step = strtok_r(NULL, " ", &save))
+		for (char *step = strtok_r(copy, " ", &save); step != NULL;
+			 step = strtok_r(NULL, " ", &save))
 		{
-			char	   *arrow = strchr(step, '>');
-			PgwState	to = pgw_state_parse(arrow + 1);
+			char *arrow = strchr(step, '>');
+			PgwState to = pgw_state_parse(arrow + 1);
 
 			*arrow = '\0';
-			assert_true(pgw_event_legal(PGW_KIND_PAYMENT, at, to, (PgwEventType) pgw_event_parse(step)));
+			assert_true(
+				pgw_event_legal(PGW_KIND_PAYMENT, at, to, (PgwEventType) pgw_event_parse(step)));
 			at = to;
 		}
 	}
@@ -225,14 +245,14 @@ static void
 docs_agree(void **unused)
 {
 	const char *dir = getenv("PGW_SRCDIR");
-	char		path[1024];
-	char		line[512];
-	char		want[512];
-	size_t		n;
-	size_t		row = 0;
-	bool		in_table = false;
+	char path[1024];
+	char line[512];
+	char want[512];
+	size_t n;
+	size_t row = 0;
+	bool in_table = false;
 	const PgwEdge *e = pgw_edges(&n);
-	FILE	   *f;
+	FILE *f;
 
 	(void) unused;
 	snprintf(path, sizeof(path), "%s/docs/state-machine.md", dir ? dir : ".");
@@ -251,10 +271,12 @@ docs_agree(void **unused)
 		if (line[0] != '|')
 			break;
 		assert_true(row < n);
-		snprintf(want, sizeof(want), "| %s | %s | %s | %s |\n", e[row].from == PGW_STATE_NONE ? "None" : pgw_state_name(e[row].from),
+		snprintf(want, sizeof(want), "| %s | %s | %s | %s |\n",
+				 e[row].from == PGW_STATE_NONE ? "None" : pgw_state_name(e[row].from),
 				 pgw_state_name(e[row].to), pgw_event_name(e[row].event),
-				 e[row].kinds == PGW_KIND_BIT(PGW_KIND_PAYMENT) ? "payment"
-				 : e[row].kinds == PGW_KIND_BIT(PGW_KIND_REFUND) ? "refund" : "all");
+				 e[row].kinds == PGW_KIND_BIT(PGW_KIND_PAYMENT)  ? "payment"
+				 : e[row].kinds == PGW_KIND_BIT(PGW_KIND_REFUND) ? "refund"
+																 : "all");
 		assert_string_equal(line, want);
 		row++;
 	}
@@ -266,12 +288,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_triple),
-		cmocka_unit_test(no_row_twice),
-		cmocka_unit_test(all_reachable),
-		cmocka_unit_test(names),
-		cmocka_unit_test(histories),
-		cmocka_unit_test(docs_agree),
+		cmocka_unit_test(every_triple),  cmocka_unit_test(no_row_twice),
+		cmocka_unit_test(all_reachable), cmocka_unit_test(names),
+		cmocka_unit_test(histories),     cmocka_unit_test(docs_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

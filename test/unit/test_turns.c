@@ -1,5 +1,6 @@
 /*
- * test_turns.c - who is next at a bank: each trait by itself, and random histories against a list; and what one bank may hold
+ * test_turns.c - who is next at a bank: each trait by itself, and random histories against a list;
+ * and what one bank may hold
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -33,7 +34,7 @@ add(PgwTurn *t, PgwLane lane, const char *merchant)
 static void
 urgent_first(void **state)
 {
-	PgwTurn		t[PGW_NLANES];
+	PgwTurn t[PGW_NLANES];
 
 	nobody();
 	for (int lane = PGW_NLANES - 1; lane >= 0; lane--)
@@ -51,15 +52,18 @@ urgent_first(void **state)
 	assert_int_equal(pgw_turns_count(&turns, PGW_LANES_CHARGES), 0);
 }
 
-/* But what is less urgent gets its turn: after seven give-backs a charge, after seven charges a queued one. */
+/*
+ * But what is less urgent gets its turn: after seven give-backs a charge, after seven charges a
+ * queued one.
+ */
 static void
 nobody_starves(void **state)
 {
 	static PgwTurn urgent[400];
 	static PgwTurn charges[400];
 	static PgwTurn queued[400];
-	int			got[PGW_NLANES] = {0};
-	int			since[PGW_NLANES] = {0};
+	int got[PGW_NLANES] = {0};
+	int since[PGW_NLANES] = {0};
 
 	nobody();
 	for (int i = 0; i < 400; i++)
@@ -70,7 +74,7 @@ nobody_starves(void **state)
 	}
 	for (int i = 0; i < 400; i++)
 	{
-		PgwTurn    *t = pgw_turns_next(&turns, PGW_LANES_ALL);
+		PgwTurn *t = pgw_turns_next(&turns, PGW_LANES_ALL);
 
 		got[t->lane]++;
 		for (int lane = 0; lane < PGW_NLANES; lane++)
@@ -83,12 +87,15 @@ nobody_starves(void **state)
 	assert_true(got[PGW_LANE_QUEUED] > 0);
 }
 
-/* 500 of one merchant, and one each of three others who come later: they are next but one, two, three. */
+/*
+ * 500 of one merchant, and one each of three others who come later: they are next but one, two,
+ * three.
+ */
 static void
 merchants_take_turns(void **state)
 {
 	static PgwTurn many[500];
-	PgwTurn		others[3];
+	PgwTurn others[3];
 	static const char *const names[] = {"a", "b", "c"};
 
 	nobody();
@@ -109,13 +116,13 @@ static void
 places(void **state)
 {
 	static PgwTurn t[PGW_LANE_PLACES];
-	int			n = 0;
-	int			before = 0;
+	int n = 0;
+	int before = 0;
 
 	nobody();
 	for (int m = 0; m < 5; m++)
 	{
-		char		name[8];
+		char name[8];
 
 		snprintf(name, sizeof(name), "m%d", m);
 		assert_true(pgw_turns_has_place(&turns, PGW_LANE_QUEUED, pgw_turns_key(name)));
@@ -126,14 +133,15 @@ places(void **state)
 	}
 	for (int i = 0; i < 2000; i++)
 	{
-		char		name[16];
+		char name[16];
 
 		snprintf(name, sizeof(name), "other%d", i);
 		if (pgw_turns_has_place(&turns, PGW_LANE_QUEUED, pgw_turns_key(name)))
 			add(&t[n++], PGW_LANE_QUEUED, name);
 	}
 	assert_int_equal(n, PGW_LANE_PLACES);
-	assert_true(pgw_turns_has_place(&turns, PGW_LANE_LOOKUP, pgw_turns_key("m0")));	/* each lane has its own */
+	/* each lane has its own */
+	assert_true(pgw_turns_has_place(&turns, PGW_LANE_LOOKUP, pgw_turns_key("m0")));
 }
 
 /* ---- random histories ---- */
@@ -143,18 +151,21 @@ places(void **state)
 
 typedef struct Model
 {
-	PgwTurn		turn;
-	int			merchant;
-	int			order;			/* among all; 0: does not wait */
+	PgwTurn turn;
+	int merchant;
+	int order; /* among all; 0: does not wait */
 } Model;
 
 static Model items[ITEMS];
 
-/* Nobody of this merchant in this lane waits for longer than since then (0: not asked), and the counts are right. */
+/*
+ * Nobody of this merchant in this lane waits for longer than since then (0: not asked), and the
+ * counts are right.
+ */
 static void
 check(PgwLane lane_of, int merchant, int since)
 {
-	int			count[PGW_NLANES] = {0};
+	int count[PGW_NLANES] = {0};
 
 	for (int i = 0; i < ITEMS; i++)
 	{
@@ -175,15 +186,15 @@ random_histories(void **state)
 	srand(1);
 	for (int history = 0; history < 200; history++)
 	{
-		int			order = 0;
-		int			waited[PGW_NLANES][MERCHANTS];
+		int order = 0;
+		int waited[PGW_NLANES][MERCHANTS];
 
 		nobody();
 		memset(items, 0, sizeof(items));
 		memset(waited, 0, sizeof(waited));
 		for (int step = 0; step < 600; step++)
 		{
-			Model	   *m = &items[rand() % ITEMS];
+			Model *m = &items[rand() % ITEMS];
 
 			switch (rand() % 4)
 			{
@@ -193,40 +204,47 @@ random_histories(void **state)
 						break;
 					m->merchant = rand() % MERCHANTS;
 					m->order = ++order;
-					pgw_turns_add(&turns, &m->turn, (PgwLane) (rand() % PGW_NLANES), (uint32_t) m->merchant * PGW_TURNS_BUCKETS + 1, m);	/* one bucket */
+					/* one bucket */
+					pgw_turns_add(&turns, &m->turn, (PgwLane) (rand() % PGW_NLANES),
+								  (uint32_t) m->merchant * PGW_TURNS_BUCKETS + 1, m);
 					break;
 				case 2:
 					if (m->order == 0)
 						break;
 					pgw_turns_remove(&turns, &m->turn);
 					m->order = 0;
-					waited[m->turn.lane][m->merchant] = 0;	/* who has left comes back behind the others */
+					/* who has left comes back behind the others */
+					waited[m->turn.lane][m->merchant] = 0;
 					break;
 				case 3:
-					{
-						PgwTurn    *t = pgw_turns_next(&turns, PGW_LANES_ALL);
-						bool		here[MERCHANTS] = {false};
-						Model	   *next;
-						int			since;
+				{
+					PgwTurn *t = pgw_turns_next(&turns, PGW_LANES_ALL);
+					bool here[MERCHANTS] = {false};
+					Model *next;
+					int since;
 
-						if (t == NULL)
-							break;
-						next = t->owner;
-						since = next->order;
-						assert_true(since != 0);
-						next->order = 0;
-						check(t->lane, next->merchant, since);
-						for (int i = 0; i < ITEMS; i++)
-							if (items[i].order != 0 && items[i].turn.lane == t->lane)
-								here[items[i].merchant] = true;
-						/* no merchant who waits here is passed over more often than there are others */
-						for (int k = 0; k < MERCHANTS; k++)
-						{
-							waited[t->lane][k] = k == next->merchant || !here[k] ? 0 : waited[t->lane][k] + 1;
-							assert_true(waited[t->lane][k] < MERCHANTS);
-						}
+					if (t == NULL)
+						break;
+					next = t->owner;
+					since = next->order;
+					assert_true(since != 0);
+					next->order = 0;
+					check(t->lane, next->merchant, since);
+					for (int i = 0; i < ITEMS; i++)
+						if (items[i].order != 0 && items[i].turn.lane == t->lane)
+							here[items[i].merchant] = true;
+					/*
+					 * no merchant who waits here is passed over more often than there are
+					 * others
+					 */
+					for (int k = 0; k < MERCHANTS; k++)
+					{
+						waited[t->lane][k] =
+							k == next->merchant || !here[k] ? 0 : waited[t->lane][k] + 1;
+						assert_true(waited[t->lane][k] < MERCHANTS);
 					}
-					break;
+				}
+				break;
 			}
 		}
 		check(PGW_LANE_GIVE_BACK, 0, 0);
@@ -241,7 +259,7 @@ random_histories(void **state)
 static int
 takes_all(int free, bool alone)
 {
-	int			held = 0;
+	int held = 0;
 
 	while (pgw_share_allows(held, free, alone))
 	{
@@ -258,15 +276,18 @@ shares(void **state)
 
 	for (size_t i = 0; i < LENGTH(capacities); i++)
 	{
-		int			free = capacities[i];
+		int free = capacities[i];
 
 		assert_int_equal(takes_all(free, true), free);
 		assert_in_range(takes_all(free, false), free * 2 / 3, free * 2 / 3 + 1);
 
-		/* however many take all that they can get, there is something for the next, until nothing can be divided */
+		/*
+		 * however many take all that they can get, there is something for the next, until nothing
+		 * can be divided
+		 */
 		for (int banks = 0; free > 0; banks++)
 		{
-			int			held = takes_all(free, false);
+			int held = takes_all(free, false);
 
 			assert_true(held >= 1);
 			free -= held;
@@ -280,8 +301,8 @@ shares(void **state)
 static void
 room(void **state)
 {
-	PgwBankLoad		load = {.capacity = 240, .max_in_flight = 100};
-	int			n = 0;
+	PgwBankLoad load = {.capacity = 240, .max_in_flight = 100};
+	int n = 0;
 
 	/* a bank that hangs: its charges leave room for what has begun, and for the other banks */
 	while (pgw_bank_load_allows(&load, PGW_LANE_QUEUED))
@@ -301,7 +322,7 @@ room(void **state)
 	assert_false(pgw_bank_load_allows(&load, PGW_LANE_GIVE_BACK));
 
 	/* without a limit of its own it has its share, and leaves a third */
-	load = (PgwBankLoad) {.capacity = 240};
+	load = (PgwBankLoad){.capacity = 240};
 	while (pgw_bank_load_allows(&load, PGW_LANE_CHARGE))
 	{
 		load.connections_in_use++;
@@ -312,12 +333,16 @@ room(void **state)
 	assert_true(pgw_bank_load_allows(&load, PGW_LANE_GIVE_BACK));
 	n = load.connections_in_use;
 	load.held = load.charges_held = 0;
-	assert_true(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));	/* another bank */
+	assert_true(pgw_bank_load_allows(&load, PGW_LANE_CHARGE)); /* another bank */
 	load.connections_in_use = 240;
 	assert_false(pgw_bank_load_allows(&load, PGW_LANE_GIVE_BACK));
 
 	/* alone it has all but what is kept for give-backs */
-	load = (PgwBankLoad) {.capacity = 240, .alone = true, .connections_in_use = 231, .held = 231, .charges_held = 231};
+	load = (PgwBankLoad){.capacity = 240,
+						 .alone = true,
+						 .connections_in_use = 231,
+						 .held = 231,
+						 .charges_held = 231};
 	assert_true(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
 	load.connections_in_use = load.held = load.charges_held = 232;
 	assert_false(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
@@ -326,7 +351,10 @@ room(void **state)
 	/* a limit so small that nothing can be kept is a limit all the same */
 	for (int max = 1; max < 8; max++)
 	{
-		load = (PgwBankLoad) {.capacity = 240, .max_in_flight = max, .in_flight = max - 1, .charges_in_flight = max - 1};
+		load = (PgwBankLoad){.capacity = 240,
+							 .max_in_flight = max,
+							 .in_flight = max - 1,
+							 .charges_in_flight = max - 1};
 		assert_true(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
 		load.in_flight = max;
 		assert_false(pgw_bank_load_allows(&load, PGW_LANE_CHARGE));
@@ -337,8 +365,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(urgent_first), cmocka_unit_test(nobody_starves), cmocka_unit_test(merchants_take_turns), cmocka_unit_test(places),
-		cmocka_unit_test(random_histories), cmocka_unit_test(shares), cmocka_unit_test(room),
+		cmocka_unit_test(urgent_first),
+		cmocka_unit_test(nobody_starves),
+		cmocka_unit_test(merchants_take_turns),
+		cmocka_unit_test(places),
+		cmocka_unit_test(random_histories),
+		cmocka_unit_test(shares),
+		cmocka_unit_test(room),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

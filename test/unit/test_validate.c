@@ -1,5 +1,6 @@
 /*
- * test_validate.c - every fault of every argument, as exact JSON; that all come at once and in order; that none tells a secret
+ * test_validate.c - every fault of every argument, as exact JSON; that all come at once and in
+ * order; that none tells a secret
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,20 +15,30 @@
 #include "core/base/error_codes.h"
 #include "core/request/validate.h"
 
-#define NOW INT64_C(1795430000)	/* November 2026 */
+#define NOW INT64_C(1795430000) /* November 2026 */
 #define CARD "4111111111111111"
 #define CARD_MSG "must not contain a card number"
-#define F(field, code, message) "{\"field\":\"" field "\",\"code\":\"" code "\",\"message\":\"" message "\"}"
+#define F(field, code, message) \
+	"{\"field\":\"" field "\",\"code\":\"" code "\",\"message\":\"" message "\"}"
 #define BLANK F("client_request_id", "invalid_format", "must not begin or end with a blank")
 #define STORED(field) F(field, "card_number_in_stored_field", CARD_MSG)
 
 static PgwPaymentArgs
 with_token(void)
 {
-	PgwPaymentArgs	r = {
-		.client_request_id = "order-1", .amount = 1000, .currency = "EUR", .token = "tok_abc", .card_expiry_month_isnull = true,
-		.card_expiry_year_isnull = true, .capture = "immediate", .metadata = "{}", .bank_fields = "{}", .timeout_isnull = true,
-		.merchant = "default", .options = "{}",
+	PgwPaymentArgs r = {
+		.client_request_id = "order-1",
+		.amount = 1000,
+		.currency = "EUR",
+		.token = "tok_abc",
+		.card_expiry_month_isnull = true,
+		.card_expiry_year_isnull = true,
+		.capture = "immediate",
+		.metadata = "{}",
+		.bank_fields = "{}",
+		.timeout_isnull = true,
+		.merchant = "default",
+		.options = "{}",
 	};
 
 	return r;
@@ -36,7 +47,7 @@ with_token(void)
 static PgwPaymentArgs
 with_card(void)
 {
-	PgwPaymentArgs	r = with_token();
+	PgwPaymentArgs r = with_token();
 
 	r.token = NULL;
 	r.card_number = CARD;
@@ -52,10 +63,10 @@ with_card(void)
 static void
 check_at(const PgwPaymentArgs *r, const char *want, int line)
 {
-	PgwBuf		b;
-	PgwCheckedArgs	out;
-	char		whole[8192];
-	int			n;
+	PgwBuf b;
+	PgwCheckedArgs out;
+	char whole[8192];
+	int n;
 	struct json_object *parsed;
 
 	pgw_buf_init(&b, 0);
@@ -70,15 +81,28 @@ check_at(const PgwPaymentArgs *r, const char *want, int line)
 	{
 		struct json_object *code;
 
-		assert_true(json_object_object_get_ex(json_object_array_get_idx(parsed, (size_t) i), "code", &code));
+		assert_true(json_object_object_get_ex(json_object_array_get_idx(parsed, (size_t) i), "code",
+											  &code));
 		assert_non_null(pgw_error_find(json_object_get_string(code)));
 	}
 	json_object_put(parsed);
 	pgw_buf_free(&b);
 }
 
-#define TOKEN(change, want) do { PgwPaymentArgs r = with_token(); change; check_at(&r, want, __LINE__); } while (0)
-#define WITH_CARD(change, want) do { PgwPaymentArgs r = with_card(); change; check_at(&r, want, __LINE__); } while (0)
+#define TOKEN(change, want) \
+	do \
+	{ \
+		PgwPaymentArgs r = with_token(); \
+		change; \
+		check_at(&r, want, __LINE__); \
+	} while (0)
+#define WITH_CARD(change, want) \
+	do \
+	{ \
+		PgwPaymentArgs r = with_card(); \
+		change; \
+		check_at(&r, want, __LINE__); \
+	} while (0)
 
 /* n times the piece, in a buffer that lives until the next call with the same slot */
 static const char *
@@ -95,9 +119,9 @@ repeat(const char *piece, int n)
 static void
 sound_requests(void **unused)
 {
-	PgwPaymentArgs	r = with_card();
-	PgwCheckedArgs	out;
-	PgwBuf		b;
+	PgwPaymentArgs r = with_card();
+	PgwCheckedArgs out;
+	PgwBuf b;
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
@@ -126,7 +150,9 @@ sound_requests(void **unused)
 	TOKEN(r.token = repeat("x", 512), "");
 	TOKEN((r.timeout_isnull = false, r.timeout_ms = 0), "");
 	TOKEN((r.timeout_isnull = false, r.timeout_ms = 86400000), "");
-	TOKEN(r.metadata = "{\"a\": [1, {\"b\": null}], \"lat\": 48.4111111111111111, \"t\": 1732360000000}", "");
+	TOKEN(r.metadata =
+			  "{\"a\": [1, {\"b\": null}], \"lat\": 48.4111111111111111, \"t\": 1732360000000}",
+		  "");
 	TOKEN(r.bank_fields = "{\"s\": \"x\", \"n\": 1, \"f\": 1.5, \"b\": true, \"z\": null}", "");
 	WITH_CARD(r.card_cvv = NULL; r.card_holder = NULL, "");
 	WITH_CARD(r.card_number = "378282246310005"; r.card_cvv = "1234", "");
@@ -140,19 +166,29 @@ ids_and_names(void **unused)
 	(void) unused;
 	TOKEN(r.client_request_id = NULL, F("client_request_id", "required", "must not be null"));
 	TOKEN(r.client_request_id = "", F("client_request_id", "required", "must not be empty"));
-	TOKEN(r.client_request_id = repeat("\xc3\xa9", 256), F("client_request_id", "too_long", "must be at most 255 characters"));
-	TOKEN(r.client_request_id = "a\nb", F("client_request_id", "control_characters", "must not contain control characters"));
-	TOKEN(r.client_request_id = "a\x7f", F("client_request_id", "control_characters", "must not contain control characters"));
-	TOKEN(r.client_request_id = "a\xc2\x85", F("client_request_id", "control_characters", "must not contain control characters"));
+	TOKEN(r.client_request_id = repeat("\xc3\xa9", 256),
+		  F("client_request_id", "too_long", "must be at most 255 characters"));
+	TOKEN(r.client_request_id = "a\nb",
+		  F("client_request_id", "control_characters", "must not contain control characters"));
+	TOKEN(r.client_request_id = "a\x7f",
+		  F("client_request_id", "control_characters", "must not contain control characters"));
+	TOKEN(r.client_request_id = "a\xc2\x85",
+		  F("client_request_id", "control_characters", "must not contain control characters"));
 	TOKEN(r.client_request_id = "id " CARD, STORED("client_request_id"));
 	TOKEN(r.client_request_id = " a", BLANK);
 	TOKEN(r.client_request_id = "a ", BLANK);
 	TOKEN(r.client_request_id = " ", BLANK);
 	TOKEN(r.client_request_id = "a\xc2\xa0", BLANK);
-	TOKEN(r.client_request_id = "\xe3\x80\x80" "a", BLANK);
-	TOKEN(r.client_request_id = "\xef\xbb\xbf" "a", BLANK);
+	TOKEN(r.client_request_id = "\xe3\x80\x80"
+								"a",
+		  BLANK);
+	TOKEN(r.client_request_id = "\xef\xbb\xbf"
+								"a",
+		  BLANK);
 	TOKEN(r.client_request_id = "a\xe2\x80\x8b", BLANK);
-	TOKEN(r.client_request_id = "a b\xc2\xa0" "c", "");
+	TOKEN(r.client_request_id = "a b\xc2\xa0"
+								"c",
+		  "");
 	TOKEN(r.client_request_id = "\xe2\x80\xa6\xe2\x80\xa6", "");
 	TOKEN(r.client_request_id = "\xc3\xa0", "");
 	TOKEN(r.bank = "", F("bank", "required", "must not be empty"));
@@ -162,29 +198,41 @@ ids_and_names(void **unused)
 	TOKEN(r.merchant = "", F("merchant", "required", "must not be empty"));
 	TOKEN(r.merchant = repeat("m", 64), F("merchant", "too_long", "must be at most 63 bytes"));
 	TOKEN(r.merchant = CARD, STORED("merchant"));
-	TOKEN(r.reference = repeat("r", 256), F("reference", "too_long", "must be at most 255 characters"));
-	TOKEN(r.reference = "\x01", F("reference", "control_characters", "must not contain control characters"));
+	TOKEN(r.reference = repeat("r", 256),
+		  F("reference", "too_long", "must be at most 255 characters"));
+	TOKEN(r.reference = "\x01",
+		  F("reference", "control_characters", "must not contain control characters"));
 	TOKEN(r.reference = "4111-1111 1111-1111", STORED("reference"));
 }
 
 static void
 amount_and_currency(void **unused)
 {
-	const char *active = F("currency", "unknown_value", "must be an ISO 4217 alphabetic code of an active currency, such as EUR");
+	const char *active =
+		F("currency", "unknown_value",
+		  "must be an ISO 4217 alphabetic code of an active currency, such as EUR");
 
 	(void) unused;
 	TOKEN(r.amount_isnull = true, F("amount", "required", "must not be null"));
-	TOKEN(r.amount = 0, F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
-	TOKEN(r.amount = INT64_MIN, F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
-	TOKEN(r.amount_fault = PGW_AMOUNT_FRACTION, F("amount", "invalid_format",
-												 "must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234"));
+	TOKEN(r.amount = 0,
+		  F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
+	TOKEN(r.amount = INT64_MIN,
+		  F("amount", "out_of_range", "must be greater than 0, in minor units of the currency"));
+	TOKEN(
+		r.amount_fault = PGW_AMOUNT_FRACTION,
+		F("amount", "invalid_format",
+		  "must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234"));
 	TOKEN(r.amount_fault = PGW_AMOUNT_NO_NUMBER,
-		  F("amount", "invalid_format", "must be a whole number of minor units of the currency, not NaN or Infinity"));
+		  F("amount", "invalid_format",
+			"must be a whole number of minor units of the currency, not NaN or Infinity"));
 	TOKEN(r.amount_fault = PGW_AMOUNT_TOO_LARGE,
-		  F("amount", "out_of_range", "must be at most 9223372036854775807, in minor units of the currency"));
+		  F("amount", "out_of_range",
+			"must be at most 9223372036854775807, in minor units of the currency"));
 	TOKEN(r.currency = NULL, F("currency", "required", "must not be null"));
-	TOKEN(r.currency = "eur", F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
-	TOKEN(r.currency = "Eur", F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
+	TOKEN(r.currency = "eur",
+		  F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
+	TOKEN(r.currency = "Eur",
+		  F("currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case"));
 	TOKEN(r.currency = "XXX", active);
 	TOKEN(r.currency = "", active);
 	TOKEN(r.currency = "EURO", active);
@@ -194,14 +242,19 @@ amount_and_currency(void **unused)
 static void
 tokens(void **unused)
 {
-	const char *plain = F("token", "invalid_format", "must be printable ASCII characters without blanks");
-	const char *use_card = F("token", "card_number_in_stored_field", "a card number is not a token; use card_number");
-	const char *use_process = F("token", "card_number_in_stored_field", "a card number is not a token; use process_payment");
+	const char *plain =
+		F("token", "invalid_format", "must be printable ASCII characters without blanks");
+	const char *use_card =
+		F("token", "card_number_in_stored_field", "a card number is not a token; use card_number");
+	const char *use_process = F("token", "card_number_in_stored_field",
+								"a card number is not a token; use process_payment");
 
 	(void) unused;
-	TOKEN(r.token = NULL, F("token", "required", "give exactly one of token and card_number; both are null"));
+	TOKEN(r.token = NULL,
+		  F("token", "required", "give exactly one of token and card_number; both are null"));
 	TOKEN((r.token = NULL, r.is_submit = true), F("token", "required", "must not be null"));
-	WITH_CARD(r.token = "tok_abc", F("token", "conflicting_fields", "give exactly one of token and card_number; both are given"));
+	WITH_CARD(r.token = "tok_abc", F("token", "conflicting_fields",
+									 "give exactly one of token and card_number; both are given"));
 	TOKEN(r.token = "", F("token", "required", "must not be empty"));
 	TOKEN(r.token = repeat("x", 513), F("token", "too_long", "must be at most 512 bytes"));
 	TOKEN(r.token = "a b", plain);
@@ -209,17 +262,21 @@ tokens(void **unused)
 	TOKEN(r.token = "\xc3\xa9", plain);
 	TOKEN(r.token = CARD, use_card);
 	TOKEN(r.token = "tok_" CARD, use_card);
-	TOKEN(r.token = "501800000009", use_card);	/* twelve digits: too short for a find in text */
+	/* twelve digits: too short for a find in text */
+	TOKEN(r.token = "501800000009", use_card);
 	TOKEN((r.token = CARD, r.is_submit = true), use_process);
 	TOKEN((r.token = "4111-1111-1111-1111", r.is_submit = true), use_process);
-	WITH_CARD(r.is_submit = true, F("token", "required", "must not be null") ","
-			  F("card_number", "conflicting_fields", "a submitted payment takes a token only; use process_payment"));
+	WITH_CARD(r.is_submit = true,
+			  F("token", "required", "must not be null") "," F(
+				  "card_number", "conflicting_fields",
+				  "a submitted payment takes a token only; use process_payment"));
 }
 
 static void
 cards(void **unused)
 {
-	const char *digits = F("card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens");
+	const char *digits =
+		F("card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens");
 	const char *cvv = F("card_cvv", "cvv_invalid", "must be 3 digits, for American Express 4");
 
 	(void) unused;
@@ -227,25 +284,38 @@ cards(void **unused)
 	WITH_CARD(r.card_number = "41111111111", digits);
 	WITH_CARD(r.card_number = "41111111111111111111", digits);
 	WITH_CARD(r.card_number = "4111 1111 1111 1111", digits);
-	WITH_CARD(r.card_number = "4111111111111112", F("card_number", "luhn_failed", "fails its check digit (Luhn); a digit is probably mistyped"));
-	WITH_CARD(r.card_expiry_month_isnull = true, F("card_expiry_month", "required", "is required with card_number"));
+	WITH_CARD(r.card_number = "4111111111111112",
+			  F("card_number", "luhn_failed",
+				"fails its check digit (Luhn); a digit is probably mistyped"));
+	WITH_CARD(r.card_expiry_month_isnull = true,
+			  F("card_expiry_month", "required", "is required with card_number"));
 	WITH_CARD(r.card_expiry_month = 0, F("card_expiry_month", "out_of_range", "must be 1 to 12"));
 	WITH_CARD(r.card_expiry_month = 13, F("card_expiry_month", "out_of_range", "must be 1 to 12"));
-	WITH_CARD(r.card_expiry_year_isnull = true, F("card_expiry_year", "required", "is required with card_number"));
-	WITH_CARD(r.card_expiry_year = 30, F("card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099"));
-	WITH_CARD(r.card_expiry_year = 2100, F("card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099"));
-	WITH_CARD((r.card_expiry_year = 2026, r.card_expiry_month = 10), F("card_expiry_year", "card_expired", "the card has expired"));
+	WITH_CARD(r.card_expiry_year_isnull = true,
+			  F("card_expiry_year", "required", "is required with card_number"));
+	WITH_CARD(r.card_expiry_year = 30,
+			  F("card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099"));
+	WITH_CARD(r.card_expiry_year = 2100,
+			  F("card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099"));
+	WITH_CARD((r.card_expiry_year = 2026, r.card_expiry_month = 10),
+			  F("card_expiry_year", "card_expired", "the card has expired"));
 	WITH_CARD(r.card_cvv = "", cvv);
 	WITH_CARD(r.card_cvv = "1234", cvv);
 	WITH_CARD(r.card_cvv = "12x", cvv);
 	WITH_CARD(r.card_number = "378282246310005", cvv);
-	WITH_CARD(r.card_holder = repeat("h", 256), F("card_holder", "too_long", "must be at most 255 bytes"));
-	WITH_CARD(r.card_holder = "a\rb", F("card_holder", "control_characters", "must not contain control characters"));
+	WITH_CARD(r.card_holder = repeat("h", 256),
+			  F("card_holder", "too_long", "must be at most 255 bytes"));
+	WITH_CARD(r.card_holder = "a\rb",
+			  F("card_holder", "control_characters", "must not contain control characters"));
 	WITH_CARD(r.card_holder = "Doe " CARD, STORED("card_holder"));
-	TOKEN((r.card_expiry_month_isnull = false, r.card_expiry_month = 1), F("card_expiry_month", "conflicting_fields", "is allowed only with card_number"));
-	TOKEN((r.card_expiry_year_isnull = false, r.card_expiry_year = 2030), F("card_expiry_year", "conflicting_fields", "is allowed only with card_number"));
-	TOKEN(r.card_cvv = "123", F("card_cvv", "conflicting_fields", "is allowed only with card_number"));
-	TOKEN(r.card_holder = "x", F("card_holder", "conflicting_fields", "is allowed only with card_number"));
+	TOKEN((r.card_expiry_month_isnull = false, r.card_expiry_month = 1),
+		  F("card_expiry_month", "conflicting_fields", "is allowed only with card_number"));
+	TOKEN((r.card_expiry_year_isnull = false, r.card_expiry_year = 2030),
+		  F("card_expiry_year", "conflicting_fields", "is allowed only with card_number"));
+	TOKEN(r.card_cvv = "123",
+		  F("card_cvv", "conflicting_fields", "is allowed only with card_number"));
+	TOKEN(r.card_holder = "x",
+		  F("card_holder", "conflicting_fields", "is allowed only with card_number"));
 }
 
 static void
@@ -253,10 +323,13 @@ words_and_timeout(void **unused)
 {
 	(void) unused;
 	TOKEN(r.capture = NULL, F("capture", "required", "must not be null"));
-	TOKEN(r.capture = "Immediate", F("capture", "unknown_value", "must be immediate, on_commit or manual"));
+	TOKEN(r.capture = "Immediate",
+		  F("capture", "unknown_value", "must be immediate, on_commit or manual"));
 	TOKEN(r.on_failure = "", F("on_failure", "unknown_value", "must be return or raise"));
-	TOKEN((r.timeout_isnull = false, r.timeout_ms = -1), F("timeout", "out_of_range", "must be 0 to 24 hours"));
-	TOKEN((r.timeout_isnull = false, r.timeout_ms = 86400001), F("timeout", "out_of_range", "must be 0 to 24 hours"));
+	TOKEN((r.timeout_isnull = false, r.timeout_ms = -1),
+		  F("timeout", "out_of_range", "must be 0 to 24 hours"));
+	TOKEN((r.timeout_isnull = false, r.timeout_ms = 86400001),
+		  F("timeout", "out_of_range", "must be 0 to 24 hours"));
 	assert_string_equal(pgw_capture_name(PGW_CAPTURE_ON_COMMIT), "on_commit");
 	assert_null(pgw_capture_name((PgwCaptureMode) 3));
 	for (int i = 0; i <= PGW_CAPTURE_MANUAL; i++)
@@ -269,7 +342,8 @@ json_fields(void **unused)
 {
 	static char big[PGW_MAX_METADATA_BYTES + 16];
 	static char deep[600];
-	const char *object = F("metadata", "invalid_format", "must be a JSON object, nested at most 64 deep");
+	const char *object =
+		F("metadata", "invalid_format", "must be a JSON object, nested at most 64 deep");
 
 	(void) unused;
 	TOKEN(r.metadata = NULL, F("metadata", "required", "must not be null"));
@@ -302,17 +376,22 @@ json_fields(void **unused)
 	TOKEN(r.metadata = "{\"a\": \"\\u0034111111111111111\"}", STORED("metadata"));
 
 	TOKEN(r.bank_fields = NULL, F("bank_fields", "required", "must not be null"));
-	TOKEN(r.bank_fields = "[1]", F("bank_fields", "invalid_format", "must be a JSON object, nested at most 64 deep"));
-	TOKEN(r.bank_fields = "{\"a\": {}, \"b\": []}", F("bank_fields", "invalid_format", "members must be strings, numbers, booleans or null"));
+	TOKEN(r.bank_fields = "[1]",
+		  F("bank_fields", "invalid_format", "must be a JSON object, nested at most 64 deep"));
+	TOKEN(r.bank_fields = "{\"a\": {}, \"b\": []}",
+		  F("bank_fields", "invalid_format", "members must be strings, numbers, booleans or null"));
 	TOKEN(r.bank_fields = "{\"n\": 5555555555554444}", STORED("bank_fields"));
 	snprintf(big, sizeof(big), "{\"a\":\"%s\"}", repeat("x", PGW_MAX_BANK_FIELDS_BYTES - 7));
 	TOKEN(r.bank_fields = big, F("bank_fields", "too_long", "must be at most 4096 bytes"));
 
 	TOKEN(r.options = NULL, F("options", "required", "must not be null"));
-	TOKEN(r.options = "1", F("options", "invalid_format", "must be a JSON object, nested at most 64 deep"));
-	TOKEN(r.options = "{\"speed\": 1, \"a\\\"b\": 2}", F("options", "unknown_option", "unknown option \\\"speed\\\"") ","
-		  F("options", "unknown_option", "unknown option \\\"a\\\"b\\\""));
-	TOKEN(r.options = "{\"x\": \"" CARD "\"}", F("options", "unknown_option", "unknown option \\\"x\\\"") "," STORED("options"));
+	TOKEN(r.options = "1",
+		  F("options", "invalid_format", "must be a JSON object, nested at most 64 deep"));
+	TOKEN(r.options = "{\"speed\": 1, \"a\\\"b\": 2}",
+		  F("options", "unknown_option", "unknown option \\\"speed\\\"") "," F(
+			  "options", "unknown_option", "unknown option \\\"a\\\"b\\\""));
+	TOKEN(r.options = "{\"x\": \"" CARD "\"}",
+		  F("options", "unknown_option", "unknown option \\\"x\\\"") "," STORED("options"));
 }
 
 /* The call's own number counts wherever it stands, also where text in general is let through. */
@@ -327,35 +406,53 @@ own_number(void **unused)
 	WITH_CARD(r.metadata = "{\"n\": 99999999" CARD "99999999}", STORED("metadata"));
 	WITH_CARD(r.bank_fields = "{\"k" CARD "\": 1}", STORED("bank_fields"));
 	/* an unknown brand: only because it is this call's */
-	WITH_CARD((r.card_number = "9999999999999995", r.reference = "9999999999999995"), STORED("reference"));
+	WITH_CARD((r.card_number = "9999999999999995", r.reference = "9999999999999995"),
+			  STORED("reference"));
 	WITH_CARD((r.card_number = "9999 9999 9999 9995", r.reference = "9999999999999995"),
-			  F("card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens") "," STORED("reference"));
-	WITH_CARD((r.card_number = "12", r.reference = "order 12"), F("card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens"));
+			  F("card_number", "invalid_format",
+				"must be 12 to 19 digits without blanks or hyphens") "," STORED("reference"));
+	WITH_CARD(
+		(r.card_number = "12", r.reference = "order 12"),
+		F("card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens"));
 	WITH_CARD(r.merchant = CARD, STORED("merchant"));
 }
 
 static void
 all_at_once_in_order(void **unused)
 {
-	static const char *const order[] = {"client_request_id", "amount", "currency", "token", "card_number", "card_expiry_month",
-		"card_expiry_year", "card_cvv", "card_holder", "bank", "capture", "reference", "metadata", "bank_fields", "timeout",
-	"on_failure", "merchant", "options"};
-	PgwPaymentArgs	r = {
-		.amount = -5, .currency = "zzz", .token = "a b", .card_number = "7", .card_expiry_month = 99, .card_expiry_year = 1,
-		.card_cvv = "9", .card_holder = "\n", .bank = "", .reference = "\n", .timeout_ms = -1, .on_failure = "x",
-		.metadata = "[]", .bank_fields = "[]", .options = "[]",
+	static const char *const order[] = {
+		"client_request_id", "amount",           "currency", "token",       "card_number",
+		"card_expiry_month", "card_expiry_year", "card_cvv", "card_holder", "bank",
+		"capture",           "reference",        "metadata", "bank_fields", "timeout",
+		"on_failure",        "merchant",         "options"};
+	PgwPaymentArgs r = {
+		.amount = -5,
+		.currency = "zzz",
+		.token = "a b",
+		.card_number = "7",
+		.card_expiry_month = 99,
+		.card_expiry_year = 1,
+		.card_cvv = "9",
+		.card_holder = "\n",
+		.bank = "",
+		.reference = "\n",
+		.timeout_ms = -1,
+		.on_failure = "x",
+		.metadata = "[]",
+		.bank_fields = "[]",
+		.options = "[]",
 	};
-	PgwBuf		b;
-	PgwCheckedArgs	out;
+	PgwBuf b;
+	PgwCheckedArgs out;
 	const char *at;
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
-	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 19);	/* token has two */
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 19); /* token has two */
 	at = b.data;
 	for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++)
 	{
-		char		want[64];
+		char want[64];
 
 		snprintf(want, sizeof(want), "{\"field\":\"%s\"", order[i]);
 		at = strstr(at, want);
@@ -368,19 +465,21 @@ all_at_once_in_order(void **unused)
 static void
 no_secret_in_faults(void **unused)
 {
-	static const char *const keys[] = {"{\"" CARD "\": 1}", "{\"x4111 1111 1111 1111\": 1}", "{\"sesame-token\": 1}", "{\"my9876\": 1}"};
-	PgwBuf		b;
-	PgwCheckedArgs	out;
+	static const char *const keys[] = {"{\"" CARD "\": 1}", "{\"x4111 1111 1111 1111\": 1}",
+									   "{\"sesame-token\": 1}", "{\"my9876\": 1}"};
+	PgwBuf b;
+	PgwCheckedArgs out;
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
 	{
-		PgwPaymentArgs	r = with_card();
+		PgwPaymentArgs r = with_card();
 
 		r.token = "sesame-token";
 		r.card_cvv = "9876";
-		r.client_request_id = r.bank = r.merchant = r.reference = r.card_holder = r.currency = r.capture = r.on_failure = CARD;
+		r.client_request_id = r.bank = r.merchant = r.reference = r.card_holder = r.currency =
+			r.capture = r.on_failure = CARD;
 		r.metadata = r.bank_fields = "{\"" CARD "\": \"" CARD "\"}";
 		r.options = keys[i];
 		pgw_buf_reset(&b);
@@ -392,7 +491,7 @@ no_secret_in_faults(void **unused)
 	}
 	pgw_buf_free(&b);
 	{
-		PgwPaymentArgs	r = with_token();
+		PgwPaymentArgs r = with_token();
 		static char key[128];
 
 		snprintf(key, sizeof(key), "{\"%s\": 1}", repeat("k", 65));
@@ -404,7 +503,7 @@ no_secret_in_faults(void **unused)
 static void
 lone_ids(void **unused)
 {
-	PgwBuf		b;
+	PgwBuf b;
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
@@ -413,8 +512,9 @@ lone_ids(void **unused)
 	assert_int_equal(pgw_validate_id("client_request_id", NULL, &b, 0), 1);
 	assert_string_equal(b.data, F("client_request_id", "required", "must not be null"));
 	assert_int_equal(pgw_validate_id("reason", "a\n" CARD, &b, 1), 2);
-	assert_string_equal(b.data, F("client_request_id", "required", "must not be null") ","
-						F("reason", "control_characters", "must not contain control characters") "," STORED("reason"));
+	assert_string_equal(b.data, F("client_request_id", "required", "must not be null") "," F(
+									"reason", "control_characters",
+									"must not contain control characters") "," STORED("reason"));
 	pgw_buf_free(&b);
 }
 

@@ -1,11 +1,13 @@
 /*
  * judge_answer.c - judge a bank's answer by the compiled rules, and take its fields out
  *
- * Invariants: never fails and never guesses - what cannot be read whole, or what no rule matches, is PGW_OUT_UNKNOWN; an
- * outcome that says something happened (approved, declined, requires_action, pending) or that nothing is there (not_found)
- * needs a body that could be read; an answer that names another reference than the question's is no answer to it; an amount is exact or
- * amount_unreadable; a text too long for its field counts as absent, because half a reference names something else; nothing that repeats the request's card
- * or our key leaves this file.  Nothing here is kept.
+ * Invariants: never fails and never guesses - what cannot be read whole, or what no rule matches,
+ * is PGW_OUT_UNKNOWN; an outcome that says something happened (approved, declined, requires_action,
+ * pending) or that nothing is there (not_found) needs a body that could be read; an answer that
+ * names another reference than the question's is no answer to it; an amount is exact or
+ * amount_unreadable; a text too long for its field counts as absent, because half a reference names
+ * something else; nothing that repeats the request's card or our key leaves this file.  Nothing
+ * here is kept.
  */
 #include "core/connector/compiled.h"
 
@@ -22,19 +24,24 @@
 
 /* ---- reading the body ---- */
 
-/* The whole body as one JSON object or array, and its members, if it is an object; without a value: not readable. */
+/*
+ * The whole body as one JSON object or array, and its members, if it is an object; without a value:
+ * not readable.
+ */
 typedef struct Body
 {
-	PgwJson		value;
+	PgwJson value;
 	PgwJsonMembers members;
 } Body;
 
 static void
 parse_body(const char *text, size_t len, Body *body)
 {
-	if (text == NULL || len > PGW_ANSWER_MAX_BYTES || pgw_json_read(text, len, PGW_ANSWER_MAX_NESTING, &body->value) != PGW_JSON_GOOD ||
-		(pgw_json_type(&body->value) != PGW_JSON_OBJECT && pgw_json_type(&body->value) != PGW_JSON_ARRAY))
-		body->value = (PgwJson) {NULL, 0};
+	if (text == NULL || len > PGW_ANSWER_MAX_BYTES ||
+		pgw_json_read(text, len, PGW_ANSWER_MAX_NESTING, &body->value) != PGW_JSON_GOOD ||
+		(pgw_json_type(&body->value) != PGW_JSON_OBJECT &&
+		 pgw_json_type(&body->value) != PGW_JSON_ARRAY))
+		body->value = (PgwJson){NULL, 0};
 	pgw_json_members(&body->value, &body->members);
 }
 
@@ -46,18 +53,20 @@ follow(const Body *doc, const PgwPointer *pointer, PgwJson *v)
 	for (int i = 0; i < pointer->nsteps; i++)
 	{
 		const char *step = pointer->steps[i];
-		PgwJson		inner;
+		PgwJson inner;
 
 		if (pgw_json_type(v) == PGW_JSON_OBJECT)
 		{
-			if (!(i == 0 ? pgw_json_find(&doc->members, step, &inner) : pgw_json_member(v, step, &inner)))
+			if (!(i == 0 ? pgw_json_find(&doc->members, step, &inner)
+						 : pgw_json_member(v, step, &inner)))
 				return false;
 		}
 		else if (pgw_json_type(v) == PGW_JSON_ARRAY)
 		{
-			size_t		len = strlen(step);
+			size_t len = strlen(step);
 
-			if (len < 1 || len > 6 || strspn(step, "0123456789") != len || (len > 1 && step[0] == '0') ||
+			if (len < 1 || len > 6 || strspn(step, "0123456789") != len ||
+				(len > 1 && step[0] == '0') ||
 				!pgw_json_element(v, (size_t) strtoul(step, NULL, 10), &inner))
 				return false;
 		}
@@ -72,7 +81,8 @@ follow(const Body *doc, const PgwPointer *pointer, PgwJson *v)
 static bool
 find_field(const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field, PgwJson *v)
 {
-	return spec->has_field[field] && follow(doc, &spec->fields[field], v) && pgw_json_type(v) != PGW_JSON_NULL;
+	return spec->has_field[field] && follow(doc, &spec->fields[field], v) &&
+		   pgw_json_type(v) != PGW_JSON_NULL;
 }
 
 /* Digits that stand for a number are its text, too, however many: an id of 25 digits is one. */
@@ -82,14 +92,14 @@ is_text(const PgwJson *v)
 	if (pgw_json_type(v) == PGW_JSON_STRING)
 		return true;
 	return pgw_json_type(v) == PGW_JSON_NUMBER && memchr(v->text, '.', v->len) == NULL &&
-		memchr(v->text, 'e', v->len) == NULL && memchr(v->text, 'E', v->len) == NULL;
+		   memchr(v->text, 'e', v->len) == NULL && memchr(v->text, 'E', v->len) == NULL;
 }
 
 /* A text field; whole numbers count as text. False when not fit to be kept. */
 static bool
 read_text(const PgwJson *v, char *dst, size_t size, bool cut)
 {
-	size_t		len;
+	size_t len;
 
 	dst[0] = '\0';
 	if (!is_text(v))
@@ -101,7 +111,7 @@ read_text(const PgwJson *v, char *dst, size_t size, bool cut)
 	{
 		len = size - 1;
 		while (len > 0 && ((unsigned char) dst[len] & 0xC0) == 0x80)
-			len--;				/* not inside a character */
+			len--; /* not inside a character */
 	}
 	for (size_t i = 0; i < len; i++)
 	{
@@ -117,31 +127,33 @@ read_text(const PgwJson *v, char *dst, size_t size, bool cut)
 static bool
 scalar_equals(const PgwScalar *scalar, const PgwJson *v)
 {
-	char		text[256];
-	size_t		len;
-	int64_t		number;
+	char text[256];
+	size_t len;
+	int64_t number;
 
 	switch (scalar->type)
 	{
 		case json_type_null:
 			return pgw_json_type(v) == PGW_JSON_NULL;
 		case json_type_boolean:
-			return pgw_json_type(v) == PGW_JSON_BOOLEAN && pgw_json_is_true(v) == (scalar->number != 0);
+			return pgw_json_type(v) == PGW_JSON_BOOLEAN &&
+				   pgw_json_is_true(v) == (scalar->number != 0);
 		case json_type_int:
 			return pgw_json_integer(v, 0, &number) && number == scalar->number;
 		default:
 			if (pgw_json_type(v) != PGW_JSON_STRING)
 				return false;
 			len = pgw_json_text(v, text, sizeof(text));
-			return len <= sizeof(text) && len == strlen(scalar->text) && memcmp(text, scalar->text, len) == 0;
+			return len <= sizeof(text) && len == strlen(scalar->text) &&
+				   memcmp(text, scalar->text, len) == 0;
 	}
 }
 
 static bool
 condition_holds(const PgwCondition *cond, const Body *doc)
 {
-	PgwJson		v;
-	bool		there = follow(doc, &cond->pointer, &v);
+	PgwJson v;
+	bool there = follow(doc, &cond->pointer, &v);
 
 	if (cond->exists_test)
 		return there == cond->exists;
@@ -156,7 +168,7 @@ condition_holds(const PgwCondition *cond, const Body *doc)
 static bool
 rule_matches(const PgwRule *rule, PgwBankOp op, long status, const Body *doc)
 {
-	bool		status_fits = false;
+	bool status_fits = false;
 
 	for (int i = 0; i < rule->nstatuses; i++)
 		status_fits |= status >= rule->statuses[i].from && status <= rule->statuses[i].to;
@@ -164,8 +176,8 @@ rule_matches(const PgwRule *rule, PgwBankOp op, long status, const Body *doc)
 		return false;
 	if (pgw_json_type(&doc->value) == PGW_JSON_NONE)
 		return rule->nconditions == 0 &&
-			(rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
-			 rule->outcome == PGW_OUT_NOT_PROCESSED || op == PGW_OP_PING);
+			   (rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
+				rule->outcome == PGW_OUT_NOT_PROCESSED || op == PGW_OP_PING);
 	for (int i = 0; i < rule->nconditions; i++)
 	{
 		if (!condition_holds(&rule->conditions[i], doc))
@@ -196,7 +208,8 @@ is_ours(const PgwQuestion *q, const char *text)
 		case PGW_OP_LOOKUP_CHARGE:
 			return holds_reference(text, q->original_ref);
 		default:
-			return holds_reference(text, q->transaction_ref) || holds_reference(text, q->original_ref);
+			return holds_reference(text, q->transaction_ref) ||
+				   holds_reference(text, q->original_ref);
 	}
 }
 
@@ -210,19 +223,21 @@ is_lookup(PgwBankOp op)
 static bool
 has_subject(PgwOutcome outcome)
 {
-	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_DECLINED || outcome == PGW_OUT_REQUIRES_ACTION || outcome == PGW_OUT_PENDING;
+	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_DECLINED ||
+		   outcome == PGW_OUT_REQUIRES_ACTION || outcome == PGW_OUT_PENDING;
 }
 
 /*
- * A reference other than ours makes it the answer to another question, whatever it says.  A look-up may come back with anything that the bank has
- * (there are banks that ignore a parameter which they do not know), so one that shows something must name ours; the answer to a request that does
+ * A reference other than ours makes it the answer to another question, whatever it says.  A look-up
+ * may come back with anything that the bank has (there are banks that ignore a parameter which they
+ * do not know), so one that shows something must name ours; the answer to a request that does
  * something came on that request's own connection, and may leave it out.
  */
 static bool
 belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const Body *doc, PgwOutcome outcome)
 {
-	char		text[1024];
-	PgwJson		v;
+	char text[1024];
+	PgwJson v;
 
 	if (PGW_MUTATED(REFERENCE_ECHO))
 		return true;
@@ -233,8 +248,12 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const Body *doc, PgwOut
 	if (spec->has_field[PGW_FIELD_REFERENCE])
 		return false;
 
-	/* A bank that echoes no reference: then its own id of the charge, if we know it, has to be the same. */
-	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL || !find_field(spec, doc, PGW_FIELD_BANK_REFERENCE, &v))
+	/*
+	 * A bank that echoes no reference: then its own id of the charge, if we know it, has to be the
+	 * same.
+	 */
+	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL ||
+		!find_field(spec, doc, PGW_FIELD_BANK_REFERENCE, &v))
 		return true;
 	return read_text(&v, text, sizeof(text), false) && strcmp(text, q->bank_reference) == 0;
 }
@@ -243,18 +262,19 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const Body *doc, PgwOut
 
 /* In the bank's exponent; only plain, whole and not negative. */
 static bool
-read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int iso_exponent, int64_t *result)
+read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int iso_exponent,
+			int64_t *result)
 {
-	int64_t		amount = 0;
-	char		text[64];
-	bool		good;
+	int64_t amount = 0;
+	char text[64];
+	bool good;
 
 	/* a number counts by its value, 5000.0 and 5E+3 alike; a text by how it is written */
 	if (pgw_json_type(v) == PGW_JSON_NUMBER)
 		good = pgw_json_integer(v, spec->decimal ? bank_exponent : 0, &amount);
 	else if (pgw_json_type(v) == PGW_JSON_STRING && read_text(v, text, sizeof(text), false))
 		good = (spec->decimal || strspn(text, "0123456789") == strlen(text)) &&
-			pgw_money_from_decimal(text, spec->decimal ? bank_exponent : 0, &amount);
+			   pgw_money_from_decimal(text, spec->decimal ? bank_exponent : 0, &amount);
 	else
 		good = false;
 	return good && amount >= 0 && pgw_money_rescale(amount, bank_exponent, iso_exponent, result);
@@ -262,10 +282,11 @@ read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int 
 
 /* -1: not there, or not readable, which is told apart. */
 static int64_t
-take_shown_amount(const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field, int bank_exponent, int iso_exponent, PgwAnswer *a)
+take_shown_amount(const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field,
+				  int bank_exponent, int iso_exponent, PgwAnswer *a)
 {
-	PgwJson		v;
-	int64_t		n;
+	PgwJson v;
+	int64_t n;
 
 	if (!find_field(spec, doc, field, &v))
 		return -1;
@@ -276,10 +297,11 @@ take_shown_amount(const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField fie
 }
 
 static void
-take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int iso_exponent, PgwAnswer *a)
+take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int iso_exponent,
+			 PgwAnswer *a)
 {
-	PgwJson		v;
-	char		text[8];
+	PgwJson v;
+	char text[8];
 
 	if (find_field(spec, doc, PGW_FIELD_AMOUNT, &v))
 	{
@@ -290,7 +312,8 @@ take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int 
 	}
 	if (find_field(spec, doc, PGW_FIELD_CURRENCY, &v))
 	{
-		bool		good = pgw_json_type(&v) == PGW_JSON_STRING && read_text(&v, text, sizeof(text), false) && strlen(text) == 3;
+		bool good = pgw_json_type(&v) == PGW_JSON_STRING &&
+					read_text(&v, text, sizeof(text), false) && strlen(text) == 3;
 
 		for (int i = 0; good && i < 3; i++)
 		{
@@ -301,7 +324,7 @@ take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int 
 		if (good)
 			memcpy(a->currency, text, 4);
 		else
-			a->amount_unreadable = true;	/* an amount of who knows what */
+			a->amount_unreadable = true; /* an amount of who knows what */
 	}
 	a->captured = take_shown_amount(spec, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
 	a->refunded = take_shown_amount(spec, doc, PGW_FIELD_REFUNDED, bank_exponent, iso_exponent, a);
@@ -318,32 +341,39 @@ take_amounts(const PgwAnswerSpec *spec, const Body *doc, int bank_exponent, int 
 static bool
 take_text(const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field, char *dst, size_t size)
 {
-	PgwJson		v;
+	PgwJson v;
 
-	return find_field(spec, doc, field, &v) && read_text(&v, dst, size, field == PGW_FIELD_BANK_CODE);
+	return find_field(spec, doc, field, &v) &&
+		   read_text(&v, dst, size, field == PGW_FIELD_BANK_CODE);
 }
 
-/* An id is taken whole or not at all: half an id, or what the bank writes where it has none, would name something else. */
+/*
+ * An id is taken whole or not at all: half an id, or what the bank writes where it has none, would
+ * name something else.
+ */
 static void
 take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
 {
-	bool		good = take_text(spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference)) &&
-		a->bank_reference[strspn(a->bank_reference, " ")] != '\0';
-	PgwJson		v;
+	bool good = take_text(spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference,
+						  sizeof(a->bank_reference)) &&
+				a->bank_reference[strspn(a->bank_reference, " ")] != '\0';
+	PgwJson v;
 
 	for (int i = 0; good && i < c->nnot_ids; i++)
 		good = strcmp(a->bank_reference, c->not_ids[i]) != 0;
 	if (good)
 		return;
 	a->bank_reference[0] = '\0';
-	a->bank_reference_invalid = spec->has_field[PGW_FIELD_BANK_REFERENCE] && follow(doc, &spec->fields[PGW_FIELD_BANK_REFERENCE], &v);
+	a->bank_reference_invalid = spec->has_field[PGW_FIELD_BANK_REFERENCE] &&
+								follow(doc, &spec->fields[PGW_FIELD_BANK_REFERENCE], &v);
 }
 
 static void
 take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
 {
 	take_bank_reference(c, spec, doc, a);
-	take_text(spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code, sizeof(a->authorization_code));
+	take_text(spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code,
+			  sizeof(a->authorization_code));
 	take_text(spec, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code));
 	take_text(spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand));
 	if (take_text(spec, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4)) &&
@@ -351,13 +381,17 @@ take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const Body *doc, Pg
 		a->card_last4[0] = '\0';
 }
 
-/* Why it was refused, in our words. The default is for declines: what else went wrong has its own codes elsewhere. */
+/*
+ * Why it was refused, in our words. The default is for declines: what else went wrong has its own
+ * codes elsewhere.
+ */
 static void
 map_error(const PgwAnswerSpec *spec, PgwAnswer *a)
 {
 	const char *code = NULL;
 
-	if (a->outcome != PGW_OUT_DECLINED && a->outcome != PGW_OUT_REQUIRES_ACTION && a->outcome != PGW_OUT_REJECTED)
+	if (a->outcome != PGW_OUT_DECLINED && a->outcome != PGW_OUT_REQUIRES_ACTION &&
+		a->outcome != PGW_OUT_REJECTED)
 		return;
 	for (int i = 0; code == NULL && i < spec->nerrors; i++)
 	{
@@ -374,28 +408,33 @@ map_error(const PgwAnswerSpec *spec, PgwAnswer *a)
 
 /* ---- what it repeats of ours ---- */
 
-#define ECHO_BYTES 4096			/* of a text that is kept in part: what is further on does not reach into the part */
+#define ECHO_BYTES \
+	4096 /* of a text that is kept in part: what is further on does not reach into the part */
 
 static PgwFound
 echo_in(const PgwSought *sought, const PgwJson *v)
 {
-	char		text[ECHO_BYTES];
-	size_t		len = pgw_json_text(v, text, sizeof(text));
-	PgwFound	found = pgw_card_in_text(sought, PGW_TEXT_VALUE, text, len < sizeof(text) ? len : sizeof(text));
+	char text[ECHO_BYTES];
+	size_t len = pgw_json_text(v, text, sizeof(text));
+	PgwFound found =
+		pgw_card_in_text(sought, PGW_TEXT_VALUE, text, len < sizeof(text) ? len : sizeof(text));
 
 	explicit_bzero(text, sizeof(text));
 	return found;
 }
 
 /*
- * The whole text as the bank sent it, because the part of it that is kept may hold all digits of a number but the last.
+ * The whole text as the bank sent it, because the part of it that is kept may hold all digits of a
+ * number but the last.
  */
 static void
-hide_text(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field, char *dst, size_t size, PgwAnswer *a)
+hide_text(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field,
+		  char *dst, size_t size, PgwAnswer *a)
 {
-	PgwJson		v;
+	PgwJson v;
 
-	if (dst[0] == '\0' || !find_field(spec, doc, field, &v) || echo_in(sought, &v) == PGW_FOUND_NOTHING)
+	if (dst[0] == '\0' || !find_field(spec, doc, field, &v) ||
+		echo_in(sought, &v) == PGW_FOUND_NOTHING)
 		return;
 	explicit_bzero(dst, size);
 	a->echoed = true;
@@ -405,7 +444,7 @@ hide_text(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, P
 static bool
 hides_card(const PgwSought *sought, int64_t amount)
 {
-	char		digits[24];
+	char digits[24];
 
 	snprintf(digits, sizeof(digits), "%" PRId64, amount);
 	return pgw_card_in_text(sought, PGW_TEXT_ID, digits, strlen(digits)) != PGW_FOUND_NOTHING;
@@ -433,25 +472,28 @@ hide_amounts(const PgwSought *sought, PgwAnswer *a)
 }
 
 /*
- * An id that repeats what it must not is none: the approval is found out, given back or reviewed as one without an id.  Banks' ids are often long numbers, of
- * which some look like a card's; so a look-alike counts there only if it ends like the card that was charged.
+ * An id that repeats what it must not is none: the approval is found out, given back or reviewed as
+ * one without an id.  Banks' ids are often long numbers, of which some look like a card's; so a
+ * look-alike counts there only if it ends like the card that was charged.
  */
 static void
 hide_echo(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
 {
-	PgwSought	of_text = sought != NULL ? *sought : (PgwSought) {NULL};
-	PgwSought	of_id = of_text;
-	char		last4[5];
+	PgwSought of_text = sought != NULL ? *sought : (PgwSought){NULL};
+	PgwSought of_id = of_text;
+	char last4[5];
 
 	if (PGW_MUTATED(ECHO))
 		return;
 	of_text.last4 = NULL;
-	memcpy(last4, a->card_last4, sizeof(last4));	/* may be hidden itself */
+	memcpy(last4, a->card_last4, sizeof(last4)); /* may be hidden itself */
 	if (of_id.last4 == NULL || of_id.last4[0] == '\0')
 		of_id.last4 = last4;
-	hide_text(&of_id, spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference, sizeof(a->bank_reference), a);
+	hide_text(&of_id, spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference,
+			  sizeof(a->bank_reference), a);
 	a->bank_reference_invalid |= a->echoed;
-	hide_text(&of_text, spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code, sizeof(a->authorization_code), a);
+	hide_text(&of_text, spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code,
+			  sizeof(a->authorization_code), a);
 	hide_text(&of_text, spec, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code), a);
 	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand), a);
 	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4), a);
@@ -468,20 +510,23 @@ two_digits(const char *s)
 	return (s[0] - '0') * 10 + s[1] - '0';
 }
 
-/* "Sun, 06 Nov 1994 08:49:37 GMT", the one form that servers may send; without strptime(), which obeys the locale. */
+/*
+ * "Sun, 06 Nov 1994 08:49:37 GMT", the one form that servers may send; without strptime(), which
+ * obeys the locale.
+ */
 static int
 seconds_until(const char *s)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	struct tm	tm = {0};
+	struct tm tm = {0};
 	const char *month = NULL;
-	int			century;
-	int			year;
-	time_t		then;
-	time_t		now = time(NULL);
+	int century;
+	int year;
+	time_t then;
+	time_t now = time(NULL);
 
-	if (strlen(s) != 29 || s[3] != ',' || s[4] != ' ' || s[7] != ' ' || s[11] != ' ' || s[16] != ' ' ||
-		s[19] != ':' || s[22] != ':' || strcmp(s + 25, " GMT") != 0)
+	if (strlen(s) != 29 || s[3] != ',' || s[4] != ' ' || s[7] != ' ' || s[11] != ' ' ||
+		s[16] != ' ' || s[19] != ':' || s[22] != ':' || strcmp(s + 25, " GMT") != 0)
 		return -1;
 	for (int i = 0; i < 12; i++)
 	{
@@ -497,8 +542,9 @@ seconds_until(const char *s)
 	tm.tm_hour = two_digits(s + 17);
 	tm.tm_min = two_digits(s + 20);
 	tm.tm_sec = two_digits(s + 23);
-	if (month == NULL || century < 19 || year < 0 || tm.tm_mday < 1 || tm.tm_mday > 31 || tm.tm_hour < 0 ||
-		tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 || tm.tm_sec > 60)
+	if (month == NULL || century < 19 || year < 0 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
+		tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 ||
+		tm.tm_sec > 60)
 		return -1;
 	tm.tm_year = century * 100 + year - 1900;
 	then = timegm(&tm);
@@ -510,7 +556,7 @@ seconds_until(const char *s)
 static int
 read_retry_after(const char *s)
 {
-	int			seconds = 0;
+	int seconds = 0;
 
 	if (s == NULL)
 		return -1;
@@ -531,11 +577,11 @@ read_retry_after(const char *s)
 }
 
 void
-pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char *retry_after, const char *body,
-					size_t len, PgwAnswer *a)
+pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
+					const char *retry_after, const char *body, size_t len, PgwAnswer *a)
 {
 	const PgwAnswerSpec *spec;
-	Body		doc;
+	Body doc;
 
 	memset(a, 0, sizeof(*a));
 	a->outcome = a->subject = PGW_OUT_UNKNOWN;
@@ -561,7 +607,8 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 		return;
 	}
 	take_texts(c, spec, &doc, a);
-	take_amounts(spec, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent), q->iso_exponent, a);
+	take_amounts(spec, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent),
+				 q->iso_exponent, a);
 	map_error(spec, a);
 	hide_echo(q->sought, spec, &doc, a);
 	if (is_lookup(q->op) && has_subject(a->outcome))

@@ -1,10 +1,12 @@
 /*
  * render_request.c - render a request from a compiled operation
  *
- * Owns the meaning of every placeholder.  Invariants: card data goes from the caller's parameters into the caller's PgwBufs and
- * nowhere else - not through json-c, not through temporary memory of the heap; small numbers made from it on the stack are wiped.  A
- * placeholder without a value drops its member, an object or array that had members and lost them all is dropped, and bytes
- * taken back are wiped.  bank_fields and settings are the only JSON texts parsed here; they hold no card data.
+ * Owns the meaning of every placeholder.  Invariants: card data goes from the caller's parameters
+ * into the caller's PgwBufs and nowhere else - not through json-c, not through temporary memory of
+ * the heap; small numbers made from it on the stack are wiped.  A placeholder without a value drops
+ * its member, an object or array that had members and lost them all is dropped, and bytes taken
+ * back are wiped.  bank_fields and settings are the only JSON texts parsed here; they hold no card
+ * data.
  */
 #include "core/connector/compiled.h"
 
@@ -17,10 +19,10 @@
 
 typedef enum How
 {
-	AS_JSON,					/* inside a JSON string: escaped */
-	AS_TYPED,					/* a whole JSON value */
-	AS_FORM,					/* percent-encoded */
-	AS_PATH,					/* percent-encoded, never empty */
+	AS_JSON,  /* inside a JSON string: escaped */
+	AS_TYPED, /* a whole JSON value */
+	AS_FORM,  /* percent-encoded */
+	AS_PATH,  /* percent-encoded, never empty */
 	AS_HEADER
 } How;
 
@@ -28,32 +30,33 @@ typedef enum Put
 {
 	PUT_DONE,
 	PUT_MISSING,
-	PUT_FAULT					/* err is filled */
+	PUT_FAULT /* err is filled */
 } Put;
 
 typedef struct Render
 {
 	const PgwCallParams *p;
-	PgwBankOp		op;
-	int			exponent;		/* the bank's */
+	PgwBankOp op;
+	int exponent; /* the bank's */
 	json_object *bank_fields;
 	json_object *settings;
 	PgwConnectorError *err;
-	const char *place;			/* pointer of header, or NULL: path or body of op */
-	const char *part;			/* "path" or "body" */
+	const char *place; /* pointer of header, or NULL: path or body of op */
+	const char *part;  /* "path" or "body" */
 } Render;
 
-static Put fault(Render *r, const char *fmt,...) __attribute__((format(printf, 2, 3)));
+static Put fault(Render *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 static Put
-fault(Render *r, const char *fmt,...)
+fault(Render *r, const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	if (r->place != NULL)
 		snprintf(r->err->pointer, sizeof(r->err->pointer), "%s", r->place);
 	else
-		snprintf(r->err->pointer, sizeof(r->err->pointer), "/operations/%s/%s", pgw_op_name(r->op), r->part);
+		snprintf(r->err->pointer, sizeof(r->err->pointer), "/operations/%s/%s", pgw_op_name(r->op),
+				 r->part);
 	va_start(args, fmt);
 	vsnprintf(r->err->message, sizeof(r->err->message), fmt, args);
 	va_end(args);
@@ -78,7 +81,7 @@ percent_encode(PgwBuf *b, const char *s)
 			pgw_buf_append(b, s, 1);
 		else
 		{
-			char		code[3] = {'%', hex[c >> 4], hex[c & 15]};
+			char code[3] = {'%', hex[c >> 4], hex[c & 15]};
 
 			pgw_buf_append(b, code, 3);
 		}
@@ -88,7 +91,7 @@ percent_encode(PgwBuf *b, const char *s)
 static Put
 put_text(Render *r, PgwBuf *b, How how, const char *s)
 {
-	size_t		quote;
+	size_t quote;
 
 	if (s == NULL)
 		return PUT_MISSING;
@@ -121,7 +124,9 @@ put_text(Render *r, PgwBuf *b, How how, const char *s)
 			for (const char *p = s; *p != '\0'; p++)
 			{
 				if (((unsigned char) *p < 0x20 && *p != '\t') || *p == 0x7F)
-					return fault(r, "a value holds a control character such as a line end, which a header must not");
+					return fault(
+						r,
+						"a value holds a control character such as a line end, which a header must not");
 			}
 			pgw_buf_puts(b, s);
 			break;
@@ -141,13 +146,14 @@ static Put
 put_amount(Render *r, PgwBuf *b, How how, bool decimal)
 {
 	const PgwCallParams *p = r->p;
-	char		text[48];
-	int64_t		amount;
+	char text[48];
+	int64_t amount;
 
 	if (!p->has_amount)
 		return PUT_MISSING;
 	if (p->amount < 0 || !pgw_money_rescale(p->amount, p->iso_exponent, r->exponent, &amount))
-		return fault(r, "the amount cannot be said exactly in the bank's unit of %s", p->currency ? p->currency : "the currency");
+		return fault(r, "the amount cannot be said exactly in the bank's unit of %s",
+					 p->currency ? p->currency : "the currency");
 	if (!decimal)
 		snprintf(text, sizeof(text), "%lld", (long long) amount);
 	else if (!pgw_money_to_decimal(amount, r->exponent, text, sizeof(text)))
@@ -158,10 +164,10 @@ put_amount(Render *r, PgwBuf *b, How how, bool decimal)
 static Put
 put_expiry(Render *r, PgwBuf *b, How how, PgwPlaceholder kind)
 {
-	int			month = r->p->card_expiry_month;
-	int			year = r->p->card_expiry_year;
-	char		text[16];
-	Put			put;
+	int month = r->p->card_expiry_month;
+	int year = r->p->card_expiry_year;
+	char text[16];
+	Put put;
 
 	if ((kind != PGW_PH_CARD_EXPIRY_YEAR && (month < 1 || month > 12)) ||
 		(kind != PGW_PH_CARD_EXPIRY_MONTH && (year < 1 || year > 9999)))
@@ -202,7 +208,8 @@ put_named(Render *r, PgwBuf *b, How how, json_object *obj, const char *name)
 	if (how == AS_TYPED)
 		return put_bare(b, s);
 	if (json_object_is_type(v, json_type_object) || json_object_is_type(v, json_type_array))
-		return fault(r, "\"%s\" is an object or array, which can stand only alone in a JSON body", name);
+		return fault(r, "\"%s\" is an object or array, which can stand only alone in a JSON body",
+					 name);
 	return put_text(r, b, how, s);
 }
 
@@ -268,9 +275,10 @@ put_segment(Render *r, PgwBuf *b, How how, const PgwSegment *segment)
 static void
 segment_name(const PgwSegment *segment, char *name, size_t size)
 {
-	bool		named = segment->kind == PGW_PH_BANK_FIELDS || segment->kind == PGW_PH_SETTINGS;
+	bool named = segment->kind == PGW_PH_BANK_FIELDS || segment->kind == PGW_PH_SETTINGS;
 
-	snprintf(name, size, "{{%s%s}}", pgw_placeholder_name(segment->kind), named ? segment->text : "");
+	snprintf(name, size, "{{%s%s}}", pgw_placeholder_name(segment->kind),
+			 named ? segment->text : "");
 }
 
 /* Literals as they are in paths and headers, encoded elsewhere. */
@@ -280,7 +288,7 @@ put_segments(Render *r, PgwBuf *b, How how, const PgwText *text)
 	for (int i = 0; i < text->nsegments; i++)
 	{
 		const PgwSegment *segment = &text->segments[i];
-		Put			put;
+		Put put;
 
 		if (segment->kind != PGW_PH_NONE)
 			put = put_segment(r, b, how, segment);
@@ -290,7 +298,7 @@ put_segments(Render *r, PgwBuf *b, How how, const PgwText *text)
 			put = put_text(r, b, how, segment->text);
 		if (put == PUT_MISSING && how == AS_PATH)
 		{
-			char		name[80];
+			char name[80];
 
 			segment_name(segment, name, sizeof(name));
 			return fault(r, "the path needs a value for %s", name);
@@ -308,14 +316,14 @@ static Put put_node(Render *r, PgwBuf *b, const PgwNode *node);
 static Put
 put_children(Render *r, PgwBuf *b, const PgwNode *node)
 {
-	bool		object = node->kind == PGW_NODE_OBJECT;
-	int			written = 0;
+	bool object = node->kind == PGW_NODE_OBJECT;
+	int written = 0;
 
 	pgw_buf_append(b, object ? "{" : "[", 1);
 	for (int i = 0; i < node->nchildren; i++)
 	{
-		size_t		mark = b->len;
-		Put			put;
+		size_t mark = b->len;
+		Put put;
 
 		if (written > 0)
 			pgw_buf_append(b, ",", 1);
@@ -341,7 +349,7 @@ put_children(Render *r, PgwBuf *b, const PgwNode *node)
 static Put
 put_node(Render *r, PgwBuf *b, const PgwNode *node)
 {
-	Put			put;
+	Put put;
 
 	switch (node->kind)
 	{
@@ -367,8 +375,8 @@ put_form(Render *r, PgwBuf *b, const PgwNode *body)
 	for (int i = 0; i < body->nchildren; i++)
 	{
 		const PgwNode *node = body->children[i];
-		size_t		mark = b->len;
-		Put			put;
+		size_t mark = b->len;
+		Put put;
 
 		if (b->len > 0)
 			pgw_buf_append(b, "&", 1);
@@ -415,32 +423,39 @@ static bool
 parse_object(Render *r, const char *text, const char *what, json_object **result)
 {
 	json_tokener *tokener;
-	size_t		len = text != NULL ? strlen(text) : 0;
-	bool		good;
+	size_t len = text != NULL ? strlen(text) : 0;
+	bool good;
 
 	if (text == NULL)
 		return true;
 	if (len > PGW_BODY_MAX_BYTES || (tokener = json_tokener_new_ex(PGW_DOC_MAX_NESTING)) == NULL)
 		return fault(r, "%s is too large", what) == PUT_DONE;
 	*result = json_tokener_parse_ex(tokener, text, (int) len);
-	good = json_tokener_get_error(tokener) == json_tokener_success && json_object_is_type(*result, json_type_object);
+	good = json_tokener_get_error(tokener) == json_tokener_success &&
+		   json_object_is_type(*result, json_type_object);
 	json_tokener_free(tokener);
 	if (!good)
 		fault(r, "%s is not a JSON object", what);
 	return good;
 }
 
-/* Without what says which charge or refund is meant, nothing is sent: the path notices by itself, a body would leave it out. */
+/*
+ * Without what says which charge or refund is meant, nothing is sent: the path notices by itself, a
+ * body would leave it out.
+ */
 static bool
 has_identity(Render *r, const PgwCompiledOp *op)
 {
-	static const PgwPlaceholder identities[] = {PGW_PH_TRANSACTION_REF, PGW_PH_ORIGINAL_REF, PGW_PH_BANK_REFERENCE};
+	static const PgwPlaceholder identities[] = {PGW_PH_TRANSACTION_REF, PGW_PH_ORIGINAL_REF,
+												PGW_PH_BANK_REFERENCE};
 	const char *values[] = {r->p->transaction_ref, r->p->original_ref, r->p->bank_reference};
 
 	for (int i = 0; i < 3; i++)
 	{
-		if ((op->needs & PGW_PH_BIT(identities[i])) != 0 && (values[i] == NULL || *values[i] == '\0'))
-			return fault(r, "the request needs a value for {{%s}}", pgw_placeholder_name(identities[i])) == PUT_DONE;
+		if ((op->needs & PGW_PH_BIT(identities[i])) != 0 &&
+			(values[i] == NULL || *values[i] == '\0'))
+			return fault(r, "the request needs a value for {{%s}}",
+						 pgw_placeholder_name(identities[i])) == PUT_DONE;
 	}
 	return true;
 }
@@ -448,7 +463,7 @@ has_identity(Render *r, const PgwCompiledOp *op)
 static bool
 render_parts(Render *r, const PgwCompiledOp *op, PgwRendered *out)
 {
-	Put			put;
+	Put put;
 
 	r->part = "path";
 	if (put_segments(r, &out->path, AS_PATH, &op->path) != PUT_DONE)
@@ -461,8 +476,8 @@ render_parts(Render *r, const PgwCompiledOp *op, PgwRendered *out)
 	for (int i = 0; i < op->nheaders; i++)
 	{
 		const PgwHeader *header = &op->headers[i];
-		PgwBuf	   *b = &out->headers[out->nheaders];
-		size_t		mark;
+		PgwBuf *b = &out->headers[out->nheaders];
+		size_t mark;
 
 		r->place = header->pointer;
 		pgw_buf_puts(b, header->name);
@@ -497,10 +512,11 @@ render_parts(Render *r, const PgwCompiledOp *op, PgwRendered *out)
 }
 
 bool
-pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams *p, PgwRendered *r, PgwConnectorError *err)
+pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams *p, PgwRendered *r,
+					 PgwConnectorError *err)
 {
-	Render		state = {.p = p, .op = which, .err = err, .part = "body"};
-	bool		good;
+	Render state = {.p = p, .op = which, .err = err, .part = "body"};
+	bool good;
 
 	err->pointer[0] = err->message[0] = '\0';
 	r->nheaders = 0;
@@ -512,14 +528,15 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 	if (!pgw_connector_has(c, which))
 	{
 		snprintf(err->pointer, sizeof(err->pointer), "/operations");
-		snprintf(err->message, sizeof(err->message), "the bank has no operation \"%s\"", pgw_op_name(which));
+		snprintf(err->message, sizeof(err->message), "the bank has no operation \"%s\"",
+				 pgw_op_name(which));
 		return false;
 	}
 	memcpy(r->method, c->ops[which].method, sizeof(r->method));
 	state.exponent = pgw_connector_exponent(c, p->currency, p->iso_exponent);
 	good = parse_object(&state, p->bank_fields, "bank_fields", &state.bank_fields) &&
-		parse_object(&state, p->settings, "settings", &state.settings) &&
-		render_parts(&state, &c->ops[which], r);
+		   parse_object(&state, p->settings, "settings", &state.settings) &&
+		   render_parts(&state, &c->ops[which], r);
 	json_object_put(state.bank_fields);
 	json_object_put(state.settings);
 	if (!good)

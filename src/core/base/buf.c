@@ -1,9 +1,10 @@
 /*
  * buf.c - growable byte buffer that never leaves a copy of its content behind
  *
- * Owns every allocation of a PgwBuf.  Invariants: memory is wiped before it is freed, so growing never uses realloc();
- * everything from data[len] to the end of the allocation is NUL; after a failure the content is wiped, len is 0 and everything
- * appended later is ignored until pgw_buf_reset().
+ * Owns every allocation of a PgwBuf.  Invariants: memory is wiped before it is freed, so growing
+ * never uses realloc(); everything from data[len] to the end of the allocation is NUL; after a
+ * failure the content is wiped, len is 0 and everything appended later is ignored until
+ * pgw_buf_reset().
  */
 #include "core/base/buf.h"
 
@@ -28,13 +29,14 @@ fail(PgwBuf *b)
 static bool
 reserve(PgwBuf *b, size_t len)
 {
-	size_t		need;
-	size_t		cap;
-	char	   *data;
+	size_t need;
+	size_t cap;
+	char *data;
 
 	if (b->failed)
 		return false;
-	if (__builtin_add_overflow(b->len, len, &need) || need >= SIZE_MAX / 4 || (b->limit > 0 && need > b->limit))
+	if (__builtin_add_overflow(b->len, len, &need) || need >= SIZE_MAX / 4 ||
+		(b->limit > 0 && need > b->limit))
 	{
 		fail(b);
 		return false;
@@ -87,10 +89,10 @@ pgw_buf_puts(PgwBuf *b, const char *s)
 
 /* Formats straight into the buffer: there is no temporary copy to wipe. */
 void
-pgw_buf_printf(PgwBuf *b, const char *fmt,...)
+pgw_buf_printf(PgwBuf *b, const char *fmt, ...)
 {
-	va_list		args;
-	int			len;
+	va_list args;
+	int len;
 
 	va_start(args, fmt);
 	len = vsnprintf(NULL, 0, fmt, args);

@@ -22,7 +22,7 @@ pgw_hex_value(char c)
 static inline int32_t
 pgw_hex_read(const char *text, size_t len, size_t n)
 {
-	int32_t		value = 0;
+	int32_t value = 0;
 
 	if (n > len)
 		return -1;
@@ -35,7 +35,10 @@ pgw_hex_read(const char *text, size_t len, size_t n)
 	return value;
 }
 
-/* Up to four bytes into out; returns how many.  Whether the code point is one is the caller's business. */
+/*
+ * Up to four bytes into out; returns how many.  Whether the code point is one is the caller's
+ * business.
+ */
 static inline size_t
 pgw_utf8_encode(uint32_t c, char *out)
 {

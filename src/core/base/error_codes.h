@@ -1,5 +1,6 @@
 /*
- * error_codes.h - the stable list of error_code values, with class, HTTP-like status and whether trying again can help
+ * error_codes.h - the stable list of error_code values, with class, HTTP-like status and whether
+ * trying again can help
  *
  * docs/errors.md is checked against this table by a test.
  */
@@ -12,30 +13,34 @@
 typedef enum PgwErrorClass
 {
 	PGW_CLASS_NONE = 0,
-	PGW_CLASS_VALIDATION,		/* 400 */
-	PGW_CLASS_BUSINESS,			/* 422 */
-	PGW_CLASS_EXTERNAL,			/* 502 */
-	PGW_CLASS_INFRASTRUCTURE,	/* 500 */
-	PGW_CLASS_TIMEOUT			/* 504 */
+	PGW_CLASS_VALIDATION,     /* 400 */
+	PGW_CLASS_BUSINESS,       /* 422 */
+	PGW_CLASS_EXTERNAL,       /* 502 */
+	PGW_CLASS_INFRASTRUCTURE, /* 500 */
+	PGW_CLASS_TIMEOUT         /* 504 */
 } PgwErrorClass;
 
 typedef struct PgwErrorInfo
 {
-	const char *code;			/* "insufficient_funds" */
+	const char *code; /* "insufficient_funds" */
 	PgwErrorClass class;
-	int			http_status;
-	bool		retryable;		/* a new payment (new id) with the same data may succeed */
-	const char *message;		/* the sanitized text that callers see */
-	const char *sqlstate;		/* when raised; the class alone does not tell PW402, PW404 and PW422 apart */
+	int http_status;
+	bool retryable;      /* a new payment (new id) with the same data may succeed */
+	const char *message; /* the sanitized text that callers see */
+	/* when raised; the class alone does not tell PW402, PW404 and PW422 apart */
+	const char *sqlstate;
 } PgwErrorInfo;
 
 extern const PgwErrorInfo *pgw_error_table(size_t *n);
-extern const PgwErrorInfo *pgw_error_find(const char *code);	/* NULL when not in the list */
+extern const PgwErrorInfo *pgw_error_find(const char *code); /* NULL when not in the list */
 
-/* What DETAIL of each raised error but PW400 begins with, as the columns of a row would say it: code, class, http_status, retryable. */
+/*
+ * What DETAIL of each raised error but PW400 begins with, as the columns of a row would say it:
+ * code, class, http_status, retryable.
+ */
 #define PGW_ERROR_MEMBERS_SIZE 256
 extern void pgw_error_members(const PgwErrorInfo *info, char buf[PGW_ERROR_MEMBERS_SIZE]);
 
-extern const char *pgw_error_class_name(PgwErrorClass c);	/* "business"; NONE -> NULL */
+extern const char *pgw_error_class_name(PgwErrorClass c); /* "business"; NONE -> NULL */
 
 #endif

@@ -7,15 +7,17 @@
 #define BUCKETS_PER_DOUBLING 4
 
 /* 2^(n/4), and 2^((n + 1/2)/4) */
-static const double lower[BUCKETS_PER_DOUBLING] = {1.0, 1.189207115002721, 1.414213562373095, 1.681792830507429};
-static const double middle[BUCKETS_PER_DOUBLING] = {1.090507732665258, 1.296839554651010, 1.542210825407941, 1.834008086409342};
+static const double lower[BUCKETS_PER_DOUBLING] = {1.0, 1.189207115002721, 1.414213562373095,
+												   1.681792830507429};
+static const double middle[BUCKETS_PER_DOUBLING] = {1.090507732665258, 1.296839554651010,
+													1.542210825407941, 1.834008086409342};
 
 int
 pgw_histogram_bucket(int64_t us)
 {
-	int			doublings;
-	int			n;
-	double		rest;
+	int doublings;
+	int n;
+	double rest;
 
 	if (us < SHORTEST_US)
 		return 0;
@@ -33,14 +35,15 @@ middle_s(int bucket)
 {
 	if (bucket == 0)
 		return SHORTEST_US / 2e6;
-	return SHORTEST_US / 1e6 * (double) (UINT64_C(1) << ((bucket - 1) / BUCKETS_PER_DOUBLING)) * middle[(bucket - 1) % BUCKETS_PER_DOUBLING];
+	return SHORTEST_US / 1e6 * (double) (UINT64_C(1) << ((bucket - 1) / BUCKETS_PER_DOUBLING)) *
+		   middle[(bucket - 1) % BUCKETS_PER_DOUBLING];
 }
 
 double
 pgw_histogram_quantile(const uint64_t counts[PGW_HISTOGRAM_BUCKETS], double q)
 {
-	uint64_t	total = 0;
-	uint64_t	seen = 0;
+	uint64_t total = 0;
+	uint64_t seen = 0;
 
 	for (int i = 0; i < PGW_HISTOGRAM_BUCKETS; i++)
 		total += counts[i];

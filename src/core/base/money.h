@@ -13,12 +13,15 @@
 
 typedef struct PgwCurrency
 {
-	char		code[4];		/* alphabetic, upper case */
-	int16_t		numeric;		/* ISO 4217 numeric code */
-	int8_t		exponent;		/* decimal places of the minor unit */
+	char code[4];    /* alphabetic, upper case */
+	int16_t numeric; /* ISO 4217 numeric code */
+	int8_t exponent; /* decimal places of the minor unit */
 } PgwCurrency;
 
-/* Active ISO 4217 currency usable for payments (funds, metals and test codes excluded), or NULL.  Case matters. */
+/*
+ * Active ISO 4217 currency usable for payments (funds, metals and test codes excluded), or NULL.
+ * Case matters.
+ */
 extern const PgwCurrency *pgw_currency_find(const char *code);
 extern const PgwCurrency *pgw_currency_table(size_t *n);
 
@@ -31,12 +34,15 @@ extern bool pgw_money_to_decimal(int64_t amount, int exponent, char *buf, size_t
 typedef enum PgwAmountFault
 {
 	PGW_AMOUNT_OK = 0,
-	PGW_AMOUNT_NO_NUMBER,		/* NaN, an infinity, or no decimal at all */
-	PGW_AMOUNT_FRACTION,			/* never rounded: 49.90 is no number of minor units */
+	PGW_AMOUNT_NO_NUMBER, /* NaN, an infinity, or no decimal at all */
+	PGW_AMOUNT_FRACTION,  /* never rounded: 49.90 is no number of minor units */
 	PGW_AMOUNT_TOO_LARGE
 } PgwAmountFault;
 
-/* The text of a numeric ("4990", "-12.50", "4990.00", "NaN") as a whole number; *result is set only for PGW_AMOUNT_OK. */
+/*
+ * The text of a numeric ("4990", "-12.50", "4990.00", "NaN") as a whole number; *result is set only
+ * for PGW_AMOUNT_OK.
+ */
 extern PgwAmountFault pgw_money_from_numeric(const char *text, int64_t *result);
 
 /* "12.34" -> 1234 for exponent 2; false when not a plain decimal, not exact, or out of range. */

@@ -1,8 +1,9 @@
 /*
  * mutant.h - safeguards that a test build can switch off, one at a time
  *
- * A build with -DPGW_MUTANT=<name> lacks exactly that safeguard; `make mutants` shows that a test notices.  Every other build has all of
- * them: PGW_MUTATED() is then the constant 0 and leaves no code behind.
+ * A build with -DPGW_MUTANT=<name> lacks exactly that safeguard; `make mutants` shows that a test
+ * notices.  Every other build has all of them: PGW_MUTATED() is then the constant 0 and leaves no
+ * code behind.
  */
 #ifndef PGW_CORE_BASE_MUTANT_H
 #define PGW_CORE_BASE_MUTANT_H
@@ -10,71 +11,93 @@
 typedef enum PgwMutant
 {
 	NO_MUTANT = 0,
-	INTENT_FLUSH,				/* the request leaves before its intent is flushed */
-	XID_BEFORE_ROW,					/* the payments row is looked at before the caller's xid */
-	SUBXID,						/* the top-level xid decides alone */
-	ADOPTION_LOCK,				/* an attempt that is being given back can be adopted */
-	CLAIM,						/* a worker does not look for an earlier attempt with the same id */
-	GONE_BEFORE_SEND,			/* a request leaves although its caller has gone before */
-	SLOT_OWNER,					/* the payments row names whatever attempt the answer names */
-	DISOWN,						/* HTTP still knows a call that was given up */
-	COMMITTED_ALL,				/* an ERROR after the commit is taken for a rollback */
-	NOTIFY_STOPS,				/* a full NOTIFY queue stops what is to be told */
-	TAKEN_LOST,					/* requests that no call could be made for are kept by the worker */
-	BETWEEN_LISTS,				/* an ERROR between two lists loses the call */
-	ONE_ARBITER,				/* a duplicate that a second unique index on the id notices is an error */
-	OLD_CONFIG,					/* a configuration that is older than what the caller saw serves */
-	UNKNOWN_IS_FAILED,			/* no trusted answer is taken for a no */
-	NOT_FOUND_AT_ONCE,			/* a look-up's "not found" counts at once */
-	RESEND_GUARD,				/* connections are reused at a bank without idempotency keys */
-	KEY_REUSE,					/* a replay takes a new key */
-	RESTORED_PAUSE,				/* attempts of another cluster or database are worked on */
-	AMOUNT_CHECK,				/* an approval of another amount is taken as one */
-	CARD_REPLAY,				/* what the bank does not know is failed, but never looked at again */
-	SYNC_COMMIT,				/* the caller's commit is not forced to be synchronous */
-	CALLER_LOCKS,				/* a caller takes the tables' locks one by one, and the worker none for him */
-	LOCK_DEADLINE,				/* who has read a table before waits for DDL that has it, however long */
-	NEVER_WAIT,					/* the worker waits for relation locks, behind whoever queues */
-	WORK_LIMIT,					/* what users have put onto pgw's tables may take as long as it likes in the worker */
-	STANDBY_WAIT,				/* the worker's own time limit ends its wait for the synchronous standby */
-	PIN_SYNC_COMMIT,			/* the worker's synchronous_commit follows a reload */
-	KEEP_COLUMNS,				/* columns that others have added are overwritten */
-	REFUND_KEY,					/* a give-back in doubt is sent again with a new key */
-	OPERATION_KEY,				/* a capture, void or refund in doubt is sent again with a new key */
-	OPERATION_CLAIM,			/* a refund claims nothing of what is left */
-	DROP_GUARD,					/* the extension is dropped with all that it holds */
-	COPY_PAUSE,					/* nobody looks whether the data directory is a copy */
-	REPEATED_CALL,				/* equal calls with a volatile id are let through */
-	CARD_LITERAL,				/* card data in the text of a statement is taken as it comes */
-	LOG_GUARD,					/* what the server logs of a card is not looked at */
-	REPEATED_VIEW,				/* a view that pays with a volatile id may stand in a statement twice */
-	REPEATED_FETCH,				/* a cursor that is turned back pays again */
-	REPEATED_WRAPPER,			/* a wrapper that pays with another id for each column is let through */
-	CAPTURE_AT_ONCE,			/* on_commit takes the money during the call */
-	CA_CHANGE,					/* a changed file of trusted certificates changes nothing for a day */
-	UNREADABLE_BANK,			/* a bank whose table is locked just now is taken for one that there is not */
-	BANK_VERSION,				/* what follows a charge goes to the bank as it is now */
-	BREAKER_ONCE,				/* each failure of one payment counts against its bank */
-	REFERENCE_ECHO,				/* an answer that names another payment is believed */
-	BELIED_APPROVAL,			/* a yes whose own document shows that nothing was done is believed */
-	CAPTURED_SHOWN,				/* a charge counts as captured although the bank shows that it is not */
-	PART_SHOWN,					/* a capture or refund of which a part is shown is done once more */
-	EXCESS_TOLD,				/* more was given back than asked for, and nobody is told */
-	PENDING_ONCE,				/* each look at a pending refund leaves an event */
-	REFUND_UNKNOWN,				/* a look-up that does not say what was refunded is taken for "nothing" */
-	REFERENCE_OWNER,			/* an answer that names another payment's charge is believed */
-	APPROVAL_REFERENCE,			/* an approval that does not name its charge is taken as a whole one */
-	PUT_OFF_DEADLINE,			/* what cannot be asked of a bank is put off for ever */
-	BANK_SHARE,					/* one bank may hold all connections and all waiting slots */
-	CLOCK_BACK,					/* a clock that was set back is not noticed */
-	QUOTA,						/* any number of payments may wait */
-	FOREIGN_PATH,				/* what others have put onto pgw's tables runs with the caller's search_path */
-	CARD_DISGUISE,				/* card numbers in stored fields are found only as they stand, in no encoding */
-	ECHO,						/* what a bank repeats of the card or the key is kept */
-	DRAINING,					/* a draining worker sends new charges */
-	ENVIRONMENT,				/* libcurl and OpenSSL take what the server's environment says */
-	REMAINS,					/* what the server has of a card is given back as it is */
-	LANES						/* at a bank's limit the newest go first, and a merchant keeps his turn */
+	INTENT_FLUSH,   /* the request leaves before its intent is flushed */
+	XID_BEFORE_ROW, /* the payments row is looked at before the caller's xid */
+	SUBXID,         /* the top-level xid decides alone */
+	ADOPTION_LOCK,  /* an attempt that is being given back can be adopted */
+	/* a worker does not look for an earlier attempt with the same id */
+	CLAIM,
+	GONE_BEFORE_SEND, /* a request leaves although its caller has gone before */
+	SLOT_OWNER,       /* the payments row names whatever attempt the answer names */
+	DISOWN,           /* HTTP still knows a call that was given up */
+	COMMITTED_ALL,    /* an ERROR after the commit is taken for a rollback */
+	NOTIFY_STOPS,     /* a full NOTIFY queue stops what is to be told */
+	/* requests that no call could be made for are kept by the worker */
+	TAKEN_LOST,
+	BETWEEN_LISTS, /* an ERROR between two lists loses the call */
+	/* a duplicate that a second unique index on the id notices is an error */
+	ONE_ARBITER,
+	/* a configuration that is older than what the caller saw serves */
+	OLD_CONFIG,
+	UNKNOWN_IS_FAILED, /* no trusted answer is taken for a no */
+	NOT_FOUND_AT_ONCE, /* a look-up's "not found" counts at once */
+	RESEND_GUARD,      /* connections are reused at a bank without idempotency keys */
+	KEY_REUSE,         /* a replay takes a new key */
+	RESTORED_PAUSE,    /* attempts of another cluster or database are worked on */
+	AMOUNT_CHECK,      /* an approval of another amount is taken as one */
+	/* what the bank does not know is failed, but never looked at again */
+	CARD_REPLAY,
+	SYNC_COMMIT, /* the caller's commit is not forced to be synchronous */
+	/* a caller takes the tables' locks one by one, and the worker none for him */
+	CALLER_LOCKS,
+	/* who has read a table before waits for DDL that has it, however long */
+	LOCK_DEADLINE,
+	NEVER_WAIT, /* the worker waits for relation locks, behind whoever queues */
+	/* what users have put onto pgw's tables may take as long as it likes in the worker */
+	WORK_LIMIT,
+	/* the worker's own time limit ends its wait for the synchronous standby */
+	STANDBY_WAIT,
+	PIN_SYNC_COMMIT, /* the worker's synchronous_commit follows a reload */
+	KEEP_COLUMNS,    /* columns that others have added are overwritten */
+	REFUND_KEY,      /* a give-back in doubt is sent again with a new key */
+	/* a capture, void or refund in doubt is sent again with a new key */
+	OPERATION_KEY,
+	OPERATION_CLAIM, /* a refund claims nothing of what is left */
+	DROP_GUARD,      /* the extension is dropped with all that it holds */
+	COPY_PAUSE,      /* nobody looks whether the data directory is a copy */
+	REPEATED_CALL,   /* equal calls with a volatile id are let through */
+	CARD_LITERAL,    /* card data in the text of a statement is taken as it comes */
+	LOG_GUARD,       /* what the server logs of a card is not looked at */
+	/* a view that pays with a volatile id may stand in a statement twice */
+	REPEATED_VIEW,
+	REPEATED_FETCH, /* a cursor that is turned back pays again */
+	/* a wrapper that pays with another id for each column is let through */
+	REPEATED_WRAPPER,
+	CAPTURE_AT_ONCE, /* on_commit takes the money during the call */
+	/* a changed file of trusted certificates changes nothing for a day */
+	CA_CHANGE,
+	/* a bank whose table is locked just now is taken for one that there is not */
+	UNREADABLE_BANK,
+	BANK_VERSION,   /* what follows a charge goes to the bank as it is now */
+	BREAKER_ONCE,   /* each failure of one payment counts against its bank */
+	REFERENCE_ECHO, /* an answer that names another payment is believed */
+	/* a yes whose own document shows that nothing was done is believed */
+	BELIED_APPROVAL,
+	/* a charge counts as captured although the bank shows that it is not */
+	CAPTURED_SHOWN,
+	/* a capture or refund of which a part is shown is done once more */
+	PART_SHOWN,
+	EXCESS_TOLD,  /* more was given back than asked for, and nobody is told */
+	PENDING_ONCE, /* each look at a pending refund leaves an event */
+	/* a look-up that does not say what was refunded is taken for "nothing" */
+	REFUND_UNKNOWN,
+	REFERENCE_OWNER, /* an answer that names another payment's charge is believed */
+	/* an approval that does not name its charge is taken as a whole one */
+	APPROVAL_REFERENCE,
+	PUT_OFF_DEADLINE, /* what cannot be asked of a bank is put off for ever */
+	BANK_SHARE,       /* one bank may hold all connections and all waiting slots */
+	CLOCK_BACK,       /* a clock that was set back is not noticed */
+	QUOTA,            /* any number of payments may wait */
+	/* what others have put onto pgw's tables runs with the caller's search_path */
+	FOREIGN_PATH,
+	/* card numbers in stored fields are found only as they stand, in no encoding */
+	CARD_DISGUISE,
+	ECHO,     /* what a bank repeats of the card or the key is kept */
+	DRAINING, /* a draining worker sends new charges */
+	/* libcurl and OpenSSL take what the server's environment says */
+	ENVIRONMENT,
+	REMAINS, /* what the server has of a card is given back as it is */
+	LANES    /* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

@@ -1,9 +1,10 @@
 /*
  * uuid7.c - making and reading version 7 UUIDs
  *
- * Layout (RFC 9562 5.7): 48 bits Unix milliseconds, 4 bits version, 12 bits rand_a (here a counter), 2 bits variant, 62 bits
- * random.  Invariants: of two UUIDs of one generator the later is greater (memcmp), whatever the clock does; the time
- * never runs ahead of the clock except by counter overflow (at least 2048 in one millisecond) or after a step back.
+ * Layout (RFC 9562 5.7): 48 bits Unix milliseconds, 4 bits version, 12 bits rand_a (here a
+ * counter), 2 bits variant, 62 bits random.  Invariants: of two UUIDs of one generator the later is
+ * greater (memcmp), whatever the clock does; the time never runs ahead of the clock except by
+ * counter overflow (at least 2048 in one millisecond) or after a step back.
  */
 #include "core/base/uuid7.h"
 
@@ -14,12 +15,12 @@
 
 #define MS_MASK UINT64_C(0xFFFFFFFFFFFF)
 #define COUNTER_MAX 0x0FFF
-#define COUNTER_SEED_MASK 0x07FF	/* top bit clear: room for 2048 more within the millisecond */
+#define COUNTER_SEED_MASK 0x07FF /* top bit clear: room for 2048 more within the millisecond */
 
 void
 pgw_uuid7_make(PgwUuid7Gen *gen, uint64_t unix_ms, const uint8_t rnd[10], uint8_t out[16])
 {
-	uint16_t	seed = (uint16_t) ((((unsigned) rnd[0] << 8) | rnd[1]) & COUNTER_SEED_MASK);
+	uint16_t seed = (uint16_t) ((((unsigned) rnd[0] << 8) | rnd[1]) & COUNTER_SEED_MASK);
 
 	unix_ms &= MS_MASK;
 	if (unix_ms > gen->last_ms)
@@ -46,7 +47,7 @@ pgw_uuid7_make(PgwUuid7Gen *gen, uint64_t unix_ms, const uint8_t rnd[10], uint8_
 uint64_t
 pgw_uuid7_unix_ms(const uint8_t uuid[16])
 {
-	uint64_t	ms = 0;
+	uint64_t ms = 0;
 
 	for (int i = 0; i < 6; i++)
 		ms = (ms << 8) | uuid[i];
@@ -69,8 +70,8 @@ pgw_uuid_to_hex32(const uint8_t uuid[16], char out[33])
 void
 pgw_uuid_to_text(const uint8_t uuid[16], char out[37])
 {
-	char		digits[33];
-	char	   *p = out;
+	char digits[33];
+	char *p = out;
 
 	pgw_uuid_to_hex32(uuid, digits);
 	for (int i = 0; i < 32; i++)
@@ -86,9 +87,9 @@ pgw_uuid_to_text(const uint8_t uuid[16], char out[37])
 bool
 pgw_uuid_from_text(const char *text, uint8_t out[16])
 {
-	uint8_t		bytes[16] = {0};
-	size_t		len;
-	int			digit = 0;
+	uint8_t bytes[16] = {0};
+	size_t len;
+	int digit = 0;
 
 	if (text == NULL)
 		return false;
@@ -97,7 +98,7 @@ pgw_uuid_from_text(const char *text, uint8_t out[16])
 		return false;
 	for (size_t i = 0; i < len; i++)
 	{
-		int			v;
+		int v;
 
 		if (len == 36 && (i == 8 || i == 13 || i == 18 || i == 23))
 		{

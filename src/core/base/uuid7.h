@@ -9,15 +9,21 @@
 
 typedef struct PgwUuid7Gen
 {
-	uint64_t	last_ms;
-	uint16_t	counter;		/* rand_a as a counter within one millisecond (RFC 9562 6.2 method 1) */
+	uint64_t last_ms;
+	/* rand_a as a counter within one millisecond (RFC 9562 6.2 method 1) */
+	uint16_t counter;
 } PgwUuid7Gen;
 
-/* unix_ms: now; rnd: 10 fresh random bytes; out: 16 bytes. A clock that steps back does not break the order. */
-extern void pgw_uuid7_make(PgwUuid7Gen *gen, uint64_t unix_ms, const uint8_t rnd[10], uint8_t out[16]);
+/*
+ * unix_ms: now; rnd: 10 fresh random bytes; out: 16 bytes. A clock that steps back does not break
+ * the order.
+ */
+extern void pgw_uuid7_make(PgwUuid7Gen *gen, uint64_t unix_ms, const uint8_t rnd[10],
+						   uint8_t out[16]);
 extern uint64_t pgw_uuid7_unix_ms(const uint8_t uuid[16]);
 extern void pgw_uuid_to_text(const uint8_t uuid[16], char out[37]);
-extern void pgw_uuid_to_hex32(const uint8_t uuid[16], char out[33]);	/* no hyphens: safe as a reference at every bank */
+/* no hyphens: safe as a reference at every bank */
+extern void pgw_uuid_to_hex32(const uint8_t uuid[16], char out[33]);
 extern bool pgw_uuid_from_text(const char *text, uint8_t out[16]);
 
 #endif

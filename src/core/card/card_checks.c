@@ -1,8 +1,8 @@
 /*
  * card_checks.c - brand, Luhn, expiry, CVV
  *
- * Pure functions over the caller's memory; nothing is copied.  Brands need prefix and length to agree; ranges that two schemes share go to the one
- * named first in brand_ranges.
+ * Pure functions over the caller's memory; nothing is copied.  Brands need prefix and length to
+ * agree; ranges that two schemes share go to the one named first in brand_ranges.
  */
 #include "core/card/card_checks.h"
 
@@ -10,11 +10,11 @@
 
 typedef struct BrandRange
 {
-	int			low;			/* first and last value of the number's first `width` digits */
-	int			high;
-	int			width;
-	uint32_t	lengths;		/* bit n: n digits are right */
-	uint32_t	issued;			/* ... and such cards are about */
+	int low; /* first and last value of the number's first `width` digits */
+	int high;
+	int width;
+	uint32_t lengths; /* bit n: n digits are right */
+	uint32_t issued;  /* ... and such cards are about */
 	PgwCardBrand brand;
 } BrandRange;
 
@@ -55,14 +55,14 @@ is_digit(char c)
 bool
 pgw_luhn_ok(const char *digits, size_t len)
 {
-	unsigned	sum = 0;
-	bool		twice = false;
+	unsigned sum = 0;
+	bool twice = false;
 
 	if (len == 0)
 		return false;
 	for (size_t i = len; i-- > 0; twice = !twice)
 	{
-		unsigned	d;
+		unsigned d;
 
 		if (!is_digit(digits[i]))
 			return false;
@@ -88,7 +88,7 @@ find_range(const char *digits, size_t len)
 	for (size_t r = 0; r < sizeof(brand_ranges) / sizeof(brand_ranges[0]); r++)
 	{
 		const BrandRange *range = &brand_ranges[r];
-		int			prefix = 0;
+		int prefix = 0;
 
 		for (int i = 0; i < range->width; i++)
 			prefix = prefix * 10 + (digits[i] - '0');
@@ -146,9 +146,9 @@ static int64_t
 days_to_month(int64_t year, int month)
 {
 	static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-	int64_t		y = year - 1;
-	int64_t		days = y * 365 + y / 4 - y / 100 + y / 400 - 719162 + before[month - 1];
-	bool		leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+	int64_t y = year - 1;
+	int64_t days = y * 365 + y / 4 - y / 100 + y / 400 - 719162 + before[month - 1];
+	bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
 	return days + (leap && month > 2 ? 1 : 0);
 }
@@ -170,7 +170,7 @@ pgw_card_expired(int month, int year, int64_t now)
 bool
 pgw_card_cvv_ok(PgwCardBrand brand, const char *cvv)
 {
-	size_t		len = 0;
+	size_t len = 0;
 
 	if (cvv == NULL)
 		return false;

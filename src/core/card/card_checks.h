@@ -25,17 +25,21 @@ typedef enum PgwCardBrand
 
 extern bool pgw_luhn_ok(const char *digits, size_t len);
 extern PgwCardBrand pgw_card_brand(const char *digits, size_t len);
-extern const char *pgw_card_brand_name(PgwCardBrand brand);	/* "visa" ... "unknown" */
+extern const char *pgw_card_brand_name(PgwCardBrand brand); /* "visa" ... "unknown" */
 
-/* A card is valid through the last instant of its expiry month anywhere on earth (UTC-12). now: Unix seconds. */
+/*
+ * A card is valid through the last instant of its expiry month anywhere on earth (UTC-12). now:
+ * Unix seconds.
+ */
 extern bool pgw_card_expired(int month, int year, int64_t now);
 
 /* 3 digits, for Amex 4; an unknown brand takes 3 or 4. */
 extern bool pgw_card_cvv_ok(PgwCardBrand brand, const char *cvv);
 
 /*
- * Would anybody take it for a card number: prefix and length of cards that are about, and Luhn?  Lengths that schemes allow but nobody has issued for decades
- * do not count (13 digits of Visa, fewer than 16 of Maestro): they are those of phone numbers and EAN codes.
+ * Would anybody take it for a card number: prefix and length of cards that are about, and Luhn?
+ * Lengths that schemes allow but nobody has issued for decades do not count (13 digits of Visa,
+ * fewer than 16 of Maestro): they are those of phone numbers and EAN codes.
  */
 extern bool pgw_card_look_alike(const char *digits, size_t len);
 

@@ -16,9 +16,13 @@ int32_t
 pgw_utf8_next(const char *text, size_t len, size_t *pos)
 {
 	const unsigned char *b = (const unsigned char *) text + *pos;
-	size_t		left = len - *pos;
-	int			more = b[0] < 0x80 ? 0 : b[0] >= 0xF0 && b[0] < 0xF5 ? 3 : b[0] >= 0xE0 && b[0] < 0xF0 ? 2 : b[0] >= 0xC2 && b[0] < 0xE0 ? 1 : -1;
-	int32_t		cp = more <= 0 ? b[0] : b[0] & (0x3F >> more);
+	size_t left = len - *pos;
+	int more = b[0] < 0x80                   ? 0
+			   : b[0] >= 0xF0 && b[0] < 0xF5 ? 3
+			   : b[0] >= 0xE0 && b[0] < 0xF0 ? 2
+			   : b[0] >= 0xC2 && b[0] < 0xE0 ? 1
+											 : -1;
+	int32_t cp = more <= 0 ? b[0] : b[0] & (0x3F >> more);
 
 	(*pos)++;
 	if (more < 0 || (size_t) more >= left)
@@ -36,21 +40,23 @@ pgw_utf8_next(const char *text, size_t len, size_t *pos)
 int
 pgw_unicode_digit(int32_t cp)
 {
-	size_t		low = 0;
-	size_t		high = LENGTH(unicode_digits);
+	size_t low = 0;
+	size_t high = LENGTH(unicode_digits);
 
 	if (cp < 0x80)
 		return cp >= '0' && cp <= '9' ? (int) (cp - '0') : -1;
 	while (low < high)
 	{
-		size_t		middle = (low + high) / 2;
+		size_t middle = (low + high) / 2;
 
 		if ((uint32_t) cp < unicode_digits[middle].first)
 			high = middle;
 		else if ((uint32_t) cp > unicode_digits[middle].last)
 			low = middle + 1;
 		else
-			return (int) ((uint32_t) unicode_digits[middle].value + (uint32_t) cp - unicode_digits[middle].first) % 10;
+			return (int) ((uint32_t) unicode_digits[middle].value + (uint32_t) cp -
+						  unicode_digits[middle].first) %
+				   10;
 	}
 	return -1;
 }
@@ -58,12 +64,12 @@ pgw_unicode_digit(int32_t cp)
 bool
 pgw_unicode_hidden(int32_t cp)
 {
-	size_t		low = 0;
-	size_t		high = LENGTH(unicode_hidden);
+	size_t low = 0;
+	size_t high = LENGTH(unicode_hidden);
 
 	while (cp >= 0x80 && low < high)
 	{
-		size_t		middle = (low + high) / 2;
+		size_t middle = (low + high) / 2;
 
 		if ((uint32_t) cp < unicode_hidden[middle].first)
 			high = middle;
@@ -75,11 +81,14 @@ pgw_unicode_hidden(int32_t cp)
 	return false;
 }
 
-/* Each of these reads one escape at text and says how long it is; 0: there is none.  *cp: what it stands for. */
+/*
+ * Each of these reads one escape at text and says how long it is; 0: there is none.  *cp: what it
+ * stands for.
+ */
 static size_t
 backslash(const char *text, size_t len, int32_t *cp)
 {
-	int32_t		low;
+	int32_t low;
 
 	if (len < 2 || text[0] != '\\')
 		return 0;
@@ -100,7 +109,10 @@ backslash(const char *text, size_t len, int32_t *cp)
 static size_t
 byte_in_hex(const char *text, size_t len, int32_t *cp)
 {
-	return len >= 3 && (text[0] == '%' || text[0] == '=') && (*cp = pgw_hex_read(text + 1, len - 1, 2)) >= 0 ? 3 : 0;
+	return len >= 3 && (text[0] == '%' || text[0] == '=') &&
+				   (*cp = pgw_hex_read(text + 1, len - 1, 2)) >= 0
+			   ? 3
+			   : 0;
 }
 
 static bool
@@ -112,9 +124,9 @@ is_letter(char c)
 static size_t
 entity(const char *text, size_t len, int32_t *cp)
 {
-	size_t		n = 2;
-	bool		hex;
-	size_t		digits;
+	size_t n = 2;
+	bool hex;
+	size_t digits;
 
 	if (len < 4 || text[0] != '&')
 		return 0;
@@ -130,7 +142,7 @@ entity(const char *text, size_t len, int32_t *cp)
 	*cp = 0;
 	for (digits = 0; n < len && digits < 9; n++, digits++)
 	{
-		int			value = pgw_hex_value(text[n]);
+		int value = pgw_hex_value(text[n]);
 
 		if (value < 0 || (value > 9 && !hex))
 			break;
@@ -144,15 +156,15 @@ entity(const char *text, size_t len, int32_t *cp)
 static size_t
 decode(const char *text, size_t len, bool backslashes_only, char *out, bool *found)
 {
-	size_t		n = 0;
-	size_t		pos = 0;
+	size_t n = 0;
+	size_t pos = 0;
 
 	*found = false;
 	while (pos < len)
 	{
-		int32_t		cp = 0;
-		size_t		escape = backslash(text + pos, len - pos, &cp);
-		bool		byte = false;
+		int32_t cp = 0;
+		size_t escape = backslash(text + pos, len - pos, &cp);
+		bool byte = false;
 
 		if (escape == 0 && !backslashes_only)
 		{
@@ -169,9 +181,9 @@ decode(const char *text, size_t len, bool backslashes_only, char *out, bool *fou
 		*found = true;
 		pos += escape;
 		if (byte)
-			out[n++] = (char) cp;	/* of a UTF-8 sequence, perhaps */
+			out[n++] = (char) cp; /* of a UTF-8 sequence, perhaps */
 		else
-			n += pgw_utf8_encode((uint32_t) cp, out + n);	/* no more than the escape had */
+			n += pgw_utf8_encode((uint32_t) cp, out + n); /* no more than the escape had */
 	}
 	return n;
 }
@@ -190,10 +202,12 @@ pgw_decode_escapes(const char *text, size_t len, char *out, bool *found)
 
 /* One more than the value; 0: none. */
 static const unsigned char base64_values[256] = {
-	['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26,
-	['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52,
-	['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62,
-	['+'] = 63, ['-'] = 63, ['/'] = 64, ['_'] = 64,
+	['A'] = 1, 2,  3,  4,  5,          6,  7,  8,          9,          10,         11,
+	12,        13, 14, 15, 16,         17, 18, 19,         20,         21,         22,
+	23,        24, 25, 26, ['a'] = 27, 28, 29, 30,         31,         32,         33,
+	34,        35, 36, 37, 38,         39, 40, 41,         42,         43,         44,
+	45,        46, 47, 48, 49,         50, 51, 52,         ['0'] = 53, 54,         55,
+	56,        57, 58, 59, 60,         61, 62, ['+'] = 63, ['-'] = 63, ['/'] = 64, ['_'] = 64,
 };
 
 bool
@@ -205,14 +219,15 @@ pgw_is_base64(char c)
 bool
 pgw_next_text(const char *bytes, size_t len, size_t min, size_t *pos, size_t *text_len)
 {
-	size_t		start = *pos;
+	size_t start = *pos;
 
 	while (*pos < len)
 	{
 		unsigned char b = (unsigned char) bytes[*pos];
-		size_t		next = *pos + 1;
+		size_t next = *pos + 1;
 
-		if (b < 0x80 ? b >= ' ' || b == '\0' || b == '\t' || b == '\r' || b == '\n' : (next = *pos, pgw_utf8_next(bytes, len, &next)) >= 0)
+		if (b < 0x80 ? b >= ' ' || b == '\0' || b == '\t' || b == '\r' || b == '\n'
+					 : (next = *pos, pgw_utf8_next(bytes, len, &next)) >= 0)
 		{
 			*pos = next;
 			continue;
@@ -231,16 +246,16 @@ pgw_next_text(const char *bytes, size_t len, size_t min, size_t *pos, size_t *te
 size_t
 pgw_decode_base64(const char *text, size_t len, size_t skip, char *out)
 {
-	uint32_t	bits = 0;
-	int			nbits = 0;
-	size_t		n = 0;
+	uint32_t bits = 0;
+	int nbits = 0;
+	size_t n = 0;
 
 	for (size_t i = 0; i < len; i++)
 	{
-		unsigned	value = base64_values[(unsigned char) text[i]];
+		unsigned value = base64_values[(unsigned char) text[i]];
 
 		if (value == 0)
-			continue;			/* an end of line */
+			continue; /* an end of line */
 		if (skip > 0)
 		{
 			skip--;
@@ -260,15 +275,16 @@ pgw_decode_base64(const char *text, size_t len, size_t skip, char *out)
 size_t
 pgw_decode_hex(const char *text, size_t len, size_t skip, char *out)
 {
-	size_t		n = 0;
-	size_t		pos = 0;
-	int			high = -1;
+	size_t n = 0;
+	size_t pos = 0;
+	int high = -1;
 
 	while (pos < len)
 	{
-		int			value = pgw_hex_value(text[pos]);
+		int value = pgw_hex_value(text[pos]);
 
-		if (high < 0 && pos + 1 < len && (text[pos] == '0' || text[pos] == '\\') && (text[pos + 1] == 'x' || text[pos + 1] == 'X'))
+		if (high < 0 && pos + 1 < len && (text[pos] == '0' || text[pos] == '\\') &&
+			(text[pos + 1] == 'x' || text[pos + 1] == 'X'))
 		{
 			pos += 2;
 			continue;
@@ -281,7 +297,10 @@ pgw_decode_hex(const char *text, size_t len, size_t skip, char *out)
 		}
 		if (value < 0)
 		{
-			/* a letter breaks what is there; anything else may stand between two pairs, not within one */
+			/*
+			 * a letter breaks what is there; anything else may stand between two pairs, not within
+			 * one
+			 */
 			if (high >= 0 || is_letter(text[pos - 1]))
 			{
 				high = -1;

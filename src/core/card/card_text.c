@@ -1,16 +1,20 @@
 /*
  * card_text.c - card data in a text, in whatever disguise
  *
- * A text is looked at as it stands, and again with each layer of encoding taken off: escapes (percent, backslash, entities), base64, hexadecimal; layers may
- * lie on one another, up to MAX_LAYERS.  In each view:
- *	- this call's own number: all digits of the text in a row, of any script, whatever stands between them; forwards and backwards;
- *	- a number like a card's (a stranger's): groups of digits with little between them, see card_begins_at();
- *	- this call's CVV: alone, or beside a word for it;
- *	- given words (holder, key): letters and digits alone, in any case.
+ * A text is looked at as it stands, and again with each layer of encoding taken off: escapes
+ * (percent, backslash, entities), base64, hexadecimal; layers may lie on one another, up to
+ * MAX_LAYERS.  In each view:
+ *     - this call's own number: all digits of the text in a row, of any script, whatever stands
+ *       between them; forwards and backwards;
+ *     - a number like a card's (a stranger's): groups of digits with little between them, see
+ *       card_begins_at();
+ *     - this call's CVV: alone, or beside a word for it;
+ *     - given words (holder, key): letters and digits alone, in any case.
  *
- * Why the two ways with numbers: twelve known digits do not occur by chance, so nothing that stands between them can excuse them.  What merely looks like a
- * card number is one ordinary number in a hundred, so how it is written counts, and what is evidently something else does not: UUIDs, hexadecimal
- * ids, IBANs.
+ * Why the two ways with numbers: twelve known digits do not occur by chance, so nothing that stands
+ * between them can excuse them.  What merely looks like a card number is one ordinary number in a
+ * hundred, so how it is written counts, and what is evidently something else does not: UUIDs,
+ * hexadecimal ids, IBANs.
  *
  * Every copy is wiped.  No memory means "found": nobody is to store what could not be looked at.
  */
@@ -25,14 +29,14 @@
 #include "core/card/card_decode.h"
 
 #define MAX_LAYERS 3
-#define MAX_GAP 3				/* characters between two groups of one number: " - " */
+#define MAX_GAP 3 /* characters between two groups of one number: " - " */
 #define MIN_OWN_DIGITS 12
 #define MIN_LOOK_ALIKE 14
 #define MIN_WORD 6
-#define MIN_TEXT 6				/* of what was decoded: the shortest word */
-#define MIN_BASE64 16			/* of twelve digits */
-#define MIN_ENCODED_WORD 8		/* of six letters */
-#define CVV_NEAR 32				/* bytes around it in which a word for it counts */
+#define MIN_TEXT 6         /* of what was decoded: the shortest word */
+#define MIN_BASE64 16      /* of twelve digits */
+#define MIN_ENCODED_WORD 8 /* of six letters */
+#define CVV_NEAR 32        /* bytes around it in which a word for it counts */
 
 /* ---- room ---- */
 
@@ -92,12 +96,12 @@ is_word_byte(char c)
 size_t
 pgw_card_digits(const char *text, size_t len, char *out)
 {
-	size_t		n = 0;
-	size_t		pos = 0;
+	size_t n = 0;
+	size_t pos = 0;
 
 	while (pos < len)
 	{
-		int			digit;
+		int digit;
 
 		if ((unsigned char) text[pos] < 0x80)
 		{
@@ -117,21 +121,21 @@ pgw_card_digits(const char *text, size_t len, char *out)
 
 typedef struct Survey
 {
-	size_t		digits;			/* and what may be one */
-	size_t		threes;			/* '3': every digit has one in hexadecimal */
-	size_t		longest_word;	/* of base64's alphabet */
-	bool		escapes;
+	size_t digits;       /* and what may be one */
+	size_t threes;       /* '3': every digit has one in hexadecimal */
+	size_t longest_word; /* of base64's alphabet */
+	bool escapes;
 } Survey;
 
 static void
 survey(const char *text, size_t len, Survey *s)
 {
-	size_t		word = 0;
+	size_t word = 0;
 
 	memset(s, 0, sizeof(*s));
 	for (size_t i = 0; i < len; i++)
 	{
-		char		c = text[i];
+		char c = text[i];
 
 		if (is_digit(c) || (unsigned char) c >= 0x80)
 			s->digits++;
@@ -154,7 +158,7 @@ survey(const char *text, size_t len, Survey *s)
 static size_t
 uuid_length(const char *text, size_t len)
 {
-	bool		letters = false;
+	bool letters = false;
 
 	if (len < 36 || (len > 36 && is_word_byte(text[36])))
 		return 0;
@@ -177,8 +181,8 @@ uuid_length(const char *text, size_t len)
 static size_t
 hex_length(const char *text, size_t len)
 {
-	size_t		n = 0;
-	bool		letters = false;
+	size_t n = 0;
+	bool letters = false;
 
 	for (; n < len && is_word_byte(text[n]); n++)
 	{
@@ -187,35 +191,45 @@ hex_length(const char *text, size_t len)
 		else if (!is_digit(text[n]))
 			return 0;
 	}
-	return letters && (n == 24 || n == 32 || n == 40 || n == 48 || n == 56 || n == 64 || n == 96 || n == 128) ? n : 0;
+	return letters && (n == 24 || n == 32 || n == 40 || n == 48 || n == 56 || n == 64 || n == 96 ||
+					   n == 128)
+			   ? n
+			   : 0;
 }
 
-/* Two letters, two check digits, letters and digits, in one or in groups of four, and the check digits are right. */
+/*
+ * Two letters, two check digits, letters and digits, in one or in groups of four, and the check
+ * digits are right.
+ */
 static size_t
 iban_length(const char *text, size_t len)
 {
-	unsigned	sum = 0;
-	size_t		chars = 0;
-	size_t		right = 0;
+	unsigned sum = 0;
+	size_t chars = 0;
+	size_t right = 0;
 
-	if (len < 15 || !is_letter(text[0]) || !is_letter(text[1]) || !is_digit(text[2]) || !is_digit(text[3]))
+	if (len < 15 || !is_letter(text[0]) || !is_letter(text[1]) || !is_digit(text[2]) ||
+		!is_digit(text[3]))
 		return 0;
 	for (size_t pos = 4; pos <= len && chars < 30; pos++)
 	{
-		bool		word = pos < len && is_word_byte(text[pos]);
+		bool word = pos < len && is_word_byte(text[pos]);
 
 		if (!word && chars >= 11)
 		{
-			unsigned	whole = sum;
+			unsigned whole = sum;
 
 			for (int i = 0; i < 2; i++)
 				whole = (whole * 100 + (unsigned) (lower(text[i]) - 'a') + 10) % 97;
-			if ((whole * 100 + (unsigned) (text[2] - '0') * 10 + (unsigned) (text[3] - '0')) % 97 == 1)
+			if ((whole * 100 + (unsigned) (text[2] - '0') * 10 + (unsigned) (text[3] - '0')) % 97 ==
+				1)
 				right = pos;
 		}
 		if (word)
 		{
-			sum = (is_digit(text[pos]) ? sum * 10 + (unsigned) (text[pos] - '0') : sum * 100 + (unsigned) (lower(text[pos]) - 'a') + 10) % 97;
+			sum = (is_digit(text[pos]) ? sum * 10 + (unsigned) (text[pos] - '0')
+									   : sum * 100 + (unsigned) (lower(text[pos]) - 'a') + 10) %
+				  97;
 			chars++;
 		}
 		else if (pos >= len || text[pos] != ' ' || chars % 4 != 0)
@@ -228,31 +242,36 @@ iban_length(const char *text, size_t len)
 static size_t
 address_length(const char *text, size_t len)
 {
-	size_t		pos = 0;
-	size_t		port;
+	size_t pos = 0;
+	size_t port;
 
 	for (int part = 0; part < 4; part++)
 	{
-		int			value = 0;
-		size_t		start = pos;
+		int value = 0;
+		size_t start = pos;
 
 		for (; pos < len && pos - start < 4 && is_digit(text[pos]); pos++)
 			value = value * 10 + (text[pos] - '0');
 		if (pos == start || value > 255 || (part < 3 && (pos >= len || text[pos++] != '.')))
 			return 0;
 	}
-	for (port = pos; port < len && port - pos <= 5 && (port == pos ? text[port] == ':' : is_digit(text[port])); port++)
+	for (port = pos;
+		 port < len && port - pos <= 5 && (port == pos ? text[port] == ':' : is_digit(text[port]));
+		 port++)
 		;
 	if (port > pos + 1)
 		pos = port;
 	return pos < len && (is_word_byte(text[pos]) || text[pos] == '.') ? 0 : pos;
 }
 
-/* One UUID in some thousand holds a run of decimal digits like a card number; without this such an id would be refused at random. */
+/*
+ * One UUID in some thousand holds a run of decimal digits like a card number; without this such an
+ * id would be refused at random.
+ */
 static size_t
 identifier_length(const char *text, size_t len)
 {
-	size_t		n = uuid_length(text, len);
+	size_t n = uuid_length(text, len);
 
 	if (n == 0)
 		n = hex_length(text, len);
@@ -264,20 +283,20 @@ identifier_length(const char *text, size_t len)
 /* ---- numbers like a card's ---- */
 
 /*
- * Digits as ASCII, a letter as itself in lower case, anything else as a blank; what is not seen is left out, and identifiers become one letter.  out has
- * room for len.
+ * Digits as ASCII, a letter as itself in lower case, anything else as a blank; what is not seen is
+ * left out, and identifiers become one letter.  out has room for len.
  */
 static size_t
 normalize(const char *text, size_t len, bool keep_ids, char *out)
 {
-	size_t		n = 0;
-	size_t		pos = 0;
+	size_t n = 0;
+	size_t pos = 0;
 
 	while (pos < len)
 	{
-		char		c = text[pos];
-		int32_t		cp;
-		size_t		skip;
+		char c = text[pos];
+		int32_t cp;
+		size_t skip;
 
 		if ((unsigned char) c >= 0x80)
 		{
@@ -290,7 +309,8 @@ normalize(const char *text, size_t len, bool keep_ids, char *out)
 				out[n++] = ' ';
 			continue;
 		}
-		if (!keep_ids && is_word_byte(c) && (pos == 0 || !is_word_byte(text[pos - 1])) && (skip = identifier_length(text + pos, len - pos)) > 0)
+		if (!keep_ids && is_word_byte(c) && (pos == 0 || !is_word_byte(text[pos - 1])) &&
+			(skip = identifier_length(text + pos, len - pos)) > 0)
 		{
 			out[n++] = 'x';
 			pos += skip;
@@ -306,11 +326,12 @@ normalize(const char *text, size_t len, bool keep_ids, char *out)
 static size_t
 next_group(const char *norm, size_t len, size_t pos)
 {
-	size_t		gap = 0;
+	size_t gap = 0;
 
 	while (gap <= MAX_GAP && pos + gap < len && norm[pos + gap] == ' ')
 		gap++;
-	return gap >= 1 && gap <= MAX_GAP && pos + gap < len && is_digit(norm[pos + gap]) ? pos + gap : 0;
+	return gap >= 1 && gap <= MAX_GAP && pos + gap < len && is_digit(norm[pos + gap]) ? pos + gap
+																					  : 0;
 }
 
 bool
@@ -318,7 +339,8 @@ pgw_card_counts(const PgwSought *sought, const char *digits, size_t n)
 {
 	if (n < MIN_LOOK_ALIKE || !pgw_card_look_alike(digits, n))
 		return false;
-	return sought == NULL || sought->last4 == NULL || (strlen(sought->last4) == 4 && memcmp(sought->last4, digits + n - 4, 4) == 0);
+	return sought == NULL || sought->last4 == NULL ||
+		   (strlen(sought->last4) == 4 && memcmp(sought->last4, digits + n - 4, 4) == 0);
 }
 
 /* In one, in halves, in fours, or as American Express (4-6-5) and Diners Club (4-6-4) have it. */
@@ -335,25 +357,26 @@ as_printed(size_t ngroups, size_t first, size_t before, size_t group, bool fours
 }
 
 /*
- * Does a card number begin at pos, where a group of digits begins?  Reads group after group and tries after each.  whole: pos begins the maximal
- * run, which counts however it is divided.  Shorter pieces of a run count only as cards are printed ("4111 1111 1111 1111 12/30"), or lists of
- * numbers would, too.
+ * Does a card number begin at pos, where a group of digits begins?  Reads group after group and
+ * tries after each.  whole: pos begins the maximal run, which counts however it is divided.
+ * Shorter pieces of a run count only as cards are printed ("4111 1111 1111 1111 12/30"), or lists
+ * of numbers would, too.
  */
 static bool
 card_begins_at(const PgwSought *sought, const char *norm, size_t len, size_t pos, bool whole)
 {
-	char		digits[20];
-	size_t		n = 0;
-	size_t		ngroups = 0;
-	size_t		first = 0;
-	size_t		last = 0;
-	bool		fours = true;	/* all groups before the last one */
-	bool		found = false;
+	char digits[20];
+	size_t n = 0;
+	size_t ngroups = 0;
+	size_t first = 0;
+	size_t last = 0;
+	bool fours = true; /* all groups before the last one */
+	bool found = false;
 
 	while (pos > 0 || n == 0)
 	{
-		size_t		group = 0;
-		size_t		next;
+		size_t group = 0;
+		size_t next;
 
 		for (; pos < len && is_digit(norm[pos]); pos++, group++)
 		{
@@ -366,7 +389,8 @@ card_begins_at(const PgwSought *sought, const char *norm, size_t len, size_t pos
 		next = next_group(norm, len, pos);
 		if (n > 19)
 			break;
-		if (((whole && next == 0) || as_printed(ngroups, first, last, group, fours)) && pgw_card_counts(sought, digits, n))
+		if (((whole && next == 0) || as_printed(ngroups, first, last, group, fours)) &&
+			pgw_card_counts(sought, digits, n))
 		{
 			found = true;
 			break;
@@ -383,8 +407,8 @@ card_begins_at(const PgwSought *sought, const char *norm, size_t len, size_t pos
 static bool
 has_look_alike(const PgwSought *sought, const char *norm, size_t len)
 {
-	size_t		pos = 0;
-	size_t		expected = 0;	/* the group that belongs to the run before */
+	size_t pos = 0;
+	size_t expected = 0; /* the group that belongs to the run before */
 
 	while (pos < len)
 	{
@@ -407,10 +431,10 @@ has_look_alike(const PgwSought *sought, const char *norm, size_t len)
 bool
 pgw_card_own_in_digits(const PgwSought *sought, const char *digits, size_t n)
 {
-	char		own[20];
-	char		reversed[20];
-	size_t		len = 0;
-	bool		found = false;
+	char own[20];
+	char reversed[20];
+	size_t len = 0;
+	bool found = false;
 
 	if (sought == NULL || sought->card_number == NULL)
 		return false;
@@ -420,7 +444,7 @@ pgw_card_own_in_digits(const PgwSought *sought, const char *digits, size_t n)
 			continue;
 		if (!is_digit(*p) || len == sizeof(own) - 1)
 		{
-			len = 0;			/* no card number; validation says so */
+			len = 0; /* no card number; validation says so */
 			break;
 		}
 		own[len++] = *p;
@@ -442,7 +466,7 @@ next_squeezed(const char *a, size_t len, size_t *pos)
 {
 	while (*pos < len)
 	{
-		char		c = lower(a[(*pos)++]);
+		char c = lower(a[(*pos)++]);
 
 		if (is_word_byte(c) || (unsigned char) c >= 0x80)
 			return c;
@@ -453,10 +477,10 @@ next_squeezed(const char *a, size_t len, size_t *pos)
 static bool
 holds_squeezed(const char *text, size_t len, const char *word, size_t min)
 {
-	size_t		word_len = strlen(word);
-	size_t		n = 0;
-	size_t		second = 0;
-	char		first = next_squeezed(word, word_len, &second);
+	size_t word_len = strlen(word);
+	size_t n = 0;
+	size_t second = 0;
+	char first = next_squeezed(word, word_len, &second);
 
 	for (size_t p = 0; next_squeezed(word, word_len, &p) != '\0' && n < min;)
 		n++;
@@ -464,9 +488,9 @@ holds_squeezed(const char *text, size_t len, const char *word, size_t min)
 		return false;
 	for (size_t start = 0; start < len; start++)
 	{
-		size_t		p = start + 1;
-		size_t		w = second;
-		char		c;
+		size_t p = start + 1;
+		size_t w = second;
+		char c;
 
 		if (lower(text[start]) != first)
 			continue;
@@ -482,8 +506,24 @@ bool
 pgw_card_names_cvv(const char *text, size_t len)
 {
 	/* where a letter beyond ASCII belongs, what is around it: normalize() leaves none */
-	static const char *const names[] = {"cvv", "cvc", "cvn", "csc", "cvd", "cav2", "securitycode", "cardcode", "cardpin", "verificationcode",
-		"verificationvalue", "sicherheitscode", "kartenpr", "fziffer", "cryptogramme", "codicedisicurezza", "digodeseguridad", "veiligheidscode"};
+	static const char *const names[] = {"cvv",
+										"cvc",
+										"cvn",
+										"csc",
+										"cvd",
+										"cav2",
+										"securitycode",
+										"cardcode",
+										"cardpin",
+										"verificationcode",
+										"verificationvalue",
+										"sicherheitscode",
+										"kartenpr",
+										"fziffer",
+										"cryptogramme",
+										"codicedisicurezza",
+										"digodeseguridad",
+										"veiligheidscode"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 	{
@@ -493,17 +533,21 @@ pgw_card_names_cvv(const char *text, size_t len)
 	return false;
 }
 
-/* The next place of the CVV from *pos on, as a word of its own or right behind a word for it; false: none. */
+/*
+ * The next place of the CVV from *pos on, as a word of its own or right behind a word for it;
+ * false: none.
+ */
 static bool
 next_cvv(const char *cvv, const char *norm, size_t len, size_t *pos)
 {
-	size_t		n = strlen(cvv);
+	size_t n = strlen(cvv);
 
 	for (size_t i = *pos; i + n <= len; i++)
 	{
-		size_t		before = i < 4 ? i : 4;
+		size_t before = i < 4 ? i : 4;
 
-		if (norm[i] == cvv[0] && memcmp(norm + i, cvv, n) == 0 && (i + n == len || !is_word_byte(norm[i + n])) &&
+		if (norm[i] == cvv[0] && memcmp(norm + i, cvv, n) == 0 &&
+			(i + n == len || !is_word_byte(norm[i + n])) &&
 			(i == 0 || !is_word_byte(norm[i - 1]) || pgw_card_names_cvv(norm + i - before, before)))
 		{
 			*pos = i;
@@ -516,21 +560,24 @@ next_cvv(const char *cvv, const char *norm, size_t len, size_t *pos)
 static const char *
 cvv_of(const PgwSought *sought)
 {
-	return sought != NULL && sought->card_cvv != NULL && strlen(sought->card_cvv) >= 3 ? sought->card_cvv : NULL;
+	return sought != NULL && sought->card_cvv != NULL && strlen(sought->card_cvv) >= 3
+			   ? sought->card_cvv
+			   : NULL;
 }
 
 bool
 pgw_card_cvv_stands_in(const PgwSought *sought, const char *text, size_t len)
 {
-	PgwScratch		scratch;
-	size_t		pos = 0;
-	bool		found;
+	PgwScratch scratch;
+	size_t pos = 0;
+	bool found;
 
 	if (cvv_of(sought) == NULL)
 		return false;
 	if (pgw_scratch_take(&scratch, len) == NULL)
 		return true;
-	found = next_cvv(cvv_of(sought), scratch.bytes, normalize(text, len, true, scratch.bytes), &pos);
+	found =
+		next_cvv(cvv_of(sought), scratch.bytes, normalize(text, len, true, scratch.bytes), &pos);
 	pgw_scratch_end(&scratch);
 	return found;
 }
@@ -539,8 +586,8 @@ static bool
 has_cvv(const PgwSought *sought, PgwTextKind kind, const char *norm, size_t len)
 {
 	const char *cvv = cvv_of(sought);
-	size_t		first = 0;
-	size_t		last = len;
+	size_t first = 0;
+	size_t last = len;
 
 	if (cvv == NULL)
 		return false;
@@ -548,12 +595,13 @@ has_cvv(const PgwSought *sought, PgwTextKind kind, const char *norm, size_t len)
 		first++;
 	while (last > first && norm[last - 1] == ' ')
 		last--;
-	if (kind == PGW_TEXT_VALUE && last - first == strlen(cvv) && memcmp(norm + first, cvv, last - first) == 0)
+	if (kind == PGW_TEXT_VALUE && last - first == strlen(cvv) &&
+		memcmp(norm + first, cvv, last - first) == 0)
 		return true;
 	for (size_t pos = 0; next_cvv(cvv, norm, len, &pos); pos++)
 	{
-		size_t		from = pos > CVV_NEAR ? pos - CVV_NEAR : 0;
-		size_t		to = pos + CVV_NEAR < len ? pos + CVV_NEAR : len;
+		size_t from = pos > CVV_NEAR ? pos - CVV_NEAR : 0;
+		size_t to = pos + CVV_NEAR < len ? pos + CVV_NEAR : len;
 
 		if (pgw_card_names_cvv(norm + from, to - from))
 			return true;
@@ -569,12 +617,14 @@ words_sought(const PgwSought *sought)
 
 /* ---- one view, and the views beneath it ---- */
 
-static PgwFound scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, int layers);
+static PgwFound scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len,
+					 int layers);
 
 static PgwFound
-scan_plain(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, const Survey *s, char *copy)
+scan_plain(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, const Survey *s,
+		   char *copy)
 {
-	size_t		n;
+	size_t n;
 
 	if (s->digits >= MIN_OWN_DIGITS && sought != NULL && sought->card_number != NULL)
 	{
@@ -606,28 +656,31 @@ scan_plain(const PgwSought *sought, PgwTextKind kind, const char *text, size_t l
 static PgwFound
 scan_decoded(const PgwSought *sought, const char *bytes, size_t len, int layers)
 {
-	PgwFound	found = PGW_FOUND_NOTHING;
-	size_t		min = words_sought(sought) ? MIN_TEXT : MIN_OWN_DIGITS;
-	size_t		text_len;
+	PgwFound found = PGW_FOUND_NOTHING;
+	size_t min = words_sought(sought) ? MIN_TEXT : MIN_OWN_DIGITS;
+	size_t text_len;
 
-	for (size_t pos = 0; found == PGW_FOUND_NOTHING && pgw_next_text(bytes, len, min, &pos, &text_len);)
+	for (size_t pos = 0;
+		 found == PGW_FOUND_NOTHING && pgw_next_text(bytes, len, min, &pos, &text_len);)
 		found = scan(sought, PGW_TEXT_ID, bytes + pos - text_len, text_len, layers);
 	return found;
 }
 
 /*
- * Can a word be base64 of what is looked for?  For each digit that is encoded one character comes from sixteen of the 64, so a short word with few of those
- * hides no number; a longer one may hide base64 again.  Nor does one of lower-case hexadecimal digits: they stand for letters and bytes beyond ASCII.
+ * Can a word be base64 of what is looked for?  For each digit that is encoded one character comes
+ * from sixteen of the 64, so a short word with few of those hides no number; a longer one may hide
+ * base64 again.  Nor does one of lower-case hexadecimal digits: they stand for letters and bytes
+ * beyond ASCII.
  */
 static bool
 may_be_base64(const char *word, size_t len)
 {
 	static const unsigned char tells[256] = {
-		['M'] = 1, ['N'] = 1, ['O'] = 1, ['D'] = 1, ['T'] = 1, ['j'] = 1, ['z'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1,
-		['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,
+		['M'] = 1, ['N'] = 1, ['O'] = 1, ['D'] = 1, ['T'] = 1, ['j'] = 1, ['z'] = 1, ['w'] = 1,
+		['x'] = 1, ['y'] = 1, ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1,
 	};
-	size_t		telling = 0;
-	bool		hex = true;
+	size_t telling = 0;
+	bool hex = true;
 
 	for (size_t i = 0; i < len; i++)
 	{
@@ -637,22 +690,28 @@ may_be_base64(const char *word, size_t len)
 	return !hex && len >= MIN_BASE64 && (telling >= MIN_OWN_DIGITS || len >= 2 * MIN_BASE64 - 2);
 }
 
-/* Each word that may be base64, at each of the four places where a group of four can begin: something may stand before it. */
+/*
+ * Each word that may be base64, at each of the four places where a group of four can begin:
+ * something may stand before it.
+ */
 static PgwFound
 scan_base64(const PgwSought *sought, const char *text, size_t len, int layers, char *copy)
 {
 	for (size_t pos = 0; pos < len;)
 	{
-		size_t		end = pos;
-		bool		possible;
-		PgwFound	found;
+		size_t end = pos;
+		bool possible;
+		PgwFound found;
 
-		while (end < len && (pgw_is_base64(text[end]) || (end > pos && (text[end] == '\r' || text[end] == '\n'))))
+		while (end < len && (pgw_is_base64(text[end]) ||
+							 (end > pos && (text[end] == '\r' || text[end] == '\n'))))
 			end++;
-		possible = words_sought(sought) ? end - pos >= MIN_ENCODED_WORD : may_be_base64(text + pos, end - pos);
+		possible = words_sought(sought) ? end - pos >= MIN_ENCODED_WORD
+										: may_be_base64(text + pos, end - pos);
 		for (size_t skip = 0; possible && skip < 4; skip++)
 		{
-			found = scan_decoded(sought, copy, pgw_decode_base64(text + pos, end - pos, skip, copy), layers);
+			found = scan_decoded(sought, copy, pgw_decode_base64(text + pos, end - pos, skip, copy),
+								 layers);
 			if (found != PGW_FOUND_NOTHING)
 				return found;
 		}
@@ -662,21 +721,25 @@ scan_base64(const PgwSought *sought, const char *text, size_t len, int layers, c
 }
 
 static PgwFound
-scan_layers(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, const Survey *s, int layers, char *copy)
+scan_layers(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len,
+			const Survey *s, int layers, char *copy)
 {
-	PgwFound	found = PGW_FOUND_NOTHING;
-	bool		escapes = false;
+	PgwFound found = PGW_FOUND_NOTHING;
+	bool escapes = false;
 
 	if (s->escapes)
 	{
-		size_t		n = pgw_decode_escapes(text, len, copy, &escapes);
+		size_t n = pgw_decode_escapes(text, len, copy, &escapes);
 
 		if (escapes)
 			found = scan(sought, kind, copy, n, layers - 1);
 	}
-	if (found == PGW_FOUND_NOTHING && s->longest_word >= (words_sought(sought) ? MIN_ENCODED_WORD : MIN_BASE64))
+	if (found == PGW_FOUND_NOTHING &&
+		s->longest_word >= (words_sought(sought) ? MIN_ENCODED_WORD : MIN_BASE64))
 		found = scan_base64(sought, text, len, layers - 1, copy);
-	for (size_t skip = 0; skip < 2 && found == PGW_FOUND_NOTHING && (s->threes >= MIN_OWN_DIGITS || words_sought(sought)); skip++)
+	for (size_t skip = 0; skip < 2 && found == PGW_FOUND_NOTHING &&
+						  (s->threes >= MIN_OWN_DIGITS || words_sought(sought));
+		 skip++)
 		found = scan_decoded(sought, copy, pgw_decode_hex(text, len, skip, copy), 0);
 	return found;
 }
@@ -684,12 +747,13 @@ scan_layers(const PgwSought *sought, PgwTextKind kind, const char *text, size_t 
 static PgwFound
 scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, int layers)
 {
-	Survey		s;
-	PgwScratch		scratch;
-	PgwFound	found;
+	Survey s;
+	PgwScratch scratch;
+	PgwFound found;
 
 	survey(text, len, &s);
-	if (s.digits < MIN_OWN_DIGITS && s.longest_word < MIN_BASE64 && !s.escapes && !words_sought(sought) && cvv_of(sought) == NULL)
+	if (s.digits < MIN_OWN_DIGITS && s.longest_word < MIN_BASE64 && !s.escapes &&
+		!words_sought(sought) && cvv_of(sought) == NULL)
 		return PGW_FOUND_NOTHING;
 	if (pgw_scratch_take(&scratch, len) == NULL)
 		return PGW_FOUND_NO_MEMORY;

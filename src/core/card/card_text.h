@@ -1,8 +1,9 @@
 /*
  * card_text.h - does a text that is to be kept hide card data, in whatever disguise?
  *
- * One normalizer for everything that is stored: what callers, operators and administrators give (validate.c and the SQL functions), and what banks
- * answer (judge_answer.c).  docs/security.md, "What is taken for a card number", says what is found, what is not, and how often it is wrong.
+ * One normalizer for everything that is stored: what callers, operators and administrators give
+ * (validate.c and the SQL functions), and what banks answer (judge_answer.c).  docs/security.md,
+ * "What is taken for a card number", says what is found, what is not, and how often it is wrong.
  */
 #ifndef PGW_CORE_CARD_CARD_TEXT_H
 #define PGW_CORE_CARD_CARD_TEXT_H
@@ -11,14 +12,20 @@
 #include <stddef.h>
 
 /*
- * What is looked for.  Strings are the caller's, or NULL for what is not known; they are not kept.  A number that looks like anybody's card is found in any
- * case, unless last4 is given: then it counts only if it ends so.
+ * What is looked for.  Strings are the caller's, or NULL for what is not known; they are not kept.
+ * A number that looks like anybody's card is found in any case, unless last4 is given: then it
+ * counts only if it ends so.
  */
 typedef struct PgwSought
 {
-	const char *card_number;	/* of this call; blanks and hyphens between its digits are skipped */
+	/* of this call; blanks and hyphens between its digits are skipped */
+	const char *card_number;
 	const char *card_cvv;
-	const char *words[2];		/* found in any case and punctuation: the holder, the bank's key; fewer than six letters and digits: not looked for */
+	/*
+	 * found in any case and punctuation: the holder, the bank's key; fewer than six letters and
+	 * digits: not looked for
+	 */
+	const char *words[2];
 	const char *last4;
 } PgwSought;
 
@@ -26,23 +33,28 @@ typedef struct PgwSought
 typedef enum PgwFound
 {
 	PGW_FOUND_NOTHING = 0,
-	PGW_FOUND_NUMBER,			/* this call's card number */
-	PGW_FOUND_LOOK_ALIKE,		/* what must be taken for a card number */
-	PGW_FOUND_CVV,				/* this call's */
+	PGW_FOUND_NUMBER,     /* this call's card number */
+	PGW_FOUND_LOOK_ALIKE, /* what must be taken for a card number */
+	PGW_FOUND_CVV,        /* this call's */
 	PGW_FOUND_WORD,
-	PGW_FOUND_NO_MEMORY			/* not known: to be treated as found */
+	PGW_FOUND_NO_MEMORY /* not known: to be treated as found */
 } PgwFound;
 
 typedef enum PgwTextKind
 {
-	PGW_TEXT_VALUE,				/* nothing but the CVV: that is it */
-	PGW_TEXT_ID					/* an id that is the same three digits by chance is none; beside a word for it, it is */
+	PGW_TEXT_VALUE, /* nothing but the CVV: that is it */
+	PGW_TEXT_ID /* an id that is the same three digits by chance is none; beside a word for it, it
+				   is */
 } PgwTextKind;
 
 /* sought: NULL for nothing but look-alikes. */
-extern PgwFound pgw_card_in_text(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len);
+extern PgwFound pgw_card_in_text(const PgwSought *sought, PgwTextKind kind, const char *text,
+								 size_t len);
 
-/* The same in a JSON text: names, strings and numbers, and what is split over neighbours. Reads what is no JSON, too. */
+/*
+ * The same in a JSON text: names, strings and numbers, and what is split over neighbours. Reads
+ * what is no JSON, too.
+ */
 extern PgwFound pgw_card_in_json(const PgwSought *sought, const char *json, size_t len);
 
 /* Nothing but look-alikes, in a text that is no secret's: for notes and names. */

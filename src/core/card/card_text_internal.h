@@ -9,9 +9,9 @@
 /* Room for a copy: on the stack while it is short, wiped at the end. */
 typedef struct PgwScratch
 {
-	char		at_hand[512];
-	char	   *bytes;			/* NULL: out of memory */
-	size_t		size;
+	char at_hand[512];
+	char *bytes; /* NULL: out of memory */
+	size_t size;
 } PgwScratch;
 
 extern char *pgw_scratch_take(PgwScratch *scratch, size_t size);

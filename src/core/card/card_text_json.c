@@ -1,11 +1,15 @@
 /*
- * card_text_json.c - card data in a JSON text: in each name, string and number, and split over neighbours
+ * card_text_json.c - card data in a JSON text: in each name, string and number, and split over
+ * neighbours
  *
- * Reads tokens, not a tree: what is no JSON is read as far as it goes, numbers keep their digits, and depth does not matter.
+ * Reads tokens, not a tree: what is no JSON is read as far as it goes, numbers keep their digits,
+ * and depth does not matter.
  *
- * Split over neighbours: this call's own number however it is split, with all values in a row, all names in a row, and the whole text in a row.  A
- * stranger's only in strings, and as cards are printed (4-4-4-4, 4-6-5, 4-6-4, 4-4-4-4-3) or digit by digit, because numbers beside each other are an
- * ordinary thing: four prices would be taken for a card once in thirty, and so would an order's and a customer's number of eight digits each.
+ * Split over neighbours: this call's own number however it is split, with all values in a row, all
+ * names in a row, and the whole text in a row.  A stranger's only in strings, and as cards are
+ * printed (4-4-4-4, 4-6-5, 4-6-4, 4-4-4-4-3) or digit by digit, because numbers beside each other
+ * are an ordinary thing: four prices would be taken for a card once in thirty, and so would an
+ * order's and a customer's number of eight digits each.
  */
 #include "core/card/card_text_internal.h"
 
@@ -13,8 +17,8 @@
 
 #include "core/card/card_decode.h"
 
-#define MAX_GROUPS 19			/* one digit each */
-#define MAX_PRINTED 6			/* so many groups of four in a row may hold a card; more are a list */
+#define MAX_GROUPS 19 /* one digit each */
+#define MAX_PRINTED 6 /* so many groups of four in a row may hold a card; more are a list */
 #define MAX_EXPONENT 40
 #define MAX_NUMBER 64
 
@@ -30,10 +34,10 @@ typedef enum TokenKind
 
 typedef struct Token
 {
-	TokenKind	kind;
-	const char *text;			/* of a string: between the quotes, as it is written */
-	size_t		len;
-	bool		escapes;
+	TokenKind kind;
+	const char *text; /* of a string: between the quotes, as it is written */
+	size_t len;
+	bool escapes;
 } Token;
 
 static bool
@@ -58,7 +62,7 @@ next_token(const char *json, size_t len, size_t *pos, Token *t)
 		return;
 	if (json[*pos] == '"')
 	{
-		size_t		behind;
+		size_t behind;
 
 		t->kind = TOKEN_STRING;
 		t->text = json + ++*pos;
@@ -77,7 +81,8 @@ next_token(const char *json, size_t len, size_t *pos, Token *t)
 	}
 	t->kind = TOKEN_NUMBER;
 	t->text = json + *pos;
-	while (*pos < len && (is_digit(json[*pos]) || strchr("+-.eE", json[*pos]) != NULL) && json[*pos] != '\0')
+	while (*pos < len && (is_digit(json[*pos]) || strchr("+-.eE", json[*pos]) != NULL) &&
+		   json[*pos] != '\0')
 		(*pos)++;
 	t->len = (size_t) (json + *pos - t->text);
 }
@@ -85,18 +90,19 @@ next_token(const char *json, size_t len, size_t *pos, Token *t)
 /* ---- one value ---- */
 
 /*
- * The whole part of a number, without exponent: at most MAX_NUMBER digits; what is longer is no card number.  Its fraction is not looked at: a coordinate
- * with sixteen decimals would be one now and then.
+ * The whole part of a number, without exponent: at most MAX_NUMBER digits; what is longer is no
+ * card number.  Its fraction is not looked at: a coordinate with sixteen decimals would be one now
+ * and then.
  */
 static size_t
 whole_part(const Token *t, char *out)
 {
-	size_t		n = 0;
-	size_t		pos = 0;
-	long		exponent = 0;
-	long		fraction = 0;
-	bool		point = false;
-	bool		minus;
+	size_t n = 0;
+	size_t pos = 0;
+	long exponent = 0;
+	long fraction = 0;
+	bool point = false;
+	bool minus;
 
 	for (; pos < t->len && t->text[pos] != 'e' && t->text[pos] != 'E'; pos++)
 	{
@@ -130,19 +136,19 @@ whole_part(const Token *t, char *out)
 typedef struct Walk
 {
 	const PgwSought *sought;
-	bool		names_cvv;		/* the name before this value does */
-	size_t		ngroups;		/* neighbours that are nothing but at most six digits */
-	size_t		lengths[MAX_GROUPS + 1];
-	char		digits[6 * (MAX_GROUPS + 1)];
+	bool names_cvv; /* the name before this value does */
+	size_t ngroups; /* neighbours that are nothing but at most six digits */
+	size_t lengths[MAX_GROUPS + 1];
+	char digits[6 * (MAX_GROUPS + 1)];
 } Walk;
 
 /* Groups from..from+n of the run, if they have these lengths. */
 static bool
 printed_as(const Walk *w, size_t from, size_t n, const size_t *lengths)
 {
-	char		number[20];
-	size_t		len = 0;
-	bool		found;
+	char number[20];
+	size_t len = 0;
+	bool found;
 
 	for (size_t i = 0; i < n; i++)
 	{
@@ -162,19 +168,22 @@ end_run(Walk *w)
 {
 	static const struct
 	{
-		size_t		n;
-		size_t		lengths[5];
-	}			shapes[] = {{4, {4, 4, 4, 4}}, {3, {4, 6, 5}}, {3, {4, 6, 4}}, {5, {4, 4, 4, 4, 3}}, {5, {4, 4, 4, 4, 2}}, {5, {4, 4, 4, 4, 1}}};
-	static const size_t singles[MAX_GROUPS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-	bool		found = false;
-	size_t		fours = 0;
+		size_t n;
+		size_t lengths[5];
+	} shapes[] = {{4, {4, 4, 4, 4}},    {3, {4, 6, 5}},       {3, {4, 6, 4}},
+				  {5, {4, 4, 4, 4, 3}}, {5, {4, 4, 4, 4, 2}}, {5, {4, 4, 4, 4, 1}}};
+	static const size_t singles[MAX_GROUPS] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1,
+											   1, 1, 1, 1, 1, 1, 1, 1, 1};
+	bool found = false;
+	size_t fours = 0;
 
 	for (size_t i = 0; i < w->ngroups; i++)
 		fours += w->lengths[i] == 4;
 	for (size_t i = 0; i < w->ngroups && fours <= MAX_PRINTED && !found; i++)
 	{
 		for (size_t s = 0; s < sizeof(shapes) / sizeof(shapes[0]) && !found; s++)
-			found = i + shapes[s].n <= w->ngroups && printed_as(w, i, shapes[s].n, shapes[s].lengths);
+			found =
+				i + shapes[s].n <= w->ngroups && printed_as(w, i, shapes[s].n, shapes[s].lengths);
 	}
 	if (w->ngroups >= 14 && w->ngroups <= MAX_GROUPS)
 		found = found || printed_as(w, 0, w->ngroups, singles);
@@ -187,15 +196,15 @@ end_run(Walk *w)
 static bool
 neighbour(Walk *w, const char *text, size_t len)
 {
-	char		digits[6];
-	size_t		n = 0;
-	size_t		pos = 0;
-	bool		found;
+	char digits[6];
+	size_t n = 0;
+	size_t pos = 0;
+	bool found;
 
 	while (pos < len)
 	{
-		int32_t		cp = pgw_utf8_next(text, len, &pos);
-		int			digit = pgw_unicode_digit(cp);
+		int32_t cp = pgw_utf8_next(text, len, &pos);
+		int digit = pgw_unicode_digit(cp);
 
 		if (digit >= 0 && n == sizeof(digits))
 			return end_run(w);
@@ -216,11 +225,12 @@ neighbour(Walk *w, const char *text, size_t len)
 static PgwFound
 scan_value(Walk *w, TokenKind kind, const char *text, size_t len)
 {
-	PgwFound	found;
+	PgwFound found;
 
 	if (kind == TOKEN_NAME)
 		return pgw_card_in_text(w->sought, PGW_TEXT_ID, text, len);
-	found = pgw_card_in_text(w->sought, kind == TOKEN_STRING ? PGW_TEXT_VALUE : PGW_TEXT_ID, text, len);
+	found =
+		pgw_card_in_text(w->sought, kind == TOKEN_STRING ? PGW_TEXT_VALUE : PGW_TEXT_ID, text, len);
 	if (found == PGW_FOUND_NOTHING && (kind == TOKEN_STRING ? neighbour(w, text, len) : end_run(w)))
 		found = PGW_FOUND_LOOK_ALIKE;
 	if (found == PGW_FOUND_NOTHING && w->names_cvv && pgw_card_cvv_stands_in(w->sought, text, len))
@@ -237,11 +247,11 @@ knows_cvv(const Walk *w)
 static PgwFound
 scan_token(Walk *w, const Token *t)
 {
-	char		number[MAX_NUMBER];
-	PgwScratch		scratch;
-	PgwFound	found;
-	size_t		n;
-	bool		any;
+	char number[MAX_NUMBER];
+	PgwScratch scratch;
+	PgwFound found;
+	size_t n;
+	bool any;
 
 	if (t->kind == TOKEN_NUMBER)
 	{
@@ -274,9 +284,9 @@ scan_token(Walk *w, const Token *t)
 static PgwFound
 scan_rows(const PgwSought *sought, const char *json, size_t len)
 {
-	PgwFound	found = PGW_FOUND_NOTHING;
-	PgwScratch		digits;
-	PgwScratch		string;
+	PgwFound found = PGW_FOUND_NOTHING;
+	PgwScratch digits;
+	PgwScratch string;
 
 	if (sought == NULL || sought->card_number == NULL)
 		return PGW_FOUND_NOTHING;
@@ -289,14 +299,14 @@ scan_rows(const PgwSought *sought, const char *json, size_t len)
 	}
 	for (int names = 0; names < 2 && found == PGW_FOUND_NOTHING; names++)
 	{
-		size_t		pos = 0;
-		size_t		n = 0;
-		Token		t;
+		size_t pos = 0;
+		size_t n = 0;
+		Token t;
 
 		for (next_token(json, len, &pos, &t); t.kind != TOKEN_END; next_token(json, len, &pos, &t))
 		{
-			bool		any;
-			size_t		plain;
+			bool any;
+			size_t plain;
 
 			if ((t.kind == TOKEN_NAME) != (names == 1))
 				continue;
@@ -306,7 +316,8 @@ scan_rows(const PgwSought *sought, const char *json, size_t len)
 		if (pgw_card_own_in_digits(sought, digits.bytes, n))
 			found = PGW_FOUND_NUMBER;
 	}
-	if (found == PGW_FOUND_NOTHING && pgw_card_own_in_digits(sought, digits.bytes, pgw_card_digits(json, len, digits.bytes)))
+	if (found == PGW_FOUND_NOTHING &&
+		pgw_card_own_in_digits(sought, digits.bytes, pgw_card_digits(json, len, digits.bytes)))
 		found = PGW_FOUND_NUMBER;
 	pgw_scratch_end(&string);
 	pgw_scratch_end(&digits);
@@ -316,10 +327,10 @@ scan_rows(const PgwSought *sought, const char *json, size_t len)
 PgwFound
 pgw_card_in_json(const PgwSought *sought, const char *json, size_t len)
 {
-	Walk		w = {.sought = sought};
-	PgwFound	found = scan_rows(sought, json, len);
-	size_t		pos = 0;
-	Token		t;
+	Walk w = {.sought = sought};
+	PgwFound found = scan_rows(sought, json, len);
+	size_t pos = 0;
+	Token t;
 
 	next_token(json, len, &pos, &t);
 	while (t.kind != TOKEN_END && found == PGW_FOUND_NOTHING)

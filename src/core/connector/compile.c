@@ -1,9 +1,10 @@
 /*
  * compile.c - compile a connector document: the whole and its capabilities
  *
- * Owns the life of a PgwConnector and its arena.  Invariants: a connector that was compiled has everything that rendering and
- * judging need, so neither looks for gaps again; a fault names the first place at fault and what would be right there; the
- * capabilities that follow from the operations present are derived here and nowhere else.
+ * Owns the life of a PgwConnector and its arena.  Invariants: a connector that was compiled has
+ * everything that rendering and judging need, so neither looks for gaps again; a fault names the
+ * first place at fault and what would be right there; the capabilities that follow from the
+ * operations present are derived here and nowhere else.
  */
 #include "core/connector/compiled.h"
 
@@ -16,17 +17,17 @@
 #include "core/json/json_text.h"
 #include "core/payment/operation_rules.h"
 
-static const char *const op_names[PGW_NOPS] = {
-	"charge", "authorize", "capture", "void", "refund", "lookup_charge", "lookup_refund", "cancel", "ping"
-};
+static const char *const op_names[PGW_NOPS] = {"charge",        "authorize", "capture",
+											   "void",          "refund",    "lookup_charge",
+											   "lookup_refund", "cancel",    "ping"};
 
 /* ---- places, faults, arena ---- */
 
 size_t
 pgw_enter(PgwCompile *cc, const char *step)
 {
-	size_t		mark = cc->len;
-	size_t		last = sizeof(cc->pointer) - 1;
+	size_t mark = cc->len;
+	size_t last = sizeof(cc->pointer) - 1;
 
 	if (cc->len < last)
 		cc->pointer[cc->len++] = '/';
@@ -47,7 +48,7 @@ pgw_enter(PgwCompile *cc, const char *step)
 size_t
 pgw_enter_index(PgwCompile *cc, size_t index)
 {
-	char		step[24];
+	char step[24];
 
 	snprintf(step, sizeof(step), "%zu", index);
 	return pgw_enter(cc, step);
@@ -61,19 +62,19 @@ pgw_leave(PgwCompile *cc, size_t mark)
 }
 
 /*
- * Take out of UTF-8 that was cut, at its end or where a piece was put in, the characters that are not whole: it goes into an error of the
- * server's, which must be valid.
+ * Take out of UTF-8 that was cut, at its end or where a piece was put in, the characters that are
+ * not whole: it goes into an error of the server's, which must be valid.
  */
 void
 pgw_drop_cut_characters(char *s)
 {
-	char	   *to = s;
+	char *to = s;
 
 	while (*s != '\0')
 	{
 		unsigned char lead = (unsigned char) *s;
-		int			len = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-		int			have = 1;
+		int len = lead < 0xC0 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+		int have = 1;
 
 		while (have < len && ((unsigned char) s[have] & 0xC0) == 0x80)
 			have++;
@@ -87,7 +88,8 @@ pgw_drop_cut_characters(char *s)
 	*to = '\0';
 }
 
-static bool fault_va(PgwCompile *cc, const char *fmt, va_list args) __attribute__((format(printf, 2, 0)));
+static bool fault_va(PgwCompile *cc, const char *fmt, va_list args)
+	__attribute__((format(printf, 2, 0)));
 
 static bool
 fault_va(PgwCompile *cc, const char *fmt, va_list args)
@@ -100,9 +102,9 @@ fault_va(PgwCompile *cc, const char *fmt, va_list args)
 }
 
 bool
-pgw_fault(PgwCompile *cc, const char *fmt,...)
+pgw_fault(PgwCompile *cc, const char *fmt, ...)
 {
-	va_list		args;
+	va_list args;
 
 	va_start(args, fmt);
 	fault_va(cc, fmt, args);
@@ -111,10 +113,10 @@ pgw_fault(PgwCompile *cc, const char *fmt,...)
 }
 
 bool
-pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt,...)
+pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt, ...)
 {
-	va_list		args;
-	size_t		mark = pgw_enter(cc, step);
+	va_list args;
+	size_t mark = pgw_enter(cc, step);
 
 	va_start(args, fmt);
 	fault_va(cc, fmt, args);
@@ -126,8 +128,8 @@ pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt,...)
 void *
 pgw_arena(PgwCompile *cc, size_t n, size_t size)
 {
-	size_t		bytes;
-	PgwChunk   *chunk;
+	size_t bytes;
+	PgwChunk *chunk;
 
 	if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX / 2 ||
 		(chunk = calloc(1, sizeof(PgwChunk) + bytes)) == NULL)
@@ -143,7 +145,7 @@ pgw_arena(PgwCompile *cc, size_t n, size_t size)
 char *
 pgw_arena_text(PgwCompile *cc, const char *s, size_t len)
 {
-	char	   *copy = pgw_arena(cc, len + 1, 1);
+	char *copy = pgw_arena(cc, len + 1, 1);
 
 	if (copy != NULL && len > 0)
 		memcpy(copy, s, len);
@@ -157,9 +159,9 @@ pgw_check_keys(PgwCompile *cc, json_object *obj, const char *const *allowed)
 {
 	json_object_object_foreach(obj, key, value)
 	{
-		char		list[320] = "";
-		size_t		len = 0;
-		int			i = 0;
+		char list[320] = "";
+		size_t len = 0;
+		int i = 0;
 
 		(void) value;
 		while (allowed[i] != NULL && strcmp(allowed[i], key) != 0)
@@ -167,7 +169,8 @@ pgw_check_keys(PgwCompile *cc, json_object *obj, const char *const *allowed)
 		if (allowed[i] != NULL)
 			continue;
 		for (i = 0; allowed[i] != NULL && len < sizeof(list); i++)
-			len += (size_t) snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "", allowed[i]);
+			len += (size_t) snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "",
+									 allowed[i]);
 		return pgw_fault_at(cc, key, "unknown key \"%.60s\"; known here: %s", key, list);
 	}
 	return true;
@@ -226,16 +229,18 @@ read_bool(PgwCompile *cc, json_object *obj, const char *name, bool *result)
 
 /* An optional whole number; absent or null: leaves *result alone. */
 static bool
-read_int(PgwCompile *cc, json_object *obj, const char *name, int64_t min, int64_t max, int64_t *result)
+read_int(PgwCompile *cc, json_object *obj, const char *name, int64_t min, int64_t max,
+		 int64_t *result)
 {
 	json_object *v = pgw_member(obj, name);
-	int64_t		n;
+	int64_t n;
 
 	if (v == NULL)
 		return true;
 	n = json_object_get_int64(v);
 	if (!json_object_is_type(v, json_type_int) || n < min || n > max)
-		return pgw_fault_at(cc, name, "must be a whole number from %lld to %lld", (long long) min, (long long) max);
+		return pgw_fault_at(cc, name, "must be a whole number from %lld to %lld", (long long) min,
+							(long long) max);
 	*result = n;
 	return true;
 }
@@ -256,7 +261,7 @@ compile_idempotency(PgwCompile *cc, json_object *v)
 	c->caps.idempotency = true;
 	if (json_object_object_get_ex(v, "header", &header))
 	{
-		size_t		mark = pgw_enter(cc, "header");
+		size_t mark = pgw_enter(cc, "header");
 		const char *name = pgw_text_of(cc, header);
 
 		if (name == NULL || !pgw_compile_header_name(cc, name) ||
@@ -265,9 +270,10 @@ compile_idempotency(PgwCompile *cc, json_object *v)
 		pgw_leave(cc, mark);
 	}
 	if (pgw_member(v, "lifetime_seconds") == NULL)
-		return pgw_fault_at(cc, "lifetime_seconds", "missing: say for how many seconds the bank remembers a key");
+		return pgw_fault_at(cc, "lifetime_seconds",
+							"missing: say for how many seconds the bank remembers a key");
 	return read_int(cc, v, "lifetime_seconds", 1, TEN_YEARS_S, &c->caps.key_lifetime_s) &&
-		read_bool(cc, v, "replays_errors", &c->caps.replays_errors);
+		   read_bool(cc, v, "replays_errors", &c->caps.replays_errors);
 }
 
 static bool
@@ -283,10 +289,11 @@ compile_exponents(PgwCompile *cc, json_object *v)
 	json_object_object_foreach(v, key, value)
 	{
 		PgwExponent *e = &c->exponents[c->nexponents];
-		int64_t		n = json_object_get_int64(value);
+		int64_t n = json_object_get_int64(value);
 
 		if (pgw_currency_find(key) == NULL)
-			return pgw_fault_at(cc, key, "must be an ISO 4217 currency code in capital letters, such as \"ISK\"");
+			return pgw_fault_at(
+				cc, key, "must be an ISO 4217 currency code in capital letters, such as \"ISK\"");
 		if (!json_object_is_type(value, json_type_int) || n < 0 || n > 4)
 			return pgw_fault_at(cc, key, "must be a whole number from 0 to 4");
 		memcpy(e->currency, key, 4);
@@ -299,11 +306,14 @@ compile_exponents(PgwCompile *cc, json_object *v)
 static bool
 compile_capabilities(PgwCompile *cc, json_object *v)
 {
-	static const char *const keys[] = {"idempotency", "lookup_consistent_after_seconds", "cards", "tokens", "partial_capture",
-	"multiple_captures", "partial_refund", "authorization_lifetime_seconds", "exponents", NULL};
+	static const char *const keys[] = {"idempotency",     "lookup_consistent_after_seconds",
+									   "cards",           "tokens",
+									   "partial_capture", "multiple_captures",
+									   "partial_refund",  "authorization_lifetime_seconds",
+									   "exponents",       NULL};
 	PgwCapabilities *caps = &cc->connector->caps;
 	json_object *part;
-	size_t		mark;
+	size_t mark;
 
 	caps->lookup_consistent_after_s = -1;
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
@@ -315,13 +325,14 @@ compile_capabilities(PgwCompile *cc, json_object *v)
 			return false;
 		pgw_leave(cc, mark);
 	}
-	if (!read_int(cc, v, "lookup_consistent_after_seconds", 0, TEN_YEARS_S, &caps->lookup_consistent_after_s) ||
-		!read_bool(cc, v, "cards", &caps->cards) ||
-		!read_bool(cc, v, "tokens", &caps->tokens) ||
+	if (!read_int(cc, v, "lookup_consistent_after_seconds", 0, TEN_YEARS_S,
+				  &caps->lookup_consistent_after_s) ||
+		!read_bool(cc, v, "cards", &caps->cards) || !read_bool(cc, v, "tokens", &caps->tokens) ||
 		!read_bool(cc, v, "partial_capture", &caps->partial_capture) ||
 		!read_bool(cc, v, "multiple_captures", &caps->multiple_captures) ||
 		!read_bool(cc, v, "partial_refund", &caps->partial_refund) ||
-		!read_int(cc, v, "authorization_lifetime_seconds", 1, TEN_YEARS_S, &caps->authorization_lifetime_s))
+		!read_int(cc, v, "authorization_lifetime_seconds", 1, TEN_YEARS_S,
+				  &caps->authorization_lifetime_s))
 		return false;
 	if (!caps->cards && !caps->tokens)
 		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");
@@ -342,7 +353,7 @@ static bool
 compile_not_ids(PgwCompile *cc, json_object *v)
 {
 	PgwConnector *c = cc->connector;
-	size_t		n;
+	size_t n;
 
 	if (!json_object_is_type(v, json_type_array))
 		return pgw_fault(cc, "must be an array of strings, such as [\"0\"]");
@@ -351,7 +362,7 @@ compile_not_ids(PgwCompile *cc, json_object *v)
 		return false;
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		mark = pgw_enter_index(cc, i);
+		size_t mark = pgw_enter_index(cc, i);
 		const char *s = pgw_text_of(cc, json_object_array_get_idx(v, i));
 
 		if (s == NULL || (c->not_ids[i] = pgw_arena_text(cc, s, strlen(s))) == NULL)
@@ -379,23 +390,27 @@ check_capabilities(PgwCompile *cc)
 	caps->can_refund = c->ops[PGW_OP_REFUND].present;
 	caps->can_cancel = c->ops[PGW_OP_CANCEL].present;
 	if (caps->lookup_consistent_after_s >= 0 && !caps->lookup && !caps->lookup_refund)
-		return pgw_fault_at(cc, "lookup_consistent_after_seconds", "there is no look-up operation; leave this out or add \"lookup_charge\"");
+		return pgw_fault_at(
+			cc, "lookup_consistent_after_seconds",
+			"there is no look-up operation; leave this out or add \"lookup_charge\"");
 	if ((caps->partial_capture || caps->multiple_captures) && !caps->separate_capture)
 		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures",
 							"there is no operation \"capture\"; set this to false or add it");
 	if (caps->partial_refund && !caps->can_refund)
-		return pgw_fault_at(cc, "partial_refund", "there is no operation \"refund\"; set this to false or add it");
+		return pgw_fault_at(cc, "partial_refund",
+							"there is no operation \"refund\"; set this to false or add it");
 	return true;
 }
 
 static bool
 compile_document(PgwCompile *cc, json_object *doc)
 {
-	static const char *const keys[] = {"v", "name", "description", "capabilities", "not_ids", "headers", "operations", NULL};
+	static const char *const keys[] = {"v",       "name",    "description", "capabilities",
+									   "not_ids", "headers", "operations",  NULL};
 	PgwConnector *c = cc->connector;
-	uint32_t	uses = 0;
+	uint32_t uses = 0;
 	json_object *part;
-	size_t		mark;
+	size_t mark;
 
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
 		return false;
@@ -404,11 +419,14 @@ compile_document(PgwCompile *cc, json_object *doc)
 		return pgw_fault_at(cc, "v", "must be 1, the version of the document format");
 	for (int i = 1; i <= 2; i++)
 	{
-		if (json_object_object_get_ex(doc, keys[i], &part) && !json_object_is_type(part, json_type_string))
+		if (json_object_object_get_ex(doc, keys[i], &part) &&
+			!json_object_is_type(part, json_type_string))
 			return pgw_fault_at(cc, keys[i], "must be a string");
 	}
 	if ((part = pgw_member(doc, "capabilities")) == NULL)
-		return pgw_fault_at(cc, "capabilities", "missing: must be an object that says at least \"cards\" or \"tokens\"");
+		return pgw_fault_at(
+			cc, "capabilities",
+			"missing: must be an object that says at least \"cards\" or \"tokens\"");
 	mark = pgw_enter(cc, "capabilities");
 	if (!compile_capabilities(cc, part))
 		return false;
@@ -428,17 +446,20 @@ compile_document(PgwCompile *cc, json_object *doc)
 		pgw_leave(cc, mark);
 	}
 	if ((part = pgw_member(doc, "operations")) == NULL)
-		return pgw_fault_at(cc, "operations", "missing: must be an object with at least \"charge\" or \"authorize\"");
+		return pgw_fault_at(cc, "operations",
+							"missing: must be an object with at least \"charge\" or \"authorize\"");
 	mark = pgw_enter(cc, "operations");
 	if (!pgw_is_object(cc, part))
 		return false;
 	json_object_object_foreach(part, key, value)
 	{
-		int			op = pgw_op_parse(key);
-		size_t		inner = pgw_enter(cc, key);
+		int op = pgw_op_parse(key);
+		size_t inner = pgw_enter(cc, key);
 
 		if (op < 0)
-			return pgw_fault(cc, "unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_refund, cancel, ping");
+			return pgw_fault(
+				cc,
+				"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_refund, cancel, ping");
 		if (!pgw_compile_operation(cc, value, (PgwBankOp) op))
 			return false;
 		pgw_leave(cc, inner);
@@ -455,14 +476,15 @@ compile_document(PgwCompile *cc, json_object *doc)
 PgwConnector *
 pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 {
-	PgwCompile	cc = {.err = err};
+	PgwCompile cc = {.err = err};
 	json_tokener *tokener;
 	json_object *doc;
-	PgwJson		value;
-	bool		good;
+	PgwJson value;
+	bool good;
 
 	err->pointer[0] = err->message[0] = '\0';
-	while (len > 0 && (json[len - 1] == ' ' || json[len - 1] == '\n' || json[len - 1] == '\r' || json[len - 1] == '\t'))
+	while (len > 0 && (json[len - 1] == ' ' || json[len - 1] == '\n' || json[len - 1] == '\r' ||
+					   json[len - 1] == '\t'))
 		len--;
 	if (len == 0 || len > PGW_DOC_MAX_BYTES)
 	{
@@ -483,10 +505,12 @@ pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 	doc = json_tokener_parse_ex(tokener, json, (int) len);
 	if (json_tokener_get_error(tokener) == json_tokener_error_depth)
 		good = pgw_fault(&cc, "nested deeper than %d levels", PGW_DOC_MAX_NESTING);
-	else if (json_tokener_get_error(tokener) != json_tokener_success || json_tokener_get_parse_end(tokener) != len)
+	else if (json_tokener_get_error(tokener) != json_tokener_success ||
+			 json_tokener_get_parse_end(tokener) != len)
 		good = pgw_fault(&cc, "not valid JSON at byte %zu: %s", json_tokener_get_parse_end(tokener),
-						 json_tokener_get_error(tokener) == json_tokener_continue ? "it ends too early" :
-						 json_tokener_error_desc(json_tokener_get_error(tokener)));
+						 json_tokener_get_error(tokener) == json_tokener_continue
+							 ? "it ends too early"
+							 : json_tokener_error_desc(json_tokener_get_error(tokener)));
 	else
 	{
 		switch (pgw_json_read(json, len, PGW_DOC_MAX_NESTING, &value))
@@ -495,10 +519,13 @@ pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 				good = compile_document(&cc, doc);
 				break;
 			case PGW_JSON_AMBIGUOUS:
-				good = pgw_fault(&cc, "a name stands twice in one object; which of the two is meant?");
+				good =
+					pgw_fault(&cc, "a name stands twice in one object; which of the two is meant?");
 				break;
 			default:
-				good = pgw_fault(&cc, "not valid JSON: single quotes, NaN, Infinity, numbers such as 01 or 1., a line end inside a string, or no UTF-8");
+				good = pgw_fault(
+					&cc,
+					"not valid JSON: single quotes, NaN, Infinity, numbers such as 01 or 1., a line end inside a string, or no UTF-8");
 				break;
 		}
 	}
@@ -517,7 +544,7 @@ pgw_connector_free(PgwConnector *c)
 		return;
 	while (c->chunks != NULL)
 	{
-		PgwChunk   *next = c->chunks->next;
+		PgwChunk *next = c->chunks->next;
 
 		free(c->chunks);
 		c->chunks = next;
@@ -540,7 +567,7 @@ pgw_connector_has(const PgwConnector *c, PgwBankOp op)
 bool
 pgw_connector_needs(const PgwConnector *c, PgwBankOp op, const char *placeholder)
 {
-	int			ph = pgw_placeholder_parse(placeholder);
+	int ph = pgw_placeholder_parse(placeholder);
 
 	return ph >= 0 && pgw_connector_has(c, op) && (c->ops[op].needs & PGW_PH_BIT(ph)) != 0;
 }
@@ -558,9 +585,9 @@ pgw_connector_warning(const PgwConnector *c)
 		return NULL;
 	if (c->caps.idempotency)
 		return "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. "
-			"Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
+			   "Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
 	return "a refund whose answer is lost ends in manual review: there is neither a key under which it could be repeated nor a look-up that shows whether it was made. "
-		"Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
+		   "Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
 }
 
 int

@@ -1,8 +1,8 @@
 /*
  * compile_answer.c - compile the answer side of an operation: rules, fields, error codes
  *
- * Invariants: every rule has at least one status and an outcome that its operation can have; pointers are split and unescaped
- * once, here; every error code named is one of our stable list.
+ * Invariants: every rule has at least one status and an outcome that its operation can have;
+ * pointers are split and unescaped once, here; every error code named is one of our stable list.
  */
 #include "core/connector/compiled.h"
 
@@ -13,13 +13,13 @@
 #include "core/base/error_codes.h"
 
 static const char *const field_names[PGW_NFIELDS] = {
-	"bank_reference", "authorization_code", "amount", "currency", "bank_code", "captured", "refunded", "voided",
-	"card_brand", "card_last4", "reference"
-};
+	"bank_reference", "authorization_code", "amount",   "currency",
+	"bank_code",      "captured",           "refunded", "voided",
+	"card_brand",     "card_last4",         "reference"};
 
-static const char *const outcome_names[] = {
-	"unknown", "approved", "declined", "requires_action", "pending", "rejected", "not_processed", "not_found"
-};
+static const char *const outcome_names[] = {"unknown",         "approved", "declined",
+											"requires_action", "pending",  "rejected",
+											"not_processed",   "not_found"};
 
 #define NOUTCOMES ((int) (sizeof(outcome_names) / sizeof(outcome_names[0])))
 
@@ -33,24 +33,26 @@ pgw_outcome_name(PgwOutcome o)
 static bool
 compile_pointer(PgwCompile *cc, const char *s, PgwPointer *pointer)
 {
-	size_t		n = 0;
+	size_t n = 0;
 
 	if (*s != '\0' && *s != '/')
-		return pgw_fault(cc, "must be a JSON pointer: empty, or beginning with \"/\", such as \"/error/code\"");
+		return pgw_fault(
+			cc, "must be a JSON pointer: empty, or beginning with \"/\", such as \"/error/code\"");
 	for (const char *p = s; *p != '\0'; p++)
 	{
 		n += *p == '/';
 		if (*p == '~' && p[1] != '0' && p[1] != '1')
-			return pgw_fault(cc, "in a JSON pointer \"~\" is written ~0 and \"/\" inside a name ~1");
+			return pgw_fault(cc,
+							 "in a JSON pointer \"~\" is written ~0 and \"/\" inside a name ~1");
 	}
 	pointer->nsteps = 0;
 	if ((pointer->steps = pgw_arena(cc, n, sizeof(char *))) == NULL)
 		return false;
 	while (*s == '/')
 	{
-		size_t		len = strcspn(++s, "/");
-		char	   *step = pgw_arena_text(cc, s, len);
-		size_t		out = 0;
+		size_t len = strcspn(++s, "/");
+		char *step = pgw_arena_text(cc, s, len);
+		size_t out = 0;
 
 		if (step == NULL)
 			return false;
@@ -75,7 +77,7 @@ compile_status(PgwCompile *cc, json_object *v, PgwStatusRange *range)
 {
 	if (json_object_is_type(v, json_type_int))
 	{
-		int64_t		n = json_object_get_int64(v);
+		int64_t n = json_object_get_int64(v);
 
 		if (n < 100 || n > 599)
 			return pgw_fault(cc, "an HTTP status is a number from 100 to 599");
@@ -99,14 +101,15 @@ compile_status(PgwCompile *cc, json_object *v, PgwStatusRange *range)
 			return true;
 		}
 	}
-	return pgw_fault(cc, "must be a number such as 200, a class such as \"4xx\", \"*\", or an array of these");
+	return pgw_fault(
+		cc, "must be a number such as 200, a class such as \"4xx\", \"*\", or an array of these");
 }
 
 static bool
 compile_statuses(PgwCompile *cc, json_object *v, PgwRule *rule)
 {
-	bool		array = json_object_is_type(v, json_type_array);
-	size_t		n = array ? json_object_array_length(v) : 1;
+	bool array = json_object_is_type(v, json_type_array);
+	size_t n = array ? json_object_array_length(v) : 1;
 
 	if (n == 0)
 		return pgw_fault(cc, "an empty array matches nothing; name at least one status");
@@ -117,7 +120,7 @@ compile_statuses(PgwCompile *cc, json_object *v, PgwRule *rule)
 		return compile_status(cc, v, &rule->statuses[0]);
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		mark = pgw_enter_index(cc, i);
+		size_t mark = pgw_enter_index(cc, i);
 
 		if (!compile_status(cc, json_object_array_get_idx(v, i), &rule->statuses[i]))
 			return false;
@@ -142,14 +145,18 @@ compile_scalar(PgwCompile *cc, json_object *v, PgwScalar *scalar)
 		case json_type_int:
 			scalar->number = json_object_get_int64(v);
 			if (scalar->number == INT64_MAX || scalar->number == INT64_MIN)
-				return pgw_fault(cc, "a number beyond 64 bits; compare with it as a string, if the bank sends it as one");
+				return pgw_fault(
+					cc,
+					"a number beyond 64 bits; compare with it as a string, if the bank sends it as one");
 			return true;
 		case json_type_string:
 			if ((s = pgw_text_of(cc, v)) == NULL)
 				return false;
 			return (scalar->text = pgw_arena_text(cc, s, strlen(s))) != NULL;
 		default:
-			return pgw_fault(cc, "must be a string, whole number, true, false or null, an array of these, or {\"exists\": true}");
+			return pgw_fault(
+				cc,
+				"must be a string, whole number, true, false or null, an array of these, or {\"exists\": true}");
 	}
 }
 
@@ -157,8 +164,8 @@ static bool
 compile_condition(PgwCompile *cc, json_object *v, PgwCondition *cond)
 {
 	static const char *const keys[] = {"exists", NULL};
-	bool		array = json_object_is_type(v, json_type_array);
-	size_t		n = array ? json_object_array_length(v) : 1;
+	bool array = json_object_is_type(v, json_type_array);
+	size_t n = array ? json_object_array_length(v) : 1;
 
 	if (json_object_is_type(v, json_type_object))
 	{
@@ -166,7 +173,8 @@ compile_condition(PgwCompile *cc, json_object *v, PgwCondition *cond)
 
 		if (!pgw_check_keys(cc, v, keys))
 			return false;
-		if (!json_object_object_get_ex(v, "exists", &exists) || !json_object_is_type(exists, json_type_boolean))
+		if (!json_object_object_get_ex(v, "exists", &exists) ||
+			!json_object_is_type(exists, json_type_boolean))
 			return pgw_fault_at(cc, "exists", "must be true or false");
 		cond->exists_test = true;
 		cond->exists = json_object_get_boolean(exists);
@@ -181,7 +189,7 @@ compile_condition(PgwCompile *cc, json_object *v, PgwCondition *cond)
 		return compile_scalar(cc, v, &cond->values[0]);
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		mark = pgw_enter_index(cc, i);
+		size_t mark = pgw_enter_index(cc, i);
 
 		if (!compile_scalar(cc, json_object_array_get_idx(v, i), &cond->values[i]))
 			return false;
@@ -193,7 +201,7 @@ compile_condition(PgwCompile *cc, json_object *v, PgwCondition *cond)
 static bool
 compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
-	bool		lookup = op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
+	bool lookup = op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
 	const char *s = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
 
 	for (int i = 0; i < NOUTCOMES; i++)
@@ -202,11 +210,15 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 			continue;
 		rule->outcome = (PgwOutcome) i;
 		if (i == PGW_OUT_NOT_FOUND && !lookup)
-			return pgw_fault_at(cc, "outcome", "\"not_found\" is for look-ups only; here say \"rejected\", or \"unknown\" when in doubt");
+			return pgw_fault_at(
+				cc, "outcome",
+				"\"not_found\" is for look-ups only; here say \"rejected\", or \"unknown\" when in doubt");
 		return true;
 	}
-	return pgw_fault_at(cc, "outcome", "%s: must be approved, declined, requires_action, pending, rejected, not_processed, unknown or, in look-ups, not_found",
-						v == NULL ? "missing" : "unknown outcome");
+	return pgw_fault_at(
+		cc, "outcome",
+		"%s: must be approved, declined, requires_action, pending, rejected, not_processed, unknown or, in look-ups, not_found",
+		v == NULL ? "missing" : "unknown outcome");
 }
 
 static bool
@@ -214,12 +226,14 @@ compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
 	static const char *const keys[] = {"status", "when", "outcome", NULL};
 	json_object *part;
-	size_t		mark;
+	size_t mark;
 
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;
 	if ((part = pgw_member(v, "status")) == NULL)
-		return pgw_fault_at(cc, "status", "missing: must be a number such as 200, a class such as \"4xx\", \"*\", or an array of these");
+		return pgw_fault_at(
+			cc, "status",
+			"missing: must be a number such as 200, a class such as \"4xx\", \"*\", or an array of these");
 	mark = pgw_enter(cc, "status");
 	if (!compile_statuses(cc, part, rule))
 		return false;
@@ -231,12 +245,13 @@ compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 			return false;
 		if (json_object_object_length(part) == 0)
 			return pgw_fault(cc, "empty: name a pointer and a value, or leave \"when\" out");
-		rule->conditions = pgw_arena(cc, (size_t) json_object_object_length(part), sizeof(PgwCondition));
+		rule->conditions =
+			pgw_arena(cc, (size_t) json_object_object_length(part), sizeof(PgwCondition));
 		if (rule->conditions == NULL)
 			return false;
 		json_object_object_foreach(part, key, value)
 		{
-			size_t		inner = pgw_enter(cc, key);
+			size_t inner = pgw_enter(cc, key);
 			PgwCondition *cond = &rule->conditions[rule->nconditions++];
 
 			if (!compile_pointer(cc, key, &cond->pointer) || !compile_condition(cc, value, cond))
@@ -251,15 +266,17 @@ compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 static bool
 compile_rules(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 {
-	size_t		n;
+	size_t n;
 
 	if (!json_object_is_type(v, json_type_array) || (n = json_object_array_length(v)) == 0)
-		return pgw_fault(cc, "%s: must be an array of at least one {\"status\", \"when\", \"outcome\"}", v == NULL ? "missing" : "wrong");
+		return pgw_fault(cc,
+						 "%s: must be an array of at least one {\"status\", \"when\", \"outcome\"}",
+						 v == NULL ? "missing" : "wrong");
 	if ((spec->rules = pgw_arena(cc, n, sizeof(PgwRule))) == NULL)
 		return false;
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		mark = pgw_enter_index(cc, i);
+		size_t mark = pgw_enter_index(cc, i);
 
 		if (!compile_rule(cc, json_object_array_get_idx(v, i), op, &spec->rules[i]))
 			return false;
@@ -285,7 +302,7 @@ compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 		return false;
 	json_object_object_foreach(v, key, value)
 	{
-		size_t		mark = pgw_enter(cc, key);
+		size_t mark = pgw_enter(cc, key);
 		const char *s = pgw_text_of(cc, value);
 
 		if (s == NULL)
@@ -294,7 +311,8 @@ compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 		{
 			spec->decimal = strcmp(s, "decimal") == 0;
 			if (!spec->decimal && strcmp(s, "integer") != 0)
-				return pgw_fault(cc, "must be \"integer\" (minor units) or \"decimal\" (such as \"12.34\")");
+				return pgw_fault(
+					cc, "must be \"integer\" (minor units) or \"decimal\" (such as \"12.34\")");
 		}
 		for (int i = 0; i < PGW_NFIELDS; i++)
 		{
@@ -315,20 +333,25 @@ compile_error_codes(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 	if (!pgw_is_object(cc, v))
 		return false;
 	if (!spec->has_field[PGW_FIELD_BANK_CODE] && json_object_object_length(v) > 0)
-		return pgw_fault(cc, "has no use without \"bank_code\" in \"fields\", which says where the bank's code is");
+		return pgw_fault(
+			cc,
+			"has no use without \"bank_code\" in \"fields\", which says where the bank's code is");
 	spec->errors = pgw_arena(cc, (size_t) json_object_object_length(v), sizeof(PgwErrorMap));
 	if (spec->errors == NULL)
 		return false;
 	json_object_object_foreach(v, key, value)
 	{
-		size_t		mark = pgw_enter(cc, key);
+		size_t mark = pgw_enter(cc, key);
 		const char *s = pgw_text_of(cc, value);
 		const PgwErrorInfo *info;
 
 		if (s == NULL)
 			return false;
 		if ((info = pgw_error_find(s)) == NULL)
-			return pgw_fault(cc, "unknown error code \"%.64s\"; it must be one of the list in docs/errors.md, such as \"declined\"", s);
+			return pgw_fault(
+				cc,
+				"unknown error code \"%.64s\"; it must be one of the list in docs/errors.md, such as \"declined\"",
+				s);
 		if (strcmp(key, "*") == 0)
 			spec->default_error = info->code;
 		else
@@ -345,18 +368,24 @@ compile_error_codes(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 	return true;
 }
 
-/* Whether answers name our reference follows from "fields"; here it can only be said that they do not. */
+/*
+ * Whether answers name our reference follows from "fields"; here it can only be said that they do
+ * not.
+ */
 static bool
 compile_echoed(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 {
-	bool		echoed = json_object_get_boolean(v);
+	bool echoed = json_object_get_boolean(v);
 
 	if (!json_object_is_type(v, json_type_boolean))
 		return pgw_fault_at(cc, "reference_echoed", "must be true or false");
 	if (echoed && !spec->has_field[PGW_FIELD_REFERENCE])
-		return pgw_fault_at(cc, "reference_echoed", "is true: then say where, as \"reference\" in \"fields\"");
+		return pgw_fault_at(cc, "reference_echoed",
+							"is true: then say where, as \"reference\" in \"fields\"");
 	if (!echoed && spec->has_field[PGW_FIELD_REFERENCE])
-		return pgw_fault_at(cc, "reference_echoed", "is false, but \"fields\" says where \"reference\" is echoed; leave one of them out");
+		return pgw_fault_at(
+			cc, "reference_echoed",
+			"is false, but \"fields\" says where \"reference\" is echoed; leave one of them out");
 	spec->not_echoed = !echoed;
 	return true;
 }
@@ -366,7 +395,7 @@ pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *
 {
 	static const char *const keys[] = {"rules", "fields", "error_codes", "reference_echoed", NULL};
 	json_object *part;
-	size_t		mark;
+	size_t mark;
 
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;

@@ -1,9 +1,11 @@
 /*
- * compile_operation.c - compile one operation of a connector document, and what must hold between operations
+ * compile_operation.c - compile one operation of a connector document, and what must hold between
+ * operations
  *
- * Owns the request side of an operation (method, path, headers, encoding, body).  Invariants: an operation's headers are
- * complete after compiling - its own, then the common ones, the content type and the idempotency key, each name once, the first
- * winning; "uses" names every placeholder that the request may hold.
+ * Owns the request side of an operation (method, path, headers, encoding, body).  Invariants: an
+ * operation's headers are complete after compiling - its own, then the common ones, the content
+ * type and the idempotency key, each name once, the first winning; "uses" names every placeholder
+ * that the request may hold.
  */
 #include "core/connector/compiled.h"
 
@@ -20,7 +22,9 @@ static bool
 compile_method(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 {
 	static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
-	const char *s = v == NULL ? NULL : json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
+	const char *s = v == NULL                                  ? NULL
+					: json_object_is_type(v, json_type_string) ? json_object_get_string(v)
+															   : "";
 
 	if (s == NULL)
 		return pgw_fault_at(cc, "method", "missing: must be GET, POST, PUT, PATCH or DELETE");
@@ -40,12 +44,13 @@ compile_op_body(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 {
 	json_object *encoding = pgw_member(v, "encoding");
 	json_object *body = pgw_member(v, "body");
-	size_t		mark;
+	size_t mark;
 
 	op->encoding = body != NULL ? PGW_ENC_JSON : PGW_ENC_NONE;
 	if (encoding != NULL)
 	{
-		const char *s = json_object_is_type(encoding, json_type_string) ? json_object_get_string(encoding) : "";
+		const char *s =
+			json_object_is_type(encoding, json_type_string) ? json_object_get_string(encoding) : "";
 
 		if (strcmp(s, "json") == 0)
 			op->encoding = PGW_ENC_JSON;
@@ -57,11 +62,17 @@ compile_op_body(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 			return pgw_fault_at(cc, "encoding", "must be \"json\", \"form\" or \"none\"");
 	}
 	if (op->encoding == PGW_ENC_NONE)
-		return body == NULL ? true : pgw_fault_at(cc, "body", "there is no body with encoding \"none\"; say \"json\" or \"form\"");
+		return body == NULL
+				   ? true
+				   : pgw_fault_at(
+						 cc, "body",
+						 "there is no body with encoding \"none\"; say \"json\" or \"form\"");
 	if (body == NULL)
-		return pgw_fault_at(cc, "body", "missing: an object is needed with encoding \"json\" or \"form\"");
+		return pgw_fault_at(cc, "body",
+							"missing: an object is needed with encoding \"json\" or \"form\"");
 	if (strcmp(op->method, "GET") == 0)
-		return pgw_fault_at(cc, "body", "a GET has no body; put the values into the path or use POST");
+		return pgw_fault_at(cc, "body",
+							"a GET has no body; put the values into the path or use POST");
 	mark = pgw_enter(cc, "body");
 	op->body = pgw_compile_body(cc, body, op->encoding, &op->uses);
 	if (op->body == NULL)
@@ -70,13 +81,16 @@ compile_op_body(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 	return true;
 }
 
-/* Content type and idempotency key, then the common headers; the operation's own, there already, win. */
+/*
+ * Content type and idempotency key, then the common headers; the operation's own, there already,
+ * win.
+ */
 static bool
 complete_headers(PgwCompile *cc, PgwBankOp which, PgwCompiledOp *op)
 {
 	PgwConnector *c = cc->connector;
 	PgwSegment *segment;
-	PgwHeader	h;
+	PgwHeader h;
 
 	for (int i = 0; i < c->ncommon; i++)
 	{
@@ -91,9 +105,10 @@ complete_headers(PgwCompile *cc, PgwBankOp which, PgwCompiledOp *op)
 		if ((segment = pgw_arena(cc, 1, sizeof(PgwSegment))) == NULL)
 			return false;
 		segment->kind = PGW_PH_NONE;
-		segment->text = op->encoding == PGW_ENC_JSON ? "application/json" : "application/x-www-form-urlencoded";
+		segment->text =
+			op->encoding == PGW_ENC_JSON ? "application/json" : "application/x-www-form-urlencoded";
 		h.name = "Content-Type";
-		h.value = (PgwText) {1, segment};
+		h.value = (PgwText){1, segment};
 		if (!pgw_add_header(cc, op->headers, &op->nheaders, &h))
 			return false;
 	}
@@ -103,7 +118,7 @@ complete_headers(PgwCompile *cc, PgwBankOp which, PgwCompiledOp *op)
 			return false;
 		segment->kind = PGW_PH_IDEMPOTENCY_KEY;
 		h.name = c->key_header;
-		h.value = (PgwText) {1, segment};
+		h.value = (PgwText){1, segment};
 		op->uses |= PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY);
 		if (!pgw_add_header(cc, op->headers, &op->nheaders, &h))
 			return false;
@@ -116,13 +131,15 @@ complete_headers(PgwCompile *cc, PgwBankOp which, PgwCompiledOp *op)
 }
 
 /*
- * What says which charge or refund is meant.  Where it stands in the body, too, its member may go for want of a value only while something else says it:
- * a refund without its charge would be a refund of who knows what.
+ * What says which charge or refund is meant.  Where it stands in the body, too, its member may go
+ * for want of a value only while something else says it: a refund without its charge would be a
+ * refund of who knows what.
  */
 static uint32_t
 identity_of(PgwBankOp which, uint32_t uses)
 {
-	const uint32_t ours = PGW_PH_BIT(which == PGW_OP_LOOKUP_REFUND ? PGW_PH_TRANSACTION_REF : PGW_PH_ORIGINAL_REF);
+	const uint32_t ours =
+		PGW_PH_BIT(which == PGW_OP_LOOKUP_REFUND ? PGW_PH_TRANSACTION_REF : PGW_PH_ORIGINAL_REF);
 	const uint32_t theirs = PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
 
 	if (which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
@@ -133,19 +150,21 @@ identity_of(PgwBankOp which, uint32_t uses)
 bool
 pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which)
 {
-	static const char *const keys[] = {"method", "path", "headers", "encoding", "body", "answer", NULL};
+	static const char *const keys[] = {"method", "path",   "headers", "encoding",
+									   "body",   "answer", NULL};
 	PgwCompiledOp *op = &cc->connector->ops[which];
 	json_object *part;
-	size_t		mark;
+	size_t mark;
 
-	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys) || !compile_method(cc, pgw_member(v, "method"), op))
+	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys) ||
+		!compile_method(cc, pgw_member(v, "method"), op))
 		return false;
 	if ((part = pgw_member(v, "path")) == NULL)
 		return pgw_fault_at(cc, "path", "missing: must be a string that begins with \"/\"");
 	mark = pgw_enter(cc, "path");
 	if (!pgw_compile_path(cc, part, &op->path, &op->uses))
 		return false;
-	op->needs = op->uses;		/* a path has no gaps */
+	op->needs = op->uses; /* a path has no gaps */
 	pgw_leave(cc, mark);
 	if ((part = pgw_member(v, "headers")) != NULL)
 	{
@@ -168,32 +187,40 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which)
 }
 
 /*
- * A question names what it is about, and so does the answer: a bank that ignores what it was asked for, and shows whatever it has, would be believed.
+ * A question names what it is about, and so does the answer: a bank that ignores what it was asked
+ * for, and shows whatever it has, would be believed.
  */
 static bool
 check_identity(PgwCompile *cc, PgwBankOp which)
 {
 	const PgwCompiledOp *op = &cc->connector->ops[which];
-	bool		lookup = which == PGW_OP_LOOKUP_CHARGE || which == PGW_OP_LOOKUP_REFUND;
-	uint32_t	named = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
-	size_t		mark;
+	bool lookup = which == PGW_OP_LOOKUP_CHARGE || which == PGW_OP_LOOKUP_REFUND;
+	uint32_t named = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+	size_t mark;
 
 	if (!op->present || which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
 		return true;
 	mark = pgw_enter(cc, pgw_op_name(which));
 	if (which == PGW_OP_LOOKUP_REFUND && (op->uses & PGW_PH_BIT(PGW_PH_TRANSACTION_REF)) == 0)
-		return pgw_fault(cc, "the request does not say which refund it asks for: {{transaction_ref}}, its reference, must stand in it");
+		return pgw_fault(
+			cc,
+			"the request does not say which refund it asks for: {{transaction_ref}}, its reference, must stand in it");
 	if (!lookup)
-		named |= PGW_PH_BIT(PGW_PH_REFERENCE);	/* the merchant's: some banks go by nothing else */
+		/* the merchant's: some banks go by nothing else */
+		named |= PGW_PH_BIT(PGW_PH_REFERENCE);
 	if (which != PGW_OP_LOOKUP_REFUND && (op->uses & named) == 0)
-		return pgw_fault(cc, "the request does not say which charge it is about: {{original_ref}}, our reference of it, or {{bank_reference}}, the bank's id, must stand in it");
+		return pgw_fault(
+			cc,
+			"the request does not say which charge it is about: {{original_ref}}, our reference of it, or {{bank_reference}}, the bank's id, must stand in it");
 	if (lookup && !op->answer.has_field[PGW_FIELD_REFERENCE] && !op->answer.not_echoed)
 	{
 		pgw_enter(cc, "answer");
 		pgw_enter(cc, "fields");
-		return pgw_fault_at(cc, "reference", "missing: where does the answer name {{%s}}?  Without it another payment's answer would be taken for this one's.  "
-							"If the bank does not name it, say \"reference_echoed\": false in \"answer\"",
-							which == PGW_OP_LOOKUP_REFUND ? "transaction_ref" : "original_ref");
+		return pgw_fault_at(
+			cc, "reference",
+			"missing: where does the answer name {{%s}}?  Without it another payment's answer would be taken for this one's.  "
+			"If the bank does not name it, say \"reference_echoed\": false in \"answer\"",
+			which == PGW_OP_LOOKUP_REFUND ? "transaction_ref" : "original_ref");
 	}
 	pgw_leave(cc, mark);
 	return true;
@@ -204,7 +231,7 @@ bool
 pgw_check_operations(PgwCompile *cc)
 {
 	PgwConnector *c = cc->connector;
-	bool		reference_used = false;
+	bool reference_used = false;
 
 	if (!c->ops[PGW_OP_CHARGE].present && !c->ops[PGW_OP_AUTHORIZE].present)
 		return pgw_fault(cc, "one of \"charge\" and \"authorize\" is needed");
@@ -220,11 +247,12 @@ pgw_check_operations(PgwCompile *cc)
 			return false;
 	}
 	for (int i = 0; i < PGW_NOPS; i++)
-		reference_used |= c->ops[i].present && (c->ops[i].uses & PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) != 0;
+		reference_used |=
+			c->ops[i].present && (c->ops[i].uses & PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) != 0;
 	for (int i = PGW_OP_CHARGE; i <= PGW_OP_AUTHORIZE; i++)
 	{
 		const PgwCompiledOp *op = &c->ops[i];
-		size_t		mark;
+		size_t mark;
 
 		if (!op->present)
 			continue;
@@ -233,10 +261,13 @@ pgw_check_operations(PgwCompile *cc)
 		{
 			pgw_enter(cc, "answer");
 			pgw_enter(cc, "fields");
-			return pgw_fault_at(cc, "bank_reference", "missing: another operation uses {{bank_reference}}, so the answer must give it");
+			return pgw_fault_at(
+				cc, "bank_reference",
+				"missing: another operation uses {{bank_reference}}, so the answer must give it");
 		}
 		if (c->caps.cards && (op->uses & PGW_PH_BIT(PGW_PH_CARD_NUMBER)) == 0)
-			return pgw_fault_at(cc, "body", "capability \"cards\" is true, so {{card_number}} must stand here");
+			return pgw_fault_at(cc, "body",
+								"capability \"cards\" is true, so {{card_number}} must stand here");
 		if (c->caps.tokens && (op->uses & PGW_PH_BIT(PGW_PH_TOKEN)) == 0)
 			return pgw_fault(cc, "capability \"tokens\" is true, so {{token}} must stand here");
 		pgw_leave(cc, mark);
@@ -245,8 +276,9 @@ pgw_check_operations(PgwCompile *cc)
 	{
 		if (c->ops[i].present && moves_money((PgwBankOp) i) && i != PGW_OP_CANCEL &&
 			(c->ops[i].uses & PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY)) == 0)
-			return pgw_fault_at(cc, pgw_op_name((PgwBankOp) i),
-								"capability \"idempotency\" without \"header\": {{idempotency_key}} must stand in this operation");
+			return pgw_fault_at(
+				cc, pgw_op_name((PgwBankOp) i),
+				"capability \"idempotency\" without \"header\": {{idempotency_key}} must stand in this operation");
 	}
 	return true;
 }

@@ -1,9 +1,10 @@
 /*
  * compile_template.c - compile the request side's texts: placeholders, paths, headers, body trees
  *
- * Owns the list of placeholders.  Invariants: a compiled text is a sequence of literals and known placeholders; card data and
- * the secret never stand in a path, card data never in a header (paths are logged by everything on the way, and libcurl copies
- * headers to memory that we cannot wipe); literals of paths and headers hold no control characters.
+ * Owns the list of placeholders.  Invariants: a compiled text is a sequence of literals and known
+ * placeholders; card data and the secret never stand in a path, card data never in a header (paths
+ * are logged by everything on the way, and libcurl copies headers to memory that we cannot wipe);
+ * literals of paths and headers hold no control characters.
  */
 #include "core/connector/compiled.h"
 
@@ -11,14 +12,33 @@
 #include <string.h>
 #include <strings.h>
 
-static const char *const placeholders[PGW_PH_NONE] = {
-	"amount", "amount_decimal", "currency", "token", "card_number", "card_expiry_month", "card_expiry_year",
-	"card_expiry_mmyy", "card_cvv", "card_holder", "transaction_ref", "original_ref", "bank_reference", "idempotency_key",
-	"correlation_id", "merchant", "reference", "reason", "final", "secret", "bank_fields.", "settings."
-};
+static const char *const placeholders[PGW_PH_NONE] = {"amount",
+													  "amount_decimal",
+													  "currency",
+													  "token",
+													  "card_number",
+													  "card_expiry_month",
+													  "card_expiry_year",
+													  "card_expiry_mmyy",
+													  "card_cvv",
+													  "card_holder",
+													  "transaction_ref",
+													  "original_ref",
+													  "bank_reference",
+													  "idempotency_key",
+													  "correlation_id",
+													  "merchant",
+													  "reference",
+													  "reason",
+													  "final",
+													  "secret",
+													  "bank_fields.",
+													  "settings."};
 
-#define CARD_DATA (PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | \
-	PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_HOLDER))
+#define CARD_DATA \
+	(PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | \
+	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
+	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_HOLDER))
 
 int
 pgw_placeholder_parse(const char *name)
@@ -44,8 +64,8 @@ is_name(const char *s, size_t len)
 		return false;
 	for (size_t i = 0; i < len; i++)
 	{
-		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') || (s[i] >= '0' && s[i] <= '9') ||
-			  s[i] == '_' || s[i] == '-'))
+		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
+			  (s[i] >= '0' && s[i] <= '9') || s[i] == '_' || s[i] == '-'))
 			return false;
 	}
 	return true;
@@ -55,13 +75,13 @@ is_name(const char *s, size_t len)
 static bool
 compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 {
-	char		list[400] = "";
-	size_t		used = 0;
+	char list[400] = "";
+	size_t used = 0;
 
 	for (int i = 0; i < PGW_PH_NONE; i++)
 	{
-		size_t		n = strlen(placeholders[i]);
-		bool		named = placeholders[i][n - 1] == '.';
+		size_t n = strlen(placeholders[i]);
+		bool named = placeholders[i][n - 1] == '.';
 
 		segment->kind = (PgwPlaceholder) i;
 		if (!named && len == n && memcmp(s, placeholders[i], n) == 0)
@@ -69,16 +89,18 @@ compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segme
 		if (named && len > n && memcmp(s, placeholders[i], n) == 0 && is_name(s + n, len - n))
 			return (segment->text = pgw_arena_text(cc, s + n, len - n)) != NULL;
 		if (used < sizeof(list))
-			used += (size_t) snprintf(list + used, sizeof(list) - used, "%s%s%s", i ? ", " : "", placeholders[i], named ? "NAME" : "");
+			used += (size_t) snprintf(list + used, sizeof(list) - used, "%s%s%s", i ? ", " : "",
+									  placeholders[i], named ? "NAME" : "");
 	}
-	return pgw_fault(cc, "unknown placeholder {{%.*s}}; known: %s", len > 60 ? 60 : (int) len, s, list);
+	return pgw_fault(cc, "unknown placeholder {{%.*s}}; known: %s", len > 60 ? 60 : (int) len, s,
+					 list);
 }
 
 bool
 pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 {
 	const char *s = pgw_text_of(cc, v);
-	int			n = 0;
+	int n = 0;
 
 	if (s == NULL)
 		return false;
@@ -91,7 +113,7 @@ pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 	while (*s != '\0')
 	{
 		const char *open = strstr(s, "{{");
-		size_t		literal = open != NULL ? (size_t) (open - s) : strlen(s);
+		size_t literal = open != NULL ? (size_t) (open - s) : strlen(s);
 		const char *close;
 
 		if (literal > 0)
@@ -107,7 +129,8 @@ pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 		close = strstr(s, "}}");
 		if (close == NULL)
 			return pgw_fault(cc, "\"{{\" without \"}}\"; a placeholder is written {{name}}");
-		if (!compile_placeholder(cc, s + 2, (size_t) (close - s - 2), &text->segments[text->nsegments]))
+		if (!compile_placeholder(cc, s + 2, (size_t) (close - s - 2),
+								 &text->segments[text->nsegments]))
 			return false;
 		*uses |= PGW_PH_BIT(text->segments[text->nsegments].kind);
 		text->nsegments++;
@@ -119,12 +142,12 @@ pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 bool
 pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 {
-	uint32_t	own = 0;
+	uint32_t own = 0;
 
 	if (!pgw_compile_text(cc, v, text, &own))
 		return false;
-	if (text->nsegments == 0 || text->segments[0].kind != PGW_PH_NONE || text->segments[0].text[0] != '/' ||
-		text->segments[0].text[1] == '/')
+	if (text->nsegments == 0 || text->segments[0].kind != PGW_PH_NONE ||
+		text->segments[0].text[0] != '/' || text->segments[0].text[1] == '/')
 		return pgw_fault(cc, "must begin with one \"/\"; it is appended to the bank's base URL");
 	for (int i = 0; i < text->nsegments; i++)
 	{
@@ -132,12 +155,15 @@ pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 			continue;
 		for (const char *p = text->segments[i].text; *p != '\0'; p++)
 		{
-			if (*p <= 0x20 || *p >= 0x7F || *p == '#' || *p == '{' || *p == '}' || *p == '\\' || *p == '"')
+			if (*p <= 0x20 || *p >= 0x7F || *p == '#' || *p == '{' || *p == '}' || *p == '\\' ||
+				*p == '"')
 				return pgw_fault(cc, "holds a character that must be percent-encoded in a path");
 		}
 	}
 	if ((own & (CARD_DATA | PGW_PH_BIT(PGW_PH_SECRET))) != 0)
-		return pgw_fault(cc, "card data and {{secret}} must not stand in a path, because paths are logged; put them into the body");
+		return pgw_fault(
+			cc,
+			"card data and {{secret}} must not stand in a path, because paths are logged; put them into the body");
 	*uses |= own;
 	return true;
 }
@@ -145,11 +171,16 @@ pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 bool
 pgw_compile_header_name(PgwCompile *cc, const char *name)
 {
-	static const char *const ours[] = {"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "TE", "Upgrade"};
+	static const char *const ours[] = {
+		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "TE", "Upgrade"};
 
 	if (*name == '\0' || strlen(name) > 64 ||
-		name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")] != '\0')
-		return pgw_fault(cc, "not a header name; 1 to 64 letters, digits and hyphens, without a colon");
+		name[strspn(
+			name,
+			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")] !=
+			'\0')
+		return pgw_fault(cc,
+						 "not a header name; 1 to 64 letters, digits and hyphens, without a colon");
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)
 	{
 		if (strcasecmp(ours[i], name) == 0)
@@ -180,10 +211,10 @@ pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n
 		return false;
 	json_object_object_foreach(obj, key, value)
 	{
-		size_t		mark = pgw_enter(cc, key);
-		uint32_t	own = 0;
-		int			before = *n;
-		PgwHeader	h;
+		size_t mark = pgw_enter(cc, key);
+		uint32_t own = 0;
+		int before = *n;
+		PgwHeader h;
 
 		if (!pgw_compile_header_name(cc, key) || !pgw_compile_text(cc, value, &h.value, &own))
 			return false;
@@ -194,7 +225,8 @@ pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n
 			for (const char *p = h.value.segments[i].text; *p != '\0'; p++)
 			{
 				if ((unsigned char) *p < 0x20 || *p == 0x7F)
-					return pgw_fault(cc, "a header's value must not hold control characters such as line ends");
+					return pgw_fault(
+						cc, "a header's value must not hold control characters such as line ends");
 			}
 		}
 		if ((own & CARD_DATA) != 0)
@@ -204,7 +236,8 @@ pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n
 		if (h.name == NULL || h.pointer == NULL || !pgw_add_header(cc, headers, n, &h))
 			return false;
 		if (*n == before)
-			return pgw_fault(cc, "this header is given twice; case does not matter in header names");
+			return pgw_fault(cc,
+							 "this header is given twice; case does not matter in header names");
 		*uses |= own;
 		pgw_leave(cc, mark);
 	}
@@ -218,8 +251,8 @@ static PgwNode *compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t
 static bool
 compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint32_t *uses)
 {
-	bool		object = node->kind == PGW_NODE_OBJECT;
-	size_t		n = object ? (size_t) json_object_object_length(v) : json_object_array_length(v);
+	bool object = node->kind == PGW_NODE_OBJECT;
+	size_t n = object ? (size_t) json_object_object_length(v) : json_object_array_length(v);
 
 	node->children = pgw_arena(cc, n, sizeof(PgwNode *));
 	node->names = pgw_arena(cc, n, sizeof(char *));
@@ -229,8 +262,8 @@ compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint3
 	{
 		json_object_object_foreach(v, key, value)
 		{
-			size_t		mark = pgw_enter(cc, key);
-			int			i = node->nchildren;
+			size_t mark = pgw_enter(cc, key);
+			int i = node->nchildren;
 
 			if (strstr(key, "{{") != NULL)
 				return pgw_fault(cc, "placeholders stand in values only, not in names");
@@ -244,9 +277,10 @@ compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint3
 	}
 	for (size_t i = 0; i < n; i++)
 	{
-		size_t		mark = pgw_enter_index(cc, i);
+		size_t mark = pgw_enter_index(cc, i);
 
-		if ((node->children[i] = compile_node(cc, json_object_array_get_idx(v, i), flat, uses)) == NULL)
+		if ((node->children[i] = compile_node(cc, json_object_array_get_idx(v, i), flat, uses)) ==
+			NULL)
 			return false;
 		node->nchildren++;
 		pgw_leave(cc, mark);
@@ -258,8 +292,8 @@ compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint3
 static PgwNode *
 compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
 {
-	PgwNode    *node = pgw_arena(cc, 1, sizeof(PgwNode));
-	json_type	type = json_object_get_type(v);
+	PgwNode *node = pgw_arena(cc, 1, sizeof(PgwNode));
+	json_type type = json_object_get_type(v);
 
 	if (node == NULL)
 		return NULL;
@@ -278,20 +312,20 @@ compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
 			node->kind = PGW_NODE_TEXT;
 			return pgw_compile_text(cc, v, &node->text, uses) ? node : NULL;
 		default:
-			{
-				const char *raw = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
+		{
+			const char *raw = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
 
-				node->kind = PGW_NODE_RAW;
-				node->raw = raw != NULL ? pgw_arena_text(cc, raw, strlen(raw)) : NULL;
-				return node->raw != NULL ? node : NULL;
-			}
+			node->kind = PGW_NODE_RAW;
+			node->raw = raw != NULL ? pgw_arena_text(cc, raw, strlen(raw)) : NULL;
+			return node->raw != NULL ? node : NULL;
+		}
 	}
 }
 
 PgwNode *
 pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint32_t *uses)
 {
-	PgwNode    *node;
+	PgwNode *node;
 
 	if (!pgw_is_object(cc, v))
 		return NULL;

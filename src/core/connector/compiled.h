@@ -1,15 +1,17 @@
 /*
  * compiled.h - the compiled form of a connector document, shared by the files of the engine
  *
- *   compile.c           compile: the document as a whole and its capabilities; the public small functions
+ *   compile.c           compile: the document as a whole and its capabilities; the public small
+ *   functions
  *   compile_operation.c compile: one operation, and what must hold between operations
  *   compile_template.c  compile: texts with placeholders, headers, body trees
  *   compile_answer.c    compile: rules, fields, error codes
  *   render_request.c    render a request (core/bank_message)
  *   judge_answer.c      judge an answer (core/bank_message)
  *
- * Everything compiled lives in the connector's arena and is never changed afterwards, so one connector may serve any number of
- * calls at once.  Nothing points into the json-c tree of the document, which is gone when compiling ends.
+ * Everything compiled lives in the connector's arena and is never changed afterwards, so one
+ * connector may serve any number of calls at once.  Nothing points into the json-c tree of the
+ * document, which is gone when compiling ends.
  */
 #ifndef PGW_CORE_CONNECTOR_COMPILED_H
 #define PGW_CORE_CONNECTOR_COMPILED_H
@@ -51,9 +53,9 @@ typedef enum PgwPlaceholder
 	PGW_PH_REASON,
 	PGW_PH_FINAL,
 	PGW_PH_SECRET,
-	PGW_PH_BANK_FIELDS,			/* with a name */
-	PGW_PH_SETTINGS,			/* with a name */
-	PGW_PH_NONE					/* literal text */
+	PGW_PH_BANK_FIELDS, /* with a name */
+	PGW_PH_SETTINGS,    /* with a name */
+	PGW_PH_NONE         /* literal text */
 } PgwPlaceholder;
 
 #define PGW_PH_BIT(ph) (UINT32_C(1) << (ph))
@@ -61,12 +63,13 @@ typedef enum PgwPlaceholder
 typedef struct PgwSegment
 {
 	PgwPlaceholder kind;
-	const char *text;			/* literal text, or the name after "bank_fields." / "settings." */
+	/* literal text, or the name after "bank_fields." / "settings." */
+	const char *text;
 } PgwSegment;
 
 typedef struct PgwText
 {
-	int			nsegments;		/* 0: the empty string */
+	int nsegments; /* 0: the empty string */
 	PgwSegment *segments;
 } PgwText;
 
@@ -75,24 +78,24 @@ typedef enum PgwNodeKind
 	PGW_NODE_OBJECT,
 	PGW_NODE_ARRAY,
 	PGW_NODE_TEXT,
-	PGW_NODE_RAW				/* number, true, false, null as they stand in the document */
+	PGW_NODE_RAW /* number, true, false, null as they stand in the document */
 } PgwNodeKind;
 
 typedef struct PgwNode
 {
 	PgwNodeKind kind;
-	PgwText		text;			/* PGW_NODE_TEXT */
-	const char *raw;			/* PGW_NODE_RAW */
-	int			nchildren;
+	PgwText text;    /* PGW_NODE_TEXT */
+	const char *raw; /* PGW_NODE_RAW */
+	int nchildren;
 	struct PgwNode **children;
-	const char **names;			/* of an object's members */
+	const char **names; /* of an object's members */
 } PgwNode;
 
 typedef struct PgwHeader
 {
 	const char *name;
-	PgwText		value;
-	const char *pointer;		/* where in the document, for faults while rendering */
+	PgwText value;
+	const char *pointer; /* where in the document, for faults while rendering */
 } PgwHeader;
 
 typedef enum PgwEncoding
@@ -106,39 +109,39 @@ typedef enum PgwEncoding
 
 typedef struct PgwPointer
 {
-	int			nsteps;			/* 0: the whole document */
-	const char **steps;			/* unescaped */
+	int nsteps;         /* 0: the whole document */
+	const char **steps; /* unescaped */
 } PgwPointer;
 
 typedef struct PgwScalar
 {
-	json_type	type;			/* string, int, boolean or null */
+	json_type type; /* string, int, boolean or null */
 	const char *text;
-	int64_t		number;			/* also true/false */
+	int64_t number; /* also true/false */
 } PgwScalar;
 
 typedef struct PgwCondition
 {
-	PgwPointer	pointer;
-	bool		exists_test;
-	bool		exists;
-	int			nvalues;		/* any of these */
-	PgwScalar  *values;
+	PgwPointer pointer;
+	bool exists_test;
+	bool exists;
+	int nvalues; /* any of these */
+	PgwScalar *values;
 } PgwCondition;
 
 typedef struct PgwStatusRange
 {
-	int			from;
-	int			to;
+	int from;
+	int to;
 } PgwStatusRange;
 
 typedef struct PgwRule
 {
-	int			nstatuses;
+	int nstatuses;
 	PgwStatusRange *statuses;
-	int			nconditions;
+	int nconditions;
 	PgwCondition *conditions;
-	PgwOutcome	outcome;
+	PgwOutcome outcome;
 } PgwRule;
 
 typedef enum PgwAnswerField
@@ -153,7 +156,7 @@ typedef enum PgwAnswerField
 	PGW_FIELD_VOIDED,
 	PGW_FIELD_CARD_BRAND,
 	PGW_FIELD_CARD_LAST4,
-	PGW_FIELD_REFERENCE,		/* ours, as the bank echoes it */
+	PGW_FIELD_REFERENCE, /* ours, as the bank echoes it */
 	PGW_NFIELDS
 } PgwAnswerField;
 
@@ -165,37 +168,37 @@ typedef struct PgwErrorMap
 
 typedef struct PgwAnswerSpec
 {
-	int			nrules;
-	PgwRule    *rules;
-	bool		has_field[PGW_NFIELDS];
-	PgwPointer	fields[PGW_NFIELDS];
-	bool		not_echoed;		/* "reference_echoed": false */
-	bool		decimal;		/* amounts are decimal text, else integer minor units */
-	int			nerrors;
+	int nrules;
+	PgwRule *rules;
+	bool has_field[PGW_NFIELDS];
+	PgwPointer fields[PGW_NFIELDS];
+	bool not_echoed; /* "reference_echoed": false */
+	bool decimal;    /* amounts are decimal text, else integer minor units */
+	int nerrors;
 	PgwErrorMap *errors;
-	const char *default_error;	/* "*", or NULL */
+	const char *default_error; /* "*", or NULL */
 } PgwAnswerSpec;
 
 /* ---- the connector ---- */
 
 typedef struct PgwCompiledOp
 {
-	bool		present;
-	char		method[8];
-	PgwText		path;
-	int			nheaders;		/* common, own, content type and idempotency header together */
-	PgwHeader	headers[PGW_MAX_HEADERS];
+	bool present;
+	char method[8];
+	PgwText path;
+	int nheaders; /* common, own, content type and idempotency header together */
+	PgwHeader headers[PGW_MAX_HEADERS];
 	PgwEncoding encoding;
-	PgwNode    *body;			/* NULL: none */
-	uint32_t	uses;			/* PGW_PH_BIT of every placeholder in path, headers and body */
-	uint32_t	needs;			/* ... without whose value there is no request */
+	PgwNode *body;  /* NULL: none */
+	uint32_t uses;  /* PGW_PH_BIT of every placeholder in path, headers and body */
+	uint32_t needs; /* ... without whose value there is no request */
 	PgwAnswerSpec answer;
 } PgwCompiledOp;
 
 typedef struct PgwExponent
 {
-	char		currency[4];
-	int			exponent;
+	char currency[4];
+	int exponent;
 } PgwExponent;
 
 typedef struct PgwChunk
@@ -205,15 +208,15 @@ typedef struct PgwChunk
 
 struct PgwConnector
 {
-	PgwChunk   *chunks;			/* the arena */
+	PgwChunk *chunks; /* the arena */
 	PgwCapabilities caps;
-	const char *key_header;		/* idempotency header, or NULL */
-	int			nnot_ids;
-	const char **not_ids;		/* what the bank writes where it has no id */
-	int			nexponents;
+	const char *key_header; /* idempotency header, or NULL */
+	int nnot_ids;
+	const char **not_ids; /* what the bank writes where it has no id */
+	int nexponents;
 	PgwExponent *exponents;
-	int			ncommon;
-	PgwHeader	common[PGW_MAX_HEADERS];
+	int ncommon;
+	PgwHeader common[PGW_MAX_HEADERS];
 	PgwCompiledOp ops[PGW_NOPS];
 };
 
@@ -223,8 +226,8 @@ typedef struct PgwCompile
 {
 	PgwConnector *connector;
 	PgwConnectorError *err;
-	char		pointer[256];	/* of the value being compiled */
-	size_t		len;
+	char pointer[256]; /* of the value being compiled */
+	size_t len;
 } PgwCompile;
 
 /* Go down into a member or element; give the answer to pgw_leave(). */
@@ -236,8 +239,9 @@ extern void pgw_leave(PgwCompile *cc, size_t mark);
 extern void pgw_drop_cut_characters(char *s);
 
 /* Record a fault at the present place; always false. */
-extern bool pgw_fault(PgwCompile *cc, const char *fmt,...) __attribute__((format(printf, 2, 3)));
-extern bool pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt,...) __attribute__((format(printf, 3, 4)));
+extern bool pgw_fault(PgwCompile *cc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+extern bool pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* Zeroed memory of the arena; NULL (fault recorded) when there is none. n may be 0. */
 extern void *pgw_arena(PgwCompile *cc, size_t n, size_t size);
@@ -256,14 +260,17 @@ extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp whic
 extern bool pgw_check_operations(PgwCompile *cc);
 
 /* compile_template.c */
-extern int	pgw_placeholder_parse(const char *name);	/* -1 when unknown, and for those with a name of their own */
+/* -1 when unknown, and for those with a name of their own */
+extern int pgw_placeholder_parse(const char *name);
 extern const char *pgw_placeholder_name(PgwPlaceholder ph);
 extern bool pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
 extern bool pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
 extern bool pgw_compile_header_name(PgwCompile *cc, const char *name);
-extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n, uint32_t *uses);
+extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n,
+								uint32_t *uses);
 extern bool pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const PgwHeader *header);
-extern PgwNode *pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint32_t *uses);
+extern PgwNode *pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding,
+								 uint32_t *uses);
 
 /* compile_answer.c */
 extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec);

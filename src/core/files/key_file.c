@@ -16,13 +16,17 @@ static const char *const texts[PGW_NSECRET_FAULTS] = {
 	[PGW_SECRET_CANNOT_OPEN] = "the secret's file cannot be opened by the server's user",
 	[PGW_SECRET_NOT_REGULAR] = "the secret is not a regular file",
 	[PGW_SECRET_OTHER_OWNER] = "the secret's file belongs neither to the server's user nor to root",
-	[PGW_SECRET_OPEN_TO_OTHERS] = "the secret's file is open to others: at most 0600 if it is the server's user's, 0640 if it is root's",
+	[PGW_SECRET_OPEN_TO_OTHERS] =
+		"the secret's file is open to others: at most 0600 if it is the server's user's, 0640 if it is root's",
 	[PGW_SECRET_EMPTY] = "the secret's file is empty",
 	[PGW_SECRET_TOO_LONG] = "the secret's file is longer than 4095 bytes",
-	[PGW_SECRET_BYTE_ORDER_MARK] = "the secret's file begins with a byte order mark: write it without",
-	[PGW_SECRET_BLANKS] = "the secret's file has blanks before or after the key: write the key alone",
+	[PGW_SECRET_BYTE_ORDER_MARK] =
+		"the secret's file begins with a byte order mark: write it without",
+	[PGW_SECRET_BLANKS] =
+		"the secret's file has blanks before or after the key: write the key alone",
 	[PGW_SECRET_SEVERAL_LINES] = "the secret's file has several lines: write the key alone, in one",
-	[PGW_SECRET_UNPRINTABLE] = "the secret's file has a byte in it that is not printable ASCII: write the key alone",
+	[PGW_SECRET_UNPRINTABLE] =
+		"the secret's file has a byte in it that is not printable ASCII: write the key alone",
 	[PGW_SECRET_NO_MEMORY] = "there is no memory for the secret",
 };
 
@@ -62,7 +66,8 @@ pgw_secret_check_content(const char *bytes, size_t len, size_t *key_len)
 	*key_len = 0;
 	if (len > PGW_SECRET_MAX)
 		return PGW_SECRET_TOO_LONG;
-	if (begins_with(bytes, len, "\xEF\xBB\xBF") || begins_with(bytes, len, "\xFF\xFE") || begins_with(bytes, len, "\xFE\xFF"))
+	if (begins_with(bytes, len, "\xEF\xBB\xBF") || begins_with(bytes, len, "\xFF\xFE") ||
+		begins_with(bytes, len, "\xFE\xFF"))
 		return PGW_SECRET_BYTE_ORDER_MARK;
 	while (len > 0 && (bytes[len - 1] == '\n' || bytes[len - 1] == '\r'))
 		len--;
@@ -86,9 +91,12 @@ pgw_secret_check_content(const char *bytes, size_t len, size_t *key_len)
 bool
 pgw_secret_refused(PgwBankOp op, long http_status, PgwAnswer *a)
 {
-	bool		named = strcmp(a->error_code, REFUSED) == 0;
+	bool named = strcmp(a->error_code, REFUSED) == 0;
 
-	/* an answer that is not understood may hide anything; that the key is at fault is still worth telling */
+	/*
+	 * an answer that is not understood may hide anything; that the key is at fault is still worth
+	 * telling
+	 */
 	if (a->outcome == PGW_OUT_UNKNOWN)
 		return http_status == 401 || http_status == 403;
 	if (a->outcome != PGW_OUT_REJECTED)

@@ -1,7 +1,8 @@
 /*
  * key_file.h - what makes a file's content a key, and which file may hold one
  *
- * Pure: who reads the file hands in what stat() says and what it holds.  Texts name neither path nor content.
+ * Pure: who reads the file hands in what stat() says and what it holds.  Texts name neither path
+ * nor content.
  */
 #ifndef PGW_CORE_FILES_KEY_FILE_H
 #define PGW_CORE_FILES_KEY_FILE_H
@@ -38,18 +39,23 @@ typedef enum PgwSecretFault
 /* What is wrong, and what to do; PGW_SECRET_FINE: NULL. */
 extern const char *pgw_secret_fault_text(PgwSecretFault fault);
 
-/* May a file with these permission bits hold a key?  As PostgreSQL has it for its own TLS key: owned by us (0600 or less), or by root (0640 or less). */
+/*
+ * May a file with these permission bits hold a key?  As PostgreSQL has it for its own TLS key:
+ * owned by us (0600 or less), or by root (0640 or less).
+ */
 extern PgwSecretFault pgw_secret_check_file(bool regular, bool ours, bool roots, unsigned int mode);
 
 /*
- * A key is printable ASCII without blanks around it; line ends after it are no part of it.  *key_len: without them.  What is around a key was most often
- * put there by an editor or by copying, and the bank would refuse it with a reason that leads nowhere.
+ * A key is printable ASCII without blanks around it; line ends after it are no part of it.
+ * *key_len: without them.  What is around a key was most often put there by an editor or by
+ * copying, and the bank would refuse it with a reason that leads nowhere.
  */
 extern PgwSecretFault pgw_secret_check_content(const char *bytes, size_t len, size_t *key_len);
 
 /*
- * Has the bank refused our key?  401, or 403 unless the connector knows another reason; or whatever the connector calls bank_credentials_rejected.  Then a
- * charge is refused for that reason, and a step after it is only put off: with the right key it will be done.
+ * Has the bank refused our key?  401, or 403 unless the connector knows another reason; or whatever
+ * the connector calls bank_credentials_rejected.  Then a charge is refused for that reason, and a
+ * step after it is only put off: with the right key it will be done.
  */
 extern bool pgw_secret_refused(PgwBankOp op, long http_status, PgwAnswer *a);
 

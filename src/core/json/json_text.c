@@ -1,9 +1,10 @@
 /*
  * json_text.c - read a JSON text as it stands: whole and unambiguous, or not at all
  *
- * Invariants: never reads beyond the text; recursion is bounded by max_nesting; what is accepted is RFC 8259 to the letter, with no name twice in an
- * object, so that whatever else reads it understands the same.  The accessors rely on that and check no grammar again.  The only memory is the list
- * of names while a text is read, and that is gone afterwards.
+ * Invariants: never reads beyond the text; recursion is bounded by max_nesting; what is accepted is
+ * RFC 8259 to the letter, with no name twice in an object, so that whatever else reads it
+ * understands the same.  The accessors rely on that and check no grammar again.  The only memory is
+ * the list of names while a text is read, and that is gone afterwards.
  */
 #include "core/json/json_text.h"
 
@@ -12,11 +13,14 @@
 
 #include "core/base/characters.h"
 
-/* A name as it was met: in which object.  Equal hashes count as equal names, whose price is one "not understood" in 2^64. */
+/*
+ * A name as it was met: in which object.  Equal hashes count as equal names, whose price is one
+ * "not understood" in 2^64.
+ */
 typedef struct Name
 {
-	uint64_t	object;
-	uint64_t	hash;
+	uint64_t object;
+	uint64_t hash;
 } Name;
 
 #define NAMES_AT_HAND 64
@@ -25,12 +29,12 @@ typedef struct Reader
 {
 	const char *p;
 	const char *end;
-	int			nesting;		/* still allowed */
-	uint64_t	objects;		/* seen so far */
-	size_t		nnames;
-	size_t		room;
-	Name	   *names;
-	Name		at_hand[NAMES_AT_HAND];
+	int nesting;      /* still allowed */
+	uint64_t objects; /* seen so far */
+	size_t nnames;
+	size_t room;
+	Name *names;
+	Name at_hand[NAMES_AT_HAND];
 	PgwJsonVerdict verdict;
 } Reader;
 
@@ -85,7 +89,11 @@ static int
 utf8_len(const char *p, const char *end)
 {
 	unsigned char c = (unsigned char) *p;
-	int			n = c < 0x80 ? 1 : c >= 0xC2 && c <= 0xDF ? 2 : (c & 0xF0) == 0xE0 ? 3 : c >= 0xF0 && c <= 0xF4 ? 4 : 0;
+	int n = c < 0x80                 ? 1
+			: c >= 0xC2 && c <= 0xDF ? 2
+			: (c & 0xF0) == 0xE0     ? 3
+			: c >= 0xF0 && c <= 0xF4 ? 4
+									 : 0;
 
 	if (n == 0 || end - p < n)
 		return 0;
@@ -96,12 +104,14 @@ utf8_len(const char *p, const char *end)
 	}
 	if ((c == 0xE0 && (unsigned char) p[1] < 0xA0) || (c == 0xED && (unsigned char) p[1] > 0x9F) ||
 		(c == 0xF0 && (unsigned char) p[1] < 0x90) || (c == 0xF4 && (unsigned char) p[1] > 0x8F))
-		return 0;				/* too long for what it says, half a surrogate pair, beyond U+10FFFF */
+		/* too long for what it says, half a surrogate pair, beyond U+10FFFF */
+		return 0;
 	return n;
 }
 
 /*
- * One character of a string's inside at p, unescaped into out (at most 4 bytes).  Returns the place behind it; NULL: not a character.
+ * One character of a string's inside at p, unescaped into out (at most 4 bytes).  Returns the place
+ * behind it; NULL: not a character.
  */
 static const char *
 next_char(const char *p, const char *end, char *out, int *n)
@@ -109,8 +119,8 @@ next_char(const char *p, const char *end, char *out, int *n)
 	static const char escapes[] = "\"\\/bfnrt";
 	static const char meanings[] = "\"\\/\b\f\n\r\t";
 	const char *found;
-	int			code;
-	int			low;
+	int code;
+	int low;
 
 	if ((unsigned char) *p < 0x20)
 		return NULL;
@@ -138,7 +148,8 @@ next_char(const char *p, const char *end, char *out, int *n)
 		return NULL;
 	if (code >= 0xD800 && code <= 0xDBFF)
 	{
-		if (end - p < 6 || p[0] != '\\' || p[1] != 'u' || (low = hex4(p + 2, end)) < 0xDC00 || low > 0xDFFF)
+		if (end - p < 6 || p[0] != '\\' || p[1] != 'u' || (low = hex4(p + 2, end)) < 0xDC00 ||
+			low > 0xDFFF)
 			return NULL;
 		p += 6;
 		code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
@@ -151,9 +162,9 @@ next_char(const char *p, const char *end, char *out, int *n)
 static bool
 read_string(Reader *r, uint64_t *hash)
 {
-	uint64_t	h = UINT64_C(14695981039346656037);
-	char		c[4];
-	int			n;
+	uint64_t h = UINT64_C(14695981039346656037);
+	char c[4];
+	int n;
 
 	if (!take(r, '"'))
 		return false;
@@ -161,7 +172,7 @@ read_string(Reader *r, uint64_t *hash)
 	{
 		if (*r->p >= 0x20 && *r->p < 0x7F && *r->p != '\\')
 		{
-			h = (h ^ (unsigned char) *r->p++) * UINT64_C(1099511628211);	/* most are plain */
+			h = (h ^ (unsigned char) *r->p++) * UINT64_C(1099511628211); /* most are plain */
 			continue;
 		}
 		if ((r->p = next_char(r->p, r->end, c, &n)) == NULL)
@@ -210,7 +221,7 @@ read_number(Reader *r)
 static bool
 read_word(Reader *r, const char *word)
 {
-	size_t		len = strlen(word);
+	size_t len = strlen(word);
 
 	if ((size_t) (r->end - r->p) < len || memcmp(r->p, word, len) != 0)
 		return false;
@@ -223,8 +234,8 @@ note_name(Reader *r, uint64_t object, uint64_t hash)
 {
 	if (r->nnames == r->room)
 	{
-		size_t		room = r->room * 2;
-		Name	   *names = malloc(room * sizeof(Name));
+		size_t room = r->room * 2;
+		Name *names = malloc(room * sizeof(Name));
 
 		if (names == NULL)
 			return fail(r, PGW_JSON_NO_MEMORY);
@@ -234,15 +245,15 @@ note_name(Reader *r, uint64_t object, uint64_t hash)
 		r->names = names;
 		r->room = room;
 	}
-	r->names[r->nnames++] = (Name) {object, hash};
+	r->names[r->nnames++] = (Name){object, hash};
 	return true;
 }
 
 static bool
 read_object(Reader *r)
 {
-	uint64_t	object = ++r->objects;
-	uint64_t	hash;
+	uint64_t object = ++r->objects;
+	uint64_t hash;
 
 	skip_blanks(r);
 	if (take(r, '}'))
@@ -278,8 +289,8 @@ read_array(Reader *r)
 static bool
 read_value(Reader *r)
 {
-	bool		object;
-	bool		good;
+	bool object;
+	bool good;
 
 	skip_blanks(r);
 	if (r->p >= r->end)
@@ -335,7 +346,11 @@ PgwJsonVerdict
 pgw_json_read(const char *text, size_t len, int max_nesting, PgwJson *value)
 {
 	static const char byte_order_mark[] = "\xEF\xBB\xBF";
-	Reader		r = {.p = text, .end = text + len, .nesting = max_nesting, .room = NAMES_AT_HAND, .verdict = PGW_JSON_GOOD};
+	Reader r = {.p = text,
+				.end = text + len,
+				.nesting = max_nesting,
+				.room = NAMES_AT_HAND,
+				.verdict = PGW_JSON_GOOD};
 
 	r.names = r.at_hand;
 	(void) read_word(&r, byte_order_mark);
@@ -359,7 +374,7 @@ pgw_json_read(const char *text, size_t len, int max_nesting, PgwJson *value)
 	if (r.names != r.at_hand)
 		free(r.names);
 	if (r.verdict != PGW_JSON_GOOD)
-		*value = (PgwJson) {NULL, 0};
+		*value = (PgwJson){NULL, 0};
 	return r.verdict;
 }
 
@@ -403,7 +418,7 @@ behind_string(const char *p)
 static const char *
 behind_value(const char *p, const char *end)
 {
-	int			depth = 0;
+	int depth = 0;
 
 	while (p < end)
 	{
@@ -449,9 +464,9 @@ is_spelt(const PgwJson *name, const char *wanted)
 {
 	const char *p = name->text + 1;
 	const char *end = name->text + name->len - 1;
-	size_t		left = strlen(wanted);
-	char		c[4];
-	int			n;
+	size_t left = strlen(wanted);
+	char c[4];
+	int n;
 
 	while (p < end)
 	{
@@ -464,11 +479,15 @@ is_spelt(const PgwJson *name, const char *wanted)
 	return left == 0;
 }
 
-/* Most names are written as they are, and most are others than the wanted one: only one with an escape needs its characters. */
+/*
+ * Most names are written as they are, and most are others than the wanted one: only one with an
+ * escape needs its characters.
+ */
 static bool
 is_named(const PgwJson *name, const char *wanted, size_t wanted_len)
 {
-	if (name->len == wanted_len + 2 && memcmp(name->text + 1, wanted, wanted_len) == 0 && memchr(wanted, '\\', wanted_len) == NULL)
+	if (name->len == wanted_len + 2 && memcmp(name->text + 1, wanted, wanted_len) == 0 &&
+		memchr(wanted, '\\', wanted_len) == NULL)
 		return true;
 	return memchr(name->text, '\\', name->len) != NULL && is_spelt(name, wanted);
 }
@@ -493,9 +512,9 @@ next_member(const char **p, const char *end, PgwJson *name, PgwJson *value)
 bool
 pgw_json_member(const PgwJson *v, const char *name, PgwJson *member)
 {
-	size_t		name_len = strlen(name);
+	size_t name_len = strlen(name);
 	const char *p;
-	PgwJson		own;
+	PgwJson own;
 
 	if (pgw_json_type(v) != PGW_JSON_OBJECT)
 		return false;
@@ -527,7 +546,7 @@ pgw_json_members(const PgwJson *v, PgwJsonMembers *m)
 bool
 pgw_json_find(const PgwJsonMembers *m, const char *name, PgwJson *member)
 {
-	size_t		name_len = strlen(name);
+	size_t name_len = strlen(name);
 
 	for (int i = 0; i < m->n; i++)
 	{
@@ -564,9 +583,9 @@ pgw_json_text(const PgwJson *v, char *dst, size_t size)
 {
 	PgwJsonType type = pgw_json_type(v);
 	const char *end;
-	size_t		len = 0;
-	char		c[4];
-	int			n;
+	size_t len = 0;
+	char c[4];
+	int n;
 
 	if (type == PGW_JSON_NUMBER)
 	{
@@ -579,7 +598,7 @@ pgw_json_text(const PgwJson *v, char *dst, size_t size)
 	for (const char *p = v->text + 1; p < end;)
 	{
 		if ((p = next_char(p, end, c, &n)) == NULL)
-			return 0;			/* not of a text that was read */
+			return 0; /* not of a text that was read */
 		for (int i = 0; i < n; i++, len++)
 		{
 			if (len < size)
@@ -597,14 +616,16 @@ pgw_json_is_true(const PgwJson *v)
 
 /* ---- numbers ---- */
 
-#define MAX_EXPONENT 10000000	/* no text that we read has as many digits: beyond it only zero is an integer of 64 bits */
+#define MAX_EXPONENT \
+	10000000 /* no text that we read has as many digits: beyond it only zero is an integer of 64 \
+				bits */
 
 /* [+-]digits, clamped. */
 static int
 read_exponent(const char *p, const char *end)
 {
-	bool		negative = p < end && *p == '-';
-	int			value = 0;
+	bool negative = p < end && *p == '-';
+	int value = 0;
 
 	if (p < end && (*p == '-' || *p == '+'))
 		p++;
@@ -619,19 +640,19 @@ read_exponent(const char *p, const char *end)
 }
 
 /*
- * The digits without the zeros around them, times a power of ten: an integer when that power is not negative.  The sum is kept negative, because int64
- * reaches one further that way.
+ * The digits without the zeros around them, times a power of ten: an integer when that power is not
+ * negative.  The sum is kept negative, because int64 reaches one further that way.
  */
 bool
 pgw_json_integer(const PgwJson *v, int scale, int64_t *result)
 {
 	const char *p = v->text;
 	const char *end;
-	bool		negative;
-	bool		fraction = false;
-	int64_t		value = 0;
-	int64_t		power = scale;	/* of the last digit taken in */
-	int64_t		zeros = 0;		/* behind it, not taken in yet */
+	bool negative;
+	bool fraction = false;
+	int64_t value = 0;
+	int64_t power = scale; /* of the last digit taken in */
+	int64_t zeros = 0;     /* behind it, not taken in yet */
 
 	if (pgw_json_type(v) != PGW_JSON_NUMBER)
 		return false;
@@ -654,7 +675,8 @@ pgw_json_integer(const PgwJson *v, int scale, int64_t *result)
 			if (__builtin_mul_overflow(value, INT64_C(10), &value))
 				return false;
 		}
-		if (__builtin_mul_overflow(value, INT64_C(10), &value) || __builtin_sub_overflow(value, (int64_t) (*p - '0'), &value))
+		if (__builtin_mul_overflow(value, INT64_C(10), &value) ||
+			__builtin_sub_overflow(value, (int64_t) (*p - '0'), &value))
 			return false;
 		zeros = 0;
 	}
@@ -667,7 +689,7 @@ pgw_json_integer(const PgwJson *v, int scale, int64_t *result)
 		power += read_exponent(p + 1, end);
 	power += zeros;
 	if (power < 0)
-		return false;			/* a fraction */
+		return false; /* a fraction */
 	for (; power > 0; power--)
 	{
 		if (__builtin_mul_overflow(value, INT64_C(10), &value))

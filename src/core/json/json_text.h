@@ -1,8 +1,8 @@
 /*
  * json_text.h - read a JSON text as it stands: whole and unambiguous, or not at all
  *
- * For what others send us.  A value is a piece of the source, so a number of any length keeps its digits.  Pure C, no library: nothing here
- * depends on what a version of json-c lets pass.
+ * For what others send us.  A value is a piece of the source, so a number of any length keeps its
+ * digits.  Pure C, no library: nothing here depends on what a version of json-c lets pass.
  */
 #ifndef PGW_CORE_JSON_JSON_TEXT_H
 #define PGW_CORE_JSON_JSON_TEXT_H
@@ -13,7 +13,7 @@
 
 typedef enum PgwJsonType
 {
-	PGW_JSON_NONE = 0,			/* no value */
+	PGW_JSON_NONE = 0, /* no value */
 	PGW_JSON_NULL,
 	PGW_JSON_BOOLEAN,
 	PGW_JSON_NUMBER,
@@ -25,20 +25,25 @@ typedef enum PgwJsonType
 /* A piece of a text that pgw_json_read() has accepted; it does not outlive the text. */
 typedef struct PgwJson
 {
-	const char *text;			/* not terminated; NULL: no value */
-	size_t		len;
+	const char *text; /* not terminated; NULL: no value */
+	size_t len;
 } PgwJson;
 
 typedef enum PgwJsonVerdict
 {
 	PGW_JSON_GOOD = 0,
-	PGW_JSON_INVALID,			/* not RFC 8259: broken, no UTF-8, half a surrogate pair, something behind the end */
+	/* not RFC 8259: broken, no UTF-8, half a surrogate pair, something behind the end */
+	PGW_JSON_INVALID,
 	PGW_JSON_TOO_DEEP,
-	PGW_JSON_AMBIGUOUS,			/* a name twice in one object: two statements, and readers differ in which one they take */
+	/* a name twice in one object: two statements, and readers differ in which one they take */
+	PGW_JSON_AMBIGUOUS,
 	PGW_JSON_NO_MEMORY
 } PgwJsonVerdict;
 
-/* The whole text as one value, nested at most max_nesting objects and arrays deep.  A byte order mark before it is skipped. */
+/*
+ * The whole text as one value, nested at most max_nesting objects and arrays deep.  A byte order
+ * mark before it is skipped.
+ */
 extern PgwJsonVerdict pgw_json_read(const char *text, size_t len, int max_nesting, PgwJson *value);
 
 extern PgwJsonType pgw_json_type(const PgwJson *v);
@@ -47,24 +52,28 @@ extern PgwJsonType pgw_json_type(const PgwJson *v);
 extern bool pgw_json_member(const PgwJson *v, const char *name, PgwJson *member);
 extern bool pgw_json_element(const PgwJson *v, size_t index, PgwJson *element);
 
-/* An object's members, found once for many questions; what is more than fits is looked for in the text each time. */
+/*
+ * An object's members, found once for many questions; what is more than fits is looked for in the
+ * text each time.
+ */
 #define PGW_JSON_MEMBERS_AT_HAND 32
 
 typedef struct PgwJsonMembers
 {
-	PgwJson		object;
-	bool		complete;
-	int			n;
-	PgwJson		names[PGW_JSON_MEMBERS_AT_HAND];
-	PgwJson		values[PGW_JSON_MEMBERS_AT_HAND];
+	PgwJson object;
+	bool complete;
+	int n;
+	PgwJson names[PGW_JSON_MEMBERS_AT_HAND];
+	PgwJson values[PGW_JSON_MEMBERS_AT_HAND];
 } PgwJsonMembers;
 
 extern void pgw_json_members(const PgwJson *v, PgwJsonMembers *m);
 extern bool pgw_json_find(const PgwJsonMembers *m, const char *name, PgwJson *member);
 
 /*
- * A string's characters without quotes and escapes, or a number's digits as they stand: at most size bytes into dst, unterminated, U+0000 included.
- * Returns how many there are altogether; 0 for other values.
+ * A string's characters without quotes and escapes, or a number's digits as they stand: at most
+ * size bytes into dst, unterminated, U+0000 included. Returns how many there are altogether; 0 for
+ * other values.
  */
 extern size_t pgw_json_text(const PgwJson *v, char *dst, size_t size);
 

@@ -4,11 +4,14 @@
  * Owns the states of a breaker, and what counts as a bank's failure.
  *
  * Invariants:
- *	- Half-open: exactly one probe is out.  A second one goes only when the first has been reported or is lost.
- *	- Only a call that was allowed in the present state changes it: what left before an opening says nothing about now.
- *	- One payment opens it once at most: what it meets again and again (a 5xx that the bank has stored under its key) says nothing about the others.
- *	- Never stuck: after a cooldown (or the probe's timeout) of the time that the clock shows, a call is allowed.  A clock that was
- *	  set back begins the wait anew, once.
+ *     - Half-open: exactly one probe is out.  A second one goes only when the first has been
+ *       reported or is lost.
+ *     - Only a call that was allowed in the present state changes it: what left before an opening
+ *       says nothing about now.
+ *     - One payment opens it once at most: what it meets again and again (a 5xx that the bank has
+ *       stored under its key) says nothing about the others.
+ *     - Never stuck: after a cooldown (or the probe's timeout) of the time that the clock shows,
+ *       a call is allowed.  A clock that was set back begins the wait anew, once.
  */
 #include "core/pacing/circuit_breaker.h"
 
@@ -83,14 +86,15 @@ pgw_breaker_verdict(PgwTransport transport, long http_status, PgwOutcome outcome
 static int64_t
 cooldown(const PgwBreaker *b, const PgwBreakerConfig *cfg)
 {
-	return pgw_clamp(cfg->cooldown_ms, 0, PGW_DELAY_LIMIT_MS) << pgw_clamp(b->openings - 1, 0, PGW_BREAKER_MAX_DOUBLINGS);
+	return pgw_clamp(cfg->cooldown_ms, 0, PGW_DELAY_LIMIT_MS)
+		   << pgw_clamp(b->openings - 1, 0, PGW_BREAKER_MAX_DOUBLINGS);
 }
 
 /* Of a wait that began at from: how much is left. */
 static int64_t
 left(int64_t from, int64_t wait, int64_t now)
 {
-	uint64_t	passed = now > from ? (uint64_t) now - (uint64_t) from : 0;
+	uint64_t passed = now > from ? (uint64_t) now - (uint64_t) from : 0;
 
 	return passed < (uint64_t) wait ? wait - (int64_t) passed : 0;
 }
@@ -140,7 +144,8 @@ counted_before(PgwBreaker *b, uint64_t payment)
 }
 
 static PgwBreakerTransition
-report_closed(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now, uint64_t payment, PgwCallVerdict verdict)
+report_closed(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now, uint64_t payment,
+			  PgwCallVerdict verdict)
 {
 	if (verdict == PGW_VERDICT_SUCCESS)
 		forgive(b);
@@ -156,7 +161,10 @@ report_closed(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now, uint64_t 
 	return PGW_BREAKER_OPENED;
 }
 
-/* A probe that has failed before says nothing new: another call tries after another cooldown, which is no longer than the last. */
+/*
+ * A probe that has failed before says nothing new: another call tries after another cooldown, which
+ * is no longer than the last.
+ */
 static PgwBreakerTransition
 report_probe(PgwBreaker *b, int64_t now, uint64_t payment, PgwCallVerdict verdict)
 {
@@ -189,10 +197,11 @@ void
 pgw_breaker_restore(PgwBreaker *b)
 {
 	if (b->state == PGW_BREAKER_HALF_OPEN)
-		b->state = PGW_BREAKER_OPEN;	/* its cooldown is over, so the next call is a probe */
+		b->state = PGW_BREAKER_OPEN; /* its cooldown is over, so the next call is a probe */
 	else if (b->state != PGW_BREAKER_OPEN)
 		b->state = PGW_BREAKER_CLOSED;
-	b->openings = (int) pgw_clamp(b->openings, b->state == PGW_BREAKER_OPEN ? 1 : 0, PGW_BREAKER_MAX_DOUBLINGS + 1);
+	b->openings = (int) pgw_clamp(b->openings, b->state == PGW_BREAKER_OPEN ? 1 : 0,
+								  PGW_BREAKER_MAX_DOUBLINGS + 1);
 	if (b->failures < 0)
 		b->failures = 0;
 
@@ -204,7 +213,8 @@ pgw_breaker_restore(PgwBreaker *b)
 }
 
 bool
-pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, PgwBreakerPermit *permit)
+pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms,
+				   PgwBreakerPermit *permit)
 {
 	if (b->cooldown_from > now_ms)
 		b->cooldown_from = now_ms;
@@ -226,7 +236,8 @@ pgw_breaker_allows(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, P
 }
 
 PgwBreakerTransition
-pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms, const PgwBreakerPermit *permit, PgwCallVerdict verdict)
+pgw_breaker_report(PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t now_ms,
+				   const PgwBreakerPermit *permit, PgwCallVerdict verdict)
 {
 	if (permit->epoch != b->epoch)
 		return PGW_BREAKER_NO_TRANSITION;
@@ -243,7 +254,8 @@ pgw_breaker_wait_ms(const PgwBreaker *b, const PgwBreakerConfig *cfg, int64_t no
 		case PGW_BREAKER_OPEN:
 			return left(b->cooldown_from, cooldown(b, cfg), now_ms);
 		case PGW_BREAKER_HALF_OPEN:
-			return left(b->probe_at, pgw_clamp(cfg->probe_timeout_ms, 1, PGW_DELAY_LIMIT_MS), now_ms);
+			return left(b->probe_at, pgw_clamp(cfg->probe_timeout_ms, 1, PGW_DELAY_LIMIT_MS),
+						now_ms);
 		case PGW_BREAKER_CLOSED:
 			break;
 	}

@@ -2,10 +2,12 @@
  * fair_turns.c - who is next at a bank, and how much of what is shared one bank may hold
  *
  * Invariants:
- *	- A lane's `next` is NULL exactly when its count is 0; each merchant who waits there is on its ring once, by the first of his items.
- *	- A merchant who has had his turn goes behind all others of the lane.
- *	- Every lane that is asked for and not empty gets a turn after at most PGW_TURNS_IN_A_ROW + 1 turns of those before it (twice that, for the last).
- *	- Nothing is allocated: a merchant's first item is his place on the ring.
+ *     - A lane's `next` is NULL exactly when its count is 0; each merchant who waits there is on
+ *       its ring once, by the first of his items.
+ *     - A merchant who has had his turn goes behind all others of the lane.
+ *     - Every lane that is asked for and not empty gets a turn after at most PGW_TURNS_IN_A_ROW +
+ *       1 turns of those before it (twice that, for the last).
+ *     - Nothing is allocated: a merchant's first item is his place on the ring.
  */
 #include "core/pacing/fair_turns.h"
 
@@ -20,7 +22,7 @@
 uint32_t
 pgw_turns_key(const char *name)
 {
-	uint32_t	h = 2166136261u;
+	uint32_t h = 2166136261u;
 
 	for (; *name != '\0'; name++)
 		h = (h ^ (unsigned char) *name) * 16777619u;
@@ -36,7 +38,7 @@ bucket_of(PgwTurnLane *l, uint32_t merchant)
 static PgwTurn *
 first_of(const PgwTurnLane *l, uint32_t merchant)
 {
-	PgwTurn    *first = l->buckets[(merchant ^ merchant >> 16) % PGW_TURNS_BUCKETS];
+	PgwTurn *first = l->buckets[(merchant ^ merchant >> 16) % PGW_TURNS_BUCKETS];
 
 	while (first != NULL && first->merchant != merchant)
 		first = first->bucket;
@@ -48,7 +50,7 @@ pgw_turns_has_place(const PgwTurns *t, PgwLane lane, uint32_t merchant)
 {
 	const PgwTurnLane *l = &t->lanes[lane];
 	const PgwTurn *first = first_of(l, merchant);
-	int			left = PGW_LANE_PLACES - l->count;
+	int left = PGW_LANE_PLACES - l->count;
 
 	return left > 0 && (first == NULL || first->n < left);
 }
@@ -57,7 +59,7 @@ pgw_turns_has_place(const PgwTurns *t, PgwLane lane, uint32_t merchant)
 static void
 join(PgwTurnLane *l, PgwTurn *first)
 {
-	PgwTurn   **bucket = bucket_of(l, first->merchant);
+	PgwTurn **bucket = bucket_of(l, first->merchant);
 
 	first->bucket = *bucket;
 	*bucket = first;
@@ -75,7 +77,7 @@ join(PgwTurnLane *l, PgwTurn *first)
 static void
 leave(PgwTurnLane *l, PgwTurn *first)
 {
-	PgwTurn   **at = bucket_of(l, first->merchant);
+	PgwTurn **at = bucket_of(l, first->merchant);
 
 	while (*at != first)
 		at = &(*at)->bucket;
@@ -95,7 +97,7 @@ leave(PgwTurnLane *l, PgwTurn *first)
 static void
 hand_on(PgwTurnLane *l, PgwTurn *first, PgwTurn *second)
 {
-	PgwTurn   **at = bucket_of(l, first->merchant);
+	PgwTurn **at = bucket_of(l, first->merchant);
 
 	while (*at != first)
 		at = &(*at)->bucket;
@@ -120,9 +122,9 @@ void
 pgw_turns_add(PgwTurns *t, PgwTurn *turn, PgwLane lane, uint32_t merchant, void *owner)
 {
 	PgwTurnLane *l = &t->lanes[lane];
-	PgwTurn    *first = first_of(l, merchant);
+	PgwTurn *first = first_of(l, merchant);
 
-	*turn = (PgwTurn) {.merchant = merchant, .lane = lane, .waiting = true, .owner = owner};
+	*turn = (PgwTurn){.merchant = merchant, .lane = lane, .waiting = true, .owner = owner};
 	l->count++;
 	if (first == NULL)
 	{
@@ -151,7 +153,7 @@ pgw_turns_remove(PgwTurns *t, PgwTurn *turn)
 	}
 	else
 	{
-		PgwTurn    *first = first_of(l, turn->merchant);
+		PgwTurn *first = first_of(l, turn->merchant);
 
 		first->n--;
 		if (first->last == turn)
@@ -168,7 +170,7 @@ pgw_turns_remove(PgwTurns *t, PgwTurn *turn)
 int
 pgw_turns_count(const PgwTurns *t, unsigned lanes)
 {
-	int			n = 0;
+	int n = 0;
 
 	for (int lane = 0; lane < PGW_NLANES; lane++)
 		n += lanes & PGW_LANE_BIT(lane) ? t->lanes[lane].count : 0;
@@ -179,9 +181,9 @@ pgw_turns_count(const PgwTurns *t, unsigned lanes)
 static int
 lane_next(PgwTurns *t, unsigned lanes)
 {
-	bool		charge = (lanes & PGW_LANE_BIT(PGW_LANE_CHARGE)) && t->lanes[PGW_LANE_CHARGE].count > 0;
-	bool		queued = (lanes & PGW_LANE_BIT(PGW_LANE_QUEUED)) && t->lanes[PGW_LANE_QUEUED].count > 0;
-	int			urgent = -1;
+	bool charge = (lanes & PGW_LANE_BIT(PGW_LANE_CHARGE)) && t->lanes[PGW_LANE_CHARGE].count > 0;
+	bool queued = (lanes & PGW_LANE_BIT(PGW_LANE_QUEUED)) && t->lanes[PGW_LANE_QUEUED].count > 0;
+	int urgent = -1;
 
 	for (int lane = 0; urgent < 0 && lane < PGW_LANE_CHARGE; lane++)
 		if ((lanes & PGW_LANE_BIT(lane)) && t->lanes[lane].count > 0)
@@ -210,8 +212,8 @@ lane_next(PgwTurns *t, unsigned lanes)
 PgwTurn *
 pgw_turns_next(PgwTurns *t, unsigned lanes)
 {
-	int			lane = lane_next(t, lanes);
-	PgwTurn    *turn;
+	int lane = lane_next(t, lanes);
+	PgwTurn *turn;
 
 	if (lane < 0)
 		return NULL;
@@ -233,7 +235,7 @@ pgw_share_allows(int held, int free, bool alone)
 int
 pgw_share_kept(int limit)
 {
-	int			kept = limit / KEPT_MAX;
+	int kept = limit / KEPT_MAX;
 
 	return kept < KEPT_MAX ? kept : KEPT_MAX;
 }
@@ -241,15 +243,17 @@ pgw_share_kept(int limit)
 bool
 pgw_bank_load_allows(const PgwBankLoad *load, PgwLane lane)
 {
-	int			free = load->capacity - load->connections_in_use;
-	bool		charge = lane >= PGW_LANE_CHARGE;
+	int free = load->capacity - load->connections_in_use;
+	bool charge = lane >= PGW_LANE_CHARGE;
 
-	if (!pgw_share_allows(load->held, free, load->alone) || (load->max_in_flight > 0 && load->in_flight >= load->max_in_flight))
+	if (!pgw_share_allows(load->held, free, load->alone) ||
+		(load->max_in_flight > 0 && load->in_flight >= load->max_in_flight))
 		return false;
 	if (!charge || PGW_MUTATED(LANES))
 		return true;
-	if (load->charges_held + pgw_share_kept(load->capacity) >= load->capacity || !pgw_share_allows(load->held + pgw_share_kept(load->capacity), free,
-																								   load->alone))
+	if (load->charges_held + pgw_share_kept(load->capacity) >= load->capacity ||
+		!pgw_share_allows(load->held + pgw_share_kept(load->capacity), free, load->alone))
 		return false;
-	return load->max_in_flight <= 0 || load->charges_in_flight + pgw_share_kept(load->max_in_flight) < load->max_in_flight;
+	return load->max_in_flight <= 0 ||
+		   load->charges_in_flight + pgw_share_kept(load->max_in_flight) < load->max_in_flight;
 }

@@ -4,9 +4,11 @@
  * Owns the arithmetic of the retry budget.
  *
  * Invariants:
- *	- 0 <= granted <= PGW_BUDGET_BURST_S * per_second tokens, 0 <= earned <= PGW_BUDGET_EARNED_LIMIT tokens.
- *	- Time adds to granted only, by no more than has passed; a clock that goes backwards adds nothing and takes nothing.
- *	- There is a token again within one second, whatever happened before.
+ *     - 0 <= granted <= PGW_BUDGET_BURST_S * per_second tokens, 0 <= earned <=
+ *       PGW_BUDGET_EARNED_LIMIT tokens.
+ *     - Time adds to granted only, by no more than has passed; a clock that goes backwards adds
+ *       nothing and takes nothing.
+ *     - There is a token again within one second, whatever happened before.
  */
 #include "core/pacing/retry_budget.h"
 
@@ -37,8 +39,8 @@ elapsed(int64_t then, int64_t now)
 static void
 advance(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now)
 {
-	uint64_t	passed;
-	uint64_t	halvings;
+	uint64_t passed;
+	uint64_t halvings;
 
 	if (now < b->granted_at)
 		b->granted_at = now;
@@ -68,7 +70,8 @@ void
 pgw_budget_success(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms)
 {
 	advance(b, cfg, now_ms);
-	b->earned = pgw_clamp(b->earned + pgw_clamp(cfg->success_percent, 0, 100) * TOKEN / 100, 0, PGW_BUDGET_EARNED_LIMIT * TOKEN);
+	b->earned = pgw_clamp(b->earned + pgw_clamp(cfg->success_percent, 0, 100) * TOKEN / 100, 0,
+						  PGW_BUDGET_EARNED_LIMIT * TOKEN);
 }
 
 bool

@@ -1,13 +1,16 @@
 /*
  * retry_budget.h - how many retries a bank may get
  *
- * One bucket per bank.  First tries are never counted; a retry takes one token.  Tokens come from two sources:
+ * One bucket per bank.  First tries are never counted; a retry takes one token.  Tokens come from
+ * two sources:
  *
- *	time		per_second, kept for at most PGW_BUDGET_BURST_S seconds' worth
- *	successes	success_percent of a token for each success, halved every PGW_BUDGET_HALF_LIFE_MS, so that only recent ones count
+ *     time		per_second, kept for at most PGW_BUDGET_BURST_S seconds' worth
+ *     successes	success_percent of a token for each success, halved every
+ * PGW_BUDGET_HALF_LIFE_MS, so that only recent ones count
  *
- * A bank that fails altogether soon gets per_second retries and no more, however many payments wait; the better it answers, the
- * more it gets.  Pure: the time is passed in (milliseconds, of any clock); a clock that jumps gives no storm and stops nothing.
+ * A bank that fails altogether soon gets per_second retries and no more, however many payments
+ * wait; the better it answers, the more it gets.  Pure: the time is passed in (milliseconds, of any
+ * clock); a clock that jumps gives no storm and stops nothing.
  */
 #ifndef PGW_CORE_PACING_RETRY_BUDGET_H
 #define PGW_CORE_PACING_RETRY_BUDGET_H
@@ -24,19 +27,19 @@
 /* Values out of range count as the nearest one in it. */
 typedef struct PgwBudgetConfig
 {
-	int			success_percent;	/* 0 .. 100: pgw.retry_budget */
-	int			per_second;		/* 1 .. 10000; never 0, or retries could stop for ever */
+	int success_percent; /* 0 .. 100: pgw.retry_budget */
+	int per_second;      /* 1 .. 10000; never 0, or retries could stop for ever */
 } PgwBudgetConfig;
 
-#define PGW_BUDGET_DEFAULT ((PgwBudgetConfig) {.success_percent = 10, .per_second = 1})
+#define PGW_BUDGET_DEFAULT ((PgwBudgetConfig){.success_percent = 10, .per_second = 1})
 
 /* Amounts in thousandths of a token. */
 typedef struct PgwBudget
 {
-	int64_t		granted;		/* by time */
-	int64_t		earned;			/* by successes */
-	int64_t		granted_at;		/* time has been counted up to here */
-	int64_t		halved_at;		/* earned has been halved up to here */
+	int64_t granted;    /* by time */
+	int64_t earned;     /* by successes */
+	int64_t granted_at; /* time has been counted up to here */
+	int64_t halved_at;  /* earned has been halved up to here */
 } PgwBudget;
 
 /* A full bucket of time's tokens. The budget need not survive a restart. */

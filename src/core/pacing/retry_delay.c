@@ -16,11 +16,13 @@
 #define JITTER_LEAST INT64_C(800000)
 #define JITTER_SPAN INT64_C(400000)
 
-/* start * factor^steps, at most max; stops growing there, so any number of steps takes few rounds. */
+/*
+ * start * factor^steps, at most max; stops growing there, so any number of steps takes few rounds.
+ */
 static int64_t
 grown(int64_t start, int factor, int steps, int64_t max)
 {
-	int64_t		value = pgw_clamp(start, 1, max);
+	int64_t value = pgw_clamp(start, 1, max);
 
 	for (; steps > 0 && value < max; steps--)
 		value = value > max / factor ? max : value * factor;
@@ -30,7 +32,7 @@ grown(int64_t start, int factor, int steps, int64_t max)
 static int64_t
 jittered(int64_t value, double random)
 {
-	int64_t		parts = JITTER_LEAST;
+	int64_t parts = JITTER_LEAST;
 
 	/* Written so that NaN counts as 0. */
 	if (random > 0)
@@ -41,10 +43,11 @@ jittered(int64_t value, double random)
 int64_t
 pgw_retry_delay_ms(int tries, int64_t base_ms, int64_t max_ms, int retry_after_s, double random)
 {
-	int64_t		max = pgw_clamp(max_ms, 1, PGW_DELAY_LIMIT_MS);
-	int64_t		delay = jittered(grown(base_ms, 2, tries > 1 ? tries - 1 : 0, max), random);
+	int64_t max = pgw_clamp(max_ms, 1, PGW_DELAY_LIMIT_MS);
+	int64_t delay = jittered(grown(base_ms, 2, tries > 1 ? tries - 1 : 0, max), random);
 
-	return pgw_clamp(delay, pgw_clamp((int64_t) retry_after_s * 1000, 1, PGW_RETRY_AFTER_LIMIT_MS), INT64_MAX);
+	return pgw_clamp(delay, pgw_clamp((int64_t) retry_after_s * 1000, 1, PGW_RETRY_AFTER_LIMIT_MS),
+					 INT64_MAX);
 }
 
 int64_t

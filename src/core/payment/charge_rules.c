@@ -4,14 +4,17 @@
  * Owns the decision what an answer means for an attempt and its payment.
  *
  * Invariants:
- *	- Failed only upon a trusted no, or proof that nothing was sent; every doubt is BankUnknown.
- *	- An answer to a second question about an attempt in doubt (look-up, replay) counts only when it is about the charge itself.
- *	- An approval counts only for what was asked for, as far as the bank shows it: amount, currency, and what is captured of it (shown_by_bank.c).
- *	- An answer that names another attempt's charge is not about this one, whatever it says.
- *	- An approval that does not name the charge, where its void, refund or capture will have to, is not a whole answer: looked up, else cancelled by our
- *	  reference, else reviewed.
- *	- Every event stands on an edge of state_machine.c (the unit test checks each).
- *	- A payments row is decided upon here only when the worker is its writer: a submitted payment with the row's lock held.
+ *     - Failed only upon a trusted no, or proof that nothing was sent; every doubt is BankUnknown.
+ *     - An answer to a second question about an attempt in doubt (look-up, replay) counts only
+ *       when it is about the charge itself.
+ *     - An approval counts only for what was asked for, as far as the bank shows it: amount,
+ *       currency, and what is captured of it (shown_by_bank.c).
+ *     - An answer that names another attempt's charge is not about this one, whatever it says.
+ *     - An approval that does not name the charge, where its void, refund or capture will have
+ *       to, is not a whole answer: looked up, else cancelled by our reference, else reviewed.
+ *     - Every event stands on an edge of state_machine.c (the unit test checks each).
+ *     - A payments row is decided upon here only when the worker is its writer: a submitted
+ *       payment with the row's lock held.
  */
 #include "core/payment/charge_rules.h"
 
@@ -23,7 +26,8 @@
 PgwBankOp
 pgw_charge_operation(PgwCaptureMode capture, bool submitted)
 {
-	if (capture == PGW_CAPTURE_IMMEDIATE || (capture == PGW_CAPTURE_ON_COMMIT && (submitted || PGW_MUTATED(CAPTURE_AT_ONCE))))
+	if (capture == PGW_CAPTURE_IMMEDIATE ||
+		(capture == PGW_CAPTURE_ON_COMMIT && (submitted || PGW_MUTATED(CAPTURE_AT_ONCE))))
 		return PGW_OP_CHARGE;
 	return PGW_OP_AUTHORIZE;
 }
@@ -55,14 +59,18 @@ pgw_decision_add_edge(PgwDecision *d, PgwState to, int n, const PgwEventType *ty
 }
 
 void
-pgw_decision_note_difference(PgwDecision *d, int64_t asked, const char *currency, const PgwAnswer *a)
+pgw_decision_note_difference(PgwDecision *d, int64_t asked, const char *currency,
+							 const PgwAnswer *a)
 {
 	d->shown = a;
 	d->asked_amount = asked;
 	d->asked_currency = currency;
 }
 
-/* The bank's code as our list has it, if it is of this outcome's kind (the SQLSTATE tells declines from our own rules); else the outcome's own. */
+/*
+ * The bank's code as our list has it, if it is of this outcome's kind (the SQLSTATE tells declines
+ * from our own rules); else the outcome's own.
+ */
 static const PgwErrorInfo *
 error_for(const char *code, const char *otherwise)
 {
@@ -75,13 +83,15 @@ error_for(const char *code, const char *otherwise)
 static void
 save(PgwDecision *d, PgwCaptureMode capture, bool submitted, int64_t amount)
 {
-	bool		charged = pgw_charge_operation(capture, submitted) == PGW_OP_CHARGE;
+	bool charged = pgw_charge_operation(capture, submitted) == PGW_OP_CHARGE;
 
 	d->payment = charged ? PGW_PAYMENT_BECOMES_CAPTURED : PGW_PAYMENT_BECOMES_AUTHORIZED;
 	d->authorized_amount = amount;
 	d->captured_amount = charged ? amount : 0;
 
-	/* An on_commit payment that is only authorized has its capture before it: Saved, not Completed. */
+	/*
+	 * An on_commit payment that is only authorized has its capture before it: Saved, not Completed.
+	 */
 	if (!charged && capture == PGW_CAPTURE_ON_COMMIT)
 	{
 		d->reserved_amount = amount;
@@ -98,7 +108,8 @@ approved(const PgwChargeInput *in, PgwDecision *d)
 	pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
 	pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
 	if (!in->submitted)
-		return;					/* the caller's transaction writes the rest, or its end decides */
+		/* the caller's transaction writes the rest, or its end decides */
+		return;
 	if (in->payment_locked)
 		save(d, in->capture, true, in->amount);
 	else
@@ -106,7 +117,8 @@ approved(const PgwChargeInput *in, PgwDecision *d)
 }
 
 static void
-failed(const PgwChargeInput *in, PgwDecision *d, PgwPaymentChange payment, const PgwErrorInfo *error)
+failed(const PgwChargeInput *in, PgwDecision *d, PgwPaymentChange payment,
+	   const PgwErrorInfo *error)
 {
 	static const PgwEventType types[] = {PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED};
 
@@ -136,14 +148,17 @@ unknown(const PgwChargeInput *in, PgwDecision *d, const char *code, const char *
 static void
 give_back(PgwDecision *d, const char *reason)
 {
-	static const PgwEventType types[] = {PGW_EV_BANK_OUTCOME_UNACCEPTABLE, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+	static const PgwEventType types[] = {PGW_EV_BANK_OUTCOME_UNACCEPTABLE,
+										 PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
 
 	pgw_decision_add_edge(d, PGW_REFUNDING, 3, types);
 	d->error = pgw_error_find("outcome_unacceptable");
 	d->reason = reason;
 }
 
-/* Money was taken, but not as asked for: it is given back, whether or not the caller keeps its row. */
+/*
+ * Money was taken, but not as asked for: it is given back, whether or not the caller keeps its row.
+ */
 static void
 unacceptable(const PgwChargeInput *in, PgwDecision *d, const char *reason)
 {
@@ -191,8 +206,12 @@ pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *ans
 		case PGW_OUT_REQUIRES_ACTION:
 			return PGW_CHARGE_ID_CLAIM_TAKE;
 		case PGW_OUT_DECLINED:
-			/* to the request itself it is a no, whatever it is called; a look-up can show somebody else's */
-			return op == PGW_OP_LOOKUP_CHARGE ? PGW_CHARGE_ID_CLAIM_LOOK : PGW_CHARGE_ID_CLAIM_NOTHING;
+			/*
+			 * to the request itself it is a no, whatever it is called; a look-up can show somebody
+			 * else's
+			 */
+			return op == PGW_OP_LOOKUP_CHARGE ? PGW_CHARGE_ID_CLAIM_LOOK
+											  : PGW_CHARGE_ID_CLAIM_NOTHING;
 		default:
 			return PGW_CHARGE_ID_CLAIM_NOTHING;
 	}
@@ -202,7 +221,7 @@ pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *ans
 static PgwShown
 shown(const PgwChargeInput *in)
 {
-	PgwAsked	asked = {.amount = in->amount, .currency = in->currency};
+	PgwAsked asked = {.amount = in->amount, .currency = in->currency};
 
 	asked.op = pgw_charge_operation(in->capture, in->submitted);
 	asked.capture_follows = in->capture == PGW_CAPTURE_ON_COMMIT;
@@ -212,11 +231,12 @@ shown(const PgwChargeInput *in)
 static void
 answered_yes(const PgwChargeInput *in, PgwDecision *d)
 {
-	PgwShown	how = shown(in);
+	PgwShown how = shown(in);
 
 	if (how == PGW_SHOWN_UNREADABLE)
 		unknown(in, d, "outcome_unknown", "answer_not_understood");
-	else if (in->lacks_reference && (how == PGW_SHOWN_AS_ASKED || !in->can_cancel) && !PGW_MUTATED(APPROVAL_REFERENCE))
+	else if (in->lacks_reference && (how == PGW_SHOWN_AS_ASKED || !in->can_cancel) &&
+			 !PGW_MUTATED(APPROVAL_REFERENCE))
 		incomplete(in, d);
 	else if (how == PGW_SHOWN_AS_ASKED)
 		approved(in, d);
@@ -247,7 +267,8 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 			/* of this request only: an attempt in doubt had another before it */
 			if (in->in_doubt)
 				break;
-			failed(in, d, PGW_PAYMENT_BECOMES_FAILED, error_for(a->error_code, "bank_rejected_request"));
+			failed(in, d, PGW_PAYMENT_BECOMES_FAILED,
+				   error_for(a->error_code, "bank_rejected_request"));
 			return;
 		case PGW_OUT_NOT_PROCESSED:
 			if (in->in_doubt)
@@ -259,7 +280,8 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 				pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
 				pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
-			d->error = pgw_error_find(in->approved_before ? PGW_APPROVAL_INCOMPLETE : "bank_pending");
+			d->error =
+				pgw_error_find(in->approved_before ? PGW_APPROVAL_INCOMPLETE : "bank_pending");
 			return;
 		case PGW_OUT_NOT_FOUND:
 			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts && in->approved_before)
@@ -274,7 +296,8 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 				d->not_found = true;
 				return;
 			}
-			unknown(in, d, "outcome_unknown", "not_found_yet");	/* as the answer to a charge it means nothing */
+			/* as the answer to a charge it means nothing */
+			unknown(in, d, "outcome_unknown", "not_found_yet");
 			return;
 		case PGW_OUT_UNKNOWN:
 			break;
@@ -366,7 +389,8 @@ pgw_charge_review(PgwState from, const char *error_code, const char *reason, Pgw
 void
 pgw_charge_late_review(const char *error_code, const char *reason, PgwDecision *d)
 {
-	static const PgwEventType types[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_MANUAL_REVIEW_REQUIRED};
+	static const PgwEventType types[] = {PGW_EV_LATE_APPROVAL_RECEIVED,
+										 PGW_EV_MANUAL_REVIEW_REQUIRED};
 
 	begin(d, PGW_FAILED);
 	pgw_decision_add_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
@@ -423,7 +447,8 @@ void
 pgw_charge_retry(const PgwDecision *failed, bool switched, PgwDecision *d)
 {
 	begin(d, PGW_CREATED);
-	pgw_decision_add_event(d, switched ? PGW_EV_BANK_SWITCHED : PGW_EV_BANK_RETRY_SCHEDULED, PGW_CREATED);
+	pgw_decision_add_event(d, switched ? PGW_EV_BANK_SWITCHED : PGW_EV_BANK_RETRY_SCHEDULED,
+						   PGW_CREATED);
 	d->error = failed->error;
 	d->reason = failed->reason;
 }

@@ -1,7 +1,8 @@
 /*
  * charge_rules.h - from a bank's answer to events, state, payment and what callers are told
  *
- * Pure decisions: nothing is read, written or sent here.  The worker (queue/send_calls.c, outcome/record_decision.c) carries them out.
+ * Pure decisions: nothing is read, written or sent here.  The worker (queue/send_calls.c,
+ * outcome/record_decision.c) carries them out.
  */
 #ifndef PGW_CORE_PAYMENT_CHARGE_RULES_H
 #define PGW_CORE_PAYMENT_CHARGE_RULES_H
@@ -17,14 +18,14 @@
 typedef enum PgwTransport
 {
 	PGW_TRANSPORT_ANSWERED = 0, /* *answer holds what the bank said */
-	PGW_TRANSPORT_NEVER_SENT,	/* provably not one byte left */
-	PGW_TRANSPORT_MAYBE_SENT	/* anything else */
+	PGW_TRANSPORT_NEVER_SENT,   /* provably not one byte left */
+	PGW_TRANSPORT_MAYBE_SENT    /* anything else */
 } PgwTransport;
 
 /* What the payments row becomes, where the worker is the one to write it. */
 typedef enum PgwPaymentChange
 {
-	PGW_PAYMENT_UNCHANGED = 0,		/* stays as it is */
+	PGW_PAYMENT_UNCHANGED = 0, /* stays as it is */
 	PGW_PAYMENT_BECOMES_AUTHORIZED,
 	PGW_PAYMENT_BECOMES_CAPTURED,
 	PGW_PAYMENT_BECOMES_DECLINED,
@@ -34,52 +35,67 @@ typedef enum PgwPaymentChange
 
 typedef struct PgwChargeInput
 {
-	PgwKind		kind;
-	PgwState	state;			/* as the attempt's locked row says: Created or BankUnknown */
-	PgwBankOp		op;				/* what the bank was asked: the charge or authorization itself, or its look-up */
-	bool		in_doubt;		/* an earlier request of this attempt may have charged; what this one was told proves nothing of that */
-	bool		not_found_counts;	/* look-up: the bank would know the charge by now if there were one */
+	PgwKind kind;
+	PgwState state; /* as the attempt's locked row says: Created or BankUnknown */
+	/* what the bank was asked: the charge or authorization itself, or its look-up */
+	PgwBankOp op;
+	/*
+	 * an earlier request of this attempt may have charged; what this one was told proves nothing of
+	 * that
+	 */
+	bool in_doubt;
+	/* look-up: the bank would know the charge by now if there were one */
+	bool not_found_counts;
 	PgwCaptureMode capture;
-	bool		submitted;		/* the worker writes the payments row ... */
-	bool		payment_locked; /* ... and holds its lock; if not, an approval stops at BankApproved */
-	int64_t		amount;			/* what was asked for */
+	bool submitted; /* the worker writes the payments row ... */
+	/* ... and holds its lock; if not, an approval stops at BankApproved */
+	bool payment_locked;
+	int64_t amount; /* what was asked for */
 	const char *currency;
 	PgwTransport transport;
-	const PgwAnswer *answer;	/* with ANSWERED */
-	bool		names_other_charge;		/* the charge that the answer names is another attempt's: see pgw_charge_id_claimed() */
-	bool		lacks_reference;	/* neither this answer nor an earlier one names an id, and what may follow needs one */
-	bool		approved_before;	/* the bank has said yes already, without one */
-	bool		can_lookup;		/* by our reference, for a charge whose id at the bank is not known */
-	bool		can_cancel;
+	const PgwAnswer *answer; /* with ANSWERED */
+	/* the charge that the answer names is another attempt's: see pgw_charge_id_claimed() */
+	bool names_other_charge;
+	/* neither this answer nor an earlier one names an id, and what may follow needs one */
+	bool lacks_reference;
+	bool approved_before; /* the bank has said yes already, without one */
+	/* by our reference, for a charge whose id at the bank is not known */
+	bool can_lookup;
+	bool can_cancel;
 } PgwChargeInput;
 
 typedef struct PgwDecisionEvent
 {
 	PgwEventType type;
-	PgwState	from;
-	PgwState	to;
+	PgwState from;
+	PgwState to;
 } PgwDecisionEvent;
 
 #define PGW_DECISION_MAX_EVENTS 6
 
 typedef struct PgwDecision
 {
-	int			nevents;
+	int nevents;
 	PgwDecisionEvent events[PGW_DECISION_MAX_EVENTS];
-	PgwState	state;			/* after the last event */
+	PgwState state; /* after the last event */
 	PgwPaymentChange payment;
-	int64_t		authorized_amount;	/* with AUTHORIZED and CAPTURED */
-	int64_t		captured_amount;
-	int64_t		reserved_amount;	/* for the capture that follows the commit */
-	bool		save_later;		/* approved, but the payments row was busy */
-	bool		not_found;		/* Failed, because the bank does not know it: to be looked up again, in case it turns up late */
-	const PgwErrorInfo *error;	/* class, code, status, retryable, message; NULL: none */
-	bool		keep_error;		/* error is NULL, and what the attempt's row says of errors stays */
-	const char *reason;			/* a word for event_data that tells the operator more than the code, or NULL */
-	const char *from_bank;		/* with BankSwitched: the bank that it was at */
-	bool		names_other_charge;		/* the answer is another charge's: nothing of it is kept with the attempt */
-	const PgwAnswer *shown;		/* the bank's amounts are not what was asked for: event_data has both; NULL: nothing to tell */
-	int64_t		asked_amount;	/* with it */
+	int64_t authorized_amount; /* with AUTHORIZED and CAPTURED */
+	int64_t captured_amount;
+	int64_t reserved_amount; /* for the capture that follows the commit */
+	bool save_later;         /* approved, but the payments row was busy */
+	/* Failed, because the bank does not know it: to be looked up again, in case it turns up late */
+	bool not_found;
+	const PgwErrorInfo *error; /* class, code, status, retryable, message; NULL: none */
+	/* error is NULL, and what the attempt's row says of errors stays */
+	bool keep_error;
+	/* a word for event_data that tells the operator more than the code, or NULL */
+	const char *reason;
+	const char *from_bank; /* with BankSwitched: the bank that it was at */
+	/* the answer is another charge's: nothing of it is kept with the attempt */
+	bool names_other_charge;
+	/* the bank's amounts are not what was asked for: event_data has both; NULL: nothing to tell */
+	const PgwAnswer *shown;
+	int64_t asked_amount; /* with it */
 	const char *asked_currency;
 } PgwDecision;
 
@@ -87,17 +103,22 @@ typedef struct PgwDecision
 typedef enum PgwChargeIdClaim
 {
 	PGW_CHARGE_ID_CLAIM_NOTHING = 0, /* none, or of something that says nothing of a charge */
-	PGW_CHARGE_ID_CLAIM_LOOK,		/* no charge stands, but the answer must not be about another one's */
-	PGW_CHARGE_ID_CLAIM_TAKE			/* from now on it is this attempt's, or another one has it */
+	/* no charge stands, but the answer must not be about another one's */
+	PGW_CHARGE_ID_CLAIM_LOOK,
+	PGW_CHARGE_ID_CLAIM_TAKE /* from now on it is this attempt's, or another one has it */
 } PgwChargeIdClaim;
 
 /* op: the charge or authorization itself, or its look-up. */
-extern PgwChargeIdClaim pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *answer);
+extern PgwChargeIdClaim pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport,
+											  const PgwAnswer *answer);
 
 /* error_code of an attempt that the bank has approved without an id that what follows needs. */
 #define PGW_APPROVAL_INCOMPLETE "approval_incomplete"
 
-/* The operation that asks for the money. A submitted on_commit payment is past its commit: one charge does it. */
+/*
+ * The operation that asks for the money. A submitted on_commit payment is past its commit: one
+ * charge does it.
+ */
 extern PgwBankOp pgw_charge_operation(PgwCaptureMode capture, bool submitted);
 
 /* The outcome of a call that asked for the money, or of a look-up of it. */
@@ -106,17 +127,27 @@ extern void pgw_charge_result(const PgwChargeInput *in, PgwDecision *d);
 /* The worker that made the call is gone: it may have reached the bank. */
 extern void pgw_charge_lost(PgwDecision *d);
 
-/* No bank that could take it may be called just now: the attempt is recorded as failed, and nothing is sent. */
+/*
+ * No bank that could take it may be called just now: the attempt is recorded as failed, and nothing
+ * is sent.
+ */
 extern void pgw_charge_refused(PgwDecision *d);
 
-/* The request never left, or the bank did not process it: plan another try; switched: at another bank. */
+/*
+ * The request never left, or the bank did not process it: plan another try; switched: at another
+ * bank.
+ */
 extern void pgw_charge_retry(const PgwDecision *failed, bool switched, PgwDecision *d);
 
 /* BankUnknown: approved without an id, and nobody can name one: cancelled by our own reference. */
 extern void pgw_charge_cancel(PgwDecision *d);
 
-/* Into manual review: there is no way (left) to find out the outcome, or the result cannot be saved. */
-extern void pgw_charge_review(PgwState from, const char *error_code, const char *reason, PgwDecision *d);
+/*
+ * Into manual review: there is no way (left) to find out the outcome, or the result cannot be
+ * saved.
+ */
+extern void pgw_charge_review(PgwState from, const char *error_code, const char *reason,
+							  PgwDecision *d);
 
 /* What the payments row of an attempt in this state becomes; NONE: it stays as it is. */
 extern PgwPaymentChange pgw_charge_payment_of_state(PgwState state, const char *error_code);
@@ -134,7 +165,8 @@ extern void pgw_charge_superseded(PgwDecision *d);
 extern void pgw_decision_add_event(PgwDecision *d, PgwEventType type, PgwState to);
 
 /* What the bank shows is not what was asked for: to be written down. */
-extern void pgw_decision_note_difference(PgwDecision *d, int64_t asked, const char *currency, const PgwAnswer *a);
+extern void pgw_decision_note_difference(PgwDecision *d, int64_t asked, const char *currency,
+										 const PgwAnswer *a);
 
 /* Add events that stand together on the one edge from the present state. */
 extern void pgw_decision_add_edge(PgwDecision *d, PgwState to, int n, const PgwEventType *types);

@@ -1,13 +1,19 @@
 /*
- * compensation_rules.c - giving a charge back whose caller rolled back: what to ask the bank next, and what its answer means
+ * compensation_rules.c - giving a charge back whose caller rolled back: what to ask the bank next,
+ * and what its answer means
  *
  * Invariants:
- *	- A new key only when the old one provably did nothing: refused by the bank, or looked up.  In doubt: the same key, or a look-up.
- *	- A look-up proves nothing of a refund unless it shows what was captured and what was refunded: absent or unreadable is unknown, never zero.
- *	- By our reference a charge is cancelled once: in doubt, a cancellation is looked up where that counts, else repeated with a new key.
- *	- "Given back" only upon the bank's word: its answer to the operation, or a look-up that shows it.
- *	- Refused max_attempts times: manual review.  What never reached the bank is tried without end: no answer is no refusal.
- *	- Every event stands on an edge of state_machine.c.
+ *     - A new key only when the old one provably did nothing: refused by the bank, or looked up.
+ *       In doubt: the same key, or a look-up.
+ *     - A look-up proves nothing of a refund unless it shows what was captured and what was
+ *       refunded: absent or unreadable is unknown, never zero.
+ *     - By our reference a charge is cancelled once: in doubt, a cancellation is looked up where
+ *       that counts, else repeated with a new key.
+ *     - "Given back" only upon the bank's word: its answer to the operation, or a look-up that
+ *       shows it.
+ *     - Refused max_attempts times: manual review.  What never reached the bank is tried without
+ *       end: no answer is no refusal.
+ *     - Every event stands on an edge of state_machine.c.
  */
 #include "core/payment/compensation_rules.h"
 
@@ -24,8 +30,10 @@
 void
 pgw_compensation_begin(PgwState from, PgwDecision *d)
 {
-	static const PgwEventType rolled_back[] = {PGW_EV_PAYMENT_DATA_SAVE_FAILED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
-	static const PgwEventType late[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+	static const PgwEventType rolled_back[] = {PGW_EV_PAYMENT_DATA_SAVE_FAILED,
+											   PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
+	static const PgwEventType late[] = {PGW_EV_LATE_APPROVAL_RECEIVED, PGW_EV_COMPENSATION_STARTED,
+										PGW_EV_REFUND_STARTED};
 
 	memset(d, 0, sizeof(*d));
 	d->state = from;
@@ -45,11 +53,17 @@ pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amou
 	if (caps->can_cancel)
 		return PGW_OP_CANCEL;
 
-	/* Neither fits; a void of what is captured (or the other way round) may still be what this bank wants. */
+	/*
+	 * Neither fits; a void of what is captured (or the other way round) may still be what this bank
+	 * wants.
+	 */
 	return caps->can_refund ? PGW_OP_REFUND : caps->can_void ? PGW_OP_VOID : PGW_NOPS;
 }
 
-/* Does a look-up tell whether the give-back was done, and does "not done" count?  Voids and cancellations do no harm twice. */
+/*
+ * Does a look-up tell whether the give-back was done, and does "not done" count?  Voids and
+ * cancellations do no harm twice.
+ */
 static bool
 lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
@@ -72,34 +86,51 @@ PgwCompensationStep
 pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
 	/*
-	 * A cancellation may be repeated by its nature, with a new key: a bank that replays errors would say the same for ever under the old one.  The
-	 * look-up says more, where it can.  Where not, nothing but cancellations: a refund would come on top of an earlier one that is still in doubt.
+	 * A cancellation may be repeated by its nature, with a new key: a bank that replays errors
+	 * would say the same for ever under the old one.  The look-up says more, where it can.  Where
+	 * not, nothing but cancellations: a refund would come on top of an earlier one that is still in
+	 * doubt.
 	 */
-	bool		repeats = facts->operation == PGW_OP_CANCEL && (facts->lookup_inconclusive || !(caps->lookup && caps->lookup_consistent_after_s >= 0));
-	bool		remembered = pgw_capabilities_key_remembered(caps, facts->key_age_s);
+	bool repeats =
+		facts->operation == PGW_OP_CANCEL &&
+		(facts->lookup_inconclusive || !(caps->lookup && caps->lookup_consistent_after_s >= 0));
+	bool remembered = pgw_capabilities_key_remembered(caps, facts->key_age_s);
 
 	/* Not sent, or a look-up has just shown that it did nothing. */
 	if (facts->resend_allowed || (facts->key && !facts->used))
 		return PGW_COMPENSATE_SEND;
 
-	/* The last one was refused: why?  It may have been given back by somebody else, or been captured meanwhile. */
+	/*
+	 * The last one was refused: why?  It may have been given back by somebody else, or been
+	 * captured meanwhile.
+	 */
 	if (!facts->key)
-		return caps->lookup && !repeats && !facts->lookup_inconclusive ? PGW_COMPENSATE_LOOKUP_CHARGE : PGW_COMPENSATE_SEND;
+		return caps->lookup && !repeats && !facts->lookup_inconclusive
+				   ? PGW_COMPENSATE_LOOKUP_CHARGE
+				   : PGW_COMPENSATE_SEND;
 
-	/* Nobody has been able to say for so long: a person has to find out. What the bank says is pending may take its days, but not for ever. */
-	if (facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
+	/*
+	 * Nobody has been able to say for so long: a person has to find out. What the bank says is
+	 * pending may take its days, but not for ever.
+	 */
+	if (facts->deadline_s > 0 &&
+		facts->key_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
 		return PGW_COMPENSATE_REVIEW;
 
 	if (facts->operation == PGW_OP_CANCEL)
 		return repeats ? PGW_COMPENSATE_SEND : PGW_COMPENSATE_LOOKUP_CHARGE;
 
-	/* where a look-up's "nothing there" never counts, or is not said, only the same key again gets it done if the first request was lost */
+	/*
+	 * where a look-up's "nothing there" never counts, or is not said, only the same key again gets
+	 * it done if the first request was lost
+	 */
 	if (remembered && (facts->lookup_inconclusive || !lookup_counts(caps, facts->operation)))
 		return PGW_COMPENSATE_SEND;
 
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_COMPENSATE_LOOKUP_REFUND;
-	if (caps->lookup && (facts->operation != PGW_OP_REFUND || pgw_operation_lookup_tells(caps, facts->operation)))
+	if (caps->lookup &&
+		(facts->operation != PGW_OP_REFUND || pgw_operation_lookup_tells(caps, facts->operation)))
 		return PGW_COMPENSATE_LOOKUP_CHARGE;
 	if (remembered)
 		return PGW_COMPENSATE_SEND;
@@ -111,7 +142,8 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 static void
 take(PgwCompensationDecision *d, PgwEventType event, PgwCompensationNext next, const char *reason)
 {
-	pgw_decision_add_event(&d->decision, event, event == PGW_EV_REFUND_COMPLETED ? PGW_REFUNDED : PGW_REFUNDING);
+	pgw_decision_add_event(&d->decision, event,
+						   event == PGW_EV_REFUND_COMPLETED ? PGW_REFUNDED : PGW_REFUNDING);
 	d->next = next;
 	d->decision.reason = reason;
 }
@@ -149,21 +181,26 @@ not_done(const PgwCompensationInput *in, PgwCompensationDecision *d, const char 
 static void
 differs(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
-	pgw_decision_note_difference(&d->decision, in->amount > 0 ? in->amount : in->charged, in->currency, in->answer);
+	pgw_decision_note_difference(&d->decision, in->amount > 0 ? in->amount : in->charged,
+								 in->currency, in->answer);
 }
 
-/* Given back, and more than that: contract 2.8 binds what pgw sends, and what the bank shows is recorded and told. */
+/*
+ * Given back, and more than that: contract 2.8 binds what pgw sends, and what the bank shows is
+ * recorded and told.
+ */
 static bool
 is_excess(const PgwCompensationInput *in)
 {
 	const PgwAnswer *a = in->answer;
-	PgwAsked	asked = {.op = PGW_OP_REFUND, .amount = in->amount};
+	PgwAsked asked = {.op = PGW_OP_REFUND, .amount = in->amount};
 
 	/* the answer's amount is the refund's, but where the charge was looked up */
-	if (in->op != PGW_OP_LOOKUP_CHARGE && in->amount > 0 && a->has_amount && a->amount > in->amount && !PGW_MUTATED(EXCESS_TOLD))
+	if (in->op != PGW_OP_LOOKUP_CHARGE && in->amount > 0 && a->has_amount &&
+		a->amount > in->amount && !PGW_MUTATED(EXCESS_TOLD))
 		return true;
 	if (a->captured >= 0)
-		asked.amount = a->captured;	/* what somebody else gave back before is in the sum */
+		asked.amount = a->captured; /* what somebody else gave back before is in the sum */
 	else if (in->charged > in->amount)
 		asked.amount = in->charged;
 	return pgw_shown_excess(&asked, a);
@@ -186,7 +223,10 @@ mismatch(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	differs(in, d);
 }
 
-/* A refund of less than was asked for, or of another currency, is not done; what is left is for a person, who can ask the bank why. */
+/*
+ * A refund of less than was asked for, or of another currency, is not done; what is left is for a
+ * person, who can ask the bank why.
+ */
 static bool
 is_whole(const PgwCompensationInput *in)
 {
@@ -196,14 +236,15 @@ is_whole(const PgwCompensationInput *in)
 		return true;
 	/* what could not be read was named all the same */
 	return !a->amount_unreadable && (!a->has_amount || a->amount >= in->amount) &&
-		(a->currency[0] == '\0' || in->currency == NULL || strcmp(a->currency, in->currency) == 0);
+		   (a->currency[0] == '\0' || in->currency == NULL ||
+			strcmp(a->currency, in->currency) == 0);
 }
 
 static void
 answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	const PgwAnswer *a = in->answer;
-	PgwAsked	asked = {.op = in->operation, .amount = in->amount};
+	PgwAsked asked = {.op = in->operation, .amount = in->amount};
 
 	switch (a->outcome)
 	{
@@ -246,7 +287,8 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 static void
 not_told(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
 {
-	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, in->answer->other_reference ? "another_reference" : reason);
+	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT,
+		 in->answer->other_reference ? "another_reference" : reason);
 	d->lookup_inconclusive = in->answer->outcome == PGW_OUT_APPROVED || in->answer->other_reference;
 }
 
@@ -291,9 +333,12 @@ static void
 still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	const PgwAnswer *a = in->answer;
-	bool		blind = !shows_what_is_left(a) && (in->in_doubt || in->operation == PGW_OP_CANCEL); /* an earlier cancellation may be in doubt still */
-	PgwBankOp		operation = a->captured < 0 || blind ? in->operation : pgw_compensation_operation(in->caps, a->captured > 0, false);
-	bool		same_request;
+	/* an earlier cancellation may be in doubt still */
+	bool blind = !shows_what_is_left(a) && (in->in_doubt || in->operation == PGW_OP_CANCEL);
+	PgwBankOp operation = a->captured < 0 || blind
+							  ? in->operation
+							  : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	bool same_request;
 
 	if (operation == PGW_NOPS)
 	{
@@ -310,17 +355,22 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
 		return;
 	}
-	/* What is in doubt may have given it back: a refund more, under a key of its own, would be a second one.  A void is none, however often. */
+	/*
+	 * What is in doubt may have given it back: a refund more, under a key of its own, would be a
+	 * second one.  A void is none, however often.
+	 */
 	if (blind && in->in_doubt && operation != PGW_OP_VOID)
 	{
 		not_told(in, d, "not_shown");
 		return;
 	}
 	/*
-	 * No event: RefundStarted follows at once, and why it is tried again was said before.  The same key is for the same request only: not for
-	 * another operation, nor for what is left after somebody gave back a part (unless that is what it asked for).
+	 * No event: RefundStarted follows at once, and why it is tried again was said before.  The same
+	 * key is for the same request only: not for another operation, nor for what is left after
+	 * somebody gave back a part (unless that is what it asked for).
 	 */
-	same_request = operation == in->operation && (a->refunded <= 0 || a->captured - a->refunded == in->amount);
+	same_request =
+		operation == in->operation && (a->refunded <= 0 || a->captured - a->refunded == in->amount);
 	d->next = in->in_doubt && same_request ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
 	d->operation = operation;
 	d->at_once = true;
@@ -347,7 +397,7 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 		case PGW_OUT_NOT_FOUND:
 			if (!in->not_found_counts)
 				break;
-			review(d, "charge_not_found");	/* the bank has forgotten what it approved */
+			review(d, "charge_not_found"); /* the bank has forgotten what it approved */
 			return;
 		default:
 			break;
@@ -359,19 +409,19 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 static bool
 stays_pending(const PgwCompensationInput *in)
 {
-	return in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE || in->answer->outcome == PGW_OUT_PENDING ||
-		in->answer->outcome == PGW_OUT_UNKNOWN;
+	return in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE ||
+		   in->answer->outcome == PGW_OUT_PENDING || in->answer->outcome == PGW_OUT_UNKNOWN;
 }
 
 void
 pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
-	bool		lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+	bool lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
 
 	memset(d, 0, sizeof(*d));
 	d->decision.state = PGW_REFUNDING;
 	d->operation = in->operation;
-	d->decision.keep_error = true;	/* why it is given back */
+	d->decision.keep_error = true; /* why it is given back */
 	if (in->transport != PGW_TRANSPORT_ANSWERED)
 	{
 		if (lookup)
@@ -380,7 +430,9 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 		else if (in->transport == PGW_TRANSPORT_NEVER_SENT)
 			not_done(in, d, "never_sent");
 		else
-			take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_MUTATED(REFUND_KEY) ? PGW_COMPENSATION_ANEW : PGW_COMPENSATION_FIND_OUT, "no_answer");
+			take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN,
+				 PGW_MUTATED(REFUND_KEY) ? PGW_COMPENSATION_ANEW : PGW_COMPENSATION_FIND_OUT,
+				 "no_answer");
 	}
 	else if (in->op == PGW_OP_LOOKUP_REFUND)
 		answered_lookup_refund(in, d);
@@ -389,8 +441,12 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 	else
 		answered_operation(in, d);
 
-	/* Pending, as before: what the bank takes weeks for would leave thousands of events that say nothing new. */
-	if (lookup && in->pending && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT && stays_pending(in) && !PGW_MUTATED(PENDING_ONCE))
+	/*
+	 * Pending, as before: what the bank takes weeks for would leave thousands of events that say
+	 * nothing new.
+	 */
+	if (lookup && in->pending && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT &&
+		stays_pending(in) && !PGW_MUTATED(PENDING_ONCE))
 		d->decision.nevents = 0;
 
 	/* Not in doubt, nothing found out: the next try still needs a key of its own. */

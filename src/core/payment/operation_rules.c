@@ -1,11 +1,13 @@
 /*
- * operation_rules.c - a capture, void or refund at the bank: what to ask next, and what the bank's answer means
+ * operation_rules.c - a capture, void or refund at the bank: what to ask next, and what the bank's
+ * answer means
  *
  * Invariants:
- *	- Done only upon the bank's word: its answer to the operation, or a look-up that shows it.
- *	- Refused only when nothing was done: the refusal of a request that nothing came before, or one that a look-up confirms.
- *	- In doubt: a look-up, or the same key again while the bank remembers it; never another key.
- *	- Every event stands on an edge of state_machine.c.
+ *     - Done only upon the bank's word: its answer to the operation, or a look-up that shows it.
+ *     - Refused only when nothing was done: the refusal of a request that nothing came before, or
+ *       one that a look-up confirms.
+ *     - In doubt: a look-up, or the same key again while the bank remembers it; never another key.
+ *     - Every event stands on an edge of state_machine.c.
  */
 #include "core/payment/operation_rules.h"
 
@@ -56,24 +58,31 @@ bool
 pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
 	return caps->lookup_consistent_after_s >= 0 &&
-		(pgw_operation_lookup_tells(caps, operation) || (operation == PGW_OP_REFUND && caps->lookup_refund));
+		   (pgw_operation_lookup_tells(caps, operation) ||
+			(operation == PGW_OP_REFUND && caps->lookup_refund));
 }
 
 PgwOperationStep
 pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason)
 {
-	bool		remembered = pgw_capabilities_key_remembered(caps, facts->key_age_s);
+	bool remembered = pgw_capabilities_key_remembered(caps, facts->key_age_s);
 
 	*reason = NULL;
 	if (facts->resend_allowed)
 		return PGW_OPERATION_SEND;
-	if (facts->deadline_s > 0 && facts->asked_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
+	if (facts->deadline_s > 0 &&
+		facts->asked_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
 	{
 		*reason = "deadline";
 		return PGW_OPERATION_REVIEW;
 	}
-	/* where "nothing there" never counts, or is not said, only the same key again gets it done if the first request was lost */
-	if ((!pgw_operation_lookup_counts(caps, facts->operation) || (facts->lookup_inconclusive && !facts->refused)) && remembered && !facts->pending)
+	/*
+	 * where "nothing there" never counts, or is not said, only the same key again gets it done if
+	 * the first request was lost
+	 */
+	if ((!pgw_operation_lookup_counts(caps, facts->operation) ||
+		 (facts->lookup_inconclusive && !facts->refused)) &&
+		remembered && !facts->pending)
 		return PGW_OPERATION_SEND;
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_OPERATION_LOOKUP_REFUND;
@@ -88,7 +97,8 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 bool
 pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts)
 {
-	return !pgw_capabilities_key_remembered(caps, key_age_s) || (caps->replays_errors && answered && attempts > 1);
+	return !pgw_capabilities_key_remembered(caps, key_age_s) ||
+		   (caps->replays_errors && answered && attempts > 1);
 }
 
 /* ---------------------------------------------------------------- answers */
@@ -130,7 +140,9 @@ refusal_error(const PgwOperationInput *in, const char *code)
 {
 	const PgwErrorInfo *info = code != NULL && code[0] != '\0' ? pgw_error_find(code) : NULL;
 
-	return info != NULL ? info : pgw_error_find(in->operation == PGW_OP_REFUND ? "refund_refused" : "operation_not_allowed");
+	return info != NULL ? info
+						: pgw_error_find(in->operation == PGW_OP_REFUND ? "refund_refused"
+																		: "operation_not_allowed");
 }
 
 /* An authorization that has lapsed holds nobody's money: that is what a void wants. */
@@ -138,7 +150,8 @@ static void
 refused(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
 {
 	d->error = refusal_error(in, code);
-	d->expired = in->operation != PGW_OP_REFUND && strcmp(d->error->code, "authorization_expired") == 0;
+	d->expired =
+		in->operation != PGW_OP_REFUND && strcmp(d->error->code, "authorization_expired") == 0;
 	d->reason = "refused";
 	d->next = PGW_OPERATION_REFUSED;
 	if (d->expired && in->operation == PGW_OP_VOID)
@@ -149,7 +162,10 @@ refused(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
 	}
 }
 
-/* The bank says no to this request. Perhaps because it is done already, by an earlier request or by somebody else: the look-up tells. */
+/*
+ * The bank says no to this request. Perhaps because it is done already, by an earlier request or by
+ * somebody else: the look-up tells.
+ */
 static void
 declined(const PgwOperationInput *in, PgwOperationDecision *d)
 {
@@ -167,7 +183,11 @@ declined(const PgwOperationInput *in, PgwOperationDecision *d)
 static PgwAsked
 asked(const PgwOperationInput *in)
 {
-	PgwAsked	asked = {.op = in->operation, .amount = in->amount, .currency = in->currency, .before = in->before, .others = in->others};
+	PgwAsked asked = {.op = in->operation,
+					  .amount = in->amount,
+					  .currency = in->currency,
+					  .before = in->before,
+					  .others = in->others};
 
 	return asked;
 }
@@ -192,7 +212,7 @@ mismatch(const PgwOperationInput *in, PgwOperationDecision *d)
 static void
 tell_excess(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	PgwAsked	what = asked(in);
+	PgwAsked what = asked(in);
 
 	d->excess = pgw_shown_excess(&what, in->answer);
 	if (d->excess)
@@ -208,7 +228,7 @@ as_asked(const PgwOperationInput *in)
 	if (in->operation == PGW_OP_VOID)
 		return true;
 	return !a->amount_unreadable && (!a->has_amount || a->amount == in->amount) &&
-		(a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0);
+		   (a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0);
 }
 
 static void
@@ -227,7 +247,7 @@ done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
 static void
 answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	PgwAsked	what = asked(in);
+	PgwAsked what = asked(in);
 
 	switch (in->answer->outcome)
 	{
@@ -314,12 +334,15 @@ answered_lookup_refund(const PgwOperationInput *in, PgwOperationDecision *d)
 		find_out(d, "not_known_yet");
 }
 
-/* Sent again, it could come on top of that. The bank's no to a refund says that the part is somebody else's. */
+/*
+ * Sent again, it could come on top of that. The bank's no to a refund says that the part is
+ * somebody else's.
+ */
 static void
 part_shown(const PgwOperationInput *in, PgwOperationDecision *d)
 {
 	if (in->operation == PGW_OP_CAPTURE && in->not_found_counts)
-		mismatch(in, d);		/* that much is taken, and pgw's tables do not say so */
+		mismatch(in, d); /* that much is taken, and pgw's tables do not say so */
 	else if (in->operation == PGW_OP_REFUND && (in->refusal != NULL || in->pending))
 		not_done(in, d);
 	else
@@ -329,16 +352,16 @@ part_shown(const PgwOperationInput *in, PgwOperationDecision *d)
 static void
 answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	PgwShown	shown = PGW_SHOWN_NOTHING;
-	PgwAsked	what = asked(in);
+	PgwShown shown = PGW_SHOWN_NOTHING;
+	PgwAsked what = asked(in);
 
 	if (in->answer->outcome == PGW_OUT_APPROVED)
 		shown = pgw_shown_operation(&what, in->answer);
 	else if (in->answer->outcome == PGW_OUT_DECLINED)
-		shown = PGW_SHOWN_IMPOSSIBLE;	/* there is no charge */
+		shown = PGW_SHOWN_IMPOSSIBLE; /* there is no charge */
 	else if (in->answer->outcome == PGW_OUT_NOT_FOUND && in->not_found_counts)
 	{
-		stop(d, "charge_not_found");	/* the bank has forgotten what it approved */
+		stop(d, "charge_not_found"); /* the bank has forgotten what it approved */
 		return;
 	}
 	switch (shown)
@@ -375,7 +398,7 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 void
 pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	bool		lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+	bool lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
 
 	memset(d, 0, sizeof(*d));
 	if (in->transport == PGW_TRANSPORT_ANSWERED)
@@ -397,7 +420,8 @@ pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
 		find_out(d, "no_answer");
 
 	/* how the last request ended is told by its own answer only */
-	if (lookup && in->answered && (d->next == PGW_OPERATION_FIND_OUT || d->next == PGW_OPERATION_AT_ONCE) && !d->pending)
+	if (lookup && in->answered &&
+		(d->next == PGW_OPERATION_FIND_OUT || d->next == PGW_OPERATION_AT_ONCE) && !d->pending)
 		d->error = pgw_error_find("bank_error");
 
 	/* A look-up that tells nothing new: what is being found out stays the same. */
@@ -425,7 +449,8 @@ begin(const PgwOperationDecision *r, PgwState state, PgwDecision *d)
 }
 
 void
-pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwDecision *d)
+pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payment_locked,
+					   PgwDecision *d)
 {
 	static const PgwEventType failed[] = {PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED};
 
@@ -447,17 +472,25 @@ pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payme
 			pgw_decision_add_edge(d, PGW_FAILED, 2, failed);
 			return;
 		case PGW_OPERATION_AGAIN:
-			/* in doubt before, it stays in doubt: that this request did nothing says nothing of the first */
-			pgw_decision_add_event(d, state == PGW_CREATED ? PGW_EV_BANK_RETRY_SCHEDULED : PGW_EV_BANK_STATUS_CHECKED, state);
+			/*
+			 * in doubt before, it stays in doubt: that this request did nothing says nothing of the
+			 * first
+			 */
+			pgw_decision_add_event(
+				d, state == PGW_CREATED ? PGW_EV_BANK_RETRY_SCHEDULED : PGW_EV_BANK_STATUS_CHECKED,
+				state);
 			return;
 		case PGW_OPERATION_AT_ONCE:
 		case PGW_OPERATION_FIND_OUT:
 			if (r->same && state == PGW_BANK_UNKNOWN)
-				return;			/* nothing new: what the bank takes weeks for would leave thousands of events */
+				/* nothing new: what the bank takes weeks for would leave thousands of events */
+				return;
 			if (state == PGW_BANK_UNKNOWN)
 				pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
-				pgw_decision_add_event(d, r->pending ? PGW_EV_BANK_PROCESSING_PENDING : PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
+				pgw_decision_add_event(
+					d, r->pending ? PGW_EV_BANK_PROCESSING_PENDING : PGW_EV_BANK_OUTCOME_UNKNOWN,
+					PGW_BANK_UNKNOWN);
 			return;
 		case PGW_OPERATION_STOP:
 			pgw_decision_add_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
@@ -468,7 +501,8 @@ pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payme
 void
 pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d)
 {
-	static const PgwEventType completed[] = {PGW_EV_CAPTURE_COMPLETED, PGW_EV_TRANSACTION_COMPLETED};
+	static const PgwEventType completed[] = {PGW_EV_CAPTURE_COMPLETED,
+											 PGW_EV_TRANSACTION_COMPLETED};
 	static const PgwEventType give_back[] = {PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
 
 	begin(r, PGW_SAVED, d);

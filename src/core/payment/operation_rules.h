@@ -1,8 +1,10 @@
 /*
- * operation_rules.h - a capture, void or refund at the bank: what to ask next, and what the bank's answer means
+ * operation_rules.h - a capture, void or refund at the bank: what to ask next, and what the bank's
+ * answer means
  *
- * Pure decisions, as in charge_rules.h; for the operations that a caller asked for, and for the capture that follows the commit of an on_commit payment.
- * (Giving back what nobody voted for is compensation_rules.h.)
+ * Pure decisions, as in charge_rules.h; for the operations that a caller asked for, and for the
+ * capture that follows the commit of an on_commit payment. (Giving back what nobody voted for is
+ * compensation_rules.h.)
  */
 #ifndef PGW_CORE_PAYMENT_OPERATION_RULES_H
 #define PGW_CORE_PAYMENT_OPERATION_RULES_H
@@ -14,27 +16,33 @@ extern PgwBankOp pgw_operation_op(PgwKind kind);
 
 typedef enum PgwOperationStep
 {
-	PGW_OPERATION_SEND = 0,		/* with its key */
+	PGW_OPERATION_SEND = 0, /* with its key */
 	PGW_OPERATION_LOOKUP_REFUND,
 	PGW_OPERATION_LOOKUP_CHARGE,
-	PGW_OPERATION_REVIEW		/* no way (left) to find out */
+	PGW_OPERATION_REVIEW /* no way (left) to find out */
 } PgwOperationStep;
 
 typedef struct PgwOperationFacts
 {
-	PgwBankOp		operation;		/* capture, void or refund */
-	bool		resend_allowed;			/* a look-up has just allowed sending */
-	bool		refused;		/* the bank refused the last request: a look-up tells what that means */
-	bool		pending;		/* the bank said last that it is on its way */
-	bool		lookup_inconclusive;			/* the look-up that was just made did not say what became of the request */
-	int64_t		key_age_s;		/* since the first use of its key */
-	int64_t		asked_age_s;	/* since the last request that could have done it */
-	int64_t		deadline_s;		/* how long the bank is asked about an outcome that it does not tell (a month while it says pending); 0: without end */
+	PgwBankOp operation; /* capture, void or refund */
+	bool resend_allowed; /* a look-up has just allowed sending */
+	/* the bank refused the last request: a look-up tells what that means */
+	bool refused;
+	bool pending; /* the bank said last that it is on its way */
+	/* the look-up that was just made did not say what became of the request */
+	bool lookup_inconclusive;
+	int64_t key_age_s;   /* since the first use of its key */
+	int64_t asked_age_s; /* since the last request that could have done it */
+	/*
+	 * how long the bank is asked about an outcome that it does not tell (a month while it says
+	 * pending); 0: without end
+	 */
+	int64_t deadline_s;
 } PgwOperationFacts;
 
 /*
- * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done" count?  Only what lookup_charge names can tell: an
- * amount that is not there is no zero.
+ * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done"
+ * count?  Only what lookup_charge names can tell: an amount that is not there is no zero.
  */
 extern bool pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation);
 
@@ -42,62 +50,73 @@ extern bool pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwBankOp o
 extern bool pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwBankOp operation);
 
 /* For one that is in doubt. *reason: a word for event_data when it is REVIEW. */
-extern PgwOperationStep pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason);
+extern PgwOperationStep pgw_operation_step(const PgwCapabilities *caps,
+										   const PgwOperationFacts *facts, const char **reason);
 
 typedef enum PgwOperationNext
 {
 	PGW_OPERATION_DONE = 0,
-	PGW_OPERATION_REFUSED,		/* finally; nothing was done */
-	PGW_OPERATION_AGAIN,		/* later, with the same key: that request did nothing */
-	PGW_OPERATION_AT_ONCE,		/* a look-up shows that nothing was done, and it is still wanted */
-	PGW_OPERATION_FIND_OUT,		/* in doubt, or pending */
-	PGW_OPERATION_STOP			/* manual review */
+	PGW_OPERATION_REFUSED, /* finally; nothing was done */
+	PGW_OPERATION_AGAIN,   /* later, with the same key: that request did nothing */
+	/* a look-up shows that nothing was done, and it is still wanted */
+	PGW_OPERATION_AT_ONCE,
+	PGW_OPERATION_FIND_OUT, /* in doubt, or pending */
+	PGW_OPERATION_STOP      /* manual review */
 } PgwOperationNext;
 
 typedef struct PgwOperationInput
 {
-	PgwBankOp		op;				/* what was asked: the operation, or a look-up */
-	PgwBankOp		operation;
-	bool		in_doubt;		/* its key had been sent before this question */
-	const char *refusal;		/* error_code of the refusal that is being looked up; NULL: none */
-	bool		answered;		/* its last request was answered, but with nothing that could be understood */
-	bool		pending;		/* the bank said last that it is on its way */
+	PgwBankOp op; /* what was asked: the operation, or a look-up */
+	PgwBankOp operation;
+	bool in_doubt; /* its key had been sent before this question */
+	/* error_code of the refusal that is being looked up; NULL: none */
+	const char *refusal;
+	/* its last request was answered, but with nothing that could be understood */
+	bool answered;
+	bool pending; /* the bank said last that it is on its way */
 	PgwTransport transport;
-	const PgwAnswer *answer;	/* with ANSWERED */
+	const PgwAnswer *answer; /* with ANSWERED */
 	const PgwCapabilities *caps;
-	bool		not_found_counts;	/* look-up: the bank would show it by now */
-	int64_t		amount;			/* asked for */
+	bool not_found_counts; /* look-up: the bank would show it by now */
+	int64_t amount;        /* asked for */
 	const char *currency;
-	int64_t		before;			/* captured, or refunded, without it */
-	int64_t		others;			/* refunds besides it that are under way or in doubt */
+	int64_t before; /* captured, or refunded, without it */
+	int64_t others; /* refunds besides it that are under way or in doubt */
 } PgwOperationInput;
 
 typedef struct PgwOperationDecision
 {
 	PgwOperationNext next;
-	const PgwErrorInfo *error;	/* NULL: none */
-	const char *reason;			/* a word for event_data, or NULL */
-	bool		refused;		/* FIND_OUT: because this request was refused */
-	bool		pending;		/* FIND_OUT: the bank says that it is on its way */
-	bool		lookup_inconclusive;			/* FIND_OUT: the look-up was answered, but with nothing that tells */
-	bool		same;			/* FIND_OUT: pending, as before; no event is worth it */
-	bool		expired;		/* the authorization has lapsed */
-	bool		excess;			/* DONE: and the bank has given back more than that */
-	const PgwAnswer *shown;		/* as in PgwDecision */
-	int64_t		asked_amount;
+	const PgwErrorInfo *error; /* NULL: none */
+	const char *reason;        /* a word for event_data, or NULL */
+	bool refused;              /* FIND_OUT: because this request was refused */
+	bool pending;              /* FIND_OUT: the bank says that it is on its way */
+	/* FIND_OUT: the look-up was answered, but with nothing that tells */
+	bool lookup_inconclusive;
+	bool same;              /* FIND_OUT: pending, as before; no event is worth it */
+	bool expired;           /* the authorization has lapsed */
+	bool excess;            /* DONE: and the bank has given back more than that */
+	const PgwAnswer *shown; /* as in PgwDecision */
+	int64_t asked_amount;
 	const char *asked_currency;
 } PgwOperationDecision;
 
 extern void pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d);
 
 /*
- * A look-up that counts shows that nothing was done: may it go on with a new key?  When the bank has forgotten the old one; or when it answers under the
- * old one, again and again, with an error that it has stored.  Never after a request without an answer, which may still be on its way.
+ * A look-up that counts shows that nothing was done: may it go on with a new key?  When the bank
+ * has forgotten the old one; or when it answers under the old one, again and again, with an error
+ * that it has stored.  Never after a request without an answer, which may still be on its way.
  */
-extern bool pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts);
+extern bool pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered,
+								  int attempts);
 
-/* The decision as a step of an attempt of kind capture, void or refund that is Created or BankUnknown. payment_locked: an approval is saved at once. */
-extern void pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payment_locked, PgwDecision *d);
+/*
+ * The decision as a step of an attempt of kind capture, void or refund that is Created or
+ * BankUnknown. payment_locked: an approval is saved at once.
+ */
+extern void pgw_operation_decision(const PgwOperationDecision *r, PgwState state,
+								   bool payment_locked, PgwDecision *d);
 
 /* The same for the capture after the commit: a payment that is Saved. */
 extern void pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d);
@@ -105,7 +124,10 @@ extern void pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDec
 /* An approved one whose payments row is locked now. */
 extern void pgw_operation_save(PgwDecision *d);
 
-/* A refund that was done, or a charge that was given back, which the bank has taken back. from: Completed or Refunded. */
+/*
+ * A refund that was done, or a charge that was given back, which the bank has taken back. from:
+ * Completed or Refunded.
+ */
 extern void pgw_operation_reversed(PgwState from, PgwDecision *d);
 
 #endif

@@ -1,28 +1,37 @@
 /*
- * payment_amounts.c - what a payment stands at: its status and amounts, which operation it allows, and what an operation does to it
+ * payment_amounts.c - what a payment stands at: its status and amounts, which operation it allows,
+ * and what an operation does to it
  *
- * Owns the grid state x operation, and the one place where amounts and status of a payment follow from operations.
+ * Owns the grid state x operation, and the one place where amounts and status of a payment follow
+ * from operations.
  *
  * Invariants (the unit test walks every sequence of operations up to a depth):
- *	- 0 <= refunded + refund_pending <= captured, and captured + reserved <= authorized, whatever is done in whatever order.
- *	- One capture or void at a time: it lays claim to the authorization until the bank's outcome is known.
- *	- A claim ends by done or undone, once; in doubt it stays.
+ *     - 0 <= refunded + refund_pending <= captured, and captured + reserved <= authorized,
+ *       whatever is done in whatever order.
+ *     - One capture or void at a time: it lays claim to the authorization until the bank's
+ *       outcome is known.
+ *     - A claim ends by done or undone, once; in doubt it stays.
  */
 #include "core/payment/payment_amounts.h"
 
 #include <string.h>
 
-#define NOT_YET "it is not known yet whether the payment was made: wait for it with pgw.wait_for_payment()"
-#define ONE_AT_A_TIME "a capture or void of this payment is under way: wait for its end with pgw.wait_for_payment(), then call again"
+#define NOT_YET \
+	"it is not known yet whether the payment was made: wait for it with pgw.wait_for_payment()"
+#define ONE_AT_A_TIME \
+	"a capture or void of this payment is under way: wait for its end with pgw.wait_for_payment(), then call again"
 #define VOID_IT "nothing is captured: pgw.void_payment() gives the authorization back"
-#define CLAIMED "nothing is captured yet, and a capture or void is under way: wait for its end with pgw.wait_for_payment()"
+#define CLAIMED \
+	"nothing is captured yet, and a capture or void is under way: wait for its end with pgw.wait_for_payment()"
 #define REFUND_IT "it is captured: pgw.refund_payment() gives money back"
-#define REFUND_PART "a part is captured: pgw.refund_payment() gives money back, and a capture with final => true gives up the rest"
+#define REFUND_PART \
+	"a part is captured: pgw.refund_payment() gives money back, and a capture with final => true gives up the rest"
 #define ALL_GIVEN_BACK "all of it has been given back: pgw.payment_history() tells when"
 #define WAS_VOIDED "the authorization was voided, and no money was taken: a new payment is needed"
 #define WAS_EXPIRED "the authorization has expired, and no money was taken: a new payment is needed"
 #define NOTHING_TAKEN "no money was taken: a new payment, with a new client_request_id, is needed"
-#define REVIEW_FIRST "it is in doubt whether money was taken: an operator decides with pgw.resolve_review()"
+#define REVIEW_FIRST \
+	"it is in doubt whether money was taken: an operator decides with pgw.resolve_review()"
 
 static const PgwOperationRow rows[] = {
 	/*- status, a capture or void under way: capture, void, refund */
@@ -111,20 +120,22 @@ refusal(PgwKind kind, const PgwPaymentAmounts *s)
 static int64_t
 what_is_left(PgwKind kind, const PgwPaymentAmounts *s)
 {
-	return kind == PGW_KIND_REFUND ? s->captured - s->refunded - s->refund_pending : s->authorized - s->captured - s->reserved;
+	return kind == PGW_KIND_REFUND ? s->captured - s->refunded - s->refund_pending
+								   : s->authorized - s->captured - s->reserved;
 }
 
 static bool
-bank_can(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, int64_t amount, bool final)
+bank_can(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, int64_t amount,
+		 bool final)
 {
-	bool		part;
+	bool part;
 
 	switch (kind)
 	{
 		case PGW_KIND_CAPTURE:
 			part = amount < s->authorized;
 			return caps->separate_capture && (!part || caps->partial_capture) &&
-				(caps->multiple_captures || (s->captured == 0 && (final || !part)));
+				   (caps->multiple_captures || (s->captured == 0 && (final || !part)));
 		case PGW_KIND_VOID:
 			return caps->can_void;
 		case PGW_KIND_REFUND:
@@ -135,7 +146,8 @@ bank_can(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, 
 }
 
 void
-pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, int64_t amount, bool final, PgwOperationCheck *check)
+pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps,
+							int64_t amount, bool final, PgwOperationCheck *check)
 {
 	memset(check, 0, sizeof(*check));
 	check->hint = refusal(kind, s);
@@ -190,7 +202,8 @@ pgw_payment_operation_done(PgwKind kind, int64_t amount, bool final, PgwPaymentA
 	{
 		case PGW_KIND_CAPTURE:
 			s->captured += amount;
-			s->status = final || s->captured >= s->authorized ? closed(s) : PGW_PAY_PARTIALLY_CAPTURED;
+			s->status =
+				final || s->captured >= s->authorized ? closed(s) : PGW_PAY_PARTIALLY_CAPTURED;
 			break;
 		case PGW_KIND_VOID:
 			s->status = PGW_PAY_VOIDED;

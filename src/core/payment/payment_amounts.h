@@ -1,8 +1,9 @@
 /*
- * payment_amounts.h - what a payment stands at: its status and amounts, which operation it allows, and what an operation does to it
+ * payment_amounts.h - what a payment stands at: its status and amounts, which operation it allows,
+ * and what an operation does to it
  *
- * Pure: the row is read, locked and written by others.  The grid of operations is data; docs/operations.md shows the same rows, and a unit
- * test compares the two.
+ * Pure: the row is read, locked and written by others.  The grid of operations is data;
+ * docs/operations.md shows the same rows, and a unit test compares the two.
  */
 #ifndef PGW_CORE_PAYMENT_PAYMENT_AMOUNTS_H
 #define PGW_CORE_PAYMENT_PAYMENT_AMOUNTS_H
@@ -14,37 +15,52 @@
 #include "core/connector/connector.h"
 #include "core/state/state_machine.h"
 
-typedef enum PgwPaymentStatus	/* order of the SQL enum */
+typedef enum PgwPaymentStatus /* order of the SQL enum */
 {
-	PGW_PAY_PENDING = 0, PGW_PAY_AUTHORIZED, PGW_PAY_PARTIALLY_CAPTURED, PGW_PAY_CAPTURED, PGW_PAY_PARTIALLY_REFUNDED,
-	PGW_PAY_REFUNDED, PGW_PAY_VOIDED, PGW_PAY_EXPIRED, PGW_PAY_DECLINED, PGW_PAY_FAILED, PGW_PAY_IN_REVIEW, PGW_NPAYMENT_STATUSES
+	PGW_PAY_PENDING = 0,
+	PGW_PAY_AUTHORIZED,
+	PGW_PAY_PARTIALLY_CAPTURED,
+	PGW_PAY_CAPTURED,
+	PGW_PAY_PARTIALLY_REFUNDED,
+	PGW_PAY_REFUNDED,
+	PGW_PAY_VOIDED,
+	PGW_PAY_EXPIRED,
+	PGW_PAY_DECLINED,
+	PGW_PAY_FAILED,
+	PGW_PAY_IN_REVIEW,
+	PGW_NPAYMENT_STATUSES
 } PgwPaymentStatus;
 
 extern const char *pgw_payment_status_name(PgwPaymentStatus s);
-extern int	pgw_payment_status_parse(const char *name); /* -1 */
+extern int pgw_payment_status_parse(const char *name); /* -1 */
 
 /*
- * In minor units.  Always 0 <= refunded + refund_pending <= captured, and captured + reserved <= authorized: a CHECK of the table.
+ * In minor units.  Always 0 <= refunded + refund_pending <= captured, and captured + reserved <=
+ * authorized: a CHECK of the table.
  */
 typedef struct PgwPaymentAmounts
 {
 	PgwPaymentStatus status;
-	int64_t		authorized;
-	int64_t		captured;
-	int64_t		reserved;		/* of the authorization: laid claim to by the capture or void that is under way or in doubt */
-	int64_t		refunded;
-	int64_t		refund_pending; /* by refunds under way or in doubt */
+	int64_t authorized;
+	int64_t captured;
+	/* of the authorization: laid claim to by the capture or void that is under way or in doubt */
+	int64_t reserved;
+	int64_t refunded;
+	int64_t refund_pending; /* by refunds under way or in doubt */
 } PgwPaymentAmounts;
 
 /* The operations that a caller asks for on a payment, in the order of the grid's columns. */
 #define PGW_NOPERATIONS 3
-extern PgwKind pgw_payment_operation_kind(int column);	/* capture, void, refund */
+extern PgwKind pgw_payment_operation_kind(int column); /* capture, void, refund */
 
-/* A row of the grid. A refusal is NULL where the operation is allowed; else the hint that names what to do instead. */
+/*
+ * A row of the grid. A refusal is NULL where the operation is allowed; else the hint that names
+ * what to do instead.
+ */
 typedef struct PgwOperationRow
 {
 	PgwPaymentStatus status;
-	bool		under_way;		/* while a capture or void lays claim to the authorization */
+	bool under_way; /* while a capture or void lays claim to the authorization */
 	const char *refusals[PGW_NOPERATIONS];
 } PgwOperationRow;
 
@@ -52,26 +68,34 @@ extern const PgwOperationRow *pgw_payment_operation_rows(size_t *n);
 
 typedef struct PgwOperationCheck
 {
-	const char *error_code;		/* NULL: allowed */
-	const char *hint;			/* with an error; NULL: none but the code's own */
-	int64_t		amount;			/* of the operation, when allowed */
-	int64_t		left;			/* with amount_exceeds_remaining */
+	const char *error_code; /* NULL: allowed */
+	const char *hint;       /* with an error; NULL: none but the code's own */
+	int64_t amount;         /* of the operation, when allowed */
+	int64_t left;           /* with amount_exceeds_remaining */
 } PgwOperationCheck;
 
 /*
- * May this operation begin?  amount: 0 = all that is left.  final: of a capture, whether the rest of the authorization is given up.  The caller
- * holds the row's lock.
+ * May this operation begin?  amount: 0 = all that is left.  final: of a capture, whether the rest
+ * of the authorization is given up.  The caller holds the row's lock.
  */
-extern void pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s, const PgwCapabilities *caps, int64_t amount, bool final,
-								PgwOperationCheck *check);
+extern void pgw_payment_operation_check(PgwKind kind, const PgwPaymentAmounts *s,
+										const PgwCapabilities *caps, int64_t amount, bool final,
+										PgwOperationCheck *check);
 
 /* What it does to the payment. Each is called once for the one before it. */
-extern void pgw_payment_operation_begin(PgwKind kind, int64_t amount, PgwPaymentAmounts *s);	/* claims its amount */
-extern void pgw_payment_operation_done(PgwKind kind, int64_t amount, bool final, PgwPaymentAmounts *s);
-extern void pgw_payment_operation_undone(PgwKind kind, int64_t amount, PgwPaymentAmounts *s); /* it did nothing */
-extern void pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s);	/* after done: the bank took it back, and it is in doubt again */
+/* claims its amount */
+extern void pgw_payment_operation_begin(PgwKind kind, int64_t amount, PgwPaymentAmounts *s);
+extern void pgw_payment_operation_done(PgwKind kind, int64_t amount, bool final,
+									   PgwPaymentAmounts *s);
+/* it did nothing */
+extern void pgw_payment_operation_undone(PgwKind kind, int64_t amount, PgwPaymentAmounts *s);
+/* after done: the bank took it back, and it is in doubt again */
+extern void pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s);
 
-/* The bank holds nothing for it any more: what is captured stays. Returns true if that changes anything. */
+/*
+ * The bank holds nothing for it any more: what is captured stays. Returns true if that changes
+ * anything.
+ */
 extern bool pgw_payment_authorization_expired(PgwPaymentAmounts *s);
 
 #endif

@@ -2,81 +2,118 @@
  * review_rules.c - the grid of what an operator may do with an attempt in manual review
  *
  * Invariants (the unit test holds them):
- *	- Every cell leads along an edge out of RequiresManualReview, and every state that has an edge into it has its row.
- *	- No action sends a charge: the furthest is BankUnknown, where core/payment/unknown_outcome_rules.c looks first and repeats only with the old key
- *	  while the bank remembers it.
- *	- Money is given back only where a charge is proven: the bank said yes to it.
- *	- What the bank said yes to cannot be declared not to exist, unless its own look-up did not find it when it was to be given back.
+ *     - Every cell leads along an edge out of RequiresManualReview, and every state that has an
+ *       edge into it has its row.
+ *     - No action sends a charge: the furthest is BankUnknown, where
+ *       core/payment/unknown_outcome_rules.c looks first and repeats only with the old key while
+ *       the bank remembers it.
+ *     - Money is given back only where a charge is proven: the bank said yes to it.
+ *     - What the bank said yes to cannot be declared not to exist, unless its own look-up did not
+ *       find it when it was to be given back.
  */
 #include "core/payment/review_rules.h"
 
 #include <string.h>
 
-#define TO(state) {PGW_##state, NULL}
-#define NO(why) {PGW_STATE_NONE, why}
+#define TO(state) \
+	{ \
+		PGW_##state, NULL \
+	}
+#define NO(why) \
+	{ \
+		PGW_STATE_NONE, why \
+	}
 
-#define NOT_PROVEN "it is not proven that there is a charge: mark_charged, with the bank's reference, comes first"
-#define IN_DOUBT "it is not known whether there is a charge: mark_not_charged says that none stands at the bank, also when it was given back there"
-#define BANK_SAID_YES "the bank said yes to this charge: refund gives it back, mark_refunded says that it was given back"
-#define HOLD_STANDS "the authorization is proven: refund gives it back, mark_refunded says that it was given back"
-#define TAKEN_BACK "the bank said yes to this charge: retry gives it back again, mark_refunded says that it was given back"
+#define NOT_PROVEN \
+	"it is not proven that there is a charge: mark_charged, with the bank's reference, comes first"
+#define IN_DOUBT \
+	"it is not known whether there is a charge: mark_not_charged says that none stands at the bank, also when it was given back there"
+#define BANK_SAID_YES \
+	"the bank said yes to this charge: refund gives it back, mark_refunded says that it was given back"
+#define HOLD_STANDS \
+	"the authorization is proven: refund gives it back, mark_refunded says that it was given back"
+#define TAKEN_BACK \
+	"the bank said yes to this charge: retry gives it back again, mark_refunded says that it was given back"
 #define VOTE_SPENT "its caller is gone, so this charge is kept for nobody: retry gives it back"
-#define NOT_ITS_OWN "the payment has failed for good, and the charge that turned up is not proven to be its own: give back at the bank what is too much, then mark_refunded or mark_not_charged"
+#define NOT_ITS_OWN \
+	"the payment has failed for good, and the charge that turned up is not proven to be its own: give back at the bank what is too much, then mark_refunded or mark_not_charged"
 #define GIVEN_BACK_ALREADY "it is being given back already: retry goes on with that"
 #define ONLY_CAPTURE "this is a capture: mark_charged says that it was done"
 #define ONLY_VOID "this is a void: mark_refunded says that it was done"
 #define ONLY_REFUND "this is a refund: mark_refunded says that it was done"
-#define ONLY_PAYMENT "only a payment's own charge is given back by this action: call pgw.refund_payment() or pgw.void_payment()"
+#define ONLY_PAYMENT \
+	"only a payment's own charge is given back by this action: call pgw.refund_payment() or pgw.void_payment()"
 #define DONE_AT_BANK "the bank did it, only the result is not saved: retry saves it"
 #define ALL_BUT_DONE "the result is saved: retry does the rest"
-#define BANK_TOOK_IT_BACK "the bank took this refund back: mark_not_charged closes it, then pgw.refund_payment() makes a new one"
+#define BANK_TOOK_IT_BACK \
+	"the bank took this refund back: mark_not_charged closes it, then pgw.refund_payment() makes a new one"
 
 static const PgwReviewRow rows[] = {
 	/*- kind, came from: retry, mark_charged, mark_not_charged, mark_refunded, refund */
-	{PGW_KIND_PAYMENT, PGW_CREATED,
-	{TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(IN_DOUBT), NO(NOT_PROVEN)}},
-	{PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN,
-	{TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(IN_DOUBT), NO(NOT_PROVEN)}},
-	{PGW_KIND_PAYMENT, PGW_BANK_APPROVED,
-	{TO(BANK_APPROVED), TO(BANK_APPROVED), NO(BANK_SAID_YES), TO(REFUNDED), TO(REFUNDING)}},
-	{PGW_KIND_PAYMENT, PGW_SAVED,
-	{TO(SAVED), TO(COMPLETED), NO(HOLD_STANDS), TO(REFUNDED), TO(REFUNDING)}},
-	{PGW_KIND_PAYMENT, PGW_REFUNDING,
-	{TO(REFUNDING), NO(VOTE_SPENT), TO(FAILED), TO(REFUNDED), NO(GIVEN_BACK_ALREADY)}},
-	{PGW_KIND_PAYMENT, PGW_REFUNDED,
-	{TO(REFUNDING), NO(VOTE_SPENT), NO(TAKEN_BACK), TO(REFUNDED), NO(GIVEN_BACK_ALREADY)}},
+	{PGW_KIND_PAYMENT,
+	 PGW_CREATED,
+	 {TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(IN_DOUBT), NO(NOT_PROVEN)}},
+	{PGW_KIND_PAYMENT,
+	 PGW_BANK_UNKNOWN,
+	 {TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(IN_DOUBT), NO(NOT_PROVEN)}},
+	{PGW_KIND_PAYMENT,
+	 PGW_BANK_APPROVED,
+	 {TO(BANK_APPROVED), TO(BANK_APPROVED), NO(BANK_SAID_YES), TO(REFUNDED), TO(REFUNDING)}},
+	{PGW_KIND_PAYMENT,
+	 PGW_SAVED,
+	 {TO(SAVED), TO(COMPLETED), NO(HOLD_STANDS), TO(REFUNDED), TO(REFUNDING)}},
+	{PGW_KIND_PAYMENT,
+	 PGW_REFUNDING,
+	 {TO(REFUNDING), NO(VOTE_SPENT), TO(FAILED), TO(REFUNDED), NO(GIVEN_BACK_ALREADY)}},
+	{PGW_KIND_PAYMENT,
+	 PGW_REFUNDED,
+	 {TO(REFUNDING), NO(VOTE_SPENT), NO(TAKEN_BACK), TO(REFUNDED), NO(GIVEN_BACK_ALREADY)}},
 
-	{PGW_KIND_CAPTURE, PGW_CREATED,
-	{TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_CAPTURE, PGW_BANK_UNKNOWN,
-	{TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_CAPTURE, PGW_BANK_APPROVED,
-	{TO(BANK_APPROVED), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_CAPTURE, PGW_SAVED,
-	{TO(SAVED), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_CAPTURE,
+	 PGW_CREATED,
+	 {TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_CAPTURE,
+	 PGW_BANK_UNKNOWN,
+	 {TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_CAPTURE,
+	 PGW_BANK_APPROVED,
+	 {TO(BANK_APPROVED), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_CAPTURE,
+	 PGW_SAVED,
+	 {TO(SAVED), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
 
-	{PGW_KIND_VOID, PGW_CREATED,
-	{TO(BANK_UNKNOWN), NO(ONLY_VOID), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_VOID, PGW_BANK_UNKNOWN,
-	{TO(BANK_UNKNOWN), NO(ONLY_VOID), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_VOID, PGW_BANK_APPROVED,
-	{TO(BANK_APPROVED), NO(ONLY_VOID), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_VOID, PGW_SAVED,
-	{TO(SAVED), NO(ONLY_VOID), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_VOID,
+	 PGW_CREATED,
+	 {TO(BANK_UNKNOWN), NO(ONLY_VOID), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_VOID,
+	 PGW_BANK_UNKNOWN,
+	 {TO(BANK_UNKNOWN), NO(ONLY_VOID), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_VOID,
+	 PGW_BANK_APPROVED,
+	 {TO(BANK_APPROVED), NO(ONLY_VOID), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_VOID,
+	 PGW_SAVED,
+	 {TO(SAVED), NO(ONLY_VOID), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_PAYMENT)}},
 
-	{PGW_KIND_REFUND, PGW_CREATED,
-	{TO(BANK_UNKNOWN), NO(ONLY_REFUND), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_REFUND, PGW_BANK_UNKNOWN,
-	{TO(BANK_UNKNOWN), NO(ONLY_REFUND), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_REFUND, PGW_BANK_APPROVED,
-	{TO(BANK_APPROVED), NO(ONLY_REFUND), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_REFUND, PGW_SAVED,
-	{TO(SAVED), NO(ONLY_REFUND), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_PAYMENT)}},
-	{PGW_KIND_REFUND, PGW_COMPLETED,
-	{NO(BANK_TOOK_IT_BACK), NO(ONLY_REFUND), TO(FAILED), TO(COMPLETED), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_REFUND,
+	 PGW_CREATED,
+	 {TO(BANK_UNKNOWN), NO(ONLY_REFUND), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_REFUND,
+	 PGW_BANK_UNKNOWN,
+	 {TO(BANK_UNKNOWN), NO(ONLY_REFUND), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_REFUND,
+	 PGW_BANK_APPROVED,
+	 {TO(BANK_APPROVED), NO(ONLY_REFUND), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_REFUND,
+	 PGW_SAVED,
+	 {TO(SAVED), NO(ONLY_REFUND), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_PAYMENT)}},
+	{PGW_KIND_REFUND,
+	 PGW_COMPLETED,
+	 {NO(BANK_TOOK_IT_BACK), NO(ONLY_REFUND), TO(FAILED), TO(COMPLETED), NO(ONLY_PAYMENT)}},
 
-	{PGW_KIND_PAYMENT, PGW_FAILED,
-	{TO(FAILED), NO(NOT_ITS_OWN), TO(FAILED), TO(REFUNDED), NO(NOT_ITS_OWN)}},
+	{PGW_KIND_PAYMENT,
+	 PGW_FAILED,
+	 {TO(FAILED), NO(NOT_ITS_OWN), TO(FAILED), TO(REFUNDED), NO(NOT_ITS_OWN)}},
 };
 
 #define NROWS (sizeof(rows) / sizeof(rows[0]))

@@ -1,8 +1,9 @@
 /*
  * review_rules.h - what an operator may do with an attempt in manual review
  *
- * The grid is data: for each kind and state that a review can come from, what each action does, or why it is refused.  It drives
- * pgw.resolve_review() and the view pgw.manual_reviews; docs/manual-review.md shows the same rows, and a unit test compares the two.
+ * The grid is data: for each kind and state that a review can come from, what each action does, or
+ * why it is refused.  It drives pgw.resolve_review() and the view pgw.manual_reviews;
+ * docs/manual-review.md shows the same rows, and a unit test compares the two.
  */
 #ifndef PGW_CORE_PAYMENT_REVIEW_RULES_H
 #define PGW_CORE_PAYMENT_REVIEW_RULES_H
@@ -21,14 +22,14 @@ typedef enum PgwReviewAction
 
 typedef struct PgwReviewCell
 {
-	PgwState	to;				/* PGW_STATE_NONE: refused */
-	const char *refusal;		/* why, and what to do instead; NULL: allowed */
+	PgwState to;         /* PGW_STATE_NONE: refused */
+	const char *refusal; /* why, and what to do instead; NULL: allowed */
 } PgwReviewCell;
 
 typedef struct PgwReviewRow
 {
-	PgwKind		kind;
-	PgwState	from;			/* where the review came from */
+	PgwKind kind;
+	PgwState from; /* where the review came from */
 	PgwReviewCell cells[PGW_NREVIEW_ACTIONS];
 } PgwReviewRow;
 
@@ -41,12 +42,13 @@ extern const PgwReviewCell *pgw_review_cell(PgwKind kind, PgwState from, PgwRevi
 extern bool pgw_review_needs_reference(PgwReviewAction action);
 
 /*
- * The last request to give the charge back was refused, says the review's reason: its key provably did nothing, and the next try may have a new
- * one.  Whatever else the reason is, the key may have done something.
+ * The last request to give the charge back was refused, says the review's reason: its key provably
+ * did nothing, and the next try may have a new one.  Whatever else the reason is, the key may have
+ * done something.
  */
 extern bool pgw_review_key_did_nothing(const char *reason);
 
 extern const char *pgw_review_action_name(PgwReviewAction action);
-extern int	pgw_review_action_parse(const char *name);	/* -1 */
+extern int pgw_review_action_parse(const char *name); /* -1 */
 
 #endif

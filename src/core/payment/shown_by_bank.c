@@ -1,12 +1,14 @@
 /*
  * shown_by_bank.c - what a bank shows that it holds of a charge, against what was asked of it
  *
- * Owns the one table that says what each combination of amount, currency, captured, refunded and voided means (docs/connectors.md has it in words).
+ * Owns the one table that says what each combination of amount, currency, captured, refunded and
+ * voided means (docs/connectors.md has it in words).
  *
  * Invariants:
- *	- No amount is taken as captured, or as given back, that the bank shows otherwise.
- *	- What the bank does not name is as it says in its outcome; what it names and nobody can read is unknown, neither zero nor the whole.
- *	- A part is not nothing: what would be done again on top of it could be done twice.
+ *     - No amount is taken as captured, or as given back, that the bank shows otherwise.
+ *     - What the bank does not name is as it says in its outcome; what it names and nobody can
+ *       read is unknown, neither zero nor the whole.
+ *     - A part is not nothing: what would be done again on top of it could be done twice.
  */
 #include "core/payment/shown_by_bank.h"
 
@@ -19,7 +21,8 @@ static bool
 is_amount(const PgwAsked *asked, const PgwAnswer *a)
 {
 	return !a->amount_unreadable && (!a->has_amount || a->amount == asked->amount) &&
-		(a->currency[0] == '\0' || asked->currency == NULL || strcmp(a->currency, asked->currency) == 0);
+		   (a->currency[0] == '\0' || asked->currency == NULL ||
+			strcmp(a->currency, asked->currency) == 0);
 }
 
 /* Is as much taken of the card as there should be by now? */
@@ -39,7 +42,10 @@ pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a)
 {
 	if (!PGW_MUTATED(AMOUNT_CHECK) && !is_amount(asked, a))
 		return PGW_SHOWN_OTHERWISE;
-	/* somebody has given it back, or some of it, already: a look-up shows that, and a replay that is answered with the charge as it is now */
+	/*
+	 * somebody has given it back, or some of it, already: a look-up shows that, and a replay that
+	 * is answered with the charge as it is now
+	 */
 	if (!PGW_MUTATED(AMOUNT_CHECK) && (a->voided || a->refunded > 0))
 		return PGW_SHOWN_OTHERWISE;
 	if (!is_captured(asked, a))
@@ -50,7 +56,7 @@ pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a)
 static PgwShown
 capture_shown(const PgwAsked *asked, const PgwAnswer *a)
 {
-	int64_t		done = a->captured - asked->before;
+	int64_t done = a->captured - asked->before;
 
 	if (a->captured >= 0 && done == asked->amount)
 		return PGW_SHOWN_AS_ASKED;
@@ -76,15 +82,18 @@ void_shown(const PgwAnswer *a)
 static PgwShown
 refund_shown(const PgwAsked *asked, const PgwAnswer *a)
 {
-	int64_t		done = a->refunded - asked->before;
+	int64_t done = a->refunded - asked->before;
 
 	if (a->refunded < 0)
 		return PGW_SHOWN_NOTHING;
 	if (done >= asked->others + asked->amount)
 		return PGW_SHOWN_AS_ASKED;
 	if (done >= asked->amount)
-		return PGW_SHOWN_NOTHING;	/* this one, or others that are in doubt */
-	/* more than the others can have given back: a part of this one, or somebody's at the bank itself */
+		return PGW_SHOWN_NOTHING; /* this one, or others that are in doubt */
+	/*
+	 * more than the others can have given back: a part of this one, or somebody's at the bank
+	 * itself
+	 */
 	return done > asked->others && !PGW_MUTATED(PART_SHOWN) ? PGW_SHOWN_PART : PGW_SHOWN_NOT_DONE;
 }
 
@@ -92,7 +101,8 @@ PgwShown
 pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a)
 {
 	/* amounts of another currency say nothing of ours */
-	if (a->currency[0] != '\0' && asked->currency != NULL && strcmp(a->currency, asked->currency) != 0)
+	if (a->currency[0] != '\0' && asked->currency != NULL &&
+		strcmp(a->currency, asked->currency) != 0)
 		return asked->op == PGW_OP_VOID ? void_shown(a) : PGW_SHOWN_NOTHING;
 	switch (asked->op)
 	{
@@ -116,7 +126,8 @@ pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
 	{
 		case PGW_OP_CAPTURE:
 			/* its own amount, or that of all captures together; more than both is another's, too */
-			return a->captured >= 0 && (a->captured < asked->amount || a->captured > asked->before + asked->amount);
+			return a->captured >= 0 &&
+				   (a->captured < asked->amount || a->captured > asked->before + asked->amount);
 		case PGW_OP_VOID:
 			return a->has_voided && !a->voided;
 		case PGW_OP_REFUND:
@@ -133,7 +144,8 @@ pgw_shown_excess(const PgwAsked *asked, const PgwAnswer *a)
 		return false;
 	if (a->captured >= 0 && a->refunded > a->captured)
 		return true;
-	return asked->op == PGW_OP_REFUND && asked->amount > 0 && a->refunded > asked->before + asked->others + asked->amount;
+	return asked->op == PGW_OP_REFUND && asked->amount > 0 &&
+		   a->refunded > asked->before + asked->others + asked->amount;
 }
 
 int64_t

@@ -8,44 +8,55 @@
 
 typedef enum PgwShown
 {
-	PGW_SHOWN_NOTHING = 0,		/* of use */
-	PGW_SHOWN_AS_ASKED,			/* it is, or was done */
-	PGW_SHOWN_OTHERWISE,		/* the bank holds another amount, another currency, or not in the way that was asked for */
+	PGW_SHOWN_NOTHING = 0, /* of use */
+	PGW_SHOWN_AS_ASKED,    /* it is, or was done */
+	/* the bank holds another amount, another currency, or not in the way that was asked for */
+	PGW_SHOWN_OTHERWISE,
 	PGW_SHOWN_NOT_DONE,
-	PGW_SHOWN_PART,				/* less than was asked for, but something that pgw knows nothing of */
-	PGW_SHOWN_IMPOSSIBLE,		/* not done, and never will be */
-	PGW_SHOWN_UNREADABLE		/* it says something of what it holds that cannot be read */
+	/* less than was asked for, but something that pgw knows nothing of */
+	PGW_SHOWN_PART,
+	PGW_SHOWN_IMPOSSIBLE, /* not done, and never will be */
+	PGW_SHOWN_UNREADABLE  /* it says something of what it holds that cannot be read */
 } PgwShown;
 
 /* What was asked for. */
 typedef struct PgwAsked
 {
-	PgwBankOp		op;				/* charge, authorize, capture, void, refund */
-	bool		capture_follows;	/* authorize: pgw captures all of it by itself, after the commit */
-	int64_t		amount;			/* in minor units */
+	PgwBankOp op; /* charge, authorize, capture, void, refund */
+	/* authorize: pgw captures all of it by itself, after the commit */
+	bool capture_follows;
+	int64_t amount; /* in minor units */
 	const char *currency;
-	int64_t		before;			/* captured, or refunded, without it */
-	int64_t		others;			/* refunds besides it that are under way or in doubt */
+	int64_t before; /* captured, or refunded, without it */
+	int64_t others; /* refunds besides it that are under way or in doubt */
 } PgwAsked;
 
-/* A charge or authorization that the bank approves or shows as approved: AS_ASKED, OTHERWISE or UNREADABLE. */
+/*
+ * A charge or authorization that the bank approves or shows as approved: AS_ASKED, OTHERWISE or
+ * UNREADABLE.
+ */
 extern PgwShown pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a);
 
 /* The charge as a look-up shows it: is this capture, void or refund in it? Any but UNREADABLE. */
 extern PgwShown pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a);
 
 /*
- * The bank says yes to a capture, void or refund, and in the same answer shows that it was not done: a refund answered with the document of the charge, say,
- * which it leaves as it was.  What an answer does not name it does not show.
+ * The bank says yes to a capture, void or refund, and in the same answer shows that it was not
+ * done: a refund answered with the document of the charge, say, which it leaves as it was.  What an
+ * answer does not name it does not show.
  */
 extern bool pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a);
 
-/* More was given back than was asked for, all refunds that pgw knows of together, or than was ever captured. */
+/*
+ * More was given back than was asked for, all refunds that pgw knows of together, or than was ever
+ * captured.
+ */
 extern bool pgw_shown_excess(const PgwAsked *asked, const PgwAnswer *a);
 
 /*
- * The amount that is left to give back of a charge, 0 when the answer does not say it. *captured: on entry whether the charge was asked for as a captured
- * one; set to what the answer shows, where it shows that.
+ * The amount that is left to give back of a charge, 0 when the answer does not say it. *captured:
+ * on entry whether the charge was asked for as a captured one; set to what the answer shows, where
+ * it shows that.
  */
 extern int64_t pgw_shown_left(const PgwAnswer *a, bool *captured);
 

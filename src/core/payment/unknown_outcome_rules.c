@@ -2,10 +2,13 @@
  * unknown_outcome_rules.c - an attempt whose outcome is not known: how to find out
  *
  * Invariants:
- *	- A look-up comes before a replay: it cannot charge.
- *	- A replay only with the same key, while the bank surely remembers it, with what was sent before (a token; a card was never kept).
- *	- What a bank has answered with an error and stored so is not asked again under its key: it would say the same for ever.
- *	- "Not found" counts only where the connector says that the look-up is consistent, and only after that time.
+ *     - A look-up comes before a replay: it cannot charge.
+ *     - A replay only with the same key, while the bank surely remembers it, with what was sent
+ *       before (a token; a card was never kept).
+ *     - What a bank has answered with an error and stored so is not asked again under its key: it
+ *       would say the same for ever.
+ *     - "Not found" counts only where the connector says that the look-up is consistent, and only
+ *       after that time.
  */
 #include "core/payment/unknown_outcome_rules.h"
 
@@ -13,7 +16,10 @@
 
 #include "core/base/mutant.h"
 
-/* The bank's clock and ours differ, and a request takes a while: what is nearly over counts as over. */
+/*
+ * The bank's clock and ours differ, and a request takes a while: what is nearly over counts as
+ * over.
+ */
 #define KEY_MARGIN_S 60
 
 bool
@@ -39,10 +45,11 @@ pgw_capabilities_not_found_counts(const PgwCapabilities *caps, int64_t asked_age
 }
 
 PgwUnknownOutcomeStep
-pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts, const char **reason)
+pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts,
+						 const char **reason)
 {
-	bool		replay = pgw_unknown_outcome_can_replay(caps, facts);
-	bool		lookup = caps->lookup && (!caps->lookup_needs_id || facts->has_id);
+	bool replay = pgw_unknown_outcome_can_replay(caps, facts);
+	bool lookup = caps->lookup && (!caps->lookup_needs_id || facts->has_id);
 
 	*reason = NULL;
 	if (facts->approved)
@@ -60,8 +67,12 @@ pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFac
 		*reason = "deadline";
 		return PGW_UNKNOWN_OUTCOME_REVIEW;
 	}
-	/* a bank that forgets what it did not find, or shows something else, is asked again with the key, if that can tell */
-	if (lookup && ((caps->lookup_consistent_after_s >= 0 && !facts->lookup_inconclusive) || !replay))
+	/*
+	 * a bank that forgets what it did not find, or shows something else, is asked again with the
+	 * key, if that can tell
+	 */
+	if (lookup &&
+		((caps->lookup_consistent_after_s >= 0 && !facts->lookup_inconclusive) || !replay))
 		return PGW_UNKNOWN_OUTCOME_LOOKUP;
 	if (replay)
 		return PGW_UNKNOWN_OUTCOME_REPLAY;

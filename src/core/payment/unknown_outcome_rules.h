@@ -13,36 +13,44 @@
 
 typedef enum PgwUnknownOutcomeStep
 {
-	PGW_UNKNOWN_OUTCOME_LOOKUP = 0,		/* ask by our reference */
-	PGW_UNKNOWN_OUTCOME_REPLAY,			/* the same request again, with the same key */
-	PGW_UNKNOWN_OUTCOME_CANCEL,			/* approved, and nobody can say which charge that is: cancel it by our reference */
-	PGW_UNKNOWN_OUTCOME_REVIEW			/* no way (left) to find out */
+	PGW_UNKNOWN_OUTCOME_LOOKUP = 0, /* ask by our reference */
+	PGW_UNKNOWN_OUTCOME_REPLAY,     /* the same request again, with the same key */
+	/* approved, and nobody can say which charge that is: cancel it by our reference */
+	PGW_UNKNOWN_OUTCOME_CANCEL,
+	PGW_UNKNOWN_OUTCOME_REVIEW /* no way (left) to find out */
 } PgwUnknownOutcomeStep;
 
 typedef struct PgwUnknownOutcomeFacts
 {
-	bool		has_token;		/* a card is gone with its slot */
-	bool		has_id;			/* the bank's, of the charge */
-	bool		resend_allowed;			/* a look-up has just said "not found", and that counts: sending again is allowed */
-	bool		error_answered; /* the bank has answered this key's request with an error of its own (5xx) */
-	bool		lookup_inconclusive;			/* a look-up was just answered with something else than this charge */
-	bool		approved;		/* the bank has said yes, without naming the charge: only that is to be found out */
-	int64_t		key_age_s;		/* since the key's first use */
-	int64_t		asked_age_s;	/* since the last request that can charge ended */
-	int64_t		deadline_s;		/* how long to ask at most */
+	bool has_token; /* a card is gone with its slot */
+	bool has_id;    /* the bank's, of the charge */
+	/* a look-up has just said "not found", and that counts: sending again is allowed */
+	bool resend_allowed;
+	/* the bank has answered this key's request with an error of its own (5xx) */
+	bool error_answered;
+	/* a look-up was just answered with something else than this charge */
+	bool lookup_inconclusive;
+	/* the bank has said yes, without naming the charge: only that is to be found out */
+	bool approved;
+	int64_t key_age_s;   /* since the key's first use */
+	int64_t asked_age_s; /* since the last request that can charge ended */
+	int64_t deadline_s;  /* how long to ask at most */
 } PgwUnknownOutcomeFacts;
 
 /* *reason: a word for event_data when it is REVIEW. */
-extern PgwUnknownOutcomeStep pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts, const char **reason);
+extern PgwUnknownOutcomeStep pgw_unknown_outcome_step(const PgwCapabilities *caps,
+													  const PgwUnknownOutcomeFacts *facts,
+													  const char **reason);
 
 /* Does the bank surely still know a key that it first saw so long ago? */
 extern bool pgw_capabilities_key_remembered(const PgwCapabilities *caps, int64_t key_age_s);
 
 /*
- * Is a replay safe, and can it tell anything: a bank that honours the key, a token, the key young enough to be remembered, and not stored with an error
- * that the bank would only repeat?
+ * Is a replay safe, and can it tell anything: a bank that honours the key, a token, the key young
+ * enough to be remembered, and not stored with an error that the bank would only repeat?
  */
-extern bool pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts);
+extern bool pgw_unknown_outcome_can_replay(const PgwCapabilities *caps,
+										   const PgwUnknownOutcomeFacts *facts);
 
 /* Does "not found" count by now?  asked_age_s: since the last request that could have made it. */
 extern bool pgw_capabilities_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s);

@@ -1,7 +1,8 @@
 /*
  * same_request.c - what makes two requests under one client_request_id the same request
  *
- * Owns the list of fields that are compared (contract section 5).  Not compared: CVV, holder, metadata, timeout, process or submit.
+ * Owns the list of fields that are compared (contract section 5).  Not compared: CVV, holder,
+ * metadata, timeout, process or submit.
  */
 #include "core/request/same_request.h"
 
@@ -20,8 +21,8 @@ pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names)
 	const struct
 	{
 		const char *name;
-		bool		differs;
-	}			fields[] = {
+		bool differs;
+	} fields[] = {
 		{"amount", a->amount != b->amount},
 		{"currency", text_differs(a->currency, b->currency)},
 		{"token", text_differs(a->token, b->token)},
@@ -32,7 +33,7 @@ pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names)
 		{"capture", a->capture != b->capture},
 		{"reference", text_differs(a->reference, b->reference)},
 	};
-	int			n = 0;
+	int n = 0;
 
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 	{

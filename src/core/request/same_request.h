@@ -9,21 +9,24 @@
 #include "core/base/buf.h"
 #include "core/request/validate.h"
 
-/* NULL and "" are the same. Of a payment by token, the card's fields are none: what the bank says of it later is no part of the request. */
+/*
+ * NULL and "" are the same. Of a payment by token, the card's fields are none: what the bank says
+ * of it later is no part of the request.
+ */
 typedef struct PgwIdentity
 {
-	int64_t		amount;
+	int64_t amount;
 	const char *currency;
 	const char *token;
 	const char *card_last4;
-	int			card_expiry_month;	/* 0: none */
-	int			card_expiry_year;	/* two digits mean the same as four */
-	const char *bank;			/* named by the caller */
+	int card_expiry_month; /* 0: none */
+	int card_expiry_year;  /* two digits mean the same as four */
+	const char *bank;      /* named by the caller */
 	PgwCaptureMode capture;
 	const char *reference;
 } PgwIdentity;
 
 /* How many fields differ; their names are appended to *names as JSON strings with commas. */
-extern int	pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names);
+extern int pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names);
 
 #endif

@@ -1,13 +1,15 @@
 /*
  * validate.c - checks of a caller's arguments
  *
- * Owns the rules for every argument of process_payment and submit_payment, and the text of their faults.  One static function
- * per argument; each appends its faults, so that one call names all that is wrong, in the order of the SQL arguments.
+ * Owns the rules for every argument of process_payment and submit_payment, and the text of their
+ * faults.  One static function per argument; each appends its faults, so that one call names all
+ * that is wrong, in the order of the SQL arguments.
  *
- * Invariants: every code is in error_codes.c; no message holds an argument's value, but for the name of an unknown option, and that
- * only after it was seen to hold no secret; the caller's strings are never kept, the one copy of card digits is wiped.
+ * Invariants: every code is in error_codes.c; no message holds an argument's value, but for the
+ * name of an unknown option, and that only after it was seen to hold no secret; the caller's
+ * strings are never kept, the one copy of card digits is wiped.
  */
-#define _DEFAULT_SOURCE			/* explicit_bzero */
+#define _DEFAULT_SOURCE /* explicit_bzero */
 #include "core/request/validate.h"
 
 #include <inttypes.h>
@@ -23,14 +25,14 @@
 #define MAX_CARD_DIGITS 19
 #define MIN_CARD_DIGITS 12
 #define MAX_JSON_DEPTH 64
-#define MAX_OPTION_NAME_BYTES 64	/* longer unknown keys are not named */
+#define MAX_OPTION_NAME_BYTES 64 /* longer unknown keys are not named */
 
 typedef struct Checker
 {
 	const PgwPaymentArgs *args;
-	PgwBuf	   *faults;
-	int			count;			/* faults so far, those of the caller included */
-	PgwSought	sought;			/* what no field that is kept may hold */
+	PgwBuf *faults;
+	int count;        /* faults so far, those of the caller included */
+	PgwSought sought; /* what no field that is kept may hold */
 } Checker;
 
 static const char *const capture_names[] = {
@@ -61,7 +63,7 @@ is_digit(char c)
 static size_t
 utf8_chars(const char *s)
 {
-	size_t		n = 0;
+	size_t n = 0;
 
 	for (; *s != '\0'; s++)
 		n += ((unsigned char) *s & 0xC0) != 0x80;
@@ -89,7 +91,9 @@ static void
 card_fault(Checker *c, const char *field, PgwFound found)
 {
 	if (found != PGW_FOUND_NOTHING)
-		fault(c, field, "card_number_in_stored_field", found == PGW_FOUND_CVV ? "must not contain the card's security code" : "must not contain a card number");
+		fault(c, field, "card_number_in_stored_field",
+			  found == PGW_FOUND_CVV ? "must not contain the card's security code"
+									 : "must not contain a card number");
 }
 
 static bool
@@ -100,7 +104,8 @@ has_card(const Checker *c, const char *text)
 
 /* A bounded text that is kept or logged: max counts bytes or characters. */
 static void
-check_text(Checker *c, const char *field, PgwTextKind kind, const char *value, size_t max, bool bytes, bool required, const char *too_long)
+check_text(Checker *c, const char *field, PgwTextKind kind, const char *value, size_t max,
+		   bool bytes, bool required, const char *too_long)
 {
 	if (value == NULL)
 	{
@@ -117,7 +122,10 @@ check_text(Checker *c, const char *field, PgwTextKind kind, const char *value, s
 	card_fault(c, field, pgw_card_in_text(&c->sought, kind, value, strlen(value)));
 }
 
-/* Blanks as people see them: also U+00A0, U+2000 to U+200F, U+2028, U+2029, U+202F, U+205F, U+3000 and U+FEFF. The length of the one at s, or 0. */
+/*
+ * Blanks as people see them: also U+00A0, U+2000 to U+200F, U+2028, U+2029, U+202F, U+205F, U+3000
+ * and U+FEFF. The length of the one at s, or 0.
+ */
 static size_t
 blank_length(const char *s)
 {
@@ -127,8 +135,10 @@ blank_length(const char *s)
 		return 1;
 	if (b[0] == 0xC2 && b[1] == 0xA0)
 		return 2;
-	if ((b[0] == 0xE2 && b[1] == 0x80 && (b[2] <= 0x8F || b[2] == 0xA8 || b[2] == 0xA9 || b[2] == 0xAF)) ||
-		(b[0] == 0xE2 && b[1] == 0x81 && b[2] == 0x9F) || (b[0] == 0xE3 && b[1] == 0x80 && b[2] == 0x80) ||
+	if ((b[0] == 0xE2 && b[1] == 0x80 &&
+		 (b[2] <= 0x8F || b[2] == 0xA8 || b[2] == 0xA9 || b[2] == 0xAF)) ||
+		(b[0] == 0xE2 && b[1] == 0x81 && b[2] == 0x9F) ||
+		(b[0] == 0xE3 && b[1] == 0x80 && b[2] == 0x80) ||
 		(b[0] == 0xEF && b[1] == 0xBB && b[2] == 0xBF))
 		return 3;
 	return 0;
@@ -137,7 +147,7 @@ blank_length(const char *s)
 static bool
 has_blank_ends(const char *s)
 {
-	size_t		len = strlen(s);
+	size_t len = strlen(s);
 
 	if (blank_length(s) > 0)
 		return true;
@@ -149,11 +159,15 @@ has_blank_ends(const char *s)
 	return false;
 }
 
-/* An id that looks like another one is another payment: what a file, a form or a copied cell has put around it is no part of it. */
+/*
+ * An id that looks like another one is another payment: what a file, a form or a copied cell has
+ * put around it is no part of it.
+ */
 static void
 check_id(Checker *c, const char *field, const char *value)
 {
-	check_text(c, field, PGW_TEXT_ID, value, PGW_MAX_ID_CHARS, false, true, "must be at most 255 characters");
+	check_text(c, field, PGW_TEXT_ID, value, PGW_MAX_ID_CHARS, false, true,
+			   "must be at most 255 characters");
 	if (value != NULL && value[0] != '\0' && has_blank_ends(value))
 		fault(c, field, "invalid_format", "must not begin or end with a blank");
 }
@@ -164,17 +178,21 @@ check_amount(Checker *c)
 	if (c->args->amount_isnull)
 		fault(c, "amount", "required", "must not be null");
 	else if (c->args->amount_fault == PGW_AMOUNT_FRACTION)
-		fault(c, "amount", "invalid_format",
-			  "must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234");
+		fault(
+			c, "amount", "invalid_format",
+			"must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234");
 	else if (c->args->amount_fault == PGW_AMOUNT_NO_NUMBER)
-		fault(c, "amount", "invalid_format", "must be a whole number of minor units of the currency, not NaN or Infinity");
+		fault(c, "amount", "invalid_format",
+			  "must be a whole number of minor units of the currency, not NaN or Infinity");
 	else if (c->args->amount_fault == PGW_AMOUNT_TOO_LARGE)
-		fault(c, "amount", "out_of_range", "must be at most 9223372036854775807, in minor units of the currency");
+		fault(c, "amount", "out_of_range",
+			  "must be at most 9223372036854775807, in minor units of the currency");
 	else if (c->args->amount <= 0)
-		fault(c, "amount", "out_of_range", "must be greater than 0, in minor units of the currency");
+		fault(c, "amount", "out_of_range",
+			  "must be greater than 0, in minor units of the currency");
 	else if (c->sought.card_number != NULL)
 	{
-		char		digits[24];
+		char digits[24];
 
 		snprintf(digits, sizeof(digits), "%" PRId64, c->args->amount);
 		if (pgw_card_in_text(&c->sought, PGW_TEXT_ID, digits, strlen(digits)) == PGW_FOUND_NUMBER)
@@ -186,8 +204,8 @@ static void
 check_currency(Checker *c)
 {
 	const char *currency = c->args->currency;
-	char		upper[4] = "";
-	bool		letters;
+	char upper[4] = "";
+	bool letters;
 
 	if (currency == NULL)
 	{
@@ -199,23 +217,25 @@ check_currency(Checker *c)
 	letters = strlen(currency) == 3;
 	for (int i = 0; letters && i < 3; i++)
 	{
-		bool		lower = currency[i] >= 'a' && currency[i] <= 'z';
+		bool lower = currency[i] >= 'a' && currency[i] <= 'z';
 
 		upper[i] = lower ? (char) (currency[i] - 'a' + 'A') : currency[i];
 	}
 	if (letters && pgw_currency_find(upper) != NULL)
-		fault(c, "currency", "invalid_format", "must be an ISO 4217 alphabetic code; use upper case");
+		fault(c, "currency", "invalid_format",
+			  "must be an ISO 4217 alphabetic code; use upper case");
 	else
-		fault(c, "currency", "unknown_value", "must be an ISO 4217 alphabetic code of an active currency, such as EUR");
+		fault(c, "currency", "unknown_value",
+			  "must be an ISO 4217 alphabetic code of an active currency, such as EUR");
 }
 
 /* Digits with blanks or hyphens that pass Luhn: whoever gives that as a token means a card. */
 static bool
 is_bare_card_number(const char *text)
 {
-	char		digits[MAX_CARD_DIGITS];
-	size_t		n = 0;
-	bool		found;
+	char digits[MAX_CARD_DIGITS];
+	size_t n = 0;
+	bool found;
 
 	for (; *text != '\0'; text++)
 	{
@@ -228,7 +248,8 @@ is_bare_card_number(const char *text)
 		}
 		digits[n++] = *text;
 	}
-	found = n >= MIN_CARD_DIGITS && pgw_luhn_ok(digits, n) && pgw_card_brand(digits, n) != PGW_BRAND_UNKNOWN;
+	found = n >= MIN_CARD_DIGITS && pgw_luhn_ok(digits, n) &&
+			pgw_card_brand(digits, n) != PGW_BRAND_UNKNOWN;
 	explicit_bzero(digits, sizeof(digits));
 	return found;
 }
@@ -243,11 +264,13 @@ check_token(Checker *c)
 		if (c->args->is_submit)
 			fault(c, "token", "required", "must not be null");
 		else if (c->args->card_number == NULL)
-			fault(c, "token", "required", "give exactly one of token and card_number; both are null");
+			fault(c, "token", "required",
+				  "give exactly one of token and card_number; both are null");
 		return;
 	}
 	if (c->args->card_number != NULL)
-		fault(c, "token", "conflicting_fields", "give exactly one of token and card_number; both are given");
+		fault(c, "token", "conflicting_fields",
+			  "give exactly one of token and card_number; both are given");
 	if (token[0] == '\0')
 		fault(c, "token", "required", "must not be empty");
 	else if (strlen(token) > PGW_MAX_TOKEN_BYTES)
@@ -256,31 +279,34 @@ check_token(Checker *c)
 	{
 		if (*p <= 0x20 || *p >= 0x7F)
 		{
-			fault(c, "token", "invalid_format", "must be printable ASCII characters without blanks");
+			fault(c, "token", "invalid_format",
+				  "must be printable ASCII characters without blanks");
 			break;
 		}
 	}
 	if (is_bare_card_number(token) || has_card(c, token))
-		fault(c, "token", "card_number_in_stored_field", c->args->is_submit
-			  ? "a card number is not a token; use process_payment"
-			  : "a card number is not a token; use card_number");
+		fault(c, "token", "card_number_in_stored_field",
+			  c->args->is_submit ? "a card number is not a token; use process_payment"
+								 : "a card number is not a token; use card_number");
 }
 
 static bool
 check_card_number(Checker *c, PgwCheckedArgs *out)
 {
 	const char *number = c->args->card_number;
-	size_t		len;
+	size_t len;
 
 	len = strlen(number);
 	if (len < MIN_CARD_DIGITS || len > MAX_CARD_DIGITS || strspn(number, "0123456789") != len)
 	{
-		fault(c, "card_number", "invalid_format", "must be 12 to 19 digits without blanks or hyphens");
+		fault(c, "card_number", "invalid_format",
+			  "must be 12 to 19 digits without blanks or hyphens");
 		return false;
 	}
 	if (!pgw_luhn_ok(number, len))
 	{
-		fault(c, "card_number", "luhn_failed", "fails its check digit (Luhn); a digit is probably mistyped");
+		fault(c, "card_number", "luhn_failed",
+			  "fails its check digit (Luhn); a digit is probably mistyped");
 		return false;
 	}
 	out->brand = pgw_card_brand(number, len);
@@ -292,8 +318,10 @@ static void
 check_expiry(Checker *c, int64_t now)
 {
 	const PgwPaymentArgs *args = c->args;
-	bool		month_ok = !args->card_expiry_month_isnull && args->card_expiry_month >= 1 && args->card_expiry_month <= 12;
-	bool		year_ok = !args->card_expiry_year_isnull && args->card_expiry_year >= 2000 && args->card_expiry_year <= 2099;
+	bool month_ok = !args->card_expiry_month_isnull && args->card_expiry_month >= 1 &&
+					args->card_expiry_month <= 12;
+	bool year_ok = !args->card_expiry_year_isnull && args->card_expiry_year >= 2000 &&
+				   args->card_expiry_year <= 2099;
 
 	if (args->card_expiry_month_isnull)
 		fault(c, "card_expiry_month", "required", "is required with card_number");
@@ -312,7 +340,7 @@ check_card(Checker *c, int64_t now, PgwCheckedArgs *out)
 {
 	const PgwPaymentArgs *args = c->args;
 	const char *only = "is allowed only with card_number";
-	bool		number_ok;
+	bool number_ok;
 
 	if (args->card_number == NULL)
 	{
@@ -328,20 +356,23 @@ check_card(Checker *c, int64_t now, PgwCheckedArgs *out)
 	}
 	if (args->is_submit)
 	{
-		fault(c, "card_number", "conflicting_fields", "a submitted payment takes a token only; use process_payment");
+		fault(c, "card_number", "conflicting_fields",
+			  "a submitted payment takes a token only; use process_payment");
 		return;
 	}
 	number_ok = check_card_number(c, out);
 	check_expiry(c, now);
-	if (args->card_cvv != NULL && !pgw_card_cvv_ok(number_ok ? out->brand : PGW_BRAND_UNKNOWN, args->card_cvv))
+	if (args->card_cvv != NULL &&
+		!pgw_card_cvv_ok(number_ok ? out->brand : PGW_BRAND_UNKNOWN, args->card_cvv))
 		fault(c, "card_cvv", "cvv_invalid", "must be 3 digits, for American Express 4");
-	check_text(c, "card_holder", PGW_TEXT_VALUE, args->card_holder, PGW_MAX_HOLDER_BYTES, true, false, "must be at most 255 bytes");
+	check_text(c, "card_holder", PGW_TEXT_VALUE, args->card_holder, PGW_MAX_HOLDER_BYTES, true,
+			   false, "must be at most 255 bytes");
 }
 
 static void
 check_capture(Checker *c, PgwCheckedArgs *out)
 {
-	int			mode = pgw_capture_parse(c->args->capture);
+	int mode = pgw_capture_parse(c->args->capture);
 
 	if (c->args->capture == NULL)
 		fault(c, "capture", "required", "must not be null");
@@ -352,15 +383,16 @@ check_capture(Checker *c, PgwCheckedArgs *out)
 }
 
 /*
- * Parse a JSON object; NULL after a fault, and where there is nothing to check: {} is the default of all such arguments and what nearly every call
- * has, and parsing it would be most of the validation's work.
+ * Parse a JSON object; NULL after a fault, and where there is nothing to check: {} is the default
+ * of all such arguments and what nearly every call has, and parsing it would be most of the
+ * validation's work.
  */
 static struct json_object *
 parse_object(Checker *c, const char *field, const char *text, size_t max, const char *too_long)
 {
 	struct json_tokener *tok;
 	struct json_object *value;
-	size_t		len;
+	size_t len;
 
 	if (text == NULL)
 	{
@@ -383,7 +415,8 @@ parse_object(Checker *c, const char *field, const char *text, size_t max, const 
 	}
 	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
 	value = json_tokener_parse_ex(tok, text, (int) len + 1);
-	if (json_tokener_get_error(tok) != json_tokener_success || !json_object_is_type(value, json_type_object))
+	if (json_tokener_get_error(tok) != json_tokener_success ||
+		!json_object_is_type(value, json_type_object))
 	{
 		fault(c, field, "invalid_format", "must be a JSON object, nested at most 64 deep");
 		json_object_put(value);
@@ -396,20 +429,22 @@ parse_object(Checker *c, const char *field, const char *text, size_t max, const 
 static void
 check_metadata(Checker *c)
 {
-	struct json_object *value = parse_object(c, "metadata", c->args->metadata, PGW_MAX_METADATA_BYTES,
-											 "must be at most 16384 bytes");
+	struct json_object *value = parse_object(c, "metadata", c->args->metadata,
+											 PGW_MAX_METADATA_BYTES, "must be at most 16384 bytes");
 
 	if (value == NULL)
 		return;
-	card_fault(c, "metadata", pgw_card_in_json(&c->sought, c->args->metadata, strlen(c->args->metadata)));
+	card_fault(c, "metadata",
+			   pgw_card_in_json(&c->sought, c->args->metadata, strlen(c->args->metadata)));
 	json_object_put(value);
 }
 
 static void
 check_bank_fields(Checker *c)
 {
-	struct json_object *value = parse_object(c, "bank_fields", c->args->bank_fields, PGW_MAX_BANK_FIELDS_BYTES,
-											 "must be at most 4096 bytes");
+	struct json_object *value =
+		parse_object(c, "bank_fields", c->args->bank_fields, PGW_MAX_BANK_FIELDS_BYTES,
+					 "must be at most 4096 bytes");
 
 	if (value == NULL)
 		return;
@@ -417,21 +452,25 @@ check_bank_fields(Checker *c)
 		json_object_object_foreach(value, key, member)
 		{
 			(void) key;
-			if (json_object_is_type(member, json_type_object) || json_object_is_type(member, json_type_array))
+			if (json_object_is_type(member, json_type_object) ||
+				json_object_is_type(member, json_type_array))
 			{
-				fault(c, "bank_fields", "invalid_format", "members must be strings, numbers, booleans or null");
+				fault(c, "bank_fields", "invalid_format",
+					  "members must be strings, numbers, booleans or null");
 				break;
 			}
 		}
 	}
-	card_fault(c, "bank_fields", pgw_card_in_json(&c->sought, c->args->bank_fields, strlen(c->args->bank_fields)));
+	card_fault(c, "bank_fields",
+			   pgw_card_in_json(&c->sought, c->args->bank_fields, strlen(c->args->bank_fields)));
 	json_object_put(value);
 }
 
 static void
 check_timeout(Checker *c)
 {
-	if (!c->args->timeout_isnull && (c->args->timeout_ms < 0 || c->args->timeout_ms > PGW_MAX_TIMEOUT_MS))
+	if (!c->args->timeout_isnull &&
+		(c->args->timeout_ms < 0 || c->args->timeout_ms > PGW_MAX_TIMEOUT_MS))
 		fault(c, "timeout", "out_of_range", "must be 0 to 24 hours");
 }
 
@@ -467,15 +506,15 @@ may_name(const Checker *c, const char *key)
 static void
 check_options(Checker *c)
 {
-	struct json_object *value = parse_object(c, "options", c->args->options, PGW_MAX_BANK_FIELDS_BYTES,
-											 "must be at most 4096 bytes");
+	struct json_object *value = parse_object(
+		c, "options", c->args->options, PGW_MAX_BANK_FIELDS_BYTES, "must be at most 4096 bytes");
 
 	if (value == NULL)
 		return;
 	{
 		json_object_object_foreach(value, key, member)
 		{
-			char		message[MAX_OPTION_NAME_BYTES + 32];
+			char message[MAX_OPTION_NAME_BYTES + 32];
 
 			(void) member;
 			if (may_name(c, key))
@@ -485,14 +524,18 @@ check_options(Checker *c)
 			fault(c, "options", "unknown_option", message);
 		}
 	}
-	card_fault(c, "options", pgw_card_in_json(&c->sought, c->args->options, strlen(c->args->options)));
+	card_fault(c, "options",
+			   pgw_card_in_json(&c->sought, c->args->options, strlen(c->args->options)));
 	json_object_put(value);
 }
 
 int
-pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArgs *out, PgwBuf *faults)
+pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArgs *out,
+						  PgwBuf *faults)
 {
-	Checker		c = {.args = args, .faults = faults, .sought = {.card_number = args->card_number, .card_cvv = args->card_cvv}};
+	Checker c = {.args = args,
+				 .faults = faults,
+				 .sought = {.card_number = args->card_number, .card_cvv = args->card_cvv}};
 
 	memset(out, 0, sizeof(*out));
 
@@ -503,14 +546,17 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_token(&c);
 	check_card(&c, now, out);
 	if (args->bank != NULL)
-		check_text(&c, "bank", PGW_TEXT_ID, args->bank, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
+		check_text(&c, "bank", PGW_TEXT_ID, args->bank, PGW_MAX_NAME_BYTES, true, true,
+				   "must be at most 63 bytes");
 	check_capture(&c, out);
-	check_text(&c, "reference", PGW_TEXT_VALUE, args->reference, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_text(&c, "reference", PGW_TEXT_VALUE, args->reference, PGW_MAX_REFERENCE_CHARS, false,
+			   false, "must be at most 255 characters");
 	check_metadata(&c);
 	check_bank_fields(&c);
 	check_timeout(&c);
 	check_on_failure(&c, out);
-	check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true, "must be at most 63 bytes");
+	check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
+			   "must be at most 63 bytes");
 	check_options(&c);
 	pgw_buf_puts(faults, "]");
 	return c.count;
@@ -519,8 +565,9 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 int
 pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults)
 {
-	PgwPaymentArgs	none = {.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
-	Checker		c = {.args = &none, .faults = faults};
+	PgwPaymentArgs none = {
+		.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
+	Checker c = {.args = &none, .faults = faults};
 
 	pgw_buf_puts(faults, "[");
 	if (args->payment_id_isnull)
@@ -530,7 +577,8 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults)
 		check_amount(&c);
 	if (args->final_isnull)
 		fault(&c, "final", "required", "must not be null");
-	check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false, false, "must be at most 255 characters");
+	check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false, false,
+			   "must be at most 255 characters");
 	check_options(&c);
 	pgw_buf_puts(faults, "]");
 	return c.count;
@@ -539,8 +587,8 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults)
 int
 pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already)
 {
-	PgwPaymentArgs	none = {0};
-	Checker		c = {.args = &none, .faults = faults, .count = already};
+	PgwPaymentArgs none = {0};
+	Checker c = {.args = &none, .faults = faults, .count = already};
 
 	check_id(&c, field, value);
 	return c.count - already;

@@ -18,7 +18,7 @@
 #define PGW_MAX_REFERENCE_CHARS 255
 #define PGW_MAX_TOKEN_BYTES 512
 #define PGW_MAX_HOLDER_BYTES 255
-#define PGW_MAX_NAME_BYTES 63		/* bank and merchant names */
+#define PGW_MAX_NAME_BYTES 63 /* bank and merchant names */
 #define PGW_MAX_METADATA_BYTES 16384
 #define PGW_MAX_BANK_FIELDS_BYTES 4096
 #define PGW_MAX_TIMEOUT_MS INT64_C(86400000)
@@ -33,66 +33,71 @@ typedef enum PgwCaptureMode
 /* What a caller asked for, as it came: strings are NUL terminated UTF-8 or NULL for SQL NULL. */
 typedef struct PgwPaymentArgs
 {
-	bool		is_submit;
+	bool is_submit;
 	const char *client_request_id;
-	bool		amount_isnull;
-	PgwAmountFault	amount_fault;	/* PGW_AMOUNT_OK: amount holds it */
-	int64_t		amount;
+	bool amount_isnull;
+	PgwAmountFault amount_fault; /* PGW_AMOUNT_OK: amount holds it */
+	int64_t amount;
 	const char *currency;
 	const char *token;
 	const char *card_number;
-	bool		card_expiry_month_isnull;
-	int			card_expiry_month;
-	bool		card_expiry_year_isnull;
-	int			card_expiry_year;
+	bool card_expiry_month_isnull;
+	int card_expiry_month;
+	bool card_expiry_year_isnull;
+	int card_expiry_year;
 	const char *card_cvv;
 	const char *card_holder;
-	const char *bank;			/* NULL: by priority */
+	const char *bank; /* NULL: by priority */
 	const char *capture;
 	const char *reference;
-	const char *metadata;		/* JSON text */
-	const char *bank_fields;	/* JSON text */
-	bool		timeout_isnull;
-	int64_t		timeout_ms;		/* may be negative: a fault */
-	const char *on_failure;		/* NULL: the setting */
+	const char *metadata;    /* JSON text */
+	const char *bank_fields; /* JSON text */
+	bool timeout_isnull;
+	int64_t timeout_ms;     /* may be negative: a fault */
+	const char *on_failure; /* NULL: the setting */
 	const char *merchant;
-	const char *options;		/* JSON text */
+	const char *options; /* JSON text */
 } PgwPaymentArgs;
 
 /* What the checks derive from it. */
 typedef struct PgwCheckedArgs
 {
 	PgwCaptureMode capture;
-	bool		on_failure_raise;	/* only when request.on_failure is not NULL */
+	bool on_failure_raise; /* only when request.on_failure is not NULL */
 	PgwCardBrand brand;
-	char		last4[5];		/* empty for a token */
+	char last4[5]; /* empty for a token */
 } PgwCheckedArgs;
 
 /*
- * Append a JSON array of {"field","code","message"} to faults, in argument order, and return the number of faults.
- * codes are error_codes of error_codes.h.  now: Unix seconds, for the card's expiry.
+ * Append a JSON array of {"field","code","message"} to faults, in argument order, and return the
+ * number of faults. codes are error_codes of error_codes.h.  now: Unix seconds, for the card's
+ * expiry.
  */
-extern int	pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArgs *out, PgwBuf *faults);
+extern int pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArgs *out,
+									 PgwBuf *faults);
 
 /* What a caller of capture, void or refund asked for. */
 typedef struct PgwOperationArgs
 {
-	bool		payment_id_isnull;
+	bool payment_id_isnull;
 	const char *client_request_id;
-	bool		has_amount;		/* else all that is left */
-	PgwAmountFault	amount_fault;	/* PGW_AMOUNT_OK: amount holds it */
-	int64_t		amount;
-	bool		final_isnull;	/* capture */
-	const char *reason;			/* refund; NULL: none */
-	const char *options;		/* JSON text */
+	bool has_amount;             /* else all that is left */
+	PgwAmountFault amount_fault; /* PGW_AMOUNT_OK: amount holds it */
+	int64_t amount;
+	bool final_isnull;   /* capture */
+	const char *reason;  /* refund; NULL: none */
+	const char *options; /* JSON text */
 } PgwOperationArgs;
 
-extern int	pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults);
+extern int pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults);
 
-/* The same for a lone operation id / text field, used by capture, void, refund, find. field names it. Appends without the brackets. */
-extern int	pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already);
+/*
+ * The same for a lone operation id / text field, used by capture, void, refund, find. field names
+ * it. Appends without the brackets.
+ */
+extern int pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already);
 
 extern const char *pgw_capture_name(PgwCaptureMode m);
-extern int	pgw_capture_parse(const char *name);	/* -1 */
+extern int pgw_capture_parse(const char *name); /* -1 */
 
 #endif

@@ -1,12 +1,14 @@
 /*
  * state_machine.c - the table of legal edges, and the names of states, events and kinds
  *
- * Owns the one table that says which event may move an attempt from which state to which.  docs/state-machine.md shows the
- * same rows; a unit test compares the two, and another compares the table with an independent transcription.
+ * Owns the one table that says which event may move an attempt from which state to which.
+ * docs/state-machine.md shows the same rows; a unit test compares the two, and another compares the
+ * table with an independent transcription.
  *
- * Invariants: no row stands twice; an attempt enters by None -> Created only; the final states (Completed, Failed, Refunded)
- * are left only because the bank later shows or does something else; Refunding and Refunded (giving back what a lost caller
- * was charged) are for payments only, as captures, voids and refunds are not undone but reviewed.
+ * Invariants: no row stands twice; an attempt enters by None -> Created only; the final states
+ * (Completed, Failed, Refunded) are left only because the bank later shows or does something else;
+ * Refunding and Refunded (giving back what a lost caller was charged) are for payments only, as
+ * captures, voids and refunds are not undone but reviewed.
  */
 #include "core/state/state_machine.h"
 
@@ -20,10 +22,15 @@ static const PgwEdge edges[] = {
 	/* Accepted. */
 	{PGW_STATE_NONE, PGW_CREATED, PGW_EV_TRANSACTION_STARTED, ANY},
 
-	/* The intent is durable, the bank is about to be called; or provably not sent, and tried again or elsewhere. */
+	/*
+	 * The intent is durable, the bank is about to be called; or provably not sent, and tried again
+	 * or elsewhere.
+	 */
 	{PGW_CREATED, PGW_CREATED, PGW_EV_BANK_PROCESSING_STARTED, ANY},
 	{PGW_CREATED, PGW_CREATED, PGW_EV_BANK_RETRY_SCHEDULED, ANY},
-	/* Only a charge can go to another bank; the other kinds belong to the bank that has the charge. */
+	/*
+	 * Only a charge can go to another bank; the other kinds belong to the bank that has the charge.
+	 */
 	{PGW_CREATED, PGW_CREATED, PGW_EV_BANK_SWITCHED, PAYMENT},
 
 	/* The bank said yes. */
@@ -36,7 +43,10 @@ static const PgwEdge edges[] = {
 	{PGW_BANK_UNKNOWN, PGW_FAILED, PGW_EV_BANK_PROCESSING_FAILED, ANY},
 	{PGW_BANK_UNKNOWN, PGW_FAILED, PGW_EV_TRANSACTION_FAILED, ANY},
 
-	/* It may have reached the bank and there is no trusted or final answer; looked, still not known. */
+	/*
+	 * It may have reached the bank and there is no trusted or final answer; looked, still not
+	 * known.
+	 */
 	{PGW_CREATED, PGW_BANK_UNKNOWN, PGW_EV_BANK_OUTCOME_UNKNOWN, ANY},
 	{PGW_CREATED, PGW_BANK_UNKNOWN, PGW_EV_BANK_PROCESSING_PENDING, ANY},
 	{PGW_BANK_UNKNOWN, PGW_BANK_UNKNOWN, PGW_EV_BANK_STATUS_CHECKED, ANY},
@@ -54,7 +64,10 @@ static const PgwEdge edges[] = {
 	{PGW_BANK_UNKNOWN, PGW_BANK_UNKNOWN, PGW_EV_TRANSACTION_ADOPTED, ANY},
 	{PGW_BANK_APPROVED, PGW_BANK_APPROVED, PGW_EV_TRANSACTION_ADOPTED, ANY},
 
-	/* Into manual review: there is no way (left) to find out the outcome, or the result cannot be saved. */
+	/*
+	 * Into manual review: there is no way (left) to find out the outcome, or the result cannot be
+	 * saved.
+	 */
 	{PGW_CREATED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, ANY},
 	{PGW_BANK_UNKNOWN, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, ANY},
 	{PGW_BANK_APPROVED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, ANY},
@@ -99,7 +112,10 @@ static const PgwEdge edges[] = {
 	{PGW_COMPLETED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_REFUND_REVERSED, REFUND},
 	{PGW_COMPLETED, PGW_REQUIRES_MANUAL_REVIEW, PGW_EV_MANUAL_REVIEW_REQUIRED, REFUND},
 
-	/* What was authorized was not captured in time: nothing is held any more, the payment's row says so. */
+	/*
+	 * What was authorized was not captured in time: nothing is held any more, the payment's row
+	 * says so.
+	 */
 	{PGW_COMPLETED, PGW_COMPLETED, PGW_EV_AUTHORIZATION_EXPIRED, PAYMENT},
 
 	/* The bank later shows that it did charge. */

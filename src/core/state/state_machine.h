@@ -1,9 +1,9 @@
 /*
  * state_machine.h - the states of an operation attempt, the events, and every legal edge, as data
  *
- * The one table of edges (contract: states and events) is used by the orchestrator, by the trigger that refuses
- * illegal edges in the database, by pgw.rebuild_status() and by the tests.
- * Enum order is the order of the SQL enum labels in pgw--1.0.sql; a regression test compares the two.
+ * The one table of edges (contract: states and events) is used by the orchestrator, by the trigger
+ * that refuses illegal edges in the database, by pgw.rebuild_status() and by the tests. Enum order
+ * is the order of the SQL enum labels in pgw--1.0.sql; a regression test compares the two.
  */
 #ifndef PGW_CORE_STATE_STATE_MACHINE_H
 #define PGW_CORE_STATE_STATE_MACHINE_H
@@ -13,7 +13,7 @@
 
 typedef enum PgwState
 {
-	PGW_STATE_NONE = -1,		/* before the first event */
+	PGW_STATE_NONE = -1, /* before the first event */
 	PGW_CREATED = 0,
 	PGW_BANK_APPROVED,
 	PGW_SAVED,
@@ -76,26 +76,30 @@ typedef enum PgwEventType
 
 typedef struct PgwEdge
 {
-	PgwState	from;
-	PgwState	to;
-	PgwEventType event;			/* an event that may stand on this edge (several rows per edge) */
-	unsigned	kinds;			/* PGW_KIND_BIT of every kind that may take it */
+	PgwState from;
+	PgwState to;
+	/* an event that may stand on this edge (several rows per edge) */
+	PgwEventType event;
+	unsigned kinds; /* PGW_KIND_BIT of every kind that may take it */
 } PgwEdge;
 
 extern const PgwEdge *pgw_edges(size_t *n);
 
-/* Is from -> to an edge at all (same -> same counts when some event allows it)? kind narrows: compensation states are for PGW_KIND_PAYMENT. */
+/*
+ * Is from -> to an edge at all (same -> same counts when some event allows it)? kind narrows:
+ * compensation states are for PGW_KIND_PAYMENT.
+ */
 extern bool pgw_edge_legal(PgwKind kind, PgwState from, PgwState to);
 
 /* May this event stand on this edge? */
 extern bool pgw_event_legal(PgwKind kind, PgwState from, PgwState to, PgwEventType event);
 
-extern bool pgw_state_is_final(PgwState s);		/* Completed, Failed, Refunded */
-extern const char *pgw_state_name(PgwState s);	/* "BankApproved"; NONE -> NULL */
-extern PgwState pgw_state_parse(const char *name);	/* PGW_STATE_NONE when unknown or NULL */
+extern bool pgw_state_is_final(PgwState s);        /* Completed, Failed, Refunded */
+extern const char *pgw_state_name(PgwState s);     /* "BankApproved"; NONE -> NULL */
+extern PgwState pgw_state_parse(const char *name); /* PGW_STATE_NONE when unknown or NULL */
 extern const char *pgw_event_name(PgwEventType e);
-extern int	pgw_event_parse(const char *name);	/* -1 when unknown */
+extern int pgw_event_parse(const char *name); /* -1 when unknown */
 extern const char *pgw_kind_name(PgwKind k);
-extern int	pgw_kind_parse(const char *name);
+extern int pgw_kind_parse(const char *name);
 
 #endif
