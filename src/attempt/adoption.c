@@ -24,7 +24,7 @@
 #include "bank_call/call.h"
 #include "base/clock.h"
 #include "core/base/mutant.h"
-#include "store/tables_internal.h"
+#include "store/tables.h"
 
 static const char *
 none(const char *s)

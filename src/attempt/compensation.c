@@ -25,7 +25,7 @@
 #include "core/payment/compensation_rules.h"
 #include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
-#include "store/tables_internal.h"
+#include "store/tables.h"
 
 static int compensation_delay = 5000;
 static int refund_max_attempts = 10;

@@ -29,7 +29,7 @@
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "observe/alerts.h"
-#include "store/tables_internal.h"
+#include "store/tables.h"
 
 /*
  * It has ended, and is looked at for what the bank may do later: that has its own end

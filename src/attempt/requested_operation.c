@@ -25,7 +25,7 @@
 #include "core/base/uuid7.h"
 #include "core/payment/operation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
-#include "store/tables_internal.h"
+#include "store/tables.h"
 
 bool
 pgw_step_operation_answered(const PgwAttempt *attempt)

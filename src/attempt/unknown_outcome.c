@@ -25,7 +25,7 @@
 #include "core/base/uuid7.h"
 #include "core/payment/compensation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
-#include "store/tables_internal.h"
+#include "store/tables.h"
 
 #define SAVE_AGAIN_MS 1000
 #define LOOK_AFTER_CALLER_MS 5000

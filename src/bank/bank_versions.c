@@ -41,7 +41,8 @@
 #include "database/row.h"
 #include "database/table_locks.h"
 #include "exchange/exchange.h"
-#include "store/tables_internal.h"
+#include "database/relations.h"
+#include "database/row.h"
 
 #define PGW_OLD_VERSIONS 32
 
@@ -103,8 +104,8 @@ lock_table(Oid relid, LOCKMODE mode, bool wait)
 bool
 pgw_versions_lock(bool wait)
 {
-	return lock_table(pgw_store_relid_or_none("bank_versions"), AccessShareLock, wait) &&
-		   lock_table(pgw_store_relid_or_none("bank_rebinds"), AccessShareLock, wait);
+	return lock_table(pgw_relation_or_none("bank_versions"), AccessShareLock, wait) &&
+		   lock_table(pgw_relation_or_none("bank_rebinds"), AccessShareLock, wait);
 }
 
 /* ---------------------------------------------------------------- which version is it? */
@@ -184,7 +185,7 @@ read_rebinds(Generation *g)
 
 	g->nrebinds = 0;
 	g->rebinds = MemoryContextAlloc(g->context, size * sizeof(Rebind));
-	pgw_reader_open(&r, pgw_store_relid("bank_rebinds"));
+	pgw_reader_open(&r, pgw_relation("bank_rebinds"));
 	while (pgw_reader_next(&r))
 	{
 		bool isnull;
@@ -303,7 +304,7 @@ pgw_versions_read(Generation *g, bool append_too)
 {
 	int greatest;
 
-	g->versions_relid = pgw_store_relid("bank_versions");
+	g->versions_relid = pgw_relation("bank_versions");
 	read_rebinds(g);
 	greatest = find_numbers(g);
 	if (!append_too || greatest == 0 ||
@@ -320,7 +321,7 @@ int
 pgw_config_version_of(PgwBank *bank)
 {
 	BankEntry *e = (BankEntry *) bank;
-	Oid relid = pgw_store_relid("bank_versions");
+	Oid relid = pgw_relation("bank_versions");
 	int greatest;
 
 	/*
@@ -489,7 +490,7 @@ old_version(int version, bool *unreadable)
 	{
 		if (!pgw_versions_lock(unreadable == NULL))
 		{
-			pgw_tables_note_refusal(pgw_store_relid_or_none("bank_versions"));
+			pgw_tables_note_refusal(pgw_relation_or_none("bank_versions"));
 			*unreadable = !PGW_MUTATED(UNREADABLE_BANK);
 			return NULL;
 		}
@@ -517,7 +518,7 @@ pgw_config_version(int version, bool *unreadable)
 	/*
 	 * nothing was read yet; or DROP and CREATE EXTENSION since: the next refresh reads the new ones
 	 */
-	if (g == NULL || g->versions_relid != pgw_store_relid("bank_versions"))
+	if (g == NULL || g->versions_relid != pgw_relation("bank_versions"))
 	{
 		if (unreadable != NULL)
 			*unreadable = true;

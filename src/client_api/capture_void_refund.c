@@ -23,6 +23,7 @@
 
 #include "bank/bank_config.h"
 #include "base/debug_points.h"
+#include "base/new_id.h"
 #include "client_api/pay_common.h"
 #include "client_api/payment_result.h"
 #include "client_api/repeated_calls.h"
@@ -183,8 +184,8 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int
 	char key[33];
 
 	memset(attempt, 0, sizeof(*attempt));
-	pgw_store_new_id(&attempt->transaction_id);
-	pgw_store_new_id(&attempt->correlation_id);
+	pgw_new_id(&attempt->transaction_id);
+	pgw_new_id(&attempt->correlation_id);
 	pgw_uuid_to_hex32(attempt->transaction_id.data, key);
 	attempt->payment_id = p->payment_id;
 	attempt->client_request_id = unconstify(char *, o->args.client_request_id);

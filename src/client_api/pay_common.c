@@ -16,6 +16,7 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
+#include "base/new_id.h"
 #include "card_guard/card_literals.h"
 #include "card_guard/card_refusals.h"
 #include "card_guard/log_guard.h"
@@ -26,6 +27,7 @@
 #include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
 #include "core/request/same_request.h"
+#include "database/extension.h"
 #include "exchange/exchange.h"
 #include "outcome/record_decision.h"
 #include "sql_function/access_grants.h"
@@ -62,7 +64,7 @@ void
 pgw_become_owner(Oid *caller, int *sec_context)
 {
 	GetUserIdAndSecContext(caller, sec_context);
-	SetUserIdAndSecContext(pgw_store_owner(), *sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(pgw_extension_owner(), *sec_context | SECURITY_LOCAL_USERID_CHANGE);
 }
 
 void
@@ -230,9 +232,9 @@ fill_payment(PgwPay *pay)
 	PgwPayment *p = &pay->payment;
 
 	memset(p, 0, sizeof(*p));
-	pgw_store_new_id(&p->payment_id);
-	pgw_store_new_id(&p->transaction_id);
-	pgw_store_new_id(&pay->correlation_id);
+	pgw_new_id(&p->payment_id);
+	pgw_new_id(&p->transaction_id);
+	pgw_new_id(&pay->correlation_id);
 	p->client_request_id = unconstify(char *, args->client_request_id);
 	p->merchant = unconstify(char *, args->merchant);
 	p->status = PGW_PAY_PENDING;

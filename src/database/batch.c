@@ -55,10 +55,10 @@
 #include "base/debug_points.h"
 #include "core/base/mutant.h"
 #include "database/batch.h"
+#include "database/extension.h"
 #include "database/notify.h"
 #include "database/row.h"
 #include "database/table_locks.h"
-#include "store/tables.h"
 
 /* A transaction takes milliseconds. */
 #define LIMIT_MS 5000
@@ -234,7 +234,7 @@ run_in_transaction(Transaction *x)
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	begin_work(x);
-	there = pgw_store_lock_extension(&busy);
+	there = pgw_extension_lock(&busy);
 	if (busy || !there)
 		fine = false;
 	else if (x->sub)

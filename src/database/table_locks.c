@@ -72,10 +72,11 @@
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "database/batch.h"
+#include "database/event_partitions.h"
+#include "database/relations.h"
 #include "database/table_locks.h"
 #include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
-#include "store/tables_internal.h"
 
 #define MODE RowExclusiveLock
 #define TABLES 4      /* of one call */
@@ -103,10 +104,10 @@ static void
 find_tables(LockSet *set)
 {
 	memset(set, 0, offsetof(LockSet, locks));
-	set->tables[set->ntables++] = pgw_store_relid("payments");
-	set->tables[set->ntables++] = pgw_store_relid("payment_transactions");
-	set->tables[set->ntables++] = pgw_store_relid("transaction_events");
-	set->tables[set->ntables++] = pgw_store_partition_now();
+	set->tables[set->ntables++] = pgw_relation("payments");
+	set->tables[set->ntables++] = pgw_relation("payment_transactions");
+	set->tables[set->ntables++] = pgw_relation("transaction_events");
+	set->tables[set->ntables++] = pgw_event_partition_now();
 }
 
 /* Does this process have a lock on it, at least as strong? */
@@ -669,7 +670,7 @@ void
 pgw_table_need(const char *table, LOCKMODE mode)
 {
 	if (never_wait)
-		pgw_table_lock(pgw_store_relid(table), mode);
+		pgw_table_lock(pgw_relation(table), mode);
 }
 
 /* ---------------------------------------------------------------- worker: locks for its callers */

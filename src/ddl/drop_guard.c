@@ -47,11 +47,12 @@
 #include "utils/snapmgr.h"
 
 #include "core/base/mutant.h"
+#include "database/extension.h"
+#include "database/relations.h"
 #include "ddl/drop_guard.h"
 #include "exchange/exchange.h"
 #include "restore/pause.h"
-#include "store/tables.h"
-#include "store/tables_internal.h"
+
 
 #define COUNT_UP_TO 10000 /* a table of millions is not counted for a message */
 #define OPEN_AT_BANK \
@@ -185,7 +186,7 @@ check_place(Oid relid, const char *column, const char *name)
 	char kind = get_rel_relkind(relid);
 
 	if ((kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE) &&
-		get_attnum(relid, column) != InvalidAttrNumber && relid != pgw_store_relid_or_none(name))
+		get_attnum(relid, column) != InvalidAttrNumber && relid != pgw_relation_or_none(name))
 		refuse_moved(relid);
 }
 
@@ -229,10 +230,10 @@ look_as_owner(Oid partition)
 	if (PGW_MUTATED(DROP_GUARD))
 		return;
 	check_places();
-	if (!OidIsValid(pgw_store_relid_or_none("payments")))
+	if (!OidIsValid(pgw_relation_or_none("payments")))
 		return;
 	GetUserIdAndSecContext(&caller, &sec_context);
-	SetUserIdAndSecContext(pgw_store_owner(), sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(pgw_extension_owner(), sec_context | SECURITY_LOCAL_USERID_CHANGE);
 	nest_level = NewGUCNestLevel();
 	(void) set_config_option("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);

@@ -16,7 +16,7 @@
 #include "utils/uuid.h"
 
 #include "database/table_locks.h"
-#include "store/tables_internal.h"
+#include "store/tables.h"
 
 #define AGED_MAX_PER_STATE 250
 

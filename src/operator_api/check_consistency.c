@@ -26,6 +26,7 @@
 #include "client_api/payment_result.h"
 #include "core/base/uuid7.h"
 #include "core/state/state_from_events.h"
+#include "database/extension.h"
 #include "database/row.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
@@ -219,8 +220,8 @@ pgw_check_consistency_1_0(PG_FUNCTION_ARGS)
 
 	params = makeParamList(2);
 	params->params[0] =
-		(ParamExternData){BoolGetDatum(superuser_arg(caller) || caller == pgw_store_owner()), false,
-						  PARAM_FLAG_CONST, BOOLOID};
+		(ParamExternData){BoolGetDatum(superuser_arg(caller) || caller == pgw_extension_owner()),
+						  false, PARAM_FLAG_CONST, BOOLOID};
 	params->params[1] =
 		(ParamExternData){ObjectIdGetDatum(caller), false, PARAM_FLAG_CONST, OIDOID};
 

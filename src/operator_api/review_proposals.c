@@ -13,7 +13,9 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "store/tables_internal.h"
+#include "database/relations.h"
+#include "database/row.h"
+#include "store/tables.h"
 
 static Datum
 column(PgwRel *r, TupleTableSlot *slot, const char *name, Oid *type, bool *isnull)
@@ -67,9 +69,9 @@ keep_newest(PgwRel *r, void *arg)
 bool
 pgw_store_newest_proposal(const pg_uuid_t *transaction_id, PgwProposal *out)
 {
-	static const char *const columns[] = {"transaction_id"};
-	Oid relid = pgw_store_relid("review_proposals");
-	Oid index = pgw_store_index(relid, columns, 1, false);
+	static PgwIndexByColumns by_attempt = {.columns = {"transaction_id"}, .n = 1};
+	Oid relid = pgw_relation("review_proposals");
+	Oid index = pgw_relation_index(relid, &by_attempt);
 	Datum key = UUIDPGetDatum(transaction_id);
 	PgwRel r;
 
@@ -95,7 +97,7 @@ void
 pgw_store_add_proposal(const pg_uuid_t *transaction_id, const PgwProposal *p)
 {
 	PgwRel r;
-	Oid relid = pgw_store_relid("review_proposals");
+	Oid relid = pgw_relation("review_proposals");
 
 	pgw_row_open_write(&r, relid, NULL, false);
 	ExecClearTuple(r.slot);

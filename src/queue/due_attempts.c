@@ -29,7 +29,7 @@
 #include "base/debug_points.h"
 #include "core/base/uuid7.h"
 #include "observe/alerts.h"
-#include "store/tables_internal.h"
+#include "store/tables.h"
 
 #define SIGNALS_MAX 512
 #define LISTED_MAX 4096 /* more is left to the scan, which keeps no memory */

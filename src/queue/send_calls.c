@@ -39,6 +39,7 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/debug_points.h"
+#include "base/new_id.h"
 #include "core/base/money.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
@@ -167,7 +168,7 @@ pgw_call_new_key(void)
 	char key[33];
 	pg_uuid_t id;
 
-	pgw_store_new_id(&id);
+	pgw_new_id(&id);
 	pgw_uuid_to_hex32(id.data, key);
 	return pstrdup(key);
 }
@@ -721,7 +722,7 @@ send_probes(void)
 		pg_uuid_t id;
 		PgwCall *call;
 
-		pgw_store_new_id(&id);
+		pgw_new_id(&id);
 		call = pgw_call_new(&id, &id, false); /* an ERROR: the permit lapses by itself */
 		call->op = PGW_OP_PING;
 		call->permit = permit;

@@ -19,7 +19,9 @@
 #include "utils/lsyscache.h"
 
 #include "bank/bank_config.h"
-#include "store/tables_internal.h"
+#include "database/relations.h"
+#include "database/row.h"
+#include "store/tables.h"
 
 #define LOOK_AT_LEAST 1000000
 
@@ -48,8 +50,8 @@ is_of_role(TupleTableSlot *slot, void *arg)
 uint32
 pgw_store_count_submitted(const char *merchant, const char *role, uint32 most)
 {
-	Oid relid = pgw_store_relid("payment_transactions");
-	Oid index = pgw_store_relid_or_none("payment_transactions_waiting");
+	Oid relid = pgw_relation("payment_transactions");
+	Oid index = pgw_relation_or_none("payment_transactions_waiting");
 	Wanted wanted = {get_attnum(relid, "submitted_by"), role, role != NULL ? strlen(role) : 0};
 	Datum keys[3];
 	PgwRel r;
@@ -62,7 +64,7 @@ pgw_store_count_submitted(const char *merchant, const char *role, uint32 most)
 	keys[1] = pgw_row_from_string(get_atttype(relid, get_attnum(relid, "kind")),
 								  pgw_kind_name(PGW_KIND_PAYMENT));
 	keys[2] = merchant != NULL ? CStringGetTextDatum(merchant) : (Datum) 0;
-	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
+	pgw_row_open_read(&r, relid);
 	for (int i = 0; n < most && look > 0 && (bank = pgw_config_nth(i)) != NULL; i++)
 	{
 		keys[0] = CStringGetTextDatum(bank->name);

@@ -18,8 +18,8 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "database/extension.h"
 #include "sql_function/access_grants.h"
-#include "store/tables.h"
 
 static bool
 has_grant(Oid caller, const char *level, const char *merchant)
@@ -76,7 +76,7 @@ has_grant(Oid caller, const char *level, const char *merchant)
 bool
 pgw_caller_may(Oid caller, const char *level, const char *merchant)
 {
-	if (superuser_arg(caller) || caller == pgw_store_owner())
+	if (superuser_arg(caller) || caller == pgw_extension_owner())
 		return true;
 	return has_grant(caller, level, merchant);
 }

@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "database/relations.h"
 #include "store/tables_internal.h"
 
 /*
@@ -30,8 +31,9 @@
 static Oid
 unique_index(Oid relid)
 {
-	static const char *const columns[] = {"account", "bank_reference"};
-	Oid index = pgw_store_index(relid, columns, 2, true);
+	static PgwIndexByColumns by_id = {
+		.columns = {"account", "bank_reference"}, .n = 2, .unique = true};
+	Oid index = pgw_relation_index(relid, &by_id);
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.bank_references has no unique index on (account, bank_reference)");
@@ -75,7 +77,7 @@ PgwOwner
 pgw_store_reference_owner(const char *account, const char *bank_reference,
 						  const pg_uuid_t *transaction_id)
 {
-	Oid relid = pgw_store_relid("bank_references");
+	Oid relid = pgw_relation("bank_references");
 	Datum keys[2] = {CStringGetTextDatum(account), CStringGetTextDatum(bank_reference)};
 	TransactionId xid;
 	PgwOwner owner;
@@ -108,7 +110,7 @@ PgwOwner
 pgw_store_claim_reference(const char *account, const char *bank_reference,
 						  const pg_uuid_t *transaction_id, bool wait)
 {
-	Oid relid = pgw_store_relid("bank_references");
+	Oid relid = pgw_relation("bank_references");
 	Oid index = unique_index(relid);
 	Datum keys[2] = {CStringGetTextDatum(account), CStringGetTextDatum(bank_reference)};
 	PgwOwner owner = PGW_OWNER_BUSY;

@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "core/base/error_codes.h"
+#include "database/relations.h"
 #include "observe/metrics.h"
 #include "store/tables_internal.h"
 
@@ -102,13 +103,13 @@ typedef Oid (*KeyIndex)(void);
 static Oid
 payment_key_index(void)
 {
-	return pgw_store_claim_index(pgw_store_relid("payments"));
+	return pgw_store_claim_index(pgw_relation("payments"));
 }
 
 static Oid
 operation_key_index(void)
 {
-	return pgw_store_relid("payment_transactions_operation");
+	return pgw_relation("payment_transactions_operation");
 }
 
 /* Who has the key?  Waits for the end of whoever is inserting it, and looks again. */
@@ -181,7 +182,7 @@ pgw_store_claim(PgwPayment *row, bool probed, TimestampTz deadline, PgwPayment *
 static void
 operation_key(PgwKind kind, const char *client_request_id, const char *merchant, Datum *keys)
 {
-	Oid relid = pgw_store_relid("payment_transactions");
+	Oid relid = pgw_relation("payment_transactions");
 	Oid type = get_atttype(relid, get_attnum(relid, "kind"));
 
 	keys[0] = CStringGetTextDatum(client_request_id);

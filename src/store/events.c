@@ -1,36 +1,31 @@
 /*
  * events.c - the events of an attempt, and the one place where an attempt changes
  *
- * Owns: the form of event_data, and in which partition an event lies.
- * Locks: RowExclusiveLock on one partition; pgw finds it by the parent's bounds and remembers it,
- * because routing each event through the parent would cost more than writing it.  AccessShareLock
- * on the parent where it has to be looked for.
+ * Owns: the form of event_data, and a cache of where the columns of a partition are.
+ * Locks: those of event_partitions.c and row.c.
  * Invariants: an attempt's status and step_order change only together with its events, along legal
  * edges; steps run 1..n.
  */
 #include "postgres.h"
 
-#include "access/table.h"
 #include "access/xact.h"
-#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "lib/stringinfo.h"
-#include "partitioning/partbounds.h"
-#include "partitioning/partdesc.h"
 #include "utils/builtins.h"
 #include "utils/json.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
-#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
+#include "base/new_id.h"
 #include "core/base/uuid7.h"
-#include "database/table_locks.h"
+#include "database/event_partitions.h"
+#include "database/relations.h"
 #include "observe/metrics.h"
 #include "store/tables_internal.h"
 
@@ -51,33 +46,6 @@ static const char *const event_columns[EV_NCOLUMNS] = {
 	"event_id",   "transaction_id", "event_type", "occurred_at",
 	"event_data", "error_details",  "step_order", "txid"};
 
-#define RANDOM_PER_ID 10
-#define IDS_AT_ONCE 32
-
-/*
- * Random bytes for many ids at a time: asking for them costs as much as writing an event.  Each is
- * used once; a process forks none that uses them, too.
- */
-void
-pgw_store_new_id(pg_uuid_t *out)
-{
-	static PgwUuid7Gen gen;
-	static uint8_t rnd[IDS_AT_ONCE][RANDOM_PER_ID];
-	static int left = 0;
-	uint64 ms = (GetCurrentTimestamp() +
-				 (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY) /
-				1000;
-
-	if (left == 0)
-	{
-		if (!pg_strong_random(rnd, sizeof(rnd)))
-			ereport(ERROR,
-					(errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
-		left = IDS_AT_ONCE;
-	}
-	pgw_uuid7_make(&gen, ms, rnd[--left], out->data);
-}
-
 char *
 pgw_store_json_string(const char *s)
 {
@@ -88,26 +56,8 @@ pgw_store_json_string(const char *s)
 	return out.data;
 }
 
-/* ---- where an event lies ---- */
-
 static const Oid event_types[EV_NCOLUMNS] = {UUIDOID,  UUIDOID, InvalidOid, TIMESTAMPTZOID,
 											 JSONBOID, TEXTOID, INT4OID,    XID8OID};
-
-/* Ids from low (inclusive) to high (exclusive) lie in this partition. */
-typedef struct PgwPartition
-{
-	Oid parent; /* InvalidOid: void */
-	Oid relid;
-	bool no_low;
-	bool no_high;
-	pg_uuid_t low;
-	pg_uuid_t high;
-} PgwPartition;
-
-#define MAX_PARTITIONS 8
-
-static PgwPartition partitions[MAX_PARTITIONS];
-static int next_partition = 0;
 
 /* Where the columns are. */
 typedef struct EventTable
@@ -120,17 +70,12 @@ typedef struct EventTable
 
 static EventTable event_table;
 
-/* Attached, detached, altered: all that is kept here is void then. */
+/* Altered: what is remembered of it is void then. */
 static void
 forget_table(Datum arg, Oid relid)
 {
 	if (relid == InvalidOid || relid == event_table.relid)
 		event_table.relid = InvalidOid;
-	for (int i = 0; i < MAX_PARTITIONS; i++)
-	{
-		if (relid == InvalidOid || relid == partitions[i].parent || relid == partitions[i].relid)
-			partitions[i].parent = InvalidOid;
-	}
 }
 
 static void
@@ -141,121 +86,6 @@ watch_relations(void)
 	if (!registered)
 		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
 	registered = true;
-}
-
-static int
-compare_ids(const pg_uuid_t *a, const pg_uuid_t *b)
-{
-	return memcmp(a->data, b->data, UUID_LEN);
-}
-
-static bool
-lies_in(const PgwPartition *p, Oid parent, const pg_uuid_t *id)
-{
-	return p->parent == parent && (p->no_low || compare_ids(&p->low, id) <= 0) &&
-		   (p->no_high || compare_ids(id, &p->high) < 0);
-}
-
-/* The bound at this place; false: there is none on that side. */
-static bool
-get_bound(PartitionBoundInfo bounds, int i, pg_uuid_t *out)
-{
-	if (i < 0 || i >= bounds->ndatums || bounds->kind[i][0] != PARTITION_RANGE_DATUM_VALUE)
-		return false;
-	*out = *DatumGetUUIDP(bounds->datums[i][0]);
-	return true;
-}
-
-/*
- * By the parent's bounds, as PostgreSQL routes a row: a table that only has a partition's name gets
- * no event.
- */
-static void
-route(Relation parent, const pg_uuid_t *id, PgwPartition *p)
-{
-	PartitionKey key = RelationGetPartitionKey(parent);
-	PartitionDesc desc = RelationGetPartitionDesc(parent, true);
-	PartitionBoundInfo bounds = desc->boundinfo;
-	Datum value = UUIDPGetDatum(id);
-	bool equal;
-	int offset;
-	int index = -1;
-
-	if (key == NULL || key->strategy != PARTITION_STRATEGY_RANGE || key->partnatts != 1 ||
-		key->parttypid[0] != UUIDOID)
-		elog(ERROR, "table pgw.transaction_events is not partitioned by ranges of transaction_id");
-	memset(p, 0, sizeof(*p));
-	p->parent = RelationGetRelid(parent);
-	p->no_low = p->no_high = true;
-	if (desc->nparts > 0)
-	{
-		offset = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, bounds, 1,
-											   &value, &equal);
-		p->no_low = !get_bound(bounds, offset, &p->low);
-		p->no_high = !get_bound(bounds, offset + 1, &p->high);
-		index = bounds->indexes[offset + 1];
-		if (index < 0)
-			index = bounds->default_index;
-	}
-	if (index < 0)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_CHECK_VIOLATION),
-			 errmsg("pgw.transaction_events has no partition for events of now"),
-			 errhint(
-				 "Attach pgw.transaction_events_default again as its default partition, or call pgw.ensure_event_partitions().")));
-	p->relid = desc->oids[index];
-	if (!desc->is_leaf[index])
-		elog(ERROR, "partition %u of pgw.transaction_events is itself partitioned", p->relid);
-}
-
-static Oid
-partition_of(const pg_uuid_t *transaction_id)
-{
-	Oid parent = pgw_store_relid("transaction_events");
-	PgwPartition fresh;
-	Relation rel;
-
-	watch_relations();
-	for (int i = 0; i < MAX_PARTITIONS; i++)
-	{
-		if (lies_in(&partitions[i], parent, transaction_id))
-			return partitions[i].relid;
-	}
-	pgw_table_lock(parent, AccessShareLock);
-	rel = table_open(parent, NoLock);
-	route(rel, transaction_id, &fresh);
-	table_close(rel, NoLock);
-	/* only now: what came before can have processed invalidations */
-	partitions[next_partition] = fresh;
-	next_partition = (next_partition + 1) % MAX_PARTITIONS;
-	return fresh.relid;
-}
-
-/*
- * Locked: it cannot be detached before the transaction ends.  Whether it had been before, its lock
- * has told us.
- */
-static Oid
-lock_partition_of(const pg_uuid_t *transaction_id)
-{
-	for (;;)
-	{
-		Oid relid = partition_of(transaction_id);
-
-		pgw_table_lock(relid, RowExclusiveLock);
-		if (partition_of(transaction_id) == relid)
-			return relid;
-	}
-}
-
-Oid
-pgw_store_partition_now(void)
-{
-	pg_uuid_t id;
-
-	pgw_store_new_id(&id);
-	return partition_of(&id);
 }
 
 /* ---- an event as a row ---- */
@@ -358,7 +188,7 @@ describe(Oid relid)
 void
 pgw_store_check_events(void)
 {
-	(void) describe(pgw_store_partition_now());
+	(void) describe(pgw_event_partition_now());
 }
 
 static void
@@ -374,7 +204,7 @@ write_event(PgwRel *r, const EventTable *table, const PgwAttempt *attempt, const
 {
 	pg_uuid_t id;
 
-	pgw_store_new_id(&id);
+	pgw_new_id(&id);
 	pgw_row_begin(r, table->ours, EV_NCOLUMNS);
 	put(r, table, EV_EVENT_ID, UUIDPGetDatum(&id), false);
 	put(r, table, EV_TRANSACTION_ID, UUIDPGetDatum(&attempt->transaction_id), false);
@@ -396,7 +226,7 @@ write_event(PgwRel *r, const EventTable *table, const PgwAttempt *attempt, const
 void
 pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
 {
-	Oid relid = lock_partition_of(&attempt->transaction_id);
+	Oid relid = pgw_event_partition_lock(&attempt->transaction_id);
 	PgwRel r;
 
 	pgw_row_open_write(&r, relid, NULL, false);
@@ -515,12 +345,12 @@ compare_steps(const void *a, const void *b)
 int
 pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out)
 {
-	static const char *const columns[] = {"transaction_id"};
+	static PgwIndexByColumns by_attempt = {.columns = {"transaction_id"}, .n = 1};
 	EventList list = {0};
 	PgwRel r;
-	Oid relid = partition_of(transaction_id);
+	Oid relid = pgw_event_partition(transaction_id);
 	Datum key = UUIDPGetDatum(transaction_id);
-	Oid index = pgw_store_index(relid, columns, 1, false);
+	Oid index = pgw_relation_index(relid, &by_attempt);
 
 	if (!OidIsValid(index))
 		elog(ERROR, "table pgw.transaction_events has no index on transaction_id");

@@ -4,78 +4,24 @@
  *
  * Owns: the kept plans (text only: they are made anew when the extension is dropped and created
  * again).
- * Locks: those of plain statements, which the worker takes beforehand, without waiting; the
- * extension object conditionally, so that the worker never stands in the way of DROP EXTENSION.
+ * Locks: those of plain statements, which the worker takes beforehand, without waiting.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "access/genam.h"
-#include "catalog/pg_extension.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
-#include "commands/extension.h"
 #include "executor/spi.h"
-#include "lib/stringinfo.h"
-#include "miscadmin.h"
-#include "storage/lock.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "core/base/uuid7.h"
 #include "database/notify.h"
+#include "database/relations.h"
 #include "database/table_locks.h"
 #include "store/tables_internal.h"
-
-/* Is a partition to be made, while the default one is larger than so many bytes? */
-static bool
-is_too_large(int ahead, int64 largest)
-{
-	Oid relid = pgw_store_relid_or_none("transaction_events_default");
-	Oid types[3] = {OIDOID, INT8OID, INT4OID};
-	Datum args[3] = {ObjectIdGetDatum(relid), Int64GetDatum(largest), Int32GetDatum(ahead)};
-	bool isnull;
-
-	if (!OidIsValid(relid))
-		return false;
-	pgw_table_lock(relid, AccessShareLock);
-	if (SPI_execute_with_args(
-			"SELECT pg_relation_size($1) > $2 AND EXISTS (SELECT FROM generate_series(0, $3) i"
-			" WHERE to_regclass('pgw.transaction_events_y' || to_char(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC')"
-			" + make_interval(months => i), 'YYYY\"m\"MM')) IS NULL) AND EXISTS (SELECT FROM pgw.banks)",
-			3, types, args, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "the default partition of events could not be looked at");
-	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) &&
-		   !isnull;
-}
-
-bool
-pgw_store_ensure_partitions(int ahead, int64 largest)
-{
-	Oid types[1] = {INT4OID};
-	Datum args[1] = {Int32GetDatum(ahead)};
-	bool fine;
-
-	pgw_table_need("banks", AccessShareLock);
-	pgw_table_need("transaction_events", ShareUpdateExclusiveLock);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	PushActiveSnapshot(GetTransactionSnapshot());
-	fine = !is_too_large(ahead, largest);
-	if (fine && SPI_execute_with_args("SELECT pgw.ensure_event_partitions($1)", 1, types, args,
-									  NULL, false, 0) < 0)
-		elog(ERROR, "the creation of event partitions failed");
-	PopActiveSnapshot();
-	SPI_finish();
-	return fine;
-}
 
 static char *
 copy_of(HeapTuple row, TupleDesc desc, int column, MemoryContext context)
@@ -198,59 +144,11 @@ pgw_store_notify_payment(const PgwPayment *p)
 }
 
 bool
-pgw_store_lock_extension(bool *busy)
-{
-	Oid oid = get_extension_oid("pgw", true);
-	LOCKTAG tag;
-
-	*busy = false;
-	if (!OidIsValid(oid))
-		return false;
-
-	/*
-	 * DROP and ALTER EXTENSION hold AccessExclusiveLock on the object; waiting for them could close
-	 * a cycle nobody detects.
-	 */
-	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, ExtensionRelationId, oid, 0);
-	if (LockAcquire(&tag, AccessShareLock, false, true) == LOCKACQUIRE_NOT_AVAIL)
-	{
-		*busy = true;
-		return true;
-	}
-
-	/* It may have gone between the look and the lock. */
-	AcceptInvalidationMessages();
-	InvalidateCatalogSnapshot();
-	if (get_extension_oid("pgw", true) == oid)
-		return true;
-	LockRelease(&tag, AccessShareLock, false);
-	return false;
-}
-
-Oid
-pgw_store_owner(void)
-{
-	/*
-	 * The owner of the tables: the extension's owner, and after a REASSIGN OWNED the one who can
-	 * write them.
-	 */
-	Oid relid = pgw_store_relid("payments");
-	HeapTuple tup = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
-	Oid owner;
-
-	if (!HeapTupleIsValid(tup))
-		elog(ERROR, "cache lookup failed for relation %u", relid);
-	owner = ((Form_pg_class) GETSTRUCT(tup))->relowner;
-	ReleaseSysCache(tup);
-	return owner;
-}
-
-bool
 pgw_store_merchant(const char *name, bool *enabled)
 {
-	static const char *const columns[] = {"merchant"};
-	Oid relid = pgw_store_relid("merchants");
-	Oid index = pgw_store_index(relid, columns, 1, true);
+	static PgwIndexByColumns by_name = {.columns = {"merchant"}, .n = 1, .unique = true};
+	Oid relid = pgw_relation("merchants");
+	Oid index = pgw_relation_index(relid, &by_name);
 	AttrNumber att = get_attnum(relid, "enabled");
 	Datum key = CStringGetTextDatum(name);
 	PgwRel r;
@@ -312,9 +210,9 @@ keep_best(PgwRel *r, void *arg)
 static bool
 search_request(Search *s, const char *client_request_id, const char *merchant)
 {
-	static const char *const columns[] = {"client_request_id", "merchant"};
-	Oid relid = pgw_store_relid("payment_transactions");
-	Oid index = pgw_store_index(relid, columns, 2, false);
+	static PgwIndexByColumns by_request = {.columns = {"client_request_id", "merchant"}, .n = 2};
+	Oid relid = pgw_relation("payment_transactions");
+	Oid index = pgw_relation_index(relid, &by_request);
 	Datum keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 	PgwRel r;
 
@@ -374,9 +272,9 @@ compare_attempts(const void *a, const void *b)
 int
 pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 {
-	static const char *const columns[] = {"payment_id"};
-	Oid relid = pgw_store_relid("payment_transactions");
-	Oid index = pgw_store_index(relid, columns, 1, false);
+	static PgwIndexByColumns by_payment = {.columns = {"payment_id"}, .n = 1};
+	Oid relid = pgw_relation("payment_transactions");
+	Oid index = pgw_relation_index(relid, &by_payment);
 	Datum key = UUIDPGetDatum(payment_id);
 	AttemptList list = {0};
 	PgwRel r;

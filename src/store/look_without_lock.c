@@ -20,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
+#include "database/relations.h"
 #include "store/tables_internal.h"
 
 typedef Oid (*IndexOf)(Oid relid);
@@ -48,7 +49,7 @@ read_row(Oid relid, Oid index, PgwTable table, const Datum *keys, int nkeys, voi
 static bool
 look(const char *name, PgwTable table, IndexOf index_of, const Datum *keys, int nkeys, void *out)
 {
-	Oid relid = pgw_store_relid(name);
+	Oid relid = pgw_relation(name);
 	Oid index;
 	bool found = false;
 
@@ -58,7 +59,7 @@ look(const char *name, PgwTable table, IndexOf index_of, const Datum *keys, int 
 	if (ConditionalLockRelationOid(index, AccessShareLock))
 	{
 		/* Either lock can have brought the news that another table or index has taken the place. */
-		if (relid == pgw_store_relid(name) && index == index_of(relid))
+		if (relid == pgw_relation(name) && index == index_of(relid))
 			found = read_row(relid, index, table, keys, nkeys, out);
 		UnlockRelationOid(index, AccessShareLock);
 	}

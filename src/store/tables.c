@@ -10,25 +10,18 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
 #include "access/sysattr.h"
 #include "access/xact.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_am.h"
-#include "catalog/pg_class.h"
-#include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
-#include "utils/syscache.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
 #include "base/compat.h"
-#include "core/base/uuid7.h"
+#include "database/relations.h"
 #include "store/tables_internal.h"
 
 #define P(member, type, fixed) \
@@ -160,16 +153,6 @@ static TableCache cache[PGW_NTABLES];
 
 /* ---- where things are ---- */
 
-/* Answers of pgw_store_index(): the callers' arrays of columns are static. */
-typedef struct FoundIndex
-{
-	Oid relid; /* InvalidOid: void */
-	const char *const *columns;
-	Oid index;
-} FoundIndex;
-
-static FoundIndex found_indexes[16];
-
 static void
 forget_relation(Datum arg, Oid relid)
 {
@@ -177,11 +160,6 @@ forget_relation(Datum arg, Oid relid)
 	{
 		if (relid == InvalidOid || relid == cache[i].relid)
 			cache[i].relid = InvalidOid;
-	}
-	for (int i = 0; i < lengthof(found_indexes); i++)
-	{
-		if (relid == InvalidOid || relid == found_indexes[i].relid)
-			found_indexes[i].relid = InvalidOid;
 	}
 }
 
@@ -194,94 +172,6 @@ watch_relations(void)
 		return;
 	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
 	registered = true;
-}
-
-Oid
-pgw_store_relid_or_none(const char *name)
-{
-	Oid nsp = get_namespace_oid("pgw", true);
-
-	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
-}
-
-Oid
-pgw_store_relid(const char *name)
-{
-	Oid relid = pgw_store_relid_or_none(name);
-
-	if (!OidIsValid(relid))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table pgw.%s does not exist", name)));
-	return relid;
-}
-
-static bool
-is_btree(Oid index)
-{
-	HeapTuple tup = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
-	bool result = HeapTupleIsValid(tup) && ((Form_pg_class) GETSTRUCT(tup))->relam == BTREE_AM_OID;
-
-	if (HeapTupleIsValid(tup))
-		ReleaseSysCache(tup);
-	return result;
-}
-
-static Oid
-find_index(Oid relid, const char *const *columns, int n, bool unique)
-{
-	Relation rel = RelationIdGetRelation(relid);
-	List *indexes;
-	ListCell *lc;
-	Oid best = InvalidOid;
-	bool best_partial = true;
-
-	if (!RelationIsValid(rel))
-		return InvalidOid;
-	indexes = RelationGetIndexList(rel);
-	foreach (lc, indexes)
-	{
-		Oid oid = lfirst_oid(lc);
-		HeapTuple tup = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(oid));
-		Form_pg_index form;
-		bool fits;
-		bool partial;
-
-		if (!HeapTupleIsValid(tup))
-			continue;
-		form = (Form_pg_index) GETSTRUCT(tup);
-		partial = !heap_attisnull(tup, Anum_pg_index_indpred, NULL);
-		fits = form->indisvalid && form->indnkeyatts >= n && is_btree(oid);
-		if (unique)
-			fits = fits && form->indisunique && form->indimmediate && !partial &&
-				   form->indnkeyatts == n;
-		for (int i = 0; fits && i < n; i++)
-			fits = form->indkey.values[i] != 0 &&
-				   form->indkey.values[i] == get_attnum(relid, columns[i]);
-		if (fits && (!OidIsValid(best) || (best_partial && !partial)))
-		{
-			best = oid;
-			best_partial = partial;
-		}
-		ReleaseSysCache(tup);
-	}
-	list_free(indexes);
-	RelationClose(rel);
-	return best;
-}
-
-Oid
-pgw_store_index(Oid relid, const char *const *columns, int n, bool unique)
-{
-	FoundIndex *f = &found_indexes[((uintptr_t) columns >> 3) % lengthof(found_indexes)];
-	Oid index;
-
-	if (f->relid == relid && f->columns == columns)
-		return f->index;
-	watch_relations();
-	index = find_index(relid, columns, n, unique);
-	if (OidIsValid(index)) /* only now: the look-ups can have processed invalidations */
-		*f = (FoundIndex){.relid = relid, .columns = columns, .index = index};
-	return index;
 }
 
 /* What field_to_datum() makes, and field_from_datum() reads; InvalidOid: text of any type. */
@@ -346,12 +236,12 @@ get_cache(PgwTable table, Oid relid)
 	if (c->relid == relid)
 		return c;
 	find_columns(table, relid, &fresh);
-	fresh.id_index = find_index(relid, &tables[table].columns[0].name, 1, true);
+	fresh.id_index = pgw_relation_find_index(relid, &tables[table].columns[0].name, 1, true);
 	if (!OidIsValid(fresh.id_index))
 		elog(ERROR, "table pgw.%s has no unique index on its id", tables[table].name);
 	if (table == PGW_TABLE_PAYMENTS)
 	{
-		fresh.claim_index = find_index(relid, claim, 2, true);
+		fresh.claim_index = pgw_relation_find_index(relid, claim, 2, true);
 		if (!OidIsValid(fresh.claim_index))
 			elog(ERROR, "table pgw.payments has no unique index on (client_request_id, merchant)");
 	}
@@ -367,7 +257,7 @@ get_cache(PgwTable table, Oid relid)
 void
 pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative)
 {
-	Oid relid = pgw_store_relid(tables[table].name);
+	Oid relid = pgw_relation(tables[table].name);
 
 	if (write)
 	{
@@ -702,7 +592,7 @@ void
 pgw_store_check(void)
 {
 	for (int i = 0; i < PGW_NTABLES; i++)
-		(void) get_cache((PgwTable) i, pgw_store_relid(tables[i].name));
+		(void) get_cache((PgwTable) i, pgw_relation(tables[i].name));
 	pgw_store_check_events();
 }
 

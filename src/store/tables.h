@@ -239,7 +239,6 @@ typedef struct PgwEventRow
 extern int pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out);
 extern int pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out);
 
-extern void pgw_store_new_id(pg_uuid_t *out);      /* UUIDv7 */
 extern char *pgw_store_json_string(const char *s); /* quoted and escaped */
 
 /* The amounts and status of a payments row for core/payment/payment_amounts.h, and back. */
@@ -256,6 +255,11 @@ extern bool pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPa
 								   bool *busy);
 
 extern void pgw_store_insert_attempt(PgwAttempt *attempt);
+/*
+ * The row alone, by its id; sets updated_at.  For what is no step of the attempt: its status and
+ * step_order have not changed.  Every step goes through pgw_store_advance().
+ */
+extern void pgw_store_update_attempt(PgwAttempt *attempt);
 extern void pgw_store_update_payment(PgwPayment *p); /* by payment_id; sets updated_at */
 
 /*
@@ -392,19 +396,5 @@ extern void pgw_store_check(void);
  */
 extern void pgw_store_notify(const pg_uuid_t *payment_id, PgwKind kind, const char *outcome);
 extern void pgw_store_notify_payment(const PgwPayment *p);
-
-/*
- * Monthly event partitions: make sure this month's and the next `ahead` exist (worker only).
- * false: one is missing, and is not made, because the server would look through all of the default
- * partition for rows of its month, which has more than `largest` bytes.
- */
-extern bool pgw_store_ensure_partitions(int ahead, int64 largest);
-
-/*
- * Is the extension there? false: no. Locks the extension object conditionally; *busy: someone drops
- * or alters it right now.
- */
-extern bool pgw_store_lock_extension(bool *busy);
-extern Oid pgw_store_owner(void); /* the extension's owner */
 
 #endif

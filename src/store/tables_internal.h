@@ -42,17 +42,7 @@ typedef struct PgwColumn
 	bool fixed;
 } PgwColumn;
 
-extern Oid pgw_store_relid(const char *name); /* ERROR when missing */
-extern void pgw_store_check_events(void);     /* pgw_store_check()'s part */
-/* where the events of an attempt lie that begins now */
-extern Oid pgw_store_partition_now(void);
-extern Oid pgw_store_relid_or_none(const char *name);
-
-/*
- * The index whose first columns are these, in this order; unique, not partial and immediate when
- * asked for. InvalidOid: none.
- */
-extern Oid pgw_store_index(Oid relid, const char *const *columns, int n, bool unique);
+extern void pgw_store_check_events(void); /* pgw_store_check()'s part */
 
 extern void pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative);
 /* struct -> r->slot; an update's fixed columns too */
@@ -64,8 +54,6 @@ extern Oid pgw_store_claim_index(Oid relid);
 extern Oid pgw_store_id_index(PgwTable table, Oid relid);
 extern PgwFind pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id);
 
-/* the row's half of pgw_store_advance() */
-extern void pgw_store_update_attempt(PgwAttempt *attempt);
 /* their steps follow on attempt->step_order */
 extern void pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n);
 

@@ -41,6 +41,7 @@
 #include "base/debug_points.h"
 #include "core/base/mutant.h"
 #include "database/batch.h"
+#include "database/event_partitions.h"
 #include "database/table_locks.h"
 #include "exchange/exchange.h"
 #include "http/http.h"
@@ -191,7 +192,7 @@ pin_settings(void)
 static void
 make_partitions(void *arg)
 {
-	*(bool *) arg = pgw_store_ensure_partitions(PARTITIONS_AHEAD, DEFAULT_LARGEST);
+	*(bool *) arg = pgw_event_partitions_ensure(PARTITIONS_AHEAD, DEFAULT_LARGEST);
 }
 
 static void

@@ -1,0 +1,21 @@
+/*
+ * extension.h - the extension as an object of the database: is it there, and whose is it?
+ */
+#ifndef PGW_DATABASE_EXTENSION_H
+#define PGW_DATABASE_EXTENSION_H
+
+#include "postgres.h"
+
+/*
+ * Is the extension there? false: no. Locks the extension object conditionally; *busy: someone drops
+ * or alters it right now.
+ */
+extern bool pgw_extension_lock(bool *busy);
+
+/*
+ * The owner of the tables: the extension's owner, and after a REASSIGN OWNED the one who can write
+ * them.
+ */
+extern Oid pgw_extension_owner(void);
+
+#endif

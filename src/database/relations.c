@@ -1,0 +1,145 @@
+/*
+ * relations.c - tables and indexes of pgw's: by name, and an index by its columns
+ *
+ * Owns: what is remembered in the callers' PgwIndexByColumns.  It belongs to one relation oid, and
+ * is void after any relcache invalidation of that, so DROP and CREATE EXTENSION in one session
+ * work.  Names are looked up in the server's own cache of its catalogs.
+ * Locks: none.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_am.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_index.h"
+#include "utils/inval.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
+#include "utils/syscache.h"
+
+#include "database/relations.h"
+
+static PgwIndexByColumns *all_known = NULL;
+
+Oid
+pgw_relation_or_none(const char *name)
+{
+	Oid nsp = get_namespace_oid("pgw", true);
+
+	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
+}
+
+Oid
+pgw_relation(const char *name)
+{
+	Oid relid = pgw_relation_or_none(name);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table pgw.%s does not exist", name)));
+	return relid;
+}
+
+static bool
+is_btree(Oid index)
+{
+	HeapTuple tup = SearchSysCache1(RELOID, ObjectIdGetDatum(index));
+	bool result = HeapTupleIsValid(tup) && ((Form_pg_class) GETSTRUCT(tup))->relam == BTREE_AM_OID;
+
+	if (HeapTupleIsValid(tup))
+		ReleaseSysCache(tup);
+	return result;
+}
+
+static bool
+fits(Oid relid, HeapTuple tup, const char *const *columns, int n, bool unique, bool partial)
+{
+	Form_pg_index form = (Form_pg_index) GETSTRUCT(tup);
+
+	if (!form->indisvalid || form->indnkeyatts < n || !is_btree(form->indexrelid))
+		return false;
+	if (unique && (!form->indisunique || !form->indimmediate || partial || form->indnkeyatts != n))
+		return false;
+	for (int i = 0; i < n; i++)
+	{
+		AttrNumber attnum = form->indkey.values[i];
+
+		if (attnum == 0 || attnum != get_attnum(relid, columns[i]))
+			return false;
+	}
+	return true;
+}
+
+Oid
+pgw_relation_find_index(Oid relid, const char *const *columns, int n, bool unique)
+{
+	Relation rel = RelationIdGetRelation(relid);
+	List *indexes;
+	ListCell *lc;
+	Oid best = InvalidOid;
+	bool best_partial = true;
+
+	if (!RelationIsValid(rel))
+		return InvalidOid;
+	indexes = RelationGetIndexList(rel);
+	foreach (lc, indexes)
+	{
+		HeapTuple tup = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(lfirst_oid(lc)));
+		bool partial;
+
+		if (!HeapTupleIsValid(tup))
+			continue;
+		partial = !heap_attisnull(tup, Anum_pg_index_indpred, NULL);
+		if (fits(relid, tup, columns, n, unique, partial) &&
+			(!OidIsValid(best) || (best_partial && !partial)))
+		{
+			best = lfirst_oid(lc);
+			best_partial = partial;
+		}
+		ReleaseSysCache(tup);
+	}
+	list_free(indexes);
+	RelationClose(rel);
+	return best;
+}
+
+static void
+forget_relation(Datum arg, Oid relid)
+{
+	for (PgwIndexByColumns *i = all_known; i != NULL; i = i->next)
+	{
+		if (relid == InvalidOid || relid == i->relid)
+			i->relid = InvalidOid;
+	}
+}
+
+static void
+know(PgwIndexByColumns *wanted)
+{
+	if (all_known == NULL)
+		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	wanted->next = all_known;
+	wanted->known = true;
+	all_known = wanted;
+}
+
+Oid
+pgw_relation_index(Oid relid, PgwIndexByColumns *wanted)
+{
+	Oid index;
+
+	Assert(wanted->n > 0 && wanted->n <= lengthof(wanted->columns));
+	if (wanted->relid == relid)
+		return wanted->index;
+	if (!wanted->known)
+		know(wanted);
+	index = pgw_relation_find_index(relid, wanted->columns, wanted->n, wanted->unique);
+	if (OidIsValid(index)) /* only now: the look-ups can have processed invalidations */
+	{
+		wanted->relid = relid;
+		wanted->index = index;
+	}
+	return index;
+}

@@ -1,0 +1,37 @@
+/*
+ * relations.h - tables and indexes of pgw's: by name, and an index by its columns
+ */
+#ifndef PGW_DATABASE_RELATIONS_H
+#define PGW_DATABASE_RELATIONS_H
+
+#include "postgres.h"
+
+/*
+ * The table or index of this name in schema pgw; ERROR when there is none.  It is not locked, so it
+ * may be gone, or be another one, as soon as a lock is taken: then ask again.
+ */
+extern Oid pgw_relation(const char *name);
+extern Oid pgw_relation_or_none(const char *name); /* InvalidOid when there is none */
+
+/*
+ * An index that is told by its columns: it begins with these, in this order.  unique: it has no
+ * others, and is unique, not partial and checked at once.  The caller keeps one such variable for
+ * as long as the process lives; what was found is remembered in it.
+ */
+typedef struct PgwIndexByColumns
+{
+	const char *columns[2];
+	int n;
+	bool unique;
+	/* of relations.c */
+	Oid relid; /* InvalidOid: nothing is remembered */
+	Oid index;
+	struct PgwIndexByColumns *next;
+	bool known;
+} PgwIndexByColumns;
+
+extern Oid pgw_relation_index(Oid relid, PgwIndexByColumns *wanted); /* InvalidOid: none */
+/* the same, looked for each time */
+extern Oid pgw_relation_find_index(Oid relid, const char *const *columns, int n, bool unique);
+
+#endif
