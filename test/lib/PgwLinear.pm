@@ -17,7 +17,8 @@
 #   process, nothing committed
 #                          replayed = f, captured, with the live attempt, if there is one (adoption), or a new one; kept: a committed
 #                          payment that is captured; rolled back: a live attempt; brief: perhaps pending instead of captured, and
-#                          captured later
+#                          captured later. Rolled back and never answered but with pending: perhaps its caller was gone before the
+#                          request was sent, and it has been withdrawn; then the next attempt is a new one
 #   submit, nothing committed
 #                          replayed = f, pending; kept: a committed payment, whose attempt becomes the live one, if there is one;
 #                          rolled back: nothing has happened
@@ -40,6 +41,7 @@ no warnings 'recursion';
 # The state after an operation, or undef when the model does not allow it. A state:
 #   seen      the attempts that were answered so far
 #   live      the attempt whose caller rolled back, if there is one
+#   unsent    1: perhaps it was never sent
 #   payment   the committed payment, if there is one; then
 #   captured  1: it was seen captured; early, final: attempts that it may name before and after that
 sub step
@@ -72,14 +74,15 @@ sub first
 	{
 		my $captured = $op->{status} eq 'captured';
 		return undef unless $captured || $op->{brief} && $op->{status} eq 'pending';
-		return undef unless defined $live && $op->{attempt} eq $live || $new && (!defined $live || $give_back);
-		return { seen => \@seen, live => $op->{attempt} } unless $op->{kept};
+		my $adopts = defined $live && $op->{attempt} eq $live;
+		return undef unless $adopts || $new && (!defined $live || $give_back || $s->{unsent});
+		return { seen => \@seen, live => $op->{attempt}, unsent => !$captured && ($adopts ? $s->{unsent} : 1) } unless $op->{kept};
 		return { seen => \@seen, payment => $op->{payment}, captured => $captured ? 1 : 0, early => [ $op->{attempt} ], final => [ $op->{attempt} ] };
 	}
 	return undef unless $op->{status} eq 'pending' && $new;
 	return { %$s, seen => \@seen } unless $op->{kept};
 	return { seen => \@seen, payment => $op->{payment}, captured => 0, early => [ $op->{attempt}, $live // () ],
-		final => [ $live // (), !defined $live || $give_back ? $op->{attempt} : () ] };
+		final => [ $live // (), !defined $live || $give_back || $s->{unsent} ? $op->{attempt} : () ] };
 }
 
 sub describe
@@ -110,7 +113,7 @@ sub check
 		my ($taken, $s) = @_;
 		@best = @path if @path > @best;
 		return 1 if @path == @ops;
-		my $key = join '|', $taken, map { ref $_ ? join ',', @$_ : $_ // '' } @$s{qw(live payment captured early final)};
+		my $key = join '|', $taken, map { ref $_ ? join ',', @$_ : $_ // '' } @$s{qw(live unsent payment captured early final)};
 		return 0 if $tried{$key}++;
 		my $first_end;
 		for my $i (0 .. $#ops)

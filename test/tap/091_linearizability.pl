@@ -35,6 +35,8 @@ accepts('a submit that adopts', {}, '0-1 process back f captured p1 t1', '2-3 su
 accepts('a wait that ran out', {}, '0-5 process kept f captured p1 t1', '1-2 process back PW409');
 accepts('a payment whose answer comes after its wait', {}, '0-1 brief-process kept f pending p1 t1', '2-3 submit kept t captured p1 t1');
 accepts('a request that the worker did not take in time', {}, '0-1 brief-process back PW500', '2-3 process kept f captured p1 t1');
+accepts('a new attempt after one that was never sent', {}, '0-1 brief-process back f pending p1 t1', '2-3 process kept f captured p2 t2');
+accepts('a submit after one that was never sent', {}, '0-1 brief-process back f pending p1 t1', '2-3 submit kept f pending p2 t2', '4-5 process kept t captured p2 t2');
 accepts('a new attempt after a give-back', { give_back => 1 }, '0-1 process back f captured p1 t1', '2-3 process kept f captured p2 t2');
 
 rejects('two payments of one id', {}, '0-1 process kept f captured p1 t1', '2-3 process kept f captured p2 t2');
@@ -45,6 +47,9 @@ rejects('a replay of what was rolled back', {}, '0-1 process back f captured p1 
 rejects('a replay that nobody committed', {}, '0-9 process back t captured p1 t1', '1-2 process back f captured p1 t1');
 rejects('a committed payment that a later call does not see', {}, '0-1 process kept f captured p1 t1', '2-3 process back f captured p2 t1');
 rejects('a second charge instead of an adoption', {}, '0-1 process back f captured p1 t1', '2-3 process kept f captured p2 t2');
+rejects('a second charge after one that was seen', {}, '0-1 brief-process back f pending p1 t1', '2-3 process back f captured p2 t1', '4-5 process kept f captured p3 t2');
+rejects('a submit that charges again after one that was seen', {}, '0-1 brief-process back f pending p1 t1', '2-3 process back f captured p2 t1',
+	'4-5 submit kept f pending p3 t2', '6-7 process kept t captured p3 t2');
 rejects('an attempt that comes back after another', { give_back => 1 }, '0-1 process back f captured p1 t1', '2-3 process back f captured p2 t2', '4-5 process back f captured p3 t1');
 rejects('a submit that charges again instead of adopting', {}, '0-1 process back f captured p1 t1', '2-3 submit kept f pending p2 t2', '4-5 process kept t captured p2 t2');
 rejects('a replay with another attempt', {}, @adopted[ 0, 1 ], '4-5 process back t captured p2 t9');
