@@ -24,6 +24,8 @@
 #include "bank_call/call.h"
 #include "base/clock.h"
 #include "core/base/mutant.h"
+#include "store/find_attempts.h"
+#include "store/notify_payments.h"
 #include "store/tables.h"
 
 static const char *

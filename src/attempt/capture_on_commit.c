@@ -21,6 +21,7 @@
 #include "base/debug_points.h"
 #include "base/schedule.h"
 #include "core/payment/operation_rules.h"
+#include "store/events.h"
 #include "store/tables.h"
 
 static const char *const operation_name = "capture";

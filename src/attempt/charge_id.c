@@ -14,6 +14,8 @@
 #include "postgres.h"
 
 #include "bank_call/call.h"
+#include "store/bank_references.h"
+#include "store/tables.h"
 
 static bool
 needs(const PgwBank *bank, PgwBankOp op)

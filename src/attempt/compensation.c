@@ -25,6 +25,7 @@
 #include "core/payment/compensation_rules.h"
 #include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "store/events.h"
 #include "store/tables.h"
 
 static int compensation_delay = 5000;

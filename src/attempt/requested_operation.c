@@ -25,6 +25,8 @@
 #include "core/base/uuid7.h"
 #include "core/payment/operation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "store/events.h"
+#include "store/notify_payments.h"
 #include "store/tables.h"
 
 bool

@@ -22,6 +22,8 @@
 #include "base/clock.h"
 #include "base/schedule.h"
 #include "restore/pause.h"
+#include "store/events.h"
+#include "store/tables.h"
 
 static void
 expire(PgwAttempt *attempt, PgwWorkItem *workitem)

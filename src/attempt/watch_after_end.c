@@ -21,6 +21,9 @@
 #include "core/base/uuid7.h"
 #include "core/pacing/retry_delay.h"
 #include "core/payment/operation_rules.h"
+#include "store/events.h"
+#include "store/notify_payments.h"
+#include "store/tables.h"
 
 #define REVERSAL_FIRST_MS (INT64_C(60) * 60 * 1000)
 #define REVERSAL_DAYS 14

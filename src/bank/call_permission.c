@@ -22,11 +22,11 @@
 #include "utils/timestamp.h"
 
 #include "bank/bank_config.h"
+#include "bank/breaker_states.h"
 #include "bank/call_permission.h"
 #include "base/clock.h"
 #include "core/pacing/retry_budget.h"
 #include "observe/alerts.h"
-#include "store/tables.h"
 
 #define PROBE_MARGIN_MS 5000
 #define FORGET_AFTER_MS (60 * 60 * 1000)
@@ -285,7 +285,7 @@ pgw_bank_health_tidy(void)
 
 	if (banks == NULL)
 		return;
-	pgw_store_forget_bank_states(TimestampTzPlusMilliseconds(pgw_now(), -FORGET_AFTER_MS));
+	pgw_breaker_states_forget(TimestampTzPlusMilliseconds(pgw_now(), -FORGET_AFTER_MS));
 	hash_seq_init(&seq, banks);
 	while ((h = hash_seq_search(&seq)) != NULL)
 	{
@@ -298,8 +298,8 @@ pgw_bank_health_tidy(void)
 void
 pgw_bank_health_start(void)
 {
-	PgwBankState *saved;
-	int n = pgw_store_bank_states(&saved);
+	PgwSavedBreaker *saved;
+	int n = pgw_breaker_states_read(&saved);
 
 	for (int i = 0; i < n; i++)
 	{
@@ -353,16 +353,16 @@ pgw_bank_health_save(void)
 		for (int g = 0; g < PGW_BREAKER_NGROUPS; g++)
 		{
 			const PgwBreaker *b = &h->breakers[g];
-			PgwBankState s = {.bank = h->name,
-							  .operation_group = pgw_breaker_group_name((PgwBreakerGroup) g),
-							  .state = pgw_breaker_state_name(b->state),
-							  .failures = b->failures,
-							  .openings = b->openings,
-							  .opened_at = b->openings > 0 ? b->opened_at * 1000 : 0,
-							  .cooldown_from = b->openings > 0 ? b->cooldown_from * 1000 : 0};
+			PgwSavedBreaker s = {.bank = h->name,
+								 .operation_group = pgw_breaker_group_name((PgwBreakerGroup) g),
+								 .state = pgw_breaker_state_name(b->state),
+								 .failures = b->failures,
+								 .openings = b->openings,
+								 .opened_at = b->openings > 0 ? b->opened_at * 1000 : 0,
+								 .cooldown_from = b->openings > 0 ? b->cooldown_from * 1000 : 0};
 
 			if (h->changed[g])
-				pgw_store_save_bank_state(&s);
+				pgw_breaker_states_save(&s);
 		}
 	}
 }

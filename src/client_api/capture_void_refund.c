@@ -35,6 +35,9 @@
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
 #include "sql_function/raise_error.h"
+#include "store/claim_id.h"
+#include "store/events.h"
+#include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_capture_payment_1_0);
 PG_FUNCTION_INFO_V1(pgw_void_payment_1_0);

@@ -32,6 +32,10 @@
 #include "outcome/record_decision.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/raise_error.h"
+#include "store/claim_id.h"
+#include "store/look_without_lock.h"
+#include "store/merchants.h"
+#include "store/tables.h"
 
 static int wait_timeout = 35000;
 static int on_failure = 0;

@@ -17,6 +17,7 @@
 #include "client_api/payment_result.h"
 #include "core/base/error_codes.h"
 #include "database/row.h"
+#include "store/tables.h"
 
 static void
 error_from_code(const char *code, PgwResultError *v)

@@ -32,6 +32,8 @@
 #include "outcome/record_decision.h"
 #include "quota/quota.h"
 #include "sql_function/raise_error.h"
+#include "store/find_attempts.h"
+#include "store/tables.h"
 
 #define GIVE_BACK_POLL_FIRST_MS 5
 #define GIVE_BACK_POLL_MAX_MS 200

@@ -26,6 +26,9 @@
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
 #include "sql_function/raise_error.h"
+#include "store/events.h"
+#include "store/find_attempts.h"
+#include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_get_payment_1_0);
 PG_FUNCTION_INFO_V1(pgw_find_payment_1_0);

@@ -20,6 +20,8 @@
 #include "exchange/commit_signal.h"
 #include "quota/quota.h"
 #include "sql_function/raise_error.h"
+#include "store/events.h"
+#include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_submit_payment_1_0);
 

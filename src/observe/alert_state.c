@@ -16,14 +16,13 @@
 #include "utils/uuid.h"
 
 #include "database/table_locks.h"
-#include "store/tables.h"
+#include "observe/alert_state.h"
 
 #define AGED_MAX_PER_STATE 250
 
 bool
-pgw_store_count_alert(const char *kind, const char *subject, const char *bank,
-					  const char *transaction_id, const char *message, int count, TimestampTz now,
-					  TimestampTz told_before)
+pgw_alert_count(const char *kind, const char *subject, const char *bank, const char *transaction_id,
+				const char *message, int count, TimestampTz now, TimestampTz told_before)
 {
 	Oid types[8] = {TEXTOID, TEXTOID,        TEXTOID,        TEXTOID,
 					TEXTOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID};
@@ -55,7 +54,7 @@ pgw_store_count_alert(const char *kind, const char *subject, const char *bank,
 }
 
 int
-pgw_store_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz undecided,
+pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz undecided,
 						TimestampTz review, PgwAgedAttempt **out)
 {
 	Oid types[4] = {TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID};

@@ -30,9 +30,9 @@
 #include "core/pacing/fair_turns.h"
 #include "database/batch.h"
 #include "database/notify.h"
+#include "observe/alert_state.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
-#include "store/tables.h"
 #include "worker/worker.h"
 
 #define QUEUE_MAX 1000
@@ -229,8 +229,8 @@ alert_apply(PgwBatchItem *item)
 								  ? a->told_before
 								  : TimestampTzPlusMilliseconds(now, (int64) -alert_period * 1000);
 
-	a->tell = pgw_store_count_alert(a->kind, a->subject, a->bank, a->transaction, a->message,
-									a->count, now, told_before);
+	a->tell = pgw_alert_count(a->kind, a->subject, a->bank, a->transaction, a->message, a->count,
+							  now, told_before);
 	if (a->tell)
 		tell_listeners(a);
 }
@@ -304,7 +304,7 @@ find_aged(void *arg)
 	Ages *ages = arg;
 	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
 
-	ages->n = pgw_store_aged_attempts(
+	ages->n = pgw_alert_aged_attempts(
 		TimestampTzPlusMilliseconds(ages->now, -IN_DOUBT_OLD_MS),
 		TimestampTzPlusMilliseconds(ages->now, (int64) -pgw_refund_stuck_after * 1000),
 		TimestampTzPlusMilliseconds(ages->now, -UNDECIDED_OLD_MS),

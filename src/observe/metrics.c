@@ -27,6 +27,8 @@
 #include "core/base/error_codes.h"
 #include "exchange/exchange.h"
 #include "observe/metrics_shmem.h"
+#include "store/events.h"
+#include "store/tables.h"
 
 #define FIRST_RECORDS 64
 #define KEEP_RECORDS 4096

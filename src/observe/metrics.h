@@ -15,6 +15,7 @@
 
 #include "core/connector/connector.h"
 #include "core/payment/charge_rules.h"
+#include "store/events.h"
 #include "store/tables.h"
 
 /*

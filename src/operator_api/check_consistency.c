@@ -31,6 +31,8 @@
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
 #include "sql_function/raise_error.h"
+#include "store/events.h"
+#include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_rebuild_status_1_0);
 PG_FUNCTION_INFO_V1(pgw_check_consistency_1_0);

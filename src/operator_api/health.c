@@ -44,6 +44,7 @@
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"
 #include "sql_function/access_grants.h"
+#include "store/events.h"
 #include "store/tables.h"
 
 #define MAX_DATABASES 64

@@ -41,9 +41,13 @@
 #include "core/payment/review_rules.h"
 #include "database/row.h"
 #include "exchange/commit_signal.h"
+#include "operator_api/review_proposals.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
 #include "sql_function/raise_error.h"
+#include "store/bank_references.h"
+#include "store/events.h"
+#include "store/tables.h"
 
 PG_FUNCTION_INFO_V1(pgw_resolve_review_1_0);
 PG_FUNCTION_INFO_V1(pgw_review_actions_1_0);
@@ -343,7 +347,7 @@ confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 {
 	const char *action = pgw_review_action_name(order->action);
 	Oid session = GetSessionUserId();
-	bool found = pgw_store_newest_proposal(&attempt->transaction_id, proposal) &&
+	bool found = pgw_proposal_newest(&attempt->transaction_id, proposal) &&
 				 proposal->step_order == attempt->step_order;
 	bool same = found && strcmp(proposal->action, action) == 0 &&
 				strcmp(proposal->evidence, order->evidence) == 0;
@@ -362,7 +366,7 @@ confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 	proposal->evidence = order->evidence;
 	proposal->proposed_by = session;
 	proposal->proposer = GetUserNameFromId(session, false);
-	pgw_store_add_proposal(&attempt->transaction_id, proposal);
+	pgw_proposal_add(&attempt->transaction_id, proposal);
 	ereport(
 		NOTICE,
 		(errmsg("%s is proposed%s, nothing has changed yet", action,

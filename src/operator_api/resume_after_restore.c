@@ -31,6 +31,7 @@
 #include "restore/pause.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/raise_error.h"
+#include "store/events.h"
 #include "store/tables.h"
 
 #define MAX_NOTE_CHARS 1000

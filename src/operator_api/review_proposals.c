@@ -12,10 +12,11 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "database/relations.h"
 #include "database/row.h"
-#include "store/tables.h"
+#include "operator_api/review_proposals.h"
 
 static Datum
 column(PgwRel *r, TupleTableSlot *slot, const char *name, Oid *type, bool *isnull)
@@ -67,7 +68,7 @@ keep_newest(PgwRel *r, void *arg)
 }
 
 bool
-pgw_store_newest_proposal(const pg_uuid_t *transaction_id, PgwProposal *out)
+pgw_proposal_newest(const pg_uuid_t *transaction_id, PgwProposal *out)
 {
 	static PgwIndexByColumns by_attempt = {.columns = {"transaction_id"}, .n = 1};
 	Oid relid = pgw_relation("review_proposals");
@@ -94,7 +95,7 @@ put(PgwRel *r, const char *name, Datum value)
 }
 
 void
-pgw_store_add_proposal(const pg_uuid_t *transaction_id, const PgwProposal *p)
+pgw_proposal_add(const pg_uuid_t *transaction_id, const PgwProposal *p)
 {
 	PgwRel r;
 	Oid relid = pgw_relation("review_proposals");

@@ -37,6 +37,9 @@
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "outcome/record_decision.h"
+#include "store/events.h"
+#include "store/notify_payments.h"
+#include "store/tables.h"
 
 /* ---------------------------------------------------------------- writing a decision */
 

@@ -29,6 +29,7 @@
 #include "base/debug_points.h"
 #include "core/base/uuid7.h"
 #include "observe/alerts.h"
+#include "store/notify_payments.h"
 #include "store/tables.h"
 
 #define SIGNALS_MAX 512

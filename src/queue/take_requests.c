@@ -35,6 +35,8 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/base/mutant.h"
+#include "store/events.h"
+#include "store/tables.h"
 
 #define TAKE_MAX 256
 #define BUSY_DELAY_MS 20

@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/base/mutant.h"
+#include "store/tables.h"
 
 #define BUSY_DELAY_MS 100
 #define FAILED_DELAY_MS 1000

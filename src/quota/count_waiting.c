@@ -19,9 +19,10 @@
 #include "utils/lsyscache.h"
 
 #include "bank/bank_config.h"
+#include "core/state/state_machine.h"
 #include "database/relations.h"
 #include "database/row.h"
-#include "store/tables.h"
+#include "quota/count_waiting.h"
 
 #define LOOK_AT_LEAST 1000000
 
@@ -48,7 +49,7 @@ is_of_role(TupleTableSlot *slot, void *arg)
 }
 
 uint32
-pgw_store_count_submitted(const char *merchant, const char *role, uint32 most)
+pgw_count_waiting(const char *merchant, const char *role, uint32 most)
 {
 	Oid relid = pgw_relation("payment_transactions");
 	Oid index = pgw_relation_or_none("payment_transactions_waiting");

@@ -35,8 +35,8 @@
 
 #include "base/clock.h"
 #include "core/base/mutant.h"
+#include "quota/count_waiting.h"
 #include "quota/quota.h"
-#include "store/tables.h"
 
 #define ENTRIES 2048
 #define PROBES 16        /* places of one name */
@@ -214,8 +214,8 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 		if (decided)
 			break;
 
-		counted = pgw_store_count_submitted(of == PGW_QUOTA_MERCHANT ? name : NULL,
-											of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
+		counted = pgw_count_waiting(of == PGW_QUOTA_MERCHANT ? name : NULL,
+									of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
 		end = GetCurrentTimestamp();
 
 		LWLockAcquire(quota_lock, LW_EXCLUSIVE);

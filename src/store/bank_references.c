@@ -20,6 +20,7 @@
 #include "utils/rel.h"
 
 #include "database/relations.h"
+#include "store/bank_references.h"
 #include "store/tables_internal.h"
 
 /*

@@ -25,6 +25,9 @@
 #include "core/base/error_codes.h"
 #include "database/relations.h"
 #include "observe/metrics.h"
+#include "store/claim_id.h"
+#include "store/events.h"
+#include "store/tables.h"
 #include "store/tables_internal.h"
 
 static void

@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "database/table_locks.h"
+#include "store/clock_set_back.h"
 #include "store/tables_internal.h"
 
 /*

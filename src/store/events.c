@@ -27,6 +27,8 @@
 #include "database/event_partitions.h"
 #include "database/relations.h"
 #include "observe/metrics.h"
+#include "store/events.h"
+#include "store/tables.h"
 #include "store/tables_internal.h"
 
 enum

@@ -19,6 +19,7 @@
 #include "utils/snapmgr.h"
 
 #include "database/table_locks.h"
+#include "store/find_due.h"
 #include "store/tables_internal.h"
 
 #define TRANSACTIONS " FROM pgw.payment_transactions t WHERE "

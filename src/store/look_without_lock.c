@@ -21,6 +21,8 @@
 #include "utils/uuid.h"
 
 #include "database/relations.h"
+#include "store/look_without_lock.h"
+#include "store/tables.h"
 #include "store/tables_internal.h"
 
 typedef Oid (*IndexOf)(Oid relid);

@@ -22,6 +22,7 @@
 
 #include "base/compat.h"
 #include "database/relations.h"
+#include "store/tables.h"
 #include "store/tables_internal.h"
 
 #define P(member, type, fixed) \

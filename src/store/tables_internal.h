@@ -6,6 +6,7 @@
 #define PGW_STORE_TABLES_INTERNAL_H
 
 #include "database/row.h"
+#include "store/events.h"
 #include "store/tables.h"
 
 typedef enum PgwTable

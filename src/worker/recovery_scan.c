@@ -16,7 +16,7 @@
 
 #include "bank_call/bank_lanes.h"
 #include "queue/queue.h"
-#include "store/tables.h"
+#include "store/find_due.h"
 #include "worker/recovery_scan.h"
 
 #define PAGE_MAX 2000

@@ -50,7 +50,7 @@
 #include "observe/metrics.h"
 #include "queue/queue.h"
 #include "restore/pause.h"
-#include "store/tables.h"
+#include "store/clock_set_back.h"
 #include "worker/recovery_scan.h"
 #include "worker/worker.h"
 

@@ -1,0 +1,50 @@
+/*
+ * events.h - the events of an attempt, and the one place where an attempt changes
+ */
+#ifndef PGW_STORE_EVENTS_H
+#define PGW_STORE_EVENTS_H
+
+#include "postgres.h"
+#include "access/transam.h"
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+#include "core/state/state_machine.h"
+#include "store/tables.h"
+
+typedef struct PgwEvent
+{
+	PgwEventType type;
+	PgwState from; /* PGW_STATE_NONE for the first */
+	PgwState to;
+	const char *operation;     /* "charge" ...; NULL */
+	const char *extra;         /* further members as JSON text without braces, or NULL */
+	const char *error_details; /* sanitized, or NULL */
+} PgwEvent;
+
+/*
+ * The one place where an attempt changes: writes its events (step_order attempt->step_order+1 ...;
+ * checks every edge with state_machine.h) and then the row (status = last event's to, step_order,
+ * updated_at and all mutable columns of *attempt).  insert: the row is new.
+ */
+extern void pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int n);
+
+/* One row of pgw.transaction_events as stored; for payment_history. */
+typedef struct PgwEventRow
+{
+	pg_uuid_t event_id;
+	pg_uuid_t transaction_id;
+	char *event_type;
+	TimestampTz occurred_at;
+	char *event_data; /* JSON text */
+	char *error_details;
+	int step_order;
+	FullTransactionId txid;
+} PgwEventRow;
+
+/* The events of an attempt in order: committed or own; the array is palloc'd. */
+extern int pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out);
+
+extern char *pgw_store_json_string(const char *s); /* quoted and escaped */
+
+#endif

@@ -1,0 +1,36 @@
+/*
+ * notify_payments.c - NOTIFY pgw_payments: what became of a payment or operation
+ *
+ * Owns: the form of the payload.  How it is sent, so that it never stops what it tells of, is
+ * notify.c's.
+ */
+#include "postgres.h"
+
+#include "core/base/uuid7.h"
+#include "database/notify.h"
+#include "store/notify_payments.h"
+#include "store/tables.h"
+
+/*
+ * Every role of the database can listen, whatever it may read: so nobody's id, merchant or bank is
+ * in it.  Who may look finds the rest with get_payment().
+ */
+void
+pgw_store_notify(const pg_uuid_t *payment_id, PgwKind kind, const char *outcome)
+{
+	char id[37];
+	char *payload;
+
+	pgw_uuid_to_text(payment_id->data, id);
+	payload = psprintf("{\"payment_id\": \"%s\", \"kind\": \"%s\", \"outcome\": \"%s\"}", id,
+					   pgw_kind_name(kind), outcome);
+	pgw_notify("pgw_payments", payload);
+	pfree(payload);
+}
+
+void
+pgw_store_notify_payment(const PgwPayment *p)
+{
+	if (p->status != PGW_PAY_PENDING)
+		pgw_store_notify(&p->payment_id, PGW_KIND_PAYMENT, pgw_payment_status_name(p->status));
+}
