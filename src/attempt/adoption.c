@@ -23,6 +23,7 @@
 
 #include "bank_call/call.h"
 #include "base/clock.h"
+#include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "store/find_attempts.h"
 #include "store/notify_payments.h"
@@ -75,7 +76,7 @@ answers(const PgwAttempt *attempt)
 		return false;
 	/* A decline is an answer.  What failed was not charged: a new attempt may be made. */
 	if (attempt->status == PGW_FAILED)
-		return pgw_charge_failed_payment(attempt->error_code) == PGW_PAYMENT_BECOMES_DECLINED;
+		return pgw_error_is_decline(attempt->error_code);
 	return true;
 }
 

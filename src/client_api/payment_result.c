@@ -265,9 +265,7 @@ pgw_result_from_attempt(const PgwAttempt *attempt, PgwPayment *p)
 	{
 		case PGW_FAILED:
 			p->status =
-				attempt->error_class != NULL && strcmp(attempt->error_class, "business") == 0
-					? PGW_PAY_DECLINED
-					: PGW_PAY_FAILED;
+				pgw_error_is_decline(attempt->error_code) ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
 			break;
 		case PGW_REFUNDING:
 		case PGW_REFUNDED:

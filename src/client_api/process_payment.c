@@ -23,6 +23,7 @@
 
 #include "base/debug_points.h"
 #include "client_api/pay_common.h"
+#include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
 #include "database/row.h"
@@ -161,9 +162,7 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 
 		case PGW_FAILED:
 			p->status =
-				pgw_charge_failed_payment(attempt->error_code) == PGW_PAYMENT_BECOMES_DECLINED
-					? PGW_PAY_DECLINED
-					: PGW_PAY_FAILED;
+				pgw_error_is_decline(attempt->error_code) ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
 			take_over(p, attempt);
 			pgw_store_update_payment(p);
 			return PGW_AUDIENCE_FIRST_CALL;

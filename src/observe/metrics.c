@@ -317,11 +317,8 @@ end_of(const PgwAttempt *attempt)
 			return attempt->capture == PGW_CAPTURE_MANUAL ? PGW_ATTEMPT_END_AUTHORIZED
 														  : PGW_ATTEMPT_END_CAPTURED;
 		case PGW_FAILED:
-			return attempt->error_class != NULL &&
-						   strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_BUSINESS)) ==
-							   0
-					   ? PGW_ATTEMPT_END_DECLINED
-					   : PGW_ATTEMPT_END_FAILED;
+			return pgw_error_is_decline(attempt->error_code) ? PGW_ATTEMPT_END_DECLINED
+															 : PGW_ATTEMPT_END_FAILED;
 		case PGW_REFUNDED:
 			return PGW_ATTEMPT_END_GIVEN_BACK;
 		case PGW_REQUIRES_MANUAL_REVIEW:

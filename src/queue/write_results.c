@@ -24,6 +24,7 @@
 #include "bank_call/call.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
+#include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "store/tables.h"
 
@@ -172,8 +173,7 @@ is_alarming(const PgwAttempt *attempt, PgwState before)
 		return false;
 	return attempt->status == PGW_REQUIRES_MANUAL_REVIEW ||
 		   (attempt->status == PGW_REFUNDING && before == PGW_SAVED) ||
-		   (attempt->status == PGW_FAILED &&
-			pgw_charge_failed_payment(attempt->error_code) != PGW_PAYMENT_BECOMES_DECLINED);
+		   (attempt->status == PGW_FAILED && !pgw_error_is_decline(attempt->error_code));
 }
 
 static void

@@ -95,8 +95,8 @@ sub figures_agree
 			FROM pgw.metrics WHERE name = 'pgw_transactions_total'"),
 		sql("SELECT string_agg(concat_ws(' ', bank, 'payment', outcome, n), ',' ORDER BY bank, outcome) FROM (SELECT bank, CASE status
 			WHEN 'Completed' THEN CASE capture WHEN 'manual' THEN 'authorized' ELSE 'captured' END
-			WHEN 'Failed' THEN CASE error_class WHEN 'business' THEN 'declined' ELSE 'failed' END
-			WHEN 'Refunded' THEN 'given_back' ELSE status::text END AS outcome, count(*) n FROM pgw.payment_transactions GROUP BY 1, 2) x"),
+			WHEN 'Failed' THEN coalesce((SELECT status::text FROM pgw.payments p WHERE p.transaction_id = t.transaction_id), 'failed')
+			WHEN 'Refunded' THEN 'given_back' ELSE status::text END AS outcome, count(*) n FROM pgw.payment_transactions t GROUP BY 1, 2) x"),
 		"$what: payments by bank and outcome");
 	is(figure('pgw_transaction_seconds_count'), figure('pgw_transactions_total'), "$what: a duration for each");
 	my @calls = grep { $_->{finished} } @{ bank_log($bank, 10000) };
@@ -134,6 +134,26 @@ part($node, 'figures', sub {
 	figures_agree('after two-phase commit');
 	ok(figure('pgw_stats_since_seconds') <= time && figure('pgw_stats_since_seconds') > time - 3600, 'since when');
 	is(figure($_), 0, "nothing is under way: $_") for qw(pgw_queue pgw_in_doubt pgw_refunding pgw_reviews pgw_callers_undecided);
+});
+
+# Neither the issuer nor the bank has said no to these: they failed, and the metric says so as the payments row does.
+part($node, 'expired and superseded', sub {
+	my @before = map { figure('pgw_transactions_total', qq({"outcome": "$_"})) } qw(declined failed);
+	my $s = PgwSession->new($node);
+	$s->run('BEGIN; ' . submit('late', expires_at => sql("SELECT clock_timestamp() + '2s'"))
+		  . "; SELECT pg_sleep_until(expires_at) FROM pgw.payment_transactions WHERE client_request_id = 'late'; COMMIT");
+	is($s->state, '00000', 'one that is committed only when its time is over');
+	ok(wait_until(sub { sql("SELECT status FROM pgw.payments WHERE client_request_id = 'late'") eq 'failed' }, 20), 'is failed in its row');
+
+	set_conf('pgw.compensation_delay' => 60000);
+	$s->run('BEGIN; ' . pay('again') . '; ROLLBACK');
+	is(sql(submit('again')), 'pending', 'another one is submitted when an attempt with its id is charged already');
+	ok(wait_until(sub { sql("SELECT status FROM pgw.payments WHERE client_request_id = 'again'") eq 'captured' }, 20), 'and takes over that attempt');
+	is(sql("SELECT string_agg(client_request_id || ' ' || status || ' ' || error_code, ',' ORDER BY error_code) FROM pgw.payment_transactions WHERE error_code IN ('request_expired', 'superseded')"),
+		'late Failed request_expired,again Failed superseded', 'two attempts have ended without having been sent');
+	is(join(',', map { figure('pgw_transactions_total', qq({"outcome": "$_"})) } qw(declined failed)), "$before[0]," . ($before[1] + 2), 'both count as failed, and none as declined');
+	figures_agree('then, too');
+	set_conf('pgw.compensation_delay' => 50);
 });
 
 part($node, 'durations', sub {

@@ -28,6 +28,7 @@ rows_are_sound(void **unused)
 		assert_non_null(pgw_error_class_name(t[i].class));
 		assert_true(strlen(t[i].message) > 0);
 		assert_int_equal(strlen(t[i].sqlstate), 5);
+		assert_int_equal(pgw_error_is_decline(t[i].code), strcmp(t[i].sqlstate, "PW402") == 0);
 		switch (t[i].class)
 		{
 			case PGW_CLASS_VALIDATION:
@@ -125,6 +126,11 @@ known_codes(void **unused)
 	assert_null(pgw_error_find(NULL));
 	assert_null(pgw_error_find(""));
 	assert_null(pgw_error_find("no_such_code"));
+	assert_true(pgw_error_is_decline("do_not_honor"));
+	assert_false(pgw_error_is_decline("request_expired")); /* nobody has said no */
+	assert_false(pgw_error_is_decline("superseded"));
+	assert_false(pgw_error_is_decline("bank_error"));
+	assert_false(pgw_error_is_decline(NULL));
 	assert_null(pgw_error_class_name(PGW_CLASS_NONE));
 	assert_string_equal(pgw_error_class_name(PGW_CLASS_INFRASTRUCTURE), "infrastructure");
 }

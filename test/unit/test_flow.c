@@ -116,7 +116,8 @@ refusals(void **state)
 			assert_int_equal(d.state, PGW_FAILED);
 			assert_string_equal(d.error->code, cases[i].want);
 			assert_int_equal(d.error->http_status, cases[i].http);
-			assert_int_equal(pgw_charge_failed_payment(d.error->code), cases[i].payment);
+			assert_int_equal(pgw_charge_payment_of_state(PGW_FAILED, d.error->code),
+							 cases[i].payment);
 			if (submitted)
 				assert_int_equal(d.payment, cases[i].payment);
 		}

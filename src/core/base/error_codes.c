@@ -199,6 +199,14 @@ pgw_error_find(const char *code)
 	return NULL;
 }
 
+bool
+pgw_error_is_decline(const char *code)
+{
+	const PgwErrorInfo *info = pgw_error_find(code);
+
+	return info != NULL && strcmp(info->sqlstate, "PW402") == 0;
+}
+
 const char *
 pgw_error_class_name(PgwErrorClass c)
 {

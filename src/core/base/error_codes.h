@@ -35,6 +35,13 @@ extern const PgwErrorInfo *pgw_error_table(size_t *n);
 extern const PgwErrorInfo *pgw_error_find(const char *code); /* NULL when not in the list */
 
 /*
+ * Declined or failed?  true: the issuer or the bank has said no to the payment (PW402), which is
+ * then `declined` wherever it is shown or counted.  With any other error, and with none (code
+ * NULL), it is `failed`.
+ */
+extern bool pgw_error_is_decline(const char *code);
+
+/*
  * What DETAIL of each raised error but PW400 begins with, as the columns of a row would say it:
  * code, class, http_status, retryable.
  */

@@ -351,16 +351,6 @@ pgw_charge_expired(PgwDecision *d)
 	d->error = pgw_error_find("request_expired");
 }
 
-PgwPaymentChange
-pgw_charge_failed_payment(const char *error_code)
-{
-	const PgwErrorInfo *info = error_code != NULL ? pgw_error_find(error_code) : NULL;
-
-	if (info != NULL && info->sqlstate != NULL && strcmp(info->sqlstate, "PW402") == 0)
-		return PGW_PAYMENT_BECOMES_DECLINED;
-	return PGW_PAYMENT_BECOMES_FAILED;
-}
-
 void
 pgw_charge_lost(PgwDecision *d)
 {
@@ -404,7 +394,8 @@ pgw_charge_payment_of_state(PgwState state, const char *error_code)
 	switch (state)
 	{
 		case PGW_FAILED:
-			return pgw_charge_failed_payment(error_code);
+			return pgw_error_is_decline(error_code) ? PGW_PAYMENT_BECOMES_DECLINED
+													: PGW_PAYMENT_BECOMES_FAILED;
 		case PGW_REFUNDING:
 		case PGW_REFUNDED:
 			return PGW_PAYMENT_BECOMES_FAILED;

@@ -177,7 +177,4 @@ extern void pgw_charge_save(PgwCaptureMode capture, bool submitted, int64_t amou
 /* A submitted attempt that was not sent before it expired. */
 extern void pgw_charge_expired(PgwDecision *d);
 
-/* The payments row of an attempt that is Failed with this error_code (may be NULL). */
-extern PgwPaymentChange pgw_charge_failed_payment(const char *error_code);
-
 #endif
