@@ -15,7 +15,7 @@
 #include "access/transam.h"
 #include "utils/uuid.h"
 
-#include "restore/pause.h"
+#include "exchange/why_paused.h"
 
 typedef enum PgwSlotState
 {

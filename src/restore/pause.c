@@ -246,25 +246,6 @@ pgw_pause_is_restored(void)
 	return result;
 }
 
-const char *
-pgw_pause_hint(PgwPause pause)
-{
-	switch (pause)
-	{
-		case PGW_PAUSE_RESTORED:
-			return "This database was restored or copied. Once it is sure that the original makes no more payments: "
-				   "SELECT pgw.resume_after_restore(). See docs/restore.md.";
-		case PGW_PAUSE_MODE:
-			return "Set pgw.worker_mode to \"on\" and reload the configuration.";
-		case PGW_PAUSE_DRAINING:
-			return "No new charge is begun here, and what is under way is finished. To take payments again set pgw.worker_mode to \"on\" and reload the configuration.";
-		case PGW_PAUSE_NONE:
-		case PGW_PAUSE_UNKNOWN:
-			break;
-	}
-	return "The pause is over: call again.";
-}
-
 /* ---------------------------------------------------------------- worker */
 
 void

@@ -6,16 +6,7 @@
 
 #include "postgres.h"
 
-typedef enum PgwPause
-{
-	PGW_PAUSE_NONE = 0,
-	PGW_PAUSE_MODE, /* pgw.worker_mode = paused */
-	/* pgw.worker_mode = draining: what is under way is finished, no new charge is begun */
-	PGW_PAUSE_DRAINING,
-	/* the rows are another database's: until pgw.resume_after_restore() */
-	PGW_PAUSE_RESTORED,
-	PGW_PAUSE_UNKNOWN /* a worker that has not looked yet */
-} PgwPause;
+#include "exchange/why_paused.h"
 
 extern void pgw_pause_init(void); /* _PG_init: the setting */
 
@@ -46,9 +37,6 @@ extern void pgw_pause_created(void);
  * resumed since?  In a transaction; looks with a snapshot of its own.
  */
 extern bool pgw_pause_is_restored(void);
-
-/* What a person can do about it. */
-extern const char *pgw_pause_hint(PgwPause pause);
 
 /* --- worker --- */
 
