@@ -1,8 +1,7 @@
 /*
  * pgw.c - the module's entry: one init call per part
  *
- * Owns nothing.  Order that matters: the exchange requests shared memory and sets the hooks that
- * launcher and utility build on; prefixes are reserved last, when every setting is defined.
+ * Owns nothing.  Order that matters: prefixes are reserved last, when every setting is defined.
  */
 #include "postgres.h"
 

@@ -1,7 +1,7 @@
 /*
  * exchange_shmem.c - creation and protection of the exchange's shared memory
  *
- * Owns: the hooks that ask for it, pgw.max_waiting, and the process-local addresses.  What lies in
+ * Owns: pgw.max_waiting, and the process-local addresses.  What lies in
  * it, and which lock protects what, is in exchange_shmem.h.
  *
  * Slot bodies hold card numbers, so they lie on pages of their own: madvise(MADV_DONTDUMP) in the
@@ -16,28 +16,18 @@
 #include <unistd.h>
 
 #include "miscadmin.h"
-#include "storage/ipc.h"
 #include "storage/shmem.h"
 #include "utils/guc.h"
 
+#include "base/shared_memory.h"
 #include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
-#include "observe/metrics.h"
-#include "quota/quota.h"
-#include "restore/copied_cluster.h"
-
-#define PGW_TRANCHE "pgw"
 
 int pgw_max_waiting = 512;
 
 PgwShared *pgw_shared = NULL;
 PgwSlotBody *pgw_bodies = NULL;
 LWLock *pgw_lock = NULL;
-
-#if PG_VERSION_NUM >= 150000
-static shmem_request_hook_type prev_shmem_request_hook = NULL;
-#endif
-static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
 static Size
 page_size(void)
@@ -58,19 +48,11 @@ bodies_size(void)
 	return TYPEALIGN(page_size(), mul_size(pgw_max_waiting, sizeof(PgwSlotBody)));
 }
 
-static void
-request_shmem(void)
+/* ... and one more, so that they can begin where a page does. */
+static Size
+bodies_area_size(void)
 {
-#if PG_VERSION_NUM >= 150000
-	if (prev_shmem_request_hook)
-		prev_shmem_request_hook();
-#endif
-	RequestAddinShmemSpace(control_size());
-	RequestAddinShmemSpace(add_size(bodies_size(), page_size())); /* room to align */
-	RequestAddinShmemSpace(pgw_metrics_shmem_size());
-	RequestAddinShmemSpace(pgw_copy_shmem_size());
-	RequestAddinShmemSpace(pgw_quota_shmem_size());
-	RequestNamedLWLockTranche(PGW_TRANCHE, 3);
+	return add_size(bodies_size(), page_size());
 }
 
 /*
@@ -91,36 +73,31 @@ protect_bodies(void)
 }
 
 static void
-startup_shmem(void)
+attach_control(void *area, bool created, LWLock *lock)
 {
-	bool found;
-	char *raw;
+	pgw_shared = area;
+	pgw_lock = lock;
+	if (!created)
+		return;
+	memset(pgw_shared, 0, control_size());
+	pg_atomic_init_u64(&pgw_shared->generation, 1);
+	pg_atomic_init_u32(&pgw_shared->changing, 0);
+	pgw_entries_init();
+	pgw_slots_init();
+}
 
-	if (prev_shmem_startup_hook)
-		prev_shmem_startup_hook();
-
-	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
-	pgw_shared = ShmemInitStruct("pgw", control_size(), &found);
-	raw = ShmemInitStruct("pgw slot bodies", add_size(bodies_size(), page_size()), &found);
-	pgw_bodies = (PgwSlotBody *) TYPEALIGN(page_size(), raw);
-	pgw_lock = &GetNamedLWLockTranche(PGW_TRANCHE)[0].lock;
-	pgw_metrics_shmem_init(&GetNamedLWLockTranche(PGW_TRANCHE)[1].lock);
-	pgw_copy_shmem_init();
-	pgw_quota_shmem_init(&GetNamedLWLockTranche(PGW_TRANCHE)[2].lock);
-	if (!found)
-	{
-		memset(pgw_shared, 0, control_size());
+static void
+attach_bodies(void *area, bool created, LWLock *lock)
+{
+	pgw_bodies = (PgwSlotBody *) TYPEALIGN(page_size(), area);
+	if (created)
 		memset(pgw_bodies, 0, bodies_size());
-		pg_atomic_init_u64(&pgw_shared->generation, 1);
-		pg_atomic_init_u32(&pgw_shared->changing, 0);
-		pgw_entries_init();
-		pgw_slots_init();
-	}
-	LWLockRelease(AddinShmemInitLock);
-
 	if (!IsUnderPostmaster)
 		protect_bodies();
 }
+
+static const PgwSharedArea control_area = {"pgw", control_size, attach_control};
+static const PgwSharedArea bodies_area = {"pgw slot bodies", bodies_area_size, attach_bodies};
 
 void
 pgw_exchange_init(void)
@@ -134,14 +111,8 @@ pgw_exchange_init(void)
 		"One more is refused with PW500 before anything is sent. Each takes about 8 kB of locked shared memory.",
 		&pgw_max_waiting, 512, 1, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 
-#if PG_VERSION_NUM >= 150000
-	prev_shmem_request_hook = shmem_request_hook;
-	shmem_request_hook = request_shmem;
-#else
-	request_shmem();
-#endif
-	prev_shmem_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = startup_shmem;
+	pgw_shared_memory_add(&control_area);
+	pgw_shared_memory_add(&bodies_area);
 }
 
 bool

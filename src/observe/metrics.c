@@ -19,11 +19,11 @@
 
 #include "access/xact.h"
 #include "miscadmin.h"
-#include "storage/shmem.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "base/shared_memory.h"
 #include "core/base/error_codes.h"
 #include "exchange/exchange.h"
 #include "observe/metrics_shmem.h"
@@ -57,6 +57,24 @@ static Record *records = NULL;
 static size_t nrecords = 0;
 static size_t records_room = 0;
 
+static Size
+blocks_size(void)
+{
+	return mul_size(PGW_METRICS_BLOCKS, sizeof(PgwCounters));
+}
+
+/* Only the owners: a block is zeroed when it is claimed, so that unused ones take no memory. */
+static void
+attach(void *area, bool created, LWLock *lock)
+{
+	blocks = area;
+	claim_lock = lock;
+	for (int i = 0; created && i < PGW_METRICS_BLOCKS; i++)
+		pg_atomic_init_u32(&blocks[i].dboid, InvalidOid);
+}
+
+static const PgwSharedArea blocks_area = {"pgw metrics", blocks_size, attach};
+
 void
 pgw_metrics_init(void)
 {
@@ -64,27 +82,10 @@ pgw_metrics_init(void)
 							"How long giving a charge back may take before it counts as stuck.",
 							NULL, &pgw_refund_stuck_after, 30 * 60, 1, 30 * 24 * 60 * 60,
 							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	pgw_shared_memory_add(&blocks_area);
 }
 
 /* ---------------------------------------------------------------- memory */
-
-Size
-pgw_metrics_shmem_size(void)
-{
-	return mul_size(PGW_METRICS_BLOCKS, sizeof(PgwCounters));
-}
-
-/* Only the owners: a block is zeroed when it is claimed, so that unused ones take no memory. */
-void
-pgw_metrics_shmem_init(LWLock *lock)
-{
-	bool found;
-
-	blocks = ShmemInitStruct("pgw metrics", pgw_metrics_shmem_size(), &found);
-	claim_lock = lock;
-	for (int i = 0; !found && i < PGW_METRICS_BLOCKS; i++)
-		pg_atomic_init_u32(&blocks[i].dboid, InvalidOid);
-}
 
 static PgwCounters *
 find_block(Oid dboid)

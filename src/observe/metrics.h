@@ -11,7 +11,6 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 #include "portability/instr_time.h"
-#include "storage/lwlock.h"
 
 #include "core/connector/connector.h"
 #include "core/payment/charge_rules.h"
@@ -23,10 +22,7 @@
  */
 extern int pgw_refund_stuck_after;
 
-extern void pgw_metrics_init(void); /* _PG_init: settings */
-extern Size pgw_metrics_shmem_size(void);
-/* AddinShmemInitLock held; the lock is for claims only */
-extern void pgw_metrics_shmem_init(LWLock *lock);
+extern void pgw_metrics_init(void); /* _PG_init: settings, shared memory */
 
 /*
  * In the transaction that made the change: attempt went from that state (PGW_STATE_NONE: it is new)

@@ -30,10 +30,10 @@
 
 #include "common/hashfn.h"
 #include "miscadmin.h"
-#include "storage/shmem.h"
 #include "utils/guc.h"
 
 #include "base/clock.h"
+#include "base/shared_memory.h"
 #include "core/base/mutant.h"
 #include "quota/count_waiting.h"
 #include "quota/quota.h"
@@ -83,6 +83,23 @@ static int limits[PGW_NQUOTAS] = {1000000, 1000000};
 static const char *const settings[PGW_NQUOTAS] = {"pgw.merchant_max_submitted",
 												  "pgw.role_max_submitted"};
 
+static Size
+shared_size(void)
+{
+	return sizeof(QuotaShared);
+}
+
+static void
+attach(void *area, bool created, LWLock *lock)
+{
+	shared = area;
+	quota_lock = lock;
+	if (created)
+		memset(shared, 0, sizeof(QuotaShared));
+}
+
+static const PgwSharedArea shared_area = {"pgw quotas", shared_size, attach};
+
 void
 pgw_quota_init(void)
 {
@@ -100,29 +117,13 @@ pgw_quota_init(void)
 		"How many process_payment() calls of one role can wait for their bank at the same time.",
 		"One more is refused with PW429 before anything is sent.", &pgw_role_max_waiting, 10000, 1,
 		10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
+	pgw_shared_memory_add(&shared_area);
 }
 
 const char *
 pgw_quota_setting(PgwQuotaOf of)
 {
 	return settings[of];
-}
-
-Size
-pgw_quota_shmem_size(void)
-{
-	return sizeof(QuotaShared);
-}
-
-void
-pgw_quota_shmem_init(LWLock *lock)
-{
-	bool found;
-
-	shared = ShmemInitStruct("pgw quotas", pgw_quota_shmem_size(), &found);
-	quota_lock = lock;
-	if (!found)
-		memset(shared, 0, pgw_quota_shmem_size());
 }
 
 /* Lock held: the name's entry; a new one has never been counted. */

@@ -5,7 +5,6 @@
 #define PGW_QUOTA_QUOTA_H
 
 #include "postgres.h"
-#include "storage/lwlock.h"
 #include "utils/timestamp.h"
 
 typedef enum PgwQuotaOf
@@ -17,9 +16,7 @@ typedef enum PgwQuotaOf
 
 extern int pgw_role_max_waiting; /* GUC: slots that one role's callers may hold at once */
 
-extern void pgw_quota_init(void); /* _PG_init: settings */
-extern Size pgw_quota_shmem_size(void);
-extern void pgw_quota_shmem_init(LWLock *lock);
+extern void pgw_quota_init(void); /* _PG_init: settings, shared memory */
 
 /*
  * One more submitted payment of this merchant or role (at most 63 bytes)?  Counts it as one; false:

@@ -32,11 +32,11 @@
 #include "common/file_perm.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
-#include "storage/shmem.h"
 #include "utils/guc.h"
 
 #include "base/compat.h"
 #include "base/debug_points.h"
+#include "base/shared_memory.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "restore/copied_cluster.h"
@@ -64,28 +64,6 @@ check_instance(char **value, void **extra, GucSource source)
 	GUC_check_errdetail("At most %d printable ASCII characters, without blanks and double quotes.",
 						PGW_INSTANCE_MAX);
 	return false;
-}
-
-void
-pgw_copy_init(void)
-{
-	const char *from_environment = getenv("PGW_INSTANCE");
-
-	if (!process_shared_preload_libraries_in_progress)
-		return;
-	if (from_environment != NULL && !pgw_instance_valid(from_environment))
-		ereport(
-			FATAL,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("invalid value in the environment variable PGW_INSTANCE"),
-			 errdetail("At most %d printable ASCII characters, without blanks and double quotes.",
-					   PGW_INSTANCE_MAX)));
-	DefineCustomStringVariable(
-		"pgw.instance",
-		"A name for this server that no copy of its data directory has: another one than before means a copy, and pauses payments.",
-		"From outside the data directory: the environment (PGW_INSTANCE), the command line, or a file elsewhere.",
-		&instance, from_environment != NULL ? from_environment : "", PGC_POSTMASTER, 0,
-		check_instance, NULL, NULL);
 }
 
 /*
@@ -337,19 +315,17 @@ judge(void)
 	memcpy(found.incident.data, state.incident, UUID_LEN);
 }
 
-Size
-pgw_copy_shmem_size(void)
+static Size
+shared_size(void)
 {
 	return sizeof(PgwCopy);
 }
 
-void
-pgw_copy_shmem_init(void)
+static void
+attach(void *area, bool created, LWLock *lock)
 {
-	bool exists;
-
-	shared = ShmemInitStruct("pgw copy", sizeof(PgwCopy), &exists);
-	if (exists || IsUnderPostmaster)
+	shared = area;
+	if (!created || IsUnderPostmaster)
 		return;
 	if (IsPostmasterEnvironment && !judged)
 	{
@@ -357,6 +333,31 @@ pgw_copy_shmem_init(void)
 		judged = true;
 	}
 	*shared = found;
+}
+
+static const PgwSharedArea shared_area = {"pgw copy", shared_size, attach};
+
+void
+pgw_copy_init(void)
+{
+	const char *from_environment = getenv("PGW_INSTANCE");
+
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+	if (from_environment != NULL && !pgw_instance_valid(from_environment))
+		ereport(
+			FATAL,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value in the environment variable PGW_INSTANCE"),
+			 errdetail("At most %d printable ASCII characters, without blanks and double quotes.",
+					   PGW_INSTANCE_MAX)));
+	DefineCustomStringVariable(
+		"pgw.instance",
+		"A name for this server that no copy of its data directory has: another one than before means a copy, and pauses payments.",
+		"From outside the data directory: the environment (PGW_INSTANCE), the command line, or a file elsewhere.",
+		&instance, from_environment != NULL ? from_environment : "", PGC_POSTMASTER, 0,
+		check_instance, NULL, NULL);
+	pgw_shared_memory_add(&shared_area);
 }
 
 const PgwCopy *

@@ -22,14 +22,11 @@ typedef struct PgwCopy
 	char instance[PGW_INSTANCE_MAX + 1];
 } PgwCopy;
 
-extern void pgw_copy_init(void); /* _PG_init: the setting */
-
 /*
- * By the exchange, which has the hooks. In the postmaster the second one judges, and writes
+ * _PG_init: the setting, and shared memory.  The postmaster judges when it creates that, and writes
  * pgw.state.
  */
-extern Size pgw_copy_shmem_size(void);
-extern void pgw_copy_shmem_init(void);
+extern void pgw_copy_init(void);
 
 /*
  * Unchanged from the server's start to its end. NULL: not preloaded, or not started by a
