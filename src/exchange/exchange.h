@@ -97,7 +97,8 @@ typedef struct PgwSignal
 	uint32 merchant;
 } PgwSignal;
 
-extern int pgw_max_waiting; /* GUC: slots */
+extern int pgw_max_waiting;      /* GUC: slots */
+extern int pgw_role_max_waiting; /* GUC: slots that one role's callers may hold at once */
 
 extern void pgw_exchange_init(void);      /* _PG_init: shmem request/startup hooks, GUC */
 extern bool pgw_exchange_available(void); /* preloaded? */

@@ -1,8 +1,8 @@
 /*
  * exchange_shmem.c - creation and protection of the exchange's shared memory
  *
- * Owns: pgw.max_waiting, and the process-local addresses.  What lies in
- * it, and which lock protects what, is in exchange_shmem.h.
+ * Owns: pgw.max_waiting, pgw.role_max_waiting, and the process-local addresses.  What lies in it,
+ * and which lock protects what, is in exchange_shmem.h.
  *
  * Slot bodies hold card numbers, so they lie on pages of their own: madvise(MADV_DONTDUMP) in the
  * postmaster marks the mapping that every child inherits, and the postmaster's mlock keeps the
@@ -24,6 +24,7 @@
 #include "exchange/exchange_shmem.h"
 
 int pgw_max_waiting = 512;
+int pgw_role_max_waiting = 10000;
 
 PgwShared *pgw_shared = NULL;
 PgwSlotBody *pgw_bodies = NULL;
@@ -102,6 +103,11 @@ static const PgwSharedArea bodies_area = {"pgw slot bodies", bodies_area_size, a
 void
 pgw_exchange_init(void)
 {
+	DefineCustomIntVariable(
+		"pgw.role_max_waiting",
+		"How many process_payment() calls of one role can wait for their bank at the same time.",
+		"One more is refused with PW429 before anything is sent.", &pgw_role_max_waiting, 10000, 1,
+		10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 

@@ -43,7 +43,6 @@
 #include "core/state/state_machine.h"
 #include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
-#include "quota/quota.h"
 
 #define PGW_LONGEST_SLEEP_MS 60000
 

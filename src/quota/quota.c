@@ -78,7 +78,6 @@ static LWLock *quota_lock;
 /* for the merchant and the role that this session last paid for */
 static Taken taken[PGW_NQUOTAS];
 
-int pgw_role_max_waiting = 10000;
 static int limits[PGW_NQUOTAS] = {1000000, 1000000};
 static const char *const settings[PGW_NQUOTAS] = {"pgw.merchant_max_submitted",
 												  "pgw.role_max_submitted"};
@@ -112,11 +111,6 @@ pgw_quota_init(void)
 							"How many submitted payments of one role may wait to be sent.",
 							"One more is refused with PW429; 0: no limit.", &limits[PGW_QUOTA_ROLE],
 							1000000, 0, 100000000, PGC_SIGHUP, 0, NULL, NULL, NULL);
-	DefineCustomIntVariable(
-		"pgw.role_max_waiting",
-		"How many process_payment() calls of one role can wait for their bank at the same time.",
-		"One more is refused with PW429 before anything is sent.", &pgw_role_max_waiting, 10000, 1,
-		10000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 	pgw_shared_memory_add(&shared_area);
 }
 

@@ -14,8 +14,6 @@ typedef enum PgwQuotaOf
 	PGW_NQUOTAS
 } PgwQuotaOf;
 
-extern int pgw_role_max_waiting; /* GUC: slots that one role's callers may hold at once */
-
 extern void pgw_quota_init(void); /* _PG_init: settings, shared memory */
 
 /*

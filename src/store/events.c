@@ -23,6 +23,7 @@
 #include "utils/xid8.h"
 
 #include "base/new_id.h"
+#include "core/base/error_codes.h"
 #include "core/base/uuid7.h"
 #include "database/event_partitions.h"
 #include "database/relations.h"
