@@ -57,6 +57,8 @@ static Record *records = NULL;
 static size_t nrecords = 0;
 static size_t records_room = 0;
 
+/* ---------------------------------------------------------------- memory */
+
 static Size
 blocks_size(void)
 {
@@ -74,18 +76,6 @@ attach(void *area, bool created, LWLock *lock)
 }
 
 static const PgwSharedArea blocks_area = {"pgw metrics", blocks_size, attach};
-
-void
-pgw_metrics_init(void)
-{
-	DefineCustomIntVariable("pgw.refund_stuck_after",
-							"How long giving a charge back may take before it counts as stuck.",
-							NULL, &pgw_refund_stuck_after, 30 * 60, 1, 30 * 24 * 60 * 60,
-							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
-	pgw_shared_memory_add(&blocks_area);
-}
-
-/* ---------------------------------------------------------------- memory */
 
 static PgwCounters *
 find_block(Oid dboid)
@@ -329,8 +319,8 @@ end_of(const PgwAttempt *attempt)
 	}
 }
 
-void
-pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n)
+static void
+advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n)
 {
 	PgwCounters *b = pgw_metrics_my_counters();
 	PgwAttemptEnd end = attempt->status != from ? end_of(attempt) : PGW_ATTEMPT_NOT_ENDED;
@@ -363,6 +353,17 @@ pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *e
 		r->bank = (uint8) bank_index(b, attempt->bank);
 		r->us = now > attempt->created_at ? now - attempt->created_at : 0;
 	}
+}
+
+void
+pgw_metrics_init(void)
+{
+	DefineCustomIntVariable("pgw.refund_stuck_after",
+							"How long giving a charge back may take before it counts as stuck.",
+							NULL, &pgw_refund_stuck_after, 30 * 60, 1, 30 * 24 * 60 * 60,
+							PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	pgw_store_advanced_hook = advanced;
+	pgw_shared_memory_add(&blocks_area);
 }
 
 /* ---------------------------------------------------------------- bank calls */

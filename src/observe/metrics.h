@@ -1,7 +1,7 @@
 /*
  * metrics.h - what pgw counts, per database, in shared memory since the server's start
  *
- * Writers: events.c tells of every change of an attempt, send_calls.c of every bank call that is
+ * Writers: the store tells of every change of an attempt, send_calls.c of every bank call that is
  * over, worker.c of its scans.  Changes are counted when their transaction commits; bank calls at
  * once, because they have happened.  Without shared memory (not preloaded) nothing is counted.
  */
@@ -14,22 +14,13 @@
 
 #include "core/connector/connector.h"
 #include "core/payment/charge_rules.h"
-#include "store/events.h"
-#include "store/tables.h"
 
 /*
  * How long an attempt may be Refunding before health() and the scan take it for stuck, in seconds.
  */
 extern int pgw_refund_stuck_after;
 
-extern void pgw_metrics_init(void); /* _PG_init: settings, shared memory */
-
-/*
- * In the transaction that made the change: attempt went from that state (PGW_STATE_NONE: it is new)
- * through these events to attempt->status.
- */
-extern void pgw_metrics_advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events,
-								 int n);
+extern void pgw_metrics_init(void); /* _PG_init: settings, shared memory, hook */
 
 /* What a call says of the bank itself. */
 typedef enum PgwBankHealth

@@ -24,7 +24,6 @@
 
 #include "core/base/error_codes.h"
 #include "database/relations.h"
-#include "observe/metrics.h"
 #include "store/claim_id.h"
 #include "store/events.h"
 #include "store/tables.h"
@@ -225,6 +224,7 @@ pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started, PgwAttem
 		return PGW_CLAIM_EXISTS;
 	attempt->step_order = 0;
 	pgw_store_write_events(attempt, started, 1);
-	pgw_metrics_advanced(attempt, PGW_STATE_NONE, started, 1);
+	if (pgw_store_advanced_hook != NULL)
+		pgw_store_advanced_hook(attempt, PGW_STATE_NONE, started, 1);
 	return PGW_CLAIM_INSERTED;
 }

@@ -27,10 +27,11 @@
 #include "core/base/uuid7.h"
 #include "database/event_partitions.h"
 #include "database/relations.h"
-#include "observe/metrics.h"
 #include "store/events.h"
 #include "store/tables.h"
 #include "store/tables_internal.h"
+
+PgwAdvancedHook pgw_store_advanced_hook = NULL;
 
 enum
 {
@@ -285,7 +286,8 @@ pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int 
 		pgw_store_insert_attempt(attempt);
 	else
 		pgw_store_update_attempt(attempt);
-	pgw_metrics_advanced(attempt, before, events, n);
+	if (pgw_store_advanced_hook != NULL)
+		pgw_store_advanced_hook(attempt, before, events, n);
 }
 
 /* ---- reading ---- */

@@ -29,6 +29,15 @@ typedef struct PgwEvent
  */
 extern void pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int n);
 
+/*
+ * Whoever counts what becomes of attempts; NULL: nobody.  Called in the transaction that made the
+ * change, when all of it is written: the attempt went from that state (PGW_STATE_NONE: it is new)
+ * through these events to attempt->status.
+ */
+typedef void (*PgwAdvancedHook)(const PgwAttempt *attempt, PgwState from, const PgwEvent *events,
+								int n);
+extern PgwAdvancedHook pgw_store_advanced_hook;
+
 /* One row of pgw.transaction_events as stored; for payment_history. */
 typedef struct PgwEventRow
 {
