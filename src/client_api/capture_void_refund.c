@@ -242,7 +242,7 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 		pgw_payment_operation_begin(o->kind, amount, &s);
 	pgw_store_set_amounts(p, &s);
 	pgw_store_update_payment(p);
-	pgw_commit_signal_add_submitted(&attempt);
+	pgw_commit_signal_add_submitted(&attempt.transaction_id, false, attempt.bank, attempt.merchant);
 	return pgw_result_operation_datum(fcinfo, p, &attempt, PGW_AUDIENCE_SUBMIT);
 }
 

@@ -140,7 +140,8 @@ pgw_submit_payment_1_0(PG_FUNCTION_ARGS)
 					  : DatumGetTimestampTz(expires_at) != 0 ? DatumGetTimestampTz(expires_at)
 															 : -1,
 					  &attempt);
-		pgw_commit_signal_add_submitted(&attempt);
+		pgw_commit_signal_add_submitted(&attempt.transaction_id, true, attempt.bank,
+										attempt.merchant);
 		have_t = true;
 	}
 	else

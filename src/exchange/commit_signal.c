@@ -153,15 +153,16 @@ pgw_commit_signal_add(const pg_uuid_t *transaction_id, PgwCommitSignalKind kind)
 }
 
 void
-pgw_commit_signal_add_submitted(const PgwAttempt *attempt)
+pgw_commit_signal_add_submitted(const pg_uuid_t *transaction_id, bool new_charge, const char *bank,
+								const char *merchant)
 {
 	PendingSignal *entry;
 
-	pgw_commit_signal_add(&attempt->transaction_id, PGW_COMMIT_SIGNAL_SUBMIT);
+	pgw_commit_signal_add(transaction_id, PGW_COMMIT_SIGNAL_SUBMIT);
 	entry = &pending[npending - 1];
-	entry->new_charge = attempt->kind == PGW_KIND_PAYMENT;
-	entry->bank = pgw_turns_key(attempt->bank);
-	entry->merchant = pgw_turns_key(attempt->merchant);
+	entry->new_charge = new_charge;
+	entry->bank = pgw_turns_key(bank);
+	entry->merchant = pgw_turns_key(merchant);
 }
 
 static const PendingSignal *

@@ -7,8 +7,6 @@
 #include "postgres.h"
 #include "utils/uuid.h"
 
-#include "store/tables.h"
-
 typedef enum PgwCommitSignalKind
 {
 	PGW_COMMIT_SIGNAL_PROCESS, /* commit: COMMITTED, rollback: ABORTED */
@@ -17,8 +15,12 @@ typedef enum PgwCommitSignalKind
 
 /* The current (sub)transaction's end decides on this attempt. */
 extern void pgw_commit_signal_add(const pg_uuid_t *transaction_id, PgwCommitSignalKind kind);
-/* PGW_COMMIT_SIGNAL_SUBMIT, and where it will have to wait */
-extern void pgw_commit_signal_add_submitted(const PgwAttempt *attempt);
+/*
+ * PGW_COMMIT_SIGNAL_SUBMIT, and where it will have to wait; new_charge: it is no operation on a
+ * payment.
+ */
+extern void pgw_commit_signal_add_submitted(const pg_uuid_t *transaction_id, bool new_charge,
+											const char *bank, const char *merchant);
 
 /* Did this very, still open transaction ask for it? */
 extern bool pgw_commit_signal_is_pending(const pg_uuid_t *transaction_id);
