@@ -33,7 +33,6 @@
 #include "observe/alert_state.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
-#include "worker/worker.h"
 
 #define QUEUE_MAX 1000
 #define FLUSH_MAX 100
@@ -277,9 +276,7 @@ pgw_alerts_flush(TimestampTz now)
 	{
 		Alert *a = dlist_container(Alert, item.node, iter.cur);
 
-		/* further off than any delay: the clock was set back */
-		if (a->not_before > now &&
-			a->not_before <= TimestampTzPlusMilliseconds(now, LONGEST_DELAY_MS))
+		if (!pgw_is_due(a->not_before, now, LONGEST_DELAY_MS))
 			continue;
 		dlist_delete(iter.cur);
 		dlist_push_tail(&due, &a->item.node);
@@ -374,16 +371,8 @@ tell_aged(const PgwAgedAttempt *r, TimestampTz now)
 void
 pgw_alerts_check_ages(TimestampTz now)
 {
-	static TimestampTz next = 0;
 	Ages ages = {.now = now};
 
-	/*
-	 * A scan may come more often, for what is due; a clock that was set back must not silence us.
-	 */
-	if (now < next &&
-		now >= TimestampTzPlusMilliseconds(next, (int64) -pgw_recovery_interval * 1000))
-		return;
-	next = TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
 	if (pgw_batch_transaction(find_aged, &ages, false, NULL) != PGW_BATCH_DONE)
 		return;
 	for (int i = 0; i < ages.n; i++)

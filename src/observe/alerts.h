@@ -29,11 +29,13 @@ extern void pgw_alert(const char *kind, const char *subject, const char *bank,
  */
 extern void pgw_alert_failed(const char *bank);
 
-/*
- * Worker: write what is queued, in a transaction of its own; and with the recovery scan, look for
- * what has become too old.
- */
+/* Worker: write what is queued, in a transaction of its own. */
 extern void pgw_alerts_flush(TimestampTz now);
+
+/*
+ * Worker: look for what has become too old, in a transaction of its own.  It reads all that is
+ * open, so not more often than at every pgw.recovery_interval.
+ */
 extern void pgw_alerts_check_ages(TimestampTz now);
 
 #endif

@@ -97,6 +97,7 @@ typedef struct Worker
 	WaitEventSet *events;
 	MemoryContext turn; /* reset at every turn */
 	TimestampTz next_scan;
+	TimestampTz next_age_check; /* of what has become too old, with a scan */
 	TimestampTz next_partitions;
 	TimestampTz next_pause_check; /* while paused */
 	TimestampTz step_aside_since; /* 0: nobody wants it */
@@ -511,8 +512,14 @@ scan_for_work(TimestampTz now)
 		return;
 	}
 	worker.scan_again = 0;
-	if (!due.scan.more)
+	/* a scan may come more often, for what is due */
+	if (!due.scan.more &&
+		pgw_is_due(worker.next_age_check, now, (int64) pgw_recovery_interval * 1000))
+	{
+		worker.next_age_check =
+			TimestampTzPlusMilliseconds(now, (int64) pgw_recovery_interval * 1000);
 		pgw_alerts_check_ages(now);
+	}
 	worker.scan = due.scan;
 	if (due.scan.next_due != 0)
 		pgw_due_wake_at(due.scan.next_due);
