@@ -14,13 +14,18 @@
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/schedule.h"
-#include "client_api/interface.h"
+#include "card_guard/card_literals.h"
+#include "card_guard/card_refusals.h"
+#include "card_guard/log_guard.h"
+#include "client_api/pay_common.h"
+#include "client_api/repeated_calls.h"
 #include "ddl/drop_guard.h"
 #include "ddl/utility_hook.h"
 #include "exchange/exchange.h"
 #include "launcher/launcher.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
+#include "operator_api/resolve_review.h"
 #include "queue/queue.h"
 #include "quota/quota.h"
 #include "restore/copied_cluster.h"
@@ -53,7 +58,12 @@ _PG_init(void)
 	pgw_step_compensation_init();
 	pgw_quota_init();
 	pgw_metrics_init();
-	pgw_interface_init();
+	pgw_cards_init();
+	pgw_review_init();
+	pgw_repeats_init();
+	pgw_literals_init();
+	pgw_log_guard_init();
+	pgw_pay_init();
 
 	MarkGUCPrefixReserved("pgw");
 }

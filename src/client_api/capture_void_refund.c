@@ -34,6 +34,7 @@
 #include "exchange/commit_signal.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
+#include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
 #include "store/claim_id.h"
 #include "store/events.h"

@@ -17,21 +17,19 @@
 #include "utils/timestamp.h"
 
 #include "base/new_id.h"
-#include "card_guard/card_literals.h"
 #include "card_guard/card_refusals.h"
-#include "card_guard/log_guard.h"
-#include "client_api/interface.h"
 #include "client_api/pay_common.h"
 #include "client_api/repeated_calls.h"
 #include "core/base/error_codes.h"
 #include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
 #include "core/request/same_request.h"
-#include "database/extension.h"
 #include "exchange/exchange.h"
 #include "outcome/record_decision.h"
 #include "sql_function/access_grants.h"
+#include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_worker.h"
 #include "store/claim_id.h"
 #include "store/look_without_lock.h"
 #include "store/merchants.h"
@@ -44,13 +42,8 @@ static const struct config_enum_entry on_failure_options[] = {
 	{"return", 0, false}, {"raise", 1, false}, {NULL, 0, false}};
 
 void
-pgw_interface_init(void)
+pgw_pay_init(void)
 {
-	pgw_cards_init();
-	pgw_review_init();
-	pgw_repeats_init();
-	pgw_literals_init();
-	pgw_log_guard_init();
 	DefineCustomIntVariable(
 		"pgw.wait_timeout",
 		"How long a payment waits for its outcome, and a duplicate for the first one.",
@@ -62,19 +55,6 @@ pgw_interface_init(void)
 		"Whether declines and failures of the bank are returned as rows or raised as errors.",
 		"The argument on_failure takes precedence.", &on_failure, 0, on_failure_options,
 		PGC_USERSET, 0, NULL, NULL, NULL);
-}
-
-void
-pgw_become_owner(Oid *caller, int *sec_context)
-{
-	GetUserIdAndSecContext(caller, sec_context);
-	SetUserIdAndSecContext(pgw_extension_owner(), *sec_context | SECURITY_LOCAL_USERID_CHANGE);
-}
-
-void
-pgw_become_caller(Oid caller, int sec_context)
-{
-	SetUserIdAndSecContext(caller, sec_context);
 }
 
 static void
@@ -133,11 +113,7 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 void
 pgw_need_worker(bool is_submit)
 {
-	if (!pgw_exchange_available())
-		pgw_raise("not_preloaded", NULL,
-				  "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
-	if (!pgw_exchange_worker_running(MyDatabaseId))
-		pgw_raise("worker_not_running", NULL, NULL);
+	pgw_require_worker();
 
 	/* A submitted payment waits for the end of the pause in its table. */
 	if (!is_submit && pgw_exchange_paused(MyDatabaseId) != PGW_PAUSE_NONE)

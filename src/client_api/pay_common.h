@@ -29,6 +29,8 @@ typedef struct PgwPay
 	pg_uuid_t correlation_id;
 } PgwPay;
 
+extern void pgw_pay_init(void); /* _PG_init */
+
 /*
  * Read-only checks, arguments, card refusals, validation, privileges, merchant; then acts as the
  * owner until pgw_pay_end().
@@ -65,8 +67,5 @@ extern Datum pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwAttem
 
 /* PW422: fields as JSON strings with commas. */
 extern void pgw_pay_mismatch(const char *fields);
-
-extern void pgw_become_owner(Oid *caller, int *sec_context);
-extern void pgw_become_caller(Oid caller, int sec_context);
 
 #endif

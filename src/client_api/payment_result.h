@@ -46,8 +46,7 @@ extern Datum pgw_result_datum(FunctionCallInfo fcinfo, const PgwPayment *p,
 extern Datum pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPayment *p,
 										const PgwAttempt *op, PgwAudience audience);
 
-/* For SETOF functions: a materialized result, and one payment_result into it. */
-extern Tuplestorestate *pgw_result_set(FunctionCallInfo fcinfo, TupleDesc *desc);
+/* For SETOF functions: one payment_result into the result set. */
 extern void pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p,
 						   const PgwAttempt *attempt, PgwAudience audience);
 

@@ -42,7 +42,6 @@
 #include "base/compat.h"
 #include "card_guard/card_literals.h"
 #include "card_guard/card_loggers.h"
-#include "client_api/interface.h"
 #include "client_api/repeated_calls.h"
 #include "core/base/mutant.h"
 #include "sql_function/raise_error.h"

@@ -7,7 +7,7 @@
 #include "postgres.h"
 #include "fmgr.h"
 
-extern void pgw_repeats_init(void); /* by pgw_interface_init() */
+extern void pgw_repeats_init(void); /* _PG_init */
 
 /*
  * PW400 when the statement around this call would pay once for each column.  Before anything is

@@ -22,15 +22,15 @@
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
-#include "client_api/pay_common.h"
-#include "client_api/payment_result.h"
 #include "core/base/uuid7.h"
 #include "core/state/state_from_events.h"
 #include "database/extension.h"
 #include "database/row.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
+#include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/result_set.h"
 #include "store/events.h"
 #include "store/tables.h"
 

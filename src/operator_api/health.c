@@ -34,8 +34,6 @@
 #include "base/debug_points.h"
 #include "base/schedule.h"
 #include "card_guard/card_loggers.h"
-#include "client_api/pay_common.h"
-#include "client_api/payment_result.h"
 #include "database/table_locks.h"
 #include "exchange/exchange.h"
 #include "observe/gauges.h"
@@ -44,6 +42,8 @@
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"
 #include "sql_function/access_grants.h"
+#include "sql_function/owner.h"
+#include "sql_function/result_set.h"
 #include "store/events.h"
 #include "store/tables.h"
 

@@ -1,38 +1,28 @@
 /*
- * metrics_view.c - pgw.metrics, pgw.run_recovery()
+ * metrics_view.c - pgw.metrics
  *
  * Owns nothing.  The counters are observe/metrics.h's; what is under way is counted in the tables
  * (gauges.h).
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
-#include "pgstat.h"
-#include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
-#include "client_api/pay_common.h"
-#include "client_api/payment_result.h"
 #include "exchange/exchange.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
 #include "sql_function/access_grants.h"
-#include "sql_function/raise_error.h"
-
-#define LONGEST_RECOVERY_MS 60000
-#define RECOVERY_POLL_MS 20
+#include "sql_function/owner.h"
+#include "sql_function/result_set.h"
 
 PG_FUNCTION_INFO_V1(pgw_read_metrics_1_0);
-PG_FUNCTION_INFO_V1(pgw_run_recovery_1_0);
-
-/* ---------------------------------------------------------------- pgw.metrics */
 
 typedef struct Sheet
 {
@@ -135,69 +125,4 @@ pgw_read_metrics_1_0(PG_FUNCTION_ARGS)
 	SPI_finish();
 	pgw_become_caller(caller, sec_context);
 	return (Datum) 0;
-}
-
-/* ---------------------------------------------------------------- pgw.run_recovery() */
-
-static void
-require_worker(void)
-{
-	if (!pgw_exchange_available())
-		pgw_raise("not_preloaded", NULL,
-				  "Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
-	if (!pgw_exchange_worker_running(MyDatabaseId))
-		pgw_raise("worker_not_running", NULL, NULL);
-}
-
-/* false: the time is up. */
-static bool
-wait_for_recovery(uint64 asked, TimestampTz deadline)
-{
-	while (pgw_recovery_done() < asked)
-	{
-		if (GetCurrentTimestamp() >= deadline)
-			return false;
-		require_worker();
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, RECOVERY_POLL_MS,
-						 PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-	}
-	return true;
-}
-
-Datum
-pgw_run_recovery_1_0(PG_FUNCTION_ARGS)
-{
-	PgwRecoveryFigures before;
-	PgwRecoveryFigures after;
-	TupleDesc desc;
-	Datum values[7];
-	bool nulls[7] = {false};
-	uint64 asked;
-	bool complete;
-
-	pgw_require(GetUserId(), "operator", NULL);
-	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
-		desc->natts != lengthof(values))
-		elog(ERROR, "unexpected result type of pgw.run_recovery()");
-	require_worker();
-	pgw_recovery_figures(&before);
-	asked = pgw_recovery_ask();
-	if (asked == 0)
-		pgw_raise("internal_error", NULL,
-				  "More databases use pgw than it can count for; see docs/monitoring.md.");
-	(void) pgw_exchange_rescan(MyDatabaseId);
-	complete = wait_for_recovery(
-		asked, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), LONGEST_RECOVERY_MS));
-	pgw_recovery_figures(&after);
-
-	values[0] = Int64GetDatum((int64) (after.looked_at - before.looked_at));
-	values[1] = Int64GetDatum((int64) (after.resolved - before.resolved));
-	values[2] = Int64GetDatum((int64) (after.given_back - before.given_back));
-	values[3] = Int64GetDatum((int64) (after.to_review - before.to_review));
-	values[4] = Int64GetDatum((int64) (after.retried - before.retried));
-	values[5] = Int64GetDatum((int64) (after.calls - before.calls));
-	values[6] = BoolGetDatum(complete);
-	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }

@@ -28,11 +28,11 @@
 #include "utils/builtins.h"
 
 #include "bank/bank_config.h"
-#include "client_api/interface.h"
-#include "client_api/pay_common.h"
 #include "core/card/card_text.h"
+#include "operator_api/resolve_review.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
+#include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
 
 #define MAX_NOTE_CHARS 2000
