@@ -7,8 +7,8 @@
  * and leaves.  pgw_lock protects the entries; known[] and handles[] are the launcher's own.
  *
  * What it must survive:
- *     - CREATE EXTENSION, committed or not: pgw_extension_created() asks for a look after the
- *       commit; a probe that came too early does not count;
+ *     - CREATE EXTENSION, committed or not: it asks for a look after the commit
+ *       (ddl/extension_created.c); a probe that came too early does not count;
  *     - CREATE DATABASE from a template that has it, a restore: a new oid in pg_database is
  *       probed (at once after the command, else within 10 s);
  *     - DROP, RENAME, SET TABLESPACE, a copy: no worker is started while the entry is held
@@ -35,7 +35,6 @@
 #include "access/xact.h"
 #include "catalog/pg_database.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
@@ -52,7 +51,6 @@
 #include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
 #include "launcher/launcher.h"
-#include "restore/pause.h"
 
 #define MAX_STARTING 4
 #define SCAN_INTERVAL_MS 10000
@@ -78,77 +76,6 @@ typedef struct PgwHandle
 static PgwKnown known;
 static PgwHandle handles[PGW_MAX_DATABASES]; /* by entry */
 static TimestampTz complained_at = 0;
-
-PG_FUNCTION_INFO_V1(pgw_extension_created);
-
-/* ---------------------------------------------------------------- CREATE EXTENSION */
-
-static bool created_pending = false;
-
-static void
-created_at_xact_end(XactEvent event, void *arg)
-{
-	int e;
-
-	if (!created_pending)
-		return;
-	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PREPARE)
-	{
-		LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-		e = pgw_entry_find(MyDatabaseId, true);
-		if (e >= 0)
-		{
-			pgw_shared->entries[e].check = true;
-			pgw_shared->entries[e].failures = 0;
-			pgw_shared->entries[e].next_start = 0;
-		}
-		pgw_wake_launcher();
-		LWLockRelease(pgw_lock);
-		created_pending = false;
-		if (e < 0)
-			ereport(LOG,
-					(errmsg("pgw: no room for another database with the extension (at most %d)",
-							PGW_MAX_DATABASES)));
-	}
-	else if (event == XACT_EVENT_ABORT)
-		created_pending = false;
-}
-
-/*
- * The extension's script calls this last: after the commit the launcher looks at this database at
- * once.
- */
-Datum
-pgw_extension_created(PG_FUNCTION_ARGS)
-{
-	static bool registered = false;
-
-	/*
-	 * Banks speak UTF-8: in another encoding their answers, stored as they came, would make rows
-	 * that cannot be read and dumps that cannot be restored, and what such a database cannot
-	 * represent would have to be lost or disguised.
-	 */
-	if (GetDatabaseEncoding() != PG_UTF8)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("pgw needs a database with encoding UTF8"),
-			 errdetail("This database has encoding %s. Banks send and expect UTF-8.",
-					   GetDatabaseEncodingName()),
-			 errhint(
-				 "Make one with CREATE DATABASE ... TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C' LC_CTYPE 'C', or a UTF-8 locale; pg_dump and "
-				 "pg_restore convert what is in this one.")));
-
-	if (pgw_exchange_available())
-	{
-		if (!registered)
-			RegisterXactCallback(created_at_xact_end, NULL);
-		registered = true;
-		created_pending = true;
-		pgw_pause_created();
-	}
-	PG_RETURN_VOID();
-}
 
 /* ---------------------------------------------------------------- databases without the extension
  */

@@ -45,7 +45,6 @@
 #include "database/table_locks.h"
 #include "exchange/exchange.h"
 #include "http/http.h"
-#include "launcher/launcher.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
 #include "queue/queue.h"

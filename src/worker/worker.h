@@ -1,12 +1,16 @@
 /*
- * worker.h - the process that calls banks for one database; its entry point is pgw_worker_main() of
- * launcher.h
+ * worker.h - the process that calls banks for one database
  */
 #ifndef PGW_WORKER_WORKER_H
 #define PGW_WORKER_WORKER_H
 
+#include "postgres.h"
+
 extern int pgw_recovery_interval; /* GUC, seconds */
 
 extern void pgw_worker_init(void); /* _PG_init: the worker's settings */
+
+/* The postmaster's entry point, by name; arg is the database's oid. */
+extern PGDLLEXPORT void pgw_worker_main(Datum arg);
 
 #endif
