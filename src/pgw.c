@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "attempt/compensation.h"
 #include "bank/bank_config.h"
 #include "bank/call_permission.h"
 #include "base/clock.h"
@@ -26,7 +27,6 @@
 #include "observe/alerts.h"
 #include "observe/metrics.h"
 #include "operator_api/resolve_review.h"
-#include "queue/queue.h"
 #include "quota/quota.h"
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"

@@ -21,19 +21,17 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/adoption.h"
+#include "attempt/put_off.h"
 #include "base/clock.h"
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
+#include "core/base/none_if_empty.h"
+#include "core/payment/charge_rules.h"
+#include "outcome/record_decision.h"
 #include "store/find_attempts.h"
 #include "store/notify_payments.h"
 #include "store/tables.h"
-
-static const char *
-none(const char *s)
-{
-	return s[0] != '\0' ? s : NULL;
-}
 
 /*
  * The names of the fields that differ, as JSON strings with commas; NULL: it is the same request.
@@ -58,13 +56,13 @@ identity_of_request(const PgwSlotRequest *r, PgwIdentity *out)
 {
 	out->amount = r->amount;
 	out->currency = r->currency;
-	out->token = none(r->token);
-	out->card_last4 = none(r->card_last4);
+	out->token = pgw_none_if_empty(r->token);
+	out->card_last4 = pgw_none_if_empty(r->card_last4);
 	out->card_expiry_month = r->card_expiry_month;
 	out->card_expiry_year = r->card_expiry_year;
-	out->bank = none(r->bank_requested);
+	out->bank = pgw_none_if_empty(r->bank_requested);
 	out->capture = (PgwCaptureMode) r->capture;
-	out->reference = none(r->reference);
+	out->reference = pgw_none_if_empty(r->reference);
 }
 
 /* Is it in the way of a new attempt, or does its outcome count for the new request? */
@@ -190,7 +188,7 @@ repoint(PgwPayment *p, const PgwAttempt *earlier)
 }
 
 bool
-pgw_adopt_for_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_adopt_for_submitted(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwAttempt earlier;
 	PgwDecision d;
@@ -207,7 +205,7 @@ pgw_adopt_for_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
 	if (!pgw_store_lock_attempt(&earlier.transaction_id, false, &earlier, &busy) ||
 		!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 	{
-		workitem->try_later = true;
+		step->try_later = true;
 		return true;
 	}
 	if (!answers(&earlier))
@@ -221,10 +219,10 @@ pgw_adopt_for_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
 		 */
 		if (earlier.status == PGW_FAILED)
 			return false;
-		if (pgw_put_off_blocked(attempt, workitem, "request_in_flight"))
+		if (pgw_put_off_blocked(attempt, step, "request_in_flight"))
 			return true;
-		workitem->try_later = true;
-		workitem->times_busy = PGW_BUSY_MAX; /* that takes a while */
+		step->try_later = true;
+		step->takes_long = true;
 		return true;
 	}
 
@@ -233,6 +231,6 @@ pgw_adopt_for_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
 	pgw_charge_superseded(&d);
 	attempt->next_step_at = 0;
 	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
-	workitem->other_attempt = earlier.transaction_id;
+	step->other_attempt = earlier.transaction_id;
 	return true;
 }

@@ -16,18 +16,23 @@
 
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/capture_on_commit.h"
+#include "attempt/compensation.h"
+#include "attempt/put_off.h"
+#include "attempt/requested_operation.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "base/schedule.h"
+#include "core/payment/charge_rules.h"
 #include "core/payment/operation_rules.h"
+#include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/tables.h"
 
 static const char *const operation_name = "capture";
 
 static void
-send(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwPayment *p)
+send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p)
 {
 	PgwEvent event = {.type = PGW_EV_CAPTURE_STARTED,
 					  .from = PGW_SAVED,
@@ -36,15 +41,15 @@ send(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwPayment
 	bool used = attempt->capture_key_used_at != 0;
 	bool fresh =
 		attempt->capture_key == NULL ||
-		(workitem->resend_allowed &&
+		(step->resend_allowed &&
 		 pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
 							   pgw_schedule_age_s(attempt->capture_key_used_at),
 							   pgw_step_operation_answered(attempt), attempt->requests_sent - 1));
 	const char *key = fresh ? pgw_call_new_key() : attempt->capture_key;
 
-	if (!pgw_step_operation_call(attempt, workitem, bank, PGW_OP_CAPTURE, key, p))
+	if (!pgw_step_operation_call(attempt, step, bank, PGW_OP_CAPTURE, key, p))
 		return;
-	workitem->call->in_doubt = used && !workitem->resend_allowed;
+	step->call->in_doubt = used && !step->resend_allowed;
 	attempt->capture_key = pstrdup(key);
 	attempt->bank_asked_at = pgw_now();
 	if (!used || fresh)
@@ -57,7 +62,7 @@ send(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwPayment
 }
 
 void
-pgw_step_capture(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_capture(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwOperationFacts facts;
 	PgwDecision d;
@@ -68,30 +73,29 @@ pgw_step_capture(PgwAttempt *attempt, PgwWorkItem *workitem)
 	/* no next attempt: just saved, or being sent when a worker ended */
 	if (attempt->next_step_at > pgw_now())
 		return;
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	if (!pgw_store_payment_by_id(&attempt->payment_id, &p))
 		elog(ERROR, "the payments row of a saved payment is not there");
 	if (attempt->capture_key_used_at == 0)
 	{
-		if (pgw_put_off_ended(attempt, workitem))
+		if (pgw_put_off_ended(attempt, step))
 			return;
-		send(attempt, workitem, bank, &p);
+		send(attempt, step, bank, &p);
 		return;
 	}
-	pgw_step_operation_facts(attempt, workitem, PGW_OP_CAPTURE, attempt->capture_key_used_at,
-							 &facts);
+	pgw_step_operation_facts(attempt, step, PGW_OP_CAPTURE, attempt->capture_key_used_at, &facts);
 	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
 	{
 		case PGW_OPERATION_SEND:
-			send(attempt, workitem, bank, &p);
+			send(attempt, step, bank, &p);
 			break;
 		case PGW_OPERATION_LOOKUP_REFUND:
 		case PGW_OPERATION_LOOKUP_CHARGE:
-			if (pgw_step_operation_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE,
+			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE,
 										attempt->capture_key, &p))
-				workitem->call->in_doubt = true;
+				step->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_REVIEW:
 			/* the payment stays authorized, its amount reserved: that much is certain */
@@ -133,7 +137,6 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
 			attempt->step_tries++;
 			attempt->next_step_at =
 				pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
-			pgw_due_wake_at(attempt->next_step_at);
 			break;
 		case PGW_OPERATION_AT_ONCE:
 			call->resend_allowed = true;

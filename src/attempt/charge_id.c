@@ -13,6 +13,7 @@
  */
 #include "postgres.h"
 
+#include "attempt/charge_id.h"
 #include "bank_call/call.h"
 #include "store/bank_references.h"
 #include "store/tables.h"

@@ -1,5 +1,5 @@
 /*
- * compensation_rules.c - giving back what a caller was charged that rolled back
+ * compensation.c - giving back what a caller was charged that rolled back
  *
  * Carries out core/payment/compensation_rules.c.  Owns: pgw.compensation_delay,
  * pgw.refund_max_attempts.  All functions have the attempt's row locked.
@@ -17,14 +17,19 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/charge_id.h"
+#include "attempt/compensation.h"
+#include "attempt/unknown_outcome.h"
+#include "attempt/watch_after_end.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "base/schedule.h"
 #include "core/base/uuid7.h"
+#include "core/payment/charge_rules.h"
 #include "core/payment/compensation_rules.h"
 #include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/tables.h"
 
@@ -102,9 +107,9 @@ pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps,
 	return choose_operation(attempt, caps, amount_in_doubt, shown);
 }
 
-/* workitem->call := the void, refund or cancellation, or a look-up for it. */
+/* step->call := the void, refund or cancellation, or a look-up for it. */
 static bool
-make_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, PgwBankOp op)
+make_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op)
 {
 	PgwCallParams params;
 
@@ -116,14 +121,14 @@ make_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, PgwBankOp o
 	params.reference = attempt->reference;
 	params.original_ref = attempt->bank_key;
 	params.bank_reference = attempt->bank_reference;
-	if (!pgw_step_call(attempt, workitem, bank, op,
+	if (!pgw_step_call(attempt, step, bank, op,
 					   attempt->refund_key != NULL ? attempt->refund_key : attempt->bank_key,
 					   &params))
 		return false;
 
 	/* a look-up that counts has said that nothing happened: what is sent now is judged by itself */
-	workitem->call->in_doubt = attempt->refund_key != NULL && attempt->refund_key_used_at != 0 &&
-							   !workitem->resend_allowed;
+	step->call->in_doubt =
+		attempt->refund_key != NULL && attempt->refund_key_used_at != 0 && !step->resend_allowed;
 	return true;
 }
 
@@ -138,7 +143,7 @@ give_to_review(PgwAttempt *attempt, const char *reason)
 }
 
 void
-pgw_step_rolled_back(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_rolled_back(PgwAttempt *attempt, PgwStep *step)
 {
 	TimestampTz now = pgw_now();
 	TimestampTz due;
@@ -162,10 +167,9 @@ pgw_step_rolled_back(PgwAttempt *attempt, PgwWorkItem *workitem)
 	{
 		if (attempt->next_step_at != due)
 			pgw_step_reschedule(attempt, due);
-		pgw_due_wake_at(due);
 		return;
 	}
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	pgw_compensation_begin(PGW_BANK_APPROVED, &d);
@@ -175,7 +179,7 @@ pgw_step_rolled_back(PgwAttempt *attempt, PgwWorkItem *workitem)
 		give_to_review(attempt, "bank_cannot_give_back");
 		return;
 	}
-	if (!make_call(attempt, workitem, bank, operation_of(attempt)))
+	if (!make_call(attempt, step, bank, operation_of(attempt)))
 		return;
 	attempt->refund_key_used_at = attempt->refund_asked_at = now;
 	attempt->next_step_at = 0;
@@ -184,7 +188,7 @@ pgw_step_rolled_back(PgwAttempt *attempt, PgwWorkItem *workitem)
 }
 
 static void
-send(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwCompensationFacts *facts)
+send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFacts *facts)
 {
 	PgwEvent event = {.type = PGW_EV_REFUND_STARTED, .from = PGW_REFUNDING, .to = PGW_REFUNDING};
 	bool announced = facts->key && !facts->used && attempt->step_tries == 0;
@@ -200,7 +204,7 @@ send(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwCompens
 	else if (!facts->key || (facts->used && facts->resend_allowed &&
 							 !pgw_capabilities_key_remembered(caps, facts->key_age_s)))
 		new_key(attempt);
-	if (!make_call(attempt, workitem, bank, facts->operation))
+	if (!make_call(attempt, step, bank, facts->operation))
 		return;
 	if (attempt->refund_key_used_at == 0)
 		attempt->refund_key_used_at = pgw_now();
@@ -217,7 +221,7 @@ send(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwCompens
 }
 
 void
-pgw_step_compensation(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwCompensationFacts facts;
 	PgwCapabilities caps;
@@ -226,7 +230,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwWorkItem *workitem)
 	/* no next attempt: it was being sent when a worker ended */
 	if (attempt->next_step_at > pgw_now())
 		return;
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
@@ -244,8 +248,8 @@ pgw_step_compensation(PgwAttempt *attempt, PgwWorkItem *workitem)
 	facts.key = attempt->refund_key != NULL;
 	facts.used = facts.key && attempt->refund_key_used_at != 0;
 	facts.pending = attempt->pending_at_bank;
-	facts.resend_allowed = workitem->resend_allowed;
-	facts.lookup_inconclusive = workitem->lookup_inconclusive;
+	facts.resend_allowed = step->resend_allowed;
+	facts.lookup_inconclusive = step->lookup_inconclusive;
 	pgw_step_extend_deadline(attempt, attempt->refund_key_used_at);
 	/* until then it is asked again */
 	facts.deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
@@ -260,13 +264,13 @@ pgw_step_compensation(PgwAttempt *attempt, PgwWorkItem *workitem)
 	switch (pgw_compensation_step(&caps, &facts))
 	{
 		case PGW_COMPENSATE_SEND:
-			send(attempt, workitem, bank, &facts);
+			send(attempt, step, bank, &facts);
 			break;
 		case PGW_COMPENSATE_LOOKUP_REFUND:
-			(void) make_call(attempt, workitem, bank, PGW_OP_LOOKUP_REFUND);
+			(void) make_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND);
 			break;
 		case PGW_COMPENSATE_LOOKUP_CHARGE:
-			(void) make_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE);
+			(void) make_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE);
 			break;
 		case PGW_COMPENSATE_REVIEW:
 			give_to_review(attempt, facts.deadline_s > 0 && facts.key_age_s >= facts.deadline_s
@@ -367,7 +371,6 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 
 		attempt->next_step_at =
 			now ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
-		pgw_due_wake_at(attempt->next_step_at);
 	}
 	else if (d.next != PGW_COMPENSATION_DONE)
 		attempt->watch_until = 0;

@@ -14,7 +14,7 @@
  *     - Each look first tries to make the request; only one that is put off again asks whether
  *       the end has come.
  *     - It is over when a request has been made (pgw_step_call), an answer is written
- *       (write_results.c), or the attempt's state changes (pgw_store_advance).  A takeover by a
+ *       (bank_answers.c), or the attempt's state changes (pgw_store_advance).  A takeover by a
  *       retry does not end it.
  *     - Failed is only what was provably never taken by a bank: Created, where nothing was sent,
  *       or nothing that was sent did anything.  All else goes to a person.
@@ -23,12 +23,19 @@
 
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/attempt_alerts.h"
+#include "attempt/charge_id.h"
+#include "attempt/put_off.h"
+#include "attempt/requested_operation.h"
+#include "attempt/unsent_charge.h"
+#include "attempt/watch_after_end.h"
 #include "base/clock.h"
 #include "base/schedule.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
+#include "core/payment/charge_rules.h"
 #include "observe/alerts.h"
+#include "outcome/record_decision.h"
 #include "store/tables.h"
 
 /*
@@ -43,7 +50,7 @@ is_watched(const PgwAttempt *attempt)
 }
 
 static void
-give_to_review(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why)
+give_to_review(PgwAttempt *attempt, PgwStep *step, const char *why)
 {
 	PgwDecision d;
 	const char *code = attempt->status != PGW_BANK_UNKNOWN ? "follow_up_impossible"
@@ -58,32 +65,32 @@ give_to_review(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why)
 	 * been done
 	 */
 	attempt->next_step_at = attempt->kind == PGW_KIND_PAYMENT ? pgw_now() : 0;
-	workitem->next_step_now = attempt->kind == PGW_KIND_PAYMENT;
+	step->next_step_now = attempt->kind == PGW_KIND_PAYMENT;
 	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
 }
 
 /* The time is up. */
 static void
-end(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why)
+end(PgwAttempt *attempt, PgwStep *step, const char *why)
 {
 	switch (attempt->status)
 	{
 		case PGW_CREATED:
 			if (attempt->kind == PGW_KIND_PAYMENT)
-				pgw_step_charge_give_up(attempt, workitem, why);
+				pgw_step_charge_give_up(attempt, step, why);
 			else
-				pgw_step_operation_give_up(attempt, workitem, why);
+				pgw_step_operation_give_up(attempt, step, why);
 			return;
 		case PGW_COMPLETED:
-			pgw_step_watch_authorization_give_up(attempt, workitem);
+			pgw_step_watch_authorization_give_up(attempt, step);
 			return;
 		default:
-			give_to_review(attempt, workitem, why);
+			give_to_review(attempt, step, why);
 	}
 }
 
 void
-pgw_put_off(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why, TimestampTz when)
+pgw_put_off(PgwAttempt *attempt, PgwStep *step, const char *why, TimestampTz when)
 {
 	TimestampTz now = pgw_now();
 	TimestampTz until;
@@ -95,14 +102,14 @@ pgw_put_off(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why, Timesta
 								: pgw_schedule_put_off_until(attempt->put_off_since);
 	if (now >= until && !is_watched(attempt) && !PGW_MUTATED(PUT_OFF_DEADLINE))
 	{
-		end(attempt, workitem, why);
+		end(attempt, step, why);
 		return;
 	}
 	pgw_step_reschedule(attempt, until > now ? Min(when, until) : when);
 }
 
 bool
-pgw_put_off_ended(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_put_off_ended(PgwAttempt *attempt, PgwStep *step)
 {
 	if (attempt->put_off_since == 0)
 		return false;
@@ -111,7 +118,7 @@ pgw_put_off_ended(PgwAttempt *attempt, PgwWorkItem *workitem)
 	if (pgw_now() < pgw_schedule_put_off_until(attempt->put_off_since) ||
 		PGW_MUTATED(PUT_OFF_DEADLINE))
 		return false;
-	end(attempt, workitem, attempt->put_off_reason);
+	end(attempt, step, attempt->put_off_reason);
 	return true;
 }
 
@@ -123,10 +130,10 @@ pgw_put_off_goes_on(const PgwCall *call, PgwAttempt *attempt, const char *why)
 }
 
 bool
-pgw_put_off_blocked(PgwAttempt *attempt, PgwWorkItem *workitem, const char *why)
+pgw_put_off_blocked(PgwAttempt *attempt, PgwStep *step, const char *why)
 {
-	workitem->blocked = true;
-	if (pgw_put_off_ended(attempt, workitem))
+	step->blocked = true;
+	if (pgw_put_off_ended(attempt, step))
 		return true;
 	if (attempt->put_off_since == 0)
 	{
@@ -142,15 +149,4 @@ pgw_put_off_over(PgwAttempt *attempt)
 {
 	attempt->put_off_since = 0;
 	attempt->put_off_reason = NULL;
-}
-
-void
-pgw_put_off_tell(const PgwWorkItem *workitem)
-{
-	char id[37];
-
-	pgw_uuid_to_text(workitem->transaction_id.data, id);
-	pgw_alert(
-		"watch_ended", id, workitem->bank, &workitem->transaction_id, workitem->correlation,
-		"what the bank did later with a transaction that had ended could not be looked at to the end of its time");
 }

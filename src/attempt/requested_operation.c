@@ -17,14 +17,18 @@
 
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/requested_operation.h"
+#include "attempt/unknown_outcome.h"
+#include "attempt/watch_after_end.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "base/schedule.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
+#include "core/payment/charge_rules.h"
 #include "core/payment/operation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/notify_payments.h"
 #include "store/tables.h"
@@ -63,7 +67,6 @@ pgw_step_operation_next_look(const PgwCall *call, const PgwAttempt *attempt)
 		!pgw_capabilities_not_found_counts(caps, pgw_schedule_age_s(attempt->bank_asked_at)))
 		when = Min(when, TimestampTzPlusMilliseconds(attempt->bank_asked_at,
 													 caps->lookup_consistent_after_s * 1000));
-	pgw_due_wake_at(when);
 	return when;
 }
 
@@ -77,7 +80,7 @@ pgw_step_operation_key_tells(const PgwCall *call, const PgwAttempt *attempt,
 }
 
 bool
-pgw_step_operation_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, PgwBankOp op,
+pgw_step_operation_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 						const char *reference, const PgwPayment *p)
 {
 	PgwCallParams params;
@@ -94,21 +97,21 @@ pgw_step_operation_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *ban
 	params.bank_reference = p->bank_reference;
 	params.reason = attempt->reason;
 	params.final_capture = attempt->final_capture || attempt->kind == PGW_KIND_PAYMENT;
-	if (!pgw_step_call(attempt, workitem, bank, op, reference, &params))
+	if (!pgw_step_call(attempt, step, bank, op, reference, &params))
 		return false;
-	workitem->call->after = attempt->kind == PGW_KIND_PAYMENT ? "capture" : "operation";
+	step->call->after = attempt->kind == PGW_KIND_PAYMENT ? "capture" : "operation";
 	if (p->card_last4 != NULL)
-		strlcpy(workitem->call->card_last4, p->card_last4, sizeof(workitem->call->card_last4));
+		strlcpy(step->call->card_last4, p->card_last4, sizeof(step->call->card_last4));
 	return true;
 }
 
 void
-pgw_step_operation_facts(PgwAttempt *attempt, const PgwWorkItem *workitem, PgwBankOp operation,
+pgw_step_operation_facts(PgwAttempt *attempt, const PgwStep *step, PgwBankOp operation,
 						 TimestampTz key_used_at, PgwOperationFacts *facts)
 {
 	facts->operation = operation;
-	facts->resend_allowed = workitem->resend_allowed;
-	facts->lookup_inconclusive = workitem->lookup_inconclusive;
+	facts->resend_allowed = step->resend_allowed;
+	facts->lookup_inconclusive = step->lookup_inconclusive;
 	facts->refused = pgw_step_operation_refusal(attempt) != NULL;
 	facts->pending = attempt->pending_at_bank;
 	facts->key_age_s = pgw_schedule_age_s(key_used_at);
@@ -199,7 +202,7 @@ watch(PgwAttempt *attempt)
 }
 
 static void
-save(PgwAttempt *attempt, PgwWorkItem *workitem)
+save(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwDecision d;
 	PgwPayment p;
@@ -209,7 +212,7 @@ save(PgwAttempt *attempt, PgwWorkItem *workitem)
 	{
 		if (!busy)
 			elog(ERROR, "the payment of an operation is not there");
-		workitem->try_later = true;
+		step->try_later = true;
 		return;
 	}
 	(void) write_payment(attempt, &p, true, false);
@@ -234,7 +237,7 @@ complete(PgwAttempt *attempt)
 /* ---------------------------------------------------------------- steps */
 
 static void
-record_lost(PgwAttempt *attempt, PgwWorkItem *workitem)
+record_lost(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwDecision d;
 
@@ -242,7 +245,7 @@ record_lost(PgwAttempt *attempt, PgwWorkItem *workitem)
 	attempt->step_tries = 0;
 	attempt->next_step_at = attempt->bank_asked_at = pgw_now();
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
-	workitem->next_step_now = true;
+	step->next_step_now = true;
 }
 
 /*
@@ -250,7 +253,7 @@ record_lost(PgwAttempt *attempt, PgwWorkItem *workitem)
  * or otherwise.
  */
 void
-pgw_step_operation_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const char *reason)
+pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reason)
 {
 	PgwOperationDecision r = {.next = PGW_OPERATION_REFUSED,
 							  .error = pgw_error_find("bank_unavailable"),
@@ -261,7 +264,7 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const cha
 
 	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 	{
-		workitem->try_later = true;
+		step->try_later = true;
 		return;
 	}
 	(void) write_payment(attempt, &p, false, false);
@@ -271,7 +274,7 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const cha
 }
 
 static void
-send_first(PgwAttempt *attempt, PgwWorkItem *workitem)
+send_first(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwEvent event = {.type = PGW_EV_BANK_PROCESSING_STARTED,
 					  .from = PGW_CREATED,
@@ -284,14 +287,14 @@ send_first(PgwAttempt *attempt, PgwWorkItem *workitem)
 		return;
 	if (attempt->taken_by_worker && pgw_schedule_age_s(attempt->created_at) >= pgw_unknown_deadline)
 	{
-		pgw_step_operation_give_up(attempt, workitem, "deadline");
+		pgw_step_operation_give_up(attempt, step, "deadline");
 		return;
 	}
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	get_payment(attempt, &p);
-	if (!pgw_step_operation_call(attempt, workitem, bank, pgw_operation_op(attempt->kind),
+	if (!pgw_step_operation_call(attempt, step, bank, pgw_operation_op(attempt->kind),
 								 attempt->bank_key, &p))
 		return;
 	attempt->taken_by_worker = true;
@@ -308,20 +311,20 @@ send_first(PgwAttempt *attempt, PgwWorkItem *workitem)
  * any more.
  */
 static void
-send_again(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwPayment *p)
+send_again(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p)
 {
 	PgwDecision d;
 	bool fresh =
-		workitem->resend_allowed &&
+		step->resend_allowed &&
 		pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
 							  pgw_schedule_age_s(attempt->bank_key_used_at),
 							  pgw_step_operation_answered(attempt), attempt->requests_sent);
 	const char *key = fresh || PGW_MUTATED(OPERATION_KEY) ? pgw_call_new_key() : attempt->bank_key;
 
-	if (!pgw_step_operation_call(attempt, workitem, bank, pgw_operation_op(attempt->kind), key, p))
+	if (!pgw_step_operation_call(attempt, step, bank, pgw_operation_op(attempt->kind), key, p))
 		return;
 	/* after a look-up that counts nothing is in doubt but this request itself */
-	workitem->call->in_doubt = !workitem->resend_allowed;
+	step->call->in_doubt = !step->resend_allowed;
 	attempt->bank_asked_at = pgw_now();
 	if (key != attempt->bank_key)
 	{
@@ -338,7 +341,7 @@ send_again(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, const PgwP
 }
 
 static void
-find_out(PgwAttempt *attempt, PgwWorkItem *workitem)
+find_out(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwOperationFacts facts;
 	PgwDecision d;
@@ -348,26 +351,26 @@ find_out(PgwAttempt *attempt, PgwWorkItem *workitem)
 
 	if (attempt->next_step_at > pgw_now())
 		return;
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	get_payment(attempt, &p);
-	pgw_step_operation_facts(attempt, workitem, pgw_operation_op(attempt->kind),
+	pgw_step_operation_facts(attempt, step, pgw_operation_op(attempt->kind),
 							 attempt->bank_key_used_at, &facts);
 	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
 	{
 		case PGW_OPERATION_SEND:
-			send_again(attempt, workitem, bank, &p);
+			send_again(attempt, step, bank, &p);
 			break;
 		case PGW_OPERATION_LOOKUP_REFUND:
-			if (pgw_step_operation_call(attempt, workitem, bank, PGW_OP_LOOKUP_REFUND,
+			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND,
 										attempt->bank_key, &p))
-				workitem->call->in_doubt = true;
+				step->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_LOOKUP_CHARGE:
-			if (pgw_step_operation_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE,
+			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE,
 										attempt->bank_key, &p))
-				workitem->call->in_doubt = true;
+				step->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_REVIEW:
 			/* its claim on the payment stays: it may have been done */
@@ -380,27 +383,27 @@ find_out(PgwAttempt *attempt, PgwWorkItem *workitem)
 }
 
 void
-pgw_step_operation(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_operation(PgwAttempt *attempt, PgwStep *step)
 {
 	switch (attempt->status)
 	{
 		case PGW_CREATED:
 			if (attempt->taken_by_worker && attempt->next_step_at == 0)
-				record_lost(attempt, workitem);
+				record_lost(attempt, step);
 			else
-				send_first(attempt, workitem);
+				send_first(attempt, step);
 			break;
 		case PGW_BANK_UNKNOWN:
-			find_out(attempt, workitem);
+			find_out(attempt, step);
 			break;
 		case PGW_BANK_APPROVED:
-			save(attempt, workitem);
+			save(attempt, step);
 			break;
 		case PGW_SAVED:
 			complete(attempt);
 			break;
 		case PGW_COMPLETED:
-			pgw_step_watch_refund(attempt, workitem);
+			pgw_step_watch_refund(attempt, step);
 			break;
 		default:
 			break;
@@ -428,7 +431,6 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r,
 			attempt->step_tries++;
 			attempt->next_step_at =
 				pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
-			pgw_due_wake_at(attempt->next_step_at);
 			break;
 		case PGW_OPERATION_AT_ONCE:
 			call->resend_allowed = true;

@@ -18,13 +18,19 @@
 
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/charge_id.h"
+#include "attempt/compensation.h"
+#include "attempt/put_off.h"
+#include "attempt/unknown_outcome.h"
+#include "attempt/unsent_charge.h"
 #include "base/clock.h"
 #include "base/schedule.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
+#include "core/payment/charge_rules.h"
 #include "core/payment/compensation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "outcome/record_decision.h"
 #include "store/tables.h"
 
 #define SAVE_AGAIN_MS 1000
@@ -61,7 +67,7 @@ pgw_step_extend_deadline(PgwAttempt *attempt, TimestampTz since)
 }
 
 static bool
-look_up(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
+look_up(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 {
 	PgwCallParams params;
 
@@ -71,14 +77,14 @@ look_up(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 	params.reference = attempt->reference;
 	params.original_ref = attempt->bank_key;
 	params.bank_reference = attempt->bank_reference;
-	if (!pgw_step_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params))
+	if (!pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params))
 		return false;
-	workitem->call->in_doubt = true;
+	step->call->in_doubt = true;
 	return true;
 }
 
 void
-pgw_step_charge_lost(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_charge_lost(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwDecision d;
 
@@ -88,11 +94,11 @@ pgw_step_charge_lost(PgwAttempt *attempt, PgwWorkItem *workitem)
 	pgw_record_decision(attempt, NULL, &d,
 						pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)),
 						NULL);
-	workitem->next_step_now = true;
+	step->next_step_now = true;
 }
 
 static void
-replay(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
+replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 {
 	PgwDecision d;
 	PgwCallParams params;
@@ -105,14 +111,14 @@ replay(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 	params.merchant = attempt->merchant;
 	params.reference = attempt->reference;
 	params.bank_fields = attempt->bank_fields;
-	if (!pgw_step_call(attempt, workitem, bank,
+	if (!pgw_step_call(attempt, step, bank,
 					   pgw_charge_operation(attempt->capture, attempt->submitted), key, &params))
 		return;
 	/*
 	 * after a look-up that counts nothing is in doubt but this request itself: what the bank says
 	 * of it is the whole truth
 	 */
-	workitem->call->in_doubt = !workitem->resend_allowed;
+	step->call->in_doubt = !step->resend_allowed;
 	memset(&d, 0, sizeof(d));
 	d.state = PGW_BANK_UNKNOWN;
 	d.keep_error = true;
@@ -120,7 +126,7 @@ replay(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 	pgw_decision_add_event(&d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 	attempt->requests_sent++;
 	attempt->bank_asked_at = pgw_now();
-	pgw_record_decision(attempt, NULL, &d, pgw_op_name(workitem->call->op), NULL);
+	pgw_record_decision(attempt, NULL, &d, pgw_op_name(step->call->op), NULL);
 }
 
 static void
@@ -147,7 +153,7 @@ give_to_review(PgwAttempt *attempt, const char *reason)
  * hold of it.
  */
 static void
-cancel(PgwAttempt *attempt, PgwWorkItem *workitem, const PgwCapabilities *caps)
+cancel(PgwAttempt *attempt, PgwStep *step, const PgwCapabilities *caps)
 {
 	PgwDecision d;
 
@@ -156,11 +162,11 @@ cancel(PgwAttempt *attempt, PgwWorkItem *workitem, const PgwCapabilities *caps)
 	attempt->watch_until = 0;
 	attempt->next_step_at = pgw_now();
 	pgw_record_decision(attempt, NULL, &d, attempt->refund_operation, NULL);
-	workitem->next_step_now = true;
+	step->next_step_now = true;
 }
 
 void
-pgw_step_unknown_outcome(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwBank *bank;
 	PgwCapabilities caps;
@@ -169,25 +175,25 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwWorkItem *workitem)
 
 	if (attempt->next_step_at > pgw_now())
 		return;
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	pgw_step_extend_deadline(attempt, attempt->bank_asked_at);
-	get_facts(attempt, workitem->resend_allowed, workitem->lookup_inconclusive, &facts);
+	get_facts(attempt, step->resend_allowed, step->lookup_inconclusive, &facts);
 	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
 	switch (pgw_unknown_outcome_step(&caps, &facts, &reason))
 	{
 		case PGW_UNKNOWN_OUTCOME_LOOKUP:
-			(void) look_up(attempt, workitem, bank);
+			(void) look_up(attempt, step, bank);
 			break;
 		case PGW_UNKNOWN_OUTCOME_REPLAY:
 			if (attempt->maybe_at_another_bank)
 				give_to_review(attempt, MAYBE_AT_ANOTHER_BANK);
 			else
-				replay(attempt, workitem, bank);
+				replay(attempt, step, bank);
 			break;
 		case PGW_UNKNOWN_OUTCOME_CANCEL:
-			cancel(attempt, workitem, &caps);
+			cancel(attempt, step, &caps);
 			break;
 		case PGW_UNKNOWN_OUTCOME_REVIEW:
 			give_to_review(attempt, reason);
@@ -245,7 +251,6 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 					Min(attempt->next_step_at,
 						TimestampTzPlusMilliseconds(attempt->bank_asked_at,
 													caps->lookup_consistent_after_s * 1000));
-			pgw_due_wake_at(attempt->next_step_at);
 			break;
 		case PGW_FAILED:
 			/*
@@ -387,7 +392,7 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 /* ---------------------------------------------------------------- late success */
 
 void
-pgw_step_charge_failed(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_charge_failed(PgwAttempt *attempt, PgwStep *step)
 {
 	TimestampTz now = pgw_now();
 	const PgwCapabilities *caps;
@@ -397,13 +402,13 @@ pgw_step_charge_failed(PgwAttempt *attempt, PgwWorkItem *workitem)
 		return;
 	if (attempt->watch_until == 0 || attempt->watch_until <= now)
 	{
-		workitem->unwatched = attempt->put_off_since != 0;
+		step->unwatched = attempt->put_off_since != 0;
 		pgw_put_off_over(attempt);
 		attempt->watch_until = 0;
 		pgw_step_reschedule(attempt, 0);
 		return;
 	}
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	caps = pgw_connector_capabilities(bank->connector);
@@ -420,10 +425,10 @@ pgw_step_charge_failed(PgwAttempt *attempt, PgwWorkItem *workitem)
 		params.original_ref = attempt->bank_key;
 		params.bank_reference = attempt->bank_reference;
 		/* a request of its own; it may be repeated, so the key is not kept */
-		(void) pgw_step_call(attempt, workitem, bank, PGW_OP_CANCEL, pgw_call_new_key(), &params);
+		(void) pgw_step_call(attempt, step, bank, PGW_OP_CANCEL, pgw_call_new_key(), &params);
 	}
 	else if (caps->lookup)
-		(void) look_up(attempt, workitem, bank);
+		(void) look_up(attempt, step, bank);
 	else
 	{
 		attempt->watch_until = 0;

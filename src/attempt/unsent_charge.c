@@ -18,15 +18,20 @@
 
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/adoption.h"
+#include "attempt/put_off.h"
+#include "attempt/unsent_charge.h"
+#include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/schedule.h"
+#include "core/payment/charge_rules.h"
+#include "outcome/record_decision.h"
 #include "restore/pause.h"
 #include "store/events.h"
 #include "store/tables.h"
 
 static void
-expire(PgwAttempt *attempt, PgwWorkItem *workitem)
+expire(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwDecision d;
 	PgwPayment p;
@@ -35,7 +40,7 @@ expire(PgwAttempt *attempt, PgwWorkItem *workitem)
 
 	if (busy)
 	{
-		workitem->try_later = true;
+		step->try_later = true;
 		return;
 	}
 	pgw_charge_expired(&d);
@@ -43,9 +48,9 @@ expire(PgwAttempt *attempt, PgwWorkItem *workitem)
 	pgw_record_decision(attempt, locked && p.status == PGW_PAY_PENDING ? &p : NULL, &d, NULL, NULL);
 }
 
-/* workitem->call := the charge or authorization, as it was asked for. */
+/* step->call := the charge or authorization, as it was asked for. */
 static bool
-make_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
+make_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 {
 	PgwCallParams params;
 
@@ -56,13 +61,13 @@ make_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank)
 	params.merchant = attempt->merchant;
 	params.reference = attempt->reference;
 	params.bank_fields = attempt->bank_fields;
-	return pgw_step_call(attempt, workitem, bank,
+	return pgw_step_call(attempt, step, bank,
 						 pgw_charge_operation(attempt->capture, attempt->submitted),
 						 attempt->bank_key, &params);
 }
 
 static void
-record_intent(PgwAttempt *attempt, PgwWorkItem *workitem, const char *switched_from)
+record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
 {
 	PgwEvent events[2];
 	int n = 0;
@@ -77,8 +82,8 @@ record_intent(PgwAttempt *attempt, PgwWorkItem *workitem, const char *switched_f
 	events[n++] =
 		(PgwEvent){.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
 	for (int i = 0; i < n; i++)
-		events[i].operation = pgw_op_name(workitem->call->op);
-	attempt->bank_version = pgw_config_version_of(workitem->call->bank);
+		events[i].operation = pgw_op_name(step->call->op);
+	attempt->bank_version = pgw_config_version_of(step->call->bank);
 	attempt->taken_by_worker = true;
 	attempt->next_step_at = 0;
 	attempt->requests_sent++;
@@ -97,14 +102,14 @@ next_bank(const PgwAttempt *attempt, const PgwBank *bank)
 }
 
 static void
-take(PgwAttempt *attempt, PgwWorkItem *workitem)
+take(PgwAttempt *attempt, PgwStep *step)
 {
 	char *from = NULL;
 	PgwBank *bank;
 
-	if (pgw_adopt_for_submitted(attempt, workitem))
+	if (pgw_adopt_for_submitted(attempt, step))
 		return;
-	bank = pgw_step_bank(attempt, workitem, true);
+	bank = pgw_step_bank(attempt, step, true);
 	if (bank == NULL)
 		return;
 
@@ -121,24 +126,24 @@ take(PgwAttempt *attempt, PgwWorkItem *workitem)
 			bank = b;
 		}
 	}
-	if (make_call(attempt, workitem, bank))
-		record_intent(attempt, workitem, from);
+	if (make_call(attempt, step, bank))
+		record_intent(attempt, step, from);
 }
 
 void
-pgw_step_charge_submitted(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_charge_submitted(PgwAttempt *attempt, PgwStep *step)
 {
 	TimestampTz now = pgw_now();
 
 	if (attempt->next_step_at == 0 || attempt->next_step_at > now)
 		return;
 	if (attempt->expires_at != 0 && attempt->expires_at <= now)
-		expire(attempt, workitem);
+		expire(attempt, step);
 	else if (!pgw_pause_drains())
-		take(attempt, workitem);
+		take(attempt, step);
 	else if (attempt->expires_at != 0)
 		/* the scan that follows the draining finds the others again */
-		pgw_due_wake_at(attempt->expires_at);
+		step->wake_at = attempt->expires_at;
 }
 
 /* ---------------------------------------------------------------- another try */
@@ -182,13 +187,12 @@ pgw_step_charge_plan_retry(PgwCall *call, PgwAttempt *attempt, PgwDecision *d)
 	else if (!call->withdrawn)
 		attempt->step_tries++;
 	attempt->next_step_at = when;
-	pgw_due_wake_at(when);
 	call->has_next_step = at_once;
 	return true;
 }
 
 void
-pgw_step_charge_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const char *reason)
+pgw_step_charge_give_up(PgwAttempt *attempt, PgwStep *step, const char *reason)
 {
 	PgwDecision d;
 
@@ -202,11 +206,11 @@ pgw_step_charge_give_up(PgwAttempt *attempt, PgwWorkItem *workitem, const char *
 	d.reason = reason;
 	attempt->next_step_at = pgw_now(); /* the payments row */
 	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
-	workitem->next_step_now = true;
+	step->next_step_now = true;
 }
 
 void
-pgw_step_charge_retry(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_charge_retry(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwBank *bank;
 
@@ -214,18 +218,18 @@ pgw_step_charge_retry(PgwAttempt *attempt, PgwWorkItem *workitem)
 		return;
 	if (!wanted_at(attempt, NULL, pgw_now()))
 	{
-		pgw_step_charge_give_up(attempt, workitem, "never_sent");
+		pgw_step_charge_give_up(attempt, step, "never_sent");
 		return;
 	}
-	bank = pgw_step_bank(attempt, workitem, true);
+	bank = pgw_step_bank(attempt, step, true);
 	if (bank == NULL)
 		return;
-	if (make_call(attempt, workitem, bank))
+	if (make_call(attempt, step, bank))
 	{
-		workitem->call->awaited = !attempt->submitted;
-		record_intent(attempt, workitem, NULL);
+		step->call->awaited = !attempt->submitted;
+		record_intent(attempt, step, NULL);
 	}
 	else if (attempt->status == PGW_CREATED && !wanted_at(attempt, NULL, attempt->next_step_at))
 		/* put off for longer than anybody waits */
-		pgw_step_charge_give_up(attempt, workitem, "never_sent");
+		pgw_step_charge_give_up(attempt, step, "never_sent");
 }

@@ -15,12 +15,15 @@
 
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/put_off.h"
+#include "attempt/watch_after_end.h"
 #include "base/clock.h"
 #include "base/schedule.h"
 #include "core/base/uuid7.h"
 #include "core/pacing/retry_delay.h"
+#include "core/payment/charge_rules.h"
 #include "core/payment/operation_rules.h"
+#include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/notify_payments.h"
 #include "store/tables.h"
@@ -51,7 +54,7 @@ pgw_step_watch_refund_begin(PgwAttempt *attempt, const PgwCapabilities *caps)
 
 /* Completed, of kind refund; or Refunded, by a refund. */
 void
-pgw_step_watch_refund(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_watch_refund(PgwAttempt *attempt, PgwStep *step)
 {
 	TimestampTz now = pgw_now();
 	PgwCallParams params;
@@ -63,13 +66,13 @@ pgw_step_watch_refund(PgwAttempt *attempt, PgwWorkItem *workitem)
 		return;
 	if (attempt->watch_until <= now)
 	{
-		workitem->unwatched = attempt->put_off_since != 0;
+		step->unwatched = attempt->put_off_since != 0;
 		pgw_put_off_over(attempt);
 		attempt->watch_until = 0;
 		pgw_step_reschedule(attempt, 0);
 		return;
 	}
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	if (!pgw_connector_capabilities(bank->connector)->lookup_refund)
@@ -96,7 +99,7 @@ pgw_step_watch_refund(PgwAttempt *attempt, PgwWorkItem *workitem)
 		params.original_ref = charge;
 		params.bank_reference = p.bank_reference;
 	}
-	(void) pgw_step_call(attempt, workitem, bank, PGW_OP_LOOKUP_REFUND,
+	(void) pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND,
 						 attempt->kind == PGW_KIND_REFUND ? attempt->bank_key : attempt->refund_key,
 						 &params);
 }
@@ -185,10 +188,10 @@ expire(PgwAttempt *attempt)
  * and people are told.
  */
 void
-pgw_step_watch_authorization_give_up(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_watch_authorization_give_up(PgwAttempt *attempt, PgwStep *step)
 {
-	workitem->unwatched = expire(attempt);
-	if (!workitem->unwatched)
+	step->unwatched = expire(attempt);
+	if (!step->unwatched)
 	{
 		pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
 		return;
@@ -214,7 +217,7 @@ lapses_at(const PgwAttempt *attempt, const PgwBank *bank)
  * when it was saved (pgw_record_authorization_end).
  */
 void
-pgw_step_watch_authorization(PgwAttempt *attempt, PgwWorkItem *workitem)
+pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwCallParams params;
 	PgwPayment p;
@@ -227,7 +230,7 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwWorkItem *workitem)
 		pgw_step_reschedule(attempt, 0);
 		return;
 	}
-	bank = pgw_step_bank(attempt, workitem, false);
+	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	if (lapses_at(attempt, bank) == 0 || lapses_at(attempt, bank) > pgw_now())
@@ -248,7 +251,7 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwWorkItem *workitem)
 	params.reference = attempt->reference;
 	params.original_ref = attempt->bank_key;
 	params.bank_reference = attempt->bank_reference;
-	(void) pgw_step_call(attempt, workitem, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params);
+	(void) pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params);
 }
 
 void

@@ -31,7 +31,6 @@
 #include "bank_call/bank_lanes.h"
 #include "base/clock.h"
 #include "http/http.h"
-#include "queue/queue.h"
 #include "restore/pause.h"
 
 #define ASK_AGAIN_MS 100
@@ -305,8 +304,7 @@ pgw_lanes_next(void)
 	return NULL;
 }
 
-/* ---------------------------------------------------------------- what the tables hold beyond that
- */
+/* ---------------------------------------------------------------- left in the tables */
 
 int
 pgw_lanes_places(const char *bank, PgwLane lane)

@@ -10,7 +10,8 @@
  */
 #include "postgres.h"
 
-#include "bank_call/call.h"
+#include "bank_call/echoed_card.h"
+#include "core/base/none_if_empty.h"
 #include "http/http.h"
 #include "observe/alerts.h"
 
@@ -44,23 +45,17 @@ pgw_echo_forget(PgwCall *call)
 	call->card = NULL;
 }
 
-static const char *
-some(const char *s)
-{
-	return s[0] != '\0' ? s : NULL;
-}
-
 void
 pgw_echo_sought(const PgwCall *call, PgwSought *sought)
 {
 	memset(sought, 0, sizeof(*sought));
-	sought->last4 = some(call->card_last4);
+	sought->last4 = pgw_none_if_empty(call->card_last4);
 	sought->words[0] = call->bank->secret;
 	if (call->card == NULL)
 		return;
-	sought->card_number = some(call->card->number);
-	sought->card_cvv = some(call->card->cvv);
-	sought->words[1] = some(call->card->holder);
+	sought->card_number = pgw_none_if_empty(call->card->number);
+	sought->card_cvv = pgw_none_if_empty(call->card->cvv);
+	sought->words[1] = pgw_none_if_empty(call->card->holder);
 }
 
 void

@@ -10,9 +10,11 @@
  */
 #include "postgres.h"
 
+#include "lib/ilist.h"
 #include "utils/memutils.h"
 
-#include "bank_call/call.h"
+#include "bank_call/waiting_callers.h"
+#include "exchange/exchange.h"
 
 typedef struct Waiter
 {

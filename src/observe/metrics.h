@@ -1,7 +1,7 @@
 /*
  * metrics.h - what pgw counts, per database, in shared memory since the server's start
  *
- * Writers: the store tells of every change of an attempt, send_calls.c of every bank call that is
+ * Writers: the store tells of every change of an attempt, call.c of every bank call that is
  * over, worker.c of its scans.  Changes are counted when their transaction commits; bank calls at
  * once, because they have happened.  Without shared memory (not preloaded) nothing is counted.
  */

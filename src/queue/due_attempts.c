@@ -1,6 +1,5 @@
 /*
- * due_attempts.c - work that is found in the tables, one attempt at a time: which steps are due,
- * and when to look again
+ * due_attempts.c - work that is found in the tables, one attempt at a time
  *
  * Owns the list of attempts to look at.  An id gets on it by a signal, by the scan for what is due,
  * or because a result asks for the next step; what is to be done is decided under the attempt's row
@@ -20,24 +19,31 @@
  */
 #include "postgres.h"
 
+#include "miscadmin.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/attempt_alerts.h"
+#include "attempt/dispatch.h"
+#include "bank_call/bank_lanes.h"
+#include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/base/uuid7.h"
 #include "observe/alerts.h"
+#include "outcome/record_decision.h"
+#include "queue/due_attempts.h"
+#include "queue/next_scan.h"
+#include "queue/send_calls.h"
 #include "store/notify_payments.h"
 #include "store/tables.h"
 
 #define SIGNALS_MAX 512
 #define LISTED_MAX 4096 /* more is left to the scan, which keeps no memory */
+/* An attempt whose row is busy is visited again after 1, 2 ... BUSY_MAX times so long. */
 #define BUSY_DELAY_MS 50
-#define BUSY_ALERT_MS (5 * 60 * 1000)
-#define NOT_CONFIGURED_DELAY_MS 30000
-#define UNDECIDED_DELAY_MS 5000
+#define BUSY_MAX 20
 #define FAILED_DELAY_MS 100
 #define LOCKED_DELAY_MS 250 /* a relation is locked */
 #define LONGEST_FAILED_DELAY_MS 30000
@@ -52,8 +58,31 @@ static uint64 dequeued = 0; /* items taken from it, ever */
 static dlist_head arrived;
 static dlist_head postponed;           /* until not_before */
 static TimestampTz next_postponed = 0; /* the first of them, or earlier; 0: none */
-static TimestampTz scan_at = 0;        /* something was put off in the table until then */
-static bool full_wanted = false;       /* ... or was lost track of */
+
+/*
+ * An entry of the worker's queue: an attempt to visit. What is to be done with it is decided by its
+ * row alone.
+ */
+typedef struct PgwWorkItem
+{
+	PgwBatchItem item; /* first */
+	pg_uuid_t transaction_id;
+	bool notify;    /* the caller has committed: tell the listeners */
+	int times_busy; /* times in a row that a row was locked */
+	TimestampTz busy_since;
+	int failures; /* times that its transaction failed, in a row */
+	TimestampTz not_before;
+	/* as visited, or as waiting for room: see pgw_due_dequeued() */
+	bool counted;
+
+	PgwStep step;
+
+	/* set by apply */
+	PgwState status;      /* after the commit; PGW_STATE_NONE: not looked at */
+	bool alert;           /* it has failed, or needs a person, since this visit */
+	char correlation[37]; /* of the row, when it was locked */
+	char bank[NAMEDATALEN];
+} PgwWorkItem;
 
 typedef struct WorkItemEntry
 {
@@ -150,8 +179,8 @@ pgw_due_add_step(const pg_uuid_t *transaction_id, bool resend_allowed, bool look
 	bool found;
 	PgwWorkItem *workitem = add(transaction_id, &found);
 
-	workitem->resend_allowed |= resend_allowed;
-	workitem->lookup_inconclusive |= lookup_inconclusive;
+	workitem->step.resend_allowed |= resend_allowed;
+	workitem->step.lookup_inconclusive |= lookup_inconclusive;
 }
 
 bool
@@ -176,10 +205,10 @@ pgw_due_add_expired(const uint8 *transaction_id)
 
 	memcpy(id.data, transaction_id, UUID_LEN);
 	entry = hash_search(by_attempt, &id, HASH_FIND, &found);
-	if (!found || !entry->workitem->place.turn.waiting)
+	if (!found || !entry->workitem->step.place.turn.waiting)
 		return pgw_due_add(transaction_id);
 	/* out of its lane, where it would wait for a room that it needs no more */
-	pgw_lanes_leave(&entry->workitem->place);
+	pgw_lanes_leave(&entry->workitem->step.place);
 	if (!entry->workitem->counted)
 		dlist_delete(&entry->workitem->item.node);
 	count(entry->workitem);
@@ -201,7 +230,7 @@ pgw_due_add_waiting(const uint8 *transaction_id, const char *bank, PgwLane lane,
 		return PGW_QUEUED_KNOWN;
 	pgw_lanes_ensure(bank); /* so that nothing below needs memory but the item itself */
 	workitem = enlist(&id);
-	if (!pgw_lanes_wait(&workitem->place, bank, lane, merchant, &workitem->item, false))
+	if (!pgw_lanes_wait(&workitem->step.place, bank, lane, merchant, &workitem->item, false))
 	{
 		hash_search(by_attempt, &id, HASH_REMOVE, NULL);
 		pfree(workitem);
@@ -269,260 +298,6 @@ pgw_due_take_signals(bool *rescan)
 	} while (n == SIGNALS_MAX);
 }
 
-/* ---------------------------------------------------------------- what the steps share */
-
-void
-pgw_due_wake_at(TimestampTz when)
-{
-	if (scan_at == 0 || when < scan_at)
-		scan_at = when;
-}
-
-void
-pgw_due_rescan_at(TimestampTz when)
-{
-	full_wanted = true;
-	pgw_due_wake_at(when);
-}
-
-void
-pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when)
-{
-	attempt->next_step_at = when;
-	pgw_store_update_attempt(attempt);
-	if (when != 0)
-		pgw_due_wake_at(when);
-}
-
-static void
-not_configured(PgwAttempt *attempt, PgwWorkItem *workitem, const char *code, const char *why)
-{
-	char correlation[37];
-
-	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
-	ereport(WARNING, (errmsg("pgw: an attempt cannot go on now: %s", code),
-					  errdetail("correlation id %s, bank \"%s\"%s%s", correlation, attempt->bank,
-								why[0] ? ": " : "", why)));
-	pgw_put_off(attempt, workitem, code,
-				TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
-}
-
-static PgwLane
-lane_of(const PgwAttempt *attempt)
-{
-	if (attempt->kind != PGW_KIND_PAYMENT)
-		return PGW_LANE_FOLLOW_UP;
-	switch (attempt->status)
-	{
-		case PGW_CREATED:
-			return attempt->taken_by_worker ? PGW_LANE_CHARGE : PGW_LANE_QUEUED;
-		case PGW_BANK_APPROVED:
-		case PGW_REFUNDING:
-			return PGW_LANE_GIVE_BACK;
-		case PGW_SAVED:
-			return PGW_LANE_FOLLOW_UP;
-		default:
-			return PGW_LANE_LOOKUP;
-	}
-}
-
-/*
- * To its bank's lane, after the commit.  The lane may be full then, so its row has to say that it
- * is due.  Not one that is Created: there "nothing due" means that a request may be under way, and
- * a planned try that none is.
- */
-static void
-park(PgwAttempt *attempt, PgwWorkItem *workitem, const char *bank)
-{
-	strlcpy(workitem->parked_for, bank, sizeof(workitem->parked_for));
-	workitem->lane = lane_of(attempt);
-	workitem->merchant = pgw_turns_key(attempt->merchant);
-	workitem->must_stay = attempt->next_step_at == 0 && attempt->status == PGW_CREATED;
-	if (attempt->next_step_at == 0 && !workitem->must_stay)
-		pgw_step_reschedule(attempt, pgw_now());
-}
-
-PgwBank *
-pgw_step_bank(PgwAttempt *attempt, PgwWorkItem *workitem, bool may_charge)
-{
-	PgwBank *bank;
-	bool unreadable = false;
-
-	/*
-	 * A new charge goes to the bank as it is now, and its intent says so; whatever follows goes
-	 * where that went.
-	 */
-	if (may_charge)
-		bank = attempt->bank != NULL ? pgw_config_bank(attempt->bank) : NULL;
-	else
-		bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
-
-	/*
-	 * A table is locked, or the caller may have seen a newer configuration: that is no reason to be
-	 * put off, and pgw.health() shows the lock.
-	 */
-	if (unreadable || (may_charge && (bank == NULL || !bank->enabled) && !pgw_config_is_current()))
-	{
-		workitem->try_later = workitem->blocked = true;
-		return NULL;
-	}
-
-	/* A disabled bank takes no new charge; what it has is still looked up and given back. */
-	if (bank == NULL || (may_charge && !bank->enabled) || bank->connector == NULL)
-	{
-		not_configured(attempt, workitem,
-					   bank == NULL              ? "unknown_bank"
-					   : bank->connector == NULL ? "connector_invalid"
-												 : "bank_disabled",
-					   "");
-		return NULL;
-	}
-	if (!may_charge && attempt->bank_version == 0)
-		attempt->bank_version = pgw_config_version_of(bank);
-	/*
-	 * room that was given to it is its own, at the bank that gave it; else it takes what nobody
-	 * waits for
-	 */
-	if (workitem->place.lanes != NULL && strcmp(pgw_lanes_name(&workitem->place), bank->name) != 0)
-		pgw_lanes_give_up(&workitem->place);
-	if (workitem->place.lanes == NULL && !pgw_lanes_room(bank->name, lane_of(attempt), false))
-	{
-		park(attempt, workitem, bank->name);
-		return NULL;
-	}
-	return bank;
-}
-
-bool
-pgw_step_call(PgwAttempt *attempt, PgwWorkItem *workitem, PgwBank *bank, PgwBankOp op,
-			  const char *reference, PgwCallParams *params)
-{
-	PgwConnectorError err = {.message = ""};
-	const char *code = NULL;
-	TimestampTz when;
-
-	workitem->call =
-		pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
-	workitem->call->op = op;
-	workitem->call->answer.retry_after_s = -1;
-	if (attempt->card_last4 != NULL)
-		strlcpy(workitem->call->card_last4, attempt->card_last4,
-				sizeof(workitem->call->card_last4));
-	if (reference != NULL)
-		strlcpy(workitem->call->reference, reference, sizeof(workitem->call->reference));
-	/*
-	 * A resend that a look-up has just allowed is part of the same retry and takes no second token;
-	 * if it had to wait for one, it would need another look-up, which costs a token as well.
-	 */
-	if (!pgw_call_allowed(workitem->call, bank->health_name,
-						  attempt->step_tries > 0 && !workitem->resend_allowed &&
-							  !workitem->lookup_inconclusive,
-						  &when))
-	{
-		pgw_call_free(workitem->call);
-		workitem->call = NULL;
-		/*
-		 * a row less to write, and at the end of the cooldown only as many are looked at as can be
-		 * sent
-		 */
-		if (lane_of(attempt) == PGW_LANE_QUEUED && pgw_lanes_left_alone(bank->name))
-			park(attempt, workitem, bank->name);
-		else
-			pgw_put_off(attempt, workitem, "bank_unavailable", when);
-		return false;
-	}
-	pgw_lanes_give_up(&workitem->place); /* its call takes it */
-	if (pgw_call_render(workitem->call, bank, params, &code, &err))
-	{
-		workitem->call->put_off_since = attempt->put_off_since;
-		pgw_put_off_over(attempt);
-		return true;
-	}
-	pgw_call_free(workitem->call);
-	workitem->call = NULL;
-	not_configured(attempt, workitem, code, err.message);
-	return false;
-}
-
-/* ---------------------------------------------------------------- alerts */
-
-void
-pgw_attempt_alert_note(const PgwAttempt *attempt, char *correlation, char *bank)
-{
-	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
-	strlcpy(bank, attempt->bank != NULL ? attempt->bank : "", NAMEDATALEN);
-}
-
-/* After the commit: a person is needed, or one more has failed. */
-void
-pgw_attempt_alert(const pg_uuid_t *transaction_id, PgwState status, const char *correlation,
-				  const char *bank)
-{
-	char id[37];
-
-	pgw_uuid_to_text(transaction_id->data, id);
-	if (status == PGW_REQUIRES_MANUAL_REVIEW)
-		pgw_alert("review_required", id, bank, transaction_id, correlation,
-				  "a transaction needs manual review: see pgw.manual_reviews");
-	else if (status == PGW_REFUNDING)
-		pgw_alert(
-			"capture_refused", id, bank, transaction_id, correlation,
-			"the bank refused to capture what it had authorized: the payment has failed after its caller's commit");
-	else
-		pgw_alert_failed(bank);
-}
-
-void
-pgw_attempt_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const char *correlation,
-					   const char *bank)
-{
-	TimestampTz now = pgw_now();
-	char id[37];
-
-	if (*since == 0 || *since > now)
-		*since = now;
-	if (now < TimestampTzPlusMilliseconds(*since, BUSY_ALERT_MS))
-		return;
-	pgw_uuid_to_text(transaction_id->data, id);
-	pgw_alert(
-		"row_busy", id, bank, transaction_id, correlation,
-		"a transaction holds the row of a payment, whose outcome cannot be written: look for idle and prepared transactions");
-}
-
-/* Somebody gave back, or captured, at the bank itself; or the bank did what nobody asked for. */
-void
-pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
-						  const char *correlation, const char *bank)
-{
-	char id[37];
-	char captured[32] = "not said";
-	char refunded[32] = "not said";
-	char message[256];
-
-	pgw_uuid_to_text(transaction_id->data, id);
-	if (shown->captured >= 0)
-		snprintf(captured, sizeof(captured), INT64_FORMAT, shown->captured);
-	if (shown->refunded >= 0 || shown->has_amount)
-		snprintf(refunded, sizeof(refunded), INT64_FORMAT,
-				 shown->refunded >= 0 ? shown->refunded : shown->amount);
-	snprintf(message, sizeof(message),
-			 "the bank shows more than pgw has asked for: captured %s, given back %s", captured,
-			 refunded);
-	pgw_alert("bank_shows_more", id, bank, transaction_id, correlation, message);
-}
-
-/* The database does not take what is to be written: a trigger that raises, a full disk. */
-void
-pgw_attempt_alert_failing(const pg_uuid_t *transaction_id, const char *correlation,
-						  const char *bank)
-{
-	char id[37];
-
-	pgw_uuid_to_text(transaction_id->data, id);
-	pgw_alert("work_failing", id, bank, transaction_id, correlation,
-			  "work on a transaction fails again and again: see the server's log");
-}
-
 /* ---------------------------------------------------------------- the item */
 
 /*
@@ -550,87 +325,6 @@ notify(const PgwAttempt *attempt)
 		pgw_store_notify_payment(&p);
 }
 
-/* The payments row of an attempt that needs nothing more of the bank. */
-static PgwRecordResult
-write_payment(PgwAttempt *attempt, PgwWorkItem *workitem)
-{
-	PgwRecordResult result = pgw_record_for_caller(attempt);
-
-	if (attempt->status == PGW_REFUNDING)
-		/* its next step is the bank's business, and the payments row is looked at again after it */
-		return result;
-	if (result == PGW_RECORD_UNDECIDED)
-		pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), UNDECIDED_DELAY_MS));
-	else if (result != PGW_RECORD_ROW_BUSY && result != PGW_RECORD_OTHER_DATABASE &&
-			 attempt->next_step_at != 0 && attempt->watch_until == 0)
-		pgw_step_reschedule(attempt, 0);
-	return result;
-}
-
-static PgwRecordResult
-work(PgwAttempt *attempt, PgwWorkItem *workitem)
-{
-	PgwRecordResult result = PGW_RECORD_NOTHING_LEFT;
-
-	if (attempt->kind != PGW_KIND_PAYMENT)
-	{
-		pgw_step_operation(attempt, workitem);
-		return result;
-	}
-	switch (attempt->status)
-	{
-		case PGW_CREATED:
-			if (!attempt->taken_by_worker)
-				pgw_step_charge_submitted(attempt, workitem);
-			else if (attempt->next_step_at != 0)
-				pgw_step_charge_retry(attempt, workitem);
-			else
-				pgw_step_charge_lost(attempt, workitem);
-			break;
-		case PGW_BANK_UNKNOWN:
-			pgw_step_unknown_outcome(attempt, workitem);
-			break;
-		case PGW_BANK_APPROVED:
-			result = pgw_record_for_caller(attempt);
-			if (result == PGW_RECORD_ROLLED_BACK)
-				pgw_step_rolled_back(attempt, workitem);
-			/* its capture is next, once this is durable */
-			workitem->next_step_now = attempt->status == PGW_SAVED;
-			if (attempt->status == PGW_COMPLETED && attempt->next_step_at != 0)
-				pgw_due_wake_at(attempt->next_step_at);
-			break;
-		case PGW_SAVED:
-			pgw_step_capture(attempt, workitem);
-			break;
-		case PGW_REFUNDING:
-			result = write_payment(attempt, workitem);
-			if (result != PGW_RECORD_OTHER_DATABASE)
-				pgw_step_compensation(attempt, workitem);
-			break;
-		case PGW_FAILED:
-			result = write_payment(attempt, workitem);
-			if (result != PGW_RECORD_ROW_BUSY && result != PGW_RECORD_UNDECIDED &&
-				attempt->watch_until != 0)
-				pgw_step_charge_failed(attempt, workitem);
-			break;
-		case PGW_REFUNDED:
-			result = write_payment(attempt, workitem);
-			if (result != PGW_RECORD_ROW_BUSY && result != PGW_RECORD_UNDECIDED)
-				pgw_step_watch_refund(attempt, workitem);
-			break;
-		case PGW_REQUIRES_MANUAL_REVIEW:
-			result = write_payment(attempt, workitem);
-			break;
-		case PGW_COMPLETED:
-			pgw_step_watch_authorization(attempt, workitem);
-			break;
-		case PGW_STATE_NONE:
-		case PGW_NSTATES:
-			break;
-	}
-	return result;
-}
-
 /*
  * The usual end of a call: its caller has saved and committed. Nothing is left to do but to tell,
  * and that needs no lock.
@@ -650,6 +344,54 @@ only_told(PgwWorkItem *workitem)
 }
 
 static void
+forget_call(PgwWorkItem *workitem)
+{
+	if (workitem->step.call != NULL)
+		pgw_call_free(workitem->step.call);
+	workitem->step.call = NULL;
+}
+
+/* Whatever a step has set: its transaction was rolled back, or this is another visit. */
+static void
+forget_last_visit(PgwWorkItem *workitem)
+{
+	PgwStep *step = &workitem->step;
+
+	forget_call(workitem);
+	step->try_later = step->blocked = step->takes_long = false;
+	step->next_step_now = step->unwatched = false;
+	step->wake_at = 0;
+	step->parked_for[0] = '\0';
+	memset(&step->other_attempt, 0, sizeof(step->other_attempt));
+	workitem->alert = false;
+	workitem->status = PGW_STATE_NONE;
+}
+
+/*
+ * The next step has its time in the row, and that need not be on any list here: the tables are
+ * looked through then.  What is visited right after the commit needs no look.
+ */
+static void
+wake_for_next_step(const PgwAttempt *attempt, TimestampTz planned, const PgwStep *step)
+{
+	if (step->wake_at != 0)
+		pgw_next_scan_wake(step->wake_at);
+	else if (attempt->next_step_at != 0 && attempt->next_step_at != planned && !step->next_step_now)
+		pgw_next_scan_wake(attempt->next_step_at);
+}
+
+/* The step that its row calls for, under the row's lock. */
+static PgwRecordResult
+visit(PgwWorkItem *workitem, PgwAttempt *attempt)
+{
+	TimestampTz planned = attempt->next_step_at;
+	PgwRecordResult result = pgw_attempt_next_step(attempt, &workitem->step);
+
+	wake_for_next_step(attempt, planned, &workitem->step);
+	return result;
+}
+
+static void
 workitem_apply(PgwBatchItem *item)
 {
 	PgwWorkItem *workitem = (PgwWorkItem *) item;
@@ -658,24 +400,14 @@ workitem_apply(PgwBatchItem *item)
 	PgwState before;
 	bool busy = false;
 
-	workitem->alert = workitem->unwatched = workitem->blocked = false;
-	workitem->try_later = workitem->next_step_now = false;
-	workitem->parked_for[0] = '\0';
-	workitem->status = PGW_STATE_NONE;
-	memset(&workitem->other_attempt, 0, sizeof(workitem->other_attempt));
-	if (workitem->call != NULL)
-	{
-		/* made in a transaction that was rolled back */
-		pgw_call_free(workitem->call);
-		workitem->call = NULL;
-	}
+	forget_last_visit(workitem);
 	if (pgw_call_under_way(&workitem->transaction_id) && !workitem->notify)
 		return;
 	if (only_told(workitem))
 		return;
 	if (!pgw_store_lock_attempt(&workitem->transaction_id, false, &attempt, &busy))
 	{
-		workitem->try_later = busy;
+		workitem->step.try_later = busy;
 		return;
 	}
 	if (pgw_attempt_of_other_database(&attempt))
@@ -683,15 +415,15 @@ workitem_apply(PgwBatchItem *item)
 	pgw_attempt_alert_note(&attempt, workitem->correlation, workitem->bank);
 	before = attempt.status;
 	if (!pgw_call_under_way(&workitem->transaction_id))
-		result = work(&attempt, workitem);
+		result = visit(workitem, &attempt);
 	workitem->status = attempt.status;
 	workitem->alert = attempt.status != before && (attempt.status == PGW_REQUIRES_MANUAL_REVIEW ||
 												   attempt.status == PGW_FAILED);
 	if (workitem->alert)
 		/* the bank may have changed */
 		pgw_attempt_alert_note(&attempt, workitem->correlation, workitem->bank);
-	workitem->try_later |= result == PGW_RECORD_ROW_BUSY;
-	if (workitem->notify && !workitem->try_later && result != PGW_RECORD_SAVED)
+	workitem->step.try_later |= result == PGW_RECORD_ROW_BUSY;
+	if (workitem->notify && !workitem->step.try_later && result != PGW_RECORD_SAVED)
 		notify(&attempt); /* saving has notified */
 }
 
@@ -706,16 +438,16 @@ postpone(PgwWorkItem *workitem, int64 delay_ms)
 		/* somebody asked for another look meanwhile */
 		entry->workitem->notify |= workitem->notify;
 		entry->workitem->busy_since = workitem->busy_since;
-		entry->workitem->resend_allowed |= workitem->resend_allowed;
-		entry->workitem->lookup_inconclusive |= workitem->lookup_inconclusive;
+		entry->workitem->step.resend_allowed |= workitem->step.resend_allowed;
+		entry->workitem->step.lookup_inconclusive |= workitem->step.lookup_inconclusive;
 		pfree(workitem);
 		return;
 	}
 	entry->workitem = workitem;
-	if (workitem->parked_for[0] != '\0')
+	if (workitem->step.parked_for[0] != '\0')
 	{
-		if (pgw_lanes_wait(&workitem->place, workitem->parked_for, workitem->lane,
-						   workitem->merchant, &workitem->item, workitem->must_stay))
+		if (pgw_lanes_wait(&workitem->step.place, workitem->step.parked_for, workitem->step.lane,
+						   workitem->step.merchant, &workitem->item, workitem->step.must_stay))
 			return;
 		hash_search(by_attempt, &workitem->transaction_id, HASH_REMOVE, NULL);
 		pfree(workitem); /* it is due in the tables */
@@ -733,33 +465,36 @@ workitem_committed(PgwBatchItem *item)
 	static const pg_uuid_t nobody = {{0}};
 	PgwWorkItem *workitem = (PgwWorkItem *) item;
 
-	pgw_lanes_give_up(&workitem->place);
+	Assert(InterruptHoldoffCount > 0);
+	pgw_lanes_give_up(&workitem->step.place);
 	(void) pgw_waiters_answer(&workitem->transaction_id, workitem->status);
 	if (workitem->alert)
 		pgw_attempt_alert(&workitem->transaction_id, workitem->status, workitem->correlation,
 						  workitem->bank);
-	if (workitem->unwatched)
-		pgw_put_off_tell(workitem);
-	if (workitem->call != NULL)
+	if (workitem->step.unwatched)
+		pgw_attempt_alert_unwatched(&workitem->transaction_id, workitem->correlation,
+									workitem->bank);
+	if (workitem->step.call != NULL)
 	{
 		if (workitem->status == PGW_REFUNDING)
 			PGW_DEBUG_POINT("compensation_committed");
-		else if (workitem->call->submitted && workitem->status == PGW_CREATED)
+		else if (workitem->step.call->submitted && workitem->status == PGW_CREATED)
 			PGW_DEBUG_POINT("submit_committed");
-		pgw_call_ready(workitem->call);
-		workitem->call = NULL;
+		pgw_call_ready(workitem->step.call);
+		workitem->step.call = NULL;
 	}
-	if (memcmp(&workitem->other_attempt, &nobody, sizeof(pg_uuid_t)) != 0)
-		pgw_due_add_step(&workitem->other_attempt, false, false);
-	if (workitem->next_step_now)
+	if (memcmp(&workitem->step.other_attempt, &nobody, sizeof(pg_uuid_t)) != 0)
+		pgw_due_add_step(&workitem->step.other_attempt, false, false);
+	if (workitem->step.next_step_now)
 		pgw_due_add_step(&workitem->transaction_id, false, false);
 	workitem->failures = 0;
-	if (workitem->parked_for[0] == '\0' && workitem->try_later)
-		workitem->times_busy = Min(workitem->times_busy + 1, PGW_BUSY_MAX);
-	if (workitem->try_later && !workitem->blocked)
+	if (workitem->step.parked_for[0] == '\0' && workitem->step.try_later)
+		workitem->times_busy =
+			workitem->step.takes_long ? BUSY_MAX : Min(workitem->times_busy + 1, BUSY_MAX);
+	if (workitem->step.try_later && !workitem->step.blocked)
 		pgw_attempt_alert_busy(&workitem->busy_since, &workitem->transaction_id,
 							   workitem->correlation, workitem->bank);
-	if (workitem->parked_for[0] != '\0' || workitem->try_later)
+	if (workitem->step.parked_for[0] != '\0' || workitem->step.try_later)
 		postpone(workitem, BUSY_DELAY_MS * workitem->times_busy);
 	else
 		pfree(workitem);
@@ -771,12 +506,10 @@ workitem_failed(PgwBatchItem *item, int sqlstate)
 	PgwWorkItem *workitem = (PgwWorkItem *) item;
 	char id[37];
 
-	pgw_lanes_give_up(&workitem->place);
+	pgw_lanes_give_up(&workitem->step.place);
 	pgw_uuid_to_text(workitem->transaction_id.data, id);
-	if (workitem->call != NULL)
-		pgw_call_free(workitem->call);
-	workitem->call = NULL;
-	workitem->parked_for[0] = '\0';
+	forget_call(workitem);
+	workitem->step.parked_for[0] = '\0';
 	if (sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 	{
 		/* somebody's DDL is in the way: pgw.health() shows it */
@@ -804,28 +537,17 @@ workitem_broken(PgwBatchItem *item, bool committed)
 {
 	PgwWorkItem *workitem = (PgwWorkItem *) item;
 
-	pgw_lanes_give_up(&workitem->place);
-	if (workitem->call != NULL && committed)
-		pgw_call_ready(workitem->call); /* its intent is durable */
-	else if (workitem->call != NULL)
-		pgw_call_free(workitem->call);
-	pgw_due_rescan_at(
+	pgw_lanes_give_up(&workitem->step.place);
+	if (workitem->step.call != NULL && committed)
+		pgw_call_ready(workitem->step.call); /* its intent is durable */
+	else
+		forget_call(workitem);
+	pgw_next_scan_full(
 		TimestampTzPlusMilliseconds(pgw_now(), committed ? 0 : LONGEST_FAILED_DELAY_MS));
 	pfree(workitem);
 }
 
 /* ---------------------------------------------------------------- when */
-
-bool
-pgw_due_scan_due(TimestampTz now, bool *full)
-{
-	if (scan_at == 0 || scan_at > now)
-		return false;
-	scan_at = 0; /* what is put off again sets it again */
-	*full |= full_wanted;
-	full_wanted = false;
-	return true;
-}
 
 static void
 take_postponed(TimestampTz now)
@@ -864,10 +586,10 @@ take(PgwWorkItem *workitem, dlist_head *items)
 }
 
 void
-pgw_due_collect(dlist_head *items, int *looks)
+pgw_due_collect(dlist_head *items, int *visits)
 {
 	take_postponed(pgw_now());
-	for (; *looks > 0 && !dlist_is_empty(&attempts); (*looks)--)
+	for (; *visits > 0 && !dlist_is_empty(&attempts); (*visits)--)
 		take(dlist_container(PgwWorkItem, item.node, dlist_pop_head_node(&attempts)), items);
 }
 
@@ -886,7 +608,7 @@ pgw_due_none_admitted(void)
 {
 	/* what expires while it waits is found in the tables */
 	if (!dlist_is_empty(&arrived))
-		pgw_due_wake_at(TimestampTzPlusMilliseconds(pgw_now(), EXPIRY_CHECK_MS));
+		pgw_next_scan_wake(TimestampTzPlusMilliseconds(pgw_now(), EXPIRY_CHECK_MS));
 	while (!dlist_is_empty(&arrived))
 		count(dlist_container(PgwWorkItem, item.node, dlist_pop_head_node(&arrived)));
 }
@@ -894,16 +616,7 @@ pgw_due_none_admitted(void)
 TimestampTz
 pgw_due_next_at(void)
 {
-	TimestampTz next = scan_at;
-	TimestampTz others[5] = {pgw_results_next_due(), pgw_requests_next_due(), pgw_bank_next_probe(),
-							 pgw_lanes_next_due(), next_postponed};
-
-	for (int i = 0; i < lengthof(others); i++)
-	{
-		if (others[i] != 0 && (next == 0 || others[i] < next))
-			next = others[i];
-	}
 	if (!dlist_is_empty(&attempts))
-		next = 1; /* at once: a committed result has asked for a look */
-	return next;
+		return 1; /* at once: a committed result has asked for a look */
+	return next_postponed;
 }

@@ -28,7 +28,7 @@
 #define BANK "t.bank COLLATE pg_catalog.\"C\""
 #define MERCHANT "t.merchant COLLATE pg_catalog.\"C\""
 
-/* Each state's lane, as due_attempts.c has it. */
+/* Each state's lane, as attempt/step.c has it. */
 #define STATES \
 	"(VALUES ('Refunding'::pgw.transaction_status, 0), ('BankApproved', 0), ('BankUnknown', 1), ('Saved', 2), ('Created', 3), ('Failed', 1)," \
 	" ('Refunded', 1), ('Completed', 1), ('RequiresManualReview', 1)) s (state, lane)"

@@ -15,8 +15,11 @@
 #include "utils/timestamp.h"
 
 #include "bank_call/bank_lanes.h"
+#include "queue/due_attempts.h"
+#include "queue/next_scan.h"
 #include "queue/queue.h"
 #include "store/find_due.h"
+#include "store/tables.h"
 #include "worker/recovery_scan.h"
 
 #define PAGE_MAX 2000
@@ -183,6 +186,6 @@ pgw_scan_refill(const char *bank, bool begun, bool waiting, TimestampTz now)
 	if (waiting)
 		(void) find_waiting(bank, false, now, due);
 	if (next != 0)
-		pgw_due_wake_at(next);
+		pgw_next_scan_wake(next);
 	pfree(due);
 }

@@ -36,6 +36,7 @@
 #include "bank/bank_config.h"
 #include "bank/call_permission.h"
 #include "bank_call/bank_lanes.h"
+#include "bank_call/call.h"
 #include "base/clock.h"
 #include "base/compat.h"
 #include "base/debug_points.h"
@@ -47,7 +48,12 @@
 #include "http/http.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
+#include "queue/bank_answers.h"
+#include "queue/due_attempts.h"
+#include "queue/next_scan.h"
 #include "queue/queue.h"
+#include "queue/send_calls.h"
+#include "queue/take_requests.h"
 #include "restore/pause.h"
 #include "store/clock_set_back.h"
 #include "worker/recovery_scan.h"
@@ -256,7 +262,7 @@ start(Oid dboid)
 		proc_exit(0); /* another one is there, or somebody wants the database empty */
 
 	pgw_http_init();
-	pgw_calls_init();
+	pgw_queue_init();
 	(void) pgw_batch_transaction(load_bank_health, NULL, false, NULL);
 	worker.turn =
 		AllocSetContextCreate(TopMemoryContext, "pgw worker turn", ALLOCSET_DEFAULT_SIZES);
@@ -482,7 +488,7 @@ scan_for_work(TimestampTz now)
 		bool full = begin_round() || worker.scan_wanted ||
 					pgw_is_due(worker.next_scan, now, (int64) pgw_recovery_interval * 1000);
 
-		if (!pgw_due_scan_due(now, &full) && !full)
+		if (!pgw_next_scan_due(now, &full) && !full)
 		{
 			refill_lanes(now);
 			return;
@@ -521,7 +527,7 @@ scan_for_work(TimestampTz now)
 	}
 	worker.scan = due.scan;
 	if (due.scan.next_due != 0)
-		pgw_due_wake_at(due.scan.next_due);
+		pgw_next_scan_wake(due.scan.next_due);
 	pgw_recovery_found(due.n, !due.scan.more);
 	if (worker.round.stage == ROUND_SCANS && !due.scan.more)
 	{
@@ -557,11 +563,11 @@ step_aside(TimestampTz now)
 {
 	if (worker.step_aside_since == 0)
 		worker.step_aside_since = now;
-	if (pgw_calls_in_flight() &&
+	if (pgw_queue_in_flight() &&
 		now < TimestampTzPlusMilliseconds(worker.step_aside_since, STEP_ASIDE_GRACE_MS))
 		return;
 	pgw_calls_give_up();
-	(void) pgw_calls_run(false);
+	(void) pgw_queue_run(false);
 	proc_exit(0);
 }
 
@@ -580,7 +586,7 @@ dropping(void)
 		return false;
 	}
 	pgw_exchange_fail_all("extension_dropped");
-	pgw_calls_forget_slots();
+	pgw_queue_forget_slots();
 	pgw_tables_let_go();
 	worker.dropping = true;
 	return true;
@@ -641,13 +647,13 @@ turn(void)
 	bool rescan = false;
 	bool paused;
 
-	pgw_calls_take_answers();
+	pgw_bank_answers_take();
 	if (dropping())
 		return;
 	if (pgw_exchange_wish() == PGW_WISH_STEP_ASIDE || pgw_batch_unsound())
 	{
 		/* nothing new is taken; results go on */
-		if (pgw_calls_run(false) == PGW_BATCH_NO_EXTENSION)
+		if (pgw_queue_run(false) == PGW_BATCH_NO_EXTENSION)
 			leave_without_extension();
 		step_aside(now);
 		return;
@@ -681,7 +687,7 @@ turn(void)
 		pgw_requests_refuse_waiting("worker_paused");
 	else
 		pgw_requests_take();
-	end = pgw_calls_run(!paused);
+	end = pgw_queue_run(!paused);
 	if (end == PGW_BATCH_NO_EXTENSION)
 		leave_without_extension();
 	if (end == PGW_BATCH_DONE)
@@ -692,16 +698,16 @@ static long
 timeout_ms(void)
 {
 	bool paused = !pgw_pause_works();
-	TimestampTz due = paused ? 0 : pgw_due_next_at(); /* what is due is not for now */
+	TimestampTz due = paused ? 0 : pgw_queue_next_at(); /* what is due is not for now */
 	long http = pgw_http_timeout_ms();
 	long tables = worker.dropping ? -1 : pgw_tables_timeout_ms();
 	long ms = IDLE_WAIT_MS;
 
 	if (worker.dropping || worker.step_aside_since != 0 || (worker.scan_wanted && !paused) ||
-		pgw_calls_in_flight())
+		pgw_queue_in_flight())
 		ms = BUSY_WAIT_MS;
 	if ((worker.scan.more && worker.scan_again == 0 && !pgw_due_list_full() && !paused) ||
-		pgw_calls_have_more())
+		pgw_queue_has_more())
 		ms = 0;
 	if (pgw_requests_want_config())
 		ms = Min(ms, WANT_CONFIG_MS);

@@ -1,12 +1,16 @@
 /*
- * write_results.c - a bank call's result on its way into the tables, and back to the caller who
- * waits
+ * bank_answers.c - a bank's answer, all its way: from libcurl into the tables, and back to the
+ * caller who waits
  *
- * Owns the calls whose transfer is over, until their result is committed.  What it means is decided
- * by the attempt's state: unknown_outcome.c, compensation.c, capture_on_commit.c,
- * requested_operation.c, watch_after_end.c.
+ *      HTTP ---> judged ---> done ---> batch: the attempt's row ---(commit)---> the caller's slot,
+ *                                                                               the next step
+ *
+ * Owns the calls whose transfer is over, until their result is committed.  What an answer says is
+ * found out by the bank's connector; what that means is decided by the attempt's state
+ * (attempt/dispatch.c).
  *
  * Orderings that matter
+ *     - What an answer repeats of its request is known until it is judged, and is wiped then.
  *     - A waiting caller's result may commit asynchronously: the caller's own commit has a later
  *       LSN and is forced to be synchronous, and after a crash in between the attempt is "started,
  *       no answer".  Results that nobody waits for are flushed.
@@ -18,14 +22,25 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "miscadmin.h"
 #include "utils/elog.h"
 #include "utils/timestamp.h"
 
-#include "bank_call/call.h"
+#include "attempt/attempt_alerts.h"
+#include "attempt/dispatch.h"
+#include "attempt/put_off.h"
+#include "bank_call/echoed_card.h"
+#include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
+#include "core/payment/charge_rules.h"
+#include "http/http.h"
+#include "queue/bank_answers.h"
+#include "queue/due_attempts.h"
+#include "queue/next_scan.h"
 #include "store/tables.h"
 
 #define BUSY_DELAY_MS 100
@@ -40,19 +55,19 @@ static void result_committed(PgwBatchItem *item);
 static void result_failed(PgwBatchItem *item, int sqlstate);
 static void result_broken(PgwBatchItem *item, bool committed);
 
-const PgwBatchItemOps pgw_result_ops = {"results", result_apply, result_committed, result_failed,
-										result_broken};
+const PgwBatchItemOps pgw_bank_answer_ops = {"results", result_apply, result_committed,
+											 result_failed, result_broken};
 
 void
-pgw_results_init(void)
+pgw_bank_answers_init(void)
 {
 	dlist_init(&done);
 }
 
 void
-pgw_results_add(PgwCall *call)
+pgw_bank_answers_add(PgwCall *call)
 {
-	call->item.ops = &pgw_result_ops;
+	call->item.ops = &pgw_bank_answer_ops;
 	dlist_push_tail(&done, &call->item.node);
 }
 
@@ -60,17 +75,17 @@ static void
 retry_later(PgwCall *call, int ms)
 {
 	call->not_before = TimestampTzPlusMilliseconds(pgw_now(), ms);
-	pgw_results_add(call);
+	pgw_bank_answers_add(call);
 }
 
 bool
-pgw_results_pending(void)
+pgw_bank_answers_pending(void)
 {
 	return !dlist_is_empty(&done);
 }
 
 TimestampTz
-pgw_results_next_due(void)
+pgw_bank_answers_next_due(void)
 {
 	TimestampTz next = 0;
 	dlist_iter iter;
@@ -87,14 +102,14 @@ pgw_results_next_due(void)
 }
 
 void
-pgw_results_forget(void)
+pgw_bank_answers_forget_slots(void)
 {
-	pgw_calls_forget_in(&done);
+	pgw_calls_forget_slots(&done);
 }
 
 /* Sort them by whether somebody waits. */
 void
-pgw_results_collect(TimestampTz now, dlist_head *awaited, dlist_head *others)
+pgw_bank_answers_collect(TimestampTz now, dlist_head *awaited, dlist_head *others)
 {
 	dlist_mutable_iter iter;
 
@@ -110,6 +125,142 @@ pgw_results_collect(TimestampTz now, dlist_head *awaited, dlist_head *others)
 	}
 }
 
+/* ---------------------------------------------------------------- in from libcurl */
+
+/* Telling of it can raise, and must not lose the call. */
+void
+pgw_bank_answers_over(PgwCall *call, long http_status)
+{
+	call->http_status = http_status;
+	pgw_echo_forget(call);
+	pgw_lanes_closed(&call->place);
+	if (call->op != PGW_OP_PING)
+	{
+		pgw_bank_answers_add(call);
+		pgw_call_report(call);
+		return;
+	}
+	PG_TRY();
+	{
+		pgw_call_report(call);
+	}
+	PG_FINALLY();
+	{
+		pgw_call_free(call);
+	}
+	PG_END_TRY();
+}
+
+static void
+judge(PgwCall *call, const PgwHttpDone *done)
+{
+	PgwSought sought;
+	PgwQuestion question = {.op = call->op,
+							.sought = &sought,
+							.transaction_ref = call->reference,
+							.original_ref = call->original,
+							.bank_reference =
+								call->bank_reference[0] != '\0' ? call->bank_reference : NULL,
+							.currency = call->currency,
+							.iso_exponent = call->iso_exponent};
+
+	switch (done->result)
+	{
+		case PGW_HTTP_ANSWERED:
+			pgw_echo_sought(call, &sought);
+			pgw_connector_judge(call->bank->connector, &question, done->status, done->retry_after,
+								done->body->data, done->body->len, &call->answer);
+			call->transport = PGW_TRANSPORT_ANSWERED;
+
+			call->credentials_rejected = pgw_secret_refused(call->op, done->status, &call->answer);
+
+			/*
+			 * Sent twice by libcurl: that the bank did not take the second says nothing of the
+			 * first.
+			 */
+			if (done->resent && (call->answer.outcome == PGW_OUT_NOT_PROCESSED ||
+								 call->answer.outcome == PGW_OUT_REJECTED))
+				call->answer.outcome = PGW_OUT_UNKNOWN;
+			if (call->answer.outcome == PGW_OUT_UNKNOWN)
+				ereport(
+					LOG,
+					(call->answer.other_reference
+						 ? errmsg(
+							   "pgw: the bank's answer names another payment, or not the one that was asked about (HTTP status %ld)",
+							   done->status)
+						 : errmsg("pgw: the bank's answer was not understood (HTTP status %ld)",
+								  done->status),
+					 errdetail("correlation id %s, bank \"%s\"", call->correlation,
+							   call->bank->name)));
+			return;
+		case PGW_HTTP_NEVER_SENT:
+			call->transport = PGW_TRANSPORT_NEVER_SENT;
+			call->our_fault = done->our_fault;
+			break;
+		case PGW_HTTP_MAYBE_SENT:
+			call->transport = PGW_TRANSPORT_MAYBE_SENT;
+			break;
+	}
+	ereport(
+		LOG,
+		(errmsg("pgw: bank call failed: %s", done->error != NULL ? done->error : "unknown reason"),
+		 errdetail("correlation id %s, bank \"%s\", %s", call->correlation, call->bank->name,
+				   done->result == PGW_HTTP_NEVER_SENT ? "never sent" : "may have been sent")));
+}
+
+/*
+ * An ERROR on the way must not lose the call: then it may have reached the bank, and that is all
+ * that is known.
+ */
+static void
+take_in(PgwCall *call, const PgwHttpDone *done)
+{
+	long status = done->status;
+
+	call->transport = PGW_TRANSPORT_MAYBE_SENT;
+	call->in_transfer = false;
+	dlist_delete(&call->all);
+	PG_TRY();
+	{
+		judge(call, done);
+		PGW_DEBUG_POINT(pgw_call_debug_name(call, "answered",
+											call->in_doubt || call->op == PGW_OP_VOID ||
+													call->op == PGW_OP_REFUND
+												? "refund_answered"
+												: "answer_arrived"));
+	}
+	PG_CATCH();
+	{
+		pgw_http_release(done->handle);
+		pgw_bank_answers_over(call, 0);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	pgw_http_release(done->handle);
+	pgw_bank_answers_over(call, status);
+}
+
+void
+pgw_bank_answers_take(void)
+{
+	PgwHttpDone done;
+
+	Assert(!IsTransactionState());
+	pgw_http_drive();
+	while (pgw_http_next_done(&done))
+	{
+		PgwCall *call = done.tag;
+
+		/* no call: it was given up, and has its result already */
+		if (call != NULL)
+			take_in(call, &done);
+		else
+			pgw_http_release(done.handle);
+	}
+}
+
+/* ---------------------------------------------------------------- into the tables */
+
 static void
 reply_with(PgwCall *call, PgwState status)
 {
@@ -117,52 +268,6 @@ reply_with(PgwCall *call, PgwState status)
 	call->reply.kind = PGW_ANSWER_OUTCOME;
 	call->reply.transaction_id = call->transaction_id;
 	call->reply.status = status;
-}
-
-/* What it means is decided by the attempt's state, under its lock. */
-static void
-take_result(PgwCall *call, PgwAttempt *attempt)
-{
-	bool payment = attempt->kind == PGW_KIND_PAYMENT;
-
-	if (!payment || attempt->status == PGW_SAVED || attempt->status == PGW_REFUNDING ||
-		attempt->status == PGW_COMPLETED)
-		pgw_charge_id_check_subject(call, attempt);
-	switch (attempt->status)
-	{
-		case PGW_CREATED:
-		case PGW_BANK_UNKNOWN:
-			if (payment)
-				pgw_answer_charge(call, attempt);
-			else
-				pgw_answer_operation(call, attempt);
-			return;
-		case PGW_SAVED:
-			pgw_answer_capture(call, attempt);
-			return;
-		case PGW_REFUNDING:
-			pgw_answer_compensation(call, attempt);
-			return;
-		case PGW_REFUNDED:
-			pgw_answer_watched_refund(call, attempt);
-			return;
-		case PGW_COMPLETED:
-			if (payment)
-				pgw_answer_watched_authorization(call, attempt);
-			else
-				pgw_answer_watched_refund(call, attempt);
-			return;
-		case PGW_FAILED:
-			if (!payment)
-				break;
-			pgw_answer_late_charge(call, attempt);
-			return;
-		default:
-			break;
-	}
-	ereport(WARNING, (errmsg("pgw: an answer came for an attempt in state %s, and is not used",
-							 pgw_state_name(attempt->status)),
-					  errdetail("correlation id %s", call->correlation)));
 }
 
 /* A decline is the card's affair, and no alert. */
@@ -176,12 +281,29 @@ is_alarming(const PgwAttempt *attempt, PgwState before)
 		   (attempt->status == PGW_FAILED && !pgw_error_is_decline(attempt->error_code));
 }
 
+/*
+ * What the worker does next has its time in the row, and that need not be on any list here.  Not
+ * where an answered caller writes the end itself, nor what is visited right after the commit.
+ */
+static void
+wake_for_next_step(const PgwCall *call, const PgwAttempt *attempt, PgwState before,
+				   TimestampTz planned)
+{
+	bool callers_own = attempt->status != before &&
+					   (attempt->status == PGW_BANK_APPROVED || attempt->status == PGW_FAILED);
+
+	if (attempt->next_step_at != 0 && attempt->next_step_at != planned && !callers_own &&
+		!(call->has_next_step && attempt->next_step_at <= pgw_now()))
+		pgw_next_scan_wake(attempt->next_step_at);
+}
+
 static void
 result_apply(PgwBatchItem *item)
 {
 	PgwCall *call = (PgwCall *) item;
 	PgwAttempt attempt;
 	PgwState before;
+	TimestampTz planned;
 	bool busy = false;
 
 	call->alert = call->differs = false;
@@ -194,8 +316,10 @@ result_apply(PgwBatchItem *item)
 		return;
 	}
 	before = attempt.status;
+	planned = attempt.next_step_at;
 	pgw_put_off_over(&attempt);
-	take_result(call, &attempt);
+	pgw_attempt_take_answer(call, &attempt);
+	wake_for_next_step(call, &attempt, before, planned);
 	call->alert = is_alarming(&attempt, before) && !call->withdrawn;
 	reply_with(call, attempt.status);
 	PGW_DEBUG_POINT("result_apply");
@@ -239,6 +363,7 @@ result_committed(PgwBatchItem *item)
 	PgwCall *call = (PgwCall *) item;
 	bool look;
 
+	Assert(InterruptHoldoffCount > 0);
 	if (call->row_was_busy)
 	{
 		PGW_DEBUG_POINT("result_later");
@@ -304,7 +429,7 @@ result_broken(PgwBatchItem *item, bool committed)
 		retry_later(call, committed ? BUSY_DELAY_MS : LONGEST_FAILED_DELAY_MS);
 		return;
 	}
-	(void) tell(call);            /* if that was not done yet */
-	pgw_due_rescan_at(pgw_now()); /* the next step, if there is one */
+	(void) tell(call);             /* if that was not done yet */
+	pgw_next_scan_full(pgw_now()); /* the next step, if there is one */
 	pgw_call_free(call);
 }

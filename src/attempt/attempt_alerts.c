@@ -1,0 +1,105 @@
+/*
+ * attempt_alerts.c - what people are told of an attempt, after the commit
+ *
+ * What an alert says is noted while the row is at hand, and kept until the commit: what is rolled
+ * back is not told.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "attempt/attempt_alerts.h"
+#include "base/clock.h"
+#include "core/base/uuid7.h"
+#include "observe/alerts.h"
+
+#define BUSY_ALERT_MS (5 * 60 * 1000)
+
+void
+pgw_attempt_alert_note(const PgwAttempt *attempt, char *correlation, char *bank)
+{
+	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
+	strlcpy(bank, attempt->bank != NULL ? attempt->bank : "", NAMEDATALEN);
+}
+
+/* After the commit: a person is needed, or one more has failed. */
+void
+pgw_attempt_alert(const pg_uuid_t *transaction_id, PgwState status, const char *correlation,
+				  const char *bank)
+{
+	char id[37];
+
+	pgw_uuid_to_text(transaction_id->data, id);
+	if (status == PGW_REQUIRES_MANUAL_REVIEW)
+		pgw_alert("review_required", id, bank, transaction_id, correlation,
+				  "a transaction needs manual review: see pgw.manual_reviews");
+	else if (status == PGW_REFUNDING)
+		pgw_alert(
+			"capture_refused", id, bank, transaction_id, correlation,
+			"the bank refused to capture what it had authorized: the payment has failed after its caller's commit");
+	else
+		pgw_alert_failed(bank);
+}
+
+void
+pgw_attempt_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, const char *correlation,
+					   const char *bank)
+{
+	TimestampTz now = pgw_now();
+	char id[37];
+
+	if (*since == 0 || *since > now)
+		*since = now;
+	if (now < TimestampTzPlusMilliseconds(*since, BUSY_ALERT_MS))
+		return;
+	pgw_uuid_to_text(transaction_id->data, id);
+	pgw_alert(
+		"row_busy", id, bank, transaction_id, correlation,
+		"a transaction holds the row of a payment, whose outcome cannot be written: look for idle and prepared transactions");
+}
+
+/* Somebody gave back, or captured, at the bank itself; or the bank did what nobody asked for. */
+void
+pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
+						  const char *correlation, const char *bank)
+{
+	char id[37];
+	char captured[32] = "not said";
+	char refunded[32] = "not said";
+	char message[256];
+
+	pgw_uuid_to_text(transaction_id->data, id);
+	if (shown->captured >= 0)
+		snprintf(captured, sizeof(captured), INT64_FORMAT, shown->captured);
+	if (shown->refunded >= 0 || shown->has_amount)
+		snprintf(refunded, sizeof(refunded), INT64_FORMAT,
+				 shown->refunded >= 0 ? shown->refunded : shown->amount);
+	snprintf(message, sizeof(message),
+			 "the bank shows more than pgw has asked for: captured %s, given back %s", captured,
+			 refunded);
+	pgw_alert("bank_shows_more", id, bank, transaction_id, correlation, message);
+}
+
+/* The database does not take what is to be written: a trigger that raises, a full disk. */
+void
+pgw_attempt_alert_failing(const pg_uuid_t *transaction_id, const char *correlation,
+						  const char *bank)
+{
+	char id[37];
+
+	pgw_uuid_to_text(transaction_id->data, id);
+	pgw_alert("work_failing", id, bank, transaction_id, correlation,
+			  "work on a transaction fails again and again: see the server's log");
+}
+
+void
+pgw_attempt_alert_unwatched(const pg_uuid_t *transaction_id, const char *correlation,
+							const char *bank)
+{
+	char id[37];
+
+	pgw_uuid_to_text(transaction_id->data, id);
+	pgw_alert(
+		"watch_ended", id, bank, transaction_id, correlation,
+		"what the bank did later with a transaction that had ended could not be looked at to the end of its time");
+}

@@ -1,0 +1,37 @@
+/*
+ * attempt_alerts.h - what people are told of an attempt, after the commit
+ */
+#ifndef PGW_ATTEMPT_ATTEMPT_ALERTS_H
+#define PGW_ATTEMPT_ATTEMPT_ALERTS_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+#include "core/connector/connector.h"
+#include "store/tables.h"
+
+/*
+ * What an alert says of the attempt, kept until the commit; and the alert: it has failed, or needs
+ * a person.
+ */
+extern void pgw_attempt_alert_note(const PgwAttempt *attempt, char *correlation, char *bank);
+extern void pgw_attempt_alert(const pg_uuid_t *transaction_id, PgwState status,
+							  const char *correlation, const char *bank);
+
+/* What is to be written for it has failed this many times in a row, or more. */
+#define PGW_FAILING_ALERT 5
+/* A row that is to be written has been locked since then: people are told when that is long. */
+extern void pgw_attempt_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id,
+								   const char *correlation, const char *bank);
+extern void pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
+									  const char *correlation, const char *bank);
+extern void pgw_attempt_alert_failing(const pg_uuid_t *transaction_id, const char *correlation,
+									  const char *bank);
+/*
+ * The watch over what the bank may do later is over, and the bank could not be asked in the end.
+ */
+extern void pgw_attempt_alert_unwatched(const pg_uuid_t *transaction_id, const char *correlation,
+										const char *bank);
+
+#endif

@@ -1,0 +1,25 @@
+/*
+ * compensation.h - giving back what a caller was charged that rolled back
+ */
+#ifndef PGW_ATTEMPT_COMPENSATION_H
+#define PGW_ATTEMPT_COMPENSATION_H
+
+#include "postgres.h"
+
+#include "attempt/step.h"
+
+/* _PG_init: settings */
+extern void pgw_step_compensation_init(void);
+/* BankApproved, and no payments row names it */
+extern void pgw_step_rolled_back(PgwAttempt *attempt, PgwStep *step);
+extern void pgw_step_compensation(PgwAttempt *attempt, PgwStep *step);   /* Refunding */
+extern void pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt); /* Refunding */
+
+/*
+ * Choose how to give back, with a new key; the row is the caller's to write. false: the bank offers
+ * no way.
+ */
+extern bool pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps,
+										  bool amount_in_doubt, const PgwAnswer *shown);
+
+#endif

@@ -1,0 +1,176 @@
+/*
+ * step.c - what the steps share: the attempt's bank, room there, and the call that a step makes
+ *
+ * All functions have the attempt's row locked.
+ *
+ * Orderings that matter
+ *     - A step writes its intent in the transaction that makes the call; the visitor (queue/) hands
+ *       the call on only when that transaction is committed and flushed.
+ *     - A step only sets next_step_at: the visitor reads it, and wakes the worker for it.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "attempt/put_off.h"
+#include "attempt/step.h"
+#include "base/clock.h"
+#include "core/base/uuid7.h"
+#include "store/tables.h"
+
+#define NOT_CONFIGURED_DELAY_MS 30000
+
+void
+pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when)
+{
+	attempt->next_step_at = when;
+	pgw_store_update_attempt(attempt);
+}
+
+static void
+not_configured(PgwAttempt *attempt, PgwStep *step, const char *code, const char *why)
+{
+	char correlation[37];
+
+	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
+	ereport(WARNING, (errmsg("pgw: an attempt cannot go on now: %s", code),
+					  errdetail("correlation id %s, bank \"%s\"%s%s", correlation, attempt->bank,
+								why[0] ? ": " : "", why)));
+	pgw_put_off(attempt, step, code,
+				TimestampTzPlusMilliseconds(pgw_now(), NOT_CONFIGURED_DELAY_MS));
+}
+
+static PgwLane
+lane_of(const PgwAttempt *attempt)
+{
+	if (attempt->kind != PGW_KIND_PAYMENT)
+		return PGW_LANE_FOLLOW_UP;
+	switch (attempt->status)
+	{
+		case PGW_CREATED:
+			return attempt->taken_by_worker ? PGW_LANE_CHARGE : PGW_LANE_QUEUED;
+		case PGW_BANK_APPROVED:
+		case PGW_REFUNDING:
+			return PGW_LANE_GIVE_BACK;
+		case PGW_SAVED:
+			return PGW_LANE_FOLLOW_UP;
+		default:
+			return PGW_LANE_LOOKUP;
+	}
+}
+
+/*
+ * To its bank's lane, after the commit.  The lane may be full then, so its row has to say that it
+ * is due.  Not one that is Created: there "nothing due" means that a request may be under way, and
+ * a planned try that none is.
+ */
+static void
+park(PgwAttempt *attempt, PgwStep *step, const char *bank)
+{
+	strlcpy(step->parked_for, bank, sizeof(step->parked_for));
+	step->lane = lane_of(attempt);
+	step->merchant = pgw_turns_key(attempt->merchant);
+	step->must_stay = attempt->next_step_at == 0 && attempt->status == PGW_CREATED;
+	if (attempt->next_step_at == 0 && !step->must_stay)
+		pgw_step_reschedule(attempt, pgw_now());
+}
+
+PgwBank *
+pgw_step_bank(PgwAttempt *attempt, PgwStep *step, bool may_charge)
+{
+	PgwBank *bank;
+	bool unreadable = false;
+
+	/*
+	 * A new charge goes to the bank as it is now, and its intent says so; whatever follows goes
+	 * where that went.
+	 */
+	if (may_charge)
+		bank = attempt->bank != NULL ? pgw_config_bank(attempt->bank) : NULL;
+	else
+		bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
+
+	/*
+	 * A table is locked, or the caller may have seen a newer configuration: that is no reason to be
+	 * put off, and pgw.health() shows the lock.
+	 */
+	if (unreadable || (may_charge && (bank == NULL || !bank->enabled) && !pgw_config_is_current()))
+	{
+		step->try_later = step->blocked = true;
+		return NULL;
+	}
+
+	/* A disabled bank takes no new charge; what it has is still looked up and given back. */
+	if (bank == NULL || (may_charge && !bank->enabled) || bank->connector == NULL)
+	{
+		not_configured(attempt, step,
+					   bank == NULL              ? "unknown_bank"
+					   : bank->connector == NULL ? "connector_invalid"
+												 : "bank_disabled",
+					   "");
+		return NULL;
+	}
+	if (!may_charge && attempt->bank_version == 0)
+		attempt->bank_version = pgw_config_version_of(bank);
+	/*
+	 * room that was given to it is its own, at the bank that gave it; else it takes what nobody
+	 * waits for
+	 */
+	if (step->place.lanes != NULL && strcmp(pgw_lanes_name(&step->place), bank->name) != 0)
+		pgw_lanes_give_up(&step->place);
+	if (step->place.lanes == NULL && !pgw_lanes_room(bank->name, lane_of(attempt), false))
+	{
+		park(attempt, step, bank->name);
+		return NULL;
+	}
+	return bank;
+}
+
+bool
+pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
+			  const char *reference, PgwCallParams *params)
+{
+	PgwConnectorError err = {.message = ""};
+	const char *code = NULL;
+	TimestampTz when;
+
+	step->call =
+		pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
+	step->call->op = op;
+	step->call->answer.retry_after_s = -1;
+	if (attempt->card_last4 != NULL)
+		strlcpy(step->call->card_last4, attempt->card_last4, sizeof(step->call->card_last4));
+	if (reference != NULL)
+		strlcpy(step->call->reference, reference, sizeof(step->call->reference));
+	/*
+	 * A resend that a look-up has just allowed is part of the same retry and takes no second token;
+	 * if it had to wait for one, it would need another look-up, which costs a token as well.
+	 */
+	if (!pgw_call_allowed(
+			step->call, bank->health_name,
+			attempt->step_tries > 0 && !step->resend_allowed && !step->lookup_inconclusive, &when))
+	{
+		pgw_call_free(step->call);
+		step->call = NULL;
+		/*
+		 * a row less to write, and at the end of the cooldown only as many are looked at as can be
+		 * sent
+		 */
+		if (lane_of(attempt) == PGW_LANE_QUEUED && pgw_lanes_left_alone(bank->name))
+			park(attempt, step, bank->name);
+		else
+			pgw_put_off(attempt, step, "bank_unavailable", when);
+		return false;
+	}
+	pgw_lanes_give_up(&step->place); /* its call takes it */
+	if (pgw_call_render(step->call, bank, params, &code, &err))
+	{
+		step->call->put_off_since = attempt->put_off_since;
+		pgw_put_off_over(attempt);
+		return true;
+	}
+	pgw_call_free(step->call);
+	step->call = NULL;
+	not_configured(attempt, step, code, err.message);
+	return false;
+}

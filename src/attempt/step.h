@@ -1,0 +1,75 @@
+/*
+ * step.h - what one step of an attempt is told, what it leaves to be done after its commit, and
+ * what the steps share
+ */
+#ifndef PGW_ATTEMPT_STEP_H
+#define PGW_ATTEMPT_STEP_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "utils/uuid.h"
+
+#include "bank_call/bank_lanes.h"
+#include "bank_call/call.h"
+#include "store/tables.h"
+
+/*
+ * One step: the worker visits the attempt, whose row it has locked. Which step that is, is decided
+ * by the row alone (dispatch.c).
+ */
+typedef struct PgwStep
+{
+	/* ---- told by the visitor ---- */
+
+	bool resend_allowed; /* a look-up has just allowed sending */
+	/* a look-up has just been answered, but did not say what became of the request */
+	bool lookup_inconclusive;
+	/* room at the bank that was given to this visit; the call that is made takes it */
+	PgwLanePlace place;
+
+	/* ---- set by the step; true of the database once its transaction is committed ---- */
+
+	PgwCall *call;      /* to be sent after the commit */
+	bool next_step_now; /* the next step can follow at once */
+	/*
+	 * To be visited at that time although next_step_at, which is past, does not say so; 0: as
+	 * next_step_at says.
+	 */
+	TimestampTz wake_at;
+	pg_uuid_t other_attempt; /* another attempt to visit, or all zero */
+	/* the watch over what the bank may do later is over, and the bank could not be asked */
+	bool unwatched;
+
+	char parked_for[64]; /* this bank has no room; "" otherwise */
+	PgwLane lane;        /* ... for it in this lane */
+	uint32 merchant;
+	bool must_stay; /* ... and nothing in the tables would bring it here again */
+
+	bool try_later; /* nothing was done: a row was busy */
+	/*
+	 * try_later: not because a row is locked, but because of an earlier attempt, or because its
+	 * bank cannot be read just now
+	 */
+	bool blocked;
+	bool takes_long; /* ... and that will not be over in a moment */
+} PgwStep;
+
+/* Set only the time of the next visit (0: never). This is no step, so it writes no event. */
+extern void pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when);
+
+/*
+ * The attempt's bank, for a call of it: may_charge: as it is now, for an intent that is to be
+ * written; else the version that its intent names. NULL: step->parked_for is set, or the
+ * attempt is put off with a WARNING, because the bank is not there, not enabled (may_charge only)
+ * or not usable.
+ */
+extern PgwBank *pgw_step_bank(PgwAttempt *attempt, PgwStep *step, bool may_charge);
+
+/*
+ * step->call := this operation, rendered; false: put off with a WARNING. params: what the
+ * operation needs besides the references.
+ */
+extern bool pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
+						  const char *reference, PgwCallParams *params);
+
+#endif

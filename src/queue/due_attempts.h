@@ -1,0 +1,60 @@
+/*
+ * due_attempts.h - work that is found in the tables, one attempt at a time
+ */
+#ifndef PGW_QUEUE_DUE_ATTEMPTS_H
+#define PGW_QUEUE_DUE_ATTEMPTS_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+#include "lib/ilist.h"
+#include "utils/uuid.h"
+
+#include "core/pacing/fair_turns.h"
+#include "database/batch.h"
+
+extern void pgw_due_init(void);
+
+/* Outside a transaction; raises only on out of memory. */
+extern void pgw_due_take_signals(bool *rescan);
+
+/*
+ * Add an attempt that is due, unless a call of it is under way. Returns true if it was not on a
+ * list yet.
+ */
+extern bool pgw_due_add(const uint8 *transaction_id);
+
+/*
+ * Add an attempt that has expired unsent: it is visited now, even if it waits for room at its bank.
+ */
+extern bool pgw_due_add_expired(const uint8 *transaction_id);
+
+/*
+ * Add an attempt that has not begun, whose bank, lane and merchant (pgw_turns_key) are known: it is
+ * visited when its bank has room.
+ */
+typedef enum PgwQueued
+{
+	PGW_QUEUED_NEW = 0,
+	PGW_QUEUED_KNOWN,   /* it was on a list */
+	PGW_QUEUED_NO_PLACE /* later: it is due in the tables */
+} PgwQueued;
+extern PgwQueued pgw_due_add_waiting(const uint8 *transaction_id, const char *bank, PgwLane lane,
+									 uint32 merchant);
+/* the list holds enough: what else is due can stay in the tables */
+extern bool pgw_due_list_full(void);
+extern uint64 pgw_due_enqueued(void);   /* items put onto the list so far */
+extern bool pgw_due_dequeued(uint64 n); /* have the first n of them been taken from it? */
+
+/* A call's result, or another visit, asks for the next step. */
+extern void pgw_due_add_step(const pg_uuid_t *transaction_id, bool resend_allowed,
+							 bool lookup_inconclusive);
+
+/* items that were not visited yet; *visits: how many more are allowed in this turn */
+extern void pgw_due_collect(dlist_head *items, int *visits);
+extern void pgw_due_admit(PgwBatchItem *item, dlist_head *items); /* its bank has room */
+extern void pgw_due_none_admitted(void); /* whatever still waits in a lane waits for room */
+
+/* When the next of them is to be visited; 0: never. */
+extern TimestampTz pgw_due_next_at(void);
+
+#endif
