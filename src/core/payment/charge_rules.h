@@ -1,7 +1,7 @@
 /*
  * charge_rules.h - from a bank's answer to events, state, payment and what callers are told
  *
- * Pure decisions: nothing is read, written or sent here.  The worker (queue/send_calls.c,
+ * Pure decisions: nothing is read, written or sent here.  The worker (attempt/,
  * outcome/record_decision.c) carries them out.
  */
 #ifndef PGW_CORE_PAYMENT_CHARGE_RULES_H
