@@ -815,11 +815,11 @@ check_quotas(Report *r)
 						 "%s{\"quota\": \"%s\", \"name\": %s, \"refused\": " UINT64_FORMAT
 						 ", \"waiting\": %u}",
 						 i > 0 ? ", " : "", pgw_quota_setting(q->of),
-						 pgw_store_json_string(q->name), q->refused, q->counted);
+						 pgw_store_json_string(q->name), q->refused, q->waiting);
 	}
 	detail_json(r, "refused", psprintf("[%s]", list.data));
 	put(r, "quotas", n > 0 ? WARN : FINE,
-		"These merchants or roles have as many submitted payments waiting as they may, and get PW429: see why their bank is slow, or what the client does; or raise the setting.");
+		"These merchants or roles were refused with PW429 within ten minutes: as many submitted payments waited as they may have. See why their bank is slow, or what the client does; or raise the setting.");
 }
 
 /* ---------------------------------------------------------------- the function */

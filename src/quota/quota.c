@@ -6,7 +6,8 @@
  * PREPARED; but to count for each payment would cost what is stored.  So a count says how many more
  * may come until the next one: as many as are left, or one percent of the quota, whichever is more.
  * A merchant far from its quota is counted once in a hundred thousand payments; one that is at it
- * is exceeded by no more than that percent (and what sessions insert just then).
+ * is exceeded by no more than that percent (and what sessions insert just then).  While one session
+ * counts, others do not count the same rows beside it: another percent of the quota is let pass.
  *
  * Nothing is ever given back: a payment that is sent, rolled back or fails is missing in the next
  * count.  After the server's start nothing is known, and the first payment counts.  What is refused
@@ -32,18 +33,21 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "bank/bank_config.h"
 #include "base/clock.h"
+#include "base/debug_points.h"
 #include "base/shared_memory.h"
 #include "core/base/mutant.h"
 #include "quota/count_waiting.h"
 #include "quota/quota.h"
 
 #define ENTRIES 2048
-#define PROBES 16        /* places of one name */
-#define TAKE_PART 256    /* a session takes this part of what is left at once, */
-#define TAKE_MOST 100    /* and no more than so many */
-#define REFUSE_MS 1000   /* what was counted full is full for so long, */
-#define REFUSE_COUNTS 10 /* and for as many times as long as the count took */
+#define PROBES 16           /* places of one name */
+#define TAKE_PART 256       /* a session takes this part of what is left at once, */
+#define TAKE_MOST 100       /* and no more than so many */
+#define REPORT_MOST 1000000 /* of those that wait, a report counts no more */
+#define REFUSE_MS 1000      /* what was counted full is full for so long, */
+#define REFUSE_COUNTS 10    /* and for as many times as long as the count took */
 
 typedef struct QuotaEntry
 {
@@ -52,6 +56,8 @@ typedef struct QuotaEntry
 	uint32 version;
 	uint32 limit;   /* of the last count; another one needs another count */
 	uint32 left;    /* so many more, until the next count */
+	bool counting;  /* somebody counts, or failed to */
+	uint32 credit;  /* while somebody does: so many more are let pass without a count */
 	bool full;      /* at the last count */
 	long refuse_ms; /* full: for so long after it */
 	PgwQuotaReport report;
@@ -141,6 +147,8 @@ entry_of(PgwQuotaOf of, const char *name)
 	oldest->version = ++shared->last_version;
 	oldest->dboid = MyDatabaseId;
 	oldest->report.of = of;
+	/* as if it had just been counted: or the next new name that comes here would take its place */
+	oldest->report.counted_at = GetCurrentTimestamp();
 	strlcpy(oldest->report.name, name, sizeof(oldest->report.name));
 	return oldest;
 }
@@ -205,10 +213,22 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 		else if (e->full && e->limit == (uint32) *limit)
 			/* we count; the others are refused meanwhile, and go on if we fail */
 			e->report.counted_at = now;
+		else if (!e->counting)
+		{
+			/* we count; the others go on meanwhile, or each of them would read the same rows */
+			e->counting = true;
+			e->credit = (uint32) *limit / 100;
+		}
+		else if (e->credit > 0)
+		{
+			e->credit--;
+			allowed = decided = true;
+		}
 		LWLockRelease(quota_lock);
 		if (decided)
 			break;
 
+		PGW_DEBUG_POINT("quota_count");
 		counted = pgw_count_waiting(of == PGW_QUOTA_MERCHANT ? name : NULL,
 									of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
 		end = GetCurrentTimestamp();
@@ -218,12 +238,12 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 		if (e->version == version)
 		{
 			e->version = ++shared->last_version;
+			e->counting = false;
 			e->limit = (uint32) *limit;
 			e->full = counted >= (uint32) *limit;
 			e->left = e->full ? 0 : Max((uint32) *limit - counted, (uint32) *limit / 100);
 			e->refuse_ms =
 				Max(REFUSE_MS, TimestampDifferenceMilliseconds(now, end) * REFUSE_COUNTS);
-			e->report.counted = counted;
 			e->report.counted_at = end;
 			allowed = take_one(of, e, end);
 			decided = true;
@@ -248,5 +268,11 @@ pgw_quota_refused(TimestampTz since, PgwQuotaReport *out, int max)
 			out[n++] = shared->entries[i].report;
 	}
 	LWLockRelease(quota_lock);
+	if (n > 0)
+		pgw_config_refresh(false); /* what waits is counted bank by bank */
+	for (int i = 0; i < n; i++)
+		out[i].waiting =
+			pgw_count_waiting(out[i].of == PGW_QUOTA_MERCHANT ? out[i].name : NULL,
+							  out[i].of == PGW_QUOTA_ROLE ? out[i].name : NULL, REPORT_MOST);
 	return n;
 }

@@ -30,8 +30,8 @@ typedef struct PgwQuotaReport
 {
 	PgwQuotaOf of;
 	char name[NAMEDATALEN];
-	uint32 counted; /* waiting at the last count */
-	TimestampTz counted_at;
+	uint32 waiting;         /* at the time of the report; a million stands for any larger number */
+	TimestampTz counted_at; /* while it was taken for full, or last */
 	uint64 refused;
 	TimestampTz refused_at;
 } PgwQuotaReport;

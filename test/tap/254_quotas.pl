@@ -12,7 +12,7 @@ use Time::HiRes qw(time);
 my $node = pgw_node('quotas', debug => 1, conf => "fsync = off\nrestart_after_crash = on\npgw.compensation_delay = 0\npgw.merchant_max_submitted = 20\npgw.role_max_submitted = 30\n");
 my $bank = bank_start();
 pgw_setup($node, $bank);
-$node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('one'), ('two'), ('three'), ('four'), ('flood');
+$node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('one'), ('two'), ('three'), ('four'), ('five'), ('flood');
 	CREATE ROLE anna LOGIN; CREATE ROLE bert LOGIN; CREATE ROLE carl LOGIN; SELECT pgw.grant_access('anna', 'client'), pgw.grant_access('bert', 'client'), pgw.grant_access('carl', 'client')");
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub as { my ($role, $sql) = @_; return $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]) }
@@ -35,6 +35,7 @@ part($node, 'merchant', sub {
 	is((as('anna', submit('a7', 'one')))[1], 'pending', 'what is recorded is replayed');
 	is((as('bert', submit('a7', 'one')))[1], 'pending', 'to whoever may');
 	like(health(), qr/^warning.*"name": "one".*pgw\.merchant_max_submitted/, 'health() tells of it');
+	like(health(), qr/"waiting": 20\b/, 'and how many wait');
 });
 
 part($node, 'role', sub {
@@ -69,6 +70,22 @@ part($node, 'undecided', sub {
 	is_refused('anna', 'a2-12', 'two', 'pgw.role_max_submitted', 'for a role, too');
 });
 
+part($node, 'one counts', sub {
+	sql('ALTER SYSTEM SET pgw.merchant_max_submitted = 200');
+	$node->reload;
+	wait_until(sub { sql('SHOW pgw.merchant_max_submitted') == 200 }, 20);
+	my @s = map { PgwSession->new($node) } 1 .. 2;
+	$_->query('SET SESSION AUTHORIZATION carl') for @s;
+	debug_arm($node, 'quota_count', 'stop');
+	$s[0]->send(submit('counts', 'five'));
+	debug_wait($node, 'quota_count');
+	$s[1]->query("SET statement_timeout = '20s'");
+	is($s[1]->query(submit('does not count', 'five')), 'pending', 'while one session counts, another does not wait for a count of its own');
+	debug_release($node, 'quota_count');
+	$s[0]->wait;
+	is(sql("SELECT count(*) FROM pgw.payments WHERE client_request_id IN ('counts', 'does not count')"), 2, 'and both are recorded');
+});
+
 part($node, 'settings', sub {
 	sql('ALTER SYSTEM SET pgw.merchant_max_submitted = 25');
 	$node->reload;
@@ -87,6 +104,7 @@ part($node, 'settings', sub {
 part($node, 'sent', sub {
 	pause('on');
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE status <> 'captured'") == 0 }, 60), 'what waited is paid');
+	like(health(), qr/"name": "four"[^}]*"waiting": 0\b/, 'health() says that nothing waits any more');
 	is_accepted('anna', 'a21', 'one', 'and others are taken, for the merchant');
 	is_accepted('anna', 'a2-11', 'two', 'and for the role');
 });
