@@ -8,6 +8,11 @@
  * on.  In doubt a value counts as coming from elsewhere: a payment must not be refused for what
  * only looks like a literal; the look at run time (card_refusals.c) is for the rest. Works on trees
  * before planning, because the planner makes constants of bound parameters.
+ *
+ * Columns can stand on one another in such a way that the number of ways doubles with each level,
+ * and this look comes before anybody's rights are checked.  So there is an end to it: after
+ * MAX_STEPS, MAX_DEPTH or MAX_LITERALS nobody can say where the value comes from, and the caller
+ * refuses the call. That is far from anything that binds its values.
  */
 #include "postgres.h"
 
@@ -15,29 +20,57 @@
 #include "catalog/pg_proc.h"
 #include "fmgr.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "nodes/nodeFuncs.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
 #include "card_guard/argument_sources.h"
+#include "core/base/mutant.h"
 #include "core/card/card_text.h"
 
 #define FROM_LITERAL 1
 #define FROM_ELSEWHERE 2
-#define MAX_DEPTH 64 /* recursive CTEs */
+/* A VALUES list of as many bound rows as a statement can have parameters needs a tenth of it. */
+#define MAX_STEPS 1000000
+#define MAX_DEPTH 1000
+#define MAX_LITERALS (1024 * 1024)
+
+/* A column of a CTE that is being followed: a recursive one comes back to it. */
+typedef struct Followed
+{
+	const CommonTableExpr *cte;
+	int column;
+	const struct Followed *outer;
+} Followed;
 
 typedef struct Look
 {
 	const PgwScope *scope;
+	const Followed *followed;
 	StringInfo literals; /* the text of all literals, one after the other */
 	bool literal_way;    /* one of the ways is made of literals alone */
 	int bits;
 	int depth;
+	int64 steps;
+	bool gave_up;
 	/* so many functions and operators around: their arguments are not the value */
 	int inside;
 } Look;
 
 static int sources(Node *node, const PgwScope *scope, Look *look);
+
+/* Before each piece of work: may it still be done?  When not, what it would find does not matter.
+ */
+static bool
+may_go_on(Look *look, int64 steps)
+{
+	CHECK_FOR_INTERRUPTS();
+	look->steps += steps;
+	if (look->steps > MAX_STEPS)
+		look->gave_up = true;
+	return !look->gave_up;
+}
 
 /* ---------------------------------------------------------------- parts of an expression */
 
@@ -103,7 +136,10 @@ of_const(const Const *c, Look *look)
 		return 0;
 	getTypeOutputInfo(c->consttype, &output, &varlena);
 	text = OidOutputFunctionCall(output, c->constvalue);
-	appendStringInfoString(look->literals, text);
+	if (strlen(text) > (size_t) (MAX_LITERALS - look->literals->len))
+		look->gave_up = true;
+	else
+		appendStringInfoString(look->literals, text);
 	bits = text[0] != '\0' ? FROM_LITERAL : 0;
 	explicit_bzero(text, strlen(text));
 	pfree(text);
@@ -164,6 +200,8 @@ of_output(const Query *query, const List *targetlist, int column, const PgwScope
 	int bits = 0;
 	ListCell *lc;
 
+	if (!may_go_on(look, list_length(query->rtable) + list_length(targetlist)))
+		return FROM_ELSEWHERE;
 	if (query->setOperations != NULL)
 	{
 		/* The branches of UNION and its like are subqueries in the range table. */
@@ -193,6 +231,8 @@ of_values(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *loo
 	int bits = 0;
 	ListCell *lc;
 
+	if (!may_go_on(look, list_length(rte->values_lists)))
+		return FROM_ELSEWHERE;
 	foreach (lc, rte->values_lists)
 	{
 		List *row = lfirst(lc);
@@ -205,6 +245,31 @@ of_values(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *loo
 	return bits;
 }
 
+/* The scope is the one in which the CTE is defined. */
+static int
+of_cte_column(const CommonTableExpr *cte, int column, const PgwScope *scope, Look *look)
+{
+	const Query *query = (Query *) cte->ctequery;
+	Followed here = {.cte = cte, .column = column, .outer = look->followed};
+	int bits;
+
+	if (!IsA(query, Query))
+		return FROM_ELSEWHERE;
+
+	/* A recursive CTE: what it adds to its own column is no way of its own. */
+	for (const Followed *f = look->followed; f != NULL; f = f->outer)
+	{
+		if (f->cte == cte && f->column == column)
+			return FROM_ELSEWHERE;
+	}
+	look->followed = &here;
+	bits = of_output(query,
+					 query->commandType == CMD_SELECT ? query->targetList : query->returningList,
+					 column, scope, look);
+	look->followed = here.outer;
+	return bits;
+}
+
 static int
 of_cte(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *look)
 {
@@ -212,17 +277,14 @@ of_cte(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *look)
 
 	for (Index up = rte->ctelevelsup; up > 0 && scope != NULL; up--)
 		scope = scope->outer;
-	if (scope == NULL)
+	if (scope == NULL || !may_go_on(look, list_length(scope->query->cteList)))
 		return FROM_ELSEWHERE;
 	foreach (lc, scope->query->cteList)
 	{
 		CommonTableExpr *cte = lfirst(lc);
-		Query *query = (Query *) cte->ctequery;
 
-		if (strcmp(cte->ctename, rte->ctename) == 0 && IsA(query, Query))
-			return of_output(
-				query, query->commandType == CMD_SELECT ? query->targetList : query->returningList,
-				column, scope, look);
+		if (strcmp(cte->ctename, rte->ctename) == 0)
+			return of_cte_column(cte, column, scope, look);
 	}
 	return FROM_ELSEWHERE;
 }
@@ -345,6 +407,8 @@ sources(Node *node, const PgwScope *scope, Look *look)
 	if (node == NULL)
 		return 0;
 	if (look->depth >= MAX_DEPTH)
+		look->gave_up = true;
+	if (!may_go_on(look, 1))
 		return FROM_ELSEWHERE;
 	look->depth++;
 	bits = by_kind(node, scope, look);
@@ -352,17 +416,20 @@ sources(Node *node, const PgwScope *scope, Look *look)
 	return bits;
 }
 
-bool
-pgw_stands_in_text(Node *expr, const PgwScope *scope)
+PgwValueSource
+pgw_value_source(Node *expr, const PgwScope *scope)
 {
 	StringInfoData literals;
 	Look look = {.literals = &literals};
-	bool found;
+	PgwValueSource source = PGW_VALUE_FROM_ELSEWHERE;
 
 	initStringInfo(&literals);
 	(void) way(expr, scope, &look);
-	found = look.literal_way || pgw_text_has_card_number(literals.data, literals.len);
+	if (look.literal_way || pgw_text_has_card_number(literals.data, literals.len))
+		source = PGW_VALUE_IN_TEXT;
+	else if (look.gave_up && !PGW_MUTATED(LITERAL_BUDGET))
+		source = PGW_VALUE_TOO_FAR;
 	explicit_bzero(literals.data, literals.maxlen);
 	pfree(literals.data);
-	return found;
+	return source;
 }

@@ -122,6 +122,24 @@ is_null(Node *arg)
 	return arg == NULL || (IsA(arg, Const) && ((Const *) arg)->constisnull);
 }
 
+/* Adds a fault when the expression's value stands in the text, or may do so. */
+static char *
+add_fault(char *faults, const char *field, Node *expr, const PgwScope *scope)
+{
+	switch (pgw_value_source(expr, scope))
+	{
+		case PGW_VALUE_FROM_ELSEWHERE:
+			return faults;
+		case PGW_VALUE_IN_TEXT:
+			return pgw_arg_fault(faults, field, "card_literal", NULL);
+		case PGW_VALUE_TOO_FAR:
+			return pgw_arg_fault(
+				faults, field, "card_literal",
+				"too many expressions lie between the call and this value to see that it is no literal: bind the value itself");
+	}
+	return faults;
+}
+
 static void
 refuse_literals(const CardArgs *args, const PgwScope *scope)
 {
@@ -129,8 +147,8 @@ refuse_literals(const CardArgs *args, const PgwScope *scope)
 
 	for (size_t i = 0; i < lengthof(card_fields); i++)
 	{
-		if (!is_null(args->arg[i]) && pgw_stands_in_text(args->arg[i], scope))
-			faults = pgw_arg_fault(faults, card_fields[i], "card_literal", NULL);
+		if (!is_null(args->arg[i]))
+			faults = add_fault(faults, card_fields[i], args->arg[i], scope);
 	}
 	if (faults != NULL && !PGW_MUTATED(CARD_LITERAL))
 		pgw_cards_refuse_literal(faults);
@@ -231,9 +249,8 @@ pgw_literals_check_simplified(const SupportRequestSimplify *request)
 		return;
 	for (size_t i = 0; i < lengthof(card_fields); i++)
 	{
-		if (!is_null(args.arg[i]) && IsA(args.arg[i], Const) &&
-			pgw_stands_in_text(args.arg[i], NULL))
-			faults = pgw_arg_fault(faults, card_fields[i], "card_literal", NULL);
+		if (!is_null(args.arg[i]) && IsA(args.arg[i], Const))
+			faults = add_fault(faults, card_fields[i], args.arg[i], NULL);
 	}
 	if (faults != NULL && !PGW_MUTATED(CARD_LITERAL))
 		pgw_cards_refuse_literal(faults);
@@ -306,8 +323,7 @@ check_execute(const ExecuteStmt *stmt, const char *text)
 			pstate->p_sourcetext = text;
 			expr = transformExpr(pstate, copyObject(lfirst(lc)), EXPR_KIND_EXECUTE_PARAMETER);
 			free_parsestate(pstate);
-			if (pgw_stands_in_text(expr, NULL))
-				faults = pgw_arg_fault(faults, card_fields[i], "card_literal", NULL);
+			faults = add_fault(faults, card_fields[i], expr, NULL);
 		}
 	}
 	if (faults != NULL && !PGW_MUTATED(CARD_LITERAL))
