@@ -32,6 +32,7 @@
 #include "bank/bank_config.h"
 #include "base/clock.h"
 #include "base/schedule.h"
+#include "core/base/characters.h"
 #include "core/base/error_codes.h"
 #include "core/base/uuid7.h"
 #include "core/card/card_text.h"
@@ -103,17 +104,6 @@ fault(StringInfo faults, const char *field, const char *code, const char *messag
 }
 
 static bool
-has_control(const char *s, const char *but)
-{
-	for (; *s != '\0'; s++)
-	{
-		if (((unsigned char) *s < ' ' || *s == 0x7f) && strchr(but, *s) == NULL)
-			return true;
-	}
-	return false;
-}
-
-static bool
 is_blank(const char *s)
 {
 	return s[strspn(s, " \t\r\n")] == '\0';
@@ -128,7 +118,7 @@ check_note(StringInfo faults, const char *note)
 	{
 		if (pg_mbstrlen(note) > MAX_NOTE_CHARS)
 			fault(faults, "note", "too_long", "must be at most 2000 characters");
-		if (has_control(note, "\t\r\n"))
+		if (pgw_has_control(note, "\t\r\n"))
 			fault(faults, "note", "control_characters",
 				  "must not contain control characters but tabs and line ends");
 		if (pgw_text_has_card_number(note, strlen(note)))
@@ -170,7 +160,7 @@ check_evidence(StringInfo faults, Jsonb *evidence, Order *order, bool needs_refe
 			  "this action needs evidence.bank_reference, a string");
 	else if (strlen(order->bank_reference) > MAX_REFERENCE_BYTES)
 		fault(faults, "evidence", "too_long", "bank_reference must be at most 255 bytes");
-	else if (has_control(order->bank_reference, ""))
+	else if (pgw_has_control(order->bank_reference, ""))
 		fault(faults, "evidence", "control_characters",
 			  "bank_reference must not contain control characters");
 }

@@ -76,6 +76,14 @@ part($node, 'in doubt, the caller has committed', sub {
 	like(refused('charged', 'refund'), qr/PW422.*mark_charged/s, 'refund: not a proven charge, the hint names mark_charged');
 	like(refused('charged', 'mark_refunded', 'x'), qr/PW422.*mark_not_charged/s, 'mark_refunded: neither');
 	like(refused('charged', 'mark_charged'), qr/PW400.*evidence_required/s, 'mark_charged wants evidence');
+	# of both ranges: what a terminal or a log viewer would obey
+	for my $control (27, 127, 128, 155, 159)
+	{
+		like(refused('charged', 'mark_charged', 'ch' . chr $control), qr/PW400.*"field": "evidence", "code": "control_characters"/s, "a reference with character $control is refused");
+		my $note = "'because' || chr($control)";
+		my (undef, undef, $err) = $node->psql('postgres', "SELECT pgw.resolve_review('" . attempt('charged') . "', 'retry', $note, '{}')", extra_params => [ '-v', 'VERBOSITY=verbose' ]);
+		like($err, qr/PW400.*"field": "note", "code": "control_characters"/s, 'and so is a note');
+	}
 
 	my $charges = asked('charge');
 	is(resolve('charged', 'retry'), 'BankUnknown', 'retry: in doubt again');

@@ -1,11 +1,14 @@
 /*
- * characters.h - what several readers of text share: hexadecimal digits, and a code point as UTF-8
+ * characters.h - what several readers of text share: hexadecimal digits, a code point as UTF-8, and
+ * control characters
  */
 #ifndef PGW_CORE_BASE_CHARACTERS_H
 #define PGW_CORE_BASE_CHARACTERS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 /* 0 to 15, in either case; -1: not a digit. */
 static inline int
@@ -65,6 +68,25 @@ pgw_utf8_encode(uint32_t c, char *out)
 	out[2] = (char) (0x80 | (c >> 6 & 0x3F));
 	out[3] = (char) (0x80 | (c & 0x3F));
 	return 4;
+}
+
+/*
+ * Is there a control character in this UTF-8 text, other than the allowed ones (ASCII)?  Controls
+ * are C0, DEL and the C1 controls U+0080 to U+009F, which terminals obey as well.
+ */
+static inline bool
+pgw_has_control(const char *text, const char *allowed)
+{
+	for (const char *s = text; *s != '\0'; s++)
+	{
+		unsigned char b = (unsigned char) *s;
+
+		if ((b < 0x20 || b == 0x7F) && strchr(allowed, b) == NULL)
+			return true;
+		if (b == 0xC2 && (unsigned char) s[1] >= 0x80 && (unsigned char) s[1] <= 0x9F)
+			return true;
+	}
+	return false;
 }
 
 #endif

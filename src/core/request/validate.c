@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/characters.h"
 #include "core/base/money.h"
 #include "core/card/card_checks.h"
 #include "core/card/card_text.h"
@@ -70,22 +71,6 @@ utf8_chars(const char *s)
 	return n;
 }
 
-/* C0, DEL, and the C1 controls U+0080..U+009F. */
-static bool
-has_control(const char *s)
-{
-	for (; *s != '\0'; s++)
-	{
-		unsigned char b = (unsigned char) *s;
-
-		if (b < 0x20 || b == 0x7F)
-			return true;
-		if (b == 0xC2 && (unsigned char) s[1] >= 0x80 && (unsigned char) s[1] <= 0x9F)
-			return true;
-	}
-	return false;
-}
-
 /* What was found in a field; nothing: no fault. */
 static void
 card_fault(Checker *c, const char *field, PgwFound found)
@@ -117,7 +102,7 @@ check_text(Checker *c, const char *field, PgwTextKind kind, const char *value, s
 		fault(c, field, "required", "must not be empty");
 	else if ((bytes ? strlen(value) : utf8_chars(value)) > max)
 		fault(c, field, "too_long", too_long);
-	if (has_control(value))
+	if (pgw_has_control(value, ""))
 		fault(c, field, "control_characters", "must not contain control characters");
 	card_fault(c, field, pgw_card_in_text(&c->sought, kind, value, strlen(value)));
 }
