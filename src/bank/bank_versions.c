@@ -38,11 +38,10 @@
 
 #include "bank/bank_config_internal.h"
 #include "core/base/mutant.h"
-#include "database/row.h"
-#include "database/table_locks.h"
-#include "exchange/exchange.h"
+#include "database/lock_refusals.h"
 #include "database/relations.h"
 #include "database/row.h"
+#include "exchange/exchange.h"
 
 #define PGW_OLD_VERSIONS 32
 

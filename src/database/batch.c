@@ -56,9 +56,10 @@
 #include "core/base/mutant.h"
 #include "database/batch.h"
 #include "database/extension.h"
+#include "database/lock_refusals.h"
 #include "database/notify.h"
 #include "database/row.h"
-#include "database/table_locks.h"
+#include "database/worker_locks.h"
 
 /* A transaction takes milliseconds. */
 #define LIMIT_MS 5000
@@ -349,6 +350,7 @@ transaction(Transaction *x)
 	int old_commit = synchronous_commit;
 	PgwBatchEnd end;
 
+	Assert(!IsTransactionState());
 	/* Never less than flushed where it matters: worker.c has pinned the value that stands here. */
 	if (!x->flush)
 		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
@@ -403,6 +405,7 @@ end_item(PgwBatchItem *item, bool committed, int sqlstate)
 	uint32 holds = InterruptHoldoffCount;
 	bool before = unsound;
 
+	Assert(!committed || InterruptHoldoffCount > 0);
 	PG_TRY();
 	{
 		if (committed)
@@ -431,6 +434,7 @@ committed_all(void *arg)
 {
 	dlist_head *items = arg;
 
+	Assert(InterruptHoldoffCount > 0);
 	while (!dlist_is_empty(items))
 		end_item(dlist_container(PgwBatchItem, node, dlist_pop_head_node(items)), true, 0);
 }
@@ -464,6 +468,25 @@ put_back(dlist_head *items, dlist_head *chunk)
 	}
 }
 
+/* When not even its rollback goes well, the item is back in the chunk. */
+static PgwBatchEnd
+run_single(dlist_head *single, dlist_head *chunk, bool flush, int *sqlstate)
+{
+	PgwBatchEnd end;
+
+	PG_TRY();
+	{
+		end = run_items(single, flush, true, sqlstate);
+	}
+	PG_CATCH();
+	{
+		put_back(chunk, single);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	return end;
+}
+
 /* One by one, after they failed together. */
 static PgwBatchEnd
 run_singly(dlist_head *chunk, bool flush)
@@ -478,16 +501,7 @@ run_singly(dlist_head *chunk, bool flush)
 
 		dlist_init(&single);
 		dlist_push_tail(&single, node);
-		PG_TRY();
-		{
-			end = run_items(&single, flush, true, &sqlstate);
-		}
-		PG_CATCH();
-		{
-			put_back(chunk, &single);
-			PG_RE_THROW();
-		}
-		PG_END_TRY();
+		end = run_single(&single, chunk, flush, &sqlstate);
 		if (end == PGW_BATCH_BUSY || end == PGW_BATCH_NO_EXTENSION)
 		{
 			put_back(chunk, &single);

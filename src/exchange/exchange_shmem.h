@@ -1,6 +1,6 @@
 /*
  * exchange_shmem.h - layout of the exchange's shared memory; for exchange/, launcher.c,
- * utility_hook.c and table_locks.c alone
+ * utility_hook.c and the locks on tables (database/) alone
  *
  * Owns: the struct definitions and the internal functions that need the lock held.
  *
@@ -64,7 +64,7 @@ typedef enum PgwWorkerEnd
 	PGW_WORKER_END_FAILED      /* an error, or it did not get as far as to attach */
 } PgwWorkerEnd;
 
-/* A table that callers have locked, and the worker for them: table_locks.c. */
+/* A table that callers have locked, and the worker for them: caller_locks.c, worker_locks.c. */
 typedef struct PgwCover
 {
 	Oid relid;

@@ -34,7 +34,7 @@
 #include "base/debug_points.h"
 #include "base/schedule.h"
 #include "card_guard/card_loggers.h"
-#include "database/table_locks.h"
+#include "database/lock_refusals.h"
 #include "exchange/exchange.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"

@@ -43,7 +43,7 @@
 #include "core/base/mutant.h"
 #include "database/batch.h"
 #include "database/event_partitions.h"
-#include "database/table_locks.h"
+#include "database/worker_locks.h"
 #include "exchange/exchange.h"
 #include "http/http.h"
 #include "observe/alerts.h"

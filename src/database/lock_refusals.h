@@ -1,0 +1,24 @@
+/*
+ * lock_refusals.h - what pgw.health() is told of locks on pgw's tables
+ */
+#ifndef PGW_DATABASE_LOCK_REFUSALS_H
+#define PGW_DATABASE_LOCK_REFUSALS_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+/* The worker could not have a lock; InvalidOid: not known which.  In other processes: nothing. */
+extern void pgw_tables_note_refusal(Oid relid);
+extern void pgw_tables_note_limit(void); /* likewise: a time limit was reached */
+
+typedef struct PgwTablesStatus
+{
+	int covered;               /* tables that the worker has locked for callers */
+	int callers;               /* transactions that made it do so */
+	Oid refused_table;         /* InvalidOid: not known which, or none */
+	TimestampTz refused_since; /* the worker lets work pass since then; 0: it does not */
+	TimestampTz limited_at;    /* 0: not for minutes */
+} PgwTablesStatus;
+extern void pgw_tables_status(PgwTablesStatus *out);
+
+#endif
