@@ -30,6 +30,7 @@
 #include "core/payment/charge_rules.h"
 #include "core/payment/compensation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
 #include "store/tables.h"
 

@@ -16,6 +16,7 @@
 #include "client_api/payment_result.h"
 #include "core/base/error_codes.h"
 #include "database/row.h"
+#include "outcome/record_decision.h"
 #include "store/tables.h"
 
 static void
@@ -228,11 +229,7 @@ pgw_result_from_attempt(const PgwAttempt *attempt, PgwPayment *p)
 	p->capture = attempt->capture;
 	p->amount = attempt->amount;
 	p->currency = attempt->currency;
-	p->bank = attempt->bank;
-	p->bank_reference = attempt->bank_reference;
-	p->authorization_code = attempt->authorization_code;
-	p->card_last4 = attempt->card_last4;
-	p->card_brand = attempt->card_brand;
+	pgw_record_bank_fields(p, attempt);
 	p->reference = attempt->reference;
 	p->created_at = attempt->created_at;
 	p->updated_at = attempt->updated_at;

@@ -89,17 +89,6 @@ fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 	}
 }
 
-/* What the bank said of itself, of the charge and of a token's card. */
-static void
-take_over(PgwPayment *p, const PgwAttempt *attempt)
-{
-	p->bank = attempt->bank;
-	p->bank_reference = attempt->bank_reference;
-	p->authorization_code = attempt->authorization_code;
-	p->card_last4 = attempt->card_last4;
-	p->card_brand = attempt->card_brand;
-}
-
 /*
  * An attempt that answers names our payment: it is our own, or it was handed over to us
  * (adoption.c) before we heard of it.  Were it another's, our row would name a stranger's charge
@@ -156,14 +145,14 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 			p->authorized_amount = d.authorized_amount;
 			p->captured_amount = d.captured_amount;
 			p->reserved_amount = d.reserved_amount;
-			take_over(p, attempt);
+			pgw_record_bank_fields(p, attempt);
 			pgw_store_update_payment(p);
 			return PGW_AUDIENCE_FIRST_CALL;
 
 		case PGW_FAILED:
 			p->status =
 				pgw_error_is_decline(attempt->error_code) ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
-			take_over(p, attempt);
+			pgw_record_bank_fields(p, attempt);
 			pgw_store_update_payment(p);
 			return PGW_AUDIENCE_FIRST_CALL;
 
@@ -174,13 +163,13 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 			 * attempt.
 			 */
 			p->status = PGW_PAY_FAILED;
-			take_over(p, attempt);
+			pgw_record_bank_fields(p, attempt);
 			pgw_store_update_payment(p);
 			return PGW_AUDIENCE_FIRST_CALL;
 
 		case PGW_REQUIRES_MANUAL_REVIEW:
 			p->status = PGW_PAY_IN_REVIEW;
-			take_over(p, attempt);
+			pgw_record_bank_fields(p, attempt);
 			pgw_store_update_payment(p);
 			return PGW_AUDIENCE_FIRST_CALL;
 

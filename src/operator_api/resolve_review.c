@@ -42,6 +42,7 @@
 #include "exchange/commit_signal.h"
 #include "operator_api/resolve_review.h"
 #include "operator_api/review_proposals.h"
+#include "outcome/record_decision.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
@@ -369,18 +370,6 @@ confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 /* ---------------------------------------------------------------- carrying it out */
 
 static void
-set_error(PgwAttempt *attempt, const char *code)
-{
-	const PgwErrorInfo *e = code != NULL ? pgw_error_find(code) : NULL;
-
-	attempt->error_class = e != NULL ? pstrdup(pgw_error_class_name(e->class)) : NULL;
-	attempt->error_code = e != NULL ? pstrdup(e->code) : NULL;
-	attempt->error_message = e != NULL ? pstrdup(e->message) : NULL;
-	attempt->http_status = e != NULL ? e->http_status : 0;
-	attempt->retryable = e != NULL && e->retryable;
-}
-
-static void
 forget_refund_key(PgwAttempt *attempt)
 {
 	attempt->refund_key = NULL;
@@ -406,7 +395,7 @@ set_refunding(PgwAttempt *attempt, const Review *review, TimestampTz now)
 		forget_refund_key(attempt);
 	attempt->refund_keys_used = attempt->refund_key != NULL ? 1 : 0;
 	attempt->abandoned_at = 0;
-	set_error(attempt, "given_back");
+	pgw_record_error(attempt, pgw_error_find("given_back"));
 }
 
 /* What the next step needs; the row is written with the event. */
@@ -430,7 +419,7 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 				attempt->bank_reference = order->bank_reference;
 			attempt->abandoned_at = 0;
 			attempt->next_step_at = 0; /* the caller's decision is awaited, not a time */
-			set_error(attempt, NULL);
+			pgw_record_error(attempt, NULL);
 			break;
 		case PGW_FAILED:
 			/*
@@ -442,17 +431,17 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 				attempt->watch_until = now + PGW_WATCH_MS * 1000;
 			else
 				attempt->next_step_at = 0;
-			set_error(attempt, "not_processed");
+			pgw_record_error(attempt, pgw_error_find("not_processed"));
 			break;
 		case PGW_REFUNDING:
 			set_refunding(attempt, review, now);
 			break;
 		case PGW_REFUNDED:
-			set_error(attempt, "given_back");
+			pgw_record_error(attempt, pgw_error_find("given_back"));
 			break;
 		case PGW_COMPLETED:
 			attempt->next_step_at = 0;
-			set_error(attempt, NULL);
+			pgw_record_error(attempt, NULL);
 			break;
 		default:
 			break;

@@ -1,18 +1,9 @@
 /*
- * record_decision.c - what a decision of core/payment/charge_rules.h becomes in the tables, and
- * whether the caller kept its payments row
+ * record_decision.c - what a decision of core/payment/charge_rules.h becomes in the tables
  *
- * Owns the order of checks that decides whether a caller kept its payment, and the saving that
- * follows when the caller itself could not do it (its wait ran out, or the payments row was busy
- * when the answer came).
- *
- * The order (contract section 6), each step only after the one before:
- *     1. the attempt's row is locked (by our caller, without waiting);
- *     2. the subtransaction aborted: rolled back, whatever the top level does;
- *     3. the top level is in progress, or prepared: undecided;
- *     4. only now look for a payments row that names this attempt.
- * If 4 came before 3, a commit in between would look like "over, and no row", and money would be
- * given back for a committed payment.
+ * Owns: the saving that follows when the caller itself could not do it (its wait ran out, or the
+ * payments row was busy when the answer came).  Whether the caller has committed is found out in
+ * caller_committed.c.
  *
  * Locks: the attempt's row, then the payments row, both without waiting; a client's lock makes us
  * come back. Why nothing is saved twice: the state is read under the row lock, and saving leaves
@@ -20,22 +11,17 @@
  */
 #include "postgres.h"
 
-#include "access/clog.h"
-#include "access/transam.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "miscadmin.h"
-#include "storage/lwlock.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
 
 #include "bank/bank_config.h"
 #include "base/clock.h"
-#include "base/compat.h"
 #include "base/debug_points.h"
 #include "core/base/buf.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
+#include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/notify_payments.h"
@@ -155,14 +141,24 @@ note_answer(PgwAttempt *attempt, const PgwAnswer *a)
 		attempt->card_brand = value;
 }
 
-static void
-note_error(PgwAttempt *attempt, const PgwErrorInfo *e)
+void
+pgw_record_error(PgwAttempt *attempt, const PgwErrorInfo *e)
 {
 	attempt->error_class = e != NULL ? pstrdup(pgw_error_class_name(e->class)) : NULL;
 	attempt->error_code = e != NULL ? pstrdup(e->code) : NULL;
 	attempt->error_message = e != NULL ? pstrdup(e->message) : NULL;
 	attempt->http_status = e != NULL ? e->http_status : 0;
 	attempt->retryable = e != NULL && e->retryable;
+}
+
+void
+pgw_record_bank_fields(PgwPayment *p, const PgwAttempt *attempt)
+{
+	p->bank = attempt->bank;
+	p->bank_reference = attempt->bank_reference;
+	p->authorization_code = attempt->authorization_code;
+	p->card_last4 = attempt->card_last4;
+	p->card_brand = attempt->card_brand;
 }
 
 static void
@@ -191,11 +187,7 @@ write_payment(PgwPayment *p, const PgwAttempt *attempt, const PgwDecision *d)
 	p->authorized_amount = d->authorized_amount;
 	p->captured_amount = d->captured_amount;
 	p->reserved_amount = d->reserved_amount;
-	p->bank = attempt->bank;
-	p->bank_reference = attempt->bank_reference;
-	p->authorization_code = attempt->authorization_code;
-	p->card_last4 = attempt->card_last4;
-	p->card_brand = attempt->card_brand;
+	pgw_record_bank_fields(p, attempt);
 	pgw_store_update_payment(p);
 	pgw_store_notify_payment(p);
 }
@@ -220,7 +212,7 @@ record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *opera
 	if (answer != NULL && attempt->status != PGW_REFUNDING && !d->names_other_charge)
 		note_answer(attempt, answer);
 	if (!d->keep_error)
-		note_error(attempt, d->error);
+		pgw_record_error(attempt, d->error);
 	pgw_store_advance(attempt, insert, events, d->nevents);
 }
 
@@ -239,100 +231,7 @@ pgw_record_new_attempt(PgwAttempt *attempt, const PgwDecision *d, const char *op
 	record(attempt, true, d, operation, NULL);
 }
 
-/* ---------------------------------------------------------------- the caller's transaction */
-
-typedef enum XidState
-{
-	XID_IN_PROGRESS,
-	XID_ABORTED, /* also: crashed */
-	XID_OVER     /* committed, or so long ago that the log has forgotten: the payments row tells */
-} XidState;
-
-static XidState
-xid_state(FullTransactionId fxid)
-{
-	TransactionId xid = XidFromFullTransactionId(fxid);
-	FullTransactionId next = ReadNextFullTransactionId();
-	XidState state;
-
-	if (!FullTransactionIdIsValid(fxid))
-		return XID_OVER;
-	if (!FullTransactionIdPrecedes(fxid, next))
-		/* lies in the future: cannot be, and nothing may be concluded */
-		return XID_IN_PROGRESS;
-
-	/*
-	 * In progress (prepared ones are) before did-commit: in the other order, one that ends in
-	 * between looks like neither.
-	 */
-	if (TransactionIdIsInProgress(xid) &&
-		U64FromFullTransactionId(next) - U64FromFullTransactionId(fxid) < UINT32_MAX / 2)
-		return XID_IN_PROGRESS;
-
-	/* The lock keeps the commit log from being cut off between the test and the look. */
-	LWLockAcquire(XactTruncationLock, LW_SHARED);
-	if (U64FromFullTransactionId(next) - U64FromFullTransactionId(fxid) >= UINT32_MAX / 2 ||
-		TransactionIdPrecedes(xid, pgw_oldest_clog_xid()))
-		state = XID_OVER;
-	else
-		state = TransactionIdDidCommit(xid) ? XID_OVER : XID_ABORTED;
-	LWLockRelease(XactTruncationLock);
-	return state;
-}
-
-bool
-pgw_attempt_of_other_database(const PgwAttempt *attempt)
-{
-	if (PGW_MUTATED(RESTORED_PAUSE))
-		return false;
-	return attempt->system_identifier != (int64) GetSystemIdentifier() ||
-		   attempt->database_oid != MyDatabaseId;
-}
-
-/*
- * Did the caller's (sub)transaction end without its rows? UNDECIDED, ROLLED_BACK, or NOTHING: ask
- * the payments row.
- */
-static PgwRecordResult
-caller_xact_state(const PgwAttempt *attempt)
-{
-	XidState top;
-	XidState sub;
-
-	/*
-	 * The subtransaction first: aborted under a top level that still runs or commits is rolled back
-	 * all the same.  A subtransaction that was released is in progress until its top level ends.
-	 */
-	sub = PGW_MUTATED(SUBXID) ? XID_OVER : xid_state(attempt->caller_subxid);
-	if (sub == XID_ABORTED)
-		return PGW_RECORD_ROLLED_BACK;
-	top = xid_state(attempt->caller_xid);
-	if (sub == XID_IN_PROGRESS || top == XID_IN_PROGRESS)
-		return PGW_RECORD_UNDECIDED;
-	return top == XID_ABORTED ? PGW_RECORD_ROLLED_BACK : PGW_RECORD_NOTHING_LEFT;
-}
-
-/*
- * Does the payments row name this attempt?  The store reads the latest committed version: younger
- * than any answer about an xid.
- */
-static bool
-has_row(const PgwAttempt *attempt, PgwPayment *p)
-{
-	return pgw_store_payment_by_id(&attempt->payment_id, p) &&
-		   memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0;
-}
-
-bool
-pgw_caller_rolled_back(const PgwAttempt *attempt)
-{
-	PgwPayment p;
-	PgwRecordResult result =
-		attempt->submitted ? PGW_RECORD_NOTHING_LEFT : caller_xact_state(attempt);
-
-	return result == PGW_RECORD_ROLLED_BACK ||
-		   (result == PGW_RECORD_NOTHING_LEFT && !has_row(attempt, &p));
-}
+/* ---------------------------------------------------------------- in the caller's place */
 
 void
 pgw_record_identity(const PgwAttempt *attempt, PgwIdentity *out)
@@ -421,23 +320,27 @@ pgw_record_for_caller(PgwAttempt *attempt)
 	bool busy = false;
 	bool missing = false;
 
+	/* a snapshot of the whole transaction would not show what the caller has just committed */
+	Assert(IsTransactionState() && !IsolationUsesXactSnapshot());
 	if (pgw_attempt_of_other_database(attempt))
 		return PGW_RECORD_OTHER_DATABASE;
 	if (PGW_MUTATED(XID_BEFORE_ROW))
 	{
-		missing = !has_row(attempt, &p);
+		missing = !pgw_payment_names_attempt(attempt, &p);
 		PGW_DEBUG_POINT("caller_decision");
 	}
-	if (!attempt->submitted)
+	switch (pgw_caller_state(attempt))
 	{
-		PgwRecordResult result = caller_xact_state(attempt);
-
-		if (result != PGW_RECORD_NOTHING_LEFT)
-			return result;
+		case PGW_CALLER_UNDECIDED:
+			return PGW_RECORD_UNDECIDED;
+		case PGW_CALLER_ROLLED_BACK:
+			return PGW_RECORD_ROLLED_BACK;
+		case PGW_CALLER_OVER:
+			break;
 	}
 	if (!PGW_MUTATED(XID_BEFORE_ROW))
 		PGW_DEBUG_POINT("caller_decision");
-	if (missing || !has_row(attempt, &p))
+	if (missing || !pgw_payment_names_attempt(attempt, &p))
 		return PGW_RECORD_ROLLED_BACK;
 	if (!awaits_result(&p, attempt))
 	{

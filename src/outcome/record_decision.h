@@ -1,6 +1,5 @@
 /*
- * record_decision.h - what a decision of core/payment/charge_rules.h becomes in the tables, and
- * whether the caller kept its payments row
+ * record_decision.h - what a decision of core/payment/charge_rules.h becomes in the tables
  */
 #ifndef PGW_OUTCOME_RECORD_DECISION_H
 #define PGW_OUTCOME_RECORD_DECISION_H
@@ -23,6 +22,12 @@ extern void pgw_record_decision(PgwAttempt *attempt, PgwPayment *p, const PgwDec
 extern void pgw_record_new_attempt(PgwAttempt *attempt, const PgwDecision *d,
 								   const char *operation);
 
+/* The error columns of an attempt, from the list of errors; NULL: none. */
+extern void pgw_record_error(PgwAttempt *attempt, const PgwErrorInfo *e);
+
+/* What a payments row shows of the charge, as the attempt that it names has it. */
+extern void pgw_record_bank_fields(PgwPayment *p, const PgwAttempt *attempt);
+
 typedef enum PgwRecordResult
 {
 	PGW_RECORD_NOTHING_LEFT = 0, /* nothing (left) to do for this attempt */
@@ -40,15 +45,6 @@ typedef enum PgwRecordResult
  * snapshots.
  */
 extern PgwRecordResult pgw_record_for_caller(PgwAttempt *attempt);
-
-/* Is the caller gone without its row?  Nothing is written or locked. */
-extern bool pgw_caller_rolled_back(const PgwAttempt *attempt);
-
-/*
- * Recorded in another cluster or database (a restored dump, a copy): not to be worked on before
- * pgw.resume_after_restore().
- */
-extern bool pgw_attempt_of_other_database(const PgwAttempt *attempt);
 
 /*
  * When pgw_step_watch_authorization() has to look at the authorization that has just been saved:

@@ -32,6 +32,7 @@
 #include "base/debug_points.h"
 #include "core/base/uuid7.h"
 #include "observe/alerts.h"
+#include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"

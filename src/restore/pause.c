@@ -25,7 +25,7 @@
  *
  * A restore commits table by table under a running worker, so the look is repeated in the
  * transaction of every scan: attempts that the scan sees came with a mark that the later look sees.
- * Besides, no row of another identity is ever worked on (record_decision.c). A mark of an incident
+ * Besides, no row of another identity is ever worked on (caller_committed.c). A mark of an incident
  * that is in pgw.resumptions is over: a look that began before a resumption may still write it
  * afterwards.
  *
