@@ -28,6 +28,7 @@
 #include "core/base/mutant.h"
 #include "core/base/none_if_empty.h"
 #include "core/payment/charge_rules.h"
+#include "exchange/slots.h"
 #include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
 #include "store/find_attempts.h"

@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "attempt/step.h"
-#include "exchange/exchange.h"
+#include "exchange/slots.h"
 
 /*
  * Inside the transaction that would record this request: is there an earlier attempt under its id

@@ -25,6 +25,7 @@
 #include "base/clock.h"
 #include "base/schedule.h"
 #include "core/payment/charge_rules.h"
+#include "exchange/taken_slots.h"
 #include "outcome/record_decision.h"
 #include "restore/pause.h"
 #include "store/events.h"

@@ -41,7 +41,7 @@
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
 #include "core/base/mutant.h"
-#include "exchange/exchange.h"
+#include "exchange/config_generation.h"
 #include "observe/metrics.h"
 
 #define SECRET_LOOK_US USECS_PER_SEC

@@ -41,7 +41,6 @@
 #include "database/lock_refusals.h"
 #include "database/relations.h"
 #include "database/row.h"
-#include "exchange/exchange.h"
 
 #define PGW_OLD_VERSIONS 32
 

@@ -21,6 +21,7 @@
 #include "base/new_id.h"
 #include "core/base/money.h"
 #include "core/base/uuid7.h"
+#include "exchange/taken_slots.h"
 #include "observe/alerts.h"
 #include "observe/metrics.h"
 #include "store/tables.h"

@@ -16,7 +16,7 @@
 #include "bank_call/bank_lanes.h"
 #include "core/connector/connector.h"
 #include "database/batch.h"
-#include "exchange/exchange.h"
+#include "exchange/slots.h"
 
 typedef struct PgwCallCard PgwCallCard; /* echoed_card.c */
 

@@ -12,6 +12,7 @@
 
 #include "bank_call/echoed_card.h"
 #include "core/base/none_if_empty.h"
+#include "exchange/slots.h"
 #include "http/http.h"
 #include "observe/alerts.h"
 

@@ -8,7 +8,7 @@
 
 #include "bank_call/call.h"
 #include "core/connector/connector.h"
-#include "exchange/exchange.h"
+#include "exchange/slots.h"
 
 extern void pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r); /* with the rendering */
 extern void pgw_echo_forget(PgwCall *call);                        /* wipes */

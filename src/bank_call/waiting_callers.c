@@ -14,7 +14,7 @@
 #include "utils/memutils.h"
 
 #include "bank_call/waiting_callers.h"
-#include "exchange/exchange.h"
+#include "exchange/taken_slots.h"
 
 typedef struct Waiter
 {

@@ -28,6 +28,7 @@
 #include "core/payment/charge_rules.h"
 #include "database/caller_locks.h"
 #include "database/row.h"
+#include "exchange/caller_slot.h"
 #include "exchange/commit_signal.h"
 #include "exchange/exchange.h"
 #include "outcome/record_decision.h"

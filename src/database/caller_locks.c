@@ -25,7 +25,6 @@
 #include "core/base/mutant.h"
 #include "database/caller_locks.h"
 #include "database/table_locks_internal.h"
-#include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
 
 #define PATIENCE_MS 2000 /* of a caller who cannot step back */

@@ -12,7 +12,6 @@
 
 #include "database/lock_refusals.h"
 #include "database/table_locks_internal.h"
-#include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
 
 #define REFUSAL_RECENT_MS 5000 /* so long after the last refusal the worker counts as refused */

@@ -28,7 +28,6 @@
 #include "database/lock_refusals.h"
 #include "database/table_locks_internal.h"
 #include "database/worker_locks.h"
-#include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
 
 #define LINGER_MS 20

@@ -50,7 +50,7 @@
 #include "database/extension.h"
 #include "database/relations.h"
 #include "ddl/drop_guard.h"
-#include "exchange/exchange.h"
+#include "exchange/signal_ring.h"
 #include "restore/pause.h"
 
 

@@ -13,7 +13,6 @@
 #include "miscadmin.h"
 #include "storage/lwlock.h"
 
-#include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
 #include "restore/pause.h"
 

@@ -40,7 +40,8 @@
 #include "ddl/drop_guard.h"
 #include "ddl/utility_hook.h"
 #include "exchange/exchange.h"
-#include "exchange/exchange_shmem.h"
+#include "exchange/signal_ring.h"
+#include "exchange/worker_entries.h"
 
 #define MAX_WISHES 16
 #define STEP_ASIDE_MS 5000

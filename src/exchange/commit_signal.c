@@ -17,7 +17,7 @@
 
 #include "core/pacing/fair_turns.h"
 #include "exchange/commit_signal.h"
-#include "exchange/exchange.h"
+#include "exchange/signal_ring.h"
 
 #define BATCH 64
 

@@ -20,8 +20,9 @@
 #include "utils/guc.h"
 
 #include "base/shared_memory.h"
-#include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
+#include "exchange/slots_internal.h"
+#include "exchange/worker_entries.h"
 
 int pgw_max_waiting = 512;
 int pgw_role_max_waiting = 10000;

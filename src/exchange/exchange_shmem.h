@@ -1,8 +1,11 @@
 /*
- * exchange_shmem.h - layout of the exchange's shared memory; for exchange/, launcher.c,
- * utility_hook.c and the locks on tables (database/) alone
+ * exchange_shmem.h - shared memory between the callers' backends and the workers: its layout
  *
- * Owns: the struct definitions and the internal functions that need the lock held.
+ * Owns: the slots by which process_payment() hands a request (card included) to its database's
+ * worker, one PgwWorkerEntry per database, and each entry's ring of signals.  Only exchange/,
+ * launcher.c, extension_created.c and the locks on tables (database/) look into it; others call
+ * what the other headers of this room declare.  Nothing depends on a signal arriving: the recovery
+ * scan finds the same things later.
  *
  * pgw_lock (one LWLock) protects every field of PgwShared, PgwWorkerEntry and PgwSlotHeader except
  * `generation` and `changing`, which are atomic. A slot's body is not locked: it belongs to the
@@ -27,42 +30,18 @@
 #include "storage/lwlock.h"
 
 #include "exchange/exchange.h"
+#include "exchange/signal_ring.h"
+#include "exchange/slots.h"
+#include "exchange/wake.h"
+#include "exchange/worker_entries.h"
 
 #define PGW_MAX_DATABASES 64
 #define PGW_RING_SIZE 4096
-#define PGW_NO_PROC (-1)
 #define PGW_NO_SLOT (-1)
 #define PGW_MAX_COVERS \
 	8 /* tables that callers in flight have locked: three, and a partition for each month they \
 		 began in */
 #define PGW_SHARES 1024
-
-/*
- *                 launcher starts            attach
- *      DOWN ------------------> STARTING ------------> RUNNING
- *       ^  ^                     |     |                 |  |
- *       |  +-- gone, or refused -+     +-> NO_EXTENSION <-+  |
- *       +------------------- detach -------------------------+
- *      NO_EXTENSION -> UNUSED (the launcher forgets it) or DOWN (CREATE EXTENSION asks for another
- *      look)
- */
-typedef enum PgwEntryState
-{
-	PGW_ENTRY_UNUSED = 0,
-	PGW_ENTRY_DOWN,        /* no worker; to be started at next_start */
-	PGW_ENTRY_STARTING,    /* registered, has not attached yet */
-	PGW_ENTRY_RUNNING,     /* pid and procno are its worker's */
-	PGW_ENTRY_NO_EXTENSION /* a worker looked and found none */
-} PgwEntryState;
-
-/* How the last worker has ended. */
-typedef enum PgwWorkerEnd
-{
-	PGW_WORKER_END_NONE = 0,   /* there was none */
-	PGW_WORKER_END_TERMINATED, /* by SIGTERM */
-	PGW_WORKER_END_BY_ITSELF,  /* it was asked to step aside */
-	PGW_WORKER_END_FAILED      /* an error, or it did not get as far as to attach */
-} PgwWorkerEnd;
 
 /* A table that callers have locked, and the worker for them: caller_locks.c, worker_locks.c. */
 typedef struct PgwCover
@@ -167,41 +146,8 @@ extern PgwShared *pgw_shared;
 extern PgwSlotBody *pgw_bodies;
 extern LWLock *pgw_lock;
 
-/* --- slots.c --- */
-extern void pgw_slots_init(void); /* when shared memory is created */
-extern int pgw_my_procno(void);
-/* where it counts, after the lock is released; PGW_NO_PROC: nobody */
-extern void pgw_wake_procno(int procno);
-
-/*
- * Lock held: what a leaving worker leaves behind. recorded -> BankUnknown, not recorded ->
- * REQUESTED, abandoned -> FREE.
- */
-extern void pgw_slots_release_taken(int entry);
-
-/*
- * Lock held: answer every REQUESTED slot of the entry with an error; with taken also the TAKEN ones
- * (the worker only).
- */
-extern void pgw_slots_fail(int entry, const char *error_code, bool taken);
-
-/* --- worker_entries.c --- */
-extern int pgw_entry_find(Oid dboid, bool create); /* lock held; -1: none, or no room */
-extern void pgw_entry_set_state(PgwWorkerEntry *entry, PgwEntryState state); /* lock held */
-extern void pgw_entry_died(PgwWorkerEntry *entry); /* lock held: -> DOWN, with the back-off */
-extern bool pgw_entry_forget(int entry); /* lock held: -> UNUSED, unless somebody needs it */
-extern void pgw_wake_worker(int entry);  /* lock held */
-extern void pgw_wake_launcher(void);     /* lock held: poke */
-extern void pgw_entries_init(void);      /* when shared memory is created */
-
-/*
- * utility_hook.c: one wish counted on a database's entry. false: there is no entry, nothing to
- * wish.
- */
-extern bool pgw_entry_hold(Oid dboid);
-extern void pgw_entry_unhold(Oid dboid, bool gone);
-extern bool pgw_entry_empty(Oid dboid); /* is its worker out of the ProcArray? */
-extern bool pgw_entry_drop_begin(Oid dboid);
-extern void pgw_entry_drop_end(Oid dboid);
+/* Held by me?  For the functions that are called with it. */
+#define PGW_ASSERT_LOCKED() Assert(LWLockHeldByMe(pgw_lock))
+#define PGW_ASSERT_LOCKED_FOR_WRITING() Assert(LWLockHeldByMeInMode(pgw_lock, LW_EXCLUSIVE))
 
 #endif

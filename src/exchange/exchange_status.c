@@ -9,8 +9,8 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
-#include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
+#include "exchange/exchange_status.h"
 
 static const char *
 paused_name(PgwPause paused)

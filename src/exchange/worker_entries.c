@@ -1,14 +1,10 @@
 /*
- * worker_entries.c - one entry per database: its worker, its ring of signals, and what others wish
- * of it
+ * worker_entries.c - one entry per database: its worker, and what others wish of it
  *
- * Owns: the state of the entries (diagram in exchange_shmem.h), rings, holds, the configuration
- * generation.  pgw_lock protects all of it but the generation.  Who changes what: the launcher DOWN
- * -> STARTING and back, and forgets entries; the worker attaches and detaches itself;
- * utility_hook.c counts holds and drops; any backend may create an entry (DOWN), which asks the
- * launcher to look.
- *
- * Signals are hints.  A ring that is full drops them and sets rescan; so does a worker that starts.
+ * Owns: the state of the entries (diagram in worker_entries.h), and holds.  pgw_lock protects all
+ * of it.  Who changes what: the launcher DOWN -> STARTING and back, and forgets entries; the worker
+ * attaches and detaches itself; utility_hook.c counts holds and drops; any backend may create an
+ * entry (DOWN), which asks the launcher to look.
  */
 #include "postgres.h"
 
@@ -18,8 +14,9 @@
 #include "storage/procarray.h"
 #include "utils/timestamp.h"
 
-#include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
+#include "exchange/slots_internal.h"
+#include "exchange/worker_entries.h"
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_LONGEST_MS 60000
@@ -44,23 +41,25 @@ pgw_entries_init(void)
 	}
 }
 
-static int
-worker_procno(int entry)
+int
+pgw_entry_worker(int entry)
 {
 	const PgwWorkerEntry *e = &pgw_shared->entries[entry];
 
+	PGW_ASSERT_LOCKED();
 	return e->state == PGW_ENTRY_RUNNING ? e->procno : PGW_NO_PROC;
 }
 
 void
 pgw_wake_worker(int entry)
 {
-	pgw_wake_procno(worker_procno(entry));
+	pgw_wake_procno(pgw_entry_worker(entry));
 }
 
 void
 pgw_wake_launcher(void)
 {
+	PGW_ASSERT_LOCKED_FOR_WRITING();
 	pgw_shared->launcher_poked = true;
 	pgw_wake_procno(pgw_shared->launcher_procno);
 }
@@ -68,6 +67,7 @@ pgw_wake_launcher(void)
 void
 pgw_entry_set_state(PgwWorkerEntry *entry, PgwEntryState state)
 {
+	PGW_ASSERT_LOCKED_FOR_WRITING();
 	entry->state = state;
 	entry->since = GetCurrentTimestamp();
 	if (state != PGW_ENTRY_RUNNING)
@@ -79,6 +79,7 @@ pgw_entry_find(Oid dboid, bool create)
 {
 	int unused = -1;
 
+	PGW_ASSERT_LOCKED();
 	for (int i = 0; i < PGW_MAX_DATABASES; i++)
 	{
 		if (pgw_shared->entries[i].dboid == dboid)
@@ -89,6 +90,7 @@ pgw_entry_find(Oid dboid, bool create)
 	if (!create || unused < 0)
 		return -1;
 
+	PGW_ASSERT_LOCKED_FOR_WRITING();
 	pgw_shared->nentries++;
 	pgw_shared->entries[unused].dboid = dboid;
 	pgw_entry_set_state(&pgw_shared->entries[unused], PGW_ENTRY_DOWN);
@@ -100,6 +102,7 @@ pgw_entry_forget(int entry)
 {
 	PgwWorkerEntry *e = &pgw_shared->entries[entry];
 
+	PGW_ASSERT_LOCKED_FOR_WRITING();
 	if (e->state == PGW_ENTRY_RUNNING || e->state == PGW_ENTRY_STARTING || e->slots > 0 ||
 		e->holds > 0 || e->dropping > 0 || e->check)
 		return false;
@@ -121,6 +124,7 @@ pgw_entry_died(PgwWorkerEntry *entry)
 	TimestampTz now = GetCurrentTimestamp();
 	long delay = 0;
 
+	PGW_ASSERT_LOCKED_FOR_WRITING();
 	if (entry->holds == 0)
 	{
 		if (entry->state == PGW_ENTRY_RUNNING &&
@@ -135,6 +139,12 @@ pgw_entry_died(PgwWorkerEntry *entry)
 }
 
 /* ---------------------------------------------------------------- the worker's side */
+
+int
+pgw_entry_attached(void)
+{
+	return attached;
+}
 
 void
 pgw_exchange_told_to_end(void)
@@ -244,31 +254,6 @@ pgw_exchange_set_paused(PgwPause pause)
 	LWLockRelease(pgw_lock);
 }
 
-int
-pgw_exchange_signals(PgwSignal *out, int max, bool *rescan)
-{
-	int n = 0;
-
-	*rescan = false;
-	if (attached < 0)
-		return 0;
-	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	{
-		PgwWorkerEntry *entry = &pgw_shared->entries[attached];
-
-		while (n < max && entry->ring_count > 0)
-		{
-			out[n++] = entry->ring[entry->ring_head];
-			entry->ring_head = (entry->ring_head + 1) % PGW_RING_SIZE;
-			entry->ring_count--;
-		}
-		*rescan = entry->rescan;
-		entry->rescan = false;
-	}
-	LWLockRelease(pgw_lock);
-	return n;
-}
-
 PgwEntryWish
 pgw_exchange_wish(void)
 {
@@ -346,97 +331,6 @@ pgw_exchange_paused(Oid dboid)
 		paused = pgw_shared->entries[e].paused;
 	LWLockRelease(pgw_lock);
 	return paused;
-}
-
-void
-pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n)
-{
-	int worker = PGW_NO_PROC;
-	int e;
-
-	if (!pgw_exchange_available() || n <= 0)
-		return;
-	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	e = pgw_entry_find(dboid, false);
-	if (e >= 0)
-	{
-		PgwWorkerEntry *entry = &pgw_shared->entries[e];
-
-		for (int i = 0; i < n; i++)
-		{
-			if (entry->ring_count >= PGW_RING_SIZE)
-			{
-				entry->rescan = true;
-				break;
-			}
-			entry->ring[(entry->ring_head + entry->ring_count) % PGW_RING_SIZE] = signals[i];
-			entry->ring_count++;
-		}
-		worker = worker_procno(e);
-	}
-	LWLockRelease(pgw_lock);
-	pgw_wake_procno(worker);
-}
-
-bool
-pgw_exchange_rescan(Oid dboid)
-{
-	bool running = false;
-	int e;
-
-	if (!pgw_exchange_available())
-		return false;
-	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	e = pgw_entry_find(dboid, false);
-	if (e >= 0)
-	{
-		pgw_shared->entries[e].rescan = true;
-		running = pgw_shared->entries[e].state == PGW_ENTRY_RUNNING;
-		pgw_wake_worker(e);
-	}
-	LWLockRelease(pgw_lock);
-	return running;
-}
-
-uint64
-pgw_exchange_generation(void)
-{
-	return pgw_exchange_available() ? pg_atomic_read_u64(&pgw_shared->generation) : 0;
-}
-
-void
-pgw_exchange_begin_config_change(void)
-{
-	if (pgw_exchange_available())
-		pg_atomic_fetch_add_u32(&pgw_shared->changing, 1);
-}
-
-void
-pgw_exchange_end_config_change(void)
-{
-	if (pgw_exchange_available())
-		pg_atomic_fetch_sub_u32(&pgw_shared->changing, 1);
-}
-
-bool
-pgw_exchange_config_is_changing(void)
-{
-	return pgw_exchange_available() && pg_atomic_read_u32(&pgw_shared->changing) > 0;
-}
-
-void
-pgw_exchange_bump_generation(void)
-{
-	int e;
-
-	if (!pgw_exchange_available())
-		return;
-	pg_atomic_fetch_add_u64(&pgw_shared->generation, 1);
-	LWLockAcquire(pgw_lock, LW_SHARED);
-	e = pgw_entry_find(MyDatabaseId, false);
-	if (e >= 0)
-		pgw_wake_worker(e);
-	LWLockRelease(pgw_lock);
 }
 
 /* ---------------------------------------------------------------- utility_hook.c's side */

@@ -48,7 +48,6 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
-#include "exchange/exchange.h"
 #include "exchange/exchange_shmem.h"
 #include "launcher/launcher.h"
 

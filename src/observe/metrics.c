@@ -25,7 +25,7 @@
 
 #include "base/shared_memory.h"
 #include "core/base/error_codes.h"
-#include "exchange/exchange.h"
+#include "exchange/exchange_status.h"
 #include "observe/metrics_shmem.h"
 #include "store/events.h"
 #include "store/tables.h"

@@ -35,7 +35,7 @@
 #include "base/schedule.h"
 #include "card_guard/card_loggers.h"
 #include "database/lock_refusals.h"
-#include "exchange/exchange.h"
+#include "exchange/exchange_status.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
 #include "quota/quota.h"

@@ -15,7 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
-#include "exchange/exchange.h"
+#include "exchange/exchange_status.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
 #include "sql_function/access_grants.h"

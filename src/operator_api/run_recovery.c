@@ -13,7 +13,7 @@
 #include "storage/latch.h"
 #include "utils/timestamp.h"
 
-#include "exchange/exchange.h"
+#include "exchange/signal_ring.h"
 #include "observe/metrics.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/raise_error.h"

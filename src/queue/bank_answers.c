@@ -37,6 +37,7 @@
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
+#include "exchange/taken_slots.h"
 #include "http/http.h"
 #include "queue/bank_answers.h"
 #include "queue/due_attempts.h"

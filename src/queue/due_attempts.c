@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/base/uuid7.h"
+#include "exchange/signal_ring.h"
 #include "observe/alerts.h"
 #include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"

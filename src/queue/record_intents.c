@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/payment/charge_rules.h"
+#include "exchange/taken_slots.h"
 #include "outcome/record_decision.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"

@@ -27,6 +27,7 @@
 #include "base/debug_points.h"
 #include "base/new_id.h"
 #include "core/base/mutant.h"
+#include "exchange/taken_slots.h"
 #include "http/http.h"
 #include "queue/bank_answers.h"
 #include "queue/send_calls.h"

@@ -27,6 +27,7 @@
 #include "core/base/mutant.h"
 #include "core/base/none_if_empty.h"
 #include "core/payment/charge_rules.h"
+#include "exchange/taken_slots.h"
 #include "queue/record_intents.h"
 #include "queue/take_requests.h"
 #include "store/events.h"

@@ -46,7 +46,8 @@
 
 #include "core/base/mutant.h"
 #include "database/table_locks.h"
-#include "exchange/exchange.h"
+#include "exchange/why_paused.h"
+#include "exchange/worker_entries.h"
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"
 

@@ -11,7 +11,9 @@
 #include "utils/json.h"
 
 #include "core/base/error_codes.h"
-#include "exchange/exchange.h"
+#include "exchange/exchange_status.h"
+#include "exchange/why_paused.h"
+#include "exchange/worker_entries.h"
 #include "sql_function/raise_error.h"
 
 static int

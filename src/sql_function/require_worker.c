@@ -8,6 +8,7 @@
 #include "miscadmin.h"
 
 #include "exchange/exchange.h"
+#include "exchange/worker_entries.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/require_worker.h"
 

@@ -35,7 +35,7 @@
 #include "core/card/card_text.h"
 #include "core/connector/connector.h"
 #include "core/state/state_machine.h"
-#include "exchange/exchange.h"
+#include "exchange/config_generation.h"
 #include "sql_function/raise_error.h"
 
 #define ERRCODE_PGW_VALIDATION MAKE_SQLSTATE('P', 'W', '4', '0', '0')

@@ -1,0 +1,29 @@
+/*
+ * wake.c - waking a process that waits on its latch
+ *
+ * Owns nothing.  In shared memory stands the number of a process, which stays valid to set a latch
+ * with when that process has ended: then another one may wake for nothing.
+ */
+#include "postgres.h"
+
+#include "storage/latch.h"
+#include "storage/proc.h"
+
+#include "exchange/wake.h"
+
+int
+pgw_my_procno(void)
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProcNumber;
+#else
+	return MyProc->pgprocno;
+#endif
+}
+
+void
+pgw_wake_procno(int procno)
+{
+	if (procno != PGW_NO_PROC)
+		SetLatch(&ProcGlobal->allProcs[procno].procLatch);
+}
