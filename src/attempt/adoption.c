@@ -198,6 +198,7 @@ pgw_adopt_for_submitted(PgwAttempt *attempt, PgwStep *step)
 	PgwPayment p;
 	bool busy = false;
 
+	Assert(attempt->place.held && attempt->status == PGW_CREATED && !attempt->taken_by_worker);
 	if (PGW_MUTATED(CLAIM))
 		return false;
 	if (!pgw_store_earlier_attempt(attempt->client_request_id, attempt->merchant, &earlier) ||

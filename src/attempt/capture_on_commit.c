@@ -65,11 +65,12 @@ void
 pgw_step_capture(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwOperationFacts facts;
-	PgwDecision d;
 	PgwPayment p;
 	PgwBank *bank;
 	const char *reason;
 
+	Assert(attempt->place.held && attempt->status == PGW_SAVED &&
+		   attempt->kind == PGW_KIND_PAYMENT);
 	/* no next attempt: just saved, or being sent when a worker ended */
 	if (attempt->next_step_at > pgw_now())
 		return;
@@ -99,9 +100,7 @@ pgw_step_capture(PgwAttempt *attempt, PgwStep *step)
 			break;
 		case PGW_OPERATION_REVIEW:
 			/* the payment stays authorized, its amount reserved: that much is certain */
-			pgw_charge_review(PGW_SAVED, "outcome_unknown", reason, &d);
-			attempt->next_step_at = attempt->watch_until = 0;
-			pgw_record_decision(attempt, NULL, &d, operation_name, NULL);
+			pgw_step_review(attempt, "outcome_unknown", reason, operation_name, 0);
 			break;
 	}
 }
@@ -168,6 +167,7 @@ pgw_answer_capture(PgwCall *call, PgwAttempt *attempt)
 	bool busy = false;
 	bool locked = pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy);
 
+	Assert(attempt->place.held && attempt->status == PGW_SAVED);
 	if (!locked && !pgw_store_payment_by_id(&attempt->payment_id, &p))
 		elog(ERROR, "the payments row of a saved payment is not there");
 	pgw_step_operation_input(call, attempt, &p, PGW_OP_CAPTURE, &in);

@@ -102,6 +102,7 @@ bool
 pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps,
 							  bool amount_in_doubt, const PgwAnswer *shown)
 {
+	Assert(attempt->place.held);
 	attempt->step_tries = attempt->refund_keys_used = 0;
 	new_key(attempt);
 	return choose_operation(attempt, caps, amount_in_doubt, shown);
@@ -113,14 +114,10 @@ make_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op)
 {
 	PgwCallParams params;
 
-	memset(&params, 0, sizeof(params));
+	pgw_step_params_about_charge(attempt, &params);
 	params.currency = refund_currency(attempt);
 	if (op == PGW_OP_REFUND)
 		params.amount = refund_amount(attempt);
-	params.merchant = attempt->merchant;
-	params.reference = attempt->reference;
-	params.original_ref = attempt->bank_key;
-	params.bank_reference = attempt->bank_reference;
 	if (!pgw_step_call(attempt, step, bank, op,
 					   attempt->refund_key != NULL ? attempt->refund_key : attempt->bank_key,
 					   &params))
@@ -135,11 +132,7 @@ make_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op)
 static void
 give_to_review(PgwAttempt *attempt, const char *reason)
 {
-	PgwDecision d;
-
-	pgw_charge_review(attempt->status, "refund_refused", reason, &d);
-	attempt->next_step_at = attempt->watch_until = 0;
-	pgw_record_decision(attempt, NULL, &d, attempt->refund_operation, NULL);
+	pgw_step_review(attempt, "refund_refused", reason, attempt->refund_operation, 0);
 }
 
 void
@@ -151,6 +144,7 @@ pgw_step_rolled_back(PgwAttempt *attempt, PgwStep *step)
 	PgwDecision d;
 	PgwBank *bank;
 
+	Assert(attempt->place.held && attempt->status == PGW_BANK_APPROVED);
 	/*
 	 * Taken over after a restore (pgw.resume_after_restore): who called, and how that ended, is not
 	 * known here.
@@ -227,6 +221,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	PgwCapabilities caps;
 	PgwBank *bank;
 
+	Assert(attempt->place.held && attempt->status == PGW_REFUNDING);
 	/* no next attempt: it was being sent when a worker ended */
 	if (attempt->next_step_at > pgw_now())
 		return;
@@ -280,44 +275,44 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	}
 }
 
-void
-pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
+static void
+get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities *caps,
+		  PgwCompensationInput *in)
 {
-	PgwCompensationInput in;
-	PgwCompensationDecision d;
-	PgwCapabilities caps;
-	bool first = attempt->step_tries == 0;
+	memset(in, 0, sizeof(*in));
+	in->op = call->op;
+	in->operation = operation_of(attempt);
+	in->in_doubt = call->in_doubt;
+	in->pending = attempt->pending_at_bank;
+	in->amount = in->operation == PGW_OP_REFUND ? refund_amount(attempt) : 0;
+	in->currency = refund_currency(attempt);
+	in->charged = attempt->amount;
+	in->transport = call->transport;
+	in->answer = &call->answer;
+	in->caps = caps;
+	in->keys_used = attempt->refund_keys_used;
+	in->max_keys = refund_max_attempts;
+	in->not_found_counts =
+		pgw_capabilities_not_found_counts(in->caps, pgw_schedule_age_s(attempt->refund_asked_at));
+}
 
-	memset(&in, 0, sizeof(in));
-	in.op = call->op;
-	in.operation = operation_of(attempt);
-	in.in_doubt = call->in_doubt;
-	in.pending = attempt->pending_at_bank;
-	in.amount = in.operation == PGW_OP_REFUND ? refund_amount(attempt) : 0;
-	in.currency = refund_currency(attempt);
-	in.charged = attempt->amount;
-	in.transport = call->transport;
-	in.answer = &call->answer;
-	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
-	in.caps = &caps;
-	in.keys_used = attempt->refund_keys_used;
-	in.max_keys = refund_max_attempts;
-	in.not_found_counts =
-		pgw_capabilities_not_found_counts(in.caps, pgw_schedule_age_s(attempt->refund_asked_at));
-	pgw_compensation_result(&in, &d);
-
-	call->differs = d.excess;
-	attempt->next_step_at = 0;
-	if (!d.at_once)
-		/* a look that leads straight on belongs to the try that it allows */
-		attempt->step_tries++;
-	if (call->op == in.operation)
+/* What the answer says of the request that it answers. */
+static void
+note_asked(const PgwCall *call, PgwAttempt *attempt, PgwBankOp operation)
+{
+	if (call->op == operation)
 		attempt->refund_asked_at = pgw_now(); /* until now it could have been done */
 	/* what is not understood says nothing against what was understood before */
 	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE &&
 		call->answer.outcome != PGW_OUT_UNKNOWN)
 		attempt->pending_at_bank = call->answer.outcome == PGW_OUT_PENDING;
-	switch (d.next)
+}
+
+/* The request, and its key: done, never taken, or of no use any more. */
+static void
+end_request(PgwAttempt *attempt, const PgwCompensationInput *in, const PgwCompensationDecision *d)
+{
+	switch (d->next)
 	{
 		case PGW_COMPENSATION_DONE:
 			/*
@@ -327,11 +322,11 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 			if (attempt->abandoned_at == 0)
 				attempt->next_step_at = pgw_now();
 			attempt->watch_until = 0;
-			if (in.operation == PGW_OP_REFUND)
-				pgw_step_watch_refund_begin(attempt, in.caps);
+			if (in->operation == PGW_OP_REFUND)
+				pgw_step_watch_refund_begin(attempt, in->caps);
 			break;
 		case PGW_COMPENSATION_AGAIN:
-			if (!d.at_once)
+			if (!d->at_once)
 				attempt->refund_key_used_at = 0; /* that request was never taken */
 			break;
 		case PGW_COMPENSATION_ANEW:
@@ -343,35 +338,69 @@ pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
 		case PGW_COMPENSATION_STOP:
 			break;
 	}
-	if (d.operation != in.operation && d.operation != PGW_NOPS)
-		attempt->refund_operation = pstrdup(pgw_op_name(d.operation));
-	if (d.amount != 0)
+}
+
+/* How, and how much, it is given back from here on. */
+static void
+change_operation(const PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *in,
+				 const PgwCompensationDecision *d)
+{
+	if (d->operation != in->operation && d->operation != PGW_NOPS)
+		attempt->refund_operation = pstrdup(pgw_op_name(d->operation));
+	if (d->amount != 0)
 	{
 		/*
 		 * looked up, and in the currency that the bank names now: its first answer may have named
 		 * another, in which it takes no refund
 		 */
-		attempt->approved_amount = d.amount;
+		attempt->approved_amount = d->amount;
 		if (call->answer.currency[0] != '\0')
 			attempt->approved_currency = pstrdup(call->answer.currency);
 	}
+}
+
+static void
+plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *in,
+			   const PgwCompensationDecision *d, bool first)
+{
+	bool now = d->at_once || (first && d->next == PGW_COMPENSATION_FIND_OUT);
+
+	/*
+	 * What a look-up did not tell, the same key may, while the bank remembers it; or another
+	 * try, where nothing is in doubt.
+	 */
+	if (d->lookup_inconclusive && (!call->in_doubt || operation_of(attempt) == PGW_OP_CANCEL ||
+								   pgw_capabilities_key_remembered(
+									   in->caps, pgw_schedule_age_s(attempt->refund_key_used_at))))
+		call->lookup_inconclusive = now = true;
+
+	attempt->next_step_at =
+		now ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+}
+
+void
+pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt)
+{
+	PgwCompensationInput in;
+	PgwCompensationDecision d;
+	PgwCapabilities caps;
+	bool first = attempt->step_tries == 0;
+
+	Assert(attempt->place.held && attempt->status == PGW_REFUNDING);
+	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
+	get_input(call, attempt, &caps, &in);
+	pgw_compensation_result(&in, &d);
+
+	call->differs = d.excess;
+	attempt->next_step_at = 0;
+	if (!d.at_once)
+		/* a look that leads straight on belongs to the try that it allows */
+		attempt->step_tries++;
+	note_asked(call, attempt, in.operation);
+	end_request(attempt, &in, &d);
+	change_operation(call, attempt, &in, &d);
 	if (d.decision.state == PGW_REFUNDING)
-	{
-		bool now = d.at_once || (first && d.next == PGW_COMPENSATION_FIND_OUT);
-
-		/*
-		 * What a look-up did not tell, the same key may, while the bank remembers it; or another
-		 * try, where nothing is in doubt.
-		 */
-		if (d.lookup_inconclusive &&
-			(!call->in_doubt || operation_of(attempt) == PGW_OP_CANCEL ||
-			 pgw_capabilities_key_remembered(in.caps,
-											 pgw_schedule_age_s(attempt->refund_key_used_at))))
-			call->lookup_inconclusive = now = true;
-
-		attempt->next_step_at =
-			now ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
-	}
+		plan_next_step(call, attempt, &in, &d, first);
 	else if (d.next != PGW_COMPENSATION_DONE)
 		attempt->watch_until = 0;
 	call->has_next_step = d.at_once || attempt->next_step_at != 0;

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "utils/timestamp.h"
 
 #include "attempt/capture_on_commit.h"
@@ -44,6 +45,8 @@ pgw_attempt_next_step(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwRecordResult result = PGW_RECORD_NOTHING_LEFT;
 
+	Assert(attempt->place.held && IsTransactionState() &&
+		   !pgw_call_under_way(&attempt->transaction_id));
 	if (attempt->kind != PGW_KIND_PAYMENT)
 	{
 		pgw_step_operation(attempt, step);
@@ -106,6 +109,7 @@ pgw_attempt_take_answer(PgwCall *call, PgwAttempt *attempt)
 {
 	bool payment = attempt->kind == PGW_KIND_PAYMENT;
 
+	Assert(attempt->place.held && IsTransactionState() && !call->in_transfer);
 	if (!payment || attempt->status == PGW_SAVED || attempt->status == PGW_REFUNDING ||
 		attempt->status == PGW_COMPLETED)
 		pgw_charge_id_check_subject(call, attempt);

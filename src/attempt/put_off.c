@@ -52,21 +52,16 @@ is_watched(const PgwAttempt *attempt)
 static void
 give_to_review(PgwAttempt *attempt, PgwStep *step, const char *why)
 {
-	PgwDecision d;
 	const char *code = attempt->status != PGW_BANK_UNKNOWN ? "follow_up_impossible"
 					   : pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE
 														   : "outcome_unknown";
-
-	pgw_charge_review(attempt->status, code, why, &d);
-	attempt->watch_until = 0;
 
 	/*
 	 * the payments row of a charge is written next; an operation's keeps its claim, as it may have
 	 * been done
 	 */
-	attempt->next_step_at = attempt->kind == PGW_KIND_PAYMENT ? pgw_now() : 0;
 	step->next_step_now = attempt->kind == PGW_KIND_PAYMENT;
-	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
+	pgw_step_review(attempt, code, why, NULL, step->next_step_now ? pgw_now() : 0);
 }
 
 /* The time is up. */
@@ -95,6 +90,7 @@ pgw_put_off(PgwAttempt *attempt, PgwStep *step, const char *why, TimestampTz whe
 	TimestampTz now = pgw_now();
 	TimestampTz until;
 
+	Assert(attempt->place.held);
 	attempt->put_off_since =
 		pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
 	attempt->put_off_reason = pstrdup(why);

@@ -86,12 +86,11 @@ pgw_step_operation_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBa
 	PgwCallParams params;
 	char charge[33];
 
-	memset(&params, 0, sizeof(params));
 	pgw_uuid_to_hex32(p->transaction_id.data, charge);
-	params.currency = attempt->currency;
+	pgw_step_params_about_charge(attempt, &params);
 	if (op == PGW_OP_CAPTURE || op == PGW_OP_REFUND)
 		params.amount = attempt->amount;
-	params.merchant = attempt->merchant;
+	/* the charge is the attempt's that the payments row names, and that can be another one */
 	params.reference = p->reference;
 	params.original_ref = charge;
 	params.bank_reference = p->bank_reference;
@@ -236,18 +235,6 @@ complete(PgwAttempt *attempt)
 
 /* ---------------------------------------------------------------- steps */
 
-static void
-record_lost(PgwAttempt *attempt, PgwStep *step)
-{
-	PgwDecision d;
-
-	pgw_charge_lost(&d);
-	attempt->step_tries = 0;
-	attempt->next_step_at = attempt->bank_asked_at = pgw_now();
-	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
-	step->next_step_now = true;
-}
-
 /*
  * Nothing was done, and nobody has been able to get it done for so long: the caller may ask again,
  * or otherwise.
@@ -262,6 +249,8 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reaso
 	PgwPayment p;
 	bool busy = false;
 
+	Assert(attempt->place.held && attempt->status == PGW_CREATED &&
+		   attempt->kind != PGW_KIND_PAYMENT);
 	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 	{
 		step->try_later = true;
@@ -344,7 +333,6 @@ static void
 find_out(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwOperationFacts facts;
-	PgwDecision d;
 	PgwPayment p;
 	PgwBank *bank;
 	const char *reason;
@@ -374,9 +362,7 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 			break;
 		case PGW_OPERATION_REVIEW:
 			/* its claim on the payment stays: it may have been done */
-			pgw_charge_review(attempt->status, "outcome_unknown", reason, &d);
-			attempt->next_step_at = attempt->watch_until = 0;
-			pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
+			pgw_step_review(attempt, "outcome_unknown", reason, pgw_kind_name(attempt->kind), 0);
 			tell_review(attempt);
 			break;
 	}
@@ -385,11 +371,13 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 void
 pgw_step_operation(PgwAttempt *attempt, PgwStep *step)
 {
+	Assert(attempt->place.held && attempt->kind != PGW_KIND_PAYMENT);
+
 	switch (attempt->status)
 	{
 		case PGW_CREATED:
 			if (attempt->taken_by_worker && attempt->next_step_at == 0)
-				record_lost(attempt, step);
+				pgw_step_lost(attempt, step, pgw_kind_name(attempt->kind));
 			else
 				send_first(attempt, step);
 			break;
@@ -480,6 +468,8 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 	bool locked = pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy);
 	bool ends;
 
+	Assert(attempt->place.held && attempt->kind != PGW_KIND_PAYMENT &&
+		   (attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN));
 	if (!locked)
 		get_payment(attempt, &p);
 	pgw_step_operation_input(call, attempt, &p, pgw_operation_op(attempt->kind), &in);

@@ -14,6 +14,8 @@
 
 #include "attempt/put_off.h"
 #include "attempt/step.h"
+#include "core/payment/charge_rules.h"
+#include "outcome/record_decision.h"
 #include "base/clock.h"
 #include "core/base/uuid7.h"
 #include "store/tables.h"
@@ -23,6 +25,7 @@
 void
 pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when)
 {
+	Assert(attempt->place.held);
 	attempt->next_step_at = when;
 	pgw_store_update_attempt(attempt);
 }
@@ -134,6 +137,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	const char *code = NULL;
 	TimestampTz when;
 
+	Assert(attempt->place.held && step->call == NULL);
 	step->call =
 		pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
 	step->call->op = op;
@@ -173,4 +177,78 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	step->call = NULL;
 	not_configured(attempt, step, code, err.message);
 	return false;
+}
+
+bool
+pgw_step_charge_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const char *key)
+{
+	PgwCallParams params;
+
+	memset(&params, 0, sizeof(params));
+	params.amount = attempt->amount;
+	params.currency = attempt->currency;
+	params.token = attempt->token;
+	params.merchant = attempt->merchant;
+	params.reference = attempt->reference;
+	params.bank_fields = attempt->bank_fields;
+	return pgw_step_call(attempt, step, bank,
+						 pgw_charge_operation(attempt->capture, attempt->submitted), key, &params);
+}
+
+void
+pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params)
+{
+	memset(params, 0, sizeof(*params));
+	params->currency = attempt->currency;
+	params->merchant = attempt->merchant;
+	params->reference = attempt->reference;
+	params->original_ref = attempt->bank_key;
+	params->bank_reference = attempt->bank_reference;
+}
+
+/* ---------------------------------------------------------------- what becomes of it */
+
+void
+pgw_step_lost(PgwAttempt *attempt, PgwStep *step, const char *operation)
+{
+	PgwDecision d;
+
+	Assert(attempt->place.held && attempt->status == PGW_CREATED && attempt->taken_by_worker &&
+		   attempt->next_step_at == 0);
+	pgw_charge_lost(&d);
+	attempt->step_tries = 0;
+	attempt->next_step_at = attempt->bank_asked_at = pgw_now();
+	pgw_record_decision(attempt, NULL, &d, operation, NULL);
+	step->next_step_now = true;
+}
+
+void
+pgw_step_review(PgwAttempt *attempt, const char *code, const char *reason, const char *operation,
+				TimestampTz next_step_at)
+{
+	PgwDecision d;
+
+	Assert(attempt->place.held);
+	pgw_charge_review(attempt->status, code, reason, &d);
+	attempt->next_step_at = next_step_at;
+	attempt->watch_until = 0;
+	pgw_record_decision(attempt, NULL, &d, operation, NULL);
+}
+
+bool
+pgw_step_watch_is_over(PgwAttempt *attempt, PgwStep *step)
+{
+	if (attempt->watch_until > pgw_now())
+		return false;
+	step->unwatched = attempt->put_off_since != 0;
+	pgw_step_end_watch(attempt);
+	return true;
+}
+
+void
+pgw_step_end_watch(PgwAttempt *attempt)
+{
+	pgw_put_off_over(attempt);
+	attempt->watch_until = 0;
+	pgw_step_reschedule(attempt, 0);
 }

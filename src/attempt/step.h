@@ -72,4 +72,29 @@ extern PgwBank *pgw_step_bank(PgwAttempt *attempt, PgwStep *step, bool may_charg
 extern bool pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 						  const char *reference, PgwCallParams *params);
 
+/* The same for the charge or authorization as it was asked for, with this key. */
+extern bool pgw_step_charge_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank,
+								 const char *key);
+
+/* What a request after the charge says of it, where the charge is the attempt's own. */
+extern void pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params);
+
+/*
+ * Created, taken, and no call of it is under way: the worker that had sent it, or was about to, has
+ * ended. Its outcome is in doubt.
+ */
+extern void pgw_step_lost(PgwAttempt *attempt, PgwStep *step, const char *operation);
+
+/*
+ * A person has to decide. code: an error_code; next_step_at: when its payments row is to be
+ * written; 0: it is, or need not be.
+ */
+extern void pgw_step_review(PgwAttempt *attempt, const char *code, const char *reason,
+							const char *operation, TimestampTz next_step_at);
+
+/* The time for which it is watched after its end is over: nothing more is due then. */
+extern bool pgw_step_watch_is_over(PgwAttempt *attempt, PgwStep *step);
+/* ... or the bank has no way to be asked. */
+extern void pgw_step_end_watch(PgwAttempt *attempt);
+
 #endif

@@ -72,12 +72,7 @@ look_up(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 {
 	PgwCallParams params;
 
-	memset(&params, 0, sizeof(params));
-	params.currency = attempt->currency;
-	params.merchant = attempt->merchant;
-	params.reference = attempt->reference;
-	params.original_ref = attempt->bank_key;
-	params.bank_reference = attempt->bank_reference;
+	pgw_step_params_about_charge(attempt, &params);
 	if (!pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params))
 		return false;
 	step->call->in_doubt = true;
@@ -87,33 +82,17 @@ look_up(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 void
 pgw_step_charge_lost(PgwAttempt *attempt, PgwStep *step)
 {
-	PgwDecision d;
-
-	pgw_charge_lost(&d);
-	attempt->step_tries = 0;
-	attempt->next_step_at = attempt->bank_asked_at = pgw_now();
-	pgw_record_decision(attempt, NULL, &d,
-						pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)),
-						NULL);
-	step->next_step_now = true;
+	pgw_step_lost(attempt, step,
+				  pgw_op_name(pgw_charge_operation(attempt->capture, attempt->submitted)));
 }
 
 static void
 replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 {
 	PgwDecision d;
-	PgwCallParams params;
 	const char *key = PGW_MUTATED(KEY_REUSE) ? pgw_call_new_key() : attempt->bank_key;
 
-	memset(&params, 0, sizeof(params));
-	params.amount = attempt->amount;
-	params.currency = attempt->currency;
-	params.token = attempt->token;
-	params.merchant = attempt->merchant;
-	params.reference = attempt->reference;
-	params.bank_fields = attempt->bank_fields;
-	if (!pgw_step_call(attempt, step, bank,
-					   pgw_charge_operation(attempt->capture, attempt->submitted), key, &params))
+	if (!pgw_step_charge_call(attempt, step, bank, key))
 		return;
 	/*
 	 * after a look-up that counts nothing is in doubt but this request itself: what the bank says
@@ -133,15 +112,11 @@ replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 static void
 give_to_review(PgwAttempt *attempt, const char *reason)
 {
-	PgwDecision d;
 	PgwRecordResult result;
 
-	pgw_charge_review(attempt->status,
-					  pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE
-														: "outcome_unknown",
-					  reason, &d);
-	attempt->next_step_at = attempt->watch_until = 0;
-	pgw_record_decision(attempt, NULL, &d, NULL, NULL);
+	pgw_step_review(attempt,
+					pgw_charge_id_is_missing(attempt) ? PGW_APPROVAL_INCOMPLETE : "outcome_unknown",
+					reason, NULL, 0);
 
 	/* The payments row says so too, now or when its caller has committed. */
 	result = pgw_record_for_caller(attempt);
@@ -174,6 +149,8 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 	PgwUnknownOutcomeFacts facts;
 	const char *reason;
 
+	Assert(attempt->place.held && attempt->status == PGW_BANK_UNKNOWN &&
+		   attempt->kind == PGW_KIND_PAYMENT);
 	if (attempt->next_step_at > pgw_now())
 		return;
 	bank = pgw_step_bank(attempt, step, false);
@@ -216,10 +193,38 @@ lock_for_result(const PgwCall *call, const PgwAttempt *attempt, PgwPayment *p, b
 	return !busy;
 }
 
+/*
+ * The first look at once; then at growing distances, but not long after "not found" begins to
+ * count.
+ */
+static void
+plan_look(const PgwCall *call, PgwAttempt *attempt, bool first)
+{
+	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
+
+	attempt->step_tries = first ? 0 : attempt->step_tries + 1;
+	attempt->next_step_at =
+		first ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+	if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
+		attempt->next_step_at =
+			Min(attempt->next_step_at,
+				TimestampTzPlusMilliseconds(attempt->bank_asked_at,
+											caps->lookup_consistent_after_s * 1000));
+}
+
+/*
+ * The payments row, if the caller does not write it: who waits now may leave before it hears.
+ */
+static TimestampTz
+payment_written_at(const PgwCall *call)
+{
+	return call->slot < 0 ? pgw_now()
+						  : TimestampTzPlusMilliseconds(pgw_now(), LOOK_AFTER_CALLER_MS);
+}
+
 static void
 set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, const PgwDecision *d)
 {
-	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
 	PgwCapabilities for_it;
 	TimestampTz now = pgw_now();
 
@@ -238,29 +243,12 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 			attempt->next_step_at = pgw_record_authorization_end(attempt);
 			break;
 		case PGW_BANK_UNKNOWN:
-			/*
-			 * The first look at once; then at growing distances, but not long after "not found"
-			 * begins to count.
-			 */
-			attempt->step_tries = in->state == PGW_CREATED ? 0 : attempt->step_tries + 1;
-			attempt->next_step_at =
-				attempt->step_tries == 0
-					? now
-					: pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
-			if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
-				attempt->next_step_at =
-					Min(attempt->next_step_at,
-						TimestampTzPlusMilliseconds(attempt->bank_asked_at,
-													caps->lookup_consistent_after_s * 1000));
+			plan_look(call, attempt, in->state == PGW_CREATED);
 			break;
 		case PGW_FAILED:
-			/*
-			 * The payments row, if the caller does not write it: who waits now may leave before it
-			 * hears.  And what may turn up late.
-			 */
 			if (d->payment == PGW_PAYMENT_UNCHANGED)
-				attempt->next_step_at =
-					call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
+				attempt->next_step_at = payment_written_at(call);
+			/* and what may turn up late */
 			if ((d->not_found || in->state == PGW_BANK_UNKNOWN ||
 				 call->answer.outcome == PGW_OUT_REQUIRES_ACTION) &&
 				!PGW_MUTATED(CARD_REPLAY))
@@ -276,10 +264,8 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 			attempt->next_step_at = now;
 			break;
 		case PGW_REQUIRES_MANUAL_REVIEW:
-			/* the payments row, as with Failed */
 			if (d->payment == PGW_PAYMENT_UNCHANGED)
-				attempt->next_step_at =
-					call->slot < 0 ? now : TimestampTzPlusMilliseconds(now, LOOK_AFTER_CALLER_MS);
+				attempt->next_step_at = payment_written_at(call);
 			break;
 		default:
 			break;
@@ -315,6 +301,35 @@ replay_tells(const PgwCall *call, const PgwAttempt *attempt)
 										  &facts);
 }
 
+static void
+get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
+{
+	in->kind = attempt->kind;
+	in->state = attempt->status;
+	in->op = call->op;
+	in->in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
+	in->not_found_counts =
+		pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
+										  pgw_schedule_age_s(attempt->bank_asked_at));
+	in->capture = attempt->capture;
+	in->submitted = attempt->submitted;
+	in->amount = attempt->amount;
+	in->currency = attempt->currency;
+	in->transport = call->transport;
+	in->answer = &call->answer;
+}
+
+/* Until now it could have charged; and did the bank fail over it? */
+static void
+note_asked(const PgwCall *call, PgwAttempt *attempt)
+{
+	if (call->op == PGW_OP_LOOKUP_CHARGE)
+		return;
+	attempt->bank_asked_at = pgw_now();
+	attempt->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED &&
+							   call->answer.outcome == PGW_OUT_UNKNOWN && call->http_status >= 500;
+}
+
 void
 pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 {
@@ -323,21 +338,11 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	PgwDecision d;
 	bool payment_free;
 
+	Assert(attempt->place.held && attempt->kind == PGW_KIND_PAYMENT &&
+		   (attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN));
 	memset(&in, 0, sizeof(in));
 	payment_free = lock_for_result(call, attempt, &p, &in.payment_locked);
-	in.kind = attempt->kind;
-	in.state = attempt->status;
-	in.op = call->op;
-	in.in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
-	in.not_found_counts =
-		pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
-										  pgw_schedule_age_s(attempt->bank_asked_at));
-	in.capture = attempt->capture;
-	in.submitted = attempt->submitted;
-	in.amount = attempt->amount;
-	in.currency = attempt->currency;
-	in.transport = call->transport;
-	in.answer = &call->answer;
+	get_input(call, attempt, &in);
 	if (!pgw_charge_id_claim(call, attempt, &in))
 	{
 		call->row_was_busy = true;
@@ -375,13 +380,7 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 		call->row_was_busy = true;
 		return;
 	}
-	if (call->op != PGW_OP_LOOKUP_CHARGE)
-	{
-		attempt->bank_asked_at = pgw_now(); /* until now it could have charged */
-		attempt->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED &&
-								   call->answer.outcome == PGW_OUT_UNKNOWN &&
-								   call->http_status >= 500;
-	}
+	note_asked(call, attempt);
 	set_next_step(call, attempt, &in, &d);
 	call->lookup_inconclusive = call->answer.other_reference && replay_tells(call, attempt);
 	if (call->resend_allowed || call->lookup_inconclusive)
@@ -395,20 +394,15 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 void
 pgw_step_charge_failed(PgwAttempt *attempt, PgwStep *step)
 {
-	TimestampTz now = pgw_now();
 	const PgwCapabilities *caps;
 	PgwBank *bank;
 
-	if (attempt->next_step_at == 0 || attempt->next_step_at > now)
+	Assert(attempt->place.held && attempt->status == PGW_FAILED &&
+		   attempt->kind == PGW_KIND_PAYMENT);
+	if (attempt->next_step_at == 0 || attempt->next_step_at > pgw_now())
 		return;
-	if (attempt->watch_until == 0 || attempt->watch_until <= now)
-	{
-		step->unwatched = attempt->put_off_since != 0;
-		pgw_put_off_over(attempt);
-		attempt->watch_until = 0;
-		pgw_step_reschedule(attempt, 0);
+	if (pgw_step_watch_is_over(attempt, step))
 		return;
-	}
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
@@ -419,12 +413,7 @@ pgw_step_charge_failed(PgwAttempt *attempt, PgwStep *step)
 		/* Nobody will authenticate it here: make sure that nobody can elsewhere. */
 		PgwCallParams params;
 
-		memset(&params, 0, sizeof(params));
-		params.currency = attempt->currency;
-		params.merchant = attempt->merchant;
-		params.reference = attempt->reference;
-		params.original_ref = attempt->bank_key;
-		params.bank_reference = attempt->bank_reference;
+		pgw_step_params_about_charge(attempt, &params);
 		/* a request of its own; it may be repeated, so the key is not kept */
 		(void) pgw_step_call(attempt, step, bank, PGW_OP_CANCEL, pgw_call_new_key(), &params);
 	}
@@ -484,6 +473,7 @@ pgw_answer_late_charge(PgwCall *call, PgwAttempt *attempt)
 {
 	const PgwAnswer *a = &call->answer;
 
+	Assert(attempt->place.held && attempt->status == PGW_FAILED);
 	if (call->op == PGW_OP_LOOKUP_CHARGE && call->transport == PGW_TRANSPORT_ANSWERED &&
 		a->outcome == PGW_OUT_APPROVED && !a->voided &&
 		!(a->captured > 0 && a->refunded >= a->captured))

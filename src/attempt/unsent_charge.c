@@ -49,31 +49,17 @@ expire(PgwAttempt *attempt, PgwStep *step)
 	pgw_record_decision(attempt, locked && p.status == PGW_PAY_PENDING ? &p : NULL, &d, NULL, NULL);
 }
 
-/* step->call := the charge or authorization, as it was asked for. */
-static bool
-make_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
+void
+pgw_step_charge_record_intent(PgwAttempt *attempt, bool begins, const char *switched_from,
+							  PgwBankOp op)
 {
-	PgwCallParams params;
-
-	memset(&params, 0, sizeof(params));
-	params.amount = attempt->amount;
-	params.currency = attempt->currency;
-	params.token = attempt->token;
-	params.merchant = attempt->merchant;
-	params.reference = attempt->reference;
-	params.bank_fields = attempt->bank_fields;
-	return pgw_step_call(attempt, step, bank,
-						 pgw_charge_operation(attempt->capture, attempt->submitted),
-						 attempt->bank_key, &params);
-}
-
-static void
-record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
-{
-	PgwEvent events[2];
+	PgwEvent events[3];
 	int n = 0;
 
 	memset(events, 0, sizeof(events));
+	if (begins)
+		events[n++] = (PgwEvent){
+			.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED};
 	if (switched_from != NULL)
 		events[n++] = (PgwEvent){
 			.type = PGW_EV_BANK_SWITCHED,
@@ -83,7 +69,13 @@ record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
 	events[n++] =
 		(PgwEvent){.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
 	for (int i = 0; i < n; i++)
-		events[i].operation = pgw_op_name(step->call->op);
+		events[i].operation = pgw_op_name(op);
+	pgw_store_advance(attempt, begins, events, n);
+}
+
+static void
+record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
+{
 	attempt->bank_version = pgw_config_version_of(step->call->bank);
 	attempt->taken_by_worker = true;
 	attempt->next_step_at = 0;
@@ -91,7 +83,7 @@ record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
 	attempt->bank_asked_at = pgw_now();
 	if (attempt->bank_key_used_at == 0)
 		attempt->bank_key_used_at = attempt->bank_asked_at;
-	pgw_store_advance(attempt, false, events, n);
+	pgw_step_charge_record_intent(attempt, false, switched_from, step->call->op);
 }
 
 static PgwBank *
@@ -127,7 +119,7 @@ take(PgwAttempt *attempt, PgwStep *step)
 			bank = b;
 		}
 	}
-	if (make_call(attempt, step, bank))
+	if (pgw_step_charge_call(attempt, step, bank, attempt->bank_key))
 		record_intent(attempt, step, from);
 }
 
@@ -136,6 +128,7 @@ pgw_step_charge_submitted(PgwAttempt *attempt, PgwStep *step)
 {
 	TimestampTz now = pgw_now();
 
+	Assert(attempt->place.held && attempt->status == PGW_CREATED && !attempt->taken_by_worker);
 	if (attempt->next_step_at == 0 || attempt->next_step_at > now)
 		return;
 	if (attempt->expires_at != 0 && attempt->expires_at <= now)
@@ -197,7 +190,7 @@ pgw_step_charge_give_up(PgwAttempt *attempt, PgwStep *step, const char *reason)
 {
 	PgwDecision d;
 
-	Assert(attempt->status == PGW_CREATED &&
+	Assert(attempt->place.held && attempt->status == PGW_CREATED &&
 		   (!attempt->taken_by_worker || attempt->next_step_at != 0));
 
 	pgw_charge_refused(&d);
@@ -215,6 +208,8 @@ pgw_step_charge_retry(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwBank *bank;
 
+	Assert(attempt->place.held && attempt->status == PGW_CREATED && attempt->taken_by_worker &&
+		   attempt->next_step_at != 0);
 	if (attempt->next_step_at > pgw_now())
 		return;
 	if (!wanted_at(attempt, NULL, pgw_now()))
@@ -225,7 +220,7 @@ pgw_step_charge_retry(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, true);
 	if (bank == NULL)
 		return;
-	if (make_call(attempt, step, bank))
+	if (pgw_step_charge_call(attempt, step, bank, attempt->bank_key))
 	{
 		step->call->awaited = !attempt->submitted;
 		record_intent(attempt, step, NULL);

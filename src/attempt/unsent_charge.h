@@ -22,4 +22,11 @@ extern void pgw_step_charge_give_up(PgwAttempt *attempt, PgwStep *step, const ch
  */
 extern bool pgw_step_charge_plan_retry(PgwCall *call, PgwAttempt *attempt, PgwDecision *d);
 
+/*
+ * BankProcessingStarted: from its commit on the charge counts as sent. begins: the attempt is not
+ * in the table yet. switched_from: the bank that was chosen, where another takes it; else NULL.
+ */
+extern void pgw_step_charge_record_intent(PgwAttempt *attempt, bool begins,
+										  const char *switched_from, PgwBankOp op);
+
 #endif

@@ -56,39 +56,29 @@ pgw_step_watch_refund_begin(PgwAttempt *attempt, const PgwCapabilities *caps)
 void
 pgw_step_watch_refund(PgwAttempt *attempt, PgwStep *step)
 {
-	TimestampTz now = pgw_now();
 	PgwCallParams params;
 	PgwPayment p;
 	PgwBank *bank;
 	char charge[33];
 
-	if (attempt->next_step_at == 0 || attempt->next_step_at > now || attempt->watch_until == 0)
+	Assert(attempt->place.held &&
+		   (attempt->status == PGW_REFUNDED ||
+			(attempt->status == PGW_COMPLETED && attempt->kind != PGW_KIND_PAYMENT)));
+	if (attempt->next_step_at == 0 || attempt->next_step_at > pgw_now() ||
+		attempt->watch_until == 0)
 		return;
-	if (attempt->watch_until <= now)
-	{
-		step->unwatched = attempt->put_off_since != 0;
-		pgw_put_off_over(attempt);
-		attempt->watch_until = 0;
-		pgw_step_reschedule(attempt, 0);
+	if (pgw_step_watch_is_over(attempt, step))
 		return;
-	}
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
 	if (!pgw_connector_capabilities(bank->connector)->lookup_refund)
 	{
-		pgw_put_off_over(attempt);
 		/* the bank could not be read when the refund was done, and shows none */
-		attempt->watch_until = 0;
-		pgw_step_reschedule(attempt, 0);
+		pgw_step_end_watch(attempt);
 		return;
 	}
-	memset(&params, 0, sizeof(params));
-	params.currency = attempt->currency;
-	params.merchant = attempt->merchant;
-	params.reference = attempt->reference;
-	params.original_ref = attempt->bank_key;
-	params.bank_reference = attempt->bank_reference;
+	pgw_step_params_about_charge(attempt, &params);
 	if (attempt->kind == PGW_KIND_REFUND)
 	{
 		/* the charge that it gave back a part of */
@@ -142,6 +132,10 @@ take_reversal(PgwCall *call, PgwAttempt *attempt)
 void
 pgw_answer_watched_refund(PgwCall *call, PgwAttempt *attempt)
 {
+	Assert(attempt->place.held &&
+		   (attempt->status == PGW_REFUNDED ||
+			(attempt->status == PGW_COMPLETED && attempt->kind != PGW_KIND_PAYMENT)));
+
 	if (call->transport == PGW_TRANSPORT_ANSWERED && call->answer.outcome == PGW_OUT_DECLINED)
 	{
 		call->row_was_busy = !take_reversal(call, attempt);
@@ -223,6 +217,8 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 	PgwPayment p;
 	PgwBank *bank;
 
+	Assert(attempt->place.held && attempt->status == PGW_COMPLETED &&
+		   attempt->kind == PGW_KIND_PAYMENT);
 	if (attempt->next_step_at == 0 || attempt->next_step_at > pgw_now())
 		return;
 	if (!pgw_store_payment_by_id(&attempt->payment_id, &p) || !can_expire(attempt, &p))
@@ -245,12 +241,7 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 			pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));
 		return;
 	}
-	memset(&params, 0, sizeof(params));
-	params.currency = attempt->currency;
-	params.merchant = attempt->merchant;
-	params.reference = attempt->reference;
-	params.original_ref = attempt->bank_key;
-	params.bank_reference = attempt->bank_reference;
+	pgw_step_params_about_charge(attempt, &params);
 	(void) pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params);
 }
 
@@ -263,6 +254,8 @@ pgw_answer_watched_authorization(PgwCall *call, PgwAttempt *attempt)
 		call->transport == PGW_TRANSPORT_ANSWERED &&
 		((a->outcome == PGW_OUT_APPROVED && a->captured >= 0) || a->outcome == PGW_OUT_DECLINED);
 
+	Assert(attempt->place.held && attempt->status == PGW_COMPLETED &&
+		   attempt->kind == PGW_KIND_PAYMENT);
 	if (told && pgw_store_payment_by_id(&attempt->payment_id, &p))
 	{
 		if (a->outcome == PGW_OUT_APPROVED && a->captured > p.captured_amount &&

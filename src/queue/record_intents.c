@@ -28,6 +28,7 @@
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
+#include "core/base/none_if_empty.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/taken_slots.h"
 #include "outcome/record_decision.h"
@@ -90,28 +91,6 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->created_at = attempt->updated_at = attempt->bank_key_used_at;
 }
 
-static void
-record_intent(PgwAttempt *attempt, const PgwCall *call)
-{
-	PgwEvent events[3];
-	int n = 0;
-
-	memset(events, 0, sizeof(events));
-	events[n++] =
-		(PgwEvent){.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED};
-	if (call->switched_from[0] != '\0')
-		events[n++] = (PgwEvent){
-			.type = PGW_EV_BANK_SWITCHED,
-			.from = PGW_CREATED,
-			.to = PGW_CREATED,
-			.extra = psprintf("\"from_bank\": %s", pgw_store_json_string(call->switched_from))};
-	events[n++] =
-		(PgwEvent){.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
-	for (int i = 0; i < n; i++)
-		events[i].operation = pgw_op_name(call->op);
-	pgw_store_advance(attempt, true, events, n);
-}
-
 /* No bank that could take it is called just now. */
 static void
 record_refusal(PgwAttempt *attempt, const PgwCall *call)
@@ -148,7 +127,8 @@ request_apply(PgwBatchItem *item)
 	if (call->refused)
 		record_refusal(&attempt, call);
 	else
-		record_intent(&attempt, call);
+		pgw_step_charge_record_intent(&attempt, true, pgw_none_if_empty(call->switched_from),
+									  call->op);
 	PGW_DEBUG_POINT("intent_apply");
 }
 
@@ -193,6 +173,7 @@ request_committed(PgwBatchItem *item)
 {
 	PgwCall *call = (PgwCall *) item;
 
+	Assert(InterruptHoldoffCount > 0);
 	if (call->skipped)
 		pgw_call_answer_error(call, "internal_error",
 							  ""); /* nobody reads it: the slot becomes free */
