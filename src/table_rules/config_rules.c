@@ -1,0 +1,457 @@
+/*
+ * config_rules.c - the rules of the configuration tables, whoever writes: a bad row is refused with
+ * an error that says where it is bad
+ *
+ * Owns: whether the transaction in progress has changed the configuration.  The processes that keep
+ * the configuration in memory learn of a change when it has committed.
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "lib/stringinfo.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/jsonb.h"
+#include "utils/rel.h"
+#include "utils/timestamp.h"
+
+#include "bank/bank_config.h"
+#include "base/debug_points.h"
+#include "core/base/money.h"
+#include "core/card/card_text.h"
+#include "core/connector/connector.h"
+#include "exchange/config_generation.h"
+#include "sql_function/raise_error.h"
+#include "table_rules/trigger_row.h"
+
+PG_FUNCTION_INFO_V1(pgw_check_connector);
+PG_FUNCTION_INFO_V1(pgw_check_bank);
+PG_FUNCTION_INFO_V1(pgw_config_changed);
+
+static bool config_changed = false; /* by the transaction in progress */
+
+/* SELECT EXISTS (...) with one text argument. */
+static bool
+row_exists(const char *sql, const char *arg)
+{
+	Oid types[1] = {TEXTOID};
+	Datum values[1];
+	bool isnull;
+	bool found;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	values[0] = CStringGetTextDatum(arg);
+	if (SPI_execute_with_args(sql, 1, types, values, NULL, false, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not look up %s", arg);
+	found = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return found;
+}
+
+/* Built-in connectors are the extension scripts' alone. */
+static void
+refuse_builtin(HeapTuple old, HeapTuple new, TupleDesc desc)
+{
+	if (old != NULL && pgw_trigger_bool(old, desc, "builtin"))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PGW_RULE),
+			 errmsg("connector \"%s\" is built in and cannot be changed",
+					pgw_trigger_text(old, desc, "name")),
+			 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+			 errhint(
+				 "Insert a copy of its definition under another name, and change the copy. See docs/connectors.md.")));
+	if (new != NULL && pgw_trigger_bool(new, desc, "builtin"))
+		ereport(ERROR, (errcode(ERRCODE_PGW_RULE),
+						errmsg("a connector of your own cannot be marked as built in"),
+						errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+						errhint("Leave builtin out: dumps leave built-in connectors out.")));
+}
+
+/* The document compiles, and holds no card number. */
+static void
+check_definition(HeapTuple new, TupleDesc desc)
+{
+	char *name = pgw_trigger_text(new, desc, "name");
+	bool isnull;
+	Datum value = pgw_trigger_value(new, desc, "definition", &isnull);
+	Jsonb *definition;
+	char *json;
+	PgwConnectorError err;
+	PgwConnector *compiled;
+
+	if (isnull)
+		return; /* NOT NULL says so */
+	definition = DatumGetJsonbP(value);
+	json = JsonbToCString(NULL, &definition->root, VARSIZE(definition));
+	memset(&err, 0, sizeof(err));
+	compiled = pgw_connector_compile(json, strlen(json), &err);
+	if (compiled == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PGW_VALIDATION),
+				 errmsg("connector \"%s\" is not valid", name ? name : ""),
+				 errdetail_internal(
+					 "[%s]", pgw_arg_fault(NULL, "definition", "invalid_format",
+										   psprintf("at %s: %s",
+													err.pointer[0] ? err.pointer : "the top level",
+													err.message))),
+				 errhint("docs/connectors.md describes the document.")));
+	if (pgw_card_in_json(NULL, json, strlen(json)) != PGW_FOUND_NOTHING)
+	{
+		pgw_connector_free(compiled);
+		ereport(ERROR,
+				(errcode(ERRCODE_PGW_VALIDATION), errmsg("the connector is not valid"),
+				 errdetail_internal("[%s]", pgw_arg_fault(NULL, "definition",
+														  "card_number_in_stored_field", NULL)),
+				 errhint("docs/security.md says what is taken for a card number.")));
+	}
+	if (pgw_connector_warning(compiled) != NULL)
+		ereport(WARNING, (errmsg("connector \"%s\": not every lost answer can be found out",
+								 name ? name : ""),
+						  errdetail("%s", pgw_connector_warning(compiled)),
+						  errhint("docs/connectors.md describes what the look-ups must name.")));
+	pgw_connector_free(compiled);
+}
+
+/*
+ * BEFORE INSERT, UPDATE or DELETE ON connectors FOR EACH ROW: the document compiles; built-in rows
+ * are the extension scripts' alone.
+ */
+Datum
+pgw_check_connector(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = pgw_trigger_context(fcinfo);
+	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	HeapTuple old = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? NULL : trigdata->tg_trigtuple;
+	HeapTuple new = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event)   ? trigdata->tg_trigtuple
+					: TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
+																  : NULL;
+
+	if (!creating_extension)
+		refuse_builtin(old, new, desc);
+	if (old != NULL && (new == NULL || !pgw_trigger_same(old, new, desc, "name")) &&
+		row_exists(
+			"SELECT EXISTS (SELECT FROM pgw.banks WHERE connector OPERATOR(pg_catalog.=) $1)",
+			pgw_trigger_text(old, desc, "name")))
+		ereport(ERROR,
+				(errcode(ERRCODE_PGW_RULE),
+				 errmsg("connector \"%s\" is used by a bank", pgw_trigger_text(old, desc, "name")),
+				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+				 errhint("Give the banks in pgw.banks another connector first.")));
+
+	if (new != NULL)
+		check_definition(new, desc);
+	return PointerGetDatum(new ? new : old);
+}
+
+/* Does the URL name this machine itself, beyond doubt? */
+static bool
+host_is_loopback(const char *host)
+{
+	struct in_addr v4;
+	struct in6_addr v6;
+
+	if (pg_strcasecmp(host, "localhost") == 0)
+		return true;
+	if (inet_pton(AF_INET, host, &v4) == 1)
+		return (ntohl(v4.s_addr) >> 24) == 127;
+	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
+}
+
+/* NULL, or what is wrong with it. */
+static const char *
+url_fault(const char *url)
+{
+	const char *rest;
+	const char *end;
+	const char *port;
+	char *host;
+	bool tls;
+
+	if (pg_strncasecmp(url, "https://", 8) == 0)
+	{
+		tls = true;
+		rest = url + 8;
+	}
+	else if (pg_strncasecmp(url, "http://", 7) == 0)
+	{
+		tls = false;
+		rest = url + 7;
+	}
+	else
+		return "must begin with https://";
+	if (strlen(url) > 2000)
+		return "is longer than 2000 bytes";
+
+	for (const char *p = url; *p; p++)
+	{
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f ||
+			strchr("\"<>\\^`{|}", *p) != NULL)
+			return "contains a character that a URL cannot have";
+	}
+	if (strchr(rest, '@') != NULL)
+		return "must not contain a user or password: name a secret file instead";
+	if (strpbrk(rest, "?#") != NULL)
+		return "must not contain a query or fragment";
+
+	end = rest + strcspn(rest, "/");
+	if (*rest == '[')
+	{
+		struct in6_addr v6;
+		const char *close = memchr(rest, ']', end - rest);
+
+		if (close == NULL)
+			return "has no valid host";
+		host = pnstrdup(rest + 1, close - rest - 1);
+		port = close + 1;
+		if (inet_pton(AF_INET6, host, &v6) != 1)
+			return "has no valid host";
+	}
+	else
+	{
+		port = memchr(rest, ':', end - rest);
+		if (port == NULL)
+			port = end;
+		host = pnstrdup(rest, port - rest);
+		if (*host == '\0' ||
+			strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
+				strlen(host))
+			return "has no valid host";
+	}
+	if (port < end)
+	{
+		int number = 0;
+		const char *p = port + 1;
+
+		if (*port != ':' || p == end || end - p > 5)
+			return "has no valid port";
+		for (; p < end; p++)
+		{
+			if (*p < '0' || *p > '9')
+				return "has no valid port";
+			number = number * 10 + (*p - '0');
+		}
+		if (number < 1 || number > 65535)
+			return "has no valid port";
+	}
+	if (!tls && !host_is_loopback(host))
+		return "must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])";
+	return NULL;
+}
+
+static const char *
+secret_fault(const char *name)
+{
+	if (*name == '\0' || *name == '.' || strlen(name) > 255 ||
+		strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") !=
+			strlen(name))
+		return "must be the name of a file in pgw.secrets_dir: letters, digits, '.', '_' and '-', not beginning with '.'";
+	return NULL;
+}
+
+static void
+fault(StringInfo faults, const char *field, const char *message)
+{
+	appendStringInfo(faults, "%s%s", faults->len > 0 ? ", " : "",
+					 pgw_arg_fault(NULL, field, "invalid_format", message));
+}
+
+static void
+check_timeout(StringInfo faults, HeapTuple tuple, TupleDesc desc, const char *field, int max_s)
+{
+	bool isnull;
+	Datum value = pgw_trigger_value(tuple, desc, field, &isnull);
+	Interval *interval;
+
+	if (isnull)
+		return; /* NOT NULL says so */
+	interval = DatumGetIntervalP(value);
+	if (interval->month != 0 || interval->day != 0 || interval->time < INT64CONST(10000) ||
+		interval->time > max_s * USECS_PER_SEC)
+		fault(faults, field, psprintf("must be between 10 ms and %d s", max_s));
+}
+
+static void
+check_currencies(StringInfo faults, HeapTuple tuple, TupleDesc desc)
+{
+	bool isnull;
+	Datum value = pgw_trigger_value(tuple, desc, "currencies", &isnull);
+	Datum *elems;
+	bool *nulls;
+	int n;
+
+	if (isnull)
+		return;
+	deconstruct_array(DatumGetArrayTypeP(value), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls,
+					  &n);
+	if (n == 0)
+		fault(faults, "currencies", "is empty; NULL means all");
+	for (int i = 0; i < n; i++)
+	{
+		char *code = nulls[i] ? NULL : TextDatumGetCString(elems[i]);
+
+		if (code == NULL || pgw_currency_find(code) == NULL)
+			fault(faults, "currencies",
+				  psprintf("%s is no ISO 4217 currency for payments (three capital letters)",
+						   code ? quote_literal_cstr(code) : "NULL"));
+	}
+}
+
+/* As the breakers of a bank's former version are named (bank_versions.c): "bank@3". */
+static bool
+is_like_a_version(const char *name)
+{
+	const char *at = strrchr(name, '@');
+
+	return at != NULL && at[1] != '\0' && strspn(at + 1, "0123456789") == strlen(at + 1);
+}
+
+/* What stands in the row alone: times, numbers, lists and short texts. */
+static void
+check_bank_limits(StringInfo faults, HeapTuple new, TupleDesc desc)
+{
+	char *scope = pgw_trigger_text(new, desc, "token_scope");
+	char *account = pgw_trigger_text(new, desc, "account");
+	int64 in_flight = pgw_trigger_number(new, desc, "max_in_flight");
+	bool isnull;
+	Datum settings = pgw_trigger_value(new, desc, "settings", &isnull);
+
+	check_timeout(faults, new, desc, "connect_timeout", 60);
+	check_timeout(faults, new, desc, "request_timeout", 600);
+	if (in_flight < 1 || in_flight > 100000)
+		fault(faults, "max_in_flight", "must be between 1 and 100000");
+	check_currencies(faults, new, desc);
+	if (scope != NULL && (*scope == '\0' || strlen(scope) > 63))
+		fault(faults, "token_scope", "must be 1 to 63 bytes; NULL means this bank alone");
+	if (account != NULL && (*account == '\0' || strlen(account) > 63))
+		fault(faults, "account", "must be 1 to 63 bytes; NULL means the bank's own, by its name");
+	if (!isnull && !JB_ROOT_IS_OBJECT(DatumGetJsonbP(settings)))
+		fault(faults, "settings", "must be a JSON object");
+}
+
+static void
+check_bank(HeapTuple new, TupleDesc desc)
+{
+	StringInfoData faults;
+	const char *message;
+	char *name = pgw_trigger_text(new, desc, "name");
+	char *connector = pgw_trigger_text(new, desc, "connector");
+	char *url = pgw_trigger_text(new, desc, "base_url");
+	char *secret = pgw_trigger_text(new, desc, "secret");
+
+	initStringInfo(&faults);
+
+	/*
+	 * check_function_bodies is off while a dump is restored: banks may come before their
+	 * connectors then
+	 */
+	if (connector != NULL && check_function_bodies &&
+		!row_exists(
+			"SELECT EXISTS (SELECT FROM pgw.connectors WHERE name OPERATOR(pg_catalog.=) $1)",
+			connector))
+		fault(
+			&faults, "connector",
+			psprintf("there is no connector %s in pgw.connectors", quote_literal_cstr(connector)));
+	if (name != NULL && is_like_a_version(name))
+		fault(
+			&faults, "name",
+			"must not end with '@' and digits: so the versions of banks are named in pgw.bank_states");
+	if (url != NULL && (message = url_fault(url)) != NULL)
+		fault(&faults, "base_url", message);
+	if (secret != NULL && (message = secret_fault(secret)) != NULL)
+		fault(&faults, "secret", message);
+	check_bank_limits(&faults, new, desc);
+	if (faults.len > 0)
+		ereport(ERROR, (errcode(ERRCODE_PGW_VALIDATION),
+						errmsg("bank \"%s\" is not valid", name ? name : ""),
+						errdetail_internal("[%s]", faults.data),
+						errhint("docs/sql-reference.md describes the columns of pgw.banks.")));
+}
+
+/*
+ * BEFORE INSERT, UPDATE or DELETE ON banks FOR EACH ROW: every fault at once.  What attempts were
+ * sent under stays in pgw.bank_versions.
+ */
+Datum
+pgw_check_bank(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = pgw_trigger_context(fcinfo);
+	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	HeapTuple old = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event) ? NULL : trigdata->tg_trigtuple;
+	HeapTuple new = TRIGGER_FIRED_BY_INSERT(trigdata->tg_event)   ? trigdata->tg_trigtuple
+					: TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
+																  : NULL;
+
+	if (new != NULL)
+		check_bank(new, desc);
+	return PointerGetDatum(new ? new : old);
+}
+
+/*
+ * The bump comes after the commit, so that who reads then finds the change; from before the commit
+ * nobody trusts what was read.
+ */
+static void
+config_xact_callback(XactEvent event, void *arg)
+{
+	static bool config_changing = false;
+
+	if (!config_changed)
+		return;
+	switch (event)
+	{
+		case XACT_EVENT_PRE_COMMIT:
+			pgw_exchange_begin_config_change();
+			config_changing = true;
+			break;
+		case XACT_EVENT_PRE_PREPARE:
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("cannot PREPARE a transaction that has changed pgw's configuration")));
+			break;
+		case XACT_EVENT_COMMIT:
+			PGW_DEBUG_POINT("config_visible");
+			config_changed = false;
+			pgw_exchange_bump_generation();
+			if (config_changing)
+				pgw_exchange_end_config_change();
+			config_changing = false;
+			break;
+		case XACT_EVENT_ABORT:
+			config_changed = false;
+			if (config_changing)
+				pgw_exchange_end_config_change();
+			config_changing = false;
+			break;
+		default:
+			break;
+	}
+}
+
+/*
+ * AFTER ... FOR EACH STATEMENT on the configuration tables: tell the processes that keep it in
+ * memory, when it has committed.
+ */
+Datum
+pgw_config_changed(PG_FUNCTION_ARGS)
+{
+	static bool registered = false;
+
+	pgw_trigger_context(fcinfo);
+	if (!registered)
+	{
+		RegisterXactCallback(config_xact_callback, NULL);
+		registered = true;
+	}
+	config_changed = true;
+	pgw_config_invalidate();
+	return PointerGetDatum(NULL);
+}

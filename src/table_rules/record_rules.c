@@ -1,0 +1,176 @@
+/*
+ * record_rules.c - the rules of the record tables, whoever writes: legal edges, immutable identity,
+ * append-only events
+ *
+ * Owns nothing but a cache of what follows from the table of edges.  The rules judge from OLD and
+ * NEW alone, without a read, so that SSI sees nothing.
+ */
+#include "postgres.h"
+
+#include "utils/rel.h"
+
+#include "core/state/state_machine.h"
+#include "sql_function/raise_error.h"
+#include "table_rules/trigger_row.h"
+
+PG_FUNCTION_INFO_V1(pgw_refuse_change);
+PG_FUNCTION_INFO_V1(pgw_enforce_transition);
+
+/*
+ * BEFORE DELETE, UPDATE or TRUNCATE: never.  (DROP and DETACH are the owner's.)
+ */
+Datum
+pgw_refuse_change(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = pgw_trigger_context(fcinfo);
+	const char *verb = "changed";
+
+	if (TRIGGER_FIRED_BY_DELETE(trigdata->tg_event))
+		verb = "deleted";
+	else if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
+		verb = "truncated";
+	ereport(ERROR, (errcode(ERRCODE_PGW_RULE),
+					errmsg("rows of pgw.%s cannot be %s",
+						   RelationGetRelationName(trigdata->tg_relation), verb),
+					errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+					errhint("Records of payments stay; this holds for every role.")));
+}
+
+#define MAX_STEPS (4 * PGW_NSTATES) /* states have loops to themselves: no new state after that */
+
+/*
+ * Do so many events lead from one state to the other?  One update may stand for several events
+ * (events.c writes and checks each), and several may stand together on one edge, as far as it has
+ * different ones.
+ */
+static bool
+find_path(PgwKind kind, PgwState from, PgwState to, int last)
+{
+	size_t n;
+	const PgwEdge *edges = pgw_edges(&n);
+	/* the states that are reached after so many events */
+	uint32 reached[MAX_STEPS + 1] = {0};
+
+	reached[0] = UINT32_C(1) << from;
+	for (int step = 0; step < last; step++)
+	{
+		for (size_t i = 0; i < n; i++)
+		{
+			int together = 0;
+
+			if (edges[i].from == PGW_STATE_NONE ||
+				(reached[step] & (UINT32_C(1) << edges[i].from)) == 0)
+				continue;
+			for (size_t j = 0; j < n; j++)
+			{
+				if (edges[j].from == edges[i].from && edges[j].to == edges[i].to &&
+					(edges[j].kinds & PGW_KIND_BIT(kind)) != 0 && step + ++together <= last)
+					reached[step + together] |= UINT32_C(1) << edges[i].to;
+			}
+		}
+	}
+	return (reached[last] & (UINT32_C(1) << to)) != 0;
+}
+
+/* The table of edges does not change, and most updates are alike. */
+static bool
+path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
+{
+	static struct
+	{
+		bool known;
+		bool exists;
+	} paths[PGW_NKINDS][PGW_NSTATES][PGW_NSTATES][MAX_STEPS + 1];
+	int last = (int) Min(steps, MAX_STEPS);
+
+	if (!paths[kind][from][to][last].known)
+	{
+		paths[kind][from][to][last].exists = find_path(kind, from, to, last);
+		paths[kind][from][to][last].known = true;
+	}
+	return paths[kind][from][to][last].exists;
+}
+
+static char *
+step_detail(PgwState from, PgwState to, int64 steps)
+{
+	return pgw_error_detail("operation_not_allowed",
+							psprintf("\"from\": \"%s\", \"to\": \"%s\", \"steps\": " INT64_FORMAT,
+									 pgw_state_name(from), pgw_state_name(to), steps));
+}
+
+/* So many events more: can they have led from one state to the other? */
+static void
+check_steps(PgwKind kind, PgwState from, PgwState to, int64 steps)
+{
+	if (steps < 0 || (from != to && steps == 0))
+		ereport(
+			ERROR,
+			(errcode(ERRCODE_PGW_RULE),
+			 errmsg("step_order of a payment transaction must grow with every change of its state"),
+			 errdetail_internal("%s", step_detail(from, to, steps))));
+	if ((from != to || steps > 0) && !path_exists(kind, from, to, steps))
+		ereport(ERROR, (errcode(ERRCODE_PGW_RULE),
+						errmsg("a transaction of kind %s cannot go from %s to %s",
+							   pgw_kind_name(kind), pgw_state_name(from), pgw_state_name(to)),
+						errdetail_internal("%s", step_detail(from, to, steps))));
+}
+
+/*
+ * BEFORE UPDATE ON payment_transactions FOR EACH ROW: identity stays, steps only grow, states
+ * change along legal edges.
+ */
+Datum
+pgw_enforce_transition(PG_FUNCTION_ARGS)
+{
+	static const char *const identity[] = {
+		"transaction_id", "client_request_id", "merchant",      "kind",   "amount",
+		"currency",       "capture",           "final_capture", "reason", "created_at"};
+	TriggerData *trigdata = pgw_trigger_context(fcinfo);
+	HeapTuple old = trigdata->tg_trigtuple;
+	HeapTuple new = trigdata->tg_newtuple;
+	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	char *from_label;
+	char *to_label;
+	PgwState from;
+	PgwState to;
+	int kind;
+
+	if (!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
+		elog(ERROR, "enforce_transition is for UPDATE, row by row");
+
+	for (int i = 0; i < (int) lengthof(identity); i++)
+	{
+		if (!pgw_trigger_same(old, new, desc, identity[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_PGW_RULE),
+					 errmsg("column \"%s\" of a payment transaction cannot change", identity[i]),
+					 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL))));
+	}
+
+	from_label = pgw_trigger_label(old, desc, "status");
+	to_label = pgw_trigger_label(new, desc, "status");
+	from = pgw_state_parse(from_label);
+	to = pgw_state_parse(to_label);
+
+	/*
+	 * A retry takes over the attempt of a caller that is gone, with its own payments row; not what
+	 * has ended well or is given back.
+	 */
+	if (!pgw_trigger_same(old, new, desc, "payment_id") &&
+		(from == PGW_SAVED || from == PGW_COMPLETED || from == PGW_REFUNDING ||
+		 from == PGW_REFUNDED))
+		ereport(ERROR,
+				(errcode(ERRCODE_PGW_RULE),
+				 errmsg("column \"payment_id\" of a payment transaction in state %s cannot change",
+						from_label),
+				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL))));
+	kind = pgw_kind_parse(pgw_trigger_label(new, desc, "kind"));
+	if (kind < 0 || from == PGW_STATE_NONE || to == PGW_STATE_NONE)
+		elog(ERROR, "unknown state or kind of a payment transaction: %s, %s", from_label, to_label);
+
+	check_steps((PgwKind) kind, from, to,
+				pgw_trigger_number(new, desc, "step_order") -
+					pgw_trigger_number(old, desc, "step_order"));
+	return PointerGetDatum(new);
+}
