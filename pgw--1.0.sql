@@ -811,13 +811,14 @@ BEGIN
 		BEGIN
 			EXECUTE format('CREATE TABLE pgw.%I (LIKE pgw.transaction_events INCLUDING DEFAULTS INCLUDING CONSTRAINTS,
 				PRIMARY KEY (transaction_id, step_order))', part);
-			EXECUTE format('REVOKE ALL ON TABLE pgw.%I FROM PUBLIC', part);
 			EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON pgw.%I
 				FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change()', part);
 			-- ATTACH, not PARTITION OF: it does not wait for those who write events
 			EXECUTE format('ALTER TABLE pgw.transaction_events ATTACH PARTITION pgw.%I FOR VALUES FROM (%L) TO (%L)',
 				part, bounds[1], bounds[2]);
 			EXECUTE format('ALTER TABLE pgw.%I ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate', part);
+			-- default privileges would give it to others
+			PERFORM pgw.revoke_unexplained_privileges(format('pgw.%I', part)::regclass);
 			made := made + 1;
 		EXCEPTION
 			WHEN check_violation THEN
@@ -1199,70 +1200,80 @@ COMMENT ON COLUMN pgw.access_grants.merchant IS 'The merchant that it is for; an
 COMMENT ON COLUMN pgw.access_grants.granted_by IS 'The role that the session was opened as which gave it.';
 COMMENT ON COLUMN pgw.access_grants.granted_at IS 'When it was given.';
 
--- The arrays are the grid of docs/sql-reference.md.
+-- What privileges can stand on: members of the extension and, though they are none, the partitions. The row types of
+-- tables and the types of arrays have no privileges of their own.
+CREATE FUNCTION pgw.own_objects(OUT object text, OUT column_name text, OUT owner oid, OUT acl aclitem[]) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+	WITH RECURSIVE own AS (
+		SELECT d.classid, d.objid
+		FROM pg_extension x
+		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND d.deptype = 'e'
+		WHERE x.extname = 'pgw'
+		UNION
+		SELECT o.classid, i.inhrelid FROM own o JOIN pg_inherits i ON o.classid = 'pg_class'::regclass AND i.inhparent = o.objid
+	), relation AS (
+		SELECT c.oid, c.relowner, c.relacl, c.relkind,
+			CASE c.relkind WHEN 'S' THEN 'SEQUENCE ' ELSE 'TABLE ' END || c.oid::regclass AS object
+		FROM own o JOIN pg_class c ON o.classid = 'pg_class'::regclass AND c.oid = o.objid
+		WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+	)
+	SELECT r.object, NULL, r.relowner,
+		coalesce(r.relacl, acldefault(CASE r.relkind WHEN 'S' THEN 's'::"char" ELSE 'r' END, r.relowner))
+	FROM relation r
+	UNION ALL
+	SELECT r.object, a.attname::text, r.relowner, a.attacl
+	FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND NOT a.attisdropped
+	UNION ALL
+	SELECT 'FUNCTION ' || p.oid::regprocedure, NULL, p.proowner, coalesce(p.proacl, acldefault('f', p.proowner))
+	FROM own o JOIN pg_proc p ON o.classid = 'pg_proc'::regclass AND p.oid = o.objid
+	UNION ALL
+	SELECT 'TYPE ' || t.oid::regtype, NULL, t.typowner, coalesce(t.typacl, acldefault('T', t.typowner))
+	FROM own o JOIN pg_type t ON o.classid = 'pg_type'::regclass AND t.oid = o.objid
+	WHERE NOT EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)
+		AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = t.typrelid AND c.relkind <> 'c')
+	UNION ALL
+	SELECT format('SCHEMA %I', n.nspname), NULL, n.nspowner, coalesce(n.nspacl, acldefault('n', n.nspowner))
+	FROM own o JOIN pg_namespace n ON o.classid = 'pg_namespace'::regclass AND n.oid = o.objid
+$$;
+COMMENT ON FUNCTION pgw.own_objects() IS
+	'What of pgw can have privileges, as GRANT names it, with its owner and the privileges that it has.';
+
+-- The grid of docs/sql-reference.md.
+CREATE FUNCTION pgw.access_grid(OUT level text, OUT object text, OUT column_name text, OUT privilege text) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+	SELECT l.level, o.object, o.column_name, g.privilege
+	FROM (VALUES
+		('{client,operator,auditor}'::text[], 'USAGE', 'SCHEMA', NULL, '{pgw}'::text[]),
+		('{client,operator,auditor}', 'USAGE', 'TYPE', NULL,
+			'{payment_result,payment_status,transaction_status,event_type,operation_kind,capture_mode}'),
+		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{get_payment,find_payment,wait_for_payment,payment_history}'),
+		('{client}', 'EXECUTE', 'FUNCTION', NULL, '{process_payment,submit_payment,capture_payment,void_payment,refund_payment}'),
+		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{rebuild_status,check_consistency,review_actions,health,read_metrics}'),
+		('{operator}', 'EXECUTE', 'FUNCTION', NULL, '{resume_after_restore,resolve_review,run_recovery,rebind_attempts}'),
+		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
+		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,metrics,alerts}'),
+		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')
+	) g (levels, privilege, kind, column_name, names)
+	CROSS JOIN unnest(g.levels) l (level)
+	CROSS JOIN unnest(g.names) n (name)
+	JOIN pgw.own_objects() o ON o.column_name IS NOT DISTINCT FROM g.column_name
+		AND split_part(o.object, '(', 1) = concat_ws(' ', g.kind, CASE g.kind WHEN 'SCHEMA' THEN n.name ELSE 'pgw.' || n.name END)
+$$;
+COMMENT ON FUNCTION pgw.access_grid() IS 'The privileges that each level of access gives.';
+
 CREATE FUNCTION pgw.apply_access(role regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
-	read_functions CONSTANT text[] := '{get_payment,find_payment,wait_for_payment,payment_history}';
-	audit_functions CONSTANT text[] := '{rebuild_status,check_consistency,review_actions,health,read_metrics}';
-	client_functions CONSTANT text[] := '{process_payment,submit_payment,capture_payment,void_payment,refund_payment}';
-	operator_functions CONSTANT text[] := '{resume_after_restore,resolve_review,run_recovery,rebind_attempts}';
-	functions text[] := '{}';
-	views text[] := '{}';
-	levels text[] := ARRAY(SELECT DISTINCT g.level FROM pgw.access_grants g WHERE g.role = $1);
-	f regprocedure;
-	v text;
-	t regtype;
+	g record;
 BEGIN
-	IF levels <> '{}' THEN
-		functions := read_functions;
-		views := '{my_payments}';
-	END IF;
-	IF 'client' = ANY (levels) THEN
-		functions := functions || client_functions;
-	END IF;
-	IF 'operator' = ANY (levels) THEN
-		functions := functions || operator_functions;
-	END IF;
-	IF levels && '{operator,auditor}' THEN
-		functions := functions || audit_functions;
-		views := views || '{audit_transactions,audit_events,manual_reviews,metrics,alerts}';
-	END IF;
-
-	FOR f IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pgw'::regnamespace
-		AND p.proname = ANY (read_functions || audit_functions || operator_functions || client_functions) LOOP
-		IF (SELECT p.proname FROM pg_proc p WHERE p.oid = f) = ANY (functions) THEN
-			EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', f, $1);
-		ELSE
-			EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', f, $1);
-		END IF;
+	FOR g IN SELECT a.object, a.privilege || coalesce(' (' || quote_ident(a.column_name) || ')', '') AS privilege,
+			bool_or(a.level IN (SELECT r.level FROM pgw.access_grants r WHERE r.role = $1)) AS due
+		FROM pgw.access_grid() a GROUP BY a.object, a.column_name, a.privilege LOOP
+		EXECUTE format(CASE WHEN g.due THEN 'GRANT %s ON %s TO %s' ELSE 'REVOKE %s ON %s FROM %s' END, g.privilege, g.object, $1);
 	END LOOP;
-	FOREACH v IN ARRAY '{my_payments,audit_transactions,audit_events,manual_reviews,metrics,alerts}'::text[] LOOP
-		IF v = ANY (views) THEN
-			EXECUTE format('GRANT SELECT ON pgw.%I TO %s', v, $1);
-		ELSE
-			EXECUTE format('REVOKE SELECT ON pgw.%I FROM %s', v, $1);
-		END IF;
-	END LOOP;
-	FOREACH t IN ARRAY '{pgw.payment_result, pgw.payment_status, pgw.transaction_status, pgw.event_type,
-			pgw.operation_kind, pgw.capture_mode}'::regtype[] LOOP
-		IF levels <> '{}' THEN
-			EXECUTE format('GRANT USAGE ON TYPE %s TO %s', t, $1);
-		ELSE
-			EXECUTE format('REVOKE USAGE ON TYPE %s FROM %s', t, $1);
-		END IF;
-	END LOOP;
-	IF 'client' = ANY (levels) THEN
-		EXECUTE format('GRANT REFERENCES (payment_id) ON pgw.payments TO %s', $1);
-	ELSE
-		EXECUTE format('REVOKE REFERENCES (payment_id) ON pgw.payments FROM %s', $1);
-	END IF;
-	IF levels <> '{}' THEN
-		EXECUTE format('GRANT USAGE ON SCHEMA pgw TO %s', $1);
-	ELSE
-		EXECUTE format('REVOKE USAGE ON SCHEMA pgw FROM %s', $1);
-	END IF;
 END
 $$;
 COMMENT ON FUNCTION pgw.apply_access(regrole) IS
@@ -1320,6 +1331,50 @@ END
 $$;
 COMMENT ON FUNCTION pgw.revoke_access(regrole, text, text) IS
 	'Takes a level of access from a role, for a merchant, or every grant of that level when that is NULL.';
+
+-- Default privileges of the role that creates pgw, or a GRANT ON ALL TABLES, would make somebody the master of banks and
+-- payments, of whom pgw.access_grants knows nothing.
+CREATE FUNCTION pgw.unexplained_privileges(OUT object text, OUT column_name text, OUT grantee text, OUT privilege text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+	WITH due AS MATERIALIZED (
+		SELECT DISTINCT g.object, g.column_name, g.privilege, r.role::oid AS grantee
+		FROM pgw.access_grid() g JOIN pgw.access_grants r ON r.level = g.level
+	)
+	SELECT DISTINCT o.object, o.column_name, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+		CASE WHEN d.grantee IS NOT NULL THEN 'GRANT OPTION FOR ' ELSE '' END || a.privilege_type
+	FROM pgw.own_objects() o
+	CROSS JOIN LATERAL aclexplode(o.acl) a
+	LEFT JOIN due d ON d.object = o.object AND d.column_name IS NOT DISTINCT FROM o.column_name
+		AND d.privilege = a.privilege_type AND d.grantee = a.grantee
+	WHERE a.grantee <> o.owner AND (d.grantee IS NULL OR a.is_grantable)
+$$;
+COMMENT ON FUNCTION pgw.unexplained_privileges() IS
+	'The privileges on pgw''s objects that are neither their owner''s nor given by pgw.grant_access(): made by default '
+	'privileges, or by a GRANT.';
+
+-- For the end of this script and of each update script, for each new partition, and for the owner: after a restore, or
+-- when pgw.health() says so.
+CREATE FUNCTION pgw.revoke_unexplained_privileges(of_table regclass DEFAULT NULL) RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+	u record;
+	revoked bigint := 0;
+BEGIN
+	-- CASCADE: what the grantee has given to others goes with it
+	FOR u IN SELECT * FROM pgw.unexplained_privileges() p WHERE $1 IS NULL OR p.object = 'TABLE ' || $1::text LOOP
+		EXECUTE format('REVOKE %s%s ON %s FROM %s CASCADE', u.privilege,
+			' (' || quote_ident(u.column_name) || ')', u.object, u.grantee);
+		revoked := revoked + 1;
+	END LOOP;
+	RETURN revoked;
+END
+$$;
+COMMENT ON FUNCTION pgw.revoke_unexplained_privileges(regclass) IS
+	'Takes away what pgw.unexplained_privileges() shows, of one table or, when that is NULL, of all objects; returns '
+	'how many privileges.';
 
 
 -- ==================================================================================================
@@ -1454,16 +1509,29 @@ COMMENT ON FUNCTION pgw.foreign_keys_with_casts() IS
 	'The foreign keys to tables of pgw whose columns are not of exactly the types that they refer to, so that a cast '
 	'would run with the rights of pgw''s owner.';
 
--- At each statement that can make one, or change the type of its column, by whatever way. All are looked at, since an
--- ALTER of a parent changes its children, too. It looks as the owner, whoever runs the statement: nobody else may call
--- what it calls.
+-- At each statement that can make one, or change the type of its column, by whatever way: also by an ALTER of a parent
+-- of its table, or of the type that the table is of. One that this statement has nothing to do with (made while the
+-- event trigger was off) is pgw.health()'s to tell. It looks as the owner, whoever runs the statement: nobody else may
+-- call what it calls.
 CREATE FUNCTION pgw.refuse_foreign_key_casts() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 DECLARE
 	f record;
 BEGIN
-	SELECT * INTO f FROM pgw.foreign_keys_with_casts() LIMIT 1;
+	SELECT k.* INTO f
+	FROM pgw.foreign_keys_with_casts() k
+	WHERE EXISTS (
+		WITH RECURSIVE up AS (
+			SELECT k.from_table::oid AS oid
+			UNION
+			SELECT i.inhparent FROM up u JOIN pg_inherits i ON i.inhrelid = u.oid
+		)
+		SELECT FROM up u
+		JOIN pg_class c ON c.oid = u.oid
+		LEFT JOIN pg_type t ON t.oid = c.reloftype
+		JOIN pg_event_trigger_ddl_commands() e ON e.classid = 'pg_class'::regclass AND e.objid IN (c.oid, t.typrelid))
+	LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'PW422',
 			MESSAGE = format('a foreign key to %s must have columns of exactly the types that it refers to', f.to_table),
@@ -1489,22 +1557,27 @@ COMMENT ON EVENT TRIGGER pgw_refuse_foreign_key_casts IS
 -- statistics expressions, policies, rules, domains of its columns) runs as whoever writes the row: as the owner of pgw
 -- in a caller's transaction, as a superuser in the worker. So each function that it uses must be a superuser's, or
 -- SECURITY DEFINER, and so run as its own owner (docs/security.md).
-CREATE FUNCTION pgw.code_of_others(OUT on_table regclass, OUT function regprocedure, OUT owner regrole, OUT problem text)
-RETURNS SETOF record
+-- Touched is what one of the given objects is part of.
+CREATE FUNCTION pgw.code_on_tables(classids oid[], objids oid[], OUT on_table regclass, OUT function regprocedure,
+	OUT owner regrole, OUT problem text, OUT touched boolean) RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
-	WITH RECURSIVE relation AS (
-		SELECT m.objid AS oid
+	WITH RECURSIVE given AS MATERIALIZED (
+		SELECT g.classid, g.objid FROM unnest($1, $2) g (classid, objid)
+	), relation AS (
+		SELECT m.objid AS oid, (m.classid, m.objid) IN (SELECT g.classid, g.objid FROM given g) AS touched
 		FROM pg_extension x
 		JOIN pg_depend m ON m.refclassid = 'pg_extension'::regclass AND m.refobjid = x.oid AND m.deptype = 'e'
 			AND m.classid = 'pg_class'::regclass
 		WHERE x.extname = 'pgw'
 		UNION
-		SELECT i.inhrelid FROM relation r JOIN pg_inherits i ON i.inhparent = r.oid
+		SELECT i.inhrelid, r.touched OR ('pg_class'::regclass, i.inhrelid) IN (SELECT g.classid, g.objid FROM given g)
+		FROM relation r JOIN pg_inherits i ON i.inhparent = r.oid
 	), placed AS MATERIALIZED (
 		-- what stands on a table; the table itself for the types of its columns
-		SELECT r.oid AS on_table, o.classid, o.objid, o.deferred
+		SELECT r.oid AS on_table, o.classid, o.objid, o.deferred,
+			r.touched OR (o.classid, o.objid) IN (SELECT g.classid, g.objid FROM given g) AS touched
 		FROM relation r
 		CROSS JOIN LATERAL (
 			SELECT 'pg_class'::regclass, r.oid, false
@@ -1519,7 +1592,8 @@ $$
 	), uses AS MATERIALIZED (
 		-- and what that is made of, where it is neither the server's nor pgw's (objects of the extension are a
 		-- superuser's)
-		SELECT p.on_table, p.deferred, d.refclassid AS classid, d.refobjid AS objid
+		SELECT p.on_table, p.deferred, d.refclassid AS classid, d.refobjid AS objid,
+			p.touched OR (d.refclassid, d.refobjid) IN (SELECT g.classid, g.objid FROM given g) AS touched
 		FROM placed p
 		JOIN pg_depend d ON d.classid = p.classid AND d.objid = p.objid
 		WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_type'::regclass, 'pg_operator'::regclass, 'pg_opclass'::regclass,
@@ -1527,9 +1601,10 @@ $$
 			AND NOT EXISTS (SELECT FROM pg_depend m JOIN pg_extension x ON x.oid = m.refobjid AND x.extname = 'pgw'
 				WHERE m.classid = d.refclassid AND m.objid = d.refobjid AND m.refclassid = 'pg_extension'::regclass AND m.deptype = 'e')
 	), used AS (
-		SELECT u.on_table, u.deferred, u.classid, u.objid FROM uses u
+		SELECT u.on_table, u.deferred, u.classid, u.objid, u.touched FROM uses u
 		UNION
-		SELECT u.on_table, u.deferred, o.classid, o.objid
+		SELECT u.on_table, u.deferred, o.classid, o.objid,
+			u.touched OR (o.classid, o.objid) IN (SELECT g.classid, g.objid FROM given g)
 		FROM used u
 		CROSS JOIN LATERAL (
 			SELECT d.refclassid, d.refobjid FROM pg_depend d
@@ -1545,7 +1620,7 @@ $$
 		) o (classid, objid)
 	)
 	SELECT DISTINCT u.on_table::regclass, p.oid::regprocedure, p.proowner::regrole,
-		CASE WHEN NOT a.rolsuper AND NOT p.prosecdef THEN 'owner' ELSE 'search_path' END
+		CASE WHEN NOT a.rolsuper AND NOT p.prosecdef THEN 'owner' ELSE 'search_path' END, u.touched
 	FROM used u
 	JOIN pg_proc p ON u.classid = 'pg_proc'::regclass AND p.oid = u.objid
 	JOIN pg_authid a ON a.oid = p.proowner
@@ -1555,10 +1630,23 @@ $$
 		OR u.deferred AND p.prorettype = 'trigger'::regtype AND p.oid >= 16384 AND current_setting('server_version_num')::int >= 180000
 			AND (p.proconfig IS NULL OR NOT EXISTS (SELECT FROM unnest(p.proconfig) c (setting) WHERE c.setting LIKE 'search_path=%'))
 $$;
+COMMENT ON FUNCTION pgw.code_on_tables(oid[], oid[]) IS
+	'What pgw.code_of_others() shows, and whether one of these objects has part in it: the function, what it stands on, '
+	'or what lies between.';
+
+CREATE FUNCTION pgw.code_of_others(OUT on_table regclass, OUT function regprocedure, OUT owner regrole, OUT problem text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
+$$
+	SELECT c.on_table, c.function, c.owner, c.problem FROM pgw.code_on_tables('{}', '{}') c
+$$;
 COMMENT ON FUNCTION pgw.code_of_others() IS
 	'The functions that are used on tables of pgw and would run there with more rights than their owner''s, each with '
 	'the table that it is used on.';
 
+-- Only what this statement has made or altered: what stands there otherwise (made by REASSIGN OWNED or ALTER ROLE
+-- NOSUPERUSER, for which no event trigger fires, or while this one was off) is pgw.health()'s to tell, and nobody's
+-- statement about something else fails for it.
 CREATE FUNCTION pgw.refuse_code_of_others() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
@@ -1573,7 +1661,10 @@ BEGIN
 			WHERE NOT a.rolsuper OR p.proconfig IS NULL AND p.prorettype = 'trigger'::regtype) THEN
 		RETURN;
 	END IF;
-	SELECT * INTO c FROM pgw.code_of_others() LIMIT 1;
+	SELECT f.* INTO c
+	FROM (SELECT array_agg(e.classid) AS classids, array_agg(e.objid) AS objids FROM pg_event_trigger_ddl_commands() e) s
+	CROSS JOIN LATERAL pgw.code_on_tables(s.classids, s.objids) f
+	WHERE f.touched LIMIT 1;
 	IF FOUND THEN
 		RAISE EXCEPTION USING ERRCODE = 'PW422',
 			MESSAGE = format('function %s may not run on %s', c.function, c.on_table),
@@ -1890,6 +1981,11 @@ UNION ALL
 SELECT 'code_of_others', NULL, NULL, NULL,
 	jsonb_build_object('table', c.on_table::text, 'function', c.function::text, 'owner', c.owner::text, 'reason', c.problem)
 FROM pgw.code_of_others() c
+UNION ALL
+-- privileges: somebody has a privilege on an object of pgw that pgw.grant_access() has not given.
+SELECT 'privileges', NULL, NULL, NULL,
+	jsonb_strip_nulls(jsonb_build_object('object', u.object, 'column', u.column_name, 'grantee', u.grantee, 'privilege', u.privilege))
+FROM pgw.unexplained_privileges() u
 UNION ALL
 -- charge_not_claimed: an approved charge is not the attempt's in bank_references.
 SELECT 'charge_not_claimed', t.payment_id, t.transaction_id, t.merchant,
@@ -2220,7 +2316,7 @@ SELECT pg_extension_config_dump('pgw.restore_pending', '');
 
 
 -- ==================================================================================================
--- 21  The end: nothing to PUBLIC, the baseline is recorded, the launcher is woken
+-- 21  The end: nothing is anybody else's, the baseline is recorded, the launcher is woken
 -- ==================================================================================================
 
 CREATE FUNCTION pgw.extension_created() RETURNS void
@@ -2229,11 +2325,9 @@ COMMENT ON FUNCTION pgw.extension_created() IS
 	'Wakes the launcher once this transaction has committed, so that the database gets its worker: for the '
 	'extension''s script.';
 
-REVOKE ALL ON SCHEMA pgw FROM PUBLIC;
-REVOKE ALL ON ALL TABLES IN SCHEMA pgw FROM PUBLIC;
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA pgw FROM PUBLIC;
-REVOKE ALL ON TYPE pgw.transaction_status, pgw.event_type, pgw.operation_kind, pgw.capture_mode, pgw.payment_status,
-	pgw.payment_result FROM PUBLIC;
+-- Neither PUBLIC nor a role that default privileges name has anything of pgw's. An update script ends with this, too,
+-- before it records its baseline: what it has made is given away by the default privileges of whoever runs it.
+SELECT pgw.revoke_unexplained_privileges();
 
 SELECT pgw.record_baseline();
 SELECT pgw.extension_created();

@@ -467,6 +467,32 @@ check_code_of_others(Report *r)
 			: "Nothing refuses functions on pgw's tables that are no superuser's: ALTER EVENT TRIGGER pgw_refuse_code_of_others ENABLE ALWAYS.");
 }
 
+/*
+ * Privileges on pgw's objects of which pgw.access_grants knows nothing.  pg_write_all_data is one,
+ * too, though it stands on no object.
+ */
+static void
+check_privileges(Report *r)
+{
+	char *found = read_text(
+		"SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object('object', u.object, 'column', u.column_name, 'grantee', u.grantee, 'privilege', u.privilege))"
+		" ORDER BY u.grantee, u.object, u.column_name, u.privilege)::text FROM pgw.unexplained_privileges() u");
+	char *writers = read_text(
+		"SELECT jsonb_agg(a.rolname ORDER BY a.rolname)::text FROM pg_catalog.pg_authid a WHERE NOT a.rolsuper"
+		" AND a.rolname <> 'pg_write_all_data' AND pg_catalog.pg_has_role(a.oid, 'pg_write_all_data', 'MEMBER')");
+
+	detail_json(r, "unexplained", found != NULL ? found : "[]");
+	detail_json(r, "write_all_data", writers != NULL ? writers : "[]");
+	put(r, "privileges",
+		found != NULL     ? BAD
+		: writers != NULL ? WARN
+						  : FINE,
+		found != NULL
+			? "Roles have privileges on pgw's objects that pgw.grant_access() has not given them, and with them the banks or the payments: "
+			  "SELECT pgw.revoke_unexplained_privileges() takes them away; see ALTER DEFAULT PRIVILEGES for where they come from."
+			: "Members of pg_write_all_data can write pgw's tables, and send every charge elsewhere: REVOKE pg_write_all_data.");
+}
+
 /* ---------------------------------------------------------------- banks */
 
 static void
@@ -685,24 +711,59 @@ check_notify_queue(Report *r)
 		"Once it is full nobody is told of anything; payments go on.");
 }
 
+/*
+ * Those for whom others wait at a table of pgw, because they have it or were there before; NULL:
+ * nobody waits.  *age: for how many seconds the first one has waited.
+ */
+static char *
+sessions_in_the_way(double *age)
+{
+	char *sessions;
+	char *seconds;
+
+	if (SPI_execute(
+			"SELECT jsonb_agg(DISTINCT jsonb_build_object('pid', b.pid, 'role', a.usename, 'state', a.state, 'transaction_began', a.xact_start,"
+			" 'table', w.relation::pg_catalog.regclass::text, 'locks', (SELECT jsonb_agg(l.mode || CASE WHEN l.granted THEN '' ELSE ' (awaited)' END ORDER BY l.mode)"
+			" FROM pg_catalog.pg_locks l WHERE l.pid = b.pid AND l.locktype = 'relation' AND l.database = w.database AND l.relation = w.relation)))::text,"
+			" coalesce(extract(epoch FROM clock_timestamp() - min(w.waitstart)), 0)::float8::text"
+			" FROM pg_catalog.pg_locks w CROSS JOIN LATERAL unnest(pg_catalog.pg_blocking_pids(w.pid)) b (pid)"
+			" LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid WHERE w.locktype = 'relation' AND NOT w.granted"
+			" AND w.database = (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname = current_database())"
+			" AND w.relation IN (SELECT c.oid FROM pg_catalog.pg_class c WHERE c.relnamespace = 'pgw'::pg_catalog.regnamespace)",
+			true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the locks could not be looked at");
+	sessions = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	seconds = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2);
+	*age = strtod(seconds, NULL);
+	SPI_freetuptable(SPI_tuptable);
+	return sessions;
+}
+
 static void
 check_table_locks(Report *r)
 {
 	PgwTablesStatus s;
+	double refused = 0;
+	double waited;
+	char *sessions = sessions_in_the_way(&waited);
 	double age;
 
 	pgw_tables_status(&s);
-	age = s.refused_since != 0 ? (double) (GetCurrentTimestamp() - s.refused_since) / USECS_PER_SEC
-							   : 0;
+	if (s.refused_since != 0)
+		refused = (double) (GetCurrentTimestamp() - s.refused_since) / USECS_PER_SEC;
+	age = Max(refused, waited);
 	detail_number(r, "tables_locked_for_callers", s.covered);
 	detail_number(r, "transactions_that_pay", s.callers);
 	detail(r, "refused_table", OidIsValid(s.refused_table) ? get_rel_name(s.refused_table) : NULL);
-	detail_number(r, "refused_for_seconds", age);
+	detail_number(r, "refused_for_seconds", refused);
+	detail_json(r, "sessions", sessions != NULL ? sessions : "[]");
+	detail_number(r, "waited_for_seconds", waited);
 	put(r, "table_locks",
 		age > LOCKED_ERROR_S     ? BAD
 		: age > LOCKED_WARNING_S ? WARN
 								 : FINE,
-		"Somebody holds or awaits a lock on a table of pgw, or on a catalog, so that the worker lets work pass: see pg_locks and pg_blocking_pids().");
+		"Somebody holds or awaits a lock on a table of pgw, or on a catalog, so that payments wait, or the worker lets work pass: details names the sessions that "
+		"others wait for at pgw's tables (pg_terminate_backend() ends one); else see pg_locks and pg_blocking_pids().");
 }
 
 /* NULL, or what is not as CREATE EXTENSION has made it. */
@@ -860,6 +921,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	check_prepared(&r);
 	check_foreign_keys(&r);
 	check_code_of_others(&r);
+	check_privileges(&r);
 	check_banks(&r);
 	check_versions(&r);
 	check_partitions(&r);

@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(53);
+SELECT plan(58);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -95,6 +95,16 @@ SELECT throws_ok($$TRUNCATE pgw.transaction_events_default$$, NULL, NULL, 'nor a
 RESET session_replication_role;
 SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('health', 'read_metrics')
 	AND NOT proconfig @> '{"search_path=pg_catalog, pg_temp"}'), 0, 'functions that query as the owner bring their search_path');
+
+-- what grant_access() has not given
+SELECT is_empty('SELECT * FROM pgw.unexplained_privileges()', 'every privilege is explained');
+GRANT UPDATE (base_url) ON pgw.banks TO tap_client;
+SELECT is((SELECT details FROM pgw.check_consistency() WHERE check_name = 'privileges'), '{"object": "TABLE pgw.banks", "column": "base_url", "grantee": "tap_client", "privilege": "UPDATE"}'::jsonb,
+	'check_consistency() finds one that is not');
+SELECT is((SELECT status FROM pgw.health() WHERE check_name = 'privileges'), 'error', 'so does health()');
+SELECT is(pgw.revoke_unexplained_privileges(), 1::bigint, 'it is taken away');
+SELECT is_empty('SELECT * FROM pgw.unexplained_privileges()', 'and no other');
+
 SELECT lives_ok($$SELECT pgw.revoke_access('tap_client', 'client')$$, 'access can be taken back');
 
 SELECT * FROM finish();

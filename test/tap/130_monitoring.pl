@@ -65,6 +65,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		partitions
 		preloaded
 		prepared_transactions
+		privileges
 		put_off
 		queue
 		quotas
