@@ -24,6 +24,7 @@
 #include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
 #include "core/request/same_request.h"
+#include "database/find_row.h"
 #include "exchange/why_paused.h"
 #include "exchange/worker_entries.h"
 #include "outcome/record_decision.h"

@@ -9,6 +9,7 @@
 
 #include "bank/bank_config.h"
 #include "client_api/payment_result.h"
+#include "database/find_row.h"
 #include "sql_function/arguments.h"
 #include "store/tables.h"
 

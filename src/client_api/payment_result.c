@@ -15,7 +15,7 @@
 
 #include "client_api/payment_result.h"
 #include "core/base/error_codes.h"
-#include "database/row.h"
+#include "database/column_values.h"
 #include "outcome/record_decision.h"
 #include "store/tables.h"
 

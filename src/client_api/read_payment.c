@@ -21,7 +21,7 @@
 #include "client_api/pay_common.h"
 #include "client_api/payment_result.h"
 #include "core/base/uuid7.h"
-#include "database/row.h"
+#include "database/column_values.h"
 #include "exchange/commit_signal.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"

@@ -16,6 +16,7 @@
 
 #include "client_api/pay_common.h"
 #include "core/base/uuid7.h"
+#include "database/find_row.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
 #include "quota/quota.h"

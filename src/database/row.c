@@ -13,32 +13,25 @@
  */
 #include "postgres.h"
 
-#include "access/genam.h"
-#include "access/relscan.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "catalog/pg_enum.h"
-#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/nodeModifyTable.h"
-#include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "core/base/mutant.h"
 #include "database/foreign_code.h"
+#include "database/prepared_checks.h"
 #include "database/row.h"
 #include "database/table_locks.h"
 
@@ -59,37 +52,13 @@ static int nkept = 0;
 static MemoryContext keep_context = NULL; /* NULL: nothing is kept */
 static ResourceOwner keep_owner;
 
-/*
- * A table's CHECK constraints and the predicates of its partial indexes, prepared once for the life
- * of the process: the executor would parse them again for each row that is written.
- */
-typedef struct PgwExprs
-{
-	Oid relid; /* InvalidOid: void */
-	MemoryContext context;
-	ExprState **checks;
-	int npredicates;
-	Oid *indexes;
-	ExprState **predicates;
-	bool runs_foreign_code; /* a row that is written runs code of others */
-} PgwExprs;
-
-#define MAX_EXPRS 8
-
-static PgwExprs exprs[MAX_EXPRS];
-
 static void
-relation_changed(Datum arg, Oid relid)
+forget_kept(Datum arg, Oid relid)
 {
 	for (int i = 0; i < nkept; i++)
 	{
 		if (relid == InvalidOid || relid == kept[i].relid)
 			kept[i].stale = true;
-	}
-	for (int i = 0; i < MAX_EXPRS; i++)
-	{
-		if (relid == InvalidOid || relid == exprs[i].relid)
-			exprs[i].relid = InvalidOid; /* its memory goes once the place is used again */
 	}
 }
 
@@ -100,75 +69,8 @@ watch_relations(void)
 
 	if (registered)
 		return;
-	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+	CacheRegisterRelcacheCallback(forget_kept, (Datum) 0);
 	registered = true;
-}
-
-static void
-prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
-{
-	Relation rel = rri->ri_RelationDesc;
-	TupleConstr *constr = RelationGetDescr(rel)->constr;
-	MemoryContext old;
-
-	/*
-	 * a relation that is open at this moment may still have them, but none is after the transaction
-	 */
-	if (e->context != NULL)
-		MemoryContextSetParent(e->context, TopTransactionContext);
-	e->context = AllocSetContextCreate(TopMemoryContext, "pgw constraints", ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(e->context);
-	e->checks = palloc0(sizeof(ExprState *) * Max(constr != NULL ? constr->num_check : 0, 1));
-	for (int i = 0; constr != NULL && i < constr->num_check; i++)
-		e->checks[i] = ExecInitExpr(expression_planner(stringToNode(constr->check[i].ccbin)), NULL);
-	e->npredicates = 0;
-	e->indexes = palloc(sizeof(Oid) * Max(rri->ri_NumIndices, 1));
-	e->predicates = palloc(sizeof(ExprState *) * Max(rri->ri_NumIndices, 1));
-	for (int i = 0; i < rri->ri_NumIndices; i++)
-	{
-		List *predicate = rri->ri_IndexRelationInfo[i]->ii_Predicate;
-
-		if (predicate == NIL)
-			continue;
-		e->indexes[e->npredicates] = RelationGetRelid(rri->ri_IndexRelationDescs[i]);
-		e->predicates[e->npredicates++] =
-			ExecInitQual((List *) expression_planner((Expr *) copyObject(predicate)), NULL);
-	}
-	MemoryContextSwitchTo(old);
-	e->runs_foreign_code = pgw_foreign_code(rri);
-	e->relid = RelationGetRelid(rel);
-}
-
-/*
- * Give the prepared expressions to a relation that has just been opened for writing; its lock keeps
- * its description as it is.  Does a row that is written run code of others?
- */
-static bool
-lend_exprs(ResultRelInfo *rri)
-{
-	Oid relid = RelationGetRelid(rri->ri_RelationDesc);
-	PgwExprs *e = NULL;
-
-	watch_relations();
-	for (int i = 0; i < MAX_EXPRS && (e == NULL || e->relid != relid); i++)
-	{
-		if (exprs[i].relid == relid || (exprs[i].relid == InvalidOid && e == NULL))
-			e = &exprs[i];
-	}
-	if (e == NULL)
-		return pgw_foreign_code(rri); /* no place: the executor does it */
-	if (e->relid != relid)
-		prepare_exprs(e, rri);
-	pgw_check_exprs(rri) = e->checks;
-	for (int i = 0; i < rri->ri_NumIndices; i++)
-	{
-		for (int j = 0; j < e->npredicates; j++)
-		{
-			if (e->indexes[j] == RelationGetRelid(rri->ri_IndexRelationDescs[i]))
-				rri->ri_IndexRelationInfo[i]->ii_PredicateState = e->predicates[j];
-		}
-	}
-	return e->runs_foreign_code;
 }
 
 static void
@@ -204,6 +106,7 @@ void
 pgw_row_open_locked(PgwRel *r, Oid relid)
 {
 	open_common(r, relid, NoLock);
+	Assert(CheckRelationLockedByMe(r->rel, AccessShareLock, true));
 	need_snapshot(r);
 }
 
@@ -228,7 +131,7 @@ open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 	/* From here AfterTriggerEndQuery finds it, and ExecCloseResultRelations closes its indexes. */
 	r->estate->es_opened_result_relations = lappend(r->estate->es_opened_result_relations, r->rri);
 	ExecOpenIndices(r->rri, speculative);
-	r->runs_foreign_code = lend_exprs(r->rri);
+	r->runs_foreign_code = pgw_checks_lend(r->rri);
 	r->slot = table_slot_create(r->rel, NULL);
 }
 
@@ -341,133 +244,12 @@ void
 pgw_row_close_kept(void)
 {
 	while (nkept > 0)
-		close_now(&kept[--nkept].rel);
+	{
+		nkept--;
+		Assert(!kept[nkept].in_use);
+		close_now(&kept[nkept].rel);
+	}
 	pgw_row_forget_kept();
-}
-
-static void
-build_keys(Relation index, const Datum *keys, int nkeys, ScanKeyData *skeys)
-{
-	for (int i = 0; i < nkeys; i++)
-	{
-		Oid optype = index->rd_opcintype[i];
-		Oid op = get_opfamily_member(index->rd_opfamily[i], optype, optype, BTEqualStrategyNumber);
-
-		if (!OidIsValid(op))
-			elog(ERROR, "index \"%s\" has no equality operator for column %d",
-				 RelationGetRelationName(index), i + 1);
-		ScanKeyEntryInitialize(&skeys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   index->rd_indcollation[i], get_opcode(op), keys[i]);
-	}
-}
-
-PgwFind
-pgw_row_find(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, int attempts,
-			 TransactionId *xid, uint32 *token)
-{
-	Relation index = index_open(indexoid, r->locked ? NoLock : AccessShareLock);
-	ScanKeyData skeys[INDEX_MAX_KEYS];
-	PgwFind result = PGW_FIND_NONE;
-
-	build_keys(index, keys, nkeys, skeys);
-
-	/*
-	 * A scan with a dirty snapshot can miss a row whose old version dies and whose new version
-	 * appears behind the scan.  It cannot do so twice in a row but by a rare chance; nobody depends
-	 * on "none" for safety: the unique index decides.
-	 */
-	for (int attempt = 0; attempt < attempts && result != PGW_FIND_ROW; attempt++)
-	{
-		SnapshotData dirty;
-		IndexScanDesc scan;
-
-		result = PGW_FIND_NONE;
-		InitDirtySnapshot(dirty);
-		scan = pgw_index_beginscan(r->rel, index, &dirty, nkeys);
-		index_rescan(scan, skeys, nkeys, NULL, 0);
-		while (index_getnext_slot(scan, ForwardScanDirection, r->found))
-		{
-			if (TransactionIdIsValid(dirty.xmin))
-			{
-				/*
-				 * Another transaction's insert or new version, uncommitted: remember it, a
-				 * committed version may follow.
-				 */
-				if (xid != NULL)
-					*xid = dirty.xmin;
-				if (token != NULL)
-					*token = dirty.speculativeToken;
-				result = PGW_FIND_IN_PROGRESS;
-				continue;
-			}
-
-			/* Committed or own.  An update in progress elsewhere (xmax) has not happened yet. */
-			ExecMaterializeSlot(r->found);
-			result = PGW_FIND_ROW;
-			break;
-		}
-		index_endscan(scan);
-	}
-	index_close(index, NoLock);
-	if (result != PGW_FIND_ROW)
-		ExecClearTuple(r->found);
-	return result;
-}
-
-bool
-pgw_row_fetch(PgwRel *r, ItemPointer tid)
-{
-	return table_tuple_fetch_row_version(r->rel, tid, SnapshotSelf, r->found);
-}
-
-void
-pgw_row_each(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, PgwRowCallback callback,
-			 void *arg)
-{
-	Relation index = index_open(indexoid, AccessShareLock);
-	ScanKeyData skeys[INDEX_MAX_KEYS];
-	SnapshotData dirty;
-	IndexScanDesc scan;
-
-	build_keys(index, keys, nkeys, skeys);
-	InitDirtySnapshot(dirty);
-	scan = pgw_index_beginscan(r->rel, index, &dirty, nkeys);
-	index_rescan(scan, skeys, nkeys, NULL, 0);
-	while (index_getnext_slot(scan, ForwardScanDirection, r->found))
-	{
-		if (!TransactionIdIsValid(dirty.xmin))
-			callback(r, arg);
-	}
-	index_endscan(scan);
-	index_close(index, NoLock);
-	ExecClearTuple(r->found);
-}
-
-uint32
-pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most, uint32 *look,
-			  PgwRowTest test, void *arg)
-{
-	Relation index = index_open(indexoid, AccessShareLock);
-	ScanKeyData skeys[INDEX_MAX_KEYS];
-	SnapshotData dirty;
-	IndexScanDesc scan;
-	uint32 n = 0;
-
-	build_keys(index, keys, nkeys, skeys);
-	InitDirtySnapshot(dirty);
-	scan = pgw_index_beginscan(r->rel, index, &dirty, nkeys);
-	index_rescan(scan, skeys, nkeys, NULL, 0);
-	while (n<most && * look> 0 && index_getnext_slot(scan, ForwardScanDirection, r->found))
-	{
-		CHECK_FOR_INTERRUPTS();
-		(*look)--;
-		if (test == NULL || test(r->found, arg))
-			n++;
-	}
-	index_endscan(scan);
-	index_close(index, NoLock);
-	ExecClearTuple(r->found);
-	return n;
 }
 
 bool
@@ -540,30 +322,6 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 			r->slot->tts_values[i] = default_of(r, i + 1, &r->slot->tts_isnull[i]);
 	}
 	pgw_foreign_end(guard);
-}
-
-void
-pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid wanted)
-{
-	Oid type = attnum != InvalidAttrNumber
-				   ? TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid
-				   : InvalidOid;
-
-	if (attnum == InvalidAttrNumber)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("table pgw.%s has no column \"%s\"", RelationGetRelationName(rel), column),
-			 errhint(
-				 "pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
-	if (OidIsValid(wanted) && type != wanted)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column \"%s\" of table pgw.%s has type %s instead of %s", column,
-					RelationGetRelationName(rel), format_type_be(type), format_type_be(wanted)),
-			 errhint(
-				 "pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
 }
 
 void
@@ -674,39 +432,4 @@ pgw_row_update(PgwRel *r)
 	pgw_foreign_end(guard);
 	EvalPlanQualEnd(&epq);
 	CommandCounterIncrement();
-}
-
-Datum
-pgw_row_from_string(Oid type, const char *value)
-{
-	if (type == TEXTOID || type == VARCHAROID)
-		return CStringGetTextDatum(value);
-	if (get_typtype(type) == TYPTYPE_ENUM)
-	{
-		Oid label = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid, ObjectIdGetDatum(type),
-									CStringGetDatum(value));
-
-		if (!OidIsValid(label))
-			elog(ERROR, "enum type %s has no label \"%s\"", format_type_be(type), value);
-		return ObjectIdGetDatum(label);
-	}
-	{
-		Oid input;
-		Oid ioparam;
-
-		getTypeInputInfo(type, &input, &ioparam);
-		return OidInputFunctionCall(input, unconstify(char *, value), ioparam, -1);
-	}
-}
-
-char *
-pgw_row_to_string(Oid type, Datum value)
-{
-	Oid output;
-	bool is_varlena;
-
-	if (type == TEXTOID || type == VARCHAROID)
-		return TextDatumGetCString(value);
-	getTypeOutputInfo(type, &output, &is_varlena);
-	return OidOutputFunctionCall(output, value);
 }

@@ -29,14 +29,6 @@ typedef struct PgwRel
 	bool locked;          /* by the caller, with the index that he reads by */
 } PgwRel;
 
-typedef enum PgwFind
-{
-	PGW_FIND_NONE = 0,
-	PGW_FIND_ROW,        /* in rel->found */
-	PGW_FIND_IN_PROGRESS /* only an uncommitted row of another transaction: *xid, and *token while
-							it is speculative */
-} PgwFind;
-
 extern void pgw_row_open_read(PgwRel *r, Oid relid);
 /* the same, and pgw_row_find(), under locks that the caller has taken and gives up */
 extern void pgw_row_open_locked(PgwRel *r, Oid relid);
@@ -56,37 +48,6 @@ extern void pgw_row_close_kept(void);
 extern void pgw_row_forget_kept(void);
 
 /*
- * How many scans before "none" is believed: a dirty scan can miss a row that is being updated.
- * ONCE where a unique index decides afterwards.
- */
-#define PGW_FIND_ONCE 1
-#define PGW_FIND_THOROUGH 3
-
-/* keys in the order of the index's columns.  A lone match wins over one in progress. */
-extern PgwFind pgw_row_find(PgwRel *r, Oid index, const Datum *keys, int nkeys, int attempts,
-							TransactionId *xid, uint32 *token);
-
-/*
- * The row at this place, into r->found. false: it is not the latest version any more, as far as
- * this transaction can see.
- */
-extern bool pgw_row_fetch(PgwRel *r, ItemPointer tid);
-
-/* Every visible match of the key, each in r->found. */
-typedef void (*PgwRowCallback)(PgwRel *r, void *arg);
-extern void pgw_row_each(PgwRel *r, Oid index, const Datum *keys, int nkeys,
-						 PgwRowCallback callback, void *arg);
-
-/*
- * How many rows of the key there are, at most `most`: committed, own, and inserted by whom has not
- * committed.  test (may be NULL): which of them count. No more than *look are looked at; it is
- * lessened by those that were.
- */
-typedef bool (*PgwRowTest)(TupleTableSlot *slot, void *arg);
-extern uint32 pgw_row_count(PgwRel *r, Oid indexoid, const Datum *keys, int nkeys, uint32 most,
-							uint32 *look, PgwRowTest test, void *arg);
-
-/*
  * Lock the latest version of r->found for an update that leaves its keys alone. false: gone, or
  * busy (only when !wait).
  */
@@ -98,16 +59,9 @@ extern bool pgw_row_lock(PgwRel *r, bool wait, bool *busy);
  */
 extern void pgw_row_begin(PgwRel *r, const bool *ours, int nours);
 
-/* ERROR unless the column is there and of this type (InvalidOid: of any). */
-extern void pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid wanted);
-
 extern void pgw_row_insert(PgwRel *r);
 /* false: somebody has the key; nothing is left */
 extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);
 extern void pgw_row_update(PgwRel *r); /* r->found (locked) becomes r->slot */
-
-/* Text form of a value to and from a column of any type; enums by label. */
-extern Datum pgw_row_from_string(Oid type, const char *value);
-extern char *pgw_row_to_string(Oid type, Datum value);
 
 #endif

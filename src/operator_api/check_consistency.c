@@ -24,8 +24,8 @@
 
 #include "core/base/uuid7.h"
 #include "core/state/state_from_events.h"
+#include "database/column_values.h"
 #include "database/extension.h"
-#include "database/row.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"

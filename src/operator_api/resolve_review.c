@@ -38,7 +38,7 @@
 #include "core/card/card_text.h"
 #include "core/payment/payment_amounts.h"
 #include "core/payment/review_rules.h"
-#include "database/row.h"
+#include "database/column_values.h"
 #include "exchange/commit_signal.h"
 #include "operator_api/resolve_review.h"
 #include "operator_api/review_proposals.h"

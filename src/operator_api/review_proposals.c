@@ -14,6 +14,8 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "database/column_values.h"
+#include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"
 #include "operator_api/review_proposals.h"

@@ -20,6 +20,8 @@
 
 #include "bank/bank_config.h"
 #include "core/state/state_machine.h"
+#include "database/column_values.h"
+#include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"
 #include "quota/count_waiting.h"

@@ -19,9 +19,10 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 
+#include "database/find_row.h"
 #include "database/relations.h"
+#include "database/row.h"
 #include "store/bank_references.h"
-#include "store/tables_internal.h"
 
 /*
  * Somebody's claim may be rolled back again and again between our look and our insert, but not this

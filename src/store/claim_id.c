@@ -23,11 +23,15 @@
 #include "utils/timestamp.h"
 
 #include "core/base/error_codes.h"
+#include "database/column_values.h"
+#include "database/find_row.h"
 #include "database/relations.h"
+#include "database/row.h"
 #include "store/claim_id.h"
 #include "store/events.h"
+#include "store/events_internal.h"
+#include "store/table_rows_internal.h"
 #include "store/tables.h"
-#include "store/tables_internal.h"
 
 static void
 raise_in_flight(void)

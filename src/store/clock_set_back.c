@@ -21,7 +21,6 @@
 #include "base/clock.h"
 #include "database/table_locks.h"
 #include "store/clock_set_back.h"
-#include "store/tables_internal.h"
 
 /*
  * Two selects, so that each reads one of the two small indexes of what waits for a time

@@ -25,11 +25,14 @@
 #include "base/new_id.h"
 #include "core/base/error_codes.h"
 #include "core/base/uuid7.h"
+#include "database/column_values.h"
 #include "database/event_partitions.h"
+#include "database/find_row.h"
 #include "database/relations.h"
+#include "database/row.h"
 #include "store/events.h"
+#include "store/events_internal.h"
 #include "store/tables.h"
-#include "store/tables_internal.h"
 
 PgwAdvancedHook pgw_store_advanced_hook = NULL;
 

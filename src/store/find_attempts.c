@@ -9,10 +9,12 @@
 #include "utils/builtins.h"
 #include "utils/uuid.h"
 
+#include "database/find_row.h"
 #include "database/relations.h"
+#include "database/row.h"
 #include "store/find_attempts.h"
+#include "store/table_rows_internal.h"
 #include "store/tables.h"
-#include "store/tables_internal.h"
 
 typedef struct Search
 {

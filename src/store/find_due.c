@@ -17,10 +17,10 @@
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 #include "database/table_locks.h"
 #include "store/find_due.h"
-#include "store/tables_internal.h"
 
 #define TRANSACTIONS " FROM pgw.payment_transactions t WHERE "
 #define BEGUN "t.next_step_at IS NOT NULL AND (t.taken_by_worker OR t.status <> 'Created')"

@@ -9,6 +9,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
+#include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"
 #include "store/merchants.h"

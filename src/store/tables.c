@@ -1,440 +1,24 @@
 /*
- * tables.c - payments and attempts, typed: rows to structs and back, find, lock, insert, update
+ * tables.c - payments and attempts: find, lock, insert, update
  *
- * Owns: the one description of both tables' columns, and a cache of where they are (attribute
- * numbers and indexes).
+ * Owns: nothing.
  * Locks: those of row.c.
- * Invariants: columns are named as the members of the structs in tables.h.  The cache holds oids
- * and numbers only, belongs to one relation oid, and is void after any relcache invalidation of it,
- * so DROP and CREATE EXTENSION in one session work.
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
-#include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
-#include "utils/xid8.h"
 
-#include "base/compat.h"
-#include "database/relations.h"
+#include "database/find_row.h"
+#include "database/row.h"
+#include "store/events_internal.h"
+#include "store/table_rows_internal.h"
 #include "store/tables.h"
-#include "store/tables_internal.h"
 
-#define P(member, type, fixed) \
-	{ \
-#member, type, offsetof(PgwPayment, member), fixed \
-	}
-#define T(member, type, fixed) \
-	{ \
-#member, type, offsetof(PgwAttempt, member), fixed \
-	}
-
-static const PgwColumn payment_columns[] = {
-	P(payment_id, PGW_COLUMN_UUID, true),
-	P(client_request_id, PGW_COLUMN_STRING, true),
-	P(merchant, PGW_COLUMN_STRING, true),
-	P(transaction_id, PGW_COLUMN_UUID, false),
-	P(status, PGW_COLUMN_PAYMENT_STATUS, false),
-	P(capture, PGW_COLUMN_CAPTURE, true),
-	P(amount, PGW_COLUMN_INT64, true),
-	P(currency, PGW_COLUMN_STRING, true),
-	P(authorized_amount, PGW_COLUMN_INT64, false),
-	P(captured_amount, PGW_COLUMN_INT64, false),
-	P(reserved_amount, PGW_COLUMN_INT64, false),
-	P(refunded_amount, PGW_COLUMN_INT64, false),
-	P(refund_pending_amount, PGW_COLUMN_INT64, false),
-	P(bank, PGW_COLUMN_STRING, false),
-	P(bank_reference, PGW_COLUMN_STRING, false),
-	P(authorization_code, PGW_COLUMN_STRING, false),
-	P(card_last4, PGW_COLUMN_STRING, false),
-	P(card_brand, PGW_COLUMN_STRING, false),
-	P(reference, PGW_COLUMN_STRING, true),
-	P(metadata, PGW_COLUMN_STRING, true),
-	P(created_at, PGW_COLUMN_TIME, true),
-	P(updated_at, PGW_COLUMN_TIME, false),
-};
-
-static const PgwColumn transaction_columns[] = {
-	T(transaction_id, PGW_COLUMN_UUID, true),
-	/* an adopted attempt goes to the new caller's payments row */
-	T(payment_id, PGW_COLUMN_UUID, false),
-	T(client_request_id, PGW_COLUMN_STRING, true),
-	T(merchant, PGW_COLUMN_STRING, true),
-	T(kind, PGW_COLUMN_KIND, true),
-	T(status, PGW_COLUMN_STATE, false),
-	T(step_order, PGW_COLUMN_INT, false),
-	T(submitted, PGW_COLUMN_BOOL, false),
-	T(submitted_by, PGW_COLUMN_STRING, true),
-	T(taken_by_worker, PGW_COLUMN_BOOL, false),
-	T(amount, PGW_COLUMN_INT64, true),
-	T(currency, PGW_COLUMN_STRING, true),
-	T(capture, PGW_COLUMN_CAPTURE, true),
-	T(token, PGW_COLUMN_STRING, true),
-	T(card_last4, PGW_COLUMN_STRING, false),
-	T(card_brand, PGW_COLUMN_STRING, false),
-	T(card_expiry_month, PGW_COLUMN_INT_OR_NULL, false),
-	T(card_expiry_year, PGW_COLUMN_INT_OR_NULL, false),
-	T(bank, PGW_COLUMN_STRING, false),
-	T(bank_version, PGW_COLUMN_INT_OR_NULL, false),
-	T(bank_requested, PGW_COLUMN_STRING, true),
-	T(reference, PGW_COLUMN_STRING, true),
-	T(bank_fields, PGW_COLUMN_STRING, true),
-	T(bank_key, PGW_COLUMN_STRING, false),
-	T(bank_key_used_at, PGW_COLUMN_TIME, false),
-	T(bank_asked_at, PGW_COLUMN_TIME, false),
-	T(bank_reference, PGW_COLUMN_STRING, false),
-	T(authorization_code, PGW_COLUMN_STRING, false),
-	T(approved_amount, PGW_COLUMN_INT64_OR_NULL, false),
-	T(approved_currency, PGW_COLUMN_STRING, false),
-	T(refund_operation, PGW_COLUMN_STRING, false),
-	T(refund_key, PGW_COLUMN_STRING, false),
-	T(refund_key_used_at, PGW_COLUMN_TIME, false),
-	T(refund_asked_at, PGW_COLUMN_TIME, false),
-	T(pending_at_bank, PGW_COLUMN_BOOL, false),
-	T(refund_keys_used, PGW_COLUMN_INT, false),
-	T(capture_key, PGW_COLUMN_STRING, false),
-	T(capture_key_used_at, PGW_COLUMN_TIME, false),
-	T(maybe_at_another_bank, PGW_COLUMN_BOOL, false),
-	T(error_answered, PGW_COLUMN_BOOL, false),
-	T(final_capture, PGW_COLUMN_BOOL, true),
-	T(reason, PGW_COLUMN_STRING, true),
-	T(caller_xid, PGW_COLUMN_FXID, false),
-	T(caller_subxid, PGW_COLUMN_FXID, false),
-	T(system_identifier, PGW_COLUMN_INT64, false),
-	T(database_oid, PGW_COLUMN_OID, false),
-	T(abandoned_at, PGW_COLUMN_TIME, false),
-	T(requests_sent, PGW_COLUMN_INT, false),
-	T(step_tries, PGW_COLUMN_INT, false),
-	T(next_step_at, PGW_COLUMN_TIME, false),
-	T(put_off_since, PGW_COLUMN_TIME, false),
-	T(put_off_reason, PGW_COLUMN_STRING, false),
-	T(watch_until, PGW_COLUMN_TIME, false),
-	T(expires_at, PGW_COLUMN_TIME, false),
-	T(error_class, PGW_COLUMN_STRING, false),
-	T(error_code, PGW_COLUMN_STRING, false),
-	T(error_message, PGW_COLUMN_STRING, false),
-	T(http_status, PGW_COLUMN_INT_OR_NULL, false),
-	T(retryable, PGW_COLUMN_BOOL, false),
-	T(correlation_id, PGW_COLUMN_UUID, true),
-	T(created_at, PGW_COLUMN_TIME, true),
-	T(updated_at, PGW_COLUMN_TIME, false),
-};
-
-#define MAX_COLUMNS lengthof(transaction_columns)
-StaticAssertDecl(lengthof(payment_columns) <= MAX_COLUMNS,
-				 "the payments row has more columns than the cache");
-
-typedef struct TableCache
-{
-	Oid relid; /* InvalidOid: void */
-	AttrNumber attnums[MAX_COLUMNS];
-	/* [attnum - 1]; the others are somebody else's, or dropped */
-	bool ours[MaxHeapAttributeNumber];
-	Oid id_index;    /* primary key */
-	Oid claim_index; /* payments: (client_request_id, merchant) */
-} TableCache;
-
-static const struct
-{
-	const char *name;
-	const PgwColumn *columns;
-	int n;
-} tables[PGW_NTABLES] = {
-	[PGW_TABLE_PAYMENTS] = {"payments", payment_columns, lengthof(payment_columns)},
-	[PGW_TABLE_TRANSACTIONS] = {"payment_transactions", transaction_columns,
-								lengthof(transaction_columns)},
-};
-
-static TableCache cache[PGW_NTABLES];
-
-/* ---- where things are ---- */
-
-static void
-forget_relation(Datum arg, Oid relid)
-{
-	for (int i = 0; i < PGW_NTABLES; i++)
-	{
-		if (relid == InvalidOid || relid == cache[i].relid)
-			cache[i].relid = InvalidOid;
-	}
-}
-
-static void
-watch_relations(void)
-{
-	static bool registered = false;
-
-	if (registered)
-		return;
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
-	registered = true;
-}
-
-/* What field_to_datum() makes, and field_from_datum() reads; InvalidOid: text of any type. */
-static Oid
-type_of(PgwColumnType column_type)
-{
-	switch (column_type)
-	{
-		case PGW_COLUMN_UUID:
-			return UUIDOID;
-		case PGW_COLUMN_INT64:
-		case PGW_COLUMN_INT64_OR_NULL:
-			return INT8OID;
-		case PGW_COLUMN_INT:
-		case PGW_COLUMN_INT_OR_NULL:
-			return INT4OID;
-		case PGW_COLUMN_BOOL:
-			return BOOLOID;
-		case PGW_COLUMN_TIME:
-			return TIMESTAMPTZOID;
-		case PGW_COLUMN_FXID:
-			return XID8OID;
-		case PGW_COLUMN_OID:
-			return OIDOID;
-		case PGW_COLUMN_STRING:
-		case PGW_COLUMN_STATE:
-		case PGW_COLUMN_KIND:
-		case PGW_COLUMN_CAPTURE:
-		case PGW_COLUMN_PAYMENT_STATUS:
-			break;
-	}
-	return InvalidOid;
-}
-
-/* Not by count or position: somebody may have added, dropped or changed columns. */
-static void
-find_columns(PgwTable table, Oid relid, TableCache *c)
-{
-	Relation rel = RelationIdGetRelation(relid);
-
-	if (!RelationIsValid(rel))
-		elog(ERROR, "table pgw.%s is gone", tables[table].name);
-	for (int i = 0; i < tables[table].n; i++)
-	{
-		const PgwColumn *column = &tables[table].columns[i];
-
-		c->attnums[i] = get_attnum(relid, column->name);
-		pgw_row_check_type(rel, c->attnums[i], column->name, type_of(column->type));
-		c->ours[c->attnums[i] - 1] = true;
-	}
-	RelationClose(rel);
-}
-
-static TableCache *
-get_cache(PgwTable table, Oid relid)
-{
-	static const char *const claim[] = {"client_request_id", "merchant"};
-	TableCache *c = &cache[table];
-	TableCache fresh = {0};
-
-	watch_relations();
-	if (c->relid == relid)
-		return c;
-	find_columns(table, relid, &fresh);
-	fresh.id_index = pgw_relation_find_index(relid, &tables[table].columns[0].name, 1, true);
-	if (!OidIsValid(fresh.id_index))
-		elog(ERROR, "table pgw.%s has no unique index on its id", tables[table].name);
-	if (table == PGW_TABLE_PAYMENTS)
-	{
-		fresh.claim_index = pgw_relation_find_index(relid, claim, 2, true);
-		if (!OidIsValid(fresh.claim_index))
-			elog(ERROR, "table pgw.payments has no unique index on (client_request_id, merchant)");
-	}
-	fresh.relid = relid;
-
-	/* Only now: the look-ups above can have processed invalidations. */
-	*c = fresh;
-	return c;
-}
-
-/* ---- rows to structs and back ---- */
-
-void
-pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative)
-{
-	Oid relid = pgw_relation(tables[table].name);
-
-	if (write)
-	{
-		TableCache *c = get_cache(table, relid);
-		Bitmapset *updated = NULL;
-
-		for (int i = 0; i < tables[table].n; i++)
-		{
-			if (!tables[table].columns[i].fixed)
-				updated =
-					bms_add_member(updated, c->attnums[i] - FirstLowInvalidHeapAttributeNumber);
-		}
-		pgw_row_open_write(r, relid, updated, speculative);
-		bms_free(updated);
-	}
-	else
-		pgw_row_open_read(r, relid);
-}
-
-static Datum
-field_to_datum(PgwColumnType column_type, const void *p, Oid type, bool *isnull)
-{
-	*isnull = false;
-	switch (column_type)
-	{
-		case PGW_COLUMN_UUID:
-			return UUIDPGetDatum((const pg_uuid_t *) p);
-		case PGW_COLUMN_STRING:
-		{
-			const char *s = *(char *const *) p;
-
-			*isnull = (s == NULL);
-			return s != NULL ? pgw_row_from_string(type, s) : (Datum) 0;
-		}
-		case PGW_COLUMN_INT64:
-			return Int64GetDatum(*(const int64 *) p);
-		case PGW_COLUMN_INT64_OR_NULL:
-			*isnull = (*(const int64 *) p == 0);
-			return Int64GetDatum(*(const int64 *) p);
-		case PGW_COLUMN_INT:
-			return Int32GetDatum(*(const int *) p);
-		case PGW_COLUMN_INT_OR_NULL:
-			*isnull = (*(const int *) p == 0);
-			return Int32GetDatum(*(const int *) p);
-		case PGW_COLUMN_BOOL:
-			return BoolGetDatum(*(const bool *) p);
-		case PGW_COLUMN_TIME:
-			*isnull = (*(const TimestampTz *) p == 0);
-			return TimestampTzGetDatum(*(const TimestampTz *) p);
-		case PGW_COLUMN_FXID:
-			*isnull = !FullTransactionIdIsValid(*(const FullTransactionId *) p);
-			return FullTransactionIdGetDatum(*(const FullTransactionId *) p);
-		case PGW_COLUMN_OID:
-			return ObjectIdGetDatum(*(const Oid *) p);
-		case PGW_COLUMN_STATE:
-			return pgw_row_from_string(type, pgw_state_name(*(const PgwState *) p));
-		case PGW_COLUMN_KIND:
-			return pgw_row_from_string(type, pgw_kind_name(*(const PgwKind *) p));
-		case PGW_COLUMN_CAPTURE:
-			return pgw_row_from_string(type, pgw_capture_name(*(const PgwCaptureMode *) p));
-		case PGW_COLUMN_PAYMENT_STATUS:
-			return pgw_row_from_string(type,
-									   pgw_payment_status_name(*(const PgwPaymentStatus *) p));
-	}
-	return (Datum) 0;
-}
-
-static void
-field_from_datum(PgwColumnType column_type, void *p, Oid type, Datum d, bool isnull)
-{
-	if (isnull)
-		return; /* the struct was zeroed */
-	switch (column_type)
-	{
-		case PGW_COLUMN_UUID:
-			memcpy(p, DatumGetUUIDP(d), UUID_LEN);
-			break;
-		case PGW_COLUMN_STRING:
-			*(char **) p = pgw_row_to_string(type, d);
-			break;
-		case PGW_COLUMN_INT64:
-		case PGW_COLUMN_INT64_OR_NULL:
-			*(int64 *) p = DatumGetInt64(d);
-			break;
-		case PGW_COLUMN_INT:
-		case PGW_COLUMN_INT_OR_NULL:
-			*(int *) p = DatumGetInt32(d);
-			break;
-		case PGW_COLUMN_BOOL:
-			*(bool *) p = DatumGetBool(d);
-			break;
-		case PGW_COLUMN_TIME:
-			*(TimestampTz *) p = DatumGetTimestampTz(d);
-			break;
-		case PGW_COLUMN_FXID:
-			*(FullTransactionId *) p = DatumGetFullTransactionId(d);
-			break;
-		case PGW_COLUMN_OID:
-			*(Oid *) p = DatumGetObjectId(d);
-			break;
-		case PGW_COLUMN_STATE:
-			*(PgwState *) p = pgw_state_parse(pgw_row_to_string(type, d));
-			break;
-		case PGW_COLUMN_KIND:
-			*(PgwKind *) p = (PgwKind) pgw_kind_parse(pgw_row_to_string(type, d));
-			break;
-		case PGW_COLUMN_CAPTURE:
-			*(PgwCaptureMode *) p = (PgwCaptureMode) pgw_capture_parse(pgw_row_to_string(type, d));
-			break;
-		case PGW_COLUMN_PAYMENT_STATUS:
-			*(PgwPaymentStatus *) p =
-				(PgwPaymentStatus) pgw_payment_status_parse(pgw_row_to_string(type, d));
-			break;
-	}
-}
-
-void
-pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
-{
-	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
-	TupleDesc desc = RelationGetDescr(r->rel);
-
-	pgw_row_begin(r, c->ours, tables[table].n);
-	for (int i = 0; i < tables[table].n; i++)
-	{
-		int att = c->attnums[i] - 1;
-
-		r->slot->tts_values[att] = field_to_datum(
-			tables[table].columns[i].type, (const char *) row + tables[table].columns[i].offset,
-			TupleDescAttr(desc, att)->atttypid, &r->slot->tts_isnull[att]);
-	}
-	ExecStoreVirtualTuple(r->slot);
-}
-
-static PgwRowLocation *
-place_of(PgwTable table, void *row)
-{
-	return table == PGW_TABLE_PAYMENTS ? &((PgwPayment *) row)->place
-									   : &((PgwAttempt *) row)->place;
-}
-
-void
-pgw_store_read(PgwRel *r, PgwTable table, void *row)
-{
-	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
-	TupleDesc desc = RelationGetDescr(r->rel);
-
-	memset(row, 0, table == PGW_TABLE_PAYMENTS ? sizeof(PgwPayment) : sizeof(PgwAttempt));
-	for (int i = 0; i < tables[table].n; i++)
-	{
-		bool isnull;
-		Datum d = slot_getattr(r->found, c->attnums[i], &isnull);
-
-		field_from_datum(tables[table].columns[i].type,
-						 (char *) row + tables[table].columns[i].offset,
-						 TupleDescAttr(desc, c->attnums[i] - 1)->atttypid, d, isnull);
-	}
-	place_of(table, row)->tid = r->found->tts_tid;
-}
-
-/* ---- find, lock, insert, update ---- */
-
-Oid
-pgw_store_claim_index(Oid relid)
-{
-	return get_cache(PGW_TABLE_PAYMENTS, relid)->claim_index;
-}
-
-Oid
-pgw_store_id_index(PgwTable table, Oid relid)
-{
-	return get_cache(table, relid)->id_index;
-}
-
-PgwFind
-pgw_store_find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id)
+static PgwFind
+find_id(PgwRel *r, PgwTable table, const pg_uuid_t *id)
 {
 	Datum key = UUIDPGetDatum(id);
 
@@ -449,7 +33,7 @@ get_by_id(PgwTable table, const pg_uuid_t *id, void *out)
 	bool found;
 
 	pgw_store_open(&r, table, false, false);
-	found = pgw_store_find_id(&r, table, id) == PGW_FIND_ROW;
+	found = find_id(&r, table, id) == PGW_FIND_ROW;
 	if (found)
 		pgw_store_read(&r, table, out);
 	pgw_row_close(&r);
@@ -504,13 +88,13 @@ lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy
 	bool is_busy = false;
 
 	pgw_store_open(&r, table, true, false);
-	found = pgw_store_find_id(&r, table, id) == PGW_FIND_ROW;
+	found = find_id(&r, table, id) == PGW_FIND_ROW;
 	if (found)
 		found = pgw_row_lock(&r, wait, &is_busy);
 	if (found)
 	{
 		pgw_store_read(&r, table, out);
-		place_of(table, out)->held = true;
+		pgw_store_location(table, out)->held = true;
 	}
 	pgw_row_close(&r);
 	if (busy != NULL)
@@ -557,14 +141,14 @@ reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwRowLocation *place)
 
 	if (place->held && pgw_row_fetch(r, &place->tid))
 		return;
-	if (pgw_store_find_id(r, table, id) != PGW_FIND_ROW || !pgw_row_lock(r, true, &busy))
-		elog(ERROR, "the row of pgw.%s to update is gone", tables[table].name);
+	if (find_id(r, table, id) != PGW_FIND_ROW || !pgw_row_lock(r, true, &busy))
+		elog(ERROR, "the row of pgw.%s to update is gone", pgw_store_table_name(table));
 }
 
 static void
 update(PgwTable table, const pg_uuid_t *id, void *row)
 {
-	PgwRowLocation *place = place_of(table, row);
+	PgwRowLocation *place = pgw_store_location(table, row);
 	PgwRel r;
 
 	pgw_store_open(&r, table, true, false);
@@ -592,8 +176,7 @@ pgw_store_update_attempt(PgwAttempt *attempt)
 void
 pgw_store_check(void)
 {
-	for (int i = 0; i < PGW_NTABLES; i++)
-		(void) get_cache((PgwTable) i, pgw_relation(tables[i].name));
+	pgw_store_check_rows();
 	pgw_store_check_events();
 }
 

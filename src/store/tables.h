@@ -1,5 +1,5 @@
 /*
- * tables.h - the tables, typed: every access to pgw's tables goes through here
+ * tables.h - payments and attempts, typed: found, locked, inserted, updated
  *
  * Single-row changes go straight through the executor (row.h), without MVCC reads: rows are found
  * with a dirty snapshot and changed as they stand now, so the caller's isolation level does not
@@ -19,7 +19,7 @@
 #include "core/payment/payment_amounts.h"
 #include "core/request/validate.h"
 #include "core/state/state_machine.h"
-#include "database/row.h"
+#include "database/find_row.h"
 
 /* Where a row lies, and whether this transaction has locked or written it. */
 typedef struct PgwRowLocation

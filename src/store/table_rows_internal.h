@@ -1,0 +1,32 @@
+/*
+ * table_rows_internal.h - rows of payments and attempts to structs and back, for the store's files
+ */
+#ifndef PGW_STORE_TABLE_ROWS_INTERNAL_H
+#define PGW_STORE_TABLE_ROWS_INTERNAL_H
+
+#include "database/row.h"
+#include "store/tables.h"
+
+typedef enum PgwTable
+{
+	PGW_TABLE_PAYMENTS = 0,
+	PGW_TABLE_TRANSACTIONS,
+	PGW_NTABLES
+} PgwTable;
+
+extern const char *pgw_store_table_name(PgwTable table);
+extern PgwRowLocation *pgw_store_location(PgwTable table, void *row); /* of the struct */
+
+extern void pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative);
+/* struct -> r->slot; an update's fixed columns too */
+extern void pgw_store_fill(PgwRel *r, PgwTable table, const void *row);
+/* r->found -> struct, in the current memory context */
+extern void pgw_store_read(PgwRel *r, PgwTable table, void *row);
+
+extern Oid pgw_store_claim_index(Oid relid);
+extern Oid pgw_store_id_index(PgwTable table, Oid relid);
+
+/* pgw_store_check()'s part: ERROR when a column or key is not as it was made */
+extern void pgw_store_check_rows(void);
+
+#endif
