@@ -10,13 +10,13 @@
  * waiting.
  *
  * Bounds: nothing in a transaction may last, or be waited for, without limit.  lock_timeout
- * (worker.c) bounds each wait for a lock that is left, and a limit on the whole bounds what others
- * have put onto pgw's tables: triggers, also deferred ones, which are fired before the commit;
- * constraints and indexes with functions.  Both are delivered by SIGINT, which is taken only while
- * a transaction is at work: before and after it there is nothing to cancel.  An item that ran into
- * a bound has a transaction of its own from then on, so that it delays the others for one short
- * limit at each of its tries.  The wait for a synchronous standby has no bound: as long as it is
- * away, nothing is durable.
+ * (pinned_settings.c) bounds each wait for a lock that is left, and a limit on the whole bounds
+ * what others have put onto pgw's tables: triggers, also deferred ones, which are fired before the
+ * commit; constraints and indexes with functions.  Both are delivered by SIGINT, which is taken
+ * only while a transaction is at work: before and after it there is nothing to cancel.  An item
+ * that ran into a bound has a transaction of its own from then on, so that it delays the others for
+ * one short limit at each of its tries.  The wait for a synchronous standby has no bound: as long
+ * as it is away, nothing is durable.
  *
  * Orderings that matter
  *     - committed() runs with interrupts held since the commit: no termination can fall between a
@@ -351,7 +351,7 @@ transaction(Transaction *x)
 	PgwBatchEnd end;
 
 	Assert(!IsTransactionState());
-	/* Never less than flushed where it matters: worker.c has pinned the value that stands here. */
+	/* Never less than flushed where it matters: pinned_settings.c pins what stands here. */
 	if (!x->flush)
 		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 	end = try_transaction(x);

@@ -2,8 +2,8 @@
  * metrics.h - what pgw counts, per database, in shared memory since the server's start
  *
  * Writers: the store tells of every change of an attempt, call.c of every bank call that is
- * over, worker.c of its scans.  Changes are counted when their transaction commits; bank calls at
- * once, because they have happened.  Without shared memory (not preloaded) nothing is counted.
+ * over, scan_turns.c of its scans.  Changes are counted when their transaction commits; bank calls
+ * at once, because they have happened.  Without shared memory (not preloaded) nothing is counted.
  */
 #ifndef PGW_OBSERVE_METRICS_H
 #define PGW_OBSERVE_METRICS_H

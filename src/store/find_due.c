@@ -7,9 +7,9 @@
  * Locks: those of plain SELECTs.
  *
  * A question costs what it returns, not what is stored, nor what waits: each is answered from one
- * small partial index, from the place on where its answer begins.  worker.c pins enable_seqscan,
- * enable_bitmapscan and enable_sort to off: else a planner without statistics reads the whole
- * table, or all that waits for the sake of its first rows.
+ * small partial index, from the place on where its answer begins.  pinned_settings.c pins
+ * enable_seqscan, enable_bitmapscan and enable_sort to off: else a planner without statistics reads
+ * the whole table, or all that waits for the sake of its first rows.
  */
 #include "postgres.h"
 

@@ -6,8 +6,6 @@
 
 #include "postgres.h"
 
-extern int pgw_recovery_interval; /* GUC, seconds */
-
 extern void pgw_worker_init(void); /* _PG_init: the worker's settings */
 
 /* The postmaster's entry point, by name; arg is the database's oid. */

@@ -1,0 +1,113 @@
+/*
+ * housekeeping.c - what the worker does now and then, for no attempt in particular: partitions for
+ * the events of coming months; the banks' breakers, kept for the next worker
+ *
+ * Owns nothing: when each is due next stands in the PgwHousekeeping of its worker.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "bank/call_permission.h"
+#include "base/clock.h"
+#include "database/batch.h"
+#include "database/event_partitions.h"
+#include "worker/housekeeping.h"
+
+#define PARTITIONS_AHEAD 2
+#define PARTITION_INTERVAL_MS (24 * 60 * 60 * 1000)
+#define PARTITION_RETRY_MS (60 * 1000) /* doubled at each failure ... */
+#define PARTITION_LONGEST_RETRY_MS (60 * 60 * 1000)
+#define DEFAULT_LARGEST \
+	(INT64_C(128) * 1024 * \
+	 1024) /* read through in a second or two: a transaction may take five (batch.c) */
+#define TIDY_MS (60 * 60 * 1000)
+#define SAVE_RETRY_MS 10000
+
+/* ---------------------------------------------------------------- breakers */
+
+static void
+load_bank_health(void *arg)
+{
+	pgw_bank_health_start();
+}
+
+void
+pgw_housekeeping_start(void)
+{
+	(void) pgw_batch_transaction(load_bank_health, NULL, false, NULL);
+}
+
+static void
+save_bank_health(void *arg)
+{
+	pgw_bank_health_save();
+}
+
+static void
+tidy_bank_health(void *arg)
+{
+	pgw_bank_health_tidy();
+}
+
+/* Breakers that opened or closed: so that the next worker does not begin with a storm. */
+static void
+keep_bank_health(PgwHousekeeping *h, TimestampTz now)
+{
+	if (pgw_is_due(h->next_tidy, now, TIDY_MS))
+	{
+		h->next_tidy = TimestampTzPlusMilliseconds(now, TIDY_MS);
+		(void) pgw_batch_transaction(tidy_bank_health, NULL, false, NULL);
+	}
+	if (!pgw_is_due(h->next_save, now, SAVE_RETRY_MS) || !pgw_bank_health_changed())
+		return;
+	if (pgw_batch_transaction(save_bank_health, NULL, false, NULL) == PGW_BATCH_DONE)
+		pgw_bank_health_saved();
+	else
+		h->next_save = TimestampTzPlusMilliseconds(now, SAVE_RETRY_MS);
+}
+
+/* ---------------------------------------------------------------- partitions */
+
+static void
+make_partitions(void *arg)
+{
+	*(bool *) arg = pgw_event_partitions_ensure(PARTITIONS_AHEAD, DEFAULT_LARGEST);
+}
+
+static void
+ensure_partitions(PgwHousekeeping *h, TimestampTz now)
+{
+	bool fine = false;
+
+	if (!pgw_is_due(h->next_partitions, now, PARTITION_INTERVAL_MS))
+		return;
+	/*
+	 * set first: a failure (a full disk, a lock) is tried again, and the default partition takes
+	 * the rows meanwhile
+	 */
+	h->next_partitions = TimestampTzPlusMilliseconds(
+		now, Min(PARTITION_RETRY_MS << h->partition_failures, PARTITION_LONGEST_RETRY_MS));
+	h->partition_failures = Min(h->partition_failures + 1, 10);
+	if (pgw_batch_transaction(make_partitions, &fine, true, NULL) != PGW_BATCH_DONE)
+		return;
+	h->partition_failures = 0;
+	h->next_partitions =
+		TimestampTzPlusMilliseconds(now, fine ? PARTITION_INTERVAL_MS : PARTITION_LONGEST_RETRY_MS);
+	if (!fine)
+		ereport(
+			WARNING,
+			(errmsg(
+				 "pgw: the events' partition of this month or a coming one is missing, and the worker does not make it"),
+			 errdetail(
+				 "The server would look through all of pgw.transaction_events_default first, and that has become too large for the worker's turn."),
+			 errhint(
+				 "Call pgw.ensure_event_partitions() as the owner, at a quiet hour; until then events go to the default partition.")));
+}
+
+void
+pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
+{
+	ensure_partitions(h, now);
+	keep_bank_health(h, now);
+}

@@ -1,0 +1,25 @@
+/*
+ * housekeeping.h - what the worker does now and then, for no attempt in particular
+ */
+#ifndef PGW_WORKER_HOUSEKEEPING_H
+#define PGW_WORKER_HOUSEKEEPING_H
+
+#include "postgres.h"
+#include "datatype/timestamp.h"
+
+/* All zero at the worker's start. */
+typedef struct PgwHousekeeping
+{
+	TimestampTz next_partitions;
+	int partition_failures; /* in a row */
+	TimestampTz next_save;  /* of the banks' breakers: the last try failed; 0: it did not */
+	TimestampTz next_tidy;  /* of the breakers of banks that are gone */
+} PgwHousekeeping;
+
+/* At the worker's start: the breakers as the last worker has left them. */
+extern void pgw_housekeeping_start(void);
+
+/* At each turn: does what is due, in transactions of its own. */
+extern void pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now);
+
+#endif
