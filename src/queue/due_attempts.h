@@ -12,6 +12,8 @@
 #include "core/pacing/fair_turns.h"
 #include "database/batch.h"
 
+struct PgwWorkItem; /* visit_attempts.h */
+
 extern void pgw_due_init(void);
 
 /* Outside a transaction; raises only on out of memory. */
@@ -53,6 +55,9 @@ extern void pgw_due_add_step(const pg_uuid_t *transaction_id, bool resend_allowe
 extern void pgw_due_collect(dlist_head *items, int *visits);
 extern void pgw_due_admit(PgwBatchItem *item, dlist_head *items); /* its bank has room */
 extern void pgw_due_none_admitted(void); /* whatever still waits in a lane waits for room */
+
+/* A visit that has come to nothing: another one after so long, or when its bank has room. */
+extern void pgw_due_postpone(struct PgwWorkItem *workitem, int64 delay_ms);
 
 /* When the next of them is to be visited; 0: never. */
 extern TimestampTz pgw_due_next_at(void);
