@@ -21,6 +21,7 @@
 #include "attempt/adoption.h"
 #include "attempt/put_off.h"
 #include "attempt/unsent_charge.h"
+#include "bank/choose_bank.h"
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/schedule.h"

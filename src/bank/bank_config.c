@@ -19,27 +19,19 @@
  */
 #include "postgres.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_type.h"
-#include "executor/tuptable.h"
 #include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "bank/bank_config_internal.h"
+#include "bank/table_reader.h"
 #include "base/clock.h"
-#include "core/base/error_codes.h"
-#include "core/base/money.h"
 #include "core/base/mutant.h"
 #include "exchange/config_generation.h"
 #include "observe/metrics.h"
@@ -102,121 +94,6 @@ pgw_config_reread(void)
 }
 
 /* ---------------------------------------------------------------- reading */
-
-Datum
-pgw_reader_column(PgwReader *r, const char *name, bool *isnull)
-{
-	AttrNumber attno = get_attnum(RelationGetRelid(r->rel), name);
-
-	if (attno <= 0)
-		elog(ERROR, "column \"%s\" of table \"%s\" does not exist", name,
-			 RelationGetRelationName(r->rel));
-	return slot_getattr(r->slot, attno, isnull);
-}
-
-char *
-pgw_reader_text(PgwReader *r, const char *name)
-{
-	bool isnull;
-	Datum d = pgw_reader_column(r, name, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(d);
-}
-
-int
-pgw_reader_int(PgwReader *r, const char *name)
-{
-	bool isnull;
-	Datum d = pgw_reader_column(r, name, &isnull);
-
-	return isnull ? 0 : DatumGetInt32(d);
-}
-
-int
-pgw_reader_interval_ms(PgwReader *r, const char *name, int otherwise)
-{
-	bool isnull;
-	Datum d = pgw_reader_column(r, name, &isnull);
-
-	return isnull ? otherwise : (int) Max(1, Min(pgw_interval_ms(d), 86400000));
-}
-
-static char **
-text_array_column(PgwReader *r, const char *name)
-{
-	bool isnull;
-	Datum d = pgw_reader_column(r, name, &isnull);
-	Datum *elems;
-	bool *nulls;
-	int n;
-	int out = 0;
-	char **result;
-
-	if (isnull)
-		return NULL;
-	deconstruct_array(DatumGetArrayTypeP(d), TEXTOID, -1, false, TYPALIGN_INT, &elems, &nulls, &n);
-	result = palloc0((n + 1) * sizeof(char *));
-	for (int i = 0; i < n; i++)
-	{
-		if (!nulls[i])
-			result[out++] = TextDatumGetCString(elems[i]);
-	}
-	return result;
-}
-
-char *
-pgw_reader_jsonb(PgwReader *r, const char *name)
-{
-	bool isnull;
-	Datum d = pgw_reader_column(r, name, &isnull);
-	Jsonb *jb;
-
-	if (isnull)
-		return NULL;
-	jb = DatumGetJsonbP(d);
-	return JsonbToCString(NULL, &jb->root, VARSIZE(jb));
-}
-
-/* A string member of an object. */
-static char *
-jsonb_member(PgwReader *r, const char *name, const char *member)
-{
-	bool isnull;
-	Datum d = pgw_reader_column(r, name, &isnull);
-	Jsonb *jb;
-	JsonbValue v;
-
-	if (isnull)
-		return NULL;
-	jb = DatumGetJsonbP(d);
-	if (!JB_ROOT_IS_OBJECT(jb) ||
-		getKeyJsonValueFromContainer(&jb->root, member, strlen(member), &v) == NULL ||
-		v.type != jbvString)
-		return NULL;
-	return pnstrdup(v.val.string.val, v.val.string.len);
-}
-
-void
-pgw_reader_open(PgwReader *r, Oid relid)
-{
-	r->rel = table_open(relid, NoLock); /* the caller holds the lock */
-	r->slot = table_slot_create(r->rel, NULL);
-	r->scan = table_beginscan(r->rel, SnapshotSelf, 0, NULL);
-}
-
-bool
-pgw_reader_next(PgwReader *r)
-{
-	return table_scan_getnextslot(r->scan, ForwardScanDirection, r->slot);
-}
-
-void
-pgw_reader_close(PgwReader *r)
-{
-	table_endscan(r->scan);
-	ExecDropSingleTupleTableSlot(r->slot);
-	table_close(r->rel, NoLock);
-}
 
 static void
 read_connectors(Generation *g, Oid relid)
@@ -295,7 +172,7 @@ pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
 	strlcpy(b->account, account != NULL ? account : b->name, sizeof(b->account));
 	b->secret_name = pgw_reader_text(r, "secret");
 	b->settings = pgw_reader_jsonb(r, "settings");
-	b->ca_file = jsonb_member(r, "settings", "ca_file");
+	b->ca_file = pgw_reader_jsonb_member(r, "settings", "ca_file");
 	if (g->with_secrets && b->secret_name != NULL)
 		read_secret(b);
 }
@@ -313,7 +190,7 @@ read_bank(Generation *g, PgwReader *r, BankEntry *e)
 	strlcpy(b->health_name, b->name, sizeof(b->health_name));
 	b->priority = pgw_reader_int(r, "priority");
 	b->enabled = DatumGetBool(pgw_reader_column(r, "enabled", &isnull)) && !isnull;
-	b->currencies = text_array_column(r, "currencies");
+	b->currencies = pgw_reader_text_array(r, "currencies");
 	b->token_scope = pgw_reader_text(r, "token_scope");
 	e->named = find_connector(g, pgw_reader_text(r, "connector"));
 	b->connector = e->named != NULL ? e->named->connector : NULL;
@@ -543,122 +420,4 @@ pgw_config_drop(PgwBank *bank)
 
 	if (--g->holds == 0 && g != pgw_config_current && !pgw_config_is_old(bank))
 		MemoryContextDelete(g->context);
-}
-
-static bool
-takes_currency(const PgwBank *b, const char *currency)
-{
-	if (b->currencies == NULL)
-		return true;
-	for (char **c = b->currencies; *c != NULL; c++)
-	{
-		if (strcmp(*c, currency) == 0)
-			return true;
-	}
-	return false;
-}
-
-bool
-pgw_config_takes_amount(const PgwBank *b, int64 amount, const char *currency)
-{
-	const PgwCurrency *c = pgw_currency_find(currency);
-	int64_t converted;
-
-	return c != NULL &&
-		   pgw_money_rescale(amount, c->exponent,
-							 pgw_connector_exponent(b->connector, currency, c->exponent),
-							 &converted);
-}
-
-/* NULL: it takes the request; else the code that says why not. */
-static const char *
-refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
-		PgwCaptureMode capture)
-{
-	const PgwCapabilities *can;
-
-	if (!b->enabled)
-		return "bank_disabled";
-	if (b->connector == NULL)
-		return "connector_invalid";
-	can = pgw_connector_capabilities(b->connector);
-	if (with_card && !can->cards)
-		return "bank_takes_no_cards";
-	if (!with_card && !can->tokens)
-		return "bank_takes_no_tokens";
-	if (!takes_currency(b, currency))
-		return "bank_currency_not_supported";
-	if (!pgw_config_takes_amount(b, amount, currency))
-		return "amount_not_representable";
-	if (capture != PGW_CAPTURE_IMMEDIATE && !can->separate_capture)
-		return "bank_cannot_capture_separately";
-	if (capture == PGW_CAPTURE_IMMEDIATE && !pgw_connector_has(b->connector, PGW_OP_CHARGE))
-		return "bank_operation_not_supported";
-	return NULL;
-}
-
-PgwBank *
-pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card,
-				 PgwCaptureMode capture, const char **error_code, char **detail)
-{
-	const char *first = NULL;
-	StringInfoData why;
-
-	*error_code = NULL;
-	*detail = NULL;
-	initStringInfo(&why);
-	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
-	{
-		PgwBank *b = &pgw_config_current->banks[i].bank;
-		const char *code;
-
-		if (named != NULL && strcmp(named, b->name) != 0)
-			continue;
-		code = refusal(b, amount, currency, with_card, capture);
-		if (code == NULL)
-			return b;
-		if (named == NULL && !b->enabled)
-			continue; /* not a candidate at all */
-		if (first == NULL)
-			first = code;
-		appendStringInfo(&why, "%sBank \"%s\": %s.", why.len > 0 ? " " : "", b->name,
-						 pgw_error_find(code)->message);
-	}
-	if (first == NULL)
-	{
-		first = named != NULL ? "unknown_bank" : "no_bank_configured";
-		if (named != NULL)
-			appendStringInfo(&why, "Bank \"%s\" is not in pgw.banks.", named);
-		else
-			appendStringInfoString(&why, "No row of pgw.banks is enabled.");
-	}
-	*error_code = first;
-	*detail = why.data;
-	return NULL;
-}
-
-PgwBank *
-pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, bool with_card,
-					 PgwCaptureMode capture)
-{
-	bool passed = false;
-
-	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nbanks; i++)
-	{
-		PgwBank *b = &pgw_config_current->banks[i].bank;
-
-		if (!passed)
-		{
-			passed = strcmp(b->name, after->name) == 0;
-			continue;
-		}
-		if (refusal(b, amount, currency, with_card, capture) != NULL)
-			continue;
-		/* a token means something only where it was made, and where its maker says */
-		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL ||
-						   strcmp(after->token_scope, b->token_scope) != 0))
-			continue;
-		return b;
-	}
-	return NULL;
 }

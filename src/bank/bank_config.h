@@ -107,23 +107,4 @@ extern bool pgw_config_is_old(const PgwBank *bank);
 extern int pgw_config_goes_by(int version);
 extern int *pgw_config_versions_going_by(int version, int *n);
 
-/* Can it express the amount exactly in its own unit of the currency? */
-extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);
-
-/*
- * The next bank by priority after that one which takes such a payment, a token's scope included.
- * NULL: none.
- */
-extern PgwBank *pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency,
-									 bool with_card, PgwCaptureMode capture);
-
-/*
- * The bank for a request: the named one, else the first by priority that takes it.  NULL with
- * *error_code (error_codes.h) and a DETAIL text (palloc'd) that says why.  Checks: exists, enabled,
- * currency, exponent exact, card/token taken, capture mode possible.
- */
-extern PgwBank *pgw_config_route(const char *named, int64 amount, const char *currency,
-								 bool with_card, PgwCaptureMode capture, const char **error_code,
-								 char **detail);
-
 #endif

@@ -7,12 +7,10 @@
 #ifndef PGW_BANK_BANK_CONFIG_INTERNAL_H
 #define PGW_BANK_BANK_CONFIG_INTERNAL_H
 
-#include "access/tableam.h"
-#include "executor/tuptable.h"
 #include "utils/palloc.h"
-#include "utils/rel.h"
 
 #include "bank/bank_config.h"
+#include "bank/table_reader.h"
 
 #define PGW_DIGEST_SIZE 65 /* SHA-256 in hex */
 
@@ -61,23 +59,6 @@ typedef struct Generation
 extern Generation *pgw_config_current; /* NULL: nothing was read yet */
 
 /* --- bank_config.c --- */
-
-/* A table read row by row with SnapshotSelf; whoever opens it holds its lock. */
-typedef struct PgwReader
-{
-	Relation rel;
-	TableScanDesc scan;
-	TupleTableSlot *slot;
-} PgwReader;
-
-extern void pgw_reader_open(PgwReader *r, Oid relid);
-extern bool pgw_reader_next(PgwReader *r);
-extern void pgw_reader_close(PgwReader *r);
-extern Datum pgw_reader_column(PgwReader *r, const char *name, bool *isnull);
-extern char *pgw_reader_text(PgwReader *r, const char *name);
-extern int pgw_reader_int(PgwReader *r, const char *name); /* NULL: 0 */
-extern int pgw_reader_interval_ms(PgwReader *r, const char *name, int otherwise);
-extern char *pgw_reader_jsonb(PgwReader *r, const char *name);
 
 /*
  * A generation without content, in a context of its own below the current one; pgw_config_keep()

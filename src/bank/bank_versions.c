@@ -37,6 +37,7 @@
 #include "utils/timestamp.h"
 
 #include "bank/bank_config_internal.h"
+#include "bank/table_reader.h"
 #include "core/base/mutant.h"
 #include "database/lock_refusals.h"
 #include "database/relations.h"

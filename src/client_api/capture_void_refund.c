@@ -22,6 +22,7 @@
 #include "utils/uuid.h"
 
 #include "bank/bank_config.h"
+#include "bank/choose_bank.h"
 #include "base/debug_points.h"
 #include "base/new_id.h"
 #include "client_api/pay_common.h"

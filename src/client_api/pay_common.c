@@ -16,6 +16,7 @@
 #include "utils/json.h"
 #include "utils/timestamp.h"
 
+#include "bank/choose_bank.h"
 #include "base/new_id.h"
 #include "card_guard/card_refusals.h"
 #include "client_api/pay_common.h"

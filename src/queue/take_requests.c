@@ -21,6 +21,7 @@
 
 #include "bank/bank_config.h"
 #include "bank/call_permission.h"
+#include "bank/choose_bank.h"
 #include "bank_call/echoed_card.h"
 #include "base/clock.h"
 #include "base/debug_points.h"

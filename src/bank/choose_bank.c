@@ -1,0 +1,131 @@
+/*
+ * choose_bank.c - which bank takes a payment: the first by priority that can, and the next one
+ * after it
+ *
+ * Owns: nothing.  It asks the configuration in use (bank_config.c).
+ */
+#include "postgres.h"
+
+#include "lib/stringinfo.h"
+
+#include "bank/bank_config.h"
+#include "bank/choose_bank.h"
+#include "core/base/error_codes.h"
+#include "core/base/money.h"
+
+static bool
+takes_currency(const PgwBank *b, const char *currency)
+{
+	if (b->currencies == NULL)
+		return true;
+	for (char **c = b->currencies; *c != NULL; c++)
+	{
+		if (strcmp(*c, currency) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+pgw_config_takes_amount(const PgwBank *b, int64 amount, const char *currency)
+{
+	const PgwCurrency *c = pgw_currency_find(currency);
+	int64_t converted;
+
+	return c != NULL &&
+		   pgw_money_rescale(amount, c->exponent,
+							 pgw_connector_exponent(b->connector, currency, c->exponent),
+							 &converted);
+}
+
+/* NULL: it takes the request; else the code that says why not. */
+static const char *
+refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
+		PgwCaptureMode capture)
+{
+	const PgwCapabilities *can;
+
+	if (!b->enabled)
+		return "bank_disabled";
+	if (b->connector == NULL)
+		return "connector_invalid";
+	can = pgw_connector_capabilities(b->connector);
+	if (with_card && !can->cards)
+		return "bank_takes_no_cards";
+	if (!with_card && !can->tokens)
+		return "bank_takes_no_tokens";
+	if (!takes_currency(b, currency))
+		return "bank_currency_not_supported";
+	if (!pgw_config_takes_amount(b, amount, currency))
+		return "amount_not_representable";
+	if (capture != PGW_CAPTURE_IMMEDIATE && !can->separate_capture)
+		return "bank_cannot_capture_separately";
+	if (capture == PGW_CAPTURE_IMMEDIATE && !pgw_connector_has(b->connector, PGW_OP_CHARGE))
+		return "bank_operation_not_supported";
+	return NULL;
+}
+
+PgwBank *
+pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card,
+				 PgwCaptureMode capture, const char **error_code, char **detail)
+{
+	const char *first = NULL;
+	StringInfoData why;
+	PgwBank *b;
+
+	*error_code = NULL;
+	*detail = NULL;
+	initStringInfo(&why);
+	for (int i = 0; (b = pgw_config_nth(i)) != NULL; i++)
+	{
+		const char *code;
+
+		if (named != NULL && strcmp(named, b->name) != 0)
+			continue;
+		code = refusal(b, amount, currency, with_card, capture);
+		if (code == NULL)
+			return b;
+		if (named == NULL && !b->enabled)
+			continue; /* not a candidate at all */
+		if (first == NULL)
+			first = code;
+		appendStringInfo(&why, "%sBank \"%s\": %s.", why.len > 0 ? " " : "", b->name,
+						 pgw_error_find(code)->message);
+	}
+	if (first == NULL)
+	{
+		first = named != NULL ? "unknown_bank" : "no_bank_configured";
+		if (named != NULL)
+			appendStringInfo(&why, "Bank \"%s\" is not in pgw.banks.", named);
+		else
+			appendStringInfoString(&why, "No row of pgw.banks is enabled.");
+	}
+	*error_code = first;
+	*detail = why.data;
+	return NULL;
+}
+
+PgwBank *
+pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, bool with_card,
+					 PgwCaptureMode capture)
+{
+	bool passed = false;
+	PgwBank *b;
+
+	for (int i = 0; (b = pgw_config_nth(i)) != NULL; i++)
+	{
+		if (!passed)
+		{
+			passed = strcmp(b->name, after->name) == 0;
+			continue;
+		}
+		if (refusal(b, amount, currency, with_card, capture) != NULL)
+			continue;
+		/* a token means something only where it was made, and where its maker says */
+		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL ||
+						   strcmp(after->token_scope, b->token_scope) != 0))
+			continue;
+		return b;
+	}
+	return NULL;
+}

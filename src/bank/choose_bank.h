@@ -1,0 +1,31 @@
+/*
+ * choose_bank.h - which bank takes a payment
+ */
+#ifndef PGW_BANK_CHOOSE_BANK_H
+#define PGW_BANK_CHOOSE_BANK_H
+
+#include "postgres.h"
+
+#include "bank/bank_config.h"
+#include "core/request/validate.h"
+
+/* Can it express the amount exactly in its own unit of the currency? */
+extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);
+
+/*
+ * The next bank by priority after that one which takes such a payment, a token's scope included.
+ * NULL: none.
+ */
+extern PgwBank *pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency,
+									 bool with_card, PgwCaptureMode capture);
+
+/*
+ * The bank for a request: the named one, else the first by priority that takes it.  NULL with
+ * *error_code (error_codes.h) and a DETAIL text (palloc'd) that says why.  Checks: exists, enabled,
+ * currency, exponent exact, card/token taken, capture mode possible.
+ */
+extern PgwBank *pgw_config_route(const char *named, int64 amount, const char *currency,
+								 bool with_card, PgwCaptureMode capture, const char **error_code,
+								 char **detail);
+
+#endif
