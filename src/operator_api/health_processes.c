@@ -1,0 +1,206 @@
+/*
+ * health_processes.c - pgw.health(): launcher, workers and slots; is this database paused,
+ * restored or a copy?
+ *
+ * Owns nothing, changes nothing.
+ */
+#include "postgres.h"
+
+#include "commands/dbcommands.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/uuid.h"
+
+#include "exchange/exchange_status.h"
+#include "operator_api/health_processes.h"
+#include "restore/copied_cluster.h"
+#include "restore/pause.h"
+
+#define MAX_DATABASES 64
+#define FILES_PER_CALL 4
+
+static PgwHealthStatus
+worker_status(PgwHealthReport *r, Oid database, const PgwExchangeStatus *s, const char **advice)
+{
+	pgw_health_detail(r, "state", s->worker_state);
+	pgw_health_detail_time(r, "since", s->worker_since);
+	pgw_health_detail_number(r, "failures", s->worker_failures);
+	if (strcmp(s->worker_state, "running") == 0)
+		return PGW_HEALTH_OK;
+	if (strcmp(s->worker_state, "paused") == 0 || strcmp(s->worker_state, "draining") == 0)
+	{
+		*advice = "It is there, and takes no new payments: see worker_mode and restored.";
+		return PGW_HEALTH_WARNING;
+	}
+	*advice = pgw_exchange_absence(database);
+	return strcmp(s->worker_state, "starting") == 0 ||
+				   strcmp(s->worker_state, "stepping aside") == 0
+			   ? PGW_HEALTH_WARNING
+			   : PGW_HEALTH_ERROR;
+}
+
+void
+pgw_health_check_processes(PgwHealthReport *r, const PgwExchangeStatus *s)
+{
+	Oid databases[MAX_DATABASES];
+	const char *advice = NULL;
+	PgwHealthStatus status;
+	int n;
+
+	pgw_health_detail_number(r, "pid", s->launcher_pid);
+	pgw_health_put(
+		r, "launcher", s->launcher_pid != 0 ? PGW_HEALTH_OK : PGW_HEALTH_ERROR,
+		"The server's log says why the launcher ended, and it is started again within seconds; or max_worker_processes left no room for it.");
+	pgw_health_detail_number(r, "pid", s->worker_pid);
+	status = worker_status(r, MyDatabaseId, s, &advice);
+	pgw_health_put(r, "worker", status, advice);
+
+	n = pgw_exchange_databases(databases, MAX_DATABASES);
+	for (int i = 0; i < n; i++)
+	{
+		char *name = get_database_name(databases[i]);
+		PgwExchangeStatus other;
+
+		pgw_exchange_status(databases[i], &other);
+		if (databases[i] == MyDatabaseId || name == NULL ||
+			strcmp(other.worker_state, "no extension") == 0 ||
+			strcmp(other.worker_state, "none") == 0)
+			continue;
+		pgw_health_detail(r, "database", name);
+		status = worker_status(r, databases[i], &other, &advice);
+		pgw_health_put(r, psprintf("worker:%s", name), status, advice);
+	}
+}
+
+void
+pgw_health_check_slots(PgwHealthReport *r, const PgwExchangeStatus *s)
+{
+	bool full = s->slots_used >= s->slots_total;
+	bool nearly = s->slots_used * 5 >= s->slots_total * 4;
+
+	pgw_health_detail_number(r, "total", s->slots_total);
+	pgw_health_detail_number(r, "used", s->slots_used);
+	pgw_health_detail_number(r, "wait_for_worker", s->slots_requested);
+	pgw_health_detail_number(r, "bank_called", s->slots_taken);
+	pgw_health_put(
+		r, "slots",
+		full     ? PGW_HEALTH_ERROR
+		: nearly ? PGW_HEALTH_WARNING
+				 : PGW_HEALTH_OK,
+		"Callers beyond pgw.max_waiting are refused with PW500. Raise it (restart), or see why the banks are slow.");
+
+	/* as the HTTP layer shares them out */
+	pgw_health_detail_number(r, "capacity", max_safe_fds / FILES_PER_CALL);
+	pgw_health_detail_number(r, "bank_called", s->slots_taken);
+	pgw_health_put(
+		r, "connections",
+		s->slots_taken * 5 >= max_safe_fds / FILES_PER_CALL * 4 ? PGW_HEALTH_WARNING
+																: PGW_HEALTH_OK,
+		"Raise max_files_per_process (restart): four files for each bank call that is to be in flight at once.");
+}
+
+/* A submitted charge that has not been sent. */
+#define HELD_BACK "(kind = 'payment' AND status = 'Created' AND NOT taken_by_worker)"
+
+void
+pgw_health_check_mode(PgwHealthReport *r)
+{
+	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
+	bool draining = mode != NULL && strcmp(mode, "draining") == 0;
+
+	pgw_health_detail(r, "worker_mode", mode != NULL ? mode : "on");
+	if (draining)
+	{
+		pgw_health_detail_json(
+			r, "under_way",
+			pgw_health_read_text(
+				"SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankUnknown', 'BankApproved', 'Saved', 'Refunding')"
+				" AND NOT " HELD_BACK));
+		pgw_health_detail_json(
+			r, "held_back",
+			pgw_health_read_text("SELECT count(*) FROM pgw.payment_transactions WHERE " HELD_BACK));
+	}
+	pgw_health_put(
+		r, "worker_mode",
+		mode != NULL && strcmp(mode, "on") != 0 ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
+		draining
+			? "No new charge is begun, and what is under way is finished: wait until under_way is 0, then stop or move the server. Set pgw.worker_mode to on to take payments again."
+			: "pgw.worker_mode keeps the worker from calling banks: set it to on where this server is the one that is to pay.");
+}
+
+/* ---------------------------------------------------------------- restored and copied */
+
+void
+pgw_health_check_restored(PgwHealthReport *r)
+{
+	const PgwCopy *copy = pgw_copy();
+	bool restored = pgw_pause_is_restored() || pgw_pause_is_unnoticed();
+
+	pgw_health_detail_json(
+		r, "marks",
+		pgw_health_read_text(
+			"SELECT coalesce(jsonb_agg(jsonb_build_object('reason', reason, 'noticed_at', noticed_at) ORDER BY noticed_at), '[]')::text"
+			" FROM pgw.restore_pending"));
+	if (copy != NULL && copy->reason != PGW_COPY_NONE)
+	{
+		pgw_health_detail(
+			r, "incident",
+			DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&copy->incident))));
+		pgw_health_detail(r, "reason", pgw_copy_reason_name(copy->reason));
+		pgw_health_detail(r, "what", pgw_copy_reason_text(copy->reason));
+		pgw_health_detail_time(r, "since", copy->since);
+	}
+	pgw_health_put(
+		r, "restored", restored ? PGW_HEALTH_ERROR : PGW_HEALTH_OK,
+		"This database was restored or copied, and is paused. Once it is sure that the original makes no more payments: "
+		"SELECT pgw.resume_after_restore(). Else leave it. See docs/restore.md.");
+}
+
+void
+pgw_health_check_state_file(PgwHealthReport *r)
+{
+	const PgwCopy *copy = pgw_copy();
+
+	if (copy == NULL)
+		return;
+	pgw_health_detail_bool(r, "written", !copy->unwritten);
+	pgw_health_detail(r, "instance", copy->instance[0] != '\0' ? copy->instance : NULL);
+	pgw_health_detail_bool(r, "instance_ignored", copy->instance_ignored);
+	pgw_health_put(
+		r, "state_file",
+		copy->unwritten          ? PGW_HEALTH_ERROR
+		: copy->instance_ignored ? PGW_HEALTH_WARNING
+								 : PGW_HEALTH_OK,
+		copy->unwritten
+			? "pgw.state could not be written in the data directory, so the next start takes this server for a copy: "
+			  "see the server's log, make it possible, and restart the server."
+			: "pgw.instance stands in a file of the data directory, which every copy takes along, and is ignored: set it in the environment (PGW_INSTANCE), "
+			  "on the command line or in a file elsewhere.");
+}
+
+/*
+ * A subscriber and its publisher know nothing of each other's callers: the same id is charged by
+ * both.
+ */
+void
+pgw_health_check_subscriptions(PgwHealthReport *r)
+{
+	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
+	bool paused = (mode != NULL && strcmp(mode, "paused") == 0) || pgw_pause_is_restored();
+	char *which = pgw_health_read_text(
+		"SELECT jsonb_agg(DISTINCT jsonb_build_object('subscription', s.subname, 'enabled', s.subenabled))::text"
+		" FROM pg_catalog.pg_subscription_rel sr JOIN pg_catalog.pg_subscription s ON s.oid = sr.srsubid"
+		" JOIN pg_catalog.pg_class c ON c.oid = sr.srrelid WHERE c.relnamespace = 'pgw'::pg_catalog.regnamespace");
+
+	pgw_health_detail_json(r, "subscriptions", which != NULL ? which : "[]");
+	pgw_health_put(
+		r, "subscriptions",
+		which == NULL ? PGW_HEALTH_OK
+		: paused      ? PGW_HEALTH_WARNING
+					  : PGW_HEALTH_ERROR,
+		"A subscription writes pgw's tables here. This database and its publisher must not both take payments: the same payment would be charged twice. "
+		"Keep this one paused (pgw.worker_mode = paused) until the publisher is stopped for good, then drop the subscription. See docs/restore.md.");
+}
