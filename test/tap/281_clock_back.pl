@@ -99,6 +99,20 @@ part($node, 'running', sub {
 	cmp_ok(abs(sql('SELECT extract(epoch FROM clock_timestamp())') - time), '<', 60, 'its clock is set back while it runs');
 	comes_to_rest('running');
 });
+part($node, 'paused', sub {
+	set_clock(3600);
+	mode('paused');
+	sql('CREATE DATABASE other');
+	$node->safe_psql('other', 'CREATE EXTENSION pgw');
+	my $worker = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker' AND datname = 'other'";
+	my $oid = sql("SELECT oid FROM pg_database WHERE datname = 'other'");
+	$node->wait_for_log(qr/pgw: worker paused for database $oid\b/);
+	set_clock(0);
+	is(sql($worker), 1, 'a paused worker has looked by the former clock');
+	$node->safe_psql('other', 'DROP EXTENSION pgw');
+	ok(wait_until(sub { sql($worker) == 0 }, 20), '... and still sees within seconds that the extension is gone');
+	mode('on');
+});
 is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'all is consistent');
 is_deeply([ grep { $_->{status} eq 'approved' && $_->{refunded} > $_->{captured} } @{ bank_ledger($bank)->{charges} } ], [], 'nothing was given back twice');
 $node->stop('fast');
