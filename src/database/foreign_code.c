@@ -7,6 +7,10 @@
  * unqualified name in that trigger means.  So it is pinned while such code can run, to what the
  * worker has pinned for itself.
  *
+ * Such a trigger may fill columns that others have added.  What pgw writes is a statement about
+ * money, so a trigger that changes it, or leaves the row out, is an error of the write: a payment
+ * of 100 would be charged as 999, or an id be claimed under another name for ever.
+ *
  * Not SECURITY_RESTRICTED_OPERATION: it would refuse deferred constraint triggers, which are
  * allowed.  Whose code it can be is the subject of pgw.code_of_others().
  *
@@ -14,10 +18,15 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "executor/tuptable.h"
 #include "nodes/nodeFuncs.h"
 #include "rewrite/rewriteHandler.h"
+#include "utils/datum.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -99,4 +108,84 @@ pgw_foreign_end(int nest_level)
 {
 	if (nest_level > 0)
 		AtEOXact_GUC(true, nest_level);
+}
+
+/* A BEFORE ROW trigger for this event that is none of pgw's? */
+static bool
+is_before_trigger(const Trigger *trigger, CmdType event)
+{
+	int16 type = trigger->tgtype;
+
+	return TRIGGER_FOR_ROW(type) && TRIGGER_FOR_BEFORE(type) &&
+		   (event == CMD_INSERT ? TRIGGER_FOR_INSERT(type) : TRIGGER_FOR_UPDATE(type)) &&
+		   is_foreign(trigger->tgfoid, NULL);
+}
+
+HeapTuple
+pgw_foreign_triggers_begin(const ResultRelInfo *rri, CmdType event, TupleTableSlot *slot)
+{
+	TriggerDesc *triggers = rri->ri_TrigDesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		if (is_before_trigger(&triggers->triggers[i], event) && !PGW_MUTATED(TRIGGER_REWRITES))
+			return ExecCopySlotHeapTuple(slot);
+	}
+	return NULL;
+}
+
+/* Their names, with commas. */
+static char *
+before_triggers(const ResultRelInfo *rri, CmdType event)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < rri->ri_TrigDesc->numtriggers; i++)
+	{
+		const Trigger *trigger = &rri->ri_TrigDesc->triggers[i];
+
+		if (is_before_trigger(trigger, event))
+			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", trigger->tgname);
+	}
+	return names.data;
+}
+
+void
+pgw_foreign_triggers_end(const ResultRelInfo *rri, CmdType event, HeapTuple wanted,
+						 TupleTableSlot *slot, const bool *ours, bool kept)
+{
+	Relation rel = rri->ri_RelationDesc;
+	TupleDesc desc = RelationGetDescr(rel);
+
+	if (!kept)
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("a trigger has left out a row of pgw.%s", RelationGetRelationName(rel)),
+				 errdetail("BEFORE triggers: %s.", before_triggers(rri, event)),
+				 errhint("A trigger on pgw's tables must return NEW. See docs/ddl.md.")));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		bool was_null;
+		bool is_null;
+		Datum was;
+		Datum is;
+
+		if (!ours[i] || att->attisdropped)
+			continue;
+		was = heap_getattr(wanted, i + 1, desc, &was_null);
+		is = slot_getattr(slot, i + 1, &is_null);
+		if (was_null != is_null ||
+			(!is_null && !datum_image_eq(was, is, att->attbyval, att->attlen)))
+			ereport(
+				ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("a trigger has changed column \"%s\" of a row of pgw.%s",
+						NameStr(att->attname), RelationGetRelationName(rel)),
+				 errdetail("BEFORE triggers: %s.", before_triggers(rri, event)),
+				 errhint(
+					 "A trigger may set columns that you have added to pgw's tables, no others. See docs/ddl.md.")));
+	}
+	heap_freetuple(wanted);
 }

@@ -20,4 +20,16 @@ extern bool pgw_foreign_code(const ResultRelInfo *rri);
 extern int pgw_foreign_begin(bool foreign);
 extern void pgw_foreign_end(int nest_level);
 
+
+/*
+ * What a BEFORE trigger of others makes of a row: begin() before it can run, end() with what
+ * begin() returned (NULL: there is no such trigger, and nothing to be looked at) when it has. ours:
+ * pgw's own columns, by attnum - 1.  kept: the row is written.  ERROR when one of them has another
+ * value than pgw wrote, or when the row was suppressed.
+ */
+extern HeapTuple pgw_foreign_triggers_begin(const ResultRelInfo *rri, CmdType event,
+											TupleTableSlot *slot);
+extern void pgw_foreign_triggers_end(const ResultRelInfo *rri, CmdType event, HeapTuple wanted,
+									 TupleTableSlot *slot, const bool *ours, bool kept);
+
 #endif

@@ -300,6 +300,7 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 	bool update = !TTS_EMPTY(r->found);
 	int guard;
 
+	r->ours = ours;
 	ExecClearTuple(r->slot);
 	memset(r->slot->tts_isnull, true, desc->natts * sizeof(bool));
 	if (desc->natts == nours || PGW_MUTATED(KEEP_COLUMNS))
@@ -328,10 +329,15 @@ void
 pgw_row_insert(PgwRel *r)
 {
 	int guard = pgw_foreign_begin(r->runs_foreign_code);
+	HeapTuple wanted =
+		r->runs_foreign_code ? pgw_foreign_triggers_begin(r->rri, CMD_INSERT, r->slot) : NULL;
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
 	ExecSimpleRelationInsert(r->rri, r->estate, r->slot);
+	if (wanted != NULL)
+		pgw_foreign_triggers_end(r->rri, CMD_INSERT, wanted, r->slot, r->ours,
+								 ItemPointerIsValid(&r->slot->tts_tid));
 	AfterTriggerEndQuery(r->estate);
 	pgw_foreign_end(guard);
 	CommandCounterIncrement();
@@ -383,13 +389,21 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 	uint32 token;
 	bool conflict = false;
 	int guard = pgw_foreign_begin(r->runs_foreign_code);
+	HeapTuple wanted =
+		r->runs_foreign_code ? pgw_foreign_triggers_begin(r->rri, CMD_INSERT, r->slot) : NULL;
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
 
-	if (triggers != NULL && triggers->trig_insert_before_row &&
-		!ExecBRInsertTriggers(r->estate, r->rri, r->slot))
-		elog(ERROR, "a trigger suppressed a row of \"%s\"", RelationGetRelationName(r->rel));
+	if (triggers != NULL && triggers->trig_insert_before_row)
+	{
+		bool kept = ExecBRInsertTriggers(r->estate, r->rri, r->slot);
+
+		/* Before the row is there: with another key it would conflict where no look finds it. */
+		if (wanted != NULL)
+			pgw_foreign_triggers_end(r->rri, CMD_INSERT, wanted, r->slot, r->ours, kept);
+		Assert(kept);
+	}
 	r->slot->tts_tableOid = RelationGetRelid(r->rel);
 	if (r->rel->rd_att->constr != NULL)
 	{
@@ -423,11 +437,16 @@ pgw_row_update(PgwRel *r)
 {
 	EPQState epq;
 	int guard = pgw_foreign_begin(r->runs_foreign_code);
+	HeapTuple wanted =
+		r->runs_foreign_code ? pgw_foreign_triggers_begin(r->rri, CMD_UPDATE, r->slot) : NULL;
 
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	pgw_eval_plan_qual_init(&epq, r->estate);
 	AfterTriggerBeginQuery();
 	ExecSimpleRelationUpdate(r->rri, r->estate, &epq, r->found, r->slot);
+	if (wanted != NULL)
+		pgw_foreign_triggers_end(r->rri, CMD_UPDATE, wanted, r->slot, r->ours,
+								 ItemPointerIsValid(&r->slot->tts_tid));
 	AfterTriggerEndQuery(r->estate);
 	pgw_foreign_end(guard);
 	EvalPlanQualEnd(&epq);

@@ -168,6 +168,10 @@ claim(PgwTable table, KeyIndex index, const Datum *keys, int nkeys, const void *
 		pgw_row_close(&r);
 		if (inserted)
 			return PGW_CLAIM_INSERTED;
+
+		/* Somebody was faster.  Each round meets another one, so the deadline bounds them. */
+		if (deadline != 0 && GetCurrentTimestamp() >= deadline)
+			raise_in_flight();
 		probed = false;
 	}
 }

@@ -87,6 +87,73 @@ part($node, 'intent', sub {
 	is($node->safe_psql('postgres', pay('intent', reference => 'bad')), 'captured', 'and it, without the trigger');
 });
 
+# What pgw writes is a statement about money: a BEFORE trigger that changes it, or leaves the row out, is an error of the write.
+my $rewrite = sub {
+	my ($table, $when, $body) = @_;
+	$node->safe_psql('postgres', "CREATE OR REPLACE FUNCTION public.rewrite() RETURNS trigger LANGUAGE plpgsql AS \$\$BEGIN $body END\$\$;
+		CREATE TRIGGER rewrite BEFORE $when ON pgw.$table FOR EACH ROW EXECUTE FUNCTION public.rewrite()");
+};
+my $error = sub {
+	my ($sql) = @_;
+	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\nSET statement_timeout = '20s';\n$sql");
+	return $err;
+};
+my $done = sub { my ($table) = @_; $node->safe_psql('postgres', "DROP TRIGGER rewrite ON pgw.$table") };
+
+part($node, 'amount', sub {
+	$rewrite->('payment_transactions', 'INSERT', 'NEW.amount := 999; RETURN NEW;');
+	like($error->(submit('amount')), qr/39P01.*column "amount" of a row of pgw\.payment_transactions/s, 'another amount: an error');
+	like($error->(pay('amount, now')), qr/PW500/, 'of the worker, too');
+	$done->('payment_transactions');
+	is(scalar charges_of($node, $bank, $_), 0, "$_: nothing is charged") for 'amount', 'amount, now';
+});
+
+part($node, 'rewrites', sub {
+	# an id under another name would be looked for and inserted in turn, for ever
+	$rewrite->('payments', 'INSERT', 'NEW.client_request_id := lower(NEW.client_request_id); RETURN NEW;');
+	for my $f (\&submit, \&pay)
+	{
+		like($error->($f->('Order-1')), qr/39P01.*changed column "client_request_id" of a row of pgw\.payments.*"rewrite"/s, 'another id: an error that names column and trigger') for 1 .. 2;
+	}
+	is($node->safe_psql('postgres', submit('order-2')), 'pending', 'an id that stays as it is: accepted');
+	$done->('payments');
+	$rewrite->('payments', 'INSERT', "NEW.merchant := 'other'; RETURN NEW;");
+	like($error->(submit('merchant')), qr/39P01.*column "merchant"/s, 'another merchant: an error');
+	$done->('payments');
+	$rewrite->('payments', 'INSERT', 'RETURN NULL;');
+	like($error->(pay('left out')), qr/39P01.*left out a row of pgw\.payments/s, 'no row: an error');
+	$done->('payments');
+	$rewrite->('payment_transactions', 'INSERT', 'RETURN NULL;');
+	like($error->(pay('no attempt')), qr/PW500/, 'no attempt: an error');
+	$done->('payment_transactions');
+	$rewrite->('transaction_events', 'INSERT', 'RETURN NULL;');
+	like($error->(submit('no event')), qr/39P01.*left out a row of pgw\.transaction_events/s, 'no event: an error');
+	$done->('transaction_events');
+	is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id IN ('Order-1', 'order-1', 'merchant', 'left out', 'no attempt', 'no event')"), 0, 'nothing is recorded of any of them');
+	is(scalar charges_of($node, $bank, 'no attempt'), 0, 'nor charged');
+
+	# an outcome that cannot be written: the charge is given back
+	$rewrite->('payments', 'UPDATE', 'NEW.captured_amount := 0; RETURN NEW;');
+	like($error->(pay('lower')), qr/39P01.*column "captured_amount"/s, 'another amount in the outcome: an error');
+	$done->('payments');
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.payment_transactions WHERE client_request_id = 'lower' AND status = 'Refunded'"), 'and the charge is given back');
+
+	# a submitted one waits for the trigger to go
+	$rewrite->('payments', 'UPDATE', 'RETURN NULL;');
+	is($node->safe_psql('postgres', submit('waits')), 'pending', 'a submitted payment whose outcome a trigger leaves out');
+	ok($node->poll_query_until('postgres', "SELECT status = 'BankApproved' OR step_order >= 2 FROM pgw.payment_transactions WHERE client_request_id = 'waits'"), 'is charged');
+	$done->('payments');
+	ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'waits'"), 'and says so once the trigger is gone');
+
+	# columns of their own are theirs
+	$node->safe_psql('postgres', 'ALTER TABLE pgw.payments ADD COLUMN branch text');
+	$rewrite->('payments', 'INSERT OR UPDATE', "NEW.branch := 'north'; RETURN NEW;");
+	is($node->safe_psql('postgres', pay('branch')), 'captured', 'a trigger that sets a column of its own');
+	is($node->safe_psql('postgres', "SELECT branch, captured_amount FROM pgw.payments WHERE client_request_id = 'branch'"), 'north|1234', 'does so');
+	$done->('payments');
+	$node->safe_psql('postgres', 'ALTER TABLE pgw.payments DROP COLUMN branch');
+});
+
 # pg_cancel_backend() on the worker loses nothing, whenever it comes.
 part($node, 'cancel', sub {
 	my @s = map { PgwSession->new($node) } 1 .. 4;

@@ -47,9 +47,10 @@ typedef enum PgwMutant
 	WORK_LIMIT,
 	/* the worker's own time limit ends its wait for the synchronous standby */
 	STANDBY_WAIT,
-	PIN_SYNC_COMMIT, /* the worker's synchronous_commit follows a reload */
-	KEEP_COLUMNS,    /* columns that others have added are overwritten */
-	REFUND_KEY,      /* a give-back in doubt is sent again with a new key */
+	PIN_SYNC_COMMIT,  /* the worker's synchronous_commit follows a reload */
+	TRIGGER_REWRITES, /* what a BEFORE trigger makes of pgw's columns is written */
+	KEEP_COLUMNS,     /* columns that others have added are overwritten */
+	REFUND_KEY,       /* a give-back in doubt is sent again with a new key */
 	/* a capture, void or refund in doubt is sent again with a new key */
 	OPERATION_KEY,
 	OPERATION_CLAIM, /* a refund claims nothing of what is left */
