@@ -2097,7 +2097,9 @@ COMMENT ON EVENT TRIGGER pgw_guard_drop IS
 --  What CREATE EXTENSION has made stays as it was made, where pgw's promises hang on it (docs/ddl.md). It is recorded
 --  once, at the end of this script; an update script ends with pgw.record_baseline(), too. Nothing here goes by an
 --  object's text or oid, which another version of PostgreSQL may give another form; and nothing locks a table
---  (pg_get_indexdef() would), for then two statements on two of pgw's tables would wait for each other.
+--  (pg_get_indexdef() would), for then two statements on two of pgw's tables would wait for each other. An object's
+--  own name is read from its catalog row: what was there before a statement is asked of an older snapshot
+--  (src/ddl/before_statement.c), and the functions that tell names see the present only.
 -- ==================================================================================================
 
 CREATE TABLE pgw.baseline (
@@ -2115,6 +2117,11 @@ COMMENT ON COLUMN pgw.baseline.kind IS
 COMMENT ON COLUMN pgw.baseline.object IS 'The object that it is about.';
 COMMENT ON COLUMN pgw.baseline.property IS 'What is the case.';
 COMMENT ON COLUMN pgw.baseline.n IS 'How often it is the case; more is allowed.';
+CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.baseline FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.baseline FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.baseline ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
+COMMENT ON TRIGGER refuse_change ON pgw.baseline IS 'Only a script of the extension records another baseline.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.baseline IS 'Only a script of the extension records another baseline.';
 
 -- Indexes, keys and triggers count by what they do, not by their names.
 CREATE FUNCTION pgw.baseline_now(OUT kind text, OUT object text, OUT property text, OUT n bigint) RETURNS SETOF record
@@ -2123,10 +2130,21 @@ $$
 	WITH extension AS (
 		SELECT x.oid, x.extowner FROM pg_extension x WHERE x.extname = 'pgw'
 	), member AS (
-		SELECT d.classid, d.objid, i.type, i.identity
+		SELECT d.classid, d.objid, i.type,
+			coalesce(quote_ident(n.nspname) || '.' || quote_ident(o.name) || o.arguments, i.identity) AS identity
 		FROM extension x
 		JOIN pg_depend d ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND d.deptype = 'e'
 		CROSS JOIN LATERAL pg_identify_object(d.classid, d.objid, 0) i
+		LEFT JOIN LATERAL (
+			SELECT c.relnamespace AS namespace, c.relname AS name, '' AS arguments
+			FROM pg_class c WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid
+			UNION ALL
+			SELECT p.pronamespace, p.proname, substring(i.identity FROM '\(.*$')
+			FROM pg_proc p WHERE d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+			UNION ALL
+			SELECT t.typnamespace, t.typname, ''
+			FROM pg_type t WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid) o ON true
+		LEFT JOIN pg_namespace n ON n.oid = o.namespace
 	), relation AS (
 		SELECT c.*, m.identity FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 	), fact AS (
@@ -2190,27 +2208,32 @@ $$;
 COMMENT ON FUNCTION pgw.baseline_now() IS
 	'The facts of pgw.baseline as they are now, of pgw''s own objects wherever they have gone.';
 
+-- In a script of the extension nobody refuses the ALTER TABLE; anywhere else the event trigger does.
 CREATE FUNCTION pgw.record_baseline() RETURNS void
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
 $$
+BEGIN
+	ALTER TABLE pgw.baseline DISABLE TRIGGER refuse_change;
 	DELETE FROM pgw.baseline;
+	ALTER TABLE pgw.baseline ENABLE ALWAYS TRIGGER refuse_change;
 	INSERT INTO pgw.baseline SELECT f.kind, f.object, f.property, f.n FROM pgw.baseline_now() f;
+END
 $$;
 COMMENT ON FUNCTION pgw.record_baseline() IS
 	'Records in pgw.baseline what there is now: the end of the extension''s script, and of each update script.';
 
 -- plpgsql: the table may be the one that was moved.
-CREATE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record
+CREATE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, OUT property text, OUT missing bigint) RETURNS SETOF record
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
 	RETURN QUERY
-		SELECT f.kind, f.object, f.property FROM pgw.baseline f
+		SELECT f.kind, f.object, f.property, f.n - coalesce(o.n, 0) FROM pgw.baseline f
 		LEFT JOIN pgw.baseline_now() o ON (o.kind, o.object, o.property) = (f.kind, f.object, f.property)
 		WHERE coalesce(o.n, 0) < f.n;
 	-- a table of others that is a child's would be read and written with it
 	RETURN QUERY
-		SELECT 'inheritance', i.inhparent::regclass::text, i.inhrelid::regclass::text
+		SELECT 'inheritance', i.inhparent::regclass::text, i.inhrelid::regclass::text, 1::bigint
 		FROM pg_depend d
 		JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw'
 			AND d.deptype = 'e'
@@ -2218,7 +2241,7 @@ BEGIN
 		JOIN pg_inherits i ON i.inhparent = c.oid OR (i.inhrelid = c.oid AND NOT c.relispartition);
 	-- each partition of the events is append-only
 	RETURN QUERY
-		SELECT 'partition', c.oid::regclass::text, 'its events can be changed, or lost in a crash'
+		SELECT 'partition', c.oid::regclass::text, 'its events can be changed, or lost in a crash', 1::bigint
 		FROM pg_class e JOIN pg_inherits i ON i.inhparent = e.oid JOIN pg_class c ON c.oid = i.inhrelid
 		WHERE e.relname = 'transaction_events'
 			AND e.relnamespace = (SELECT n.oid FROM pg_namespace n WHERE n.nspname = 'pgw')
@@ -2229,6 +2252,12 @@ END
 $$;
 COMMENT ON FUNCTION pgw.baseline_faults() IS
 	'What is gone or altered of what pgw.baseline says, and what has come that may not be there.';
+
+-- src/ddl/before_statement.c
+CREATE FUNCTION pgw.baseline_faults_before() RETURNS jsonb
+AS 'MODULE_PATHNAME', 'pgw_baseline_faults_before' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.baseline_faults_before() IS
+	'pgw.baseline_faults() as it was before the present utility statement; NULL: that cannot be told.';
 
 -- A statement about others' tables, functions and types is not looked at; what belongs to an extension's script is
 -- looked at when that is over.
@@ -2254,8 +2283,16 @@ BEGIN
 		RETURN;
 	END IF;
 	BEGIN
+		IF NOT EXISTS (SELECT FROM pgw.baseline_faults()) THEN
+			RETURN;
+		END IF;
+		-- What was broken before is not this statement's doing, which may be the repair.
 		SELECT f.kind, f.object, f.property INTO kind, object, property
-		FROM pgw.baseline_faults() f ORDER BY f.kind, f.object, f.property LIMIT 1;
+		FROM pgw.baseline_faults() f
+		LEFT JOIN jsonb_to_recordset(pgw.baseline_faults_before()) b (kind text, object text, property text, missing bigint)
+			ON (b.kind, b.object, b.property) = (f.kind, f.object, f.property)
+		WHERE f.missing > coalesce(b.missing, 0)
+		ORDER BY f.kind, f.object, f.property LIMIT 1;
 	EXCEPTION WHEN undefined_table OR undefined_function OR invalid_schema_name OR undefined_column THEN
 		kind := 'member';
 		object := 'pgw.baseline';

@@ -37,6 +37,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "ddl/before_statement.h"
 #include "ddl/drop_guard.h"
 #include "ddl/utility_hook.h"
 #include "exchange/exchange.h"
@@ -324,6 +325,29 @@ ends_prepared(Node *stmt)
 }
 
 static void
+run_statement(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
+			  ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
+			  DestReceiver *dest, QueryCompletion *qc)
+{
+	PgwStatement outer = pgw_statement_begin();
+
+	PG_TRY();
+	{
+		if (prev_ProcessUtility)
+			prev_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest,
+								qc);
+		else
+			standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv,
+									dest, qc);
+	}
+	PG_FINALLY();
+	{
+		pgw_statement_end(outer);
+	}
+	PG_END_TRY();
+}
+
+static void
 pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTree,
 					ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *queryEnv,
 					DestReceiver *dest, QueryCompletion *qc)
@@ -339,11 +363,7 @@ pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTr
 	if (IsTransactionState() && pgw_exchange_available())
 		prepare_for(stmt);
 
-	if (prev_ProcessUtility)
-		prev_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
-	else
-		standard_ProcessUtility(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest,
-								qc);
+	run_statement(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 
 	if (prepared)
 		(void) pgw_exchange_rescan(MyDatabaseId);

@@ -68,6 +68,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	pgw_health_check_partitions(&r);
 	pgw_health_check_table_locks(&r);
 	pgw_health_check_tables(&r);
+	pgw_health_check_baseline(&r);
 	PopActiveSnapshot();
 	SPI_finish();
 	pgw_become_caller(caller, sec_context);

@@ -288,6 +288,36 @@ pgw_health_check_tables(PgwHealthReport *r)
 			: "Work on a payment took longer than the worker allows: see the server's log, and the triggers that others have put onto pgw's tables (docs/ddl.md).");
 }
 
+/*
+ * First whether those who compare are what they were: a function that was replaced may say
+ * anything.
+ */
+void
+pgw_health_check_baseline(PgwHealthReport *r)
+{
+	char *guards = pgw_health_read_text(
+		"SELECT jsonb_agg(DISTINCT f.object ORDER BY f.object)::text FROM pgw.baseline f WHERE (f.kind = 'event trigger'"
+		" AND f.object = 'pgw_keep_baseline' AND NOT EXISTS (SELECT FROM pg_event_trigger e JOIN pg_proc p ON p.oid = e.evtfoid"
+		" WHERE e.evtname = f.object AND e.evtenabled = 'A' AND p.proname = 'keep_baseline'"
+		" AND p.pronamespace = 'pgw'::regnamespace))"
+		" OR (f.kind = 'function' AND f.object ~ '^pgw\\.(baseline_faults|baseline_faults_before|baseline_now|keep_baseline|record_baseline)\\('"
+		" AND NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'pgw'::regnamespace"
+		" AND p.proname = substring(f.object FROM '\\.(\\w+)') AND right(f.property, 32) = md5(p.prosrc)))");
+	char *faults = NULL;
+
+	pgw_health_detail_json(r, "guards_altered", guards != NULL ? guards : "[]");
+	if (guards == NULL)
+		faults = pgw_health_read_text(
+			"SELECT jsonb_agg(jsonb_build_object('kind', f.kind, 'object', f.object, 'property', f.property))::text"
+			" FROM (SELECT * FROM pgw.baseline_faults() ORDER BY kind, object, property LIMIT 20) f");
+	pgw_health_detail_json(r, "faults", faults != NULL ? faults : "[]");
+	pgw_health_put(
+		r, "baseline", guards != NULL || faults != NULL ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
+		guards != NULL
+			? "What keeps pgw's own objects as they were made is off, renamed or altered: ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS, or put the functions back from the extension's script. See docs/ddl.md."
+			: "pgw's own objects are not as CREATE EXTENSION has made them: undo what details names. See docs/ddl.md.");
+}
+
 static void
 detail_list(PgwHealthReport *r, const char *name, const char *list)
 {

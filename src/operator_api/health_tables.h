@@ -15,6 +15,7 @@ extern void pgw_health_check_partitions(PgwHealthReport *r);
 extern void pgw_health_check_notify_queue(PgwHealthReport *r);
 extern void pgw_health_check_table_locks(PgwHealthReport *r);
 extern void pgw_health_check_tables(PgwHealthReport *r);
+extern void pgw_health_check_baseline(PgwHealthReport *r);
 extern void pgw_health_check_card_logging(PgwHealthReport *r);
 
 #endif

@@ -1,7 +1,7 @@
 -- What DDL on pgw's own objects breaks its promises is refused, what does not is allowed: the table of docs/ddl.md. What was done while nobody refused it is found.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(79);
+SELECT plan(101);
 
 SELECT is((SELECT evtenabled::text FROM pg_event_trigger WHERE evtname = 'pgw_keep_baseline'), 'A', 'the event trigger fires always');
 SELECT is_empty('SELECT * FROM pgw.baseline_faults()', 'all is as CREATE EXTENSION has made it');
@@ -36,7 +36,7 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER VIEW pgw.my_payments RENAME TO payments_of_mine', 'column pgw.my_payments.amount'),
 	('ALTER FUNCTION pgw.get_payment(uuid) RENAME TO read_payment', 'function pgw.get_payment(pg_catalog.uuid)'),
 	('ALTER FUNCTION pgw.get_payment(uuid) SET SCHEMA public', 'function pgw.get_payment(pg_catalog.uuid)'),
-	('ALTER TYPE pgw.payment_status RENAME TO status', 'column pgw.my_payments.status'),
+	('ALTER TYPE pgw.payment_status RENAME TO status', 'member pgw.payment_status'),
 	('ALTER TYPE pgw.payment_status RENAME VALUE ''captured'' TO ''taken''', 'type pgw.payment_status'),
 	('ALTER TYPE pgw.payment_result ADD ATTRIBUTE more text', 'type pgw.payment_result'),
 	('ALTER TYPE pgw.payment_result RENAME ATTRIBUTE amount TO sum', 'type pgw.payment_result'),
@@ -73,8 +73,9 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER FUNCTION pgw.get_payment(uuid) PARALLEL SAFE', 'function pgw.get_payment(pg_catalog.uuid)'),
 	('ALTER FUNCTION pgw.get_payment(uuid) STRICT', 'function pgw.get_payment(pg_catalog.uuid)'),
 	('ALTER FUNCTION pgw.get_payment(uuid) IMMUTABLE', 'function pgw.get_payment(pg_catalog.uuid)'),
-	('CREATE OR REPLACE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, OUT property text) RETURNS SETOF record LANGUAGE sql AS ''SELECT NULL::text, NULL::text, NULL::text WHERE false''', NULL),
 	('CREATE OR REPLACE FUNCTION pgw.record_baseline() RETURNS void LANGUAGE sql AS ''''', 'function pgw.record_baseline()'),
+	('SELECT pgw.record_baseline()', 'trigger pgw.baseline'),
+	('ALTER TABLE pgw.baseline DISABLE TRIGGER refuse_change', 'trigger pgw.baseline'),
 	-- the tables as such
 	('ALTER TABLE pgw.payments SET UNLOGGED', 'relation pgw.payments'),
 	('ALTER TABLE pgw.payments OWNER TO pg_monitor', 'relation pgw.payments'),
@@ -115,13 +116,59 @@ SELECT lives_ok(statement, statement) FROM (VALUES
 ) v (statement);
 SELECT is_empty('SELECT * FROM pgw.baseline_faults()', 'nothing of pgw''s has changed');
 
+-- what is recorded stays
+SELECT throws_ok(statement, 'PW422', NULL, statement) FROM (VALUES
+	('DELETE FROM pgw.baseline'),
+	('UPDATE pgw.baseline SET n = 0'),
+	('TRUNCATE pgw.baseline')
+) v (statement);
+
+-- an older snapshot is asked for names, so they are told from catalog rows: as the server tells them
+SELECT is_empty($$SELECT b.object FROM pgw.baseline b WHERE b.kind = 'member' AND NOT EXISTS (
+	SELECT FROM pg_depend d, pg_identify_object(d.classid, d.objid, 0) i WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+	AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'pgw') AND (i.identity, i.type) = (b.object, b.property))$$, 'the names of members');
+
 -- done while it was off: found afterwards
 ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 ALTER TABLE pgw.payments DISABLE TRIGGER refuse_delete;
 SELECT bag_eq($$SELECT details->>'kind' AS kind, details->>'object' AS object FROM pgw.check_consistency() WHERE check_name = 'baseline'$$,
 	$$VALUES ('event trigger', 'pgw_keep_baseline'), ('trigger', 'pgw.payments')$$, 'check_consistency() shows it');
-ALTER TABLE pgw.payments ENABLE ALWAYS TRIGGER refuse_delete;
+SELECT is((SELECT status || (details->>'guards_altered') FROM pgw.health() WHERE check_name = 'baseline'), 'warning["pgw_keep_baseline"]',
+	'and health() that nobody refuses');
 ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS;
+SELECT is((SELECT status || (details->'faults'->0->>'object') FROM pgw.health() WHERE check_name = 'baseline'), 'warningpgw.payments',
+	'and what is not as it was');
+
+-- that is in nobody's way, and blamed on nobody
+CREATE TABLE public.others (a int);
+SELECT lives_ok(statement, 'beside a difference: ' || statement) FROM (VALUES
+	('ALTER TABLE pgw.payments ADD COLUMN mine text'),
+	('ALTER TABLE public.others RENAME TO still_others'),
+	('DROP TABLE public.still_others'),
+	('SELECT pgw.ensure_event_partitions(3)')
+) v (statement);
+SELECT is(public.refused(statement), 'baseline_changed ' || what, 'beside a difference: ' || statement) FROM (VALUES
+	('ALTER TABLE pgw.payments DISABLE TRIGGER refuse_truncate', 'trigger pgw.payments'),
+	('ALTER TABLE pgw.payments RENAME TO old', 'column pgw.payments.amount'),
+	('ALTER FUNCTION pgw.get_payment(uuid) RENAME TO read_payment', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER TYPE pgw.payment_status RENAME TO status', 'member pgw.payment_status'),
+	('DROP INDEX pgw.payment_transactions_one_live', 'index pgw.payment_transactions')
+) v (statement, what);
+SELECT lives_ok('ALTER TABLE pgw.payments ENABLE ALWAYS TRIGGER refuse_delete', 'nor in the way of the repair');
 SELECT is_empty('SELECT * FROM pgw.check_consistency()', 'until it is undone');
+SELECT is((SELECT status FROM pgw.health() WHERE check_name = 'baseline'), 'ok', 'health() is content');
+
+-- those who refuse may be renamed, quietened or replaced: health() does not ask them
+ALTER EVENT TRIGGER pgw_keep_baseline RENAME TO kept;
+SELECT is((SELECT details->>'guards_altered' FROM pgw.health() WHERE check_name = 'baseline'), '["pgw_keep_baseline"]', 'another name of the event trigger');
+ALTER EVENT TRIGGER kept RENAME TO pgw_keep_baseline;
+ALTER EVENT TRIGGER pgw_keep_baseline ENABLE;
+SELECT is((SELECT details->>'guards_altered' FROM pgw.health() WHERE check_name = 'baseline'), '["pgw_keep_baseline"]', 'one that fires not always');
+ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS;
+CREATE OR REPLACE FUNCTION pgw.keep_baseline() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN END';
+CREATE OR REPLACE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, OUT property text, OUT missing bigint) RETURNS SETOF record
+	LANGUAGE sql STABLE AS 'SELECT NULL::text, NULL::text, NULL::text, NULL::bigint WHERE false';
+SELECT is((SELECT status || (details->>'guards_altered') FROM pgw.health() WHERE check_name = 'baseline'),
+	'warning["pgw.baseline_faults()", "pgw.keep_baseline()"]', 'functions that refuse and find nothing any more');
 SELECT * FROM finish();
 ROLLBACK;

@@ -53,6 +53,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		bank:bank
 		bank_versions
 		banks
+		baseline
 		callers_undecided
 		card_logging
 		code_of_others
