@@ -70,6 +70,7 @@ QUOTA:254_quotas:merchant
 CLOCK_BACK:281_clock_back:running
 CARD_LITERAL:285_card_literals:in the statement
 LITERAL_BUDGET:285_card_literals:far away
+LOGGED_LITERAL:285_card_literals:beside a bound number
 LOG_GUARD:285_card_literals:before anybody can refuse it
 REPEATED_CALL:270_callers:repeated call
 REPEATED_VIEW:270_callers:repeated view

@@ -141,6 +141,49 @@ pgw_guc_sourcefile(const char *name)
 #endif
 }
 
+/* What MERGE, new in 15, does with a row: a list of actions, each of which writes columns. */
+static inline List *
+pgw_merge_actions(const Query *query)
+{
+#if PG_VERSION_NUM >= 150000
+	return query->mergeActionList;
+#else
+	return NIL;
+#endif
+}
+
+static inline List *
+pgw_merge_action_columns(const void *action)
+{
+#if PG_VERSION_NUM >= 150000
+	return ((const MergeAction *) action)->targetList;
+#else
+	return NIL;
+#endif
+}
+
+/* 18 gives the expressions of GROUP BY an entry in the range table; NIL: the entry is another. */
+static inline List *
+pgw_group_expressions(const RangeTblEntry *rte)
+{
+#if PG_VERSION_NUM >= 180000
+	return rte->rtekind == RTE_GROUP ? rte->groupexprs : NIL;
+#else
+	return NIL;
+#endif
+}
+
+/* 18 has the old row in RETURNING, too. */
+static inline bool
+pgw_is_old_row(const Var *var)
+{
+#if PG_VERSION_NUM >= 180000
+	return var->varreturningtype == VAR_RETURNING_OLD;
+#else
+	return false;
+#endif
+}
+
 /* 15 renamed it, because it now also refuses unknown names. */
 #if PG_VERSION_NUM < 150000
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)

@@ -3,11 +3,11 @@
  *
  * Owns nothing.  An expression is followed down to what it is made of: literals, or something that
  * is not in the text (parameters, columns of tables, volatile functions).  Columns of subqueries,
- * VALUES, CTEs, functions in FROM and INSERT's own columns are followed to the expressions behind
- * them. Functions that compute their result from their arguments alone pass the arguments' sources
- * on.  In doubt a value counts as coming from elsewhere: a payment must not be refused for what
- * only looks like a literal; the look at run time (card_refusals.c) is for the rest. Works on trees
- * before planning, because the planner makes constants of bound parameters.
+ * VALUES, CTEs, functions in FROM and the columns that RETURNING shows are followed to the
+ * expressions behind them. Functions that compute their result from their arguments alone pass the
+ * arguments' sources on.  In doubt a value counts as coming from elsewhere: a payment must not be
+ * refused for what only looks like a literal; the look at run time (card_refusals.c) is for the
+ * rest. Works on trees before planning, because the planner makes constants of bound parameters.
  *
  * Columns can stand on one another in such a way that the number of ways doubles with each level,
  * and this look comes before anybody's rights are checked.  So there is an end to it: after
@@ -25,6 +25,7 @@
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 
+#include "base/compat.h"
 #include "card_guard/argument_sources.h"
 #include "core/base/mutant.h"
 #include "core/card/card_text.h"
@@ -196,7 +197,8 @@ of_case(const CaseExpr *c, const PgwScope *scope, Look *look)
 static int
 of_output(const Query *query, const List *targetlist, int column, const PgwScope *outer, Look *look)
 {
-	PgwScope scope = {.query = query, .outer = outer};
+	PgwScope scope = {
+		.query = query, .outer = outer, .returning = query->commandType != CMD_SELECT};
 	int bits = 0;
 	ListCell *lc;
 
@@ -289,20 +291,86 @@ of_cte(const RangeTblEntry *rte, int column, const PgwScope *scope, Look *look)
 	return FROM_ELSEWHERE;
 }
 
-/* A column of the row that an INSERT makes. */
+/* A column as a list of columns to be written has it; 0: it is not among them. */
 static int
-of_inserted(const PgwScope *scope, int column, Look *look)
+of_column(const List *columns, int column, const PgwScope *scope, Look *look)
 {
 	ListCell *lc;
 
-	foreach (lc, scope->query->targetList)
+	if (!may_go_on(look, list_length(columns)))
+		return FROM_ELSEWHERE;
+	foreach (lc, columns)
 	{
 		TargetEntry *entry = lfirst(lc);
 
 		if (!entry->resjunk && entry->resno == column)
 			return way((Node *) entry->expr, scope, look);
 	}
-	return FROM_ELSEWHERE; /* a default of the table's */
+	return 0;
+}
+
+/* A column of the row that the query has written: RETURNING. */
+static int
+of_written(const PgwScope *scope, int column, Look *look)
+{
+	const Query *query = scope->query;
+	int bits = 0;
+	ListCell *lc;
+
+	if (query->commandType == CMD_INSERT || query->commandType == CMD_UPDATE)
+		bits = of_column(query->targetList, column, scope, look);
+	if (query->onConflict != NULL)
+		bits |= of_column(query->onConflict->onConflictSet, column, scope, look);
+	foreach (lc, pgw_merge_actions(query))
+		bits |= of_column(pgw_merge_action_columns(lfirst(lc)), column, scope, look);
+	return bits != 0 ? bits : FROM_ELSEWHERE; /* a default of the table's, or as it was */
+}
+
+static int
+of_relation(const Var *var, const PgwScope *scope, Look *look)
+{
+	const OnConflictExpr *conflict = scope->query->onConflict;
+	int bits = 0;
+
+	if (scope->returning && var->varno == scope->query->resultRelation && !pgw_is_old_row(var))
+		return of_written(scope, var->varattno, look);
+	if (conflict != NULL && var->varno == conflict->exclRelIndex)
+		bits = of_column(scope->query->targetList, var->varattno, scope, look);
+	return bits != 0 ? bits : FROM_ELSEWHERE;
+}
+
+/* XMLTABLE and JSON_TABLE: their document, or the default of the column. */
+static int
+of_table_function(const TableFunc *function, int column, const PgwScope *scope, Look *look)
+{
+	int bits = of_children((Node *) function, scope, look);
+
+	if (column >= 1 && column <= list_length(function->coldefexprs))
+		bits |= way(list_nth(function->coldefexprs, column - 1), scope, look);
+	return bits;
+}
+
+/* SET (a, b) = (SELECT …): the subquery is an entry of its own among the columns. */
+static int
+of_param(const Param *param, const PgwScope *scope, Look *look)
+{
+	ListCell *lc;
+
+	if (param->paramkind != PARAM_MULTIEXPR || scope == NULL ||
+		!may_go_on(look, list_length(scope->query->targetList)))
+		return FROM_ELSEWHERE;
+	foreach (lc, scope->query->targetList)
+	{
+		SubLink *link = (SubLink *) ((TargetEntry *) lfirst(lc))->expr;
+		Query *query;
+
+		if (!IsA(link, SubLink) || link->subLinkType != MULTIEXPR_SUBLINK ||
+			link->subLinkId != param->paramid >> 16)
+			continue;
+		query = (Query *) link->subselect;
+		return of_output(query, query->targetList, param->paramid & 0xFFFF, scope, look);
+	}
+	return FROM_ELSEWHERE;
 }
 
 static int
@@ -330,13 +398,14 @@ of_var(const Var *var, const PgwScope *scope, Look *look)
 			if (var->varattno == 0 || var->varattno > list_length(rte->joinaliasvars))
 				return FROM_ELSEWHERE;
 			return sources(list_nth(rte->joinaliasvars, var->varattno - 1), scope, look);
+		case RTE_TABLEFUNC:
+			return of_table_function(rte->tablefunc, var->varattno, scope, look);
 		case RTE_RELATION:
-			if (scope->query->commandType == CMD_INSERT &&
-				var->varno == scope->query->resultRelation)
-				return of_inserted(scope, var->varattno, look);
-			return FROM_ELSEWHERE;
+			return of_relation(var, scope, look);
 		default:
-			return FROM_ELSEWHERE;
+			if (var->varattno < 1 || var->varattno > list_length(pgw_group_expressions(rte)))
+				return FROM_ELSEWHERE;
+			return sources(list_nth(pgw_group_expressions(rte), var->varattno - 1), scope, look);
 	}
 }
 
@@ -387,6 +456,7 @@ by_kind(Node *node, const PgwScope *scope, Look *look)
 		case T_SubscriptingRef:
 			return sources((Node *) ((SubscriptingRef *) node)->refexpr, scope, look);
 		case T_Param:
+			return of_param((Param *) node, scope, look);
 		case T_SQLValueFunction:
 		case T_CaseTestExpr:
 		case T_SetToDefault:

@@ -13,6 +13,7 @@ typedef struct PgwScope
 {
 	const Query *query;
 	const struct PgwScope *outer;
+	bool returning; /* in RETURNING: columns of the target are what the query writes */
 } PgwScope;
 
 typedef enum PgwValueSource

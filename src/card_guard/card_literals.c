@@ -36,10 +36,12 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_node.h"
 #include "tcop/utility.h"
+#include "utils/catcache.h"
 #include "utils/syscache.h"
 
 #include "base/compat.h"
 #include "card_guard/argument_sources.h"
+#include "card_guard/card_calls.h"
 #include "card_guard/card_literals.h"
 #include "card_guard/card_loggers.h"
 #include "card_guard/card_refusals.h"
@@ -69,16 +71,33 @@ typedef struct Walk
 
 /* ---------------------------------------------------------------- one call */
 
+/* The place of each field among the function's arguments; -1: it has none. */
+static void
+find_places(HeapTuple tuple, int *places)
+{
+	Oid *types;
+	char **names;
+	char *modes;
+	int n = get_func_arg_info(tuple, &types, &names, &modes);
+
+	for (size_t i = 0; i < lengthof(card_fields); i++)
+	{
+		places[i] = -1;
+		for (int at = 0; at < n && names != NULL; at++)
+		{
+			if (strcmp(names[at], card_fields[i]) == 0)
+				places[i] = at;
+		}
+	}
+}
+
 static bool
 find_card_args(const FuncExpr *call, CardArgs *found)
 {
 	HeapTuple tuple;
 	Form_pg_proc proc;
 	Oid namespace;
-	Oid *types;
-	char **names;
-	char *modes;
-	int n;
+	int places[lengthof(card_fields)];
 	bool ours;
 	int position = 0;
 	ListCell *lc;
@@ -94,9 +113,10 @@ find_card_args(const FuncExpr *call, CardArgs *found)
 					? get_namespace_oid("pgw", true)
 					: InvalidOid;
 	ours = OidIsValid(namespace) && proc->pronamespace == namespace;
-	n = ours ? get_func_arg_info(tuple, &types, &names, &modes) : 0;
+	if (ours)
+		find_places(tuple, places);
 	ReleaseSysCache(tuple);
-	if (!ours || names == NULL)
+	if (!ours)
 		return false;
 
 	foreach (lc, call->args)
@@ -106,7 +126,7 @@ find_card_args(const FuncExpr *call, CardArgs *found)
 
 		for (size_t i = 0; i < lengthof(card_fields); i++)
 		{
-			if (at < n && strcmp(names[at], card_fields[i]) == 0)
+			if (at == places[i])
 				found->arg[i] = arg;
 		}
 		position++;
@@ -163,10 +183,16 @@ walk(Node *node, void *context)
 		return false;
 	if (IsA(node, Query))
 	{
-		PgwScope scope = {.query = (Query *) node, .outer = w->scope};
+		const Query *query = (Query *) node;
+		PgwScope scope = {.query = query, .outer = w->scope};
 		Walk inner = {.scope = &scope, .literals = w->literals, .settings = w->settings};
 
-		return query_tree_walker((Query *) node, walk, &inner, 0);
+		if (query_tree_walker((Query *) node, walk, &inner, 0))
+			return true;
+
+		/* Once more, because there the columns of the target have another meaning. */
+		scope.returning = true;
+		return walk((Node *) query->returningList, &inner);
 	}
 	if (IsA(node, FuncExpr))
 	{
@@ -209,7 +235,7 @@ inside(Node *stmt)
 static void
 analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 {
-	if (pgw_cards_reject_literals())
+	if (pgw_log_guard_learn_database() && pgw_cards_reject_literals())
 	{
 		Walk w = {.literals = true};
 		Node *node = (Node *) query;
@@ -296,6 +322,75 @@ collect_fields(Node *node, void *context)
 	return expression_tree_walker(node, collect_fields, context);
 }
 
+typedef struct RawCalls
+{
+	int places[lengthof(card_fields)];
+	Numbers fields[lengthof(card_fields)];
+} RawCalls;
+
+static bool
+collect_raw_params(Node *node, void *context)
+{
+	Numbers *numbers = context;
+
+	if (node == NULL)
+		return false;
+	if (IsA(node, ParamRef))
+		numbers->params = bms_add_member(numbers->params, ((ParamRef *) node)->number);
+	return raw_expression_tree_walker(node, collect_raw_params, context);
+}
+
+/* The same as collect_fields(), of a statement that has not been analyzed. */
+static bool
+collect_raw_fields(Node *node, void *context)
+{
+	RawCalls *calls = context;
+	int position = 0;
+	ListCell *lc;
+
+	if (node == NULL)
+		return false;
+	if (!IsA(node, FuncCall) ||
+		strcmp(strVal(llast(((FuncCall *) node)->funcname)), "process_payment") != 0)
+		return raw_expression_tree_walker(node, collect_raw_fields, context);
+	foreach (lc, ((FuncCall *) node)->args)
+	{
+		Node *arg = lfirst(lc);
+		const char *name = IsA(arg, NamedArgExpr) ? ((NamedArgExpr *) arg)->name : NULL;
+
+		for (size_t i = 0; i < lengthof(card_fields); i++)
+		{
+			if (name != NULL ? strcmp(name, card_fields[i]) == 0 : position == calls->places[i])
+				(void) collect_raw_params(arg, &calls->fields[i]);
+		}
+		position++;
+	}
+	return raw_expression_tree_walker(node, collect_raw_fields, context);
+}
+
+/*
+ * A prepared statement loses its tree when it could not be analyzed again after a change of the
+ * schema, and gets it back only while it is executed.  What the parser made of it is always there.
+ */
+static void
+fields_of_raw(const RawStmt *raw, Numbers *fields)
+{
+	Oid namespace = get_namespace_oid("pgw", true);
+	CatCList *candidates = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum("process_payment"));
+	RawCalls calls = {.places = {-1, -1, -1}};
+
+	for (int i = 0; i < candidates->n_members; i++)
+	{
+		HeapTuple tuple = &candidates->members[i]->tuple;
+
+		if (((Form_pg_proc) GETSTRUCT(tuple))->pronamespace == namespace)
+			find_places(tuple, calls.places);
+	}
+	ReleaseSysCacheList(candidates);
+	(void) collect_raw_fields(raw->stmt, &calls);
+	memcpy(fields, calls.fields, sizeof(calls.fields));
+}
+
 /* EXECUTE name(literals). */
 static void
 check_execute(const ExecuteStmt *stmt, const char *text)
@@ -308,7 +403,10 @@ check_execute(const ExecuteStmt *stmt, const char *text)
 
 	if (prepared == NULL || stmt->params == NIL)
 		return;
-	(void) collect_fields((Node *) prepared->plansource->query_list, fields);
+	if (prepared->plansource->query_list != NIL)
+		(void) collect_fields((Node *) prepared->plansource->query_list, fields);
+	else if (prepared->plansource->raw_parse_tree != NULL)
+		fields_of_raw(prepared->plansource->raw_parse_tree, fields);
 	foreach (lc, stmt->params)
 	{
 		n++;
@@ -339,7 +437,7 @@ check_text(const PlannedStmt *pstmt, const char *text)
 
 	if (pstmt->stmt_len > 0 && (size_t) pstmt->stmt_len < len)
 		len = pstmt->stmt_len;
-	if (pgw_log_guard_mentions(text + start, len) && pgw_text_has_card_number(text + start, len) &&
+	if (pgw_find_call(text + start, len) != NULL && pgw_text_has_card_number(text + start, len) &&
 		!PGW_MUTATED(CARD_LITERAL))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, card_fields[0], "card_literal", NULL));
 }
@@ -349,7 +447,8 @@ run_utility(PlannedStmt *pstmt, const char *text, bool read_only_tree,
 			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
 			DestReceiver *dest, QueryCompletion *qc)
 {
-	if (pgw_cards_reject_literals() && IsTransactionState() && text != NULL)
+	if (IsTransactionState() && pgw_log_guard_learn_database() && pgw_cards_reject_literals() &&
+		text != NULL)
 	{
 		Node *stmt = pstmt->utilityStmt;
 		Node *query;

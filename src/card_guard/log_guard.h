@@ -1,20 +1,23 @@
 /*
- * log_guard.h - keeps card numbers out of lines that the server itself writes
+ * log_guard.h - keeps card data out of lines that the server itself writes
  */
 #ifndef PGW_CARD_GUARD_LOG_GUARD_H
 #define PGW_CARD_GUARD_LOG_GUARD_H
 
-#include <stddef.h>
+#include <stdbool.h>
 
 extern void pgw_log_guard_init(void);
 
 /*
- * From now on, lines of this session that hold a card number are cut, whether they name the
- * function or not.
+ * This session pays with a card: until the end of the message from its client and of its
+ * transaction, lines that hold a card number are cut, whether they name the function or not.
  */
 extern void pgw_log_guard_watch(void);
 
-/* Does the text name pgw.process_payment()? */
-extern bool pgw_log_guard_mentions(const char *text, size_t len);
+/*
+ * Is pgw in this database?  In a transaction; what is found is kept for the lines of the log until
+ * schemas change, and cheap to ask again.
+ */
+extern bool pgw_log_guard_learn_database(void);
 
 #endif
