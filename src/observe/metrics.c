@@ -88,7 +88,7 @@ find_block(Oid dboid)
 	return NULL;
 }
 
-/* Lock held. */
+/* One that is free, or whose database has gone. */
 static PgwCounters *
 block_to_claim(void)
 {
@@ -96,6 +96,7 @@ block_to_claim(void)
 	/* an analyser cannot know that no call below changes it */
 	PgwCounters *const all = blocks;
 
+	Assert(LWLockHeldByMeInMode(claim_lock, LW_EXCLUSIVE));
 	for (int i = 0; block == NULL && i < PGW_METRICS_BLOCKS; i++)
 	{
 		PgwExchangeStatus status;

@@ -126,7 +126,7 @@ pgw_quota_setting(PgwQuotaOf of)
 	return settings[of];
 }
 
-/* Lock held: the name's entry; a new one has never been counted. */
+/* The name's entry; a new one has never been counted. */
 static QuotaEntry *
 entry_of(PgwQuotaOf of, const char *name)
 {
@@ -134,6 +134,7 @@ entry_of(PgwQuotaOf of, const char *name)
 				   hash_bytes_uint32(MyDatabaseId + of);
 	QuotaEntry *oldest = NULL;
 
+	Assert(LWLockHeldByMeInMode(quota_lock, LW_EXCLUSIVE));
 	for (int i = 0; i < PROBES; i++)
 	{
 		QuotaEntry *e = &shared->entries[(place + i) % ENTRIES];
@@ -153,12 +154,13 @@ entry_of(PgwQuotaOf of, const char *name)
 	return oldest;
 }
 
-/* Lock held: one from the entry, and for this session's next ones a few more. */
+/* One from the entry, and for this session's next ones a few more. */
 static bool
 take_one(PgwQuotaOf of, QuotaEntry *e, TimestampTz now)
 {
 	uint32 n = Min(e->left, Max(1, Min(e->left / TAKE_PART, TAKE_MOST)));
 
+	Assert(LWLockHeldByMeInMode(quota_lock, LW_EXCLUSIVE));
 	if (n == 0)
 	{
 		e->report.refused++;
