@@ -16,6 +16,7 @@
 
 #include "bank/bank_config.h"
 #include "bank/secrets.h"
+#include "base/json_string.h"
 #include "base/schedule.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
@@ -298,8 +299,8 @@ pgw_health_check_quotas(PgwHealthReport *r)
 		appendStringInfo(&list,
 						 "%s{\"quota\": \"%s\", \"name\": %s, \"refused\": " UINT64_FORMAT
 						 ", \"waiting\": %u}",
-						 i > 0 ? ", " : "", pgw_quota_setting(q->of),
-						 pgw_store_json_string(q->name), q->refused, q->waiting);
+						 i > 0 ? ", " : "", pgw_quota_setting(q->of), pgw_json_string(q->name),
+						 q->refused, q->waiting);
 	}
 	pgw_health_detail_json(r, "refused", psprintf("[%s]", list.data));
 	pgw_health_put(

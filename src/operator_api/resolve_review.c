@@ -31,6 +31,7 @@
 
 #include "bank/bank_config.h"
 #include "base/clock.h"
+#include "base/json_string.h"
 #include "base/schedule.h"
 #include "core/base/characters.h"
 #include "core/base/error_codes.h"
@@ -500,13 +501,12 @@ record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState t
 		&s,
 		"\"action\": \"%s\", \"came_from\": \"%s\", \"session_user\": %s, \"current_user\": %s, \"note\": %s, \"evidence\": %s",
 		pgw_review_action_name(order->action), pgw_state_name(review->from),
-		pgw_store_json_string(GetUserNameFromId(GetSessionUserId(), false)),
-		pgw_store_json_string(GetUserNameFromId(caller, false)), pgw_store_json_string(order->note),
+		pgw_json_string(GetUserNameFromId(GetSessionUserId(), false)),
+		pgw_json_string(GetUserNameFromId(caller, false)), pgw_json_string(order->note),
 		order->evidence);
 	if (proposal != NULL)
 		appendStringInfo(&s, ", \"proposed_by\": %s, \"proposal_note\": %s",
-						 pgw_store_json_string(proposal->proposer),
-						 pgw_store_json_string(proposal->note));
+						 pgw_json_string(proposal->proposer), pgw_json_string(proposal->note));
 	event.extra = s.data;
 	pgw_store_advance(attempt, false, &event, 1);
 }

@@ -10,9 +10,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "lib/stringinfo.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -52,16 +50,6 @@ enum
 static const char *const event_columns[EV_NCOLUMNS] = {
 	"event_id",   "transaction_id", "event_type", "occurred_at",
 	"event_data", "error_details",  "step_order", "txid"};
-
-char *
-pgw_store_json_string(const char *s)
-{
-	StringInfoData out;
-
-	initStringInfo(&out);
-	escape_json(&out, s);
-	return out.data;
-}
 
 static const Oid event_types[EV_NCOLUMNS] = {UUIDOID,  UUIDOID, InvalidOid, TIMESTAMPTZOID,
 											 JSONBOID, TEXTOID, INT4OID,    XID8OID};

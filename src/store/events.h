@@ -54,6 +54,4 @@ typedef struct PgwEventRow
 /* The events of an attempt in order: committed or own; the array is palloc'd. */
 extern int pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out);
 
-extern char *pgw_store_json_string(const char *s); /* quoted and escaped */
-
 #endif
