@@ -29,6 +29,7 @@
 #include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/compensation_rules.h"
+#include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
 #include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
@@ -468,6 +469,36 @@ late_approval(PgwCall *call, PgwAttempt *attempt)
 	pgw_record_decision(attempt, NULL, &d, attempt->refund_operation, a);
 }
 
+/*
+ * Said to hold nothing, or to be cancelled, and the same document shows money that was taken; and
+ * nobody is left to ask which of the two is true.
+ */
+static bool
+shows_money_after_all(const PgwCall *call, const PgwAttempt *attempt)
+{
+	PgwCapabilities caps;
+
+	if (call->transport != PGW_TRANSPORT_ANSWERED || !pgw_shown_money(&call->answer))
+		return false;
+	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
+	if (call->op == PGW_OP_CANCEL)
+		return !caps.lookup;
+	return call->answer.outcome == PGW_OUT_DECLINED ||
+		   call->answer.outcome == PGW_OUT_REQUIRES_ACTION ||
+		   call->answer.outcome == PGW_OUT_NOT_FOUND;
+}
+
+static void
+late_contradiction(PgwCall *call, PgwAttempt *attempt)
+{
+	PgwDecision d;
+
+	pgw_charge_late_review("outcome_unknown", "answer_belies_itself", &d);
+	attempt->taken_by_worker = false;
+	attempt->watch_until = attempt->next_step_at = 0;
+	pgw_record_decision(attempt, NULL, &d, pgw_op_name(call->op), &call->answer);
+}
+
 void
 pgw_answer_late_charge(PgwCall *call, PgwAttempt *attempt)
 {
@@ -479,6 +510,11 @@ pgw_answer_late_charge(PgwCall *call, PgwAttempt *attempt)
 		!(a->captured > 0 && a->refunded >= a->captured))
 	{
 		late_approval(call, attempt);
+		return;
+	}
+	if (shows_money_after_all(call, attempt))
+	{
+		late_contradiction(call, attempt);
 		return;
 	}
 	attempt->step_tries++;

@@ -9,6 +9,8 @@ use Test::More;
 
 # One request after the other, each on its own connection. The token tells what is odd about a charge:
 # lost: its first answer is lost.  none, part, all, more: so much is taken.  odd: what was taken cannot be read in its first answer.
+# no: done, and answered with a refusal (noproc: "not processed") that shows it.  nameless: no answer names its id; its cancellation does nothing
+# the first time (never: whenever), or gives a part back (some), and says yes.
 # twice: its refund gives back more than was asked for, and the answer is lost.  slow: a refund is pending for a while.
 sub serve
 {
@@ -32,13 +34,20 @@ sub serve
 			push @charges, $charge = { id => 1 + @charges, ref => $f{ref}, total => $f{sum} + 0, cur => 'EUR', taken => defined $how ? $taken{$how} : $f{kind} eq 'sale' ? $f{sum} + 0 : 0,
 				returned => 0, void => JSON::PP::false, state => 'ok', tok => $t };
 			if ($t =~ /lost/) { close $c; next }
-			$answer = $t =~ /odd/ ? { %$charge, taken => 'much' } : $charge;
+			$answer = $t =~ /^noproc/ ? { %$charge, state => 'noproc' } : $t =~ /^no-/ ? { %$charge, state => 'no' } : $t =~ /nameless/ ? { %$charge, id => undef } : $t =~ /odd/ ? { %$charge, taken => 'much' } : $charge;
 		}
 		elsif ($path eq '/capture' && $charge)
 		{
 			$charge->{taken} = $charge->{tok} =~ /half/ ? $f{sum} / 2 : $f{sum} + 0;
 			if ($charge->{tok} =~ /half/) { close $c; next }
 			$answer = $charge;
+		}
+		elsif ($path eq '/cancel' && $charge)
+		{
+			my $first = !$charge->{cancels}++;
+			if ($charge->{tok} =~ /some/ && $first) { $charge->{returned} = 300 }
+			elsif (!$first && $charge->{tok} !~ /never/) { $charge->{returned} = $charge->{taken} }
+			$answer = { %$charge, id => undef };
 		}
 		elsif ($path eq '/void' && $charge) { $charge->{void} = JSON::PP::true; $answer = $charge }
 		elsif ($path eq '/return' && $charge)
@@ -53,7 +62,7 @@ sub serve
 			if ($r && $r->{state} eq 'wait' && ++$r->{looks} >= 6) { $r->{state} = 'ok'; $r->{charge}{returned} += $r->{sum} }
 			$answer = $r ? { %$r, charge => undef } : { state => 'none' };
 		}
-		else { $answer = $charge // { state => 'none' } }
+		else { $answer = !$charge ? { state => 'none' } : $charge->{tok} =~ /nameless/ ? { %$charge, id => undef } : $charge }
 		my $text = encode_json($answer);
 		print $c "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
 		close $c;
@@ -70,9 +79,9 @@ my $node = pgw_node('shown', debug => 1, conf => "fsync = off\npgw.compensation_
 pgw_setup($node);
 
 my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'wait' }, outcome => 'pending' },
-	{ status => 200, when => { '/state' => 'none' }, outcome => 'not_found' });
+	{ status => 200, when => { '/state' => 'none' }, outcome => 'not_found' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' }, { status => 200, when => { '/state' => 'noproc' }, outcome => 'not_processed' });
 my %fields = (reference => '/ref', bank_reference => '/id', amount => '/total', currency => '/cur', captured => '/taken', refunded => '/returned', voided => '/void');
-sub post { my ($path, %body) = @_; return { method => 'POST', path => $path, encoding => 'form', body => { %body, ref => '{{transaction_ref}}' }, answer => { rules => [ @rules[0, 1] ], fields => \%fields } } }
+sub post { my ($path, %body) = @_; return { method => 'POST', path => $path, encoding => 'form', body => { %body, ref => '{{transaction_ref}}' }, answer => { rules => [ @rules[0, 1, 3, 4] ], fields => \%fields } } }
 my %definition = (
 	v => 1,
 	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, partial_capture => JSON::PP::true, lookup_consistent_after_seconds => 0 },
@@ -86,7 +95,10 @@ my %definition = (
 		lookup_refund => { method => 'GET', path => '/findr?r={{transaction_ref}}', answer => { rules => \@rules, fields => { reference => '/ref' } } } });
 my %by_charge = (%definition, operations => { %{ $definition{operations} } });
 delete $by_charge{operations}{lookup_refund};
-for ([ foreign => \%definition ], [ by_charge => \%by_charge ])
+my %cancels = (%by_charge, operations => { %{ $by_charge{operations} }, cancel => { %{ post('/cancel', q => '{{original_ref}}') } } });
+my %blind = (%definition, capabilities => { %{ $definition{capabilities} }, lookup_consistent_after_seconds => undef }, operations => { %{ $cancels{operations} } });
+delete $blind{operations}{lookup_charge};
+for ([ foreign => \%definition ], [ by_charge => \%by_charge ], [ cancels => \%cancels ], [ blind => \%blind ])
 {
 	my ($name, $text) = ($_->[0], encode_json($_->[1]));
 	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('$name', \$json\$$text\$json\$);
@@ -132,6 +144,32 @@ part($node, 'a capture of which a part is shown', sub {
 	is(data('half-c', 'ManualReviewRequired'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=2500 bank_currency=EUR bank_refunded=0', 'who has both amounts');
 	is(books('half'), '2500 0 open', 'not captured once more');
 	is(sql("SELECT status, captured_amount FROM pgw.payments WHERE client_request_id = 'half'"), 'authorized|0', 'no amount is recorded that the bank does not show');
+});
+
+part($node, 'a no that shows money', sub {
+	is(sql(pay('no-declined')), 'captured|5000', 'declined, and the document shows it captured: looked up, and paid');
+	is(count_events('no-declined', 'BankOutcomeUnknown'), 1, 'the no is not believed');
+	is(sql(pay('noproc-1')), 'captured|5000', '"not processed": the same');
+	is(books('noproc-1'), '5000 0 open', 'and not sent again');
+	is(sql(pay('no-blind', bank => 'blind')), 'in_review|0', 'a bank without a look-up: a person');
+});
+
+part($node, 'a cancellation that undid nothing', sub {
+	for my $id ('nameless-all', 'nameless-some')
+	{
+		is(sql(pay($id, bank => 'cancels')), 'failed|0', "$id: nobody can say which charge it is");
+		ok(rests($id, 'Refunded'), 'cancelled by our reference');
+		is(books($id), '5000 5000 open', 'until the bank shows it');
+	}
+	is(sql(pay('nameless-blind', bank => 'blind')), 'failed|0', 'without a look-up');
+	ok(rests('nameless-blind', 'Refunded'), 'it is cancelled once more, too');
+	is(books('nameless-blind'), '5000 5000 open', 'until it is done');
+	sql("ALTER SYSTEM SET pgw.unknown_deadline = '4s'");
+	sql('SELECT pg_reload_conf()');
+	is(sql(pay('nameless-never', bank => 'cancels')), 'failed|0', 'one that never does it');
+	ok(rests('nameless-never', 'RequiresManualReview'), 'goes to a person');
+	sql('ALTER SYSTEM RESET pgw.unknown_deadline');
+	sql('SELECT pg_reload_conf()');
 });
 
 part($node, 'more given back than was asked for', sub {

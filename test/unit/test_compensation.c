@@ -166,6 +166,8 @@ each_answer(void **state)
 				a.captured = CHARGED;
 				a.refunded = 0;
 			}
+			if (m->op == PGW_OP_LOOKUP_CHARGE && m->outcome == PGW_OUT_DECLINED)
+				a.captured = 0; /* nobody's money: else it is no refusal (belied_refusals) */
 			pgw_compensation_result(&in, &d);
 			if (!events_are(&d.decision, m->events) || d.next != m->next ||
 				d.at_once != m->at_once || d.operation != operations[o])
@@ -551,8 +553,28 @@ bank_belies_itself(const PgwCompensationInput *in)
 	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED ||
 		in->op != in->operation)
 		return false;
+	if (in->op == PGW_OP_CANCEL && !a->voided)
+		return (a->captured > 0 && a->refunded >= 0 && a->refunded < a->captured) ||
+			   (a->captured == 0 && a->has_voided);
 	return in->op == PGW_OP_REFUND ? in->amount > 0 && a->refunded >= 0 && a->refunded < in->amount
 								   : in->op == PGW_OP_VOID && a->has_voided && !a->voided;
+}
+
+static bool
+shows_money(const PgwAnswer *a)
+{
+	return a->captured > 0 && a->captured > a->refunded && !a->voided;
+}
+
+/* The bank says no to the give-back, and shows that it was done. */
+static bool
+bank_belies_its_no(const PgwCompensationInput *in)
+{
+	const PgwAnswer *a = in->answer;
+
+	if (in->op != in->operation)
+		return false;
+	return in->op == PGW_OP_REFUND ? in->amount > 0 && a->refunded >= in->amount : a->voided;
 }
 
 /* The bank's word that some of the money is back, or who knows how much. */
@@ -578,7 +600,7 @@ bank_says_given_back(const PgwCompensationInput *in)
 	if (in->transport != PGW_TRANSPORT_ANSWERED)
 		return false;
 	if (in->op == PGW_OP_LOOKUP_CHARGE)
-		return a->outcome == PGW_OUT_DECLINED ||
+		return (a->outcome == PGW_OUT_DECLINED && !shows_money(a)) ||
 			   (a->outcome == PGW_OUT_APPROVED &&
 				(a->voided || (a->captured > 0 && a->refunded >= a->captured)));
 	if (a->outcome == PGW_OUT_APPROVED)
@@ -592,7 +614,7 @@ static bool
 bank_refuses(const PgwCompensationInput *in)
 {
 	if (in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE ||
-		bank_says_given_back(in))
+		bank_says_given_back(in) || bank_belies_its_no(in))
 		return false;
 	if (in->answer->outcome == PGW_OUT_REJECTED)
 		return in->op != PGW_OP_LOOKUP_REFUND && !in->in_doubt;
@@ -627,8 +649,8 @@ check_result(const PgwCompensationInput *in)
 	bool lookup_inconclusive =
 		stands && blind && in->in_doubt && fits != PGW_OP_VOID && fits != PGW_NOPS;
 	bool lost = in->in_doubt && in->not_found_counts && !in->pending && !lookup_inconclusive;
-	bool same =
-		fits == in->operation && (a->refunded <= 0 || in->amount == a->captured - a->refunded);
+	bool same = fits == in->operation && (fits == PGW_OP_CANCEL || a->refunded <= 0 ||
+										  in->amount == a->captured - a->refunded);
 	bool done;
 	bool stop;
 	bool same_wait;
@@ -711,7 +733,9 @@ check_result(const PgwCompensationInput *in)
 		HOLDS(d.next == PGW_COMPENSATION_FIND_OUT && d.decision.nevents == 0);
 
 	/* what is not shown is not known; a look-up that fails may yet tell */
-	HOLDS(d.lookup_inconclusive == (lookup_inconclusive && in->not_found_counts && !waits));
+	HOLDS(d.lookup_inconclusive == ((lookup_inconclusive && in->not_found_counts && !waits) ||
+									(answered && in->op == PGW_OP_LOOKUP_CHARGE &&
+									 a->outcome == PGW_OUT_DECLINED && shows_money(a))));
 
 	/* no waiting, and no event, only after a look-up that says: send */
 	HOLDS(d.at_once == ((stands && fits != PGW_NOPS && (!in->in_doubt || lost)) ||

@@ -124,6 +124,38 @@ refusals(void **state)
 	}
 }
 
+/* No money moved, says the bank, and its own document shows that it did: unknown, first or later.
+ */
+static void
+belied_refusals(void **state)
+{
+	static const PgwOutcome refusals[] = {PGW_OUT_DECLINED, PGW_OUT_REQUIRES_ACTION,
+										  PGW_OUT_REJECTED, PGW_OUT_NOT_PROCESSED,
+										  PGW_OUT_NOT_FOUND};
+
+	for (size_t i = 0; i < LENGTH(refusals); i++)
+	{
+		PgwAnswer a = answer(refusals[i]);
+		PgwChargeInput in = asked(true, &a);
+		PgwDecision d;
+
+		a.captured = 1;
+		expect(&in, &d, EVENTS(PGW_EV_BANK_OUTCOME_UNKNOWN));
+		assert_string_equal(d.error->code, "outcome_unknown");
+		assert_int_equal(d.payment, PGW_PAYMENT_UNCHANGED);
+		in.state = PGW_BANK_UNKNOWN;
+		in.op = PGW_OP_LOOKUP_CHARGE;
+		in.not_found_counts = true;
+		expect(&in, &d, EVENTS(PGW_EV_BANK_STATUS_CHECKED));
+		assert_false(d.not_found);
+
+		/* what was given back since is nobody's money */
+		a.refunded = 1;
+		pgw_charge_result(&in, &d);
+		assert_int_equal(d.state, PGW_FAILED);
+	}
+}
+
 static void
 transport(void **state)
 {
@@ -839,6 +871,7 @@ main(void)
 		cmocka_unit_test(approved_process),
 		cmocka_unit_test(approved_submit),
 		cmocka_unit_test(refusals),
+		cmocka_unit_test(belied_refusals),
 		cmocka_unit_test(transport),
 		cmocka_unit_test(doubts),
 		cmocka_unit_test(another_capture),

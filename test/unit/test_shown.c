@@ -244,6 +244,58 @@ never_a_phantom(void **unused)
 				}
 }
 
+/* A yes or a no that its own document contradicts.  100 asked for, 40 before. */
+static void
+belied(void **unused)
+{
+	static const struct
+	{
+		PgwBankOp op;
+		Standing s;
+		bool yes;
+		bool no;
+	} rows[] = {
+		{PGW_OP_CHARGE, {SILENT}, false, false},
+		{PGW_OP_CHARGE, {100, "EUR", -1, -1, -1, false}, false, false},
+		{PGW_OP_CHARGE, {100, "EUR", 0, 0, 0, false}, false, false},
+		{PGW_OP_CHARGE, {100, "EUR", 100, 0, 0, false}, false, true},
+		{PGW_OP_CHARGE, {-1, NULL, 1, -1, -1, false}, false, true},
+		{PGW_OP_AUTHORIZE, {-1, NULL, 100, 99, 0, false}, false, true},
+		{PGW_OP_CHARGE, {-1, NULL, 100, 100, 0, false}, false, false},
+		{PGW_OP_CHARGE, {-1, NULL, 100, 0, 1, false}, false, false},
+		{PGW_OP_CAPTURE, {-1, NULL, 40, -1, -1, false}, true, false},
+		{PGW_OP_CAPTURE, {-1, NULL, 41, -1, -1, false}, true, true},
+		{PGW_OP_CAPTURE, {-1, NULL, 140, -1, -1, false}, false, true},
+		{PGW_OP_VOID, {SILENT}, false, false},
+		{PGW_OP_VOID, {-1, NULL, 0, 0, 0, false}, true, false},
+		{PGW_OP_VOID, {-1, NULL, 0, 0, 1, false}, false, true},
+		{PGW_OP_REFUND, {SILENT}, false, false},
+		{PGW_OP_REFUND, {-1, NULL, 500, 40, 0, false}, true, false},
+		{PGW_OP_REFUND, {-1, NULL, 500, 139, 0, false}, false, false},
+		{PGW_OP_REFUND, {-1, NULL, 500, 140, 0, false}, false, true},
+		{PGW_OP_CANCEL, {SILENT}, false, false},
+		{PGW_OP_CANCEL, {-1, NULL, 1000, 0, 0, false}, true, false},
+		{PGW_OP_CANCEL, {-1, NULL, 1000, 300, 0, false}, true, false},
+		{PGW_OP_CANCEL, {-1, NULL, 1000, 1000, 0, false}, false, false},
+		{PGW_OP_CANCEL, {-1, NULL, 1000, 0, 1, false}, false, true},
+		{PGW_OP_CANCEL, {-1, NULL, 1000, -1, 0, false}, false, false},
+		{PGW_OP_CANCEL, {-1, NULL, 0, 0, 0, false}, true, false},
+		{PGW_OP_CANCEL, {-1, NULL, 0, 0, -1, false}, false, false},
+	};
+
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(rows); i++)
+	{
+		PgwAnswer a = standing(&rows[i].s);
+		PgwAsked asked = {.op = rows[i].op, .amount = AMOUNT, .currency = "EUR", .before = 40};
+
+		if (pgw_shown_belied(&asked, &a) != rows[i].yes ||
+			pgw_shown_refusal_belied(&asked, &a) != rows[i].no)
+			fail_msg("row %zu: yes %d, no %d", i, pgw_shown_belied(&asked, &a),
+					 pgw_shown_refusal_belied(&asked, &a));
+	}
+}
+
 static void
 left(void **unused)
 {
@@ -280,7 +332,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(charges), cmocka_unit_test(operations),
-									   cmocka_unit_test(never_a_phantom), cmocka_unit_test(left)};
+									   cmocka_unit_test(never_a_phantom), cmocka_unit_test(belied),
+									   cmocka_unit_test(left)};
 
 	return cmocka_run_group_tests_name("shown", tests, NULL, NULL);
 }

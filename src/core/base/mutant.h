@@ -76,6 +76,10 @@ typedef enum PgwMutant
 	REFERENCE_ECHO, /* an answer that names another payment is believed */
 	/* a yes whose own document shows that nothing was done is believed */
 	BELIED_APPROVAL,
+	/* a cancellation whose own document shows that nothing was undone is believed */
+	BELIED_CANCEL,
+	/* a no whose own document shows that it was done is believed */
+	BELIED_REFUSAL,
 	/* a charge counts as captured although the bank shows that it is not */
 	CAPTURED_SHOWN,
 	/* a capture or refund of which a part is shown is done once more */

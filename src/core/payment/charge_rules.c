@@ -9,6 +9,7 @@
  *       when it is about the charge itself.
  *     - An approval counts only for what was asked for, as far as the bank shows it: amount,
  *       currency, and what is captured of it (shown_by_bank.c).
+ *     - A no whose own document shows money that was taken is no no: it is looked into.
  *     - An answer that names another attempt's charge is not about this one, whatever it says.
  *     - An approval that does not name the charge, where its void, refund or capture will have
  *       to, is not a whole answer: looked up, else cancelled by our reference, else reviewed.
@@ -247,11 +248,36 @@ answered_yes(const PgwChargeInput *in, PgwDecision *d)
 	}
 }
 
+/* It says that no money moved, and shows money that did. */
+static bool
+is_belied_refusal(const PgwAnswer *a)
+{
+	switch (a->outcome)
+	{
+		case PGW_OUT_DECLINED:
+		case PGW_OUT_REQUIRES_ACTION:
+		case PGW_OUT_REJECTED:
+		case PGW_OUT_NOT_PROCESSED:
+		case PGW_OUT_NOT_FOUND:
+			return pgw_shown_money(a);
+		case PGW_OUT_APPROVED:
+		case PGW_OUT_PENDING:
+		case PGW_OUT_UNKNOWN:
+			break;
+	}
+	return false;
+}
+
 static void
 answered(const PgwChargeInput *in, PgwDecision *d)
 {
 	const PgwAnswer *a = in->answer;
 
+	if (is_belied_refusal(a))
+	{
+		unknown(in, d, "outcome_unknown", "answer_belies_itself");
+		return;
+	}
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:

@@ -263,16 +263,22 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 			/* an authorization that has lapsed holds nobody's money */
 			if (in->operation == PGW_OP_VOID && strcmp(a->error_code, "authorization_expired") == 0)
 				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "authorization_expired");
+			else if (pgw_shown_refusal_belied(&asked, a))
+				break;
 			else
 				refused(in, d);
 			return;
 		case PGW_OUT_REJECTED:
+			if (pgw_shown_refusal_belied(&asked, a))
+				break;
 			if (in->in_doubt)
 				not_done(in, d, "rejected");
 			else
 				refused(in, d);
 			return;
 		case PGW_OUT_NOT_PROCESSED:
+			if (pgw_shown_refusal_belied(&asked, a))
+				break;
 			not_done(in, d, "not_processed");
 			return;
 		case PGW_OUT_REQUIRES_ACTION:
@@ -289,7 +295,9 @@ not_told(const PgwCompensationInput *in, PgwCompensationDecision *d, const char 
 {
 	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT,
 		 in->answer->other_reference ? "another_reference" : reason);
-	d->lookup_inconclusive = in->answer->outcome == PGW_OUT_APPROVED || in->answer->other_reference;
+	/* a "declined" comes here only with a document that shows money */
+	d->lookup_inconclusive = in->answer->outcome == PGW_OUT_APPROVED ||
+							 in->answer->outcome == PGW_OUT_DECLINED || in->answer->other_reference;
 }
 
 static void
@@ -367,10 +375,11 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	/*
 	 * No event: RefundStarted follows at once, and why it is tried again was said before.  The same
 	 * key is for the same request only: not for another operation, nor for what is left after
-	 * somebody gave back a part (unless that is what it asked for).
+	 * somebody gave back a part (unless that is what it asked for).  A cancellation names no
+	 * amount.
 	 */
-	same_request =
-		operation == in->operation && (a->refunded <= 0 || a->captured - a->refunded == in->amount);
+	same_request = operation == in->operation && (operation == PGW_OP_CANCEL || a->refunded <= 0 ||
+												  a->captured - a->refunded == in->amount);
 	d->next = in->in_doubt && same_request ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
 	d->operation = operation;
 	d->at_once = true;
@@ -392,6 +401,8 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 				still_charged(in, d);
 			return;
 		case PGW_OUT_DECLINED:
+			if (pgw_shown_money(a))
+				break;
 			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "not_charged");
 			return;
 		case PGW_OUT_NOT_FOUND:

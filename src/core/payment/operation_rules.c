@@ -162,24 +162,6 @@ refused(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
 	}
 }
 
-/*
- * The bank says no to this request. Perhaps because it is done already, by an earlier request or by
- * somebody else: the look-up tells.
- */
-static void
-declined(const PgwOperationInput *in, PgwOperationDecision *d)
-{
-	if (!pgw_operation_lookup_counts(in->caps, in->operation))
-	{
-		refused(in, in->answer->error_code, d);
-		return;
-	}
-	d->next = PGW_OPERATION_FIND_OUT;
-	d->refused = true;
-	d->reason = "refused";
-	d->error = refusal_error(in, in->answer->error_code);
-}
-
 static PgwAsked
 asked(const PgwOperationInput *in)
 {
@@ -190,6 +172,36 @@ asked(const PgwOperationInput *in)
 					  .others = in->others};
 
 	return asked;
+}
+
+/* It says that nothing was done, and shows that it was. */
+static bool
+refusal_belied(const PgwOperationInput *in)
+{
+	PgwAsked what = asked(in);
+
+	return pgw_shown_refusal_belied(&what, in->answer);
+}
+
+/*
+ * The bank says no to this request. Perhaps because it is done already, by an earlier request or by
+ * somebody else: the look-up tells.
+ */
+static void
+declined(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	if (!pgw_operation_lookup_counts(in->caps, in->operation))
+	{
+		if (refusal_belied(in))
+			find_out(d, "answer_belies_itself");
+		else
+			refused(in, in->answer->error_code, d);
+		return;
+	}
+	d->next = PGW_OPERATION_FIND_OUT;
+	d->refused = true;
+	d->reason = "refused";
+	d->error = refusal_error(in, in->answer->error_code);
 }
 
 static void
@@ -266,7 +278,7 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 			return;
 		case PGW_OUT_REJECTED:
 			/* of this request only: one in doubt had another before it */
-			if (in->in_doubt)
+			if (in->in_doubt || refusal_belied(in))
 				break;
 			d->next = PGW_OPERATION_REFUSED;
 			d->reason = "rejected";
@@ -275,7 +287,7 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 				d->error = pgw_error_find("bank_rejected_request");
 			return;
 		case PGW_OUT_NOT_PROCESSED:
-			if (in->in_doubt)
+			if (in->in_doubt || refusal_belied(in))
 				break;
 			d->next = PGW_OPERATION_AGAIN;
 			d->reason = "not_processed";
@@ -357,7 +369,7 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 
 	if (in->answer->outcome == PGW_OUT_APPROVED)
 		shown = pgw_shown_operation(&what, in->answer);
-	else if (in->answer->outcome == PGW_OUT_DECLINED)
+	else if (in->answer->outcome == PGW_OUT_DECLINED && !pgw_shown_money(in->answer))
 		shown = PGW_SHOWN_IMPOSSIBLE; /* there is no charge */
 	else if (in->answer->outcome == PGW_OUT_NOT_FOUND && in->not_found_counts)
 	{

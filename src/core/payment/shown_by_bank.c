@@ -130,10 +130,42 @@ pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
 				   (a->captured < asked->amount || a->captured > asked->before + asked->amount);
 		case PGW_OP_VOID:
 			return a->has_voided && !a->voided;
+		case PGW_OP_CANCEL:
+			/* an authorization is to be voided, and what is captured given back, all of it */
+			if (a->voided || PGW_MUTATED(BELIED_CANCEL))
+				return false;
+			return a->captured > 0 ? a->refunded >= 0 && a->refunded < a->captured
+								   : a->captured == 0 && a->has_voided;
 		case PGW_OP_REFUND:
 			return a->refunded >= 0 && a->refunded < asked->amount;
 		default:
 			return false;
+	}
+}
+
+bool
+pgw_shown_money(const PgwAnswer *a)
+{
+	return a->captured > 0 && a->captured > a->refunded && !a->voided &&
+		   !PGW_MUTATED(BELIED_REFUSAL);
+}
+
+bool
+pgw_shown_refusal_belied(const PgwAsked *asked, const PgwAnswer *a)
+{
+	if (PGW_MUTATED(BELIED_REFUSAL))
+		return false;
+	switch (asked->op)
+	{
+		case PGW_OP_CAPTURE:
+			return a->captured > asked->before;
+		case PGW_OP_VOID:
+		case PGW_OP_CANCEL:
+			return a->voided;
+		case PGW_OP_REFUND:
+			return asked->amount > 0 && a->refunded - asked->before >= asked->amount;
+		default:
+			return pgw_shown_money(a);
 	}
 }
 

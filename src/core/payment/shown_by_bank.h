@@ -22,7 +22,7 @@ typedef enum PgwShown
 /* What was asked for. */
 typedef struct PgwAsked
 {
-	PgwBankOp op; /* charge, authorize, capture, void, refund */
+	PgwBankOp op; /* charge, authorize, capture, void, refund, cancel */
 	/* authorize: pgw captures all of it by itself, after the commit */
 	bool capture_follows;
 	int64_t amount; /* in minor units */
@@ -41,11 +41,21 @@ extern PgwShown pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a);
 extern PgwShown pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a);
 
 /*
- * The bank says yes to a capture, void or refund, and in the same answer shows that it was not
- * done: a refund answered with the document of the charge, say, which it leaves as it was.  What an
- * answer does not name it does not show.
+ * The bank says yes to a capture, void, refund or cancellation, and in the same answer shows that
+ * it was not done: a refund answered with the document of the charge, say, which it leaves as it
+ * was.  What an answer does not name it does not show.
  */
 extern bool pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a);
+
+/* The bank shows money that it has taken of the card and not given back, at least not all of it. */
+extern bool pgw_shown_money(const PgwAnswer *a);
+
+/*
+ * The bank says that nothing was done, and in the same answer shows that it was: a charge that is
+ * declined, or "not processed", with its document that says captured.  Which of the two is true
+ * only a look-up or a person can tell.
+ */
+extern bool pgw_shown_refusal_belied(const PgwAsked *asked, const PgwAnswer *a);
 
 /*
  * More was given back than was asked for, all refunds that pgw knows of together, or than was ever
