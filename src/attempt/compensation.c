@@ -375,7 +375,9 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 		call->lookup_inconclusive = now = true;
 
 	attempt->next_step_at =
-		now ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+		now ? pgw_now()
+			: pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,
+									 attempt->refund_key_used_at, attempt->watch_until);
 }
 
 void

@@ -57,9 +57,11 @@ TimestampTz
 pgw_step_operation_next_look(const PgwCall *call, const PgwAttempt *attempt)
 {
 	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
-	TimestampTz when = attempt->step_tries == 0
-						   ? pgw_now()
-						   : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+	TimestampTz when =
+		attempt->step_tries == 0
+			? pgw_now()
+			: pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,
+									 pgw_step_doubt_since(attempt), attempt->watch_until);
 
 	/* not long after what a look-up does not find begins to count */
 	if (caps->lookup_consistent_after_s >= 0 && !attempt->pending_at_bank &&
@@ -114,8 +116,8 @@ pgw_step_operation_facts(PgwAttempt *attempt, const PgwStep *step, PgwBankOp ope
 	facts->refused = pgw_step_operation_refusal(attempt) != NULL;
 	facts->pending = attempt->pending_at_bank;
 	facts->key_age_s = pgw_schedule_age_s(key_used_at);
-	facts->asked_age_s = pgw_schedule_age_s(attempt->bank_asked_at);
-	pgw_step_extend_deadline(attempt, attempt->bank_asked_at);
+	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(attempt));
+	pgw_step_extend_deadline(attempt, pgw_step_doubt_since(attempt));
 	/* until then it is asked again */
 	facts->deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
 }
@@ -426,6 +428,8 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r,
 			break;
 		case PGW_OPERATION_FIND_OUT:
 			attempt->step_tries = before == PGW_CREATED ? 0 : attempt->step_tries + 1;
+			if (before == PGW_CREATED)
+				pgw_step_doubt_begins(attempt);
 			call->lookup_inconclusive =
 				pgw_step_operation_key_tells(call, attempt, r, attempt->bank_key_used_at);
 			attempt->next_step_at =

@@ -17,6 +17,8 @@
 #include "core/payment/charge_rules.h"
 #include "outcome/record_decision.h"
 #include "base/clock.h"
+#include "base/schedule.h"
+#include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "store/tables.h"
 
@@ -208,6 +210,27 @@ pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params)
 
 /* ---------------------------------------------------------------- what becomes of it */
 
+/*
+ * Since when it is not known what the bank did.  Each repetition moves bank_asked_at on; the key
+ * stays.
+ */
+TimestampTz
+pgw_step_doubt_since(const PgwAttempt *attempt)
+{
+	TimestampTz since = attempt->bank_key_used_at;
+
+	if (attempt->status == PGW_SAVED)
+		since = attempt->capture_key_used_at;
+	return since != 0 && !PGW_MUTATED(DOUBT_AGE) ? since : attempt->bank_asked_at;
+}
+
+void
+pgw_step_doubt_begins(PgwAttempt *attempt)
+{
+	attempt->watch_until =
+		pgw_schedule_ask_until(attempt->watch_until, 0, attempt->bank_key_used_at);
+}
+
 void
 pgw_step_lost(PgwAttempt *attempt, PgwStep *step, const char *operation)
 {
@@ -218,6 +241,7 @@ pgw_step_lost(PgwAttempt *attempt, PgwStep *step, const char *operation)
 	pgw_charge_lost(&d);
 	attempt->step_tries = 0;
 	attempt->next_step_at = attempt->bank_asked_at = pgw_now();
+	pgw_step_doubt_begins(attempt);
 	pgw_record_decision(attempt, NULL, &d, operation, NULL);
 	step->next_step_now = true;
 }

@@ -50,11 +50,11 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->lookup_inconclusive = lookup_inconclusive;
 	facts->approved = pgw_charge_id_is_missing(attempt);
 	facts->key_age_s = pgw_schedule_age_s(attempt->bank_key_used_at);
-	facts->asked_age_s = pgw_schedule_age_s(attempt->bank_asked_at);
+	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(attempt));
 	facts->deadline_s = pgw_unknown_deadline;
 	if (attempt->watch_until > pgw_now())
 		/* an operator had it asked again */
-		facts->deadline_s = Max(facts->deadline_s, facts->asked_age_s + 1);
+		facts->deadline_s = Max(facts->deadline_s, facts->doubt_age_s + 1);
 }
 
 void
@@ -157,7 +157,7 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
-	pgw_step_extend_deadline(attempt, attempt->bank_asked_at);
+	pgw_step_extend_deadline(attempt, pgw_step_doubt_since(attempt));
 	get_facts(attempt, step->resend_allowed, step->lookup_inconclusive, &facts);
 	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
 	switch (pgw_unknown_outcome_step(&caps, &facts, &reason))
@@ -204,8 +204,12 @@ plan_look(const PgwCall *call, PgwAttempt *attempt, bool first)
 	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
 
 	attempt->step_tries = first ? 0 : attempt->step_tries + 1;
+	if (first)
+		pgw_step_doubt_begins(attempt);
 	attempt->next_step_at =
-		first ? pgw_now() : pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+		first ? pgw_now()
+			  : pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,
+									   pgw_step_doubt_since(attempt), attempt->watch_until);
 	if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
 		attempt->next_step_at =
 			Min(attempt->next_step_at,

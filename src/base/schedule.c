@@ -14,7 +14,7 @@
 #include "base/schedule.h"
 #include "core/pacing/retry_delay.h"
 
-#define PUT_OFF_LATE_MS 60000 /* no worker that runs is as late as this */
+#define LATE_MS 60000 /* no worker that runs is as late as this */
 
 int pgw_unknown_deadline = 24 * 60 * 60;
 
@@ -52,6 +52,17 @@ pgw_schedule_retry(int tries, int retry_after_s)
 }
 
 TimestampTz
+pgw_schedule_next_look(int tries, int retry_after_s, TimestampTz since, TimestampTz watch_until)
+{
+	TimestampTz when = pgw_schedule_retry(tries, retry_after_s);
+	TimestampTz end = watch_until;
+
+	if (since != 0)
+		end = Max(end, TimestampTzPlusMilliseconds(since, (int64) pgw_unknown_deadline * 1000));
+	return end > pgw_now() && when > end ? end : when;
+}
+
+TimestampTz
 pgw_schedule_watch(int tries)
 {
 	return TimestampTzPlusMilliseconds(pgw_now(),
@@ -65,7 +76,8 @@ pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due, TimestampTz sin
 	int64 deadline_ms = (int64) pgw_unknown_deadline * 1000;
 	TimestampTz deadline = TimestampTzPlusMilliseconds(since, deadline_ms);
 
-	if (watch_until > now || since == 0 || due >= deadline || now < deadline)
+	if (watch_until > now || since == 0 || due >= deadline || now < deadline ||
+		(due != 0 && now < TimestampTzPlusMilliseconds(due, LATE_MS)))
 		return watch_until;
 	return TimestampTzPlusMilliseconds(now, deadline_ms);
 }
@@ -84,8 +96,7 @@ pgw_schedule_put_off_since(TimestampTz since, TimestampTz due)
 
 	if (since == 0 || since > now)
 		return now;
-	if (now >= until && due != 0 && due < until &&
-		now >= TimestampTzPlusMilliseconds(due, PUT_OFF_LATE_MS))
+	if (now >= until && due != 0 && due < until && now >= TimestampTzPlusMilliseconds(due, LATE_MS))
 		return now;
 	return since;
 }

@@ -21,14 +21,22 @@ extern void pgw_schedule_init(void); /* _PG_init: settings */
 /* After this many tries (>= 1); retry_after_s: what the bank asked for, or <= 0. */
 extern TimestampTz pgw_schedule_retry(int tries, int retry_after_s);
 
+/*
+ * The same for a look at what is in doubt since then: at its deadline (or at watch_until, if that
+ * is later) at the latest, whatever the bank asks for.
+ */
+extern TimestampTz pgw_schedule_next_look(int tries, int retry_after_s, TimestampTz since,
+										  TimestampTz watch_until);
+
 /* After this many looks at what was taken for not charged. */
 extern TimestampTz pgw_schedule_watch(int tries);
 
 /*
  * The end of the time in which the bank is asked about an outcome that is in doubt since `since`;
- * due: when the present look was meant to come. If that was before the deadline and the look comes
- * after it, nobody was asking meanwhile (the server was down, or the clock was set forward):
- * returns a new end, one deadline from now. Otherwise returns watch_until unchanged.
+ * due: when the present look was meant to come (0: there was to be none). If that was before the
+ * deadline and the look comes after it, and later than any worker is that runs, nobody was asking
+ * meanwhile (the server was down, or the clock was set forward): returns a new end, one deadline
+ * from now. Otherwise returns watch_until unchanged.
  */
 extern TimestampTz pgw_schedule_ask_until(TimestampTz watch_until, TimestampTz due,
 										  TimestampTz since);

@@ -11,6 +11,7 @@ use Test::More;
 # lost: its first answer is lost.  none, part, all, more: so much is taken.  odd: what was taken cannot be read in its first answer.
 # no: done, and answered with a refusal (noproc: "not processed") that shows it.  nameless: no answer names its id; its cancellation does nothing
 # the first time (never: whenever), or gives a part back (some), and says yes.
+# mute: so much of it (sale, capture, return) is never answered.  patient: its answers say nothing, and ask to come back in an hour.
 # twice: its refund gives back more than was asked for, and the answer is lost.  slow: a refund is pending for a while.
 sub serve
 {
@@ -25,7 +26,10 @@ sub serve
 		my %f = map { my ($k, $v) = split /=/; $k => $v } split /[&?]/, ($body // '') . "&$path";
 		my ($charge) = grep { $_->{ref} eq ($f{q} // '') || $_->{id} eq ($f{sale} // '') } @charges;
 		my $answer;
-		if ($path eq '/books') { $answer = \@charges }
+		my $later = $path eq '/sale' && $f{tok} =~ /patient/;
+		if ($path eq '/sale' && $f{tok} =~ /mute-sale/ || $charge && $path =~ /^.(capture|return)$/ && $charge->{tok} =~ /mute-$1/) { close $c; next }
+		if ($later) { $answer = { state => 'later' } }
+		elsif ($path eq '/books') { $answer = \@charges }
 		elsif ($path eq '/sale')
 		{
 			my $t = $f{tok};
@@ -64,7 +68,7 @@ sub serve
 		}
 		else { $answer = !$charge ? { state => 'none' } : $charge->{tok} =~ /nameless/ ? { %$charge, id => undef } : $charge }
 		my $text = encode_json($answer);
-		print $c "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
+		print $c "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nConnection: close\r\n" . ($later ? "Retry-After: 3600\r\n" : '') . "Content-Length: " . length($text) . "\r\n\r\n$text";
 		close $c;
 	}
 }
@@ -98,7 +102,9 @@ delete $by_charge{operations}{lookup_refund};
 my %cancels = (%by_charge, operations => { %{ $by_charge{operations} }, cancel => { %{ post('/cancel', q => '{{original_ref}}') } } });
 my %blind = (%definition, capabilities => { %{ $definition{capabilities} }, lookup_consistent_after_seconds => undef }, operations => { %{ $cancels{operations} } });
 delete $blind{operations}{lookup_charge};
-for ([ foreign => \%definition ], [ by_charge => \%by_charge ], [ cancels => \%cancels ], [ blind => \%blind ])
+my %keyed = (%blind, capabilities => { %{ $blind{capabilities} }, idempotency => { header => 'X-Key', lifetime_seconds => 86400 } }, operations => { %{ $blind{operations} } });
+delete $keyed{operations}{cancel};
+for ([ foreign => \%definition ], [ by_charge => \%by_charge ], [ cancels => \%cancels ], [ blind => \%blind ], [ keyed => \%keyed ])
 {
 	my ($name, $text) = ($_->[0], encode_json($_->[1]));
 	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('$name', \$json\$$text\$json\$);
@@ -118,6 +124,13 @@ sub data
 		WHERE client_request_id = '$id' AND event_type = '$type' AND event_data ? k");
 }
 sub count_events { my ($id, $type) = @_; return sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = '$id' AND event_type = '$type'") }
+sub deadline
+{
+	my ($value) = @_;
+	sql("ALTER SYSTEM SET pgw.unknown_deadline = '$value'");
+	sql('SELECT pg_reload_conf()');
+	$node->poll_query_until('postgres', "SELECT current_setting('pgw.unknown_deadline') = '$value'") or die "still not $value";
+}
 sub alerts { my ($id) = @_; return sql("SELECT count(*) FROM pgw.alert_state a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'") }
 
 part($node, 'a charge that is not captured as it was asked for', sub {
@@ -164,12 +177,22 @@ part($node, 'a cancellation that undid nothing', sub {
 	is(sql(pay('nameless-blind', bank => 'blind')), 'failed|0', 'without a look-up');
 	ok(rests('nameless-blind', 'Refunded'), 'it is cancelled once more, too');
 	is(books('nameless-blind'), '5000 5000 open', 'until it is done');
-	sql("ALTER SYSTEM SET pgw.unknown_deadline = '4s'");
-	sql('SELECT pg_reload_conf()');
+	deadline('4s');
 	is(sql(pay('nameless-never', bank => 'cancels')), 'failed|0', 'one that never does it');
 	ok(rests('nameless-never', 'RequiresManualReview'), 'goes to a person');
-	sql('ALTER SYSTEM RESET pgw.unknown_deadline');
-	sql('SELECT pg_reload_conf()');
+	deadline('1d');
+});
+
+part($node, 'the end of a doubt', sub {
+	deadline('4s');
+	is(sql(pay($_, bank => 'keyed', timeout => '500ms')), 'pending|0', "$_: a bank that has only its keys") for 'mute-sale', 'patient';
+	is(sql(pay('mute-return', bank => 'keyed')), 'captured|5000', 'a payment');
+	sql("SELECT FROM pgw.find_payment('mute-return') f, pgw.refund_payment(f.payment_id, 'mute-return-r', 1000) r");
+	is(sql(pay('mute-capture', bank => 'keyed', capture => 'manual')), 'authorized|0', 'an authorization');
+	sql("SELECT FROM pgw.find_payment('mute-capture') f, pgw.capture_payment(f.payment_id, 'mute-capture-c') r");
+	is(sql(pay('mute-capture-2', bank => 'keyed', capture => 'on_commit')), 'authorized|0', 'and one that is captured after the commit');
+	ok(rests($_, 'RequiresManualReview'), "$_: a person, however often it has been asked") for 'mute-sale', 'patient', 'mute-return-r', 'mute-capture-c', 'mute-capture-2';
+	deadline('1d');
 });
 
 part($node, 'more given back than was asked for', sub {

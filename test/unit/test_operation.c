@@ -255,7 +255,7 @@ static void
 not_shown(void **unused)
 {
 	static const PgwAnswer blank = {.outcome = PGW_OUT_APPROVED, .captured = -1, .refunded = -1};
-	PgwOperationFacts facts = {.key_age_s = 5, .asked_age_s = 5, .deadline_s = 3600};
+	PgwOperationFacts facts = {.key_age_s = 5, .doubt_age_s = 5, .deadline_s = 3600};
 	const char *reason;
 
 	(void) unused;
@@ -339,7 +339,7 @@ static void
 steps(void **unused)
 {
 	PgwOperationFacts facts = {
-		.operation = PGW_OP_CAPTURE, .key_age_s = 5, .asked_age_s = 5, .deadline_s = 3600};
+		.operation = PGW_OP_CAPTURE, .key_age_s = 5, .doubt_age_s = 5, .deadline_s = 3600};
 	PgwCapabilities late = full;
 	const char *reason;
 
@@ -358,12 +358,12 @@ steps(void **unused)
 	/* the key is forgotten: asked about, never sent */
 	facts.key_age_s = 86400;
 	assert_int_equal(pgw_operation_step(&keys_only, &facts, &reason), PGW_OPERATION_REVIEW);
-	facts.asked_age_s = 3600;
+	facts.doubt_age_s = 3600;
 	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_REVIEW);
 	assert_string_equal(reason, "deadline");
 	facts.pending = true;
 	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_LOOKUP_REFUND);
-	facts.asked_age_s = 31 * 86400;
+	facts.doubt_age_s = 31 * 86400;
 	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_REVIEW);
 	facts.deadline_s = 0;
 	assert_int_equal(pgw_operation_step(&full, &facts, &reason), PGW_OPERATION_LOOKUP_REFUND);

@@ -146,7 +146,7 @@ steps(void **state)
 		PgwUnknownOutcomeFacts facts = {.has_token = cases[i].token,
 										.resend_allowed = cases[i].resend_allowed,
 										.key_age_s = cases[i].key_age,
-										.asked_age_s = cases[i].asked_age,
+										.doubt_age_s = cases[i].asked_age,
 										.deadline_s = DEADLINE};
 		const char *reason = "left alone";
 		PgwUnknownOutcomeStep step = pgw_unknown_outcome_step(&caps, &facts, &reason);
@@ -201,7 +201,7 @@ approved(void **state)
 			PgwUnknownOutcomeFacts facts = {.has_token = true,
 											.resend_allowed = (bits & 8) != 0,
 											.approved = true,
-											.asked_age_s = ages[a],
+											.doubt_age_s = ages[a],
 											.deadline_s = DEADLINE};
 			const char *reason = NULL;
 			PgwUnknownOutcomeStep step;
@@ -226,7 +226,7 @@ check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 	PgwUnknownOutcomeStep step = pgw_unknown_outcome_step(caps, facts, &reason);
 	bool key_young = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
 	bool replay_safe = key_young && facts->has_token;
-	bool over = facts->asked_age_s >= facts->deadline_s;
+	bool over = facts->doubt_age_s >= facts->deadline_s;
 	bool lookup = caps->lookup && (facts->has_id || !caps->lookup_needs_id);
 	bool conclusive = lookup && caps->lookup_consistent_after_s >= 0 && !facts->lookup_inconclusive;
 	char what[256];
@@ -236,7 +236,7 @@ check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 		"step %d: idempotency %d, lifetime %lld, lookup %d, consistent %lld, token %d, looked %d, key %lld, asked %lld",
 		(int) step, caps->idempotency, (long long) caps->key_lifetime_s, caps->lookup,
 		(long long) caps->lookup_consistent_after_s, facts->has_token, facts->resend_allowed,
-		(long long) facts->key_age_s, (long long) facts->asked_age_s);
+		(long long) facts->key_age_s, (long long) facts->doubt_age_s);
 	switch (step)
 	{
 		case PGW_UNKNOWN_OUTCOME_REPLAY:
@@ -288,7 +288,7 @@ every_combination(void **state)
 						PgwUnknownOutcomeFacts facts = {.has_token = (bits & 4) != 0,
 														.resend_allowed = (bits & 8) != 0,
 														.key_age_s = ages[k],
-														.asked_age_s = ages[a],
+														.doubt_age_s = ages[a],
 														.deadline_s = DEADLINE,
 														.lookup_inconclusive = (bits & 16) != 0,
 														.has_id = (bits & 32) != 0};

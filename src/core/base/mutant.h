@@ -78,6 +78,7 @@ typedef enum PgwMutant
 	BELIED_APPROVAL,
 	/* a cancellation whose own document shows that nothing was undone is believed */
 	BELIED_CANCEL,
+	DOUBT_AGE, /* each repetition of a request in doubt puts its deadline off */
 	/* a no whose own document shows that it was done is believed */
 	BELIED_REFUSAL,
 	/* a charge counts as captured although the bank shows that it is not */

@@ -27,7 +27,6 @@
 #define PGW_BODY_MAX_BYTES (64 * 1024)
 #define PGW_ANSWER_MAX_BYTES (1024 * 1024)
 #define PGW_ANSWER_MAX_NESTING 32
-#define PGW_RETRY_AFTER_MAX_S 86400
 
 /* ---- templates ---- */
 

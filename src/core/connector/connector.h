@@ -142,6 +142,9 @@ typedef struct PgwCallParams
 
 #define PGW_MAX_HEADERS 24
 
+/* What a bank's Retry-After may ask for at most: it must not park a payment for ever. */
+#define PGW_RETRY_AFTER_MAX_S 3600
+
 typedef struct PgwRendered
 {
 	char method[8];

@@ -16,8 +16,10 @@
 
 #include <stdint.h>
 
-/* What a bank's Retry-After may ask for at most: it must not park a payment for ever. */
-#define PGW_RETRY_AFTER_LIMIT_MS INT64_C(3600000)
+#include "core/connector/connector.h"
+
+/* What a bank's Retry-After may ask for at most. */
+#define PGW_RETRY_AFTER_LIMIT_MS (PGW_RETRY_AFTER_MAX_S * INT64_C(1000))
 
 /* What was taken for not charged is looked at again at least this often (before jitter). */
 #define PGW_WATCH_LIMIT_MS INT64_C(86400000)

@@ -71,7 +71,7 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 	if (facts->resend_allowed)
 		return PGW_OPERATION_SEND;
 	if (facts->deadline_s > 0 &&
-		facts->asked_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
+		facts->doubt_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
 	{
 		*reason = "deadline";
 		return PGW_OPERATION_REVIEW;

@@ -31,8 +31,9 @@ typedef struct PgwOperationFacts
 	bool pending; /* the bank said last that it is on its way */
 	/* the look-up that was just made did not say what became of the request */
 	bool lookup_inconclusive;
-	int64_t key_age_s;   /* since the first use of its key */
-	int64_t asked_age_s; /* since the last request that could have done it */
+	int64_t key_age_s; /* since the first use of its key */
+	/* since the first request of this doubt: asking again must not put the deadline off */
+	int64_t doubt_age_s;
 	/*
 	 * how long the bank is asked about an outcome that it does not tell (a month while it says
 	 * pending); 0: without end

@@ -55,14 +55,14 @@ pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFac
 	if (facts->approved)
 	{
 		/* no replay: the bank would say the same again, or charge a second time */
-		if (caps->lookup && facts->asked_age_s < facts->deadline_s)
+		if (caps->lookup && facts->doubt_age_s < facts->deadline_s)
 			return PGW_UNKNOWN_OUTCOME_LOOKUP;
 		*reason = "approval_without_reference";
 		return caps->can_cancel ? PGW_UNKNOWN_OUTCOME_CANCEL : PGW_UNKNOWN_OUTCOME_REVIEW;
 	}
 	if (facts->resend_allowed && replay)
 		return PGW_UNKNOWN_OUTCOME_REPLAY;
-	if (facts->asked_age_s >= facts->deadline_s)
+	if (facts->doubt_age_s >= facts->deadline_s)
 	{
 		*reason = "deadline";
 		return PGW_UNKNOWN_OUTCOME_REVIEW;

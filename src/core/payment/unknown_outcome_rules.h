@@ -32,9 +32,10 @@ typedef struct PgwUnknownOutcomeFacts
 	bool lookup_inconclusive;
 	/* the bank has said yes, without naming the charge: only that is to be found out */
 	bool approved;
-	int64_t key_age_s;   /* since the key's first use */
-	int64_t asked_age_s; /* since the last request that can charge ended */
-	int64_t deadline_s;  /* how long to ask at most */
+	int64_t key_age_s; /* since the key's first use */
+	/* since the first request of this doubt: asking again must not put the deadline off */
+	int64_t doubt_age_s;
+	int64_t deadline_s; /* how long to ask at most */
 } PgwUnknownOutcomeFacts;
 
 /* *reason: a word for event_data when it is REVIEW. */
