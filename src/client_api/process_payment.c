@@ -109,11 +109,38 @@ require_own(const PgwPay *pay, const PgwAttempt *attempt)
 		"Nothing of it was saved, and a charge of this call is given back. Please report this.");
 }
 
+/*
+ * The bank has approved: the attempt is completed, and the payments row of this caller shall say
+ * so.
+ */
+static void
+save_approved(PgwPay *pay, PgwAttempt *attempt)
+{
+	PgwDecision d;
+	PgwPayment *p = &pay->payment;
+
+	/* The worker's commit of the approval may be asynchronous; ours has a later LSN and must not
+	 * be. */
+	if (!PGW_MUTATED(SYNC_COMMIT))
+		ForceSyncCommit();
+	pgw_charge_save(attempt->capture, false, attempt->amount, &d);
+	attempt->next_step_at = pgw_record_authorization_end(attempt);
+
+	/*
+	 * Without the payments row: that would NOTIFY, which the worker does after our commit. Here it
+	 * would forbid PREPARE TRANSACTION.
+	 */
+	pgw_record_decision(attempt, NULL, &d, pay->capture_op, NULL);
+	p->status = d.payment == PGW_PAYMENT_BECOMES_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
+	p->authorized_amount = d.authorized_amount;
+	p->captured_amount = d.captured_amount;
+	p->reserved_amount = d.reserved_amount;
+}
+
 /* The worker knows the outcome: write what it means to the payments row. */
 static PgwAudience
 save_outcome(PgwPay *pay, PgwAttempt *attempt)
 {
-	PgwDecision d;
 	PgwPayment *p = &pay->payment;
 
 	/*
@@ -123,39 +150,18 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 	if (!pgw_store_lock_attempt(&p->transaction_id, true, attempt, NULL))
 		elog(ERROR, "the attempt that the worker recorded is not there");
 	require_own(pay, attempt);
+	Assert(attempt->kind == PGW_KIND_PAYMENT && !attempt->submitted);
 
 	switch (attempt->status)
 	{
 		case PGW_BANK_APPROVED:
-			/*
-			 * The worker's commit of the approval may be asynchronous; ours has a later LSN and
-			 * must not be.
-			 */
-			if (!PGW_MUTATED(SYNC_COMMIT))
-				ForceSyncCommit();
-			pgw_charge_save(attempt->capture, false, attempt->amount, &d);
-			attempt->next_step_at = pgw_record_authorization_end(attempt);
-
-			/*
-			 * Without the payments row: that would NOTIFY, which the worker does after our commit.
-			 * Here it would forbid PREPARE TRANSACTION.
-			 */
-			pgw_record_decision(attempt, NULL, &d, pay->capture_op, NULL);
-			p->status =
-				d.payment == PGW_PAYMENT_BECOMES_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
-			p->authorized_amount = d.authorized_amount;
-			p->captured_amount = d.captured_amount;
-			p->reserved_amount = d.reserved_amount;
-			pgw_record_bank_fields(p, attempt);
-			pgw_store_update_payment(p);
-			return PGW_AUDIENCE_FIRST_CALL;
+			save_approved(pay, attempt);
+			break;
 
 		case PGW_FAILED:
 			p->status =
 				pgw_error_is_decline(attempt->error_code) ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
-			pgw_record_bank_fields(p, attempt);
-			pgw_store_update_payment(p);
-			return PGW_AUDIENCE_FIRST_CALL;
+			break;
 
 		case PGW_REFUNDING:
 		case PGW_REFUNDED:
@@ -164,20 +170,19 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 			 * attempt.
 			 */
 			p->status = PGW_PAY_FAILED;
-			pgw_record_bank_fields(p, attempt);
-			pgw_store_update_payment(p);
-			return PGW_AUDIENCE_FIRST_CALL;
+			break;
 
 		case PGW_REQUIRES_MANUAL_REVIEW:
 			p->status = PGW_PAY_IN_REVIEW;
-			pgw_record_bank_fields(p, attempt);
-			pgw_store_update_payment(p);
-			return PGW_AUDIENCE_FIRST_CALL;
+			break;
 
 		default:
 			/* not known: the row stays pending, the worker writes the rest */
 			return PGW_AUDIENCE_WAIT_ENDED;
 	}
+	pgw_record_bank_fields(p, attempt);
+	pgw_store_update_payment(p);
+	return PGW_AUDIENCE_FIRST_CALL;
 }
 
 /* An earlier attempt answers: the payments row now names that one. */
@@ -243,6 +248,8 @@ wait_for_worker(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *wit
 	static const pg_uuid_t nothing = {{0}};
 	volatile bool answered = false;
 
+	/* a cancel must get through: the wait is as long as the bank takes */
+	Assert(InterruptHoldoffCount == 0 && CritSectionCount == 0);
 	memset(answer, 0, sizeof(*answer));
 	PG_TRY();
 	{

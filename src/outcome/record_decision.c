@@ -164,6 +164,7 @@ pgw_record_bank_fields(PgwPayment *p, const PgwAttempt *attempt)
 static void
 write_payment(PgwPayment *p, const PgwAttempt *attempt, const PgwDecision *d)
 {
+	Assert(memcmp(&p->payment_id, &attempt->payment_id, sizeof(pg_uuid_t)) == 0);
 	switch (d->payment)
 	{
 		case PGW_PAYMENT_UNCHANGED:

@@ -409,6 +409,7 @@ config_xact_callback(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_PRE_COMMIT:
+			Assert(!config_changing); /* each begun change is ended once */
 			pgw_exchange_begin_config_change();
 			config_changing = true;
 			break;
