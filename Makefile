@@ -11,6 +11,9 @@
 #                                each safeguard taken away, and the test that notices
 #   make card-rates              how many ordinary ids are taken for card numbers; see docs/security.md
 #   make test LIBCURL=folder     the same with another libcurl; test/libcurl.sh folder fetches that of Debian 13
+#   make check-assertions [ASSERTIONS=kinds]
+#                                regress, isolation, pgTAP and TAP on a server with assertions, its own and pgw's, built from
+#                                Debian's source package once (a quarter of an hour)
 #   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
 #                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
 #   make check-static            gcc -fanalyzer, clang-tidy and cppcheck: no finding (some minutes)
@@ -64,10 +67,10 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style check-static check-sanitized format fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style check-static check-assertions check-sanitized format fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,22s/^# \{0,1\}//p' Makefile
+	@sed -n '3,25s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -88,12 +91,17 @@ check-static:
 # nothing but the server and what it loads is looked at for leaks: they all end with memory that they do not give back
 check-sanitized:
 	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
-	@test/sanitized-server.sh >/dev/null
-	@ASAN_OPTIONS=detect_leaks=0 SANITIZED='$(SANITIZED)' PG_CONFIG=$$(test/sanitized-server.sh) test/run.sh $@
+	@test/checking-server.sh sanitized >/dev/null
+	@ASAN_OPTIONS=detect_leaks=0 SANITIZED='$(SANITIZED)' PG_CONFIG=$$(test/checking-server.sh sanitized) test/run.sh $@
 
 format:
 	@test/setup.sh
 	@clang-format -i $$(find src test/bank test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*')
+
+check-assertions:
+	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
+	@test/checking-server.sh assertions >/dev/null
+	@PG_CONFIG=$$(test/checking-server.sh assertions) test/run.sh $(or $(ASSERTIONS),test-regress test-isolation test-pgtap test-tap test-chaos)
 
 mutants:
 	@test/setup.sh

@@ -238,7 +238,7 @@ sanitized_control()
 	fi
 }
 
-# On the server that test/sanitized-server.sh builds: what SQL and DDL do, concurrency, and a short chaos.  A report ends its process, which the
+# On the server that test/checking-server.sh builds: what SQL and DDL do, concurrency, and a short chaos.  A report ends its process, which the
 # tests notice; and all that was written is searched for it, so that none is missed in a run that ends processes on purpose.
 run_check_sanitized()
 {

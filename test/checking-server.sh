@@ -1,12 +1,21 @@
 #!/bin/bash
-# Build a PostgreSQL server with assertions, AddressSanitizer and UndefinedBehaviorSanitizer from Debian's source package (Debian's, because tests find the
-# extension by extension_destdir, which is a patch of theirs), and print the path of its pg_config.  It is built once; SANITIZED_DIR says where.
+# Build a PostgreSQL server that checks itself, from Debian's source package (Debian's, because tests find the extension by extension_destdir, which is a patch
+# of theirs), and print the path of its pg_config.  It is built once; CHECKING_DIR says where.
 #
-# What it sees: the server's and the extension's stack, globals, malloc() and what libcurl and json-c do with memory that they were given; undefined behaviour of
+#   checking-server.sh assertions   with assertions, its own and pgw's
+#   checking-server.sh sanitized    with assertions, AddressSanitizer and UndefinedBehaviorSanitizer
+#
+# What the sanitizers see: the server's and the extension's stack, globals, malloc() and what libcurl and json-c do with memory that they were given; undefined behaviour of
 # C; and by the assertions, with which palloc() overwrites what is freed and checks the ends of what it gave out.  Not: a read beyond the end of one palloc()ed
 # piece into the next (valgrind over the units sees what the core does there).
 set -eu
-dir=${SANITIZED_DIR:-/var/tmp/pgw-sanitized}
+kind=${1:-}
+case $kind in
+assertions) flags="-O2 -g -fno-omit-frame-pointer" ;;
+sanitized) flags="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" ;;
+*) echo "usage: $0 assertions|sanitized" >&2; exit 2 ;;
+esac
+dir=${CHECKING_DIR:-/var/tmp/pgw-$kind}
 
 # Debian's build installs libraries into the system's own folder unless "postgres" stands in the prefix: a build as root would overwrite the system's server.
 # So it has that name, and root's build is an ordinary user's, who could not.
@@ -15,11 +24,10 @@ self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 if [ "$(id -u)" -eq 0 ]; then
 	mkdir -p "$dir"
 	chown postgres: "$dir"
-	exec runuser -u postgres -- env HOME="$dir" SANITIZED_DIR="$dir" "$self"
+	exec runuser -u postgres -- env HOME="$dir" CHECKING_DIR="$dir" "$self" "$@"
 fi
 mkdir -p "$dir"
 cd "$dir"
-flags="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
 
 # the tools that are built are run while building, and do not free what they end with
 export ASAN_OPTIONS=detect_leaks=0
@@ -65,14 +73,14 @@ build()
 }
 
 # in a shell of its own, where errors end it
-if [ "${1:-}" = build ]; then
+if [ "${2:-}" = build ]; then
 	ls -d postgresql-15-*/ 2>/dev/null || fetch
 	build
 	exit
 fi
-if ! "$self" build >build.log 2>&1; then
+if ! "$self" "$kind" build >build.log 2>&1; then
 	tail -40 build.log >&2
-	echo "the server with sanitizers could not be built: $dir/build.log" >&2
+	echo "the server could not be built: $dir/build.log" >&2
 	exit 1
 fi
 echo "$flags" >built
