@@ -946,39 +946,67 @@ CREATE TABLE pgw.restore_pending (
 	reason text NOT NULL DEFAULT 'loaded'
 );
 COMMENT ON TABLE pgw.restore_pending IS
-	'A row: attempts were loaded by a statement, or came with a copy of the cluster, and nobody has resumed since. '
+	'A row: records of payments were loaded by a statement, or came by replication or with a copy of the cluster, and '
+	'nobody has resumed since. '
 	'Deleting it does not end the pause of a copy.';
 COMMENT ON COLUMN pgw.restore_pending.noticed_at IS 'When that was noticed.';
 COMMENT ON COLUMN pgw.restore_pending.incident_id IS
-	'The copy of the cluster, over once pgw.resumptions has it; NULL: attempts were loaded by a statement.';
+	'The copy of the cluster, over once pgw.resumptions has it; NULL: records were loaded or replicated.';
 COMMENT ON COLUMN pgw.restore_pending.reason IS
-	'How it was noticed: loaded (by a statement), or what showed that the data directory is a copy.';
+	'How it was noticed: loaded (by a statement or replication), or what showed that the data directory is a copy.';
 
 CREATE FUNCTION pgw.notice_load() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
+DECLARE
+	loaded boolean;
 BEGIN
-	IF EXISTS (SELECT FROM pgw.payment_transactions) AND NOT EXISTS (SELECT FROM pgw.restore_pending WHERE incident_id IS NULL) THEN
-		INSERT INTO pgw.restore_pending DEFAULT VALUES;
+	IF EXISTS (SELECT FROM pgw.restore_pending WHERE incident_id IS NULL) THEN
+		RETURN NULL;
+	END IF;
+	IF TG_LEVEL = 'STATEMENT' THEN
+		EXECUTE format('SELECT EXISTS (SELECT FROM pgw.%I)', TG_TABLE_NAME) INTO loaded;
+	ELSE
+		loaded := NEW.system_identifier <> (SELECT c.system_identifier FROM pg_control_system() c)
+			OR NEW.database_oid <> (SELECT d.oid FROM pg_database d WHERE d.datname = current_database());
+	END IF;
+	IF loaded THEN
+		-- several at once (pg_restore --jobs) leave one mark
+		LOCK TABLE pgw.restore_pending IN SHARE ROW EXCLUSIVE MODE;
+		IF NOT EXISTS (SELECT FROM pgw.restore_pending WHERE incident_id IS NULL) THEN
+			INSERT INTO pgw.restore_pending DEFAULT VALUES;
+		END IF;
 	END IF;
 	RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION pgw.notice_load() IS
-	'Trigger function: attempts that a statement has inserted were restored, so the worker pauses.';
+	'Trigger function: records of payments that a statement has inserted were restored, and attempts of others came by '
+	'replication, so the worker pauses.';
 
--- pgw inserts attempts without a statement, so the first of these costs a payment nothing and fires for restores only.
+-- pgw inserts these rows without a statement, so this costs a payment nothing and fires for restores only. What payments
+-- hold can be moved (captured, given back) without an attempt of theirs. A subscription inserts without statements, too,
+-- but as a replica.
+CREATE TRIGGER notice_load AFTER INSERT ON pgw.payments FOR EACH STATEMENT EXECUTE FUNCTION pgw.notice_load();
 CREATE TRIGGER notice_load AFTER INSERT ON pgw.payment_transactions FOR EACH STATEMENT EXECUTE FUNCTION pgw.notice_load();
+CREATE TRIGGER notice_load AFTER INSERT ON pgw.bank_references FOR EACH STATEMENT EXECUTE FUNCTION pgw.notice_load();
+CREATE TRIGGER notice_replicated AFTER INSERT ON pgw.payment_transactions FOR EACH ROW EXECUTE FUNCTION pgw.notice_load();
 CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.resumptions FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.resumptions FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 CREATE TRIGGER config_changed AFTER INSERT ON pgw.resumptions FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
 CREATE TRIGGER config_changed AFTER INSERT ON pgw.restore_pending FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
-ALTER TABLE pgw.payment_transactions ENABLE ALWAYS TRIGGER notice_load;
+ALTER TABLE pgw.payments ENABLE ALWAYS TRIGGER notice_load;
+ALTER TABLE pgw.payment_transactions ENABLE ALWAYS TRIGGER notice_load, ENABLE REPLICA TRIGGER notice_replicated;
+ALTER TABLE pgw.bank_references ENABLE ALWAYS TRIGGER notice_load;
 ALTER TABLE pgw.resumptions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate,
 	ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.restore_pending ENABLE ALWAYS TRIGGER config_changed;
+COMMENT ON TRIGGER notice_load ON pgw.payments IS 'What a statement has inserted was restored: the worker pauses.';
 COMMENT ON TRIGGER notice_load ON pgw.payment_transactions IS
 	'Attempts that a statement has inserted were restored: the worker pauses.';
+COMMENT ON TRIGGER notice_load ON pgw.bank_references IS 'What a statement has inserted was restored: the worker pauses.';
+COMMENT ON TRIGGER notice_replicated ON pgw.payment_transactions IS
+	'Attempts of another database have come by replication: the worker pauses.';
 COMMENT ON TRIGGER refuse_change ON pgw.resumptions IS 'Resumptions are never changed or deleted.';
 COMMENT ON TRIGGER refuse_truncate ON pgw.resumptions IS 'Resumptions are never changed or deleted.';
 COMMENT ON TRIGGER config_changed ON pgw.resumptions IS 'The worker goes on at once.';

@@ -56,8 +56,8 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	PushActiveSnapshot(GetLatestSnapshot());
 	pgw_health_check_mode(&r);
 	pgw_health_check_card_logging(&r);
-	pgw_health_check_restored(&r);
-	pgw_health_check_subscriptions(&r);
+	pgw_health_check_restored(&r, &status);
+	pgw_health_check_subscriptions(&r, &status);
 	pgw_health_check_work(&r);
 	pgw_health_check_prepared(&r);
 	pgw_health_check_foreign_keys(&r);

@@ -15,6 +15,7 @@
 #include "utils/uuid.h"
 
 #include "exchange/exchange_status.h"
+#include "exchange/signal_ring.h"
 #include "operator_api/health_processes.h"
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"
@@ -133,12 +134,32 @@ pgw_health_check_mode(PgwHealthReport *r)
 
 /* ---------------------------------------------------------------- restored and copied */
 
+/*
+ * Does the worker begin nothing new?  What it has told counts, not what it will find when it looks
+ * again; without a worker, what the next one will find.
+ */
+static bool
+is_paused(const PgwExchangeStatus *s, bool restored)
+{
+	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
+
+	if (strcmp(s->worker_state, "running") == 0 || strcmp(s->worker_state, "draining") == 0)
+		return false;
+	return strcmp(s->worker_state, "paused") == 0 || restored ||
+		   (mode != NULL && strcmp(mode, "paused") == 0);
+}
+
 void
-pgw_health_check_restored(PgwHealthReport *r)
+pgw_health_check_restored(PgwHealthReport *r, const PgwExchangeStatus *s)
 {
 	const PgwCopy *copy = pgw_copy();
 	bool restored = pgw_pause_is_restored() || pgw_pause_is_unnoticed();
+	bool paused = is_paused(s, restored);
 
+	/* the worker has not seen it yet */
+	if (restored && !paused)
+		(void) pgw_exchange_rescan(MyDatabaseId);
+	pgw_health_detail_bool(r, "paused", paused);
 	pgw_health_detail_json(
 		r, "marks",
 		pgw_health_read_text(
@@ -155,8 +176,11 @@ pgw_health_check_restored(PgwHealthReport *r)
 	}
 	pgw_health_put(
 		r, "restored", restored ? PGW_HEALTH_ERROR : PGW_HEALTH_OK,
-		"This database was restored or copied, and is paused. Once it is sure that the original makes no more payments: "
-		"SELECT pgw.resume_after_restore(). Else leave it. See docs/restore.md.");
+		paused
+			? "This database was restored or copied, and is paused. Once it is sure that the original makes no more payments: "
+			  "SELECT pgw.resume_after_restore(). Else leave it. See docs/restore.md."
+			: "This database was restored or copied, or has another one's payments by replication, and its worker still pays: "
+			  "it has been asked to look, and pauses when it has. See docs/restore.md.");
 }
 
 void
@@ -186,10 +210,9 @@ pgw_health_check_state_file(PgwHealthReport *r)
  * both.
  */
 void
-pgw_health_check_subscriptions(PgwHealthReport *r)
+pgw_health_check_subscriptions(PgwHealthReport *r, const PgwExchangeStatus *s)
 {
-	const char *mode = GetConfigOption("pgw.worker_mode", true, false);
-	bool paused = (mode != NULL && strcmp(mode, "paused") == 0) || pgw_pause_is_restored();
+	bool paused = is_paused(s, pgw_pause_is_restored());
 	char *which = pgw_health_read_text(
 		"SELECT jsonb_agg(DISTINCT jsonb_build_object('subscription', s.subname, 'enabled', s.subenabled))::text"
 		" FROM pg_catalog.pg_subscription_rel sr JOIN pg_catalog.pg_subscription s ON s.oid = sr.srsubid"

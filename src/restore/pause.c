@@ -6,9 +6,10 @@
  * since, or still works on.  To go on with them unasked could pay twice, so the worker stays paused
  * until pgw.resume_after_restore() (operator_api/resume_after_restore.c).  The tables alone tell:
  *
- * pgw.restore_pending has a row: a statement has loaded attempts.  pgw itself inserts them one by
- * one without statements, so the statement trigger fires for a restore only, into whatever
- * database: also into the one that was dumped, where the identities below are equal.
+ * pgw.restore_pending has a row: a statement has loaded records of payments.  pgw itself inserts
+ * them one by one without statements, so the statement triggers fire for a restore only, into
+ * whatever database: also into the one that was dumped, where the identities below are equal.  Or a
+ * subscription has brought attempts of another database.
  *
  * pgw.payment_transactions: each attempt bears the system identifier and the database oid of where
  * it was recorded.  Another one on the oldest or the newest: a copy (CREATE DATABASE TEMPLATE,

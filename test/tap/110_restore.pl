@@ -163,6 +163,20 @@ restore($origin, 'f', $finished);
 stays_paused($origin, 'f', 'finished only');
 resume($origin, 'f', 0, 'finished only');
 
+# --- Without the big tables: payments without their attempts, or the banks' references alone. What is written there can be moved, or given away.
+for my $case ([ 'payments', 'payment_transactions', 'transaction_events' ], [ 'references', 'payments', 'payment_transactions', 'transaction_events' ])
+{
+	my ($db, @without) = @$case;
+	my $file = $origin->basedir . "/only_$db";
+	system_or_bail('pg_dump', '-h', $origin->host, '-p', $origin->port, '-Fc', '-f', $file, (map { "--exclude-table-data=pgw.$_*" } @without), 'postgres');
+	$origin->safe_psql('postgres', "CREATE DATABASE only_$db");
+	restore($origin, "only_$db", $file);
+	is($origin->safe_psql("only_$db", 'SELECT count(*) FROM pgw.payment_transactions'), 0, "$db alone: no attempts");
+	stays_paused($origin, "only_$db", "$db alone");
+	resume($origin, "only_$db", 0, "$db alone");
+	$origin->safe_psql('postgres', "DROP DATABASE only_$db");
+}
+
 # --- A bank that does nothing: the original has gone on to the next one, which the copy would not think of.
 my $second_bank = bank_start();
 $origin->safe_psql('postgres', 'CREATE DATABASE two');
