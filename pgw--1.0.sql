@@ -2267,6 +2267,21 @@ BEGIN
 			AND d.deptype = 'e'
 		JOIN pg_class c ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND c.relkind = 'r'
 		JOIN pg_inherits i ON i.inhparent = c.oid OR (i.inhrelid = c.oid AND NOT c.relispartition);
+	-- who may change the rows that it refers to would change pgw's by its action, with the rights of pgw's owner
+	RETURN QUERY
+		WITH RECURSIVE own AS (
+			SELECT d.objid AS oid
+			FROM pg_depend d
+			JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw'
+				AND d.deptype = 'e'
+			WHERE d.classid = 'pg_class'::regclass
+			UNION
+			SELECT i.inhrelid FROM own o JOIN pg_inherits i ON i.inhparent = o.oid
+		)
+		SELECT 'foreign key', c.conrelid::regclass::text, c.conname || ' can change or delete rows', count(*)
+		FROM own o JOIN pg_constraint c ON c.conrelid = o.oid AND c.contype = 'f'
+		WHERE c.confupdtype NOT IN ('a', 'r') OR c.confdeltype NOT IN ('a', 'r')
+		GROUP BY c.conrelid, c.conname;
 	-- each partition of the events is append-only
 	RETURN QUERY
 		SELECT 'partition', c.oid::regclass::text, 'its events can be changed, or lost in a crash', 1::bigint

@@ -1,12 +1,13 @@
 -- What DDL on pgw's own objects breaks its promises is refused, what does not is allowed: the table of docs/ddl.md. What was done while nobody refused it is found.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(101);
+SELECT plan(110);
 
 SELECT is((SELECT evtenabled::text FROM pg_event_trigger WHERE evtname = 'pgw_keep_baseline'), 'A', 'the event trigger fires always');
 SELECT is_empty('SELECT * FROM pgw.baseline_faults()', 'all is as CREATE EXTENSION has made it');
 
 CREATE TABLE public.theirs (payment_id uuid);
+CREATE TABLE public.orders (reference text PRIMARY KEY);
 CREATE FUNCTION public.theirs() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$;
 
 -- refused, with what it would change
@@ -49,7 +50,12 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER TABLE pgw.payments ALTER COLUMN amount DROP NOT NULL', 'column pgw.payments.amount'),
 	('ALTER TABLE pgw.banks ALTER COLUMN priority DROP DEFAULT', 'column pgw.banks.priority'),
 	('ALTER TABLE pgw.banks ALTER COLUMN account TYPE text COLLATE "C"', 'column pgw.banks.account'),
+	('ALTER TABLE pgw.payments ALTER COLUMN status SET DEFAULT ''captured''', 'column pgw.payments.status'),
 	-- keys, checks, indexes
+	('ALTER TABLE pgw.payments ADD FOREIGN KEY (reference) REFERENCES public.orders ON UPDATE CASCADE', 'foreign key pgw.payments'),
+	('ALTER TABLE pgw.payments ADD FOREIGN KEY (reference) REFERENCES public.orders ON DELETE CASCADE', 'foreign key pgw.payments'),
+	('ALTER TABLE pgw.payments ADD FOREIGN KEY (reference) REFERENCES public.orders ON DELETE SET NULL', 'foreign key pgw.payments'),
+	('ALTER TABLE pgw.payments ADD FOREIGN KEY (reference) REFERENCES public.orders ON UPDATE SET DEFAULT', 'foreign key pgw.payments'),
 	('ALTER TABLE pgw.payments DROP CONSTRAINT payments_refunds_check', 'constraint pgw.payments'),
 	('ALTER TABLE pgw.payments DROP CONSTRAINT payments_pkey CASCADE', 'constraint pgw.payments'),
 	('ALTER TABLE pgw.bank_references DROP CONSTRAINT bank_references_pkey', 'constraint pgw.bank_references'),
@@ -64,6 +70,7 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER TABLE pgw.transaction_events_default DISABLE TRIGGER append_only', 'partition pgw.transaction_events_default'),
 	('DROP TRIGGER enforce_transition ON pgw.payment_transactions', 'trigger pgw.payment_transactions'),
 	('CREATE OR REPLACE TRIGGER refuse_delete BEFORE DELETE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.theirs()', 'trigger pgw.payments'),
+	('ALTER TABLE pgw.transaction_events DETACH PARTITION pgw.transaction_events_default', 'trigger pgw.transaction_events_default'),
 	-- functions
 	('ALTER FUNCTION pgw.payment_history(uuid) OWNER TO pg_monitor', 'function pgw.payment_history(pg_catalog.uuid)'),
 	('ALTER FUNCTION pgw.ensure_event_partitions(int) SECURITY INVOKER', 'function pgw.ensure_event_partitions(integer)'),
@@ -101,6 +108,8 @@ SELECT lives_ok(statement, statement) FROM (VALUES
 	('CREATE TRIGGER mine AFTER INSERT ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.theirs()'),
 	('ALTER TABLE pgw.payments DISABLE TRIGGER mine'),
 	('DROP TRIGGER mine ON pgw.payments'),
+	('ALTER TABLE pgw.payments ADD CONSTRAINT plain FOREIGN KEY (reference) REFERENCES public.orders'),
+	('ALTER TABLE pgw.payments DROP CONSTRAINT plain, ADD FOREIGN KEY (reference) REFERENCES public.orders ON UPDATE RESTRICT ON DELETE RESTRICT'),
 	('ALTER TABLE pgw.payments REPLICA IDENTITY FULL'),
 	('ALTER TABLE pgw.payments SET (fillfactor = 70)'),
 	('ALTER TABLE pgw.payments ALTER reference SET STATISTICS 500'),
@@ -131,8 +140,9 @@ SELECT is_empty($$SELECT b.object FROM pgw.baseline b WHERE b.kind = 'member' AN
 -- done while it was off: found afterwards
 ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 ALTER TABLE pgw.payments DISABLE TRIGGER refuse_delete;
+ALTER TABLE pgw.payments ADD CONSTRAINT acts FOREIGN KEY (reference) REFERENCES public.orders ON UPDATE CASCADE;
 SELECT bag_eq($$SELECT details->>'kind' AS kind, details->>'object' AS object FROM pgw.check_consistency() WHERE check_name = 'baseline'$$,
-	$$VALUES ('event trigger', 'pgw_keep_baseline'), ('trigger', 'pgw.payments')$$, 'check_consistency() shows it');
+	$$VALUES ('event trigger', 'pgw_keep_baseline'), ('foreign key', 'pgw.payments'), ('trigger', 'pgw.payments')$$, 'check_consistency() shows it');
 SELECT is((SELECT status || (details->>'guards_altered') FROM pgw.health() WHERE check_name = 'baseline'), 'warning["pgw_keep_baseline"]',
 	'and health() that nobody refuses');
 ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS;
@@ -155,6 +165,7 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, 'beside a diff
 	('DROP INDEX pgw.payment_transactions_one_live', 'index pgw.payment_transactions')
 ) v (statement, what);
 SELECT lives_ok('ALTER TABLE pgw.payments ENABLE ALWAYS TRIGGER refuse_delete', 'nor in the way of the repair');
+SELECT lives_ok('ALTER TABLE pgw.payments DROP CONSTRAINT acts', 'of each part of it');
 SELECT is_empty('SELECT * FROM pgw.check_consistency()', 'until it is undone');
 SELECT is((SELECT status FROM pgw.health() WHERE check_name = 'baseline'), 'ok', 'health() is content');
 
