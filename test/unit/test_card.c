@@ -133,6 +133,9 @@ look_alikes(void **unused)
 	assert_true(pgw_card_look_alike("4111111111111111", 16));
 	assert_true(pgw_card_look_alike("378282246310005", 15));
 	assert_true(pgw_card_look_alike("30569309025904", 14));
+	assert_true(pgw_card_look_alike("2201382000000013", 16)); /* Mir */
+	assert_int_equal(pgw_card_brand("2201382000000013", 16), PGW_BRAND_UNKNOWN);
+	assert_false(pgw_card_look_alike("2205382000000019", 16));
 	assert_false(pgw_card_look_alike("4111111111111112", 16));
 	assert_false(pgw_card_look_alike("4222222222222", 13));
 	assert_false(pgw_card_look_alike("9999999999999995", 16));

@@ -44,6 +44,9 @@ static const BrandRange brand_ranges[] = {
 	{6304, 6304, 4, LEN_12_19, LEN_16_19, PGW_BRAND_MAESTRO},
 	{6390, 6390, 4, LEN_12_19, LEN_16_19, PGW_BRAND_MAESTRO},
 	{67, 67, 2, LEN_12_19, LEN_16_19, PGW_BRAND_MAESTRO},
+
+	/* Mir: no brand that pgw takes, but a card number all the same where one must not stand. */
+	{2200, 2204, 4, LEN(16), LEN(16), PGW_BRAND_UNKNOWN},
 };
 
 static bool
