@@ -292,7 +292,8 @@ part($node, 'other names', sub {
 	$node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
 	my $elsewhere = PgwSession->new($node, db => 'elsewhere');
 	my $comment = "COMMENT ON DATABASE elsewhere IS 'process_payment of $number'";
-	is($elsewhere->run("$comment; SELECT 1"), '1', 'a database without pgw keeps what it likes') or diag($elsewhere->err);
+	$elsewhere->run($comment);
+	is($elsewhere->state, '00000', 'a database without pgw keeps what it likes') or diag($elsewhere->err);
 	$elsewhere->query('CREATE EXTENSION pgw');
 	$elsewhere->run($comment);
 	is($elsewhere->state, 'PW400', 'until it has pgw');
