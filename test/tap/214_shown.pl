@@ -79,7 +79,8 @@ my $server = fork // die $!;
 if (!$server) { eval { serve($listener) }; require POSIX; POSIX::_exit(0) }
 END { my $status = $?; kill 'TERM', $server if $server; $? = $status }
 
-my $node = pgw_node('shown', debug => 1, conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\n");
+my $node = pgw_node('shown', debug => 1, conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\n"
+	  . "pgw.breaker_failures = 10000\npgw.retry_budget = 100\n"); # what is put off meanwhile has an end of its own (212_put_off.pl)
 pgw_setup($node);
 
 my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'wait' }, outcome => 'pending' },
@@ -191,7 +192,12 @@ part($node, 'the end of a doubt', sub {
 	is(sql(pay('mute-capture', bank => 'keyed', capture => 'manual')), 'authorized|0', 'an authorization');
 	sql("SELECT FROM pgw.find_payment('mute-capture') f, pgw.capture_payment(f.payment_id, 'mute-capture-c') r");
 	is(sql(pay('mute-capture-2', bank => 'keyed', capture => 'on_commit')), 'authorized|0', 'and one that is captured after the commit');
-	ok(rests($_, 'RequiresManualReview'), "$_: a person, however often it has been asked") for 'mute-sale', 'patient', 'mute-return-r', 'mute-capture-c', 'mute-capture-2';
+	for my $id ('mute-sale', 'patient', 'mute-return-r', 'mute-capture-c', 'mute-capture-2')
+	{
+		ok(rests($id, 'RequiresManualReview'), "$id: a person, however often it has been asked");
+		is(sql("SELECT event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
+			WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired'"), 'deadline', 'because the time is over');
+	}
 	deadline('1d');
 });
 
