@@ -8,7 +8,7 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
-#include "core/connector/connector.h"
+#include "core/bank_message/judge_answer.h"
 #include "store/tables.h"
 
 /*

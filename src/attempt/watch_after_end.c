@@ -235,7 +235,7 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 		pgw_step_reschedule(attempt, lapses_at(attempt, bank));
 		return;
 	}
-	if (!pgw_operation_lookup_tells(pgw_connector_capabilities(bank->connector), PGW_OP_CAPTURE))
+	if (!pgw_capabilities_lookup_tells(pgw_connector_capabilities(bank->connector), PGW_OP_CAPTURE))
 	{
 		if (!expire(attempt))
 			pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), BUSY_DELAY_MS));

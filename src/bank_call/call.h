@@ -14,7 +14,8 @@
 #include "bank/bank_config.h"
 #include "bank/call_permission.h"
 #include "bank_call/bank_lanes.h"
-#include "core/connector/connector.h"
+#include "core/bank_message/judge_answer.h"
+#include "core/bank_message/render_request.h"
 #include "database/batch.h"
 #include "exchange/slots.h"
 

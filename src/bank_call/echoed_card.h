@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "bank_call/call.h"
-#include "core/connector/connector.h"
+#include "core/card/card_text.h"
 #include "exchange/slots.h"
 
 extern void pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r); /* with the rendering */

@@ -12,8 +12,7 @@
 #include "datatype/timestamp.h"
 #include "portability/instr_time.h"
 
-#include "core/connector/connector.h"
-#include "core/payment/charge_rules.h"
+#include "core/connector/bank_op.h"
 
 /*
  * How long an attempt may be Refunding before health() and the scan take it for stuck, in seconds.

@@ -8,6 +8,7 @@
 #include "port/atomics.h"
 
 #include "core/base/histogram.h"
+#include "core/state/state_machine.h"
 #include "observe/metrics.h"
 
 #define PGW_METRICS_BLOCKS 64

@@ -24,7 +24,7 @@
 #include "utils/uuid.h"
 
 #include "core/card/card_text.h"
-#include "core/connector/connector.h"
+#include "core/connector/bank_op.h"
 #include "core/payment/charge_rules.h"
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"

@@ -34,6 +34,7 @@
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
+#include "core/bank_message/key_refused.h"
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"

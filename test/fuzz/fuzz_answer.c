@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/base/error_codes.h"
+#include "core/bank_message/judge_answer.h"
 #include "core/connector/connector.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bank_message/judge_answer.h"
+#include "core/bank_message/render_request.h"
 #include "core/connector/connector.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

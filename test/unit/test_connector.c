@@ -16,6 +16,8 @@
 #include <time.h>
 
 #include "core/base/error_codes.h"
+#include "core/bank_message/judge_answer.h"
+#include "core/bank_message/render_request.h"
 #include "core/connector/connector.h"
 
 static PgwConnector *json_bank;

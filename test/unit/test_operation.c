@@ -296,7 +296,7 @@ not_shown(void **unused)
 		facts.refused = facts.lookup_inconclusive = false;
 
 		/* where it is known beforehand that it does not tell, it is not asked */
-		assert_false(pgw_operation_lookup_tells(&mute, operations[i]));
+		assert_false(pgw_capabilities_lookup_tells(&mute, operations[i]));
 		assert_int_equal(pgw_operation_step(&mute, &facts, &reason), PGW_OPERATION_SEND);
 		facts.key_age_s = 86400;
 		assert_int_equal(pgw_operation_step(&mute, &facts, &reason), PGW_OPERATION_REVIEW);
@@ -400,7 +400,7 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 	if (r.next == PGW_OPERATION_REFUSED)
 	{
 		CHECK(answered && r.error != NULL, what);
-		CHECK(!in->in_doubt || lookup || !pgw_operation_lookup_counts(in->caps, in->operation),
+		CHECK(!in->in_doubt || lookup || !pgw_capabilities_lookup_counts(in->caps, in->operation),
 			  what);
 		CHECK(a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_PENDING, what);
 	}

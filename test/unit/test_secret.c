@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/bank_message/key_refused.h"
 #include "core/files/key_file.h"
 
 static void

@@ -9,7 +9,7 @@
  * something else; nothing that repeats the request's card or our key leaves this file.  Nothing
  * here is kept.
  */
-#include "core/connector/compiled.h"
+#include "core/bank_message/judge_answer.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,6 +20,7 @@
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
 #include "core/base/mutant.h"
+#include "core/connector/compiled.h"
 #include "core/json/json_text.h"
 
 /* ---- reading the body ---- */

@@ -8,7 +8,7 @@
  * back are wiped.  bank_fields and settings are the only JSON texts parsed here; they hold no card
  * data.
  */
-#include "core/connector/compiled.h"
+#include "core/bank_message/render_request.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/base/money.h"
+#include "core/connector/compiled.h"
 
 typedef enum How
 {

@@ -15,11 +15,6 @@
 
 #include "core/base/money.h"
 #include "core/json/json_text.h"
-#include "core/payment/operation_rules.h"
-
-static const char *const op_names[PGW_NOPS] = {"charge",        "authorize", "capture",
-											   "void",          "refund",    "lookup_charge",
-											   "lookup_refund", "cancel",    "ping"};
 
 /* ---- places, faults, arena ---- */
 
@@ -581,7 +576,7 @@ pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp follow_up)
 const char *
 pgw_connector_warning(const PgwConnector *c)
 {
-	if (!c->caps.can_refund || pgw_operation_lookup_counts(&c->caps, PGW_OP_REFUND))
+	if (!c->caps.can_refund || pgw_capabilities_lookup_counts(&c->caps, PGW_OP_REFUND))
 		return NULL;
 	if (c->caps.idempotency)
 		return "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. "
@@ -599,21 +594,4 @@ pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_expo
 			return c->exponents[i].exponent;
 	}
 	return iso_exponent;
-}
-
-const char *
-pgw_op_name(PgwBankOp op)
-{
-	return (int) op >= 0 && op < PGW_NOPS ? op_names[op] : "?";
-}
-
-int
-pgw_op_parse(const char *name)
-{
-	for (int i = 0; i < PGW_NOPS; i++)
-	{
-		if (strcmp(op_names[i], name) == 0)
-			return i;
-	}
-	return -1;
 }

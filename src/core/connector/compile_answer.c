@@ -17,18 +17,6 @@ static const char *const field_names[PGW_NFIELDS] = {
 	"bank_code",      "captured",           "refunded", "voided",
 	"card_brand",     "card_last4",         "reference"};
 
-static const char *const outcome_names[] = {"unknown",         "approved", "declined",
-											"requires_action", "pending",  "rejected",
-											"not_processed",   "not_found"};
-
-#define NOUTCOMES ((int) (sizeof(outcome_names) / sizeof(outcome_names[0])))
-
-const char *
-pgw_outcome_name(PgwOutcome o)
-{
-	return (int) o >= 0 && (int) o < NOUTCOMES ? outcome_names[o] : "?";
-}
-
 /* RFC 6901. */
 static bool
 compile_pointer(PgwCompile *cc, const char *s, PgwPointer *pointer)
@@ -203,13 +191,12 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
 	bool lookup = op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
 	const char *s = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
+	int outcome = pgw_outcome_parse(s);
 
-	for (int i = 0; i < NOUTCOMES; i++)
+	if (outcome >= 0)
 	{
-		if (strcmp(outcome_names[i], s) != 0)
-			continue;
-		rule->outcome = (PgwOutcome) i;
-		if (i == PGW_OUT_NOT_FOUND && !lookup)
+		rule->outcome = (PgwOutcome) outcome;
+		if (outcome == PGW_OUT_NOT_FOUND && !lookup)
 			return pgw_fault_at(
 				cc, "outcome",
 				"\"not_found\" is for look-ups only; here say \"rejected\", or \"unknown\" when in doubt");

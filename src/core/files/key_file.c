@@ -3,10 +3,7 @@
  */
 #include "core/files/key_file.h"
 
-#include <stdio.h>
 #include <string.h>
-
-#define REFUSED "bank_credentials_rejected"
 
 static const char *const texts[PGW_NSECRET_FAULTS] = {
 	[PGW_SECRET_FINE] = NULL,
@@ -86,25 +83,4 @@ pgw_secret_check_content(const char *bytes, size_t len, size_t *key_len)
 		return PGW_SECRET_UNPRINTABLE;
 	*key_len = len;
 	return PGW_SECRET_FINE;
-}
-
-bool
-pgw_secret_refused(PgwBankOp op, long http_status, PgwAnswer *a)
-{
-	bool named = strcmp(a->error_code, REFUSED) == 0;
-
-	/*
-	 * an answer that is not understood may hide anything; that the key is at fault is still worth
-	 * telling
-	 */
-	if (a->outcome == PGW_OUT_UNKNOWN)
-		return http_status == 401 || http_status == 403;
-	if (a->outcome != PGW_OUT_REJECTED)
-		return false;
-	if (!named && http_status != 401 && (http_status != 403 || a->error_code[0] != '\0'))
-		return false;
-	snprintf(a->error_code, sizeof(a->error_code), REFUSED);
-	if (op != PGW_OP_CHARGE && op != PGW_OP_AUTHORIZE && op != PGW_OP_PING)
-		a->outcome = PGW_OUT_NOT_PROCESSED;
-	return true;
 }

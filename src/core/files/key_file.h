@@ -10,8 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "core/connector/connector.h"
-
 /* Longer ones are refused. */
 #define PGW_SECRET_MAX 4095
 
@@ -51,12 +49,5 @@ extern PgwSecretFault pgw_secret_check_file(bool regular, bool ours, bool roots,
  * copying, and the bank would refuse it with a reason that leads nowhere.
  */
 extern PgwSecretFault pgw_secret_check_content(const char *bytes, size_t len, size_t *key_len);
-
-/*
- * Has the bank refused our key?  401, or 403 unless the connector knows another reason; or whatever
- * the connector calls bank_credentials_rejected.  Then a charge is refused for that reason, and a
- * step after it is only put off: with the right key it will be done.
- */
-extern bool pgw_secret_refused(PgwBankOp op, long http_status, PgwAnswer *a);
 
 #endif

@@ -33,8 +33,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/connector/connector.h"
-#include "core/payment/charge_rules.h"
+#include "core/connector/bank_op.h"
 
 /* One breaker each. */
 typedef enum PgwBreakerGroup

@@ -10,17 +10,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bank_message/judge_answer.h"
 #include "core/base/error_codes.h"
-#include "core/connector/connector.h"
+#include "core/connector/bank_op.h"
 #include "core/request/validate.h"
 #include "core/state/state_machine.h"
-
-typedef enum PgwTransport
-{
-	PGW_TRANSPORT_ANSWERED = 0, /* *answer holds what the bank said */
-	PGW_TRANSPORT_NEVER_SENT,   /* provably not one byte left */
-	PGW_TRANSPORT_MAYBE_SENT    /* anything else */
-} PgwTransport;
 
 /* What the payments row becomes, where the worker is the one to write it. */
 typedef enum PgwPaymentChange

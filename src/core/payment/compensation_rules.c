@@ -68,7 +68,7 @@ static bool
 lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
 	if (operation == PGW_OP_REFUND && !PGW_MUTATED(REFUND_UNKNOWN))
-		return pgw_operation_lookup_counts(caps, operation);
+		return pgw_capabilities_lookup_counts(caps, operation);
 	return caps->lookup_consistent_after_s >= 0;
 }
 
@@ -129,8 +129,8 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_COMPENSATE_LOOKUP_REFUND;
-	if (caps->lookup &&
-		(facts->operation != PGW_OP_REFUND || pgw_operation_lookup_tells(caps, facts->operation)))
+	if (caps->lookup && (facts->operation != PGW_OP_REFUND ||
+						 pgw_capabilities_lookup_tells(caps, facts->operation)))
 		return PGW_COMPENSATE_LOOKUP_CHARGE;
 	if (remembered)
 		return PGW_COMPENSATE_SEND;

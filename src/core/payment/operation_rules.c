@@ -36,32 +36,6 @@ pgw_operation_op(PgwKind kind)
 	}
 }
 
-bool
-pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwBankOp operation)
-{
-	if (!caps->lookup)
-		return false;
-	switch (operation)
-	{
-		case PGW_OP_CAPTURE:
-			return caps->lookup_shows_captured;
-		case PGW_OP_VOID:
-			return caps->lookup_shows_voided;
-		case PGW_OP_REFUND:
-			return caps->lookup_shows_captured && caps->lookup_shows_refunded;
-		default:
-			return true;
-	}
-}
-
-bool
-pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
-{
-	return caps->lookup_consistent_after_s >= 0 &&
-		   (pgw_operation_lookup_tells(caps, operation) ||
-			(operation == PGW_OP_REFUND && caps->lookup_refund));
-}
-
 PgwOperationStep
 pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason)
 {
@@ -80,13 +54,13 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 	 * where "nothing there" never counts, or is not said, only the same key again gets it done if
 	 * the first request was lost
 	 */
-	if ((!pgw_operation_lookup_counts(caps, facts->operation) ||
+	if ((!pgw_capabilities_lookup_counts(caps, facts->operation) ||
 		 (facts->lookup_inconclusive && !facts->refused)) &&
 		remembered && !facts->pending)
 		return PGW_OPERATION_SEND;
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_OPERATION_LOOKUP_REFUND;
-	if (pgw_operation_lookup_tells(caps, facts->operation))
+	if (pgw_capabilities_lookup_tells(caps, facts->operation))
 		return PGW_OPERATION_LOOKUP_CHARGE;
 	if (remembered)
 		return PGW_OPERATION_SEND;
@@ -190,7 +164,7 @@ refusal_belied(const PgwOperationInput *in)
 static void
 declined(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	if (!pgw_operation_lookup_counts(in->caps, in->operation))
+	if (!pgw_capabilities_lookup_counts(in->caps, in->operation))
 	{
 		if (refusal_belied(in))
 			find_out(d, "answer_belies_itself");

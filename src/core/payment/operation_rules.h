@@ -9,6 +9,7 @@
 #ifndef PGW_CORE_PAYMENT_OPERATION_RULES_H
 #define PGW_CORE_PAYMENT_OPERATION_RULES_H
 
+#include "core/connector/capabilities.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/payment_amounts.h"
 
@@ -40,15 +41,6 @@ typedef struct PgwOperationFacts
 	 */
 	int64_t deadline_s;
 } PgwOperationFacts;
-
-/*
- * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done"
- * count?  Only what lookup_charge names can tell: an amount that is not there is no zero.
- */
-extern bool pgw_operation_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation);
-
-/* ... tell that it was done, at least: is it of any use to look the charge up? */
-extern bool pgw_operation_lookup_tells(const PgwCapabilities *caps, PgwBankOp operation);
 
 /* For one that is in doubt. *reason: a word for event_data when it is REVIEW. */
 extern PgwOperationStep pgw_operation_step(const PgwCapabilities *caps,

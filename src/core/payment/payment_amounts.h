@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "core/connector/connector.h"
+#include "core/connector/capabilities.h"
 #include "core/state/state_machine.h"
 
 typedef enum PgwPaymentStatus /* order of the SQL enum */

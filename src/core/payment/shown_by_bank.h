@@ -4,7 +4,7 @@
 #ifndef PGW_CORE_PAYMENT_SHOWN_BY_BANK_H
 #define PGW_CORE_PAYMENT_SHOWN_BY_BANK_H
 
-#include "core/connector/connector.h"
+#include "core/bank_message/judge_answer.h"
 
 typedef enum PgwShown
 {

@@ -7,26 +7,10 @@
  *       before (a token; a card was never kept).
  *     - What a bank has answered with an error and stored so is not asked again under its key: it
  *       would say the same for ever.
- *     - "Not found" counts only where the connector says that the look-up is consistent, and only
- *       after that time.
  */
 #include "core/payment/unknown_outcome_rules.h"
 
 #include <stddef.h>
-
-#include "core/base/mutant.h"
-
-/*
- * The bank's clock and ours differ, and a request takes a while: what is nearly over counts as
- * over.
- */
-#define KEY_MARGIN_S 60
-
-bool
-pgw_capabilities_key_remembered(const PgwCapabilities *caps, int64_t key_age_s)
-{
-	return caps->idempotency && key_age_s < caps->key_lifetime_s - KEY_MARGIN_S;
-}
 
 bool
 pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
@@ -34,14 +18,6 @@ pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutc
 	if (caps->replays_errors && facts->error_answered)
 		return false;
 	return facts->has_token && pgw_capabilities_key_remembered(caps, facts->key_age_s);
-}
-
-bool
-pgw_capabilities_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s)
-{
-	if (PGW_MUTATED(NOT_FOUND_AT_ONCE))
-		return true;
-	return caps->lookup_consistent_after_s >= 0 && asked_age_s >= caps->lookup_consistent_after_s;
 }
 
 PgwUnknownOutcomeStep

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "core/connector/connector.h"
+#include "core/connector/capabilities.h"
 
 typedef enum PgwUnknownOutcomeStep
 {
@@ -43,17 +43,11 @@ extern PgwUnknownOutcomeStep pgw_unknown_outcome_step(const PgwCapabilities *cap
 													  const PgwUnknownOutcomeFacts *facts,
 													  const char **reason);
 
-/* Does the bank surely still know a key that it first saw so long ago? */
-extern bool pgw_capabilities_key_remembered(const PgwCapabilities *caps, int64_t key_age_s);
-
 /*
  * Is a replay safe, and can it tell anything: a bank that honours the key, a token, the key young
  * enough to be remembered, and not stored with an error that the bank would only repeat?
  */
 extern bool pgw_unknown_outcome_can_replay(const PgwCapabilities *caps,
 										   const PgwUnknownOutcomeFacts *facts);
-
-/* Does "not found" count by now?  asked_age_s: since the last request that could have made it. */
-extern bool pgw_capabilities_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s);
 
 #endif

@@ -1,0 +1,81 @@
+/*
+ * judge_answer.h - what a bank's answer says
+ */
+#ifndef PGW_CORE_BANK_MESSAGE_JUDGE_ANSWER_H
+#define PGW_CORE_BANK_MESSAGE_JUDGE_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/card/card_text.h"
+#include "core/connector/connector.h"
+
+/* What a bank's Retry-After may ask for at most: it must not park a payment for ever. */
+#define PGW_RETRY_AFTER_MAX_S 3600
+
+/* A bank's answer, judged. Strings are bounded copies; empty when absent. */
+typedef struct PgwAnswer
+{
+	PgwOutcome outcome;
+	/*
+	 * look-ups: how the looked-up charge/refund stands (then outcome == subject, or
+	 * NOT_FOUND/UNKNOWN)
+	 */
+	PgwOutcome subject;
+	char bank_reference[256];
+	/*
+	 * something stands there, but it is no id: empty, null, too long, of the wrong kind, or one of
+	 * "not_ids"
+	 */
+	bool bank_reference_invalid;
+	char authorization_code[64];
+	char bank_code[128]; /* the bank's own reason, for operators */
+	char error_code[64]; /* mapped to our stable list; empty: none */
+	char card_brand[32];
+	char card_last4[5];
+	bool has_amount;
+	int64_t amount;   /* converted back to ISO minor units */
+	char currency[4]; /* upper-cased; empty when absent */
+	/* the answer had an amount that could not be read exactly: treat as unacceptable */
+	bool amount_unreadable;
+	int64_t captured; /* look-ups, -1 when absent */
+	int64_t refunded; /* look-ups, -1 when absent */
+	bool has_voided;  /* the answer says whether it was */
+	bool voided;      /* look-ups: was cancelled */
+	/*
+	 * captured, refunded or voided stands there, and cannot be read: it is neither nothing nor all
+	 */
+	bool charge_state_unreadable;
+	/* UNKNOWN: it is about another payment, or a look-up's does not say that it is about ours */
+	bool other_reference;
+	int retry_after_s; /* -1 when absent */
+	/* it repeats card data or a key of ours; what does is left out */
+	bool echoed;
+} PgwAnswer;
+
+/* What was asked, and with which references.  NULL: the request had none. */
+typedef struct PgwQuestion
+{
+	PgwBankOp op;
+	const char *transaction_ref;
+	const char *original_ref;
+	const char *bank_reference;
+	const char *currency; /* asked for */
+	int iso_exponent;
+	/*
+	 * what must not be kept of an answer; last4: the card's.  NULL: only what looks like a card
+	 * number anyway
+	 */
+	const PgwSought *sought;
+} PgwQuestion;
+
+/*
+ * Judge a whole answer.  retry_after: the header's text or NULL.  Never fails: what cannot be read,
+ * and what answers another question, is PGW_OUT_UNKNOWN.
+ */
+extern void pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
+								const char *retry_after, const char *body, size_t len,
+								PgwAnswer *a);
+
+#endif

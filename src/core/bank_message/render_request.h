@@ -1,0 +1,64 @@
+/*
+ * render_request.h - a request in a bank's dialect
+ *
+ * Allocates only in the caller's buffers.
+ */
+#ifndef PGW_CORE_BANK_MESSAGE_RENDER_REQUEST_H
+#define PGW_CORE_BANK_MESSAGE_RENDER_REQUEST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/buf.h"
+#include "core/connector/connector.h"
+
+/* Values for placeholders. NULL strings: placeholder without a value (drops its member). */
+typedef struct PgwCallParams
+{
+	/* minor units, ISO exponent; the engine converts to the bank's exponent */
+	int64_t amount;
+	bool has_amount;
+	const char *currency;
+	int iso_exponent;
+	const char *token;
+	const char *card_number;
+	int card_expiry_month; /* 0: none */
+	int card_expiry_year;
+	const char *card_cvv;
+	const char *card_holder;
+	const char *transaction_ref; /* our reference of this attempt: 32 hex digits */
+	/* our reference of the charge that a capture/void/refund/look-up is about */
+	const char *original_ref;
+	const char *bank_reference; /* the bank's id of that charge */
+	const char *idempotency_key;
+	const char *correlation_id;
+	const char *merchant;
+	const char *reference; /* the merchant's own */
+	const char *reason;
+	bool final_capture;
+	const char *secret;      /* content of the bank's secret file */
+	const char *bank_fields; /* JSON text of an object, or NULL: {{bank_fields.xyz}} */
+	const char *settings;    /* JSON text of the bank row's settings: {{settings.xyz}} */
+} PgwCallParams;
+
+typedef struct PgwRendered
+{
+	char method[8];
+	PgwBuf path; /* begins with '/', percent-encoded where placeholders stood */
+	int nheaders;
+	PgwBuf headers[PGW_MAX_HEADERS]; /* "Name: value", CR/LF refused */
+	PgwBuf body;                     /* empty: none */
+	bool has_body;
+} PgwRendered;
+
+extern void pgw_rendered_init(PgwRendered *r);
+extern void pgw_rendered_free(PgwRendered *r); /* wipes */
+
+/*
+ * false: err says which placeholder could not be rendered (missing required value, inexact amount,
+ * CR/LF in a header).
+ */
+extern bool pgw_connector_render(const PgwConnector *c, PgwBankOp op, const PgwCallParams *p,
+								 PgwRendered *r, PgwConnectorError *err);
+
+#endif

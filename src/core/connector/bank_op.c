@@ -1,0 +1,51 @@
+/*
+ * bank_op.c - the names of operations and outcomes, as they stand in a connector and in what is
+ * shown
+ */
+#include "core/connector/bank_op.h"
+
+#include <string.h>
+
+static const char *const op_names[PGW_NOPS] = {"charge",        "authorize", "capture",
+											   "void",          "refund",    "lookup_charge",
+											   "lookup_refund", "cancel",    "ping"};
+
+static const char *const outcome_names[] = {"unknown",         "approved", "declined",
+											"requires_action", "pending",  "rejected",
+											"not_processed",   "not_found"};
+
+#define NOUTCOMES ((int) (sizeof(outcome_names) / sizeof(outcome_names[0])))
+
+const char *
+pgw_op_name(PgwBankOp op)
+{
+	return (int) op >= 0 && op < PGW_NOPS ? op_names[op] : "?";
+}
+
+int
+pgw_op_parse(const char *name)
+{
+	for (int i = 0; i < PGW_NOPS; i++)
+	{
+		if (strcmp(op_names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}
+
+const char *
+pgw_outcome_name(PgwOutcome o)
+{
+	return (int) o >= 0 && (int) o < NOUTCOMES ? outcome_names[o] : "?";
+}
+
+int
+pgw_outcome_parse(const char *name)
+{
+	for (int i = 0; i < NOUTCOMES; i++)
+	{
+		if (strcmp(outcome_names[i], name) == 0)
+			return i;
+	}
+	return -1;
+}

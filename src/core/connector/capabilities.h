@@ -1,0 +1,57 @@
+/*
+ * capabilities.h - what a bank can do, and what that answers of keys and look-ups
+ *
+ * Pure: the ages that are asked about are passed in.
+ */
+#ifndef PGW_CORE_CONNECTOR_CAPABILITIES_H
+#define PGW_CORE_CONNECTOR_CAPABILITIES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/connector/bank_op.h"
+
+typedef struct PgwCapabilities
+{
+	bool idempotency; /* a key header (or body field) that the bank honours */
+	/* replay with the same key is safe this long after first use */
+	int64_t key_lifetime_s;
+	bool replays_errors; /* a replay may return a stored 5xx */
+	bool lookup;         /* lookup_charge present */
+	bool lookup_refund;
+	/* lookup_charge asks by the bank's id alone: nothing is found out of a charge without one */
+	bool lookup_needs_id;
+	/* lookup_charge names them; absent or unreadable in one answer is still possible */
+	bool lookup_shows_captured;
+	bool lookup_shows_refunded;
+	bool lookup_shows_voided;
+	/* "not found" counts this long after the request ended; -1: never */
+	int64_t lookup_consistent_after_s;
+	bool cards; /* takes raw card numbers */
+	bool tokens;
+	bool separate_capture; /* authorize + capture present */
+	bool partial_capture;
+	bool multiple_captures;
+	bool can_void;
+	bool can_refund;
+	bool partial_refund;
+	bool can_cancel;
+	int64_t authorization_lifetime_s; /* 0: not said */
+} PgwCapabilities;
+
+/* Does the bank surely still know a key that it first saw so long ago? */
+extern bool pgw_capabilities_key_remembered(const PgwCapabilities *caps, int64_t key_age_s);
+
+/* Does "not found" count by now?  asked_age_s: since the last request that could have made it. */
+extern bool pgw_capabilities_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s);
+
+/*
+ * Does a look-up at this bank tell whether a capture, void or refund was done, and does "not done"
+ * count?  Only what lookup_charge names can tell: an amount that is not there is no zero.
+ */
+extern bool pgw_capabilities_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation);
+
+/* ... tell that it was done, at least: is it of any use to look the charge up? */
+extern bool pgw_capabilities_lookup_tells(const PgwCapabilities *caps, PgwBankOp operation);
+
+#endif
