@@ -1,7 +1,7 @@
 #!/bin/sh
 # House style of the C sources and of the extension's script, as far as a script can hold it: the layout of .clang-format, no C++
 # comments, no trailing blanks, lines that fit (columns counted with tabs of four), a head comment in each file, one core that
-# needs no server, and rooms that use one another one way only.  Prints TAP.
+# needs no server, rooms that use one another one way only, and pages that name what is there.  Prints TAP.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 n=0 bad=0
@@ -28,5 +28,6 @@ report 'lines of at most 140 columns in the script of the extension' "$(expand -
 report 'a head comment in each file' "$(for f in $files; do head -1 "$f" | grep -q '^/\*' || echo "$f"; done)"
 report 'the core includes nothing but the core' "$(grep -n '#include "' src/core/*/*.[ch] | grep -v '#include "core/')"
 report 'each room uses only the rooms that test/rooms.conf names for it' "$(test/check-rooms.sh)"
+report 'what the pages name is there' "$(perl test/check-docs.pl)"
 echo "1..$n"
 exit $bad

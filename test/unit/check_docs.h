@@ -16,9 +16,9 @@
 
 #define MAX_REFUSALS 32
 
-/* After the table's header and the line below it. */
+/* After the line that begins so. */
 static inline FILE *
-open_docs(const char *page, const char *header)
+open_docs_at(const char *page, const char *beginning)
 {
 	const char *dir = getenv("PGW_SRCDIR");
 	char path[1024];
@@ -30,13 +30,21 @@ open_docs(const char *page, const char *header)
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL)
 	{
-		if (strncmp(line, header, strlen(header)) == 0)
-		{
-			assert_non_null(fgets(line, sizeof(line), f)); /* |---| */
+		if (strncmp(line, beginning, strlen(beginning)) == 0)
 			return f;
-		}
 	}
-	fail_msg("%s has no table %s", page, header);
+	fail_msg("%s has no line %s", page, beginning);
+	return f;
+}
+
+/* After the table's header and the line below it. */
+static inline FILE *
+open_docs(const char *page, const char *header)
+{
+	FILE *f = open_docs_at(page, header);
+	char line[1024];
+
+	assert_non_null(fgets(line, sizeof(line), f)); /* |---| */
 	return f;
 }
 

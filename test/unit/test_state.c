@@ -1,6 +1,6 @@
 /*
  * test_state.c - every (kind, from, to, event) against a transcription of the contract's table, and
- * the page in docs/
+ * the pages that show it
  *
  * The transcription below is typed from the contract, in its own form (several states and events to
  * a row), not from state_machine.c.
@@ -14,6 +14,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "check_docs.h"
 #include "core/state/state_machine.h"
 
 /* from[,from] | to[,to] | events | kinds: * all, p payment, r refund */
@@ -284,13 +285,99 @@ docs_agree(void **unused)
 	assert_int_equal(row, n);
 }
 
+/* What stands on a side of an arrow; "[*]" is the beginning, or the end. */
+static PgwState
+pictured_state(const char *name)
+{
+	return strcmp(name, "[*]") == 0 ? PGW_STATE_NONE : pgw_state_parse(name);
+}
+
+/* The kinds that may go from one state to the other. */
+static unsigned
+kinds_of_edge(PgwState from, PgwState to)
+{
+	unsigned kinds = 0;
+
+	for (int k = 0; k < PGW_NKINDS; k++)
+	{
+		if (pgw_edge_legal((PgwKind) k, from, to))
+			kinds |= PGW_KIND_BIT(k);
+	}
+	return kinds;
+}
+
+/*
+ * The arrows of a page's picture, each once, as a table of from and to.  Each leads along an edge
+ * of one of these kinds, or from a final state to the end. Returns how many edges there are.
+ */
+static int
+read_picture(const char *page, unsigned kinds, bool seen[PGW_NSTATES + 1][PGW_NSTATES])
+{
+	FILE *f = open_docs_at(page, "stateDiagram-v2");
+	char line[1024];
+	int n = 0;
+	int ends = 0;
+
+	while (fgets(line, sizeof(line), f) != NULL && strncmp(line, "```", 3) != 0)
+	{
+		char from[64];
+		char to[64];
+		PgwState a;
+		PgwState b;
+
+		assert_int_equal(sscanf(line, " %63s --> %63[^:\n]", from, to), 2);
+		a = pictured_state(from);
+		b = pictured_state(to);
+		if (strcmp(to, "[*]") == 0)
+		{
+			assert_true(pgw_state_is_final(a));
+			ends++;
+			continue;
+		}
+		assert_true(b != PGW_STATE_NONE);
+		if ((kinds_of_edge(a, b) & kinds) == 0)
+			fail_msg("%s shows %s --> %s, which is no edge", page, from, to);
+		assert_false(seen[a + 1][b]);
+		seen[a + 1][b] = true;
+		n++;
+	}
+	fclose(f);
+	assert_int_equal(ends, 3);
+	return n;
+}
+
+/*
+ * Every arrow of the README's picture is an edge of a payment; the picture of docs/state-machine.md
+ * has them all, but for those that lead from a state to itself.
+ */
+static void
+pictures_agree(void **unused)
+{
+	bool seen[PGW_NSTATES + 1][PGW_NSTATES] = {{false}};
+	bool usual[PGW_NSTATES + 1][PGW_NSTATES] = {{false}};
+	size_t n;
+	const PgwEdge *e = pgw_edges(&n);
+
+	(void) unused;
+	assert_true(read_picture("README.md", PGW_KIND_BIT(PGW_KIND_PAYMENT), usual) >= 10);
+	assert_true(read_picture("docs/state-machine.md", ~0u, seen) > 0);
+	for (size_t i = 0; i < n; i++)
+	{
+		if (e[i].from != e[i].to && !seen[e[i].from + 1][e[i].to])
+			fail_msg("docs/state-machine.md does not show %s --> %s",
+					 e[i].from == PGW_STATE_NONE ? "[*]" : pgw_state_name(e[i].from),
+					 pgw_state_name(e[i].to));
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_triple),  cmocka_unit_test(no_row_twice),
-		cmocka_unit_test(all_reachable), cmocka_unit_test(names),
-		cmocka_unit_test(histories),     cmocka_unit_test(docs_agree),
+		cmocka_unit_test(every_triple),   cmocka_unit_test(no_row_twice),
+		cmocka_unit_test(all_reachable),  cmocka_unit_test(names),
+		cmocka_unit_test(histories),      cmocka_unit_test(docs_agree),
+		cmocka_unit_test(pictures_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
