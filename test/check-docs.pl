@@ -4,8 +4,8 @@
 #	- a file or folder in backticks exists, by its path or by its bare name; so does the file that a link leads to, and the heading
 #	- a function in backticks, pgw_...(), a type Pgw... and a constant PGW_... is found in the sources
 #	- on the pages that lead into the source (@guides), pictures are read as well, a function is defined in a file that is named
-#	  on the same line, every single word in backticks is one of the sources, the script or the tests, and a test that is said to
-#	  hold a page names that page
+#	  on the same line, every single word in backticks is one of the sources, the script or the tests, what stands in brackets
+#	  after a file is found in it (a type: is defined in it), and a test that is said to hold a page names that page
 #	- a page begins with its title, and README.md leads to it
 use strict;
 use warnings;
@@ -131,6 +131,12 @@ for my $page ('README.md', @pages)
 		}
 		check_names($where, $guide, $line =~ /`([^`]+)`/g);
 		check_links($where, $page, $line);
+		while ($guide && $line =~ /`(src\/[^`]+|pgw--1\.0\.sql)` \([^`()]*`(\w+)`/g)
+		{
+			my ($in, $what) = ($1, $2);
+			my $there = $what =~ /^Pgw/ ? qr/^\} $what;/m : qr/\b$what\b/;
+			fault($where, "$what is not in $in") unless ($source{$in} // '') =~ $there;
+		}
 		while ($guide && $line =~ /`(docs\/[^`]+)`, held by `([^`]+)`/g)
 		{
 			fault($where, "$2 does not look at $1") unless ($source{$2} // '') =~ /\Q$1\E/;
