@@ -36,6 +36,7 @@ OPERATION_CLAIM:105_safeguards:claim of a refund
 REFERENCE_OWNER:210_charge_ids:look-up, another amount
 DOUBT_AGE:214_shown:the end of a doubt
 BELIED_REFUSAL:214_shown:a no that shows money
+REFUSED_REFUND:214_shown:a give-back that is refused and done
 BELIED_CANCEL:214_shown:a cancellation that undid nothing
 BELIED_APPROVAL:213_foreign_bank:answers that belie themselves
 APPROVAL_REFERENCE:211_approvals_without_id:looked up

@@ -11,6 +11,7 @@ use Test::More;
 # lost: its first answer is lost.  none, part, all, more: so much is taken.  odd: what was taken cannot be read in its first answer.
 # no: done, and answered with a refusal (noproc: "not processed") that shows it.  nameless: no answer names its id; its cancellation does nothing
 # the first time (never: whenever), or gives a part back (some), and says yes.
+# liar: its refund is done once for each request, and refused.
 # mute: so much of it (sale, capture, return) is never answered.  patient: its answers say nothing, and ask to come back in an hour.
 # twice: its refund gives back more than was asked for, and the answer is lost.  slow: a refund is pending for a while.
 sub serve
@@ -60,6 +61,7 @@ sub serve
 			$refunds{ $f{ref} } //= { id => 1000 + $charge->{id}, ref => $f{ref}, state => 'wait', looks => 0, charge => $charge, sum => $f{sum} };
 			if ($charge->{tok} !~ /slow/) { $charge->{returned} += $f{sum}; $refunds{ $f{ref} }{state} = 'ok' }
 			$answer = { %{ $refunds{ $f{ref} } }, charge => undef };
+			$answer->{state} = 'no' if $charge->{tok} =~ /liar/;
 		}
 		elsif ($path =~ m{^/findr}) {
 			my $r = $refunds{ $f{r} };
@@ -105,7 +107,9 @@ my %blind = (%definition, capabilities => { %{ $definition{capabilities} }, look
 delete $blind{operations}{lookup_charge};
 my %keyed = (%blind, capabilities => { %{ $blind{capabilities} }, idempotency => { header => 'X-Key', lifetime_seconds => 86400 } }, operations => { %{ $blind{operations} } });
 delete $keyed{operations}{cancel};
-for ([ foreign => \%definition ], [ by_charge => \%by_charge ], [ cancels => \%cancels ], [ blind => \%blind ], [ keyed => \%keyed ])
+my %by_refund = (%definition, operations => { %{ $definition{operations} } });
+delete $by_refund{operations}{lookup_charge};
+for ([ foreign => \%definition ], [ by_refund => \%by_refund ], [ by_charge => \%by_charge ], [ cancels => \%cancels ], [ blind => \%blind ], [ keyed => \%keyed ])
 {
 	my ($name, $text) = ($_->[0], encode_json($_->[1]));
 	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('$name', \$json\$$text\$json\$);
@@ -182,6 +186,16 @@ part($node, 'a cancellation that undid nothing', sub {
 	is(sql(pay('nameless-never', bank => 'cancels')), 'failed|0', 'one that never does it');
 	ok(rests('nameless-never', 'RequiresManualReview'), 'goes to a person');
 	deadline('1d');
+});
+
+part($node, 'a give-back that is refused and done', sub {
+	for my $bank ('foreign', 'by_refund')
+	{
+		sql('BEGIN; ' . pay("liar-$bank", bank => $bank) . '; ROLLBACK');
+		ok(rests("liar-$bank", 'Refunded'), "$bank: given back");
+		is(count_events("liar-$bank", 'RefundFailed'), 1, 'refused, it said');
+		is(books("liar-$bank"), '5000 5000 open', 'and looked up: once');
+	}
 });
 
 part($node, 'the end of a doubt', sub {

@@ -12,6 +12,9 @@
 #define MAX_ATTEMPTS 3
 
 static const PgwCapabilities everything = {.lookup = true,
+										   .lookup_shows_captured = true,
+										   .lookup_shows_refunded = true,
+										   .lookup_shows_voided = true,
 										   .lookup_refund = true,
 										   .can_void = true,
 										   .can_refund = true,
@@ -255,6 +258,61 @@ refused_too_often(void **state)
 			assert_int_equal(d.decision.state, PGW_REQUIRES_MANUAL_REVIEW);
 			assert_int_equal(d.next, PGW_COMPENSATION_STOP);
 			assert_string_equal(d.decision.error->code, "refund_refused");
+		}
+}
+
+/*
+ * A refund that is refused may have been done: where only its own look-up shows it, the key is kept
+ * for that, and another one is due only when it says no, too.
+ */
+static void
+refused_and_looked_up(void **state)
+{
+	static const PgwOutcome refusals[] = {PGW_OUT_DECLINED, PGW_OUT_REJECTED};
+
+	/* the charge has no look-up; or one that does not show all that it takes */
+	for (int bits = 0; bits < 7; bits++)
+		for (size_t i = 0; i < LENGTH(refusals); i++)
+		{
+			PgwCapabilities caps = everything;
+			PgwAnswer a = answer(refusals[i]);
+			PgwCompensationInput in = asked(PGW_OP_REFUND, PGW_OP_REFUND, &a);
+			PgwCompensationDecision d;
+
+			caps.lookup = bits & 1;
+			caps.lookup_shows_captured = (bits & 2) != 0;
+			caps.lookup_shows_refunded = (bits & 4) != 0;
+			in.caps = &caps;
+			in.keys_used = MAX_ATTEMPTS; /* the last one, too, may have been done */
+			pgw_compensation_result(&in, &d);
+			assert_true(events_are(&d.decision, EVENTS(PGW_EV_REFUND_FAILED)));
+			assert_int_equal(d.next, PGW_COMPENSATION_FIND_OUT);
+
+			in.op = PGW_OP_LOOKUP_REFUND;
+			in.in_doubt = true;
+			in.keys_used = 1;
+			a = answer(PGW_OUT_APPROVED);
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, PGW_COMPENSATION_DONE);
+			a = answer(PGW_OUT_DECLINED);
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
+			a = answer(PGW_OUT_NOT_FOUND);
+			in.not_found_counts = true;
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, PGW_COMPENSATION_AGAIN);
+
+			/* nothing that could tell: the bank's word */
+			a = answer(refusals[i]);
+			caps.lookup_refund = false;
+			in.op = PGW_OP_REFUND;
+			in.in_doubt = false;
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
+			caps.lookup_refund = true;
+			caps.lookup_consistent_after_s = -1;
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
 		}
 }
 
@@ -848,11 +906,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_answer),         cmocka_unit_test(no_answer),
-		cmocka_unit_test(refused_too_often),   cmocka_unit_test(authorization_expired),
-		cmocka_unit_test(looked_up_charge),    cmocka_unit_test(another_payment),
-		cmocka_unit_test(pending_at_the_bank), cmocka_unit_test(partial_answer),
-		cmocka_unit_test(every_combination),   cmocka_unit_test(every_amount),
+		cmocka_unit_test(each_answer),           cmocka_unit_test(no_answer),
+		cmocka_unit_test(refused_too_often),     cmocka_unit_test(refused_and_looked_up),
+		cmocka_unit_test(authorization_expired), cmocka_unit_test(looked_up_charge),
+		cmocka_unit_test(another_payment),       cmocka_unit_test(pending_at_the_bank),
+		cmocka_unit_test(partial_answer),        cmocka_unit_test(every_combination),
+		cmocka_unit_test(every_amount),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

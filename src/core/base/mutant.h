@@ -78,6 +78,8 @@ typedef enum PgwMutant
 	BELIED_APPROVAL,
 	/* a cancellation whose own document shows that nothing was undone is believed */
 	BELIED_CANCEL,
+	/* a give-back that was refused is sent anew, although a look-up could show it */
+	REFUSED_REFUND,
 	DOUBT_AGE, /* each repetition of a request in doubt puts its deadline off */
 	/* a no whose own document shows that it was done is believed */
 	BELIED_REFUSAL,

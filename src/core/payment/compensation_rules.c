@@ -158,9 +158,26 @@ review(PgwCompensationDecision *d, const char *reason)
 	d->decision.reason = reason;
 }
 
+/*
+ * A refund that the bank says no to may have been done all the same.  Where the charge's look-up
+ * would show it, that is looked up before the next try; where only the refund's own look-up does,
+ * the key is kept for it: under a new one the refund would be another, and could be a second.
+ */
+static bool
+is_looked_up_first(const PgwCompensationInput *in)
+{
+	return in->op == PGW_OP_REFUND && !pgw_operation_lookup_tells(in->caps, in->operation) &&
+		   pgw_operation_lookup_counts(in->caps, in->operation) && !PGW_MUTATED(REFUSED_REFUND);
+}
+
 static void
 refused(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
+	if (is_looked_up_first(in))
+	{
+		take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_FIND_OUT, "refused");
+		return;
+	}
 	take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_ANEW, "refused");
 	if (in->keys_used >= in->max_keys)
 		review(d, "refused");
