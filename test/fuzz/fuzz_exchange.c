@@ -17,9 +17,9 @@
 #include "http/transfer.c"
 
 #include "check_flow.h"
-#include "core/base/error_codes.h"
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "core/base/error_codes.h"
 #include "core/connector/compiled.h"
 #include "core/json/json_text.h"
 
@@ -228,7 +228,7 @@ check_rendered(const PgwRendered *r, bool document_is_utf8)
 }
 
 static void
-check_answer(const PgwQuestion *q, const PgwAnswer *a, const Call *call, json_object *document,
+check_answer(const PgwQuestion *q, const PgwAnswer *a, const Transfer *done, json_object *document,
 			 json_object *body)
 {
 	PgwJson whole;
@@ -257,7 +257,7 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Call *call, json_ob
 	/* nothing is said to have happened, or to be there or not, by what cannot be read */
 	if (q->op != PGW_OP_PING && a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_REJECTED &&
 		a->outcome != PGW_OUT_NOT_PROCESSED)
-		MUST(pgw_json_read(call->body.data, call->body.len, PGW_ANSWER_MAX_NESTING, &whole) ==
+		MUST(pgw_json_read(done->body.data, done->body.len, PGW_ANSWER_MAX_NESTING, &whole) ==
 				 PGW_JSON_GOOD &&
 			 body != NULL);
 	if (a->outcome == PGW_OUT_UNKNOWN || body == NULL)
@@ -270,7 +270,7 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Call *call, json_ob
 			 strcasestr(json_object_get_string(v), original) != NULL);
 	v = field_of(document, q->op, body, "amount");
 	if (v != NULL &&
-		pgw_json_read(call->body.data, call->body.len, PGW_ANSWER_MAX_NESTING, &whole) ==
+		pgw_json_read(done->body.data, done->body.len, PGW_ANSWER_MAX_NESTING, &whole) ==
 			PGW_JSON_GOOD &&
 		plain_amount(document, q->op, v) && json_object_get_int64(v) < INT64_MAX &&
 		json_object_get_int64(v) > INT64_MIN)
@@ -368,14 +368,14 @@ render_all(const PgwConnector *c, bool document_is_utf8)
 
 /* As libcurl hands them over: a header a line, the body in pieces of its buffer. False: cut off. */
 static bool
-receive(Call *call, Part headers, Part body)
+receive(Transfer *done, Part headers, Part body)
 {
 	for (size_t at = 0; at < headers.len;)
 	{
 		char *end = memchr(headers.data + at, '\n', headers.len - at);
 		size_t len = end != NULL ? (size_t) (end + 1 - (headers.data + at)) : headers.len - at;
 
-		if (on_header(headers.data + at, 1, len, call) != len)
+		if (on_header(headers.data + at, 1, len, done) != len)
 			return false;
 		at += len;
 	}
@@ -384,7 +384,7 @@ receive(Call *call, Part headers, Part body)
 		size_t len =
 			body.len - at < (size_t) ANSWER_BUFFER ? body.len - at : (size_t) ANSWER_BUFFER;
 
-		if (on_body(body.data + at, 1, len, call) != len)
+		if (on_body(body.data + at, 1, len, done) != len)
 			return false;
 		at += len;
 	}
@@ -392,7 +392,7 @@ receive(Call *call, Part headers, Part body)
 }
 
 static void
-decide(const PgwConnector *c, PgwBankOp op, uint8_t bits, const Call *call, const PgwAnswer *a)
+decide(const PgwConnector *c, PgwBankOp op, uint8_t bits, const Transfer *done, const PgwAnswer *a)
 {
 	bool doubt = op == PGW_OP_LOOKUP_CHARGE || (bits & 1) != 0;
 	PgwDecision d;
@@ -409,7 +409,7 @@ decide(const PgwConnector *c, PgwBankOp op, uint8_t bits, const Call *call, cons
 						 .payment_locked = (bits & 16) != 0,
 						 .amount = AMOUNT,
 						 .currency = "EUR",
-						 .transport = call->result == PGW_HTTP_ANSWERED ? PGW_TRANSPORT_ANSWERED
+						 .transport = done->result == PGW_HTTP_ANSWERED ? PGW_TRANSPORT_ANSWERED
 																		: PGW_TRANSPORT_MAYBE_SENT,
 						 .answer = a,
 						 .lacks_reference = a->bank_reference[0] == '\0' &&
@@ -426,7 +426,7 @@ static void
 transfer(const PgwConnector *c, json_object *document, const uint8_t *control, Part headers,
 		 Part body)
 {
-	Call *call = calloc(1, sizeof(Call));
+	Transfer *done = calloc(1, sizeof(Transfer));
 	PgwQuestion q = {.op = (PgwBankOp) (control[0] % PGW_NOPS),
 					 .transaction_ref = ours,
 					 .original_ref = original,
@@ -437,22 +437,22 @@ transfer(const PgwConnector *c, json_object *document, const uint8_t *control, P
 	bool whole;
 	PgwAnswer a = {.captured = -1, .refunded = -1, .retry_after_s = -1};
 
-	call->begun = true;
-	call->max_body = (control[2] & 4) != 0 ? 512 : PGW_ANSWER_MAX_BYTES;
-	pgw_buf_init(&call->body, 0);
-	whole = receive(call, headers, body);
-	MUST(call->body.len <= call->max_body && call->header_bytes <= MAX_HEADER_BYTES);
-	MUST(strnlen(call->retry_after, sizeof(call->retry_after)) < sizeof(call->retry_after));
-	pgw_http_classify(call, whole ? CURLE_OK : CURLE_WRITE_ERROR);
-	MUST(whole || call->result == PGW_HTTP_MAYBE_SENT);
-	if (call->result == PGW_HTTP_ANSWERED)
+	done->begun = true;
+	done->max_body = (control[2] & 4) != 0 ? 512 : PGW_ANSWER_MAX_BYTES;
+	pgw_buf_init(&done->body, 0);
+	whole = receive(done, headers, body);
+	MUST(done->body.len <= done->max_body && done->header_bytes <= MAX_HEADER_BYTES);
+	MUST(strnlen(done->retry_after, sizeof(done->retry_after)) < sizeof(done->retry_after));
+	pgw_http_classify(done, whole ? CURLE_OK : CURLE_WRITE_ERROR);
+	MUST(whole || done->result == PGW_HTTP_MAYBE_SENT);
+	if (done->result == PGW_HTTP_ANSWERED)
 	{
 		PgwAnswer again;
 		json_object *read = parse(body);
 
-		pgw_connector_judge(c, &q, status, call->retry_after[0] != '\0' ? call->retry_after : NULL,
-							call->body.data, call->body.len, &a);
-		check_answer(&q, &a, call, document, read);
+		pgw_connector_judge(c, &q, status, done->retry_after[0] != '\0' ? done->retry_after : NULL,
+							done->body.data, done->body.len, &a);
+		check_answer(&q, &a, done, document, read);
 		json_object_put(read);
 
 		/* from an exact copy, and without the headers: the same but for Retry-After */
@@ -461,9 +461,9 @@ transfer(const PgwConnector *c, json_object *document, const uint8_t *control, P
 		MUST(memcmp(&a, &again, sizeof(a)) == 0);
 	}
 	if (q.op == PGW_OP_CHARGE || q.op == PGW_OP_AUTHORIZE || q.op == PGW_OP_LOOKUP_CHARGE)
-		decide(c, q.op, control[3], call, &a);
-	pgw_buf_free(&call->body);
-	free(call);
+		decide(c, q.op, control[3], done, &a);
+	pgw_buf_free(&done->body);
+	free(done);
 }
 
 int
@@ -493,7 +493,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	for (int i = 0; i < 3; i++)
 		parts[i] = next_part(&at, data + size);
 	if (parts[0].len == 0)
-		exchange(known[which], texts[which], data, parts[1], parts[2]);
+		transfer(known[which], texts[which], data, parts[1], parts[2]);
 	else
 	{
 		PgwConnector *c = pgw_connector_compile(parts[0].data, parts[0].len, &err);
@@ -505,7 +505,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 			MUST(document != NULL);
 			render_all(c, utf8);
-			exchange(c, document, data, parts[1], parts[2]);
+			transfer(c, document, data, parts[1], parts[2]);
 			json_object_put(document);
 		}
 		else
