@@ -94,7 +94,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	 * one's is kept
 	 */
 	if ((op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND) &&
-		a.subject != PGW_OUT_UNKNOWN &&
+		(a.outcome == PGW_OUT_APPROVED || a.outcome == PGW_OUT_DECLINED ||
+		 a.outcome == PGW_OUT_REQUIRES_ACTION || a.outcome == PGW_OUT_PENDING) &&
 		!names(data + 3 + n, size - 3 - n,
 			   op == PGW_OP_LOOKUP_CHARGE ? question.original_ref : question.transaction_ref))
 		abort();

@@ -247,9 +247,6 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Transfer *done, jso
 		 !(a->has_amount && a->amount_unreadable && a->currency[0] != '\0'));
 	MUST(a->retry_after_s >= -1 && a->retry_after_s <= PGW_RETRY_AFTER_MAX_S);
 	MUST(a->bank_reference[0] == '\0' || !a->bank_reference_invalid);
-	MUST(a->subject == PGW_OUT_UNKNOWN ||
-		 (a->subject == a->outcome &&
-		  (q->op == PGW_OP_LOOKUP_CHARGE || q->op == PGW_OP_LOOKUP_REFUND)));
 	if (a->other_reference)
 		MUST(a->outcome == PGW_OUT_UNKNOWN && a->bank_reference[0] == '\0' &&
 			 a->bank_code[0] == '\0' && !a->has_amount && a->captured == -1);

@@ -222,7 +222,7 @@ is_lookup(PgwBankOp op)
 
 /* Does it say how a charge or refund stands? */
 static bool
-has_subject(PgwOutcome outcome)
+shows_something(PgwOutcome outcome)
 {
 	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_DECLINED ||
 		   outcome == PGW_OUT_REQUIRES_ACTION || outcome == PGW_OUT_PENDING;
@@ -244,7 +244,7 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const Body *doc, PgwOut
 		return true;
 	if (find_field(spec, doc, PGW_FIELD_REFERENCE, &v))
 		return read_text(&v, text, sizeof(text), false) && is_ours(q, text);
-	if (!is_lookup(q->op) || !has_subject(outcome))
+	if (!is_lookup(q->op) || !shows_something(outcome))
 		return true;
 	if (spec->has_field[PGW_FIELD_REFERENCE])
 		return false;
@@ -585,7 +585,7 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 	Body doc;
 
 	memset(a, 0, sizeof(*a));
-	a->outcome = a->subject = PGW_OUT_UNKNOWN;
+	a->outcome = PGW_OUT_UNKNOWN;
 	a->captured = a->refunded = -1;
 	a->retry_after_s = read_retry_after(retry_after);
 	if (!pgw_connector_has(c, q->op))
@@ -612,6 +612,4 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 				 q->iso_exponent, a);
 	map_error(spec, a);
 	hide_echo(q->sought, spec, &doc, a);
-	if (is_lookup(q->op) && has_subject(a->outcome))
-		a->subject = a->outcome;
 }

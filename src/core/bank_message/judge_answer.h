@@ -17,12 +17,7 @@
 /* A bank's answer, judged. Strings are bounded copies; empty when absent. */
 typedef struct PgwAnswer
 {
-	PgwOutcome outcome;
-	/*
-	 * look-ups: how the looked-up charge/refund stands (then outcome == subject, or
-	 * NOT_FOUND/UNKNOWN)
-	 */
-	PgwOutcome subject;
+	PgwOutcome outcome; /* of a look-up: how what was looked up stands */
 	char bank_reference[256];
 	/*
 	 * something stands there, but it is no id: empty, null, too long, of the wrong kind, or one of

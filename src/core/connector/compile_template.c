@@ -96,8 +96,8 @@ compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segme
 					 list);
 }
 
-bool
-pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
+static bool
+compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 {
 	const char *s = pgw_text_of(cc, v);
 	int n = 0;
@@ -144,7 +144,7 @@ pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 {
 	uint32_t own = 0;
 
-	if (!pgw_compile_text(cc, v, text, &own))
+	if (!compile_text(cc, v, text, &own))
 		return false;
 	if (text->nsegments == 0 || text->segments[0].kind != PGW_PH_NONE ||
 		text->segments[0].text[0] != '/' || text->segments[0].text[1] == '/')
@@ -216,7 +216,7 @@ pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n
 		int before = *n;
 		PgwHeader h;
 
-		if (!pgw_compile_header_name(cc, key) || !pgw_compile_text(cc, value, &h.value, &own))
+		if (!pgw_compile_header_name(cc, key) || !compile_text(cc, value, &h.value, &own))
 			return false;
 		for (int i = 0; i < h.value.nsegments; i++)
 		{
@@ -310,7 +310,7 @@ compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
 			return compile_children(cc, node, v, flat, uses) ? node : NULL;
 		case json_type_string:
 			node->kind = PGW_NODE_TEXT;
-			return pgw_compile_text(cc, v, &node->text, uses) ? node : NULL;
+			return compile_text(cc, v, &node->text, uses) ? node : NULL;
 		default:
 		{
 			const char *raw = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);

@@ -262,7 +262,6 @@ extern bool pgw_check_operations(PgwCompile *cc);
 /* -1 when unknown, and for those with a name of their own */
 extern int pgw_placeholder_parse(const char *name);
 extern const char *pgw_placeholder_name(PgwPlaceholder ph);
-extern bool pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
 extern bool pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
 extern bool pgw_compile_header_name(PgwCompile *cc, const char *name);
 extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n,

@@ -232,8 +232,12 @@ pgw_share_allows(int held, int free, bool alone)
 	return free > 0 && (alone || held < SHARE_WEIGHT * free || PGW_MUTATED(BANK_SHARE));
 }
 
-int
-pgw_share_kept(int limit)
+/*
+ * Of so many calls that a bank may have at a time, how many are kept for what is not a new charge:
+ * an eighth, at most 8; of a few, none.
+ */
+static int
+share_kept(int limit)
 {
 	int kept = limit / KEPT_MAX;
 
@@ -251,9 +255,9 @@ pgw_bank_load_allows(const PgwBankLoad *load, PgwLane lane)
 		return false;
 	if (!charge || PGW_MUTATED(LANES))
 		return true;
-	if (load->charges_held + pgw_share_kept(load->capacity) >= load->capacity ||
-		!pgw_share_allows(load->held + pgw_share_kept(load->capacity), free, load->alone))
+	if (load->charges_held + share_kept(load->capacity) >= load->capacity ||
+		!pgw_share_allows(load->held + share_kept(load->capacity), free, load->alone))
 		return false;
 	return load->max_in_flight <= 0 ||
-		   load->charges_in_flight + pgw_share_kept(load->max_in_flight) < load->max_in_flight;
+		   load->charges_in_flight + share_kept(load->max_in_flight) < load->max_in_flight;
 }

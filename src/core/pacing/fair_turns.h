@@ -101,12 +101,6 @@ extern int pgw_turns_count(const PgwTurns *t, unsigned lanes);
  */
 extern bool pgw_share_allows(int held, int free, bool alone);
 
-/*
- * Of so many calls that a bank may have at a time, how many are kept for what is not a new charge:
- * an eighth, at most 8; of a few, none.
- */
-extern int pgw_share_kept(int limit);
-
 /* The calls of one bank, and how many it may have. */
 typedef struct PgwBankLoad
 {
