@@ -7,8 +7,6 @@
  */
 #include "postgres.h"
 
-#include <arpa/inet.h>
-
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
@@ -25,6 +23,7 @@
 #include "base/debug_points.h"
 #include "core/base/money.h"
 #include "core/card/card_text.h"
+#include "core/connector/bank_url.h"
 #include "core/connector/connector.h"
 #include "exchange/config_generation.h"
 #include "sql_function/raise_error.h"
@@ -152,101 +151,6 @@ pgw_check_connector(PG_FUNCTION_ARGS)
 	return PointerGetDatum(new ? new : old);
 }
 
-/* Does the URL name this machine itself, beyond doubt? */
-static bool
-host_is_loopback(const char *host)
-{
-	struct in_addr v4;
-	struct in6_addr v6;
-
-	if (pg_strcasecmp(host, "localhost") == 0)
-		return true;
-	if (inet_pton(AF_INET, host, &v4) == 1)
-		return (ntohl(v4.s_addr) >> 24) == 127;
-	return inet_pton(AF_INET6, host, &v6) == 1 && IN6_IS_ADDR_LOOPBACK(&v6);
-}
-
-/* NULL, or what is wrong with it. */
-static const char *
-url_fault(const char *url)
-{
-	const char *rest;
-	const char *end;
-	const char *port;
-	char *host;
-	bool tls;
-
-	if (pg_strncasecmp(url, "https://", 8) == 0)
-	{
-		tls = true;
-		rest = url + 8;
-	}
-	else if (pg_strncasecmp(url, "http://", 7) == 0)
-	{
-		tls = false;
-		rest = url + 7;
-	}
-	else
-		return "must begin with https://";
-	if (strlen(url) > 2000)
-		return "is longer than 2000 bytes";
-
-	for (const char *p = url; *p; p++)
-	{
-		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f ||
-			strchr("\"<>\\^`{|}", *p) != NULL)
-			return "contains a character that a URL cannot have";
-	}
-	if (strchr(rest, '@') != NULL)
-		return "must not contain a user or password: name a secret file instead";
-	if (strpbrk(rest, "?#") != NULL)
-		return "must not contain a query or fragment";
-
-	end = rest + strcspn(rest, "/");
-	if (*rest == '[')
-	{
-		struct in6_addr v6;
-		const char *close = memchr(rest, ']', end - rest);
-
-		if (close == NULL)
-			return "has no valid host";
-		host = pnstrdup(rest + 1, close - rest - 1);
-		port = close + 1;
-		if (inet_pton(AF_INET6, host, &v6) != 1)
-			return "has no valid host";
-	}
-	else
-	{
-		port = memchr(rest, ':', end - rest);
-		if (port == NULL)
-			port = end;
-		host = pnstrdup(rest, port - rest);
-		if (*host == '\0' ||
-			strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") !=
-				strlen(host))
-			return "has no valid host";
-	}
-	if (port < end)
-	{
-		int number = 0;
-		const char *p = port + 1;
-
-		if (*port != ':' || p == end || end - p > 5)
-			return "has no valid port";
-		for (; p < end; p++)
-		{
-			if (*p < '0' || *p > '9')
-				return "has no valid port";
-			number = number * 10 + (*p - '0');
-		}
-		if (number < 1 || number > 65535)
-			return "has no valid port";
-	}
-	if (!tls && !host_is_loopback(host))
-		return "must begin with https:// (http:// only for localhost, 127.0.0.0/8 and [::1])";
-	return NULL;
-}
-
 static const char *
 secret_fault(const char *name)
 {
@@ -364,7 +268,7 @@ check_bank(HeapTuple new, TupleDesc desc)
 		fault(
 			&faults, "name",
 			"must not end with '@' and digits: so the versions of banks are named in pgw.bank_states");
-	if (url != NULL && (message = url_fault(url)) != NULL)
+	if (url != NULL && (message = pgw_bank_url_fault(url)) != NULL)
 		fault(&faults, "base_url", message);
 	if (secret != NULL && (message = secret_fault(secret)) != NULL)
 		fault(&faults, "secret", message);
