@@ -166,8 +166,8 @@ review(PgwCompensationDecision *d, const char *reason)
 static bool
 is_looked_up_first(const PgwCompensationInput *in)
 {
-	return in->op == PGW_OP_REFUND && !pgw_operation_lookup_tells(in->caps, in->operation) &&
-		   pgw_operation_lookup_counts(in->caps, in->operation) && !PGW_MUTATED(REFUSED_REFUND);
+	return in->op == PGW_OP_REFUND && !pgw_capabilities_lookup_tells(in->caps, in->operation) &&
+		   pgw_capabilities_lookup_counts(in->caps, in->operation) && !PGW_MUTATED(REFUSED_REFUND);
 }
 
 static void
