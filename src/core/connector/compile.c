@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "core/base/money.h"
-#include "core/json/json_text.h"
+#include "core/json/json_read.h"
 
 /* ---- places, faults, arena ---- */
 

@@ -1,8 +1,5 @@
 /*
- * json_text.h - read a JSON text as it stands: whole and unambiguous, or not at all
- *
- * For what others send us.  A value is a piece of the source, so a number of any length keeps its
- * digits.  Pure C, no library: nothing here depends on what a version of json-c lets pass.
+ * json_text.h - what a JSON text says that pgw_json_read() has accepted
  */
 #ifndef PGW_CORE_JSON_JSON_TEXT_H
 #define PGW_CORE_JSON_JSON_TEXT_H
@@ -10,6 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/json/json_read.h"
 
 typedef enum PgwJsonType
 {
@@ -21,30 +20,6 @@ typedef enum PgwJsonType
 	PGW_JSON_ARRAY,
 	PGW_JSON_OBJECT
 } PgwJsonType;
-
-/* A piece of a text that pgw_json_read() has accepted; it does not outlive the text. */
-typedef struct PgwJson
-{
-	const char *text; /* not terminated; NULL: no value */
-	size_t len;
-} PgwJson;
-
-typedef enum PgwJsonVerdict
-{
-	PGW_JSON_GOOD = 0,
-	/* not RFC 8259: broken, no UTF-8, half a surrogate pair, something behind the end */
-	PGW_JSON_INVALID,
-	PGW_JSON_TOO_DEEP,
-	/* a name twice in one object: two statements, and readers differ in which one they take */
-	PGW_JSON_AMBIGUOUS,
-	PGW_JSON_NO_MEMORY
-} PgwJsonVerdict;
-
-/*
- * The whole text as one value, nested at most max_nesting objects and arrays deep.  A byte order
- * mark before it is skipped.
- */
-extern PgwJsonVerdict pgw_json_read(const char *text, size_t len, int max_nesting, PgwJson *value);
 
 extern PgwJsonType pgw_json_type(const PgwJson *v);
 
