@@ -36,7 +36,6 @@
 #define MIN_TEXT 6         /* of what was decoded: the shortest word */
 #define MIN_BASE64 16      /* of twelve digits */
 #define MIN_ENCODED_WORD 8 /* of six letters */
-#define CVV_NEAR 32        /* bytes around it in which a word for it counts */
 
 /* ---- room ---- */
 
@@ -59,40 +58,6 @@ pgw_scratch_end(PgwScratch *scratch)
 	scratch->bytes = NULL;
 }
 
-/* ---- characters ---- */
-
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static char
-lower(char c)
-{
-	return c >= 'A' && c <= 'Z' ? (char) (c - 'A' + 'a') : c;
-}
-
-static bool
-is_letter(char c)
-{
-	c = lower(c);
-	return c >= 'a' && c <= 'z';
-}
-
-static bool
-is_hex_letter(char c)
-{
-	c = lower(c);
-	return c >= 'a' && c <= 'f';
-}
-
-static bool
-is_word_byte(char c)
-{
-	return is_digit(c) || is_letter(c);
-}
-
 size_t
 pgw_card_digits(const char *text, size_t len, char *out)
 {
@@ -105,7 +70,7 @@ pgw_card_digits(const char *text, size_t len, char *out)
 
 		if ((unsigned char) text[pos] < 0x80)
 		{
-			if (is_digit(text[pos]))
+			if (pgw_ascii_is_digit(text[pos]))
 				out[n++] = text[pos];
 			pos++;
 			continue;
@@ -137,7 +102,7 @@ survey(const char *text, size_t len, Survey *s)
 	{
 		char c = text[i];
 
-		if (is_digit(c) || (unsigned char) c >= 0x80)
+		if (pgw_ascii_is_digit(c) || (unsigned char) c >= 0x80)
 			s->digits++;
 		s->threes += c == '3';
 		if (c == '%' || c == '&' || c == '\\' || c == '=')
@@ -152,142 +117,10 @@ survey(const char *text, size_t len, Survey *s)
 	}
 }
 
-/* ---- machine-made identifiers ---- */
-
-/* Length of a canonical UUID (8-4-4-4-12) with a letter in it at text, 0 when there is none. */
-static size_t
-uuid_length(const char *text, size_t len)
-{
-	bool letters = false;
-
-	if (len < 36 || (len > 36 && is_word_byte(text[36])))
-		return 0;
-	for (size_t i = 0; i < 36; i++)
-	{
-		if (i == 8 || i == 13 || i == 18 || i == 23)
-		{
-			if (text[i] != '-')
-				return 0;
-		}
-		else if (is_hex_letter(text[i]))
-			letters = true;
-		else if (!is_digit(text[i]))
-			return 0;
-	}
-	return letters ? 36 : 0;
-}
-
-/* A word of as many hexadecimal digits as usual ids and hashes have, one at least a letter. */
-static size_t
-hex_length(const char *text, size_t len)
-{
-	size_t n = 0;
-	bool letters = false;
-
-	for (; n < len && is_word_byte(text[n]); n++)
-	{
-		if (is_hex_letter(text[n]))
-			letters = true;
-		else if (!is_digit(text[n]))
-			return 0;
-	}
-	return letters && (n == 24 || n == 32 || n == 40 || n == 48 || n == 56 || n == 64 || n == 96 ||
-					   n == 128)
-			   ? n
-			   : 0;
-}
-
-/*
- * Two letters, two check digits, letters and digits, in one or in groups of four, and the check
- * digits are right.
- */
-static size_t
-iban_length(const char *text, size_t len)
-{
-	unsigned sum = 0;
-	size_t chars = 0;
-	size_t right = 0;
-
-	if (len < 15 || !is_letter(text[0]) || !is_letter(text[1]) || !is_digit(text[2]) ||
-		!is_digit(text[3]))
-		return 0;
-	for (size_t pos = 4; pos <= len && chars < 30; pos++)
-	{
-		bool word = pos < len && is_word_byte(text[pos]);
-
-		if (!word && chars >= 11)
-		{
-			unsigned whole = sum;
-
-			for (int i = 0; i < 2; i++)
-				whole = (whole * 100 + (unsigned) (lower(text[i]) - 'a') + 10) % 97;
-			if ((whole * 100 + (unsigned) (text[2] - '0') * 10 + (unsigned) (text[3] - '0')) % 97 ==
-				1)
-				right = pos;
-		}
-		if (word)
-		{
-			sum = (is_digit(text[pos]) ? sum * 10 + (unsigned) (text[pos] - '0')
-									   : sum * 100 + (unsigned) (lower(text[pos]) - 'a') + 10) %
-				  97;
-			chars++;
-		}
-		else if (pos >= len || text[pos] != ' ' || chars % 4 != 0)
-			break;
-	}
-	return right;
-}
-
-/* An IPv4 address, and its port. */
-static size_t
-address_length(const char *text, size_t len)
-{
-	size_t pos = 0;
-	size_t port;
-
-	for (int part = 0; part < 4; part++)
-	{
-		int value = 0;
-		size_t start = pos;
-
-		for (; pos < len && pos - start < 4 && is_digit(text[pos]); pos++)
-			value = value * 10 + (text[pos] - '0');
-		if (pos == start || value > 255 || (part < 3 && (pos >= len || text[pos++] != '.')))
-			return 0;
-	}
-	for (port = pos;
-		 port < len && port - pos <= 5 && (port == pos ? text[port] == ':' : is_digit(text[port]));
-		 port++)
-		;
-	if (port > pos + 1)
-		pos = port;
-	return pos < len && (is_word_byte(text[pos]) || text[pos] == '.') ? 0 : pos;
-}
-
-/*
- * One UUID in some thousand holds a run of decimal digits like a card number; without this such an
- * id would be refused at random.
- */
-static size_t
-identifier_length(const char *text, size_t len)
-{
-	size_t n = uuid_length(text, len);
-
-	if (n == 0)
-		n = hex_length(text, len);
-	if (n == 0)
-		n = iban_length(text, len);
-	return n > 0 ? n : address_length(text, len);
-}
-
 /* ---- numbers like a card's ---- */
 
-/*
- * Digits as ASCII, a letter as itself in lower case, anything else as a blank; what is not seen is
- * left out, and identifiers become one letter.  out has room for len.
- */
-static size_t
-normalize(const char *text, size_t len, bool keep_ids, char *out)
+size_t
+pgw_card_normalize(const char *text, size_t len, bool keep_ids, char *out)
 {
 	size_t n = 0;
 	size_t pos = 0;
@@ -309,14 +142,14 @@ normalize(const char *text, size_t len, bool keep_ids, char *out)
 				out[n++] = ' ';
 			continue;
 		}
-		if (!keep_ids && is_word_byte(c) && (pos == 0 || !is_word_byte(text[pos - 1])) &&
-			(skip = identifier_length(text + pos, len - pos)) > 0)
+		if (!keep_ids && pgw_ascii_is_word(c) && (pos == 0 || !pgw_ascii_is_word(text[pos - 1])) &&
+			(skip = pgw_card_identifier_length(text + pos, len - pos)) > 0)
 		{
 			out[n++] = 'x';
 			pos += skip;
 			continue;
 		}
-		out[n++] = is_word_byte(c) ? lower(c) : ' ';
+		out[n++] = pgw_ascii_is_word(c) ? pgw_ascii_lower(c) : ' ';
 		pos++;
 	}
 	return n;
@@ -330,8 +163,9 @@ next_group(const char *norm, size_t len, size_t pos)
 
 	while (gap <= MAX_GAP && pos + gap < len && norm[pos + gap] == ' ')
 		gap++;
-	return gap >= 1 && gap <= MAX_GAP && pos + gap < len && is_digit(norm[pos + gap]) ? pos + gap
-																					  : 0;
+	return gap >= 1 && gap <= MAX_GAP && pos + gap < len && pgw_ascii_is_digit(norm[pos + gap])
+			   ? pos + gap
+			   : 0;
 }
 
 bool
@@ -378,7 +212,7 @@ card_begins_at(const PgwSought *sought, const char *norm, size_t len, size_t pos
 		size_t group = 0;
 		size_t next;
 
-		for (; pos < len && is_digit(norm[pos]); pos++, group++)
+		for (; pos < len && pgw_ascii_is_digit(norm[pos]); pos++, group++)
 		{
 			if (n < sizeof(digits))
 				digits[n++] = norm[pos];
@@ -412,14 +246,14 @@ has_look_alike(const PgwSought *sought, const char *norm, size_t len)
 
 	while (pos < len)
 	{
-		if (!is_digit(norm[pos]))
+		if (!pgw_ascii_is_digit(norm[pos]))
 		{
 			pos++;
 			continue;
 		}
 		if (card_begins_at(sought, norm, len, pos, expected != pos || pos == 0))
 			return true;
-		while (pos < len && is_digit(norm[pos]))
+		while (pos < len && pgw_ascii_is_digit(norm[pos]))
 			pos++;
 		expected = next_group(norm, len, pos);
 	}
@@ -442,7 +276,7 @@ pgw_card_own_in_digits(const PgwSought *sought, const char *digits, size_t n)
 	{
 		if (*p == ' ' || *p == '-')
 			continue;
-		if (!is_digit(*p) || len == sizeof(own) - 1)
+		if (!pgw_ascii_is_digit(*p) || len == sizeof(own) - 1)
 		{
 			len = 0; /* no card number; validation says so */
 			break;
@@ -458,164 +292,13 @@ pgw_card_own_in_digits(const PgwSought *sought, const char *digits, size_t n)
 	return found;
 }
 
-/* ---- words and the security code ---- */
-
-/* Letters and digits of a, in lower case, and what is beyond ASCII; from *pos on. 0: the end. */
-static char
-next_squeezed(const char *a, size_t len, size_t *pos)
-{
-	while (*pos < len)
-	{
-		char c = lower(a[(*pos)++]);
-
-		if (is_word_byte(c) || (unsigned char) c >= 0x80)
-			return c;
-	}
-	return '\0';
-}
-
-static bool
-holds_squeezed(const char *text, size_t len, const char *word, size_t min)
-{
-	size_t word_len = strlen(word);
-	size_t n = 0;
-	size_t second = 0;
-	char first = next_squeezed(word, word_len, &second);
-
-	for (size_t p = 0; next_squeezed(word, word_len, &p) != '\0' && n < min;)
-		n++;
-	if (n < min || first == '\0')
-		return false;
-	for (size_t start = 0; start < len; start++)
-	{
-		size_t p = start + 1;
-		size_t w = second;
-		char c;
-
-		if (lower(text[start]) != first)
-			continue;
-		while ((c = next_squeezed(word, word_len, &w)) != '\0' && next_squeezed(text, len, &p) == c)
-			;
-		if (c == '\0')
-			return true;
-	}
-	return false;
-}
-
-bool
-pgw_card_names_cvv(const char *text, size_t len)
-{
-	/* where a letter beyond ASCII belongs, what is around it: normalize() leaves none */
-	static const char *const names[] = {"cvv",
-										"cvc",
-										"cvn",
-										"csc",
-										"cvd",
-										"cav2",
-										"securitycode",
-										"cardcode",
-										"cardpin",
-										"verificationcode",
-										"verificationvalue",
-										"sicherheitscode",
-										"kartenpr",
-										"fziffer",
-										"cryptogramme",
-										"codicedisicurezza",
-										"digodeseguridad",
-										"veiligheidscode"};
-
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-	{
-		if (holds_squeezed(text, len, names[i], 1))
-			return true;
-	}
-	return false;
-}
-
-/*
- * The next place of the CVV from *pos on, as a word of its own or right behind a word for it;
- * false: none.
- */
-static bool
-next_cvv(const char *cvv, const char *norm, size_t len, size_t *pos)
-{
-	size_t n = strlen(cvv);
-
-	for (size_t i = *pos; i + n <= len; i++)
-	{
-		size_t before = i < 4 ? i : 4;
-
-		if (norm[i] == cvv[0] && memcmp(norm + i, cvv, n) == 0 &&
-			(i + n == len || !is_word_byte(norm[i + n])) &&
-			(i == 0 || !is_word_byte(norm[i - 1]) || pgw_card_names_cvv(norm + i - before, before)))
-		{
-			*pos = i;
-			return true;
-		}
-	}
-	return false;
-}
-
-static const char *
-cvv_of(const PgwSought *sought)
-{
-	return sought != NULL && sought->card_cvv != NULL && strlen(sought->card_cvv) >= 3
-			   ? sought->card_cvv
-			   : NULL;
-}
-
-bool
-pgw_card_cvv_stands_in(const PgwSought *sought, const char *text, size_t len)
-{
-	PgwScratch scratch;
-	size_t pos = 0;
-	bool found;
-
-	if (cvv_of(sought) == NULL)
-		return false;
-	if (pgw_scratch_take(&scratch, len) == NULL)
-		return true;
-	found =
-		next_cvv(cvv_of(sought), scratch.bytes, normalize(text, len, true, scratch.bytes), &pos);
-	pgw_scratch_end(&scratch);
-	return found;
-}
-
-static bool
-has_cvv(const PgwSought *sought, PgwTextKind kind, const char *norm, size_t len)
-{
-	const char *cvv = cvv_of(sought);
-	size_t first = 0;
-	size_t last = len;
-
-	if (cvv == NULL)
-		return false;
-	while (first < len && norm[first] == ' ')
-		first++;
-	while (last > first && norm[last - 1] == ' ')
-		last--;
-	if (kind == PGW_TEXT_VALUE && last - first == strlen(cvv) &&
-		memcmp(norm + first, cvv, last - first) == 0)
-		return true;
-	for (size_t pos = 0; next_cvv(cvv, norm, len, &pos); pos++)
-	{
-		size_t from = pos > CVV_NEAR ? pos - CVV_NEAR : 0;
-		size_t to = pos + CVV_NEAR < len ? pos + CVV_NEAR : len;
-
-		if (pgw_card_names_cvv(norm + from, to - from))
-			return true;
-	}
-	return false;
-}
+/* ---- one view, and the views beneath it ---- */
 
 static bool
 words_sought(const PgwSought *sought)
 {
 	return sought != NULL && (sought->words[0] != NULL || sought->words[1] != NULL);
 }
-
-/* ---- one view, and the views beneath it ---- */
 
 static PgwFound scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len,
 					 int layers);
@@ -634,19 +317,20 @@ scan_plain(const PgwSought *sought, PgwTextKind kind, const char *text, size_t l
 	}
 	if (s->digits >= MIN_LOOK_ALIKE)
 	{
-		n = normalize(text, len, false, copy);
+		n = pgw_card_normalize(text, len, false, copy);
 		if (has_look_alike(sought, copy, n))
 			return PGW_FOUND_LOOK_ALIKE;
 	}
-	if (s->digits >= 3 && cvv_of(sought) != NULL)
+	if (s->digits >= 3 && pgw_card_cvv_of(sought) != NULL)
 	{
-		n = normalize(text, len, true, copy);
-		if (has_cvv(sought, kind, copy, n))
+		n = pgw_card_normalize(text, len, true, copy);
+		if (pgw_card_has_cvv(sought, kind, copy, n))
 			return PGW_FOUND_CVV;
 	}
 	for (int i = 0; sought != NULL && i < 2; i++)
 	{
-		if (sought->words[i] != NULL && holds_squeezed(text, len, sought->words[i], MIN_WORD))
+		if (sought->words[i] != NULL &&
+			pgw_card_holds_squeezed(text, len, sought->words[i], MIN_WORD))
 			return PGW_FOUND_WORD;
 	}
 	return PGW_FOUND_NOTHING;
@@ -685,7 +369,8 @@ may_be_base64(const char *word, size_t len)
 	for (size_t i = 0; i < len; i++)
 	{
 		telling += tells[(unsigned char) word[i]];
-		hex = hex && (is_digit(word[i]) || (word[i] >= 'a' && word[i] <= 'f') || word[i] == '-');
+		hex = hex &&
+			  (pgw_ascii_is_digit(word[i]) || (word[i] >= 'a' && word[i] <= 'f') || word[i] == '-');
 	}
 	return !hex && len >= MIN_BASE64 && (telling >= MIN_OWN_DIGITS || len >= 2 * MIN_BASE64 - 2);
 }
@@ -753,7 +438,7 @@ scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, in
 
 	survey(text, len, &s);
 	if (s.digits < MIN_OWN_DIGITS && s.longest_word < MIN_BASE64 && !s.escapes &&
-		!words_sought(sought) && cvv_of(sought) == NULL)
+		!words_sought(sought) && pgw_card_cvv_of(sought) == NULL)
 		return PGW_FOUND_NOTHING;
 	if (pgw_scratch_take(&scratch, len) == NULL)
 		return PGW_FOUND_NO_MEMORY;

@@ -41,12 +41,6 @@ typedef struct Token
 } Token;
 
 static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
-static bool
 is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -56,7 +50,7 @@ static void
 next_token(const char *json, size_t len, size_t *pos, Token *t)
 {
 	memset(t, 0, sizeof(*t));
-	while (*pos < len && json[*pos] != '"' && json[*pos] != '-' && !is_digit(json[*pos]))
+	while (*pos < len && json[*pos] != '"' && json[*pos] != '-' && !pgw_ascii_is_digit(json[*pos]))
 		(*pos)++;
 	if (*pos >= len)
 		return;
@@ -81,7 +75,7 @@ next_token(const char *json, size_t len, size_t *pos, Token *t)
 	}
 	t->kind = TOKEN_NUMBER;
 	t->text = json + *pos;
-	while (*pos < len && (is_digit(json[*pos]) || strchr("+-.eE", json[*pos]) != NULL) &&
+	while (*pos < len && (pgw_ascii_is_digit(json[*pos]) || strchr("+-.eE", json[*pos]) != NULL) &&
 		   json[*pos] != '\0')
 		(*pos)++;
 	t->len = (size_t) (json + *pos - t->text);
@@ -108,7 +102,7 @@ whole_part(const Token *t, char *out)
 	{
 		if (t->text[pos] == '.')
 			point = true;
-		else if (is_digit(t->text[pos]))
+		else if (pgw_ascii_is_digit(t->text[pos]))
 		{
 			if (n == MAX_NUMBER)
 				return 0;
@@ -120,7 +114,7 @@ whole_part(const Token *t, char *out)
 	minus = pos < t->len && t->text[pos] == '-';
 	for (; pos < t->len; pos++)
 	{
-		if (is_digit(t->text[pos]) && exponent <= MAX_EXPONENT)
+		if (pgw_ascii_is_digit(t->text[pos]) && exponent <= MAX_EXPONENT)
 			exponent = exponent * 10 + (t->text[pos] - '0');
 	}
 	if (exponent > MAX_EXPONENT)
