@@ -41,10 +41,11 @@ pgw_step_operation_answered(const PgwAttempt *attempt)
 
 /*
  * error_code of the refusal that is being looked up: what is not known for want of an answer is of
- * class timeout, and a bank that did not process it has not said no.
+ * class timeout, and a bank that did not process it has not said no.  NULL: the outcome is not
+ * known for another reason.
  */
-const char *
-pgw_step_operation_refusal(const PgwAttempt *attempt)
+static const char *
+known_refusal(const PgwAttempt *attempt)
 {
 	if (attempt->error_class == NULL || pgw_step_operation_answered(attempt) ||
 		strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0 ||
@@ -113,7 +114,7 @@ pgw_step_operation_facts(PgwAttempt *attempt, const PgwStep *step, PgwBankOp ope
 	facts->operation = operation;
 	facts->resend_allowed = step->resend_allowed;
 	facts->lookup_inconclusive = step->lookup_inconclusive;
-	facts->refused = pgw_step_operation_refusal(attempt) != NULL;
+	facts->refused = known_refusal(attempt) != NULL;
 	facts->pending = attempt->pending_at_bank;
 	facts->key_age_s = pgw_schedule_age_s(key_used_at);
 	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(attempt));
@@ -131,9 +132,12 @@ get_payment(const PgwAttempt *attempt, PgwPayment *p)
 
 /* ---------------------------------------------------------------- the payments row */
 
-/* AuthorizationExpired stands with the charge's own attempt. false: somebody holds its row. */
-bool
-pgw_step_operation_note_expiry(const PgwPayment *p)
+/*
+ * AuthorizationExpired stands with the charge's own attempt.  The payments row is locked and the
+ * caller's to write.  false: somebody holds the attempt's row.
+ */
+static bool
+note_expiry(const PgwPayment *p)
 {
 	PgwAttempt charge;
 	PgwEvent event = {
@@ -163,7 +167,7 @@ write_payment(const PgwAttempt *attempt, PgwPayment *p, bool done, bool expired)
 		pgw_payment_operation_done(attempt->kind, attempt->amount, attempt->final_capture, &s);
 	else
 		pgw_payment_operation_undone(attempt->kind, attempt->amount, &s);
-	if (expired && pgw_payment_authorization_expired(&s) && !pgw_step_operation_note_expiry(p))
+	if (expired && pgw_payment_authorization_expired(&s) && !note_expiry(p))
 		return false;
 	pgw_store_set_amounts(p, &s);
 	pgw_store_update_payment(p);
@@ -446,7 +450,7 @@ pgw_step_operation_input(const PgwCall *call, const PgwAttempt *attempt, const P
 	in->op = call->op;
 	in->operation = operation;
 	in->in_doubt = call->in_doubt;
-	in->refusal = pgw_step_operation_refusal(attempt);
+	in->refusal = known_refusal(attempt);
 	in->answered = pgw_step_operation_answered(attempt);
 	in->pending = attempt->pending_at_bank;
 	in->transport = call->transport;

@@ -16,8 +16,6 @@ extern void pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const
 extern void pgw_answer_operation(PgwCall *call, PgwAttempt *attempt);
 
 /* What the capture after the commit shares with them. */
-/* NULL: the outcome is not known for another reason */
-extern const char *pgw_step_operation_refusal(const PgwAttempt *attempt);
 /* the last request was answered with nothing of use */
 extern bool pgw_step_operation_answered(const PgwAttempt *attempt);
 /*
@@ -34,11 +32,5 @@ extern void pgw_step_operation_facts(PgwAttempt *attempt, const PgwStep *step, P
 extern void pgw_step_operation_input(const PgwCall *call, const PgwAttempt *attempt,
 									 const PgwPayment *p, PgwBankOp operation,
 									 PgwOperationInput *in);
-
-/*
- * The event with the charge's attempt; its payments row is locked and the caller's to write. false:
- * busy.
- */
-extern bool pgw_step_operation_note_expiry(const PgwPayment *p);
 
 #endif

@@ -94,8 +94,9 @@ pgw_call_forget_request(PgwCall *call)
 	call->rendered = NULL;
 }
 
-void
-pgw_call_return_permit(PgwCall *call)
+/* Give back an unused permit; allocates nothing. */
+static void
+return_permit(PgwCall *call)
 {
 	if (call->has_permit)
 		pgw_bank_report(call->bank_name, call->op, &call->permit, PGW_VERDICT_UNUSED);
@@ -108,7 +109,7 @@ pgw_call_unrender(PgwCall *call)
 	pgw_call_forget_request(call);
 	pgw_echo_forget(call);
 	pgw_lanes_give_up(&call->place);
-	pgw_call_return_permit(call);
+	return_permit(call);
 	if (call->bank != NULL)
 		pgw_config_drop(call->bank);
 	call->bank = NULL;
@@ -121,7 +122,7 @@ pgw_call_free(PgwCall *call)
 	pgw_echo_forget(call);
 	pgw_lanes_leave(&call->place);
 	pgw_lanes_give_up(&call->place);
-	pgw_call_return_permit(call);
+	return_permit(call);
 	if (call->indexed)
 		hash_search(by_attempt, &call->transaction_id, HASH_REMOVE, NULL);
 	if (call->bank != NULL)

@@ -112,8 +112,6 @@ extern void pgw_call_free(PgwCall *call); /* drops the bank, wipes */
  * *when, the earliest time to ask again, if the call is not allowed now.
  */
 extern bool pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when);
-/* give back an unused permit; allocates nothing */
-extern void pgw_call_return_permit(PgwCall *call);
 
 extern const char *pgw_call_new_key(void); /* 32 hex digits */
 

@@ -173,7 +173,6 @@ finish(Transfer *transfer, CURLcode code)
 		wait_for_socket(transfer); /* nothing of it was sent, and nothing is wiped */
 		return;
 	}
-	transfer->duration_us = monotonic_now() - microseconds(&transfer->started);
 	transfer->status = 0;
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
 	pgw_http_classify(transfer, code);
@@ -471,7 +470,6 @@ pgw_http_next_done(PgwHttpDone *done)
 	done->body = &transfer->body;
 	done->retry_after = transfer->retry_after[0] != '\0' ? transfer->retry_after : NULL;
 	done->error = transfer->error;
-	done->duration_us = transfer->duration_us;
 	done->our_fault = transfer->result == PGW_HTTP_NEVER_SENT && transfer->starved;
 	done->resent = transfer->resent;
 	done->handle = transfer;

@@ -58,7 +58,6 @@ typedef struct PgwHttpDone
 	const char *retry_after; /* header text or NULL, same lifetime */
 	/* short, stable, without URL or secret: "could not connect" ... ; NULL when answered */
 	const char *error;
-	int64_t duration_us;
 	void *handle; /* for pgw_http_release */
 } PgwHttpDone;
 

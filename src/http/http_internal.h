@@ -80,7 +80,6 @@ typedef struct Transfer
 	PgwHttpResult result;
 	long status;
 	const char *error;
-	int64_t duration_us;
 } Transfer;
 
 extern bool pgw_http_arena_add_slab(void); /* one more mapping; false: none to be had */

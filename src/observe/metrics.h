@@ -46,7 +46,6 @@ extern void pgw_metrics_bank_credentials_rejected(const char *bank);
 /* One call per figure that is not a table's: labels is a JSON object. */
 typedef void (*PgwMetricPut)(void *arg, const char *name, const char *labels, double value);
 extern void pgw_metrics_each(PgwMetricPut put, void *arg);
-extern char *pgw_metrics_labels(int n, ...); /* name, value, name, value ...: n pairs */
 
 /* What is known of a bank's calls since the server's start; false: nothing. */
 typedef struct PgwBankSeen

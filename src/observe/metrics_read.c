@@ -51,8 +51,9 @@ pgw_recovery_figures(PgwRecoveryFigures *out)
 	out->calls = pg_atomic_read_u64(&b->all_calls);
 }
 
-char *
-pgw_metrics_labels(int n, ...)
+/* name, value, name, value ...: n pairs */
+static char *
+make_labels(int n, ...)
 {
 	StringInfoData s;
 	va_list args;
@@ -89,7 +90,7 @@ put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, co
 	} quantiles[] = {{0.5, "0.5"}, {0.95, "0.95"}, {0.99, "0.99"}};
 	uint64_t counts[PGW_HISTOGRAM_BUCKETS];
 	uint64 total = 0;
-	char *labels = pgw_metrics_labels(2, label1, value1, label2, value2);
+	char *labels = make_labels(2, label1, value1, label2, value2);
 
 	for (int i = 0; i < PGW_HISTOGRAM_BUCKETS; i++)
 	{
@@ -100,7 +101,7 @@ put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, co
 		return;
 	for (int i = 0; i < lengthof(quantiles); i++)
 		r->put(r->arg, name,
-			   pgw_metrics_labels(3, label1, value1, label2, value2, "quantile", quantiles[i].text),
+			   make_labels(3, label1, value1, label2, value2, "quantile", quantiles[i].text),
 			   pgw_histogram_quantile(counts, quantiles[i].q));
 	r->put(r->arg, psprintf("%s_count", name), labels, (double) total);
 	r->put(r->arg, psprintf("%s_sum", name), labels, (double) pg_atomic_read_u64(&h->sum_us) / 1e6);
@@ -132,8 +133,8 @@ put_bank(const Reader *r, PgwBankCounters *k)
 		{
 			if ((n = pg_atomic_read_u64(&k->ends[kind][end])) > 0)
 				r->put(r->arg, "pgw_transactions_total",
-					   pgw_metrics_labels(3, "bank", k->name, "operation",
-										  pgw_kind_name((PgwKind) kind), "outcome", end_names[end]),
+					   make_labels(3, "bank", k->name, "operation", pgw_kind_name((PgwKind) kind),
+								   "outcome", end_names[end]),
 					   (double) n);
 		}
 	}
@@ -145,15 +146,15 @@ put_bank(const Reader *r, PgwBankCounters *k)
 		{
 			if ((n = pg_atomic_read_u64(&k->calls[op][result])) > 0)
 				r->put(r->arg, "pgw_bank_calls_total",
-					   pgw_metrics_labels(3, "bank", k->name, "operation", name, "result",
-										  result_name(result)),
+					   make_labels(3, "bank", k->name, "operation", name, "result",
+								   result_name(result)),
 					   (double) n);
 		}
 		put_times(r, "pgw_bank_call_seconds", &k->call_times[op], "bank", k->name, "operation",
 				  name);
 	}
 	if ((n = pg_atomic_read_u64(&k->last_success)) > 0)
-		r->put(r->arg, "pgw_bank_last_success_seconds", pgw_metrics_labels(1, "bank", k->name),
+		r->put(r->arg, "pgw_bank_last_success_seconds", make_labels(1, "bank", k->name),
 			   epoch((TimestampTz) n));
 }
 
@@ -169,8 +170,7 @@ pgw_metrics_each(PgwMetricPut put, void *arg)
 	put(arg, "pgw_stats_since_seconds", "{}", epoch(b->since));
 	put(arg, "pgw_recovery_scans_total", "{}", (double) pg_atomic_read_u64(&b->scans));
 	for (int i = 0; i < PGW_NEVENTS; i++)
-		put(arg, "pgw_events_total",
-			pgw_metrics_labels(1, "event", pgw_event_name((PgwEventType) i)),
+		put(arg, "pgw_events_total", make_labels(1, "event", pgw_event_name((PgwEventType) i)),
 			(double) pg_atomic_read_u64(&b->events[i]));
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
 	{
