@@ -54,6 +54,7 @@ pgw_echo_sought(const PgwCall *call, PgwSought *sought)
 	sought->words[0] = call->bank->secret;
 	if (call->card == NULL)
 		return;
+	sought->parts = true;
 	sought->card_number = pgw_none_if_empty(call->card->number);
 	sought->card_cvv = pgw_none_if_empty(call->card->cvv);
 	sought->words[1] = pgw_none_if_empty(call->card->holder);

@@ -31,6 +31,10 @@ my %oddity = (
 	plain => { state => 'no', code => 'limit_57' },
 	auth => { auth => $grouped, brand => "visa $CARD", last4 => '4242' },
 	code => { auth => $cvv },
+	most => { auth => substr($CARD, 0, 15) },
+	partly => { state => 'no', code => join ' ', substr($CARD, 3) =~ /(.{4})/g },
+	masked => { auth => substr($CARD, 0, 6) . '******' . substr($CARD, -4) },
+	octal => { auth => join '', map { sprintf '\\%03o', ord } split //, $CARD },
 	shown => { auth => 'A1B2C3' },
 	id => { id => "ch_$CARD", lookup => { id => 'good_%s' } },
 	idkey => { id => "ch-%s-$key", lookup => { id => 'good_%s' } },
@@ -143,7 +147,7 @@ sub codes { my ($what) = @_; return sql("SELECT coalesce(string_agg(e.event_data
 sub settled { my ($what, $status) = @_; return wait_until(sub { status_of($node, $what) eq $status }, 60) || diag(status_of($node, $what), ' ', events($node, $what)) && 0 }
 
 part($node, 'reasons', sub {
-	for my $what ('reason', 'padded', 'key', 'key64', 'keyenc', 'keyesc', 'cvv', 'holder')
+	for my $what ('reason', 'partly', 'padded', 'key', 'key64', 'keyenc', 'keyesc', 'cvv', 'holder')
 	{
 		like(pay($what), qr/^declined id_\d+ AUTH1 declined$/, "$what: declined");
 		is(codes($what), '-', "$what: the bank's reason is not kept");
@@ -156,6 +160,9 @@ part($node, 'approvals', sub {
 	like(pay('auth'), qr/^captured id_\d+ - -$/, 'card number as authorization code and brand: captured without them');
 	is(sql("SELECT card_last4, card_brand FROM pgw.payments WHERE client_request_id = 'auth'"), '4242|visa', 'last four and brand are the request\'s');
 	like(pay('code'), qr/^captured id_\d+ - -$/, 'the security code as authorization code: captured without');
+	like(pay('most'), qr/^captured id_\d+ - -$/, 'nearly all of the card number, beside its last four digits: captured without');
+	like(pay('masked'), qr/^captured id_\d+ \d{6}\*{6}\d{4} -$/, 'what a receipt shows of it is kept');
+	like(pay('octal'), qr/^captured id_\d+ - -$/, 'the card number in octal escapes: captured without');
 	like(pay('shown'), qr/^captured id_\d+ A1B2C3 -$/, 'an ordinary authorization code is kept');
 	pay('shown back', rollback => 1);
 	ok(settled('shown back', 'Refunded'), 'rolled back: given back');

@@ -209,6 +209,9 @@ own_number(void **unused)
 		"NjYzMDM4MjExNTEwMjM1NA==",
 		"34353332303135313132383330333636",
 		"34353332-3031-3531-3132-383330333636",
+		"\\064\\065\\063\\062\\060\\061\\065\\061\\061\\062\\070\\063\\060\\063\\066\\066",
+		"\\357\\274\\224532015112830366", /* U+FF14, byte by byte */
+		"%5C064532015112830366",
 	};
 	static const PgwSought other = {.card_number = "5012345678"},
 						   bad = {.card_number = "45320151128303x6"},
@@ -227,6 +230,48 @@ own_number(void **unused)
 	assert_int_equal(text(&bad, PGW_TEXT_ID, "45320151128303x6"), PGW_FOUND_NOTHING);
 	assert_int_equal(text(&visa13, PGW_TEXT_ID, "4222222222222"), PGW_FOUND_NUMBER);
 	assert_int_equal(text(&maestro12, PGW_TEXT_ID, "501800000009"), PGW_FOUND_NUMBER);
+}
+
+/* A part of it, where parts count; not what a masked number shows. */
+static void
+part_of_own_number(void **unused)
+{
+	static const char *const yes[] = {
+		OWN,
+		"453201511283036", /* all but one */
+		"532015112830366",
+		"ch-45320151128-x",
+		"01511283036",
+		"12830366 20 4532 0151 128",
+		"66303821151",
+		"\\064532015\\06112\\070",
+		"NDUzMjAxNTExMjg=",
+		"3435333230313531313238",
+	};
+	static const char *const no[] = {
+		"4532015112",       "453201******0366",      "4532 01xx xxxx 0366",
+		"45320151****0366", "0151128303 0151128303", "45320151129",
+	};
+	static const PgwSought parts = {.card_number = OWN, .parts = true, .last4 = "0366"},
+						   maestro12 = {.card_number = "5018 0000-0009", .parts = true},
+						   other = {.card_number = "50123456789", .parts = true};
+
+	(void) unused;
+	EACH(yes)
+	{
+		if (text(&parts, PGW_TEXT_ID, yes[i]) != PGW_FOUND_NUMBER)
+			fail_msg("not found: %s", yes[i]);
+		if (i > 0 && text(&own, PGW_TEXT_ID, yes[i]) != PGW_FOUND_NOTHING)
+			fail_msg("found where only the whole counts: %s", yes[i]);
+	}
+	EACH(no)
+	{
+		if (text(&parts, PGW_TEXT_ID, no[i]) != PGW_FOUND_NOTHING)
+			fail_msg("found: %s", no[i]);
+	}
+	assert_int_equal(text(&maestro12, PGW_TEXT_ID, "01800000009"), PGW_FOUND_NUMBER);
+	/* too short for a card number */
+	assert_int_equal(text(&other, PGW_TEXT_ID, "50123456789"), PGW_FOUND_NOTHING);
 }
 
 /* In every script that has digits. */
@@ -485,9 +530,11 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(look_alikes),   cmocka_unit_test(own_number), cmocka_unit_test(all_digits),
-		cmocka_unit_test(security_code), cmocka_unit_test(words),      cmocka_unit_test(last_four),
-		cmocka_unit_test(json_texts),    cmocka_unit_test(uuids_pass),
+		cmocka_unit_test(look_alikes),        cmocka_unit_test(own_number),
+		cmocka_unit_test(part_of_own_number), cmocka_unit_test(all_digits),
+		cmocka_unit_test(security_code),      cmocka_unit_test(words),
+		cmocka_unit_test(last_four),          cmocka_unit_test(json_texts),
+		cmocka_unit_test(uuids_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,8 +102,9 @@ typedef enum PgwMutant
 	FOREIGN_PATH,
 	/* card numbers in stored fields are found only as they stand, in no encoding */
 	CARD_DISGUISE,
-	ECHO,     /* what a bank repeats of the card or the key is kept */
-	DRAINING, /* a draining worker sends new charges */
+	CARD_PART, /* of what a bank repeats only a whole card number counts */
+	ECHO,      /* what a bank repeats of the card or the key is kept */
+	DRAINING,  /* a draining worker sends new charges */
 	/* libcurl and OpenSSL take what the server's environment says */
 	ENVIRONMENT,
 	REMAINS, /* what the server has of a card is given back as it is */

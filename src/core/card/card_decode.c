@@ -106,6 +106,22 @@ backslash(const char *text, size_t len, int32_t *cp)
 	return (unsigned char) text[1] < 0x80 ? 2 : 0;
 }
 
+/* A byte, as C and shells write it; JSON does not. */
+static size_t
+byte_in_octal(const char *text, size_t len, int32_t *cp)
+{
+	if (len < 4 || text[0] != '\\' || text[1] < '0' || text[1] > '3')
+		return 0;
+	*cp = 0;
+	for (size_t i = 1; i < 4; i++)
+	{
+		if (text[i] < '0' || text[i] > '7')
+			return 0;
+		*cp = *cp * 8 + (text[i] - '0');
+	}
+	return 4;
+}
+
 static size_t
 byte_in_hex(const char *text, size_t len, int32_t *cp)
 {
@@ -163,14 +179,14 @@ decode(const char *text, size_t len, bool backslashes_only, char *out, bool *fou
 	while (pos < len)
 	{
 		int32_t cp = 0;
-		size_t escape = backslash(text + pos, len - pos, &cp);
-		bool byte = false;
+		size_t escape = backslashes_only ? 0 : byte_in_octal(text + pos, len - pos, &cp);
+		bool byte;
 
 		if (escape == 0 && !backslashes_only)
-		{
 			escape = byte_in_hex(text + pos, len - pos, &cp);
-			byte = escape > 0;
-		}
+		byte = escape > 0;
+		if (escape == 0)
+			escape = backslash(text + pos, len - pos, &cp);
 		if (escape == 0 && !backslashes_only)
 			escape = entity(text + pos, len - pos, &cp);
 		if (escape == 0)

@@ -4,8 +4,8 @@
  * A text is looked at as it stands, and again with each layer of encoding taken off: escapes
  * (percent, backslash, entities), base64, hexadecimal; layers may lie on one another, up to
  * MAX_LAYERS.  In each view:
- *     - this call's own number: all digits of the text in a row, of any script, whatever stands
- *       between them; forwards and backwards;
+ *     - this call's own number, or a part of it, where parts count: all digits of the text in a
+ *       row, of any script, whatever stands between them; forwards and backwards;
  *     - a number like a card's (a stranger's): groups of digits with little between them, see
  *       card_begins_at();
  *     - this call's CVV: alone, or beside a word for it;
@@ -31,6 +31,7 @@
 #define MAX_LAYERS 3
 #define MAX_GAP 3 /* characters between two groups of one number: " - " */
 #define MIN_OWN_DIGITS 12
+#define MIN_PART 11 /* a masked number has its first six and last four digits: ten */
 #define MIN_LOOK_ALIKE 14
 #define MIN_WORD 6
 #define MIN_TEXT 6         /* of what was decoded: the shortest word */
@@ -262,12 +263,24 @@ has_look_alike(const PgwSought *sought, const char *norm, size_t len)
 
 /* ---- this call's number ---- */
 
+static bool
+holds_part(const char *digits, size_t n, const char *number, size_t len, size_t part)
+{
+	for (size_t from = 0; from + part <= len && n >= part; from++)
+	{
+		if (memmem(digits, n, number + from, part) != NULL)
+			return true;
+	}
+	return false;
+}
+
 bool
 pgw_card_own_in_digits(const PgwSought *sought, const char *digits, size_t n)
 {
 	char own[20];
 	char reversed[20];
 	size_t len = 0;
+	size_t part;
 	bool found = false;
 
 	if (sought == NULL || sought->card_number == NULL)
@@ -285,8 +298,9 @@ pgw_card_own_in_digits(const PgwSought *sought, const char *digits, size_t n)
 	}
 	for (size_t i = 0; i < len; i++)
 		reversed[i] = own[len - 1 - i];
-	if (len >= MIN_OWN_DIGITS && len <= n)
-		found = memmem(digits, n, own, len) != NULL || memmem(digits, n, reversed, len) != NULL;
+	part = sought->parts && !PGW_MUTATED(CARD_PART) ? MIN_PART : len;
+	if (len >= MIN_OWN_DIGITS)
+		found = holds_part(digits, n, own, len, part) || holds_part(digits, n, reversed, len, part);
 	explicit_bzero(own, sizeof(own));
 	explicit_bzero(reversed, sizeof(reversed));
 	return found;
@@ -294,10 +308,12 @@ pgw_card_own_in_digits(const PgwSought *sought, const char *digits, size_t n)
 
 /* ---- one view, and the views beneath it ---- */
 
+/* What is shorter than a card number is looked for, too. */
 static bool
-words_sought(const PgwSought *sought)
+short_sought(const PgwSought *sought)
 {
-	return sought != NULL && (sought->words[0] != NULL || sought->words[1] != NULL);
+	return sought != NULL &&
+		   (sought->words[0] != NULL || sought->words[1] != NULL || sought->parts);
 }
 
 static PgwFound scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len,
@@ -309,7 +325,7 @@ scan_plain(const PgwSought *sought, PgwTextKind kind, const char *text, size_t l
 {
 	size_t n;
 
-	if (s->digits >= MIN_OWN_DIGITS && sought != NULL && sought->card_number != NULL)
+	if (s->digits >= MIN_PART && sought != NULL && sought->card_number != NULL)
 	{
 		n = pgw_card_digits(text, len, copy);
 		if (pgw_card_own_in_digits(sought, copy, n))
@@ -341,7 +357,7 @@ static PgwFound
 scan_decoded(const PgwSought *sought, const char *bytes, size_t len, int layers)
 {
 	PgwFound found = PGW_FOUND_NOTHING;
-	size_t min = words_sought(sought) ? MIN_TEXT : MIN_OWN_DIGITS;
+	size_t min = short_sought(sought) ? MIN_TEXT : MIN_OWN_DIGITS;
 	size_t text_len;
 
 	for (size_t pos = 0;
@@ -391,7 +407,7 @@ scan_base64(const PgwSought *sought, const char *text, size_t len, int layers, c
 		while (end < len && (pgw_is_base64(text[end]) ||
 							 (end > pos && (text[end] == '\r' || text[end] == '\n'))))
 			end++;
-		possible = words_sought(sought) ? end - pos >= MIN_ENCODED_WORD
+		possible = short_sought(sought) ? end - pos >= MIN_ENCODED_WORD
 										: may_be_base64(text + pos, end - pos);
 		for (size_t skip = 0; possible && skip < 4; skip++)
 		{
@@ -420,10 +436,10 @@ scan_layers(const PgwSought *sought, PgwTextKind kind, const char *text, size_t 
 			found = scan(sought, kind, copy, n, layers - 1);
 	}
 	if (found == PGW_FOUND_NOTHING &&
-		s->longest_word >= (words_sought(sought) ? MIN_ENCODED_WORD : MIN_BASE64))
+		s->longest_word >= (short_sought(sought) ? MIN_ENCODED_WORD : MIN_BASE64))
 		found = scan_base64(sought, text, len, layers - 1, copy);
 	for (size_t skip = 0; skip < 2 && found == PGW_FOUND_NOTHING &&
-						  (s->threes >= MIN_OWN_DIGITS || words_sought(sought));
+						  (s->threes >= MIN_OWN_DIGITS || short_sought(sought));
 		 skip++)
 		found = scan_decoded(sought, copy, pgw_decode_hex(text, len, skip, copy), 0);
 	return found;
@@ -438,7 +454,7 @@ scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, in
 
 	survey(text, len, &s);
 	if (s.digits < MIN_OWN_DIGITS && s.longest_word < MIN_BASE64 && !s.escapes &&
-		!words_sought(sought) && pgw_card_cvv_of(sought) == NULL)
+		!short_sought(sought) && pgw_card_cvv_of(sought) == NULL)
 		return PGW_FOUND_NOTHING;
 	if (pgw_scratch_take(&scratch, len) == NULL)
 		return PGW_FOUND_NO_MEMORY;

@@ -20,6 +20,8 @@ typedef struct PgwSought
 {
 	/* of this call; blanks and hyphens between its digits are skipped */
 	const char *card_number;
+	/* eleven of its digits in a row count as the whole: more than may be shown beside a last4 */
+	bool parts;
 	const char *card_cvv;
 	/*
 	 * found in any case and punctuation: the holder, the bank's key; fewer than six letters and
