@@ -73,6 +73,7 @@ ECHO:289_bank_echoes:reasons
 CARD_PART:289_bank_echoes:approvals
 QUOTA:254_quotas:merchant
 CLOCK_BACK:281_clock_back:running
+CLOCK_BACK_ROW:282_clock_back_adopted:adopted
 CARD_LITERAL:285_card_literals:in the statement
 LITERAL_BUDGET:285_card_literals:far away
 LOGGED_LITERAL:285_card_literals:beside a bound number

@@ -8,6 +8,10 @@
  * becomes older than it is: a "not found" counts no sooner, and a bank's key is not held for
  * younger than before.
  *
+ * The worker looks for such rows when it has noticed that the clock was set back.  Whoever locks
+ * one of them before the look comes to it moves its times first: to write it makes its updated_at
+ * one of this clock, and then nothing shows any more that the other times are not.
+ *
  * Owns nothing.  Locks: the rows, without waiting for any; one that somebody holds is left for the
  * next time.
  */
@@ -19,6 +23,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "core/base/mutant.h"
 #include "database/table_locks.h"
 #include "store/clock_set_back.h"
 
@@ -34,6 +39,33 @@
 	" UNION ALL (SELECT t.transaction_id" AHEAD \
 	"NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at > $1 LIMIT $3)"
 #define BACK(column) column " = " column " - (t.updated_at - $1)"
+
+static void
+take_back(TimestampTz *then, int64 distance)
+{
+	if (*then != 0)
+		*then -= distance;
+}
+
+/* The same times as in the statement below. */
+void
+pgw_store_take_back_times_of(PgwAttempt *attempt, TimestampTz now)
+{
+	int64 distance = attempt->updated_at - now;
+
+	if (attempt->updated_at <= TimestampTzPlusMilliseconds(now, PGW_CLOCK_NOTICED_MS) ||
+		PGW_MUTATED(CLOCK_BACK_ROW))
+		return;
+	take_back(&attempt->next_step_at, distance);
+	take_back(&attempt->bank_key_used_at, distance);
+	take_back(&attempt->bank_asked_at, distance);
+	take_back(&attempt->refund_key_used_at, distance);
+	take_back(&attempt->refund_asked_at, distance);
+	take_back(&attempt->capture_key_used_at, distance);
+	take_back(&attempt->abandoned_at, distance);
+	take_back(&attempt->put_off_since, distance);
+	attempt->updated_at = now;
+}
 
 uint64
 pgw_store_take_back_times(TimestampTz now, int most)

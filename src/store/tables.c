@@ -13,6 +13,7 @@
 
 #include "database/find_row.h"
 #include "database/row.h"
+#include "store/clock_set_back.h"
 #include "store/events_internal.h"
 #include "store/table_rows_internal.h"
 #include "store/tables.h"
@@ -105,7 +106,10 @@ lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy
 bool
 pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *out, bool *busy)
 {
-	return lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy);
+	if (!lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy))
+		return false;
+	pgw_store_take_back_times_of(out, GetCurrentTimestamp());
+	return true;
 }
 
 bool

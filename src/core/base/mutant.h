@@ -97,6 +97,7 @@ typedef enum PgwMutant
 	PUT_OFF_DEADLINE, /* what cannot be asked of a bank is put off for ever */
 	BANK_SHARE,       /* one bank may hold all connections and all waiting slots */
 	CLOCK_BACK,       /* a clock that was set back is not noticed */
+	CLOCK_BACK_ROW,   /* a row of the former clock is written before it is noticed */
 	QUOTA,            /* any number of payments may wait */
 	/* what others have put onto pgw's tables runs with the caller's search_path */
 	FOREIGN_PATH,
