@@ -187,8 +187,11 @@ pgw_calls_send(bool flush)
 	Assert(!IsTransactionState());
 	/*
 	 * A termination ends a wait for the synchronous standby, and the commit is then only local:
-	 * leave before anything is sent that the next primary might not know of.
+	 * leave before anything is sent that the next primary might not know of.  So does the death of
+	 * the postmaster, of which that wait tells by ProcDiePending alone.
 	 */
+	if (ProcDiePending)
+		InterruptPending = true;
 	CHECK_FOR_INTERRUPTS();
 	if (dlist_is_empty(&ready))
 		return;

@@ -89,7 +89,13 @@ sub part_sync
 	{
 		for my $s (PgwSession::wait_any(1, @clients)) { $take->($s); $next->($s) }
 	}
-	my $in_flight = $primary->safe_psql('postgres', "SELECT count(*) FROM pgw.payment_transactions WHERE status = 'Created'");
+	my $in_flight = 0;
+	wait_until(
+		sub {
+			$in_flight = $primary->safe_psql('postgres', "SELECT count(*) FROM pgw.payment_transactions WHERE status = 'Created'") and return 1;
+			for my $s (PgwSession::wait_any(0.01, @clients)) { $take->($s); $next->($s) }
+			return 0;
+		}, 60);
 	$primary->stop('immediate');
 	$take->($_) for @clients;
 	cmp_ok(scalar keys %told, '>=', 20, 'synchronous: ' . keys(%told) . ' payments told as captured');

@@ -33,6 +33,29 @@ is($caller->wait, 'captured', 'the standby is given up: the call is paid') or di
 $writer->wait;
 is(scalar @{ bank_ledger($bank)->{charges} }, 1, 'once');
 ok(wait_until(sub { wait_rest($node, $bank, seconds => 1) }, 30), 'all is at rest');
+
+# The postmaster dies: the server ends the wait, but what stands on this machine alone is not sent.
+sub setting
+{
+	my ($name, $value) = @_;
+	$node->safe_psql('postgres', "ALTER SYSTEM SET $name = '$value'");
+	$node->reload;
+	return wait_until(sub { query("SHOW $name") eq $value }, 30);
+}
+setting('pgw.worker_mode', 'paused');
+ok(wait_until(sub { query("SELECT details->>'state' FROM pgw.health() WHERE check_name = 'worker'") eq 'paused' }, 30), 'the worker pauses');
+is(query('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'orphan')), 'pending', 'a payment is submitted');
+setting('synchronous_standby_names', 'nobody');
+setting('pgw.worker_mode', 'on');
+ok(wait_until(sub { query("SELECT count(*) $worker") == 1 }, 30), 'the worker waits with another intent');
+my $pid = query("SELECT pid $worker");
+$node->kill9;
+ok(wait_until(sub { !kill 0, $pid }, 30), 'without a postmaster it ends');
+is(scalar @{ bank_ledger($bank)->{charges} }, 1, 'and has not asked the bank');
+$node->start;
+setting('synchronous_standby_names', '');
+ok(wait_until(sub { query("SELECT status FROM pgw.payments WHERE client_request_id = 'orphan'") eq 'captured' }, 60), 'after a restart, without the standby, it is paid');
+is(scalar @{ bank_ledger($bank)->{charges} }, 2, 'once');
 is_sound($node, $bank, 'sound');
 $node->stop('fast');
 done_testing();
