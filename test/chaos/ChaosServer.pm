@@ -267,6 +267,7 @@ sub failover
 	my ($self) = @_;
 	my ($worker) = $self->stop_worker;
 	kill 'KILL', $self->{postmaster}, children($self->{postmaster});
+	$self->record('failover', 1);    # now: the new primary's worker may find what it left before this function ends
 	kill 'CONT', $worker if $worker;
 	$self->reap;
 	my $standby = delete $self->{standby};
@@ -423,15 +424,14 @@ sub strike
 	elsif ($what eq 'failover')
 	{
 		$self->failover;
-		$self->record($what, 1);
 	}
 	elsif ($what eq 'clock_back')
 	{
 		# PostgreSQL's own timeouts that are under way would last as much longer, so the server is down while the clock is set back
 		$self->stop('immediate');
 		$self->set_clock(0);
-		$self->start;
 		$self->record($what, 0);
+		$self->start;
 	}
 	else
 	{
