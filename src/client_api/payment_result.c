@@ -233,21 +233,6 @@ pgw_result_from_attempt(const PgwAttempt *attempt, PgwPayment *p)
 	p->reference = attempt->reference;
 	p->created_at = attempt->created_at;
 	p->updated_at = attempt->updated_at;
-	switch (attempt->status)
-	{
-		case PGW_FAILED:
-			p->status =
-				pgw_error_is_decline(attempt->error_code) ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
-			break;
-		case PGW_REFUNDING:
-		case PGW_REFUNDED:
-			p->status = PGW_PAY_FAILED;
-			break;
-		case PGW_REQUIRES_MANUAL_REVIEW:
-			p->status = PGW_PAY_IN_REVIEW;
-			break;
-		default:
-			p->status = PGW_PAY_PENDING; /* no payments row that names it is visible yet */
-			break;
-	}
+	if (!pgw_record_status(p, attempt))
+		p->status = PGW_PAY_PENDING; /* no payments row that names it is visible yet */
 }

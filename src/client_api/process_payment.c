@@ -152,34 +152,11 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 	require_own(pay, attempt);
 	Assert(attempt->kind == PGW_KIND_PAYMENT && !attempt->submitted);
 
-	switch (attempt->status)
-	{
-		case PGW_BANK_APPROVED:
-			save_approved(pay, attempt);
-			break;
-
-		case PGW_FAILED:
-			p->status =
-				pgw_error_is_decline(attempt->error_code) ? PGW_PAY_DECLINED : PGW_PAY_FAILED;
-			break;
-
-		case PGW_REFUNDING:
-		case PGW_REFUNDED:
-			/*
-			 * Approved, but not what was asked for: it is being given back, and this row names no
-			 * attempt.
-			 */
-			p->status = PGW_PAY_FAILED;
-			break;
-
-		case PGW_REQUIRES_MANUAL_REVIEW:
-			p->status = PGW_PAY_IN_REVIEW;
-			break;
-
-		default:
-			/* not known: the row stays pending, the worker writes the rest */
-			return PGW_AUDIENCE_WAIT_ENDED;
-	}
+	if (attempt->status == PGW_BANK_APPROVED)
+		save_approved(pay, attempt);
+	else if (!pgw_record_status(p, attempt))
+		/* not known: the row stays pending, the worker writes the rest */
+		return PGW_AUDIENCE_WAIT_ENDED;
 	pgw_record_bank_fields(p, attempt);
 	pgw_store_update_payment(p);
 	return PGW_AUDIENCE_FIRST_CALL;

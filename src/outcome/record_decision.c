@@ -161,14 +161,14 @@ pgw_record_bank_fields(PgwPayment *p, const PgwAttempt *attempt)
 	p->card_brand = attempt->card_brand;
 }
 
-static void
-write_payment(PgwPayment *p, const PgwAttempt *attempt, const PgwDecision *d)
+/* false: it stays what it is. */
+static bool
+change_status(PgwPayment *p, PgwPaymentChange change)
 {
-	Assert(memcmp(&p->payment_id, &attempt->payment_id, sizeof(pg_uuid_t)) == 0);
-	switch (d->payment)
+	switch (change)
 	{
 		case PGW_PAYMENT_UNCHANGED:
-			return;
+			return false;
 		case PGW_PAYMENT_BECOMES_AUTHORIZED:
 			p->status = PGW_PAY_AUTHORIZED;
 			break;
@@ -185,6 +185,21 @@ write_payment(PgwPayment *p, const PgwAttempt *attempt, const PgwDecision *d)
 			p->status = PGW_PAY_IN_REVIEW;
 			break;
 	}
+	return true;
+}
+
+bool
+pgw_record_status(PgwPayment *p, const PgwAttempt *attempt)
+{
+	return change_status(p, pgw_charge_payment_of_state(attempt->status, attempt->error_code));
+}
+
+static void
+write_payment(PgwPayment *p, const PgwAttempt *attempt, const PgwDecision *d)
+{
+	Assert(memcmp(&p->payment_id, &attempt->payment_id, sizeof(pg_uuid_t)) == 0);
+	if (!change_status(p, d->payment))
+		return;
 	p->authorized_amount = d->authorized_amount;
 	p->captured_amount = d->captured_amount;
 	p->reserved_amount = d->reserved_amount;

@@ -28,6 +28,12 @@ extern void pgw_record_error(PgwAttempt *attempt, const PgwErrorInfo *e);
 /* What a payments row shows of the charge, as the attempt that it names has it. */
 extern void pgw_record_bank_fields(PgwPayment *p, const PgwAttempt *attempt);
 
+/*
+ * p->status as it follows from the attempt's state, in memory only.  false: that says nothing of it
+ * (open, approved, or saved), and it is unchanged.
+ */
+extern bool pgw_record_status(PgwPayment *p, const PgwAttempt *attempt);
+
 typedef enum PgwRecordResult
 {
 	PGW_RECORD_NOTHING_LEFT = 0, /* nothing (left) to do for this attempt */
