@@ -118,7 +118,7 @@ is_before_trigger(const Trigger *trigger, CmdType event)
 
 	return TRIGGER_FOR_ROW(type) && TRIGGER_FOR_BEFORE(type) &&
 		   (event == CMD_INSERT ? TRIGGER_FOR_INSERT(type) : TRIGGER_FOR_UPDATE(type)) &&
-		   is_foreign(trigger->tgfoid, NULL);
+		   get_func_namespace(trigger->tgfoid) != get_namespace_oid("pgw", true);
 }
 
 HeapTuple
@@ -158,12 +158,15 @@ pgw_foreign_triggers_end(const ResultRelInfo *rri, CmdType event, HeapTuple want
 	Relation rel = rri->ri_RelationDesc;
 	TupleDesc desc = RelationGetDescr(rel);
 
+	/* whoever's trigger it was: one of the server's own can do that, too */
 	if (!kept)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("a trigger has left out a row of pgw.%s", RelationGetRelationName(rel)),
 				 errdetail("BEFORE triggers: %s.", before_triggers(rri, event)),
 				 errhint("A trigger on pgw's tables must return NEW. See docs/ddl.md.")));
+	if (wanted == NULL)
+		return;
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);

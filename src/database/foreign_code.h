@@ -22,10 +22,10 @@ extern void pgw_foreign_end(int nest_level);
 
 
 /*
- * What a BEFORE trigger of others makes of a row: begin() before it can run, end() with what
- * begin() returned (NULL: there is no such trigger, and nothing to be looked at) when it has. ours:
- * pgw's own columns, by attnum - 1.  kept: the row is written.  ERROR when one of them has another
- * value than pgw wrote, or when the row was suppressed.
+ * What a BEFORE trigger makes of a row: begin() before it can run, end() with what begin() returned
+ * when it has; NULL: there is none but pgw's own, and no column has to be compared.  ours: pgw's
+ * own columns, by attnum - 1.  kept: the row is written.  ERROR when one of them has another value
+ * than pgw wrote, or when the row was left out.
  */
 extern HeapTuple pgw_foreign_triggers_begin(const ResultRelInfo *rri, CmdType event,
 											TupleTableSlot *slot);

@@ -335,9 +335,8 @@ pgw_row_insert(PgwRel *r)
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	AfterTriggerBeginQuery();
 	ExecSimpleRelationInsert(r->rri, r->estate, r->slot);
-	if (wanted != NULL)
-		pgw_foreign_triggers_end(r->rri, CMD_INSERT, wanted, r->slot, r->ours,
-								 ItemPointerIsValid(&r->slot->tts_tid));
+	pgw_foreign_triggers_end(r->rri, CMD_INSERT, wanted, r->slot, r->ours,
+							 ItemPointerIsValid(&r->slot->tts_tid));
 	AfterTriggerEndQuery(r->estate);
 	pgw_foreign_end(guard);
 	CommandCounterIncrement();
@@ -400,9 +399,7 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 		bool kept = ExecBRInsertTriggers(r->estate, r->rri, r->slot);
 
 		/* Before the row is there: with another key it would conflict where no look finds it. */
-		if (wanted != NULL)
-			pgw_foreign_triggers_end(r->rri, CMD_INSERT, wanted, r->slot, r->ours, kept);
-		Assert(kept);
+		pgw_foreign_triggers_end(r->rri, CMD_INSERT, wanted, r->slot, r->ours, kept);
 	}
 	r->slot->tts_tableOid = RelationGetRelid(r->rel);
 	if (r->rel->rd_att->constr != NULL)
@@ -444,9 +441,8 @@ pgw_row_update(PgwRel *r)
 	pgw_eval_plan_qual_init(&epq, r->estate);
 	AfterTriggerBeginQuery();
 	ExecSimpleRelationUpdate(r->rri, r->estate, &epq, r->found, r->slot);
-	if (wanted != NULL)
-		pgw_foreign_triggers_end(r->rri, CMD_UPDATE, wanted, r->slot, r->ours,
-								 ItemPointerIsValid(&r->slot->tts_tid));
+	pgw_foreign_triggers_end(r->rri, CMD_UPDATE, wanted, r->slot, r->ours,
+							 ItemPointerIsValid(&r->slot->tts_tid));
 	AfterTriggerEndQuery(r->estate);
 	pgw_foreign_end(guard);
 	EvalPlanQualEnd(&epq);
