@@ -38,7 +38,25 @@
 	"(SELECT t.transaction_id" AHEAD "(t.taken_by_worker OR t.status <> 'Created') LIMIT $3)" \
 	" UNION ALL (SELECT t.transaction_id" AHEAD \
 	"NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at > $1 LIMIT $3)"
-#define BACK(column) column " = " column " - (t.updated_at - $1)"
+
+/* What counts from a time: of a row that is locked, and of those that the look finds. */
+#define TIMES(DO) \
+	DO(next_step_at) \
+	DO(bank_key_used_at) \
+	DO(bank_asked_at) \
+	DO(refund_key_used_at) \
+	DO(refund_asked_at) \
+	DO(capture_key_used_at) \
+	DO(abandoned_at) \
+	DO(put_off_since)
+#define TAKE_BACK(column) take_back(&attempt->column, distance);
+#define SET_BACK(column) #column " = " #column " - (t.updated_at - $1), "
+#define SET_TIMES TIMES(SET_BACK) "updated_at = $1"
+#define FOUND \
+	"(SELECT l.transaction_id FROM pgw.payment_transactions l WHERE l.transaction_id IN (" PAGE \
+	") AND l.updated_at > $2 FOR NO KEY UPDATE SKIP LOCKED)"
+#define STATEMENT \
+	"UPDATE pgw.payment_transactions t SET " SET_TIMES " WHERE t.transaction_id IN " FOUND
 
 static void
 take_back(TimestampTz *then, int64 distance)
@@ -47,7 +65,6 @@ take_back(TimestampTz *then, int64 distance)
 		*then -= distance;
 }
 
-/* The same times as in the statement below. */
 void
 pgw_store_take_back_times_of(PgwAttempt *attempt, TimestampTz now)
 {
@@ -56,14 +73,7 @@ pgw_store_take_back_times_of(PgwAttempt *attempt, TimestampTz now)
 	if (attempt->updated_at <= TimestampTzPlusMilliseconds(now, PGW_CLOCK_NOTICED_MS) ||
 		PGW_MUTATED(CLOCK_BACK_ROW))
 		return;
-	take_back(&attempt->next_step_at, distance);
-	take_back(&attempt->bank_key_used_at, distance);
-	take_back(&attempt->bank_asked_at, distance);
-	take_back(&attempt->refund_key_used_at, distance);
-	take_back(&attempt->refund_asked_at, distance);
-	take_back(&attempt->capture_key_used_at, distance);
-	take_back(&attempt->abandoned_at, distance);
-	take_back(&attempt->put_off_since, distance);
+	TIMES(TAKE_BACK)
 	attempt->updated_at = now;
 }
 
@@ -80,13 +90,7 @@ pgw_store_take_back_times(TimestampTz now, int most)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	if (SPI_execute_with_args(
-			"UPDATE pgw.payment_transactions t SET " BACK("next_step_at") ", " BACK("bank_key_used_at") ", " BACK("bank_asked_at") ", " BACK("refund_key_used_at") ", " BACK(
-				"refund_asked_at") ", " BACK("capture_key_used_at") ", " BACK("abandoned_at") ", " BACK("put_off_since") ", updated_at = $1"
-																														 " WHERE t.transaction_id IN (SELECT l.transaction_id FROM pgw.payment_transactions l"
-																														 " WHERE l.transaction_id IN (" PAGE
-																														 ") AND l.updated_at > $2 FOR NO KEY UPDATE SKIP LOCKED)",
-			3, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+	if (SPI_execute_with_args(STATEMENT, 3, types, args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "the times of attempts could not be taken back");
 	n = SPI_processed;
 	PopActiveSnapshot();
