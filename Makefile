@@ -6,7 +6,7 @@
 #   make chaos SEED=n PAYMENTS=n KILLS=n
 #                                payments while everything breaks; see docs/reliability.md
 #   make bench [OUT=file.json] [SVG=file.svg], make bench-short, make bench-extremes
-#                                pgw beside what the database can do; see docs/performance.md
+#                                pgw beside what the database can do, and beside an app server; see docs/performance.md
 #   make mutants [MUTANTS=names]
 #                                each safeguard taken away, and the test that notices
 #   make card-rates              how many ordinary ids are taken for card numbers; see docs/security.md
@@ -38,7 +38,7 @@ PG_CFLAGS += -Werror
 endif
 SHLIB_LINK = -lcurl -ljson-c
 
-EXTRA_CLEAN = build src/*.bc src/*/*.bc src/core/*/*.bc src/*/*.o src/core/*/*.o test/unit/build test/fuzz/build results output_iso log tmp_check regression.diffs regression.out
+EXTRA_CLEAN = build src/*.bc src/*/*.bc src/core/*/*.bc src/*/*.o src/core/*/*.o test/unit/build test/fuzz/build test/bench/peer/build results output_iso log tmp_check regression.diffs regression.out
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -70,7 +70,7 @@ endif
 .PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style check-static check-assertions check-sanitized format fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,25s/^# \{0,1\}//p' Makefile
+	@sed -n '3,23s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -96,7 +96,7 @@ check-sanitized:
 
 format:
 	@test/setup.sh
-	@clang-format -i $$(find src test/bank test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*')
+	@clang-format -i $$(find src test/bank test/bench test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*')
 
 check-assertions:
 	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev

@@ -153,14 +153,15 @@ run_chaos()
 	chaos_status=${PIPESTATUS[0]}
 }
 
-# pgw beside what the database can do; docs/performance.md.
+# pgw beside what the database can do, and beside an app server; docs/performance.md.
 harness() # bench or extremes, name=value...
 {
 	pgw_secrets
+	make -s -C test/bench/peer BUILD="$PGW_WORK/peer" PG_CONFIG="$PGW_PG_CONFIG" || { echo "not ok 1 - the peer's build"; return 1; }
 	PGW_CONF="$(pgw_server_conf)" perl -I test/bench "test/bench/$1.pl" "${@:2}"
 }
 
-# The harness works, and every payment of each contestant is Completed; times are not looked at.
+# The harness works, and every payment of each contestant has left all its rows; times are not looked at.
 test_bench()
 {
 	harness bench smoke=1 rounds=1 warmup=0 seconds=0 backlog=3000 >"$PGW_WORK/bench.log" 2>&1

@@ -51,7 +51,7 @@ sub panel
 # The rows of bench.pl; those with one payment per transaction, which concurrency is about.
 sub plot
 {
-	my @rows = grep { $_->{name} =~ /^(limit2|submit|process)$/ } @_;
+	my @rows = grep { $_->{name} =~ /^(limit2|peer|submit|process)$/ } @_;
 	return '' unless @rows;
 	my %names = map { label($_) => 1 } @rows;
 	my %color;

@@ -1,12 +1,15 @@
-# bench.pl - pgw beside what the database can do: contestants alternate in one run, medians and ratios at the end.
+# bench.pl - pgw beside what the database can do, and beside an app server: contestants alternate in one run, medians and ratios at the end.
 #
 #   make bench [ROUNDS=3] [WARMUP=8] [SECONDS_EACH=10] [ONLY=name,...] [BACKLOG=100000] [OUT=file.json] [SVG=file.svg]
 #
+# ONLY takes names, name@clients, and name@clients@ms with the bank's delay, which need not be in the list below.
 # beside: process, while so many submitted payments wait for another bank, which is slow.
 use strict;
 use warnings;
+use BenchContestants;
 use BenchPlot;
 use BenchRun;
+use BenchStage;
 use JSON::PP;
 use List::Util 'max';
 
@@ -15,19 +18,35 @@ my %p = %{ parameters({ rounds => 3, warmup => 8, seconds => 10, only => '', out
 
 # name, clients, the bank's delay.  What is compared with each other runs side by side: tables grow by hundreds of thousands of payments on the way.
 my @contestants = (
-	[ limit2 => 1, 0 ], [ limit2 => 8, 0 ], [ limit2 => 64, 0 ], [ limit100 => 8, 0 ],
-	[ submit => 64, 0 ], [ submit => 64, 50 ], [ submit => 8, 0 ], [ submit100 => 8, 0 ], [ process => 1, 0 ], [ process => 8, 0 ], [ process => 64, 0 ],
-	[ beside => 64, 0 ],
-	[ process => 256, 50 ], [ select => 16, 0 ], [ replay => 16, 0 ]);
+	[ limit2 => 1, 0 ], [ peer => 1, 0 ], [ process => 1, 0 ],
+	[ limit2 => 8, 0 ], [ peer => 8, 0 ], [ process => 8, 0 ], [ submit => 8, 0 ],
+	[ limit100 => 8, 0 ], [ peer100 => 8, 0 ], [ submit100 => 8, 0 ],
+	[ limit2 => 64, 0 ], [ peer => 64, 0 ], [ process => 64, 0 ], [ submit => 64, 0 ], [ beside => 64, 0 ],
+	[ peer => 64, 50 ], [ process => 64, 50 ], [ submit => 64, 50 ],
+	[ limit2 => 256, 0 ], [ peer => 256, 0 ], [ process => 256, 0 ],
+	[ peer => 256, 50 ], [ process => 256, 50 ],
+	[ select => 16, 0 ], [ replay => 16, 0 ]);
+
+# Those of the list that a word of ONLY names.
+sub named
+{
+	my ($name, $clients, $delay) = split /@/, $_[0];
+	my @named = grep { $_->[0] eq $name && (!defined $clients || $_->[1] == $clients) && (!defined $delay || $_->[2] == $delay) } @contestants;
+	return @named if @named;
+	return [ $name, $clients, $delay ] if defined $delay && contestant($name);
+	print "# $_[0] names nobody\n";
+	return;
+}
 if ($p{only})
 {
-	my %only = map { $_ => 1 } split /,/, $p{only};
-	@contestants = grep { $only{ $_->[0] } || $only{"$_->[0]\@$_->[1]"} } @contestants;
+	my %seen;
+	@contestants = grep { !$seen{"@$_"}++ } map { named($_) } split /,/, $p{only};
 }
 
 # ---------------------------------------------------------------- the run
 
 stage_up();
+lean_tables();
 sql("SELECT count(pgw.process_payment('known' || n, 1234, 'EUR', 'tok_ok')) FROM generate_series(1, 1000) n") if grep { $_->[0] =~ /^(replay|select)$/ } @contestants;
 sql('VACUUM ANALYZE');
 my %results;
@@ -39,27 +58,55 @@ for my $round (1 .. $p{rounds})
 		my $r = measure(@$c, $p{warmup}, $p{seconds});
 		backlog_down() if $c->[0] eq 'beside';
 		push @{ $results{"@$c"} }, $r;
-		printf "round %d  %-10s %4d clients, bank %2d ms: %8.0f/s  p50 %7.2f  p99 %8.2f ms  drain %4.1f s\n", $round, @$c, @$r{qw(throughput p50_ms p99_ms drain_s)};
+		printf "round %d  %-10s %4d clients, bank %2d ms: %8.0f/s  p50 %7.2f  p99 %8.2f ms  drain %4.1f s\n", $round, @$c, map { $_ // 0 } @$r{qw(throughput p50_ms p99_ms drain_s)};
 	}
 }
 
+# ---------------------------------------------------------------- the table
+
+# Throughput against another contestant of the same round: what the machine does at the moment weighs on both.
+sub ratio
+{
+	my ($c, $name, $clients, $delay) = @_;
+	my ($r, $other) = ($results{"@$c"}, $results{"$name $clients $delay"});
+	return $other ? median(map { $other->[$_]{throughput} > 0 ? $r->[$_]{throughput} / $other->[$_]{throughput} : undef } 0 .. $#$r) : undef;
+}
+
+my @numbers = qw(throughput p50_ms p95_ms p99_ms wal_bytes fpi_bytes wal_records leaf_inserts payments_updates payments_hot attempts_updates attempts_hot bytes flushes
+  cpu_worker cpu_bank cpu_all drain_s worker_kb);
 my @rows;
 for my $c (@contestants)
 {
+	my ($name, $clients, $delay) = @$c;
 	my @r = @{ $results{"@$c"} };
-	my %m = (name => $c->[0], concurrency => $c->[1] + 0, bank_ms => $c->[2] + 0);
-	for my $k (qw(throughput p50_ms p95_ms p99_ms wal_bytes flushes cpu_worker cpu_bank cpu_all drain_s worker_kb)) { $m{$k} = median(map { $_->{$k} } @r) }
-
-	# against the same round's baseline: what the machine does at the moment weighs on both
-	if ($results{'limit2 64 0'}) { $m{ratio_to_limit2} = median(map { $r[$_]{throughput} / $results{'limit2 64 0'}[$_]{throughput} } 0 .. $#r) }
-	# what a backlog at another bank costs: against the same payments of the same round without one
-	if ($c->[0] eq 'beside' && $results{'process 64 0'}) { $m{ratio_to_alone} = median(map { $r[$_]{throughput} / $results{'process 64 0'}[$_]{throughput} } 0 .. $#r) }
+	my %m = (name => $name, concurrency => $clients + 0, bank_ms => $delay + 0, payments => median(map { $_->{payments} } @r));
+	for my $k (@numbers) { $m{$k} = median(map { $_->{$k} } @r) }
+	if (contestant($name)->{letter})
+	{
+		$m{ratio_to_peer} = ratio($c, $name =~ /100$/ ? 'peer100' : 'peer', $clients, $delay);
+		$m{ratio_to_limit2} = ratio($c, 'limit2', $clients, 0);
+		$m{ratio_to_limit100} = ratio($c, 'limit100', $clients, 0) if $name =~ /100$/;
+	}
+	# what a backlog at another bank costs
+	$m{ratio_to_alone} = ratio($c, 'process', $clients, $delay) if $name eq 'beside';
 	push @rows, \%m;
 }
-print "\n| contestant | clients | bank | payments/s | to limit2@64 | p50 ms | p95 ms | p99 ms | WAL B | flushes | CPU: all | worker | bank |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
-printf "| %s | %d | %d ms | %.0f | %s | %.2f | %.2f | %.2f | %.0f | %.3f | %.2f | %.2f | %.2f |\n", @$_{qw(name concurrency bank_ms throughput)},
-  defined $_->{ratio_to_limit2} ? sprintf('%.2f', $_->{ratio_to_limit2}) : '-', @$_{qw(p50_ms p95_ms p99_ms wal_bytes flushes cpu_all cpu_worker cpu_bank)} for @rows;
-for (@rows) { printf "\nbeside %d submitted payments that wait for a slow bank: %.2f of the throughput without them\n", $p{backlog}, $_->{ratio_to_alone} if defined $_->{ratio_to_alone} }
+
+sub shown { my ($format, $value) = @_; return defined $value ? sprintf($format, $value) : '-' }
+
+my @columns = (
+	[ 'contestant', '%s', 'name' ], [ 'clients', '%d', 'concurrency' ], [ 'bank', '%d ms', 'bank_ms' ], [ 'payments/s', '%.0f', 'throughput' ],
+	[ 'to peer', '%.2f', 'ratio_to_peer' ], [ 'to limit2', '%.2f', 'ratio_to_limit2' ], [ 'p50 ms', '%.2f', 'p50_ms' ], [ 'p99 ms', '%.2f', 'p99_ms' ],
+	[ 'WAL B', '%.0f', 'wal_bytes' ], [ 'images B', '%.0f', 'fpi_bytes' ], [ 'leaf inserts', '%.1f', 'leaf_inserts' ],
+	[ 'updates of payments', '%.2f', 'payments_updates' ], [ 'HOT', '%.2f', 'payments_hot' ], [ 'of attempts', '%.2f', 'attempts_updates' ], [ 'HOT', '%.2f', 'attempts_hot' ],
+	[ 'stored B', '%.0f', 'bytes' ], [ 'flushes', '%.3f', 'flushes' ], [ 'CPU: all', '%.2f', 'cpu_all' ], [ 'worker', '%.2f', 'cpu_worker' ], [ 'bank', '%.2f', 'cpu_bank' ]);
+print "\n| " . join(' | ', map { $_->[0] } @columns) . " |\n" . '|---' x @columns . "|\n";
+for my $row (@rows) { print '| ' . join(' | ', map { shown($_->[1], $row->{ $_->[2] }) } @columns) . " |\n" }
+for (@rows)
+{
+	printf "\nbeside %d submitted payments that wait for a slow bank: %.2f of the throughput without them\n", $p{backlog}, $_->{ratio_to_alone} if defined $_->{ratio_to_alone};
+	printf "\n%s, %d clients: %.2f of limit100\n", @$_{qw(name concurrency ratio_to_limit100)} if defined $_->{ratio_to_limit100} && $_->{name} ne 'limit100';
+}
 printf "\nworker's peak memory: %.1f MB\n", max(map { $_->{worker_kb} } @rows) / 1024;
 my $wrong = sql(q(SELECT coalesce(string_agg(check_name || ' ' || n || ', e.g. ' || d, E'\n'), '0') FROM (SELECT check_name, count(*) AS n, min(details::text) AS d FROM pgw.check_consistency() GROUP BY 1) x));
 print "check_consistency: $wrong\n";
@@ -78,7 +125,12 @@ if ($p{svg})
 if ($p{smoke})
 {
 	my $n = 0;
-	for (@rows) { printf "%s %d - bench: %s, %d clients, bank %d ms: %.0f payments\n", $_->{throughput} > 0 ? 'ok' : 'not ok', ++$n, @$_{qw(name concurrency bank_ms throughput)} }
+	for (@rows) { printf "%s %d - bench: %s, %d clients, bank %d ms: %d payments\n", $_->{throughput} > 0 ? 'ok' : 'not ok', ++$n, @$_{qw(name concurrency bank_ms payments)} }
+	my $unnoticed = eval { measure('unfinished', 8, 0, 0, 0); 1 };
+	my $said = $@ =~ /^unfinished: 0 of (\d+) payments are sound, there should be \1$/;
+	printf "%s %d - bench: a contestant that does not finish its payments is noticed\n", !$unnoticed && $said ? 'ok' : 'not ok', ++$n;
+	my $counted = 5 == grep { ($_->{leaf_inserts} // 0) > 10 && ($_->{bytes} // 0) > 0 } grep { "@$_{qw(name concurrency bank_ms)}" =~ /^((limit2|peer|process|submit) 64|submit100 8) 0$/ } @rows;
+	printf "%s %d - bench: what payments write is counted\n", $counted ? 'ok' : 'not ok', ++$n;
 	printf "%s %d - bench: the records are sound\n", $wrong eq '0' ? 'ok' : 'not ok', ++$n;
 	print "1..$n\n";
 }

@@ -5,7 +5,9 @@
 # Prints what was measured beside what is wanted, and decides nothing: a noisy machine is no failure.  Only a payment that is lost is one.
 use strict;
 use warnings;
+use BenchCost;
 use BenchRun;
+use BenchStage;
 use List::Util 'max';
 use Time::HiRes qw(time usleep);
 
