@@ -7,6 +7,7 @@
 #                                payments while everything breaks; see docs/reliability.md
 #   make bench [OUT=file.json] [SVG=file.svg], make bench-short, make bench-extremes
 #                                pgw beside what the database can do, and beside an app server; see docs/performance.md
+#   make bench-node              the app server in C beside one in Node (needs node, and npm for its packages)
 #   make mutants [MUTANTS=names]
 #                                each safeguard taken away, and the test that notices
 #   make card-rates              how many ordinary ids are taken for card numbers; see docs/security.md
@@ -38,7 +39,7 @@ PG_CFLAGS += -Werror
 endif
 SHLIB_LINK = -lcurl -ljson-c
 
-EXTRA_CLEAN = build src/*.bc src/*/*.bc src/core/*/*.bc src/*/*.o src/core/*/*.o test/unit/build test/fuzz/build test/bench/peer/build results output_iso log tmp_check regression.diffs regression.out
+EXTRA_CLEAN = build src/*.bc src/*/*.bc src/core/*/*.bc src/*/*.o src/core/*/*.o test/unit/build test/fuzz/build test/bench/peer/build test/bench/node/node_modules results output_iso log tmp_check regression.diffs regression.out
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
@@ -67,10 +68,10 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes card-rates mutants check-style check-static check-assertions check-sanitized format fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants check-style check-static check-assertions check-sanitized format fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,23s/^# \{0,1\}//p' Makefile
+	@sed -n '3,24s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -96,7 +97,7 @@ check-sanitized:
 
 format:
 	@test/setup.sh
-	@clang-format -i $$(find src test/bank test/bench test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*')
+	@clang-format -i $$(find src test/bank test/bench test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*' -not -path '*/node_modules/*')
 
 check-assertions:
 	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
@@ -122,6 +123,14 @@ bench-extremes:
 
 bench-short:
 	@$(MAKE) -s bench ROUNDS=1 WARMUP=2 SECONDS_EACH=4 BACKLOG=20000
+
+# for the record: no part of make test, and what it installs stays in test/bench/node/node_modules
+BESIDE_NODE = peer@1@0,node@1@0,peer@8@0,node@8@0,peer@64@0,node@64@0,peer@256@0,node@256@0,peer@256@50,node@256@50
+bench-node:
+	@test/setup.sh
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "bench-node needs node and npm." >&2; exit 1; }
+	@cd test/bench/node && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
+	@$(MAKE) -s bench ONLY='$(or $(ONLY),$(BESIDE_NODE))'
 
 bank:
 	$(MAKE) -C test/bank

@@ -7,6 +7,7 @@
 #
 #	limit2, limit100	one and a hundred payments per transaction, two transactions each (intent, result), by pgbench; no bank is called
 #	peer, peer100		an app server in C (peer/): the same, and the bank is called between the two
+#	node			an app server in Node (node/), where its packages are installed
 package BenchContestants;
 use strict;
 use warnings;
@@ -122,6 +123,7 @@ my %contestants = (
 		  . result_of_many("SELECT id, $bank_id AS bank_id, true AS authorized FROM unnest(:tids::bigint[]) id") . ";\n" },
 	peer => { letter => 'e', lean => 1, program => ['peer'], connections => 16, batch => 1, statements => \%one },
 	peer100 => { letter => 'e', lean => 1, per_call => 100, program => ['peer'], connections => 4, batch => 100, statements => \%many },
+	node => { letter => 'n', lean => 1, program => [ 'node', 'test/bench/node/app.mjs' ], connections => 16, batch => 1, statements => \%one },
 	submit => { letter => 's', script => $next . 'SELECT pgw.submit_payment(' . id_of('s') . ", 1234, 'EUR', 'tok_ok');\n" },
 	submit100 => { letter => 's', per_call => 100,
 		script => $next . 'SELECT count(pgw.submit_payment(' . id_of('s') . " || '-' || n, 1234, 'EUR', 'tok_ok')) FROM generate_series(1, 100) n;\n" },
