@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(pgw_node pgw_setup bank_start bank_stop bank_ledger bank_control bank_log wait_until pay_sql events
+our @EXPORT = qw(pgw_node pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until pay_sql events
   reconcile is_reconciled wait_rest is_sound wait_worker psql_start
   debug_arm debug_wait debug_release debug_flag debug_clear crash flush_wal part scan status_of charges_of kept_charges refunds_of
   spelt $CARD $SPELT $SUCCESS_FLOW $DECLINE_FLOW $ROLLBACK_FLOW $ADOPTED_FLOW);
@@ -81,6 +81,19 @@ sub wait_worker
 	return $node->poll_query_until('postgres',
 		"SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'pgw worker' AND datname = '$db'");
 }
+
+# Settings at run time; they are what a session that begins afterwards reads.  undef: what the configuration file says.
+sub change_settings
+{
+	my ($node, %value) = @_;
+	my $before = $node->safe_psql('postgres', 'SELECT pg_conf_load_time()');
+	$node->safe_psql('postgres', 'ALTER SYSTEM ' . (defined $value{$_} ? "SET $_ = '$value{$_}'" : "RESET $_")) for sort keys %value;
+	$node->reload;
+	$node->poll_query_until('postgres', "SELECT pg_conf_load_time() > '$before'") or die 'the settings were not read';
+}
+
+# Move pgw's clock by so many seconds, on a node made with debug => 1.
+sub move_clock { my ($node, $seconds) = @_; change_settings($node, 'pgw.debug_clock_offset' => $seconds) }
 
 # A bank simulator on a free port: { pid, port, url }.
 sub bank_start
