@@ -47,7 +47,7 @@ CA_CHANGE:221_keys_and_certificates:withdrawn authority
 REMAINS:295_memory:endings
 UNREADABLE_BANK:243_unreadable_bank:authorization
 ENVIRONMENT:296_tls:environment
-BANK_VERSION:220_bank_versions:address
+BANK_VERSION:220_bank_changed_under_way:address
 REFERENCE_ECHO:200_answers:ignored reference
 CAPTURED_SHOWN:214_shown:a charge that is not captured as it was asked for
 PART_SHOWN:214_shown:a capture of which a part is shown

@@ -2,20 +2,13 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwLedgers;
 use PgwTest;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = pgw_node('rolled_back', conf => "fsync = off\npgw.retry_base_delay = '100ms'\n");
-my ($first, $second) = (bank_start(), bank_start('--seed', 2));
-pgw_setup($node, $first);
-
-sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub version { return sql("SELECT bank_version FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
-sub finished { my ($id) = @_; return $node->poll_query_until('postgres', "SELECT status = 'Completed' FROM pgw.payment_transactions WHERE client_request_id = '$id'") }
-
-sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('second', 'json', '$second->{url}', 'bank', 500)");
-sql(q{
+my $ledgers = PgwLedgers->new('rolled_back');
+$ledgers->add_bank('second', base_url => $ledgers->{new}{url});
+$ledgers->sql(q{
 	CREATE SEQUENCE public.intents;
 	CREATE FUNCTION public.first_fails() RETURNS trigger LANGUAGE plpgsql AS $$
 	BEGIN
@@ -24,14 +17,14 @@ sql(q{
 	END $$;
 	CREATE TRIGGER zz_first_fails AFTER INSERT ON pgw.transaction_events FOR EACH ROW EXECUTE FUNCTION public.first_fails();
 });
-is(sql('SELECT count(*) FROM pgw.bank_versions'), 0, 'nothing was sent yet');
-sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'one'));
-ok(finished('one'), 'the intent is written at the second try');
-is(sql("SELECT last_value FROM public.intents"), 2, 'after the first one had failed');
-is(sql('SELECT count(*) FROM pgw.bank_versions v JOIN pgw.payment_transactions t ON v.version = t.bank_version AND v.bank = t.bank'), 1, 'the version that it names is there');
-sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'two', bank => 'second'));
-ok(finished('two'), 'another bank');
-isnt(version('two'), version('one'), 'has a number of its own');
-is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'consistent');
-$node->stop('fast');
+is($ledgers->sql('SELECT count(*) FROM pgw.bank_versions'), 0, 'nothing was sent yet');
+$ledgers->sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'one'));
+ok($ledgers->completes('one'), 'the intent is written at the second try');
+is($ledgers->sql("SELECT last_value FROM public.intents"), 2, 'after the first one had failed');
+is($ledgers->sql('SELECT count(*) FROM pgw.bank_versions v JOIN pgw.payment_transactions t ON v.version = t.bank_version AND v.bank = t.bank'), 1, 'the version that it names is there');
+$ledgers->sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'two', bank => 'second'));
+ok($ledgers->completes('two'), 'another bank');
+isnt($ledgers->version_of('two'), $ledgers->version_of('one'), 'has a number of its own');
+is($ledgers->sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'consistent');
+$ledgers->{node}->stop('fast');
 done_testing();
