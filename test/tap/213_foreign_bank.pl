@@ -2,59 +2,46 @@
 use strict;
 use warnings;
 use lib 'test/lib';
-use IO::Socket::INET;
-use JSON::PP;
+use JSON::PP ();
+use PgwScriptedBank;
 use PgwTest;
-use PgwSession;
 use Test::More;
 
-# One request after the other, each on its own connection. The token tells what is odd about a charge:
+# The token tells what is odd about a charge:
 # belied: its first refund is answered with the charge as it was, and not done.  yen: refunds are made in another currency.
 # gone: the answer is lost, and somebody gives the money back before the same key comes again.
-sub serve
+my (@charges, %keys);
+
+sub sale
 {
-	my ($listener) = @_;
-	my (@charges, %keys);
-	while (my $c = $listener->accept)
-	{
-		my ($method, $path) = split ' ', <$c> // '';
-		my %h;
-		while (defined(my $line = <$c>)) { last unless $line =~ /^([^:]+):\s*(.*?)\r\n/; $h{ lc $1 } = $2 }
-		read $c, my $body, $h{'content-length'} // 0;
-		my %f = map { my ($k, $v) = split /=/; $k => $v } split /[&?]/, ($body // '') . "&$path";
-		my ($charge) = grep { $_->{ref} eq ($f{q} // '') || $_->{id} eq ($f{sale} // '') } @charges;
-		my ($status, $answer) = (200, undef);
-		if ($path eq '/books') { $answer = \@charges }
-		elsif ($path eq '/sale' && !$keys{ $f{ref} }++)
-		{
-			push @charges, $charge = { id => 1 + @charges, ref => $f{ref}, total => $f{sum} + 0, cur => 'EUR', taken => $f{sum} + 0, returned => 0, state => 'ok', tok => $f{tok}, asked => 0, sent => [] };
-			if ($f{tok} eq 'gone') { $charge->{returned} = $charge->{taken}; close $c; next }
-			$answer = $charge;
-		}
-		elsif ($path eq '/sale') { ($answer) = grep { $_->{ref} eq $f{ref} } @charges }
-		elsif ($path eq '/return' && $charge)
-		{
-			push @{ $charge->{sent} }, $f{ref};
-			if ($charge->{tok} eq 'belied' && !$charge->{asked}++) { $answer = $charge }
-			elsif ($charge->{returned} + $f{sum} > $charge->{taken}) { ($status, $answer) = (409, { state => 'no' }) }
-			else
-			{
-				$charge->{returned} += $f{sum};
-				$answer = { id => 1000 + $charge->{id}, ref => $f{ref}, state => 'ok', total => $f{sum} + 0, cur => $charge->{tok} eq 'yen' ? 'JPY' : 'EUR' };
-			}
-		}
-		else { $answer = $charge // { state => 'none' } }
-		my $text = encode_json($answer);
-		print $c "HTTP/1.1 $status X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
-		close $c;
-	}
+	my ($form) = @_;
+	my ($charge) = grep { $_->{ref} eq $form->{ref} } @charges;
+	return { document => $charge } if $keys{ $form->{ref} }++;
+	push @charges, $charge = { id => 1 + @charges, ref => $form->{ref}, total => $form->{sum} + 0, cur => 'EUR', taken => $form->{sum} + 0, returned => 0, state => 'ok', tok => $form->{tok}, asked => 0, sent => [] };
+	return { document => $charge } if $form->{tok} ne 'gone';
+	$charge->{returned} = $charge->{taken};
+	return;
 }
 
-my $listener = IO::Socket::INET->new(Listen => 20, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
-my $url = 'http://127.0.0.1:' . $listener->sockport;
-my $server = fork // die $!;
-if (!$server) { eval { serve($listener) }; require POSIX; POSIX::_exit(0) }
-END { my $status = $?; kill 'TERM', $server if $server; $? = $status }
+sub give_back
+{
+	my ($form, $charge) = @_;
+	push @{ $charge->{sent} }, $form->{ref};
+	return { document => $charge } if $charge->{tok} eq 'belied' && !$charge->{asked}++;
+	return { status => 409, document => { state => 'no' } } if $charge->{returned} + $form->{sum} > $charge->{taken};
+	$charge->{returned} += $form->{sum};
+	return { document => { id => 1000 + $charge->{id}, ref => $form->{ref}, state => 'ok', total => $form->{sum} + 0, cur => $charge->{tok} eq 'yen' ? 'JPY' : 'EUR' } };
+}
+
+my $bank = scripted_bank(sub {
+	my ($request) = @_;
+	my ($path, $form) = @$request{qw(path fields)};
+	my $charge = charge_asked_for(\@charges, $form);
+	return { document => \@charges } if $path eq '/books';
+	return sale($form) if $path eq '/sale';
+	return give_back($form, $charge) if $path eq '/return' && $charge;
+	return { document => $charge // { state => 'none' } };
+});
 
 my $node = pgw_node('foreign', debug => 1, conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '500ms'\n");
 pgw_setup($node);
@@ -63,26 +50,23 @@ my @rules = (
 	{ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' },
 	{ status => 409, when => { '/state' => 'no' }, outcome => 'declined' });
 my %fields = (reference => '/ref', bank_reference => '/id', amount => '/total', currency => '/cur', captured => '/taken', refunded => '/returned');
-sub post { my ($path, %body) = @_; return { method => 'POST', path => $path, encoding => 'form', body => { %body, ref => '{{transaction_ref}}' }, answer => { rules => \@rules, fields => \%fields } } }
+my %answer = (rules => \@rules, fields => \%fields);
 my %definition = (
 	v => 1,
 	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, idempotency => { lifetime_seconds => 86400, header => 'X-Key' }, lookup_consistent_after_seconds => 0 },
 	operations => {
-		charge => post('/sale', sum => '{{amount}}', tok => '{{token}}'),
-		refund => post('/return', sale => '{{bank_reference}}', sum => '{{amount}}'),
+		charge => form_request('/sale', \%answer, sum => '{{amount}}', tok => '{{token}}'),
+		refund => form_request('/return', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
 		lookup_charge => { method => 'GET', path => '/find?q={{original_ref}}', answer => { rules => [ $rules[0], { status => 200, when => { '/state' => 'none' }, outcome => 'not_found' } ], fields => \%fields } } });
 my %blind = (%definition, capabilities => { %{ $definition{capabilities} }, lookup_consistent_after_seconds => undef }, operations => { %{ $definition{operations} } });
 delete $blind{operations}{lookup_charge};
-for ([ foreign => \%definition ], [ blind => \%blind ])
-{
-	my ($name, $text) = ($_->[0], encode_json($_->[1]));
-	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('$name', \$json\$$text\$json\$);
-		INSERT INTO pgw.banks (name, connector, base_url, account) VALUES ('$name', '$name', '$url', 'one')");
-}
+add_dialect($node, $bank, foreign => \%definition, account => 'one');
+add_dialect($node, $bank, blind => \%blind, account => 'one');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, bank => 'foreign', timeout => '20s', %a) }
-sub books { my ($tok) = @_; return join ',', map { "$_->{taken} $_->{returned}" } grep { $_->{tok} eq $tok } @{ PgwTest::http_json('GET', "$url/books") } }
+# What the bank has taken and returned for each charge with a token.
+sub books { my ($token) = @_; return join ',', map { "$_->{taken} $_->{returned}" } grep { $_->{tok} eq $token } bank_books($bank) }
 
 part($node, 'answers that belie themselves', sub {
 	sql('BEGIN; ' . pay('back', amount => 3333, token => 'belied') . '; ROLLBACK');

@@ -2,84 +2,98 @@
 use strict;
 use warnings;
 use lib 'test/lib';
-use IO::Socket::INET;
-use JSON::PP;
+use JSON::PP ();
+use PgwScriptedBank;
 use PgwTest;
 use Test::More;
 
-# One request after the other, each on its own connection. The token tells what is odd about a charge:
+# The token tells what is odd about a charge:
 # lost: its first answer is lost.  none, part, all, more: so much is taken.  odd: what was taken cannot be read in its first answer.
 # no: done, and answered with a refusal (noproc: "not processed") that shows it.  nameless: no answer names its id; its cancellation does nothing
 # the first time (never: whenever), or gives a part back (some), and says yes.
 # liar: its refund is done once for each request, and refused.
 # mute: so much of it (sale, capture, return) is never answered.  patient: its answers say nothing, and ask to come back in an hour.
 # twice: its refund gives back more than was asked for, and the answer is lost.  slow: a refund is pending for a while.
-sub serve
+my (@charges, %refunds);
+my %taken = (none => 0, part => 2000, more => 6000);
+
+sub sale
 {
-	my ($listener) = @_;
-	my (@charges, %refunds);
-	while (my $c = $listener->accept)
-	{
-		my ($method, $path) = split ' ', <$c> // '';
-		my %h;
-		while (defined(my $line = <$c>)) { last unless $line =~ /^([^:]+):\s*(.*?)\r\n/; $h{ lc $1 } = $2 }
-		read $c, my $body, $h{'content-length'} // 0;
-		my %f = map { my ($k, $v) = split /=/; $k => $v } split /[&?]/, ($body // '') . "&$path";
-		my ($charge) = grep { $_->{ref} eq ($f{q} // '') || $_->{id} eq ($f{sale} // '') } @charges;
-		my $answer;
-		my $later = $path eq '/sale' && $f{tok} =~ /patient/;
-		if ($path eq '/sale' && $f{tok} =~ /mute-sale/ || $charge && $path =~ /^.(capture|return)$/ && $charge->{tok} =~ /mute-$1/) { close $c; next }
-		if ($later) { $answer = { state => 'later' } }
-		elsif ($path eq '/books') { $answer = \@charges }
-		elsif ($path eq '/sale')
-		{
-			my $t = $f{tok};
-			my %taken = (none => 0, part => 2000, more => 6000);
-			my ($how) = grep { $t =~ /$_/ } keys %taken;
-			push @charges, $charge = { id => 1 + @charges, ref => $f{ref}, total => $f{sum} + 0, cur => 'EUR', taken => defined $how ? $taken{$how} : $f{kind} eq 'sale' ? $f{sum} + 0 : 0,
-				returned => 0, void => JSON::PP::false, state => 'ok', tok => $t };
-			if ($t =~ /lost/) { close $c; next }
-			$answer = $t =~ /^noproc/ ? { %$charge, state => 'noproc' } : $t =~ /^no-/ ? { %$charge, state => 'no' } : $t =~ /nameless/ ? { %$charge, id => undef } : $t =~ /odd/ ? { %$charge, taken => 'much' } : $charge;
-		}
-		elsif ($path eq '/capture' && $charge)
-		{
-			$charge->{taken} = $charge->{tok} =~ /half/ ? $f{sum} / 2 : $f{sum} + 0;
-			if ($charge->{tok} =~ /half/) { close $c; next }
-			$answer = $charge;
-		}
-		elsif ($path eq '/cancel' && $charge)
-		{
-			my $first = !$charge->{cancels}++;
-			if ($charge->{tok} =~ /some/ && $first) { $charge->{returned} = 300 }
-			elsif (!$first && $charge->{tok} !~ /never/) { $charge->{returned} = $charge->{taken} }
-			$answer = { %$charge, id => undef };
-		}
-		elsif ($path eq '/void' && $charge) { $charge->{void} = JSON::PP::true; $answer = $charge }
-		elsif ($path eq '/return' && $charge)
-		{
-			if ($charge->{tok} =~ /twice/) { $charge->{returned} += $f{sum} + 500; close $c; next }
-			$refunds{ $f{ref} } //= { id => 1000 + $charge->{id}, ref => $f{ref}, state => 'wait', looks => 0, charge => $charge, sum => $f{sum} };
-			if ($charge->{tok} !~ /slow/) { $charge->{returned} += $f{sum}; $refunds{ $f{ref} }{state} = 'ok' }
-			$answer = { %{ $refunds{ $f{ref} } }, charge => undef };
-			$answer->{state} = 'no' if $charge->{tok} =~ /liar/;
-		}
-		elsif ($path =~ m{^/findr}) {
-			my $r = $refunds{ $f{r} };
-			if ($r && $r->{state} eq 'wait' && ++$r->{looks} >= 6) { $r->{state} = 'ok'; $r->{charge}{returned} += $r->{sum} }
-			$answer = $r ? { %$r, charge => undef } : { state => 'none' };
-		}
-		else { $answer = !$charge ? { state => 'none' } : $charge->{tok} =~ /nameless/ ? { %$charge, id => undef } : $charge }
-		my $text = encode_json($answer);
-		print $c "HTTP/1.1 200 X\r\nContent-Type: application/json\r\nConnection: close\r\n" . ($later ? "Retry-After: 3600\r\n" : '') . "Content-Length: " . length($text) . "\r\n\r\n$text";
-		close $c;
-	}
+	my ($form) = @_;
+	my $token = $form->{tok};
+	my ($how) = grep { $token =~ /$_/ } keys %taken;
+	my $charge = { id => 1 + @charges, ref => $form->{ref}, total => $form->{sum} + 0, cur => 'EUR', taken => defined $how ? $taken{$how} : $form->{kind} eq 'sale' ? $form->{sum} + 0 : 0,
+		returned => 0, void => JSON::PP::false, state => 'ok', tok => $token };
+	push @charges, $charge;
+	return if $token =~ /lost/;
+	return { %$charge, state => 'noproc' } if $token =~ /^noproc/;
+	return { %$charge, state => 'no' } if $token =~ /^no-/;
+	return { %$charge, id => undef } if $token =~ /nameless/;
+	return { %$charge, taken => 'much' } if $token =~ /odd/;
+	return $charge;
 }
 
-my $listener = IO::Socket::INET->new(Listen => 20, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
-my $url = 'http://127.0.0.1:' . $listener->sockport;
-my $server = fork // die $!;
-if (!$server) { eval { serve($listener) }; require POSIX; POSIX::_exit(0) }
-END { my $status = $?; kill 'TERM', $server if $server; $? = $status }
+sub capture
+{
+	my ($form, $charge) = @_;
+	my $half = $charge->{tok} =~ /half/;
+	$charge->{taken} = $half ? $form->{sum} / 2 : $form->{sum} + 0;
+	return $half ? undef : $charge;
+}
+
+sub cancel
+{
+	my ($form, $charge) = @_;
+	my $first = !$charge->{cancels}++;
+	if ($charge->{tok} =~ /some/ && $first) { $charge->{returned} = 300 }
+	elsif (!$first && $charge->{tok} !~ /never/) { $charge->{returned} = $charge->{taken} }
+	return { %$charge, id => undef };
+}
+
+sub void
+{
+	my ($form, $charge) = @_;
+	$charge->{void} = JSON::PP::true;
+	return $charge;
+}
+
+sub give_back
+{
+	my ($form, $charge) = @_;
+	if ($charge->{tok} =~ /twice/) { $charge->{returned} += $form->{sum} + 500; return }
+	my $refund = $refunds{ $form->{ref} } //= { id => 1000 + $charge->{id}, ref => $form->{ref}, state => 'wait', looks => 0, charge => $charge, sum => $form->{sum} };
+	if ($charge->{tok} !~ /slow/) { $charge->{returned} += $form->{sum}; $refund->{state} = 'ok' }
+	return { %$refund, charge => undef, state => $charge->{tok} =~ /liar/ ? 'no' : $refund->{state} };
+}
+
+sub find_refund
+{
+	my ($form) = @_;
+	my $refund = $refunds{ $form->{r} } or return { state => 'none' };
+	if ($refund->{state} eq 'wait' && ++$refund->{looks} >= 6) { $refund->{state} = 'ok'; $refund->{charge}{returned} += $refund->{sum} }
+	return { %$refund, charge => undef };
+}
+
+sub find_charge
+{
+	my ($charge) = @_;
+	return !$charge ? { state => 'none' } : $charge->{tok} =~ /nameless/ ? { %$charge, id => undef } : $charge;
+}
+
+my %changes = ('/capture' => \&capture, '/cancel' => \&cancel, '/void' => \&void, '/return' => \&give_back);
+my $bank = scripted_bank(sub {
+	my ($request) = @_;
+	my ($path, $form) = @$request{qw(path fields)};
+	my $charge = charge_asked_for(\@charges, $form);
+	return if $path eq '/sale' && $form->{tok} =~ /mute-sale/ || $charge && $path =~ /^.(capture|return)$/ && $charge->{tok} =~ /mute-$1/;
+	return { document => { state => 'later' }, headers => ['Retry-After: 3600'] } if $path eq '/sale' && $form->{tok} =~ /patient/;
+	my $document = $path eq '/books' ? \@charges
+	  : $path eq '/sale' ? sale($form)
+	  : $changes{$path} && $charge ? $changes{$path}->($form, $charge)
+	  : $path =~ m{^/findr} ? find_refund($form)
+	  : find_charge($charge);
+	return $document && { document => $document };
+});
 
 my $node = pgw_node('shown', debug => 1, conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\n"
 	  . "pgw.breaker_failures = 10000\npgw.retry_budget = 100\n"); # what is put off meanwhile has an end of its own (212_put_off.pl)
@@ -88,40 +102,38 @@ pgw_setup($node);
 my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'wait' }, outcome => 'pending' },
 	{ status => 200, when => { '/state' => 'none' }, outcome => 'not_found' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' }, { status => 200, when => { '/state' => 'noproc' }, outcome => 'not_processed' });
 my %fields = (reference => '/ref', bank_reference => '/id', amount => '/total', currency => '/cur', captured => '/taken', refunded => '/returned', voided => '/void');
-sub post { my ($path, %body) = @_; return { method => 'POST', path => $path, encoding => 'form', body => { %body, ref => '{{transaction_ref}}' }, answer => { rules => [ @rules[0, 1, 3, 4] ], fields => \%fields } } }
+my %answer = (rules => [ @rules[0, 1, 3, 4] ], fields => \%fields);
 my %definition = (
 	v => 1,
 	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, partial_capture => JSON::PP::true, lookup_consistent_after_seconds => 0 },
 	operations => {
-		charge => post('/sale', kind => 'sale', sum => '{{amount}}', tok => '{{token}}'),
-		authorize => post('/sale', kind => 'hold', sum => '{{amount}}', tok => '{{token}}'),
-		capture => post('/capture', sale => '{{bank_reference}}', sum => '{{amount}}'),
-		void => post('/void', sale => '{{bank_reference}}'),
-		refund => post('/return', sale => '{{bank_reference}}', sum => '{{amount}}'),
+		charge => form_request('/sale', \%answer, kind => 'sale', sum => '{{amount}}', tok => '{{token}}'),
+		authorize => form_request('/sale', \%answer, kind => 'hold', sum => '{{amount}}', tok => '{{token}}'),
+		capture => form_request('/capture', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
+		void => form_request('/void', \%answer, sale => '{{bank_reference}}'),
+		refund => form_request('/return', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
 		lookup_charge => { method => 'GET', path => '/find?q={{original_ref}}', answer => { rules => \@rules, fields => \%fields } },
 		lookup_refund => { method => 'GET', path => '/findr?r={{transaction_ref}}', answer => { rules => \@rules, fields => { reference => '/ref' } } } });
 my %by_charge = (%definition, operations => { %{ $definition{operations} } });
 delete $by_charge{operations}{lookup_refund};
-my %cancels = (%by_charge, operations => { %{ $by_charge{operations} }, cancel => { %{ post('/cancel', q => '{{original_ref}}') } } });
+my %cancels = (%by_charge, operations => { %{ $by_charge{operations} }, cancel => form_request('/cancel', \%answer, q => '{{original_ref}}') });
 my %blind = (%definition, capabilities => { %{ $definition{capabilities} }, lookup_consistent_after_seconds => undef }, operations => { %{ $cancels{operations} } });
 delete $blind{operations}{lookup_charge};
 my %keyed = (%blind, capabilities => { %{ $blind{capabilities} }, idempotency => { header => 'X-Key', lifetime_seconds => 86400 } }, operations => { %{ $blind{operations} } });
 delete $keyed{operations}{cancel};
 my %by_refund = (%definition, operations => { %{ $definition{operations} } });
 delete $by_refund{operations}{lookup_charge};
-for ([ foreign => \%definition ], [ by_refund => \%by_refund ], [ by_charge => \%by_charge ], [ cancels => \%cancels ], [ blind => \%blind ], [ keyed => \%keyed ])
-{
-	my ($name, $text) = ($_->[0], encode_json($_->[1]));
-	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('$name', \$json\$$text\$json\$);
-		INSERT INTO pgw.banks (name, connector, base_url, account) VALUES ('$name', '$name', '$url', 'one')");
-}
+my %dialect = (foreign => \%definition, by_refund => \%by_refund, by_charge => \%by_charge, cancels => \%cancels, blind => \%blind, keyed => \%keyed);
+add_dialect($node, $bank, $_ => $dialect{$_}, account => 'one') for sort keys %dialect;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return "SELECT status, captured_amount FROM " . pay_sql('process_payment', client_request_id => $id, bank => 'foreign', amount => 5000, token => $id, timeout => '60s', %a) }
-sub books { my ($tok) = @_; return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') } grep { $_->{tok} eq $tok } @{ PgwTest::http_json('GET', "$url/books") } }
+# What the bank has taken and returned for each charge with a token, and whether it is voided.
+sub books { my ($token) = @_; return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') } grep { $_->{tok} eq $token } bank_books($bank) }
 sub rests { my ($id, $status) = @_; return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id)) }
 
-sub data
+# What the bank showed, and what was asked for, by the event of that type.
+sub amounts_of_event
 {
 	my ($id, $type) = @_;
 	return sql("SELECT string_agg(k || '=' || (event_data->>k), ' ' ORDER BY k) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id),
@@ -129,13 +141,6 @@ sub data
 		WHERE client_request_id = '$id' AND event_type = '$type' AND event_data ? k");
 }
 sub count_events { my ($id, $type) = @_; return sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = '$id' AND event_type = '$type'") }
-sub deadline
-{
-	my ($value) = @_;
-	sql("ALTER SYSTEM SET pgw.unknown_deadline = '$value'");
-	sql('SELECT pg_reload_conf()');
-	$node->poll_query_until('postgres', "SELECT current_setting('pgw.unknown_deadline') = '$value'") or die "still not $value";
-}
 sub alerts { my ($id) = @_; return sql("SELECT count(*) FROM pgw.alert_state a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'") }
 
 part($node, 'a charge that is not captured as it was asked for', sub {
@@ -143,23 +148,23 @@ part($node, 'a charge that is not captured as it was asked for', sub {
 	{
 		my ($id, $books, $captured) = @$case;
 		is(sql(pay($id)), 'failed|0', "$id: no payment");
-		ok(rests($id, 'Refunded'), 'what the bank holds is given back');
+		ok(comes_to($id, 'Refunded'), 'what the bank holds is given back');
 		is(books($id), $books, 'all of it, and no more');
-		is(data($id, 'BankOutcomeUnacceptable'), "asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=$captured bank_currency=EUR bank_refunded=0", 'the event has both sides');
+		is(amounts_of_event($id, 'BankOutcomeUnacceptable'), "asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=$captured bank_currency=EUR bank_refunded=0", 'the event has both sides');
 	}
 	is(sql(pay('lost-all')), 'captured|5000', 'all of it is shown: captured');
 	is(sql(pay('odd')), 'captured|5000', 'what cannot be read is looked up');
 	is(count_events('odd', 'BankOutcomeUnknown'), 1, 'first');
 	is(sql(pay('hold', capture => 'manual')), 'authorized|0', 'an authorization of which nothing is taken is one');
 	is(sql(pay('hold-lost-part', capture => 'manual')), 'failed|0', 'one of which a part is taken is none');
-	ok(rests('hold-lost-part', 'Refunded'), 'given back');
+	ok(comes_to('hold-lost-part', 'Refunded'), 'given back');
 });
 
 part($node, 'a capture of which a part is shown', sub {
 	is(sql(pay('half', capture => 'manual')), 'authorized|0', 'authorized');
 	sql("SELECT FROM pgw.find_payment('half') f, pgw.capture_payment(f.payment_id, 'half-c') r");
-	ok(rests('half-c', 'RequiresManualReview'), 'a person');
-	is(data('half-c', 'ManualReviewRequired'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=2500 bank_currency=EUR bank_refunded=0', 'who has both amounts');
+	ok(comes_to('half-c', 'RequiresManualReview'), 'a person');
+	is(amounts_of_event('half-c', 'ManualReviewRequired'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=2500 bank_currency=EUR bank_refunded=0', 'who has both amounts');
 	is(books('half'), '2500 0 open', 'not captured once more');
 	is(sql("SELECT status, captured_amount FROM pgw.payments WHERE client_request_id = 'half'"), 'authorized|0', 'no amount is recorded that the bank does not show');
 });
@@ -176,30 +181,30 @@ part($node, 'a cancellation that undid nothing', sub {
 	for my $id ('nameless-all', 'nameless-some')
 	{
 		is(sql(pay($id, bank => 'cancels')), 'failed|0', "$id: nobody can say which charge it is");
-		ok(rests($id, 'Refunded'), 'cancelled by our reference');
+		ok(comes_to($id, 'Refunded'), 'cancelled by our reference');
 		is(books($id), '5000 5000 open', 'until the bank shows it');
 	}
 	is(sql(pay('nameless-blind', bank => 'blind')), 'failed|0', 'without a look-up');
-	ok(rests('nameless-blind', 'Refunded'), 'it is cancelled once more, too');
+	ok(comes_to('nameless-blind', 'Refunded'), 'it is cancelled once more, too');
 	is(books('nameless-blind'), '5000 5000 open', 'until it is done');
-	deadline('4s');
+	change_settings($node, 'pgw.unknown_deadline' => '4s');
 	is(sql(pay('nameless-never', bank => 'cancels')), 'failed|0', 'one that never does it');
-	ok(rests('nameless-never', 'RequiresManualReview'), 'goes to a person');
-	deadline('1d');
+	ok(comes_to('nameless-never', 'RequiresManualReview'), 'goes to a person');
+	change_settings($node, 'pgw.unknown_deadline' => '1d');
 });
 
 part($node, 'a give-back that is refused and done', sub {
 	for my $bank ('foreign', 'by_refund')
 	{
 		sql('BEGIN; ' . pay("liar-$bank", bank => $bank) . '; ROLLBACK');
-		ok(rests("liar-$bank", 'Refunded'), "$bank: given back");
+		ok(comes_to("liar-$bank", 'Refunded'), "$bank: given back");
 		is(count_events("liar-$bank", 'RefundFailed'), 1, 'refused, it said');
 		is(books("liar-$bank"), '5000 5000 open', 'and looked up: once');
 	}
 });
 
 part($node, 'the end of a doubt', sub {
-	deadline('4s');
+	change_settings($node, 'pgw.unknown_deadline' => '4s');
 	is(sql(pay($_, bank => 'keyed', timeout => '500ms')), 'pending|0', "$_: a bank that has only its keys") for 'mute-sale', 'patient';
 	is(sql(pay('mute-return', bank => 'keyed')), 'captured|5000', 'a payment');
 	sql("SELECT FROM pgw.find_payment('mute-return') f, pgw.refund_payment(f.payment_id, 'mute-return-r', 1000) r");
@@ -208,33 +213,33 @@ part($node, 'the end of a doubt', sub {
 	is(sql(pay('mute-capture-2', bank => 'keyed', capture => 'on_commit')), 'authorized|0', 'and one that is captured after the commit');
 	for my $id ('mute-sale', 'patient', 'mute-return-r', 'mute-capture-c', 'mute-capture-2')
 	{
-		ok(rests($id, 'RequiresManualReview'), "$id: a person, however often it has been asked");
+		ok(comes_to($id, 'RequiresManualReview'), "$id: a person, however often it has been asked");
 		is(sql("SELECT event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
 			WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired'"), 'deadline', 'because the time is over');
 	}
-	deadline('1d');
+	change_settings($node, 'pgw.unknown_deadline' => '1d');
 });
 
 part($node, 'more given back than was asked for', sub {
 	sql('BEGIN; ' . pay('twice', bank => 'by_charge') . '; ROLLBACK');
-	ok(rests('twice', 'Refunded'), 'given back');
-	is(data('twice', 'RefundCompleted'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=5500', 'the event has both amounts');
+	ok(comes_to('twice', 'Refunded'), 'given back');
+	is(amounts_of_event('twice', 'RefundCompleted'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=5500', 'the event has both amounts');
 	ok(wait_until(sub { alerts('twice') == 1 }, 60), 'and people are told');
 	is(sql(pay('twice-2', bank => 'by_charge', token => 'twice-2')), 'captured|5000', 'a payment');
 	sql("SELECT FROM pgw.find_payment('twice-2') f, pgw.refund_payment(f.payment_id, 'twice-r', 1000) r");
-	ok(rests('twice-r', 'Completed'), 'a refund that was asked for');
-	is(data('twice-r', 'BankProcessingCompleted'), 'asked_amount=1000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=1500', 'the same');
+	ok(comes_to('twice-r', 'Completed'), 'a refund that was asked for');
+	is(amounts_of_event('twice-r', 'BankProcessingCompleted'), 'asked_amount=1000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=1500', 'the same');
 	ok(wait_until(sub { alerts('twice-r') == 1 }, 60), 'people are told');
 	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'bank_shows_more'"), 2, 'of nothing else');
 });
 
 part($node, 'a refund that the bank takes its time for', sub {
 	sql('BEGIN; ' . pay('slow') . '; ROLLBACK');
-	ok(rests('slow', 'Refunded'), 'given back in the end');
+	ok(comes_to('slow', 'Refunded'), 'given back in the end');
 	is(count_events('slow', 'RefundPending'), 1, 'pending is written once');
 	is(sql(pay('slow-2', token => 'slow-2')), 'captured|5000', 'a payment');
 	sql("SELECT FROM pgw.find_payment('slow-2') f, pgw.refund_payment(f.payment_id, 'slow-r', 1000) r");
-	ok(rests('slow-r', 'Completed'), 'a refund that was asked for');
+	ok(comes_to('slow-r', 'Completed'), 'a refund that was asked for');
 	is(count_events('slow-r', 'BankProcessingPending'), 1, 'the same');
 	is(count_events('slow-r', 'BankStatusChecked'), 0, 'without an event for each look');
 });

@@ -4,9 +4,9 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use File::Find;
-use IO::Socket::INET;
 use JSON::PP;
 use MIME::Base64;
+use PgwScriptedBank;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -47,54 +47,62 @@ my %oddity = (
 	refund => { refund => { state => 'no', code => "no refund for $grouped, key $key" } },
 );
 
-sub serve
+my @charges;
+
+# The charge that is asked for, which a first request makes.
+sub charge_of_request
 {
-	my ($listener) = @_;
-	my @charges;
-	while (my $c = $listener->accept)
-	{
-		my ($method, $path) = split ' ', <$c> // '';
-		my %h;
-		while (defined(my $line = <$c>)) { last unless $line =~ /^([^:]+):\s*(.*?)\r\n/; $h{ lc $1 } = $2 }
-		read $c, my $body, $h{'content-length'} // 0;
-		my $f = length($body // '') ? decode_json($body) : {};
-		my $answer;
-		if ($path eq '/books') { $answer = \@charges }
-		else
-		{
-			my ($charge) = $path =~ m{^/find/(\w+)} ? grep { $_->{ref} eq $1 } @charges : $f->{of} ? grep { $_->{ref} eq $f->{of} } @charges : ();
-			if ($path eq '/charge') { ($charge) = grep { $_->{ref} eq $f->{ref} } @charges }
-			if ($path eq '/charge' && !$charge)
-			{
-				$charge = { n => 1 + @charges, ref => $f->{ref}, what => $f->{what}, total => $f->{sum}, returned => 0, saw => ($f->{card}{number} // '') eq $CARD && $h{authorization} eq "Bearer $key" ? 1 : 0,
-					state => ($oddity{ $f->{what} } // {})->{state} // 'ok' };
-				push @charges, $charge;
-				if (($oddity{ $f->{what} } // {})->{lost}) { close $c; next }
-			}
-			my $odd = $charge ? $oddity{ $charge->{what} } // {} : {};
-			my %plain = $charge ? (id => "id_$charge->{n}", ref => $charge->{ref}, state => $charge->{state}, total => $charge->{total}, returned => $charge->{returned}, captured => $charge->{state} eq 'ok' ? $charge->{total} : 0) : (state => 'none');
-			if ($path eq '/charge') { $answer = { %plain, auth => 'AUTH1', %$odd } }
-			elsif ($path =~ m{^/find}) { $answer = { %plain, %{ $odd->{lookup} // {} } } }
-			elsif ($path eq '/cancel') { $charge->{returned} = $charge->{total} if $charge; $answer = { state => 'ok' } }
-			elsif ($path =~ m{^/refund})
-			{
-				$answer = { ref => $f->{ref}, id => "re_$charge->{n}", state => 'ok', total => $f->{sum}, %{ $odd->{refund} // {} } };
-				$charge->{returned} += $f->{sum} if $answer->{state} eq 'ok';
-			}
-			$answer->{id} = sprintf $answer->{id}, $charge->{n} if $charge && defined $answer->{id} && $answer->{id} =~ /%s/;
-			$answer->{code} = $body if ($answer->{code} // '') eq 'REQUEST';
-		}
-		my $text = encode_json($answer);
-		print $c "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: " . length($text) . "\r\n\r\n$text";
-		close $c;
-	}
+	my ($request, $asked) = @_;
+	my $reference = $request->{path} =~ m{^/find/(\w+)} ? $1 : $request->{path} eq '/charge' ? $asked->{ref} : $asked->{of};
+	my ($charge) = grep { $_->{ref} eq ($reference // '') } @charges;
+	return $charge if $charge || $request->{path} ne '/charge';
+	my $key_shown = $request->{headers}{authorization} eq "Bearer $key";
+	push @charges, { n => 1 + @charges, ref => $asked->{ref}, what => $asked->{what}, total => $asked->{sum}, returned => 0, saw => ($asked->{card}{number} // '') eq $CARD && $key_shown ? 1 : 0,
+		state => ($oddity{ $asked->{what} } // {})->{state} // 'ok' };
+	return $charges[-1];
 }
 
-my $listener = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
-my $url = 'http://127.0.0.1:' . $listener->sockport;
-my $server = fork // die $!;
-if (!$server) { eval { serve($listener) }; require POSIX; POSIX::_exit(0) }
-END { my $status = $?; kill 'TERM', $server if $server; $? = $status }
+# What is true of a charge, before anything odd is put over it.
+sub shown_plainly
+{
+	my ($charge) = @_;
+	return (state => 'none') unless $charge;
+	return (id => "id_$charge->{n}", ref => $charge->{ref}, state => $charge->{state}, total => $charge->{total}, returned => $charge->{returned},
+		captured => $charge->{state} eq 'ok' ? $charge->{total} : 0);
+}
+
+sub give_back
+{
+	my ($charge, $asked, $odd) = @_;
+	my $answer = { ref => $asked->{ref}, id => "re_$charge->{n}", state => 'ok', total => $asked->{sum}, %{ $odd->{refund} // {} } };
+	$charge->{returned} += $asked->{sum} if $answer->{state} eq 'ok';
+	return $answer;
+}
+
+sub cancel
+{
+	my ($charge) = @_;
+	$charge->{returned} = $charge->{total} if $charge;
+	return { state => 'ok' };
+}
+
+my $bank = scripted_bank(sub {
+	my ($request) = @_;
+	my $path = $request->{path};
+	return { document => \@charges } if $path eq '/books';
+	my $asked = length($request->{body} // '') ? decode_json($request->{body}) : {};
+	my $known = @charges;
+	my $charge = charge_of_request($request, $asked);
+	my $odd = $charge ? $oddity{ $charge->{what} } // {} : {};
+	return if @charges > $known && $odd->{lost};
+	my $answer = $path eq '/charge' ? { shown_plainly($charge), auth => 'AUTH1', %$odd }
+	  : $path =~ m{^/find} ? { shown_plainly($charge), %{ $odd->{lookup} // {} } }
+	  : $path eq '/cancel' ? cancel($charge)
+	  : give_back($charge, $asked, $odd);
+	$answer->{id} = sprintf $answer->{id}, $charge->{n} if $charge && defined $answer->{id} && $answer->{id} =~ /%s/;
+	$answer->{code} = $request->{body} if ($answer->{code} // '') eq 'REQUEST';
+	return { document => $answer };
+});
 
 my $node = pgw_node('echoes', debug => 1, conf => "fsync = off\nwal_level = logical\nlog_min_messages = debug1\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '500ms'\n");
 my $secret = $node->basedir . '/secrets/echo';
@@ -119,9 +127,7 @@ for my $name ('echo', 'helpless')
 {
 	my %o = %operations;
 	delete $o{cancel} if $name eq 'helpless';
-	my $text = encode_json({ v => 1, capabilities => \%capabilities, headers => { Authorization => 'Bearer {{secret}}' }, operations => \%o });
-	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('$name', \$json\$$text\$json\$);
-		INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('$name', '$name', '$url', 'echo')");
+	add_dialect($node, $bank, $name => { v => 1, capabilities => \%capabilities, headers => { Authorization => 'Bearer {{secret}}' }, operations => \%o }, secret => 'echo');
 }
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -142,7 +148,7 @@ sub pay
 	diag($err) unless $err eq '' || $err =~ /^pgbench \(/;
 	return sql("SELECT coalesce(status::text, '') || ' ' || coalesce(bank_reference, '-') || ' ' || coalesce(authorization_code, '-') || ' ' || coalesce(error_code, '-') FROM pgw.find_payment('$what')");
 }
-sub books { my ($what) = @_; return join ',', map { "$_->{saw} $_->{returned}" } grep { $_->{what} eq $what } @{ PgwTest::http_json('GET', "$url/books") } }
+sub books { my ($what) = @_; return join ',', map { "$_->{saw} $_->{returned}" } grep { $_->{what} eq $what } bank_books($bank) }
 sub codes { my ($what) = @_; return sql("SELECT coalesce(string_agg(e.event_data->>'bank_code', ','), '-') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$what'") }
 sub settled { my ($what, $status) = @_; return wait_until(sub { status_of($node, $what) eq $status }, 60) || diag(status_of($node, $what), ' ', events($node, $what)) && 0 }
 
