@@ -7,18 +7,8 @@ pg_config=${PG_CONFIG:-pg_config}
 flags="-std=gnu11 -DUSE_ASSERT_CHECKING=1 -Isrc -I$("$pg_config" --includedir-server) $("$pg_config" --cppflags)"
 files=${FILES:-$(ls src/*.c src/*/*.c src/core/*/*.c)}
 export flags
-n=0 bad=0
-report() # name, findings
-{
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - static: $1"
-	else
-		bad=1
-		echo "not ok $n - static: $1"
-		echo "$2" | head -60 | sed 's/^/#   /'
-	fi
-}
+group=static shown=60
+. test/lib/report.sh
 # one file a process: clang-tidy 14 mistakes the va_lists of the second for uninitialized
 each() { echo "$files" | tr ' ' '\n' | xargs -P"${JOBS:-2}" -I{} sh -c "$1" 2>&1; }
 

@@ -4,22 +4,12 @@
 # needs no server, rooms that use one another one way only, and pages that name what is there.  Prints TAP.
 set -u
 cd "$(dirname "$0")/.." || exit 1
-n=0 bad=0
-report() # name, offending lines
-{
-	n=$((n + 1))
-	if [ -z "$2" ]; then
-		echo "ok $n - style: $1"
-	else
-		bad=1
-		echo "not ok $n - style: $1"
-		echo "$2" | head -20 | sed 's/^/#   /'
-	fi
-}
+group=style shown=20
+. test/lib/report.sh
 files=$(find src test/bank test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*' | sort)
 case $(clang-format --version 2>/dev/null) in
 *' 14.'*) report 'laid out as .clang-format says (make format)' "$(clang-format --dry-run -Werror $files 2>&1 | grep error:)" ;;
-*) n=$((n + 1)); echo "ok $n - style: laid out as .clang-format says # SKIP only clang-format 14 lays it out the same way" ;;
+*) skip 'laid out as .clang-format says' 'only clang-format 14 lays it out the same way' ;;
 esac
 report 'no trailing blanks' "$(grep -nE '[[:blank:]]+$' $files)"
 report 'no C++ comments' "$(grep -nE '(^|[^:"])//' $files | grep -vE '"[^"]*//|\* ')"
