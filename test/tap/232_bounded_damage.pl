@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwCallers;
 use PgwTest;
 use PgwSession;
 use PostgreSQL::Test::Utils;
@@ -15,29 +16,14 @@ pgw_setup($node, $bank);
 
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a) }
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
-sub setting { my ($name, $value) = @_; $node->safe_psql('postgres', "ALTER SYSTEM SET $name = '$value'"); $node->reload }
 sub captured { my ($like) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE '$like' AND status = 'captured'") }
-
-# So many callers whose requests are taken in one go.
-sub together
-{
-	my ($id, $n, $arm) = @_;
-	debug_arm($node, 'taken', 'stop');
-	my @s = (PgwSession->new($node)->send(pay("$id 0")));
-	debug_wait($node, 'taken');
-	push @s, map { PgwSession->new($node)->send(pay("$id $_")) } 1 .. $n;
-	$node->poll_query_until('postgres', "SELECT count(*) > $n FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND backend_type = 'client backend'") or die;
-	$arm->();
-	debug_release($node, 'taken');
-	return join ',', map { my $out = $_->wait(90); $_->state eq '00000' ? $out : $_->state } @s;
-}
 
 # ---------------------------------------------------------------- an ERROR after the commit
 
 for my $point ('intent_committed', 'result_committed')
 {
 	part($node, "error, $point", sub {
-		my $answers = together($point, 5, sub { debug_arm($node, $point, 'error 3') });
+		my $answers = join ',', taken_together($node, $point, 5, sub { debug_arm($node, $point, 'error 3') });
 		is($answers, join(',', ('captured') x 6), "error, $point: every caller has its answer");
 		debug_wait($node, $point);
 		is(captured("$point %"), 6, "error, $point: all paid");
@@ -47,7 +33,7 @@ for my $point ('intent_committed', 'result_committed')
 }
 
 part($node, 'error, adoption_committed', sub {
-	setting('pgw.compensation_delay', '1min');
+	change_settings($node, 'pgw.compensation_delay' => '1min');
 	$node->safe_psql('postgres', 'BEGIN; ' . pay('adopted') . '; ROLLBACK');
 	debug_arm($node, 'adoption_committed', 'error');
 	is($node->safe_psql('postgres', pay('adopted')), 'captured', 'error, adoption_committed: the caller has its answer');
@@ -61,7 +47,7 @@ part($node, 'error, adoption_committed', sub {
 	debug_arm($node, 'adoption_committed', 'error');
 	like($node->safe_psql('postgres', pay('waits', token => 'tok_slow_3000')), qr/^(pending|captured)$/, 'error, adoption_committed: a caller that was to wait has an answer, too');
 	debug_wait($node, 'adoption_committed');
-	setting('pgw.compensation_delay', '50ms');
+	change_settings($node, 'pgw.compensation_delay' => '50ms');
 	is_sound($node, $bank, 'error, adoption_committed: sound');
 	is(captured('waits'), 1, 'error, adoption_committed: paid in the end');
 });
@@ -85,7 +71,7 @@ part($node, 'error, compensation_committed', sub {
 # ---------------------------------------------------------------- an ERROR between the lists
 
 part($node, 'error, sending', sub {
-	my $answers = together('sending', 5, sub { debug_arm($node, 'sending', 'error 3') });
+	my $answers = join ',', taken_together($node, 'sending', 5, sub { debug_arm($node, 'sending', 'error 3') });
 	is($answers, join(',', ('captured') x 6), 'error, sending: every caller has its answer');
 	debug_wait($node, 'sending');
 	is_sound($node, $bank, 'error, sending: sound');
@@ -106,7 +92,7 @@ part($node, 'error, listing', sub {
 # ---------------------------------------------------------------- memory that is used up while requests are taken
 
 part($node, 'take', sub {
-	my $answers = together('take', 5, sub { debug_arm($node, 'take_one', 'error 3') });
+	my $answers = join ',', taken_together($node, 'take', 5, sub { debug_arm($node, 'take_one', 'error 3') });
 	is($answers, join(',', ('captured') x 6), 'take: every caller is served');
 	debug_wait($node, 'take_one');
 	is_sound($node, $bank, 'take: sound');

@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwCallers;
 use PgwTest;
 use PgwSession;
 use PostgreSQL::Test::Utils;
@@ -16,27 +17,12 @@ my $n = 0;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a) }
-sub setting { my ($name, $value) = @_; sql("ALTER SYSTEM SET $name = '$value'"); $node->reload }
 sub worker { return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
-
-# So many callers whose requests are taken in one go; their answers, or SQLSTATEs.
-sub together
-{
-	my ($id, $n, $arm) = @_;
-	debug_arm($node, 'taken', 'stop');
-	my @s = (PgwSession->new($node)->send(pay("$id 0")));
-	debug_wait($node, 'taken');
-	push @s, map { PgwSession->new($node)->send(pay("$id $_")) } 1 .. $n;
-	$node->poll_query_until('postgres', "SELECT count(*) > $n FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND backend_type = 'client backend'") or die;
-	$arm->();
-	debug_release($node, 'taken');
-	return map { my $out = $_->wait(90); $_->state eq '00000' ? $out : $_->state } @s;
-}
 
 # ---------------------------------------------------------------- between the lists
 
 part($node, 'admitted', sub {
-	is(join(',', together('admitted', 5, sub { debug_arm($node, 'handing_on', 'error 3') })), join(',', ('captured') x 6), 'admitted: every caller has his answer');
+	is(join(',', taken_together($node, 'admitted', 5, sub { debug_arm($node, 'handing_on', 'error 3') })), join(',', ('captured') x 6), 'admitted: every caller has his answer');
 	debug_wait($node, 'handing_on');
 	is(scalar(map { charges_of($node, $bank, "admitted $_") } 0 .. 5), 6, 'admitted: charged once each');
 });
@@ -44,14 +30,14 @@ part($node, 'admitted', sub {
 # No bank takes it just now: that is to be recorded.
 part($node, 'refused', sub {
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('away', 'json', 'http://127.0.0.1:1', 'bank', 900)");
-	setting('pgw.breaker_failures', 1);
+	change_settings($node, 'pgw.breaker_failures' => 1);
 	ok(wait_until(sub { sql(pay('away ' . ++$n, bank => 'away')) eq 'failed' && sql("SELECT count(*) FROM pgw.bank_states WHERE bank = 'away' AND state <> 'closed'") > 0 }, 30),
 		'refused: a bank is left alone');
 	debug_arm($node, 'handing_on', 'error');
 	my $s = PgwSession->new($node)->send(pay('refused', bank => 'away', timeout => '20s'));
 	is($s->wait(40), 'failed', 'refused: the caller is told so') or diag($s->state . ' ' . $s->err);
 	debug_wait($node, 'handing_on');
-	setting('pgw.breaker_failures', 10000);
+	change_settings($node, 'pgw.breaker_failures' => 10000);
 	sql("UPDATE pgw.banks SET enabled = false WHERE name = 'away'");
 });
 
@@ -98,7 +84,7 @@ part($node, 'later', sub {
 
 part($node, 'broken', sub {
 	my $before = worker();
-	my @answers = together('broken', 5, sub { debug_arm($node, 'intent_committed', 'error 3'); debug_arm($node, 'broken', 'error') });
+	my @answers = taken_together($node, 'broken', 5, sub { debug_arm($node, 'intent_committed', 'error 3'); debug_arm($node, 'broken', 'error') });
 	debug_wait($node, 'broken');
 	is(scalar(grep { $_ eq 'captured' } @answers), 6, 'broken: every caller has his answer') or diag("@answers");
 	ok(wait_until(sub { my $now = worker(); $now ne '' && $now ne $before }, 30), 'broken: a new worker has taken over');
