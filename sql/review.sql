@@ -1,4 +1,4 @@
--- pgw.resolve_review() and pgw.manual_reviews: every cell of the grid, and every refusal. No bank is called here: what the worker makes of it is in test/tap/120_review.pl.
+-- pgw.resolve_review() and pgw.manual_reviews: every cell of the grid, and every refusal. No bank is called here: what the worker makes of it is in test/tap/121_review_of_a_charge.pl and the two files after it.
 \pset format unaligned
 \set VERBOSITY default
 \set SHOW_CONTEXT never
