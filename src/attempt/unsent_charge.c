@@ -24,7 +24,6 @@
 #include "bank/choose_bank.h"
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
-#include "base/json_string.h"
 #include "base/schedule.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/taken_slots.h"
@@ -56,6 +55,8 @@ pgw_step_charge_record_intent(PgwAttempt *attempt, bool begins, const char *swit
 							  PgwBankOp op)
 {
 	PgwEvent events[3];
+	PgwEventMember from_bank = {
+		.name = "from_bank", .kind = PGW_MEMBER_STRING, .text = switched_from};
 	int n = 0;
 
 	memset(events, 0, sizeof(events));
@@ -63,11 +64,11 @@ pgw_step_charge_record_intent(PgwAttempt *attempt, bool begins, const char *swit
 		events[n++] = (PgwEvent){
 			.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED};
 	if (switched_from != NULL)
-		events[n++] =
-			(PgwEvent){.type = PGW_EV_BANK_SWITCHED,
-					   .from = PGW_CREATED,
-					   .to = PGW_CREATED,
-					   .extra = psprintf("\"from_bank\": %s", pgw_json_string(switched_from))};
+		events[n++] = (PgwEvent){.type = PGW_EV_BANK_SWITCHED,
+								 .from = PGW_CREATED,
+								 .to = PGW_CREATED,
+								 .members = &from_bank,
+								 .nmembers = 1};
 	events[n++] =
 		(PgwEvent){.type = PGW_EV_BANK_PROCESSING_STARTED, .from = PGW_CREATED, .to = PGW_CREATED};
 	for (int i = 0; i < n; i++)

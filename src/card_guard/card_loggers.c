@@ -24,9 +24,9 @@
 #include "tcop/utility.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/json.h"
 
 #include "base/compat.h"
+#include "base/json_writer.h"
 #include "card_guard/card_loggers.h"
 
 #define MAX_BENEATH 16
@@ -178,30 +178,25 @@ is_recorder(const char *library)
 }
 
 static void
-add(StringInfo list, const char *text)
+add(PgwJsonWriter *list, const char *text)
 {
-	StringInfoData json;
+	PgwJsonWriter json;
 
-	initStringInfo(&json);
-	escape_json(&json, text);
-	if (list->len == 0)
-		appendStringInfo(list, "[%s", json.data);
-	else if (strstr(list->data, json.data) == NULL)
-		appendStringInfo(list, ", %s", json.data);
-	pfree(json.data);
+	pgw_json_begin(&json);
+	pgw_json_put_string(&json, NULL, text);
+	if (strstr(list->text.data, json.text.data) == NULL)
+		pgw_json_put_raw(list, NULL, json.text.data);
+	pfree(json.text.data);
 }
 
 static char *
-finished(StringInfo list)
+finished(const PgwJsonWriter *list)
 {
-	if (list->len == 0)
-		return NULL;
-	appendStringInfoChar(list, ']');
-	return list->data;
+	return list->text.len > 0 ? pgw_json_array_of(list->text.data) : NULL;
 }
 
 static void
-look_at_hook(StringInfo list, const char *hook, void *function)
+look_at_hook(PgwJsonWriter *list, const char *hook, void *function)
 {
 	Dl_info info;
 	char name[NAMEDATALEN];
@@ -219,12 +214,12 @@ look_at_hook(StringInfo list, const char *hook, void *function)
 char *
 pgw_loggers_hooks(void)
 {
-	StringInfoData list;
+	PgwJsonWriter list;
 
 	/* What PL/pgSQL calls for each function and statement: debuggers, profilers, checkers. */
 	void **plugin = find_rendezvous_variable("PLpgSQL_plugin");
 
-	initStringInfo(&list);
+	pgw_json_begin(&list);
 	look_at_hook(&list, "post_parse_analyze", (void *) post_parse_analyze_hook);
 	look_at_hook(&list, "planner", (void *) planner_hook);
 	look_at_hook(&list, "ExecutorStart", (void *) ExecutorStart_hook);
@@ -255,9 +250,9 @@ look_at_library(struct dl_phdr_info *info, size_t size, void *list)
 char *
 pgw_loggers_libraries(void)
 {
-	StringInfoData list;
+	PgwJsonWriter list;
 
-	initStringInfo(&list);
+	pgw_json_begin(&list);
 	(void) dl_iterate_phdr(look_at_library, &list);
 	return finished(&list);
 }

@@ -21,6 +21,7 @@
 #include "utils/guc.h"
 
 #include "base/compat.h"
+#include "base/json_writer.h"
 #include "card_guard/card_loggers.h"
 #include "card_guard/card_refusals.h"
 #include "card_guard/log_guard.h"
@@ -110,7 +111,7 @@ pgw_cards_refuse_literal(const char *faults)
 	/* errhidecontext() hides it from the log only. */
 	error_context_stack = NULL;
 	pgw_raise_invalid(
-		"card data stands in the text of a statement", psprintf("[%s]", faults),
+		"card data stands in the text of a statement", pgw_json_array_of(faults),
 		"Send it as a parameter ($1) of the extended query protocol, and see that the driver does not put it into the text (docs/drivers.md); inside of functions, "
 		"pass it as a variable, with EXECUTE ... USING. Nothing was sent. The text may have reached the client's own logs, and the server's statistics: remove it there.");
 }
@@ -125,13 +126,11 @@ pgw_cards_refuse_logging(const char *field)
 		return;
 	pgw_raise_invalid(
 		"the request is not valid",
-		psprintf(
-			"[%s]",
-			pgw_arg_fault(
-				NULL, field, "card_parameters_logged",
-				psprintf(
-					"the server would write bound parameters, and with them card data, to its log: %s",
-					setting))),
+		pgw_json_array_of(pgw_arg_fault(
+			NULL, field, "card_parameters_logged",
+			psprintf(
+				"the server would write bound parameters, and with them card data, to its log: %s",
+				setting))),
 		hint);
 }
 

@@ -24,6 +24,7 @@
 #include "bank/bank_config.h"
 #include "bank/choose_bank.h"
 #include "base/debug_points.h"
+#include "base/json_writer.h"
 #include "base/new_id.h"
 #include "client_api/pay_common.h"
 #include "client_api/payment_result.h"
@@ -110,21 +111,21 @@ find_payment(const RequestedOperation *o, PgwPayment *p)
 /* ---------------------------------------------------------------- the same id again */
 
 static void
-append_field(char **fields, bool differs, const char *name)
+append_field(PgwJsonWriter *fields, bool differs, const char *name)
 {
 	if (differs)
-		*fields =
-			*fields == NULL ? psprintf("\"%s\"", name) : psprintf("%s, \"%s\"", *fields, name);
+		pgw_json_put_string(fields, NULL, name);
 }
 
 /* The recorded operation as it stands, or PW422 when this is another request. */
 static Datum
 replay(FunctionCallInfo fcinfo, const RequestedOperation *o, const PgwAttempt *recorded)
 {
-	char *fields = NULL;
+	PgwJsonWriter fields;
 	const char *reason = o->args.reason != NULL ? o->args.reason : "";
 	PgwPayment p;
 
+	pgw_json_begin(&fields);
 	append_field(&fields, memcmp(&recorded->payment_id, &o->payment_id, sizeof(pg_uuid_t)) != 0,
 				 "payment_id");
 	append_field(&fields, o->args.has_amount && o->args.amount != recorded->amount, "amount");
@@ -132,9 +133,9 @@ replay(FunctionCallInfo fcinfo, const RequestedOperation *o, const PgwAttempt *r
 				 "final");
 	append_field(&fields, strcmp(reason, recorded->reason != NULL ? recorded->reason : "") != 0,
 				 "reason");
-	if (fields != NULL)
+	if (fields.text.len > 0)
 		pgw_raise(
-			"idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
+			"idempotency_mismatch", pgw_fields_detail(fields.text.data),
 			"Use a new client_request_id for a new operation, or repeat the first call's arguments.");
 	if (!pgw_store_payment_by_id(&o->payment_id, &p))
 		raise_not_found(o);
@@ -168,13 +169,15 @@ check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, in
 		result.error_code = "amount_not_representable";
 	if (result.error_code != NULL)
 	{
-		char *detail = pgw_detail(pgw_detail(NULL, "operation", pgw_kind_name(o->kind)), "status",
-								  pgw_payment_status_name(p->status));
+		PgwJsonWriter detail;
 
+		pgw_json_begin(&detail);
+		pgw_json_put_string(&detail, "operation", pgw_kind_name(o->kind));
+		pgw_json_put_string(&detail, "status", pgw_payment_status_name(p->status));
 		if (strcmp(result.error_code, "amount_exceeds_remaining") == 0)
-			detail = psprintf("%s, \"left\": " INT64_FORMAT, detail, result.left);
+			pgw_json_put_int(&detail, "left", result.left);
 		pgw_raise(
-			result.error_code, detail,
+			result.error_code, detail.text.data,
 			result.hint != NULL
 				? psprintf("%c%s.", pg_toupper((unsigned char) result.hint[0]), result.hint + 1)
 				: NULL);

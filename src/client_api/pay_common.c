@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "bank/choose_bank.h"
+#include "base/json_writer.h"
 #include "base/new_id.h"
 #include "card_guard/card_refusals.h"
 #include "client_api/pay_common.h"
@@ -190,11 +191,35 @@ compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwAttempt *attempt
 		pgw_pay_mismatch(fields);
 }
 
+char *
+pgw_quota_detail(const char *setting, const char *of, int limit)
+{
+	PgwJsonWriter w;
+
+	pgw_json_begin(&w);
+	pgw_json_put_string(&w, "quota", setting);
+	pgw_json_put_string(&w, "of", of);
+	pgw_json_put_int(&w, "limit", limit);
+	return w.text.data;
+}
+
+char *
+pgw_fields_detail(const char *fields)
+{
+	PgwJsonWriter w;
+
+	pgw_json_begin(&w);
+	pgw_json_begin_array(&w, "fields");
+	pgw_json_put_raw(&w, NULL, fields);
+	pgw_json_end_array(&w);
+	return w.text.data;
+}
+
 void
 pgw_pay_mismatch(const char *fields)
 {
 	pgw_raise(
-		"idempotency_mismatch", psprintf("\"fields\": [%s]", fields),
+		"idempotency_mismatch", pgw_fields_detail(fields),
 		"Use a new client_request_id for a new payment, or repeat the first call's arguments.");
 }
 

@@ -66,6 +66,10 @@ extern void pgw_pay_end(PgwPay *pay); /* normal exit; an abort restores the user
 extern Datum pgw_pay_result(PgwPay *pay, FunctionCallInfo fcinfo, const PgwAttempt *attempt,
 							PgwAudience audience);
 
+/* DETAIL's members of PW429, and of PW422 for another request under the same id. */
+extern char *pgw_quota_detail(const char *setting, const char *of, int limit);
+extern char *pgw_fields_detail(const char *fields); /* JSON strings with commas */
+
 /* PW422: fields as JSON strings with commas. */
 extern void pgw_pay_mismatch(const char *fields);
 

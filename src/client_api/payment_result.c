@@ -13,6 +13,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/json_writer.h"
 #include "client_api/payment_result.h"
 #include "core/base/error_codes.h"
 #include "database/column_values.h"
@@ -184,7 +185,7 @@ build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwA
 		put(row, "correlation_id",
 			UUIDPGetDatum(op != NULL ? &op->correlation_id : &attempt->correlation_id));
 	put_string(row, "details",
-			   op != NULL ? psprintf("{\"kind\": \"%s\"}", pgw_kind_name(op->kind)) : "{}");
+			   op != NULL ? pgw_json_object_of("kind", pgw_kind_name(op->kind)) : "{}");
 	put(row, "created_at", TimestampTzGetDatum(p->created_at));
 	return heap_form_tuple(desc, row->values, row->nulls);
 }

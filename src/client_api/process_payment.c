@@ -105,7 +105,8 @@ require_own(const PgwPay *pay, const PgwAttempt *attempt)
 	if (own || PGW_MUTATED(SLOT_OWNER))
 		return;
 	pgw_raise(
-		"internal_error", "\"reason\": \"the worker's answer names another payment's attempt\"",
+		"internal_error",
+		pgw_detail(NULL, "reason", "the worker's answer names another payment's attempt"),
 		"Nothing of it was saved, and a charge of this call is given back. Please report this.");
 }
 
@@ -202,8 +203,8 @@ wait_for_give_back(const PgwPay *pay, const pg_uuid_t *transaction_id)
 		if (over)
 			break;
 		if (pay->deadline != 0 && now >= pay->deadline)
-			pgw_raise("request_in_flight", "\"reason\": \"an earlier attempt is being given back\"",
-					  NULL);
+			pgw_raise("request_in_flight",
+					  pgw_detail(NULL, "reason", "an earlier attempt is being given back"), NULL);
 		if (pay->deadline != 0)
 			pause = Min(pause, TimestampDifferenceMilliseconds(now, pay->deadline) + 1);
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, pause,
@@ -252,20 +253,21 @@ raise_no_slot(const PgwPay *pay, PgwClaimSlot why)
 	if (why == PGW_SLOT_BANK_SHARE)
 		pgw_raise(
 			"worker_busy",
-			pgw_detail("\"reason\": \"the bank's callers have their share of pgw.max_waiting\"",
+			pgw_detail(pgw_detail(NULL, "reason",
+								  "the bank's callers have their share of pgw.max_waiting"),
 					   "bank", pay->bank),
 			"Nothing was sent: the bank is slower than its callers come. Try again later, name another bank, or raise pgw.max_waiting.");
 	if (why == PGW_SLOT_MERCHANT_SHARE)
 		pgw_raise(
 			"worker_busy",
-			pgw_detail("\"reason\": \"the merchant's callers have their share of pgw.max_waiting\"",
+			pgw_detail(pgw_detail(NULL, "reason",
+								  "the merchant's callers have their share of pgw.max_waiting"),
 					   "merchant", pay->args.merchant),
 			"Nothing was sent. Try again later, or raise pgw.max_waiting.");
 	if (why == PGW_SLOT_ROLE_QUOTA)
 		pgw_raise(
 			"too_many_requests",
-			psprintf("\"quota\": \"pgw.role_max_waiting\", \"of\": \"role\", \"limit\": %d",
-					 pgw_role_max_waiting),
+			pgw_quota_detail("pgw.role_max_waiting", "role", pgw_role_max_waiting),
 			"Nothing was sent. Call again with the same client_request_id when calls of this role have ended, or raise pgw.role_max_waiting.");
 	pgw_raise("no_free_slot", NULL, "Raise pgw.max_waiting, or try again.");
 }

@@ -18,8 +18,10 @@
 #include "utils/wait_event.h"
 
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "client_api/pay_common.h"
 #include "client_api/payment_result.h"
+#include "core/base/buf_json.h"
 #include "core/base/uuid7.h"
 #include "database/column_values.h"
 #include "exchange/commit_signal.h"
@@ -44,7 +46,7 @@ static void
 begin_faults(PgwBuf *faults)
 {
 	pgw_buf_init(faults, 0);
-	pgw_buf_puts(faults, "[");
+	pgw_buf_json_open(faults, '[');
 }
 
 /* Raise PW400 if there are any. */
@@ -53,7 +55,7 @@ end_faults(PgwBuf *faults, int n)
 {
 	char *text = NULL;
 
-	pgw_buf_puts(faults, "]");
+	pgw_buf_json_close(faults, ']');
 	if (n > 0)
 		text = MemoryContextStrdup(CurrentMemoryContext, faults->failed ? "[]" : faults->data);
 	pgw_buf_free(faults);
@@ -141,8 +143,8 @@ pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 	bool have_t;
 
 	begin_faults(&faults);
-	n = pgw_validate_id("client_request_id", request_id, &faults, 0);
-	n += pgw_validate_id("merchant", merchant, &faults, n);
+	n = pgw_validate_id("client_request_id", request_id, &faults);
+	n += pgw_validate_id("merchant", merchant, &faults);
 	end_faults(&faults, n);
 
 	pgw_require(GetUserId(), "auditor", merchant);
@@ -218,7 +220,7 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 	if (timeout_ms < 0 || timeout_ms > PGW_MAX_TIMEOUT_MS)
 		faults = pgw_arg_fault(faults, "timeout", "out_of_range", "must be 0 to 24 hours");
 	if (faults != NULL)
-		pgw_raise_faults(psprintf("[%s]", faults));
+		pgw_raise_faults(pgw_json_array_of(faults));
 	id = arg_payment_id(fcinfo);
 	deadline = pgw_deadline(timeout_ms);
 

@@ -40,6 +40,7 @@
 #include "utils/syscache.h"
 
 #include "base/compat.h"
+#include "base/json_writer.h"
 #include "card_guard/card_literals.h"
 #include "card_guard/card_loggers.h"
 #include "client_api/repeated_calls.h"
@@ -85,7 +86,7 @@ refuse(void)
 {
 	pgw_raise_invalid(
 		"the payment would be made once for each column, each with another id",
-		psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+		pgw_json_array_of(pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
 		"(...).* runs a function once for each column. Call it in FROM instead: SELECT p.* FROM pgw.process_payment(...) AS p. Nothing was sent.");
 }
 
@@ -291,7 +292,7 @@ refuse_again(const List *here, const Look *look)
 		if (list_member(look->calls, lfirst(lc)) && !PGW_MUTATED(REPEATED_VIEW))
 			pgw_raise_invalid(
 				"the payment would be made more than once in one statement, each time with another id",
-				psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+				pgw_json_array_of(pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
 				"A view that pays does so wherever it stands. Name the id in the statement, or call it once: "
 				"WITH p AS MATERIALIZED (SELECT * FROM ...) SELECT ... Nothing was sent.");
 	}
@@ -399,7 +400,7 @@ refuse_scroll(int cursor_options, const Look *look)
 	if (scrolls && look->row && !PGW_MUTATED(REPEATED_FETCH))
 		pgw_raise_invalid(
 			"the payment would be made again when the cursor is turned back, with another id",
-			psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+			pgw_json_array_of(pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
 			"Declare the cursor with NO SCROLL, or call the function in FROM. Nothing was sent.");
 }
 
@@ -498,7 +499,7 @@ pays_at(Running *r, FuncExpr *call, const char *id)
 	if (place->id != NULL && !place->again && !PGW_MUTATED(REPEATED_WRAPPER))
 		pgw_raise_invalid(
 			"a function that pays is run once for each column, and its payments have different ids",
-			psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+			pgw_json_array_of(pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
 			"(...).* runs a function, and what it calls, once for each column. Call it in FROM instead: SELECT p.* FROM pay(...) AS p. "
 			"What the first call did is undone with this statement.");
 	place->id = MemoryContextStrdup(r->query->estate->es_query_cxt, id);
@@ -515,7 +516,7 @@ pgw_repeats_check(FunctionCallInfo fcinfo, const char *id)
 	if (running != NULL && running->back && has_volatile_id(call) && !PGW_MUTATED(REPEATED_FETCH))
 		pgw_raise_invalid(
 			"the payment would be made again, with another id, as the cursor is turned back",
-			psprintf("[%s]", pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
+			pgw_json_array_of(pgw_arg_fault(NULL, "client_request_id", "volatile_id", NULL)),
 			"Declare the cursor with NO SCROLL, or call the function in FROM. Nothing was sent for this row.");
 	for (Running *r = running; r != NULL; r = r->outer)
 	{

@@ -53,8 +53,7 @@ take_quota(PgwPay *pay, bool claimed)
 		}
 		pgw_raise(
 			"too_many_requests",
-			psprintf("\"quota\": \"%s\", \"of\": \"%s\", \"limit\": %d", setting,
-					 of == PGW_QUOTA_MERCHANT ? "merchant" : "role", limit),
+			pgw_quota_detail(setting, of == PGW_QUOTA_MERCHANT ? "merchant" : "role", limit),
 			psprintf(
 				"Nothing was recorded or sent. Call again with the same client_request_id when payments that wait have been sent, or raise %s.",
 				setting));
@@ -65,8 +64,10 @@ static void
 start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 {
 	const PgwPaymentArgs *args = &pay->args;
-	PgwEvent started = {
-		PGW_EV_TRANSACTION_STARTED, PGW_STATE_NONE, PGW_CREATED, pay->capture_op, NULL, NULL};
+	PgwEvent started = {.type = PGW_EV_TRANSACTION_STARTED,
+						.from = PGW_STATE_NONE,
+						.to = PGW_CREATED,
+						.operation = pay->capture_op};
 	char key[33];
 
 	memset(attempt, 0, sizeof(*attempt));

@@ -66,6 +66,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/json_writer.h"
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "database/event_partitions.h"
@@ -114,6 +115,19 @@ pgw_lock_is_held(Oid relid, LOCKMODE weakest)
 	return false;
 }
 
+static char *
+busy_detail(const char *reason)
+{
+	PgwJsonWriter w;
+
+	pgw_json_begin(&w);
+	pgw_json_begin_object(&w, NULL);
+	pgw_json_put_string(&w, "code", "worker_busy");
+	pgw_json_put_string(&w, "reason", reason);
+	pgw_json_end_object(&w);
+	return w.text.data;
+}
+
 void
 pgw_lock_raise_busy(const char *reason)
 {
@@ -121,7 +135,7 @@ pgw_lock_raise_busy(const char *reason)
 		ERROR,
 		(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
 		 errmsg("%s", pgw_error_find("worker_busy")->message),
-		 errdetail_internal("{\"code\": \"worker_busy\", \"reason\": \"%s\"}", reason),
+		 errdetail_internal("%s", busy_detail(reason)),
 		 errhint(
 			 "Nothing was sent; the call can be repeated. See who holds or awaits locks on pgw's tables in pg_locks."),
 		 errhidestmt(true), errhidecontext(true)));

@@ -18,14 +18,13 @@
 #include "postgres.h"
 
 #include "lib/ilist.h"
-#include "lib/stringinfo.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
-#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "core/base/uuid7.h"
 #include "core/pacing/fair_turns.h"
 #include "database/batch.h"
@@ -210,13 +209,17 @@ pgw_alert_failed(const char *bank)
 static void
 tell_listeners(const Alert *a)
 {
-	char *payload = a->transaction[0] == '\0'
-						? psprintf("{\"v\": 1, \"kind\": \"%s\"}", a->kind)
-						: psprintf("{\"v\": 1, \"kind\": \"%s\", \"transaction_id\": \"%s\"}",
-								   a->kind, a->transaction);
+	PgwJsonWriter w;
 
-	pgw_notify("pgw_alerts", payload);
-	pfree(payload);
+	pgw_json_begin(&w);
+	pgw_json_begin_object(&w, NULL);
+	pgw_json_put_int(&w, "v", 1);
+	pgw_json_put_string(&w, "kind", a->kind);
+	if (a->transaction[0] != '\0')
+		pgw_json_put_string(&w, "transaction_id", a->transaction);
+	pgw_json_end_object(&w);
+	pgw_notify("pgw_alerts", w.text.data);
+	pfree(w.text.data);
 }
 
 static void

@@ -7,10 +7,9 @@
 
 #include <stdarg.h>
 
-#include "lib/stringinfo.h"
-#include "utils/json.h"
 #include "utils/timestamp.h"
 
+#include "base/json_writer.h"
 #include "observe/metrics_shmem.h"
 
 static const char *const end_names[PGW_NATTEMPT_ENDS] = {
@@ -55,21 +54,21 @@ pgw_recovery_figures(PgwRecoveryFigures *out)
 static char *
 make_labels(int n, ...)
 {
-	StringInfoData s;
+	PgwJsonWriter w;
 	va_list args;
 
-	initStringInfo(&s);
-	appendStringInfoChar(&s, '{');
+	pgw_json_begin(&w);
+	pgw_json_begin_object(&w, NULL);
 	va_start(args, n);
-	for (int i = 0; i < 2 * n; i++)
+	for (int i = 0; i < n; i++)
 	{
-		if (i > 0)
-			appendStringInfoString(&s, i % 2 == 1 ? ": " : ", ");
-		escape_json(&s, va_arg(args, const char *));
+		const char *name = va_arg(args, const char *);
+
+		pgw_json_put_string(&w, name, va_arg(args, const char *));
 	}
 	va_end(args);
-	appendStringInfoChar(&s, '}');
-	return s.data;
+	pgw_json_end_object(&w);
+	return w.text.data;
 }
 
 typedef struct Reader

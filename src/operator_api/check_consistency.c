@@ -13,15 +13,15 @@
 #include "executor/spi.h"
 #include "executor/tstoreReceiver.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/uuid.h"
 
+#include "base/error_detail.h"
+#include "base/json_writer.h"
 #include "core/base/uuid7.h"
 #include "core/state/state_from_events.h"
 #include "database/column_values.h"
@@ -86,23 +86,26 @@ fold_events(const PgwEventRow *rows, int n)
 static void
 raise_fault(const pg_uuid_t *id, PgwFoldFault fault, int step, const PgwEventRow *found)
 {
-	StringInfoData detail;
+	PgwJsonWriter detail;
 	char text[37];
 
 	pgw_uuid_to_text(id->data, text);
-	initStringInfo(&detail);
-	appendStringInfo(&detail, "\"transaction_id\": \"%s\", \"step\": %d, \"fault\": \"%s\"", text,
-					 step, fault == PGW_FOLD_GAP ? "gap" : "illegal");
+	pgw_json_begin(&detail);
+	pgw_json_put_string(&detail, "transaction_id", text);
+	pgw_json_put_int(&detail, "step", step);
+	pgw_json_put_string(&detail, "fault", fault == PGW_FOLD_GAP ? "gap" : "illegal");
 	if (found != NULL)
 	{
-		appendStringInfo(&detail, ", \"found\": {\"step\": %d, \"event\": ", found->step_order);
-		escape_json(&detail, found->event_type);
-		appendStringInfo(&detail, ", \"event_data\": %s}", found->event_data);
+		pgw_json_begin_object(&detail, "found");
+		pgw_json_put_int(&detail, "step", found->step_order);
+		pgw_json_put_string(&detail, "event", found->event_type);
+		pgw_json_put_raw(&detail, "event_data", found->event_data);
+		pgw_json_end_object(&detail);
 	}
 	ereport(ERROR,
 			(errcode(MAKE_SQLSTATE('P', 'W', '5', '0', '0')),
 			 errmsg("the events of transaction %s do not lead to a state", text),
-			 errdetail_internal("%s", pgw_error_detail("internal_error", detail.data)),
+			 errdetail_internal("%s", pgw_error_detail("internal_error", detail.text.data)),
 			 errhint("pgw.check_consistency() lists everything that does not fit together.")));
 }
 

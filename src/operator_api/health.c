@@ -36,7 +36,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	pgw_require(GetUserId(), "auditor", NULL);
 	r.store = pgw_result_set(fcinfo, &r.desc);
 	r.now = pgw_now();
-	initStringInfo(&r.details);
+	pgw_health_begin(&r);
 	pgw_exchange_status(MyDatabaseId, &status);
 	pgw_health_put(
 		&r, "preloaded", status.preloaded ? PGW_HEALTH_OK : PGW_HEALTH_ERROR,

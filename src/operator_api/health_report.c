@@ -7,42 +7,34 @@
 
 #include "executor/spi.h"
 #include "utils/builtins.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
 #include "operator_api/health_report.h"
 
-static void
-begin_member(PgwHealthReport *r, const char *name)
+void
+pgw_health_begin(PgwHealthReport *r)
 {
-	appendStringInfoString(&r->details, r->details.len == 0 ? "{" : ", ");
-	escape_json(&r->details, name);
-	appendStringInfoString(&r->details, ": ");
+	pgw_json_begin(&r->details);
+	pgw_json_begin_object(&r->details, NULL);
 }
 
 void
 pgw_health_detail(PgwHealthReport *r, const char *name, const char *value)
 {
-	begin_member(r, name);
-	if (value != NULL)
-		escape_json(&r->details, value);
-	else
-		appendStringInfoString(&r->details, "null");
+	pgw_json_put_string(&r->details, name, value);
 }
 
 void
 pgw_health_detail_number(PgwHealthReport *r, const char *name, double value)
 {
-	begin_member(r, name);
-	appendStringInfo(&r->details, value == (double) (int64) value ? "%.0f" : "%.1f", value);
+	pgw_json_put_float(&r->details, name, value, value == (double) (int64) value ? 0 : 1);
 }
 
 void
 pgw_health_detail_bool(PgwHealthReport *r, const char *name, bool value)
 {
-	begin_member(r, name);
-	appendStringInfoString(&r->details, value ? "true" : "false");
+	pgw_json_put_bool(&r->details, name, value);
 }
 
 void
@@ -54,8 +46,7 @@ pgw_health_detail_time(PgwHealthReport *r, const char *name, TimestampTz value)
 void
 pgw_health_detail_json(PgwHealthReport *r, const char *name, const char *json)
 {
-	begin_member(r, name);
-	appendStringInfoString(&r->details, json);
+	pgw_json_put_raw(&r->details, name, json);
 }
 
 void
@@ -73,16 +64,15 @@ pgw_health_put(PgwHealthReport *r, const char *check, PgwHealthStatus status, co
 	bool nulls[4] = {false, false, status == PGW_HEALTH_OK, false};
 	Datum values[4] = {0};
 
-	if (r->details.len == 0)
-		appendStringInfoChar(&r->details, '{');
-	appendStringInfoChar(&r->details, '}');
+	pgw_json_end_object(&r->details);
 	values[0] = CStringGetTextDatum(check);
 	values[1] = CStringGetTextDatum(names[status]);
 	if (status != PGW_HEALTH_OK)
 		values[2] = CStringGetTextDatum(advice);
-	values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(r->details.data));
+	values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(r->details.text.data));
 	tuplestore_putvalues(r->store, r->desc, values, nulls);
-	resetStringInfo(&r->details);
+	pgw_json_reset(&r->details);
+	pgw_json_begin_object(&r->details, NULL);
 }
 
 char *

@@ -6,9 +6,9 @@
 
 #include "postgres.h"
 #include "funcapi.h"
-#include "lib/stringinfo.h"
 #include "utils/tuplestore.h"
 
+#include "base/json_writer.h"
 #include "observe/gauges.h"
 
 typedef enum PgwHealthStatus
@@ -23,8 +23,11 @@ typedef struct PgwHealthReport
 	Tuplestorestate *store;
 	TupleDesc desc;
 	TimestampTz now;
-	StringInfoData details; /* of the next row, without the closing brace */
+	PgwJsonWriter details; /* of the next row, without the closing brace */
 } PgwHealthReport;
+
+/* Before the first row: store, desc and now are set. */
+extern void pgw_health_begin(PgwHealthReport *r);
 
 /* A member of the details of the next row. */
 extern void pgw_health_detail(PgwHealthReport *r, const char *name, const char *value);

@@ -10,13 +10,11 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "lib/stringinfo.h"
-#include "utils/json.h"
 #include "utils/timestamp.h"
 
 #include "bank/bank_config.h"
 #include "bank/secrets.h"
-#include "base/json_string.h"
+#include "base/json_writer.h"
 #include "base/schedule.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
@@ -221,13 +219,13 @@ pgw_health_check_banks(PgwHealthReport *r)
 void
 pgw_health_check_versions(PgwHealthReport *r)
 {
-	StringInfoData list;
+	PgwJsonWriter list;
 	int64 open = 0;
 	double oldest = 0;
 	bool unusable = false;
 
 	pgw_config_refresh(false);
-	initStringInfo(&list);
+	pgw_json_begin(&list);
 	if (SPI_execute(
 			"SELECT v.version, v.bank, v.connector, v.base_url, t.n, extract(epoch FROM clock_timestamp() - t.since)::float8, v.secret"
 			" FROM (SELECT bank_version, count(*) AS n, min(created_at) AS since FROM pgw.payment_transactions"
@@ -255,23 +253,24 @@ pgw_health_check_versions(PgwHealthReport *r)
 		open += n;
 		oldest = Max(oldest, age);
 		unusable |= problem != NULL;
-		appendStringInfo(
-			&list,
-			"%s{\"version\": %d, \"goes_by\": %d, \"present_version\": %d, \"open\": " INT64_FORMAT
-			", \"oldest_age_seconds\": %.0f, \"bank\": ",
-			list.len > 0 ? ", " : "", version, goes_by, now != NULL ? now->version : 0, n, age);
-		escape_json(&list, name);
-		appendStringInfoString(&list, ", \"connector\": ");
-		escape_json(&list, SPI_getvalue(row, desc, 3));
-		appendStringInfoString(&list, ", \"base_url\": ");
-		escape_json(&list, SPI_getvalue(row, desc, 4));
-		appendStringInfoString(&list, ", \"secret\": ");
-		escape_json(&list, problem != NULL ? problem : secret != NULL ? "readable" : "none needed");
-		appendStringInfoChar(&list, '}');
+		pgw_json_begin_object(&list, NULL);
+		pgw_json_put_int(&list, "version", version);
+		pgw_json_put_int(&list, "goes_by", goes_by);
+		pgw_json_put_int(&list, "present_version", now != NULL ? now->version : 0);
+		pgw_json_put_int(&list, "open", n);
+		pgw_json_put_float(&list, "oldest_age_seconds", age, 0);
+		pgw_json_put_string(&list, "bank", name);
+		pgw_json_put_string(&list, "connector", SPI_getvalue(row, desc, 3));
+		pgw_json_put_string(&list, "base_url", SPI_getvalue(row, desc, 4));
+		pgw_json_put_string(&list, "secret",
+							problem != NULL  ? problem
+							: secret != NULL ? "readable"
+											 : "none needed");
+		pgw_json_end_object(&list);
 	}
 	SPI_freetuptable(SPI_tuptable);
 	pgw_health_detail_number(r, "open", (double) open);
-	pgw_health_detail_json(r, "versions", psprintf("[%s]", list.data));
+	pgw_health_detail_json(r, "versions", pgw_json_array_of(list.text.data));
 	if (unusable)
 		pgw_health_put(
 			r, "bank_versions", PGW_HEALTH_ERROR,
@@ -289,20 +288,21 @@ pgw_health_check_quotas(PgwHealthReport *r)
 {
 	PgwQuotaReport refused[20];
 	int n = pgw_quota_refused(r->now - QUOTA_WARNING_S * USECS_PER_SEC, refused, lengthof(refused));
-	StringInfoData list;
+	PgwJsonWriter list;
 
-	initStringInfo(&list);
+	pgw_json_begin(&list);
 	for (int i = 0; i < n; i++)
 	{
 		const PgwQuotaReport *q = &refused[i];
 
-		appendStringInfo(&list,
-						 "%s{\"quota\": \"%s\", \"name\": %s, \"refused\": " UINT64_FORMAT
-						 ", \"waiting\": %u}",
-						 i > 0 ? ", " : "", pgw_quota_setting(q->of), pgw_json_string(q->name),
-						 q->refused, q->waiting);
+		pgw_json_begin_object(&list, NULL);
+		pgw_json_put_string(&list, "quota", pgw_quota_setting(q->of));
+		pgw_json_put_string(&list, "name", q->name);
+		pgw_json_put_uint(&list, "refused", q->refused);
+		pgw_json_put_uint(&list, "waiting", q->waiting);
+		pgw_json_end_object(&list);
 	}
-	pgw_health_detail_json(r, "refused", psprintf("[%s]", list.data));
+	pgw_health_detail_json(r, "refused", pgw_json_array_of(list.text.data));
 	pgw_health_put(
 		r, "quotas", n > 0 ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		"These merchants or roles were refused with PW429 within ten minutes: as many submitted payments waited as they may have. See why their bank is slow, or what the client does; or raise the setting.");

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
+#include "base/json_writer.h"
 #include "exchange/exchange_status.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
@@ -57,10 +58,10 @@ put_exchange(Sheet *sheet)
 
 	pgw_exchange_status(MyDatabaseId, &status);
 	put(sheet, "pgw_worker_up", "{}", status.worker_pid != 0);
-	put(sheet, "pgw_slots", "{\"state\": \"total\"}", status.slots_total);
-	put(sheet, "pgw_slots", "{\"state\": \"used\"}", status.slots_used);
-	put(sheet, "pgw_slots", "{\"state\": \"requested\"}", status.slots_requested);
-	put(sheet, "pgw_slots", "{\"state\": \"taken\"}", status.slots_taken);
+	put(sheet, "pgw_slots", pgw_json_object_of("state", "total"), status.slots_total);
+	put(sheet, "pgw_slots", pgw_json_object_of("state", "used"), status.slots_used);
+	put(sheet, "pgw_slots", pgw_json_object_of("state", "requested"), status.slots_requested);
+	put(sheet, "pgw_slots", pgw_json_object_of("state", "taken"), status.slots_taken);
 }
 
 /* Rows of a query: name, labels, value. */

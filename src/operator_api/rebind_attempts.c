@@ -28,6 +28,7 @@
 #include "utils/builtins.h"
 
 #include "bank/bank_config.h"
+#include "base/json_writer.h"
 #include "core/card/card_text.h"
 #include "operator_api/resolve_review.h"
 #include "sql_function/access_grants.h"
@@ -69,7 +70,7 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 	else if (pgw_text_has_card_number(order->note, strlen(order->note)))
 		faults = pgw_arg_fault(faults, "note", "card_number_in_stored_field", NULL);
 	if (faults != NULL)
-		pgw_raise_faults(psprintf("[%s]", faults));
+		pgw_raise_faults(pgw_json_array_of(faults));
 	order->from = DatumGetInt32(from);
 	order->to = DatumGetInt32(to);
 }
@@ -90,8 +91,12 @@ require_operator(Oid caller)
 static void
 refuse(const Order *order, const char *hint)
 {
-	pgw_raise("operation_not_allowed",
-			  psprintf("\"from_version\": %d, \"to_version\": %d", order->from, order->to), hint);
+	PgwJsonWriter w;
+
+	pgw_json_begin(&w);
+	pgw_json_put_int(&w, "from_version", order->from);
+	pgw_json_put_int(&w, "to_version", order->to);
+	pgw_raise("operation_not_allowed", w.text.data, hint);
 }
 
 static const PgwBank *

@@ -17,13 +17,11 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
-#include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -31,7 +29,7 @@
 
 #include "bank/bank_config.h"
 #include "base/clock.h"
-#include "base/json_string.h"
+#include "base/json_writer.h"
 #include "base/schedule.h"
 #include "core/base/characters.h"
 #include "core/base/error_codes.h"
@@ -97,12 +95,9 @@ typedef struct Review
 /* ---------------------------------------------------------------- arguments */
 
 static void
-fault(StringInfo faults, const char *field, const char *code, const char *message)
+fault(PgwJsonWriter *faults, const char *field, const char *code, const char *message)
 {
-	if (faults->len > 0)
-		appendStringInfoString(faults, ", ");
-	appendStringInfo(faults, "{\"field\": \"%s\", \"code\": \"%s\", \"message\": \"%s\"}", field,
-					 code, message);
+	pgw_json_put_raw(faults, NULL, pgw_arg_fault(NULL, field, code, message));
 }
 
 static bool
@@ -112,7 +107,7 @@ is_blank(const char *s)
 }
 
 static void
-check_note(StringInfo faults, const char *note)
+check_note(PgwJsonWriter *faults, const char *note)
 {
 	if (note == NULL || is_blank(note))
 		fault(faults, "note", "required", "must say why");
@@ -142,7 +137,7 @@ string_member(Jsonb *object, const char *name)
 }
 
 static void
-check_evidence(StringInfo faults, Jsonb *evidence, Order *order, bool needs_reference)
+check_evidence(PgwJsonWriter *faults, Jsonb *evidence, Order *order, bool needs_reference)
 {
 	if (!JB_ROOT_IS_OBJECT(evidence))
 	{
@@ -170,14 +165,14 @@ check_evidence(StringInfo faults, Jsonb *evidence, Order *order, bool needs_refe
 static void
 get_order(FunctionCallInfo fcinfo, Order *order)
 {
-	StringInfoData faults;
+	PgwJsonWriter faults;
 	bool isnull;
 	Datum d;
 	char *name = pgw_arg_text(fcinfo, "action");
 	int action = pgw_review_action_parse(name);
 
 	memset(order, 0, sizeof(*order));
-	initStringInfo(&faults);
+	pgw_json_begin(&faults);
 	d = pgw_arg(fcinfo, "transaction_id", &isnull);
 	if (isnull)
 		fault(&faults, "transaction_id", "required", "must not be null");
@@ -197,8 +192,8 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 	else
 		check_evidence(&faults, DatumGetJsonbP(d), order,
 					   action >= 0 && pgw_review_needs_reference(order->action));
-	if (faults.len > 0)
-		pgw_raise_faults(psprintf("[%s]", faults.data));
+	if (faults.text.len > 0)
+		pgw_raise_faults(pgw_json_array_of(faults.text.data));
 }
 
 /* ---------------------------------------------------------------- is it allowed? */
@@ -223,41 +218,38 @@ find_review(const PgwAttempt *attempt, Review *review)
 	}
 }
 
-static char *
-possible_actions(PgwKind kind, PgwState from)
+static void
+put_possible_actions(PgwJsonWriter *w, PgwKind kind, PgwState from)
 {
-	StringInfoData s;
-
-	initStringInfo(&s);
+	pgw_json_begin_array(w, "possible_actions");
 	for (int i = 0; i < PGW_NREVIEW_ACTIONS; i++)
 	{
 		const PgwReviewCell *cell = pgw_review_cell(kind, from, (PgwReviewAction) i);
 
 		if (cell != NULL && cell->to != PGW_STATE_NONE)
-			appendStringInfo(&s, "%s\"%s\"", s.len > 0 ? ", " : "",
-							 pgw_review_action_name((PgwReviewAction) i));
+			pgw_json_put_string(w, NULL, pgw_review_action_name((PgwReviewAction) i));
 	}
-	return s.data;
+	pgw_json_end_array(w);
 }
 
 static void
 refuse(const Order *order, const PgwAttempt *attempt, const Review *review, const char *hint)
 {
-	StringInfoData s;
+	PgwJsonWriter w;
 	char id[37];
 
 	pgw_uuid_to_text(attempt->transaction_id.data, id);
-	initStringInfo(&s);
-	appendStringInfo(
-		&s,
-		"\"transaction_id\": \"%s\", \"action\": \"%s\", \"kind\": \"%s\", \"transaction_status\": \"%s\"",
-		id, pgw_review_action_name(order->action), pgw_kind_name(attempt->kind),
-		pgw_state_name(attempt->status));
+	pgw_json_begin(&w);
+	pgw_json_put_string(&w, "transaction_id", id);
+	pgw_json_put_string(&w, "action", pgw_review_action_name(order->action));
+	pgw_json_put_string(&w, "kind", pgw_kind_name(attempt->kind));
+	pgw_json_put_string(&w, "transaction_status", pgw_state_name(attempt->status));
 	if (review != NULL)
-		appendStringInfo(&s, ", \"came_from\": \"%s\", \"possible_actions\": [%s]",
-						 pgw_state_name(review->from),
-						 possible_actions(attempt->kind, review->from));
-	pgw_raise("operation_not_allowed", s.data, hint);
+	{
+		pgw_json_put_string(&w, "came_from", pgw_state_name(review->from));
+		put_possible_actions(&w, attempt->kind, review->from);
+	}
+	pgw_raise("operation_not_allowed", w.text.data, hint);
 }
 
 /* In the account of the attempt's bank; claimed only when the action takes effect. */
@@ -494,21 +486,22 @@ static void
 record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState to, Oid caller,
 	   const PgwProposal *proposal)
 {
-	PgwEvent event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED, .from = attempt->status, .to = to};
-	StringInfoData s;
+	const PgwEventMember members[] = {
+		{"action", PGW_MEMBER_STRING, pgw_review_action_name(order->action)},
+		{"came_from", PGW_MEMBER_STRING, pgw_state_name(review->from)},
+		{"session_user", PGW_MEMBER_STRING, GetUserNameFromId(GetSessionUserId(), false)},
+		{"current_user", PGW_MEMBER_STRING, GetUserNameFromId(caller, false)},
+		{"note", PGW_MEMBER_STRING, order->note},
+		{"evidence", PGW_MEMBER_OBJECT, order->evidence},
+		{"proposed_by", PGW_MEMBER_STRING, proposal != NULL ? proposal->proposer : NULL},
+		{"proposal_note", PGW_MEMBER_STRING, proposal != NULL ? proposal->note : NULL}};
+	PgwEvent event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED,
+					  .from = attempt->status,
+					  .to = to,
+					  .members = members,
+					  /* the last two tell of a proposal */
+					  .nmembers = lengthof(members) - (proposal != NULL ? 0 : 2)};
 
-	initStringInfo(&s);
-	appendStringInfo(
-		&s,
-		"\"action\": \"%s\", \"came_from\": \"%s\", \"session_user\": %s, \"current_user\": %s, \"note\": %s, \"evidence\": %s",
-		pgw_review_action_name(order->action), pgw_state_name(review->from),
-		pgw_json_string(GetUserNameFromId(GetSessionUserId(), false)),
-		pgw_json_string(GetUserNameFromId(caller, false)), pgw_json_string(order->note),
-		order->evidence);
-	if (proposal != NULL)
-		appendStringInfo(&s, ", \"proposed_by\": %s, \"proposal_note\": %s",
-						 pgw_json_string(proposal->proposer), pgw_json_string(proposal->note));
-	event.extra = s.data;
 	pgw_store_advance(attempt, false, &event, 1);
 }
 

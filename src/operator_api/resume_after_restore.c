@@ -23,6 +23,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "base/json_writer.h"
 #include "core/card/card_text.h"
 #include "core/connector/bank_op.h"
 #include "core/payment/charge_rules.h"
@@ -63,7 +64,7 @@ check_note(const char *note)
 	if (pgw_text_has_card_number(note, strlen(note)))
 		faults = pgw_arg_fault(faults, "note", "card_number_in_stored_field", NULL);
 	if (faults != NULL)
-		pgw_raise_faults(psprintf("[%s]", faults));
+		pgw_raise_faults(pgw_json_array_of(faults));
 }
 
 static void
@@ -142,11 +143,14 @@ find_unsent(pg_uuid_t **ids)
 static void
 count_as_sent(const pg_uuid_t *id)
 {
+	static const PgwEventMember reason = {
+		.name = "reason", .kind = PGW_MEMBER_STRING, .text = "restored"};
 	PgwAttempt attempt;
 	PgwEvent event = {.type = PGW_EV_BANK_PROCESSING_STARTED,
 					  .from = PGW_CREATED,
 					  .to = PGW_CREATED,
-					  .extra = "\"reason\": \"restored\""};
+					  .members = &reason,
+					  .nmembers = 1};
 
 	if (!pgw_store_lock_attempt(id, true, &attempt, NULL) || attempt.status != PGW_CREATED ||
 		attempt.taken_by_worker)
@@ -260,7 +264,7 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 	pgw_pause_notice(); /* the worker may not have looked yet */
 	if (!pgw_pause_is_restored())
 		pgw_raise(
-			"operation_not_allowed", "\"reason\": \"not restored\"",
+			"operation_not_allowed", pgw_detail(NULL, "reason", "not restored"),
 			"This database is not paused after a restore or a copy. If the worker is paused, see pgw.worker_mode.");
 	forget_old_marks();
 	taken_over = take_over();

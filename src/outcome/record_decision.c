@@ -18,7 +18,6 @@
 #include "bank/bank_config.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
-#include "core/base/buf.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "outcome/caller_committed.h"
@@ -29,25 +28,37 @@
 
 /* ---------------------------------------------------------------- writing a decision */
 
-static void
-add_member(PgwBuf *b, const char *name, const char *value)
+/* What is put into the event_data of one event; the texts are the attempt's and the answer's. */
+typedef struct Further
 {
-	if (value == NULL || value[0] == '\0')
-		return;
-	pgw_buf_printf(b, "%s\"%s\": ", b->len > 0 ? ", " : "", name);
-	pgw_buf_json_string(b, value);
+	PgwEventMember members[16];
+	int n;
+} Further;
+
+static void
+add_member(Further *f, PgwEventMember member)
+{
+	Assert(f->n < lengthof(f->members));
+	f->members[f->n++] = member;
+}
+
+static void
+add_string(Further *f, const char *name, const char *value)
+{
+	if (value != NULL && value[0] != '\0')
+		add_member(f, (PgwEventMember){.name = name, .kind = PGW_MEMBER_STRING, .text = value});
 }
 
 /* What is null was named, and could not be read. */
 static void
-add_amount(PgwBuf *b, const char *name, bool there, bool readable, int64 amount)
+add_amount(Further *f, const char *name, bool there, bool readable, int64 amount)
 {
 	if (!there)
 		return;
 	if (readable)
-		pgw_buf_printf(b, "%s\"%s\": " INT64_FORMAT, b->len > 0 ? ", " : "", name, amount);
+		add_member(f, (PgwEventMember){.name = name, .kind = PGW_MEMBER_NUMBER, .number = amount});
 	else
-		pgw_buf_printf(b, "%s\"%s\": null", b->len > 0 ? ", " : "", name);
+		add_member(f, (PgwEventMember){.name = name, .kind = PGW_MEMBER_STRING, .text = NULL});
 }
 
 /*
@@ -55,7 +66,7 @@ add_amount(PgwBuf *b, const char *name, bool there, bool readable, int64 amount)
  * needs both.
  */
 static void
-add_difference(PgwBuf *b, PgwEventType type, const PgwDecision *d)
+add_difference(Further *f, PgwEventType type, const PgwDecision *d)
 {
 	const PgwAnswer *a = d->shown;
 
@@ -63,53 +74,42 @@ add_difference(PgwBuf *b, PgwEventType type, const PgwDecision *d)
 		(type != PGW_EV_BANK_OUTCOME_UNACCEPTABLE && type != PGW_EV_MANUAL_REVIEW_REQUIRED &&
 		 type != PGW_EV_REFUND_COMPLETED && type != PGW_EV_BANK_PROCESSING_COMPLETED))
 		return;
-	add_amount(b, "asked_amount", true, true, d->asked_amount);
-	add_member(b, "asked_currency", d->asked_currency);
-	add_amount(b, "bank_amount", a->has_amount || a->amount_unreadable, !a->amount_unreadable,
+	add_amount(f, "asked_amount", true, true, d->asked_amount);
+	add_string(f, "asked_currency", d->asked_currency);
+	add_amount(f, "bank_amount", a->has_amount || a->amount_unreadable, !a->amount_unreadable,
 			   a->amount);
-	add_member(b, "bank_currency", a->currency);
-	add_amount(b, "bank_captured", a->captured >= 0, true, a->captured);
-	add_amount(b, "bank_refunded", a->refunded >= 0, true, a->refunded);
+	add_string(f, "bank_currency", a->currency);
+	add_amount(f, "bank_captured", a->captured >= 0, true, a->captured);
+	add_amount(f, "bank_refunded", a->refunded >= 0, true, a->refunded);
 }
 
 /* Members of event_data that tell what the bank said, and what came of it. */
-static char *
-event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, const PgwAnswer *a)
+static void
+event_extra(PgwEventType type, const char *payment_id, const PgwDecision *d, const PgwAnswer *a,
+			Further *f)
 {
-	PgwBuf b;
-	char *extra = NULL;
-
-	pgw_buf_init(&b, 4096);
+	f->n = 0;
 	if (type == PGW_EV_BANK_PROCESSING_COMPLETED && a != NULL)
 	{
-		add_member(&b, "bank_reference", a->bank_reference);
-		add_member(&b, "authorization_code", a->authorization_code);
+		add_string(f, "bank_reference", a->bank_reference);
+		add_string(f, "authorization_code", a->authorization_code);
 	}
 	else if (type == PGW_EV_TRANSACTION_ADOPTED)
-	{
-		char id[37];
-
-		pgw_uuid_to_text(attempt->payment_id.data, id);
-		add_member(&b, "payment_id", id);
-	}
+		add_string(f, "payment_id", payment_id);
 	else
 	{
 		if (d->error != NULL)
-			add_member(&b, "error_code", d->error->code);
-		add_member(&b, "reason", d->reason);
+			add_string(f, "error_code", d->error->code);
+		add_string(f, "reason", d->reason);
 		if (type == PGW_EV_BANK_SWITCHED)
-			add_member(&b, "from_bank", d->from_bank);
+			add_string(f, "from_bank", d->from_bank);
 		if (a != NULL)
 		{
-			add_member(&b, "bank_code", a->bank_code);
-			add_member(&b, "bank_reference", a->bank_reference);
+			add_string(f, "bank_code", a->bank_code);
+			add_string(f, "bank_reference", a->bank_reference);
 		}
 	}
-	add_difference(&b, type, d);
-	if (!b.failed && b.len > 0)
-		extra = pnstrdup(b.data, b.len);
-	pgw_buf_free(&b);
-	return extra;
+	add_difference(f, type, d);
 }
 
 static char *
@@ -213,15 +213,20 @@ record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *opera
 	   const PgwAnswer *answer)
 {
 	PgwEvent events[PGW_DECISION_MAX_EVENTS];
+	Further further[PGW_DECISION_MAX_EVENTS];
+	char payment_id[37];
 
 	memset(events, 0, sizeof(events));
+	pgw_uuid_to_text(attempt->payment_id.data, payment_id);
 	for (int i = 0; i < d->nevents; i++)
 	{
 		events[i].type = d->events[i].type;
 		events[i].from = d->events[i].from;
 		events[i].to = d->events[i].to;
 		events[i].operation = operation;
-		events[i].extra = event_extra(d->events[i].type, attempt, d, answer);
+		event_extra(d->events[i].type, payment_id, d, answer, &further[i]);
+		events[i].members = further[i].members;
+		events[i].nmembers = further[i].n;
 		events[i].error_details = d->error != NULL ? d->error->message : NULL;
 	}
 	/* the answer to a refund names the refund, not the charge */

@@ -6,10 +6,10 @@
  */
 #include "postgres.h"
 
-#include "lib/stringinfo.h"
 #include "miscadmin.h"
-#include "utils/json.h"
 
+#include "base/error_detail.h"
+#include "base/json_writer.h"
 #include "core/base/error_codes.h"
 #include "exchange/exchange_status.h"
 #include "exchange/why_paused.h"
@@ -78,16 +78,6 @@ info_of(const char *error_code)
 	return info != NULL ? info : pgw_error_find("internal_error");
 }
 
-char *
-pgw_error_detail(const char *error_code, const char *members)
-{
-	char fixed[PGW_ERROR_MEMBERS_SIZE];
-
-	pgw_error_members(info_of(error_code), fixed);
-	return members != NULL && members[0] != '\0' ? psprintf("{%s, %s}", fixed, members)
-												 : psprintf("{%s}", fixed);
-}
-
 void
 pgw_raise(const char *error_code, const char *members, const char *hint)
 {
@@ -120,32 +110,33 @@ pgw_raise_faults(const char *faults)
 char *
 pgw_arg_fault(const char *before, const char *field, const char *code, const char *message)
 {
-	if (message == NULL)
-		message = info_of(code)->message;
-	return psprintf(
-		"%s%s{%s}", before != NULL ? before : "", before != NULL ? ", " : "",
-		pgw_detail(pgw_detail(pgw_detail(NULL, "field", field), "code", code), "message", message));
+	PgwJsonWriter w;
+
+	pgw_json_begin(&w);
+	if (before != NULL)
+		pgw_json_put_raw(&w, NULL, before);
+	pgw_json_begin_object(&w, NULL);
+	pgw_json_put_string(&w, "field", field);
+	pgw_json_put_string(&w, "code", code);
+	pgw_json_put_string(&w, "message", message != NULL ? message : info_of(code)->message);
+	pgw_json_end_object(&w);
+	return w.text.data;
 }
 
 void
 pgw_raise_fault(const char *field, const char *code, const char *message)
 {
-	pgw_raise_faults(psprintf("[%s]", pgw_arg_fault(NULL, field, code, message)));
+	pgw_raise_faults(pgw_json_array_of(pgw_arg_fault(NULL, field, code, message)));
 }
 
 char *
 pgw_detail(const char *before, const char *name, const char *value)
 {
-	StringInfoData s;
+	PgwJsonWriter w;
 
-	initStringInfo(&s);
-	if (before != NULL && before[0] != '\0')
-		appendStringInfo(&s, "%s, ", before);
-	escape_json(&s, name);
-	appendStringInfoString(&s, ": ");
-	if (value != NULL)
-		escape_json(&s, value);
-	else
-		appendStringInfoString(&s, "null");
-	return s.data;
+	pgw_json_begin(&w);
+	if (before != NULL)
+		pgw_json_put_raw(&w, NULL, before);
+	pgw_json_put_string(&w, name, value);
+	return w.text.data;
 }

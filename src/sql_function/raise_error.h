@@ -37,9 +37,6 @@ extern void pgw_raise_invalid(const char *primary, const char *faults, const cha
 extern char *pgw_arg_fault(const char *before, const char *field, const char *code,
 						   const char *message);
 
-/* DETAIL of an error that is raised with words of one's own. */
-extern char *pgw_error_detail(const char *error_code, const char *members);
-
 /*
  * Append "name": "value" as JSON, with a comma before it if the string is not empty. NULL value:
  * null.

@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "base/error_detail.h"
 #include "core/base/error_codes.h"
 #include "database/column_values.h"
 #include "database/find_row.h"
@@ -37,11 +38,9 @@ static void
 raise_in_flight(void)
 {
 	const PgwErrorInfo *info = pgw_error_find("request_in_flight");
-	char members[PGW_ERROR_MEMBERS_SIZE];
 
-	pgw_error_members(info, members);
 	ereport(ERROR, (errcode(MAKE_SQLSTATE('P', 'W', '4', '0', '9')), errmsg("%s", info->message),
-					errdetail_internal("{%s}", members),
+					errdetail_internal("%s", pgw_error_detail(info->code, NULL)),
 					errhint("Ask again with the same client_request_id."), errhidestmt(true),
 					errhidecontext(true)));
 }

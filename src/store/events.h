@@ -12,13 +12,30 @@
 #include "core/state/state_machine.h"
 #include "store/tables.h"
 
+/* A further member of event_data.  Its values are the caller's, and are read within the call. */
+typedef enum PgwMemberKind
+{
+	PGW_MEMBER_STRING, /* text; NULL: null */
+	PGW_MEMBER_NUMBER,
+	PGW_MEMBER_OBJECT /* text is its JSON, braces included */
+} PgwMemberKind;
+
+typedef struct PgwEventMember
+{
+	const char *name;
+	PgwMemberKind kind;
+	const char *text;
+	int64 number;
+} PgwEventMember;
+
 typedef struct PgwEvent
 {
 	PgwEventType type;
 	PgwState from; /* PGW_STATE_NONE for the first */
 	PgwState to;
-	const char *operation;     /* "charge" ...; NULL */
-	const char *extra;         /* further members as JSON text without braces, or NULL */
+	const char *operation; /* "charge" ...; NULL */
+	const PgwEventMember *members;
+	int nmembers;
 	const char *error_details; /* sanitized, or NULL */
 } PgwEvent;
 

@@ -6,6 +6,7 @@
  */
 #include "postgres.h"
 
+#include "base/json_writer.h"
 #include "core/base/uuid7.h"
 #include "database/notify.h"
 #include "store/notify_payments.h"
@@ -19,13 +20,17 @@ void
 pgw_store_notify(const pg_uuid_t *payment_id, PgwKind kind, const char *outcome)
 {
 	char id[37];
-	char *payload;
+	PgwJsonWriter w;
 
 	pgw_uuid_to_text(payment_id->data, id);
-	payload = psprintf("{\"payment_id\": \"%s\", \"kind\": \"%s\", \"outcome\": \"%s\"}", id,
-					   pgw_kind_name(kind), outcome);
-	pgw_notify("pgw_payments", payload);
-	pfree(payload);
+	pgw_json_begin(&w);
+	pgw_json_begin_object(&w, NULL);
+	pgw_json_put_string(&w, "payment_id", id);
+	pgw_json_put_string(&w, "kind", pgw_kind_name(kind));
+	pgw_json_put_string(&w, "outcome", outcome);
+	pgw_json_end_object(&w);
+	pgw_notify("pgw_payments", w.text.data);
+	pfree(w.text.data);
 }
 
 void

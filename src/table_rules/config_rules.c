@@ -11,7 +11,6 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
-#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
@@ -21,6 +20,8 @@
 
 #include "bank/bank_config.h"
 #include "base/debug_points.h"
+#include "base/error_detail.h"
+#include "base/json_writer.h"
 #include "core/base/money.h"
 #include "core/card/card_text.h"
 #include "core/connector/bank_url.h"
@@ -75,6 +76,12 @@ refuse_builtin(HeapTuple old, HeapTuple new, TupleDesc desc)
 						errhint("Leave builtin out: dumps leave built-in connectors out.")));
 }
 
+static char *
+definition_fault(const char *code, const char *message)
+{
+	return pgw_json_array_of(pgw_arg_fault(NULL, "definition", code, message));
+}
+
 /* The document compiles, and holds no card number. */
 static void
 check_definition(HeapTuple new, TupleDesc desc)
@@ -98,18 +105,17 @@ check_definition(HeapTuple new, TupleDesc desc)
 				(errcode(ERRCODE_PGW_VALIDATION),
 				 errmsg("connector \"%s\" is not valid", name ? name : ""),
 				 errdetail_internal(
-					 "[%s]", pgw_arg_fault(NULL, "definition", "invalid_format",
-										   psprintf("at %s: %s",
-													err.pointer[0] ? err.pointer : "the top level",
-													err.message))),
+					 "%s", definition_fault("invalid_format",
+											psprintf("at %s: %s",
+													 err.pointer[0] ? err.pointer : "the top level",
+													 err.message))),
 				 errhint("docs/connectors.md describes the document.")));
 	if (pgw_card_in_json(NULL, json, strlen(json)) != PGW_FOUND_NOTHING)
 	{
 		pgw_connector_free(compiled);
 		ereport(ERROR,
 				(errcode(ERRCODE_PGW_VALIDATION), errmsg("the connector is not valid"),
-				 errdetail_internal("[%s]", pgw_arg_fault(NULL, "definition",
-														  "card_number_in_stored_field", NULL)),
+				 errdetail_internal("%s", definition_fault("card_number_in_stored_field", NULL)),
 				 errhint("docs/security.md says what is taken for a card number.")));
 	}
 	if (pgw_connector_warning(compiled) != NULL)
@@ -162,14 +168,13 @@ secret_fault(const char *name)
 }
 
 static void
-fault(StringInfo faults, const char *field, const char *message)
+fault(PgwJsonWriter *faults, const char *field, const char *message)
 {
-	appendStringInfo(faults, "%s%s", faults->len > 0 ? ", " : "",
-					 pgw_arg_fault(NULL, field, "invalid_format", message));
+	pgw_json_put_raw(faults, NULL, pgw_arg_fault(NULL, field, "invalid_format", message));
 }
 
 static void
-check_timeout(StringInfo faults, HeapTuple tuple, TupleDesc desc, const char *field, int max_s)
+check_timeout(PgwJsonWriter *faults, HeapTuple tuple, TupleDesc desc, const char *field, int max_s)
 {
 	bool isnull;
 	Datum value = pgw_trigger_value(tuple, desc, field, &isnull);
@@ -184,7 +189,7 @@ check_timeout(StringInfo faults, HeapTuple tuple, TupleDesc desc, const char *fi
 }
 
 static void
-check_currencies(StringInfo faults, HeapTuple tuple, TupleDesc desc)
+check_currencies(PgwJsonWriter *faults, HeapTuple tuple, TupleDesc desc)
 {
 	bool isnull;
 	Datum value = pgw_trigger_value(tuple, desc, "currencies", &isnull);
@@ -220,7 +225,7 @@ is_like_a_version(const char *name)
 
 /* What stands in the row alone: times, numbers, lists and short texts. */
 static void
-check_bank_limits(StringInfo faults, HeapTuple new, TupleDesc desc)
+check_bank_limits(PgwJsonWriter *faults, HeapTuple new, TupleDesc desc)
 {
 	char *scope = pgw_trigger_text(new, desc, "token_scope");
 	char *account = pgw_trigger_text(new, desc, "account");
@@ -244,14 +249,14 @@ check_bank_limits(StringInfo faults, HeapTuple new, TupleDesc desc)
 static void
 check_bank(HeapTuple new, TupleDesc desc)
 {
-	StringInfoData faults;
+	PgwJsonWriter faults;
 	const char *message;
 	char *name = pgw_trigger_text(new, desc, "name");
 	char *connector = pgw_trigger_text(new, desc, "connector");
 	char *url = pgw_trigger_text(new, desc, "base_url");
 	char *secret = pgw_trigger_text(new, desc, "secret");
 
-	initStringInfo(&faults);
+	pgw_json_begin(&faults);
 
 	/*
 	 * check_function_bodies is off while a dump is restored: banks may come before their
@@ -273,10 +278,10 @@ check_bank(HeapTuple new, TupleDesc desc)
 	if (secret != NULL && (message = secret_fault(secret)) != NULL)
 		fault(&faults, "secret", message);
 	check_bank_limits(&faults, new, desc);
-	if (faults.len > 0)
+	if (faults.text.len > 0)
 		ereport(ERROR, (errcode(ERRCODE_PGW_VALIDATION),
 						errmsg("bank \"%s\" is not valid", name ? name : ""),
-						errdetail_internal("[%s]", faults.data),
+						errdetail_internal("%s", pgw_json_array_of(faults.text.data)),
 						errhint("docs/sql-reference.md describes the columns of pgw.banks.")));
 }
 

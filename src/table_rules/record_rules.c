@@ -9,6 +9,8 @@
 
 #include "utils/rel.h"
 
+#include "base/error_detail.h"
+#include "base/json_writer.h"
 #include "core/state/state_machine.h"
 #include "sql_function/raise_error.h"
 #include "table_rules/trigger_row.h"
@@ -94,9 +96,13 @@ path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
 static char *
 step_detail(PgwState from, PgwState to, int64 steps)
 {
-	return pgw_error_detail("operation_not_allowed",
-							psprintf("\"from\": \"%s\", \"to\": \"%s\", \"steps\": " INT64_FORMAT,
-									 pgw_state_name(from), pgw_state_name(to), steps));
+	PgwJsonWriter w;
+
+	pgw_json_begin(&w);
+	pgw_json_put_string(&w, "from", pgw_state_name(from));
+	pgw_json_put_string(&w, "to", pgw_state_name(to));
+	pgw_json_put_int(&w, "steps", steps);
+	return pgw_error_detail("operation_not_allowed", w.text.data);
 }
 
 /* So many events more: can they have led from one state to the other? */

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/buf_json.h"
 #include "core/base/error_codes.h"
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
@@ -111,6 +112,18 @@ test_buf(void **state)
 	is_wiped(&b, 0, b.cap);
 	pgw_buf_json_string(&b, "a\"\\\n\r\t\x01\x7F\xC3\xA9");
 	assert_string_equal(b.data, "\"a\\\"\\\\\\n\\r\\t\\u0001\x7F\xC3\xA9\"");
+	pgw_buf_reset(&b);
+	pgw_buf_json_open(&b, '[');
+	pgw_buf_json_open(&b, '{');
+	pgw_buf_json_member(&b, "a", "{");
+	pgw_buf_json_member(&b, "b", ":");
+	pgw_buf_json_close(&b, '}');
+	pgw_buf_json_open(&b, '{');
+	pgw_buf_json_close(&b, '}');
+	pgw_buf_json_comma(&b, ", ");
+	pgw_buf_json_string(&b, "[");
+	pgw_buf_json_close(&b, ']');
+	assert_string_equal(b.data, "[{\"a\":\"{\",\"b\":\":\"},{}, \"[\"]");
 	pgw_buf_free(&b);
 	pgw_buf_free(&b);
 	assert_null(b.data);

@@ -507,11 +507,11 @@ lone_ids(void **unused)
 
 	(void) unused;
 	pgw_buf_init(&b, 0);
-	assert_int_equal(pgw_validate_id("client_request_id", "refund-1", &b, 0), 0);
+	assert_int_equal(pgw_validate_id("client_request_id", "refund-1", &b), 0);
 	assert_int_equal(b.len, 0);
-	assert_int_equal(pgw_validate_id("client_request_id", NULL, &b, 0), 1);
+	assert_int_equal(pgw_validate_id("client_request_id", NULL, &b), 1);
 	assert_string_equal(b.data, F("client_request_id", "required", "must not be null"));
-	assert_int_equal(pgw_validate_id("reason", "a\n" CARD, &b, 1), 2);
+	assert_int_equal(pgw_validate_id("reason", "a\n" CARD, &b), 2);
 	assert_string_equal(b.data, F("client_request_id", "required", "must not be null") "," F(
 									"reason", "control_characters",
 									"must not contain control characters") "," STORED("reason"));

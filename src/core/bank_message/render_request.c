@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/buf_json.h"
 #include "core/base/money.h"
 #include "core/connector/compiled.h"
 
@@ -326,13 +327,10 @@ put_children(Render *r, PgwBuf *b, const PgwNode *node)
 		size_t mark = b->len;
 		Put put;
 
-		if (written > 0)
-			pgw_buf_append(b, ",", 1);
 		if (object)
-		{
-			pgw_buf_json_string(b, node->names[i]);
-			pgw_buf_append(b, ":", 1);
-		}
+			pgw_buf_json_name(b, node->names[i]);
+		else
+			pgw_buf_json_comma(b, ",");
 		put = put_node(r, b, node->children[i]);
 		if (put == PUT_FAULT)
 			return put;

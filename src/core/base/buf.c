@@ -111,46 +111,6 @@ pgw_buf_printf(PgwBuf *b, const char *fmt, ...)
 }
 
 void
-pgw_buf_json_string(PgwBuf *b, const char *s)
-{
-	const char *run = s;
-
-	pgw_buf_append(b, "\"", 1);
-	for (; *s != '\0'; s++)
-	{
-		unsigned char c = (unsigned char) *s;
-
-		if (c >= 0x20 && c != '"' && c != '\\')
-			continue;
-		pgw_buf_append(b, run, (size_t) (s - run));
-		run = s + 1;
-		switch (c)
-		{
-			case '"':
-				pgw_buf_append(b, "\\\"", 2);
-				break;
-			case '\\':
-				pgw_buf_append(b, "\\\\", 2);
-				break;
-			case '\n':
-				pgw_buf_append(b, "\\n", 2);
-				break;
-			case '\r':
-				pgw_buf_append(b, "\\r", 2);
-				break;
-			case '\t':
-				pgw_buf_append(b, "\\t", 2);
-				break;
-			default:
-				pgw_buf_printf(b, "\\u%04x", c);
-				break;
-		}
-	}
-	pgw_buf_append(b, run, (size_t) (s - run));
-	pgw_buf_append(b, "\"", 1);
-}
-
-void
 pgw_buf_truncate(PgwBuf *b, size_t len)
 {
 	if (b->data == NULL || len >= b->len)

@@ -26,9 +26,6 @@ extern void pgw_buf_append(PgwBuf *b, const char *s, size_t len);
 extern void pgw_buf_puts(PgwBuf *b, const char *s);
 extern void pgw_buf_printf(PgwBuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
-/* Append s as a JSON string, quotes included. */
-extern void pgw_buf_json_string(PgwBuf *b, const char *s);
-
 /* Drop what lies beyond len, wiping it: how a renderer takes back what it began to write. */
 extern void pgw_buf_truncate(PgwBuf *b, size_t len);
 extern void pgw_buf_reset(PgwBuf *b); /* wipe, keep the allocation */

@@ -10,7 +10,6 @@
  */
 #include "core/base/error_codes.h"
 
-#include <stdio.h>
 #include <string.h>
 
 static const PgwErrorInfo errors[] = {
@@ -226,14 +225,4 @@ pgw_error_class_name(PgwErrorClass c)
 			break;
 	}
 	return NULL;
-}
-
-/* Codes and names of classes need no escapes. */
-void
-pgw_error_members(const PgwErrorInfo *info, char buf[PGW_ERROR_MEMBERS_SIZE])
-{
-	(void) snprintf(buf, PGW_ERROR_MEMBERS_SIZE,
-					"\"code\": \"%s\", \"class\": \"%s\", \"http_status\": %d, \"retryable\": %s",
-					info->code, pgw_error_class_name(info->class), info->http_status,
-					info->retryable ? "true" : "false");
 }

@@ -41,13 +41,6 @@ extern const PgwErrorInfo *pgw_error_find(const char *code); /* NULL when not in
  */
 extern bool pgw_error_is_decline(const char *code);
 
-/*
- * What DETAIL of each raised error but PW400 begins with, as the columns of a row would say it:
- * code, class, http_status, retryable.
- */
-#define PGW_ERROR_MEMBERS_SIZE 256
-extern void pgw_error_members(const PgwErrorInfo *info, char buf[PGW_ERROR_MEMBERS_SIZE]);
-
 extern const char *pgw_error_class_name(PgwErrorClass c); /* "business"; NONE -> NULL */
 
 #endif

@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "core/base/buf_json.h"
+
 static bool
 text_differs(const char *a, const char *b)
 {
@@ -38,7 +40,11 @@ pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names)
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
 	{
 		if (fields[i].differs)
-			pgw_buf_printf(names, "%s\"%s\"", n++ > 0 ? ", " : "", fields[i].name);
+		{
+			pgw_buf_json_comma(names, ", ");
+			pgw_buf_json_string(names, fields[i].name);
+			n++;
+		}
 	}
 	return n;
 }

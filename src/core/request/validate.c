@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/buf_json.h"
 #include "core/base/characters.h"
 #include "core/base/money.h"
 #include "core/card/card_checks.h"
@@ -32,7 +33,7 @@ typedef struct Checker
 {
 	const PgwPaymentArgs *args;
 	PgwBuf *faults;
-	int count;        /* faults so far, those of the caller included */
+	int count;        /* faults so far */
 	PgwSought sought; /* what no field that is kept may hold */
 } Checker;
 
@@ -46,13 +47,12 @@ static const char *const capture_names[] = {
 static void
 fault(Checker *c, const char *field, const char *code, const char *message)
 {
-	pgw_buf_puts(c->faults, c->count++ > 0 ? ",{\"field\":" : "{\"field\":");
-	pgw_buf_json_string(c->faults, field);
-	pgw_buf_puts(c->faults, ",\"code\":");
-	pgw_buf_json_string(c->faults, code);
-	pgw_buf_puts(c->faults, ",\"message\":");
-	pgw_buf_json_string(c->faults, message);
-	pgw_buf_puts(c->faults, "}");
+	c->count++;
+	pgw_buf_json_open(c->faults, '{');
+	pgw_buf_json_member(c->faults, "field", field);
+	pgw_buf_json_member(c->faults, "code", code);
+	pgw_buf_json_member(c->faults, "message", message);
+	pgw_buf_json_close(c->faults, '}');
 }
 
 static bool
@@ -524,7 +524,7 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 
 	memset(out, 0, sizeof(*out));
 
-	pgw_buf_puts(faults, "[");
+	pgw_buf_json_open(faults, '[');
 	check_id(&c, "client_request_id", args->client_request_id);
 	check_amount(&c);
 	check_currency(&c);
@@ -543,7 +543,7 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
 			   "must be at most 63 bytes");
 	check_options(&c);
-	pgw_buf_puts(faults, "]");
+	pgw_buf_json_close(faults, ']');
 	return c.count;
 }
 
@@ -554,7 +554,7 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults)
 		.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
 	Checker c = {.args = &none, .faults = faults};
 
-	pgw_buf_puts(faults, "[");
+	pgw_buf_json_open(faults, '[');
 	if (args->payment_id_isnull)
 		fault(&c, "payment_id", "required", "must not be null");
 	check_id(&c, "client_request_id", args->client_request_id);
@@ -565,18 +565,18 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults)
 	check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false, false,
 			   "must be at most 255 characters");
 	check_options(&c);
-	pgw_buf_puts(faults, "]");
+	pgw_buf_json_close(faults, ']');
 	return c.count;
 }
 
 int
-pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already)
+pgw_validate_id(const char *field, const char *value, PgwBuf *faults)
 {
 	PgwPaymentArgs none = {0};
-	Checker c = {.args = &none, .faults = faults, .count = already};
+	Checker c = {.args = &none, .faults = faults};
 
 	check_id(&c, field, value);
-	return c.count - already;
+	return c.count;
 }
 
 const char *

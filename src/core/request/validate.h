@@ -92,10 +92,10 @@ typedef struct PgwOperationArgs
 extern int pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults);
 
 /*
- * The same for a lone operation id / text field, used by capture, void, refund, find. field names
- * it. Appends without the brackets.
+ * The same for a lone id; field names it. Appends faults without the brackets, after those that
+ * are there already.
  */
-extern int pgw_validate_id(const char *field, const char *value, PgwBuf *faults, int already);
+extern int pgw_validate_id(const char *field, const char *value, PgwBuf *faults);
 
 extern const char *pgw_capture_name(PgwCaptureMode m);
 extern int pgw_capture_parse(const char *name); /* -1 */
