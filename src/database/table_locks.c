@@ -66,6 +66,7 @@
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
+#include "base/error_detail.h"
 #include "base/json_writer.h"
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
@@ -121,11 +122,8 @@ busy_detail(const char *reason)
 	PgwJsonWriter w;
 
 	pgw_json_begin(&w);
-	pgw_json_begin_object(&w, NULL);
-	pgw_json_put_string(&w, "code", "worker_busy");
 	pgw_json_put_string(&w, "reason", reason);
-	pgw_json_end_object(&w);
-	return w.text.data;
+	return pgw_error_detail("worker_busy", w.text.data);
 }
 
 void
