@@ -1026,7 +1026,7 @@ COMMENT ON FUNCTION pgw.resume_after_restore(text) IS
 --  grants of the immediate caller; SECURITY DEFINER would hide who that is.
 -- ==================================================================================================
 
--- src/client_api/repeated_calls.c
+-- src/client_api/calls_in_one_statement.c
 CREATE FUNCTION pgw.call_support(internal) RETURNS internal AS 'MODULE_PATHNAME', 'pgw_call_support' LANGUAGE C STRICT;
 COMMENT ON FUNCTION pgw.call_support(internal) IS
 	'Planner support function: refuses (process_payment(volatile id, ...)).*, which would pay once for each column.';

@@ -18,8 +18,8 @@
 #include "card_guard/card_literals.h"
 #include "card_guard/card_refusals.h"
 #include "card_guard/log_guard.h"
+#include "client_api/calls_in_one_statement.h"
 #include "client_api/pay_common.h"
-#include "client_api/repeated_calls.h"
 #include "ddl/drop_guard.h"
 #include "ddl/utility_hook.h"
 #include "exchange/exchange.h"
@@ -60,7 +60,7 @@ _PG_init(void)
 	pgw_metrics_init();
 	pgw_cards_init();
 	pgw_review_init();
-	pgw_repeats_init();
+	pgw_statement_calls_init();
 	pgw_literals_init();
 	pgw_log_guard_init();
 	pgw_pay_init();

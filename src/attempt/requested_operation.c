@@ -30,7 +30,7 @@
 #include "core/payment/unknown_outcome_rules.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
-#include "store/notify_payments.h"
+#include "store/payment_notification.h"
 #include "store/tables.h"
 
 bool

@@ -1,11 +1,11 @@
 /*
  * secrets.c - banks' keys, read from files into memory that is neither swapped nor dumped
  *
- * Owns the setting pgw.secrets_dir and the rules for the files in it (core/files/key_file.c: whose
- * they may be, and what a key looks like).  The row in pgw.banks names a file without a path.
- * Symbolic links are followed, as Kubernetes mounts secrets (bank -> ..data/bank, ..data -> a
- * folder with a date), as long as they end in the folder.  One mapping per secret, locked where the
- * limits permit and kept out of core dumps.
+ * Owns the setting pgw.secrets_dir, and asks core/files/key_file_rules.c whose the files in it may
+ * be, and what a key looks like.  The row in pgw.banks names a file without a path.  Symbolic links
+ * are followed, as Kubernetes mounts secrets (bank -> ..data/bank, ..data -> a folder with a date),
+ * as long as they end in the folder.  One mapping per secret, locked where the limits permit and
+ * kept out of core dumps.
  *
  * Invariants: no error text holds a content or a path; what is opened lies in the folder, links
  * followed.

@@ -7,7 +7,7 @@
 #include <sys/types.h>
 #include <time.h>
 
-#include "core/files/key_file.h"
+#include "core/files/key_file_rules.h"
 
 extern char *pgw_secrets_dir; /* GUC */
 

@@ -26,9 +26,9 @@
 #include "base/debug_points.h"
 #include "base/json_writer.h"
 #include "base/new_id.h"
+#include "client_api/calls_in_one_statement.h"
 #include "client_api/pay_common.h"
 #include "client_api/payment_result.h"
-#include "client_api/repeated_calls.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "core/payment/operation_rules.h"
@@ -263,7 +263,7 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	PreventCommandDuringRecovery(function);
 	PreventCommandIfParallelMode(function);
 	get_arguments(fcinfo, kind, &o);
-	pgw_repeats_check(fcinfo, o.args.client_request_id);
+	pgw_statement_calls_check(fcinfo, o.args.client_request_id);
 	pgw_require(GetUserId(), "client", NULL);
 	pgw_become_owner(&o.caller, &o.sec_context);
 	pgw_tables_lock(0);

@@ -20,8 +20,8 @@
 #include "base/json_writer.h"
 #include "base/new_id.h"
 #include "card_guard/card_refusals.h"
+#include "client_api/calls_in_one_statement.h"
 #include "client_api/pay_common.h"
-#include "client_api/repeated_calls.h"
 #include "core/base/error_codes.h"
 #include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
@@ -100,7 +100,7 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	PreventCommandIfParallelMode(function);
 
 	validate(pay);
-	pgw_repeats_check(fcinfo, pay->args.client_request_id);
+	pgw_statement_calls_check(fcinfo, pay->args.client_request_id);
 	pgw_require(GetUserId(), "client", pay->args.merchant);
 
 	pgw_become_owner(&pay->caller, &pay->saved_sec_context);

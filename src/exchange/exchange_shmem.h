@@ -30,9 +30,9 @@
 #include "storage/lwlock.h"
 
 #include "exchange/exchange.h"
+#include "exchange/process_latch.h"
 #include "exchange/signal_ring.h"
 #include "exchange/slots.h"
-#include "exchange/wake.h"
 #include "exchange/worker_entries.h"
 
 #define PGW_MAX_DATABASES 64

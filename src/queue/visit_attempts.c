@@ -27,7 +27,7 @@
 #include "queue/next_scan.h"
 #include "queue/send_calls.h"
 #include "queue/visit_attempts.h"
-#include "store/notify_payments.h"
+#include "store/payment_notification.h"
 #include "store/tables.h"
 
 /* An attempt whose row is busy is visited again after 1, 2 ... BUSY_MAX times so long. */

@@ -38,7 +38,7 @@
 #include "base/debug_points.h"
 #include "base/shared_memory.h"
 #include "core/base/mutant.h"
-#include "quota/count_waiting.h"
+#include "quota/count_submitted.h"
 #include "quota/quota.h"
 
 #define ENTRIES 2048
@@ -231,8 +231,8 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 			break;
 
 		PGW_DEBUG_POINT("quota_count");
-		counted = pgw_count_waiting(of == PGW_QUOTA_MERCHANT ? name : NULL,
-									of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
+		counted = pgw_count_submitted(of == PGW_QUOTA_MERCHANT ? name : NULL,
+									  of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
 		end = GetCurrentTimestamp();
 
 		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
@@ -274,7 +274,7 @@ pgw_quota_refused(TimestampTz since, PgwQuotaReport *out, int max)
 		pgw_config_refresh(false); /* what waits is counted bank by bank */
 	for (int i = 0; i < n; i++)
 		out[i].waiting =
-			pgw_count_waiting(out[i].of == PGW_QUOTA_MERCHANT ? out[i].name : NULL,
-							  out[i].of == PGW_QUOTA_ROLE ? out[i].name : NULL, REPORT_MOST);
+			pgw_count_submitted(out[i].of == PGW_QUOTA_MERCHANT ? out[i].name : NULL,
+								out[i].of == PGW_QUOTA_ROLE ? out[i].name : NULL, REPORT_MOST);
 	return n;
 }

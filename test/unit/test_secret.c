@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "core/bank_message/key_refused.h"
-#include "core/files/key_file.h"
+#include "core/files/key_file_rules.h"
 
 static void
 test_files(void **state)

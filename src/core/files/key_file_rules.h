@@ -1,11 +1,11 @@
 /*
- * key_file.h - what makes a file's content a key, and which file may hold one
+ * key_file_rules.h - what makes a file's content a key, and which file may hold one
  *
  * Pure: who reads the file hands in what stat() says and what it holds.  Texts name neither path
  * nor content.
  */
-#ifndef PGW_CORE_FILES_KEY_FILE_H
-#define PGW_CORE_FILES_KEY_FILE_H
+#ifndef PGW_CORE_FILES_KEY_FILE_RULES_H
+#define PGW_CORE_FILES_KEY_FILE_RULES_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,8 +1,9 @@
 /*
- * notify_payments.h - NOTIFY pgw_payments: what became of a payment or operation
+ * payment_notification.h - what the message to listeners of pgw_payments says: what became of a
+ * payment or operation
  */
-#ifndef PGW_STORE_NOTIFY_PAYMENTS_H
-#define PGW_STORE_NOTIFY_PAYMENTS_H
+#ifndef PGW_STORE_PAYMENT_NOTIFICATION_H
+#define PGW_STORE_PAYMENT_NOTIFICATION_H
 
 #include "postgres.h"
 

@@ -1,7 +1,7 @@
 /*
- * key_file.c - what makes a file's content a key, and which file may hold one
+ * key_file_rules.c - what makes a file's content a key, and which file may hold one
  */
-#include "core/files/key_file.h"
+#include "core/files/key_file_rules.h"
 
 #include <string.h>
 

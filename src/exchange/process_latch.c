@@ -1,5 +1,5 @@
 /*
- * wake.c - waking a process that waits on its latch
+ * process_latch.c - the latch of a process, by its number in shared memory
  *
  * Owns nothing.  In shared memory stands the number of a process, which stays valid to set a latch
  * with when that process has ended: then another one may wake for nothing.
@@ -9,7 +9,7 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 
-#include "exchange/wake.h"
+#include "exchange/process_latch.h"
 
 int
 pgw_my_procno(void)

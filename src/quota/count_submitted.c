@@ -1,5 +1,5 @@
 /*
- * count_waiting.c - how many submitted payments of a merchant or of a role wait to be sent
+ * count_submitted.c - how many submitted payments of a merchant or of a role wait to be sent
  *
  * In a caller's transaction: so without an MVCC read, by the index of what waits.  What other
  * transactions have inserted and not committed counts, or one transaction could hold any number.
@@ -24,7 +24,7 @@
 #include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"
-#include "quota/count_waiting.h"
+#include "quota/count_submitted.h"
 
 #define LOOK_AT_LEAST 1000000
 
@@ -51,7 +51,7 @@ is_of_role(TupleTableSlot *slot, void *arg)
 }
 
 uint32
-pgw_count_waiting(const char *merchant, const char *role, uint32 most)
+pgw_count_submitted(const char *merchant, const char *role, uint32 most)
 {
 	Oid relid = pgw_relation("payment_transactions");
 	Oid index = pgw_relation_or_none("payment_transactions_waiting");

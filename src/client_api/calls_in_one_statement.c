@@ -1,5 +1,6 @@
 /*
- * repeated_calls.c - refuses statements that would pay once for every column
+ * calls_in_one_statement.c - several calls of process_payment() in one statement: refused where it
+ * would pay once for every column
  *
  * PostgreSQL makes of SELECT (pgw.process_payment(…)).* one call for each column of the result.
  * With one id they replay each other; with an id that is computed anew for each call
@@ -43,7 +44,7 @@
 #include "base/json_writer.h"
 #include "card_guard/card_literals.h"
 #include "card_guard/card_loggers.h"
-#include "client_api/repeated_calls.h"
+#include "client_api/calls_in_one_statement.h"
 #include "core/base/mutant.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/wipe_remains.h"
@@ -507,7 +508,7 @@ pays_at(Running *r, FuncExpr *call, const char *id)
 }
 
 void
-pgw_repeats_check(FunctionCallInfo fcinfo, const char *id)
+pgw_statement_calls_check(FunctionCallInfo fcinfo, const char *id)
 {
 	FuncExpr *call = (FuncExpr *) fcinfo->flinfo->fn_expr;
 
@@ -550,7 +551,7 @@ run_and_remember(QueryDesc *query, ScanDirection direction, uint64 count PGW_RUN
 }
 
 void
-pgw_repeats_init(void)
+pgw_statement_calls_init(void)
 {
 	previous_hook = planner_hook;
 	planner_hook = plan_and_look;

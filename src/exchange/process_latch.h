@@ -1,8 +1,8 @@
 /*
- * wake.h - waking a process that waits on its latch
+ * process_latch.h - the latch of a process, by its number in shared memory
  */
-#ifndef PGW_EXCHANGE_WAKE_H
-#define PGW_EXCHANGE_WAKE_H
+#ifndef PGW_EXCHANGE_PROCESS_LATCH_H
+#define PGW_EXCHANGE_PROCESS_LATCH_H
 
 #include "postgres.h"
 

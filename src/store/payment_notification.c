@@ -1,5 +1,6 @@
 /*
- * notify_payments.c - NOTIFY pgw_payments: what became of a payment or operation
+ * payment_notification.c - what the message to listeners of pgw_payments says: what became of a
+ * payment or operation
  *
  * Owns: the form of the payload.  How it is sent, so that it never stops what it tells of, is
  * notify.c's.
@@ -9,7 +10,7 @@
 #include "base/json_writer.h"
 #include "core/base/uuid7.h"
 #include "database/notify.h"
-#include "store/notify_payments.h"
+#include "store/payment_notification.h"
 #include "store/tables.h"
 
 /*
