@@ -10,6 +10,7 @@
 #include "utils/guc.h"
 
 #include "attempt/compensation.h"
+#include "attempt/give_back_on_rollback.h"
 #include "bank/bank_config.h"
 #include "bank/call_permission.h"
 #include "base/clock.h"
@@ -55,6 +56,7 @@ _PG_init(void)
 	pgw_schedule_init();
 	pgw_bank_health_init();
 	pgw_alerts_init();
+	pgw_step_rolled_back_init();
 	pgw_step_compensation_init();
 	pgw_quota_init();
 	pgw_metrics_init();

@@ -1,19 +1,17 @@
 /*
  * compensation.c - giving back what a caller was charged that rolled back
  *
- * Carries out core/payment/compensation_rules.c.  Owns: pgw.compensation_delay,
- * pgw.refund_max_attempts.  All functions have the attempt's row locked.
+ * Carries out core/payment/compensation_rules.c.  How it begins is in
+ * give_back_on_rollback.c.  Owns: pgw.refund_max_attempts.  All functions have the attempt's row
+ * locked.
  *
  * Orderings that matter
  *     - RefundStarted with its key is committed and flushed before the void or refund leaves.
- *     - From RefundStarted on the attempt cannot be adopted; until then it can, and
- *       pgw.compensation_delay is the time for that.
  *     - A key is sent again only while its outcome is in doubt; a new one is taken only when the
  *       old one provably did nothing, or for a cancellation, which may be repeated.
  */
 #include "postgres.h"
 
-#include "access/transam.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
@@ -22,7 +20,6 @@
 #include "attempt/unknown_outcome.h"
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
-#include "base/debug_points.h"
 #include "base/schedule.h"
 #include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
@@ -33,25 +30,19 @@
 #include "store/events.h"
 #include "store/tables.h"
 
-static int compensation_delay = 5000;
 static int refund_max_attempts = 10;
 
 void
 pgw_step_compensation_init(void)
 {
 	DefineCustomIntVariable(
-		"pgw.compensation_delay",
-		"How long a charge whose caller rolled back waits for a retry that takes it over, before it is given back.",
-		NULL, &compensation_delay, 5000, 0, 60 * 60 * 1000, PGC_SIGHUP, GUC_UNIT_MS, NULL, NULL,
-		NULL);
-	DefineCustomIntVariable(
 		"pgw.refund_max_attempts",
 		"How often a bank may refuse to give a charge back before a person has to look.", NULL,
 		&refund_max_attempts, 10, 1, 1000, PGC_SIGHUP, 0, NULL, NULL, NULL);
 }
 
-static PgwBankOp
-operation_of(const PgwAttempt *attempt)
+PgwBankOp
+pgw_step_compensation_operation(const PgwAttempt *attempt)
 {
 	int op = attempt->refund_operation != NULL ? pgw_op_parse(attempt->refund_operation) : -1;
 
@@ -108,9 +99,8 @@ pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps,
 	return choose_operation(attempt, caps, amount_in_doubt, shown);
 }
 
-/* step->call := the void, refund or cancellation, or a look-up for it. */
-static bool
-make_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op)
+bool
+pgw_step_compensation_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op)
 {
 	PgwCallParams params;
 
@@ -135,52 +125,6 @@ give_to_review(PgwAttempt *attempt, const char *reason)
 	pgw_step_review(attempt, "refund_refused", reason, attempt->refund_operation, 0);
 }
 
-void
-pgw_step_rolled_back(PgwAttempt *attempt, PgwStep *step)
-{
-	TimestampTz now = pgw_now();
-	TimestampTz due;
-	PgwCapabilities caps;
-	PgwDecision d;
-	PgwBank *bank;
-
-	Assert(attempt->place.held && attempt->status == PGW_BANK_APPROVED);
-	/*
-	 * Taken over after a restore (pgw.resume_after_restore): who called, and how that ended, is not
-	 * known here.
-	 */
-	if (!attempt->submitted && !FullTransactionIdIsValid(attempt->caller_xid))
-	{
-		give_to_review(attempt, "restored_without_payment");
-		return;
-	}
-	if (attempt->abandoned_at == 0)
-		attempt->abandoned_at = now;
-	due = TimestampTzPlusMilliseconds(attempt->abandoned_at, compensation_delay);
-	if (now < due)
-	{
-		if (attempt->next_step_at != due)
-			pgw_step_reschedule(attempt, due);
-		return;
-	}
-	bank = pgw_step_bank(attempt, step, false);
-	if (bank == NULL)
-		return;
-	pgw_compensation_begin(PGW_BANK_APPROVED, &d);
-	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
-	if (!pgw_step_compensation_prepare(attempt, &caps, false, NULL))
-	{
-		give_to_review(attempt, "bank_cannot_give_back");
-		return;
-	}
-	if (!make_call(attempt, step, bank, operation_of(attempt)))
-		return;
-	attempt->refund_key_used_at = attempt->refund_asked_at = now;
-	attempt->next_step_at = 0;
-	pgw_record_decision(attempt, NULL, &d, attempt->refund_operation, NULL);
-	PGW_DEBUG_POINT("compensation_apply");
-}
-
 static void
 send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFacts *facts)
 {
@@ -198,7 +142,7 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFac
 	else if (!facts->key || (facts->used && facts->resend_allowed &&
 							 !pgw_capabilities_key_remembered(caps, facts->key_age_s)))
 		new_key(attempt);
-	if (!make_call(attempt, step, bank, facts->operation))
+	if (!pgw_step_compensation_call(attempt, step, bank, facts->operation))
 		return;
 	if (attempt->refund_key_used_at == 0)
 		attempt->refund_key_used_at = pgw_now();
@@ -229,7 +173,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL)
 		return;
 	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
-	if (operation_of(attempt) == PGW_NOPS)
+	if (pgw_step_compensation_operation(attempt) == PGW_NOPS)
 	{
 		/* an operator wants it given back, or the bank offers no way: perhaps it does now */
 		if (!choose_operation(attempt, &caps, attempt->approved_amount != 0, NULL))
@@ -239,7 +183,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 		}
 		pgw_store_update_attempt(attempt); /* what a look-up's answer finds */
 	}
-	facts.operation = operation_of(attempt);
+	facts.operation = pgw_step_compensation_operation(attempt);
 	facts.key = attempt->refund_key != NULL;
 	facts.used = facts.key && attempt->refund_key_used_at != 0;
 	facts.pending = attempt->pending_at_bank;
@@ -262,10 +206,10 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 			send(attempt, step, bank, &facts);
 			break;
 		case PGW_COMPENSATE_LOOKUP_REFUND:
-			(void) make_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND);
+			(void) pgw_step_compensation_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND);
 			break;
 		case PGW_COMPENSATE_LOOKUP_CHARGE:
-			(void) make_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE);
+			(void) pgw_step_compensation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE);
 			break;
 		case PGW_COMPENSATE_REVIEW:
 			give_to_review(attempt, facts.deadline_s > 0 && facts.key_age_s >= facts.deadline_s
@@ -281,7 +225,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 {
 	memset(in, 0, sizeof(*in));
 	in->op = call->op;
-	in->operation = operation_of(attempt);
+	in->operation = pgw_step_compensation_operation(attempt);
 	in->in_doubt = call->in_doubt;
 	in->pending = attempt->pending_at_bank;
 	in->amount = in->operation == PGW_OP_REFUND ? refund_amount(attempt) : 0;
@@ -369,9 +313,10 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 	 * What a look-up did not tell, the same key may, while the bank remembers it; or another
 	 * try, where nothing is in doubt.
 	 */
-	if (d->lookup_inconclusive && (!call->in_doubt || operation_of(attempt) == PGW_OP_CANCEL ||
-								   pgw_capabilities_key_remembered(
-									   in->caps, pgw_schedule_age_s(attempt->refund_key_used_at))))
+	if (d->lookup_inconclusive &&
+		(!call->in_doubt || pgw_step_compensation_operation(attempt) == PGW_OP_CANCEL ||
+		 pgw_capabilities_key_remembered(in->caps,
+										 pgw_schedule_age_s(attempt->refund_key_used_at))))
 		call->lookup_inconclusive = now = true;
 
 	attempt->next_step_at =

@@ -10,8 +10,6 @@
 
 /* _PG_init: settings */
 extern void pgw_step_compensation_init(void);
-/* BankApproved, and no payments row names it */
-extern void pgw_step_rolled_back(PgwAttempt *attempt, PgwStep *step);
 extern void pgw_step_compensation(PgwAttempt *attempt, PgwStep *step);   /* Refunding */
 extern void pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt); /* Refunding */
 
@@ -21,5 +19,15 @@ extern void pgw_answer_compensation(PgwCall *call, PgwAttempt *attempt); /* Refu
  */
 extern bool pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps,
 										  bool amount_in_doubt, const PgwAnswer *shown);
+
+/* How it is given back; PGW_NOPS: nothing is chosen. */
+extern PgwBankOp pgw_step_compensation_operation(const PgwAttempt *attempt);
+
+/*
+ * step->call := the void, refund or cancellation, or a look-up for it.  false: it cannot be made
+ * now.
+ */
+extern bool pgw_step_compensation_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank,
+									   PgwBankOp op);
 
 #endif

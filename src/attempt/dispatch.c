@@ -14,6 +14,7 @@
 #include "attempt/charge_id.h"
 #include "attempt/compensation.h"
 #include "attempt/dispatch.h"
+#include "attempt/give_back_on_rollback.h"
 #include "attempt/put_off.h"
 #include "attempt/requested_operation.h"
 #include "attempt/unknown_outcome.h"
