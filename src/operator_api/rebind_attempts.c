@@ -22,14 +22,13 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "bank/bank_config.h"
 #include "base/json_writer.h"
-#include "core/card/card_text.h"
+#include "operator_api/operator_note.h"
 #include "operator_api/resolve_review.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/arguments.h"
@@ -63,12 +62,10 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 		faults = pgw_arg_fault(faults, "from_version", "required", NULL);
 	if (no_to)
 		faults = pgw_arg_fault(faults, "to_version", "required", NULL);
-	if (order->note == NULL || order->note[strspn(order->note, " \t\r\n")] == '\0')
+	if (order->note == NULL || pgw_note_is_blank(order->note))
 		faults = pgw_arg_fault(faults, "note", "required", "must say why it is the same ledger");
-	else if (pg_mbstrlen(order->note) > MAX_NOTE_CHARS)
-		faults = pgw_arg_fault(faults, "note", "too_long", "must be at most 2000 characters");
-	else if (pgw_text_has_card_number(order->note, strlen(order->note)))
-		faults = pgw_arg_fault(faults, "note", "card_number_in_stored_field", NULL);
+	else
+		faults = pgw_note_faults(faults, order->note, MAX_NOTE_CHARS);
 	if (faults != NULL)
 		pgw_raise_faults(pgw_json_array_of(faults));
 	order->from = DatumGetInt32(from);

@@ -17,7 +17,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -39,6 +38,7 @@
 #include "core/payment/review_rules.h"
 #include "database/column_values.h"
 #include "exchange/commit_signal.h"
+#include "operator_api/operator_note.h"
 #include "operator_api/resolve_review.h"
 #include "operator_api/review_proposals.h"
 #include "outcome/record_decision.h"
@@ -100,27 +100,19 @@ fault(PgwJsonWriter *faults, const char *field, const char *code, const char *me
 	pgw_json_put_raw(faults, NULL, pgw_arg_fault(NULL, field, code, message));
 }
 
-static bool
-is_blank(const char *s)
-{
-	return s[strspn(s, " \t\r\n")] == '\0';
-}
-
 static void
 check_note(PgwJsonWriter *faults, const char *note)
 {
-	if (note == NULL || is_blank(note))
-		fault(faults, "note", "required", "must say why");
-	else
+	char *found;
+
+	if (note == NULL || pgw_note_is_blank(note))
 	{
-		if (pg_mbstrlen(note) > MAX_NOTE_CHARS)
-			fault(faults, "note", "too_long", "must be at most 2000 characters");
-		if (pgw_has_control(note, "\t\r\n"))
-			fault(faults, "note", "control_characters",
-				  "must not contain control characters but tabs and line ends");
-		if (pgw_text_has_card_number(note, strlen(note)))
-			fault(faults, "note", "card_number_in_stored_field", "must not contain a card number");
+		fault(faults, "note", "required", "must say why");
+		return;
 	}
+	found = pgw_note_faults(NULL, note, MAX_NOTE_CHARS);
+	if (found != NULL)
+		pgw_json_put_raw(faults, NULL, found);
 }
 
 /* A string member of a JSON object; NULL: it has none. */
@@ -152,7 +144,7 @@ check_evidence(PgwJsonWriter *faults, Jsonb *evidence, Order *order, bool needs_
 	if (!needs_reference)
 		return;
 	order->bank_reference = string_member(evidence, "bank_reference");
-	if (order->bank_reference == NULL || is_blank(order->bank_reference))
+	if (order->bank_reference == NULL || pgw_note_is_blank(order->bank_reference))
 		fault(faults, "evidence", "evidence_required",
 			  "this action needs evidence.bank_reference, a string");
 	else if (strlen(order->bank_reference) > MAX_REFERENCE_BYTES)

@@ -17,16 +17,15 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "base/json_writer.h"
-#include "core/card/card_text.h"
 #include "core/connector/bank_op.h"
 #include "core/payment/charge_rules.h"
+#include "operator_api/operator_note.h"
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"
 #include "sql_function/access_grants.h"
@@ -55,14 +54,8 @@ PG_FUNCTION_INFO_V1(pgw_resume_after_restore_1_0);
 static void
 check_note(const char *note)
 {
-	char *faults = NULL;
+	char *faults = note != NULL ? pgw_note_faults(NULL, note, MAX_NOTE_CHARS) : NULL;
 
-	if (note == NULL)
-		return;
-	if (pg_mbstrlen(note) > MAX_NOTE_CHARS)
-		faults = pgw_arg_fault(faults, "note", "too_long", NULL);
-	if (pgw_text_has_card_number(note, strlen(note)))
-		faults = pgw_arg_fault(faults, "note", "card_number_in_stored_field", NULL);
 	if (faults != NULL)
 		pgw_raise_faults(pgw_json_array_of(faults));
 }

@@ -65,7 +65,29 @@ INSERT INTO cases VALUES
 	('PW422', $$INSERT INTO pgw.connectors (name, definition, builtin) SELECT 'e', definition, true FROM pgw.connectors LIMIT 1$$),
 	('PW422', $$TRUNCATE pgw.payments$$),
 	('PW422', $$TRUNCATE pgw.transaction_events$$);
-SELECT plan((SELECT count(*)::int FROM cases) + 1);
+-- One rule for the notes of operators, whichever function keeps them: what is wrong with this one, or the SQLSTATE where it is sound.
+CREATE FUNCTION pg_temp.note_faults(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	d text;
+BEGIN
+	EXECUTE statement;
+	RETURN 'no error';
+EXCEPTION WHEN OTHERS THEN
+	GET STACKED DIAGNOSTICS d = PG_EXCEPTION_DETAIL;
+	RETURN CASE WHEN SQLSTATE <> 'PW400' THEN SQLSTATE ELSE (SELECT string_agg(concat_ws(': ', f->>'field', f->>'code', f->>'message'), '; ') FROM jsonb_array_elements(d::jsonb) f) END;
+END $$;
+CREATE TEMP TABLE takers (statement text, longest int, sound text);
+INSERT INTO takers VALUES
+	($$SELECT pgw.resolve_review('00000000-0000-7000-8000-000000000000', 'retry', %s)$$, 2000, 'PW404'),
+	('SELECT pgw.rebind_attempts(2147483646, 2147483647, %s)', 2000, 'PW422'),
+	('SELECT pgw.resume_after_restore(%s)', 1000, 'PW422');
+SELECT plan((SELECT count(*)::int FROM cases) + (SELECT count(*)::int FROM takers) * 3 + 1);
+SELECT is(pg_temp.note_faults(format(statement, '''rung'' || chr(7)')), 'note: control_characters: must not contain control characters but tabs and line ends',
+	'no control characters: ' || statement) FROM takers;
+SELECT is(pg_temp.note_faults(format(statement, 'E''two\tlines\r\n''')), sound, 'but tabs and line ends: ' || statement) FROM takers;
+SELECT is(pg_temp.note_faults(format(statement, format('repeat(''x '', %s) || repeat(''4242'', 4) || chr(27)', longest))),
+	format('note: too_long: must be at most %s characters; note: control_characters: must not contain control characters but tabs and line ends; ', longest)
+	|| 'note: card_number_in_stored_field: must not contain a card number', 'all faults at once: ' || statement) FROM takers;
 SELECT is(pg_temp.misshapen(state, statement), NULL, state || ' ' || left(statement, 90)) FROM cases;
 SELECT is((SELECT count(*)::int FROM pgw.payments), 0, 'and nothing was sent');
 SELECT * FROM finish();

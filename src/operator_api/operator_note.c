@@ -1,0 +1,38 @@
+/*
+ * operator_note.c - what a note of an operator's may hold
+ *
+ * Owns: the rule, one for all functions that take a note.  A note is kept for ever and is shown to
+ * people: it holds no card number, no control characters that a terminal would obey, and is not
+ * without end.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+
+#include "core/base/characters.h"
+#include "core/card/card_text.h"
+#include "operator_api/operator_note.h"
+#include "sql_function/raise_error.h"
+
+bool
+pgw_note_is_blank(const char *s)
+{
+	return s[strspn(s, " \t\r\n")] == '\0';
+}
+
+char *
+pgw_note_faults(char *before, const char *note, int max_chars)
+{
+	char *faults = before;
+
+	if (pg_mbstrlen(note) > max_chars)
+		faults = pgw_arg_fault(faults, "note", "too_long",
+							   psprintf("must be at most %d characters", max_chars));
+	if (pgw_has_control(note, "\t\r\n"))
+		faults = pgw_arg_fault(faults, "note", "control_characters",
+							   "must not contain control characters but tabs and line ends");
+	if (pgw_text_has_card_number(note, strlen(note)))
+		faults = pgw_arg_fault(faults, "note", "card_number_in_stored_field",
+							   "must not contain a card number");
+	return faults;
+}

@@ -1,0 +1,16 @@
+/*
+ * operator_note.h - what a note of an operator's may hold
+ */
+#ifndef PGW_OPERATOR_API_OPERATOR_NOTE_H
+#define PGW_OPERATOR_API_OPERATOR_NOTE_H
+
+/* Nothing that anybody could read. */
+extern bool pgw_note_is_blank(const char *s);
+
+/*
+ * The faults of a note that was given, after those before it (or NULL): JSON without brackets, as
+ * of pgw_arg_fault().
+ */
+extern char *pgw_note_faults(char *before, const char *note, int max_chars);
+
+#endif
