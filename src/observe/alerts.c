@@ -57,7 +57,10 @@ typedef struct Alert
 	bool tell; /* set by apply */
 } Alert;
 
-/* Failures of a bank within a window that moves on when it is over. */
+/*
+ * Failures of a bank within a window that moves on when it is over, or when the clock was set back
+ * behind its beginning.
+ */
 typedef struct Failures
 {
 	char bank[64]; /* key */
@@ -185,7 +188,8 @@ pgw_alert_failed(const char *bank)
 	}
 	strlcpy(key, bank != NULL ? bank : "", sizeof(key));
 	f = hash_search(failures, key, HASH_ENTER, &found);
-	if (!found || now >= TimestampTzPlusMilliseconds(f->since, FAILED_WINDOW_MS))
+	if (!found ||
+		pgw_is_due(TimestampTzPlusMilliseconds(f->since, FAILED_WINDOW_MS), now, FAILED_WINDOW_MS))
 	{
 		f->since = now;
 		f->count = 0;
