@@ -89,7 +89,7 @@ sub change_settings
 	my $before = $node->safe_psql('postgres', 'SELECT pg_conf_load_time()');
 	$node->safe_psql('postgres', 'ALTER SYSTEM ' . (defined $value{$_} ? "SET $_ = '$value{$_}'" : "RESET $_")) for sort keys %value;
 	$node->reload;
-	$node->poll_query_until('postgres', "SELECT pg_conf_load_time() > '$before'") or die 'the settings were not read';
+	$node->poll_query_until('postgres', "SELECT pg_conf_load_time() <> '$before'") or die 'the settings were not read';
 }
 
 # Move pgw's clock by so many seconds, on a node made with debug => 1.

@@ -16,7 +16,7 @@ sub workers
 	return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker'" . ($_[0] ? " AND datname = '$_[0]'" : ''));
 }
 
-sub timed
+sub run_timed
 {
 	my ($sql) = @_;
 	my $t = time;
@@ -34,16 +34,16 @@ $node->safe_psql('postgres', 'CREATE DATABASE shop');
 $node->safe_psql('shop', 'CREATE EXTENSION pgw');
 ok(wait_until(sub { workers('shop') == 1 }, 5), 'a database that gets the extension later gets its worker');
 
-my ($secs, $rc, $err) = timed('ALTER DATABASE shop RENAME TO store');
+my ($secs, $rc, $err) = run_timed('ALTER DATABASE shop RENAME TO store');
 is($rc, 0, 'RENAME while the worker runs') or diag($err);
 ok(wait_until(sub { workers('store') == 1 }, 10), 'and the worker is back under the new name');
 
-($secs, $rc, $err) = timed('CREATE DATABASE copy TEMPLATE store');
+($secs, $rc, $err) = run_timed('CREATE DATABASE copy TEMPLATE store');
 is($rc, 0, 'CREATE DATABASE TEMPLATE while the worker runs') or diag($err);
 ok(wait_until(sub { workers('store') == 1 }, 10), 'the template has its worker again');
-($secs, $rc, $err) = timed('DROP DATABASE copy');
+($secs, $rc, $err) = run_timed('DROP DATABASE copy');
 is($rc, 0, 'DROP DATABASE of the copy') or diag($err);
-($secs, $rc, $err) = timed('DROP DATABASE store');
+($secs, $rc, $err) = run_timed('DROP DATABASE store');
 is($rc, 0, 'DROP DATABASE of its own database') or diag($err);
 cmp_ok($secs, '<', 2, 'within two seconds');
 
@@ -60,7 +60,7 @@ pgw_setup($node, $bank);
 is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'again')), 'captured', 'and a new CREATE EXTENSION pays');
 
 # 500 slow calls in flight must be in nobody's way: neither of another database's end, nor of their own.
-sub in_flight
+sub put_in_flight
 {
 	my ($db, $ids) = @_;
 	my $charges = @{ bank_ledger($bank)->{charges} };
@@ -72,16 +72,16 @@ $node->safe_psql('postgres', 'CREATE DATABASE busy');
 $node->safe_psql('postgres', 'CREATE DATABASE plain');
 pgw_setup($node, $bank, db => 'busy');
 # what the machine and its disk need for it, with nothing in the way
-my ($plain) = timed('DROP DATABASE plain');
+my ($plain) = run_timed('DROP DATABASE plain');
 cmp_ok($plain, '<', 5, 'DROP DATABASE beside idle workers');
-in_flight('busy', 'busy');
-($secs, $rc, $err) = timed('DROP DATABASE other');
+put_in_flight('busy', 'busy');
+($secs, $rc, $err) = run_timed('DROP DATABASE other');
 is($rc, 0, 'DROP DATABASE of another database') or diag($err);
 cmp_ok($secs - $plain, '<', 1, 'takes no second longer than with nothing in flight');
-($secs, $rc, $err) = timed('DROP DATABASE busy');
+($secs, $rc, $err) = run_timed('DROP DATABASE busy');
 is($rc, 0, 'DROP DATABASE of its own database') or diag($err);
 cmp_ok($secs - $plain, '<', 2, 'takes no two seconds longer');
-in_flight('postgres', 'slow');
+put_in_flight('postgres', 'slow');
 
 # A standby has no worker; promoted, it has.
 $node->backup('b');

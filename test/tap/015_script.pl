@@ -16,7 +16,7 @@ my @documents = glob 'src/connectors/*.json';
 my $scratch = PostgreSQL::Test::Utils::tempdir();
 
 # make in that folder: its status, and all that it said.
-sub make
+sub run_make
 {
 	my ($dir, @args) = @_;
 	my $said = '';
@@ -25,7 +25,7 @@ sub make
 }
 
 # A folder of the server's.
-sub directory
+sub server_directory
 {
 	my ($which) = @_;
 	my $path = '';
@@ -36,7 +36,7 @@ sub directory
 
 # What the build needs, with these changes: path => text.
 my $trees = 0;
-sub tree
+sub source_tree
 {
 	my (%files) = @_;
 	my $dir = "$scratch/tree" . $trees++;
@@ -67,10 +67,10 @@ part($node, 'what is installed', sub {
 
 part($node, 'the source alone', sub {
 	# beside the library that the server has loaded already
-	my ($share, $lib) = map { "$scratch/source$_" } directory('sharedir'), directory('pkglibdir');
+	my ($share, $lib) = map { "$scratch/source$_" } server_directory('sharedir'), server_directory('pkglibdir');
 	make_path("$share/extension", $lib);
 	copy($_, "$share/extension/$_") or die $! for 'pgw.control', 'pgw--1.0.sql';
-	symlink $ENV{PGW_INST} . directory('pkglibdir') . '/pgw.so', "$lib/pgw.so" or die $!;
+	symlink $ENV{PGW_INST} . server_directory('pkglibdir') . '/pgw.so', "$lib/pgw.so" or die $!;
 	my ($status, undef, $err) = $node->psql('postgres', "SET extension_destdir = '$scratch/source'; CREATE EXTENSION pgw");
 	isnt($status, 0, 'is refused');
 	like($err, qr/this script lacks pgw's connectors: "make" adds them, to build\/pgw--1\.0\.sql/, 'and says what to do');
@@ -91,36 +91,36 @@ part($node, 'half a script', sub {
 	);
 	for my $what (sort keys %broken)
 	{
-		my $dir = tree(%{ $broken{$what} });
-		my ($ok, $said) = make($dir, 'build/pgw--1.0.sql');
+		my $dir = source_tree(%{ $broken{$what} });
+		my ($ok, $said) = run_make($dir, 'build/pgw--1.0.sql');
 		ok(!$ok, "$what: no script") or diag($said);
 		ok(!-e "$dir/build/pgw--1.0.sql", 'and none lies there');
 	}
 });
 
 part($node, 'make', sub {
-	my $dir = tree();
+	my $dir = source_tree();
 	my $script = 'build/pgw--1.0.sql';
-	my ($ok, $said) = make($dir, $script);
+	my ($ok, $said) = run_make($dir, $script);
 	ok($ok, 'builds the script') or diag($said);
 	is(slurp_file("$dir/$script"), slurp_file($script), 'the same wherever that is');
-	ok((make($dir, '-q', $script))[0], 'once');
-	ok(!(make($dir, '-q', '-W', $_, $script))[0], "again when $_ has changed") for 'pgw--1.0.sql', 'src/connectors/insert.awk', @documents;
+	ok((run_make($dir, '-q', $script))[0], 'once');
+	ok(!(run_make($dir, '-q', '-W', $_, $script))[0], "again when $_ has changed") for 'pgw--1.0.sql', 'src/connectors/insert.awk', @documents;
 	append_to_file("$dir/src/connectors/other.json", "{\"second\": 1}\n");
-	($ok, $said) = make($dir, $script);
+	($ok, $said) = run_make($dir, $script);
 	like(slurp_file("$dir/$script"), qr/^VALUES \('json', .*^VALUES \('other', .*^\{"second": 1\}\n\$connector\$\);$/ms, 'and when a document has come');
 	make_path("$scratch/elsewhere");
-	my $plain = tree();
-	($ok, $said) = make("$scratch/elsewhere", '-f', "$plain/Makefile", $script);
+	my $plain = source_tree();
+	($ok, $said) = run_make("$scratch/elsewhere", '-f', "$plain/Makefile", $script);
 	ok($ok, 'in another folder than the sources') or diag($said);
 	is(slurp_file("$scratch/elsewhere/$script"), slurp_file($script), 'it is the same');
 	ok(!-e "$plain/build", 'and lies there alone');
-	ok((make($dir, 'clean'))[0], 'clean');
+	ok((run_make($dir, 'clean'))[0], 'clean');
 	ok(!-e "$dir/build", 'takes it away');
 	my $dest = "$scratch/dest";
-	($ok, $said) = make($top, "DESTDIR=$dest", 'install');
+	($ok, $said) = run_make($top, "DESTDIR=$dest", 'install');
 	ok($ok, 'install with DESTDIR') or diag($said);
-	is(slurp_file($dest . directory('sharedir') . "/extension/pgw--1.0.sql"), slurp_file($script), 'puts it into the extension folder, under its name');
+	is(slurp_file($dest . server_directory('sharedir') . "/extension/pgw--1.0.sql"), slurp_file($script), 'puts it into the extension folder, under its name');
 });
 
 $node->stop('fast');

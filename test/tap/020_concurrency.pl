@@ -12,7 +12,7 @@ my $bank = bank_start('--delay-ms', 2);
 pgw_setup($node, $bank);
 
 # pgbench with a script; returns (exit status, stdout, stderr).
-sub pgbench
+sub run_pgbench
 {
 	my ($name, $script, @args) = @_;
 	my $file = $node->basedir . "/$name.sql";
@@ -32,9 +32,9 @@ SELECT pgw.process_payment('p-' || :client_id || '-' || gen_random_uuid(), 1000 
 SELECT pgw.submit_payment('s-' || :client_id || '-' || gen_random_uuid(), 1000 + :client_id, 'EUR', 'tok_ok');
 \endif
 SQL
-my ($ok, $out, $err) = pgbench('mixed', $mixed, '-c', 32, '-j', 2, '-t', 31);
+my ($ok, $out, $err) = run_pgbench('mixed', $mixed, '-c', 32, '-j', 2, '-t', 31);
 ok($ok, '992 payments by 32 clients') or diag($err);
-($ok, $out, $err) = pgbench('rest', $mixed, '-c', 8, '-t', 1);
+($ok, $out, $err) = run_pgbench('rest', $mixed, '-c', 8, '-t', 1);
 ok($ok, 'and 8 more') or diag($err);
 ok( $node->poll_query_until('postgres', "SELECT count(*) FILTER (WHERE status = 'captured') = 1000 AND count(*) = 1000 FROM pgw.payments"),
 	'1,000 payments are captured') or diag($node->safe_psql('postgres', 'SELECT status, count(*) FROM pgw.payments GROUP BY 1'));
@@ -49,7 +49,7 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 {
 	(my $tag = $level) =~ tr/ /-/;
 	my $before = scalar @{ bank_ledger($bank)->{charges} };
-	($ok, $out, $err) = pgbench($tag, <<"SQL", '-c', 16, '-j', 2, '-t', 20, '--max-tries', 1);
+	($ok, $out, $err) = run_pgbench($tag, <<"SQL", '-c', 16, '-j', 2, '-t', 20, '--max-tries', 1);
 BEGIN ISOLATION LEVEL $level;
 SELECT pgw.process_payment('$tag-' || gen_random_uuid(), 500, 'EUR', 'tok_ok');
 COMMIT;
@@ -64,7 +64,7 @@ is_reconciled($node, $bank, 'equal after all isolation levels');
 
 # The same id many times at once: one charge, everybody gets it.
 my $before = scalar @{ bank_ledger($bank)->{charges} };
-($ok, $out, $err) = pgbench('same', "SELECT pgw.process_payment('same-' || (:client_id / 8), 700, 'EUR', 'tok_slow_100');\n", '-c', 16, '-j', 2, '-t', 3);
+($ok, $out, $err) = run_pgbench('same', "SELECT pgw.process_payment('same-' || (:client_id / 8), 700, 'EUR', 'tok_slow_100');\n", '-c', 16, '-j', 2, '-t', 3);
 ok($ok, '16 clients with two ids') or diag($err);
 is(scalar(@{ bank_ledger($bank)->{charges} }) - $before, 2, 'two charges');
 is_reconciled($node, $bank, 'equal after duplicates');

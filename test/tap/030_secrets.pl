@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwBound;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,28 +17,17 @@ my ($cvv, $holder) = ('737', 'CARLA HOLDERSECRET');
 my $year = (localtime)[5] + 1902;
 
 # Bound parameters only: pgbench sends them in the extended protocol.
-sub bound
-{
-	my ($sql, %vars) = @_;
-	my $file = $node->basedir . '/bound.sql';
-	open my $f, '>', $file or die $!;
-	print $f "$sql\n";
-	close $f;
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'pgbench', '-n', '-t', 1, '-M', 'extended', (map { ('-D', "$_=$vars{$_}") } sort keys %vars), '-h', $node->host, '-p', $node->port, '-f', $file, 'postgres' ], '>', \$out, '2>', \$err);
-	return $err;
-}
 my $card_call = "SELECT pgw.process_payment(client_request_id => :id::text, amount => 4200, currency => 'EUR', card_number => (:card::numeric)::text,
 	card_expiry_month => 12, card_expiry_year => $year, card_cvv => (:cvv::int)::text, card_holder => :holder::text, timeout => '20s');";
 $card_call =~ s/\n\t/ /g;
-my $err = bound($card_call, id => 1001, card => $CARD, cvv => $cvv, holder => $holder);
+my $err = run_bound($node, $card_call, { id => 1001, card => $CARD, cvv => $cvv, holder => $holder });
 is($node->safe_psql('postgres', "SELECT status, card_last4, card_brand FROM pgw.payments WHERE client_request_id = '1001'"), 'captured|4242|visa', 'a card payment') or diag($err);
 
 # Declined, never answered, and rolled back ones leave nothing either.
 my $declined = join '', '4000', '0000', '0000', '0002';
-bound($card_call, id => 1002, card => $declined, cvv => $cvv, holder => $holder);
+run_bound($node, $card_call, { id => 1002, card => $declined, cvv => $cvv, holder => $holder });
 is($node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '1002'"), 'declined', 'a declined card');
-bound("BEGIN;\n$card_call\nROLLBACK;", id => 1003, card => $CARD, cvv => $cvv, holder => $holder);
+run_bound($node, "BEGIN;\n$card_call\nROLLBACK;", { id => 1003, card => $CARD, cvv => $cvv, holder => $holder });
 
 # Slots and bodies are wiped: neither the shared memory nor the worker still holds a number.  (Looked at before the
 # literals below: a statement's text stands in pg_stat_activity before any code of pgw runs.)
@@ -80,7 +70,7 @@ like($stderr, qr/HINT:.*(bind|parameter)/i, 'with a hint that says how to do it 
 unlike((split /LINE/, $stderr)[0], qr/$CARD/, 'and the message does not repeat it');
 unlike(slurp_file($node->logfile, $log_before), qr/$CARD/, 'nor does the log');
 
-my $logging = bound("SET log_min_duration_statement = 100000000;\nSET log_parameter_max_length = -1;\n$card_call", id => 1004, card => $CARD, cvv => $cvv, holder => $holder);
+my $logging = run_bound($node, "SET log_min_duration_statement = 100000000;\nSET log_parameter_max_length = -1;\n$card_call", { id => 1004, card => $CARD, cvv => $cvv, holder => $holder });
 like($logging, qr/log_parameter_max_length/, 'refused while the server would log bound parameters');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id IN ('lit', '1004')"), 0, 'refused calls leave nothing');
 

@@ -198,7 +198,7 @@ sub check_round
 }
 
 # Charges per id: [all, kept].
-sub charges
+sub charge_count
 {
 	my %charges;
 	for my $c (@{ bank_ledger($bank)->{charges} })
@@ -212,7 +212,7 @@ sub charges
 # Retries come before compensation: each id is charged once, whatever happens to its callers.
 my @ids = check_round('adoption', 1200, pay_all => 1);
 ok(wait_rest($node, $bank), 'adoption: at rest');
-my $charges = charges();
+my $charges = charge_count();
 is_deeply([ map { "$_ @{ $charges->{$_} }" } sort keys %$charges ], [ map { "$_->{name} 1 1" } @ids ], 'adoption: every id has one charge, and it stands');
 is(bank_ledger($bank)->{requests_by_operation}{charge}, scalar @ids, 'adoption: nor was the bank asked more than once for any of them');
 
@@ -223,7 +223,7 @@ $node->reload;
 check_round('race', 1200, give_back => 1);
 ok(wait_rest($node, $bank), 'race: at rest');
 cmp_ok(scalar @{ bank_ledger($bank)->{refunds} }, '>', 0, 'race: charges were given back');
-$charges = charges();
+$charges = charge_count();
 is(scalar(grep { ($charges->{$_}[1] // 0) > 1 } keys %$charges), 0, 'race: no id has two charges that were kept');
 my %kept = map { $_ => 1 } split /\n/, $node->safe_psql('postgres', "SELECT client_request_id FROM pgw.payments WHERE status = 'captured'");
 is_deeply([ sort grep { $charges->{$_}[1] } keys %$charges ], [ sort keys %kept ], 'race: and those that have one have a payment');

@@ -22,7 +22,7 @@ INSERT INTO duty VALUES (1, 0), (2, 0);
 SQL
 
 # Run a transaction by several clients until it has committed $clients * $times times. Returns how often it had to be repeated.
-sub pgbench
+sub run_pgbench
 {
 	my ($name, $clients, $times, $script) = @_;
 	my $file = $node->basedir . "/$name.sql";
@@ -67,7 +67,7 @@ sub all_paid_once
 
 # Two doctors share the duty: each transaction reads both rows and changes one of them. Only SERIALIZABLE sees that these conflict, and it
 # sees it late: most failures come with the COMMIT.
-my $repeated = pgbench('skew', 8, 12, <<'SQL');
+my $repeated = run_pgbench('skew', 8, 12, <<'SQL');
 \set order random(1, 1000000000)
 \set doctor random(1, 2)
 BEGIN ISOLATION LEVEL SERIALIZABLE;
@@ -81,7 +81,7 @@ all_paid_once('skew', 96, $repeated, 50);
 is($node->safe_psql('postgres', 'SELECT sum(shifts) FROM duty'), 96, 'skew: and the shared rows count every order');
 
 # The last piece of stock is sold once: the counter is read before the payment and written after it.
-$repeated = pgbench('stock', 8, 8, <<'SQL');
+$repeated = run_pgbench('stock', 8, 8, <<'SQL');
 \set order random(1, 1000000000)
 BEGIN ISOLATION LEVEL SERIALIZABLE;
 SELECT n FROM stock WHERE item = 1 \gset
@@ -94,7 +94,7 @@ all_paid_once('stock', 64, $repeated, 50);
 is($node->safe_psql('postgres', 'SELECT n FROM stock'), 1000 - 64, 'stock: no piece was sold twice');
 
 # The lost update that REPEATABLE READ prevents, in the same way.
-$repeated = pgbench('lost', 8, 8, <<'SQL');
+$repeated = run_pgbench('lost', 8, 8, <<'SQL');
 \set order random(1, 1000000000)
 BEGIN ISOLATION LEVEL REPEATABLE READ;
 SELECT n FROM stock WHERE item = 1 \gset

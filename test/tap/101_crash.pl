@@ -38,7 +38,7 @@ my %loss = (
 	});
 
 # At rest, with these events; and the client, who knows nothing, calls again.
-sub settled
+sub is_paid_once
 {
 	my ($id, $what, $flow) = @_;
 	is_sound($node, $bank, "$what: sound");
@@ -48,7 +48,7 @@ sub settled
 }
 
 # A call in a transaction of its own, or rolled back; the process that comes to the point, or its cluster, is lost there.
-sub lose
+sub lose_process_at
 {
 	my ($point, $flow, %o) = @_;
 	my $how = $o{how} // 'kill -9';
@@ -63,37 +63,37 @@ sub lose
 		wait_until(sub { (status_of($node, $id) // '') eq $o{until} }, 10) or die "never $o{until}" if $o{until};
 		flush_wal($node) unless $o{unflushed};
 		$loss{$how}->($pid);
-		settled($id, $what, $flow);
+		is_paid_once($id, $what, $flow);
 		is(scalar refunds_of($bank, charges_of($node, $bank, $id)), $o{refunds}, "$what: refunds") if defined $o{refunds};
 	});
 }
 
 # The caller's backend
-lose('claimed', '');
-lose('requested', $ROLLBACK_FLOW, until => 'BankApproved');
-lose('answered', $ROLLBACK_FLOW);
-lose('saved', $ROLLBACK_FLOW, refunds => 1);
-lose('answered', $ROLLBACK_FLOW, how => 'immediate stop');
-lose('saved', qr/^(\Q$ROLLBACK_FLOW\E|$looked_up)$/, unflushed => 1, note => ', answer not flushed', refunds => 1);
+lose_process_at('claimed', '');
+lose_process_at('requested', $ROLLBACK_FLOW, until => 'BankApproved');
+lose_process_at('answered', $ROLLBACK_FLOW);
+lose_process_at('saved', $ROLLBACK_FLOW, refunds => 1);
+lose_process_at('answered', $ROLLBACK_FLOW, how => 'immediate stop');
+lose_process_at('saved', qr/^(\Q$ROLLBACK_FLOW\E|$looked_up)$/, unflushed => 1, note => ', answer not flushed', refunds => 1);
 
 # The worker, with a caller that waits
-lose('taken', '');
-lose('intent_apply', '');
-lose('intent_committed', '', unflushed => 1);
-lose('intent_flushed', $not_sent, unflushed => 1);
-lose('sent', $not_sent, unflushed => 1);
-lose('answer_arrived', $looked_up, unflushed => 1, refunds => 1);
-lose('result_apply', $looked_up, unflushed => 1, refunds => 1);
-lose('result_committed', $ROLLBACK_FLOW, refunds => 1);
-lose('result_committed', qr/^(\Q$ROLLBACK_FLOW\E|$looked_up)$/, unflushed => 1, note => ', not flushed');
-lose('answer_arrived', $looked_up, unflushed => 1, how => $_, refunds => 1) for 'immediate stop', 'kill -9 of the postmaster';
+lose_process_at('taken', '');
+lose_process_at('intent_apply', '');
+lose_process_at('intent_committed', '', unflushed => 1);
+lose_process_at('intent_flushed', $not_sent, unflushed => 1);
+lose_process_at('sent', $not_sent, unflushed => 1);
+lose_process_at('answer_arrived', $looked_up, unflushed => 1, refunds => 1);
+lose_process_at('result_apply', $looked_up, unflushed => 1, refunds => 1);
+lose_process_at('result_committed', $ROLLBACK_FLOW, refunds => 1);
+lose_process_at('result_committed', qr/^(\Q$ROLLBACK_FLOW\E|$looked_up)$/, unflushed => 1, note => ', not flushed');
+lose_process_at('answer_arrived', $looked_up, unflushed => 1, how => $_, refunds => 1) for 'immediate stop', 'kill -9 of the postmaster';
 
 # The worker, giving back
-lose('compensation_apply', $ROLLBACK_FLOW, rollback => 1, refunds => 1);
+lose_process_at('compensation_apply', $ROLLBACK_FLOW, rollback => 1, refunds => 1);
 for my $how ('kill -9', 'immediate stop')
 {
-	lose('compensation_committed', $given_back, rollback => 1, how => $how, unflushed => 1, refunds => 1);
-	lose('refund_answered', $given_back, rollback => 1, how => $how, unflushed => 1, refunds => 1);
+	lose_process_at('compensation_committed', $given_back, rollback => 1, how => $how, unflushed => 1, refunds => 1);
+	lose_process_at('refund_answered', $given_back, rollback => 1, how => $how, unflushed => 1, refunds => 1);
 }
 
 # A call that the bank is still working on

@@ -14,11 +14,11 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 $node->safe_psql('postgres', 'CREATE TABLE orders (id text)');
 
-sub call { my ($id, %a) = @_; return pay_sql('process_payment', client_request_id => $id, %a) }
-sub pay { return 'SELECT status FROM ' . call(@_) }
+sub payment_call { my ($id, %a) = @_; return pay_sql('process_payment', client_request_id => $id, %a) }
+sub pay { return 'SELECT status FROM ' . payment_call(@_) }
 
 # At rest: the events of the id's attempts, and how many charges it has had and still has.
-sub ended
+sub has_ended
 {
 	my ($id, $what, $flow, $had, $kept) = @_;
 	is_sound($node, $bank, "$what: sound");
@@ -26,8 +26,8 @@ sub ended
 	is(charges_of($node, $bank, $id) . ' ' . kept_charges($node, $bank, $id), "$had $kept", "$what: charges made and kept");
 	is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id = '$id' AND status = 'captured'"), $kept, "$what: payments row");
 }
-sub given_back { ended($_[0], $_[1], $ROLLBACK_FLOW, 1, 0) }
-sub kept { ended($_[0], $_[1], $_[2] // $SUCCESS_FLOW, 1, 1) }
+sub is_given_back { has_ended($_[0], $_[1], $ROLLBACK_FLOW, 1, 0) }
+sub is_kept_by_caller { has_ended($_[0], $_[1], $_[2] // $SUCCESS_FLOW, 1, 1) }
 
 # ---------------------------------------------------------------- ways to commit and to roll back
 
@@ -38,10 +38,10 @@ for my $level ('read committed', 'repeatable read', 'serializable')
 		my $s = PgwSession->new($node);
 		$s->run("BEGIN ISOLATION LEVEL $level; INSERT INTO orders VALUES ('$tag'); " . pay("$tag-commit") . '; COMMIT');
 		is($s->state, '00000', "$level: committed") or diag($s->err);
-		kept("$tag-commit", "COMMIT, $level");
+		is_kept_by_caller("$tag-commit", "COMMIT, $level");
 		$s->run("BEGIN ISOLATION LEVEL $level; INSERT INTO orders VALUES ('$tag'); " . pay("$tag-rollback"));
 		$s->run('ROLLBACK');
-		given_back("$tag-rollback", "ROLLBACK, $level");
+		is_given_back("$tag-rollback", "ROLLBACK, $level");
 	});
 }
 
@@ -52,7 +52,7 @@ part($node, 'prompt', sub {
 	$s->run('BEGIN; ' . pay('prompt'));
 	my $t = time;
 	$s->run('ROLLBACK');
-	given_back('prompt', 'a prompt give-back');
+	is_given_back('prompt', 'a prompt give-back');
 	my ($refund) = refunds_of($bank, charges_of($node, $bank, 'prompt'));
 	cmp_ok($refund->{created_at_ms} / 1000 - $t, '<', 1, 'well under a second after ROLLBACK and pgw.compensation_delay');
 	$node->safe_psql('postgres', "ALTER SYSTEM RESET pgw.recovery_interval; SELECT pg_reload_conf()");
@@ -70,7 +70,7 @@ for my $what (sort keys %rolled_back)
 {
 	part($node, $what, sub {
 		PgwSession->new($node)->run($rolled_back{$what}->(pay($what)));
-		given_back($what, $what);
+		is_given_back($what, $what);
 	});
 }
 part($node, 'while the transaction is open', sub {
@@ -78,28 +78,28 @@ part($node, 'while the transaction is open', sub {
 	$s->run('BEGIN; SAVEPOINT a; ' . pay('sp-open') . '; ROLLBACK TO a');
 	ok(wait_until(sub { status_of($node, 'sp-open') eq 'Refunded' }, 5), 'ROLLBACK TO: given back while the transaction is still open');
 	$s->run('COMMIT');
-	given_back('sp-open', 'ROLLBACK TO, long before COMMIT');
+	is_given_back('sp-open', 'ROLLBACK TO, long before COMMIT');
 });
 part($node, 'savepoints kept', sub {
 	my $s = PgwSession->new($node);
 	$s->run("BEGIN; SAVEPOINT a; " . pay('sp-kept') . "; RELEASE a; SAVEPOINT c; SELECT 1/0; ROLLBACK TO c; COMMIT");
-	kept('sp-kept', 'RELEASE, and a later savepoint rolled back');
-	$s->run("DO \$\$ BEGIN BEGIN PERFORM " . call('block-kept') . "; EXCEPTION WHEN division_by_zero THEN NULL; END; END \$\$");
-	kept('block-kept', 'an exception block that ends well');
-	$s->run("DO \$\$ BEGIN PERFORM " . call('loop-' . 1) . "; COMMIT; PERFORM " . call('loop-2') . "; ROLLBACK; END \$\$");
-	kept('loop-1', 'COMMIT inside a DO block');
-	given_back('loop-2', 'ROLLBACK inside a DO block');
+	is_kept_by_caller('sp-kept', 'RELEASE, and a later savepoint rolled back');
+	$s->run("DO \$\$ BEGIN BEGIN PERFORM " . payment_call('block-kept') . "; EXCEPTION WHEN division_by_zero THEN NULL; END; END \$\$");
+	is_kept_by_caller('block-kept', 'an exception block that ends well');
+	$s->run("DO \$\$ BEGIN PERFORM " . payment_call('loop-' . 1) . "; COMMIT; PERFORM " . payment_call('loop-2') . "; ROLLBACK; END \$\$");
+	is_kept_by_caller('loop-1', 'COMMIT inside a DO block');
+	is_given_back('loop-2', 'ROLLBACK inside a DO block');
 });
 
 # ---------------------------------------------------------------- the wait cut short while the bank is called
 
 my %cut = (
 	'statement_timeout' => sub { my ($id, $token) = @_; $node->psql('postgres', "SET statement_timeout = '200ms'; " . pay($id, token => $token)) },
-	'pg_cancel_backend' => sub { cut_by('pg_cancel_backend', @_) },
-	'pg_terminate_backend' => sub { cut_by('pg_terminate_backend', @_) },
-	'the client says good-bye in the middle' => \&goodbye);
+	'pg_cancel_backend' => sub { end_backend_by('pg_cancel_backend', @_) },
+	'pg_terminate_backend' => sub { end_backend_by('pg_terminate_backend', @_) },
+	'the client says good-bye in the middle' => \&kill_client);
 
-sub cut_by
+sub end_backend_by
 {
 	my ($function, $id, $token) = @_;
 	my $s = PgwSession->new($node)->send(pay($id, token => $token));
@@ -109,7 +109,7 @@ sub cut_by
 }
 
 # Inside a transaction block: the server does not notice until it has answered, and then there is no COMMIT.
-sub goodbye
+sub kill_client
 {
 	my ($id, $token) = @_;
 	my $s = PgwSession->new($node);
@@ -122,13 +122,13 @@ sub goodbye
 
 for my $what (sort keys %cut)
 {
-	part($node, $what, sub { $cut{$what}->("cut: $what", 'tok_slow_500'); given_back("cut: $what", $what) });
+	part($node, $what, sub { $cut{$what}->("cut: $what", 'tok_slow_500'); is_given_back("cut: $what", $what) });
 	next if $what =~ /good-bye/;    # nobody can say when its transaction ends: below
 	part($node, "$what, adopted", sub {
 		my $id = "adopted: $what";
 		$cut{$what}->($id, 'tok_slow_1200');
 		is($node->safe_psql('postgres', pay($id, token => 'tok_slow_1200')), 'captured', "$what: the retry is answered");
-		kept($id, "$what, adopted while the bank is called", $SUCCESS_FLOW =~ s/(BankProcessingStarted)/$1,TransactionAdopted/r);
+		is_kept_by_caller($id, "$what, adopted while the bank is called", $SUCCESS_FLOW =~ s/(BankProcessingStarted)/$1,TransactionAdopted/r);
 	});
 }
 
@@ -142,18 +142,18 @@ part($node, 'adoption', sub {
 	my $s = PgwSession->new($node);
 	$s->run('BEGIN; ' . pay('adopt-commit') . '; ROLLBACK');
 	is($node->safe_psql('postgres', pay('adopt-commit')), 'captured', 'a retry after ROLLBACK');
-	kept('adopt-commit', 'adopted and committed', $ADOPTED_FLOW);
+	is_kept_by_caller('adopt-commit', 'adopted and committed', $ADOPTED_FLOW);
 
 	$s->run('BEGIN; SAVEPOINT a; ' . pay('adopt-savepoint') . '; ROLLBACK TO a');
 	is($s->run(pay('adopt-savepoint')), 'captured', 'a savepoint retried in the same transaction');
 	$s->run('COMMIT');
-	kept('adopt-savepoint', 'savepoint retried', $ADOPTED_FLOW);
+	is_kept_by_caller('adopt-savepoint', 'savepoint retried', $ADOPTED_FLOW);
 
 	$s->run('BEGIN; ' . pay('adopt-twice') . '; ROLLBACK');
 	$s->run('BEGIN; ' . pay('adopt-twice') . '; ROLLBACK');
 	is($node->safe_psql('postgres', pay('adopt-twice')), 'captured', 'rolled back twice, retried twice');
 	(my $twice = $ADOPTED_FLOW) =~ s/(TransactionAdopted,PaymentDataSaveStarted,)/$1$1/;
-	kept('adopt-twice', 'adopted twice', $twice);
+	is_kept_by_caller('adopt-twice', 'adopted twice', $twice);
 
 	my $other = PgwSession->new($node);
 	$s->run('BEGIN; ' . pay('adopt-waiting'));
@@ -161,7 +161,7 @@ part($node, 'adoption', sub {
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE NOT granted AND pid = " . $other->backend), 'a duplicate waits for the first');
 	$s->run('ROLLBACK');
 	is($other->wait, 'captured', 'and takes over when that rolls back');
-	kept('adopt-waiting', 'taken over by the one who waited', $ADOPTED_FLOW);
+	is_kept_by_caller('adopt-waiting', 'taken over by the one who waited', $ADOPTED_FLOW);
 
 	$s->run('BEGIN; ' . pay('adopt-rollback') . '; ROLLBACK');
 	$s->run('BEGIN; ' . pay('adopt-rollback'));
@@ -169,8 +169,8 @@ part($node, 'adoption', sub {
 	$node->poll_query_until('postgres', "SELECT current_setting('pgw.compensation_delay') = '50ms'");
 	$s->run('ROLLBACK');
 	(my $lost = $ROLLBACK_FLOW) =~ s/PaymentDataSaveFailed/TransactionAdopted,PaymentDataSaveStarted,PaymentDataSaveFailed/;
-	ended('adopt-rollback', 'the adopter rolls back too', $lost, 1, 0);
-	ended('adopt-differs', 'the refused retry changed nothing', $ROLLBACK_FLOW, 1, 0);
+	has_ended('adopt-rollback', 'the adopter rolls back too', $lost, 1, 0);
+	has_ended('adopt-differs', 'the refused retry changed nothing', $ROLLBACK_FLOW, 1, 0);
 });
 
 # After RefundStarted nothing can be adopted: the retry waits for the give-back and pays anew
@@ -186,7 +186,7 @@ part($node, 'too late to adopt', sub {
 	debug_release($node, 'compensation_committed');
 	is($s->wait, 'captured', 'and then pays');
 	bank_control($bank, 'settings', { delay_ms => 0 });
-	ended('too-late', 'paid anew', "$ROLLBACK_FLOW,$SUCCESS_FLOW", 2, 1);
+	has_ended('too-late', 'paid anew', "$ROLLBACK_FLOW,$SUCCESS_FLOW", 2, 1);
 	my %keys = map { $_->{idempotency_key} => 1 } charges_of($node, $bank, 'too-late');
 	is(scalar keys %keys, 2, 'with a new key at the bank');
 });
@@ -209,7 +209,7 @@ for my $end ('COMMIT PREPARED', 'ROLLBACK PREPARED')
 			is(events($node, $what), $prepared_flow, "$what: no event");
 			is(scalar kept_charges($node, $bank, $what), 1, "$what: the charge stands");
 			$node->safe_psql('postgres', "$end '$what'");
-			$end =~ /^C/ ? kept($what, $what) : given_back($what, $what);
+			$end =~ /^C/ ? is_kept_by_caller($what, $what) : is_given_back($what, $what);
 		});
 	}
 }
@@ -222,7 +222,7 @@ part($node, 'pending, prepared', sub {
 	scan($node) for 1 .. 3;
 	is(status_of($node, 'prep-pending'), 'BankApproved', 'not decided while prepared');
 	$node->safe_psql('postgres', "COMMIT PREPARED 'pending'");
-	kept('prep-pending', 'prepared while pending, committed');
+	is_kept_by_caller('prep-pending', 'prepared while pending, committed');
 });
 
 # ---------------------------------------------------------------- the connection lost, autocommit
@@ -233,9 +233,9 @@ part($node, 'client gone', sub {
 	wait_until(sub { charges_of($node, $bank, 'gone') }, 10) or die 'never charged';
 	kill 'KILL', $s->{pid};
 	$s->wait;
-	is($node->safe_psql('postgres', 'SELECT status, replayed FROM ' . call('gone', token => 'tok_slow_500')), 'captured|t', 'client killed during the call: the same call again finds it');
+	is($node->safe_psql('postgres', 'SELECT status, replayed FROM ' . payment_call('gone', token => 'tok_slow_500')), 'captured|t', 'client killed during the call: the same call again finds it');
 	is($node->safe_psql('postgres', "SELECT status FROM pgw.find_payment('gone')"), 'captured', 'find_payment() too');
-	kept('gone', 'client killed during the call');
+	is_kept_by_caller('gone', 'client killed during the call');
 });
 
 # Terminated after the answer, before and after its result is written: given back, or adopted by the same call again
@@ -252,7 +252,7 @@ for my $point ('answered', 'saved')
 			debug_release($node, $point);
 			$s->wait;
 			is($s->state, '08006', "terminated, $point: the connection is lost");
-			return given_back($id, "terminated, $point") unless $again;
+			return is_given_back($id, "terminated, $point") unless $again;
 			is($node->safe_psql('postgres', pay($id)), 'captured', "terminated, $point: the same call again");
 			is_sound($node, $bank, "terminated, $point, called again: sound");
 			is(scalar kept_charges($node, $bank, $id), 1, "terminated, $point, called again: one charge");
@@ -271,7 +271,7 @@ part($node, 'withdrawn', sub {
 	$s->wait;
 	debug_release($node, 'taken');
 	is($first->wait, 'captured', 'the worker goes on with the others');
-	ended('withdrawn', 'terminated before the worker took it', '', 0, 0);
+	has_ended('withdrawn', 'terminated before the worker took it', '', 0, 0);
 });
 
 $node->stop('fast');

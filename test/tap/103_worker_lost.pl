@@ -22,18 +22,18 @@ sub pay_by_card
 	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039"
 	  . ($of ? ", bank => '$of')" : ')');
 }
-sub payment { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
-sub sound { my ($name) = @_; return is_sound($node, $bank, $name, reviews => $reviews) }
+sub payment_status { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
+sub stays_sound { my ($name) = @_; return is_sound($node, $bank, $name, reviews => $reviews) }
 
 # A worker that ends is started again after 1 s, then 2, 4 ... 60 s; from the start again with the server.
-sub fresh { $node->restart }
+sub restart_server { $node->restart }
 
 # ---------------------------------------------------------------- terminated
 
 for my $point ('taken', 'intent_apply', 'intent_committed', 'intent_flushed', 'sent', 'answer_arrived', 'result_apply', 'result_committed')
 {
 	part($node, "terminated, $point", sub {
-		fresh();
+		restart_server();
 		my $id = "term $point";
 		debug_arm($node, $point, 'stop');
 		my $s = PgwSession->new($node)->send(pay($id));
@@ -41,8 +41,8 @@ for my $point ('taken', 'intent_apply', 'intent_committed', 'intent_flushed', 's
 		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 		debug_release($node, $point);
 		like($s->wait, qr/^(captured|pending)$/, "worker terminated, $point: the caller is answered") or diag($s->err);
-		sound("worker terminated, $point: sound");
-		is(payment($id), 'captured', "worker terminated, $point: paid in the end");
+		stays_sound("worker terminated, $point: sound");
+		is(payment_status($id), 'captured', "worker terminated, $point: paid in the end");
 		is(scalar charges_of($node, $bank, $id), 1, "worker terminated, $point: once");
 		is(events($node, $id), $SUCCESS_FLOW, "worker terminated, $point: nothing to see of it") if $point eq 'taken';
 	});
@@ -50,19 +50,19 @@ for my $point ('taken', 'intent_apply', 'intent_committed', 'intent_flushed', 's
 
 # Terminated while a slow bank works: the caller's wait goes on or ends as pending, the charge is found
 part($node, 'terminated in flight', sub {
-	fresh();
+	restart_server();
 	my $s = PgwSession->new($node)->send(pay('term flight', token => 'tok_slow_800'));
 	wait_until(sub { charges_of($node, $bank, 'term flight') }, 10) or die 'never charged';
 	$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
 	like($s->wait, qr/^(captured|pending)$/, 'worker terminated, bank called: the caller is answered');
-	sound('worker terminated, bank called: sound');
-	is(payment('term flight'), 'captured', 'worker terminated, bank called: the charge is found by look-up');
+	stays_sound('worker terminated, bank called: sound');
+	is(payment_status('term flight'), 'captured', 'worker terminated, bank called: the charge is found by look-up');
 	is(scalar charges_of($node, $bank, 'term flight'), 1, 'worker terminated, bank called: once');
 });
 
 # Terminated with a caller that rolls back meanwhile
 part($node, 'terminated, rolled back', sub {
-	fresh();
+	restart_server();
 	debug_arm($node, 'answer_arrived', 'stop');
 	my $s = PgwSession->new($node);
 	$s->run('BEGIN');
@@ -72,7 +72,7 @@ part($node, 'terminated, rolled back', sub {
 	debug_release($node, 'answer_arrived');
 	$s->wait;
 	$s->run('ROLLBACK');
-	sound('worker terminated, caller cancelled: sound');
+	stays_sound('worker terminated, caller cancelled: sound');
 	is(scalar kept_charges($node, $bank, 'term rollback'), 0, 'worker terminated, caller cancelled: given back');
 	like(status_of($node, 'term rollback'), qr/^Refunded$/, 'worker terminated, caller cancelled: Refunded');
 });
@@ -80,7 +80,7 @@ part($node, 'terminated, rolled back', sub {
 for my $point ('compensation_apply', 'compensation_committed', 'refund_answered')
 {
 	part($node, "terminated, $point", sub {
-		fresh();
+		restart_server();
 		my $id = "term $point";
 		debug_arm($node, $point, 'stop');
 		my $s = PgwSession->new($node);
@@ -88,7 +88,7 @@ for my $point ('compensation_apply', 'compensation_committed', 'refund_answered'
 		my $pid = debug_wait($node, $point);
 		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid)");
 		debug_release($node, $point);
-		sound("worker terminated, $point: sound");
+		stays_sound("worker terminated, $point: sound");
 		is(status_of($node, $id), 'Refunded', "worker terminated, $point: given back");
 		is(scalar refunds_of($bank, charges_of($node, $bank, $id)), 1, "worker terminated, $point: once");
 	});
@@ -107,7 +107,7 @@ for my $point ('intent_apply', 'answer_arrived', 'result_apply')
 		debug_wait($node, $point);
 		is($s->wait, 'captured', "error in the worker, $point: the caller is answered") or diag($s->err);
 		is(join(',', map { $_->wait } @others), 'captured,captured,captured', "error in the worker, $point: calls in flight survive");
-		sound("error in the worker, $point: sound");
+		stays_sound("error in the worker, $point: sound");
 		is(events($node, $id), $SUCCESS_FLOW, "error in the worker, $point: nothing to see of it");
 	});
 }
@@ -118,7 +118,7 @@ for my $point ('compensation_apply', 'refund_answered')
 		my $s = PgwSession->new($node);
 		$s->run('BEGIN; ' . pay("error $point") . '; ROLLBACK');
 		debug_wait($node, $point);
-		sound("error in the worker, $point: sound");
+		stays_sound("error in the worker, $point: sound");
 		is(events($node, "error $point"), $ROLLBACK_FLOW, "error in the worker, $point: nothing to see of it");
 	});
 }
@@ -129,7 +129,7 @@ part($node, 'card, charged', sub {
 	debug_arm($node, 'answer_arrived', 'stop');
 	my $s = PgwSession->new($node)->send(pay_by_card('card charged'));
 	crash($node, debug_wait($node, 'answer_arrived'));
-	sound('card, crash after the charge: sound');
+	stays_sound('card, crash after the charge: sound');
 	is(status_of($node, 'card charged'), 'Refunded', 'card, crash after the charge: looked up and given back');
 	is($node->safe_psql('postgres', pay_by_card('card charged')), 'captured', 'card, crash after the charge: the same call again pays');
 	is(scalar kept_charges($node, $bank, 'card charged'), 1, 'card, crash after the charge: one charge');
@@ -138,7 +138,7 @@ part($node, 'card, not sent', sub {
 	debug_arm($node, 'intent_flushed', 'stop');
 	my $s = PgwSession->new($node)->send(pay_by_card('card unsent'));
 	crash($node, debug_wait($node, 'intent_flushed'));
-	sound('card, crash before the request left: sound');
+	stays_sound('card, crash before the request left: sound');
 	is(status_of($node, 'card unsent'), 'Failed', 'card, crash before the request left: looked up and Failed');
 	is(scalar charges_of($node, $bank, 'card unsent'), 0, 'card, crash before the request left: never sent again');
 	is($node->safe_psql('postgres', pay_by_card('card unsent')), 'captured', 'card, crash before the request left: the same call again pays');
@@ -148,8 +148,8 @@ part($node, 'card, worker terminated', sub {
 	wait_until(sub { charges_of($node, $bank, 'card term') }, 10) or die 'never charged';
 	$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
 	$s->wait;
-	sound('card, worker terminated while the bank works: sound');
-	is(payment('card term'), 'captured', 'card, worker terminated while the bank works: found by look-up');
+	stays_sound('card, worker terminated while the bank works: sound');
+	is(payment_status('card term'), 'captured', 'card, worker terminated while the bank works: found by look-up');
 });
 
 # A bank that can neither be asked nor be told the same thing twice: a person has to look, and nobody charges again
@@ -167,7 +167,7 @@ for my $by ('card', 'token')
 			my $s = PgwSession->new($node)->send($call);
 			crash($node, debug_wait($node, $point));
 			$reviews++;
-			sound("no look-up, $by, $point: sound");
+			stays_sound("no look-up, $by, $point: sound");
 			is(status_of($node, $id), 'RequiresManualReview', "no look-up, $by, $point: manual review");
 			like(events($node, $id), qr/^TransactionStarted,BankProcessingStarted,BankOutcomeUnknown,ManualReviewRequired$/, "no look-up, $by, $point: its events");
 			is($node->safe_psql('postgres', $call), 'in_review', "no look-up, $by, $point: the same call again says so");

@@ -12,7 +12,7 @@ my $conf = "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay =
 
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 
-sub pair
+sub primary_and_standby
 {
 	my ($name, $bank) = @_;
 	my $primary = pgw_node($name, conf => $conf, init => { allows_streaming => 1 });
@@ -26,11 +26,11 @@ sub pair
 
 # ---------------------------------------------------------------- asynchronous
 
-part_async();
-sub part_async
+asynchronous_failover();
+sub asynchronous_failover
 {
 	my $bank = bank_start();
-	my ($primary, $standby) = pair('async', $bank);
+	my ($primary, $standby) = primary_and_standby('async', $bank);
 	is($primary->safe_psql('postgres', pay('before')), 'captured', 'asynchronous: paid before');
 	my $open = PgwSession->new($primary);
 	$open->run('BEGIN; ' . pay('open'));
@@ -60,11 +60,11 @@ sub part_async
 # ---------------------------------------------------------------- synchronous
 
 # Clients that pay without a pause while the primary is killed: whoever was told "captured" has paid, and nothing is lost.
-part_sync();
-sub part_sync
+synchronous_failover();
+sub synchronous_failover
 {
 	my $bank = bank_start('--delay-ms', 5);
-	my ($primary, $standby) = pair('sync', $bank);
+	my ($primary, $standby) = primary_and_standby('sync', $bank);
 	$primary->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()");
 	ok($primary->poll_query_until('postgres', "SELECT sync_state = 'sync' FROM pg_stat_replication"), 'synchronous: the standby is');
 	my @clients = map { PgwSession->new($primary) } 1 .. 8;

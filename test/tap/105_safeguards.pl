@@ -29,28 +29,22 @@ INSERT INTO pgw.banks (name, connector, base_url, secret, priority, request_time
 	('form', 'formbank', '$bank->{url}', 'bank', 203, '30s');
 SQL
 
-sub call { my ($id, %a) = @_; return pay_sql('process_payment', client_request_id => $id, %a) }
-sub pay { return 'SELECT status FROM ' . call(@_) }
+sub payment_call { my ($id, %a) = @_; return pay_sql('process_payment', client_request_id => $id, %a) }
+sub pay { return 'SELECT status FROM ' . payment_call(@_) }
 sub pay_by_card
 {
 	my ($id, $of) = @_;
 	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039, bank => '$of')";
 }
-sub payment { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
+sub payment_status { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
 sub terminate_worker { $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
 
 # ---------------------------------------------------------------- the caller's decision: first the xid, then the row
 
 # The caller commits exactly between the two looks, if the worker dares to look at the row while the caller still runs.  Without a delay
 # there is no second look.
-sub compensation_delay
-{
-	my ($value) = @_;
-	$node->safe_psql('postgres', "ALTER SYSTEM SET pgw.compensation_delay = '$value'; SELECT pg_reload_conf()");
-	$node->poll_query_until('postgres', "SELECT current_setting('pgw.compensation_delay') = '$value'") or die "still not $value";
-}
 part($node, 'xid before row', sub {
-	compensation_delay('0');
+	change_settings($node, 'pgw.compensation_delay' => '0');
 	my $s = PgwSession->new($node);
 	$s->run('BEGIN; ' . pay('vote', token => 'tok_slow_2500', timeout => '1s'));
 	debug_arm($node, 'caller_decision', 'stop');
@@ -61,9 +55,9 @@ part($node, 'xid before row', sub {
 	debug_release($node, 'caller_decision');
 	is($probe->wait, 'captured', 'the worker goes on');
 	is_sound($node, $bank, 'committed while the worker looks: sound');
-	is(payment('vote'), 'captured', 'committed while the worker looks: kept');
+	is(payment_status('vote'), 'captured', 'committed while the worker looks: kept');
 	is(scalar refunds_of($bank, charges_of($node, $bank, 'vote')), 0, 'committed while the worker looks: nothing given back');
-	compensation_delay('50ms');
+	change_settings($node, 'pgw.compensation_delay' => '50ms');
 });
 
 # ---------------------------------------------------------------- no trusted answer is no "no"
@@ -73,7 +67,7 @@ part($node, 'unknown', sub {
 	my @s = map { PgwSession->new($node)->send(pay("unknown $_", token => "tok_$_")) } @faults;
 	$_->wait for @s;
 	is_sound($node, $bank, 'answers that say nothing: sound');
-	is(join(',', map { payment("unknown $_") } @faults), join(',', map { 'captured' } @faults), 'answers that say nothing: looked up, and paid');
+	is(join(',', map { payment_status("unknown $_") } @faults), join(',', map { 'captured' } @faults), 'answers that say nothing: looked up, and paid');
 	is(join(',', map { scalar charges_of($node, $bank, "unknown $_") } @faults), '1,1,1,1,1,1', 'answers that say nothing: once');
 });
 
@@ -92,7 +86,7 @@ part($node, 'amount', sub {
 # ---------------------------------------------------------------- a look-up's "not found" may be too early
 
 # The bank takes the request at once and works only later.  The worker that sent it is gone, the card with it.
-sub charged_late
+sub charge_answered_late
 {
 	my ($id, $of, $ms) = @_;
 	bank_control($bank, 'faults', { probabilities => { "late_$ms" => 1 }, operations => ['charge'] });
@@ -103,21 +97,21 @@ sub charged_late
 	is($s->wait, 'pending', "$id: its caller does not know");
 }
 part($node, 'not found yet', sub {
-	charged_late('early', 'bank', 1500);
+	charge_answered_late('early', 'bank', 1500);
 	is_sound($node, $bank, 'looked up too early: sound');
-	is(payment('early'), 'captured', 'looked up too early: asked again, and paid');
+	is(payment_status('early'), 'captured', 'looked up too early: asked again, and paid');
 	is(scalar charges_of($node, $bank, 'early'), 1, 'looked up too early: once');
 });
 part($node, 'late success', sub {
 	$node->restart;
-	charged_late('late', 'quick', 4000);
+	charge_answered_late('late', 'quick', 4000);
 	ok($node->poll_query_until('postgres', "SELECT status = 'Failed' FROM pgw.payment_transactions WHERE client_request_id = 'late'"), 'not found for long enough: Failed');
 	is(scalar charges_of($node, $bank, 'late'), 0, 'nothing is charged by then');
 	ok(wait_until(sub { charges_of($node, $bank, 'late') }, 10), 'but then the charge turns up');
 	ok(wait_until(sub { status_of($node, 'late') eq 'Refunded' }, 15), 'and is noticed');
 	is_sound($node, $bank, 'charged late: sound');
 	like(events($node, 'late'), qr/BankProcessingFailed,TransactionFailed,LateApprovalReceived,CompensationStarted,RefundStarted,RefundCompleted$/, 'charged late: its events');
-	is(payment('late'), 'failed', 'charged late: the payment stays failed');
+	is(payment_status('late'), 'failed', 'charged late: the payment stays failed');
 });
 
 # ---------------------------------------------------------------- the same key for the same thing
@@ -125,7 +119,7 @@ part($node, 'late success', sub {
 part($node, 'replay', sub {
 	$node->safe_psql('postgres', pay('replay', bank => 'blind', token => 'tok_timeout_after'));
 	is_sound($node, $bank, 'a bank that can only be asked again: sound', seconds => 15);
-	is(payment('replay'), 'captured', 'a bank that can only be asked again: paid');
+	is(payment_status('replay'), 'captured', 'a bank that can only be asked again: paid');
 	my ($ref) = split /\n/, $node->safe_psql('postgres', "SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE client_request_id = 'replay'");
 	my @sent = grep { $_->{operation} eq 'charge' && $_->{reference} eq $ref } @{ bank_log($bank) };
 	cmp_ok(scalar @sent, '>=', 2, 'a bank that can only be asked again: asked again');
@@ -193,7 +187,7 @@ part($node, 'copy', sub {
 	my $all = "SELECT client_request_id, status, step_order FROM pgw.payment_transactions WHERE client_request_id <> 'new' ORDER BY 1";
 	$node->safe_psql('postgres', 'CREATE DATABASE shop');
 	pgw_setup($node, $bank, db => 'shop');
-	compensation_delay('1min');
+	change_settings($node, 'pgw.compensation_delay' => '1min');
 	bank_control($bank, 'settings', { lookup => JSON::PP::false });
 	$node->safe_psql('shop', pay('doubt', token => 'tok_500_after', timeout => '1s'));
 	$node->safe_psql('shop', 'BEGIN; ' . pay('left') . '; ROLLBACK');
@@ -201,7 +195,7 @@ part($node, 'copy', sub {
 		'two attempts are open in a database');
 	$node->safe_psql('postgres', 'CREATE DATABASE copy TEMPLATE shop');
 	$node->safe_psql('postgres', 'DROP DATABASE shop');
-	compensation_delay('50ms');
+	change_settings($node, 'pgw.compensation_delay' => '50ms');
 	my $requests = bank_ledger($bank)->{requests};
 	my $open = $node->safe_psql('copy', $all);
 	wait_worker($node, 'copy');

@@ -19,13 +19,7 @@ my @heard;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub set_conf
-{
-	my ($name, $value) = @_;
-	sql("ALTER SYSTEM SET $name = '$value'");
-	$node->reload;
-}
-sub id_of { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
+sub transaction_id { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
 
 # What listeners were told of this kind, and of this transaction where the subject is one, so far.
 sub heard
@@ -36,8 +30,8 @@ sub heard
 	push @heard, decode_json($1) while $out =~ /payload "(\{.*\})" received/g;
 	return grep { $_->{kind} eq $kind && (!defined $transaction || $_->{transaction_id} eq $transaction) } @heard;
 }
-sub hears { my ($kind, $subject, $n) = @_; return wait_until(sub { heard($kind, $subject) >= ($n // 1) }, 20) }
-sub state_of { my ($kind, $subject, $what) = @_; return sql("SELECT $what FROM pgw.alert_state WHERE kind = '$kind' AND subject = '$subject'") }
+sub is_heard { my ($kind, $subject, $n) = @_; return wait_until(sub { heard($kind, $subject) >= ($n // 1) }, 20) }
+sub alert_state { my ($kind, $subject, $what) = @_; return sql("SELECT $what FROM pgw.alert_state WHERE kind = '$kind' AND subject = '$subject'") }
 
 # A charge whose caller rolled back and that the bank does not give back: it ends in review.
 sub to_review
@@ -49,16 +43,16 @@ sub to_review
 
 part($node, 'review at once', sub {
 	ok(to_review('rev'), 'a transaction in review');
-	my $id = id_of('rev');
-	ok(hears('review_required', $id), 'listeners are told');
+	my $id = transaction_id('rev');
+	ok(is_heard('review_required', $id), 'listeners are told');
 	my ($told) = heard('review_required', $id);
 	is($told->{transaction_id}, $id, 'which transaction');
 	my $correlation = sql("SELECT DISTINCT event_data->>'correlation_id' FROM pgw.transaction_events WHERE transaction_id = '$id'");
 	is(join(',', sort keys %$told), 'kind,transaction_id,v', 'the members of the payload: every role can hear it');
-	is(state_of('review_required', $id, "bank || ' ' || (message <> '')"), 'bank true', 'bank and message are in the view');
+	is(alert_state('review_required', $id, "bank || ' ' || (message <> '')"), 'bank true', 'bank and message are in the view');
 	ok(wait_until(sub { slurp_file($node->logfile) =~ /WARNING:  pgw: review_required: .*\n.*DETAIL:  correlation id \Q$correlation\E/ }, 10),
 		'a warning in the log, with the correlation id');
-	is(state_of('review_required', $id, "count || ' ' || told"), '1 1', 'counted once, told once');
+	is(alert_state('review_required', $id, "count || ' ' || told"), '1 1', 'counted once, told once');
 });
 
 part($node, 'too many failures', sub {
@@ -68,15 +62,15 @@ part($node, 'too many failures', sub {
 			  . "pgw.process_payment('decline' || i, 100, 'EUR', 'tok_decline_do_not_honor') r"), 12, 'declines');
 	is(failing(1, 9), 9, 'nine failures');
 	to_review('after9');
-	ok(hears('review_required', id_of('after9')), 'a later alert has come');
+	ok(is_heard('review_required', transaction_id('after9')), 'a later alert has come');
 	is(scalar heard('failed_threshold', 'bank'), 0, 'declines do not count, and nine failures are not too many');
 	failing(10, 10);
-	ok(hears('failed_threshold', 'bank'), 'the tenth is an alert');
+	ok(is_heard('failed_threshold', 'bank'), 'the tenth is an alert');
 	failing(11, 50);
-	ok(wait_until(sub { state_of('failed_threshold', 'bank', 'count') == 41 }, 20), 'the others are counted')
+	ok(wait_until(sub { alert_state('failed_threshold', 'bank', 'count') == 41 }, 20), 'the others are counted')
 	  or diag(sql('SELECT * FROM pgw.alert_state'));
-	is(state_of('failed_threshold', 'bank', 'told'), 1, 'and told once in the period');
-	like(state_of('failed_threshold', 'bank', 'message'), qr/^50 transactions of bank "bank" have failed/, 'how many now');
+	is(alert_state('failed_threshold', 'bank', 'told'), 1, 'and told once in the period');
+	like(alert_state('failed_threshold', 'bank', 'message'), qr/^50 transactions of bank "bank" have failed/, 'how many now');
 	is(scalar heard('failed_threshold', 'bank'), 1, 'listeners heard it once');
 });
 
@@ -113,35 +107,35 @@ part($node, 'alerts that cannot be written', sub {
 	ok(to_review("untold$_"), "review $_ is entered, though its alert fails") for 1, 2;
 	ok(wait_until(sub { slurp_file($node->logfile, $from) =~ /no alert today/ }, 10), 'it does fail');
 	ok(to_review('told'), 'another one');
-	ok(hears('review_required', id_of('told')), 'whose alert is not held up');
+	ok(is_heard('review_required', transaction_id('told')), 'whose alert is not held up');
 	is(sql(pay('meanwhile')), 'captured', 'nor are payments');
-	is(sql("SELECT count(*) FROM pgw.alert_state WHERE transaction_id IN ('" . id_of('untold1') . "', '" . id_of('untold2') . "')"), 0, 'the others are not told yet');
+	is(sql("SELECT count(*) FROM pgw.alert_state WHERE transaction_id IN ('" . transaction_id('untold1') . "', '" . transaction_id('untold2') . "')"), 0, 'the others are not told yet');
 	sql('DROP TRIGGER refuse ON pgw.alert_state');
-	ok(hears('review_required', id_of("untold$_")), "alert $_ comes when it can") for 1, 2;
+	ok(is_heard('review_required', transaction_id("untold$_")), "alert $_ comes when it can") for 1, 2;
 });
 
 part($node, 'breaker', sub {
 	my $flaky = bank_start();
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('flaky', 'json', '$flaky->{url}', 'bank', 200)");
 	bank_stop($flaky);
-	set_conf('pgw.breaker_failures', 3);
+	change_settings($node, 'pgw.breaker_failures' => 3);
 	for my $i (1 .. 10)
 	{
 		last if heard('breaker_open', 'flaky charges');
 		sql(pay("refused$i", bank => 'flaky', timeout => '1s'));
 	}
-	ok(hears('breaker_open', 'flaky charges'), 'a bank that is not there: its breaker is an alert');
+	ok(is_heard('breaker_open', 'flaky charges'), 'a bank that is not there: its breaker is an alert');
 	my ($told) = heard('breaker_open', 'flaky');
 	is(join(',', sort keys %$told), 'kind,v', 'it is about no transaction, and does not name the bank');
-	is(state_of('breaker_open', 'flaky charges', 'bank'), 'flaky', 'the view does');
+	is(alert_state('breaker_open', 'flaky charges', 'bank'), 'flaky', 'the view does');
 	bank_start('--port', $flaky->{port});
-	ok(hears('breaker_closed', 'flaky charges'), 'so is its end');
+	ok(is_heard('breaker_closed', 'flaky charges'), 'so is its end');
 	is(sql(pay('back', bank => 'flaky')), 'captured', 'the bank works again');
-	set_conf('pgw.breaker_failures', 10000);
+	change_settings($node, 'pgw.breaker_failures' => 10000);
 });
 
 part($node, 'ages', sub {
-	my $review = id_of('rev');
+	my $review = transaction_id('rev');
 	bank_control($bank, 'faults', { probabilities => { '500_before' => 1 }, operations => ['lookup'] });
 	sql("UPDATE pgw.banks SET request_timeout = '500ms' WHERE name = 'bank'");
 	is(sql(pay('doubt', token => 'tok_timeout_after', timeout => '1s')), 'pending', 'a payment in doubt');
@@ -149,18 +143,18 @@ part($node, 'ages', sub {
 	sql('BEGIN; ' . pay('undecided') . "; PREPARE TRANSACTION 'undecided'");
 	ok(wait_until(sub { status_of($node, 'doubt') eq 'BankUnknown' && status_of($node, 'stuck') eq 'Refunding' && status_of($node, 'undecided') eq 'BankApproved' }, 20),
 		'one in doubt, one being given back, one whose caller is prepared') or diag(sql('SELECT client_request_id, status FROM pgw.payment_transactions'));
-	my %id = map { $_ => id_of($_) } qw(doubt stuck undecided);
+	my %id = map { $_ => transaction_id($_) } qw(doubt stuck undecided);
 	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind IN ('in_doubt_old', 'refund_stuck', 'caller_undecided')"), 0, 'nothing is too old yet');
 
-	set_conf('pgw.debug_clock_offset', 400);
-	ok(hears('caller_undecided', $id{undecided}), 'after six minutes: the caller is undecided');
-	set_conf('pgw.debug_clock_offset', 1000);
-	ok(hears('in_doubt_old', $id{doubt}), 'after a quarter of an hour: the outcome is not known');
+	change_settings($node, 'pgw.debug_clock_offset' => 400);
+	ok(is_heard('caller_undecided', $id{undecided}), 'after six minutes: the caller is undecided');
+	change_settings($node, 'pgw.debug_clock_offset' => 1000);
+	ok(is_heard('in_doubt_old', $id{doubt}), 'after a quarter of an hour: the outcome is not known');
 	is(scalar heard('refund_stuck', $id{stuck}), 0, 'what is being given back has more time');
 	is(scalar heard('caller_undecided', $id{undecided}), 1, 'the caller was told of within the period');
-	set_conf('pgw.debug_clock_offset', 1900);
-	ok(hears('refund_stuck', $id{stuck}), 'after half an hour: giving back is stuck');
-	ok(hears('caller_undecided', $id{undecided}, 2), 'the period is over: the caller is told of again');
+	change_settings($node, 'pgw.debug_clock_offset' => 1900);
+	ok(is_heard('refund_stuck', $id{stuck}), 'after half an hour: giving back is stuck');
+	ok(is_heard('caller_undecided', $id{undecided}, 2), 'the period is over: the caller is told of again');
 	for my $pair ([ doubt => 'in_doubt_old' ], [ stuck => 'refund_stuck' ], [ undecided => 'caller_undecided' ])
 	{
 		my ($told) = heard($pair->[1], $id{ $pair->[0] });
@@ -170,17 +164,17 @@ part($node, 'ages', sub {
 	for my $step ([ 3700, 1 ], [ 4 * 3600 + 100, 4 ], [ 24 * 3600 + 100, 24 ], [ 48 * 3600 + 100, 48 ])
 	{
 		my ($offset, $hours) = @$step;
-		is(state_of('review_required', "$review after $hours h", 'told'), '', "not before $hours h");
+		is(alert_state('review_required', "$review after $hours h", 'told'), '', "not before $hours h");
 		my $before = heard('review_required', $review);
-		set_conf('pgw.debug_clock_offset', $offset);
-		ok(hears('review_required', $review, $before + 1), "the review is told of again after $hours h");
-		is(state_of('review_required', "$review after $hours h", 'told'), 1, 'for that');
+		change_settings($node, 'pgw.debug_clock_offset' => $offset);
+		ok(is_heard('review_required', $review, $before + 1), "the review is told of again after $hours h");
+		is(alert_state('review_required', "$review after $hours h", 'told'), 1, 'for that');
 		next if $hours != 1;
 		# within the step, but long after the period
-		set_conf('pgw.debug_clock_offset', 3 * 3600);
-		my $since = state_of('review_required', "$review after 1 h", 'count');
-		ok(wait_until(sub { state_of('review_required', "$review after 1 h", "count > $since AND last_at > first_at + interval '1 h'") eq 't' }, 20), 'it is looked at meanwhile');
-		is(state_of('review_required', "$review after 1 h", 'told'), 1, 'and told of once');
+		change_settings($node, 'pgw.debug_clock_offset' => 3 * 3600);
+		my $since = alert_state('review_required', "$review after 1 h", 'count');
+		ok(wait_until(sub { alert_state('review_required', "$review after 1 h", "count > $since AND last_at > first_at + interval '1 h'") eq 't' }, 20), 'it is looked at meanwhile');
+		is(alert_state('review_required', "$review after 1 h", 'told'), 1, 'and told of once');
 	}
 	is(sql("COMMIT PREPARED 'undecided'; SELECT status FROM pgw.find_payment('undecided')"), 'captured', 'the caller decides');
 	is(scalar(grep { $_->{v} != 1 || grep { !/^(v|kind|transaction_id)$/ } keys %$_ } @heard), 0, 'all payloads are well formed');

@@ -16,9 +16,9 @@ pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
-sub payment { return sql("SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'") }
-sub becomes { my ($id, $status, $seconds) = @_; return wait_until(sub { payment($id) eq $status }, $seconds // 20) }
-sub id_of { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
+sub payment_status { return sql("SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'") }
+sub payment_becomes { my ($id, $status, $seconds) = @_; return wait_until(sub { payment_status($id) eq $status }, $seconds // 20) }
+sub transaction_id { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
 sub raise_in_worker
 {
 	my ($when, $raise) = @_;
@@ -29,7 +29,7 @@ sub raise_in_worker
 
 # Payments of both kinds go on, and one that is rolled back is given back.
 my $others = 0;
-sub others_go_on
+sub are_others_paid
 {
 	my ($what) = @_;
 	my $id = 'other' . ++$others;
@@ -37,7 +37,7 @@ sub others_go_on
 	sql(submit("$id submitted"));
 	sql('BEGIN; ' . pay("$id rolled back") . '; ROLLBACK');
 	is($paid, 'captured', "$what: others pay");
-	ok(becomes("$id submitted", 'captured'), "$what: others are worked off");
+	ok(payment_becomes("$id submitted", 'captured'), "$what: others are worked off");
 	ok(wait_until(sub { status_of($node, "$id rolled back") eq 'Refunded' }, 20), "$what: others are given back");
 }
 
@@ -57,24 +57,24 @@ part($node, 'a trigger that raises', sub {
 	is(sql(pay('bad left', token => 'tok_slow_2500', timeout => '1s')), 'pending', 'a payment whose caller left it to the worker');
 	sql("SELECT count(pgw.submit_payment('many' || i, 100, 'EUR', 'tok_ok')) FROM generate_series(1, 50) i");
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE 'many%' AND status = 'captured'") == 50 }, 20), 'fifty in the same batches are not held up');
-	others_go_on('a trigger that raises');
+	are_others_paid('a trigger that raises');
 
-	my $left = id_of('bad left');
+	my $left = transaction_id('bad left');
 	ok(wait_until(sub { complaints($left) >= 5 }, 20), 'it is tried again') or return;
 	my @at = (complaints($left))[ 0 .. 4 ];
 	my @distances = map { $at[ $_ + 1 ] - $at[$_] } 0 .. 3;
 	ok(!(grep { $distances[$_] < 195 * 2**$_ } 0 .. 3), 'at growing distances') or diag("@distances");
 	for my $id ('bad left', 'bad submitted')
 	{
-		my $t = id_of($id);
+		my $t = transaction_id($id);
 		ok(wait_until(sub { sql("SELECT told FROM pgw.alert_state WHERE kind = 'work_failing' AND transaction_id = '$t'") eq '1' }, 30), "an alert: $id");
 		my $correlation = sql("SELECT correlation_id FROM pgw.payment_transactions WHERE transaction_id = '$t'");
 		like(slurp_file($node->logfile), qr/WARNING:  pgw: work_failing: .*\n.*correlation id \Q$correlation\E/, 'and a warning with its correlation id');
-		is(payment($id), 'pending', 'nothing is decided');
+		is(payment_status($id), 'pending', 'nothing is decided');
 	}
 	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'work_failing'"), 2, 'about no other');
 	sql('DROP TRIGGER refuse ON pgw.payments');
-	ok(becomes($_, 'captured', 40), "without the trigger it ends well: $_") for 'bad left', 'bad submitted';
+	ok(payment_becomes($_, 'captured', 40), "without the trigger it ends well: $_") for 'bad left', 'bad submitted';
 	is(events($node, 'bad left'), $SUCCESS_FLOW, 'with the events of a success');
 	is(scalar kept_charges($node, $bank, $_), 1, "one charge: $_") for 'bad left', 'bad submitted';
 });
@@ -85,11 +85,11 @@ part($node, 'a row locked for long', sub {
 	my $s = PgwSession->new($node);
 	$s->query("BEGIN; SELECT count(*) FROM (SELECT FROM pgw.payments WHERE client_request_id LIKE 'locked%' FOR UPDATE) x");
 	ok(wait_until(sub { status_of($node, 'locked left') eq 'BankApproved' }, 20), 'the bank has answered');
-	others_go_on('a locked row');
+	are_others_paid('a locked row');
 	is(sql("SELECT count(*) FROM pg_locks l JOIN pg_stat_activity a USING (pid) WHERE a.backend_type = 'pgw worker' AND NOT l.granted"), 0, 'the worker waits for no lock');
-	is(payment($_), 'pending', "not written while it is locked: $_") for 'locked left', 'locked submitted';
+	is(payment_status($_), 'pending', "not written while it is locked: $_") for 'locked left', 'locked submitted';
 	$s->query('ROLLBACK');
-	ok(becomes($_, 'captured'), "written when it is free: $_") for 'locked left', 'locked submitted';
+	ok(payment_becomes($_, 'captured'), "written when it is free: $_") for 'locked left', 'locked submitted';
 });
 
 # ---------------------------------------------------------------- nothing can be written
@@ -110,9 +110,9 @@ part($node, 'no room', sub {
 	is(scalar @{ bank_ledger($bank)->{charges} }, $before, 'and the bank is not');
 	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'never'"), 0, 'nothing of it is left');
 	sql('DROP TRIGGER refuse ON pgw.payment_transactions');
-	ok(becomes($_, 'captured', 40), "with room again: $_") for 'full', 'full submitted';
+	ok(payment_becomes($_, 'captured', 40), "with room again: $_") for 'full', 'full submitted';
 	ok(wait_until(sub { status_of($node, 'full rolled back') =~ /^(Refunded|Failed)$/ }, 40), 'what was rolled back is given back') or diag(status_of($node, 'full rolled back'));
-	others_go_on('room again');
+	are_others_paid('room again');
 });
 
 # ---------------------------------------------------------------- settings of database and role
@@ -129,7 +129,7 @@ part($node, 'settings', sub {
 		sql(join ';', map { "ALTER $whom SET $_ = '$setting{$_}'" } sort keys %setting);
 		my $old = sql("SELECT pg_terminate_backend(pid), pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") =~ s/^t\|//r;
 		ok(wait_until(sub { sql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'pgw worker' AND pid <> $old") == 1 }, 20), "$whom: a new worker");
-		others_go_on($whom);
+		are_others_paid($whom);
 		sql("ALTER $whom RESET ALL");
 	}
 });
@@ -151,7 +151,7 @@ part($node, 'the extension dropped while attempts are due', sub {
 	pgw_setup($node, $second, db => 'dropped');
 	is($node->safe_psql('dropped', pay('created again')), 'captured', 'created again, it pays');
 	is($node->safe_psql('dropped', "SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'due%'"), 0, 'what was dropped is gone');
-	others_go_on('beside it');
+	are_others_paid('beside it');
 	my $log = slurp_file($node->logfile, $from);
 	is(scalar(() = $log =~ /terminated by signal|PANIC|exited with exit code [2-9]/g), 0, 'no process came to harm');
 	is(scalar(() = $log =~ /ERROR/g), 0, 'and the worker ran into no error') or diag($log);

@@ -29,27 +29,20 @@ my $control = PgwSession->new($node);
 my $now = 0;                # pgw.debug_clock_offset
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub set_conf
-{
-	my ($name, $value) = @_;
-	$control->query("ALTER SYSTEM SET $name = '$value'");
-	$control->query('SELECT pg_reload_conf()');
-	wait_until(sub { $control->query("SELECT setting = '$value' FROM pg_settings WHERE name = '$name'") eq 't' }, 20) or die "$name did not become $value";
-}
 # The worker's clock is moved, and everything that is due then has been done.
-sub clock
+sub advance_clock_to
 {
 	($now) = @_;
-	set_conf('pgw.debug_clock_offset', int $now);
+	change_settings($node, 'pgw.debug_clock_offset' => int $now);
 	$control->query('SELECT complete FROM pgw.run_recovery()') eq 't' or die 'the scan did not end';
 }
 sub pay { my ($id, %a) = @_; return 'SELECT status, error_code, http_status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
-sub attempt { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]' ORDER BY transaction_id DESC LIMIT 1") }
-sub row { return sql("SELECT status, error_code FROM pgw.find_payment('$_[0]')") }
+sub newest_attempt { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]' ORDER BY transaction_id DESC LIMIT 1") }
+sub payment_row { return sql("SELECT status, error_code FROM pgw.find_payment('$_[0]')") }
 sub count_of { my ($id, $type) = @_; return scalar grep { $_ eq $type } split /,/, events($node, $id) }
 # How long after its last event the next step is planned, and when that is by pgw.debug_clock_offset.
-sub planned
+sub planned_step
 {
 	my ($id) = @_;
 	return split /\|/, sql("SELECT extract(epoch FROM t.next_step_at - e.last) - $now, ceil(extract(epoch FROM t.next_step_at - clock_timestamp()))
@@ -57,11 +50,11 @@ sub planned
 		WHERE t.client_request_id = '$id'");
 }
 # Seconds from each event of the first type to the next one of the second.
-sub gaps
+sub gaps_between
 {
 	my ($id, $from, $to) = @_;
 	my (@gaps, $start);
-	for (split /\n/, sql("SELECT event_type, extract(epoch FROM occurred_at) FROM pgw.transaction_events WHERE transaction_id = '" . attempt($id) . "' ORDER BY step_order"))
+	for (split /\n/, sql("SELECT event_type, extract(epoch FROM occurred_at) FROM pgw.transaction_events WHERE transaction_id = '" . newest_attempt($id) . "' ORDER BY step_order"))
 	{
 		my ($type, $at) = split /\|/;
 		push @gaps, $at - $start and undef $start if $type eq $to && defined $start;
@@ -69,7 +62,7 @@ sub gaps
 	}
 	return @gaps;
 }
-sub fits
+sub is_planned_delay
 {
 	my ($seconds, $n, $base, $name) = @_;
 	my $delay = $base * 2**$n;
@@ -80,17 +73,17 @@ sub fits
 # ---------------------------------------------------------------- a caller who waits
 
 part($node, 'never sent, the caller waits', sub {
-	set_conf('pgw.retry_base_delay', 1000 * $SHORT);
+	change_settings($node, 'pgw.retry_base_delay' => 1000 * $SHORT);
 	is(sql(pay('refused', bank => 'away', timeout => '3s')), 'failed|bank_unavailable|502', 'nobody listens at the bank: failed, bank_unavailable');
-	my $took = sql("SELECT extract(epoch FROM max(occurred_at) - min(occurred_at)) FROM pgw.transaction_events WHERE transaction_id = '" . attempt('refused') . "'");
+	my $took = sql("SELECT extract(epoch FROM max(occurred_at) - min(occurred_at)) FROM pgw.transaction_events WHERE transaction_id = '" . newest_attempt('refused') . "'");
 	cmp_ok($took, '<', 3, 'before the wait is over');
-	my @gaps = gaps('refused', 'BankRetryScheduled', 'BankProcessingStarted');
+	my @gaps = gaps_between('refused', 'BankRetryScheduled', 'BankProcessingStarted');
 	cmp_ok(scalar @gaps, '>=', 3, 'after several tries');
-	fits($gaps[$_], $_, $SHORT, "retry $_ at the planned time") for 0 .. $#gaps;
+	is_planned_delay($gaps[$_], $_, $SHORT, "retry $_ at the planned time") for 0 .. $#gaps;
 	cmp_ok($took + 1.2 * $SHORT * 2**@gaps, '>', 2.8, 'as long as another try fits');
 	is(events($node, 'refused'), join(',', 'TransactionStarted', ('BankProcessingStarted', 'BankRetryScheduled') x @gaps, 'BankProcessingStarted', 'BankProcessingFailed', 'TransactionFailed'),
 		'each try is an event');
-	is(row('refused'), 'failed|bank_unavailable', 'and the payment says so');
+	is(payment_row('refused'), 'failed|bank_unavailable', 'and the payment says so');
 });
 
 part($node, 'never sent, the bank comes up', sub {
@@ -106,15 +99,15 @@ part($node, 'never sent, the bank comes up', sub {
 
 part($node, 'not processed', sub {
 	is(sql(pay('n503', bank => 'bank', token => 'tok_503_2')), 'captured||201', '503 not_processed, twice: captured');
-	my @gaps = gaps('n503', 'BankRetryScheduled', 'BankProcessingStarted');
+	my @gaps = gaps_between('n503', 'BankRetryScheduled', 'BankProcessingStarted');
 	is(scalar @gaps, 2, 'at the third try');
-	fits($gaps[$_], $_, $SHORT, "retry $_ at the planned time") for 0 .. $#gaps;
-	my %keys = map { $_->{idempotency_key} => 1 } grep { $_->{reference} eq attempt('n503') =~ s/-//gr } @{ bank_log($bank) };
+	is_planned_delay($gaps[$_], $_, $SHORT, "retry $_ at the planned time") for 0 .. $#gaps;
+	my %keys = map { $_->{idempotency_key} => 1 } grep { $_->{reference} eq newest_attempt('n503') =~ s/-//gr } @{ bank_log($bank) };
 	is(scalar keys %keys, 1, 'with one key');
 	is(scalar(my @c = charges_of($node, $bank, 'n503')), 1, 'one charge');
 
 	is(sql(pay('n429', bank => 'bank', token => 'tok_429_2')), 'captured||201', '429, twice: captured');
-	@gaps = gaps('n429', 'BankRetryScheduled', 'BankProcessingStarted');
+	@gaps = gaps_between('n429', 'BankRetryScheduled', 'BankProcessingStarted');
 	is(scalar(grep { $_ >= 1 } @gaps), 2, "no sooner than the bank's Retry-After of a second") or diag("@gaps");
 
 	is(sql(pay('always', bank => 'bank', token => 'tok_503', timeout => '1s')), 'failed|not_processed|502', '503 for as long as the caller waits: failed');
@@ -130,91 +123,91 @@ part($node, 'a card', sub {
 # ---------------------------------------------------------------- submitted
 
 part($node, 'submitted, until it expires', sub {
-	set_conf('pgw.retry_base_delay', 1000 * $BASE);
+	change_settings($node, 'pgw.retry_base_delay' => 1000 * $BASE);
 	is(sql(submit('expires', bank => 'away', expires_at => sql("SELECT now() + interval '12 minutes'"))), 'pending', 'submitted, to be sent within twelve minutes');
 	ok(wait_until(sub { count_of('expires', 'BankRetryScheduled') == 1 }, 20), 'nobody listens at the bank');
 	for (my $n = 0; status_of($node, 'expires') eq 'Created' && $n < 10; $n++)
 	{
-		my ($delay, $due) = planned('expires');
-		fits($delay, $n, $BASE, "retry $n is planned in time");
+		my ($delay, $due) = planned_step('expires');
+		is_planned_delay($delay, $n, $BASE, "retry $n is planned in time");
 		if ($n == 1)
 		{
 			$node->restart;
 			wait_worker($node);
 			$control = PgwSession->new($node);
-			is((planned('expires'))[1] <= $due ? 1 : 0, 1, 'a restart changes nothing about that');
+			is((planned_step('expires'))[1] <= $due ? 1 : 0, 1, 'a restart changes nothing about that');
 		}
-		clock($due - 15);
+		advance_clock_to($due - 15);
 		is(count_of('expires', 'BankProcessingStarted'), $n + 1, 'not before that time');
-		clock($due);
+		advance_clock_to($due);
 		is(count_of('expires', 'BankProcessingStarted'), $n + 2, 'but then');
 	}
 	is(status_of($node, 'expires'), 'Failed', 'failed when no further try fits before it expires');
-	is(row('expires'), 'failed|bank_unavailable', 'and the payment says so');
+	is(payment_row('expires'), 'failed|bank_unavailable', 'and the payment says so');
 	cmp_ok($now, '<', 720, 'before it expired');
 	cmp_ok($now + 1.2 * $LONGEST, '>=', 720, 'and not long before');
-	clock(0);
+	advance_clock_to(0);
 });
 
 part($node, 'submitted, the bank comes up', sub {
 	is(sql(submit('later', bank => 'away')), 'pending', 'submitted');
 	ok(wait_until(sub { count_of('later', 'BankRetryScheduled') == 1 }, 20), 'nobody listens at the bank');
 	$away = bank_start('--port', $port, '--seed', 2);
-	clock((planned('later'))[1]);
-	is(row('later'), 'captured|', 'captured at the next try');
+	advance_clock_to((planned_step('later'))[1]);
+	is(payment_row('later'), 'captured|', 'captured at the next try');
 	is(scalar(my @c = charges_of($node, $away, 'later')), 1, 'one charge');
 	bank_stop($away);
-	clock(0);
+	advance_clock_to(0);
 });
 
 # ---------------------------------------------------------------- giving back
 
 # Refused $times times, each planned in time; then whatever comes next has been done.
-sub refused
+sub is_refused_so_often
 {
 	my ($id, $times) = @_;
 	ok(wait_until(sub { count_of($id, 'RefundFailed') == 1 }, 20), 'refused');
 	for my $n (0 .. $times - 2)
 	{
-		my ($delay, $due) = planned($id);
-		fits($delay, $n, $BASE, "refund $n is planned again in time");
-		clock($due - 15);
+		my ($delay, $due) = planned_step($id);
+		is_planned_delay($delay, $n, $BASE, "refund $n is planned again in time");
+		advance_clock_to($due - 15);
 		is(count_of($id, 'RefundFailed'), $n + 1, 'not before that time');
-		clock($due);
+		advance_clock_to($due);
 		is(count_of($id, 'RefundFailed'), $n + 2, 'but then');
 	}
 }
-sub alerted { return sql("SELECT count(*) FROM pgw.alerts WHERE kind = 'review_required' AND transaction_id = '" . attempt($_[0]) . "'") }
-sub in_review { return sql("SELECT came_from, reason, possible_actions FROM pgw.manual_reviews WHERE client_request_id = '$_[0]'") }
-sub resolve { my ($id, $action, $evidence) = @_; return sql(sprintf "SELECT pgw.resolve_review('%s', '%s', 'a test', '%s')", attempt($id), $action, encode_json($evidence // {})) }
-sub becomes { my ($id, $status, $name) = @_; wait_until(sub { status_of($node, $id) eq $status }, 20); return is(status_of($node, $id), $status, $name) }
+sub review_alerts { return sql("SELECT count(*) FROM pgw.alerts WHERE kind = 'review_required' AND transaction_id = '" . newest_attempt($_[0]) . "'") }
+sub review_row { return sql("SELECT came_from, reason, possible_actions FROM pgw.manual_reviews WHERE client_request_id = '$_[0]'") }
+sub resolve { my ($id, $action, $evidence) = @_; return sql(sprintf "SELECT pgw.resolve_review('%s', '%s', 'a test', '%s')", newest_attempt($id), $action, encode_json($evidence // {})) }
+sub attempt_becomes { my ($id, $status, $name) = @_; wait_until(sub { status_of($node, $id) eq $status }, 20); return is(status_of($node, $id), $status, $name) }
 
 part($node, 'a refund refused three times', sub {
-	set_conf('pgw.refund_max_attempts', 4);
+	change_settings($node, 'pgw.refund_max_attempts' => 4);
 	sql('BEGIN; ' . pay('three', bank => 'bank', token => 'tok_refund_fail_3') . '; ROLLBACK');
-	refused('three', 3);
-	my ($delay, $due) = planned('three');
-	fits($delay, 2, $BASE, 'and once more');
-	clock($due);
+	is_refused_so_often('three', 3);
+	my ($delay, $due) = planned_step('three');
+	is_planned_delay($delay, 2, $BASE, 'and once more');
+	advance_clock_to($due);
 	is(status_of($node, 'three'), 'Refunded', 'done at the fourth attempt');
 	my @refunds = refunds_of($bank, charges_of($node, $bank, 'three'));
 	is(join(',', map { $_->{status} } @refunds), 'failed,failed,failed,succeeded', 'three failed and one succeeded at the bank');
 	my %keys = map { $_->{idempotency_key} => 1 } @refunds;
 	is(scalar keys %keys, 4, 'each with a key of its own');
-	clock(0);
+	advance_clock_to(0);
 });
 
 part($node, 'a refund refused for good, given back by hand', sub {
-	set_conf('pgw.refund_max_attempts', 3);
+	change_settings($node, 'pgw.refund_max_attempts' => 3);
 	sql('BEGIN; ' . pay('hand', bank => 'bank', token => 'tok_refund_fail_3') . '; ROLLBACK');
-	refused('hand', 3);
-	becomes('hand', 'RequiresManualReview', 'refused three times: manual review');
-	ok(wait_until(sub { alerted('hand') == 1 }, 10), 'an alert');
-	like(in_review('hand'), qr/^Refunding\|refused\|\{.*mark_refunded.*\}$/, 'pgw.manual_reviews says why and what can be done');
+	is_refused_so_often('hand', 3);
+	attempt_becomes('hand', 'RequiresManualReview', 'refused three times: manual review');
+	ok(wait_until(sub { review_alerts('hand') == 1 }, 10), 'an alert');
+	like(review_row('hand'), qr/^Refunding\|refused\|\{.*mark_refunded.*\}$/, 'pgw.manual_reviews says why and what can be done');
 	my $correlation = sql("SELECT correlation_id FROM pgw.payment_transactions WHERE client_request_id = 'hand'");
 	my $asked = sub { return scalar grep { $_->{correlation_id} eq $correlation } @{ bank_log($bank, 1000) } };
 	my $before = $asked->();
-	clock($now + 7200);
+	advance_clock_to($now + 7200);
 	is($asked->(), $before, 'pgw leaves it alone from then on');    # what was given back earlier is looked at now and then
 	cmp_ok($before, '>=', 4, 'which is after the charge and three refunds');
 
@@ -223,22 +216,22 @@ part($node, 'a refund refused for good, given back by hand', sub {
 			headers => { 'Content-Type' => 'application/json', Authorization => 'Bearer test-secret', 'Idempotency-Key' => 'hand' } })->{content});
 	is($r->{status}, 'succeeded', 'given back at the bank');
 	is(resolve('hand', 'mark_refunded', { bank_reference => $r->{id} }), 'Refunded', 'mark_refunded ends it');
-	is(in_review('hand'), '', 'and the view has it no more');
-	clock(0);
+	is(review_row('hand'), '', 'and the view has it no more');
+	advance_clock_to(0);
 });
 
 part($node, 'a refund refused for good, tried again', sub {
 	sql('BEGIN; ' . pay('again', bank => 'bank', token => 'tok_refund_fail_4') . '; ROLLBACK');
-	refused('again', 3);
-	becomes('again', 'RequiresManualReview', 'refused three times: manual review');
+	is_refused_so_often('again', 3);
+	attempt_becomes('again', 'RequiresManualReview', 'refused three times: manual review');
 	is(resolve('again', 'retry'), 'Refunding', 'retry');
 	ok(wait_until(sub { count_of('again', 'RefundFailed') == 4 }, 20), 'tried at once, and refused again');
-	becomes('again', 'Refunding', 'the retries count anew');
-	my ($delay, $due) = planned('again');
-	fits($delay, 0, $BASE, 'and so do the delays');
-	clock($due);
+	attempt_becomes('again', 'Refunding', 'the retries count anew');
+	my ($delay, $due) = planned_step('again');
+	is_planned_delay($delay, 0, $BASE, 'and so do the delays');
+	advance_clock_to($due);
 	is(status_of($node, 'again'), 'Refunded', 'given back at the next attempt');
-	clock(0);
+	advance_clock_to(0);
 });
 
 part($node, 'a refund that is never sent', sub {
@@ -251,13 +244,13 @@ part($node, 'a refund that is never sent', sub {
 	ok(wait_until(sub { count_of('unsent', 'RefundRetryScheduled') == 1 }, 20), 'rolled back, and the bank is not there');
 	for my $n (0 .. 3)
 	{
-		my ($delay, $due) = planned('unsent');
-		fits($delay, $n, $BASE, "retry $n is planned in time");
-		clock($due);
+		my ($delay, $due) = planned_step('unsent');
+		is_planned_delay($delay, $n, $BASE, "retry $n is planned in time");
+		advance_clock_to($due);
 		is(count_of('unsent', 'RefundRetryScheduled'), $n + 2, 'and made then');
 	}
 	is(status_of($node, 'unsent'), 'Refunding', 'more often than a bank may refuse: nothing was refused');
-	clock(0);
+	advance_clock_to(0);
 });
 
 part($node, 'at the end', sub {

@@ -25,37 +25,30 @@ my $control = PgwSession->new($node);
 my $now = 0;                # pgw.debug_clock_offset
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub set_conf
-{
-	my ($name, $value) = @_;
-	$control->query("ALTER SYSTEM SET $name = '$value'");
-	$control->query('SELECT pg_reload_conf()');
-	wait_until(sub { $control->query("SELECT setting = '$value' FROM pg_settings WHERE name = '$name'") eq 't' }, 20) or die "$name did not become $value";
-}
-sub scan { return $control->query('SELECT complete FROM pgw.run_recovery()') eq 't' || die 'the scan did not end' }
+sub run_recovery { return $control->query('SELECT complete FROM pgw.run_recovery()') eq 't' || die 'the scan did not end' }
 # The worker's clock is moved, and everything that is due then has been done.
-sub clock
+sub advance_clock_to
 {
 	($now) = @_;
-	set_conf('pgw.debug_clock_offset', $now);
-	scan();
+	change_settings($node, 'pgw.debug_clock_offset' => $now);
+	run_recovery();
 }
 # No retry fits into the wait, so that each payment is one call.
 sub pay { my ($id, %a) = @_; return 'SELECT status, error_code, http_status, bank FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '7s', %a) }
-sub state { my ($group, $name) = @_; return sql("SELECT state || ' ' || openings FROM pgw.bank_states WHERE bank = '" . ($name // 'bank') . "' AND operation_group = '" . ($group // 'charges') . "'") }
-sub becomes { my ($state, $name) = @_; wait_until(sub { state() eq $state }, 20); return is(state(), $state, $name) }
-sub alerts { return sql("SELECT coalesce(sum(count), 0) FROM pgw.alerts WHERE kind = '$_[0]' AND bank = 'bank'") }
-sub asked { my ($b, $op) = @_; return bank_ledger($b)->{requests_by_operation}{$op} // 0 }
+sub breaker_state { my ($group, $name) = @_; return sql("SELECT state || ' ' || openings FROM pgw.bank_states WHERE bank = '" . ($name // 'bank') . "' AND operation_group = '" . ($group // 'charges') . "'") }
+sub breaker_becomes { my ($state, $name) = @_; wait_until(sub { breaker_state() eq $state }, 20); return is(breaker_state(), $state, $name) }
+sub alert_count { return sql("SELECT coalesce(sum(count), 0) FROM pgw.alerts WHERE kind = '$_[0]' AND bank = 'bank'") }
+sub requests_of { my ($b, $op) = @_; return bank_ledger($b)->{requests_by_operation}{$op} // 0 }
 sub requests { return bank_ledger($_[0] // $bank)->{requests} }
-sub charges_fail { return bank_control($bank, 'faults', { probabilities => $_[0] ? { 503 => 1 } : {}, operations => ['charge'] }) }
+sub make_charges_fail { return bank_control($bank, 'faults', { probabilities => $_[0] ? { 503 => 1 } : {}, operations => ['charge'] }) }
 # The answer, and how long it took.
-sub timed { my ($sql) = @_; my $from = time; my $answer = sql($sql); return ($answer, time - $from) }
+sub run_timed { my ($sql) = @_; my $from = time; my $answer = sql($sql); return ($answer, time - $from) }
 
 # ---------------------------------------------------------------- another bank
 
 part($node, 'another bank', sub {
 	is(sql(pay('first')), 'captured||201|bank', 'the first bank by priority');
-	charges_fail(1);
+	make_charges_fail(1);
 	is(sql(pay('switched')), 'captured||201|second', 'it does not process: the next bank that knows the token');
 	is(events($node, 'switched'), 'TransactionStarted,BankProcessingStarted,BankSwitched,BankProcessingStarted,BankProcessingCompleted,PaymentDataSaveStarted,'
 		  . 'PaymentDataSaveCompleted,TransactionCompleted', 'the switch is an event');
@@ -64,7 +57,7 @@ part($node, 'another bank', sub {
 	is(requests($third), 0, 'a bank of another token_scope is not asked');
 	is(sql(pay('named', bank => 'bank')), 'failed|not_processed|502|bank', 'a bank that the caller named is not left');
 
-	charges_fail(0);
+	make_charges_fail(0);
 	my $asked = requests($second);
 	is(sql(pay('declined', token => 'tok_decline_do_not_honor')) =~ s/\|.*\|/|/r, 'declined|bank', 'declined');
 	is(sql(pay('unknown', token => 'tok_500_before_1', timeout => '30s')), 'failed|not_processed|502|bank',
@@ -81,18 +74,18 @@ part($node, 'another bank', sub {
 part($node, 'the breaker opens', sub {
 	# two that will have to be given back while charges fail
 	sql('BEGIN; ' . pay("back$_") . '; ROLLBACK') for 1, 2;
-	charges_fail(1);
+	make_charges_fail(1);
 	for my $n (1 .. 3)
 	{
-		isnt(state(), 'open 1', "closed before failure $n");
+		isnt(breaker_state(), 'open 1', "closed before failure $n");
 		is(sql(pay("fails$n", bank => 'bank')), "failed|not_processed|502|bank", "failure $n");
 	}
-	becomes('open 1', 'three in a row: open');
-	ok(wait_until(sub { alerts('breaker_open') == 1 }, 10), 'an alert');
+	breaker_becomes('open 1', 'three in a row: open');
+	ok(wait_until(sub { alert_count('breaker_open') == 1 }, 10), 'an alert');
 	like(sql("SELECT message FROM pgw.alerts WHERE kind = 'breaker_open'"), qr/"bank".*charges/, 'which names bank and operations');
 
-	my $asked = asked($bank, 'charge');
-	my ($answer, $took) = timed(pay('refused', bank => 'bank', timeout => '30s'));
+	my $asked = requests_of($bank, 'charge');
+	my ($answer, $took) = run_timed(pay('refused', bank => 'bank', timeout => '30s'));
 	is($answer, 'failed|bank_unavailable|502|bank', 'open: refused');
 	cmp_ok($took, '<', 5, 'at once');
 	is(events($node, 'refused'), 'TransactionStarted,TransactionFailed', 'never started');
@@ -101,50 +94,50 @@ part($node, 'the breaker opens', sub {
 	sql("UPDATE pgw.banks SET token_scope = 'another' WHERE name = 'second'");
 	is(sql(pay('nowhere')), 'failed|bank_unavailable|502|bank', 'but not a bank of another token_scope');
 	sql("UPDATE pgw.banks SET token_scope = 'vault' WHERE name = 'second'");
-	is(asked($bank, 'charge'), $asked, 'the bank is left alone');
+	is(requests_of($bank, 'charge'), $asked, 'the bank is left alone');
 });
 
 part($node, 'giving back goes on', sub {
 	is(status_of($node, 'back1') . status_of($node, 'back2'), 'BankApproved' x 2, 'two to be given back');
-	clock(60);
+	advance_clock_to(60);
 	is(status_of($node, 'back1') . status_of($node, 'back2'), 'Refunded' x 2, 'given back while the breaker of charges is open');
-	is(state(), 'open 1', 'which it still is');
-	is(asked($bank, 'ping'), 0, 'and before the cooldown is over nothing asks the bank how it is');
+	is(breaker_state(), 'open 1', 'which it still is');
+	is(requests_of($bank, 'ping'), 0, 'and before the cooldown is over nothing asks the bank how it is');
 });
 
 part($node, 'over a restart', sub {
 	$node->restart;
 	wait_worker($node);
 	$control = PgwSession->new($node);
-	my $asked = asked($bank, 'charge');
+	my $asked = requests_of($bank, 'charge');
 	is(sql(pay('after restart', bank => 'bank')), 'failed|bank_unavailable|502|bank', 'still open after a restart');
-	is(asked($bank, 'charge'), $asked, 'and the bank is not asked');
+	is(requests_of($bank, 'charge'), $asked, 'and the bank is not asked');
 });
 
 part($node, 'half open', sub {
-	clock(60 + $COOLDOWN);
-	ok(wait_until(sub { asked($bank, 'ping') == 1 }, 10), 'the cooldown is over: a ping');
+	advance_clock_to(60 + $COOLDOWN);
+	ok(wait_until(sub { requests_of($bank, 'ping') == 1 }, 10), 'the cooldown is over: a ping');
 	is((grep { $_->{operation} eq 'ping' } @{ bank_log($bank) })[0]{path}, '/v1/ping', 'GET /v1/ping');
-	becomes('closed 1', 'which is answered: closed, on trial');
-	my $asked = asked($bank, 'charge');
+	breaker_becomes('closed 1', 'which is answered: closed, on trial');
+	my $asked = requests_of($bank, 'charge');
 	is(sql(pay('trial', bank => 'bank')), 'failed|not_processed|502|bank', 'but charges fail');
-	is(asked($bank, 'charge'), $asked + 1, 'the bank is asked once');
-	becomes('open 2', 'and left alone again');
-	clock(60 + 2 * $COOLDOWN + 10);
-	is(asked($bank, 'ping'), 1, 'for twice as long');
-	charges_fail(0);
-	clock(60 + 3 * $COOLDOWN + 30);
-	ok(wait_until(sub { asked($bank, 'ping') == 2 }, 10), 'then a ping');
-	becomes('closed 2', 'closed, on trial');
+	is(requests_of($bank, 'charge'), $asked + 1, 'the bank is asked once');
+	breaker_becomes('open 2', 'and left alone again');
+	advance_clock_to(60 + 2 * $COOLDOWN + 10);
+	is(requests_of($bank, 'ping'), 1, 'for twice as long');
+	make_charges_fail(0);
+	advance_clock_to(60 + 3 * $COOLDOWN + 30);
+	ok(wait_until(sub { requests_of($bank, 'ping') == 2 }, 10), 'then a ping');
+	breaker_becomes('closed 2', 'closed, on trial');
 	is(sql(pay('well')), 'captured||201|bank', 'charges are well again');
-	ok(wait_until(sub { alerts('breaker_closed') >= 1 }, 10), 'an alert says so');
-	charges_fail(1);
+	ok(wait_until(sub { alert_count('breaker_closed') >= 1 }, 10), 'an alert says so');
+	make_charges_fail(1);
 	is(sql(pay("once$_", bank => 'bank')), 'failed|not_processed|502|bank', "the trial is over: failure $_ of three") for 1 .. 2;
 	is(sql(pay('not refused', bank => 'bank')), 'failed|not_processed|502|bank', 'still called');
-	becomes('open 1', 'and open after three, for one cooldown');
-	charges_fail(0);
-	clock($now + $COOLDOWN);
-	ok(wait_until(sub { asked($bank, 'ping') == 3 }, 10), 'a ping closes it');
+	breaker_becomes('open 1', 'and open after three, for one cooldown');
+	make_charges_fail(0);
+	advance_clock_to($now + $COOLDOWN);
+	ok(wait_until(sub { requests_of($bank, 'ping') == 3 }, 10), 'a ping closes it');
 	is(sql(pay('well again')), 'captured||201|bank', 'and charges go on');
 });
 
@@ -155,7 +148,7 @@ my ($SUBMITTED, $ROLLED_BACK) = (200, 10);
 
 # Move the clock by steps until it has moved so far, or until there is nothing left to do. Of each minute: the requests at the bank, and the seconds by
 # the worker's clock, which goes on while the machine is busy.
-sub go_by
+sub let_time_pass
 {
 	my ($seconds, $step, $until) = @_;
 	my $end = $now + $seconds;
@@ -164,8 +157,8 @@ sub go_by
 	my $minute = $now + 60;
 	until ($done)
 	{
-		clock($now + $step);
-		settle();
+		advance_clock_to($now + $step);
+		recover_until_quiet();
 		$done = $now >= $end || ($until && $until->());
 		next if $now < $minute && !$done;
 		$minute += 60;
@@ -176,26 +169,26 @@ sub go_by
 	return @minutes;
 }
 # What a scan has led to is asked of the bank in this minute, not in the next.
-sub settle
+sub recover_until_quiet
 {
 	my $asked;
 	do
 	{
 		$asked = requests();
-		scan();
+		run_recovery();
 	} until requests() == $asked;
 	return;
 }
-sub told { my ($what, @minutes) = @_; return diag("requests per simulated minute, $what: " . join(' ', map { sprintf '%d (%.0f s)', @$_{qw(requests seconds)} } @minutes)) }
+sub show_minutes { my ($what, @minutes) = @_; return diag("requests per simulated minute, $what: " . join(' ', map { sprintf '%d (%.0f s)', @$_{qw(requests seconds)} } @minutes)) }
 # Of the minutes that passed, those in which there were more requests than the budget allows: $steps for each retry, of which there are ten and one a second.
-sub over { my ($steps, $extra, @minutes) = @_; return join ' ', map { $_->{requests} } grep { $_->{requests} > $steps * (10 + $_->{seconds}) + $extra } @minutes }
-sub open_ones { return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')") }
+sub minutes_over { my ($steps, $extra, @minutes) = @_; return join ' ', map { $_->{requests} } grep { $_->{requests} > $steps * (10 + $_->{seconds}) + $extra } @minutes }
+sub open_attempts { return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')") }
 sub submit_many
 {
 	my ($name, $n) = @_;
 	sql("SELECT count(pgw.submit_payment('$name' || i, 1000 + i, 'EUR', 'tok_ok', bank => 'bank')) FROM generate_series(1, $n) i");
 }
-sub all_well
+sub are_all_captured
 {
 	my ($name, $n) = @_;
 	is(sql("SELECT status, count(*) FROM pgw.payments WHERE client_request_id ~ '^${name}[0-9]' GROUP BY 1"), "captured|$n", "all $n are captured");
@@ -203,9 +196,9 @@ sub all_well
 }
 
 part($node, 'an hour', sub {
-	set_conf('pgw.breaker_failures', 5);
-	set_conf('pgw.breaker_cooldown', 30);
-	set_conf('pgw.retry_base_delay', 1000);
+	change_settings($node, 'pgw.breaker_failures' => 5);
+	change_settings($node, 'pgw.breaker_cooldown' => 30);
+	change_settings($node, 'pgw.retry_base_delay' => 1000);
 	sql('BEGIN; ' . pay("gone$_", bank => 'bank') . '; ROLLBACK') for 1 .. $ROLLED_BACK;
 
 	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^gone[0-9]' AND status = 'BankApproved'"), $ROLLED_BACK, 'some wait for their give-back');
@@ -213,43 +206,43 @@ part($node, 'an hour', sub {
 	# half an hour without an answer, half an hour of "not now"
 	bank_control($bank, 'settings', { drop => JSON::PP::true });
 	submit_many('hour', $SUBMITTED);
-	my @silent = go_by(1800, $STEP);
+	my @silent = let_time_pass(1800, $STEP);
 	bank_control($bank, 'settings', { drop => JSON::PP::false, down => JSON::PP::true });
-	my @refusing = go_by(1800, $STEP);
-	cmp_ok(open_ones(), '>=', $SUBMITTED, 'the hour is over, and nothing is decided');
-	told('no answer', @silent);
-	told('not processed', @refusing);
+	my @refusing = let_time_pass(1800, $STEP);
+	cmp_ok(open_attempts(), '>=', $SUBMITTED, 'the hour is over, and nothing is decided');
+	show_minutes('no answer', @silent);
+	show_minutes('not processed', @refusing);
 	cmp_ok($silent[0]{requests}, '<=', 2 * ($SUBMITTED + $ROLLED_BACK) + 70, 'the first minute: one try and one look each, and the budget');
 	cmp_ok(max(map { $_->{requests} } @silent[ 1 .. $#silent ], @refusing), '<=', 12, 'every later minute: what the breakers let through');
 
 	bank_control($bank, 'settings', { down => JSON::PP::false });
 	my $from = $now;
-	my @after = go_by(1800, 10, sub { open_ones() == 0 });
-	told('after it', @after);
+	my @after = let_time_pass(1800, 10, sub { open_attempts() == 0 });
+	show_minutes('after it', @after);
 	diag('at rest after ' . ($now - $from) . ' s');
-	is(open_ones(), 0, 'the bank is back: nothing is left undecided');
-	is(over(2, 0.2 * $SUBMITTED, @after), '', 'no storm: a look and a step for each retry that the budget allows');
-	all_well('hour', $SUBMITTED);
+	is(open_attempts(), 0, 'the bank is back: nothing is left undecided');
+	is(minutes_over(2, 0.2 * $SUBMITTED, @after), '', 'no storm: a look and a step for each retry that the budget allows');
+	are_all_captured('hour', $SUBMITTED);
 	is(sql("SELECT string_agg(DISTINCT status::text, ',') FROM pgw.payment_transactions WHERE client_request_id ~ '^gone[0-9]'"), 'Refunded', 'what was rolled back is given back');
 });
 
 part($node, 'without the breaker', sub {
-	set_conf('pgw.breaker_failures', 10000);
+	change_settings($node, 'pgw.breaker_failures' => 10000);
 	bank_control($bank, 'settings', { down => JSON::PP::true });
 	submit_many('budget', 100);
 	my $before = requests();
-	my @minutes = go_by(300, 5);
-	told('the budget alone', @minutes);
+	my @minutes = let_time_pass(300, 5);
+	show_minutes('the budget alone', @minutes);
 	my $retries = requests() - $before - 100;
-	is(over(1, 0, @minutes[ 1 .. $#minutes ]), '', 'one a second and a burst: what the budget allows');
+	is(minutes_over(1, 0, @minutes[ 1 .. $#minutes ]), '', 'one a second and a burst: what the budget allows');
 	my $seconds = sum(map { $_->{seconds} } @minutes);
 	cmp_ok($retries, '<=', $seconds + 10, 'the retries altogether');
 	cmp_ok($retries, '>=', $seconds / 4, 'and it is used');
 	bank_control($bank, 'settings', { down => JSON::PP::false });
-	my @after = go_by(1800, 5, sub { open_ones() == 0 });
-	told('after it', @after);
-	is(over(1, 7, @after), '', 'the bank is back: within the budget, and a tenth of the successes');
-	all_well('budget', 100);
+	my @after = let_time_pass(1800, 5, sub { open_attempts() == 0 });
+	show_minutes('after it', @after);
+	is(minutes_over(1, 7, @after), '', 'the bank is back: within the budget, and a tenth of the successes');
+	are_all_captured('budget', 100);
 });
 
 part($node, 'at the end', sub {

@@ -18,7 +18,7 @@ my $now = 0;                # pgw.debug_clock_offset
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 # The worker's clock is moved, and everything that is due then has been done.
-sub clock
+sub advance_clock_to
 {
 	($now) = @_;
 	$control->query("ALTER SYSTEM SET pgw.debug_clock_offset = '$now'");
@@ -27,81 +27,81 @@ sub clock
 	$control->query('SELECT complete FROM pgw.run_recovery()') eq 't' or die 'the scan did not end';
 }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub faults { my ($what, @operations) = @_; return bank_control($bank, 'faults', { probabilities => $what ? { $what => 1 } : {}, operations => \@operations }) }
+sub bank_faults { my ($what, @operations) = @_; return bank_control($bank, 'faults', { probabilities => $what ? { $what => 1 } : {}, operations => \@operations }) }
 sub requests { return bank_ledger($bank)->{requests} }
-sub count_in { my ($status, $name) = @_; return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('" . join("', '", @$status) . "') AND client_request_id ~ '^$name'") }
-sub quiet { return wait_until(sub { !grep { !$_->{finished} } @{ bank_log($bank) } }, 30) }
+sub count_attempts { my ($status, $name) = @_; return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('" . join("', '", @$status) . "') AND client_request_id ~ '^$name'") }
+sub bank_is_idle { return wait_until(sub { !grep { !$_->{finished} } @{ bank_log($bank) } }, 30) }
 
 # Attempts of each kind that waits for a time: in doubt, refused before anything was done, to be given back, being given back.
-sub open_some
+sub open_attempts
 {
 	my ($name, $planned) = @_;
 	$planned //= $EACH;
-	faults('500_before', 'lookup');
+	bank_faults('500_before', 'lookup');
 	$control->query(pay("$name-doubt$_", token => 'tok_empty', timeout => '500ms')) for 1 .. $EACH;
 	$control->query('BEGIN; ' . pay("$name-undone$_")) && $control->query('ROLLBACK') for 1 .. $EACH;
 	$control->query('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "$name-planned$_", token => 'tok_503_1')) for 1 .. $planned;
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-planned' AND status = 'Created' AND taken_by_worker AND next_step_at IS NOT NULL") == $planned }, 30), "$name: some are to be tried again");
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-doubt' AND status = 'BankUnknown' AND next_step_at > clock_timestamp()") == $EACH }, 30), "$name: some are in doubt");
-	is(count_in([ 'BankApproved' ], "$name-undone"), $EACH, "$name: some are to be given back");
+	is(count_attempts([ 'BankApproved' ], "$name-undone"), $EACH, "$name: some are to be given back");
 	return;
 }
 
-sub at_rest
+sub comes_to_rest
 {
 	my ($name) = @_;
 	my $steps = 0;
-	while (count_in([ qw(Created BankApproved Saved Refunding BankUnknown) ], $name) && $steps++ < 40)
+	while (count_attempts([ qw(Created BankApproved Saved Refunding BankUnknown) ], $name) && $steps++ < 40)
 	{
-		clock($now + 60);
-		quiet();
+		advance_clock_to($now + 60);
+		bank_is_idle();
 	}
-	is(count_in([ 'Completed' ], "$name-doubt"), $EACH, "$name: what was in doubt is found out, none given up");
-	is(count_in([ 'Refunded' ], "$name-undone"), $EACH, "$name: what was rolled back is given back");
-	is(count_in([ 'Created', 'RequiresManualReview' ], "$name-planned"), 0, "$name: what was to be tried again is decided");
+	is(count_attempts([ 'Completed' ], "$name-doubt"), $EACH, "$name: what was in doubt is found out, none given up");
+	is(count_attempts([ 'Refunded' ], "$name-undone"), $EACH, "$name: what was rolled back is given back");
+	is(count_attempts([ 'Created', 'RequiresManualReview' ], "$name-planned"), 0, "$name: what was to be tried again is decided");
 	return $steps;
 }
 
 part($node, 'back', sub {
-	clock(7200);
-	open_some('back');
-	faults(0);
+	advance_clock_to(7200);
+	open_attempts('back');
+	bank_faults(0);
 	my $before = requests();
-	clock(3600);
-	quiet();
+	advance_clock_to(3600);
+	bank_is_idle();
 	cmp_ok(requests() - $before, '<=', 3 * $EACH, 'an hour back: no storm');
 	is($control->query(pay('back-new')), 'captured', 'a payment goes through at once');
 	$control->query('BEGIN; ' . pay('later')) && $control->query('ROLLBACK');
 	wait_until(sub { sql("SELECT next_step_at IS NOT NULL FROM pgw.payment_transactions WHERE client_request_id = 'later'") eq 't' }, 20);
-	clock($now + 61);
+	advance_clock_to($now + 61);
 	ok(wait_until(sub { status_of($node, 'later') eq 'Refunded' }, 20), 'a rollback is given back after its delay, not an hour later') or diag(status_of($node, 'later'));
-	clock(7200);
-	at_rest('back');
-	is(count_in([ 'Completed' ], 'back-planned'), $EACH, 'and when the hour has passed again, what was to be tried again is done');
+	advance_clock_to(7200);
+	comes_to_rest('back');
+	is(count_attempts([ 'Completed' ], 'back-planned'), $EACH, 'and when the hour has passed again, what was to be tried again is done');
 });
 
 part($node, 'forward', sub {
-	open_some('forward');
-	faults(0);
+	open_attempts('forward');
+	bank_faults(0);
 	my $before = requests();
-	clock($now + 3 * $DAY);
-	quiet();
+	advance_clock_to($now + 3 * $DAY);
+	bank_is_idle();
 	cmp_ok(requests() - $before, '<=', 5 * $EACH, 'three days forward: no more than what is due');
-	at_rest('forward');
+	comes_to_rest('forward');
 	is($control->query(pay('forward-new')), 'captured', 'and the next one pays');
 });
 
 part($node, 'forward, the bank is away', sub {
-	open_some('away', 0);
+	open_attempts('away', 0);
 	bank_control($bank, 'settings', { down => JSON::PP::true });
 	my $before = requests();
-	clock($now + 3 * $DAY);
-	quiet();
+	advance_clock_to($now + 3 * $DAY);
+	bank_is_idle();
 	cmp_ok(requests() - $before, '<=', 3 * $EACH, 'three days forward, the bank is away: a try for each, or what the budget allows');
-	is(count_in([ 'RequiresManualReview' ], 'away'), 0, 'and nobody has to look: it is asked again');
+	is(count_attempts([ 'RequiresManualReview' ], 'away'), 0, 'and nobody has to look: it is asked again');
 	bank_control($bank, 'settings', { down => JSON::PP::false });
-	faults(0);
-	at_rest('away');
+	bank_faults(0);
+	comes_to_rest('away');
 });
 
 is_sound($node, $bank, 'at the end: sound');

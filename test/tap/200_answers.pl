@@ -37,16 +37,16 @@ SQL
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, bank => 'quick', timeout => '20s', %a) }
-sub by_card
+sub pay_by_card
 {
 	my ($id) = @_;
 	return "SELECT status FROM pgw.process_payment('$id', 777, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039, bank => 'quick', timeout => '20s')";
 }
-sub settings { my (%s) = @_; bank_control($bank, 'settings', \%s); return }
-sub faults { my ($p, @ops) = @_; bank_control($bank, 'faults', { probabilities => $p, @ops ? (operations => \@ops) : () }); return }
+sub bank_settings { my (%s) = @_; bank_control($bank, 'settings', \%s); return }
+sub bank_faults { my ($p, @ops) = @_; bank_control($bank, 'faults', { probabilities => $p, @ops ? (operations => \@ops) : () }); return }
 
 # The bank's id in the tables is the one in the ledger under this payment's own reference; the charge stands once, whole.
-sub is_own
+sub has_own_charge
 {
 	my ($id, $what) = @_;
 	my @c = charges_of($node, $bank, $id);
@@ -60,29 +60,29 @@ sub is_own
 # A bank that ignores the parameter which it does not know shows the newest charge, whatever is asked for: here A's.
 part($node, 'ignored reference', sub {
 	is(sql(pay('A', amount => 500)), 'captured', 'A pays');
-	settings(lookup_ignores_reference => $true);
+	bank_settings(lookup_ignores_reference => $true);
 	for my $amount (500, 800)
 	{
 		is(sql(pay("B $amount", amount => $amount, token => 'tok_timeout_before_1')), 'captured', "B pays $amount, though the first request was lost and each look-up shows A");
-		is_own("B $amount", "B $amount");
+		has_own_charge("B $amount", "B $amount");
 	}
-	is_own('A', 'A, whose charge was shown');
-	settings(lookup_ignores_reference => $false);
+	has_own_charge('A', 'A, whose charge was shown');
+	bank_settings(lookup_ignores_reference => $false);
 	is_sound($node, $bank, 'look-ups that show another payment: sound');
 });
 
 # What cannot be sent again is left in doubt, never taken for what the look-up shows.
 part($node, 'ignored reference, card', sub {
 	is(sql(pay('C', amount => 777)), 'captured', 'C pays');
-	settings(lookup_ignores_reference => $true);
-	faults({ '500_before' => 1 }, 'charge');
-	is(sql(by_card('D') =~ s/20s/1500ms/r), 'pending', 'D is not known');
-	faults({});
+	bank_settings(lookup_ignores_reference => $true);
+	bank_faults({ '500_before' => 1 }, 'charge');
+	is(sql(pay_by_card('D') =~ s/20s/1500ms/r), 'pending', 'D is not known');
+	bank_faults({});
 	ok(!wait_until(sub { status_of($node, 'D') ne 'BankUnknown' }, 3), 'and stays so, while the look-ups show C, amount and all');
-	settings(lookup_ignores_reference => $false);
+	bank_settings(lookup_ignores_reference => $false);
 	is_sound($node, $bank, 'then the bank is honest again: sound');
 	is(sql("SELECT status FROM pgw.payments WHERE client_request_id = 'D'"), 'failed', 'nothing was charged');
-	is_own('C', 'C, whose charge was shown');
+	has_own_charge('C', 'C, whose charge was shown');
 });
 
 part($node, 'another document', sub {
@@ -90,12 +90,12 @@ part($node, 'another document', sub {
 	for my $fault (qw(other_answer double_keys))
 	{
 		is(sql(pay($fault, amount => 900, token => "tok_$fault")), 'captured', "$fault: not believed, looked up, paid");
-		is_own($fault, $fault);
+		has_own_charge($fault, $fault);
 	}
-	is_own('first', 'the other one');
+	has_own_charge('first', 'the other one');
 
 	# a rollback, and refunds, whose answers are others' as well
-	faults({ other_answer => 0.5 }, qw(charge refund void cancel lookup));
+	bank_faults({ other_answer => 0.5 }, qw(charge refund void cancel lookup));
 	for my $n (1 .. 8)
 	{
 		sql('BEGIN; ' . pay("gone $n", amount => 100 + $n) . '; ROLLBACK');
@@ -103,7 +103,7 @@ part($node, 'another document', sub {
 		sql("SELECT o.transaction_status FROM pgw.find_payment('kept $n') f, pgw.refund_payment(f.payment_id, 'kept $n-r', 50) o WHERE f.status = 'captured'");
 	}
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'gone %' AND status <> 'Refunded'") eq '0' }, 60), 'every rollback is given back, whatever its answers say');
-	faults({});
+	bank_faults({});
 	is_sound($node, $bank, 'answers of other payments, all over: sound', seconds => 60);
 	is(join(',', grep { $_->{refunded} > $_->{captured} } @{ bank_ledger($bank)->{charges} }), '', 'nothing is refunded that was not captured');
 });
@@ -111,26 +111,26 @@ part($node, 'another document', sub {
 # ---------------------------------------------------------------- ids
 
 part($node, 'ids of 25 digits', sub {
-	settings(numeric_ids => $true);
+	bank_settings(numeric_ids => $true);
 	is(sql(pay('long', amount => 1000)), 'captured', 'paid');
 	like(sql("SELECT bank_reference FROM pgw.payments WHERE client_request_id = 'long'"), qr/^9\d{24}$/, 'the id has all its digits');
-	is_own('long', 'a number too large for any type');
+	has_own_charge('long', 'a number too large for any type');
 	is(sql("SELECT o.transaction_status FROM pgw.find_payment('long') f, pgw.refund_payment(f.payment_id, 'long-r', 400) o"), 'Created', 'a refund, by that id');
 	sql('BEGIN; ' . pay('long back') . '; ROLLBACK');
 	is_sound($node, $bank, 'ids of 25 digits: sound');
 	is(sql("SELECT refunded_amount FROM pgw.payments WHERE client_request_id = 'long'"), '400', 'refunded');
 	is(status_of($node, 'long back'), 'Refunded', 'and given back');
-	settings(numeric_ids => $false);
+	bank_settings(numeric_ids => $false);
 });
 
 # ---------------------------------------------------------------- given back once
 
 # The bank pays back whatever it is asked for, as often as it is asked: only keys keep it from doing so twice.
 part($node, 'given back once', sub {
-	settings(over_refunds => $true);
+	bank_settings(over_refunds => $true);
 	for my $of (qw(mute odd single))
 	{
-		settings(lookup_amounts => $false) if $of eq 'single';
+		bank_settings(lookup_amounts => $false) if $of eq 'single';
 		sql('BEGIN; ' . pay("back $of", bank => $of, amount => 3333, token => 'tok_refund_timeout_after') . '; ROLLBACK');
 		ok(wait_until(sub { status_of($node, "back $of") eq 'Refunded' }, 30), "$of: given back, though the answer is lost and no look-up shows it") or diag(events($node, "back $of"));
 		my ($charge) = charges_of($node, $bank, "back $of");
@@ -144,13 +144,13 @@ part($node, 'given back once', sub {
 		is("$charge->{captured} $charge->{refunded}", '3333 1000', "$of: once, too");
 		is(scalar refunds_of($bank, $charge), 1, "$of: by one refund, too");
 	}
-	settings(over_refunds => $false, lookup_amounts => $true);
+	bank_settings(over_refunds => $false, lookup_amounts => $true);
 	is_sound($node, $bank, 'refunds that no look-up shows: sound');
 });
 
 # Without a key nothing can be repeated: a person finds out.
 part($node, 'given back once, without keys', sub {
-	settings(over_refunds => $true);
+	bank_settings(over_refunds => $true);
 	sql('BEGIN; ' . pay('back keyless', bank => 'keyless', amount => 3333, token => 'tok_refund_timeout_after') . '; ROLLBACK');
 	ok(wait_until(sub { status_of($node, 'back keyless') eq 'RequiresManualReview' }, 30), 'a person has to look');
 	like(events($node, 'back keyless'), qr/RefundStarted,RefundOutcomeUnknown,ManualReviewRequired$/, 'after one request');
@@ -158,16 +158,16 @@ part($node, 'given back once, without keys', sub {
 	is("$charge->{captured} $charge->{refunded}", '3333 3333', 'which the bank carried out, once');
 
 	# where the look-up could tell, and does not just now, it is asked again
-	settings(lookup_amounts => $false);
+	bank_settings(lookup_amounts => $false);
 	sql('BEGIN; ' . pay('back later', bank => 'single keyless', amount => 3333, token => 'tok_refund_timeout_after') . '; ROLLBACK');
 	my $looks = sub { my ($c) = charges_of($node, $bank, 'back later'); return $c ? scalar grep { $_->{operation} eq 'lookup' && ($_->{reference} // '') eq $c->{reference} } @{ bank_log($bank, 5000) } : 0 };
 	ok(wait_until(sub { $looks->() >= 4 }, 30), 'a look-up that does not tell for now');
 	($charge) = charges_of($node, $bank, 'back later');
 	is("$charge->{captured} $charge->{refunded}", '3333 3333', 'nothing is sent meanwhile');
 	is(status_of($node, 'back later'), 'Refunding', 'nor decided');
-	settings(lookup_amounts => $true);
+	bank_settings(lookup_amounts => $true);
 	ok(wait_until(sub { status_of($node, 'back later') eq 'Refunded' }, 30), 'until it does');
-	settings(over_refunds => $false);
+	bank_settings(over_refunds => $false);
 	is_sound($node, $bank, 'a refund in doubt without any way to find out: sound, but for one review', reviews => 1);
 });
 

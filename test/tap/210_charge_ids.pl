@@ -14,12 +14,12 @@ pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { return 'SELECT status, transaction_status, error_code FROM ' . pay_sql('process_payment', client_request_id => @_) }
-sub charge { my ($id) = @_; my @c = charges_of($node, $bank, $id); return $c[0] }
-sub attempt { my ($id) = @_; return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$id' ORDER BY transaction_id DESC LIMIT 1") }
-sub reviewed
+sub charge_of { my ($id) = @_; my @c = charges_of($node, $bank, $id); return $c[0] }
+sub newest_attempt { my ($id) = @_; return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$id' ORDER BY transaction_id DESC LIMIT 1") }
+sub review_reason
 {
 	my ($id, $reason) = @_;
-	return sql("SELECT event_data->>'reason', event_data->>'error_code' FROM pgw.transaction_events WHERE transaction_id = '" . attempt($id) . "'
+	return sql("SELECT event_data->>'reason', event_data->>'error_code' FROM pgw.transaction_events WHERE transaction_id = '" . newest_attempt($id) . "'
 		AND event_type = 'ManualReviewRequired' ORDER BY step_order DESC LIMIT 1");
 }
 
@@ -28,9 +28,9 @@ sub is_untouched
 {
 	my ($c, $name) = @_;
 	my ($now) = grep { $_->{id} eq $c->{id} } @{ bank_ledger($bank)->{charges} };
-	is(encode($now), encode($c), $name);
+	is(canonical_json($now), canonical_json($c), $name);
 }
-sub encode { return JSON::PP->new->canonical->encode($_[0]) }
+sub canonical_json { return JSON::PP->new->canonical->encode($_[0]) }
 
 # A bank whose look-ups ignore our reference: they show the charge that the settings name.  And one that calls every charge by its currency.
 sql(<<"SQL");
@@ -49,22 +49,22 @@ sub add_bank
 	my ($name, $connector, %o) = @_;
 	my $account = $o{account} // 'the ledger';
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority, account, request_timeout, settings) VALUES ('$name', '$connector', '$bank->{url}', 'bank', 200,
-		'$account', '" . ($o{timeout} // '1s') . "', '" . encode($o{settings} // {}) . "')");
+		'$account', '" . ($o{timeout} // '1s') . "', '" . canonical_json($o{settings} // {}) . "')");
 }
 sql("UPDATE pgw.banks SET account = 'the ledger' WHERE name = 'bank'");
 is(sql(pay('a')), 'captured|Completed|', 'A is charged');
-my $a = charge('a');
-is(sql("SELECT account, bank_reference, transaction_id = '" . attempt('a') . "' FROM pgw.bank_references"), "the ledger|$a->{id}|t", 'and its id is claimed in the account of its bank');
+my $a = charge_of('a');
+is(sql("SELECT account, bank_reference, transaction_id = '" . newest_attempt('a') . "' FROM pgw.bank_references"), "the ledger|$a->{id}|t", 'and its id is claimed in the account of its bank');
 add_bank('stranger', 'stranger', settings => { charge => $a->{id} });
 
 # ---------------------------------------------------------------- a look-up
 
 part($node, 'look-up', sub {
 	is(sql(pay('b', token => 'tok_500_after', bank => 'stranger')), 'in_review|RequiresManualReview|bank_reference_taken', "B's look-up shows A's charge: in review");
-	is(reviewed('b'), 'charge_of_another_payment|bank_reference_taken', 'with the reason');
+	is(review_reason('b'), 'charge_of_another_payment|bank_reference_taken', 'with the reason');
 	is_untouched($a, "A's charge is as it was");
 	is(sql("SELECT coalesce(bank_reference, 'none') FROM pgw.payment_transactions WHERE client_request_id = 'b'"), 'none', "B's attempt does not keep the id");
-	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.alert_state WHERE kind = 'review_required' AND transaction_id = '" . attempt('b') . "'"), 'people are told');
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.alert_state WHERE kind = 'review_required' AND transaction_id = '" . newest_attempt('b') . "'"), 'people are told');
 	is(sql("SELECT count(*) FROM pgw.payments WHERE bank_reference = '$a->{id}'"), 1, 'one payment has the charge');
 });
 
@@ -122,7 +122,7 @@ part($node, 'race', sub {
 part($node, 'its own', sub {
 	sql('SELECT FROM ' . pay_sql('submit_payment', client_request_id => 'pending', token => 'tok_charge_pending_done_700'));
 	ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'pending'"), 'pending, then done: captured');
-	is(sql("SELECT count(*) FROM pgw.bank_references WHERE transaction_id = '" . attempt('pending') . "'"), 1, 'claimed once');
+	is(sql("SELECT count(*) FROM pgw.bank_references WHERE transaction_id = '" . newest_attempt('pending') . "'"), 1, 'claimed once');
 });
 
 # A new attempt after the give-back of the first, at a bank that answers with the charge that it has given back: nothing was charged for it.
@@ -146,7 +146,7 @@ part($node, 'late', sub {
 			content => encode_json({ amount => 1, currency => 'EUR', reference => "r$_", source => { token => 'tok_ok' } }) })->{content})->{id} } 1 .. 2;
 	my $late = bank_start();
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority, account, settings) VALUES ('late', 'stranger', '$late->{url}', 'bank', 300, 'late', '"
-		  . encode({ charge => $ids[0] }) . "')");
+		  . canonical_json({ charge => $ids[0] }) . "')");
 	bank_control($late, 'faults', { probabilities => { "500_before" => 1 }, operations => ['charge'] });
 	my $s = PgwSession->new($node)->send("SELECT status FROM pgw.process_payment('late', 1234, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039, bank => 'late')");
 	is($s->wait, 'failed', 'the bank does not know it');
@@ -155,20 +155,20 @@ part($node, 'late', sub {
 	is(bank_ledger($late)->{charges}[0]{id}, $ids[0], 'under the id that the look-up shows');
 	ok($node->poll_query_until('postgres', "SELECT status = 'RequiresManualReview' FROM pgw.payment_transactions WHERE client_request_id = 'late'"), 'in review');
 	like(events($node, 'late'), qr/TransactionFailed,LateApprovalReceived,ManualReviewRequired$/, 'with its events');
-	is(reviewed('late'), 'charge_of_another_payment|bank_reference_taken', 'and the reason');
+	is(review_reason('late'), 'charge_of_another_payment|bank_reference_taken', 'and the reason');
 	is(bank_ledger($late)->{charges}[0]{refunded}, 0, "the other's charge is not given back");
 	is(sql("SELECT status FROM pgw.payments WHERE client_request_id = 'late'"), 'failed', 'its payment has failed');
-	is(sql("SELECT pgw.resolve_review('" . attempt('late') . "', 'mark_not_charged', 'no charge of ours there')"), 'Failed', 'an operator ends it');
+	is(sql("SELECT pgw.resolve_review('" . newest_attempt('late') . "', 'mark_not_charged', 'no charge of ours there')"), 'Failed', 'an operator ends it');
 	is(sql("SELECT watch_until IS NULL FROM pgw.payment_transactions WHERE client_request_id = 'late'"), 't', 'and it is not looked for any more');
 });
 
 # ---------------------------------------------------------------- an operator
 
 part($node, 'mark_charged', sub {
-	my $resolve = sub { my ($id, $ref) = @_; return "SELECT pgw.resolve_review('" . attempt($id) . "', 'mark_charged', 'by phone', '" . encode({ bank_reference => $ref }) . "')" };
+	my $resolve = sub { my ($id, $ref) = @_; return "SELECT pgw.resolve_review('" . newest_attempt($id) . "', 'mark_charged', 'by phone', '" . canonical_json({ bank_reference => $ref }) . "')" };
 	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n" . $resolve->('b', $a->{id}));
 	like($err, qr/PW422.*operation_not_allowed.*Another payment at this bank has this reference/s, "A's charge is not B's");
-	my $b = charge('b');
+	my $b = charge_of('b');
 
 	# two operators at once: the second one waits, and hears of it
 	my $one = PgwSession->new($node);
@@ -186,9 +186,9 @@ part($node, 'mark_charged', sub {
 part($node, 'busy', sub {
 	add_bank('busy', 'same', account => 'the ledger');
 	my $one = PgwSession->new($node);
-	$one->run("BEGIN; SELECT pgw.resolve_review('" . attempt('c') . "', 'mark_charged', 'by phone', '" . encode({ bank_reference => 'EUR' }) . "')");
+	$one->run("BEGIN; SELECT pgw.resolve_review('" . newest_attempt('c') . "', 'mark_charged', 'by phone', '" . canonical_json({ bank_reference => 'EUR' }) . "')");
 	my $s = PgwSession->new($node)->send(pay('seven', bank => 'busy'));
-	ok(wait_until(sub { grep { $_->{finished} } grep { $_->{reference} eq attempt('seven') =~ s/-//gr } @{ bank_log($bank, 20) } }, 20), 'the bank has answered with an id that an operator is just giving to another');
+	ok(wait_until(sub { grep { $_->{finished} } grep { $_->{reference} eq newest_attempt('seven') =~ s/-//gr } @{ bank_log($bank, 20) } }, 20), 'the bank has answered with an id that an operator is just giving to another');
 	is(sql(pay('eight')), 'captured|Completed|', 'others are paid meanwhile');
 	ok(!$s->done, 'its answer waits');
 	$one->run('ROLLBACK');
@@ -200,7 +200,7 @@ part($node, 'table locked', sub {
 	my $dba = PgwSession->new($node);
 	$dba->run('BEGIN; LOCK TABLE pgw.bank_references IN ACCESS EXCLUSIVE MODE');
 	my $s = PgwSession->new($node)->send(pay('nine'));
-	ok(wait_until(sub { grep { $_->{finished} } grep { $_->{reference} eq attempt('nine') =~ s/-//gr } @{ bank_log($bank, 20) } }, 20), 'a charge is answered while the table is locked');
+	ok(wait_until(sub { grep { $_->{finished} } grep { $_->{reference} eq newest_attempt('nine') =~ s/-//gr } @{ bank_log($bank, 20) } }, 20), 'a charge is answered while the table is locked');
 	is(sql(pay('ten', token => 'tok_decline_do_not_honor')), 'declined|Failed|do_not_honor', 'others have their answers');
 	ok(!$s->done, 'its own waits');
 	$dba->run('COMMIT');

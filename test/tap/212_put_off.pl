@@ -14,11 +14,11 @@ pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => @_) }
 sub submit { return sql('SELECT FROM ' . pay_sql('submit_payment', client_request_id => @_)) }
-sub put_off { my ($id, $kind) = @_; return sql("SELECT coalesce(string_agg(put_off_reason, ','), '') FROM pgw.payment_transactions WHERE client_request_id = '$id' AND put_off_since IS NOT NULL") }
-sub becomes { my ($id, $status, $name) = @_; return ok(wait_until(sub { status_of($node, $id) =~ /$status$/ }, 40), $name) || diag(status_of($node, $id)) }
-sub review { my ($id) = @_; return sql("SELECT event_data->>'error_code', event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
+sub put_off_reasons { my ($id, $kind) = @_; return sql("SELECT coalesce(string_agg(put_off_reason, ','), '') FROM pgw.payment_transactions WHERE client_request_id = '$id' AND put_off_since IS NOT NULL") }
+sub attempt_becomes { my ($id, $status, $name) = @_; return ok(wait_until(sub { status_of($node, $id) =~ /$status$/ }, 40), $name) || diag(status_of($node, $id)) }
+sub review_reason { my ($id) = @_; return sql("SELECT event_data->>'error_code', event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
 	WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired' ORDER BY e.step_order DESC LIMIT 1") }
-sub told { my ($id) = @_; return $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pgw.alert_state a JOIN pgw.payment_transactions t USING (transaction_id)
+sub is_alerted { my ($id) = @_; return $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pgw.alert_state a JOIN pgw.payment_transactions t USING (transaction_id)
 	WHERE a.kind = 'review_required' AND t.client_request_id = '$id')") }
 sub health { return sql("SELECT status, details->>'count', details->'reasons'->0->>'reason', details->'reasons'->0->>'bank' FROM pgw.health() WHERE check_name = 'put_off'") }
 
@@ -31,7 +31,7 @@ sub deadline
 	$node->poll_query_until('postgres', "SELECT current_setting('pgw.unknown_deadline') = '$value'") or die "still not $value";
 }
 # What is put off looks again now.
-sub look { sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE put_off_since IS NOT NULL"); sql('SELECT pgw.run_recovery()') }
+sub run_put_off { sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE put_off_since IS NOT NULL"); sql('SELECT pgw.run_recovery()') }
 
 # Its capture and refund name the merchant's own reference in the path: a payment without one cannot be captured, refunded or voided.
 sql(<<"SQL");
@@ -41,7 +41,7 @@ INSERT INTO pgw.connectors (name, definition)
 		'{operations,void,path}', '"/v1/charges/{{bank_reference}}/void?order={{reference}}"') FROM pgw.connectors WHERE name = 'json';
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority, account) VALUES ('needy', 'needy', '$bank->{url}', 'bank', 200, 'bank'), ('shut', 'json', '$bank->{url}', 'bank', 201, 'bank');
 SQL
-sub expect_put_off { my ($id, $reason) = @_; return ok(wait_until(sub { put_off($id) eq $reason }, 30), "$id: put off, $reason") || diag(put_off($id)) }
+sub expect_put_off { my ($id, $reason) = @_; return ok(wait_until(sub { put_off_reasons($id) eq $reason }, 30), "$id: put off, $reason") || diag(put_off_reasons($id)) }
 
 is(health(), 'ok|0||', 'nothing is put off');
 
@@ -52,7 +52,7 @@ part($node, 'reference', sub {
 	sql("SELECT FROM pgw.find_payment('with') f, pgw.refund_payment(f.payment_id, 'with-r') r");
 	ok(wait_until(sub { status_of($node, 'with-r') eq 'Completed' }, 30), 'a refund knows the reference of its payment');
 	PgwSession->new($node)->run('BEGIN; ' . pay('back', bank => 'needy', reference => 'order 18') . '; ROLLBACK');
-	becomes('back', 'Refunded', 'a give-back, too');
+	attempt_becomes('back', 'Refunded', 'a give-back, too');
 });
 
 # ---------------------------------------------------------------- a give-back, a capture after the commit, a refund that cannot be rendered
@@ -63,19 +63,19 @@ part($node, 'give-back', sub {
 	expect_put_off('rolled back', 'connector_invalid');
 	like(health(), qr/^warning\|1\|connector_invalid\|needy$/, 'health() counts it');
 	is(sql("SELECT value FROM pgw.metrics WHERE name = 'pgw_put_off'"), 1, 'and so do the figures');
-	becomes('rolled back', 'RequiresManualReview', 'at its end it is in review');
-	is(review('rolled back'), 'follow_up_impossible|connector_invalid', 'which says why');
-	ok(told('rolled back'), 'and people are told');
-	is(put_off('rolled back'), '', 'it is put off no longer');
+	attempt_becomes('rolled back', 'RequiresManualReview', 'at its end it is in review');
+	is(review_reason('rolled back'), 'follow_up_impossible|connector_invalid', 'which says why');
+	ok(is_alerted('rolled back'), 'and people are told');
+	is(put_off_reasons('rolled back'), '', 'it is put off no longer');
 	is(health(), 'ok|0||', 'and not counted');
 });
 part($node, 'capture after the commit', sub {
 	deadline('3s');
 	is(sql(pay('on commit', bank => 'needy', capture => 'on_commit')), 'authorized', 'authorized');
-	becomes('on commit', 'RequiresManualReview', 'the capture that cannot be asked for ends in review');
-	is(review('on commit'), 'follow_up_impossible|connector_invalid', 'which says why');
+	attempt_becomes('on commit', 'RequiresManualReview', 'the capture that cannot be asked for ends in review');
+	is(review_reason('on commit'), 'follow_up_impossible|connector_invalid', 'which says why');
 	is(sql("SELECT status FROM pgw.payments WHERE client_request_id = 'on commit'"), 'authorized', 'the payment is authorized, as it is');
-	ok(told('on commit'), 'people are told');
+	ok(is_alerted('on commit'), 'people are told');
 });
 part($node, 'capture that is not processed', sub {
 	deadline('5s');
@@ -83,19 +83,19 @@ part($node, 'capture that is not processed', sub {
 	is(sql(pay('no capture', capture => 'on_commit')), 'authorized', 'authorized');
 	expect_put_off('no capture', 'not_processed');
 	like(health(), qr/^warning\|1\|not_processed\|bank$/, 'a capture that the bank does nothing for is counted');
-	becomes('no capture', 'RequiresManualReview', 'and ends in review');
-	is(review('no capture'), 'follow_up_impossible|not_processed', 'which says why');
+	attempt_becomes('no capture', 'RequiresManualReview', 'and ends in review');
+	is(review_reason('no capture'), 'follow_up_impossible|not_processed', 'which says why');
 	bank_control($bank, 'faults', { probabilities => {} });
 	my $id = sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = 'no capture'");
 	sql("SELECT pgw.resolve_review('$id', 'retry', 'the bank is well again')");
-	becomes('no capture', 'Completed', 'an operator has it tried again');
+	attempt_becomes('no capture', 'Completed', 'an operator has it tried again');
 	is(scalar(grep { $_->{captured} == 1234 } charges_of($node, $bank, 'no capture')), 1, 'captured once');
 });
 part($node, 'refund', sub {
 	deadline('3s');
 	is(sql(pay('paid', bank => 'needy')), 'captured', 'paid');
 	sql("SELECT FROM pgw.find_payment('paid') f, pgw.refund_payment(f.payment_id, 'paid-r') r");
-	becomes('paid-r', 'Failed', 'a refund that was never sent fails');
+	attempt_becomes('paid-r', 'Failed', 'a refund that was never sent fails');
 	is(sql("SELECT status, refund_pending_amount, refunded_amount FROM pgw.find_payment('paid')"), 'captured|0|0', 'and claims nothing any more');
 	is(sql("SELECT error_code FROM pgw.payment_transactions WHERE client_request_id = 'paid-r'"), 'bank_unavailable', 'with its error');
 });
@@ -110,13 +110,13 @@ part($node, 'submitted', sub {
 	$s->run('BEGIN; SELECT FROM ' . pay_sql('submit_payment', client_request_id => $_, bank => 'shut') . '; UPDATE pgw.banks SET enabled = false WHERE name = \'shut\'; COMMIT') for 'wait';
 	expect_put_off('wait', 'bank_disabled');
 	sql("UPDATE pgw.banks SET enabled = true WHERE name = 'shut'");
-	look();
-	becomes('wait', 'Completed', 'cured in time, it goes on');
-	is(put_off('wait'), '', 'and is put off no longer');
+	run_put_off();
+	attempt_becomes('wait', 'Completed', 'cured in time, it goes on');
+	is(put_off_reasons('wait'), '', 'and is put off no longer');
 
 	deadline('2s');
 	$s->run('BEGIN; SELECT FROM ' . pay_sql('submit_payment', client_request_id => 'give up', bank => 'shut') . '; UPDATE pgw.banks SET enabled = false WHERE name = \'shut\'; COMMIT');
-	becomes('give up', 'Failed', 'what was never sent fails in the end');
+	attempt_becomes('give up', 'Failed', 'what was never sent fails in the end');
 	ok($node->poll_query_until('postgres', "SELECT status = 'failed' FROM pgw.payments WHERE client_request_id = 'give up'"), 'and so does the payment');
 	is(events($node, 'give up'), 'TransactionStarted,TransactionFailed', 'with its events');
 	is(scalar(charges_of($node, $bank, 'give up')), 0, 'nothing was charged');
@@ -144,18 +144,18 @@ part($node, 'in doubt', sub {
 	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_step_at = now() - interval '1 s' WHERE client_request_id = 'doubt'");
 	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '3 h', next_step_at = now() - interval '150 min' WHERE client_request_id = 'found'");
 	sql('SELECT pgw.run_recovery()');
-	becomes('doubt', 'RequiresManualReview', 'in doubt at its end: in review');
-	is(review('doubt'), 'outcome_unknown|secret_missing', 'which says why');
+	attempt_becomes('doubt', 'RequiresManualReview', 'in doubt at its end: in review');
+	is(review_reason('doubt'), 'outcome_unknown|secret_missing', 'which says why');
 	ok($node->poll_query_until('postgres', "SELECT status = 'in_review' FROM pgw.payments WHERE client_request_id = 'doubt'"), 'and so does its payment');
 	is(status_of($node, 'found'), 'BankUnknown', 'where nobody has looked for so long the deadline begins again');
 	ok(sql("SELECT put_off_since > now() - interval '1 min' FROM pgw.payment_transactions WHERE client_request_id = 'found'") eq 't', 'with that look');
 	rename "$secret.away", $secret or die $!;
 	$reload->();
-	look();
-	becomes('found', 'Completed', 'cured, it is found out');
+	run_put_off();
+	attempt_becomes('found', 'Completed', 'cured, it is found out');
 	my $id = sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = 'doubt'");
 	sql("SELECT pgw.resolve_review('$id', 'retry', 'the key is back')");
-	becomes('doubt', 'Completed', 'and so is the other one, by an operator');
+	attempt_becomes('doubt', 'Completed', 'and so is the other one, by an operator');
 });
 
 # ---------------------------------------------------------------- a submit behind an earlier attempt that is in review
@@ -166,9 +166,9 @@ part($node, 'blocked', sub {
 	expect_put_off('behind', 'connector_invalid');
 	sql("UPDATE pgw.payment_transactions SET put_off_since = now() - interval '2 h', next_step_at = now() - interval '1 s' WHERE client_request_id = 'behind'");
 	sql('SELECT pgw.run_recovery()');
-	becomes('behind', 'RequiresManualReview', 'an attempt is in review');
+	attempt_becomes('behind', 'RequiresManualReview', 'an attempt is in review');
 	sql('SELECT FROM ' . pay_sql('submit_payment', client_request_id => 'behind', amount => 7));
-	ok(wait_until(sub { put_off('behind') eq 'request_in_flight' }, 30), 'another one with its id and another amount waits, and that is counted');
+	ok(wait_until(sub { put_off_reasons('behind') eq 'request_in_flight' }, 30), 'another one with its id and another amount waits, and that is counted');
 	deadline('1s');
 	ok(wait_until(sub { status_of($node, 'behind') eq 'RequiresManualReview,Failed' }, 30), 'not for ever') || diag(status_of($node, 'behind'));
 	ok($node->poll_query_until('postgres', "SELECT status = 'failed' FROM pgw.payments WHERE client_request_id = 'behind'"), 'its payment has failed');
@@ -189,7 +189,7 @@ part($node, 'authorization', sub {
 	sql('SELECT pgw.run_recovery()');
 	ok($node->poll_query_until('postgres', "SELECT status = 'expired' FROM pgw.payments WHERE client_request_id = 'hold'"), 'its lifetime is over and nobody can ask: expired');
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.alert_state WHERE kind = 'watch_ended'"), 'and people are told');
-	is(put_off('hold'), '', 'it is put off no longer');
+	is(put_off_reasons('hold'), '', 'it is put off no longer');
 	rename "$secret.away", $secret or die $!;
 	sql('SELECT pg_reload_conf()');
 });
@@ -206,7 +206,7 @@ part($node, 'row busy', sub {
 	ok($node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pgw.alert_state a JOIN pgw.payment_transactions t USING (transaction_id)
 		WHERE a.kind = 'row_busy' AND t.client_request_id = 'held')"), 'after five minutes people are told');
 	$s->run('COMMIT');
-	becomes('held', 'Completed', 'then it goes on by itself');
+	attempt_becomes('held', 'Completed', 'then it goes on by itself');
 });
 
 is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'consistent');

@@ -130,7 +130,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return "SELECT status, captured_amount FROM " . pay_sql('process_payment', client_request_id => $id, bank => 'foreign', amount => 5000, token => $id, timeout => '60s', %a) }
 # What the bank has taken and returned for each charge with a token, and whether it is voided.
 sub books { my ($token) = @_; return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') } grep { $_->{tok} eq $token } bank_books($bank) }
-sub rests { my ($id, $status) = @_; return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id)) }
+sub comes_to { my ($id, $status) = @_; return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id)) }
 
 # What the bank showed, and what was asked for, by the event of that type.
 sub amounts_of_event
@@ -141,7 +141,7 @@ sub amounts_of_event
 		WHERE client_request_id = '$id' AND event_type = '$type' AND event_data ? k");
 }
 sub count_events { my ($id, $type) = @_; return sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = '$id' AND event_type = '$type'") }
-sub alerts { my ($id) = @_; return sql("SELECT count(*) FROM pgw.alert_state a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'") }
+sub alert_count { my ($id) = @_; return sql("SELECT count(*) FROM pgw.alert_state a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'") }
 
 part($node, 'a charge that is not captured as it was asked for', sub {
 	for my $case ([ 'lost-none' => '0 0 void', 0 ], [ 'yes-none' => '0 0 void', 0 ], [ 'lost-part' => '2000 2000 open', 2000 ], [ 'yes-part' => '2000 2000 open', 2000 ], [ 'lost-more' => '6000 6000 open', 6000 ])
@@ -224,12 +224,12 @@ part($node, 'more given back than was asked for', sub {
 	sql('BEGIN; ' . pay('twice', bank => 'by_charge') . '; ROLLBACK');
 	ok(comes_to('twice', 'Refunded'), 'given back');
 	is(amounts_of_event('twice', 'RefundCompleted'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=5500', 'the event has both amounts');
-	ok(wait_until(sub { alerts('twice') == 1 }, 60), 'and people are told');
+	ok(wait_until(sub { alert_count('twice') == 1 }, 60), 'and people are told');
 	is(sql(pay('twice-2', bank => 'by_charge', token => 'twice-2')), 'captured|5000', 'a payment');
 	sql("SELECT FROM pgw.find_payment('twice-2') f, pgw.refund_payment(f.payment_id, 'twice-r', 1000) r");
 	ok(comes_to('twice-r', 'Completed'), 'a refund that was asked for');
 	is(amounts_of_event('twice-r', 'BankProcessingCompleted'), 'asked_amount=1000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=1500', 'the same');
-	ok(wait_until(sub { alerts('twice-r') == 1 }, 60), 'people are told');
+	ok(wait_until(sub { alert_count('twice-r') == 1 }, 60), 'people are told');
 	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'bank_shows_more'"), 2, 'of nothing else');
 });
 

@@ -17,9 +17,8 @@ pgw_setup($node, $bank);
 my $year = (localtime)[5] + 1902;
 
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub payment { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
-sub charged { my ($id) = @_; return scalar charges_of($node, $bank, $id) }
-sub others_fine { my ($name) = @_; return is($node->safe_psql('postgres', pay("after $name")), 'captured', "$name: others pay") }
+sub payment_status { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
+sub charge_count { my ($id) = @_; return scalar charges_of($node, $bank, $id) }
 
 # Each payments row names an attempt of its own payment, and a committed one of its own request.
 sub own_attempts
@@ -32,14 +31,14 @@ sub own_attempts
 # The attempt of a caller that had gone: recorded, never sent, failed.
 my $withdrawn = 'TransactionStarted,BankProcessingStarted,BankProcessingFailed,TransactionFailed';
 
-sub nothing_left
+sub is_nothing_left
 {
 	my ($id, $name) = @_;
 	ok(wait_until(sub { (status_of($node, $id) || '') =~ /^(Failed)?$/ }, 20), "$name: the attempt is failed") or diag(status_of($node, $id));
-	is(charged($id), 0, "$name: the bank has never heard of it");
+	is(charge_count($id), 0, "$name: the bank has never heard of it");
 	is(events($node, $id), $withdrawn, "$name: its events");
 	is($node->safe_psql('postgres', "SELECT error_code FROM pgw.payment_transactions WHERE client_request_id = '$id'"), 'worker_busy', "$name: why");
-	is(payment($id), '', "$name: no payments row");
+	is(payment_status($id), '', "$name: no payments row");
 	own_attempts($name);
 	return is_sound($node, $bank, "$name: sound");
 }
@@ -61,9 +60,9 @@ part($node, 'time is up', sub {
 	$s->wait;
 	is($s->state, 'PW500', 'time is up: told that nothing was sent') or diag($s->err);
 	debug_release($node, 'intent_apply');
-	nothing_left('late', 'time is up');
+	is_nothing_left('late', 'time is up');
 	is($node->safe_psql('postgres', pay('late')), 'captured', 'time is up: the same call again pays');
-	is(charged('late'), 1, 'time is up: once');
+	is(charge_count('late'), 1, 'time is up: once');
 });
 
 # ---------------------------------------------------------------- gone between intent and request
@@ -78,7 +77,7 @@ for my $point ('intent_committed', 'intent_flushed')
 		$s->wait;
 		is($s->state, 'PW500', "timed out, $point: the wait ends at its time-out, and nothing was sent") or diag($s->err);
 		debug_release($node, $point);
-		nothing_left($id, "timed out, $point");
+		is_nothing_left($id, "timed out, $point");
 	});
 
 	part($node, "cancelled, $point", sub {
@@ -90,7 +89,7 @@ for my $point ('intent_committed', 'intent_flushed')
 		$s->wait;
 		is($s->state, '57014', "cancelled, $point: cancelled");
 		debug_release($node, $point);
-		nothing_left($id, "cancelled, $point");
+		is_nothing_left($id, "cancelled, $point");
 	});
 }
 
@@ -105,7 +104,7 @@ part($node, 'asked again', sub {
 	$node->poll_query_until('postgres', "SELECT wait_event_type = 'Extension' FROM pg_stat_activity WHERE pid = " . $second->backend);
 	debug_release($node, 'intent_flushed');
 	is($second->wait, 'captured', 'asked again: the second pays') or diag($second->err);
-	is(charged('again'), 1, 'asked again: one charge');
+	is(charge_count('again'), 1, 'asked again: one charge');
 	own_attempts('asked again');
 	is_sound($node, $bank, 'asked again: sound');
 });
@@ -118,7 +117,7 @@ part($node, 'another try', sub {
 	is($s->wait, 'pending', 'another try: the wait ends') or diag($s->err);
 	my $requests = bank_ledger($bank)->{requests};
 	debug_release($node, 'retry_flushed');
-	ok(wait_until(sub { payment('try') eq 'failed' }, 20), 'another try: the payment has failed');
+	ok(wait_until(sub { payment_status('try') eq 'failed' }, 20), 'another try: the payment has failed');
 	is(status_of($node, 'try'), 'Failed', 'another try: so has the attempt');
 	is(bank_ledger($bank)->{requests}, $requests, 'another try: and was not sent');
 	is_sound($node, $bank, 'another try: sound');
@@ -133,7 +132,7 @@ part($node, 'stranger', sub {
 	$s->run(pay('stranger'));
 	debug_flag($node, 'wrong_attempt', 0);
 	is($s->state, 'PW500', 'stranger: not taken for an answer') or diag($s->err);
-	is(payment('stranger'), '', 'stranger: no payments row');
+	is(payment_status('stranger'), '', 'stranger: no payments row');
 	own_attempts('stranger');
 	is_sound($node, $bank, 'stranger: sound');
 	is(status_of($node, 'stranger'), 'Refunded', 'stranger: the charge is given back');
@@ -181,7 +180,7 @@ part($node, 'card', sub {
 	debug_wait($node, 'taken');
 	is(shared_memory_has($card), 1, 'card: a request that has not been recorded holds its card');
 	debug_release($node, 'taken');
-	ok(wait_until(sub { charged(7001) }, 20), 'card: charged');
+	ok(wait_until(sub { charge_count(7001) }, 20), 'card: charged');
 	is(shared_memory_has($card), 0, 'card: recorded, and the slot holds it no more');
 	$first->{h}->finish;
 	my $second = card_start(7001, $card, '');

@@ -13,7 +13,7 @@ my $second = bank_start('--seed', 7);    # else its ids would be the first one's
 pgw_setup($node, $bank);
 
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a) }
-sub charges { my ($at, $amount) = @_; return scalar grep { $_->{amount} == $amount } @{ bank_ledger($at)->{charges} } }
+sub charge_count { my ($at, $amount) = @_; return scalar grep { $_->{amount} == $amount } @{ bank_ledger($at)->{charges} } }
 sub bank_row { my ($name, $at) = @_; return "INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('$name', 'json', '$at->{url}', 'bank', 50)" }
 
 my $old = PgwSession->new($node);    # has read the configuration, and keeps it
@@ -33,10 +33,10 @@ part($node, 'taken in the same turn', sub {
 		'both calls wait for the worker');
 	debug_release($node, 'config_read');
 	is($moved->wait, 'captured', 'the bank that has moved: paid') or diag($moved->err);
-	is(charges($second, 4001), 1, 'at its new address');
-	is(charges($bank, 4001), 0, 'and not at the old one');
+	is(charge_count($second, 4001), 1, 'at its new address');
+	is(charge_count($bank, 4001), 0, 'and not at the old one');
 	is($new->wait, 'captured', 'the new bank: paid') or diag($new->err);
-	is(charges($second, 4002), 1, 'there');
+	is(charge_count($second, 4002), 1, 'there');
 	$wakes->wait;
 	$node->safe_psql('postgres', "UPDATE pgw.banks SET base_url = '$bank->{url}' WHERE name = 'bank'");
 });
@@ -50,7 +50,7 @@ part($node, 'visible', sub {
 	is($old->run("SELECT count(*) FROM pgw.banks WHERE name = 'newer'"), 1, 'visible: another session sees the new bank');
 	is($old->run(pay('newer', bank => 'newer', amount => 5001)), 'captured', 'and pays there') or diag($old->err);
 	is($old->run(pay('moved again', bank => 'bank', amount => 5002)), 'captured', 'and at the one that has moved') or diag($old->err);
-	is(charges($second, 5001) . charges($second, 5002) . charges($bank, 5002), '110', 'each where the bank is');
+	is(charge_count($second, 5001) . charge_count($second, 5002) . charge_count($bank, 5002), '110', 'each where the bank is');
 	debug_release($node, 'config_visible');
 	$change->wait;
 	is($old->run(pay('settled', bank => 'newer', amount => 5003)), 'captured', 'and afterwards');

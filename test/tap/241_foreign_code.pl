@@ -17,7 +17,7 @@ sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_p
 sub health { my ($what) = @_; return $node->safe_psql('postgres', "SELECT status, details FROM pgw.health() WHERE check_name = '$what'") }
 
 # A trigger that does something bad for payments with the reference "bad".
-sub trigger
+sub install_trigger
 {
 	my ($body, $kind) = @_;
 	$node->safe_psql('postgres', "CREATE OR REPLACE FUNCTION public.bad() RETURNS trigger LANGUAGE plpgsql AS
@@ -27,7 +27,7 @@ my $deferred = 'CREATE CONSTRAINT TRIGGER bad AFTER UPDATE ON pgw.payments DEFER
 my $immediate = 'CREATE TRIGGER bad AFTER UPDATE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.bad()';
 
 # A submitted payment meets it in the worker; others must go on meanwhile, and it once the trigger is gone.
-sub goes_on
+sub are_others_paid
 {
 	my ($id, $name) = @_;
 	$node->safe_psql('postgres', submit($id, reference => 'bad'));
@@ -44,19 +44,19 @@ sub goes_on
 }
 
 part($node, 'deferred', sub {
-	trigger('PERFORM pg_sleep(3600)', $deferred);
-	goes_on('deferred', 'a deferred trigger that sleeps');
+	install_trigger('PERFORM pg_sleep(3600)', $deferred);
+	are_others_paid('deferred', 'a deferred trigger that sleeps');
 	is(wait_worker($node, 'postgres'), 1, 'the worker is there');
 });
 
 part($node, 'immediate', sub {
-	trigger('LOOP NULL; END LOOP', $immediate);
-	goes_on('loop', 'a trigger that never ends');
+	install_trigger('LOOP NULL; END LOOP', $immediate);
+	are_others_paid('loop', 'a trigger that never ends');
 	# a lock that another session holds
 	$node->safe_psql('postgres', 'CREATE TABLE mine (x int); INSERT INTO mine VALUES (1)');
 	my $s = PgwSession->new($node);
 	$s->query('BEGIN; LOCK TABLE mine');
-	trigger('UPDATE public.mine SET x = x + 1', $immediate);
+	install_trigger('UPDATE public.mine SET x = x + 1', $immediate);
 	$node->safe_psql('postgres', submit('lock', reference => 'bad'));
 	is($node->safe_psql('postgres', pay("lock-$_")), 'captured', "a trigger that waits for a lock: payment $_ goes on") for 1 .. 3;
 	ok(wait_until(sub { health('table_locks') =~ /warning/ }, 30), 'health() tells of it');
@@ -68,7 +68,7 @@ part($node, 'immediate', sub {
 
 # An error of a deferred trigger is the item's, too.
 part($node, 'error', sub {
-	trigger("RAISE 'no'", $deferred);
+	install_trigger("RAISE 'no'", $deferred);
 	$node->safe_psql('postgres', submit('error', reference => 'bad') . '; ' . submit('no error'));
 	ok($node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'no error'"), 'an error of a deferred trigger stops nobody else');
 	$node->safe_psql('postgres', 'DROP TRIGGER bad ON pgw.payments');

@@ -14,7 +14,7 @@ pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
-sub settled { my ($id) = @_; return $node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = '$id'") }
+sub is_captured { my ($id) = @_; return $node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = '$id'") }
 sub health { my ($what) = @_; return sql("SELECT status, details FROM pgw.health() WHERE check_name = '$what'") }
 
 # A reload, and whatever else can be set, must not take the flush from a submitted payment's result: killed right after it, the cluster still has it.
@@ -51,7 +51,7 @@ part($node, 'columns', sub {
 	sql("ALTER TABLE pgw.transaction_events ADD COLUMN note text DEFAULT 'event'");
 	sql('ALTER TABLE pgw.payments DROP COLUMN gone');
 	sql("BEGIN; " . submit('kept') . "; UPDATE pgw.payments SET note = 'mine' WHERE client_request_id = 'kept'; COMMIT");
-	ok(settled('kept'), 'a payment into tables with more columns');
+	ok(is_captured('kept'), 'a payment into tables with more columns');
 	is(sql("SELECT note, stamp, twice FROM pgw.payments WHERE client_request_id = 'kept'"), 'mine|by default|2468', 'the worker keeps their values, and fills defaults');
 	is(sql("SELECT note, n > 0 FROM pgw.payment_transactions WHERE client_request_id = 'kept'"), 'theirs|t', 'in attempts');
 	is(sql("SELECT DISTINCT e.note FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'kept'"), 'event', 'and events');
@@ -79,7 +79,7 @@ part($node, 'own columns', sub {
 		like($health, $like, "$name: and says what");
 		sql("$undo; ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS");
 		is(sql(pay("during $name")), 'captured', "$name: undone, it is paid");
-		ok(settled("before $name"), "$name: and what was under way is not lost");
+		ok(is_captured("before $name"), "$name: and what was under way is not lost");
 		like(health('tables'), qr/^ok|^warning/, "$name: health() is content");
 	}
 });
@@ -93,7 +93,7 @@ part($node, 'partition', sub {
 	is(events($node, 'detached'), $SUCCESS_FLOW, 'and has all its events in the parent');
 	like(health('partitions'), qr/^warning.*"this_month": false/, 'health() misses the partition');
 	sql(submit('detached too'));
-	ok(settled('detached too'), 'the same for the worker');
+	ok(is_captured('detached too'), 'the same for the worker');
 });
 
 $node->stop('fast');

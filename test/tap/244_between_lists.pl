@@ -17,7 +17,7 @@ my $n = 0;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a) }
-sub worker { return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+sub worker_pid { return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
 
 # ---------------------------------------------------------------- between the lists
 
@@ -83,11 +83,11 @@ part($node, 'later', sub {
 # ---------------------------------------------------------------- what makes up for an error is itself broken off
 
 part($node, 'broken', sub {
-	my $before = worker();
+	my $before = worker_pid();
 	my @answers = taken_together($node, 'broken', 5, sub { debug_arm($node, 'intent_committed', 'error 3'); debug_arm($node, 'broken', 'error') });
 	debug_wait($node, 'broken');
 	is(scalar(grep { $_ eq 'captured' } @answers), 6, 'broken: every caller has his answer') or diag("@answers");
-	ok(wait_until(sub { my $now = worker(); $now ne '' && $now ne $before }, 30), 'broken: a new worker has taken over');
+	ok(wait_until(sub { my $now = worker_pid(); $now ne '' && $now ne $before }, 30), 'broken: a new worker has taken over');
 	is(scalar(map { charges_of($node, $bank, "broken $_") } 0 .. 5), 6, 'broken: charged once each');
 	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'broken %'"), 6, 'broken: each recorded once');
 });

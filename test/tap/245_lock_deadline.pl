@@ -15,7 +15,7 @@ my $n = 0;
 sub pay { my (%a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'p' . ++$n, %a) }
 
 # A transaction that has read one of pgw's tables.
-sub reader
+sub open_reader
 {
 	my ($table) = @_;
 	my $s = PgwSession->new($node);
@@ -24,7 +24,7 @@ sub reader
 }
 
 # Sends a statement that has to wait for a lock, and sees it do so.
-sub waiting
+sub start_waiting
 {
 	my ($sql) = @_;
 	my $s = PgwSession->new($node)->send($sql);
@@ -55,7 +55,7 @@ for my $mode ('SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE')
 	{
 		my $name = "$mode held on $table";
 		part($node, $name, sub {
-			my $s = reader($table);
+			my $s = open_reader($table);
 			my $dba = PgwSession->new($node);
 			$dba->query("BEGIN; LOCK TABLE $table IN $mode MODE");
 			is_told($s, $name);
@@ -66,7 +66,7 @@ for my $mode ('SHARE', 'SHARE ROW EXCLUSIVE', 'EXCLUSIVE')
 }
 
 part($node, 'let go', sub {
-	my $s = reader('pgw.payments');
+	my $s = open_reader('pgw.payments');
 	my $dba = PgwSession->new($node);
 	$dba->query('BEGIN; LOCK TABLE pgw.payments IN SHARE MODE');
 	$s->send(pay(timeout => '30s'));
@@ -80,10 +80,10 @@ part($node, 'let go', sub {
 
 # Somebody has queued in front of those who wait for the reader.
 part($node, 'queue', sub {
-	my $s = reader('pgw.payments');
+	my $s = open_reader('pgw.payments');
 	my $writer = PgwSession->new($node);
 	$writer->query('BEGIN; LOCK TABLE pgw.payments IN ROW EXCLUSIVE MODE');
-	my @queue = (waiting('BEGIN; LOCK TABLE pgw.payments IN SHARE MODE'), waiting('ALTER TABLE pgw.payments ADD COLUMN queued int'));
+	my @queue = (start_waiting('BEGIN; LOCK TABLE pgw.payments IN SHARE MODE'), start_waiting('ALTER TABLE pgw.payments ADD COLUMN queued int'));
 	my $began = time;
 	$s->send(pay(timeout => '700ms'));
 	$s->wait(30);
@@ -99,8 +99,8 @@ part($node, 'queue', sub {
 
 # Two of his tables are wanted by DDL at once: he goes before both, and no worker can follow him.
 part($node, 'two', sub {
-	my $s = reader('pgw.payments, pgw.payment_transactions LIMIT 0');
-	my @ddl = (waiting('ALTER TABLE pgw.payments ADD COLUMN two int'), waiting('ALTER TABLE pgw.payment_transactions ADD COLUMN two int'));
+	my $s = open_reader('pgw.payments, pgw.payment_transactions LIMIT 0');
+	my @ddl = (start_waiting('ALTER TABLE pgw.payments ADD COLUMN two int'), start_waiting('ALTER TABLE pgw.payment_transactions ADD COLUMN two int'));
 	my $began = time;
 	$s->send(pay(timeout => '700ms'));
 	$s->wait(30);
@@ -113,7 +113,7 @@ part($node, 'two', sub {
 
 # DDL has the table and wants more of it, which the reader does not let it have: one of the two has to give way, and at once.
 part($node, 'deadlock', sub {
-	my $s = reader('pgw.payments');
+	my $s = open_reader('pgw.payments');
 	my $dba = PgwSession->new($node);
 	$dba->query('BEGIN; LOCK TABLE pgw.payments IN SHARE MODE');
 	$dba->send('ALTER TABLE pgw.payments ADD COLUMN deadlock int');

@@ -5,7 +5,7 @@ use lib 'test/lib';
 use PgwTest;
 use Test::More;
 
-sub worker { my ($node) = @_; return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+sub worker_pid { my ($node) = @_; return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
 
 sub refusal
 {
@@ -24,8 +24,8 @@ pgw_setup($node, $bank);
 part($node, 'terminated', sub {
 	for my $n (1 .. 4)
 	{
-		ok(wait_until(sub { worker($node) ne '' }, 60), "terminated: a worker is there to be terminated ($n)");
-		my $pid = worker($node);
+		ok(wait_until(sub { worker_pid($node) ne '' }, 60), "terminated: a worker is there to be terminated ($n)");
+		my $pid = worker_pid($node);
 		$node->safe_psql('postgres', "SELECT pg_terminate_backend($pid, 20000)");
 	}
 	my $err = refusal($node, 'refused');
@@ -33,7 +33,7 @@ part($node, 'terminated', sub {
 	like($err, qr/HINT:.*terminated by a signal.*4 times in a row\. It is started again in \d+ s/, 'terminated: the hint says why, and when it goes on');
 	unlike($err, qr/max_worker_processes/, 'terminated: and nothing of what is not the case');
 	like(advice($node), qr/^error\|The worker was terminated by a signal.*4 times in a row/, 'terminated: health() says the same');
-	ok(wait_until(sub { worker($node) ne '' }, 60), 'terminated: it is started again');
+	ok(wait_until(sub { worker_pid($node) ne '' }, 60), 'terminated: it is started again');
 	is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'refused')), 'captured', 'terminated: and pays');
 });
 
@@ -47,7 +47,7 @@ part($node, 'no slot', sub {
 	like(advice($node), qr/^error\|No background worker slot is free: raise max_worker_processes/, 'no slot: health() says the same');
 	$node->append_conf('postgresql.conf', 'max_worker_processes = 8');
 	$node->restart;
-	ok(wait_until(sub { worker($node) ne '' }, 60), 'no slot: there is one after the change');
+	ok(wait_until(sub { worker_pid($node) ne '' }, 60), 'no slot: there is one after the change');
 });
 
 is_sound($node, $bank, 'sound');

@@ -13,8 +13,8 @@ pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { return sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $_[0])) }
-sub partition { return sql("SELECT 'transaction_events_y' || to_char(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + interval '$_[0] months', 'YYYY\"m\"MM')") }
-sub attached { return sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'pgw.transaction_events'::regclass AND inhrelid = to_regclass('pgw.$_[0]')") }
+sub partition_name { return sql("SELECT 'transaction_events_y' || to_char(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + interval '$_[0] months', 'YYYY\"m\"MM')") }
+sub is_attached { return sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'pgw.transaction_events'::regclass AND inhrelid = to_regclass('pgw.$_[0]')") }
 sub health { return sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'partitions'") }
 
 # The next worker looks at once.
@@ -31,9 +31,9 @@ my $event = "INSERT INTO pgw.transaction_events_default (event_id, transaction_i
 		'TransactionStarted', clock_timestamp(), '{}', %s, 1, '1' FROM generate_series(1, %d) i";
 
 is(pay('before'), 'captured', 'a payment');
-my $next = partition(1);
-my $later = partition(2);
-is(attached($_), 1, "$_ was made ahead") for $next, $later;
+my $next = partition_name(1);
+my $later = partition_name(2);
+is(is_attached($_), 1, "$_ was made ahead") for $next, $later;
 
 part($node, 'strays', sub {
 	sql("ALTER TABLE pgw.transaction_events DETACH PARTITION pgw.$later; DROP TABLE pgw.$later");
@@ -41,7 +41,7 @@ part($node, 'strays', sub {
 	my $seen = -s $node->logfile;
 	ok(new_worker(), 'strays: a new worker');
 	ok(wait_until(sub { slurp_file($node->logfile, $seen) =~ /stay in the default partition, which already holds some of that month/ }, 30), 'strays: it says what is in the way');
-	is(attached($later), 0, 'strays: that month has no partition');
+	is(is_attached($later), 0, 'strays: that month has no partition');
 	is(sql("SELECT count(*) FROM pgw.transaction_events WHERE error_details = 'stray'"), 1, 'strays: nothing is lost');
 	like(health(), qr/^warning.*"default_partition_in_use": true/, 'strays: health() says so');
 	is(pay('beside strays'), 'captured', 'strays: payments go on');
@@ -54,11 +54,11 @@ part($node, 'large', sub {
 	my $seen = -s $node->logfile;
 	ok(new_worker(), 'large: a new worker');
 	ok(wait_until(sub { slurp_file($node->logfile, $seen) =~ /WARNING:  pgw: the events' partition of this month or a coming one is missing/ }, 30), 'large: it says that it does not look through that');
-	is(attached($next), 0, 'large: and does not');
+	is(is_attached($next), 0, 'large: and does not');
 	like(health(), qr/^warning.*"next_month": false.*"default_partition_bytes": \d{9}/, 'large: health() says so, too');
 	is(pay('beside much'), 'captured', 'large: payments go on');
 	is(sql('SELECT pgw.ensure_event_partitions()'), 1, 'large: the owner can have it made');
-	is(attached($next), 1, 'large: it is there');
+	is(is_attached($next), 1, 'large: it is there');
 	like(health(), qr/"next_month": true/, 'large: health() sees it');
 });
 

@@ -12,14 +12,13 @@ pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub banks { return sql("SELECT coalesce(string_agg(DISTINCT bank, ' ' ORDER BY bank), '') FROM pgw.bank_states") }
-sub setting { my ($name, $value) = @_; sql("ALTER SYSTEM SET $name = '$value'"); sql('SELECT pg_reload_conf()') }
+sub banks_with_state { return sql("SELECT coalesce(string_agg(DISTINCT bank, ' ' ORDER BY bank), '') FROM pgw.bank_states") }
 
 # The worker's clock is ahead by that much: what it does once an hour is due.
-sub ahead
+sub pay_ahead
 {
 	my ($s) = @_;
-	setting('pgw.debug_clock_offset', $s);
+	change_settings($node, 'pgw.debug_clock_offset' => $s);
 	is(sql(pay("ahead $s")), 'captured', "the worker's clock is $s s ahead");
 }
 
@@ -38,16 +37,16 @@ part($node, 'names', sub {
 part($node, 'forgotten', sub {
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('former', 'json', 'http://127.0.0.1:1', 'bank', 500), ('present', 'json', 'http://127.0.0.1:1', 'bank', 501)");
 	is(sql(pay("down $_", bank => $_)), 'failed', "forgotten: $_ is down") for 'former', 'present';
-	ok(wait_until(sub { banks() eq 'former present' }, 30), 'forgotten: which is kept') or diag(banks());
+	ok(wait_until(sub { banks_with_state() eq 'former present' }, 30), 'forgotten: which is kept') or diag(banks_with_state());
 	sql("DELETE FROM pgw.banks WHERE name = 'former'");
-	ahead(1800);
-	is(banks(), 'former present', 'forgotten: for a while');
-	ahead(3 * 3600);
-	ok(wait_until(sub { banks() eq 'present' }, 30), 'forgotten: not for ever, where there is no such bank any more') or diag(banks());
+	pay_ahead(1800);
+	is(banks_with_state(), 'former present', 'forgotten: for a while');
+	pay_ahead(3 * 3600);
+	ok(wait_until(sub { banks_with_state() eq 'present' }, 30), 'forgotten: not for ever, where there is no such bank any more') or diag(banks_with_state());
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('former', 'json', '$bank->{url}', 'bank', 500)");
 	is(sql(pay('former again', bank => 'former')), 'captured', 'forgotten: one that comes with its name begins anew');
 	is(sql("SELECT state <> 'closed' FROM pgw.bank_states WHERE bank = 'present' AND operation_group = 'charges'"), 't', 'forgotten: a bank that is there is left alone as before');
-	setting('pgw.debug_clock_offset', 0);
+	change_settings($node, 'pgw.debug_clock_offset' => 0);
 });
 
 # Visible already, and the generation is not raised yet: as when a commit waits for a synchronous standby.

@@ -14,10 +14,10 @@ pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status, error_code, http_status, bank FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub asked { my ($b, $op) = @_; return bank_ledger($b)->{requests_by_operation}{$op} // 0 }
+sub requests_of { my ($b, $op) = @_; return bank_ledger($b)->{requests_by_operation}{$op} // 0 }
 
 # The connector without its look-up: all that is left is to ask again with the key.
-sub connector
+sub add_connector
 {
 	my ($name, $replays_errors) = @_;
 	sql("INSERT INTO pgw.connectors (name, definition) SELECT '$name', jsonb_set(definition #- '{operations,lookup_charge}' #- '{operations,lookup_refund}' #- '{capabilities,lookup_consistent_after_seconds}',
@@ -26,16 +26,16 @@ sub connector
 }
 
 part($node, 'stored error', sub {
-	connector('repeats', 'false');
+	add_connector('repeats', 'false');
 	is(sql(pay('before', bank => 'repeats')), 'captured||201|repeats', 'a bank that is well');
-	my $asked = asked($bank, 'charge');
+	my $asked = requests_of($bank, 'charge');
 	is(sql(pay('stored', bank => 'repeats', token => 'tok_500_after', timeout => '1s')) =~ s/\|.*//sr, 'pending', 'one payment whose error the bank has stored under its key');
-	ok(wait_until(sub { asked($bank, 'charge') >= $asked + 8 }, 60), 'it is asked for again and again');
+	ok(wait_until(sub { requests_of($bank, 'charge') >= $asked + 8 }, 60), 'it is asked for again and again');
 	is(sql(pay('other', bank => 'repeats')), 'captured||201|repeats', 'which closes the bank to nobody else');
 	is(sql("SELECT count(*) FROM pgw.alerts WHERE kind = 'breaker_open'"), 0, 'there is no alert');
 	is(status_of($node, 'stored'), 'BankUnknown', 'it is still in doubt');
 
-	connector('tells', 'true');
+	add_connector('tells', 'true');
 	is(sql(pay('told', bank => 'tells', token => 'tok_500_after', timeout => '20s')) =~ s/\|.*//sr, 'in_review', 'where the bank says that it repeats its errors, a person has to look');
 	is(events($node, 'told'), 'TransactionStarted,BankProcessingStarted,BankOutcomeUnknown,ManualReviewRequired', 'and it is not sent a second time');
 });

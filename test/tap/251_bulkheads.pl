@@ -16,9 +16,8 @@ pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 sub submit { my ($prefix, $n, %a) = @_; return "SELECT count(pgw.submit_payment('$prefix' || n, 1000 + n, 'EUR', 'tok_ok', bank => '$a{bank}', merchant => '" . ($a{merchant} // 'default') . "')) FROM generate_series(1, $n) n" }
-sub out { return scalar grep { !$_->{answered} && $_->{operation} eq 'charge' } @{ bank_log($hangs, 1000) } }
-sub charges { return bank_ledger($hangs)->{requests_by_operation}{charge} // 0 }
-sub heal { bank_control($hangs, 'settings', { delay_ms => 0 }) }
+sub charge_requests { return bank_ledger($hangs)->{requests_by_operation}{charge} // 0 }
+sub end_delay { bank_control($hangs, 'settings', { delay_ms => 0 }) }
 
 sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority, request_timeout) VALUES ('hangs', 'json', '$hangs->{url}', 'bank', 200, '60s'), ('idle', 'json', '$hangs->{url}', 'bank', 300, '60s');
 	INSERT INTO pgw.merchants (merchant) VALUES ('other'), ('third')");
@@ -44,7 +43,7 @@ part($node, 'waiting slots', sub {
 	cmp_ok(max(@waits), '<', 10, 'none of them waits for the other bank');
 	is(sql("SELECT count(*) FROM pgw.bank_states WHERE bank = 'bank' AND (failures > 0 OR state <> 'closed')"), 0, 'nothing is held against the healthy one');
 	$_->{h}->kill_kill for @stuck;
-	heal();
+	end_delay();
 	$node->restart;
 	wait_worker($node);
 });
@@ -53,18 +52,18 @@ part($node, 'waiting slots', sub {
 
 part($node, 'connections', sub {
 	bank_control($hangs, 'settings', { delay_ms => 60000 });
-	my $before = charges();
+	my $before = charge_requests();
 	sql(submit('queued', 500, bank => 'hangs'));
-	wait_until(sub { charges() > $before }, 20);
+	wait_until(sub { charge_requests() > $before }, 20);
 	my $held;
-	wait_until(sub { my $was = $held // -1; $held = charges() - $before; select undef, undef, undef, 1; $held == $was }, 20);
+	wait_until(sub { my $was = $held // -1; $held = charge_requests() - $before; select undef, undef, undef, 1; $held == $was }, 20);
 	diag("the bank that hangs holds $held connections");
 
 	# and a second one
 	my $first = $held;
 	sql(submit('idle', 500, bank => 'idle'));
 	$held = undef;
-	wait_until(sub { my $was = $held // -1; $held = charges() - $before - $first; select undef, undef, undef, 1; $held > 0 && $held == $was }, 20);
+	wait_until(sub { my $was = $held // -1; $held = charge_requests() - $before - $first; select undef, undef, undef, 1; $held > 0 && $held == $was }, 20);
 	diag("a second one holds $held");
 	my @waits;
 	for my $n (1 .. 20)
@@ -77,7 +76,7 @@ part($node, 'connections', sub {
 	sql("DO \$\$ BEGIN PERFORM " . pay_sql('process_payment', client_request_id => 'rolled back', bank => 'bank') . "; RAISE 'no'; EXCEPTION WHEN OTHERS THEN NULL; END \$\$");
 	ok(wait_until(sub { status_of($node, 'rolled back') eq 'Refunded' }, 20), 'and what is rolled back there is given back');
 	is(sql('SELECT count(*) FROM pgw.alerts WHERE bank = \'bank\''), 0, 'nobody is alarmed about the healthy bank');
-	heal();
+	end_delay();
 	$node->restart;
 	wait_worker($node);
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^queued' AND status = 'captured'") == 500 }, 120), 'all of what waited is paid when the bank is back');
@@ -86,7 +85,7 @@ part($node, 'connections', sub {
 # ---------------------------------------------------------------- at one bank
 
 part($node, 'lanes', sub {
-	heal();
+	end_delay();
 	sql("UPDATE pgw.banks SET max_in_flight = 4 WHERE name = 'hangs'; UPDATE pgw.banks SET max_in_flight = 1 WHERE name = 'idle'");
 	is(sql(pay('settle', bank => 'hangs')), 'captured', 'the new limit');
 	bank_control($hangs, 'settings', { delay_ms => 400 });
@@ -109,7 +108,7 @@ part($node, 'lanes', sub {
 	sql("SELECT status FROM " . pay_sql('submit_payment', client_request_id => 'expires', bank => 'hangs', expires_at => sql("SELECT now() + interval '3 s'")));
 	ok(wait_until(sub { sql("SELECT status || ' ' || (SELECT error_code FROM pgw.find_payment('expires')) FROM pgw.payments WHERE client_request_id = 'expires'") =~ /^(failed request_expired|captured )/ }, 60), 'what has expired is failed while it waits')
 	  or diag(sql("SELECT * FROM pgw.find_payment('expires')"));
-	heal();
+	end_delay();
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^backlog' AND status = 'captured'") == 3000 }, 180), 'the backlog is worked off');
 	is(sql("SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^backlog' AND status <> 'captured'"), 0, 'all of it');
 	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'and the tables are sound');

@@ -12,7 +12,7 @@ my $bank = bank_start();
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a)) }
 sub payment_id { return "(SELECT payment_id FROM pgw.payments WHERE client_request_id = '$_[0]')" }
-sub becomes
+sub payment_becomes
 {
 	my ($id, $wanted, $what) = @_;
 	wait_until(sub { sql("SELECT status FROM pgw.payments WHERE client_request_id = '$id'") eq $wanted }, 60);
@@ -45,17 +45,17 @@ sql('BEGIN; SELECT ' . pay_sql('process_payment', client_request_id => 'back') .
 ok(wait_until(sub { status_of($node, 'back') eq 'Refunded' }, 60), 'given back after a rollback');
 is(pay('no', token => 'tok_decline_do_not_honor'), 'declined', 'a decline');
 sql('SELECT ' . pay_sql('submit_payment', client_request_id => 'later'));
-becomes('later', 'captured', 'submit_payment');
+payment_becomes('later', 'captured', 'submit_payment');
 is(pay('commit', capture => 'on_commit'), 'authorized', 'on_commit');
-becomes('commit', 'captured', 'captured after it');
+payment_becomes('commit', 'captured', 'captured after it');
 is(pay('manual', capture => 'manual'), 'authorized', 'manual');
 sql('SELECT pgw.capture_payment(' . payment_id('manual') . ", 'c1')");
-becomes('manual', 'captured', 'capture_payment');
+payment_becomes('manual', 'captured', 'capture_payment');
 sql('SELECT pgw.refund_payment(' . payment_id('manual') . ", 'r1')");
-becomes('manual', 'refunded', 'refund_payment');
+payment_becomes('manual', 'refunded', 'refund_payment');
 pay('void', capture => 'manual');
 sql('SELECT pgw.void_payment(' . payment_id('void') . ", 'v1')");
-becomes('void', 'voided', 'void_payment');
+payment_becomes('void', 'voided', 'void_payment');
 
 # A review, by two pairs of eyes; a bank's connector, changed and rebound.
 my $form = slurp_file('test/connectors/formbank.json');
@@ -67,7 +67,7 @@ for (qw(anna bert))
 {
 	sql("SET SESSION AUTHORIZATION $_; SELECT pgw.resolve_review((SELECT transaction_id FROM pgw.manual_reviews WHERE client_request_id = 'review'), 'mark_charged', 'seen', '{\"bank_reference\": \"$charge->{id}\"}')");
 }
-becomes('review', 'captured', 'resolve_review, proposed and confirmed');
+payment_becomes('review', 'captured', 'resolve_review, proposed and confirmed');
 is(sql('SELECT count(*) FROM pgw.review_proposals'), 1, 'with a proposal');
 my $version = sql("SELECT max(version) FROM pgw.bank_versions WHERE bank = 'form'");
 sql("UPDATE pgw.connectors SET definition = definition || '{\"description\": \"another\"}' WHERE name = 'formbank'");

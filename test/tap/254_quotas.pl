@@ -15,34 +15,34 @@ pgw_setup($node, $bank);
 $node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('one'), ('two'), ('three'), ('four'), ('five'), ('flood');
 	CREATE ROLE anna LOGIN; CREATE ROLE bert LOGIN; CREATE ROLE carl LOGIN; SELECT pgw.grant_access('anna', 'client'), pgw.grant_access('bert', 'client'), pgw.grant_access('carl', 'client')");
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub as { my ($role, $sql) = @_; return $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]) }
+sub psql_as { my ($role, $sql) = @_; return $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]) }
 sub submit { my ($id, $merchant) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, merchant => $merchant) }
 sub submits { my ($prefix, $n, $merchant) = @_; return "SELECT count(pgw.submit_payment('$prefix' || n, 1234, 'EUR', 'tok_ok', merchant => '$merchant')) FROM generate_series(1, $n) n" }
-sub is_refused { my ($role, $id, $merchant, $quota, $name) = @_; my ($rc, undef, $err) = as($role, submit($id, $merchant)); return like($err, qr/PW429.*"too_many_requests".*"retryable": true.*"quota": "\Q$quota\E".*HINT:.*Nothing was recorded.*\Q$quota\E/s, $name) }
-sub is_accepted { my ($role, $id, $merchant, $name) = @_; my $out; wait_until(sub { (undef, $out) = as($role, submit($id, $merchant)); $out eq 'pending' }, 20); return is($out, 'pending', $name) }
-sub pause { my ($mode) = @_; sql("ALTER SYSTEM SET pgw.worker_mode = '$mode'"); $node->reload; return wait_until(sub { sql("SELECT count(*) FROM pgw.health() WHERE check_name = 'mode' AND details::text ~ '\"$mode\"'") || sql('SHOW pgw.worker_mode') eq $mode }, 20) }
+sub is_refused { my ($role, $id, $merchant, $quota, $name) = @_; my ($rc, undef, $err) = psql_as($role, submit($id, $merchant)); return like($err, qr/PW429.*"too_many_requests".*"retryable": true.*"quota": "\Q$quota\E".*HINT:.*Nothing was recorded.*\Q$quota\E/s, $name) }
+sub is_accepted { my ($role, $id, $merchant, $name) = @_; my $out; wait_until(sub { (undef, $out) = psql_as($role, submit($id, $merchant)); $out eq 'pending' }, 20); return is($out, 'pending', $name) }
+sub set_mode { my ($mode) = @_; sql("ALTER SYSTEM SET pgw.worker_mode = '$mode'"); $node->reload; return wait_until(sub { sql("SELECT count(*) FROM pgw.health() WHERE check_name = 'mode' AND details::text ~ '\"$mode\"'") || sql('SHOW pgw.worker_mode') eq $mode }, 20) }
 sub health { return sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'quotas'") }
 
 # ---------------------------------------------------------------- submitted payments, while nothing is sent
 
-pause('paused');
+set_mode('paused');
 like(health(), qr/^ok/, 'health() has nothing to say');
 part($node, 'merchant', sub {
-	is((as('anna', submits('a', 20, 'one')))[1], 20, 'as many as may wait');
+	is((psql_as('anna', submits('a', 20, 'one')))[1], 20, 'as many as may wait');
 	is_refused('anna', 'a21', 'one', 'pgw.merchant_max_submitted', 'one more is refused');
 	is_refused('bert', 'b', 'one', 'pgw.merchant_max_submitted', 'whoever asks');
 	is(sql("SELECT count(*) FROM pgw.find_payment('a21', 'one')"), 0, 'nothing of it is recorded');
-	is((as('anna', submit('a7', 'one')))[1], 'pending', 'what is recorded is replayed');
-	is((as('bert', submit('a7', 'one')))[1], 'pending', 'to whoever may');
+	is((psql_as('anna', submit('a7', 'one')))[1], 'pending', 'what is recorded is replayed');
+	is((psql_as('bert', submit('a7', 'one')))[1], 'pending', 'to whoever may');
 	like(health(), qr/^warning.*"name": "one".*pgw\.merchant_max_submitted/, 'health() tells of it');
 	like(health(), qr/"waiting": 20\b/, 'and how many wait');
 });
 
 part($node, 'role', sub {
-	is((as('anna', submits('a2', 10, 'two')))[1], 10, 'another merchant has his own');
+	is((psql_as('anna', submits('a2', 10, 'two')))[1], 10, 'another merchant has his own');
 	is_refused('anna', 'a2-11', 'two', 'pgw.role_max_submitted', 'until the role has used up hers');
 	is_accepted('bert', 'b2', 'two', 'another role has not');
-	is((as('anna', submit('a2' . 3, 'two')))[1], 'pending', 'and what is recorded is replayed');
+	is((psql_as('anna', submit('a2' . 3, 'two')))[1], 'pending', 'and what is recorded is replayed');
 });
 
 part($node, 'undecided', sub {
@@ -56,13 +56,13 @@ part($node, 'undecided', sub {
 	$s->query('ROLLBACK');
 	is_accepted('carl', 'c', 'three', 'no longer once it has rolled back');
 
-	is((as('bert', 'BEGIN; SAVEPOINT s; ' . submits('sub', 15, 'four') . '; ROLLBACK TO s; ' . submits('prepared', 20, 'four') . "; PREPARE TRANSACTION 'quota'"))[0], 0, 'a savepoint that is rolled back does not count; a prepared transaction');
+	is((psql_as('bert', 'BEGIN; SAVEPOINT s; ' . submits('sub', 15, 'four') . '; ROLLBACK TO s; ' . submits('prepared', 20, 'four') . "; PREPARE TRANSACTION 'quota'"))[0], 0, 'a savepoint that is rolled back does not count; a prepared transaction');
 	is_refused('carl', 'c4', 'four', 'pgw.merchant_max_submitted', 'does');
 	$node->restart;
 	is_refused('carl', 'c4', 'four', 'pgw.merchant_max_submitted', 'also after a restart, at the first payment');
 	sql("ROLLBACK PREPARED 'quota'");
 	is_accepted('carl', 'c4', 'four', 'until it is rolled back');
-	is((as('bert', submits('committed', 19, 'four')))[1], 19, 'and no longer');
+	is((psql_as('bert', submits('committed', 19, 'four')))[1], 19, 'and no longer');
 	is_refused('carl', 'c5', 'four', 'pgw.merchant_max_submitted', 'and full again');
 	flush_wal($node);
 	crash($node, sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'background writer'"));
@@ -94,7 +94,7 @@ part($node, 'settings', sub {
 	sql('ALTER SYSTEM SET pgw.merchant_max_submitted = 0');
 	$node->reload;
 	wait_until(sub { sql('SHOW pgw.merchant_max_submitted') == 0 }, 20);
-	is((as('postgres', submits('more', 29, 'four')))[1], 29, 'any number');
+	is((psql_as('postgres', submits('more', 29, 'four')))[1], 29, 'any number');
 	sql('ALTER SYSTEM RESET pgw.merchant_max_submitted');
 	$node->reload;
 	wait_until(sub { sql('SHOW pgw.merchant_max_submitted') == 20 }, 20);
@@ -102,7 +102,7 @@ part($node, 'settings', sub {
 });
 
 part($node, 'sent', sub {
-	pause('on');
+	set_mode('on');
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE status <> 'captured'") == 0 }, 60), 'what waited is paid');
 	like(health(), qr/"name": "four"[^}]*"waiting": 0\b/, 'health() says that nothing waits any more');
 	is_accepted('anna', 'a21', 'one', 'and others are taken, for the merchant');
@@ -117,21 +117,21 @@ part($node, 'waiting', sub {
 	wait_until(sub { sql('SHOW pgw.role_max_waiting') == 2 }, 20);
 	bank_control($bank, 'settings', { delay_ms => 10000 });
 	my $pay = sub { my ($id) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, merchant => 'one', timeout => '60s') };
-	as('anna', 'BEGIN; SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'w0', merchant => 'one', timeout => '500ms') . '; ROLLBACK');
+	psql_as('anna', 'BEGIN; SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'w0', merchant => 'one', timeout => '500ms') . '; ROLLBACK');
 	ok(wait_until(sub { status_of($node, 'w0') eq 'BankApproved' && sql("SELECT details->>'used' FROM pgw.health() WHERE check_name = 'slots'") == 0 }, 30), 'charged, rolled back, and not yet given back');
 	my @waiting = map { psql_start($node, $pay->("w$_"), '-U', 'anna') } 1, 2;
 	ok(wait_until(sub { sql("SELECT details->>'used' FROM pgw.health() WHERE check_name = 'slots'") == 2 }, 20), 'two calls of a role wait for their bank');
-	my ($rc, undef, $err) = as('anna', $pay->('w3'));
+	my ($rc, undef, $err) = psql_as('anna', $pay->('w3'));
 	like($err, qr/PW429.*"too_many_requests".*"quota": "pgw\.role_max_waiting".*HINT:.*Nothing was sent/s, 'a third is refused');
-	is((as('anna', $pay->('w0')))[1], 'captured', 'one that repeats an attempt under way is not');
+	is((psql_as('anna', $pay->('w0')))[1], 'captured', 'one that repeats an attempt under way is not');
 	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'w0'"), 1, 'and pays by that attempt');
 	is(sql("SELECT details->>'used' FROM pgw.health() WHERE check_name = 'slots'"), 2, 'while the two still wait');
 	bank_control($bank, 'settings', { delay_ms => 0 });
-	is((as('bert', $pay->('w4')))[1], 'captured', 'one of another role is not');
+	is((psql_as('bert', $pay->('w4')))[1], 'captured', 'one of another role is not');
 	$_->{h}->finish for @waiting;
 	is($_->{out}, "captured\n", 'the two are paid') for @waiting;
-	is((as('anna', $pay->('w1')))[1], 'captured', 'a replay');
-	is((as('anna', $pay->('w3')))[1], 'captured', 'and the third, once there is room');
+	is((psql_as('anna', $pay->('w1')))[1], 'captured', 'a replay');
+	is((psql_as('anna', $pay->('w3')))[1], 'captured', 'and the third, once there is room');
 	sql($_) for 'ALTER SYSTEM RESET pgw.role_max_waiting', 'ALTER SYSTEM RESET pgw.compensation_delay';
 	$node->reload;
 });
@@ -144,9 +144,9 @@ part($node, 'flood', sub {
 	$node->reload;
 	wait_until(sub { sql('SHOW pgw.merchant_max_submitted') == 4000 }, 20);
 	bank_control($bank, 'settings', { delay_ms => 250 });
-	is((as('anna', submits('flood', 4000, 'flood')))[1], 4000, 'one client submits 4,000 at a bank that takes 16 a second');
+	is((psql_as('anna', submits('flood', 4000, 'flood')))[1], 4000, 'one client submits 4,000 at a bank that takes 16 a second');
 	my $from = time;
-	as('bert', 'BEGIN; ' . 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'mine', merchant => 'two', timeout => '30s') . '; ROLLBACK');
+	psql_as('bert', 'BEGIN; ' . 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'mine', merchant => 'two', timeout => '30s') . '; ROLLBACK');
 	ok(wait_until(sub { status_of($node, 'mine') eq 'Refunded' }, 30), 'what another merchant charged and rolled back is given back');
 	my $took = time - $from;
 	diag(sprintf 'charged, rolled back and given back beside 4,000 of another merchant in %.1f s', $took);
@@ -157,7 +157,7 @@ part($node, 'flood', sub {
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^flood' AND status = 'captured'") == 4000 }, 180), 'and are all paid in the end');
 });
 
-pause('on');					# a part that runs alone leaves the worker paused
+set_mode('on');					# a part that runs alone leaves the worker paused
 is_sound($node, $bank, 'sound after all that', seconds => 60);
 $node->stop('fast');
 done_testing();

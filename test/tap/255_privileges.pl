@@ -24,7 +24,7 @@ $node->safe_psql('postgres', "CREATE ROLE app LOGIN; CREATE ROLE other LOGIN; $d
 pgw_setup($node, $bank);
 $node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('acme')");
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub fails { my ($role, $sql) = @_; my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]); return $err =~ /ERROR:  (\w+)/ ? $1 : '' }
+sub error_of { my ($role, $sql) = @_; my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]); return $err =~ /ERROR:  (\w+)/ ? $1 : '' }
 sub health { return $node->safe_psql($_[1] // 'postgres', "SELECT status || ' ' || details FROM pgw.health() WHERE check_name = '$_[0]'") }
 
 # Every entry in the catalogs, told by another query than pgw's own: of whatever lies in schema pgw, whose grantee is not its owner
@@ -39,24 +39,24 @@ SELECT array_to_string(ARRAY(SELECT DISTINCT format('%s %s %s', what, grantee::r
 SQL
 
 # without the monthly partitions
-sub no_months { return join "\n", grep { !/transaction_events_y/ } split /\n/, $_[0] }
+sub without_months { return join "\n", grep { !/transaction_events_y/ } split /\n/, $_[0] }
 
 part($node, 'default privileges', sub {
 	is(sql($entries), '', 'default privileges give nobody anything: tables, partitions, functions, types, the schema');
 	is(sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'pgw.transaction_events'::regclass"), 4, 'the partitions are among them');
 	is(sql('SELECT pgw.ensure_event_partitions(4)'), 2, 'partitions that are made later');
 	is(sql($entries), '', 'are nobody\'s, too');
-	is(fails('app', "UPDATE pgw.banks SET base_url = 'http://127.0.0.1:1'"), '42501', 'a bank is not sent elsewhere');
+	is(error_of('app', "UPDATE pgw.banks SET base_url = 'http://127.0.0.1:1'"), '42501', 'a bank is not sent elsewhere');
 	like(health('privileges'), qr/^ok /, 'health() finds nothing');
 	is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'neither does check_consistency()');
 });
 
 part($node, 'granted', sub {
 	sql("SELECT pgw.grant_access('app', 'client', 'acme'); SELECT pgw.grant_access('other', 'operator'); SELECT pgw.grant_access('other', 'auditor')");
-	is(fails('app', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'granted', merchant => 'acme')), '', 'what grant_access() gives is there');
+	is(error_of('app', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'granted', merchant => 'acme')), '', 'what grant_access() gives is there');
 	like(health('privileges'), qr/^ok /, 'and explained');
 	is(sql('SELECT pgw.revoke_unexplained_privileges()'), 0, 'and kept');
-	is(fails('app', 'SELECT pgw.find_payment(\'granted\', \'acme\')'), '', 'still');
+	is(error_of('app', 'SELECT pgw.find_payment(\'granted\', \'acme\')'), '', 'still');
 	like(sql($entries), qr/^pgw\.payments\.payment_id app REFERENCES$/m, 'with the foreign key that a client may make');
 	sql("SELECT pgw.revoke_access('other', 'operator'); SELECT pgw.revoke_access('other', 'auditor')");
 	unlike(sql($entries), qr/ other /, 'revoke_access() takes all of it');
@@ -100,7 +100,7 @@ part($node, 'restored', sub {
 	for my $name ('rplain', 'rdefaults')
 	{
 		$node->command_ok([ 'psql', '-q', '-X', '-v', 'ON_ERROR_STOP=1', '-h', $node->host, '-p', $node->port, '-f', $file, '-o', '/dev/null', $name ], "$name is restored");
-		is(no_months($node->safe_psql($name, $entries)), no_months($before), 'what CREATE EXTENSION makes has the same privileges');
+		is(without_months($node->safe_psql($name, $entries)), without_months($before), 'what CREATE EXTENSION makes has the same privileges');
 	}
 	is($node->safe_psql('rplain', $entries), $before, 'so have the restored partitions');
 	like(health('privileges', 'rplain'), qr/^ok /, 'all explained');
@@ -122,11 +122,11 @@ part($node, 'reassigned', sub {
 		for my $statement ('CREATE TEMP TABLE q (x int); ALTER TABLE q ADD y int CHECK (y > 0); CREATE INDEX ON q (x)', 'CREATE FUNCTION public.f9() RETURNS int LANGUAGE sql AS \'SELECT 1\'',
 			'CREATE OR REPLACE FUNCTION public.f9() RETURNS int LANGUAGE sql AS \'SELECT 2\'', 'DROP FUNCTION public.f9()', 'CREATE TABLE public.refers (p uuid REFERENCES pgw.payments)', 'DROP TABLE public.refers')
 		{
-			is(fails('app', $statement), '', "$statement is let through");
+			is(error_of('app', $statement), '', "$statement is let through");
 		}
-		is(fails('postgres', "BEGIN; SELECT pgw.ensure_event_partitions(6); ROLLBACK"), '', 'so are new partitions of the events');
-		is(fails('postgres', 'CREATE TRIGGER again AFTER INSERT ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.sf()'), 'PW422', 'the same function once more is refused');
-		is(fails('postgres', 'ALTER FUNCTION public.sf() COST 5'), 'PW422', 'and so is its next change');
+		is(error_of('postgres', "BEGIN; SELECT pgw.ensure_event_partitions(6); ROLLBACK"), '', 'so are new partitions of the events');
+		is(error_of('postgres', 'CREATE TRIGGER again AFTER INSERT ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.sf()'), 'PW422', 'the same function once more is refused');
+		is(error_of('postgres', 'ALTER FUNCTION public.sf() COST 5'), 'PW422', 'and so is its next change');
 		sql('ALTER ROLE dba SUPERUSER; ALTER FUNCTION public.sf() OWNER TO dba');
 	}
 	sql('DROP TRIGGER sf ON pgw.payments; DROP FUNCTION public.sf()');
@@ -137,8 +137,8 @@ part($node, 'foreign key cast', sub {
 	sql('CREATE DOMAIN public.id AS uuid; ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts DISABLE;
 		CREATE TABLE public.old (p public.id REFERENCES pgw.payments); ALTER EVENT TRIGGER pgw_refuse_foreign_key_casts ENABLE ALWAYS');
 	like(health('foreign_keys'), qr/^error .*old/, 'what was made while the trigger was off is found');
-	is(fails('app', 'CREATE TEMP TABLE q (x int)'), '', 'others\' DDL goes on');
-	is(fails('postgres', 'ALTER TABLE public.old ADD x int'), 'PW422', 'its own table is not altered before it is mended');
+	is(error_of('app', 'CREATE TEMP TABLE q (x int)'), '', 'others\' DDL goes on');
+	is(error_of('postgres', 'ALTER TABLE public.old ADD x int'), 'PW422', 'its own table is not altered before it is mended');
 	sql('DROP TABLE public.old; DROP DOMAIN public.id');
 });
 

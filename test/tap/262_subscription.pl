@@ -41,25 +41,25 @@ $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION copied');
 # worker has seen it, health() does not say that it is paused.
 my ($alone, $other) = map { pgw_node($_, init => { allows_streaming => 'logical' }, conf => "fsync = off\npgw.recovery_interval = 1h\n") } 'alone', 'other';
 pgw_setup($_, $bank) for $alone, $other;
-sub rows { return $alone->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', check_name, status, details->>'state', details->>'paused'), ', ' ORDER BY check_name) FROM pgw.health()
+sub health_rows { return $alone->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', check_name, status, details->>'state', details->>'paused'), ', ' ORDER BY check_name) FROM pgw.health()
 	WHERE check_name IN ('worker', 'restored', 'subscriptions')") }
 is($alone->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'older')), 'captured', 'a payment of its own');
 $other->safe_psql('postgres', 'CREATE PUBLICATION payments FOR TABLE pgw.payments, pgw.payment_transactions, pgw.transaction_events');
 my $from_other = $other->connstr . ' dbname=postgres';
 $alone->safe_psql('postgres', "CREATE SUBSCRIPTION s CONNECTION '$from_other' PUBLICATION payments WITH (copy_data = false)");
-is(rows(), 'restored ok false, subscriptions error, worker ok running', 'nothing has arrived yet');
+is(health_rows(), 'restored ok false, subscriptions error, worker ok running', 'nothing has arrived yet');
 my $worker = $alone->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker' AND datname = 'postgres'");
 kill 'STOP', $worker;
 is($other->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'theirs')), 'captured', 'the publisher pays');
 ok($alone->poll_query_until('postgres', 'SELECT count(*) = 1 FROM pgw.restore_pending'), 'its attempt arrives, and leaves a mark');
-is(rows(), 'restored error false, subscriptions error, worker ok running', 'the worker has not seen it yet: health() does not say that it is paused');
+is(health_rows(), 'restored error false, subscriptions error, worker ok running', 'the worker has not seen it yet: health() does not say that it is paused');
 like($alone->safe_psql('postgres', "SELECT advice FROM pgw.health() WHERE check_name = 'restored'"), qr/its worker still pays/, 'and what to do');
 kill 'CONT', $worker;
-ok(wait_until(sub { rows() eq 'restored error true, subscriptions warning, worker warning paused' }, 20), 'it looks at once, and is paused') or diag(rows());
+ok(wait_until(sub { health_rows() eq 'restored error true, subscriptions warning, worker warning paused' }, 20), 'it looks at once, and is paused') or diag(health_rows());
 my (undef, undef, $err) = $alone->psql('postgres', 'SELECT ' . pay_sql('process_payment', client_request_id => 'newer'));
 like($err, qr/paused/, 'nothing is paid here');
 $alone->safe_psql('postgres', 'DROP SUBSCRIPTION s; SELECT pgw.resume_after_restore()');
-ok(wait_until(sub { rows() eq 'restored ok false, subscriptions ok, worker ok running' }, 20), 'resumed') or diag(rows());
+ok(wait_until(sub { health_rows() eq 'restored ok false, subscriptions ok, worker ok running' }, 20), 'resumed') or diag(health_rows());
 $_->stop('fast') for $alone, $other;
 $_->stop('fast') for $subscriber, $publisher;
 done_testing();

@@ -3,32 +3,19 @@
 use strict;
 use warnings;
 use lib 'test/lib';
-use Cwd;
-use Fcntl;
 use PgwSession;
+use PgwServerClock;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = pgw_node('clock_adopted', start => 0, debug => 1, conf => "fsync = off\npgw.compensation_delay = '1h'\npgw.retry_base_delay = '200ms'\npgw.retry_max_delay = '1s'\n");
-my $clock = $node->basedir . '/clock';
 my $bank = bank_start();
 
-sub set_clock
-{
-	my ($offset) = @_;
-	sysopen my $f, $clock, O_RDWR | O_CREAT or die $!;
-	syswrite $f, pack 'q', $offset;    # in its place: processes have it mapped
-	close $f;
-	return;
-}
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 
-set_clock(3600 * 1_000_000);
-{
-	local %ENV = (%ENV, LD_PRELOAD => getcwd() . '/test/clock/clock.so', PGW_CLOCK => $clock);
-	$node->start;
-}
+set_server_clock($node, 3600 * 1_000_000);
+start_with_clock($node);
 pgw_setup($node, $bank);
 
 part($node, 'adopted', sub {
@@ -41,7 +28,7 @@ part($node, 'adopted', sub {
 	$session->quit;
 	is($node->safe_psql('postgres', "SELECT status FROM pgw.payment_transactions WHERE client_request_id = 'doubt'"), 'BankUnknown', 'an attempt in doubt');
 	debug_flag($node, 'clock_look_slow', 1);    # the worker's own look does not come to it
-	set_clock(0);
+	set_server_clock($node, 0);
 	bank_control($bank, 'faults', {});
 	is($node->safe_psql('postgres', pay('doubt', token => 'tok_500_before_1', timeout => '60s')), 'failed', 'a retry that takes it over gets its answer within a minute, not in an hour: it never came to the bank');
 	is($node->safe_psql('postgres', pay('anew', token => 'tok_ok')), 'captured', 'others are paid');

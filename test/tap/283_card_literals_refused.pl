@@ -66,7 +66,7 @@ part($node, 'in the statement', sub {
 });
 
 # Columns that stand on one another: each level doubles the ways down to the parameter.
-sub doubling
+sub doubling_query
 {
 	my ($levels, $first) = @_;
 	return "WITH v0 AS MATERIALIZED (SELECT $first AS n)" . join('', map { ", v$_ AS MATERIALIZED (SELECT n || n AS n FROM v" . ($_ - 1) . ')' } 1 .. $levels)
@@ -74,18 +74,18 @@ sub doubling
 }
 
 # Levels of a function around a value.
-sub around { my ($levels, $value) = @_; return 'lower(' x $levels . $value . ')' x $levels }
+sub within_functions { my ($levels, $value) = @_; return 'lower(' x $levels . $value . ')' x $levels }
 
 part($node, 'far away', sub {
-	is(run_as($node, 'payer', doubling(10, "spelt('visa')")), '', 'a value that a thousand ways lead to is a bound one');
-	leaves_nothing($node, 'a literal that a thousand ways lead to', 'PW400', 'payer', doubling(10, "'$HOLDER'"));
+	is(run_as($node, 'payer', doubling_query(10, "spelt('visa')")), '', 'a value that a thousand ways lead to is a bound one');
+	leaves_nothing($node, 'a literal that a thousand ways lead to', 'PW400', 'payer', doubling_query(10, "'$HOLDER'"));
 	# A stranger may not pay; the look comes before that is known. It would go on for years, and could not be cancelled.
-	my $said = run_as($node, 'stranger', doubling(60, "spelt('visa')"), options => '-c statement_timeout=60s');
+	my $said = run_as($node, 'stranger', doubling_query(60, "spelt('visa')"), options => '-c statement_timeout=60s');
 	like($said, qr/PW400.*"field": "card_number", "code": "card_literal", "message": "too many expressions/s, 'more ways than anybody can go: refused');
-	leaves_nothing($node, 'a literal that lies beyond', 'PW400', 'payer', doubling(60, "'$HOLDER'"));
+	leaves_nothing($node, 'a literal that lies beyond', 'PW400', 'payer', doubling_query(60, "'$HOLDER'"));
 	my $call = "pgw.process_payment('far', 100, 'EUR', 'tok_ok', card_cvv => %s, card_holder => %s)";
-	leaves_nothing($node, 'CVV and holder within 70 functions', 'PW400', 'payer', 'SELECT ' . sprintf $call, around(70, "'$CVV'"), around(70, "'$HOLDER'"));
-	leaves_nothing($node, 'CVV and holder within 1100 functions', 'PW400', 'payer', 'SELECT ' . sprintf $call, around(1100, "'$CVV'"), around(1100, "'$HOLDER'"));
+	leaves_nothing($node, 'CVV and holder within 70 functions', 'PW400', 'payer', 'SELECT ' . sprintf $call, within_functions(70, "'$CVV'"), within_functions(70, "'$HOLDER'"));
+	leaves_nothing($node, 'CVV and holder within 1100 functions', 'PW400', 'payer', 'SELECT ' . sprintf $call, within_functions(1100, "'$CVV'"), within_functions(1100, "'$HOLDER'"));
 	my $recursive = "WITH RECURSIVE r(i, c, h) AS (SELECT 1, %s UNION ALL SELECT i + 1, h, c || 'x' FROM r WHERE i < 3) SELECT count(*) FROM r, pgw.process_payment('far', 100, 'EUR', card_number => r.c) p WHERE false";
 	is(run_as($node, 'payer', sprintf $recursive, "spelt('visa'), spelt('visa')"), "0\n", 'a recursive CTE over a bound value');
 	leaves_nothing($node, 'a recursive CTE over a literal', 'PW400', 'payer', sprintf $recursive, "spelt('visa'), '$HOLDER'");

@@ -4,6 +4,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwBound;
 use PgwLogs;
 use PgwTest;
 use PostgreSQL::Test::Utils;
@@ -65,29 +66,24 @@ $text{wrapper_strict} = $text{plain} =~ s/plain/wrapper_strict/r;
 $text{direct} = "SELECT status FROM pgw.process_payment(:id::text, (:amount::numeric), 'EUR', card_number => $arguments[1], card_expiry_month => 12, card_expiry_year => 2039,"
   . " card_cvv => $arguments[2], card_holder => $arguments[3], bank => :bank::text);";
 
-# One call, by pgbench, which sends its variables as parameters; what it says of an error.
-sub call
+# One call with parameters of the protocol; what is said of an error.
+sub call_bound
 {
 	my ($how, $id, %o) = @_;
-	my ($out, $err) = ('', '');
-	my $file = $node->basedir . "/$how.sql";
-	append_to_file($file, "$text{$how}\n") unless -e $file;
 	$id .= ++$n;
-	my %v = (id => $id, card => $how =~ /plain/ ? $not_a_card : $CARD, cvv => $CVV, holder => $HOLDER, amount => $id =~ /invalid/ ? -1 : 100, bank => $id =~ /late/ ? 'slow' : 'bank');
+	my %value = (id => $id, card => $how =~ /plain/ ? $not_a_card : $CARD, cvv => $CVV, holder => $HOLDER, amount => $id =~ /invalid/ ? -1 : 100, bank => $id =~ /late/ ? 'slow' : 'bank');
 	local $ENV{PGOPTIONS} = ($o{options} // '') . ($id =~ /late/ ? ' -c statement_timeout=400ms' : '');
-	IPC::Run::run([ 'pgbench', '-n', '-t', $o{times} // 1, '-M', $o{mode} // 'extended', (map { ('-D', "$_=$v{$_}") } sort keys %v), '-h', $node->host, '-p', $node->port, '-U', $o{role} // 'tester', '-f', $file, 'postgres' ],
-		'>', \$out, '2>', \$err);
-	return $err;
+	return run_bound($node, $text{$how}, \%value, role => 'tester', %o);
 }
 
 # All accidents; which of number, CVV and holder are in the logs then, and how many calls were refused because they would be.
-sub calls
+sub all_accidents
 {
 	my ($how, $strict) = @_;
 	my $before = logs_size($node);
-	my @said = map { call($how, $_) } qw(fine invalid late);
-	push @said, call($how, 'fine', role => 'stranger');
-	push @said, call($strict, 'strict') if $strict;
+	my @said = map { call_bound($how, $_) } qw(fine invalid late);
+	push @said, call_bound($how, 'fine', role => 'stranger');
+	push @said, call_bound($strict, 'strict') if $strict;
 	my $log = logs_since($node, $before);
 	return { found => [ leaks($log, $how =~ /plain/ ? $not_a_card : $CARD) ], refused => scalar(grep { /would write bound parameters/ } @said), calls => scalar @said, said => \@said, log => $log };
 }
@@ -140,7 +136,7 @@ my ($section) = slurp_file('docs/security.md') =~ /^## Settings that could write
 my %docs = $section =~ /^\| ((?:`[^|]*`|\(none[^|]*)) (\|[^\n]*\|)$/mg;
 my (@table, $missing);
 
-sub row
+sub is_as_documented
 {
 	my ($name, @settings) = @_;
 	my ($library) = map { /session_preload_libraries = (\w+)/ ? $1 : /^(pgaudit)\./ ? $1 : () } @settings;
@@ -156,9 +152,9 @@ SKIP:
 			$node->safe_psql('postgres', join ' ', "ALTER ROLE $role RESET ALL;", map { "ALTER ROLE $role SET " . s/ = (?!')(.*)$/ = '$1'/r . ';' } @settings);
 		}
 		my $strict = $name =~ /strict/;
-		my $plain = calls('plain', $strict && 'plain_strict');
-		my $direct = calls('direct');
-		my $wrapped = calls('wrapper', $strict && 'wrapper_strict');
+		my $plain = all_accidents('plain', $strict && 'plain_strict');
+		my $direct = all_accidents('direct');
+		my $wrapped = all_accidents('wrapper', $strict && 'wrapper_strict');
 		my $health = health();
 		my $what = $direct->{refused} == $direct->{calls} ? 'refused' : $direct->{refused} == 0 ? 'taken' : "$direct->{refused} of $direct->{calls} refused";
 		my $cells = sprintf '| %s | %s | %s | %s | %s |', listed(@{ $plain->{found} }), $what, listed(@{ $direct->{found} }), listed(@{ $wrapped->{found} }), $health eq 'ok' ? '' : $health;
@@ -171,7 +167,7 @@ SKIP:
 }
 
 part($node, 'settings', sub {
-	row(@$_) for @rows;
+	is_as_documented(@$_) for @rows;
 	$node->safe_psql('postgres', 'ALTER ROLE tester RESET ALL; ALTER ROLE stranger RESET ALL');
 	my $text = join "\n", '| setting | what the server then writes of bound values | a call with a card | written of it | written through a function of your own | `pgw.health()` |', '|---|---|---|---|---|---|', @table;
 	append_to_file($ENV{PGW_CARD_TABLE}, "$text\n") if $ENV{PGW_CARD_TABLE};    # to be put into the docs
@@ -185,13 +181,13 @@ part($node, 'how it is set', sub {
 	my $before = logs_size($node);
 	my @said;
 	local $text{direct_set} = "SET log_min_duration_statement = 0;\n$text{direct}";
-	push @said, call('direct_set', 'fine');
+	push @said, call_bound('direct_set', 'fine');
 	$node->safe_psql('postgres', 'ALTER DATABASE postgres SET log_statement = \'all\'');
-	push @said, call('direct', 'fine');
+	push @said, call_bound('direct', 'fine');
 	$node->safe_psql('postgres', 'ALTER DATABASE postgres RESET log_statement');
 	$node->append_conf('postgresql.conf', 'log_parameter_max_length_on_error = 100');
 	$node->reload;
-	push @said, call('direct', 'fine');
+	push @said, call_bound('direct', 'fine');
 	is(scalar(grep { /would write bound parameters/ } @said), 3, 'refused: set in the session, for the database, in the file') or diag(@said);
 	is(join(' ', leaks(logs_since($node, $before))), '', 'and nothing is written');
 	$node->append_conf('postgresql.conf', 'log_parameter_max_length_on_error = 0');
@@ -201,7 +197,7 @@ part($node, 'how it is set', sub {
 	$before = logs_size($node);
 	# pgbench prepares each of its statements once: the settings of the first round are in force in the second.
 	local $text{kept} = "$text{direct}\nSET log_min_duration_statement = 0;\nSET log_statement = 'all';";
-	my $said = call('kept', 'fine', mode => 'prepared', times => 3, options => '-c plan_cache_mode=force_generic_plan');
+	my $said = call_bound('kept', 'fine', mode => 'prepared', times => 3, options => '-c plan_cache_mode=force_generic_plan');
 	like($said, qr/would write bound parameters/, 'refused with a plan that was made before');
 	my $log = logs_since($node, $before);
 	like($log, qr/not shown by pgw/, 'what the server logs by itself is cut');

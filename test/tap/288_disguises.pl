@@ -5,6 +5,7 @@ use lib 'test/lib';
 use File::Find;
 use JSON::PP;
 use MIME::Base64;
+use PgwBound;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -20,19 +21,13 @@ my $other = join '', '5555' x 3, '4444';
 my $codes = join ' ', map { sprintf '%02x', ord } split //, $CARD;
 
 # Bound parameters: pgbench's extended protocol.  Values reach it as text that SQL puts together, so that no statement's text holds a number.
-sub bound
+sub pay_bound
 {
 	my (%args) = @_;
-	my $file = $node->basedir . '/bound.sql';
 	my %a = (client_request_id => "'never'", amount => 4200, currency => "'EUR'", card_number => '(:card::numeric)::text', card_expiry_month => 12, card_expiry_year => $year,
 		card_cvv => '(:cvv::int)::text', card_holder => ':holder::text', timeout => "'20s'", %args);
-	open my $f, '>', $file or die $!;
-	print $f 'SELECT pgw.process_payment(', join(', ', map { "$_ => $a{$_}" } grep { defined $a{$_} } sort keys %a), ");\n";
-	close $f;
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'pgbench', '-n', '-t', 1, '-M', 'extended', '-D', "card=$CARD", '-D', "cvv=$cvv", '-D', "other=$other", '-D', "holder=$holder", '-h', $node->host, '-p', $node->port, '-f', $file, 'postgres' ],
-		'>', \$out, '2>', \$err);
-	return $err;
+	my $arguments = join ', ', map { "$_ => $a{$_}" } grep { defined $a{$_} } sort keys %a;
+	return run_bound($node, "SELECT pgw.process_payment($arguments);", { card => $CARD, cvv => $cvv, other => $other, holder => $holder });
 }
 
 # SQL that makes the disguise out of a parameter on the server.
@@ -56,7 +51,7 @@ part($node, 'disguises', sub {
 		{
 			next if $field eq 'merchant' && $name ne 'with dots';
 			my $value = $field =~ /metadata|bank_fields/ ? "jsonb_build_object('note', $disguise{$name})" : $disguise{$name};
-			my $err = bound($field => $value);
+			my $err = pay_bound($field => $value);
 			my $told = $err =~ s/^pgbench: client .*?ERROR/ERROR/sr;
 			ok($err =~ /"field":"$field","code":"card_number_in_stored_field"/ && $told !~ /$CARD|$other/, "$name in $field: refused, not repeated") or diag($err);
 		}
@@ -76,11 +71,11 @@ part($node, 'json', sub {
 	for my $name (sort keys %json)
 	{
 		my $value = $json{$name} =~ /^jsonb_build_array/ ? "jsonb_build_object('a', $json{$name})" : $json{$name};
-		my $err = bound(metadata => $value);
+		my $err = pay_bound(metadata => $value);
 		like($err, qr/"field":"metadata","code":"card_number_in_stored_field"/, "metadata, $name: refused");
 	}
-	like(bound(reference => '(:cvv::int)::text'), qr/"field":"reference","code":"card_number_in_stored_field","message":"must not contain the card's security code"/, 'the security code as a reference: refused');
-	like(bound(amount => ':card::numeric'), qr/"field":"amount","code":"card_number_in_stored_field"/, 'the number as the amount: refused');
+	like(pay_bound(reference => '(:cvv::int)::text'), qr/"field":"reference","code":"card_number_in_stored_field","message":"must not contain the card's security code"/, 'the security code as a reference: refused');
+	like(pay_bound(amount => ':card::numeric'), qr/"field":"amount","code":"card_number_in_stored_field"/, 'the number as the amount: refused');
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM pgw.payments'), '0', 'nothing was taken');
 });
 
@@ -89,7 +84,7 @@ part($node, 'ordinary ids', sub {
 	my $n = 0;
 	for my $v ('8e0b7f5e-3a0c-4e6f-9d33-0f0a1b2c3d4e', '01J9ZQ3V5X8Y7W6T5S4R3Q2P1N', '2026-11-26T10:15:00.123456', '+49 151 23456785', 'DE16 4306 0967 0000 0000 00', '4006381333931', '1892345678901234567')
 	{
-		my $e = bound(client_request_id => "'fine " . ++$n . "'", reference => "'$v'", metadata => "jsonb_build_object('v', '$v', 'qty', :cvv::int)");
+		my $e = pay_bound(client_request_id => "'fine " . ++$n . "'", reference => "'$v'", metadata => "jsonb_build_object('v', '$v', 'qty', :cvv::int)");
 		is($node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = 'fine $n'"), 'captured', "\"$v\" is an ordinary reference") or diag($e);
 	}
 });

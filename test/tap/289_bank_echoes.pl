@@ -6,6 +6,7 @@ use lib 'test/lib';
 use File::Find;
 use JSON::PP;
 use MIME::Base64;
+use PgwBound;
 use PgwScriptedBank;
 use PgwTest;
 use PostgreSQL::Test::Utils;
@@ -136,21 +137,16 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay
 {
 	my ($what, %o) = @_;
-	my $file = $node->basedir . '/bound.sql';
 	my $bank = $o{bank} // 'echo';
 	my $call = "SELECT pgw.process_payment(client_request_id => '$what', amount => 4200, currency => 'EUR', card_number => (:card::numeric)::text, card_expiry_month => 12,
 		card_expiry_year => $year, card_cvv => (:cvv::int)::text, card_holder => :holder::text, bank => '$bank', reference => '$what', timeout => '20s');" =~ s/\n\t\t/ /r;
-	open my $f, '>', $file or die $!;
-	print $f $o{rollback} ? "BEGIN;\n$call\nROLLBACK;\n" : "$call\n";
-	close $f;
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'pgbench', '-n', '-t', 1, '-M', 'extended', '-D', "card=$CARD", '-D', "cvv=$cvv", '-D', "holder=$holder", '-h', $node->host, '-p', $node->port, '-f', $file, 'postgres' ], '>', \$out, '2>', \$err);
+	my $err = run_bound($node, $o{rollback} ? "BEGIN;\n$call\nROLLBACK;" : $call, { card => $CARD, cvv => $cvv, holder => $holder });
 	diag($err) unless $err eq '' || $err =~ /^pgbench \(/;
 	return sql("SELECT coalesce(status::text, '') || ' ' || coalesce(bank_reference, '-') || ' ' || coalesce(authorization_code, '-') || ' ' || coalesce(error_code, '-') FROM pgw.find_payment('$what')");
 }
 sub books { my ($what) = @_; return join ',', map { "$_->{saw} $_->{returned}" } grep { $_->{what} eq $what } bank_books($bank) }
 sub codes { my ($what) = @_; return sql("SELECT coalesce(string_agg(e.event_data->>'bank_code', ','), '-') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$what'") }
-sub settled { my ($what, $status) = @_; return wait_until(sub { status_of($node, $what) eq $status }, 60) || diag(status_of($node, $what), ' ', events($node, $what)) && 0 }
+sub comes_to { my ($what, $status) = @_; return wait_until(sub { status_of($node, $what) eq $status }, 60) || diag(status_of($node, $what), ' ', events($node, $what)) && 0 }
 
 part($node, 'reasons', sub {
 	for my $what ('reason', 'partly', 'padded', 'key', 'key64', 'keyenc', 'keyesc', 'cvv', 'holder')
@@ -171,25 +167,25 @@ part($node, 'approvals', sub {
 	like(pay('octal'), qr/^captured id_\d+ - -$/, 'the card number in octal escapes: captured without');
 	like(pay('shown'), qr/^captured id_\d+ A1B2C3 -$/, 'an ordinary authorization code is kept');
 	pay('shown back', rollback => 1);
-	ok(settled('shown back', 'Refunded'), 'rolled back: given back');
+	ok(comes_to('shown back', 'Refunded'), 'rolled back: given back');
 });
 
 part($node, 'ids', sub {
 	like(pay($_), qr/^captured good_\d+ \S+ -$/, "$_: looked up, and captured under the id that names nothing") for 'id', 'idkey', 'idcvv';
 	is((split ' ', pay('never'))[0], 'failed', 'no answer has an id that can be kept: no payment');
-	ok(settled('never', 'Refunded') || settled('never', 'Failed'), 'never: settled');
+	ok(comes_to('never', 'Refunded') || comes_to('never', 'Failed'), 'never: settled');
 	is(books('never'), '1 4200', 'never: cancelled by our reference, all of it given back');
 	is((split ' ', pay('lonely', bank => 'helpless'))[0], 'in_review', 'nor can it be cancelled: a person') or diag(events($node, 'lonely'));
 	my $id = sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = 'lonely'");
 	sql("SELECT pgw.resolve_review('$id', 'mark_charged', 'the bank has named it on the telephone', '{\"bank_reference\": \"told_1\"}')");
-	ok(settled('lonely', 'Completed'), 'an operator names it: completed');
+	ok(comes_to('lonely', 'Completed'), 'an operator names it: completed');
 	sql("SELECT FROM pgw.find_payment('lonely') f, pgw.refund_payment(f.payment_id, 'lonely back', 4200) r");
 	ok(wait_until(sub { books('lonely') eq '1 4200' }, 30), 'and it can be given back');
 });
 
 part($node, 'amounts', sub {
 	is((split ' ', pay('amount'))[0], 'failed', 'the number as the amount: an approval of who knows what');
-	ok(settled('amount', 'Refunded'), 'amount: given back');
+	ok(comes_to('amount', 'Refunded'), 'amount: given back');
 	like(pay('shows'), qr/^captured /, 'the number as the captured amount, in a look-up: not believed');
 });
 

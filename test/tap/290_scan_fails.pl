@@ -15,7 +15,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { return sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $_[0])) }
 
 my $worker = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
-sub ticks { my @f = split ' ', slurp_file("/proc/$worker/stat") =~ s/.*\) //r; return $f[11] + $f[12] }
+sub cpu_ticks { my @f = split ' ', slurp_file("/proc/$worker/stat") =~ s/.*\) //r; return $f[11] + $f[12] }
 
 is(pay('before'), 'captured', 'a payment');
 
@@ -27,11 +27,11 @@ my $errors = sub { my @e = slurp_file($node->logfile, $seen) =~ /ERROR:  column 
 my $began = time;
 ok(wait_until(sub { $errors->() >= 3 }, 20), 'a scan without one of its columns fails, and is tried again');
 cmp_ok($errors->(), '<=', 3 + 2 * (time - $began), 'twice a second at most');
-my $busy = ticks();
+my $busy = cpu_ticks();
 $began = time;
 ok(wait_until(sub { time - $began > 2 }, 10), 'two seconds later') or diag('the clock stands still');
 cmp_ok($errors->(), '<', 30, 'the log has not been filled');
-cmp_ok(ticks() - $busy, '<', 60, 'nor a processor taken');
+cmp_ok(cpu_ticks() - $busy, '<', 60, 'nor a processor taken');
 sql('ALTER TABLE pgw.payment_transactions RENAME COLUMN gone TO next_step_at; ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS');
 $scan->{h}->finish;
 is($scan->{err}, '', 'the scan ends when the column is back');
@@ -40,9 +40,9 @@ my $lock = psql_start($node, 'BEGIN; LOCK TABLE pgw.payment_transactions; SELECT
 ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pg_locks WHERE relation = 'pgw.payment_transactions'::regclass AND mode = 'AccessExclusiveLock' AND granted"),
 	'a locked table');
 $scan = psql_start($node, 'SELECT pgw.run_recovery()');
-$busy = ticks();
+$busy = cpu_ticks();
 $lock->{h}->finish;
-my $taken = ticks() - $busy;
+my $taken = cpu_ticks() - $busy;
 cmp_ok($taken, '<', 40, 'takes no processor');
 $scan->{h}->finish;
 is($scan->{err}, '', 'the scan ends when the lock is gone');

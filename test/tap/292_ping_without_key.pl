@@ -12,14 +12,14 @@ pgw_setup($node, $bank);
 my $port = $bank->{port};
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { return (split /\|/, sql('SELECT status, error_code FROM ' . pay_sql('process_payment', client_request_id => $_[0], timeout => '5s')))[0] }
-sub state { return sql("SELECT status FROM pgw.health() WHERE check_name = 'bank:bank'") }
+sub bank_check { return sql("SELECT status FROM pgw.health() WHERE check_name = 'bank:bank'") }
 my $secret = $node->basedir . '/secrets/bank';
 my $worker = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
 
 is(pay('before'), 'captured', 'a payment');
 bank_stop($bank);
 pay("down $_") for 1 .. 3;
-ok(wait_until(sub { state() eq 'error' }, 30), 'the bank is down, and is left alone');
+ok(wait_until(sub { bank_check() eq 'error' }, 30), 'the bank is down, and is left alone');
 rename $secret, "$secret.away" or die $!;
 
 # So that a ping has been due several times: the breaker's time is told by the database's clock.
@@ -30,7 +30,7 @@ unlike(slurp_file($node->logfile), qr/terminated by signal|exited with exit code
 
 rename "$secret.away", $secret or die $!;
 my $again = bank_start('--port', $port);
-ok(wait_until(sub { state() eq 'ok' }, 60), 'with its key, the ping finds the bank') or diag(sql('SELECT h FROM pgw.health() h'));
+ok(wait_until(sub { bank_check() eq 'ok' }, 60), 'with its key, the ping finds the bank') or diag(sql('SELECT h FROM pgw.health() h'));
 
 $node->stop('fast');
 done_testing();

@@ -35,11 +35,11 @@ my $memory = PgwMemory->new(
 my $shared_view = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
 plan skip_all => 'memory of other processes is not readable here' unless PgwMemory::readable($shared_view);
 
-sub worker { return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+sub worker_pid { return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # A call with everything bound: text and values.
-sub call
+sub payment_call
 {
 	my (%a) = (%arguments, client_request_id => 'call ' . ++$calls, @_);
 	my @names = grep { defined $a{$_} } sort keys %a;
@@ -56,7 +56,7 @@ sub is_clean
 {
 	my ($client, $name) = @_;
 	my @others;
-	ok(wait_until(sub { @others = ($memory->private(worker()), $memory->shared($shared_view)); !@others }, 30), "$name: nothing in the worker, nothing in shared memory")
+	ok(wait_until(sub { @others = ($memory->private(worker_pid()), $memory->shared($shared_view)); !@others }, 30), "$name: nothing in the worker, nothing in shared memory")
 	  or diag(join "\n", @others);
 	return unless $client;
 	$client->simple('SELECT 1');
@@ -68,7 +68,7 @@ sub is_clean
 }
 
 # Each ending with a client of its own.
-sub ends
+sub call_ends
 {
 	my ($name, $code) = @_;
 	my $client = PgwWire->new($node);
@@ -76,8 +76,8 @@ sub ends
 	is_clean($client, $name);
 }
 
-sub pays { my ($client, $result, %a) = @_; $client->send(call(%a)); is($client->wait || $client->state, $result, "the call ends as $result") or diag($client->err) }
-sub slow { my ($ms) = @_; bank_control($bank, 'faults', { probabilities => { $ms ? ("slow_$ms" => 1) : () } }) }
+sub payment_ends { my ($client, $result, %a) = @_; $client->send(payment_call(%a)); is($client->wait || $client->state, $result, "the call ends as $result") or diag($client->err) }
+sub delay_charges { my ($ms) = @_; bank_control($bank, 'faults', { probabilities => { $ms ? ("slow_$ms" => 1) : () } }) }
 # An exchange keeps what it may have to send again until its end.
 sub request_timeout { sql("UPDATE pgw.banks SET request_timeout = '$_[0]'"); scan($node) }
 sub in_flight { return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status = 'Created'") }
@@ -86,76 +86,76 @@ part($node, 'endings', sub {
 	# the search works: a backend that is being served has it
 	my $first = PgwWire->new($node);
 	request_timeout('30s');
-	slow(8000);
-	$first->send(call());
+	delay_charges(8000);
+	$first->send(payment_call());
 	ok(wait_until(\&in_flight, 20), 'its intent is written');
 	my @own = $memory->private($first->backend);
 	for my $what (qw(number holder cvv)) { cmp_ok(scalar(grep { /^$what / } @own), '>', 0, "while it waits the caller's backend has the $what") }
 	ok(wait_until(sub { !$memory->shared($shared_view) }, 5), 'shared memory has nothing any more');
 	ok(in_flight(), 'from before the bank has answered');
 	$first->wait;
-	slow(0);
+	delay_charges(0);
 	is_clean($first, 'answered late');
 	request_timeout('4s');
 
-	ends('captured', sub { pays($_[0], 'captured') });
-	ends('captured, a plan for any value', sub { $_[0]->simple('SET plan_cache_mode = force_generic_plan'); pays($_[0], 'captured') });
-	ends('captured, parameters in binary', sub { $_[0]->bind('SELECT 1'); $_[0]->send('SELECT status FROM pgw.process_payment(client_request_id => $1, amount => 1, currency => \'EUR\',
+	call_ends('captured', sub { payment_ends($_[0], 'captured') });
+	call_ends('captured, a plan for any value', sub { $_[0]->simple('SET plan_cache_mode = force_generic_plan'); payment_ends($_[0], 'captured') });
+	call_ends('captured, parameters in binary', sub { $_[0]->bind('SELECT 1'); $_[0]->send('SELECT status FROM pgw.process_payment(client_request_id => $1, amount => 1, currency => \'EUR\',
 		card_number => $2, card_cvv => $3, card_holder => $4, card_expiry_month => 12, card_expiry_year => ' . $year . ')', [ 'binary', $CARD, '737', 'CARLA HOLDERSECRET' ], binary => 1); is($_[0]->wait, 'captured', 'paid') });
-	ends('captured by form', sub { pays($_[0], 'captured', bank => 'formbank') });
-	ends('captured over TLS', sub { pays($_[0], 'captured', bank => 'tls') });
-	ends('declined', sub { pays($_[0], 'declined', card_number => $declined) });
-	ends('declined, raised', sub { pays($_[0], 'PW402', card_number => $declined, on_failure => 'raise') });
-	ends('not valid', sub { pays($_[0], 'PW400', card_expiry_year => 2020) });
-	ends('another amount', sub { my ($c) = @_; pays($c, 'captured', client_request_id => 'twice'); pays($c, 'PW422', client_request_id => 'twice', amount => 1) });
-	ends('repeated', sub { my ($c) = @_; pays($c, 'captured', client_request_id => 'again') for 1, 2 });
-	ends('failed at the bank', sub { pays($_[0], 'failed', amount => 9990024) });
-	ends('not understood', sub { pays($_[0], 'captured', amount => 9990019) });
-	ends('read only', sub { my ($c) = @_; $c->simple('BEGIN READ ONLY'); pays($c, '25006'); $c->simple('ROLLBACK') });
-	ends('rolled back', sub { my ($c) = @_; $c->simple('BEGIN'); pays($c, 'captured'); $c->simple('ROLLBACK') });
-	ends('rolled back to a savepoint', sub { my ($c) = @_; $c->simple('BEGIN; SAVEPOINT s'); pays($c, 'captured'); $c->simple('ROLLBACK TO s'); $c->simple('COMMIT') });
-	ends('its time is up', sub { pays($_[0], 'pending', amount => 9990013, timeout => '500ms') });
-	ends('statement_timeout', sub { my ($c) = @_; $c->simple("SET statement_timeout = '700ms'"); pays($c, '57014', amount => 9990013); $c->simple('SET statement_timeout = 0') });
-	slow(1500);
-	ends('cancelled', sub { my ($c) = @_; $c->send(call()); wait_until(\&in_flight, 20); $c->cancel; $c->wait; is($c->state, '57014', 'cancelled at the bank') });
+	call_ends('captured by form', sub { payment_ends($_[0], 'captured', bank => 'formbank') });
+	call_ends('captured over TLS', sub { payment_ends($_[0], 'captured', bank => 'tls') });
+	call_ends('declined', sub { payment_ends($_[0], 'declined', card_number => $declined) });
+	call_ends('declined, raised', sub { payment_ends($_[0], 'PW402', card_number => $declined, on_failure => 'raise') });
+	call_ends('not valid', sub { payment_ends($_[0], 'PW400', card_expiry_year => 2020) });
+	call_ends('another amount', sub { my ($c) = @_; payment_ends($c, 'captured', client_request_id => 'twice'); payment_ends($c, 'PW422', client_request_id => 'twice', amount => 1) });
+	call_ends('repeated', sub { my ($c) = @_; payment_ends($c, 'captured', client_request_id => 'again') for 1, 2 });
+	call_ends('failed at the bank', sub { payment_ends($_[0], 'failed', amount => 9990024) });
+	call_ends('not understood', sub { payment_ends($_[0], 'captured', amount => 9990019) });
+	call_ends('read only', sub { my ($c) = @_; $c->simple('BEGIN READ ONLY'); payment_ends($c, '25006'); $c->simple('ROLLBACK') });
+	call_ends('rolled back', sub { my ($c) = @_; $c->simple('BEGIN'); payment_ends($c, 'captured'); $c->simple('ROLLBACK') });
+	call_ends('rolled back to a savepoint', sub { my ($c) = @_; $c->simple('BEGIN; SAVEPOINT s'); payment_ends($c, 'captured'); $c->simple('ROLLBACK TO s'); $c->simple('COMMIT') });
+	call_ends('its time is up', sub { payment_ends($_[0], 'pending', amount => 9990013, timeout => '500ms') });
+	call_ends('statement_timeout', sub { my ($c) = @_; $c->simple("SET statement_timeout = '700ms'"); payment_ends($c, '57014', amount => 9990013); $c->simple('SET statement_timeout = 0') });
+	delay_charges(1500);
+	call_ends('cancelled', sub { my ($c) = @_; $c->send(payment_call()); wait_until(\&in_flight, 20); $c->cancel; $c->wait; is($c->state, '57014', 'cancelled at the bank') });
 	my $terminated = PgwWire->new($node);
-	$terminated->send(call());
+	$terminated->send(payment_call());
 	wait_until(\&in_flight, 20);
 	sql('SELECT pg_terminate_backend(' . $terminated->backend . ')');
 	$terminated->wait;
 	is_clean(undef, 'terminated');
-	slow(0);
+	delay_charges(0);
 });
 
 # A caller that waits for an earlier attempt has handed over a card that nobody will send.
 part($node, 'adopted', sub {
 	my ($gone, $next) = (PgwWire->new($node), PgwWire->new($node));
 	request_timeout('30s');
-	slow(8000);
-	$gone->send(call(client_request_id => 'adopted'));
+	delay_charges(8000);
+	$gone->send(payment_call(client_request_id => 'adopted'));
 	ok(wait_until(\&in_flight, 20), 'its intent is written');
 	$gone->cancel;
 	$gone->wait;
-	$next->send(call(client_request_id => 'adopted'));
+	$next->send(payment_call(client_request_id => 'adopted'));
 	ok(wait_until(sub { events($node, 'adopted') =~ /TransactionAdopted/ }, 20), 'taken over');
 	my @found;
 	wait_until(sub { @found = $memory->shared($shared_view); !@found }, 5);
 	ok(in_flight(), 'the bank has not answered yet');
 	is_deeply(\@found, [], 'and shared memory has nothing of the card already');
 	is($next->wait, 'captured', 'the next caller has the answer');
-	slow(0);
+	delay_charges(0);
 	is_clean($_, 'adopted') for $gone, $next;
 });
 
 # The worker comes to nothing: requests stay in their slots, and only there.
 part($node, 'slots', sub {
 	my ($withdrawn, $patient) = (PgwWire->new($node), PgwWire->new($node));
-	my $worker = worker();
+	my $worker = worker_pid();
 	my $core = $node->basedir . '/core';
 	kill 'STOP', $worker or die $!;
-	$patient->send(call());
+	$patient->send(payment_call());
 	ok(wait_until(sub { (grep { /^number/ } $memory->shared($shared_view)) == 1 }, 20), 'a request that waits lies in shared memory: the search finds it there');
-	$withdrawn->send(call(timeout => '300ms'));
+	$withdrawn->send(payment_call(timeout => '300ms'));
 	$withdrawn->wait;
 	is($withdrawn->state, 'PW500', 'another one has been withdrawn');
 	is(scalar(grep { /^number/ } $memory->shared($shared_view)), 1, 'and its slot is wiped');
@@ -204,7 +204,7 @@ part($node, 'second use', sub {
 	$c->simple('COMMIT');
 
 	# a variable of PL/pgSQL is the function's own
-	$c->simple("CREATE FUNCTION pays(card text, times int) RETURNS SETOF text LANGUAGE plpgsql AS \$f\$
+	$c->simple("CREATE FUNCTION payment_ends(card text, times int) RETURNS SETOF text LANGUAGE plpgsql AS \$f\$
 	DECLARE own text := card;
 	BEGIN
 		FOR i IN 1 .. times LOOP
@@ -213,7 +213,7 @@ part($node, 'second use', sub {
 		END LOOP;
 		RETURN NEXT own;
 	END \$f\$");
-	is($c->bind('SELECT pays($1, 9)', $CARD), join("\n", ('captured true') x 9, $CARD), 'nor is it taken away from a function');
+	is($c->bind('SELECT payment_ends($1, 9)', $CARD), join("\n", ('captured true') x 9, $CARD), 'nor is it taken away from a function');
 	is($c->bind('SELECT (SELECT status FROM pgw.process_payment(client_request_id => $2, amount => 1, currency => \'EUR\', card_number => c.card, card_expiry_month => 12, card_expiry_year => '
 		. "$year)), c.card FROM (VALUES (\$1::text)) c (card)", $CARD, 'use 7'), "captured|$CARD", 'nor from a row');
 	$c->simple('PREPARE list (text[]) AS SELECT p.status, $1[1] FROM pgw.process_payment(client_request_id => \'use 8\', amount => 1, currency => \'EUR\', card_number => $1[1], card_expiry_month => 12, card_expiry_year => '

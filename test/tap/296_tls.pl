@@ -14,7 +14,7 @@ my $dir = PostgreSQL::Test::Utils::tempdir();
 # Whoever connects here, or finds a file written, has been led astray by the environment.
 my $trap = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1') or die $!;
 my $trap_url = 'http://127.0.0.1:' . $trap->sockport;
-sub trapped { return IO::Select->new($trap)->can_read(0) ? 1 : 0 }
+sub is_anything_followed { return IO::Select->new($trap)->can_read(0) ? 1 : 0 }
 
 sub openssl { system("cd '$dir' && openssl @_ >/dev/null 2>&1") == 0 or die "openssl @_" }
 sub authority { my ($name) = @_; openssl("req -x509 -newkey rsa:2048 -nodes -keyout $name.key -out $name.pem -days 2 -subj /CN=$name") }
@@ -48,7 +48,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # A bank that shows this certificate: openssl s_server, which passes on what it reads and sends what it is told.
 my @servers;
-sub server
+sub start_server
 {
 	my ($certificate, @options) = @_;
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
@@ -101,9 +101,9 @@ sub pay_at
 }
 
 # Nothing is sent to any of these: [ what is wrong, the log's text, settings, the server's certificate and options ].
-sub refused
+sub are_refused
 {
-	my @calls = map { my ($name, $text, $settings, @server) = @$_; { name => $name, text => $text, settings => $settings, server => server(@server) } } @_;
+	my @calls = map { my ($name, $text, $settings, @server) = @$_; { name => $name, text => $text, settings => $settings, server => start_server(@server) } } @_;
 	for my $c (pay_at(@calls))
 	{
 		is($c->{result}, 'failed|bank_unavailable', "$c->{name}: not paid");
@@ -119,10 +119,10 @@ my $unauthorized = "$no\r\n{}";
 my $rejected = 'failed|bank_credentials_rejected';
 
 part($node, 'versions', sub {
-	my @new = pay_at(map { { server => server('good', $_), settings => $trusted, answer => $unauthorized } } qw(-tls1_2 -tls1_3));
+	my @new = pay_at(map { { server => start_server('good', $_), settings => $trusted, answer => $unauthorized } } qw(-tls1_2 -tls1_3));
 	is($_->{result}, $rejected, 'TLS 1.2 and 1.3: asked, and the answer taken') for @new;
 	my @legacy = ('-cipher', 'DEFAULT:@SECLEVEL=0');
-	my @old = refused(map { [ "only $_", 'TLS handshake failed', $trusted, 'good', $_, @legacy ] } qw(-tls1_1 -tls1));
+	my @old = are_refused(map { [ "only $_", 'TLS handshake failed', $trusted, 'good', $_, @legacy ] } qw(-tls1_1 -tls1));
 	for my $c (@old)
 	{
 		my ($version) = $c->{name} =~ /(-tls.*)/;
@@ -135,7 +135,7 @@ part($node, 'certificates', sub {
 	append_to_file("$dir/empty.pem", '');
 	append_to_file("$dir/nonsense.pem", "nothing of the kind\n");
 	my $unread = 'trusted certificates could not be read';
-	my @calls = refused(
+	my @calls = are_refused(
 		[ 'expired', 'certificate not accepted', $trusted, 'expired' ],
 		[ 'another host', 'certificate not accepted', $trusted, 'elsewhere' ],
 		[ 'another authority', 'certificate not accepted', $trusted, 'stranger' ],
@@ -150,15 +150,15 @@ part($node, 'certificates', sub {
 
 part($node, 'answers', sub {
 	my $elsewhere = "Location: $trap_url/v1/charges\r\nContent-Length: 0\r\n\r\n";
-	my @calls = pay_at(map { { server => server('good', '-tls1_2'), settings => $trusted, answer => "HTTP/1.1 $_ Elsewhere\r\n$elsewhere" } } 301, 302, 303, 307, 308);
+	my @calls = pay_at(map { { server => start_server('good', '-tls1_2'), settings => $trusted, answer => "HTTP/1.1 $_ Elsewhere\r\n$elsewhere" } } 301, 302, 303, 307, 308);
 	unlike($_->{result}, qr/captured/, 'a redirect is no answer') for @calls;
-	my $s = server('good', '-tls1_2');
+	my $s = start_server('good', '-tls1_2');
 	my ($first) = pay_at({ server => $s, settings => $trusted,
 		answer => "${no}Strict-Transport-Security: max-age=1000\r\nAlt-Svc: http/1.1=\"127.0.0.1:" . $trap->sockport . "\"\r\nSet-Cookie: a=b\r\n\r\n{}" });
 	unlike($first->{arrived}, qr/^(accept-encoding|cookie|authorization: basic|proxy|upgrade|expect)/mi, 'the request offers nothing and says nothing of anybody else');
 	my ($next) = pay_at({ server => $s, settings => $trusted, answer => $unauthorized });
 	unlike($next->{arrived}, qr/^cookie/mi, 'nor does the next one remember what the answer said');
-	ok(!trapped(), 'nothing was followed');
+	ok(!is_anything_followed(), 'nothing was followed');
 });
 
 part($node, 'environment', sub {
@@ -166,11 +166,11 @@ part($node, 'environment', sub {
 	my $environment = slurp_file("/proc/$postmaster/environ");
 	like($environment, qr/(^|\0)$_=/, "the server was started with $_") for qw(SSLKEYLOGFILE SSL_CERT_FILE OPENSSL_CONF https_proxy);
 	is(sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'plain')), 'captured', 'a payment by HTTP');
-	my ($call) = pay_at({ server => server('good'), settings => $trusted, answer => $unauthorized });
+	my ($call) = pay_at({ server => start_server('good'), settings => $trusted, answer => $unauthorized });
 	is($call->{result}, $rejected, 'one by TLS');
 	unlike($call->{arrived}, qr/netrcsecret|Basic/, 'with the key that the table names and no other');
-	refused([ 'SSL_CERT_FILE', 'certificate not accepted', '{}', 'good' ]);
-	ok(!trapped(), 'nobody asked the proxy');
+	are_refused([ 'SSL_CERT_FILE', 'certificate not accepted', '{}', 'good' ]);
+	ok(!is_anything_followed(), 'nobody asked the proxy');
 	ok(!-e "$dir/keylog", 'no keys of connections were written') or diag(-s "$dir/keylog");
 });
 

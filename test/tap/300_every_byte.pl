@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use PgwBytes;
+use PgwBound;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -76,37 +77,26 @@ my $listener = IPC::Run::start([ 'psql', '-XAtq', '-h', $node->host, '-p', $node
 $to_listener .= "LISTEN pgw_payments; LISTEN pgw_alerts; SELECT 'listening';\n";
 $listener->pump until $heard =~ /listening/;
 
-# Bound parameters only: pgbench sends them in the extended protocol.
-sub call
-{
-	my ($sql, %vars) = @_;
-	my $file = PostgreSQL::Test::Utils::tempdir() . '/script.sql';
-	open my $f, '>', $file or die $!;
-	print $f "$sql\n";
-	close $f;
-	my ($out, $err) = ('', '');
-	IPC::Run::run([ 'pgbench', '-n', '-t', 1, '-M', 'extended', '-D', "holder=CARLA $HOLDER", (map { ('-D', "$_=$vars{$_}") } sort keys %vars), '-h', $node->host, '-p', $node->port, '-f', $file, 'postgres' ],
-		'>', \$out, '2>', \$err);
-	return $err;
-}
+# The parameters are bound, and so is the holder.
+sub pay_bound { my ($sql, %value) = @_; return run_bound($node, $sql, { holder => "CARLA $HOLDER", %value }) }
 my $pay = "SELECT pgw.process_payment(client_request_id => :id::text, amount => 4200, currency => 'EUR', card_number => (:card::numeric)::text, card_expiry_month => 12, "
   . "card_expiry_year => $year, card_cvv => (:cvv::int)::text, card_holder => :holder::text, reference => '$MARKER', timeout => '20s');";
 my %amex = (card => $AMEX, cvv => $CVV);
-sub status { return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'") }
+sub payment_status { return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'") }
 
-my $err = call($pay, %amex, id => 1001);
-is(status(1001), 'captured', 'a payment with a card of which the CVV has four digits') or diag($err);
-call($pay, card => $DECLINED, cvv => 737, id => 1002);
-is(status(1002), 'declined', 'a declined card');
-call("BEGIN;\n$pay\nROLLBACK;", %amex, id => 1003);
-call("SET pgw.on_failure = 'raise';\n$pay", card => $DECLINED, cvv => 737, id => 1004);
-like(call("BEGIN READ ONLY;\n$pay\nCOMMIT;", %amex, id => 1005), qr/read-only/, 'an error before the call');
-like(call("SET statement_timeout = '700ms';\n$pay", card => $UNANSWERED, cvv => 737, id => 1006), qr/statement timeout/, 'a call that is cancelled while it waits');
-like(call($pay =~ s/4200/-1/r, %amex, id => 1007), qr/ERROR/, 'an argument that is refused');
-like(call($pay =~ s/'EUR'/'EUR', metadata => jsonb_build_object('n', (:card::numeric)::text)/r, %amex, id => 1008), qr/ERROR/, 'a card in a field that is stored');
-call($pay, card => $UNANSWERED, cvv => 737, id => 1009);
-like(status(1009), qr/pending|captured/, 'a charge of which the answer is lost');
-call("SELECT pgw.process_payment(client_request_id => 'token', amount => 4200, currency => 'EUR', token => :token::text, reference => '$MARKER');", token => 'tok_ok');
+my $err = pay_bound($pay, %amex, id => 1001);
+is(payment_status(1001), 'captured', 'a payment with a card of which the CVV has four digits') or diag($err);
+pay_bound($pay, card => $DECLINED, cvv => 737, id => 1002);
+is(payment_status(1002), 'declined', 'a declined card');
+pay_bound("BEGIN;\n$pay\nROLLBACK;", %amex, id => 1003);
+pay_bound("SET pgw.on_failure = 'raise';\n$pay", card => $DECLINED, cvv => 737, id => 1004);
+like(pay_bound("BEGIN READ ONLY;\n$pay\nCOMMIT;", %amex, id => 1005), qr/read-only/, 'an error before the call');
+like(pay_bound("SET statement_timeout = '700ms';\n$pay", card => $UNANSWERED, cvv => 737, id => 1006), qr/statement timeout/, 'a call that is cancelled while it waits');
+like(pay_bound($pay =~ s/4200/-1/r, %amex, id => 1007), qr/ERROR/, 'an argument that is refused');
+like(pay_bound($pay =~ s/'EUR'/'EUR', metadata => jsonb_build_object('n', (:card::numeric)::text)/r, %amex, id => 1008), qr/ERROR/, 'a card in a field that is stored');
+pay_bound($pay, card => $UNANSWERED, cvv => 737, id => 1009);
+like(payment_status(1009), qr/pending|captured/, 'a charge of which the answer is lost');
+pay_bound("SELECT pgw.process_payment(client_request_id => 'token', amount => 4200, currency => 'EUR', token => :token::text, reference => '$MARKER');", token => 'tok_ok');
 ok(wait_rest($node, $bank, seconds => 60), 'what was rolled back or left unknown is at rest');
 is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE status = 'captured' AND reference = '$MARKER'"), 3, 'two cards and a token were charged');
 bank_stop($bank);
