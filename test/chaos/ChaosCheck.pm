@@ -224,9 +224,17 @@ sub run
 	return @results;
 }
 
-sub exists_function { my ($server, $name) = @_; return $server->value("SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname = '$name'") }
+sub exists_function
+{
+	my ($server, $name) = @_;
+	return $server->value("SELECT count(*) FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname = '$name'");
+}
 
-sub reviews { my ($server) = @_; return $server->query("SELECT bank, cause, count(*) FROM ($cause) c GROUP BY 1, 2 ORDER BY 1, 3 DESC") }
+sub reviews
+{
+	my ($server) = @_;
+	return $server->query("SELECT bank, cause, count(*) FROM ($cause) c GROUP BY 1, 2 ORDER BY 1, 3 DESC");
+}
 
 # No card number in any file of the server: data directory, WAL, log.
 sub secrets

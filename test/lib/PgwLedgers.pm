@@ -27,7 +27,11 @@ sub new
 sub sql { my ($self, $sql) = @_; return $self->{node}->safe_psql('postgres', $sql) }
 
 # Text of a call.
-sub pay { my ($self, $id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+sub pay
+{
+	my ($self, $id, %a) = @_;
+	return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a);
+}
 
 # Call process_payment(); the status of the payment.
 sub paid { my ($self, $id, %a) = @_; return $self->sql($self->pay($id, %a)) }
@@ -39,13 +43,25 @@ sub add_bank
 	$self->sql("INSERT INTO pgw.banks (name, " . join(', ', sort keys %column) . ") VALUES ('$name', " . join(', ', map { "'$column{$_}'" } sort keys %column) . ')');
 }
 
-sub payment_status { my ($self, $id) = @_; return $self->sql("SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
+sub payment_status
+{
+	my ($self, $id) = @_;
+	return $self->sql("SELECT status FROM pgw.payments WHERE client_request_id = '$id'");
+}
 
 # The number of charges for an id, at the old ledger and at the new one.
-sub charge_counts { my ($self, $id) = @_; return join ' ', map { scalar charges_of($self->{node}, $self->{$_}, $id) } 'old', 'new' }
+sub charge_counts
+{
+	my ($self, $id) = @_;
+	return join ' ', map { scalar charges_of($self->{node}, $self->{$_}, $id) } 'old', 'new';
+}
 
 # The version of its bank that an attempt goes by.
-sub version_of { my ($self, $id) = @_; return $self->sql("SELECT bank_version FROM pgw.payment_transactions WHERE client_request_id = '$id'") }
+sub version_of
+{
+	my ($self, $id) = @_;
+	return $self->sql("SELECT bank_version FROM pgw.payment_transactions WHERE client_request_id = '$id'");
+}
 
 # Ask for a capture, void or refund of a payment; the state of the new attempt.
 sub operation

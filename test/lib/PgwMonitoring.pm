@@ -28,7 +28,11 @@ sub health
 		  . " FROM pgw.health() WHERE check_name = '$check'");
 }
 
-sub health_becomes { my ($node, $check, $pattern, $detail) = @_; return wait_until(sub { health($node, $check, $detail) =~ $pattern }, 20) }
+sub health_becomes
+{
+	my ($node, $check, $pattern, $detail) = @_;
+	return wait_until(sub { health($node, $check, $detail) =~ $pattern }, 20);
+}
 
 # A figure; members of the labels may be left out, and what is left is added up.
 sub figure

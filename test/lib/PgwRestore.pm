@@ -52,7 +52,11 @@ sub charge_requests
 }
 
 # The state of the attempt that find_payment() tells of.
-sub attempt_state { my ($node, $db, $id) = @_; return $node->safe_psql($db, "SELECT transaction_status FROM pgw.find_payment('$id')") }
+sub attempt_state
+{
+	my ($node, $db, $id) = @_;
+	return $node->safe_psql($db, "SELECT transaction_status FROM pgw.find_payment('$id')");
+}
 
 sub comes_to_state
 {
@@ -61,7 +65,11 @@ sub comes_to_state
 }
 
 # Call process_payment(); the status of the payment.
-sub paid { my ($node, $db, $id, %a) = @_; return $node->safe_psql($db, 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a)) }
+sub paid
+{
+	my ($node, $db, $id, %a) = @_;
+	return $node->safe_psql($db, 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a));
+}
 
 # The worker has looked at its tables n times more.
 sub worker_looks

@@ -262,7 +262,11 @@ sub charges_of
 }
 
 # A charge that the bank keeps: neither given back, nor an authorization that has lapsed.
-sub is_kept { my ($c) = @_; return !$c->{voided} && ($c->{captured} == 0 ? !$c->{expired} : $c->{refunded} < $c->{captured}) }
+sub is_kept
+{
+	my ($c) = @_;
+	return !$c->{voided} && ($c->{captured} == 0 ? !$c->{expired} : $c->{refunded} < $c->{captured});
+}
 
 sub kept_charges { return grep { is_kept($_) } charges_of(@_) }
 

@@ -13,7 +13,10 @@ my $definition = slurp_file('test/connectors/formbank.json');
 $node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('formbank', \$json\$$definition\$json\$);
 	INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('form', 'formbank', '$bank->{url}', 'bank')");
 
-sub pay { return $node->safe_psql('postgres', 'SELECT status, transaction_status, error_class, error_code, amount, authorized_amount FROM ' . pay_sql('process_payment', bank => 'form', @_)) }
+sub pay
+{
+	return $node->safe_psql('postgres', 'SELECT status, transaction_status, error_class, error_code, amount, authorized_amount FROM ' . pay_sql('process_payment', bank => 'form', @_));
+}
 
 is(pay(client_request_id => 'ok', amount => 1250), 'captured|Completed|||1250|1250', 'paid');
 is(events($node, 'ok'), $SUCCESS_FLOW, 'with the success flow');

@@ -22,7 +22,13 @@ sub pay_by_card
 	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039"
 	  . ($of ? ", bank => '$of')" : ')');
 }
-sub payment_status { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
+
+sub payment_status
+{
+	my ($id) = @_;
+	return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'");
+}
+
 sub stays_sound { my ($name) = @_; return is_sound($node, $bank, $name, reviews => $reviews) }
 
 # A worker that ends is started again after 1 s, then 2, 4 ... 60 s; from the start again with the server.

@@ -36,8 +36,17 @@ sub pay_by_card
 	my ($id, $of) = @_;
 	return "SELECT status FROM pgw.process_payment('$id', 1234, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039, bank => '$of')";
 }
-sub payment_status { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
-sub terminate_worker { $node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+
+sub payment_status
+{
+	my ($id) = @_;
+	return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'");
+}
+
+sub terminate_worker
+{
+	$node->safe_psql('postgres', "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+}
 
 # ---------------------------------------------------------------- the caller's decision: first the xid, then the row
 

@@ -19,7 +19,11 @@ my @heard;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub transaction_id { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
+
+sub transaction_id
+{
+	return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'");
+}
 
 # What listeners were told of this kind, and of this transaction where the subject is one, so far.
 sub heard
@@ -31,7 +35,12 @@ sub heard
 	return grep { $_->{kind} eq $kind && (!defined $transaction || $_->{transaction_id} eq $transaction) } @heard;
 }
 sub is_heard { my ($kind, $subject, $n) = @_; return wait_until(sub { heard($kind, $subject) >= ($n // 1) }, 20) }
-sub alert_state { my ($kind, $subject, $what) = @_; return sql("SELECT $what FROM pgw.alert_state WHERE kind = '$kind' AND subject = '$subject'") }
+
+sub alert_state
+{
+	my ($kind, $subject, $what) = @_;
+	return sql("SELECT $what FROM pgw.alert_state WHERE kind = '$kind' AND subject = '$subject'");
+}
 
 # A charge whose caller rolled back and that the bank does not give back: it ends in review.
 sub to_review

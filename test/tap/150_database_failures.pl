@@ -17,8 +17,18 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
 sub payment_status { return sql("SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'") }
-sub payment_becomes { my ($id, $status, $seconds) = @_; return wait_until(sub { payment_status($id) eq $status }, $seconds // 20) }
-sub transaction_id { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
+
+sub payment_becomes
+{
+	my ($id, $status, $seconds) = @_;
+	return wait_until(sub { payment_status($id) eq $status }, $seconds // 20);
+}
+
+sub transaction_id
+{
+	return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'");
+}
+
 sub raise_in_worker
 {
 	my ($when, $raise) = @_;

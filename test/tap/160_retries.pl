@@ -36,9 +36,20 @@ sub advance_clock_to
 	change_settings($node, 'pgw.debug_clock_offset' => int $now);
 	$control->query('SELECT complete FROM pgw.run_recovery()') eq 't' or die 'the scan did not end';
 }
-sub pay { my ($id, %a) = @_; return 'SELECT status, error_code, http_status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status, error_code, http_status FROM ' . pay_sql('process_payment', client_request_id => $id, %a);
+}
+
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
-sub newest_attempt { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]' ORDER BY transaction_id DESC LIMIT 1") }
+
+sub newest_attempt
+{
+	return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]' ORDER BY transaction_id DESC LIMIT 1");
+}
+
 sub payment_row { return sql("SELECT status, error_code FROM pgw.find_payment('$_[0]')") }
 sub count_of { my ($id, $type) = @_; return scalar grep { $_ eq $type } split /,/, events($node, $id) }
 # How long after its last event the next step is planned, and when that is by pgw.debug_clock_offset.
@@ -177,10 +188,29 @@ sub is_refused_so_often
 		is(count_of($id, 'RefundFailed'), $n + 2, 'but then');
 	}
 }
-sub review_alerts { return sql("SELECT count(*) FROM pgw.alerts WHERE kind = 'review_required' AND transaction_id = '" . newest_attempt($_[0]) . "'") }
-sub review_row { return sql("SELECT came_from, reason, possible_actions FROM pgw.manual_reviews WHERE client_request_id = '$_[0]'") }
-sub resolve { my ($id, $action, $evidence) = @_; return sql(sprintf "SELECT pgw.resolve_review('%s', '%s', 'a test', '%s')", newest_attempt($id), $action, encode_json($evidence // {})) }
-sub attempt_becomes { my ($id, $status, $name) = @_; wait_until(sub { status_of($node, $id) eq $status }, 20); return is(status_of($node, $id), $status, $name) }
+
+sub review_alerts
+{
+	return sql("SELECT count(*) FROM pgw.alerts WHERE kind = 'review_required' AND transaction_id = '" . newest_attempt($_[0]) . "'");
+}
+
+sub review_row
+{
+	return sql("SELECT came_from, reason, possible_actions FROM pgw.manual_reviews WHERE client_request_id = '$_[0]'");
+}
+
+sub resolve
+{
+	my ($id, $action, $evidence) = @_;
+	return sql(sprintf "SELECT pgw.resolve_review('%s', '%s', 'a test', '%s')", newest_attempt($id), $action, encode_json($evidence // {}));
+}
+
+sub attempt_becomes
+{
+	my ($id, $status, $name) = @_;
+	wait_until(sub { status_of($node, $id) eq $status }, 20);
+	return is(status_of($node, $id), $status, $name);
+}
 
 part($node, 'a refund refused three times', sub {
 	change_settings($node, 'pgw.refund_max_attempts' => 4);

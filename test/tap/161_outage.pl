@@ -25,7 +25,12 @@ my $control = PgwSession->new($node);
 my $now = 0;                # pgw.debug_clock_offset
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub run_recovery { return $control->query('SELECT complete FROM pgw.run_recovery()') eq 't' || die 'the scan did not end' }
+
+sub run_recovery
+{
+	return $control->query('SELECT complete FROM pgw.run_recovery()') eq 't' || die 'the scan did not end';
+}
+
 # The worker's clock is moved, and everything that is due then has been done.
 sub advance_clock_to
 {
@@ -34,13 +39,34 @@ sub advance_clock_to
 	run_recovery();
 }
 # No retry fits into the wait, so that each payment is one call.
-sub pay { my ($id, %a) = @_; return 'SELECT status, error_code, http_status, bank FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '7s', %a) }
-sub breaker_state { my ($group, $name) = @_; return sql("SELECT state || ' ' || openings FROM pgw.bank_states WHERE bank = '" . ($name // 'bank') . "' AND operation_group = '" . ($group // 'charges') . "'") }
-sub breaker_becomes { my ($state, $name) = @_; wait_until(sub { breaker_state() eq $state }, 20); return is(breaker_state(), $state, $name) }
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status, error_code, http_status, bank FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '7s', %a);
+}
+
+sub breaker_state
+{
+	my ($group, $name) = @_;
+	return sql("SELECT state || ' ' || openings FROM pgw.bank_states WHERE bank = '" . ($name // 'bank') . "' AND operation_group = '" . ($group // 'charges') . "'");
+}
+
+sub breaker_becomes
+{
+	my ($state, $name) = @_;
+	wait_until(sub { breaker_state() eq $state }, 20);
+	return is(breaker_state(), $state, $name);
+}
+
 sub alert_count { return sql("SELECT coalesce(sum(count), 0) FROM pgw.alerts WHERE kind = '$_[0]' AND bank = 'bank'") }
 sub requests_of { my ($b, $op) = @_; return bank_ledger($b)->{requests_by_operation}{$op} // 0 }
 sub requests { return bank_ledger($_[0] // $bank)->{requests} }
-sub make_charges_fail { return bank_control($bank, 'faults', { probabilities => $_[0] ? { 503 => 1 } : {}, operations => ['charge'] }) }
+
+sub make_charges_fail
+{
+	return bank_control($bank, 'faults', { probabilities => $_[0] ? { 503 => 1 } : {}, operations => ['charge'] });
+}
+
 # The answer, and how long it took.
 sub run_timed { my ($sql) = @_; my $from = time; my $answer = sql($sql); return ($answer, time - $from) }
 
@@ -179,10 +205,25 @@ sub recover_until_quiet
 	} until requests() == $asked;
 	return;
 }
-sub show_minutes { my ($what, @minutes) = @_; return diag("requests per simulated minute, $what: " . join(' ', map { sprintf '%d (%.0f s)', @$_{qw(requests seconds)} } @minutes)) }
+
+sub show_minutes
+{
+	my ($what, @minutes) = @_;
+	return diag("requests per simulated minute, $what: " . join(' ', map { sprintf '%d (%.0f s)', @$_{qw(requests seconds)} } @minutes));
+}
+
 # Of the minutes that passed, those in which there were more requests than the budget allows: $steps for each retry, of which there are ten and one a second.
-sub minutes_over { my ($steps, $extra, @minutes) = @_; return join ' ', map { $_->{requests} } grep { $_->{requests} > $steps * (10 + $_->{seconds}) + $extra } @minutes }
-sub open_attempts { return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')") }
+sub minutes_over
+{
+	my ($steps, $extra, @minutes) = @_;
+	return join ' ', map { $_->{requests} } grep { $_->{requests} > $steps * (10 + $_->{seconds}) + $extra } @minutes;
+}
+
+sub open_attempts
+{
+	return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')");
+}
+
 sub submit_many
 {
 	my ($name, $n) = @_;

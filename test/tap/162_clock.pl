@@ -27,9 +27,21 @@ sub advance_clock_to
 	$control->query('SELECT complete FROM pgw.run_recovery()') eq 't' or die 'the scan did not end';
 }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub bank_faults { my ($what, @operations) = @_; return bank_control($bank, 'faults', { probabilities => $what ? { $what => 1 } : {}, operations => \@operations }) }
+
+sub bank_faults
+{
+	my ($what, @operations) = @_;
+	return bank_control($bank, 'faults', { probabilities => $what ? { $what => 1 } : {}, operations => \@operations });
+}
+
 sub requests { return bank_ledger($bank)->{requests} }
-sub count_attempts { my ($status, $name) = @_; return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('" . join("', '", @$status) . "') AND client_request_id ~ '^$name'") }
+
+sub count_attempts
+{
+	my ($status, $name) = @_;
+	return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('" . join("', '", @$status) . "') AND client_request_id ~ '^$name'");
+}
+
 sub bank_is_idle { return wait_until(sub { !grep { !$_->{finished} } @{ bank_log($bank) } }, 30) }
 
 # Attempts of each kind that waits for a time: in doubt, refused before anything was done, to be given back, being given back.

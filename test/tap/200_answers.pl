@@ -36,14 +36,26 @@ INSERT INTO pgw.banks (name, connector, base_url, secret, priority, request_time
 SQL
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, bank => 'quick', timeout => '20s', %a) }
+
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, bank => 'quick', timeout => '20s', %a);
+}
+
 sub pay_by_card
 {
 	my ($id) = @_;
 	return "SELECT status FROM pgw.process_payment('$id', 777, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2039, bank => 'quick', timeout => '20s')";
 }
 sub bank_settings { my (%s) = @_; bank_control($bank, 'settings', \%s); return }
-sub bank_faults { my ($p, @ops) = @_; bank_control($bank, 'faults', { probabilities => $p, @ops ? (operations => \@ops) : () }); return }
+
+sub bank_faults
+{
+	my ($p, @ops) = @_;
+	bank_control($bank, 'faults', { probabilities => $p, @ops ? (operations => \@ops) : () });
+	return;
+}
 
 # The bank's id in the tables is the one in the ledger under this payment's own reference; the charge stands once, whole.
 sub has_own_charge

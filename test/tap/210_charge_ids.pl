@@ -13,9 +13,20 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { return 'SELECT status, transaction_status, error_code FROM ' . pay_sql('process_payment', client_request_id => @_) }
+
+sub pay
+{
+	return 'SELECT status, transaction_status, error_code FROM ' . pay_sql('process_payment', client_request_id => @_);
+}
+
 sub charge_of { my ($id) = @_; my @c = charges_of($node, $bank, $id); return $c[0] }
-sub newest_attempt { my ($id) = @_; return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$id' ORDER BY transaction_id DESC LIMIT 1") }
+
+sub newest_attempt
+{
+	my ($id) = @_;
+	return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$id' ORDER BY transaction_id DESC LIMIT 1");
+}
+
 sub review_reason
 {
 	my ($id, $reason) = @_;

@@ -12,7 +12,12 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { return 'SELECT status, transaction_status, error_code FROM ' . pay_sql('process_payment', client_request_id => @_) }
+
+sub pay
+{
+	return 'SELECT status, transaction_status, error_code FROM ' . pay_sql('process_payment', client_request_id => @_);
+}
+
 sub submit { return sql('SELECT FROM ' . pay_sql('submit_payment', client_request_id => @_)) }
 
 # nameless: only its look-ups name the charge.  mute: nothing does, but it can be cancelled by our reference.  silent: the same, and no look-up.

@@ -14,13 +14,28 @@ pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => @_) }
 sub submit { return sql('SELECT FROM ' . pay_sql('submit_payment', client_request_id => @_)) }
-sub put_off_reasons { my ($id, $kind) = @_; return sql("SELECT coalesce(string_agg(put_off_reason, ','), '') FROM pgw.payment_transactions WHERE client_request_id = '$id' AND put_off_since IS NOT NULL") }
-sub attempt_becomes { my ($id, $status, $name) = @_; return ok(wait_until(sub { status_of($node, $id) =~ /$status$/ }, 40), $name) || diag(status_of($node, $id)) }
+
+sub put_off_reasons
+{
+	my ($id, $kind) = @_;
+	return sql("SELECT coalesce(string_agg(put_off_reason, ','), '') FROM pgw.payment_transactions WHERE client_request_id = '$id' AND put_off_since IS NOT NULL");
+}
+
+sub attempt_becomes
+{
+	my ($id, $status, $name) = @_;
+	return ok(wait_until(sub { status_of($node, $id) =~ /$status$/ }, 40), $name) || diag(status_of($node, $id));
+}
+
 sub review_reason { my ($id) = @_; return sql("SELECT event_data->>'error_code', event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
 	WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired' ORDER BY e.step_order DESC LIMIT 1") }
 sub is_alerted { my ($id) = @_; return $node->poll_query_until('postgres', "SELECT EXISTS (SELECT FROM pgw.alert_state a JOIN pgw.payment_transactions t USING (transaction_id)
 	WHERE a.kind = 'review_required' AND t.client_request_id = '$id')") }
-sub health { return sql("SELECT status, details->>'count', details->'reasons'->0->>'reason', details->'reasons'->0->>'bank' FROM pgw.health() WHERE check_name = 'put_off'") }
+
+sub health
+{
+	return sql("SELECT status, details->>'count', details->'reasons'->0->>'reason', details->'reasons'->0->>'bank' FROM pgw.health() WHERE check_name = 'put_off'");
+}
 
 # The deadline, taken up by the worker: the setting is the postmaster's to pass on, and a scan comes after it.
 sub deadline
@@ -31,7 +46,11 @@ sub deadline
 	$node->poll_query_until('postgres', "SELECT current_setting('pgw.unknown_deadline') = '$value'") or die "still not $value";
 }
 # What is put off looks again now.
-sub run_put_off { sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE put_off_since IS NOT NULL"); sql('SELECT pgw.run_recovery()') }
+sub run_put_off
+{
+	sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE put_off_since IS NOT NULL");
+	sql('SELECT pgw.run_recovery()');
+}
 
 # Its capture and refund name the merchant's own reference in the path: a payment without one cannot be captured, refunded or voided.
 sql(<<"SQL");
@@ -41,7 +60,12 @@ INSERT INTO pgw.connectors (name, definition)
 		'{operations,void,path}', '"/v1/charges/{{bank_reference}}/void?order={{reference}}"') FROM pgw.connectors WHERE name = 'json';
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority, account) VALUES ('needy', 'needy', '$bank->{url}', 'bank', 200, 'bank'), ('shut', 'json', '$bank->{url}', 'bank', 201, 'bank');
 SQL
-sub expect_put_off { my ($id, $reason) = @_; return ok(wait_until(sub { put_off_reasons($id) eq $reason }, 30), "$id: put off, $reason") || diag(put_off_reasons($id)) }
+
+sub expect_put_off
+{
+	my ($id, $reason) = @_;
+	return ok(wait_until(sub { put_off_reasons($id) eq $reason }, 30), "$id: put off, $reason") || diag(put_off_reasons($id));
+}
 
 is(health(), 'ok|0||', 'nothing is put off');
 

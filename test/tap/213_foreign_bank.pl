@@ -64,9 +64,19 @@ add_dialect($node, $bank, foreign => \%definition, account => 'one');
 add_dialect($node, $bank, blind => \%blind, account => 'one');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, bank => 'foreign', timeout => '20s', %a) }
+
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, bank => 'foreign', timeout => '20s', %a);
+}
+
 # What the bank has taken and returned for each charge with a token.
-sub books { my ($token) = @_; return join ',', map { "$_->{taken} $_->{returned}" } grep { $_->{tok} eq $token } bank_books($bank) }
+sub books
+{
+	my ($token) = @_;
+	return join ',', map { "$_->{taken} $_->{returned}" } grep { $_->{tok} eq $token } bank_books($bank);
+}
 
 part($node, 'answers that belie themselves', sub {
 	sql('BEGIN; ' . pay('back', amount => 3333, token => 'belied') . '; ROLLBACK');

@@ -127,10 +127,25 @@ my %dialect = (foreign => \%definition, by_refund => \%by_refund, by_charge => \
 add_dialect($node, $bank, $_ => $dialect{$_}, account => 'one') for sort keys %dialect;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { my ($id, %a) = @_; return "SELECT status, captured_amount FROM " . pay_sql('process_payment', client_request_id => $id, bank => 'foreign', amount => 5000, token => $id, timeout => '60s', %a) }
+
+sub pay
+{
+	my ($id, %a) = @_;
+	return "SELECT status, captured_amount FROM " . pay_sql('process_payment', client_request_id => $id, bank => 'foreign', amount => 5000, token => $id, timeout => '60s', %a);
+}
+
 # What the bank has taken and returned for each charge with a token, and whether it is voided.
-sub books { my ($token) = @_; return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') } grep { $_->{tok} eq $token } bank_books($bank) }
-sub comes_to { my ($id, $status) = @_; return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id)) }
+sub books
+{
+	my ($token) = @_;
+	return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') } grep { $_->{tok} eq $token } bank_books($bank);
+}
+
+sub comes_to
+{
+	my ($id, $status) = @_;
+	return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id));
+}
 
 # What the bank showed, and what was asked for, by the event of that type.
 sub amounts_of_event
@@ -140,8 +155,18 @@ sub amounts_of_event
 		unnest(ARRAY['asked_amount', 'asked_currency', 'bank_amount', 'bank_currency', 'bank_captured', 'bank_refunded']) k
 		WHERE client_request_id = '$id' AND event_type = '$type' AND event_data ? k");
 }
-sub count_events { my ($id, $type) = @_; return sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = '$id' AND event_type = '$type'") }
-sub alert_count { my ($id) = @_; return sql("SELECT count(*) FROM pgw.alert_state a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'") }
+
+sub count_events
+{
+	my ($id, $type) = @_;
+	return sql("SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = '$id' AND event_type = '$type'");
+}
+
+sub alert_count
+{
+	my ($id) = @_;
+	return sql("SELECT count(*) FROM pgw.alert_state a JOIN pgw.payment_transactions t ON t.transaction_id::text = a.subject WHERE client_request_id = '$id' AND a.kind = 'bank_shows_more'");
+}
 
 part($node, 'a charge that is not captured as it was asked for', sub {
 	for my $case ([ 'lost-none' => '0 0 void', 0 ], [ 'yes-none' => '0 0 void', 0 ], [ 'lost-part' => '2000 2000 open', 2000 ], [ 'yes-part' => '2000 2000 open', 2000 ], [ 'lost-more' => '6000 6000 open', 6000 ])

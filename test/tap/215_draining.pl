@@ -12,9 +12,24 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a) }
-sub submit { my ($id, %a) = @_; return sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a)) }
-sub worker_mode_detail { my ($member) = @_; return sql("SELECT details->>'$member' FROM pgw.health() WHERE check_name = 'worker_mode'") }
+
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a);
+}
+
+sub submit
+{
+	my ($id, %a) = @_;
+	return sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a));
+}
+
+sub worker_mode_detail
+{
+	my ($member) = @_;
+	return sql("SELECT details->>'$member' FROM pgw.health() WHERE check_name = 'worker_mode'");
+}
 
 sub set_mode_logged
 {

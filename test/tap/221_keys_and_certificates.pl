@@ -12,7 +12,13 @@ my $node = pgw_node('keys', debug => 1, conf => "restart_after_crash = on\nfsync
 my $secrets = $node->basedir . '/secrets';
 my $tls = $node->basedir . '/tls';
 mkdir $tls;
-sub make_certificate { my ($name) = @_; return system(qq(cd '$tls' && openssl req -x509 -newkey rsa:2048 -nodes -keyout $name.key -out $name -days 2 -subj /CN=$name -addext subjectAltName=IP:127.0.0.1 >/dev/null 2>&1)) == 0 }
+
+sub make_certificate
+{
+	my ($name) = @_;
+	return system(qq(cd '$tls' && openssl req -x509 -newkey rsa:2048 -nodes -keyout $name.key -out $name -days 2 -subj /CN=$name -addext subjectAltName=IP:127.0.0.1 >/dev/null 2>&1)) == 0;
+}
+
 my $has_tls = make_certificate('cert') && rename "$tls/cert.key", "$tls/key";
 my $bank = bank_start($has_tls ? ('--tls', $tls) : ());
 pgw_setup($node, $bank);
@@ -20,7 +26,12 @@ pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 sub bank_health { my ($of, $what) = @_; return sql("SELECT $what FROM pgw.health() WHERE check_name = 'bank:$of'") }
-sub add_bank { my ($name, %c) = @_; sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority, settings) VALUES ('$name', 'json', '" . ($c{url} // $bank->{url}) . "', '" . ($c{secret} // $name) . "', 500, '" . ($c{settings} // '{}') . "')") }
+
+sub add_bank
+{
+	my ($name, %c) = @_;
+	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority, settings) VALUES ('$name', 'json', '" . ($c{url} // $bank->{url}) . "', '" . ($c{secret} // $name) . "', 500, '" . ($c{settings} // '{}') . "')");
+}
 
 sub put_secret
 {
@@ -33,7 +44,12 @@ sub put_secret
 }
 
 # Pays until it is captured; how many payments that took.
-sub captured_after { my ($prefix, $of, %a) = @_; my $n = 0; return wait_until(sub { ($node->psql('postgres', pay($prefix . $n++, bank => $of, %a)))[1] eq 'captured' }, 20) ? $n : 0 }
+sub captured_after
+{
+	my ($prefix, $of, %a) = @_;
+	my $n = 0;
+	return wait_until(sub { ($node->psql('postgres', pay($prefix . $n++, bank => $of, %a)))[1] eq 'captured' }, 20) ? $n : 0;
+}
 
 part($node, 'rotation', sub {
 	put_secret('rotated', "test-secret\n");

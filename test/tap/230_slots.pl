@@ -17,7 +17,13 @@ pgw_setup($node, $bank);
 my $year = (localtime)[5] + 1902;
 
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub payment_status { my ($id) = @_; return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'") }
+
+sub payment_status
+{
+	my ($id) = @_;
+	return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$id'");
+}
+
 sub charge_count { my ($id) = @_; return scalar charges_of($node, $bank, $id) }
 
 # Each payments row names an attempt of its own payment, and a committed one of its own request.

@@ -14,7 +14,11 @@ pgw_setup($node, $bank);
 my $withdrawn = 'TransactionStarted,BankProcessingStarted,BankProcessingFailed,TransactionFailed';
 
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub waiting_for_standby { return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = '$_[0]'") }
+
+sub waiting_for_standby
+{
+	return $node->safe_psql('postgres', "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = '$_[0]'");
+}
 
 is($node->safe_psql('postgres', pay('before')), 'captured', 'with no standby configured');
 $node->safe_psql('postgres', "ALTER SYSTEM SET synchronous_standby_names = 'nobody'");

@@ -14,9 +14,19 @@ my $node = pgw_node('bounded', debug => 1, conf => "restart_after_crash = on\nfs
 my $bank = bank_start();
 pgw_setup($node, $bank);
 
-sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a) }
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a);
+}
+
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
-sub captured { my ($like) = @_; return $node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE '$like' AND status = 'captured'") }
+
+sub captured
+{
+	my ($like) = @_;
+	return $node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE '$like' AND status = 'captured'");
+}
 
 # ---------------------------------------------------------------- an ERROR after the commit
 

@@ -12,9 +12,23 @@ my $bank = bank_start();
 my $second = bank_start('--seed', 7);    # else its ids would be the first one's
 pgw_setup($node, $bank);
 
-sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a) }
-sub charge_count { my ($at, $amount) = @_; return scalar grep { $_->{amount} == $amount } @{ bank_ledger($at)->{charges} } }
-sub bank_row { my ($name, $at) = @_; return "INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('$name', 'json', '$at->{url}', 'bank', 50)" }
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a);
+}
+
+sub charge_count
+{
+	my ($at, $amount) = @_;
+	return scalar grep { $_->{amount} == $amount } @{ bank_ledger($at)->{charges} };
+}
+
+sub bank_row
+{
+	my ($name, $at) = @_;
+	return "INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('$name', 'json', '$at->{url}', 'bank', 50)";
+}
 
 my $old = PgwSession->new($node);    # has read the configuration, and keeps it
 is($old->run(pay('first')), 'captured', 'a session that has paid before');

@@ -10,7 +10,11 @@ use Time::HiRes qw(time);
 my $node = pgw_node('slow_look', debug => 1, conf => "fsync = off\n");
 my $bank = bank_start();
 pgw_setup($node, $bank);
-sub pay { return $node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $_[0], timeout => '60s')) }
+
+sub pay
+{
+	return $node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $_[0], timeout => '60s'));
+}
 
 is(pay('before'), 'captured', 'a payment');
 debug_flag($node, 'clock_look_slow', 1);

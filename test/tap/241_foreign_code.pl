@@ -14,7 +14,12 @@ pgw_setup($node, $bank);
 
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
-sub health { my ($what) = @_; return $node->safe_psql('postgres', "SELECT status, details FROM pgw.health() WHERE check_name = '$what'") }
+
+sub health
+{
+	my ($what) = @_;
+	return $node->safe_psql('postgres', "SELECT status, details FROM pgw.health() WHERE check_name = '$what'");
+}
 
 # A trigger that does something bad for payments with the reference "bad".
 sub install_trigger

@@ -14,7 +14,13 @@ pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 sub submit { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, %a) }
-sub is_captured { my ($id) = @_; return $node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = '$id'") }
+
+sub is_captured
+{
+	my ($id) = @_;
+	return $node->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = '$id'");
+}
+
 sub health { my ($what) = @_; return sql("SELECT status, details FROM pgw.health() WHERE check_name = '$what'") }
 
 # A reload, and whatever else can be set, must not take the flush from a submitted payment's result: killed right after it, the cluster still has it.

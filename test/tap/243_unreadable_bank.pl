@@ -14,7 +14,13 @@ pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub attempt_column { my ($id, $what) = @_; return sql("SELECT $what FROM pgw.payment_transactions WHERE client_request_id = '$id'") }
+
+sub attempt_column
+{
+	my ($id, $what) = @_;
+	return sql("SELECT $what FROM pgw.payment_transactions WHERE client_request_id = '$id'");
+}
+
 sub refused_table { return sql("SELECT details->>'refused_table' FROM pgw.health() WHERE check_name = 'table_locks'") }
 
 # The bank as it was is not in the worker's memory any more, and cannot be read: what belongs to the attempt of this id is done by another version.

@@ -16,8 +16,17 @@ pgw_setup($node, $bank);
 my $n = 0;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a) }
-sub worker_pid { return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, timeout => '60s', %a);
+}
+
+sub worker_pid
+{
+	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+}
 
 # ---------------------------------------------------------------- between the lists
 

@@ -11,7 +11,12 @@ my $node = pgw_node('clock_step', debug => 1, start => 0, conf => "fsync = off\n
 my $bank = bank_start();
 
 my $n = 0;
-sub pay { return $node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'p' . ++$n)) }
+
+sub pay
+{
+	return $node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'p' . ++$n));
+}
+
 sub has_looked { return -s $node->debug_dir . '/clock_look.pid' ? 1 : 0 }
 
 set_server_clock($node, 3);

@@ -5,7 +5,11 @@ use lib 'test/lib';
 use PgwTest;
 use Test::More;
 
-sub worker_pid { my ($node) = @_; return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+sub worker_pid
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+}
 
 sub refusal
 {
@@ -14,7 +18,11 @@ sub refusal
 	return $err;
 }
 
-sub advice { my ($node) = @_; return $node->safe_psql('postgres', "SELECT status, advice FROM pgw.health() WHERE check_name = 'worker'") }
+sub advice
+{
+	my ($node) = @_;
+	return $node->safe_psql('postgres', "SELECT status, advice FROM pgw.health() WHERE check_name = 'worker'");
+}
 
 my $node = pgw_node('no_worker', conf => "fsync = off\n");
 my $bank = bank_start();

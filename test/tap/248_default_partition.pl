@@ -13,8 +13,17 @@ pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { return sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $_[0])) }
-sub partition_name { return sql("SELECT 'transaction_events_y' || to_char(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + interval '$_[0] months', 'YYYY\"m\"MM')") }
-sub is_attached { return sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'pgw.transaction_events'::regclass AND inhrelid = to_regclass('pgw.$_[0]')") }
+
+sub partition_name
+{
+	return sql("SELECT 'transaction_events_y' || to_char(date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + interval '$_[0] months', 'YYYY\"m\"MM')");
+}
+
+sub is_attached
+{
+	return sql("SELECT count(*) FROM pg_inherits WHERE inhparent = 'pgw.transaction_events'::regclass AND inhrelid = to_regclass('pgw.$_[0]')");
+}
+
 sub health { return sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'partitions'") }
 
 # The next worker looks at once.

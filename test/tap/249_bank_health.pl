@@ -12,7 +12,11 @@ pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub banks_with_state { return sql("SELECT coalesce(string_agg(DISTINCT bank, ' ' ORDER BY bank), '') FROM pgw.bank_states") }
+
+sub banks_with_state
+{
+	return sql("SELECT coalesce(string_agg(DISTINCT bank, ' ' ORDER BY bank), '') FROM pgw.bank_states");
+}
 
 # The worker's clock is ahead by that much: what it does once an hour is due.
 sub pay_ahead

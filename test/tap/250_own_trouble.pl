@@ -13,7 +13,13 @@ my ($bank, $second) = map { bank_start() } 1 .. 2;
 pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { my ($id, %a) = @_; return 'SELECT status, error_code, http_status, bank FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+
+sub pay
+{
+	my ($id, %a) = @_;
+	return 'SELECT status, error_code, http_status, bank FROM ' . pay_sql('process_payment', client_request_id => $id, %a);
+}
+
 sub requests_of { my ($b, $op) = @_; return bank_ledger($b)->{requests_by_operation}{$op} // 0 }
 
 # The connector without its look-up: all that is left is to ask again with the key.

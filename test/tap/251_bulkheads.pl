@@ -15,7 +15,13 @@ my ($bank, $hangs) = map { bank_start() } 1 .. 2;
 pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
-sub submit { my ($prefix, $n, %a) = @_; return "SELECT count(pgw.submit_payment('$prefix' || n, 1000 + n, 'EUR', 'tok_ok', bank => '$a{bank}', merchant => '" . ($a{merchant} // 'default') . "')) FROM generate_series(1, $n) n" }
+
+sub submit
+{
+	my ($prefix, $n, %a) = @_;
+	return "SELECT count(pgw.submit_payment('$prefix' || n, 1000 + n, 'EUR', 'tok_ok', bank => '$a{bank}', merchant => '" . ($a{merchant} // 'default') . "')) FROM generate_series(1, $n) n";
+}
+
 sub charge_requests { return bank_ledger($hangs)->{requests_by_operation}{charge} // 0 }
 sub end_delay { bank_control($hangs, 'settings', { delay_ms => 0 }) }
 

@@ -10,7 +10,13 @@ my $node = pgw_node('published', init => { allows_streaming => 'logical' }, conf
 	  . "pgw.breaker_failures = 2\npgw.breaker_cooldown = '1s'\npgw.require_four_eyes = on\n");
 my $bank = bank_start();
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub pay { my ($id, %a) = @_; return sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a)) }
+
+sub pay
+{
+	my ($id, %a) = @_;
+	return sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a));
+}
+
 sub payment_id { return "(SELECT payment_id FROM pgw.payments WHERE client_request_id = '$_[0]')" }
 sub payment_becomes
 {

@@ -15,7 +15,12 @@ $node->safe_psql('postgres', "CREATE ROLE mallory LOGIN; SELECT pgw.grant_access
 	CREATE ROLE acme LOGIN; SELECT pgw.grant_access('acme', 'client', 'acme'); CREATE SCHEMA shop AUTHORIZATION mallory; GRANT USAGE ON SCHEMA shop TO public");
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub as_mallory { return $node->safe_psql('postgres', $_[0], extra_params => [ '-U', 'mallory' ]) }
-sub who_ran { my ($what) = @_; return sql("SELECT coalesce(string_agg(DISTINCT who, ',' ORDER BY who), '') FROM shop.who_ran WHERE what = '$what'") }
+
+sub who_ran
+{
+	my ($what) = @_;
+	return sql("SELECT coalesce(string_agg(DISTINCT who, ',' ORDER BY who), '') FROM shop.who_ran WHERE what = '$what'");
+}
 
 # What mallory has planted is found before pg_catalog's: whoever says length(text) under this path calls it.
 my $path = 'SET search_path = shop, pg_catalog; ';

@@ -15,12 +15,48 @@ pgw_setup($node, $bank);
 $node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('one'), ('two'), ('three'), ('four'), ('five'), ('flood');
 	CREATE ROLE anna LOGIN; CREATE ROLE bert LOGIN; CREATE ROLE carl LOGIN; SELECT pgw.grant_access('anna', 'client'), pgw.grant_access('bert', 'client'), pgw.grant_access('carl', 'client')");
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub psql_as { my ($role, $sql) = @_; return $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]) }
-sub submit { my ($id, $merchant) = @_; return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, merchant => $merchant) }
-sub submits { my ($prefix, $n, $merchant) = @_; return "SELECT count(pgw.submit_payment('$prefix' || n, 1234, 'EUR', 'tok_ok', merchant => '$merchant')) FROM generate_series(1, $n) n" }
-sub is_refused { my ($role, $id, $merchant, $quota, $name) = @_; my ($rc, undef, $err) = psql_as($role, submit($id, $merchant)); return like($err, qr/PW429.*"too_many_requests".*"retryable": true.*"quota": "\Q$quota\E".*HINT:.*Nothing was recorded.*\Q$quota\E/s, $name) }
-sub is_accepted { my ($role, $id, $merchant, $name) = @_; my $out; wait_until(sub { (undef, $out) = psql_as($role, submit($id, $merchant)); $out eq 'pending' }, 20); return is($out, 'pending', $name) }
-sub set_mode { my ($mode) = @_; sql("ALTER SYSTEM SET pgw.worker_mode = '$mode'"); $node->reload; return wait_until(sub { sql("SELECT count(*) FROM pgw.health() WHERE check_name = 'mode' AND details::text ~ '\"$mode\"'") || sql('SHOW pgw.worker_mode') eq $mode }, 20) }
+
+sub psql_as
+{
+	my ($role, $sql) = @_;
+	return $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]);
+}
+
+sub submit
+{
+	my ($id, $merchant) = @_;
+	return 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, merchant => $merchant);
+}
+
+sub submits
+{
+	my ($prefix, $n, $merchant) = @_;
+	return "SELECT count(pgw.submit_payment('$prefix' || n, 1234, 'EUR', 'tok_ok', merchant => '$merchant')) FROM generate_series(1, $n) n";
+}
+
+sub is_refused
+{
+	my ($role, $id, $merchant, $quota, $name) = @_;
+	my ($rc, undef, $err) = psql_as($role, submit($id, $merchant));
+	return like($err, qr/PW429.*"too_many_requests".*"retryable": true.*"quota": "\Q$quota\E".*HINT:.*Nothing was recorded.*\Q$quota\E/s, $name);
+}
+
+sub is_accepted
+{
+	my ($role, $id, $merchant, $name) = @_;
+	my $out;
+	wait_until(sub { (undef, $out) = psql_as($role, submit($id, $merchant)); $out eq 'pending' }, 20);
+	return is($out, 'pending', $name);
+}
+
+sub set_mode
+{
+	my ($mode) = @_;
+	sql("ALTER SYSTEM SET pgw.worker_mode = '$mode'");
+	$node->reload;
+	return wait_until(sub { sql("SELECT count(*) FROM pgw.health() WHERE check_name = 'mode' AND details::text ~ '\"$mode\"'") || sql('SHOW pgw.worker_mode') eq $mode }, 20);
+}
+
 sub health { return sql("SELECT status || ' ' || details FROM pgw.health() WHERE check_name = 'quotas'") }
 
 # ---------------------------------------------------------------- submitted payments, while nothing is sent

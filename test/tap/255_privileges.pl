@@ -24,8 +24,18 @@ $node->safe_psql('postgres', "CREATE ROLE app LOGIN; CREATE ROLE other LOGIN; $d
 pgw_setup($node, $bank);
 $node->safe_psql('postgres', "INSERT INTO pgw.merchants (merchant) VALUES ('acme')");
 sub sql { return $node->safe_psql('postgres', $_[0]) }
-sub error_of { my ($role, $sql) = @_; my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]); return $err =~ /ERROR:  (\w+)/ ? $1 : '' }
-sub health { return $node->safe_psql($_[1] // 'postgres', "SELECT status || ' ' || details FROM pgw.health() WHERE check_name = '$_[0]'") }
+
+sub error_of
+{
+	my ($role, $sql) = @_;
+	my (undef, undef, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$sql", extra_params => [ '-U', $role ]);
+	return $err =~ /ERROR:  (\w+)/ ? $1 : '';
+}
+
+sub health
+{
+	return $node->safe_psql($_[1] // 'postgres', "SELECT status || ' ' || details FROM pgw.health() WHERE check_name = '$_[0]'");
+}
 
 # Every entry in the catalogs, told by another query than pgw's own: of whatever lies in schema pgw, whose grantee is not its owner
 my $entries = <<'SQL';

@@ -18,7 +18,11 @@ $node->safe_psql('owned', "SET SESSION AUTHORIZATION admin; CREATE EXTENSION pgw
 	INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('bank', 'json', '$bank->{url}', 'bank')");
 ok(wait_worker($node, 'owned'), 'a database with an owner of its own');
 
-sub pay { my ($db, $id, @more) = @_; return $node->safe_psql($db, 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, @more)) }
+sub pay
+{
+	my ($db, $id, @more) = @_;
+	return $node->safe_psql($db, 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, @more));
+}
 
 sub refused
 {

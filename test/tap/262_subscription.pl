@@ -10,7 +10,11 @@ my $bank = bank_start();
 my $publisher = pgw_node('publisher', init => { allows_streaming => 'logical' }, conf => "fsync = off\n");
 my $subscriber = pgw_node('subscriber', init => { allows_streaming => 'logical' }, conf => "fsync = off\n");
 pgw_setup($_, $bank) for $publisher, $subscriber;
-sub health { return $subscriber->safe_psql('postgres', "SELECT concat_ws('|', status, details->'subscriptions'->0->>'subscription') FROM pgw.health() WHERE check_name = 'subscriptions'") }
+
+sub health
+{
+	return $subscriber->safe_psql('postgres', "SELECT concat_ws('|', status, details->'subscriptions'->0->>'subscription') FROM pgw.health() WHERE check_name = 'subscriptions'");
+}
 
 is(health(), 'ok', 'no subscription');
 $publisher->safe_psql('postgres', 'CREATE TABLE orders (id int PRIMARY KEY); CREATE PUBLICATION orders FOR TABLE orders;

@@ -13,7 +13,13 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 
 sub sql { return $node->safe_psql($_[1] // 'postgres', $_[0]) }
-sub refusal { my ($sql, $db) = @_; my ($rc, $out, $err) = $node->psql($db // 'postgres', "\\set VERBOSITY verbose\n$sql"); return $rc == 0 ? "no error: $out" : $err }
+
+sub refusal
+{
+	my ($sql, $db) = @_;
+	my ($rc, $out, $err) = $node->psql($db // 'postgres', "\\set VERBOSITY verbose\n$sql");
+	return $rc == 0 ? "no error: $out" : $err;
+}
 
 # A charge for each column, made before anybody could ask: the bank's ledger must not know of any.
 part($node, 'repeated call', sub {

@@ -88,7 +88,10 @@ sub all_accidents
 	return { found => [ leaks($log, $how =~ /plain/ ? $not_a_card : $CARD) ], refused => scalar(grep { /would write bound parameters/ } @said), calls => scalar @said, said => \@said, log => $log };
 }
 
-sub health { return $node->safe_psql('postgres', "SELECT status FROM pgw.health() WHERE check_name = 'card_logging'", extra_params => [ '-U', 'tester' ]) }
+sub health
+{
+	return $node->safe_psql('postgres', "SELECT status FROM pgw.health() WHERE check_name = 'card_logging'", extra_params => [ '-U', 'tester' ]);
+}
 
 sub listed { my (@what) = @_; return @what ? join(', ', @what) : 'nothing' }
 

@@ -144,9 +144,24 @@ sub pay
 	diag($err) unless $err eq '' || $err =~ /^pgbench \(/;
 	return sql("SELECT coalesce(status::text, '') || ' ' || coalesce(bank_reference, '-') || ' ' || coalesce(authorization_code, '-') || ' ' || coalesce(error_code, '-') FROM pgw.find_payment('$what')");
 }
-sub books { my ($what) = @_; return join ',', map { "$_->{saw} $_->{returned}" } grep { $_->{what} eq $what } bank_books($bank) }
-sub codes { my ($what) = @_; return sql("SELECT coalesce(string_agg(e.event_data->>'bank_code', ','), '-') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$what'") }
-sub comes_to { my ($what, $status) = @_; return wait_until(sub { status_of($node, $what) eq $status }, 60) || diag(status_of($node, $what), ' ', events($node, $what)) && 0 }
+
+sub books
+{
+	my ($what) = @_;
+	return join ',', map { "$_->{saw} $_->{returned}" } grep { $_->{what} eq $what } bank_books($bank);
+}
+
+sub codes
+{
+	my ($what) = @_;
+	return sql("SELECT coalesce(string_agg(e.event_data->>'bank_code', ','), '-') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$what'");
+}
+
+sub comes_to
+{
+	my ($what, $status) = @_;
+	return wait_until(sub { status_of($node, $what) eq $status }, 60) || diag(status_of($node, $what), ' ', events($node, $what)) && 0;
+}
 
 part($node, 'reasons', sub {
 	for my $what ('reason', 'partly', 'padded', 'key', 'key64', 'keyenc', 'keyesc', 'cvv', 'holder')

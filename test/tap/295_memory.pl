@@ -35,7 +35,11 @@ my $memory = PgwMemory->new(
 my $shared_view = $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
 plan skip_all => 'memory of other processes is not readable here' unless PgwMemory::readable($shared_view);
 
-sub worker_pid { return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+sub worker_pid
+{
+	return $node->safe_psql('postgres', "SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+}
+
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # A call with everything bound: text and values.
@@ -49,7 +53,11 @@ sub payment_call
 }
 
 # So that each of the server's message buffers is used again (docs/security.md).
-sub overwrite { my ($c) = @_; $c->simple('SELECT 1 /*' . ('x' x ($_ - 30)) . '*/') for 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14 }
+sub overwrite
+{
+	my ($c) = @_;
+	$c->simple('SELECT 1 /*' . ('x' x ($_ - 30)) . '*/') for 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14;
+}
 
 # Nothing of it anywhere but in the caller's backend, which has the message, in the buffer that it came in and in the one that it was read from.
 sub is_clean
@@ -76,8 +84,19 @@ sub call_ends
 	is_clean($client, $name);
 }
 
-sub payment_ends { my ($client, $result, %a) = @_; $client->send(payment_call(%a)); is($client->wait || $client->state, $result, "the call ends as $result") or diag($client->err) }
-sub delay_charges { my ($ms) = @_; bank_control($bank, 'faults', { probabilities => { $ms ? ("slow_$ms" => 1) : () } }) }
+sub payment_ends
+{
+	my ($client, $result, %a) = @_;
+	$client->send(payment_call(%a));
+	is($client->wait || $client->state, $result, "the call ends as $result") or diag($client->err);
+}
+
+sub delay_charges
+{
+	my ($ms) = @_;
+	bank_control($bank, 'faults', { probabilities => { $ms ? ("slow_$ms" => 1) : () } });
+}
+
 # An exchange keeps what it may have to send again until its end.
 sub request_timeout { sql("UPDATE pgw.banks SET request_timeout = '$_[0]'"); scan($node) }
 sub in_flight { return sql("SELECT count(*) FROM pgw.payment_transactions WHERE status = 'Created'") }

@@ -17,7 +17,13 @@ my $trap_url = 'http://127.0.0.1:' . $trap->sockport;
 sub is_anything_followed { return IO::Select->new($trap)->can_read(0) ? 1 : 0 }
 
 sub openssl { system("cd '$dir' && openssl @_ >/dev/null 2>&1") == 0 or die "openssl @_" }
-sub authority { my ($name) = @_; openssl("req -x509 -newkey rsa:2048 -nodes -keyout $name.key -out $name.pem -days 2 -subj /CN=$name") }
+
+sub authority
+{
+	my ($name) = @_;
+	openssl("req -x509 -newkey rsa:2048 -nodes -keyout $name.key -out $name.pem -days 2 -subj /CN=$name");
+}
+
 sub certificate
 {
 	my ($name, $by, $alt, $days) = @_;

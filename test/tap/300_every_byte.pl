@@ -82,7 +82,11 @@ sub pay_bound { my ($sql, %value) = @_; return run_bound($node, $sql, { holder =
 my $pay = "SELECT pgw.process_payment(client_request_id => :id::text, amount => 4200, currency => 'EUR', card_number => (:card::numeric)::text, card_expiry_month => 12, "
   . "card_expiry_year => $year, card_cvv => (:cvv::int)::text, card_holder => :holder::text, reference => '$MARKER', timeout => '20s');";
 my %amex = (card => $AMEX, cvv => $CVV);
-sub payment_status { return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'") }
+
+sub payment_status
+{
+	return $node->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = '$_[0]'");
+}
 
 my $err = pay_bound($pay, %amex, id => 1001);
 is(payment_status(1001), 'captured', 'a payment with a card of which the CVV has four digits') or diag($err);
