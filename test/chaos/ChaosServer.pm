@@ -1,14 +1,10 @@
-# ChaosServer - the cluster and the banks of a run, and the blows that end processes.  What happens around them without that is in ChaosWorld.
+# ChaosServer - the cluster and the banks of a run: starting, asking and ending them, the server's clock, and a standby.  What ends processes is in ChaosBlows.
 #
 # There are several simulators, each with a ledger of its own: see chaos.pl.  The server's clock can be moved (test/clock); banks and clients keep the real one.
-#
-# Whether a blow hit a call in flight is not guessed: the process is stopped (SIGSTOP) first, then its state is read - for a backend, that
-# it waits in process_payment(); for the worker, that the bank has a request of it that is not answered - and then it is killed.
 package ChaosServer;
 
 use strict;
 use warnings;
-use ChaosWorld;
 use Cwd;
 use Fcntl;
 use HTTP::Tiny;
@@ -209,6 +205,22 @@ sub pid_of
 	return wait_until(sub { $self->value("SELECT pid FROM pg_stat_activity WHERE backend_type = '$type' ORDER BY pid LIMIT 1") }, 30);
 }
 
+# The worker, stopped at a moment when the bank works for it, if such a moment comes soon. (pid, is there one)
+sub stop_worker
+{
+	my ($self) = @_;
+	my $pid = $self->pid_of('pgw worker') or return (0, 0);
+	my $end = time + 1;
+	while (1)
+	{
+		kill 'STOP', $pid or return (0, 0);
+		my $busy = $self->bank_busy;
+		return ($pid, $busy) if $busy || time > $end;
+		kill 'CONT', $pid;
+		usleep(3_000);
+	}
+}
+
 # ---- the server's clock, moved while it runs
 
 sub clock_env
@@ -261,15 +273,10 @@ sub standby_begin
 	return;
 }
 
-# The primary is gone (fenced: killed); the standby takes its place, under the name that clients use.
-sub failover
+# The primary is gone; the standby takes its place, under the name that clients use.
+sub standby_promote
 {
 	my ($self) = @_;
-	my ($worker) = $self->stop_worker;
-	kill 'KILL', $self->{postmaster}, children($self->{postmaster});
-	$self->record('failover', 1);    # now: the new primary's worker may find what it left before this function ends
-	kill 'CONT', $worker if $worker;
-	$self->reap;
 	my $standby = delete $self->{standby};
 	@$self{qw(postmaster data)} = @$standby{qw(pid data)};
 	$self->{start_args} = \@standby_args;
@@ -285,159 +292,6 @@ sub standby_end
 	my $standby = delete $self->{standby} or return;
 	kill 'QUIT', $standby->{pid};
 	waitpid $standby->{pid}, 0;
-	return;
-}
-
-# ---- blows
-
-sub record
-{
-	my ($self, $what, $hit) = @_;
-	push @{ $self->{hits} }, { at => time, what => $what, hit => $hit ? 1 : 0 };
-	return;
-}
-
-my $waiting = "backend_type = 'client backend' AND pid <> pg_backend_pid() AND state = 'active' AND wait_event_type = 'Extension' AND query ~ 'process_payment'";
-
-# Does this stopped backend wait in a call?  It may as well have been stopped with a lock that the question needs: then not.
-sub in_call
-{
-	my ($self, $pid) = @_;
-	$self->{admin} //= PgwSession->new($self, name => 'driver');
-	my $s = $self->{admin}->send("SELECT count(*) FROM pg_stat_activity WHERE $waiting AND pid = $pid");
-	PgwSession::wait_any(0.3, $s);
-	if (!$s->done)
-	{
-		kill 'CONT', $pid;
-		$s->wait;
-		return 0;
-	}
-	return $s->state eq '00000' ? $s->{out} : 0;
-}
-
-# A backend that waits for the bank if there is one soon, else any; stopped. (pid, was it in a call)
-sub stop_backend
-{
-	my ($self, $dice) = @_;
-	my $end = time + 1;
-	while (1)
-	{
-		my $late = time > $end;
-		my @pids = map { $_->[0] }
-		  $self->query('SELECT pid FROM pg_stat_activity WHERE ' . ($late ? "backend_type = 'client backend' AND pid <> pg_backend_pid()" : $waiting) . ' ORDER BY pid');
-		if (@pids)
-		{
-			my $pid = $pids[ $dice % @pids ];
-			kill 'STOP', $pid or next;
-			my $in_call = $self->in_call($pid);
-			return ($pid, $in_call) if $in_call || $late;
-			kill 'CONT', $pid;
-		}
-		return (0, 0) if $late && time > $end + 10;
-	}
-}
-
-# The worker, stopped at a moment when the bank works for it, if such a moment comes soon. (pid, is there one)
-sub stop_worker
-{
-	my ($self) = @_;
-	my $pid = $self->pid_of('pgw worker') or return (0, 0);
-	my $end = time + 1;
-	while (1)
-	{
-		kill 'STOP', $pid or return (0, 0);
-		my $busy = $self->bank_busy;
-		return ($pid, $busy) if $busy || time > $end;
-		kill 'CONT', $pid;
-		usleep(3_000);
-	}
-}
-
-sub children
-{
-	my ($parent) = @_;
-	my @pids;
-	for my $stat (glob '/proc/[0-9]*/stat')
-	{
-		open my $f, '<', $stat or next;
-		my $line = <$f> // next;
-		push @pids, $1 if $line =~ /^(\d+) \(.*\) \S (\d+)/ && $2 == $parent;
-	}
-	return @pids;
-}
-
-# Strike; again when the victim was gone before it was hit.
-sub blow
-{
-	my ($self, $b) = @_;
-	my $struck = @{ $self->{hits} };
-	for (1 .. 20)
-	{
-		$self->strike($b);
-		return if @{ $self->{hits} } > $struck;
-		usleep(50_000);
-	}
-	return;
-}
-
-sub strike
-{
-	my ($self, $b) = @_;
-	my $what = $b->{what};
-	if ($what eq 'kill_backend' || $what eq 'terminate_backend' || $what eq 'cancel_backend')
-	{
-		my ($pid, $hit) = $self->stop_backend($b->{dice});
-		my $signal = $what eq 'kill_backend' ? 'KILL' : $what eq 'terminate_backend' ? 'TERM' : 'INT';
-		$self->record($what, $hit) if $pid && kill $signal, $pid;
-		kill 'CONT', $pid if $pid;
-	}
-	elsif ($what eq 'kill_worker' || $what eq 'terminate_worker')
-	{
-		my ($pid, $hit) = $self->stop_worker;
-		$self->record($what, $hit) if $pid && kill $what eq 'kill_worker' ? 'KILL' : 'TERM', $pid;
-		kill 'CONT', $pid if $pid;
-	}
-	elsif ($what eq 'kill_launcher')
-	{
-		my $pid = $self->pid_of('pgw launcher');
-		my $hit = $self->bank_busy;
-		$self->record($what, $hit) if $pid && kill 'KILL', $pid;
-	}
-	elsif ($what eq 'kill_postmaster' || $what eq 'kill_everything')
-	{
-		my ($worker, $hit) = $self->stop_worker;
-		my @all = $what eq 'kill_everything' ? children($self->{postmaster}) : ();
-		kill 'KILL', $self->{postmaster}, @all;
-		$self->record($what, $hit);
-		kill 'CONT', $worker if $worker;
-		$self->reap;
-		$self->start;
-	}
-	elsif ($what eq 'immediate_stop' || $what eq 'fast_restart')
-	{
-		my ($worker, $hit) = $self->stop_worker;
-		kill 'CONT', $worker if $worker;
-		$self->record($what, $hit);
-		$self->stop($what eq 'immediate_stop' ? 'immediate' : 'fast');
-		$self->start;
-	}
-	elsif ($what eq 'failover')
-	{
-		$self->failover;
-	}
-	elsif ($what eq 'clock_back')
-	{
-		# PostgreSQL's own timeouts that are under way would last as much longer, so the server is down while the clock is set back
-		$self->stop('immediate');
-		$self->set_clock(0);
-		$self->record($what, 0);
-		$self->start;
-	}
-	else
-	{
-		my $hit = ChaosWorld::happen($self, $b);
-		$self->record($what, $hit) if defined $hit;
-	}
 	return;
 }
 

@@ -3,7 +3,7 @@
 #   make chaos SEED=n PAYMENTS=n KILLS=n [CLIENTS=n] [FORM_SHARE=x] [KEEP_LOGS=folder]
 #
 # The plan comes from the seed alone (ChaosPlan); clients carry their part out as correct applications do (ChaosClient), while this process strikes the
-# server at the planned numbers of orders begun (ChaosServer, ChaosWorld) and neighbours pay at banks and in a database that have no fault of their own
+# server at the planned numbers of orders begun (ChaosBlows, ChaosWorld) and neighbours pay at banks and in a database that have no fault of their own
 # (ChaosNeighbour).  In the last part of the plan nobody strikes the server: there the neighbours' payments are judged by their time, too.  Then the faults
 # are switched off, everything has a bounded time to come to rest, and every invariant is checked (ChaosCheck).  The last line is "violations: N"; the exit
 # status is 1 if N > 0.
@@ -18,6 +18,7 @@ use JSON::PP;
 use POSIX ();
 use Time::HiRes qw(time usleep);
 use ChaosCheck;
+use ChaosBlows;
 use ChaosClient;
 use ChaosNeighbour;
 use ChaosPlan;
@@ -59,7 +60,7 @@ $server->bank_start('slow', '--delay-ms', 400);
 $server->init;
 $server->start;
 $server->query('CREATE EXTENSION pgw');
-$server->query($ChaosClient::spelt);
+$server->query($ChaosPayment::spelt);
 open my $f, '<', 'test/connectors/formbank.json' or die $!;
 my $formbank = do { local $/; <$f> };
 $server->query(join ' ', split /\n\s*/, "INSERT INTO pgw.connectors (name, definition) VALUES ('formbank', \$json\$$formbank\$json\$)");
@@ -75,7 +76,7 @@ $server->query('CREATE DATABASE second');
 {
 	my $second = PgwSession->new($server, db => 'second');
 	$second->query('CREATE EXTENSION pgw');
-	$second->query($ChaosClient::spelt);
+	$second->query($ChaosPayment::spelt);
 	$second->query("INSERT INTO pgw.banks (name, connector, base_url, secret, currencies) VALUES ('second', 'json', '$server->{banks}{second}{url}', 'bank', '{CHF}')");
 }
 $server->bank($_, 'POST', '/control/faults', { seed => $p{seed}, probabilities => \%ChaosPlan::chances, operations => \@ChaosPlan::chance_operations, delay_ms => { min => 2, max => 60 } }) for qw(main other backup);
@@ -155,7 +156,7 @@ while ($select->count)
 	hand_out();
 	if (@blows && $blows[0]{at} <= $begun)
 	{
-		$server->blow(shift @blows);
+		ChaosBlows::blow($server, shift @blows);
 		hand_out();
 	}
 	ChaosWorld::ddl_go_on($server);
