@@ -92,7 +92,7 @@ our %chances = (
 our @chance_operations = qw(capture void refund cancel lookup);
 
 # splitmix64: the same sequence on every machine and Perl.
-sub rng
+sub random_numbers
 {
 	my ($seed) = @_;
 	my $state = $seed;
@@ -121,7 +121,7 @@ sub pick    # of a weighted list
 	return $list->[-1][0];
 }
 
-sub below { my ($r, $n) = @_; return int($r->() * $n) }
+sub random_below { my ($r, $n) = @_; return int($r->() * $n) }
 
 sub order
 {
@@ -129,7 +129,7 @@ sub order
 	my %o = (
 		id => $id,
 		merchant => $r->() < 0.2 ? 'acme' : 'default',
-		amount => 100 + below($r, 90_000),
+		amount => 100 + random_below($r, 90_000),
 		currency => pick($r, [ [ EUR => 70 ], [ USD => 20 ], [ JPY => 10 ] ]),
 		shape => pick($r, \@shapes),
 		function => $r->() < 0.3 ? 'submit' : 'process',
@@ -137,9 +137,9 @@ sub order
 		isolation => pick($r, [ [ 'READ COMMITTED' => 1 ], [ 'REPEATABLE READ' => 1 ], [ SERIALIZABLE => 1 ] ]),
 		gives_up => $r->() < 0.05 ? 1 : 0,                        # after a first attempt that surely came to nothing
 		waits => $r->() < 0.5 ? 1 : 0,                            # for the outcome of a submit
-		delay_ms => below($r, 40),                                # of what happens during a call
+		delay_ms => random_below($r, 40),                                # of what happens during a call
 		other_session => $r->() < 0.5 ? 1 : 0,                    # ends the prepared transaction
-		orders_later => below($r, 3),                             # and when
+		orders_later => random_below($r, 3),                             # and when
 	);
 	my $form = $r->() < $form_share;
 	my $card = $r->() < 0.15;
@@ -169,7 +169,7 @@ sub order
 sub make
 {
 	my (%p) = @_;
-	my $r = rng($p{seed} * 1_000_003);
+	my $r = random_numbers($p{seed} * 1_000_003);
 	my @orders;
 	my $n = 0;
 	while ($n < $p{payments})
@@ -223,11 +223,11 @@ sub spread
 	my ($r, $from, $to, $server, @what) = @_;
 	for (my $i = $#what; $i > 0; $i--)
 	{
-		my $j = below($r, $i + 1);
+		my $j = random_below($r, $i + 1);
 		@what[ $i, $j ] = @what[ $j, $i ];
 	}
 	my $step = ($to - $from) / (@what + 1);
-	return map { { at => $from + int(($_ + 1) * $step + ($r->() - 0.5) * $step), what => $what[$_], dice => below($r, 1_000_000), server => $server } } 0 .. $#what;
+	return map { { at => $from + int(($_ + 1) * $step + ($r->() - 0.5) * $step), what => $what[$_], dice => random_below($r, 1_000_000), server => $server } } 0 .. $#what;
 }
 
 1;

@@ -2,7 +2,7 @@
 # a program might have written it on its way: hex digits, base64 at each of its three offsets, UTF-16, backwards, percent-encoded.
 #
 #   my $b = PgwBytes->new(number => '4242…', marker => 'order 7');   # names and values; a reference to a pattern is taken as it is
-#   my %found = $b->in($file_or_folder, …);    # name => [ "file (form)", … ]; names that were not found are not there
+#   my %found = $b->found_in($file_or_folder, …);    # name => [ "file (form)", … ]; names that were not found are not there
 #   $b->{files}, $b->{bytes}                   # how much was looked at, altogether
 package PgwBytes;
 
@@ -46,7 +46,7 @@ sub forms
 		percent => [ join '', map { sprintf '%%%02x', ord } split //, $text ]);
 }
 
-sub in
+sub found_in
 {
 	my ($self, @where) = @_;
 	my %found;

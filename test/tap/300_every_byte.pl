@@ -22,14 +22,14 @@ my $MARKER = 'seen-by-the-search';
 	for my $form (sort keys %forms)
 	{
 		append_to_file("$dir/$form", "\0before$forms{$form}after\n");
-		my %found = $search->in("$dir/$form");
+		my %found = $search->found_in("$dir/$form");
 		is(join(',', keys %found), 'text', "the search finds it: $form");
 	}
 	# across the pieces that a file is read in
 	append_to_file("$dir/large", ('-' x ((8 << 20) - 7)) . "$MARKER" . ('-' x 100) . 'xyyy');
-	is_deeply({ $search->in("$dir/large") }, { text => ["$dir/large (plain)"], pattern => ["$dir/large (pattern)"] }, 'and across the pieces of a large file');
+	is_deeply({ $search->found_in("$dir/large") }, { text => ["$dir/large (plain)"], pattern => ["$dir/large (pattern)"] }, 'and across the pieces of a large file');
 	append_to_file("$dir/without", substr $MARKER, 1);
-	is_deeply({ $search->in("$dir/without") }, {}, 'and nothing else');
+	is_deeply({ $search->found_in("$dir/without") }, {}, 'and nothing else');
 }
 
 # ---- payments with cards ----
@@ -185,9 +185,9 @@ for my $place (sort keys %place)
 	my @paths = ref $place{$place} ? @{ $place{$place} } : $place{$place};
 	is(scalar(grep { !-e } @paths), 0, "$place is there") or next;
 	my ($files, $bytes) = @$search{ 'files', 'bytes' };
-	my %found = $search->in(@paths);
+	my %found = $search->found_in(@paths);
 	my $seen = delete $found{marker};
-	$seen = { PgwBytes->new(marker => $marker{$place})->in(@paths) }->{marker} if $marker{$place};
+	$seen = { PgwBytes->new(marker => $marker{$place})->found_in(@paths) }->{marker} if $marker{$place};
 	ok($seen, "$place: the search finds what is there (" . ($search->{files} - $files) . ' files, ' . ($search->{bytes} - $bytes) . ' bytes)');
 	ok($found{token}, 'and the token of a payment, in its table') if $place eq 'tables';
 	delete $found{$_} for keys %{ $allowed{$place} // {} };
