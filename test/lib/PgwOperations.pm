@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 our @EXPORT = qw(operations_cluster payment_sql pay operation_sql request_operation how_payment_stands done_by_bank listener is_heard
-  set_and_wait lose_process @LOSSES %OPERATIONS);
+  lose_process @LOSSES %OPERATIONS);
 
 # Each kind of operation: a payment that allows it, its arguments, what the bank has done then, and how the payment stands.
 our %OPERATIONS = (
@@ -111,16 +111,6 @@ sub is_heard
 		return $last = join ',', map { "$_->{kind} $_->{outcome}" } grep { $_->{payment_id} eq $payment } @{ $listener->{heard} };
 	};
 	ok(wait_until(sub { $heard->() eq $want }, 20), $name) or diag $last;
-}
-
-# A setting of the cluster, in effect for new sessions.
-sub set_and_wait
-{
-	my ($node, $name, $value) = @_;
-	$node->safe_psql('postgres', "ALTER SYSTEM SET $name = '$value'");
-	$node->reload;
-	wait_until(sub { $node->safe_psql('postgres', "SELECT setting = '$value' FROM pg_settings WHERE name = '$name'") eq 't' }, 20) or die "$name did not become $value";
-	return;
 }
 
 # The process is lost, and the cluster is up again.

@@ -46,12 +46,12 @@ part($node, 'on_commit', sub {
 	is(events($node, 'oc-late'), $CAPTURED, 'with the same events');
 	sql("UPDATE pgw.banks SET request_timeout = '1s' WHERE name = 'bank'");
 
-	set_and_wait($node, 'pgw.compensation_delay', 5000);	# there is time to take it over, on a busy machine, too
+	change_settings($node, 'pgw.compensation_delay' => 5000);	# there is time to take it over, on a busy machine, too
 	$s->run('BEGIN; ' . payment_sql('oc-adopted', capture => 'on_commit') . '; ROLLBACK');
 	is(sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'oc-adopted', amount => 1000, capture => 'on_commit')), 'pending', 'a submit takes an authorization over');
 	is(how_payment_stands($node, 'oc-adopted'), 'captured 1000/0/0', 'which is then captured');
 	is(done_by_bank($node, $bank, 'oc-adopted'), '1 captures 0 voids 0 refunds', 'and not taken for a charge');
-	set_and_wait($node, 'pgw.compensation_delay', 50);
+	change_settings($node, 'pgw.compensation_delay' => 50);
 	is_sound($node, $bank, 'on_commit: sound');
 });
 

@@ -14,7 +14,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub move_worker_clock
 {
 	my ($seconds) = @_;
-	set_and_wait($node, 'pgw.debug_clock_offset', $seconds);
+	move_clock($node, $seconds);
 	my $scan = sql('SELECT * FROM pgw.run_recovery()');
 	$scan =~ /t$/ or die "the scan did not end: $scan";
 }

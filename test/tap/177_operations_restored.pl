@@ -13,12 +13,12 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 part($node, 'dump', sub {
 	pay($node, 'dumped');
 	pay($node, 'dumped oc', capture => 'manual');
-	set_and_wait($node, 'pgw.worker_mode', 'paused');
+	change_settings($node, 'pgw.worker_mode' => 'paused');
 	request_operation($node, 'refund', 'dumped', 'dumped-r', 400);
 	request_operation($node, 'capture', 'dumped oc', 'dumped-c', 600);
 	my $file = $node->basedir . '/dump';
 	system_or_bail('pg_dump', '-h', $node->host, '-p', $node->port, '-Fc', '-f', $file, 'postgres');
-	set_and_wait($node, 'pgw.worker_mode', 'on');
+	change_settings($node, 'pgw.worker_mode' => 'on');
 	is(how_payment_stands($node, 'dumped'), 'partially_refunded 1000/400/0', 'the original refunds');
 	is(how_payment_stands($node, 'dumped oc'), 'captured 600/0/0', 'and captures');
 	sql('CREATE DATABASE copy');
