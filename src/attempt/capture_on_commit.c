@@ -38,22 +38,22 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p)
 					  .from = PGW_SAVED,
 					  .to = PGW_SAVED,
 					  .operation = operation_name};
-	bool used = attempt->capture_key_used_at != 0;
+	bool used = attempt->capture_request.key_used_at != 0;
 	bool fresh =
-		attempt->capture_key == NULL ||
+		attempt->capture_request.key == NULL ||
 		(step->resend_allowed &&
 		 pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
-							   pgw_schedule_age_s(attempt->capture_key_used_at),
+							   pgw_schedule_age_s(attempt->capture_request.key_used_at),
 							   pgw_step_operation_answered(attempt), attempt->requests_sent - 1));
-	const char *key = fresh ? pgw_call_new_key() : attempt->capture_key;
+	const char *key = fresh ? pgw_call_new_key() : attempt->capture_request.key;
 
 	if (!pgw_step_operation_call(attempt, step, bank, PGW_OP_CAPTURE, key, p))
 		return;
 	step->call->in_doubt = used && !step->resend_allowed;
-	attempt->capture_key = pstrdup(key);
-	attempt->bank_asked_at = pgw_now();
+	attempt->capture_request.key = pstrdup(key);
+	attempt->own_request.asked_at = pgw_now();
 	if (!used || fresh)
-		attempt->capture_key_used_at = attempt->bank_asked_at;
+		attempt->capture_request.key_used_at = attempt->own_request.asked_at;
 	attempt->next_step_at = 0;
 	attempt->requests_sent++;
 	/* the error stays: how the last request ended */
@@ -79,14 +79,15 @@ pgw_step_capture(PgwAttempt *attempt, PgwStep *step)
 		return;
 	if (!pgw_store_payment_by_id(&attempt->payment_id, &p))
 		elog(ERROR, "the payments row of a saved payment is not there");
-	if (attempt->capture_key_used_at == 0)
+	if (attempt->capture_request.key_used_at == 0)
 	{
 		if (pgw_put_off_ended(attempt, step))
 			return;
 		send(attempt, step, bank, &p);
 		return;
 	}
-	pgw_step_operation_facts(attempt, step, PGW_OP_CAPTURE, attempt->capture_key_used_at, &facts);
+	pgw_step_operation_facts(attempt, step, PGW_OP_CAPTURE, attempt->capture_request.key_used_at,
+							 &facts);
 	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
 	{
 		case PGW_OPERATION_SEND:
@@ -95,7 +96,7 @@ pgw_step_capture(PgwAttempt *attempt, PgwStep *step)
 		case PGW_OPERATION_LOOKUP_REFUND:
 		case PGW_OPERATION_LOOKUP_CHARGE:
 			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE,
-										attempt->capture_key, &p))
+										attempt->capture_request.key, &p))
 				step->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_REVIEW:
@@ -130,7 +131,7 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
 	{
 		case PGW_OPERATION_AGAIN:
 			if (!call->in_doubt)
-				attempt->capture_key_used_at = 0; /* that request was never taken */
+				attempt->capture_request.key_used_at = 0; /* that request was never taken */
 			pgw_put_off_goes_on(call, attempt,
 								r->error != NULL ? r->error->code : "bank_unavailable");
 			attempt->step_tries++;
@@ -144,8 +145,8 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
 		case PGW_OPERATION_FIND_OUT:
 			attempt->step_tries =
 				call->op == PGW_OP_CAPTURE && !call->in_doubt ? 0 : attempt->step_tries + 1;
-			call->lookup_inconclusive =
-				pgw_step_operation_key_tells(call, attempt, r, attempt->capture_key_used_at);
+			call->lookup_inconclusive = pgw_step_operation_key_tells(
+				call, attempt, r, attempt->capture_request.key_used_at);
 			attempt->next_step_at =
 				call->lookup_inconclusive ? pgw_now() : pgw_step_operation_next_look(call, attempt);
 			break;
@@ -180,7 +181,7 @@ pgw_answer_capture(PgwCall *call, PgwAttempt *attempt)
 		return;
 	}
 	if (call->op == PGW_OP_CAPTURE)
-		attempt->bank_asked_at = pgw_now(); /* until now it could have been done */
+		attempt->own_request.asked_at = pgw_now(); /* until now it could have been done */
 	call->has_next_step = true;
 	set_next_step(call, attempt, &r);
 	pgw_operation_capture_decision(&r, &d);

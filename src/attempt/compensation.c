@@ -65,8 +65,8 @@ refund_currency(const PgwAttempt *attempt)
 static void
 new_key(PgwAttempt *attempt)
 {
-	attempt->refund_key = unconstify(char *, pgw_call_new_key());
-	attempt->refund_key_used_at = attempt->refund_asked_at = 0;
+	attempt->refund_request.key = unconstify(char *, pgw_call_new_key());
+	attempt->refund_request.key_used_at = attempt->refund_request.asked_at = 0;
 	attempt->pending_at_bank = false;
 	attempt->refund_keys_used++;
 }
@@ -109,13 +109,14 @@ pgw_step_compensation_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, Pg
 	if (op == PGW_OP_REFUND)
 		params.amount = refund_amount(attempt);
 	if (!pgw_step_call(attempt, step, bank, op,
-					   attempt->refund_key != NULL ? attempt->refund_key : attempt->bank_key,
+					   attempt->refund_request.key != NULL ? attempt->refund_request.key
+														   : attempt->own_request.key,
 					   &params))
 		return false;
 
 	/* a look-up that counts has said that nothing happened: what is sent now is judged by itself */
-	step->call->in_doubt =
-		attempt->refund_key != NULL && attempt->refund_key_used_at != 0 && !step->resend_allowed;
+	step->call->in_doubt = attempt->refund_request.key != NULL &&
+						   attempt->refund_request.key_used_at != 0 && !step->resend_allowed;
 	return true;
 }
 
@@ -134,7 +135,7 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFac
 
 	/* A cancellation once more is the same try, still in doubt, under another key. */
 	if (facts->used && facts->operation == PGW_OP_CANCEL)
-		attempt->refund_key = unconstify(char *, pgw_call_new_key());
+		attempt->refund_request.key = unconstify(char *, pgw_call_new_key());
 	/*
 	 * Not found under a key that the bank may have forgotten: a new one is safe, the old one would
 	 * not be.
@@ -144,10 +145,10 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFac
 		new_key(attempt);
 	if (!pgw_step_compensation_call(attempt, step, bank, facts->operation))
 		return;
-	if (attempt->refund_key_used_at == 0)
-		attempt->refund_key_used_at = pgw_now();
+	if (attempt->refund_request.key_used_at == 0)
+		attempt->refund_request.key_used_at = pgw_now();
 	/* durable before it leaves: "not found" must not count from an earlier one */
-	attempt->refund_asked_at = pgw_now();
+	attempt->refund_request.asked_at = pgw_now();
 	attempt->next_step_at = 0;
 	if (announced)
 	{
@@ -184,15 +185,15 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 		pgw_store_update_attempt(attempt); /* what a look-up's answer finds */
 	}
 	facts.operation = pgw_step_compensation_operation(attempt);
-	facts.key = attempt->refund_key != NULL;
-	facts.used = facts.key && attempt->refund_key_used_at != 0;
+	facts.key = attempt->refund_request.key != NULL;
+	facts.used = facts.key && attempt->refund_request.key_used_at != 0;
 	facts.pending = attempt->pending_at_bank;
 	facts.resend_allowed = step->resend_allowed;
 	facts.lookup_inconclusive = step->lookup_inconclusive;
-	pgw_step_extend_deadline(attempt, attempt->refund_key_used_at);
+	pgw_step_extend_deadline(attempt, attempt->refund_request.key_used_at);
 	/* until then it is asked again */
 	facts.deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
-	facts.key_age_s = facts.used ? pgw_schedule_age_s(attempt->refund_key_used_at) : 0;
+	facts.key_age_s = facts.used ? pgw_schedule_age_s(attempt->refund_request.key_used_at) : 0;
 	if (pgw_compensation_overdue(&facts, pgw_schedule_age_s(attempt->abandoned_at != 0
 																? attempt->abandoned_at
 																: attempt->created_at)))
@@ -236,8 +237,8 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->caps = caps;
 	in->keys_used = attempt->refund_keys_used;
 	in->max_keys = refund_max_attempts;
-	in->not_found_counts =
-		pgw_capabilities_not_found_counts(in->caps, pgw_schedule_age_s(attempt->refund_asked_at));
+	in->not_found_counts = pgw_capabilities_not_found_counts(
+		in->caps, pgw_schedule_age_s(attempt->refund_request.asked_at));
 }
 
 /* What the answer says of the request that it answers. */
@@ -245,7 +246,7 @@ static void
 note_asked(const PgwCall *call, PgwAttempt *attempt, PgwBankOp operation)
 {
 	if (call->op == operation)
-		attempt->refund_asked_at = pgw_now(); /* until now it could have been done */
+		attempt->refund_request.asked_at = pgw_now(); /* until now it could have been done */
 	/* what is not understood says nothing against what was understood before */
 	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE &&
 		call->answer.outcome != PGW_OUT_UNKNOWN)
@@ -271,11 +272,11 @@ end_request(PgwAttempt *attempt, const PgwCompensationInput *in, const PgwCompen
 			break;
 		case PGW_COMPENSATION_AGAIN:
 			if (!d->at_once)
-				attempt->refund_key_used_at = 0; /* that request was never taken */
+				attempt->refund_request.key_used_at = 0; /* that request was never taken */
 			break;
 		case PGW_COMPENSATION_ANEW:
-			attempt->refund_key = NULL;
-			attempt->refund_key_used_at = attempt->refund_asked_at = 0;
+			attempt->refund_request.key = NULL;
+			attempt->refund_request.key_used_at = attempt->refund_request.asked_at = 0;
 			attempt->pending_at_bank = false;
 			break;
 		case PGW_COMPENSATION_FIND_OUT:
@@ -316,13 +317,13 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 	if (d->lookup_inconclusive &&
 		(!call->in_doubt || pgw_step_compensation_operation(attempt) == PGW_OP_CANCEL ||
 		 pgw_capabilities_key_remembered(in->caps,
-										 pgw_schedule_age_s(attempt->refund_key_used_at))))
+										 pgw_schedule_age_s(attempt->refund_request.key_used_at))))
 		call->lookup_inconclusive = now = true;
 
 	attempt->next_step_at =
 		now ? pgw_now()
 			: pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,
-									 attempt->refund_key_used_at, attempt->watch_until);
+									 attempt->refund_request.key_used_at, attempt->watch_until);
 }
 
 void

@@ -67,8 +67,8 @@ pgw_step_operation_next_look(const PgwCall *call, const PgwAttempt *attempt)
 	/* not long after what a look-up does not find begins to count */
 	if (caps->lookup_consistent_after_s >= 0 && !attempt->pending_at_bank &&
 		attempt->step_tries > 0 &&
-		!pgw_capabilities_not_found_counts(caps, pgw_schedule_age_s(attempt->bank_asked_at)))
-		when = Min(when, TimestampTzPlusMilliseconds(attempt->bank_asked_at,
+		!pgw_capabilities_not_found_counts(caps, pgw_schedule_age_s(attempt->own_request.asked_at)))
+		when = Min(when, TimestampTzPlusMilliseconds(attempt->own_request.asked_at,
 													 caps->lookup_consistent_after_s * 1000));
 	return when;
 }
@@ -290,14 +290,14 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 		return;
 	get_payment(attempt, &p);
 	if (!pgw_step_operation_call(attempt, step, bank, pgw_operation_op(attempt->kind),
-								 attempt->bank_key, &p))
+								 attempt->own_request.key, &p))
 		return;
 	attempt->taken_by_worker = true;
 	attempt->next_step_at = 0;
 	attempt->requests_sent++;
-	attempt->bank_asked_at = pgw_now();
-	if (attempt->bank_key_used_at == 0)
-		attempt->bank_key_used_at = attempt->bank_asked_at;
+	attempt->own_request.asked_at = pgw_now();
+	if (attempt->own_request.key_used_at == 0)
+		attempt->own_request.key_used_at = attempt->own_request.asked_at;
 	pgw_store_advance(attempt, false, &event, 1);
 }
 
@@ -312,19 +312,20 @@ send_again(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *
 	bool fresh =
 		step->resend_allowed &&
 		pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
-							  pgw_schedule_age_s(attempt->bank_key_used_at),
+							  pgw_schedule_age_s(attempt->own_request.key_used_at),
 							  pgw_step_operation_answered(attempt), attempt->requests_sent);
-	const char *key = fresh || PGW_MUTATED(OPERATION_KEY) ? pgw_call_new_key() : attempt->bank_key;
+	const char *key =
+		fresh || PGW_MUTATED(OPERATION_KEY) ? pgw_call_new_key() : attempt->own_request.key;
 
 	if (!pgw_step_operation_call(attempt, step, bank, pgw_operation_op(attempt->kind), key, p))
 		return;
 	/* after a look-up that counts nothing is in doubt but this request itself */
 	step->call->in_doubt = !step->resend_allowed;
-	attempt->bank_asked_at = pgw_now();
-	if (key != attempt->bank_key)
+	attempt->own_request.asked_at = pgw_now();
+	if (key != attempt->own_request.key)
 	{
-		attempt->bank_key = pstrdup(key);
-		attempt->bank_key_used_at = attempt->bank_asked_at;
+		attempt->own_request.key = pstrdup(key);
+		attempt->own_request.key_used_at = attempt->own_request.asked_at;
 	}
 	attempt->requests_sent++;
 	memset(&d, 0, sizeof(d));
@@ -350,7 +351,7 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 		return;
 	get_payment(attempt, &p);
 	pgw_step_operation_facts(attempt, step, pgw_operation_op(attempt->kind),
-							 attempt->bank_key_used_at, &facts);
+							 attempt->own_request.key_used_at, &facts);
 	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
 	{
 		case PGW_OPERATION_SEND:
@@ -358,12 +359,12 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 			break;
 		case PGW_OPERATION_LOOKUP_REFUND:
 			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND,
-										attempt->bank_key, &p))
+										attempt->own_request.key, &p))
 				step->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_LOOKUP_CHARGE:
 			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE,
-										attempt->bank_key, &p))
+										attempt->own_request.key, &p))
 				step->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_REVIEW:
@@ -435,7 +436,7 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r,
 			if (before == PGW_CREATED)
 				pgw_step_doubt_begins(attempt);
 			call->lookup_inconclusive =
-				pgw_step_operation_key_tells(call, attempt, r, attempt->bank_key_used_at);
+				pgw_step_operation_key_tells(call, attempt, r, attempt->own_request.key_used_at);
 			attempt->next_step_at =
 				call->lookup_inconclusive ? pgw_now() : pgw_step_operation_next_look(call, attempt);
 			break;
@@ -456,8 +457,8 @@ pgw_step_operation_input(const PgwCall *call, const PgwAttempt *attempt, const P
 	in->transport = call->transport;
 	in->answer = &call->answer;
 	in->caps = pgw_connector_capabilities(call->bank->connector);
-	in->not_found_counts =
-		pgw_capabilities_not_found_counts(in->caps, pgw_schedule_age_s(attempt->bank_asked_at));
+	in->not_found_counts = pgw_capabilities_not_found_counts(
+		in->caps, pgw_schedule_age_s(attempt->own_request.asked_at));
 	in->amount = attempt->amount;
 	in->currency = attempt->currency;
 	in->before = operation == PGW_OP_REFUND ? p->refunded_amount : p->captured_amount;
@@ -501,7 +502,7 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 		return;
 	}
 	if (call->op == in.operation)
-		attempt->bank_asked_at = pgw_now(); /* until now it could have been done */
+		attempt->own_request.asked_at = pgw_now(); /* until now it could have been done */
 	set_next_step(call, attempt, &r, before);
 	pgw_operation_decision(&r, before, locked, &d);
 	if (d.save_later)

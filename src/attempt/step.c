@@ -204,7 +204,7 @@ pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params)
 	params->currency = attempt->currency;
 	params->merchant = attempt->merchant;
 	params->reference = attempt->reference;
-	params->original_ref = attempt->bank_key;
+	params->original_ref = attempt->own_request.key;
 	params->bank_reference = attempt->bank_reference;
 }
 
@@ -217,18 +217,18 @@ pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params)
 TimestampTz
 pgw_step_doubt_since(const PgwAttempt *attempt)
 {
-	TimestampTz since = attempt->bank_key_used_at;
+	TimestampTz since = attempt->own_request.key_used_at;
 
 	if (attempt->status == PGW_SAVED)
-		since = attempt->capture_key_used_at;
-	return since != 0 && !PGW_MUTATED(DOUBT_AGE) ? since : attempt->bank_asked_at;
+		since = attempt->capture_request.key_used_at;
+	return since != 0 && !PGW_MUTATED(DOUBT_AGE) ? since : attempt->own_request.asked_at;
 }
 
 void
 pgw_step_doubt_begins(PgwAttempt *attempt)
 {
 	attempt->watch_until =
-		pgw_schedule_ask_until(attempt->watch_until, 0, attempt->bank_key_used_at);
+		pgw_schedule_ask_until(attempt->watch_until, 0, attempt->own_request.key_used_at);
 }
 
 void
@@ -240,7 +240,7 @@ pgw_step_lost(PgwAttempt *attempt, PgwStep *step, const char *operation)
 		   attempt->next_step_at == 0);
 	pgw_charge_lost(&d);
 	attempt->step_tries = 0;
-	attempt->next_step_at = attempt->bank_asked_at = pgw_now();
+	attempt->next_step_at = attempt->own_request.asked_at = pgw_now();
 	pgw_step_doubt_begins(attempt);
 	pgw_record_decision(attempt, NULL, &d, operation, NULL);
 	step->next_step_now = true;

@@ -49,7 +49,7 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->error_answered = attempt->error_answered;
 	facts->lookup_inconclusive = lookup_inconclusive;
 	facts->approved = pgw_charge_id_is_missing(attempt);
-	facts->key_age_s = pgw_schedule_age_s(attempt->bank_key_used_at);
+	facts->key_age_s = pgw_schedule_age_s(attempt->own_request.key_used_at);
 	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(attempt));
 	facts->deadline_s = pgw_unknown_deadline;
 	if (attempt->watch_until > pgw_now())
@@ -74,7 +74,8 @@ look_up(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 	PgwCallParams params;
 
 	pgw_step_params_about_charge(attempt, &params);
-	if (!pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params))
+	if (!pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->own_request.key,
+					   &params))
 		return false;
 	step->call->in_doubt = true;
 	return true;
@@ -91,7 +92,7 @@ static void
 replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 {
 	PgwDecision d;
-	const char *key = PGW_MUTATED(KEY_REUSE) ? pgw_call_new_key() : attempt->bank_key;
+	const char *key = PGW_MUTATED(KEY_REUSE) ? pgw_call_new_key() : attempt->own_request.key;
 
 	if (!pgw_step_charge_call(attempt, step, bank, key))
 		return;
@@ -106,7 +107,7 @@ replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 	d.reason = "replay";
 	pgw_decision_add_event(&d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 	attempt->requests_sent++;
-	attempt->bank_asked_at = pgw_now();
+	attempt->own_request.asked_at = pgw_now();
 	pgw_record_decision(attempt, NULL, &d, pgw_op_name(step->call->op), NULL);
 }
 
@@ -213,7 +214,7 @@ plan_look(const PgwCall *call, PgwAttempt *attempt, bool first)
 	if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
 		attempt->next_step_at =
 			Min(attempt->next_step_at,
-				TimestampTzPlusMilliseconds(attempt->bank_asked_at,
+				TimestampTzPlusMilliseconds(attempt->own_request.asked_at,
 											caps->lookup_consistent_after_s * 1000));
 }
 
@@ -315,7 +316,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 	in->in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
 	in->not_found_counts =
 		pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
-										  pgw_schedule_age_s(attempt->bank_asked_at));
+										  pgw_schedule_age_s(attempt->own_request.asked_at));
 	in->capture = attempt->capture;
 	in->submitted = attempt->submitted;
 	in->amount = attempt->amount;
@@ -330,7 +331,7 @@ note_asked(const PgwCall *call, PgwAttempt *attempt)
 {
 	if (call->op == PGW_OP_LOOKUP_CHARGE)
 		return;
-	attempt->bank_asked_at = pgw_now();
+	attempt->own_request.asked_at = pgw_now();
 	attempt->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED &&
 							   call->answer.outcome == PGW_OUT_UNKNOWN && call->http_status >= 500;
 }

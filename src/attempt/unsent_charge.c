@@ -83,9 +83,9 @@ record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
 	attempt->taken_by_worker = true;
 	attempt->next_step_at = 0;
 	attempt->requests_sent++;
-	attempt->bank_asked_at = pgw_now();
-	if (attempt->bank_key_used_at == 0)
-		attempt->bank_key_used_at = attempt->bank_asked_at;
+	attempt->own_request.asked_at = pgw_now();
+	if (attempt->own_request.key_used_at == 0)
+		attempt->own_request.key_used_at = attempt->own_request.asked_at;
 	pgw_step_charge_record_intent(attempt, false, switched_from, step->call->op);
 }
 
@@ -122,7 +122,7 @@ take(PgwAttempt *attempt, PgwStep *step)
 			bank = b;
 		}
 	}
-	if (pgw_step_charge_call(attempt, step, bank, attempt->bank_key))
+	if (pgw_step_charge_call(attempt, step, bank, attempt->own_request.key))
 		record_intent(attempt, step, from);
 }
 
@@ -223,7 +223,7 @@ pgw_step_charge_retry(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, true);
 	if (bank == NULL)
 		return;
-	if (pgw_step_charge_call(attempt, step, bank, attempt->bank_key))
+	if (pgw_step_charge_call(attempt, step, bank, attempt->own_request.key))
 	{
 		step->call->awaited = !attempt->submitted;
 		record_intent(attempt, step, NULL);

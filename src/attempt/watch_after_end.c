@@ -90,7 +90,8 @@ pgw_step_watch_refund(PgwAttempt *attempt, PgwStep *step)
 		params.bank_reference = p.bank_reference;
 	}
 	(void) pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND,
-						 attempt->kind == PGW_KIND_REFUND ? attempt->bank_key : attempt->refund_key,
+						 attempt->kind == PGW_KIND_REFUND ? attempt->own_request.key
+														  : attempt->refund_request.key,
 						 &params);
 }
 
@@ -203,7 +204,9 @@ lapses_at(const PgwAttempt *attempt, const PgwBank *bank)
 {
 	int64 lifetime = pgw_connector_capabilities(bank->connector)->authorization_lifetime_s;
 
-	return lifetime > 0 ? TimestampTzPlusMilliseconds(attempt->bank_asked_at, lifetime * 1000) : 0;
+	return lifetime > 0
+			   ? TimestampTzPlusMilliseconds(attempt->own_request.asked_at, lifetime * 1000)
+			   : 0;
 }
 
 /*
@@ -242,7 +245,8 @@ pgw_step_watch_authorization(PgwAttempt *attempt, PgwStep *step)
 		return;
 	}
 	pgw_step_params_about_charge(attempt, &params);
-	(void) pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->bank_key, &params);
+	(void) pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->own_request.key,
+						 &params);
 }
 
 void

@@ -213,7 +213,7 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int
 	attempt->bank_version = version;
 	attempt->reference = p->reference;
 	attempt->bank_fields = "{}";
-	attempt->bank_key = pstrdup(key);
+	attempt->own_request.key = pstrdup(key);
 	attempt->caller_xid = GetTopFullTransactionId();
 	attempt->caller_subxid = GetCurrentFullTransactionId();
 	attempt->system_identifier = (int64) GetSystemIdentifier();

@@ -92,7 +92,7 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->reference = unconstify(char *, args->reference);
 	attempt->bank_fields = unconstify(char *, args->bank_fields);
 	pgw_uuid_to_hex32(attempt->transaction_id.data, key);
-	attempt->bank_key = pstrdup(key);
+	attempt->own_request.key = pstrdup(key);
 	attempt->caller_xid = GetTopFullTransactionId();
 	attempt->caller_subxid = GetCurrentFullTransactionId();
 	attempt->system_identifier = (int64) GetSystemIdentifier();

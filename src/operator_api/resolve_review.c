@@ -357,8 +357,8 @@ confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 static void
 forget_refund_key(PgwAttempt *attempt)
 {
-	attempt->refund_key = NULL;
-	attempt->refund_key_used_at = attempt->refund_asked_at = 0;
+	attempt->refund_request.key = NULL;
+	attempt->refund_request.key_used_at = attempt->refund_request.asked_at = 0;
 	attempt->pending_at_bank = false;
 }
 
@@ -378,7 +378,7 @@ set_refunding(PgwAttempt *attempt, const Review *review, TimestampTz now)
 	}
 	else if (pgw_review_key_did_nothing(review->reason))
 		forget_refund_key(attempt);
-	attempt->refund_keys_used = attempt->refund_key != NULL ? 1 : 0;
+	attempt->refund_keys_used = attempt->refund_request.key != NULL ? 1 : 0;
 	attempt->abandoned_at = 0;
 	pgw_record_error(attempt, pgw_error_find("given_back"));
 }

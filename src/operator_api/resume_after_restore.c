@@ -150,7 +150,7 @@ count_as_sent(const pg_uuid_t *id)
 		return;
 	attempt.taken_by_worker = true;
 	attempt.next_step_at = 0;
-	attempt.bank_key_used_at =
+	attempt.own_request.key_used_at =
 		attempt.expires_at != 0 && attempt.expires_at <= GetCurrentTimestamp() ? 0
 																			   : attempt.created_at;
 	event.operation = attempt.kind == PGW_KIND_PAYMENT

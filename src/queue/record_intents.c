@@ -79,16 +79,16 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->bank_requested = copy(r->bank_requested);
 	attempt->reference = copy(r->reference);
 	attempt->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");
-	attempt->bank_key = pstrdup(call->reference);
-	attempt->bank_key_used_at = pgw_now();
+	attempt->own_request.key = pstrdup(call->reference);
+	attempt->own_request.key_used_at = pgw_now();
 	attempt->caller_xid = r->caller_xid;
 	attempt->caller_subxid = r->caller_subxid;
 	attempt->system_identifier = (int64) GetSystemIdentifier();
 	attempt->database_oid = MyDatabaseId;
-	attempt->bank_asked_at = attempt->bank_key_used_at;
+	attempt->own_request.asked_at = attempt->own_request.key_used_at;
 	attempt->requests_sent = 1;
 	attempt->correlation_id = r->correlation_id;
-	attempt->created_at = attempt->updated_at = attempt->bank_key_used_at;
+	attempt->created_at = attempt->updated_at = attempt->own_request.key_used_at;
 }
 
 /* No bank that could take it is called just now. */
@@ -98,7 +98,7 @@ record_refusal(PgwAttempt *attempt, const PgwCall *call)
 	PgwDecision d;
 
 	pgw_charge_refused(&d);
-	attempt->bank_key_used_at = attempt->bank_asked_at = 0;
+	attempt->own_request.key_used_at = attempt->own_request.asked_at = 0;
 	attempt->bank_version = 0;
 	attempt->requests_sent = 0;
 	pgw_record_new_attempt(attempt, &d, pgw_op_name(call->op));

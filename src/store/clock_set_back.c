@@ -39,18 +39,18 @@
 	" UNION ALL (SELECT t.transaction_id" AHEAD \
 	"NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at > $1 LIMIT $3)"
 
-/* What counts from a time: of a row that is locked, and of those that the look finds. */
+/* What counts from a time, in a row that is locked and in those that the look finds. */
 #define TIMES(DO) \
-	DO(next_step_at) \
-	DO(bank_key_used_at) \
-	DO(bank_asked_at) \
-	DO(refund_key_used_at) \
-	DO(refund_asked_at) \
-	DO(capture_key_used_at) \
-	DO(abandoned_at) \
-	DO(put_off_since)
-#define TAKE_BACK(column) take_back(&attempt->column, distance);
-#define SET_BACK(column) #column " = " #column " - (t.updated_at - $1), "
+	DO(next_step_at, next_step_at) \
+	DO(bank_key_used_at, own_request.key_used_at) \
+	DO(bank_asked_at, own_request.asked_at) \
+	DO(refund_key_used_at, refund_request.key_used_at) \
+	DO(refund_asked_at, refund_request.asked_at) \
+	DO(capture_key_used_at, capture_request.key_used_at) \
+	DO(abandoned_at, abandoned_at) \
+	DO(put_off_since, put_off_since)
+#define TAKE_BACK(column, member) take_back(&attempt->member, distance);
+#define SET_BACK(column, member) #column " = " #column " - (t.updated_at - $1), "
 #define SET_TIMES TIMES(SET_BACK) "updated_at = $1"
 #define FOUND \
 	"(SELECT l.transaction_id FROM pgw.payment_transactions l WHERE l.transaction_id IN (" PAGE \

@@ -4,9 +4,10 @@
  * Owns: the one description of both tables' columns, and a cache of where they are (attribute
  * numbers and indexes).
  * Locks: none; whoever opens a table has its lock (row.c).
- * Invariants: columns are named as the members of the structs in tables.h.  The cache holds oids
- * and numbers only, belongs to one relation oid, and is void after any relcache invalidation of it,
- * so DROP and CREATE EXTENSION in one session work.
+ * Invariants: columns are named as the members of the structs in tables.h, those of a
+ * PgwBankRequest with its prefix.  The cache holds oids and numbers only, belongs to one relation
+ * oid, and is void after any relcache invalidation of it, so DROP and CREATE EXTENSION in one
+ * session work.
  */
 #include "postgres.h"
 
@@ -60,6 +61,11 @@ typedef struct PgwColumn
 	{ \
 #member, type, offsetof(PgwAttempt, member), fixed \
 	}
+/* of a request to the bank: three columns with its prefix */
+#define R(column, member, type) \
+	{ \
+#column, type, offsetof(PgwAttempt, member), false \
+	}
 
 static const PgwColumn payment_columns[] = {
 	P(payment_id, PGW_COLUMN_UUID, true),
@@ -111,21 +117,21 @@ static const PgwColumn transaction_columns[] = {
 	T(bank_requested, PGW_COLUMN_STRING, true),
 	T(reference, PGW_COLUMN_STRING, true),
 	T(bank_fields, PGW_COLUMN_STRING, true),
-	T(bank_key, PGW_COLUMN_STRING, false),
-	T(bank_key_used_at, PGW_COLUMN_TIME, false),
-	T(bank_asked_at, PGW_COLUMN_TIME, false),
+	R(bank_key, own_request.key, PGW_COLUMN_STRING),
+	R(bank_key_used_at, own_request.key_used_at, PGW_COLUMN_TIME),
+	R(bank_asked_at, own_request.asked_at, PGW_COLUMN_TIME),
 	T(bank_reference, PGW_COLUMN_STRING, false),
 	T(authorization_code, PGW_COLUMN_STRING, false),
 	T(approved_amount, PGW_COLUMN_INT64_OR_NULL, false),
 	T(approved_currency, PGW_COLUMN_STRING, false),
 	T(refund_operation, PGW_COLUMN_STRING, false),
-	T(refund_key, PGW_COLUMN_STRING, false),
-	T(refund_key_used_at, PGW_COLUMN_TIME, false),
-	T(refund_asked_at, PGW_COLUMN_TIME, false),
+	R(refund_key, refund_request.key, PGW_COLUMN_STRING),
+	R(refund_key_used_at, refund_request.key_used_at, PGW_COLUMN_TIME),
+	R(refund_asked_at, refund_request.asked_at, PGW_COLUMN_TIME),
 	T(pending_at_bank, PGW_COLUMN_BOOL, false),
 	T(refund_keys_used, PGW_COLUMN_INT, false),
-	T(capture_key, PGW_COLUMN_STRING, false),
-	T(capture_key_used_at, PGW_COLUMN_TIME, false),
+	R(capture_key, capture_request.key, PGW_COLUMN_STRING),
+	R(capture_key_used_at, capture_request.key_used_at, PGW_COLUMN_TIME),
 	T(maybe_at_another_bank, PGW_COLUMN_BOOL, false),
 	T(error_answered, PGW_COLUMN_BOOL, false),
 	T(final_capture, PGW_COLUMN_BOOL, true),

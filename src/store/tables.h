@@ -57,6 +57,17 @@ typedef struct PgwPayment
 	PgwRowLocation place;
 } PgwPayment;
 
+/* One request to the bank that can move money, with its repetitions. */
+typedef struct PgwBankRequest
+{
+	/* our reference and idempotency key at the bank; NULL: the next one gets a new key */
+	char *key;
+	/* first use of the key; 0 = NULL: not sent, or the bank did nothing with it */
+	TimestampTz key_used_at;
+	/* when the last one ended, or was last seen under way; 0 = NULL */
+	TimestampTz asked_at;
+} PgwBankRequest;
+
 /* One row of pgw.payment_transactions. */
 typedef struct PgwAttempt
 {
@@ -86,11 +97,9 @@ typedef struct PgwAttempt
 	int bank_version;
 	char *bank_requested;
 	char *reference;
-	char *bank_fields;            /* JSON text */
-	char *bank_key;               /* idempotency key at the bank */
-	TimestampTz bank_key_used_at; /* first use; 0 = NULL */
-	/* when the last request that can charge ended, or was last seen under way; 0 = NULL */
-	TimestampTz bank_asked_at;
+	char *bank_fields; /* JSON text */
+	/* columns bank_*: the charge, or the capture, void or refund that the attempt is for */
+	PgwBankRequest own_request;
 	char *bank_reference;
 	char *authorization_code;
 	/* as the bank names it, when it is not what was asked for; 0 = NULL */
@@ -98,20 +107,19 @@ typedef struct PgwAttempt
 	char *approved_currency;
 	/* "void", "refund", "cancel": how the charge is given back; NULL: not yet chosen */
 	char *refund_operation;
-	/* reference and key of the give-back at the bank; NULL: the next one gets a new one */
-	char *refund_key;
-	TimestampTz refund_key_used_at; /* first use; 0 = NULL: announced, not sent */
-	/* when the last request of the give-back ended, or was last seen under way; 0 = NULL */
-	TimestampTz refund_asked_at;
-	/* the bank said last that the step after the charge is on its way */
+	/* columns refund_*: the give-back */
+	PgwBankRequest refund_request;
+	/*
+	 * the bank said last that what follows the charge is on its way: a capture, void or refund, or
+	 * the give-back, which never begins before a capture has ended
+	 */
 	bool pending_at_bank;
-	int refund_keys_used; /* keys used so far */
-	/* reference and key of the capture that follows the commit; NULL: not sent */
-	char *capture_key;
-	TimestampTz capture_key_used_at; /* first use */
+	int refund_keys_used; /* by the give-back, so far */
+	/* columns capture_*: the capture that follows the commit */
+	PgwBankRequest capture_request;
 	/* restored: the original may have gone to another bank with it */
 	bool maybe_at_another_bank;
-	/* the bank has answered a request under bank_key with an error of its own (5xx) */
+	/* the bank has answered the attempt's own request with an error of its own (5xx) */
 	bool error_answered;
 	/* kind capture: the rest of the authorization is given up */
 	bool final_capture;
