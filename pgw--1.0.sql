@@ -510,6 +510,7 @@ CREATE TABLE pgw.payment_transactions (
 	refund_keys_used int NOT NULL DEFAULT 0 CHECK (refund_keys_used >= 0),
 	capture_key text,
 	capture_key_used_at timestamptz,
+	capture_asked_at timestamptz,
 	maybe_at_another_bank boolean NOT NULL DEFAULT false,
 	error_answered boolean NOT NULL DEFAULT false,
 	final_capture boolean NOT NULL DEFAULT false,
@@ -583,7 +584,7 @@ COMMENT ON COLUMN pgw.payment_transactions.bank_key IS
 COMMENT ON COLUMN pgw.payment_transactions.bank_key_used_at IS
 	'When bank_key was first sent: how long the bank remembers it counts from here. NULL: not sent yet.';
 COMMENT ON COLUMN pgw.payment_transactions.bank_asked_at IS
-	'When the last request that can move money ended, or was last seen under way: "not found" counts only some time '
+	'When the last request of the operation ended, or was last seen under way: "not found" counts only some time '
 	'after that.';
 COMMENT ON COLUMN pgw.payment_transactions.bank_reference IS
 	'The bank''s id of the charge, or of the capture, void or refund; NULL: not known.';
@@ -610,6 +611,9 @@ COMMENT ON COLUMN pgw.payment_transactions.capture_key IS
 	'Our reference and idempotency key of the capture that follows the commit; NULL: not sent yet.';
 COMMENT ON COLUMN pgw.payment_transactions.capture_key_used_at IS
 	'When capture_key was first sent; NULL: it was not, or the bank did nothing with it.';
+COMMENT ON COLUMN pgw.payment_transactions.capture_asked_at IS
+	'When the last request of that capture ended, or was last seen under way: "not found" counts only some time '
+	'after that.';
 COMMENT ON COLUMN pgw.payment_transactions.maybe_at_another_bank IS
 	'True: it was restored, and the original may have gone on with it to another bank of the same token_scope.';
 COMMENT ON COLUMN pgw.payment_transactions.error_answered IS

@@ -18,11 +18,10 @@
 
 #include "attempt/capture_on_commit.h"
 #include "attempt/compensation.h"
+#include "attempt/operation_request.h"
 #include "attempt/put_off.h"
-#include "attempt/requested_operation.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
-#include "base/schedule.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/operation_rules.h"
 #include "outcome/record_decision.h"
@@ -38,24 +37,10 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p)
 					  .from = PGW_SAVED,
 					  .to = PGW_SAVED,
 					  .operation = operation_name};
-	bool used = attempt->capture_request.key_used_at != 0;
-	bool fresh =
-		attempt->capture_request.key == NULL ||
-		(step->resend_allowed &&
-		 pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
-							   pgw_schedule_age_s(attempt->capture_request.key_used_at),
-							   pgw_step_operation_answered(attempt), attempt->requests_sent - 1));
-	const char *key = fresh ? pgw_call_new_key() : attempt->capture_request.key;
 
-	if (!pgw_step_operation_call(attempt, step, bank, PGW_OP_CAPTURE, key, p))
+	if (!pgw_step_operation_send(attempt, step, bank, p, attempt->capture_request.key_used_at != 0))
 		return;
-	step->call->in_doubt = used && !step->resend_allowed;
-	attempt->capture_request.key = pstrdup(key);
-	attempt->own_request.asked_at = pgw_now();
-	if (!used || fresh)
-		attempt->capture_request.key_used_at = attempt->own_request.asked_at;
 	attempt->next_step_at = 0;
-	attempt->requests_sent++;
 	/* the error stays: how the last request ended */
 	pgw_store_advance(attempt, false, &event, 1);
 	PGW_DEBUG_POINT("capture_apply");
@@ -64,7 +49,6 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p)
 void
 pgw_step_capture(PgwAttempt *attempt, PgwStep *step)
 {
-	PgwOperationFacts facts;
 	PgwPayment p;
 	PgwBank *bank;
 	const char *reason;
@@ -86,18 +70,13 @@ pgw_step_capture(PgwAttempt *attempt, PgwStep *step)
 		send(attempt, step, bank, &p);
 		return;
 	}
-	pgw_step_operation_facts(attempt, step, PGW_OP_CAPTURE, attempt->capture_request.key_used_at,
-							 &facts);
-	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
+	switch (pgw_step_operation_find_out(attempt, step, bank, &p, &reason))
 	{
 		case PGW_OPERATION_SEND:
 			send(attempt, step, bank, &p);
 			break;
 		case PGW_OPERATION_LOOKUP_REFUND:
 		case PGW_OPERATION_LOOKUP_CHARGE:
-			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE,
-										attempt->capture_request.key, &p))
-				step->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_REVIEW:
 			/* the payment stays authorized, its amount reserved: that much is certain */
@@ -121,41 +100,13 @@ begin_give_back(PgwCall *call, PgwAttempt *attempt, PgwPayment *p, PgwDecision *
 	attempt->next_step_at = pgw_now();
 }
 
-/* By how the capture stands now, what comes next. */
+/* That request was never taken: as if it could not have been made. */
 static void
-set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
+not_taken(const PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
 {
-	attempt->next_step_at = 0;
-	attempt->pending_at_bank = r->pending;
-	switch (r->next)
-	{
-		case PGW_OPERATION_AGAIN:
-			if (!call->in_doubt)
-				attempt->capture_request.key_used_at = 0; /* that request was never taken */
-			pgw_put_off_goes_on(call, attempt,
-								r->error != NULL ? r->error->code : "bank_unavailable");
-			attempt->step_tries++;
-			attempt->next_step_at =
-				pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
-			break;
-		case PGW_OPERATION_AT_ONCE:
-			call->resend_allowed = true;
-			attempt->next_step_at = pgw_now();
-			break;
-		case PGW_OPERATION_FIND_OUT:
-			attempt->step_tries =
-				call->op == PGW_OP_CAPTURE && !call->in_doubt ? 0 : attempt->step_tries + 1;
-			call->lookup_inconclusive = pgw_step_operation_key_tells(
-				call, attempt, r, attempt->capture_request.key_used_at);
-			attempt->next_step_at =
-				call->lookup_inconclusive ? pgw_now() : pgw_step_operation_next_look(call, attempt);
-			break;
-		case PGW_OPERATION_DONE:
-		case PGW_OPERATION_REFUSED:
-		case PGW_OPERATION_STOP:
-			attempt->watch_until = 0;
-			break;
-	}
+	if (!call->in_doubt)
+		attempt->capture_request.key_used_at = 0;
+	pgw_put_off_goes_on(call, attempt, r->error != NULL ? r->error->code : "bank_unavailable");
 }
 
 void
@@ -171,7 +122,7 @@ pgw_answer_capture(PgwCall *call, PgwAttempt *attempt)
 	Assert(attempt->place.held && attempt->status == PGW_SAVED);
 	if (!locked && !pgw_store_payment_by_id(&attempt->payment_id, &p))
 		elog(ERROR, "the payments row of a saved payment is not there");
-	pgw_step_operation_input(call, attempt, &p, PGW_OP_CAPTURE, &in);
+	pgw_step_operation_input(call, attempt, &p, &in);
 	if (call->op == PGW_OP_CAPTURE)
 		in.refusal = NULL;
 	pgw_operation_result(&in, &r);
@@ -180,10 +131,9 @@ pgw_answer_capture(PgwCall *call, PgwAttempt *attempt)
 		call->row_was_busy = true; /* attempt and payments row in one commit or not yet */
 		return;
 	}
-	if (call->op == PGW_OP_CAPTURE)
-		attempt->own_request.asked_at = pgw_now(); /* until now it could have been done */
-	call->has_next_step = true;
-	set_next_step(call, attempt, &r);
+	pgw_step_operation_plan(call, attempt, &r, call->op == PGW_OP_CAPTURE && !call->in_doubt);
+	if (r.next == PGW_OPERATION_AGAIN)
+		not_taken(call, attempt, &r);
 	pgw_operation_capture_decision(&r, &d);
 	if (r.next == PGW_OPERATION_REFUSED)
 		begin_give_back(call, attempt, &p, &d);

@@ -190,9 +190,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	facts.pending = attempt->pending_at_bank;
 	facts.resend_allowed = step->resend_allowed;
 	facts.lookup_inconclusive = step->lookup_inconclusive;
-	pgw_step_extend_deadline(attempt, attempt->refund_request.key_used_at);
-	/* until then it is asked again */
-	facts.deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
+	facts.deadline_s = pgw_step_deadline_s(attempt, attempt->refund_request.key_used_at);
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(attempt->refund_request.key_used_at) : 0;
 	if (pgw_compensation_overdue(&facts, pgw_schedule_age_s(attempt->abandoned_at != 0
 																? attempt->abandoned_at

@@ -4,124 +4,27 @@
  * Carries out core/payment/operation_rules.c.  All functions have the attempt's row locked.
  *
  * Orderings that matter
- *     - BankProcessingStarted is committed and flushed before the operation leaves; bank_asked_at
- *       is durable before a repetition leaves, so that a look-up's "nothing there" is not believed
- *       too early after a crash.
+ *     - BankProcessingStarted is committed and flushed before the operation leaves.
  *     - The caller's claim (reserved_amount, refund_pending_amount) stands from its own commit
  *       until the outcome is known; then attempt and payments row change in one commit, or the
  *       attempt waits as BankApproved.
- *     - In doubt the same key is sent again; a new one only after a look-up has shown that the
- *       old one did nothing and the bank may have forgotten it.
  */
 #include "postgres.h"
 
 #include "utils/timestamp.h"
 
+#include "attempt/operation_request.h"
 #include "attempt/requested_operation.h"
-#include "attempt/unknown_outcome.h"
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "base/schedule.h"
-#include "core/base/mutant.h"
-#include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/operation_rules.h"
-#include "core/payment/unknown_outcome_rules.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/payment_notification.h"
 #include "store/tables.h"
-
-bool
-pgw_step_operation_answered(const PgwAttempt *attempt)
-{
-	return attempt->error_code != NULL && strcmp(attempt->error_code, "bank_error") == 0;
-}
-
-/*
- * error_code of the refusal that is being looked up: what is not known for want of an answer is of
- * class timeout, and a bank that did not process it has not said no.  NULL: the outcome is not
- * known for another reason.
- */
-static const char *
-known_refusal(const PgwAttempt *attempt)
-{
-	if (attempt->error_class == NULL || pgw_step_operation_answered(attempt) ||
-		strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0 ||
-		strcmp(attempt->error_code, "not_processed") == 0)
-		return NULL;
-	return attempt->error_code;
-}
-
-TimestampTz
-pgw_step_operation_next_look(const PgwCall *call, const PgwAttempt *attempt)
-{
-	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
-	TimestampTz when =
-		attempt->step_tries == 0
-			? pgw_now()
-			: pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,
-									 pgw_step_doubt_since(attempt), attempt->watch_until);
-
-	/* not long after what a look-up does not find begins to count */
-	if (caps->lookup_consistent_after_s >= 0 && !attempt->pending_at_bank &&
-		attempt->step_tries > 0 &&
-		!pgw_capabilities_not_found_counts(caps, pgw_schedule_age_s(attempt->own_request.asked_at)))
-		when = Min(when, TimestampTzPlusMilliseconds(attempt->own_request.asked_at,
-													 caps->lookup_consistent_after_s * 1000));
-	return when;
-}
-
-bool
-pgw_step_operation_key_tells(const PgwCall *call, const PgwAttempt *attempt,
-							 const PgwOperationDecision *r, TimestampTz key_used_at)
-{
-	return r->lookup_inconclusive && !r->pending && !r->refused &&
-		   pgw_capabilities_key_remembered(pgw_connector_capabilities(call->bank->connector),
-										   pgw_schedule_age_s(key_used_at));
-}
-
-bool
-pgw_step_operation_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
-						const char *reference, const PgwPayment *p)
-{
-	PgwCallParams params;
-	char charge[33];
-
-	pgw_uuid_to_hex32(p->transaction_id.data, charge);
-	pgw_step_params_about_charge(attempt, &params);
-	if (op == PGW_OP_CAPTURE || op == PGW_OP_REFUND)
-		params.amount = attempt->amount;
-	/* the charge is the attempt's that the payments row names, and that can be another one */
-	params.reference = p->reference;
-	params.original_ref = charge;
-	params.bank_reference = p->bank_reference;
-	params.reason = attempt->reason;
-	params.final_capture = attempt->final_capture || attempt->kind == PGW_KIND_PAYMENT;
-	if (!pgw_step_call(attempt, step, bank, op, reference, &params))
-		return false;
-	step->call->after = attempt->kind == PGW_KIND_PAYMENT ? "capture" : "operation";
-	if (p->card_last4 != NULL)
-		strlcpy(step->call->card_last4, p->card_last4, sizeof(step->call->card_last4));
-	return true;
-}
-
-void
-pgw_step_operation_facts(PgwAttempt *attempt, const PgwStep *step, PgwBankOp operation,
-						 TimestampTz key_used_at, PgwOperationFacts *facts)
-{
-	facts->operation = operation;
-	facts->resend_allowed = step->resend_allowed;
-	facts->lookup_inconclusive = step->lookup_inconclusive;
-	facts->refused = known_refusal(attempt) != NULL;
-	facts->pending = attempt->pending_at_bank;
-	facts->key_age_s = pgw_schedule_age_s(key_used_at);
-	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(attempt));
-	pgw_step_extend_deadline(attempt, pgw_step_doubt_since(attempt));
-	/* until then it is asked again */
-	facts->deadline_s = attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
-}
 
 static void
 get_payment(const PgwAttempt *attempt, PgwPayment *p)
@@ -289,45 +192,20 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL)
 		return;
 	get_payment(attempt, &p);
-	if (!pgw_step_operation_call(attempt, step, bank, pgw_operation_op(attempt->kind),
-								 attempt->own_request.key, &p))
+	if (!pgw_step_operation_send(attempt, step, bank, &p, false))
 		return;
 	attempt->taken_by_worker = true;
 	attempt->next_step_at = 0;
-	attempt->requests_sent++;
-	attempt->own_request.asked_at = pgw_now();
-	if (attempt->own_request.key_used_at == 0)
-		attempt->own_request.key_used_at = attempt->own_request.asked_at;
 	pgw_store_advance(attempt, false, &event, 1);
 }
 
-/*
- * The same request again: with the same key, unless that one provably did nothing and is of no use
- * any more.
- */
 static void
 send_again(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p)
 {
 	PgwDecision d;
-	bool fresh =
-		step->resend_allowed &&
-		pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
-							  pgw_schedule_age_s(attempt->own_request.key_used_at),
-							  pgw_step_operation_answered(attempt), attempt->requests_sent);
-	const char *key =
-		fresh || PGW_MUTATED(OPERATION_KEY) ? pgw_call_new_key() : attempt->own_request.key;
 
-	if (!pgw_step_operation_call(attempt, step, bank, pgw_operation_op(attempt->kind), key, p))
+	if (!pgw_step_operation_send(attempt, step, bank, p, true))
 		return;
-	/* after a look-up that counts nothing is in doubt but this request itself */
-	step->call->in_doubt = !step->resend_allowed;
-	attempt->own_request.asked_at = pgw_now();
-	if (key != attempt->own_request.key)
-	{
-		attempt->own_request.key = pstrdup(key);
-		attempt->own_request.key_used_at = attempt->own_request.asked_at;
-	}
-	attempt->requests_sent++;
 	memset(&d, 0, sizeof(d));
 	d.state = PGW_BANK_UNKNOWN;
 	d.keep_error = true;
@@ -339,7 +217,6 @@ send_again(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *
 static void
 find_out(PgwAttempt *attempt, PgwStep *step)
 {
-	PgwOperationFacts facts;
 	PgwPayment p;
 	PgwBank *bank;
 	const char *reason;
@@ -350,22 +227,13 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL)
 		return;
 	get_payment(attempt, &p);
-	pgw_step_operation_facts(attempt, step, pgw_operation_op(attempt->kind),
-							 attempt->own_request.key_used_at, &facts);
-	switch (pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, &reason))
+	switch (pgw_step_operation_find_out(attempt, step, bank, &p, &reason))
 	{
 		case PGW_OPERATION_SEND:
 			send_again(attempt, step, bank, &p);
 			break;
 		case PGW_OPERATION_LOOKUP_REFUND:
-			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND,
-										attempt->own_request.key, &p))
-				step->call->in_doubt = true;
-			break;
 		case PGW_OPERATION_LOOKUP_CHARGE:
-			if (pgw_step_operation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE,
-										attempt->own_request.key, &p))
-				step->call->in_doubt = true;
 			break;
 		case PGW_OPERATION_REVIEW:
 			/* its claim on the payment stays: it may have been done */
@@ -407,64 +275,6 @@ pgw_step_operation(PgwAttempt *attempt, PgwStep *step)
 
 /* ---------------------------------------------------------------- the bank's answers */
 
-static void
-set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r, PgwState before)
-{
-	call->has_next_step = true;
-	attempt->next_step_at = 0;
-	attempt->pending_at_bank = r->pending;
-	switch (r->next)
-	{
-		case PGW_OPERATION_DONE:
-			watch(attempt);
-			break;
-		case PGW_OPERATION_REFUSED:
-		case PGW_OPERATION_STOP:
-			attempt->watch_until = 0;
-			break;
-		case PGW_OPERATION_AGAIN:
-			attempt->step_tries++;
-			attempt->next_step_at =
-				pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
-			break;
-		case PGW_OPERATION_AT_ONCE:
-			call->resend_allowed = true;
-			attempt->next_step_at = pgw_now();
-			break;
-		case PGW_OPERATION_FIND_OUT:
-			attempt->step_tries = before == PGW_CREATED ? 0 : attempt->step_tries + 1;
-			if (before == PGW_CREATED)
-				pgw_step_doubt_begins(attempt);
-			call->lookup_inconclusive =
-				pgw_step_operation_key_tells(call, attempt, r, attempt->own_request.key_used_at);
-			attempt->next_step_at =
-				call->lookup_inconclusive ? pgw_now() : pgw_step_operation_next_look(call, attempt);
-			break;
-	}
-}
-
-void
-pgw_step_operation_input(const PgwCall *call, const PgwAttempt *attempt, const PgwPayment *p,
-						 PgwBankOp operation, PgwOperationInput *in)
-{
-	memset(in, 0, sizeof(*in));
-	in->op = call->op;
-	in->operation = operation;
-	in->in_doubt = call->in_doubt;
-	in->refusal = known_refusal(attempt);
-	in->answered = pgw_step_operation_answered(attempt);
-	in->pending = attempt->pending_at_bank;
-	in->transport = call->transport;
-	in->answer = &call->answer;
-	in->caps = pgw_connector_capabilities(call->bank->connector);
-	in->not_found_counts = pgw_capabilities_not_found_counts(
-		in->caps, pgw_schedule_age_s(attempt->own_request.asked_at));
-	in->amount = attempt->amount;
-	in->currency = attempt->currency;
-	in->before = operation == PGW_OP_REFUND ? p->refunded_amount : p->captured_amount;
-	in->others = operation == PGW_OP_REFUND ? p->refund_pending_amount - attempt->amount : 0;
-}
-
 void
 pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 {
@@ -481,7 +291,7 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 		   (attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN));
 	if (!locked)
 		get_payment(attempt, &p);
-	pgw_step_operation_input(call, attempt, &p, pgw_operation_op(attempt->kind), &in);
+	pgw_step_operation_input(call, attempt, &p, &in);
 	if (before == PGW_CREATED)
 		in.refusal = NULL; /* what an earlier try failed of is no refusal */
 	pgw_operation_result(&in, &r);
@@ -501,9 +311,11 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 		call->row_was_busy = true;
 		return;
 	}
-	if (call->op == in.operation)
-		attempt->own_request.asked_at = pgw_now(); /* until now it could have been done */
-	set_next_step(call, attempt, &r, before);
+	pgw_step_operation_plan(call, attempt, &r, before == PGW_CREATED);
+	if (r.next == PGW_OPERATION_FIND_OUT && before == PGW_CREATED)
+		pgw_step_doubt_begins(attempt);
+	if (r.next == PGW_OPERATION_DONE)
+		watch(attempt);
 	pgw_operation_decision(&r, before, locked, &d);
 	if (d.save_later)
 		attempt->next_step_at = 0;

@@ -210,18 +210,12 @@ pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params)
 
 /* ---------------------------------------------------------------- what becomes of it */
 
-/*
- * Since when it is not known what the bank did.  Each repetition moves bank_asked_at on; the key
- * stays.
- */
+/* Each repetition moves asked_at on; the key stays. */
 TimestampTz
-pgw_step_doubt_since(const PgwAttempt *attempt)
+pgw_step_doubt_since(const PgwBankRequest *request)
 {
-	TimestampTz since = attempt->own_request.key_used_at;
-
-	if (attempt->status == PGW_SAVED)
-		since = attempt->capture_request.key_used_at;
-	return since != 0 && !PGW_MUTATED(DOUBT_AGE) ? since : attempt->own_request.asked_at;
+	return request->key_used_at != 0 && !PGW_MUTATED(DOUBT_AGE) ? request->key_used_at
+																: request->asked_at;
 }
 
 void

@@ -79,12 +79,15 @@ extern bool pgw_step_charge_call(PgwAttempt *attempt, PgwStep *step, PgwBank *ba
 /* What a request after the charge says of it, where the charge is the attempt's own. */
 extern void pgw_step_params_about_charge(const PgwAttempt *attempt, PgwCallParams *params);
 
-/* What pgw.unknown_deadline counts from: the first request whose outcome is not known. */
-extern TimestampTz pgw_step_doubt_since(const PgwAttempt *attempt);
+/*
+ * Since when it is not known what the bank did with it, which is what pgw.unknown_deadline counts
+ * from.
+ */
+extern TimestampTz pgw_step_doubt_since(const PgwBankRequest *request);
 
 /*
- * The attempt is in doubt from now on: a key that was first used so long ago that its time is over
- * (for requests that did nothing, or before a restore) gets another deadline.
+ * The attempt's own request is in doubt from now on: a key that was first used so long ago that its
+ * time is over (for requests that did nothing, or before a restore) gets another deadline.
  */
 extern void pgw_step_doubt_begins(PgwAttempt *attempt);
 

@@ -5,9 +5,9 @@
  * Carries out core/payment/unknown_outcome_rules.c.  All functions have the attempt's row locked.
  *
  * Orderings that matter
- *     - A look-up changes nothing, so it needs no intent.  A replay can charge: bank_asked_at is
- *       moved on in a flushed commit before it leaves, so that "not found" is not believed too
- *       early after a crash.
+ *     - A look-up changes nothing, so it needs no intent.  A replay can charge: when it was
+ *       last asked is moved on in a flushed commit before it leaves, so that "not found" is not
+ * believed too early after a crash.
  *     - A replay carries the first request's key and reference.
  *     - What a restored database's original may have sent to another bank is neither replayed nor
  *       Failed because this one does not know it.
@@ -50,15 +50,16 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->lookup_inconclusive = lookup_inconclusive;
 	facts->approved = pgw_charge_id_is_missing(attempt);
 	facts->key_age_s = pgw_schedule_age_s(attempt->own_request.key_used_at);
-	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(attempt));
+	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(&attempt->own_request));
 	facts->deadline_s = pgw_unknown_deadline;
 	if (attempt->watch_until > pgw_now())
 		/* an operator had it asked again */
 		facts->deadline_s = Max(facts->deadline_s, facts->doubt_age_s + 1);
 }
 
-void
-pgw_step_extend_deadline(PgwAttempt *attempt, TimestampTz since)
+/* The deadline begins again where nobody was there to ask. */
+static void
+extend_deadline(PgwAttempt *attempt, TimestampTz since)
 {
 	TimestampTz until = pgw_schedule_ask_until(attempt->watch_until, attempt->next_step_at, since);
 
@@ -66,6 +67,13 @@ pgw_step_extend_deadline(PgwAttempt *attempt, TimestampTz since)
 		return;
 	attempt->watch_until = until;
 	pgw_store_update_attempt(attempt); /* a look-up writes nothing before it leaves */
+}
+
+int64
+pgw_step_deadline_s(PgwAttempt *attempt, TimestampTz since)
+{
+	extend_deadline(attempt, since);
+	return attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
 }
 
 static bool
@@ -158,7 +166,7 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
-	pgw_step_extend_deadline(attempt, pgw_step_doubt_since(attempt));
+	extend_deadline(attempt, pgw_step_doubt_since(&attempt->own_request));
 	get_facts(attempt, step->resend_allowed, step->lookup_inconclusive, &facts);
 	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
 	switch (pgw_unknown_outcome_step(&caps, &facts, &reason))
@@ -210,7 +218,8 @@ plan_look(const PgwCall *call, PgwAttempt *attempt, bool first)
 	attempt->next_step_at =
 		first ? pgw_now()
 			  : pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,
-									   pgw_step_doubt_since(attempt), attempt->watch_until);
+									   pgw_step_doubt_since(&attempt->own_request),
+									   attempt->watch_until);
 	if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
 		attempt->next_step_at =
 			Min(attempt->next_step_at,

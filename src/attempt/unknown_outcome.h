@@ -10,8 +10,11 @@
 
 /* Created, taken, and no call of it is under way */
 extern void pgw_step_charge_lost(PgwAttempt *attempt, PgwStep *step);
-/* the deadline begins again where nobody was there to ask */
-extern void pgw_step_extend_deadline(PgwAttempt *attempt, TimestampTz since);
+/*
+ * How long the bank is asked about an outcome that is in doubt since then, in seconds; 0: without
+ * end, as an operator has it asked again, or nobody was there to ask meanwhile.
+ */
+extern int64 pgw_step_deadline_s(PgwAttempt *attempt, TimestampTz since);
 /* BankUnknown */
 extern void pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step);
 /* Failed, and looked up again in case the charge turns up */

@@ -397,7 +397,7 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 	{
 		case PGW_BANK_UNKNOWN:
 		case PGW_SAVED:
-			/* bank_asked_at stays: when "not found" begins to count has not changed */
+			/* when it was last asked stays: when "not found" begins to count has not changed */
 			attempt->watch_until = now + pgw_unknown_deadline * USECS_PER_SEC;
 			break;
 		case PGW_BANK_APPROVED:

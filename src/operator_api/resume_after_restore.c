@@ -173,12 +173,13 @@ take_over(void)
 	 */
 	taken_over = update(
 		"UPDATE pgw.payment_transactions t SET system_identifier = $1, database_oid = $2, caller_xid = NULL, caller_subxid = NULL,"
-		" bank_asked_at = CASE WHEN taken_by_worker AND status IN ('Created', 'BankUnknown', 'Saved') THEN now() ELSE bank_asked_at END,"
+		" bank_asked_at = CASE WHEN taken_by_worker AND status IN ('Created', 'BankUnknown') THEN now() ELSE bank_asked_at END,"
 		/* captured since, for all that is known here: so it is looked up first */
 		" capture_key = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key, replace(gen_random_uuid()::text, '-', ''))"
 		" ELSE capture_key END,"
 		" capture_key_used_at = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key_used_at, updated_at)"
 		" ELSE capture_key_used_at END,"
+		" capture_asked_at = CASE WHEN status = 'Saved' AND kind = 'payment' THEN now() ELSE capture_asked_at END,"
 		" refund_key_used_at = CASE WHEN refund_key IS NOT NULL THEN coalesce(refund_key_used_at, updated_at) END,"
 		/*
 		 * taken and nothing planned: as after a lost worker it may have reached the

@@ -47,6 +47,7 @@
 	DO(refund_key_used_at, refund_request.key_used_at) \
 	DO(refund_asked_at, refund_request.asked_at) \
 	DO(capture_key_used_at, capture_request.key_used_at) \
+	DO(capture_asked_at, capture_request.asked_at) \
 	DO(abandoned_at, abandoned_at) \
 	DO(put_off_since, put_off_since)
 #define TAKE_BACK(column, member) take_back(&attempt->member, distance);

@@ -132,6 +132,7 @@ static const PgwColumn transaction_columns[] = {
 	T(refund_keys_used, PGW_COLUMN_INT, false),
 	R(capture_key, capture_request.key, PGW_COLUMN_STRING),
 	R(capture_key_used_at, capture_request.key_used_at, PGW_COLUMN_TIME),
+	R(capture_asked_at, capture_request.asked_at, PGW_COLUMN_TIME),
 	T(maybe_at_another_bank, PGW_COLUMN_BOOL, false),
 	T(error_answered, PGW_COLUMN_BOOL, false),
 	T(final_capture, PGW_COLUMN_BOOL, true),

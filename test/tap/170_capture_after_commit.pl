@@ -82,6 +82,8 @@ part($node, 'on_commit, a bank in trouble', sub {
 	bank_control($bank, 'settings', { down => JSON::PP::false });
 	is(how_payment_stands($node, 'down'), 'captured 1000/0/0', 'until it does');
 	is(sql("SELECT count(DISTINCT capture_key) FROM pgw.payment_transactions WHERE client_request_id = 'down'"), 1, 'with one key');
+	is(sql("SELECT capture_asked_at >= capture_key_used_at AND bank_asked_at < capture_key_used_at FROM pgw.payment_transactions WHERE client_request_id = 'down'"), 't',
+		'when it was asked last is its own, and the charge keeps its time');
 	is_sound($node, $bank, 'a bank in trouble: sound');
 });
 

@@ -1,0 +1,256 @@
+/*
+ * operation_request.c - the request of a capture, void or refund to the bank: of one that a caller
+ * asked for, and of the capture after the commit
+ *
+ * Carries out what core/payment/operation_rules.c says of both.  All functions have the attempt's
+ * row locked.
+ *
+ * Orderings that matter
+ *     - The caller writes the row with key and asked_at, and that is committed and flushed before
+ *       the request leaves, so that a look-up's "nothing there" is not believed too early after a
+ *       crash.
+ *     - In doubt the same key is sent again; a new one only after a look-up has shown that the
+ *       old one did nothing and the bank may have forgotten it.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "attempt/operation_request.h"
+#include "attempt/unknown_outcome.h"
+#include "base/clock.h"
+#include "base/schedule.h"
+#include "core/base/mutant.h"
+#include "core/base/uuid7.h"
+#include "store/tables.h"
+
+/* What tells the two apart: which columns are the request's, and which operation it is. */
+static PgwBankRequest *
+request_of(PgwAttempt *attempt)
+{
+	return attempt->kind == PGW_KIND_PAYMENT ? &attempt->capture_request : &attempt->own_request;
+}
+
+static PgwBankOp
+operation_of(const PgwAttempt *attempt)
+{
+	return attempt->kind == PGW_KIND_PAYMENT ? PGW_OP_CAPTURE : pgw_operation_op(attempt->kind);
+}
+
+/* The requests that were sent for it; a payment's first one was the charge. */
+static int
+requests_of(const PgwAttempt *attempt)
+{
+	return attempt->kind == PGW_KIND_PAYMENT ? attempt->requests_sent - 1 : attempt->requests_sent;
+}
+
+/* ---------------------------------------------------------------- how the last one ended */
+
+/* It was answered with nothing of use. */
+static bool
+is_answered(const PgwAttempt *attempt)
+{
+	return attempt->error_code != NULL && strcmp(attempt->error_code, "bank_error") == 0;
+}
+
+/*
+ * error_code of the refusal that is being looked up: what is not known for want of an answer is of
+ * class timeout, and a bank that did not process it has not said no.  NULL: the outcome is not
+ * known for another reason.
+ */
+static const char *
+known_refusal(const PgwAttempt *attempt)
+{
+	if (attempt->error_class == NULL || is_answered(attempt) ||
+		strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0 ||
+		strcmp(attempt->error_code, "not_processed") == 0)
+		return NULL;
+	return attempt->error_code;
+}
+
+/* ---------------------------------------------------------------- asking the bank */
+
+/* step->call := the operation, or a look-up for it. */
+static bool
+make_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op, const char *key,
+		  const PgwPayment *p)
+{
+	PgwCallParams params;
+	char charge[33];
+
+	pgw_uuid_to_hex32(p->transaction_id.data, charge);
+	pgw_step_params_about_charge(attempt, &params);
+	if (op == PGW_OP_CAPTURE || op == PGW_OP_REFUND)
+		params.amount = attempt->amount;
+	/* the charge is the attempt's that the payments row names, and that can be another one */
+	params.reference = p->reference;
+	params.original_ref = charge;
+	params.bank_reference = p->bank_reference;
+	params.reason = attempt->reason;
+	params.final_capture = attempt->final_capture || attempt->kind == PGW_KIND_PAYMENT;
+	if (!pgw_step_call(attempt, step, bank, op, key, &params))
+		return false;
+	step->call->after = attempt->kind == PGW_KIND_PAYMENT ? "capture" : "operation";
+	if (p->card_last4 != NULL)
+		strlcpy(step->call->card_last4, p->card_last4, sizeof(step->call->card_last4));
+	return true;
+}
+
+/* The same key, unless that one provably did nothing and is of no use any more. */
+static bool
+needs_new_key(PgwAttempt *attempt, const PgwStep *step, PgwBank *bank)
+{
+	const PgwBankRequest *request = request_of(attempt);
+
+	if (request->key == NULL || (request->key_used_at != 0 && PGW_MUTATED(OPERATION_KEY)))
+		return true;
+	return step->resend_allowed &&
+		   pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
+								 pgw_schedule_age_s(request->key_used_at), is_answered(attempt),
+								 requests_of(attempt));
+}
+
+bool
+pgw_step_operation_send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p,
+						bool in_doubt)
+{
+	PgwBankRequest *request = request_of(attempt);
+	bool fresh = needs_new_key(attempt, step, bank);
+	const char *key = fresh ? pgw_call_new_key() : request->key;
+
+	if (!make_call(attempt, step, bank, operation_of(attempt), key, p))
+		return false;
+	/* after a look-up that counts nothing is in doubt but this request itself */
+	step->call->in_doubt = in_doubt && !step->resend_allowed;
+	request->asked_at = pgw_now();
+	if (fresh)
+		request->key = pstrdup(key);
+	if (fresh || request->key_used_at == 0)
+		request->key_used_at = request->asked_at;
+	attempt->requests_sent++;
+	return true;
+}
+
+static void
+get_facts(PgwAttempt *attempt, const PgwStep *step, PgwOperationFacts *facts)
+{
+	const PgwBankRequest *request = request_of(attempt);
+
+	facts->operation = operation_of(attempt);
+	facts->resend_allowed = step->resend_allowed;
+	facts->lookup_inconclusive = step->lookup_inconclusive;
+	facts->refused = known_refusal(attempt) != NULL;
+	facts->pending = attempt->pending_at_bank;
+	facts->key_age_s = pgw_schedule_age_s(request->key_used_at);
+	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(request));
+	facts->deadline_s = pgw_step_deadline_s(attempt, pgw_step_doubt_since(request));
+}
+
+PgwOperationStep
+pgw_step_operation_find_out(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p,
+							const char **reason)
+{
+	PgwOperationFacts facts;
+	PgwOperationStep next;
+
+	get_facts(attempt, step, &facts);
+	next = pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, reason);
+	if ((next == PGW_OPERATION_LOOKUP_REFUND || next == PGW_OPERATION_LOOKUP_CHARGE) &&
+		make_call(attempt, step, bank,
+				  next == PGW_OPERATION_LOOKUP_REFUND ? PGW_OP_LOOKUP_REFUND : PGW_OP_LOOKUP_CHARGE,
+				  request_of(attempt)->key, p))
+		step->call->in_doubt = true;
+	return next;
+}
+
+/* ---------------------------------------------------------------- the bank's answer */
+
+void
+pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPayment *p,
+						 PgwOperationInput *in)
+{
+	bool refund = attempt->kind == PGW_KIND_REFUND;
+
+	memset(in, 0, sizeof(*in));
+	in->op = call->op;
+	in->operation = operation_of(attempt);
+	in->in_doubt = call->in_doubt;
+	in->refusal = known_refusal(attempt);
+	in->answered = is_answered(attempt);
+	in->pending = attempt->pending_at_bank;
+	in->transport = call->transport;
+	in->answer = &call->answer;
+	in->caps = pgw_connector_capabilities(call->bank->connector);
+	in->not_found_counts = pgw_capabilities_not_found_counts(
+		in->caps, pgw_schedule_age_s(request_of(attempt)->asked_at));
+	in->amount = attempt->amount;
+	in->currency = attempt->currency;
+	in->before = refund ? p->refunded_amount : p->captured_amount;
+	in->others = refund ? p->refund_pending_amount - attempt->amount : 0;
+}
+
+/*
+ * A look-up did not say what became of the operation: would the same request under the same key say
+ * it? Then it is sent at once.
+ */
+static bool
+key_tells(const PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
+{
+	return r->lookup_inconclusive && !r->pending && !r->refused &&
+		   pgw_capabilities_key_remembered(pgw_connector_capabilities(call->bank->connector),
+										   pgw_schedule_age_s(request_of(attempt)->key_used_at));
+}
+
+static TimestampTz
+next_look(const PgwCall *call, PgwAttempt *attempt)
+{
+	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
+	const PgwBankRequest *request = request_of(attempt);
+	TimestampTz when;
+
+	if (attempt->step_tries == 0)
+		return pgw_now();
+	when = pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,
+								  pgw_step_doubt_since(request), attempt->watch_until);
+
+	/* not long after what a look-up does not find begins to count */
+	if (caps->lookup_consistent_after_s >= 0 && !attempt->pending_at_bank &&
+		!pgw_capabilities_not_found_counts(caps, pgw_schedule_age_s(request->asked_at)))
+		when = Min(when, TimestampTzPlusMilliseconds(request->asked_at,
+													 caps->lookup_consistent_after_s * 1000));
+	return when;
+}
+
+void
+pgw_step_operation_plan(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r,
+						bool first)
+{
+	if (call->op == operation_of(attempt))
+		request_of(attempt)->asked_at = pgw_now(); /* until now it could have been done */
+	call->has_next_step = true;
+	attempt->next_step_at = 0;
+	attempt->pending_at_bank = r->pending;
+	switch (r->next)
+	{
+		case PGW_OPERATION_DONE:
+		case PGW_OPERATION_REFUSED:
+		case PGW_OPERATION_STOP:
+			attempt->watch_until = 0;
+			break;
+		case PGW_OPERATION_AGAIN:
+			attempt->step_tries++;
+			attempt->next_step_at =
+				pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+			break;
+		case PGW_OPERATION_AT_ONCE:
+			call->resend_allowed = true;
+			attempt->next_step_at = pgw_now();
+			break;
+		case PGW_OPERATION_FIND_OUT:
+			attempt->step_tries = first ? 0 : attempt->step_tries + 1;
+			call->lookup_inconclusive = key_tells(call, attempt, r);
+			attempt->next_step_at =
+				call->lookup_inconclusive ? pgw_now() : next_look(call, attempt);
+			break;
+	}
+}
