@@ -61,13 +61,11 @@ refund_currency(const PgwAttempt *attempt)
 	return attempt->approved_currency != NULL ? attempt->approved_currency : attempt->currency;
 }
 
-/* For another try: what is known of the last one does not hold for it. */
 static void
 new_key(PgwAttempt *attempt)
 {
+	pgw_store_forget_refund_request(attempt);
 	attempt->refund_request.key = unconstify(char *, pgw_call_new_key());
-	attempt->refund_request.key_used_at = attempt->refund_request.asked_at = 0;
-	attempt->pending_at_bank = false;
 	attempt->refund_keys_used++;
 }
 
@@ -273,9 +271,7 @@ end_request(PgwAttempt *attempt, const PgwCompensationInput *in, const PgwCompen
 				attempt->refund_request.key_used_at = 0; /* that request was never taken */
 			break;
 		case PGW_COMPENSATION_ANEW:
-			attempt->refund_request.key = NULL;
-			attempt->refund_request.key_used_at = attempt->refund_request.asked_at = 0;
-			attempt->pending_at_bank = false;
+			pgw_store_forget_refund_request(attempt);
 			break;
 		case PGW_COMPENSATION_FIND_OUT:
 		case PGW_COMPENSATION_STOP:

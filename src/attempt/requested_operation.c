@@ -206,11 +206,7 @@ send_again(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *
 
 	if (!pgw_step_operation_send(attempt, step, bank, p, true))
 		return;
-	memset(&d, 0, sizeof(d));
-	d.state = PGW_BANK_UNKNOWN;
-	d.keep_error = true;
-	d.reason = "replay";
-	pgw_decision_add_event(&d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+	pgw_charge_replay(&d);
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
 }
 

@@ -109,11 +109,7 @@ replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 	 * of it is the whole truth
 	 */
 	step->call->in_doubt = !step->resend_allowed;
-	memset(&d, 0, sizeof(d));
-	d.state = PGW_BANK_UNKNOWN;
-	d.keep_error = true;
-	d.reason = "replay";
-	pgw_decision_add_event(&d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+	pgw_charge_replay(&d);
 	attempt->requests_sent++;
 	attempt->own_request.asked_at = pgw_now();
 	pgw_record_decision(attempt, NULL, &d, pgw_op_name(step->call->op), NULL);

@@ -355,14 +355,6 @@ confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 /* ---------------------------------------------------------------- carrying it out */
 
 static void
-forget_refund_key(PgwAttempt *attempt)
-{
-	attempt->refund_request.key = NULL;
-	attempt->refund_request.key_used_at = attempt->refund_request.asked_at = 0;
-	attempt->pending_at_bank = false;
-}
-
-static void
 set_refunding(PgwAttempt *attempt, const Review *review, TimestampTz now)
 {
 	/* in doubt it is asked about anew; the age of the key has not changed */
@@ -373,11 +365,11 @@ set_refunding(PgwAttempt *attempt, const Review *review, TimestampTz now)
 		 * how to give it back is chosen by the worker, anew; a refund that the bank took back is
 		 * not in doubt
 		 */
-		forget_refund_key(attempt);
+		pgw_store_forget_refund_request(attempt);
 		attempt->refund_operation = NULL;
 	}
 	else if (pgw_review_key_did_nothing(review->reason))
-		forget_refund_key(attempt);
+		pgw_store_forget_refund_request(attempt);
 	attempt->refund_keys_used = attempt->refund_request.key != NULL ? 1 : 0;
 	attempt->abandoned_at = 0;
 	pgw_record_error(attempt, pgw_error_find("given_back"));

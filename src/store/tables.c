@@ -178,6 +178,14 @@ pgw_store_update_attempt(PgwAttempt *attempt)
 }
 
 void
+pgw_store_forget_refund_request(PgwAttempt *attempt)
+{
+	attempt->refund_request.key = NULL;
+	attempt->refund_request.key_used_at = attempt->refund_request.asked_at = 0;
+	attempt->pending_at_bank = false;
+}
+
+void
 pgw_store_check(void)
 {
 	pgw_store_check_rows();

@@ -185,6 +185,9 @@ extern void pgw_store_insert_attempt(PgwAttempt *attempt);
 extern void pgw_store_update_attempt(PgwAttempt *attempt);
 extern void pgw_store_update_payment(PgwPayment *p); /* by payment_id; sets updated_at */
 
+/* For another try: what is known of the last one does not hold for it. The row is not written. */
+extern void pgw_store_forget_refund_request(PgwAttempt *attempt);
+
 /* ERROR when pgw's own columns or keys are not as CREATE EXTENSION has made them. */
 extern void pgw_store_check(void);
 

@@ -33,6 +33,12 @@ pgw_op_parse(const char *name)
 	return -1;
 }
 
+bool
+pgw_op_is_lookup(PgwBankOp op)
+{
+	return op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
+}
+
 const char *
 pgw_outcome_name(PgwOutcome o)
 {

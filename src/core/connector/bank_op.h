@@ -4,6 +4,8 @@
 #ifndef PGW_CORE_CONNECTOR_BANK_OP_H
 #define PGW_CORE_CONNECTOR_BANK_OP_H
 
+#include <stdbool.h>
+
 typedef enum PgwBankOp
 {
 	PGW_OP_CHARGE = 0,
@@ -41,6 +43,7 @@ typedef enum PgwTransport
 
 extern const char *pgw_op_name(PgwBankOp op); /* "lookup_charge" */
 extern int pgw_op_parse(const char *name);    /* -1 when unknown */
+extern bool pgw_op_is_lookup(PgwBankOp op);   /* changes nothing at the bank */
 extern const char *pgw_outcome_name(PgwOutcome o);
 extern int pgw_outcome_parse(const char *name); /* -1 when unknown */
 

@@ -387,6 +387,15 @@ pgw_charge_lost(PgwDecision *d)
 }
 
 void
+pgw_charge_replay(PgwDecision *d)
+{
+	begin(d, PGW_BANK_UNKNOWN);
+	pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
+	d->keep_error = true;
+	d->reason = "replay";
+}
+
+void
 pgw_charge_cancel(PgwDecision *d)
 {
 	begin(d, PGW_BANK_UNKNOWN);

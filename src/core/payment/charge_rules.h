@@ -118,6 +118,9 @@ extern PgwBankOp pgw_charge_operation(PgwCaptureMode capture, bool submitted);
 /* The outcome of a call that asked for the money, or of a look-up of it. */
 extern void pgw_charge_result(const PgwChargeInput *in, PgwDecision *d);
 
+/* In doubt, the request goes out once more; why it is in doubt stays. */
+extern void pgw_charge_replay(PgwDecision *d);
+
 /* The worker that made the call is gone: it may have reached the bank. */
 extern void pgw_charge_lost(PgwDecision *d);
 

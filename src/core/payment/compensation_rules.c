@@ -24,9 +24,6 @@
 #include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
 
-/* Banks take up to two weeks for a refund; after a month something is wrong. */
-#define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
-
 void
 pgw_compensation_begin(PgwState from, PgwDecision *d)
 {
@@ -79,7 +76,8 @@ pgw_compensation_overdue(const PgwCompensationFacts *facts, int64_t begun_age_s)
 		return false;
 	if (!facts->key)
 		return begun_age_s >= facts->deadline_s;
-	return !facts->used && begun_age_s >= PENDING_DEADLINE_S && begun_age_s >= facts->deadline_s;
+	return !facts->used && begun_age_s >= PGW_PENDING_DEADLINE_S &&
+		   begun_age_s >= facts->deadline_s;
 }
 
 PgwCompensationStep
@@ -109,12 +107,7 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 				   ? PGW_COMPENSATE_LOOKUP_CHARGE
 				   : PGW_COMPENSATE_SEND;
 
-	/*
-	 * Nobody has been able to say for so long: a person has to find out. What the bank says is
-	 * pending may take its days, but not for ever.
-	 */
-	if (facts->deadline_s > 0 &&
-		facts->key_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
+	if (pgw_unknown_outcome_is_overdue(facts->key_age_s, facts->deadline_s, facts->pending))
 		return PGW_COMPENSATE_REVIEW;
 
 	if (facts->operation == PGW_OP_CANCEL)
@@ -253,8 +246,7 @@ is_whole(const PgwCompensationInput *in)
 		return true;
 	/* what could not be read was named all the same */
 	return !a->amount_unreadable && (!a->has_amount || a->amount >= in->amount) &&
-		   (a->currency[0] == '\0' || in->currency == NULL ||
-			strcmp(a->currency, in->currency) == 0);
+		   !pgw_shown_other_currency(in->currency, a);
 }
 
 static void
@@ -444,7 +436,7 @@ stays_pending(const PgwCompensationInput *in)
 void
 pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
-	bool lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+	bool lookup = pgw_op_is_lookup(in->op);
 
 	memset(d, 0, sizeof(*d));
 	d->decision.state = PGW_REFUNDING;

@@ -17,9 +17,6 @@
 #include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
 
-/* Banks take up to two weeks for a refund; after a month something is wrong. */
-#define PENDING_DEADLINE_S (30 * 24 * 60 * 60)
-
 PgwBankOp
 pgw_operation_op(PgwKind kind)
 {
@@ -44,8 +41,7 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 	*reason = NULL;
 	if (facts->resend_allowed)
 		return PGW_OPERATION_SEND;
-	if (facts->deadline_s > 0 &&
-		facts->doubt_age_s >= (facts->pending ? PENDING_DEADLINE_S : facts->deadline_s))
+	if (pgw_unknown_outcome_is_overdue(facts->doubt_age_s, facts->deadline_s, facts->pending))
 	{
 		*reason = "deadline";
 		return PGW_OPERATION_REVIEW;
@@ -205,16 +201,12 @@ tell_excess(const PgwOperationInput *in, PgwOperationDecision *d)
 		differs(in, d);
 }
 
-/* What the bank names must be what was asked for; what it does not name is taken so. */
 static bool
 as_asked(const PgwOperationInput *in)
 {
-	const PgwAnswer *a = in->answer;
+	PgwAsked what = asked(in);
 
-	if (in->operation == PGW_OP_VOID)
-		return true;
-	return !a->amount_unreadable && (!a->has_amount || a->amount == in->amount) &&
-		   (a->currency[0] == '\0' || strcmp(a->currency, in->currency) == 0);
+	return in->operation == PGW_OP_VOID || pgw_shown_amount_is(&what, in->answer);
 }
 
 static void
@@ -384,7 +376,7 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 void
 pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	bool lookup = in->op == PGW_OP_LOOKUP_CHARGE || in->op == PGW_OP_LOOKUP_REFUND;
+	bool lookup = pgw_op_is_lookup(in->op);
 
 	memset(d, 0, sizeof(*d));
 	if (in->transport == PGW_TRANSPORT_ANSWERED)

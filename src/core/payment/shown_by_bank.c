@@ -16,13 +16,17 @@
 
 #include "core/base/mutant.h"
 
-/* What is not named is taken as asked for. */
-static bool
-is_amount(const PgwAsked *asked, const PgwAnswer *a)
+bool
+pgw_shown_other_currency(const char *asked, const PgwAnswer *a)
+{
+	return a->currency[0] != '\0' && asked != NULL && strcmp(a->currency, asked) != 0;
+}
+
+bool
+pgw_shown_amount_is(const PgwAsked *asked, const PgwAnswer *a)
 {
 	return !a->amount_unreadable && (!a->has_amount || a->amount == asked->amount) &&
-		   (a->currency[0] == '\0' || asked->currency == NULL ||
-			strcmp(a->currency, asked->currency) == 0);
+		   !pgw_shown_other_currency(asked->currency, a);
 }
 
 /* Is as much taken of the card as there should be by now? */
@@ -40,7 +44,7 @@ is_captured(const PgwAsked *asked, const PgwAnswer *a)
 PgwShown
 pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a)
 {
-	if (!PGW_MUTATED(AMOUNT_CHECK) && !is_amount(asked, a))
+	if (!PGW_MUTATED(AMOUNT_CHECK) && !pgw_shown_amount_is(asked, a))
 		return PGW_SHOWN_OTHERWISE;
 	/*
 	 * somebody has given it back, or some of it, already: a look-up shows that, and a replay that
@@ -101,8 +105,7 @@ PgwShown
 pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a)
 {
 	/* amounts of another currency say nothing of ours */
-	if (a->currency[0] != '\0' && asked->currency != NULL &&
-		strcmp(a->currency, asked->currency) != 0)
+	if (pgw_shown_other_currency(asked->currency, a))
 		return asked->op == PGW_OP_VOID ? void_shown(a) : PGW_SHOWN_NOTHING;
 	switch (asked->op)
 	{

@@ -31,6 +31,15 @@ typedef struct PgwAsked
 	int64_t others; /* refunds besides it that are under way or in doubt */
 } PgwAsked;
 
+/* The bank names another currency than that; asked: NULL: any is right. */
+extern bool pgw_shown_other_currency(const char *asked, const PgwAnswer *a);
+
+/*
+ * The amount and currency that the bank names are what was asked for; what it does not name is
+ * taken so.
+ */
+extern bool pgw_shown_amount_is(const PgwAsked *asked, const PgwAnswer *a);
+
 /*
  * A charge or authorization that the bank approves or shows as approved: AS_ASKED, OTHERWISE or
  * UNREADABLE.

@@ -13,6 +13,12 @@
 #include <stddef.h>
 
 bool
+pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bool pending)
+{
+	return deadline_s > 0 && age_s >= (pending ? PGW_PENDING_DEADLINE_S : deadline_s);
+}
+
+bool
 pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 {
 	if (caps->replays_errors && facts->error_answered)

@@ -38,6 +38,16 @@ typedef struct PgwUnknownOutcomeFacts
 	int64_t deadline_s; /* how long to ask at most */
 } PgwUnknownOutcomeFacts;
 
+/* Banks take up to two weeks for a refund; after a month something is wrong. */
+#define PGW_PENDING_DEADLINE_S (30 * 24 * 60 * 60)
+
+/*
+ * Has nobody been able to say for so long what became of a capture, void, refund or give-back that
+ * a person has to find out?  deadline_s: 0: never.  What the bank says is pending may take its
+ * days.
+ */
+extern bool pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bool pending);
+
 /* *reason: a word for event_data when it is REVIEW. */
 extern PgwUnknownOutcomeStep pgw_unknown_outcome_step(const PgwCapabilities *caps,
 													  const PgwUnknownOutcomeFacts *facts,
