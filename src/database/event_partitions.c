@@ -16,7 +16,6 @@
 #include "executor/spi.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
-#include "utils/inval.h"
 #include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -24,6 +23,7 @@
 
 #include "base/new_id.h"
 #include "database/event_partitions.h"
+#include "database/relation_changes.h"
 #include "database/relations.h"
 #include "database/table_locks.h"
 
@@ -47,23 +47,13 @@ static int next_partition = 0;
 
 /* Attached, detached, altered: what is remembered of it is void then. */
 static void
-forget_table(Datum arg, Oid relid)
+forget_table(Oid relid)
 {
 	for (int i = 0; i < MAX_PARTITIONS; i++)
 	{
 		if (relid == InvalidOid || relid == partitions[i].parent || relid == partitions[i].relid)
 			partitions[i].parent = InvalidOid;
 	}
-}
-
-static void
-watch_relations(void)
-{
-	static bool registered = false;
-
-	if (!registered)
-		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
-	registered = true;
 }
 
 static int
@@ -139,12 +129,12 @@ pgw_event_partition(const pg_uuid_t *transaction_id)
 	PgwPartition fresh;
 	Relation rel;
 
-	watch_relations();
 	for (int i = 0; i < MAX_PARTITIONS; i++)
 	{
 		if (lies_in(&partitions[i], parent, transaction_id))
 			return partitions[i].relid;
 	}
+	pgw_tell_of_relation_changes(forget_table);
 	pgw_table_lock(parent, AccessShareLock);
 	rel = table_open(parent, NoLock);
 	route(rel, transaction_id, &fresh);

@@ -10,13 +10,13 @@
 #include "access/xact.h"
 #include "executor/executor.h"
 #include "optimizer/optimizer.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
 #include "base/compat.h"
 #include "database/foreign_code.h"
 #include "database/prepared_checks.h"
+#include "database/relation_changes.h"
 
 /*
  * What is prepared of one table: the executor would parse it again for each row that is written.
@@ -37,7 +37,7 @@ typedef struct PgwExprs
 static PgwExprs exprs[MAX_EXPRS];
 
 static void
-forget_table(Datum arg, Oid relid)
+forget_table(Oid relid)
 {
 	for (int i = 0; i < MAX_EXPRS; i++)
 	{
@@ -47,22 +47,13 @@ forget_table(Datum arg, Oid relid)
 }
 
 static void
-watch_relations(void)
-{
-	static bool registered = false;
-
-	if (registered)
-		return;
-	CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
-	registered = true;
-}
-
-static void
 prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 {
 	Relation rel = rri->ri_RelationDesc;
 	TupleConstr *constr = RelationGetDescr(rel)->constr;
 	MemoryContext old;
+
+	pgw_tell_of_relation_changes(forget_table);
 
 	/*
 	 * a relation that is open at this moment may still have them, but none is after the transaction
@@ -98,7 +89,6 @@ pgw_checks_lend(ResultRelInfo *rri)
 	Oid relid = RelationGetRelid(rri->ri_RelationDesc);
 	PgwExprs *e = NULL;
 
-	watch_relations();
 	for (int i = 0; i < MAX_EXPRS && (e == NULL || e->relid != relid); i++)
 	{
 		if (exprs[i].relid == relid || (exprs[i].relid == InvalidOid && e == NULL))

@@ -13,12 +13,12 @@
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/syscache.h"
 
+#include "database/relation_changes.h"
 #include "database/relations.h"
 
 static PgwIndexByColumns *all_known = NULL;
@@ -106,7 +106,7 @@ pgw_relation_find_index(Oid relid, const char *const *columns, int n, bool uniqu
 }
 
 static void
-forget_relation(Datum arg, Oid relid)
+forget_relation(Oid relid)
 {
 	for (PgwIndexByColumns *i = all_known; i != NULL; i = i->next)
 	{
@@ -118,8 +118,7 @@ forget_relation(Datum arg, Oid relid)
 static void
 know(PgwIndexByColumns *wanted)
 {
-	if (all_known == NULL)
-		CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
+	pgw_tell_of_relation_changes(forget_relation);
 	wanted->next = all_known;
 	wanted->known = true;
 	all_known = wanted;

@@ -22,7 +22,6 @@
 #include "rewrite/rewriteHandler.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/resowner.h"
@@ -32,6 +31,7 @@
 #include "core/base/mutant.h"
 #include "database/foreign_code.h"
 #include "database/prepared_checks.h"
+#include "database/relation_changes.h"
 #include "database/row.h"
 #include "database/table_locks.h"
 
@@ -53,24 +53,13 @@ static MemoryContext keep_context = NULL; /* NULL: nothing is kept */
 static ResourceOwner keep_owner;
 
 static void
-forget_kept(Datum arg, Oid relid)
+forget_kept(Oid relid)
 {
 	for (int i = 0; i < nkept; i++)
 	{
 		if (relid == InvalidOid || relid == kept[i].relid)
 			kept[i].stale = true;
 	}
-}
-
-static void
-watch_relations(void)
-{
-	static bool registered = false;
-
-	if (registered)
-		return;
-	CacheRegisterRelcacheCallback(forget_kept, (Datum) 0);
-	registered = true;
 }
 
 static void
@@ -226,7 +215,7 @@ pgw_row_keep(MemoryContext context)
 {
 	if (keep_context != NULL)
 		return false;
-	watch_relations();
+	pgw_tell_of_relation_changes(forget_kept);
 	nkept = 0;
 	keep_context = context;
 	keep_owner = CurrentResourceOwner;

@@ -18,7 +18,6 @@
 #include "storage/lock.h"
 #include "storage/lwlock.h"
 #include "storage/proc.h"
-#include "utils/inval.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/timestamp.h"
@@ -26,6 +25,7 @@
 #include "base/compat.h"
 #include "database/batch.h"
 #include "database/lock_refusals.h"
+#include "database/relation_changes.h"
 #include "database/table_locks_internal.h"
 #include "database/worker_locks.h"
 #include "exchange/exchange_shmem.h"
@@ -36,7 +36,7 @@
 static PgwLockSet session[PGW_MAX_COVERS];
 
 static void
-table_changed(Datum arg, Oid relid)
+table_changed(Oid relid)
 {
 	for (int i = 0; i < PGW_MAX_COVERS; i++)
 		session[i].changed |= relid == InvalidOid || relid == session[i].tables[0];
@@ -61,7 +61,7 @@ pgw_tables_never_wait(void)
 {
 	pgw_waits_for_no_lock = true;
 	before_shmem_exit(unlock_at_exit, (Datum) 0);
-	CacheRegisterRelcacheCallback(table_changed, (Datum) 0);
+	pgw_tell_of_relation_changes(table_changed);
 }
 
 /*

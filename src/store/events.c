@@ -11,7 +11,6 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
@@ -27,6 +26,7 @@
 #include "database/column_values.h"
 #include "database/event_partitions.h"
 #include "database/find_row.h"
+#include "database/relation_changes.h"
 #include "database/relations.h"
 #include "database/row.h"
 #include "store/events.h"
@@ -68,20 +68,10 @@ static EventTable event_table;
 
 /* Altered: what is remembered of it is void then. */
 static void
-forget_table(Datum arg, Oid relid)
+forget_table(Oid relid)
 {
 	if (relid == InvalidOid || relid == event_table.relid)
 		event_table.relid = InvalidOid;
-}
-
-static void
-watch_relations(void)
-{
-	static bool registered = false;
-
-	if (!registered)
-		CacheRegisterRelcacheCallback(forget_table, (Datum) 0);
-	registered = true;
 }
 
 /* ---- an event as a row ---- */
@@ -174,9 +164,9 @@ describe(Oid relid)
 	static EventTable fresh;
 	Relation rel;
 
-	watch_relations();
 	if (event_table.relid == relid)
 		return &event_table;
+	pgw_tell_of_relation_changes(forget_table);
 	memset(&fresh, 0, sizeof(fresh));
 	fresh.relid = relid;
 	rel = RelationIdGetRelation(relid);

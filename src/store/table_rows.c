@@ -14,13 +14,13 @@
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
 #include "database/column_values.h"
+#include "database/relation_changes.h"
 #include "database/relations.h"
 #include "database/row.h"
 #include "store/table_rows_internal.h"
@@ -187,24 +187,13 @@ static const struct
 static TableCache cache[PGW_NTABLES];
 
 static void
-forget_relation(Datum arg, Oid relid)
+forget_relation(Oid relid)
 {
 	for (int i = 0; i < PGW_NTABLES; i++)
 	{
 		if (relid == InvalidOid || relid == cache[i].relid)
 			cache[i].relid = InvalidOid;
 	}
-}
-
-static void
-watch_relations(void)
-{
-	static bool registered = false;
-
-	if (registered)
-		return;
-	CacheRegisterRelcacheCallback(forget_relation, (Datum) 0);
-	registered = true;
 }
 
 /* What field_to_datum() makes, and field_from_datum() reads; InvalidOid: text of any type. */
@@ -265,9 +254,9 @@ get_cache(PgwTable table, Oid relid)
 	TableCache *c = &cache[table];
 	TableCache fresh = {0};
 
-	watch_relations();
 	if (c->relid == relid)
 		return c;
+	pgw_tell_of_relation_changes(forget_relation);
 	find_columns(table, relid, &fresh);
 	fresh.id_index = pgw_relation_find_index(relid, &tables[table].columns[0].name, 1, true);
 	if (!OidIsValid(fresh.id_index))
