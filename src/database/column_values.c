@@ -10,34 +10,9 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/rel.h"
 #include "utils/syscache.h"
 
 #include "database/column_values.h"
-
-void
-pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid wanted)
-{
-	Oid type = attnum != InvalidAttrNumber
-				   ? TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atttypid
-				   : InvalidOid;
-
-	if (attnum == InvalidAttrNumber)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("table pgw.%s has no column \"%s\"", RelationGetRelationName(rel), column),
-			 errhint(
-				 "pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
-	if (OidIsValid(wanted) && type != wanted)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("column \"%s\" of table pgw.%s has type %s instead of %s", column,
-					RelationGetRelationName(rel), format_type_be(type), format_type_be(wanted)),
-			 errhint(
-				 "pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
-}
 
 Datum
 pgw_row_from_string(Oid type, const char *value)

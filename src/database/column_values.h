@@ -5,14 +5,9 @@
 #define PGW_DATABASE_COLUMN_VALUES_H
 
 #include "postgres.h"
-#include "access/attnum.h"
-#include "utils/relcache.h"
 
 /* Text form of a value to and from a column of any type; enums by label. */
 extern Datum pgw_row_from_string(Oid type, const char *value);
 extern char *pgw_row_to_string(Oid type, Datum value);
-
-/* ERROR unless the column is there and of this type (InvalidOid: of any). */
-extern void pgw_row_check_type(Relation rel, AttrNumber attnum, const char *column, Oid wanted);
 
 #endif

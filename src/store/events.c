@@ -1,7 +1,7 @@
 /*
  * events.c - the events of an attempt, and the one place where an attempt changes
  *
- * Owns: the form of event_data, and a cache of where the columns of a partition are.
+ * Owns: the form of event_data, and the description of the partition in use.
  * Locks: those of event_partitions.c and row.c.
  * Invariants: an attempt's status and step_order change only together with its events, along legal
  * edges; steps run 1..n.
@@ -12,7 +12,6 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
@@ -26,9 +25,9 @@
 #include "database/column_values.h"
 #include "database/event_partitions.h"
 #include "database/find_row.h"
-#include "database/relation_changes.h"
 #include "database/relations.h"
 #include "database/row.h"
+#include "database/table_description.h"
 #include "store/events.h"
 #include "store/events_internal.h"
 #include "store/tables.h"
@@ -48,30 +47,29 @@ enum
 	EV_NCOLUMNS
 };
 
-static const char *const event_columns[EV_NCOLUMNS] = {
-	"event_id",   "transaction_id", "event_type", "occurred_at",
-	"event_data", "error_details",  "step_order", "txid"};
+static const PgwWantedColumn event_columns[EV_NCOLUMNS] = {
+	[EV_EVENT_ID] = {"event_id", UUIDOID},
+	[EV_TRANSACTION_ID] = {"transaction_id", UUIDOID},
+	[EV_EVENT_TYPE] = {"event_type", InvalidOid},
+	[EV_OCCURRED_AT] = {"occurred_at", TIMESTAMPTZOID},
+	[EV_EVENT_DATA] = {"event_data", JSONBOID},
+	[EV_ERROR_DETAILS] = {"error_details", TEXTOID},
+	[EV_STEP_ORDER] = {"step_order", INT4OID},
+	[EV_TXID] = {"txid", XID8OID}};
 
-static const Oid event_types[EV_NCOLUMNS] = {UUIDOID,  UUIDOID, InvalidOid, TIMESTAMPTZOID,
-											 JSONBOID, TEXTOID, INT4OID,    XID8OID};
+/* Of the partition that was last written or read: nearly always that of this month. */
+static PgwTableDescription description;
 
-/* Where the columns are. */
-typedef struct EventTable
+static const PgwTableDescription *
+describe(Oid relid)
 {
-	Oid relid; /* InvalidOid: void */
-	AttrNumber attnums[EV_NCOLUMNS];
-	bool ours[MaxHeapAttributeNumber]; /* [attnum - 1] */
-	Oid type_of_event;
-} EventTable;
+	static const PgwWantedTable wanted = {.what = "a partition of pgw.transaction_events",
+										  .columns = event_columns,
+										  .ncolumns = EV_NCOLUMNS};
 
-static EventTable event_table;
-
-/* Altered: what is remembered of it is void then. */
-static void
-forget_table(Oid relid)
-{
-	if (relid == InvalidOid || relid == event_table.relid)
-		event_table.relid = InvalidOid;
+	if (description.relid != relid)
+		pgw_table_describe(&description, relid, &wanted);
+	return &description;
 }
 
 /* ---- an event as a row ---- */
@@ -158,32 +156,6 @@ event_data(const PgwAttempt *attempt, const PgwEvent *event)
 	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
 }
 
-static const EventTable *
-describe(Oid relid)
-{
-	static EventTable fresh;
-	Relation rel;
-
-	if (event_table.relid == relid)
-		return &event_table;
-	pgw_tell_of_relation_changes(forget_table);
-	memset(&fresh, 0, sizeof(fresh));
-	fresh.relid = relid;
-	rel = RelationIdGetRelation(relid);
-	if (!RelationIsValid(rel))
-		elog(ERROR, "a partition of pgw.transaction_events is gone");
-	for (int i = 0; i < EV_NCOLUMNS; i++)
-	{
-		fresh.attnums[i] = get_attnum(relid, event_columns[i]);
-		pgw_row_check_type(rel, fresh.attnums[i], event_columns[i], event_types[i]);
-		fresh.ours[fresh.attnums[i] - 1] = true;
-	}
-	fresh.type_of_event = get_atttype(relid, fresh.attnums[EV_EVENT_TYPE]);
-	RelationClose(rel);
-	event_table = fresh; /* only now: the look-ups can have processed invalidations */
-	return &event_table;
-}
-
 void
 pgw_store_check_events(void)
 {
@@ -191,33 +163,33 @@ pgw_store_check_events(void)
 }
 
 static void
-put(PgwRel *r, const EventTable *table, int column, Datum value, bool isnull)
+put(PgwRel *r, const PgwTableDescription *d, int column, Datum value, bool isnull)
 {
-	r->slot->tts_values[table->attnums[column] - 1] = value;
-	r->slot->tts_isnull[table->attnums[column] - 1] = isnull;
+	r->slot->tts_values[d->attnums[column] - 1] = value;
+	r->slot->tts_isnull[d->attnums[column] - 1] = isnull;
 }
 
 static void
-write_event(PgwRel *r, const EventTable *table, const PgwAttempt *attempt, const PgwEvent *event,
-			int step)
+write_event(PgwRel *r, const PgwTableDescription *d, const PgwAttempt *attempt,
+			const PgwEvent *event, int step)
 {
 	pg_uuid_t id;
 
 	pgw_new_id(&id);
-	pgw_row_begin(r, table->ours, EV_NCOLUMNS);
-	put(r, table, EV_EVENT_ID, UUIDPGetDatum(&id), false);
-	put(r, table, EV_TRANSACTION_ID, UUIDPGetDatum(&attempt->transaction_id), false);
-	put(r, table, EV_EVENT_TYPE,
-		pgw_row_from_string(table->type_of_event, pgw_event_name(event->type)), false);
+	pgw_row_begin(r, d->ours, EV_NCOLUMNS);
+	put(r, d, EV_EVENT_ID, UUIDPGetDatum(&id), false);
+	put(r, d, EV_TRANSACTION_ID, UUIDPGetDatum(&attempt->transaction_id), false);
+	put(r, d, EV_EVENT_TYPE,
+		pgw_row_from_string(d->types[EV_EVENT_TYPE], pgw_event_name(event->type)), false);
 
 	/* Clock time; readers order by step, never by it. */
-	put(r, table, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	put(r, table, EV_EVENT_DATA, event_data(attempt, event), false);
-	put(r, table, EV_ERROR_DETAILS,
+	put(r, d, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	put(r, d, EV_EVENT_DATA, event_data(attempt, event), false);
+	put(r, d, EV_ERROR_DETAILS,
 		event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
 		event->error_details == NULL);
-	put(r, table, EV_STEP_ORDER, Int32GetDatum(step), false);
-	put(r, table, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
+	put(r, d, EV_STEP_ORDER, Int32GetDatum(step), false);
+	put(r, d, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
 	ExecStoreVirtualTuple(r->slot);
 	pgw_row_insert(r);
 }
@@ -332,7 +304,7 @@ collect_event(PgwRel *r, void *arg)
 	d = get(r, EV_TRANSACTION_ID, &isnull);
 	memcpy(&e->transaction_id, DatumGetUUIDP(d), UUID_LEN);
 	d = get(r, EV_EVENT_TYPE, &isnull);
-	e->event_type = pgw_row_to_string(describe(relid)->type_of_event, d);
+	e->event_type = pgw_row_to_string(describe(relid)->types[EV_EVENT_TYPE], d);
 	e->occurred_at = DatumGetTimestampTz(get(r, EV_OCCURRED_AT, &isnull));
 	d = get(r, EV_EVENT_DATA, &isnull);
 	e->event_data = pgw_row_to_string(JSONBOID, d);

@@ -1,28 +1,24 @@
 /*
  * table_rows.c - rows of payments and attempts to structs and back
  *
- * Owns: the one description of both tables' columns, and a cache of where they are (attribute
- * numbers and indexes).
+ * Owns: the one list of both tables' columns, and the description of both tables.
  * Locks: none; whoever opens a table has its lock (row.c).
- * Invariants: columns are named as the members of the structs in tables.h, those of a
- * PgwBankRequest with its prefix.  The cache holds oids and numbers only, belongs to one relation
- * oid, and is void after any relcache invalidation of it, so DROP and CREATE EXTENSION in one
- * session work.
+ * Invariant: columns are named as the members of the structs in tables.h, those of a PgwBankRequest
+ * with its prefix.
  */
 #include "postgres.h"
 
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
 #include "database/column_values.h"
-#include "database/relation_changes.h"
 #include "database/relations.h"
 #include "database/row.h"
+#include "database/table_description.h"
 #include "store/table_rows_internal.h"
 #include "store/tables.h"
 
@@ -160,41 +156,38 @@ static const PgwColumn transaction_columns[] = {
 };
 
 #define MAX_COLUMNS lengthof(transaction_columns)
-StaticAssertDecl(lengthof(payment_columns) <= MAX_COLUMNS,
-				 "the payments row has more columns than the cache");
+StaticAssertDecl(lengthof(payment_columns) <= MAX_COLUMNS && MAX_COLUMNS <= PGW_DESCRIBED_COLUMNS,
+				 "a row has more columns than its description");
 
-typedef struct TableCache
+/* What is looked for by their keys; the order is that of the descriptions. */
+enum
 {
-	Oid relid; /* InvalidOid: void */
-	AttrNumber attnums[MAX_COLUMNS];
-	/* [attnum - 1]; the others are somebody else's, or dropped */
-	bool ours[MaxHeapAttributeNumber];
-	Oid id_index;    /* primary key */
-	Oid claim_index; /* payments: (client_request_id, merchant) */
-} TableCache;
+	ID_KEY,
+	CLAIM_KEY /* payments */
+};
+
+static const PgwWantedKey payment_keys[] = {
+	[ID_KEY] = {{"payment_id"}, 1, "its id"},
+	[CLAIM_KEY] = {{"client_request_id", "merchant"}, 2, "(client_request_id, merchant)"}};
+static const PgwWantedKey transaction_keys[] = {[ID_KEY] = {{"transaction_id"}, 1, "its id"}};
 
 static const struct
 {
 	const char *name;
+	const char *what;
 	const PgwColumn *columns;
 	int n;
+	const PgwWantedKey *keys;
+	int nkeys;
 } tables[PGW_NTABLES] = {
-	[PGW_TABLE_PAYMENTS] = {"payments", payment_columns, lengthof(payment_columns)},
-	[PGW_TABLE_TRANSACTIONS] = {"payment_transactions", transaction_columns,
-								lengthof(transaction_columns)},
+	[PGW_TABLE_PAYMENTS] = {"payments", "table pgw.payments", payment_columns,
+							lengthof(payment_columns), payment_keys, lengthof(payment_keys)},
+	[PGW_TABLE_TRANSACTIONS] = {"payment_transactions", "table pgw.payment_transactions",
+								transaction_columns, lengthof(transaction_columns),
+								transaction_keys, lengthof(transaction_keys)},
 };
 
-static TableCache cache[PGW_NTABLES];
-
-static void
-forget_relation(Oid relid)
-{
-	for (int i = 0; i < PGW_NTABLES; i++)
-	{
-		if (relid == InvalidOid || relid == cache[i].relid)
-			cache[i].relid = InvalidOid;
-	}
-}
+static PgwTableDescription descriptions[PGW_NTABLES];
 
 /* What field_to_datum() makes, and field_from_datum() reads; InvalidOid: text of any type. */
 static Oid
@@ -228,50 +221,25 @@ type_of(PgwColumnType column_type)
 	return InvalidOid;
 }
 
-/* Not by count or position: somebody may have added, dropped or changed columns. */
 static void
-find_columns(PgwTable table, Oid relid, TableCache *c)
+describe_anew(PgwTable table, Oid relid)
 {
-	Relation rel = RelationIdGetRelation(relid);
+	PgwWantedColumn columns[MAX_COLUMNS];
+	PgwWantedTable wanted = {tables[table].what, columns, tables[table].n, tables[table].keys,
+							 tables[table].nkeys};
 
-	if (!RelationIsValid(rel))
-		elog(ERROR, "table pgw.%s is gone", tables[table].name);
 	for (int i = 0; i < tables[table].n; i++)
-	{
-		const PgwColumn *column = &tables[table].columns[i];
-
-		c->attnums[i] = get_attnum(relid, column->name);
-		pgw_row_check_type(rel, c->attnums[i], column->name, type_of(column->type));
-		c->ours[c->attnums[i] - 1] = true;
-	}
-	RelationClose(rel);
+		columns[i] = (PgwWantedColumn){tables[table].columns[i].name,
+									   type_of(tables[table].columns[i].type)};
+	pgw_table_describe(&descriptions[table], relid, &wanted);
 }
 
-static TableCache *
-get_cache(PgwTable table, Oid relid)
+static const PgwTableDescription *
+describe(PgwTable table, Oid relid)
 {
-	static const char *const claim[] = {"client_request_id", "merchant"};
-	TableCache *c = &cache[table];
-	TableCache fresh = {0};
-
-	if (c->relid == relid)
-		return c;
-	pgw_tell_of_relation_changes(forget_relation);
-	find_columns(table, relid, &fresh);
-	fresh.id_index = pgw_relation_find_index(relid, &tables[table].columns[0].name, 1, true);
-	if (!OidIsValid(fresh.id_index))
-		elog(ERROR, "table pgw.%s has no unique index on its id", tables[table].name);
-	if (table == PGW_TABLE_PAYMENTS)
-	{
-		fresh.claim_index = pgw_relation_find_index(relid, claim, 2, true);
-		if (!OidIsValid(fresh.claim_index))
-			elog(ERROR, "table pgw.payments has no unique index on (client_request_id, merchant)");
-	}
-	fresh.relid = relid;
-
-	/* Only now: the look-ups above can have processed invalidations. */
-	*c = fresh;
-	return c;
+	if (descriptions[table].relid != relid)
+		describe_anew(table, relid);
+	return &descriptions[table];
 }
 
 void
@@ -281,14 +249,14 @@ pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative)
 
 	if (write)
 	{
-		TableCache *c = get_cache(table, relid);
+		const PgwTableDescription *d = describe(table, relid);
 		Bitmapset *updated = NULL;
 
 		for (int i = 0; i < tables[table].n; i++)
 		{
 			if (!tables[table].columns[i].fixed)
 				updated =
-					bms_add_member(updated, c->attnums[i] - FirstLowInvalidHeapAttributeNumber);
+					bms_add_member(updated, d->attnums[i] - FirstLowInvalidHeapAttributeNumber);
 		}
 		pgw_row_open_write(r, relid, updated, speculative);
 		bms_free(updated);
@@ -397,17 +365,16 @@ field_from_datum(PgwColumnType column_type, void *p, Oid type, Datum d, bool isn
 void
 pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
 {
-	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
-	TupleDesc desc = RelationGetDescr(r->rel);
+	const PgwTableDescription *d = describe(table, RelationGetRelid(r->rel));
 
-	pgw_row_begin(r, c->ours, tables[table].n);
+	pgw_row_begin(r, d->ours, tables[table].n);
 	for (int i = 0; i < tables[table].n; i++)
 	{
-		int att = c->attnums[i] - 1;
+		int att = d->attnums[i] - 1;
 
 		r->slot->tts_values[att] = field_to_datum(
 			tables[table].columns[i].type, (const char *) row + tables[table].columns[i].offset,
-			TupleDescAttr(desc, att)->atttypid, &r->slot->tts_isnull[att]);
+			d->types[i], &r->slot->tts_isnull[att]);
 	}
 	ExecStoreVirtualTuple(r->slot);
 }
@@ -422,18 +389,17 @@ pgw_store_location(PgwTable table, void *row)
 void
 pgw_store_read(PgwRel *r, PgwTable table, void *row)
 {
-	TableCache *c = get_cache(table, RelationGetRelid(r->rel));
-	TupleDesc desc = RelationGetDescr(r->rel);
+	const PgwTableDescription *d = describe(table, RelationGetRelid(r->rel));
 
 	memset(row, 0, table == PGW_TABLE_PAYMENTS ? sizeof(PgwPayment) : sizeof(PgwAttempt));
 	for (int i = 0; i < tables[table].n; i++)
 	{
 		bool isnull;
-		Datum d = slot_getattr(r->found, c->attnums[i], &isnull);
+		Datum value = slot_getattr(r->found, d->attnums[i], &isnull);
 
 		field_from_datum(tables[table].columns[i].type,
-						 (char *) row + tables[table].columns[i].offset,
-						 TupleDescAttr(desc, c->attnums[i] - 1)->atttypid, d, isnull);
+						 (char *) row + tables[table].columns[i].offset, d->types[i], value,
+						 isnull);
 	}
 	pgw_store_location(table, row)->tid = r->found->tts_tid;
 }
@@ -447,18 +413,18 @@ pgw_store_table_name(PgwTable table)
 Oid
 pgw_store_claim_index(Oid relid)
 {
-	return get_cache(PGW_TABLE_PAYMENTS, relid)->claim_index;
+	return describe(PGW_TABLE_PAYMENTS, relid)->keys[CLAIM_KEY];
 }
 
 Oid
 pgw_store_id_index(PgwTable table, Oid relid)
 {
-	return get_cache(table, relid)->id_index;
+	return describe(table, relid)->keys[ID_KEY];
 }
 
 void
 pgw_store_check_rows(void)
 {
 	for (int i = 0; i < PGW_NTABLES; i++)
-		(void) get_cache((PgwTable) i, pgw_relation(tables[i].name));
+		(void) describe((PgwTable) i, pgw_relation(tables[i].name));
 }
