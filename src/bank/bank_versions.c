@@ -32,7 +32,6 @@
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -235,27 +234,17 @@ find_numbers(Generation *g)
 /* ---------------------------------------------------------------- appending */
 
 static void
-put(PgwRel *r, const char *name, Datum value, bool isnull)
-{
-	AttrNumber att = get_attnum(RelationGetRelid(r->rel), name);
-
-	if (att == InvalidAttrNumber)
-		elog(ERROR, "table pgw.bank_versions has no column \"%s\"", name);
-	r->slot->tts_values[att - 1] = value;
-	r->slot->tts_isnull[att - 1] = isnull;
-}
-
-static void
 put_text(PgwRel *r, const char *name, const char *value)
 {
-	put(r, name, value != NULL ? CStringGetTextDatum(value) : (Datum) 0, value == NULL);
+	pgw_row_put(r, name, value != NULL ? CStringGetTextDatum(value) : (Datum) 0, value == NULL);
 }
 
 static void
 put_jsonb(PgwRel *r, const char *name, const char *value)
 {
-	put(r, name, DirectFunctionCall1(jsonb_in, CStringGetDatum(value != NULL ? value : "{}")),
-		false);
+	pgw_row_put(r, name,
+				DirectFunctionCall1(jsonb_in, CStringGetDatum(value != NULL ? value : "{}")),
+				false);
 }
 
 static void
@@ -264,7 +253,7 @@ put_ms(PgwRel *r, const char *name, int ms)
 	Interval *i = palloc0(sizeof(Interval));
 
 	i->time = (TimeOffset) ms * 1000;
-	put(r, name, IntervalPGetDatum(i), false);
+	pgw_row_put(r, name, IntervalPGetDatum(i), false);
 }
 
 static void
@@ -274,9 +263,8 @@ append(BankEntry *e, int version)
 	PgwRel r;
 
 	pgw_row_open_write(&r, e->generation->versions_relid, NULL, false);
-	ExecClearTuple(r.slot);
-	memset(r.slot->tts_isnull, true, RelationGetDescr(r.rel)->natts * sizeof(bool));
-	put(&r, "version", Int32GetDatum(version), false);
+	pgw_row_clear(&r);
+	pgw_row_put(&r, "version", Int32GetDatum(version), false);
 	put_text(&r, "bank", b->name);
 	put_text(&r, "digest", e->digest);
 	put_text(&r, "connector", e->named->name);
@@ -287,8 +275,8 @@ append(BankEntry *e, int version)
 	put_jsonb(&r, "settings", b->settings);
 	put_ms(&r, "connect_timeout", b->connect_timeout_ms);
 	put_ms(&r, "request_timeout", b->request_timeout_ms);
-	put(&r, "max_in_flight", Int32GetDatum(b->max_in_flight), false);
-	put(&r, "first_used_at", TimestampTzGetDatum(GetCurrentTimestamp()), false);
+	pgw_row_put(&r, "max_in_flight", Int32GetDatum(b->max_in_flight), false);
+	pgw_row_put(&r, "first_used_at", TimestampTzGetDatum(GetCurrentTimestamp()), false);
 	ExecStoreVirtualTuple(r.slot);
 	pgw_row_insert(&r);
 	pgw_row_close(&r);

@@ -17,22 +17,17 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "bank/table_reader.h"
 #include "base/clock.h"
+#include "database/relations.h"
 
 Datum
 pgw_reader_column(PgwReader *r, const char *name, bool *isnull)
 {
-	AttrNumber attno = get_attnum(RelationGetRelid(r->rel), name);
-
-	if (attno <= 0)
-		elog(ERROR, "column \"%s\" of table \"%s\" does not exist", name,
-			 RelationGetRelationName(r->rel));
-	return slot_getattr(r->slot, attno, isnull);
+	return slot_getattr(r->slot, pgw_relation_column(r->rel, name), isnull);
 }
 
 char *

@@ -1,5 +1,5 @@
 /*
- * relations.c - tables and indexes of pgw's: by name, and an index by its columns
+ * relations.c - tables, indexes and columns of pgw's by name, and an index by its columns
  *
  * Owns: what is remembered in the callers' PgwIndexByColumns.  It belongs to one relation oid, and
  * is void after any relcache invalidation of that, so DROP and CREATE EXTENSION in one session
@@ -40,6 +40,16 @@ pgw_relation(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE), errmsg("table pgw.%s does not exist", name)));
 	return relid;
+}
+
+AttrNumber
+pgw_relation_column(Relation rel, const char *name)
+{
+	AttrNumber attnum = get_attnum(RelationGetRelid(rel), name);
+
+	if (attnum == InvalidAttrNumber)
+		elog(ERROR, "table pgw.%s has no column \"%s\"", RelationGetRelationName(rel), name);
+	return attnum;
 }
 
 static bool

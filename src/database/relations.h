@@ -1,10 +1,12 @@
 /*
- * relations.h - tables and indexes of pgw's: by name, and an index by its columns
+ * relations.h - tables, indexes and columns of pgw's by name, and an index by its columns
  */
 #ifndef PGW_DATABASE_RELATIONS_H
 #define PGW_DATABASE_RELATIONS_H
 
 #include "postgres.h"
+#include "access/attnum.h"
+#include "utils/relcache.h"
 
 /*
  * The table or index of this name in schema pgw; ERROR when there is none.  It is not locked, so it
@@ -12,6 +14,9 @@
  */
 extern Oid pgw_relation(const char *name);
 extern Oid pgw_relation_or_none(const char *name); /* InvalidOid when there is none */
+
+/* A column of a table of pgw's that is open, looked for each time; ERROR when there is none. */
+extern AttrNumber pgw_relation_column(Relation rel, const char *name);
 
 /*
  * An index that is told by its columns: it begins with these, in this order.  unique: it has no

@@ -32,6 +32,7 @@
 #include "database/foreign_code.h"
 #include "database/prepared_checks.h"
 #include "database/relation_changes.h"
+#include "database/relations.h"
 #include "database/row.h"
 #include "database/table_locks.h"
 
@@ -283,6 +284,22 @@ default_of(PgwRel *r, int attnum, bool *isnull)
 }
 
 void
+pgw_row_clear(PgwRel *r)
+{
+	ExecClearTuple(r->slot);
+	memset(r->slot->tts_isnull, true, RelationGetDescr(r->rel)->natts * sizeof(bool));
+}
+
+void
+pgw_row_put(PgwRel *r, const char *column, Datum value, bool isnull)
+{
+	AttrNumber attnum = pgw_relation_column(r->rel, column);
+
+	r->slot->tts_values[attnum - 1] = value;
+	r->slot->tts_isnull[attnum - 1] = isnull;
+}
+
+void
 pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 {
 	TupleDesc desc = RelationGetDescr(r->rel);
@@ -290,8 +307,7 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 	int guard;
 
 	r->ours = ours;
-	ExecClearTuple(r->slot);
-	memset(r->slot->tts_isnull, true, desc->natts * sizeof(bool));
+	pgw_row_clear(r);
 	if (desc->natts == nours || PGW_MUTATED(KEEP_COLUMNS))
 		return;
 	if (update)

@@ -60,6 +60,10 @@ extern bool pgw_row_lock(PgwRel *r, bool wait, bool *busy);
  */
 extern void pgw_row_begin(PgwRel *r, const bool *ours, int nours);
 
+/* For tables that are seldom written: r->slot, all NULL, and a column of it by its name. */
+extern void pgw_row_clear(PgwRel *r);
+extern void pgw_row_put(PgwRel *r, const char *column, Datum value, bool isnull);
+
 extern void pgw_row_insert(PgwRel *r);
 /* false: somebody has the key; nothing is left */
 extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);

@@ -21,14 +21,12 @@
 #include "operator_api/review_proposals.h"
 
 static Datum
-column(PgwRel *r, TupleTableSlot *slot, const char *name, Oid *type, bool *isnull)
+column(PgwRel *r, const char *name, Oid *type, bool *isnull)
 {
-	AttrNumber att = get_attnum(RelationGetRelid(r->rel), name);
+	AttrNumber att = pgw_relation_column(r->rel, name);
 
-	if (att == InvalidAttrNumber)
-		elog(ERROR, "table pgw.review_proposals has no column \"%s\"", name);
 	*type = TupleDescAttr(RelationGetDescr(r->rel), att - 1)->atttypid;
-	return slot_getattr(slot, att, isnull);
+	return slot_getattr(r->found, att, isnull);
 }
 
 static char *
@@ -36,7 +34,7 @@ text_column(PgwRel *r, const char *name)
 {
 	Oid type;
 	bool isnull;
-	Datum d = column(r, r->found, name, &type, &isnull);
+	Datum d = column(r, name, &type, &isnull);
 
 	return isnull ? NULL : pgw_row_to_string(type, d);
 }
@@ -47,7 +45,7 @@ int_column(PgwRel *r, const char *name)
 	Oid type;
 	bool isnull;
 
-	return DatumGetInt32(column(r, r->found, name, &type, &isnull));
+	return DatumGetInt32(column(r, name, &type, &isnull));
 }
 
 static void
@@ -65,7 +63,7 @@ keep_newest(PgwRel *r, void *arg)
 	newest->action = text_column(r, "action");
 	newest->note = text_column(r, "note");
 	newest->evidence = text_column(r, "evidence");
-	newest->proposed_by = DatumGetObjectId(column(r, r->found, "proposed_by", &type, &isnull));
+	newest->proposed_by = DatumGetObjectId(column(r, "proposed_by", &type, &isnull));
 	newest->proposer = text_column(r, "proposer");
 }
 
@@ -85,17 +83,6 @@ pgw_proposal_newest(const pg_uuid_t *transaction_id, PgwProposal *out)
 	return out->proposal > 0;
 }
 
-static void
-put(PgwRel *r, const char *name, Datum value)
-{
-	AttrNumber att = get_attnum(RelationGetRelid(r->rel), name);
-
-	if (att == InvalidAttrNumber)
-		elog(ERROR, "table pgw.review_proposals has no column \"%s\"", name);
-	r->slot->tts_values[att - 1] = value;
-	r->slot->tts_isnull[att - 1] = false;
-}
-
 void
 pgw_proposal_add(const pg_uuid_t *transaction_id, const PgwProposal *p)
 {
@@ -103,18 +90,18 @@ pgw_proposal_add(const pg_uuid_t *transaction_id, const PgwProposal *p)
 	Oid relid = pgw_relation("review_proposals");
 
 	pgw_row_open_write(&r, relid, NULL, false);
-	ExecClearTuple(r.slot);
-	memset(r.slot->tts_isnull, true, RelationGetDescr(r.rel)->natts * sizeof(bool));
-	put(&r, "transaction_id", UUIDPGetDatum(transaction_id));
-	put(&r, "proposal", Int32GetDatum(p->proposal));
-	put(&r, "step_order", Int32GetDatum(p->step_order));
-	put(&r, "action", CStringGetTextDatum(p->action));
-	put(&r, "note", CStringGetTextDatum(p->note));
-	put(&r, "evidence",
-		pgw_row_from_string(get_atttype(relid, get_attnum(relid, "evidence")), p->evidence));
-	put(&r, "proposed_by", ObjectIdGetDatum(p->proposed_by));
-	put(&r, "proposer", CStringGetTextDatum(p->proposer));
-	put(&r, "proposed_at", TimestampTzGetDatum(GetCurrentTimestamp()));
+	pgw_row_clear(&r);
+	pgw_row_put(&r, "transaction_id", UUIDPGetDatum(transaction_id), false);
+	pgw_row_put(&r, "proposal", Int32GetDatum(p->proposal), false);
+	pgw_row_put(&r, "step_order", Int32GetDatum(p->step_order), false);
+	pgw_row_put(&r, "action", CStringGetTextDatum(p->action), false);
+	pgw_row_put(&r, "note", CStringGetTextDatum(p->note), false);
+	pgw_row_put(&r, "evidence",
+				pgw_row_from_string(get_atttype(relid, get_attnum(relid, "evidence")), p->evidence),
+				false);
+	pgw_row_put(&r, "proposed_by", ObjectIdGetDatum(p->proposed_by), false);
+	pgw_row_put(&r, "proposer", CStringGetTextDatum(p->proposer), false);
+	pgw_row_put(&r, "proposed_at", TimestampTzGetDatum(GetCurrentTimestamp()), false);
 	ExecStoreVirtualTuple(r.slot);
 	pgw_row_insert(&r);
 	pgw_row_close(&r);

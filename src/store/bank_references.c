@@ -16,7 +16,6 @@
 #include "access/transam.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/rel.h"
 
 #include "database/find_row.h"
@@ -42,16 +41,6 @@ unique_index(Oid relid)
 	return index;
 }
 
-static AttrNumber
-column(PgwRel *r, const char *name)
-{
-	AttrNumber att = get_attnum(RelationGetRelid(r->rel), name);
-
-	if (att == InvalidAttrNumber)
-		elog(ERROR, "table pgw.bank_references has no column \"%s\"", name);
-	return att;
-}
-
 /* r is open. */
 static PgwOwner
 find_owner(PgwRel *r, Oid index, const Datum *keys, const pg_uuid_t *transaction_id,
@@ -69,7 +58,8 @@ find_owner(PgwRel *r, Oid index, const Datum *keys, const pg_uuid_t *transaction
 		case PGW_FIND_ROW:
 			break;
 	}
-	return memcmp(DatumGetUUIDP(slot_getattr(r->found, column(r, "transaction_id"), &isnull)),
+	return memcmp(DatumGetUUIDP(slot_getattr(
+					  r->found, pgw_relation_column(r->rel, "transaction_id"), &isnull)),
 				  transaction_id, UUID_LEN) == 0
 			   ? PGW_OWNER_SELF
 			   : PGW_OWNER_OTHER;
@@ -94,17 +84,10 @@ pgw_store_reference_owner(const char *account, const char *bank_reference,
 static void
 fill(PgwRel *r, const Datum *keys, const pg_uuid_t *transaction_id)
 {
-	AttrNumber atts[3] = {column(r, "account"), column(r, "bank_reference"),
-						  column(r, "transaction_id")};
-	Datum values[3] = {keys[0], keys[1], UUIDPGetDatum(transaction_id)};
-
-	ExecClearTuple(r->slot);
-	memset(r->slot->tts_isnull, true, RelationGetDescr(r->rel)->natts * sizeof(bool));
-	for (int i = 0; i < 3; i++)
-	{
-		r->slot->tts_values[atts[i] - 1] = values[i];
-		r->slot->tts_isnull[atts[i] - 1] = false;
-	}
+	pgw_row_clear(r);
+	pgw_row_put(r, "account", keys[0], false);
+	pgw_row_put(r, "bank_reference", keys[1], false);
+	pgw_row_put(r, "transaction_id", UUIDPGetDatum(transaction_id), false);
 	ExecStoreVirtualTuple(r->slot);
 }
 
