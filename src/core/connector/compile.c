@@ -1,10 +1,9 @@
 /*
- * compile.c - compile a connector document: the whole and its capabilities
+ * compile.c - compile a connector document: the whole
  *
  * Owns the life of a PgwConnector and its arena.  Invariants: a connector that was compiled has
  * everything that rendering and judging need, so neither looks for gaps again; a fault names the
- * first place at fault and what would be right there; the capabilities that follow from the
- * operations present are derived here and nowhere else.
+ * first place at fault and what would be right there.
  */
 #include "core/connector/compiled.h"
 
@@ -13,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/money.h"
 #include "core/json/json_read.h"
 
 /* ---- places, faults, arena ---- */
@@ -207,137 +205,15 @@ pgw_text_of(PgwCompile *cc, json_object *v)
 	return s;
 }
 
-/* An optional true or false; absent: false. */
-static bool
-read_bool(PgwCompile *cc, json_object *obj, const char *name, bool *result)
+bool
+pgw_compile_member(PgwCompile *cc, const char *name, json_object *v,
+				   bool (*compile)(PgwCompile *, json_object *))
 {
-	json_object *v;
+	size_t mark = pgw_enter(cc, name);
 
-	*result = false;
-	if (!json_object_object_get_ex(obj, name, &v))
-		return true;
-	if (!json_object_is_type(v, json_type_boolean))
-		return pgw_fault_at(cc, name, "must be true or false");
-	*result = json_object_get_boolean(v);
-	return true;
-}
-
-/* An optional whole number; absent or null: leaves *result alone. */
-static bool
-read_int(PgwCompile *cc, json_object *obj, const char *name, int64_t min, int64_t max,
-		 int64_t *result)
-{
-	json_object *v = pgw_member(obj, name);
-	int64_t n;
-
-	if (v == NULL)
-		return true;
-	n = json_object_get_int64(v);
-	if (!json_object_is_type(v, json_type_int) || n < min || n > max)
-		return pgw_fault_at(cc, name, "must be a whole number from %lld to %lld", (long long) min,
-							(long long) max);
-	*result = n;
-	return true;
-}
-
-/* ---- capabilities ---- */
-
-#define TEN_YEARS_S INT64_C(315360000)
-
-static bool
-compile_idempotency(PgwCompile *cc, json_object *v)
-{
-	static const char *const keys[] = {"header", "lifetime_seconds", "replays_errors", NULL};
-	PgwConnector *c = cc->connector;
-	json_object *header;
-
-	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+	if (!compile(cc, v))
 		return false;
-	c->caps.idempotency = true;
-	if (json_object_object_get_ex(v, "header", &header))
-	{
-		size_t mark = pgw_enter(cc, "header");
-		const char *name = pgw_text_of(cc, header);
-
-		if (name == NULL || !pgw_compile_header_name(cc, name) ||
-			(c->key_header = pgw_arena_text(cc, name, strlen(name))) == NULL)
-			return false;
-		pgw_leave(cc, mark);
-	}
-	if (pgw_member(v, "lifetime_seconds") == NULL)
-		return pgw_fault_at(cc, "lifetime_seconds",
-							"missing: say for how many seconds the bank remembers a key");
-	return read_int(cc, v, "lifetime_seconds", 1, TEN_YEARS_S, &c->caps.key_lifetime_s) &&
-		   read_bool(cc, v, "replays_errors", &c->caps.replays_errors);
-}
-
-static bool
-compile_exponents(PgwCompile *cc, json_object *v)
-{
-	PgwConnector *c = cc->connector;
-
-	if (!pgw_is_object(cc, v))
-		return false;
-	c->exponents = pgw_arena(cc, (size_t) json_object_object_length(v), sizeof(PgwExponent));
-	if (c->exponents == NULL)
-		return false;
-	json_object_object_foreach(v, key, value)
-	{
-		PgwExponent *e = &c->exponents[c->nexponents];
-		int64_t n = json_object_get_int64(value);
-
-		if (pgw_currency_find(key) == NULL)
-			return pgw_fault_at(
-				cc, key, "must be an ISO 4217 currency code in capital letters, such as \"ISK\"");
-		if (!json_object_is_type(value, json_type_int) || n < 0 || n > 4)
-			return pgw_fault_at(cc, key, "must be a whole number from 0 to 4");
-		memcpy(e->currency, key, 4);
-		e->exponent = (int) n;
-		c->nexponents++;
-	}
-	return true;
-}
-
-static bool
-compile_capabilities(PgwCompile *cc, json_object *v)
-{
-	static const char *const keys[] = {"idempotency",     "lookup_consistent_after_seconds",
-									   "cards",           "tokens",
-									   "partial_capture", "multiple_captures",
-									   "partial_refund",  "authorization_lifetime_seconds",
-									   "exponents",       NULL};
-	PgwCapabilities *caps = &cc->connector->caps;
-	json_object *part;
-	size_t mark;
-
-	caps->lookup_consistent_after_s = -1;
-	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
-		return false;
-	if ((part = pgw_member(v, "idempotency")) != NULL)
-	{
-		mark = pgw_enter(cc, "idempotency");
-		if (!compile_idempotency(cc, part))
-			return false;
-		pgw_leave(cc, mark);
-	}
-	if (!read_int(cc, v, "lookup_consistent_after_seconds", 0, TEN_YEARS_S,
-				  &caps->lookup_consistent_after_s) ||
-		!read_bool(cc, v, "cards", &caps->cards) || !read_bool(cc, v, "tokens", &caps->tokens) ||
-		!read_bool(cc, v, "partial_capture", &caps->partial_capture) ||
-		!read_bool(cc, v, "multiple_captures", &caps->multiple_captures) ||
-		!read_bool(cc, v, "partial_refund", &caps->partial_refund) ||
-		!read_int(cc, v, "authorization_lifetime_seconds", 1, TEN_YEARS_S,
-				  &caps->authorization_lifetime_s))
-		return false;
-	if (!caps->cards && !caps->tokens)
-		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");
-	if ((part = pgw_member(v, "exponents")) != NULL)
-	{
-		mark = pgw_enter(cc, "exponents");
-		if (!compile_exponents(cc, part))
-			return false;
-		pgw_leave(cc, mark);
-	}
+	pgw_leave(cc, mark);
 	return true;
 }
 
@@ -368,33 +244,35 @@ compile_not_ids(PgwCompile *cc, json_object *v)
 	return true;
 }
 
+/* "headers": those of every operation. */
 static bool
-check_capabilities(PgwCompile *cc)
+compile_common_headers(PgwCompile *cc, json_object *v)
 {
 	PgwConnector *c = cc->connector;
-	PgwCapabilities *caps = &c->caps;
+	uint32_t uses = 0;
 
-	caps->lookup = c->ops[PGW_OP_LOOKUP_CHARGE].present;
-	caps->lookup_refund = c->ops[PGW_OP_LOOKUP_REFUND].present;
-	caps->lookup_needs_id = pgw_connector_needs_bank_reference(c, PGW_OP_LOOKUP_CHARGE);
-	caps->lookup_shows_captured = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_CAPTURED];
-	caps->lookup_shows_refunded = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_REFUNDED];
-	caps->lookup_shows_voided = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_VOIDED];
-	caps->separate_capture = c->ops[PGW_OP_AUTHORIZE].present && c->ops[PGW_OP_CAPTURE].present;
-	caps->can_void = c->ops[PGW_OP_VOID].present;
-	caps->can_refund = c->ops[PGW_OP_REFUND].present;
-	caps->can_cancel = c->ops[PGW_OP_CANCEL].present;
-	if (caps->lookup_consistent_after_s >= 0 && !caps->lookup && !caps->lookup_refund)
-		return pgw_fault_at(
-			cc, "lookup_consistent_after_seconds",
-			"there is no look-up operation; leave this out or add \"lookup_charge\"");
-	if ((caps->partial_capture || caps->multiple_captures) && !caps->separate_capture)
-		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures",
-							"there is no operation \"capture\"; set this to false or add it");
-	if (caps->partial_refund && !caps->can_refund)
-		return pgw_fault_at(cc, "partial_refund",
-							"there is no operation \"refund\"; set this to false or add it");
-	return true;
+	return pgw_compile_headers(cc, v, c->common, &c->ncommon, &uses);
+}
+
+static bool
+compile_operations(PgwCompile *cc, json_object *v)
+{
+	if (!pgw_is_object(cc, v))
+		return false;
+	json_object_object_foreach(v, key, value)
+	{
+		int op = pgw_op_parse(key);
+		size_t mark = pgw_enter(cc, key);
+
+		if (op < 0)
+			return pgw_fault(
+				cc,
+				"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_refund, cancel, ping");
+		if (!pgw_compile_operation(cc, value, (PgwBankOp) op))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	return pgw_check_operations(cc);
 }
 
 static bool
@@ -402,10 +280,7 @@ compile_document(PgwCompile *cc, json_object *doc)
 {
 	static const char *const keys[] = {"v",       "name",    "description", "capabilities",
 									   "not_ids", "headers", "operations",  NULL};
-	PgwConnector *c = cc->connector;
-	uint32_t uses = 0;
 	json_object *part;
-	size_t mark;
 
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
 		return false;
@@ -422,59 +297,71 @@ compile_document(PgwCompile *cc, json_object *doc)
 		return pgw_fault_at(
 			cc, "capabilities",
 			"missing: must be an object that says at least \"cards\" or \"tokens\"");
-	mark = pgw_enter(cc, "capabilities");
-	if (!compile_capabilities(cc, part))
+	if (!pgw_compile_member(cc, "capabilities", part, pgw_compile_capabilities))
 		return false;
-	pgw_leave(cc, mark);
-	if (json_object_object_get_ex(doc, "not_ids", &part))
-	{
-		mark = pgw_enter(cc, "not_ids");
-		if (!compile_not_ids(cc, part))
-			return false;
-		pgw_leave(cc, mark);
-	}
-	if ((part = pgw_member(doc, "headers")) != NULL)
-	{
-		mark = pgw_enter(cc, "headers");
-		if (!pgw_compile_headers(cc, part, c->common, &c->ncommon, &uses))
-			return false;
-		pgw_leave(cc, mark);
-	}
+	if (json_object_object_get_ex(doc, "not_ids", &part) &&
+		!pgw_compile_member(cc, "not_ids", part, compile_not_ids))
+		return false;
+	if ((part = pgw_member(doc, "headers")) != NULL &&
+		!pgw_compile_member(cc, "headers", part, compile_common_headers))
+		return false;
 	if ((part = pgw_member(doc, "operations")) == NULL)
 		return pgw_fault_at(cc, "operations",
 							"missing: must be an object with at least \"charge\" or \"authorize\"");
-	mark = pgw_enter(cc, "operations");
-	if (!pgw_is_object(cc, part))
+	if (!pgw_compile_member(cc, "operations", part, compile_operations))
 		return false;
-	json_object_object_foreach(part, key, value)
-	{
-		int op = pgw_op_parse(key);
-		size_t inner = pgw_enter(cc, key);
-
-		if (op < 0)
-			return pgw_fault(
-				cc,
-				"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_refund, cancel, ping");
-		if (!pgw_compile_operation(cc, value, (PgwBankOp) op))
-			return false;
-		pgw_leave(cc, inner);
-	}
-	if (!pgw_check_operations(cc))
-		return false;
-	pgw_leave(cc, mark);
 	pgw_enter(cc, "capabilities");
-	return check_capabilities(cc);
+	return pgw_check_capabilities(cc);
 }
 
 /* ---- the public small functions ---- */
+
+/* What this reader and its many options let pass, and JSON does not. */
+static bool
+check_strictly(PgwCompile *cc, const char *json, size_t len)
+{
+	PgwJson value;
+
+	switch (pgw_json_read(json, len, PGW_DOC_MAX_NESTING, &value))
+	{
+		case PGW_JSON_GOOD:
+			return true;
+		case PGW_JSON_AMBIGUOUS:
+			return pgw_fault(cc, "a name stands twice in one object; which of the two is meant?");
+		default:
+			return pgw_fault(
+				cc,
+				"not valid JSON: single quotes, NaN, Infinity, numbers such as 01 or 1., a line end inside a string, or no UTF-8");
+	}
+}
+
+static bool
+compile_text(PgwCompile *cc, json_tokener *tokener, const char *json, size_t len)
+{
+	json_object *doc;
+	enum json_tokener_error error;
+	bool good;
+
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	doc = json_tokener_parse_ex(tokener, json, (int) len);
+	error = json_tokener_get_error(tokener);
+	if (error == json_tokener_error_depth)
+		good = pgw_fault(cc, "nested deeper than %d levels", PGW_DOC_MAX_NESTING);
+	else if (error != json_tokener_success || json_tokener_get_parse_end(tokener) != len)
+		good = pgw_fault(cc, "not valid JSON at byte %zu: %s", json_tokener_get_parse_end(tokener),
+						 error == json_tokener_continue ? "it ends too early"
+														: json_tokener_error_desc(error));
+	else
+		good = check_strictly(cc, json, len) && compile_document(cc, doc);
+	json_object_put(doc);
+	return good;
+}
 
 PgwConnector *
 pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 {
 	PgwCompile cc = {.err = err};
 	json_tokener *tokener;
-	json_object *doc;
-	PgwJson value;
 	bool good;
 
 	err->pointer[0] = err->message[0] = '\0';
@@ -488,44 +375,12 @@ pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 	}
 	tokener = json_tokener_new_ex(PGW_DOC_MAX_NESTING);
 	cc.connector = calloc(1, sizeof(PgwConnector));
-	if (tokener == NULL || cc.connector == NULL)
-	{
-		pgw_fault(&cc, "out of memory");
-		if (tokener != NULL)
-			json_tokener_free(tokener);
-		free(cc.connector);
-		return NULL;
-	}
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
-	doc = json_tokener_parse_ex(tokener, json, (int) len);
-	if (json_tokener_get_error(tokener) == json_tokener_error_depth)
-		good = pgw_fault(&cc, "nested deeper than %d levels", PGW_DOC_MAX_NESTING);
-	else if (json_tokener_get_error(tokener) != json_tokener_success ||
-			 json_tokener_get_parse_end(tokener) != len)
-		good = pgw_fault(&cc, "not valid JSON at byte %zu: %s", json_tokener_get_parse_end(tokener),
-						 json_tokener_get_error(tokener) == json_tokener_continue
-							 ? "it ends too early"
-							 : json_tokener_error_desc(json_tokener_get_error(tokener)));
+	if (tokener != NULL && cc.connector != NULL)
+		good = compile_text(&cc, tokener, json, len);
 	else
-	{
-		switch (pgw_json_read(json, len, PGW_DOC_MAX_NESTING, &value))
-		{
-			case PGW_JSON_GOOD:
-				good = compile_document(&cc, doc);
-				break;
-			case PGW_JSON_AMBIGUOUS:
-				good =
-					pgw_fault(&cc, "a name stands twice in one object; which of the two is meant?");
-				break;
-			default:
-				good = pgw_fault(
-					&cc,
-					"not valid JSON: single quotes, NaN, Infinity, numbers such as 01 or 1., a line end inside a string, or no UTF-8");
-				break;
-		}
-	}
-	json_object_put(doc);
-	json_tokener_free(tokener);
+		good = pgw_fault(&cc, "out of memory");
+	if (tokener != NULL)
+		json_tokener_free(tokener);
 	if (good)
 		return cc.connector;
 	pgw_connector_free(cc.connector);

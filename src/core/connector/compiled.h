@@ -1,13 +1,13 @@
 /*
  * compiled.h - the compiled form of a connector document, shared by the files of the engine
  *
- *   compile.c           compile: the document as a whole and its capabilities; the public small
- *   functions
- *   compile_operation.c compile: one operation, and what must hold between operations
- *   compile_template.c  compile: texts with placeholders, headers, body trees
- *   compile_answer.c    compile: rules, fields, error codes
- *   render_request.c    render a request (core/bank_message)
- *   judge_answer.c      judge an answer (core/bank_message)
+ *   compile.c              compile: the document as a whole; the public small functions
+ *   compile_capabilities.c compile: what the bank can do
+ *   compile_operation.c    compile: one operation, and what must hold between operations
+ *   compile_template.c     compile: texts with placeholders, headers, body trees
+ *   compile_answer.c       compile: rules, fields, error codes
+ *   render_request.c       render a request (core/bank_message)
+ *   judge_answer.c         judge an answer (core/bank_message)
  *
  * Everything compiled lives in the connector's arena and is never changed afterwards, so one
  * connector may serve any number of calls at once.  Nothing points into the json-c tree of the
@@ -253,6 +253,15 @@ extern bool pgw_is_object(PgwCompile *cc, json_object *v);
 
 /* Text of a json-c string; a fault when it is not a string or holds U+0000. */
 extern const char *pgw_text_of(PgwCompile *cc, json_object *v);
+
+/* Go down into a member, compile it with this function, and come back. */
+extern bool pgw_compile_member(PgwCompile *cc, const char *name, json_object *v,
+							   bool (*compile)(PgwCompile *, json_object *));
+
+/* compile_capabilities.c */
+extern bool pgw_compile_capabilities(PgwCompile *cc, json_object *v);
+/* once the operations are known: what follows from them, and what contradicts them */
+extern bool pgw_check_capabilities(PgwCompile *cc);
 
 /* compile_operation.c */
 extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which);

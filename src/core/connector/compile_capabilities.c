@@ -1,0 +1,161 @@
+/*
+ * compile_capabilities.c - compile a connector document: what the bank can do
+ *
+ * Invariant: the capabilities that follow from the operations present are derived here and nowhere
+ * else.
+ */
+#include "core/connector/compiled.h"
+
+#include <string.h>
+
+#include "core/base/money.h"
+
+#define TEN_YEARS_S INT64_C(315360000)
+
+/* An optional true or false; absent: false. */
+static bool
+read_bool(PgwCompile *cc, json_object *obj, const char *name, bool *result)
+{
+	json_object *v;
+
+	*result = false;
+	if (!json_object_object_get_ex(obj, name, &v))
+		return true;
+	if (!json_object_is_type(v, json_type_boolean))
+		return pgw_fault_at(cc, name, "must be true or false");
+	*result = json_object_get_boolean(v);
+	return true;
+}
+
+/* An optional whole number; absent or null: leaves *result alone. */
+static bool
+read_int(PgwCompile *cc, json_object *obj, const char *name, int64_t min, int64_t max,
+		 int64_t *result)
+{
+	json_object *v = pgw_member(obj, name);
+	int64_t n;
+
+	if (v == NULL)
+		return true;
+	n = json_object_get_int64(v);
+	if (!json_object_is_type(v, json_type_int) || n < min || n > max)
+		return pgw_fault_at(cc, name, "must be a whole number from %lld to %lld", (long long) min,
+							(long long) max);
+	*result = n;
+	return true;
+}
+
+static bool
+compile_idempotency(PgwCompile *cc, json_object *v)
+{
+	static const char *const keys[] = {"header", "lifetime_seconds", "replays_errors", NULL};
+	PgwConnector *c = cc->connector;
+	json_object *header;
+
+	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+		return false;
+	c->caps.idempotency = true;
+	if (json_object_object_get_ex(v, "header", &header))
+	{
+		size_t mark = pgw_enter(cc, "header");
+		const char *name = pgw_text_of(cc, header);
+
+		if (name == NULL || !pgw_compile_header_name(cc, name) ||
+			(c->key_header = pgw_arena_text(cc, name, strlen(name))) == NULL)
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if (pgw_member(v, "lifetime_seconds") == NULL)
+		return pgw_fault_at(cc, "lifetime_seconds",
+							"missing: say for how many seconds the bank remembers a key");
+	return read_int(cc, v, "lifetime_seconds", 1, TEN_YEARS_S, &c->caps.key_lifetime_s) &&
+		   read_bool(cc, v, "replays_errors", &c->caps.replays_errors);
+}
+
+static bool
+compile_exponents(PgwCompile *cc, json_object *v)
+{
+	PgwConnector *c = cc->connector;
+
+	if (!pgw_is_object(cc, v))
+		return false;
+	c->exponents = pgw_arena(cc, (size_t) json_object_object_length(v), sizeof(PgwExponent));
+	if (c->exponents == NULL)
+		return false;
+	json_object_object_foreach(v, key, value)
+	{
+		PgwExponent *e = &c->exponents[c->nexponents];
+		int64_t n = json_object_get_int64(value);
+
+		if (pgw_currency_find(key) == NULL)
+			return pgw_fault_at(
+				cc, key, "must be an ISO 4217 currency code in capital letters, such as \"ISK\"");
+		if (!json_object_is_type(value, json_type_int) || n < 0 || n > 4)
+			return pgw_fault_at(cc, key, "must be a whole number from 0 to 4");
+		memcpy(e->currency, key, 4);
+		e->exponent = (int) n;
+		c->nexponents++;
+	}
+	return true;
+}
+
+bool
+pgw_compile_capabilities(PgwCompile *cc, json_object *v)
+{
+	static const char *const keys[] = {"idempotency",     "lookup_consistent_after_seconds",
+									   "cards",           "tokens",
+									   "partial_capture", "multiple_captures",
+									   "partial_refund",  "authorization_lifetime_seconds",
+									   "exponents",       NULL};
+	PgwCapabilities *caps = &cc->connector->caps;
+	json_object *part;
+
+	caps->lookup_consistent_after_s = -1;
+	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+		return false;
+	if ((part = pgw_member(v, "idempotency")) != NULL &&
+		!pgw_compile_member(cc, "idempotency", part, compile_idempotency))
+		return false;
+	if (!read_int(cc, v, "lookup_consistent_after_seconds", 0, TEN_YEARS_S,
+				  &caps->lookup_consistent_after_s) ||
+		!read_bool(cc, v, "cards", &caps->cards) || !read_bool(cc, v, "tokens", &caps->tokens) ||
+		!read_bool(cc, v, "partial_capture", &caps->partial_capture) ||
+		!read_bool(cc, v, "multiple_captures", &caps->multiple_captures) ||
+		!read_bool(cc, v, "partial_refund", &caps->partial_refund) ||
+		!read_int(cc, v, "authorization_lifetime_seconds", 1, TEN_YEARS_S,
+				  &caps->authorization_lifetime_s))
+		return false;
+	if (!caps->cards && !caps->tokens)
+		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");
+	return (part = pgw_member(v, "exponents")) == NULL ||
+		   pgw_compile_member(cc, "exponents", part, compile_exponents);
+}
+
+bool
+pgw_check_capabilities(PgwCompile *cc)
+{
+	PgwConnector *c = cc->connector;
+	PgwCapabilities *caps = &c->caps;
+
+	caps->lookup = c->ops[PGW_OP_LOOKUP_CHARGE].present;
+	caps->lookup_refund = c->ops[PGW_OP_LOOKUP_REFUND].present;
+	caps->lookup_needs_id = pgw_connector_needs_bank_reference(c, PGW_OP_LOOKUP_CHARGE);
+	caps->lookup_shows_captured = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_CAPTURED];
+	caps->lookup_shows_refunded = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_REFUNDED];
+	caps->lookup_shows_voided = c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[PGW_FIELD_VOIDED];
+	caps->separate_capture = c->ops[PGW_OP_AUTHORIZE].present && c->ops[PGW_OP_CAPTURE].present;
+	caps->can_void = c->ops[PGW_OP_VOID].present;
+	caps->can_refund = c->ops[PGW_OP_REFUND].present;
+	caps->can_cancel = c->ops[PGW_OP_CANCEL].present;
+	if (caps->lookup_consistent_after_s >= 0 && !caps->lookup && !caps->lookup_refund)
+		return pgw_fault_at(
+			cc, "lookup_consistent_after_seconds",
+			"there is no look-up operation; leave this out or add \"lookup_charge\"");
+	if ((caps->partial_capture || caps->multiple_captures) && !caps->separate_capture)
+		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures",
+							"there is no operation \"capture\"; set this to false or add it");
+	if (caps->partial_refund && !caps->can_refund)
+		return pgw_fault_at(cc, "partial_refund",
+							"there is no operation \"refund\"; set this to false or add it");
+	return true;
+}
