@@ -41,6 +41,18 @@ write_payment(PgwAttempt *attempt)
 	return result;
 }
 
+/* Created: not begun yet, to be tried again, or nobody knows what its worker has done with it. */
+static void
+step_unsent(PgwAttempt *attempt, PgwStep *step)
+{
+	if (!attempt->taken_by_worker)
+		pgw_step_charge_submitted(attempt, step);
+	else if (attempt->next_step_at != 0)
+		pgw_step_charge_retry(attempt, step);
+	else
+		pgw_step_charge_lost(attempt, step);
+}
+
 PgwRecordResult
 pgw_attempt_next_step(PgwAttempt *attempt, PgwStep *step)
 {
@@ -56,12 +68,7 @@ pgw_attempt_next_step(PgwAttempt *attempt, PgwStep *step)
 	switch (attempt->status)
 	{
 		case PGW_CREATED:
-			if (!attempt->taken_by_worker)
-				pgw_step_charge_submitted(attempt, step);
-			else if (attempt->next_step_at != 0)
-				pgw_step_charge_retry(attempt, step);
-			else
-				pgw_step_charge_lost(attempt, step);
+			step_unsent(attempt, step);
 			break;
 		case PGW_BANK_UNKNOWN:
 			pgw_step_unknown_outcome(attempt, step);

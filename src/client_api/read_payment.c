@@ -190,25 +190,14 @@ is_over(const PgwPayment *p)
 	return false;
 }
 
-Datum
-pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
+/* PW400 for what is wrong with them, with every fault of them at once. */
+static void
+read_wait_arguments(FunctionCallInfo fcinfo, pg_uuid_t *id, TimestampTz *deadline)
 {
-	pg_uuid_t id;
-	PgwPayment p;
-	PgwAttempt attempt;
-	TimestampTz deadline;
-	Datum result;
-	Datum timeout;
-	MemoryContext scratch;
-	MemoryContext old;
-	Oid caller;
-	int sec_context;
-	int64 timeout_ms;
-	long pause = POLL_FIRST_MS;
 	char *faults = NULL;
+	Datum timeout;
+	int64 timeout_ms;
 	bool isnull;
-	bool have_t;
-	bool over;
 
 	(void) pgw_arg(fcinfo, "payment_id", &isnull);
 	if (isnull)
@@ -221,36 +210,63 @@ pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
 		faults = pgw_arg_fault(faults, "timeout", "out_of_range", "must be 0 to 24 hours");
 	if (faults != NULL)
 		pgw_raise_faults(pgw_json_array_of(faults));
-	id = arg_payment_id(fcinfo);
-	deadline = pgw_deadline(timeout_ms);
+	*id = arg_payment_id(fcinfo);
+	*deadline = pgw_deadline(timeout_ms);
+}
 
+/* As load(), but PW404 when there is none, or none that this role may see. */
+static void
+load_or_raise(const pg_uuid_t *id, Oid caller, PgwPayment *p, PgwAttempt *attempt, bool *have_t)
+{
+	char text[37];
+
+	if (load(id, p, attempt, have_t) && pgw_caller_may(caller, "auditor", p->merchant))
+		return;
+	pgw_uuid_to_text(id->data, text);
+	pgw_raise("payment_not_found", pgw_detail(NULL, "payment_id", text), NULL);
+}
+
+static void
+pause_until(long pause_ms, TimestampTz deadline)
+{
+	(void) WaitLatch(
+		MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
+		Max(1, Min(pause_ms, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline))),
+		PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+}
+
+Datum
+pgw_wait_for_payment_1_0(PG_FUNCTION_ARGS)
+{
+	pg_uuid_t id;
+	PgwPayment p;
+	PgwAttempt attempt;
+	TimestampTz deadline;
+	Datum result;
+	MemoryContext scratch;
+	MemoryContext old;
+	Oid caller;
+	int sec_context;
+	bool have_t;
+	bool over;
+
+	read_wait_arguments(fcinfo, &id, &deadline);
 	pgw_require(GetUserId(), "auditor", NULL);
 	pgw_become_owner(&caller, &sec_context);
 	scratch =
 		AllocSetContextCreate(CurrentMemoryContext, "pgw wait_for_payment", ALLOCSET_SMALL_SIZES);
-	for (;;)
+	for (long pause_ms = POLL_FIRST_MS;; pause_ms = Min(pause_ms * 2, POLL_MAX_MS))
 	{
 		MemoryContextReset(scratch);
 		old = MemoryContextSwitchTo(scratch);
-		if (!load(&id, &p, &attempt, &have_t) || !pgw_caller_may(caller, "auditor", p.merchant))
-		{
-			char text[37];
-
-			pgw_uuid_to_text(id.data, text);
-			pgw_raise("payment_not_found", pgw_detail(NULL, "payment_id", text), NULL);
-		}
+		load_or_raise(&id, caller, &p, &attempt, &have_t);
 		over = is_over(&p);
 		MemoryContextSwitchTo(old);
 		if (over || GetCurrentTimestamp() >= deadline)
 			break;
-
-		(void) WaitLatch(
-			MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-			Max(1, Min(pause, TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline))),
-			PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		pause = Min(pause * 2, POLL_MAX_MS);
+		pause_until(pause_ms, deadline);
 	}
 	result = pgw_result_datum(fcinfo, &p, have_t ? &attempt : NULL, PGW_AUDIENCE_READ);
 	MemoryContextDelete(scratch);

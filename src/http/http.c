@@ -271,39 +271,77 @@ pgw_http_capacity(void)
 	return (int) max_connections;
 }
 
+/* What is wrong with the request itself; NULL: nothing. */
+static const char *
+fault_of(const PgwHttpRequest *req)
+{
+	if (!pgw_http_is_token(req->method))
+		return "invalid method";
+	if (pgw_http_has_control(req->url))
+		return "invalid URL";
+	for (int i = 0; i < req->nheaders; i++)
+	{
+		if (pgw_http_has_control(req->headers[i]))
+			return "invalid header";
+	}
+	if (req->body != NULL && req->body_len > (size_t) CHUNK_SIZE * SLAB_CHUNKS)
+		return "request too large";
+	return NULL;
+}
+
+/* Into the arena; false: it has no room left. */
+static bool
+copy_body(Transfer *transfer, const PgwHttpRequest *req)
+{
+	/* These methods need "Content-Length: 0" when there is no body. */
+	bool has_body = req->body != NULL || strcmp(req->method, "POST") == 0 ||
+					strcmp(req->method, "PUT") == 0 || strcmp(req->method, "PATCH") == 0;
+	size_t len = req->body != NULL ? req->body_len : 0;
+
+	if (!has_body)
+		return true;
+	transfer->req_body = pgw_http_arena_alloc(len);
+	if (transfer->req_body == NULL)
+		return false;
+	transfer->req_len = len;
+	if (len > 0)
+		memcpy(transfer->req_body, req->body, len);
+	return true;
+}
+
+static bool
+set_up(Transfer *transfer, const PgwHttpRequest *req)
+{
+	bool ok = pgw_http_add_header(transfer, "Expect:");
+
+	for (int i = 0; ok && i < req->nheaders; i++)
+		ok = pgw_http_add_header(transfer, req->headers[i]);
+	return ok && pgw_http_set_fixed_options(transfer) &&
+		   pgw_http_set_request_options(transfer, req);
+}
+
+/* Its time begins, and libcurl has it. */
+static bool
+hand_over(Transfer *transfer)
+{
+	sigset_t saved;
+	bool ok;
+
+	clock_gettime(CLOCK_MONOTONIC, &transfer->started);
+	block_signals(&saved);
+	ok = curl_multi_add_handle(multi, transfer->easy) == CURLM_OK;
+	pthread_sigmask(SIG_SETMASK, &saved, NULL);
+	return ok;
+}
+
 void *
 pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 {
 	Transfer *transfer;
-	sigset_t saved;
-	bool ok;
-	bool has_body;
 
-	*error = NULL;
-	if (!pgw_http_is_token(req->method))
-	{
-		*error = "invalid method";
+	*error = fault_of(req);
+	if (*error != NULL)
 		return NULL;
-	}
-	if (pgw_http_has_control(req->url))
-	{
-		*error = "invalid URL";
-		return NULL;
-	}
-	for (int i = 0; i < req->nheaders; i++)
-	{
-		if (pgw_http_has_control(req->headers[i]))
-		{
-			*error = "invalid header";
-			return NULL;
-		}
-	}
-	if (req->body != NULL && req->body_len > (size_t) CHUNK_SIZE * SLAB_CHUNKS)
-	{
-		*error = "request too large";
-		return NULL;
-	}
-
 	transfer = pgw_http_transfer_new();
 	if (transfer == NULL)
 	{
@@ -312,45 +350,16 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 	}
 	transfer->tag = tag;
 	transfer->max_body = req->max_body > 0 ? req->max_body : DEFAULT_MAX_BODY;
-
-	/* These methods need "Content-Length: 0" when there is no body. */
-	has_body = req->body != NULL || strcmp(req->method, "POST") == 0 ||
-			   strcmp(req->method, "PUT") == 0 || strcmp(req->method, "PATCH") == 0;
-	if (has_body)
-	{
-		transfer->req_len = req->body != NULL ? req->body_len : 0;
-		transfer->req_body = pgw_http_arena_alloc(transfer->req_len);
-		if (transfer->req_body == NULL)
-		{
-			transfer->req_len = 0;
-			pgw_http_transfer_free(transfer);
-			*error = "too many requests in flight";
-			return NULL;
-		}
-		if (transfer->req_len > 0)
-			memcpy(transfer->req_body, req->body, transfer->req_len);
-	}
-
-	ok = pgw_http_add_header(transfer, "Expect:");
-	for (int i = 0; ok && i < req->nheaders; i++)
-		ok = pgw_http_add_header(transfer, req->headers[i]);
-	if (!ok || !pgw_http_set_fixed_options(transfer) ||
-		!pgw_http_set_request_options(transfer, req))
-	{
-		pgw_http_transfer_free(transfer);
+	if (!copy_body(transfer, req))
+		*error = "too many requests in flight";
+	else if (!set_up(transfer, req))
 		*error = "could not set up the request";
-		return NULL;
-	}
-
-	clock_gettime(CLOCK_MONOTONIC, &transfer->started);
-	block_signals(&saved);
-	ok = curl_multi_add_handle(multi, transfer->easy) == CURLM_OK;
+	else if (!hand_over(transfer))
+		*error = "could not queue the request";
 	pgw_http_wipe_stack();
-	pthread_sigmask(SIG_SETMASK, &saved, NULL);
-	if (!ok)
+	if (*error != NULL)
 	{
 		pgw_http_transfer_free(transfer);
-		*error = "could not queue the request";
 		return NULL;
 	}
 	in_flight++;

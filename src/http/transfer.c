@@ -426,79 +426,90 @@ pgw_http_lacked_socket(Transfer *transfer, CURLcode code)
 	return code == CURLE_COULDNT_CONNECT && transfer->no_descriptor && !request_begun(transfer);
 }
 
-void
-pgw_http_classify(Transfer *transfer, CURLcode code)
+/*
+ * Where the answer ends is not one statement when it has two lengths: what was read may be the half
+ * of it, or somebody else's.
+ */
+static void
+classify_answer(Transfer *transfer)
 {
-	bool begun = request_begun(transfer);
-	bool early = true; /* an error from before the request? */
+	if (transfer->lengths > 1 || transfer->bad_length)
+	{
+		transfer->result = PGW_HTTP_MAYBE_SENT;
+		transfer->error = "more than one Content-Length";
+		return;
+	}
+	transfer->result = PGW_HTTP_ANSWERED;
+	transfer->error = NULL;
+}
 
+/* An error from before the request is sent, as a constant text; NULL: it is none of those. */
+static const char *
+early_error(const Transfer *transfer, CURLcode code, bool begun)
+{
 	switch (code)
 	{
-		case CURLE_OK:
-			/*
-			 * Where the answer ends is not one statement: what was read may be the half of it, or
-			 * somebody else's.
-			 */
-			if (transfer->lengths > 1 || transfer->bad_length)
-			{
-				transfer->result = PGW_HTTP_MAYBE_SENT;
-				transfer->error = "more than one Content-Length";
-				return;
-			}
-			transfer->result = PGW_HTTP_ANSWERED;
-			transfer->error = NULL;
-			return;
 		case CURLE_UNSUPPORTED_PROTOCOL:
 		case CURLE_URL_MALFORMAT:
 		case CURLE_LOGIN_DENIED: /* a user name in the URL */
-			transfer->error = "unsupported URL";
-			break;
+			return "unsupported URL";
 		case CURLE_COULDNT_RESOLVE_PROXY:
 		case CURLE_COULDNT_RESOLVE_HOST:
-			transfer->error = "could not resolve host";
-			break;
+			return "could not resolve host";
 		case CURLE_COULDNT_CONNECT:
-			transfer->error =
-				transfer->no_descriptor ? "too many open sockets" : "could not connect";
-			transfer->starved |= transfer->no_descriptor;
-			break;
+			return transfer->no_descriptor ? "too many open sockets" : "could not connect";
 		case CURLE_SSL_CONNECT_ERROR:
 		case CURLE_SSL_CIPHER:
 		case CURLE_SSL_ENGINE_NOTFOUND:
 		case CURLE_SSL_ENGINE_SETFAILED:
 		case CURLE_SSL_ENGINE_INITFAILED:
-			transfer->error = "TLS handshake failed";
-			break;
+			return "TLS handshake failed";
 		case CURLE_SSL_CACERT_BADFILE:
-			transfer->error = "trusted certificates could not be read";
-			break;
+			return "trusted certificates could not be read";
 		case CURLE_PEER_FAILED_VERIFICATION:
 		case CURLE_SSL_CERTPROBLEM:
 		case CURLE_SSL_CRL_BADFILE:
 		case CURLE_SSL_ISSUER_ERROR:
 		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
 		case CURLE_SSL_INVALIDCERTSTATUS:
-			transfer->error = "certificate not accepted";
-			break;
+			return "certificate not accepted";
 		case CURLE_OPERATION_TIMEDOUT:
-			transfer->error =
-				begun ? "timed out waiting for the answer" : "timed out before sending";
-			break;
+			return begun ? "timed out waiting for the answer" : "timed out before sending";
+		default:
+			return NULL;
+	}
+}
+
+static const char *
+late_error(const Transfer *transfer, CURLcode code)
+{
+	switch (code)
+	{
 		case CURLE_GOT_NOTHING:
 		case CURLE_SEND_ERROR:
 		case CURLE_RECV_ERROR:
 		case CURLE_PARTIAL_FILE:
-			transfer->error = "connection lost";
-			early = false;
-			break;
+			return "connection lost";
 		case CURLE_WRITE_ERROR:
-			transfer->error = transfer->too_large ? "answer too large" : "out of memory";
-			early = false;
-			break;
+			return transfer->too_large ? "answer too large" : "out of memory";
 		default:
-			transfer->error = "transfer failed";
-			early = false;
-			break;
+			return "transfer failed";
 	}
-	transfer->result = early && !begun ? PGW_HTTP_NEVER_SENT : PGW_HTTP_MAYBE_SENT;
+}
+
+void
+pgw_http_classify(Transfer *transfer, CURLcode code)
+{
+	bool begun = request_begun(transfer);
+	const char *early;
+
+	if (code == CURLE_OK)
+	{
+		classify_answer(transfer);
+		return;
+	}
+	early = early_error(transfer, code, begun);
+	transfer->error = early != NULL ? early : late_error(transfer, code);
+	transfer->starved |= code == CURLE_COULDNT_CONNECT && transfer->no_descriptor;
+	transfer->result = early != NULL && !begun ? PGW_HTTP_NEVER_SENT : PGW_HTTP_MAYBE_SENT;
 }

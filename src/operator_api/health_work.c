@@ -117,6 +117,35 @@ pgw_health_check_prepared(PgwHealthReport *r)
 
 /* ---------------------------------------------------------------- banks */
 
+/* The gravest of what is wrong with it. */
+static PgwHealthStatus
+bank_status(const PgwBankSeen *seen, bool breaker_open, bool key_unusable, bool no_trust,
+			const char **advice)
+{
+	PgwHealthStatus status = PGW_HEALTH_ERROR;
+
+	if (no_trust)
+		*advice =
+			"The file of trusted certificates that settings.ca_file names cannot be read by the server's user, so no certificate of the bank's can be accepted: put it back.";
+	else if (key_unusable)
+		*advice =
+			"The worker cannot use its key: mend its file in pgw.secrets_dir, owned by the server's user with mode 0600. It is taken up within seconds.";
+	else if (seen->credentials_rejected != 0)
+		*advice =
+			"The bank refuses its key (HTTP 401 or 403): put the right one into its file in pgw.secrets_dir. It is taken up within seconds.";
+	else if (breaker_open)
+		*advice =
+			"It failed so often that it is left alone for a while, and is tried again by itself: see the server's log for the reasons.";
+	else if (seen->failures > 0)
+	{
+		status = PGW_HEALTH_WARNING;
+		*advice = "Its last calls failed: see the server's log for the reasons.";
+	}
+	else
+		status = PGW_HEALTH_OK;
+	return status;
+}
+
 static void
 check_bank(PgwHealthReport *r, const char *name, bool enabled, const char *secret,
 		   const char *breakers, const char *ca_file)
@@ -124,42 +153,14 @@ check_bank(PgwHealthReport *r, const char *name, bool enabled, const char *secre
 	bool no_trust = ca_file != NULL && access(ca_file, R_OK) != 0;
 	const char *problem = secret != NULL ? pgw_secret_problem(secret) : NULL;
 	const char *advice = NULL;
-	PgwHealthStatus status = PGW_HEALTH_OK;
+	PgwHealthStatus status;
 	PgwBankSeen seen;
 
 	(void) pgw_metrics_bank_seen(name, &seen);
 	if (secret != NULL && problem == NULL)
 		/* what only its content shows */
 		problem = pgw_secret_fault_text((PgwSecretFault) seen.secret_fault);
-	if (seen.failures > 0)
-	{
-		status = PGW_HEALTH_WARNING;
-		advice = "Its last calls failed: see the server's log for the reasons.";
-	}
-	if (breakers != NULL)
-	{
-		status = PGW_HEALTH_ERROR;
-		advice =
-			"It failed so often that it is left alone for a while, and is tried again by itself: see the server's log for the reasons.";
-	}
-	if (seen.credentials_rejected != 0)
-	{
-		status = PGW_HEALTH_ERROR;
-		advice =
-			"The bank refuses its key (HTTP 401 or 403): put the right one into its file in pgw.secrets_dir. It is taken up within seconds.";
-	}
-	if (problem != NULL)
-	{
-		status = PGW_HEALTH_ERROR;
-		advice =
-			"The worker cannot use its key: mend its file in pgw.secrets_dir, owned by the server's user with mode 0600. It is taken up within seconds.";
-	}
-	if (no_trust)
-	{
-		status = PGW_HEALTH_ERROR;
-		advice =
-			"The file of trusted certificates that settings.ca_file names cannot be read by the server's user, so no certificate of the bank's can be accepted: put it back.";
-	}
+	status = bank_status(&seen, breakers != NULL, problem != NULL, no_trust, &advice);
 	if (!enabled)
 		/* it gets no charge; what it has is looked up and given back as far as it answers */
 		status = PGW_HEALTH_OK;
@@ -212,20 +213,58 @@ pgw_health_check_banks(PgwHealthReport *r)
 				   "No bank can take a payment: insert a row into pgw.banks, or enable one.");
 }
 
-/*
- * Open attempts that go by a bank as it was.  They end by themselves; after a while somebody should
- * see whether their bank still answers there.
- */
+/* Open attempts that go by a bank as it was when they were sent. */
+typedef struct OldVersions
+{
+	PgwJsonWriter list;
+	int64 open;
+	double oldest_s;
+	bool unusable; /* one needs a key that is not there any more */
+} OldVersions;
+
+/* The open attempts of one version, if it is not what their bank is now. */
+static void
+add_version(OldVersions *all, HeapTuple row, TupleDesc desc)
+{
+	bool isnull;
+	int version = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
+	char *name = SPI_getvalue(row, desc, 2);
+	const PgwBank *now = pgw_config_bank(name);
+	int goes_by = pgw_config_goes_by(version);
+	int64 n = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
+	double age = DatumGetFloat8(SPI_getbinval(row, desc, 6, &isnull));
+	char *secret = SPI_getvalue(row, desc, 7);
+	const char *problem = secret != NULL && goes_by == version ? pgw_secret_problem(secret) : NULL;
+
+	if (now != NULL && now->version == goes_by)
+		return;
+	all->open += n;
+	all->oldest_s = Max(all->oldest_s, age);
+	all->unusable |= problem != NULL;
+	pgw_json_begin_object(&all->list, NULL);
+	pgw_json_put_int(&all->list, "version", version);
+	pgw_json_put_int(&all->list, "goes_by", goes_by);
+	pgw_json_put_int(&all->list, "present_version", now != NULL ? now->version : 0);
+	pgw_json_put_int(&all->list, "open", n);
+	pgw_json_put_float(&all->list, "oldest_age_seconds", age, 0);
+	pgw_json_put_string(&all->list, "bank", name);
+	pgw_json_put_string(&all->list, "connector", SPI_getvalue(row, desc, 3));
+	pgw_json_put_string(&all->list, "base_url", SPI_getvalue(row, desc, 4));
+	pgw_json_put_string(&all->list, "secret",
+						problem != NULL  ? problem
+						: secret != NULL ? "readable"
+										 : "none needed");
+	pgw_json_end_object(&all->list);
+}
+
+/* They end by themselves; after a while somebody should see whether their bank still answers. */
 void
 pgw_health_check_versions(PgwHealthReport *r)
 {
-	PgwJsonWriter list;
-	int64 open = 0;
-	double oldest = 0;
-	bool unusable = false;
+	OldVersions all = {.open = 0};
 
 	pgw_config_refresh(false);
-	pgw_json_begin(&list);
+	pgw_json_begin(&all.list);
 	if (SPI_execute(
 			"SELECT v.version, v.bank, v.connector, v.base_url, t.n, extract(epoch FROM clock_timestamp() - t.since)::float8, v.secret"
 			" FROM (SELECT bank_version, count(*) AS n, min(created_at) AS since FROM pgw.payment_transactions"
@@ -234,50 +273,18 @@ pgw_health_check_versions(PgwHealthReport *r)
 			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the versions of banks could not be read");
 	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		HeapTuple row = SPI_tuptable->vals[i];
-		TupleDesc desc = SPI_tuptable->tupdesc;
-		bool isnull;
-		int version = DatumGetInt32(SPI_getbinval(row, desc, 1, &isnull));
-		char *name = SPI_getvalue(row, desc, 2);
-		const PgwBank *now = pgw_config_bank(name);
-		int goes_by = pgw_config_goes_by(version);
-		int64 n = DatumGetInt64(SPI_getbinval(row, desc, 5, &isnull));
-		double age = DatumGetFloat8(SPI_getbinval(row, desc, 6, &isnull));
-		char *secret = SPI_getvalue(row, desc, 7);
-		const char *problem =
-			secret != NULL && goes_by == version ? pgw_secret_problem(secret) : NULL;
-
-		if (now != NULL && now->version == goes_by)
-			continue;
-		open += n;
-		oldest = Max(oldest, age);
-		unusable |= problem != NULL;
-		pgw_json_begin_object(&list, NULL);
-		pgw_json_put_int(&list, "version", version);
-		pgw_json_put_int(&list, "goes_by", goes_by);
-		pgw_json_put_int(&list, "present_version", now != NULL ? now->version : 0);
-		pgw_json_put_int(&list, "open", n);
-		pgw_json_put_float(&list, "oldest_age_seconds", age, 0);
-		pgw_json_put_string(&list, "bank", name);
-		pgw_json_put_string(&list, "connector", SPI_getvalue(row, desc, 3));
-		pgw_json_put_string(&list, "base_url", SPI_getvalue(row, desc, 4));
-		pgw_json_put_string(&list, "secret",
-							problem != NULL  ? problem
-							: secret != NULL ? "readable"
-											 : "none needed");
-		pgw_json_end_object(&list);
-	}
+		add_version(&all, SPI_tuptable->vals[i], SPI_tuptable->tupdesc);
 	SPI_freetuptable(SPI_tuptable);
-	pgw_health_detail_number(r, "open", (double) open);
-	pgw_health_detail_json(r, "versions", pgw_json_array_of(list.text.data));
-	if (unusable)
+	pgw_health_detail_number(r, "open", (double) all.open);
+	pgw_health_detail_json(r, "versions", pgw_json_array_of(all.list.text.data));
+	if (all.unusable)
 		pgw_health_put(
 			r, "bank_versions", PGW_HEALTH_ERROR,
 			"Open payments need a key whose file is not usable any more: put it back into pgw.secrets_dir, or pgw.rebind_attempts().");
 	else
 		pgw_health_put(
-			r, "bank_versions", oldest > OLD_VERSION_WARNING_S ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
+			r, "bank_versions",
+			all.oldest_s > OLD_VERSION_WARNING_S ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 			"Open payments go by a bank as it was when they were sent. If it has moved with its books, pgw.rebind_attempts() sends them after it.");
 }
 

@@ -186,6 +186,50 @@ have_one(PgwQuotaOf of, const char *name)
 	return true;
 }
 
+/* Without a count, where that is possible; false: this session is to count. */
+static bool
+decide(PgwQuotaOf of, QuotaEntry *e, uint32 limit, TimestampTz now, bool *allowed)
+{
+	bool counted = e->limit == limit;
+
+	Assert(LWLockHeldByMeInMode(quota_lock, LW_EXCLUSIVE));
+	if (counted && (e->left > 0 ||
+					(e->full && !pgw_is_due(e->report.counted_at + e->refuse_ms * INT64CONST(1000),
+											now, e->refuse_ms))))
+	{
+		*allowed = take_one(of, e, now);
+		return true;
+	}
+	if (counted && e->full)
+		/* we count; the others are refused meanwhile, and go on if we fail */
+		e->report.counted_at = now;
+	else if (!e->counting)
+	{
+		/* we count; the others go on meanwhile, or each of them would read the same rows */
+		e->counting = true;
+		e->credit = limit / 100;
+	}
+	else if (e->credit > 0)
+	{
+		e->credit--;
+		*allowed = true;
+		return true;
+	}
+	return false;
+}
+
+static void
+note_count(QuotaEntry *e, uint32 limit, uint32 n, TimestampTz begun, TimestampTz ended)
+{
+	e->version = ++shared->last_version;
+	e->counting = false;
+	e->limit = limit;
+	e->full = n >= limit;
+	e->left = e->full ? 0 : Max(limit - n, limit / 100);
+	e->refuse_ms = Max(REFUSE_MS, TimestampDifferenceMilliseconds(begun, ended) * REFUSE_COUNTS);
+	e->report.counted_at = ended;
+}
+
 bool
 pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 {
@@ -201,54 +245,28 @@ pgw_quota_take(PgwQuotaOf of, const char *name, int *limit)
 		TimestampTz end;
 		QuotaEntry *e;
 		uint32 version;
-		uint32 counted;
+		uint32 n;
 
 		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
 		e = entry_of(of, name);
 		version = e->version;
-		decided = e->limit == (uint32) *limit &&
-				  (e->left > 0 ||
-				   (e->full && !pgw_is_due(e->report.counted_at + e->refuse_ms * INT64CONST(1000),
-										   now, e->refuse_ms)));
-		if (decided)
-			allowed = take_one(of, e, now);
-		else if (e->full && e->limit == (uint32) *limit)
-			/* we count; the others are refused meanwhile, and go on if we fail */
-			e->report.counted_at = now;
-		else if (!e->counting)
-		{
-			/* we count; the others go on meanwhile, or each of them would read the same rows */
-			e->counting = true;
-			e->credit = (uint32) *limit / 100;
-		}
-		else if (e->credit > 0)
-		{
-			e->credit--;
-			allowed = decided = true;
-		}
+		decided = decide(of, e, (uint32) *limit, now, &allowed);
 		LWLockRelease(quota_lock);
 		if (decided)
 			break;
 
 		PGW_DEBUG_POINT("quota_count");
-		counted = pgw_count_submitted(of == PGW_QUOTA_MERCHANT ? name : NULL,
-									  of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
+		n = pgw_count_submitted(of == PGW_QUOTA_MERCHANT ? name : NULL,
+								of == PGW_QUOTA_ROLE ? name : NULL, (uint32) *limit);
 		end = GetCurrentTimestamp();
 
 		LWLockAcquire(quota_lock, LW_EXCLUSIVE);
 		e = entry_of(of, name);
-		if (e->version == version)
+		decided = e->version == version; /* else another count was put in its place meanwhile */
+		if (decided)
 		{
-			e->version = ++shared->last_version;
-			e->counting = false;
-			e->limit = (uint32) *limit;
-			e->full = counted >= (uint32) *limit;
-			e->left = e->full ? 0 : Max((uint32) *limit - counted, (uint32) *limit / 100);
-			e->refuse_ms =
-				Max(REFUSE_MS, TimestampDifferenceMilliseconds(now, end) * REFUSE_COUNTS);
-			e->report.counted_at = end;
+			note_count(e, (uint32) *limit, n, now, end);
 			allowed = take_one(of, e, end);
-			decided = true;
 		}
 		LWLockRelease(quota_lock);
 	}

@@ -268,6 +268,28 @@ is_belied_refusal(const PgwAnswer *a)
 	return false;
 }
 
+/*
+ * As the answer to a charge it means nothing, and from a look-up nothing as long as the bank may
+ * not show the charge yet.
+ */
+static void
+answered_not_found(const PgwChargeInput *in, PgwDecision *d)
+{
+	if (in->op != PGW_OP_LOOKUP_CHARGE || !in->not_found_counts)
+	{
+		unknown(in, d, "outcome_unknown", "not_found_yet");
+		return;
+	}
+	if (in->approved_before)
+	{
+		nobody_names_it(in, d);
+		return;
+	}
+	failed(in, d, PGW_PAYMENT_BECOMES_FAILED, pgw_error_find("not_processed"));
+	d->reason = "not_found";
+	d->not_found = true;
+}
+
 static void
 answered(const PgwChargeInput *in, PgwDecision *d)
 {
@@ -310,20 +332,7 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 				pgw_error_find(in->approved_before ? PGW_APPROVAL_INCOMPLETE : "bank_pending");
 			return;
 		case PGW_OUT_NOT_FOUND:
-			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts && in->approved_before)
-			{
-				nobody_names_it(in, d);
-				return;
-			}
-			if (in->op == PGW_OP_LOOKUP_CHARGE && in->not_found_counts)
-			{
-				failed(in, d, PGW_PAYMENT_BECOMES_FAILED, pgw_error_find("not_processed"));
-				d->reason = "not_found";
-				d->not_found = true;
-				return;
-			}
-			/* as the answer to a charge it means nothing */
-			unknown(in, d, "outcome_unknown", "not_found_yet");
+			answered_not_found(in, d);
 			return;
 		case PGW_OUT_UNKNOWN:
 			break;
