@@ -50,6 +50,8 @@
  * There is no clean-up at exit: the kernel closes and clears everything, and
  * curl_multi_cleanup() could wait for a resolver thread.
  */
+#include "core/base/characters.h"
+#include "core/base/connection_limit.h"
 #include "http/http_internal.h"
 
 #define MAX_CACHED_CONNS 512 /* of which MAX_TOTAL_CONNECTIONS may use less */
@@ -216,11 +218,7 @@ pgw_http_init(void)
 		ereport(ERROR,
 				(errcode_for_file_access(), errmsg("could not create epoll descriptor: %m")));
 
-	/*
-	 * AcquireExternalFD() grants a third of max_safe_fds.  A quarter leaves
-	 * room for the second socket while IPv6 and IPv4 race.
-	 */
-	max_connections = max_safe_fds / 4 > 4 ? max_safe_fds / 4 : 4;
+	max_connections = pgw_connection_limit(max_safe_fds);
 
 	block_signals(&saved);
 	ok = pgw_http_global_init() == CURLE_OK;
@@ -277,11 +275,11 @@ fault_of(const PgwHttpRequest *req)
 {
 	if (!pgw_http_is_token(req->method))
 		return "invalid method";
-	if (pgw_http_has_control(req->url))
+	if (pgw_has_ascii_control(req->url, "\t"))
 		return "invalid URL";
 	for (int i = 0; i < req->nheaders; i++)
 	{
-		if (pgw_http_has_control(req->headers[i]))
+		if (pgw_has_ascii_control(req->headers[i], "\t"))
 			return "invalid header";
 	}
 	if (req->body != NULL && req->body_len > (size_t) CHUNK_SIZE * SLAB_CHUNKS)

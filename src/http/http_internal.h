@@ -96,7 +96,6 @@ extern void pgw_http_transfer_free(Transfer *transfer);
 /* The transfer has ended: all that was sent is gone, libcurl's copies too. */
 extern void pgw_http_wipe_request(Transfer *transfer);
 
-extern bool pgw_http_has_control(const char *s);
 extern bool pgw_http_is_token(const char *s);
 extern bool pgw_http_add_header(Transfer *transfer, const char *header);
 extern bool pgw_http_set_fixed_options(Transfer *transfer);

@@ -203,20 +203,6 @@ pgw_http_transfer_free(Transfer *transfer)
 	free(transfer);
 }
 
-/* A header or URL with a line break could smuggle in a request of its own. */
-bool
-pgw_http_has_control(const char *s)
-{
-	for (; *s != '\0'; s++)
-	{
-		if ((unsigned char) *s < ' ' && *s != '\t')
-			return true;
-		if (*s == 0x7f)
-			return true;
-	}
-	return false;
-}
-
 bool
 pgw_http_is_token(const char *s)
 {

@@ -14,6 +14,7 @@
 #include "utils/guc.h"
 #include "utils/uuid.h"
 
+#include "core/base/connection_limit.h"
 #include "exchange/exchange_status.h"
 #include "exchange/signal_ring.h"
 #include "operator_api/health_processes.h"
@@ -21,7 +22,6 @@
 #include "restore/pause.h"
 
 #define MAX_DATABASES 64
-#define FILES_PER_CALL 4
 
 static PgwHealthStatus
 worker_status(PgwHealthReport *r, Oid database, const PgwExchangeStatus *s, const char **advice)
@@ -81,6 +81,7 @@ pgw_health_check_slots(PgwHealthReport *r, const PgwExchangeStatus *s)
 {
 	bool full = s->slots_used >= s->slots_total;
 	bool nearly = s->slots_used * 5 >= s->slots_total * 4;
+	int capacity = pgw_connection_limit(max_safe_fds); /* as http.c has it in the worker */
 
 	pgw_health_detail_number(r, "total", s->slots_total);
 	pgw_health_detail_number(r, "used", s->slots_used);
@@ -93,13 +94,10 @@ pgw_health_check_slots(PgwHealthReport *r, const PgwExchangeStatus *s)
 				 : PGW_HEALTH_OK,
 		"Callers beyond pgw.max_waiting are refused with PW500. Raise it (restart), or see why the banks are slow.");
 
-	/* as the HTTP layer shares them out */
-	pgw_health_detail_number(r, "capacity", max_safe_fds / FILES_PER_CALL);
+	pgw_health_detail_number(r, "capacity", capacity);
 	pgw_health_detail_number(r, "bank_called", s->slots_taken);
 	pgw_health_put(
-		r, "connections",
-		s->slots_taken * 5 >= max_safe_fds / FILES_PER_CALL * 4 ? PGW_HEALTH_WARNING
-																: PGW_HEALTH_OK,
+		r, "connections", s->slots_taken * 5 >= capacity * 4 ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		"Raise max_files_per_process (restart): four files for each bank call that is to be in flight at once.");
 }
 

@@ -220,9 +220,13 @@ check_rendered(const PgwRendered *r, bool document_is_utf8)
 		MUST(r->path.data[i] > ' ' && r->path.data[i] < 0x7F);
 	MUST(r->nheaders <= PGW_MAX_HEADERS && pgw_http_is_token(r->method));
 	for (int i = 0; i < r->nheaders; i++)
-		MUST(r->headers[i].len <= PGW_HEADER_MAX_BYTES &&
-			 !pgw_http_has_control(r->headers[i].data) &&
-			 strlen(r->headers[i].data) == r->headers[i].len);
+	{
+		const PgwBuf *h = &r->headers[i];
+
+		MUST(h->len <= PGW_HEADER_MAX_BYTES && strlen(h->data) == h->len);
+		for (size_t j = 0; j < h->len; j++)
+			MUST(((unsigned char) h->data[j] >= ' ' || h->data[j] == '\t') && h->data[j] != 0x7F);
+	}
 	MUST(r->has_body == (r->body.len > 0) && r->body.len <= PGW_BODY_MAX_BYTES);
 	MUST(!r->has_body || !document_is_utf8 || is_utf8(r->body.data, r->body.len));
 }

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/base/buf_json.h"
+#include "core/base/characters.h"
 #include "core/base/money.h"
 #include "core/connector/compiled.h"
 
@@ -123,13 +124,10 @@ put_text(Render *r, PgwBuf *b, How how, const char *s)
 			percent_encode(b, s);
 			break;
 		case AS_HEADER:
-			for (const char *p = s; *p != '\0'; p++)
-			{
-				if (((unsigned char) *p < 0x20 && *p != '\t') || *p == 0x7F)
-					return fault(
-						r,
-						"a value holds a control character such as a line end, which a header must not");
-			}
+			if (pgw_has_ascii_control(s, "\t"))
+				return fault(
+					r,
+					"a value holds a control character such as a line end, which a header must not");
 			pgw_buf_puts(b, s);
 			break;
 	}

@@ -70,23 +70,41 @@ pgw_utf8_encode(uint32_t c, char *out)
 	return 4;
 }
 
+/* A control character of ASCII: C0 or DEL. */
+static inline bool
+pgw_is_ascii_control(char c)
+{
+	return (unsigned char) c < 0x20 || c == 0x7F;
+}
+
 /*
- * Is there a control character in this UTF-8 text, other than the allowed ones (ASCII)?  Controls
- * are C0, DEL and the C1 controls U+0080 to U+009F, which terminals obey as well.
+ * Is there a control character of ASCII in this text, whatever its encoding, other than the allowed
+ * ones?  A header or URL with a line end could smuggle in a request of its own.
+ */
+static inline bool
+pgw_has_ascii_control(const char *text, const char *allowed)
+{
+	for (const char *s = text; *s != '\0'; s++)
+	{
+		if (pgw_is_ascii_control(*s) && strchr(allowed, *s) == NULL)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Is there a control character in this UTF-8 text, other than the allowed ones (ASCII)?  Besides
+ * ASCII's there are the C1 controls U+0080 to U+009F, which terminals obey as well.
  */
 static inline bool
 pgw_has_control(const char *text, const char *allowed)
 {
 	for (const char *s = text; *s != '\0'; s++)
 	{
-		unsigned char b = (unsigned char) *s;
-
-		if ((b < 0x20 || b == 0x7F) && strchr(allowed, b) == NULL)
-			return true;
-		if (b == 0xC2 && (unsigned char) s[1] >= 0x80 && (unsigned char) s[1] <= 0x9F)
+		if (*s == '\xC2' && (unsigned char) s[1] >= 0x80 && (unsigned char) s[1] <= 0x9F)
 			return true;
 	}
-	return false;
+	return pgw_has_ascii_control(text, allowed);
 }
 
 #endif

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/base/characters.h"
+
 static const char *const placeholders[PGW_PH_NONE] = {"amount",
 													  "amount_decimal",
 													  "currency",
@@ -220,14 +222,10 @@ pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n
 			return false;
 		for (int i = 0; i < h.value.nsegments; i++)
 		{
-			if (h.value.segments[i].kind != PGW_PH_NONE)
-				continue;
-			for (const char *p = h.value.segments[i].text; *p != '\0'; p++)
-			{
-				if ((unsigned char) *p < 0x20 || *p == 0x7F)
-					return pgw_fault(
-						cc, "a header's value must not hold control characters such as line ends");
-			}
+			if (h.value.segments[i].kind == PGW_PH_NONE &&
+				pgw_has_ascii_control(h.value.segments[i].text, ""))
+				return pgw_fault(
+					cc, "a header's value must not hold control characters such as line ends");
 		}
 		if ((own & CARD_DATA) != 0)
 			return pgw_fault(cc, "card data must not stand in a header; put it into the body");
