@@ -19,6 +19,7 @@
 #include "check_flow.h"
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "core/bank_message/retry_after.h"
 #include "core/base/error_codes.h"
 #include "core/connector/compiled.h"
 #include "core/json/json_text.h"

@@ -15,8 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "core/bank_message/retry_after.h"
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
 #include "core/base/mutant.h"
@@ -501,82 +501,6 @@ hide_echo(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, P
 	hide_amounts(&of_text, a);
 }
 
-/* ---- Retry-After ---- */
-
-static int
-two_digits(const char *s)
-{
-	if (s[0] < '0' || s[0] > '9' || s[1] < '0' || s[1] > '9')
-		return -1;
-	return (s[0] - '0') * 10 + s[1] - '0';
-}
-
-/*
- * "Sun, 06 Nov 1994 08:49:37 GMT", the one form that servers may send; without strptime(), which
- * obeys the locale.
- */
-static int
-seconds_until(const char *s)
-{
-	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-	struct tm tm = {0};
-	const char *month = NULL;
-	int century;
-	int year;
-	time_t then;
-	time_t now = time(NULL);
-
-	if (strlen(s) != 29 || s[3] != ',' || s[4] != ' ' || s[7] != ' ' || s[11] != ' ' ||
-		s[16] != ' ' || s[19] != ':' || s[22] != ':' || strcmp(s + 25, " GMT") != 0)
-		return -1;
-	for (int i = 0; i < 12; i++)
-	{
-		if (memcmp(months + i * 3, s + 8, 3) == 0)
-		{
-			month = months + i * 3;
-			tm.tm_mon = i;
-		}
-	}
-	century = two_digits(s + 12);
-	year = two_digits(s + 14);
-	tm.tm_mday = two_digits(s + 5);
-	tm.tm_hour = two_digits(s + 17);
-	tm.tm_min = two_digits(s + 20);
-	tm.tm_sec = two_digits(s + 23);
-	if (month == NULL || century < 19 || year < 0 || tm.tm_mday < 1 || tm.tm_mday > 31 ||
-		tm.tm_hour < 0 || tm.tm_hour > 23 || tm.tm_min < 0 || tm.tm_min > 59 || tm.tm_sec < 0 ||
-		tm.tm_sec > 60)
-		return -1;
-	tm.tm_year = century * 100 + year - 1900;
-	then = timegm(&tm);
-	if (then <= now)
-		return 0;
-	return then - now > PGW_RETRY_AFTER_MAX_S ? PGW_RETRY_AFTER_MAX_S : (int) (then - now);
-}
-
-static int
-read_retry_after(const char *s)
-{
-	int seconds = 0;
-
-	if (s == NULL)
-		return -1;
-	while (*s == ' ' || *s == '\t')
-		s++;
-	if (*s < '0' || *s > '9')
-		return seconds_until(s);
-	for (; *s >= '0' && *s <= '9'; s++)
-	{
-		if (seconds <= PGW_RETRY_AFTER_MAX_S)
-			seconds = seconds * 10 + (*s - '0');
-	}
-	while (*s == ' ' || *s == '\t')
-		s++;
-	if (*s != '\0')
-		return -1;
-	return seconds > PGW_RETRY_AFTER_MAX_S ? PGW_RETRY_AFTER_MAX_S : seconds;
-}
-
 void
 pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
 					const char *retry_after, const char *body, size_t len, PgwAnswer *a)
@@ -587,7 +511,7 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 	memset(a, 0, sizeof(*a));
 	a->outcome = PGW_OUT_UNKNOWN;
 	a->captured = a->refunded = -1;
-	a->retry_after_s = read_retry_after(retry_after);
+	a->retry_after_s = pgw_retry_after_read(retry_after);
 	if (!pgw_connector_has(c, q->op))
 		return;
 	spec = &c->ops[q->op].answer;

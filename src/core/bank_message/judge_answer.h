@@ -11,9 +11,6 @@
 #include "core/card/card_text.h"
 #include "core/connector/connector.h"
 
-/* What a bank's Retry-After may ask for at most: it must not park a payment for ever. */
-#define PGW_RETRY_AFTER_MAX_S 3600
-
 /* A bank's answer, judged. Strings are bounded copies; empty when absent. */
 typedef struct PgwAnswer
 {

@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#include "core/bank_message/judge_answer.h"
+#include "core/bank_message/retry_after.h"
 
 /* What a bank's Retry-After may ask for at most. */
 #define PGW_RETRY_AFTER_LIMIT_MS (PGW_RETRY_AFTER_MAX_S * INT64_C(1000))

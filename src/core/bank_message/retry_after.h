@@ -1,0 +1,13 @@
+/*
+ * retry_after.h - how long a bank asks us to wait before the next request
+ */
+#ifndef PGW_CORE_BANK_MESSAGE_RETRY_AFTER_H
+#define PGW_CORE_BANK_MESSAGE_RETRY_AFTER_H
+
+/* What a bank's Retry-After may ask for at most: it must not park a payment for ever. */
+#define PGW_RETRY_AFTER_MAX_S 3600
+
+/* The header's text (NULL: it is not there) in seconds from now; -1: not said, or not readable. */
+extern int pgw_retry_after_read(const char *s);
+
+#endif
