@@ -513,6 +513,7 @@ CREATE TABLE pgw.payment_transactions (
 	capture_asked_at timestamptz,
 	maybe_at_another_bank boolean NOT NULL DEFAULT false,
 	error_answered boolean NOT NULL DEFAULT false,
+	card_echoed boolean NOT NULL DEFAULT false,
 	final_capture boolean NOT NULL DEFAULT false,
 	reason text,
 	caller_xid xid8,
@@ -619,6 +620,9 @@ COMMENT ON COLUMN pgw.payment_transactions.maybe_at_another_bank IS
 COMMENT ON COLUMN pgw.payment_transactions.error_answered IS
 	'True: the bank has answered a request under bank_key with an error of its own (HTTP 5xx), which a repetition '
 	'might only get again.';
+COMMENT ON COLUMN pgw.payment_transactions.card_echoed IS
+	'True: an answer of the bank repeated the card''s security code, holder or number in a way that cannot be seen '
+	'without the card. No id, code or reason of a later answer is kept.';
 COMMENT ON COLUMN pgw.payment_transactions.final_capture IS
 	'Kind capture: true when the rest of the authorization is given up with it.';
 COMMENT ON COLUMN pgw.payment_transactions.reason IS 'Kind refund: why, as the caller said.';

@@ -135,8 +135,11 @@ pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r)
 
 	if (PGW_MUTATED(CLAIM))
 		return false;
-	if (!pgw_store_earlier_attempt(r->client_request_id, r->merchant, &attempt) ||
-		!answers(&attempt))
+	if (!pgw_store_earlier_attempt(r->client_request_id, r->merchant, &attempt))
+		return false;
+	/* a card that the bank repeated then it may repeat now, perhaps in an answer that gets lost */
+	call->card_echoed = attempt.card_echoed && r->card_number[0] != '\0';
+	if (!answers(&attempt))
 		return false;
 	if (!pgw_store_lock_attempt(&attempt.transaction_id, false, &attempt, &busy))
 	{

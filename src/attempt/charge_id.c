@@ -37,11 +37,18 @@ pgw_charge_id_capabilities(const PgwBank *bank, const char *bank_reference, PgwC
 	out->can_cancel = out->can_cancel && !needs(bank, PGW_OP_CANCEL);
 }
 
+/* The id that the answer names, also one that must not be kept: for comparing.  "": none. */
+static const char *
+named_by(const PgwAnswer *answer)
+{
+	return answer->bank_reference[0] != '\0' ? answer->bank_reference : answer->compared_reference;
+}
+
 /* false: somebody is writing just now whose it is. */
 static bool
 whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 {
-	const char *id = call->answer.bank_reference;
+	const char *id = named_by(&call->answer);
 	PgwOwner owner = PGW_OWNER_NONE;
 
 	switch (pgw_charge_id_claimed(call->op, call->transport, &call->answer))
@@ -100,7 +107,7 @@ pgw_charge_id_is_missing(const PgwAttempt *attempt)
 void
 pgw_charge_id_check_subject(PgwCall *call, const PgwAttempt *attempt)
 {
-	const char *named = call->answer.bank_reference;
+	const char *named = named_by(&call->answer);
 	PgwPayment p;
 
 	if (call->op != PGW_OP_LOOKUP_CHARGE || call->transport != PGW_TRANSPORT_ANSWERED ||

@@ -118,6 +118,8 @@ pgw_attempt_take_answer(PgwCall *call, PgwAttempt *attempt)
 	bool payment = attempt->kind == PGW_KIND_PAYMENT;
 
 	Assert(attempt->place.held && IsTransactionState() && !call->in_transfer);
+	/* for good, and written with whatever the answer means */
+	attempt->card_echoed |= call->answer.card_echoed;
 	if (!payment || attempt->status == PGW_SAVED || attempt->status == PGW_REFUNDING ||
 		attempt->status == PGW_COMPLETED)
 		pgw_charge_id_check_subject(call, attempt);

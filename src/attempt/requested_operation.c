@@ -171,6 +171,15 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reaso
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
 }
 
+/* What the bank repeated in its answer to the charge, it may repeat in what follows. */
+static bool
+charge_echoed_card(const PgwPayment *p)
+{
+	PgwAttempt charge;
+
+	return pgw_store_attempt_by_id(&p->transaction_id, &charge) && charge.card_echoed;
+}
+
 static void
 send_first(PgwAttempt *attempt, PgwStep *step)
 {
@@ -192,6 +201,7 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL)
 		return;
 	get_payment(attempt, &p);
+	attempt->card_echoed |= charge_echoed_card(&p);
 	if (!pgw_step_operation_send(attempt, step, bank, &p, false))
 		return;
 	attempt->taken_by_worker = true;

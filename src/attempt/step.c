@@ -144,6 +144,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 		pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
 	step->call->op = op;
 	step->call->answer.retry_after_s = -1;
+	step->call->card_echoed = attempt->card_echoed;
 	if (attempt->card_last4 != NULL)
 		strlcpy(step->call->card_last4, attempt->card_last4, sizeof(step->call->card_last4));
 	if (reference != NULL)

@@ -64,7 +64,9 @@ typedef struct PgwCall
 	PgwRendered *rendered; /* NULL once sent */
 	/* of the request, until its transfer is over; NULL: a token, or not known any more */
 	PgwCallCard *card;
-	char card_last4[5];    /* of the charge that it is about; "": not known */
+	char card_last4[5]; /* of the charge that it is about; "": not known */
+	/* an earlier answer about that charge repeated the card: its attempt's row says so */
+	bool card_echoed;
 	XLogRecPtr intent_end; /* of the commit without which it must not be sent */
 	PgwTransport transport;
 	PgwAnswer answer;

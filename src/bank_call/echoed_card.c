@@ -6,7 +6,9 @@
  * long as libcurl has the request itself and in the same memory (http.h); the slot is wiped by
  * then.  The answer is judged (core/bank_message/judge_answer.c) with it and with the bank's key,
  * before anything of it is written, logged or handed on.  After a restart, and in look-ups, the
- * card is not known: then the look and the last four digits of its number have to do.
+ * card is not known: then the look and the last four digits of its number have to do.  Where that
+ * is not enough, because an answer judged with the card repeated it in another way, the attempt's
+ * row says so (card_echoed), and no text of a later answer is kept.
  */
 #include "postgres.h"
 
@@ -47,17 +49,22 @@ pgw_echo_forget(PgwCall *call)
 }
 
 void
-pgw_echo_sought(const PgwCall *call, PgwSought *sought)
+pgw_echo_sought(const PgwCall *call, PgwEchoSought *echo, PgwQuestion *question)
 {
-	memset(sought, 0, sizeof(*sought));
-	sought->last4 = pgw_none_if_empty(call->card_last4);
-	sought->words[0] = call->bank->secret;
+	memset(echo, 0, sizeof(*echo));
+	echo->later.last4 = pgw_none_if_empty(call->card_last4);
+	echo->later.words[0] = call->bank->secret;
+	echo->now = echo->later;
+	question->sought = &echo->now;
+	question->sought_later = NULL;
+	question->card_echoed = call->card == NULL && call->card_echoed;
 	if (call->card == NULL)
 		return;
-	sought->parts = true;
-	sought->card_number = pgw_none_if_empty(call->card->number);
-	sought->card_cvv = pgw_none_if_empty(call->card->cvv);
-	sought->words[1] = pgw_none_if_empty(call->card->holder);
+	question->sought_later = &echo->later;
+	echo->now.parts = true;
+	echo->now.card_number = pgw_none_if_empty(call->card->number);
+	echo->now.card_cvv = pgw_none_if_empty(call->card->cvv);
+	echo->now.words[1] = pgw_none_if_empty(call->card->holder);
 }
 
 void

@@ -7,13 +7,24 @@
 #include "postgres.h"
 
 #include "bank_call/call.h"
+#include "core/bank_message/judge_answer.h"
 #include "core/card/card_text.h"
 #include "exchange/slots.h"
 
+/* What must not be kept of an answer: now, and when the card is not known any more. */
+typedef struct PgwEchoSought
+{
+	PgwSought now;
+	PgwSought later;
+} PgwEchoSought;
+
 extern void pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r); /* with the rendering */
 extern void pgw_echo_forget(PgwCall *call);                        /* wipes */
-/* points into call and its bank */
-extern void pgw_echo_sought(const PgwCall *call, PgwSought *sought);
+/*
+ * Fills in what the question says of the card.  echo points into call and its bank, question into
+ * echo.
+ */
+extern void pgw_echo_sought(const PgwCall *call, PgwEchoSought *echo, PgwQuestion *question);
 extern void pgw_echo_tell(const PgwCall *call); /* something was left out: an alert */
 
 #endif

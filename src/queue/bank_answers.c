@@ -13,7 +13,8 @@
  *     - What an answer repeats of its request is known until it is judged, and is wiped then.
  *     - A waiting caller's result may commit asynchronously: the caller's own commit has a later
  *       LSN and is forced to be synchronous, and after a crash in between the attempt is "started,
- *       no answer".  Results that nobody waits for are flushed.
+ *       no answer".  Results that nobody waits for are flushed, and so are those that repeat the
+ *       card: what was lost of them in a crash would be kept when a look-up says it again.
  *     - The answer is put into the slot only after the commit, so that the caller finds the row.
  *     - A result is written once: the state is looked at under the row's lock, and every result
  *       leaves Created (or is a look at BankUnknown).
@@ -109,7 +110,7 @@ pgw_bank_answers_forget_slots(void)
 	pgw_calls_forget_slots(&done);
 }
 
-/* Sort them by whether somebody waits. */
+/* Sort them by whether somebody waits, and need not have them flushed. */
 void
 pgw_bank_answers_collect(TimestampTz now, dlist_head *awaited, dlist_head *others)
 {
@@ -122,7 +123,10 @@ pgw_bank_answers_collect(TimestampTz now, dlist_head *awaited, dlist_head *other
 		if (!pgw_is_due(call->not_before, now, LONGEST_FAILED_DELAY_MS))
 			continue;
 		dlist_delete(iter.cur);
-		dlist_push_tail(call->slot >= 0 && !pgw_exchange_abandoned(call->slot) ? awaited : others,
+		dlist_push_tail(call->slot >= 0 && !pgw_exchange_abandoned(call->slot) &&
+								!call->answer.card_echoed
+							? awaited
+							: others,
 						&call->item.node);
 	}
 }
@@ -156,9 +160,8 @@ pgw_bank_answers_over(PgwCall *call, long http_status)
 static void
 judge(PgwCall *call, const PgwHttpDone *done)
 {
-	PgwSought sought;
+	PgwEchoSought sought;
 	PgwQuestion question = {.op = call->op,
-							.sought = &sought,
 							.transaction_ref = call->reference,
 							.original_ref = call->original,
 							.bank_reference =
@@ -169,7 +172,7 @@ judge(PgwCall *call, const PgwHttpDone *done)
 	switch (done->result)
 	{
 		case PGW_HTTP_ANSWERED:
-			pgw_echo_sought(call, &sought);
+			pgw_echo_sought(call, &sought, &question);
 			pgw_connector_judge(call->bank->connector, &question, done->status, done->retry_after,
 								done->body->data, done->body->len, &call->answer);
 			call->transport = PGW_TRANSPORT_ANSWERED;

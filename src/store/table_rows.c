@@ -131,6 +131,7 @@ static const PgwColumn transaction_columns[] = {
 	R(capture_asked_at, capture_request.asked_at, PGW_COLUMN_TIME),
 	T(maybe_at_another_bank, PGW_COLUMN_BOOL, false),
 	T(error_answered, PGW_COLUMN_BOOL, false),
+	T(card_echoed, PGW_COLUMN_BOOL, false),
 	T(final_capture, PGW_COLUMN_BOOL, true),
 	T(reason, PGW_COLUMN_STRING, true),
 	T(caller_xid, PGW_COLUMN_FXID, false),

@@ -121,6 +121,11 @@ typedef struct PgwAttempt
 	bool maybe_at_another_bank;
 	/* the bank has answered the attempt's own request with an error of its own (5xx) */
 	bool error_answered;
+	/*
+	 * an answer repeated the card in a way that cannot be seen without it: no text of a later one
+	 * is kept
+	 */
+	bool card_echoed;
 	/* kind capture: the rest of the authorization is given up */
 	bool final_capture;
 	char *reason;                 /* kind refund: what the caller said */

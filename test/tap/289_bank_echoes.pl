@@ -40,6 +40,15 @@ my %oddity = (
 	id => { id => "ch_$CARD", lookup => { id => 'good_%s' } },
 	idkey => { id => "ch-%s-$key", lookup => { id => 'good_%s' } },
 	idcvv => { id => $cvv, lookup => { id => 'good_%s' } },
+	unclear => { state => 'odd', id => "CVV=$cvv/%s", lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	pending => { state => 'wait', id => "CVV=$cvv/%s", lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	named => { state => 'wait', id => "ch_ERIKA-ECHOLESS_%s", lookup => { id => "ch_ERIKA-ECHOLESS_%s", state => 'ok', captured => 4200 } },
+	coded => { state => 'wait', auth => "CVV=$cvv", lookup => { auth => "CVV=$cvv", code => "CVV $cvv", state => 'ok', captured => 4200 } },
+	elses => { state => 'wait', id => "CVV=$cvv/%s", lookup => { id => 'MINE', state => 'ok', captured => 4200 } },
+	killed => { state => 'wait', id => "CVV=$cvv/%s", lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	twice => { id => "CVV=$cvv/%s", lost_again => 1, lookup => { id => "CVV=$cvv/%s" } },
+	kept => { id => "CVV=$cvv/%s", refund => { id => "CVV=$cvv/%s" } },
+	helped => { state => 'wait', id => "CVV=$cvv/%s", lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
 	never => { id => $card64, lookup => { id => $dashed } },
 	lonely => { id => scalar reverse($CARD), lookup => { id => $CARD } },
 	amount => { total => $CARD + 0 },
@@ -95,23 +104,24 @@ my $bank = scripted_bank(sub {
 	my $known = @charges;
 	my $charge = charge_of_request($request, $asked);
 	my $odd = $charge ? $oddity{ $charge->{what} } // {} : {};
-	return if @charges > $known && $odd->{lost};
+	return if @charges > $known && ($odd->{lost} || $odd->{lost_again} && 1 < grep { $_->{what} eq $charge->{what} } @charges);
 	my $answer = $path eq '/charge' ? { shown_plainly($charge), auth => 'AUTH1', %$odd }
 	  : $path =~ m{^/find} ? { shown_plainly($charge), %{ $odd->{lookup} // {} } }
 	  : $path eq '/cancel' ? cancel($charge)
 	  : give_back($charge, $asked, $odd);
 	$answer->{id} = sprintf $answer->{id}, $charge->{n} if $charge && defined $answer->{id} && $answer->{id} =~ /%s/;
+	($answer->{id}) = map { "id_$_->{n}" } grep { $_->{what} eq 'mine' } @charges if ($answer->{id} // '') eq 'MINE';
 	$answer->{code} = $request->{body} if ($answer->{code} // '') eq 'REQUEST';
 	return { document => $answer };
 });
 
-my $node = pgw_node('echoes', debug => 1, conf => "fsync = off\nwal_level = logical\nlog_min_messages = debug1\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '500ms'\n");
+my $node = pgw_node('echoes', debug => 1, conf => "restart_after_crash = on\nfsync = off\nwal_writer_delay = 10s\nwal_level = logical\nlog_min_messages = debug1\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '500ms'\n");
 my $secret = $node->basedir . '/secrets/echo';
 append_to_file($secret, "$key\n");
 chmod 0600, $secret;
 pgw_setup($node);
 
-my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' });
+my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' }, { status => 200, when => { '/state' => 'wait' }, outcome => 'pending' });
 my %fields = (reference => '/ref', bank_reference => '/id', amount => '/total', captured => '/captured', refunded => '/returned', authorization_code => '/auth', bank_code => '/code', card_brand => '/brand', card_last4 => '/last4');
 my %operations = (
 	charge => { method => 'POST', path => '/charge', encoding => 'json', answer => { rules => \@rules, fields => \%fields, error_codes => { limit_57 => 'limit_exceeded', '*' => 'declined' } },
@@ -124,23 +134,31 @@ my %operations = (
 # The refund's id is a part of its path, so that an approval without an id is not enough.
 $operations{refund}{path} = '/refund?{{bank_reference}}';
 my %capabilities = (cards => JSON::PP::true, tokens => JSON::PP::true, partial_refund => JSON::PP::true, idempotency => { lifetime_seconds => 86400, header => 'X-Key' }, lookup_consistent_after_seconds => 0);
-for my $name ('echo', 'helpless')
+for my $name ('echo', 'helpless', 'content')
 {
 	my %o = %operations;
 	delete $o{cancel} if $name eq 'helpless';
+	# Whose refunds need no id.
+	$o{refund} = { %{ $o{refund} }, path => '/refund' } if $name eq 'content';
 	add_dialect($node, $bank, $name => { v => 1, capabilities => \%capabilities, headers => { Authorization => 'Bearer {{secret}}' }, operations => \%o }, secret => 'echo');
 }
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
-# A card payment, bound; its reference says what the bank does with it.
-sub pay
+# A card payment, to be bound; its reference says what the bank does with it.
+sub payment
 {
 	my ($what, %o) = @_;
 	my $bank = $o{bank} // 'echo';
 	my $call = "SELECT pgw.process_payment(client_request_id => '$what', amount => 4200, currency => 'EUR', card_number => (:card::numeric)::text, card_expiry_month => 12,
 		card_expiry_year => $year, card_cvv => (:cvv::int)::text, card_holder => :holder::text, bank => '$bank', reference => '$what', timeout => '20s');" =~ s/\n\t\t/ /r;
-	my $err = run_bound($node, $o{rollback} ? "BEGIN;\n$call\nROLLBACK;" : $call, { card => $CARD, cvv => $cvv, holder => $holder });
+	return ($node, $o{rollback} ? "BEGIN;\n$call\nROLLBACK;" : $call, { card => $CARD, cvv => $cvv, holder => $holder });
+}
+
+sub pay
+{
+	my ($what, %o) = @_;
+	my $err = run_bound(payment($what, %o));
 	diag($err) unless $err eq '' || $err =~ /^pgbench \(/;
 	return sql("SELECT coalesce(status::text, '') || ' ' || coalesce(bank_reference, '-') || ' ' || coalesce(authorization_code, '-') || ' ' || coalesce(error_code, '-') FROM pgw.find_payment('$what')");
 }
@@ -186,7 +204,7 @@ part($node, 'approvals', sub {
 });
 
 part($node, 'ids', sub {
-	like(pay($_), qr/^captured good_\d+ \S+ -$/, "$_: looked up, and captured under the id that names nothing") for 'id', 'idkey', 'idcvv';
+	like(pay($_), qr/^captured good_\d+ \S+ -$/, "$_: looked up, and captured under the id that names nothing") for 'id', 'idkey';
 	is((split ' ', pay('never'))[0], 'failed', 'no answer has an id that can be kept: no payment');
 	ok(comes_to('never', 'Refunded') || comes_to('never', 'Failed'), 'never: settled');
 	is(books('never'), '1 4200', 'never: cancelled by our reference, all of it given back');
@@ -196,6 +214,57 @@ part($node, 'ids', sub {
 	ok(comes_to('lonely', 'Completed'), 'an operator names it: completed');
 	sql("SELECT FROM pgw.find_payment('lonely') f, pgw.refund_payment(f.payment_id, 'lonely back', 4200) r");
 	ok(wait_until(sub { books('lonely') eq '1 4200' }, 30), 'and it can be given back');
+});
+
+# Of a charge whose id was refused: no other id is kept, and it is given back by our reference.
+sub cancelled
+{
+	my ($what) = @_;
+	ok(comes_to($what, 'Refunded'), "$what: given back") or diag(events($node, $what));
+	is(books($what), '1 4200', "$what: all of it, by our reference");
+	is(sql("SELECT DISTINCT bank_reference IS NULL AND card_echoed FROM pgw.payment_transactions WHERE client_request_id = '$what'"), 't', "$what: with no id, and it is remembered why");
+}
+
+# What was refused because the card was known comes back when it is not known any more.
+part($node, 'said again', sub {
+	for my $what ('idcvv', 'unclear', 'pending', 'named')
+	{
+		like(pay($what), qr/^failed - AUTH1 outcome_unacceptable$/, "$what: no payment, as its id would have to be kept");
+		cancelled($what);
+	}
+	like(pay('coded'), qr/^captured id_\d+ - -$/, 'the security code as authorization code, and again in the look-up: captured without');
+	like(pay('helped', bank => 'helpless'), qr/^in_review - AUTH1 approval_incomplete$/, 'nor can it be cancelled: a person');
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE card_echoed AND client_request_id IN ('id', 'idkey', 'shown', 'plain')"), '0', 'what is refused again by its look needs no memory');
+});
+
+part($node, 'said again of another charge', sub {
+	like(pay('mine'), qr/^captured id_\d+ AUTH1 -$/, 'a payment');
+	like(pay('elses'), qr/^in_review - AUTH1 bank_reference_taken$/, 'an id that must not be kept still shows whose charge the look-up is about');
+	is(books('mine'), '1 0', 'which is left alone');
+});
+
+part($node, 'said again by who needs no id', sub {
+	like(pay('kept', bank => 'content'), qr/^captured - AUTH1 -$/, 'captured without an id');
+	sql("SELECT FROM pgw.find_payment('kept') f, pgw.refund_payment(f.payment_id, 'kept r', 4200) r");
+	ok(wait_until(sub { books('kept') eq '1 4200' }, 30), 'refunded by our reference');
+	ok(wait_until(sub { sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = 'kept r'") eq 'Completed' }, 30), 'and completed');
+	is(sql("SELECT bank_reference IS NULL AND card_echoed FROM pgw.payment_transactions WHERE client_request_id = 'kept r'"), 't', 'what the refund is called there is not kept');
+});
+
+part($node, 'said again after a crash', sub {
+	debug_arm($node, 'result_committed', 'stop');
+	my $p = start_bound(payment('killed'));
+	crash($node, debug_wait($node, 'result_committed'));
+	eval { $p->{h}->finish };
+	cancelled('killed');
+});
+
+part($node, 'said again to a retry', sub {
+	pay('twice', rollback => 1);
+	ok(comes_to('twice', 'Refunded'), 'twice: rolled back, and given back');
+	like(pay('twice'), qr/^failed - - /, 'twice: the second answer is lost, and its id is not kept either');
+	ok(wait_until(sub { books('twice') eq '1 4200,1 4200' }, 30), 'twice: both are given back');
+	is(sql("SELECT count(*), count(bank_reference), bool_and(card_echoed) FROM pgw.payment_transactions WHERE client_request_id = 'twice'"), '2|0|t', 'twice: with no id');
 });
 
 part($node, 'amounts', sub {

@@ -412,16 +412,39 @@ map_error(const PgwAnswerSpec *spec, PgwAnswer *a)
 #define ECHO_BYTES \
 	4096 /* of a text that is kept in part: what is further on does not reach into the part */
 
-static PgwFound
-echo_in(const PgwSought *sought, const PgwJson *v)
+/* What an answer must not repeat: now, and as far as that is still known in later answers. */
+typedef struct Echo
 {
-	char text[ECHO_BYTES];
-	size_t len = pgw_json_text(v, text, sizeof(text));
-	PgwFound found =
-		pgw_card_in_text(sought, PGW_TEXT_VALUE, text, len < sizeof(text) ? len : sizeof(text));
+	PgwSought now;
+	PgwSought later;
+	bool card_known; /* later differs from now */
+} Echo;
 
-	explicit_bzero(text, sizeof(text));
-	return found;
+static void
+begin_echo(const PgwQuestion *q, Echo *echo)
+{
+	echo->now = q->sought != NULL ? *q->sought : (PgwSought){NULL};
+	echo->card_known = q->sought_later != NULL;
+	echo->later = echo->card_known ? *q->sought_later : echo->now;
+}
+
+/*
+ * Does the text repeat anything?  Notes whether that would be seen in a later answer, too: one for
+ * which there is no memory would not.
+ */
+static bool
+repeats(const Echo *echo, PgwTextKind kind, const char *text, size_t len, PgwAnswer *a)
+{
+	PgwFound found;
+
+	if (pgw_card_in_text(&echo->now, kind, text, len) == PGW_FOUND_NOTHING)
+		return false;
+	a->echoed = true;
+	if (!echo->card_known)
+		return true;
+	found = pgw_card_in_text(&echo->later, kind, text, len);
+	a->card_echoed |= found == PGW_FOUND_NOTHING || found == PGW_FOUND_NO_MEMORY;
+	return true;
 }
 
 /*
@@ -429,47 +452,48 @@ echo_in(const PgwSought *sought, const PgwJson *v)
  * number but the last.
  */
 static void
-hide_text(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field,
+hide_text(const Echo *echo, const PgwAnswerSpec *spec, const Body *doc, PgwAnswerField field,
 		  char *dst, size_t size, PgwAnswer *a)
 {
+	char text[ECHO_BYTES];
+	size_t len;
 	PgwJson v;
 
-	if (dst[0] == '\0' || !find_field(spec, doc, field, &v) ||
-		echo_in(sought, &v) == PGW_FOUND_NOTHING)
+	if (dst[0] == '\0' || !find_field(spec, doc, field, &v))
 		return;
-	explicit_bzero(dst, size);
-	a->echoed = true;
+	len = pgw_json_text(&v, text, sizeof(text));
+	if (repeats(echo, PGW_TEXT_VALUE, text, len < sizeof(text) ? len : sizeof(text), a))
+		explicit_bzero(dst, size);
+	explicit_bzero(text, sizeof(text));
 }
 
 /* No amount has so many digits; a card number has. */
 static bool
-hides_card(const PgwSought *sought, int64_t amount)
+hides_card(const Echo *echo, int64_t amount, PgwAnswer *a)
 {
 	char digits[24];
 
 	snprintf(digits, sizeof(digits), "%" PRId64, amount);
-	return pgw_card_in_text(sought, PGW_TEXT_ID, digits, strlen(digits)) != PGW_FOUND_NOTHING;
+	return repeats(echo, PGW_TEXT_ID, digits, strlen(digits), a);
 }
 
 static void
-hide_amounts(const PgwSought *sought, PgwAnswer *a)
+drop_amount(PgwAnswer *a)
 {
-	if (a->has_amount && hides_card(sought, a->amount))
-	{
-		a->has_amount = false;
-		a->amount_unreadable = a->echoed = true;
-		a->amount = 0;
-	}
-	if (hides_card(sought, a->captured))
-	{
+	a->has_amount = false;
+	a->amount_unreadable = true;
+	a->amount = 0;
+}
+
+static void
+hide_amounts(const Echo *echo, PgwAnswer *a)
+{
+	if (a->has_amount && hides_card(echo, a->amount, a))
+		drop_amount(a);
+	if (hides_card(echo, a->captured, a))
 		a->captured = -1;
-		a->echoed = true;
-	}
-	if (hides_card(sought, a->refunded))
-	{
+	if (hides_card(echo, a->refunded, a))
 		a->refunded = -1;
-		a->echoed = true;
-	}
 }
 
 /*
@@ -478,18 +502,20 @@ hide_amounts(const PgwSought *sought, PgwAnswer *a)
  * look-alike counts there only if it ends like the card that was charged.
  */
 static void
-hide_echo(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
+hide_echo(const PgwQuestion *q, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
 {
-	PgwSought of_text = sought != NULL ? *sought : (PgwSought){NULL};
-	PgwSought of_id = of_text;
+	Echo of_text;
+	Echo of_id;
 	char last4[5];
 
 	if (PGW_MUTATED(ECHO))
 		return;
-	of_text.last4 = NULL;
+	begin_echo(q, &of_id);
+	of_text = of_id;
+	of_text.now.last4 = of_text.later.last4 = NULL;
 	memcpy(last4, a->card_last4, sizeof(last4)); /* may be hidden itself */
-	if (of_id.last4 == NULL || of_id.last4[0] == '\0')
-		of_id.last4 = last4;
+	if (of_id.now.last4 == NULL || of_id.now.last4[0] == '\0')
+		of_id.now.last4 = of_id.later.last4 = last4;
 	hide_text(&of_id, spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference,
 			  sizeof(a->bank_reference), a);
 	a->bank_reference_invalid |= a->echoed;
@@ -499,6 +525,51 @@ hide_echo(const PgwSought *sought, const PgwAnswerSpec *spec, const Body *doc, P
 	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand), a);
 	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4), a);
 	hide_amounts(&of_text, a);
+}
+
+#define CARD_AMOUNT INT64_C(1000000000000) /* thirteen digits: no card number has fewer */
+
+/*
+ * An earlier answer about this charge repeated the card, in a way that cannot be seen any more: no
+ * text of this one is kept, nor an amount that could be a card number.  Its id serves only to see
+ * whose charge it is about.
+ */
+static void
+keep_no_texts(PgwAnswer *a)
+{
+	if (PGW_MUTATED(CARD_ECHOED))
+		return;
+	if (a->bank_reference[0] != '\0')
+	{
+		memcpy(a->compared_reference, a->bank_reference, sizeof(a->compared_reference));
+		a->bank_reference_invalid = true;
+	}
+	explicit_bzero(a->bank_reference, sizeof(a->bank_reference));
+	explicit_bzero(a->authorization_code, sizeof(a->authorization_code));
+	explicit_bzero(a->bank_code, sizeof(a->bank_code));
+	explicit_bzero(a->card_brand, sizeof(a->card_brand));
+	explicit_bzero(a->card_last4, sizeof(a->card_last4));
+	if (a->has_amount && a->amount >= CARD_AMOUNT)
+		drop_amount(a);
+	if (a->captured >= CARD_AMOUNT)
+		a->captured = -1;
+	if (a->refunded >= CARD_AMOUNT)
+		a->refunded = -1;
+}
+
+/* Nothing of it is kept: it is somebody else's.  But that it repeats the card is not forgotten. */
+static void
+drop_answer(PgwAnswer *a)
+{
+	int retry_after_s = a->retry_after_s;
+	bool card_echoed = a->card_echoed;
+
+	explicit_bzero(a, sizeof(*a));
+	a->outcome = PGW_OUT_UNKNOWN;
+	a->captured = a->refunded = -1;
+	a->retry_after_s = retry_after_s;
+	a->echoed = a->card_echoed = card_echoed;
+	a->other_reference = true;
 }
 
 void
@@ -524,16 +595,13 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 			break;
 		}
 	}
-	if (!belongs(spec, q, &doc, a->outcome))
-	{
-		/* nothing of it is kept: it is somebody else's */
-		a->outcome = PGW_OUT_UNKNOWN;
-		a->other_reference = true;
-		return;
-	}
 	take_texts(c, spec, &doc, a);
 	take_amounts(spec, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent),
 				 q->iso_exponent, a);
 	map_error(spec, a);
-	hide_echo(q->sought, spec, &doc, a);
+	hide_echo(q, spec, &doc, a);
+	if (q->card_echoed)
+		keep_no_texts(a);
+	if (!belongs(spec, q, &doc, a->outcome))
+		drop_answer(a);
 }

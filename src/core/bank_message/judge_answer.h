@@ -44,6 +44,13 @@ typedef struct PgwAnswer
 	int retry_after_s; /* -1 when absent */
 	/* it repeats card data or a key of ours; what does is left out */
 	bool echoed;
+	/*
+	 * ... and would not be in a later answer, when the card is not known any more: see
+	 * PgwQuestion.card_echoed
+	 */
+	bool card_echoed;
+	/* an id that must not be kept: only for comparing it with those that are; empty: none */
+	char compared_reference[256];
 } PgwAnswer;
 
 /* What was asked, and with which references.  NULL: the request had none. */
@@ -60,6 +67,13 @@ typedef struct PgwQuestion
 	 * number anyway
 	 */
 	const PgwSought *sought;
+	/* what will be left of it when the card is not known any more; NULL: it is not known now */
+	const PgwSought *sought_later;
+	/*
+	 * an earlier answer was card_echoed, and the card is not known any more: whatever text this one
+	 * has may be the card's
+	 */
+	bool card_echoed;
 } PgwQuestion;
 
 /*

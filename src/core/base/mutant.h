@@ -105,7 +105,9 @@ typedef enum PgwMutant
 	CARD_DISGUISE,
 	CARD_PART, /* of what a bank repeats only a whole card number counts */
 	ECHO,      /* what a bank repeats of the card or the key is kept */
-	DRAINING,  /* a draining worker sends new charges */
+	/* what was refused in a charge's answer is kept when a look-up says it again */
+	CARD_ECHOED,
+	DRAINING, /* a draining worker sends new charges */
 	/* libcurl and OpenSSL take what the server's environment says */
 	ENVIRONMENT,
 	REMAINS, /* what the server has of a card is given back as it is */

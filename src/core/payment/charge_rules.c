@@ -198,14 +198,16 @@ incomplete(const PgwChargeInput *in, PgwDecision *d)
 PgwChargeIdClaim
 pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *answer)
 {
-	if (transport != PGW_TRANSPORT_ANSWERED || answer->bank_reference[0] == '\0')
+	bool kept = answer->bank_reference[0] != '\0';
+
+	if (transport != PGW_TRANSPORT_ANSWERED || (!kept && answer->compared_reference[0] == '\0'))
 		return PGW_CHARGE_ID_CLAIM_NOTHING;
 	switch (answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
 		case PGW_OUT_PENDING:
 		case PGW_OUT_REQUIRES_ACTION:
-			return PGW_CHARGE_ID_CLAIM_TAKE;
+			return kept ? PGW_CHARGE_ID_CLAIM_TAKE : PGW_CHARGE_ID_CLAIM_LOOK;
 		case PGW_OUT_DECLINED:
 			/*
 			 * to the request itself it is a no, whatever it is called; a look-up can show somebody

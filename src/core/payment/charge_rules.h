@@ -97,7 +97,9 @@ typedef struct PgwDecision
 typedef enum PgwChargeIdClaim
 {
 	PGW_CHARGE_ID_CLAIM_NOTHING = 0, /* none, or of something that says nothing of a charge */
-	/* no charge stands, but the answer must not be about another one's */
+	/*
+	 * no charge stands, or the id must not be kept; but the answer must not be about another one's
+	 */
 	PGW_CHARGE_ID_CLAIM_LOOK,
 	PGW_CHARGE_ID_CLAIM_TAKE /* from now on it is this attempt's, or another one has it */
 } PgwChargeIdClaim;
