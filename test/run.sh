@@ -109,7 +109,7 @@ test_pgtap()
 	count "$PGW_WORK/pgtap.log" $? pgtap
 }
 
-# The build with debug points, which some TAP tests ask for by `debug => 1`.
+# The build with debug points, which TAP tests and what they share (test/lib) ask for by `debug => 1`.
 debug_build()
 {
 	[ -d "$PGW_WORK/variant/debug/inst" ] || pgw_build_variant debug -DPGW_DEBUG_POINTS || return 1
@@ -118,9 +118,7 @@ debug_build()
 
 test_tap()
 {
-	if grep -lq 'debug => 1' ${TESTS:-test/tap/*.pl}; then
-		debug_build || { failed=$((failed + 1)); return; }
-	fi
+	debug_build || { failed=$((failed + 1)); return; }
 	pgw_prove ${TESTS:-test/tap/*.pl} >"$PGW_WORK/tap.log" 2>&1
 	count "$PGW_WORK/tap.log" $? tap
 }

@@ -14,7 +14,7 @@ my $bank = bank_start();
 
 sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
 
-set_server_clock($node, 3600 * 1_000_000);
+set_server_clock($node, 3600);
 start_with_clock($node);
 pgw_setup($node, $bank);
 
