@@ -70,7 +70,7 @@ LANES:251_bulkheads:lanes
 FOREIGN_PATH:253_whose_code:search_path
 CARD_DISGUISE:288_disguises:disguises
 ECHO:289_bank_echoes:reasons
-CARD_ECHOED:289_bank_echoes:said again
+CARD_ECHOED:294_bank_echoes_again:said again
 CARD_PART:289_bank_echoes:approvals
 QUOTA:254_quotas:merchant
 CLOCK_BACK:281_clock_back:running
