@@ -923,7 +923,7 @@ COMMENT ON COLUMN pgw.alert_state.told IS 'How often people were told.';
 -- ==================================================================================================
 --  9  Restored and copied databases
 --
---  src/restore/pause.c says when the worker stays paused, copied_cluster.c what an incident is.
+--  src/restore/restored_database.c says when the worker stays paused, copied_cluster.c what an incident is.
 -- ==================================================================================================
 
 CREATE TABLE pgw.resumptions (

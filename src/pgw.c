@@ -28,7 +28,7 @@
 #include "observe/alerts.h"
 #include "observe/metrics.h"
 #include "operator_api/resolve_review.h"
-#include "quota/quota.h"
+#include "quota/limit_submitted.h"
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"
 #include "worker/worker.h"

@@ -32,7 +32,7 @@
 #include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
 #include "store/find_attempts.h"
-#include "store/payment_notification.h"
+#include "store/outcome_message.h"
 #include "store/tables.h"
 
 /*

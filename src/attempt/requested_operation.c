@@ -23,7 +23,7 @@
 #include "core/payment/operation_rules.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
-#include "store/payment_notification.h"
+#include "store/outcome_message.h"
 #include "store/tables.h"
 
 static void

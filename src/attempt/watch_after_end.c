@@ -25,7 +25,7 @@
 #include "core/payment/operation_rules.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
-#include "store/payment_notification.h"
+#include "store/outcome_message.h"
 #include "store/tables.h"
 
 #define REVERSAL_FIRST_MS (INT64_C(60) * 60 * 1000)

@@ -32,7 +32,7 @@
 #include "exchange/commit_signal.h"
 #include "exchange/exchange.h"
 #include "outcome/record_decision.h"
-#include "quota/quota.h"
+#include "quota/limit_submitted.h"
 #include "sql_function/raise_error.h"
 #include "store/find_attempts.h"
 #include "store/tables.h"

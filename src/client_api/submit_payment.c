@@ -19,7 +19,7 @@
 #include "database/find_row.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
-#include "quota/quota.h"
+#include "quota/limit_submitted.h"
 #include "sql_function/raise_error.h"
 #include "store/events.h"
 #include "store/tables.h"

@@ -51,7 +51,7 @@
 #include "database/relations.h"
 #include "ddl/drop_guard.h"
 #include "exchange/signal_ring.h"
-#include "restore/pause.h"
+#include "restore/restored_database.h"
 
 
 #define COUNT_UP_TO 10000 /* a table of millions is not counted for a message */
@@ -119,7 +119,7 @@ look(void)
 	open = count(
 		"SELECT count(*), string_agg(DISTINCT t.status::text, ', ') FROM pgw.payment_transactions t WHERE " OPEN_AT_BANK,
 		&states);
-	if (open > 0 && !pgw_pause_is_restored() && !pgw_pause_is_unnoticed())
+	if (open > 0 && !pgw_is_restored() && !pgw_restored_is_unnoticed())
 		refuse_open(open, states);
 	records = count(
 		"SELECT count(*) FROM (SELECT FROM pgw.payments UNION ALL SELECT FROM pgw.payment_transactions LIMIT " CppAsString2(
@@ -144,7 +144,7 @@ look_at_partition(Oid relid)
 			" AND EXISTS (SELECT FROM %s e WHERE e.transaction_id = t.transaction_id)",
 			name),
 		&states);
-	if (open > 0 && !pgw_pause_is_restored() && !pgw_pause_is_unnoticed())
+	if (open > 0 && !pgw_is_restored() && !pgw_restored_is_unnoticed())
 		refuse_open(open, states);
 	events = count(
 		psprintf("SELECT count(*) FROM (SELECT FROM %s LIMIT " CppAsString2(COUNT_UP_TO) " + 1) x",

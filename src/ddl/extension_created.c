@@ -14,7 +14,7 @@
 #include "storage/lwlock.h"
 
 #include "exchange/exchange_shmem.h"
-#include "restore/pause.h"
+#include "restore/restored_database.h"
 
 PG_FUNCTION_INFO_V1(pgw_extension_created);
 
@@ -80,7 +80,7 @@ pgw_extension_created(PG_FUNCTION_ARGS)
 			RegisterXactCallback(created_at_xact_end, NULL);
 		registered = true;
 		created_pending = true;
-		pgw_pause_created();
+		pgw_restored_created();
 	}
 	PG_RETURN_VOID();
 }

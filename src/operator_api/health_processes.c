@@ -19,7 +19,7 @@
 #include "exchange/signal_ring.h"
 #include "operator_api/health_processes.h"
 #include "restore/copied_cluster.h"
-#include "restore/pause.h"
+#include "restore/restored_database.h"
 
 #define MAX_DATABASES 64
 
@@ -151,7 +151,7 @@ void
 pgw_health_check_restored(PgwHealthReport *r, const PgwExchangeStatus *s)
 {
 	const PgwCopy *copy = pgw_copy();
-	bool restored = pgw_pause_is_restored() || pgw_pause_is_unnoticed();
+	bool restored = pgw_is_restored() || pgw_restored_is_unnoticed();
 	bool paused = is_paused(s, restored);
 
 	/* the worker has not seen it yet */
@@ -210,7 +210,7 @@ pgw_health_check_state_file(PgwHealthReport *r)
 void
 pgw_health_check_subscriptions(PgwHealthReport *r, const PgwExchangeStatus *s)
 {
-	bool paused = is_paused(s, pgw_pause_is_restored());
+	bool paused = is_paused(s, pgw_is_restored());
 	char *which = pgw_health_read_text(
 		"SELECT jsonb_agg(DISTINCT jsonb_build_object('subscription', s.subname, 'enabled', s.subenabled))::text"
 		" FROM pg_catalog.pg_subscription_rel sr JOIN pg_catalog.pg_subscription s ON s.oid = sr.srsubid"

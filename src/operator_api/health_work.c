@@ -19,7 +19,7 @@
 #include "observe/gauges.h"
 #include "observe/metrics.h"
 #include "operator_api/health_work.h"
-#include "quota/quota.h"
+#include "quota/limit_submitted.h"
 #include "store/events.h"
 
 #define DOUBT_WARNING_S 60

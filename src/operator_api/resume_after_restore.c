@@ -27,7 +27,7 @@
 #include "core/payment/charge_rules.h"
 #include "operator_api/operator_note.h"
 #include "restore/copied_cluster.h"
-#include "restore/pause.h"
+#include "restore/restored_database.h"
 #include "sql_function/access_grants.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
@@ -210,7 +210,7 @@ forget_old_marks(void)
 	Oid types[2] = {INT8OID, OIDOID};
 	Datum args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 
-	run("DELETE FROM pgw.restore_pending p WHERE NOT " PGW_PAUSE_MARK_COUNTS("p", "$1", "$2"), 2,
+	run("DELETE FROM pgw.restore_pending p WHERE NOT " PGW_RESTORED_MARK_COUNTS("p", "$1", "$2"), 2,
 		types, args, NULL, SPI_OK_DELETE);
 }
 
@@ -255,8 +255,8 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	run("LOCK TABLE pgw.resumptions IN SHARE ROW EXCLUSIVE MODE", 0, NULL, NULL, NULL,
 		SPI_OK_UTILITY);
-	pgw_pause_notice(); /* the worker may not have looked yet */
-	if (!pgw_pause_is_restored())
+	pgw_restored_notice(); /* the worker may not have looked yet */
+	if (!pgw_is_restored())
 		pgw_raise(
 			"operation_not_allowed", pgw_detail(NULL, "reason", "not restored"),
 			"This database is not paused after a restore or a copy. If the worker is paused, see pgw.worker_mode.");

@@ -2,9 +2,8 @@
  * queue.c - the worker's work in flight, as one queue: what goes into which transaction, in which
  * order, and what is sent after it
  *
- *      slot ---> take_requests.c ---> record_intents.c --+--(commit)---> send_calls.c ---> HTTP
- *      tables -> due_attempts.c -------------------------+                                  |
- *                  ^                                                                        |
+ *      slot ---> take_requests.c ---> record_intents.c --+--(commit)---> send_after_flush.c --->
+ * HTTP tables -> due_attempts.c -------------------------+                                  | ^ |
  *                  +----------- next step ---(commit)--- bank_answers.c <-------------------+
  *
  * Owns the lists of items that are ready for a batch: results that a caller waits for, intents of
@@ -14,8 +13,8 @@
  *     - Intents of callers commit without waiting for their flush: while the disk writes, what
  *       else has come is worked on.  Most often a client's commit has flushed them by then; at the
  *       latest the end of the next turn does.
- *     - Whatever became of a batch, what send_calls.c has as ready is committed; it is sent when it
- *       is flushed, too.
+ *     - Whatever became of a batch, what send_after_flush.c has as ready is committed; it is sent
+ * when it is flushed, too.
  */
 #include "postgres.h"
 
@@ -34,7 +33,7 @@
 #include "queue/next_scan.h"
 #include "queue/queue.h"
 #include "queue/record_intents.h"
-#include "queue/send_calls.h"
+#include "queue/send_after_flush.h"
 #include "queue/take_requests.h"
 
 /* Visits in one flushed transaction, and at one turn: then answers and waiting callers have theirs.

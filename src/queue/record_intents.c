@@ -2,7 +2,7 @@
  * record_intents.c - the intent of a caller's request, recorded before anything is sent; or the
  * takeover of an earlier attempt instead
  *
- *      take_requests.c ---> items ---(commit)---> send_calls.c: sent once it is flushed
+ *      take_requests.c ---> items ---(commit)---> send_after_flush.c: sent once it is flushed
  *                             |
  *                             +--- an earlier attempt with this id: adoption.c ---(commit)--->
  *                                  answered, or waiting_callers.c
@@ -11,7 +11,7 @@
  *     - The slot is marked recorded in committed(), with interrupts held since before the commit:
  *       a worker that ends cannot leave a durable intent in a slot that the next worker would take
  *       for a fresh request.  (The attempt's id would be a duplicate key then as well.)
- *     - The slot is bound after that, right before the request leaves (send_calls.c) or its
+ *     - The slot is bound after that, right before the request leaves (send_after_flush.c) or its
  *       caller is made to wait for an earlier attempt: a caller that leaves earlier has withdrawn,
  *       whatever its intent's commit waits for, and no payments row names an attempt that is not
  *       recorded.
@@ -35,7 +35,7 @@
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
 #include "queue/record_intents.h"
-#include "queue/send_calls.h"
+#include "queue/send_after_flush.h"
 #include "queue/take_requests.h"
 #include "store/events.h"
 #include "store/tables.h"
@@ -159,7 +159,7 @@ taken_over(PgwCall *call)
 	pgw_call_free(call);
 }
 
-/* The intent is durable, or will be by the time that it matters: send_calls.c sends it. */
+/* The intent is durable, or will be by the time that it matters: send_after_flush.c sends it. */
 static void
 recorded(PgwCall *call)
 {

@@ -25,9 +25,9 @@
 #include "outcome/record_decision.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
-#include "queue/send_calls.h"
+#include "queue/send_after_flush.h"
 #include "queue/visit_attempts.h"
-#include "store/payment_notification.h"
+#include "store/outcome_message.h"
 #include "store/tables.h"
 
 /* An attempt whose row is busy is visited again after 1, 2 ... BUSY_MAX times so long. */

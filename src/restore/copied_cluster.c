@@ -3,8 +3,8 @@
  * before anything is recovered
  *
  * Owns: the file, pgw.instance, and a small piece of shared memory that says what was found.  The
- * judgement is core/files/copy_rules.c's; whether a database is paused for it is restore/pause.c's,
- * by its tables: an incident that is not in pgw.resumptions.
+ * judgement is core/files/copy_rules.c's; whether a database is paused for it is
+ * restored_database.c's, by its tables: an incident that is not in pgw.resumptions.
  *
  * When: in the shmem_startup hook, which runs after pg_control was read and before the startup
  * process consumes backup_label and recovery.signal.  Not in single-user mode (pg_rewind uses it),

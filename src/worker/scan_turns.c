@@ -15,7 +15,7 @@
 #include "observe/metrics.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
-#include "queue/send_calls.h"
+#include "queue/send_after_flush.h"
 #include "restore/pause.h"
 #include "worker/recovery_scan.h"
 #include "worker/scan_turns.h"

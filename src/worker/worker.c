@@ -49,7 +49,7 @@
 #include "queue/bank_answers.h"
 #include "queue/due_attempts.h"
 #include "queue/queue.h"
-#include "queue/send_calls.h"
+#include "queue/send_after_flush.h"
 #include "queue/take_requests.h"
 #include "restore/pause.h"
 #include "worker/clock_watch.h"

@@ -1,5 +1,5 @@
 /*
- * send_calls.c - bank calls: from a durable intent out over HTTP
+ * send_after_flush.c - bank calls: from a durable intent out over HTTP
  *
  * Owns the calls that are ready to be sent, and those that are with libcurl.
  *
@@ -30,7 +30,7 @@
 #include "exchange/taken_slots.h"
 #include "http/http.h"
 #include "queue/bank_answers.h"
-#include "queue/send_calls.h"
+#include "queue/send_after_flush.h"
 #include "store/tables.h"
 
 #define MAX_ANSWER_BYTES (1024 * 1024)

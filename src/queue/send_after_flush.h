@@ -1,8 +1,8 @@
 /*
- * send_calls.h - bank calls: from a durable intent out over HTTP
+ * send_after_flush.h - bank calls: from a durable intent out over HTTP
  */
-#ifndef PGW_QUEUE_SEND_CALLS_H
-#define PGW_QUEUE_SEND_CALLS_H
+#ifndef PGW_QUEUE_SEND_AFTER_FLUSH_H
+#define PGW_QUEUE_SEND_AFTER_FLUSH_H
 
 #include "postgres.h"
 

@@ -1,9 +1,9 @@
 /*
- * payment_notification.h - what the message to listeners of pgw_payments says: what became of a
+ * outcome_message.h - what the message to listeners of pgw_payments says: what became of a
  * payment or operation
  */
-#ifndef PGW_STORE_PAYMENT_NOTIFICATION_H
-#define PGW_STORE_PAYMENT_NOTIFICATION_H
+#ifndef PGW_STORE_OUTCOME_MESSAGE_H
+#define PGW_STORE_OUTCOME_MESSAGE_H
 
 #include "postgres.h"
 

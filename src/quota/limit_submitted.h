@@ -1,8 +1,8 @@
 /*
- * quota.h - how many payments of one merchant, and of one role, may wait to be sent
+ * limit_submitted.h - how many payments of one merchant, and of one role, may wait to be sent
  */
-#ifndef PGW_QUOTA_QUOTA_H
-#define PGW_QUOTA_QUOTA_H
+#ifndef PGW_QUOTA_LIMIT_SUBMITTED_H
+#define PGW_QUOTA_LIMIT_SUBMITTED_H
 
 #include "postgres.h"
 #include "utils/timestamp.h"

@@ -1,5 +1,5 @@
 /*
- * payment_notification.c - what the message to listeners of pgw_payments says: what became of a
+ * outcome_message.c - what the message to listeners of pgw_payments says: what became of a
  * payment or operation
  *
  * Owns: the form of the payload.  How it is sent, so that it never stops what it tells of, is
@@ -10,7 +10,7 @@
 #include "base/json_writer.h"
 #include "core/base/uuid7.h"
 #include "database/notify.h"
-#include "store/payment_notification.h"
+#include "store/outcome_message.h"
 #include "store/tables.h"
 
 /*

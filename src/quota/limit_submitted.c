@@ -1,5 +1,5 @@
 /*
- * quota.c - how many payments of one merchant, and of one role, may wait to be sent
+ * limit_submitted.c - how many payments of one merchant, and of one role, may wait to be sent
  *
  * A client that submits without end fills the tables and takes everybody's disk.  The table itself
  * says how many wait, and it alone is right after a crash, a restart, a rollback, a COMMIT
@@ -39,7 +39,7 @@
 #include "base/shared_memory.h"
 #include "core/base/mutant.h"
 #include "quota/count_submitted.h"
-#include "quota/quota.h"
+#include "quota/limit_submitted.h"
 
 #define ENTRIES 2048
 #define PROBES 16           /* places of one name */
