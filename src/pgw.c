@@ -18,7 +18,7 @@
 #include "base/schedule.h"
 #include "card_guard/card_literals.h"
 #include "card_guard/card_refusals.h"
-#include "card_guard/log_guard.h"
+#include "card_guard/log_redaction.h"
 #include "client_api/calls_in_one_statement.h"
 #include "client_api/pay_common.h"
 #include "ddl/drop_guard.h"
@@ -64,7 +64,7 @@ _PG_init(void)
 	pgw_review_init();
 	pgw_statement_calls_init();
 	pgw_literals_init();
-	pgw_log_guard_init();
+	pgw_log_redaction_init();
 	pgw_pay_init();
 
 	MarkGUCPrefixReserved("pgw");

@@ -78,7 +78,7 @@ CLOCK_BACK_ROW:282_clock_back_adopted:adopted
 CARD_LITERAL:283_card_literals_refused:in the statement
 LITERAL_BUDGET:283_card_literals_refused:far away
 LOGGED_LITERAL:285_card_literals_beside_bound_number:beside a bound number
-LOG_GUARD:284_card_literals_of_failed_statements:before anybody can refuse it
+LOG_REDACTION:284_card_literals_of_failed_statements:before anybody can refuse it
 REPEATED_CALL:270_callers:repeated call
 REPEATED_VIEW:270_callers:repeated view
 REPEATED_FETCH:270_callers:repeated fetch

@@ -15,7 +15,7 @@
  *       run: these hold a call and a card number, in plain sight.
  * All of it comes before the checks of permissions, of READ ONLY transactions and before any wait
  * of ours, so that no other error shows the text.  What the server finds before it has analyzed a
- * statement (syntax, types) is kept out of the log by log_guard.c. While the planner is at it,
+ * statement (syntax, types) is kept out of the log by log_redaction.c. While the planner is at it,
  * settings that would log the parameters are refused too: before the server logs that it executes.
  *
  * Owns: the hooks.  Cost for statements that have nothing to do with pgw: a walk through their
@@ -45,7 +45,7 @@
 #include "card_guard/card_literals.h"
 #include "card_guard/card_loggers.h"
 #include "card_guard/card_refusals.h"
-#include "card_guard/log_guard.h"
+#include "card_guard/log_redaction.h"
 #include "core/base/mutant.h"
 #include "core/card/card_text.h"
 #include "sql_function/raise_error.h"
@@ -235,7 +235,7 @@ inside(Node *stmt)
 static void
 analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 {
-	if (pgw_log_guard_learn_database() && pgw_cards_reject_literals())
+	if (pgw_log_redaction_learn_database() && pgw_cards_reject_literals())
 	{
 		Walk w = {.literals = true};
 		Node *node = (Node *) query;
@@ -447,7 +447,7 @@ run_utility(PlannedStmt *pstmt, const char *text, bool read_only_tree,
 			ProcessUtilityContext context, ParamListInfo params, QueryEnvironment *env,
 			DestReceiver *dest, QueryCompletion *qc)
 {
-	if (IsTransactionState() && pgw_log_guard_learn_database() && pgw_cards_reject_literals() &&
+	if (IsTransactionState() && pgw_log_redaction_learn_database() && pgw_cards_reject_literals() &&
 		text != NULL)
 	{
 		Node *stmt = pstmt->utilityStmt;

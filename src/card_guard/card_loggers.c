@@ -6,7 +6,7 @@
  * has the table "Settings that could write a card", which test/tap/286_card_settings.pl makes by
  * setting each and searching the logs. A setting is refused where it writes what was bound, by
  * itself and whatever the caller does; it is warned of (pgw.health()) where it does so only in some
- * error, which log_guard.c cuts, or where we can only guess.
+ * error, which log_redaction.c cuts, or where we can only guess.
  */
 #include "postgres.h"
 

@@ -24,7 +24,7 @@
 #include "base/json_writer.h"
 #include "card_guard/card_loggers.h"
 #include "card_guard/card_refusals.h"
-#include "card_guard/log_guard.h"
+#include "card_guard/log_redaction.h"
 #include "sql_function/raise_error.h"
 
 static bool reject_card_literals = true;
@@ -139,7 +139,7 @@ pgw_cards_refuse(const PgwPaymentArgs *args)
 {
 	if (args->card_number == NULL && args->card_cvv == NULL)
 		return;
-	pgw_log_guard_watch();
+	pgw_log_redaction_watch();
 	if (reject_card_literals && args->card_number != NULL && in_texts(args->card_number))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, "card_number", "card_literal", NULL));
 	pgw_cards_refuse_logging(args->card_number != NULL ? "card_number" : "card_cvv");

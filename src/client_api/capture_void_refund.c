@@ -34,7 +34,7 @@
 #include "core/payment/operation_rules.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"

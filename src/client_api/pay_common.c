@@ -30,7 +30,7 @@
 #include "exchange/why_paused.h"
 #include "exchange/worker_entries.h"
 #include "outcome/record_decision.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/require_worker.h"

@@ -25,7 +25,7 @@
 #include "core/base/uuid7.h"
 #include "database/column_values.h"
 #include "exchange/commit_signal.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"

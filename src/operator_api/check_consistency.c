@@ -26,7 +26,7 @@
 #include "core/state/state_from_events.h"
 #include "database/column_values.h"
 #include "database/extension.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"

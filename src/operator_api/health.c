@@ -19,7 +19,7 @@
 #include "operator_api/health_report.h"
 #include "operator_api/health_tables.h"
 #include "operator_api/health_work.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/result_set.h"
 

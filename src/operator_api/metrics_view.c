@@ -19,7 +19,7 @@
 #include "exchange/exchange_status.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/result_set.h"
 

@@ -30,7 +30,7 @@
 #include "base/json_writer.h"
 #include "operator_api/operator_note.h"
 #include "operator_api/resolve_review.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"

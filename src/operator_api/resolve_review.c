@@ -42,7 +42,7 @@
 #include "operator_api/resolve_review.h"
 #include "operator_api/review_proposals.h"
 #include "outcome/record_decision.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"

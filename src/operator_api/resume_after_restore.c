@@ -28,7 +28,7 @@
 #include "operator_api/operator_note.h"
 #include "restore/copied_cluster.h"
 #include "restore/restored_database.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
 #include "store/events.h"

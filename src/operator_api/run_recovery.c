@@ -15,7 +15,7 @@
 
 #include "exchange/signal_ring.h"
 #include "observe/metrics.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/require_worker.h"
 

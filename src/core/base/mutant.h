@@ -60,7 +60,7 @@ typedef enum PgwMutant
 	CARD_LITERAL,    /* card data in the text of a statement is taken as it comes */
 	LITERAL_BUDGET,  /* a value that was not followed to its end counts as bound */
 	LOGGED_LITERAL,  /* in what the server logs only a card's number counts */
-	LOG_GUARD,       /* what the server logs of a card is not looked at */
+	LOG_REDACTION,   /* what the server logs of a card is not looked at */
 	/* a view that pays with a volatile id may stand in a statement twice */
 	REPEATED_VIEW,
 	REPEATED_FETCH, /* a cursor that is turned back pays again */

@@ -1,5 +1,5 @@
 /*
- * log_guard.c - keeps card data out of lines that the server itself writes
+ * log_redaction.c - keeps card data out of lines that the server itself writes
  *
  * Before a statement is analyzed, nobody can refuse it: a syntax error, a function that is missing,
  * a cancel while it waits for a lock, log_statement, and the postmaster's "failed process was
@@ -32,7 +32,7 @@
 
 #include "card_guard/card_calls.h"
 #include "card_guard/card_loggers.h"
-#include "card_guard/log_guard.h"
+#include "card_guard/log_redaction.h"
 #include "core/base/mutant.h"
 #include "core/card/card_text.h"
 
@@ -57,7 +57,7 @@ static enum
 } this_database = PGW_MAY_BE_HERE;
 
 void
-pgw_log_guard_watch(void)
+pgw_log_redaction_watch(void)
 {
 	paid_in_message = GetCurrentStatementStartTimestamp();
 	paid_in_transaction = GetCurrentTransactionStartTimestamp();
@@ -78,7 +78,7 @@ schemas_changed(Datum arg, int cache, uint32 hash)
 }
 
 bool
-pgw_log_guard_learn_database(void)
+pgw_log_redaction_learn_database(void)
 {
 	static bool told_of_changes = false;
 
@@ -305,7 +305,7 @@ guard_line(ErrorData *line)
 
 	if (this_database != PGW_IS_NOT_HERE)
 		look_at_statement();
-	if (!may_concern_us(line) || PGW_MUTATED(LOG_GUARD))
+	if (!may_concern_us(line) || PGW_MUTATED(LOG_REDACTION))
 		return;
 	if (this_database != PGW_IS_NOT_HERE && shows_statement(line) && statement_holds_secret())
 		line->hide_stmt = secret_query = true;
@@ -335,7 +335,7 @@ guard(ErrorData *line)
 }
 
 void
-pgw_log_guard_init(void)
+pgw_log_redaction_init(void)
 {
 	previous_hook = emit_log_hook;
 	emit_log_hook = guard;

@@ -1,5 +1,5 @@
 /*
- * access_grants.c - who may do what (pgw.access_grants)
+ * check_access.c - who may do what (pgw.access_grants)
  *
  * EXECUTE privileges keep strangers out; this keeps a caller to its merchants.  The table is read
  * with SnapshotSelf, which SSI does not track, so that a SERIALIZABLE caller gains no read-write
@@ -19,7 +19,7 @@
 #include "utils/snapmgr.h"
 
 #include "database/extension.h"
-#include "sql_function/access_grants.h"
+#include "sql_function/check_access.h"
 
 static bool
 has_grant(Oid caller, const char *level, const char *merchant)

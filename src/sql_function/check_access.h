@@ -1,12 +1,12 @@
 /*
- * access_grants.h - who may do what (pgw.access_grants)
+ * check_access.h - who may do what (pgw.access_grants)
  *
  * Levels: "client" (pay), "operator", "auditor".  "auditor" asks for reading only, and every level
  * may read.  merchant NULL: at least one merchant.  caller is the immediate caller: GetUserId() on
  * entry, before the code acts as the extension's owner.
  */
-#ifndef PGW_SQL_FUNCTION_ACCESS_GRANTS_H
-#define PGW_SQL_FUNCTION_ACCESS_GRANTS_H
+#ifndef PGW_SQL_FUNCTION_CHECK_ACCESS_H
+#define PGW_SQL_FUNCTION_CHECK_ACCESS_H
 
 #include "postgres.h"
 
