@@ -237,6 +237,9 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Transfer *done, jso
 			 json_object *body)
 {
 	PgwJson whole;
+	bool readable =
+		done->body.len > 0 && pgw_json_read(done->body.data, done->body.len, PGW_ANSWER_MAX_NESTING,
+											&whole) == PGW_JSON_GOOD;
 	json_object *v;
 
 	MUST(is_plain(a->bank_reference, sizeof(a->bank_reference)) &&
@@ -259,10 +262,9 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Transfer *done, jso
 	/* nothing is said to have happened, or to be there or not, by what cannot be read */
 	if (q->op != PGW_OP_PING && a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_REJECTED &&
 		a->outcome != PGW_OUT_NOT_PROCESSED)
-		MUST(pgw_json_read(done->body.data, done->body.len, PGW_ANSWER_MAX_NESTING, &whole) ==
-				 PGW_JSON_GOOD &&
-			 body != NULL);
-	if (a->outcome == PGW_OUT_UNKNOWN || body == NULL)
+		MUST(readable && body != NULL);
+	/* of what json-c alone can read nothing counts but the status */
+	if (a->outcome == PGW_OUT_UNKNOWN || body == NULL || !readable)
 		return;
 
 	/* it is about ours, and says of the amount what stands there */
@@ -271,10 +273,7 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Transfer *done, jso
 		MUST(strcasestr(json_object_get_string(v), ours) != NULL ||
 			 strcasestr(json_object_get_string(v), original) != NULL);
 	v = field_of(document, q->op, body, "amount");
-	if (v != NULL &&
-		pgw_json_read(done->body.data, done->body.len, PGW_ANSWER_MAX_NESTING, &whole) ==
-			PGW_JSON_GOOD &&
-		plain_amount(document, q->op, v) && json_object_get_int64(v) < INT64_MAX &&
+	if (v != NULL && plain_amount(document, q->op, v) && json_object_get_int64(v) < INT64_MAX &&
 		json_object_get_int64(v) > INT64_MIN)
 		MUST(json_object_get_int64(v) < 0 ? a->amount_unreadable
 										  : a->has_amount && a->amount == json_object_get_int64(v));

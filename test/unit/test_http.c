@@ -189,8 +189,8 @@ serve_die_and_refuse(Server *server, int fd, int number)
 	read_request(server, fd);
 	answer(fd, OK_ANSWER);
 	read_request(server, fd);
+	/* not closed: the next server would get its number while listener_main() may still use it */
 	shutdown(server->listener, SHUT_RDWR);
-	close(server->listener);
 }
 
 static void
