@@ -36,6 +36,9 @@ OPERATION_CLAIM:105_safeguards:claim of a refund
 REFERENCE_OWNER:210_charge_ids:look-up, another amount
 DOUBT_AGE:214_shown:the end of a doubt
 BELIED_REFUSAL:214_shown:a no that shows money
+REPEAT_REFUSED:178_refused_repeats:an operation that is done and refused when it is repeated
+REFUSED_TOO_EARLY:178_refused_repeats:a give-back that is refused, and looked up too early
+REFUSED_NOT_TOLD:178_refused_repeats:a give-back that is refused, and a look-up that is not understood
 REFUSED_REFUND:214_shown:a give-back that is refused and done
 BELIED_CANCEL:214_shown:a cancellation that undid nothing
 BELIED_APPROVAL:213_foreign_bank:answers that belie themselves

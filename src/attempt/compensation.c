@@ -21,6 +21,7 @@
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
 #include "base/schedule.h"
+#include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/compensation_rules.h"
@@ -271,8 +272,14 @@ end_request(PgwAttempt *attempt, const PgwCompensationInput *in, const PgwCompen
 				attempt->refund_request.key_used_at = 0; /* that request was never taken */
 			break;
 		case PGW_COMPENSATION_ANEW:
+		{
+			/* kept: since when a look-up could show what was refused and was done all the same */
+			TimestampTz asked_at = attempt->refund_request.asked_at;
+
 			pgw_store_forget_refund_request(attempt);
+			attempt->refund_request.asked_at = asked_at;
 			break;
+		}
 		case PGW_COMPENSATION_FIND_OUT:
 		case PGW_COMPENSATION_STOP:
 			break;
@@ -306,12 +313,14 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 
 	/*
 	 * What a look-up did not tell, the same key may, while the bank remembers it; or another
-	 * try, where nothing is in doubt.
+	 * cancellation.  What was refused has no key to be repeated with: it is looked up again, later.
 	 */
 	if (d->lookup_inconclusive &&
-		(!call->in_doubt || pgw_step_compensation_operation(attempt) == PGW_OP_CANCEL ||
-		 pgw_capabilities_key_remembered(in->caps,
-										 pgw_schedule_age_s(attempt->refund_request.key_used_at))))
+		(pgw_step_compensation_operation(attempt) == PGW_OP_CANCEL ||
+		 (call->in_doubt &&
+		  pgw_capabilities_key_remembered(
+			  in->caps, pgw_schedule_age_s(attempt->refund_request.key_used_at))) ||
+		 PGW_MUTATED(REFUSED_NOT_TOLD)))
 		call->lookup_inconclusive = now = true;
 
 	attempt->next_step_at =

@@ -115,7 +115,10 @@ static const Meaning meanings[] = {
 	{PGW_OP_LOOKUP_REFUND, PGW_OUT_REQUIRES_ACTION, true, true, UNKNOWN_EVENTS,
 	 PGW_COMPENSATION_FIND_OUT, false},
 
-	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, false, false, NO_EVENTS, PGW_COMPENSATION_ANEW, true},
+	/* refused, and too early to show that it was done all the same: looked up once more */
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, false, false, UNKNOWN_EVENTS, PGW_COMPENSATION_ANEW,
+	 false},
+	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, false, true, NO_EVENTS, PGW_COMPENSATION_ANEW, true},
 	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, false, UNKNOWN_EVENTS, PGW_COMPENSATION_FIND_OUT,
 	 false},
 	{PGW_OP_LOOKUP_CHARGE, PGW_OUT_APPROVED, true, true, NO_EVENTS, PGW_COMPENSATION_AGAIN, true},
@@ -317,6 +320,42 @@ refused_and_looked_up(void **state)
 }
 
 /*
+ * A repeated refund is refused, perhaps because the first one was done: no new key, which would be
+ * a second refund, unless a look-up that counts comes first.
+ */
+static void
+repeat_refused(void **state)
+{
+	for (int bits = 0; bits < 32; bits++)
+	{
+		PgwCapabilities caps = everything;
+		PgwAnswer a = answer(PGW_OUT_DECLINED);
+		PgwCompensationInput in = asked(PGW_OP_REFUND, PGW_OP_REFUND, &a);
+		PgwCompensationDecision d;
+		bool charge_tells;
+
+		caps.lookup = bits & 1;
+		caps.lookup_shows_captured = (bits & 2) != 0;
+		caps.lookup_shows_refunded = (bits & 4) != 0;
+		caps.lookup_refund = (bits & 8) != 0;
+		caps.lookup_consistent_after_s = bits & 16 ? -1 : 2;
+		charge_tells = (bits & 7) == 7;
+		in.caps = &caps;
+		in.in_doubt = true;
+		pgw_compensation_result(&in, &d);
+		assert_true(has_event(&d.decision, PGW_EV_REFUND_FAILED));
+		if (!charge_tells && !caps.lookup_refund)
+		{
+			assert_int_equal(d.next, PGW_COMPENSATION_STOP);
+			assert_string_equal(d.decision.reason, "repeat_refused");
+		}
+		else
+			assert_int_equal(d.next, charge_tells && !(bits & 16) ? PGW_COMPENSATION_ANEW
+																  : PGW_COMPENSATION_FIND_OUT);
+	}
+}
+
+/*
  * A lapsed authorization holds nobody's money; a refund that is refused with that word is refused.
  */
 static void
@@ -382,6 +421,7 @@ looked_up_charge(void **state)
 		/* the bank does not say what is captured */
 		{PGW_OP_CANCEL, true, -1, -1, false, PGW_COMPENSATION_FIND_OUT, PGW_OP_CANCEL, 0, 0},
 		{PGW_OP_VOID, true, -1, -1, false, PGW_COMPENSATION_AGAIN, PGW_OP_VOID, 0, 0},
+		/* nor that what was refused was not done: this look-up says it at other times */
 		{PGW_OP_REFUND, false, -1, -1, false, PGW_COMPENSATION_ANEW, PGW_OP_REFUND, 0, 0},
 		/*
 		 * a refund in doubt: what the bank does not say is not nothing; not even with the other
@@ -419,7 +459,10 @@ looked_up_charge(void **state)
 		if (d.next != cases[i].next || d.operation != cases[i].after || d.amount != cases[i].amount)
 			fail_msg("case %zu: next %d, then %s, amount %lld", i, (int) d.next,
 					 pgw_op_name(d.operation), (long long) d.amount);
-		assert_int_equal(d.lookup_inconclusive, d.next == PGW_COMPENSATION_FIND_OUT);
+		assert_int_equal(
+			d.lookup_inconclusive,
+			d.next == PGW_COMPENSATION_FIND_OUT ||
+				(!cases[i].in_doubt && cases[i].before == PGW_OP_REFUND && cases[i].captured < 0));
 	}
 }
 
@@ -704,8 +747,11 @@ check_result(const PgwCompensationInput *in)
 						 : pgw_compensation_operation(in->caps, a->captured > 0, false);
 	bool partly = bank_says_partly(in);
 	bool waits = stands && in->in_doubt && in->pending;
+	/* of a refund that was refused, by a look-up that shows it at other times */
+	bool left_out = in->operation == PGW_OP_REFUND && in->caps->lookup &&
+					(a->captured < 0 || (a->captured > 0 && a->refunded < 0));
 	bool lookup_inconclusive =
-		stands && blind && in->in_doubt && fits != PGW_OP_VOID && fits != PGW_NOPS;
+		stands && fits != PGW_NOPS && ((blind && in->in_doubt && fits != PGW_OP_VOID) || left_out);
 	bool lost = in->in_doubt && in->not_found_counts && !in->pending && !lookup_inconclusive;
 	bool same = fits == in->operation && (fits == PGW_OP_CANCEL || a->refunded <= 0 ||
 										  in->amount == a->captured - a->refunded);
@@ -733,14 +779,16 @@ check_result(const PgwCompensationInput *in)
 		  done == has_event(&d.decision, PGW_EV_REFUND_COMPLETED));
 
 	/*
-	 * to a person: refused too often, the charge is gone, no operation fits, or not all of it is
-	 * back
+	 * to a person: refused too often, or as a repetition where nothing is looked up, the charge is
+	 * gone, no operation fits, or not all of it is back
 	 */
 	stop = d.next == PGW_COMPENSATION_STOP;
 	HOLDS(stop == (d.decision.state == PGW_REQUIRES_MANUAL_REVIEW) &&
 		  stop == has_event(&d.decision, PGW_EV_MANUAL_REVIEW_REQUIRED));
-	HOLDS(stop == (partly || (bank_refuses(in) && in->keys_used >= in->max_keys) ||
-				   (not_there && in->op == PGW_OP_LOOKUP_CHARGE) || (stands && fits == PGW_NOPS)));
+	HOLDS(stop ==
+		  (partly || (bank_refuses(in) && in->keys_used >= in->max_keys) ||
+		   (bank_refuses(in) && in->in_doubt && in->op == PGW_OP_REFUND && !in->caps->lookup) ||
+		   (not_there && in->op == PGW_OP_LOOKUP_CHARGE) || (stands && fits == PGW_NOPS)));
 	HOLDS(partly == same_text(d.decision.reason, "amount_mismatch"));
 	HOLDS(
 		stop ? same_text(d.decision.error != NULL ? d.decision.error->code : NULL, "refund_refused")
@@ -752,7 +800,8 @@ check_result(const PgwCompensationInput *in)
 	 * request is due (or there was none)
 	 */
 	if (d.next == PGW_COMPENSATION_ANEW && in->in_doubt)
-		HOLDS(bank_refuses(in) || (stands && lost && !same));
+		HOLDS((bank_refuses(in) && (in->op != PGW_OP_REFUND || in->caps->lookup)) ||
+			  (stands && lost && !same));
 	if (d.next == PGW_COMPENSATION_ANEW && !in->in_doubt)
 		HOLDS(lookup || bank_refuses(in));
 
@@ -796,7 +845,8 @@ check_result(const PgwCompensationInput *in)
 									 a->outcome == PGW_OUT_DECLINED && shows_money(a))));
 
 	/* no waiting, and no event, only after a look-up that says: send */
-	HOLDS(d.at_once == ((stands && fits != PGW_NOPS && (!in->in_doubt || lost)) ||
+	HOLDS(d.at_once == ((stands && fits != PGW_NOPS &&
+						 (in->in_doubt ? lost : in->not_found_counts) && !lookup_inconclusive) ||
 						(not_there && in->op == PGW_OP_LOOKUP_REFUND)));
 	HOLDS(!d.at_once || d.next == PGW_COMPENSATION_AGAIN || d.next == PGW_COMPENSATION_ANEW);
 
@@ -911,7 +961,7 @@ main(void)
 		cmocka_unit_test(authorization_expired), cmocka_unit_test(looked_up_charge),
 		cmocka_unit_test(another_payment),       cmocka_unit_test(pending_at_the_bank),
 		cmocka_unit_test(partial_answer),        cmocka_unit_test(every_combination),
-		cmocka_unit_test(every_amount),
+		cmocka_unit_test(every_amount),          cmocka_unit_test(repeat_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -172,6 +172,7 @@ typedef enum Ending
 	TOO_LONG,         /* a person: in doubt for too long */
 	PENDING_TOO_LONG, /* a person: pending for a month */
 	PARTLY,           /* a person: not all of it is back */
+	REPEAT_REFUSED,   /* a person: what was in doubt is refused, and nothing can be looked up */
 	STOPPED           /* a person: anything else */
 } Ending;
 
@@ -302,7 +303,9 @@ ending_of(const PgwCompensationDecision *d)
 		case PGW_COMPENSATION_DONE:
 			return GIVEN_BACK;
 		case PGW_COMPENSATION_STOP:
-			return same_text(d->decision.reason, "amount_mismatch") ? PARTLY : STOPPED;
+			return same_text(d->decision.reason, "amount_mismatch")  ? PARTLY
+				   : same_text(d->decision.reason, "repeat_refused") ? REPEAT_REFUSED
+																	 : STOPPED;
 		default:
 			return UNDER_WAY;
 	}
@@ -376,8 +379,9 @@ next_try(Try *t, char *trace, size_t size)
 		t->pending = a.outcome == PGW_OUT_PENDING;
 	t->resend_allowed = d.at_once;
 	t->lookup_inconclusive =
-		d.lookup_inconclusive && (!in.in_doubt || d.operation == PGW_OP_CANCEL ||
-								  pgw_capabilities_key_remembered(caps, now - t->first_use));
+		d.lookup_inconclusive &&
+		(d.operation == PGW_OP_CANCEL ||
+		 (in.in_doubt && pgw_capabilities_key_remembered(caps, now - t->first_use)));
 	t->operation = d.operation;
 	if (d.amount != 0)
 		t->amount = d.amount;
@@ -454,6 +458,9 @@ one_charge(int round, Seen *seen)
 	shows = b->caps.lookup_shows_captured && b->caps.lookup_shows_refunded;
 	if (!shows)
 		tells = false;
+	/* what was refused when it was repeated is not sent again for a look-up that never counts */
+	if (!counts && (b->caps.lookup || b->caps.lookup_refund))
+		tells = false;
 	if (b->replays_errors)
 		tells = shows && t.operation == PGW_OP_CANCEL && !counts; /* by another key */
 	t.deadline = !tells || any(3) == 0 ? DEADLINE : 0;
@@ -482,6 +489,9 @@ one_charge(int round, Seen *seen)
 		fail_msg("round %d: not given back:%s", round, trace);
 	if (end == STOPPED || (end == NO_WAY && way_out))
 		fail_msg("round %d: a person, but there was a way to find out:%s", round, trace);
+	if (end == REPEAT_REFUSED &&
+		(t.operation != PGW_OP_REFUND || b->caps.lookup_refund || (b->caps.lookup && shows)))
+		fail_msg("round %d: a person, but a look-up could tell:%s", round, trace);
 	if (end == PARTLY && !(b->partly && b->refunded < captured))
 		fail_msg("round %d: a person, but all of it is back:%s", round, trace);
 }
@@ -503,6 +513,7 @@ never_twice(void **state)
 	assert_true(seen.endings[TOO_LONG] > ROUNDS / 200);
 	assert_true(seen.endings[PENDING_TOO_LONG] > ROUNDS / 200);
 	assert_true(seen.endings[PARTLY] > ROUNDS / 100);
+	assert_true(seen.endings[REPEAT_REFUSED] > 0);
 	assert_true(seen.waited > ROUNDS / 200);
 }
 

@@ -214,7 +214,10 @@ steps(void **state)
 		{&all,
 		 {PGW_OP_REFUND, true, true, false, true, DEADLINE, false, DEADLINE},
 		 PGW_COMPENSATE_REVIEW},
-		{&all, {PGW_OP_REFUND, false, false, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
+		/* refused: a look-up that did not tell is no reason for a second refund */
+		{&all,
+		 {PGW_OP_REFUND, false, false, false, true, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
 		{&all, {PGW_OP_CANCEL, true, true, false, true, LIFETIME, false, 0}, PGW_COMPENSATE_SEND},
 		/* in doubt for too long, however it could be asked */
 		{&all,
@@ -384,7 +387,7 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 			CHECK(caps->lookup, what);
 			CHECK(facts->key ? in_doubt && ((counts && !facts->lookup_inconclusive) ||
 											(!cancel && !remembered))
-							 : !facts->lookup_inconclusive,
+							 : !(cancel && facts->lookup_inconclusive),
 				  what);
 			CHECK(!in_doubt || tells, what);
 			CHECK(!(in_doubt && facts->operation == PGW_OP_REFUND && caps->lookup_refund), what);

@@ -80,6 +80,12 @@ typedef enum PgwMutant
 	BELIED_CANCEL,
 	/* a give-back that was refused is sent anew, although a look-up could show it */
 	REFUSED_REFUND,
+	/* a bank's no to the repetition of an operation in doubt counts for the first request */
+	REPEAT_REFUSED,
+	/* after a refusal a look-up counts before it can show what was refused */
+	REFUSED_TOO_EARLY,
+	/* after a refusal a look-up that is not understood counts */
+	REFUSED_NOT_TOLD,
 	DOUBT_AGE, /* each repetition of a request in doubt puts its deadline off */
 	/* a no whose own document shows that it was done is believed */
 	BELIED_REFUSAL,

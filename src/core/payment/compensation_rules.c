@@ -4,7 +4,10 @@
  *
  * Invariants:
  *     - A new key only when the old one provably did nothing: refused by the bank, or looked up.
- *       In doubt: the same key, or a look-up.
+ *       In doubt: the same key, or a look-up.  The refusal of a repetition proves nothing of the
+ *       first request, which it may be refused for.
+ *     - After a refusal the charge is looked up, again and again, until a look-up tells: one that
+ *       is not understood, or too early to show the refused request, allows no new key.
  *     - A look-up proves nothing of a refund unless it shows what was captured and what was
  *       refunded: absent or unreadable is unknown, never zero.
  *     - By our reference a charge is cancelled once: in doubt, a cancellation is looked up where
@@ -99,11 +102,12 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 		return PGW_COMPENSATE_SEND;
 
 	/*
-	 * The last one was refused: why?  It may have been given back by somebody else, or been
-	 * captured meanwhile.
+	 * The last one was refused: why?  It may have been given back by somebody else, or by itself
+	 * all the same, or been captured meanwhile.
 	 */
 	if (!facts->key)
-		return caps->lookup && !repeats && !facts->lookup_inconclusive
+		return caps->lookup && !repeats &&
+					   !(facts->lookup_inconclusive && PGW_MUTATED(REFUSED_NOT_TOLD))
 				   ? PGW_COMPENSATE_LOOKUP_CHARGE
 				   : PGW_COMPENSATE_SEND;
 
@@ -163,6 +167,18 @@ is_looked_up_first(const PgwCompensationInput *in)
 		   pgw_capabilities_lookup_counts(in->caps, in->operation) && !PGW_MUTATED(REFUSED_REFUND);
 }
 
+/*
+ * A refund was repeated, and is refused perhaps for what the first request has done; and no look-up
+ * could show that so surely that a new key, which would be a second refund, were safe.  (A void or
+ * cancellation does no harm twice.)
+ */
+static bool
+is_in_doubt_for_good(const PgwCompensationInput *in)
+{
+	return in->in_doubt && in->op == PGW_OP_REFUND &&
+		   !pgw_capabilities_lookup_counts(in->caps, PGW_OP_REFUND) && !PGW_MUTATED(REPEAT_REFUSED);
+}
+
 static void
 refused(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
@@ -172,6 +188,15 @@ refused(const PgwCompensationInput *in, PgwCompensationDecision *d)
 		return;
 	}
 	take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_ANEW, "refused");
+	if (is_in_doubt_for_good(in))
+	{
+		/* with the key kept, a look-up may still say yes, until the deadline */
+		if (pgw_capabilities_lookup_tells(in->caps, PGW_OP_REFUND) || in->caps->lookup_refund)
+			d->next = PGW_COMPENSATION_FIND_OUT;
+		else
+			review(d, "repeat_refused");
+		return;
+	}
 	if (in->keys_used >= in->max_keys)
 		review(d, "refused");
 	else
@@ -367,16 +392,25 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 		take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
 		return;
 	}
-	if (in->in_doubt && !in->not_found_counts)
+	/*
+	 * Too early to show the last request, in doubt or refused.  Where it is never said when a
+	 * look-up counts, a refusal of what nothing came before is the bank's word.
+	 */
+	if (!in->not_found_counts && !PGW_MUTATED(REFUSED_TOO_EARLY) &&
+		(in->in_doubt || in->caps->lookup_consistent_after_s >= 0))
 	{
 		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
 		return;
 	}
 	/*
 	 * What is in doubt may have given it back: a refund more, under a key of its own, would be a
-	 * second one.  A void is none, however often.
+	 * second one.  A void is none, however often.  Nor is the bank's no to a refund believed upon a
+	 * look-up that leaves out what it says at other times.
 	 */
-	if (blind && in->in_doubt && operation != PGW_OP_VOID)
+	if ((blind && in->in_doubt && operation != PGW_OP_VOID) ||
+		(!shows_what_is_left(a) && in->operation == PGW_OP_REFUND &&
+		 pgw_capabilities_lookup_counts(in->caps, PGW_OP_REFUND) &&
+		 pgw_capabilities_lookup_tells(in->caps, PGW_OP_REFUND)))
 	{
 		not_told(in, d, "not_shown");
 		return;

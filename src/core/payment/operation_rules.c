@@ -5,7 +5,8 @@
  * Invariants:
  *     - Done only upon the bank's word: its answer to the operation, or a look-up that shows it.
  *     - Refused only when nothing was done: the refusal of a request that nothing came before, or
- *       one that a look-up confirms.
+ *       one that a look-up confirms.  The refusal of a repetition proves nothing of the first
+ *       request, which it may be refused for: looked up, or a person asks.
  *     - In doubt: a look-up, or the same key again while the bank remembers it; never another key.
  *     - Every event stands on an edge of state_machine.c.
  */
@@ -48,19 +49,18 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 	}
 	/*
 	 * where "nothing there" never counts, or is not said, only the same key again gets it done if
-	 * the first request was lost
+	 * the first request was lost; what was refused would be refused again
 	 */
-	if ((!pgw_capabilities_lookup_counts(caps, facts->operation) ||
-		 (facts->lookup_inconclusive && !facts->refused)) &&
-		remembered && !facts->pending)
+	if ((!pgw_capabilities_lookup_counts(caps, facts->operation) || facts->lookup_inconclusive) &&
+		!facts->refused && remembered && !facts->pending)
 		return PGW_OPERATION_SEND;
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_OPERATION_LOOKUP_REFUND;
 	if (pgw_capabilities_lookup_tells(caps, facts->operation))
 		return PGW_OPERATION_LOOKUP_CHARGE;
-	if (remembered)
+	if (remembered && !facts->refused)
 		return PGW_OPERATION_SEND;
-	*reason = "no_way_to_find_out";
+	*reason = facts->refused ? "repeat_refused" : "no_way_to_find_out";
 	return PGW_OPERATION_REVIEW;
 }
 
@@ -153,6 +153,42 @@ refusal_belied(const PgwOperationInput *in)
 	return pgw_shown_refusal_belied(&what, in->answer);
 }
 
+/* Is there anything that could tell, by now or later, whether it was done? */
+static bool
+can_be_looked_up(const PgwOperationInput *in)
+{
+	return pgw_capabilities_lookup_tells(in->caps, in->operation) ||
+		   (in->operation == PGW_OP_REFUND && in->caps->lookup_refund);
+}
+
+static void
+look_refusal_up(const PgwErrorInfo *error, const char *reason, PgwOperationDecision *d)
+{
+	d->next = PGW_OPERATION_FIND_OUT;
+	d->refused = true;
+	d->reason = reason;
+	d->error = error;
+}
+
+/*
+ * The bank says no to a repetition: perhaps because the first request, whose answer was lost, has
+ * done it.  Taken for a failure it would be asked for again, and done twice.  (A void that comes
+ * after the authorization has lapsed has nothing to do, whatever the first one did.)
+ */
+static void
+repeat_declined(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	const PgwErrorInfo *error = refusal_error(in, in->answer->error_code);
+
+	if (in->operation == PGW_OP_VOID && strcmp(error->code, "authorization_expired") == 0 &&
+		!refusal_belied(in))
+		refused(in, error->code, d);
+	else if (can_be_looked_up(in))
+		look_refusal_up(error, "refused", d);
+	else
+		stop(d, "repeat_refused");
+}
+
 /*
  * The bank says no to this request. Perhaps because it is done already, by an earlier request or by
  * somebody else: the look-up tells.
@@ -160,18 +196,14 @@ refusal_belied(const PgwOperationInput *in)
 static void
 declined(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	if (!pgw_capabilities_lookup_counts(in->caps, in->operation))
-	{
-		if (refusal_belied(in))
-			find_out(d, "answer_belies_itself");
-		else
-			refused(in, in->answer->error_code, d);
-		return;
-	}
-	d->next = PGW_OPERATION_FIND_OUT;
-	d->refused = true;
-	d->reason = "refused";
-	d->error = refusal_error(in, in->answer->error_code);
+	if (pgw_capabilities_lookup_counts(in->caps, in->operation))
+		look_refusal_up(refusal_error(in, in->answer->error_code), "refused", d);
+	else if (in->in_doubt && !PGW_MUTATED(REPEAT_REFUSED))
+		repeat_declined(in, d);
+	else if (refusal_belied(in))
+		find_out(d, "answer_belies_itself");
+	else
+		refused(in, in->answer->error_code, d);
 }
 
 static void

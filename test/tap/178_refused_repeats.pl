@@ -1,0 +1,157 @@
+# A request whose answer was lost has been done, and what is asked then is refused for that: nothing is done a second time, by pgw or by a client
+# who takes "Failed" for "nothing was done".
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP ();
+use PgwOperations;
+use PgwScriptedBank;
+use PgwTest;
+use Test::More;
+use Time::HiRes 'time';
+
+# The token tells what becomes of the first capture, void or refund: it is done, and
+# lost: not answered; each further request is refused.
+# refused: refused all the same.  The first look after that says nothing (nameless), shows another charge (other); or, for a second, shows the charge as
+# it was before (early) or that there is none (gone).
+my @charges;
+
+sub sale
+{
+	my ($form) = @_;
+	push @charges, { id => 1 + @charges, ref => $form->{ref}, total => $form->{sum} + 0, taken => $form->{kind} eq 'sale' ? $form->{sum} + 0 : 0, returned => 0,
+		void => JSON::PP::false, state => 'ok', tok => $form->{tok}, asked => 0 };
+	return $charges[-1];
+}
+
+my %do = (
+	'/capture' => sub { my ($charge, $sum) = @_; $charge->{taken} += $sum },
+	'/return' => sub { my ($charge, $sum) = @_; $charge->{returned} += $sum },
+	'/void' => sub { my ($charge) = @_; $charge->{void} = JSON::PP::true });
+
+sub change
+{
+	my ($path, $form, $charge) = @_;
+	my $no = { ref => $form->{ref}, state => 'no' };
+	return $no if $charge->{asked}++;
+	$do{$path}->($charge, $form->{sum});
+	$charge->{done_at} = time;
+	return $charge->{tok} =~ /refused/ ? $no : undef;
+}
+
+sub look
+{
+	my ($charge) = @_;
+	my ($tok, $age) = ($charge->{tok}, time - ($charge->{done_at} // 0));
+	my $first = defined $charge->{done_at} && !$charge->{looks}++;
+	return { state => 'ok' } if $first && $tok =~ /nameless/;
+	return { %$charge, ref => 'd' x 32, id => 999 } if $first && $tok =~ /other/;
+	return { %$charge, returned => 0 } if $age < 1 && $tok =~ /early/;
+	return { state => 'none' } if $age < 1 && $tok =~ /gone/;
+	return $charge;
+}
+
+my $bank = scripted_bank(sub {
+	my ($request) = @_;
+	my ($path, $form) = @$request{qw(path fields)};
+	my $charge = charge_asked_for(\@charges, $form);
+	my $document = $path eq '/books' ? \@charges : $path eq '/sale' ? sale($form) : $do{$path} ? change($path, $form, $charge) : $path =~ /^.look/ ? look($charge) : { %$charge{qw(ref state id)} };
+	return $document && { document => $document };
+});
+
+my $node = pgw_node('refused_repeats', conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\n"
+	  . "pgw.breaker_failures = 10000\npgw.retry_budget = 100\n");
+pgw_setup($node);
+
+my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' });
+my %answer = (rules => \@rules, fields => { reference => '/ref', bank_reference => '/id' });
+my %keyed = (
+	v => 1,
+	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, partial_capture => JSON::PP::true, idempotency => { header => 'X-Key', lifetime_seconds => 86400 } },
+	operations => {
+		charge => form_request('/sale', \%answer, kind => 'sale', sum => '{{amount}}', tok => '{{token}}'),
+		authorize => form_request('/sale', \%answer, kind => 'hold', sum => '{{amount}}', tok => '{{token}}'),
+		capture => form_request('/capture', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
+		void => form_request('/void', \%answer, sale => '{{bank_reference}}'),
+		refund => form_request('/return', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}') });
+# its look-up says that there is a charge, and nothing of what became of it
+my %blind = (%keyed, capabilities => { %{ $keyed{capabilities} }, lookup_consistent_after_seconds => 0 },
+	operations => { %{ $keyed{operations} }, lookup_charge => { method => 'GET', path => '/find?q={{original_ref}}', answer => \%answer } });
+# its look-up tells, but not before two seconds have passed
+my @found = (@rules, { status => 200, when => { '/state' => 'none' }, outcome => 'not_found' });
+my %looks = (%keyed, capabilities => { %{ $keyed{capabilities} }, lookup_consistent_after_seconds => 2 }, operations => { %{ $keyed{operations} },
+	lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => { rules => \@found, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned', voided => '/void' } } } });
+add_dialect($node, $bank, looks => \%looks, account => 'one');
+add_dialect($node, $bank, keyed => \%keyed, account => 'one');
+add_dialect($node, $bank, blind => \%blind, account => 'one');
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+# What the bank has taken and returned of the charge with a token, whether it is voided, and how often it was asked for more than the charge.
+sub books
+{
+	my ($token) = @_;
+	return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') . " asked $_->{asked}" } grep { $_->{tok} eq $token } bank_books($bank);
+}
+
+sub comes_to
+{
+	my ($id, $status) = @_;
+	return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id));
+}
+
+sub review_reason
+{
+	my ($id) = @_;
+	return sql("SELECT event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
+		WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired'");
+}
+
+part($node, 'an operation that is done and refused when it is repeated', sub {
+	my %done = (capture => '600 0 open asked 2', void => '0 0 void asked 2', refund => '1000 400 open asked 2');
+	for my $dialect ('keyed', 'blind')
+	{
+		for my $kind (sort keys %OPERATIONS)
+		{
+			my ($id, $how) = ("$dialect-$kind", $OPERATIONS{$kind});
+			pay($node, $id, bank => $dialect, token => $id, %{ $how->{payment} });
+			request_operation($node, $kind, $id, "$id-1", @{ $how->{args} });
+			ok(comes_to("$id-1", 'RequiresManualReview'), "$id: for a person, not Failed");
+			is(review_reason("$id-1"), 'repeat_refused', 'because nothing tells what became of the first request');
+			is(books($id), $done{$kind}, 'it was done once');
+		}
+		my $again = $node->psql('postgres', operation_sql('refund', "$dialect-refund", "$dialect-refund-2", 700));
+		isnt($again, 0, 'what was refunded perhaps cannot be refunded under another id');
+	}
+});
+
+part($node, 'a capture after the commit that is done and refused when it is repeated', sub {
+	pay($node, 'commit', bank => 'keyed', token => 'commit', capture => 'on_commit');
+	ok(comes_to('commit', 'RequiresManualReview'), 'for a person, not given back');
+	is(review_reason('commit'), 'repeat_refused', 'because nothing tells what became of the first request');
+	is(books('commit'), '1000 0 open asked 2', 'captured, and left so');
+});
+
+part($node, 'a give-back that is done and refused when it is repeated', sub {
+	for my $dialect ('keyed', 'blind')
+	{
+		sql('BEGIN; ' . payment_sql("back-$dialect", bank => $dialect, token => "back-$dialect") . '; ROLLBACK');
+		ok(comes_to("back-$dialect", 'RequiresManualReview'), "$dialect: for a person");
+		is(review_reason("back-$dialect"), 'repeat_refused', 'because nothing tells what became of the first refund');
+		is(books("back-$dialect"), '1000 1000 open asked 2', 'given back once, and not asked under another key');
+	}
+});
+
+sub is_given_back_once
+{
+	my ($token) = @_;
+	sql('BEGIN; ' . payment_sql($token, bank => 'looks', token => $token) . '; ROLLBACK');
+	ok(comes_to($token, 'Refunded'), "$token: given back, as a later look shows");
+	is(books($token), '1000 1000 open asked 1', 'by the one refund that was refused');
+}
+
+part($node, 'a give-back that is refused, and a look-up that is not understood', sub { is_given_back_once($_) for 'refused-nameless', 'refused-other' });
+part($node, 'a give-back that is refused, and looked up too early', sub { is_given_back_once($_) for 'refused-early', 'refused-gone' });
+
+$node->stop('fast');
+done_testing();
