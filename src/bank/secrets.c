@@ -25,6 +25,13 @@
 
 #define SECRET_SIZE (PGW_SECRET_MAX + 1)
 
+/* What a mapping holds; the text comes first, so that it is the secret's address. */
+typedef struct HeldSecret
+{
+	char text[SECRET_SIZE];
+	int holders;
+} HeldSecret;
+
 char *pgw_secrets_dir = NULL;
 
 static bool
@@ -148,16 +155,18 @@ pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault)
 
 	if (fd < 0)
 		return NULL;
-	secret = mmap(NULL, SECRET_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	secret =
+		mmap(NULL, sizeof(HeldSecret), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (secret == MAP_FAILED)
 	{
 		close(fd);
 		*fault = PGW_SECRET_NO_MEMORY;
 		return NULL;
 	}
-	(void) mlock(secret, SECRET_SIZE); /* as far as the limits permit */
-	(void) madvise(secret, SECRET_SIZE, MADV_DONTDUMP);
-	(void) madvise(secret, SECRET_SIZE, MADV_DONTFORK);
+	(void) mlock(secret, sizeof(HeldSecret)); /* as far as the limits permit */
+	(void) madvise(secret, sizeof(HeldSecret), MADV_DONTDUMP);
+	(void) madvise(secret, sizeof(HeldSecret), MADV_DONTFORK);
+	((HeldSecret *) secret)->holders = 1;
 
 	while (len < SECRET_SIZE && (got = read(fd, secret + len, SECRET_SIZE - len)) != 0)
 	{
@@ -177,11 +186,21 @@ pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault)
 	return secret;
 }
 
+char *
+pgw_secret_hold(char *secret)
+{
+	if (secret != NULL)
+		((HeldSecret *) secret)->holders++;
+	return secret;
+}
+
 void
 pgw_secret_free(char *secret)
 {
-	if (secret == NULL)
+	HeldSecret *held = (HeldSecret *) secret;
+
+	if (held == NULL || --held->holders > 0)
 		return;
-	explicit_bzero(secret, SECRET_SIZE);
-	(void) munmap(secret, SECRET_SIZE);
+	explicit_bzero(held, sizeof(*held));
+	(void) munmap(held, sizeof(*held));
 }

@@ -37,6 +37,8 @@ extern bool pgw_secret_changed(const char *name, const PgwSecretSeen *seen);
  * it. For backends, which read no secrets.
  */
 extern const char *pgw_secret_problem(const char *name);
-extern void pgw_secret_free(char *secret); /* wipes; NULL is fine */
+/* One more who needs it, until he frees it: a request that is sent with it.  NULL is fine. */
+extern char *pgw_secret_hold(char *secret);
+extern void pgw_secret_free(char *secret); /* the last one wipes; NULL is fine */
 
 #endif

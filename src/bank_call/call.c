@@ -225,6 +225,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	}
 	pgw_config_hold(bank);
 	call->bank = bank;
+	call->secret = pgw_secret_hold(bank->secret);
 	pgw_lanes_begin(&call->place, bank->name,
 					call->op == PGW_OP_CHARGE || call->op == PGW_OP_AUTHORIZE);
 	return true;

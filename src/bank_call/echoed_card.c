@@ -4,15 +4,18 @@
  *
  * Owns a call's copy of the card, from the rendering of its request to the end of its exchange, as
  * long as libcurl has the request itself and in the same memory (http.h); the slot is wiped by
- * then.  The answer is judged (core/bank_message/judge_answer.c) with it and with the bank's key,
- * before anything of it is written, logged or handed on.  After a restart, and in look-ups, the
- * card is not known: then the look and the last four digits of its number have to do.  Where that
- * is not enough, because an answer judged with the card repeated it in another way, the attempt's
- * row says so (card_echoed), and no text of a later answer is kept.
+ * then.  Holds the key that the request was sent with for as long, because the bank's file may
+ * change meanwhile.  The answer is judged (core/bank_message/judge_answer.c) with the card, with
+ * that key and with the present one, before anything of it is written, logged or handed on.  After
+ * a restart, and in look-ups, the card is not known: then the look and the last four digits of its
+ * number have to do.  Where that is not enough, because an answer judged with the card repeated it
+ * in another way, the attempt's row says so (card_echoed), and no text of a later answer is kept.
  */
 #include "postgres.h"
 
 #include "bank_call/echoed_card.h"
+#include "bank/secrets.h"
+#include "core/base/mutant.h"
 #include "core/base/none_if_empty.h"
 #include "exchange/slots.h"
 #include "http/http.h"
@@ -46,6 +49,8 @@ pgw_echo_forget(PgwCall *call)
 	if (call->card != NULL)
 		pgw_http_arena_free((char *) call->card, sizeof(PgwCallCard));
 	call->card = NULL;
+	pgw_secret_free(call->secret);
+	call->secret = NULL;
 }
 
 void
@@ -58,6 +63,11 @@ pgw_echo_sought(const PgwCall *call, PgwEchoSought *echo, PgwQuestion *question)
 	question->sought = &echo->now;
 	question->sought_later = NULL;
 	question->card_echoed = call->card == NULL && call->card_echoed;
+	if (call->secret != call->bank->secret && !PGW_MUTATED(ECHO_OLD_KEY))
+	{
+		echo->now.words[2] = call->secret;
+		question->sought_later = &echo->later;
+	}
 	if (call->card == NULL)
 		return;
 	question->sought_later = &echo->later;

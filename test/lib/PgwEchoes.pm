@@ -12,10 +12,12 @@ use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(echo_node sql payment pay books codes comes_to keeps_nothing);
+our @EXPORT = qw(echo_node change_key sql payment pay books codes comes_to keeps_nothing);
 
 my $year = (localtime)[5] + 1902;
 my ($cvv, $holder, $key) = ('737', 'ERIKA ECHOLESS', 'sk_live_51Hx/Q+7y~vault');
+my $next_key = 'sk_live_60Jz.other-vault';
+my $key_changed = PostgreSQL::Test::Utils::tempdir() . '/key_changed';
 my $grouped = join ' ', $CARD =~ /(.{4})/g;
 my $dashed = join '-', $CARD =~ /(.{4})/g;
 sub percent { return join '', map { sprintf '%%%02X', ord } split //, $_[0] }
@@ -51,6 +53,13 @@ my %oddity = (
 	twice => { id => "CVV=$cvv/%s", lost_again => 1, lookup => { id => "CVV=$cvv/%s" } },
 	kept => { id => "CVV=$cvv/%s", refund => { id => "CVV=$cvv/%s" } },
 	helped => { state => 'wait', id => "CVV=$cvv/%s", lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	toolong => { state => 'wait', id => 'x' x 300 . " CVV=$cvv", lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	notext => { state => 'wait', id => { security => ["CVV=$cvv"] }, lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	elsewhere => { state => 'wait', id => undef, more => ["CVV=$cvv"], lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	otherfield => { state => 'wait', id => undef, last4 => "CVV=$cvv", lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	around => { state => 'wait', ref => "another CVV=$cvv", lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	encoded => { state => 'wait', id => encode_base64($cvv, ''), lookup => { id => "CVV=$cvv/%s", state => 'ok', captured => 4200 } },
+	rotated => { held => 1, id => "ch_$key", auth => $key, lookup => { id => "ch_$key" } },
 	never => { id => $card64, lookup => { id => $dashed } },
 	lonely => { id => scalar reverse($CARD), lookup => { id => $CARD } },
 	amount => { total => $CARD + 0 },
@@ -109,6 +118,7 @@ sub answer
 	my $charge = charge_of_request($request, $asked);
 	my $odd = $charge ? $oddity{ $charge->{what} } // {} : {};
 	return if @charges > $known && ($odd->{lost} || $odd->{lost_again} && 1 < grep { $_->{what} eq $charge->{what} } @charges);
+	wait_until(sub { -e $key_changed }, 30) if $odd->{held};
 	my $answer = $path eq '/charge' ? { shown_plainly($charge), auth => 'AUTH1', %$odd }
 	  : $path =~ m{^/find} ? { shown_plainly($charge), %{ $odd->{lookup} // {} } }
 	  : $path eq '/cancel' ? cancel($charge)
@@ -153,6 +163,18 @@ sub echo_node
 		add_dialect($node, $bank, $name => { v => 1, capabilities => \%capabilities, headers => { Authorization => 'Bearer {{secret}}' }, operations => \%o }, secret => 'echo');
 	}
 	return $node;
+}
+
+# The file of the bank's key has another one, and the worker has seen it: only then the bank answers what is held.
+sub change_key
+{
+	my $secret = $node->basedir . '/secrets/echo';
+	append_to_file("$secret.next", "$next_key\n");
+	chmod 0600, "$secret.next";
+	rename "$secret.next", $secret or die $!;
+	wait_until(sub { slurp_file($node->logfile) =~ /the secret of bank "echo" was read again/ }, 30) or die 'the key was not read again';
+	append_to_file($key_changed, '');
+	return;
 }
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }

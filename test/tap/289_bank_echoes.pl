@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwBound;
 use PgwEchoes;
 use PgwTest;
 use Test::More;
@@ -58,6 +59,15 @@ part($node, 'look-ups', sub {
 	sql("SELECT FROM pgw.find_payment('refund') f, pgw.refund_payment(f.payment_id, 'refund r', 1000) r");
 	ok(wait_until(sub { sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = 'refund r'") eq 'Failed' }, 30), 'a refund is refused, with the number and the key in the reason');
 	is(codes('refund r'), '-', 'which is not kept');
+});
+
+part($node, 'old key', sub {
+	my $p = start_bound(payment('rotated'));
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.transaction_events JOIN pgw.payment_transactions USING (transaction_id) WHERE client_request_id = 'rotated' AND event_type = 'BankProcessingStarted'") eq '1' }, 30), 'a request is out');
+	change_key();
+	eval { $p->{h}->finish };
+	ok(comes_to('rotated', 'Refunded'), 'the key that it was sent with, and which has changed since, is its id: given back') or diag(events($node, 'rotated'));
+	is(sql("SELECT bank_reference IS NULL AND authorization_code IS NULL AND card_echoed FROM pgw.payment_transactions WHERE client_request_id = 'rotated'"), 't', 'nothing of it is kept, also where the look-up repeats it');
 });
 
 part($node, 'told', sub {

@@ -30,6 +30,15 @@ part($node, 'said again', sub {
 	like(pay('helped', bank => 'helpless'), qr/^in_review - AUTH1 approval_incomplete$/, 'nor can it be cancelled: a person');
 });
 
+# What counts as absent, stands in another field or in none, or in an answer that is about another payment.
+part($node, 'said where nothing is kept', sub {
+	for my $what ('toolong', 'notext', 'elsewhere', 'otherfield', 'around', 'encoded')
+	{
+		like(pay($what), qr/^failed - \S+ outcome_unacceptable$/, "$what: no payment, as its id would have to be kept");
+		cancelled($what);
+	}
+});
+
 part($node, 'said again of another charge', sub {
 	like(pay('mine'), qr/^captured id_\d+ AUTH1 -$/, 'a payment');
 	like(pay('elses'), qr/^in_review - AUTH1 bank_reference_taken$/, 'an id that must not be kept still shows whose charge the look-up is about');

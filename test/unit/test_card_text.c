@@ -339,6 +339,49 @@ security_code(void **unused)
 	};
 	static const char *const no[] = {"7370",     "a 737 b", "B737",       "cvv 738",
 									 "cvv 7370", "CVV ok",  "order 737-1"};
+	/* the whole value is an encoding of it, or of a word for it and it */
+	static const char *const encoded[] = {
+		"7 3 7",
+		"7-3-7",
+		"NzM3",
+		"TnpNMw==",
+		"TnpNMw",
+		"VG5wTk13PT0=",
+		"Y3Z2PTczNw==",
+		"373337",
+		"37 33 37",
+		"0x37 0x33 0x37",
+		"4e7a4d33",
+		"637676203d20373337",
+		"\\67\\63\\67",
+		"\\067\\063\\067",
+		"%37%33%37",
+		"NzM3Cg==",
+		"%4E%7A%4D%33",
+		"=37=33=37",
+		"&#55;&#51;&#55;",
+		" NzM3 ",
+		"{\"x\":\"NzM3\"}",
+		"[\"\\u0037 3 7\"]",
+	};
+	static const char *const not_encoded[] = {"73-7",
+											  "7.37",
+											  "7 3 7 1",
+											  "7 3",
+											  "NzM3x",
+											  "id NzM3",
+											  "3733370",
+											  "0373337",
+											  "a373337b",
+											  "37x3337",
+											  "{\"x\":373337}",
+											  "NzM4",
+											  "16373337",
+											  "2027-03-23 18:25:09.373337",
+											  "20373337",
+											  "3720332037",
+											  "",
+											  "= ="};
 	static const char *const members[] = {
 		"{\"x\":\"737\"}",
 		"{\"cvv\":737}",
@@ -367,6 +410,21 @@ security_code(void **unused)
 		if (text(&own, PGW_TEXT_VALUE, no[i]) != PGW_FOUND_NOTHING)
 			fail_msg("found: %s", no[i]);
 	}
+	EACH(encoded)
+	{
+		if ((encoded[i][0] == '{' || encoded[i][0] == '['
+				 ? json(&own, encoded[i])
+				 : text(&own, PGW_TEXT_VALUE, encoded[i])) != PGW_FOUND_CVV)
+			fail_msg("not found: %s", encoded[i]);
+	}
+	EACH(not_encoded)
+	{
+		if ((not_encoded[i][0] == '{'
+				 ? json(&own, not_encoded[i])
+				 : text(&own, PGW_TEXT_VALUE, not_encoded[i])) != PGW_FOUND_NOTHING)
+			fail_msg("found: %s", not_encoded[i]);
+	}
+	assert_int_equal(text(&own, PGW_TEXT_ID, "373337"), PGW_FOUND_NOTHING);
 	assert_int_equal(text(&own, PGW_TEXT_ID, "737"), PGW_FOUND_NOTHING);
 	assert_int_equal(text(&own, PGW_TEXT_ID, "cvv-737"), PGW_FOUND_CVV);
 	EACH(members)

@@ -15,6 +15,8 @@
 
 #define NUMBER "4242424242424242"
 #define BACKWARDS "2424242424242424"
+#define X30 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X300 X30 X30 X30 X30 X30 X30 X30 X30 X30 X30
 #define OURS "0123456789abcdef0123456789abcdef"
 
 static const char definition[] =
@@ -45,7 +47,7 @@ typedef enum Knowing
 static void
 judge(Knowing how, const char *members)
 {
-	char body[1024];
+	char body[8192];
 	PgwQuestion question = {.op = PGW_OP_CHARGE,
 							.transaction_ref = OURS,
 							.currency = "EUR",
@@ -76,17 +78,35 @@ drop(void **state)
 	return 0;
 }
 
+typedef struct Row
+{
+	const char *members;
+	bool echoed;
+	bool remembered;
+} Row;
+
+static void
+check_remembered(const Row *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		judge(WITH_CARD, rows[i].members);
+		if (answer.echoed != rows[i].echoed || answer.card_echoed != rows[i].remembered)
+			fail_msg("%s: echoed %d, remembered %d", rows[i].members, answer.echoed,
+					 answer.card_echoed);
+		/* without the card there is nothing that could be remembered */
+		judge(WITHOUT_CARD, rows[i].members);
+		assert_false(answer.card_echoed);
+		assert_int_equal(answer.echoed, rows[i].echoed && !rows[i].remembered);
+	}
+}
+
 /* What is refused only because the card is known has to be remembered; the rest is refused again.
  */
 static void
 remembered(void **state)
 {
-	static const struct
-	{
-		const char *members;
-		bool echoed;
-		bool remembered;
-	} rows[] = {
+	static const Row rows[] = {
 		{"\"id\":\"ch_1\",\"auth\":\"A1\",\"code\":\"limit\",\"total\":42", false, false},
 		{"\"id\":\"737\"", true, true},
 		{"\"id\":737", true, true},
@@ -109,17 +129,144 @@ remembered(void **state)
 	};
 
 	(void) state;
+	check_remembered(rows, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* What counts as absent, is of another kind or stands where nothing is taken from is remembered. */
+static void
+remembered_unkept(void **state)
+{
+	static const Row rows[] = {
+		/* too long, with control characters, or no text at all */
+		{"\"id\":\"cvv=737 " X300 "\"", true, true},
+		{"\"auth\":\"Erika Echoless " X30 X30 "\"", true, true},
+		{"\"brand\":\"" X30 " cvv=737\"", true, true},
+		{"\"code\":\"" X300 X300 X300 " cvv=737\"", true, true},
+		{"\"id\":\"737\\n\"", true, true},
+		{"\"id\":\"737\\u0000\"", true, true},
+		{"\"brand\":\"cvv=\\u0001737\"", true, true},
+		{"\"id\":[\"737\"]", true, true},
+		{"\"id\":{\"a\":[1,\"737\"]}", true, true},
+		{"\"auth\":{\"cvv\":737}", true, true},
+		{"\"id\":737.0", true, true},
+		{"\"id\":-737", true, true},
+		{"\"auth\":[\"" BACKWARDS "\"]", true, true},
+		/* in fields for something else */
+		{"\"last4\":\"cvv=737\"", true, true},
+		{"\"last4\":\"737\"", true, true},
+		{"\"total\":\"cvv=737\"", true, true},
+		{"\"captured\":\"Erika Echoless\"", true, true},
+		{"\"refunded\":[\"cvv\",\"cvv 737\"]", true, true},
+		{"\"ref\":\"" OURS " cvv=737\"", true, true},
+		{"\"ref\":\"" OURS "/737\"", true, true},
+		{"\"ref\":\"another cvv=737\"", true, true},
+		{"\"ref\":\"737\"", true, true},
+		/* in none of them */
+		{"\"other\":\"cvv=737\"", true, true},
+		{"\"request\":{\"card\":{\"cvv\":\"737\"}}", true, true},
+		{"\"request\":[\"" BACKWARDS "\"]", true, true},
+		{"\"auth\":\"cvv=737\",\"auth\":\"x\"", true, true},
+		/* what later answers are seen to repeat, and what only happens to look so */
+		{"\"request\":{\"number\":\"" NUMBER "\"}", false, false},
+		{"\"request\":\"424242xxxxxx4242\"", false, false},
+		{"\"request\":{\"total\":737,\"lines\":\"737\",\"flight\":\"Boeing 737\"}", false, false},
+		{"\"total\":737,\"captured\":\"737\",\"refunded\":737", false, false},
+		{"\"billing\":{\"name\":\"Erika Echoless\"}", false, false},
+		{"\"request\":\"5555555555554444\"", false, false},
+	};
+
+	(void) state;
+	check_remembered(rows, sizeof(rows) / sizeof(rows[0]));
+
+	/* beside a number that is refused by its look: the security code may come alone next time */
+	judge(WITH_CARD, "\"code\":\"" NUMBER " cvv=737\"");
+	assert_true(answer.echoed && answer.card_echoed);
+}
+
+/* A body that is no JSON is searched, too; none at all is not. */
+static void
+remembered_unreadable(void **state)
+{
+	static const char *const bodies[] = {"<html>cvv=737</html>", "{\"auth\":\"cvv=737\"} x",
+										 "Erika Echoless", "{\"a\":\"" BACKWARDS "\"} x"};
+	PgwQuestion question = {.op = PGW_OP_CHARGE,
+							.transaction_ref = OURS,
+							.currency = "EUR",
+							.iso_exponent = 2,
+							.sought = &with_card,
+							.sought_later = &without_card};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
+	{
+		pgw_connector_judge(connector, &question, 502, NULL, bodies[i], strlen(bodies[i]), &answer);
+		if (!answer.card_echoed || answer.outcome != PGW_OUT_UNKNOWN)
+			fail_msg("not remembered: %s", bodies[i]);
+	}
+	pgw_connector_judge(connector, &question, 502, NULL, NULL, 0, &answer);
+	assert_false(answer.echoed || answer.card_echoed);
+}
+
+/* Backwards it is a card number, too, but one that a look-up's id may have: it ends otherwise. */
+static void
+remembered_backwards(void **state)
+{
+	static const PgwSought card = {
+		.card_number = "5555555555554444", .parts = true, .last4 = "4444"};
+	static const PgwSought later = {.last4 = "4444"};
+	static const struct
+	{
+		const char *members;
+		bool remembered;
+	} rows[] = {{"\"id\":\"4444555555555555\"", true},
+				{"\"auth\":\"4444555555555555\"", true},
+				{"\"brand\":\"NDQ0NDU1NTU1NTU1NTU1NQ==\"", true},
+				{"\"code\":\"5555555555554444\"", false},
+				/* somebody else's */
+				{"\"auth\":\"4111111111111111\"", false}};
+	PgwQuestion question = {.op = PGW_OP_CHARGE,
+							.transaction_ref = OURS,
+							.currency = "EUR",
+							.iso_exponent = 2,
+							.sought = &card,
+							.sought_later = &later};
+
+	(void) state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
 	{
-		judge(WITH_CARD, rows[i].members);
-		if (answer.echoed != rows[i].echoed || answer.card_echoed != rows[i].remembered)
-			fail_msg("%s: echoed %d, remembered %d", rows[i].members, answer.echoed,
-					 answer.card_echoed);
-		/* without the card there is nothing that could be remembered */
-		judge(WITHOUT_CARD, rows[i].members);
-		assert_false(answer.card_echoed);
-		assert_int_equal(answer.echoed, rows[i].echoed && !rows[i].remembered);
+		char body[128];
+
+		snprintf(body, sizeof(body), "{\"s\":\"ok\",%s}", rows[i].members);
+		pgw_connector_judge(connector, &question, 200, NULL, body, strlen(body), &answer);
+		if (!answer.echoed || answer.card_echoed != rows[i].remembered)
+			fail_msg("%s: remembered %d", rows[i].members, answer.card_echoed);
 	}
+}
+
+/* The key that the request was sent with, and not the present one: later it is not known. */
+static void
+an_old_key(void **state)
+{
+	static const PgwSought now = {.words = {"sk_new_key_2", NULL, "sk_old_key_1"}};
+	static const PgwSought later = {.words = {"sk_new_key_2"}};
+	PgwQuestion question = {.op = PGW_OP_CHARGE,
+							.transaction_ref = OURS,
+							.currency = "EUR",
+							.iso_exponent = 2,
+							.sought = &now,
+							.sought_later = &later};
+	static const char old[] = "{\"s\":\"ok\",\"id\":\"ch_sk_old_key_1\",\"auth\":\"A1\"}";
+	static const char present[] = "{\"s\":\"ok\",\"id\":\"ch_1\",\"auth\":\"sk_new_key_2\"}";
+
+	(void) state;
+	pgw_connector_judge(connector, &question, 200, NULL, old, strlen(old), &answer);
+	assert_true(answer.echoed && answer.card_echoed && answer.bank_reference_invalid);
+	assert_string_equal(answer.bank_reference, "");
+	assert_string_equal(answer.authorization_code, "A1");
+	pgw_connector_judge(connector, &question, 200, NULL, present, strlen(present), &answer);
+	assert_true(answer.echoed && !answer.card_echoed);
+	assert_string_equal(answer.bank_reference, "ch_1");
+	assert_string_equal(answer.authorization_code, "");
 }
 
 static void
@@ -182,6 +329,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {cmocka_unit_test(remembered),
+									   cmocka_unit_test(remembered_unkept),
+									   cmocka_unit_test(remembered_unreadable),
+									   cmocka_unit_test(remembered_backwards),
+									   cmocka_unit_test(an_old_key),
 									   cmocka_unit_test(later_answers)};
 
 	return cmocka_run_group_tests(tests, compile, drop);

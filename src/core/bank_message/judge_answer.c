@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bank_message/echo_memory.h"
 #include "core/bank_message/retry_after.h"
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
@@ -33,11 +34,15 @@ typedef struct Body
 {
 	PgwJson value;
 	PgwJsonMembers members;
+	const char *text; /* as it came; NULL: nothing came */
+	size_t len;
 } Body;
 
 static void
 parse_body(const char *text, size_t len, Body *body)
 {
+	body->text = text;
+	body->len = len;
 	if (text == NULL || len > PGW_ANSWER_MAX_BYTES ||
 		pgw_json_read(text, len, PGW_ANSWER_MAX_NESTING, &body->value) != PGW_JSON_GOOD ||
 		(pgw_json_type(&body->value) != PGW_JSON_OBJECT &&
@@ -411,39 +416,23 @@ map_error(const PgwAnswerSpec *spec, PgwAnswer *a)
 
 #define ECHO_BYTES \
 	4096 /* of a text that is kept in part: what is further on does not reach into the part */
+#define BODY_BYTES 32768 /* of an answer that are searched for what must be remembered */
 
-/* What an answer must not repeat: now, and as far as that is still known in later answers. */
+/* What an answer must not repeat. */
 typedef struct Echo
 {
-	PgwSought now;
-	PgwSought later;
-	bool card_known; /* later differs from now */
+	PgwSought sought;
+	PgwEchoMemory memory;
 } Echo;
 
-static void
-begin_echo(const PgwQuestion *q, Echo *echo)
-{
-	echo->now = q->sought != NULL ? *q->sought : (PgwSought){NULL};
-	echo->card_known = q->sought_later != NULL;
-	echo->later = echo->card_known ? *q->sought_later : echo->now;
-}
-
-/*
- * Does the text repeat anything?  Notes whether that would be seen in a later answer, too: one for
- * which there is no memory would not.
- */
+/* Does the text repeat anything?  Notes whether that would be seen in a later answer, too. */
 static bool
 repeats(const Echo *echo, PgwTextKind kind, const char *text, size_t len, PgwAnswer *a)
 {
-	PgwFound found;
-
-	if (pgw_card_in_text(&echo->now, kind, text, len) == PGW_FOUND_NOTHING)
+	if (pgw_card_in_text(&echo->sought, kind, text, len) == PGW_FOUND_NOTHING)
 		return false;
 	a->echoed = true;
-	if (!echo->card_known)
-		return true;
-	found = pgw_card_in_text(&echo->later, kind, text, len);
-	a->card_echoed |= found == PGW_FOUND_NOTHING || found == PGW_FOUND_NO_MEMORY;
+	a->card_echoed |= pgw_echo_memory_in_text(&echo->memory, kind, text, len);
 	return true;
 }
 
@@ -496,6 +485,80 @@ hide_amounts(const Echo *echo, PgwAnswer *a)
 		a->refunded = -1;
 }
 
+static void
+blank_out(char *text, const char *reference)
+{
+	char *at = reference != NULL && *reference != '\0' ? strcasestr(text, reference) : NULL;
+
+	if (at != NULL)
+		memset(at, ' ', strlen(reference));
+}
+
+/*
+ * In one of the connector's fields, whatever stands there: too long, of another type, or not kept
+ * at all.  In an amount the digits of the security code are an amount; around our reference they
+ * are not.
+ */
+static bool
+field_says_it(const PgwEchoMemory *memory, const PgwQuestion *q, PgwAnswerField field,
+			  const PgwJson *v)
+{
+	PgwTextKind kind =
+		field == PGW_FIELD_AMOUNT || field == PGW_FIELD_CAPTURED || field == PGW_FIELD_REFUNDED
+			? PGW_TEXT_ID
+			: PGW_TEXT_VALUE;
+	char text[ECHO_BYTES + 1];
+	size_t len;
+	bool found;
+
+	if (pgw_json_type(v) != PGW_JSON_STRING)
+		return pgw_echo_memory_in_json(memory, kind, v->text,
+									   v->len < ECHO_BYTES ? v->len : ECHO_BYTES);
+	len = pgw_json_text(v, text, sizeof(text));
+	if (len > ECHO_BYTES)
+		len = ECHO_BYTES;
+	text[len] = '\0';
+	blank_out(text, q->transaction_ref);
+	blank_out(text, q->original_ref);
+	found = pgw_echo_memory_in_text(memory, kind, text, len);
+	explicit_bzero(text, sizeof(text));
+	return found;
+}
+
+/*
+ * Anywhere in the answer, also where nothing is kept of it.  Outside of the connector's fields the
+ * security code counts only beside a word for it, because other codes have three digits, too, and
+ * names do not count: many banks show the holder of a payment in a place of its own.
+ */
+static bool
+body_says_it(const PgwEchoMemory *memory, const Body *doc)
+{
+	size_t len = doc->len < BODY_BYTES ? doc->len : BODY_BYTES;
+	PgwEchoMemory no_names = *memory;
+
+	memset(no_names.gone.words, 0, sizeof(no_names.gone.words));
+	return pgw_echo_memory_in_json(&no_names, PGW_TEXT_ID, doc->text, len) ||
+		   (pgw_json_type(&doc->value) == PGW_JSON_NONE &&
+			pgw_echo_memory_in_text(memory, PGW_TEXT_ID, doc->text, len));
+}
+
+/* What no later answer would be seen to repeat is looked for in the whole of this one. */
+static void
+remember(const PgwEchoMemory *memory, const PgwQuestion *q, const PgwAnswerSpec *spec,
+		 const Body *doc, PgwAnswer *a)
+{
+	PgwJson v;
+
+	if (!memory->needed || PGW_MUTATED(ECHO_UNKEPT))
+		return;
+	for (int i = 0; i < PGW_NFIELDS && !a->card_echoed; i++)
+		a->card_echoed = find_field(spec, doc, (PgwAnswerField) i, &v) &&
+						 field_says_it(memory, q, (PgwAnswerField) i, &v);
+	if (!a->card_echoed && doc->text != NULL)
+		a->card_echoed = body_says_it(memory, doc);
+	a->echoed |= a->card_echoed;
+}
+
 /*
  * An id that repeats what it must not is none: the approval is found out, given back or reviewed as
  * one without an id.  Banks' ids are often long numbers, of which some look like a card's; so a
@@ -504,18 +567,18 @@ hide_amounts(const Echo *echo, PgwAnswer *a)
 static void
 hide_echo(const PgwQuestion *q, const PgwAnswerSpec *spec, const Body *doc, PgwAnswer *a)
 {
-	Echo of_text;
-	Echo of_id;
+	Echo of_text = {.sought = q->sought != NULL ? *q->sought : (PgwSought){NULL}};
+	Echo of_id = of_text;
 	char last4[5];
 
 	if (PGW_MUTATED(ECHO))
 		return;
-	begin_echo(q, &of_id);
-	of_text = of_id;
-	of_text.now.last4 = of_text.later.last4 = NULL;
 	memcpy(last4, a->card_last4, sizeof(last4)); /* may be hidden itself */
-	if (of_id.now.last4 == NULL || of_id.now.last4[0] == '\0')
-		of_id.now.last4 = of_id.later.last4 = last4;
+	if (of_id.sought.last4 == NULL || of_id.sought.last4[0] == '\0')
+		of_id.sought.last4 = last4;
+	of_text.sought.last4 = NULL;
+	pgw_echo_memory_begin(&of_id.memory, q->sought, q->sought_later, of_id.sought.last4);
+	of_text.memory = of_id.memory;
 	hide_text(&of_id, spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference,
 			  sizeof(a->bank_reference), a);
 	a->bank_reference_invalid |= a->echoed;
@@ -525,6 +588,7 @@ hide_echo(const PgwQuestion *q, const PgwAnswerSpec *spec, const Body *doc, PgwA
 	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand), a);
 	hide_text(&of_text, spec, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4), a);
 	hide_amounts(&of_text, a);
+	remember(&of_id.memory, q, spec, doc, a);
 }
 
 #define CARD_AMOUNT INT64_C(1000000000000) /* thirteen digits: no card number has fewer */

@@ -45,8 +45,8 @@ typedef struct PgwAnswer
 	/* it repeats card data or a key of ours; what does is left out */
 	bool echoed;
 	/*
-	 * ... and would not be in a later answer, when the card is not known any more: see
-	 * PgwQuestion.card_echoed
+	 * ... somewhere, kept or not, and would not be seen to in a later answer, when the card is not
+	 * known any more: see PgwQuestion.card_echoed
 	 */
 	bool card_echoed;
 	/* an id that must not be kept: only for comparing it with those that are; empty: none */
@@ -67,7 +67,10 @@ typedef struct PgwQuestion
 	 * number anyway
 	 */
 	const PgwSought *sought;
-	/* what will be left of it when the card is not known any more; NULL: it is not known now */
+	/*
+	 * what will be left of it when the card is not known any more, nor a key before a change; NULL:
+	 * nothing of that kind is known now
+	 */
 	const PgwSought *sought_later;
 	/*
 	 * an earlier answer was card_echoed, and the card is not known any more: whatever text this one

@@ -113,7 +113,10 @@ typedef enum PgwMutant
 	ECHO,      /* what a bank repeats of the card or the key is kept */
 	/* what was refused in a charge's answer is kept when a look-up says it again */
 	CARD_ECHOED,
-	DRAINING, /* a draining worker sends new charges */
+	/* what a bank repeats in a place of which nothing is kept is not remembered */
+	ECHO_UNKEPT,
+	ECHO_OLD_KEY, /* a key that has changed while its request was out is not looked for */
+	DRAINING,     /* a draining worker sends new charges */
 	/* libcurl and OpenSSL take what the server's environment says */
 	ENVIRONMENT,
 	REMAINS, /* what the server has of a card is given back as it is */

@@ -1,11 +1,14 @@
 /*
  * card_cvv.c - the security code in a text, and words with whatever stands between their letters
  *
- * Three or four digits stand everywhere, so they count only alone or beside a word for them.
+ * Three or four digits stand everywhere, so they count only alone or beside a word for them; and in
+ * an encoding only where that is the whole value, because three bytes of a longer one may be any.
  */
 #include "core/card/card_text_internal.h"
 
 #include <string.h>
+
+#include "core/card/card_decode.h"
 
 #define CVV_NEAR 32 /* bytes around it in which a word for it counts */
 
@@ -159,4 +162,134 @@ pgw_card_has_cvv(const PgwSought *sought, PgwTextKind kind, const char *norm, si
 			return true;
 	}
 	return false;
+}
+
+/* ---- the security code as an encoding that is the whole value ---- */
+
+#define MAX_ENCODED 64 /* three layers of base64 around "security code 1234" are not longer */
+
+/* "7 3 7": nothing but its digits, each by itself. */
+static bool
+stands_digit_by_digit(const char *cvv, const char *norm, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+	{
+		if (norm[i] == ' ')
+			continue;
+		if (cvv[n] == '\0' || norm[i] != cvv[n++] || (i > 0 && norm[i - 1] != ' '))
+			return false;
+	}
+	return cvv[n] == '\0';
+}
+
+/* "\67\63\67", as C has it where no digit follows; 0: something else is there, too. */
+static size_t
+decode_short_octal(const char *text, size_t len, char *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i += 3)
+	{
+		if (len - i < 3 || text[i] != '\\' || text[i + 1] < '0' || text[i + 1] > '7' ||
+			text[i + 2] < '0' || text[i + 2] > '7')
+			return 0;
+		out[n++] = (char) ((text[i + 1] - '0') * 8 + (text[i + 2] - '0'));
+	}
+	return n;
+}
+
+/* 0: something else is there, too. */
+static size_t
+decode_whole_base64(const char *text, size_t len, char *out)
+{
+	while (len > 0 && text[len - 1] == '=')
+		len--;
+	for (size_t i = 0; i < len; i++)
+	{
+		if (!pgw_is_base64(text[i]))
+			return 0;
+	}
+	if (len % 4 == 1) /* no number of bytes has so many */
+		return 0;
+	return pgw_decode_base64(text, len, 0, out);
+}
+
+/* 0: its last digit is half a byte.  Where something else is, there is an x. */
+static size_t
+decode_whole_hex(const char *text, size_t len, char *out)
+{
+	size_t without_last = pgw_decode_hex(text, len - 1, 0, out);
+	size_t n = pgw_decode_hex(text, len, 0, out);
+
+	return n > without_last ? n : 0;
+}
+
+/* Each way of taking one layer off; 0: there is none of this kind. */
+static size_t
+take_layer_off(int way, const char *text, size_t len, char *out)
+{
+	bool found = false;
+	size_t n;
+
+	switch (way)
+	{
+		case 0:
+			return decode_whole_base64(text, len, out);
+		case 1:
+			return decode_whole_hex(text, len, out);
+		case 2:
+			return decode_short_octal(text, len, out);
+		default:
+			n = pgw_decode_escapes(text, len, out, &found);
+			return found ? n : 0;
+	}
+}
+
+/*
+ * Layer by layer: the CVV alone, to the byte, or beside a word for it.  A blank or a control
+ * character before it would not do: a number of eight digits would be such an encoding too often.
+ */
+static bool
+encodes(const PgwSought *sought, const char *text, size_t len, int layers)
+{
+	const char *cvv = pgw_card_cvv_of(sought);
+	char inner[MAX_ENCODED];
+	char norm[MAX_ENCODED];
+	bool found = false;
+
+	for (int way = 0; way < 4 && len > 0 && layers > 0 && !found; way++)
+	{
+		size_t n = take_layer_off(way, text, len, inner);
+
+		while (n > 0 && (inner[n - 1] == '\n' || inner[n - 1] == '\r'))
+			n--;
+		found =
+			(n == strlen(cvv) && memcmp(inner, cvv, n) == 0) ||
+			pgw_card_has_cvv(sought, PGW_TEXT_ID, norm, pgw_card_normalize(inner, n, true, norm)) ||
+			encodes(sought, inner, n, layers - 1);
+	}
+	explicit_bzero(inner, sizeof(inner));
+	explicit_bzero(norm, sizeof(norm));
+	return found;
+}
+
+bool
+pgw_card_encodes_cvv(const PgwSought *sought, const char *text, size_t len, int layers)
+{
+	const char *cvv = pgw_card_cvv_of(sought);
+	char norm[MAX_ENCODED];
+	bool found;
+
+	while (len > 0 && text[len - 1] == ' ')
+		len--;
+	for (; len > 0 && *text == ' '; len--)
+		text++;
+	if (cvv == NULL || len < strlen(cvv) || len > MAX_ENCODED)
+		return false;
+	found = stands_digit_by_digit(cvv, norm, pgw_card_normalize(text, len, true, norm)) ||
+			encodes(sought, text, len, layers);
+	explicit_bzero(norm, sizeof(norm));
+	return found;
 }

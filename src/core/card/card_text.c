@@ -8,7 +8,7 @@
  *       row, of any script, whatever stands between them; forwards and backwards;
  *     - a number like a card's (a stranger's): groups of digits with little between them, see
  *       card_begins_at();
- *     - this call's CVV: alone, or beside a word for it;
+ *     - this call's CVV: alone, or beside a word for it; and a whole value that encodes it;
  *     - given words (holder, key): letters and digits alone, in any case.
  *
  * Why the two ways with numbers: twelve known digits do not occur by chance, so nothing that stands
@@ -312,8 +312,11 @@ pgw_card_own_in_digits(const PgwSought *sought, const char *digits, size_t n)
 static bool
 short_sought(const PgwSought *sought)
 {
-	return sought != NULL &&
-		   (sought->words[0] != NULL || sought->words[1] != NULL || sought->parts);
+	bool words = false;
+
+	for (int i = 0; sought != NULL && i < PGW_SOUGHT_WORDS; i++)
+		words |= sought->words[i] != NULL;
+	return words || (sought != NULL && sought->parts);
 }
 
 static PgwFound scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len,
@@ -343,7 +346,7 @@ scan_plain(const PgwSought *sought, PgwTextKind kind, const char *text, size_t l
 		if (pgw_card_has_cvv(sought, kind, copy, n))
 			return PGW_FOUND_CVV;
 	}
-	for (int i = 0; sought != NULL && i < 2; i++)
+	for (int i = 0; sought != NULL && i < PGW_SOUGHT_WORDS; i++)
 	{
 		if (sought->words[i] != NULL &&
 			pgw_card_holds_squeezed(text, len, sought->words[i], MIN_WORD))
@@ -468,7 +471,12 @@ scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, in
 PgwFound
 pgw_card_in_text(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len)
 {
-	return len == 0 ? PGW_FOUND_NOTHING : scan(sought, kind, text, len, MAX_LAYERS);
+	PgwFound found = len == 0 ? PGW_FOUND_NOTHING : scan(sought, kind, text, len, MAX_LAYERS);
+
+	if (found == PGW_FOUND_NOTHING && kind == PGW_TEXT_VALUE && !PGW_MUTATED(CARD_DISGUISE) &&
+		pgw_card_encodes_cvv(sought, text, len, MAX_LAYERS))
+		found = PGW_FOUND_CVV;
+	return found;
 }
 
 bool

@@ -11,6 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define PGW_SOUGHT_WORDS 3
+
 /*
  * What is looked for.  Strings are the caller's, or NULL for what is not known; they are not kept.
  * A number that looks like anybody's card is found in any case, unless last4 is given: then it
@@ -24,10 +26,10 @@ typedef struct PgwSought
 	bool parts;
 	const char *card_cvv;
 	/*
-	 * found in any case and punctuation: the holder, the bank's key; fewer than six letters and
-	 * digits: not looked for
+	 * found in any case and punctuation: the holder, the bank's key, the key before a change; fewer
+	 * than six letters and digits: not looked for
 	 */
-	const char *words[2];
+	const char *words[PGW_SOUGHT_WORDS];
 	const char *last4;
 } PgwSought;
 
@@ -58,6 +60,13 @@ extern PgwFound pgw_card_in_text(const PgwSought *sought, PgwTextKind kind, cons
  * what is no JSON, too.
  */
 extern PgwFound pgw_card_in_json(const PgwSought *sought, const char *json, size_t len);
+
+/*
+ * Is there a name, string or number in which something is found with `sought`, and nothing with
+ * `later`?  later: NULL for nothing at all.  Strings and numbers are texts of this kind.
+ */
+extern bool pgw_card_only_now_in_json(const PgwSought *sought, const PgwSought *later,
+									  PgwTextKind kind, const char *json, size_t len);
 
 /* Nothing but look-alikes, in a text that is no secret's: for notes and names. */
 extern bool pgw_text_has_card_number(const char *text, size_t len);

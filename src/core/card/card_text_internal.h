@@ -88,6 +88,12 @@ extern const char *pgw_card_cvv_of(const PgwSought *sought);
 extern bool pgw_card_has_cvv(const PgwSought *sought, PgwTextKind kind, const char *norm,
 							 size_t len);
 
+/*
+ * Is the whole text the CVV, or a word for it and the CVV, in at most so many layers of encoding,
+ * or digit by digit?
+ */
+extern bool pgw_card_encodes_cvv(const PgwSought *sought, const char *text, size_t len, int layers);
+
 /* Letters and digits of the word stand in the text in a row, in any case; at least min of them. */
 extern bool pgw_card_holds_squeezed(const char *text, size_t len, const char *word, size_t min);
 

@@ -130,6 +130,8 @@ whole_part(const Token *t, char *out)
 typedef struct Walk
 {
 	const PgwSought *sought;
+	PgwTextKind strings; /* what kind of text they are */
+	PgwTextKind numbers;
 	bool names_cvv; /* the name before this value does */
 	size_t ngroups; /* neighbours that are nothing but at most six digits */
 	size_t lengths[MAX_GROUPS + 1];
@@ -223,8 +225,7 @@ scan_value(Walk *w, TokenKind kind, const char *text, size_t len)
 
 	if (kind == TOKEN_NAME)
 		return pgw_card_in_text(w->sought, PGW_TEXT_ID, text, len);
-	found =
-		pgw_card_in_text(w->sought, kind == TOKEN_STRING ? PGW_TEXT_VALUE : PGW_TEXT_ID, text, len);
+	found = pgw_card_in_text(w->sought, kind == TOKEN_STRING ? w->strings : w->numbers, text, len);
 	if (found == PGW_FOUND_NOTHING && (kind == TOKEN_STRING ? neighbour(w, text, len) : end_run(w)))
 		found = PGW_FOUND_LOOK_ALIKE;
 	if (found == PGW_FOUND_NOTHING && w->names_cvv && pgw_card_cvv_stands_in(w->sought, text, len))
@@ -321,7 +322,7 @@ scan_rows(const PgwSought *sought, const char *json, size_t len)
 PgwFound
 pgw_card_in_json(const PgwSought *sought, const char *json, size_t len)
 {
-	Walk w = {.sought = sought};
+	Walk w = {.sought = sought, .strings = PGW_TEXT_VALUE, .numbers = PGW_TEXT_ID};
 	PgwFound found = scan_rows(sought, json, len);
 	size_t pos = 0;
 	Token t;
@@ -337,4 +338,33 @@ pgw_card_in_json(const PgwSought *sought, const char *json, size_t len)
 	if (end_run(&w) && found == PGW_FOUND_NOTHING)
 		found = PGW_FOUND_LOOK_ALIKE;
 	return found;
+}
+
+bool
+pgw_card_only_now_in_json(const PgwSought *sought, const PgwSought *later, PgwTextKind kind,
+						  const char *json, size_t len)
+{
+	Walk w = {.sought = sought, .strings = kind, .numbers = kind};
+	size_t pos = 0;
+	bool only_now = false;
+	Token t;
+
+	for (next_token(json, len, &pos, &t); t.kind != TOKEN_END && !only_now;
+		 next_token(json, len, &pos, &t))
+	{
+		Walk l = {.sought = later, .strings = kind, .numbers = kind};
+		PgwFound found = PGW_FOUND_NOTHING;
+
+		if (scan_token(&w, &t) != PGW_FOUND_NOTHING)
+		{
+			if (later != NULL)
+				found = scan_token(&l, &t);
+			only_now = found == PGW_FOUND_NOTHING || found == PGW_FOUND_NO_MEMORY;
+			explicit_bzero(l.digits, sizeof(l.digits));
+		}
+		if (t.kind != TOKEN_NAME)
+			w.names_cvv = false;
+	}
+	explicit_bzero(w.digits, sizeof(w.digits));
+	return only_now;
 }
