@@ -37,6 +37,7 @@ REFERENCE_OWNER:210_charge_ids:look-up, another amount
 DOUBT_AGE:214_shown:the end of a doubt
 BELIED_REFUSAL:214_shown:a no that shows money
 REPEAT_REFUSED:178_refused_repeats:an operation that is done and refused when it is repeated
+UNREADABLE_CAPTURE:178_refused_repeats:a capture whose answer cannot be read
 REFUSED_TOO_EARLY:178_refused_repeats:a give-back that is refused, and looked up too early
 REFUSED_NOT_TOLD:178_refused_repeats:a give-back that is refused, and a look-up that is not understood
 REFUSED_REFUND:214_shown:a give-back that is refused and done

@@ -70,17 +70,19 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 	PushActiveSnapshot(GetTransactionSnapshot());
 
 	/*
-	 * Doubt, give-back and indecision count from the first step; a review from the last one, which
-	 * put it there.
+	 * Doubt, give-back and indecision count from the first step, the capture after a commit from
+	 * its first request; a review from the last one, which put it there.
 	 */
 	/* So many of each state, so that a heap of reviews hides nothing else. */
 	if (SPI_execute_with_args(
 			"SELECT transaction_id, correlation_id, status, bank, since FROM ("
 			"SELECT transaction_id, correlation_id, status::text, bank,"
 			" CASE status WHEN 'RequiresManualReview' THEN updated_at WHEN 'Refunding' THEN coalesce(abandoned_at, created_at)"
+			" WHEN 'Saved' THEN capture_key_used_at"
 			" ELSE created_at END AS since, row_number() OVER (PARTITION BY status ORDER BY created_at) AS n"
 			" FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
-			" AND (status = 'BankUnknown' AND created_at < $1 OR status = 'Refunding' AND coalesce(abandoned_at, created_at) < $2"
+			" AND (status = 'BankUnknown' AND created_at < $1 OR status = 'Saved' AND kind = 'payment' AND capture_key_used_at < $1"
+			" OR status = 'Refunding' AND coalesce(abandoned_at, created_at) < $2"
 			" OR status = 'BankApproved' AND created_at < $3 AND abandoned_at IS NULL"
 			" OR status = 'RequiresManualReview' AND updated_at < $4)"
 			") aged WHERE n <= " CppAsString2(AGED_MAX_PER_STATE) " ORDER BY since",

@@ -357,6 +357,13 @@ tell_aged(const PgwAgedAttempt *r, TimestampTz now)
 					 age_ms / 60000);
 			pgw_alert("in_doubt_old", subject, r->bank, &r->transaction_id, correlation, message);
 			break;
+		case PGW_SAVED:
+			snprintf(message, sizeof(message),
+					 "whether the bank captured after the commit is not known since " INT64_FORMAT
+					 " min",
+					 age_ms / 60000);
+			pgw_alert("in_doubt_old", subject, r->bank, &r->transaction_id, correlation, message);
+			break;
 		case PGW_REFUNDING:
 			snprintf(message, sizeof(message),
 					 "a charge is being given back since " INT64_FORMAT " min", age_ms / 60000);

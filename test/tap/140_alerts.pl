@@ -152,19 +152,22 @@ part($node, 'ages', sub {
 	sql('BEGIN; ' . pay('undecided') . "; PREPARE TRANSACTION 'undecided'");
 	ok(wait_until(sub { status_of($node, 'doubt') eq 'BankUnknown' && status_of($node, 'stuck') eq 'Refunding' && status_of($node, 'undecided') eq 'BankApproved' }, 20),
 		'one in doubt, one being given back, one whose caller is prepared') or diag(sql('SELECT client_request_id, status FROM pgw.payment_transactions'));
-	my %id = map { $_ => transaction_id($_) } qw(doubt stuck undecided);
+	is(sql(pay('late', token => 'tok_capture_timeout_after', capture => 'on_commit')), 'authorized', 'and one of which nobody knows whether it was captured after the commit');
+	ok(wait_until(sub { sql("SELECT status = 'Saved' AND capture_key_used_at IS NOT NULL FROM pgw.payment_transactions WHERE client_request_id = 'late'") eq 't' }, 20), 'the capture was sent');
+	my %id = map { $_ => transaction_id($_) } qw(doubt stuck undecided late);
 	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind IN ('in_doubt_old', 'refund_stuck', 'caller_undecided')"), 0, 'nothing is too old yet');
 
 	change_settings($node, 'pgw.debug_clock_offset' => 400);
 	ok(is_heard('caller_undecided', $id{undecided}), 'after six minutes: the caller is undecided');
 	change_settings($node, 'pgw.debug_clock_offset' => 1000);
 	ok(is_heard('in_doubt_old', $id{doubt}), 'after a quarter of an hour: the outcome is not known');
+	ok(is_heard('in_doubt_old', $id{late}), 'nor that of a capture');
 	is(scalar heard('refund_stuck', $id{stuck}), 0, 'what is being given back has more time');
 	is(scalar heard('caller_undecided', $id{undecided}), 1, 'the caller was told of within the period');
 	change_settings($node, 'pgw.debug_clock_offset' => 1900);
 	ok(is_heard('refund_stuck', $id{stuck}), 'after half an hour: giving back is stuck');
 	ok(is_heard('caller_undecided', $id{undecided}, 2), 'the period is over: the caller is told of again');
-	for my $pair ([ doubt => 'in_doubt_old' ], [ stuck => 'refund_stuck' ], [ undecided => 'caller_undecided' ])
+	for my $pair ([ doubt => 'in_doubt_old' ], [ stuck => 'refund_stuck' ], [ undecided => 'caller_undecided' ], [ late => 'in_doubt_old' ])
 	{
 		my ($told) = heard($pair->[1], $id{ $pair->[0] });
 		is($told->{transaction_id}, sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$pair->[0]'"), "$pair->[1] says which");

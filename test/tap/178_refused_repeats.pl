@@ -12,6 +12,7 @@ use Time::HiRes 'time';
 
 # The token tells what becomes of the first capture, void or refund: it is done, and
 # lost: not answered; each further request is refused.
+# rejected: answered with "bad request".  unread: answered with a yes, which says of what was captured "much"; nothing is done.
 # refused: refused all the same.  The first look after that says nothing (nameless), shows another charge (other); or, for a second, shows the charge as
 # it was before (early) or that there is none (gone).
 my @charges;
@@ -33,9 +34,12 @@ sub change
 {
 	my ($path, $form, $charge) = @_;
 	my $no = { ref => $form->{ref}, state => 'no' };
-	return $no if $charge->{asked}++;
+	if ($charge->{tok} =~ /unread/ && !$charge->{asked}) { $charge->{asked}++; return { %$charge, taken => 'much' } }
+	return $no if $charge->{asked}++ && $charge->{tok} !~ /unread/;
 	$do{$path}->($charge, $form->{sum});
 	$charge->{done_at} = time;
+	return { %$no, state => 'bad' } if $charge->{tok} =~ /rejected/;
+	return $charge if $charge->{tok} =~ /unread/;
 	return $charge->{tok} =~ /refused/ ? $no : undef;
 }
 
@@ -63,7 +67,8 @@ my $node = pgw_node('refused_repeats', conf => "fsync = off\npgw.compensation_de
 	  . "pgw.breaker_failures = 10000\npgw.retry_budget = 100\n");
 pgw_setup($node);
 
-my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' });
+my @rules = ({ status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 200, when => { '/state' => 'no' }, outcome => 'declined' },
+	{ status => 200, when => { '/state' => 'bad' }, outcome => 'rejected' });
 my %answer = (rules => \@rules, fields => { reference => '/ref', bank_reference => '/id' });
 my %keyed = (
 	v => 1,
@@ -81,6 +86,7 @@ my %blind = (%keyed, capabilities => { %{ $keyed{capabilities} }, lookup_consist
 my @found = (@rules, { status => 200, when => { '/state' => 'none' }, outcome => 'not_found' });
 my %looks = (%keyed, capabilities => { %{ $keyed{capabilities} }, lookup_consistent_after_seconds => 2 }, operations => { %{ $keyed{operations} },
 	lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => { rules => \@found, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned', voided => '/void' } } } });
+$looks{operations}{capture} = { %{ $keyed{operations}{capture} }, answer => { rules => \@rules, fields => { %{ $answer{fields} }, captured => '/taken' } } };
 add_dialect($node, $bank, looks => \%looks, account => 'one');
 add_dialect($node, $bank, keyed => \%keyed, account => 'one');
 add_dialect($node, $bank, blind => \%blind, account => 'one');
@@ -152,6 +158,26 @@ sub is_given_back_once
 
 part($node, 'a give-back that is refused, and a look-up that is not understood', sub { is_given_back_once($_) for 'refused-nameless', 'refused-other' });
 part($node, 'a give-back that is refused, and looked up too early', sub { is_given_back_once($_) for 'refused-early', 'refused-gone' });
+
+# The look-up says what became of it.
+sub is_done_once
+{
+	my ($kind, $token, $books) = @_;
+	my $how = $OPERATIONS{$kind};
+	pay($node, $token, bank => 'looks', token => $token, %{ $how->{payment} });
+	request_operation($node, $kind, $token, "$token-1", @{ $how->{args} });
+	ok(comes_to("$token-1", 'Completed'), "$token: done, as the look-up shows");
+	is(books($token), $books, 'once');
+}
+
+part($node, 'an operation that is done, and whose request was bad, says the bank', sub {
+	is_done_once('capture', 'rejected-capture', '600 0 open asked 1');
+	is_done_once('void', 'rejected-void', '0 0 void asked 1');
+	is_done_once('refund', 'rejected-refund', '1000 400 open asked 1');
+});
+
+# Nothing was captured, and the look-up shows that: it is asked for again.
+part($node, 'a capture whose answer cannot be read', sub { is_done_once('capture', 'unread', '600 0 open asked 2') });
 
 $node->stop('fast');
 done_testing();

@@ -80,8 +80,13 @@ straight(void **unused)
 		assert_true(answered(op, op, PGW_OUT_PENDING, &full).pending);
 		assert_int_equal(answered(op, op, PGW_OUT_NOT_PROCESSED, &full).next, PGW_OPERATION_AGAIN);
 		assert_int_equal(answered(op, op, PGW_OUT_UNKNOWN, &full).next, PGW_OPERATION_FIND_OUT);
-		assert_int_equal(answered(op, op, PGW_OUT_REJECTED, &full).next, PGW_OPERATION_REFUSED);
-		/* a refusal is looked up where that can be done */
+		/* a refusal, of whatever kind, is looked up where that can be done */
+		assert_int_equal(answered(op, op, PGW_OUT_REJECTED, &full).next, PGW_OPERATION_FIND_OUT);
+		assert_true(answered(op, op, PGW_OUT_REJECTED, &full).refused);
+		assert_string_equal(answered(op, op, PGW_OUT_REJECTED, &full).error->code,
+							"bank_rejected_request");
+		assert_int_equal(answered(op, op, PGW_OUT_REJECTED, &mute).next, PGW_OPERATION_REFUSED);
+		assert_int_equal(answered(op, op, PGW_OUT_REJECTED, &nothing).next, PGW_OPERATION_REFUSED);
 		assert_true(answered(op, op, PGW_OUT_DECLINED, &full).refused);
 		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &full).next, PGW_OPERATION_FIND_OUT);
 		assert_int_equal(answered(op, op, PGW_OUT_DECLINED, &keys_only).next,
@@ -183,6 +188,19 @@ other_amount(void **unused)
 	a.amount_unreadable = true;
 	assert_int_equal(decide(input(PGW_OP_REFUND, PGW_OP_REFUND, &full, &a)).next,
 					 PGW_OPERATION_STOP);
+}
+
+/* What was captured was named, and cannot be read: not known, as for a charge. */
+static void
+unreadable_capture(void **unused)
+{
+	PgwAnswer a = answer(PGW_OUT_APPROVED);
+
+	(void) unused;
+	a.charge_state_unreadable = true;
+	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next,
+					 PGW_OPERATION_FIND_OUT);
+	assert_false(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).refused);
 }
 
 /*
@@ -570,11 +588,17 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(straight),  cmocka_unit_test(other_amount),
-		cmocka_unit_test(belied),    cmocka_unit_test(looked_up),
-		cmocka_unit_test(not_shown), cmocka_unit_test(new_keys),
-		cmocka_unit_test(steps),     cmocka_unit_test(whole_product),
-		cmocka_unit_test(ends),      cmocka_unit_test(repeat_refused),
+		cmocka_unit_test(straight),
+		cmocka_unit_test(other_amount),
+		cmocka_unit_test(belied),
+		cmocka_unit_test(looked_up),
+		cmocka_unit_test(not_shown),
+		cmocka_unit_test(new_keys),
+		cmocka_unit_test(steps),
+		cmocka_unit_test(whole_product),
+		cmocka_unit_test(ends),
+		cmocka_unit_test(repeat_refused),
+		cmocka_unit_test(unreadable_capture),
 	};
 
 	return cmocka_run_group_tests_name("operation", tests, NULL, NULL);

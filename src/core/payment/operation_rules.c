@@ -206,6 +206,24 @@ declined(const PgwOperationInput *in, PgwOperationDecision *d)
 		refused(in, in->answer->error_code, d);
 }
 
+/* The bank takes no such request, it says; but another than this one it has not had. */
+static void
+rejected(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	const PgwErrorInfo *error = pgw_error_find(in->answer->error_code);
+
+	if (error == NULL || error->class != PGW_CLASS_EXTERNAL)
+		error = pgw_error_find("bank_rejected_request");
+	if (pgw_capabilities_lookup_counts(in->caps, in->operation))
+		look_refusal_up(error, "rejected", d);
+	else
+	{
+		d->next = PGW_OPERATION_REFUSED;
+		d->reason = "rejected";
+		d->error = error;
+	}
+}
+
 static void
 differs(const PgwOperationInput *in, PgwOperationDecision *d)
 {
@@ -241,6 +259,14 @@ as_asked(const PgwOperationInput *in)
 	return in->operation == PGW_OP_VOID || pgw_shown_amount_is(&what, in->answer);
 }
 
+/* What was captured stands there, and nobody can read it: it may be a part, or nothing. */
+static bool
+is_unreadable_capture(const PgwOperationInput *in)
+{
+	return in->operation == PGW_OP_CAPTURE && in->answer->charge_state_unreadable &&
+		   !PGW_MUTATED(UNREADABLE_CAPTURE);
+}
+
 static void
 done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
 {
@@ -262,7 +288,7 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 	switch (in->answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (!pgw_shown_belied(&what, in->answer))
+			if (!pgw_shown_belied(&what, in->answer) && !is_unreadable_capture(in))
 			{
 				done(in, NULL, d);
 				return;
@@ -278,11 +304,7 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 			/* of this request only: one in doubt had another before it */
 			if (in->in_doubt || refusal_belied(in))
 				break;
-			d->next = PGW_OPERATION_REFUSED;
-			d->reason = "rejected";
-			d->error = pgw_error_find(in->answer->error_code);
-			if (d->error == NULL || d->error->class != PGW_CLASS_EXTERNAL)
-				d->error = pgw_error_find("bank_rejected_request");
+			rejected(in, d);
 			return;
 		case PGW_OUT_NOT_PROCESSED:
 			if (in->in_doubt || refusal_belied(in))
