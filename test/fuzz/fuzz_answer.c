@@ -51,6 +51,12 @@ names(const uint8_t *body, size_t len, const char *reference)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+	static const PgwSought with_card = {.card_number = "4532015112830366",
+										.parts = true,
+										.card_cvv = "737",
+										.words = {"sk_live_Ab12-cd", "Jo Holder"},
+										.last4 = "0366"};
+	static const PgwSought without_card = {.words = {"sk_live_Ab12-cd"}, .last4 = "0366"};
 	static const int statuses[] = {200, 201, 400, 401, 404, 409, 422, 429, 500, 503, 302, 0};
 	const PgwConnector *c = json_connector();
 	char retry_after[64];
@@ -72,6 +78,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(retry_after, data + 3, n);
 	retry_after[n] = '\0';
 	question.op = op;
+	if ((data[1] & 0x80) != 0) /* the card is known */
+	{
+		question.sought = &with_card;
+		question.sought_later = &without_card;
+	}
 	pgw_connector_judge(c, &question, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after,
 						(const char *) data + 3 + n, size - 3 - n, &a);
 
