@@ -34,6 +34,7 @@ REFUND_KEY:105_safeguards:replay of a give-back
 OPERATION_KEY:105_safeguards:replay of a refund
 OPERATION_CLAIM:105_safeguards:claim of a refund
 REFERENCE_OWNER:210_charge_ids:look-up, another amount
+UNCLAIMED_ID:216_unclaimed_ids:its answer belies itself
 DOUBT_AGE:214_shown:the end of a doubt
 BELIED_REFUSAL:214_shown:a no that shows money
 REPEAT_REFUSED:178_refused_repeats:an operation that is done and refused when it is repeated

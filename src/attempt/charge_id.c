@@ -8,6 +8,8 @@
  * Orderings that matter
  *     - The claim on an id is written in the transaction that records the answer: an attempt
  *       never says BankApproved with an id that it has not claimed.
+ *     - The id of a no is kept with an attempt that has Failed, and not claimed.  Before anything
+ *       is asked of the bank with an attempt's id, it is looked whether it is the attempt's own.
  *     - Two answers with the same id in one batch: the second one sees the first one's claim, as
  *       both are this transaction's.
  */
@@ -15,6 +17,7 @@
 
 #include "attempt/charge_id.h"
 #include "bank_call/call.h"
+#include "core/base/mutant.h"
 #include "store/bank_references.h"
 #include "store/tables.h"
 
@@ -35,6 +38,16 @@ pgw_charge_id_capabilities(const PgwBank *bank, const char *bank_reference, PgwC
 	out->can_void = out->can_void && !needs(bank, PGW_OP_VOID);
 	out->can_refund = out->can_refund && !needs(bank, PGW_OP_REFUND);
 	out->can_cancel = out->can_cancel && !needs(bank, PGW_OP_CANCEL);
+}
+
+const char *
+pgw_charge_id_claimed_by(const PgwBank *bank, const PgwAttempt *attempt)
+{
+	if (attempt->bank_reference == NULL || PGW_MUTATED(UNCLAIMED_ID) ||
+		pgw_store_reference_owner(bank->account, attempt->bank_reference,
+								  &attempt->transaction_id) == PGW_OWNER_SELF)
+		return attempt->bank_reference;
+	return NULL;
 }
 
 /* The id that the answer names, also one that must not be kept: for comparing.  "": none. */
@@ -81,6 +94,9 @@ pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 {
 	PgwCapabilities caps;
 
+	/* one that a no has named is this charge's only if this answer names it, too */
+	if (pgw_charge_id_claimed_by(call->bank, attempt) == NULL)
+		attempt->bank_reference = NULL;
 	if (!whose(call, attempt, &in->names_other_charge))
 		return false;
 	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);

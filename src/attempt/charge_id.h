@@ -15,9 +15,15 @@ extern void pgw_charge_id_capabilities(const PgwBank *bank, const char *bank_ref
 									   PgwCapabilities *out);
 
 /*
- * The answer to a charge, its replay or look-up: claims the id that it names, and fills in what
- * pgw_charge_result() asks of ids.  false: busy, later.  In the transaction that records the
- * answer.
+ * The id that the attempt has, if it is its own: to ask the bank with.  NULL: it has none, or one
+ * that came with a no and has not been claimed.
+ */
+extern const char *pgw_charge_id_claimed_by(const PgwBank *bank, const PgwAttempt *attempt);
+
+/*
+ * The answer to a charge, its replay or look-up: claims the id that it names, forgets one that was
+ * never claimed, and fills in what pgw_charge_result() asks of ids.  false: busy, later.  In the
+ * transaction that records the answer.
  */
 extern bool pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in);
 

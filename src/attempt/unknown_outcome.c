@@ -76,12 +76,20 @@ pgw_step_deadline_s(PgwAttempt *attempt, TimestampTz since)
 	return attempt->watch_until > pgw_now() ? 0 : pgw_unknown_deadline;
 }
 
+/* Of an attempt that may have Failed with the id of a no. */
+static void
+params_about_charge(const PgwAttempt *attempt, const PgwBank *bank, PgwCallParams *params)
+{
+	pgw_step_params_about_charge(attempt, params);
+	params->bank_reference = pgw_charge_id_claimed_by(bank, attempt);
+}
+
 static bool
 look_up(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 {
 	PgwCallParams params;
 
-	pgw_step_params_about_charge(attempt, &params);
+	params_about_charge(attempt, bank, &params);
 	if (!pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->own_request.key,
 					   &params))
 		return false;
@@ -405,7 +413,7 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 void
 pgw_step_charge_failed(PgwAttempt *attempt, PgwStep *step)
 {
-	const PgwCapabilities *caps;
+	PgwCapabilities caps;
 	PgwBank *bank;
 
 	Assert(attempt->place.held && attempt->status == PGW_FAILED &&
@@ -417,18 +425,18 @@ pgw_step_charge_failed(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
-	caps = pgw_connector_capabilities(bank->connector);
-	if (attempt->step_tries == 0 && caps->can_cancel && attempt->error_code != NULL &&
+	pgw_charge_id_capabilities(bank, pgw_charge_id_claimed_by(bank, attempt), &caps);
+	if (attempt->step_tries == 0 && caps.can_cancel && attempt->error_code != NULL &&
 		strcmp(attempt->error_code, "authentication_required") == 0)
 	{
 		/* Nobody will authenticate it here: make sure that nobody can elsewhere. */
 		PgwCallParams params;
 
-		pgw_step_params_about_charge(attempt, &params);
+		params_about_charge(attempt, bank, &params);
 		/* a request of its own; it may be repeated, so the key is not kept */
 		(void) pgw_step_call(attempt, step, bank, PGW_OP_CANCEL, pgw_call_new_key(), &params);
 	}
-	else if (caps->lookup)
+	else if (caps.lookup)
 		(void) look_up(attempt, step, bank);
 	else
 	{
@@ -490,7 +498,7 @@ shows_money_after_all(const PgwCall *call, const PgwAttempt *attempt)
 
 	if (call->transport != PGW_TRANSPORT_ANSWERED || !pgw_shown_money(&call->answer))
 		return false;
-	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
+	pgw_charge_id_capabilities(call->bank, pgw_charge_id_claimed_by(call->bank, attempt), &caps);
 	if (call->op == PGW_OP_CANCEL)
 		return !caps.lookup;
 	return call->answer.outcome == PGW_OUT_DECLINED ||

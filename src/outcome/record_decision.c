@@ -126,12 +126,25 @@ names_something(const PgwAnswer *a)
 		   a->outcome == PGW_OUT_REQUIRES_ACTION || a->outcome == PGW_OUT_DECLINED;
 }
 
+/*
+ * A charge's id is the attempt's when it has been claimed (attempt/charge_id.c), and only then is
+ * anything asked of the bank with it.  The id of a no is kept for people to read, of an attempt
+ * that has Failed and has no other: it may be another payment's.
+ */
+static bool
+keeps_id(const PgwAttempt *attempt, const PgwDecision *d)
+{
+	return attempt->kind != PGW_KIND_PAYMENT || PGW_MUTATED(UNCLAIMED_ID) ||
+		   (d->state == PGW_FAILED && attempt->bank_reference == NULL);
+}
+
 static void
-note_answer(PgwAttempt *attempt, const PgwAnswer *a)
+note_answer(PgwAttempt *attempt, const PgwDecision *d, const PgwAnswer *a)
 {
 	char *value;
 
-	if (names_something(a) && (value = from_bank(a->bank_reference)) != NULL)
+	if (names_something(a) && keeps_id(attempt, d) &&
+		(value = from_bank(a->bank_reference)) != NULL)
 		attempt->bank_reference = value;
 	if ((value = from_bank(a->authorization_code)) != NULL)
 		attempt->authorization_code = value;
@@ -231,7 +244,7 @@ record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *opera
 	}
 	/* the answer to a refund names the refund, not the charge */
 	if (answer != NULL && attempt->status != PGW_REFUNDING && !d->names_other_charge)
-		note_answer(attempt, answer);
+		note_answer(attempt, d, answer);
 	if (!d->keep_error)
 		pgw_record_error(attempt, d->error);
 	pgw_store_advance(attempt, insert, events, d->nevents);

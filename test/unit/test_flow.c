@@ -455,6 +455,36 @@ claims(void **state)
 	}
 }
 
+/*
+ * A no whose own document shows money is not believed: its id is not taken for the charge's, but
+ * another payment's shows at once.
+ */
+static void
+claims_of_belied_refusals(void **state)
+{
+	static const PgwOutcome outcomes[] = {PGW_OUT_DECLINED, PGW_OUT_REQUIRES_ACTION,
+										  PGW_OUT_REJECTED, PGW_OUT_NOT_PROCESSED,
+										  PGW_OUT_NOT_FOUND};
+	static const PgwBankOp ops[] = {PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_LOOKUP_CHARGE};
+
+	for (size_t o = 0; o < LENGTH(outcomes); o++)
+		for (size_t i = 0; i < LENGTH(ops); i++)
+		{
+			PgwAnswer a = answer(outcomes[o]);
+
+			a.captured = 1250;
+			assert_int_equal(pgw_charge_id_claimed(ops[i], PGW_TRANSPORT_ANSWERED, &a),
+							 PGW_CHARGE_ID_CLAIM_NOTHING);
+			strcpy(a.bank_reference, "ch_1");
+			assert_int_equal(pgw_charge_id_claimed(ops[i], PGW_TRANSPORT_ANSWERED, &a),
+							 PGW_CHARGE_ID_CLAIM_LOOK);
+			strcpy(a.bank_reference, "");
+			strcpy(a.compared_reference, "ch_1");
+			assert_int_equal(pgw_charge_id_claimed(ops[i], PGW_TRANSPORT_ANSWERED, &a),
+							 PGW_CHARGE_ID_CLAIM_LOOK);
+		}
+}
+
 /* Approved, but not named: looked up, else cancelled, else reviewed. */
 static void
 approval_without_reference(void **state)
@@ -887,6 +917,7 @@ main(void)
 		cmocka_unit_test(looked_up),
 		cmocka_unit_test(another_payments_charge),
 		cmocka_unit_test(claims),
+		cmocka_unit_test(claims_of_belied_refusals),
 		cmocka_unit_test(approval_without_reference),
 		cmocka_unit_test(late_and_cancelled),
 		cmocka_unit_test(every_combination),

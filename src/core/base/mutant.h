@@ -100,6 +100,8 @@ typedef enum PgwMutant
 	/* a look-up that does not say what was refunded is taken for "nothing" */
 	REFUND_UNKNOWN,
 	REFERENCE_OWNER, /* an answer that names another payment's charge is believed */
+	/* the id of a no that is not believed is used as the charge's */
+	UNCLAIMED_ID,
 	/* an approval that does not name its charge is taken as a whole one */
 	APPROVAL_REFERENCE,
 	PUT_OFF_DEADLINE, /* what cannot be asked of a bank is put off for ever */

@@ -11,6 +11,8 @@
  *       currency, and what is captured of it (shown_by_bank.c).
  *     - A no whose own document shows money that was taken is no no: it is looked into.
  *     - An answer that names another attempt's charge is not about this one, whatever it says.
+ *     - Only what says that a charge stands gives it its id: the id in a no, believed or not, is
+ *       not the charge's.
  *     - An approval that does not name the charge, where its void, refund or capture will have
  *       to, is not a whole answer: looked up, else cancelled by our reference, else reviewed.
  *     - Every event stands on an edge of state_machine.c (the unit test checks each).
@@ -195,6 +197,26 @@ incomplete(const PgwChargeInput *in, PgwDecision *d)
 		nobody_names_it(in, d);
 }
 
+/* It says that no money moved, and shows money that did. */
+static bool
+is_belied_refusal(const PgwAnswer *a)
+{
+	switch (a->outcome)
+	{
+		case PGW_OUT_DECLINED:
+		case PGW_OUT_REQUIRES_ACTION:
+		case PGW_OUT_REJECTED:
+		case PGW_OUT_NOT_PROCESSED:
+		case PGW_OUT_NOT_FOUND:
+			return pgw_shown_money(a);
+		case PGW_OUT_APPROVED:
+		case PGW_OUT_PENDING:
+		case PGW_OUT_UNKNOWN:
+			break;
+	}
+	return false;
+}
+
 PgwChargeIdClaim
 pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *answer)
 {
@@ -202,6 +224,13 @@ pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *ans
 
 	if (transport != PGW_TRANSPORT_ANSWERED || (!kept && answer->compared_reference[0] == '\0'))
 		return PGW_CHARGE_ID_CLAIM_NOTHING;
+
+	/*
+	 * It is not believed, and so neither is its id; but money was taken, and another payment's
+	 * would show whose.
+	 */
+	if (is_belied_refusal(answer))
+		return PGW_CHARGE_ID_CLAIM_LOOK;
 	switch (answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
@@ -248,26 +277,6 @@ answered_yes(const PgwChargeInput *in, PgwDecision *d)
 		unacceptable(in, d, "amount_mismatch");
 		pgw_decision_note_difference(d, in->amount, in->currency, in->answer);
 	}
-}
-
-/* It says that no money moved, and shows money that did. */
-static bool
-is_belied_refusal(const PgwAnswer *a)
-{
-	switch (a->outcome)
-	{
-		case PGW_OUT_DECLINED:
-		case PGW_OUT_REQUIRES_ACTION:
-		case PGW_OUT_REJECTED:
-		case PGW_OUT_NOT_PROCESSED:
-		case PGW_OUT_NOT_FOUND:
-			return pgw_shown_money(a);
-		case PGW_OUT_APPROVED:
-		case PGW_OUT_PENDING:
-		case PGW_OUT_UNKNOWN:
-			break;
-	}
-	return false;
 }
 
 /*
