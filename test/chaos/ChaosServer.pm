@@ -97,6 +97,8 @@ shared_buffers = 32MB
 max_connections = 120
 max_prepared_transactions = 100
 max_wal_size = 256MB
+# a standby that is behind on a busy machine is not cut off: synchronous as it is, the primary would wait for it for ever
+wal_keep_size = 1GB
 checkpoint_timeout = 30s
 deadlock_timeout = 100ms
 log_line_prefix = '%m [%p] '
