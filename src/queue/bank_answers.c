@@ -157,6 +157,12 @@ pgw_bank_answers_over(PgwCall *call, long http_status)
 	PG_END_TRY();
 }
 
+static bool
+moves_money_of_charge(PgwBankOp op)
+{
+	return op == PGW_OP_CAPTURE || op == PGW_OP_VOID || op == PGW_OP_REFUND || op == PGW_OP_CANCEL;
+}
+
 static void
 judge(PgwCall *call, const PgwHttpDone *done)
 {
@@ -181,11 +187,14 @@ judge(PgwCall *call, const PgwHttpDone *done)
 
 			/*
 			 * Sent twice by libcurl: that the bank did not take the second says nothing of the
-			 * first.
+			 * first.  What follows a charge is a repetition then, as one of ours is: the bank may
+			 * say no to it because the first has done it.
 			 */
 			if (done->resent && (call->answer.outcome == PGW_OUT_NOT_PROCESSED ||
 								 call->answer.outcome == PGW_OUT_REJECTED))
 				call->answer.outcome = PGW_OUT_UNKNOWN;
+			if (done->resent && moves_money_of_charge(call->op) && !PGW_MUTATED(RESENT_REFUSED))
+				call->in_doubt = true;
 			if (call->answer.outcome == PGW_OUT_UNKNOWN)
 				ereport(
 					LOG,

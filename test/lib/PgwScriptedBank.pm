@@ -1,5 +1,5 @@
 # PgwScriptedBank - a bank whose answers a test makes up, and the connectors by which pgw speaks to it: one request after the other, each on its own
-# connection, JSON in the answer.
+# connection, JSON in the answer.  With kept_alive => 1 a connection stays for the next request, until an answer fails to come.
 #
 #   my $bank = scripted_bank(sub { my ($request) = @_; return { document => { state => 'ok' } } });
 #
@@ -10,6 +10,7 @@ package PgwScriptedBank;
 use strict;
 use warnings;
 use Exporter 'import';
+use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
 use PgwTest;
@@ -32,27 +33,36 @@ sub read_request
 
 sub send_answer
 {
-	my ($connection, $answer) = @_;
+	my ($connection, $answer, $kept_alive) = @_;
 	my $text = encode_json($answer->{document});
-	print $connection join "\r\n", 'HTTP/1.1 ' . ($answer->{status} // 200) . ' Answered', 'Content-Type: application/json', 'Connection: close', @{ $answer->{headers} // [] },
-	  'Content-Length: ' . length($text), '', $text;
+	print $connection join "\r\n", 'HTTP/1.1 ' . ($answer->{status} // 200) . ' Answered', 'Content-Type: application/json', $kept_alive ? () : 'Connection: close',
+	  @{ $answer->{headers} // [] }, 'Content-Length: ' . length($text), '', $text;
+	$connection->flush;
 }
 
 # Start it: { pid, port, url }.
 sub scripted_bank
 {
-	my ($answers) = @_;
+	my ($answers, %o) = @_;
 	my $listener = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
 	my $bank = { port => $listener->sockport, url => 'http://127.0.0.1:' . $listener->sockport };
 	$bank->{pid} = fork // die $!;
 	if (!$bank->{pid})
 	{
-		while (my $connection = $listener->accept)
+		my $waiting = IO::Select->new($listener);
+		while (my @ready = $waiting->can_read)
 		{
-			my $answer = eval { $answers->(read_request($connection)) };
-			warn $@ if $@;
-			send_answer($connection, $answer) if $answer;
-			close $connection;
+			for my $connection (@ready)
+			{
+				if ($connection == $listener) { $waiting->add($listener->accept); next }
+				my $request = read_request($connection);
+				my $answer = defined $request->{method} && eval { $answers->($request) };
+				warn $@ if $@;
+				send_answer($connection, $answer, $o{kept_alive}) if $answer;
+				next if $answer && $o{kept_alive};
+				$waiting->remove($connection);
+				close $connection;
+			}
 		}
 		POSIX::_exit(0);
 	}

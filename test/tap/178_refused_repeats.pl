@@ -55,13 +55,17 @@ sub look
 	return $charge;
 }
 
-my $bank = scripted_bank(sub {
+sub serve
+{
 	my ($request) = @_;
 	my ($path, $form) = @$request{qw(path fields)};
 	my $charge = charge_asked_for(\@charges, $form);
 	my $document = $path eq '/books' ? \@charges : $path eq '/sale' ? sale($form) : $do{$path} ? change($path, $form, $charge) : $path =~ /^.look/ ? look($charge) : { %$charge{qw(ref state id)} };
 	return $document && { document => $document };
-});
+}
+
+# At the second one a request that finds its connection closed is sent again by libcurl, without a word.
+my ($bank, $keeper) = (scripted_bank(\&serve), scripted_bank(\&serve, kept_alive => 1));
 
 my $node = pgw_node('refused_repeats', conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\n"
 	  . "pgw.breaker_failures = 10000\npgw.retry_budget = 100\n");
@@ -90,6 +94,8 @@ $looks{operations}{capture} = { %{ $keyed{operations}{capture} }, answer => { ru
 add_dialect($node, $bank, looks => \%looks, account => 'one');
 add_dialect($node, $bank, keyed => \%keyed, account => 'one');
 add_dialect($node, $bank, blind => \%blind, account => 'one');
+add_dialect($node, $keeper, kept_keyed => \%keyed, account => 'two');
+add_dialect($node, $keeper, kept_blind => \%blind, account => 'two');
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
@@ -97,7 +103,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 sub books
 {
 	my ($token) = @_;
-	return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') . " asked $_->{asked}" } grep { $_->{tok} eq $token } bank_books($bank);
+	return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') . " asked $_->{asked}" } grep { $_->{tok} eq $token } bank_books($bank), bank_books($keeper);
 }
 
 sub comes_to
@@ -113,9 +119,10 @@ sub review_reason
 		WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired'");
 }
 
-part($node, 'an operation that is done and refused when it is repeated', sub {
+sub operations_for_a_person
+{
 	my %done = (capture => '600 0 open asked 2', void => '0 0 void asked 2', refund => '1000 400 open asked 2');
-	for my $dialect ('keyed', 'blind')
+	for my $dialect (@_)
 	{
 		for my $kind (sort keys %OPERATIONS)
 		{
@@ -129,7 +136,8 @@ part($node, 'an operation that is done and refused when it is repeated', sub {
 		my $again = $node->psql('postgres', operation_sql('refund', "$dialect-refund", "$dialect-refund-2", 700));
 		isnt($again, 0, 'what was refunded perhaps cannot be refunded under another id');
 	}
-});
+	return;
+}
 
 part($node, 'a capture after the commit that is done and refused when it is repeated', sub {
 	pay($node, 'commit', bank => 'keyed', token => 'commit', capture => 'on_commit');
@@ -138,15 +146,21 @@ part($node, 'a capture after the commit that is done and refused when it is repe
 	is(books('commit'), '1000 0 open asked 2', 'captured, and left so');
 });
 
-part($node, 'a give-back that is done and refused when it is repeated', sub {
-	for my $dialect ('keyed', 'blind')
+sub give_backs_for_a_person
+{
+	for my $dialect (@_)
 	{
 		sql('BEGIN; ' . payment_sql("back-$dialect", bank => $dialect, token => "back-$dialect") . '; ROLLBACK');
 		ok(comes_to("back-$dialect", 'RequiresManualReview'), "$dialect: for a person");
 		is(review_reason("back-$dialect"), 'repeat_refused', 'because nothing tells what became of the first refund');
 		is(books("back-$dialect"), '1000 1000 open asked 2', 'given back once, and not asked under another key');
 	}
-});
+	return;
+}
+
+part($node, 'an operation that is done and refused when it is repeated', sub { operations_for_a_person('keyed', 'blind') });
+part($node, 'a give-back that is done and refused when it is repeated', sub { give_backs_for_a_person('keyed', 'blind') });
+part($node, 'sent twice by libcurl', sub { operations_for_a_person('kept_keyed', 'kept_blind'); give_backs_for_a_person('kept_keyed', 'kept_blind') });
 
 sub is_given_back_once
 {

@@ -82,6 +82,7 @@ typedef enum PgwMutant
 	REFUSED_REFUND,
 	/* a bank's no to the repetition of an operation in doubt counts for the first request */
 	REPEAT_REFUSED,
+	RESENT_REFUSED, /* ... to what libcurl has sent twice */
 	/* a capture is believed although what was captured cannot be read */
 	UNREADABLE_CAPTURE,
 	/* after a refusal a look-up counts before it can show what was refused */
