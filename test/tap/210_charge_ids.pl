@@ -226,6 +226,7 @@ part($node, 'give-back', sub {
 	ok(wait_rest($node, $bank), 'A is refunded');
 	my (undef, $out) = $node->psql('postgres', 'BEGIN; ' . pay('g', token => 'tok_refund_fail', bank => 'stranger') . '; ROLLBACK');
 	like($out, qr/^captured/, 'charged, and rolled back; the bank refuses to give it back');
+	change_settings($node, 'pgw.unknown_deadline' => '1s');    # it is looked up again until then
 	ok(wait_until(sub { status_of($node, 'g') eq 'RequiresManualReview' }, 40), "a look-up that shows A's refunded charge does not say that G is given back: a person has to look");
 	unlike(events($node, 'g'), qr/RefundCompleted/, 'it never was');
 });
