@@ -107,8 +107,6 @@ sub pay_at
 		$c->{call}{h}->finish;
 		$c->{server}{h}->pump_nb;
 		$c->{result} = ($c->{call}{out} =~ s/\n//gr) || $c->{call}{err};
-		# on a busy machine the time of the call can end during the last try: then what comes of it all the same
-		$c->{result} = settled($c->{bank}) if $c->{result} =~ /^pending/;
 		$c->{arrived} = substr $c->{server}{out}, $c->{before};
 		($c->{log}) = slurp_file($node->logfile, $seen) =~ /bank call failed: ([^\n]*)\n[^\n]*DETAIL: [^\n]*bank "$c->{bank}"/;
 	}
@@ -121,7 +119,8 @@ sub are_refused
 	my @calls = map { my ($name, $text, $settings, @server) = @$_; { name => $name, text => $text, settings => $settings, server => start_server(@server) } } @_;
 	for my $c (pay_at(@calls))
 	{
-		is($c->{result}, 'failed|bank_unavailable', "$c->{name}: not paid");
+		# on a busy machine the time of the call can end during the last try: then what comes of it all the same
+		is($c->{result} =~ /^pending/ ? settled($c->{bank}) : $c->{result}, 'failed|bank_unavailable', "$c->{name}: not paid");
 		is($c->{log}, $c->{text}, "$c->{name}: the log says why");
 		is($c->{arrived}, '', "$c->{name}: nothing of the request arrived");
 	}
