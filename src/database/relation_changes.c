@@ -5,7 +5,8 @@
  * server has few places for functions that it tells of changes, and keeps them until the process
  * ends; so one of pgw's is told, and passes it on.
  *
- * Owns: the list of those that are told; it only grows.
+ * Owns: the list of those that are told, and that of what is remembered of one relation each; both
+ * only grow.
  * Locks: none.
  */
 #include "postgres.h"
@@ -18,6 +19,8 @@
 
 static PgwRelationChanged told[MAX_TOLD];
 static int ntold = 0;
+
+static PgwRemembered *all_remembered = NULL;
 
 static void
 tell(Datum arg, Oid relid)
@@ -39,4 +42,25 @@ pgw_tell_of_relation_changes(PgwRelationChanged changed)
 	if (ntold == 0)
 		CacheRegisterRelcacheCallback(tell, (Datum) 0);
 	told[ntold++] = changed;
+}
+
+static void
+void_remembered(Oid relid)
+{
+	for (PgwRemembered *r = all_remembered; r != NULL; r = r->next)
+	{
+		if (relid == InvalidOid || relid == r->relid)
+			r->relid = InvalidOid;
+	}
+}
+
+void
+pgw_remembered_is_voided(PgwRemembered *r)
+{
+	if (r->known)
+		return;
+	pgw_tell_of_relation_changes(void_remembered);
+	r->next = all_remembered;
+	r->known = true;
+	all_remembered = r;
 }

@@ -21,4 +21,20 @@ typedef void (*PgwRelationChanged)(Oid relid);
  */
 extern void pgw_tell_of_relation_changes(PgwRelationChanged changed);
 
+/*
+ * What is remembered of one relation begins with this, zeroed at first, and lives as long as the
+ * process.
+ */
+typedef struct PgwRemembered
+{
+	Oid relid; /* whose it is; InvalidOid: nothing is remembered, or it is void by now */
+	/* of relation_changes.c */
+	struct PgwRemembered *next;
+	bool known;
+} PgwRemembered;
+
+/* From now on r->relid becomes InvalidOid when that relation changes.  Before anything is looked
+ * up. */
+extern void pgw_remembered_is_voided(PgwRemembered *r);
+
 #endif

@@ -18,10 +18,7 @@
 #include "utils/relcache.h"
 #include "utils/syscache.h"
 
-#include "database/relation_changes.h"
 #include "database/relations.h"
-
-static PgwIndexByColumns *all_known = NULL;
 
 Oid
 pgw_relation_or_none(const char *name)
@@ -115,39 +112,19 @@ pgw_relation_find_index(Oid relid, const char *const *columns, int n, bool uniqu
 	return best;
 }
 
-static void
-forget_relation(Oid relid)
-{
-	for (PgwIndexByColumns *i = all_known; i != NULL; i = i->next)
-	{
-		if (relid == InvalidOid || relid == i->relid)
-			i->relid = InvalidOid;
-	}
-}
-
-static void
-know(PgwIndexByColumns *wanted)
-{
-	pgw_tell_of_relation_changes(forget_relation);
-	wanted->next = all_known;
-	wanted->known = true;
-	all_known = wanted;
-}
-
 Oid
 pgw_relation_index(Oid relid, PgwIndexByColumns *wanted)
 {
 	Oid index;
 
 	Assert(wanted->n > 0 && wanted->n <= lengthof(wanted->columns));
-	if (wanted->relid == relid)
+	if (wanted->of.relid == relid)
 		return wanted->index;
-	if (!wanted->known)
-		know(wanted);
+	pgw_remembered_is_voided(&wanted->of);
 	index = pgw_relation_find_index(relid, wanted->columns, wanted->n, wanted->unique);
 	if (OidIsValid(index)) /* only now: the look-ups can have processed invalidations */
 	{
-		wanted->relid = relid;
+		wanted->of.relid = relid;
 		wanted->index = index;
 	}
 	return index;

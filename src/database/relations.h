@@ -8,6 +8,8 @@
 #include "access/attnum.h"
 #include "utils/relcache.h"
 
+#include "database/relation_changes.h"
+
 /*
  * The table or index of this name in schema pgw; ERROR when there is none.  It is not locked, so it
  * may be gone, or be another one, as soon as a lock is taken: then ask again.
@@ -29,10 +31,8 @@ typedef struct PgwIndexByColumns
 	int n;
 	bool unique;
 	/* of relations.c */
-	Oid relid; /* InvalidOid: nothing is remembered */
+	PgwRemembered of;
 	Oid index;
-	struct PgwIndexByColumns *next;
-	bool known;
 } PgwIndexByColumns;
 
 extern Oid pgw_relation_index(Oid relid, PgwIndexByColumns *wanted); /* InvalidOid: none */

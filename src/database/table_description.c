@@ -14,30 +14,8 @@
 #include "utils/rel.h"
 #include "utils/relcache.h"
 
-#include "database/relation_changes.h"
 #include "database/relations.h"
 #include "database/table_description.h"
-
-static PgwTableDescription *all_known = NULL;
-
-static void
-forget_description(Oid relid)
-{
-	for (PgwTableDescription *d = all_known; d != NULL; d = d->next)
-	{
-		if (relid == InvalidOid || relid == d->relid)
-			d->relid = InvalidOid;
-	}
-}
-
-static void
-know(PgwTableDescription *d)
-{
-	pgw_tell_of_relation_changes(forget_description);
-	d->next = all_known;
-	d->known = true;
-	all_known = d;
-}
 
 /* ERROR unless the column is there and of this type (InvalidOid: of any); its type. */
 static Oid
@@ -99,16 +77,15 @@ find_keys(PgwTableDescription *d, Oid relid, const PgwWantedTable *wanted)
 void
 pgw_table_describe(PgwTableDescription *d, Oid relid, const PgwWantedTable *wanted)
 {
-	PgwTableDescription fresh = {.relid = relid};
+	PgwTableDescription fresh = {0};
 
 	Assert(wanted->ncolumns <= PGW_DESCRIBED_COLUMNS && wanted->nkeys <= PGW_DESCRIBED_KEYS);
-	if (!d->known)
-		know(d);
+	pgw_remembered_is_voided(&d->of);
 	find_columns(&fresh, relid, wanted);
 	find_keys(&fresh, relid, wanted);
 
 	/* Only now: the look-ups above can have processed invalidations. */
-	fresh.next = d->next;
-	fresh.known = d->known;
+	fresh.of = d->of;
+	fresh.of.relid = relid;
 	*d = fresh;
 }

@@ -8,6 +8,8 @@
 #include "access/attnum.h"
 #include "access/htup_details.h"
 
+#include "database/relation_changes.h"
+
 #define PGW_DESCRIBED_COLUMNS 80
 #define PGW_DESCRIBED_KEYS 2
 
@@ -43,19 +45,16 @@ typedef struct PgwWantedTable
  */
 typedef struct PgwTableDescription
 {
-	Oid relid; /* InvalidOid: it is void */
+	PgwRemembered of;
 	AttrNumber attnums[PGW_DESCRIBED_COLUMNS];
 	Oid types[PGW_DESCRIBED_COLUMNS];
 	/* [attnum - 1]: one of the wanted columns; the others are somebody else's, or dropped */
 	bool ours[MaxHeapAttributeNumber];
 	Oid keys[PGW_DESCRIBED_KEYS]; /* their indexes */
-	/* of table_description.c */
-	struct PgwTableDescription *next;
-	bool known;
 } PgwTableDescription;
 
 /*
- * Describe this relation anew, which is to be done when d->relid is another one.  ERROR when a
+ * Describe this relation anew, which is to be done when d->of.relid is another one.  ERROR when a
  * column or key is not there, or a column is of another type: then d is as it was.
  */
 extern void pgw_table_describe(PgwTableDescription *d, Oid relid, const PgwWantedTable *wanted);

@@ -67,7 +67,7 @@ describe(Oid relid)
 										  .columns = event_columns,
 										  .ncolumns = EV_NCOLUMNS};
 
-	if (description.relid != relid)
+	if (description.of.relid != relid)
 		pgw_table_describe(&description, relid, &wanted);
 	return &description;
 }

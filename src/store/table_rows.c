@@ -238,7 +238,7 @@ describe_anew(PgwTable table, Oid relid)
 static const PgwTableDescription *
 describe(PgwTable table, Oid relid)
 {
-	if (descriptions[table].relid != relid)
+	if (descriptions[table].of.relid != relid)
 		describe_anew(table, relid);
 	return &descriptions[table];
 }
