@@ -84,22 +84,25 @@ sub failover
 	return;
 }
 
-sub strike_backend
+# A process that is stopped, so that it is known what it was at, gets its signal.
+sub strike_stopped
 {
-	my ($server, $planned, $signal) = @_;
-	my ($pid, $hit) = stop_backend($server, $planned->{dice});
+	my ($server, $planned, $signal, $pid, $hit) = @_;
 	record($server, $planned->{what}, $hit) if $pid && kill $signal, $pid;
 	kill 'CONT', $pid if $pid;
 	return;
 }
 
+sub strike_backend
+{
+	my ($server, $planned, $signal) = @_;
+	return strike_stopped($server, $planned, $signal, stop_backend($server, $planned->{dice}));
+}
+
 sub strike_worker
 {
 	my ($server, $planned, $signal) = @_;
-	my ($pid, $hit) = $server->stop_worker;
-	record($server, $planned->{what}, $hit) if $pid && kill $signal, $pid;
-	kill 'CONT', $pid if $pid;
-	return;
+	return strike_stopped($server, $planned, $signal, $server->stop_worker);
 }
 
 sub kill_launcher
