@@ -172,11 +172,13 @@ sub debug_wait
 	return slurp_file($file) + 0;
 }
 
+# The armed file goes first: a process that claims it meanwhile makes $file.hit, which would be left for ever if it were looked for before.
 sub debug_release
 {
 	my ($node, $point) = @_;
 	my $file = $node->debug_dir . "/$point";
-	unlink "$file.pid", "$file.hit", $file;
+	unlink $file;
+	unlink "$file.hit", "$file.pid";
 }
 
 # A fault that stays until it is put out.
@@ -190,6 +192,7 @@ sub debug_flag
 sub debug_clear
 {
 	my ($node) = @_;
+	unlink grep { !/\.hit$/ } glob $node->debug_dir . '/*';
 	unlink glob $node->debug_dir . '/*';
 }
 
