@@ -506,12 +506,24 @@ shows_money_after_all(const PgwCall *call, const PgwAttempt *attempt)
 		   call->answer.outcome == PGW_OUT_NOT_FOUND;
 }
 
+/* A person has to ask; and is told if the charge that it names is another payment's. */
 static void
 late_contradiction(PgwCall *call, PgwAttempt *attempt)
 {
+	PgwChargeInput in;
 	PgwDecision d;
 
-	pgw_charge_late_review("outcome_unknown", "answer_belies_itself", &d);
+	memset(&in, 0, sizeof(in));
+	if (!pgw_charge_id_claim(call, attempt, &in))
+	{
+		call->row_was_busy = true;
+		return;
+	}
+	if (in.names_other_charge)
+		pgw_charge_late_review("bank_reference_taken", "charge_of_another_payment", &d);
+	else
+		pgw_charge_late_review("outcome_unknown", "answer_belies_itself", &d);
+	d.names_other_charge = in.names_other_charge;
 	attempt->taken_by_worker = false;
 	attempt->watch_until = attempt->next_step_at = 0;
 	pgw_record_decision(attempt, NULL, &d, pgw_op_name(call->op), &call->answer);

@@ -25,8 +25,9 @@ pgw_exchange_request(int slot)
 	return &pgw_bodies[slot].request;
 }
 
-void
-pgw_slot_free(int slot)
+/* Onto the free list; its body is wiped. */
+static void
+free_slot(int slot)
 {
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 
@@ -61,13 +62,13 @@ pgw_slots_init(void)
 	for (int i = pgw_max_waiting - 1; i >= 0; i--)
 	{
 		pgw_shared->slots[i].entry = PGW_NO_SLOT;
-		pgw_slot_free(i);
+		free_slot(i);
 	}
 	LWLockRelease(pgw_lock);
 }
 
-void
-pgw_slot_wipe(int slot)
+static void
+wipe(int slot)
 {
 	explicit_bzero(&pgw_bodies[slot], sizeof(PgwSlotBody));
 }
@@ -136,9 +137,9 @@ answer_and_wake(int slot, const PgwSlotAnswer *answer)
 void
 pgw_slot_wipe_and_free(int slot)
 {
-	pgw_slot_wipe(slot);
+	wipe(slot);
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	pgw_slot_free(slot);
+	free_slot(slot);
 	LWLockRelease(pgw_lock);
 }
 
@@ -152,8 +153,8 @@ pgw_slot_release_taken(int slot)
 	answer.transaction_id = header->transaction_id;
 	if (header->abandoned)
 	{
-		pgw_slot_wipe(slot);
-		pgw_slot_free(slot);
+		wipe(slot);
+		free_slot(slot);
 	}
 	else if (header->recorded)
 		answer_and_wake(slot, &answer);

@@ -10,15 +10,11 @@
 
 extern void pgw_slots_init(void); /* when shared memory is created */
 
-/* The body is all zero then: nobody must hold the slot any more. */
-extern void pgw_slot_wipe(int slot);
-/* Wipes it first. */
+/* Its body is all zero then: nobody must hold the slot any more. */
 extern void pgw_slot_wipe_and_free(int slot);
 
 /* --- with pgw_lock held for writing --- */
 
-/* Onto the free list; its body is wiped. */
-extern void pgw_slot_free(int slot);
 /* Onto its entry's queue, in order of seq: a slot given back goes before later ones. */
 extern void pgw_slot_enqueue(int slot);
 /* Off the queue; the caller sets the new state. */

@@ -113,6 +113,12 @@ sub comes_to
 
 sub attempt_of { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
 
+sub review_says
+{
+	my ($token) = @_;
+	return sql("SELECT event_data->>'error_code' FROM pgw.transaction_events WHERE transaction_id = '" . attempt_of($token) . "' AND event_type = 'ManualReviewRequired'");
+}
+
 my %given_back = (kept => '5000 5000 open', 'rolled back' => '5000 5000 open', held => '0 0 void');
 
 # One payment whose no names the other's id: kept and then refunded by its client, rolled back, or an authorization that is rolled back; before the other's
@@ -128,6 +134,7 @@ sub two_payments
 	if ($end eq 'doubted')
 	{
 		ok(comes_to($token, 'RequiresManualReview'), "$token: a person");
+		is(review_says($token), $order eq 'before' ? 'bank_reference_taken' : 'outcome_unknown', "$token: who is told whose the charge is");
 		sql("SELECT pgw.resolve_review('" . attempt_of($token) . "', 'retry', 'ask again')");
 		$end = 'Refunded';
 	}
@@ -144,7 +151,7 @@ sub two_payments
 sub is_reviewed_at_once
 {
 	my ($token) = @_;
-	is(sql("SELECT event_data->>'error_code' FROM pgw.transaction_events WHERE transaction_id = '" . attempt_of($token) . "' AND event_type = 'ManualReviewRequired'"), 'bank_reference_taken', "$token: because it is another's");
+	is(review_says($token), 'bank_reference_taken', "$token: because it is another's");
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.alert_state WHERE kind = 'review_required' AND transaction_id = '" . attempt_of($token) . "'"), "$token: people are told");
 }
 

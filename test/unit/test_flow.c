@@ -444,6 +444,8 @@ claims(void **state)
 						 cases[i].looked_up);
 		assert_int_equal(pgw_charge_id_claimed(PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT, &a),
 						 PGW_CHARGE_ID_CLAIM_NOTHING);
+		assert_int_equal(pgw_charge_id_claimed(PGW_OP_CANCEL, PGW_TRANSPORT_ANSWERED, &a),
+						 PGW_CHARGE_ID_CLAIM_LOOK);
 		/* an id that must not be kept is never taken, only looked at */
 		strcpy(a.bank_reference, "");
 		strcpy(a.compared_reference, "ch_1");

@@ -227,9 +227,10 @@ pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *ans
 
 	/*
 	 * It is not believed, and so neither is its id; but money was taken, and another payment's
-	 * would show whose.
+	 * would show whose.  No cancellation says that a charge stands, what it has failed to undo
+	 * included.
 	 */
-	if (is_belied_refusal(answer))
+	if (is_belied_refusal(answer) || op == PGW_OP_CANCEL)
 		return PGW_CHARGE_ID_CLAIM_LOOK;
 	switch (answer->outcome)
 	{

@@ -104,7 +104,7 @@ typedef enum PgwChargeIdClaim
 	PGW_CHARGE_ID_CLAIM_TAKE /* from now on it is this attempt's, or another one has it */
 } PgwChargeIdClaim;
 
-/* op: the charge or authorization itself, or its look-up. */
+/* op: the charge or authorization itself, its look-up, or its cancellation. */
 extern PgwChargeIdClaim pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport,
 											  const PgwAnswer *answer);
 
