@@ -14,7 +14,6 @@
 #include "bank/bank_config.h"
 #include "bank/call_permission.h"
 #include "base/clock.h"
-#include "base/compat.h"
 #include "base/schedule.h"
 #include "card_guard/card_literals.h"
 #include "card_guard/card_refusals.h"

@@ -1,12 +1,15 @@
 #!/bin/sh
-# Install what building and testing pgw needs, and what is named, and only what is missing (Debian 12; root, or a user with sudo).
+# Install what building and testing pgw needs, and what is named, and only what is missing (Debian 12 or newer; root, or a user with sudo).
 set -eu
+pg=postgresql-$("$(dirname "$0")/lib/major.sh")
+# the sanitizers of clang: in Debian 12 no name stands for those of its version
+[ "$pg" = postgresql-15 ] && sanitizers=libclang-rt-14-dev || sanitizers=libclang-rt-dev
 
 # Server and headers in one call: security updates move both together.
-packages='build-essential clang clang-format libclang-rt-14-dev valgrind pkg-config openssl perl
-postgresql-15 postgresql-server-dev-15 postgresql-15-pgtap postgresql-15-wal2json gdb libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
-postgresql-15-pgaudit postgresql-15-plpgsql-check postgresql-15-pldebugger
-libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev'
+packages="build-essential clang clang-format $sanitizers valgrind pkg-config openssl perl
+$pg postgresql-server-dev-${pg#*-} $pg-pgtap $pg-wal2json gdb libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
+$pg-pgaudit $pg-plpgsql-check $pg-pldebugger
+libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev"
 
 missing=
 for p in $packages "$@"; do

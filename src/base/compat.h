@@ -1,5 +1,5 @@
 /*
- * compat.h - what differs between PostgreSQL 14 and 18
+ * compat.h - what differs between PostgreSQL 15 and 18
  *
  * Owns nothing; every difference is named once here, so that no other file asks for the server's
  * version.
@@ -13,6 +13,7 @@
 #include "nodes/parsenodes.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 160000
 #include "parser/parse_relation.h"
@@ -106,18 +107,48 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #define pgw_oldest_clog_xid() (ShmemVariableCache->oldestClogXid)
 #endif
 
+/* 17 has a limit for whole transactions, too. */
+#if PG_VERSION_NUM >= 170000
+#define PGW_HAS_TRANSACTION_TIMEOUT
+#endif
+
+/* 17 moved both. */
+#if PG_VERSION_NUM >= 170000
+#define pgw_my_lxid() (MyProc->vxid.lxid)
+#define pgw_my_proc_number() MyProcNumber
+#else
+#define pgw_my_lxid() (MyProc->lxid)
+#define pgw_my_proc_number() (MyProc->pgprocno)
+#endif
+
+/* 17 lets an extension name what its processes wait for; before, all are "Extension". */
+#if PG_VERSION_NUM >= 170000
+#define pgw_new_wait_event(name) WaitEventExtensionNew(name)
+#else
+#define pgw_new_wait_event(name) PG_WAIT_EXTENSION
+#endif
+
+/* 16 has one function for all kinds of objects. */
+#if PG_VERSION_NUM >= 160000
+#define pgw_owns_database(oid, role) object_ownercheck(DatabaseRelationId, oid, role)
+#define pgw_owns_extension(oid, role) object_ownercheck(ExtensionRelationId, oid, role)
+#else
+#define pgw_owns_database(oid, role) pg_database_ownercheck(oid, role)
+#define pgw_owns_extension(oid, role) pg_extension_ownercheck(oid, role)
+#endif
+
+/* 18 can log what held it up. */
+#if PG_VERSION_NUM >= 180000
+#define pgw_conditional_xact_lock_table_wait(xid) ConditionalXactLockTableWait(xid, false)
+#else
+#define pgw_conditional_xact_lock_table_wait(xid) ConditionalXactLockTableWait(xid)
+#endif
+
 /* For the life of the process; 17 has resource owners for shorter ones. */
 #if PG_VERSION_NUM >= 170000
 #define pgw_create_wait_event_set(nevents) CreateWaitEventSet(NULL, nevents)
 #else
 #define pgw_create_wait_event_set(nevents) CreateWaitEventSet(TopMemoryContext, nevents)
-#endif
-
-/* 15 added the timeline. */
-#if PG_VERSION_NUM >= 150000
-#define pgw_flush_rec_ptr() GetFlushRecPtr(NULL)
-#else
-#define pgw_flush_rec_ptr() GetFlushRecPtr()
 #endif
 
 /* The file that a setting comes from; NULL: from none. 16 replaced the list of all settings. */
@@ -138,27 +169,6 @@ pgw_guc_sourcefile(const char *name)
 			return settings[i]->sourcefile;
 	}
 	return NULL;
-#endif
-}
-
-/* What MERGE, new in 15, does with a row: a list of actions, each of which writes columns. */
-static inline List *
-pgw_merge_actions(const Query *query)
-{
-#if PG_VERSION_NUM >= 150000
-	return query->mergeActionList;
-#else
-	return NIL;
-#endif
-}
-
-static inline List *
-pgw_merge_action_columns(const void *action)
-{
-#if PG_VERSION_NUM >= 150000
-	return ((const MergeAction *) action)->targetList;
-#else
-	return NIL;
 #endif
 }
 
@@ -183,10 +193,5 @@ pgw_is_old_row(const Var *var)
 	return false;
 #endif
 }
-
-/* 15 renamed it, because it now also refuses unknown names. */
-#if PG_VERSION_NUM < 150000
-#define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
-#endif
 
 #endif

@@ -17,12 +17,9 @@
 static const PgwSharedArea *areas[AREAS_MAX];
 static int nareas = 0;
 
-#if PG_VERSION_NUM >= 150000
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
-#endif
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
-#if PG_VERSION_NUM >= 150000
 static void
 request(void)
 {
@@ -32,7 +29,6 @@ request(void)
 		RequestAddinShmemSpace(areas[i]->size());
 	RequestNamedLWLockTranche(TRANCHE, AREAS_MAX);
 }
-#endif
 
 static void
 attach(void)
@@ -57,12 +53,8 @@ attach(void)
 static void
 set_hooks(void)
 {
-#if PG_VERSION_NUM >= 150000
 	prev_shmem_request_hook = shmem_request_hook;
 	shmem_request_hook = request;
-#else
-	RequestNamedLWLockTranche(TRANCHE, AREAS_MAX);
-#endif
 	prev_shmem_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = attach;
 }
@@ -77,7 +69,4 @@ pgw_shared_memory_add(const PgwSharedArea *area)
 	if (nareas == 0)
 		set_hooks();
 	areas[nareas++] = area;
-#if PG_VERSION_NUM < 150000
-	RequestAddinShmemSpace(area->size());
-#endif
 }

@@ -321,8 +321,8 @@ of_written(const PgwScope *scope, int column, Look *look)
 		bits = of_column(query->targetList, column, scope, look);
 	if (query->onConflict != NULL)
 		bits |= of_column(query->onConflict->onConflictSet, column, scope, look);
-	foreach (lc, pgw_merge_actions(query))
-		bits |= of_column(pgw_merge_action_columns(lfirst(lc)), column, scope, look);
+	foreach (lc, query->mergeActionList)
+		bits |= of_column(lfirst_node(MergeAction, lc)->targetList, column, scope, look);
 	return bits != 0 ? bits : FROM_ELSEWHERE; /* a default of the table's, or as it was */
 }
 

@@ -21,7 +21,7 @@ extern void pgw_cards_refuse(const PgwPaymentArgs *args);
  * PW400 card_literal with these faults.  Neither the log nor the client nor pg_stat_activity is
  * shown the statement or its context.
  */
-extern void pgw_cards_refuse_literal(const char *faults) pg_attribute_noreturn();
+_Noreturn extern void pgw_cards_refuse_literal(const char *faults);
 
 /*
  * PW400 card_parameters_logged for this field, when a setting of this session would write bound

@@ -163,8 +163,10 @@ is_wrapper(const FuncExpr *call)
 
 /* Subqueries are planned, and looked at, by themselves. */
 static bool
-collect(Node *node, List **calls)
+collect(Node *node, void *context)
 {
+	List **calls = context;
+
 	if (node == NULL || IsA(node, Query))
 		return false;
 	if (IsA(node, FuncExpr) && is_ours((FuncExpr *) node) && has_volatile_id((FuncExpr *) node))

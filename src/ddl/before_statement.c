@@ -18,13 +18,8 @@
 #include "utils/datum.h"
 #include "utils/snapmgr.h"
 
+#include "base/compat.h"
 #include "ddl/before_statement.h"
-
-#if PG_VERSION_NUM >= 170000
-#define MY_TRANSACTION (MyProc->vxid.lxid)
-#else
-#define MY_TRANSACTION (MyProc->lxid)
-#endif
 
 PG_FUNCTION_INFO_V1(pgw_baseline_faults_before);
 
@@ -36,7 +31,7 @@ pgw_statement_begin(void)
 	PgwStatement outer = present;
 
 	present.transaction =
-		IsTransactionState() ? (LocalTransactionId) MY_TRANSACTION : InvalidLocalTransactionId;
+		IsTransactionState() ? (LocalTransactionId) pgw_my_lxid() : InvalidLocalTransactionId;
 	present.command = IsTransactionState() ? GetCurrentCommandId(false) : InvalidCommandId;
 	return outer;
 }
@@ -61,7 +56,7 @@ pgw_baseline_faults_before(PG_FUNCTION_ARGS)
 	bool isnull;
 
 	if (present.transaction == InvalidLocalTransactionId ||
-		present.transaction != (LocalTransactionId) MY_TRANSACTION)
+		present.transaction != (LocalTransactionId) pgw_my_lxid())
 		PG_RETURN_NULL();
 
 	PushCopiedSnapshot(GetActiveSnapshot());

@@ -37,6 +37,7 @@
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "ddl/before_statement.h"
 #include "ddl/drop_guard.h"
 #include "ddl/utility_hook.h"
@@ -176,21 +177,13 @@ wait_until_empty(Oid dboid)
 static bool
 owns_database(Oid dboid)
 {
-#if PG_VERSION_NUM >= 160000
-	return object_ownercheck(DatabaseRelationId, dboid, GetUserId());
-#else
-	return pg_database_ownercheck(dboid, GetUserId());
-#endif
+	return pgw_owns_database(dboid, GetUserId());
 }
 
 static bool
 owns_extension(Oid extoid)
 {
-#if PG_VERSION_NUM >= 160000
-	return object_ownercheck(ExtensionRelationId, extoid, GetUserId());
-#else
-	return pg_extension_ownercheck(extoid, GetUserId());
-#endif
+	return pgw_owns_extension(extoid, GetUserId());
 }
 
 /* CREATEDB, and the template is his or is marked as one. */

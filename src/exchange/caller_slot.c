@@ -21,10 +21,8 @@
 #include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/timestamp.h"
-#if PG_VERSION_NUM >= 170000
-#include "utils/wait_event.h"
-#endif
 
+#include "base/compat.h"
 #include "base/debug_points.h"
 #include "core/pacing/fair_turns.h"
 #include "exchange/caller_slot.h"
@@ -246,15 +244,11 @@ pgw_exchange_submit(int slot)
 static uint32
 wait_event(void)
 {
-#if PG_VERSION_NUM >= 170000
 	static uint32 event = 0;
 
 	if (event == 0)
-		event = WaitEventExtensionNew("PgwWait");
+		event = pgw_new_wait_event("PgwWait");
 	return event;
-#else
-	return PG_WAIT_EXTENSION;
-#endif
 }
 
 /*

@@ -9,16 +9,13 @@
 #include "storage/latch.h"
 #include "storage/proc.h"
 
+#include "base/compat.h"
 #include "exchange/process_latch.h"
 
 int
 pgw_my_procno(void)
 {
-#if PG_VERSION_NUM >= 170000
-	return MyProcNumber;
-#else
-	return MyProc->pgprocno;
-#endif
+	return pgw_my_proc_number();
 }
 
 void

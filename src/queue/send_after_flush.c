@@ -23,7 +23,6 @@
 #include "bank_call/echoed_card.h"
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
-#include "base/compat.h"
 #include "base/debug_points.h"
 #include "base/new_id.h"
 #include "core/base/mutant.h"
@@ -197,7 +196,7 @@ pgw_calls_send(bool flush)
 		return;
 	if (flush && !PGW_MUTATED(INTENT_FLUSH))
 		XLogFlush(dlist_tail_element(PgwCall, item.node, &ready)->intent_end);
-	durable = pgw_flush_rec_ptr();
+	durable = GetFlushRecPtr(NULL);
 	while (!dlist_is_empty(&ready))
 	{
 		PgwCall *call = dlist_head_element(PgwCall, item.node, &ready);

@@ -19,19 +19,16 @@
  * Raise error_code, which is no PW400.  members: further ones of DETAIL, JSON text without braces,
  * or NULL; hint may be NULL.
  */
-extern void pgw_raise(const char *error_code, const char *members, const char *hint)
-	pg_attribute_noreturn();
+_Noreturn extern void pgw_raise(const char *error_code, const char *members, const char *hint);
 
 /* PW400 with this array. */
-extern void pgw_raise_faults(const char *faults) pg_attribute_noreturn();
+_Noreturn extern void pgw_raise_faults(const char *faults);
 
 /* PW400 with one fault.  message NULL: the code's own text. */
-extern void pgw_raise_fault(const char *field, const char *code, const char *message)
-	pg_attribute_noreturn();
+_Noreturn extern void pgw_raise_fault(const char *field, const char *code, const char *message);
 
 /* The same with words of one's own. */
-extern void pgw_raise_invalid(const char *primary, const char *faults, const char *hint)
-	pg_attribute_noreturn();
+_Noreturn extern void pgw_raise_invalid(const char *primary, const char *faults, const char *hint);
 
 /* A fault as JSON, to be put into an array; before: the ones so far, or NULL. */
 extern char *pgw_arg_fault(const char *before, const char *field, const char *code,

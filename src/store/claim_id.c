@@ -22,6 +22,7 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/error_detail.h"
 #include "core/base/error_codes.h"
 #include "database/column_values.h"
@@ -63,7 +64,7 @@ wait_for_xid(TransactionId xid, TimestampTz deadline)
 		(int) Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline), INT_MAX);
 	if (remaining <= 0)
 	{
-		if (!ConditionalXactLockTableWait(xid))
+		if (!pgw_conditional_xact_lock_table_wait(xid))
 			raise_in_flight();
 		return;
 	}

@@ -8,6 +8,7 @@
 #include "access/xact.h"
 #include "utils/guc.h"
 
+#include "base/compat.h"
 #include "core/base/mutant.h"
 #include "worker/pinned_settings.h"
 
@@ -31,7 +32,7 @@ pgw_pin_settings(void)
 	pin("statement_timeout", "0");
 	pin("lock_timeout", "1s");
 	pin("idle_in_transaction_session_timeout", "0");
-#if PG_VERSION_NUM >= 170000
+#ifdef PGW_HAS_TRANSACTION_TIMEOUT
 	pin("transaction_timeout", "0");
 #endif
 	pin("application_name", "pgw worker");

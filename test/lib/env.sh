@@ -3,7 +3,7 @@
 #
 # Everything lives under $PGW_WORK; nothing of the system's PostgreSQL is touched.
 
-PGW_PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/15/bin/pg_config}
+PGW_PG_CONFIG=${PG_CONFIG:-/usr/lib/postgresql/$("$PGW_TOP/test/lib/major.sh")/bin/pg_config}
 [ -x "$PGW_PG_CONFIG" ] || PGW_PG_CONFIG=$(command -v pg_config)
 export PGW_PG_CONFIG
 
@@ -87,11 +87,15 @@ pgw_build_variant() # name, compiler flags, [variant to start from, macro]
 	}
 }
 
-# Settings for a server that finds the extension in $PGW_INST.
+# Settings for a server that finds the extension in $PGW_INST: up to 17 by a patch of Debian's, from 18 on by a setting of PostgreSQL's own.
 pgw_server_conf()
 {
+	if [ "$("$PGW_PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')" -ge 18 ]; then
+		echo "extension_control_path = '$PGW_INST$("$PGW_PG_CONFIG" --sharedir):\$system'"
+	else
+		echo "extension_destdir = '$PGW_INST'"
+	fi
 	cat <<CONF
-extension_destdir = '$PGW_INST'
 dynamic_library_path = '$PGW_INST$("$PGW_PG_CONFIG" --pkglibdir):\$libdir'
 shared_preload_libraries = 'pgw'
 pgw.secrets_dir = '$PGW_WORK/secrets'

@@ -1,0 +1,141 @@
+#!/bin/bash
+# pgw on every PostgreSQL that it supports, each on the Debian that has it, in chroots that are made here: root on Debian 12 or newer, with debootstrap and
+# Debian's mirror, and nothing else.
+#
+#   matrix.sh in COLUMN command...   a command as root in a fresh copy of the chroot, which is thrown away; it starts in a copy of this tree, and
+#                                    what it leaves in /out stays in $OUT.  BARE=1: a Debian in which nothing has been installed but make.
+#                                    COLUMN is 15, 17 or 18; TESTS, PGW_PART and JOBS are handed on
+#   matrix.sh chroot COLUMN          make the chroot, if it is not there
+#   LAYER=name matrix.sh chroot COLUMN package...   a further layer with more packages; LAYER=name with "in" uses it
+#
+# $MATRIX_DIR/SUITE/base ($MATRIX_DIR: /var/tmp/pgw-matrix) is the bare Debian; SUITE/tools lies over it and has what test/setup.sh installs.  They are made once and kept; remove them
+# to have them made anew.  What is mounted is mounted in a namespace of its own, which ends with its processes: nothing stays mounted or running, however a run ends.
+set -eu
+self=$(realpath "$0")
+top=$(dirname "$(dirname "$self")")
+dir=${MATRIX_DIR:-/var/tmp/pgw-matrix}
+mirror=${MIRROR:-http://deb.debian.org/debian}
+
+suite_of() # column
+{
+	case $1 in
+	15) echo bookworm ;;
+	17) echo trixie ;;
+	18) echo forky ;;
+	*) echo "matrix.sh: no column $1: 15, 17, 18" >&2; return 1 ;;
+	esac
+}
+
+# A suite that the debootstrap of this system is too old to know is made as the newest that it knows.
+make_base() # suite
+{
+	local script=/usr/share/debootstrap/scripts/$1 base=$dir/$1/base
+	[ ! -d "$base" ] || return 0
+	command -v debootstrap >/dev/null || apt-get -qy install debootstrap >/dev/null
+	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
+	rm -rf "$base.new"
+	mkdir -p "$dir/$1"
+	debootstrap --variant=minbase --include=make,ca-certificates "$1" "$base.new" "$mirror" "$script" >"$dir/$1/debootstrap.log" 2>&1 ||
+		{ tail "$dir/$1/debootstrap.log" >&2; return 1; }
+	case $1 in
+	bookworm | trixie) echo "deb ${SECURITY:-http://deb.debian.org/debian-security} $1-security main" >>"$base.new/etc/apt/sources.list" ;;
+	esac
+	# how this system reaches the mirror, and whether it minds the mirror's age
+	apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$base.new/etc/apt/apt.conf.d/90host" || :
+	# no service starts by being installed
+	printf '#!/bin/sh\nexit 101\n' >"$base.new/usr/sbin/policy-rc.d"
+	chmod +x "$base.new/usr/sbin/policy-rc.d"
+	mv "$base.new" "$base"
+}
+
+# Run a command in the layers that are given, the last of which takes what is written.
+inside() # lower[:lower...], upper, command...
+{
+	local lower=$1 upper=$2
+	shift 2
+	mkdir -p "$upper" "$upper.work" "$upper.root"
+	unshare --mount --pid --ipc --fork --kill-child --propagation private \
+		"$self" enter "$lower" "$upper" "$@"
+}
+
+# The inner half of inside(), in the namespace.
+enter() # lower, upper, command...
+{
+	local lower=$1 upper=$2 root=$2.root
+	shift 2
+	mount -t overlay overlay -o "lowerdir=$lower,upperdir=$upper,workdir=$upper.work" "$root"
+	mount -t proc proc "$root/proc"
+	mount --rbind /sys "$root/sys"
+	mount --rbind /dev "$root/dev"
+	mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+	cp --remove-destination /etc/resolv.conf "$root/etc/resolv.conf"
+	grep -q . "$root/etc/hosts" 2>/dev/null || echo '127.0.0.1 localhost' >"$root/etc/hosts"
+	if [ -n "${OUT:-}" ]; then
+		mkdir -p "$root/out"
+		mount --bind "$OUT" "$root/out"
+	fi
+	exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
+		DEBIAN_FRONTEND=noninteractive TESTS="${TESTS:-}" PGW_PART="${PGW_PART:-}" JOBS="${JOBS:-2}" \
+		sh -c '[ ! -d /pgw ] || cd /pgw; exec "$@"' sh "$@"
+}
+
+# A copy of this tree as a checkout would be, in a layer.
+put_tree() # folder
+{
+	mkdir -p "$1/pgw"
+	tar -C "$top" --exclude=.git --exclude='*.o' --exclude='*.bc' --exclude='*.so' --exclude=build --exclude=pgw-bank --exclude=node_modules -cf - . |
+		tar -C "$1/pgw" --no-same-owner -xf -
+}
+
+make_layer() # suite, name, lower, command...
+{
+	local layer=$dir/$1/$2 lower=$3
+	shift 3
+	[ ! -d "$layer" ] || return 0
+	rm -rf "$layer.new"
+	put_tree "$layer.new"
+	inside "$lower" "$layer.new" "$@" >&2
+	rm -rf "$layer.new/pgw" "$layer.new.work" "$layer.new.root"
+	mv "$layer.new" "$layer"
+}
+
+# It is one for all who use it: one at a time makes it, and what is there is not changed any more.
+make_chroot() # column, package...
+{
+	local suite at
+	suite=$(suite_of "$1")
+	at=$dir/$suite
+	shift
+	mkdir -p "$at"
+	exec 9>"$at/lock"
+	flock 9
+	make_base "$suite"
+	if [ -z "${BARE:-}" ]; then
+		make_layer "$suite" tools "$at/base" test/setup.sh
+		[ -z "${LAYER:-}" ] || make_layer "$suite" "$LAYER" "$at/tools:$at/base" sh -c 'apt-get -q update && apt-get -qy --no-install-recommends install "$@"' sh "$@"
+	fi
+	exec 9>&-
+}
+
+in_chroot() # column, command...
+{
+	local suite at lower run status=0
+	suite=$(suite_of "$1")
+	at=$dir/$suite
+	make_chroot "$1"
+	shift
+	lower=${LAYER:+$at/$LAYER:}$at/tools:$at/base
+	[ -z "${BARE:-}" ] || lower=$at/base
+	run=$(mktemp -d "$at/run.XXXXXX")
+	put_tree "$run/upper"
+	inside "$lower" "$run/upper" "$@" || status=$?
+	rm -rf "$run"
+	return $status
+}
+
+case ${1:-} in
+enter) shift; enter "$@" ;;
+in) shift; in_chroot "$@" ;;
+chroot) shift; make_chroot "$@" ;;
+*) sed -n '2,/^set/s/^# \{0,1\}//p' "$self" >&2; exit 2 ;;
+esac
