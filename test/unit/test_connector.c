@@ -285,6 +285,8 @@ static const struct
 	 "/operations/charge/answer/reference_echoed", "leave one of them out"},
 	{WITH_ANSWER("{\"rules\":[{\"status\":200,\"when\":{\"/a\":99999999999999999999}}]}"),
 	 "/operations/charge/answer/rules/0/when/~1a", "beyond 64 bits"},
+	{DOC(CAPS, CHARGE("\"body\":{\"t\":\"{{token}}\",\"n\":123456789012345678901}," ANSWER)),
+	 "/operations/charge/body/n", "beyond 64 bits"},
 	{WITH_ANSWER("{}"), "/operations/charge/answer/rules", "missing"},
 	{WITH_ANSWER("{\"rules\":[]}"), "/operations/charge/answer/rules", "at least one"},
 	{WITH_ANSWER("{\"rules\":[{}]}"), "/operations/charge/answer/rules/0/status", "missing"},
@@ -618,13 +620,14 @@ test_render_values(void **state)
 		.merchant = "m\xC3\xA9",
 		.token = "t",
 		.bank_fields =
-			"{\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"z\":null,\"s\":\"q\\\"\"}",
+			"{\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"z\":null,\"s\":\"q\\\"\","
+			"\"rrn\":123456789012345678901}",
 		.settings = "{\"h\":\"v\"}"};
 	PgwConnector *c = compile(PROBE(
 		"{\"t\":\"{{token}}\",\"n\":\"{{bank_fields.n}}\",\"b\":\"{{bank_fields.b}}\",\"o\":\"{{bank_fields.o}}\","
 		"\"z\":\"{{bank_fields.z}}\",\"s\":\"<{{bank_fields.s}}|{{bank_fields.n}}>\",\"a\":\"{{amount}}\",\"d\":\"{{amount_decimal}}\","
 		"\"m\":\"{{card_expiry_month}}/{{card_expiry_year}}\",\"gone\":{\"in\":{\"r\":\"{{reason}}\"}},\"arr\":[\"{{reason}}\"],"
-		"\"mix\":[\"{{reason}}\",1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"f\":\"{{final}}\",\"x\":\"a{{amount}}b\"}"));
+		"\"mix\":[\"{{reason}}\",1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"f\":\"{{final}}\",\"x\":\"a{{amount}}b\",\"rrn\":\"{{bank_fields.rrn}}\"}"));
 
 	(void) state;
 	pgw_rendered_init(&rendered);
@@ -633,7 +636,7 @@ test_render_values(void **state)
 	assert_string_equal(
 		rendered.body.data,
 		"{\"t\":\"t\",\"n\":12.50,\"b\":true,\"o\":{\"k\":[1,\"x/y\"]},\"s\":\"<q\\\"|12.50>\",\"a\":10000,\"d\":\"100.00\","
-		"\"mix\":[1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"x\":\"a10000b\"}");
+		"\"mix\":[1],\"e\":{},\"ea\":[],\"l\":[null,true,1.5,\"\"],\"x\":\"a10000b\",\"rrn\":123456789012345678901}");
 	assert_string_equal(header("X-A"), "v");
 	assert_string_equal(header("x-b"), "own");
 	assert_null(header("X-B"));

@@ -365,6 +365,14 @@ json_fields(void **unused)
 	snprintf(big, sizeof(big), "{\"a\":\"%s\"}", repeat("x", PGW_MAX_METADATA_BYTES - 7));
 	TOKEN(r.metadata = big, F("metadata", "too_long", "must be at most 16384 bytes"));
 
+	/* a number of any length */
+	TOKEN(r.metadata = "{\"rrn\": 123456789012345678901}", "");
+	TOKEN(r.bank_fields = "{\"rrn\": -123456789012345678901, \"x\": 1e400}", "");
+	TOKEN(r.metadata = "{\"note\": \"cr\xC3\xA9"
+					   "dit accept\xC3\xA9\"}",
+		  "");
+	TOKEN(r.metadata = "{\"note\": \"\xE9\"}", object);
+
 	TOKEN(r.metadata = "{\"c\": \"" CARD "\"}", STORED("metadata"));
 	TOKEN(r.metadata = "{\"c\": \"4111 1111 1111 1111 12/30\"}", STORED("metadata"));
 	TOKEN(r.metadata = "{\"" CARD "\": 1}", STORED("metadata"));

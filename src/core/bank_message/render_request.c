@@ -2,11 +2,10 @@
  * render_request.c - render a request from a compiled operation
  *
  * Owns the meaning of every placeholder.  Invariants: card data goes from the caller's parameters
- * into the caller's PgwBufs and nowhere else - not through json-c, not through temporary memory of
- * the heap; small numbers made from it on the stack are wiped.  A placeholder without a value drops
- * its member, an object or array that had members and lost them all is dropped, and bytes taken
- * back are wiped.  bank_fields and settings are the only JSON texts parsed here; they hold no card
- * data.
+ * into the caller's PgwBufs and nowhere else - not through temporary memory of the heap; small
+ * numbers made from it on the stack are wiped.  A placeholder without a value drops its member, an
+ * object or array that had members and lost them all is dropped, and bytes taken back are wiped.
+ * bank_fields and settings are the only JSON texts read here; they hold no card data.
  */
 #include "core/bank_message/render_request.h"
 
@@ -19,6 +18,8 @@
 #include "core/base/characters.h"
 #include "core/base/money.h"
 #include "core/connector/compiled.h"
+#include "core/json/json_read.h"
+#include "core/json/json_text.h"
 
 typedef enum How
 {
@@ -41,8 +42,8 @@ typedef struct Render
 	const PgwCallParams *p;
 	PgwBankOp op;
 	int exponent; /* the bank's */
-	json_object *bank_fields;
-	json_object *settings;
+	PgwJson bank_fields;
+	PgwJson settings;
 	PgwConnectorError *err;
 	const char *place; /* pointer of header, or NULL: path or body of op */
 	const char *part;  /* "path" or "body" */
@@ -186,31 +187,48 @@ put_expiry(Render *r, PgwBuf *b, How how, PgwPlaceholder kind)
 	return put;
 }
 
-/* A member of bank_fields or settings. */
+/*
+ * A member of bank_fields or settings: a string's characters, anything else as it stands, so that a
+ * number of any length keeps its digits.
+ */
 static Put
-put_named(Render *r, PgwBuf *b, How how, json_object *obj, const char *name)
+put_member(Render *r, PgwBuf *b, How how, const PgwJson *v, const char *name, char *text)
 {
-	json_object *v = NULL;
-	const char *s;
+	PgwJsonType type = pgw_json_type(v);
+	size_t len = v->len;
 
-	if (!json_object_object_get_ex(obj, name, &v) || v == NULL)
-		return PUT_MISSING;
-	if (json_object_is_type(v, json_type_string))
-	{
-		s = json_object_get_string(v);
-		if (strlen(s) != (size_t) json_object_get_string_len(v))
-			return fault(r, "\"%s\" holds U+0000", name);
-		return put_text(r, b, how, s);
-	}
-	s = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	if (s == NULL)
-		return fault(r, "\"%s\": out of memory", name);
+	if (type == PGW_JSON_STRING)
+		len = pgw_json_text(v, text, v->len);
+	else
+		memcpy(text, v->text, v->len);
+	text[len] = '\0';
+	if (strlen(text) != len)
+		return fault(r, "\"%s\" holds U+0000", name);
+	if (type == PGW_JSON_STRING)
+		return put_text(r, b, how, text);
 	if (how == AS_TYPED)
-		return put_bare(b, s);
-	if (json_object_is_type(v, json_type_object) || json_object_is_type(v, json_type_array))
+		return put_bare(b, text);
+	if (type == PGW_JSON_OBJECT || type == PGW_JSON_ARRAY)
 		return fault(r, "\"%s\" is an object or array, which can stand only alone in a JSON body",
 					 name);
-	return put_text(r, b, how, s);
+	return put_text(r, b, how, text);
+}
+
+static Put
+put_named(Render *r, PgwBuf *b, How how, const PgwJson *object, const char *name)
+{
+	PgwJson v;
+	char *text;
+	Put put;
+
+	if (!pgw_json_member(object, name, &v) || pgw_json_type(&v) == PGW_JSON_NULL)
+		return PUT_MISSING;
+	text = malloc(v.len + 1);
+	if (text == NULL)
+		return fault(r, "\"%s\": out of memory", name);
+	put = put_member(r, b, how, &v, name, text);
+	free(text);
+	return put;
 }
 
 static Put
@@ -262,9 +280,9 @@ put_segment(Render *r, PgwBuf *b, How how, const PgwSegment *segment)
 		case PGW_PH_SECRET:
 			return put_text(r, b, how, p->secret);
 		case PGW_PH_BANK_FIELDS:
-			return put_named(r, b, how, r->bank_fields, segment->text);
+			return put_named(r, b, how, &r->bank_fields, segment->text);
 		case PGW_PH_SETTINGS:
-			return put_named(r, b, how, r->settings, segment->text);
+			return put_named(r, b, how, &r->settings, segment->text);
 		case PGW_PH_NONE:
 			break;
 	}
@@ -415,25 +433,20 @@ pgw_rendered_free(PgwRendered *r)
 	r->method[0] = '\0';
 }
 
-/* An object of settings or bank fields; NULL text: an empty one. */
+/* An object of settings or bank fields; NULL text: there is none. */
 static bool
-parse_object(Render *r, const char *text, const char *what, json_object **result)
+read_object(Render *r, const char *text, const char *what, PgwJson *object)
 {
-	json_tokener *tokener;
 	size_t len = text != NULL ? strlen(text) : 0;
-	bool good;
 
 	if (text == NULL)
 		return true;
-	if (len > PGW_BODY_MAX_BYTES || (tokener = json_tokener_new_ex(PGW_DOC_MAX_NESTING)) == NULL)
+	if (len > PGW_BODY_MAX_BYTES)
 		return fault(r, "%s is too large", what) == PUT_DONE;
-	*result = json_tokener_parse_ex(tokener, text, (int) len);
-	good = json_tokener_get_error(tokener) == json_tokener_success &&
-		   json_object_is_type(*result, json_type_object);
-	json_tokener_free(tokener);
-	if (!good)
-		fault(r, "%s is not a JSON object", what);
-	return good;
+	if (pgw_json_read(text, len, PGW_DOC_MAX_NESTING, object) != PGW_JSON_GOOD ||
+		pgw_json_type(object) != PGW_JSON_OBJECT)
+		return fault(r, "%s is not a JSON object", what) == PUT_DONE;
+	return true;
 }
 
 /*
@@ -531,11 +544,9 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 	}
 	memcpy(r->method, c->ops[which].method, sizeof(r->method));
 	state.exponent = pgw_connector_exponent(c, p->currency, p->iso_exponent);
-	good = parse_object(&state, p->bank_fields, "bank_fields", &state.bank_fields) &&
-		   parse_object(&state, p->settings, "settings", &state.settings) &&
+	good = read_object(&state, p->bank_fields, "bank_fields", &state.bank_fields) &&
+		   read_object(&state, p->settings, "settings", &state.settings) &&
 		   render_parts(&state, &c->ops[which], r);
-	json_object_put(state.bank_fields);
-	json_object_put(state.settings);
 	if (!good)
 	{
 		/* nothing half-made is left for anyone to send */

@@ -342,7 +342,6 @@ compile_text(PgwCompile *cc, json_tokener *tokener, const char *json, size_t len
 	enum json_tokener_error error;
 	bool good;
 
-	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
 	doc = json_tokener_parse_ex(tokener, json, (int) len);
 	error = json_tokener_get_error(tokener);
 	if (error == json_tokener_error_depth)

@@ -309,6 +309,14 @@ compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
 		case json_type_string:
 			node->kind = PGW_NODE_TEXT;
 			return compile_text(cc, v, &node->text, uses) ? node : NULL;
+		case json_type_int:
+			/* further ones json-c makes to these without a word */
+			if (json_object_get_int64(v) == INT64_MAX || json_object_get_int64(v) == INT64_MIN)
+			{
+				pgw_fault(cc, "a number beyond 64 bits");
+				return NULL;
+			}
+			/* FALLTHROUGH */
 		default:
 		{
 			const char *raw = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);

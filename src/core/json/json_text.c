@@ -144,16 +144,23 @@ next_member(const char **p, const char *end, PgwJson *name, PgwJson *value)
 }
 
 bool
+pgw_json_next_member(const PgwJson *v, const char **at, PgwJson *name, PgwJson *value)
+{
+	if (pgw_json_type(v) != PGW_JSON_OBJECT)
+		return false;
+	if (*at == NULL)
+		*at = v->text + 1;
+	return next_member(at, v->text + v->len - 1, name, value);
+}
+
+bool
 pgw_json_member(const PgwJson *v, const char *name, PgwJson *member)
 {
 	size_t name_len = strlen(name);
-	const char *p;
+	const char *at = NULL;
 	PgwJson own;
 
-	if (pgw_json_type(v) != PGW_JSON_OBJECT)
-		return false;
-	p = v->text + 1;
-	while (next_member(&p, v->text + v->len - 1, &own, member))
+	while (pgw_json_next_member(v, &at, &own, member))
 	{
 		if (is_named(&own, name, name_len))
 			return true;

@@ -28,6 +28,12 @@ extern bool pgw_json_member(const PgwJson *v, const char *name, PgwJson *member)
 extern bool pgw_json_element(const PgwJson *v, size_t index, PgwJson *element);
 
 /*
+ * An object's members, one after the other: *at is NULL at first.  false: there is no further one
+ * (or v is no object).
+ */
+extern bool pgw_json_next_member(const PgwJson *v, const char **at, PgwJson *name, PgwJson *value);
+
+/*
  * An object's members, found once for many questions; what is more than fits is looked for in the
  * text each time.
  */

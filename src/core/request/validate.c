@@ -13,7 +13,6 @@
 #include "core/request/validate.h"
 
 #include <inttypes.h>
-#include <json-c/json.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +22,8 @@
 #include "core/base/money.h"
 #include "core/card/card_checks.h"
 #include "core/card/card_text.h"
+#include "core/json/json_read.h"
+#include "core/json/json_text.h"
 
 #define MAX_CARD_DIGITS 19
 #define MIN_CARD_DIGITS 12
@@ -368,87 +369,72 @@ check_capture(Checker *c, PgwCheckedArgs *out)
 }
 
 /*
- * Parse a JSON object; NULL after a fault, and where there is nothing to check: {} is the default
- * of all such arguments and what nearly every call has, and parsing it would be most of the
- * validation's work.
+ * Read a JSON object; false after a fault, and where there is nothing to check: {} is the default
+ * of all such arguments and what nearly every call has.
  */
-static struct json_object *
-parse_object(Checker *c, const char *field, const char *text, size_t max, const char *too_long)
+static bool
+read_object(Checker *c, const char *field, const char *text, size_t max, const char *too_long,
+			PgwJson *value)
 {
-	struct json_tokener *tok;
-	struct json_object *value;
 	size_t len;
 
 	if (text == NULL)
 	{
 		fault(c, field, "required", "must not be null");
-		return NULL;
+		return false;
 	}
 	if (strcmp(text, "{}") == 0)
-		return NULL;
+		return false;
 	len = strlen(text);
 	if (len > max)
 	{
 		fault(c, field, "too_long", too_long);
-		return NULL;
+		return false;
 	}
-	tok = json_tokener_new_ex(MAX_JSON_DEPTH);
-	if (tok == NULL)
-	{
-		fault(c, field, "invalid_format", "could not be read");
-		return NULL;
-	}
-	json_tokener_set_flags(tok, JSON_TOKENER_STRICT);
-	value = json_tokener_parse_ex(tok, text, (int) len + 1);
-	if (json_tokener_get_error(tok) != json_tokener_success ||
-		!json_object_is_type(value, json_type_object))
+	if (pgw_json_read(text, len, MAX_JSON_DEPTH, value) != PGW_JSON_GOOD ||
+		pgw_json_type(value) != PGW_JSON_OBJECT)
 	{
 		fault(c, field, "invalid_format", "must be a JSON object, nested at most 64 deep");
-		json_object_put(value);
-		value = NULL;
+		return false;
 	}
-	json_tokener_free(tok);
-	return value;
+	return true;
 }
 
 static void
 check_metadata(Checker *c)
 {
-	struct json_object *value = parse_object(c, "metadata", c->args->metadata,
-											 PGW_MAX_METADATA_BYTES, "must be at most 16384 bytes");
+	PgwJson value;
 
-	if (value == NULL)
-		return;
-	card_fault(c, "metadata",
-			   pgw_card_in_json(&c->sought, c->args->metadata, strlen(c->args->metadata)));
-	json_object_put(value);
+	if (read_object(c, "metadata", c->args->metadata, PGW_MAX_METADATA_BYTES,
+					"must be at most 16384 bytes", &value))
+		card_fault(c, "metadata",
+				   pgw_card_in_json(&c->sought, c->args->metadata, strlen(c->args->metadata)));
 }
 
 static void
 check_bank_fields(Checker *c)
 {
-	struct json_object *value =
-		parse_object(c, "bank_fields", c->args->bank_fields, PGW_MAX_BANK_FIELDS_BYTES,
-					 "must be at most 4096 bytes");
+	PgwJson value;
+	PgwJson name;
+	PgwJson member;
+	const char *at = NULL;
 
-	if (value == NULL)
+	if (!read_object(c, "bank_fields", c->args->bank_fields, PGW_MAX_BANK_FIELDS_BYTES,
+					 "must be at most 4096 bytes", &value))
 		return;
+	while (pgw_json_next_member(&value, &at, &name, &member))
 	{
-		json_object_object_foreach(value, key, member)
+		PgwJsonType type = pgw_json_type(&member);
+
+		if (type == PGW_JSON_OBJECT || type == PGW_JSON_ARRAY)
 		{
-			(void) key;
-			if (json_object_is_type(member, json_type_object) ||
-				json_object_is_type(member, json_type_array))
-			{
-				fault(c, "bank_fields", "invalid_format",
-					  "members must be strings, numbers, booleans or null");
-				break;
-			}
+			fault(c, "bank_fields", "invalid_format",
+				  "members must be strings, numbers, booleans or null");
+			break;
 		}
 	}
 	card_fault(c, "bank_fields",
 			   pgw_card_in_json(&c->sought, c->args->bank_fields, strlen(c->args->bank_fields)));
-	json_object_put(value);
 }
 
 static void
@@ -491,27 +477,31 @@ may_name(const Checker *c, const char *key)
 static void
 check_options(Checker *c)
 {
-	struct json_object *value = parse_object(
-		c, "options", c->args->options, PGW_MAX_BANK_FIELDS_BYTES, "must be at most 4096 bytes");
+	PgwJson value;
+	PgwJson name;
+	PgwJson member;
+	const char *at = NULL;
 
-	if (value == NULL)
+	if (!read_object(c, "options", c->args->options, PGW_MAX_BANK_FIELDS_BYTES,
+					 "must be at most 4096 bytes", &value))
 		return;
+	while (pgw_json_next_member(&value, &at, &name, &member))
 	{
-		json_object_object_foreach(value, key, member)
-		{
-			char message[MAX_OPTION_NAME_BYTES + 32];
+		char key[MAX_OPTION_NAME_BYTES + 1];
+		char message[MAX_OPTION_NAME_BYTES + 32];
+		size_t len = pgw_json_text(&name, key, MAX_OPTION_NAME_BYTES);
 
-			(void) member;
-			if (may_name(c, key))
-				snprintf(message, sizeof(message), "unknown option \"%s\"", key);
-			else
-				snprintf(message, sizeof(message), "unknown option");
-			fault(c, "options", "unknown_option", message);
-		}
+		if (len <= MAX_OPTION_NAME_BYTES)
+			key[len] = '\0';
+		if (len <= MAX_OPTION_NAME_BYTES && may_name(c, key))
+			snprintf(message, sizeof(message), "unknown option \"%s\"", key);
+		else
+			snprintf(message, sizeof(message), "unknown option");
+		fault(c, "options", "unknown_option", message);
+		explicit_bzero(key, sizeof(key));
 	}
 	card_fault(c, "options",
 			   pgw_card_in_json(&c->sought, c->args->options, strlen(c->args->options)));
-	json_object_put(value);
 }
 
 int
