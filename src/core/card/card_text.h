@@ -2,7 +2,7 @@
  * card_text.h - does a text that is to be kept hide card data, in whatever disguise?
  *
  * One normalizer for everything that is stored: what callers, operators and administrators give
- * (validate.c and the SQL functions), and what banks answer (judge_answer.c).  docs/security.md,
+ * (validate.c and the SQL functions), and what banks answer (answer_echo.c).  docs/security.md,
  * "What is taken for a card number", says what is found, what is not, and how often it is wrong.
  */
 #ifndef PGW_CORE_CARD_CARD_TEXT_H

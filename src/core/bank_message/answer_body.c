@@ -1,0 +1,100 @@
+/*
+ * answer_body.c - the body of an answer, and what stands at a place of it
+ *
+ * Invariants: a body that cannot be read whole has no value, and no places; a text too long for its
+ * field counts as absent, because half a reference names something else.  Nothing here is kept.
+ */
+#include "core/bank_message/answer_body.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json/json_read.h"
+
+void
+pgw_answer_body_read(const char *text, size_t len, PgwAnswerBody *body)
+{
+	body->text = text;
+	body->len = len;
+	if (text == NULL || len > PGW_ANSWER_MAX_BYTES ||
+		pgw_json_read(text, len, PGW_ANSWER_MAX_NESTING, &body->value) != PGW_JSON_GOOD ||
+		(pgw_json_type(&body->value) != PGW_JSON_OBJECT &&
+		 pgw_json_type(&body->value) != PGW_JSON_ARRAY))
+		body->value = (PgwJson){NULL, 0};
+	pgw_json_members(&body->value, &body->members);
+}
+
+bool
+pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *pointer, PgwJson *v)
+{
+	*v = body->value;
+	for (int i = 0; i < pointer->nsteps; i++)
+	{
+		const char *step = pointer->steps[i];
+		PgwJson inner;
+
+		if (pgw_json_type(v) == PGW_JSON_OBJECT)
+		{
+			if (!(i == 0 ? pgw_json_find(&body->members, step, &inner)
+						 : pgw_json_member(v, step, &inner)))
+				return false;
+		}
+		else if (pgw_json_type(v) == PGW_JSON_ARRAY)
+		{
+			size_t len = strlen(step);
+
+			if (len < 1 || len > 6 || strspn(step, "0123456789") != len ||
+				(len > 1 && step[0] == '0') ||
+				!pgw_json_element(v, (size_t) strtoul(step, NULL, 10), &inner))
+				return false;
+		}
+		else
+			return false;
+		*v = inner;
+	}
+	return pgw_json_type(v) != PGW_JSON_NONE;
+}
+
+bool
+pgw_answer_body_field(const PgwAnswerSpec *spec, const PgwAnswerBody *body, PgwAnswerField field,
+					  PgwJson *v)
+{
+	return spec->has_field[field] && pgw_answer_body_follow(body, &spec->fields[field], v) &&
+		   pgw_json_type(v) != PGW_JSON_NULL;
+}
+
+/* Digits that stand for a number are its text, too, however many: an id of 25 digits is one. */
+static bool
+is_text(const PgwJson *v)
+{
+	if (pgw_json_type(v) == PGW_JSON_STRING)
+		return true;
+	return pgw_json_type(v) == PGW_JSON_NUMBER && memchr(v->text, '.', v->len) == NULL &&
+		   memchr(v->text, 'e', v->len) == NULL && memchr(v->text, 'E', v->len) == NULL;
+}
+
+bool
+pgw_answer_body_text(const PgwJson *v, char *dst, size_t size, bool cut)
+{
+	size_t len;
+
+	dst[0] = '\0';
+	if (!is_text(v))
+		return false;
+	len = pgw_json_text(v, dst, size);
+	if (len >= size && !cut)
+		len = 0;
+	if (len >= size)
+	{
+		len = size - 1;
+		while (len > 0 && ((unsigned char) dst[len] & 0xC0) == 0x80)
+			len--; /* not inside a character */
+	}
+	for (size_t i = 0; i < len; i++)
+	{
+		if ((unsigned char) dst[i] < 0x20 || dst[i] == 0x7F)
+			len = 0;
+	}
+	dst[len] = '\0';
+	return len > 0;
+}

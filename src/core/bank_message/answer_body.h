@@ -1,0 +1,42 @@
+/*
+ * answer_body.h - the body of an answer, and what stands at a place of it
+ */
+#ifndef PGW_CORE_BANK_MESSAGE_ANSWER_BODY_H
+#define PGW_CORE_BANK_MESSAGE_ANSWER_BODY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "core/connector/compiled.h"
+#include "core/json/json_text.h"
+
+/*
+ * The whole body as one JSON object or array, and its members, if it is an object; without a value:
+ * not readable.
+ */
+typedef struct PgwAnswerBody
+{
+	PgwJson value;
+	PgwJsonMembers members;
+	const char *text; /* as it came; NULL: nothing came */
+	size_t len;
+} PgwAnswerBody;
+
+/* The text stays the caller's, and is pointed to. */
+extern void pgw_answer_body_read(const char *text, size_t len, PgwAnswerBody *body);
+
+/* False: there is no such place. */
+extern bool pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *pointer,
+								   PgwJson *v);
+
+/* The field's value; false: the connector names none, it is not there, or it is null. */
+extern bool pgw_answer_body_field(const PgwAnswerSpec *spec, const PgwAnswerBody *body,
+								  PgwAnswerField field, PgwJson *v);
+
+/*
+ * A text value, whole numbers included, as a string that is fit to be kept; false, and empty:
+ * another value, with control characters, or too long for size, unless it may be cut.
+ */
+extern bool pgw_answer_body_text(const PgwJson *v, char *dst, size_t size, bool cut);
+
+#endif
