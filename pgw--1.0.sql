@@ -1192,6 +1192,12 @@ COMMENT ON FUNCTION pgw.health() IS
 	'One row for each check: ok, warning (somebody should look) or error (money or callers wait until somebody acts), '
 	'with what to do about it. Ages are in seconds.';
 
+CREATE FUNCTION pgw.version(OUT library text, OUT library_serves text, OUT script text, OUT advice text)
+AS 'MODULE_PATHNAME', 'pgw_version_1_0' LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION pgw.version() IS
+	'The version of the library that the server runs, the version of the extension that this library serves, and the '
+	'one that this database has. Where these two differ nothing is paid, and advice says what is to be done.';
+
 CREATE FUNCTION pgw.read_metrics() RETURNS TABLE (name text, labels jsonb, value double precision)
 AS 'MODULE_PATHNAME', 'pgw_read_metrics_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 	SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
@@ -1284,7 +1290,7 @@ $$
 		('{client,operator,auditor}'::text[], 'USAGE', 'SCHEMA', NULL, '{pgw}'::text[]),
 		('{client,operator,auditor}', 'USAGE', 'TYPE', NULL,
 			'{payment_result,payment_status,transaction_status,event_type,operation_kind,capture_mode}'),
-		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{get_payment,find_payment,wait_for_payment,payment_history}'),
+		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{get_payment,find_payment,wait_for_payment,payment_history,version}'),
 		('{client}', 'EXECUTE', 'FUNCTION', NULL, '{process_payment,submit_payment,capture_payment,void_payment,refund_payment}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{rebuild_status,check_consistency,review_actions,health,read_metrics}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL, '{resume_after_restore,resolve_review,run_recovery,rebind_attempts}'),

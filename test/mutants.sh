@@ -8,6 +8,8 @@ PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 
 # safeguard : test : the part of it that must notice
 guards='
+VERSION_CHECK:310_update:a new library before the update
+VERSION_PAUSE:310_update:a new library before the update
 COPY_PAUSE:260_copies:base backup
 DROP_GUARD:261_drop:open at the bank
 INTENT_FLUSH:101_crash:kill -9, answer_arrived

@@ -38,6 +38,7 @@
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_version.h"
 #include "store/claim_id.h"
 #include "store/events.h"
 #include "store/tables.h"
@@ -265,6 +266,7 @@ operate(FunctionCallInfo fcinfo, PgwKind kind, const char *function)
 	get_arguments(fcinfo, kind, &o);
 	pgw_statement_calls_check(fcinfo, o.args.client_request_id);
 	pgw_require(GetUserId(), "client", NULL);
+	pgw_require_version();
 	pgw_become_owner(&o.caller, &o.sec_context);
 	pgw_tables_lock(0);
 	find_payment(&o, &p);

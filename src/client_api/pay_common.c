@@ -33,6 +33,7 @@
 #include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_version.h"
 #include "sql_function/require_worker.h"
 #include "store/claim_id.h"
 #include "store/look_without_lock.h"
@@ -102,6 +103,7 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	validate(pay);
 	pgw_statement_calls_check(fcinfo, pay->args.client_request_id);
 	pgw_require(GetUserId(), "client", pay->args.merchant);
+	pgw_require_version();
 
 	pgw_become_owner(&pay->caller, &pay->saved_sec_context);
 	if (!pgw_store_merchant(pay->args.merchant, &enabled))

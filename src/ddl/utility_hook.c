@@ -10,7 +10,8 @@
  *     is allowed (drop_guard.c), would wait for callers that wait
  *     for the worker: they are failed at once, as are those who come while it runs. COMMIT
  *     PREPARED, ROLLBACK PREPARED end a caller's transaction without any
- *     callback: the worker is told to look.
+ *     callback: the worker is told to look.  ALTER EXTENSION pgw UPDATE: the worker is told to
+ *     look whether its library serves the new version.
  *
  * A wish lasts until its transaction is over, because only then others see the new pg_database or
  * pg_extension; an error in the statement aborts the (sub)transaction, and so ends it.  A session
@@ -41,6 +42,7 @@
 #include "ddl/before_statement.h"
 #include "ddl/drop_guard.h"
 #include "ddl/utility_hook.h"
+#include "exchange/config_generation.h"
 #include "exchange/exchange.h"
 #include "exchange/signal_ring.h"
 #include "exchange/worker_entries.h"
@@ -54,7 +56,8 @@ typedef enum PgwWishKind
 	WISH_NONE = 0,
 	WISH_EMPTY, /* the database without its worker */
 	WISH_GONE,  /* the same, and at commit there is no such database */
-	WISH_DROP_EXTENSION
+	WISH_DROP_EXTENSION,
+	WISH_UPDATE_EXTENSION /* at commit the worker is told to look at its version */
 } PgwWishKind;
 
 typedef struct PgwWish
@@ -77,6 +80,11 @@ release_wish(PgwWish *wish, bool committed)
 	wish->kind = WISH_NONE;
 	if (w.kind == WISH_DROP_EXTENSION)
 		pgw_entry_drop_end(w.dboid);
+	else if (w.kind == WISH_UPDATE_EXTENSION)
+	{
+		if (committed)
+			pgw_exchange_bump_generation();
+	}
 	else if (w.kind != WISH_NONE)
 		pgw_entry_unhold(w.dboid, committed && w.kind == WISH_GONE);
 }
@@ -125,6 +133,21 @@ wishes_at_exit(int code, Datum arg)
 	release_all(false);
 }
 
+/* What is asked of the worker from now on; false: there is nobody to ask. */
+static bool
+ask(PgwWishKind kind, Oid dboid)
+{
+	switch (kind)
+	{
+		case WISH_UPDATE_EXTENSION:
+			return true;
+		case WISH_DROP_EXTENSION:
+			return pgw_entry_drop_begin(dboid);
+		default:
+			return pgw_entry_hold(dboid);
+	}
+}
+
 /* false: nothing to wish, or too many already (the command then takes its chances). */
 static bool
 make_wish(PgwWishKind kind, Oid dboid)
@@ -144,7 +167,7 @@ make_wish(PgwWishKind kind, Oid dboid)
 
 		if (wish->kind != WISH_NONE)
 			continue;
-		if (!(kind == WISH_DROP_EXTENSION ? pgw_entry_drop_begin(dboid) : pgw_entry_hold(dboid)))
+		if (!ask(kind, dboid))
 			return false;
 		wish->kind = kind;
 		wish->dboid = dboid;
@@ -297,6 +320,10 @@ prepare_for(Node *stmt)
 				pgw_drop_check();
 				(void) make_wish(WISH_DROP_EXTENSION, MyDatabaseId);
 			}
+			return;
+		case T_AlterExtensionStmt:
+			if (strcmp(((AlterExtensionStmt *) stmt)->extname, "pgw") == 0)
+				(void) make_wish(WISH_UPDATE_EXTENSION, MyDatabaseId);
 			return;
 		default:
 			return;

@@ -16,6 +16,9 @@ pgw_pause_hint(PgwPause pause)
 		case PGW_PAUSE_RESTORED:
 			return "This database was restored or copied. Once it is sure that the original makes no more payments: "
 				   "SELECT pgw.resume_after_restore(). See docs/restore.md.";
+		case PGW_PAUSE_VERSION:
+			return "The library that the server runs does not serve the version of the extension in this database: "
+				   "SELECT advice FROM pgw.version(). See docs/upgrade.md.";
 		case PGW_PAUSE_MODE:
 			return "Set pgw.worker_mode to \"on\" and reload the configuration.";
 		case PGW_PAUSE_DRAINING:

@@ -14,6 +14,8 @@ typedef enum PgwPause
 	PGW_PAUSE_DRAINING,
 	/* the rows are another database's: until pgw.resume_after_restore() */
 	PGW_PAUSE_RESTORED,
+	/* the library does not serve the script's version: until ALTER EXTENSION UPDATE or a restart */
+	PGW_PAUSE_VERSION,
 	PGW_PAUSE_UNKNOWN /* a worker that has not looked yet */
 } PgwPause;
 

@@ -19,6 +19,7 @@
 #include "operator_api/health_report.h"
 #include "operator_api/health_tables.h"
 #include "operator_api/health_work.h"
+#include "operator_api/show_version.h"
 #include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/result_set.h"
@@ -32,6 +33,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	PgwHealthReport r;
 	Oid caller;
 	int sec_context;
+	bool serves;
 
 	pgw_require(GetUserId(), "auditor", NULL);
 	r.store = pgw_result_set(fcinfo, &r.desc);
@@ -41,6 +43,7 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	pgw_health_put(
 		&r, "preloaded", status.preloaded ? PGW_HEALTH_OK : PGW_HEALTH_ERROR,
 		"Add pgw to shared_preload_libraries in postgresql.conf and restart the server.");
+	serves = pgw_health_check_version(&r);
 	if (status.preloaded)
 	{
 		pgw_health_check_processes(&r, &status);
@@ -49,6 +52,8 @@ pgw_health_1_0(PG_FUNCTION_ARGS)
 	}
 	pgw_health_check_state_file(&r);
 	pgw_health_check_notify_queue(&r);
+	if (!serves)
+		return (Datum) 0; /* the other checks read tables that another version has made */
 
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)

@@ -34,6 +34,7 @@
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_version.h"
 
 #define MAX_NOTE_CHARS 2000
 #define EVERY_MERCHANT \
@@ -223,6 +224,7 @@ pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("pgw.rebind_attempts()");
 	PreventCommandIfParallelMode("pgw.rebind_attempts()");
 	require_operator(GetUserId());
+	pgw_require_version();
 	get_order(fcinfo, &order);
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)

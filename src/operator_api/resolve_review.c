@@ -46,6 +46,7 @@
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_version.h"
 #include "store/bank_references.h"
 #include "store/events.h"
 #include "store/tables.h"
@@ -506,6 +507,7 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	PreventCommandIfParallelMode("pgw.resolve_review()");
 	get_order(fcinfo, &order);
 	pgw_require(GetUserId(), "operator", NULL);
+	pgw_require_version();
 	pgw_become_owner(&caller, &sec_context);
 
 	/*

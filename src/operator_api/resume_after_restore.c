@@ -31,6 +31,7 @@
 #include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_version.h"
 #include "store/events.h"
 #include "store/tables.h"
 
@@ -248,6 +249,7 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 	PreventCommandIfReadOnly("pgw.resume_after_restore()");
 	PreventCommandDuringRecovery("pgw.resume_after_restore()");
 	require_operator(GetUserId());
+	pgw_require_version();
 	check_note(note);
 
 	pgw_become_owner(&caller, &sec_context);

@@ -17,6 +17,7 @@
 #include "observe/metrics.h"
 #include "sql_function/check_access.h"
 #include "sql_function/raise_error.h"
+#include "sql_function/require_version.h"
 #include "sql_function/require_worker.h"
 
 #define LONGEST_RECOVERY_MS 60000
@@ -56,6 +57,7 @@ pgw_run_recovery_1_0(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != lengthof(values))
 		elog(ERROR, "unexpected result type of pgw.run_recovery()");
+	pgw_require_version();
 	pgw_require_worker();
 	pgw_recovery_figures(&before);
 	asked = pgw_recovery_ask();

@@ -1,9 +1,9 @@
 /*
- * pause.c - whether the worker may begin anything new: it is told not to, or this database is a
- * copy (restored_database.c)
+ * pause.c - whether the worker may begin anything new: it is told not to, this database is a copy
+ * (restored_database.c), or the extension in it has another version than the library
  *
- * Owns: pgw.worker_mode, and the worker's knowledge of both (process-local).  Backends read what it
- * last told the exchange.
+ * Owns: pgw.worker_mode, and the worker's knowledge of all three (process-local).  Backends read
+ * what it last told the exchange.
  */
 #include "postgres.h"
 
@@ -11,6 +11,7 @@
 #include "utils/guc.h"
 
 #include "core/base/mutant.h"
+#include "database/extension_version.h"
 #include "exchange/why_paused.h"
 #include "exchange/worker_entries.h"
 #include "restore/pause.h"
@@ -32,6 +33,7 @@ static const struct config_enum_entry worker_modes[] = {{"on", WORKER_MODE_ON, f
 
 static bool checked = false;
 static bool restored = false;
+static bool other_version = false;
 static PgwPause told = PGW_PAUSE_UNKNOWN;
 
 void
@@ -46,9 +48,13 @@ pgw_pause_init(void)
 void
 pgw_pause_check(void)
 {
+	/* first: what is read and written then needs the tables as this library knows them */
+	other_version = !pgw_serves_script(pgw_script_version()) && !PGW_MUTATED(VERSION_PAUSE);
+	checked = true;
+	if (other_version)
+		return;
 	pgw_restored_notice();
 	restored = pgw_is_restored() && !PGW_MUTATED(RESTORED_PAUSE);
-	checked = true;
 }
 
 PgwPause
@@ -56,6 +62,8 @@ pgw_pause(void)
 {
 	if (!checked)
 		return PGW_PAUSE_UNKNOWN;
+	if (other_version)
+		return PGW_PAUSE_VERSION;
 	if (restored)
 		return PGW_PAUSE_RESTORED;
 	switch ((WorkerMode) worker_mode)

@@ -224,8 +224,8 @@ check_pause(void *arg)
 }
 
 /*
- * At the start, after a restore or a resumption (both start a new generation), and while paused:
- * DROP EXTENSION is found so, too.
+ * At the start, after a restore, a resumption or an update of the extension (all start a new
+ * generation), and while paused: DROP EXTENSION is found so, too.
  */
 static void
 look_for_pause(TimestampTz now)
@@ -287,6 +287,21 @@ dropping(void)
 	return true;
 }
 
+/*
+ * The script has made other tables than this library knows: none is read.  What calls that were out
+ * have brought is written all the same if it can be, as after the end of a pause it is known at
+ * once then and need not be found out.
+ */
+static void
+rest_until_update(void)
+{
+	worker.scan.wanted = true;
+	worker.config.read = worker.config.read_at_all = false;
+	pgw_requests_refuse_waiting("version_mismatch");
+	if (pgw_queue_run(false) == PGW_BATCH_NO_EXTENSION)
+		leave_without_extension();
+}
+
 static void
 turn(void)
 {
@@ -308,13 +323,18 @@ turn(void)
 	}
 	worker.step_aside_since = 0;
 
+	look_for_pause(now);
+	if (pgw_pause() == PGW_PAUSE_VERSION)
+	{
+		rest_until_update();
+		return;
+	}
 	pgw_tables_turn();
 	refresh_config();
 	PGW_DEBUG_POINT("config_read");
 	pgw_config_watch_secrets();
 	pgw_housekeeping_turn(&worker.housekeeping, now);
 	pgw_alerts_flush(now);
-	look_for_pause(now);
 	if (pgw_pause_works())
 	{
 		/* what was held back meanwhile */

@@ -46,6 +46,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		subscriptions
 		table_locks
 		tables
+		version
 		worker
 		worker_mode
 	)), 'one row per check');

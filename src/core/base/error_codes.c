@@ -163,6 +163,8 @@ static const PgwErrorInfo errors[] = {
 	{"worker_paused", PGW_CLASS_INFRASTRUCTURE, 500, true, "the pgw worker is paused", "PW500"},
 	{"not_preloaded", PGW_CLASS_INFRASTRUCTURE, 500, false,
 	 "pgw is not in shared_preload_libraries", "PW500"},
+	{"version_mismatch", PGW_CLASS_INFRASTRUCTURE, 500, true,
+	 "the library and the extension in this database have different versions", "PW500"},
 	{"too_many_requests", PGW_CLASS_INFRASTRUCTURE, 429, true,
 	 "the quota of this merchant or role is used up", "PW429"},
 	{"no_free_slot", PGW_CLASS_INFRASTRUCTURE, 500, true, "too many callers are waiting", "PW500"},

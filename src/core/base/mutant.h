@@ -55,6 +55,8 @@ typedef enum PgwMutant
 	OPERATION_KEY,
 	OPERATION_CLAIM, /* a refund claims nothing of what is left */
 	DROP_GUARD,      /* the extension is dropped with all that it holds */
+	VERSION_CHECK,   /* a library works on tables that another version's script has made */
+	VERSION_PAUSE,   /* ... in the worker */
 	COPY_PAUSE,      /* nobody looks whether the data directory is a copy */
 	REPEATED_CALL,   /* equal calls with a volatile id are let through */
 	CARD_LITERAL,    /* card data in the text of a statement is taken as it comes */

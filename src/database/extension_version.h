@@ -1,0 +1,19 @@
+/*
+ * extension_version.h - does this library serve the version of the extension that this database
+ * has?
+ */
+#ifndef PGW_DATABASE_EXTENSION_VERSION_H
+#define PGW_DATABASE_EXTENSION_VERSION_H
+
+#include "postgres.h"
+
+/* What this transaction sees; in the current memory context.  NULL: no extension here. */
+extern char *pgw_script_version(void);
+
+/* Does the library serve it?  NULL: there is nothing to serve, so nothing is wrong. */
+extern bool pgw_serves_script(const char *script);
+
+/* What is to be done where it does not. */
+extern char *pgw_version_advice(const char *script);
+
+#endif
