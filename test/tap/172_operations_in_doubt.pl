@@ -72,12 +72,13 @@ part($node, 'a stored error', sub {
 		bank_control($bank, 'faults', { seed => 1, operations => ['capture'], probabilities => { '500_after' => 1 } });
 		pay($node, $id, token => 'tok_capture_fail', capture => $kind eq 'capture' ? 'manual' : 'on_commit');
 		request_operation($node, 'capture', $id, "$id-c") if $kind eq 'capture';
-		ok(wait_until(sub { grep { $_->{operation} eq 'capture' && $_->{status} == 500 } @{ bank_log($bank, 50) } }, 10), "$id: answered with an error");
+		my $charge = (charges_of($node, $bank, $id))[0];
+		my $captures = sub { grep { $_->{operation} eq 'capture' && $_->{path} =~ /\Q$charge->{id}\E/ } @{ bank_log($bank, 200) } };
+		ok(wait_until(sub { grep { $_->{status} == 500 } $captures->() }, 10), "$id: answered with an error");
 		bank_control($bank, 'faults', {});
 		is(how_payment_stands($node, $id), $kind eq 'capture' ? 'authorized 0/0/0' : 'failed 0/0/0', "$id: comes to an end");
-		my $charge = (charges_of($node, $bank, $id))[0];
 		my %keys;
-		$keys{ $_->{idempotency_key} }++ for grep { $_->{operation} eq 'capture' && $_->{path} =~ /\Q$charge->{id}\E/ } @{ bank_log($bank, 200) };
+		$keys{ $_->{idempotency_key} }++ for $captures->();
 		is(scalar keys %keys, 2, "$id: two keys");
 		is(scalar(grep { $_ == 2 } values %keys), 1, "$id: of them one twice");
 	}
