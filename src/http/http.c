@@ -166,6 +166,21 @@ wait_for_socket(Transfer *transfer)
 	append(transfer, &starved_head, &starved_tail);
 }
 
+/* With what is left of its time. */
+static bool
+start_again(Transfer *transfer)
+{
+	long left = (long) (time_left_us(transfer) / 1000);
+
+	if (left < 1)
+		left = 1;
+	return curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, left) == CURLE_OK &&
+		   curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS,
+							left < transfer->connect_ms ? left : transfer->connect_ms) ==
+			   CURLE_OK &&
+		   curl_multi_add_handle(multi, transfer->easy) == CURLM_OK;
+}
+
 /* A transfer has ended: note all about it, wipe the request, queue the answer. */
 static void
 finish(Transfer *transfer, CURLcode code)
@@ -174,6 +189,12 @@ finish(Transfer *transfer, CURLcode code)
 	{
 		wait_for_socket(transfer); /* nothing of it was sent, and nothing is wiped */
 		return;
+	}
+	if (pgw_http_needs_new_connection(transfer, code))
+	{
+		(void) curl_multi_remove_handle(multi, transfer->easy);
+		if (start_again(transfer))
+			return;
 	}
 	transfer->status = 0;
 	(void) curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &transfer->status);
@@ -370,10 +391,7 @@ pgw_http_disown(void *transfer)
 	((Transfer *) transfer)->tag = NULL;
 }
 
-/*
- * Those that have waited for a socket try again, with what is left of their time.  Signals are
- * blocked.
- */
+/* Those that have waited for a socket try again.  Signals are blocked. */
 static void
 feed_starved(void)
 {
@@ -382,19 +400,12 @@ feed_starved(void)
 	while (starved_head != NULL && starved_head->retry_at <= now)
 	{
 		Transfer *transfer = starved_head;
-		long left = (long) (time_left_us(transfer) / 1000);
 
 		starved_head = transfer->next;
 		if (starved_head == NULL)
 			starved_tail = NULL;
 		transfer->next = NULL;
-		if (left < 1)
-			left = 1;
-		if (curl_easy_setopt(transfer->easy, CURLOPT_TIMEOUT_MS, left) != CURLE_OK ||
-			curl_easy_setopt(transfer->easy, CURLOPT_CONNECTTIMEOUT_MS,
-							 left < transfer->connect_ms ? left : transfer->connect_ms) !=
-				CURLE_OK ||
-			curl_multi_add_handle(multi, transfer->easy) != CURLM_OK)
+		if (!start_again(transfer))
 		{
 			transfer->no_descriptor = true; /* out of memory: just as much ours */
 			finish(transfer, CURLE_COULDNT_CONNECT);

@@ -18,6 +18,8 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <netdb.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -47,6 +49,7 @@
 #define HAVE_CA_CACHE (LIBCURL_VERSION_NUM >= 0x075700)
 
 #define CHUNK_SIZE 2048 /* unit of the body arena: most bodies take one */
+#define MAX_OPENED 8    /* sockets that one transfer opens, as a host has several addresses */
 #define SLAB_CHUNKS 64  /* chunks per mapping, one bit each */
 
 /* One HTTP transfer, from pgw_http_start() to pgw_http_release(). */
@@ -66,6 +69,9 @@ typedef struct Transfer
 	bool begun; /* libcurl was about to send, at least once */
 	/* and once more: by itself, because a reused connection had died */
 	bool resent;
+	int opened[MAX_OPENED]; /* sockets; none: it has a connection that is used again */
+	int nopened;
+	bool spoilt;        /* ... which was not fit for that */
 	bool no_descriptor; /* the server granted no more sockets, the last time */
 	bool starved;       /* ... and it has had none since */
 	long total_ms;      /* from `started` on */
@@ -110,5 +116,11 @@ extern void pgw_http_classify(Transfer *transfer, CURLcode code);
 
 /* Nothing was sent because there was no socket: another try may be made, of what was rendered. */
 extern bool pgw_http_lacked_socket(Transfer *transfer, CURLcode code);
+
+/*
+ * Nothing was sent because the connection that was to be used again was not fit for that: the next
+ * try, which has a new one, is prepared.
+ */
+extern bool pgw_http_needs_new_connection(Transfer *transfer, CURLcode code);
 
 #endif

@@ -10,7 +10,8 @@
 
 #define ANSWER_BUFFER 2048L
 #define MAX_HEADER_BYTES 65536 /* all answer headers together */
-#define CA_CACHE_S 10L         /* parsed certificates are used again for so long */
+#define PORTS 65536
+#define CA_CACHE_S 10L /* parsed certificates are used again for so long */
 #define DEFAULT_CONNECT_MS 10000
 #define DEFAULT_TOTAL_MS 30000
 
@@ -37,6 +38,8 @@ on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *addr)
 		return CURL_SOCKET_BAD;
 	}
 	transfer->starved = false;
+	if (transfer->nopened < MAX_OPENED)
+		transfer->opened[transfer->nopened++] = fd;
 	return fd;
 }
 
@@ -50,16 +53,72 @@ on_close_socket(void *arg, curl_socket_t fd)
 }
 
 #if HAVE_PREREQ
+/*
+ * Whose connection is it?  libcurl says no more of it than its ends, so the socket of each local
+ * port is remembered, and asked whether it still is what it was.
+ */
+static bool
+is_socket_of(int fd, int local_port, const char *remote_ip, int remote_port)
+{
+	struct sockaddr_storage local;
+	struct sockaddr_storage remote;
+	socklen_t local_len = sizeof(local);
+	socklen_t remote_len = sizeof(remote);
+	char host[NI_MAXHOST];
+	char port[NI_MAXSERV];
+
+	return getsockname(fd, (struct sockaddr *) &local, &local_len) == 0 &&
+		   getpeername(fd, (struct sockaddr *) &remote, &remote_len) == 0 &&
+		   getnameinfo((struct sockaddr *) &local, local_len, NULL, 0, port, sizeof(port),
+					   NI_NUMERICSERV) == 0 &&
+		   atoi(port) == local_port &&
+		   getnameinfo((struct sockaddr *) &remote, remote_len, host, sizeof(host), port,
+					   sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) == 0 &&
+		   atoi(port) == remote_port && strcmp(host, remote_ip) == 0;
+}
+
+/*
+ * Has the bank closed the connection on which this request is about to be written, or said
+ * something on it while nothing was asked, which would be taken for our answer?  libcurl looks for
+ * the former when it takes a connection again, from 8.0 on for the latter, too, and from 8.22 on
+ * for neither within a second of its last look.  False in doubt.
+ */
+static bool
+is_spoilt(const Transfer *transfer, int local_port, const char *remote_ip, int remote_port)
+{
+	static int socket_of_port[PORTS]; /* 0: none is known */
+	struct pollfd p = {.events = POLLIN | POLLRDHUP};
+
+	if (local_port <= 0 || local_port >= PORTS)
+		return false;
+	for (int i = 0; i < transfer->nopened; i++)
+	{
+		if (is_socket_of(transfer->opened[i], local_port, remote_ip, remote_port))
+			socket_of_port[local_port] = transfer->opened[i];
+	}
+	if (transfer->nopened > 0)
+		return false;
+	p.fd = socket_of_port[local_port];
+	return p.fd != 0 && is_socket_of(p.fd, local_port, remote_ip, remote_port) &&
+		   poll(&p, 1, 0) == 1;
+}
+
 static int
 on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
 {
 	Transfer *transfer = arg;
 
-	(void) remote_ip;
 	(void) local_ip;
-	(void) remote_port;
-	(void) local_port;
 
+	/*
+	 * The next try has a connection of its own.  What is begun would count as perhaps sent, and a
+	 * resend of libcurl's own as a repetition, although no bank has seen either.
+	 */
+	if (!transfer->begun && is_spoilt(transfer, local_port, remote_ip, remote_port))
+	{
+		transfer->spoilt = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
 	transfer->resent = transfer->begun;
 	transfer->begun = true;
 	return CURL_PREREQFUNC_OK;
@@ -412,6 +471,13 @@ pgw_http_lacked_socket(Transfer *transfer, CURLcode code)
 	return code == CURLE_COULDNT_CONNECT && transfer->no_descriptor && !request_begun(transfer);
 }
 
+bool
+pgw_http_needs_new_connection(Transfer *transfer, CURLcode code)
+{
+	return code == CURLE_ABORTED_BY_CALLBACK && transfer->spoilt && !request_begun(transfer) &&
+		   curl_easy_setopt(transfer->easy, CURLOPT_FRESH_CONNECT, 1L) == CURLE_OK;
+}
+
 /*
  * Where the answer ends is not one statement when it has two lengths: what was read may be the half
  * of it, or somebody else's.
@@ -459,6 +525,8 @@ early_error(const Transfer *transfer, CURLcode code, bool begun)
 		case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
 		case CURLE_SSL_INVALIDCERTSTATUS:
 			return "certificate not accepted";
+		case CURLE_ABORTED_BY_CALLBACK:
+			return "connection not to be used again";
 		case CURLE_OPERATION_TIMEDOUT:
 			return begun ? "timed out waiting for the answer" : "timed out before sending";
 		default:

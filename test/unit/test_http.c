@@ -16,6 +16,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "cmocka_names.h"
 #include "http/http.h"
 #include "test_http_stubs.h"
 
@@ -70,6 +72,8 @@ struct Server
 	int port;
 	atomic_int connections;
 	atomic_int requests;
+	atomic_int taken;  /* answers, by those who say so */
+	atomic_int closed; /* and connections that were done with */
 	void (*serve)(Server *server, int fd, int number);
 	Server *next;
 	char last[65536]; /* last request as received */
@@ -191,6 +195,41 @@ serve_die_and_refuse(Server *server, int fd, int number)
 	read_request(server, fd);
 	/* not closed: the next server would get its number while listener_main() may still use it */
 	shutdown(server->listener, SHUT_RDWR);
+}
+
+/* One answer for each connection, which is closed without a word. */
+static void
+serve_once(Server *server, int fd, int number)
+{
+	(void) number;
+	read_request(server, fd);
+	answer(fd, OK_ANSWER);
+	shutdown(fd, SHUT_RDWR);
+	server->closed++;
+}
+
+/* The first connection gets an answer too many, later than the one that was asked for. */
+static void
+serve_extra(Server *server, int fd, int number)
+{
+	while (read_request(server, fd))
+	{
+		answer(fd, OK_ANSWER);
+		if (number != 1)
+			continue;
+		while (server->taken < 1)
+			sched_yield();
+		answer(fd, "HTTP/1.1 402 No\r\nContent-Length: 0\r\n\r\n");
+		server->closed++;
+	}
+}
+
+/* The same as serve_once(), and nobody listens any more. */
+static void
+serve_once_and_refuse(Server *server, int fd, int number)
+{
+	shutdown(server->listener, SHUT_RDWR);
+	serve_once(server, fd, number);
 }
 
 static void
@@ -373,6 +412,8 @@ wait_done(void)
 	return done;
 }
 
+static bool resent; /* of the last that was expected */
+
 static void
 expect(const PgwHttpRequest *req, PgwHttpResult result, long status, const char *error)
 {
@@ -391,6 +432,7 @@ expect(const PgwHttpRequest *req, PgwHttpResult result, long status, const char 
 	assert_ptr_equal(done.tag, &tag);
 	assert_int_equal(done.error == NULL, error == NULL);
 	assert_int_equal(pgw_http_in_flight(), 0);
+	resent = done.resent;
 	pgw_http_release(done.handle);
 }
 
@@ -636,6 +678,49 @@ test_resend_then_refused(void **state)
 	assert_int_equal(server->requests, 2);
 }
 
+/* A connection that the bank has closed since gets nothing: neither sent nor sent again. */
+static void
+test_closed_in_between(void **state)
+{
+	Server *server = start_server(serve_once);
+	PgwHttpRequest req = request_to("http", server->port);
+
+	(void) state;
+	for (int i = 1; i <= 3; i++)
+	{
+		expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+		assert_false(resent);
+		while (server->closed < i)
+			sched_yield();
+	}
+	assert_int_equal(server->requests, 3);
+
+	server = start_server(serve_once_and_refuse);
+	req = request_to("http", server->port);
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	while (server->closed < 1)
+		sched_yield();
+	expect(&req, PGW_HTTP_NEVER_SENT, 0, "could not connect");
+	assert_int_equal(server->requests, 1);
+}
+
+/* What comes on a connection while nothing is asked on it is nobody's answer. */
+static void
+test_answer_too_many(void **state)
+{
+	Server *server = start_server(serve_extra);
+	PgwHttpRequest req = request_to("http", server->port);
+
+	(void) state;
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	server->taken++;
+	while (server->closed < 1)
+		sched_yield();
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_false(resent);
+	assert_int_equal(server->connections, 2);
+}
+
 static void
 test_fresh_connection(void **state)
 {
@@ -720,7 +805,7 @@ test_changed_certificates(void **state)
 	sleep(4);
 	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 	before = server->connections; /* at most one more: see set_trust() */
-	assert_in_range(before, 2, 3);
+	assert_int_in_range(before, 2, 3);
 	for (int i = 0; i < 20; i++)
 		expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
 	assert_int_equal(server->connections, before);
@@ -978,6 +1063,8 @@ main(void)
 		cmocka_unit_test(test_timeout_before_sending),
 		cmocka_unit_test(test_resend),
 		cmocka_unit_test(test_resend_then_refused),
+		cmocka_unit_test(test_closed_in_between),
+		cmocka_unit_test(test_answer_too_many),
 		cmocka_unit_test(test_fresh_connection),
 		cmocka_unit_test(test_connection_age),
 		cmocka_unit_test(test_changed_certificates),
