@@ -15,6 +15,8 @@
 #   make check-assertions [ASSERTIONS=kinds]
 #                                regress, isolation, pgTAP and TAP on a server with assertions, its own and pgw's, built from
 #                                Debian's source package once (a quarter of an hour)
+#   make matrix [PG="15 17 18 assertions"] [KINDS=kinds] [OUT=folder]
+#                                every PostgreSQL on the Debian that has it, in chroots; as root
 #   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
 #                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
 #   make check-static            gcc -fanalyzer, clang-tidy and cppcheck: no finding (some minutes)
@@ -68,10 +70,10 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants check-style check-static check-assertions check-sanitized format fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank help
 
 help:
-	@sed -n '3,24s/^# \{0,1\}//p' Makefile
+	@sed -n '3,26s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -103,6 +105,9 @@ check-assertions:
 	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
 	@test/checking-server.sh assertions >/dev/null
 	@PG_CONFIG=$$(test/checking-server.sh assertions) test/run.sh $(or $(ASSERTIONS),test-regress test-isolation test-pgtap test-tap test-chaos)
+
+matrix:
+	@KINDS='$(KINDS)' OUT='$(OUT)' test/matrix.sh $(or $(PG),15 17 18 assertions)
 
 mutants:
 	@test/setup.sh

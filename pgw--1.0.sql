@@ -2187,6 +2187,9 @@ $$
 			SELECT t.typnamespace, t.typname, ''
 			FROM pg_type t WHERE d.classid = 'pg_type'::regclass AND t.oid = d.objid) o ON true
 		LEFT JOIN pg_namespace n ON n.oid = o.namespace
+		-- what is made and goes with a table or another type: a member of its own in newer versions of PostgreSQL only
+		WHERE NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE d.classid = 'pg_type'::regclass
+			AND t.oid = d.objid AND (c.relkind <> 'c' OR EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)))
 	), relation AS (
 		SELECT c.*, m.identity FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
 	), fact AS (

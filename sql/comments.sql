@@ -6,6 +6,9 @@ WITH member AS (
 	SELECT d.classid, d.objid
 	FROM pg_depend d JOIN pg_extension x ON d.refclassid = 'pg_extension'::regclass AND d.refobjid = x.oid AND x.extname = 'pgw'
 	WHERE d.deptype = 'e'
+	-- newer versions of PostgreSQL count the types that are made with a table or another type, too
+	AND NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_class c ON c.oid = t.typrelid WHERE d.classid = 'pg_type'::regclass
+		AND t.oid = d.objid AND (c.relkind <> 'c' OR EXISTS (SELECT FROM pg_type e WHERE e.typarray = t.oid)))
 ), relation AS (
 	-- of a composite type, the relation that has its columns
 	SELECT c.oid, c.relkind, c.relispartition

@@ -23,7 +23,7 @@ prefix=$dir/postgres
 self=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
 if [ "$(id -u)" -eq 0 ]; then
 	mkdir -p "$dir"
-	chown postgres: "$dir"
+	chown -R postgres: "$dir"
 	exec runuser -u postgres -- env HOME="$dir" CHECKING_DIR="$dir" "$self" "$@"
 fi
 mkdir -p "$dir"

@@ -2,6 +2,8 @@
 # pgw on every PostgreSQL that it supports, each on the Debian that has it, in chroots that are made here: root on Debian 12 or newer, with debootstrap and
 # Debian's mirror, and nothing else.
 #
+#   matrix.sh [COLUMN...]            build with gcc and clang and test in each, and print the table; COLUMN is 15, 17, 18, or assertions: 15 once more, with a
+#                                    server built to check itself.  KINDS names the kinds of tests of test/run.sh, OUT a folder for the logs
 #   matrix.sh in COLUMN command...   a command as root in a fresh copy of the chroot, which is thrown away; it starts in a copy of this tree, and
 #                                    what it leaves in /out stays in $OUT.  BARE=1: a Debian in which nothing has been installed but make.
 #                                    COLUMN is 15, 17 or 18; TESTS, PGW_PART and JOBS are handed on
@@ -19,10 +21,10 @@ mirror=${MIRROR:-http://deb.debian.org/debian}
 suite_of() # column
 {
 	case $1 in
-	15) echo bookworm ;;
+	15 | assertions) echo bookworm ;;
 	17) echo trixie ;;
 	18) echo forky ;;
-	*) echo "matrix.sh: no column $1: 15, 17, 18" >&2; return 1 ;;
+	*) echo "matrix.sh: no column $1: 15, 17, 18, assertions" >&2; return 1 ;;
 	esac
 }
 
@@ -74,6 +76,9 @@ enter() # lower, upper, command...
 		mkdir -p "$root/out"
 		mount --bind "$OUT" "$root/out"
 	fi
+	# the server that checks itself is built once for all runs, where test/checking-server.sh keeps it
+	mkdir -p "$dir/assertions" "$root/var/tmp/pgw-assertions"
+	mount --bind "$dir/assertions" "$root/var/tmp/pgw-assertions"
 	exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
 		DEBIAN_FRONTEND=noninteractive TESTS="${TESTS:-}" PGW_PART="${PGW_PART:-}" JOBS="${JOBS:-2}" \
 		sh -c '[ ! -d /pgw ] || cd /pgw; exec "$@"' sh "$@"
@@ -133,9 +138,69 @@ in_chroot() # column, command...
 	return $status
 }
 
+# What a column runs, in the chroot, as root; the tests themselves are an ordinary user's.  What the compilers say of the server's own headers is not asked.
+column()
+{
+	local pg_config=/usr/lib/postgresql/$(test/lib/major.sh)/bin/pg_config
+	test/setup.sh
+	echo "column $("$pg_config" --version | cut -d' ' -f2), $(gcc -dumpfullversion), $(clang --version | sed -n 's/.*version \([0-9.]*\).*/\1/p'), $(pkg-config --modversion libcurl json-c | paste -sd,)"
+	make -s -j2 PG_CONFIG="$pg_config" CC=clang with_llvm=no WERROR=1 COPT="-Wno-ignored-attributes -Wno-unknown-warning-option -Wno-ignored-optimization-argument" all >/out/clang.log 2>&1 &&
+		echo "clang 1 passed, 0 failed" || { echo "clang 0 passed, 1 failed"; grep -E 'error|warning' /out/clang.log | head -20; }
+	make -s PG_CONFIG="$pg_config" clean
+	if [ "$1" = assertions ]; then
+		test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
+		test/checking-server.sh assertions >/dev/null
+		export PG_CONFIG=$(test/checking-server.sh assertions)
+	fi
+	shift
+	KEEP_LOGS=/out/logs test/run.sh "$@"
+}
+
+# A row for each kind, a column for each server: how many tests have passed, and how many have not.
+table() # folder, column...
+{
+	local logs=$1
+	shift
+	for column in "$@"; do
+		sed -nE "s/^column (.*)/$column;about;\1/p; s/^([a-z]+) +([0-9]+) passed, ([0-9]+) failed.*/$column;\1;\2;\3/p" "$logs/$column.log"
+	done | awk -F';' -v columns="$*" '
+		$2 == "about" { about[$1] = $3; next }
+		{ if (!($2 in seen)) { seen[$2] = 1; kinds[++n] = $2 } cell[$1, $2] = $3 ($4 > 0 ? ", " $4 " failed" : "") }
+		END {
+			m = split(columns, c, " ")
+			printf "| |"; for (j = 1; j <= m; j++) printf " %s |", c[j]
+			printf "\n|---|"; for (j = 1; j <= m; j++) printf "---|"
+			printf "\n| server, gcc, clang, libcurl, json-c |"; for (j = 1; j <= m; j++) printf " %s |", about[c[j]]
+			for (i = 1; i <= n; i++) { printf "\n| %s |", kinds[i]; for (j = 1; j <= m; j++) printf " %s |", cell[c[j], kinds[i]] == "" ? "-" : cell[c[j], kinds[i]] }
+			printf "\n"
+		}'
+}
+
+matrix() # column...
+{
+	local out kinds=${KINDS:-test-unit test-regress test-isolation test-pgtap test-tap test-chaos} column bad=0
+	out=${OUT:-$(mktemp -d /tmp/pgw-matrix.XXXXXX)}
+	for column in "$@"; do suite_of "$column" >/dev/null; done
+	for column in "$@"; do
+		mkdir -p "$out/$column"
+		chmod 777 "$out/$column"
+		# the assertions are looked for where only a server can fail
+		[ "$column" != assertions ] || kinds=${KINDS:-test-regress test-isolation test-pgtap test-tap test-chaos}
+		OUT=$out/$column in_chroot "$column" test/matrix.sh column "$column" $kinds >"$out/$column.log" 2>&1 || bad=1
+		tail -1 "$out/$column.log" | grep -q passed || tail -20 "$out/$column.log"
+		grep -E '^not ok|^#   Failed test' "$out/$column.log" | sed "s/^/$column: /" || :
+	done
+	table "$out" "$@"
+	echo "the logs are in $out"
+	return $bad
+}
+
 case ${1:-} in
 enter) shift; enter "$@" ;;
+column) shift; column "$@" ;;
 in) shift; in_chroot "$@" ;;
 chroot) shift; make_chroot "$@" ;;
+'') matrix 15 17 18 assertions ;;
+[0-9]* | assertions) matrix "$@" ;;
 *) sed -n '2,/^set/s/^# \{0,1\}//p' "$self" >&2; exit 2 ;;
 esac

@@ -81,7 +81,8 @@ regress_like() # program, name, dbname, outputdir, tests...
 		--host="$PGW_WORK" --user=postgres "$@" >"$log.raw" 2>&1
 	status=$?
 	# from 16 on it prints TAP, with a + instead of the - for one of a group
-	sed -nE 's/^(test|     ) *([^ ]+) +\.\.\. ok.*/ok 1 - \2/p; s/^(test|     ) *([^ ]+) +\.\.\. FAILED.*/not ok 1 - \2/p
+	sed -nE 's/^(test|     ) *([^ ]+) +\.\.\. ok.*/ok 1 - \2/p; t
+		s/^(test|     ) *([^ ]+) +\.\.\. FAILED.*/not ok 1 - \2/p; t
 		s/^((not )?ok [0-9]+) +[-+] ([^ ]+).*/\1 - \3/p' "$log.raw" >"$log"
 	[ $status -eq 0 ] || { cat "$log.raw"; head -300 "$out/regression.diffs" 2>/dev/null; } | sed 's/^/# /' >>"$log"
 	count "$log" $status "$name"

@@ -21,7 +21,12 @@ sub cpu
 sub anon_kb { my ($pid) = @_; open my $f, '<', "/proc/$pid/status" or return 0; my ($kb) = map { /^RssAnon:\s+(\d+)/ ? $1 : () } <$f>; return $kb // 0 }
 sub machine_cpu { open my $f, '<', '/proc/stat' or die $!; my @s = split ' ', <$f>; return (sum(@s[ 1 .. 3, 6 .. 8 ])) / POSIX::sysconf(POSIX::_SC_CLK_TCK()) }
 
-sub flushes { return sql('SELECT wal_sync FROM pg_stat_wal') }
+# 18 counts them beside everything else that is read and written
+sub flushes
+{
+	my $new = sql("SELECT current_setting('server_version_num')::int >= 180000") eq 't';
+	return sql($new ? "SELECT sum(fsyncs) FROM pg_stat_io WHERE object = 'wal'" : 'SELECT wal_sync FROM pg_stat_wal');
+}
 sub wal_position { return sql('SELECT pg_current_wal_flush_lsn()') }
 
 # What was written between two positions: bytes of records and of full-page images, and new entries in leaves of B-trees.  Nothing where the server has

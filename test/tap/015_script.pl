@@ -71,7 +71,8 @@ part($node, 'the source alone', sub {
 	make_path("$share/extension", $lib);
 	copy($_, "$share/extension/$_") or die $! for 'pgw.control', 'pgw--1.0.sql';
 	symlink $ENV{PGW_INST} . server_directory('pkglibdir') . '/pgw.so', "$lib/pgw.so" or die $!;
-	my ($status, undef, $err) = $node->psql('postgres', "SET extension_destdir = '$scratch/source'; CREATE EXTENSION pgw");
+	my $where = $ENV{PGW_CONF} =~ /^extension_control_path/m ? "extension_control_path = '$share'" : "extension_destdir = '$scratch/source'";
+	my ($status, undef, $err) = $node->psql('postgres', "SET $where; CREATE EXTENSION pgw");
 	isnt($status, 0, 'is refused');
 	like($err, qr/this script lacks pgw's connectors: "make" adds them, to build\/pgw--1\.0\.sql/, 'and says what to do');
 	is($node->safe_psql('postgres', "SELECT count(*) FROM pg_namespace WHERE nspname = 'pgw'"), 0, 'nothing is left of it');

@@ -56,6 +56,20 @@ part($node, 'beside a bound number', sub {
 	$checked->('UPDATE of several columns', 'PW400', "UPDATE x SET (c, h) = (SELECT '$CVV', '$HOLDER') RETURNING ($columns).status", before => \@x);
 	$checked->('INSERT … ON CONFLICT … RETURNING', 'PW400', "INSERT INTO x (i, c, h) SELECT 0, \$1, \$1 ON CONFLICT (i) DO UPDATE SET c = '$CVV', h = '$HOLDER' RETURNING ($columns).status",
 		before => [ @x, 'ALTER TABLE x ADD UNIQUE (i)' ]);
+	$checked->('GROUP BY', 'PW400', "SELECT ($columns).status FROM (VALUES ('$CVV', '$HOLDER')) x(c, h) GROUP BY x.c, x.h");
+	my $version = $node->safe_psql('postgres', "SELECT current_setting('server_version_num')::int / 10000");
+	my $merge = "MERGE INTO x USING (VALUES (0)) v(i) ON x.i = v.i WHEN MATCHED THEN UPDATE SET c = '$CVV', h = '$HOLDER' RETURNING";
+	$checked->('MERGE … RETURNING', 'PW400', "$merge ($columns).status", before => \@x) if $version >= 17;
+	if ($version >= 18)
+	{
+		my $old = sprintf $bound, 'old.c', 'NULL';
+		for my $case ([ 'UPDATE', "UPDATE x SET c = '$CVV' RETURNING" ], [ 'MERGE', $merge ])
+		{
+			my $log = $checked->("$case->[0] … RETURNING old", 'PW400', "$case->[1] ($old).status", value => 'no number', before => \@x);
+			like($log, qr/"field":"card_number","code":"invalid_format"/, 'an old value is not taken for a literal');
+		}
+		$checked->('RETURNING new', 'PW400', "UPDATE x SET c = '$CVV', h = '$HOLDER' RETURNING (" . sprintf($bound, 'new.c', 'new.h') . ').status', before => \@x);
+	}
 	# What is bound stays in the log, and the same columns' old values are nobody's literals.
 	$log = $checked->('all bound', '22012', "SELECT 1/0, (" . sprintf($bound, '$1::text::varchar(4)', '$1') . ").status");
 	like($log, qr/STATEMENT:  SELECT 1\/0.*card_number => \$1/, 'a statement whose card is bound is shown');

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "cmocka_names.h"
 #include "core/pacing/circuit_breaker.h"
 
 #define COOLDOWN INT64_C(1000)
@@ -595,7 +596,8 @@ nonsense(void **state)
 
 			pgw_breaker_restore(&b);
 			assert_true(b.state == PGW_BREAKER_CLOSED || b.state == PGW_BREAKER_OPEN);
-			assert_in_range(b.openings, b.state == PGW_BREAKER_OPEN, PGW_BREAKER_MAX_DOUBLINGS + 1);
+			assert_int_in_range(b.openings, b.state == PGW_BREAKER_OPEN,
+								PGW_BREAKER_MAX_DOUBLINGS + 1);
 			assert_true(b.failures >= 0 && b.epoch > 0);
 			assert_true(pgw_breaker_wait_ms(&b, &odd, now) >= 0);
 			if (pgw_breaker_allows(&b, &odd, now, &permit))

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "cmocka_names.h"
 #include "core/pacing/circuit_breaker.h"
 
 #define COOLDOWN INT64_C(1000)
@@ -86,7 +87,7 @@ random_call(History *h)
 	{
 		assert_int_not_equal(before, PGW_BREAKER_CLOSED);
 		assert_int_equal(h->b.state, before);
-		assert_in_range(wait, 1, before == PGW_BREAKER_OPEN ? LONGEST_COOLDOWN : PROBE_TIMEOUT);
+		assert_int_in_range(wait, 1, before == PGW_BREAKER_OPEN ? LONGEST_COOLDOWN : PROBE_TIMEOUT);
 		return;
 	}
 	assert_int_equal(permit.probe, before != PGW_BREAKER_CLOSED);
@@ -137,10 +138,10 @@ check(const History *h, bool clock_jumped)
 	int64_t longest = LONGEST_COOLDOWN > PROBE_TIMEOUT ? LONGEST_COOLDOWN : PROBE_TIMEOUT;
 	int64_t wait = pgw_breaker_wait_ms(&copy, &config, h->now);
 
-	assert_in_range(h->b.openings, h->b.state == PGW_BREAKER_CLOSED ? 0 : 1,
-					PGW_BREAKER_MAX_DOUBLINGS + 1);
-	assert_in_range(h->b.failures, 0, config.failures - 1);
-	assert_in_range(wait, 0, longest);
+	assert_int_in_range(h->b.openings, h->b.state == PGW_BREAKER_CLOSED ? 0 : 1,
+						PGW_BREAKER_MAX_DOUBLINGS + 1);
+	assert_int_in_range(h->b.failures, 0, config.failures - 1);
+	assert_int_in_range(wait, 0, longest);
 
 	/* Never stuck, and never earlier than said. */
 	if (wait > 0)

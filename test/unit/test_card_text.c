@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "cmocka_names.h"
 #include "core/card/card_decode.h"
 #include "core/card/card_text.h"
 
@@ -307,7 +308,7 @@ all_digits(void **unused)
 			pgw_card_in_text(&own, PGW_TEXT_ID, number, n) != PGW_FOUND_NUMBER)
 			fail_msg("digits from U+%04X", (unsigned) zero);
 	}
-	assert_in_range(scripts, 64, 90);
+	assert_int_in_range(scripts, 64, 90);
 	assert_int_equal(pgw_unicode_digit(0x667), 7);
 	assert_int_equal(pgw_unicode_digit(0xFF10), 0);
 	assert_int_equal(pgw_unicode_digit(0x1D7FF), 9);

@@ -15,10 +15,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "core/base/buf_json.h"
-#include "core/base/error_codes.h"
+#include "cmocka_names.h"
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "core/base/buf_json.h"
+#include "core/base/error_codes.h"
 #include "core/connector/connector.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
@@ -1489,7 +1490,7 @@ test_retry_after(void **state)
 	assert_int_equal(retry_after("Sun, 06 Nov 2994 08:49:37 CET"), -1);
 	gmtime_r(&then, &tm);
 	strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", &tm);
-	assert_in_range(retry_after(date), 97, 100);
+	assert_int_in_range(retry_after(date), 97, 100);
 }
 
 int

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "cmocka_names.h"
 #include "core/pacing/retry_budget.h"
 #include "core/pacing/retry_delay.h"
 
@@ -61,8 +62,8 @@ retry_doubles(void **state)
 		assert_int_equal(pgw_retry_delay_ms(i + 1, 500, 60000, -1, MIDDLE), want[i]);
 		assert_int_equal(pgw_retry_delay_ms(i + 1, 500, 60000, 0, 0), want[i] * 8 / 10);
 		assert_int_equal(pgw_retry_delay_ms(i + 1, 500, 60000, 0, 0.25), want[i] * 9 / 10);
-		assert_in_range(pgw_retry_delay_ms(i + 1, 500, 60000, 0, HIGHEST), want[i] * 12 / 10 - 1,
-						want[i] * 12 / 10);
+		assert_int_in_range(pgw_retry_delay_ms(i + 1, 500, 60000, 0, HIGHEST),
+							want[i] * 12 / 10 - 1, want[i] * 12 / 10);
 	}
 }
 
@@ -237,7 +238,7 @@ jitter_spreads(void **state)
 		tenths[(delay - 80000) / 4000]++;
 	}
 	for (int i = 0; i < 10; i++)
-		assert_in_range(tenths[i], 850, 1150);
+		assert_int_in_range(tenths[i], 850, 1150);
 }
 
 /* ---- budget ---- */
@@ -355,7 +356,7 @@ budget_in_an_outage(void **state)
 		taken += pgw_budget_take(&b, &cfg, now);
 
 	/* 100 successes a second had earned at most 10 a second for two half-lives. */
-	assert_in_range(taken, 3600, 3600 + 10 + 2 * 10 * PGW_BUDGET_HALF_LIFE_MS / 1000);
+	assert_int_in_range(taken, 3600, 3600 + 10 + 2 * 10 * PGW_BUDGET_HALF_LIFE_MS / 1000);
 }
 
 static void

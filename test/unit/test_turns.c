@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "cmocka_names.h"
 #include "core/pacing/fair_turns.h"
 
 #define LENGTH(a) (sizeof(a) / sizeof((a)[0]))
@@ -279,7 +280,7 @@ shares(void **state)
 		int free = capacities[i];
 
 		assert_int_equal(takes_all(free, true), free);
-		assert_in_range(takes_all(free, false), free * 2 / 3, free * 2 / 3 + 1);
+		assert_int_in_range(takes_all(free, false), free * 2 / 3, free * 2 / 3 + 1);
 
 		/*
 		 * however many take all that they can get, there is something for the next, until nothing
@@ -329,7 +330,7 @@ room(void **state)
 		load.held++;
 		load.charges_held++;
 	}
-	assert_in_range(load.held, 240 * 2 / 3 - 8, 240 * 2 / 3);
+	assert_int_in_range(load.held, 240 * 2 / 3 - 8, 240 * 2 / 3);
 	assert_true(pgw_bank_load_allows(&load, PGW_LANE_GIVE_BACK));
 	n = load.connections_in_use;
 	load.held = load.charges_held = 0;
