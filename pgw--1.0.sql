@@ -320,8 +320,7 @@ CREATE TABLE pgw.bank_rebinds (
 	effective boolean NOT NULL,
 	attempts bigint NOT NULL,
 	note text NOT NULL,
-	session_role text NOT NULL,
-	acting_role text NOT NULL,
+	actor jsonb NOT NULL,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT bank_rebinds_other CHECK (from_version <> to_version)
 );
@@ -334,8 +333,9 @@ COMMENT ON COLUMN pgw.bank_rebinds.effective IS
 	'False: proposed only, and a second role has to confirm it (pgw.require_four_eyes).';
 COMMENT ON COLUMN pgw.bank_rebinds.attempts IS 'How many unfinished attempts it concerned.';
 COMMENT ON COLUMN pgw.bank_rebinds.note IS 'Why it is the same ledger, as the operator wrote it.';
-COMMENT ON COLUMN pgw.bank_rebinds.session_role IS 'The role that the session was opened as (session_user).';
-COMMENT ON COLUMN pgw.bank_rebinds.acting_role IS 'The role that called (current_user).';
+COMMENT ON COLUMN pgw.bank_rebinds.actor IS
+	'Who said it: session_user, and as far as known set_role, current_user, address, application, actor '
+	'(docs/state-machine.md).';
 COMMENT ON COLUMN pgw.bank_rebinds.recorded_at IS 'When the row was recorded.';
 COMMENT ON CONSTRAINT bank_rebinds_other ON pgw.bank_rebinds IS 'A version cannot be replaced by itself.';
 
@@ -930,7 +930,7 @@ CREATE TABLE pgw.resumptions (
 	system_identifier bigint NOT NULL,
 	database_oid oid NOT NULL,
 	resumed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	resumed_by text NOT NULL,
+	actor jsonb NOT NULL,
 	taken_over bigint,
 	note text,
 	incident_id uuid,
@@ -941,7 +941,9 @@ COMMENT ON TABLE pgw.resumptions IS
 COMMENT ON COLUMN pgw.resumptions.system_identifier IS 'The cluster that goes on.';
 COMMENT ON COLUMN pgw.resumptions.database_oid IS 'The database of it that goes on.';
 COMMENT ON COLUMN pgw.resumptions.resumed_at IS 'When that was said.';
-COMMENT ON COLUMN pgw.resumptions.resumed_by IS 'The role that said it.';
+COMMENT ON COLUMN pgw.resumptions.actor IS
+	'Who said it: session_user, and as far as known set_role, current_user, address, application, actor '
+	'(docs/state-machine.md).';
 COMMENT ON COLUMN pgw.resumptions.taken_over IS
 	'How many unfinished attempts were taken over; NULL: nobody resumed, there was no attempt yet.';
 COMMENT ON COLUMN pgw.resumptions.note IS 'Why, as the caller wrote it.';
@@ -1020,9 +1022,9 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.resumptions IS 'Resumptions are never 
 COMMENT ON TRIGGER config_changed ON pgw.resumptions IS 'The worker goes on at once.';
 COMMENT ON TRIGGER config_changed ON pgw.restore_pending IS 'The worker pauses at once.';
 
-CREATE FUNCTION pgw.resume_after_restore(note text DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION pgw.resume_after_restore(note text DEFAULT NULL, options jsonb DEFAULT '{}') RETURNS bigint
 AS 'MODULE_PATHNAME', 'pgw_resume_after_restore_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION pgw.resume_after_restore(text) IS
+COMMENT ON FUNCTION pgw.resume_after_restore(text, jsonb) IS
 	'Says that the original of this restored or copied database makes no more payments and this one goes on; returns '
 	'how many unfinished attempts it takes over. Read docs/restore.md first.';
 
@@ -1136,7 +1138,7 @@ AS 'MODULE_PATHNAME', 'pgw_review_actions_1_0' LANGUAGE C IMMUTABLE PARALLEL SAF
 COMMENT ON FUNCTION pgw.review_actions IS
 	'The actions that resolve_review() takes for an attempt of this kind that came to review from this state.';
 
-CREATE FUNCTION pgw.resolve_review(transaction_id uuid, action text, note text, evidence jsonb DEFAULT '{}')
+CREATE FUNCTION pgw.resolve_review(transaction_id uuid, action text, note text, evidence jsonb DEFAULT '{}', options jsonb DEFAULT '{}')
 RETURNS pgw.transaction_status
 AS 'MODULE_PATHNAME', 'pgw_resolve_review_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgw.resolve_review IS
@@ -1152,6 +1154,7 @@ CREATE TABLE pgw.review_proposals (
 	evidence jsonb NOT NULL,
 	proposed_by regrole NOT NULL,
 	proposer text NOT NULL,
+	actor jsonb NOT NULL,
 	proposed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	PRIMARY KEY (transaction_id, proposal)
 );
@@ -1169,9 +1172,12 @@ COMMENT ON COLUMN pgw.review_proposals.evidence IS
 COMMENT ON COLUMN pgw.review_proposals.proposed_by IS
 	'The role that the proposer''s session was opened as; another one has to confirm.';
 COMMENT ON COLUMN pgw.review_proposals.proposer IS 'The name of that role then.';
+COMMENT ON COLUMN pgw.review_proposals.actor IS
+	'Who proposed it: session_user, and as far as known set_role, current_user, address, application, actor '
+	'(docs/state-machine.md).';
 COMMENT ON COLUMN pgw.review_proposals.proposed_at IS 'When it was made.';
 
-CREATE FUNCTION pgw.rebind_attempts(from_version int, to_version int, note text) RETURNS bigint
+CREATE FUNCTION pgw.rebind_attempts(from_version int, to_version int, note text, options jsonb DEFAULT '{}') RETURNS bigint
 AS 'MODULE_PATHNAME', 'pgw_rebind_attempts_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION pgw.rebind_attempts IS
 	'For a bank that answers at another version now with the same ledger: attempts of the one go by the other. '

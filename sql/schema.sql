@@ -90,7 +90,7 @@ UPDATE pgw.banks SET base_url = 'https://other.example', priority = 7, request_t
 DELETE FROM pgw.banks WHERE name = 'pinned';
 INSERT INTO pgw.bank_versions (version, bank, digest, connector, definition, base_url, account, settings, connect_timeout, request_timeout, max_in_flight)
 VALUES (1, 'pinned', 'd', 'json', '{}', 'https://bank.example/v1', 'pinned', '{}', '5s', '30s', 1);
-INSERT INTO pgw.bank_rebinds (rebind, from_version, to_version, effective, attempts, note, session_role, acting_role) VALUES (1, 1, 2, true, 1, 'n', 'r', 'r');
+INSERT INTO pgw.bank_rebinds (rebind, from_version, to_version, effective, attempts, note, actor) VALUES (1, 1, 2, true, 1, 'n', '{}');
 SET session_replication_role = replica;
 SAVEPOINT s;
 UPDATE pgw.bank_versions SET base_url = 'https://other.example';

@@ -30,6 +30,7 @@
 #include "core/payment/charge_rules.h"
 #include "exchange/slots.h"
 #include "outcome/caller_committed.h"
+#include "outcome/event_members.h"
 #include "outcome/record_decision.h"
 #include "store/find_attempts.h"
 #include "store/outcome_message.h"
@@ -90,10 +91,11 @@ can_be_adopted(const PgwAttempt *attempt)
 /* The attempt is the new payment's now; the new caller decides about it. */
 static void
 hand_over(PgwAttempt *attempt, const pg_uuid_t *payment_id, FullTransactionId xid,
-		  FullTransactionId subxid, bool submitted)
+		  FullTransactionId subxid, bool submitted, const PgwActor *actor)
 {
 	PgwDecision d;
 
+	attempt->actor = actor;
 	attempt->payment_id = *payment_id;
 	attempt->caller_xid = xid;
 	attempt->caller_subxid = subxid;
@@ -170,7 +172,7 @@ pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r)
 		call->wait_for_outcome =
 			attempt.status == PGW_CREATED || attempt.status == PGW_BANK_UNKNOWN;
 		call->has_next_step = call->wait_for_outcome;
-		hand_over(&attempt, &r->payment_id, r->caller_xid, r->caller_subxid, false);
+		hand_over(&attempt, &r->payment_id, r->caller_xid, r->caller_subxid, false, &r->actor);
 	}
 	return true;
 }
@@ -233,7 +235,9 @@ pgw_adopt_for_submitted(PgwAttempt *attempt, PgwStep *step)
 	}
 
 	repoint(&p, &earlier);
-	hand_over(&earlier, &attempt->payment_id, attempt->caller_xid, attempt->caller_subxid, true);
+	/* who has submitted it stands in its own first event, with this payment_id */
+	hand_over(&earlier, &attempt->payment_id, attempt->caller_xid, attempt->caller_subxid, true,
+			  NULL);
 	pgw_charge_superseded(&d);
 	attempt->next_step_at = 0;
 	pgw_record_decision(attempt, NULL, &d, NULL, NULL);

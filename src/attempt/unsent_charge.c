@@ -27,6 +27,7 @@
 #include "base/schedule.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/taken_slots.h"
+#include "outcome/event_members.h"
 #include "outcome/record_decision.h"
 #include "restore/pause.h"
 #include "store/events.h"
@@ -55,14 +56,21 @@ pgw_step_charge_record_intent(PgwAttempt *attempt, bool begins, const char *swit
 							  PgwBankOp op)
 {
 	PgwEvent events[3];
+	PgwEventMembers started;
 	PgwEventMember from_bank = {
 		.name = "from_bank", .kind = PGW_MEMBER_STRING, .text = switched_from};
 	int n = 0;
 
 	memset(events, 0, sizeof(events));
 	if (begins)
-		events[n++] = (PgwEvent){
-			.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED};
+	{
+		pgw_event_members_started(&started, attempt);
+		events[n++] = (PgwEvent){.type = PGW_EV_TRANSACTION_STARTED,
+								 .from = PGW_STATE_NONE,
+								 .to = PGW_CREATED,
+								 .members = started.members,
+								 .nmembers = started.n};
+	}
 	if (switched_from != NULL)
 		events[n++] = (PgwEvent){.type = PGW_EV_BANK_SWITCHED,
 								 .from = PGW_CREATED,

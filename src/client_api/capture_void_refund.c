@@ -34,6 +34,8 @@
 #include "core/payment/operation_rules.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
+#include "outcome/event_members.h"
+#include "sql_function/calling_actor.h"
 #include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
@@ -53,6 +55,7 @@ typedef struct RequestedOperation
 	pg_uuid_t payment_id;
 	PgwOperationArgs args;
 	bool final;
+	char end_user[PGW_MAX_END_USER_BYTES + 1];
 	Oid caller;
 	int sec_context;
 } RequestedOperation;
@@ -84,7 +87,7 @@ get_arguments(FunctionCallInfo fcinfo, PgwKind kind, RequestedOperation *o)
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);
-	if (pgw_validate_operation_args(&o->args, &faults) > 0)
+	if (pgw_validate_operation_args(&o->args, o->end_user, &faults) > 0)
 		text = faults.failed ? "[]" : MemoryContextStrdup(CurrentMemoryContext, faults.data);
 	pgw_buf_free(&faults);
 	if (text != NULL)
@@ -230,6 +233,8 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 						.from = PGW_STATE_NONE,
 						.to = PGW_CREATED,
 						.operation = pgw_kind_name(o->kind)};
+	PgwEventMembers members;
+	PgwActor actor;
 	PgwAttempt attempt;
 	PgwAttempt existing;
 	PgwPaymentAmounts s;
@@ -241,6 +246,11 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 	check(o, p, &s, &amount, &version);
 	pgw_need_worker(true);
 	fill_attempt(o, p, amount, version, &attempt);
+	pgw_actor_calling(&actor, o->caller, o->end_user, NULL);
+	attempt.actor = &actor;
+	pgw_event_members_started(&members, &attempt);
+	started.members = members.members;
+	started.nmembers = members.n;
 	if (pgw_store_claim_operation(&attempt, &started, &existing) == PGW_CLAIM_EXISTS)
 		/* by a caller with this id on another payment */
 		return replay(fcinfo, o, &existing);

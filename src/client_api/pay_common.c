@@ -29,6 +29,7 @@
 #include "database/find_row.h"
 #include "exchange/why_paused.h"
 #include "exchange/worker_entries.h"
+#include "outcome/event_members.h"
 #include "outcome/record_decision.h"
 #include "sql_function/check_access.h"
 #include "sql_function/owner.h"

@@ -33,6 +33,7 @@
 #include "exchange/exchange.h"
 #include "outcome/record_decision.h"
 #include "quota/limit_submitted.h"
+#include "sql_function/calling_actor.h"
 #include "sql_function/raise_error.h"
 #include "store/find_attempts.h"
 #include "store/tables.h"
@@ -54,6 +55,7 @@ static void
 fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 {
 	const PgwPaymentArgs *args = &pay->args;
+	PgwSought sought = {.card_number = args->card_number, .card_cvv = args->card_cvv};
 
 	r->payment_id = pay->payment.payment_id;
 	r->transaction_id = pay->payment.transaction_id;
@@ -78,6 +80,7 @@ fill_slot(PgwSlotRequest *r, const PgwPay *pay)
 	copy(r->reference, sizeof(r->reference), args->reference);
 	copy(r->token, sizeof(r->token), args->token);
 	copy(r->bank_fields, sizeof(r->bank_fields), args->bank_fields);
+	pgw_actor_calling(&r->actor, pay->caller, pay->checked.end_user, &sought);
 	if (args->card_number != NULL)
 	{
 		r->card_expiry_month = args->card_expiry_month;

@@ -19,7 +19,9 @@
 #include "database/find_row.h"
 #include "database/table_locks.h"
 #include "exchange/commit_signal.h"
+#include "outcome/event_members.h"
 #include "quota/limit_submitted.h"
+#include "sql_function/calling_actor.h"
 #include "sql_function/raise_error.h"
 #include "store/events.h"
 #include "store/tables.h"
@@ -68,6 +70,8 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 						.from = PGW_STATE_NONE,
 						.to = PGW_CREATED,
 						.operation = pay->capture_op};
+	PgwEventMembers members;
+	PgwActor actor;
 	char key[33];
 
 	memset(attempt, 0, sizeof(*attempt));
@@ -100,6 +104,12 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->next_step_at = GetCurrentTimestamp();
 	attempt->expires_at = expires_at;
 	attempt->correlation_id = pay->correlation_id;
+	pgw_actor_calling(&actor, pay->caller, pay->checked.end_user, NULL);
+	attempt->actor = &actor;
+	pgw_event_members_started(&members, attempt);
+	attempt->actor = NULL;
+	started.members = members.members;
+	started.nmembers = members.n;
 	pgw_store_advance(attempt, true, &started, 1);
 }
 

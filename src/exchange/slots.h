@@ -11,6 +11,8 @@
 #include "datatype/timestamp.h"
 #include "utils/uuid.h"
 
+#include "core/request/actor.h"
+
 typedef enum PgwSlotState
 {
 	PGW_SLOT_FREE = 0,
@@ -53,6 +55,7 @@ typedef struct PgwSlotRequest
 	char card_last4[5];
 	char card_brand[16];
 	char bank_fields[4097];
+	PgwActor actor; /* who asks: the worker writes the first event */
 } PgwSlotRequest;
 
 typedef enum PgwAnswerKind

@@ -1,5 +1,5 @@
 /*
- * operator_note.c - what a note of an operator's may hold
+ * operator_note.c - what a note of an operator's may hold, and the options of his call
  *
  * Owns: the rule, one for all functions that take a note.  A note is kept for ever and is shown to
  * people: it holds no card number, no control characters that a terminal would obey, and is not
@@ -11,7 +11,9 @@
 
 #include "core/base/characters.h"
 #include "core/card/card_text.h"
+#include "core/request/validate.h"
 #include "operator_api/operator_note.h"
+#include "sql_function/arguments.h"
 #include "sql_function/raise_error.h"
 
 bool
@@ -35,4 +37,24 @@ pgw_note_faults(char *before, const char *note, int max_chars)
 		faults = pgw_arg_fault(faults, "note", "card_number_in_stored_field",
 							   "must not contain a card number");
 	return faults;
+}
+
+char *
+pgw_operator_options(char *before, FunctionCallInfo fcinfo,
+					 char end_user[PGW_MAX_END_USER_BYTES + 1])
+{
+	const char *options = pgw_arg_json(fcinfo, "options");
+	char *all = before;
+	PgwBuf faults;
+
+	/* malloc'd memory: copied before anything can raise */
+	pgw_buf_init(&faults, 0);
+	if (pgw_validate_options(options, end_user, &faults) > 0 && !faults.failed)
+	{
+		const char *found = MemoryContextStrdup(CurrentMemoryContext, faults.data);
+
+		all = before != NULL ? psprintf("%s, %s", before, found) : unconstify(char *, found);
+	}
+	pgw_buf_free(&faults);
+	return all;
 }

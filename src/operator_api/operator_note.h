@@ -1,8 +1,13 @@
 /*
- * operator_note.h - what a note of an operator's may hold
+ * operator_note.h - what a note of an operator's may hold, and the options of his call
  */
 #ifndef PGW_OPERATOR_API_OPERATOR_NOTE_H
 #define PGW_OPERATOR_API_OPERATOR_NOTE_H
+
+#include "postgres.h"
+#include "fmgr.h"
+
+#include "core/request/actor.h"
 
 /* Nothing that anybody could read. */
 extern bool pgw_note_is_blank(const char *s);
@@ -12,5 +17,9 @@ extern bool pgw_note_is_blank(const char *s);
  * of pgw_arg_fault().
  */
 extern char *pgw_note_faults(char *before, const char *note, int max_chars);
+
+/* The same of the argument options, which gives options.actor or "". */
+extern char *pgw_operator_options(char *before, FunctionCallInfo fcinfo,
+								  char end_user[PGW_MAX_END_USER_BYTES + 1]);
 
 #endif

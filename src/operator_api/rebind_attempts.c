@@ -30,6 +30,7 @@
 #include "base/json_writer.h"
 #include "operator_api/operator_note.h"
 #include "operator_api/resolve_review.h"
+#include "sql_function/calling_actor.h"
 #include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
@@ -47,6 +48,7 @@ typedef struct Order
 	int from;
 	int to;
 	char *note;
+	char end_user[PGW_MAX_END_USER_BYTES + 1];
 } Order;
 
 static void
@@ -67,6 +69,7 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 		faults = pgw_arg_fault(faults, "note", "required", "must say why it is the same ledger");
 	else
 		faults = pgw_note_faults(faults, order->note, MAX_NOTE_CHARS);
+	faults = pgw_operator_options(faults, fcinfo, order->end_user);
 	if (faults != NULL)
 		pgw_raise_faults(pgw_json_array_of(faults));
 	order->from = DatumGetInt32(from);
@@ -189,31 +192,29 @@ is_proposed(const Order *order, const char *session)
 
 	return DatumGetBool(ask(
 		"SELECT EXISTS (SELECT FROM pgw.bank_rebinds p WHERE NOT p.effective AND p.from_version = $1 AND p.to_version = $2"
-		" AND p.session_role <> $3 AND NOT EXISTS (SELECT FROM pgw.bank_rebinds d WHERE d.effective AND d.rebind > p.rebind"
+		" AND p.actor->>'session_user' <> $3 AND NOT EXISTS (SELECT FROM pgw.bank_rebinds d WHERE d.effective AND d.rebind > p.rebind"
 		" AND (d.from_version IN ($1, $2) OR d.to_version IN ($1, $2))))",
 		3, types, args, SPI_OK_SELECT));
 }
 
 static void
-record(const Order *order, bool effective, int64 attempts, const char *session, const char *acting)
+record(const Order *order, bool effective, int64 attempts, const PgwActor *actor)
 {
-	Oid types[7] = {INT4OID, INT4OID, BOOLOID, INT8OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum args[7] = {Int32GetDatum(order->from),       Int32GetDatum(order->to),
+	Oid types[6] = {INT4OID, INT4OID, BOOLOID, INT8OID, TEXTOID, TEXTOID};
+	Datum args[6] = {Int32GetDatum(order->from),       Int32GetDatum(order->to),
 					 BoolGetDatum(effective),          Int64GetDatum(attempts),
-					 CStringGetTextDatum(order->note), CStringGetTextDatum(session),
-					 CStringGetTextDatum(acting)};
+					 CStringGetTextDatum(order->note), CStringGetTextDatum(pgw_actor_json(actor))};
 
 	(void) ask(
-		"INSERT INTO pgw.bank_rebinds (rebind, from_version, to_version, effective, attempts, note, session_role, acting_role)"
-		" SELECT coalesce(max(rebind), 0) + 1, $1, $2, $3, $4, $5, $6, $7 FROM pgw.bank_rebinds RETURNING rebind",
-		7, types, args, SPI_OK_INSERT_RETURNING);
+		"INSERT INTO pgw.bank_rebinds (rebind, from_version, to_version, effective, attempts, note, actor)"
+		" SELECT coalesce(max(rebind), 0) + 1, $1, $2, $3, $4, $5, $6::jsonb FROM pgw.bank_rebinds RETURNING rebind",
+		6, types, args, SPI_OK_INSERT_RETURNING);
 }
 
 Datum
 pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 {
-	char *session = GetUserNameFromId(GetSessionUserId(), false);
-	char *acting = GetUserNameFromId(GetUserId(), false);
+	PgwActor actor;
 	Order order;
 	int64 attempts;
 	bool effective;
@@ -226,6 +227,7 @@ pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 	require_operator(GetUserId());
 	pgw_require_version();
 	get_order(fcinfo, &order);
+	pgw_actor_calling(&actor, GetUserId(), order.end_user, NULL);
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -233,8 +235,8 @@ pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 			   SPI_OK_UTILITY);
 	check(&order);
 	attempts = concerned(&order);
-	effective = !pgw_four_eyes() || is_proposed(&order, session);
-	record(&order, effective, attempts, session, acting);
+	effective = !pgw_four_eyes() || is_proposed(&order, actor.session_user);
+	record(&order, effective, attempts, &actor);
 	SPI_finish();
 	ForceSyncCommit();
 	pgw_become_caller(caller, sec_context);

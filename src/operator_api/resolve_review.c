@@ -41,7 +41,9 @@
 #include "operator_api/operator_note.h"
 #include "operator_api/resolve_review.h"
 #include "operator_api/review_proposals.h"
+#include "outcome/event_members.h"
 #include "outcome/record_decision.h"
+#include "sql_function/calling_actor.h"
 #include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
@@ -84,6 +86,8 @@ typedef struct Order
 	char *note;
 	char *evidence;       /* JSON text, as jsonb writes it */
 	char *bank_reference; /* from the evidence; NULL: none */
+	char end_user[PGW_MAX_END_USER_BYTES + 1];
+	PgwActor actor;
 } Order;
 
 /* The review that the attempt is in: its last ManualReviewRequired. */
@@ -161,6 +165,7 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 	PgwJsonWriter faults;
 	bool isnull;
 	Datum d;
+	char *options_faults;
 	char *name = pgw_arg_text(fcinfo, "action");
 	int action = pgw_review_action_parse(name);
 
@@ -185,6 +190,9 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 	else
 		check_evidence(&faults, DatumGetJsonbP(d), order,
 					   action >= 0 && pgw_review_needs_reference(order->action));
+	options_faults = pgw_operator_options(NULL, fcinfo, order->end_user);
+	if (options_faults != NULL)
+		pgw_json_put_raw(&faults, NULL, options_faults);
 	if (faults.text.len > 0)
 		pgw_raise_faults(pgw_json_array_of(faults.text.data));
 }
@@ -343,6 +351,7 @@ confirmed(const Order *order, const PgwAttempt *attempt, PgwProposal *proposal)
 	proposal->evidence = order->evidence;
 	proposal->proposed_by = session;
 	proposal->proposer = GetUserNameFromId(session, false);
+	proposal->actor = pgw_actor_json(&order->actor);
 	pgw_proposal_add(&attempt->transaction_id, proposal);
 	ereport(
 		NOTICE,
@@ -468,25 +477,27 @@ write_payment(const PgwAttempt *attempt, const Review *review)
 }
 
 static void
-record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState to, Oid caller,
+record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState to,
 	   const PgwProposal *proposal)
 {
-	const PgwEventMember members[] = {
-		{"action", PGW_MEMBER_STRING, pgw_review_action_name(order->action)},
-		{"came_from", PGW_MEMBER_STRING, pgw_state_name(review->from)},
-		{"session_user", PGW_MEMBER_STRING, GetUserNameFromId(GetSessionUserId(), false)},
-		{"current_user", PGW_MEMBER_STRING, GetUserNameFromId(caller, false)},
-		{"note", PGW_MEMBER_STRING, order->note},
-		{"evidence", PGW_MEMBER_OBJECT, order->evidence},
-		{"proposed_by", PGW_MEMBER_STRING, proposal != NULL ? proposal->proposer : NULL},
-		{"proposal_note", PGW_MEMBER_STRING, proposal != NULL ? proposal->note : NULL}};
-	PgwEvent event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED,
-					  .from = attempt->status,
-					  .to = to,
-					  .members = members,
-					  /* the last two tell of a proposal */
-					  .nmembers = lengthof(members) - (proposal != NULL ? 0 : 2)};
+	PgwEventMembers members = {.n = 0};
+	PgwEvent event = {.type = PGW_EV_MANUAL_REVIEW_RESOLVED, .from = attempt->status, .to = to};
 
+	pgw_event_members_add_string(&members, "action", pgw_review_action_name(order->action));
+	pgw_event_members_add_string(&members, "came_from", pgw_state_name(review->from));
+	pgw_event_members_add_actor(&members, &order->actor);
+	pgw_event_members_add_string(&members, "note", order->note);
+	pgw_event_members_add(&members,
+						  (PgwEventMember){"evidence", PGW_MEMBER_OBJECT, order->evidence});
+	if (proposal != NULL)
+	{
+		pgw_event_members_add_string(&members, "proposed_by", proposal->proposer);
+		pgw_event_members_add(&members,
+							  (PgwEventMember){"proposer", PGW_MEMBER_OBJECT, proposal->actor});
+		pgw_event_members_add_string(&members, "proposal_note", proposal->note);
+	}
+	event.members = members.members;
+	event.nmembers = members.n;
 	pgw_store_advance(attempt, false, &event, 1);
 }
 
@@ -508,6 +519,7 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	get_order(fcinfo, &order);
 	pgw_require(GetUserId(), "operator", NULL);
 	pgw_require_version();
+	pgw_actor_calling(&order.actor, GetUserId(), order.end_user, NULL);
 	pgw_become_owner(&caller, &sec_context);
 
 	/*
@@ -530,7 +542,7 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 			cell->to == PGW_BANK_APPROVED)
 			claim_charge(&attempt, &order, &review);
 		prepare(&attempt, &order, &review, cell->to);
-		record(&attempt, &order, &review, cell->to, caller, two ? &proposal : NULL);
+		record(&attempt, &order, &review, cell->to, two ? &proposal : NULL);
 		if (attempt.kind != PGW_KIND_PAYMENT || review.from == PGW_SAVED)
 			write_payment(&attempt, &review);
 

@@ -28,6 +28,8 @@
 #include "operator_api/operator_note.h"
 #include "restore/copied_cluster.h"
 #include "restore/restored_database.h"
+#include "sql_function/arguments.h"
+#include "sql_function/calling_actor.h"
 #include "sql_function/check_access.h"
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
@@ -53,10 +55,12 @@
 PG_FUNCTION_INFO_V1(pgw_resume_after_restore_1_0);
 
 static void
-check_note(const char *note)
+check_arguments(FunctionCallInfo fcinfo, const char *note,
+				char end_user[PGW_MAX_END_USER_BYTES + 1])
 {
 	char *faults = note != NULL ? pgw_note_faults(NULL, note, MAX_NOTE_CHARS) : NULL;
 
+	faults = pgw_operator_options(faults, fcinfo, end_user);
 	if (faults != NULL)
 		pgw_raise_faults(pgw_json_array_of(faults));
 }
@@ -216,14 +220,14 @@ forget_old_marks(void)
 }
 
 static void
-record(const char *by, uint64 taken_over, const char *note)
+record(const PgwActor *actor, uint64 taken_over, const char *note)
 {
 	const PgwCopy *copy = pgw_copy();
 	bool incident = copy != NULL && copy->reason != PGW_COPY_NONE;
 	Oid types[6] = {INT8OID, OIDOID, TEXTOID, INT8OID, TEXTOID, UUIDOID};
 	Datum args[6] = {Int64GetDatum((int64) GetSystemIdentifier()),
 					 ObjectIdGetDatum(MyDatabaseId),
-					 CStringGetTextDatum(by),
+					 CStringGetTextDatum(pgw_actor_json(actor)),
 					 Int64GetDatum((int64) taken_over),
 					 note != NULL ? CStringGetTextDatum(note) : (Datum) 0,
 					 incident ? UUIDPGetDatum(&copy->incident) : (Datum) 0};
@@ -233,15 +237,16 @@ record(const char *by, uint64 taken_over, const char *note)
 	nulls[5] = incident ? ' ' : 'n';
 
 	run("DELETE FROM pgw.restore_pending", 0, NULL, NULL, NULL, SPI_OK_DELETE);
-	run("INSERT INTO pgw.resumptions (system_identifier, database_oid, resumed_by, taken_over, note, incident_id) VALUES ($1, $2, $3, $4, $5, $6)",
+	run("INSERT INTO pgw.resumptions (system_identifier, database_oid, actor, taken_over, note, incident_id) VALUES ($1, $2, $3::jsonb, $4, $5, $6)",
 		6, types, args, nulls, SPI_OK_INSERT);
 }
 
 Datum
 pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 {
-	char *note = PG_ARGISNULL(0) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(0));
-	char *by = GetUserNameFromId(GetUserId(), false);
+	char *note = pgw_arg_text(fcinfo, "note");
+	char end_user[PGW_MAX_END_USER_BYTES + 1];
+	PgwActor actor;
 	uint64 taken_over;
 	Oid caller;
 	int sec_context;
@@ -250,7 +255,8 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("pgw.resume_after_restore()");
 	require_operator(GetUserId());
 	pgw_require_version();
-	check_note(note);
+	check_arguments(fcinfo, note, end_user);
+	pgw_actor_calling(&actor, GetUserId(), end_user, NULL);
 
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -264,7 +270,7 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 			"This database is not paused after a restore or a copy. If the worker is paused, see pgw.worker_mode.");
 	forget_old_marks();
 	taken_over = take_over();
-	record(by, taken_over, note);
+	record(&actor, taken_over, note);
 	SPI_finish();
 	pgw_become_caller(caller, sec_context);
 	PG_RETURN_INT64((int64) taken_over);

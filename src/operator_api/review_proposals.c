@@ -65,6 +65,7 @@ keep_newest(PgwRel *r, void *arg)
 	newest->evidence = text_column(r, "evidence");
 	newest->proposed_by = DatumGetObjectId(column(r, "proposed_by", &type, &isnull));
 	newest->proposer = text_column(r, "proposer");
+	newest->actor = text_column(r, "actor");
 }
 
 bool
@@ -83,6 +84,14 @@ pgw_proposal_newest(const pg_uuid_t *transaction_id, PgwProposal *out)
 	return out->proposal > 0;
 }
 
+static void
+put_json(PgwRel *r, Oid relid, const char *column, const char *text)
+{
+	Oid type = get_atttype(relid, get_attnum(relid, column));
+
+	pgw_row_put(r, column, pgw_row_from_string(type, text), false);
+}
+
 void
 pgw_proposal_add(const pg_uuid_t *transaction_id, const PgwProposal *p)
 {
@@ -96,11 +105,10 @@ pgw_proposal_add(const pg_uuid_t *transaction_id, const PgwProposal *p)
 	pgw_row_put(&r, "step_order", Int32GetDatum(p->step_order), false);
 	pgw_row_put(&r, "action", CStringGetTextDatum(p->action), false);
 	pgw_row_put(&r, "note", CStringGetTextDatum(p->note), false);
-	pgw_row_put(&r, "evidence",
-				pgw_row_from_string(get_atttype(relid, get_attnum(relid, "evidence")), p->evidence),
-				false);
+	put_json(&r, relid, "evidence", p->evidence);
 	pgw_row_put(&r, "proposed_by", ObjectIdGetDatum(p->proposed_by), false);
 	pgw_row_put(&r, "proposer", CStringGetTextDatum(p->proposer), false);
+	put_json(&r, relid, "actor", p->actor);
 	pgw_row_put(&r, "proposed_at", TimestampTzGetDatum(GetCurrentTimestamp()), false);
 	ExecStoreVirtualTuple(r.slot);
 	pgw_row_insert(&r);

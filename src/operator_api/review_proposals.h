@@ -17,6 +17,7 @@ typedef struct PgwProposal
 	char *evidence;  /* JSON text */
 	Oid proposed_by; /* the session's role */
 	char *proposer;  /* its name then */
+	char *actor;     /* who that was, JSON text: calling_actor.h */
 } PgwProposal;
 
 /* The attempt's row is locked by the caller.  false: there is none. */

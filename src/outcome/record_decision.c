@@ -19,8 +19,8 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/base/mutant.h"
-#include "core/base/uuid7.h"
 #include "outcome/caller_committed.h"
+#include "outcome/event_members.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/outcome_message.h"
@@ -28,37 +28,18 @@
 
 /* ---------------------------------------------------------------- writing a decision */
 
-/* What is put into the event_data of one event; the texts are the attempt's and the answer's. */
-typedef struct Further
-{
-	PgwEventMember members[16];
-	int n;
-} Further;
-
-static void
-add_member(Further *f, PgwEventMember member)
-{
-	Assert(f->n < lengthof(f->members));
-	f->members[f->n++] = member;
-}
-
-static void
-add_string(Further *f, const char *name, const char *value)
-{
-	if (value != NULL && value[0] != '\0')
-		add_member(f, (PgwEventMember){.name = name, .kind = PGW_MEMBER_STRING, .text = value});
-}
 
 /* What is null was named, and could not be read. */
 static void
-add_amount(Further *f, const char *name, bool there, bool readable, int64 amount)
+add_amount(PgwEventMembers *f, const char *name, bool there, bool readable, int64 amount)
 {
 	if (!there)
 		return;
 	if (readable)
-		add_member(f, (PgwEventMember){.name = name, .kind = PGW_MEMBER_NUMBER, .number = amount});
+		pgw_event_members_add_number(f, name, amount);
 	else
-		add_member(f, (PgwEventMember){.name = name, .kind = PGW_MEMBER_STRING, .text = NULL});
+		pgw_event_members_add(
+			f, (PgwEventMember){.name = name, .kind = PGW_MEMBER_STRING, .text = NULL});
 }
 
 /*
@@ -66,7 +47,7 @@ add_amount(Further *f, const char *name, bool there, bool readable, int64 amount
  * needs both.
  */
 static void
-add_difference(Further *f, PgwEventType type, const PgwDecision *d)
+add_difference(PgwEventMembers *f, PgwEventType type, const PgwDecision *d)
 {
 	const PgwAnswer *a = d->shown;
 
@@ -75,38 +56,40 @@ add_difference(Further *f, PgwEventType type, const PgwDecision *d)
 		 type != PGW_EV_REFUND_COMPLETED && type != PGW_EV_BANK_PROCESSING_COMPLETED))
 		return;
 	add_amount(f, "asked_amount", true, true, d->asked_amount);
-	add_string(f, "asked_currency", d->asked_currency);
+	pgw_event_members_add_string(f, "asked_currency", d->asked_currency);
 	add_amount(f, "bank_amount", a->has_amount || a->amount_unreadable, !a->amount_unreadable,
 			   a->amount);
-	add_string(f, "bank_currency", a->currency);
+	pgw_event_members_add_string(f, "bank_currency", a->currency);
 	add_amount(f, "bank_captured", a->captured >= 0, true, a->captured);
 	add_amount(f, "bank_refunded", a->refunded >= 0, true, a->refunded);
 }
 
 /* Members of event_data that tell what the bank said, and what came of it. */
 static void
-event_extra(PgwEventType type, const char *payment_id, const PgwDecision *d, const PgwAnswer *a,
-			Further *f)
+event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, const PgwAnswer *a,
+			PgwEventMembers *f)
 {
 	f->n = 0;
-	if (type == PGW_EV_BANK_PROCESSING_COMPLETED && a != NULL)
+	if (type == PGW_EV_TRANSACTION_STARTED)
+		pgw_event_members_started(f, attempt);
+	else if (type == PGW_EV_BANK_PROCESSING_COMPLETED && a != NULL)
 	{
-		add_string(f, "bank_reference", a->bank_reference);
-		add_string(f, "authorization_code", a->authorization_code);
+		pgw_event_members_add_string(f, "bank_reference", a->bank_reference);
+		pgw_event_members_add_string(f, "authorization_code", a->authorization_code);
 	}
 	else if (type == PGW_EV_TRANSACTION_ADOPTED)
-		add_string(f, "payment_id", payment_id);
+		pgw_event_members_adopted(f, attempt);
 	else
 	{
 		if (d->error != NULL)
-			add_string(f, "error_code", d->error->code);
-		add_string(f, "reason", d->reason);
+			pgw_event_members_add_string(f, "error_code", d->error->code);
+		pgw_event_members_add_string(f, "reason", d->reason);
 		if (type == PGW_EV_BANK_SWITCHED)
-			add_string(f, "from_bank", d->from_bank);
+			pgw_event_members_add_string(f, "from_bank", d->from_bank);
 		if (a != NULL)
 		{
-			add_string(f, "bank_code", a->bank_code);
-			add_string(f, "bank_reference", a->bank_reference);
+			pgw_event_members_add_string(f, "bank_code", a->bank_code);
+			pgw_event_members_add_string(f, "bank_reference", a->bank_reference);
 		}
 	}
 	add_difference(f, type, d);
@@ -226,18 +209,16 @@ record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *opera
 	   const PgwAnswer *answer)
 {
 	PgwEvent events[PGW_DECISION_MAX_EVENTS];
-	Further further[PGW_DECISION_MAX_EVENTS];
-	char payment_id[37];
+	PgwEventMembers further[PGW_DECISION_MAX_EVENTS];
 
 	memset(events, 0, sizeof(events));
-	pgw_uuid_to_text(attempt->payment_id.data, payment_id);
 	for (int i = 0; i < d->nevents; i++)
 	{
 		events[i].type = d->events[i].type;
 		events[i].from = d->events[i].from;
 		events[i].to = d->events[i].to;
 		events[i].operation = operation;
-		event_extra(d->events[i].type, payment_id, d, answer, &further[i]);
+		event_extra(d->events[i].type, attempt, d, answer, &further[i]);
 		events[i].members = further[i].members;
 		events[i].nmembers = further[i].n;
 		events[i].error_details = d->error != NULL ? d->error->message : NULL;
@@ -266,22 +247,6 @@ pgw_record_new_attempt(PgwAttempt *attempt, const PgwDecision *d, const char *op
 }
 
 /* ---------------------------------------------------------------- in the caller's place */
-
-void
-pgw_record_identity(const PgwAttempt *attempt, PgwIdentity *out)
-{
-	bool card = attempt->token == NULL;
-
-	out->amount = attempt->amount;
-	out->currency = attempt->currency;
-	out->token = attempt->token;
-	out->card_last4 = card ? attempt->card_last4 : NULL;
-	out->card_expiry_month = card ? attempt->card_expiry_month : 0;
-	out->card_expiry_year = card ? attempt->card_expiry_year : 0;
-	out->bank = attempt->bank_requested;
-	out->capture = attempt->capture;
-	out->reference = attempt->reference;
-}
 
 TimestampTz
 pgw_record_authorization_end(const PgwAttempt *attempt)

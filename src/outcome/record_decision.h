@@ -7,7 +7,6 @@
 #include "postgres.h"
 
 #include "core/payment/charge_rules.h"
-#include "core/request/same_request.h"
 #include "store/tables.h"
 
 /*
@@ -58,8 +57,5 @@ extern PgwRecordResult pgw_record_for_caller(PgwAttempt *attempt);
  * connector does not say, or it is not for pgw to watch.  Waits for no lock.
  */
 extern TimestampTz pgw_record_authorization_end(const PgwAttempt *attempt);
-
-/* What of a recorded attempt is compared with a new request under its id. */
-extern void pgw_record_identity(const PgwAttempt *attempt, PgwIdentity *out);
 
 #endif

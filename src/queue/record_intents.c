@@ -90,6 +90,7 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->requests_sent = 1;
 	attempt->correlation_id = r->correlation_id;
 	attempt->created_at = attempt->updated_at = attempt->own_request.key_used_at;
+	attempt->actor = &r->actor;
 }
 
 /* No bank that could take it is called just now. */

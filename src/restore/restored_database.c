@@ -96,8 +96,8 @@ static void
 put_on_record(const PgwCopy *copy)
 {
 	(void) execute(
-		"INSERT INTO pgw.resumptions (system_identifier, database_oid, resumed_by, taken_over, note, incident_id)"
-		" VALUES ($1, $2, current_user, NULL, 'no payments yet: ' || $4, $3)",
+		"INSERT INTO pgw.resumptions (system_identifier, database_oid, actor, taken_over, note, incident_id)"
+		" VALUES ($1, $2, jsonb_build_object('session_user', current_user), NULL, 'no payments yet: ' || $4, $3)",
 		copy, false, SPI_OK_INSERT);
 }
 

@@ -105,6 +105,14 @@ add_number(JsonbParseState **state, const char *name, int64 value)
 }
 
 static void
+add_boolean(JsonbParseState **state, const char *name, bool value)
+{
+	JsonbValue v = {.type = jbvBool, .val.boolean = value};
+
+	add_member(state, name, &v);
+}
+
+static void
 add_json(JsonbParseState **state, const char *name, const char *text)
 {
 	Jsonb *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
@@ -124,6 +132,9 @@ add_further(JsonbParseState **state, const PgwEventMember *m)
 			break;
 		case PGW_MEMBER_NUMBER:
 			add_number(state, m->name, m->number);
+			break;
+		case PGW_MEMBER_BOOLEAN:
+			add_boolean(state, m->name, m->number != 0);
 			break;
 		case PGW_MEMBER_OBJECT:
 			add_json(state, m->name, m->text);

@@ -17,6 +17,7 @@
 
 #include "core/pacing/fair_turns.h"
 #include "core/payment/payment_amounts.h"
+#include "core/request/actor.h"
 #include "core/request/validate.h"
 #include "core/state/state_machine.h"
 #include "database/find_row.h"
@@ -152,6 +153,8 @@ typedef struct PgwAttempt
 	TimestampTz created_at;
 	TimestampTz updated_at;
 	PgwRowLocation place;
+	/* no column: who asks for it; its first event tells, or its takeover.  NULL: not known here */
+	const PgwActor *actor;
 } PgwAttempt;
 
 /*

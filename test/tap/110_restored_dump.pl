@@ -66,7 +66,7 @@ for my $case ([ $other, 'postgres', 'cluster' ], [ $origin, 'restored', 'databas
 	is(paid($node, $db, 'declined', token => 'tok_decline_do_not_honor'), 'declined', "another $name: what was declined stays so, though its caller rolled back");
 	comes_to_state($node, $db, 'unknown', 'Completed', "another $name: the unknown one is looked up");
 	comes_to_state($node, $db, 'prepared', 'RequiresManualReview', "another $name: an approval without its row goes to review");
-	is($node->safe_psql($db, "SELECT string_agg(format('%s %s %s', resumed_by = current_user, taken_over, note), ',') FROM pgw.resumptions WHERE taken_over IS NOT NULL"), 't 5 by the test', "another $name: on record");
+	is($node->safe_psql($db, "SELECT string_agg(format('%s %s %s', actor->>'session_user' = session_user, taken_over, note), ',') FROM pgw.resumptions WHERE taken_over IS NOT NULL"), 't 5 by the test', "another $name: on record");
 }
 $origin->safe_psql('postgres', "COMMIT PREPARED 'p'");
 comes_to_state($origin, 'postgres', 'prepared', 'Completed', 'the prepared payment is kept where it was made');

@@ -64,7 +64,7 @@ part($node, 'rebind', sub {
 	ok($ledgers->completes('books r'), 'is done there, too');
 	is(health("details->>'versions'"), '[]', 'health() has nothing more to say');
 	like(rebind('anna', $from, $to, 'again'), qr/go by version $to already/, 'not twice');
-	is($ledgers->sql("SELECT string_agg(effective || ' ' || session_role, ',' ORDER BY rebind) FROM pgw.bank_rebinds"), 'false anna,false anna,true otto', 'who said what is on record');
+	is($ledgers->sql("SELECT string_agg(effective || ' ' || (actor->>'session_user'), ',' ORDER BY rebind) FROM pgw.bank_rebinds"), 'false anna,false anna,true otto', 'who said what is on record');
 
 	# The old address is in use again, by whomever: what is paid there is not taken for what went away.
 	$ledgers->sql("UPDATE pgw.banks SET base_url = 'http://127.0.0.1:$address->{port}' WHERE name = 'books'");

@@ -1,5 +1,6 @@
 /*
- * test_identity.c - which fields make two requests different, and how they are named
+ * test_identity.c - which fields make two requests different, and how they are named; the text
+ * whose digest is kept differs exactly then
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -25,10 +26,29 @@ static const PgwIdentity by_card = {.amount = 1250,
 									.card_expiry_year = 2031,
 									.capture = PGW_CAPTURE_IMMEDIATE};
 
+static bool
+same_text(const PgwIdentity *a, const PgwIdentity *b)
+{
+	PgwBuf x;
+	PgwBuf y;
+	bool same;
+
+	pgw_buf_init(&x, 0);
+	pgw_buf_init(&y, 0);
+	pgw_identity_text(a, &x);
+	pgw_identity_text(b, &y);
+	assert_false(x.failed || y.failed);
+	same = strcmp(x.data, y.data) == 0;
+	pgw_buf_free(&x);
+	pgw_buf_free(&y);
+	return same;
+}
+
 /* want: the differing fields' names, as the error shows them; either way round. */
 static void
 expect(const PgwIdentity *a, const PgwIdentity *b, int n, const char *want)
 {
+	assert_int_equal(same_text(a, b), n == 0);
 	for (int turned = 0; turned < 2; turned++)
 	{
 		PgwBuf names;
@@ -150,13 +170,39 @@ many(void **state)
 	pgw_buf_free(&names);
 }
 
+/* A text moved from one field into the next is another text. */
+static void
+text(void **state)
+{
+	PgwIdentity moved = by_token;
+	PgwBuf b;
+
+	moved.token = NULL;
+	moved.card_last4 = "tok_1";
+	assert_false(same_text(&by_token, &moved));
+
+	pgw_buf_init(&b, 0);
+	pgw_identity_text(&by_token, &b);
+	assert_string_equal(b.data, "1250\nEUR\ntok_1\n\n0\n0\nnorth\nimmediate\norder 1");
+	pgw_buf_reset(&b);
+	pgw_identity_text(&by_card, &b);
+	assert_string_equal(b.data, "1250\nEUR\n\n1111\n12\n31\n\nimmediate\n");
+	pgw_buf_reset(&b);
+	pgw_operation_identity_text("019b76da-a800-7000-9000-000000000001", 400, false, NULL, &b);
+	assert_string_equal(b.data, "019b76da-a800-7000-9000-000000000001\n400\n0\n");
+	pgw_buf_reset(&b);
+	pgw_operation_identity_text("p", 1, true, "broken", &b);
+	assert_string_equal(b.data, "p\n1\n1\nbroken");
+	pgw_buf_free(&b);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(same),          cmocka_unit_test(each_field),
 		cmocka_unit_test(none_is_empty), cmocka_unit_test(two_digit_years),
-		cmocka_unit_test(many),
+		cmocka_unit_test(many),          cmocka_unit_test(text),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -402,6 +402,60 @@ json_fields(void **unused)
 		  F("options", "unknown_option", "unknown option \\\"x\\\"") "," STORED("options"));
 }
 
+/* options.actor: whom the application acts for; kept, so it is looked at as all that is kept. */
+static void
+end_users(void **unused)
+{
+	static char big[PGW_MAX_END_USER_BYTES + 64];
+	PgwPaymentArgs r = with_token();
+	PgwOperationArgs o = {.client_request_id = "c-1", .options = "{\"actor\": \"user 42\"}"};
+	PgwCheckedArgs out;
+	char end_user[PGW_MAX_END_USER_BYTES + 1];
+	PgwBuf b;
+
+	(void) unused;
+	TOKEN(r.options = "{\"actor\": 7}", F("options.actor", "invalid_format", "must be a string"));
+	TOKEN(r.options = "{\"actor\": null}",
+		  F("options.actor", "invalid_format", "must be a string"));
+	TOKEN(r.options = "{\"actor\": {\"id\": \"u\"}}",
+		  F("options.actor", "invalid_format", "must be a string"));
+	TOKEN(r.options = "{\"actor\": \"\"}", F("options.actor", "required", "must not be empty"));
+	TOKEN(r.options = "{\"actor\": \"a\\nb\"}",
+		  F("options.actor", "control_characters", "must not contain control characters"));
+	TOKEN(r.options = "{\"actor\": \"a\\u0085b\"}",
+		  F("options.actor", "control_characters", "must not contain control characters"));
+	TOKEN(r.options = "{\"actor\": \"a\\u0000b\"}",
+		  F("options.actor", "control_characters", "must not contain control characters"));
+	TOKEN(r.options = "{\"actor\": \"" CARD "\"}", STORED("options.actor"));
+	TOKEN(r.options = "{\"actor\": \"4111 1111-1111 1111 anna\"}", STORED("options.actor"));
+	TOKEN(r.options = "{\"actor\": \"anna\", \"tip\": 1}",
+		  F("options", "unknown_option", "unknown option \\\"tip\\\""));
+	snprintf(big, sizeof(big), "{\"actor\":\"%s\"}", repeat("x", PGW_MAX_END_USER_BYTES + 1));
+	TOKEN(r.options = big, F("options.actor", "too_long", "must be at most 255 bytes"));
+	/* an id that is the same three digits as the CVV by chance is none */
+	WITH_CARD(r.options = "{\"actor\": \"123\"}", "");
+	snprintf(big, sizeof(big), "{\"actor\":\"%s\"}", repeat("x", PGW_MAX_END_USER_BYTES));
+	TOKEN(r.options = big, "");
+
+	pgw_buf_init(&b, 0);
+	r.options = "{\"actor\": \"J\\u00f6rg \\\"42\\\"\"}";
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 0);
+	assert_string_equal(out.end_user, "J\xC3\xB6rg \"42\"");
+	r.options = "{}";
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 0);
+	assert_string_equal(out.end_user, "");
+
+	assert_int_equal(pgw_validate_operation_args(&o, end_user, &b), 0);
+	assert_string_equal(end_user, "user 42");
+	pgw_buf_reset(&b);
+	assert_int_equal(pgw_validate_options("{\"actor\": \"op\"}", end_user, &b), 0);
+	assert_string_equal(end_user, "op");
+	assert_int_equal(pgw_validate_options("{\"actor\": 1, \"b\": 2}", end_user, &b), 2);
+	assert_string_equal(b.data, F("options.actor", "invalid_format", "must be a string") "," F(
+									"options", "unknown_option", "unknown option \\\"b\\\""));
+	pgw_buf_free(&b);
+}
+
 /* The call's own number counts wherever it stands, also where text in general is let through. */
 static void
 own_number(void **unused)
@@ -537,6 +591,7 @@ main(void)
 		cmocka_unit_test(cards),
 		cmocka_unit_test(words_and_timeout),
 		cmocka_unit_test(json_fields),
+		cmocka_unit_test(end_users),
 		cmocka_unit_test(own_number),
 		cmocka_unit_test(all_at_once_in_order),
 		cmocka_unit_test(no_secret_in_faults),

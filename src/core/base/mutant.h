@@ -122,8 +122,9 @@ typedef enum PgwMutant
 	CARD_ECHOED,
 	/* what a bank repeats in a place of which nothing is kept is not remembered */
 	ECHO_UNKEPT,
-	ECHO_OLD_KEY, /* a key that has changed while its request was out is not looked for */
-	DRAINING,     /* a draining worker sends new charges */
+	APPLICATION_CARD, /* a card number in application_name is kept */
+	ECHO_OLD_KEY,     /* a key that has changed while its request was out is not looked for */
+	DRAINING,         /* a draining worker sends new charges */
 	/* libcurl and OpenSSL take what the server's environment says */
 	ENVIRONMENT,
 	REMAINS, /* what the server has of a card is given back as it is */

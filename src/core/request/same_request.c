@@ -2,10 +2,14 @@
  * same_request.c - what makes two requests under one client_request_id the same request
  *
  * Owns the list of fields that are compared (contract section 5).  Not compared: CVV, holder,
- * metadata, timeout, process or submit.
+ * metadata, timeout, options (who asks does not change what is asked for), process or submit.
+ *
+ * A digest of these fields has no ambiguity: each is a line, and none of them may hold a line end
+ * (validate.c).  It has no card number either, only what is stored of the card.
  */
 #include "core/request/same_request.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -47,4 +51,26 @@ pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names)
 		}
 	}
 	return n;
+}
+
+static const char *
+or_empty(const char *s)
+{
+	return s != NULL ? s : "";
+}
+
+void
+pgw_identity_text(const PgwIdentity *a, PgwBuf *text)
+{
+	pgw_buf_printf(text, "%" PRId64 "\n%s\n%s\n%s\n%d\n%d\n%s\n%s\n%s", a->amount,
+				   or_empty(a->currency), or_empty(a->token), or_empty(a->card_last4),
+				   a->card_expiry_month, a->card_expiry_year % 100, or_empty(a->bank),
+				   or_empty(pgw_capture_name(a->capture)), or_empty(a->reference));
+}
+
+void
+pgw_operation_identity_text(const char *payment_id, int64_t amount, bool final, const char *reason,
+							PgwBuf *text)
+{
+	pgw_buf_printf(text, "%s\n%" PRId64 "\n%d\n%s", payment_id, amount, final, or_empty(reason));
 }

@@ -4,6 +4,7 @@
 #ifndef PGW_CORE_REQUEST_SAME_REQUEST_H
 #define PGW_CORE_REQUEST_SAME_REQUEST_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/base/buf.h"
@@ -25,6 +26,16 @@ typedef struct PgwIdentity
 	PgwCaptureMode capture;
 	const char *reference;
 } PgwIdentity;
+
+/*
+ * What of a request decides whether another one is the same, as text: a line for each field that
+ * pgw_identity_differ() compares, in its order.  Its digest stands in the first event.
+ */
+extern void pgw_identity_text(const PgwIdentity *a, PgwBuf *text);
+
+/* The same of a capture, void or refund: what a replay of it is compared by. */
+extern void pgw_operation_identity_text(const char *payment_id, int64_t amount, bool final,
+										const char *reason, PgwBuf *text);
 
 /* How many fields differ; their names are appended to *names as JSON strings with commas. */
 extern int pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names);

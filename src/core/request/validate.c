@@ -473,35 +473,77 @@ may_name(const Checker *c, const char *key)
 	return true;
 }
 
-/* There are no options yet: each key is unknown, and is named. */
+/* Whom the application acts for, in its own words. */
 static void
-check_options(Checker *c)
+check_end_user(Checker *c, const PgwJson *value, char *end_user)
+{
+	size_t len;
+
+	if (pgw_json_type(value) != PGW_JSON_STRING)
+	{
+		fault(c, "options.actor", "invalid_format", "must be a string");
+		return;
+	}
+	len = pgw_json_text(value, end_user, PGW_MAX_END_USER_BYTES);
+	if (len > PGW_MAX_END_USER_BYTES)
+	{
+		end_user[0] = '\0';
+		fault(c, "options.actor", "too_long", "must be at most 255 bytes");
+		return;
+	}
+	end_user[len] = '\0';
+	if (strlen(end_user) != len)
+		fault(c, "options.actor", "control_characters", "must not contain control characters");
+	else
+		check_text(c, "options.actor", PGW_TEXT_ID, end_user, PGW_MAX_END_USER_BYTES, true, true,
+				   "must be at most 255 bytes");
+}
+
+/* key: NULL where it is too long to be told. */
+static void
+unknown_option(Checker *c, const char *key)
+{
+	char message[MAX_OPTION_NAME_BYTES + 32];
+
+	if (key != NULL && may_name(c, key))
+		snprintf(message, sizeof(message), "unknown option \"%s\"", key);
+	else
+		snprintf(message, sizeof(message), "unknown option");
+	fault(c, "options", "unknown_option", message);
+}
+
+/* end_user: 1 + PGW_MAX_END_USER_BYTES. */
+static void
+check_options(Checker *c, char *end_user)
 {
 	PgwJson value;
 	PgwJson name;
 	PgwJson member;
 	const char *at = NULL;
+	int unknown = 0;
 
+	end_user[0] = '\0';
 	if (!read_object(c, "options", c->args->options, PGW_MAX_BANK_FIELDS_BYTES,
 					 "must be at most 4096 bytes", &value))
 		return;
 	while (pgw_json_next_member(&value, &at, &name, &member))
 	{
 		char key[MAX_OPTION_NAME_BYTES + 1];
-		char message[MAX_OPTION_NAME_BYTES + 32];
 		size_t len = pgw_json_text(&name, key, MAX_OPTION_NAME_BYTES);
 
-		if (len <= MAX_OPTION_NAME_BYTES)
-			key[len] = '\0';
-		if (len <= MAX_OPTION_NAME_BYTES && may_name(c, key))
-			snprintf(message, sizeof(message), "unknown option \"%s\"", key);
-		else
-			snprintf(message, sizeof(message), "unknown option");
-		fault(c, "options", "unknown_option", message);
+		key[len <= MAX_OPTION_NAME_BYTES ? len : 0] = '\0';
+		if (len == strlen("actor") && strcmp(key, "actor") == 0)
+		{
+			check_end_user(c, &member, end_user);
+			continue;
+		}
+		unknown_option(c, len <= MAX_OPTION_NAME_BYTES ? key : NULL);
+		unknown++;
 		explicit_bzero(key, sizeof(key));
 	}
-	card_fault(c, "options",
-			   pgw_card_in_json(&c->sought, c->args->options, strlen(c->args->options)));
+	if (unknown > 0)
+		card_fault(c, "options",
+				   pgw_card_in_json(&c->sought, c->args->options, strlen(c->args->options)));
 }
 
 int
@@ -532,13 +574,14 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_on_failure(&c, out);
 	check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
 			   "must be at most 63 bytes");
-	check_options(&c);
+	check_options(&c, out->end_user);
 	pgw_buf_json_close(faults, ']');
 	return c.count;
 }
 
 int
-pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults)
+pgw_validate_operation_args(const PgwOperationArgs *args, char end_user[PGW_MAX_END_USER_BYTES + 1],
+							PgwBuf *faults)
 {
 	PgwPaymentArgs none = {
 		.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
@@ -554,8 +597,18 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults)
 		fault(&c, "final", "required", "must not be null");
 	check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false, false,
 			   "must be at most 255 characters");
-	check_options(&c);
+	check_options(&c, end_user);
 	pgw_buf_json_close(faults, ']');
+	return c.count;
+}
+
+int
+pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES + 1], PgwBuf *faults)
+{
+	PgwPaymentArgs none = {.options = options};
+	Checker c = {.args = &none, .faults = faults};
+
+	check_options(&c, end_user);
 	return c.count;
 }
 

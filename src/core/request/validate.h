@@ -12,6 +12,7 @@
 #include "core/base/buf.h"
 #include "core/base/money.h"
 #include "core/card/card_checks.h"
+#include "core/request/actor.h"
 
 /* Limits; lengths in characters unless they say bytes. Documented in docs/sql-reference.md. */
 #define PGW_MAX_ID_CHARS 255
@@ -66,6 +67,8 @@ typedef struct PgwCheckedArgs
 	bool on_failure_raise; /* only when request.on_failure is not NULL */
 	PgwCardBrand brand;
 	char last4[5]; /* empty for a token */
+	/* options.actor, or "" */
+	char end_user[PGW_MAX_END_USER_BYTES + 1];
 } PgwCheckedArgs;
 
 /*
@@ -89,7 +92,13 @@ typedef struct PgwOperationArgs
 	const char *options; /* JSON text */
 } PgwOperationArgs;
 
-extern int pgw_validate_operation_args(const PgwOperationArgs *args, PgwBuf *faults);
+/* end_user: options.actor, or "", as far as it is without a fault. */
+extern int pgw_validate_operation_args(const PgwOperationArgs *args,
+									   char end_user[PGW_MAX_END_USER_BYTES + 1], PgwBuf *faults);
+
+/* The same for an operator's options alone.  Appends faults without the brackets. */
+extern int pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES + 1],
+								PgwBuf *faults);
 
 /*
  * The same for a lone id; field names it. Appends faults without the brackets, after those that
