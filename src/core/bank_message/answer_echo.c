@@ -193,9 +193,8 @@ static bool
 body_says_it(const PgwEchoMemory *memory, const PgwAnswerBody *body)
 {
 	size_t len = body->len < BODY_BYTES ? body->len : BODY_BYTES;
-	PgwEchoMemory no_names = *memory;
+	PgwEchoMemory no_names = pgw_echo_memory_without_words(memory);
 
-	memset(no_names.gone.words, 0, sizeof(no_names.gone.words));
 	return pgw_echo_memory_in_json(&no_names, PGW_TEXT_ID, body->text, len) ||
 		   (pgw_json_type(&body->value) == PGW_JSON_NONE &&
 			pgw_echo_memory_in_text(memory, PGW_TEXT_ID, body->text, len));

@@ -43,8 +43,20 @@ pgw_echo_memory_begin(PgwEchoMemory *m, const PgwSought *now, const PgwSought *l
 		if (now->words[i] != NULL && !is_one_of(now->words[i], later))
 			m->gone.words[i] = now->words[i];
 	}
+	m->any = m->gone;
+	m->any.card_number = m->number.card_number;
 	m->later = *later;
 	m->later.last4 = last4 != NULL && *last4 != '\0' ? last4 : NO_STRANGERS;
+}
+
+PgwEchoMemory
+pgw_echo_memory_without_words(const PgwEchoMemory *m)
+{
+	PgwEchoMemory without = *m;
+
+	memset(without.gone.words, 0, sizeof(without.gone.words));
+	memset(without.any.words, 0, sizeof(without.any.words));
+	return without;
 }
 
 bool
@@ -52,7 +64,7 @@ pgw_echo_memory_in_text(const PgwEchoMemory *m, PgwTextKind kind, const char *te
 {
 	PgwFound found;
 
-	if (!m->needed)
+	if (!m->needed || pgw_card_in_text(&m->any, kind, text, len) == PGW_FOUND_NOTHING)
 		return false;
 	if (pgw_card_in_text(&m->gone, kind, text, len) != PGW_FOUND_NOTHING)
 		return true;
@@ -65,6 +77,7 @@ pgw_echo_memory_in_text(const PgwEchoMemory *m, PgwTextKind kind, const char *te
 bool
 pgw_echo_memory_in_json(const PgwEchoMemory *m, PgwTextKind kind, const char *json, size_t len)
 {
-	return m->needed && (pgw_card_only_now_in_json(&m->gone, NULL, kind, json, len) ||
-						 pgw_card_only_now_in_json(&m->number, &m->later, kind, json, len));
+	return m->needed && pgw_card_only_now_in_json(&m->any, NULL, kind, json, len) &&
+		   (pgw_card_only_now_in_json(&m->gone, NULL, kind, json, len) ||
+			pgw_card_only_now_in_json(&m->number, &m->later, kind, json, len));
 }

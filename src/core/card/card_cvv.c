@@ -10,7 +10,8 @@
 
 #include "core/card/card_decode.h"
 
-#define CVV_NEAR 32 /* bytes around it in which a word for it counts */
+#define COMPARED_EACH 4 /* how often a character is looked at, on the average, in most texts */
+#define CVV_NEAR 32     /* bytes around it in which a word for it counts */
 
 /* ---- words and the security code ---- */
 
@@ -28,12 +29,46 @@ next_squeezed(const char *a, size_t len, size_t *pos)
 	return '\0';
 }
 
+static size_t
+squeeze(const char *text, size_t len, char *out)
+{
+	size_t n = 0;
+	size_t pos = 0;
+
+	while ((out[n] = next_squeezed(text, len, &pos)) != '\0')
+		n++;
+	return n;
+}
+
+/*
+ * In a time that does not grow with the word, which a client chooses, as its holder, together with
+ * a text that repeats the word's beginning.  No memory: true.
+ */
+static bool
+holds_repetitive(const char *text, size_t len, const char *word)
+{
+	size_t word_len = strlen(word);
+	PgwScratch squeezed;
+	PgwScratch needle;
+	bool found = true;
+
+	if (pgw_scratch_take(&squeezed, len + 1) == NULL)
+		return true;
+	if (pgw_scratch_take(&needle, word_len + 1) != NULL)
+		found = memmem(squeezed.bytes, squeeze(text, len, squeezed.bytes), needle.bytes,
+					   squeeze(word, word_len, needle.bytes)) != NULL;
+	pgw_scratch_end(&needle);
+	pgw_scratch_end(&squeezed);
+	return found;
+}
+
 bool
 pgw_card_holds_squeezed(const char *text, size_t len, const char *word, size_t min)
 {
 	size_t word_len = strlen(word);
 	size_t n = 0;
 	size_t second = 0;
+	size_t compared = 0;
 	char first = next_squeezed(word, word_len, &second);
 
 	for (size_t p = 0; next_squeezed(word, word_len, &p) != '\0' && n < min;)
@@ -48,16 +83,34 @@ pgw_card_holds_squeezed(const char *text, size_t len, const char *word, size_t m
 
 		if (pgw_ascii_lower(text[start]) != first)
 			continue;
+		if (compared > COMPARED_EACH * len)
+			return holds_repetitive(text + start, len - start, word);
 		while ((c = next_squeezed(word, word_len, &w)) != '\0' && next_squeezed(text, len, &p) == c)
 			;
 		if (c == '\0')
 			return true;
+		compared += p - start;
 	}
 	return false;
 }
 
-bool
-pgw_card_names_cvv(const char *text, size_t len)
+/* Where the word's letters and digits end, if they begin at start, whatever stands between; 0. */
+static size_t
+squeezed_end(const char *text, size_t len, size_t start, const char *word)
+{
+	size_t pos = start;
+
+	for (; *word != '\0'; word++)
+	{
+		if (next_squeezed(text, len, &pos) != *word)
+			return 0;
+	}
+	return pos;
+}
+
+/* The end of a word for a card's security code that begins at start; 0: none does. */
+static size_t
+cvv_name_end(const char *text, size_t len, size_t start)
 {
 	/* where a letter beyond ASCII belongs, what is around it: pgw_card_normalize() leaves none */
 	static const char *const names[] = {"cvv",
@@ -78,25 +131,40 @@ pgw_card_names_cvv(const char *text, size_t len)
 										"codicedisicurezza",
 										"digodeseguridad",
 										"veiligheidscode"};
+	char first = pgw_ascii_lower(text[start]);
+	size_t end = 0;
 
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	if (strchr("csvkfd", first) == NULL || first == '\0')
+		return 0;
+	/* none begins with another one: at most one is here */
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]) && end == 0; i++)
 	{
-		if (pgw_card_holds_squeezed(text, len, names[i], 1))
+		if (names[i][0] == first)
+			end = squeezed_end(text, len, start, names[i]);
+	}
+	return end;
+}
+
+bool
+pgw_card_names_cvv(const char *text, size_t len)
+{
+	for (size_t start = 0; start < len; start++)
+	{
+		if (cvv_name_end(text, len, start) > 0)
 			return true;
 	}
 	return false;
 }
 
 /*
- * The next place of the CVV from *pos on, as a word of its own or right behind a word for it;
- * false: none.
+ * Does the CVV begin somewhere between the two, as a word of its own or right behind a word for it?
  */
 static bool
-next_cvv(const char *cvv, const char *norm, size_t len, size_t *pos)
+begins_between(const char *cvv, const char *norm, size_t len, size_t first, size_t last)
 {
 	size_t n = strlen(cvv);
 
-	for (size_t i = *pos; i + n <= len; i++)
+	for (size_t i = first; i <= last && i + n <= len; i++)
 	{
 		size_t before = i < 4 ? i : 4;
 
@@ -104,10 +172,7 @@ next_cvv(const char *cvv, const char *norm, size_t len, size_t *pos)
 			(i + n == len || !pgw_ascii_is_word(norm[i + n])) &&
 			(i == 0 || !pgw_ascii_is_word(norm[i - 1]) ||
 			 pgw_card_names_cvv(norm + i - before, before)))
-		{
-			*pos = i;
 			return true;
-		}
 	}
 	return false;
 }
@@ -124,17 +189,35 @@ bool
 pgw_card_cvv_stands_in(const PgwSought *sought, const char *text, size_t len)
 {
 	PgwScratch scratch;
-	size_t pos = 0;
 	bool found;
 
 	if (pgw_card_cvv_of(sought) == NULL)
 		return false;
 	if (pgw_scratch_take(&scratch, len) == NULL)
 		return true;
-	found = next_cvv(pgw_card_cvv_of(sought), scratch.bytes,
-					 pgw_card_normalize(text, len, true, scratch.bytes), &pos);
+	found = begins_between(pgw_card_cvv_of(sought), scratch.bytes,
+						   pgw_card_normalize(text, len, true, scratch.bytes), 0, len);
 	pgw_scratch_end(&scratch);
 	return found;
+}
+
+/*
+ * Does it stand beside a word for it?  From the words to the numbers, as each word is looked for
+ * once then, however often the number stands there.
+ */
+static bool
+stands_near_name(const char *cvv, const char *norm, size_t len)
+{
+	for (size_t start = 0; start < len; start++)
+	{
+		size_t reach = len - start > 2 * CVV_NEAR ? start + 2 * CVV_NEAR : len;
+		size_t end = cvv_name_end(norm, reach, start);
+
+		if (end > 0 &&
+			begins_between(cvv, norm, len, end > CVV_NEAR ? end - CVV_NEAR : 0, start + CVV_NEAR))
+			return true;
+	}
+	return false;
 }
 
 bool
@@ -153,15 +236,7 @@ pgw_card_has_cvv(const PgwSought *sought, PgwTextKind kind, const char *norm, si
 	if (kind == PGW_TEXT_VALUE && last - first == strlen(cvv) &&
 		memcmp(norm + first, cvv, last - first) == 0)
 		return true;
-	for (size_t pos = 0; next_cvv(cvv, norm, len, &pos); pos++)
-	{
-		size_t from = pos > CVV_NEAR ? pos - CVV_NEAR : 0;
-		size_t to = pos + CVV_NEAR < len ? pos + CVV_NEAR : len;
-
-		if (pgw_card_names_cvv(norm + from, to - from))
-			return true;
-	}
-	return false;
+	return memmem(norm, len, cvv, strlen(cvv)) != NULL && stands_near_name(cvv, norm, len);
 }
 
 /* ---- the security code as an encoding that is the whole value ---- */

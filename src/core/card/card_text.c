@@ -34,7 +34,8 @@
 #define MIN_PART 11 /* a masked number has its first six and last four digits: ten */
 #define MIN_LOOK_ALIKE 14
 #define MIN_WORD 6
-#define MIN_TEXT 6         /* of what was decoded: the shortest word */
+#define MIN_CVV 3
+#define MIN_TEXT 6         /* the shortest word, and the shortest name of a CVV with it */
 #define MIN_BASE64 16      /* of twelve digits */
 #define MIN_ENCODED_WORD 8 /* of six letters */
 
@@ -87,8 +88,9 @@ pgw_card_digits(const char *text, size_t len, char *out)
 
 typedef struct Survey
 {
-	size_t digits;       /* and what may be one */
-	size_t threes;       /* '3': every digit has one in hexadecimal */
+	size_t digits; /* and what may be one */
+	size_t threes; /* '3': every digit has one in hexadecimal */
+	size_t hex_digits;
 	size_t longest_word; /* of base64's alphabet */
 	bool escapes;
 } Survey;
@@ -106,6 +108,7 @@ survey(const char *text, size_t len, Survey *s)
 		if (pgw_ascii_is_digit(c) || (unsigned char) c >= 0x80)
 			s->digits++;
 		s->threes += c == '3';
+		s->hex_digits += pgw_ascii_is_digit(c) || pgw_ascii_is_hex_letter(c);
 		if (c == '%' || c == '&' || c == '\\' || c == '=')
 			s->escapes = true;
 		if (pgw_is_base64(c))
@@ -169,13 +172,19 @@ next_group(const char *norm, size_t len, size_t pos)
 			   : 0;
 }
 
+/* A last4 that is none ends no number. */
+static bool
+may_look_alike(const PgwSought *sought)
+{
+	return sought == NULL || sought->last4 == NULL || strlen(sought->last4) == 4;
+}
+
 bool
 pgw_card_counts(const PgwSought *sought, const char *digits, size_t n)
 {
-	if (n < MIN_LOOK_ALIKE || !pgw_card_look_alike(digits, n))
+	if (n < MIN_LOOK_ALIKE || !may_look_alike(sought) || !pgw_card_look_alike(digits, n))
 		return false;
-	return sought == NULL || sought->last4 == NULL ||
-		   (strlen(sought->last4) == 4 && memcmp(sought->last4, digits + n - 4, 4) == 0);
+	return sought == NULL || sought->last4 == NULL || memcmp(sought->last4, digits + n - 4, 4) == 0;
 }
 
 /* In one, in halves, in fours, or as American Express (4-6-5) and Diners Club (4-6-4) have it. */
@@ -334,7 +343,7 @@ scan_plain(const PgwSought *sought, PgwTextKind kind, const char *text, size_t l
 		if (pgw_card_own_in_digits(sought, copy, n))
 			return PGW_FOUND_NUMBER;
 	}
-	if (s->digits >= MIN_LOOK_ALIKE)
+	if (s->digits >= MIN_LOOK_ALIKE && may_look_alike(sought))
 	{
 		n = pgw_card_normalize(text, len, false, copy);
 		if (has_look_alike(sought, copy, n))
@@ -441,8 +450,9 @@ scan_layers(const PgwSought *sought, PgwTextKind kind, const char *text, size_t 
 	if (found == PGW_FOUND_NOTHING &&
 		s->longest_word >= (short_sought(sought) ? MIN_ENCODED_WORD : MIN_BASE64))
 		found = scan_base64(sought, text, len, layers - 1, copy);
-	for (size_t skip = 0; skip < 2 && found == PGW_FOUND_NOTHING &&
-						  (s->threes >= MIN_OWN_DIGITS || short_sought(sought));
+	for (size_t skip = 0;
+		 skip < 2 && found == PGW_FOUND_NOTHING &&
+		 (short_sought(sought) ? s->hex_digits >= 2 * MIN_TEXT : s->threes >= MIN_OWN_DIGITS);
 		 skip++)
 		found = scan_decoded(sought, copy, pgw_decode_hex(text, len, skip, copy), 0);
 	return found;
@@ -471,7 +481,10 @@ scan(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len, in
 PgwFound
 pgw_card_in_text(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len)
 {
-	PgwFound found = len == 0 ? PGW_FOUND_NOTHING : scan(sought, kind, text, len, MAX_LAYERS);
+	PgwFound found = PGW_FOUND_NOTHING;
+
+	if (len >= (kind == PGW_TEXT_ID ? MIN_TEXT : MIN_CVV))
+		found = scan(sought, kind, text, len, MAX_LAYERS);
 
 	if (found == PGW_FOUND_NOTHING && kind == PGW_TEXT_VALUE && !PGW_MUTATED(CARD_DISGUISE) &&
 		pgw_card_encodes_cvv(sought, text, len, MAX_LAYERS))
