@@ -6,7 +6,7 @@
  *	 3	Trigger functions
  *	 4	Configuration: merchants, connectors, banks, versions of banks
  *	 5	Payments
- *	 6	Attempts: payment_transactions, bank_references
+ *	 6	Attempts: payment_transactions, open_work, bank_references
  *	 7	Events and their partitions
  *	 8	What the worker keeps over a restart: circuit breakers, alerts
  *	 9	Restored and copied databases
@@ -383,26 +383,27 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.bank_rebinds IS 'Recorded rebindings a
 
 CREATE TABLE pgw.payments (
 	payment_id uuid NOT NULL PRIMARY KEY,
+	transaction_id uuid NOT NULL,
+	amount bigint NOT NULL CHECK (amount > 0),
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	capture pgw.capture_mode NOT NULL,
 	client_request_id text NOT NULL CHECK (char_length(client_request_id) BETWEEN 1 AND 255),
 	merchant text NOT NULL,
-	transaction_id uuid NOT NULL,
-	status pgw.payment_status NOT NULL,
-	capture pgw.capture_mode NOT NULL,
-	amount bigint NOT NULL CHECK (amount > 0),
 	currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+	reference text,
+	metadata jsonb CHECK (jsonb_typeof(metadata) = 'object'),
+	bank text,
+	-- what every payment changes comes last: an update's log record holds what lies between its first change and its last
+	card_last4 text CHECK (card_last4 ~ '^[0-9]{4}$'),
+	card_brand text,
+	bank_reference text,
+	authorization_code text,
+	status pgw.payment_status NOT NULL,
 	authorized_amount bigint NOT NULL DEFAULT 0,
 	captured_amount bigint NOT NULL DEFAULT 0,
 	reserved_amount bigint NOT NULL DEFAULT 0,
 	refunded_amount bigint NOT NULL DEFAULT 0,
 	refund_pending_amount bigint NOT NULL DEFAULT 0,
-	bank text,
-	bank_reference text,
-	authorization_code text,
-	card_last4 text CHECK (card_last4 ~ '^[0-9]{4}$'),
-	card_brand text,
-	reference text,
-	metadata jsonb CHECK (jsonb_typeof(metadata) = 'object'),
-	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT payments_request_key UNIQUE (client_request_id, merchant),
 	CONSTRAINT payments_authorized_check CHECK (authorized_amount >= 0 AND authorized_amount <= amount),
@@ -466,7 +467,7 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.payments IS 'Payments are never delete
 
 
 -- ==================================================================================================
---  6  Attempts: payment_transactions, bank_references
+--  6  Attempts: payment_transactions, open_work, bank_references
 --
 --  One row for each attempt at an operation. The columns are those of PgwAttempt (src/store/tables.h).
 -- ==================================================================================================
@@ -474,69 +475,75 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.payments IS 'Payments are never delete
 CREATE TABLE pgw.payment_transactions (
 	transaction_id uuid NOT NULL PRIMARY KEY,
 	payment_id uuid NOT NULL,
+	correlation_id uuid NOT NULL,
+	amount bigint NOT NULL CHECK (amount > 0),
+	caller_xid xid8,
+	caller_subxid xid8,
+	system_identifier bigint NOT NULL,
+	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	database_oid oid NOT NULL,
+	kind pgw.operation_kind NOT NULL,
+	capture pgw.capture_mode NOT NULL,
+	submitted boolean NOT NULL,
+	final_capture boolean NOT NULL DEFAULT false,
 	client_request_id text NOT NULL CHECK (char_length(client_request_id) BETWEEN 1 AND 255),
 	merchant text NOT NULL,
-	kind pgw.operation_kind NOT NULL,
-	status pgw.transaction_status NOT NULL,
-	step_order int NOT NULL CHECK (step_order >= 0),
-	submitted boolean NOT NULL,
-	submitted_by text,
-	taken_by_worker boolean NOT NULL,
-	amount bigint NOT NULL CHECK (amount > 0),
 	currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
-	capture pgw.capture_mode NOT NULL,
+	submitted_by text,
 	token text,
-	card_last4 text CHECK (card_last4 ~ '^[0-9]{4}$'),
-	card_brand text,
 	card_expiry_month int CHECK (card_expiry_month BETWEEN 1 AND 12),
 	card_expiry_year int CHECK (card_expiry_year BETWEEN 0 AND 9999),
-	bank text,
-	bank_version int,
 	bank_requested text,
 	reference text,
+	reason text,
 	bank_fields jsonb CHECK (jsonb_typeof(bank_fields) = 'object'),
+	expires_at timestamptz,
+	bank text,
+	bank_version int,
 	bank_key text,
 	bank_key_used_at timestamptz,
-	bank_asked_at timestamptz,
-	bank_reference text,
-	authorization_code text,
-	approved_amount bigint,
-	approved_currency text,
 	refund_operation text CHECK (refund_operation IN ('void', 'refund', 'cancel')),
 	refund_key text,
 	refund_key_used_at timestamptz,
 	refund_asked_at timestamptz,
-	pending_at_bank boolean NOT NULL DEFAULT false,
-	refund_keys_used int NOT NULL DEFAULT 0 CHECK (refund_keys_used >= 0),
 	capture_key text,
 	capture_key_used_at timestamptz,
 	capture_asked_at timestamptz,
-	maybe_at_another_bank boolean NOT NULL DEFAULT false,
-	error_answered boolean NOT NULL DEFAULT false,
-	card_echoed boolean NOT NULL DEFAULT false,
-	final_capture boolean NOT NULL DEFAULT false,
-	reason text,
-	caller_xid xid8,
-	caller_subxid xid8,
-	system_identifier bigint NOT NULL,
-	database_oid oid NOT NULL,
 	abandoned_at timestamptz,
-	requests_sent int NOT NULL DEFAULT 0 CHECK (requests_sent >= 0),
-	step_tries int NOT NULL DEFAULT 0 CHECK (step_tries >= 0),
-	next_step_at timestamptz,
 	put_off_since timestamptz,
 	put_off_reason text,
 	watch_until timestamptz,
-	expires_at timestamptz,
+	approved_amount bigint,
+	approved_currency text,
 	error_class text,
 	error_code text,
 	error_message text,
 	http_status int,
+	refund_keys_used int NOT NULL DEFAULT 0 CHECK (refund_keys_used >= 0),
+	step_tries int NOT NULL DEFAULT 0 CHECK (step_tries >= 0),
 	retryable boolean NOT NULL DEFAULT false,
-	correlation_id uuid NOT NULL,
-	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
-) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05,
+	pending_at_bank boolean NOT NULL DEFAULT false,
+	maybe_at_another_bank boolean NOT NULL DEFAULT false,
+	error_answered boolean NOT NULL DEFAULT false,
+	card_echoed boolean NOT NULL DEFAULT false,
+	live boolean NOT NULL,
+	given_up boolean NOT NULL DEFAULT false,
+	adopted boolean NOT NULL DEFAULT false,
+	-- what every payment changes comes last: an update's log record holds what lies between its first change and its last
+	requests_sent int NOT NULL DEFAULT 0 CHECK (requests_sent >= 0),
+	bank_asked_at timestamptz,
+	card_last4 text CHECK (card_last4 ~ '^[0-9]{4}$'),
+	card_brand text,
+	bank_reference text,
+	authorization_code text,
+	status pgw.transaction_status NOT NULL,
+	step_order int NOT NULL CHECK (step_order >= 0),
+	next_step_at timestamptz,
+	updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	CONSTRAINT payment_transactions_live_check CHECK (NOT live OR NOT given_up AND status NOT IN ('Failed', 'Refunded')),
+	CONSTRAINT payment_transactions_given_up_check CHECK (given_up OR status NOT IN ('Failed', 'Refunded')),
+	CONSTRAINT payment_transactions_begun_check CHECK (live OR given_up OR status = 'Created')
+) WITH (fillfactor = 30, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.05,
 	autovacuum_vacuum_insert_scale_factor = 0.05);
 COMMENT ON TABLE pgw.payment_transactions IS
 	'One row for each attempt at a payment, capture, void or refund. It stays when its caller rolls back, and is '
@@ -555,8 +562,13 @@ COMMENT ON COLUMN pgw.payment_transactions.submitted IS
 	'commit.';
 COMMENT ON COLUMN pgw.payment_transactions.submitted_by IS
 	'The role that called submit_payment(), for its quota; NULL: it came by another function.';
-COMMENT ON COLUMN pgw.payment_transactions.taken_by_worker IS
-	'True: the worker has begun it. From then on it keeps other attempts with the same id away.';
+COMMENT ON COLUMN pgw.payment_transactions.live IS
+	'True: it is the one attempt of its id that is at work or was kept. The worker sets it when it begins, and takes it '
+	'away when the attempt has failed or was given back; no caller changes it.';
+COMMENT ON COLUMN pgw.payment_transactions.given_up IS
+	'True: it has failed or was given back, at some time. Another attempt may have its id since.';
+COMMENT ON COLUMN pgw.payment_transactions.adopted IS
+	'True: a retry has taken it over from a caller that was gone; payment_id is the retry''s.';
 COMMENT ON COLUMN pgw.payment_transactions.amount IS
 	'What was asked for, in minor units of the currency (4990 is 49.90 EUR).';
 COMMENT ON COLUMN pgw.payment_transactions.currency IS 'The ISO 4217 code, three capital letters.';
@@ -666,35 +678,18 @@ COMMENT ON COLUMN pgw.payment_transactions.correlation_id IS
 COMMENT ON COLUMN pgw.payment_transactions.created_at IS 'When the attempt was recorded.';
 COMMENT ON COLUMN pgw.payment_transactions.updated_at IS 'When the row was last changed.';
 
--- A submitted row joins this index when the worker takes it: no client blocks the worker there.
-CREATE UNIQUE INDEX payment_transactions_one_live ON pgw.payment_transactions (client_request_id, merchant, kind)
-	WHERE taken_by_worker AND status NOT IN ('Failed', 'Refunded');
+-- None of these indexes has a column, in its key or its predicate, that a payment changes that goes well: so its updates
+-- are HOT. What the worker looks for by state or time stands in pgw.open_work. A submitted row joins this one when the
+-- worker takes it: no client blocks the worker there.
+CREATE UNIQUE INDEX payment_transactions_one_live ON pgw.payment_transactions (client_request_id, merchant, kind) WHERE live;
 COMMENT ON INDEX pgw.payment_transactions_one_live IS
 	'At most one attempt with an id is live, successful, being given back or in review.';
-CREATE INDEX payment_transactions_request ON pgw.payment_transactions (client_request_id, merchant);
-COMMENT ON INDEX pgw.payment_transactions_request IS
-	'All attempts with an id, also those whose caller rolled back: what find_payment() shows.';
-CREATE INDEX payment_transactions_open ON pgw.payment_transactions (status, next_step_at)
-	WHERE status NOT IN ('Completed', 'Failed', 'Refunded');
-COMMENT ON INDEX pgw.payment_transactions_open IS 'What a starting worker looks at, and what the figures count.';
--- By bank, so that nobody reads what waits for one that has no room.
-CREATE INDEX payment_transactions_due ON pgw.payment_transactions (bank COLLATE pg_catalog."C", status, next_step_at)
-	WHERE next_step_at IS NOT NULL AND (taken_by_worker OR status <> 'Created');
-COMMENT ON INDEX pgw.payment_transactions_due IS
-	'What has begun and is due, by bank and by how urgent it is: a scan costs that, not what is stored.';
-CREATE INDEX payment_transactions_waiting
-	ON pgw.payment_transactions (bank COLLATE pg_catalog."C", kind, merchant COLLATE pg_catalog."C", next_step_at)
-	WHERE next_step_at IS NOT NULL AND NOT taken_by_worker AND status = 'Created';
-COMMENT ON INDEX pgw.payment_transactions_waiting IS
-	'What waits to be begun, by bank and merchant, so that merchants can take turns; quotas count by it.';
-CREATE INDEX payment_transactions_expiring ON pgw.payment_transactions (expires_at)
-	WHERE expires_at IS NOT NULL AND status = 'Created';
-COMMENT ON INDEX pgw.payment_transactions_expiring IS 'What is not to be sent after its time, wherever it waits.';
-CREATE INDEX payment_transactions_put_off ON pgw.payment_transactions (put_off_since) WHERE put_off_since IS NOT NULL;
-COMMENT ON INDEX pgw.payment_transactions_put_off IS 'What cannot go on: pgw.health() counts it.';
-CREATE INDEX payment_transactions_payment ON pgw.payment_transactions (payment_id);
+CREATE INDEX payment_transactions_given_up ON pgw.payment_transactions (client_request_id, merchant) WHERE given_up;
+COMMENT ON INDEX pgw.payment_transactions_given_up IS
+	'Attempts with an id that no payment may name any more: their caller rolled back. A retry and find_payment() look here.';
+CREATE INDEX payment_transactions_payment ON pgw.payment_transactions (payment_id) WHERE kind <> 'payment' OR adopted;
 COMMENT ON INDEX pgw.payment_transactions_payment IS
-	'All attempts of a payment: payment_history(), and what is under way.';
+	'The attempts of a payment whose ids do not follow from its own: captures, voids, refunds, and what was adopted.';
 CREATE UNIQUE INDEX payment_transactions_operation ON pgw.payment_transactions (client_request_id, merchant, kind)
 	WHERE kind <> 'payment';
 COMMENT ON INDEX pgw.payment_transactions_operation IS
@@ -710,6 +705,144 @@ COMMENT ON TRIGGER enforce_transition ON pgw.payment_transactions IS
 	'An attempt changes by legal steps only, and its identity never does.';
 COMMENT ON TRIGGER refuse_delete ON pgw.payment_transactions IS 'Attempts are never deleted.';
 COMMENT ON TRIGGER refuse_truncate ON pgw.payment_transactions IS 'Attempts are never deleted.';
+
+-- What the worker has to find again by itself. A payment that goes well has no row here: until it is ten seconds old, or
+-- its caller has ended it, the mark below stands before it.
+CREATE TABLE pgw.open_work (
+	transaction_id uuid NOT NULL PRIMARY KEY,
+	kind pgw.operation_kind NOT NULL,
+	merchant text NOT NULL,
+	submitted_by text,
+	expires_at timestamptz,
+	bank text,
+	begun boolean NOT NULL,
+	left_to_caller boolean NOT NULL,
+	status pgw.transaction_status NOT NULL,
+	next_step_at timestamptz,
+	put_off_since timestamptz
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+	autovacuum_analyze_scale_factor = 0.2, autovacuum_vacuum_insert_scale_factor = 0);
+COMMENT ON TABLE pgw.open_work IS
+	'What is open beyond the normal path: an attempt has a row here while it waits to be begun, is put off, tried again, '
+	'in doubt, being given back, in review, watched, or open for more than ten seconds. Not in dumps: a load makes it.';
+COMMENT ON COLUMN pgw.open_work.transaction_id IS 'The attempt in pgw.payment_transactions.';
+COMMENT ON COLUMN pgw.open_work.kind IS 'What it is an attempt at.';
+COMMENT ON COLUMN pgw.open_work.merchant IS 'For whom the payment is.';
+COMMENT ON COLUMN pgw.open_work.submitted_by IS
+	'The role that called submit_payment(), for its quota; NULL: it came by another function.';
+COMMENT ON COLUMN pgw.open_work.expires_at IS 'If it was not sent by then it fails; NULL: it waits.';
+COMMENT ON COLUMN pgw.open_work.bank IS 'The bank that it goes to.';
+COMMENT ON COLUMN pgw.open_work.begun IS 'True: the worker has begun it.';
+COMMENT ON COLUMN pgw.open_work.left_to_caller IS
+	'True: its caller may end it, without a look at this row. The worker then takes the row away.';
+COMMENT ON COLUMN pgw.open_work.status IS 'The attempt''s state.';
+COMMENT ON COLUMN pgw.open_work.next_step_at IS
+	'When the worker looks at it next; NULL: nothing is due, because something is under way or a person decides.';
+COMMENT ON COLUMN pgw.open_work.put_off_since IS 'Since when its next request cannot be made; NULL: it can be.';
+
+CREATE INDEX open_work_open ON pgw.open_work (status, next_step_at) WHERE begun;
+COMMENT ON INDEX pgw.open_work_open IS 'What a starting worker looks at: what has begun, by its state.';
+-- By bank, so that nobody reads what waits for one that has no room.
+CREATE INDEX open_work_due ON pgw.open_work (bank COLLATE pg_catalog."C", status, next_step_at)
+	WHERE next_step_at IS NOT NULL AND begun;
+COMMENT ON INDEX pgw.open_work_due IS
+	'What has begun and is due, by bank and by how urgent it is: a scan costs that, not what is stored.';
+CREATE INDEX open_work_waiting
+	ON pgw.open_work (bank COLLATE pg_catalog."C", kind, merchant COLLATE pg_catalog."C", next_step_at)
+	WHERE next_step_at IS NOT NULL AND NOT begun;
+COMMENT ON INDEX pgw.open_work_waiting IS
+	'What waits to be begun, by bank and merchant, so that merchants can take turns; quotas count by it.';
+CREATE INDEX open_work_expiring ON pgw.open_work (expires_at) WHERE expires_at IS NOT NULL AND status = 'Created';
+COMMENT ON INDEX pgw.open_work_expiring IS 'What is not to be sent after its time, wherever it waits.';
+CREATE INDEX open_work_put_off ON pgw.open_work (put_off_since) WHERE put_off_since IS NOT NULL;
+COMMENT ON INDEX pgw.open_work_put_off IS 'What cannot go on: pgw.health() counts it.';
+
+CREATE TABLE pgw.open_work_mark (
+	one_row boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (one_row),
+	below uuid NOT NULL,
+	moved_at timestamptz NOT NULL DEFAULT clock_timestamp()
+) WITH (fillfactor = 10);
+COMMENT ON TABLE pgw.open_work_mark IS
+	'The one place from which the worker, when it starts, reads pgw.payment_transactions. It moves the mark on every second. '
+	'Not in dumps.';
+COMMENT ON COLUMN pgw.open_work_mark.one_row IS 'True: there is one row at most.';
+COMMENT ON COLUMN pgw.open_work_mark.below IS
+	'Every attempt with a smaller transaction_id is over, or has a row in pgw.open_work.';
+COMMENT ON COLUMN pgw.open_work_mark.moved_at IS 'When it was moved last.';
+
+CREATE VIEW pgw.open_attempts AS
+SELECT w.transaction_id FROM pgw.open_work w
+UNION ALL
+SELECT t.transaction_id
+FROM pgw.payment_transactions t
+WHERE t.transaction_id >= coalesce((SELECT m.below FROM pgw.open_work_mark m), '00000000-0000-0000-0000-000000000000')
+	AND (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL)
+	-- no join, which could read all of open_work for a few rows
+	AND (SELECT true FROM pgw.open_work w WHERE w.transaction_id = t.transaction_id) IS NULL;
+COMMENT ON VIEW pgw.open_attempts IS
+	'All attempts that are open or due: those of pgw.open_work, and those that the mark has not passed yet.';
+COMMENT ON COLUMN pgw.open_attempts.transaction_id IS 'The attempt in pgw.payment_transactions.';
+
+-- pgw changes attempts row by row, without statements, and pgw.open_work with them. These are for whoever changes or loads
+-- attempts by a statement: a restore, pgw.resume_after_restore(), the owner.
+CREATE FUNCTION pgw.list_changed_work() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+DECLARE
+	mark uuid := (SELECT m.below FROM pgw.open_work_mark m);
+BEGIN
+	INSERT INTO pgw.open_work AS w
+	SELECT t.transaction_id, t.kind, t.merchant, t.submitted_by, t.expires_at, t.bank, t.live OR t.status <> 'Created',
+		NOT t.submitted AND t.status = 'BankApproved', t.status, t.next_step_at, t.put_off_since
+	FROM changed t
+	-- the rule of src/core/state/open_work_rules.c
+	WHERE t.next_step_at IS NOT NULL OR t.status NOT IN ('Completed', 'Failed', 'Refunded')
+		AND ((t.transaction_id < mark) IS NOT FALSE OR t.put_off_since IS NOT NULL
+			OR NOT (t.live AND t.status = 'Created') AND t.status NOT IN ('BankApproved', 'Saved'))
+	ON CONFLICT (transaction_id) DO UPDATE SET bank = excluded.bank, begun = excluded.begun, expires_at = excluded.expires_at,
+		left_to_caller = excluded.left_to_caller, status = excluded.status, next_step_at = excluded.next_step_at,
+		put_off_since = excluded.put_off_since
+	WHERE (w.bank, w.begun, w.expires_at, w.left_to_caller, w.status, w.next_step_at, w.put_off_since) IS DISTINCT FROM
+		(excluded.bank, excluded.begun, excluded.expires_at, excluded.left_to_caller, excluded.status, excluded.next_step_at,
+			excluded.put_off_since);
+	DELETE FROM pgw.open_work w USING changed t
+	WHERE w.transaction_id = t.transaction_id AND t.status IN ('Completed', 'Failed', 'Refunded') AND t.next_step_at IS NULL;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION pgw.list_changed_work() IS
+	'Trigger function: what a statement has changed of attempts is changed in pgw.open_work, too.';
+
+-- Without the statement's rows: those of a restore would be kept a second time until its end.
+CREATE FUNCTION pgw.list_loaded_work() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+	INSERT INTO pgw.open_work
+	SELECT t.transaction_id, t.kind, t.merchant, t.submitted_by, t.expires_at, t.bank, t.live OR t.status <> 'Created',
+		NOT t.submitted AND t.status = 'BankApproved', t.status, t.next_step_at, t.put_off_since
+	FROM pgw.payment_transactions t
+	WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL)
+		AND NOT EXISTS (SELECT FROM pgw.open_work w WHERE w.transaction_id = t.transaction_id)
+	ON CONFLICT DO NOTHING;
+	INSERT INTO pgw.open_work_mark (below)
+	SELECT t.transaction_id FROM pgw.payment_transactions t ORDER BY t.transaction_id DESC LIMIT 1
+	ON CONFLICT DO NOTHING;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION pgw.list_loaded_work() IS
+	'Trigger function: what is open of the attempts that a statement has inserted gets its row in pgw.open_work.';
+
+CREATE TRIGGER list_changed_work AFTER UPDATE ON pgw.payment_transactions REFERENCING NEW TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION pgw.list_changed_work();
+CREATE TRIGGER list_loaded_work AFTER INSERT ON pgw.payment_transactions
+	FOR EACH STATEMENT EXECUTE FUNCTION pgw.list_loaded_work();
+ALTER TABLE pgw.payment_transactions ENABLE ALWAYS TRIGGER list_changed_work, ENABLE ALWAYS TRIGGER list_loaded_work;
+COMMENT ON TRIGGER list_changed_work ON pgw.payment_transactions IS
+	'What a statement has changed of attempts is changed in pgw.open_work, too.';
+COMMENT ON TRIGGER list_loaded_work ON pgw.payment_transactions IS
+	'What a statement has inserted and is open gets its row in pgw.open_work.';
 
 -- A table of its own, so that the attempts' rows need no index on a column that changes. Written with the answer that
 -- names the charge, by the worker (and by an operator's mark_charged); no caller ever touches it.
@@ -1478,7 +1611,9 @@ LEFT JOIN LATERAL (
 	FROM pgw.transaction_events e
 	WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired'
 	ORDER BY e.step_order DESC LIMIT 1) r ON true
-WHERE t.status = 'RequiresManualReview' AND EXISTS (SELECT FROM pgw.access_grants g
+WHERE t.status = 'RequiresManualReview'
+	AND t.transaction_id IN (SELECT w.transaction_id FROM pgw.open_work w WHERE w.begun AND w.status = 'RequiresManualReview')
+	AND EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
 		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 COMMENT ON VIEW pgw.manual_reviews IS
@@ -1850,12 +1985,12 @@ CROSS JOIN LATERAL (
 	-- live_attempt_not_taken: it is outside of the index that keeps a second one of its id away. What comes back to
 	-- life late may have a successor.
 	SELECT 'live_attempt_not_taken', jsonb_build_object('status', t.status)
-	WHERE NOT t.taken_by_worker AND h.late IS NULL
+	WHERE NOT t.live AND h.late IS NULL
 		AND (t.status NOT IN ('Created', 'Failed', 'Refunded') OR t.status = 'Created' AND h.charge_sent IS NOT NULL)
 	UNION ALL
 	-- attempt_never_due: a submitted attempt that nobody would ever take.
 	SELECT 'attempt_never_due', jsonb_build_object('status', t.status)
-	WHERE NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at IS NULL
+	WHERE NOT t.live AND t.status = 'Created' AND t.next_step_at IS NULL
 	UNION ALL
 	-- unacceptable_approval_kept: the bank approved another amount or currency, and that was kept.
 	SELECT 'unacceptable_approval_kept', jsonb_build_object('amount', t.amount, 'currency', t.currency,
@@ -2007,6 +2142,30 @@ CROSS JOIN LATERAL (
 ) b (check_name, details)
 
 UNION ALL
+-- What is open, and pgw.open_work
+SELECT b.check_name, t.payment_id, coalesce(t.transaction_id, w.transaction_id), t.merchant, b.details
+FROM pgw.open_work w
+FULL JOIN (SELECT a.*, a.status NOT IN ('Completed', 'Failed', 'Refunded') OR a.next_step_at IS NOT NULL AS open
+	FROM pgw.payment_transactions a) t ON t.transaction_id = w.transaction_id
+CROSS JOIN LATERAL (
+	-- open_work_missing: the worker would not find it again: it is open, older than the mark, and has no row.
+	SELECT 'open_work_missing', jsonb_build_object('status', t.status, 'next_step_at', t.next_step_at)
+	WHERE w.transaction_id IS NULL AND t.open AND t.transaction_id < (SELECT m.below FROM pgw.open_work_mark m)
+	UNION ALL
+	-- open_work_without_transaction: a row is of no attempt.
+	SELECT 'open_work_without_transaction', jsonb_build_object('status', w.status)
+	WHERE t.transaction_id IS NULL
+	UNION ALL
+	-- open_work_differs: a row does not say what its attempt does. What a caller has just ended may.
+	SELECT 'open_work_differs', jsonb_build_object('status', w.status, 'transaction_status', t.status,
+		'next_step_at', w.next_step_at, 'transaction_next_step_at', t.next_step_at)
+	WHERE t.transaction_id IS NOT NULL AND NOT w.left_to_caller AND (NOT t.open
+		OR (w.kind, w.merchant, w.submitted_by, w.expires_at, w.bank, w.begun, w.status, w.next_step_at, w.put_off_since)
+		IS DISTINCT FROM (t.kind, t.merchant, t.submitted_by, t.expires_at, t.bank, t.live OR t.status <> 'Created', t.status,
+			t.next_step_at, t.put_off_since))
+) b (check_name, details)
+
+UNION ALL
 -- merchant_missing: what a foreign key would say.
 SELECT 'merchant_missing', t.payment_id, t.transaction_id, t.merchant, jsonb_build_object('merchant', t.merchant)
 FROM pgw.payment_transactions t
@@ -2060,10 +2219,10 @@ FROM (
 	-- two_live_attempts: two attempts of one id are at work or were kept.
 	SELECT 'two_live_attempts', jsonb_build_array(t.client_request_id, t.merchant, t.kind), t.payment_id, t.transaction_id, t.merchant
 	FROM pgw.payment_transactions t
-	WHERE t.taken_by_worker AND t.status NOT IN ('Failed', 'Refunded') AND (t.client_request_id, t.merchant, t.kind) IN (
+	WHERE t.live AND (t.client_request_id, t.merchant, t.kind) IN (
 		SELECT s.client_request_id, s.merchant, s.kind
 		FROM pgw.payment_transactions s
-		WHERE s.taken_by_worker AND s.status NOT IN ('Failed', 'Refunded')
+		WHERE s.live
 		GROUP BY s.client_request_id, s.merchant, s.kind HAVING count(*) > 1)
 	UNION ALL
 	-- bank_key_twice: two operations have one key at one bank.

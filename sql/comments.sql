@@ -49,7 +49,7 @@ COMMENT ON TYPE pgw.payment_result IS NULL;
 COMMENT ON COLUMN pgw.payment_result.details IS NULL;
 COMMENT ON FUNCTION pgw.health() IS NULL;
 COMMENT ON TRIGGER refuse_delete ON pgw.payments IS NULL;
-COMMENT ON INDEX pgw.payment_transactions_due IS NULL;
+COMMENT ON INDEX pgw.open_work_due IS NULL;
 COMMENT ON EVENT TRIGGER pgw_keep_baseline IS NULL;
 SELECT type, identity FROM described WHERE description IS NULL ORDER BY type COLLATE "C", identity COLLATE "C";
 ROLLBACK;

@@ -18,9 +18,9 @@ CREATE FUNCTION payment(n int, over jsonb DEFAULT '{}') RETURNS void LANGUAGE sq
 	'bank_reference', 'ref-' || n) || over) $$;
 CREATE FUNCTION attempt(n int, over jsonb DEFAULT '{}', p int DEFAULT NULL) RETURNS void LANGUAGE sql AS $$
 	SELECT put('pgw.payment_transactions', jsonb_build_object('transaction_id', tid(n), 'payment_id', pid(coalesce(p, n)), 'client_request_id', 'c-' || n,
-	'merchant', 'default', 'kind', 'payment', 'status', 'Completed', 'step_order', 6, 'submitted', false, 'taken_by_worker', true, 'amount', 1000, 'currency', 'EUR',
+	'merchant', 'default', 'kind', 'payment', 'status', 'Completed', 'step_order', 6, 'submitted', false, 'live', true, 'given_up', false, 'adopted', false, 'amount', 1000, 'currency', 'EUR',
 	'capture', 'immediate', 'bank', 'bank', 'bank_key', 'key-' || n, 'bank_reference', 'ref-' || n, 'system_identifier', 1, 'database_oid', 1,
-	'correlation_id', tid(n)) || over);
+	'correlation_id', tid(n)) || CASE WHEN over->>'status' IN ('Failed', 'Refunded') THEN '{"live": false, "given_up": true}' ELSE '{}' END::jsonb || over);
 	INSERT INTO pgw.bank_references SELECT 'bank', t.bank_reference, t.transaction_id FROM pgw.payment_transactions t
 	WHERE t.transaction_id = tid(n) AND t.kind = 'payment' AND t.bank_reference IS NOT NULL ON CONFLICT DO NOTHING $$;
 -- a step: event, from, to, and the commit that wrote it; '' is left out
@@ -128,15 +128,26 @@ ROLLBACK;
 \echo # attempts
 BEGIN;
 SELECT payment(n, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}') FROM generate_series(1, 3) n;
-SELECT attempt(1, '{"status": "BankUnknown", "step_order": 3, "submitted": true, "taken_by_worker": false}'), unknown(1);
-SELECT attempt(2, '{"status": "Created", "step_order": 2, "submitted": true, "taken_by_worker": false, "next_step_at": "2026-02-01"}'),
+SELECT attempt(1, '{"status": "BankUnknown", "step_order": 3, "submitted": true, "live": false, "given_up": true}'), unknown(1);
+SELECT attempt(2, '{"status": "Created", "step_order": 2, "submitted": true, "live": false, "next_step_at": "2026-02-01"}'),
 	events(2, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1');
-SELECT attempt(3, '{"status": "Created", "step_order": 1, "submitted": true, "taken_by_worker": false, "next_step_at": "2026-02-01"}'), events(3, 'TransactionStarted - Created 1');
+SELECT attempt(3, '{"status": "Created", "step_order": 1, "submitted": true, "live": false, "next_step_at": "2026-02-01"}'), events(3, 'TransactionStarted - Created 1');
 SELECT broken();
 ROLLBACK;
 BEGIN;
 SELECT payment(1, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}'),
-	attempt(1, '{"status": "Created", "step_order": 1, "submitted": true, "taken_by_worker": false}'), events(1, 'TransactionStarted - Created 1');
+	attempt(1, '{"status": "Created", "step_order": 1, "submitted": true, "live": false}'), events(1, 'TransactionStarted - Created 1');
+SELECT broken();
+ROLLBACK;
+BEGIN;
+INSERT INTO pgw.open_work_mark (below) VALUES (tid(9)) ON CONFLICT (one_row) DO UPDATE SET below = excluded.below;
+SELECT payment(n, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}') FROM generate_series(1, 3) n;
+SELECT attempt(n, '{"status": "BankUnknown", "step_order": 3, "next_step_at": "2026-02-01"}'), unknown(n) FROM generate_series(1, 3) n;
+SELECT count(*) FROM pgw.open_work w WHERE w.transaction_id IN (tid(1), tid(2), tid(3));
+SELECT broken();
+DELETE FROM pgw.open_work WHERE transaction_id = tid(1);
+UPDATE pgw.open_work SET status = 'Created' WHERE transaction_id = tid(2);
+INSERT INTO pgw.open_work SELECT tid(4), kind, merchant, submitted_by, expires_at, bank, begun, left_to_caller, status FROM pgw.open_work WHERE transaction_id = tid(3);
 SELECT broken();
 ROLLBACK;
 BEGIN;

@@ -11,7 +11,7 @@ $$
 DECLARE
 	p uuid := gen_random_uuid();
 BEGIN
-	INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken_by_worker, amount,
+	INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, live, amount,
 		currency, capture, bank, bank_key, bank_key_used_at, bank_asked_at, refund_operation, refund_key, refund_key_used_at, refund_keys_used, step_tries,
 		system_identifier, database_oid, abandoned_at, error_code, correlation_id)
 	VALUES (t, p, name, merchant, kind, 'RequiresManualReview', 2, false, true, 1234, 'EUR', 'on_commit', 'bank', 'key', '2026-01-01', '2026-01-01',

@@ -14,7 +14,7 @@ WHERE c.relnamespace = 'pgw'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'c')
 SELECT p.oid::regprocedure, pg_get_function_result(p.oid), p.provolatile, p.proparallel, p.proisstrict AS strict, p.prosecdef AS definer
 FROM pg_proc p WHERE p.pronamespace = 'pgw'::regnamespace ORDER BY p.oid::regprocedure::text COLLATE "C";
 -- indexes of the record tables, the monthly partitions apart
-SELECT indexdef FROM pg_indexes WHERE schemaname = 'pgw' AND tablename IN ('payments', 'payment_transactions', 'transaction_events_default')
+SELECT indexdef FROM pg_indexes WHERE schemaname = 'pgw' AND tablename IN ('payments', 'payment_transactions', 'open_work', 'transaction_events_default')
 ORDER BY indexname COLLATE "C";
 -- triggers, A: always, also in a replica
 SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger JOIN pg_class c ON c.oid = tgrelid
@@ -54,9 +54,9 @@ ROLLBACK;
 
 -- transitions: an update of n steps needs a legal path of n edges
 BEGIN;
-INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken_by_worker, amount,
+INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, live, amount,
 	currency, capture, system_identifier, database_oid, correlation_id)
-SELECT ('019b76da-a800-7000-8000-00000000000' || n)::uuid, gen_random_uuid(), 'schema-' || n, 'default', kind, 'Created', 1, true, false, 1, 'EUR', 'immediate', 1, 1, gen_random_uuid()
+SELECT ('019b76da-a800-7000-8000-00000000000' || n)::uuid, gen_random_uuid(), 'schema-' || n, 'default', kind, 'Created', 1, true, true, 1, 'EUR', 'immediate', 1, 1, gen_random_uuid()
 FROM unnest('{payment,refund}'::pgw.operation_kind[]) WITH ORDINALITY k (kind, n);
 SAVEPOINT s;
 UPDATE pgw.payment_transactions SET status = 'Completed', step_order = 2;
@@ -83,7 +83,7 @@ DELETE FROM pgw.connectors WHERE name = 'json';
 -- unresolved payments go by pgw.bank_versions, so a bank can change and go; what they go by cannot
 BEGIN;
 INSERT INTO pgw.banks (name, connector, base_url, enabled) VALUES ('pinned', 'json', 'https://bank.example/v1', false);
-INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, taken_by_worker, amount,
+INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, live, amount,
 	currency, capture, bank, system_identifier, database_oid, correlation_id)
 VALUES (gen_random_uuid(), gen_random_uuid(), 'schema-3', 'default', 'payment', 'BankUnknown', 3, false, true, 1, 'EUR', 'immediate', 'pinned', 1, 1, gen_random_uuid());
 UPDATE pgw.banks SET base_url = 'https://other.example', priority = 7, request_timeout = '20 s' WHERE name = 'pinned';

@@ -72,8 +72,7 @@ identity_of_request(const PgwSlotRequest *r, PgwIdentity *out)
 static bool
 answers(const PgwAttempt *attempt)
 {
-	if (attempt->status == PGW_REFUNDED ||
-		(attempt->status == PGW_CREATED && !attempt->taken_by_worker))
+	if (attempt->status == PGW_REFUNDED || (attempt->status == PGW_CREATED && !attempt->live))
 		return false;
 	/* A decline is an answer.  What failed was not charged: a new attempt may be made. */
 	if (attempt->status == PGW_FAILED)
@@ -97,6 +96,7 @@ hand_over(PgwAttempt *attempt, const pg_uuid_t *payment_id, FullTransactionId xi
 
 	attempt->actor = actor;
 	attempt->payment_id = *payment_id;
+	attempt->adopted = true;
 	attempt->caller_xid = xid;
 	attempt->caller_subxid = subxid;
 	/*
@@ -203,7 +203,7 @@ pgw_adopt_for_submitted(PgwAttempt *attempt, PgwStep *step)
 	PgwPayment p;
 	bool busy = false;
 
-	Assert(attempt->place.held && attempt->status == PGW_CREATED && !attempt->taken_by_worker);
+	Assert(attempt->place.held && attempt->status == PGW_CREATED && !attempt->live);
 	if (PGW_MUTATED(CLAIM))
 		return false;
 	if (!pgw_store_earlier_attempt(attempt->client_request_id, attempt->merchant, &earlier) ||

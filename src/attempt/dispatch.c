@@ -45,7 +45,7 @@ write_payment(PgwAttempt *attempt)
 static void
 step_unsent(PgwAttempt *attempt, PgwStep *step)
 {
-	if (!attempt->taken_by_worker)
+	if (!attempt->live)
 		pgw_step_charge_submitted(attempt, step);
 	else if (attempt->next_step_at != 0)
 		pgw_step_charge_retry(attempt, step);

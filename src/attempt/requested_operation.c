@@ -192,7 +192,7 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 
 	if (attempt->next_step_at > pgw_now())
 		return;
-	if (attempt->taken_by_worker && pgw_schedule_age_s(attempt->created_at) >= pgw_unknown_deadline)
+	if (attempt->live && pgw_schedule_age_s(attempt->created_at) >= pgw_unknown_deadline)
 	{
 		pgw_step_operation_give_up(attempt, step, "deadline");
 		return;
@@ -204,7 +204,7 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 	attempt->card_echoed |= charge_echoed_card(&p);
 	if (!pgw_step_operation_send(attempt, step, bank, &p, false))
 		return;
-	attempt->taken_by_worker = true;
+	attempt->live = true;
 	attempt->next_step_at = 0;
 	pgw_store_advance(attempt, false, &event, 1);
 }
@@ -257,7 +257,7 @@ pgw_step_operation(PgwAttempt *attempt, PgwStep *step)
 	switch (attempt->status)
 	{
 		case PGW_CREATED:
-			if (attempt->taken_by_worker && attempt->next_step_at == 0)
+			if (attempt->live && attempt->next_step_at == 0)
 				pgw_step_lost(attempt, step, pgw_kind_name(attempt->kind));
 			else
 				send_first(attempt, step);

@@ -53,7 +53,7 @@ lane_of(const PgwAttempt *attempt)
 	switch (attempt->status)
 	{
 		case PGW_CREATED:
-			return attempt->taken_by_worker ? PGW_LANE_CHARGE : PGW_LANE_QUEUED;
+			return attempt->live ? PGW_LANE_CHARGE : PGW_LANE_QUEUED;
 		case PGW_BANK_APPROVED:
 		case PGW_REFUNDING:
 			return PGW_LANE_GIVE_BACK;
@@ -231,7 +231,7 @@ pgw_step_lost(PgwAttempt *attempt, PgwStep *step, const char *operation)
 {
 	PgwDecision d;
 
-	Assert(attempt->place.held && attempt->status == PGW_CREATED && attempt->taken_by_worker &&
+	Assert(attempt->place.held && attempt->status == PGW_CREATED && attempt->live &&
 		   attempt->next_step_at == 0);
 	pgw_charge_lost(&d);
 	attempt->step_tries = 0;

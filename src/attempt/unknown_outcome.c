@@ -464,11 +464,8 @@ late_approval(PgwCall *call, PgwAttempt *attempt)
 	}
 	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
 
-	/*
-	 * It no longer counts as the live attempt of its id: another may have succeeded meanwhile, and
-	 * this one only gives back.
+	/* It is not live any more: another may have succeeded meanwhile, and this one only gives back.
 	 */
-	attempt->taken_by_worker = false;
 	attempt->watch_until = attempt->next_step_at = 0;
 	if (in.names_other_charge && !PGW_MUTATED(REFERENCE_OWNER))
 	{
@@ -524,7 +521,6 @@ late_contradiction(PgwCall *call, PgwAttempt *attempt)
 	else
 		pgw_charge_late_review("outcome_unknown", "answer_belies_itself", &d);
 	d.names_other_charge = in.names_other_charge;
-	attempt->taken_by_worker = false;
 	attempt->watch_until = attempt->next_step_at = 0;
 	pgw_record_decision(attempt, NULL, &d, pgw_op_name(call->op), &call->answer);
 }

@@ -88,7 +88,7 @@ static void
 record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
 {
 	attempt->bank_version = pgw_config_version_of(step->call->bank);
-	attempt->taken_by_worker = true;
+	attempt->live = true;
 	attempt->next_step_at = 0;
 	attempt->requests_sent++;
 	attempt->own_request.asked_at = pgw_now();
@@ -139,7 +139,7 @@ pgw_step_charge_submitted(PgwAttempt *attempt, PgwStep *step)
 {
 	TimestampTz now = pgw_now();
 
-	Assert(attempt->place.held && attempt->status == PGW_CREATED && !attempt->taken_by_worker);
+	Assert(attempt->place.held && attempt->status == PGW_CREATED && !attempt->live);
 	if (attempt->next_step_at == 0 || attempt->next_step_at > now)
 		return;
 	if (attempt->expires_at != 0 && attempt->expires_at <= now)
@@ -202,7 +202,7 @@ pgw_step_charge_give_up(PgwAttempt *attempt, PgwStep *step, const char *reason)
 	PgwDecision d;
 
 	Assert(attempt->place.held && attempt->status == PGW_CREATED &&
-		   (!attempt->taken_by_worker || attempt->next_step_at != 0));
+		   (!attempt->live || attempt->next_step_at != 0));
 
 	pgw_charge_refused(&d);
 	d.nevents = 0;
@@ -219,7 +219,7 @@ pgw_step_charge_retry(PgwAttempt *attempt, PgwStep *step)
 {
 	PgwBank *bank;
 
-	Assert(attempt->place.held && attempt->status == PGW_CREATED && attempt->taken_by_worker &&
+	Assert(attempt->place.held && attempt->status == PGW_CREATED && attempt->live &&
 		   attempt->next_step_at != 0);
 	if (attempt->next_step_at > pgw_now())
 		return;

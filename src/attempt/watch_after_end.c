@@ -114,11 +114,6 @@ take_reversal(PgwCall *call, PgwAttempt *attempt)
 		pgw_store_update_payment(&p);
 		pgw_store_notify(&attempt->payment_id, attempt->kind, "reversed");
 	}
-	else
-		/*
-		 * a give-back is not the live attempt of its id any more: another may have succeeded since
-		 */
-		attempt->taken_by_worker = false;
 	pgw_operation_reversed(attempt->status, &d);
 	attempt->next_step_at = attempt->watch_until = 0;
 	/*

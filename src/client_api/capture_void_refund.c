@@ -204,8 +204,6 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int
 	attempt->merchant = p->merchant;
 	attempt->kind = o->kind;
 	attempt->submitted = true;
-	/* joins the one-live-attempt index when the worker takes it */
-	attempt->taken_by_worker = false;
 	attempt->amount = amount;
 	attempt->currency = p->currency;
 	attempt->capture = p->capture;

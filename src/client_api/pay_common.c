@@ -37,6 +37,7 @@
 #include "sql_function/require_version.h"
 #include "sql_function/require_worker.h"
 #include "store/claim_id.h"
+#include "store/find_attempts.h"
 #include "store/look_without_lock.h"
 #include "store/merchants.h"
 #include "store/tables.h"
@@ -244,7 +245,7 @@ fill_payment(PgwPay *pay)
 
 	memset(p, 0, sizeof(*p));
 	pgw_new_id(&p->payment_id);
-	pgw_new_id(&p->transaction_id);
+	p->transaction_id = pgw_store_first_attempt_id(&p->payment_id);
 	pgw_new_id(&pay->correlation_id);
 	p->client_request_id = unconstify(char *, args->client_request_id);
 	p->merchant = unconstify(char *, args->merchant);

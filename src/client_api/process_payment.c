@@ -129,6 +129,7 @@ save_approved(PgwPay *pay, PgwAttempt *attempt)
 		ForceSyncCommit();
 	pgw_charge_save(attempt->capture, false, attempt->amount, &d);
 	attempt->next_step_at = pgw_record_authorization_end(attempt);
+	attempt->by_caller = true;
 
 	/*
 	 * Without the payments row: that would NOTIFY, which the worker does after our commit. Here it

@@ -155,7 +155,7 @@ pgw_find_payment_1_0(PG_FUNCTION_ARGS)
 		have_t = pgw_store_attempt_by_id(&p.transaction_id, &attempt);
 		pgw_result_put(store, desc, &p, have_t ? &attempt : NULL, PGW_AUDIENCE_READ);
 	}
-	else if (pgw_store_attempt_by_request(PGW_KIND_PAYMENT, request_id, merchant, &attempt))
+	else if (pgw_store_attempt_by_request(request_id, merchant, &attempt))
 	{
 		/* Its caller has not committed yet, or has rolled back. */
 		pgw_result_from_attempt(&attempt, &p);

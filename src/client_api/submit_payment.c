@@ -83,10 +83,8 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->status = PGW_CREATED;
 	attempt->submitted = true;
 	attempt->submitted_by = GetUserNameFromId(pay->caller, false);
-	/*
-	 * joins the one-live-attempt index when the worker takes it: no client blocks the worker there
-	 */
-	attempt->taken_by_worker = false;
+	/* live when the worker takes it: no client blocks the worker in the index of live attempts */
+	attempt->live = false;
 	attempt->amount = args->amount;
 	attempt->currency = pay->payment.currency;
 	attempt->capture = pay->checked.capture;

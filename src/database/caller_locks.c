@@ -299,7 +299,7 @@ pgw_tables_enter(TimestampTz deadline)
 		uint64 refusals = 0;
 		Cover cover;
 
-		pgw_lock_set_all(&set, deadline);
+		pgw_lock_set_all(&set, false, deadline);
 		PGW_DEBUG_POINT("tables_locked");
 		cover = ask(&set, &refusals);
 		if (cover == NOT_YET)

@@ -453,3 +453,19 @@ pgw_row_update(PgwRel *r)
 	EvalPlanQualEnd(&epq);
 	CommandCounterIncrement();
 }
+
+void
+pgw_row_delete(PgwRel *r)
+{
+	EPQState epq;
+	int guard = pgw_foreign_begin(r->runs_foreign_code);
+
+	r->estate->es_output_cid = GetCurrentCommandId(true);
+	pgw_eval_plan_qual_init(&epq, r->estate);
+	AfterTriggerBeginQuery();
+	ExecSimpleRelationDelete(r->rri, r->estate, &epq, r->found);
+	AfterTriggerEndQuery(r->estate);
+	EvalPlanQualEnd(&epq);
+	pgw_foreign_end(guard);
+	CommandCounterIncrement();
+}

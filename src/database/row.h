@@ -68,5 +68,6 @@ extern void pgw_row_insert(PgwRel *r);
 /* false: somebody has the key; nothing is left */
 extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);
 extern void pgw_row_update(PgwRel *r); /* r->found (locked) becomes r->slot */
+extern void pgw_row_delete(PgwRel *r); /* r->found; nobody else writes it */
 
 #endif

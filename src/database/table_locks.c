@@ -9,8 +9,9 @@
  * behind the DDL would close a cycle, and stop every payment.  So:
  *
  *     1. A caller takes every lock that his call needs before he enters a slot: payments,
- *        payment_transactions, transaction_events and the month's partition, each with its
- *        indexes, in this order.  While he waits for one of them he holds none (but what his
+ *        payment_transactions, transaction_events and the month's partition (and open_work, where
+ *        he inserts an attempt by himself and waits for no worker), each with its indexes, in
+ *        this order.  While he waits for one of them he holds none (but what his
  *        transaction had before), so DDL that takes them in another order cannot deadlock with
  *        him.
  *     2. Then he is counted on these tables (PgwCover.callers), and stays so until his
@@ -93,13 +94,15 @@ pgw_lock_entry(void)
 
 /* By name and by bounds, without locks: looked at again under them. */
 static void
-find_tables(PgwLockSet *set)
+find_tables(PgwLockSet *set, bool open_work)
 {
 	memset(set, 0, offsetof(PgwLockSet, locks));
 	set->tables[set->ntables++] = pgw_relation("payments");
 	set->tables[set->ntables++] = pgw_relation("payment_transactions");
 	set->tables[set->ntables++] = pgw_relation("transaction_events");
 	set->tables[set->ntables++] = pgw_event_partition_now();
+	if (open_work)
+		set->tables[set->ntables++] = pgw_relation("open_work");
 }
 
 bool
@@ -282,19 +285,19 @@ same_tables(const PgwLockSet *a, const PgwLockSet *b)
 }
 
 void
-pgw_lock_set_all(PgwLockSet *set, TimestampTz deadline)
+pgw_lock_set_all(PgwLockSet *set, bool open_work, TimestampTz deadline)
 {
 	for (;;)
 	{
 		PgwLockSet now;
 		Oid busy;
 
-		find_tables(set);
+		find_tables(set, open_work);
 		busy = try_lock_all(set, deadline);
 		if (!OidIsValid(busy))
 		{
 			/* the locks have brought what others had changed by then */
-			find_tables(&now);
+			find_tables(&now, open_work);
 			if (same_tables(set, &now))
 				return;
 		}
@@ -309,7 +312,7 @@ pgw_tables_lock(TimestampTz deadline)
 {
 	PgwLockSet set;
 
-	pgw_lock_set_all(&set, deadline);
+	pgw_lock_set_all(&set, true, deadline);
 }
 
 /* ---- one lock ---- */

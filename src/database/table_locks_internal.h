@@ -11,7 +11,7 @@
 #include "exchange/exchange_shmem.h"
 
 #define PGW_WRITE_LOCK RowExclusiveLock
-#define PGW_TABLES_OF_CALL 4
+#define PGW_TABLES_OF_CALL 5
 #define PGW_MAX_LOCKS 128 /* tables and indexes of one call, or of one table in the worker */
 #define PGW_LOCK_POLL_MS 10
 
@@ -32,8 +32,11 @@ extern bool pgw_waits_for_no_lock;
 /* This database's entry; NULL: there is none.  The caller holds pgw_lock. */
 extern PgwWorkerEntry *pgw_lock_entry(void);
 
-/* All tables of a call with their indexes.  While one is waited for, none is held. */
-extern void pgw_lock_set_all(PgwLockSet *set, TimestampTz deadline);
+/*
+ * All tables of a call with their indexes, open_work among them if the call inserts an attempt by
+ * itself.  While one is waited for, none is held.
+ */
+extern void pgw_lock_set_all(PgwLockSet *set, bool open_work, TimestampTz deadline);
 /* One table and its indexes; InvalidOid, or the one that somebody else has. */
 extern Oid pgw_lock_set_try_table(PgwLockSet *set, Oid relid, TimestampTz deadline);
 extern void pgw_lock_set_unlock(PgwLockSet *set);

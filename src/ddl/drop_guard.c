@@ -55,8 +55,9 @@
 
 
 #define COUNT_UP_TO 10000 /* a table of millions is not counted for a message */
+/* of all attempts: what pgw.open_work says is not enough to drop records by */
 #define OPEN_AT_BANK \
-	"(t.status NOT IN ('Completed', 'Failed', 'Refunded') AND (t.status <> 'Created' OR t.taken_by_worker))"
+	"(t.status NOT IN ('Completed', 'Failed', 'Refunded') AND (t.status <> 'Created' OR t.live))"
 
 PG_FUNCTION_INFO_V1(pgw_guard_drop);
 

@@ -65,6 +65,7 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 
 	*out = NULL;
 	pgw_table_need("payment_transactions", AccessShareLock);
+	pgw_table_need("open_work", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -76,15 +77,16 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 	/* So many of each state, so that a heap of reviews hides nothing else. */
 	if (SPI_execute_with_args(
 			"SELECT transaction_id, correlation_id, status, bank, since FROM ("
-			"SELECT transaction_id, correlation_id, status::text, bank,"
-			" CASE status WHEN 'RequiresManualReview' THEN updated_at WHEN 'Refunding' THEN coalesce(abandoned_at, created_at)"
-			" WHEN 'Saved' THEN capture_key_used_at"
-			" ELSE created_at END AS since, row_number() OVER (PARTITION BY status ORDER BY created_at) AS n"
-			" FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
-			" AND (status = 'BankUnknown' AND created_at < $1 OR status = 'Saved' AND kind = 'payment' AND capture_key_used_at < $1"
-			" OR status = 'Refunding' AND coalesce(abandoned_at, created_at) < $2"
-			" OR status = 'BankApproved' AND created_at < $3 AND abandoned_at IS NULL"
-			" OR status = 'RequiresManualReview' AND updated_at < $4)"
+			"SELECT t.transaction_id, t.correlation_id, t.status::text, t.bank,"
+			" CASE t.status WHEN 'RequiresManualReview' THEN t.updated_at WHEN 'Refunding' THEN coalesce(t.abandoned_at, t.created_at)"
+			" WHEN 'Saved' THEN t.capture_key_used_at"
+			" ELSE t.created_at END AS since, row_number() OVER (PARTITION BY t.status ORDER BY t.created_at) AS n"
+			" FROM pgw.open_work w JOIN pgw.payment_transactions t USING (transaction_id)"
+			" WHERE t.status = 'BankUnknown' AND t.created_at < $1"
+			" OR t.status = 'Saved' AND t.kind = 'payment' AND t.capture_key_used_at < $1"
+			" OR t.status = 'Refunding' AND coalesce(t.abandoned_at, t.created_at) < $2"
+			" OR t.status = 'BankApproved' AND t.created_at < $3 AND t.abandoned_at IS NULL"
+			" OR t.status = 'RequiresManualReview' AND t.updated_at < $4"
 			") aged WHERE n <= " CppAsString2(AGED_MAX_PER_STATE) " ORDER BY since",
 			4, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the look for aged attempts failed");

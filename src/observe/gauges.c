@@ -18,9 +18,9 @@
  */
 static const char gauges_query[] =
 	"WITH open AS MATERIALIZED ("
-	"  SELECT t.transaction_id, t.status, t.submitted, t.taken_by_worker, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at,"
+	"  SELECT t.transaction_id, t.status, t.submitted, t.live, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at,"
 	"    t.caller_xid, t.system_identifier = $2 AND t.database_oid = $3 AS here"
-	"  FROM pgw.payment_transactions t WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')),"
+	"  FROM pgw.open_attempts o JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')),"
 	" reviews AS ("
 	"  SELECT coalesce(e.occurred_at, o.updated_at) AS since FROM open o LEFT JOIN LATERAL ("
 	"    SELECT max(e.occurred_at) AS occurred_at FROM pgw.transaction_events e"
@@ -30,15 +30,15 @@ static const char gauges_query[] =
 	" undecided AS ("
 	"  SELECT o.updated_at AS since FROM open o WHERE o.status = 'BankApproved' AND o.here AND o.updated_at < $1 - interval '1 min'"
 	"    AND o.caller_xid < pg_snapshot_xmax(pg_current_snapshot()) AND NOT pg_visible_in_snapshot(o.caller_xid, pg_current_snapshot()))"
-	" SELECT count(*) FILTER (WHERE status = 'Created' AND NOT taken_by_worker), min(created_at) FILTER (WHERE status = 'Created' AND NOT taken_by_worker),"
+	" SELECT count(*) FILTER (WHERE status = 'Created' AND NOT live), min(created_at) FILTER (WHERE status = 'Created' AND NOT live),"
 	"  count(*) FILTER (WHERE status = 'BankUnknown'), min(created_at) FILTER (WHERE status = 'BankUnknown'),"
 	"  count(*) FILTER (WHERE status = 'Refunding'), min(leaving_at) FILTER (WHERE status = 'Refunding'),"
 	"  count(*) FILTER (WHERE status = 'Refunding' AND leaving_at < $1 - make_interval(secs => $4)),"
 	"  min(leaving_at) FILTER (WHERE status = 'Refunding' AND leaving_at < $1 - make_interval(secs => $4)),"
 	"  (SELECT count(*) FROM reviews), (SELECT min(since) FROM reviews),"
 	"  (SELECT count(*) FROM undecided), (SELECT min(since) FROM undecided),"
-	"  (SELECT count(*) FROM pgw.payment_transactions p WHERE p.put_off_since IS NOT NULL),"
-	"  (SELECT min(p.put_off_since) FROM pgw.payment_transactions p WHERE p.put_off_since IS NOT NULL),"
+	"  (SELECT count(*) FROM pgw.open_work p WHERE p.put_off_since IS NOT NULL),"
+	"  (SELECT min(p.put_off_since) FROM pgw.open_work p WHERE p.put_off_since IS NOT NULL),"
 	"  count(*) FILTER (WHERE NOT here), min(created_at) FILTER (WHERE NOT here)"
 	" FROM open";
 

@@ -31,7 +31,7 @@ typedef struct PgwGauges
 } PgwGauges;
 
 /*
- * Costs what is open, not what is stored (partial indexes payment_transactions_open and _put_off;
+ * Costs what is open, not what is stored (pgw.open_work, and what the mark has not passed yet;
  * one look at the events per review).  Connected to SPI, with an active snapshot, as the owner.
  */
 extern void pgw_gauges_read(PgwGauges *out, TimestampTz now);

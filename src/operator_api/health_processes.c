@@ -101,8 +101,10 @@ pgw_health_check_slots(PgwHealthReport *r, const PgwExchangeStatus *s)
 		"Raise max_files_per_process (restart): four files for each bank call that is to be in flight at once.");
 }
 
+#define OPEN \
+	"SELECT count(*) FROM pgw.open_attempts o JOIN pgw.payment_transactions t USING (transaction_id) WHERE "
 /* A submitted charge that has not been sent. */
-#define HELD_BACK "(kind = 'payment' AND status = 'Created' AND NOT taken_by_worker)"
+#define HELD_BACK "(t.kind = 'payment' AND t.status = 'Created' AND NOT t.live)"
 
 void
 pgw_health_check_mode(PgwHealthReport *r)
@@ -116,11 +118,9 @@ pgw_health_check_mode(PgwHealthReport *r)
 		pgw_health_detail_json(
 			r, "under_way",
 			pgw_health_read_text(
-				"SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankUnknown', 'BankApproved', 'Saved', 'Refunding')"
-				" AND NOT " HELD_BACK));
-		pgw_health_detail_json(
-			r, "held_back",
-			pgw_health_read_text("SELECT count(*) FROM pgw.payment_transactions WHERE " HELD_BACK));
+				OPEN "t.status IN ('Created', 'BankUnknown', 'BankApproved', 'Saved', 'Refunding')"
+					 " AND NOT " HELD_BACK));
+		pgw_health_detail_json(r, "held_back", pgw_health_read_text(OPEN HELD_BACK));
 	}
 	pgw_health_put(
 		r, "worker_mode",

@@ -36,7 +36,7 @@ put_off_details(PgwHealthReport *r)
 	pgw_health_detail_number(r, "deadline_seconds", pgw_unknown_deadline);
 	if (SPI_execute(
 			"SELECT coalesce(jsonb_agg(jsonb_build_object('reason', g.reason, 'bank', g.bank, 'count', g.n) ORDER BY g.n DESC, g.reason, g.bank), '[]')::text FROM ("
-			" SELECT p.put_off_reason AS reason, p.bank, count(*) AS n FROM pgw.payment_transactions p WHERE p.put_off_since IS NOT NULL"
+			" SELECT p.put_off_reason AS reason, p.bank, count(*) AS n FROM pgw.open_work w JOIN pgw.payment_transactions p USING (transaction_id) WHERE w.put_off_since IS NOT NULL"
 			" GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 20) g",
 			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "what is put off could not be read");
@@ -267,8 +267,8 @@ pgw_health_check_versions(PgwHealthReport *r)
 	pgw_json_begin(&all.list);
 	if (SPI_execute(
 			"SELECT v.version, v.bank, v.connector, v.base_url, t.n, extract(epoch FROM clock_timestamp() - t.since)::float8, v.secret"
-			" FROM (SELECT bank_version, count(*) AS n, min(created_at) AS since FROM pgw.payment_transactions"
-			" WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND bank_version IS NOT NULL GROUP BY bank_version) t"
+			" FROM (SELECT bank_version, count(*) AS n, min(created_at) AS since"
+			" FROM pgw.open_attempts JOIN pgw.payment_transactions USING (transaction_id) WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND bank_version IS NOT NULL GROUP BY bank_version) t"
 			" JOIN pgw.bank_versions v ON v.version = t.bank_version ORDER BY v.version",
 			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the versions of banks could not be read");

@@ -177,7 +177,7 @@ concerned(const Order *order)
 	args[0] =
 		PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
 	return DatumGetInt64(ask(
-		"SELECT count(*) FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
+		"SELECT count(*) FROM pgw.open_attempts JOIN pgw.payment_transactions USING (transaction_id) WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
 		" AND bank_version = ANY ($1)",
 		1, types, args, SPI_OK_SELECT));
 }

@@ -117,9 +117,9 @@ find_unsent(pg_uuid_t **ids)
 	Datum args[2] = {Int64GetDatum((int64) GetSystemIdentifier()), ObjectIdGetDatum(MyDatabaseId)};
 	int n;
 
-	run("SELECT t.transaction_id FROM pgw.payment_transactions t WHERE t.status = 'Created' AND NOT t.taken_by_worker AND " RESTORED
+	run("SELECT t.transaction_id FROM pgw.payment_transactions t WHERE t.status = 'Created' AND NOT t.live AND " RESTORED
 		" AND NOT EXISTS (SELECT FROM pgw.payment_transactions e WHERE e.client_request_id = t.client_request_id AND e.merchant = t.merchant"
-		" AND e.kind = t.kind AND e.taken_by_worker AND e.status NOT IN ('Failed', 'Refunded'))",
+		" AND e.kind = t.kind AND e.live)",
 		2, types, args, NULL, SPI_OK_SELECT);
 	n = (int) SPI_processed;
 	*ids = palloc(Max(n, 1) * sizeof(pg_uuid_t));
@@ -151,9 +151,9 @@ count_as_sent(const pg_uuid_t *id)
 					  .nmembers = 1};
 
 	if (!pgw_store_lock_attempt(id, true, &attempt, NULL) || attempt.status != PGW_CREATED ||
-		attempt.taken_by_worker)
+		attempt.live)
 		return;
-	attempt.taken_by_worker = true;
+	attempt.live = true;
 	attempt.next_step_at = 0;
 	attempt.own_request.key_used_at =
 		attempt.expires_at != 0 && attempt.expires_at <= GetCurrentTimestamp() ? 0
@@ -178,7 +178,7 @@ take_over(void)
 	 */
 	taken_over = update(
 		"UPDATE pgw.payment_transactions t SET system_identifier = $1, database_oid = $2, caller_xid = NULL, caller_subxid = NULL,"
-		" bank_asked_at = CASE WHEN taken_by_worker AND status IN ('Created', 'BankUnknown') THEN now() ELSE bank_asked_at END,"
+		" bank_asked_at = CASE WHEN live AND status = 'Created' OR status = 'BankUnknown' THEN now() ELSE bank_asked_at END,"
 		/* captured since, for all that is known here: so it is looked up first */
 		" capture_key = CASE WHEN status = 'Saved' AND kind = 'payment' THEN coalesce(capture_key, replace(gen_random_uuid()::text, '-', ''))"
 		" ELSE capture_key END,"
@@ -190,7 +190,7 @@ take_over(void)
 		 * taken and nothing planned: as after a lost worker it may have reached the
 		 * bank, also where another try was planned
 		 */
-		" next_step_at = CASE WHEN status = 'RequiresManualReview' THEN next_step_at WHEN status = 'Created' AND taken_by_worker THEN NULL ELSE now() END,"
+		" next_step_at = CASE WHEN status = 'RequiresManualReview' THEN next_step_at WHEN status = 'Created' AND live THEN NULL ELSE now() END,"
 		" put_off_since = NULL, put_off_reason = NULL,"
 		" maybe_at_another_bank = maybe_at_another_bank OR " MAYBE_AT_ANOTHER_BANK ","
 		" updated_at = clock_timestamp()"

@@ -65,7 +65,7 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->client_request_id = pstrdup(r->client_request_id);
 	attempt->merchant = pstrdup(r->merchant);
 	attempt->kind = PGW_KIND_PAYMENT;
-	attempt->taken_by_worker = true;
+	attempt->live = true;
 	attempt->amount = r->amount;
 	attempt->currency = pstrdup(r->currency);
 	attempt->capture = (PgwCaptureMode) r->capture;

@@ -158,6 +158,12 @@ workitem_apply(PgwBatchItem *item)
 		return;
 	pgw_attempt_alert_note(&attempt, workitem->correlation, workitem->bank);
 	before = attempt.status;
+	/*
+	 * its caller may have ended it, or replication changed it, without a look at open_work; what is
+	 * submitted and not begun is only changed with its row
+	 */
+	if (!attempt.submitted || attempt.status != PGW_CREATED)
+		pgw_store_relist(&attempt);
 	if (!pgw_call_under_way(&workitem->transaction_id))
 		result = visit(workitem, &attempt);
 	workitem->status = attempt.status;

@@ -53,8 +53,8 @@ is_of_role(TupleTableSlot *slot, void *arg)
 uint32
 pgw_count_submitted(const char *merchant, const char *role, uint32 most)
 {
-	Oid relid = pgw_relation("payment_transactions");
-	Oid index = pgw_relation_or_none("payment_transactions_waiting");
+	Oid relid = pgw_relation("open_work");
+	Oid index = pgw_relation_or_none("open_work_waiting");
 	Wanted wanted = {get_attnum(relid, "submitted_by"), role, role != NULL ? strlen(role) : 0};
 	Datum keys[3];
 	PgwRel r;

@@ -32,6 +32,7 @@
 #include "store/claim_id.h"
 #include "store/events.h"
 #include "store/events_internal.h"
+#include "store/open_work.h"
 #include "store/table_rows_internal.h"
 #include "store/tables.h"
 
@@ -232,6 +233,7 @@ pgw_store_claim_operation(PgwAttempt *attempt, const PgwEvent *started, PgwAttem
 		return PGW_CLAIM_EXISTS;
 	attempt->step_order = 0;
 	pgw_store_write_events(attempt, started, 1);
+	pgw_store_list_open_work(attempt, true);
 	if (pgw_store_advanced_hook != NULL)
 		pgw_store_advanced_hook(attempt, PGW_STATE_NONE, started, 1);
 	return PGW_CLAIM_INSERTED;

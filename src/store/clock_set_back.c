@@ -33,11 +33,11 @@
  * counts from a time, and millions may wait there, whose rows the index spares.
  */
 #define AHEAD \
-	" FROM pgw.payment_transactions t WHERE t.next_step_at IS NOT NULL AND t.updated_at > $2 AND "
+	" FROM pgw.open_work w JOIN pgw.payment_transactions t USING (transaction_id)" \
+	" WHERE w.next_step_at IS NOT NULL AND t.updated_at > $2 AND "
 #define PAGE \
-	"(SELECT t.transaction_id" AHEAD "(t.taken_by_worker OR t.status <> 'Created') LIMIT $3)" \
-	" UNION ALL (SELECT t.transaction_id" AHEAD \
-	"NOT t.taken_by_worker AND t.status = 'Created' AND t.next_step_at > $1 LIMIT $3)"
+	"(SELECT transaction_id" AHEAD "w.begun LIMIT $3)" \
+	" UNION ALL (SELECT transaction_id" AHEAD "NOT w.begun AND w.next_step_at > $1 LIMIT $3)"
 
 /* What counts from a time, in a row that is locked and in those that the look finds. */
 #define TIMES(DO) \
@@ -76,6 +76,7 @@ pgw_store_take_back_times_of(PgwAttempt *attempt, TimestampTz now)
 		return;
 	TIMES(TAKE_BACK)
 	attempt->updated_at = now;
+	attempt->times_moved = true;
 }
 
 uint64
@@ -88,6 +89,8 @@ pgw_store_take_back_times(TimestampTz now, int most)
 	uint64 n;
 
 	pgw_table_need("payment_transactions", RowExclusiveLock);
+	/* what the statement changes there is changed here, too, by its trigger */
+	pgw_table_need("open_work", RowExclusiveLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());

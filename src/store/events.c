@@ -4,7 +4,7 @@
  * Owns: the form of event_data, and the description of the partition in use.
  * Locks: those of event_partitions.c and row.c.
  * Invariants: an attempt's status and step_order change only together with its events, along legal
- * edges; steps run 1..n.
+ * edges; steps run 1..n.  What has been Failed or Refunded is not the live attempt of its id again.
  */
 #include "postgres.h"
 
@@ -269,6 +269,12 @@ pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int 
 	{
 		attempt->put_off_since = 0; /* what could not be asked for is another step's now */
 		attempt->put_off_reason = NULL;
+	}
+	if (state == PGW_FAILED || state == PGW_REFUNDED)
+	{
+		/* another attempt may have its id; it keeps out of the way whatever turns up late */
+		attempt->live = false;
+		attempt->given_up = true;
 	}
 	if (insert)
 		pgw_store_insert_attempt(attempt);

@@ -7,6 +7,7 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/rel.h"
 #include "utils/uuid.h"
 
 #include "database/find_row.h"
@@ -18,20 +19,21 @@
 
 typedef struct Search
 {
-	PgwKind kind;
-	bool prefer_live;
+	bool late_too; /* what was given up and turned up at the bank later */
 	PgwAttempt *out;
 	bool found;
 } Search;
 
 static bool
-is_live(const PgwAttempt *attempt)
+is_late(const PgwAttempt *attempt)
 {
-	return attempt->taken_by_worker && attempt->status != PGW_FAILED &&
-		   attempt->status != PGW_REFUNDED;
+	return !attempt->live && attempt->status != PGW_FAILED && attempt->status != PGW_REFUNDED;
 }
 
-/* Ids grow with time: the greatest is the newest. Of two versions of one row the later counts. */
+/*
+ * The live one before all others.  Ids grow with time: of the others the greatest is the newest. Of
+ * two versions of one row the later counts.
+ */
 static void
 keep_best(PgwRel *r, void *arg)
 {
@@ -40,41 +42,42 @@ keep_best(PgwRel *r, void *arg)
 	int newer;
 
 	pgw_store_read(r, PGW_TABLE_TRANSACTIONS, &attempt);
-	if (attempt.kind != s->kind || (s->prefer_live && !attempt.taken_by_worker))
+	if (attempt.kind != PGW_KIND_PAYMENT || (is_late(&attempt) && !s->late_too))
 		return;
 	newer =
 		s->found ? memcmp(attempt.transaction_id.data, s->out->transaction_id.data, UUID_LEN) : 1;
 	if (newer == 0)
 		newer = attempt.step_order >= s->out->step_order ? 1 : -1;
-	else if (s->found && s->prefer_live && is_live(&attempt) != is_live(s->out))
-		newer = is_live(&attempt) ? 1 : -1;
+	else if (s->found && attempt.live != s->out->live)
+		newer = attempt.live ? 1 : -1;
 	if (newer > 0)
 		*s->out = attempt;
 	s->found = true;
 }
 
+/*
+ * By two indexes, as no index holds all attempts by their ids: what waits to be begun is in neither
+ * and is found by its payments row, which came with it.
+ */
 static bool
 search_request(Search *s, const char *client_request_id, const char *merchant)
 {
-	static PgwIndexByColumns by_request = {.columns = {"client_request_id", "merchant"}, .n = 2};
-	Oid relid = pgw_relation("payment_transactions");
-	Oid index = pgw_relation_index(relid, &by_request);
+	static const char *const indexes[] = {"payment_transactions_one_live",
+										  "payment_transactions_given_up"};
 	Datum keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 	PgwRel r;
 
-	if (!OidIsValid(index))
-		elog(ERROR, "table pgw.payment_transactions has no index on (client_request_id, merchant)");
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
-	pgw_row_each(&r, index, keys, 2, keep_best, s);
+	for (int i = 0; i < lengthof(indexes); i++)
+		pgw_row_each(&r, pgw_relation(indexes[i]), keys, 2, keep_best, s);
 	pgw_row_close(&r);
 	return s->found;
 }
 
 bool
-pgw_store_attempt_by_request(PgwKind kind, const char *client_request_id, const char *merchant,
-							 PgwAttempt *out)
+pgw_store_attempt_by_request(const char *client_request_id, const char *merchant, PgwAttempt *out)
 {
-	Search s = {.kind = kind, .out = out};
+	Search s = {.late_too = true, .out = out};
 
 	return search_request(&s, client_request_id, merchant);
 }
@@ -82,7 +85,7 @@ pgw_store_attempt_by_request(PgwKind kind, const char *client_request_id, const 
 bool
 pgw_store_earlier_attempt(const char *client_request_id, const char *merchant, PgwAttempt *out)
 {
-	Search s = {.kind = PGW_KIND_PAYMENT, .prefer_live = true, .out = out};
+	Search s = {.out = out};
 
 	return search_request(&s, client_request_id, merchant);
 }
@@ -115,21 +118,53 @@ compare_attempts(const void *a, const void *b)
 				  ((const PgwAttempt *) b)->transaction_id.data, UUID_LEN);
 }
 
+pg_uuid_t
+pgw_store_first_attempt_id(const pg_uuid_t *payment_id)
+{
+	pg_uuid_t id = *payment_id;
+
+	id.data[UUID_LEN - 1] ^= 1;
+	return id;
+}
+
+/* Those whose ids follow from the payment: its first attempt, and the one that it names. */
+static void
+collect_by_id(PgwRel *r, const pg_uuid_t *payment_id, AttemptList *list)
+{
+	pg_uuid_t ids[2] = {pgw_store_first_attempt_id(payment_id)};
+	PgwPayment p;
+	int n = 1;
+
+	if (pgw_store_payment_by_id(payment_id, &p) &&
+		memcmp(&p.transaction_id, &ids[0], sizeof(pg_uuid_t)) != 0)
+		ids[n++] = p.transaction_id;
+	for (int i = 0; i < n; i++)
+	{
+		Datum key = UUIDPGetDatum(&ids[i]);
+
+		pgw_row_each(r, pgw_store_id_index(PGW_TABLE_TRANSACTIONS, RelationGetRelid(r->rel)), &key,
+					 1, collect_attempt, list);
+	}
+}
+
+/* An id of another payment's attempt may be among them: it was adopted since. */
+static bool
+is_of(const PgwAttempt *attempt, const pg_uuid_t *payment_id)
+{
+	return memcmp(&attempt->payment_id, payment_id, sizeof(pg_uuid_t)) == 0;
+}
+
 int
 pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 {
-	static PgwIndexByColumns by_payment = {.columns = {"payment_id"}, .n = 1};
-	Oid relid = pgw_relation("payment_transactions");
-	Oid index = pgw_relation_index(relid, &by_payment);
 	Datum key = UUIDPGetDatum(payment_id);
 	AttemptList list = {0};
 	PgwRel r;
 	int kept = 0;
 
-	if (!OidIsValid(index))
-		elog(ERROR, "table pgw.payment_transactions has no index on payment_id");
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
-	pgw_row_each(&r, index, &key, 1, collect_attempt, &list);
+	collect_by_id(&r, payment_id, &list);
+	pgw_row_each(&r, pgw_relation("payment_transactions_payment"), &key, 1, collect_attempt, &list);
 	pgw_row_close(&r);
 	if (list.n > 1)
 		qsort(list.rows, list.n, sizeof(PgwAttempt), compare_attempts);
@@ -140,6 +175,8 @@ pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 	 */
 	for (int i = 0; i < list.n; i++)
 	{
+		if (!is_of(&list.rows[i], payment_id))
+			continue;
 		if (kept > 0 && memcmp(list.rows[kept - 1].transaction_id.data,
 							   list.rows[i].transaction_id.data, UUID_LEN) == 0)
 		{

@@ -8,16 +8,21 @@
 
 #include "store/tables.h"
 
-/* The newest attempt of that kind under the id, whatever its state; committed or own. */
-extern bool pgw_store_attempt_by_request(PgwKind kind, const char *client_request_id,
-										 const char *merchant, PgwAttempt *out);
-
 /*
- * The attempt that a new request under this id meets: the live one, else the newest; none that
- * still waits to be sent.
+ * The attempt at a payment that a request under this id meets, committed or own: the live one, else
+ * the newest of those that have failed or were given back.  None that still waits to be sent.
  */
+extern bool pgw_store_attempt_by_request(const char *client_request_id, const char *merchant,
+										 PgwAttempt *out);
+/* The same, but for what was given up once, turned up at the bank late, and is given back now. */
 extern bool pgw_store_earlier_attempt(const char *client_request_id, const char *merchant,
 									  PgwAttempt *out);
+
+/*
+ * The id of a payment's first attempt is the payment's own but for its last bit: so the one is
+ * found by the other without an index, also where the payments row was rolled back.
+ */
+extern pg_uuid_t pgw_store_first_attempt_id(const pg_uuid_t *payment_id);
 
 /* Attempts of a payment, oldest first: committed or own; the array is palloc'd. */
 extern int pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out);

@@ -7,7 +7,7 @@
  * Locks: those of plain SELECTs.
  *
  * A question costs what it returns, not what is stored, nor what waits: each is answered from one
- * small partial index, from the place on where its answer begins.  pinned_settings.c pins
+ * small index of pgw.open_work, from the place on where its answer begins.  pinned_settings.c pins
  * enable_seqscan, enable_bitmapscan and enable_sort to off: else a planner without statistics reads
  * the whole table, or all that waits for the sake of its first rows.
  */
@@ -22,9 +22,9 @@
 #include "database/table_locks.h"
 #include "store/find_due.h"
 
-#define TRANSACTIONS " FROM pgw.payment_transactions t WHERE "
-#define BEGUN "t.next_step_at IS NOT NULL AND (t.taken_by_worker OR t.status <> 'Created')"
-#define WAITING "t.next_step_at IS NOT NULL AND NOT t.taken_by_worker AND t.status = 'Created'"
+#define OPEN_WORK " FROM pgw.open_work t WHERE "
+#define BEGUN "t.next_step_at IS NOT NULL AND t.begun"
+#define WAITING "t.next_step_at IS NOT NULL AND NOT t.begun"
 #define BANK "t.bank COLLATE pg_catalog.\"C\""
 #define MERCHANT "t.merchant COLLATE pg_catalog.\"C\""
 
@@ -44,7 +44,7 @@ StaticAssertDecl(PGW_LANE_GIVE_BACK == 0 && PGW_LANE_LOOKUP == 1 && PGW_LANE_FOL
 static void
 ask(SPIPlanPtr *plan, const char *sql, int nargs, Oid *types, Datum *args)
 {
-	pgw_table_need("payment_transactions", AccessShareLock);
+	pgw_table_need("open_work", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -114,9 +114,9 @@ pgw_store_next_bank(const char *after, char *bank, Size size)
 	Datum d = 0;
 
 	ask(&plan,
-		"SELECT least((SELECT " BANK TRANSACTIONS BEGUN " AND " BANK " > $1 ORDER BY " BANK
+		"SELECT least((SELECT " BANK OPEN_WORK BEGUN " AND " BANK " > $1 ORDER BY " BANK
 		" LIMIT 1),"
-		" (SELECT " BANK TRANSACTIONS WAITING " AND " BANK " > $1 ORDER BY " BANK " LIMIT 1))",
+		" (SELECT " BANK OPEN_WORK WAITING " AND " BANK " > $1 ORDER BY " BANK " LIMIT 1))",
 		1, types, args);
 	if (SPI_processed == 1)
 		d = value(0, 1, &isnull);
@@ -140,7 +140,7 @@ pgw_store_begun(const char *bank, const int places[PGW_NLANES], TimestampTz now,
 
 	ask(&plan,
 		"SELECT x.transaction_id, x.merchant, s.lane FROM " STATES ","
-		" LATERAL (SELECT t.transaction_id, t.merchant" TRANSACTIONS BEGUN " AND " BANK
+		" LATERAL (SELECT t.transaction_id, t.merchant" OPEN_WORK BEGUN " AND " BANK
 		" = $1 AND t.status = s.state AND t.next_step_at <= $2"
 		" ORDER BY t.next_step_at LIMIT CASE s.lane WHEN 0 THEN $3 WHEN 1 THEN $4 WHEN 2 THEN $5 ELSE $6 END) x",
 		6, types, args);
@@ -159,7 +159,7 @@ pgw_store_begun(const char *bank, const int places[PGW_NLANES], TimestampTz now,
 
 	ask(&plan_next,
 		"SELECT min(x.next_step_at) FROM " STATES ","
-		" LATERAL (SELECT t.next_step_at" TRANSACTIONS BEGUN " AND " BANK
+		" LATERAL (SELECT t.next_step_at" OPEN_WORK BEGUN " AND " BANK
 		" = $1 AND t.status = s.state AND t.next_step_at > $2"
 		" ORDER BY t.next_step_at LIMIT 1) x",
 		2, types, args);
@@ -191,13 +191,13 @@ pgw_store_waiting(const char *bank, PgwKind kind, const char *after, int most, i
 #define OF_KIND " AND t.kind = $2::pgw.operation_kind AND t.next_step_at >= $8"
 	ask(&plan,
 		"WITH RECURSIVE m (merchant, n) AS ("
-		"(SELECT t.merchant, 1" TRANSACTIONS WAITING " AND " BANK " = $1" OF_KIND " AND " MERCHANT
+		"(SELECT t.merchant, 1" OPEN_WORK WAITING " AND " BANK " = $1" OF_KIND " AND " MERCHANT
 		" > $3 ORDER BY " MERCHANT " LIMIT 1)"
-		" UNION ALL SELECT (SELECT t.merchant" TRANSACTIONS WAITING " AND " BANK " = $1" OF_KIND
+		" UNION ALL SELECT (SELECT t.merchant" OPEN_WORK WAITING " AND " BANK " = $1" OF_KIND
 		" AND " MERCHANT " > m.merchant ORDER BY " MERCHANT " LIMIT 1),"
 		" m.n + 1 FROM m WHERE m.merchant IS NOT NULL AND m.n < $4)"
 		" SELECT x.transaction_id, m.merchant, x.next_step_at FROM m LEFT JOIN"
-		" LATERAL (SELECT t.transaction_id, t.next_step_at" TRANSACTIONS WAITING " AND " BANK
+		" LATERAL (SELECT t.transaction_id, t.next_step_at" OPEN_WORK WAITING " AND " BANK
 		" = $1" OF_KIND " AND " MERCHANT " = m.merchant"
 		" AND t.next_step_at <= $6 ORDER BY t.next_step_at LIMIT $5) x ON true WHERE m.merchant IS NOT NULL LIMIT $7",
 		8, types, args);
@@ -239,14 +239,14 @@ pgw_store_expired(TimestampTz now, PgwDue *due, int max, TimestampTz *next)
 	int n;
 
 	ask(&plan,
-		"SELECT t.transaction_id" TRANSACTIONS
+		"SELECT t.transaction_id" OPEN_WORK
 		"t.expires_at IS NOT NULL AND t.status = 'Created' AND t.expires_at <= $1"
 		" ORDER BY t.expires_at LIMIT $2",
 		2, types, args);
 	n = take(due, max);
 	answered();
 	ask(&plan_next,
-		"SELECT t.expires_at" TRANSACTIONS
+		"SELECT t.expires_at" OPEN_WORK
 		"t.expires_at IS NOT NULL AND t.status = 'Created' AND t.expires_at > $1"
 		" ORDER BY t.expires_at LIMIT 1",
 		1, types, args);
@@ -265,10 +265,9 @@ pgw_store_left(const pg_uuid_t *after, PgwDue *due, int max)
 
 	/* materialized, or the primary key would be walked for the sake of the order */
 	ask(&plan,
-		"WITH open AS MATERIALIZED (SELECT t.transaction_id" TRANSACTIONS
-		"t.status NOT IN ('Completed', 'Failed', 'Refunded')"
-		" AND t.next_step_at IS NULL AND t.status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')"
-		" AND (t.taken_by_worker OR t.status <> 'Created'))"
+		"WITH open AS MATERIALIZED (SELECT t.transaction_id" OPEN_WORK
+		"t.next_step_at IS NULL AND t.status IN ('Created', 'BankApproved', 'Saved', 'Refunding', 'BankUnknown')"
+		" AND t.begun)"
 		" SELECT transaction_id FROM open WHERE transaction_id > $1 ORDER BY transaction_id LIMIT $2",
 		2, types, args);
 	n = take(due, max);

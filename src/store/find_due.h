@@ -44,8 +44,8 @@ extern int pgw_store_waiting(const char *bank, PgwKind kind, const char *after, 
 extern int pgw_store_expired(TimestampTz now, PgwDue *due, int max, TimestampTz *next);
 
 /*
- * What is open with nothing due: in flight, or left by a worker or a caller that is gone. In order
- * of the ids, after this one.
+ * What has a row of open_work, and is open with nothing due: in flight, or left by a worker or a
+ * caller that is gone. In order of the ids, after this one.
  */
 extern int pgw_store_left(const pg_uuid_t *after, PgwDue *due, int max);
 

@@ -1,7 +1,7 @@
 /*
- * table_rows.c - rows of payments and attempts to structs and back
+ * table_rows.c - rows of payments, attempts and open work to structs and back
  *
- * Owns: the one list of both tables' columns, and the description of both tables.
+ * Owns: the one list of these tables' columns, and the description of these tables.
  * Locks: none; whoever opens a table has its lock (row.c).
  * Invariant: columns are named as the members of the structs in tables.h, those of a PgwBankRequest
  * with its prefix.
@@ -62,6 +62,11 @@ typedef struct PgwColumn
 	{ \
 #column, type, offsetof(PgwAttempt, member), false \
 	}
+/* of an open_work row */
+#define W(member, type, fixed) \
+	{ \
+#member, type, offsetof(PgwOpenWork, member), fixed \
+	}
 
 static const PgwColumn payment_columns[] = {
 	P(payment_id, PGW_COLUMN_UUID, true),
@@ -99,7 +104,9 @@ static const PgwColumn transaction_columns[] = {
 	T(step_order, PGW_COLUMN_INT, false),
 	T(submitted, PGW_COLUMN_BOOL, false),
 	T(submitted_by, PGW_COLUMN_STRING, true),
-	T(taken_by_worker, PGW_COLUMN_BOOL, false),
+	T(live, PGW_COLUMN_BOOL, false),
+	T(given_up, PGW_COLUMN_BOOL, false),
+	T(adopted, PGW_COLUMN_BOOL, false),
 	T(amount, PGW_COLUMN_INT64, true),
 	T(currency, PGW_COLUMN_STRING, true),
 	T(capture, PGW_COLUMN_CAPTURE, true),
@@ -156,8 +163,19 @@ static const PgwColumn transaction_columns[] = {
 	T(updated_at, PGW_COLUMN_TIME, false),
 };
 
+static const PgwColumn open_work_columns[] = {
+	W(transaction_id, PGW_COLUMN_UUID, true), W(kind, PGW_COLUMN_KIND, true),
+	W(merchant, PGW_COLUMN_STRING, true),     W(submitted_by, PGW_COLUMN_STRING, true),
+	W(expires_at, PGW_COLUMN_TIME, false),    W(bank, PGW_COLUMN_STRING, false),
+	W(begun, PGW_COLUMN_BOOL, false),         W(left_to_caller, PGW_COLUMN_BOOL, false),
+	W(status, PGW_COLUMN_STATE, false),       W(next_step_at, PGW_COLUMN_TIME, false),
+	W(put_off_since, PGW_COLUMN_TIME, false),
+};
+
 #define MAX_COLUMNS lengthof(transaction_columns)
-StaticAssertDecl(lengthof(payment_columns) <= MAX_COLUMNS && MAX_COLUMNS <= PGW_DESCRIBED_COLUMNS,
+StaticAssertDecl(lengthof(payment_columns) <= MAX_COLUMNS &&
+					 lengthof(open_work_columns) <= MAX_COLUMNS &&
+					 MAX_COLUMNS <= PGW_DESCRIBED_COLUMNS,
 				 "a row has more columns than its description");
 
 /* What is looked for by their keys; the order is that of the descriptions. */
@@ -180,12 +198,20 @@ static const struct
 	int n;
 	const PgwWantedKey *keys;
 	int nkeys;
+	size_t size; /* of the struct */
+	size_t place;
 } tables[PGW_NTABLES] = {
 	[PGW_TABLE_PAYMENTS] = {"payments", "table pgw.payments", payment_columns,
-							lengthof(payment_columns), payment_keys, lengthof(payment_keys)},
+							lengthof(payment_columns), payment_keys, lengthof(payment_keys),
+							sizeof(PgwPayment), offsetof(PgwPayment, place)},
 	[PGW_TABLE_TRANSACTIONS] = {"payment_transactions", "table pgw.payment_transactions",
 								transaction_columns, lengthof(transaction_columns),
-								transaction_keys, lengthof(transaction_keys)},
+								transaction_keys, lengthof(transaction_keys), sizeof(PgwAttempt),
+								offsetof(PgwAttempt, place)},
+	[PGW_TABLE_OPEN_WORK] = {"open_work", "table pgw.open_work", open_work_columns,
+							 lengthof(open_work_columns), transaction_keys,
+							 lengthof(transaction_keys), sizeof(PgwOpenWork),
+							 offsetof(PgwOpenWork, place)},
 };
 
 static PgwTableDescription descriptions[PGW_NTABLES];
@@ -383,8 +409,7 @@ pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
 PgwRowLocation *
 pgw_store_location(PgwTable table, void *row)
 {
-	return table == PGW_TABLE_PAYMENTS ? &((PgwPayment *) row)->place
-									   : &((PgwAttempt *) row)->place;
+	return (PgwRowLocation *) ((char *) row + tables[table].place);
 }
 
 void
@@ -392,7 +417,7 @@ pgw_store_read(PgwRel *r, PgwTable table, void *row)
 {
 	const PgwTableDescription *d = describe(table, RelationGetRelid(r->rel));
 
-	memset(row, 0, table == PGW_TABLE_PAYMENTS ? sizeof(PgwPayment) : sizeof(PgwAttempt));
+	memset(row, 0, tables[table].size);
 	for (int i = 0; i < tables[table].n; i++)
 	{
 		bool isnull;

@@ -1,5 +1,6 @@
 /*
- * table_rows_internal.h - rows of payments and attempts to structs and back, for the store's files
+ * table_rows_internal.h - rows of payments, attempts and open work to structs and back, for the
+ * store's files
  */
 #ifndef PGW_STORE_TABLE_ROWS_INTERNAL_H
 #define PGW_STORE_TABLE_ROWS_INTERNAL_H
@@ -11,8 +12,26 @@ typedef enum PgwTable
 {
 	PGW_TABLE_PAYMENTS = 0,
 	PGW_TABLE_TRANSACTIONS,
+	PGW_TABLE_OPEN_WORK,
 	PGW_NTABLES
 } PgwTable;
+
+/* One row of pgw.open_work: what of its attempt the worker looks for (open_work.c). */
+typedef struct PgwOpenWork
+{
+	pg_uuid_t transaction_id;
+	PgwKind kind;
+	char *merchant;
+	char *submitted_by;
+	TimestampTz expires_at; /* 0 = NULL */
+	char *bank;
+	bool begun;
+	bool left_to_caller;
+	PgwState status;
+	TimestampTz next_step_at;  /* 0 = NULL */
+	TimestampTz put_off_since; /* 0 = NULL */
+	PgwRowLocation place;
+} PgwOpenWork;
 
 extern const char *pgw_store_table_name(PgwTable table);
 extern PgwRowLocation *pgw_store_location(PgwTable table, void *row); /* of the struct */

@@ -15,6 +15,7 @@
 #include "database/row.h"
 #include "store/clock_set_back.h"
 #include "store/events_internal.h"
+#include "store/open_work.h"
 #include "store/table_rows_internal.h"
 #include "store/tables.h"
 
@@ -108,6 +109,7 @@ pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *o
 {
 	if (!lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy))
 		return false;
+	out->without_row = pgw_store_has_no_row(out);
 	pgw_store_take_back_times_of(out, GetCurrentTimestamp());
 	return true;
 }
@@ -131,6 +133,7 @@ pgw_store_insert_attempt(PgwAttempt *attempt)
 	pgw_row_insert(&r);
 	attempt->place = (PgwRowLocation){.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
+	pgw_store_list_open_work(attempt, true);
 }
 
 /*
@@ -175,6 +178,17 @@ pgw_store_update_attempt(PgwAttempt *attempt)
 {
 	attempt->updated_at = GetCurrentTimestamp();
 	update(PGW_TABLE_TRANSACTIONS, &attempt->transaction_id, attempt);
+	attempt->times_moved = false;
+	pgw_store_list_open_work(attempt, false);
+}
+
+void
+pgw_store_relist(PgwAttempt *attempt)
+{
+	if (attempt->times_moved)
+		pgw_store_update_attempt(attempt); /* a row tells its attempt's times */
+	else if (!attempt->listed)
+		pgw_store_list_open_work(attempt, false);
 }
 
 void

@@ -83,8 +83,11 @@ typedef struct PgwAttempt
 	bool submitted;
 	/* the role that called submit_payment(); NULL: nobody did, or it was an operation */
 	char *submitted_by;
-	/* the worker has taken it over: it counts for the one-live-attempt index */
-	bool taken_by_worker;
+	/* the one attempt of its id that is at work or was kept; set by the worker when it begins */
+	bool live;
+	/* it was Failed or Refunded at some time: set, and live taken away, by pgw_store_advance() */
+	bool given_up;
+	bool adopted; /* payment_id is that of a retry which has taken it over */
 	int64 amount;
 	char *currency;
 	PgwCaptureMode capture;
@@ -155,6 +158,11 @@ typedef struct PgwAttempt
 	PgwRowLocation place;
 	/* no column: who asks for it; its first event tells, or its takeover.  NULL: not known here */
 	const PgwActor *actor;
+	/* no column: its row of pgw.open_work is the worker's, who may be inserting it (open_work.c) */
+	bool by_caller;
+	bool listed;      /* ... it has its row there, or none, as it is to be */
+	bool without_row; /* ... by its columns as they are stored it has none there */
+	bool times_moved; /* by whoever locked it (clock_set_back.h), and not written yet */
 } PgwAttempt;
 
 /*
@@ -191,6 +199,11 @@ extern void pgw_store_insert_attempt(PgwAttempt *attempt);
  * step_order have not changed.  Every step goes through pgw_store_advance().
  */
 extern void pgw_store_update_attempt(PgwAttempt *attempt);
+/*
+ * For who has locked the row, and may not have written it: it has its row of open_work, or none, as
+ * it is to be.
+ */
+extern void pgw_store_relist(PgwAttempt *attempt);
 extern void pgw_store_update_payment(PgwPayment *p); /* by payment_id; sets updated_at */
 
 /* For another try: what is known of the last one does not hold for it. The row is not written. */

@@ -15,10 +15,12 @@
 #include "utils/timestamp.h"
 
 #include "bank_call/bank_lanes.h"
+#include "core/base/mutant.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
 #include "queue/queue.h"
 #include "store/find_due.h"
+#include "store/open_work.h"
 #include "store/tables.h"
 #include "worker/recovery_scan.h"
 
@@ -135,6 +137,24 @@ add_all(const PgwDue *due, int n)
 	return n;
 }
 
+/*
+ * What is on its way, and was made within the last seconds: the worker's own, or those of one that
+ * is gone.
+ */
+static int
+find_behind_mark(pg_uuid_t *from)
+{
+	pg_uuid_t *ids = palloc(PAGE_MAX * sizeof(pg_uuid_t));
+	int n = PGW_MUTATED(BEHIND_MARK) ? 0 : pgw_store_find_unlisted(from, NULL, ids, PAGE_MAX);
+
+	for (int i = 0; i < n; i++)
+		(void) pgw_due_add(ids[i].data);
+	if (n > 0)
+		*from = ids[n - 1];
+	pfree(ids);
+	return n;
+}
+
 int
 pgw_scan_page(PgwScan *scan, TimestampTz now)
 {
@@ -168,6 +188,16 @@ pgw_scan_page(PgwScan *scan, TimestampTz now)
 		n = add_all(due, pgw_store_left(&scan->after, due, PAGE_MAX));
 		if (n > 0)
 			scan->after = due[n - 1].transaction_id;
+		found += n;
+		if (n < PAGE_MAX)
+		{
+			scan->stage = PGW_SCAN_BEHIND_MARK;
+			pgw_store_read_mark(&scan->after);
+		}
+	}
+	else if (scan->stage == PGW_SCAN_BEHIND_MARK)
+	{
+		n = find_behind_mark(&scan->after);
 		found += n;
 		scan->more = n == PAGE_MAX;
 	}

@@ -11,7 +11,7 @@
 
 /*
  * One walk: bank by bank what is due, then what has expired, then (full) what is open with nothing
- * due.  Zeroed, but for more and full: at its beginning.
+ * due, and what is behind the mark.  Zeroed, but for more and full: at its beginning.
  */
 typedef struct PgwScan
 {
@@ -21,7 +21,8 @@ typedef struct PgwScan
 	{
 		PGW_SCAN_BANKS = 0,
 		PGW_SCAN_EXPIRED,
-		PGW_SCAN_LEFT
+		PGW_SCAN_LEFT,
+		PGW_SCAN_BEHIND_MARK
 	} stage;
 	char bank[64];   /* the last one that was looked at */
 	pg_uuid_t after; /* the last id of what is left */

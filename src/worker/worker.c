@@ -54,6 +54,7 @@
 #include "restore/pause.h"
 #include "worker/clock_watch.h"
 #include "worker/housekeeping.h"
+#include "worker/mark_turn.h"
 #include "worker/pinned_settings.h"
 #include "worker/scan_turns.h"
 #include "worker/worker.h"
@@ -85,6 +86,7 @@ typedef struct Worker
 	PgwHousekeeping housekeeping;
 	PgwScanTurns scan;
 	PgwClockWatch clock;
+	PgwMarkTurns mark;
 	uint64 pause_seen; /* the generation at the last look whether this database is paused */
 	TimestampTz next_pause_check; /* while paused */
 	bool drained;                 /* submitted charges were held back at the last turn */
@@ -343,6 +345,7 @@ turn(void)
 		pgw_due_take_signals(&rescan);
 		worker.scan.wanted |= rescan;
 		worker.scan.wanted |= pgw_clock_watch_turn(&worker.clock);
+		pgw_mark_turn(&worker.mark);
 		if (pgw_scan_turn(&worker.scan, now) == PGW_BATCH_NO_EXTENSION)
 			/* DROP EXTENSION is committed, and nothing else would tell an idle worker */
 			leave_without_extension();

@@ -60,7 +60,7 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER TABLE pgw.payments DROP CONSTRAINT payments_pkey CASCADE', 'constraint pgw.payments'),
 	('ALTER TABLE pgw.bank_references DROP CONSTRAINT bank_references_pkey', 'constraint pgw.bank_references'),
 	('DROP INDEX pgw.payment_transactions_one_live', 'index pgw.payment_transactions'),
-	('DROP INDEX pgw.payment_transactions_open', 'index pgw.payment_transactions'),
+	('DROP INDEX pgw.open_work_open', 'index pgw.open_work'),
 	-- triggers
 	('ALTER TABLE pgw.payments DISABLE TRIGGER ALL', 'trigger pgw.payments'),
 	('ALTER TABLE pgw.payments DISABLE TRIGGER refuse_delete', 'trigger pgw.payments'),
@@ -101,7 +101,7 @@ SELECT lives_ok(statement, statement) FROM (VALUES
 	('CREATE INDEX mine ON pgw.payments (reference)'),
 	('ALTER INDEX pgw.mine RENAME TO ours'),
 	('DROP INDEX pgw.ours'),
-	('ALTER INDEX pgw.payment_transactions_open RENAME TO payment_transactions_not_over'),
+	('ALTER INDEX pgw.open_work_open RENAME TO open_work_not_over'),
 	('ALTER TABLE pgw.payments ADD CONSTRAINT mine CHECK (amount < 1000000000)'),
 	('ALTER TABLE pgw.payments RENAME CONSTRAINT mine TO ours'),
 	('ALTER TABLE pgw.payments DROP CONSTRAINT ours'),

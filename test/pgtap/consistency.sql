@@ -11,7 +11,7 @@ BEGIN
 END $$;
 CREATE FUNCTION pg_temp.attempt(n int, merchant text, over jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
 	SELECT pg_temp.put('pgw.payment_transactions', jsonb_build_object('transaction_id', pg_temp.id(n), 'payment_id', pg_temp.id(n), 'client_request_id', 'c-' || n,
-	'merchant', merchant, 'kind', 'payment', 'status', 'Failed', 'step_order', 2, 'submitted', false, 'taken_by_worker', true, 'amount', 5, 'currency', 'EUR', 'capture', 'immediate',
+	'merchant', merchant, 'kind', 'payment', 'status', 'Failed', 'step_order', 2, 'submitted', false, 'live', false, 'given_up', true, 'adopted', false, 'amount', 5, 'currency', 'EUR', 'capture', 'immediate',
 	'correlation_id', pg_temp.id(n), 'system_identifier', 1, 'database_oid', 1) || over) $$;
 CREATE FUNCTION pg_temp.event(n int, step int, event pgw.event_type, "from" text, "to" text) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order)

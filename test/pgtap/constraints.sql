@@ -4,7 +4,7 @@ BEGIN;
 SELECT plan(16);
 CREATE FUNCTION pg_temp.tx(over jsonb DEFAULT '{}') RETURNS pgw.payment_transactions LANGUAGE sql AS $$
 	SELECT t FROM jsonb_populate_record(NULL::pgw.payment_transactions, jsonb_build_object('transaction_id', gen_random_uuid(), 'payment_id', gen_random_uuid(),
-	'client_request_id', 'c', 'merchant', 'default', 'kind', 'payment', 'status', 'Created', 'step_order', 1, 'submitted', true, 'taken_by_worker', false, 'amount', 5, 'currency', 'EUR',
+	'client_request_id', 'c', 'merchant', 'default', 'kind', 'payment', 'status', 'Created', 'step_order', 1, 'submitted', true, 'live', false, 'given_up', false, 'adopted', false, 'amount', 5, 'currency', 'EUR',
 	'capture', 'immediate', 'bank_fields', '{}'::jsonb, 'token', 'tok_ok', 'bank', 'bank', 'requests_sent', 0, 'step_tries', 0, 'refund_keys_used', 0, 'pending_at_bank', false, 'maybe_at_another_bank', false, 'error_answered', false, 'card_echoed', false, 'final_capture', false, 'retryable', false, 'correlation_id', gen_random_uuid(),
 	'system_identifier', 1, 'database_oid', 1, 'created_at', now(), 'updated_at', now()) || over) t $$;
 CREATE FUNCTION pg_temp.pay(over jsonb DEFAULT '{}') RETURNS pgw.payments LANGUAGE sql AS $$
@@ -26,10 +26,10 @@ CREATE TEMP TABLE t AS SELECT (pg_temp.tx()).*;
 SELECT lives_ok($$INSERT INTO pgw.payment_transactions SELECT * FROM t$$, 'a sound transaction');
 SELECT throws_ok($$UPDATE pgw.payment_transactions SET status = 'Completed', step_order = step_order + 1 WHERE transaction_id = (SELECT transaction_id FROM t)$$, NULL, NULL, 'Created -> Completed is no edge');
 SELECT throws_ok($$UPDATE pgw.payment_transactions SET amount = 6 WHERE transaction_id = (SELECT transaction_id FROM t)$$, NULL, NULL, 'the amount cannot change');
-SELECT lives_ok($$UPDATE pgw.payment_transactions SET status = 'BankApproved', step_order = step_order + 1, taken_by_worker = true WHERE transaction_id = (SELECT transaction_id FROM t)$$, 'Created -> BankApproved is one');
-SELECT throws_ok($$INSERT INTO pgw.payment_transactions SELECT (pg_temp.tx('{"taken_by_worker": true}')).*$$, '23505', NULL, 'one live attempt per id');
+SELECT lives_ok($$UPDATE pgw.payment_transactions SET status = 'BankApproved', step_order = step_order + 1, live = true WHERE transaction_id = (SELECT transaction_id FROM t)$$, 'Created -> BankApproved is one');
+SELECT throws_ok($$INSERT INTO pgw.payment_transactions SELECT (pg_temp.tx('{"live": true}')).*$$, '23505', NULL, 'one live attempt per id');
 SELECT lives_ok($$UPDATE pgw.payment_transactions SET status = 'Refunding', step_order = step_order + 1 WHERE transaction_id = (SELECT transaction_id FROM t)$$, 'BankApproved -> Refunding is an edge');
-INSERT INTO pgw.payment_transactions SELECT (pg_temp.tx('{"kind": "refund", "status": "Failed", "taken_by_worker": true}')).*;
+INSERT INTO pgw.payment_transactions SELECT (pg_temp.tx('{"kind": "refund", "status": "Failed", "given_up": true}')).*;
 SELECT throws_ok($$INSERT INTO pgw.payment_transactions SELECT (pg_temp.tx('{"kind": "refund"}')).*$$, '23505', NULL, 'the id of a refund is used once and for all');
 SELECT lives_ok($$INSERT INTO pgw.payment_transactions SELECT (pg_temp.tx('{"kind": "capture"}')).*$$, 'each kind has ids of its own');
 SELECT throws_ok($$DELETE FROM pgw.payment_transactions$$, NULL, NULL, 'transactions are not deleted');

@@ -20,7 +20,7 @@ $origin->safe_psql('postgres', 'BEGIN; SELECT ' . pay_sql('process_payment', cli
 $origin->safe_psql('postgres', "ALTER SYSTEM SET pgw.retry_base_delay = '1min'; SELECT pg_reload_conf()");
 ok($origin->poll_query_until('postgres', "SELECT setting = '60000' FROM pg_settings WHERE name = 'pgw.retry_base_delay'"), 'retries come late');
 $origin->safe_psql('postgres', 'SELECT ' . pay_sql('submit_payment', client_request_id => 'planned', token => 'tok_503_1'));
-my $planned = "SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'planned' AND status = 'Created' AND taken_by_worker AND next_step_at > now()";
+my $planned = "SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'planned' AND status = 'Created' AND live AND next_step_at > now()";
 ok($origin->poll_query_until('postgres', "SELECT ($planned) = 1"), 'the bank has done nothing, another try is planned');
 my $sent = requests_sent($bank);
 my $slow = psql_start($origin, 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'unknown', token => 'tok_timeout_after', timeout => '3s'));

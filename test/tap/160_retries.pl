@@ -288,7 +288,7 @@ part($node, 'at the end', sub {
 	@diff = grep { !/has no charge/ } @diff;    # the charges of the bank that was away
 	is(join(',', @diff), '', 'ledger and tables agree');
 	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'and the tables with themselves')
-	  or diag(sql('SELECT transaction_id, payment_id, client_request_id, status, taken_by_worker FROM pgw.payment_transactions ORDER BY 1'));
+	  or diag(sql('SELECT transaction_id, payment_id, client_request_id, status, live FROM pgw.payment_transactions ORDER BY 1'));
 });
 
 $node->stop('fast');

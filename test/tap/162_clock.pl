@@ -53,7 +53,7 @@ sub open_attempts
 	$control->query(pay("$name-doubt$_", token => 'tok_empty', timeout => '500ms')) for 1 .. $EACH;
 	$control->query('BEGIN; ' . pay("$name-undone$_")) && $control->query('ROLLBACK') for 1 .. $EACH;
 	$control->query('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => "$name-planned$_", token => 'tok_503_1')) for 1 .. $planned;
-	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-planned' AND status = 'Created' AND taken_by_worker AND next_step_at IS NOT NULL") == $planned }, 30), "$name: some are to be tried again");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-planned' AND status = 'Created' AND live AND next_step_at IS NOT NULL") == $planned }, 30), "$name: some are to be tried again");
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^$name-doubt' AND status = 'BankUnknown' AND next_step_at > clock_timestamp()") == $EACH }, 30), "$name: some are in doubt");
 	is(count_attempts([ 'BankApproved' ], "$name-undone"), $EACH, "$name: some are to be given back");
 	return;

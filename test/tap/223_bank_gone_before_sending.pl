@@ -18,11 +18,11 @@ part($node, 'never sent', sub {
 	is($ledgers->sql("BEGIN; " . $submit->('waits', 'short') . "; DELETE FROM pgw.banks WHERE name = 'short'; COMMIT"), 'pending', 'submitted for a bank that goes');
 	ok(wait_until(sub { slurp_file($node->logfile) =~ /an attempt cannot go on now: unknown_bank\n.*bank "short"/ }, 20), 'it waits');
 	$ledgers->add_bank('short');
-	ok(wait_until(sub { $ledgers->sql('SELECT pgw.run_recovery()'); $ledgers->payment_status('waits') eq 'captured' || do { $ledgers->sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE client_request_id = 'waits' AND NOT taken_by_worker"); 0 } }, 30),
+	ok(wait_until(sub { $ledgers->sql('SELECT pgw.run_recovery()'); $ledgers->payment_status('waits') eq 'captured' || do { $ledgers->sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE client_request_id = 'waits' AND NOT live"); 0 } }, 30),
 		'until there is one of that name');
 	change_settings($node, 'pgw.unknown_deadline' => '1s');
 	is($ledgers->sql("BEGIN; " . $submit->('fails', 'shorter') . "; DELETE FROM pgw.banks WHERE name = 'shorter'; COMMIT"), 'pending', 'another');
-	ok(wait_until(sub { $ledgers->sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE client_request_id = 'fails' AND NOT taken_by_worker"); $ledgers->sql('SELECT pgw.run_recovery()'); $ledgers->payment_status('fails') eq 'failed' }, 30),
+	ok(wait_until(sub { $ledgers->sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE client_request_id = 'fails' AND NOT live"); $ledgers->sql('SELECT pgw.run_recovery()'); $ledgers->payment_status('fails') eq 'failed' }, 30),
 		'or until the deadline');
 	is($ledgers->charge_counts('fails'), '0 0', 'never sent');
 	change_settings($node, 'pgw.unknown_deadline' => undef);

@@ -187,7 +187,7 @@ part($node, 'flood', sub {
 	my $took = time - $from;
 	diag(sprintf 'charged, rolled back and given back beside 4,000 of another merchant in %.1f s', $took);
 	cmp_ok($took, '<', 30, 'in bounded time');
-	cmp_ok(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^flood' AND status = 'Created' AND NOT taken_by_worker"), '>', 2000, 'while the others still wait');
+	cmp_ok(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id ~ '^flood' AND status = 'Created' AND NOT live"), '>', 2000, 'while the others still wait');
 	bank_control($bank, 'settings', { delay_ms => 0 });
 	sql("UPDATE pgw.banks SET max_in_flight = 100");
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^flood' AND status = 'captured'") == 4000 }, 180), 'and are all paid in the end');

@@ -64,7 +64,7 @@ part($node, 'nothing to lose', sub {
 part($node, 'open at the bank', sub {
 	my $caller = PgwSession->new($node);
 	$caller->send('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'slow', token => 'tok_slow_15000'));
-	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.payment_transactions WHERE taken_by_worker AND status = 'Created'"), 'a call is out');
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.payment_transactions WHERE live AND status = 'Created'"), 'a call is out');
 	refused('postgres', $_ . 'DROP EXTENSION pgw', qr/ERROR:  55006: cannot drop pgw: 1 payments.* are open at a bank\nDETAIL:  .*Created.*\nHINT:  .*resolve_review/s, 'a call is out')
 	  for '', 'SET pgw.allow_drop = on; ';
 	is($caller->wait, 'captured', 'its caller does not notice');

@@ -128,7 +128,10 @@ typedef enum PgwMutant
 	/* libcurl and OpenSSL take what the server's environment says */
 	ENVIRONMENT,
 	REMAINS, /* what the server has of a card is given back as it is */
-	LANES    /* at a bank's limit the newest go first, and a merchant keeps his turn */
+	/* an attempt that is recorded after the mark has passed its id gets no row of open_work */
+	BELOW_MARK,
+	BEHIND_MARK, /* a starting worker does not read what is behind the mark */
+	LANES        /* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

@@ -44,6 +44,14 @@ pgw_uuid7_make(PgwUuid7Gen *gen, uint64_t unix_ms, const uint8_t rnd[10], uint8_
 	out[8] = (uint8_t) ((out[8] & 0x3F) | 0x80);
 }
 
+void
+pgw_uuid7_first_of(uint64_t unix_ms, uint8_t out[16])
+{
+	memset(out, 0, 16);
+	for (int i = 0; i < 6; i++)
+		out[i] = (uint8_t) ((unix_ms & MS_MASK) >> (40 - 8 * i));
+}
+
 uint64_t
 pgw_uuid7_unix_ms(const uint8_t uuid[16])
 {

@@ -1,0 +1,199 @@
+# What the worker has to find again by itself stands in pgw.open_work, or behind its mark: over crashes at each place between an attempt's first row, the mark and its row there,
+# with a clock that was set back, with callers who sit in their transactions, and without growing while a snapshot is held.
+use strict;
+use warnings;
+use lib 'test/lib';
+use Cwd;
+use Fcntl;
+use PgwSession;
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = pgw_node('open_work', debug => 1, start => 0, conf => "restart_after_crash = on\npgw.compensation_delay = '1s'\npgw.retry_base_delay = '200ms'\npgw.retry_max_delay = '1s'\nmax_prepared_transactions = 5\n");
+my $clock = $node->basedir . '/clock';
+my $bank = bank_start();
+
+sub set_clock
+{
+	my ($offset) = @_;
+	sysopen my $f, $clock, O_RDWR | O_CREAT or die $!;
+	syswrite $f, pack 'q', $offset;    # in its place: processes have it mapped
+	close $f;
+	return;
+}
+
+# As from now on: pg_ctl and all that it starts have the clock that can be moved; this test and the bank keep the real one.
+sub start
+{
+	local %ENV = (%ENV, LD_PRELOAD => getcwd() . '/test/clock/clock.so', PGW_CLOCK => $clock);
+	$node->start;
+	return;
+}
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub pay { my ($id, %a) = @_; return 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => $id, %a) }
+sub rows_of { return sql("SELECT coalesce(string_agg(w.status || CASE WHEN w.left_to_caller THEN ', left to caller' ELSE '' END, '; '), 'none') FROM pgw.open_work w JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$_[0]'") }
+sub status { return status_of($node, $_[0]) }
+my $passed = "SELECT t.transaction_id < m.below FROM pgw.payment_transactions t, pgw.open_work_mark m WHERE t.client_request_id";
+
+# A call whose bank charges at once and answers after so long.
+sub pay_slowly
+{
+	my ($id, $ms) = @_;
+	my $call = psql_start($node, pay($id, token => "tok_slow_$ms"));
+	ok(wait_until(sub { my @c = charges_of($node, $bank, $id); @c == 1 }, 20), "$id: the bank is called");
+	return $call;
+}
+
+sub pid_of_worker { return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
+
+$node->start;
+pgw_setup($node, $bank);
+is(sql(pay('first')), 'captured', 'a payment');
+
+part($node, 'normal', sub {
+	my $before = sql("SELECT n_tup_ins FROM pg_stat_user_tables WHERE relid = 'pgw.open_work'::regclass");
+	sql(pay("normal-$_")) for 1 .. 20;
+	sql('SELECT pg_stat_force_next_flush()') if $node->pg_version >= 15;
+	is(sql("SELECT count(*) FROM pgw.open_work"), 0, 'payments that go well have no row');
+	is(sql("SELECT n_tup_ins FROM pg_stat_user_tables WHERE relid = 'pgw.open_work'::regclass"), $before, '... and had none');
+	ok(wait_until(sub { sql("SELECT n_tup_upd >= 40 FROM pg_stat_user_tables WHERE relid = 'pgw.payment_transactions'::regclass") eq 't' }, 20), 'the statistics have come');
+	is(sql("SELECT n_tup_upd - n_tup_hot_upd FROM pg_stat_user_tables WHERE relid = 'pgw.payment_transactions'::regclass"), 0, 'all updates of their attempts are HOT');
+	is(sql("SELECT i.indexrelid::regclass FROM pg_index i WHERE i.indrelid IN ('pgw.payments'::regclass, 'pgw.payment_transactions'::regclass)
+		AND EXISTS (SELECT FROM pg_depend d JOIN pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid WHERE d.classid = 'pg_class'::regclass AND d.objid = i.indexrelid
+			AND a.attname IN ('status', 'step_order', 'next_step_at', 'updated_at', 'bank_reference', 'authorization_code', 'bank_asked_at', 'requests_sent', 'captured_amount', 'authorized_amount'))"),
+		'', 'no index of payments and attempts has what changes in them, in key or predicate');
+});
+
+part($node, 'locked', sub {
+	my $ddl = PgwSession->new($node);
+	$ddl->query('BEGIN');
+	$ddl->query('LOCK TABLE pgw.open_work, pgw.open_work_mark');
+	is(sql(pay('beside', timeout => '20s')), 'captured', 'somebody has both tables locked, and payments that go well go on');
+	$ddl->query('COMMIT');
+	$ddl->quit;
+});
+
+part($node, 'crash', sub {
+	my $call = pay_slowly('young', 30_000);
+	is(rows_of('young'), 'none', 'on its way: no row');
+	is(sql("$passed = 'young'"), 'f', '... and behind the mark');
+	crash($node, pid_of_worker());
+	$call->{h}->finish;
+	ok(wait_until(sub { status('young') !~ /Created|BankUnknown|BankApproved|Refunding/ }, 30), 'the next worker finds it all the same') or diag(status('young'));
+
+	$call = pay_slowly('old', 30_000);
+	ok(wait_until(sub { rows_of('old') eq 'Created' }, 30), 'after ten seconds it has a row');
+	is(sql("$passed = 'old'"), 't', '... and the mark has passed it') if wait_until(sub { sql("$passed = 'old'") eq 't' }, 5);
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'both tables agree');
+	crash($node, pid_of_worker());
+	$call->{h}->finish;
+	ok(wait_until(sub { status('old') !~ /Created|BankUnknown|BankApproved|Refunding/ }, 30), 'the next worker finds it there') or diag(status('old'));
+	ok(wait_until(sub { rows_of('old') =~ /^(?:none|Refunded)$/ }, 30), '... and leaves nothing but the watch of its refund') or diag(rows_of('old'));
+
+	# what was listed and what was moved are one commit
+	$call = pay_slowly('between', 40_000);
+	debug_arm($node, 'mark_listed', 'stop');
+	my $pid = debug_wait($node, 'mark_listed', 40);
+	crash($node, $pid);
+	$call->{h}->finish;
+	ok(wait_until(sub { status('between') !~ /Created|BankUnknown|BankApproved|Refunding/ }, 30), 'killed between the row and the mark') or diag(status('between'));
+	is_sound($node, $bank, 'all is sound');
+});
+
+part($node, 'below', sub {
+	# as if the request had waited for room until the mark had passed its id
+	sql("UPDATE pgw.open_work_mark SET below = overlay(below::text placing 'ffff' from 1)::uuid");
+	my $session = PgwSession->new($node);
+	my $n = 0;
+	ok(wait_until(sub { my $id = 'probe-' . ++$n; $session->query('BEGIN'); $session->query(pay($id)); my $has = rows_of($id); $session->query('COMMIT'); $has ne 'none' }, 30), 'the worker has read the mark');
+	$session->quit;
+	my $call = pay_slowly('below', 30_000);
+	is(rows_of('below'), 'Created', 'an attempt below the mark has a row from the first');
+	crash($node, pid_of_worker());
+	$call->{h}->finish;
+	ok(wait_until(sub { status('below') !~ /Created|BankUnknown|BankApproved|Refunding/ }, 30), 'so it is found again') or diag(status('below'));
+	ok(wait_until(sub { rows_of('below') =~ /^(?:none|Refunded)$/ }, 30), '... and nothing is left but the watch of its refund') or diag(rows_of('below'));
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'all is consistent');
+	sql('DELETE FROM pgw.open_work_mark');
+	ok(wait_until(sub { sql('SELECT count(*) FROM pgw.open_work_mark') == 1 || do { sql(pay('probe-' . time . rand)); 0 } }, 30), 'a mark that is gone is made again');
+});
+
+part($node, 'undecided', sub {
+	my %session = map { $_ => PgwSession->new($node) } qw(commits leaves);
+	for my $name (sort keys %session)
+	{
+		$session{$name}->query('BEGIN');
+		is($session{$name}->query(pay("$name")), 'captured', "$name: charged, and its caller sits in the transaction");
+	}
+	sql("BEGIN; " . pay('prepared') . "; PREPARE TRANSACTION 'prepared'");
+	for my $name (qw(commits leaves prepared))
+	{
+		ok(wait_until(sub { rows_of($name) eq 'BankApproved, left to caller' }, 30), "$name: it has a row, though its caller keeps its attempt locked") or diag(rows_of($name));
+		ok(wait_until(sub { sql("$passed = '$name'") eq 't' }, 10), "$name: the mark goes on");
+	}
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'all is consistent meanwhile');
+	$session{commits}->query('COMMIT');
+	ok(wait_until(sub { rows_of('commits') eq 'none' && status('commits') eq 'Completed' }, 20), 'committed: the worker takes the row away') or diag(rows_of('commits'));
+	$session{leaves}->query('ROLLBACK');
+	sql("ROLLBACK PREPARED 'prepared'");
+	for my $name (qw(leaves prepared))
+	{
+		ok(wait_until(sub { status($name) eq 'Refunded' }, 30), "$name: rolled back, and given back") or diag(status($name));
+		ok(wait_until(sub { rows_of($name) eq 'none' || rows_of($name) eq 'Refunded' }, 20), "$name: what is left is the watch of the refund") or diag(rows_of($name));
+		is(sql("SELECT transaction_status FROM pgw.find_payment('$name')"), 'Refunded', "$name: its caller finds it by its id");
+		is(sql("SELECT count(*) > 5 FROM pgw.payment_history((SELECT payment_id FROM pgw.payment_transactions WHERE client_request_id = '$name'))"), 't', '... and by the id of the payment');
+	}
+	$_->quit for values %session;
+	is_sound($node, $bank, 'all is sound');
+});
+
+part($node, 'snapshot', sub {
+	my $reader = PgwSession->new($node);
+	$reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
+	$reader->query('SELECT count(*) FROM pgw.payments');
+	my $size = sql("SELECT pg_total_relation_size('pgw.open_work')");
+	sql(join ';', map { pay("held-$_") } 1 .. 500);
+	cmp_ok(sql("SELECT pg_total_relation_size('pgw.open_work')"), '<=', $size + 65536, 'a snapshot is held: 500 payments leave nothing in open_work');
+	$reader->query('COMMIT');
+	$reader->quit;
+});
+
+part($node, 'clock', sub {
+	$node->stop('fast');
+	set_clock(3600);
+	start();
+	wait_worker($node);
+	ok(wait_until(sub { sql(pay('ahead-' . time . rand)); sql('SELECT to_timestamp((\'x\' || left(replace(below::text, \'-\', \'\'), 12))::bit(48)::bigint / 1000.0) > clock_timestamp() - interval \'1 min\' FROM pgw.open_work_mark') eq 't' }, 40), 'the clock is an hour ahead, and the mark with it');
+	set_clock(0);
+	is(sql(pay('back')), 'captured', 'it is set back, and payments go on');
+	ok(wait_until(sub { rows_of('back') eq 'none' }, 10), '... and leave no row');
+	my $call = pay_slowly('back-crash', 30_000);
+	is(rows_of('back-crash'), 'Created', 'an attempt of the past, as the mark has it, has a row from the first');
+	$node->stop('immediate');
+	$call->{h}->finish;
+	start();
+	ok(wait_until(sub { status('back-crash') !~ /Created|BankUnknown|BankApproved|Refunding/ }, 30), '... and is found after a crash') or diag(status('back-crash'));
+	is_sound($node, $bank, 'all is sound');
+});
+
+part($node, 'by hand', sub {
+	# what a statement changes or takes away is noticed, or follows
+	bank_control($bank, 'faults', { probabilities => { '503' => 1 } });
+	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'hand', token => 'tok_503_9'));
+	ok(wait_until(sub { sql("SELECT next_step_at IS NOT NULL AND live FROM pgw.payment_transactions WHERE client_request_id = 'hand'") eq 't' }, 20), 'one is to be tried again');
+	sql("UPDATE pgw.payment_transactions SET next_step_at = '2200-01-01' WHERE client_request_id = 'hand'");
+	is(sql("SELECT w.next_step_at = '2200-01-01' FROM pgw.open_work w JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'hand'"), 't', 'its row follows a statement');
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'both agree');
+	sql("DELETE FROM pgw.open_work w USING pgw.payment_transactions t WHERE w.transaction_id = t.transaction_id AND t.client_request_id = 'hand'; UPDATE pgw.open_work_mark SET below = overlay(below::text placing 'ffff' from 1)::uuid");
+	is(sql('SELECT check_name FROM pgw.check_consistency()'), 'open_work_missing', 'a row that somebody has deleted is missed');
+	bank_control($bank, 'faults', {});
+	sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE client_request_id = 'hand'");
+	sql('SELECT pgw.run_recovery()');
+	ok(wait_until(sub { status('hand') eq 'Completed' }, 30), 'made again, it is worked on') or diag(status('hand'));
+	is_sound($node, $bank, 'all is sound');
+});
+
+$node->stop('fast');
+done_testing();
