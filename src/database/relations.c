@@ -9,10 +9,16 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/sysattr.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
+#include "catalog/pg_type.h"
+#include "nodes/nodes.h"
+#include "nodes/primnodes.h"
+#include "optimizer/optimizer.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
@@ -60,27 +66,57 @@ is_btree(Oid index)
 	return result;
 }
 
+/* Is the predicate what wanted->where says? */
 static bool
-fits(Oid relid, HeapTuple tup, const char *const *columns, int n, bool unique, bool partial)
+is_where(Oid relid, HeapTuple tup, const PgwIndexByColumns *wanted)
+{
+	bool isnull;
+	Datum tree = SysCacheGetAttr(INDEXRELID, tup, Anum_pg_index_indpred, &isnull);
+	Node *predicate;
+	Bitmapset *columns = NULL;
+
+	if (isnull)
+		return false;
+	predicate = stringToNode(TextDatumGetCString(tree));
+	pull_varattnos(predicate, 1, &columns);
+	if (bms_num_members(columns) != wanted->nwhere)
+		return false;
+	for (int i = 0; i < wanted->nwhere; i++)
+	{
+		AttrNumber attnum = get_attnum(relid, wanted->where[i]);
+
+		if (attnum == InvalidAttrNumber ||
+			!bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, columns))
+			return false;
+	}
+	/* WHERE NOT live is about live, too */
+	return wanted->nwhere > 1 ||
+		   get_atttype(relid, get_attnum(relid, wanted->where[0])) != BOOLOID ||
+		   IsA(predicate, Var);
+}
+
+static bool
+fits(Oid relid, HeapTuple tup, const PgwIndexByColumns *wanted, bool partial)
 {
 	Form_pg_index form = (Form_pg_index) GETSTRUCT(tup);
 
-	if (!form->indisvalid || form->indnkeyatts < n || !is_btree(form->indexrelid))
+	if (!form->indisvalid || form->indnkeyatts < wanted->n || !is_btree(form->indexrelid))
 		return false;
-	if (unique && (!form->indisunique || !form->indimmediate || partial || form->indnkeyatts != n))
+	if (wanted->unique && (!form->indisunique || !form->indimmediate ||
+						   form->indnkeyatts != wanted->n || (partial && wanted->nwhere == 0)))
 		return false;
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < wanted->n; i++)
 	{
 		AttrNumber attnum = form->indkey.values[i];
 
-		if (attnum == 0 || attnum != get_attnum(relid, columns[i]))
+		if (attnum == 0 || attnum != get_attnum(relid, wanted->columns[i]))
 			return false;
 	}
-	return true;
+	return wanted->nwhere == 0 || is_where(relid, tup, wanted);
 }
 
-Oid
-pgw_relation_find_index(Oid relid, const char *const *columns, int n, bool unique)
+static Oid
+find_index(Oid relid, const PgwIndexByColumns *wanted)
 {
 	Relation rel = RelationIdGetRelation(relid);
 	List *indexes;
@@ -99,8 +135,7 @@ pgw_relation_find_index(Oid relid, const char *const *columns, int n, bool uniqu
 		if (!HeapTupleIsValid(tup))
 			continue;
 		partial = !heap_attisnull(tup, Anum_pg_index_indpred, NULL);
-		if (fits(relid, tup, columns, n, unique, partial) &&
-			(!OidIsValid(best) || (best_partial && !partial)))
+		if (fits(relid, tup, wanted, partial) && (!OidIsValid(best) || (best_partial && !partial)))
 		{
 			best = lfirst_oid(lc);
 			best_partial = partial;
@@ -113,6 +148,16 @@ pgw_relation_find_index(Oid relid, const char *const *columns, int n, bool uniqu
 }
 
 Oid
+pgw_relation_find_index(Oid relid, const char *const *columns, int n, bool unique)
+{
+	PgwIndexByColumns wanted = {.n = n, .unique = unique};
+
+	Assert(n > 0 && n <= lengthof(wanted.columns));
+	memcpy(wanted.columns, columns, n * sizeof(*columns));
+	return find_index(relid, &wanted);
+}
+
+Oid
 pgw_relation_index(Oid relid, PgwIndexByColumns *wanted)
 {
 	Oid index;
@@ -121,7 +166,7 @@ pgw_relation_index(Oid relid, PgwIndexByColumns *wanted)
 	if (wanted->of.relid == relid)
 		return wanted->index;
 	pgw_remembered_is_voided(&wanted->of);
-	index = pgw_relation_find_index(relid, wanted->columns, wanted->n, wanted->unique);
+	index = find_index(relid, wanted);
 	if (OidIsValid(index)) /* only now: the look-ups can have processed invalidations */
 	{
 		wanted->of.relid = relid;

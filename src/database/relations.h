@@ -22,13 +22,17 @@ extern AttrNumber pgw_relation_column(Relation rel, const char *name);
 
 /*
  * An index that is told by its columns: it begins with these, in this order.  unique: it has no
- * others, and is unique, not partial and checked at once.  The caller keeps one such variable for
- * as long as the process lives; what was found is remembered in it.
+ * others, and is unique and checked at once; and not partial, unless it is told by where, too.
+ * where: it is partial, and its predicate is about these columns and no others; about one that is a
+ * boolean: that this is true.  The caller keeps one such variable for as long as the process lives;
+ * what was found is remembered in it.
  */
 typedef struct PgwIndexByColumns
 {
-	const char *columns[2];
+	const char *columns[3];
 	int n;
+	const char *where[2];
+	int nwhere;
 	bool unique;
 	/* of relations.c */
 	PgwRemembered of;

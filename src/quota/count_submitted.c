@@ -54,7 +54,11 @@ uint32
 pgw_count_submitted(const char *merchant, const char *role, uint32 most)
 {
 	Oid relid = pgw_relation("open_work");
-	Oid index = pgw_relation_or_none("open_work_waiting");
+	static PgwIndexByColumns of_waiting = {.columns = {"bank", "kind", "merchant"},
+										   .n = 3,
+										   .where = {"next_step_at", "begun"},
+										   .nwhere = 2};
+	Oid index = pgw_relation_index(relid, &of_waiting);
 	Wanted wanted = {get_attnum(relid, "submitted_by"), role, role != NULL ? strlen(role) : 0};
 	Datum keys[3];
 	PgwRel r;

@@ -116,7 +116,17 @@ payment_key_index(void)
 static Oid
 operation_key_index(void)
 {
-	return pgw_relation("payment_transactions_operation");
+	static PgwIndexByColumns by_request = {.columns = {"client_request_id", "merchant", "kind"},
+										   .n = 3,
+										   .where = {"kind"},
+										   .nwhere = 1,
+										   .unique = true};
+	Oid index = pgw_relation_index(pgw_relation("payment_transactions"), &by_request);
+
+	if (!OidIsValid(index))
+		elog(ERROR, "table pgw.payment_transactions has no unique index on"
+					" (client_request_id, merchant, kind) where kind is no payment");
+	return index;
 }
 
 /* Who has the key?  Waits for the end of whoever is inserting it, and looks again. */

@@ -55,6 +55,17 @@ keep_best(PgwRel *r, void *arg)
 	s->found = true;
 }
 
+static Oid
+index_of(const PgwRel *r, PgwIndexByColumns *wanted)
+{
+	Oid index = pgw_relation_index(RelationGetRelid(r->rel), wanted);
+
+	if (!OidIsValid(index))
+		elog(ERROR, "table pgw.payment_transactions has no index on %s where %s",
+			 wanted->columns[0], wanted->where[0]);
+	return index;
+}
+
 /*
  * By two indexes, as no index holds all attempts by their ids: what waits to be begun is in neither
  * and is found by its payments row, which came with it.
@@ -62,14 +73,15 @@ keep_best(PgwRel *r, void *arg)
 static bool
 search_request(Search *s, const char *client_request_id, const char *merchant)
 {
-	static const char *const indexes[] = {"payment_transactions_one_live",
-										  "payment_transactions_given_up"};
+	static PgwIndexByColumns indexes[] = {
+		{.columns = {"client_request_id", "merchant"}, .n = 2, .where = {"live"}, .nwhere = 1},
+		{.columns = {"client_request_id", "merchant"}, .n = 2, .where = {"given_up"}, .nwhere = 1}};
 	Datum keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 	PgwRel r;
 
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
 	for (int i = 0; i < lengthof(indexes); i++)
-		pgw_row_each(&r, pgw_relation(indexes[i]), keys, 2, keep_best, s);
+		pgw_row_each(&r, index_of(&r, &indexes[i]), keys, 2, keep_best, s);
 	pgw_row_close(&r);
 	return s->found;
 }
@@ -157,6 +169,8 @@ is_of(const PgwAttempt *attempt, const pg_uuid_t *payment_id)
 int
 pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 {
+	static PgwIndexByColumns by_payment = {
+		.columns = {"payment_id"}, .n = 1, .where = {"kind", "adopted"}, .nwhere = 2};
 	Datum key = UUIDPGetDatum(payment_id);
 	AttemptList list = {0};
 	PgwRel r;
@@ -164,7 +178,7 @@ pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 
 	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, false, false);
 	collect_by_id(&r, payment_id, &list);
-	pgw_row_each(&r, pgw_relation("payment_transactions_payment"), &key, 1, collect_attempt, &list);
+	pgw_row_each(&r, index_of(&r, &by_payment), &key, 1, collect_attempt, &list);
 	pgw_row_close(&r);
 	if (list.n > 1)
 		qsort(list.rows, list.n, sizeof(PgwAttempt), compare_attempts);
