@@ -797,8 +797,11 @@ BEGIN
 	FROM changed t
 	-- the rule of src/core/state/open_work_rules.c
 	WHERE t.next_step_at IS NOT NULL OR t.status NOT IN ('Completed', 'Failed', 'Refunded')
-		AND ((t.transaction_id < mark) IS NOT FALSE OR t.put_off_since IS NOT NULL
-			OR NOT (t.live AND t.status = 'Created') AND t.status NOT IN ('BankApproved', 'Saved'))
+		-- what is inserted is not seen until its commit, and the mark may have passed it by then
+		AND (TG_OP = 'INSERT' OR (t.transaction_id < mark) IS NOT FALSE OR t.put_off_since IS NOT NULL
+			OR NOT (t.live AND t.status = 'Created') AND t.status NOT IN ('BankApproved', 'Saved')
+			-- and no row is taken away from what is open: the worker's mark may be passing it just now
+			OR EXISTS (SELECT FROM pgw.open_work o WHERE o.transaction_id = t.transaction_id))
 	ON CONFLICT (transaction_id) DO UPDATE SET bank = excluded.bank, begun = excluded.begun, expires_at = excluded.expires_at,
 		left_to_caller = excluded.left_to_caller, status = excluded.status, next_step_at = excluded.next_step_at,
 		put_off_since = excluded.put_off_since
@@ -807,37 +810,22 @@ BEGIN
 			excluded.put_off_since);
 	DELETE FROM pgw.open_work w USING changed t
 	WHERE w.transaction_id = t.transaction_id AND t.status IN ('Completed', 'Failed', 'Refunded') AND t.next_step_at IS NULL;
+	IF TG_OP = 'INSERT' THEN
+		-- a restored database has no mark, and to read all of it for one takes long
+		INSERT INTO pgw.open_work_mark (below)
+		SELECT t.transaction_id FROM pgw.payment_transactions t ORDER BY t.transaction_id DESC LIMIT 1
+		ON CONFLICT DO NOTHING;
+	END IF;
 	RETURN NULL;
 END
 $$;
 COMMENT ON FUNCTION pgw.list_changed_work() IS
-	'Trigger function: what a statement has changed of attempts is changed in pgw.open_work, too.';
-
--- Without the statement's rows: those of a restore would be kept a second time until its end.
-CREATE FUNCTION pgw.list_loaded_work() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
-$$
-BEGIN
-	INSERT INTO pgw.open_work
-	SELECT t.transaction_id, t.kind, t.merchant, t.submitted_by, t.expires_at, t.bank, t.live OR t.status <> 'Created',
-		NOT t.submitted AND t.status = 'BankApproved', t.status, t.next_step_at, t.put_off_since
-	FROM pgw.payment_transactions t
-	WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL)
-		AND NOT EXISTS (SELECT FROM pgw.open_work w WHERE w.transaction_id = t.transaction_id)
-	ON CONFLICT DO NOTHING;
-	INSERT INTO pgw.open_work_mark (below)
-	SELECT t.transaction_id FROM pgw.payment_transactions t ORDER BY t.transaction_id DESC LIMIT 1
-	ON CONFLICT DO NOTHING;
-	RETURN NULL;
-END
-$$;
-COMMENT ON FUNCTION pgw.list_loaded_work() IS
-	'Trigger function: what is open of the attempts that a statement has inserted gets its row in pgw.open_work.';
+	'Trigger function: what a statement has changed or inserted of attempts is changed in pgw.open_work, too.';
 
 CREATE TRIGGER list_changed_work AFTER UPDATE ON pgw.payment_transactions REFERENCING NEW TABLE AS changed
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.list_changed_work();
-CREATE TRIGGER list_loaded_work AFTER INSERT ON pgw.payment_transactions
-	FOR EACH STATEMENT EXECUTE FUNCTION pgw.list_loaded_work();
+CREATE TRIGGER list_loaded_work AFTER INSERT ON pgw.payment_transactions REFERENCING NEW TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION pgw.list_changed_work();
 ALTER TABLE pgw.payment_transactions ENABLE ALWAYS TRIGGER list_changed_work, ENABLE ALWAYS TRIGGER list_loaded_work;
 COMMENT ON TRIGGER list_changed_work ON pgw.payment_transactions IS
 	'What a statement has changed of attempts is changed in pgw.open_work, too.';

@@ -88,6 +88,7 @@ CLOCK_BACK:281_clock_back:running
 CLOCK_BACK_ROW:282_clock_back_adopted:adopted
 BELOW_MARK:164_open_work:below
 BEHIND_MARK:164_open_work:crash
+MARK_SMALLER:164_open_work:below
 CARD_LITERAL:283_card_literals_refused:in the statement
 LITERAL_BUDGET:283_card_literals_refused:far away
 LOGGED_LITERAL:285_card_literals_beside_bound_number:beside a bound number

@@ -66,6 +66,7 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 	*out = NULL;
 	pgw_table_need("payment_transactions", AccessShareLock);
 	pgw_table_need("open_work", AccessShareLock);
+	pgw_table_need("open_work_mark", AccessShareLock);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -81,7 +82,7 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 			" CASE t.status WHEN 'RequiresManualReview' THEN t.updated_at WHEN 'Refunding' THEN coalesce(t.abandoned_at, t.created_at)"
 			" WHEN 'Saved' THEN t.capture_key_used_at"
 			" ELSE t.created_at END AS since, row_number() OVER (PARTITION BY t.status ORDER BY t.created_at) AS n"
-			" FROM pgw.open_work w JOIN pgw.payment_transactions t USING (transaction_id)"
+			" FROM pgw.open_attempts o JOIN pgw.payment_transactions t USING (transaction_id)"
 			" WHERE t.status = 'BankUnknown' AND t.created_at < $1"
 			" OR t.status = 'Saved' AND t.kind = 'payment' AND t.capture_key_used_at < $1"
 			" OR t.status = 'Refunding' AND coalesce(t.abandoned_at, t.created_at) < $2"

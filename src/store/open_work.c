@@ -5,7 +5,7 @@
  * A row says of an attempt what the scans look for (find_due.c).  It is written in the transaction
  * that writes the attempt's row, by the functions that do so (tables.c, claim_id.c);
  * core/state/open_work_rules.c says which attempts have one.  What of attempts is changed by a
- * statement, two triggers change here (pgw.list_changed_work(), pgw.list_loaded_work()).
+ * statement, two triggers change here (pgw.list_changed_work()).
  *
  * Owns: pgw.open_work and pgw.open_work_mark; what this process takes for the mark.
  *
@@ -25,6 +25,8 @@
  *       first, and the mark is moved in the transaction that lists what it passes.
  *     - The process's mark is no smaller than the table's: at worst something has a row that
  *       needs none yet.  Who does not know it takes it for the greatest.
+ *     - What has a row though it is on its way and behind the mark has an id no greater than
+ *       greatest_listed: the mark can become smaller for this process, when it gets to know it.
  */
 #include "postgres.h"
 
@@ -46,6 +48,7 @@
 
 static pg_uuid_t process_mark;
 static bool mark_known = false;
+static pg_uuid_t greatest_listed; /* of what has its row for the sake of the mark alone */
 static TimestampTz last_unlisted = 0;
 
 /* ---------------------------------------------------------------- a row */
@@ -59,16 +62,30 @@ below_mark(const pg_uuid_t *id)
 }
 
 static bool
-is_listed(const PgwAttempt *attempt)
+has_row_if(const PgwAttempt *attempt, bool is_below_mark)
 {
 	PgwOpenWorkFacts facts = {.state = attempt->status,
 							  .live = attempt->live,
 							  .submitted = attempt->submitted,
 							  .has_next_step = attempt->next_step_at != 0,
 							  .put_off = attempt->put_off_since != 0,
-							  .below_mark = below_mark(&attempt->transaction_id)};
+							  .below_mark = is_below_mark};
 
 	return pgw_open_work_has(&facts);
+}
+
+static bool
+is_listed(const PgwAttempt *attempt)
+{
+	return has_row_if(attempt, below_mark(&attempt->transaction_id));
+}
+
+static void
+note_listed(const PgwAttempt *attempt)
+{
+	if (!has_row_if(attempt, false) &&
+		memcmp(&attempt->transaction_id, &greatest_listed, sizeof(pg_uuid_t)) > 0)
+		greatest_listed = attempt->transaction_id;
 }
 
 /*
@@ -81,6 +98,9 @@ bool
 pgw_store_has_no_row(const PgwAttempt *attempt)
 {
 	if (!pgw_attempt_is_open(attempt->status, attempt->next_step_at != 0) || is_listed(attempt))
+		return false;
+	if (memcmp(&attempt->transaction_id, &greatest_listed, sizeof(pg_uuid_t)) <= 0 &&
+		!PGW_MUTATED(MARK_SMALLER))
 		return false;
 	return !attempt->submitted || attempt->status != PGW_BANK_APPROVED;
 }
@@ -198,6 +218,8 @@ pgw_store_list_open_work(PgwAttempt *attempt, bool is_new)
 	describe(attempt, &row);
 	if (!listed && pgw_attempt_is_open(attempt->status, attempt->next_step_at != 0))
 		last_unlisted = GetCurrentTimestamp();
+	if (listed)
+		note_listed(attempt);
 	if (is_new && listed)
 		insert(&row);
 	else if (listed || (!is_new && !attempt->without_row))
@@ -357,12 +379,14 @@ pgw_store_forget_ended(void)
 	uint64 n;
 
 	begin(RowExclusiveLock);
+	/* what somebody else has locked, the owner's statement, is left for the next time */
 	n = execute(
 		&plan,
-		"DELETE FROM pgw.open_work w USING pgw.payment_transactions t"
-		" WHERE w.begun AND w.status = 'BankApproved' AND w.next_step_at IS NULL AND w.left_to_caller"
-		" AND t.transaction_id = w.transaction_id"
-		" AND t.status IN ('Completed', 'Failed', 'Refunded') AND t.next_step_at IS NULL",
+		"DELETE FROM pgw.open_work o WHERE o.transaction_id = ANY (ARRAY("
+		"SELECT w.transaction_id FROM pgw.open_work w JOIN pgw.payment_transactions t USING (transaction_id)"
+		" WHERE w.begun AND w.status IN ('Created', 'BankApproved', 'Saved') AND w.next_step_at IS NULL"
+		" AND t.status IN ('Completed', 'Failed', 'Refunded') AND t.next_step_at IS NULL"
+		" FOR UPDATE OF w SKIP LOCKED))",
 		0, NULL, NULL, false, SPI_OK_DELETE);
 	end();
 	return n;

@@ -44,7 +44,7 @@ extern int pgw_store_find_unlisted(const pg_uuid_t *from, const pg_uuid_t *befor
  */
 extern bool pgw_store_list_busy(const pg_uuid_t *transaction_id);
 
-/* Rows of what callers have ended since: how many were deleted. */
+/* Rows of what has ended since, without a look at them, as callers do: how many were deleted. */
 extern uint64 pgw_store_forget_ended(void);
 
 #endif

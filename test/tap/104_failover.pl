@@ -36,9 +36,12 @@ sub asynchronous_failover
 	$open->run('BEGIN; ' . pay('open'));
 	my $prepared = PgwSession->new($primary);
 	$prepared->run('BEGIN; ' . pay('prepared') . "; PREPARE TRANSACTION 'p'");
+	# so that the standby finds both: what the worker's mark has passed, and what is younger
+	ok($primary->poll_query_until('postgres', 'SELECT count(*) = 2 FROM pgw.open_work WHERE left_to_caller'), 'asynchronous: the mark has passed two');
 	my $flight = PgwSession->new($primary)->send(pay('flight', token => 'tok_slow_3000'));
 	my $submitted = $primary->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'submitted', token => 'tok_slow_3000'));
 	wait_until(sub { 2 == map { charges_of($primary, $bank, $_) } 'flight', 'submitted' }, 10) or die 'never charged';
+	is($primary->safe_psql('postgres', 'SELECT count(*) FROM pgw.open_work'), 2, 'asynchronous: and not two others');
 	flush_wal($primary);
 	$primary->wait_for_catchup($standby, 'replay');
 	$primary->stop('immediate');

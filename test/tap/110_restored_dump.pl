@@ -56,6 +56,7 @@ for my $case ([ $other, 'postgres', 'cluster' ], [ $origin, 'restored', 'databas
 	my ($node, $db, $name) = @$case;
 	restore_into($node, $db, $dump);
 	stays_paused($node, $bank, $db, "another $name");
+	is($node->safe_psql($db, 'SELECT c FROM pgw.check_consistency() c'), '', "another $name: all that is open has its row of open_work");
 	$node->safe_psql($db, "UPDATE pgw.payment_transactions SET expires_at = now() WHERE client_request_id = 'expiring'");
 	is_resumed($node, $db, 5, "another $name");
 	comes_to_state($node, $db, 'queued', 'Completed', "another $name: the submitted one is done");

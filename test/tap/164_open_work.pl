@@ -116,8 +116,16 @@ part($node, 'below', sub {
 	ok(wait_until(sub { status('below') !~ /Created|BankUnknown|BankApproved|Refunding/ }, 30), 'so it is found again') or diag(status('below'));
 	ok(wait_until(sub { rows_of('below') =~ /^(?:none|Refunded)$/ }, 30), '... and nothing is left but the watch of its refund') or diag(rows_of('below'));
 	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'all is consistent');
+
+	# what got its row while the mark was not known, or thought to be greater, does not keep it when it is over
+	$call = pay_slowly('lowered', 6000);
+	is(rows_of('lowered'), 'Created', 'another has a row from the first');
 	sql('DELETE FROM pgw.open_work_mark');
-	ok(wait_until(sub { sql('SELECT count(*) FROM pgw.open_work_mark') == 1 || do { sql(pay('probe-' . time . rand)); 0 } }, 30), 'a mark that is gone is made again');
+	ok(wait_until(sub { sql("$passed = 'lowered'") eq 'f' }, 5), 'a mark that is gone is made again, and does not stand before that one any more');
+	$call->{h}->finish;
+	is(status('lowered'), 'Completed', 'its call is over');
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', '... and its row is none that says otherwise');
+	ok(wait_until(sub { rows_of('lowered') eq 'none' }, 5), 'nor is there one left') or diag(rows_of('lowered'));
 });
 
 part($node, 'undecided', sub {
@@ -149,13 +157,43 @@ part($node, 'undecided', sub {
 	is_sound($node, $bank, 'all is sound');
 });
 
+part($node, 'capture', sub {
+	# a capture after the commit is under way with nothing planned: what counts how long it is not known looks at open work only
+	bank_control($bank, 'faults', { probabilities => { slow_15000 => 1 }, operations => ['capture'] });
+	is(sql(pay('captured-late', capture => 'on_commit')), 'authorized', 'the bank takes its time with a capture after the commit');
+	ok(wait_until(sub { sql("SELECT status = 'Saved' AND next_step_at IS NULL FROM pgw.payment_transactions WHERE client_request_id = 'captured-late' AND capture_key_used_at IS NOT NULL") eq 't' }, 20), 'it was sent, and nothing is planned') or diag(status('captured-late'));
+	ok(wait_until(sub { rows_of('captured-late') eq 'Saved' && sql("$passed = 'captured-late'") eq 't' }, 20), 'the mark passes it: it has a row') or diag(rows_of('captured-late'));
+	ok(wait_until(sub { status('captured-late') eq 'Completed' }, 40), 'it is captured') or diag(status('captured-late'));
+	ok(wait_until(sub { rows_of('captured-late') eq 'none' }, 5), '... and the row is gone') or diag(rows_of('captured-late'));
+	bank_control($bank, 'faults', {});
+	is_sound($node, $bank, 'all is sound');
+});
+
+# HELD payments of eight clients, in long runs 200,000.
 part($node, 'snapshot', sub {
+	my $held = $ENV{HELD} || 800;
+	my $script = $node->basedir . '/pay.sql';
 	my $reader = PgwSession->new($node);
+	append_to_file($script, 'SELECT 1 / (status = \'captured\')::int FROM ' . pay_sql('process_payment', client_request_id => 'ID') =~ s/'ID'/gen_random_uuid()::text/r . ";\n");
 	$reader->query('BEGIN ISOLATION LEVEL REPEATABLE READ');
-	$reader->query('SELECT count(*) FROM pgw.payments');
-	my $size = sql("SELECT pg_total_relation_size('pgw.open_work')");
-	sql(join ';', map { pay("held-$_") } 1 .. 500);
-	cmp_ok(sql("SELECT pg_total_relation_size('pgw.open_work')"), '<=', $size + 65536, 'a snapshot is held: 500 payments leave nothing in open_work');
+	my $paid = $reader->query('SELECT count(*) FROM pgw.payments');
+	my $size = "SELECT pg_total_relation_size('pgw.open_work') + pg_total_relation_size('pgw.open_work_mark')";
+	my $before = sql($size);
+	my $start = time;
+	$node->command_ok([ 'pgbench', '-n', '-c', 8, '-j', 2, '-t', int($held / 8), '-f', $script, '-h', $node->host, '-p', $node->port, 'postgres' ], 'a snapshot is held, and payments pass');
+	my $took = time - $start || 1;
+	cmp_ok(sql('SELECT count(*) FROM pgw.payments'), '>=', $paid + int($held / 8) * 8, 'all of them');
+	my ($after, $left) = map { sql($_) } $size, 'SELECT count(*) FROM pgw.open_work';
+	cmp_ok($after, '<=', $before + 65536 + 100 * $took, "they leave nothing in open_work, and the mark a version a second");
+	diag(sprintf '%d payments in %d s: %d bytes before, %d after, %d rows of open work', $held, $took, $before, $after, $left);
+	# and a worker that starts now finds its way past them
+	my $call = pay_slowly('beside-held', 20_000);
+	my $pid = pid_of_worker();
+	sql("SELECT pg_terminate_backend($pid)");
+	ok(wait_until(sub { (pid_of_worker() || $pid) != $pid }, 20), 'the worker is another one meanwhile');
+	is(sql(pay('after-held')), 'captured', '... and works');
+	$call->{h}->finish;
+	ok(wait_until(sub { status('beside-held') !~ /Created|BankUnknown|BankApproved|Refunding/ }, 30), '... and has found what the other one left') or diag(status('beside-held'));
 	$reader->query('COMMIT');
 	$reader->quit;
 });
@@ -182,8 +220,7 @@ part($node, 'by hand', sub {
 	# what a statement changes or takes away is noticed, or follows
 	bank_control($bank, 'faults', { probabilities => { '503' => 1 } });
 	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'hand', token => 'tok_503_9'));
-	ok(wait_until(sub { sql("SELECT next_step_at IS NOT NULL AND live FROM pgw.payment_transactions WHERE client_request_id = 'hand'") eq 't' }, 20), 'one is to be tried again');
-	sql("UPDATE pgw.payment_transactions SET next_step_at = '2200-01-01' WHERE client_request_id = 'hand'");
+	ok(wait_until(sub { sql("UPDATE pgw.payment_transactions SET next_step_at = '2200-01-01' WHERE client_request_id = 'hand' AND live AND next_step_at IS NOT NULL RETURNING true") eq 't' }, 20), 'one is to be tried again, and later than it was to');
 	is(sql("SELECT w.next_step_at = '2200-01-01' FROM pgw.open_work w JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'hand'"), 't', 'its row follows a statement');
 	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'both agree');
 	sql("DELETE FROM pgw.open_work w USING pgw.payment_transactions t WHERE w.transaction_id = t.transaction_id AND t.client_request_id = 'hand'; UPDATE pgw.open_work_mark SET below = overlay(below::text placing 'ffff' from 1)::uuid");

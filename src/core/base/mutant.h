@@ -131,7 +131,9 @@ typedef enum PgwMutant
 	/* an attempt that is recorded after the mark has passed its id gets no row of open_work */
 	BELOW_MARK,
 	BEHIND_MARK, /* a starting worker does not read what is behind the mark */
-	LANES        /* at a bank's limit the newest go first, and a merchant keeps his turn */
+	/* what got its row before the process knew how small the mark is keeps it */
+	MARK_SMALLER,
+	LANES /* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
 
 #ifdef PGW_MUTANT
