@@ -35,7 +35,8 @@ MODULE_big = pgw
 OBJS = $(sort $(patsubst $(TOP)/%.c,%.o,$(wildcard $(addprefix $(TOP)/,src/*.c src/*/*.c src/core/*/*.c))))
 
 PG_CPPFLAGS = -I$(abspath $(TOP))/src
-PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
+# the headers of 19 are made for what the compiler speaks by itself
+PG_CFLAGS = $(if $(filter 15 16 17 18,$(MAJORVERSION)),-std=gnu11) -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers -Wno-declaration-after-statement
 ifdef WERROR
 PG_CFLAGS += -Werror
 endif

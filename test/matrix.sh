@@ -80,7 +80,7 @@ enter() # lower, upper, command...
 	mkdir -p "$dir/assertions" "$root/var/tmp/pgw-assertions"
 	mount --bind "$dir/assertions" "$root/var/tmp/pgw-assertions"
 	exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
-		DEBIAN_FRONTEND=noninteractive TESTS="${TESTS:-}" PGW_PART="${PGW_PART:-}" JOBS="${JOBS:-2}" \
+		DEBIAN_FRONTEND=noninteractive JOBS="${JOBS:-2}" ${TESTS:+"TESTS=$TESTS"} ${PGW_PART:+"PGW_PART=$PGW_PART"} \
 		sh -c '[ ! -d /pgw ] || cd /pgw; exec "$@"' sh "$@"
 }
 

@@ -22,6 +22,7 @@
 
 #include "bank/table_reader.h"
 #include "base/clock.h"
+#include "base/compat.h"
 #include "database/relations.h"
 
 Datum
@@ -117,7 +118,7 @@ pgw_reader_open(PgwReader *r, Oid relid)
 	r->rel = table_open(relid, NoLock);
 	Assert(CheckRelationLockedByMe(r->rel, AccessShareLock, true));
 	r->slot = table_slot_create(r->rel, NULL);
-	r->scan = table_beginscan(r->rel, SnapshotSelf, 0, NULL);
+	r->scan = pgw_table_beginscan(r->rel, SnapshotSelf);
 }
 
 bool

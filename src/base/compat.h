@@ -1,5 +1,5 @@
 /*
- * compat.h - what differs between PostgreSQL 15 and 18
+ * compat.h - what differs between PostgreSQL 15 and 19
  *
  * Owns nothing; every difference is named once here, so that no other file asks for the server's
  * version.
@@ -11,8 +11,10 @@
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
+#include "parser/analyze.h"
 #include "utils/guc.h"
 #include "utils/guc_tables.h"
+#include "utils/jsonb.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM >= 160000
@@ -20,12 +22,15 @@
 #include "varatt.h"
 #endif
 
-/* 16 added onlySummarizing; the rest is the same. */
+/* 16 added onlySummarizing, and 19 has flags. */
 static inline List *
 pgw_exec_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *estate,
 							 bool no_dup_error, bool *conflict, List *arbiters)
 {
-#if PG_VERSION_NUM >= 160000
+#if PG_VERSION_NUM >= 190000
+	return ExecInsertIndexTuples(rri, estate, no_dup_error ? EIIT_NO_DUPE_ERROR : 0, slot, arbiters,
+								 conflict);
+#elif PG_VERSION_NUM >= 160000
 	return ExecInsertIndexTuples(rri, slot, estate, false, no_dup_error, conflict, arbiters, false);
 #else
 	return ExecInsertIndexTuples(rri, slot, estate, false, no_dup_error, conflict, arbiters);
@@ -72,13 +77,23 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #define pgw_check_exprs(rri) ((rri)->ri_ConstraintExprs)
 #endif
 
-/* 18 added an instrumentation argument. */
-#if PG_VERSION_NUM >= 180000
+/* 18 added an instrumentation argument, 19 flags. */
+#if PG_VERSION_NUM >= 190000
+#define pgw_index_beginscan(heap, index, snapshot, nkeys) \
+	index_beginscan(heap, index, snapshot, NULL, nkeys, 0, 0)
+#elif PG_VERSION_NUM >= 180000
 #define pgw_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, NULL, nkeys, 0)
 #else
 #define pgw_index_beginscan(heap, index, snapshot, nkeys) \
 	index_beginscan(heap, index, snapshot, nkeys, 0)
+#endif
+
+/* 19 added flags. */
+#if PG_VERSION_NUM >= 190000
+#define pgw_table_beginscan(table, snapshot) table_beginscan(table, snapshot, 0, NULL, 0)
+#else
+#define pgw_table_beginscan(table, snapshot) table_beginscan(table, snapshot, 0, NULL)
 #endif
 
 /*
@@ -91,6 +106,48 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #else
 #define PGW_RUN_ONCE_PARAM , bool execute_once
 #define PGW_RUN_ONCE , execute_once
+#endif
+
+/* 19 tells a planner hook of EXPLAIN: what it takes at the end, and passes on. */
+#if PG_VERSION_NUM >= 190000
+#define PGW_EXPLAIN_PARAM , ExplainState *explain
+#define PGW_EXPLAIN , explain
+#else
+#define PGW_EXPLAIN_PARAM
+#define PGW_EXPLAIN
+#endif
+
+/* What a hook after parse analysis is given to read; 19 says that it is no more than that. */
+#if PG_VERSION_NUM >= 190000
+typedef const JumbleState PgwJumbleState;
+#else
+typedef JumbleState PgwJumbleState;
+#endif
+
+/* What a signal handler passes on; 19 says who has sent it, too. */
+#if PG_VERSION_NUM >= 190000
+#define PGW_SIGNAL_ARGUMENTS postgres_signal_arg, pg_siginfo
+#else
+#define PGW_SIGNAL_ARGUMENTS postgres_signal_arg
+#define PG_SIG_IGN SIG_IGN
+#endif
+
+/* A jsonb under construction; 19 has the value that is done in the same place. */
+#if PG_VERSION_NUM >= 190000
+typedef JsonbInState PgwJsonbState;
+#define pgw_push_jsonb(state, token, value) pushJsonbValue(state, token, value)
+#else
+typedef struct PgwJsonbState
+{
+	JsonbParseState *parse;
+	JsonbValue *result;
+} PgwJsonbState;
+
+static inline void
+pgw_push_jsonb(PgwJsonbState *state, JsonbIteratorToken token, JsonbValue *value)
+{
+	state->result = pushJsonbValue(&state->parse, token, value);
+}
 #endif
 
 /* 17 can ask for stronger ones, too. */

@@ -23,6 +23,7 @@
  */
 #include "postgres.h"
 
+#include "access/htup_details.h"
 #include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
@@ -233,7 +234,7 @@ inside(Node *stmt)
 }
 
 static void
-analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
+analyzed(ParseState *pstate, Query *query, PgwJumbleState *jstate)
 {
 	if (pgw_log_redaction_learn_database() && pgw_cards_reject_literals())
 	{
@@ -251,14 +252,15 @@ analyzed(ParseState *pstate, Query *query, JumbleState *jstate)
 /* ---------------------------------------------------------------- planned */
 
 static PlannedStmt *
-planned(Query *parse, const char *query_string, int cursor_options, ParamListInfo bound_params)
+planned(Query *parse, const char *query_string, int cursor_options,
+		ParamListInfo bound_params PGW_EXPLAIN_PARAM)
 {
 	Walk w = {.literals = pgw_cards_reject_literals(), .settings = true};
 
 	(void) walk((Node *) parse, &w);
 	return previous_planner != NULL
-			   ? previous_planner(parse, query_string, cursor_options, bound_params)
-			   : standard_planner(parse, query_string, cursor_options, bound_params);
+			   ? previous_planner(parse, query_string, cursor_options, bound_params PGW_EXPLAIN)
+			   : standard_planner(parse, query_string, cursor_options, bound_params PGW_EXPLAIN);
 }
 
 void

@@ -409,7 +409,7 @@ refuse_scroll(int cursor_options, const Look *look)
 
 static PlannedStmt *
 plan_and_look(Query *parse, const char *query_string, int cursor_options,
-			  ParamListInfo bound_params)
+			  ParamListInfo bound_params PGW_EXPLAIN_PARAM)
 {
 	bool outer = seen;
 	PlannedStmt *statement;
@@ -420,9 +420,10 @@ plan_and_look(Query *parse, const char *query_string, int cursor_options,
 	 * own.
 	 */
 	seen = false;
-	statement = previous_hook != NULL
-					? previous_hook(parse, query_string, cursor_options, bound_params)
-					: standard_planner(parse, query_string, cursor_options, bound_params);
+	statement =
+		previous_hook != NULL
+			? previous_hook(parse, query_string, cursor_options, bound_params PGW_EXPLAIN)
+			: standard_planner(parse, query_string, cursor_options, bound_params PGW_EXPLAIN);
 	look.rtable = statement->rtable;
 	look_at_plan(statement->planTree, &look);
 	look_at_plans(statement->subplans, &look);

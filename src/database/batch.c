@@ -52,6 +52,7 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
+#include "base/compat.h"
 #include "base/debug_points.h"
 #include "core/base/mutant.h"
 #include "database/batch.h"
@@ -98,7 +99,7 @@ void
 pgw_batch_cancel(SIGNAL_ARGS)
 {
 	if (at_work && (MyProc->syncRepState == SYNC_REP_NOT_WAITING || PGW_MUTATED(STANDBY_WAIT)))
-		StatementCancelHandler(postgres_signal_arg);
+		StatementCancelHandler(PGW_SIGNAL_ARGUMENTS);
 }
 
 static void

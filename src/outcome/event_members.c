@@ -12,6 +12,7 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 
+#include "base/compat.h"
 #include "core/base/uuid7.h"
 #include "outcome/event_members.h"
 

@@ -19,6 +19,7 @@
 #include "utils/lsyscache.h"
 
 #include "bank/bank_config.h"
+#include "base/compat.h"
 #include "core/state/state_machine.h"
 #include "database/column_values.h"
 #include "database/find_row.h"

@@ -18,6 +18,7 @@
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
+#include "base/compat.h"
 #include "database/extension.h"
 #include "sql_function/check_access.h"
 
@@ -44,7 +45,7 @@ has_grant(Oid caller, const char *level, const char *merchant)
 
 	rel = table_open(relid, AccessShareLock);
 	slot = table_slot_create(rel, NULL);
-	scan = table_beginscan(rel, SnapshotSelf, 0, NULL);
+	scan = pgw_table_beginscan(rel, SnapshotSelf);
 	while (!found && table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		bool isnull;

@@ -18,6 +18,7 @@
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
+#include "base/compat.h"
 #include "base/error_detail.h"
 #include "base/json_writer.h"
 #include "base/new_id.h"
@@ -75,18 +76,18 @@ describe(Oid relid)
 /* ---- an event as a row ---- */
 
 static void
-add_member(JsonbParseState **state, const char *name, JsonbValue *value)
+add_member(PgwJsonbState *state, const char *name, JsonbValue *value)
 {
 	JsonbValue key = {.type = jbvString,
 					  .val.string = {.len = strlen(name), .val = unconstify(char *, name)}};
 
-	(void) pushJsonbValue(state, WJB_KEY, &key);
-	(void) pushJsonbValue(state, WJB_VALUE, value);
+	pgw_push_jsonb(state, WJB_KEY, &key);
+	pgw_push_jsonb(state, WJB_VALUE, value);
 }
 
 /* NULL: a JSON null. */
 static void
-add_string(JsonbParseState **state, const char *name, const char *value)
+add_string(PgwJsonbState *state, const char *name, const char *value)
 {
 	JsonbValue v = {.type = jbvNull};
 
@@ -97,7 +98,7 @@ add_string(JsonbParseState **state, const char *name, const char *value)
 }
 
 static void
-add_number(JsonbParseState **state, const char *name, int64 value)
+add_number(PgwJsonbState *state, const char *name, int64 value)
 {
 	JsonbValue v = {.type = jbvNumeric, .val.numeric = int64_to_numeric(value)};
 
@@ -105,7 +106,7 @@ add_number(JsonbParseState **state, const char *name, int64 value)
 }
 
 static void
-add_boolean(JsonbParseState **state, const char *name, bool value)
+add_boolean(PgwJsonbState *state, const char *name, bool value)
 {
 	JsonbValue v = {.type = jbvBool, .val.boolean = value};
 
@@ -113,7 +114,7 @@ add_boolean(JsonbParseState **state, const char *name, bool value)
 }
 
 static void
-add_json(JsonbParseState **state, const char *name, const char *text)
+add_json(PgwJsonbState *state, const char *name, const char *text)
 {
 	Jsonb *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
 	JsonbValue v = {.type = jbvBinary,
@@ -123,7 +124,7 @@ add_json(JsonbParseState **state, const char *name, const char *text)
 }
 
 static void
-add_further(JsonbParseState **state, const PgwEventMember *m)
+add_further(PgwJsonbState *state, const PgwEventMember *m)
 {
 	switch (m->kind)
 	{
@@ -146,11 +147,11 @@ add_further(JsonbParseState **state, const PgwEventMember *m)
 static Datum
 event_data(const PgwAttempt *attempt, const PgwEvent *event)
 {
-	JsonbParseState *state = NULL;
+	PgwJsonbState state = {0};
 	char correlation[37];
 
 	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	pgw_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	add_number(&state, "v", 1);
 	add_string(&state, "from", pgw_state_name(event->from));
 	add_string(&state, "to", pgw_state_name(event->to));
@@ -164,7 +165,8 @@ event_data(const PgwAttempt *attempt, const PgwEvent *event)
 	add_string(&state, "correlation_id", correlation);
 	for (int i = 0; i < event->nmembers; i++)
 		add_further(&state, &event->members[i]);
-	return JsonbPGetDatum(JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL)));
+	pgw_push_jsonb(&state, WJB_END_OBJECT, NULL);
+	return JsonbPGetDatum(JsonbValueToJsonb(state.result));
 }
 
 void

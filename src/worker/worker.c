@@ -140,7 +140,7 @@ static void
 terminate(SIGNAL_ARGS)
 {
 	pgw_exchange_told_to_end();
-	die(postgres_signal_arg);
+	die(PGW_SIGNAL_ARGUMENTS);
 }
 
 static void
@@ -149,7 +149,7 @@ start(Oid dboid)
 	pqsignal(SIGTERM, terminate);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	pqsignal(SIGINT, pgw_batch_cancel);
-	pqsignal(SIGPIPE, SIG_IGN);
+	pqsignal(SIGPIPE, PG_SIG_IGN);
 	BackgroundWorkerUnblockSignals();
 	BackgroundWorkerInitializeConnectionByOid(dboid, InvalidOid, 0);
 	pgw_pin_settings();

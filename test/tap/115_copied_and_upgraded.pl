@@ -36,6 +36,8 @@ my $standby = PostgreSQL::Test::Cluster->new('standby');
 $standby->init_from_backup($origin, 'standby', has_streaming => 1);
 $standby->start;
 $origin->wait_for_catchup($standby);
+# What pg_upgrade loads to see whether it is there it does not look for beside the extension, from 18 on; nothing but a test has pgw elsewhere.
+$origin->safe_psql('postgres', q{UPDATE pg_proc SET probin = 'pgw' WHERE probin = '$libdir/pgw'}) if $ENV{PGW_CONF} =~ /^extension_control_path/m;
 $origin->stop('fast');
 $standby->promote;
 ok(wait_worker($standby, 'postgres'), 'a promoted standby has its worker');

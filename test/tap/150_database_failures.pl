@@ -143,6 +143,20 @@ part($node, 'settings', sub {
 		sql("ALTER $whom RESET ALL");
 	}
 });
+# A worker that lost its transactions to a limit would begin anew for ever.
+part($node, 'a limit for whole transactions', sub {
+	return if sql("SELECT current_setting('server_version_num')::int") < 170000;
+	local $ENV{PGOPTIONS} = '-c transaction_timeout=0';
+	my $worker = "pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'";
+	sql("ALTER DATABASE postgres SET transaction_timeout = '1s'");
+	my $old = sql("SELECT pg_terminate_backend(pid), $worker") =~ s/^t\|//r;
+	ok(wait_until(sub { sql("SELECT count(*) = 1 FROM (SELECT $worker) w WHERE pid <> $old") eq 't' }, 20), 'a new worker');
+	my $new = sql("SELECT $worker");
+	sql(raise_in_worker('pg_sleep(1.5) IS NULL', "'never'") . '; CREATE TRIGGER refuse BEFORE INSERT ON pgw.payment_transactions FOR EACH ROW EXECUTE FUNCTION public.refuse()');
+	is(sql(pay('long', timeout => '20s')), 'captured', 'does not end the worker\'s');
+	is(sql("SELECT $worker"), $new, 'nor the worker');
+	sql('DROP TRIGGER refuse ON pgw.payment_transactions; ALTER DATABASE postgres RESET transaction_timeout');
+});
 is_sound($node, $bank, 'tables and ledger agree');
 
 # ---------------------------------------------------------------- the extension goes, and comes again

@@ -309,18 +309,17 @@ compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
 		case json_type_string:
 			node->kind = PGW_NODE_TEXT;
 			return compile_text(cc, v, &node->text, uses) ? node : NULL;
-		case json_type_int:
-			/* further ones json-c makes to these without a word */
-			if (json_object_get_int64(v) == INT64_MAX || json_object_get_int64(v) == INT64_MIN)
-			{
-				pgw_fault(cc, "a number beyond 64 bits");
-				return NULL;
-			}
-			/* FALLTHROUGH */
 		default:
 		{
 			const char *raw = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
 
+			/* json-c makes numbers beyond 64 bits to these without a word */
+			if (type == json_type_int &&
+				(json_object_get_int64(v) == INT64_MAX || json_object_get_int64(v) == INT64_MIN))
+			{
+				pgw_fault(cc, "a number beyond 64 bits");
+				return NULL;
+			}
 			node->kind = PGW_NODE_RAW;
 			node->raw = raw != NULL ? pgw_arena_text(cc, raw, strlen(raw)) : NULL;
 			return node->raw != NULL ? node : NULL;
