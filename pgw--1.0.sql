@@ -2182,12 +2182,12 @@ SELECT 'privileges', NULL, NULL, NULL,
 	jsonb_strip_nulls(jsonb_build_object('object', u.object, 'column', u.column_name, 'grantee', u.grantee, 'privilege', u.privilege))
 FROM pgw.unexplained_privileges() u
 UNION ALL
--- charge_not_claimed: an approved charge is not the attempt's in bank_references.
+-- charge_not_claimed: a charge is not the attempt's in bank_references; only the id in a no, of one that has failed, is nobody's.
 SELECT 'charge_not_claimed', t.payment_id, t.transaction_id, t.merchant,
 	jsonb_build_object('bank', t.bank, 'bank_reference', t.bank_reference)
 FROM pgw.payment_transactions t
 LEFT JOIN pgw.bank_references r ON r.transaction_id = t.transaction_id AND r.bank_reference = t.bank_reference
-WHERE t.kind = 'payment' AND t.status IN ('BankApproved', 'Saved', 'Completed') AND t.bank_reference IS NOT NULL
+WHERE t.kind = 'payment' AND t.status <> 'Failed' AND t.bank_reference IS NOT NULL
 	AND r.transaction_id IS NULL
 UNION ALL
 -- claim_without_charge: a row of bank_references names no charge's attempt.

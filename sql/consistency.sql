@@ -167,6 +167,15 @@ BEGIN; SELECT sound(1), payment(2), attempt(2, '{"refund_key": "key-2"}'), succe
 BEGIN; SELECT sound(1), payment(2, '{"bank_reference": "ref-1"}'), attempt(2, '{"bank_reference": "ref-1"}'), success(2); SELECT broken(); ROLLBACK;
 BEGIN; SELECT sound(1); INSERT INTO pgw.bank_references VALUES ('bank', 'ref-2', tid(2)); SELECT broken(); ROLLBACK;
 BEGIN; INSERT INTO pgw.bank_references VALUES ('bank', 'ref-1', tid(2)); SELECT sound(1), sound(2); SELECT broken(); ROLLBACK;
+-- of a charge in doubt and of one that is given back, too; the id in a no is nobody's
+BEGIN; SELECT sound(1), attempt(2, '{"status": "BankUnknown", "step_order": 3, "bank_reference": "ref-1"}'), unknown(2); SELECT broken(); ROLLBACK;
+BEGIN;
+SELECT sound(1), attempt(2, '{"status": "Refunding", "step_order": 7, "bank_reference": "ref-1"}'), events(2, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1',
+	'BankProcessingCompleted Created BankApproved 2', 'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveFailed BankApproved Refunding 3',
+	'CompensationStarted BankApproved Refunding 3', 'RefundStarted BankApproved Refunding 3');
+SELECT broken();
+ROLLBACK;
+BEGIN; SELECT sound(1), attempt(2, '{"status": "Failed", "step_order": 4, "bank_reference": "ref-1"}'), decline(2); SELECT broken(); ROLLBACK;
 BEGIN; SELECT payment(1, '{"merchant": "nobody"}'), attempt(1, '{"merchant": "nobody"}'), success(1); SELECT broken(); ROLLBACK;
 BEGIN;
 SELECT payment(1, '{"bank": "nobank"}'), attempt(1, '{"bank": "nobank"}'), success(1);

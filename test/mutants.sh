@@ -41,7 +41,7 @@ DOUBT_AGE:214_shown:the end of a doubt
 BELIED_REFUSAL:214_shown:a no that shows money
 REPEAT_REFUSED:178_refused_repeats:an operation that is done and refused when it is repeated
 RESENT_REFUSED:178_refused_repeats:sent twice by libcurl
-UNREADABLE_CAPTURE:178_refused_repeats:a capture whose answer cannot be read
+UNREADABLE_ANSWER:178_refused_repeats:an operation whose answer cannot be read
 REFUSED_TOO_EARLY:178_refused_repeats:a give-back that is refused, and looked up too early
 REFUSED_NOT_TOLD:178_refused_repeats:a give-back that is refused, and a look-up that is not understood
 REFUSED_REFUND:214_shown:a give-back that is refused and done

@@ -12,7 +12,7 @@ use Time::HiRes 'time';
 
 # The token tells what becomes of the first capture, void or refund: it is done, and
 # lost: not answered; each further request is refused.
-# rejected: answered with "bad request".  unread: answered with a yes, which says of what was captured "much"; nothing is done.
+# rejected: answered with "bad request".  unread: answered with a yes, which says "much" of what was captured, returned or voided; nothing is done.
 # refused: refused all the same.  The first look after that says nothing (nameless), shows another charge (other); or, for a second, shows the charge as
 # it was before (early) or that there is none (gone).
 my @charges;
@@ -34,7 +34,7 @@ sub change
 {
 	my ($path, $form, $charge) = @_;
 	my $no = { ref => $form->{ref}, state => 'no' };
-	if ($charge->{tok} =~ /unread/ && !$charge->{asked}) { $charge->{asked}++; return { %$charge, taken => 'much' } }
+	if ($charge->{tok} =~ /unread/ && !$charge->{asked}) { $charge->{asked}++; return { %$charge, map { $_ => 'much' } qw(taken returned void) } }
 	return $no if $charge->{asked}++ && $charge->{tok} !~ /unread/;
 	$do{$path}->($charge, $form->{sum});
 	$charge->{done_at} = time;
@@ -90,7 +90,8 @@ my %blind = (%keyed, capabilities => { %{ $keyed{capabilities} }, lookup_consist
 my @found = (@rules, { status => 200, when => { '/state' => 'none' }, outcome => 'not_found' });
 my %looks = (%keyed, capabilities => { %{ $keyed{capabilities} }, lookup_consistent_after_seconds => 2 }, operations => { %{ $keyed{operations} },
 	lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => { rules => \@found, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned', voided => '/void' } } } });
-$looks{operations}{capture} = { %{ $keyed{operations}{capture} }, answer => { rules => \@rules, fields => { %{ $answer{fields} }, captured => '/taken' } } };
+my %named = (capture => { captured => '/taken' }, refund => { refunded => '/returned' }, void => { voided => '/void' });
+$looks{operations}{$_} = { %{ $keyed{operations}{$_} }, answer => { rules => \@rules, fields => { %{ $answer{fields} }, %{ $named{$_} } } } } for keys %named;
 add_dialect($node, $bank, looks => \%looks, account => 'one');
 add_dialect($node, $bank, keyed => \%keyed, account => 'one');
 add_dialect($node, $bank, blind => \%blind, account => 'one');
@@ -190,8 +191,15 @@ part($node, 'an operation that is done, and whose request was bad, says the bank
 	is_done_once('refund', 'rejected-refund', '1000 400 open asked 1');
 });
 
-# Nothing was captured, and the look-up shows that: it is asked for again.
-part($node, 'a capture whose answer cannot be read', sub { is_done_once('capture', 'unread', '600 0 open asked 2') });
+# Nothing was done, and the look-up shows that: it is asked for again.
+part($node, 'an operation whose answer cannot be read', sub {
+	is_done_once('capture', 'unread-capture', '600 0 open asked 2');
+	is_done_once('void', 'unread-void', '0 0 void asked 2');
+	is_done_once('refund', 'unread-refund', '1000 400 open asked 2');
+	sql('BEGIN; ' . payment_sql('unread-back', bank => 'looks', token => 'unread-back') . '; ROLLBACK');
+	ok(comes_to('unread-back', 'Refunded'), 'a give-back whose answer cannot be read');
+	is(books('unread-back'), '1000 1000 open asked 2', 'is done once');
+});
 
 $node->stop('fast');
 done_testing();

@@ -17,7 +17,10 @@ sub cancelled
 	ok(comes_to($what, 'Refunded'), "$what: given back") or diag(events($node, $what));
 	is(books($what), '1 4200', "$what: all of it, by our reference");
 	is(sql("SELECT DISTINCT bank_reference IS NULL AND card_echoed FROM pgw.payment_transactions WHERE client_request_id = '$what'"), 't', "$what: with no id, and it is remembered why");
+	is(claims_of($what), '', "$what: nor has it claimed one");
 }
+
+sub claims_of { return sql("SELECT r.bank_reference FROM pgw.bank_references r JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$_[0]'") }
 
 # What was refused because the card was known comes back when it is not known any more.
 part($node, 'said again', sub {
@@ -41,12 +44,15 @@ part($node, 'said where nothing is kept', sub {
 
 part($node, 'said again of another charge', sub {
 	like(pay('mine'), qr/^captured id_\d+ AUTH1 -$/, 'a payment');
+	my $claims = claims_of('mine');
 	like(pay('elses'), qr/^in_review - AUTH1 bank_reference_taken$/, 'an id that must not be kept still shows whose charge the look-up is about');
 	is(books('mine'), '1 0', 'which is left alone');
+	is(claims_of('elses') . claims_of('mine'), $claims, 'and whose id stays its own');
 });
 
 part($node, 'said again by who needs no id', sub {
 	like(pay('kept', bank => 'content'), qr/^captured - AUTH1 -$/, 'captured without an id');
+	is(claims_of('kept'), '', 'and without a claim on one');
 	sql("SELECT FROM pgw.find_payment('kept') f, pgw.refund_payment(f.payment_id, 'kept r', 4200) r");
 	ok(wait_until(sub { books('kept') eq '1 4200' }, 30), 'refunded by our reference');
 	ok(wait_until(sub { sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = 'kept r'") eq 'Completed' }, 30), 'and completed');

@@ -172,7 +172,7 @@ part($node, 'slots', sub {
 	my $worker = worker_pid();
 	my $core = $node->basedir . '/core';
 	kill 'STOP', $worker or die $!;
-	$patient->send(payment_call());
+	$patient->send(payment_call(timeout => '10min')); # however long the looks and the core file take
 	ok(wait_until(sub { (grep { /^number/ } $memory->shared($shared_view)) == 1 }, 20), 'a request that waits lies in shared memory: the search finds it there');
 	$withdrawn->send(payment_call(timeout => '300ms'));
 	$withdrawn->wait;

@@ -621,6 +621,29 @@ partial_answer(void **state)
 			}
 }
 
+/* What was given back was named, and cannot be read: in doubt, and the key stays. */
+static void
+unreadable(void **state)
+{
+	static const PgwBankOp operations[] = {PGW_OP_REFUND, PGW_OP_VOID, PGW_OP_CANCEL};
+
+	for (size_t i = 0; i < LENGTH(operations); i++)
+		for (int lookup = 0; lookup < 2; lookup++)
+		{
+			PgwAnswer a = answer(PGW_OUT_APPROVED);
+			PgwCompensationInput in =
+				asked(lookup ? PGW_OP_LOOKUP_REFUND : operations[i], operations[i], &a);
+			PgwCompensationDecision d;
+
+			a.charge_state_unreadable = true;
+			in.in_doubt = lookup;
+			pgw_compensation_result(&in, &d);
+			assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_REFUNDING, &d.decision));
+			assert_int_equal(d.next, PGW_COMPENSATION_FIND_OUT);
+			assert_int_equal(d.lookup_inconclusive, lookup);
+		}
+}
+
 /* ---- every combination ---- */
 
 static const char *
@@ -956,12 +979,19 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_answer),           cmocka_unit_test(no_answer),
-		cmocka_unit_test(refused_too_often),     cmocka_unit_test(refused_and_looked_up),
-		cmocka_unit_test(authorization_expired), cmocka_unit_test(looked_up_charge),
-		cmocka_unit_test(another_payment),       cmocka_unit_test(pending_at_the_bank),
-		cmocka_unit_test(partial_answer),        cmocka_unit_test(every_combination),
-		cmocka_unit_test(every_amount),          cmocka_unit_test(repeat_refused),
+		cmocka_unit_test(each_answer),
+		cmocka_unit_test(no_answer),
+		cmocka_unit_test(refused_too_often),
+		cmocka_unit_test(refused_and_looked_up),
+		cmocka_unit_test(authorization_expired),
+		cmocka_unit_test(looked_up_charge),
+		cmocka_unit_test(another_payment),
+		cmocka_unit_test(pending_at_the_bank),
+		cmocka_unit_test(partial_answer),
+		cmocka_unit_test(every_combination),
+		cmocka_unit_test(every_amount),
+		cmocka_unit_test(repeat_refused),
+		cmocka_unit_test(unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -190,17 +190,24 @@ other_amount(void **unused)
 					 PGW_OPERATION_STOP);
 }
 
-/* What was captured was named, and cannot be read: not known, as for a charge. */
+/* What was done was named, and cannot be read: not known, as for a charge. */
 static void
-unreadable_capture(void **unused)
+unreadable(void **unused)
 {
 	PgwAnswer a = answer(PGW_OUT_APPROVED);
+	PgwOperationDecision looked_up;
 
 	(void) unused;
 	a.charge_state_unreadable = true;
-	assert_int_equal(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).next,
-					 PGW_OPERATION_FIND_OUT);
-	assert_false(decide(input(PGW_OP_CAPTURE, PGW_OP_CAPTURE, &full, &a)).refused);
+	for (size_t i = 0; i < LENGTH(operations); i++)
+	{
+		assert_int_equal(decide(input(operations[i], operations[i], &full, &a)).next,
+						 PGW_OPERATION_FIND_OUT);
+		assert_false(decide(input(operations[i], operations[i], &full, &a)).refused);
+	}
+	looked_up = decide(input(PGW_OP_REFUND, PGW_OP_LOOKUP_REFUND, &full, &a));
+	assert_int_equal(looked_up.next, PGW_OPERATION_FIND_OUT);
+	assert_true(looked_up.lookup_inconclusive);
 }
 
 /*
@@ -588,17 +595,12 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(straight),
-		cmocka_unit_test(other_amount),
-		cmocka_unit_test(belied),
-		cmocka_unit_test(looked_up),
-		cmocka_unit_test(not_shown),
-		cmocka_unit_test(new_keys),
-		cmocka_unit_test(steps),
-		cmocka_unit_test(whole_product),
-		cmocka_unit_test(ends),
-		cmocka_unit_test(repeat_refused),
-		cmocka_unit_test(unreadable_capture),
+		cmocka_unit_test(straight),   cmocka_unit_test(other_amount),
+		cmocka_unit_test(belied),     cmocka_unit_test(looked_up),
+		cmocka_unit_test(not_shown),  cmocka_unit_test(new_keys),
+		cmocka_unit_test(steps),      cmocka_unit_test(whole_product),
+		cmocka_unit_test(ends),       cmocka_unit_test(repeat_refused),
+		cmocka_unit_test(unreadable),
 	};
 
 	return cmocka_run_group_tests_name("operation", tests, NULL, NULL);

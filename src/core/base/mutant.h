@@ -85,8 +85,8 @@ typedef enum PgwMutant
 	/* a bank's no to the repetition of an operation in doubt counts for the first request */
 	REPEAT_REFUSED,
 	RESENT_REFUSED, /* ... to what libcurl has sent twice */
-	/* a capture is believed although what was captured cannot be read */
-	UNREADABLE_CAPTURE,
+	/* a capture, void or refund is believed although what was done cannot be read */
+	UNREADABLE_ANSWER,
 	/* after a refusal a look-up counts before it can show what was refused */
 	REFUSED_TOO_EARLY,
 	/* after a refusal a look-up that is not understood counts */

@@ -274,6 +274,13 @@ is_whole(const PgwCompensationInput *in)
 		   !pgw_shown_other_currency(in->currency, a);
 }
 
+/* What was given back stands there, and nobody can read it: it may be a part, or nothing. */
+static bool
+is_unreadable(const PgwCompensationInput *in)
+{
+	return in->answer->charge_state_unreadable && !PGW_MUTATED(UNREADABLE_ANSWER);
+}
+
 static void
 answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
@@ -283,7 +290,7 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (pgw_shown_belied(&asked, a))
+			if (pgw_shown_belied(&asked, a) || is_unreadable(in))
 				break;
 			if (is_whole(in))
 				given_back(in, d, NULL);
@@ -340,6 +347,8 @@ answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *
 	switch (in->answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
+			if (is_unreadable(in))
+				break;
 			if (is_whole(in))
 				given_back(in, d, "looked_up");
 			else

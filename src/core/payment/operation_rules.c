@@ -259,12 +259,11 @@ as_asked(const PgwOperationInput *in)
 	return in->operation == PGW_OP_VOID || pgw_shown_amount_is(&what, in->answer);
 }
 
-/* What was captured stands there, and nobody can read it: it may be a part, or nothing. */
+/* What was done stands there, and nobody can read it: it may be a part, or nothing. */
 static bool
-is_unreadable_capture(const PgwOperationInput *in)
+is_unreadable(const PgwOperationInput *in)
 {
-	return in->operation == PGW_OP_CAPTURE && in->answer->charge_state_unreadable &&
-		   !PGW_MUTATED(UNREADABLE_CAPTURE);
+	return in->answer->charge_state_unreadable && !PGW_MUTATED(UNREADABLE_ANSWER);
 }
 
 static void
@@ -288,7 +287,7 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 	switch (in->answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (!pgw_shown_belied(&what, in->answer) && !is_unreadable_capture(in))
+			if (!pgw_shown_belied(&what, in->answer) && !is_unreadable(in))
 			{
 				done(in, NULL, d);
 				return;
@@ -346,7 +345,10 @@ answered_lookup_refund(const PgwOperationInput *in, PgwOperationDecision *d)
 	switch (in->answer->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			done(in, "looked_up", d);
+			if (is_unreadable(in))
+				lookup_inconclusive(d, "not_shown");
+			else
+				done(in, "looked_up", d);
 			return;
 		case PGW_OUT_PENDING:
 			pending(d);
