@@ -20,6 +20,10 @@
 #   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
 #                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
 #   make check-static            gcc -fanalyzer, clang-tidy and cppcheck: no finding (some minutes)
+#   make deb [OUT=folder]        Debian packages for the PostgreSQL of this system, in /var/tmp/pgw-deb
+#   make check-packages [PACKAGES="15 17"]
+#                                Debian packages built, installed, upgraded, removed, with a first payment, in chroots of Debian 12 and 13 (root)
+#   make dist [OUT=folder]       an archive for PGXN, of what is committed
 #   make format                  lay the C sources out as .clang-format says
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
 #
@@ -46,9 +50,11 @@ EXTRA_CLEAN = build src/*.bc src/*/*.bc src/core/*/*.bc src/*/*.o src/core/*/*.o
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+# pgxs.mk alone does not do: Debian has it with the client, without the headers
+SERVER_HEADER := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null)/postgres.h)
 .DEFAULT_GOAL = all
 
-ifneq ($(wildcard $(PGXS)),)
+ifneq ($(SERVER_HEADER),)
 include $(PGXS)
 # A changed header rebuilds everything: the extension is small, and a stale object is worse than ten seconds.
 $(OBJS): $(wildcard $(TOP)/src/*/*.h $(TOP)/src/core/*/*.h) $(TOP)/Makefile
@@ -64,17 +70,29 @@ build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connect
 	@mkdir -p build
 	awk -f $(TOP)/src/connectors/insert.awk $(CONNECTORS) $< >$@.new
 	mv $@.new $@
+
+# What people read keeps its folders, so that the pages find one another.
+PAGES = '$(DESTDIR)$(docdir)/pgw'
+install: install-pages
+install-pages:
+	$(MKDIR_P) $(PAGES)/docs
+	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md $(TOP)/docs/*.svg) $(PAGES)/docs
+uninstall: uninstall-pages
+uninstall-pages:
+	rm -rf $(PAGES)
 else
 all install:
-	@echo "PostgreSQL's build files were not found (pg_config --pgxs)." >&2
-	@echo "Install postgresql-server-dev-15, or name your pg_config: make PG_CONFIG=/path/to/pg_config" >&2
+	@echo "The headers of the PostgreSQL server were not found: $(or $(shell $(PG_CONFIG) --version 2>/dev/null),there is no $(PG_CONFIG))." >&2
+	@echo "On Debian: apt install build-essential postgresql-server-dev-$$($(TOP)/test/lib/major.sh) libcurl4-openssl-dev libjson-c-dev" >&2
+	@echo "Or name the pg_config of another PostgreSQL: make PG_CONFIG=/path/to/pg_config" >&2
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
 
 help:
-	@sed -n '3,26s/^# \{0,1\}//p' Makefile
+	@sed -n '/^#/!q; 3,$$s/^# \{0,1\}//p' Makefile
 
 demo:
 	@test/setup.sh
@@ -137,6 +155,22 @@ bench-node:
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "bench-node needs node and npm." >&2; exit 1; }
 	@cd test/bench/node && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
 	@$(MAKE) -s bench ONLY='$(or $(ONLY),$(BESIDE_NODE))'
+
+# what is committed, as PGXN takes it
+VERSION = $(shell sed -n 's/^\t"version": "\(.*\)",$$/\1/p' META.json)
+DIST = $(or $(OUT),build)/pgw-$(VERSION).zip
+dist:
+	@mkdir -p $(dir $(DIST))
+	@test/check-versions.pl
+	@git archive --format=zip --prefix=pgw-$(VERSION)/ -o $(DIST) HEAD -- . ':(exclude).ci'
+	@echo $(DIST)
+
+deb:
+	@test/setup.sh debhelper lintian postgresql-server-dev-all
+	@test/packages/build.sh $(or $(OUT),/var/tmp/pgw-deb)
+
+check-packages:
+	@test/packages/check.sh $(PACKAGES)
 
 bank:
 	$(MAKE) -C test/bank

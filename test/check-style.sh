@@ -19,6 +19,7 @@ report 'a head comment in each file' "$(for f in $files; do head -1 "$f" | grep 
 report 'the core includes nothing but the core' "$(grep -n '#include "' src/core/*/*.[ch] | grep -v '#include "core/')"
 report 'each room uses only the rooms that test/rooms.conf names for it' "$(test/check-rooms.sh)"
 report 'what the pages name is there' "$(perl test/check-docs.pl)"
+report 'one version everywhere, and a META.json that PGXN takes' "$(perl test/check-versions.pl)"
 report 'TAP files of fewer than 300 lines, each with a number of its own' "$(wc -l test/tap/*.pl | awk '$2 != "total" && $1 >= 300 { print $2 ": " $1 " lines" }'; ls test/tap | sed 's/_.*//' | uniq -d)"
 echo "1..$n"
 exit $bad

@@ -1,0 +1,41 @@
+#!/bin/bash
+# For each PostgreSQL named (15 17), in chroots of its Debian (test/matrix.sh): the packages are built and looked at by lintian, and installed on a bare one, where a first
+# payment is made, upgraded and removed; the archive for PGXN is built with what the README names.  Root.  The last line is "N passed, N failed".
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+passed=0 failed=0
+export OUT
+
+tally() # log, what
+{
+	local ok bad
+	ok=$(grep -c '^ok ' "$1")
+	bad=$(grep -c '^not ok ' "$1")
+	[ "$ok" -gt 0 ] || [ "$bad" -gt 0 ] || { bad=1; tail -40 "$1"; }
+	passed=$((passed + ok)) failed=$((failed + bad))
+	printf '%-22s %3d passed, %d failed   (%ds)\n' "$2" "$ok" "$bad" "$SECONDS"
+	[ "$bad" -eq 0 ] || grep -A25 '^not ok' "$1" | head -80
+	SECONDS=0
+}
+
+SECONDS=0
+for column in ${*:-15 17}; do
+	OUT=${PACKAGES_OUT:-/var/tmp/pgw-packages}/$column
+	rm -rf "$OUT"
+	mkdir -p "$OUT"
+	LAYER=packages test/matrix.sh chroot "$column" debhelper lintian postgresql-server-dev-all >"$OUT/chroot.log" 2>&1 ||
+		{ tally "$OUT/chroot.log" "chroot for $column"; continue; }
+	LAYER=packages test/matrix.sh in "$column" test/packages/lint.sh /out >"$OUT/build.log" 2>&1
+	tally "$OUT/build.log" "build for $column"
+	make -s dist OUT="$OUT" >/dev/null && BARE=1 test/matrix.sh in "$column" test/packages/source.sh /out >"$OUT/source.log" 2>&1
+	tally "$OUT/source.log" "source for $column"
+	BARE=1 test/matrix.sh in "$column" test/packages/install.sh /out >"$OUT/install.log" 2>&1
+	tally "$OUT/install.log" "install for $column"
+done
+OUT=$(dirname "$OUT")
+if ls "$OUT"/15/*.deb "$OUT"/17/*.deb >/dev/null 2>&1; then
+	BARE=1 test/matrix.sh in 17 test/packages/major.sh /out >"$OUT/major.log" 2>&1
+	tally "$OUT/major.log" 'from 15 to 17'
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
