@@ -1259,7 +1259,8 @@ AS 'MODULE_PATHNAME', 'pgw_review_actions_1_0' LANGUAGE C IMMUTABLE PARALLEL SAF
 COMMENT ON FUNCTION pgw.review_actions IS
 	'The actions that resolve_review() takes for an attempt of this kind that came to review from this state.';
 
-CREATE FUNCTION pgw.resolve_review(transaction_id uuid, action text, note text, evidence jsonb DEFAULT '{}', options jsonb DEFAULT '{}')
+CREATE FUNCTION pgw.resolve_review(transaction_id uuid, action text, note text, evidence jsonb DEFAULT '{}',
+	options jsonb DEFAULT '{}')
 RETURNS pgw.transaction_status
 AS 'MODULE_PATHNAME', 'pgw_resolve_review_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgw.resolve_review IS
@@ -1419,7 +1420,8 @@ $$
 			'{payment_result,payment_status,transaction_status,event_type,operation_kind,capture_mode}'),
 		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{get_payment,find_payment,wait_for_payment,payment_history,version}'),
 		('{client}', 'EXECUTE', 'FUNCTION', NULL, '{process_payment,submit_payment,capture_payment,void_payment,refund_payment}'),
-		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{rebuild_status,check_consistency,review_actions,health,read_metrics}'),
+		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
+			'{rebuild_status,rebuild_payment,check_consistency,review_actions,health,read_metrics}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL, '{resume_after_restore,resolve_review,run_recovery,rebind_attempts}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
 		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,metrics,alerts}'),
@@ -1887,10 +1889,25 @@ AS 'MODULE_PATHNAME', 'pgw_rebuild_status_1_0' LANGUAGE C VOLATILE PARALLEL UNSA
 COMMENT ON FUNCTION pgw.rebuild_status IS
 	'The state that an attempt''s events lead to; an error where a step is missing or illegal. It changes nothing.';
 
+CREATE FUNCTION pgw.rebuild_payment(payment_id uuid, OUT transaction_id uuid, OUT status pgw.payment_status, OUT amount bigint,
+	OUT currency text, OUT authorized_amount bigint, OUT captured_amount bigint, OUT reserved_amount bigint,
+	OUT refunded_amount bigint, OUT refund_pending_amount bigint, OUT given_back_amount bigint) RETURNS record
+AS 'MODULE_PATHNAME', 'pgw_rebuild_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.rebuild_payment IS
+	'What a payment stands at by the events of its attempts alone: status and amounts as in payments, and what pgw has '
+	'given back by itself. It changes nothing.';
+
+CREATE FUNCTION pgw.is_decline(error_code text) RETURNS boolean
+AS 'MODULE_PATHNAME', 'pgw_is_decline_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION pgw.is_decline(text) IS
+	'Does this error_code say that the issuer or the bank''s rules declined the payment? No for NULL.';
+
 CREATE VIEW pgw.broken_invariants AS
 WITH event AS (
 	-- ordered, so that the index of each partition is read and nothing is sorted or kept
-	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.event_data->>'from' AS from_status, e.event_data->>'to' AS to_status
+	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.event_data->>'from' AS from_status, e.event_data->>'to' AS to_status,
+		CASE WHEN e.event_type = 'TransactionStarted' THEN e.event_data END AS started,
+		CASE WHEN e.event_type IN ('BankProcessingFailed', 'TransactionFailed') THEN e.event_data->>'error_code' END AS failed_with
 	FROM pgw.transaction_events e
 	ORDER BY e.transaction_id, e.step_order
 ), chain AS (
@@ -1915,10 +1932,64 @@ WITH event AS (
 		min(c.step_order) FILTER (WHERE c.event_type IN ('CaptureCompleted', 'CaptureFailed')) AS capture_answered,
 		min(c.step_order) FILTER (WHERE c.event_type = 'RefundStarted') AS refund_sent,
 		min(c.step_order) FILTER (WHERE c.event_type IN ('RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown'))
-			AS refund_answered
+			AS refund_answered,
+		(array_agg(c.started) FILTER (WHERE c.step_order = 1 AND c.event_type = 'TransactionStarted'))[1] AS started,
+		bool_or(c.to_status IN ('Saved', 'Completed')) AS saved,
+		bool_or(c.to_status IN ('Failed', 'Refunding', 'Refunded')) AS in_vain,
+		bool_or(pgw.is_decline(c.failed_with)) FILTER (WHERE c.failed_with IS NOT NULL) AS declined,
+		bool_or(c.to_status = 'RequiresManualReview') AS reviewed,
+		bool_or(c.event_type = 'AuthorizationExpired') AS expired
 	FROM chain c
 	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = c.transaction_id
 	GROUP BY c.transaction_id
+), told AS (
+	-- what the events of each attempt tell, whatever its row says
+	SELECT h.transaction_id, h.status, h.saved, h.in_vain, h.declined, h.reviewed, h.expired, h.started->>'operation' AS operation,
+		CASE jsonb_typeof(h.started->'amount') WHEN 'number' THEN (h.started->>'amount')::numeric ELSE 0 END AS amount,
+		coalesce(h.started->>'capture', '') = 'on_commit' AS on_commit, h.started->'final' IS DISTINCT FROM 'false' AS final,
+		h.status IN ('Saved', 'Completed') AS done, h.status NOT IN ('Saved', 'Completed', 'Failed') AS under_way,
+		h.after_gap IS NULL AND h.illegal IS NULL AS sound
+	FROM history h
+), operated AS (
+	-- the rows of the attempts tell only whose they are
+	SELECT t.payment_id,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'capture' AND d.done), 0) AS captured,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation IN ('capture', 'void') AND d.under_way), 0) AS reserved,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'refund' AND d.done), 0) AS refunded,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'refund' AND d.under_way), 0) AS refund_pending,
+		bool_or(d.operation = 'capture' AND d.done AND d.final) AS closed,
+		bool_or(d.operation = 'void' AND d.done) AS voided, bool_and(d.sound) AS sound
+	FROM told d
+	JOIN pgw.payment_transactions t ON t.transaction_id = d.transaction_id
+	WHERE t.kind <> 'payment'
+	GROUP BY t.payment_id
+), amounts AS (
+	-- of what was kept; the rule of core/payment/payment_from_events.c
+	SELECT p.payment_id, d.status, d.in_vain, d.declined, d.reviewed, d.expired, d.saved AND NOT d.in_vain AS kept,
+		k.kept * d.amount AS authorized,
+		k.kept * (k.captured * d.amount + coalesce(o.captured, 0)) AS captured,
+		k.kept * (k.reserved * d.amount + coalesce(o.reserved, 0)) AS reserved,
+		k.kept * coalesce(o.refunded, 0) AS refunded, k.kept * coalesce(o.refund_pending, 0) AS refund_pending,
+		coalesce(o.closed, false) AS closed, coalesce(o.voided, false) AS voided
+	FROM pgw.payments p
+	JOIN told d ON d.transaction_id = p.transaction_id
+	LEFT JOIN operated o ON o.payment_id = p.payment_id
+	CROSS JOIN LATERAL (SELECT (d.saved AND NOT d.in_vain)::int AS kept,
+		(d.operation = 'charge' OR d.on_commit AND d.status = 'Completed')::int AS captured,
+		(d.operation <> 'charge' AND d.on_commit AND d.status <> 'Completed')::int AS reserved) k
+	-- else that is said above, and there is nothing to rebuild
+	WHERE d.sound AND o.sound IS NOT FALSE
+), rebuilt AS (
+	SELECT a.*, CASE
+			WHEN a.in_vain THEN CASE WHEN a.declined THEN 'declined' ELSE 'failed' END
+			WHEN NOT a.kept THEN CASE WHEN a.reviewed THEN 'in_review' ELSE 'pending' END
+			WHEN a.captured = 0 THEN CASE WHEN a.expired THEN 'expired' WHEN a.voided THEN 'voided' ELSE 'authorized' END
+			WHEN NOT a.closed AND NOT a.expired AND a.captured < a.authorized THEN 'partially_captured'
+			WHEN a.refunded = 0 THEN 'captured'
+			WHEN a.refunded < a.captured THEN 'partially_refunded'
+			ELSE 'refunded'
+		END AS payment_status
+	FROM amounts a
 ), bank_key AS NOT MATERIALIZED (
 	-- of the operation itself, of giving back, and of the capture after the commit
 	SELECT t.bank, t.bank_key AS key, t.payment_id, t.transaction_id, t.merchant
@@ -1959,6 +2030,27 @@ CROSS JOIN LATERAL (
 	-- status_differs: the stored status is not the one that the events lead to.
 	SELECT 'status_differs', jsonb_build_object('status', t.status, 'by_events', h.status)
 	WHERE (t.status::text = h.status) IS NOT TRUE AND t.transaction_id IS NOT NULL AND h.transaction_id IS NOT NULL
+	UNION ALL
+	-- request_differs: the first event tells of another request than the row.
+	SELECT 'request_differs', jsonb_build_object('differ', to_jsonb(x.differ))
+	FROM (SELECT array_remove(ARRAY[
+		CASE WHEN h.started->'amount' IS DISTINCT FROM to_jsonb(t.amount) THEN 'amount' END,
+		CASE WHEN h.started->>'currency' IS DISTINCT FROM t.currency THEN 'currency' END,
+		CASE WHEN h.started->>'merchant' IS DISTINCT FROM t.merchant THEN 'merchant' END,
+		CASE WHEN h.started->>'client_request_id' IS DISTINCT FROM t.client_request_id THEN 'client_request_id' END,
+		-- a retry has taken it over for another payment
+		CASE WHEN h.started->>'payment_id' IS DISTINCT FROM t.payment_id::text AND t.kind <> 'payment' THEN 'payment_id' END,
+		CASE WHEN (h.started->>'operation' = ANY (CASE t.kind WHEN 'payment' THEN '{charge,authorize}' ELSE ARRAY[t.kind::text] END))
+			IS NOT TRUE THEN 'operation' END,
+		CASE WHEN h.started->>'digest' IS DISTINCT FROM encode(sha256(convert_to(CASE t.kind
+			WHEN 'payment' THEN concat_ws(E'\n', t.amount, t.currency, coalesce(t.token, ''),
+				CASE WHEN t.token IS NULL THEN coalesce(t.card_last4, '') ELSE '' END,
+				CASE WHEN t.token IS NULL THEN coalesce(t.card_expiry_month, 0) ELSE 0 END,
+				CASE WHEN t.token IS NULL THEN coalesce(t.card_expiry_year, 0) % 100 ELSE 0 END,
+				coalesce(t.bank_requested, ''), t.capture, coalesce(t.reference, ''))
+			ELSE concat_ws(E'\n', t.payment_id, t.amount, t.final_capture::int, coalesce(t.reason, '')) END, 'UTF8')), 'base64')
+			THEN 'digest' END], NULL) AS differ) x
+	WHERE h.started IS NOT NULL AND t.transaction_id IS NOT NULL AND x.differ <> '{}'
 	UNION ALL
 	-- step_order_differs: the stored number of steps is not that of the events.
 	SELECT 'step_order_differs', jsonb_build_object('step_order', t.step_order, 'by_events', h.steps)
@@ -2108,6 +2200,23 @@ CROSS JOIN LATERAL (
 	SELECT 'void_differs', jsonb_build_object('status', p.status, 'by_transactions', coalesce(o.voided, false))
 	WHERE p.status = 'voided' AND NOT coalesce(o.voided, false) OR o.voided AND p.status NOT IN ('voided', 'expired')
 ) b (check_name, details)
+
+UNION ALL
+-- payment_differs: the payment's status or amounts are not those that the events lead to. What becomes of an attempt in
+-- vain, or goes to review, is written into a pending row in a moment: see payment_outdated; and that row may then say
+-- failed of a charge that was declined and has turned up since.
+SELECT 'payment_differs', p.payment_id, p.transaction_id, p.merchant, jsonb_build_object(
+	'stored', jsonb_build_object('status', p.status, 'authorized_amount', p.authorized_amount, 'captured_amount', p.captured_amount,
+		'reserved_amount', p.reserved_amount, 'refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount),
+	'by_events', jsonb_build_object('status', r.payment_status, 'authorized_amount', r.authorized, 'captured_amount', r.captured,
+		'reserved_amount', r.reserved, 'refunded_amount', r.refunded, 'refund_pending_amount', r.refund_pending))
+FROM pgw.payments p
+JOIN rebuilt r ON r.payment_id = p.payment_id
+WHERE (p.authorized_amount, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
+		IS DISTINCT FROM (r.authorized, r.captured, r.reserved, r.refunded, r.refund_pending)
+	OR p.status::text <> r.payment_status
+		AND NOT (p.status IN ('pending', 'in_review') AND NOT r.kept)
+		AND NOT (p.status = 'failed' AND r.payment_status = 'declined' AND r.status <> 'Failed')
 
 UNION ALL
 -- An attempt and the payment that it was accepted for: only a caller's own charge may have lost its row, by rollback

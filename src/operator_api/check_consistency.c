@@ -22,10 +22,12 @@
 
 #include "base/error_detail.h"
 #include "base/json_writer.h"
+#include "core/base/error_codes.h"
 #include "core/base/uuid7.h"
 #include "core/state/state_from_events.h"
 #include "database/column_values.h"
 #include "database/extension.h"
+#include "operator_api/check_consistency.h"
 #include "sql_function/check_access.h"
 #include "sql_function/arguments.h"
 #include "sql_function/owner.h"
@@ -37,6 +39,7 @@
 PG_FUNCTION_INFO_V1(pgw_rebuild_status_1_0);
 PG_FUNCTION_INFO_V1(pgw_check_consistency_1_0);
 PG_FUNCTION_INFO_V1(pgw_legal_steps_1_0);
+PG_FUNCTION_INFO_V1(pgw_is_decline_1_0);
 
 /* ---------------------------------------------------------------- one attempt */
 
@@ -109,6 +112,34 @@ raise_fault(const pg_uuid_t *id, PgwFoldFault fault, int step, const PgwEventRow
 			 errhint("pgw.check_consistency() lists everything that does not fit together.")));
 }
 
+/*
+ * Each event is looked at by itself, so a commit in the middle of the scan can show its later
+ * events without its earlier ones.  Events only ever become more: a fault is believed once a second
+ * look finds no more of them.
+ */
+int
+pgw_rebuild_from_events(const PgwAttempt *attempt, PgwEventRow **events, PgwState *state)
+{
+	PgwFoldFault fault;
+	int seen = -1;
+	int step;
+	int index;
+	int n;
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		n = pgw_store_events(&attempt->transaction_id, events);
+		fault = pgw_fold(attempt->kind, fold_events(*events, n), n, state, &step, &index);
+		if (fault == PGW_FOLD_SOUND || n == seen)
+			break;
+		seen = n;
+	}
+	if (fault != PGW_FOLD_SOUND)
+		raise_fault(&attempt->transaction_id, fault, step, index < n ? &(*events)[index] : NULL);
+	return n;
+}
+
 Datum
 pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 {
@@ -116,14 +147,9 @@ pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 	Datum arg = pgw_arg(fcinfo, "transaction_id", &isnull);
 	PgwAttempt attempt;
 	PgwEventRow *rows;
-	PgwFoldFault fault;
 	PgwState state;
 	Oid caller;
 	int sec_context;
-	int n;
-	int seen = -1;
-	int step;
-	int index;
 	char text[37];
 
 	if (isnull)
@@ -139,22 +165,7 @@ pgw_rebuild_status_1_0(PG_FUNCTION_ARGS)
 		pgw_raise("transaction_not_found", pgw_detail(NULL, "transaction_id", text), NULL);
 	}
 
-	/*
-	 * Each event is looked at by itself, so a commit in the middle of the scan can show its later
-	 * events without its earlier ones.  Events only ever become more: a fault is believed once a
-	 * second look finds no more of them.
-	 */
-	for (;;)
-	{
-		CHECK_FOR_INTERRUPTS();
-		n = pgw_store_events(&attempt.transaction_id, &rows);
-		fault = pgw_fold(attempt.kind, fold_events(rows, n), n, &state, &step, &index);
-		if (fault == PGW_FOLD_SOUND || n == seen)
-			break;
-		seen = n;
-	}
-	if (fault != PGW_FOLD_SOUND)
-		raise_fault(&attempt.transaction_id, fault, step, index < n ? &rows[index] : NULL);
+	(void) pgw_rebuild_from_events(&attempt, &rows, &state);
 	pgw_become_caller(caller, sec_context);
 	return pgw_row_from_string(get_func_rettype(fcinfo->flinfo->fn_oid), pgw_state_name(state));
 }
@@ -195,6 +206,12 @@ pgw_legal_steps_1_0(PG_FUNCTION_ARGS)
 		}
 	}
 	return (Datum) 0;
+}
+
+Datum
+pgw_is_decline_1_0(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(!PG_ARGISNULL(0) && pgw_error_is_decline(text_to_cstring(PG_GETARG_TEXT_PP(0))));
 }
 
 /* $1: may see everything; else what $2 has been granted, as in the audit views. */

@@ -215,6 +215,11 @@ sub run
 	my @all = @checks;
 	push @all, [ '9 pgw.rebuild_status() says what is stored', 'SELECT transaction_id, status::text FROM pgw.payment_transactions WHERE status IS DISTINCT FROM pgw.rebuild_status(transaction_id)' ]
 	  if exists_function($server, 'rebuild_status');
+	push @all, [ '9 pgw.rebuild_payment() says what is stored', q{SELECT p.transaction_id, p::text || ' by events: ' || r::text FROM pgw.payments p CROSS JOIN LATERAL pgw.rebuild_payment(p.payment_id) r
+		WHERE (p.transaction_id, p.status, p.authorized_amount, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
+			IS DISTINCT FROM (r.transaction_id, r.status, r.authorized_amount, r.captured_amount, r.reserved_amount, r.refunded_amount, r.refund_pending_amount)
+			AND p.status NOT IN ('pending', 'in_review') AND (p.status, r.status) IS DISTINCT FROM ('failed', 'declined')} ]
+	  if exists_function($server, 'rebuild_payment');
 	push @all, [ 'pgw.check_consistency() finds nothing', 'SELECT transaction_id, c::text FROM pgw.check_consistency() c' ] if exists_function($server, 'check_consistency');
 	for my $c (@all)
 	{

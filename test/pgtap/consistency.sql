@@ -1,21 +1,26 @@
 -- Who sees what of pgw.check_consistency() and pgw.rebuild_status(); sql/consistency.sql goes through the checks themselves.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(25);
+SELECT plan(31);
 
 INSERT INTO pgw.merchants (merchant, name) VALUES ('acme', 'Acme'), ('other', 'Other');
 CREATE FUNCTION pg_temp.id(n int) RETURNS uuid LANGUAGE sql AS $$ SELECT ('019b76da-a800-7000-8000-' || lpad(n::text, 12, '0'))::uuid $$;
+-- of the payment whose first attempt that is: the last bit is another one
+CREATE FUNCTION pg_temp.pid(n int) RETURNS uuid LANGUAGE sql AS $$ SELECT pg_temp.id(n # 1) $$;
 CREATE FUNCTION pg_temp.put(rel regclass, vals jsonb) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
 	EXECUTE format('INSERT INTO %1$s (%2$s) SELECT %2$s FROM jsonb_populate_record(NULL::%1$s, $1)', rel, (SELECT string_agg(k, ', ') FROM jsonb_object_keys(vals) k)) USING vals;
 END $$;
 CREATE FUNCTION pg_temp.attempt(n int, merchant text, over jsonb DEFAULT '{}') RETURNS void LANGUAGE sql AS $$
-	SELECT pg_temp.put('pgw.payment_transactions', jsonb_build_object('transaction_id', pg_temp.id(n), 'payment_id', pg_temp.id(n), 'client_request_id', 'c-' || n,
+	SELECT pg_temp.put('pgw.payment_transactions', jsonb_build_object('transaction_id', pg_temp.id(n), 'payment_id', pg_temp.pid(n), 'client_request_id', 'c-' || n,
 	'merchant', merchant, 'kind', 'payment', 'status', 'Failed', 'step_order', 2, 'submitted', false, 'live', false, 'given_up', true, 'adopted', false, 'amount', 5, 'currency', 'EUR', 'capture', 'immediate',
 	'correlation_id', pg_temp.id(n), 'system_identifier', 1, 'database_oid', 1) || over) $$;
 CREATE FUNCTION pg_temp.event(n int, step int, event pgw.event_type, "from" text, "to" text) RETURNS void LANGUAGE sql AS $$
 	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order)
-	VALUES (gen_random_uuid(), pg_temp.id(n), event, jsonb_build_object('from', "from", 'to', "to"), step) $$;
+	VALUES (gen_random_uuid(), pg_temp.id(n), event, jsonb_build_object('from', "from", 'to', "to") || CASE WHEN event = 'TransactionStarted' THEN
+		(SELECT coalesce(jsonb_agg(jsonb_build_object('payment_id', t.payment_id, 'merchant', t.merchant, 'client_request_id', t.client_request_id, 'amount', t.amount,
+			'currency', t.currency, 'operation', 'charge', 'digest', encode(sha256(convert_to(E'5\nEUR\n\n\n0\n0\n\nimmediate\n', 'UTF8')), 'base64')))->0, '{}')
+		FROM pgw.payment_transactions t WHERE t.transaction_id = pg_temp.id(n)) ELSE '{}' END, step) $$;
 SELECT is((SELECT count(*)::int FROM pgw.check_consistency()), 0, 'nothing is broken to begin with');
 
 -- one sound attempt and one of each merchant without events, an event that is nobody's, and a key that two merchants share
@@ -36,7 +41,8 @@ SELECT pgw.grant_access('tap_client', 'client'), pgw.grant_access('tap_operator'
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA pg_temp TO tap_client, tap_operator, tap_auditor, tap_acme, tap_mixed;
 PREPARE seen AS SELECT check_name, transaction_id FROM pgw.check_consistency();
 CREATE TEMP TABLE everything AS SELECT * FROM (VALUES ('bank_key_twice', pg_temp.id(5)), ('event_without_transaction', pg_temp.id(4)),
-	('transaction_without_events', pg_temp.id(2)), ('transaction_without_events', pg_temp.id(3))) v (check_name, transaction_id);
+	-- by payment
+	('transaction_without_events', pg_temp.id(3)), ('transaction_without_events', pg_temp.id(2))) v (check_name, transaction_id);
 GRANT SELECT ON everything TO tap_operator, tap_auditor;
 
 SELECT results_eq('seen', 'SELECT * FROM everything', 'the owner sees everything, in order');
@@ -46,16 +52,19 @@ SELECT is(pgw.rebuild_status(pg_temp.id(1)), 'Failed', 'and may rebuild');
 SET LOCAL ROLE tap_auditor;
 SELECT results_eq('seen', 'SELECT * FROM everything', 'and an auditor of all merchants');
 SELECT is(pgw.rebuild_status(pg_temp.id(1)), 'Failed', 'who may rebuild too');
+SELECT is((SELECT r::text FROM pgw.rebuild_payment(pg_temp.pid(1)) r), format('(%s,failed,5,EUR,0,0,0,0,0,0)', pg_temp.id(1)), 'and the payment with its amounts');
 SELECT throws_ok($$SELECT * FROM pgw.broken_invariants$$, '42501', NULL, 'but not look into the view, which knows no merchants');
 SET LOCAL ROLE tap_acme;
 SELECT results_eq('seen', $$SELECT 'transaction_without_events', pg_temp.id(2)$$, 'a merchant''s auditor sees that merchant''s rows, and none that tell of others');
 SELECT is(pgw.rebuild_status(pg_temp.id(5)), 'Failed', 'and rebuilds its own');
 SELECT throws_ok($$SELECT pgw.rebuild_status(pg_temp.id(1))$$, 'PW404', NULL, 'another merchant''s transaction is none');
+SELECT throws_ok($$SELECT pgw.rebuild_payment(pg_temp.pid(1))$$, 'PW404', NULL, 'nor is its payment one');
 SET LOCAL ROLE tap_mixed;
 SELECT results_eq('seen', $$SELECT 'transaction_without_events', pg_temp.id(3)$$, 'a grant to pay adds nothing to it');
 SET LOCAL ROLE tap_client;
 SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'a client may not check');
 SELECT throws_ok($$SELECT pgw.rebuild_status(pg_temp.id(1))$$, '42501', NULL, 'nor rebuild');
+SELECT throws_ok($$SELECT pgw.rebuild_payment(pg_temp.pid(1))$$, '42501', NULL, 'nor rebuild a payment');
 SELECT throws_ok($$SELECT * FROM pgw.legal_steps()$$, '42501', NULL, 'nor use what they are made of');
 RESET ROLE;
 
@@ -72,6 +81,9 @@ RESET ROLE;
 SELECT is(:seen, 1, 'operators of the caller''s search_path are not used');
 
 SELECT throws_ok($$SELECT pgw.rebuild_status(NULL)$$, 'PW400', NULL, 'NULL is named');
+SELECT throws_ok($$SELECT pgw.rebuild_payment(NULL)$$, 'PW400', NULL, 'for a payment, too');
+SELECT throws_ok($$SELECT pgw.rebuild_payment(pg_temp.pid(99))$$, 'PW404', 'there is no such payment', 'an unknown payment');
+SELECT throws_ok($$SELECT pgw.rebuild_payment(pg_temp.pid(2))$$, 'PW500', NULL, 'one whose attempt has no events');
 SELECT throws_ok($$SELECT pgw.rebuild_status(pg_temp.id(99))$$, 'PW404', 'there is no such transaction', 'an unknown transaction');
 SELECT throws_ok($$SELECT pgw.rebuild_status(pg_temp.id(4))$$, 'PW404', NULL, 'events alone are no transaction');
 SELECT throws_ok($$SELECT pgw.rebuild_status(pg_temp.id(2))$$, 'PW500', 'the events of transaction ' || pg_temp.id(2) || ' do not lead to a state', 'no events');

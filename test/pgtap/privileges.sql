@@ -10,7 +10,7 @@ SELECT is((SELECT count(*)::int FROM pg_class c, aclexplode(coalesce(c.relacl, a
 SELECT is((SELECT count(*)::int FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
 	WHERE n.nspname = 'pgw' AND a.grantee = 0), 0, 'nor the schema');
 SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proisstrict
-	AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'check_consistency', 'resolve_review', 'run_recovery', 'health')), 0, 'no client function is STRICT: NULLs are named');
+	AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'rebuild_payment', 'check_consistency', 'resolve_review', 'run_recovery', 'health')), 0, 'no client function is STRICT: NULLs are named');
 SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment') AND proparallel <> 'u'),
 	NULL, 'paying functions are parallel unsafe');
 
