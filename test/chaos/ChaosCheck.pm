@@ -87,6 +87,7 @@ SQL
 
 # The injected fault that made a review unavoidable, at a bank without look-up and idempotency: an answer that never came whole, a "malfunction", a
 # refused or unanswered give-back (code 96 is this bank's 500, an unreadable body has no code; its log says 200 to both), or a blow that ended the worker while it waited for the answer.
+# (A postmaster that waits for a processor itself ends the worker a while after the blow; requests are sent until then.)
 my $cause = <<'SQL';
 	SELECT t.transaction_id, t.bank, coalesce(
 		(SELECT 'bank: ' || r.operation || ' ' || CASE WHEN r.delivery <> 'normal' THEN r.delivery ELSE 'answered ' || r.status END
@@ -103,7 +104,7 @@ my $cause = <<'SQL';
 		(SELECT 'blow: ' || b.what FROM chaos.blow b WHERE EXISTS (
 			SELECT FROM chaos.event s JOIN chaos.event u USING (transaction_id)
 			WHERE (b.what ~ '^kill_' OR b.what IN ('terminate_worker', 'immediate_stop', 'fast_restart', 'failover', 'clock_back', 'bank_drop', 'pause_worker')) AND s.transaction_id = t.transaction_id AND s.event_type IN ('BankProcessingStarted', 'RefundStarted', 'CaptureStarted') AND u.event_type IN ('BankOutcomeUnknown', 'RefundOutcomeUnknown', 'ManualReviewRequired')
-			AND b.at BETWEEN extract(epoch FROM s.occurred_at) - 0.1 AND extract(epoch FROM u.occurred_at)) ORDER BY b.at LIMIT 1)) AS cause
+			AND b.at BETWEEN extract(epoch FROM s.occurred_at) - CASE u.reason WHEN 'worker_lost' THEN 2 ELSE 0.1 END AND extract(epoch FROM u.occurred_at)) ORDER BY b.at LIMIT 1)) AS cause
 	FROM pgw.payment_transactions t WHERE t.status = 'RequiresManualReview'
 SQL
 
