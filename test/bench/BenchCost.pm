@@ -8,16 +8,41 @@ use List::Util qw(max sum);
 use POSIX ();
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(cpu machine_cpu anon_kb flushes wal_position wal_between tables_before tables_since);
+our @EXPORT = qw(cpu machine_cpu server_cpu anon_kb flushes wal_position wal_between tables_before tables_since);
+
+# The fields of a process's stat file after its name: state, parent, ...; nothing where it is gone.
+sub stat_of
+{
+	my ($file) = @_;
+	open my $f, '<', $file or return;
+	my $line = <$f> // return;
+	return [ split ' ', $line =~ s/^.*\) //r ];
+}
 
 # CPU seconds of a process so far, its children that are gone not counted; and its memory's peak in kB.
 sub cpu
 {
 	my ($pid) = @_;
-	open my $f, '<', "/proc/$pid/stat" or return 0;
-	my @s = split ' ', (<$f> =~ s/^.*\) //r);
-	return ($s[11] + $s[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+	my $s = stat_of("/proc/$pid/stat") or return 0;
+	return ($s->[11] + $s->[12]) / POSIX::sysconf(POSIX::_SC_CLK_TCK());
 }
+
+# CPU seconds of the whole server so far: the postmaster, its children that are gone, and those that are there.  A child that ends meanwhile would be
+# counted twice or not at all, so then it is asked again.
+sub server_cpu
+{
+	open my $f, '<', "$data/postmaster.pid" or die "$data/postmaster.pid: $!";
+	my $postmaster = <$f> + 0;
+	my ($ticks, $gone);
+	do
+	{
+		my @all = map { my $s = stat_of($_); $s && ($s->[1] == $postmaster || $_ =~ m{/$postmaster/}) ? [ $_, $s ] : () } glob '/proc/[0-9]*/stat';
+		$gone = sum(map { $_->[0] =~ m{/$postmaster/} ? @{ $_->[1] }[ 13, 14 ] : () } @all);
+		$ticks = $gone + sum(map { @{ $_->[1] }[ 11, 12 ] } @all);
+	} while ($gone != sum(@{ stat_of("/proc/$postmaster/stat") }[ 13, 14 ]));
+	return $ticks / POSIX::sysconf(POSIX::_SC_CLK_TCK());
+}
+
 sub anon_kb { my ($pid) = @_; open my $f, '<', "/proc/$pid/status" or return 0; my ($kb) = map { /^RssAnon:\s+(\d+)/ ? $1 : () } <$f>; return $kb // 0 }
 sub machine_cpu { open my $f, '<', '/proc/stat' or die $!; my @s = split ' ', <$f>; return (sum(@s[ 1 .. 3, 6 .. 8 ])) / POSIX::sysconf(POSIX::_SC_CLK_TCK()) }
 

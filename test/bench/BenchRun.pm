@@ -68,6 +68,9 @@ sub percentiles_of_submitted
 		  . " FROM (SELECT updated_at - created_at AS d FROM pgw.payment_transactions WHERE created_at >= '$since' AND status = 'Completed') x"), -1;
 }
 
+# CPU seconds of the programs that have ended, as far as this process has waited for them.
+sub programs_cpu { my (undef, undef, $user, $system) = times; return $user + $system }
+
 my $run = 0;
 
 sub measure
@@ -97,7 +100,10 @@ sub measure
 	my $at_warm = !$pgw ? 0 : $seconds > 0 ? completed() : $before;
 	($wal, $flushes) = (wal_position(), flushes()) if $warmup > 0;
 	my @cpu = (machine_cpu(), cpu($worker), cpu($bank_pid));
+	my $server = server_cpu();
+	my $program = programs_cpu();
 	waitpid $pid, 0;
+	$program = programs_cpu() - $program;
 	die "$name failed:\n" . `cat $dir/contestant.out` if $?;
 	my @cpu_end = (machine_cpu(), cpu($worker), cpu($bank_pid));
 	my $called = time;
@@ -114,6 +120,7 @@ sub measure
 		$payments = $before + $all - $at_warm;
 		die "$name: more payments than calls\n" if completed() > $before + $all;
 	}
+	$server = server_cpu() - $server;
 	my ($wal_end, $flushes_end) = (wal_position(), flushes());
 	check_rows($name, $run, $all, $rows) if $c->{letter};
 
@@ -121,6 +128,7 @@ sub measure
 	my %r = (
 		name => $name, concurrency => $clients + 0, bank_ms => $delay + 0, payments => $payments, throughput => $payments / ($ended - $warm),
 		flushes => ($flushes_end - $flushes) / $each, drain_s => $ended - $called, worker_kb => anon_kb($worker),
+		server_us => 1e6 * $server / $each, program_us => 1e6 * $program / max(1, $all),
 		cpu_worker => ($cpu_end[1] - $cpu[1]) / ($called - $warm), cpu_bank => ($cpu_end[2] - $cpu[2]) / ($called - $warm), cpu_all => ($cpu_end[0] - $cpu[0]) / ($called - $warm));
 	@r{qw(p50_ms p95_ms p99_ms)} = $name =~ /^submit/ ? percentiles_of_submitted($since) : percentiles(@$latency);
 	my $written = $c->{letter} ? wal_between($wal, $wal_end) : {};
