@@ -98,17 +98,25 @@ operation_error(const PgwAttempt *op, PgwAudience audience, PgwResultError *v)
 typedef struct Row
 {
 	TupleDesc desc;
-	Datum values[MaxTupleAttributeNumber];
-	bool nulls[MaxTupleAttributeNumber];
+	Datum *values;
+	bool *nulls;
+	int next; /* most often that is the column that is put next */
 } Row;
 
 static int
 column(Row *row, const char *name)
 {
-	for (int i = 0; i < row->desc->natts; i++)
+	int natts = row->desc->natts;
+
+	for (int n = 0; n < natts; n++)
 	{
+		int i = (row->next + n) % natts;
+
 		if (strcmp(NameStr(TupleDescAttr(row->desc, i)->attname), name) == 0)
+		{
+			row->next = i + 1;
 			return i;
+		}
 	}
 	return -1;
 }
@@ -144,11 +152,13 @@ static HeapTuple
 build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt *op,
 	  PgwAudience audience)
 {
-	Row *row = palloc0(sizeof(Row));
+	Row fresh = {.desc = desc,
+				 .values = palloc0(desc->natts * sizeof(Datum)),
+				 .nulls = palloc(desc->natts * sizeof(bool))};
+	Row *row = &fresh;
 	PgwResultError v;
 
-	row->desc = desc;
-	memset(row->nulls, true, sizeof(row->nulls));
+	memset(row->nulls, true, desc->natts * sizeof(bool));
 	if (op != NULL)
 		operation_error(op, audience, &v);
 	else

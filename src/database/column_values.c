@@ -1,7 +1,8 @@
 /*
  * column_values.c - values of columns as text, whatever type somebody has given to the column
  *
- * Owns: nothing.  Locks: none.
+ * Owns: labels of enums that were looked up before; void when the catalog of labels changes.
+ * Locks: none.
  */
 #include "postgres.h"
 
@@ -9,25 +10,105 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/syscache.h"
 
 #include "database/column_values.h"
 
+/*
+ * A payment reads and writes some thirty labels of five enums, and each took two look-ups in caches
+ * of the server's.
+ */
+#define MAX_LABELS 64
+
+typedef struct Label
+{
+	Oid type;
+	Oid value; /* InvalidOid: void */
+	NameData name;
+} Label;
+
+static Label labels[MAX_LABELS];
+
+static void
+forget_labels(Datum arg, int cacheid, uint32 hashvalue)
+{
+	memset(labels, 0, sizeof(labels));
+}
+
+static void
+remember_label(Oid type, Oid value, const char *name)
+{
+	static int next = 0;
+
+	labels[next].type = type;
+	labels[next].value = value;
+	namestrcpy(&labels[next].name, name);
+	next = (next + 1) % MAX_LABELS;
+}
+
+/* Before anything is looked up that is to be remembered. */
+static void
+watch_labels(void)
+{
+	static bool registered = false;
+
+	if (!registered)
+		CacheRegisterSyscacheCallback(ENUMOID, forget_labels, (Datum) 0);
+	registered = true;
+}
+
+/* InvalidOid: not remembered. */
+static Oid
+value_of(Oid type, const char *name)
+{
+	for (int i = 0; i < MAX_LABELS; i++)
+	{
+		if (labels[i].type == type && strcmp(NameStr(labels[i].name), name) == 0)
+			return labels[i].value;
+	}
+	return InvalidOid;
+}
+
+/* NULL: not remembered. */
+static const char *
+name_of(Oid type, Oid value)
+{
+	for (int i = 0; i < MAX_LABELS; i++)
+	{
+		if (labels[i].value == value && labels[i].type == type)
+			return NameStr(labels[i].name);
+	}
+	return NULL;
+}
+
+static Oid
+look_up_value(Oid type, const char *name)
+{
+	Oid value;
+
+	watch_labels();
+	value = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid, ObjectIdGetDatum(type),
+							CStringGetDatum(name));
+	if (!OidIsValid(value))
+		elog(ERROR, "enum type %s has no label \"%s\"", format_type_be(type), name);
+	remember_label(type, value, name);
+	return value;
+}
+
 Datum
 pgw_row_from_string(Oid type, const char *value)
 {
+	Oid label;
+
 	if (type == TEXTOID || type == VARCHAROID)
 		return CStringGetTextDatum(value);
-	if (get_typtype(type) == TYPTYPE_ENUM)
-	{
-		Oid label = GetSysCacheOid2(ENUMTYPOIDNAME, Anum_pg_enum_oid, ObjectIdGetDatum(type),
-									CStringGetDatum(value));
-
-		if (!OidIsValid(label))
-			elog(ERROR, "enum type %s has no label \"%s\"", format_type_be(type), value);
+	label = value_of(type, value);
+	if (!OidIsValid(label) && get_typtype(type) == TYPTYPE_ENUM)
+		label = look_up_value(type, value);
+	if (OidIsValid(label))
 		return ObjectIdGetDatum(label);
-	}
 	{
 		Oid input;
 		Oid ioparam;
@@ -42,9 +123,18 @@ pgw_row_to_string(Oid type, Datum value)
 {
 	Oid output;
 	bool is_varlena;
+	const char *label;
+	char *written;
 
 	if (type == TEXTOID || type == VARCHAROID)
 		return TextDatumGetCString(value);
+	label = name_of(type, DatumGetObjectId(value));
+	if (label != NULL)
+		return pstrdup(label);
+	watch_labels();
 	getTypeOutputInfo(type, &output, &is_varlena);
-	return OidOutputFunctionCall(output, value);
+	written = OidOutputFunctionCall(output, value);
+	if (get_typtype(type) == TYPTYPE_ENUM)
+		remember_label(type, DatumGetObjectId(value), written);
+	return written;
 }

@@ -1,9 +1,10 @@
 /*
  * relations.c - tables, indexes and columns of pgw's by name, and an index by its columns
  *
- * Owns: what is remembered in the callers' PgwIndexByColumns.  It belongs to one relation oid, and
- * is void after any relcache invalidation of that, so DROP and CREATE EXTENSION in one session
- * work.  Names are looked up in the server's own cache of its catalogs.
+ * Owns: what is remembered in the callers' PgwIndexByColumns, and which relation has which name.
+ * Both belong to one relation oid, and are void after any relcache invalidation of that, so DROP
+ * and CREATE EXTENSION in one session work; names also when any schema has changed.  Names of
+ * columns are looked up in the server's own cache of its catalogs.
  * Locks: none.
  */
 #include "postgres.h"
@@ -19,19 +20,85 @@
 #include "nodes/primnodes.h"
 #include "optimizer/optimizer.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/syscache.h"
 
+#include "database/relation_changes.h"
 #include "database/relations.h"
+
+/*
+ * The tables of a payment, which is more than a dozen look-ups of five names in two caches of the
+ * server's, each of them far from the last one in memory.  Only what is there is remembered: that
+ * something is not there, nobody would tell us the end of.
+ */
+#define MAX_NAMED 16
+
+typedef struct Named
+{
+	Oid relid; /* InvalidOid: void */
+	NameData name;
+} Named;
+
+static Named named[MAX_NAMED];
+
+static void
+forget_names(Oid relid)
+{
+	for (int i = 0; i < MAX_NAMED; i++)
+	{
+		if (relid == InvalidOid || relid == named[i].relid)
+			named[i].relid = InvalidOid;
+	}
+}
+
+static void
+forget_all_names(Datum arg, int cacheid, uint32 hashvalue)
+{
+	forget_names(InvalidOid);
+}
+
+static void
+remember_name(const char *name, Oid relid)
+{
+	static int next = 0;
+	Named *n = &named[next];
+
+	next = (next + 1) % MAX_NAMED;
+	namestrcpy(&n->name, name);
+	n->relid = relid;
+}
+
+static Oid
+look_up(const char *name)
+{
+	static bool registered = false;
+	Oid nsp;
+	Oid relid;
+
+	/* before the look-up, which can itself take in what has changed */
+	pgw_tell_of_relation_changes(forget_names);
+	if (!registered)
+		CacheRegisterSyscacheCallback(NAMESPACEOID, forget_all_names, (Datum) 0);
+	registered = true;
+	nsp = get_namespace_oid("pgw", true);
+	relid = OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
+	if (OidIsValid(relid))
+		remember_name(name, relid);
+	return relid;
+}
 
 Oid
 pgw_relation_or_none(const char *name)
 {
-	Oid nsp = get_namespace_oid("pgw", true);
-
-	return OidIsValid(nsp) ? get_relname_relid(name, nsp) : InvalidOid;
+	for (int i = 0; i < MAX_NAMED; i++)
+	{
+		if (OidIsValid(named[i].relid) && strcmp(NameStr(named[i].name), name) == 0)
+			return named[i].relid;
+	}
+	return look_up(name);
 }
 
 Oid
