@@ -75,6 +75,7 @@ BREAKER_ONCE:250_own_trouble:stored error
 BANK_SHARE:251_bulkheads:connections
 DRAINING:215_draining:held back
 LANES:251_bulkheads:lanes
+ROW_AT_PLACE:297_row_moved:rewritten
 FOREIGN_PATH:253_whose_code:search_path
 CARD_DISGUISE:288_disguises:disguises
 ECHO:289_bank_echoes:reasons

@@ -98,6 +98,8 @@ typedef struct PgwCall
 	/* set by apply: ... and a look-up did not say what became of the request */
 	bool lookup_inconclusive;
 	TimestampTz not_before; /* of its result */
+	/* where its attempt's row was written last; a hint, and not valid where that is not known */
+	ItemPointerData row_place;
 	PgwSlotAnswer reply;
 	instr_time began; /* handed to HTTP */
 	uint64 serial;    /* grows from call to call */

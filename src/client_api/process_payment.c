@@ -142,9 +142,12 @@ save_approved(PgwPay *pay, PgwAttempt *attempt)
 	p->reserved_amount = d.reserved_amount;
 }
 
-/* The worker knows the outcome: write what it means to the payments row. */
+/*
+ * The worker knows the outcome: write what it means to the payments row.  place: where the worker
+ * has left the attempt.
+ */
 static PgwAudience
-save_outcome(PgwPay *pay, PgwAttempt *attempt)
+save_outcome(PgwPay *pay, const ItemPointerData *place, PgwAttempt *attempt)
 {
 	PgwPayment *p = &pay->payment;
 
@@ -152,7 +155,7 @@ save_outcome(PgwPay *pay, PgwAttempt *attempt)
 	 * The row as it stands now, under its lock, decides; the answer only said that it is worth
 	 * looking.
 	 */
-	if (!pgw_store_lock_attempt(&p->transaction_id, true, attempt, NULL))
+	if (!pgw_store_lock_attempt_at(&p->transaction_id, place, true, attempt, NULL))
 		elog(ERROR, "the attempt that the worker recorded is not there");
 	require_own(pay, attempt);
 	Assert(attempt->kind == PGW_KIND_PAYMENT && !attempt->submitted);
@@ -352,7 +355,7 @@ process(PgwPay *pay, FunctionCallInfo fcinfo)
 	name_attempt(pay, &answer.transaction_id);
 	if (answered)
 	{
-		audience = save_outcome(pay, &attempt);
+		audience = save_outcome(pay, &answer.place, &attempt);
 		have_t = true;
 		if (answer.replayed)
 			audience = PGW_AUDIENCE_REPLAY;

@@ -4,7 +4,7 @@
  * A dirty snapshot sees the latest committed version and this transaction's own, whatever the
  * caller's snapshot sees, and leaves no predicate lock.
  *
- * Owns: nothing.
+ * Owns: the equality functions of the indexes that were used last; void when the index changes.
  * Locks: AccessShareLock on the index, until the transaction ends, unless the caller has it.
  */
 #include "postgres.h"
@@ -14,19 +14,38 @@
 #include "access/stratnum.h"
 #include "access/tableam.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
 #include "base/compat.h"
 #include "database/find_row.h"
+#include "database/relation_changes.h"
 #include "database/row.h"
 
-static void
-build_keys(Relation index, const Datum *keys, int nkeys, ScanKeyData *skeys)
+#define MAX_EQUALITIES 12
+#define MAX_COLUMNS 3
+
+typedef struct Equality
 {
-	for (int i = 0; i < nkeys; i++)
+	PgwRemembered of; /* the index */
+	FmgrInfo functions[MAX_COLUMNS];
+} Equality;
+
+static Equality equalities[MAX_EQUALITIES];
+
+static void
+look_up_equality(Relation index, Equality *e)
+{
+	Oid relid = RelationGetRelid(index);
+	int n = Min(index->rd_rel->relnatts, MAX_COLUMNS);
+
+	pgw_remembered_is_voided(&e->of);
+	e->of.relid = InvalidOid;
+	for (int i = 0; i < Min(n, IndexRelationGetNumberOfKeyAttributes(index)); i++)
 	{
 		Oid optype = index->rd_opcintype[i];
 		Oid op = get_opfamily_member(index->rd_opfamily[i], optype, optype, BTEqualStrategyNumber);
@@ -34,9 +53,37 @@ build_keys(Relation index, const Datum *keys, int nkeys, ScanKeyData *skeys)
 		if (!OidIsValid(op))
 			elog(ERROR, "index \"%s\" has no equality operator for column %d",
 				 RelationGetRelationName(index), i + 1);
-		ScanKeyEntryInitialize(&skeys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
-							   index->rd_indcollation[i], get_opcode(op), keys[i]);
+		fmgr_info_cxt(get_opcode(op), &e->functions[i], TopMemoryContext);
 	}
+	e->of.relid = relid;
+}
+
+static Equality *
+equality_of(Relation index)
+{
+	static int next = 0;
+	Equality *e;
+
+	for (int i = 0; i < MAX_EQUALITIES; i++)
+	{
+		if (equalities[i].of.relid == RelationGetRelid(index))
+			return &equalities[i];
+	}
+	e = &equalities[next];
+	next = (next + 1) % MAX_EQUALITIES;
+	look_up_equality(index, e);
+	return e;
+}
+
+static void
+build_keys(Relation index, const Datum *keys, int nkeys, ScanKeyData *skeys)
+{
+	Equality *e = equality_of(index);
+
+	Assert(nkeys <= MAX_COLUMNS);
+	for (int i = 0; i < nkeys; i++)
+		ScanKeyEntryInitializeWithInfo(&skeys[i], 0, i + 1, BTEqualStrategyNumber, InvalidOid,
+									   index->rd_indcollation[i], &e->functions[i], keys[i]);
 }
 
 PgwFind
@@ -97,6 +144,18 @@ bool
 pgw_row_fetch(PgwRel *r, ItemPointer tid)
 {
 	return table_tuple_fetch_row_version(r->rel, tid, SnapshotSelf, r->found);
+}
+
+bool
+pgw_row_fetch_from(PgwRel *r, const ItemPointerData *place)
+{
+	ItemPointerData tid;
+
+	if (!ItemPointerIsValid(place) ||
+		ItemPointerGetBlockNumber(place) >= RelationGetNumberOfBlocks(r->rel))
+		return false;
+	ItemPointerCopy(place, &tid);
+	return pgw_row_fetch(r, &tid);
 }
 
 void

@@ -34,6 +34,12 @@ extern PgwFind pgw_row_find(PgwRel *r, Oid index, const Datum *keys, int nkeys, 
  * this transaction can see.
  */
 extern bool pgw_row_fetch(PgwRel *r, ItemPointer tid);
+/*
+ * The same at a place that is known from earlier, or not at all: the table can have been rewritten
+ * since, and be shorter, or another row lie there, so look whose it is.  An older version of a row
+ * is none.
+ */
+extern bool pgw_row_fetch_from(PgwRel *r, const ItemPointerData *place);
 
 /* Every visible match of the key, each in r->found. */
 typedef void (*PgwRowCallback)(PgwRel *r, void *arg);

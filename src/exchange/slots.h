@@ -9,6 +9,7 @@
 #include "postgres.h"
 #include "access/transam.h"
 #include "datatype/timestamp.h"
+#include "storage/itemptr.h"
 #include "utils/uuid.h"
 
 #include "core/request/actor.h"
@@ -73,6 +74,8 @@ typedef struct PgwSlotAnswer
 	pg_uuid_t transaction_id;
 	bool replayed; /* the outcome was recorded before this request */
 	int status;    /* PgwState after the worker's commit */
+	/* where its row lay then; a hint, and not valid where nobody knows */
+	ItemPointerData place;
 	char error_code[64];
 	char detail[256]; /* sanitized */
 } PgwSlotAnswer;

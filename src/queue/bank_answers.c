@@ -324,7 +324,7 @@ result_apply(PgwBatchItem *item)
 	call->row_was_busy = call->has_next_step = call->resend_allowed = call->lookup_inconclusive =
 		false;
 	reply_with(call, PGW_BANK_UNKNOWN);
-	if (!pgw_store_lock_attempt(&call->transaction_id, false, &attempt, &busy))
+	if (!pgw_store_lock_attempt_at(&call->transaction_id, &call->row_place, false, &attempt, &busy))
 	{
 		call->row_was_busy = busy;
 		return;
@@ -336,6 +336,7 @@ result_apply(PgwBatchItem *item)
 	wake_for_next_step(call, &attempt, before, planned);
 	call->alert = is_alarming(&attempt, before) && !call->withdrawn;
 	reply_with(call, attempt.status);
+	call->reply.place = attempt.place.tid;
 	PGW_DEBUG_POINT("result_apply");
 }
 

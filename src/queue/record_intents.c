@@ -131,6 +131,7 @@ request_apply(PgwBatchItem *item)
 	else
 		pgw_step_charge_record_intent(&attempt, true, pgw_none_if_empty(call->switched_from),
 									  call->op);
+	call->row_place = attempt.place.tid;
 	PGW_DEBUG_POINT("intent_apply");
 }
 

@@ -430,6 +430,16 @@ pgw_store_read(PgwRel *r, PgwTable table, void *row)
 	pgw_store_location(table, row)->tid = r->found->tts_tid;
 }
 
+bool
+pgw_store_has_id(PgwRel *r, PgwTable table, const pg_uuid_t *id)
+{
+	const PgwTableDescription *d = describe(table, RelationGetRelid(r->rel));
+	bool isnull;
+	Datum value = slot_getattr(r->found, d->attnums[0], &isnull);
+
+	return memcmp(DatumGetUUIDP(value), id, sizeof(pg_uuid_t)) == 0;
+}
+
 const char *
 pgw_store_table_name(PgwTable table)
 {

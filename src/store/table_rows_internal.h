@@ -42,6 +42,9 @@ extern void pgw_store_fill(PgwRel *r, PgwTable table, const void *row);
 /* r->found -> struct, in the current memory context */
 extern void pgw_store_read(PgwRel *r, PgwTable table, void *row);
 
+/* is r->found the row with this id, which is the first of the table's columns? */
+extern bool pgw_store_has_id(PgwRel *r, PgwTable table, const pg_uuid_t *id);
+
 extern Oid pgw_store_claim_index(Oid relid);
 extern Oid pgw_store_id_index(PgwTable table, Oid relid);
 

@@ -11,6 +11,7 @@
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 
+#include "core/base/mutant.h"
 #include "database/find_row.h"
 #include "database/row.h"
 #include "store/clock_set_back.h"
@@ -82,15 +83,24 @@ pgw_store_payment_probe(const char *client_request_id, const char *merchant, Pgw
 	return find_payment(client_request_id, merchant, PGW_FIND_ONCE, out);
 }
 
+/* r->found := the row, if it still lies at that place: by now another one can. */
 static bool
-lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy)
+find_at(PgwRel *r, PgwTable table, const pg_uuid_t *id, const ItemPointerData *place)
+{
+	return place != NULL && pgw_row_fetch_from(r, place) &&
+		   (pgw_store_has_id(r, table, id) || PGW_MUTATED(ROW_AT_PLACE));
+}
+
+static bool
+lock_by_id(PgwTable table, const pg_uuid_t *id, const ItemPointerData *place, bool wait, void *out,
+		   bool *busy)
 {
 	PgwRel r;
 	bool found;
 	bool is_busy = false;
 
 	pgw_store_open(&r, table, true, false);
-	found = find_id(&r, table, id) == PGW_FIND_ROW;
+	found = find_at(&r, table, id, place) || find_id(&r, table, id) == PGW_FIND_ROW;
 	if (found)
 		found = pgw_row_lock(&r, wait, &is_busy);
 	if (found)
@@ -105,9 +115,10 @@ lock_by_id(PgwTable table, const pg_uuid_t *id, bool wait, void *out, bool *busy
 }
 
 bool
-pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *out, bool *busy)
+pgw_store_lock_attempt_at(const pg_uuid_t *transaction_id, const ItemPointerData *place, bool wait,
+						  PgwAttempt *out, bool *busy)
 {
-	if (!lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, wait, out, busy))
+	if (!lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, place, wait, out, busy))
 		return false;
 	out->without_row = pgw_store_has_no_row(out);
 	pgw_store_take_back_times_of(out, GetCurrentTimestamp());
@@ -115,9 +126,15 @@ pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *o
 }
 
 bool
+pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *out, bool *busy)
+{
+	return pgw_store_lock_attempt_at(transaction_id, NULL, wait, out, busy);
+}
+
+bool
 pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy)
 {
-	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, wait, out, busy);
+	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, NULL, wait, out, busy);
 }
 
 void

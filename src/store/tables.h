@@ -190,6 +190,12 @@ extern void pgw_store_set_amounts(PgwPayment *p, const PgwPaymentAmounts *s);
  */
 extern bool pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *out,
 								   bool *busy);
+/*
+ * The same, where it is known at what place the row lay at some time: looked at there first, and
+ * taken from there only if it is this row's latest version.
+ */
+extern bool pgw_store_lock_attempt_at(const pg_uuid_t *transaction_id, const ItemPointerData *place,
+									  bool wait, PgwAttempt *out, bool *busy);
 extern bool pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out,
 								   bool *busy);
 
