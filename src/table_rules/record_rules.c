@@ -133,9 +133,9 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 		"transaction_id", "client_request_id", "merchant",      "kind",   "amount",
 		"currency",       "capture",           "final_capture", "reason", "created_at"};
 	TriggerData *trigdata = pgw_trigger_context(fcinfo);
-	HeapTuple old = trigdata->tg_trigtuple;
-	HeapTuple new = trigdata->tg_newtuple;
 	TupleDesc desc = RelationGetDescr(trigdata->tg_relation);
+	PgwTriggerRow old;
+	PgwTriggerRow new;
 	char *from_label;
 	char *to_label;
 	PgwState from;
@@ -144,18 +144,20 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 
 	if (!TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) || !TRIGGER_FIRED_FOR_ROW(trigdata->tg_event))
 		elog(ERROR, "enforce_transition is for UPDATE, row by row");
+	pgw_trigger_row(trigdata->tg_trigtuple, desc, &old);
+	pgw_trigger_row(trigdata->tg_newtuple, desc, &new);
 
 	for (int i = 0; i < (int) lengthof(identity); i++)
 	{
-		if (!pgw_trigger_same(old, new, desc, identity[i]))
+		if (!pgw_trigger_rows_same(&old, &new, identity[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_PGW_RULE),
 					 errmsg("column \"%s\" of a payment transaction cannot change", identity[i]),
 					 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL))));
 	}
 
-	from_label = pgw_trigger_label(old, desc, "status");
-	to_label = pgw_trigger_label(new, desc, "status");
+	from_label = pgw_trigger_row_label(&old, "status");
+	to_label = pgw_trigger_row_label(&new, "status");
 	from = pgw_state_parse(from_label);
 	to = pgw_state_parse(to_label);
 
@@ -163,7 +165,7 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 	 * A retry takes over the attempt of a caller that is gone, with its own payments row; not what
 	 * has ended well or is given back.
 	 */
-	if (!pgw_trigger_same(old, new, desc, "payment_id") &&
+	if (!pgw_trigger_rows_same(&old, &new, "payment_id") &&
 		(from == PGW_SAVED || from == PGW_COMPLETED || from == PGW_REFUNDING ||
 		 from == PGW_REFUNDED))
 		ereport(ERROR,
@@ -171,12 +173,12 @@ pgw_enforce_transition(PG_FUNCTION_ARGS)
 				 errmsg("column \"payment_id\" of a payment transaction in state %s cannot change",
 						from_label),
 				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL))));
-	kind = pgw_kind_parse(pgw_trigger_label(new, desc, "kind"));
+	kind = pgw_kind_parse(pgw_trigger_row_label(&new, "kind"));
 	if (kind < 0 || from == PGW_STATE_NONE || to == PGW_STATE_NONE)
 		elog(ERROR, "unknown state or kind of a payment transaction: %s, %s", from_label, to_label);
 
 	check_steps((PgwKind) kind, from, to,
-				pgw_trigger_number(new, desc, "step_order") -
-					pgw_trigger_number(old, desc, "step_order"));
-	return PointerGetDatum(new);
+				pgw_trigger_row_number(&new, "step_order") -
+					pgw_trigger_row_number(&old, "step_order"));
+	return PointerGetDatum(trigdata->tg_newtuple);
 }

@@ -85,17 +85,13 @@ pgw_trigger_bool(HeapTuple tuple, TupleDesc desc, const char *name)
 	return !isnull && DatumGetBool(value);
 }
 
-char *
-pgw_trigger_label(HeapTuple tuple, TupleDesc desc, const char *name)
+/* value: of the column, no null */
+static char *
+label_of(Datum value, const char *name)
 {
-	bool isnull;
-	Datum value = pgw_trigger_value(tuple, desc, name, &isnull);
-	HeapTuple entry;
+	HeapTuple entry = SearchSysCache1(ENUMOID, value);
 	char *label;
 
-	if (isnull)
-		elog(ERROR, "column %s is null", name);
-	entry = SearchSysCache1(ENUMOID, value);
 	if (!HeapTupleIsValid(entry))
 		elog(ERROR, "column %s is no enum", name);
 	label = pstrdup(NameStr(((Form_pg_enum) GETSTRUCT(entry))->enumlabel));
@@ -103,23 +99,66 @@ pgw_trigger_label(HeapTuple tuple, TupleDesc desc, const char *name)
 	return label;
 }
 
+static bool
+same_value(Form_pg_attribute att, Datum old, Datum new)
+{
+	TypeCacheEntry *type;
+
+	if (datumIsEqual(old, new, att->attbyval, att->attlen))
+		return true;
+	type = lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR_FINFO);
+	if (!OidIsValid(type->eq_opr_finfo.fn_oid))
+		elog(ERROR, "column %s cannot be compared", NameStr(att->attname));
+	return DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo, att->attcollation, old, new));
+}
+
 bool
 pgw_trigger_same(HeapTuple old, HeapTuple new, TupleDesc desc, const char *name)
 {
 	int attno = column(desc, name);
-	Form_pg_attribute att = TupleDescAttr(desc, attno - 1);
 	bool oldnull;
 	bool newnull;
 	Datum oldval = heap_getattr(old, attno, desc, &oldnull);
 	Datum newval = heap_getattr(new, attno, desc, &newnull);
-	TypeCacheEntry *type;
 
 	if (oldnull || newnull)
 		return oldnull && newnull;
-	if (datumIsEqual(oldval, newval, att->attbyval, att->attlen))
-		return true;
-	type = lookup_type_cache(att->atttypid, TYPECACHE_EQ_OPR_FINFO);
-	if (!OidIsValid(type->eq_opr_finfo.fn_oid))
-		elog(ERROR, "column %s cannot be compared", name);
-	return DatumGetBool(FunctionCall2Coll(&type->eq_opr_finfo, att->attcollation, oldval, newval));
+	return same_value(TupleDescAttr(desc, attno - 1), oldval, newval);
+}
+
+void
+pgw_trigger_row(HeapTuple tuple, TupleDesc desc, PgwTriggerRow *row)
+{
+	row->desc = desc;
+	row->values = palloc(desc->natts * sizeof(Datum));
+	row->nulls = palloc(desc->natts * sizeof(bool));
+	heap_deform_tuple(tuple, desc, row->values, row->nulls);
+}
+
+int64
+pgw_trigger_row_number(const PgwTriggerRow *row, const char *name)
+{
+	int i = column(row->desc, name) - 1;
+
+	return row->nulls[i] ? 0 : DatumGetInt32(row->values[i]);
+}
+
+char *
+pgw_trigger_row_label(const PgwTriggerRow *row, const char *name)
+{
+	int i = column(row->desc, name) - 1;
+
+	if (row->nulls[i])
+		elog(ERROR, "column %s is null", name);
+	return label_of(row->values[i], name);
+}
+
+bool
+pgw_trigger_rows_same(const PgwTriggerRow *old, const PgwTriggerRow *new, const char *name)
+{
+	int i = column(old->desc, name) - 1;
+
+	if (old->nulls[i] || new->nulls[i])
+		return old->nulls[i] && new->nulls[i];
+	return same_value(TupleDescAttr(old->desc, i), old->values[i], new->values[i]);
 }

@@ -24,10 +24,26 @@ extern char *pgw_trigger_text(HeapTuple tuple, TupleDesc desc, const char *name)
 extern int64 pgw_trigger_number(HeapTuple tuple, TupleDesc desc, const char *name);
 /* SQL NULL is false */
 extern bool pgw_trigger_bool(HeapTuple tuple, TupleDesc desc, const char *name);
-/* of an enum, which must not be null */
-extern char *pgw_trigger_label(HeapTuple tuple, TupleDesc desc, const char *name);
 
 /* Is the column the same in both, by the equality of its type?  Two nulls are. */
 extern bool pgw_trigger_same(HeapTuple old, HeapTuple new, TupleDesc desc, const char *name);
+
+/*
+ * A row taken apart once, for who asks for many columns of a wide one: to find one column is to go
+ * through those before it.
+ */
+typedef struct PgwTriggerRow
+{
+	TupleDesc desc;
+	Datum *values;
+	bool *nulls;
+} PgwTriggerRow;
+
+extern void pgw_trigger_row(HeapTuple tuple, TupleDesc desc, PgwTriggerRow *row);
+extern int64 pgw_trigger_row_number(const PgwTriggerRow *row, const char *name);
+/* of an enum, which must not be null */
+extern char *pgw_trigger_row_label(const PgwTriggerRow *row, const char *name);
+extern bool pgw_trigger_rows_same(const PgwTriggerRow *old, const PgwTriggerRow *new,
+								  const char *name);
 
 #endif
