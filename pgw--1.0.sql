@@ -487,6 +487,10 @@ CREATE TABLE pgw.payment_transactions (
 	capture pgw.capture_mode NOT NULL,
 	submitted boolean NOT NULL,
 	final_capture boolean NOT NULL DEFAULT false,
+	-- before all that has no fixed place: an update compares the columns of indexes, old with new
+	live boolean NOT NULL,
+	given_up boolean NOT NULL DEFAULT false,
+	adopted boolean NOT NULL DEFAULT false,
 	client_request_id text NOT NULL CHECK (char_length(client_request_id) BETWEEN 1 AND 255),
 	merchant text NOT NULL,
 	currency text NOT NULL CHECK (octet_length(currency) = 3 AND translate(currency, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', '') = ''),
@@ -527,9 +531,6 @@ CREATE TABLE pgw.payment_transactions (
 	maybe_at_another_bank boolean NOT NULL DEFAULT false,
 	error_answered boolean NOT NULL DEFAULT false,
 	card_echoed boolean NOT NULL DEFAULT false,
-	live boolean NOT NULL,
-	given_up boolean NOT NULL DEFAULT false,
-	adopted boolean NOT NULL DEFAULT false,
 	-- what every payment changes comes last: an update's log record holds what lies between its first change and its last
 	requests_sent int NOT NULL DEFAULT 0 CHECK (requests_sent >= 0),
 	bank_asked_at timestamptz,

@@ -18,34 +18,44 @@
 
 /*
  * A payment reads and writes some thirty labels of five enums, and each took two look-ups in caches
- * of the server's.
+ * of the server's.  Labels that share a place only push each other out.
  */
-#define MAX_LABELS 64
+#define NPLACES 128
 
 typedef struct Label
 {
-	Oid type;
-	Oid value; /* InvalidOid: void */
+	Oid type; /* InvalidOid: void */
+	Oid value;
 	NameData name;
 } Label;
 
-static Label labels[MAX_LABELS];
+static Label by_name[NPLACES];
+static Label by_value[NPLACES];
+
+static Label *
+place_of_name(Oid type, const char *name)
+{
+	uint32 h = type;
+
+	for (const char *p = name; *p != '\0'; p++)
+		h = h * 31 + (unsigned char) *p;
+	return &by_name[h % NPLACES];
+}
 
 static void
 forget_labels(Datum arg, int cacheid, uint32 hashvalue)
 {
-	memset(labels, 0, sizeof(labels));
+	memset(by_name, 0, sizeof(by_name));
+	memset(by_value, 0, sizeof(by_value));
 }
 
 static void
 remember_label(Oid type, Oid value, const char *name)
 {
-	static int next = 0;
+	Label label = {.type = type, .value = value};
 
-	labels[next].type = type;
-	labels[next].value = value;
-	namestrcpy(&labels[next].name, name);
-	next = (next + 1) % MAX_LABELS;
+	namestrcpy(&label.name, name);
+	*place_of_name(type, name) = by_value[value % NPLACES] = label;
 }
 
 /* Before anything is looked up that is to be remembered. */
@@ -63,24 +73,19 @@ watch_labels(void)
 static Oid
 value_of(Oid type, const char *name)
 {
-	for (int i = 0; i < MAX_LABELS; i++)
-	{
-		if (labels[i].type == type && strcmp(NameStr(labels[i].name), name) == 0)
-			return labels[i].value;
-	}
-	return InvalidOid;
+	const Label *label = place_of_name(type, name);
+
+	return label->type == type && strcmp(NameStr(label->name), name) == 0 ? label->value
+																		  : InvalidOid;
 }
 
 /* NULL: not remembered. */
 static const char *
 name_of(Oid type, Oid value)
 {
-	for (int i = 0; i < MAX_LABELS; i++)
-	{
-		if (labels[i].value == value && labels[i].type == type)
-			return NameStr(labels[i].name);
-	}
-	return NULL;
+	const Label *label = &by_value[value % NPLACES];
+
+	return label->type == type && label->value == value ? NameStr(label->name) : NULL;
 }
 
 static Oid

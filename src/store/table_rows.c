@@ -11,6 +11,7 @@
 #include "access/sysattr.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
@@ -215,6 +216,7 @@ static const struct
 };
 
 static PgwTableDescription descriptions[PGW_NTABLES];
+static Bitmapset *changing[PGW_NTABLES]; /* columns that an update may change; with those */
 
 /* What field_to_datum() makes, and field_from_datum() reads; InvalidOid: text of any type. */
 static Oid
@@ -249,6 +251,23 @@ type_of(PgwColumnType column_type)
 }
 
 static void
+note_changing(PgwTable table)
+{
+	const PgwTableDescription *d = &descriptions[table];
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+	Bitmapset *fresh = NULL;
+
+	for (int i = 0; i < tables[table].n; i++)
+	{
+		if (!tables[table].columns[i].fixed)
+			fresh = bms_add_member(fresh, d->attnums[i] - FirstLowInvalidHeapAttributeNumber);
+	}
+	MemoryContextSwitchTo(old);
+	bms_free(changing[table]);
+	changing[table] = fresh;
+}
+
+static void
 describe_anew(PgwTable table, Oid relid)
 {
 	PgwWantedColumn columns[MAX_COLUMNS];
@@ -259,6 +278,7 @@ describe_anew(PgwTable table, Oid relid)
 		columns[i] = (PgwWantedColumn){tables[table].columns[i].name,
 									   type_of(tables[table].columns[i].type)};
 	pgw_table_describe(&descriptions[table], relid, &wanted);
+	note_changing(table);
 }
 
 static const PgwTableDescription *
@@ -276,17 +296,8 @@ pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative)
 
 	if (write)
 	{
-		const PgwTableDescription *d = describe(table, relid);
-		Bitmapset *updated = NULL;
-
-		for (int i = 0; i < tables[table].n; i++)
-		{
-			if (!tables[table].columns[i].fixed)
-				updated =
-					bms_add_member(updated, d->attnums[i] - FirstLowInvalidHeapAttributeNumber);
-		}
-		pgw_row_open_write(r, relid, updated, speculative);
-		bms_free(updated);
+		(void) describe(table, relid);
+		pgw_row_open_write(r, relid, changing[table], speculative);
 	}
 	else
 		pgw_row_open_read(r, relid);
