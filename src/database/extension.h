@@ -7,6 +7,12 @@
 #include "postgres.h"
 
 /*
+ * The extension's row as this transaction sees it; false: there is none.  Either may be NULL; the
+ * version is in the current memory context.
+ */
+extern bool pgw_extension_look(Oid *oid, char **version);
+
+/*
  * Is the extension there? false: no. Locks the extension object conditionally; *busy: someone drops
  * or alters it right now.
  */
