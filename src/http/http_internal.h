@@ -2,8 +2,9 @@
  * http_internal.h - what the files of this room share; nobody else includes it
  *
  * wiped_memory.c owns the body arena and libcurl's allocator, transfer.c one transfer (options, the
- * callbacks that belong to one transfer, classification), trusted_certificates.c what is known of
- * files of certificates, http.c the multi handle, the descriptors and the queue of what is done.
+ * callbacks that belong to one transfer, classification), wire_limit.c how much
+ * a bank may send, trusted_certificates.c what is known of files of certificates, http.c the multi
+ * handle, the descriptors and the queue of what is done.
  */
 #ifndef PGW_HTTP_HTTP_INTERNAL_H
 #define PGW_HTTP_HTTP_INTERNAL_H
@@ -17,6 +18,7 @@
 #endif
 
 #include <errno.h>
+#include <linux/tcp.h>
 #include <malloc.h>
 #include <netdb.h>
 #include <poll.h>
@@ -48,9 +50,10 @@
 #define HAVE_MAX_LIFETIME (LIBCURL_VERSION_NUM >= 0x075000)
 #define HAVE_CA_CACHE (LIBCURL_VERSION_NUM >= 0x075700)
 
-#define CHUNK_SIZE 2048 /* unit of the body arena: most bodies take one */
-#define MAX_OPENED 8    /* sockets that one transfer opens, as a host has several addresses */
-#define SLAB_CHUNKS 64  /* chunks per mapping, one bit each */
+#define MAX_HEADER_BYTES 65536 /* all answer headers together */
+#define CHUNK_SIZE 2048        /* unit of the body arena: most bodies take one */
+#define MAX_OPENED 8   /* sockets that one transfer opens, as a host has several addresses */
+#define SLAB_CHUNKS 64 /* chunks per mapping, one bit each */
 
 /* One HTTP transfer, from pgw_http_start() to pgw_http_release(). */
 typedef struct Transfer
@@ -76,10 +79,13 @@ typedef struct Transfer
 	bool starved;       /* ... and it has had none since */
 	long total_ms;      /* from `started` on */
 	long connect_ms;
-	int64_t retry_at; /* waiting for a socket: when to look for one again */
-	bool too_large;   /* cut off by us */
-	int lengths;      /* Content-Length headers of this answer */
-	bool bad_length;  /* ... of which one is not simply a number */
+	int64_t retry_at;         /* waiting for a socket: when to look for one again */
+	int socket;               /* of its connection, from the request on; -1: not known */
+	int turns;                /* of libcurl's with it since */
+	uint64_t received_before; /* by its connection, when we first looked */
+	bool too_large;           /* cut off by us */
+	int lengths;              /* Content-Length headers of this answer */
+	bool bad_length;          /* ... of which one is not simply a number */
 	struct timespec started;
 
 	/* set at the end */
@@ -101,6 +107,10 @@ extern void pgw_http_transfer_free(Transfer *transfer);
 
 /* The transfer has ended: all that was sent is gone, libcurl's copies too. */
 extern void pgw_http_wipe_request(Transfer *transfer);
+
+/* Of libcurl, at each turn with the transfer; not zero ends it. */
+extern int pgw_http_on_progress(void *transfer, curl_off_t dltotal, curl_off_t dlnow,
+								curl_off_t ultotal, curl_off_t ulnow);
 
 extern bool pgw_http_is_token(const char *s);
 extern bool pgw_http_add_header(Transfer *transfer, const char *header);

@@ -9,7 +9,6 @@
 #include "http/http_internal.h"
 
 #define ANSWER_BUFFER 2048L
-#define MAX_HEADER_BYTES 65536 /* all answer headers together */
 #define PORTS 65536
 #define CA_CACHE_S 10L /* parsed certificates are used again for so long */
 #define DEFAULT_CONNECT_MS 10000
@@ -77,30 +76,36 @@ is_socket_of(int fd, int local_port, const char *remote_ip, int remote_port)
 		   atoi(port) == remote_port && strcmp(host, remote_ip) == 0;
 }
 
-/*
- * Has the bank closed the connection on which this request is about to be written, or said
- * something on it while nothing was asked, which would be taken for our answer?  libcurl looks for
- * the former when it takes a connection again, from 8.0 on for the latter, too, and from 8.22 on
- * for neither within a second of its last look.  False in doubt.
- */
-static bool
-is_spoilt(const Transfer *transfer, int local_port, const char *remote_ip, int remote_port)
+/* The socket on which this request is about to be written; -1: not known. */
+static int
+socket_of(const Transfer *transfer, int local_port, const char *remote_ip, int remote_port)
 {
 	static int socket_of_port[PORTS]; /* 0: none is known */
-	struct pollfd p = {.events = POLLIN | POLLRDHUP};
+	int fd;
 
 	if (local_port <= 0 || local_port >= PORTS)
-		return false;
+		return -1;
 	for (int i = 0; i < transfer->nopened; i++)
 	{
 		if (is_socket_of(transfer->opened[i], local_port, remote_ip, remote_port))
 			socket_of_port[local_port] = transfer->opened[i];
 	}
-	if (transfer->nopened > 0)
-		return false;
-	p.fd = socket_of_port[local_port];
-	return p.fd != 0 && is_socket_of(p.fd, local_port, remote_ip, remote_port) &&
-		   poll(&p, 1, 0) == 1;
+	fd = socket_of_port[local_port];
+	return fd != 0 && is_socket_of(fd, local_port, remote_ip, remote_port) ? fd : -1;
+}
+
+/*
+ * Has the bank closed the connection, or said something on it while nothing was asked, which would
+ * be taken for our answer?  libcurl looks for the former when it takes a connection again, from 8.0
+ * on for the latter, too, and from 8.22 on for neither within a second of its last look.  False in
+ * doubt.
+ */
+static bool
+is_spoilt(const Transfer *transfer)
+{
+	struct pollfd p = {.fd = transfer->socket, .events = POLLIN | POLLRDHUP};
+
+	return transfer->nopened == 0 && p.fd >= 0 && poll(&p, 1, 0) == 1;
 }
 
 static int
@@ -110,11 +115,14 @@ on_request(void *arg, char *remote_ip, char *local_ip, int remote_port, int loca
 
 	(void) local_ip;
 
+	transfer->socket = socket_of(transfer, local_port, remote_ip, remote_port);
+	transfer->turns = 0;
+
 	/*
 	 * The next try has a connection of its own.  What is begun would count as perhaps sent, and a
 	 * resend of libcurl's own as a repetition, although no bank has seen either.
 	 */
-	if (!transfer->begun && is_spoilt(transfer, local_port, remote_ip, remote_port))
+	if (!transfer->begun && is_spoilt(transfer))
 	{
 		transfer->spoilt = true;
 		return CURL_PREREQFUNC_ABORT;
@@ -223,6 +231,7 @@ pgw_http_transfer_new(void)
 
 	if (transfer == NULL)
 		return NULL;
+	transfer->socket = -1;
 	transfer->easy = curl_easy_init();
 	if (transfer->easy == NULL)
 	{
@@ -342,6 +351,9 @@ pgw_http_set_fixed_options(Transfer *transfer)
 	SETOPT(CURLOPT_PREREQFUNCTION, on_request);
 	SETOPT(CURLOPT_PREREQDATA, transfer);
 #endif
+	SETOPT(CURLOPT_XFERINFOFUNCTION, pgw_http_on_progress);
+	SETOPT(CURLOPT_XFERINFODATA, transfer);
+	SETOPT(CURLOPT_NOPROGRESS, 0L);
 	SETOPT(CURLOPT_WRITEFUNCTION, on_body);
 	SETOPT(CURLOPT_WRITEDATA, transfer);
 	SETOPT(CURLOPT_HEADERFUNCTION, on_header);
@@ -526,7 +538,7 @@ early_error(const Transfer *transfer, CURLcode code, bool begun)
 		case CURLE_SSL_INVALIDCERTSTATUS:
 			return "certificate not accepted";
 		case CURLE_ABORTED_BY_CALLBACK:
-			return "connection not to be used again";
+			return begun ? NULL : "connection not to be used again";
 		case CURLE_OPERATION_TIMEDOUT:
 			return begun ? "timed out waiting for the answer" : "timed out before sending";
 		default:
@@ -545,6 +557,7 @@ late_error(const Transfer *transfer, CURLcode code)
 		case CURLE_PARTIAL_FILE:
 			return "connection lost";
 		case CURLE_WRITE_ERROR:
+		case CURLE_ABORTED_BY_CALLBACK:
 			return transfer->too_large ? "answer too large" : "out of memory";
 		default:
 			return "transfer failed";

@@ -258,6 +258,48 @@ serve_headers(Server *server, int fd, int number)
 	}
 }
 
+/* Until the client has enough of it. */
+static void
+serve_endless(int fd, const char *piece)
+{
+	while (send(fd, piece, strlen(piece), MSG_NOSIGNAL) > 0)
+		;
+}
+
+/* The length of a chunk never ends. */
+static void
+serve_extension(Server *server, int fd, int number)
+{
+	(void) number;
+	read_request(server, fd);
+	answer(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;");
+	serve_endless(fd, "nothing=to;be=said;");
+	server->closed++;
+}
+
+/* An answer in chunks of one byte, each with the same extension. */
+static void
+serve_small_chunks(Server *server, int fd, int number)
+{
+	(void) number;
+	while (read_request(server, fd))
+	{
+		answer(fd, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+		for (int i = 0; i < 50; i++)
+			answer(fd, "1;of=fifty\r\nx\r\n");
+		answer(fd, "0\r\n\r\n");
+	}
+}
+
+/* The first connection gets an answer too many, together with the one that was asked for. */
+static void
+serve_two_at_once(Server *server, int fd, int number)
+{
+	while (read_request(server, fd))
+		answer(fd,
+			   number == 1 ? OK_ANSWER "HTTP/1.1 402 No\r\nContent-Length: 0\r\n\r\n" : OK_ANSWER);
+}
+
 static void
 serve_busy(Server *server, int fd, int number)
 {
@@ -831,6 +873,42 @@ test_too_large(void **state)
 	expect(&req, PGW_HTTP_MAYBE_SENT, 200, "answer too large");
 }
 
+/* What is neither header nor body has its limit, too, whatever the time that is left. */
+static void
+test_endless_framing(void **state)
+{
+	Server *server = start_server(serve_extension);
+	PgwHttpRequest req = request_to("http", server->port);
+
+	(void) state;
+	req.total_timeout_ms = 600000;
+	expect(&req, PGW_HTTP_MAYBE_SENT, 200, "answer too large");
+	while (server->closed < 1)
+		sched_yield();
+
+	/* what is long only for its chunks is an answer, all on one connection */
+	server = start_server(serve_small_chunks);
+	req = request_to("http", server->port);
+	for (int i = 0; i < 200; i++)
+		expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_int_equal(server->connections, 1);
+}
+
+/* Left over on a connection, it is nobody's answer. */
+static void
+test_two_answers_at_once(void **state)
+{
+	Server *server = start_server(serve_two_at_once);
+	PgwHttpRequest req = request_to("http", server->port);
+
+	(void) state;
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	expect(&req, PGW_HTTP_ANSWERED, 200, NULL);
+	assert_false(resent);
+	assert_int_equal(server->connections, 2);
+	assert_int_equal(server->requests, 2);
+}
+
 static void
 test_retry_after(void **state)
 {
@@ -1069,6 +1147,8 @@ main(void)
 		cmocka_unit_test(test_connection_age),
 		cmocka_unit_test(test_changed_certificates),
 		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_endless_framing),
+		cmocka_unit_test(test_two_answers_at_once),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_two_lengths),
 		cmocka_unit_test(test_no_redirect_no_proxy),
