@@ -334,7 +334,7 @@ encodes(const PgwSought *sought, const char *text, size_t len, int layers)
 	char norm[MAX_ENCODED];
 	bool found = false;
 
-	for (int way = 0; way < 4 && len > 0 && layers > 0 && !found; way++)
+	for (int way = 0; cvv != NULL && way < 4 && len > 0 && layers > 0 && !found; way++)
 	{
 		size_t n = take_layer_off(way, text, len, inner);
 
