@@ -866,12 +866,14 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.bank_references IS 'A charge never cha
 CREATE TABLE pgw.transaction_events (
 	event_id uuid NOT NULL,
 	transaction_id uuid NOT NULL,
-	event_type pgw.event_type NOT NULL,
 	occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-	event_data jsonb NOT NULL,
-	error_details text,
-	step_order int NOT NULL,
 	txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
+	event_type pgw.event_type NOT NULL,
+	step_order int NOT NULL,
+	from_status pgw.transaction_status,
+	to_status pgw.transaction_status NOT NULL,
+	event_data jsonb,
+	error_details text,
 	CONSTRAINT transaction_events_step_order_check CHECK (step_order >= 1)
 ) PARTITION BY RANGE (transaction_id);
 CREATE TABLE pgw.transaction_events_default
@@ -885,9 +887,12 @@ COMMENT ON COLUMN pgw.transaction_events.transaction_id IS
 COMMENT ON COLUMN pgw.transaction_events.event_type IS 'What happened.';
 COMMENT ON COLUMN pgw.transaction_events.occurred_at IS
 	'When it was recorded, by the clock (not the beginning of the transaction).';
+COMMENT ON COLUMN pgw.transaction_events.from_status IS
+	'The attempt''s state before; NULL: this is its first step.';
+COMMENT ON COLUMN pgw.transaction_events.to_status IS 'The attempt''s state after it.';
 COMMENT ON COLUMN pgw.transaction_events.event_data IS
-	'A JSON object: v (1), from and to (states), attempt, operation, bank, correlation_id, and what belongs to the '
-	'event. Amounts are in minor units.';
+	'A JSON object of what no step before has said (docs/sql-reference.md), NULL: nothing. Amounts are in minor units. '
+	'pgw.events_in_full says again what still holds.';
 COMMENT ON COLUMN pgw.transaction_events.error_details IS
 	'What went wrong, for people; it holds no text of the bank''s and no value that was passed in.';
 COMMENT ON COLUMN pgw.transaction_events.step_order IS 'The step''s number within its attempt: 1, 2, 3, without a gap.';
@@ -1576,21 +1581,41 @@ WHERE EXISTS (SELECT FROM pgw.access_grants g
 COMMENT ON VIEW pgw.audit_transactions IS
 	'The attempts of the merchants granted to an operator or auditor, without tokens, keys and transaction ids.';
 
+-- A step says only what no step before it has said. The first one says what holds for the attempt; the bank, and how
+-- many requests it has had, hold until another step says otherwise: as pgw_event_in_full() (src/store/event_data.c).
+CREATE VIEW pgw.events_in_full AS
+SELECT e.event_id, e.transaction_id, e.step_order, e.event_type, e.from_status, e.to_status, e.occurred_at,
+	(SELECT coalesce(jsonb_object_agg(m.key, m.value ORDER BY b.step_order), '{}')
+		FROM pgw.transaction_events b CROSS JOIN jsonb_each(b.event_data) m
+		WHERE b.transaction_id = e.transaction_id AND b.step_order <= e.step_order
+			AND (m.key IN ('bank', 'requests_sent') OR b.step_order = 1 AND m.key IN ('v', 'correlation_id', 'operation')))
+		|| jsonb_build_object('from', e.from_status, 'to', e.to_status) || coalesce(e.event_data, '{}') AS event_data,
+	e.error_details, e.txid
+FROM pgw.transaction_events e;
+COMMENT ON VIEW pgw.events_in_full IS
+	'The events, each with all that holds at that step, whichever step has said it first.';
+COMMENT ON COLUMN pgw.events_in_full.event_data IS
+	'A JSON object: v (1), from and to (states), requests_sent, operation, bank, correlation_id, and what belongs to '
+	'the event. Amounts are in minor units.';
+
 CREATE VIEW pgw.audit_events WITH (security_barrier) AS
-SELECT e.event_id, e.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, e.step_order, e.event_type, e.occurred_at,
-	e.event_data, e.error_details, e.txid
-FROM pgw.transaction_events e JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
+SELECT e.event_id, e.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.correlation_id, e.step_order, e.event_type,
+	e.from_status, e.to_status, e.occurred_at, e.event_data, e.error_details, e.txid
+FROM pgw.events_in_full e JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
 WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
 		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 COMMENT ON VIEW pgw.audit_events IS 'The events of the merchants granted to an operator or auditor.';
+COMMENT ON COLUMN pgw.audit_events.event_data IS
+	'A JSON object: v (1), from and to (states), requests_sent, operation, bank, correlation_id, and what belongs to '
+	'the event. Amounts are in minor units.';
 
 CREATE VIEW pgw.manual_reviews WITH (security_barrier) AS
 SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, r.came_from, r.since,
 	clock_timestamp() - r.since AS age, t.amount, t.currency, t.bank, t.bank_reference, r.reason, r.error_code,
 	(SELECT jsonb_agg(jsonb_build_object('step', e.step_order, 'event', e.event_type, 'at', e.occurred_at, 'data', e.event_data,
 			'error', e.error_details) ORDER BY e.step_order)
-		FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id) AS context,
+		FROM pgw.events_in_full e WHERE e.transaction_id = t.transaction_id) AS context,
 	pgw.review_actions(t.kind, r.came_from) AS possible_actions,
 	(SELECT jsonb_build_object('action', q.action, 'note', q.note, 'evidence', q.evidence, 'by', q.proposer, 'at', q.proposed_at)
 		FROM pgw.review_proposals q WHERE q.transaction_id = t.transaction_id AND q.step_order = t.step_order
@@ -1598,7 +1623,7 @@ SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, 
 	t.correlation_id
 FROM pgw.payment_transactions t
 LEFT JOIN LATERAL (
-	SELECT (e.event_data->>'from')::pgw.transaction_status AS came_from, e.occurred_at AS since, e.event_data->>'reason' AS reason,
+	SELECT e.from_status AS came_from, e.occurred_at AS since, e.event_data->>'reason' AS reason,
 		e.event_data->>'error_code' AS error_code
 	FROM pgw.transaction_events e
 	WHERE e.transaction_id = t.transaction_id AND e.event_type = 'ManualReviewRequired'
@@ -1642,6 +1667,7 @@ BEGIN
 		FROM (VALUES (1, 'pgw.my_payments'::regclass, 'pgw.payments'::regclass),
 			(1, 'pgw.audit_transactions', 'pgw.payment_transactions'),
 			(1, 'pgw.audit_events', 'pgw.payment_transactions'),
+			(1, 'pgw.events_in_full', 'pgw.transaction_events'),
 			(2, 'pgw.audit_events', 'pgw.transaction_events'),
 			(1, 'pgw.manual_reviews', 'pgw.payment_transactions'),
 			(1, 'pgw.alerts', 'pgw.alert_state')) v (n, of_view, of_table)
@@ -1907,7 +1933,7 @@ COMMENT ON FUNCTION pgw.is_decline(text) IS
 CREATE VIEW pgw.broken_invariants AS
 WITH event AS (
 	-- ordered, so that the index of each partition is read and nothing is sorted or kept
-	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.event_data->>'from' AS from_status, e.event_data->>'to' AS to_status,
+	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.from_status::text, e.to_status::text,
 		CASE WHEN e.event_type = 'TransactionStarted' THEN e.event_data END AS started,
 		CASE WHEN e.event_type IN ('BankProcessingFailed', 'TransactionFailed') THEN e.event_data->>'error_code' END AS failed_with
 	FROM pgw.transaction_events e
@@ -2090,7 +2116,7 @@ FULL JOIN (
 	SELECT t.*, CASE t.status
 			WHEN 'Saved' THEN true
 			WHEN 'Completed' THEN true
-			WHEN 'RequiresManualReview' THEN 'Saved' = (SELECT e.event_data->>'from' FROM pgw.transaction_events e
+			WHEN 'RequiresManualReview' THEN 'Saved' = (SELECT e.from_status FROM pgw.transaction_events e
 				WHERE e.transaction_id = t.transaction_id ORDER BY e.step_order DESC LIMIT 1)
 			ELSE false
 		END AS charged

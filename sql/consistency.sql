@@ -34,9 +34,9 @@ CREATE FUNCTION started(n int) RETURNS jsonb LANGUAGE sql AS $$
 		FROM pgw.payment_transactions t WHERE t.transaction_id = tid(n)), '{}') $$;
 -- a step: event, from, to, the commit that wrote it, and its error_code; '' is left out
 CREATE FUNCTION events(n int, VARIADIC steps text[]) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order, txid)
-	SELECT gen_random_uuid(), tid(n), w[1]::pgw.event_type, jsonb_build_object('v', 1, 'from', nullif(w[2], '-'), 'to', w[3])
-		|| CASE WHEN w[1] = 'TransactionStarted' THEN started(n) WHEN w[5] <> '' THEN jsonb_build_object('error_code', w[5]) ELSE '{}' END, i, w[4]::xid8
+	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, event_data, step_order, txid)
+	SELECT gen_random_uuid(), tid(n), w[1]::pgw.event_type, nullif(w[2], '-')::pgw.transaction_status, w[3]::pgw.transaction_status,
+		CASE WHEN w[1] = 'TransactionStarted' THEN started(n) || '{"v": 1}' WHEN w[5] <> '' THEN jsonb_build_object('error_code', w[5]) END, i, w[4]::xid8
 	FROM unnest(steps) WITH ORDINALITY s (step, i), string_to_array(step, ' ') w WHERE step <> '' $$;
 CREATE FUNCTION success(n int) RETURNS void LANGUAGE sql AS $$
 	SELECT events(n, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2',
@@ -65,6 +65,10 @@ END $$;
 SELECT broken();
 SELECT transaction_id, status FROM pgw.payment_transactions
 WHERE status IN ('Completed', 'Refunded') AND pgw.rebuild_status(transaction_id) IS DISTINCT FROM status;
+-- a reader is told at each event what holds there, in C and in SQL alike
+SELECT count(*) > 50 AS events, count(*) FILTER (WHERE h.event_data IS DISTINCT FROM e.event_data) AS different,
+	count(*) FILTER (WHERE NOT h.event_data ?& '{v,from,to,requests_sent,operation,bank,correlation_id}') AS incomplete
+FROM pgw.payments p CROSS JOIN LATERAL pgw.payment_history(p.payment_id) h JOIN pgw.events_in_full e USING (event_id);
 BEGIN;
 SELECT sound(1);
 SELECT payment(2, '{"status": "declined", "authorized_amount": 0, "captured_amount": 0, "bank_reference": null}'), attempt(2, '{"status": "Failed", "step_order": 4}'), decline(2);
@@ -111,9 +115,8 @@ SELECT attempt(5, '{"status": "Failed", "step_order": 2, "kind": "capture"}', 1)
 SELECT attempt(6, '{"status": "Refunding", "step_order": 3, "kind": "capture"}', 1),
 	events(6, 'TransactionStarted - Created 1', 'BankProcessingFailed Created Failed 2', 'LateApprovalReceived Failed Refunding 3');
 SELECT attempt(7, '{"status": "Failed", "step_order": 2}'), events(7, 'TransactionStarted Created Created 1', 'TransactionFailed Created Failed 2');
-SELECT attempt(8, '{"status": "Failed", "step_order": 2}'), events(8, 'TransactionStarted - Created 1', 'TransactionFailed Created Lost 2');
 SELECT broken();
-SELECT n, rebuilt(tid(n)) FROM generate_series(1, 8) n;
+SELECT n, rebuilt(tid(n)) FROM generate_series(1, 7) n;
 ROLLBACK;
 BEGIN; SELECT payment(1), attempt(1, '{"status": "Saved"}'), success(1); SELECT broken(); SELECT rebuilt(tid(1)); ROLLBACK;
 BEGIN; SELECT payment(1), attempt(1, '{"step_order": 7}'), success(1); SELECT broken(); SELECT rebuilt(tid(1)); ROLLBACK;
@@ -244,8 +247,8 @@ SELECT payment(3, '{"status": "authorized", "captured_amount": 0, "reserved_amou
 	attempt(3, '{"status": "RequiresManualReview", "step_order": 6, "capture": "on_commit"}'),
 	events(3, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2',
 	'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 3', 'ManualReviewRequired Saved RequiresManualReview 4');
-INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order)
-VALUES (gen_random_uuid(), tid(2), 'ManualReviewRequired', '{"from": "BankUnknown", "to": "RequiresManualReview"}', 4);
+INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, step_order)
+VALUES (gen_random_uuid(), tid(2), 'ManualReviewRequired', 'BankUnknown', 'RequiresManualReview', 4);
 SELECT broken();
 ROLLBACK;
 BEGIN; SELECT payment(1, '{"bank_reference": "other"}'), attempt(1), success(1); SELECT broken(); ROLLBACK;
@@ -304,8 +307,8 @@ UPDATE pgw.payments SET refund_pending_amount = 0 WHERE payment_id = pid(1); SEL
 UPDATE pgw.payments SET captured_amount = 999 WHERE payment_id = pid(1); SELECT broken(); ROLLBACK TO s;
 -- a void that found the authorization expired
 UPDATE pgw.payments SET status = 'expired' WHERE payment_id = pid(2);
-INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order)
-VALUES (gen_random_uuid(), tid(2), 'AuthorizationExpired', '{"from": "Completed", "to": "Completed"}', 7);
+INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, step_order)
+VALUES (gen_random_uuid(), tid(2), 'AuthorizationExpired', 'Completed', 'Completed', 7);
 UPDATE pgw.payment_transactions SET step_order = 7 WHERE transaction_id = tid(2);
 SELECT broken(); ROLLBACK TO s;
 UPDATE pgw.payments SET status = 'authorized' WHERE payment_id = pid(2); SELECT broken(); ROLLBACK TO s;
@@ -338,14 +341,14 @@ BEGIN
 			EXIT WHEN e.event_type IS NULL;
 			step := step + CASE WHEN random() < 0.01 THEN 2 ELSE 1 END;
 			commit := commit + (random() < 0.5)::int;
-			INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order, txid)
-			VALUES (gen_random_uuid(), tid(n), e.event_type, jsonb_build_object('from', e.from_status, 'to', e.to_status), step, commit::text::xid8);
+			INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, step_order, txid)
+			VALUES (gen_random_uuid(), tid(n), e.event_type, e.from_status, e.to_status, step, commit::text::xid8);
 			-- the same edge again, in the same commit or in the next
 			IF random() < 0.05 THEN
 				step := step + 1;
 				commit := commit + (random() < 0.5)::int;
-				INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order, txid)
-				VALUES (gen_random_uuid(), tid(n), e.event_type, jsonb_build_object('from', e.from_status, 'to', e.to_status), step, commit::text::xid8);
+				INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, step_order, txid)
+				VALUES (gen_random_uuid(), tid(n), e.event_type, e.from_status, e.to_status, step, commit::text::xid8);
 			END IF;
 			now_at := e.to_status;
 		END LOOP;

@@ -10,9 +10,13 @@ SELECT o.id, (p).status, (p).transaction_status FROM orders o, pgw.get_payment(o
 COMMIT;
 SELECT jsonb_pretty(masked(p)) FROM pgw.find_payment('ok') p;
 SELECT * FROM flow('ok');
+-- each thing is said once, where it is set first; who reads them in full misses nothing
+SELECT e.step_order, e.event_type, e.from_status, e.to_status, e.event_data->>'operation' AS operation, e.event_data->>'bank' AS bank, e.event_data->'requests_sent' AS requests_sent,
+	(SELECT string_agg(k, ' ' ORDER BY k) FROM jsonb_object_keys(e.event_data) k) AS of
+FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'ok' ORDER BY e.step_order;
 -- every event says the same of bank and transaction, and folding "to" gives the status
 SELECT count(*), count(DISTINCT e.transaction_id), bool_and(e.event_data->>'v' = '1'), bool_and((e.event_data->>'correlation_id')::uuid = t.correlation_id)
-FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'ok';
+FROM pgw.events_in_full e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'ok';
 
 -- decline: a row, or an error on request; what was recorded stands either way
 SELECT jsonb_pretty(masked(pay('no', 'tok_decline_insufficient_funds')));

@@ -18,9 +18,9 @@ BEGIN
 		CASE WHEN came_from = 'Refunding' THEN 'refund' END, CASE WHEN came_from = 'Refunding' THEN 'refundkey' END,
 		CASE WHEN came_from = 'Refunding' THEN '2026-01-01'::timestamptz END, CASE WHEN came_from = 'Refunding' THEN 10 ELSE 0 END, 7, 1, 1,
 		'2026-01-01', 'outcome_unknown', gen_random_uuid());
-	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order)
-	VALUES (gen_random_uuid(), t, 'ManualReviewRequired', '{"from": "Created", "to": "RequiresManualReview", "reason": "an older one"}', 1),
-		(gen_random_uuid(), t, 'ManualReviewRequired', jsonb_build_object('from', came_from, 'to', 'RequiresManualReview', 'reason', reason, 'error_code', 'outcome_unknown'), 2);
+	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, event_data, step_order)
+	VALUES (gen_random_uuid(), t, 'ManualReviewRequired', 'Created', 'RequiresManualReview', '{"reason": "an older one"}', 1),
+		(gen_random_uuid(), t, 'ManualReviewRequired', came_from, 'RequiresManualReview', jsonb_build_object('reason', reason, 'error_code', 'outcome_unknown'), 2);
 	IF kind = 'payment' THEN
 		INSERT INTO pgw.payments (payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, authorized_amount, reserved_amount)
 		VALUES (p, name, merchant, t, (CASE WHEN came_from = 'Saved' THEN 'authorized' WHEN came_from IN ('Refunding', 'Refunded') THEN 'failed' ELSE 'in_review' END)::pgw.payment_status,
@@ -66,7 +66,7 @@ ORDER BY nk, nf, na;
 SELECT DISTINCT bank_key, bank_key_used_at = '2026-01-01' AS key_age, bank_asked_at = '2026-01-01' AS asked FROM pgw.payment_transactions WHERE bank_key = 'key';
 -- the events fit the edges, and lead to the status
 SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
-WHERE e.event_type = 'ManualReviewResolved' AND e.step_order = 3 AND t.step_order = 3 AND e.event_data->>'from' = 'RequiresManualReview' AND e.event_data->>'to' = t.status::text;
+WHERE e.event_type = 'ManualReviewResolved' AND e.step_order = 3 AND t.step_order = 3 AND e.from_status = 'RequiresManualReview' AND e.to_status = t.status;
 -- the view agrees with what was refused
 SELECT pgw.grant_access('postgres', 'auditor');
 SELECT kind, came_from, possible_actions, count(*) FROM pgw.manual_reviews GROUP BY 1, 2, 3 ORDER BY 1, 2;
@@ -130,7 +130,7 @@ FROM pgw.manual_reviews WHERE transaction_id = :'id';
 SELECT pgw.resolve_review(:'id', 'mark_charged', 'ticket 4711', '{"bank_reference": "ch_1", "seen_by": ["anna"]}');
 SELECT count(*) FROM pgw.manual_reviews;
 RESET ROLE;
-SELECT jsonb_pretty(event_data - 'correlation_id') FROM pgw.transaction_events WHERE transaction_id = :'id' AND step_order = 3;
+SELECT jsonb_pretty(event_data - 'correlation_id') FROM pgw.events_in_full WHERE transaction_id = :'id' AND step_order = 3;
 -- one charge is one payment's
 SELECT in_review('e2', 'payment', 'BankUnknown') AS id \gset
 SAVEPOINT s;

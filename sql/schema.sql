@@ -35,11 +35,11 @@ FROM pg_class c JOIN pg_inherits i ON i.inhrelid = c.oid WHERE i.inhparent = 'pg
 
 -- events: an id of January 2026 has no partition of its own; append-only, also as a replica and through a partition
 BEGIN;
-INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order)
-VALUES (gen_random_uuid(), '019b76da-a800-7000-8000-000000000000', 'TransactionStarted', '{"v": 1}', 1) RETURNING tableoid::regclass, txid IS NOT NULL AS txid;
+INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, to_status, event_data, step_order)
+VALUES (gen_random_uuid(), '019b76da-a800-7000-8000-000000000000', 'TransactionStarted', 'Created', '{"v": 1}', 1) RETURNING tableoid::regclass, txid IS NOT NULL AS txid;
 SAVEPOINT s;
-INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, event_data, step_order)
-VALUES (gen_random_uuid(), '019b76da-a800-7000-8000-000000000000', 'TransactionStarted', '{"v": 1}', 1);
+INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, to_status, event_data, step_order)
+VALUES (gen_random_uuid(), '019b76da-a800-7000-8000-000000000000', 'TransactionStarted', 'Created', '{"v": 1}', 1);
 ROLLBACK TO s;
 UPDATE pgw.transaction_events SET error_details = 'x';
 ROLLBACK TO s;

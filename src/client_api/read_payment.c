@@ -311,7 +311,7 @@ pgw_payment_history_1_0(PG_FUNCTION_ARGS)
 			values[3] = Int32GetDatum(events[j].step_order);
 			values[4] = pgw_row_from_string(TupleDescAttr(desc, 4)->atttypid, events[j].event_type);
 			values[5] = TimestampTzGetDatum(events[j].occurred_at);
-			values[6] = pgw_row_from_string(TupleDescAttr(desc, 6)->atttypid, events[j].event_data);
+			values[6] = JsonbPGetDatum(pgw_event_in_full(events, j));
 			nulls[7] = events[j].error_details == NULL;
 			values[7] = nulls[7] ? (Datum) 0 : CStringGetTextDatum(events[j].error_details);
 			tuplestore_putvalues(store, desc, values, nulls);

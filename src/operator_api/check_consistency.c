@@ -43,29 +43,6 @@ PG_FUNCTION_INFO_V1(pgw_is_decline_1_0);
 
 /* ---------------------------------------------------------------- one attempt */
 
-/*
- * A state in event_data: null is "before the first event"; a missing member, or another value, is
- * none of ours.
- */
-static int
-state_in(Jsonb *data, const char *member)
-{
-	JsonbValue v;
-	char *name;
-	PgwState state;
-
-	if (!JB_ROOT_IS_OBJECT(data) ||
-		getKeyJsonValueFromContainer(&data->root, member, strlen(member), &v) == NULL)
-		return PGW_FOLD_STRANGE;
-	if (v.type == jbvNull)
-		return PGW_STATE_NONE;
-	if (v.type != jbvString)
-		return PGW_FOLD_STRANGE;
-	name = pnstrdup(v.val.string.val, v.val.string.len);
-	state = pgw_state_parse(name);
-	return state == PGW_STATE_NONE ? PGW_FOLD_STRANGE : (int) state;
-}
-
 static PgwFoldEvent *
 fold_events(const PgwEventRow *rows, int n)
 {
@@ -73,14 +50,12 @@ fold_events(const PgwEventRow *rows, int n)
 
 	for (int i = 0; i < n; i++)
 	{
-		Jsonb *data =
-			DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(rows[i].event_data)));
 		int type = pgw_event_parse(rows[i].event_type);
 
 		events[i].step = rows[i].step_order;
 		events[i].type = type < 0 ? PGW_FOLD_STRANGE : type;
-		events[i].from = state_in(data, "from");
-		events[i].to = state_in(data, "to");
+		events[i].from = rows[i].from;
+		events[i].to = rows[i].to;
 		events[i].txid = U64FromFullTransactionId(rows[i].txid);
 	}
 	return events;
@@ -102,7 +77,8 @@ raise_fault(const pg_uuid_t *id, PgwFoldFault fault, int step, const PgwEventRow
 		pgw_json_begin_object(&detail, "found");
 		pgw_json_put_int(&detail, "step", found->step_order);
 		pgw_json_put_string(&detail, "event", found->event_type);
-		pgw_json_put_raw(&detail, "event_data", found->event_data);
+		pgw_json_put_string(&detail, "from", pgw_state_name(found->from));
+		pgw_json_put_string(&detail, "to", pgw_state_name(found->to));
 		pgw_json_end_object(&detail);
 	}
 	ereport(ERROR,

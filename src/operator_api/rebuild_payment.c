@@ -69,19 +69,14 @@ is_false(Jsonb *data, const char *name)
 	return member(data, name, &v) && v.type == jbvBool && !v.val.boolean;
 }
 
-static Jsonb *
-data_of(const PgwEventRow *event)
-{
-	return DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(event->event_data)));
-}
-
 static void
-tell(PgwToldAttempt *told, const PgwEventRow *event)
+tell(PgwToldAttempt *told, const PgwEventRow *events, int index)
 {
-	Jsonb *data = data_of(event);
+	const PgwEventRow *event = &events[index];
+	Jsonb *data = pgw_event_in_full(events, index);
 	char *capture = text_member(data, "capture");
 	PgwToldEvent e = {.type = (PgwEventType) pgw_event_parse(event->event_type),
-					  .to = pgw_state_parse(text_member(data, "to")),
+					  .to = event->to,
 					  .error_code = text_member(data, "error_code"),
 					  .bank_amount = number_member(data, "bank_amount"),
 					  .operation = text_member(data, "operation"),
@@ -102,9 +97,9 @@ tell_attempt(const PgwAttempt *attempt, PgwToldAttempt *told, char **currency)
 
 	memset(told, 0, sizeof(*told));
 	for (int i = 0; i < n; i++)
-		tell(told, &events[i]);
+		tell(told, events, i);
 	if (n > 0 && currency != NULL)
-		*currency = text_member(data_of(&events[0]), "currency");
+		*currency = text_member(pgw_event_in_full(events, 0), "currency");
 }
 
 /* ---------------------------------------------------------------- a payment's attempts */

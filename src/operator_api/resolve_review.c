@@ -208,13 +208,11 @@ find_review(const PgwAttempt *attempt, Review *review)
 	review->from = PGW_STATE_NONE;
 	for (int i = pgw_store_events(&attempt->transaction_id, &events) - 1; i >= 0; i--)
 	{
-		Jsonb *data;
-
 		if (strcmp(events[i].event_type, pgw_event_name(PGW_EV_MANUAL_REVIEW_REQUIRED)) != 0)
 			continue;
-		data = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(events[i].event_data)));
-		review->from = pgw_state_parse(string_member(data, "from"));
-		review->reason = string_member(data, "reason");
+		review->from = events[i].from;
+		if (events[i].event_data != NULL)
+			review->reason = string_member(events[i].event_data, "reason");
 		return;
 	}
 }

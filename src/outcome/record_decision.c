@@ -79,7 +79,7 @@ event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, 
 	}
 	else if (type == PGW_EV_TRANSACTION_ADOPTED)
 		pgw_event_members_adopted(f, attempt);
-	else
+	else if (type != PGW_EV_PAYMENT_DATA_SAVE_STARTED) /* the approval before it has said it */
 	{
 		if (d->error != NULL)
 			pgw_event_members_add_string(f, "error_code", d->error->code);

@@ -1,7 +1,9 @@
 /*
  * events.c - the events of an attempt, and the one place where an attempt changes
  *
- * Owns: the form of event_data, and the description of the partition in use.
+ * What stands in event_data is in event_data.c.
+ *
+ * Owns: the description of the partition in use.
  * Locks: those of event_partitions.c and row.c.
  * Invariants: an attempt's status and step_order change only together with its events, along legal
  * edges; steps run 1..n.  What has been Failed or Refunded is not the live attempt of its id again.
@@ -12,13 +14,11 @@
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
-#include "utils/numeric.h"
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
-#include "base/compat.h"
 #include "base/error_detail.h"
 #include "base/json_writer.h"
 #include "base/new_id.h"
@@ -29,6 +29,7 @@
 #include "database/relations.h"
 #include "database/row.h"
 #include "database/table_description.h"
+#include "store/event_data.h"
 #include "store/events.h"
 #include "store/events_internal.h"
 #include "store/tables.h"
@@ -39,24 +40,28 @@ enum
 {
 	EV_EVENT_ID,
 	EV_TRANSACTION_ID,
-	EV_EVENT_TYPE,
 	EV_OCCURRED_AT,
+	EV_TXID,
+	EV_EVENT_TYPE,
+	EV_STEP_ORDER,
+	EV_FROM_STATUS,
+	EV_TO_STATUS,
 	EV_EVENT_DATA,
 	EV_ERROR_DETAILS,
-	EV_STEP_ORDER,
-	EV_TXID,
 	EV_NCOLUMNS
 };
 
 static const PgwWantedColumn event_columns[EV_NCOLUMNS] = {
 	[EV_EVENT_ID] = {"event_id", UUIDOID},
 	[EV_TRANSACTION_ID] = {"transaction_id", UUIDOID},
-	[EV_EVENT_TYPE] = {"event_type", InvalidOid},
 	[EV_OCCURRED_AT] = {"occurred_at", TIMESTAMPTZOID},
-	[EV_EVENT_DATA] = {"event_data", JSONBOID},
-	[EV_ERROR_DETAILS] = {"error_details", TEXTOID},
+	[EV_TXID] = {"txid", XID8OID},
+	[EV_EVENT_TYPE] = {"event_type", InvalidOid},
 	[EV_STEP_ORDER] = {"step_order", INT4OID},
-	[EV_TXID] = {"txid", XID8OID}};
+	[EV_FROM_STATUS] = {"from_status", InvalidOid},
+	[EV_TO_STATUS] = {"to_status", InvalidOid},
+	[EV_EVENT_DATA] = {"event_data", JSONBOID},
+	[EV_ERROR_DETAILS] = {"error_details", TEXTOID}};
 
 /* Of the partition that was last written or read: nearly always that of this month. */
 static PgwTableDescription description;
@@ -75,100 +80,6 @@ describe(Oid relid)
 
 /* ---- an event as a row ---- */
 
-static void
-add_member(PgwJsonbState *state, const char *name, JsonbValue *value)
-{
-	JsonbValue key = {.type = jbvString,
-					  .val.string = {.len = strlen(name), .val = unconstify(char *, name)}};
-
-	pgw_push_jsonb(state, WJB_KEY, &key);
-	pgw_push_jsonb(state, WJB_VALUE, value);
-}
-
-/* NULL: a JSON null. */
-static void
-add_string(PgwJsonbState *state, const char *name, const char *value)
-{
-	JsonbValue v = {.type = jbvNull};
-
-	if (value != NULL)
-		v = (JsonbValue){.type = jbvString,
-						 .val.string = {.len = strlen(value), .val = unconstify(char *, value)}};
-	add_member(state, name, &v);
-}
-
-static void
-add_number(PgwJsonbState *state, const char *name, int64 value)
-{
-	JsonbValue v = {.type = jbvNumeric, .val.numeric = int64_to_numeric(value)};
-
-	add_member(state, name, &v);
-}
-
-static void
-add_boolean(PgwJsonbState *state, const char *name, bool value)
-{
-	JsonbValue v = {.type = jbvBool, .val.boolean = value};
-
-	add_member(state, name, &v);
-}
-
-static void
-add_json(PgwJsonbState *state, const char *name, const char *text)
-{
-	Jsonb *object = DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(text)));
-	JsonbValue v = {.type = jbvBinary,
-					.val.binary = {.len = VARSIZE(object) - VARHDRSZ, .data = &object->root}};
-
-	add_member(state, name, &v);
-}
-
-static void
-add_further(PgwJsonbState *state, const PgwEventMember *m)
-{
-	switch (m->kind)
-	{
-		case PGW_MEMBER_STRING:
-			add_string(state, m->name, m->text);
-			break;
-		case PGW_MEMBER_NUMBER:
-			add_number(state, m->name, m->number);
-			break;
-		case PGW_MEMBER_BOOLEAN:
-			add_boolean(state, m->name, m->number != 0);
-			break;
-		case PGW_MEMBER_OBJECT:
-			add_json(state, m->name, m->text);
-			break;
-	}
-}
-
-/* Put together as what it is: parsing a text of it took a twelfth of the worker's time. */
-static Datum
-event_data(const PgwAttempt *attempt, const PgwEvent *event)
-{
-	PgwJsonbState state = {0};
-	char correlation[37];
-
-	pgw_uuid_to_text(attempt->correlation_id.data, correlation);
-	pgw_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
-	add_number(&state, "v", 1);
-	add_string(&state, "from", pgw_state_name(event->from));
-	add_string(&state, "to", pgw_state_name(event->to));
-	add_number(&state, "requests_sent", attempt->requests_sent);
-	if (event->operation != NULL)
-		add_string(&state, "operation", event->operation);
-	if (attempt->bank != NULL)
-		add_string(&state, "bank", attempt->bank);
-	if (event->type == PGW_EV_BANK_PROCESSING_STARTED && attempt->bank_version != 0)
-		add_number(&state, "bank_version", attempt->bank_version);
-	add_string(&state, "correlation_id", correlation);
-	for (int i = 0; i < event->nmembers; i++)
-		add_further(&state, &event->members[i]);
-	pgw_push_jsonb(&state, WJB_END_OBJECT, NULL);
-	return JsonbPGetDatum(JsonbValueToJsonb(state.result));
-}
-
 void
 pgw_store_check_events(void)
 {
@@ -183,26 +94,38 @@ put(PgwRel *r, const PgwTableDescription *d, int column, Datum value, bool isnul
 }
 
 static void
-write_event(PgwRel *r, const PgwTableDescription *d, const PgwAttempt *attempt,
-			const PgwEvent *event, int step)
+put_status(PgwRel *r, const PgwTableDescription *d, int column, PgwState state)
 {
+	const char *name = pgw_state_name(state);
+
+	put(r, d, column, name != NULL ? pgw_row_from_string(d->types[column], name) : (Datum) 0,
+		name == NULL);
+}
+
+static void
+write_event(PgwRel *r, const PgwTableDescription *d, const PgwAttempt *attempt,
+			const PgwEvent *event)
+{
+	Jsonb *data = pgw_event_data(attempt, event);
 	pg_uuid_t id;
 
 	pgw_new_id(&id);
 	pgw_row_begin(r, d->ours, EV_NCOLUMNS);
 	put(r, d, EV_EVENT_ID, UUIDPGetDatum(&id), false);
 	put(r, d, EV_TRANSACTION_ID, UUIDPGetDatum(&attempt->transaction_id), false);
-	put(r, d, EV_EVENT_TYPE,
-		pgw_row_from_string(d->types[EV_EVENT_TYPE], pgw_event_name(event->type)), false);
 
 	/* Clock time; readers order by step, never by it. */
 	put(r, d, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	put(r, d, EV_EVENT_DATA, event_data(attempt, event), false);
+	put(r, d, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
+	put(r, d, EV_EVENT_TYPE,
+		pgw_row_from_string(d->types[EV_EVENT_TYPE], pgw_event_name(event->type)), false);
+	put(r, d, EV_STEP_ORDER, Int32GetDatum(attempt->step_order), false);
+	put_status(r, d, EV_FROM_STATUS, event->from);
+	put_status(r, d, EV_TO_STATUS, event->to);
+	put(r, d, EV_EVENT_DATA, JsonbPGetDatum(data), data == NULL);
 	put(r, d, EV_ERROR_DETAILS,
 		event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
 		event->error_details == NULL);
-	put(r, d, EV_STEP_ORDER, Int32GetDatum(step), false);
-	put(r, d, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
 	ExecStoreVirtualTuple(r->slot);
 	pgw_row_insert(r);
 }
@@ -215,7 +138,11 @@ pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
 
 	pgw_row_open_write(&r, relid, NULL, false);
 	for (int i = 0; i < n; i++)
-		write_event(&r, describe(relid), attempt, &events[i], ++attempt->step_order);
+	{
+		attempt->step_order++;
+		write_event(&r, describe(relid), attempt, &events[i]);
+		pgw_event_data_told(attempt);
+	}
 	pgw_row_close(&r);
 }
 
@@ -301,6 +228,16 @@ get(PgwRel *r, int column, bool *isnull)
 	return slot_getattr(r->found, describe(RelationGetRelid(r->rel))->attnums[column], isnull);
 }
 
+static PgwState
+get_status(PgwRel *r, int column)
+{
+	bool isnull;
+	Datum d = get(r, column, &isnull);
+	Oid type = describe(RelationGetRelid(r->rel))->types[column];
+
+	return isnull ? PGW_STATE_NONE : pgw_state_parse(pgw_row_to_string(type, d));
+}
+
 static void
 collect_event(PgwRel *r, void *arg)
 {
@@ -322,16 +259,19 @@ collect_event(PgwRel *r, void *arg)
 	memcpy(&e->event_id, DatumGetUUIDP(d), UUID_LEN);
 	d = get(r, EV_TRANSACTION_ID, &isnull);
 	memcpy(&e->transaction_id, DatumGetUUIDP(d), UUID_LEN);
+	e->occurred_at = DatumGetTimestampTz(get(r, EV_OCCURRED_AT, &isnull));
+	e->txid = DatumGetFullTransactionId(get(r, EV_TXID, &isnull));
 	d = get(r, EV_EVENT_TYPE, &isnull);
 	e->event_type = pgw_row_to_string(describe(relid)->types[EV_EVENT_TYPE], d);
-	e->occurred_at = DatumGetTimestampTz(get(r, EV_OCCURRED_AT, &isnull));
+	e->step_order = DatumGetInt32(get(r, EV_STEP_ORDER, &isnull));
+	e->from = get_status(r, EV_FROM_STATUS);
+	e->to = get_status(r, EV_TO_STATUS);
 	d = get(r, EV_EVENT_DATA, &isnull);
-	e->event_data = pgw_row_to_string(JSONBOID, d);
+	if (!isnull)
+		e->event_data = DatumGetJsonbPCopy(d);
 	d = get(r, EV_ERROR_DETAILS, &isnull);
 	if (!isnull)
 		e->error_details = TextDatumGetCString(d);
-	e->step_order = DatumGetInt32(get(r, EV_STEP_ORDER, &isnull));
-	e->txid = DatumGetFullTransactionId(get(r, EV_TXID, &isnull));
 }
 
 static int

@@ -7,6 +7,7 @@
 #include "postgres.h"
 #include "access/transam.h"
 #include "datatype/timestamp.h"
+#include "utils/jsonb.h"
 #include "utils/uuid.h"
 
 #include "core/state/state_machine.h"
@@ -61,15 +62,23 @@ typedef struct PgwEventRow
 {
 	pg_uuid_t event_id;
 	pg_uuid_t transaction_id;
-	char *event_type;
 	TimestampTz occurred_at;
-	char *event_data; /* JSON text */
-	char *error_details;
-	int step_order;
 	FullTransactionId txid;
+	char *event_type;
+	int step_order;
+	PgwState from; /* PGW_STATE_NONE for the first */
+	PgwState to;
+	Jsonb *event_data; /* what it says for the first time; NULL: nothing */
+	char *error_details;
 } PgwEventRow;
 
 /* The events of an attempt in order: committed or own; the array is palloc'd. */
 extern int pgw_store_events(const pg_uuid_t *transaction_id, PgwEventRow **out);
+
+/*
+ * The event_data of the event with this index, with all that holds there, whichever event has said
+ * it: as pgw.events_in_full.
+ */
+extern Jsonb *pgw_event_in_full(const PgwEventRow *events, int index);
 
 #endif

@@ -20,6 +20,7 @@
 #include "database/relations.h"
 #include "database/row.h"
 #include "database/table_description.h"
+#include "store/event_data.h"
 #include "store/table_rows_internal.h"
 #include "store/tables.h"
 
@@ -439,6 +440,8 @@ pgw_store_read(PgwRel *r, PgwTable table, void *row)
 						 isnull);
 	}
 	pgw_store_location(table, row)->tid = r->found->tts_tid;
+	if (table == PGW_TABLE_TRANSACTIONS)
+		pgw_event_data_told((PgwAttempt *) row);
 }
 
 bool

@@ -15,6 +15,7 @@
 #include "database/find_row.h"
 #include "database/row.h"
 #include "store/clock_set_back.h"
+#include "store/event_data.h"
 #include "store/events_internal.h"
 #include "store/open_work.h"
 #include "store/table_rows_internal.h"
@@ -193,6 +194,8 @@ pgw_store_update_payment(PgwPayment *p)
 void
 pgw_store_update_attempt(PgwAttempt *attempt)
 {
+	Assert(attempt->requests_sent == attempt->told_requests_sent &&
+		   (attempt->requests_sent == 0 || pgw_event_bank_is_told(attempt)));
 	attempt->updated_at = GetCurrentTimestamp();
 	update(PGW_TABLE_TRANSACTIONS, &attempt->transaction_id, attempt);
 	attempt->times_moved = false;

@@ -163,6 +163,9 @@ typedef struct PgwAttempt
 	bool listed;      /* ... it has its row there, or none, as it is to be */
 	bool without_row; /* ... by its columns as they are stored it has none there */
 	bool times_moved; /* by whoever locked it (clock_set_back.h), and not written yet */
+	/* no columns: what the attempt's events so far have said (event_data.c) */
+	char *told_bank;
+	int told_requests_sent;
 } PgwAttempt;
 
 /*

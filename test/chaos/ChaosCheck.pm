@@ -76,9 +76,9 @@ CREATE INDEX ON chaos.request (coalesce(reference, split_part(path, 'reference='
 CREATE INDEX ON chaos.step (charge);
 CREATE INDEX ON chaos.step (reference);
 CREATE INDEX ON chaos.outcome (merchant, client_request_id);
-CREATE TABLE chaos.event AS SELECT transaction_id, step_order, event_type::text, $occurred_at AS occurred_at, event_data ->> 'from' AS was, event_data ->> 'to' AS becomes,
+CREATE TABLE chaos.event AS SELECT transaction_id, step_order, event_type::text, $occurred_at AS occurred_at, from_status::text AS was, to_status::text AS becomes,
 	event_data ->> 'operation' AS operation, event_data ->> 'reason' AS reason,
-	event_data ->> 'bank_code' AS bank_code FROM pgw.transaction_events;
+	event_data ->> 'bank_code' AS bank_code FROM pgw.events_in_full;
 CREATE INDEX ON chaos.event (transaction_id, step_order);
 ANALYZE chaos.charge, chaos.request, chaos.step, chaos.outcome, chaos.event, pgw.payments, pgw.payment_transactions
 SQL
@@ -275,7 +275,7 @@ sub history
 		SELECT t.transaction_id, t.client_request_id, t.status, t.submitted, t.bank, coalesce(t.token, 'card'), t.created_at FROM pgw.payment_transactions t
 		JOIN pgw.payment_transactions o USING (merchant, client_request_id) WHERE o.transaction_id = '$transaction_id' ORDER BY t.transaction_id");
 	push @lines, "  event   $_->[0]" for $server->query("SELECT concat_ws(' ', right(e.transaction_id::text, 6), e.step_order, to_char(e.occurred_at, 'HH24:MI:SS.MS'), e.event_type, e.event_data - '{v,bank,correlation_id}'::text[])
-		FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) JOIN pgw.payment_transactions o USING (merchant, client_request_id)
+		FROM pgw.events_in_full e JOIN pgw.payment_transactions t USING (transaction_id) JOIN pgw.payment_transactions o USING (merchant, client_request_id)
 		WHERE o.transaction_id = '$transaction_id' ORDER BY e.transaction_id, e.step_order");
 	push @lines, "  ledger  $_->[0]" for $server->query("SELECT row_to_json(c) FROM chaos.charge c WHERE reference = '$transaction_id'
 		UNION ALL SELECT row_to_json(g) FROM chaos.step g JOIN chaos.charge c ON c.id = g.charge WHERE c.reference = '$transaction_id'");

@@ -53,7 +53,7 @@ sub all_paid_once
 
 	# An adoption of an approved attempt is a caller that failed after the approval.
 	my $adopted = $node->safe_psql('postgres', "SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
-		WHERE $ids AND e.event_type = 'TransactionAdopted' AND e.event_data->>'from' = 'BankApproved'");
+		WHERE $ids AND e.event_type = 'TransactionAdopted' AND e.from_status = 'BankApproved'");
 	note "$name: $repeated repeated transactions, $adopted of them after the approval";
 	cmp_ok($adopted, '>=', $at_least, "$name: at least $at_least serialization failures after the approval");
 	cmp_ok($adopted, '<=', $repeated, "$name: and no more adoptions than repetitions");

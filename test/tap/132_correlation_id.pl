@@ -20,7 +20,7 @@ part($node, 'correlation', sub {
 	my $ref = sql("SELECT replace(transaction_id::text, '-', '') FROM pgw.payment_transactions WHERE client_request_id = 'traced'");
 	my @calls = grep { ($_->{correlation_id} // '') eq $id } @{ bank_log($bank, 10000) };
 	cmp_ok(scalar @calls, '>=', 2, 'the charge and its look-up carry it to the bank');
-	is(sql("SELECT string_agg(DISTINCT event_data->>'correlation_id', ',') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
+	is(sql("SELECT string_agg(DISTINCT event_data->>'correlation_id', ',') FROM pgw.events_in_full e JOIN pgw.payment_transactions t USING (transaction_id)
 		WHERE t.client_request_id = 'traced'"), $id, 'every event carries it, and no other');
 	like(slurp_file($node->logfile, $seen), qr/LOG:.*answer was not understood.*\n.*DETAIL:.*correlation id \Q$id\E/, "the log's line about the failing call carries it");
 	my $others = PgwSession->new($node);

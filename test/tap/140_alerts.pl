@@ -56,7 +56,7 @@ part($node, 'review at once', sub {
 	ok(is_heard('review_required', $id), 'listeners are told');
 	my ($told) = heard('review_required', $id);
 	is($told->{transaction_id}, $id, 'which transaction');
-	my $correlation = sql("SELECT DISTINCT event_data->>'correlation_id' FROM pgw.transaction_events WHERE transaction_id = '$id'");
+	my $correlation = sql("SELECT DISTINCT event_data->>'correlation_id' FROM pgw.events_in_full WHERE transaction_id = '$id'");
 	is(join(',', sort keys %$told), 'kind,transaction_id,v', 'the members of the payload: every role can hear it');
 	is(alert_state('review_required', $id, "bank || ' ' || (message <> '')"), 'bank true', 'bank and message are in the view');
 	ok(wait_until(sub { slurp_file($node->logfile) =~ /WARNING:  pgw: review_required: .*\n.*DETAIL:  correlation id \Q$correlation\E/ }, 10),

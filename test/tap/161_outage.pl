@@ -78,7 +78,7 @@ part($node, 'another bank', sub {
 	is(sql(pay('switched')), 'captured||201|second', 'it does not process: the next bank that knows the token');
 	is(events($node, 'switched'), 'TransactionStarted,BankProcessingStarted,BankSwitched,BankProcessingStarted,BankProcessingCompleted,PaymentDataSaveStarted,'
 		  . 'PaymentDataSaveCompleted,TransactionCompleted', 'the switch is an event');
-	is(sql("SELECT event_data->>'from_bank', event_data->>'bank' FROM pgw.transaction_events e JOIN pgw.payment_transactions USING (transaction_id)
+	is(sql("SELECT event_data->>'from_bank', event_data->>'bank' FROM pgw.events_in_full e JOIN pgw.payment_transactions USING (transaction_id)
 		WHERE client_request_id = 'switched' AND event_type = 'BankSwitched'"), 'bank|second', 'which says from where to where');
 	is(requests($third), 0, 'a bank of another token_scope is not asked');
 	is(sql(pay('named', bank => 'bank')), 'failed|not_processed|502|bank', 'a bank that the caller named is not left');

@@ -38,7 +38,7 @@ part($node, 'by the clock', sub {
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id IN ('reversed-r', 'given back') AND status = 'RequiresManualReview'") eq 2 }, 20),
 		'two hours later: the bank has taken both back, which needs a person');
 	is(sql("SELECT status || ' ' || refunded_amount || '/' || refund_pending_amount FROM pgw.payments WHERE client_request_id = 'reversed'"), 'captured 0/400', 'the amount is in doubt again');
-	is(sql("SELECT string_agg(e.event_data->>'reason' || ' ' || (e.event_data->>'from'), ',' ORDER BY t.kind)
+	is(sql("SELECT string_agg(e.event_data->>'reason' || ' ' || e.from_status, ',' ORDER BY t.kind)
 		FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE e.event_type = 'RefundReversed'"),
 		'refund_reversed Refunded,refund_reversed Completed', 'RefundReversed is on record')
 	  or diag sql("SELECT client_request_id, kind, status FROM pgw.payment_transactions WHERE client_request_id ~ 'revers|given'");

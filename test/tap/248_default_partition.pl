@@ -35,9 +35,9 @@ sub new_worker
 }
 
 # An event of a transaction so many months from now.
-my $event = "INSERT INTO pgw.transaction_events_default (event_id, transaction_id, event_type, occurred_at, event_data, error_details, step_order, txid)
+my $event = "INSERT INTO pgw.transaction_events_default (event_id, transaction_id, event_type, to_status, occurred_at, event_data, error_details, step_order, txid)
 	SELECT gen_random_uuid(), (rpad(lpad(to_hex((extract(epoch FROM date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC') + interval '%s months 3 days') * 1000)::bigint + i), 12, '0'), 32, '7'))::uuid,
-		'TransactionStarted', clock_timestamp(), '{}', %s, 1, '1' FROM generate_series(1, %d) i";
+		'TransactionStarted', 'Created', clock_timestamp(), '{}', %s, 1, '1' FROM generate_series(1, %d) i";
 
 is(pay('before'), 'captured', 'a payment');
 my $next = partition_name(1);
