@@ -56,6 +56,7 @@
 #include "base/debug_points.h"
 #include "core/base/mutant.h"
 #include "database/batch.h"
+#include "database/event_rows.h"
 #include "database/extension.h"
 #include "database/lock_refusals.h"
 #include "database/notify.h"
@@ -157,7 +158,9 @@ work(Transaction *x)
 {
 	PushActiveSnapshot(GetTransactionSnapshot());
 	(void) pgw_row_keep(TopTransactionContext);
+	pgw_event_rows_collect(TopTransactionContext);
 	x->work(x->arg);
+	pgw_event_rows_write_collected();
 	pgw_row_close_kept();
 	fire_deferred();
 	if (ActiveSnapshotSet())
@@ -170,6 +173,7 @@ note_error(Transaction *x, MemoryContext context)
 	MemoryContextSwitchTo(context);
 	x->sqlstate = geterrcode();
 	pgw_row_forget_kept();
+	pgw_event_rows_forget();
 	careful_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), CAREFUL_MS);
 
 	/* Somebody's DDL, as is to be expected: pgw.health() shows it. */

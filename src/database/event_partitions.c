@@ -2,8 +2,11 @@
  * event_partitions.c - the partitions of pgw.transaction_events: where an event lies, and those of
  * the months to come
  *
- * Owns: what is remembered of the partitions' bounds; pgw finds an event's partition by the
- * parent's bounds, because routing each event through the parent would cost more than writing it.
+ * The server itself routes each event that is written (event_rows.c).  But the locks of what will
+ * be written are taken beforehand, and events are read without a snapshot; so pgw has to find an
+ * event's partition, too, and does by the parent's bounds.
+ *
+ * Owns: what is remembered of the partitions' bounds.
  * Locks: AccessShareLock on the parent where it has to be looked for; RowExclusiveLock on the one
  * partition that is written.  What makes partitions takes the locks of its statements beforehand,
  * without waiting.

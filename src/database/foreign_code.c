@@ -134,21 +134,54 @@ pgw_foreign_triggers_begin(const ResultRelInfo *rri, CmdType event, TupleTableSl
 	return NULL;
 }
 
+bool
+pgw_foreign_may_change(Relation rel, CmdType event)
+{
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
+	{
+		if (is_before_trigger(&rel->trigdesc->triggers[i], event))
+			return true;
+	}
+	return false;
+}
+
 /* Their names, with commas. */
-static char *
-before_triggers(const ResultRelInfo *rri, CmdType event)
+static const char *
+before_triggers(Relation rel, CmdType event)
 {
 	StringInfoData names;
 
 	initStringInfo(&names);
-	for (int i = 0; i < rri->ri_TrigDesc->numtriggers; i++)
+	for (int i = 0; rel->trigdesc != NULL && i < rel->trigdesc->numtriggers; i++)
 	{
-		const Trigger *trigger = &rri->ri_TrigDesc->triggers[i];
+		const Trigger *trigger = &rel->trigdesc->triggers[i];
 
 		if (is_before_trigger(trigger, event))
 			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : "", trigger->tgname);
 	}
-	return names.data;
+	return names.len > 0 ? names.data : "none";
+}
+
+void
+pgw_foreign_raise_left_out(Relation rel, CmdType event)
+{
+	ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+					errmsg("a trigger has left out a row of pgw.%s", RelationGetRelationName(rel)),
+					errdetail("BEFORE triggers: %s.", before_triggers(rel, event)),
+					errhint("A trigger on pgw's tables must return NEW. See docs/ddl.md.")));
+}
+
+void
+pgw_foreign_raise_changed(Relation rel, CmdType event, const char *column)
+{
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+		 errmsg("a trigger has changed column \"%s\" of a row of pgw.%s", column,
+				RelationGetRelationName(rel)),
+		 errdetail("BEFORE triggers: %s.", before_triggers(rel, event)),
+		 errhint(
+			 "A trigger may set columns that you have added to pgw's tables, no others. See docs/ddl.md.")));
 }
 
 void
@@ -160,11 +193,7 @@ pgw_foreign_triggers_end(const ResultRelInfo *rri, CmdType event, HeapTuple want
 
 	/* whoever's trigger it was: one of the server's own can do that, too */
 	if (!kept)
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("a trigger has left out a row of pgw.%s", RelationGetRelationName(rel)),
-				 errdetail("BEFORE triggers: %s.", before_triggers(rri, event)),
-				 errhint("A trigger on pgw's tables must return NEW. See docs/ddl.md.")));
+		pgw_foreign_raise_left_out(rel, event);
 	if (wanted == NULL)
 		return;
 	for (int i = 0; i < desc->natts; i++)
@@ -181,14 +210,7 @@ pgw_foreign_triggers_end(const ResultRelInfo *rri, CmdType event, HeapTuple want
 		is = slot_getattr(slot, i + 1, &is_null);
 		if (was_null != is_null ||
 			(!is_null && !datum_image_eq(was, is, att->attbyval, att->attlen)))
-			ereport(
-				ERROR,
-				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("a trigger has changed column \"%s\" of a row of pgw.%s",
-						NameStr(att->attname), RelationGetRelationName(rel)),
-				 errdetail("BEFORE triggers: %s.", before_triggers(rri, event)),
-				 errhint(
-					 "A trigger may set columns that you have added to pgw's tables, no others. See docs/ddl.md.")));
+			pgw_foreign_raise_changed(rel, event, NameStr(att->attname));
 	}
 	heap_freetuple(wanted);
 }

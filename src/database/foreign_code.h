@@ -32,4 +32,10 @@ extern HeapTuple pgw_foreign_triggers_begin(const ResultRelInfo *rri, CmdType ev
 extern void pgw_foreign_triggers_end(const ResultRelInfo *rri, CmdType event, HeapTuple wanted,
 									 TupleTableSlot *slot, const bool *ours, bool kept);
 
+/* For rows that a statement writes: has the table a BEFORE trigger of others, for each row? */
+extern bool pgw_foreign_may_change(Relation rel, CmdType event);
+/* the errors of pgw_foreign_triggers_end() */
+extern void pgw_foreign_raise_left_out(Relation rel, CmdType event);
+extern void pgw_foreign_raise_changed(Relation rel, CmdType event, const char *column);
+
 #endif

@@ -3,8 +3,8 @@
  *
  * What stands in event_data is in event_data.c.
  *
- * Owns: the description of the partition in use.
- * Locks: those of event_partitions.c and row.c.
+ * Owns: the description of the partition that is read.
+ * Locks: those of event_rows.c, event_partitions.c and row.c.
  * Invariants: an attempt's status and step_order change only together with its events, along legal
  * edges; steps run 1..n.  What has been Failed or Refunded is not the live attempt of its id again.
  */
@@ -25,6 +25,7 @@
 #include "core/base/uuid7.h"
 #include "database/column_values.h"
 #include "database/event_partitions.h"
+#include "database/event_rows.h"
 #include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"
@@ -63,7 +64,7 @@ static const PgwWantedColumn event_columns[EV_NCOLUMNS] = {
 	[EV_EVENT_DATA] = {"event_data", JSONBOID},
 	[EV_ERROR_DETAILS] = {"error_details", TEXTOID}};
 
-/* Of the partition that was last written or read: nearly always that of this month. */
+/* Of the partition that was last read: nearly always that of this month. */
 static PgwTableDescription description;
 
 static const PgwTableDescription *
@@ -86,64 +87,39 @@ pgw_store_check_events(void)
 	(void) describe(pgw_event_partition_now());
 }
 
-static void
-put(PgwRel *r, const PgwTableDescription *d, int column, Datum value, bool isnull)
+static PgwNewEvent
+new_event(const PgwAttempt *attempt, const PgwEvent *event)
 {
-	r->slot->tts_values[d->attnums[column] - 1] = value;
-	r->slot->tts_isnull[d->attnums[column] - 1] = isnull;
-}
+	PgwNewEvent row = {
+		.transaction_id = attempt->transaction_id,
+		/* Clock time; readers order by step, never by it. */
+		.occurred_at = GetCurrentTimestamp(),
+		.txid = GetTopFullTransactionId(),
+		.event_type = pgw_event_name(event->type),
+		.step_order = attempt->step_order,
+		.from_status = pgw_state_name(event->from),
+		.to_status = pgw_state_name(event->to),
+		.event_data = pgw_event_data(attempt, event),
+		.error_details = event->error_details,
+	};
 
-static void
-put_status(PgwRel *r, const PgwTableDescription *d, int column, PgwState state)
-{
-	const char *name = pgw_state_name(state);
-
-	put(r, d, column, name != NULL ? pgw_row_from_string(d->types[column], name) : (Datum) 0,
-		name == NULL);
-}
-
-static void
-write_event(PgwRel *r, const PgwTableDescription *d, const PgwAttempt *attempt,
-			const PgwEvent *event)
-{
-	Jsonb *data = pgw_event_data(attempt, event);
-	pg_uuid_t id;
-
-	pgw_new_id(&id);
-	pgw_row_begin(r, d->ours, EV_NCOLUMNS);
-	put(r, d, EV_EVENT_ID, UUIDPGetDatum(&id), false);
-	put(r, d, EV_TRANSACTION_ID, UUIDPGetDatum(&attempt->transaction_id), false);
-
-	/* Clock time; readers order by step, never by it. */
-	put(r, d, EV_OCCURRED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
-	put(r, d, EV_TXID, FullTransactionIdGetDatum(GetTopFullTransactionId()), false);
-	put(r, d, EV_EVENT_TYPE,
-		pgw_row_from_string(d->types[EV_EVENT_TYPE], pgw_event_name(event->type)), false);
-	put(r, d, EV_STEP_ORDER, Int32GetDatum(attempt->step_order), false);
-	put_status(r, d, EV_FROM_STATUS, event->from);
-	put_status(r, d, EV_TO_STATUS, event->to);
-	put(r, d, EV_EVENT_DATA, JsonbPGetDatum(data), data == NULL);
-	put(r, d, EV_ERROR_DETAILS,
-		event->error_details != NULL ? CStringGetTextDatum(event->error_details) : (Datum) 0,
-		event->error_details == NULL);
-	ExecStoreVirtualTuple(r->slot);
-	pgw_row_insert(r);
+	pgw_new_id(&row.event_id);
+	return row;
 }
 
 void
 pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
 {
-	Oid relid = pgw_event_partition_lock(&attempt->transaction_id);
-	PgwRel r;
+	PgwNewEvent *rows = palloc(n * sizeof(PgwNewEvent));
 
-	pgw_row_open_write(&r, relid, NULL, false);
 	for (int i = 0; i < n; i++)
 	{
 		attempt->step_order++;
-		write_event(&r, describe(relid), attempt, &events[i]);
+		rows[i] = new_event(attempt, &events[i]);
 		pgw_event_data_told(attempt);
 	}
-	pgw_row_close(&r);
+	pgw_event_rows_write(rows, n);
+	pfree(rows);
 }
 
 static char *

@@ -134,8 +134,18 @@ part($node, 'rewrites', sub {
 	$rewrite->('transaction_events', 'INSERT', 'RETURN NULL;');
 	like($error->(submit('no event')), qr/39P01.*left out a row of pgw\.transaction_events/s, 'no event: an error');
 	$done->('transaction_events');
-	is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id IN ('Order-1', 'order-1', 'merchant', 'left out', 'no attempt', 'no event')"), 0, 'nothing is recorded of any of them');
-	is(scalar charges_of($node, $bank, 'no attempt'), 0, 'nor charged');
+	$rewrite->('transaction_events', 'INSERT', "NEW.error_details := 'none'; RETURN NEW;");
+	like($error->(submit('other event')), qr/39P01.*changed column "error_details" of a row of pgw\.transaction_events.*"rewrite"/s, 'another event: an error');
+	like($error->(pay('other event, now')), qr/PW500/, 'of the worker, too');
+	$done->('transaction_events');
+	$rewrite->('transaction_events', 'INSERT', 'RETURN NEW;');
+	is($node->safe_psql('postgres', pay('same event')), 'captured', 'a trigger that leaves events as they are');
+	$done->('transaction_events');
+	$node->safe_psql('postgres', 'CREATE RULE no_events AS ON INSERT TO pgw.transaction_events DO INSTEAD NOTHING');
+	like($error->(submit('a rule')), qr/39P01.*left out a row of pgw\.transaction_events/s, 'no event, by a rule: an error');
+	$node->safe_psql('postgres', 'DROP RULE no_events ON pgw.transaction_events');
+	is($node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id IN ('Order-1', 'order-1', 'merchant', 'left out', 'no attempt', 'no event', 'other event', 'other event, now', 'a rule')"), 0, 'nothing is recorded of any of them');
+	is(scalar charges_of($node, $bank, $_), 0, "$_: nor charged") for 'no attempt', 'other event, now';
 
 	# an outcome that cannot be written: the charge is given back
 	$rewrite->('payments', 'UPDATE', 'NEW.captured_amount := 0; RETURN NEW;');

@@ -48,6 +48,7 @@ typedef enum PgwMutant
 	/* the worker's own time limit ends its wait for the synchronous standby */
 	STANDBY_WAIT,
 	PIN_SYNC_COMMIT,  /* the worker's synchronous_commit follows a reload */
+	EVENT_LEFT_OUT,   /* an event that the INSERT has not written is not missed */
 	TRIGGER_REWRITES, /* what a BEFORE trigger makes of pgw's columns is written */
 	KEEP_COLUMNS,     /* columns that others have added are overwritten */
 	REFUND_KEY,       /* a give-back in doubt is sent again with a new key */

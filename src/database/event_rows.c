@@ -1,0 +1,438 @@
+/*
+ * event_rows.c - rows of pgw.transaction_events, written by INSERT statements
+ *
+ * Through SPI, by plans that are kept: the server finds each row's partition, checks its
+ * constraints and fires its triggers.  A statement writes as many rows as there are, VALUES and
+ * nothing else: it reads no table, so it has no part in any serialization conflict.  Its snapshot
+ * is the one that is active; a new one would be taken for nothing.  In the worker all events of a
+ * batch go in one statement, at its end (batch.c).
+ *
+ * What is no plain INSERT is noticed: a trigger or rule that leaves a row out, or a trigger that
+ * changes one of pgw's columns (foreign_code.h).  Only then are the rows asked for again
+ * (RETURNING).
+ *
+ * Owns: the kept plans; what is remembered of the code of others on a partition; the rows that are
+ * collected, which end with their transaction.
+ * Locks: RowExclusiveLock on the parent and on the partition of each row, in this order, which is
+ * the callers' (table_locks.c); taken here, before the statement would, so that the worker waits
+ * for none of them.  The parent's lock keeps the partition from being detached.
+ */
+#include "postgres.h"
+
+#include "access/table.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/xid8.h"
+
+#include "core/base/mutant.h"
+#include "database/column_values.h"
+#include "database/event_partitions.h"
+#include "database/event_rows.h"
+#include "database/foreign_code.h"
+#include "database/relation_changes.h"
+#include "database/relations.h"
+#include "database/row.h"
+#include "database/table_description.h"
+#include "database/table_locks.h"
+
+/* The columns, in the order of the statement's parameters. */
+enum
+{
+	EVENT_ID,
+	TRANSACTION_ID,
+	OCCURRED_AT,
+	TXID,
+	EVENT_TYPE,
+	STEP_ORDER,
+	FROM_STATUS,
+	TO_STATUS,
+	EVENT_DATA,
+	ERROR_DETAILS,
+	NCOLUMNS
+};
+
+static const PgwWantedColumn columns[NCOLUMNS] = {[EVENT_ID] = {"event_id", UUIDOID},
+												  [TRANSACTION_ID] = {"transaction_id", UUIDOID},
+												  [OCCURRED_AT] = {"occurred_at", TIMESTAMPTZOID},
+												  [TXID] = {"txid", XID8OID},
+												  [EVENT_TYPE] = {"event_type", InvalidOid},
+												  [STEP_ORDER] = {"step_order", INT4OID},
+												  [FROM_STATUS] = {"from_status", InvalidOid},
+												  [TO_STATUS] = {"to_status", InvalidOid},
+												  [EVENT_DATA] = {"event_data", JSONBOID},
+												  [ERROR_DETAILS] = {"error_details", TEXTOID}};
+
+/*
+ * Rows of one statement.  A caller writes one to four; a batch of the worker twice as many as it
+ * has items, and its plans take some megabytes at most.
+ */
+#define MAX_ROWS 64
+
+static PgwTableDescription parent; /* and the types of its columns */
+
+/* ---- the plans ---- */
+
+/* Of one table: another CREATE EXTENSION makes other types. */
+static struct
+{
+	Oid relid;
+	Oid types[NCOLUMNS];
+	SPIPlanPtr insert[MAX_ROWS + 1]; /* by the number of rows; NULL: not made yet */
+	SPIPlanPtr returning[MAX_ROWS + 1];
+} plans;
+
+static void
+free_plans(void)
+{
+	for (int n = 1; n <= MAX_ROWS; n++)
+	{
+		if (plans.insert[n] != NULL)
+			(void) SPI_freeplan(plans.insert[n]);
+		if (plans.returning[n] != NULL)
+			(void) SPI_freeplan(plans.returning[n]);
+		plans.insert[n] = plans.returning[n] = NULL;
+	}
+}
+
+/* Locked by the caller. */
+static void
+describe_parent(Oid relid)
+{
+	static const PgwWantedTable wanted = {
+		.what = "table pgw.transaction_events", .columns = columns, .ncolumns = NCOLUMNS};
+
+	if (parent.of.relid != relid)
+		pgw_table_describe(&parent, relid, &wanted);
+	if (plans.relid == relid && memcmp(plans.types, parent.types, sizeof(plans.types)) == 0)
+		return;
+	free_plans();
+	plans.relid = relid;
+	memcpy(plans.types, parent.types, sizeof(plans.types));
+}
+
+static void
+append_columns(StringInfo s)
+{
+	for (int c = 0; c < NCOLUMNS; c++)
+		appendStringInfo(s, "%s%s", c > 0 ? ", " : "", columns[c].name);
+}
+
+/*
+ * Nothing is to be planned for the values of the parameters, so a plan serves for all of them from
+ * the first time on.
+ */
+static SPIPlanPtr
+make_plan(int n, bool returning)
+{
+	Oid types[MAX_ROWS * NCOLUMNS];
+	StringInfoData s;
+	SPIPlanPtr plan;
+
+	initStringInfo(&s);
+	appendStringInfoString(&s, "INSERT INTO pgw.transaction_events (");
+	append_columns(&s);
+	appendStringInfoString(&s, ") VALUES ");
+	for (int i = 0; i < n; i++)
+	{
+		for (int c = 0; c < NCOLUMNS; c++)
+		{
+			types[i * NCOLUMNS + c] = plans.types[c];
+			appendStringInfo(&s, "%s$%d",
+							 c > 0   ? ", "
+							 : i > 0 ? "), ("
+									 : "(",
+							 i * NCOLUMNS + c + 1);
+		}
+	}
+	appendStringInfoChar(&s, ')');
+	if (returning)
+	{
+		appendStringInfoString(&s, " RETURNING ");
+		append_columns(&s);
+	}
+	plan = SPI_prepare_cursor(s.data, n * NCOLUMNS, types, CURSOR_OPT_GENERIC_PLAN);
+	if (plan == NULL || SPI_keepplan(plan) != 0)
+		elog(ERROR, "the INSERT of events could not be prepared: %s",
+			 SPI_result_code_string(SPI_result));
+	pfree(s.data);
+	return plan;
+}
+
+static SPIPlanPtr
+plan_for(int n, bool returning)
+{
+	SPIPlanPtr *plan = returning ? &plans.returning[n] : &plans.insert[n];
+
+	if (*plan == NULL)
+		*plan = make_plan(n, returning);
+	return *plan;
+}
+
+/* ---- code of others ---- */
+
+typedef struct Foreign
+{
+	Oid relid;       /* a partition; InvalidOid: void */
+	bool runs;       /* a row that is written runs code of others */
+	bool may_change; /* which can change it, or leave it out */
+} Foreign;
+
+#define MAX_PARTITIONS 8
+
+static Foreign foreign[MAX_PARTITIONS];
+static int next_foreign = 0;
+
+static void
+forget_partition(Oid relid)
+{
+	for (int i = 0; i < MAX_PARTITIONS; i++)
+	{
+		if (relid == InvalidOid || relid == foreign[i].relid)
+			foreign[i].relid = InvalidOid;
+	}
+}
+
+static Foreign
+code_on(Oid relid)
+{
+	Foreign f = {.relid = relid};
+	PgwRel r;
+
+	for (int i = 0; i < MAX_PARTITIONS; i++)
+	{
+		if (foreign[i].relid == relid)
+			return foreign[i];
+	}
+	pgw_tell_of_relation_changes(forget_partition);
+	pgw_row_open_write(&r, relid, NULL, false);
+	f.runs = r.runs_foreign_code;
+	f.may_change = pgw_foreign_may_change(r.rel, CMD_INSERT);
+	pgw_row_close(&r);
+	/* only now: what came before can have processed invalidations */
+	foreign[next_foreign] = f;
+	next_foreign = (next_foreign + 1) % MAX_PARTITIONS;
+	return f;
+}
+
+/* ---- a statement ---- */
+
+typedef struct Statement
+{
+	int n;
+	Oid partition; /* of the last row */
+	bool runs_foreign_code;
+	bool may_change;
+	Datum values[MAX_ROWS * NCOLUMNS];
+	char nulls[MAX_ROWS * NCOLUMNS];
+} Statement;
+
+static void
+put(Statement *s, int row, int column, Datum value, bool isnull)
+{
+	s->values[row * NCOLUMNS + column] = value;
+	s->nulls[row * NCOLUMNS + column] = isnull ? 'n' : ' ';
+}
+
+static void
+put_name(Statement *s, int row, int column, const char *name)
+{
+	put(s, row, column, name != NULL ? pgw_row_from_string(plans.types[column], name) : (Datum) 0,
+		name == NULL);
+}
+
+static void
+put_row(Statement *s, int row, const PgwNewEvent *e)
+{
+	put(s, row, EVENT_ID, UUIDPGetDatum(&e->event_id), false);
+	put(s, row, TRANSACTION_ID, UUIDPGetDatum(&e->transaction_id), false);
+	put(s, row, OCCURRED_AT, TimestampTzGetDatum(e->occurred_at), false);
+	put(s, row, TXID, FullTransactionIdGetDatum(e->txid), false);
+	put_name(s, row, EVENT_TYPE, e->event_type);
+	put(s, row, STEP_ORDER, Int32GetDatum(e->step_order), false);
+	put_name(s, row, FROM_STATUS, e->from_status);
+	put_name(s, row, TO_STATUS, e->to_status);
+	put(s, row, EVENT_DATA, JsonbPGetDatum(e->event_data), e->event_data == NULL);
+	put(s, row, ERROR_DETAILS,
+		e->error_details != NULL ? CStringGetTextDatum(e->error_details) : (Datum) 0,
+		e->error_details == NULL);
+}
+
+/* Their locks, after the parent's, and what the rows will meet in their partitions. */
+static void
+lock_partitions(Statement *s, const PgwNewEvent *rows)
+{
+	for (int i = 0; i < s->n; i++)
+	{
+		Foreign f;
+
+		/* nearly always all rows have one partition: that of this month */
+		if (i > 0 && pgw_event_partition(&rows[i].transaction_id) == s->partition)
+			continue;
+		s->partition = pgw_event_partition_lock(&rows[i].transaction_id);
+		f = code_on(s->partition);
+		s->runs_foreign_code |= f.runs;
+		s->may_change |= f.may_change;
+	}
+}
+
+/* A rule on the parent takes part as in any statement. */
+static void
+look_for_rules(Statement *s, Oid relid)
+{
+	Relation rel = table_open(relid, NoLock);
+
+	s->runs_foreign_code |= rel->rd_rules != NULL;
+	table_close(rel, NoLock);
+}
+
+/* What was returned must be what was written. */
+static void
+compare(const Statement *s, Relation partition)
+{
+	TupleDesc desc = SPI_tuptable->tupdesc;
+
+	for (int i = 0; i < s->n; i++)
+	{
+		for (int c = 0; c < NCOLUMNS; c++)
+		{
+			Form_pg_attribute att = TupleDescAttr(desc, c);
+			bool was_null = s->nulls[i * NCOLUMNS + c] == 'n';
+			bool is_null;
+			Datum is = SPI_getbinval(SPI_tuptable->vals[i], desc, c + 1, &is_null);
+
+			if (was_null != is_null || (!is_null && !datum_image_eq(s->values[i * NCOLUMNS + c], is,
+																	att->attbyval, att->attlen)))
+				pgw_foreign_raise_changed(partition, CMD_INSERT, columns[c].name);
+		}
+	}
+}
+
+static void
+check_result(const Statement *s, int code)
+{
+	Relation partition;
+
+	if ((code == SPI_OK_INSERT && SPI_processed == (uint64) s->n) || PGW_MUTATED(EVENT_LEFT_OUT))
+		return;
+	partition = table_open(s->partition, NoLock);
+	if (SPI_processed != (uint64) s->n)
+		pgw_foreign_raise_left_out(partition, CMD_INSERT);
+	if (code != SPI_OK_INSERT_RETURNING)
+		elog(ERROR, "unexpected result of the INSERT of events: %s", SPI_result_code_string(code));
+	compare(s, partition);
+	table_close(partition, NoLock);
+}
+
+static void
+write_now(const PgwNewEvent *rows, int n)
+{
+	Oid relid = pgw_relation("transaction_events");
+	Statement *s = palloc0(sizeof(Statement));
+	bool pushed = !ActiveSnapshotSet();
+	int guard;
+	int code;
+
+	Assert(n > 0 && n <= MAX_ROWS);
+	s->n = n;
+	pgw_table_lock(relid, RowExclusiveLock);
+	describe_parent(relid);
+	lock_partitions(s, rows);
+	look_for_rules(s, relid);
+	for (int i = 0; i < n; i++)
+		put_row(s, i, &rows[i]);
+
+	if (pushed)
+		PushActiveSnapshot(GetTransactionSnapshot());
+	guard = pgw_foreign_begin(s->runs_foreign_code);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	code = SPI_execute_snapshot(plan_for(n, s->may_change), s->values, s->nulls,
+								GetActiveSnapshot(), InvalidSnapshot, false, true, 0);
+	check_result(s, code);
+	SPI_finish();
+	pgw_foreign_end(guard);
+	if (pushed)
+		PopActiveSnapshot();
+	pfree(s);
+}
+
+static void
+write_all(const PgwNewEvent *rows, int n)
+{
+	for (int i = 0; i < n; i += MAX_ROWS)
+		write_now(&rows[i], Min(n - i, MAX_ROWS));
+}
+
+/* ---- all of a batch together ---- */
+
+static MemoryContext collecting = NULL; /* NULL: rows are written at once */
+static PgwNewEvent *collected;
+static int ncollected;
+static int room;
+
+void
+pgw_event_rows_collect(MemoryContext context)
+{
+	collecting = context;
+	collected = NULL;
+	ncollected = room = 0;
+}
+
+void
+pgw_event_rows_forget(void)
+{
+	collecting = NULL; /* the rows went with their transaction */
+}
+
+void
+pgw_event_rows_write_collected(void)
+{
+	int n = ncollected;
+
+	Assert(collecting != NULL);
+	pgw_event_rows_forget();
+	write_all(collected, n);
+}
+
+/* What the caller has may be gone by the end of the batch. */
+static void
+keep(const PgwNewEvent *row)
+{
+	MemoryContext old = MemoryContextSwitchTo(collecting);
+	PgwNewEvent *e;
+
+	if (ncollected == room)
+	{
+		room = room == 0 ? MAX_ROWS : room * 2;
+		collected = collected == NULL ? palloc(room * sizeof(PgwNewEvent))
+									  : repalloc(collected, room * sizeof(PgwNewEvent));
+	}
+	e = &collected[ncollected++];
+	*e = *row;
+	if (row->event_data != NULL)
+	{
+		e->event_data = palloc(VARSIZE(row->event_data));
+		memcpy(e->event_data, row->event_data, VARSIZE(row->event_data));
+	}
+	if (row->error_details != NULL)
+		e->error_details = pstrdup(row->error_details);
+	MemoryContextSwitchTo(old);
+}
+
+void
+pgw_event_rows_write(const PgwNewEvent *rows, int n)
+{
+	if (collecting == NULL)
+		write_all(rows, n);
+	else
+	{
+		for (int i = 0; i < n; i++)
+			keep(&rows[i]);
+	}
+}
