@@ -778,6 +778,8 @@ UNION ALL
 SELECT t.transaction_id
 FROM pgw.payment_transactions t
 WHERE t.transaction_id >= coalesce((SELECT m.below FROM pgw.open_work_mark m), '00000000-0000-0000-0000-000000000000')
+	-- of a range with one end the planner expects a third of the table, and reads all of it
+	AND t.transaction_id <= 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 	AND (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL)
 	-- no join, which could read all of open_work for a few rows
 	AND (SELECT true FROM pgw.open_work w WHERE w.transaction_id = t.transaction_id) IS NULL;

@@ -17,6 +17,7 @@
 
 #include "database/table_locks.h"
 #include "observe/alert_state.h"
+#include "store/open_work.h"
 
 #define AGED_MAX_PER_STATE 250
 
@@ -82,8 +83,7 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 			" CASE t.status WHEN 'RequiresManualReview' THEN t.updated_at WHEN 'Refunding' THEN coalesce(t.abandoned_at, t.created_at)"
 			" WHEN 'Saved' THEN t.capture_key_used_at"
 			" ELSE t.created_at END AS since, row_number() OVER (PARTITION BY t.status ORDER BY t.created_at) AS n"
-			" FROM pgw.open_attempts o JOIN pgw.payment_transactions t USING (transaction_id)"
-			" WHERE t.status = 'BankUnknown' AND t.created_at < $1"
+			" FROM " PGW_OPEN_ATTEMPTS " WHERE t.status = 'BankUnknown' AND t.created_at < $1"
 			" OR t.status = 'Saved' AND t.kind = 'payment' AND t.capture_key_used_at < $1"
 			" OR t.status = 'Refunding' AND coalesce(t.abandoned_at, t.created_at) < $2"
 			" OR t.status = 'BankApproved' AND t.created_at < $3 AND t.abandoned_at IS NULL"

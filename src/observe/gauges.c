@@ -11,6 +11,7 @@
 
 #include "observe/gauges.h"
 #include "observe/metrics.h"
+#include "store/open_work.h"
 
 /*
  * $1 now, $2 and $3 where we are, $4 pgw.refund_stuck_after. Pairs of a count and the oldest one's
@@ -20,7 +21,7 @@ static const char gauges_query[] =
 	"WITH open AS MATERIALIZED ("
 	"  SELECT t.transaction_id, t.status, t.submitted, t.live, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at,"
 	"    t.caller_xid, t.system_identifier = $2 AND t.database_oid = $3 AS here"
-	"  FROM pgw.open_attempts o JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')),"
+	"  FROM " PGW_OPEN_ATTEMPTS " WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')),"
 	" reviews AS ("
 	"  SELECT coalesce(e.occurred_at, o.updated_at) AS since FROM open o LEFT JOIN LATERAL ("
 	"    SELECT max(e.occurred_at) AS occurred_at FROM pgw.transaction_events e"

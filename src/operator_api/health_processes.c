@@ -21,6 +21,7 @@
 #include "operator_api/health_processes.h"
 #include "restore/copied_cluster.h"
 #include "restore/restored_database.h"
+#include "store/open_work.h"
 
 #define MAX_DATABASES 64
 
@@ -102,8 +103,7 @@ pgw_health_check_slots(PgwHealthReport *r, const PgwExchangeStatus *s)
 		"Raise max_files_per_process (restart): four files for each bank call that is to be in flight at once.");
 }
 
-#define OPEN \
-	"SELECT count(*) FROM pgw.open_attempts o JOIN pgw.payment_transactions t USING (transaction_id) WHERE "
+#define OPEN "SELECT count(*) FROM " PGW_OPEN_ATTEMPTS " WHERE "
 /* A submitted charge that has not been sent. */
 #define HELD_BACK "(t.kind = 'payment' AND t.status = 'Created' AND NOT t.live)"
 

@@ -21,6 +21,7 @@
 #include "operator_api/health_work.h"
 #include "quota/limit_submitted.h"
 #include "store/events.h"
+#include "store/open_work.h"
 
 #define DOUBT_WARNING_S 60
 #define QUEUE_WARNING_S 60
@@ -268,7 +269,8 @@ pgw_health_check_versions(PgwHealthReport *r)
 	if (SPI_execute(
 			"SELECT v.version, v.bank, v.connector, v.base_url, t.n, extract(epoch FROM clock_timestamp() - t.since)::float8, v.secret"
 			" FROM (SELECT bank_version, count(*) AS n, min(created_at) AS since"
-			" FROM pgw.open_attempts JOIN pgw.payment_transactions USING (transaction_id) WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND bank_version IS NOT NULL GROUP BY bank_version) t"
+			" FROM " PGW_OPEN_ATTEMPTS
+			" WHERE status NOT IN ('Completed', 'Failed', 'Refunded') AND bank_version IS NOT NULL GROUP BY bank_version) t"
 			" JOIN pgw.bank_versions v ON v.version = t.bank_version ORDER BY v.version",
 			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the versions of banks could not be read");

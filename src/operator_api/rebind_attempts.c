@@ -36,6 +36,7 @@
 #include "sql_function/owner.h"
 #include "sql_function/raise_error.h"
 #include "sql_function/require_version.h"
+#include "store/open_work.h"
 
 #define MAX_NOTE_CHARS 2000
 #define EVERY_MERCHANT \
@@ -176,10 +177,10 @@ concerned(const Order *order)
 		elements[i] = Int32GetDatum(versions[i]);
 	args[0] =
 		PointerGetDatum(construct_array(elements, n, INT4OID, sizeof(int32), true, TYPALIGN_INT));
-	return DatumGetInt64(ask(
-		"SELECT count(*) FROM pgw.open_attempts JOIN pgw.payment_transactions USING (transaction_id) WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
-		" AND bank_version = ANY ($1)",
-		1, types, args, SPI_OK_SELECT));
+	return DatumGetInt64(ask("SELECT count(*) FROM " PGW_OPEN_ATTEMPTS
+							 " WHERE status NOT IN ('Completed', 'Failed', 'Refunded')"
+							 " AND bank_version = ANY ($1)",
+							 1, types, args, SPI_OK_SELECT));
 }
 
 /* A second role confirms what a first one has proposed, and nobody has decided since. */

@@ -27,6 +27,15 @@ extern void pgw_store_set_mark(const pg_uuid_t *mark);
 /* When this process has last left something on its way without a row; 0: never. */
 extern TimestampTz pgw_store_last_unlisted(void);
 
+/*
+ * To be read from: the rows t of all open attempts.  Each is fetched by its id, whatever the
+ * planner expects: with statistics from a time when nothing was open it expects one, and would read
+ * all of open_work again for each attempt that the mark has not passed.
+ */
+#define PGW_OPEN_ATTEMPTS \
+	"pgw.open_attempts o CROSS JOIN LATERAL (SELECT * FROM pgw.payment_transactions a" \
+	" WHERE a.transaction_id = o.transaction_id OFFSET 0) t"
+
 /* The mark of the table; zeros: none yet. */
 extern void pgw_store_read_mark(pg_uuid_t *mark);
 extern void pgw_store_write_mark(const pg_uuid_t *mark);

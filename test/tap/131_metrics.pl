@@ -83,6 +83,30 @@ part($node, 'durations', sub {
 	sql("DELETE FROM pgw.banks WHERE name = 'slow'");
 });
 
+# The statistics of attempts are from a time when nothing was open, those of open work are not: the planner expects one open attempt.
+part($node, 'a backlog', sub {
+	my $n = 3000;
+	my $submits = "SELECT count(pgw.submit_payment('%s' || i, 100, 'EUR', 'tok_ok')) FROM generate_series(1, $n) i";
+	sql(sprintf $submits, 'before');
+	wait_rest($node, $bank, seconds => 120);
+	sql('ANALYZE pgw.payment_transactions, pgw.open_work_mark');
+	unlike(sql('EXPLAIN SELECT * FROM pgw.open_attempts'), qr/Seq Scan on payment_transactions/, 'what is open is found without reading what is done');
+	change_settings($node, 'pgw.worker_mode' => 'paused');
+	sql(sprintf $submits, 'waiting');
+	sql('ANALYZE pgw.open_work');
+	my $read = "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0)) FROM pg_stat_user_tables WHERE schemaname = 'pgw' AND relname IN ('open_work', 'payment_transactions')";
+	my $before = sql($read);
+	for my $view ('metrics', 'health()')
+	{
+		sql("SELECT count(*) FROM pgw.$view; SELECT pg_stat_force_next_flush()");
+		my $now = sql($read);
+		cmp_ok($now - $before, '<', 50 * $n, "$view: the backlog is not read for each payment in it");
+		$before = $now;
+	}
+	change_settings($node, 'pgw.worker_mode' => 'on');
+	wait_rest($node, $bank, seconds => 120);
+});
+
 part($node, 'at the end', sub {
 	figures_agree($node, $bank, 'at the end');
 	is_reconciled($node, $bank);
