@@ -25,7 +25,7 @@ sub health
 sub install_trigger
 {
 	my ($body, $kind) = @_;
-	$node->safe_psql('postgres', "CREATE OR REPLACE FUNCTION public.bad() RETURNS trigger LANGUAGE plpgsql AS
+	$node->safe_psql('postgres', "CREATE OR REPLACE FUNCTION public.bad() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog AS
 		\$\$BEGIN IF NEW.reference = 'bad' THEN $body; END IF; RETURN NULL; END\$\$; DROP TRIGGER IF EXISTS bad ON pgw.payments; $kind");
 }
 my $deferred = 'CREATE CONSTRAINT TRIGGER bad AFTER UPDATE ON pgw.payments DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.bad()';

@@ -24,18 +24,21 @@ sub authority
 	openssl("req -x509 -newkey rsa:2048 -nodes -keyout $name.key -out $name.pem -days 2 -subj /CN=$name");
 }
 
+# Newer ones refuse a negative number of days, older ones know no dates.
+my $expired = `openssl x509 -help 2>&1` =~ /-not_after/ ? '-not_before 20200101000000Z -not_after 20200102000000Z' : '-days -1';
+
 sub certificate
 {
-	my ($name, $by, $alt, $days) = @_;
+	my ($name, $by, $alt, $validity) = @_;
 	append_to_file("$dir/$name.ext", "subjectAltName=$alt\n");
 	openssl("req -newkey rsa:2048 -nodes -keyout $name.key -out $name.csr -subj /CN=$name");
-	openssl("x509 -req -in $name.csr -CA $by.pem -CAkey $by.key -CAcreateserial -out $name.pem -days $days -extfile $name.ext");
+	openssl("x509 -req -in $name.csr -CA $by.pem -CAkey $by.key -CAcreateserial -out $name.pem $validity -extfile $name.ext");
 }
 authority($_) for qw(ours another);
-certificate('good', 'ours', 'IP:127.0.0.1', 2);
-certificate('expired', 'ours', 'IP:127.0.0.1', -1);
-certificate('elsewhere', 'ours', 'DNS:bank.example', 2);
-certificate('stranger', 'another', 'IP:127.0.0.1', 2);
+certificate('good', 'ours', 'IP:127.0.0.1', '-days 2');
+certificate('expired', 'ours', 'IP:127.0.0.1', $expired);
+certificate('elsewhere', 'ours', 'DNS:bank.example', '-days 2');
+certificate('stranger', 'another', 'IP:127.0.0.1', '-days 2');
 append_to_file("$dir/weak.cnf", "openssl_conf = c\n[c]\nssl_conf = s\n[s]\nsystem_default = d\n[d]\nMinProtocol = TLSv1\nCipherString = DEFAULT:\@SECLEVEL=0\n");
 append_to_file("$dir/.netrc", "machine 127.0.0.1 login nobody password netrcsecret\n");
 append_to_file("$dir/.curlrc", "proxy = $trap_url\n");
