@@ -1198,6 +1198,24 @@ COMMENT ON FUNCTION pgw.process_payment IS
 	'Charges now, while the caller waits; if the caller''s transaction rolls back, the charge is given back. Amounts '
 	'are in minor units (4990 is 49.90 EUR). The same client_request_id is the same payment.';
 
+-- The columns of pgw.payment_result behind the place of the request; further ones of that type come here, too.
+CREATE FUNCTION pgw.process_payments(
+	requests jsonb,
+	atomic boolean DEFAULT true,
+	timeout interval DEFAULT NULL
+) RETURNS TABLE (ordinal int,
+	payment_id uuid, transaction_id uuid, client_request_id text, status pgw.payment_status,
+	transaction_status pgw.transaction_status, amount bigint, currency text, authorized_amount bigint,
+	captured_amount bigint, refunded_amount bigint, refund_pending_amount bigint, bank text,
+	bank_reference text, authorization_code text, card_last4 text, card_brand text, error_class text,
+	error_code text, error_message text, http_status int, retryable boolean, replayed boolean, reference text,
+	correlation_id uuid, details jsonb, created_at timestamptz)
+AS 'MODULE_PATHNAME', 'pgw_process_payments_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100 SUPPORT pgw.call_support;
+COMMENT ON FUNCTION pgw.process_payments IS
+	'Charges many payments now, while the caller waits once: an array of objects whose members are the arguments of '
+	'process_payment(), with tokens only; a row for each, in their order. When one is not taken an error is raised, '
+	'and all are given back; with atomic => false each is by itself.';
+
 CREATE FUNCTION pgw.submit_payment(
 	client_request_id text,
 	amount numeric,
@@ -1428,7 +1446,8 @@ $$
 		('{client,operator,auditor}', 'USAGE', 'TYPE', NULL,
 			'{payment_result,payment_status,transaction_status,event_type,operation_kind,capture_mode}'),
 		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{get_payment,find_payment,wait_for_payment,payment_history,version}'),
-		('{client}', 'EXECUTE', 'FUNCTION', NULL, '{process_payment,submit_payment,capture_payment,void_payment,refund_payment}'),
+		('{client}', 'EXECUTE', 'FUNCTION', NULL,
+			'{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions,health,read_metrics}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL, '{resume_after_restore,resolve_review,run_recovery,rebind_attempts}'),

@@ -70,7 +70,8 @@ is_one_of(const char *word, size_t len, const char *const *names, size_t n)
 const char *
 pgw_find_call(const char *text, size_t len)
 {
-	static const char *const functions[] = {"process_payment", "submit_payment"};
+	static const char *const functions[] = {"process_payment", "submit_payment",
+											"process_payments"};
 
 	for (size_t i = 0; i < len;)
 	{

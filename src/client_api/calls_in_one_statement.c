@@ -93,7 +93,7 @@ refuse(void)
 
 /* ---------------------------------------------------------------- one call */
 
-/* Where the id stands among the arguments; -1: nowhere. */
+/* Where the id, or the document with the ids, stands among the arguments; -1: nowhere. */
 static int
 id_position(Oid function)
 {
@@ -109,7 +109,7 @@ id_position(Oid function)
 	n = get_func_arg_info(tup, &types, &names, &modes);
 	for (int i = 0; i < n && names != NULL && position < 0; i++)
 	{
-		if (strcmp(names[i], "client_request_id") == 0)
+		if (strcmp(names[i], "client_request_id") == 0 || strcmp(names[i], "requests") == 0)
 			position = i;
 	}
 	ReleaseSysCache(tup);

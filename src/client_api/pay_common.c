@@ -64,29 +64,60 @@ pgw_pay_init(void)
 		PGC_USERSET, 0, NULL, NULL, NULL);
 }
 
-static void
-validate(PgwPay *pay)
+char *
+pgw_pay_validate(PgwPay *pay)
 {
 	PgwBuf faults;
-	char *text;
+	char *text = NULL;
 	int64 now = (GetCurrentTimestamp() / USECS_PER_SEC) +
 				(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
-	int n;
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);
-	n = pgw_validate_payment_args(&pay->args, now, &pay->checked, &faults);
-	text = n > 0 && !faults.failed ? MemoryContextStrdup(CurrentMemoryContext, faults.data) : NULL;
+	if (pgw_validate_payment_args(&pay->args, now, &pay->checked, &faults) > 0)
+		text = MemoryContextStrdup(CurrentMemoryContext, faults.failed ? "" : faults.data);
 	pgw_buf_free(&faults);
-	if (n > 0)
-		pgw_raise_faults(text != NULL ? text : "[]");
+	return text;
+}
+
+static void
+validate(PgwPay *pay)
+{
+	char *faults = pgw_pay_validate(pay);
+
+	if (faults != NULL)
+		pgw_raise_faults(faults[0] != '\0' ? faults : "[]");
+}
+
+/* An xid can be had in a READ ONLY transaction; the error would come after the charge. */
+void
+pgw_pay_require_writable(const char *function)
+{
+	PreventCommandIfReadOnly(function);
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfParallelMode(function);
+}
+
+void
+pgw_pay_require_merchant(const PgwPay *pay)
+{
+	bool enabled;
+
+	if (!pgw_store_merchant(pay->args.merchant, &enabled))
+		pgw_raise("unknown_merchant", pgw_detail(NULL, "merchant", pay->args.merchant), NULL);
+	if (!enabled)
+		pgw_raise("merchant_disabled", pgw_detail(NULL, "merchant", pay->args.merchant), NULL);
+}
+
+TimestampTz
+pgw_pay_deadline(bool timeout_isnull, int64 timeout_ms)
+{
+	return pgw_deadline(timeout_isnull ? wait_timeout : timeout_ms);
 }
 
 void
 pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool is_submit)
 {
-	bool enabled;
-
 	memset(pay, 0, sizeof(*pay));
 	pgw_args_note_secrets(fcinfo);
 
@@ -96,11 +127,7 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	 */
 	pgw_args_read(fcinfo, is_submit, &pay->args);
 	pgw_cards_refuse(&pay->args);
-
-	/* An xid can be had in a READ ONLY transaction; the error would come after the charge. */
-	PreventCommandIfReadOnly(function);
-	PreventCommandDuringRecovery(function);
-	PreventCommandIfParallelMode(function);
+	pgw_pay_require_writable(function);
 
 	validate(pay);
 	pgw_statement_calls_check(fcinfo, pay->args.client_request_id);
@@ -108,13 +135,10 @@ pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function, bool i
 	pgw_require_version();
 
 	pgw_become_owner(&pay->caller, &pay->saved_sec_context);
-	if (!pgw_store_merchant(pay->args.merchant, &enabled))
-		pgw_raise("unknown_merchant", pgw_detail(NULL, "merchant", pay->args.merchant), NULL);
-	if (!enabled)
-		pgw_raise("merchant_disabled", pgw_detail(NULL, "merchant", pay->args.merchant), NULL);
+	pgw_pay_require_merchant(pay);
 
 	pay->raise = pay->args.on_failure != NULL ? pay->checked.on_failure_raise : on_failure == 1;
-	pay->deadline = pgw_deadline(pay->args.timeout_isnull ? wait_timeout : pay->args.timeout_ms);
+	pay->deadline = pgw_pay_deadline(pay->args.timeout_isnull, pay->args.timeout_ms);
 	pay->capture_op = pgw_op_name(pgw_charge_operation(pay->checked.capture, is_submit));
 }
 

@@ -39,6 +39,14 @@ extern void pgw_pay_init(void); /* _PG_init */
 extern void pgw_pay_begin(PgwPay *pay, FunctionCallInfo fcinfo, const char *function,
 						  bool is_submit);
 
+/* Parts of it, for a call with many payments. */
+extern void pgw_pay_require_writable(const char *function);
+/* The faults of pay->args, as pgw_validate_payment_args() writes them; NULL: none. */
+extern char *pgw_pay_validate(PgwPay *pay);
+extern void pgw_pay_require_merchant(const PgwPay *pay); /* PW422: none, or disabled */
+/* of this call's wait; without a timeout that of pgw.wait_timeout */
+extern TimestampTz pgw_pay_deadline(bool timeout_isnull, int64 timeout_ms);
+
 /*
  * true: the id is taken by an equal request (else PW422), and pay->payment and *attempt are the
  * payment as it stands.  false: not known yet; pgw_pay_claim() will tell.  Takes no lock that

@@ -145,20 +145,37 @@ put_string(Row *row, const char *name, const char *value)
 	}
 }
 
+static Row *
+new_row(TupleDesc desc)
+{
+	Row *row = palloc0(sizeof(Row));
+
+	row->desc = desc;
+	row->values = palloc0(desc->natts * sizeof(Datum));
+	row->nulls = palloc(desc->natts * sizeof(bool));
+	memset(row->nulls, true, desc->natts * sizeof(bool));
+	return row;
+}
+
+static void
+put_error(Row *row, const PgwResultError *v)
+{
+	put_string(row, "error_class", v->error_class);
+	put_string(row, "error_code", v->error_code);
+	put_string(row, "error_message", v->error_message);
+	put(row, "http_status", Int32GetDatum(v->http_status));
+	put(row, "retryable", BoolGetDatum(v->retryable));
+}
+
 /*
  * attempt: the payment's attempt, or NULL; op: an operation on it that the row is about, or NULL.
  */
-static HeapTuple
-build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt *op,
-	  PgwAudience audience)
+static void
+fill(Row *row, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt *op,
+	 PgwAudience audience)
 {
-	Row fresh = {.desc = desc,
-				 .values = palloc0(desc->natts * sizeof(Datum)),
-				 .nulls = palloc(desc->natts * sizeof(bool))};
-	Row *row = &fresh;
 	PgwResultError v;
 
-	memset(row->nulls, true, desc->natts * sizeof(bool));
 	if (op != NULL)
 		operation_error(op, audience, &v);
 	else
@@ -184,11 +201,7 @@ build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwA
 	put_string(row, "authorization_code", p->authorization_code);
 	put_string(row, "card_last4", p->card_last4);
 	put_string(row, "card_brand", p->card_brand);
-	put_string(row, "error_class", v.error_class);
-	put_string(row, "error_code", v.error_code);
-	put_string(row, "error_message", v.error_message);
-	put(row, "http_status", Int32GetDatum(v.http_status));
-	put(row, "retryable", BoolGetDatum(v.retryable));
+	put_error(row, &v);
 	put(row, "replayed", BoolGetDatum(audience == PGW_AUDIENCE_REPLAY));
 	put_string(row, "reference", p->reference);
 	if (op != NULL || attempt != NULL)
@@ -197,6 +210,15 @@ build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwA
 	put_string(row, "details",
 			   op != NULL ? pgw_json_object_of("kind", pgw_kind_name(op->kind)) : "{}");
 	put(row, "created_at", TimestampTzGetDatum(p->created_at));
+}
+
+static HeapTuple
+build(TupleDesc desc, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt *op,
+	  PgwAudience audience)
+{
+	Row *row = new_row(desc);
+
+	fill(row, p, attempt, op, audience);
 	return heap_form_tuple(desc, row->values, row->nulls);
 }
 
@@ -227,6 +249,39 @@ pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p,
 			   const PgwAttempt *attempt, PgwAudience audience)
 {
 	tuplestore_puttuple(store, build(desc, p, attempt, NULL, audience));
+}
+
+void
+pgw_result_put_request(Tuplestorestate *store, TupleDesc desc, int ordinal, const PgwPayment *p,
+					   const PgwAttempt *attempt, PgwAudience audience)
+{
+	Row *row = new_row(desc);
+
+	fill(row, p, attempt, NULL, audience);
+	put(row, "ordinal", Int32GetDatum(ordinal));
+	tuplestore_putvalues(store, desc, row->values, row->nulls);
+	pfree(row);
+}
+
+void
+pgw_result_put_refused(Tuplestorestate *store, TupleDesc desc, const PgwPaymentArgs *args,
+					   const char *error_code, const char *details)
+{
+	Row *row = new_row(desc);
+	PgwResultError v;
+
+	error_from_code(error_code, &v);
+	put_error(row, &v);
+	put(row, "ordinal", Int32GetDatum(args->request));
+	put_string(row, "client_request_id", args->client_request_id);
+	put(row, "amount", Int64GetDatum(args->amount));
+	put_string(row, "currency", args->currency);
+	put_string(row, "bank", args->bank);
+	put_string(row, "reference", args->reference);
+	put(row, "replayed", BoolGetDatum(false));
+	put_string(row, "details", details);
+	tuplestore_putvalues(store, desc, row->values, row->nulls);
+	pfree(row);
 }
 
 void

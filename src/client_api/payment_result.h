@@ -9,6 +9,7 @@
 #include "funcapi.h"
 #include "utils/tuplestore.h"
 
+#include "core/request/validate.h"
 #include "store/tables.h"
 
 typedef enum PgwAudience
@@ -49,6 +50,15 @@ extern Datum pgw_result_operation_datum(FunctionCallInfo fcinfo, const PgwPaymen
 /* For SETOF functions: one payment_result into the result set. */
 extern void pgw_result_put(Tuplestorestate *store, TupleDesc desc, const PgwPayment *p,
 						   const PgwAttempt *attempt, PgwAudience audience);
+
+/* For process_payments(): the same, with the request's place. */
+extern void pgw_result_put_request(Tuplestorestate *store, TupleDesc desc, int ordinal,
+								   const PgwPayment *p, const PgwAttempt *attempt,
+								   PgwAudience audience);
+/* ... of a request that was refused, so that there is no payment; details: JSON. */
+extern void pgw_result_put_refused(Tuplestorestate *store, TupleDesc desc,
+								   const PgwPaymentArgs *args, const char *error_code,
+								   const char *details);
 
 /*
  * A payments row as it would stand for an attempt whose own row nobody can see: in flight

@@ -1,10 +1,11 @@
 /*
- * caller_slot.c - a caller's side of its slot: claim, submit, wait, leave
+ * caller_slot.c - a caller's side of its slots: claim, submit, wait, leave
  *
- * Owns: which slot is this backend's, and for how long.
+ * Owns: which slots are this backend's, and for how long.
  *
- * A backend waits for one payment at a time, so it has at most one slot.  Whatever way it leaves
- * (time-out, error, cancel, FATAL), its slot is given up in one look under the lock:
+ * A backend waits for one call at a time: its slots are those of one call, a slot for each payment
+ * that it waits for.  Whatever way it leaves (time-out, error, cancel, FATAL), each slot is given
+ * up in one look under the lock:
  *     - not bound: withdrawn.  Nothing of the request has been sent, and because the worker binds
  *       a slot before it sends, nothing will be.  An intent that is committed, or just being,
  *       becomes Failed.
@@ -20,10 +21,12 @@
 #include "pgstat.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "base/compat.h"
 #include "base/debug_points.h"
+#include "core/base/mutant.h"
 #include "core/pacing/fair_turns.h"
 #include "exchange/caller_slot.h"
 #include "exchange/exchange_shmem.h"
@@ -31,9 +34,10 @@
 
 #define PGW_LONGEST_SLEEP_MS 60000
 
-/* The one slot, and the subtransaction that claimed it. */
-static int my_slot = PGW_NO_SLOT;
-static SubTransactionId my_slot_subid = InvalidSubTransactionId;
+/* In the order of the claims, and the subtransaction that claimed them. */
+static int *my_slots = NULL; /* in TopMemoryContext, room for all there are */
+static int n_mine = 0;
+static SubTransactionId my_slots_subid = InvalidSubTransactionId;
 
 /* My own slot, without the lock: from ANSWERED only I take it further.  The body is mine, then. */
 static bool
@@ -46,18 +50,16 @@ is_answered(int slot)
 }
 
 /*
- * Give up my slot, in whatever state it is; returns that state, REQUESTED also where the worker had
- * it but has not bound it.  What is there of an answer goes to *answer (may be NULL).  One look
- * under the lock decides, for me and for the worker.
+ * Give up a slot of mine, in whatever state it is; returns that state, REQUESTED also where the
+ * worker had it but has not bound it.  What is there of an answer goes to *answer (may be NULL).
+ * One look under the lock decides, for me and for the worker.
  */
 static PgwSlotState
-leave_slot(PgwSlotAnswer *answer)
+leave_slot(int slot, PgwSlotAnswer *answer)
 {
-	int slot = my_slot;
 	PgwSlotHeader *header = &pgw_shared->slots[slot];
 	PgwSlotState state = PGW_SLOT_ANSWERED;
 
-	my_slot = PGW_NO_SLOT;
 	if (!is_answered(slot))
 	{
 		LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
@@ -86,17 +88,29 @@ leave_slot(PgwSlotAnswer *answer)
 	return state;
 }
 
+/*
+ * waited: one for each slot, or NULL.  The first slot is left last: until no slot of the call can
+ * be answered any more, the count of those to be answered stands there.
+ */
 static void
-leave_mine(void)
+leave_mine(PgwWaited *waited)
 {
-	if (my_slot != PGW_NO_SLOT)
-		(void) leave_slot(NULL);
+	while (n_mine > 0)
+	{
+		int i = --n_mine;
+		PgwSlotState state = leave_slot(my_slots[i], waited != NULL ? &waited[i].answer : NULL);
+
+		if (waited == NULL)
+			continue;
+		waited[i].answered = state == PGW_SLOT_ANSWERED;
+		waited[i].withdrawn = state == PGW_SLOT_REQUESTED;
+	}
 }
 
 static void
 leave_at_exit(int code, Datum arg)
 {
-	leave_mine();
+	leave_mine(NULL);
 }
 
 static void
@@ -109,7 +123,7 @@ leave_at_xact_end(XactEvent event, void *arg)
 		case XACT_EVENT_COMMIT:
 		case XACT_EVENT_PARALLEL_COMMIT:
 		case XACT_EVENT_PREPARE:
-			leave_mine();
+			leave_mine(NULL);
 			break;
 		case XACT_EVENT_PRE_COMMIT:
 		case XACT_EVENT_PARALLEL_PRE_COMMIT:
@@ -125,8 +139,8 @@ static void
 leave_at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId parentSubid,
 					 void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB && my_slot != PGW_NO_SLOT && my_slot_subid >= mySubid)
-		leave_mine();
+	if (event == SUBXACT_EVENT_ABORT_SUB && n_mine > 0 && my_slots_subid >= mySubid)
+		leave_mine(NULL);
 }
 
 static int
@@ -138,6 +152,7 @@ share_of(const char *name)
 /*
  * May this bank and this merchant have one more?  Whoever is called by many at once, or
  * hangs, leaves slots to the others.  Merchants count as alone as long as none but one was seen.
+ * A call that has a slot already leaves half of all to those that have none.
  */
 static PgwClaimSlot
 may_claim(const char *bank, const char *merchant, Oid role, bool only_bank)
@@ -151,7 +166,8 @@ may_claim(const char *bank, const char *merchant, Oid role, bool only_bank)
 		pgw_shared->merchant_seen[m] = true;
 		pgw_shared->nmerchants++;
 	}
-	if (pgw_shared->nfree == 0)
+	if (pgw_shared->nfree == 0 ||
+		(n_mine > 0 && pgw_shared->nfree <= pgw_max_waiting / 2 && !PGW_MUTATED(BUNDLE_SHARE)))
 		return PGW_SLOT_NONE_FREE;
 	if (OidIsValid(role) && pgw_shared->role_slots[role % PGW_SHARES] >= pgw_role_max_waiting)
 		return PGW_SLOT_ROLE_QUOTA;
@@ -164,75 +180,96 @@ may_claim(const char *bank, const char *merchant, Oid role, bool only_bank)
 	return PGW_SLOT_CAN_CLAIM;
 }
 
-int
-pgw_exchange_claim(const char *bank, const char *merchant, Oid role, bool only_bank,
-				   PgwClaimSlot *why)
+/* CLAIMED, as one more of mine. */
+static int
+take_free_slot(int entry, const char *bank, const char *merchant, Oid role)
 {
-	static bool registered = false;
+	int slot = pgw_shared->free_head;
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+
+	PGW_ASSERT_LOCKED_FOR_WRITING();
+	pgw_shared->free_head = header->next;
+	header->state = PGW_SLOT_CLAIMED;
+	header->entry = entry;
+	header->procno = pgw_my_procno();
+	header->prev = header->next = PGW_NO_SLOT;
+	Assert(!header->abandoned && !header->recorded && !header->bound);
+	pgw_shared->entries[entry].slots++;
+	pgw_shared->nfree--;
+	header->bank_share = share_of(bank);
+	header->merchant_share = share_of(merchant);
+	header->role_share = OidIsValid(role) ? (int) (role % PGW_SHARES) : -1;
+	pgw_shared->bank_slots[header->bank_share]++;
+	if (header->role_share >= 0)
+		pgw_shared->role_slots[header->role_share]++;
+	pgw_shared->merchant_slots[header->merchant_share]++;
+	my_slots[n_mine++] = slot;
+	header->lead = my_slots[0];
+	return slot;
+}
+
+int
+pgw_exchange_claim_more(const char *bank, const char *merchant, Oid role, bool only_bank,
+						PgwClaimSlot *why)
+{
 	int slot = PGW_NO_SLOT;
 	int entry;
 
+	Assert(n_mine == 0 || my_slots_subid == GetCurrentSubTransactionId());
 	*why = PGW_SLOT_NONE_FREE;
 	if (!pgw_exchange_available())
 		return PGW_NO_SLOT;
-	if (!registered)
-	{
-		before_shmem_exit(leave_at_exit, (Datum) 0);
-		RegisterXactCallback(leave_at_xact_end, NULL);
-		RegisterSubXactCallback(leave_at_subxact_end, NULL);
-		registered = true;
-	}
-	leave_mine();
-
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
 	entry = pgw_entry_find(MyDatabaseId, true);
 	if (entry >= 0)
 		*why = may_claim(bank, merchant, role, only_bank);
 	if (*why == PGW_SLOT_CAN_CLAIM)
-	{
-		PgwSlotHeader *header;
-
-		slot = pgw_shared->free_head;
-		header = &pgw_shared->slots[slot];
-		pgw_shared->free_head = header->next;
-		header->state = PGW_SLOT_CLAIMED;
-		header->entry = entry;
-		header->procno = pgw_my_procno();
-		header->prev = header->next = PGW_NO_SLOT;
-		Assert(!header->abandoned && !header->recorded && !header->bound);
-		pgw_shared->entries[entry].slots++;
-		pgw_shared->nfree--;
-		header->bank_share = share_of(bank);
-		header->merchant_share = share_of(merchant);
-		header->role_share = OidIsValid(role) ? (int) (role % PGW_SHARES) : -1;
-		pgw_shared->bank_slots[header->bank_share]++;
-		if (header->role_share >= 0)
-			pgw_shared->role_slots[header->role_share]++;
-		pgw_shared->merchant_slots[header->merchant_share]++;
-		my_slot = slot;
-		my_slot_subid = GetCurrentSubTransactionId();
-	}
+		slot = take_free_slot(entry, bank, merchant, role);
 	LWLockRelease(pgw_lock);
 	return slot;
 }
 
-void
-pgw_exchange_submit(int slot)
+int
+pgw_exchange_claim(const char *bank, const char *merchant, Oid role, bool only_bank,
+				   PgwClaimSlot *why)
 {
-	PgwSlotHeader *header = &pgw_shared->slots[slot];
+	static bool registered = false;
+
+	if (!registered)
+	{
+		my_slots = MemoryContextAlloc(TopMemoryContext, mul_size(pgw_max_waiting, sizeof(int)));
+		before_shmem_exit(leave_at_exit, (Datum) 0);
+		RegisterXactCallback(leave_at_xact_end, NULL);
+		RegisterSubXactCallback(leave_at_subxact_end, NULL);
+		registered = true;
+	}
+	leave_mine(NULL);
+	my_slots_subid = GetCurrentSubTransactionId();
+	return pgw_exchange_claim_more(bank, merchant, role, only_bank, why);
+}
+
+void
+pgw_exchange_submit(void)
+{
 	PgwWorkerEntry *entry;
+	int entry_index;
 	int worker = PGW_NO_PROC;
 
-	Assert(slot == my_slot);
+	Assert(n_mine > 0);
 	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
-	Assert(header->state == PGW_SLOT_CLAIMED);
-	entry = &pgw_shared->entries[header->entry];
-	header->seq = ++pgw_shared->last_seq;
-	pgw_slot_enqueue(slot);
+	pgw_shared->slots[my_slots[0]].unanswered = n_mine;
+	for (int i = 0; i < n_mine; i++)
+	{
+		Assert(pgw_shared->slots[my_slots[i]].state == PGW_SLOT_CLAIMED);
+		pgw_shared->slots[my_slots[i]].seq = ++pgw_shared->last_seq;
+		pgw_slot_enqueue(my_slots[i]);
+	}
+	entry_index = pgw_shared->slots[my_slots[0]].entry;
+	entry = &pgw_shared->entries[entry_index];
 	if (entry->dropping > 0)
-		pgw_slots_fail(header->entry, "extension_dropped", false);
+		pgw_slots_fail(entry_index, "extension_dropped", false);
 	else if (entry->paused != PGW_PAUSE_NONE)
-		pgw_slots_fail(header->entry, "worker_paused", false);
+		pgw_slots_fail(entry_index, "worker_paused", false);
 	else if (entry->state == PGW_ENTRY_RUNNING)
 		worker = entry->procno;
 	else
@@ -252,17 +289,21 @@ wait_event(void)
 }
 
 /*
- * Until the slot is answered or the time is up.  A worker that dies changes nothing here: its leave
- * answers or requeues the slot.
+ * Until all slots are answered or the time is up.  A worker that dies changes nothing here: its
+ * leave answers or requeues the slots.
  */
 static void
-wait_for_answer(int slot, TimestampTz deadline)
+wait_for_answers(TimestampTz deadline)
 {
+	int answered = 0; /* so many of the first */
+
 	for (;;)
 	{
 		long timeout = PGW_LONGEST_SLEEP_MS;
 
-		if (is_answered(slot))
+		while (answered < n_mine && is_answered(my_slots[answered]))
+			answered++;
+		if (answered == n_mine)
 			return;
 		if (deadline != 0)
 		{
@@ -280,27 +321,21 @@ wait_for_answer(int slot, TimestampTz deadline)
 	}
 }
 
-bool
-pgw_exchange_wait(int slot, TimestampTz deadline, PgwSlotAnswer *answer, bool *withdrawn)
+void
+pgw_exchange_wait(TimestampTz deadline, PgwWaited *waited)
 {
-	PgwSlotState state;
-
-	Assert(slot == my_slot);
 	PG_TRY();
 	{
-		wait_for_answer(slot, deadline);
+		wait_for_answers(deadline);
 	}
 	PG_CATCH();
 	{
 		/* Here, not only at the abort: an outer handler may run long before that. */
-		if (my_slot != PGW_NO_SLOT)
-			(void) leave_slot(answer);
+		leave_mine(waited);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
 
 	PGW_DEBUG_POINT("wait_over");
-	state = leave_slot(answer);
-	*withdrawn = (state == PGW_SLOT_REQUESTED);
-	return state == PGW_SLOT_ANSWERED;
+	leave_mine(waited);
 }

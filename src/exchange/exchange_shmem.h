@@ -103,6 +103,10 @@ typedef struct PgwSlotHeader
 	/* with recorded: the attempt that tells the outcome; else all zero */
 	pg_uuid_t transaction_id;
 	uint64 seq;
+	/* while not FREE: the first slot of its call, which the call leaves last, and there: how many
+	 * of the call's slots are to be answered until its backend is woken */
+	int lead;
+	int unanswered;
 	/* while not FREE: where PgwShared counts it, as one of its bank's and of its merchant's */
 	int bank_share;
 	int merchant_share;

@@ -45,6 +45,8 @@ free_slot(int slot)
 	header->entry = PGW_NO_SLOT;
 	header->procno = PGW_NO_PROC;
 	header->seq = 0;
+	header->lead = slot;
+	header->unanswered = 0;
 	header->abandoned = header->recorded = header->bound = false;
 	/* whoever has the slot next must not read it */
 	memset(&header->transaction_id, 0, sizeof(pg_uuid_t));
@@ -116,22 +118,26 @@ pgw_slot_dequeue(int slot)
 	header->prev = header->next = PGW_NO_SLOT;
 }
 
-void
+int
 pgw_slot_set_answer(int slot, const PgwSlotAnswer *answer)
 {
+	PgwSlotHeader *header = &pgw_shared->slots[slot];
+	PgwSlotHeader *lead = &pgw_shared->slots[header->lead];
+
 	PGW_ASSERT_LOCKED_FOR_WRITING();
+	Assert(!header->abandoned && lead->procno == header->procno && lead->unanswered > 0);
 	explicit_bzero(&pgw_bodies[slot].request, sizeof(PgwSlotRequest));
 	pgw_bodies[slot].answer = *answer;
 	pg_write_barrier(); /* the body before the state: see is_answered() */
-	pgw_shared->slots[slot].state = PGW_SLOT_ANSWERED;
+	header->state = PGW_SLOT_ANSWERED;
+	return --lead->unanswered == 0 ? header->procno : PGW_NO_PROC;
 }
 
 static void
 answer_and_wake(int slot, const PgwSlotAnswer *answer)
 {
 	PGW_ASSERT_LOCKED_FOR_WRITING();
-	pgw_slot_set_answer(slot, answer);
-	pgw_wake_procno(pgw_shared->slots[slot].procno);
+	pgw_wake_procno(pgw_slot_set_answer(slot, answer));
 }
 
 void

@@ -19,8 +19,11 @@ extern void pgw_slot_wipe_and_free(int slot);
 extern void pgw_slot_enqueue(int slot);
 /* Off the queue; the caller sets the new state. */
 extern void pgw_slot_dequeue(int slot);
-/* The waiting backend has the answer, and is to be woken. The body keeps nothing but the answer. */
-extern void pgw_slot_set_answer(int slot, const PgwSlotAnswer *answer);
+/*
+ * The waiting backend has the answer; returns whom to wake: that backend, when all slots of its
+ * call are answered, else PGW_NO_PROC. The body keeps nothing but the answer.
+ */
+extern int pgw_slot_set_answer(int slot, const PgwSlotAnswer *answer);
 
 /*
  * What becomes of a TAKEN slot that its worker gives up: recorded -> answered BankUnknown, not

@@ -134,8 +134,7 @@ pgw_exchange_answer(int slot, const PgwSlotAnswer *answer)
 			pgw_shared->slots[slot].state = PGW_SLOT_CLAIMED;
 		else
 		{
-			pgw_slot_set_answer(slot, answer);
-			caller = pgw_shared->slots[slot].procno;
+			caller = pgw_slot_set_answer(slot, answer);
 			answered = true;
 		}
 	}

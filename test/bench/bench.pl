@@ -20,7 +20,7 @@ my %p = %{ parameters({ rounds => 3, warmup => 8, seconds => 10, only => '', out
 my @contestants = (
 	[ limit2 => 1, 0 ], [ peer => 1, 0 ], [ process => 1, 0 ],
 	[ limit2 => 8, 0 ], [ peer => 8, 0 ], [ process => 8, 0 ], [ submit => 8, 0 ],
-	[ limit100 => 8, 0 ], [ peer100 => 8, 0 ], [ submit100 => 8, 0 ],
+	[ limit100 => 8, 0 ], [ peer100 => 8, 0 ], [ submit100 => 8, 0 ], [ process100 => 8, 0 ],
 	[ limit2 => 64, 0 ], [ peer => 64, 0 ], [ process => 64, 0 ], [ submit => 64, 0 ], [ beside => 64, 0 ],
 	[ peer => 64, 50 ], [ process => 64, 50 ], [ submit => 64, 50 ],
 	[ limit2 => 256, 0 ], [ peer => 256, 0 ], [ process => 256, 0 ],

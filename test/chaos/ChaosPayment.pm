@@ -7,6 +7,7 @@ package ChaosPayment;
 use strict;
 use warnings;
 use parent 'ChaosSession';
+use JSON::PP;
 use Time::HiRes qw(time usleep);
 
 # Card data must not be literals, and psql sends nothing else: they come out of a function, which drops the x between their parts.
@@ -206,6 +207,7 @@ sub pay_crosswise
 {
 	my ($self, $o) = @_;
 	my $p = $o->{peer};
+	return $self->pay_in_bundles($o) if !$o->{card} && $o->{delay_ms} % 2;
 	my @begin = ('BEGIN ISOLATION LEVEL ' . $o->{isolation});
 	my $ok = 1;
 	my %pay = map { $_->{id} => 'SELECT status, payment_id FROM ' . call($_, 'process') } $o, $p;
@@ -227,6 +229,21 @@ sub pay_crosswise
 		$good &&= $self->run($n, insert_order($_, undef, 'new')) for $o, $p;
 		$self->run($n, $good ? 'COMMIT' : 'ROLLBACK') if $self->{sessions}{$n};
 	}
+	return 'unknown';
+}
+
+# Both in one call of each client, the other way round; what became of it is asked for one by one.
+sub pay_in_bundles
+{
+	my ($self, $o) = @_;
+	my @both = ($o, $o->{peer});
+	for my $n (1, 2)
+	{
+		my @requests = map { my $q = $_; +{ client_request_id => $q->{id}, reference => "order $q->{id}", amount => 0 + $q->{amount}, map { $_ => $q->{$_} } grep { defined $q->{$_} } qw(currency capture merchant token bank) } } @both;
+		$self->session($n)->send('SELECT count(*) FROM pgw.process_payments(' . literal(JSON::PP->new->canonical->encode(\@requests)) . ", atomic => " . ($o->{delay_ms} % 4 == 1 ? 'true' : 'false') . ", timeout => '2500 ms')");
+		@both = reverse @both;
+	}
+	$self->finish($_, may => 'PW(402|502|504)') && $self->count('bundle answered') for 1, 2;
 	return 'unknown';
 }
 

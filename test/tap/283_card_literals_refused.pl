@@ -94,7 +94,8 @@ part($node, 'far away', sub {
 # What only looks like a call, or stands where nobody can call pgw.
 part($node, 'other names', sub {
 	my $number = '4242 ' x 4;
-	is(run_as($node, 'postgres', "DO \$\$ BEGIN PERFORM 'process_payments of $number'; END \$\$"), '', 'a longer word is another name');
+	is(run_as($node, 'postgres', "DO \$\$ BEGIN PERFORM 'process_payment_list of $number'; END \$\$"), '', 'a longer word is another name');
+	leaves_nothing($node, 'the word for many', 'PW400', 'postgres', "DO \$\$ BEGIN PERFORM 'process_payments of $CARD'; END \$\$");
 	leaves_nothing($node, 'the word itself', 'PW400', 'postgres', "DO \$\$ BEGIN PERFORM 'process_payment of $CARD'; END \$\$");
 	$node->safe_psql('postgres', 'CREATE DATABASE elsewhere');
 	my $elsewhere = PgwSession->new($node, db => 'elsewhere');

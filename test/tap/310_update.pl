@@ -35,7 +35,9 @@ sub is_refused
 {
 	my ($hint, $when) = @_;
 	my %refused = (
-		'process_payment()' => pay('refused'), 'submit_payment()' => submit('refused'), 'run_recovery()' => 'SELECT pgw.run_recovery()',
+		'process_payment()' => pay('refused'),
+		'process_payments()' => q{SELECT pgw.process_payments('[{"client_request_id": "refused", "amount": 1, "currency": "EUR", "token": "tok_ok"}]')},
+		'submit_payment()' => submit('refused'), 'run_recovery()' => 'SELECT pgw.run_recovery()',
 		'refund_payment()' => "SELECT pgw.refund_payment((SELECT payment_id FROM pgw.find_payment('first')), 'refund')",
 		'resume_after_restore()' => "SELECT pgw.resume_after_restore('no')",
 		'resolve_review()' => "SELECT pgw.resolve_review(gen_random_uuid(), 'retry', 'no')",

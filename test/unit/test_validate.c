@@ -116,6 +116,42 @@ repeat(const char *piece, int n)
 	return buf;
 }
 
+#define OF_3(field, code, message) \
+	"{\"request\":3,\"field\":\"" field "\",\"code\":\"" code "\",\"message\":\"" message "\"}"
+
+/* One of many requests: its place stands in each fault, behind those of others; tokens only. */
+static void
+one_of_many(void **unused)
+{
+	PgwPaymentArgs r = with_token();
+	PgwCheckedArgs out;
+	PgwBuf b;
+
+	(void) unused;
+	r.request = 3;
+	pgw_buf_init(&b, 0);
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 0);
+	assert_int_equal(b.len, 0);
+	r.amount = 0;
+	r.token = NULL;
+	pgw_buf_puts(&b, "{}");
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 2);
+	assert_string_equal(
+		b.data,
+		"{}," OF_3(
+			"amount", "out_of_range",
+			"must be greater than 0, in minor units of the currency") "," OF_3("token", "required",
+																			   "must not be null"));
+	pgw_buf_free(&b);
+	r = with_token();
+	r.request = 3;
+	r.token = CARD;
+	assert_int_equal(pgw_validate_payment_args(&r, NOW, &out, &b), 1);
+	assert_string_equal(b.data, OF_3("token", "card_number_in_stored_field",
+									 "a card number is not a token; use process_payment"));
+	pgw_buf_free(&b);
+}
+
 static void
 sound_requests(void **unused)
 {
@@ -585,6 +621,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sound_requests),
+		cmocka_unit_test(one_of_many),
 		cmocka_unit_test(ids_and_names),
 		cmocka_unit_test(amount_and_currency),
 		cmocka_unit_test(tokens),

@@ -59,6 +59,8 @@ typedef enum PgwMutant
 	VERSION_CHECK,   /* a library works on tables that another version's script has made */
 	VERSION_PAUSE,   /* ... in the worker */
 	COPY_PAUSE,      /* nobody looks whether the data directory is a copy */
+	BUNDLE_SHARE,    /* a call with many payments takes slots while there are any */
+	CLAIM_ORDER,     /* ... and claims their ids in the order of its requests */
 	REPEATED_CALL,   /* equal calls with a volatile id are let through */
 	CARD_LITERAL,    /* card data in the text of a statement is taken as it comes */
 	LITERAL_BUDGET,  /* a value that was not followed to its end counts as bound */

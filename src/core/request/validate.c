@@ -50,6 +50,11 @@ fault(Checker *c, const char *field, const char *code, const char *message)
 {
 	c->count++;
 	pgw_buf_json_open(c->faults, '{');
+	if (c->args->request > 0)
+	{
+		pgw_buf_json_name(c->faults, "request");
+		pgw_buf_printf(c->faults, "%d", c->args->request);
+	}
 	pgw_buf_json_member(c->faults, "field", field);
 	pgw_buf_json_member(c->faults, "code", code);
 	pgw_buf_json_member(c->faults, "message", message);
@@ -247,7 +252,7 @@ check_token(Checker *c)
 
 	if (token == NULL)
 	{
-		if (c->args->is_submit)
+		if (c->args->is_submit || c->args->request > 0)
 			fault(c, "token", "required", "must not be null");
 		else if (c->args->card_number == NULL)
 			fault(c, "token", "required",
@@ -272,8 +277,9 @@ check_token(Checker *c)
 	}
 	if (is_bare_card_number(token) || has_card(c, token))
 		fault(c, "token", "card_number_in_stored_field",
-			  c->args->is_submit ? "a card number is not a token; use process_payment"
-								 : "a card number is not a token; use card_number");
+			  c->args->is_submit || c->args->request > 0
+				  ? "a card number is not a token; use process_payment"
+				  : "a card number is not a token; use card_number");
 }
 
 static bool
@@ -556,7 +562,8 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 
 	memset(out, 0, sizeof(*out));
 
-	pgw_buf_json_open(faults, '[');
+	if (args->request == 0)
+		pgw_buf_json_open(faults, '[');
 	check_id(&c, "client_request_id", args->client_request_id);
 	check_amount(&c);
 	check_currency(&c);
@@ -575,7 +582,8 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
 			   "must be at most 63 bytes");
 	check_options(&c, out->end_user);
-	pgw_buf_json_close(faults, ']');
+	if (args->request == 0)
+		pgw_buf_json_close(faults, ']');
 	return c.count;
 }
 

@@ -22,6 +22,7 @@
 #define PGW_MAX_NAME_BYTES 63 /* bank and merchant names */
 #define PGW_MAX_METADATA_BYTES 16384
 #define PGW_MAX_BANK_FIELDS_BYTES 4096
+#define PGW_MAX_REQUESTS 1000 /* of one process_payments() */
 #define PGW_MAX_TIMEOUT_MS INT64_C(86400000)
 
 typedef enum PgwCaptureMode
@@ -35,6 +36,7 @@ typedef enum PgwCaptureMode
 typedef struct PgwPaymentArgs
 {
 	bool is_submit;
+	int request; /* its place among the requests of process_payments(), from 1; else 0 */
 	const char *client_request_id;
 	bool amount_isnull;
 	PgwAmountFault amount_fault; /* PGW_AMOUNT_OK: amount holds it */
@@ -73,8 +75,9 @@ typedef struct PgwCheckedArgs
 
 /*
  * Append a JSON array of {"field","code","message"} to faults, in argument order, and return the
- * number of faults. codes are error_codes of error_codes.h.  now: Unix seconds, for the card's
- * expiry.
+ * number of faults.  With a request's place: {"request","field","code","message"}, without the
+ * brackets, after those that are there already. codes are error_codes of error_codes.h.  now: Unix
+ * seconds, for the card's expiry.
  */
 extern int pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArgs *out,
 									 PgwBuf *faults);
