@@ -172,6 +172,10 @@ CREATE FUNCTION pgw.refuse_change() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_r
 COMMENT ON FUNCTION pgw.refuse_change() IS
 	'Trigger function: raises an error, so that rows of an append-only table stay as they are.';
 
+CREATE FUNCTION pgw.keep_mark() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_keep_mark' LANGUAGE C;
+COMMENT ON FUNCTION pgw.keep_mark() IS
+	'Trigger function: pgw alone moves the mark, as what is open behind it is not looked for.';
+
 CREATE FUNCTION pgw.enforce_transition() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_enforce_transition' LANGUAGE C;
 COMMENT ON FUNCTION pgw.enforce_transition() IS
 	'Trigger function: an attempt changes by legal steps of docs/state-machine.md only, and its identity never does.';
@@ -771,6 +775,35 @@ COMMENT ON COLUMN pgw.open_work_mark.one_row IS 'True: there is one row at most.
 COMMENT ON COLUMN pgw.open_work_mark.below IS
 	'Every attempt with a smaller transaction_id is over, or has a row in pgw.open_work.';
 COMMENT ON COLUMN pgw.open_work_mark.moved_at IS 'When it was moved last.';
+
+-- Who deletes the mark only has everything read once more.
+CREATE TRIGGER keep_mark BEFORE INSERT OR UPDATE ON pgw.open_work_mark FOR EACH ROW EXECUTE FUNCTION pgw.keep_mark();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.open_work FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.open_work_mark ENABLE ALWAYS TRIGGER keep_mark;
+COMMENT ON TRIGGER keep_mark ON pgw.open_work_mark IS 'Only pgw moves the mark.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.open_work IS 'What is open would not be found again.';
+
+CREATE FUNCTION pgw.keep_listed() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
+$$
+BEGIN
+	IF EXISTS (SELECT FROM gone g CROSS JOIN LATERAL (
+		SELECT t.status, t.next_step_at FROM pgw.payment_transactions t WHERE t.transaction_id = g.transaction_id OFFSET 0) t
+		WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL)
+	THEN
+		RAISE EXCEPTION 'rows of pgw.open_work cannot be deleted while their attempts are open' USING ERRCODE = 'PW422',
+			DETAIL = '{"code": "operation_not_allowed"}',
+			HINT = 'They go when their attempts are over; an attempt in review ends by pgw.resolve_review().';
+	END IF;
+	RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION pgw.keep_listed() IS
+	'Trigger function: an open attempt without its row would not be found again by the worker.';
+CREATE TRIGGER keep_listed AFTER DELETE ON pgw.open_work REFERENCING OLD TABLE AS gone
+	FOR EACH STATEMENT EXECUTE FUNCTION pgw.keep_listed();
+ALTER TABLE pgw.open_work ENABLE ALWAYS TRIGGER refuse_truncate, ENABLE ALWAYS TRIGGER keep_listed;
+COMMENT ON TRIGGER keep_listed ON pgw.open_work IS 'What is open keeps its row.';
 
 CREATE VIEW pgw.open_attempts AS
 SELECT w.transaction_id FROM pgw.open_work w

@@ -173,6 +173,9 @@ SELECT payment(1, '{"status": "pending", "authorized_amount": 0, "captured_amoun
 SELECT broken();
 ROLLBACK;
 BEGIN;
+ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
+ALTER TABLE pgw.open_work DISABLE TRIGGER keep_listed;
+ALTER TABLE pgw.open_work_mark DISABLE TRIGGER keep_mark;
 INSERT INTO pgw.open_work_mark (below) VALUES (tid(9)) ON CONFLICT (one_row) DO UPDATE SET below = excluded.below;
 SELECT payment(n, '{"status": "pending", "authorized_amount": 0, "captured_amount": 0}') FROM generate_series(1, 3) n;
 SELECT attempt(n, '{"status": "BankUnknown", "step_order": 3, "next_step_at": "2026-02-01"}'), unknown(n) FROM generate_series(1, 3) n;

@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include "postmaster/bgworker.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 
 #include "base/error_detail.h"
@@ -17,6 +19,7 @@
 
 PG_FUNCTION_INFO_V1(pgw_refuse_change);
 PG_FUNCTION_INFO_V1(pgw_enforce_transition);
+PG_FUNCTION_INFO_V1(pgw_keep_mark);
 
 /*
  * BEFORE DELETE, UPDATE or TRUNCATE: never.  (DROP and DETACH are the owner's.)
@@ -36,6 +39,29 @@ pgw_refuse_change(PG_FUNCTION_ARGS)
 						   RelationGetRelationName(trigdata->tg_relation), verb),
 					errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
 					errhint("Records of payments stay; this holds for every role.")));
+}
+
+/*
+ * BEFORE INSERT or UPDATE of the mark: by pgw's worker, or by the trigger that lists what a restore
+ * has loaded.  Whoever else raised it would say of open attempts that they are over, and the next
+ * worker would never look at them.
+ */
+Datum
+pgw_keep_mark(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigdata = pgw_trigger_context(fcinfo);
+	bool by_worker =
+		MyBgworkerEntry != NULL && strcmp(MyBgworkerEntry->bgw_library_name, "pgw") == 0;
+	bool by_trigger = DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 1;
+
+	if (!by_worker && !by_trigger)
+		ereport(ERROR,
+				(errcode(ERRCODE_PGW_RULE), errmsg("pgw.open_work_mark is moved by pgw alone"),
+				 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+				 errhint("To have all attempts looked at again, delete its row and call "
+						 "pgw.run_recovery().")));
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
+																	   : trigdata->tg_trigtuple);
 }
 
 #define MAX_STEPS (4 * PGW_NSTATES) /* states have loops to themselves: no new state after that */

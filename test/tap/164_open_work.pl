@@ -46,6 +46,16 @@ sub pay_slowly
 	return $call;
 }
 
+# The owner can, if he switches off what keeps him from it.
+sub change_open_work
+{
+	my ($statements) = @_;
+	my %guards = ('pgw.open_work' => [qw(keep_listed refuse_truncate)], 'pgw.open_work_mark' => ['keep_mark']);
+	my $switch = sub { my ($how) = @_; map { my $t = $_; map { "ALTER TABLE $t $how TRIGGER $_" } @{ $guards{$t} } } sort keys %guards };
+	return sql(join '; ', 'BEGIN', 'ALTER EVENT TRIGGER pgw_keep_baseline DISABLE', $switch->('DISABLE'), $statements, $switch->('ENABLE ALWAYS'),
+		'ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS', 'COMMIT');
+}
+
 sub pid_of_worker { return sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'") }
 
 $node->start;
@@ -104,7 +114,7 @@ part($node, 'crash', sub {
 
 part($node, 'below', sub {
 	# as if the request had waited for room until the mark had passed its id
-	sql("UPDATE pgw.open_work_mark SET below = overlay(below::text placing 'ffff' from 1)::uuid");
+	change_open_work("UPDATE pgw.open_work_mark SET below = overlay(below::text placing 'ffff' from 1)::uuid");
 	my $session = PgwSession->new($node);
 	my $n = 0;
 	ok(wait_until(sub { my $id = 'probe-' . ++$n; $session->query('BEGIN'); $session->query(pay($id)); my $has = rows_of($id); $session->query('COMMIT'); $has ne 'none' }, 30), 'the worker has read the mark');
@@ -225,12 +235,23 @@ part($node, 'by hand', sub {
 	ok(wait_until(sub { sql("UPDATE pgw.payment_transactions SET next_step_at = '2200-01-01' WHERE client_request_id = 'hand' AND live AND next_step_at IS NOT NULL RETURNING true") eq 't' }, 20), 'one is to be tried again, and later than it was to');
 	is(sql("SELECT w.next_step_at = '2200-01-01' FROM pgw.open_work w JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'hand'"), 't', 'its row follows a statement');
 	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'both agree');
-	sql("DELETE FROM pgw.open_work w USING pgw.payment_transactions t WHERE w.transaction_id = t.transaction_id AND t.client_request_id = 'hand'; UPDATE pgw.open_work_mark SET below = overlay(below::text placing 'ffff' from 1)::uuid");
+	for my $statement ('TRUNCATE pgw.open_work', 'DELETE FROM pgw.open_work', "SET session_replication_role = replica; DELETE FROM pgw.open_work",
+		"UPDATE pgw.open_work_mark SET below = 'ffffffff-ffff-7fff-bfff-ffffffffffff'",
+		"BEGIN; DELETE FROM pgw.open_work_mark; INSERT INTO pgw.open_work_mark (below) VALUES ('ffffffff-ffff-7fff-bfff-ffffffffffff')")
+	{
+		my ($rc, $out, $err) = $node->psql('postgres', "\\set VERBOSITY verbose\n$statement");
+		like($err, qr/ERROR:  PW422: .*\n.*HINT/s, "refused: $statement");
+	}
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'they have changed nothing');
+	change_open_work("DELETE FROM pgw.open_work w USING pgw.payment_transactions t WHERE w.transaction_id = t.transaction_id AND t.client_request_id = 'hand'; UPDATE pgw.open_work_mark SET below = overlay(below::text placing 'ffff' from 1)::uuid");
 	is(sql('SELECT check_name FROM pgw.check_consistency()'), 'open_work_missing', 'a row that somebody has deleted is missed');
 	bank_control($bank, 'faults', {});
+	sql('DELETE FROM pgw.open_work_mark');
+	sql('SELECT pgw.run_recovery()');
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'without a mark all that is open is found');
 	sql("UPDATE pgw.payment_transactions SET next_step_at = now() WHERE client_request_id = 'hand'");
 	sql('SELECT pgw.run_recovery()');
-	ok(wait_until(sub { status('hand') eq 'Completed' }, 30), 'made again, it is worked on') or diag(status('hand'));
+	ok(wait_until(sub { status('hand') eq 'Completed' }, 30), '... and worked on') or diag(status('hand'));
 	is_sound($node, $bank, 'all is sound');
 });
 

@@ -108,6 +108,15 @@ applications(void **unused)
 	assert_string_equal(kept(&own, "cvv 737"), hidden);
 	assert_string_equal(kept(&own, "boeing 737"), "boeing 737");
 
+	/* cut at its end, where a number may have gone on */
+	memset(name, 'a', sizeof(name));
+	strcpy(name + 45, " 4111 1111 1111 1111");
+	assert_string_equal(kept(NULL, name), hidden);
+	strcpy(name + 51, " 4111111111111111");
+	assert_string_equal(kept(NULL, name), hidden);
+	strcpy(name + 51, " worker 1234567");
+	assert_string_equal(kept(NULL, name) + 52, "worker 1234");
+
 	memset(name, 'a', sizeof(name));
 	name[sizeof(name) - 1] = '\0';
 	assert_int_equal(strlen(kept(NULL, name)), 63);

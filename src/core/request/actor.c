@@ -13,6 +13,7 @@
 
 #include "core/base/mutant.h"
 
+#define SHORTEST_CUT_NUMBER 8 /* digits that nobody can look at as a whole */
 #define NOT_SHOWN "(not shown: it may hold card data)"
 
 static void
@@ -36,6 +37,23 @@ pgw_actor_set_roles(PgwActor *a, const char *session_user, const char *set_role,
 		a->current_user[0] = '\0';
 }
 
+/*
+ * The server cuts a name that is too long, perhaps in the middle of a number whose last digits can
+ * be guessed.
+ */
+static bool
+ends_in_cut_number(const char *name)
+{
+	size_t len = strlen(name);
+	int digits = 0;
+
+	if (len + 1 < PGW_ROLE_NAME_SIZE)
+		return false;
+	while (len > 0 && strchr("0123456789 -./:_?", name[len - 1]) != NULL)
+		digits += name[--len] >= '0' && name[len] <= '9';
+	return digits >= SHORTEST_CUT_NUMBER;
+}
+
 void
 pgw_actor_set_application(PgwActor *a, const PgwSought *sought, const char *name)
 {
@@ -46,8 +64,9 @@ pgw_actor_set_application(PgwActor *a, const PgwSought *sought, const char *name
 			*s = '?';
 	}
 	if (!PGW_MUTATED(APPLICATION_CARD) &&
-		pgw_card_in_text(sought, PGW_TEXT_ID, a->application, strlen(a->application)) !=
-			PGW_FOUND_NOTHING)
+		(ends_in_cut_number(a->application) ||
+		 pgw_card_in_text(sought, PGW_TEXT_ID, a->application, strlen(a->application)) !=
+			 PGW_FOUND_NOTHING))
 		copy(a->application, sizeof(a->application), NOT_SHOWN);
 }
 
