@@ -268,6 +268,7 @@ pgw_payment_requests(FunctionCallInfo fcinfo, int *n)
 	pgw_json_begin(&r.faults);
 	root = find_array(&r, fcinfo);
 	raise_faults(&r);
+	Assert(root != NULL); /* its lack is a fault */
 	*n = (int) JsonContainerSize(root);
 	pays = palloc0(Max(*n, 1) * sizeof(PgwPay));
 	for (int i = 0; i < *n && r.nfaults < MAX_FAULTS; i++)

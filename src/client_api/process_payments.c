@@ -214,6 +214,7 @@ wait_for_slot(PgwBundle *b, const PgwMember *refused, long *pause)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
+	Assert(refused != NULL); /* who had to be asked has a slot or was refused one */
 	if (!b->has_asked)
 	{
 		for (int i = 0; i < b->n; i++)

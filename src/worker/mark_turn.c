@@ -90,11 +90,11 @@ move(void *arg)
 
 	pgw_store_read_mark(&mark);
 	pgw_uuid7_first_of(unix_ms(GetCurrentTimestamp()) - DISTANCE_MS, to.data);
-	if (memcmp(&to, &mark, sizeof(pg_uuid_t)) < 0)
+	if (memcmp(to.data, mark.data, UUID_LEN) < 0)
 		to = mark; /* the clock was set back */
 	/* before anything is listed: what lies below is */
 	pgw_store_set_mark(&to);
-	if (memcmp(&to, &mark, sizeof(pg_uuid_t)) > 0 && has_to_move(turns, &mark))
+	if (memcmp(to.data, mark.data, UUID_LEN) > 0 && has_to_move(turns, &mark))
 	{
 		list_what_is_passed(&mark, &to);
 		PGW_DEBUG_POINT("mark_listed");
