@@ -6,12 +6,13 @@ use JSON::PP ();
 use PgwScriptedBank;
 use PgwTest;
 use Test::More;
+use Time::HiRes 'time';
 
 # The token tells what is odd about a charge:
 # lost: its first answer is lost.  none, part, all, more: so much is taken.  odd: what was taken cannot be read in its first answer.
 # no: done, and answered with a refusal (noproc: "not processed") that shows it.  nameless: no answer names its id; its cancellation does nothing
 # the first time (never: whenever), or gives a part back (some), and says yes.
-# liar: its refund is done once for each request, and refused.
+# liar: its refund is done once for each request, and refused (late: and no look-up shows that for a second).  stern: it is refused, and not done.
 # mute: so much of it (sale, capture, return) is never answered.  patient: its answers say nothing, and ask to come back in an hour.
 # twice: its refund gives back more than was asked for, and the answer is lost.  slow: a refund is pending for a while.
 my (@charges, %refunds);
@@ -61,15 +62,20 @@ sub give_back
 {
 	my ($form, $charge) = @_;
 	if ($charge->{tok} =~ /twice/) { $charge->{returned} += $form->{sum} + 500; return }
+	if ($charge->{tok} =~ /stern/) { $charge->{refused}{ $form->{ref} } = 1; return { ref => $form->{ref}, state => 'no' } }
 	my $refund = $refunds{ $form->{ref} } //= { id => 1000 + $charge->{id}, ref => $form->{ref}, state => 'wait', looks => 0, charge => $charge, sum => $form->{sum} };
+	$charge->{returned_at} = time;
 	if ($charge->{tok} !~ /slow/) { $charge->{returned} += $form->{sum}; $refund->{state} = 'ok' }
 	return { %$refund, charge => undef, state => $charge->{tok} =~ /liar/ ? 'no' : $refund->{state} };
 }
+
+sub is_late { return $_[0]{tok} =~ /late/ && time < ($_[0]{returned_at} // 0) + 1 }
 
 sub find_refund
 {
 	my ($form) = @_;
 	my $refund = $refunds{ $form->{r} } or return { state => 'none' };
+	return { state => 'none' } if is_late($refund->{charge});
 	if ($refund->{state} eq 'wait' && ++$refund->{looks} >= 6) { $refund->{state} = 'ok'; $refund->{charge}{returned} += $refund->{sum} }
 	return { %$refund, charge => undef };
 }
@@ -77,7 +83,7 @@ sub find_refund
 sub find_charge
 {
 	my ($charge) = @_;
-	return !$charge ? { state => 'none' } : $charge->{tok} =~ /nameless/ ? { %$charge, id => undef } : $charge;
+	return !$charge ? { state => 'none' } : $charge->{tok} =~ /nameless/ ? { %$charge, id => undef } : is_late($charge) ? { %$charge, returned => 0 } : $charge;
 }
 
 my %changes = ('/capture' => \&capture, '/cancel' => \&cancel, '/void' => \&void, '/return' => \&give_back);
@@ -123,7 +129,9 @@ my %keyed = (%blind, capabilities => { %{ $blind{capabilities} }, idempotency =>
 delete $keyed{operations}{cancel};
 my %by_refund = (%definition, operations => { %{ $definition{operations} } });
 delete $by_refund{operations}{lookup_charge};
-my %dialect = (foreign => \%definition, by_refund => \%by_refund, by_charge => \%by_charge, cancels => \%cancels, blind => \%blind, keyed => \%keyed);
+# Nothing says from when on what its look-ups do not show is not there.
+sub unsaid { return { %{ $_[0] }, capabilities => { %{ $definition{capabilities} }, lookup_consistent_after_seconds => undef } } }
+my %dialect = (unsaid_refund => unsaid(\%by_refund), unsaid_charge => unsaid(\%by_charge), foreign => \%definition, by_refund => \%by_refund, by_charge => \%by_charge, cancels => \%cancels, blind => \%blind, keyed => \%keyed);
 add_dialect($node, $bank, $_ => $dialect{$_}, account => 'one') for sort keys %dialect;
 
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -225,6 +233,23 @@ part($node, 'a give-back that is refused and done', sub {
 		ok(comes_to("liar-$bank", 'Refunded'), "$bank: given back");
 		is(count_events("liar-$bank", 'RefundFailed'), 1, 'refused, it said');
 		is(books("liar-$bank"), '5000 5000 open', 'and looked up: once');
+	}
+});
+
+part($node, 'a give-back that is refused and done, and shown nobody knows when', sub {
+	for my $dialect ('unsaid_refund', 'unsaid_charge')
+	{
+		for my $id ("liar-$dialect", "liar-late-$dialect")
+		{
+			sql('BEGIN; ' . pay($id, bank => $dialect) . '; ROLLBACK');
+			ok(comes_to($id, 'Refunded'), "$id: given back");
+			is(books($id), '5000 5000 open', 'once, as a look-up shows in the end');
+		}
+		change_settings($node, 'pgw.unknown_deadline' => '4s');
+		sql('BEGIN; ' . pay("stern-$dialect", bank => $dialect) . '; ROLLBACK');
+		ok(comes_to("stern-$dialect", 'RequiresManualReview'), 'what no look-up ever shows is for a person');
+		is_deeply([ map { scalar keys %{ $_->{refused} } } grep { $_->{tok} eq "stern-$dialect" } bank_books($bank) ], [1], 'and was asked for under one key');
+		change_settings($node, 'pgw.unknown_deadline' => '1d');
 	}
 });
 

@@ -312,8 +312,68 @@ refused_and_looked_up(void **state)
 			in.in_doubt = false;
 			pgw_compensation_result(&in, &d);
 			assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
-			caps.lookup_refund = true;
+		}
+}
+
+/*
+ * Where it is never said by when a look-up shows a refund, what it does not show allows no new key:
+ * a refund that was refused keeps its own until a look-up says yes or no.
+ */
+static void
+refused_without_lag(void **state)
+{
+	static const PgwOutcome refusals[] = {PGW_OUT_DECLINED, PGW_OUT_REJECTED};
+	static const PgwOutcome tells_nothing[] = {PGW_OUT_NOT_FOUND, PGW_OUT_UNKNOWN,
+											   PGW_OUT_NOT_PROCESSED};
+
+	for (int bits = 0; bits < 4; bits++)
+		for (size_t i = 0; i < LENGTH(refusals); i++)
+		{
+			PgwCapabilities caps = everything;
+			PgwAnswer a = answer(refusals[i]);
+			PgwCompensationInput in = asked(PGW_OP_REFUND, PGW_OP_REFUND, &a);
+			PgwCompensationDecision d;
+
+			caps.lookup_refund = bits & 1;
+			caps.lookup_shows_refunded = (bits & 2) != 0;
 			caps.lookup_consistent_after_s = -1;
+			in.caps = &caps;
+			pgw_compensation_result(&in, &d);
+			if (bits == 0)
+			{
+				/* nothing could ever tell: the bank's word */
+				assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
+				continue;
+			}
+			assert_true(events_are(&d.decision, EVENTS(PGW_EV_REFUND_FAILED)));
+			assert_int_equal(d.next, PGW_COMPENSATION_FIND_OUT);
+			assert_false(d.lookup_inconclusive);
+
+			in.in_doubt = true;
+			in.op = caps.lookup_refund ? PGW_OP_LOOKUP_REFUND : PGW_OP_LOOKUP_CHARGE;
+			for (size_t j = 0; j < LENGTH(tells_nothing); j++)
+			{
+				a = answer(tells_nothing[j]);
+				pgw_compensation_result(&in, &d);
+				assert_int_equal(d.next, PGW_COMPENSATION_FIND_OUT);
+				assert_true(d.lookup_inconclusive); /* the same key may say more */
+			}
+			a = answer(PGW_OUT_PENDING);
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, PGW_COMPENSATION_FIND_OUT);
+			assert_false(d.lookup_inconclusive && caps.lookup_refund);
+			a = answer(PGW_OUT_APPROVED);
+			a.captured = CHARGED;
+			a.refunded = caps.lookup_refund ? -1 : 0;
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, caps.lookup_refund ? PGW_COMPENSATION_DONE
+														: PGW_COMPENSATION_FIND_OUT);
+			a.refunded = CHARGED;
+			pgw_compensation_result(&in, &d);
+			assert_int_equal(d.next, PGW_COMPENSATION_DONE);
+			if (!caps.lookup_refund)
+				continue;
+			a = answer(PGW_OUT_DECLINED);
 			pgw_compensation_result(&in, &d);
 			assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
 		}
@@ -979,19 +1039,13 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(each_answer),
-		cmocka_unit_test(no_answer),
-		cmocka_unit_test(refused_too_often),
-		cmocka_unit_test(refused_and_looked_up),
-		cmocka_unit_test(authorization_expired),
-		cmocka_unit_test(looked_up_charge),
-		cmocka_unit_test(another_payment),
-		cmocka_unit_test(pending_at_the_bank),
-		cmocka_unit_test(partial_answer),
-		cmocka_unit_test(every_combination),
-		cmocka_unit_test(every_amount),
-		cmocka_unit_test(repeat_refused),
-		cmocka_unit_test(unreadable),
+		cmocka_unit_test(each_answer),         cmocka_unit_test(no_answer),
+		cmocka_unit_test(refused_too_often),   cmocka_unit_test(refused_and_looked_up),
+		cmocka_unit_test(refused_without_lag), cmocka_unit_test(authorization_expired),
+		cmocka_unit_test(looked_up_charge),    cmocka_unit_test(another_payment),
+		cmocka_unit_test(pending_at_the_bank), cmocka_unit_test(partial_answer),
+		cmocka_unit_test(every_combination),   cmocka_unit_test(every_amount),
+		cmocka_unit_test(repeat_refused),      cmocka_unit_test(unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

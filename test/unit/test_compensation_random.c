@@ -291,6 +291,14 @@ ask(Try *t, PgwBankOp op, PgwAnswer *a)
 			return PGW_TRANSPORT_ANSWERED;
 		default:
 			a->outcome = PGW_OUT_REJECTED;
+			if (op != PGW_OP_REFUND || b->slow || any(2))
+				return PGW_TRANSPORT_ANSWERED;
+			/* refused, and done all the same, where something could show that */
+			a->outcome = PGW_OUT_DECLINED;
+			if (any(2) &&
+				(b->caps.lookup_refund || (b->caps.lookup && b->caps.lookup_shows_captured &&
+										   b->caps.lookup_shows_refunded)))
+				(void) carry_out(b, r, false);
 			return PGW_TRANSPORT_ANSWERED;
 	}
 }

@@ -177,8 +177,14 @@ steps(void **state)
 		 {PGW_OP_REFUND, true, true, false, false, LIFETIME - MARGIN, false, 0},
 		 PGW_COMPENSATE_REVIEW},
 		{&none, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_REVIEW},
-		/* a look-up that can never say "lost" would be asked for ever */
-		{&forgets, {PGW_OP_REFUND, true, true, false, false, 0, false, 0}, PGW_COMPENSATE_SEND},
+		/*
+		 * a look-up that can never say "lost" is asked for its yes, and followed by the same key:
+		 * alone it would be asked for ever
+		 */
+		{&forgets,
+		 {PGW_OP_REFUND, true, true, false, false, 0, false, 0},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
+		{&forgets, {PGW_OP_REFUND, true, true, false, true, 0, false, 0}, PGW_COMPENSATE_SEND},
 		{&forgets,
 		 {PGW_OP_VOID, true, true, false, false, LIFETIME - MARGIN - 1, false, 0},
 		 PGW_COMPENSATE_SEND},
@@ -243,7 +249,7 @@ steps(void **state)
 		 PGW_COMPENSATE_REVIEW},
 		{&forgets,
 		 {PGW_OP_REFUND, true, true, false, false, DEADLINE - 1, false, DEADLINE},
-		 PGW_COMPENSATE_SEND},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
 		{&forgets,
 		 {PGW_OP_REFUND, true, true, false, false, DEADLINE, false, DEADLINE},
 		 PGW_COMPENSATE_REVIEW},
@@ -351,6 +357,8 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 		caps->lookup && (!refund || (caps->lookup_shows_captured && caps->lookup_shows_refunded));
 	bool can_look = tells || (refund && caps->lookup_refund);
 	bool counts = caps->lookup_consistent_after_s >= 0 && (can_look || !refund);
+	/* one whose silence never counts */
+	bool asks_for_yes = refund && can_look && !facts->pending;
 	bool overdue =
 		facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? MONTH : facts->deadline_s);
 	char what[320];
@@ -377,17 +385,22 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 	{
 		case PGW_COMPENSATE_SEND:
 			CHECK(!in_doubt || cancel || remembered, what);
-			CHECK(!in_doubt || !(can_look && counts) || facts->lookup_inconclusive, what);
+			CHECK(!in_doubt || facts->lookup_inconclusive ||
+					  !((can_look && counts) || asks_for_yes),
+				  what);
 			return;
 		case PGW_COMPENSATE_LOOKUP_REFUND:
 			CHECK(caps->lookup_refund && facts->operation == PGW_OP_REFUND, what);
-			CHECK(in_doubt && ((counts && !facts->lookup_inconclusive) || !remembered), what);
+			CHECK(in_doubt &&
+					  (((counts || asks_for_yes) && !facts->lookup_inconclusive) || !remembered),
+				  what);
 			return;
 		case PGW_COMPENSATE_LOOKUP_CHARGE:
 			CHECK(caps->lookup, what);
-			CHECK(facts->key ? in_doubt && ((counts && !facts->lookup_inconclusive) ||
-											(!cancel && !remembered))
-							 : !(cancel && facts->lookup_inconclusive),
+			CHECK(facts->key
+					  ? in_doubt && (((counts || asks_for_yes) && !facts->lookup_inconclusive) ||
+									 (!cancel && !remembered))
+					  : !(cancel && facts->lookup_inconclusive),
 				  what);
 			CHECK(!in_doubt || tells, what);
 			CHECK(!(in_doubt && facts->operation == PGW_OP_REFUND && caps->lookup_refund), what);

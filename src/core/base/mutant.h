@@ -85,6 +85,7 @@ typedef enum PgwMutant
 	BELIED_CANCEL,
 	/* a give-back that was refused is sent anew, although a look-up could show it */
 	REFUSED_REFUND,
+	REFUSED_WITHOUT_LAG, /* ... because it is not said when that counts */
 	/* a bank's no to the repetition of an operation in doubt counts for the first request */
 	REPEAT_REFUSED,
 	RESENT_REFUSED, /* ... to what libcurl has sent twice */

@@ -7,7 +7,8 @@
  *       In doubt: the same key, or a look-up.  The refusal of a repetition proves nothing of the
  *       first request, which it may be refused for.
  *     - After a refusal the charge is looked up, again and again, until a look-up tells: one that
- *       is not understood, or too early to show the refused request, allows no new key.
+ *       is not understood, or too early to show the refused request, allows no new key; nor does
+ *       one that does not show a refund, where it is never said by when it would.
  *     - A look-up proves nothing of a refund unless it shows what was captured and what was
  *       refunded: absent or unreadable is unknown, never zero.
  *     - By our reference a charge is cancelled once: in doubt, a cancellation is looked up where
@@ -72,6 +73,23 @@ lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 	return caps->lookup_consistent_after_s >= 0;
 }
 
+/* Is there a look-up that shows a refund, by now or later? */
+static bool
+refund_is_shown(const PgwCapabilities *caps)
+{
+	return caps->lookup_refund || pgw_capabilities_lookup_tells(caps, PGW_OP_REFUND);
+}
+
+/*
+ * A refund's look-up whose "nothing there" never counts: its yes does.  (Of what pends, the same
+ * key tells more.)
+ */
+static bool
+may_show_yes(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
+{
+	return facts->operation == PGW_OP_REFUND && !facts->pending && refund_is_shown(caps);
+}
+
 bool
 pgw_compensation_overdue(const PgwCompensationFacts *facts, int64_t begun_age_s)
 {
@@ -118,10 +136,12 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 		return repeats ? PGW_COMPENSATE_SEND : PGW_COMPENSATE_LOOKUP_CHARGE;
 
 	/*
-	 * where a look-up's "nothing there" never counts, or is not said, only the same key again gets
-	 * it done if the first request was lost
+	 * Where a look-up's "nothing there" never counts, or is not said, only the same key again gets
+	 * it done if the first request was lost.  A refund that was refused is not repeated blindly,
+	 * though, where its look-up may say that it was done.
 	 */
-	if (remembered && (facts->lookup_inconclusive || !lookup_counts(caps, facts->operation)))
+	if (remembered && (facts->lookup_inconclusive ||
+					   (!lookup_counts(caps, facts->operation) && !may_show_yes(caps, facts))))
 		return PGW_COMPENSATE_SEND;
 
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
@@ -156,48 +176,41 @@ review(PgwCompensationDecision *d, const char *reason)
 }
 
 /*
- * A refund that the bank says no to may have been done all the same.  Where the charge's look-up
- * would show it, that is looked up before the next try; where only the refund's own look-up does,
- * the key is kept for it: under a new one the refund would be another, and could be a second.
+ * A refund that the bank says no to may have been done all the same, and under a new key it would
+ * be a second one.  Where a look-up of the charge shows it, and says by when, that allows a new
+ * key.  Where only the refund's own look-up does, or none says by when, the key is kept until one
+ * has said yes or no, or until the deadline: what it does not show yet is no proof.
  */
 static bool
-is_looked_up_first(const PgwCompensationInput *in)
+key_is_kept(const PgwCompensationInput *in)
 {
-	return in->op == PGW_OP_REFUND && !pgw_capabilities_lookup_tells(in->caps, in->operation) &&
-		   pgw_capabilities_lookup_counts(in->caps, in->operation) && !PGW_MUTATED(REFUSED_REFUND);
+	if (in->caps->lookup_consistent_after_s < 0)
+		return refund_is_shown(in->caps) && !PGW_MUTATED(REFUSED_WITHOUT_LAG);
+	return in->caps->lookup_refund && !pgw_capabilities_lookup_tells(in->caps, PGW_OP_REFUND) &&
+		   !PGW_MUTATED(REFUSED_REFUND);
 }
 
 /*
  * A refund was repeated, and is refused perhaps for what the first request has done; and no look-up
- * could show that so surely that a new key, which would be a second refund, were safe.  (A void or
- * cancellation does no harm twice.)
+ * could ever show that.  (A void or cancellation does no harm twice.)
  */
 static bool
 is_in_doubt_for_good(const PgwCompensationInput *in)
 {
-	return in->in_doubt && in->op == PGW_OP_REFUND &&
-		   !pgw_capabilities_lookup_counts(in->caps, PGW_OP_REFUND) && !PGW_MUTATED(REPEAT_REFUSED);
+	return in->in_doubt && !refund_is_shown(in->caps) && !PGW_MUTATED(REPEAT_REFUSED);
 }
 
 static void
 refused(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
-	if (is_looked_up_first(in))
-	{
-		take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_FIND_OUT, "refused");
-		return;
-	}
+	bool refund = in->op == PGW_OP_REFUND; /* a look-up's no is the bank's word on what was asked */
+
 	take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_ANEW, "refused");
-	if (is_in_doubt_for_good(in))
-	{
-		/* with the key kept, a look-up may still say yes, until the deadline */
-		if (pgw_capabilities_lookup_tells(in->caps, PGW_OP_REFUND) || in->caps->lookup_refund)
-			d->next = PGW_COMPENSATION_FIND_OUT;
-		else
-			review(d, "repeat_refused");
-		return;
-	}
-	if (in->keys_used >= in->max_keys)
+	if (refund && key_is_kept(in))
+		d->next = PGW_COMPENSATION_FIND_OUT;
+	else if (refund && is_in_doubt_for_good(in))
+		review(d, "repeat_refused");
+	else if (in->keys_used >= in->max_keys)
 		review(d, "refused");
 	else
 		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_ANEW, "refused");
@@ -403,7 +416,8 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 	}
 	/*
 	 * Too early to show the last request, in doubt or refused.  Where it is never said when a
-	 * look-up counts, a refusal of what nothing came before is the bank's word.
+	 * look-up counts, only a no that was looked up itself, or of what does no harm twice, comes
+	 * here without a key.
 	 */
 	if (!in->not_found_counts && !PGW_MUTATED(REFUSED_TOO_EARLY) &&
 		(in->in_doubt || in->caps->lookup_consistent_after_s >= 0))
@@ -511,6 +525,12 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 	if (lookup && in->pending && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT &&
 		stays_pending(in) && !PGW_MUTATED(PENDING_ONCE))
 		d->decision.nevents = 0;
+
+	/* Asked for its yes only, where its silence never counts: the same key again says more. */
+	if (lookup && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT &&
+		in->operation == PGW_OP_REFUND && in->caps->lookup_consistent_after_s < 0 &&
+		in->answer->outcome != PGW_OUT_PENDING)
+		d->lookup_inconclusive = true;
 
 	/* Not in doubt, nothing found out: the next try still needs a key of its own. */
 	if (lookup && !in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT)
