@@ -260,7 +260,7 @@ COMMENT ON COLUMN pgw.banks.name IS
 COMMENT ON COLUMN pgw.banks.connector IS 'The connector that speaks its protocol: a row of pgw.connectors.';
 COMMENT ON COLUMN pgw.banks.base_url IS
 	'Where its requests go: an https URL without user, query or fragment; http only to this machine (localhost, '
-	'127.0.0.0/8, [::1]).';
+	'127.0.0.0/8, [::1]). test: with the connector "test", which is answered inside the worker.';
 COMMENT ON COLUMN pgw.banks.secret IS
 	'The name of the file in pgw.secrets_dir that holds its key; NULL: it needs none. The key is in no table.';
 COMMENT ON COLUMN pgw.banks.priority IS
@@ -948,9 +948,10 @@ COMMENT ON TRIGGER append_only ON pgw.transaction_events IS 'Events are never ch
 COMMENT ON TRIGGER append_only_truncate ON pgw.transaction_events IS 'Events are never changed or deleted.';
 COMMENT ON TRIGGER append_only_truncate ON pgw.transaction_events_default IS 'Events are never changed or deleted.';
 
--- Partitions are made here and not by this script, because members of the extension would not be in a dump; and only
--- once there is a bank, because the dump that is being restored brings its own. Never waits long for a reader of the
--- default partition: what cannot be made now is made by the next call.
+-- Partitions are made here and not by this script, because members of the extension would not be in a dump. The first ones
+-- are made right after CREATE EXTENSION (src/ddl/utility_hook.c), but not while a dump is restored, which brings its own:
+-- there, and where the server did not preload pgw then, with the first bank beside "test". Never waits long for a reader
+-- of the default partition: what cannot be made now is made by the next call.
 CREATE FUNCTION pgw.ensure_event_partitions(ahead int DEFAULT 2) RETURNS int
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '200ms' AS
 $$
@@ -963,9 +964,6 @@ BEGIN
 	IF ahead IS NULL OR ahead NOT BETWEEN 0 AND 120 THEN
 		RAISE EXCEPTION 'ahead must be between 0 and 120 months' USING ERRCODE = 'PW400',
 			DETAIL = '[{"field": "ahead", "code": "out_of_range", "message": "must be between 0 and 120 months"}]';
-	END IF;
-	IF NOT EXISTS (SELECT FROM pgw.banks) THEN
-		RETURN 0;
 	END IF;
 	FOR i IN 0 .. ahead LOOP
 		part := 'transaction_events_y' || to_char(month + make_interval(months => i), 'YYYY"m"MM');
@@ -1005,25 +1003,27 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgw.ensure_event_partitions(int) IS
-	'Makes the partitions of the events for this month (UTC) and the next ahead ones, once there is a bank; returns '
-	'how many are new.';
+	'Makes the partitions of the events for this month (UTC) and the next ahead ones; returns how many are new.';
 
 CREATE FUNCTION pgw.bank_added() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
 $$
 BEGIN
-	PERFORM pgw.ensure_event_partitions(2);
+	IF EXISTS (SELECT FROM pgw.banks WHERE name <> 'test') THEN
+		PERFORM pgw.ensure_event_partitions(2);
+	END IF;
 	RETURN NULL;
 END
 $$;
-COMMENT ON FUNCTION pgw.bank_added() IS 'Trigger function: the first bank makes the first partitions of the events.';
+COMMENT ON FUNCTION pgw.bank_added() IS
+	'Trigger function: a bank makes the first partitions of the events, if there are none yet.';
 
 CREATE TRIGGER bank_added AFTER INSERT ON pgw.banks FOR EACH STATEMENT EXECUTE FUNCTION pgw.bank_added();
-COMMENT ON TRIGGER bank_added ON pgw.banks IS 'The first bank makes the first partitions of the events.';
+COMMENT ON TRIGGER bank_added ON pgw.banks IS 'A bank makes the first partitions of the events, if there are none yet.';
 
 
 -- ==================================================================================================
---  8  What the worker keeps over a restart: circuit breakers, alerts
+--  8  What the worker keeps over a restart: circuit breakers, alerts, the ledger of the bank inside it
 --
 --  No records, so not in dumps.
 -- ==================================================================================================
@@ -1081,6 +1081,73 @@ COMMENT ON COLUMN pgw.alert_state.last_at IS 'When it came last.';
 COMMENT ON COLUMN pgw.alert_state.told_at IS 'When people were last told: once in pgw.alert_period.';
 COMMENT ON COLUMN pgw.alert_state.count IS 'How often it came; of what is too old, how often it was seen.';
 COMMENT ON COLUMN pgw.alert_state.told IS 'How often people were told.';
+
+-- Its columns are those of src/test_bank/ledger_table.c. Of a card it holds what pgw.payments does: the last four digits.
+CREATE TABLE pgw.test_bank_ledger (
+	id text COLLATE "C" NOT NULL PRIMARY KEY,
+	kind text NOT NULL,
+	status text NOT NULL,
+	reference text COLLATE "C",
+	charge_id text COLLATE "C",
+	amount bigint,
+	currency text,
+	captured bigint NOT NULL,
+	refunded bigint NOT NULL,
+	voided boolean NOT NULL,
+	code text,
+	token text,
+	authorization_code text,
+	card_brand text,
+	card_last4 text,
+	created_at timestamptz NOT NULL,
+	expires_at timestamptz,
+	decided_at timestamptz,
+	decided_as text,
+	refusals int NOT NULL,
+	idempotency_key text COLLATE "C" UNIQUE,
+	fingerprint bigint,
+	answer_status int,
+	answer text
+);
+CREATE INDEX test_bank_ledger_reference_idx ON pgw.test_bank_ledger (reference);
+CREATE INDEX test_bank_ledger_charge_id_idx ON pgw.test_bank_ledger (charge_id);
+COMMENT ON INDEX pgw.test_bank_ledger_reference_idx IS 'For look-ups and cancellations.';
+COMMENT ON INDEX pgw.test_bank_ledger_charge_id_idx IS 'What follows a charge.';
+COMMENT ON TABLE pgw.test_bank_ledger IS
+	'What the test bank, which is answered inside the worker, has charged and given back: the ledger of a bank that '
+	'moves no money (docs/testing-your-app.md). Written by the worker alone. Not in dumps.';
+COMMENT ON COLUMN pgw.test_bank_ledger.id IS 'The bank''s id of it.';
+COMMENT ON COLUMN pgw.test_bank_ledger.kind IS
+	'charge, authorization, capture, void, refund, cancellation (of a reference), refusal (nothing was done), or try '
+	'(nothing was done, the next one may go better).';
+COMMENT ON COLUMN pgw.test_bank_ledger.status IS
+	'Of charges and authorizations: approved, declined, pending, requires_action; of the rest: succeeded, pending, failed.';
+COMMENT ON COLUMN pgw.test_bank_ledger.reference IS
+	'What pgw calls it: the transaction_id of the attempt without its hyphens, or the key of a give-back.';
+COMMENT ON COLUMN pgw.test_bank_ledger.charge_id IS 'The charge that it belongs to; NULL: it is one.';
+COMMENT ON COLUMN pgw.test_bank_ledger.amount IS 'In minor units.';
+COMMENT ON COLUMN pgw.test_bank_ledger.currency IS 'ISO 4217.';
+COMMENT ON COLUMN pgw.test_bank_ledger.captured IS 'Of a charge: how much was captured.';
+COMMENT ON COLUMN pgw.test_bank_ledger.refunded IS 'Of a charge: how much was refunded, or is about to be.';
+COMMENT ON COLUMN pgw.test_bank_ledger.voided IS 'Of a charge: what was not captured was given up.';
+COMMENT ON COLUMN pgw.test_bank_ledger.code IS 'Why it was declined or refused, in the bank''s words.';
+COMMENT ON COLUMN pgw.test_bank_ledger.token IS
+	'The test token that decides how it goes (docs/bank-protocol.md), also where a card or an amount stood for it.';
+COMMENT ON COLUMN pgw.test_bank_ledger.authorization_code IS 'As the bank has told it.';
+COMMENT ON COLUMN pgw.test_bank_ledger.card_brand IS 'The card''s brand.';
+COMMENT ON COLUMN pgw.test_bank_ledger.card_last4 IS 'The card''s last four digits.';
+COMMENT ON COLUMN pgw.test_bank_ledger.created_at IS 'When it was booked.';
+COMMENT ON COLUMN pgw.test_bank_ledger.expires_at IS 'When the authorization expires.';
+COMMENT ON COLUMN pgw.test_bank_ledger.decided_at IS
+	'When what is pending is decided, or a refund is taken back; NULL: nothing is to come.';
+COMMENT ON COLUMN pgw.test_bank_ledger.decided_as IS 'The status that it has from then on.';
+COMMENT ON COLUMN pgw.test_bank_ledger.refusals IS 'Of a charge: how many of its refunds were refused.';
+COMMENT ON COLUMN pgw.test_bank_ledger.idempotency_key IS 'The key of the request that has made it.';
+COMMENT ON COLUMN pgw.test_bank_ledger.fingerprint IS
+	'What that request asked for, without the card''s number: the key is for no other request.';
+COMMENT ON COLUMN pgw.test_bank_ledger.answer_status IS 'The HTTP status that it was answered with.';
+COMMENT ON COLUMN pgw.test_bank_ledger.answer IS
+	'What it was answered, whether or not that was lost: it is answered again to the same key.';
 
 
 -- ==================================================================================================
@@ -2734,6 +2801,16 @@ INSERT INTO pgw.merchants (merchant, name, builtin, created_at) VALUES ('default
 -- (src/connectors/insert.awk).
 DO $$BEGIN RAISE EXCEPTION 'this script lacks pgw''s connectors: "make" adds them, to build/pgw--1.0.sql'; END$$;	-- @connectors@
 
+-- The bank inside the worker speaks as the reference protocol has it, and needs no key.
+INSERT INTO pgw.connectors (name, builtin, created_at, definition)
+SELECT 'test', true, c.created_at, jsonb_set(jsonb_set(c.definition #- '{headers,Authorization}', '{name}', '"test"'), '{description}',
+	'"The reference protocol, for the bank inside the worker: no request leaves the server."')
+FROM pgw.connectors c WHERE c.name = 'json';
+
+-- A time-out is to be had while somebody waits for a test's end.
+INSERT INTO pgw.banks (name, connector, base_url, request_timeout, created_at)
+VALUES ('test', 'test', 'test:', '5s', '2026-01-01 00:00:00+00');
+
 
 -- ==================================================================================================
 -- 20  Dumps
@@ -2743,6 +2820,7 @@ DO $$BEGIN RAISE EXCEPTION 'this script lacks pgw''s connectors: "make" adds the
 
 SELECT pg_extension_config_dump('pgw.merchants', 'WHERE NOT builtin');
 SELECT pg_extension_config_dump('pgw.connectors', 'WHERE NOT builtin');
+-- The row of the bank "test" is in them, too: what an owner has set there is set again (src/table_rules/test_bank_rules.c).
 SELECT pg_extension_config_dump('pgw.banks', '');
 SELECT pg_extension_config_dump('pgw.bank_versions', '');
 SELECT pg_extension_config_dump('pgw.bank_rebinds', '');

@@ -33,6 +33,7 @@
 #include "bank/table_reader.h"
 #include "base/clock.h"
 #include "core/base/mutant.h"
+#include "core/test_bank/test_bank.h"
 #include "exchange/config_generation.h"
 #include "observe/metrics.h"
 
@@ -169,6 +170,7 @@ pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
 	char *account = pgw_reader_text(r, "account");
 
 	b->base_url = pgw_reader_text(r, "base_url");
+	b->test = b->base_url != NULL && strcmp(b->base_url, PGW_TEST_BANK_URL) == 0;
 	strlcpy(b->account, account != NULL ? account : b->name, sizeof(b->account));
 	b->secret_name = pgw_reader_text(r, "secret");
 	b->settings = pgw_reader_jsonb(r, "settings");
@@ -405,6 +407,17 @@ pgw_config_nth(int n)
 	return pgw_config_current != NULL && n < pgw_config_current->nbanks
 			   ? &pgw_config_current->banks[n].bank
 			   : NULL;
+}
+
+bool
+pgw_config_one_bank(void)
+{
+	PgwBank *b;
+	int n = 0;
+
+	for (int i = 0; n < 2 && (b = pgw_config_nth(i)) != NULL; i++)
+		n += !b->test;
+	return n < 2;
 }
 
 void

@@ -23,6 +23,7 @@ typedef struct PgwBank
 	/* its number in pgw.bank_versions; 0: none yet, see pgw_config_version_of() */
 	int version;
 	char *base_url;
+	bool test;         /* it is the bank inside the worker: nothing leaves the server */
 	char *secret_name; /* file under pgw.secrets_dir, NULL: none */
 	char *secret;      /* worker only; NULL when unusable (secret_fault says why) */
 	PgwSecretFault secret_fault;
@@ -80,6 +81,8 @@ extern uint64 pgw_config_reads(void);
 extern bool pgw_config_is_current(void);
 /* the banks as they are now, by priority; NULL: no more */
 extern PgwBank *pgw_config_nth(int n);
+/* Is there one bank at most, so that it need leave nothing to others?  Test banks do not count. */
+extern bool pgw_config_one_bank(void);
 /* as it is now, for new attempts; NULL: none */
 extern PgwBank *pgw_config_bank(const char *name);
 

@@ -1,6 +1,6 @@
 /*
  * choose_bank.c - which bank takes a payment: the first by priority that can, and the next one
- * after it
+ * after it.  Real and test banks never stand in for each other.
  *
  * Owns: nothing.  It asks the configuration in use (bank_config.c).
  */
@@ -65,6 +65,23 @@ refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
 	return NULL;
 }
 
+/*
+ * Where there is a real bank, a test bank has only payments that name it: also while the real one
+ * is disabled, or a shop that closes its bank for an hour would give its goods away.
+ */
+static bool
+is_there_a_real_bank(void)
+{
+	PgwBank *b;
+
+	for (int i = 0; (b = pgw_config_nth(i)) != NULL; i++)
+	{
+		if (!b->test)
+			return true;
+	}
+	return false;
+}
+
 PgwBank *
 pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card,
 				 PgwCaptureMode capture, const char **error_code, char **detail)
@@ -72,6 +89,7 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	const char *first = NULL;
 	StringInfoData why;
 	PgwBank *b;
+	bool no_test = named == NULL && is_there_a_real_bank();
 
 	*error_code = NULL;
 	*detail = NULL;
@@ -80,7 +98,7 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	{
 		const char *code;
 
-		if (named != NULL && strcmp(named, b->name) != 0)
+		if ((named != NULL && strcmp(named, b->name) != 0) || (no_test && b->test))
 			continue;
 		code = refusal(b, amount, currency, with_card, capture);
 		if (code == NULL)
@@ -98,7 +116,9 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 		if (named != NULL)
 			appendStringInfo(&why, "Bank \"%s\" is not in pgw.banks.", named);
 		else
-			appendStringInfoString(&why, "No row of pgw.banks is enabled.");
+			appendStringInfoString(
+				&why, no_test ? "No row of pgw.banks is enabled; test banks have to be named."
+							  : "No row of pgw.banks is enabled.");
 	}
 	*error_code = first;
 	*detail = why.data;
@@ -119,7 +139,7 @@ pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, b
 			passed = strcmp(b->name, after->name) == 0;
 			continue;
 		}
-		if (refusal(b, amount, currency, with_card, capture) != NULL)
+		if (b->test != after->test || refusal(b, amount, currency, with_card, capture) != NULL)
 			continue;
 		/* a token means something only where it was made, and where its maker says */
 		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL ||

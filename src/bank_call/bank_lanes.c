@@ -131,8 +131,8 @@ has_sibling(const PgwBank *bank)
 	{
 		const PgwBank *other = pgw_config_nth(i);
 
-		if (strcmp(other->name, bank->name) != 0 && other->enabled && other->token_scope != NULL &&
-			strcmp(other->token_scope, bank->token_scope) == 0)
+		if (strcmp(other->name, bank->name) != 0 && other->enabled && other->test == bank->test &&
+			other->token_scope != NULL && strcmp(other->token_scope, bank->token_scope) == 0)
 			return true;
 	}
 	return false;
@@ -171,7 +171,7 @@ has_room(PgwBankLanes *l, PgwLane lane)
 						 .in_flight = l->in_flight,
 						 .charges_in_flight = l->charges_in_flight,
 						 .max_in_flight = l->max_in_flight,
-						 .alone = pgw_config_nth(1) == NULL};
+						 .alone = pgw_config_one_bank()};
 	return pgw_bank_load_allows(&load, lane) && !left_alone(l, lane);
 }
 

@@ -111,7 +111,7 @@ pgw_hand_over_claim(const PgwPay *pay, bool more, PgwClaimSlot *why)
 {
 	int (*claim)(const char *, const char *, Oid, bool, PgwClaimSlot *) =
 		more ? pgw_exchange_claim_more : pgw_exchange_claim;
-	bool only_bank = pgw_config_nth(1) == NULL;
+	bool only_bank = pgw_config_one_bank();
 	int slot = claim(pay->bank, pay->args.merchant, pay->caller, only_bank, why);
 	PgwAttempt earlier;
 

@@ -11,7 +11,8 @@
  *     for the worker: they are failed at once, as are those who come while it runs. COMMIT
  *     PREPARED, ROLLBACK PREPARED end a caller's transaction without any
  *     callback: the worker is told to look.  ALTER EXTENSION pgw UPDATE: the worker is told to
- *     look whether its library serves the new version.
+ *     look whether its library serves the new version.  CREATE EXTENSION pgw: the first partitions
+ *     of the events are made after it.
  *
  * A wish lasts until its transaction is over, because only then others see the new pg_database or
  * pg_extension; an error in the statement aborts the (sub)transaction, and so ends it.  A session
@@ -28,6 +29,7 @@
 #include "commands/dbcommands.h"
 #include "commands/defrem.h"
 #include "commands/extension.h"
+#include "executor/spi.h"
 #include "miscadmin.h"
 #include "nodes/parsenodes.h"
 #include "pgstat.h"
@@ -35,6 +37,8 @@
 #include "storage/latch.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -334,6 +338,34 @@ prepare_for(Node *stmt)
 		wait_until_empty(dboid);
 }
 
+/* ---------------------------------------------------------------- CREATE EXTENSION */
+
+/* Which makes pgw where there was none, and is no part of a restore. */
+static bool
+creates_pgw(Node *stmt)
+{
+	return IsA(stmt, CreateExtensionStmt) && check_function_bodies &&
+		   strcmp(((CreateExtensionStmt *) stmt)->extname, "pgw") == 0 &&
+		   !OidIsValid(get_extension_oid("pgw", true));
+}
+
+/*
+ * Payments work at once, so the events' first partitions have to be there at once.  They are no
+ * members of the extension, and cannot be made by its script.
+ */
+static void
+make_first_partitions(void)
+{
+	CommandCounterIncrement();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (SPI_execute("SELECT pgw.ensure_event_partitions()", false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the creation of event partitions failed");
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
 /* ---------------------------------------------------------------- the hook */
 
 static bool
@@ -375,6 +407,7 @@ pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTr
 	Node *stmt = pstmt->utilityStmt;
 	/* now: a procedure's COMMIT may free the tree */
 	bool prepared = ends_prepared(stmt);
+	bool creates;
 
 	/*
 	 * Outside a transaction (after a failure, ROLLBACK only) there are no catalogs to look into. An
@@ -382,9 +415,12 @@ pgw_process_utility(PlannedStmt *pstmt, const char *queryString, bool readOnlyTr
 	 */
 	if (IsTransactionState() && pgw_exchange_available())
 		prepare_for(stmt);
+	creates = IsTransactionState() && creates_pgw(stmt);
 
 	run_statement(pstmt, queryString, readOnlyTree, context, params, queryEnv, dest, qc);
 
+	if (creates)
+		make_first_partitions();
 	if (prepared)
 		(void) pgw_exchange_rescan(MyDatabaseId);
 }

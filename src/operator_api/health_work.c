@@ -188,12 +188,14 @@ void
 pgw_health_check_banks(PgwHealthReport *r)
 {
 	int enabled = 0;
+	int test = 0;
 	uint64 n;
 
 	if (SPI_execute(
 			"SELECT b.name, b.enabled::text, b.secret, (SELECT jsonb_agg(jsonb_build_object('operations', s.operation_group,"
 			" 'state', s.state, 'failures', s.failures, 'opened_at', s.opened_at)) FROM pgw.bank_states s"
-			" WHERE s.bank = b.name AND s.state <> 'closed')::text, b.settings->>'ca_file' FROM pgw.banks b ORDER BY b.priority, b.name",
+			" WHERE s.bank = b.name AND s.state <> 'closed')::text, b.settings->>'ca_file',"
+			" (b.base_url = 'test:')::text FROM pgw.banks b ORDER BY b.priority, b.name",
 			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the banks could not be read");
 	n = SPI_processed;
@@ -203,15 +205,22 @@ pgw_health_check_banks(PgwHealthReport *r)
 		TupleDesc desc = SPI_tuptable->tupdesc;
 		bool on = strcmp(SPI_getvalue(row, desc, 2), "true") == 0;
 
-		enabled += on;
+		if (strcmp(SPI_getvalue(row, desc, 6), "true") == 0)
+			test += on;
+		else
+			enabled += on;
 		check_bank(r, SPI_getvalue(row, desc, 1), on, SPI_getvalue(row, desc, 3),
 				   SPI_getvalue(row, desc, 4), SPI_getvalue(row, desc, 5));
 	}
 	SPI_freetuptable(SPI_tuptable);
 	pgw_health_detail_number(r, "enabled", enabled);
+	pgw_health_detail_number(r, "enabled_for_tests", test);
 	pgw_health_detail_number(r, "all", (double) n);
-	pgw_health_put(r, "banks", enabled > 0 ? PGW_HEALTH_OK : PGW_HEALTH_WARNING,
-				   "No bank can take a payment: insert a row into pgw.banks, or enable one.");
+	pgw_health_put(
+		r, "banks", enabled > 0 ? PGW_HEALTH_OK : PGW_HEALTH_WARNING,
+		test > 0
+			? "Only the test bank is enabled: payments move no money. Insert a row into pgw.banks for a real bank, or enable one."
+			: "No bank can take a payment: insert a row into pgw.banks, or enable one.");
 }
 
 /* Open attempts that go by a bank as it was when they were sent. */

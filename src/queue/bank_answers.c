@@ -45,6 +45,7 @@
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
 #include "store/tables.h"
+#include "test_bank/test_wire.h"
 
 #define BUSY_DELAY_MS 100
 #define FAILED_DELAY_MS 1000
@@ -227,7 +228,7 @@ judge(PgwCall *call, const PgwHttpDone *done)
  * that is known.
  */
 static void
-take_in(PgwCall *call, const PgwHttpDone *done)
+take_in(PgwCall *call, const PgwHttpDone *done, void (*release)(void *))
 {
 	long status = done->status;
 
@@ -245,32 +246,40 @@ take_in(PgwCall *call, const PgwHttpDone *done)
 	}
 	PG_CATCH();
 	{
-		pgw_http_release(done->handle);
+		release(done->handle);
 		pgw_bank_answers_over(call, 0);
 		PG_RE_THROW();
 	}
 	PG_END_TRY();
-	pgw_http_release(done->handle);
+	release(done->handle);
 	pgw_bank_answers_over(call, status);
 }
 
-void
-pgw_bank_answers_take(void)
+static void
+take_all(bool (*next_done)(PgwHttpDone *done), void (*release)(void *handle))
 {
 	PgwHttpDone done;
 
-	Assert(!IsTransactionState());
-	pgw_http_drive();
-	while (pgw_http_next_done(&done))
+	while (next_done(&done))
 	{
 		PgwCall *call = done.tag;
 
 		/* no call: it was given up, and has its result already */
 		if (call != NULL)
-			take_in(call, &done);
+			take_in(call, &done, release);
 		else
-			pgw_http_release(done.handle);
+			release(done.handle);
 	}
+}
+
+void
+pgw_bank_answers_take(void)
+{
+	Assert(!IsTransactionState());
+	pgw_http_drive();
+	take_all(pgw_http_next_done, pgw_http_release);
+	pgw_test_wire_drive();
+	take_all(pgw_test_wire_next_done, pgw_test_wire_release);
 }
 
 /* ---------------------------------------------------------------- into the tables */

@@ -28,6 +28,7 @@
 #include "core/connector/connector.h"
 #include "exchange/config_generation.h"
 #include "sql_function/raise_error.h"
+#include "table_rules/test_bank_rules.h"
 #include "table_rules/trigger_row.h"
 
 PG_FUNCTION_INFO_V1(pgw_check_connector);
@@ -255,8 +256,10 @@ check_bank(HeapTuple new, TupleDesc desc)
 	char *connector = pgw_trigger_text(new, desc, "connector");
 	char *url = pgw_trigger_text(new, desc, "base_url");
 	char *secret = pgw_trigger_text(new, desc, "secret");
+	bool judged;
 
 	pgw_json_begin(&faults);
+	judged = pgw_test_bank_check(&faults, name, connector, url);
 
 	/*
 	 * check_function_bodies is off while a dump is restored: banks may come before their
@@ -273,7 +276,7 @@ check_bank(HeapTuple new, TupleDesc desc)
 		fault(
 			&faults, "name",
 			"must not end with '@' and digits: so the versions of banks are named in pgw.bank_states");
-	if (url != NULL && (message = pgw_bank_url_fault(url)) != NULL)
+	if (url != NULL && !judged && (message = pgw_bank_url_fault(url)) != NULL)
 		fault(&faults, "base_url", message);
 	if (secret != NULL && (message = secret_fault(secret)) != NULL)
 		fault(&faults, "secret", message);
@@ -299,8 +302,12 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 					: TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
 																  : NULL;
 
+	pgw_test_bank_keep(old, new, desc);
 	if (new != NULL)
 		check_bank(new, desc);
+	/* NULL: no row is inserted */
+	if (old == NULL && pgw_test_bank_restore(new, desc))
+		return PointerGetDatum(NULL);
 	return PointerGetDatum(new ? new : old);
 }
 

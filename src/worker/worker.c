@@ -52,6 +52,7 @@
 #include "queue/send_after_flush.h"
 #include "queue/take_requests.h"
 #include "restore/pause.h"
+#include "test_bank/test_wire.h"
 #include "worker/clock_watch.h"
 #include "worker/housekeeping.h"
 #include "worker/mark_turn.h"
@@ -372,6 +373,7 @@ timeout_ms(void)
 	bool paused = !pgw_pause_works();
 	TimestampTz due = paused ? 0 : pgw_queue_next_at(); /* what is due is not for now */
 	long http = pgw_http_timeout_ms();
+	long test_bank = pgw_test_wire_timeout_ms();
 	long tables = worker.dropping ? -1 : pgw_tables_timeout_ms();
 	long ms = IDLE_WAIT_MS;
 
@@ -384,6 +386,8 @@ timeout_ms(void)
 		ms = Min(ms, WANT_CONFIG_MS);
 	if (http >= 0)
 		ms = Min(ms, http);
+	if (test_bank >= 0)
+		ms = Min(ms, test_bank);
 	if (tables >= 0)
 		ms = Min(ms, tables);
 	if (due != 0)

@@ -24,6 +24,8 @@
 #include <json-c/json.h>
 #include <microhttpd.h>
 
+#include "core/test_bank/test_tokens.h"
+
 #define LAST4_LEN 5
 #define MAX_BODY (64 * 1024)
 #define HUGE_BODY (100 * 1024 * 1024)
@@ -51,51 +53,8 @@ extern int64_t now_ms(void);
 #define HASH_START UINT64_C(14695981039346656037)
 
 /* ---- faults.c ---- */
-typedef enum FaultKind
-{
-	F_NONE,
-	F_DECLINE,
-	F_AUTH_REQUIRED,
-	F_500_BEFORE,
-	F_500_AFTER,
-	F_TIMEOUT_BEFORE,
-	F_TIMEOUT_AFTER,
-	F_SLOW,
-	F_LATE,
-	F_RESET_BEFORE,
-	F_RESET_AFTER,
-	F_CLOSE_HEADERS,
-	F_TRUNCATED,
-	F_HUGE,
-	F_NOT_JSON,
-	F_EMPTY,
-	F_WRONG_AMOUNT,
-	F_WRONG_CURRENCY,
-	F_OTHER_ANSWER,
-	F_NO_IDS,
-	F_DOUBLE_KEYS,
-	F_429,
-	F_503,
-	F_CHARGE_PENDING_DONE,
-	F_CHARGE_PENDING_FAIL,
-	F_REFUND_PENDING_DONE,
-	F_REFUND_PENDING_FAIL,
-	F_REFUND_FAIL,
-	F_REFUND_TIMEOUT_AFTER,
-	F_REFUND_LATER_REVERSED,
-	F_CAPTURE_FAIL,
-	F_CAPTURE_TIMEOUT_AFTER,
-	F_VOID_FAIL,
-	F_VOID_TIMEOUT_AFTER,
-	F_AUTH_EXPIRES
-} FaultKind;
-
-typedef struct Fault
-{
-	FaultKind kind;
-	long arg;         /* the number after the name; -1 = none */
-	const char *code; /* decline code (constant text) */
-} Fault;
+typedef PgwFaultKind FaultKind;
+typedef PgwFault Fault;
 
 typedef enum Operation
 {
@@ -113,12 +72,7 @@ typedef enum Operation
 
 extern const char *const operation_names[OP_COUNT];
 
-extern bool fault_by_name(const char *name, Fault *fault);
-extern bool fault_by_token(const char *token, Fault *fault);
-extern const char *token_of_card(const char *number);
-extern const char *token_of_amount(int64_t amount);
 extern const char *brand_of_card(const char *number);
-extern bool fault_is_before(FaultKind kind);
 extern Fault fault_by_chance(Operation op);
 extern const char *faults_configure(json_object *conf);
 extern void faults_reset(void);

@@ -235,9 +235,9 @@ parse_pay(Request *req)
 			order_card(o, pan, month, year) != NULL)
 			return bad(req);
 	}
-	token = token_of_amount(o->amount);
-	if (o->fault.kind == F_NONE && token != NULL)
-		(void) fault_by_token(token, &o->fault);
+	token = pgw_token_of_amount(o->amount);
+	if (o->fault.kind == PGW_FAULT_NONE && token != NULL)
+		(void) pgw_fault_by_token(token, &o->fault);
 	return true;
 }
 
@@ -297,22 +297,22 @@ form_answer(Request *req, const Outcome *out, const Fault *fault)
 		return;
 	}
 	amount = out->step != NULL ? out->step->amount : c->amount;
-	if (fault->kind == F_WRONG_AMOUNT)
+	if (fault->kind == PGW_FAULT_WRONG_AMOUNT)
 		amount += 100;
 	currency = c->currency;
 	digits = digits_of(currency);
-	if (fault->kind == F_WRONG_CURRENCY)
+	if (fault->kind == PGW_FAULT_WRONG_CURRENCY)
 		currency = strcmp(currency, "USD") == 0 ? "EUR" : "USD";
 	req->status = 200;
 	buf_printf(b, "{\"resp\":{%s\"code\":\"%s\",\"auth\":\"%s\",",
-			   fault->kind == F_DOUBLE_KEYS ? "\"code\":\"05\"," : "",
+			   fault->kind == PGW_FAULT_DOUBLE_KEYS ? "\"code\":\"05\"," : "",
 			   c->status == CH_PENDING || (out->step != NULL && out->step->status == RE_PENDING)
 				   ? "09"
 				   : "00",
 			   c->auth_code);
-	if (fault->kind != F_NO_IDS)
+	if (fault->kind != PGW_FAULT_NO_IDS)
 		buf_printf(b, "\"txn\":\"%s\",", c->id);
-	if (out->step != NULL && fault->kind != F_NO_IDS)
+	if (out->step != NULL && fault->kind != PGW_FAULT_NO_IDS)
 		buf_printf(b, "\"step\":\"%s\",", out->step->id);
 	buf_puts(b, "\"amt\":\"");
 	put_amount(b, amount, digits);

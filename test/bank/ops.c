@@ -46,19 +46,20 @@ do_charge(Request *req, Outcome *out, int64_t now)
 
 	switch (o->fault.kind)
 	{
-		case F_DECLINE:
+		case PGW_FAULT_DECLINE:
 			c->status = CH_DECLINED;
 			c->error = o->fault.code;
 			break;
-		case F_AUTH_REQUIRED:
+		case PGW_FAULT_AUTH_REQUIRED:
 			c->status = CH_REQUIRES_ACTION;
 			c->error = o->fault.code;
 			break;
-		case F_CHARGE_PENDING_DONE:
-		case F_CHARGE_PENDING_FAIL:
+		case PGW_FAULT_CHARGE_PENDING_DONE:
+		case PGW_FAULT_CHARGE_PENDING_FAIL:
 			c->status = CH_PENDING;
 			c->resolve_at = now + o->fault.arg;
-			c->resolve_to = o->fault.kind == F_CHARGE_PENDING_DONE ? CH_APPROVED : CH_DECLINED;
+			c->resolve_to =
+				o->fault.kind == PGW_FAULT_CHARGE_PENDING_DONE ? CH_APPROVED : CH_DECLINED;
 			break;
 		default:
 			c->status = CH_APPROVED;
@@ -71,8 +72,8 @@ do_charge(Request *req, Outcome *out, int64_t now)
 		snprintf(c->auth_code, sizeof(c->auth_code), "A%05u",
 				 (unsigned int) (random_next() % 100000));
 	if (o->op == OP_AUTHORIZE && c->status == CH_APPROVED)
-		c->expires_at =
-			o->fault.kind == F_AUTH_EXPIRES ? now + o->fault.arg : now + INT64_C(7) * 86400 * 1000;
+		c->expires_at = o->fault.kind == PGW_FAULT_AUTH_EXPIRES ? now + o->fault.arg
+																: now + INT64_C(7) * 86400 * 1000;
 	out->charge = c;
 }
 
@@ -117,7 +118,7 @@ do_capture(Request *req, Outcome *out, int64_t now)
 		refuse(out, 409, "authorization_expired", "the authorization has expired");
 	else if (amount > left)
 		refuse(out, 409, "amount_too_large", "more than what is left to capture");
-	else if (c->fault.kind == F_CAPTURE_FAIL)
+	else if (c->fault.kind == PGW_FAULT_CAPTURE_FAIL)
 		refuse(out, 409, "capture_refused", "the capture was refused");
 	else
 	{
@@ -137,7 +138,7 @@ do_void(Request *req, Outcome *out, int64_t now)
 		refuse(out, 409, "already_captured", "the charge has been captured; refund it");
 	else if (c->expires_at != 0 && now >= c->expires_at)
 		refuse(out, 409, "authorization_expired", "the authorization has expired");
-	else if (c->fault.kind == F_VOID_FAIL)
+	else if (c->fault.kind == PGW_FAULT_VOID_FAIL)
 		refuse(out, 409, "void_refused", "the void was refused");
 	else
 	{
@@ -156,7 +157,7 @@ book_refund(Request *req, Outcome *out, int64_t amount, int64_t now)
 	s->status = RE_SUCCEEDED;
 	switch (c->fault.kind)
 	{
-		case F_REFUND_FAIL:
+		case PGW_FAULT_REFUND_FAIL:
 			if (c->fault.arg < 0 || c->refusals < c->fault.arg)
 			{
 				c->refusals++;
@@ -165,13 +166,14 @@ book_refund(Request *req, Outcome *out, int64_t amount, int64_t now)
 				return;
 			}
 			break;
-		case F_REFUND_PENDING_DONE:
-		case F_REFUND_PENDING_FAIL:
+		case PGW_FAULT_REFUND_PENDING_DONE:
+		case PGW_FAULT_REFUND_PENDING_FAIL:
 			s->status = RE_PENDING;
 			s->resolve_at = now + c->fault.arg;
-			s->resolve_to = c->fault.kind == F_REFUND_PENDING_DONE ? RE_SUCCEEDED : RE_FAILED;
+			s->resolve_to =
+				c->fault.kind == PGW_FAULT_REFUND_PENDING_DONE ? RE_SUCCEEDED : RE_FAILED;
 			break;
-		case F_REFUND_LATER_REVERSED:
+		case PGW_FAULT_REFUND_LATER_REVERSED:
 			s->resolve_at = now + c->fault.arg;
 			s->resolve_to = RE_FAILED;
 			break;
@@ -185,8 +187,9 @@ book_refund(Request *req, Outcome *out, int64_t amount, int64_t now)
 static void
 settle_refunds(Charge *c, int64_t now)
 {
-	if (c->fault.kind != F_REFUND_PENDING_DONE && c->fault.kind != F_REFUND_PENDING_FAIL &&
-		c->fault.kind != F_REFUND_LATER_REVERSED)
+	if (c->fault.kind != PGW_FAULT_REFUND_PENDING_DONE &&
+		c->fault.kind != PGW_FAULT_REFUND_PENDING_FAIL &&
+		c->fault.kind != PGW_FAULT_REFUND_LATER_REVERSED)
 		return;
 	for (size_t i = 0; i < refunds.count; i++)
 	{
@@ -252,7 +255,7 @@ do_cancel(Request *req, Outcome *out, int64_t now)
 		}
 		if (c->captured < c->amount)
 		{
-			if (c->fault.kind == F_VOID_FAIL)
+			if (c->fault.kind == PGW_FAULT_VOID_FAIL)
 			{
 				refuse(out, 409, "void_refused", "the void was refused");
 				return;

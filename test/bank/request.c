@@ -112,17 +112,17 @@ strike_before(Request *req, FaultKind kind)
 {
 	switch (kind)
 	{
-		case F_500_BEFORE:
+		case PGW_FAULT_500_BEFORE:
 			answer_error(req, 500, "internal_error", "something went wrong");
 			break;
-		case F_429:
+		case PGW_FAULT_429:
 			answer_error(req, 429, "rate_limited", "too many requests");
 			req->retry_after = 1;
 			break;
-		case F_503:
+		case PGW_FAULT_503:
 			answer_error(req, 503, "not_processed", "nothing was done");
 			break;
-		case F_TIMEOUT_BEFORE:
+		case PGW_FAULT_TIMEOUT_BEFORE:
 			answer_error(req, 0, "none", "none");
 			req->delivery = D_NEVER;
 			break;
@@ -140,25 +140,25 @@ strike_after(Request *req, FaultKind kind)
 {
 	switch (kind)
 	{
-		case F_TIMEOUT_AFTER:
+		case PGW_FAULT_TIMEOUT_AFTER:
 			req->delivery = D_NEVER;
 			break;
-		case F_RESET_AFTER:
+		case PGW_FAULT_RESET_AFTER:
 			req->delivery = D_RESET;
 			break;
-		case F_CLOSE_HEADERS:
+		case PGW_FAULT_CLOSE_HEADERS:
 			req->delivery = D_CLOSE_HEADERS;
 			break;
-		case F_TRUNCATED:
+		case PGW_FAULT_TRUNCATED:
 			req->delivery = D_TRUNCATED;
 			break;
-		case F_HUGE:
+		case PGW_FAULT_HUGE:
 			req->delivery = D_HUGE;
 			break;
-		case F_NOT_JSON:
+		case PGW_FAULT_NOT_JSON:
 			answer_text(req, req->status, "<html><body>It works!</body></html>");
 			break;
-		case F_EMPTY:
+		case PGW_FAULT_EMPTY:
 			answer_text(req, req->status, "");
 			break;
 		default:
@@ -215,11 +215,11 @@ work(Request *req)
 	{
 		FaultKind own = out.charge->fault.kind;
 
-		if ((req->order.op == OP_CAPTURE && own == F_CAPTURE_TIMEOUT_AFTER) ||
-			(req->order.op == OP_VOID && own == F_VOID_TIMEOUT_AFTER) ||
-			(req->order.op == OP_REFUND && own == F_REFUND_TIMEOUT_AFTER))
-			fault.kind = F_TIMEOUT_AFTER;
-		if (fault.kind == F_OTHER_ANSWER)
+		if ((req->order.op == OP_CAPTURE && own == PGW_FAULT_CAPTURE_TIMEOUT_AFTER) ||
+			(req->order.op == OP_VOID && own == PGW_FAULT_VOID_TIMEOUT_AFTER) ||
+			(req->order.op == OP_REFUND && own == PGW_FAULT_REFUND_TIMEOUT_AFTER))
+			fault.kind = PGW_FAULT_TIMEOUT_AFTER;
+		if (fault.kind == PGW_FAULT_OTHER_ANSWER)
 			take_other_document(req->order.op, &out);
 	}
 	if (req->form)
@@ -227,7 +227,7 @@ work(Request *req)
 	else
 		v1_answer(req, &out, &fault);
 	req->answered = true;
-	if (fault.kind == F_500_AFTER)
+	if (fault.kind == PGW_FAULT_500_AFTER)
 		answer_error(req, 500, "internal_error", "something went wrong");
 	keep = req->status != 400 && req->status != 401 &&
 		   (req->status < 500 || out.charge != NULL || out.result != NULL);
@@ -254,7 +254,7 @@ bank_request(Request *req)
 
 	o->op = OP_OTHER;
 	o->amount = -1;
-	o->fault.kind = F_NONE;
+	o->fault.kind = PGW_FAULT_NONE;
 	o->fault.arg = -1;
 	parsed = req->form ? form_parse(req) : v1_parse(req);
 	ledger_count(o->op);
@@ -288,9 +288,9 @@ bank_request(Request *req)
 	if (key_begin(req))
 		return;
 
-	if (o->fault.kind == F_NONE)
+	if (o->fault.kind == PGW_FAULT_NONE)
 		o->fault = fault_by_chance(o->op);
-	if (fault_is_before(o->fault.kind))
+	if (pgw_fault_is_before(o->fault.kind))
 	{
 		char what[MAX_CODE] = "fault";
 
@@ -301,11 +301,11 @@ bank_request(Request *req)
 			strike_before(req, o->fault.kind);
 			return;
 		}
-		o->fault.kind = F_NONE;
+		o->fault.kind = PGW_FAULT_NONE;
 	}
-	if (o->fault.kind == F_SLOW || o->fault.kind == F_LATE)
+	if (o->fault.kind == PGW_FAULT_SLOW || o->fault.kind == PGW_FAULT_LATE)
 		req->delay += o->fault.arg;
-	if (o->fault.kind == F_LATE)
+	if (o->fault.kind == PGW_FAULT_LATE)
 	{
 		req->late = true;
 		return;

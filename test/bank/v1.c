@@ -82,15 +82,15 @@ order_card(Order *o, const char *number, long month, long year)
 		return "the check digit of the card number is wrong";
 	memcpy(o->last4, number + len - 4, 5);
 	o->brand = brand_of_card(number);
-	token = token_of_card(number);
+	token = pgw_token_of_card(number);
 	if (token != NULL)
-		(void) fault_by_token(token, &o->fault);
+		(void) pgw_fault_by_token(token, &o->fault);
 	gmtime_r(&t, &today);
 	if (year < 100)
 		year += 2000;
-	if (o->fault.kind == F_NONE &&
+	if (o->fault.kind == PGW_FAULT_NONE &&
 		(year < today.tm_year + 1900 || (year == today.tm_year + 1900 && month < today.tm_mon + 1)))
-		(void) fault_by_token("tok_decline_expired_card", &o->fault);
+		(void) pgw_fault_by_token("tok_decline_expired_card", &o->fault);
 	return NULL;
 }
 
@@ -98,7 +98,7 @@ order_card(Order *o, const char *number, long month, long year)
 const char *
 order_token(Order *o, const char *token)
 {
-	if (!fault_by_token(token, &o->fault))
+	if (!pgw_fault_by_token(token, &o->fault))
 		return "unknown token";
 	memcpy(o->last4, "4242", 5);
 	o->brand = "visa";
@@ -138,9 +138,9 @@ parse_source(Request *req, json_object *body)
 		wrong = "source has neither token nor card";
 	if (wrong != NULL)
 		return bad(req, wrong);
-	token = token_of_amount(o->amount);
-	if (o->fault.kind == F_NONE && token != NULL)
-		(void) fault_by_token(token, &o->fault);
+	token = pgw_token_of_amount(o->amount);
+	if (o->fault.kind == PGW_FAULT_NONE && token != NULL)
+		(void) pgw_fault_by_token(token, &o->fault);
 	return true;
 }
 
@@ -320,13 +320,13 @@ put_charge(Buf *b, const Charge *c, const Fault *fault, bool amounts)
 	int64_t amount = c->amount;
 	const char *currency = c->currency;
 
-	if (fault->kind == F_WRONG_AMOUNT)
+	if (fault->kind == PGW_FAULT_WRONG_AMOUNT)
 		amount += 100;
-	if (fault->kind == F_WRONG_CURRENCY)
+	if (fault->kind == PGW_FAULT_WRONG_CURRENCY)
 		currency = strcmp(currency, "USD") == 0 ? "EUR" : "USD";
-	if (fault->kind != F_NO_IDS)
+	if (fault->kind != PGW_FAULT_NO_IDS)
 		put_id(b, "id", c->id);
-	if (fault->kind == F_DOUBLE_KEYS)
+	if (fault->kind == PGW_FAULT_DOUBLE_KEYS)
 		buf_printf(b, "\"status\":\"%s\",",
 				   names[c->status == CH_APPROVED ? CH_DECLINED : CH_APPROVED]);
 	buf_printf(b,
@@ -349,17 +349,17 @@ static void
 put_step(Buf *b, const Step *s, const Fault *fault)
 {
 	static const char *const names[] = {"succeeded", "pending", "failed"};
-	int64_t amount = s->amount + (fault->kind == F_WRONG_AMOUNT ? 100 : 0);
+	int64_t amount = s->amount + (fault->kind == PGW_FAULT_WRONG_AMOUNT ? 100 : 0);
 	const char *currency = s->charge->currency;
 
-	if (fault->kind == F_WRONG_CURRENCY)
+	if (fault->kind == PGW_FAULT_WRONG_CURRENCY)
 		currency = strcmp(currency, "USD") == 0 ? "EUR" : "USD";
-	if (fault->kind != F_NO_IDS)
+	if (fault->kind != PGW_FAULT_NO_IDS)
 	{
 		put_id(b, "id", s->id);
 		put_id(b, "charge", s->charge->id);
 	}
-	if (fault->kind == F_DOUBLE_KEYS)
+	if (fault->kind == PGW_FAULT_DOUBLE_KEYS)
 		buf_printf(b, "\"status\":\"%s\",",
 				   names[s->status == RE_SUCCEEDED ? RE_FAILED : RE_SUCCEEDED]);
 	buf_printf(b, "\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\",\"reference\":",
@@ -372,7 +372,7 @@ put_step(Buf *b, const Step *s, const Fault *fault)
 void
 v1_answer(Request *req, const Outcome *out, const Fault *fault)
 {
-	static const Fault none = {F_NONE, -1, NULL};
+	static const Fault none = {PGW_FAULT_NONE, -1, NULL};
 	Buf *b = &req->out;
 	Operation op = req->order.op;
 
@@ -415,8 +415,9 @@ v1_answer(Request *req, const Outcome *out, const Fault *fault)
 			break;
 		case OP_CANCEL:
 			buf_printf(b, "\"reference\":\"%s\",\"result\":\"%s\"",
-					   fault->kind == F_OTHER_ANSWER && out->charge != NULL ? out->charge->reference
-																			: req->order.reference,
+					   fault->kind == PGW_FAULT_OTHER_ANSWER && out->charge != NULL
+						   ? out->charge->reference
+						   : req->order.reference,
 					   out->result);
 			if (out->charge != NULL)
 			{

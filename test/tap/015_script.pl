@@ -54,8 +54,10 @@ my $node = pgw_node('script');
 part($node, 'what is installed', sub {
 	$node->safe_psql('postgres', 'CREATE EXTENSION pgw');
 	cmp_ok(scalar @documents, '>=', 1, 'there are built-in connectors');
-	is($node->safe_psql('postgres', "SELECT string_agg(name, ' ' ORDER BY name) FROM pgw.connectors WHERE builtin"),
+	is($node->safe_psql('postgres', "SELECT string_agg(name, ' ' ORDER BY name) FROM pgw.connectors WHERE builtin AND name <> 'test'"),
 		join(' ', sort map { basename($_, '.json') } @documents), 'each document is a built-in connector');
+	is($node->safe_psql('postgres', "SELECT t.definition - 'name' - 'description' = j.definition - 'name' - 'description' #- '{headers,Authorization}'
+		FROM pgw.connectors t, pgw.connectors j WHERE t.name = 'test' AND j.name = 'json'"), 't', 'and the one of the bank inside is made of the reference protocol\'s');
 	for my $path (@documents)
 	{
 		my $name = basename($path, '.json');

@@ -12,7 +12,8 @@ pgw_setup($node, $bank);
 $node->safe_psql('postgres', 'SELECT ' . pay_sql('process_payment', client_request_id => "p$_")) for 1 .. 5;
 $node->safe_psql('postgres', 'SELECT ' . pay_sql('process_payment', client_request_id => 'd', token => 'tok_decline_insufficient_funds'));
 $node->safe_psql('postgres', "CREATE ROLE app; SELECT pgw.grant_access('app', 'client', 'default');
-	INSERT INTO pgw.merchants (merchant, name) VALUES ('acme', 'Acme Ltd')");
+	INSERT INTO pgw.merchants (merchant, name) VALUES ('acme', 'Acme Ltd');
+	UPDATE pgw.banks SET enabled = false, request_timeout = '7s' WHERE name = 'test'");
 $node->safe_psql('postgres', "CREATE TABLE orders (id int, payment_id uuid REFERENCES pgw.payments);
 	INSERT INTO orders SELECT 1, payment_id FROM pgw.payments WHERE client_request_id = 'p1'");
 

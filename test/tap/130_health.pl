@@ -19,6 +19,7 @@ ok(wait_until(sub { sql("SELECT count(*) FROM pgw.health() WHERE status <> 'ok'"
 is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()"),
 	join(',', qw(
 		bank:bank
+		bank:test
 		bank_versions
 		banks
 		baseline
@@ -66,7 +67,7 @@ part($node, 'banks', sub {
 	sql("UPDATE pgw.banks SET enabled = false");
 	like(health($node, 'banks', 'enabled'), qr/^warning\|.*\|0$/, 'no bank enabled');
 	sql("UPDATE pgw.banks SET enabled = true WHERE name = 'bank'");
-	ok(wait_until(sub { ($node->psql('postgres', "DELETE FROM pgw.banks WHERE name <> 'bank'"))[0] == 0 }, 20), 'the dead bank is removed');
+	ok(wait_until(sub { ($node->psql('postgres', "DELETE FROM pgw.banks WHERE name NOT IN ('bank', 'test')"))[0] == 0 }, 20), 'the dead bank is removed');
 });
 
 part($node, 'in doubt, and pgw.run_recovery()', sub {

@@ -47,7 +47,9 @@ typedef enum PgwMutant
 	WORK_LIMIT,
 	/* the worker's own time limit ends its wait for the synchronous standby */
 	STANDBY_WAIT,
-	PIN_SYNC_COMMIT,  /* the worker's synchronous_commit follows a reload */
+	PIN_SYNC_COMMIT, /* the worker's synchronous_commit follows a reload */
+	/* the bank inside the worker gives an answer out before its ledger is flushed */
+	LEDGER_FLUSH,
 	EVENT_LEFT_OUT,   /* an event that the INSERT has not written is not missed */
 	TRIGGER_REWRITES, /* what a BEFORE trigger makes of pgw's columns is written */
 	KEEP_COLUMNS,     /* columns that others have added are overwritten */

@@ -1,0 +1,112 @@
+/*
+ * test_bank_rules.c - which rows of pgw.banks are answered inside the worker, and what is done to
+ * the one that comes with the extension
+ *
+ * Nobody can make a real bank of a test bank or the reverse by one column alone: the address
+ * "test:" and the connector "test" go together, and an attempt stays with the version of its bank
+ * (bank_versions.c).
+ *
+ * Owns nothing.
+ */
+#include "postgres.h"
+
+#include "commands/extension.h"
+#include "executor/spi.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+#include "base/error_detail.h"
+#include "core/test_bank/test_bank.h"
+#include "sql_function/raise_error.h"
+#include "table_rules/test_bank_rules.h"
+#include "table_rules/trigger_row.h"
+
+static void
+fault(PgwJsonWriter *faults, const char *field, const char *message)
+{
+	pgw_json_put_raw(faults, NULL, pgw_arg_fault(NULL, field, "invalid_format", message));
+}
+
+static bool
+same(const char *a, const char *b)
+{
+	return a != NULL && strcmp(a, b) == 0;
+}
+
+bool
+pgw_test_bank_check(PgwJsonWriter *faults, const char *name, const char *connector, const char *url)
+{
+	bool by_connector = same(connector, PGW_TEST_CONNECTOR);
+	bool by_url = same(url, PGW_TEST_BANK_URL);
+
+	if (by_url && !by_connector)
+		fault(
+			faults, "base_url",
+			"\"test:\" is for the connector \"test\" alone: no request of another would leave the server");
+	if (by_connector && !by_url)
+		fault(
+			faults, "base_url",
+			"must be \"test:\" with the connector \"test\", which is answered inside the worker; the connector \"json\" says the same over a wire");
+	if (same(name, PGW_TEST_BANK_NAME) && !(by_connector && by_url))
+		fault(
+			faults, "name",
+			"\"test\" is the bank that comes with pgw and is answered inside the worker: call another one otherwise");
+	return by_url || by_connector;
+}
+
+void
+pgw_test_bank_keep(HeapTuple old, HeapTuple new, TupleDesc desc)
+{
+	if (creating_extension || old == NULL ||
+		!same(pgw_trigger_text(old, desc, "name"), PGW_TEST_BANK_NAME))
+		return;
+	if (new != NULL && pgw_trigger_same(old, new, desc, "name"))
+		return;
+	ereport(
+		ERROR,
+		(errcode(ERRCODE_PGW_RULE),
+		 errmsg("bank \"test\" comes with pgw and can be neither renamed nor deleted"),
+		 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+		 errhint(
+			 "Where nobody is to use it: UPDATE pgw.banks SET enabled = false WHERE name = 'test'.")));
+}
+
+/*
+ * CREATE EXTENSION has made the row already, so the whole COPY would fail.  check_function_bodies
+ * is off while a dump is restored.
+ */
+bool
+pgw_test_bank_restore(HeapTuple new, TupleDesc desc)
+{
+	static const char *const columns[] = {"priority",        "enabled",       "connect_timeout",
+										  "request_timeout", "max_in_flight", "currencies",
+										  "token_scope",     "account",       "settings"};
+	Oid types[lengthof(columns)];
+	Datum values[lengthof(columns)];
+	char nulls[lengthof(columns) + 1];
+
+	if (creating_extension || check_function_bodies ||
+		!same(pgw_trigger_text(new, desc, "name"), PGW_TEST_BANK_NAME))
+		return false;
+	memset(nulls, ' ', sizeof(nulls));
+	nulls[lengthof(columns)] = '\0';
+	for (int i = 0; i < lengthof(columns); i++)
+	{
+		bool isnull;
+
+		values[i] = pgw_trigger_value(new, desc, columns[i], &isnull);
+		types[i] = SPI_gettypeid(desc, SPI_fnumber(desc, columns[i]));
+		if (isnull)
+			nulls[i] = 'n';
+	}
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(
+			"UPDATE pgw.banks SET priority = $1, enabled = $2, connect_timeout = $3, request_timeout = $4,"
+			" max_in_flight = $5, currencies = $6, token_scope = $7, account = $8, settings = $9"
+			" WHERE name OPERATOR(pg_catalog.=) 'test'",
+			lengthof(columns), types, values, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "the test bank could not be set as the dump has it");
+	SPI_finish();
+	return true;
+}
