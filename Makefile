@@ -89,7 +89,7 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants catalog check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
 
 help:
 	@sed -n '/^#/!q; 3,$$s/^# \{0,1\}//p' Makefile
@@ -105,6 +105,10 @@ test:
 test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style card-rates:
 	@test/setup.sh
 	@test/run.sh $@
+
+catalog:
+	@test/setup.sh
+	@test/run.sh $@ 3>build/catalog.md && mv build/catalog.md docs/catalog.md
 
 check-static:
 	@test/setup.sh clang-tidy cppcheck

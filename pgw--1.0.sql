@@ -455,6 +455,9 @@ COMMENT ON COLUMN pgw.payments.reference IS 'The merchant''s own reference, as t
 COMMENT ON COLUMN pgw.payments.metadata IS 'A JSON object that the caller gave; it is kept, and never sent to a bank.';
 COMMENT ON COLUMN pgw.payments.created_at IS 'When the row was inserted.';
 COMMENT ON COLUMN pgw.payments.updated_at IS 'When the row was last changed.';
+-- Most payments have no reference, and cost nothing here; a reference never changes.
+CREATE INDEX payments_by_reference ON pgw.payments (reference, merchant) WHERE reference IS NOT NULL;
+COMMENT ON INDEX pgw.payments_by_reference IS 'For look-ups by the merchant''s own reference.';
 COMMENT ON CONSTRAINT payments_request_key ON pgw.payments IS 'The same client_request_id is the same payment.';
 COMMENT ON CONSTRAINT payments_authorized_check ON pgw.payments IS 'No more is authorized than was asked for.';
 COMMENT ON CONSTRAINT payments_captured_check ON pgw.payments IS
@@ -1456,7 +1459,8 @@ COMMENT ON FUNCTION pgw.version() IS
 CREATE FUNCTION pgw.read_metrics() RETURNS TABLE (name text, labels jsonb, value double precision)
 AS 'MODULE_PATHNAME', 'pgw_read_metrics_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100
 	SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
-COMMENT ON FUNCTION pgw.read_metrics() IS 'The rows of the view pgw.metrics.';
+COMMENT ON FUNCTION pgw.read_metrics() IS
+	'Internal: the rows of the view pgw.metrics.';
 
 CREATE VIEW pgw.metrics AS SELECT m.name, m.labels, m.value FROM pgw.read_metrics() m;
 COMMENT ON VIEW pgw.metrics IS
@@ -1534,7 +1538,7 @@ $$
 	FROM own o JOIN pg_namespace n ON o.classid = 'pg_namespace'::regclass AND n.oid = o.objid
 $$;
 COMMENT ON FUNCTION pgw.own_objects() IS
-	'What of pgw can have privileges, as GRANT names it, with its owner and the privileges that it has.';
+	'Internal: what of pgw can have privileges, as GRANT names it, with its owner and the privileges that it has.';
 
 -- The grid of docs/sql-reference.md.
 CREATE FUNCTION pgw.access_grid(OUT level text, OUT object text, OUT column_name text, OUT privilege text) RETURNS SETOF record
@@ -1560,7 +1564,8 @@ $$
 	JOIN pgw.own_objects() o ON o.column_name IS NOT DISTINCT FROM g.column_name
 		AND split_part(o.object, '(', 1) = concat_ws(' ', g.kind, CASE g.kind WHEN 'SCHEMA' THEN n.name ELSE 'pgw.' || n.name END)
 $$;
-COMMENT ON FUNCTION pgw.access_grid() IS 'The privileges that each level of access gives.';
+COMMENT ON FUNCTION pgw.access_grid() IS
+	'Internal: the privileges that each level of access gives.';
 
 CREATE FUNCTION pgw.apply_access(role regrole) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
@@ -1576,7 +1581,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgw.apply_access(regrole) IS
-	'Brings a role''s privileges in line with its rows in pgw.access_grants.';
+	'Internal: brings a role''s privileges in line with its rows in pgw.access_grants.';
 
 CREATE FUNCTION pgw.grant_access(role regrole, level text, merchant text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS
@@ -1680,14 +1685,26 @@ COMMENT ON FUNCTION pgw.revoke_unexplained_privileges(regclass) IS
 -- 14  Views for clients, operators and auditors
 -- ==================================================================================================
 
+-- The attempt is joined from the left: the worker writes it, and a snapshot of before the call does not show it. It costs
+-- nothing where its columns are not asked for, as its id is a key.
 CREATE VIEW pgw.my_payments WITH (security_barrier) AS
 SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status, p.capture, p.amount, p.currency, p.authorized_amount,
 	p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount, p.bank, p.bank_reference,
-	p.authorization_code, p.card_last4, p.card_brand, p.reference, p.metadata, p.created_at, p.updated_at
-FROM pgw.payments p
+	p.authorization_code, p.card_last4, p.card_brand, p.reference, p.metadata, p.created_at, p.updated_at,
+	t.status AS transaction_status,
+	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
+		THEN t.error_code END AS error_code,
+	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
+		THEN t.error_message END AS error_message
+FROM pgw.payments p LEFT JOIN pgw.payment_transactions t ON t.transaction_id = p.transaction_id
 WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.merchant IN ('', p.merchant) AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 COMMENT ON VIEW pgw.my_payments IS 'The payments of the caller''s merchants, made to be joined to its own tables.';
+COMMENT ON COLUMN pgw.my_payments.transaction_status IS
+	'The state of the attempt that the payment names; NULL in a transaction whose snapshot is older than the attempt.';
+COMMENT ON COLUMN pgw.my_payments.error_code IS
+	'Why the payment was declined, has failed or is not known yet, one of docs/errors.md; else NULL.';
+COMMENT ON COLUMN pgw.my_payments.error_message IS 'The text that belongs to error_code.';
 
 -- Everything but tokens, keys and the caller's transaction ids.
 CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
@@ -1828,8 +1845,8 @@ $$
 		WHERE a.atttypid <> b.atttypid)
 $$;
 COMMENT ON FUNCTION pgw.foreign_keys_with_casts() IS
-	'The foreign keys to tables of pgw whose columns are not of exactly the types that they refer to, so that a cast '
-	'would run with the rights of pgw''s owner.';
+	'Internal: the foreign keys to tables of pgw whose columns are not of exactly the types that they refer to, so '
+	'that a cast would run with the rights of pgw''s owner.';
 
 -- At each statement that can make one, or change the type of its column, by whatever way: also by an ALTER of a parent
 -- of its table, or of the type that the table is of. One that this statement has nothing to do with (made while the
@@ -1953,8 +1970,8 @@ $$
 			AND (p.proconfig IS NULL OR NOT EXISTS (SELECT FROM unnest(p.proconfig) c (setting) WHERE c.setting LIKE 'search_path=%'))
 $$;
 COMMENT ON FUNCTION pgw.code_on_tables(oid[], oid[]) IS
-	'What pgw.code_of_others() shows, and whether one of these objects has part in it: the function, what it stands on, '
-	'or what lies between.';
+	'Internal: what pgw.code_of_others() shows, and whether one of these objects has part in it: the function, what '
+	'it stands on, or what lies between.';
 
 CREATE FUNCTION pgw.code_of_others(OUT on_table regclass, OUT function regprocedure, OUT owner regrole, OUT problem text)
 RETURNS SETOF record
@@ -1963,8 +1980,8 @@ $$
 	SELECT c.on_table, c.function, c.owner, c.problem FROM pgw.code_on_tables('{}', '{}') c
 $$;
 COMMENT ON FUNCTION pgw.code_of_others() IS
-	'The functions that are used on tables of pgw and would run there with more rights than their owner''s, each with '
-	'the table that it is used on.';
+	'Internal: the functions that are used on tables of pgw and would run there with more rights than their '
+	'owner''s, each with the table that it is used on.';
 
 -- Only what this statement has made or altered: what stands there otherwise (made by REASSIGN OWNED or ALTER ROLE
 -- NOSUPERUSER, for which no event trigger fires, or while this one was off) is pgw.health()'s to tell, and nobody's
@@ -2030,8 +2047,8 @@ CREATE FUNCTION pgw.legal_steps()
 RETURNS TABLE (kind pgw.operation_kind, event_type pgw.event_type, from_status pgw.transaction_status, to_status pgw.transaction_status)
 AS 'MODULE_PATHNAME', 'pgw_legal_steps_1_0' LANGUAGE C STABLE PARALLEL SAFE ROWS 200;
 COMMENT ON FUNCTION pgw.legal_steps() IS
-	'The steps that an attempt may make: the table of docs/state-machine.md. from_status is NULL before the first '
-	'step.';
+	'Internal: the steps that an attempt may make: the table of docs/state-machine.md. from_status is NULL before '
+	'the first step.';
 
 CREATE FUNCTION pgw.rebuild_status(transaction_id uuid) RETURNS pgw.transaction_status
 AS 'MODULE_PATHNAME', 'pgw_rebuild_status_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -2049,7 +2066,7 @@ COMMENT ON FUNCTION pgw.rebuild_payment IS
 CREATE FUNCTION pgw.is_decline(error_code text) RETURNS boolean
 AS 'MODULE_PATHNAME', 'pgw_is_decline_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgw.is_decline(text) IS
-	'Does this error_code say that the issuer or the bank''s rules declined the payment? No for NULL.';
+	'Internal: does this error_code say that the issuer or the bank''s rules declined the payment? No for NULL.';
 
 CREATE VIEW pgw.broken_invariants AS
 WITH event AS (
@@ -2521,7 +2538,7 @@ COMMENT ON FUNCTION pgw.check_consistency() IS
 CREATE FUNCTION pgw.load_drop_guard() RETURNS void
 AS 'MODULE_PATHNAME', 'pgw_guard_drop' LANGUAGE C;
 COMMENT ON FUNCTION pgw.load_drop_guard() IS
-	'Does nothing but have the library loaded, which then refuses to drop records.';
+	'Internal: does nothing but have the library loaded, which then refuses to drop records.';
 
 CREATE FUNCTION pgw.guard_drop() RETURNS event_trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS
@@ -2662,7 +2679,7 @@ $$
 	SELECT f.kind, f.object, f.property, count(*) FROM fact f GROUP BY f.kind, f.object, f.property
 $$;
 COMMENT ON FUNCTION pgw.baseline_now() IS
-	'The facts of pgw.baseline as they are now, of pgw''s own objects wherever they have gone.';
+	'Internal: the facts of pgw.baseline as they are now, of pgw''s own objects wherever they have gone.';
 
 -- In a script of the extension nobody refuses the ALTER TABLE; anywhere else the event trigger does.
 CREATE FUNCTION pgw.record_baseline() RETURNS void
@@ -2676,7 +2693,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgw.record_baseline() IS
-	'Records in pgw.baseline what there is now: the end of the extension''s script, and of each update script.';
+	'Internal: records in pgw.baseline what there is now: the end of the extension''s script, and of each update '
+	'script.';
 
 -- plpgsql: the table may be the one that was moved.
 CREATE FUNCTION pgw.baseline_faults(OUT kind text, OUT object text, OUT property text, OUT missing bigint) RETURNS SETOF record
@@ -2722,13 +2740,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION pgw.baseline_faults() IS
-	'What is gone or altered of what pgw.baseline says, and what has come that may not be there.';
+	'Internal: what is gone or altered of what pgw.baseline says, and what has come that may not be there.';
 
 -- src/ddl/before_statement.c
 CREATE FUNCTION pgw.baseline_faults_before() RETURNS jsonb
 AS 'MODULE_PATHNAME', 'pgw_baseline_faults_before' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgw.baseline_faults_before() IS
-	'pgw.baseline_faults() as it was before the present utility statement; NULL: that cannot be told.';
+	'Internal: pgw.baseline_faults() as it was before the present utility statement; NULL: that cannot be told.';
 
 -- A statement about others' tables, functions and types is not looked at; what belongs to an extension's script is
 -- looked at when that is over.
@@ -2841,7 +2859,7 @@ SELECT pg_extension_config_dump('pgw.restore_pending', '');
 CREATE FUNCTION pgw.extension_created() RETURNS void
 AS 'MODULE_PATHNAME', 'pgw_extension_created' LANGUAGE C;
 COMMENT ON FUNCTION pgw.extension_created() IS
-	'Wakes the launcher once this transaction has committed, so that the database gets its worker: for the '
+	'Internal: wakes the launcher once this transaction has committed, so that the database gets its worker: for the '
 	'extension''s script.';
 
 -- Neither PUBLIC nor a role that default privileges name has anything of pgw's. An update script ends with this, too,

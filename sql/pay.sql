@@ -133,3 +133,24 @@ SELECT count(*) FROM pgw.payments WHERE client_request_id ~ '^r[0-9]';
 
 -- the records agree with themselves
 SELECT * FROM pgw.check_consistency();
+
+-- my_payments says of each what get_payment() says, and joins the attempt only where its columns are asked for
+BEGIN;
+CREATE ROLE pay_reader;
+SELECT pgw.grant_access('pay_reader', 'client');
+SELECT count(*) > 10 AS many, count(m.error_code) > 3 AS some_errors, count(m.transaction_status) = count(*) AS all_states FROM pgw.my_payments m;
+SELECT m.client_request_id, m.status, m.transaction_status, m.error_code, m.error_message, g.transaction_status, g.error_code, g.error_message
+FROM pgw.my_payments m CROSS JOIN pgw.get_payment(m.payment_id) g
+WHERE (m.transaction_status, m.error_code, m.error_message) IS DISTINCT FROM (g.transaction_status, g.error_code, g.error_message) ORDER BY 1;
+CREATE FUNCTION pg_temp.reads(q text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+	plan json;
+BEGIN
+	EXECUTE 'EXPLAIN (FORMAT JSON) ' || q INTO plan;
+	RETURN (SELECT string_agg(DISTINCT m[1], ' ' ORDER BY m[1]) FROM regexp_matches(plan::text, '"(?:Relation|Index) Name": "(payment\w+)"', 'g') m);
+END $$;
+SET LOCAL enable_seqscan = off;
+SET LOCAL enable_bitmapscan = off;
+SELECT pg_temp.reads('SELECT status FROM pgw.my_payments WHERE reference = ''o-1'' AND merchant = ''default''');
+SELECT pg_temp.reads('SELECT error_code FROM pgw.my_payments WHERE reference = ''o-1''');
+ROLLBACK;

@@ -2,8 +2,11 @@
 \set ON_ERROR_STOP 1
 \set design_map `cat docs/design-map.md`
 \set settings `cat docs/settings.md`
+\set catalog `cat docs/catalog.md`
+\set reference `cat docs/sql-reference.md`
+\set catalog_made `psql -qXAt -d :'DBNAME' -f test/catalog.sql`
 BEGIN;
-SELECT plan(8);
+SELECT plan(12);
 
 -- `pgw.x`: a relation, a type or a setting; `pgw.x()`: a function
 CREATE VIEW public.named AS
@@ -38,6 +41,21 @@ SELECT m[1] AS name FROM regexp_matches(:'settings', '^\| `(pgw\.\w+)` \|', 'gn'
 SELECT cmp_ok((SELECT count(*) FROM public.described), '>=', 20::bigint, 'settings.md describes settings');
 SELECT bag_eq('SELECT name FROM public.described', $$SELECT name FROM pg_settings WHERE name ~ '^pgw\.' AND name !~ '^pgw\.debug_'$$,
 	'each setting once, and no others');
+
+-- every object that a user meets
+SELECT ok(:'catalog' = :'catalog_made', 'catalog.md says what the COMMENTs say: else make it anew with "make catalog"');
+CREATE VIEW public.functions AS
+SELECT DISTINCT p.proname AS name, obj_description(p.oid, 'pg_proc') ~ '^(Internal|Trigger function|Event trigger function|Planner support function): ' AS internal
+FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+WHERE p.pronamespace = 'pgw'::regnamespace;
+CREATE VIEW public.headings AS
+SELECT DISTINCT m[1] AS name FROM regexp_matches(:'reference', '^### (.*)$', 'gn') h CROSS JOIN regexp_matches(regexp_replace(h[1], '\([^)]*\)', '()', 'g'), '(\w+)\(\)', 'g') m;
+SELECT set_eq('SELECT name FROM public.functions WHERE NOT internal', 'SELECT name FROM public.headings',
+	'a function has its heading in sql-reference.md, or its COMMENT says that it is internal, never both');
+SELECT is_empty($$SELECT DISTINCT split_part(split_part(object, '(', 1), '.', 2) FROM pgw.access_grid() WHERE object LIKE 'FUNCTION %'
+	EXCEPT SELECT name FROM public.functions WHERE NOT internal OR name = 'read_metrics'$$, 'what others may execute is for users; the view metrics reads by read_metrics()');
+SELECT is_empty(format($$SELECT relname FROM pg_class WHERE relnamespace = 'pgw'::regnamespace AND relkind IN ('r', 'p', 'v') AND NOT relispartition
+	AND %L !~ ('\m' || relname || '\M')$$, :'reference'), 'each table and view is in sql-reference.md');
 
 SELECT * FROM finish();
 ROLLBACK;
