@@ -16,7 +16,7 @@
  */
 extern int pgw_hand_over_claim(const PgwPay *pay, bool more, PgwClaimSlot *why);
 extern void pgw_hand_over_fill(int slot, const PgwPay *pay);
-extern void pgw_hand_over_refuse(const PgwPay *pay, PgwClaimSlot why) pg_attribute_noreturn();
+_Noreturn extern void pgw_hand_over_refuse(const PgwPay *pay, PgwClaimSlot why);
 
 /* pgw_exchange_wait() for the n slots of this call. */
 extern void pgw_hand_over_wait(TimestampTz deadline, PgwWaited *waited, int n);

@@ -114,7 +114,7 @@ my $base = $node->basedir;
 my $data = $node->data_dir;
 my %place = (notify => "$base/notify", activity => "$base/activity", core => "$base/cores");
 append_to_file($place{notify}, $heard);
-append_to_file($place{activity}, $node->safe_psql('postgres', "/* $MARKER */ SELECT a FROM pg_stat_activity a UNION ALL SELECT null") . $node->safe_psql('postgres', 'SELECT s FROM pg_stat_statements s'));
+append_to_file($place{activity}, $node->safe_psql('postgres', "SELECT /* $MARKER */ a FROM pg_stat_activity a UNION ALL SELECT null") . $node->safe_psql('postgres', 'SELECT s FROM pg_stat_statements s'));
 $node->safe_psql('postgres', 'CHECKPOINT');
 
 for my $plugin (@plugins)
