@@ -112,7 +112,8 @@ CREATE TYPE pgw.payment_result AS (
 	reference text,
 	correlation_id uuid,
 	details jsonb,
-	created_at timestamptz
+	created_at timestamptz,
+	livemode boolean
 );
 COMMENT ON TYPE pgw.payment_result IS
 	'What the functions for clients return: a payment as it stands, or an operation on it. Later versions only append '
@@ -159,6 +160,7 @@ COMMENT ON COLUMN pgw.payment_result.correlation_id IS
 COMMENT ON COLUMN pgw.payment_result.details IS
 	'The kind of an operation, as in {"kind": "refund"}; members may be added.';
 COMMENT ON COLUMN pgw.payment_result.created_at IS 'When the payment was recorded.';
+COMMENT ON COLUMN pgw.payment_result.livemode IS 'False: no money moves, the bank is one for tests.';
 
 
 -- ==================================================================================================
@@ -250,6 +252,7 @@ CREATE TABLE pgw.banks (
 	token_scope text,
 	account text,
 	settings jsonb NOT NULL DEFAULT '{}',
+	livemode boolean NOT NULL DEFAULT true,
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE pgw.banks IS
@@ -279,6 +282,9 @@ COMMENT ON COLUMN pgw.banks.account IS
 	'belongs to one payment.';
 COMMENT ON COLUMN pgw.banks.settings IS
 	'A JSON object: values for the connector''s template, and ca_file, the file of certificates to trust.';
+COMMENT ON COLUMN pgw.banks.livemode IS
+	'False: it moves no money, as the bank "test" and a gateway''s sandbox. For good: a bank of that name never has '
+	'the other one.';
 COMMENT ON COLUMN pgw.banks.created_at IS 'When the row was inserted.';
 
 CREATE TABLE pgw.bank_versions (
@@ -291,6 +297,7 @@ CREATE TABLE pgw.bank_versions (
 	account text NOT NULL,
 	secret text,
 	settings jsonb NOT NULL,
+	livemode boolean NOT NULL DEFAULT true,
 	connect_timeout interval NOT NULL,
 	request_timeout interval NOT NULL,
 	max_in_flight int NOT NULL,
@@ -312,6 +319,7 @@ COMMENT ON COLUMN pgw.bank_versions.secret IS
 	'The name of the key''s file; its content is no part of the version, so keys can be changed.';
 COMMENT ON COLUMN pgw.bank_versions.settings IS
 	'The bank''s settings, with the name of its ca_file; the content of that file is no part of the version.';
+COMMENT ON COLUMN pgw.bank_versions.livemode IS 'False: it moves no money. The same in all versions of a bank.';
 COMMENT ON COLUMN pgw.bank_versions.connect_timeout IS 'Used once pgw.banks has no row of that name any more.';
 COMMENT ON COLUMN pgw.bank_versions.request_timeout IS 'Used once pgw.banks has no row of that name any more.';
 COMMENT ON COLUMN pgw.bank_versions.max_in_flight IS 'Used once pgw.banks has no row of that name any more.';
@@ -392,6 +400,7 @@ CREATE TABLE pgw.payments (
 	amount bigint NOT NULL CHECK (amount > 0),
 	created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	capture pgw.capture_mode NOT NULL,
+	livemode boolean NOT NULL DEFAULT true,
 	client_request_id text NOT NULL CHECK (char_length(client_request_id) BETWEEN 1 AND 255),
 	merchant text NOT NULL,
 	currency text NOT NULL CHECK (octet_length(currency) = 3 AND translate(currency, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', '') = ''),
@@ -424,6 +433,7 @@ COMMENT ON TABLE pgw.payments IS
 	'One row for each payment: how it stands. Your own tables may refer to payment_id. A row is never deleted; it is '
 	'gone only if its caller rolled back.';
 COMMENT ON COLUMN pgw.payments.payment_id IS 'The payment, as a UUIDv7.';
+COMMENT ON COLUMN pgw.payments.livemode IS 'False: no money moves, its bank is one for tests.';
 COMMENT ON COLUMN pgw.payments.client_request_id IS
 	'The idempotency key: the caller''s own id of the payment, 1 to 255 characters, unique for its merchant.';
 COMMENT ON COLUMN pgw.payments.merchant IS 'For whom the payment is: a row of pgw.merchants.';
@@ -494,6 +504,7 @@ CREATE TABLE pgw.payment_transactions (
 	capture pgw.capture_mode NOT NULL,
 	submitted boolean NOT NULL,
 	final_capture boolean NOT NULL DEFAULT false,
+	livemode boolean NOT NULL DEFAULT true,
 	-- before all that has no fixed place: an update compares the columns of indexes, old with new
 	live boolean NOT NULL,
 	given_up boolean NOT NULL DEFAULT false,
@@ -560,6 +571,7 @@ COMMENT ON TABLE pgw.payment_transactions IS
 COMMENT ON COLUMN pgw.payment_transactions.transaction_id IS 'The attempt, as a UUIDv7.';
 COMMENT ON COLUMN pgw.payment_transactions.payment_id IS
 	'The payment that it is for. pgw.payments has no such row where the caller of a payment rolled back.';
+COMMENT ON COLUMN pgw.payment_transactions.livemode IS 'False: no money moves, its bank is one for tests.';
 COMMENT ON COLUMN pgw.payment_transactions.client_request_id IS
 	'The caller''s own id of the payment, or of the capture, void or refund: 1 to 255 characters.';
 COMMENT ON COLUMN pgw.payment_transactions.merchant IS 'For whom the payment is: a row of pgw.merchants.';
@@ -1114,6 +1126,11 @@ CREATE TABLE pgw.test_bank_ledger (
 );
 CREATE INDEX test_bank_ledger_reference_idx ON pgw.test_bank_ledger (reference);
 CREATE INDEX test_bank_ledger_charge_id_idx ON pgw.test_bank_ledger (charge_id);
+CREATE TRIGGER refuse_delete BEFORE DELETE ON pgw.test_bank_ledger FOR EACH ROW EXECUTE FUNCTION pgw.refuse_change();
+CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.test_bank_ledger FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
+ALTER TABLE pgw.test_bank_ledger ENABLE ALWAYS TRIGGER refuse_delete, ENABLE ALWAYS TRIGGER refuse_truncate;
+COMMENT ON TRIGGER refuse_delete ON pgw.test_bank_ledger IS 'A bank forgets nothing; pgw.purge_test_data() is the way.';
+COMMENT ON TRIGGER refuse_truncate ON pgw.test_bank_ledger IS 'A bank forgets nothing; pgw.purge_test_data() is the way.';
 COMMENT ON INDEX pgw.test_bank_ledger_reference_idx IS 'For look-ups and cancellations.';
 COMMENT ON INDEX pgw.test_bank_ledger_charge_id_idx IS 'What follows a charge.';
 COMMENT ON TABLE pgw.test_bank_ledger IS
@@ -1312,7 +1329,7 @@ CREATE FUNCTION pgw.process_payments(
 	captured_amount bigint, refunded_amount bigint, refund_pending_amount bigint, bank text,
 	bank_reference text, authorization_code text, card_last4 text, card_brand text, error_class text,
 	error_code text, error_message text, http_status int, retryable boolean, replayed boolean, reference text,
-	correlation_id uuid, details jsonb, created_at timestamptz)
+	correlation_id uuid, details jsonb, created_at timestamptz, livemode boolean)
 AS 'MODULE_PATHNAME', 'pgw_process_payments_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 100 SUPPORT pgw.call_support;
 COMMENT ON FUNCTION pgw.process_payments IS
 	'Charges many payments now, while the caller waits once: an array of objects whose members are the arguments of '
@@ -1476,6 +1493,12 @@ AS 'MODULE_PATHNAME', 'pgw_run_recovery_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE
 COMMENT ON FUNCTION pgw.run_recovery() IS
 	'One recovery scan now: waits until the worker has made it, and the bank calls that it led to are over; up to a '
 	'minute. Nothing needs it.';
+
+CREATE FUNCTION pgw.purge_test_data(OUT payments bigint, OUT attempts bigint, OUT events bigint, OUT ledger_rows bigint)
+AS 'MODULE_PATHNAME', 'pgw_purge_test_data_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION pgw.purge_test_data() IS
+	'Deletes the payments of test banks (livemode is false) that are over, with their attempts and events and what the '
+	'test bank has of them; returns how many. Real ones stay, and so does what is open.';
 
 
 -- ==================================================================================================
@@ -1695,7 +1718,7 @@ SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status
 	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
 		THEN t.error_code END AS error_code,
 	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
-		THEN t.error_message END AS error_message
+		THEN t.error_message END AS error_message, p.livemode
 FROM pgw.payments p LEFT JOIN pgw.payment_transactions t ON t.transaction_id = p.transaction_id
 WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.merchant IN ('', p.merchant) AND pg_has_role(current_user, g.role::oid, 'USAGE'));
@@ -1711,7 +1734,7 @@ CREATE VIEW pgw.audit_transactions WITH (security_barrier) AS
 SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.status, t.step_order, t.submitted, t.amount, t.currency,
 	t.capture, t.final_capture, t.reason, t.card_last4, t.card_brand, t.bank, t.bank_version, t.bank_requested, t.reference,
 	t.bank_reference, t.authorization_code, t.requests_sent, t.next_step_at, t.put_off_since, t.put_off_reason, t.expires_at, t.error_class,
-	t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id, t.created_at, t.updated_at
+	t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id, t.created_at, t.updated_at, t.livemode
 FROM pgw.payment_transactions t
 WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
@@ -2440,6 +2463,14 @@ SELECT 'bank_version_missing', t.payment_id, t.transaction_id, t.merchant,
 FROM pgw.payment_transactions t
 WHERE t.bank_version IS NOT NULL
 	AND NOT EXISTS (SELECT FROM pgw.bank_versions v WHERE v.version = t.bank_version AND v.bank = t.bank)
+UNION ALL
+-- livemode_differs: an attempt counts as real and its bank is one for tests, or the reverse; or so does its payment.
+SELECT 'livemode_differs', t.payment_id, t.transaction_id, t.merchant,
+	jsonb_build_object('livemode', t.livemode, 'bank_livemode', v.livemode, 'payment_livemode', p.livemode)
+FROM pgw.payment_transactions t
+LEFT JOIN pgw.bank_versions v ON v.version = t.bank_version
+LEFT JOIN pgw.payments p ON p.transaction_id = t.transaction_id AND p.status NOT IN ('pending', 'declined', 'failed', 'in_review')
+WHERE v.livemode <> t.livemode OR p.livemode <> t.livemode
 
 UNION ALL
 -- foreign_key_cast: a foreign key needs a cast; made while the event trigger was off.
@@ -2826,8 +2857,8 @@ SELECT 'test', true, c.created_at, jsonb_set(jsonb_set(c.definition #- '{headers
 FROM pgw.connectors c WHERE c.name = 'json';
 
 -- A time-out is to be had while somebody waits for a test's end.
-INSERT INTO pgw.banks (name, connector, base_url, request_timeout, created_at)
-VALUES ('test', 'test', 'test:', '5s', '2026-01-01 00:00:00+00');
+INSERT INTO pgw.banks (name, connector, base_url, request_timeout, livemode, created_at)
+VALUES ('test', 'test', 'test:', '5s', false, '2026-01-01 00:00:00+00');
 
 
 -- ==================================================================================================

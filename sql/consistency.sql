@@ -86,6 +86,7 @@ ROLLBACK;
 
 \echo # events
 BEGIN; SELECT success(1); SELECT broken(); SELECT rebuilt(tid(1)); ROLLBACK;
+BEGIN; SELECT payment(1, '{"livemode": false}'), attempt(1), success(1); SELECT broken(); ROLLBACK;
 BEGIN; SELECT payment(1), attempt(1); SELECT broken(); SELECT rebuilt(tid(1)); ROLLBACK;
 BEGIN;
 SELECT payment(1), attempt(1), events(1, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2', '',

@@ -18,9 +18,14 @@ UPDATE pgw.banks SET name = 'mine' WHERE name = 'test';
 \echo :SQLSTATE
 DELETE FROM pgw.banks WHERE name = 'test';
 \echo :SQLSTATE
-INSERT INTO pgw.banks (name, connector, base_url) VALUES ('test', 'test', 'test:');
+INSERT INTO pgw.banks (name, connector, base_url, livemode) VALUES ('test', 'test', 'test:', false);
 \echo :SQLSTATE
 UPDATE pgw.connectors SET definition = '{}' WHERE name = 'test';
+\echo :SQLSTATE
+-- a test bank is none with livemode, and a name keeps its mode
+INSERT INTO pgw.banks (name, connector, base_url) VALUES ('b', 'test', 'test:');
+\echo :SQLSTATE
+UPDATE pgw.banks SET livemode = false WHERE name = 'bank';
 \echo :SQLSTATE
 
 -- by name; not by priority, where there is a real bank
@@ -35,9 +40,42 @@ SELECT kind, status, amount, currency, captured, refunded, voided, code, token, 
 FROM pgw.test_bank_ledger ORDER BY created_at, id;
 
 -- a test bank of one's own
-INSERT INTO pgw.banks (name, connector, base_url, token_scope, priority) VALUES ('test2', 'test', 'test:', 'test', 200);
+INSERT INTO pgw.banks (name, connector, base_url, livemode, priority) VALUES ('test2', 'test', 'test:', false, 200);
 SELECT (p).status, (p).bank FROM (SELECT pay('inside-2', bank => 'test2') AS p OFFSET 0) s;
 DELETE FROM pgw.banks WHERE name = 'test2';
+\getenv bank_url PGW_BANK_URL
+INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('test2', 'json', :'bank_url', 'bank');
+\echo :SQLSTATE
+-- a sandbox at the other end of a wire is no less one for tests
+INSERT INTO pgw.banks (name, connector, base_url, secret, livemode, priority) VALUES ('sandbox', 'json', :'bank_url', 'bank', false, 1);
+SELECT (p).status, (p).bank, (p).livemode FROM (SELECT pay('outside-2') AS p OFFSET 0) s;
+SELECT (p).status, (p).bank, (p).livemode FROM (SELECT pay('sandbox', bank => 'sandbox', capture => 'manual') AS p OFFSET 0) s;
+SELECT c.livemode FROM pgw.find_payment('sandbox') f, pgw.capture_payment(f.payment_id, 'sandbox-c') c;
+DELETE FROM pgw.banks WHERE name = 'sandbox';
+SELECT client_request_id, bank, livemode FROM pgw.payments WHERE client_request_id ~ '^(in|out)side|^sandbox' ORDER BY 1;
+SELECT client_request_id, kind, bank, livemode FROM pgw.payment_transactions WHERE client_request_id ~ '^(in|out)side|^sandbox' ORDER BY 1;
+-- test mode: test banks only
+SELECT payment_id AS real FROM pgw.find_payment('outside') \gset
+SET pgw.test_mode = on;
+SELECT (p).status, (p).bank FROM (SELECT pay('mode-1') AS p OFFSET 0) s;
+SELECT pay('mode-2', bank => 'bank');
+\echo :SQLSTATE
+SELECT pgw.refund_payment(:'real', 'mode-3');
+\echo :SQLSTATE
+SELECT status FROM pgw.get_payment(:'real');
+UPDATE pgw.banks SET enabled = false WHERE name = 'test';
+SELECT pay('mode-4');
+\echo :SQLSTATE
+UPDATE pgw.banks SET enabled = true WHERE name = 'test';
+-- a role that a superuser has limited to it
+CREATE ROLE limited LOGIN;
+ALTER ROLE limited SET pgw.test_mode = on;
+SET SESSION AUTHORIZATION limited;
+SET pgw.test_mode = off;
+\echo :SQLSTATE
+RESET SESSION AUTHORIZATION;
+DROP ROLE limited;
+RESET pgw.test_mode;
 -- disabled
 UPDATE pgw.banks SET enabled = false WHERE name = 'test';
 SELECT pay('inside-off', bank => 'test');

@@ -185,6 +185,7 @@ repoint(PgwPayment *p, const PgwAttempt *earlier)
 {
 	p->transaction_id = earlier->transaction_id;
 	p->bank = earlier->bank;
+	p->livemode = earlier->livemode;
 	if (earlier->status == PGW_FAILED)
 		p->status = PGW_PAY_DECLINED;
 	else if (earlier->status == PGW_REQUIRES_MANUAL_REVIEW)

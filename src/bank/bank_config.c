@@ -30,6 +30,7 @@
 #include "utils/timestamp.h"
 
 #include "bank/bank_config_internal.h"
+#include "bank/choose_bank.h"
 #include "bank/table_reader.h"
 #include "base/clock.h"
 #include "core/base/mutant.h"
@@ -75,6 +76,7 @@ pgw_config_init(void)
 		"How old a connection to a bank may be before another is opened in its place.",
 		"Addresses and certificates change; an open connection does not notice.",
 		&pgw_connection_max_age, 600, 1, 86400, PGC_SIGHUP, GUC_UNIT_S, NULL, NULL, NULL);
+	pgw_choose_bank_init();
 	pgw_secrets_init();
 	pgw_versions_init();
 	RegisterXactCallback(at_xact_end, NULL);
@@ -167,10 +169,12 @@ void
 pgw_config_read_identity(Generation *g, PgwReader *r, BankEntry *e)
 {
 	PgwBank *b = &e->bank;
+	bool isnull;
 	char *account = pgw_reader_text(r, "account");
 
 	b->base_url = pgw_reader_text(r, "base_url");
-	b->test = b->base_url != NULL && strcmp(b->base_url, PGW_TEST_BANK_URL) == 0;
+	b->in_worker = b->base_url != NULL && strcmp(b->base_url, PGW_TEST_BANK_URL) == 0;
+	b->livemode = DatumGetBool(pgw_reader_column(r, "livemode", &isnull)) && !isnull;
 	strlcpy(b->account, account != NULL ? account : b->name, sizeof(b->account));
 	b->secret_name = pgw_reader_text(r, "secret");
 	b->settings = pgw_reader_jsonb(r, "settings");
@@ -416,7 +420,7 @@ pgw_config_one_bank(void)
 	int n = 0;
 
 	for (int i = 0; n < 2 && (b = pgw_config_nth(i)) != NULL; i++)
-		n += !b->test;
+		n += !b->in_worker;
 	return n < 2;
 }
 

@@ -23,7 +23,8 @@ typedef struct PgwBank
 	/* its number in pgw.bank_versions; 0: none yet, see pgw_config_version_of() */
 	int version;
 	char *base_url;
-	bool test;         /* it is the bank inside the worker: nothing leaves the server */
+	bool livemode;     /* false: it moves no money */
+	bool in_worker;    /* it is answered inside the worker: nothing leaves the server */
 	char *secret_name; /* file under pgw.secrets_dir, NULL: none */
 	char *secret;      /* worker only; NULL when unusable (secret_fault says why) */
 	PgwSecretFault secret_fault;

@@ -273,6 +273,7 @@ append(BankEntry *e, int version)
 	put_text(&r, "account", b->account);
 	put_text(&r, "secret", b->secret_name);
 	put_jsonb(&r, "settings", b->settings);
+	pgw_row_put(&r, "livemode", BoolGetDatum(b->livemode), false);
 	put_ms(&r, "connect_timeout", b->connect_timeout_ms);
 	put_ms(&r, "request_timeout", b->request_timeout_ms);
 	pgw_row_put(&r, "max_in_flight", Int32GetDatum(b->max_in_flight), false);

@@ -7,11 +7,23 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "utils/guc.h"
 
 #include "bank/bank_config.h"
 #include "bank/choose_bank.h"
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
+
+bool pgw_test_mode = false;
+
+void
+pgw_choose_bank_init(void)
+{
+	DefineCustomBoolVariable("pgw.test_mode",
+							 "Payments go to banks for tests only (pgw.banks.livemode is false).",
+							 "A superuser sets it for a database or for a role that logs in.",
+							 &pgw_test_mode, false, PGC_SUSET, 0, NULL, NULL, NULL);
+}
 
 static bool
 takes_currency(const PgwBank *b, const char *currency)
@@ -76,7 +88,7 @@ is_there_a_real_bank(void)
 
 	for (int i = 0; (b = pgw_config_nth(i)) != NULL; i++)
 	{
-		if (!b->test)
+		if (b->livemode)
 			return true;
 	}
 	return false;
@@ -89,7 +101,7 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	const char *first = NULL;
 	StringInfoData why;
 	PgwBank *b;
-	bool no_test = named == NULL && is_there_a_real_bank();
+	bool no_test = named == NULL && !pgw_test_mode && is_there_a_real_bank();
 
 	*error_code = NULL;
 	*detail = NULL;
@@ -98,13 +110,14 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	{
 		const char *code;
 
-		if ((named != NULL && strcmp(named, b->name) != 0) || (no_test && b->test))
+		if ((named != NULL && strcmp(named, b->name) != 0) || (no_test && !b->livemode))
 			continue;
-		code = refusal(b, amount, currency, with_card, capture);
+		if (named == NULL && (!b->enabled || (pgw_test_mode && b->livemode)))
+			continue; /* not a candidate at all */
+		code = pgw_test_mode && b->livemode ? "live_bank_in_test_mode"
+											: refusal(b, amount, currency, with_card, capture);
 		if (code == NULL)
 			return b;
-		if (named == NULL && !b->enabled)
-			continue; /* not a candidate at all */
 		if (first == NULL)
 			first = code;
 		appendStringInfo(&why, "%sBank \"%s\": %s.", why.len > 0 ? " " : "", b->name,
@@ -118,7 +131,8 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 		else
 			appendStringInfoString(
 				&why, no_test ? "No row of pgw.banks is enabled; test banks have to be named."
-							  : "No row of pgw.banks is enabled.");
+					  : pgw_test_mode ? "No test bank is enabled, and pgw.test_mode is on."
+									  : "No row of pgw.banks is enabled.");
 	}
 	*error_code = first;
 	*detail = why.data;
@@ -139,7 +153,8 @@ pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, b
 			passed = strcmp(b->name, after->name) == 0;
 			continue;
 		}
-		if (b->test != after->test || refusal(b, amount, currency, with_card, capture) != NULL)
+		if (b->livemode != after->livemode ||
+			refusal(b, amount, currency, with_card, capture) != NULL)
 			continue;
 		/* a token means something only where it was made, and where its maker says */
 		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL ||

@@ -9,6 +9,11 @@
 #include "bank/bank_config.h"
 #include "core/request/validate.h"
 
+/* Setting: payments go to test banks only, and nothing is done with those that are real. */
+extern bool pgw_test_mode;
+
+extern void pgw_choose_bank_init(void); /* _PG_init, by way of pgw_config_init() */
+
 /* Can it express the amount exactly in its own unit of the currency? */
 extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);
 

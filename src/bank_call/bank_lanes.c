@@ -131,8 +131,9 @@ has_sibling(const PgwBank *bank)
 	{
 		const PgwBank *other = pgw_config_nth(i);
 
-		if (strcmp(other->name, bank->name) != 0 && other->enabled && other->test == bank->test &&
-			other->token_scope != NULL && strcmp(other->token_scope, bank->token_scope) == 0)
+		if (strcmp(other->name, bank->name) != 0 && other->enabled &&
+			other->livemode == bank->livemode && other->token_scope != NULL &&
+			strcmp(other->token_scope, bank->token_scope) == 0)
 			return true;
 	}
 	return false;

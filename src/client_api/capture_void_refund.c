@@ -167,6 +167,8 @@ check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, in
 									? pgw_connector_capabilities(bank->connector)
 									: &none,
 								o->args.has_amount ? o->args.amount : 0, o->final, &result);
+	if (pgw_test_mode && p->livemode)
+		result.error_code = "live_bank_in_test_mode";
 	if (result.error_code == NULL && (bank == NULL || bank->connector == NULL))
 		result.error_code = bank == NULL ? "unknown_bank" : "connector_invalid";
 	if (result.error_code == NULL && !pgw_config_takes_amount(bank, result.amount, p->currency))
@@ -212,6 +214,7 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int
 	attempt->card_last4 = p->card_last4;
 	attempt->card_brand = p->card_brand;
 	attempt->bank = p->bank;
+	attempt->livemode = p->livemode;
 	attempt->bank_version = version;
 	attempt->reference = p->reference;
 	attempt->bank_fields = "{}";

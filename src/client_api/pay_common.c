@@ -165,6 +165,7 @@ route(PgwPay *pay)
 	if (bank == NULL)
 		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
 	strlcpy(pay->bank, bank->name, sizeof(pay->bank));
+	pay->livemode = bank->livemode;
 	pay->config_number = pgw_config_number(&pay->config_changing);
 }
 
@@ -278,6 +279,7 @@ fill_payment(PgwPay *pay)
 	p->amount = args->amount;
 	p->currency = unconstify(char *, args->currency);
 	p->bank = pay->bank;
+	p->livemode = pay->livemode;
 	if (args->card_number != NULL)
 	{
 		p->card_last4 = pay->checked.last4;

@@ -21,6 +21,7 @@ typedef struct PgwPay
 	uint64 config_number;   /* of the configuration that has chosen the bank */
 	bool config_changing;
 	char bank[64];        /* by the rules of routing */
+	bool livemode;        /* that bank's */
 	TimestampTz deadline; /* of waiting; 0: none */
 	bool raise;           /* on_failure */
 	Oid caller;

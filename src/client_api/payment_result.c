@@ -210,6 +210,7 @@ fill(Row *row, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt 
 	put_string(row, "details",
 			   op != NULL ? pgw_json_object_of("kind", pgw_kind_name(op->kind)) : "{}");
 	put(row, "created_at", TimestampTzGetDatum(p->created_at));
+	put(row, "livemode", BoolGetDatum(p->livemode));
 }
 
 static HeapTuple

@@ -90,6 +90,7 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->capture = pay->checked.capture;
 	attempt->token = unconstify(char *, args->token);
 	attempt->bank = pay->bank;
+	attempt->livemode = pay->livemode;
 	attempt->bank_requested = unconstify(char *, args->bank);
 	attempt->reference = unconstify(char *, args->reference);
 	attempt->bank_fields = unconstify(char *, args->bank_fields);

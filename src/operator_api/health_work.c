@@ -195,7 +195,7 @@ pgw_health_check_banks(PgwHealthReport *r)
 			"SELECT b.name, b.enabled::text, b.secret, (SELECT jsonb_agg(jsonb_build_object('operations', s.operation_group,"
 			" 'state', s.state, 'failures', s.failures, 'opened_at', s.opened_at)) FROM pgw.bank_states s"
 			" WHERE s.bank = b.name AND s.state <> 'closed')::text, b.settings->>'ca_file',"
-			" (b.base_url = 'test:')::text FROM pgw.banks b ORDER BY b.priority, b.name",
+			" (NOT b.livemode)::text FROM pgw.banks b ORDER BY b.priority, b.name",
 			true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "the banks could not be read");
 	n = SPI_processed;
@@ -219,7 +219,7 @@ pgw_health_check_banks(PgwHealthReport *r)
 	pgw_health_put(
 		r, "banks", enabled > 0 ? PGW_HEALTH_OK : PGW_HEALTH_WARNING,
 		test > 0
-			? "Only the test bank is enabled: payments move no money. Insert a row into pgw.banks for a real bank, or enable one."
+			? "Only test banks are enabled: payments move no money. Insert a row into pgw.banks for a real bank, or enable one."
 			: "No bank can take a payment: insert a row into pgw.banks, or enable one.");
 }
 

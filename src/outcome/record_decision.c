@@ -151,6 +151,7 @@ void
 pgw_record_bank_fields(PgwPayment *p, const PgwAttempt *attempt)
 {
 	p->bank = attempt->bank;
+	p->livemode = attempt->livemode;
 	p->bank_reference = attempt->bank_reference;
 	p->authorization_code = attempt->authorization_code;
 	p->card_last4 = attempt->card_last4;

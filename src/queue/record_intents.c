@@ -76,6 +76,7 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->card_expiry_year = r->card_expiry_year;
 	attempt->bank = pstrdup(call->bank->name);
 	attempt->bank_version = pgw_config_version_of(call->bank);
+	attempt->livemode = call->bank->livemode;
 	attempt->bank_requested = copy(r->bank_requested);
 	attempt->reference = copy(r->reference);
 	attempt->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");

@@ -33,6 +33,8 @@ static const struct
 	{"unknown_bank", "Name a row of pgw.banks, or leave bank out to take the first by priority."},
 	{"bank_disabled",
 	 "Set enabled in pgw.banks, name another bank, or leave bank out to take the first by priority."},
+	{"live_bank_in_test_mode",
+	 "Name a bank whose livemode is false, or leave bank out. A superuser has set pgw.test_mode for this database or role."},
 	{"no_bank_configured", "Insert a row into pgw.banks, or enable one."},
 	{"bank_currency_not_supported",
 	 "Name a bank whose currencies hold this one, or leave bank out to take the first by priority that does."},

@@ -77,6 +77,8 @@ static const PgwColumn payment_columns[] = {
 	P(transaction_id, PGW_COLUMN_UUID, false),
 	P(status, PGW_COLUMN_PAYMENT_STATUS, false),
 	P(capture, PGW_COLUMN_CAPTURE, true),
+	/* that of the attempt, when one of another call is taken over */
+	P(livemode, PGW_COLUMN_BOOL, false),
 	P(amount, PGW_COLUMN_INT64, true),
 	P(currency, PGW_COLUMN_STRING, true),
 	P(authorized_amount, PGW_COLUMN_INT64, false),
@@ -112,6 +114,7 @@ static const PgwColumn transaction_columns[] = {
 	T(amount, PGW_COLUMN_INT64, true),
 	T(currency, PGW_COLUMN_STRING, true),
 	T(capture, PGW_COLUMN_CAPTURE, true),
+	T(livemode, PGW_COLUMN_BOOL, true),
 	T(token, PGW_COLUMN_STRING, true),
 	T(card_last4, PGW_COLUMN_STRING, false),
 	T(card_brand, PGW_COLUMN_STRING, false),

@@ -38,6 +38,7 @@ typedef struct PgwPayment
 	pg_uuid_t transaction_id; /* the attempt that this row names */
 	PgwPaymentStatus status;
 	PgwCaptureMode capture;
+	bool livemode; /* false: no money moves, its bank is one for tests */
 	int64 amount;
 	char *currency;
 	int64 authorized_amount;
@@ -91,6 +92,7 @@ typedef struct PgwAttempt
 	int64 amount;
 	char *currency;
 	PgwCaptureMode capture;
+	bool livemode; /* as its payment's */
 	char *token;
 	char *card_last4;
 	char *card_brand;

@@ -259,7 +259,8 @@ check_bank(HeapTuple new, TupleDesc desc)
 	bool judged;
 
 	pgw_json_begin(&faults);
-	judged = pgw_test_bank_check(&faults, name, connector, url);
+	judged =
+		pgw_test_bank_check(&faults, name, connector, url, pgw_trigger_bool(new, desc, "livemode"));
 
 	/*
 	 * check_function_bodies is off while a dump is restored: banks may come before their
@@ -304,7 +305,10 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 
 	pgw_test_bank_keep(old, new, desc);
 	if (new != NULL)
+	{
 		check_bank(new, desc);
+		pgw_test_bank_keep_mode(old, new, desc);
+	}
 	/* NULL: no row is inserted */
 	if (old == NULL && pgw_test_bank_restore(new, desc))
 		return PointerGetDatum(NULL);

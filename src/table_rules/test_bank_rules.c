@@ -10,8 +10,10 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "executor/spi.h"
+#include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 
@@ -34,7 +36,8 @@ same(const char *a, const char *b)
 }
 
 bool
-pgw_test_bank_check(PgwJsonWriter *faults, const char *name, const char *connector, const char *url)
+pgw_test_bank_check(PgwJsonWriter *faults, const char *name, const char *connector, const char *url,
+					bool livemode)
 {
 	bool by_connector = same(connector, PGW_TEST_CONNECTOR);
 	bool by_url = same(url, PGW_TEST_BANK_URL);
@@ -51,7 +54,57 @@ pgw_test_bank_check(PgwJsonWriter *faults, const char *name, const char *connect
 		fault(
 			faults, "name",
 			"\"test\" is the bank that comes with pgw and is answered inside the worker: call another one otherwise");
+	if (by_connector && livemode)
+		fault(faults, "livemode", "must be false with the connector \"test\": it moves no money");
 	return by_url || by_connector;
+}
+
+/* Has a bank of that name ever sent or waited to send in the other mode? */
+static bool
+was_of_other_mode(const char *name, bool livemode)
+{
+	Oid types[2] = {TEXTOID, BOOLOID};
+	Datum values[2] = {CStringGetTextDatum(name), BoolGetDatum(livemode)};
+	bool found;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(
+			"SELECT FROM pgw.bank_versions v WHERE v.bank OPERATOR(pg_catalog.=) $1"
+			" AND v.livemode OPERATOR(pg_catalog.<>) $2"
+			" UNION ALL SELECT FROM pgw.open_work w JOIN pgw.payment_transactions t"
+			" ON t.transaction_id OPERATOR(pg_catalog.=) w.transaction_id"
+			" WHERE w.bank OPERATOR(pg_catalog.=) $1 AND t.livemode OPERATOR(pg_catalog.<>) $2",
+			2, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "the versions of banks could not be looked at");
+	found = SPI_processed > 0;
+	SPI_finish();
+	return found;
+}
+
+/*
+ * Payments say by themselves whether money moves, for good: so a bank's name stands for one mode.
+ * What a dump has was right where it was made.
+ */
+void
+pgw_test_bank_keep_mode(HeapTuple old, HeapTuple new, TupleDesc desc)
+{
+	char *name = pgw_trigger_text(new, desc, "name");
+	bool livemode = pgw_trigger_bool(new, desc, "livemode");
+	bool renamed = old == NULL || !pgw_trigger_same(old, new, desc, "name");
+
+	if (creating_extension || name == NULL || (old == NULL && !check_function_bodies))
+		return;
+	if ((renamed || pgw_trigger_same(old, new, desc, "livemode")) &&
+		!(renamed && was_of_other_mode(name, livemode)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_PGW_RULE),
+			 errmsg(livemode ? "bank \"%s\" is one for tests, and cannot become a real one"
+							 : "bank \"%s\" is a real one, and cannot become one for tests",
+					name),
+			 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
+			 errhint("Payments keep the mode of their bank: insert a row under another name.")));
 }
 
 void

@@ -12,7 +12,10 @@
 
 /* Connector and base_url belong together.  true: with that, all is said about the URL. */
 extern bool pgw_test_bank_check(PgwJsonWriter *faults, const char *name, const char *connector,
-								const char *url);
+								const char *url, bool livemode);
+
+/* A name stands for real money, or for none, for good; raises. */
+extern void pgw_test_bank_keep_mode(HeapTuple old, HeapTuple new, TupleDesc desc);
 
 /* The bank "test" stays what it is; raises. */
 extern void pgw_test_bank_keep(HeapTuple old, HeapTuple new, TupleDesc desc);

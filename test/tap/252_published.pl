@@ -106,9 +106,9 @@ is(sql($without), '', 'every table still has a replica identity');
 my $changes = sql("SELECT encode(data, 'escape') FROM pg_logical_slot_get_binary_changes('everything', NULL, NULL, 'proto_version', '1', 'publication_names', 'everything')");
 for (qw(access_grants payments payment_transactions bank_references bank_versions bank_rebinds bank_states alert_state banks connectors merchants review_proposals resumptions restore_pending))
 {
-	like($changes, qr/^R.*pgw\\000\Q$_\E\\000/m, "$_ is decoded");
+	like($changes, qr/^R(?s:.{4,16})pgw\\000\Q$_\E\\000/m, "$_ is decoded");    # four bytes of an oid, of which one may be a newline
 }
-like($changes, qr/^R.*pgw\\000transaction_events_y\d+m\d+\\000/m, 'so are the events, by partition');
+like($changes, qr/^R(?s:.{4,16})pgw\\000transaction_events_y\d+m\d+\\000/m, 'so are the events, by partition');
 unlike(slurp_file($node->logfile), qr/replica identity/, 'nothing failed for want of a replica identity');
 $node->stop('fast');
 done_testing();

@@ -95,6 +95,7 @@ known_codes(void **unused)
 										"idempotency_mismatch",
 										"unknown_bank",
 										"bank_disabled",
+										"live_bank_in_test_mode",
 										"bank_cannot_capture_separately",
 										"bank_takes_no_cards",
 										"bank_takes_no_tokens",

@@ -77,6 +77,8 @@ static const PgwErrorInfo errors[] = {
 	{"merchant_disabled", PGW_CLASS_BUSINESS, 422, false, "the merchant is disabled", "PW422"},
 	{"unknown_bank", PGW_CLASS_BUSINESS, 422, false, "there is no such bank", "PW422"},
 	{"bank_disabled", PGW_CLASS_BUSINESS, 422, false, "the bank is disabled", "PW422"},
+	{"live_bank_in_test_mode", PGW_CLASS_BUSINESS, 422, false,
+	 "the bank is a real one, and only test banks may be used here", "PW422"},
 	{"no_bank_configured", PGW_CLASS_BUSINESS, 422, false, "no enabled bank can take this payment",
 	 "PW422"},
 	{"bank_takes_no_cards", PGW_CLASS_BUSINESS, 422, false,
