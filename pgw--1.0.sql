@@ -611,12 +611,12 @@ COMMENT ON COLUMN pgw.payment_transactions.bank_requested IS
 	'The bank that the caller named; NULL: it was left to pgw.';
 COMMENT ON COLUMN pgw.payment_transactions.reference IS 'The merchant''s own reference, as the caller gave it.';
 COMMENT ON COLUMN pgw.payment_transactions.bank_fields IS
-	'A JSON object that the caller gave: values for the connector''s template.';
+	'A JSON object that the caller gave: values for the connector''s template. NULL: none.';
 COMMENT ON COLUMN pgw.payment_transactions.bank_key IS
-	'Our reference and idempotency key of the operation at the bank, 32 hexadecimal digits: at first those of '
+	'Our reference and idempotency key of the operation at the bank, 32 hexadecimal digits; NULL: those of '
 	'transaction_id.';
 COMMENT ON COLUMN pgw.payment_transactions.bank_key_used_at IS
-	'When bank_key was first sent: how long the bank remembers it counts from here. NULL: not sent yet.';
+	'When that key was first sent: how long the bank remembers it counts from here. NULL: not sent yet.';
 COMMENT ON COLUMN pgw.payment_transactions.bank_asked_at IS
 	'When the last request of the operation ended, or was last seen under way: "not found" counts only some time '
 	'after that.';
@@ -2181,8 +2181,8 @@ WITH event AS (
 	FROM amounts a
 ), bank_key AS NOT MATERIALIZED (
 	-- of the operation itself, of giving back, and of the capture after the commit
-	SELECT t.bank, t.bank_key AS key, t.payment_id, t.transaction_id, t.merchant
-	FROM pgw.payment_transactions t WHERE t.bank_key IS NOT NULL
+	SELECT t.bank, coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')) AS key, t.payment_id, t.transaction_id, t.merchant
+	FROM pgw.payment_transactions t
 	UNION ALL
 	SELECT t.bank, t.refund_key, t.payment_id, t.transaction_id, t.merchant
 	FROM pgw.payment_transactions t WHERE t.refund_key IS NOT NULL

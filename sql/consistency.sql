@@ -200,6 +200,9 @@ SELECT attempt(3, '{"client_request_id": "c-1", "status": "Failed", "step_order"
 SELECT broken();
 ROLLBACK;
 BEGIN; SELECT sound(1), payment(2), attempt(2, '{"bank_key": "key-1"}'), success(2); SELECT broken(); ROLLBACK;
+-- an attempt without a key of its own has the digits of its id
+BEGIN; SELECT sound(1), payment(2), attempt(2, '{"bank_key": null}'), success(2); SELECT broken(); ROLLBACK;
+BEGIN; SELECT payment(1), attempt(1, jsonb_build_object('bank_key', replace(tid(2)::text, '-', ''))), success(1), payment(2), attempt(2, '{"bank_key": null}'), success(2); SELECT broken(); ROLLBACK;
 BEGIN; SELECT sound(1), payment(2), attempt(2, '{"refund_key": "key-2"}'), success(2); SELECT broken(); ROLLBACK;
 BEGIN; SELECT sound(1), payment(2, '{"bank_reference": "ref-1"}'), attempt(2, '{"bank_reference": "ref-1"}'), success(2); SELECT broken(); ROLLBACK;
 BEGIN; SELECT sound(1); INSERT INTO pgw.bank_references VALUES ('bank', 'ref-2', tid(2)); SELECT broken(); ROLLBACK;

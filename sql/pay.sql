@@ -64,6 +64,10 @@ SELECT (p).status, (p).transaction_status, (p).error_code FROM (SELECT pay('wait
 SELECT (p).status, (p).authorized_amount, (p).captured_amount FROM (SELECT pay('auth-only', capture => 'manual') AS p OFFSET 0) s;
 SELECT * FROM flow('auth-only');
 
+-- a key that is made of the attempt's id is not stored, and neither are no fields for the bank
+SELECT status FROM pgw.process_payment('fields', 500, 'EUR', 'tok_ok', bank_fields => '{"descriptor": "SHOP"}');
+SELECT client_request_id, bank_key, bank_fields FROM pgw.payment_transactions WHERE client_request_id IN ('auth-only', 'fields') ORDER BY 1;
+
 -- submit: pending now, final after the commit
 SELECT jsonb_pretty(masked(pgw.submit_payment('sub', 777, 'EUR', 'tok_ok')));
 SELECT status, captured_amount FROM pgw.wait_for_payment((SELECT payment_id FROM pgw.find_payment('sub')), '20s');

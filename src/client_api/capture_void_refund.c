@@ -217,7 +217,6 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int
 	attempt->livemode = p->livemode;
 	attempt->bank_version = version;
 	attempt->reference = p->reference;
-	attempt->bank_fields = "{}";
 	attempt->own_request.key = pstrdup(key);
 	attempt->caller_xid = GetTopFullTransactionId();
 	attempt->caller_subxid = GetCurrentFullTransactionId();

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "client_api/hand_over.h"
+#include "core/base/none_if_empty.h"
 #include "exchange/commit_signal.h"
 #include "exchange/exchange.h"
 #include "quota/limit_submitted.h"
@@ -63,7 +64,7 @@ pgw_hand_over_fill(int slot, const PgwPay *pay)
 	copy(r->bank_requested, sizeof(r->bank_requested), args->bank);
 	copy(r->reference, sizeof(r->reference), args->reference);
 	copy(r->token, sizeof(r->token), args->token);
-	copy(r->bank_fields, sizeof(r->bank_fields), args->bank_fields);
+	copy(r->bank_fields, sizeof(r->bank_fields), pgw_none_if_no_members(args->bank_fields));
 	pgw_actor_calling(&r->actor, pay->caller, pay->checked.end_user, &sought);
 	if (args->card_number != NULL)
 	{

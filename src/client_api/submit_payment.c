@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "client_api/pay_common.h"
+#include "core/base/none_if_empty.h"
 #include "core/base/uuid7.h"
 #include "database/find_row.h"
 #include "database/table_locks.h"
@@ -93,7 +94,7 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->livemode = pay->livemode;
 	attempt->bank_requested = unconstify(char *, args->bank);
 	attempt->reference = unconstify(char *, args->reference);
-	attempt->bank_fields = unconstify(char *, args->bank_fields);
+	attempt->bank_fields = unconstify(char *, pgw_none_if_no_members(args->bank_fields));
 	pgw_uuid_to_hex32(attempt->transaction_id.data, key);
 	attempt->own_request.key = pstrdup(key);
 	attempt->caller_xid = GetTopFullTransactionId();

@@ -299,7 +299,7 @@ pgw_row_put(PgwRel *r, const char *column, Datum value, bool isnull)
 	r->slot->tts_isnull[attnum - 1] = isnull;
 }
 
-void
+bool
 pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 {
 	TupleDesc desc = RelationGetDescr(r->rel);
@@ -308,10 +308,10 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 
 	r->ours = ours;
 	pgw_row_clear(r);
-	if (desc->natts == nours || PGW_MUTATED(KEEP_COLUMNS))
-		return;
 	if (update)
 		slot_getallattrs(r->found);
+	if (desc->natts == nours || PGW_MUTATED(KEEP_COLUMNS))
+		return update;
 	guard = pgw_foreign_begin(r->runs_foreign_code && !update);
 	for (int i = 0; i < desc->natts; i++)
 	{
@@ -328,6 +328,7 @@ pgw_row_begin(PgwRel *r, const bool *ours, int nours)
 			r->slot->tts_values[i] = default_of(r, i + 1, &r->slot->tts_isnull[i]);
 	}
 	pgw_foreign_end(guard);
+	return update;
 }
 
 void

@@ -56,9 +56,10 @@ extern bool pgw_row_lock(PgwRel *r, bool wait, bool *busy);
 
 /*
  * Before r->slot is filled with pgw's own columns (ours[attnum - 1], so many): columns that others
- * have added keep their values in an update, and get their defaults in an insert.
+ * have added keep their values in an update, and get their defaults in an insert.  Returns whether
+ * it is an update: then all columns of r->found are read, too.
  */
-extern void pgw_row_begin(PgwRel *r, const bool *ours, int nours);
+extern bool pgw_row_begin(PgwRel *r, const bool *ours, int nours);
 
 /* For tables that are seldom written: r->slot, all NULL, and a column of it by its name. */
 extern void pgw_row_clear(PgwRel *r);

@@ -79,7 +79,7 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->livemode = call->bank->livemode;
 	attempt->bank_requested = copy(r->bank_requested);
 	attempt->reference = copy(r->reference);
-	attempt->bank_fields = r->bank_fields[0] != '\0' ? pstrdup(r->bank_fields) : pstrdup("{}");
+	attempt->bank_fields = copy(r->bank_fields);
 	attempt->card_echoed = call->card_echoed;
 	attempt->own_request.key = pstrdup(call->reference);
 	attempt->own_request.key_used_at = pgw_now();

@@ -16,6 +16,7 @@
 #include "utils/uuid.h"
 #include "utils/xid8.h"
 
+#include "core/base/uuid7.h"
 #include "database/column_values.h"
 #include "database/relations.h"
 #include "database/row.h"
@@ -28,6 +29,7 @@ typedef enum PgwColumnType
 {
 	PGW_COLUMN_UUID,
 	PGW_COLUMN_STRING,
+	PGW_COLUMN_OWN_KEY,
 	PGW_COLUMN_INT64,
 	PGW_COLUMN_INT64_OR_NULL,
 	PGW_COLUMN_INT,
@@ -125,7 +127,7 @@ static const PgwColumn transaction_columns[] = {
 	T(bank_requested, PGW_COLUMN_STRING, true),
 	T(reference, PGW_COLUMN_STRING, true),
 	T(bank_fields, PGW_COLUMN_STRING, true),
-	R(bank_key, own_request.key, PGW_COLUMN_STRING),
+	R(bank_key, own_request.key, PGW_COLUMN_OWN_KEY),
 	R(bank_key_used_at, own_request.key_used_at, PGW_COLUMN_TIME),
 	R(bank_asked_at, own_request.asked_at, PGW_COLUMN_TIME),
 	T(bank_reference, PGW_COLUMN_STRING, false),
@@ -245,6 +247,7 @@ type_of(PgwColumnType column_type)
 		case PGW_COLUMN_OID:
 			return OIDOID;
 		case PGW_COLUMN_STRING:
+		case PGW_COLUMN_OWN_KEY:
 		case PGW_COLUMN_STATE:
 		case PGW_COLUMN_KIND:
 		case PGW_COLUMN_CAPTURE:
@@ -307,6 +310,36 @@ pgw_store_open(PgwRel *r, PgwTable table, bool write, bool speculative)
 		pgw_row_open_read(r, relid);
 }
 
+/*
+ * An attempt's own key is at first made of its id, and stays so for nearly all: only another one is
+ * stored, as each byte of this row is there three times over (fillfactor).
+ */
+static void
+first_key(const PgwAttempt *attempt, char key[33])
+{
+	pgw_uuid_to_hex32(attempt->transaction_id.data, key);
+}
+
+/* NULL: it is the first key. */
+static const char *
+key_to_store(const PgwAttempt *attempt)
+{
+	const char *key = attempt->own_request.key;
+	char first[33];
+
+	first_key(attempt, first);
+	return key != NULL && strcmp(key, first) == 0 ? NULL : key;
+}
+
+static void
+read_own_key(PgwAttempt *attempt)
+{
+	if (attempt->own_request.key != NULL)
+		return;
+	attempt->own_request.key = palloc(33);
+	first_key(attempt, attempt->own_request.key);
+}
+
 static Datum
 field_to_datum(PgwColumnType column_type, const void *p, Oid type, bool *isnull)
 {
@@ -318,6 +351,14 @@ field_to_datum(PgwColumnType column_type, const void *p, Oid type, bool *isnull)
 		case PGW_COLUMN_STRING:
 		{
 			const char *s = *(char *const *) p;
+
+			*isnull = (s == NULL);
+			return s != NULL ? pgw_row_from_string(type, s) : (Datum) 0;
+		}
+		case PGW_COLUMN_OWN_KEY:
+		{
+			const char *s = key_to_store(
+				(const PgwAttempt *) ((const char *) p - offsetof(PgwAttempt, own_request.key)));
 
 			*isnull = (s == NULL);
 			return s != NULL ? pgw_row_from_string(type, s) : (Datum) 0;
@@ -366,6 +407,7 @@ field_from_datum(PgwColumnType column_type, void *p, Oid type, Datum d, bool isn
 			memcpy(p, DatumGetUUIDP(d), UUID_LEN);
 			break;
 		case PGW_COLUMN_STRING:
+		case PGW_COLUMN_OWN_KEY:
 			*(char **) p = pgw_row_to_string(type, d);
 			break;
 		case PGW_COLUMN_INT64:
@@ -409,11 +451,19 @@ pgw_store_fill(PgwRel *r, PgwTable table, const void *row)
 {
 	const PgwTableDescription *d = describe(table, RelationGetRelid(r->rel));
 
-	pgw_row_begin(r, d->ours, tables[table].n);
+	bool update = pgw_row_begin(r, d->ours, tables[table].n);
+
 	for (int i = 0; i < tables[table].n; i++)
 	{
 		int att = d->attnums[i] - 1;
 
+		/* it cannot have changed, and is taken over as it lies there */
+		if (update && tables[table].columns[i].fixed)
+		{
+			r->slot->tts_values[att] = r->found->tts_values[att];
+			r->slot->tts_isnull[att] = r->found->tts_isnull[att];
+			continue;
+		}
 		r->slot->tts_values[att] = field_to_datum(
 			tables[table].columns[i].type, (const char *) row + tables[table].columns[i].offset,
 			d->types[i], &r->slot->tts_isnull[att]);
@@ -444,7 +494,10 @@ pgw_store_read(PgwRel *r, PgwTable table, void *row)
 	}
 	pgw_store_location(table, row)->tid = r->found->tts_tid;
 	if (table == PGW_TABLE_TRANSACTIONS)
-		pgw_event_data_told((PgwAttempt *) row);
+	{
+		read_own_key(row);
+		pgw_event_data_told(row);
+	}
 }
 
 bool

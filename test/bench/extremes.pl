@@ -124,7 +124,7 @@ sub store
 		sql($copy->('pgw.payments', "(SELECT * FROM pgw.payments WHERE client_request_id = 'model') m, $range", payment_id => $payment, transaction_id => $attempt,
 				client_request_id => "'stored ' || n"));
 		sql($copy->('pgw.payment_transactions', "(SELECT * FROM pgw.payment_transactions WHERE client_request_id = 'model') m, $range", payment_id => $payment,
-				transaction_id => $attempt, client_request_id => "'stored ' || n", bank_key => "replace($attempt\::text, '-', '')") . '; DELETE FROM pgw.restore_pending');
+				transaction_id => $attempt, client_request_id => "'stored ' || n") . '; DELETE FROM pgw.restore_pending');
 		sql($copy->('pgw.transaction_events', "(SELECT e.* FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'model') m, $range",
 				transaction_id => $attempt, event_id => 'gen_random_uuid()'));
 		printf "# %d of %d stored\n", $done + 500_000 < $n ? $done + 500_000 : $n, $n;

@@ -136,15 +136,15 @@ our @checks = (
 		AND (p.captured_amount <> c.captured OR p.refunded_amount <> c.refunded OR p.refund_pending_amount <> 0 OR p.reserved_amount <> 0 OR (p.status = 'voided') <> c.voided) } ],
 	[ 'operations: each that is done is at the bank once, with its amount', q{
 		SELECT t.transaction_id, t.kind || ' ' || t.client_request_id || ' of ' || t.amount || ', at the bank: ' || count(s.id) || ' of ' || coalesce(min(s.amount)::text, '-')
-		FROM pgw.payment_transactions t LEFT JOIN chaos.step s ON s.what = t.kind::text AND s.reference = t.bank_key AND s.status = 'succeeded'
+		FROM pgw.payment_transactions t LEFT JOIN chaos.step s ON s.what = t.kind::text AND s.reference = coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')) AND s.status = 'succeeded'
 		WHERE t.kind <> 'payment' AND t.status = 'Completed' GROUP BY t.transaction_id HAVING count(s.id) <> 1 OR min(s.amount) <> t.amount } ],
 	[ 'operations: each that failed did nothing at the bank', q{
 		SELECT t.transaction_id, t.kind || ' ' || t.client_request_id || ' is ' || t.status || ', but at the bank: ' || s.id || ' ' || s.status
-		FROM pgw.payment_transactions t JOIN chaos.step s ON s.what = t.kind::text AND s.reference = t.bank_key AND s.status = 'succeeded' WHERE t.kind <> 'payment' AND t.status = 'Failed' } ],
+		FROM pgw.payment_transactions t JOIN chaos.step s ON s.what = t.kind::text AND s.reference = coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')) AND s.status = 'succeeded' WHERE t.kind <> 'payment' AND t.status = 'Failed' } ],
 	[ 'operations: what the bank has done to a charge was asked for', q{
 		SELECT c.reference, s.what || ' ' || s.id || ' of ' || s.amount || ' under reference ' || coalesce(s.reference, '-') || ' was asked for by nobody'
 		FROM chaos.step s JOIN chaos.charge c ON c.id = s.charge JOIN pgw.payment_transactions p ON p.transaction_id = c.reference WHERE s.status = 'succeeded'
-		AND NOT EXISTS (SELECT FROM pgw.payment_transactions t WHERE t.kind::text = s.what AND t.bank_key = s.reference)
+		AND NOT EXISTS (SELECT FROM pgw.payment_transactions t WHERE t.kind::text = s.what AND coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')) = s.reference)
 		AND p.capture_key IS DISTINCT FROM s.reference AND p.status NOT IN ('Refunding', 'Refunded', 'RequiresManualReview') } ],
 	[ 'operations: a payment that was captured after its commit was committed', q{
 		SELECT c.reference, 'captured ' || c.captured || ', payment ' || coalesce(p.status::text, 'not there') FROM chaos.charge c JOIN pgw.payment_transactions t ON t.transaction_id = c.reference
@@ -167,7 +167,7 @@ our @checks = (
 		GROUP BY c.reference, c.id, c.created_at_ms HAVING NOT coalesce(min(extract(epoch FROM e.occurred_at)) * 1000 < c.created_at_ms + 1, false) } ],
 	[ '5 intent first: each capture, void and refund is younger than its durable intent', q{
 		SELECT c.reference, g.what || ' ' || g.id || ' at ' || g.created_at_ms || ', intent ' || coalesce(min(e.occurred_at)::text, 'not there') FROM chaos.step g
-		JOIN chaos.charge c ON c.id = g.charge LEFT JOIN pgw.payment_transactions t ON t.bank_key = g.reference AND t.kind::text = g.what
+		JOIN chaos.charge c ON c.id = g.charge LEFT JOIN pgw.payment_transactions t ON coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')) = g.reference AND t.kind::text = g.what
 		LEFT JOIN chaos.event e ON e.transaction_id = coalesce(t.transaction_id, c.reference)
 			AND e.event_type = CASE WHEN t.transaction_id IS NOT NULL THEN 'BankProcessingStarted' WHEN g.what = 'capture' THEN 'CaptureStarted' ELSE 'RefundStarted' END
 		GROUP BY c.reference, g.what, g.id, g.created_at_ms HAVING NOT coalesce(min(extract(epoch FROM e.occurred_at)) * 1000 < g.created_at_ms + 1, false) } ],
@@ -177,7 +177,7 @@ our @checks = (
 		SELECT u.transaction_id, 'TransactionFailed after BankOutcomeUnknown, with no look-up or replay in between' FROM chaos.event u JOIN chaos.event f USING (transaction_id)
 		WHERE u.event_type = 'BankOutcomeUnknown' AND f.event_type = 'TransactionFailed' AND f.step_order > u.step_order
 		AND NOT EXISTS (SELECT FROM chaos.request r JOIN pgw.payment_transactions t ON t.transaction_id = u.transaction_id LEFT JOIN pgw.payments p ON p.payment_id = t.payment_id
-			WHERE coalesce(r.reference, split_part(r.path, 'reference=', 2)) IN (t.bank_key, replace(p.transaction_id::text, '-', '')) AND r.at_ms >= extract(epoch FROM u.occurred_at) * 1000 - 1) } ],
+			WHERE coalesce(r.reference, split_part(r.path, 'reference=', 2)) IN (coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')), replace(p.transaction_id::text, '-', '')) AND r.at_ms >= extract(epoch FROM u.occurred_at) * 1000 - 1) } ],
 	[ '7 nothing accepted is lost: what a client knows to be committed is there', q{
 		SELECT p.transaction_id, x.client_request_id || ' (' || x.shape || ') was committed: ' || x.finish || ', payment ' || coalesce(p.status::text, 'not there') || ', client saw ' || x.status
 		FROM chaos.outcome x LEFT JOIN pgw.payments p USING (merchant, client_request_id)
