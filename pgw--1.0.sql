@@ -158,7 +158,8 @@ COMMENT ON COLUMN pgw.payment_result.reference IS 'The merchant''s own reference
 COMMENT ON COLUMN pgw.payment_result.correlation_id IS
 	'The id that stands in every log line and event about the attempt.';
 COMMENT ON COLUMN pgw.payment_result.details IS
-	'The kind of an operation, as in {"kind": "refund"}; members may be added.';
+	'The kind of an operation, as in {"kind": "refund"}; of a payment with an error, what the customer may be told, as '
+	'in {"customer_message_key": "declined"} (docs/errors.md). Members may be added.';
 COMMENT ON COLUMN pgw.payment_result.created_at IS 'When the payment was recorded.';
 COMMENT ON COLUMN pgw.payment_result.livemode IS 'False: no money moves, the bank is one for tests.';
 

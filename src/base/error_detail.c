@@ -23,6 +23,8 @@ pgw_error_detail(const char *error_code, const char *members)
 	pgw_json_put_string(&w, "class", pgw_error_class_name(info->class));
 	pgw_json_put_int(&w, "http_status", info->http_status);
 	pgw_json_put_bool(&w, "retryable", info->retryable);
+	if (info->customer != NULL)
+		pgw_json_put_string(&w, "customer_message_key", info->customer);
 	if (members != NULL)
 		pgw_json_put_raw(&w, NULL, members);
 	pgw_json_end_object(&w);

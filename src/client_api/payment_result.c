@@ -168,6 +168,22 @@ put_error(Row *row, const PgwResultError *v)
 }
 
 /*
+ * The customer is told of the payment only: what becomes of a refund is between the shop and its
+ * bank.
+ */
+static const char *
+details_of(const PgwAttempt *op, const PgwResultError *v)
+{
+	const PgwErrorInfo *info = pgw_error_find(v->error_code);
+
+	if (op != NULL)
+		return pgw_json_object_of("kind", pgw_kind_name(op->kind));
+	if (info != NULL && info->customer != NULL)
+		return pgw_json_object_of("customer_message_key", info->customer);
+	return "{}";
+}
+
+/*
  * attempt: the payment's attempt, or NULL; op: an operation on it that the row is about, or NULL.
  */
 static void
@@ -207,8 +223,7 @@ fill(Row *row, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt 
 	if (op != NULL || attempt != NULL)
 		put(row, "correlation_id",
 			UUIDPGetDatum(op != NULL ? &op->correlation_id : &attempt->correlation_id));
-	put_string(row, "details",
-			   op != NULL ? pgw_json_object_of("kind", pgw_kind_name(op->kind)) : "{}");
+	put_string(row, "details", details_of(op, &v));
 	put(row, "created_at", TimestampTzGetDatum(p->created_at));
 	put(row, "livemode", BoolGetDatum(p->livemode));
 }

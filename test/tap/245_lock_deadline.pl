@@ -40,7 +40,7 @@ sub is_told
 	$s->send(pay(timeout => '700ms'));
 	$s->wait(30);
 	like($s->state, $states // qr/^PW500$/, "$name: the caller is told") or diag($s->{out} . $s->err);
-	like($s->err, qr/"code": "worker_busy", "class": "infrastructure", "http_status": 500, "retryable": true, "reason": "/, "$name: why, as DETAIL says it of every error")
+	like($s->err, qr/"code": "worker_busy", "class": "infrastructure", "http_status": 500, "retryable": true, "customer_message_key": "try_again", "reason": "/, "$name: why, as DETAIL says it of every error")
 	  if $s->state eq 'PW500';
 	cmp_ok(time - $began, '<', 8, "$name: in time");
 	is(scalar charges_of($node, $bank, "p$n"), 0, "$name: and nothing was sent");

@@ -13,6 +13,21 @@
 
 #include "core/base/error_codes.h"
 
+/* Who may try again, and whoever waits for an outcome, is told so; why a card was refused is not.
+ */
+static void
+check_customer(const PgwErrorInfo *e)
+{
+	if (strcmp(e->sqlstate, "PW402") == 0 || e->class == PGW_CLASS_TIMEOUT || e->retryable)
+		assert_non_null(e->customer);
+	if (e->class == PGW_CLASS_TIMEOUT)
+		assert_string_equal(e->customer, "being_checked");
+	if (strcmp(e->code, "suspected_fraud") == 0 || strcmp(e->code, "lost_or_stolen_card") == 0)
+		assert_string_equal(e->customer, "declined");
+	if (e->customer != NULL && strcmp(e->customer, "try_again") == 0)
+		assert_true(e->retryable);
+}
+
 static void
 rows_are_sound(void **unused)
 {
@@ -29,6 +44,7 @@ rows_are_sound(void **unused)
 		assert_true(strlen(t[i].message) > 0);
 		assert_int_equal(strlen(t[i].sqlstate), 5);
 		assert_int_equal(pgw_error_is_decline(t[i].code), strcmp(t[i].sqlstate, "PW402") == 0);
+		check_customer(&t[i]);
 		switch (t[i].class)
 		{
 			case PGW_CLASS_VALIDATION:
@@ -166,9 +182,10 @@ docs_agree(void **unused)
 		if (line[0] != '|')
 			break;
 		assert_true(row < n);
-		snprintf(want, sizeof(want), "| %s | %s | %d | %s | %s | %s |\n", t[row].code,
+		snprintf(want, sizeof(want), "| %s | %s | %d | %s | %s | %s | %s |\n", t[row].code,
 				 pgw_error_class_name(t[row].class), t[row].http_status, t[row].sqlstate,
-				 t[row].retryable ? "yes" : "no", t[row].message);
+				 t[row].retryable ? "yes" : "no", t[row].message,
+				 t[row].customer != NULL ? t[row].customer : "–");
 		assert_string_equal(line, want);
 		row++;
 	}

@@ -29,6 +29,7 @@ typedef struct PgwErrorInfo
 	const char *message; /* the sanitized text that callers see */
 	/* when raised; the class alone does not tell PW402, PW404 and PW422 apart */
 	const char *sqlstate;
+	const char *customer; /* key of what the customer may be told; NULL: a matter of the shop's */
 } PgwErrorInfo;
 
 extern const PgwErrorInfo *pgw_error_table(size_t *n);
