@@ -19,6 +19,7 @@
 #                                every PostgreSQL on the Debian that has it, in chroots; as root
 #   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
 #                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
+#   make check-clients           the drivers and poolers of docs/clients.md: what its table says is what comes of it
 #   make check-static            gcc -fanalyzer, clang-tidy and cppcheck: no finding (some minutes)
 #   make deb [OUT=folder]        Debian packages for the PostgreSQL of this system, in /var/tmp/pgw-deb
 #   make check-packages [PACKAGES="15 17"]
@@ -89,7 +90,7 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants catalog check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
+.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants catalog check-clients check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
 
 help:
 	@sed -n '/^#/!q; 3,$$s/^# \{0,1\}//p' Makefile
@@ -105,6 +106,13 @@ test:
 test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style card-rates:
 	@test/setup.sh
 	@test/run.sh $@
+
+# all drivers that Debian has, node-postgres from npm, and pgbouncer; what npm installs stays in test/clients/node_modules
+check-clients:
+	@test/setup.sh pgbouncer libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg php-cli php-pgsql ruby ruby-pg
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "check-clients needs node and npm." >&2; exit 1; }
+	@cd test/clients && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
+	@CLIENTS=all TESTS=test/tap/330_drivers.pl test/run.sh test-tap
 
 catalog:
 	@test/setup.sh

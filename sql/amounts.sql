@@ -44,7 +44,7 @@ PREPARE as_float4(float4) AS SELECT amount FROM pgw.submit_payment('p-float4', $
 \echo :SQLSTATE
 PREPARE as_text(text) AS SELECT amount FROM pgw.submit_payment('p-text', $1, 'EUR', 'tok_ok');
 \echo :SQLSTATE
--- a cast to numeric, as docs/drivers.md advises; a cast to bigint rounds before anybody can ask
+-- a cast to numeric, as docs/clients.md advises; a cast to bigint rounds before anybody can ask
 PREPARE as_cast(float8) AS SELECT amount FROM pgw.submit_payment('p-cast', $1::numeric, 'EUR', 'tok_ok');
 EXECUTE as_cast(49.90);
 \echo :SQLSTATE

@@ -112,7 +112,7 @@ pgw_cards_refuse_literal(const char *faults)
 	error_context_stack = NULL;
 	pgw_raise_invalid(
 		"card data stands in the text of a statement", pgw_json_array_of(faults),
-		"Send it as a parameter ($1) of the extended query protocol, and see that the driver does not put it into the text (docs/drivers.md); inside of functions, "
+		"Send it as a parameter ($1) of the extended query protocol, and see that the driver does not put it into the text (docs/clients.md); inside of functions, "
 		"pass it as a variable, with EXECUTE ... USING. Nothing was sent. The text may have reached the client's own logs, and the server's statistics: remove it there.");
 }
 

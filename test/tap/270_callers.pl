@@ -1,5 +1,5 @@
 # What a caller passes, and where it is passed: calls that stand more than once in a statement, databases and clients with other encodings.
-# docs/drivers.md
+# docs/clients.md
 use strict;
 use warnings;
 use utf8;
