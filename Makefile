@@ -19,7 +19,8 @@
 #                                every PostgreSQL on the Debian that has it, in chroots; as root
 #   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
 #                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
-#   make check-clients           the drivers and poolers of docs/clients.md: what its table says is what comes of it
+#   make check-clients [CLIENTS=pattern]
+#                                the drivers and poolers of docs/clients.md: what its table says is what comes of it
 #   make check-static            gcc -fanalyzer, clang-tidy and cppcheck: no finding (some minutes)
 #   make deb [OUT=folder]        Debian packages for the PostgreSQL of this system, in /var/tmp/pgw-deb
 #   make check-packages [PACKAGES="15 17"]
@@ -76,9 +77,10 @@ build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connect
 PAGES = '$(DESTDIR)$(docdir)/pgw'
 install: install-pages
 install-pages:
-	$(MKDIR_P) $(PAGES)/docs
+	$(MKDIR_P) $(PAGES)/docs/examples
 	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md $(TOP)/docs/*.svg) $(PAGES)/docs
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*) $(PAGES)/docs/examples
 uninstall: uninstall-pages
 uninstall-pages:
 	rm -rf $(PAGES)
@@ -109,10 +111,10 @@ test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench 
 
 # all drivers that Debian has, node-postgres from npm, and pgbouncer; what npm installs stays in test/clients/node_modules
 check-clients:
-	@test/setup.sh pgbouncer libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg php-cli php-pgsql ruby ruby-pg
+	@test/setup.sh pgbouncer libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy php-cli php-pgsql ruby ruby-pg default-jdk-headless libpostgresql-jdbc-java
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "check-clients needs node and npm." >&2; exit 1; }
 	@cd test/clients && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
-	@CLIENTS=all TESTS=test/tap/330_drivers.pl test/run.sh test-tap
+	@CLIENTS='$(or $(CLIENTS),all)' TESTS=test/tap/330_drivers.pl test/run.sh test-tap
 
 catalog:
 	@test/setup.sh
