@@ -137,6 +137,8 @@ my @rows = (
 # What docs/security.md says.
 my ($section) = slurp_file('docs/security.md') =~ /^## Settings that could write a card\n(.*?)^## /ms;
 my %docs = $section =~ /^\| ((?:`[^|]*`|\(none[^|]*)) (\|[^\n]*\|)$/mg;
+my %newer = $section =~ /^\| (`[^|]*`) \(PostgreSQL 16 and newer\) (\|[^\n]*\|)$/mg;
+%docs = (%docs, %newer) if $node->pg_version >= 16;
 my (@table, $missing);
 
 sub is_as_documented
