@@ -101,8 +101,9 @@ demo:
 	@test/setup.sh
 	@KEEP='$(KEEP)' test/demo.sh
 
+# with the drivers and the pooler of the short form of check-clients
 test:
-	@test/setup.sh
+	@test/setup.sh python3-psycopg libdbd-pg-perl pgbouncer
 	@test/run.sh
 
 test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style card-rates:

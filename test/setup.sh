@@ -9,8 +9,7 @@ pg=postgresql-$("$(dirname "$0")/lib/major.sh")
 packages="build-essential clang clang-format $sanitizers valgrind pkg-config openssl perl
 $pg postgresql-server-dev-${pg#*-} $pg-pgtap $pg-wal2json gdb libtap-parser-sourcehandler-pgtap-perl libipc-run-perl
 $pg-pgaudit $pg-plpgsql-check $pg-pldebugger
-libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev
-python3-psycopg libdbd-pg-perl pgbouncer"
+libcurl4-openssl-dev libjson-c-dev libmicrohttpd-dev libcmocka-dev"
 
 missing=
 for p in $packages "$@"; do

@@ -8,7 +8,8 @@ use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-plan skip_all => 'there is no pgbouncer' unless -x '/usr/sbin/pgbouncer';
+plan skip_all => 'there is no pgbouncer, psycopg 3 or DBD::Pg: make test installs them'
+  unless -x '/usr/sbin/pgbouncer' && !system("python3 -c 'import psycopg' 2>/dev/null && perl -MDBD::Pg -e 1 2>/dev/null");
 my $page = slurp_file('docs/clients.md');
 my @short = ('psycopg 3', 'DBD::Pg');
 my @chosen = !$ENV{CLIENTS} ? @short : sort grep { $ENV{CLIENTS} eq 'all' || /$ENV{CLIENTS}/ } keys %DRIVERS;
