@@ -24,6 +24,8 @@ start(void **state)
 	memset(rows, 0, sizeof(rows));
 	ledger.n = 0;
 	now = INT64_C(1790000000000);
+	/* also called in the midst of a test */
+	pgw_test_answer_free(&answer);
 	pgw_test_answer_init(&answer);
 	return 0;
 }
