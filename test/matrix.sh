@@ -141,11 +141,11 @@ in_chroot() # column, command...
 # What a column runs, in the chroot, as root; the tests themselves are an ordinary user's.  What the compilers say of the server's own headers is not asked.
 column()
 {
-	local pg_config=/usr/lib/postgresql/$(test/lib/major.sh)/bin/pg_config
+	local pg_config=/usr/lib/postgresql/$(test/lib/major.sh)/bin/pg_config clang=1
 	test/setup.sh
 	echo "column $("$pg_config" --version | cut -d' ' -f2), $(gcc -dumpfullversion), $(clang --version | sed -n 's/.*version \([0-9.]*\).*/\1/p'), $(pkg-config --modversion libcurl json-c | paste -sd,)"
 	make -s -j2 PG_CONFIG="$pg_config" CC=clang with_llvm=no WERROR=1 COPT="-Wno-ignored-attributes -Wno-unknown-warning-option -Wno-ignored-optimization-argument" all >/out/clang.log 2>&1 &&
-		echo "clang 1 passed, 0 failed" || { echo "clang 0 passed, 1 failed"; grep -E 'error|warning' /out/clang.log | head -20; }
+		echo "clang 1 passed, 0 failed" || { clang=0; echo "clang 0 passed, 1 failed"; grep -E 'error|warning' /out/clang.log | head -20; }
 	make -s PG_CONFIG="$pg_config" clean
 	if [ "$1" = assertions ]; then
 		test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
@@ -153,7 +153,7 @@ column()
 		export PG_CONFIG=$(test/checking-server.sh assertions)
 	fi
 	shift
-	KEEP_LOGS=/out/logs test/run.sh "$@"
+	KEEP_LOGS=/out/logs test/run.sh "$@" && [ "$clang" -eq 1 ]
 }
 
 # A row for each kind, a column for each server: how many tests have passed, and how many have not.
@@ -178,12 +178,13 @@ table() # folder, column...
 
 matrix() # column...
 {
-	local out kinds=${KINDS:-test-unit test-regress test-isolation test-pgtap test-tap test-chaos} column bad=0
+	local out kinds column bad=0
 	out=${OUT:-$(mktemp -d /tmp/pgw-matrix.XXXXXX)}
 	for column in "$@"; do suite_of "$column" >/dev/null; done
 	for column in "$@"; do
 		mkdir -p "$out/$column"
 		chmod 777 "$out/$column"
+		kinds=${KINDS:-test-unit test-regress test-isolation test-pgtap test-tap test-chaos}
 		# the assertions are looked for where only a server can fail
 		[ "$column" != assertions ] || kinds=${KINDS:-test-regress test-isolation test-pgtap test-tap test-chaos}
 		OUT=$out/$column in_chroot "$column" test/matrix.sh column "$column" $kinds >"$out/$column.log" 2>&1 || bad=1
