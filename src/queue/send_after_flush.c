@@ -140,7 +140,9 @@ send_call(PgwCall *call)
 	if (call->in_transfer)
 	{
 		dlist_push_tail(&in_transfer, &call->all);
-		PGW_DEBUG_POINT(pgw_call_debug_name(call, "sent", "sent"));
+		/* a look at another attempt, which comes when it is due, has a name of its own */
+		PGW_DEBUG_POINT(
+			pgw_call_debug_name(call, "sent", call->slot >= 0 ? "sent" : "sent_by_itself"));
 		return;
 	}
 	strlcpy(correlation, call->correlation, sizeof(correlation));
