@@ -9,7 +9,7 @@
 #     brief              1: with a timeout so short that it may end before the bank's answer
 #     state              SQLSTATE of the call
 #     payment, attempt   payment_id and transaction_id that it answered
-#     status, replayed   as answered: 'pending' or 'captured'; 't' or 'f' }
+#     status, replayed   as answered: 'pending', 'captured' or 'failed'; 't' or 'f' }
 #
 # Ids are independent of each other, so each id's history is checked alone. The model of an id, one operation at a time:
 #
@@ -18,11 +18,15 @@
 #                          replayed = f, captured, with the live attempt, if there is one (adoption), or a new one; kept: a committed
 #                          payment that is captured; rolled back: a live attempt; brief: perhaps pending instead of captured, and
 #                          captured later. Rolled back and never answered but with pending: perhaps its caller was gone before the
-#                          request was sent, and it has been withdrawn; then the next attempt is a new one
+#                          request was sent, and it has been withdrawn; then the next attempt is a new one.
+#                          brief: perhaps failed, with an attempt that another brief caller began and nobody has seen
+#                          captured: both were gone when it was to be sent. Rolled back: the next attempt is a new one; kept: a
+#                          committed payment that has failed
 #   submit, nothing committed
 #                          replayed = f, pending; kept: a committed payment, whose attempt becomes the live one, if there is one;
 #                          rolled back: nothing has happened
-#   any, committed         replayed = t, the same payment and attempt; once captured, never pending again
+#   any, committed         replayed = t, the same payment and attempt; once captured or failed, always so. Failed only where the kept
+#                          call was brief and pending with an attempt that may never have been sent, or failed itself
 #   error PW409            nothing has happened; allowed only while another operation of the id is under way
 #   error PW500            nothing has happened; only if brief: the worker did not take the request in time
 #   any other error        not allowed
@@ -43,7 +47,8 @@ no warnings 'recursion';
 #   live      the attempt whose caller rolled back, if there is one
 #   unsent    1: perhaps it was never sent
 #   payment   the committed payment, if there is one; then
-#   captured  1: it was seen captured; early, final: attempts that it may name before and after that
+#   done      'captured' or 'failed' once it was seen so; early, final: attempts that it may name before and after that
+#   unsent    1: it may still turn out to have failed
 sub step
 {
 	my ($s, $op, $give_back) = @_;
@@ -55,11 +60,11 @@ sub step
 sub replay
 {
 	my ($s, $op) = @_;
-	my $captured = $op->{status} eq 'captured';
-	return undef unless $captured || $op->{status} eq 'pending' && !$s->{captured};
+	my $status = $op->{status};
+	return undef unless $s->{done} ? $status eq $s->{done} : $status =~ /^(captured|pending)$/ || $status eq 'failed' && $s->{unsent};
 	return undef unless $op->{replayed} eq 't' && $op->{payment} eq $s->{payment};
-	return undef unless grep { $_ eq $op->{attempt} } @{ $captured ? $s->{final} : $s->{early} };
-	return { %$s, captured => 1, final => [ $op->{attempt} ] } if $captured;
+	return undef unless grep { $_ eq $op->{attempt} } @{ $status eq 'pending' ? $s->{early} : $s->{final} };
+	return { %$s, done => $status, final => [ $op->{attempt} ] } if $status ne 'pending';
 	return $s;
 }
 
@@ -72,23 +77,27 @@ sub first
 	my @seen = (@{ $s->{seen} }, $new ? $op->{attempt} : ());
 	if ($op->{function} eq 'process')
 	{
-		my $captured = $op->{status} eq 'captured';
-		return undef unless $captured || $op->{brief} && $op->{status} eq 'pending';
+		my $status = $op->{status};
+		return undef unless $status eq 'captured' || $op->{brief} && $status =~ /^(pending|failed)$/;
 		my $adopts = defined $live && $op->{attempt} eq $live;
 		return undef unless $adopts || $new && (!defined $live || $give_back || $s->{unsent});
-		return { seen => \@seen, live => $op->{attempt}, unsent => !$captured && ($adopts ? $s->{unsent} : 1) } unless $op->{kept};
-		return { seen => \@seen, payment => $op->{payment}, captured => $captured ? 1 : 0, early => [ $op->{attempt} ], final => [ $op->{attempt} ] };
+		my $unsent = $adopts ? $s->{unsent} : 1;
+		return undef if $status eq 'failed' && !$unsent;
+		$unsent = 0 if $status eq 'captured';
+		return { seen => \@seen, live => $status eq 'failed' ? undef : $op->{attempt}, unsent => $unsent } unless $op->{kept};
+		return { seen => \@seen, payment => $op->{payment}, unsent => $unsent, done => $status eq 'pending' ? '' : $status,
+			early => [ $op->{attempt} ], final => [ $op->{attempt} ] };
 	}
 	return undef unless $op->{status} eq 'pending' && $new;
 	return { %$s, seen => \@seen } unless $op->{kept};
-	return { seen => \@seen, payment => $op->{payment}, captured => 0, early => [ $op->{attempt}, $live // () ],
+	return { seen => \@seen, payment => $op->{payment}, unsent => 0, done => '', early => [ $op->{attempt}, $live // () ],
 		final => [ $live // (), !defined $live || $give_back || $s->{unsent} ? $op->{attempt} : () ] };
 }
 
 sub describe
 {
 	my ($op) = @_;
-	return sprintf '%.4f .. %.4f %s %s: %s', @$op{qw(call end function)}, $op->{kept} ? 'kept' : 'rolled back',
+	return sprintf '%.4f .. %.4f %s%s %s: %s', @$op{qw(call end)}, $op->{brief} ? 'brief ' : '', $op->{function}, $op->{kept} ? 'kept' : 'rolled back',
 	  $op->{state} eq '00000' ? join(' ', @$op{qw(status replayed payment attempt)}) : $op->{state};
 }
 
@@ -113,7 +122,7 @@ sub check
 		my ($taken, $s) = @_;
 		@best = @path if @path > @best;
 		return 1 if @path == @ops;
-		my $key = join '|', $taken, map { ref $_ ? join ',', @$_ : $_ // '' } @$s{qw(live unsent payment captured early final)};
+		my $key = join '|', $taken, map { ref $_ ? join ',', @$_ : $_ // '' } @$s{qw(live unsent payment done early final)};
 		return 0 if $tried{$key}++;
 		my $first_end;
 		for my $i (0 .. $#ops)
@@ -135,7 +144,7 @@ sub check
 		}
 		return 0;
 	};
-	return '' if $search->('', { seen => [], captured => 0 });
+	return '' if $search->('', { seen => [], unsent => 0, done => '' });
 	my %placed = map { $_ => 1 } @best;
 	return join "\n", 'no order explains this history; the longest beginning that has one:', (map { describe($_) } @best), 'left:',
 	  map { describe($_) } grep { !$placed{$_} } @ops;

@@ -129,6 +129,22 @@ part($node, 'another try', sub {
 	is_sound($node, $bank, 'another try: sound');
 });
 
+# The time of the caller is up, and before it looks away the worker has withdrawn it: it is told how it ended instead of "pending".
+part($node, 'told at the last moment', sub {
+	debug_arm($node, 'retry_flushed', 'stop');
+	my $s = PgwSession->new($node)->send('SELECT status, replayed, error_code FROM ' . pay_sql('process_payment', client_request_id => 'moment', token => 'tok_503_1', timeout => '2s'));
+	debug_wait($node, 'retry_flushed');
+	debug_arm($node, 'wait_over', 'stop');
+	debug_wait($node, 'wait_over');
+	debug_release($node, 'retry_flushed');
+	ok(wait_until(sub { status_of($node, 'moment') eq 'Failed' }, 20), 'last moment: the attempt has failed');
+	debug_release($node, 'wait_over');
+	is($s->wait, 'failed|f|bank_unavailable', 'last moment: so it says, with what the bank had said') or diag($s->err);
+	is(payment_status('moment'), 'failed', 'last moment: and so does the row that it keeps');
+	is(charge_count('moment'), 0, 'last moment: nothing was charged');
+	is_sound($node, $bank, 'last moment: sound');
+});
+
 # ---------------------------------------------------------------- an answer that names a stranger's attempt
 
 part($node, 'stranger', sub {
