@@ -106,6 +106,14 @@ pgw_fault(PgwCompile *cc, const char *fmt, ...)
 }
 
 bool
+pgw_since_version(PgwCompile *cc, int version, const char *what)
+{
+	return cc->version >= version ||
+		   pgw_fault(cc, "%s needs version %d of the document format: write \"v\": %d", what, version,
+					 version);
+}
+
+bool
 pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt, ...)
 {
 	va_list args;
@@ -285,8 +293,10 @@ compile_document(PgwCompile *cc, json_object *doc)
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
 		return false;
 	part = pgw_member(doc, "v");
-	if (!json_object_is_type(part, json_type_int) || json_object_get_int64(part) != 1)
-		return pgw_fault_at(cc, "v", "must be 1, the version of the document format");
+	if (!json_object_is_type(part, json_type_int) || json_object_get_int64(part) < 1 ||
+		json_object_get_int64(part) > 2)
+		return pgw_fault_at(cc, "v", "must be 1 or 2, the version of the document format");
+	cc->version = (int) json_object_get_int64(part);
 	for (int i = 1; i <= 2; i++)
 	{
 		if (json_object_object_get_ex(doc, keys[i], &part) &&

@@ -225,6 +225,7 @@ typedef struct PgwCompile
 {
 	PgwConnector *connector;
 	PgwConnectorError *err;
+	int version;       /* of the document format */
 	char pointer[256]; /* of the value being compiled */
 	size_t len;
 } PgwCompile;
@@ -241,6 +242,12 @@ extern void pgw_drop_cut_characters(char *s);
 extern bool pgw_fault(PgwCompile *cc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 extern bool pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/*
+ * What a document of this format version does not have yet: false, and the fault says which
+ * version has it.  what: "a selection", "a sum" ...
+ */
+extern bool pgw_since_version(PgwCompile *cc, int version, const char *what);
 
 /* Zeroed memory of the arena; NULL (fault recorded) when there is none. n may be 0. */
 extern void *pgw_arena(PgwCompile *cc, size_t n, size_t size);
