@@ -66,6 +66,21 @@ SELECT pgw.process_payment('v', 1, 'EUR', token => repeat('4242', 4));
 \echo :SQLSTATE
 SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', reference => 'card ' || repeat('4242', 4), metadata => jsonb_build_object('n', repeat('4242', 4)::bigint));
 \echo :SQLSTATE
+-- a number that is no card's: only where the caller says so, of fields that can hold an id
+SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', reference => repeat('4242', 4), options => '{"not_a_card": ["metadata.order"]}');
+\echo :SQLSTATE
+SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', reference => repeat('4242', 4), options => '{"not_a_card": ["reference", "token"]}');
+\echo :SQLSTATE
+SELECT pgw.process_payment('v', 1, 'EUR', token => repeat('4242', 4), options => '{"not_a_card": []}');
+\echo :SQLSTATE
+SELECT pgw.process_payment('v', 1, 'EUR', card_number => spelt('visa'), card_expiry_month => 12, card_expiry_year => 2099, reference => spelt('visa'), options => '{"not_a_card": ["reference"]}');
+\echo :SQLSTATE
+SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', options => '{"not_a_card": "reference"}');
+\echo :SQLSTATE
+SET pgw.allow_not_a_card = off;
+SELECT pgw.process_payment('v', 1, 'EUR', 'tok_ok', reference => repeat('4242', 4), options => '{"not_a_card": ["reference"]}');
+\echo :SQLSTATE
+RESET pgw.allow_not_a_card;
 SELECT pgw.submit_payment('v', 1, 'EUR', token => repeat('4242', 4));
 \echo :SQLSTATE
 SELECT pgw.submit_payment('v', 1, 'EUR');

@@ -83,6 +83,7 @@ FOREIGN_PATH:253_whose_code:search_path
 CARD_DISGUISE:288_disguises:disguises
 ECHO:289_bank_echoes:reasons
 CARD_ECHOED:294_bank_echoes_again:said again
+STATED_OWN_CARD:298_not_a_card:own card
 APPLICATION_CARD:125_who_asked:application
 ECHO_UNKEPT:294_bank_echoes_again:said where nothing is kept
 ECHO_OLD_KEY:289_bank_echoes:old key

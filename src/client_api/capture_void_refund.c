@@ -55,7 +55,7 @@ typedef struct RequestedOperation
 	pg_uuid_t payment_id;
 	PgwOperationArgs args;
 	bool final;
-	char end_user[PGW_MAX_END_USER_BYTES + 1];
+	PgwCallerSays says;
 	Oid caller;
 	int sec_context;
 } RequestedOperation;
@@ -85,9 +85,11 @@ get_arguments(FunctionCallInfo fcinfo, PgwKind kind, RequestedOperation *o)
 		o->args.reason = pgw_arg_text(fcinfo, "reason");
 	o->args.options = pgw_arg_json(fcinfo, "options");
 
+	o->args.statement_forbidden = !pgw_allow_not_a_card;
+
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);
-	if (pgw_validate_operation_args(&o->args, o->end_user, &faults) > 0)
+	if (pgw_validate_operation_args(&o->args, &o->says, &faults) > 0)
 		text = faults.failed ? "[]" : MemoryContextStrdup(CurrentMemoryContext, faults.data);
 	pgw_buf_free(&faults);
 	if (text != NULL)
@@ -246,7 +248,7 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 	check(o, p, &s, &amount, &version);
 	pgw_need_worker(true);
 	fill_attempt(o, p, amount, version, &attempt);
-	pgw_actor_calling(&actor, o->caller, o->end_user, NULL);
+	pgw_actor_calling(&actor, o->caller, &o->says, NULL);
 	attempt.actor = &actor;
 	pgw_event_members_started(&members, &attempt);
 	started.members = members.members;

@@ -65,7 +65,7 @@ pgw_hand_over_fill(int slot, const PgwPay *pay)
 	copy(r->reference, sizeof(r->reference), args->reference);
 	copy(r->token, sizeof(r->token), args->token);
 	copy(r->bank_fields, sizeof(r->bank_fields), pgw_none_if_no_members(args->bank_fields));
-	pgw_actor_calling(&r->actor, pay->caller, pay->checked.end_user, &sought);
+	pgw_actor_calling(&r->actor, pay->caller, &pay->checked.says, &sought);
 	if (args->card_number != NULL)
 	{
 		r->card_expiry_month = args->card_expiry_month;

@@ -1,10 +1,10 @@
 /*
  * pay_common.c - what process_payment and submit_payment have in common
  *
- * Owns: settings pgw.wait_timeout and pgw.on_failure; the order of the checks; the comparison of a
- * replay with what is recorded. Order that matters: the card refusals come before anything else, so
- * that no other error comes first and shows the text of the statement; then read-only and standby;
- * nothing is written before every check has passed.
+ * Owns: settings pgw.wait_timeout, pgw.on_failure and pgw.allow_not_a_card; the order of the
+ * checks; the comparison of a replay with what is recorded. Order that matters: the card refusals
+ * come before anything else, so that no other error comes first and shows the text of the
+ * statement; then read-only and standby; nothing is written before every check has passed.
  */
 #include "postgres.h"
 
@@ -44,6 +44,7 @@
 
 static int wait_timeout = 35000;
 static int on_failure = 0;
+bool pgw_allow_not_a_card = true;
 
 static const struct config_enum_entry on_failure_options[] = {
 	{"return", 0, false}, {"raise", 1, false}, {NULL, 0, false}};
@@ -62,6 +63,11 @@ pgw_pay_init(void)
 		"Whether declines and failures of the bank are returned as rows or raised as errors.",
 		"The argument on_failure takes precedence.", &on_failure, 0, on_failure_options,
 		PGC_USERSET, 0, NULL, NULL, NULL);
+	DefineCustomBoolVariable(
+		"pgw.allow_not_a_card",
+		"Whether options.not_a_card of a call can say that what looks like a card number is none.",
+		"Off, every such number is refused in fields that are stored, whoever says what it is.",
+		&pgw_allow_not_a_card, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
 char *
@@ -71,6 +77,8 @@ pgw_pay_validate(PgwPay *pay)
 	char *text = NULL;
 	int64 now = (GetCurrentTimestamp() / USECS_PER_SEC) +
 				(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+
+	pay->args.statement_forbidden = !pgw_allow_not_a_card;
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&faults, 0);

@@ -31,6 +31,8 @@ typedef struct PgwPay
 	pg_uuid_t correlation_id;
 } PgwPay;
 
+extern bool pgw_allow_not_a_card;
+
 extern void pgw_pay_init(void); /* _PG_init */
 
 /*

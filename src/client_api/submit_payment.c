@@ -104,7 +104,7 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->next_step_at = GetCurrentTimestamp();
 	attempt->expires_at = expires_at;
 	attempt->correlation_id = pay->correlation_id;
-	pgw_actor_calling(&actor, pay->caller, pay->checked.end_user, NULL);
+	pgw_actor_calling(&actor, pay->caller, &pay->checked.says, NULL);
 	attempt->actor = &actor;
 	pgw_event_members_started(&members, attempt);
 	attempt->actor = NULL;

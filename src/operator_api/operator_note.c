@@ -40,16 +40,16 @@ pgw_note_faults(char *before, const char *note, int max_chars)
 }
 
 char *
-pgw_operator_options(char *before, FunctionCallInfo fcinfo,
-					 char end_user[PGW_MAX_END_USER_BYTES + 1])
+pgw_operator_options(char *before, FunctionCallInfo fcinfo, PgwCallerSays *says)
 {
 	const char *options = pgw_arg_json(fcinfo, "options");
 	char *all = before;
 	PgwBuf faults;
 
+	memset(says, 0, sizeof(*says));
 	/* malloc'd memory: copied before anything can raise */
 	pgw_buf_init(&faults, 0);
-	if (pgw_validate_options(options, end_user, &faults) > 0 && !faults.failed)
+	if (pgw_validate_options(options, says->end_user, &faults) > 0 && !faults.failed)
 	{
 		const char *found = MemoryContextStrdup(CurrentMemoryContext, faults.data);
 

@@ -18,8 +18,7 @@ extern bool pgw_note_is_blank(const char *s);
  */
 extern char *pgw_note_faults(char *before, const char *note, int max_chars);
 
-/* The same of the argument options, which gives options.actor or "". */
-extern char *pgw_operator_options(char *before, FunctionCallInfo fcinfo,
-								  char end_user[PGW_MAX_END_USER_BYTES + 1]);
+/* The same of the argument options, for what they say. */
+extern char *pgw_operator_options(char *before, FunctionCallInfo fcinfo, PgwCallerSays *says);
 
 #endif

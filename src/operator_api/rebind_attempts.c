@@ -49,7 +49,7 @@ typedef struct Order
 	int from;
 	int to;
 	char *note;
-	char end_user[PGW_MAX_END_USER_BYTES + 1];
+	PgwCallerSays says;
 } Order;
 
 static void
@@ -70,7 +70,7 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 		faults = pgw_arg_fault(faults, "note", "required", "must say why it is the same ledger");
 	else
 		faults = pgw_note_faults(faults, order->note, MAX_NOTE_CHARS);
-	faults = pgw_operator_options(faults, fcinfo, order->end_user);
+	faults = pgw_operator_options(faults, fcinfo, &order->says);
 	if (faults != NULL)
 		pgw_raise_faults(pgw_json_array_of(faults));
 	order->from = DatumGetInt32(from);
@@ -228,7 +228,7 @@ pgw_rebind_attempts_1_0(PG_FUNCTION_ARGS)
 	require_operator(GetUserId());
 	pgw_require_version();
 	get_order(fcinfo, &order);
-	pgw_actor_calling(&actor, GetUserId(), order.end_user, NULL);
+	pgw_actor_calling(&actor, GetUserId(), &order.says, NULL);
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

@@ -86,7 +86,7 @@ typedef struct Order
 	char *note;
 	char *evidence;       /* JSON text, as jsonb writes it */
 	char *bank_reference; /* from the evidence; NULL: none */
-	char end_user[PGW_MAX_END_USER_BYTES + 1];
+	PgwCallerSays says;
 	PgwActor actor;
 } Order;
 
@@ -190,7 +190,7 @@ get_order(FunctionCallInfo fcinfo, Order *order)
 	else
 		check_evidence(&faults, DatumGetJsonbP(d), order,
 					   action >= 0 && pgw_review_needs_reference(order->action));
-	options_faults = pgw_operator_options(NULL, fcinfo, order->end_user);
+	options_faults = pgw_operator_options(NULL, fcinfo, &order->says);
 	if (options_faults != NULL)
 		pgw_json_put_raw(&faults, NULL, options_faults);
 	if (faults.text.len > 0)
@@ -485,13 +485,12 @@ record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState t
 	pgw_event_members_add_string(&members, "came_from", pgw_state_name(review->from));
 	pgw_event_members_add_actor(&members, &order->actor);
 	pgw_event_members_add_string(&members, "note", order->note);
-	pgw_event_members_add(&members,
-						  (PgwEventMember){"evidence", PGW_MEMBER_OBJECT, order->evidence});
+	pgw_event_members_add(&members, (PgwEventMember){"evidence", PGW_MEMBER_JSON, order->evidence});
 	if (proposal != NULL)
 	{
 		pgw_event_members_add_string(&members, "proposed_by", proposal->proposer);
 		pgw_event_members_add(&members,
-							  (PgwEventMember){"proposer", PGW_MEMBER_OBJECT, proposal->actor});
+							  (PgwEventMember){"proposer", PGW_MEMBER_JSON, proposal->actor});
 		pgw_event_members_add_string(&members, "proposal_note", proposal->note);
 	}
 	event.members = members.members;
@@ -517,7 +516,7 @@ pgw_resolve_review_1_0(PG_FUNCTION_ARGS)
 	get_order(fcinfo, &order);
 	pgw_require(GetUserId(), "operator", NULL);
 	pgw_require_version();
-	pgw_actor_calling(&order.actor, GetUserId(), order.end_user, NULL);
+	pgw_actor_calling(&order.actor, GetUserId(), &order.says, NULL);
 	pgw_become_owner(&caller, &sec_context);
 
 	/*

@@ -55,12 +55,11 @@
 PG_FUNCTION_INFO_V1(pgw_resume_after_restore_1_0);
 
 static void
-check_arguments(FunctionCallInfo fcinfo, const char *note,
-				char end_user[PGW_MAX_END_USER_BYTES + 1])
+check_arguments(FunctionCallInfo fcinfo, const char *note, PgwCallerSays *says)
 {
 	char *faults = note != NULL ? pgw_note_faults(NULL, note, MAX_NOTE_CHARS) : NULL;
 
-	faults = pgw_operator_options(faults, fcinfo, end_user);
+	faults = pgw_operator_options(faults, fcinfo, says);
 	if (faults != NULL)
 		pgw_raise_faults(pgw_json_array_of(faults));
 }
@@ -245,7 +244,7 @@ Datum
 pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 {
 	char *note = pgw_arg_text(fcinfo, "note");
-	char end_user[PGW_MAX_END_USER_BYTES + 1];
+	PgwCallerSays says;
 	PgwActor actor;
 	uint64 taken_over;
 	Oid caller;
@@ -255,8 +254,8 @@ pgw_resume_after_restore_1_0(PG_FUNCTION_ARGS)
 	PreventCommandDuringRecovery("pgw.resume_after_restore()");
 	require_operator(GetUserId());
 	pgw_require_version();
-	check_arguments(fcinfo, note, end_user);
-	pgw_actor_calling(&actor, GetUserId(), end_user, NULL);
+	check_arguments(fcinfo, note, &says);
+	pgw_actor_calling(&actor, GetUserId(), &says, NULL);
 
 	pgw_become_owner(&caller, &sec_context);
 	if (SPI_connect() != SPI_OK_CONNECT)

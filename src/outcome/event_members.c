@@ -46,6 +46,10 @@ pgw_event_members_add_actor(PgwEventMembers *m, const PgwActor *actor)
 
 	for (int i = 0; i < n; i++)
 		pgw_event_members_add_string(m, parts[i].name, parts[i].value);
+	if (actor != NULL && actor->says.not_a_card[0] != '\0')
+		pgw_event_members_add(m, (PgwEventMember){.name = "not_a_card",
+												  .kind = PGW_MEMBER_JSON,
+												  .text = actor->says.not_a_card});
 }
 
 void

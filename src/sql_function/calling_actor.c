@@ -68,14 +68,14 @@ client_address(void)
 }
 
 void
-pgw_actor_calling(PgwActor *a, Oid caller, const char *end_user, const PgwSought *sought)
+pgw_actor_calling(PgwActor *a, Oid caller, const PgwCallerSays *says, const PgwSought *sought)
 {
 	memset(a, 0, sizeof(*a));
 	pgw_actor_set_roles(a, role_name(GetSessionUserId()), role_name(GetOuterUserId()),
 						role_name(caller));
 	strlcpy(a->address, client_address(), sizeof(a->address));
 	pgw_actor_set_application(a, sought, application_name);
-	strlcpy(a->end_user, end_user, sizeof(a->end_user));
+	a->says = *says;
 }
 
 char *

@@ -9,10 +9,10 @@
 #include "core/request/actor.h"
 
 /*
- * caller: the immediate one, as in check_access.h.  end_user: options.actor, checked, or "".
+ * caller: the immediate one, as in check_access.h.  says: what the checked options say.
  * sought: this call's card, or NULL.
  */
-extern void pgw_actor_calling(PgwActor *a, Oid caller, const char *end_user,
+extern void pgw_actor_calling(PgwActor *a, Oid caller, const PgwCallerSays *says,
 							  const PgwSought *sought);
 
 /* As a JSON object, for the tables of operators' words. */

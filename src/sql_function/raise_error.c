@@ -11,6 +11,7 @@
 #include "base/error_detail.h"
 #include "base/json_writer.h"
 #include "core/base/error_codes.h"
+#include "core/request/validate.h"
 #include "exchange/exchange_status.h"
 #include "exchange/why_paused.h"
 #include "exchange/worker_entries.h"
@@ -105,8 +106,13 @@ pgw_raise_invalid(const char *primary, const char *faults, const char *hint)
 void
 pgw_raise_faults(const char *faults)
 {
-	pgw_raise_invalid("the request is not valid", faults,
-					  "Correct the fields that DETAIL names, and call again. Nothing was sent.");
+	bool may_be_none = strstr(faults, PGW_SAY_NOT_A_CARD) != NULL;
+
+	pgw_raise_invalid(
+		"the request is not valid", faults,
+		may_be_none
+			? "Correct the fields that DETAIL names, and call again. Nothing was sent. Of a number that only looks like a card's, name the field: options => '{\"not_a_card\": [\"reference\", \"metadata.order_no\"]}'."
+			: "Correct the fields that DETAIL names, and call again. Nothing was sent.");
 }
 
 char *

@@ -92,7 +92,7 @@ add_further(PgwJsonbState *state, const PgwEventMember *m)
 		case PGW_MEMBER_BOOLEAN:
 			add_boolean(state, m->name, m->number != 0);
 			break;
-		case PGW_MEMBER_OBJECT:
+		case PGW_MEMBER_JSON:
 			add_json(state, m->name, m->text);
 			break;
 	}

@@ -19,7 +19,7 @@ typedef enum PgwMemberKind
 	PGW_MEMBER_STRING, /* text; NULL: null */
 	PGW_MEMBER_NUMBER,
 	PGW_MEMBER_BOOLEAN, /* number: 0 or 1 */
-	PGW_MEMBER_OBJECT   /* text is its JSON, braces included */
+	PGW_MEMBER_JSON     /* text is its JSON: an object or array */
 } PgwMemberKind;
 
 typedef struct PgwEventMember

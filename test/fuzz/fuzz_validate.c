@@ -89,7 +89,8 @@ fuzz_request(const char *text, unsigned which)
 	pgw_buf_init(&b, 0);
 	n = pgw_validate_payment_args(&r, 1795430000, &out, &b);
 	require(!b.failed && strstr(b.data, CARD) == NULL);
-	require(n > 0 || strstr(out.end_user, CARD) == NULL);
+	require(n > 0 || strstr(out.says.end_user, CARD) == NULL);
+	require(strstr(out.says.not_a_card, CARD) == NULL);
 	parsed = json_tokener_parse(b.data);
 	require(parsed != NULL && (int) json_object_array_length(parsed) == n);
 	json_object_put(parsed);

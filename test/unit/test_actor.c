@@ -61,7 +61,7 @@ roles(void **unused)
 static void
 all_parts(void **unused)
 {
-	PgwActor a = {.address = "10.0.0.7", .end_user = "user 42"};
+	PgwActor a = {.address = "10.0.0.7", .says.end_user = "user 42"};
 
 	(void) unused;
 	pgw_actor_set_roles(&a, "web", "anna", "shop");

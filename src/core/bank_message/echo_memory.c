@@ -14,8 +14,6 @@
 
 #include <string.h>
 
-#define NO_STRANGERS "" /* no number ends so: none counts by its look */
-
 static bool
 is_one_of(const char *word, const PgwSought *sought)
 {
@@ -35,9 +33,9 @@ pgw_echo_memory_begin(PgwEchoMemory *m, const PgwSought *now, const PgwSought *l
 	m->needed = now != NULL && later != NULL;
 	if (!m->needed)
 		return;
-	m->number =
-		(PgwSought){.card_number = now->card_number, .parts = now->parts, .last4 = NO_STRANGERS};
-	m->gone = (PgwSought){.card_cvv = now->card_cvv, .last4 = NO_STRANGERS, .parts = true};
+	m->number = (PgwSought){
+		.card_number = now->card_number, .parts = now->parts, .last4 = PGW_NO_STRANGERS};
+	m->gone = (PgwSought){.card_cvv = now->card_cvv, .last4 = PGW_NO_STRANGERS, .parts = true};
 	for (int i = 0; i < PGW_SOUGHT_WORDS; i++)
 	{
 		if (now->words[i] != NULL && !is_one_of(now->words[i], later))
@@ -46,7 +44,7 @@ pgw_echo_memory_begin(PgwEchoMemory *m, const PgwSought *now, const PgwSought *l
 	m->any = m->gone;
 	m->any.card_number = m->number.card_number;
 	m->later = *later;
-	m->later.last4 = last4 != NULL && *last4 != '\0' ? last4 : NO_STRANGERS;
+	m->later.last4 = last4 != NULL && *last4 != '\0' ? last4 : PGW_NO_STRANGERS;
 }
 
 PgwEchoMemory

@@ -128,6 +128,8 @@ typedef enum PgwMutant
 	CARD_ECHOED,
 	/* what a bank repeats in a place of which nothing is kept is not remembered */
 	ECHO_UNKEPT,
+	/* a field that is stated to hold no card may hold the call's own */
+	STATED_OWN_CARD,
 	APPLICATION_CARD, /* a card number in application_name is kept */
 	ECHO_OLD_KEY,     /* a key that has changed while its request was out is not looked for */
 	DRAINING,         /* a draining worker sends new charges */

@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #define PGW_SOUGHT_WORDS 3
+#define PGW_NO_STRANGERS "" /* a last4 that no number has: none counts by its look */
 
 /*
  * What is looked for.  Strings are the caller's, or NULL for what is not known; they are not kept.

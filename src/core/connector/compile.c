@@ -109,8 +109,8 @@ bool
 pgw_since_version(PgwCompile *cc, int version, const char *what)
 {
 	return cc->version >= version ||
-		   pgw_fault(cc, "%s needs version %d of the document format: write \"v\": %d", what, version,
-					 version);
+		   pgw_fault(cc, "%s needs version %d of the document format: write \"v\": %d", what,
+					 version, version);
 }
 
 bool

@@ -76,7 +76,7 @@ pgw_actor_parts(const PgwActor *a, PgwActorPart parts[PGW_ACTOR_PARTS])
 	const PgwActorPart all[PGW_ACTOR_PARTS] = {
 		{"session_user", a->session_user}, {"set_role", a->set_role},
 		{"current_user", a->current_user}, {"address", a->address},
-		{"application", a->application},   {"actor", a->end_user}};
+		{"application", a->application},   {"actor", a->says.end_user}};
 	int n = 0;
 
 	for (int i = 0; i < PGW_ACTOR_PARTS; i++)

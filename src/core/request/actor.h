@@ -11,6 +11,15 @@
 #define PGW_ROLE_NAME_SIZE 64 /* NAMEDATALEN */
 #define PGW_ADDRESS_SIZE 46   /* INET6_ADDRSTRLEN */
 #define PGW_MAX_END_USER_BYTES 255
+#define PGW_NOT_A_CARD_SIZE 1100 /* eight names of 64 bytes, each of which may need a backslash */
+
+/* What a caller's options say for the record. */
+typedef struct PgwCallerSays
+{
+	char end_user[PGW_MAX_END_USER_BYTES + 1]; /* actor: of the application; "": nobody */
+	/* not_a_card, as far as it has let something pass: a JSON array of names; "": nothing */
+	char not_a_card[PGW_NOT_A_CARD_SIZE];
+} PgwCallerSays;
 
 /* "" where there is none, or nothing that another one does not say. */
 typedef struct PgwActor
@@ -21,7 +30,7 @@ typedef struct PgwActor
 	char current_user[PGW_ROLE_NAME_SIZE]; /* the immediate caller */
 	char address[PGW_ADDRESS_SIZE];        /* of the client; none: a Unix socket, or no client */
 	char application[PGW_ROLE_NAME_SIZE];  /* application_name */
-	char end_user[PGW_MAX_END_USER_BYTES + 1]; /* options.actor: of the application */
+	PgwCallerSays says;
 } PgwActor;
 
 /* The three roles; what is the same is kept once. */

@@ -24,11 +24,13 @@
 #include "core/card/card_text.h"
 #include "core/json/json_read.h"
 #include "core/json/json_text.h"
+#include "core/request/not_a_card.h"
 
 #define MAX_CARD_DIGITS 19
 #define MIN_CARD_DIGITS 12
 #define MAX_JSON_DEPTH 64
 #define MAX_OPTION_NAME_BYTES 64 /* longer unknown keys are not named */
+#define NOT_A_CARD "not_a_card"
 
 typedef struct Checker
 {
@@ -36,7 +38,18 @@ typedef struct Checker
 	PgwBuf *faults;
 	int count;        /* faults so far */
 	PgwSought sought; /* what no field that is kept may hold */
+	/* what of it the caller may say, and says, is no card */
+	PgwStateable stateable;
+	bool forbidden;
+	PgwStated stated;
+	PgwStatedFault statement_fault;
 } Checker;
+
+static const char *const payment_stateable[] = {"client_request_id", "reference",     "metadata.",
+												"bank_fields.",      "options.actor", NULL};
+static const char *const operation_stateable[] = {"client_request_id", "reason", "options.actor",
+												  NULL};
+static const char *const nothing_stateable[] = {NULL};
 
 static const char *const capture_names[] = {
 	[PGW_CAPTURE_IMMEDIATE] = "immediate",
@@ -81,10 +94,16 @@ utf8_chars(const char *s)
 static void
 card_fault(Checker *c, const char *field, PgwFound found)
 {
+	const char *message = "must not contain a card number";
+
+	if (found == PGW_FOUND_CVV)
+		message = "must not contain the card's security code";
+	else if (found == PGW_FOUND_LOOK_ALIKE && pgw_can_be_stated(c->stateable, field))
+		message = c->forbidden
+					  ? "must not contain a card number; pgw.allow_not_a_card is off"
+					  : "must not contain a card number; if it is none, " PGW_SAY_NOT_A_CARD;
 	if (found != PGW_FOUND_NOTHING)
-		fault(c, field, "card_number_in_stored_field",
-			  found == PGW_FOUND_CVV ? "must not contain the card's security code"
-									 : "must not contain a card number");
+		fault(c, field, "card_number_in_stored_field", message);
 }
 
 static bool
@@ -110,7 +129,7 @@ check_text(Checker *c, const char *field, PgwTextKind kind, const char *value, s
 		fault(c, field, "too_long", too_long);
 	if (pgw_has_control(value, ""))
 		fault(c, field, "control_characters", "must not contain control characters");
-	card_fault(c, field, pgw_card_in_text(&c->sought, kind, value, strlen(value)));
+	card_fault(c, field, pgw_stated_in_text(&c->stated, &c->sought, field, kind, value));
 }
 
 /*
@@ -413,8 +432,9 @@ check_metadata(Checker *c)
 
 	if (read_object(c, "metadata", c->args->metadata, PGW_MAX_METADATA_BYTES,
 					"must be at most 16384 bytes", &value))
-		card_fault(c, "metadata",
-				   pgw_card_in_json(&c->sought, c->args->metadata, strlen(c->args->metadata)));
+		card_fault(
+			c, "metadata",
+			pgw_stated_in_json(&c->stated, &c->sought, "metadata", c->args->metadata, &value));
 }
 
 static void
@@ -439,8 +459,9 @@ check_bank_fields(Checker *c)
 			break;
 		}
 	}
-	card_fault(c, "bank_fields",
-			   pgw_card_in_json(&c->sought, c->args->bank_fields, strlen(c->args->bank_fields)));
+	card_fault(
+		c, "bank_fields",
+		pgw_stated_in_json(&c->stated, &c->sought, "bank_fields", c->args->bank_fields, &value));
 }
 
 static void
@@ -518,6 +539,39 @@ unknown_option(Checker *c, const char *key)
 	fault(c, "options", "unknown_option", message);
 }
 
+/*
+ * What is stated of the fields counts before they are looked at; what is wrong with the statement
+ * is told in its place, by check_options().
+ */
+static void
+read_statement(Checker *c, PgwStateable stateable, bool forbidden)
+{
+	const char *options = c->args->options;
+	size_t len = options != NULL ? strlen(options) : 0;
+	PgwJson value;
+	PgwJson list;
+
+	c->stateable = stateable;
+	c->forbidden = forbidden;
+	if (len == 0 || len > PGW_MAX_BANK_FIELDS_BYTES || strstr(options, NOT_A_CARD) == NULL ||
+		pgw_json_read(options, len, MAX_JSON_DEPTH, &value) != PGW_JSON_GOOD ||
+		!pgw_json_member(&value, NOT_A_CARD, &list))
+		return;
+	if (pgw_stated_read(&list, stateable, &c->sought, &c->stated, &c->statement_fault) && forbidden)
+		c->stated.n = 0;
+}
+
+/* The member not_a_card, where something can be stated at all. */
+static bool
+is_statement(Checker *c, const char *key)
+{
+	if (c->stateable[0] == NULL || strcmp(key, NOT_A_CARD) != 0)
+		return false;
+	if (c->statement_fault.code != NULL)
+		fault(c, "options.not_a_card", c->statement_fault.code, c->statement_fault.message);
+	return true;
+}
+
 /* end_user: 1 + PGW_MAX_END_USER_BYTES. */
 static void
 check_options(Checker *c, char *end_user)
@@ -543,6 +597,8 @@ check_options(Checker *c, char *end_user)
 			check_end_user(c, &member, end_user);
 			continue;
 		}
+		if (is_statement(c, key))
+			continue;
 		unknown_option(c, len <= MAX_OPTION_NAME_BYTES ? key : NULL);
 		unknown++;
 		explicit_bzero(key, sizeof(key));
@@ -550,6 +606,20 @@ check_options(Checker *c, char *end_user)
 	if (unknown > 0)
 		card_fault(c, "options",
 				   pgw_card_in_json(&c->sought, c->args->options, strlen(c->args->options)));
+}
+
+/* What of the statement has let something pass, for the record. */
+static void
+keep_statement(const Checker *c, char *not_a_card)
+{
+	PgwBuf text;
+
+	pgw_buf_init(&text, 0);
+	pgw_stated_used(&c->stated, &text);
+	not_a_card[0] = '\0';
+	if (!text.failed && text.len > 0 && text.len < PGW_NOT_A_CARD_SIZE)
+		memcpy(not_a_card, text.data, text.len + 1);
+	pgw_buf_free(&text);
 }
 
 int
@@ -561,6 +631,7 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 				 .sought = {.card_number = args->card_number, .card_cvv = args->card_cvv}};
 
 	memset(out, 0, sizeof(*out));
+	read_statement(&c, payment_stateable, args->statement_forbidden);
 
 	if (args->request == 0)
 		pgw_buf_json_open(faults, '[');
@@ -581,20 +652,21 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_on_failure(&c, out);
 	check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
 			   "must be at most 63 bytes");
-	check_options(&c, out->end_user);
+	check_options(&c, out->says.end_user);
+	keep_statement(&c, out->says.not_a_card);
 	if (args->request == 0)
 		pgw_buf_json_close(faults, ']');
 	return c.count;
 }
 
 int
-pgw_validate_operation_args(const PgwOperationArgs *args, char end_user[PGW_MAX_END_USER_BYTES + 1],
-							PgwBuf *faults)
+pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says, PgwBuf *faults)
 {
 	PgwPaymentArgs none = {
 		.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
 	Checker c = {.args = &none, .faults = faults};
 
+	read_statement(&c, operation_stateable, args->statement_forbidden);
 	pgw_buf_json_open(faults, '[');
 	if (args->payment_id_isnull)
 		fault(&c, "payment_id", "required", "must not be null");
@@ -605,7 +677,8 @@ pgw_validate_operation_args(const PgwOperationArgs *args, char end_user[PGW_MAX_
 		fault(&c, "final", "required", "must not be null");
 	check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false, false,
 			   "must be at most 255 characters");
-	check_options(&c, end_user);
+	check_options(&c, says->end_user);
+	keep_statement(&c, says->not_a_card);
 	pgw_buf_json_close(faults, ']');
 	return c.count;
 }
@@ -614,7 +687,7 @@ int
 pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES + 1], PgwBuf *faults)
 {
 	PgwPaymentArgs none = {.options = options};
-	Checker c = {.args = &none, .faults = faults};
+	Checker c = {.args = &none, .faults = faults, .stateable = nothing_stateable};
 
 	check_options(&c, end_user);
 	return c.count;
@@ -623,8 +696,12 @@ pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES +
 int
 pgw_validate_id(const char *field, const char *value, PgwBuf *faults)
 {
+	/* it is only compared, and never kept: an id may have been stated to be no card's */
 	PgwPaymentArgs none = {0};
-	Checker c = {.args = &none, .faults = faults};
+	Checker c = {.args = &none,
+				 .faults = faults,
+				 .sought = {.last4 = PGW_NO_STRANGERS},
+				 .stateable = nothing_stateable};
 
 	check_id(&c, field, value);
 	return c.count;

@@ -25,6 +25,9 @@
 #define PGW_MAX_REQUESTS 1000 /* of one process_payments() */
 #define PGW_MAX_TIMEOUT_MS INT64_C(86400000)
 
+/* In the message of a fault that options.not_a_card can mend. */
+#define PGW_SAY_NOT_A_CARD "options.not_a_card can say so"
+
 typedef enum PgwCaptureMode
 {
 	PGW_CAPTURE_IMMEDIATE = 0,
@@ -59,7 +62,8 @@ typedef struct PgwPaymentArgs
 	int64_t timeout_ms;     /* may be negative: a fault */
 	const char *on_failure; /* NULL: the setting */
 	const char *merchant;
-	const char *options; /* JSON text */
+	const char *options;      /* JSON text */
+	bool statement_forbidden; /* options.not_a_card counts for nothing here */
 } PgwPaymentArgs;
 
 /* What the checks derive from it. */
@@ -69,8 +73,7 @@ typedef struct PgwCheckedArgs
 	bool on_failure_raise; /* only when request.on_failure is not NULL */
 	PgwCardBrand brand;
 	char last4[5]; /* empty for a token */
-	/* options.actor, or "" */
-	char end_user[PGW_MAX_END_USER_BYTES + 1];
+	PgwCallerSays says;
 } PgwCheckedArgs;
 
 /*
@@ -93,13 +96,17 @@ typedef struct PgwOperationArgs
 	bool final_isnull;   /* capture */
 	const char *reason;  /* refund; NULL: none */
 	const char *options; /* JSON text */
+	bool statement_forbidden;
 } PgwOperationArgs;
 
-/* end_user: options.actor, or "", as far as it is without a fault. */
-extern int pgw_validate_operation_args(const PgwOperationArgs *args,
-									   char end_user[PGW_MAX_END_USER_BYTES + 1], PgwBuf *faults);
+/* *says: as far as it is without a fault. */
+extern int pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says,
+									   PgwBuf *faults);
 
-/* The same for an operator's options alone.  Appends faults without the brackets. */
+/*
+ * The same for an operator's options alone: his actor, and nothing else.  Appends faults without
+ * the brackets.
+ */
 extern int pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES + 1],
 								PgwBuf *faults);
 
