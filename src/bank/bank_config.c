@@ -132,18 +132,42 @@ read_connectors(Generation *g, Oid relid)
 	pgw_reader_close(&r);
 }
 
+/* A file that lacks one of the connector's names is as unusable as none. */
+static void
+check_secret_names(PgwBank *b, const char *const *names, int n)
+{
+	for (int i = 0; b->secret != NULL && i < n; i++)
+	{
+		if (pgw_secret_value(pgw_secret_values(b->secret), names[i]) != NULL ||
+			PGW_MUTATED(SECRET_NAMES))
+			continue;
+		b->secret_lacks = names[i];
+		b->secret_fault = PGW_SECRET_NAME_MISSING;
+		pgw_secret_free(b->secret);
+		b->secret = NULL;
+	}
+}
+
 static void
 read_secret(PgwBank *b)
 {
 	PgwSecretFault before = b->secret_fault;
+	const char *lacked = b->secret_lacks;
+	const char *const *names = NULL;
+	int n = b->connector != NULL ? pgw_connector_secret_names(b->connector, &names) : 0;
 
 	pgw_secret_free(b->secret);
-	b->secret = pgw_secret_read(b->secret_name, &b->secret_seen, &b->secret_fault);
+	b->secret_lacks = NULL;
+	b->secret = pgw_secret_read(b->secret_name, n > 0, &b->secret_seen, &b->secret_fault);
+	check_secret_names(b, names, n);
 	b->secret_looked_at = GetCurrentTimestamp();
-	if (b->secret == NULL && b->secret_fault != before)
+	if (b->secret == NULL && (b->secret_fault != before || b->secret_lacks != lacked))
 		ereport(WARNING, (errmsg("pgw: the secret of bank \"%s\" cannot be used: %s", b->name,
 								 pgw_secret_fault_text(b->secret_fault)),
-						  errdetail("File \"%s\" in pgw.secrets_dir.", b->secret_name)));
+						  b->secret_lacks != NULL
+							  ? errdetail("File \"%s\" in pgw.secrets_dir lacks a line %s=value.",
+										  b->secret_name, b->secret_lacks)
+							  : errdetail("File \"%s\" in pgw.secrets_dir.", b->secret_name)));
 }
 
 static const NamedConnector *

@@ -26,8 +26,9 @@ typedef struct PgwBank
 	bool livemode;     /* false: it moves no money */
 	bool in_worker;    /* it is answered inside the worker: nothing leaves the server */
 	char *secret_name; /* file under pgw.secrets_dir, NULL: none */
-	char *secret;      /* worker only; NULL when unusable (secret_fault says why) */
+	PgwSecret *secret; /* worker only; NULL when unusable (secret_fault says why) */
 	PgwSecretFault secret_fault;
+	const char *secret_lacks;  /* the connector's: the name that its file does not have; or NULL */
 	PgwSecretSeen secret_seen; /* the file that it was read from */
 	TimestampTz secret_looked_at;
 	int priority; /* lower first */

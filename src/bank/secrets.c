@@ -25,12 +25,13 @@
 
 #define SECRET_SIZE (PGW_SECRET_MAX + 1)
 
-/* What a mapping holds; the text comes first, so that it is the secret's address. */
-typedef struct HeldSecret
+/* What a mapping holds. */
+struct PgwSecret
 {
-	char text[SECRET_SIZE];
+	char text[SECRET_SIZE]; /* of the file; named values: cut into names and values */
+	PgwSecretValues values; /* where they are in it */
 	int holders;
-} HeldSecret;
+};
 
 char *pgw_secrets_dir = NULL;
 
@@ -144,31 +145,58 @@ pgw_secret_changed(const char *name, const PgwSecretSeen *seen)
 	return memcmp(&now, seen, sizeof(now)) != 0;
 }
 
-char *
-pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault)
+/* Memory that is neither swapped, as far as the limits permit, nor dumped; NULL: none. */
+static PgwSecret *
+map_secret(void)
 {
-	char *secret;
-	size_t len = 0;
+	PgwSecret *secret =
+		mmap(NULL, sizeof(PgwSecret), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (secret == MAP_FAILED)
+		return NULL;
+	(void) mlock(secret, sizeof(PgwSecret));
+	(void) madvise(secret, sizeof(PgwSecret), MADV_DONTDUMP);
+	(void) madvise(secret, sizeof(PgwSecret), MADV_DONTFORK);
+	secret->holders = 1;
+	return secret;
+}
+
+/* One value without a name, or several with names: all of them in their place. */
+static PgwSecretFault
+take_values(PgwSecret *secret, size_t len, bool named)
+{
+	PgwSecretFault fault;
 	size_t key_len;
+
+	if (named)
+		return pgw_secret_split(secret->text, len, &secret->values);
+	fault = pgw_secret_check_content(secret->text, len, &key_len);
+	if (fault != PGW_SECRET_FINE)
+		return fault;
+	secret->text[key_len] = '\0';
+	secret->values.n = 1;
+	secret->values.values[0] = (PgwSecretValue){"", secret->text};
+	return PGW_SECRET_FINE;
+}
+
+PgwSecret *
+pgw_secret_read(const char *name, bool named, PgwSecretSeen *seen, PgwSecretFault *fault)
+{
+	PgwSecret *secret;
+	size_t len = 0;
 	ssize_t got;
 	int fd = open_secret(name, seen, fault);
 
 	if (fd < 0)
 		return NULL;
-	secret =
-		mmap(NULL, sizeof(HeldSecret), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (secret == MAP_FAILED)
+	secret = map_secret();
+	if (secret == NULL)
 	{
 		close(fd);
 		*fault = PGW_SECRET_NO_MEMORY;
 		return NULL;
 	}
-	(void) mlock(secret, sizeof(HeldSecret)); /* as far as the limits permit */
-	(void) madvise(secret, sizeof(HeldSecret), MADV_DONTDUMP);
-	(void) madvise(secret, sizeof(HeldSecret), MADV_DONTFORK);
-	((HeldSecret *) secret)->holders = 1;
-
-	while (len < SECRET_SIZE && (got = read(fd, secret + len, SECRET_SIZE - len)) != 0)
+	while (len < SECRET_SIZE && (got = read(fd, secret->text + len, SECRET_SIZE - len)) != 0)
 	{
 		if (got > 0)
 			len += got;
@@ -176,31 +204,32 @@ pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault)
 			break;
 	}
 	close(fd);
-	*fault = pgw_secret_check_content(secret, len, &key_len);
-	if (*fault != PGW_SECRET_FINE)
-	{
-		pgw_secret_free(secret);
-		return NULL;
-	}
-	secret[key_len] = '\0';
-	return secret;
+	*fault = take_values(secret, len, named);
+	if (*fault == PGW_SECRET_FINE)
+		return secret;
+	pgw_secret_free(secret);
+	return NULL;
 }
 
-char *
-pgw_secret_hold(char *secret)
+const PgwSecretValues *
+pgw_secret_values(const PgwSecret *secret)
+{
+	return secret != NULL ? &secret->values : NULL;
+}
+
+PgwSecret *
+pgw_secret_hold(PgwSecret *secret)
 {
 	if (secret != NULL)
-		((HeldSecret *) secret)->holders++;
+		secret->holders++;
 	return secret;
 }
 
 void
-pgw_secret_free(char *secret)
+pgw_secret_free(PgwSecret *secret)
 {
-	HeldSecret *held = (HeldSecret *) secret;
-
-	if (held == NULL || --held->holders > 0)
+	if (secret == NULL || --secret->holders > 0)
 		return;
-	explicit_bzero(held, sizeof(*held));
-	(void) munmap(held, sizeof(*held));
+	explicit_bzero(secret, sizeof(*secret));
+	(void) munmap(secret, sizeof(*secret));
 }

@@ -23,8 +23,16 @@ typedef struct PgwSecretSeen
 	struct timespec changed;
 } PgwSecretSeen;
 
-/* The content of a secret's file, or NULL with *fault. Never raises. */
-extern char *pgw_secret_read(const char *name, PgwSecretSeen *seen, PgwSecretFault *fault);
+/* What a secret's file holds, and who needs it. */
+typedef struct PgwSecret PgwSecret;
+
+/*
+ * Read a secret's file, of name=value lines where its connector asks for names; NULL with *fault.
+ * Never raises.
+ */
+extern PgwSecret *pgw_secret_read(const char *name, bool named, PgwSecretSeen *seen,
+								  PgwSecretFault *fault);
+extern const PgwSecretValues *pgw_secret_values(const PgwSecret *secret); /* NULL of NULL */
 
 /*
  * Is there another file, or another content, by now?  A look from outside; a link that leads
@@ -38,7 +46,7 @@ extern bool pgw_secret_changed(const char *name, const PgwSecretSeen *seen);
  */
 extern const char *pgw_secret_problem(const char *name);
 /* One more who needs it, until he frees it: a request that is sent with it.  NULL is fine. */
-extern char *pgw_secret_hold(char *secret);
-extern void pgw_secret_free(char *secret); /* the last one wipes; NULL is fine */
+extern PgwSecret *pgw_secret_hold(PgwSecret *secret);
+extern void pgw_secret_free(PgwSecret *secret); /* the last one wipes; NULL is fine */
 
 #endif

@@ -182,6 +182,26 @@ pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when)
 	return call->has_permit;
 }
 
+/* Its file is there and has what the connector names; err says which name there is not. */
+static bool
+has_secret(const PgwBank *bank, PgwConnectorError *err)
+{
+	const char *const *names;
+	bool named = pgw_connector_secret_names(bank->connector, &names) > 0;
+
+	if (bank->secret != NULL || (bank->secret_name == NULL && !named))
+		return true;
+	if (bank->secret_name == NULL)
+		snprintf(err->message, sizeof(err->message),
+				 "the connector's {{secret.%s}} needs a file, and the bank's row names no secret",
+				 names[0]);
+	else if (bank->secret_lacks != NULL)
+		snprintf(err->message, sizeof(err->message),
+				 "the connector's {{secret.%s}} has no line in the secret's file",
+				 bank->secret_lacks);
+	return false;
+}
+
 bool
 pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char **error_code,
 				PgwConnectorError *err)
@@ -194,7 +214,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 		!pgw_connector_has(bank->connector, call->op))
 		return false;
 	pgw_config_refresh_secret(bank);
-	if (bank->secret_name != NULL && bank->secret == NULL)
+	if (!has_secret(bank, err))
 	{
 		*error_code = "secret_missing";
 		return false;
@@ -213,7 +233,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	strlcpy(call->bank_reference, params->bank_reference != NULL ? params->bank_reference : "",
 			sizeof(call->bank_reference));
 	params->correlation_id = call->correlation;
-	params->secret = bank->secret;
+	params->secrets = pgw_secret_values(bank->secret);
 	params->settings = bank->settings;
 
 	call->rendered = MemoryContextAllocZero(calls_context, sizeof(PgwRendered));

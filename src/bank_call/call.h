@@ -65,7 +65,7 @@ typedef struct PgwCall
 	/* of the request, until its transfer is over; NULL: a token, or not known any more */
 	PgwCallCard *card;
 	/* the key that it was sent with, which may have changed by now; held, NULL: none, or judged */
-	char *secret;
+	PgwSecret *secret;
 	char card_last4[5]; /* of the charge that it is about; "": not known */
 	/* an earlier answer about that charge repeated the card: its attempt's row says so */
 	bool card_echoed;

@@ -53,19 +53,32 @@ pgw_echo_forget(PgwCall *call)
 	call->secret = NULL;
 }
 
+/* Every value of the file: who has named it there says that nobody may see it. */
+static void
+seek_secrets(const PgwSecret *secret, const char **words)
+{
+	const PgwSecretValues *values = pgw_secret_values(secret);
+
+	for (int i = 0; values != NULL && i < values->n; i++)
+		words[i] = values->values[i].text;
+}
+
+/* words: the holder, then the values of the present file, then those of an earlier one */
+StaticAssertDecl(PGW_SOUGHT_WORDS >= 1 + 2 * PGW_SECRET_VALUES, "room for all that is sought");
+
 void
 pgw_echo_sought(const PgwCall *call, PgwEchoSought *echo, PgwQuestion *question)
 {
 	memset(echo, 0, sizeof(*echo));
 	echo->later.last4 = pgw_none_if_empty(call->card_last4);
-	echo->later.words[0] = call->bank->secret;
+	seek_secrets(call->bank->secret, &echo->later.words[1]);
 	echo->now = echo->later;
 	question->sought = &echo->now;
 	question->sought_later = NULL;
 	question->card_echoed = call->card == NULL && call->card_echoed;
 	if (call->secret != call->bank->secret && !PGW_MUTATED(ECHO_OLD_KEY))
 	{
-		echo->now.words[2] = call->secret;
+		seek_secrets(call->secret, &echo->now.words[1 + PGW_SECRET_VALUES]);
 		question->sought_later = &echo->later;
 	}
 	if (call->card == NULL)
@@ -74,7 +87,7 @@ pgw_echo_sought(const PgwCall *call, PgwEchoSought *echo, PgwQuestion *question)
 	echo->now.parts = true;
 	echo->now.card_number = pgw_none_if_empty(call->card->number);
 	echo->now.card_cvv = pgw_none_if_empty(call->card->cvv);
-	echo->now.words[1] = pgw_none_if_empty(call->card->holder);
+	echo->now.words[0] = pgw_none_if_empty(call->card->holder);
 }
 
 void

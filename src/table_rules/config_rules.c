@@ -168,6 +168,40 @@ secret_fault(const char *name)
 	return NULL;
 }
 
+/*
+ * Why a bank without a secret cannot speak this connector; NULL: it can, or the connector is not
+ * there (yet).
+ */
+static const char *
+secret_needed(const char *connector)
+{
+	Oid types[1] = {TEXTOID};
+	Datum args[1] = {CStringGetTextDatum(connector)};
+	PgwConnectorError err;
+	PgwConnector *compiled = NULL;
+	const char *const *names;
+	char *message = NULL;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_with_args(
+			"SELECT definition::text FROM pgw.connectors WHERE name OPERATOR(pg_catalog.=) $1", 1,
+			types, args, NULL, false, 1) == SPI_OK_SELECT &&
+		SPI_processed == 1)
+	{
+		char *json = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+
+		compiled = pgw_connector_compile(json, strlen(json), &err);
+	}
+	SPI_finish();
+	if (compiled != NULL && pgw_connector_secret_names(compiled, &names) > 0)
+		message = psprintf(
+			"is NULL, but the connector says {{secret.%s}}: must be the name of a file in pgw.secrets_dir with a line %s=value",
+			names[0], names[0]);
+	pgw_connector_free(compiled);
+	return message;
+}
+
 static void
 fault(PgwJsonWriter *faults, const char *field, const char *message)
 {
@@ -280,6 +314,9 @@ check_bank(HeapTuple new, TupleDesc desc)
 	if (url != NULL && !judged && (message = pgw_bank_url_fault(url)) != NULL)
 		fault(&faults, "base_url", message);
 	if (secret != NULL && (message = secret_fault(secret)) != NULL)
+		fault(&faults, "secret", message);
+	if (secret == NULL && connector != NULL && check_function_bodies &&
+		(message = secret_needed(connector)) != NULL)
 		fault(&faults, "secret", message);
 	check_bank_limits(&faults, new, desc);
 	if (faults.text.len > 0)

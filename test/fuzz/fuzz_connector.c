@@ -14,6 +14,7 @@
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static const PgwSecretValues secrets = {2, {{"", "s"}, {"a", "named"}}};
 static const PgwCallParams params = {.amount = 1234,
 									 .has_amount = true,
 									 .currency = "EUR",
@@ -23,7 +24,7 @@ static const PgwCallParams params = {.amount = 1234,
 									 .original_ref = "o",
 									 .bank_reference = "b",
 									 .idempotency_key = "k",
-									 .secret = "s"};
+									 .secrets = &secrets};
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

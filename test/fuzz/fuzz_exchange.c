@@ -336,6 +336,7 @@ check_decision(const PgwChargeInput *in, const PgwDecision *d)
 static void
 render_all(const PgwConnector *c, bool document_is_utf8)
 {
+	static const PgwSecretValues s3cret = {1, {{"", "s3cret"}}};
 	static const PgwCallParams params = {.amount = AMOUNT,
 										 .has_amount = true,
 										 .currency = "EUR",
@@ -345,7 +346,7 @@ render_all(const PgwConnector *c, bool document_is_utf8)
 										 .original_ref = original,
 										 .bank_reference = "ch/1?\xE2\x82\xAC",
 										 .idempotency_key = "k",
-										 .secret = "s3cret",
+										 .secrets = &s3cret,
 										 .reference = "order \"7\"",
 										 .merchant = "m",
 										 .bank_fields =

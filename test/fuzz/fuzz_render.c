@@ -31,6 +31,13 @@ static const char form_document[] =
 	"{\"a\":\"{{amount_decimal}}\",\"t\":\"{{token}}\",\"p\":\"{{card_number}}\",\"e\":\"{{card_expiry_mmyy}}\",\"h\":\"{{card_holder}}\",\"x y\":\"{{bank_fields.x}}\"},"
 	"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
 
+/* What only version 2 has. */
+static const char second_document[] =
+	"{\"v\":2,\"capabilities\":{\"cards\":true,\"tokens\":true},\"headers\":{\"A\":\"{{secret.user}}:{{secret.key}}\"},"
+	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/s\",\"body\":"
+	"{\"t\":\"{{token}}\",\"p\":\"{{card_number}}\",\"u\":\"{{secret.user}}\",\"k\":\"<{{secret.key}}>\"},"
+	"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
+
 static PgwConnector *
 compile(const char *text)
 {
@@ -57,11 +64,12 @@ check_plain(const PgwBuf *b, unsigned char highest)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static PgwConnector *banks[2];
+	static PgwConnector *banks[3];
 	static const char *const currencies[] = {"EUR", "JPY", "KWD", NULL};
 	static const int exponents[] = {2, 0, 3, 2};
 	const char *texts[NTEXTS] = {NULL};
 	PgwCallParams p = {0};
+	PgwSecretValues secrets = {0};
 	PgwRendered r;
 	PgwConnectorError err;
 	char *copy;
@@ -71,6 +79,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		banks[0] = compile(json_document);
 		banks[1] = compile(form_document);
+		banks[2] = compile(second_document);
 	}
 	if (size < 12)
 		return 0;
@@ -94,7 +103,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p.card_number = texts[1];
 	p.card_cvv = texts[2];
 	p.card_holder = texts[3];
-	p.secret = texts[4];
+	if (texts[4] != NULL)
+		secrets = (PgwSecretValues){3, {{"", texts[4]}, {"user", texts[4]}, {"key", texts[5]}}};
+	p.secrets = &secrets;
 	p.reference = texts[5];
 	p.merchant = texts[6];
 	p.reason = texts[7];
@@ -102,7 +113,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p.settings = texts[9];
 
 	pgw_rendered_init(&r);
-	for (int i = 0; i < 2; i++)
+	for (int i = 0; i < 3; i++)
 	{
 		const PgwConnector *c = banks[i];
 
@@ -125,7 +136,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			if (r.body.data[at] != '\0')
 				abort(); /* something taken back was left */
 		}
-		if (i == 0 && r.has_body)
+		if (i != 1 && r.has_body)
 		{
 			enum json_tokener_error e;
 			json_object *again = json_tokener_parse_verbose(r.body.data, &e);

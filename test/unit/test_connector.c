@@ -461,6 +461,8 @@ test_capabilities(void **state)
 
 /* ---- rendering ---- */
 
+static const PgwSecretValues s3cret = {1, {{"", "s3cret"}}};
+
 static const PgwCallParams card_params = {.amount = 1234,
 										  .has_amount = true,
 										  .currency = "EUR",
@@ -476,7 +478,7 @@ static const PgwCallParams card_params = {.amount = 1234,
 										  .idempotency_key = "key-1",
 										  .correlation_id = "corr",
 										  .merchant = "m1",
-										  .secret = "s3cret",
+										  .secrets = &s3cret,
 										  .bank_fields = "{\"descriptor\":\"SHOP\"}"};
 
 static PgwRendered rendered;
@@ -581,11 +583,12 @@ test_render_json(void **state)
 static void
 test_render_form(void **state)
 {
+	static const PgwSecretValues odd = {1, {{"", "a&b=c%"}}};
 	PgwCallParams p = card_params;
 
 	(void) state;
 	pgw_rendered_init(&rendered);
-	p.secret = "a&b=c%";
+	p.secrets = &odd;
 	render(form_bank, PGW_OP_CHARGE, &p);
 	assert_string_equal(rendered.body.data,
 						"op=sale&amount=12.34&cur=EUR&pan=4111111111111111&exp=0931&cvc=123"
@@ -777,7 +780,7 @@ test_render_wipes(void **state)
 	assert_non_null(strstr(err.message, "too large"));
 	assert_false(holds(rendered.body.data, rendered.body.cap, "411111"));
 	p = card_params;
-	p.secret = big;
+	p.secrets = &(PgwSecretValues){1, {{"", big}}};
 	assert_false(pgw_connector_render(json_bank, PGW_OP_CHARGE, &p, &rendered, &err));
 	assert_string_equal(err.pointer, "/headers/Authorization");
 	p = card_params;

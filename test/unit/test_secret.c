@@ -89,6 +89,103 @@ test_contents(void **state)
 	check(longest, PGW_SECRET_MAX + 1, PGW_SECRET_TOO_LONG, 0);
 }
 
+/* What a file of name=value lines says: "name|value" of each, or the fault. */
+static void
+named(const char *bytes, size_t len, PgwSecretFault fault, const char *const *expected)
+{
+	static char text[PGW_SECRET_MAX + 2];
+	PgwSecretValues values;
+	int n = 0;
+
+	memcpy(text, bytes, len);
+	memset(text + len, 'x', sizeof(text) - len);
+	if (pgw_secret_split(text, len, &values) != fault)
+		fail_msg("%s", bytes);
+	for (; expected != NULL && expected[n] != NULL; n++)
+	{
+		char shown[200];
+
+		if (n >= values.n)
+			fail_msg("%s: %d values", bytes, values.n);
+		snprintf(shown, sizeof(shown), "%s|%s", values.values[n].name, values.values[n].text);
+		assert_string_equal(shown, expected[n]);
+	}
+	assert_int_equal(values.n, n);
+}
+
+#define NAMED(bytes, fault, ...) \
+	named(bytes, sizeof(bytes) - 1, fault, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
+
+static void
+test_named(void **state)
+{
+	static char many[400];
+	static char long_name[80];
+
+	(void) state;
+	NAMED("user=merchant1\nkey=sk_live_1\n", PGW_SECRET_FINE, "user|merchant1", "key|sk_live_1");
+	NAMED("a=1\r\nb-2_C=2\r\n\r\n", PGW_SECRET_FINE, "a|1", "b-2_C|2");
+	NAMED("a=1", PGW_SECRET_FINE, "a|1");
+	/* "=", "#", quotes and blanks inside belong to the value */
+	NAMED("key=c2VjcmV0PT0==\nq=\"x # y\"", PGW_SECRET_FINE, "key|c2VjcmV0PT0==", "q|\"x # y\"");
+	NAMED("# the sandbox's = \xC3\xA4\n\na=1\n#b=2\n", PGW_SECRET_FINE, "a|1");
+
+	NAMED("", PGW_SECRET_EMPTY);
+	NAMED("\n# nothing\n\r\n", PGW_SECRET_EMPTY);
+	NAMED("sk_live_1\n", PGW_SECRET_NO_NAMES);
+	NAMED("sk_live_1\na=1\n", PGW_SECRET_NO_NAMES);
+	NAMED("a=1\n   \n", PGW_SECRET_NO_NAMES);
+	NAMED("a=\nb=1\n", PGW_SECRET_EMPTY_VALUE);
+	NAMED("=1\n", PGW_SECRET_BAD_NAME);
+	NAMED("a =1\n", PGW_SECRET_BAD_NAME);
+	NAMED(" a=1\n", PGW_SECRET_BAD_NAME);
+	NAMED("a.b=1\n", PGW_SECRET_BAD_NAME);
+	NAMED("\xC3\xA4=1\n", PGW_SECRET_BAD_NAME);
+	NAMED("a\0=1\n", PGW_SECRET_BAD_NAME);
+	NAMED("a= 1\n", PGW_SECRET_BLANKS);
+	NAMED("a=1 \r\n", PGW_SECRET_BLANKS);
+	NAMED("a=1\rb=2\n", PGW_SECRET_SEVERAL_LINES); /* a line end of old */
+	NAMED("a=1\t2\n", PGW_SECRET_UNPRINTABLE);
+	NAMED("a=\xC2\xA0", PGW_SECRET_UNPRINTABLE);
+	NAMED("a=1\0\n", PGW_SECRET_UNPRINTABLE);
+	NAMED("a=1\nb=2\na=3\n", PGW_SECRET_NAME_TWICE);
+	NAMED("\xEF\xBB\xBF"
+		  "a=1\n",
+		  PGW_SECRET_BYTE_ORDER_MARK);
+	memset(long_name, 'n', 64);
+	strcpy(long_name + 64, "=1");
+	named(long_name, 66, PGW_SECRET_BAD_NAME, NULL);
+	for (int i = 0; i <= PGW_SECRET_VALUES; i++)
+		snprintf(many + strlen(many), sizeof(many) - strlen(many), "n%d=v\n", i);
+	named(many, strlen(many), PGW_SECRET_TOO_MANY, NULL);
+}
+
+static void
+test_named_size(void **state)
+{
+	static char longest[PGW_SECRET_MAX + 1];
+
+	(void) state;
+	memset(longest, '#', sizeof(longest));
+	memcpy(longest + PGW_SECRET_MAX - 4, "\na=1", 4);
+	named(longest, PGW_SECRET_MAX, PGW_SECRET_FINE, (const char *const[]){"a|1", NULL});
+	named(longest, PGW_SECRET_MAX + 1, PGW_SECRET_TOO_LONG, NULL);
+}
+
+static void
+test_by_name(void **state)
+{
+	static const PgwSecretValues two = {2, {{"a", "1"}, {"b", "2"}}};
+	static const PgwSecretValues one = {1, {{"", "1"}}};
+
+	(void) state;
+	assert_string_equal(pgw_secret_value(&two, "b"), "2");
+	assert_null(pgw_secret_value(&two, "c"));
+	assert_null(pgw_secret_value(&two, ""));
+	assert_string_equal(pgw_secret_value(&one, ""), "1");
+	assert_null(pgw_secret_value(NULL, "a"));
+}
+
 static void
 test_texts(void **state)
 {
@@ -161,9 +258,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_files),
-		cmocka_unit_test(test_contents),
-		cmocka_unit_test(test_texts),
+		cmocka_unit_test(test_files),   cmocka_unit_test(test_contents),
+		cmocka_unit_test(test_named),   cmocka_unit_test(test_named_size),
+		cmocka_unit_test(test_by_name), cmocka_unit_test(test_texts),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -278,7 +278,9 @@ put_segment(Render *r, PgwBuf *b, How how, const PgwSegment *segment)
 				return put_bare(b, p->final_capture ? "true" : "false");
 			return put_text(r, b, how, p->final_capture ? "true" : "false");
 		case PGW_PH_SECRET:
-			return put_text(r, b, how, p->secret);
+			return put_text(
+				r, b, how,
+				pgw_secret_value(p->secrets, segment->text != NULL ? segment->text : ""));
 		case PGW_PH_BANK_FIELDS:
 			return put_named(r, b, how, &r->bank_fields, segment->text);
 		case PGW_PH_SETTINGS:
@@ -287,16 +289,6 @@ put_segment(Render *r, PgwBuf *b, How how, const PgwSegment *segment)
 			break;
 	}
 	return PUT_MISSING;
-}
-
-/* As it is written in the document. */
-static void
-segment_name(const PgwSegment *segment, char *name, size_t size)
-{
-	bool named = segment->kind == PGW_PH_BANK_FIELDS || segment->kind == PGW_PH_SETTINGS;
-
-	snprintf(name, size, "{{%s%s}}", pgw_placeholder_name(segment->kind),
-			 named ? segment->text : "");
 }
 
 /* Literals as they are in paths and headers, encoded elsewhere. */
@@ -318,7 +310,7 @@ put_segments(Render *r, PgwBuf *b, How how, const PgwText *text)
 		{
 			char name[80];
 
-			segment_name(segment, name, sizeof(name));
+			pgw_segment_name(segment, name, sizeof(name));
 			return fault(r, "the path needs a value for %s", name);
 		}
 		if (put != PUT_DONE)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/base/buf.h"
+#include "core/base/secret_values.h"
 #include "core/connector/connector.h"
 
 /* Values for placeholders. NULL strings: placeholder without a value (drops its member). */
@@ -36,9 +37,9 @@ typedef struct PgwCallParams
 	const char *reference; /* the merchant's own */
 	const char *reason;
 	bool final_capture;
-	const char *secret;      /* content of the bank's secret file */
-	const char *bank_fields; /* JSON text of an object, or NULL: {{bank_fields.xyz}} */
-	const char *settings;    /* JSON text of the bank row's settings: {{settings.xyz}} */
+	const PgwSecretValues *secrets; /* of the bank's secret file */
+	const char *bank_fields;        /* JSON text of an object, or NULL: {{bank_fields.xyz}} */
+	const char *settings;           /* JSON text of the bank row's settings: {{settings.xyz}} */
 } PgwCallParams;
 
 typedef struct PgwRendered

@@ -131,6 +131,7 @@ typedef enum PgwMutant
 	/* a field that is stated to hold no card may hold the call's own */
 	STATED_OWN_CARD,
 	APPLICATION_CARD, /* a card number in application_name is kept */
+	SECRET_NAMES,     /* a request leaves although its key's file lacks a name that it needs */
 	ECHO_OLD_KEY,     /* a key that has changed while its request was out is not looked for */
 	DRAINING,         /* a draining worker sends new charges */
 	/* libcurl and OpenSSL take what the server's environment says */

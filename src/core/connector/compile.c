@@ -437,6 +437,13 @@ pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp follow_up)
 	return pgw_connector_needs(c, follow_up, "bank_reference");
 }
 
+int
+pgw_connector_secret_names(const PgwConnector *c, const char *const **names)
+{
+	*names = c->secret_names;
+	return c->nsecret_names;
+}
+
 const char *
 pgw_connector_warning(const PgwConnector *c)
 {

@@ -59,18 +59,43 @@ pgw_placeholder_name(PgwPlaceholder ph)
 	return (int) ph >= 0 && ph < PGW_PH_NONE ? placeholders[ph] : "?";
 }
 
-static bool
-is_name(const char *s, size_t len)
+void
+pgw_segment_name(const PgwSegment *segment, char *name, size_t size)
 {
-	if (len < 1 || len > 63)
-		return false;
-	for (size_t i = 0; i < len; i++)
+	snprintf(name, size, "{{%s%s%s}}", pgw_placeholder_name(segment->kind),
+			 segment->kind == PGW_PH_SECRET && segment->text != NULL ? "." : "",
+			 segment->kind != PGW_PH_NONE && segment->text != NULL ? segment->text : "");
+}
+
+/*
+ * {{secret}} or {{secret.NAME}}; NULL name: the former.  It is the connector that says how a bank's
+ * file is read, never what stands in it: a key that has a "=" in it is no name with a value.  So
+ * both in one connector would be two readings of one file.
+ */
+static bool
+compile_secret(PgwCompile *cc, const char *name)
+{
+	PgwConnector *c = cc->connector;
+
+	c->one_secret |= name == NULL;
+	if (name != NULL)
 	{
-		if (!((s[i] >= 'a' && s[i] <= 'z') || (s[i] >= 'A' && s[i] <= 'Z') ||
-			  (s[i] >= '0' && s[i] <= '9') || s[i] == '_' || s[i] == '-'))
-			return false;
+		int i = 0;
+
+		while (i < c->nsecret_names && strcmp(c->secret_names[i], name) != 0)
+			i++;
+		if (i == PGW_SECRET_VALUES)
+			return pgw_fault(cc, "more than %d names of secrets in one connector",
+							 PGW_SECRET_VALUES);
+		c->secret_names[i] = name;
+		if (i == c->nsecret_names)
+			c->nsecret_names++;
 	}
-	return true;
+	return !c->one_secret || c->nsecret_names == 0 ||
+		   pgw_fault(
+			   cc,
+			   "{{secret}} and {{secret.%s}} in one connector: a secret's file holds either one value or lines name=value; give each a name",
+			   c->secret_names[0]);
 }
 
 /* The inside of {{...}}. */
@@ -87,12 +112,19 @@ compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segme
 
 		segment->kind = (PgwPlaceholder) i;
 		if (!named && len == n && memcmp(s, placeholders[i], n) == 0)
-			return true;
-		if (named && len > n && memcmp(s, placeholders[i], n) == 0 && is_name(s + n, len - n))
+			return i != PGW_PH_SECRET || compile_secret(cc, NULL);
+		if (named && len > n && memcmp(s, placeholders[i], n) == 0 &&
+			pgw_secret_name_good(s + n, len - n))
 			return (segment->text = pgw_arena_text(cc, s + n, len - n)) != NULL;
+		if (i == PGW_PH_SECRET && len > n + 1 && memcmp(s, "secret.", n + 1) == 0 &&
+			pgw_secret_name_good(s + n + 1, len - n - 1))
+			return pgw_since_version(cc, 2, "a secret by name") &&
+				   (segment->text = pgw_arena_text(cc, s + n + 1, len - n - 1)) != NULL &&
+				   compile_secret(cc, segment->text);
 		if (used < sizeof(list))
 			used += (size_t) snprintf(list + used, sizeof(list) - used, "%s%s%s", i ? ", " : "",
-									  placeholders[i], named ? "NAME" : "");
+									  i == PGW_PH_SECRET ? "secret, secret." : placeholders[i],
+									  named || i == PGW_PH_SECRET ? "NAME" : "");
 	}
 	return pgw_fault(cc, "unknown placeholder {{%.*s}}; known: %s", len > 60 ? 60 : (int) len, s,
 					 list);

@@ -18,6 +18,7 @@
 
 #include <json-c/json.h>
 
+#include "core/base/secret_values.h"
 #include "core/connector/connector.h"
 
 #define PGW_DOC_MAX_BYTES (256 * 1024)
@@ -51,7 +52,7 @@ typedef enum PgwPlaceholder
 	PGW_PH_REFERENCE,
 	PGW_PH_REASON,
 	PGW_PH_FINAL,
-	PGW_PH_SECRET,
+	PGW_PH_SECRET,      /* with a name, or NULL: a file with one value */
 	PGW_PH_BANK_FIELDS, /* with a name */
 	PGW_PH_SETTINGS,    /* with a name */
 	PGW_PH_NONE         /* literal text */
@@ -62,7 +63,7 @@ typedef enum PgwPlaceholder
 typedef struct PgwSegment
 {
 	PgwPlaceholder kind;
-	/* literal text, or the name after "bank_fields." / "settings." */
+	/* literal text, or the name after "bank_fields." / "settings." / "secret." */
 	const char *text;
 } PgwSegment;
 
@@ -210,6 +211,10 @@ struct PgwConnector
 	PgwChunk *chunks; /* the arena */
 	PgwCapabilities caps;
 	const char *key_header; /* idempotency header, or NULL */
+	/* what {{secret.NAME}} names, each once; none: a file with one value, if there is {{secret}} */
+	int nsecret_names;
+	const char *secret_names[PGW_SECRET_VALUES];
+	bool one_secret; /* {{secret}} stands somewhere */
 	int nnot_ids;
 	const char **not_ids; /* what the bank writes where it has no id */
 	int nexponents;
@@ -278,6 +283,9 @@ extern bool pgw_check_operations(PgwCompile *cc);
 /* -1 when unknown, and for those with a name of their own */
 extern int pgw_placeholder_parse(const char *name);
 extern const char *pgw_placeholder_name(PgwPlaceholder ph);
+
+/* As it is written in the document. */
+extern void pgw_segment_name(const PgwSegment *segment, char *name, size_t size);
 extern bool pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
 extern bool pgw_compile_header_name(PgwCompile *cc, const char *name);
 extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n,

@@ -46,6 +46,12 @@ extern bool pgw_connector_needs(const PgwConnector *c, PgwBankOp op, const char 
 extern bool pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp follow_up);
 
 /*
+ * Which names the connector asks of its bank's secret file, {{secret.NAME}}; 0: the file holds one
+ * value, if there is one.
+ */
+extern int pgw_connector_secret_names(const PgwConnector *c, const char *const **names);
+
+/*
  * What a connector that compiles cannot do although its operations suggest it: one text for people,
  * or NULL.
  */

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/base/secret_values.h"
+
 /* Longer ones are refused. */
 #define PGW_SECRET_MAX 4095
 
@@ -31,6 +33,12 @@ typedef enum PgwSecretFault
 	PGW_SECRET_SEVERAL_LINES,
 	PGW_SECRET_UNPRINTABLE,
 	PGW_SECRET_NO_MEMORY,
+	PGW_SECRET_NO_NAMES, /* a line that is not name=value */
+	PGW_SECRET_BAD_NAME,
+	PGW_SECRET_NAME_TWICE,
+	PGW_SECRET_EMPTY_VALUE,
+	PGW_SECRET_TOO_MANY,
+	PGW_SECRET_NAME_MISSING, /* what the connector asks for */
 	PGW_NSECRET_FAULTS
 } PgwSecretFault;
 
@@ -49,5 +57,13 @@ extern PgwSecretFault pgw_secret_check_file(bool regular, bool ours, bool roots,
  * copying, and the bank would refuse it with a reason that leads nowhere.
  */
 extern PgwSecretFault pgw_secret_check_content(const char *bytes, size_t len, size_t *key_len);
+
+/*
+ * The same for a file of name=value lines, which a connector with {{secret.NAME}} reads.  text has
+ * room for a NUL behind len; it is cut into the values in its place, so that no copy of a key is
+ * made.  Lines that are empty or begin with "#" do not count; a value goes on to the end of its
+ * line, further "=" included.
+ */
+extern PgwSecretFault pgw_secret_split(char *text, size_t len, PgwSecretValues *values);
 
 #endif

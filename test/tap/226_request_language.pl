@@ -1,0 +1,90 @@
+# What version 2 of the connector language says of requests, as a bank of its own hears it.
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP;
+use PgwScriptedBank;
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = pgw_node('language', debug => 1, conf => "fsync = off\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '500ms'\n");
+pgw_setup($node);
+my $secrets = $node->basedir . '/secrets';
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+sub pay { my ($id, %a) = @_; return ($node->psql('postgres', "SELECT status, bank_reference FROM " . pay_sql('process_payment', client_request_id => $id, %a)))[1, 2] }
+sub codes { return sql("SELECT coalesce(string_agg(e.event_data->>'bank_code', ','), '-') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE client_request_id = '$_[0]'") }
+sub heard { my ($bank) = @_; return grep { ($_->{path} // '') !~ /books/ } bank_books($bank) }
+
+sub put_secret
+{
+	my ($name, $content) = @_;
+	open my $f, '>:raw', "$secrets/.new" or die $!;
+	print $f $content;
+	close $f;
+	chmod 0600, "$secrets/.new";
+	rename "$secrets/.new", "$secrets/$name" or die $!;
+}
+
+# A bank that remembers what it was sent, and answers what the test makes of it.
+sub listening_bank
+{
+	my ($answer) = @_;
+	my @heard;
+	return scripted_bank(sub {
+		my ($r) = @_;
+		return { document => \@heard } if $r->{path} eq '/books';
+		push @heard, $r;
+		return $answer->($r, scalar @heard);
+	});
+}
+
+# A document of version 2 with these parts of a charge.
+sub document
+{
+	my ($charge, %o) = @_;
+	return { v => 2, capabilities => { tokens => JSON::PP::true, %{ $o{capabilities} // {} } }, %{ $o{top} // {} }, operations => { charge => {
+		method => 'POST', path => '/pay', answer => { rules => [ { status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 402, outcome => 'declined' } ],
+			fields => { bank_reference => '/id', bank_code => '/why' } }, %$charge }, %{ $o{operations} // {} } } };
+}
+
+part($node, 'secrets by name', sub {
+	my $bank = listening_bank(sub {
+		my ($r, $n) = @_;
+		my $body = decode_json($r->{body});
+		return { status => 402, document => { state => 'no', why => "bad $body->{user}" } } if $body->{token} eq 'tok_echo';
+		return { document => { state => 'ok', id => "id_$n", why => 'fine' } };
+	});
+	my $document = document({ headers => { 'X-Key' => '{{secret.api-key}}' }, body => { token => '{{token}}', user => '{{secret.user}}' } });
+	put_secret('pair', "# of the sandbox\r\nuser=shop=0001\r\napi-key=k3y/+==\r\nunused=\"x\"\r\n");
+	like(($node->psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('pair', \$json\$" . encode_json($document) . "\$json\$);
+		INSERT INTO pgw.banks (name, connector, base_url) VALUES ('pair', 'pair', 'https://bank.example')"))[2],
+		qr/"field": "secret".*\{\{secret\.api-key\}\}: must be the name of a file/, 'a bank without a file is refused at once, with the name that the connector asks for');
+	sql("INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('pair', 'pair', '$bank->{url}', 'pair')");
+	my ($row, $error) = pay('named', bank => 'pair');
+	is($row, 'captured|id_1', 'paid') or diag($error);
+	my ($request) = heard($bank);
+	is($request->{headers}{'x-key'}, 'k3y/+==', 'the bank heard one value in a header, with all that stands behind the first =');
+	is(decode_json($request->{body})->{user}, 'shop=0001', 'and the other in the body');
+	is((pay('echo', bank => 'pair', token => 'tok_echo'))[0] . codes('echo'), 'declined|-', 'a bank that repeats a value: it is not kept');
+
+	put_secret('pair', "user=shop=0001\nkey=k3y\n");
+	ok(wait_until(sub { sql("SELECT details->>'secret' FROM pgw.health() WHERE check_name = 'bank:pair'") =~ /lacks a name that the connector asks for/ }, 20), 'a name is gone from the file: health() says so');
+	like((pay('gone', bank => 'pair'))[1], qr/secret_missing/, 'nothing is sent');
+	like(slurp_file($node->logfile), qr/File "pair" in pgw\.secrets_dir lacks a line api-key=value\./, 'the log says which');
+	put_secret('pair', "user=shop=0001\napi-key=n3w-key\n");
+	ok(wait_until(sub { ((pay('again ' . time, bank => 'pair'))[0] // '') =~ /captured/ }, 20), 'mended, it is taken up');
+	is((heard($bank))[-1]{headers}{'x-key'}, 'n3w-key', 'with the new value');
+	unlike(slurp_file($node->logfile), qr/k3y|shop=0001|n3w-key/, 'no value is in the log');
+	is(sql("SELECT count(*) FROM pgw.payment_transactions t WHERE t::text ~ 'k3y|shop=0001|n3w'") . sql("SELECT count(*) FROM pgw.transaction_events e WHERE e::text ~ 'k3y|shop=0001|n3w'"), '00', 'nor in the tables');
+
+	$document = document({ headers => { 'X-Key' => '{{secret}}' }, body => { token => '{{token}}' } });
+	put_secret('single', "key=k3y==\n");
+	add_dialect($node, $bank, 'single', $document, secret => 'single');
+	is((split /\|/, (pay('single', bank => 'single'))[0])[0], 'captured', 'a file with one value that has a = in it');
+	is((heard($bank))[-1]{headers}{'x-key'}, 'key=k3y==', 'is that value');
+});
+
+$node->stop('fast');
+done_testing();
