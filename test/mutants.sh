@@ -40,6 +40,7 @@ UNCLAIMED_ID:216_unclaimed_ids:its answer belies itself
 DOUBT_AGE:214_shown:the end of a doubt
 BELIED_REFUSAL:214_shown:a no that shows money
 REPEAT_REFUSED:178_refused_repeats:an operation that is done and refused when it is repeated
+FIRST_REFUSAL:178_refused_repeats:an operation that is refused and done, and shown nobody knows when
 RESENT_REFUSED:178_refused_repeats:sent twice by libcurl
 UNREADABLE_ANSWER:178_refused_repeats:an operation whose answer cannot be read
 REFUSED_TOO_EARLY:178_refused_repeats:a give-back that is refused, and looked up too early

@@ -174,6 +174,7 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	memset(in, 0, sizeof(*in));
 	in->op = call->op;
 	in->operation = operation_of(attempt);
+	in->asked_for = attempt->kind != PGW_KIND_PAYMENT;
 	in->in_doubt = call->in_doubt;
 	in->refusal = known_refusal(attempt);
 	in->answered = is_answered(attempt);

@@ -12,7 +12,7 @@ use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(echo_node change_key sql payment pay books codes comes_to keeps_nothing);
+our @EXPORT = qw(echo_node change_key sql payment pay books codes keeps_nothing);
 
 my $year = (localtime)[5] + 1902;
 my ($cvv, $holder, $key) = ('737', 'ERIKA ECHOLESS', 'sk_live_51Hx/Q+7y~vault');
@@ -207,12 +207,6 @@ sub codes
 {
 	my ($what) = @_;
 	return sql("SELECT coalesce(string_agg(e.event_data->>'bank_code', ','), '-') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = '$what'");
-}
-
-sub comes_to
-{
-	my ($what, $status) = @_;
-	return wait_until(sub { status_of($node, $what) eq $status }, 60) || diag(status_of($node, $what), ' ', events($node, $what)) && 0;
 }
 
 # What callers, operators and listeners get, and then every byte.

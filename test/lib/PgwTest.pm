@@ -14,7 +14,7 @@ use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(pgw_node pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until pay_sql events
   reconcile is_reconciled wait_rest is_sound wait_worker psql_start
-  debug_arm debug_wait debug_release debug_flag debug_clear crash flush_wal part scan status_of charges_of kept_charges refunds_of
+  debug_arm debug_wait debug_release debug_flag debug_clear crash flush_wal part scan status_of comes_to charges_of kept_charges refunds_of
   spelt $CARD $SPELT $SUCCESS_FLOW $DECLINE_FLOW $ROLLBACK_FLOW $ADOPTED_FLOW);
 
 # Well-known test numbers only; put together here so that no test text, log or file holds one.
@@ -318,6 +318,15 @@ sub status_of
 {
 	my ($node, $id, $db) = @_;
 	return $node->safe_psql($db // 'postgres', "SELECT string_agg(status::text, ',' ORDER BY transaction_id) FROM pgw.payment_transactions WHERE client_request_id = '$id'");
+}
+
+# Do a request id's attempts come to these states?  If not, what became of them is said.  (diag() returns 0: its opposite is no failure.)
+sub comes_to
+{
+	my ($node, $id, $status, $seconds) = @_;
+	return 1 if wait_until(sub { status_of($node, $id) eq $status }, $seconds // 60);
+	diag("$id: " . status_of($node, $id) . ': ' . events($node, $id));
+	return 0;
 }
 
 # A part of a test: if it dies, that is one failure, and the next one finds a running cluster with no debug point armed.  PGW_PART runs

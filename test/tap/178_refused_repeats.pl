@@ -15,6 +15,7 @@ use Time::HiRes 'time';
 # rejected: answered with "bad request".  unread: answered with a yes, which says "much" of what was captured, returned or voided; nothing is done.
 # refused: refused all the same.  The first look after that says nothing (nameless), shows another charge (other); or, for a second, shows the charge as
 # it was before (early) or that there is none (gone).
+# stern: it is refused, and not done.
 my @charges;
 
 sub sale
@@ -35,7 +36,7 @@ sub change
 	my ($path, $form, $charge) = @_;
 	my $no = { ref => $form->{ref}, state => 'no' };
 	if ($charge->{tok} =~ /unread/ && !$charge->{asked}) { $charge->{asked}++; return { %$charge, map { $_ => 'much' } qw(taken returned void) } }
-	return $no if $charge->{asked}++ && $charge->{tok} !~ /unread/;
+	return $no if $charge->{asked}++ && $charge->{tok} !~ /unread/ || $charge->{tok} =~ /stern/;
 	$do{$path}->($charge, $form->{sum});
 	$charge->{done_at} = time;
 	return { %$no, state => 'bad' } if $charge->{tok} =~ /rejected/;
@@ -92,7 +93,10 @@ my %looks = (%keyed, capabilities => { %{ $keyed{capabilities} }, lookup_consist
 	lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => { rules => \@found, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned', voided => '/void' } } } });
 my %named = (capture => { captured => '/taken' }, refund => { refunded => '/returned' }, void => { voided => '/void' });
 $looks{operations}{$_} = { %{ $keyed{operations}{$_} }, answer => { rules => \@rules, fields => { %{ $answer{fields} }, %{ $named{$_} } } } } for keys %named;
+# ... and nobody knows when
+my %unsaid = (%looks, capabilities => { %{ $keyed{capabilities} }, multiple_captures => JSON::PP::true });
 add_dialect($node, $bank, looks => \%looks, account => 'one');
+add_dialect($node, $bank, unsaid => \%unsaid, account => 'one');
 add_dialect($node, $bank, keyed => \%keyed, account => 'one');
 add_dialect($node, $bank, blind => \%blind, account => 'one');
 add_dialect($node, $keeper, kept_keyed => \%keyed, account => 'two');
@@ -105,12 +109,6 @@ sub books
 {
 	my ($token) = @_;
 	return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') . " asked $_->{asked}" } grep { $_->{tok} eq $token } bank_books($bank), bank_books($keeper);
-}
-
-sub comes_to
-{
-	my ($id, $status) = @_;
-	return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id));
 }
 
 sub review_reason
@@ -130,7 +128,7 @@ sub operations_for_a_person
 			my ($id, $how) = ("$dialect-$kind", $OPERATIONS{$kind});
 			pay($node, $id, bank => $dialect, token => $id, %{ $how->{payment} });
 			request_operation($node, $kind, $id, "$id-1", @{ $how->{args} });
-			ok(comes_to("$id-1", 'RequiresManualReview'), "$id: for a person, not Failed");
+			ok(comes_to($node, "$id-1", 'RequiresManualReview'), "$id: for a person, not Failed");
 			is(review_reason("$id-1"), 'repeat_refused', 'because nothing tells what became of the first request');
 			is(books($id), $done{$kind}, 'it was done once');
 		}
@@ -142,7 +140,7 @@ sub operations_for_a_person
 
 part($node, 'a capture after the commit that is done and refused when it is repeated', sub {
 	pay($node, 'commit', bank => 'keyed', token => 'commit', capture => 'on_commit');
-	ok(comes_to('commit', 'RequiresManualReview'), 'for a person, not given back');
+	ok(comes_to($node, 'commit', 'RequiresManualReview'), 'for a person, not given back');
 	is(review_reason('commit'), 'repeat_refused', 'because nothing tells what became of the first request');
 	is(books('commit'), '1000 0 open asked 2', 'captured, and left so');
 });
@@ -152,7 +150,7 @@ sub give_backs_for_a_person
 	for my $dialect (@_)
 	{
 		sql('BEGIN; ' . payment_sql("back-$dialect", bank => $dialect, token => "back-$dialect") . '; ROLLBACK');
-		ok(comes_to("back-$dialect", 'RequiresManualReview'), "$dialect: for a person");
+		ok(comes_to($node, "back-$dialect", 'RequiresManualReview'), "$dialect: for a person");
 		is(review_reason("back-$dialect"), 'repeat_refused', 'because nothing tells what became of the first refund');
 		is(books("back-$dialect"), '1000 1000 open asked 2', 'given back once, and not asked under another key');
 	}
@@ -167,7 +165,7 @@ sub is_given_back_once
 {
 	my ($token) = @_;
 	sql('BEGIN; ' . payment_sql($token, bank => 'looks', token => $token) . '; ROLLBACK');
-	ok(comes_to($token, 'Refunded'), "$token: given back, as a later look shows");
+	ok(comes_to($node, $token, 'Refunded'), "$token: given back, as a later look shows");
 	is(books($token), '1000 1000 open asked 1', 'by the one refund that was refused');
 }
 
@@ -177,11 +175,11 @@ part($node, 'a give-back that is refused, and looked up too early', sub { is_giv
 # The look-up says what became of it.
 sub is_done_once
 {
-	my ($kind, $token, $books) = @_;
+	my ($kind, $token, $books, $dialect) = @_;
 	my $how = $OPERATIONS{$kind};
-	pay($node, $token, bank => 'looks', token => $token, %{ $how->{payment} });
+	pay($node, $token, bank => $dialect // 'looks', token => $token, %{ $how->{payment} });
 	request_operation($node, $kind, $token, "$token-1", @{ $how->{args} });
-	ok(comes_to("$token-1", 'Completed'), "$token: done, as the look-up shows");
+	ok(comes_to($node, "$token-1", 'Completed'), "$token: done, as the look-up shows");
 	is(books($token), $books, 'once');
 }
 
@@ -191,13 +189,29 @@ part($node, 'an operation that is done, and whose request was bad, says the bank
 	is_done_once('refund', 'rejected-refund', '1000 400 open asked 1');
 });
 
+# ... where it is not said by when, too, of what would be done a second time under another id.
+part($node, 'an operation that is refused and done, and shown nobody knows when', sub {
+	for my $how ('refused-early', 'rejected')
+	{
+		is_done_once('refund', "$how-refund-unsaid", '1000 400 open asked 1', 'unsaid');
+		is_done_once('capture', "$how-capture-unsaid", '600 0 open asked 1', 'unsaid');
+	}
+	change_settings($node, 'pgw.unknown_deadline' => '4s');
+	pay($node, 'stern', bank => 'unsaid', token => 'stern');
+	request_operation($node, 'refund', 'stern', 'stern-1', 700);
+	ok(comes_to($node, 'stern-1', 'RequiresManualReview'), 'what no look-up ever shows is for a person, not Failed');
+	is(books('stern'), '1000 0 open asked 1', 'and was asked for once');
+	isnt($node->psql('postgres', operation_sql('refund', 'stern', 'stern-2', 700)), 0, 'nor can it be asked for under another id');
+	change_settings($node, 'pgw.unknown_deadline' => '1d');
+});
+
 # Nothing was done, and the look-up shows that: it is asked for again.
 part($node, 'an operation whose answer cannot be read', sub {
 	is_done_once('capture', 'unread-capture', '600 0 open asked 2');
 	is_done_once('void', 'unread-void', '0 0 void asked 2');
 	is_done_once('refund', 'unread-refund', '1000 400 open asked 2');
 	sql('BEGIN; ' . payment_sql('unread-back', bank => 'looks', token => 'unread-back') . '; ROLLBACK');
-	ok(comes_to('unread-back', 'Refunded'), 'a give-back whose answer cannot be read');
+	ok(comes_to($node, 'unread-back', 'Refunded'), 'a give-back whose answer cannot be read');
 	is(books('unread-back'), '1000 1000 open asked 2', 'is done once');
 });
 

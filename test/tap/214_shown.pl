@@ -149,12 +149,6 @@ sub books
 	return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') } grep { $_->{tok} eq $token } bank_books($bank);
 }
 
-sub comes_to
-{
-	my ($id, $status) = @_;
-	return wait_until(sub { status_of($node, $id) eq $status }, 60) || !diag(status_of($node, $id) . ': ' . events($node, $id));
-}
-
 # What the bank showed, and what was asked for, by the event of that type.
 sub amounts_of_event
 {
@@ -181,7 +175,7 @@ part($node, 'a charge that is not captured as it was asked for', sub {
 	{
 		my ($id, $books, $captured) = @$case;
 		is(sql(pay($id)), 'failed|0', "$id: no payment");
-		ok(comes_to($id, 'Refunded'), 'what the bank holds is given back');
+		ok(comes_to($node, $id, 'Refunded'), 'what the bank holds is given back');
 		is(books($id), $books, 'all of it, and no more');
 		is(amounts_of_event($id, 'BankOutcomeUnacceptable'), "asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=$captured bank_currency=EUR bank_refunded=0", 'the event has both sides');
 	}
@@ -190,13 +184,13 @@ part($node, 'a charge that is not captured as it was asked for', sub {
 	is(count_events('odd', 'BankOutcomeUnknown'), 1, 'first');
 	is(sql(pay('hold', capture => 'manual')), 'authorized|0', 'an authorization of which nothing is taken is one');
 	is(sql(pay('hold-lost-part', capture => 'manual')), 'failed|0', 'one of which a part is taken is none');
-	ok(comes_to('hold-lost-part', 'Refunded'), 'given back');
+	ok(comes_to($node, 'hold-lost-part', 'Refunded'), 'given back');
 });
 
 part($node, 'a capture of which a part is shown', sub {
 	is(sql(pay('half', capture => 'manual')), 'authorized|0', 'authorized');
 	sql("SELECT FROM pgw.find_payment('half') f, pgw.capture_payment(f.payment_id, 'half-c') r");
-	ok(comes_to('half-c', 'RequiresManualReview'), 'a person');
+	ok(comes_to($node, 'half-c', 'RequiresManualReview'), 'a person');
 	is(amounts_of_event('half-c', 'ManualReviewRequired'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=2500 bank_currency=EUR bank_refunded=0', 'who has both amounts');
 	is(books('half'), '2500 0 open', 'not captured once more');
 	is(sql("SELECT status, captured_amount FROM pgw.payments WHERE client_request_id = 'half'"), 'authorized|0', 'no amount is recorded that the bank does not show');
@@ -214,15 +208,15 @@ part($node, 'a cancellation that undid nothing', sub {
 	for my $id ('nameless-all', 'nameless-some')
 	{
 		is(sql(pay($id, bank => 'cancels')), 'failed|0', "$id: nobody can say which charge it is");
-		ok(comes_to($id, 'Refunded'), 'cancelled by our reference');
+		ok(comes_to($node, $id, 'Refunded'), 'cancelled by our reference');
 		is(books($id), '5000 5000 open', 'until the bank shows it');
 	}
 	is(sql(pay('nameless-blind', bank => 'blind')), 'failed|0', 'without a look-up');
-	ok(comes_to('nameless-blind', 'Refunded'), 'it is cancelled once more, too');
+	ok(comes_to($node, 'nameless-blind', 'Refunded'), 'it is cancelled once more, too');
 	is(books('nameless-blind'), '5000 5000 open', 'until it is done');
 	change_settings($node, 'pgw.unknown_deadline' => '4s');
 	is(sql(pay('nameless-never', bank => 'cancels')), 'failed|0', 'one that never does it');
-	ok(comes_to('nameless-never', 'RequiresManualReview'), 'goes to a person');
+	ok(comes_to($node, 'nameless-never', 'RequiresManualReview'), 'goes to a person');
 	change_settings($node, 'pgw.unknown_deadline' => '1d');
 });
 
@@ -230,7 +224,7 @@ part($node, 'a give-back that is refused and done', sub {
 	for my $bank ('foreign', 'by_refund')
 	{
 		sql('BEGIN; ' . pay("liar-$bank", bank => $bank) . '; ROLLBACK');
-		ok(comes_to("liar-$bank", 'Refunded'), "$bank: given back");
+		ok(comes_to($node, "liar-$bank", 'Refunded'), "$bank: given back");
 		is(count_events("liar-$bank", 'RefundFailed'), 1, 'refused, it said');
 		is(books("liar-$bank"), '5000 5000 open', 'and looked up: once');
 	}
@@ -242,12 +236,12 @@ part($node, 'a give-back that is refused and done, and shown nobody knows when',
 		for my $id ("liar-$dialect", "liar-late-$dialect")
 		{
 			sql('BEGIN; ' . pay($id, bank => $dialect) . '; ROLLBACK');
-			ok(comes_to($id, 'Refunded'), "$id: given back");
+			ok(comes_to($node, $id, 'Refunded'), "$id: given back");
 			is(books($id), '5000 5000 open', 'once, as a look-up shows in the end');
 		}
 		change_settings($node, 'pgw.unknown_deadline' => '4s');
 		sql('BEGIN; ' . pay("stern-$dialect", bank => $dialect) . '; ROLLBACK');
-		ok(comes_to("stern-$dialect", 'RequiresManualReview'), 'what no look-up ever shows is for a person');
+		ok(comes_to($node, "stern-$dialect", 'RequiresManualReview'), 'what no look-up ever shows is for a person');
 		is_deeply([ map { scalar keys %{ $_->{refused} } } grep { $_->{tok} eq "stern-$dialect" } bank_books($bank) ], [1], 'and was asked for under one key');
 		change_settings($node, 'pgw.unknown_deadline' => '1d');
 	}
@@ -263,7 +257,7 @@ part($node, 'the end of a doubt', sub {
 	is(sql(pay('mute-capture-2', bank => 'keyed', capture => 'on_commit')), 'authorized|0', 'and one that is captured after the commit');
 	for my $id ('mute-sale', 'patient', 'mute-return-r', 'mute-capture-c', 'mute-capture-2')
 	{
-		ok(comes_to($id, 'RequiresManualReview'), "$id: a person, however often it has been asked");
+		ok(comes_to($node, $id, 'RequiresManualReview'), "$id: a person, however often it has been asked");
 		is(sql("SELECT event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
 			WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired'"), 'deadline', 'because the time is over');
 	}
@@ -272,12 +266,12 @@ part($node, 'the end of a doubt', sub {
 
 part($node, 'more given back than was asked for', sub {
 	sql('BEGIN; ' . pay('twice', bank => 'by_charge') . '; ROLLBACK');
-	ok(comes_to('twice', 'Refunded'), 'given back');
+	ok(comes_to($node, 'twice', 'Refunded'), 'given back');
 	is(amounts_of_event('twice', 'RefundCompleted'), 'asked_amount=5000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=5500', 'the event has both amounts');
 	ok(wait_until(sub { alert_count('twice') == 1 }, 60), 'and people are told');
 	is(sql(pay('twice-2', bank => 'by_charge', token => 'twice-2')), 'captured|5000', 'a payment');
 	sql("SELECT FROM pgw.find_payment('twice-2') f, pgw.refund_payment(f.payment_id, 'twice-r', 1000) r");
-	ok(comes_to('twice-r', 'Completed'), 'a refund that was asked for');
+	ok(comes_to($node, 'twice-r', 'Completed'), 'a refund that was asked for');
 	is(amounts_of_event('twice-r', 'BankProcessingCompleted'), 'asked_amount=1000 asked_currency=EUR bank_amount=5000 bank_captured=5000 bank_currency=EUR bank_refunded=1500', 'the same');
 	ok(wait_until(sub { alert_count('twice-r') == 1 }, 60), 'people are told');
 	is(sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'bank_shows_more'"), 2, 'of nothing else');
@@ -285,11 +279,11 @@ part($node, 'more given back than was asked for', sub {
 
 part($node, 'a refund that the bank takes its time for', sub {
 	sql('BEGIN; ' . pay('slow') . '; ROLLBACK');
-	ok(comes_to('slow', 'Refunded'), 'given back in the end');
+	ok(comes_to($node, 'slow', 'Refunded'), 'given back in the end');
 	is(count_events('slow', 'RefundPending'), 1, 'pending is written once');
 	is(sql(pay('slow-2', token => 'slow-2')), 'captured|5000', 'a payment');
 	sql("SELECT FROM pgw.find_payment('slow-2') f, pgw.refund_payment(f.payment_id, 'slow-r', 1000) r");
-	ok(comes_to('slow-r', 'Completed'), 'a refund that was asked for');
+	ok(comes_to($node, 'slow-r', 'Completed'), 'a refund that was asked for');
 	is(count_events('slow-r', 'BankProcessingPending'), 1, 'the same');
 	is(count_events('slow-r', 'BankStatusChecked'), 0, 'without an event for each look');
 });

@@ -105,12 +105,6 @@ sub books
 	return join ',', map { "$_->{taken} $_->{returned} " . ($_->{void} ? 'void' : 'open') } grep { $_->{tok} eq $token } bank_books($bank);
 }
 
-sub comes_to
-{
-	my ($id, $status) = @_;
-	return wait_until(sub { status_of($node, $id) eq $status }, 30) || !diag(status_of($node, $id) . ': ' . events($node, $id));
-}
-
 sub attempt_of { return sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = '$_[0]'") }
 
 sub review_says
@@ -133,12 +127,12 @@ sub two_payments
 	sql($way eq 'kept' ? $call : "BEGIN; $call; ROLLBACK");
 	if ($end eq 'doubted')
 	{
-		ok(comes_to($token, 'RequiresManualReview'), "$token: a person");
+		ok(comes_to($node, $token, 'RequiresManualReview'), "$token: a person");
 		is(review_says($token), $order eq 'before' ? 'bank_reference_taken' : 'outcome_unknown', "$token: who is told whose the charge is");
 		sql("SELECT pgw.resolve_review('" . attempt_of($token) . "', 'retry', 'ask again')");
 		$end = 'Refunded';
 	}
-	ok(comes_to($token, $end), "$token: $end");
+	ok(comes_to($node, $token, $end), "$token: $end");
 	$owner->() if $order eq 'after';
 	$node->psql('postgres', "SELECT FROM pgw.find_payment('$token') f, pgw.refund_payment(f.payment_id, '$token-r') r") if $way eq 'kept';
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE status IN ('Created', 'BankUnknown', 'BankApproved', 'Refunding')") eq '0' }, 30), "$token: at rest");

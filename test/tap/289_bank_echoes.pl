@@ -29,26 +29,26 @@ part($node, 'approvals', sub {
 	like(pay('octal'), qr/^captured id_\d+ - -$/, 'the card number in octal escapes: captured without');
 	like(pay('shown'), qr/^captured id_\d+ A1B2C3 -$/, 'an ordinary authorization code is kept');
 	pay('shown back', rollback => 1);
-	ok(comes_to('shown back', 'Refunded'), 'rolled back: given back');
+	ok(comes_to($node, 'shown back', 'Refunded'), 'rolled back: given back');
 });
 
 part($node, 'ids', sub {
 	like(pay($_), qr/^captured good_\d+ \S+ -$/, "$_: looked up, and captured under the id that names nothing") for 'id', 'idkey';
 	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE card_echoed AND client_request_id IN ('id', 'idkey')"), '0', 'what is refused again by its look needs no memory');
 	is((split ' ', pay('never'))[0], 'failed', 'no answer has an id that can be kept: no payment');
-	ok(comes_to('never', 'Refunded') || comes_to('never', 'Failed'), 'never: settled');
+	ok(comes_to($node, 'never', 'Refunded') || comes_to($node, 'never', 'Failed'), 'never: settled');
 	is(books('never'), '1 4200', 'never: cancelled by our reference, all of it given back');
 	is((split ' ', pay('lonely', bank => 'helpless'))[0], 'in_review', 'nor can it be cancelled: a person') or diag(events($node, 'lonely'));
 	my $id = sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = 'lonely'");
 	sql("SELECT pgw.resolve_review('$id', 'mark_charged', 'the bank has named it on the telephone', '{\"bank_reference\": \"told_1\"}')");
-	ok(comes_to('lonely', 'Completed'), 'an operator names it: completed');
+	ok(comes_to($node, 'lonely', 'Completed'), 'an operator names it: completed');
 	sql("SELECT FROM pgw.find_payment('lonely') f, pgw.refund_payment(f.payment_id, 'lonely back', 4200) r");
 	ok(wait_until(sub { books('lonely') eq '1 4200' }, 30), 'and it can be given back');
 });
 
 part($node, 'amounts', sub {
 	is((split ' ', pay('amount'))[0], 'failed', 'the number as the amount: an approval of who knows what');
-	ok(comes_to('amount', 'Refunded'), 'amount: given back');
+	ok(comes_to($node, 'amount', 'Refunded'), 'amount: given back');
 	like(pay('shows'), qr/^captured /, 'the number as the captured amount, in a look-up: not believed');
 });
 
@@ -66,7 +66,7 @@ part($node, 'old key', sub {
 	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.transaction_events JOIN pgw.payment_transactions USING (transaction_id) WHERE client_request_id = 'rotated' AND event_type = 'BankProcessingStarted'") eq '1' }, 30), 'a request is out');
 	change_key();
 	eval { $p->{h}->finish };
-	ok(comes_to('rotated', 'Refunded'), 'the key that it was sent with, and which has changed since, is its id: given back') or diag(events($node, 'rotated'));
+	ok(comes_to($node, 'rotated', 'Refunded'), 'the key that it was sent with, and which has changed since, is its id: given back') or diag(events($node, 'rotated'));
 	is(sql("SELECT bank_reference IS NULL AND authorization_code IS NULL AND card_echoed FROM pgw.payment_transactions WHERE client_request_id = 'rotated'"), 't', 'nothing of it is kept, also where the look-up repeats it');
 });
 

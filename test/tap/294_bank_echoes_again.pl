@@ -14,7 +14,7 @@ my $node = echo_node();
 sub cancelled
 {
 	my ($what) = @_;
-	ok(comes_to($what, 'Refunded'), "$what: given back") or diag(events($node, $what));
+	ok(comes_to($node, $what, 'Refunded'), "$what: given back") or diag(events($node, $what));
 	is(books($what), '1 4200', "$what: all of it, by our reference");
 	is(sql("SELECT DISTINCT bank_reference IS NULL AND card_echoed FROM pgw.payment_transactions WHERE client_request_id = '$what'"), 't', "$what: with no id, and it is remembered why");
 	is(claims_of($what), '', "$what: nor has it claimed one");
@@ -69,7 +69,7 @@ part($node, 'said again after a crash', sub {
 
 part($node, 'said again to a retry', sub {
 	pay('twice', rollback => 1);
-	ok(comes_to('twice', 'Refunded'), 'twice: rolled back, and given back');
+	ok(comes_to($node, 'twice', 'Refunded'), 'twice: rolled back, and given back');
 	like(pay('twice'), qr/^failed - - /, 'twice: the second answer is lost, and its id is not kept either');
 	ok(wait_until(sub { books('twice') eq '1 4200,1 4200' }, 30), 'twice: both are given back');
 	is(sql("SELECT count(*), count(bank_reference), bool_and(card_echoed) FROM pgw.payment_transactions WHERE client_request_id = 'twice'"), '2|0|t', 'twice: with no id');

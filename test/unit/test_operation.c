@@ -26,6 +26,16 @@ static const PgwCapabilities full = {.idempotency = true,
 /* its look-up of a charge names no amounts, and not whether it was voided */
 static const PgwCapabilities mute = {
 	.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_consistent_after_s = 2};
+/* "not there" never counts */
+static const PgwCapabilities silent = {.idempotency = true,
+									   .key_lifetime_s = 86400,
+									   .lookup = true,
+									   .lookup_refund = true,
+									   .lookup_shows_captured = true,
+									   .lookup_shows_refunded = true,
+									   .lookup_shows_voided = true,
+									   .multiple_captures = true,
+									   .lookup_consistent_after_s = -1};
 static const PgwCapabilities keys_only = {
 	.idempotency = true, .key_lifetime_s = 86400, .lookup_consistent_after_s = -1};
 static const PgwCapabilities nothing = {.lookup_consistent_after_s = -1};
@@ -35,6 +45,7 @@ input(PgwBankOp operation, PgwBankOp op, const PgwCapabilities *caps, const PgwA
 {
 	PgwOperationInput in = {.op = op,
 							.operation = operation,
+							.asked_for = true,
 							.transport = PGW_TRANSPORT_ANSWERED,
 							.answer = a,
 							.caps = caps,
@@ -114,7 +125,6 @@ straight(void **unused)
 static void
 repeat_refused(void **unused)
 {
-	PgwCapabilities shows = full; /* ... but "not there" never counts */
 	PgwOperationFacts facts = {
 		.refused = true, .key_age_s = 5, .doubt_age_s = 5, .deadline_s = 3600};
 	PgwAnswer no = answer(PGW_OUT_DECLINED);
@@ -123,7 +133,6 @@ repeat_refused(void **unused)
 	const char *reason;
 
 	(void) unused;
-	shows.lookup_consistent_after_s = -1;
 	strcpy(lapsed.error_code, "authorization_expired");
 	for (size_t i = 0; i < LENGTH(operations); i++)
 	{
@@ -152,13 +161,51 @@ repeat_refused(void **unused)
 		assert_true(decide(in).refused);
 
 		/* the look-up can still say yes; sent again it would be refused again */
-		in.caps = &shows;
+		in.caps = &silent;
 		assert_int_equal(decide(in).next, PGW_OPERATION_FIND_OUT);
 		assert_true(decide(in).refused);
-		assert_int_equal(pgw_operation_step(&shows, &facts, &reason),
+		assert_int_equal(pgw_operation_step(&silent, &facts, &reason),
 						 op == PGW_OP_REFUND ? PGW_OPERATION_LOOKUP_REFUND
 											 : PGW_OPERATION_LOOKUP_CHARGE);
 	}
+}
+
+/*
+ * Nothing came before it, and it is refused: told so, its caller asks again under another id.  What
+ * the bank would do then, too, is looked up first, wherever that could ever show that it was done.
+ */
+static void
+first_refused(void **unused)
+{
+	static const PgwOutcome no[] = {PGW_OUT_DECLINED, PGW_OUT_REJECTED};
+
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(no); i++)
+		for (size_t o = 0; o < LENGTH(operations); o++)
+		{
+			PgwBankOp op = operations[o];
+			PgwAnswer a = answer(no[i]);
+			PgwCapabilities caps = silent;
+			PgwOperationInput in = input(op, op, &caps, &a);
+
+			assert_int_equal(decide(in).next,
+							 op == PGW_OP_VOID ? PGW_OPERATION_REFUSED : PGW_OPERATION_FIND_OUT);
+			assert_true(decide(in).refused == (op != PGW_OP_VOID));
+			/* nobody asks for the capture after the commit again */
+			in.asked_for = false;
+			assert_int_equal(decide(in).next, PGW_OPERATION_REFUSED);
+			in.asked_for = true;
+			/* a second capture would be refused */
+			caps.multiple_captures = false;
+			assert_int_equal(decide(in).next,
+							 op == PGW_OP_REFUND ? PGW_OPERATION_FIND_OUT : PGW_OPERATION_REFUSED);
+			/* one look-up that shows refunds is enough, and without any it is the bank's word */
+			caps.lookup_shows_refunded = false;
+			assert_int_equal(decide(in).next,
+							 op == PGW_OP_REFUND ? PGW_OPERATION_FIND_OUT : PGW_OPERATION_REFUSED);
+			caps.lookup_refund = false;
+			assert_int_equal(decide(in).next, PGW_OPERATION_REFUSED);
+		}
 }
 
 /* Done, but not what was asked for: a person has to look. */
@@ -480,6 +527,7 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 	{
 		CHECK(answered && r.error != NULL, what);
 		CHECK(!in->in_doubt || lookup, what);
+		CHECK(lookup || in->operation == PGW_OP_VOID || !in->caps->multiple_captures, what);
 		CHECK(a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_PENDING, what);
 	}
 	/* again, with the same key, only when that request provably did nothing and none came before */
@@ -531,7 +579,7 @@ check_one(const PgwOperationInput *in, PgwKind kind)
 static void
 whole_product(void **unused)
 {
-	static const PgwCapabilities *const caps[] = {&full, &keys_only, &nothing, &mute};
+	static const PgwCapabilities *const caps[] = {&full, &silent, &keys_only, &nothing, &mute};
 	static const int64_t shown[] = {-1, 0, BEFORE, BEFORE + AMOUNT, BEFORE + OTHERS + AMOUNT};
 	static const char *const refusals[] = {NULL, "refund_refused", "authorization_expired"};
 
@@ -600,7 +648,7 @@ main(void)
 		cmocka_unit_test(not_shown),  cmocka_unit_test(new_keys),
 		cmocka_unit_test(steps),      cmocka_unit_test(whole_product),
 		cmocka_unit_test(ends),       cmocka_unit_test(repeat_refused),
-		cmocka_unit_test(unreadable),
+		cmocka_unit_test(unreadable), cmocka_unit_test(first_refused),
 	};
 
 	return cmocka_run_group_tests_name("operation", tests, NULL, NULL);

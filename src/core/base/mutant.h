@@ -90,6 +90,8 @@ typedef enum PgwMutant
 	REFUSED_WITHOUT_LAG, /* ... because it is not said when that counts */
 	/* a bank's no to the repetition of an operation in doubt counts for the first request */
 	REPEAT_REFUSED,
+	/* a bank's first no to a refund or capture is believed because no look-up ever counts */
+	FIRST_REFUSAL,
 	RESENT_REFUSED, /* ... to what libcurl has sent twice */
 	/* a capture, void or refund is believed although what was done cannot be read */
 	UNREADABLE_ANSWER,

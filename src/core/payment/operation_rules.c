@@ -5,8 +5,10 @@
  * Invariants:
  *     - Done only upon the bank's word: its answer to the operation, or a look-up that shows it.
  *     - Refused only when nothing was done: the refusal of a request that nothing came before, or
- *       one that a look-up confirms.  The refusal of a repetition proves nothing of the first
- *       request, which it may be refused for: looked up, or a person asks.
+ *       one that a look-up confirms.  Where a caller who asks again would have it done twice, the
+ *       first is enough only where no look-up could ever show what was done.  The refusal of a
+ *       repetition proves nothing of the first request, which it may be refused for: looked up, or
+ *       a person asks.
  *     - In doubt: a look-up, or the same key again while the bank remembers it; never another key.
  *     - Every event stands on an edge of state_machine.c.
  */
@@ -161,6 +163,26 @@ can_be_looked_up(const PgwOperationInput *in)
 		   (in->operation == PGW_OP_REFUND && in->caps->lookup_refund);
 }
 
+/* Told that it has failed, its caller asks again under another id: would the bank do that, too? */
+static bool
+can_be_done_twice(const PgwOperationInput *in)
+{
+	return in->asked_for && (in->operation == PGW_OP_REFUND ||
+							 (in->operation == PGW_OP_CAPTURE && in->caps->multiple_captures));
+}
+
+/*
+ * Is the bank's no to a first request looked up before it is believed?  Where a look-up counts, it
+ * is.  Where it is never said from when on, the no of the look-up itself, or its yes, is waited for
+ * only where being wrong would move money twice: what no look-up shows is for a person there.
+ */
+static bool
+first_refusal_is_looked_up(const PgwOperationInput *in)
+{
+	return pgw_capabilities_lookup_counts(in->caps, in->operation) ||
+		   (can_be_done_twice(in) && can_be_looked_up(in) && !PGW_MUTATED(FIRST_REFUSAL));
+}
+
 static void
 look_refusal_up(const PgwErrorInfo *error, const char *reason, PgwOperationDecision *d)
 {
@@ -196,7 +218,7 @@ repeat_declined(const PgwOperationInput *in, PgwOperationDecision *d)
 static void
 declined(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	if (pgw_capabilities_lookup_counts(in->caps, in->operation))
+	if (first_refusal_is_looked_up(in))
 		look_refusal_up(refusal_error(in, in->answer->error_code), "refused", d);
 	else if (in->in_doubt && !PGW_MUTATED(REPEAT_REFUSED))
 		repeat_declined(in, d);
@@ -214,7 +236,7 @@ rejected(const PgwOperationInput *in, PgwOperationDecision *d)
 
 	if (error == NULL || error->class != PGW_CLASS_EXTERNAL)
 		error = pgw_error_find("bank_rejected_request");
-	if (pgw_capabilities_lookup_counts(in->caps, in->operation))
+	if (first_refusal_is_looked_up(in))
 		look_refusal_up(error, "rejected", d);
 	else
 	{
@@ -251,14 +273,6 @@ tell_excess(const PgwOperationInput *in, PgwOperationDecision *d)
 		differs(in, d);
 }
 
-static bool
-as_asked(const PgwOperationInput *in)
-{
-	PgwAsked what = asked(in);
-
-	return in->operation == PGW_OP_VOID || pgw_shown_amount_is(&what, in->answer);
-}
-
 /* What was done stands there, and nobody can read it: it may be a part, or nothing. */
 static bool
 is_unreadable(const PgwOperationInput *in)
@@ -269,7 +283,9 @@ is_unreadable(const PgwOperationInput *in)
 static void
 done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
 {
-	if (!as_asked(in))
+	PgwAsked what = asked(in);
+
+	if (in->operation != PGW_OP_VOID && !pgw_shown_amount_is(&what, in->answer))
 	{
 		mismatch(in, d);
 		return;

@@ -61,6 +61,8 @@ typedef struct PgwOperationInput
 {
 	PgwBankOp op; /* what was asked: the operation, or a look-up */
 	PgwBankOp operation;
+	/* by a caller, who asks again when it has failed; what was paid on_commit is given back then */
+	bool asked_for;
 	bool in_doubt; /* its key had been sent before this question */
 	/* error_code of the refusal that is being looked up; NULL: none */
 	const char *refusal;
