@@ -43,8 +43,8 @@ part($node, 'taken in the same turn', sub {
 	$node->safe_psql('postgres', "UPDATE pgw.banks SET base_url = '$second->{url}' WHERE name = 'bank'; " . bank_row('new', $second));
 	my $moved = PgwSession->new($node)->send(pay('moved', bank => 'bank', amount => 4001));
 	my $new = $old->send(pay('new', bank => 'new', amount => 4002));
-	ok($node->poll_query_until('postgres', "SELECT count(*) >= 2 FROM pg_stat_activity WHERE wait_event_type = 'Extension' AND query LIKE '%process_payment%' AND pid <> pg_backend_pid()"),
-		'both calls wait for the worker');
+	# in their slots: until there they could wait for the worker's locks, and would choose their bank after the release
+	ok($node->poll_query_until('postgres', "SELECT value >= 3 FROM pgw.metrics WHERE name = 'pgw_slots' AND labels->>'state' = 'requested'"), 'both calls wait for the worker');
 	debug_release($node, 'config_read');
 	is($moved->wait, 'captured', 'the bank that has moved: paid') or diag($moved->err);
 	is(charge_count($second, 4001), 1, 'at its new address');
