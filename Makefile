@@ -77,10 +77,11 @@ build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connect
 PAGES = '$(DESTDIR)$(docdir)/pgw'
 install: install-pages
 install-pages:
-	$(MKDIR_P) $(PAGES)/docs/examples
+	$(MKDIR_P) $(PAGES)/docs/examples/testing
 	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md $(TOP)/docs/*.svg) $(PAGES)/docs
-	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*) $(PAGES)/docs/examples
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*.*) $(PAGES)/docs/examples
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/testing/*) $(PAGES)/docs/examples/testing
 uninstall: uninstall-pages
 uninstall-pages:
 	rm -rf $(PAGES)
@@ -101,9 +102,9 @@ demo:
 	@test/setup.sh
 	@KEEP='$(KEEP)' test/demo.sh
 
-# with the drivers and the pooler of the short form of check-clients
+# with the drivers and the pooler of the short form of check-clients, and what the sample suites for pytest and Go need
 test:
-	@test/setup.sh python3-psycopg libdbd-pg-perl pgbouncer
+	@test/setup.sh python3-psycopg libdbd-pg-perl pgbouncer python3-pytest golang-go golang-github-lib-pq-dev
 	@test/run.sh
 
 test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style card-rates:
@@ -112,10 +113,10 @@ test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench 
 
 # all drivers that Debian has, node-postgres from npm, and pgbouncer; what npm installs stays in test/clients/node_modules
 check-clients:
-	@test/setup.sh pgbouncer libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy php-cli php-pgsql ruby ruby-pg default-jdk-headless libpostgresql-jdbc-java
+	@test/setup.sh pgbouncer libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy php-cli php-pgsql ruby ruby-pg default-jdk-headless libpostgresql-jdbc-java python3-pytest golang-go golang-github-lib-pq-dev
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "check-clients needs node and npm." >&2; exit 1; }
 	@cd test/clients && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
-	@CLIENTS='$(or $(CLIENTS),all)' TESTS=test/tap/330_drivers.pl test/run.sh test-tap
+	@CLIENTS='$(or $(CLIENTS),all)' TESTS='test/tap/330_drivers.pl test/tap/336_sample_suites.pl' test/run.sh test-tap
 
 catalog:
 	@test/setup.sh
