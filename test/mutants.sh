@@ -89,6 +89,7 @@ APPLICATION_CARD:125_who_asked:application
 ECHO_UNKEPT:294_bank_echoes_again:said where nothing is kept
 ECHO_OLD_KEY:289_bank_echoes:old key
 SECRET_NAMES:226_request_language:secrets by name
+REPLAY_NOW:226_request_language:time and nonce
 CARD_PART:289_bank_echoes:approvals
 QUOTA:254_quotas:merchant
 CLOCK_BACK:281_clock_back:running

@@ -145,7 +145,7 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFac
 	if (!pgw_step_compensation_call(attempt, step, bank, facts->operation))
 		return;
 	if (attempt->refund_request.key_used_at == 0)
-		attempt->refund_request.key_used_at = pgw_now();
+		attempt->refund_request.key_used_at = step->call->said_at;
 	/* durable before it leaves: "not found" must not count from an earlier one */
 	attempt->refund_request.asked_at = pgw_now();
 	attempt->next_step_at = 0;

@@ -82,7 +82,8 @@ pgw_step_rolled_back(PgwAttempt *attempt, PgwStep *step)
 	}
 	if (!pgw_step_compensation_call(attempt, step, bank, pgw_step_compensation_operation(attempt)))
 		return;
-	attempt->refund_request.key_used_at = attempt->refund_request.asked_at = now;
+	attempt->refund_request.key_used_at = step->call->said_at;
+	attempt->refund_request.asked_at = now;
 	attempt->next_step_at = 0;
 	pgw_record_decision(attempt, NULL, &d, attempt->refund_operation, NULL);
 	PGW_DEBUG_POINT("compensation_apply");

@@ -126,7 +126,7 @@ pgw_step_operation_send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const
 	if (fresh)
 		request->key = pstrdup(key);
 	if (fresh || request->key_used_at == 0)
-		request->key_used_at = request->asked_at;
+		request->key_used_at = step->call->said_at;
 	attempt->requests_sent++;
 	return true;
 }

@@ -131,6 +131,25 @@ pgw_step_bank(PgwAttempt *attempt, PgwStep *step, bool may_charge)
 	return bank;
 }
 
+/*
+ * When this request was first sent under its key: a repetition says the same time, so that it is
+ * the same request byte for byte.  0: it was not, it moves no money, or it is a cancellation, which
+ * is never repeated under its key.
+ */
+static TimestampTz
+first_sent(const PgwAttempt *attempt, PgwBankOp op, const char *key)
+{
+	const PgwBankRequest *const requests[] = {&attempt->own_request, &attempt->refund_request,
+											  &attempt->capture_request};
+
+	for (int i = 0; op <= PGW_OP_REFUND && key != NULL && i < lengthof(requests); i++)
+	{
+		if (requests[i]->key != NULL && strcmp(requests[i]->key, key) == 0)
+			return PGW_MUTATED(REPLAY_NOW) ? 0 : requests[i]->key_used_at;
+	}
+	return 0;
+}
+
 bool
 pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 			  const char *reference, PgwCallParams *params)
@@ -143,6 +162,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	step->call =
 		pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
 	step->call->op = op;
+	step->call->said_at = first_sent(attempt, op, reference);
 	step->call->answer.retry_after_s = -1;
 	step->call->card_echoed = attempt->card_echoed;
 	if (attempt->card_last4 != NULL)

@@ -18,6 +18,7 @@
 
 #include "bank_call/call.h"
 #include "bank_call/echoed_card.h"
+#include "base/clock.h"
 #include "base/new_id.h"
 #include "core/base/money.h"
 #include "core/base/uuid7.h"
@@ -182,6 +183,10 @@ pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when)
 	return call->has_permit;
 }
 
+/* From PostgreSQL's epoch to that of Unix, in microseconds. */
+#define EPOCHS_APART \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
+
 /* Its file is there and has what the connector names; err says which name there is not. */
 static bool
 has_secret(const PgwBank *bank, PgwConnectorError *err)
@@ -233,6 +238,9 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	strlcpy(call->bank_reference, params->bank_reference != NULL ? params->bank_reference : "",
 			sizeof(call->bank_reference));
 	params->correlation_id = call->correlation;
+	if (call->said_at == 0)
+		call->said_at = pgw_now();
+	params->now = call->said_at + EPOCHS_APART;
 	params->secrets = pgw_secret_values(bank->secret);
 	params->settings = bank->settings;
 

@@ -47,6 +47,8 @@ typedef struct PgwCall
 	PgwBankOp op;
 	char currency[4];
 	int iso_exponent;
+	/* when the request was first sent under its key, as the request says; of a new one: now */
+	TimestampTz said_at;
 	/*
 	 * "capture" or "operation": a step after the charge; NULL: the charge's own, or its give-back
 	 */

@@ -82,15 +82,15 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->bank_fields = copy(r->bank_fields);
 	attempt->card_echoed = call->card_echoed;
 	attempt->own_request.key = pstrdup(call->reference);
-	attempt->own_request.key_used_at = pgw_now();
+	attempt->own_request.key_used_at = call->said_at;
 	attempt->caller_xid = r->caller_xid;
 	attempt->caller_subxid = r->caller_subxid;
 	attempt->system_identifier = (int64) GetSystemIdentifier();
 	attempt->database_oid = MyDatabaseId;
-	attempt->own_request.asked_at = attempt->own_request.key_used_at;
+	attempt->own_request.asked_at = pgw_now();
 	attempt->requests_sent = 1;
 	attempt->correlation_id = r->correlation_id;
-	attempt->created_at = attempt->updated_at = attempt->own_request.key_used_at;
+	attempt->created_at = attempt->updated_at = attempt->own_request.asked_at;
 	attempt->actor = &r->actor;
 }
 

@@ -35,7 +35,10 @@ static const char form_document[] =
 static const char second_document[] =
 	"{\"v\":2,\"capabilities\":{\"cards\":true,\"tokens\":true},\"headers\":{\"A\":\"{{secret.user}}:{{secret.key}}\"},"
 	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/s\",\"body\":"
-	"{\"t\":\"{{token}}\",\"p\":\"{{card_number}}\",\"u\":\"{{secret.user}}\",\"k\":\"<{{secret.key}}>\"},"
+	"{\"t\":\"{{token}}\",\"p\":\"{{card_number}}\",\"u\":\"{{secret.user}}\",\"k\":\"<{{secret.key}}>\","
+	"\"a\":\"{{amount_decimal|number}}\",\"c\":\"{{currency|numeric|number}}\",\"e\":\"{{card_expiry|MM/YY}}\",\"m\":\"{{card_expiry|YY|number}}\","
+	"\"r\":\"{{reference|base64}}\",\"h\":\"{{card_holder|hex}}\",\"b\":\"{{card_brand}}\",\"x\":\"{{bank_fields.x|string}}\","
+	"\"n\":[\"{{now|rfc1123}}\",\"{{now|epoch|number}}\",\"{{nonce}}\"]},"
 	"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
 
 static PgwConnector *
@@ -106,6 +109,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (texts[4] != NULL)
 		secrets = (PgwSecretValues){3, {{"", texts[4]}, {"user", texts[4]}, {"key", texts[5]}}};
 	p.secrets = &secrets;
+	p.transaction_ref = texts[7];
+	memcpy(&p.now, data + 3, 8);
 	p.reference = texts[5];
 	p.merchant = texts[6];
 	p.reason = texts[7];

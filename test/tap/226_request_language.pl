@@ -86,5 +86,24 @@ part($node, 'secrets by name', sub {
 	is((heard($bank))[-1]{headers}{'x-key'}, 'key=k3y==', 'is that value');
 });
 
+# The first request gets no answer: the second is the same byte for byte, and the third, another payment's, has a time and a nonce of its own.
+part($node, 'time and nonce', sub {
+	my $bank = listening_bank(sub { my ($r, $n) = @_; return $n == 1 ? undef : { document => { state => 'ok', id => "id_$n" } } });
+	add_dialect($node, $bank, 'timed', document({ headers => { 'X-Date' => '{{now|rfc1123}}' },
+		body => { token => '{{token}}', at => '{{now|epoch_ms|number}}', nonce => '{{nonce}}', amount => '{{amount|string}}', currency => '{{currency|lower}}', number => '{{currency|numeric}}' } },
+		capabilities => { idempotency => { header => 'Idempotency-Key', lifetime_seconds => 3600 } }));
+	my $before = time;
+	is((pay('timed', bank => 'timed', amount => 4200))[0], 'captured|id_2', 'paid with the second request');
+	pay('another', bank => 'timed', amount => 4200);
+	my ($first, $second, $third) = heard($bank);
+	is($second->{body}, $first->{body}, 'whose body is that of the first');
+	is_deeply($second->{headers}, $first->{headers}, 'and so are its headers');
+	my ($one, $other) = map { decode_json($_->{body}) } $first, $third;
+	is("$one->{amount} $one->{currency} $one->{number}", '4200 eur 978', 'values as the bank wants them');
+	ok($one->{at} >= ($before - 1) * 1000 && $one->{at} <= (time + 1) * 1000, 'the time is that of the first request');
+	like($first->{headers}{'x-date'}, qr/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} 20\d\d \d\d:\d\d:\d\d GMT$/, 'as RFC 1123 has it');
+	ok($one->{nonce} =~ /^[0-9a-f]{32}$/ && $one->{nonce} ne $other->{nonce} && $one->{at} < $other->{at}, 'another payment has its own');
+});
+
 $node->stop('fast');
 done_testing();

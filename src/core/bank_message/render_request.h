@@ -37,6 +37,11 @@ typedef struct PgwCallParams
 	const char *reference; /* the merchant's own */
 	const char *reason;
 	bool final_capture;
+	/*
+	 * when this request was first sent under its key, in microseconds since 1970; what moves no
+	 * money: when it is sent.  0: no time
+	 */
+	int64_t now;
 	const PgwSecretValues *secrets; /* of the bank's secret file */
 	const char *bank_fields;        /* JSON text of an object, or NULL: {{bank_fields.xyz}} */
 	const char *settings;           /* JSON text of the bank row's settings: {{settings.xyz}} */

@@ -32,6 +32,7 @@ typedef enum PgwMutant
 	UNKNOWN_IS_FAILED, /* no trusted answer is taken for a no */
 	NOT_FOUND_AT_ONCE, /* a look-up's "not found" counts at once */
 	RESEND_GUARD,      /* connections are reused at a bank without idempotency keys */
+	REPLAY_NOW,        /* a replay says another time than the first request */
 	KEY_REUSE,         /* a replay takes a new key */
 	RESTORED_PAUSE,    /* attempts of another cluster or database are worked on */
 	AMOUNT_CHECK,      /* an approval of another amount is taken as one */

@@ -23,6 +23,8 @@ typedef enum PgwCardBrand
 	PGW_BRAND_MAESTRO
 } PgwCardBrand;
 
+#define PGW_NBRANDS (PGW_BRAND_MAESTRO + 1)
+
 extern bool pgw_luhn_ok(const char *digits, size_t len);
 extern PgwCardBrand pgw_card_brand(const char *digits, size_t len);
 extern const char *pgw_card_brand_name(PgwCardBrand brand); /* "visa" ... "unknown" */

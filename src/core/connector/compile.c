@@ -287,7 +287,8 @@ static bool
 compile_document(PgwCompile *cc, json_object *doc)
 {
 	static const char *const keys[] = {"v",       "name",    "description", "capabilities",
-									   "not_ids", "headers", "operations",  NULL};
+									   "not_ids", "headers", "card_brands", "operations",
+									   NULL};
 	json_object *part;
 
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
@@ -314,6 +315,9 @@ compile_document(PgwCompile *cc, json_object *doc)
 		return false;
 	if ((part = pgw_member(doc, "headers")) != NULL &&
 		!pgw_compile_member(cc, "headers", part, compile_common_headers))
+		return false;
+	if ((part = pgw_member(doc, "card_brands")) != NULL &&
+		!pgw_compile_member(cc, "card_brands", part, pgw_compile_card_brands))
 		return false;
 	if ((part = pgw_member(doc, "operations")) == NULL)
 		return pgw_fault_at(cc, "operations",

@@ -34,13 +34,18 @@ static const char *const placeholders[PGW_PH_NONE] = {"amount",
 													  "reason",
 													  "final",
 													  "secret",
+													  "card_expiry",
+													  "card_brand",
+													  "now",
+													  "nonce",
 													  "bank_fields.",
 													  "settings."};
 
 #define CARD_DATA \
 	(PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | \
 	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
-	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_HOLDER))
+	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY) | \
+	 PGW_PH_BIT(PGW_PH_CARD_HOLDER))
 
 int
 pgw_placeholder_parse(const char *name)
@@ -98,11 +103,11 @@ compile_secret(PgwCompile *cc, const char *name)
 			   c->secret_names[0]);
 }
 
-/* The inside of {{...}}. */
+/* The inside of {{...}}, as far as the first "|". */
 static bool
-compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
+compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 {
-	char list[400] = "";
+	char list[440] = "";
 	size_t used = 0;
 
 	for (int i = 0; i < PGW_PH_NONE; i++)
@@ -112,7 +117,9 @@ compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segme
 
 		segment->kind = (PgwPlaceholder) i;
 		if (!named && len == n && memcmp(s, placeholders[i], n) == 0)
-			return i != PGW_PH_SECRET || compile_secret(cc, NULL);
+			return (i < PGW_PH_CARD_EXPIRY || i > PGW_PH_NONCE ||
+					pgw_since_version(cc, 2, "this placeholder")) &&
+				   (i != PGW_PH_SECRET || compile_secret(cc, NULL));
 		if (named && len > n && memcmp(s, placeholders[i], n) == 0 &&
 			pgw_secret_name_good(s + n, len - n))
 			return (segment->text = pgw_arena_text(cc, s + n, len - n)) != NULL;
@@ -128,6 +135,18 @@ compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segme
 	}
 	return pgw_fault(cc, "unknown placeholder {{%.*s}}; known: %s", len > 60 ? 60 : (int) len, s,
 					 list);
+}
+
+/* The inside of {{...}}. */
+static bool
+compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
+{
+	const char *bar = memchr(s, '|', len);
+	size_t name_len = bar != NULL ? (size_t) (bar - s) : len;
+
+	return compile_name(cc, s, name_len, segment) &&
+		   pgw_compile_filters(cc, segment, bar != NULL ? bar + 1 : NULL,
+							   bar != NULL ? len - name_len - 1 : 0);
 }
 
 static bool

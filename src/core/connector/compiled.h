@@ -5,8 +5,10 @@
  *   compile_capabilities.c compile: what the bank can do
  *   compile_operation.c    compile: one operation, and what must hold between operations
  *   compile_template.c     compile: texts with placeholders, headers, body trees
+ *   compile_filter.c       compile: how a placeholder's value is to be written
  *   compile_answer.c       compile: rules, fields, error codes
  *   render_request.c       render a request (core/bank_message)
+ *   render_value.c         render: the value of a placeholder
  *   judge_answer.c         judge an answer (core/bank_message)
  *
  * Everything compiled lives in the connector's arena and is never changed afterwards, so one
@@ -19,6 +21,7 @@
 #include <json-c/json.h>
 
 #include "core/base/secret_values.h"
+#include "core/card/card_checks.h"
 #include "core/connector/connector.h"
 
 #define PGW_DOC_MAX_BYTES (256 * 1024)
@@ -53,6 +56,10 @@ typedef enum PgwPlaceholder
 	PGW_PH_REASON,
 	PGW_PH_FINAL,
 	PGW_PH_SECRET,      /* with a name, or NULL: a file with one value */
+	PGW_PH_CARD_EXPIRY, /* this and the next three: since version 2 */
+	PGW_PH_CARD_BRAND,
+	PGW_PH_NOW,
+	PGW_PH_NONCE,
 	PGW_PH_BANK_FIELDS, /* with a name */
 	PGW_PH_SETTINGS,    /* with a name */
 	PGW_PH_NONE         /* literal text */
@@ -60,11 +67,32 @@ typedef enum PgwPlaceholder
 
 #define PGW_PH_BIT(ph) (UINT32_C(1) << (ph))
 
+/* What is made of a placeholder's value: {{currency|lower}}. */
+typedef enum PgwFilter
+{
+	PGW_FILTER_NONE = 0,
+	PGW_FILTER_STRING, /* a JSON string, where the value alone would be a number */
+	PGW_FILTER_NUMBER, /* a JSON number, where the value alone would be a string */
+	PGW_FILTER_LOWER,
+	PGW_FILTER_NUMERIC, /* ISO 4217 */
+	PGW_FILTER_SHAPE,   /* of an expiry: "MM/YY" */
+	PGW_FILTER_RFC1123, /* this and the next three: of the time */
+	PGW_FILTER_ISO8601,
+	PGW_FILTER_EPOCH,
+	PGW_FILTER_EPOCH_MS,
+	PGW_FILTER_BASE64,
+	PGW_FILTER_HEX
+} PgwFilter;
+
+#define PGW_MAX_FILTERS 3
+
 typedef struct PgwSegment
 {
 	PgwPlaceholder kind;
 	/* literal text, or the name after "bank_fields." / "settings." / "secret." */
 	const char *text;
+	PgwFilter filters[PGW_MAX_FILTERS]; /* in order, PGW_FILTER_NONE where there are no more */
+	const char *shape;                  /* PGW_FILTER_SHAPE: "MM/YY" */
 } PgwSegment;
 
 typedef struct PgwText
@@ -215,6 +243,9 @@ struct PgwConnector
 	int nsecret_names;
 	const char *secret_names[PGW_SECRET_VALUES];
 	bool one_secret; /* {{secret}} stands somewhere */
+	bool has_card_brands;
+	/* what the bank calls them; NULL: it has no name for that one */
+	const char *card_brands[PGW_NBRANDS];
 	int nnot_ids;
 	const char **not_ids; /* what the bank writes where it has no id */
 	int nexponents;
@@ -293,6 +324,11 @@ extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *hea
 extern bool pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const PgwHeader *header);
 extern PgwNode *pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding,
 								 uint32_t *uses);
+
+/* compile_filter.c */
+/* What stands after the first "|" of a placeholder; NULL: nothing does. */
+extern bool pgw_compile_filters(PgwCompile *cc, PgwSegment *segment, const char *s, size_t len);
+extern bool pgw_compile_card_brands(PgwCompile *cc, json_object *v);
 
 /* compile_answer.c */
 extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec);

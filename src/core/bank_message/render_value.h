@@ -1,0 +1,53 @@
+/*
+ * render_value.h - the value of one placeholder, written in the manner of its place; for
+ * render_request.c alone
+ */
+#ifndef PGW_CORE_BANK_MESSAGE_RENDER_VALUE_H
+#define PGW_CORE_BANK_MESSAGE_RENDER_VALUE_H
+
+#include "core/bank_message/render_request.h"
+#include "core/connector/compiled.h"
+#include "core/json/json_read.h"
+
+typedef enum PgwHow
+{
+	PGW_AS_JSON,  /* inside a JSON string: escaped */
+	PGW_AS_TYPED, /* a whole JSON value */
+	PGW_AS_FORM,  /* percent-encoded */
+	PGW_AS_PATH,  /* percent-encoded, never empty */
+	PGW_AS_HEADER,
+	PGW_AS_RAW /* as it is: not for the request yet */
+} PgwHow;
+
+typedef enum PgwPut
+{
+	PGW_PUT_DONE,
+	PGW_PUT_MISSING,
+	PGW_PUT_FAULT /* err is filled */
+} PgwPut;
+
+typedef struct PgwRender
+{
+	const PgwConnector *connector;
+	const PgwCallParams *p;
+	PgwBankOp op;
+	int exponent; /* the bank's */
+	PgwJson bank_fields;
+	PgwJson settings;
+	PgwConnectorError *err;
+	const char *place; /* pointer of header, or NULL: path or body of op */
+	const char *part;  /* "path" or "body" */
+} PgwRender;
+
+/* Fills err; always PGW_PUT_FAULT. */
+extern PgwPut pgw_render_fault(PgwRender *r, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
+
+extern void pgw_render_percent(PgwBuf *b, const char *s);
+extern PgwPut pgw_render_text(PgwRender *r, PgwBuf *b, PgwHow how, const char *s);
+
+/* A number or true/false: bare in a JSON value. */
+extern PgwPut pgw_render_bare(PgwBuf *b, const char *s);
+extern PgwPut pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment);
+
+#endif
