@@ -356,6 +356,7 @@ CREATE TRIGGER check_connector BEFORE INSERT OR UPDATE OR DELETE ON pgw.connecto
 	FOR EACH ROW EXECUTE FUNCTION pgw.check_connector();
 CREATE TRIGGER check_bank BEFORE INSERT OR UPDATE OR DELETE ON pgw.banks
 	FOR EACH ROW EXECUTE FUNCTION pgw.check_bank();
+CREATE TRIGGER check_truncate BEFORE TRUNCATE ON pgw.banks FOR EACH STATEMENT EXECUTE FUNCTION pgw.check_bank();
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgw.connectors
 	FOR EACH STATEMENT EXECUTE FUNCTION pgw.config_changed();
 CREATE TRIGGER config_changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON pgw.banks
@@ -370,12 +371,13 @@ CREATE TRIGGER refuse_change BEFORE UPDATE OR DELETE ON pgw.bank_rebinds FOR EAC
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_rebinds FOR EACH STATEMENT EXECUTE FUNCTION pgw.refuse_change();
 ALTER TABLE pgw.merchants ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.connectors ENABLE ALWAYS TRIGGER check_connector, ENABLE ALWAYS TRIGGER config_changed;
-ALTER TABLE pgw.banks ENABLE ALWAYS TRIGGER check_bank, ENABLE ALWAYS TRIGGER config_changed;
+ALTER TABLE pgw.banks ENABLE ALWAYS TRIGGER check_bank, ENABLE ALWAYS TRIGGER check_truncate, ENABLE ALWAYS TRIGGER config_changed;
 ALTER TABLE pgw.bank_versions ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
 ALTER TABLE pgw.bank_rebinds ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate,
 	ENABLE ALWAYS TRIGGER config_changed;
 COMMENT ON TRIGGER check_connector ON pgw.connectors IS
 	'A definition must compile; built-in rows and connectors in use stay.';
+COMMENT ON TRIGGER check_truncate ON pgw.banks IS 'The bank "test" cannot be deleted, so not all rows can.';
 COMMENT ON TRIGGER check_bank ON pgw.banks IS 'Refuses a row with faults, and names all of them.';
 COMMENT ON TRIGGER config_changed ON pgw.connectors IS 'The worker takes a committed change up at once.';
 COMMENT ON TRIGGER config_changed ON pgw.banks IS 'The worker takes a committed change up at once.';
@@ -2237,7 +2239,7 @@ CROSS JOIN LATERAL (
 				CASE WHEN t.token IS NULL THEN coalesce(t.card_last4, '') ELSE '' END,
 				CASE WHEN t.token IS NULL THEN coalesce(t.card_expiry_month, 0) ELSE 0 END,
 				CASE WHEN t.token IS NULL THEN coalesce(t.card_expiry_year, 0) % 100 ELSE 0 END,
-				coalesce(t.bank_requested, ''), t.capture, coalesce(t.reference, ''))
+				coalesce(t.bank_requested, ''), t.capture, coalesce(t.reference, ''), t.livemode::int)
 			ELSE concat_ws(E'\n', t.payment_id, t.amount, t.final_capture::int, coalesce(t.reason, '')) END, 'UTF8')), 'base64')
 			THEN 'digest' END], NULL) AS differ) x
 	WHERE h.started IS NOT NULL AND t.transaction_id IS NOT NULL AND x.differ <> '{}'

@@ -27,7 +27,7 @@ CREATE FUNCTION attempt(n int, over jsonb DEFAULT '{}', p int DEFAULT NULL) RETU
 CREATE FUNCTION started(n int) RETURNS jsonb LANGUAGE sql AS $$
 	SELECT coalesce((SELECT jsonb_build_object('payment_id', t.payment_id, 'merchant', t.merchant, 'client_request_id', t.client_request_id, 'amount', t.amount, 'currency', t.currency,
 			'operation', CASE WHEN t.kind <> 'payment' THEN t.kind::text WHEN t.capture = 'immediate' THEN 'charge' ELSE 'authorize' END, 'digest', encode(sha256(convert_to(CASE t.kind
-				WHEN 'payment' THEN t.amount || E'\n' || t.currency || E'\n\n\n0\n0\n\n' || t.capture || E'\n'
+				WHEN 'payment' THEN t.amount || E'\n' || t.currency || E'\n\n\n0\n0\n\n' || t.capture || E'\n\n' || t.livemode::int
 				ELSE t.payment_id || E'\n' || t.amount || E'\n' || t.final_capture::int || E'\n' END, 'UTF8')), 'base64'))
 			|| CASE WHEN t.kind = 'payment' AND t.capture <> 'immediate' THEN jsonb_build_object('capture', t.capture) ELSE '{}' END
 			|| CASE WHEN t.kind = 'capture' AND NOT t.final_capture THEN '{"final": false}' ELSE '{}' END::jsonb

@@ -18,6 +18,8 @@ UPDATE pgw.banks SET name = 'mine' WHERE name = 'test';
 \echo :SQLSTATE
 DELETE FROM pgw.banks WHERE name = 'test';
 \echo :SQLSTATE
+TRUNCATE pgw.banks;
+\echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url, livemode) VALUES ('test', 'test', 'test:', false);
 \echo :SQLSTATE
 UPDATE pgw.connectors SET definition = '{}' WHERE name = 'test';
@@ -46,6 +48,11 @@ DELETE FROM pgw.banks WHERE name = 'test2';
 \getenv bank_url PGW_BANK_URL
 INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('test2', 'json', :'bank_url', 'bank');
 \echo :SQLSTATE
+-- ... nor when it says that it restores a dump
+SET check_function_bodies = off;
+INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('test2', 'json', :'bank_url', 'bank');
+\echo :SQLSTATE
+RESET check_function_bodies;
 -- a sandbox at the other end of a wire is no less one for tests
 INSERT INTO pgw.banks (name, connector, base_url, secret, livemode, priority) VALUES ('sandbox', 'json', :'bank_url', 'bank', false, 1);
 SELECT (p).status, (p).bank, (p).livemode FROM (SELECT pay('outside-2') AS p OFFSET 0) s;
@@ -63,6 +70,21 @@ SELECT pay('mode-2', bank => 'bank');
 SELECT pgw.refund_payment(:'real', 'mode-3');
 \echo :SQLSTATE
 SELECT status FROM pgw.get_payment(:'real');
+-- what the charge was counts, not what somebody has written into its payment
+UPDATE pgw.payments SET livemode = false WHERE payment_id = :'real';
+SELECT pgw.refund_payment(:'real', 'mode-3');
+\echo :SQLSTATE
+RESET pgw.test_mode;
+SELECT r.status FROM pgw.refund_payment(:'real', 'mode-3', 1) r;
+SELECT livemode FROM pgw.payment_transactions WHERE client_request_id = 'mode-3';
+UPDATE pgw.payments SET livemode = true WHERE payment_id = :'real';
+-- an id stands for one mode: a payment for tests is no answer to one that would move money, nor the reverse
+SELECT pay('mode-1');
+\echo :SQLSTATE
+SELECT (p).status, (p).replayed FROM (SELECT pay('inside', bank => 'test') AS p OFFSET 0) s;
+SET pgw.test_mode = on;
+SELECT pay('outside');
+\echo :SQLSTATE
 UPDATE pgw.banks SET enabled = false WHERE name = 'test';
 SELECT pay('mode-4');
 \echo :SQLSTATE

@@ -73,6 +73,7 @@ STANDBY_WAIT:236_standby_wait:whole
 PIN_SYNC_COMMIT:242_baseline:settings
 KEEP_COLUMNS:242_baseline:columns
 LEDGER_FLUSH:320_test_bank:flushed
+OTHER_MODE:322_test_mode:real first
 EVENT_LEFT_OUT:241_foreign_code:rewrites
 TRIGGER_REWRITES:241_foreign_code:amount
 BREAKER_ONCE:250_own_trouble:stored error

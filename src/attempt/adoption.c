@@ -54,8 +54,9 @@ differing(const PgwIdentity *asked, const PgwAttempt *earlier)
 	return fields;
 }
 
+/* A real charge is not one for tests, nor the reverse: nobody takes that over unawares. */
 static void
-identity_of_request(const PgwSlotRequest *r, PgwIdentity *out)
+identity_of_request(const PgwSlotRequest *r, const PgwBank *bank, PgwIdentity *out)
 {
 	out->amount = r->amount;
 	out->currency = r->currency;
@@ -66,6 +67,7 @@ identity_of_request(const PgwSlotRequest *r, PgwIdentity *out)
 	out->bank = pgw_none_if_empty(r->bank_requested);
 	out->capture = (PgwCaptureMode) r->capture;
 	out->reference = pgw_none_if_empty(r->reference);
+	out->livemode = bank->livemode;
 }
 
 /* Is it in the way of a new attempt, or does its outcome count for the new request? */
@@ -154,7 +156,9 @@ pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r)
 	memset(&call->reply, 0, sizeof(call->reply));
 	call->reply.transaction_id = attempt.transaction_id;
 	call->reply.status = attempt.status;
-	identity_of_request(r, &asked);
+	identity_of_request(r, call->bank, &asked);
+	if (PGW_MUTATED(OTHER_MODE))
+		asked.livemode = attempt.livemode;
 	fields = differing(&asked, &attempt);
 	if (pgw_attempt_of_other_database(&attempt))
 		reply_error(call, "worker_paused", "");

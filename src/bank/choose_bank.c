@@ -81,8 +81,8 @@ refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
  * Where there is a real bank, a test bank has only payments that name it: also while the real one
  * is disabled, or a shop that closes its bank for an hour would give its goods away.
  */
-static bool
-is_there_a_real_bank(void)
+bool
+pgw_config_has_real_bank(void)
 {
 	PgwBank *b;
 
@@ -101,7 +101,7 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	const char *first = NULL;
 	StringInfoData why;
 	PgwBank *b;
-	bool no_test = named == NULL && !pgw_test_mode && is_there_a_real_bank();
+	bool no_test = named == NULL && !pgw_test_mode && pgw_config_has_real_bank();
 
 	*error_code = NULL;
 	*detail = NULL;

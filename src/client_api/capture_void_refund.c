@@ -150,26 +150,42 @@ replay(FunctionCallInfo fcinfo, const RequestedOperation *o, const PgwAttempt *r
 
 /* ---------------------------------------------------------------- a new one */
 
-/* *version: where the charge lies, and so where the operation goes. */
+/* What an operation has of the charge that it follows. */
+typedef struct Charge
+{
+	int version;   /* of its bank: where it lies, and so where the operation goes */
+	bool livemode; /* has it moved money?  Its attempt says so for good, the payments row can be
+					* updated by the owner */
+} Charge;
+
+static void
+find_charge(const PgwPayment *p, Charge *charge)
+{
+	PgwAttempt attempt;
+	bool found = pgw_store_attempt_by_id(&p->transaction_id, &attempt);
+
+	charge->version = found ? attempt.bank_version : 0;
+	charge->livemode = found ? attempt.livemode : p->livemode;
+}
+
 static void
 check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, int64 *amount,
-	  int *version)
+	  Charge *charge)
 {
 	PgwOperationCheck result;
 	const PgwCapabilities none = {0};
-	PgwAttempt charge;
 	PgwBank *bank;
 
 	pgw_config_refresh(false);
-	*version = pgw_store_attempt_by_id(&p->transaction_id, &charge) ? charge.bank_version : 0;
-	bank = pgw_config_bank_of(p->bank, *version, NULL);
+	find_charge(p, charge);
+	bank = pgw_config_bank_of(p->bank, charge->version, NULL);
 	pgw_store_get_amounts(p, s);
 	pgw_payment_operation_check(o->kind, s,
 								bank != NULL && bank->connector != NULL
 									? pgw_connector_capabilities(bank->connector)
 									: &none,
 								o->args.has_amount ? o->args.amount : 0, o->final, &result);
-	if (pgw_test_mode && p->livemode)
+	if (pgw_test_mode && charge->livemode)
 		result.error_code = "live_bank_in_test_mode";
 	if (result.error_code == NULL && (bank == NULL || bank->connector == NULL))
 		result.error_code = bank == NULL ? "unknown_bank" : "connector_invalid";
@@ -194,7 +210,7 @@ check(const RequestedOperation *o, const PgwPayment *p, PgwPaymentAmounts *s, in
 }
 
 static void
-fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int version,
+fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, const Charge *charge,
 			 PgwAttempt *attempt)
 {
 	char key[33];
@@ -216,8 +232,8 @@ fill_attempt(const RequestedOperation *o, const PgwPayment *p, int64 amount, int
 	attempt->card_last4 = p->card_last4;
 	attempt->card_brand = p->card_brand;
 	attempt->bank = p->bank;
-	attempt->livemode = p->livemode;
-	attempt->bank_version = version;
+	attempt->livemode = charge->livemode;
+	attempt->bank_version = charge->version;
 	attempt->reference = p->reference;
 	attempt->own_request.key = pstrdup(key);
 	attempt->caller_xid = GetTopFullTransactionId();
@@ -240,14 +256,14 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 	PgwAttempt attempt;
 	PgwAttempt existing;
 	PgwPaymentAmounts s;
+	Charge charge;
 	int64 amount;
-	int version;
 
 	if (pgw_store_operation(o->kind, o->args.client_request_id, p->merchant, &existing))
 		return replay(fcinfo, o, &existing);
-	check(o, p, &s, &amount, &version);
+	check(o, p, &s, &amount, &charge);
 	pgw_need_worker(true);
-	fill_attempt(o, p, amount, version, &attempt);
+	fill_attempt(o, p, amount, &charge, &attempt);
 	pgw_actor_calling(&actor, o->caller, &o->says, NULL);
 	attempt.actor = &actor;
 	pgw_event_members_started(&members, &attempt);

@@ -23,6 +23,7 @@
 #include "client_api/calls_in_one_statement.h"
 #include "client_api/pay_common.h"
 #include "core/base/error_codes.h"
+#include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "core/payment/charge_rules.h"
 #include "core/request/same_request.h"
@@ -191,6 +192,24 @@ pgw_pay_prepare(PgwPay *pay)
 
 /* ---- replay ---- */
 
+/*
+ * Would the request move money now, as far as that can be said without a bank for it?  What is
+ * recorded is the answer of last resort: whoever has lost an answer must learn of his payment also
+ * when its bank is gone.  A named bank is compared by its name.
+ */
+static bool
+asked_livemode(const PgwPaymentArgs *args, bool recorded)
+{
+	if (args->bank != NULL || PGW_MUTATED(OTHER_MODE))
+		return recorded;
+	if (pgw_test_mode)
+		return false;
+	if (recorded)
+		return true;
+	pgw_config_refresh(false);
+	return pgw_config_has_real_bank();
+}
+
 /* PW422 when the request is not the one that is recorded under its id. */
 static void
 compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwAttempt *attempt)
@@ -214,10 +233,12 @@ compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwAttempt *attempt
 	recorded.currency = p->currency;
 	recorded.capture = p->capture;
 	recorded.reference = p->reference;
+	recorded.livemode = p->livemode;
 	if (attempt != NULL)
 		pgw_record_identity(attempt, &recorded);
 	else if (card)
 		recorded.card_last4 = p->card_last4;
+	asked.livemode = asked_livemode(args, recorded.livemode);
 
 	/* malloc'd memory: copied before anything can raise. */
 	pgw_buf_init(&names, 0);

@@ -8,14 +8,16 @@
  * Invariants
  *     - Only rows whose livemode is false, and what belongs to them.  The trigger that lets a row
  *       go looks at that, too.
- *     - What is open stays: an attempt that is not over, a payment with such an attempt, an attempt
- *       whose caller has not ended.
+ *     - What is open stays: an attempt that is not over, or whose caller has not ended, and a
+ * payment with such an attempt.  So a payment never goes without its attempts: one that is left
+ * alone would look as a charge without a payment, and nobody could use its id again.
  *
  * Locks: those of plain DELETEs.  A row that somebody has locked is waited for and looked at again.
  */
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -28,20 +30,29 @@
 PG_FUNCTION_INFO_V1(pgw_purge_test_data_1_0);
 
 /*
+ * By this statement's snapshot, which is what says whether a payment is seen: whoever ends after it
+ * may have one.  Other transactions that run meanwhile are nobody's callers here.  A caller of
+ * another cluster was in no dump, and its xid says nothing here.
+ */
+#define CALLER_HAS_ENDED \
+	"(t.caller_xid IS NULL OR t.system_identifier <> $1" \
+	" OR pg_visible_in_snapshot(t.caller_xid, pg_current_snapshot()))"
+
+/*
  * The worker may still look at these now and then: whether a refund is taken back, an authorization
  * expires.  Nobody will miss that.
  */
-#define OVER "t.status IN ('Completed', 'Failed', 'Refunded', 'RequiresManualReview')"
+#define OVER \
+	"t.status IN ('Completed', 'Failed', 'Refunded', 'RequiresManualReview') AND " CALLER_HAS_ENDED
 
 /* The first column of a statement's one row; its number of rows in *n, which is the second. */
 static Datum
-run(const char *sql, int nargs, Datum *args, int64 *n)
+run(const char *sql, Oid type, Datum arg, int64 *n)
 {
-	Oid types[1] = {UUIDARRAYOID};
 	bool isnull;
 	Datum ids;
 
-	if (SPI_execute_with_args(sql, nargs, types, args, NULL, false, 0) != SPI_OK_SELECT ||
+	if (SPI_execute_with_args(sql, 1, &type, &arg, NULL, false, 0) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "test data could not be purged");
 	*n = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
@@ -64,27 +75,26 @@ purge_payments(void)
 		" AND EXISTS (SELECT FROM pgw.payment_transactions t"
 		" WHERE t.transaction_id = p.transaction_id AND NOT t.livemode)"
 		" AND NOT EXISTS (SELECT FROM pgw.payment_transactions t"
-		" WHERE t.payment_id = p.payment_id AND (t.livemode OR NOT " OVER "))"
+		" WHERE t.payment_id = p.payment_id AND (t.livemode OR NOT (" OVER ")))"
 		" RETURNING payment_id) SELECT NULL::int, count(*) FROM d",
-		0, NULL, &n);
+		INT8OID, Int64GetDatum((int64) GetSystemIdentifier()), &n);
 	return n;
 }
 
 /*
  * Attempts that no payment has, or has any more.  One whose caller has not ended may yet get its
- * payment.
+ * payment.  (This statement sees what has been committed since that of the payments: a caller that
+ * has ended since has its payment there.)
  */
 static Datum
 purge_attempts(int64 *n)
 {
-	return run(
-		"WITH d AS (DELETE FROM pgw.payment_transactions t WHERE NOT t.livemode AND " OVER
-		" AND (t.caller_xid IS NULL OR t.caller_xid < pg_snapshot_xmin(pg_current_snapshot()))"
-		" AND NOT EXISTS (SELECT FROM pgw.payments p WHERE p.payment_id = t.payment_id"
-		" OR p.transaction_id = t.transaction_id)"
-		" RETURNING transaction_id)"
-		" SELECT coalesce(array_agg(transaction_id), '{}'), count(*) FROM d",
-		0, NULL, n);
+	return run("WITH d AS (DELETE FROM pgw.payment_transactions t WHERE NOT t.livemode AND " OVER
+			   " AND NOT EXISTS (SELECT FROM pgw.payments p WHERE p.payment_id = t.payment_id"
+			   " OR p.transaction_id = t.transaction_id)"
+			   " RETURNING transaction_id)"
+			   " SELECT coalesce(array_agg(transaction_id), '{}'), count(*) FROM d",
+			   INT8OID, Int64GetDatum((int64) GetSystemIdentifier()), n);
 }
 
 static int64
@@ -92,7 +102,7 @@ purge_of(const char *sql, Datum ids)
 {
 	int64 n;
 
-	(void) run(sql, 1, &ids, &n);
+	(void) run(sql, UUIDARRAYOID, ids, &n);
 	return n;
 }
 

@@ -66,6 +66,7 @@ pgw_record_identity(const PgwAttempt *attempt, PgwIdentity *out)
 	out->bank = attempt->bank_requested;
 	out->capture = attempt->capture;
 	out->reference = attempt->reference;
+	out->livemode = attempt->livemode;
 }
 
 /* SHA-256 in base 64 of what decides whether a request under this id is the same one. */

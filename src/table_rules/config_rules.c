@@ -328,7 +328,7 @@ check_bank(HeapTuple new, TupleDesc desc)
 
 /*
  * BEFORE INSERT, UPDATE or DELETE ON banks FOR EACH ROW: every fault at once.  What attempts were
- * sent under stays in pgw.bank_versions.
+ * sent under stays in pgw.bank_versions.  BEFORE TRUNCATE, which would take the bank "test" along.
  */
 Datum
 pgw_check_bank(PG_FUNCTION_ARGS)
@@ -340,6 +340,8 @@ pgw_check_bank(PG_FUNCTION_ARGS)
 					: TRIGGER_FIRED_BY_UPDATE(trigdata->tg_event) ? trigdata->tg_newtuple
 																  : NULL;
 
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigdata->tg_event))
+		pgw_test_bank_refuse_loss();
 	pgw_test_bank_keep(old, new, desc);
 	if (new != NULL)
 	{

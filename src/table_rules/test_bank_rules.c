@@ -84,7 +84,7 @@ was_of_other_mode(const char *name, bool livemode)
 
 /*
  * Payments say by themselves whether money moves, for good: so a bank's name stands for one mode.
- * What a dump has was right where it was made.
+ * This holds for the rows of a dump, too: what it has of versions agrees with its banks.
  */
 void
 pgw_test_bank_keep_mode(HeapTuple old, HeapTuple new, TupleDesc desc)
@@ -93,7 +93,7 @@ pgw_test_bank_keep_mode(HeapTuple old, HeapTuple new, TupleDesc desc)
 	bool livemode = pgw_trigger_bool(new, desc, "livemode");
 	bool renamed = old == NULL || !pgw_trigger_same(old, new, desc, "name");
 
-	if (creating_extension || name == NULL || (old == NULL && !check_function_bodies))
+	if (creating_extension || name == NULL)
 		return;
 	if ((renamed || pgw_trigger_same(old, new, desc, "livemode")) &&
 		!(renamed && was_of_other_mode(name, livemode)))
@@ -115,13 +115,19 @@ pgw_test_bank_keep(HeapTuple old, HeapTuple new, TupleDesc desc)
 		return;
 	if (new != NULL && pgw_trigger_same(old, new, desc, "name"))
 		return;
+	pgw_test_bank_refuse_loss();
+}
+
+void
+pgw_test_bank_refuse_loss(void)
+{
 	ereport(
 		ERROR,
 		(errcode(ERRCODE_PGW_RULE),
 		 errmsg("bank \"test\" comes with pgw and can be neither renamed nor deleted"),
 		 errdetail_internal("%s", pgw_error_detail("operation_not_allowed", NULL)),
 		 errhint(
-			 "Where nobody is to use it: UPDATE pgw.banks SET enabled = false WHERE name = 'test'.")));
+			 "Where nobody is to use it: UPDATE pgw.banks SET enabled = false WHERE name = 'test'. Others go by DELETE, not by TRUNCATE.")));
 }
 
 /*

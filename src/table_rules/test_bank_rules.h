@@ -20,6 +20,9 @@ extern void pgw_test_bank_keep_mode(HeapTuple old, HeapTuple new, TupleDesc desc
 /* The bank "test" stays what it is; raises. */
 extern void pgw_test_bank_keep(HeapTuple old, HeapTuple new, TupleDesc desc);
 
+/* Says why the bank "test" cannot go. */
+extern void pgw_test_bank_refuse_loss(void);
+
 /* The row that a dump has of the bank "test": true, what was set there is set, and no row is
  * inserted. */
 extern bool pgw_test_bank_restore(HeapTuple new, TupleDesc desc);

@@ -19,7 +19,7 @@ CREATE FUNCTION pg_temp.event(n int, step int, event pgw.event_type, "from" pgw.
 	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, event_data, step_order)
 	VALUES (gen_random_uuid(), pg_temp.id(n), event, "from", "to", CASE WHEN event = 'TransactionStarted' THEN
 		(SELECT coalesce(jsonb_agg(jsonb_build_object('payment_id', t.payment_id, 'merchant', t.merchant, 'client_request_id', t.client_request_id, 'amount', t.amount,
-			'currency', t.currency, 'operation', 'charge', 'digest', encode(sha256(convert_to(E'5\nEUR\n\n\n0\n0\n\nimmediate\n', 'UTF8')), 'base64')))->0, '{}')
+			'currency', t.currency, 'operation', 'charge', 'digest', encode(sha256(convert_to(E'5\nEUR\n\n\n0\n0\n\nimmediate\n\n1', 'UTF8')), 'base64')))->0, '{}')
 		FROM pgw.payment_transactions t WHERE t.transaction_id = pg_temp.id(n)) END, step) $$;
 SELECT is((SELECT count(*)::int FROM pgw.check_consistency()), 0, 'nothing is broken to begin with');
 

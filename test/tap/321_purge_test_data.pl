@@ -35,6 +35,24 @@ part($node, 'what is over', sub {
 	is(sql("SELECT payments FROM pgw.purge_test_data()"), 1, 'and goes again');
 });
 
+part($node, 'others meanwhile', sub {
+	my $other = PgwSession->new($node);
+	$other->run('BEGIN; CREATE TABLE of_others ()');
+	sql('SELECT ' . pay('meanwhile'));
+	ok(at_rest(), 'at rest');
+	is(sql('SELECT payments, attempts FROM pgw.purge_test_data()'), '1|1', 'whoever else has a transaction open keeps nothing');
+	# a caller that is over for itself, and not for the snapshot
+	my $caller = PgwSession->new($node);
+	$caller->run('BEGIN; SELECT ' . pay('seen late', token => 'tok_decline_fraud'));
+	my $purge = PgwSession->new($node);
+	$purge->run('BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pgw.payments');
+	$caller->run('COMMIT');
+	is($purge->run('SELECT payments, attempts FROM pgw.purge_test_data()'), '0|0', 'what has ended since a snapshot is open for it');
+	$_->run('ROLLBACK') for $purge, $other;
+	is(sql('SELECT c FROM pgw.check_consistency() c'), '', 'no attempt has lost its payment');
+	is(sql('SELECT payments, attempts FROM pgw.purge_test_data()'), '1|1', 'and then it goes');
+});
+
 part($node, 'what is open', sub {
 	my $open = PgwSession->new($node);
 	$open->run('BEGIN; SELECT ' . pay('open') . '; SELECT ' . pay('open no', token => 'tok_decline_fraud'));

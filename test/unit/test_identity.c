@@ -101,6 +101,7 @@ each_field(void **state)
 	ONE(by_token, reference, "order 2", "\"reference\"");
 	ONE(by_token, reference, "order 1 ", "\"reference\"");
 	ONE(by_token, reference, NULL, "\"reference\"");
+	ONE(by_token, livemode, true, "\"livemode\"");
 	ONE(by_card, card_last4, "1881", "\"card_number\"");
 	ONE(by_card, card_expiry_month, 11, "\"card_expiry_month\"");
 	ONE(by_card, card_expiry_year, 2032, "\"card_expiry_year\"");
@@ -183,10 +184,10 @@ text(void **state)
 
 	pgw_buf_init(&b, 0);
 	pgw_identity_text(&by_token, &b);
-	assert_string_equal(b.data, "1250\nEUR\ntok_1\n\n0\n0\nnorth\nimmediate\norder 1");
+	assert_string_equal(b.data, "1250\nEUR\ntok_1\n\n0\n0\nnorth\nimmediate\norder 1\n0");
 	pgw_buf_reset(&b);
 	pgw_identity_text(&by_card, &b);
-	assert_string_equal(b.data, "1250\nEUR\n\n1111\n12\n31\n\nimmediate\n");
+	assert_string_equal(b.data, "1250\nEUR\n\n1111\n12\n31\n\nimmediate\n\n0");
 	pgw_buf_reset(&b);
 	pgw_operation_identity_text("019b76da-a800-7000-9000-000000000001", 400, false, NULL, &b);
 	assert_string_equal(b.data, "019b76da-a800-7000-9000-000000000001\n400\n0\n");

@@ -51,6 +51,8 @@ typedef enum PgwMutant
 	PIN_SYNC_COMMIT, /* the worker's synchronous_commit follows a reload */
 	/* the bank inside the worker gives an answer out before its ledger is flushed */
 	LEDGER_FLUSH,
+	/* a call that would move money is answered by a payment for tests, and the reverse */
+	OTHER_MODE,
 	EVENT_LEFT_OUT,   /* an event that the INSERT has not written is not missed */
 	TRIGGER_REWRITES, /* what a BEFORE trigger makes of pgw's columns is written */
 	KEEP_COLUMNS,     /* columns that others have added are overwritten */

@@ -38,6 +38,7 @@ pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names)
 		{"bank", text_differs(a->bank, b->bank)},
 		{"capture", a->capture != b->capture},
 		{"reference", text_differs(a->reference, b->reference)},
+		{"livemode", a->livemode != b->livemode},
 	};
 	int n = 0;
 
@@ -62,10 +63,10 @@ or_empty(const char *s)
 void
 pgw_identity_text(const PgwIdentity *a, PgwBuf *text)
 {
-	pgw_buf_printf(text, "%" PRId64 "\n%s\n%s\n%s\n%d\n%d\n%s\n%s\n%s", a->amount,
+	pgw_buf_printf(text, "%" PRId64 "\n%s\n%s\n%s\n%d\n%d\n%s\n%s\n%s\n%d", a->amount,
 				   or_empty(a->currency), or_empty(a->token), or_empty(a->card_last4),
 				   a->card_expiry_month, a->card_expiry_year % 100, or_empty(a->bank),
-				   or_empty(pgw_capture_name(a->capture)), or_empty(a->reference));
+				   or_empty(pgw_capture_name(a->capture)), or_empty(a->reference), a->livemode);
 }
 
 void

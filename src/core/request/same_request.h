@@ -25,6 +25,7 @@ typedef struct PgwIdentity
 	const char *bank;      /* named by the caller */
 	PgwCaptureMode capture;
 	const char *reference;
+	bool livemode; /* is money to move? */
 } PgwIdentity;
 
 /*
