@@ -27,8 +27,13 @@
  *       leave a result that the bank knows nothing of.
  *     - Nothing of a card outlives pgw_test_wire_start(), but its last four digits.
  *
- * Locks: those of ledger_table.c.  What cannot be booked just now is tried again until the
- * request's time is over; then it was provably not processed, and that is no fault of a bank's.
+ * Locks: those of ledger_table.c.  What cannot be booked just now is tried again, less and less
+ * often, until the request's time is over; then it was provably not processed, and that is no fault
+ * of a bank's.
+ *
+ * Bounds: real payments share this worker.  So a ledger that takes no rows costs it a few
+ * transactions at a time (MOST_FAILURES), and those who have given up on a late bank a list of
+ * MOST_LEFT.
  */
 #include "postgres.h"
 
@@ -46,7 +51,10 @@
 #include "test_bank/test_wire.h"
 
 #define DEFAULT_TIMEOUT_MS 30000
-#define RETRY_MS 100
+#define RETRY_MS 100 /* of what cannot be booked: twice as long after each time */
+#define MOST_RETRY_MS 3200
+#define MOST_FAILURES 8 /* then it is the ledger that is at fault */
+#define MOST_LEFT 1000
 
 typedef struct Transfer
 {
@@ -54,10 +62,11 @@ typedef struct Transfer
 	void *tag;
 	PgwTestOrder order;
 	PgwTestAnswer answer;
-	bool booked;     /* committed and flushed; or there was nothing to book */
-	bool late;       /* it works after its delay, whether or not anybody still waits */
-	TimestampTz due; /* of the booking; then of the answer */
-	TimestampTz deadline;
+	bool booked;          /* committed and flushed; or there was nothing to book */
+	bool late;            /* it works after its delay, whether or not anybody still waits */
+	TimestampTz due;      /* of the booking; then of the answer */
+	TimestampTz deadline; /* DT_NOEND: nobody waits for it */
+	int retry_ms;
 	PgwHttpResult result;
 	const char *error;
 	bool our_fault;
@@ -66,6 +75,7 @@ typedef struct Transfer
 
 static dlist_head under_way = DLIST_STATIC_INIT(under_way);
 static dlist_head done_queue = DLIST_STATIC_INIT(done_queue);
+static int left = 0; /* of those under way: how many nobody waits for */
 
 bool
 pgw_test_wire_takes(const char *url)
@@ -94,6 +104,7 @@ new_transfer(void *tag)
 	Transfer *t = MemoryContextAllocZero(TopMemoryContext, sizeof(Transfer));
 
 	t->tag = tag;
+	t->retry_ms = RETRY_MS;
 	pgw_test_answer_init(&t->answer);
 	return t;
 }
@@ -175,14 +186,27 @@ book_all(void *arg)
 		book(b->transfers[i]);
 }
 
-static bool
+typedef enum BookingEnd
+{
+	BOOKED,
+	LEDGER_AWAY, /* somebody has locked it, or alters the extension: nobody's fault, and soon over
+				  */
+	NOT_BOOKED
+} BookingEnd;
+
+static BookingEnd
 try_booking(Booking *b)
 {
 	TimestampTz now;
+	PgwBatchEnd end;
 	bool work_too;
+	int sqlstate = 0;
 
-	if (pgw_batch_transaction(book_all, b, !PGW_MUTATED(LEDGER_FLUSH), NULL) != PGW_BATCH_DONE)
-		return false;
+	end = pgw_batch_transaction(book_all, b, !PGW_MUTATED(LEDGER_FLUSH), &sqlstate);
+	if (end == PGW_BATCH_FAILED && sqlstate != ERRCODE_LOCK_NOT_AVAILABLE)
+		return NOT_BOOKED;
+	if (end != PGW_BATCH_DONE)
+		return LEDGER_AWAY;
 	now = GetCurrentTimestamp();
 	for (int i = 0; i < b->n; i++)
 	{
@@ -193,10 +217,50 @@ try_booking(Booking *b)
 		t->due = TimestampTzPlusMilliseconds(now, work_too ? 0 : delay);
 	}
 	PGW_DEBUG_POINT("test_bank_booked");
-	return true;
+	return BOOKED;
 }
 
-/* Together; if that fails, each by itself, so that only the bad one has to try again. */
+static void
+try_later(Transfer *t, TimestampTz now, bool at_fault)
+{
+	t->due = TimestampTzPlusMilliseconds(now, at_fault ? t->retry_ms : RETRY_MS);
+	if (at_fault)
+		t->retry_ms = Min(2 * t->retry_ms, MOST_RETRY_MS);
+}
+
+/*
+ * Each by itself, so that only the bad ones have to try again.  Whom too many failures keep from it
+ * comes next: those that have failed are less often in its way from now on.
+ */
+static void
+book_each(Booking *all, TimestampTz now)
+{
+	int failures = 0;
+
+	for (int i = 0; i < all->n; i++)
+	{
+		Booking one = {.transfers = &all->transfers[i], .n = 1};
+		BookingEnd end = LEDGER_AWAY;
+
+		if (failures < MOST_FAILURES)
+			end = all->n == 1 ? NOT_BOOKED : try_booking(&one);
+		if (end != BOOKED)
+			try_later(all->transfers[i], now, end == NOT_BOOKED);
+		failures += end == NOT_BOOKED;
+	}
+}
+
+static void
+book_all_together(Booking *all, TimestampTz now)
+{
+	BookingEnd end = try_booking(all);
+
+	if (end == NOT_BOOKED)
+		book_each(all, now);
+	for (int i = 0; end == LEDGER_AWAY && i < all->n; i++)
+		try_later(all->transfers[i], now, false);
+}
+
 static void
 book_due(TimestampTz now)
 {
@@ -213,16 +277,8 @@ book_due(TimestampTz now)
 		if (!t->booked && t->due <= now)
 			all.transfers[all.n++] = t;
 	}
-	if (all.n > 0 && !try_booking(&all))
-	{
-		for (int i = 0; i < all.n; i++)
-		{
-			Booking one = {.transfers = &all.transfers[i], .n = 1};
-
-			if (all.n == 1 || !try_booking(&one))
-				all.transfers[i]->due = TimestampTzPlusMilliseconds(now, RETRY_MS);
-		}
-	}
+	if (all.n > 0)
+		book_all_together(&all, now);
 	pfree(all.transfers);
 }
 
@@ -235,11 +291,15 @@ end(Transfer *t, PgwHttpResult result, const char *error)
 	t->error = error;
 	if (t->answer.retry_after > 0)
 		snprintf(t->retry_after, sizeof(t->retry_after), "%d", t->answer.retry_after);
+	left -= t->deadline == DT_NOEND;
 	dlist_delete(&t->node);
 	dlist_push_tail(&done_queue, &t->node);
 }
 
-/* Whoever asked has given up, and the bank will work all the same. */
+/*
+ * Whoever asked has given up, and the bank will work all the same: at once, when so much is left to
+ * it that it would fill the memory.
+ */
 static void
 leave_to_itself(const Transfer *t)
 {
@@ -247,8 +307,9 @@ leave_to_itself(const Transfer *t)
 
 	orphan->order = t->order;
 	orphan->late = true;
-	orphan->due = t->due;
+	orphan->due = left < MOST_LEFT ? t->due : GetCurrentTimestamp();
 	orphan->deadline = DT_NOEND;
+	left++;
 	dlist_push_tail(&under_way, &orphan->node);
 }
 

@@ -155,5 +155,26 @@ part($node, 'locked', sub {
 	is_sound_inside('locked');
 });
 
+part($node, 'a ledger that takes no rows', sub {
+	sql("UPDATE pgw.banks SET request_timeout = '3s' WHERE name = 'test'");
+	sql('ALTER TABLE pgw.test_bank_ledger ADD note text NOT NULL DEFAULT 0; ALTER TABLE pgw.test_bank_ledger ALTER note DROP DEFAULT');
+	my $before = length slurp_file($node->logfile);
+	sql("SELECT pgw.submit_payment('no rows ' || i, 100, 'EUR', 'tok_ok') FROM generate_series(1, 40) i");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'no rows %' AND requests_sent > 0
+		AND next_step_at IS NOT NULL AND bank_asked_at < clock_timestamp() - interval '3 seconds'") > 0 }, 20), 'a request has had its time');
+	my $errors = () = substr(slurp_file($node->logfile), $before) =~ /ERROR:  null value in column "note"/g;
+	cmp_ok($errors, '<', 400, 'each is tried less and less often');
+	sql('ALTER TABLE pgw.test_bank_ledger DROP note');
+	ok(at_rest(), 'at rest when it takes rows again');
+	is_sound_inside('a ledger that takes no rows');
+});
+
+part($node, 'left to themselves', sub {
+	sql("UPDATE pgw.banks SET request_timeout = '100ms' WHERE name = 'test'");
+	sql("SELECT pgw.submit_payment('late ' || i, 100, 'EUR', 'tok_late_99999999') FROM generate_series(1, 1010) i");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.test_bank_ledger WHERE kind = 'charge' AND token = 'tok_late_99999999'") == 10 }, 60),
+		'a thousand may be late, whoever comes then is not');
+});
+
 $node->stop('fast');
 done_testing();
