@@ -333,8 +333,8 @@ security_code(void **unused)
 		"security_code=737",
 		"737 (CVV)",
 		"cvv%3D737",
-		"Pr\xC3\xBC"
-		"fziffer 737",
+		("Pr\xC3\xBC"
+		 "fziffer 737"),
 		"{\"cvv\": \"737\"}",
 		"cvv737",
 	};
@@ -390,8 +390,8 @@ security_code(void **unused)
 		"[\"737\"]",
 		"{\"a\":{\"security_code\":737}}",
 		"{\"x\":\"cvv 737\"}",
-		"{\"Pr\xC3\xBC"
-		"fziffer\":737}",
+		("{\"Pr\xC3\xBC"
+		 "fziffer\":737}"),
 	};
 	static const char *const none[] = {"{\"x\":737}",
 									   "{\"qty\":737,\"cvv\":\"ok\"}",
@@ -456,8 +456,8 @@ words(void **unused)
 		"736b5f6c6976655f416231322d6364",
 		"sk\\u005flive_Ab12-cd",
 		"s k _ l i v e _ A b 1 2 - c d",
-		"for m\xC3\xBC"
-		"ller jo",
+		("for m\xC3\xBC"
+		 "ller jo"),
 		"M%C3%BCller+Jo",
 	};
 
@@ -503,8 +503,8 @@ json_texts(void **unused)
 		"{\"a\":\"3782\",\"b\":\"822463\",\"c\":\"10005\",\"d\":\"x\"}",
 		"{\"p\":[\"4111\",\"1111\",\"1111\",\"1111\"],\"exp\":\"1230\"}",
 		"[\"4\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\",\"1\"]",
-		"[\"4111 \",\" 1111\",\"1111-\",\"\xE2\x80\x8B"
-		"1111\"]",
+		("[\"4111 \",\" 1111\",\"1111-\",\"\xE2\x80\x8B"
+		 "1111\"]"),
 		"{\"a\":\"4111111111111111",
 	};
 	static const char *const no[] = {

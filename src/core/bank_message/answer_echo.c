@@ -35,7 +35,7 @@ static void
 begin(const PgwQuestion *q, const char *last4, Echo *echo)
 {
 	echo->question = q;
-	echo->of_text = q->sought != NULL ? *q->sought : (PgwSought){NULL};
+	echo->of_text = q->sought != NULL ? *q->sought : (PgwSought){0};
 	echo->of_id = echo->of_text;
 	if (echo->of_id.last4 == NULL || echo->of_id.last4[0] == '\0')
 		echo->of_id.last4 = last4;
