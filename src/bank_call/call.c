@@ -238,6 +238,7 @@ pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params, const char 
 	strlcpy(call->bank_reference, params->bank_reference != NULL ? params->bank_reference : "",
 			sizeof(call->bank_reference));
 	params->correlation_id = call->correlation;
+	params->base_url = bank->base_url;
 	if (call->said_at == 0)
 		call->said_at = pgw_now();
 	params->now = call->said_at + EPOCHS_APART;

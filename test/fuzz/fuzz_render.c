@@ -33,8 +33,11 @@ static const char form_document[] =
 
 /* What only version 2 has. */
 static const char second_document[] =
-	"{\"v\":2,\"capabilities\":{\"cards\":true,\"tokens\":true},\"headers\":{\"A\":\"{{secret.user}}:{{secret.key}}\"},"
-	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/s\",\"body\":"
+	"{\"v\":2,\"capabilities\":{\"cards\":true,\"tokens\":true},"
+	"\"computed\":[{\"name\":\"d\",\"sha256\":\"{{body}}\",\"as\":\"base64\"},{\"name\":\"m\",\"hmac_sha512\":{\"key\":\"{{secret.key}}\",\"key_as\":\"plain\","
+	"\"text\":[\"{{method}}{{host}}{{path}}\",\"{{reference}}{{computed.d}}\"]},\"as\":\"hex\"},{\"name\":\"t\",\"text\":\"{{merchant}}:{{secret.user}}\"}],"
+	"\"headers\":{\"A\":\"{{secret.user}}:{{secret.key}}\",\"D\":\"{{computed.d}}\",\"T\":\"{{computed.t}}\"},"
+	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/s\",\"headers\":{\"M\":\"{{computed.m}}\"},\"body\":"
 	"{\"t\":\"{{token}}\",\"p\":\"{{card_number}}\",\"u\":\"{{secret.user}}\",\"k\":\"<{{secret.key}}>\","
 	"\"a\":\"{{amount_decimal|number}}\",\"c\":\"{{currency|numeric|number}}\",\"e\":\"{{card_expiry|MM/YY}}\",\"m\":\"{{card_expiry|YY|number}}\","
 	"\"r\":\"{{reference|base64}}\",\"h\":\"{{card_holder|hex}}\",\"b\":\"{{card_brand}}\",\"x\":\"{{bank_fields.x|string}}\","
@@ -109,6 +112,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (texts[4] != NULL)
 		secrets = (PgwSecretValues){3, {{"", texts[4]}, {"user", texts[4]}, {"key", texts[5]}}};
 	p.secrets = &secrets;
+	p.base_url = "https://h.example/b";
 	p.transaction_ref = texts[7];
 	memcpy(&p.now, data + 3, 8);
 	p.reference = texts[5];

@@ -2,7 +2,9 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use Digest::SHA qw(hmac_sha256_hex sha256_base64);
 use JSON::PP;
+use MIME::Base64;
 use PgwScriptedBank;
 use PgwTest;
 use PostgreSQL::Test::Utils;
@@ -103,6 +105,32 @@ part($node, 'time and nonce', sub {
 	ok($one->{at} >= ($before - 1) * 1000 && $one->{at} <= (time + 1) * 1000, 'the time is that of the first request');
 	like($first->{headers}{'x-date'}, qr/^(Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} 20\d\d \d\d:\d\d:\d\d GMT$/, 'as RFC 1123 has it');
 	ok($one->{nonce} =~ /^[0-9a-f]{32}$/ && $one->{nonce} ne $other->{nonce} && $one->{at} < $other->{at}, 'another payment has its own');
+});
+
+# The bank computes the signature itself, of what it has received.
+part($node, 'signatures', sub {
+	my $key = 'signing-key-0123';
+	my $bank = listening_bank(sub {
+		my ($r, $n) = @_;
+		my %h = %{ $r->{headers} };
+		my $digest = sha256_base64($r->{body});
+		$digest .= '=' while length($digest) % 4;
+		my $signed = join("\n", $r->{method}, $h{host}, $r->{path}, $h{'x-date'}, $digest);
+		my $good = $h{digest} eq "SHA-256=$digest" && $h{'x-signature'} eq hmac_sha256_hex($signed, $key) && $h{authorization} eq 'Basic ' . encode_base64('shop:pass=word', '');
+		return $good ? { document => { state => 'ok', id => "id_$n" } } : { status => 402, document => { state => 'no' } };
+	});
+	my $signed = document({ headers => { 'X-Date' => '{{now|rfc1123}}' }, path => '/pay/{{currency|lower}}?m=1', body => { token => '{{token}}', amount => '{{amount}}' } });
+	$signed->{headers} = { Authorization => 'Basic {{computed.login}}', Digest => 'SHA-256={{computed.the-digest}}', 'X-Signature' => '{{computed.signature}}' };
+	$signed->{computed} = [ { name => 'the-digest', sha256 => '{{body}}', as => 'base64' }, { name => 'login', text => '{{secret.user}}:{{secret.password}}', as => 'base64' },
+		{ name => 'signature', hmac_sha256 => { key => '{{secret.signing}}', key_as => 'base64', text => [ "{{method}}\n{{host}}\n", "{{path}}\n{{now|rfc1123}}\n{{computed.the-digest}}" ] }, as => 'hex' } ];
+	put_secret('signing', "user=shop\npassword=pass=word\nsigning=" . encode_base64($key, '') . "\n");
+	add_dialect($node, $bank, 'signed', $signed, base_url => "$bank->{url}/base/", secret => 'signing');
+	is((pay('signed', bank => 'signed'))[0], 'captured|id_1', 'the signature is what the bank computes of method, host, path, date and body') or diag(explain([ heard($bank) ]));
+	is((heard($bank))[0]{path}, '/base/pay/eur?m=1', 'of the path as it is sent');
+	put_secret('signing', "user=shop\npassword=pass=word\nsigning=" . encode_base64('another', '') . "\n");
+	ok(wait_until(sub { ((pay('wrong ' . time, bank => 'signed'))[0] // '') =~ /^declined/ }, 20), 'another key, another signature');
+	put_secret('signing', "user=shop\npassword=pass=word\nsigning=no+base64\n");
+	ok(wait_until(sub { ((pay('unreadable ' . time, bank => 'signed'))[1] // '') =~ /connector_invalid/ }, 20), 'a key that is not written as the connector says: nothing is sent');
 });
 
 $node->stop('fast');

@@ -1,6 +1,6 @@
 /*
  * test_request_language.c - what version 2 of the connector language says of requests: secrets by
- * name, and how values are written
+ * name, how values are written, and computed ones
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -317,13 +317,159 @@ test_filters_refused(void **state)
 	refused(document(1, "\"card_brands\":{},", "/c", "", ""), "/card_brands", "needs version 2");
 }
 
+/* ---- computed values ---- */
+
+/* The expected values were computed with Python's hmac and hashlib. */
+static void
+test_computed(void **state)
+{
+	static const char top[] =
+		"\"computed\":[{\"name\":\"digest\",\"sha256\":\"{{body}}\",\"as\":\"base64\"},"
+		"{\"name\":\"basic\",\"text\":[\"{{secret.user}}\",\":{{secret.pw}}\"],\"as\":\"base64\"},"
+		"{\"name\":\"signature\",\"hmac_sha512\":{\"key\":\"{{secret.hex}}\",\"key_as\":\"hex\",\"text\":[\"{{method}}\\n{{host}}\\n\","
+		"\"{{merchant}}!\",\"{{path}}\\n{{now|rfc1123}}\\n{{computed.digest}}\"]},\"as\":\"hex\"}],"
+		"\"headers\":{\"Authorization\":\"Basic {{computed.basic}}\",\"Digest\":\"SHA-256={{computed.digest}}\",\"Signature\":\"v1={{computed.signature}}\"},";
+	static const PgwSecretValues secrets = {3, {{"user", "me"}, {"pw", "pw"}, {"hex", "00ff10"}}};
+	PgwCallParams p = everything;
+	PgwConnector *c = compile(document(2, top, "/c?x=1", "", "\"k\":\"v\""));
+
+	(void) state;
+	p.secrets = &secrets;
+	p.base_url = "https://api.bank.example:8443/base/";
+	render(c, PGW_OP_CHARGE, &p);
+	assert_string_equal(rendered.body.data, "{\"t\":\"tok\",\"k\":\"v\"}");
+	assert_string_equal(header("Authorization"), "Basic bWU6cHc=");
+	assert_string_equal(header("Digest"), "SHA-256=/lRyXM10ezkrm7nDMruXCVgrOYIgUw4FCqdHTbuyfiw=");
+	assert_string_equal(header("Signature"),
+						"v1=422ac6fee8c51fa3dbadcc736d39355e5f782f24aa34358d12f0d4fa7547c184"
+						"6ae76774043bf53b587a93bf2e8d1e3f95435af762a5eab10206043a49b65fb9");
+	pgw_rendered_free(&rendered);
+	pgw_connector_free(c);
+	/* the usual port is not named, nor a path that there is not */
+	p.base_url = "https://api.bank.example:443";
+	c = compile(
+		document(2, "\"computed\":[{\"name\":\"where\",\"text\":\"{{method}} {{host}}{{path}}\"}],",
+				 "/c", "\"W\":\"{{computed.where}}\"", ""));
+	render(c, PGW_OP_CHARGE, &p);
+	assert_string_equal(header("W"), "POST api.bank.example/c");
+	pgw_rendered_free(&rendered);
+	pgw_connector_free(c);
+	/* in the body, what is not made of it */
+	c = compile(document(
+		2,
+		"\"computed\":[{\"name\":\"mac\",\"hmac_sha256\":{\"key\":\"{{secret.pw}}\",\"text\":\"{{token}}\"},\"as\":\"hex\"}],",
+		"/c", "", "\"mac\":\"{{computed.mac}}\""));
+	render(c, PGW_OP_CHARGE, &p);
+	assert_string_equal(
+		rendered.body.data,
+		"{\"t\":\"tok\",\"mac\":\"823790384bb64db2dff72cb17966b71f3e98341db87741146d0060edcb7c11dc\"}");
+	pgw_rendered_free(&rendered);
+	pgw_connector_free(c);
+}
+
+static void
+test_computed_keys(void **state)
+{
+	static const struct
+	{
+		const char *as;
+		const char *key;
+		bool good;
+	} cases[] = {
+		{"plain", "k", true},     {"plain", "", false},      {"hex", "0aFF", true},
+		{"hex", "0aF", false},    {"hex", "0g", false},      {"base64", "AP8Q", true},
+		{"base64", "AP8=", true}, {"base64", "AA==", true},  {"base64", "A===", false},
+		{"base64", "AP8", false}, {"base64", "AP-_", false},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwSecretValues secrets = {1, {{"k", cases[i].key}}};
+		PgwCallParams p = everything;
+		char top[300];
+		PgwConnector *c;
+
+		snprintf(
+			top, sizeof(top),
+			"\"computed\":[{\"name\":\"m\",\"hmac_sha256\":{\"key\":\"{{secret.k}}\",\"key_as\":\"%s\",\"text\":\"x\"},\"as\":\"hex\"}],",
+			cases[i].as);
+		c = compile(document(2, top, "/c", "\"M\":\"{{computed.m}}\"", ""));
+		p.secrets = &secrets;
+		pgw_rendered_init(&rendered);
+		if (pgw_connector_render(c, PGW_OP_CHARGE, &p, &rendered, &err) != cases[i].good)
+			fail_msg("%s %s: %s", cases[i].as, cases[i].key, err.message);
+		if (!cases[i].good && cases[i].key[0] != '\0')
+			assert_null(strstr(err.message, cases[i].key));
+		pgw_rendered_free(&rendered);
+		pgw_connector_free(c);
+	}
+}
+
+static void
+test_computed_refused(void **state)
+{
+	static const char *const cases[][3] = {
+		{"{\"name\":\"a\",\"text\":\"{{computed.a}}\"}", "/computed/0/text",
+		 "there is no {{computed.a}} before this one"},
+		{"{\"name\":\"a\",\"text\":\"{{computed.b}}\"},{\"name\":\"b\",\"text\":\"x\"}",
+		 "/computed/0/text", "no {{computed.b}} before"},
+		{"{\"name\":\"a\",\"text\":\"{{body}}\"}", "/computed/0/text", "can only be digested"},
+		{"{\"name\":\"a\",\"sha256\":\"{{body}}\"}", "/computed/0/as", "missing"},
+		{"{\"name\":\"a\",\"sha256\":\"{{body}}\",\"as\":\"plain\"}", "/computed/0/as",
+		 "must be \"hex\" or \"base64\""},
+		{"{\"name\":\"a\",\"as\":\"hex\"}", "/computed/0", "exactly one of text, sha256"},
+		{"{\"name\":\"a\",\"text\":\"x\",\"sha256\":\"y\",\"as\":\"hex\"}", "/computed/0",
+		 "exactly one of"},
+		{"{\"name\":\"a\",\"md5\":\"x\"}", "/computed/0/md5", "unknown key"},
+		{"{\"name\":\"a\",\"sha256\":[],\"as\":\"hex\"}", "/computed/0/sha256", "array of texts"},
+		{"{\"name\":\"a\",\"sha256\":[\"x\",1],\"as\":\"hex\"}", "/computed/0/sha256/1",
+		 "must be a string"},
+		{"{\"name\":\"a\",\"hmac_sha256\":{\"text\":\"x\"},\"as\":\"hex\"}",
+		 "/computed/0/hmac_sha256/key", "missing"},
+		{"{\"name\":\"a\",\"hmac_sha256\":{\"key\":\"k\"},\"as\":\"hex\"}",
+		 "/computed/0/hmac_sha256/text", "missing"},
+		{"{\"name\":\"a\",\"hmac_sha256\":{\"key\":\"k\",\"text\":\"x\",\"key_as\":\"raw\"},\"as\":\"hex\"}",
+		 "/computed/0/hmac_sha256/key_as", "must be \"plain\", \"hex\" or \"base64\""},
+		{"{\"name\":\"a b\",\"text\":\"x\"}", "/computed/0/name", "1 to 63 letters"},
+		{"{\"name\":\"a\",\"sha256\":\"{{card_number}}\",\"as\":\"hex\"}", "/computed/0/sha256",
+		 "card data must not stand in a computed value"},
+	};
+	static const char of_body[] =
+		"\"computed\":[{\"name\":\"d\",\"sha256\":\"{{body}}\",\"as\":\"hex\"},{\"name\":\"s\",\"text\":\"x\"},"
+		"{\"name\":\"e\",\"sha512\":\"{{computed.d}}\",\"as\":\"hex\"}],";
+	char top[500];
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		snprintf(top, sizeof(top), "\"computed\":[%s],", cases[i][0]);
+		refused(document(2, top, "/c", "", ""), cases[i][1], cases[i][2]);
+	}
+	refused(document(1, "\"computed\":[],", "/c", "", ""), "/computed", "needs version 2");
+	refused(document(2, of_body, "/c", "", "\"d\":\"{{computed.e}}\""), "/operations/charge/body/d",
+			"is made of the body and cannot stand in it");
+	refused(document(2, of_body, "/c/{{computed.s}}", "", ""), "/operations/charge/path",
+			"must not stand in a path");
+	refused(document(2, "", "/c", "\"B\":\"{{body}}\"", ""), "/operations/charge/headers/B",
+			"{{body}} stands in \"computed\" only");
+	refused(document(2, "", "/c", "\"B\":\"{{computed.x}}\"", ""), "/operations/charge/headers/B",
+			"there is no {{computed.x}}: it must stand in \"computed\"");
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_secrets), cmocka_unit_test(test_secrets_refused),
-		cmocka_unit_test(test_filters), cmocka_unit_test(test_filters_at_the_rim),
-		cmocka_unit_test(test_nonce),   cmocka_unit_test(test_filters_refused),
+		cmocka_unit_test(test_secrets),
+		cmocka_unit_test(test_secrets_refused),
+		cmocka_unit_test(test_filters),
+		cmocka_unit_test(test_filters_at_the_rim),
+		cmocka_unit_test(test_nonce),
+		cmocka_unit_test(test_filters_refused),
+		cmocka_unit_test(test_computed),
+		cmocka_unit_test(test_computed_keys),
+		cmocka_unit_test(test_computed_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -186,22 +186,13 @@ has_identity(PgwRender *r, const PgwCompiledOp *op)
 }
 
 static bool
-render_parts(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
+render_headers(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
 {
-	PgwPut put;
-
-	r->part = "path";
-	if (put_segments(r, &out->path, PGW_AS_PATH, &op->path) != PGW_PUT_DONE)
-		return false;
-	if (out->path.failed)
-		return pgw_render_fault(r, "the path is too long") == PGW_PUT_DONE;
-	r->part = "body";
-	if (!has_identity(r, op))
-		return false;
 	for (int i = 0; i < op->nheaders; i++)
 	{
 		const PgwHeader *header = &op->headers[i];
 		PgwBuf *b = &out->headers[out->nheaders];
+		PgwPut put;
 		size_t mark;
 
 		r->place = header->pointer;
@@ -218,8 +209,14 @@ render_parts(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
 		else
 			out->nheaders++;
 	}
-	r->place = NULL;
-	r->part = "body";
+	return true;
+}
+
+static bool
+render_body(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
+{
+	PgwPut put;
+
 	if (op->body == NULL)
 		return true;
 	if (op->encoding == PGW_ENC_FORM)
@@ -236,11 +233,24 @@ render_parts(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
 	return true;
 }
 
+/* The headers come last, because a signature in one of them may cover path and body. */
+static bool
+render_parts(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
+{
+	r->part = "path";
+	if (put_segments(r, &out->path, PGW_AS_PATH, &op->path) != PGW_PUT_DONE)
+		return false;
+	if (out->path.failed)
+		return pgw_render_fault(r, "the path is too long") == PGW_PUT_DONE;
+	r->part = "body";
+	return has_identity(r, op) && render_body(r, op, out) && render_headers(r, op, out);
+}
+
 bool
 pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams *p, PgwRendered *r,
 					 PgwConnectorError *err)
 {
-	PgwRender state = {.connector = c, .p = p, .op = which, .err = err, .part = "body"};
+	PgwRender state = {.connector = c, .out = r, .p = p, .op = which, .err = err, .part = "body"};
 	bool good;
 
 	err->pointer[0] = err->message[0] = '\0';

@@ -42,6 +42,7 @@ typedef struct PgwCallParams
 	 * money: when it is sent.  0: no time
 	 */
 	int64_t now;
+	const char *base_url;           /* of the bank: where the path is appended */
 	const PgwSecretValues *secrets; /* of the bank's secret file */
 	const char *bank_fields;        /* JSON text of an object, or NULL: {{bank_fields.xyz}} */
 	const char *settings;           /* JSON text of the bank row's settings: {{settings.xyz}} */

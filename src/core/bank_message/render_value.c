@@ -318,6 +318,38 @@ put_nonce(PgwRender *r, PgwBuf *b, PgwHow how)
 	return put;
 }
 
+/* What is appended to the base URL's own path, or its host as HTTP names it: no usual port. */
+static PgwPut
+put_place(PgwRender *r, PgwBuf *b, PgwHow how, bool host)
+{
+	const char *url = r->p->base_url;
+	const char *at = url != NULL ? strstr(url, "://") : NULL;
+	size_t len = at != NULL ? strcspn(at + 3, "/") : 0;
+	const char *usual = at != NULL && strncmp(url, "https", 5) == 0 ? ":443" : ":80";
+	PgwBuf text;
+	PgwPut put;
+
+	if (len == 0)
+		return PGW_PUT_MISSING;
+	pgw_buf_init(&text, PGW_PATH_MAX_BYTES + PGW_HEADER_MAX_BYTES);
+	if (host && len > strlen(usual) &&
+		strncmp(at + 3 + len - strlen(usual), usual, strlen(usual)) == 0)
+		pgw_buf_append(&text, at + 3, len - strlen(usual));
+	else if (host)
+		pgw_buf_append(&text, at + 3, len);
+	else
+	{
+		pgw_buf_puts(&text, at + 3 + len);
+		while (text.len > 0 && text.data[text.len - 1] == '/')
+			pgw_buf_truncate(&text, text.len - 1);
+		pgw_buf_puts(&text, r->out->path.data);
+	}
+	put = text.failed ? pgw_render_fault(r, "the URL is too long")
+					  : pgw_render_text(r, b, how, text.data);
+	pgw_buf_free(&text);
+	return put;
+}
+
 /* In the bank's words, or ours where the connector has none. */
 static const char *
 brand_name(const PgwRender *r)
@@ -390,6 +422,15 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 			return put_now(r, b, segment->filters[0]);
 		case PGW_PH_NONCE:
 			return put_nonce(r, b, how);
+		case PGW_PH_METHOD:
+			return pgw_render_text(r, b, how, r->out->method);
+		case PGW_PH_HOST:
+		case PGW_PH_PATH:
+			return put_place(r, b, how, segment->kind == PGW_PH_HOST);
+		case PGW_PH_BODY:
+			return pgw_render_text(r, b, how, r->out->body.data != NULL ? r->out->body.data : "");
+		case PGW_PH_COMPUTED:
+			return pgw_render_computed(r, b, how, segment->computed);
 		case PGW_PH_BANK_FIELDS:
 			return put_named(r, b, how, &r->bank_fields, segment->text);
 		case PGW_PH_SETTINGS:
@@ -398,6 +439,17 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 			break;
 	}
 	return PGW_PUT_MISSING;
+}
+
+void
+pgw_render_bytes(PgwBuf *b, const unsigned char *bytes, size_t len, PgwByteText as)
+{
+	if (as == PGW_BYTES_HEX)
+		put_hex(b, bytes, len);
+	else if (as == PGW_BYTES_BASE64)
+		put_base64(b, bytes, len);
+	else
+		pgw_buf_append(b, (const char *) bytes, len);
 }
 
 /* ---- filters ---- */

@@ -31,7 +31,8 @@ typedef struct PgwRender
 	const PgwConnector *connector;
 	const PgwCallParams *p;
 	PgwBankOp op;
-	int exponent; /* the bank's */
+	const PgwRendered *out; /* what stands of the request already */
+	int exponent;           /* the bank's */
 	PgwJson bank_fields;
 	PgwJson settings;
 	PgwConnectorError *err;
@@ -49,5 +50,11 @@ extern PgwPut pgw_render_text(PgwRender *r, PgwBuf *b, PgwHow how, const char *s
 /* A number or true/false: bare in a JSON value. */
 extern PgwPut pgw_render_bare(PgwBuf *b, const char *s);
 extern PgwPut pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment);
+
+/* As hex or base64, or as they are. */
+extern void pgw_render_bytes(PgwBuf *b, const unsigned char *bytes, size_t len, PgwByteText as);
+
+/* render_computed.c */
+extern PgwPut pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which);
 
 #endif

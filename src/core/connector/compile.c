@@ -286,9 +286,9 @@ compile_operations(PgwCompile *cc, json_object *v)
 static bool
 compile_document(PgwCompile *cc, json_object *doc)
 {
-	static const char *const keys[] = {"v",       "name",    "description", "capabilities",
-									   "not_ids", "headers", "card_brands", "operations",
-									   NULL};
+	static const char *const keys[] = {"v",          "name",    "description", "capabilities",
+									   "not_ids",    "headers", "card_brands", "computed",
+									   "operations", NULL};
 	json_object *part;
 
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
@@ -312,6 +312,9 @@ compile_document(PgwCompile *cc, json_object *doc)
 		return false;
 	if (json_object_object_get_ex(doc, "not_ids", &part) &&
 		!pgw_compile_member(cc, "not_ids", part, compile_not_ids))
+		return false;
+	if ((part = pgw_member(doc, "computed")) != NULL &&
+		!pgw_compile_member(cc, "computed", part, pgw_compile_computed))
 		return false;
 	if ((part = pgw_member(doc, "headers")) != NULL &&
 		!pgw_compile_member(cc, "headers", part, compile_common_headers))

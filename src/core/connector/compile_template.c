@@ -38,6 +38,11 @@ static const char *const placeholders[PGW_PH_NONE] = {"amount",
 													  "card_brand",
 													  "now",
 													  "nonce",
+													  "method",
+													  "host",
+													  "path",
+													  "body",
+													  "computed.",
 													  "bank_fields.",
 													  "settings."};
 
@@ -103,11 +108,24 @@ compile_secret(PgwCompile *cc, const char *name)
 			   c->secret_names[0]);
 }
 
+/* What is no value yet before the request stands can be asked for by what is made of it alone. */
+static bool
+check_part_of_request(PgwCompile *cc, PgwPlaceholder ph)
+{
+	if (ph < PGW_PH_METHOD || ph > PGW_PH_BODY)
+		return true;
+	cc->of_body |= ph == PGW_PH_BODY;
+	return cc->in_computed ||
+		   pgw_fault(cc,
+					 "{{%s}} stands in \"computed\" only; what is made of it is {{computed.NAME}}",
+					 placeholders[ph]);
+}
+
 /* The inside of {{...}}, as far as the first "|". */
 static bool
 compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 {
-	char list[440] = "";
+	char list[480] = "";
 	size_t used = 0;
 
 	for (int i = 0; i < PGW_PH_NONE; i++)
@@ -119,10 +137,12 @@ compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 		if (!named && len == n && memcmp(s, placeholders[i], n) == 0)
 			return (i < PGW_PH_CARD_EXPIRY || i > PGW_PH_NONCE ||
 					pgw_since_version(cc, 2, "this placeholder")) &&
+				   check_part_of_request(cc, (PgwPlaceholder) i) &&
 				   (i != PGW_PH_SECRET || compile_secret(cc, NULL));
 		if (named && len > n && memcmp(s, placeholders[i], n) == 0 &&
 			pgw_secret_name_good(s + n, len - n))
-			return (segment->text = pgw_arena_text(cc, s + n, len - n)) != NULL;
+			return (segment->text = pgw_arena_text(cc, s + n, len - n)) != NULL &&
+				   (i != PGW_PH_COMPUTED || pgw_compile_computed_use(cc, segment));
 		if (i == PGW_PH_SECRET && len > n + 1 && memcmp(s, "secret.", n + 1) == 0 &&
 			pgw_secret_name_good(s + n + 1, len - n - 1))
 			return pgw_since_version(cc, 2, "a secret by name") &&
@@ -149,8 +169,8 @@ compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segme
 							   bar != NULL ? len - name_len - 1 : 0);
 }
 
-static bool
-compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
+bool
+pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 {
 	const char *s = pgw_text_of(cc, v);
 	int n = 0;
@@ -197,7 +217,7 @@ pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 {
 	uint32_t own = 0;
 
-	if (!compile_text(cc, v, text, &own))
+	if (!pgw_compile_text(cc, v, text, &own))
 		return false;
 	if (text->nsegments == 0 || text->segments[0].kind != PGW_PH_NONE ||
 		text->segments[0].text[0] != '/' || text->segments[0].text[1] == '/')
@@ -213,6 +233,8 @@ pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 				return pgw_fault(cc, "holds a character that must be percent-encoded in a path");
 		}
 	}
+	if ((own & PGW_PH_BIT(PGW_PH_COMPUTED)) != 0)
+		return pgw_fault(cc, "a computed value must not stand in a path, which may be part of it");
 	if ((own & (CARD_DATA | PGW_PH_BIT(PGW_PH_SECRET))) != 0)
 		return pgw_fault(
 			cc,
@@ -269,7 +291,7 @@ pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n
 		int before = *n;
 		PgwHeader h;
 
-		if (!pgw_compile_header_name(cc, key) || !compile_text(cc, value, &h.value, &own))
+		if (!pgw_compile_header_name(cc, key) || !pgw_compile_text(cc, value, &h.value, &own))
 			return false;
 		for (int i = 0; i < h.value.nsegments; i++)
 		{
@@ -359,7 +381,7 @@ compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
 			return compile_children(cc, node, v, flat, uses) ? node : NULL;
 		case json_type_string:
 			node->kind = PGW_NODE_TEXT;
-			return compile_text(cc, v, &node->text, uses) ? node : NULL;
+			return pgw_compile_text(cc, v, &node->text, uses) ? node : NULL;
 		default:
 		{
 			const char *raw = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
@@ -389,5 +411,9 @@ pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint32_t 
 	if (node == NULL)
 		return NULL;
 	node->kind = PGW_NODE_OBJECT;
-	return compile_children(cc, node, v, encoding == PGW_ENC_FORM, uses) ? node : NULL;
+	cc->in_body = true;
+	if (!compile_children(cc, node, v, encoding == PGW_ENC_FORM, uses))
+		return NULL;
+	cc->in_body = false;
+	return node;
 }

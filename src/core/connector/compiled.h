@@ -5,10 +5,12 @@
  *   compile_capabilities.c compile: what the bank can do
  *   compile_operation.c    compile: one operation, and what must hold between operations
  *   compile_template.c     compile: texts with placeholders, headers, body trees
+ *   compile_computed.c     compile: values that are made of others and of the request
  *   compile_filter.c       compile: how a placeholder's value is to be written
  *   compile_answer.c       compile: rules, fields, error codes
  *   render_request.c       render a request (core/bank_message)
  *   render_value.c         render: the value of a placeholder
+ *   render_computed.c      render: computed values
  *   judge_answer.c         judge an answer (core/bank_message)
  *
  * Everything compiled lives in the connector's arena and is never changed afterwards, so one
@@ -21,6 +23,7 @@
 #include <json-c/json.h>
 
 #include "core/base/secret_values.h"
+#include "core/base/sha2.h"
 #include "core/card/card_checks.h"
 #include "core/connector/connector.h"
 
@@ -60,6 +63,11 @@ typedef enum PgwPlaceholder
 	PGW_PH_CARD_BRAND,
 	PGW_PH_NOW,
 	PGW_PH_NONCE,
+	PGW_PH_METHOD, /* this and the next three: of the request, in computed values alone */
+	PGW_PH_HOST,
+	PGW_PH_PATH,
+	PGW_PH_BODY,
+	PGW_PH_COMPUTED,    /* with a name */
 	PGW_PH_BANK_FIELDS, /* with a name */
 	PGW_PH_SETTINGS,    /* with a name */
 	PGW_PH_NONE         /* literal text */
@@ -93,6 +101,7 @@ typedef struct PgwSegment
 	const char *text;
 	PgwFilter filters[PGW_MAX_FILTERS]; /* in order, PGW_FILTER_NONE where there are no more */
 	const char *shape;                  /* PGW_FILTER_SHAPE: "MM/YY" */
+	int computed;                       /* PGW_PH_COMPUTED: which one */
 } PgwSegment;
 
 typedef struct PgwText
@@ -100,6 +109,38 @@ typedef struct PgwText
 	int nsegments; /* 0: the empty string */
 	PgwSegment *segments;
 } PgwText;
+
+/* ---- computed values ---- */
+
+typedef enum PgwComputedKind
+{
+	PGW_COMPUTED_TEXT,
+	PGW_COMPUTED_DIGEST,
+	PGW_COMPUTED_HMAC
+} PgwComputedKind;
+
+/* How bytes are written as text. */
+typedef enum PgwByteText
+{
+	PGW_BYTES_PLAIN,
+	PGW_BYTES_HEX,
+	PGW_BYTES_BASE64
+} PgwByteText;
+
+typedef struct PgwComputed
+{
+	const char *name;
+	PgwComputedKind kind;
+	PgwSha2Kind hash;
+	PgwText key; /* of an HMAC */
+	PgwByteText key_as;
+	int ntexts; /* one behind the other */
+	PgwText *texts;
+	PgwByteText as;
+	bool of_body; /* the body stands in it, or in one that stands in it */
+} PgwComputed;
+
+#define PGW_MAX_COMPUTED 16
 
 typedef enum PgwNodeKind
 {
@@ -243,6 +284,8 @@ struct PgwConnector
 	int nsecret_names;
 	const char *secret_names[PGW_SECRET_VALUES];
 	bool one_secret; /* {{secret}} stands somewhere */
+	int ncomputed;   /* in order: each uses only those before it */
+	PgwComputed computed[PGW_MAX_COMPUTED];
 	bool has_card_brands;
 	/* what the bank calls them; NULL: it has no name for that one */
 	const char *card_brands[PGW_NBRANDS];
@@ -262,6 +305,9 @@ typedef struct PgwCompile
 	PgwConnector *connector;
 	PgwConnectorError *err;
 	int version;       /* of the document format */
+	bool in_computed;  /* ... of a computed value's texts */
+	bool in_body;      /* ... of a body */
+	bool of_body;      /* what is being computed has the body in it */
 	char pointer[256]; /* of the value being compiled */
 	size_t len;
 } PgwCompile;
@@ -324,6 +370,14 @@ extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *hea
 extern bool pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const PgwHeader *header);
 extern PgwNode *pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding,
 								 uint32_t *uses);
+
+/* A text with placeholders, wherever it stands; adds to *uses. */
+extern bool pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
+
+/* compile_computed.c */
+extern bool pgw_compile_computed(PgwCompile *cc, json_object *v);
+/* May {{computed.NAME}} stand here?  Which one it is. */
+extern bool pgw_compile_computed_use(PgwCompile *cc, PgwSegment *segment);
 
 /* compile_filter.c */
 /* What stands after the first "|" of a placeholder; NULL: nothing does. */

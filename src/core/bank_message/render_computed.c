@@ -1,0 +1,151 @@
+/*
+ * render_computed.c - computed values: digests, HMACs and joined texts
+ *
+ * A value is computed anew wherever it stands, of parts of the request that stand already: the path
+ * before all, the body before the headers.  Invariant: what a digest or signature was made of, and
+ * its key, are wiped when it is done.
+ */
+#include "core/bank_message/render_value.h"
+
+#include <string.h>
+
+#include "core/base/sha2.h"
+
+/* The request with its JSON, and what is signed around it. */
+#define TEXT_MAX_BYTES (PGW_BODY_MAX_BYTES + PGW_BODY_MAX_BYTES)
+
+/* false: a placeholder has no value, or there is a fault. */
+static PgwPut
+put_text(PgwRender *r, PgwBuf *b, const PgwText *text)
+{
+	for (int i = 0; i < text->nsegments; i++)
+	{
+		const PgwSegment *segment = &text->segments[i];
+		PgwPut put = segment->kind == PGW_PH_NONE ? pgw_render_bare(b, segment->text)
+												  : pgw_render_segment(r, b, PGW_AS_RAW, segment);
+
+		if (put != PGW_PUT_DONE)
+			return put;
+	}
+	return PGW_PUT_DONE;
+}
+
+/* A text of which something has no value is left out as a whole. */
+static PgwPut
+put_texts(PgwRender *r, PgwBuf *b, const PgwComputed *c)
+{
+	for (int i = 0; i < c->ntexts; i++)
+	{
+		size_t mark = b->len;
+		PgwPut put = put_text(r, b, &c->texts[i]);
+
+		if (put == PGW_PUT_FAULT)
+			return put;
+		if (put == PGW_PUT_MISSING)
+			pgw_buf_truncate(b, mark);
+	}
+	return b->failed ? pgw_render_fault(r, "what is to be computed is too long") : PGW_PUT_DONE;
+}
+
+static int
+digit_of(char c, const char *digits)
+{
+	const char *at = c != '\0' ? strchr(digits, c) : NULL;
+
+	return at != NULL ? (int) (at - digits) : -1;
+}
+
+static bool
+decode(const char *text, PgwByteText as, PgwBuf *bytes)
+{
+	static const char hex[] = "0123456789abcdef0123456789ABCDEF";
+	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	int width = as == PGW_BYTES_HEX ? 4 : 6;
+	size_t len = strlen(text);
+	uint32_t held = 0;
+	int bits = 0;
+
+	if (as == PGW_BYTES_PLAIN)
+	{
+		pgw_buf_puts(bytes, text);
+		return !bytes->failed;
+	}
+	if (len == 0 || len % (as == PGW_BYTES_HEX ? 2 : 4) != 0)
+		return false;
+	for (int pad = 0; as == PGW_BYTES_BASE64 && pad < 2 && text[len - 1] == '='; pad++)
+		len--;
+	for (size_t i = 0; i < len; i++)
+	{
+		int digit = digit_of(text[i], as == PGW_BYTES_HEX ? hex : base64);
+
+		if (digit < 0)
+			return false;
+		held = held << width | (uint32_t) (as == PGW_BYTES_HEX ? digit & 15 : digit);
+		bits += width;
+		if (bits >= 8)
+		{
+			char byte = (char) (held >> (bits - 8) & 0xff);
+
+			pgw_buf_append(bytes, &byte, 1);
+			bits -= 8;
+		}
+	}
+	explicit_bzero(&held, sizeof(held));
+	return !bytes->failed;
+}
+
+/* Without its key there is no signature, and no request. */
+static PgwPut
+sign(PgwRender *r, const PgwComputed *c, const PgwBuf *text, unsigned char *mac, size_t *len)
+{
+	PgwBuf written;
+	PgwBuf key;
+	PgwPut put;
+
+	pgw_buf_init(&written, PGW_HEADER_MAX_BYTES);
+	pgw_buf_init(&key, PGW_HEADER_MAX_BYTES);
+	put = put_text(r, &written, &c->key);
+	if (put == PGW_PUT_MISSING || (put == PGW_PUT_DONE && written.len == 0))
+		put = pgw_render_fault(r, "{{computed.%s}} needs a value for its key", c->name);
+	else if (put == PGW_PUT_DONE && !decode(written.data, c->key_as, &key))
+		put = pgw_render_fault(r, "the key of {{computed.%s}} is not written as \"key_as\" says",
+							   c->name);
+	if (put == PGW_PUT_DONE)
+		*len = pgw_hmac(c->hash, key.data, key.len, text->data != NULL ? text->data : "", text->len,
+						mac);
+	pgw_buf_free(&written);
+	pgw_buf_free(&key);
+	return put;
+}
+
+PgwPut
+pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which)
+{
+	const PgwComputed *c = &r->connector->computed[which];
+	unsigned char bytes[PGW_SHA2_MAX];
+	size_t len = 0;
+	PgwBuf text;
+	PgwBuf out;
+	PgwPut put;
+
+	pgw_buf_init(&text, TEXT_MAX_BYTES);
+	pgw_buf_init(&out, TEXT_MAX_BYTES);
+	put = put_texts(r, &text, c);
+	if (put == PGW_PUT_DONE && c->kind == PGW_COMPUTED_HMAC)
+		put = sign(r, c, &text, bytes, &len);
+	else if (c->kind == PGW_COMPUTED_DIGEST)
+		len = pgw_sha2(c->hash, text.data != NULL ? text.data : "", text.len, bytes);
+	if (c->kind == PGW_COMPUTED_TEXT)
+		pgw_render_bytes(&out, (const unsigned char *) (text.data != NULL ? text.data : ""),
+						 text.len, c->as);
+	else
+		pgw_render_bytes(&out, bytes, len, c->as);
+	if (put == PGW_PUT_DONE && out.failed)
+		put = pgw_render_fault(r, "{{computed.%s}} is too long", c->name);
+	if (put == PGW_PUT_DONE)
+		put = pgw_render_text(r, b, how, out.data != NULL ? out.data : "");
+	explicit_bzero(bytes, sizeof(bytes));
+	pgw_buf_free(&text);
+	pgw_buf_free(&out);
+	return put;
+}
