@@ -59,6 +59,7 @@ UNREADABLE_BANK:243_unreadable_bank:authorization
 ENVIRONMENT:296_tls:environment
 BANK_VERSION:220_bank_changed_under_way:address
 REFERENCE_ECHO:200_answers:ignored reference
+ANSWER_MODE:217_livemode:approvals
 CAPTURED_SHOWN:214_shown:a charge that is not captured as it was asked for
 PART_SHOWN:214_shown:a capture of which a part is shown
 EXCESS_TOLD:214_shown:more given back than was asked for

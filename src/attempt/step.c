@@ -14,6 +14,7 @@
 
 #include "attempt/put_off.h"
 #include "attempt/step.h"
+#include "core/base/error_codes.h"
 #include "core/payment/charge_rules.h"
 #include "outcome/record_decision.h"
 #include "base/clock.h"
@@ -165,6 +166,9 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	step->call->said_at = first_sent(attempt, op, reference);
 	step->call->answer.retry_after_s = -1;
 	step->call->card_echoed = attempt->card_echoed;
+	step->call->charged_in_other_mode = attempt->status == PGW_REFUNDING &&
+										attempt->error_code != NULL &&
+										strcmp(attempt->error_code, PGW_LIVEMODE_MISMATCH) == 0;
 	if (attempt->card_last4 != NULL)
 		strlcpy(step->call->card_last4, attempt->card_last4, sizeof(step->call->card_last4));
 	if (reference != NULL)

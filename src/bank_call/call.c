@@ -311,6 +311,20 @@ tell_credentials_rejected(const PgwCall *call)
 			  message);
 }
 
+static void
+tell_other_mode(const PgwCall *call)
+{
+	char message[256];
+
+	snprintf(message, sizeof(message),
+			 "bank \"%s\" answers to %s that %s: its key or address is that of the other mode",
+			 call->bank->name, pgw_op_name(call->op),
+			 call->bank->livemode != call->charged_in_other_mode ? "it is a test"
+																 : "it is no test");
+	pgw_alert("livemode_mismatch", call->bank->name, call->bank->name, NULL, call->correlation,
+			  message);
+}
+
 void
 pgw_call_report(PgwCall *call)
 {
@@ -319,7 +333,7 @@ pgw_call_report(PgwCall *call)
 			? PGW_VERDICT_UNUSED
 			: pgw_breaker_verdict(call->transport, call->http_status, call->answer.outcome);
 
-	if (call->credentials_rejected)
+	if (call->credentials_rejected || call->answer.other_mode)
 		verdict = PGW_VERDICT_FAILURE; /* nothing can be done there until somebody mends it */
 	/* a ping stands in for a charge */
 	if (call->op == PGW_OP_PING && verdict == PGW_VERDICT_SUCCESS)
@@ -339,6 +353,8 @@ pgw_call_report(PgwCall *call)
 		tell_credentials_rejected(call);
 	if (call->answer.echoed)
 		pgw_echo_tell(call);
+	if (call->answer.other_mode)
+		tell_other_mode(call);
 }
 
 /* ---------------------------------------------------------------- debug points */

@@ -173,6 +173,7 @@ judge(PgwCall *call, const PgwHttpDone *done)
 							.original_ref = call->original,
 							.bank_reference =
 								call->bank_reference[0] != '\0' ? call->bank_reference : NULL,
+							.livemode = call->bank->livemode != call->charged_in_other_mode,
 							.currency = call->currency,
 							.iso_exponent = call->iso_exponent};
 
@@ -199,7 +200,10 @@ judge(PgwCall *call, const PgwHttpDone *done)
 			if (call->answer.outcome == PGW_OUT_UNKNOWN)
 				ereport(
 					LOG,
-					(call->answer.other_reference
+					(call->answer.other_mode
+						 ? errmsg("pgw: the bank's answer is of the other mode (HTTP status %ld)",
+								  done->status)
+					 : call->answer.other_reference
 						 ? errmsg(
 							   "pgw: the bank's answer names another payment, or not the one that was asked about (HTTP status %ld)",
 							   done->status)

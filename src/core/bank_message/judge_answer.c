@@ -4,9 +4,9 @@
  * Invariants: never fails and never guesses - what cannot be read whole, or what no rule matches,
  * is PGW_OUT_UNKNOWN; an outcome that says something happened (approved, declined, requires_action,
  * pending) or that nothing is there (not_found) needs a body that could be read; an answer that
- * names another reference than the question's is no answer to it; an amount is exact or
- * amount_unreadable; nothing that repeats the request's card or our key leaves this file
- * (answer_echo.c).  Nothing here is kept.
+ * names another reference than the question's is no answer to it, nor is one of the other mode,
+ * unless it is to the charge itself; an amount is exact or amount_unreadable; nothing that repeats
+ * the request's card or our key leaves this file (answer_echo.c).  Nothing here is kept.
  */
 #include "core/bank_message/judge_answer.h"
 
@@ -156,6 +156,46 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 		return true;
 	return pgw_answer_body_text(&v, text, sizeof(text), false) &&
 		   strcmp(text, q->bank_reference) == 0;
+}
+
+/* ---- real money, or a test? ---- */
+
+static bool
+equals_one_of(const PgwScalar *values, int n, const PgwJson *v)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (scalar_equals(&values[i], v))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What the bank says of its own mode.  A value that nobody can read is neither: it may be the other
+ * one, so what was done is as little known as with an amount that cannot be read.
+ */
+static void
+take_mode(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc, PgwAnswer *a)
+{
+	bool live;
+	bool test;
+	PgwJson v;
+
+	if (PGW_MUTATED(ANSWER_MODE) || !pgw_answer_body_field(spec, doc, PGW_FIELD_LIVEMODE, &v))
+		return;
+	if (spec->nlive > 0)
+	{
+		live = equals_one_of(spec->live, spec->nlive, &v);
+		test = equals_one_of(spec->test, spec->ntest, &v);
+	}
+	else
+	{
+		live = pgw_json_type(&v) == PGW_JSON_BOOLEAN && pgw_json_is_true(&v);
+		test = pgw_json_type(&v) == PGW_JSON_BOOLEAN && !live;
+	}
+	a->charge_state_unreadable |= !live && !test;
+	a->other_mode = q->livemode ? test : live;
 }
 
 /* ---- amounts ---- */
@@ -316,6 +356,7 @@ drop_answer(PgwAnswer *a)
 {
 	int retry_after_s = a->retry_after_s;
 	bool card_echoed = a->card_echoed;
+	bool other_mode = a->other_mode;
 
 	explicit_bzero(a, sizeof(*a));
 	a->outcome = PGW_OUT_UNKNOWN;
@@ -323,6 +364,7 @@ drop_answer(PgwAnswer *a)
 	a->retry_after_s = retry_after_s;
 	a->echoed = a->card_echoed = card_echoed;
 	a->other_reference = true;
+	a->other_mode = other_mode;
 }
 
 void
@@ -352,7 +394,9 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 	take_amounts(spec, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent),
 				 q->iso_exponent, a);
 	map_error(spec, a);
+	take_mode(spec, q, &doc, a);
 	pgw_answer_leave_out_echo(q, spec, &doc, a);
-	if (!belongs(spec, q, &doc, a->outcome))
+	if (!belongs(spec, q, &doc, a->outcome) ||
+		(a->other_mode && q->op != PGW_OP_CHARGE && q->op != PGW_OP_AUTHORIZE))
 		drop_answer(a);
 }

@@ -41,6 +41,11 @@ typedef struct PgwAnswer
 	bool charge_state_unreadable;
 	/* UNKNOWN: it is about another payment, or a look-up's does not say that it is about ours */
 	bool other_reference;
+	/*
+	 * it says that it is about real money where a test was asked for, or the reverse.  But for a
+	 * charge or authorization that makes it one about another payment, too
+	 */
+	bool other_mode;
 	int retry_after_s; /* -1 when absent */
 	/* it repeats card data or a key of ours; what does is left out */
 	bool echoed;
@@ -60,6 +65,7 @@ typedef struct PgwQuestion
 	const char *transaction_ref;
 	const char *original_ref;
 	const char *bank_reference;
+	bool livemode;        /* of what is asked about: does real money move? */
 	const char *currency; /* asked for */
 	int iso_exponent;
 	/*
@@ -78,6 +84,13 @@ typedef struct PgwQuestion
 	 */
 	bool card_echoed;
 } PgwQuestion;
+
+/* Why an answer that is none is none, in a word for event_data: other_mode, or the other one. */
+static inline const char *
+pgw_answer_none_because(const PgwAnswer *a, const char *otherwise)
+{
+	return a->other_mode ? "other_mode" : otherwise;
+}
 
 /*
  * Judge a whole answer.  retry_after: the header's text or NULL.  Never fails: what cannot be read,

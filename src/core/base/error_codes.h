@@ -32,6 +32,9 @@ typedef struct PgwErrorInfo
 	const char *customer; /* key of what the customer may be told; NULL: a matter of the shop's */
 } PgwErrorInfo;
 
+/* A bank that says of itself that it moves real money where it must not, or the reverse. */
+#define PGW_LIVEMODE_MISMATCH "livemode_mismatch"
+
 extern const PgwErrorInfo *pgw_error_table(size_t *n);
 extern const PgwErrorInfo *pgw_error_find(const char *code); /* NULL when not in the list */
 

@@ -133,6 +133,7 @@ typedef enum PgwMutant
 	CARD_ECHOED,
 	/* what a bank repeats in a place of which nothing is kept is not remembered */
 	ECHO_UNKEPT,
+	ANSWER_MODE, /* a test payment is taken for a real one, and the reverse */
 	/* a field that is stated to hold no card may hold the call's own */
 	STATED_OWN_CARD,
 	APPLICATION_CARD, /* a card number in application_name is kept */

@@ -13,9 +13,9 @@
 #include "core/base/error_codes.h"
 
 static const char *const field_names[PGW_NFIELDS] = {
-	"bank_reference", "authorization_code", "amount",   "currency",
-	"bank_code",      "captured",           "refunded", "voided",
-	"card_brand",     "card_last4",         "reference"};
+	"bank_reference", "authorization_code", "amount",    "currency",
+	"bank_code",      "captured",           "refunded",  "voided",
+	"card_brand",     "card_last4",         "reference", "livemode"};
 
 /* RFC 6901. */
 static bool
@@ -148,12 +148,35 @@ compile_scalar(PgwCompile *cc, json_object *v, PgwScalar *scalar)
 	}
 }
 
+/* One scalar, or an array of them. */
+static bool
+compile_scalars(PgwCompile *cc, json_object *v, int *count, PgwScalar **values)
+{
+	bool array = json_object_is_type(v, json_type_array);
+	size_t n = array ? json_object_array_length(v) : 1;
+
+	if (n == 0)
+		return pgw_fault(cc, "an empty array matches nothing; name at least one value");
+	if ((*values = pgw_arena(cc, n, sizeof(PgwScalar))) == NULL)
+		return false;
+	*count = (int) n;
+	if (!array)
+		return compile_scalar(cc, v, *values);
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t mark = pgw_enter_index(cc, i);
+
+		if (!compile_scalar(cc, json_object_array_get_idx(v, i), *values + i))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
+
 static bool
 compile_condition(PgwCompile *cc, json_object *v, PgwCondition *cond)
 {
 	static const char *const keys[] = {"exists", NULL};
-	bool array = json_object_is_type(v, json_type_array);
-	size_t n = array ? json_object_array_length(v) : 1;
 
 	if (json_object_is_type(v, json_type_object))
 	{
@@ -168,22 +191,7 @@ compile_condition(PgwCompile *cc, json_object *v, PgwCondition *cond)
 		cond->exists = json_object_get_boolean(exists);
 		return true;
 	}
-	if (n == 0)
-		return pgw_fault(cc, "an empty array matches nothing; name at least one value");
-	if ((cond->values = pgw_arena(cc, n, sizeof(PgwScalar))) == NULL)
-		return false;
-	cond->nvalues = (int) n;
-	if (!array)
-		return compile_scalar(cc, v, &cond->values[0]);
-	for (size_t i = 0; i < n; i++)
-	{
-		size_t mark = pgw_enter_index(cc, i);
-
-		if (!compile_scalar(cc, json_object_array_get_idx(v, i), &cond->values[i]))
-			return false;
-		pgw_leave(cc, mark);
-	}
-	return true;
+	return compile_scalars(cc, v, &cond->nvalues, &cond->values);
 }
 
 static bool
@@ -276,6 +284,64 @@ compile_rules(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 /* ---- fields and error codes ---- */
 
 static bool
+same_scalar(const PgwScalar *a, const PgwScalar *b)
+{
+	return a->type == b->type && a->number == b->number &&
+		   (a->type != json_type_string || strcmp(a->text, b->text) == 0);
+}
+
+/*
+ * A place where true means real money, or an object that says which values do, and which mean a
+ * test.  One value cannot mean both, and neither side may be left out: what is not named is
+ * neither.
+ */
+static bool
+compile_livemode(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
+{
+	static const char *const keys[] = {"at", "live", "test", NULL};
+	const char *at;
+	size_t mark;
+
+	if (!pgw_since_version(cc, 2, "\"livemode\""))
+		return false;
+	spec->has_field[PGW_FIELD_LIVEMODE] = true;
+	if (json_object_is_type(v, json_type_string))
+		return (at = pgw_text_of(cc, v)) != NULL &&
+			   compile_pointer(cc, at, &spec->fields[PGW_FIELD_LIVEMODE]);
+	if (!json_object_is_type(v, json_type_object))
+		return pgw_fault(
+			cc,
+			"must be a JSON pointer to true or false, or {\"at\": pointer, \"live\": values, \"test\": values}");
+	if (!pgw_check_keys(cc, v, keys))
+		return false;
+	for (int i = 0; i < 3; i++)
+	{
+		json_object *part;
+		bool good;
+
+		if (!json_object_object_get_ex(v, keys[i], &part))
+			return pgw_fault_at(cc, keys[i], "missing");
+		mark = pgw_enter(cc, keys[i]);
+		if (i == 0)
+			good = (at = pgw_text_of(cc, part)) != NULL &&
+				   compile_pointer(cc, at, &spec->fields[PGW_FIELD_LIVEMODE]);
+		else if (i == 1)
+			good = compile_scalars(cc, part, &spec->nlive, &spec->live);
+		else
+			good = compile_scalars(cc, part, &spec->ntest, &spec->test);
+		if (!good)
+			return false;
+		pgw_leave(cc, mark);
+	}
+	for (int i = 0; i < spec->nlive * spec->ntest; i++)
+	{
+		if (same_scalar(&spec->live[i / spec->ntest], &spec->test[i % spec->ntest]))
+			return pgw_fault(cc, "the same value stands under \"live\" and \"test\"");
+	}
+	return true;
+}
+
+static bool
 compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 {
 	const char *keys[PGW_NFIELDS + 2] = {NULL};
@@ -290,9 +356,16 @@ compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 	json_object_object_foreach(v, key, value)
 	{
 		size_t mark = pgw_enter(cc, key);
-		const char *s = pgw_text_of(cc, value);
+		const char *s;
 
-		if (s == NULL)
+		if (strcmp(key, field_names[PGW_FIELD_LIVEMODE]) == 0)
+		{
+			if (!compile_livemode(cc, value, spec))
+				return false;
+			pgw_leave(cc, mark);
+			continue;
+		}
+		if ((s = pgw_text_of(cc, value)) == NULL)
 			return false;
 		if (strcmp(key, "amount_format") == 0)
 		{

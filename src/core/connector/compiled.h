@@ -226,6 +226,7 @@ typedef enum PgwAnswerField
 	PGW_FIELD_CARD_BRAND,
 	PGW_FIELD_CARD_LAST4,
 	PGW_FIELD_REFERENCE, /* ours, as the bank echoes it */
+	PGW_FIELD_LIVEMODE,  /* real money, or a test? */
 	PGW_NFIELDS
 } PgwAnswerField;
 
@@ -243,6 +244,11 @@ typedef struct PgwAnswerSpec
 	PgwPointer fields[PGW_NFIELDS];
 	bool not_echoed; /* "reference_echoed": false */
 	bool decimal;    /* amounts are decimal text, else integer minor units */
+	/* what stands in PGW_FIELD_LIVEMODE where money is real, and where not; none: true, false */
+	int nlive;
+	PgwScalar *live;
+	int ntest;
+	PgwScalar *test;
 	int nerrors;
 	PgwErrorMap *errors;
 	const char *default_error; /* "*", or NULL */

@@ -9,6 +9,8 @@
  *       when it is about the charge itself.
  *     - An approval counts only for what was asked for, as far as the bank shows it: amount,
  *       currency, and what is captured of it (shown_by_bank.c).
+ *     - Nor for money of the other mode: that is given back, or reviewed, and a no or a look-up of
+ *       it says nothing of an attempt in doubt.
  *     - A no whose own document shows money that was taken is no no: it is looked into.
  *     - An answer that names another attempt's charge is not about this one, whatever it says.
  *     - Only what says that a charge stands gives it its id: the id in a no, believed or not, is
@@ -302,6 +304,43 @@ answered_not_found(const PgwChargeInput *in, PgwDecision *d)
 	d->not_found = true;
 }
 
+/*
+ * The answer to the request itself says that real money has moved where none should, or that none
+ * has where it should.  It counts for what was done there, and never as the payment.  In doubt an
+ * earlier request may have gone to the right place, with another key: what is known of this one
+ * says nothing of that, so nobody but a person can undo both.
+ */
+static void
+answered_in_other_mode(const PgwChargeInput *in, PgwDecision *d)
+{
+	switch (in->answer->outcome)
+	{
+		case PGW_OUT_APPROVED:
+			if (in->in_doubt || (in->lacks_reference && !in->can_cancel))
+				review(in, d, PGW_LIVEMODE_MISMATCH, "other_mode");
+			else
+			{
+				unacceptable(in, d, "other_mode");
+				d->error = pgw_error_find(PGW_LIVEMODE_MISMATCH);
+			}
+			return;
+		case PGW_OUT_DECLINED:
+		case PGW_OUT_REQUIRES_ACTION:
+		case PGW_OUT_REJECTED:
+		case PGW_OUT_NOT_PROCESSED:
+			if (in->in_doubt)
+				break;
+			failed(in, d, PGW_PAYMENT_BECOMES_FAILED, pgw_error_find(PGW_LIVEMODE_MISMATCH));
+			d->reason = "other_mode";
+			return;
+		case PGW_OUT_PENDING:
+		case PGW_OUT_NOT_FOUND:
+		case PGW_OUT_UNKNOWN:
+			break;
+	}
+	unknown(in, d, "outcome_unknown", "other_mode");
+}
+
 static void
 answered(const PgwChargeInput *in, PgwDecision *d)
 {
@@ -310,6 +349,11 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 	if (is_belied_refusal(a))
 	{
 		unknown(in, d, "outcome_unknown", "answer_belies_itself");
+		return;
+	}
+	if (a->other_mode)
+	{
+		answered_in_other_mode(in, d);
 		return;
 	}
 	switch (a->outcome)

@@ -340,7 +340,8 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 		case PGW_OUT_UNKNOWN:
 			break;
 	}
-	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "answer_not_understood");
+	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT,
+		 pgw_answer_none_because(in->answer, "answer_not_understood"));
 }
 
 /* A look-up that does not tell: what was sent stays in doubt. */
@@ -348,7 +349,8 @@ static void
 not_told(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
 {
 	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT,
-		 in->answer->other_reference ? "another_reference" : reason);
+		 in->answer->other_reference ? pgw_answer_none_because(in->answer, "another_reference")
+									 : reason);
 	/* a "declined" comes here only with a document that shows money */
 	d->lookup_inconclusive = in->answer->outcome == PGW_OUT_APPROVED ||
 							 in->answer->outcome == PGW_OUT_DECLINED || in->answer->other_reference;

@@ -333,7 +333,7 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 		case PGW_OUT_UNKNOWN:
 			break;
 	}
-	find_out(d, "answer_not_understood");
+	find_out(d, pgw_answer_none_because(in->answer, "answer_not_understood"));
 	d->error = pgw_error_find("bank_error");
 }
 
@@ -379,7 +379,7 @@ answered_lookup_refund(const PgwOperationInput *in, PgwOperationDecision *d)
 			break;
 	}
 	if (in->answer->other_reference)
-		lookup_inconclusive(d, "another_reference");
+		lookup_inconclusive(d, pgw_answer_none_because(in->answer, "another_reference"));
 	else
 		find_out(d, "not_known_yet");
 }
@@ -419,7 +419,7 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 		case PGW_SHOWN_NOTHING:
 		case PGW_SHOWN_UNREADABLE:
 			if (in->answer->other_reference)
-				lookup_inconclusive(d, "another_reference");
+				lookup_inconclusive(d, pgw_answer_none_because(in->answer, "another_reference"));
 			else if (in->answer->outcome == PGW_OUT_APPROVED)
 				lookup_inconclusive(d, "not_shown");
 			else
