@@ -1764,7 +1764,7 @@ COMMENT ON COLUMN pgw.events_in_full.event_data IS
 
 CREATE VIEW pgw.audit_events WITH (security_barrier) AS
 SELECT e.event_id, e.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.correlation_id, e.step_order, e.event_type,
-	e.from_status, e.to_status, e.occurred_at, e.event_data, e.error_details, e.txid
+	e.from_status, e.to_status, e.occurred_at, e.event_data, e.error_details, e.txid, t.livemode
 FROM pgw.events_in_full e JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
 WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
@@ -1784,7 +1784,7 @@ SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, 
 	(SELECT jsonb_build_object('action', q.action, 'note', q.note, 'evidence', q.evidence, 'by', q.proposer, 'at', q.proposed_at)
 		FROM pgw.review_proposals q WHERE q.transaction_id = t.transaction_id AND q.step_order = t.step_order
 		ORDER BY q.proposal DESC LIMIT 1) AS proposal,
-	t.correlation_id
+	t.correlation_id, t.livemode
 FROM pgw.payment_transactions t
 LEFT JOIN LATERAL (
 	SELECT e.from_status AS came_from, e.occurred_at AS since, e.event_data->>'reason' AS reason,
@@ -1812,7 +1812,9 @@ COMMENT ON COLUMN pgw.manual_reviews.proposal IS
 	'What another operator has proposed (pgw.require_four_eyes); NULL: nothing that still counts.';
 
 CREATE VIEW pgw.alerts WITH (security_barrier) AS
-SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told
+SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told,
+	coalesce((SELECT t.livemode FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id),
+		(SELECT b.livemode FROM pgw.banks b WHERE b.name = a.bank)) AS livemode
 FROM pgw.alert_state a
 WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE')
@@ -1820,6 +1822,8 @@ WHERE EXISTS (SELECT FROM pgw.access_grants g
 			OR g.merchant = (SELECT t.merchant FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id)));
 COMMENT ON VIEW pgw.alerts IS
 	'What operators and auditors were told of, or would have been but for pgw.alert_period (docs/alerts.md).';
+COMMENT ON COLUMN pgw.alerts.livemode IS
+	'Of the payment, else of the bank that it is about: does money move there? NULL: of neither, or it is gone.';
 
 -- A column that is a table's says what it says there. Where two tables have it, the one of the view's rows comes last.
 DO $$

@@ -227,7 +227,7 @@ read_bank(Generation *g, PgwReader *r, BankEntry *e)
 	pgw_config_read_limits(r, b);
 	pgw_config_read_identity(g, r, e);
 	if (g->with_secrets)
-		pgw_metrics_bank_secret(b->name, b->secret_fault, false);
+		pgw_metrics_bank_secret(b->name, b->livemode, b->secret_fault, false);
 	pgw_versions_digest(e);
 }
 
@@ -407,7 +407,7 @@ pgw_config_refresh_secret(PgwBank *b)
 				(errmsg("pgw: the secret of bank \"%s\" was read again, as its file has changed",
 						b->name)));
 	if (b == pgw_config_bank(b->name))
-		pgw_metrics_bank_secret(b->name, b->secret_fault, b->secret != NULL);
+		pgw_metrics_bank_secret(b->name, b->livemode, b->secret_fault, b->secret != NULL);
 }
 
 void

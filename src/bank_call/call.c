@@ -297,7 +297,7 @@ tell_credentials_rejected(const PgwCall *call)
 {
 	char message[256];
 
-	pgw_metrics_bank_credentials_rejected(call->bank->name);
+	pgw_metrics_bank_credentials_rejected(call->bank->name, call->bank->livemode);
 	if (call->bank->secret_name == NULL || call->bank->secret_name[0] == '\0')
 		snprintf(message, sizeof(message),
 				 "bank \"%s\" wants a key (HTTP status %ld): its row in pgw.banks names no secret",
@@ -347,8 +347,8 @@ pgw_call_report(PgwCall *call)
 		 * a ping that could not be made, for want of its bank, connector or key: no call to count
 		 */
 		return;
-	pgw_metrics_bank_call(call->bank->name, call->op, call->transport, call->answer.outcome,
-						  health_of(verdict), &call->began);
+	pgw_metrics_bank_call(call->bank->name, call->bank->livemode, call->op, call->transport,
+						  call->answer.outcome, health_of(verdict), &call->began);
 	if (call->credentials_rejected)
 		tell_credentials_rejected(call);
 	if (call->answer.echoed)

@@ -30,10 +30,19 @@ typedef struct PgwGauges
 	PgwGauge of_other_database; /* open, and recorded in another cluster or database */
 } PgwGauges;
 
+/* Real money and tests apart: the index is livemode. */
+typedef struct PgwGaugesByMode
+{
+	PgwGauges of[2];
+} PgwGaugesByMode;
+
 /*
  * Costs what is open, not what is stored (pgw.open_work, and what the mark has not passed yet;
  * one look at the events per review).  Connected to SPI, with an active snapshot, as the owner.
  */
-extern void pgw_gauges_read(PgwGauges *out, TimestampTz now);
+extern void pgw_gauges_read(PgwGaugesByMode *out, TimestampTz now);
+
+/* Of both together: how many, and the oldest one. */
+extern void pgw_gauges_read_all(PgwGauges *out, TimestampTz now);
 
 #endif

@@ -40,6 +40,7 @@ typedef struct Record
 	uint32 count;
 	bool is_end;
 	bool resolved;
+	bool livemode;
 	uint8 event;
 	uint8 kind;
 	uint8 end;
@@ -125,7 +126,8 @@ pgw_metrics_my_counters(void)
 	{
 		pg_atomic_write_u32(&mine->dboid, InvalidOid);
 		memset((char *) mine + sizeof(mine->dboid), 0, sizeof(PgwCounters) - sizeof(mine->dboid));
-		pg_atomic_write_u32(&mine->nbanks, 1);
+		pg_atomic_write_u32(&mine->nbanks, PGW_NMODES);
+		mine->banks[true].livemode = true;
 		mine->since = GetCurrentTimestamp();
 		pg_write_barrier();
 		pg_atomic_write_u32(&mine->dboid, MyDatabaseId);
@@ -140,7 +142,7 @@ pgw_metrics_find_bank(PgwCounters *b, const char *name)
 	uint32 n = pg_atomic_read_u32(&b->nbanks);
 
 	pg_read_barrier();
-	for (uint32 i = 1; i < n; i++)
+	for (uint32 i = PGW_NMODES; i < n; i++)
 	{
 		if (strcmp(b->banks[i].name, name) == 0)
 			return (int) i;
@@ -148,27 +150,31 @@ pgw_metrics_find_bank(PgwCounters *b, const char *name)
 	return 0;
 }
 
+/* livemode: the bank's, which never changes while there is one of that name. */
 static int
-bank_index(PgwCounters *b, const char *name)
+bank_index(PgwCounters *b, const char *name, bool livemode)
 {
 	int i;
 
 	if (name == NULL || name[0] == '\0')
-		return 0;
+		return livemode;
 	i = pgw_metrics_find_bank(b, name);
-	if (i > 0 || pg_atomic_read_u32(&b->nbanks) == PGW_METRICS_BANKS)
+	if (i > 0)
 		return i;
+	if (pg_atomic_read_u32(&b->nbanks) == PGW_METRICS_BANKS)
+		return livemode;
 	LWLockAcquire(claim_lock, LW_EXCLUSIVE);
 	i = pgw_metrics_find_bank(b, name);
 	if (i == 0 && pg_atomic_read_u32(&b->nbanks) < PGW_METRICS_BANKS)
 	{
 		i = (int) pg_atomic_read_u32(&b->nbanks);
 		strlcpy(b->banks[i].name, name, sizeof(b->banks[i].name));
+		b->banks[i].livemode = livemode;
 		pg_write_barrier();
 		pg_atomic_write_u32(&b->nbanks, i + 1);
 	}
 	LWLockRelease(claim_lock);
-	return i;
+	return i > 0 ? i : livemode;
 }
 
 static void
@@ -213,10 +219,10 @@ count_records(void)
 		if (r->is_end)
 		{
 			count(&b->banks[r->bank].ends[r->kind][r->end], 1);
-			count_time(&b->times[r->kind][r->end], r->us);
+			count_time(&b->times[r->livemode][r->kind][r->end], r->us);
 		}
 		else
-			count(&b->events[r->event], r->count);
+			count(&b->events[r->livemode][r->event], r->count);
 		if (r->resolved)
 			count(&b->resolved, 1);
 	}
@@ -256,7 +262,7 @@ at_subxact_end(SubXactEvent event, SubTransactionId mySubid, SubTransactionId pa
 }
 
 static Record *
-new_record(void)
+new_record(bool livemode)
 {
 	Record *r;
 
@@ -282,20 +288,21 @@ new_record(void)
 	memset(r, 0, sizeof(*r));
 	r->subid = GetCurrentSubTransactionId();
 	r->count = 1;
+	r->livemode = livemode;
 	return r;
 }
 
 static void
-record_event(PgwEventType type)
+record_event(PgwEventType type, bool livemode)
 {
 	Record *last = nrecords > 0 ? &records[nrecords - 1] : NULL;
 
 	/* thousands of submits in one transaction take one record */
-	if (last != NULL && !last->is_end && last->event == type &&
+	if (last != NULL && !last->is_end && last->event == type && last->livemode == livemode &&
 		last->subid == GetCurrentSubTransactionId())
 		last->count++;
 	else
-		new_record()->event = (uint8) type;
+		new_record(livemode)->event = (uint8) type;
 }
 
 static PgwAttemptEnd
@@ -329,7 +336,7 @@ advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n
 	if (b == NULL)
 		return;
 	for (int i = 0; i < n; i++)
-		record_event(events[i].type);
+		record_event(events[i].type, attempt->livemode);
 	if (from == PGW_BANK_UNKNOWN && attempt->status != PGW_BANK_UNKNOWN)
 	{
 		Record *last = &records[nrecords - 1];
@@ -338,7 +345,7 @@ advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n
 		if (last->count > 1)
 		{
 			last->count--;
-			last = new_record();
+			last = new_record(attempt->livemode);
 			last->event = (uint8) events[n - 1].type;
 		}
 		last->resolved = true;
@@ -346,12 +353,12 @@ advanced(const PgwAttempt *attempt, PgwState from, const PgwEvent *events, int n
 	if (end != PGW_ATTEMPT_NOT_ENDED)
 	{
 		TimestampTz now = GetCurrentTimestamp();
-		Record *r = new_record();
+		Record *r = new_record(attempt->livemode);
 
 		r->is_end = true;
 		r->kind = (uint8) attempt->kind;
 		r->end = (uint8) end;
-		r->bank = (uint8) bank_index(b, attempt->bank);
+		r->bank = (uint8) bank_index(b, attempt->bank, attempt->livemode);
 		r->us = now > attempt->created_at ? now - attempt->created_at : 0;
 	}
 }
@@ -370,8 +377,8 @@ pgw_metrics_init(void)
 /* ---------------------------------------------------------------- bank calls */
 
 void
-pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, PgwOutcome outcome,
-					  PgwBankHealth health, const instr_time *began)
+pgw_metrics_bank_call(const char *bank, bool livemode, PgwBankOp op, PgwTransport transport,
+					  PgwOutcome outcome, PgwBankHealth health, const instr_time *began)
 {
 	PgwCounters *b = pgw_metrics_my_counters();
 	PgwBankCounters *k;
@@ -380,7 +387,7 @@ pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, Pg
 
 	if (b == NULL)
 		return;
-	k = &b->banks[bank_index(b, bank)];
+	k = &b->banks[bank_index(b, bank, livemode)];
 	if (transport != PGW_TRANSPORT_ANSWERED)
 		result =
 			transport == PGW_TRANSPORT_NEVER_SENT ? PGW_RESULT_NEVER_SENT : PGW_RESULT_NO_ANSWER;
@@ -406,7 +413,7 @@ pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport, Pg
 }
 
 void
-pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
+pgw_metrics_bank_secret(const char *bank, bool livemode, int fault, bool renewed)
 {
 	PgwCounters *b = pgw_metrics_my_counters();
 	int i;
@@ -414,8 +421,8 @@ pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
 	if (b == NULL)
 		return;
 	/* a bank about which there is nothing to say takes no place */
-	i = fault != 0 ? bank_index(b, bank) : pgw_metrics_find_bank(b, bank);
-	if (i == 0)
+	i = fault != 0 ? bank_index(b, bank, livemode) : pgw_metrics_find_bank(b, bank);
+	if (i < PGW_NMODES)
 		return;
 	pg_atomic_write_u32(&b->banks[i].secret_fault, (uint32) fault);
 	if (renewed)
@@ -423,12 +430,12 @@ pgw_metrics_bank_secret(const char *bank, int fault, bool renewed)
 }
 
 void
-pgw_metrics_bank_credentials_rejected(const char *bank)
+pgw_metrics_bank_credentials_rejected(const char *bank, bool livemode)
 {
 	PgwCounters *b = pgw_metrics_my_counters();
 
 	if (b != NULL)
-		pg_atomic_write_u64(&b->banks[bank_index(b, bank)].credentials_rejected,
+		pg_atomic_write_u64(&b->banks[bank_index(b, bank, livemode)].credentials_rejected,
 							(uint64) GetCurrentTimestamp());
 }
 

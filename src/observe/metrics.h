@@ -29,17 +29,20 @@ typedef enum PgwBankHealth
 	PGW_BANK_HEALTH_UNKNOWN
 } PgwBankHealth;
 
-/* A bank call is over.  outcome counts with PGW_TRANSPORT_ANSWERED only. */
-extern void pgw_metrics_bank_call(const char *bank, PgwBankOp op, PgwTransport transport,
-								  PgwOutcome outcome, PgwBankHealth health,
+/*
+ * A bank call is over.  livemode: of the bank, here and below.  outcome counts with
+ * PGW_TRANSPORT_ANSWERED only.
+ */
+extern void pgw_metrics_bank_call(const char *bank, bool livemode, PgwBankOp op,
+								  PgwTransport transport, PgwOutcome outcome, PgwBankHealth health,
 								  const instr_time *began);
 
 /*
  * What is known of the bank's key: a file that cannot be used (PgwSecretFault); renewed: another
  * one was read.
  */
-extern void pgw_metrics_bank_secret(const char *bank, int fault, bool renewed);
-extern void pgw_metrics_bank_credentials_rejected(const char *bank);
+extern void pgw_metrics_bank_secret(const char *bank, bool livemode, int fault, bool renewed);
+extern void pgw_metrics_bank_credentials_rejected(const char *bank, bool livemode);
 
 /* --- reading --- */
 

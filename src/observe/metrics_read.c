@@ -32,6 +32,12 @@ pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out)
 	return true;
 }
 
+static uint64
+events_of(PgwCounters *b, PgwEventType type)
+{
+	return pg_atomic_read_u64(&b->events[true][type]) + pg_atomic_read_u64(&b->events[false][type]);
+}
+
 void
 pgw_recovery_figures(PgwRecoveryFigures *out)
 {
@@ -42,11 +48,11 @@ pgw_recovery_figures(PgwRecoveryFigures *out)
 		return;
 	out->looked_at = pg_atomic_read_u64(&b->looked_at);
 	out->resolved = pg_atomic_read_u64(&b->resolved);
-	out->given_back = pg_atomic_read_u64(&b->events[PGW_EV_REFUND_COMPLETED]);
-	out->to_review = pg_atomic_read_u64(&b->events[PGW_EV_MANUAL_REVIEW_REQUIRED]);
-	out->retried = pg_atomic_read_u64(&b->events[PGW_EV_BANK_RETRY_SCHEDULED]) +
-				   pg_atomic_read_u64(&b->events[PGW_EV_REFUND_RETRY_SCHEDULED]) +
-				   pg_atomic_read_u64(&b->events[PGW_EV_CAPTURE_RETRY_SCHEDULED]);
+	out->given_back = events_of(b, PGW_EV_REFUND_COMPLETED);
+	out->to_review = events_of(b, PGW_EV_MANUAL_REVIEW_REQUIRED);
+	out->retried = events_of(b, PGW_EV_BANK_RETRY_SCHEDULED) +
+				   events_of(b, PGW_EV_REFUND_RETRY_SCHEDULED) +
+				   events_of(b, PGW_EV_CAPTURE_RETRY_SCHEDULED);
 	out->calls = pg_atomic_read_u64(&b->all_calls);
 }
 
@@ -71,16 +77,23 @@ make_labels(int n, ...)
 	return w.text.data;
 }
 
+/* The label that stands on everything that is of payments or banks. */
+static const char *
+mode_name(bool livemode)
+{
+	return livemode ? "true" : "false";
+}
+
 typedef struct Reader
 {
 	PgwMetricPut put;
 	void *arg;
 } Reader;
 
-/* NAME_count, NAME_sum and the quantiles of NAME, with two labels. */
+/* NAME_count, NAME_sum and the quantiles of NAME, with two labels and the mode. */
 static void
-put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, const char *value1,
-		  const char *label2, const char *value2)
+put_times(const Reader *r, const char *name, PgwTimes *h, bool livemode, const char *label1,
+		  const char *value1, const char *label2, const char *value2)
 {
 	static const struct
 	{
@@ -89,7 +102,8 @@ put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, co
 	} quantiles[] = {{0.5, "0.5"}, {0.95, "0.95"}, {0.99, "0.99"}};
 	uint64_t counts[PGW_HISTOGRAM_BUCKETS];
 	uint64 total = 0;
-	char *labels = make_labels(2, label1, value1, label2, value2);
+	const char *mode = mode_name(livemode);
+	char *labels = make_labels(3, "livemode", mode, label1, value1, label2, value2);
 
 	for (int i = 0; i < PGW_HISTOGRAM_BUCKETS; i++)
 	{
@@ -100,7 +114,8 @@ put_times(const Reader *r, const char *name, PgwTimes *h, const char *label1, co
 		return;
 	for (int i = 0; i < lengthof(quantiles); i++)
 		r->put(r->arg, name,
-			   make_labels(3, label1, value1, label2, value2, "quantile", quantiles[i].text),
+			   make_labels(4, "livemode", mode, label1, value1, label2, value2, "quantile",
+						   quantiles[i].text),
 			   pgw_histogram_quantile(counts, quantiles[i].q));
 	r->put(r->arg, psprintf("%s_count", name), labels, (double) total);
 	r->put(r->arg, psprintf("%s_sum", name), labels, (double) pg_atomic_read_u64(&h->sum_us) / 1e6);
@@ -124,6 +139,7 @@ result_name(int result)
 static void
 put_bank(const Reader *r, PgwBankCounters *k)
 {
+	const char *mode = mode_name(k->livemode);
 	uint64 n;
 
 	for (int kind = 0; kind < PGW_NKINDS; kind++)
@@ -132,8 +148,8 @@ put_bank(const Reader *r, PgwBankCounters *k)
 		{
 			if ((n = pg_atomic_read_u64(&k->ends[kind][end])) > 0)
 				r->put(r->arg, "pgw_transactions_total",
-					   make_labels(3, "bank", k->name, "operation", pgw_kind_name((PgwKind) kind),
-								   "outcome", end_names[end]),
+					   make_labels(4, "livemode", mode, "bank", k->name, "operation",
+								   pgw_kind_name((PgwKind) kind), "outcome", end_names[end]),
 					   (double) n);
 		}
 	}
@@ -145,16 +161,32 @@ put_bank(const Reader *r, PgwBankCounters *k)
 		{
 			if ((n = pg_atomic_read_u64(&k->calls[op][result])) > 0)
 				r->put(r->arg, "pgw_bank_calls_total",
-					   make_labels(3, "bank", k->name, "operation", name, "result",
-								   result_name(result)),
+					   make_labels(4, "livemode", mode, "bank", k->name, "operation", name,
+								   "result", result_name(result)),
 					   (double) n);
 		}
-		put_times(r, "pgw_bank_call_seconds", &k->call_times[op], "bank", k->name, "operation",
-				  name);
+		put_times(r, "pgw_bank_call_seconds", &k->call_times[op], k->livemode, "bank", k->name,
+				  "operation", name);
 	}
 	if ((n = pg_atomic_read_u64(&k->last_success)) > 0)
-		r->put(r->arg, "pgw_bank_last_success_seconds", make_labels(1, "bank", k->name),
-			   epoch((TimestampTz) n));
+		r->put(r->arg, "pgw_bank_last_success_seconds",
+			   make_labels(2, "livemode", mode, "bank", k->name), epoch((TimestampTz) n));
+}
+
+static void
+put_mode(const Reader *r, PgwCounters *b, bool livemode)
+{
+	for (int i = 0; i < PGW_NEVENTS; i++)
+		r->put(r->arg, "pgw_events_total",
+			   make_labels(2, "livemode", mode_name(livemode), "event",
+						   pgw_event_name((PgwEventType) i)),
+			   (double) pg_atomic_read_u64(&b->events[livemode][i]));
+	for (int kind = 0; kind < PGW_NKINDS; kind++)
+	{
+		for (int end = 0; end < PGW_NATTEMPT_ENDS; end++)
+			put_times(r, "pgw_transaction_seconds", &b->times[livemode][kind][end], livemode,
+					  "operation", pgw_kind_name((PgwKind) kind), "outcome", end_names[end]);
+	}
 }
 
 void
@@ -168,15 +200,8 @@ pgw_metrics_each(PgwMetricPut put, void *arg)
 		return;
 	put(arg, "pgw_stats_since_seconds", "{}", epoch(b->since));
 	put(arg, "pgw_recovery_scans_total", "{}", (double) pg_atomic_read_u64(&b->scans));
-	for (int i = 0; i < PGW_NEVENTS; i++)
-		put(arg, "pgw_events_total", make_labels(1, "event", pgw_event_name((PgwEventType) i)),
-			(double) pg_atomic_read_u64(&b->events[i]));
-	for (int kind = 0; kind < PGW_NKINDS; kind++)
-	{
-		for (int end = 0; end < PGW_NATTEMPT_ENDS; end++)
-			put_times(&r, "pgw_transaction_seconds", &b->times[kind][end], "operation",
-					  pgw_kind_name((PgwKind) kind), "outcome", end_names[end]);
-	}
+	for (int mode = true; mode >= false; mode--)
+		put_mode(&r, b, mode);
 	nbanks = pg_atomic_read_u32(&b->nbanks);
 	pg_read_barrier();
 	for (uint32 i = 0; i < nbanks; i++)

@@ -12,8 +12,13 @@
 #include "observe/metrics.h"
 
 #define PGW_METRICS_BLOCKS 64
-#define PGW_METRICS_BANKS \
-	16 /* the first has no name: attempts without a bank, and banks beyond the table */
+/*
+ * The first two have no name, by livemode: attempts without a bank, and banks beyond the table.
+ * Real money and tests are never counted together, so whatever is counted of payments and banks is
+ * counted for each: an array of PGW_NMODES has the index livemode.
+ */
+#define PGW_NMODES 2
+#define PGW_METRICS_BANKS (PGW_NMODES + 15)
 
 /* How an attempt ended. */
 typedef enum PgwAttemptEnd
@@ -44,6 +49,7 @@ typedef struct PgwTimes
 typedef struct PgwBankCounters
 {
 	char name[64];
+	bool livemode; /* as long as there is a bank of that name */
 	pg_atomic_uint64 ends[PGW_NKINDS][PGW_NATTEMPT_ENDS];
 	pg_atomic_uint64 calls[PGW_NOPS][PGW_NRESULTS];
 	PgwTimes call_times[PGW_NOPS];
@@ -60,21 +66,21 @@ typedef struct PgwCounters
 	pg_atomic_uint32 dboid;
 	pg_atomic_uint32 nbanks;
 	TimestampTz since;
-	pg_atomic_uint64 events[PGW_NEVENTS];
+	pg_atomic_uint64 events[PGW_NMODES][PGW_NEVENTS];
 	pg_atomic_uint64 resolved;
 	pg_atomic_uint64 asked;
 	pg_atomic_uint64 done;
 	pg_atomic_uint64 scans;
 	pg_atomic_uint64 looked_at;
 	pg_atomic_uint64 all_calls;
-	PgwTimes times[PGW_NKINDS][PGW_NATTEMPT_ENDS];
+	PgwTimes times[PGW_NMODES][PGW_NKINDS][PGW_NATTEMPT_ENDS];
 	PgwBankCounters banks[PGW_METRICS_BANKS];
 } PgwCounters;
 
 /* My database's counters, claimed if need be; NULL: there are none for it. */
 extern PgwCounters *pgw_metrics_my_counters(void);
 
-/* Index of that bank, 0: unknown. */
+/* Index of that bank, 0: none of that name is counted. */
 extern int pgw_metrics_find_bank(PgwCounters *b, const char *name);
 
 #endif

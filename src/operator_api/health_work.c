@@ -51,7 +51,7 @@ pgw_health_check_work(PgwHealthReport *r)
 {
 	PgwGauges g;
 
-	pgw_gauges_read(&g, r->now);
+	pgw_gauges_read_all(&g, r->now);
 	pgw_health_detail_gauge(r, &g.queued);
 	pgw_health_put(
 		r, "queue", g.queued.age_s > QUEUE_WARNING_S ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,

@@ -45,10 +45,24 @@ put(void *arg, const char *name, const char *labels, double value)
 }
 
 static void
-put_gauge(Sheet *sheet, const char *name, const PgwGauge *gauge)
+put_gauge(Sheet *sheet, bool livemode, const char *name, const PgwGauge *gauge)
 {
-	put(sheet, name, "{}", (double) gauge->n);
-	put(sheet, psprintf("%s_age_seconds", name), "{}", gauge->age_s);
+	const char *labels = pgw_json_object_of("livemode", livemode ? "true" : "false");
+
+	put(sheet, name, labels, (double) gauge->n);
+	put(sheet, psprintf("%s_age_seconds", name), labels, gauge->age_s);
+}
+
+static void
+put_gauges(Sheet *sheet, bool livemode, const PgwGauges *g)
+{
+	put_gauge(sheet, livemode, "pgw_queue", &g->queued);
+	put_gauge(sheet, livemode, "pgw_in_doubt", &g->in_doubt);
+	put_gauge(sheet, livemode, "pgw_refunding", &g->refunding);
+	put_gauge(sheet, livemode, "pgw_refunding_stuck", &g->stuck);
+	put_gauge(sheet, livemode, "pgw_reviews", &g->reviews);
+	put_gauge(sheet, livemode, "pgw_callers_undecided", &g->undecided);
+	put_gauge(sheet, livemode, "pgw_put_off", &g->put_off);
 }
 
 static void
@@ -85,19 +99,14 @@ put_query(Sheet *sheet, const char *query)
 static void
 put_tables(Sheet *sheet)
 {
-	PgwGauges g;
+	PgwGaugesByMode g;
 
 	pgw_gauges_read(&g, pgw_now());
-	put_gauge(sheet, "pgw_queue", &g.queued);
-	put_gauge(sheet, "pgw_in_doubt", &g.in_doubt);
-	put_gauge(sheet, "pgw_refunding", &g.refunding);
-	put_gauge(sheet, "pgw_refunding_stuck", &g.stuck);
-	put_gauge(sheet, "pgw_reviews", &g.reviews);
-	put_gauge(sheet, "pgw_callers_undecided", &g.undecided);
-	put_gauge(sheet, "pgw_put_off", &g.put_off);
+	for (int livemode = true; livemode >= false; livemode--)
+		put_gauges(sheet, livemode, &g.of[livemode]);
 	put_query(
 		sheet,
-		"SELECT 'pgw_bank_breaker_open', jsonb_build_object('bank', s.bank, 'operations', s.operation_group)::text,"
+		"SELECT 'pgw_bank_breaker_open', jsonb_build_object('livemode', b.livemode::text, 'bank', s.bank, 'operations', s.operation_group)::text,"
 		" (s.state <> 'closed')::int::float8 FROM pgw.bank_states s JOIN pgw.banks b ON b.name = s.bank ORDER BY 2");
 	put_query(
 		sheet,

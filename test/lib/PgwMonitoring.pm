@@ -46,19 +46,24 @@ sub figures_agree
 {
 	my ($node, $bank, $what) = @_;
 	wait_rest($node, $bank);
-	is($node->safe_psql('postgres', "SELECT string_agg(labels->>'event' || ' ' || value, ',' ORDER BY labels->>'event') FROM pgw.metrics WHERE name = 'pgw_events_total' AND value > 0"),
-		$node->safe_psql('postgres', "SELECT string_agg(event_type || ' ' || n, ',' ORDER BY event_type::text) FROM (SELECT event_type, count(*) n FROM pgw.transaction_events GROUP BY 1) x"),
-		"$what: events by type");
-	is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', labels->>'bank', labels->>'operation', labels->>'outcome', value), ',' ORDER BY labels->>'bank', labels->>'outcome')
+	is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', labels->>'livemode', labels->>'event', value), ',' ORDER BY labels->>'livemode', labels->>'event')
+			FROM pgw.metrics WHERE name = 'pgw_events_total' AND value > 0"),
+		$node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', livemode::text, event_type, n), ',' ORDER BY livemode::text, event_type::text)
+			FROM (SELECT livemode, event_type, count(*) n FROM pgw.transaction_events JOIN pgw.payment_transactions USING (transaction_id) GROUP BY 1, 2) x"),
+		"$what: events by mode and type");
+	is($node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', labels->>'livemode', labels->>'bank', labels->>'operation', labels->>'outcome', value), ',' ORDER BY labels->>'bank', labels->>'outcome')
 			FROM pgw.metrics WHERE name = 'pgw_transactions_total'"),
-		$node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', bank, 'payment', outcome, n), ',' ORDER BY bank, outcome) FROM (SELECT bank, CASE status
+		$node->safe_psql('postgres', "SELECT string_agg(concat_ws(' ', livemode::text, bank, 'payment', outcome, n), ',' ORDER BY bank, outcome) FROM (SELECT livemode, bank, CASE status
 			WHEN 'Completed' THEN CASE capture WHEN 'manual' THEN 'authorized' ELSE 'captured' END
 			WHEN 'Failed' THEN coalesce((SELECT status::text FROM pgw.payments p WHERE p.transaction_id = t.transaction_id), 'failed')
-			WHEN 'Refunded' THEN 'given_back' ELSE status::text END AS outcome, count(*) n FROM pgw.payment_transactions t GROUP BY 1, 2) x"),
-		"$what: payments by bank and outcome");
-	is(figure($node, 'pgw_transaction_seconds_count'), figure($node, 'pgw_transactions_total'), "$what: a duration for each");
+			WHEN 'Refunded' THEN 'given_back' ELSE status::text END AS outcome, count(*) n FROM pgw.payment_transactions t GROUP BY 1, 2, 3) x"),
+		"$what: payments by mode, bank and outcome");
+	for my $mode (map { qq({"livemode": "$_"}) } 'true', 'false')
+	{
+		is(figure($node, 'pgw_transaction_seconds_count', $mode), figure($node, 'pgw_transactions_total', $mode), "$what: a duration for each, $mode");
+	}
 	my @calls = grep { $_->{finished} } @{ bank_log($bank, 10000) };
-	is(figure($node, 'pgw_bank_calls_total') - figure($node, 'pgw_bank_calls_total', '{"result": "never_sent"}'), scalar @calls, "$what: bank calls, as the bank saw them");
+	is(figure($node, 'pgw_bank_calls_total', '{"livemode": "true"}') - figure($node, 'pgw_bank_calls_total', '{"livemode": "true", "result": "never_sent"}'), scalar @calls, "$what: bank calls, as the bank saw them");
 }
 
 1;

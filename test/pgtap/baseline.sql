@@ -90,7 +90,7 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('CREATE TABLE public.child () INHERITS (pgw.payments)', 'inheritance pgw.payments'),
 	('ALTER VIEW pgw.my_payments SET (security_barrier = false)', 'relation pgw.my_payments'),
 	('ALTER VIEW pgw.audit_events SET (security_invoker = true)', 'relation pgw.audit_events'),
-	('CREATE OR REPLACE VIEW pgw.alerts AS SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told FROM pgw.alert_state a', 'relation pgw.alerts')
+	('CREATE OR REPLACE VIEW pgw.alerts AS SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.last_at, a.told_at, a.count, a.told, NULL::boolean AS livemode FROM pgw.alert_state a', 'relation pgw.alerts')
 ) v (statement, what) WHERE what IS NOT NULL;
 
 -- allowed
