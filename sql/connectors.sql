@@ -5,7 +5,7 @@ INSERT INTO pgw.connectors VALUES ('bad', '[]');
 \echo :SQLSTATE
 INSERT INTO pgw.connectors VALUES ('bad', '{}');
 \echo :SQLSTATE
-INSERT INTO pgw.connectors VALUES ('bad', '{"v": 2, "operations": {}}');
+INSERT INTO pgw.connectors VALUES ('bad', '{"v": 3, "operations": {}}');
 \echo :SQLSTATE
 INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition, '{operations,charge,body,amount}', '"{{amuont}}"') FROM pgw.connectors WHERE name = 'json';
 \echo :SQLSTATE
