@@ -125,7 +125,7 @@ check_part_of_request(PgwCompile *cc, PgwPlaceholder ph)
 static bool
 compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 {
-	char list[480] = "";
+	char list[640] = "";
 	size_t used = 0;
 
 	for (int i = 0; i < PGW_PH_NONE; i++)

@@ -23,7 +23,7 @@ typedef struct PgwConnector PgwConnector;
 typedef struct PgwConnectorError
 {
 	char pointer[256]; /* JSON pointer (RFC 6901) to the place at fault */
-	char message[512]; /* says what is wrong and what would be right */
+	char message[768]; /* says what is wrong and what would be right */
 } PgwConnectorError;
 
 /* Compile; NULL and *err filled on a fault. Never reads beyond len. */
