@@ -1,8 +1,10 @@
 /*
- * fuzz_answer.c - any bytes as a bank's answer, judged with the connector src/connectors/json.json
+ * fuzz_answer.c - any bytes as a bank's answer, judged with the connectors src/connectors/json.json
+ * and test/connectors/listbank.json
  *
- * Input: operation, status class, length and text of Retry-After, then the body.  PGW_SRCDIR names
- * the sources' folder; without it the document is looked for relative to where the fuzzer runs.
+ * Input: operation (the highest bit: which connector), status class, length and text of
+ * Retry-After, then the body.  PGW_SRCDIR names the sources' folder; without it the document is
+ * looked for relative to where the fuzzer runs.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -16,9 +18,9 @@
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static PgwConnector *
-json_connector(void)
+connector(const char *file)
 {
-	static PgwConnector *c;
+	PgwConnector *c = NULL;
 	static char text[65536];
 	const char *roots[] = {getenv("PGW_SRCDIR"), ".", "../..", "../../.."};
 	PgwConnectorError err;
@@ -28,7 +30,7 @@ json_connector(void)
 		char path[1024];
 		FILE *f;
 
-		snprintf(path, sizeof(path), "%s/src/connectors/json.json", roots[i] ? roots[i] : ".");
+		snprintf(path, sizeof(path), "%s/%s", roots[i] ? roots[i] : ".", file);
 		if ((f = fopen(path, "r")) == NULL)
 			continue;
 		c = pgw_connector_compile(text, fread(text, 1, sizeof(text), f), &err);
@@ -58,7 +60,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 										.last4 = "0366"};
 	static const PgwSought without_card = {.words = {"sk_live_Ab12-cd"}, .last4 = "0366"};
 	static const int statuses[] = {200, 201, 400, 401, 404, 409, 422, 429, 500, 503, 302, 0};
-	const PgwConnector *c = json_connector();
+	static const PgwConnector *connectors[2];
+	const PgwConnector *c;
 	char retry_after[64];
 	size_t n;
 	PgwQuestion question = {.transaction_ref = "r17",
@@ -71,7 +74,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 3)
 		return 0;
-	op = (PgwBankOp) (data[0] % PGW_NOPS);
+	if (connectors[0] == NULL)
+	{
+		connectors[0] = connector("src/connectors/json.json");
+		connectors[1] = connector("test/connectors/listbank.json");
+	}
+	c = connectors[data[0] >> 7];
+	op = (PgwBankOp) ((data[0] & 0x7F) % PGW_NOPS);
 	n = data[2] % sizeof(retry_after);
 	if (n > size - 3)
 		n = size - 3;

@@ -24,6 +24,15 @@ pgw_answer_body_read(const char *text, size_t len, PgwAnswerBody *body)
 	pgw_json_members(&body->value, &body->members);
 }
 
+void
+pgw_answer_body_part(const PgwAnswerBody *whole, const PgwJson *part, PgwAnswerBody *body)
+{
+	body->text = whole->text;
+	body->len = whole->len;
+	body->value = *part;
+	pgw_json_members(&body->value, &body->members);
+}
+
 bool
 pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *pointer, PgwJson *v)
 {
@@ -53,14 +62,6 @@ pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *pointer, Pgw
 		*v = inner;
 	}
 	return pgw_json_type(v) != PGW_JSON_NONE;
-}
-
-bool
-pgw_answer_body_field(const PgwAnswerSpec *spec, const PgwAnswerBody *body, PgwAnswerField field,
-					  PgwJson *v)
-{
-	return spec->has_field[field] && pgw_answer_body_follow(body, &spec->fields[field], v) &&
-		   pgw_json_type(v) != PGW_JSON_NULL;
 }
 
 /* Digits that stand for a number are its text, too, however many: an id of 25 digits is one. */

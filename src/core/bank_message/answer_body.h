@@ -25,13 +25,13 @@ typedef struct PgwAnswerBody
 /* The text stays the caller's, and is pointed to. */
 extern void pgw_answer_body_read(const char *text, size_t len, PgwAnswerBody *body);
 
+/* A part of another body as one of its own. */
+extern void pgw_answer_body_part(const PgwAnswerBody *whole, const PgwJson *part,
+								 PgwAnswerBody *body);
+
 /* False: there is no such place. */
 extern bool pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *pointer,
 								   PgwJson *v);
-
-/* The field's value; false: the connector names none, it is not there, or it is null. */
-extern bool pgw_answer_body_field(const PgwAnswerSpec *spec, const PgwAnswerBody *body,
-								  PgwAnswerField field, PgwJson *v);
 
 /*
  * A text value, whole numbers included, as a string that is fit to be kept; false, and empty:

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/bank_message/answer_fields.h"
 #include "core/bank_message/echo_memory.h"
 #include "core/base/mutant.h"
 
@@ -246,7 +247,7 @@ leave_out(const PgwQuestion *q, const PgwAnswerSpec *spec, const PgwAnswerBody *
 	begin(q, last4, &echo);
 	for (int i = 0; i < PGW_NFIELDS; i++)
 	{
-		if (pgw_answer_body_field(spec, body, (PgwAnswerField) i, &v))
+		if (pgw_answer_field(spec, q, body, (PgwAnswerField) i, &v) != NULL)
 			look_at_field(&echo, (PgwAnswerField) i, &v, a);
 	}
 	hide_amounts(&echo, a);

@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "core/bank_message/answer_body.h"
+#include "core/bank_message/answer_conditions.h"
 #include "core/bank_message/answer_echo.h"
+#include "core/bank_message/answer_fields.h"
 #include "core/bank_message/retry_after.h"
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
@@ -23,48 +25,7 @@
 /* ---- rules ---- */
 
 static bool
-scalar_equals(const PgwScalar *scalar, const PgwJson *v)
-{
-	char text[256];
-	size_t len;
-	int64_t number;
-
-	switch (scalar->type)
-	{
-		case json_type_null:
-			return pgw_json_type(v) == PGW_JSON_NULL;
-		case json_type_boolean:
-			return pgw_json_type(v) == PGW_JSON_BOOLEAN &&
-				   pgw_json_is_true(v) == (scalar->number != 0);
-		case json_type_int:
-			return pgw_json_integer(v, 0, &number) && number == scalar->number;
-		default:
-			if (pgw_json_type(v) != PGW_JSON_STRING)
-				return false;
-			len = pgw_json_text(v, text, sizeof(text));
-			return len <= sizeof(text) && len == strlen(scalar->text) &&
-				   memcmp(text, scalar->text, len) == 0;
-	}
-}
-
-static bool
-condition_holds(const PgwCondition *cond, const PgwAnswerBody *doc)
-{
-	PgwJson v;
-	bool there = pgw_answer_body_follow(doc, &cond->pointer, &v);
-
-	if (cond->exists_test)
-		return there == cond->exists;
-	for (int i = 0; there && i < cond->nvalues; i++)
-	{
-		if (scalar_equals(&cond->values[i], &v))
-			return true;
-	}
-	return false;
-}
-
-static bool
-rule_matches(const PgwRule *rule, PgwBankOp op, long status, const PgwAnswerBody *doc)
+rule_matches(const PgwRule *rule, const PgwQuestion *q, long status, const PgwAnswerBody *doc)
 {
 	bool status_fits = false;
 
@@ -75,13 +36,8 @@ rule_matches(const PgwRule *rule, PgwBankOp op, long status, const PgwAnswerBody
 	if (pgw_json_type(&doc->value) == PGW_JSON_NONE)
 		return rule->nconditions == 0 &&
 			   (rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
-				rule->outcome == PGW_OUT_NOT_PROCESSED || op == PGW_OP_PING);
-	for (int i = 0; i < rule->nconditions; i++)
-	{
-		if (!condition_holds(&rule->conditions[i], doc))
-			return false;
-	}
-	return true;
+				rule->outcome == PGW_OUT_NOT_PROCESSED || q->op == PGW_OP_PING);
+	return pgw_answer_conditions_hold(rule->conditions, rule->nconditions, q, doc);
 }
 
 /* ---- does it belong to the question? ---- */
@@ -140,9 +96,10 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 
 	if (PGW_MUTATED(REFERENCE_ECHO))
 		return true;
-	if (pgw_answer_body_field(spec, doc, PGW_FIELD_REFERENCE, &v))
+	if (pgw_answer_field(spec, q, doc, PGW_FIELD_REFERENCE, &v))
 		return pgw_answer_body_text(&v, text, sizeof(text), false) && is_ours(q, text);
-	if (!is_lookup(q->op) || !shows_something(outcome))
+	/* a selection by it has looked at it */
+	if (!is_lookup(q->op) || !shows_something(outcome) || spec->select.by_our_reference)
 		return true;
 	if (spec->has_field[PGW_FIELD_REFERENCE])
 		return false;
@@ -152,24 +109,13 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 	 * same.
 	 */
 	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL ||
-		!pgw_answer_body_field(spec, doc, PGW_FIELD_BANK_REFERENCE, &v))
+		!pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v))
 		return true;
 	return pgw_answer_body_text(&v, text, sizeof(text), false) &&
 		   strcmp(text, q->bank_reference) == 0;
 }
 
 /* ---- real money, or a test? ---- */
-
-static bool
-equals_one_of(const PgwScalar *values, int n, const PgwJson *v)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (scalar_equals(&values[i], v))
-			return true;
-	}
-	return false;
-}
 
 /*
  * What the bank says of its own mode.  A value that nobody can read is neither: it may be the other
@@ -182,12 +128,12 @@ take_mode(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *
 	bool test;
 	PgwJson v;
 
-	if (PGW_MUTATED(ANSWER_MODE) || !pgw_answer_body_field(spec, doc, PGW_FIELD_LIVEMODE, &v))
+	if (PGW_MUTATED(ANSWER_MODE) || !pgw_answer_field(spec, q, doc, PGW_FIELD_LIVEMODE, &v))
 		return;
 	if (spec->nlive > 0)
 	{
-		live = equals_one_of(spec->live, spec->nlive, &v);
-		test = equals_one_of(spec->test, spec->ntest, &v);
+		live = pgw_answer_is_one_of(spec->live, spec->nlive, q, &v);
+		test = pgw_answer_is_one_of(spec->test, spec->ntest, q, &v);
 	}
 	else
 	{
@@ -221,37 +167,64 @@ read_amount(const PgwAnswerSpec *spec, const PgwJson *v, int bank_exponent, int 
 	return good && amount >= 0 && pgw_money_rescale(amount, bank_exponent, iso_exponent, result);
 }
 
-/* -1: not there, or not readable, which is told apart. */
-static int64_t
-take_shown_amount(const PgwAnswerSpec *spec, const PgwAnswerBody *doc, PgwAnswerField field,
-				  int bank_exponent, int iso_exponent, PgwAnswer *a)
+/* One element that cannot be read is not nothing: then there is no sum. */
+static bool
+add_up(const PgwAnswerSpec *spec, PgwSumElements *sum, int bank_exponent, int iso_exponent,
+	   int64_t *result)
 {
 	PgwJson v;
 	int64_t n;
 
-	if (!pgw_answer_body_field(spec, doc, field, &v))
+	*result = 0;
+	while (pgw_answer_next_of_sum(sum, &v))
+	{
+		if (!read_amount(spec, &v, bank_exponent, iso_exponent, &n) ||
+			__builtin_add_overflow(*result, n, result))
+			return false;
+	}
+	return sum->known;
+}
+
+/* -1: not there, or not readable, which is told apart. */
+static int64_t
+take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
+				  PgwAnswerField field, int bank_exponent, int iso_exponent, PgwAnswer *a)
+{
+	const PgwFieldSource *source;
+	PgwJson v;
+	int64_t n;
+
+	source = pgw_answer_field(spec, q, doc, field, &v);
+	if (source == NULL)
 		return -1;
-	if (read_amount(spec, &v, bank_exponent, iso_exponent, &n))
+	if (source->kind == PGW_SOURCE_SUM)
+	{
+		PgwSumElements sum = {.source = source, .question = q, .body = doc, .list = &v};
+
+		if (add_up(spec, &sum, bank_exponent, iso_exponent, &n))
+			return n;
+	}
+	else if (read_amount(spec, &v, bank_exponent, iso_exponent, &n))
 		return n;
 	a->charge_state_unreadable = true;
 	return -1;
 }
 
 static void
-take_amounts(const PgwAnswerSpec *spec, const PgwAnswerBody *doc, int bank_exponent,
-			 int iso_exponent, PgwAnswer *a)
+take_amounts(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
+			 int bank_exponent, int iso_exponent, PgwAnswer *a)
 {
 	PgwJson v;
 	char text[8];
 
-	if (pgw_answer_body_field(spec, doc, PGW_FIELD_AMOUNT, &v))
+	if (pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v))
 	{
 		a->has_amount = read_amount(spec, &v, bank_exponent, iso_exponent, &a->amount);
 		a->amount_unreadable = !a->has_amount;
 		if (!a->has_amount)
 			a->amount = 0;
 	}
-	if (pgw_answer_body_field(spec, doc, PGW_FIELD_CURRENCY, &v))
+	if (pgw_answer_field(spec, q, doc, PGW_FIELD_CURRENCY, &v))
 	{
 		bool good = pgw_json_type(&v) == PGW_JSON_STRING &&
 					pgw_answer_body_text(&v, text, sizeof(text), false) && strlen(text) == 3;
@@ -267,9 +240,11 @@ take_amounts(const PgwAnswerSpec *spec, const PgwAnswerBody *doc, int bank_expon
 		else
 			a->amount_unreadable = true; /* an amount of who knows what */
 	}
-	a->captured = take_shown_amount(spec, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
-	a->refunded = take_shown_amount(spec, doc, PGW_FIELD_REFUNDED, bank_exponent, iso_exponent, a);
-	if (pgw_answer_body_field(spec, doc, PGW_FIELD_VOIDED, &v))
+	a->captured =
+		take_shown_amount(spec, q, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
+	a->refunded =
+		take_shown_amount(spec, q, doc, PGW_FIELD_REFUNDED, bank_exponent, iso_exponent, a);
+	if (pgw_answer_field(spec, q, doc, PGW_FIELD_VOIDED, &v))
 	{
 		a->has_voided = pgw_json_type(&v) == PGW_JSON_BOOLEAN;
 		a->voided = a->has_voided && pgw_json_is_true(&v);
@@ -280,12 +255,12 @@ take_amounts(const PgwAnswerSpec *spec, const PgwAnswerBody *doc, int bank_expon
 /* ---- texts and error codes ---- */
 
 static bool
-take_text(const PgwAnswerSpec *spec, const PgwAnswerBody *doc, PgwAnswerField field, char *dst,
-		  size_t size)
+take_text(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
+		  PgwAnswerField field, char *dst, size_t size)
 {
 	PgwJson v;
 
-	return pgw_answer_body_field(spec, doc, field, &v) &&
+	return pgw_answer_field(spec, q, doc, field, &v) &&
 		   pgw_answer_body_text(&v, dst, size, field == PGW_FIELD_BANK_CODE);
 }
 
@@ -294,33 +269,32 @@ take_text(const PgwAnswerSpec *spec, const PgwAnswerBody *doc, PgwAnswerField fi
  * name something else.
  */
 static void
-take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwAnswerBody *doc,
-					PgwAnswer *a)
+take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
+					const PgwAnswerBody *doc, PgwAnswer *a)
 {
-	bool good = take_text(spec, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference,
+	bool good = take_text(spec, q, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference,
 						  sizeof(a->bank_reference)) &&
 				a->bank_reference[strspn(a->bank_reference, " ")] != '\0';
-	PgwJson v;
 
 	for (int i = 0; good && i < c->nnot_ids; i++)
 		good = strcmp(a->bank_reference, c->not_ids[i]) != 0;
 	if (good)
 		return;
 	a->bank_reference[0] = '\0';
-	a->bank_reference_invalid =
-		spec->has_field[PGW_FIELD_BANK_REFERENCE] &&
-		pgw_answer_body_follow(doc, &spec->fields[PGW_FIELD_BANK_REFERENCE], &v);
+	a->bank_reference_invalid = spec->has_field[PGW_FIELD_BANK_REFERENCE] &&
+								pgw_answer_stands_there(spec, q, doc, PGW_FIELD_BANK_REFERENCE);
 }
 
 static void
-take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwAnswerBody *doc, PgwAnswer *a)
+take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
+		   const PgwAnswerBody *doc, PgwAnswer *a)
 {
-	take_bank_reference(c, spec, doc, a);
-	take_text(spec, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code,
+	take_bank_reference(c, spec, q, doc, a);
+	take_text(spec, q, doc, PGW_FIELD_AUTHORIZATION_CODE, a->authorization_code,
 			  sizeof(a->authorization_code));
-	take_text(spec, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code));
-	take_text(spec, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand));
-	if (take_text(spec, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4)) &&
+	take_text(spec, q, doc, PGW_FIELD_BANK_CODE, a->bank_code, sizeof(a->bank_code));
+	take_text(spec, q, doc, PGW_FIELD_CARD_BRAND, a->card_brand, sizeof(a->card_brand));
+	if (take_text(spec, q, doc, PGW_FIELD_CARD_LAST4, a->card_last4, sizeof(a->card_last4)) &&
 		strspn(a->card_last4, "0123456789") != 4)
 		a->card_last4[0] = '\0';
 }
@@ -367,12 +341,45 @@ drop_answer(PgwAnswer *a)
 	a->other_mode = other_mode;
 }
 
+static PgwOutcome
+outcome_by_rules(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status,
+				 const PgwAnswerBody *doc)
+{
+	for (int i = 0; i < spec->nrules; i++)
+	{
+		if (rule_matches(&spec->rules[i], q, http_status, doc))
+			return spec->rules[i].outcome;
+	}
+	return PGW_OUT_UNKNOWN;
+}
+
+static bool
+is_success(long http_status)
+{
+	return http_status >= 200 && http_status <= 299;
+}
+
+/*
+ * Of a list, which only a successful answer is, the element that was asked for takes the place of
+ * the whole.  What is no success, or cannot be read, is left to the rules as it is.
+ */
+static PgwPicked
+pick(const PgwSelect *select, const PgwQuestion *q, long http_status, PgwAnswerBody *doc)
+{
+	PgwAnswerBody whole = *doc;
+
+	if (!select->present || !is_success(http_status) || pgw_json_type(&doc->value) == PGW_JSON_NONE)
+		return PGW_PICKED_ONE;
+	return pgw_answer_pick(select, q, &whole, doc);
+}
+
 void
 pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
 					const char *retry_after, const char *body, size_t len, PgwAnswer *a)
 {
 	const PgwAnswerSpec *spec;
 	PgwAnswerBody doc;
+	PgwPicked picked;
 
 	memset(a, 0, sizeof(*a));
 	a->outcome = PGW_OUT_UNKNOWN;
@@ -382,16 +389,24 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 		return;
 	spec = &c->ops[q->op].answer;
 	pgw_answer_body_read(body, len, &doc);
-	for (int i = 0; i < spec->nrules; i++)
+	picked = pick(&spec->select, q, http_status, &doc);
+	if (picked == PGW_PICKED_ONE)
 	{
-		if (rule_matches(&spec->rules[i], q->op, http_status, &doc))
-		{
-			a->outcome = spec->rules[i].outcome;
-			break;
-		}
+		a->outcome = outcome_by_rules(spec, q, http_status, &doc);
+		/* where the answer is a list, an error is about the question, not about a charge */
+		if (spec->select.present && !is_success(http_status) && shows_something(a->outcome))
+			a->outcome = PGW_OUT_UNKNOWN;
 	}
-	take_texts(c, spec, &doc, a);
-	take_amounts(spec, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent),
+	else
+	{
+		/* nothing of a list is taken for a field of what is not, or not surely, in it */
+		doc.value = (PgwJson){NULL, 0};
+		pgw_json_members(&doc.value, &doc.members);
+		if (picked == PGW_PICKED_NONE)
+			a->outcome = PGW_OUT_NOT_FOUND;
+	}
+	take_texts(c, spec, q, &doc, a);
+	take_amounts(spec, q, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent),
 				 q->iso_exponent, a);
 	map_error(spec, a);
 	take_mode(spec, q, &doc, a);

@@ -83,6 +83,8 @@ typedef enum PgwMutant
 	UNREADABLE_BANK,
 	BANK_VERSION,   /* what follows a charge goes to the bank as it is now */
 	BREAKER_ONCE,   /* each failure of one payment counts against its bank */
+	MORE_PAGES,     /* a list that goes on elsewhere is taken for the whole */
+	FIRST_OF_TWO,   /* of two elements that could be meant one is taken */
 	REFERENCE_ECHO, /* an answer that names another payment is believed */
 	/* a yes whose own document shows that nothing was done is believed */
 	BELIED_APPROVAL,

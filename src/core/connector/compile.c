@@ -283,12 +283,19 @@ compile_operations(PgwCompile *cc, json_object *v)
 	return pgw_check_operations(cc);
 }
 
+/* They are compiled where they are named, each time for that operation. */
+static bool
+check_answers(PgwCompile *cc, json_object *v)
+{
+	return pgw_since_version(cc, 2, "a list of answers") && pgw_is_object(cc, v);
+}
+
 static bool
 compile_document(PgwCompile *cc, json_object *doc)
 {
-	static const char *const keys[] = {"v",          "name",    "description", "capabilities",
-									   "not_ids",    "headers", "card_brands", "computed",
-									   "operations", NULL};
+	static const char *const keys[] = {"v",       "name",       "description", "capabilities",
+									   "not_ids", "headers",    "card_brands", "computed",
+									   "answers", "operations", NULL};
 	json_object *part;
 
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
@@ -321,6 +328,9 @@ compile_document(PgwCompile *cc, json_object *doc)
 		return false;
 	if ((part = pgw_member(doc, "card_brands")) != NULL &&
 		!pgw_compile_member(cc, "card_brands", part, pgw_compile_card_brands))
+		return false;
+	if (json_object_object_get_ex(doc, "answers", &cc->answers) &&
+		!pgw_compile_member(cc, "answers", cc->answers, check_answers))
 		return false;
 	if ((part = pgw_member(doc, "operations")) == NULL)
 		return pgw_fault_at(cc, "operations",

@@ -1,8 +1,8 @@
 /*
- * compile_answer.c - compile the answer side of an operation: rules, fields, error codes
+ * compile_answer.c - compile the answer side of an operation: rules, selection, error codes
  *
  * Invariants: every rule has at least one status and an outcome that its operation can have;
- * pointers are split and unescaped once, here; every error code named is one of our stable list.
+ * a selection names something of the question; every error code named is one of our stable list.
  */
 #include "core/connector/compiled.h"
 
@@ -11,52 +11,6 @@
 #include <string.h>
 
 #include "core/base/error_codes.h"
-
-static const char *const field_names[PGW_NFIELDS] = {
-	"bank_reference", "authorization_code", "amount",    "currency",
-	"bank_code",      "captured",           "refunded",  "voided",
-	"card_brand",     "card_last4",         "reference", "livemode"};
-
-/* RFC 6901. */
-static bool
-compile_pointer(PgwCompile *cc, const char *s, PgwPointer *pointer)
-{
-	size_t n = 0;
-
-	if (*s != '\0' && *s != '/')
-		return pgw_fault(
-			cc, "must be a JSON pointer: empty, or beginning with \"/\", such as \"/error/code\"");
-	for (const char *p = s; *p != '\0'; p++)
-	{
-		n += *p == '/';
-		if (*p == '~' && p[1] != '0' && p[1] != '1')
-			return pgw_fault(cc,
-							 "in a JSON pointer \"~\" is written ~0 and \"/\" inside a name ~1");
-	}
-	pointer->nsteps = 0;
-	if ((pointer->steps = pgw_arena(cc, n, sizeof(char *))) == NULL)
-		return false;
-	while (*s == '/')
-	{
-		size_t len = strcspn(++s, "/");
-		char *step = pgw_arena_text(cc, s, len);
-		size_t out = 0;
-
-		if (step == NULL)
-			return false;
-		for (size_t i = 0; i < len; i++)
-		{
-			if (s[i] == '~')
-				step[out++] = s[++i] == '0' ? '~' : '/';
-			else
-				step[out++] = s[i];
-		}
-		step[out] = '\0';
-		pointer->steps[pointer->nsteps++] = step;
-		s += len;
-	}
-	return true;
-}
 
 /* ---- rules ---- */
 
@@ -118,83 +72,6 @@ compile_statuses(PgwCompile *cc, json_object *v, PgwRule *rule)
 }
 
 static bool
-compile_scalar(PgwCompile *cc, json_object *v, PgwScalar *scalar)
-{
-	const char *s;
-
-	scalar->type = json_object_get_type(v);
-	switch (scalar->type)
-	{
-		case json_type_null:
-			return true;
-		case json_type_boolean:
-			scalar->number = json_object_get_boolean(v);
-			return true;
-		case json_type_int:
-			scalar->number = json_object_get_int64(v);
-			if (scalar->number == INT64_MAX || scalar->number == INT64_MIN)
-				return pgw_fault(
-					cc,
-					"a number beyond 64 bits; compare with it as a string, if the bank sends it as one");
-			return true;
-		case json_type_string:
-			if ((s = pgw_text_of(cc, v)) == NULL)
-				return false;
-			return (scalar->text = pgw_arena_text(cc, s, strlen(s))) != NULL;
-		default:
-			return pgw_fault(
-				cc,
-				"must be a string, whole number, true, false or null, an array of these, or {\"exists\": true}");
-	}
-}
-
-/* One scalar, or an array of them. */
-static bool
-compile_scalars(PgwCompile *cc, json_object *v, int *count, PgwScalar **values)
-{
-	bool array = json_object_is_type(v, json_type_array);
-	size_t n = array ? json_object_array_length(v) : 1;
-
-	if (n == 0)
-		return pgw_fault(cc, "an empty array matches nothing; name at least one value");
-	if ((*values = pgw_arena(cc, n, sizeof(PgwScalar))) == NULL)
-		return false;
-	*count = (int) n;
-	if (!array)
-		return compile_scalar(cc, v, *values);
-	for (size_t i = 0; i < n; i++)
-	{
-		size_t mark = pgw_enter_index(cc, i);
-
-		if (!compile_scalar(cc, json_object_array_get_idx(v, i), *values + i))
-			return false;
-		pgw_leave(cc, mark);
-	}
-	return true;
-}
-
-static bool
-compile_condition(PgwCompile *cc, json_object *v, PgwCondition *cond)
-{
-	static const char *const keys[] = {"exists", NULL};
-
-	if (json_object_is_type(v, json_type_object))
-	{
-		json_object *exists = NULL;
-
-		if (!pgw_check_keys(cc, v, keys))
-			return false;
-		if (!json_object_object_get_ex(v, "exists", &exists) ||
-			!json_object_is_type(exists, json_type_boolean))
-			return pgw_fault_at(cc, "exists", "must be true or false");
-		cond->exists_test = true;
-		cond->exists = json_object_get_boolean(exists);
-		return true;
-	}
-	return compile_scalars(cc, v, &cond->nvalues, &cond->values);
-}
-
-static bool
 compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
 	bool lookup = op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
@@ -236,23 +113,8 @@ compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 	if (json_object_object_get_ex(v, "when", &part))
 	{
 		mark = pgw_enter(cc, "when");
-		if (!pgw_is_object(cc, part))
+		if (!pgw_compile_conditions(cc, part, "when", &rule->conditions, &rule->nconditions))
 			return false;
-		if (json_object_object_length(part) == 0)
-			return pgw_fault(cc, "empty: name a pointer and a value, or leave \"when\" out");
-		rule->conditions =
-			pgw_arena(cc, (size_t) json_object_object_length(part), sizeof(PgwCondition));
-		if (rule->conditions == NULL)
-			return false;
-		json_object_object_foreach(part, key, value)
-		{
-			size_t inner = pgw_enter(cc, key);
-			PgwCondition *cond = &rule->conditions[rule->nconditions++];
-
-			if (!compile_pointer(cc, key, &cond->pointer) || !compile_condition(cc, value, cond))
-				return false;
-			pgw_leave(cc, inner);
-		}
 		pgw_leave(cc, mark);
 	}
 	return compile_outcome(cc, pgw_member(v, "outcome"), op, rule);
@@ -281,111 +143,7 @@ compile_rules(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 	return true;
 }
 
-/* ---- fields and error codes ---- */
-
-static bool
-same_scalar(const PgwScalar *a, const PgwScalar *b)
-{
-	return a->type == b->type && a->number == b->number &&
-		   (a->type != json_type_string || strcmp(a->text, b->text) == 0);
-}
-
-/*
- * A place where true means real money, or an object that says which values do, and which mean a
- * test.  One value cannot mean both, and neither side may be left out: what is not named is
- * neither.
- */
-static bool
-compile_livemode(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
-{
-	static const char *const keys[] = {"at", "live", "test", NULL};
-	const char *at;
-	size_t mark;
-
-	if (!pgw_since_version(cc, 2, "\"livemode\""))
-		return false;
-	spec->has_field[PGW_FIELD_LIVEMODE] = true;
-	if (json_object_is_type(v, json_type_string))
-		return (at = pgw_text_of(cc, v)) != NULL &&
-			   compile_pointer(cc, at, &spec->fields[PGW_FIELD_LIVEMODE]);
-	if (!json_object_is_type(v, json_type_object))
-		return pgw_fault(
-			cc,
-			"must be a JSON pointer to true or false, or {\"at\": pointer, \"live\": values, \"test\": values}");
-	if (!pgw_check_keys(cc, v, keys))
-		return false;
-	for (int i = 0; i < 3; i++)
-	{
-		json_object *part;
-		bool good;
-
-		if (!json_object_object_get_ex(v, keys[i], &part))
-			return pgw_fault_at(cc, keys[i], "missing");
-		mark = pgw_enter(cc, keys[i]);
-		if (i == 0)
-			good = (at = pgw_text_of(cc, part)) != NULL &&
-				   compile_pointer(cc, at, &spec->fields[PGW_FIELD_LIVEMODE]);
-		else if (i == 1)
-			good = compile_scalars(cc, part, &spec->nlive, &spec->live);
-		else
-			good = compile_scalars(cc, part, &spec->ntest, &spec->test);
-		if (!good)
-			return false;
-		pgw_leave(cc, mark);
-	}
-	for (int i = 0; i < spec->nlive * spec->ntest; i++)
-	{
-		if (same_scalar(&spec->live[i / spec->ntest], &spec->test[i % spec->ntest]))
-			return pgw_fault(cc, "the same value stands under \"live\" and \"test\"");
-	}
-	return true;
-}
-
-static bool
-compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
-{
-	const char *keys[PGW_NFIELDS + 2] = {NULL};
-
-	if (!pgw_is_object(cc, v))
-		return false;
-	for (int i = 0; i < PGW_NFIELDS; i++)
-		keys[i] = field_names[i];
-	keys[PGW_NFIELDS] = "amount_format";
-	if (!pgw_check_keys(cc, v, keys))
-		return false;
-	json_object_object_foreach(v, key, value)
-	{
-		size_t mark = pgw_enter(cc, key);
-		const char *s;
-
-		if (strcmp(key, field_names[PGW_FIELD_LIVEMODE]) == 0)
-		{
-			if (!compile_livemode(cc, value, spec))
-				return false;
-			pgw_leave(cc, mark);
-			continue;
-		}
-		if ((s = pgw_text_of(cc, value)) == NULL)
-			return false;
-		if (strcmp(key, "amount_format") == 0)
-		{
-			spec->decimal = strcmp(s, "decimal") == 0;
-			if (!spec->decimal && strcmp(s, "integer") != 0)
-				return pgw_fault(
-					cc, "must be \"integer\" (minor units) or \"decimal\" (such as \"12.34\")");
-		}
-		for (int i = 0; i < PGW_NFIELDS; i++)
-		{
-			if (strcmp(key, field_names[i]) != 0)
-				continue;
-			if (!compile_pointer(cc, s, &spec->fields[i]))
-				return false;
-			spec->has_field[i] = true;
-		}
-		pgw_leave(cc, mark);
-	}
-	return true;
-}
+/* ---- error codes, echo, selection ---- */
 
 static bool
 compile_error_codes(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
@@ -450,23 +208,108 @@ compile_echoed(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 	return true;
 }
 
+/* Does the element say the reference that the question was about?  Then it is its answer. */
+static bool
+names_our_reference(const PgwSelect *select, PgwBankOp op)
+{
+	PgwPlaceholder ours = op == PGW_OP_LOOKUP_REFUND ? PGW_PH_TRANSACTION_REF : PGW_PH_ORIGINAL_REF;
+
+	for (int i = 0; i < select->nwhere; i++)
+	{
+		if (select->where[i].nvalues == 1 && select->where[i].values[0].asked == ours)
+			return true;
+	}
+	return false;
+}
+
+static bool
+names_the_question(const PgwSelect *select)
+{
+	for (int i = 0; i < select->nwhere; i++)
+	{
+		if (select->where[i].nvalues == 1 && select->where[i].values[0].asked != PGW_PH_NONE)
+			return true;
+	}
+	return false;
+}
+
+/* {"in": pointer to the list, "where": conditions, "more": pointer or false} */
+static bool
+compile_select(PgwCompile *cc, json_object *v, PgwBankOp op, PgwSelect *select)
+{
+	static const char *const keys[] = {"in", "where", "more", NULL};
+	json_object *part;
+	const char *in;
+	size_t mark;
+
+	if (!pgw_since_version(cc, 2, "a selection"))
+		return false;
+	if (op != PGW_OP_LOOKUP_CHARGE && op != PGW_OP_LOOKUP_REFUND)
+		return pgw_fault(cc, "is for look-ups only: the answer to another request is about itself");
+	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+		return false;
+	if ((part = pgw_member(v, "in")) == NULL)
+		return pgw_fault_at(cc, "in", "missing: a JSON pointer to the list, \"\" for the whole");
+	mark = pgw_enter(cc, "in");
+	if ((in = pgw_text_of(cc, part)) == NULL || !pgw_compile_pointer(cc, in, &select->in))
+		return false;
+	pgw_leave(cc, mark);
+	if ((part = pgw_member(v, "where")) == NULL)
+		return pgw_fault_at(cc, "where", "missing: which element is the one asked for?");
+	mark = pgw_enter(cc, "where");
+	if (!pgw_compile_conditions(cc, part, "where", &select->where, &select->nwhere))
+		return false;
+	if (!names_the_question(select))
+		return pgw_fault(
+			cc,
+			"the element is not told from others' by anything that was asked for: {{%s}} or {{bank_reference}} must be one of the values",
+			op == PGW_OP_LOOKUP_REFUND ? "transaction_ref" : "original_ref");
+	pgw_leave(cc, mark);
+	select->present = true;
+	select->by_our_reference = names_our_reference(select, op);
+	return pgw_compile_more(cc, v, &select->has_more, &select->more);
+}
+
+/* An answer that several operations have stands once, in "answers", and is named. */
+static bool
+find_answer(PgwCompile *cc, json_object **v)
+{
+	const char *name;
+
+	if (!json_object_is_type(*v, json_type_string))
+		return true;
+	if (!pgw_since_version(cc, 2, "an answer by name") || (name = pgw_text_of(cc, *v)) == NULL)
+		return false;
+	if (cc->answers == NULL || (*v = pgw_member(cc->answers, name)) == NULL)
+		return pgw_fault(cc, "there is no answer \"%.64s\" in \"answers\"", name);
+	return true;
+}
+
 bool
 pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 {
-	static const char *const keys[] = {"rules", "fields", "error_codes", "reference_echoed", NULL};
+	static const char *const keys[] = {"rules",       "select",           "fields",
+									   "error_codes", "reference_echoed", NULL};
 	json_object *part;
 	size_t mark;
 
-	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+	if (!find_answer(cc, &v) || !pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;
 	mark = pgw_enter(cc, "rules");
 	if (!compile_rules(cc, pgw_member(v, "rules"), op, spec))
 		return false;
 	pgw_leave(cc, mark);
+	if (json_object_object_get_ex(v, "select", &part))
+	{
+		mark = pgw_enter(cc, "select");
+		if (!compile_select(cc, part, op, &spec->select))
+			return false;
+		pgw_leave(cc, mark);
+	}
 	if ((part = pgw_member(v, "fields")) != NULL)
 	{
 		mark = pgw_enter(cc, "fields");
-		if (!compile_fields(cc, part, spec))
+		if (!pgw_compile_fields(cc, part, spec))
 			return false;
 		pgw_leave(cc, mark);
 	}

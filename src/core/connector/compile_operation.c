@@ -212,7 +212,8 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 		return pgw_fault(
 			cc,
 			"the request does not say which charge it is about: {{original_ref}}, our reference of it, or {{bank_reference}}, the bank's id, must stand in it");
-	if (lookup && !op->answer.has_field[PGW_FIELD_REFERENCE] && !op->answer.not_echoed)
+	if (lookup && !op->answer.has_field[PGW_FIELD_REFERENCE] && !op->answer.not_echoed &&
+		!op->answer.select.by_our_reference)
 	{
 		pgw_enter(cc, "answer");
 		pgw_enter(cc, "fields");

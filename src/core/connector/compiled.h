@@ -7,11 +7,14 @@
  *   compile_template.c     compile: texts with placeholders, headers, body trees
  *   compile_computed.c     compile: values that are made of others and of the request
  *   compile_filter.c       compile: how a placeholder's value is to be written
- *   compile_answer.c       compile: rules, fields, error codes
+ *   compile_answer.c       compile: rules, selection, error codes
+ *   compile_condition.c    compile: JSON pointers, and what must stand at them
+ *   compile_field.c        compile: where a field's value comes from
  *   render_request.c       render a request (core/bank_message)
  *   render_value.c         render: the value of a placeholder
  *   render_computed.c      render: computed values
  *   judge_answer.c         judge an answer (core/bank_message)
+ *   answer_body.c          what stands where in it (core/bank_message)
  *
  * Everything compiled lives in the connector's arena and is never changed afterwards, so one
  * connector may serve any number of calls at once.  Nothing points into the json-c tree of the
@@ -187,6 +190,12 @@ typedef struct PgwScalar
 	json_type type; /* string, int, boolean or null */
 	const char *text;
 	int64_t number; /* also true/false */
+	/*
+	 * not PGW_PH_NONE: the question's value for this placeholder, between text and behind.  Which
+	 * can be asked for: compile_condition.c
+	 */
+	PgwPlaceholder asked;
+	const char *behind;
 } PgwScalar;
 
 typedef struct PgwCondition
@@ -230,6 +239,48 @@ typedef enum PgwAnswerField
 	PGW_NFIELDS
 } PgwAnswerField;
 
+/* Where the value of a field comes from. */
+typedef enum PgwSourceKind
+{
+	PGW_SOURCE_PLACE = 0, /* what stands at "from" */
+	PGW_SOURCE_CONSTANT,  /* "constant" */
+	PGW_SOURCE_SUM,       /* the amounts of a list's elements */
+	PGW_SOURCE_TEST       /* true: the conditions hold; false: they do not */
+} PgwSourceKind;
+
+typedef struct PgwFieldSource
+{
+	PgwSourceKind kind;
+	int nwhen; /* all must hold, else the next source is asked; of a test: what is tested */
+	PgwCondition *when;
+	PgwPointer from;      /* of a sum: the list */
+	const char *constant; /* JSON */
+	PgwPointer of;        /* of a sum: the amount in each element */
+	int nwhere;           /* of a sum: which elements count */
+	PgwCondition *where;
+	bool has_more; /* of a sum: where the bank says that the list goes on elsewhere */
+	PgwPointer more;
+} PgwFieldSource;
+
+/* The first source whose conditions hold, if it has some, else that is there. */
+typedef struct PgwField
+{
+	int nsources;
+	PgwFieldSource *sources;
+} PgwField;
+
+/* The answer is a list, and one element of it is what was asked for. */
+typedef struct PgwSelect
+{
+	bool present;
+	PgwPointer in;
+	int nwhere;
+	PgwCondition *where;
+	bool has_more;
+	PgwPointer more;
+	bool by_our_reference; /* the element names our reference, or is not chosen */
+} PgwSelect;
+
 typedef struct PgwErrorMap
 {
 	const char *bank_code;
@@ -240,8 +291,9 @@ typedef struct PgwAnswerSpec
 {
 	int nrules;
 	PgwRule *rules;
+	PgwSelect select;
 	bool has_field[PGW_NFIELDS];
-	PgwPointer fields[PGW_NFIELDS];
+	PgwField fields[PGW_NFIELDS];
 	bool not_echoed; /* "reference_echoed": false */
 	bool decimal;    /* amounts are decimal text, else integer minor units */
 	/* what stands in PGW_FIELD_LIVEMODE where money is real, and where not; none: true, false */
@@ -310,11 +362,12 @@ typedef struct PgwCompile
 {
 	PgwConnector *connector;
 	PgwConnectorError *err;
-	int version;       /* of the document format */
-	bool in_computed;  /* ... of a computed value's texts */
-	bool in_body;      /* ... of a body */
-	bool of_body;      /* what is being computed has the body in it */
-	char pointer[256]; /* of the value being compiled */
+	int version;          /* of the document format */
+	bool in_computed;     /* ... of a computed value's texts */
+	bool in_body;         /* ... of a body */
+	bool of_body;         /* what is being computed has the body in it */
+	json_object *answers; /* those that stand once, by name; or NULL */
+	char pointer[256];    /* of the value being compiled */
 	size_t len;
 } PgwCompile;
 
@@ -389,6 +442,21 @@ extern bool pgw_compile_computed_use(PgwCompile *cc, PgwSegment *segment);
 /* What stands after the first "|" of a placeholder; NULL: nothing does. */
 extern bool pgw_compile_filters(PgwCompile *cc, PgwSegment *segment, const char *s, size_t len);
 extern bool pgw_compile_card_brands(PgwCompile *cc, json_object *v);
+
+/* compile_condition.c */
+extern bool pgw_compile_pointer(PgwCompile *cc, const char *s, PgwPointer *pointer);
+/* One value, or an array of them, that an answer is compared with. */
+extern bool pgw_compile_values(PgwCompile *cc, json_object *v, int *n, PgwScalar **values);
+extern bool pgw_same_value(const PgwScalar *a, const PgwScalar *b);
+/* {pointer: what must stand there, ...}; of what for faults: "when", "where" */
+extern bool pgw_compile_conditions(PgwCompile *cc, json_object *v, const char *what,
+								   PgwCondition **conditions, int *n);
+
+/* compile_field.c */
+extern const char *pgw_field_name(PgwAnswerField field);
+extern bool pgw_compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec);
+/* false: goes on elsewhere never; else a pointer */
+extern bool pgw_compile_more(PgwCompile *cc, json_object *v, bool *has_more, PgwPointer *more);
 
 /* compile_answer.c */
 extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec);

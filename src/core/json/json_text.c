@@ -201,22 +201,34 @@ pgw_json_find(const PgwJsonMembers *m, const char *name, PgwJson *member)
 }
 
 bool
-pgw_json_element(const PgwJson *v, size_t index, PgwJson *element)
+pgw_json_next_element(const PgwJson *v, const char **at, PgwJson *element)
 {
 	const char *end;
+	const char *p;
 
 	if (pgw_json_type(v) != PGW_JSON_ARRAY)
 		return false;
 	end = v->text + v->len - 1; /* the bracket */
-	for (const char *p = behind_blanks(v->text + 1, end); p < end; p = behind_blanks(p, end))
+	p = behind_blanks(*at == NULL ? v->text + 1 : *at, end);
+	if (p >= end)
+		return false;
+	element->text = p;
+	*at = behind_value(p, end);
+	element->len = (size_t) (*at - p);
+	return true;
+}
+
+bool
+pgw_json_element(const PgwJson *v, size_t index, PgwJson *element)
+{
+	const char *at = NULL;
+
+	do
 	{
-		element->text = p;
-		p = behind_value(p, end);
-		element->len = (size_t) (p - element->text);
-		if (index-- == 0)
-			return true;
-	}
-	return false;
+		if (!pgw_json_next_element(v, &at, element))
+			return false;
+	} while (index-- > 0);
+	return true;
 }
 
 size_t

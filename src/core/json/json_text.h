@@ -33,6 +33,9 @@ extern bool pgw_json_element(const PgwJson *v, size_t index, PgwJson *element);
  */
 extern bool pgw_json_next_member(const PgwJson *v, const char **at, PgwJson *name, PgwJson *value);
 
+/* An array's elements, likewise. */
+extern bool pgw_json_next_element(const PgwJson *v, const char **at, PgwJson *element);
+
 /*
  * An object's members, found once for many questions; what is more than fits is looked for in the
  * text each time.

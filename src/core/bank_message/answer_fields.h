@@ -1,0 +1,52 @@
+/*
+ * answer_fields.h - the fields of an answer, and the element of a list that is the answer
+ */
+#ifndef PGW_CORE_BANK_MESSAGE_ANSWER_FIELDS_H
+#define PGW_CORE_BANK_MESSAGE_ANSWER_FIELDS_H
+
+#include "core/bank_message/answer_body.h"
+#include "core/bank_message/judge_answer.h"
+
+/*
+ * Where the field's value comes from in this answer, and what stands there: of a sum, the list.
+ * NULL: the connector names none, it is not there, or it is null.  *v may point into the connector.
+ */
+extern const PgwFieldSource *pgw_answer_field(const PgwAnswerSpec *spec, const PgwQuestion *q,
+											  const PgwAnswerBody *body, PgwAnswerField field,
+											  PgwJson *v);
+
+/* Does anything stand at one of the field's places, null included? */
+extern bool pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion *q,
+									const PgwAnswerBody *body, PgwAnswerField field);
+
+/*
+ * One element of a sum: true, and whether it counts and what stands there as its amount.  At the
+ * end, or where the sum cannot be known, false; *known says which.
+ */
+typedef struct PgwSumElements
+{
+	const PgwFieldSource *source;
+	const PgwQuestion *question;
+	const PgwAnswerBody *body;
+	const PgwJson *list;
+	const char *at; /* NULL: not begun */
+	bool known;     /* at the end: were all elements seen, and could be told apart? */
+} PgwSumElements;
+
+extern bool pgw_answer_next_of_sum(PgwSumElements *sum, PgwJson *amount);
+
+typedef enum PgwPicked
+{
+	PGW_PICKED_ONE = 0, /* *one is what was asked for; or the connector selects nothing */
+	PGW_PICKED_NONE,    /* the whole list is here, and it is not in it */
+	PGW_PICKED_DOUBT    /* no list, two that could be it, or more of it elsewhere */
+} PgwPicked;
+
+/*
+ * The element of the list that was asked for.  *one may be the same as *whole; unchanged unless
+ * PGW_PICKED_ONE.
+ */
+extern PgwPicked pgw_answer_pick(const PgwSelect *select, const PgwQuestion *q,
+								 const PgwAnswerBody *whole, PgwAnswerBody *one);
+
+#endif

@@ -1,0 +1,326 @@
+/*
+ * compile_field.c - compile where the value of a field of an answer comes from
+ *
+ * Invariants: a field has one source in a document of version 1, a place; what is not the bank's
+ * own word (a constant) is allowed only where it cannot make money of nothing: nothing captured,
+ * nothing refunded, a currency, a text.  An amount, an id and a reference are always read.
+ */
+#include "core/connector/compiled.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *const field_names[PGW_NFIELDS] = {
+	"bank_reference", "authorization_code", "amount",    "currency",
+	"bank_code",      "captured",           "refunded",  "voided",
+	"card_brand",     "card_last4",         "reference", "livemode"};
+
+const char *
+pgw_field_name(PgwAnswerField field)
+{
+	return field_names[field];
+}
+
+static bool
+is_counted(PgwAnswerField field)
+{
+	return field == PGW_FIELD_CAPTURED || field == PGW_FIELD_REFUNDED;
+}
+
+/* ---- one source ---- */
+
+/* A constant that this field may have, as JSON. */
+static bool
+compile_constant(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
+{
+	bool good = false;
+	const char *wanted = "a constant is not the bank's word: name where this stands in the answer";
+	const char *s;
+
+	switch (field)
+	{
+		case PGW_FIELD_AMOUNT:
+		case PGW_FIELD_BANK_REFERENCE:
+		case PGW_FIELD_REFERENCE:
+			break;
+		case PGW_FIELD_CAPTURED:
+		case PGW_FIELD_REFUNDED:
+			wanted = "must be 0: any other amount has to stand in the answer";
+			good = json_object_is_type(v, json_type_int) && json_object_get_int64(v) == 0;
+			break;
+		case PGW_FIELD_VOIDED:
+			wanted = "must be true or false";
+			good = json_object_is_type(v, json_type_boolean);
+			break;
+		default:
+			wanted = "must be a string";
+			good = json_object_is_type(v, json_type_string);
+			break;
+	}
+	if (!good || (json_object_is_type(v, json_type_string) && pgw_text_of(cc, v) == NULL))
+		return pgw_fault(cc, "%s", wanted);
+	s = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
+	source->kind = PGW_SOURCE_CONSTANT;
+	return (source->constant = pgw_arena_text(cc, s, strlen(s))) != NULL;
+}
+
+static bool
+compile_place(PgwCompile *cc, json_object *v, PgwPointer *pointer)
+{
+	const char *s = pgw_text_of(cc, v);
+
+	return s != NULL && pgw_compile_pointer(cc, s, pointer);
+}
+
+/* A member that must be there, and is a pointer. */
+static bool
+compile_place_member(PgwCompile *cc, json_object *v, const char *name, const char *missing,
+					 PgwPointer *pointer)
+{
+	json_object *part;
+	size_t mark;
+
+	if (!json_object_object_get_ex(v, name, &part))
+		return pgw_fault_at(cc, name, "missing: %s", missing);
+	mark = pgw_enter(cc, name);
+	if (!compile_place(cc, part, pointer))
+		return false;
+	pgw_leave(cc, mark);
+	return true;
+}
+
+bool
+pgw_compile_more(PgwCompile *cc, json_object *v, bool *has_more, PgwPointer *more)
+{
+	json_object *part;
+	size_t mark;
+
+	*has_more = false;
+	if (!json_object_object_get_ex(v, "more", &part))
+		return pgw_fault_at(
+			cc, "more",
+			"missing: where does the bank say that the list goes on elsewhere?  false, if it always shows all of it");
+	if (json_object_is_type(part, json_type_boolean) && !json_object_get_boolean(part))
+		return true;
+	*has_more = true;
+	mark = pgw_enter(cc, "more");
+	if (!json_object_is_type(part, json_type_string))
+		return pgw_fault(cc, "must be a JSON pointer, or false");
+	if (!compile_place(cc, part, more))
+		return false;
+	pgw_leave(cc, mark);
+	return true;
+}
+
+static bool
+compile_sum(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
+{
+	json_object *part;
+	size_t mark;
+
+	if (!is_counted(field))
+		return pgw_fault_at(cc, "sum", "only \"captured\" and \"refunded\" can be a sum");
+	source->kind = PGW_SOURCE_SUM;
+	if (!compile_place_member(cc, v, "sum", "a JSON pointer to the list", &source->from) ||
+		!compile_place_member(cc, v, "of", "a JSON pointer to the amount in each element",
+							  &source->of))
+		return false;
+	if (json_object_object_get_ex(v, "where", &part))
+	{
+		mark = pgw_enter(cc, "where");
+		if (!pgw_compile_conditions(cc, part, "where", &source->where, &source->nwhere))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	return pgw_compile_more(cc, v, &source->has_more, &source->more);
+}
+
+/* {"when", "from"}, {"when", "value"}, {"when", "sum", "of", "where", "more"} */
+static bool
+compile_source_object(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
+{
+	static const char *const place_keys[] = {"when", "from", NULL};
+	static const char *const constant_keys[] = {"when", "value", NULL};
+	static const char *const sum_keys[] = {"when", "sum", "of", "where", "more", NULL};
+	bool sum = json_object_object_get_ex(v, "sum", NULL);
+	json_object *part;
+	size_t mark;
+
+	if (json_object_object_get_ex(v, "when", &part))
+	{
+		mark = pgw_enter(cc, "when");
+		if (!pgw_compile_conditions(cc, part, "when", &source->when, &source->nwhen))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if (sum)
+		return pgw_check_keys(cc, v, sum_keys) && compile_sum(cc, v, field, source);
+	if (!json_object_object_get_ex(v, "value", &part))
+		return pgw_check_keys(cc, v, place_keys) &&
+			   compile_place_member(cc, v, "from", "one of \"from\", \"value\" and \"sum\"",
+									&source->from);
+	if (!pgw_check_keys(cc, v, constant_keys))
+		return false;
+	mark = pgw_enter(cc, "value");
+	if (!compile_constant(cc, part, field, source))
+		return false;
+	pgw_leave(cc, mark);
+	return true;
+}
+
+/* Are all names JSON pointers?  Then the object is a test. */
+static bool
+is_test(json_object *v)
+{
+	json_object_object_foreach(v, key, value)
+	{
+		(void) value;
+		if (*key != '/')
+			return false;
+	}
+	return json_object_object_length(v) > 0;
+}
+
+static bool
+compile_source(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
+{
+	if (!json_object_is_type(v, json_type_object))
+		return compile_place(cc, v, &source->from);
+	if (!pgw_since_version(cc, 2, "where a value comes from, as an object,"))
+		return false;
+	if (!is_test(v))
+		return compile_source_object(cc, v, field, source);
+	if (field != PGW_FIELD_VOIDED)
+		return pgw_fault(
+			cc, "a test is true or false, which only \"voided\" can be; say {\"when\": ..., ...}");
+	source->kind = PGW_SOURCE_TEST;
+	return pgw_compile_conditions(cc, v, "voided", &source->when, &source->nwhen);
+}
+
+/* ---- all of them ---- */
+
+static bool
+compile_field(PgwCompile *cc, json_object *v, PgwAnswerField which, PgwField *field)
+{
+	bool array = json_object_is_type(v, json_type_array);
+	size_t n = array ? json_object_array_length(v) : 1;
+
+	if (array && !pgw_since_version(cc, 2, "a list of alternatives"))
+		return false;
+	if (n == 0)
+		return pgw_fault(cc, "an empty list is nowhere; name at least one place");
+	if ((field->sources = pgw_arena(cc, n, sizeof(PgwFieldSource))) == NULL)
+		return false;
+	field->nsources = (int) n;
+	if (!array)
+		return compile_source(cc, v, which, &field->sources[0]);
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t mark = pgw_enter_index(cc, i);
+
+		if (!compile_source(cc, json_object_array_get_idx(v, i), which, &field->sources[i]))
+			return false;
+		if (field->sources[i].kind == PGW_SOURCE_CONSTANT && field->sources[i].nwhen == 0 &&
+			i + 1 < n)
+			return pgw_fault(cc, "always there: what follows is never asked; put it last");
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
+
+/*
+ * A place where true means real money, or an object that says which values do, and which mean a
+ * test.  One value cannot mean both, and neither side may be left out: what is not named is
+ * neither.
+ */
+static bool
+compile_livemode(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
+{
+	static const char *const keys[] = {"at", "live", "test", NULL};
+	PgwField *field = &spec->fields[PGW_FIELD_LIVEMODE];
+	size_t mark;
+
+	if (!pgw_since_version(cc, 2, "\"livemode\""))
+		return false;
+	spec->has_field[PGW_FIELD_LIVEMODE] = true;
+	field->nsources = 1;
+	if ((field->sources = pgw_arena(cc, 1, sizeof(PgwFieldSource))) == NULL)
+		return false;
+	if (json_object_is_type(v, json_type_string))
+		return compile_place(cc, v, &field->sources[0].from);
+	if (!json_object_is_type(v, json_type_object))
+		return pgw_fault(
+			cc,
+			"must be a JSON pointer to true or false, or {\"at\": pointer, \"live\": values, \"test\": values}");
+	if (!pgw_check_keys(cc, v, keys))
+		return false;
+	for (int i = 0; i < 3; i++)
+	{
+		json_object *part;
+		bool good;
+
+		if (!json_object_object_get_ex(v, keys[i], &part))
+			return pgw_fault_at(cc, keys[i], "missing");
+		mark = pgw_enter(cc, keys[i]);
+		if (i == 0)
+			good = compile_place(cc, part, &field->sources[0].from);
+		else if (i == 1)
+			good = pgw_compile_values(cc, part, &spec->nlive, &spec->live);
+		else
+			good = pgw_compile_values(cc, part, &spec->ntest, &spec->test);
+		if (!good)
+			return false;
+		pgw_leave(cc, mark);
+	}
+	for (int i = 0; i < spec->nlive * spec->ntest; i++)
+	{
+		if (pgw_same_value(&spec->live[i / spec->ntest], &spec->test[i % spec->ntest]))
+			return pgw_fault(cc, "the same value stands under \"live\" and \"test\"");
+	}
+	return true;
+}
+
+static bool
+compile_amount_format(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
+{
+	const char *s = pgw_text_of(cc, v);
+
+	if (s == NULL)
+		return false;
+	spec->decimal = strcmp(s, "decimal") == 0;
+	return spec->decimal || strcmp(s, "integer") == 0 ||
+		   pgw_fault(cc, "must be \"integer\" (minor units) or \"decimal\" (such as \"12.34\")");
+}
+
+bool
+pgw_compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
+{
+	const char *keys[PGW_NFIELDS + 2] = {NULL};
+
+	if (!pgw_is_object(cc, v))
+		return false;
+	for (int i = 0; i < PGW_NFIELDS; i++)
+		keys[i] = field_names[i];
+	keys[PGW_NFIELDS] = "amount_format";
+	if (!pgw_check_keys(cc, v, keys))
+		return false;
+	json_object_object_foreach(v, key, value)
+	{
+		size_t mark = pgw_enter(cc, key);
+
+		if (strcmp(key, "amount_format") == 0 && !compile_amount_format(cc, value, spec))
+			return false;
+		if (strcmp(key, field_names[PGW_FIELD_LIVEMODE]) == 0 && !compile_livemode(cc, value, spec))
+			return false;
+		for (int i = 0; i < PGW_FIELD_LIVEMODE; i++)
+		{
+			if (strcmp(key, field_names[i]) != 0)
+				continue;
+			if (!compile_field(cc, value, (PgwAnswerField) i, &spec->fields[i]))
+				return false;
+			spec->has_field[i] = true;
+		}
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
