@@ -183,9 +183,9 @@ CREATE FUNCTION pgw.enforce_transition() RETURNS trigger AS 'MODULE_PATHNAME', '
 COMMENT ON FUNCTION pgw.enforce_transition() IS
 	'Trigger function: an attempt changes by legal steps of docs/state-machine.md only, and its identity never does.';
 
-CREATE FUNCTION pgw.check_connector() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_check_connector' LANGUAGE C
+CREATE FUNCTION pgw.check_connector_row() RETURNS trigger AS 'MODULE_PATHNAME', 'pgw_check_connector' LANGUAGE C
 	SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION pgw.check_connector() IS
+COMMENT ON FUNCTION pgw.check_connector_row() IS
 	'Trigger function: a connector''s definition must compile, a built-in one stays as it is, and one that a bank '
 	'names stays.';
 
@@ -353,7 +353,7 @@ COMMENT ON COLUMN pgw.bank_rebinds.recorded_at IS 'When the row was recorded.';
 COMMENT ON CONSTRAINT bank_rebinds_other ON pgw.bank_rebinds IS 'A version cannot be replaced by itself.';
 
 CREATE TRIGGER check_connector BEFORE INSERT OR UPDATE OR DELETE ON pgw.connectors
-	FOR EACH ROW EXECUTE FUNCTION pgw.check_connector();
+	FOR EACH ROW EXECUTE FUNCTION pgw.check_connector_row();
 CREATE TRIGGER check_bank BEFORE INSERT OR UPDATE OR DELETE ON pgw.banks
 	FOR EACH ROW EXECUTE FUNCTION pgw.check_bank();
 CREATE TRIGGER check_truncate BEFORE TRUNCATE ON pgw.banks FOR EACH STATEMENT EXECUTE FUNCTION pgw.check_bank();
@@ -1469,6 +1469,12 @@ AS 'MODULE_PATHNAME', 'pgw_health_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 
 COMMENT ON FUNCTION pgw.health() IS
 	'One row for each check: ok, warning (somebody should look) or error (money or callers wait until somebody acts), '
 	'with what to do about it. Ages are in seconds.';
+
+CREATE FUNCTION pgw.check_connector(definition json) RETURNS TABLE (severity text, pointer text, message text)
+AS 'MODULE_PATHNAME', 'pgw_check_connector_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 5;
+COMMENT ON FUNCTION pgw.check_connector(json) IS
+	'What is wrong with a connector''s document (error: an INSERT into pgw.connectors would be refused) and what it will '
+	'cost (warning), with the place as a JSON pointer; no row: nothing. It reads and stores nothing (docs/connectors.md).';
 
 CREATE FUNCTION pgw.version(OUT library text, OUT library_serves text, OUT script text, OUT advice text)
 AS 'MODULE_PATHNAME', 'pgw_version_1_0' LANGUAGE C STABLE PARALLEL SAFE;

@@ -41,6 +41,12 @@ INSERT INTO pgw.banks (name, connector, base_url, currencies) VALUES ('b', 'json
 \echo :SQLSTATE
 INSERT INTO pgw.banks (name, connector, base_url, request_timeout) VALUES ('b', 'json', 'https://bank.example', '-1 s');
 \echo :SQLSTATE
+-- what a document will cost is said when it is stored, and before
+SELECT severity, pointer FROM pgw.check_connector((SELECT definition::json FROM pgw.connectors WHERE name = 'json'));
+SELECT * FROM pgw.check_connector('{"v": 1, "v": 2}');
+SELECT * FROM pgw.check_connector('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": "*", "outcome": "approved"}, {"status": 402, "outcome": "declined"}]}}}}');
+SELECT * FROM pgw.check_connector('{"v": 2, "description": "4111111111111111", "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}", "r": "{{transaction_ref}}", "a": "{{amount}}"}, "answer": {"rules": [{"status": 402, "outcome": "declined"}], "fields": {"amount": "/a", "currency": "/c"}}}}}');
+SELECT * FROM pgw.check_connector(NULL);
 -- the worker takes a change up at once; a missing secret is told, and nothing is charged
 \getenv bank_url PGW_BANK_URL
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('second', 'json', :'bank_url', 'missing', 900);

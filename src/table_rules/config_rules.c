@@ -83,6 +83,14 @@ definition_fault(const char *code, const char *message)
 	return pgw_json_array_of(pgw_arg_fault(NULL, "definition", code, message));
 }
 
+static void
+say_warnings(const PgwConnectorError *list, int n, const char *name)
+{
+	for (int i = 0; i < n && i < PGW_MAX_CONNECTOR_WARNINGS; i++)
+		ereport(NOTICE,
+				(errmsg("connector \"%s\": at %s: %s", name, list[i].pointer, list[i].message)));
+}
+
 /* The document compiles, and holds no card number. */
 static void
 check_definition(HeapTuple new, TupleDesc desc)
@@ -93,7 +101,9 @@ check_definition(HeapTuple new, TupleDesc desc)
 	Jsonb *definition;
 	char *json;
 	PgwConnectorError err;
+	PgwConnectorError *warnings;
 	PgwConnector *compiled;
+	int n;
 
 	if (isnull)
 		return; /* NOT NULL says so */
@@ -119,12 +129,11 @@ check_definition(HeapTuple new, TupleDesc desc)
 				 errdetail_internal("%s", definition_fault("card_number_in_stored_field", NULL)),
 				 errhint("docs/security.md says what is taken for a card number.")));
 	}
-	if (pgw_connector_warning(compiled) != NULL)
-		ereport(WARNING, (errmsg("connector \"%s\": not every lost answer can be found out",
-								 name ? name : ""),
-						  errdetail("%s", pgw_connector_warning(compiled)),
-						  errhint("docs/connectors.md describes what the look-ups must name.")));
+	warnings = palloc(PGW_MAX_CONNECTOR_WARNINGS * sizeof(PgwConnectorError));
+	n = pgw_connector_warnings(compiled, warnings, PGW_MAX_CONNECTOR_WARNINGS);
 	pgw_connector_free(compiled);
+	if (!creating_extension)
+		say_warnings(warnings, n, name ? name : "");
 }
 
 /*

@@ -35,6 +35,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 							.currency = "EUR",
 							.iso_exponent = 2};
 	PgwConnectorError err;
+	PgwConnectorError warnings[3];
 	PgwConnector *c = pgw_connector_compile((const char *) data, size, &err);
 
 	if (c == NULL)
@@ -43,7 +44,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		return 0;
 	}
-	(void) pgw_connector_warning(c);
+	for (int i = pgw_connector_warnings(c, warnings, 3) - 1; i >= 0; i--)
+	{
+		if (i < 3 && (warnings[i].pointer[0] != '/' || warnings[i].message[0] == '\0'))
+			abort();
+	}
 	for (int op = 0; op < PGW_NOPS; op++)
 	{
 		PgwRendered r;

@@ -461,18 +461,6 @@ pgw_connector_secret_names(const PgwConnector *c, const char *const **names)
 	return c->nsecret_names;
 }
 
-const char *
-pgw_connector_warning(const PgwConnector *c)
-{
-	if (!c->caps.can_refund || pgw_capabilities_lookup_counts(&c->caps, PGW_OP_REFUND))
-		return NULL;
-	if (c->caps.idempotency)
-		return "a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. "
-			   "Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
-	return "a refund whose answer is lost ends in manual review: there is neither a key under which it could be repeated nor a look-up that shows whether it was made. "
-		   "Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts.";
-}
-
 int
 pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent)
 {

@@ -10,6 +10,7 @@
  *   compile_answer.c       compile: rules, selection, error codes
  *   compile_condition.c    compile: JSON pointers, and what must stand at them
  *   compile_field.c        compile: where a field's value comes from
+ *   warnings.c             what a compiled connector will cost
  *   render_request.c       render a request (core/bank_message)
  *   render_value.c         render: the value of a placeholder
  *   render_computed.c      render: computed values

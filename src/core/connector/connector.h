@@ -51,11 +51,13 @@ extern bool pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp 
  */
 extern int pgw_connector_secret_names(const PgwConnector *c, const char *const **names);
 
+#define PGW_MAX_CONNECTOR_WARNINGS 100
+
 /*
- * What a connector that compiles cannot do although its operations suggest it: one text for people,
- * or NULL.
+ * What a connector that compiles will cost, with the place in its document: at most max of it into
+ * the list, the gravest first.  Returns how many there are.
  */
-extern const char *pgw_connector_warning(const PgwConnector *c);
+extern int pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max);
 
 /* Exponent that this bank uses for the currency: its own override, else iso_exponent. */
 extern int pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent);

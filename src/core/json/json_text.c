@@ -221,11 +221,12 @@ pgw_json_next_element(const PgwJson *v, const char **at, PgwJson *element)
 bool
 pgw_json_element(const PgwJson *v, size_t index, PgwJson *element)
 {
+	const PgwJson array = *v; /* which element may be, too */
 	const char *at = NULL;
 
 	do
 	{
-		if (!pgw_json_next_element(v, &at, element))
+		if (!pgw_json_next_element(&array, &at, element))
 			return false;
 	} while (index-- > 0);
 	return true;

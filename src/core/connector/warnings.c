@@ -1,0 +1,244 @@
+/*
+ * warnings.c - what a connector that compiles will cost: rules that say too much or can never be
+ * asked, requests that leave out what they are about, lost answers that nobody can find out
+ *
+ * Invariants: nothing here changes a connector; what is said of a place is true of every answer or
+ * request of that operation, so a document without warnings can be had.
+ */
+#include "core/connector/compiled.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct Warnings
+{
+	PgwConnectorError *list;
+	int max;
+	int n; /* may be more than max */
+} Warnings;
+
+static void warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* place: below the operation */
+static void
+warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
+{
+	PgwConnectorError *e = w->n < w->max ? &w->list[w->n] : NULL;
+	va_list args;
+
+	w->n++;
+	if (e == NULL)
+		return;
+	snprintf(e->pointer, sizeof(e->pointer), "/operations/%s%s", pgw_op_name(op), place);
+	va_start(args, fmt);
+	vsnprintf(e->message, sizeof(e->message), fmt, args);
+	va_end(args);
+}
+
+/* ---- rules ---- */
+
+static bool
+covers_statuses(const PgwRule *first, const PgwRule *later)
+{
+	for (int i = 0; i < later->nstatuses; i++)
+	{
+		bool covered = false;
+
+		for (int k = 0; k < first->nstatuses; k++)
+			covered |= first->statuses[k].from <= later->statuses[i].from &&
+					   first->statuses[k].to >= later->statuses[i].to;
+		if (!covered)
+			return false;
+	}
+	return true;
+}
+
+static bool
+same_place(const PgwPointer *a, const PgwPointer *b)
+{
+	if (a->nsteps != b->nsteps)
+		return false;
+	for (int i = 0; i < a->nsteps; i++)
+	{
+		if (strcmp(a->steps[i], b->steps[i]) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* Does this condition hold wherever that one does? */
+static bool
+follows_from(const PgwCondition *wanted, const PgwCondition *given)
+{
+	if (!same_place(&wanted->pointer, &given->pointer))
+		return false;
+	if (wanted->exists_test)
+		return given->exists_test ? wanted->exists == given->exists : wanted->exists;
+	if (given->exists_test)
+		return false;
+	for (int i = 0; i < given->nvalues; i++)
+	{
+		bool among = false;
+
+		for (int k = 0; k < wanted->nvalues; k++)
+			among |= pgw_same_value(&wanted->values[k], &given->values[i]);
+		if (!among)
+			return false;
+	}
+	return true;
+}
+
+/* Is it said only of an answer that could be read? */
+static bool
+needs_a_body(PgwOutcome outcome)
+{
+	return outcome != PGW_OUT_UNKNOWN && outcome != PGW_OUT_REJECTED &&
+		   outcome != PGW_OUT_NOT_PROCESSED;
+}
+
+/* Whatever the later rule matches, the first has matched before. */
+static bool
+hides(const PgwRule *first, const PgwRule *later)
+{
+	/* what cannot be read passes the first, and only then meets the later */
+	if (first->nconditions == 0 && later->nconditions == 0 && needs_a_body(first->outcome) &&
+		!needs_a_body(later->outcome))
+		return false;
+	if (!covers_statuses(first, later))
+		return false;
+	for (int i = 0; i < first->nconditions; i++)
+	{
+		bool given = false;
+
+		for (int k = 0; k < later->nconditions; k++)
+			given |= follows_from(&first->conditions[i], &later->conditions[k]);
+		if (!given)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * An error that says yes.  Of what follows a charge a bank may well say that it was done before
+ * ("already voided", 409), with a status that is named.
+ */
+static bool
+beyond_success(PgwBankOp op, const PgwRule *rule)
+{
+	bool again =
+		op == PGW_OP_CAPTURE || op == PGW_OP_VOID || op == PGW_OP_REFUND || op == PGW_OP_CANCEL;
+
+	for (int i = 0; i < rule->nstatuses; i++)
+	{
+		const PgwStatusRange *range = &rule->statuses[i];
+
+		if ((range->from < 200 || range->to > 299) && (!again || range->from != range->to))
+			return true;
+	}
+	return false;
+}
+
+static void
+look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
+{
+	char place[64];
+
+	for (int i = 0; i < spec->nrules; i++)
+	{
+		const PgwRule *rule = &spec->rules[i];
+
+		snprintf(place, sizeof(place), "/answer/rules/%d", i);
+		for (int k = 0; k < i; k++)
+		{
+			if (!hides(&spec->rules[k], rule))
+				continue;
+			warn(
+				w, op, place,
+				"never asked: whatever it matches, rule %d has matched before; put it first, or leave it out",
+				k);
+			break;
+		}
+		if (op == PGW_OP_PING || rule->outcome != PGW_OUT_APPROVED)
+			continue;
+		if (beyond_success(op, rule))
+			warn(
+				w, op, place,
+				"an approval with a status other than 2xx: an error that repeats the charge would be taken for a yes");
+		if (rule->nconditions == 0)
+			warn(
+				w, op, place,
+				"every answer with this status is an approval, whatever it says: name in \"when\" what says so");
+	}
+}
+
+/* ---- requests ---- */
+
+static bool
+says_amount(const PgwCompiledOp *op)
+{
+	return (op->uses & (PGW_PH_BIT(PGW_PH_AMOUNT) | PGW_PH_BIT(PGW_PH_AMOUNT_DECIMAL))) != 0;
+}
+
+static void
+look_at_amounts(Warnings *w, const PgwConnector *c, PgwBankOp op)
+{
+	const PgwAnswerSpec *spec = &c->ops[op].answer;
+	bool charges = op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE;
+
+	if (((op == PGW_OP_CAPTURE && c->caps.partial_capture) ||
+		 (op == PGW_OP_REFUND && c->caps.partial_refund)) &&
+		!says_amount(&c->ops[op]))
+		warn(
+			w, op, "",
+			"the request names no {{amount}}, although a part can be asked for: the bank would %s all of it",
+			op == PGW_OP_CAPTURE ? "capture" : "refund");
+	if (charges && !says_amount(&c->ops[op]))
+		warn(w, op, "", "the request names no {{amount}}");
+	if (charges && (c->ops[op].uses & PGW_PH_BIT(PGW_PH_TRANSACTION_REF)) == 0)
+		warn(
+			w, op, "",
+			"the request does not name {{transaction_ref}}: no look-up, and no person at the bank, could tell which charge it was");
+	if ((charges || op == PGW_OP_LOOKUP_CHARGE) &&
+		(!spec->has_field[PGW_FIELD_AMOUNT] || !spec->has_field[PGW_FIELD_CURRENCY]))
+		warn(
+			w, op, "/answer/fields",
+			"does not name \"amount\" and \"currency\": an approval of a part, or in another currency, would be taken for the whole");
+}
+
+/* ---- lost answers ---- */
+
+#define ADD_LOOKUP \
+	"Add \"lookup_refund\", or name \"captured\" and \"refunded\" in the fields of \"lookup_charge\"; and say in \"lookup_consistent_after_seconds\" when \"not found\" counts."
+
+static void
+look_at_lost_answers(Warnings *w, const PgwConnector *c)
+{
+	if (!c->caps.can_refund || pgw_capabilities_lookup_counts(&c->caps, PGW_OP_REFUND))
+		return;
+	if (c->caps.idempotency)
+		warn(
+			w, PGW_OP_REFUND, "",
+			"a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. " ADD_LOOKUP);
+	else
+		warn(
+			w, PGW_OP_REFUND, "",
+			"a refund whose answer is lost ends in manual review: there is neither a key under which it could be repeated nor a look-up that shows whether it was made. " ADD_LOOKUP);
+}
+
+int
+pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
+{
+	Warnings w = {.list = list, .max = max};
+
+	look_at_lost_answers(&w, c);
+	for (int i = 0; i < PGW_NOPS; i++)
+	{
+		if (!c->ops[i].present)
+			continue;
+		look_at_amounts(&w, c, (PgwBankOp) i);
+		look_at_rules(&w, (PgwBankOp) i, &c->ops[i].answer);
+	}
+	return w.n;
+}

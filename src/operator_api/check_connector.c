@@ -1,0 +1,69 @@
+/*
+ * check_connector.c - pgw.check_connector(): what is wrong with a connector's document, and what it
+ * will cost
+ *
+ * Reads and writes nothing.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+#include "utils/json.h"
+
+#include "core/card/card_text.h"
+#include "core/connector/connector.h"
+#include "sql_function/result_set.h"
+
+PG_FUNCTION_INFO_V1(pgw_check_connector_1_0);
+
+typedef struct Findings
+{
+	Tuplestorestate *store;
+	TupleDesc desc;
+} Findings;
+
+static void
+put(Findings *f, const char *severity, const char *pointer, const char *message)
+{
+	Datum values[3] = {CStringGetTextDatum(severity), CStringGetTextDatum(pointer),
+					   CStringGetTextDatum(message)};
+	bool nulls[3] = {false, false, false};
+
+	tuplestore_putvalues(f->store, f->desc, values, nulls);
+}
+
+/*
+ * pgw.check_connector(definition json): severity (error: it would be refused; warning), pointer
+ * (RFC 6901; empty: the whole), message.  No row: nothing to say.
+ */
+Datum
+pgw_check_connector_1_0(PG_FUNCTION_ARGS)
+{
+	Findings f;
+	PgwConnectorError err;
+	PgwConnectorError *warnings;
+	PgwConnector *connector;
+	text *definition;
+	int n;
+
+	f.store = pgw_result_set(fcinfo, &f.desc);
+	if (PG_ARGISNULL(0))
+		return (Datum) 0;
+	definition = PG_GETARG_TEXT_PP(0);
+	memset(&err, 0, sizeof(err));
+	connector = pgw_connector_compile(VARDATA_ANY(definition),
+									  (size_t) VARSIZE_ANY_EXHDR(definition), &err);
+	if (connector == NULL)
+	{
+		put(&f, "error", err.pointer, err.message);
+		return (Datum) 0;
+	}
+	warnings = palloc(PGW_MAX_CONNECTOR_WARNINGS * sizeof(PgwConnectorError));
+	n = pgw_connector_warnings(connector, warnings, PGW_MAX_CONNECTOR_WARNINGS);
+	pgw_connector_free(connector);
+	if (pgw_card_in_json(NULL, VARDATA_ANY(definition), (size_t) VARSIZE_ANY_EXHDR(definition)) !=
+		PGW_FOUND_NOTHING)
+		put(&f, "error", "", "holds what could be a card number, which is stored nowhere");
+	for (int i = 0; i < n && i < PGW_MAX_CONNECTOR_WARNINGS; i++)
+		put(&f, "warning", warnings[i].pointer, warnings[i].message);
+	return (Datum) 0;
+}

@@ -1,0 +1,213 @@
+/*
+ * test_connector_warnings.c - what is said of a connector that compiles
+ *
+ * Documents are written with ' for ".
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "core/connector/connector.h"
+
+#define MAX 20
+#define RULES(rules) \
+	"{'rules':[" rules "],'fields':{'reference':'/r','amount':'/a','currency':'/c'}}"
+#define YES "{'status':200,'when':{'/s':'ok'},'outcome':'approved'}"
+#define BODY "'body':{'r':'{{transaction_ref}}','a':'{{amount}}','t':'{{token}}'}"
+#define CHARGE(body, answer) "'charge':{'method':'POST','path':'/c'," body ",'answer':" answer "}"
+
+static PgwConnectorError list[MAX];
+
+static void
+with_quotes(char *s)
+{
+	while ((s = strchr(s, '\'')) != NULL)
+		*s = '"';
+}
+
+static PgwConnector *
+compiled(const char *capabilities, const char *operations)
+{
+	char document[8192];
+	PgwConnectorError err;
+	PgwConnector *c;
+
+	snprintf(document, sizeof(document),
+			 "{'v':2,'capabilities':{'tokens':true%s},'operations':{%s}}", capabilities,
+			 operations);
+	with_quotes(document);
+	c = pgw_connector_compile(document, strlen(document), &err);
+	if (c == NULL)
+		fail_msg("at %s: %s", err.pointer, err.message);
+	return c;
+}
+
+/* Exactly one warning, there, that says this; none: NULL. */
+static void
+warns(const char *capabilities, const char *operations, const char *pointer, const char *part)
+{
+	PgwConnector *c = compiled(capabilities, operations);
+	int n = pgw_connector_warnings(c, list, MAX);
+
+	pgw_connector_free(c);
+	if (n != (pointer != NULL))
+		fail_msg("%d warnings; %s: %s", n, n > 0 ? list[0].pointer : "",
+				 n > 0 ? list[0].message : "");
+	if (pointer == NULL)
+		return;
+	assert_string_equal(list[0].pointer, pointer);
+	if (strstr(list[0].message, part) == NULL)
+		fail_msg("%s", list[0].message);
+}
+
+static void
+rules(const char *more, const char *pointer, const char *part)
+{
+	char operations[4096];
+
+	snprintf(operations, sizeof(operations),
+			 "'charge':{'method':'POST','path':'/c'," BODY ",'answer':" RULES("%s") "}", more);
+	warns("", operations, pointer, part);
+}
+
+static void
+test_approvals(void **state)
+{
+	(void) state;
+	rules(YES, NULL, NULL);
+	rules("{'status':[200,201,'2xx'],'when':{'/s':'ok'},'outcome':'approved'}", NULL, NULL);
+	rules("{'status':'*','when':{'/s':'ok'},'outcome':'approved'}",
+		  "/operations/charge/answer/rules/0", "other than 2xx");
+	rules("{'status':[200,409],'when':{'/s':'ok'},'outcome':'approved'}",
+		  "/operations/charge/answer/rules/0", "other than 2xx");
+	rules("{'status':200,'outcome':'approved'}", "/operations/charge/answer/rules/0",
+		  "whatever it says");
+	/* nothing else says that it is done */
+	rules(YES ",{'status':'4xx','outcome':'rejected'},{'status':'*','outcome':'unknown'}", NULL,
+		  NULL);
+}
+
+static void
+test_rules_never_asked(void **state)
+{
+	static const char *const hidden[] = {
+		YES "," YES,
+		/* a narrower one behind a wider one */
+		YES ",{'status':200,'when':{'/s':'ok','/x':1},'outcome':'declined'}",
+		"{'status':'2xx','when':{'/s':['ok','done']},'outcome':'approved'},{'status':200,'when':{'/s':'ok'},'outcome':'pending'}",
+		"{'status':200,'when':{'/s':{'exists':true}},'outcome':'approved'},{'status':200,'when':{'/s':'no'},'outcome':'declined'}",
+		"{'status':400,'outcome':'rejected'},{'status':400,'when':{'/e':5},'outcome':'declined'}",
+		"{'status':['*'],'outcome':'unknown'},{'status':400,'outcome':'rejected'}",
+		"{'status':400,'outcome':'declined'},{'status':400,'outcome':'pending'}",
+		"{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'declined'}",
+	};
+	static const char *const asked[] = {
+		YES ",{'status':200,'when':{'/s':'no'},'outcome':'declined'}",
+		YES ",{'status':201,'when':{'/s':'ok'},'outcome':'declined'}",
+		YES ",{'status':'2xx','when':{'/s':'ok'},'outcome':'declined'}",
+		YES ",{'status':200,'when':{'/t':'ok'},'outcome':'declined'}",
+		YES ",{'status':200,'when':{'/s':['ok','no']},'outcome':'declined'}",
+		"{'status':200,'when':{'/s':1},'outcome':'approved'},{'status':200,'when':{'/s':'1'},'outcome':'declined'}",
+		"{'status':200,'when':{'/s':{'exists':false}},'outcome':'declined'},{'status':200,'when':{'/s':'1'},'outcome':'declined'}",
+		"{'status':200,'when':{'/s':'ok'},'outcome':'approved'},{'status':200,'when':{'/s':{'exists':true}},'outcome':'declined'}",
+		/* what cannot be read passes the first */
+		"{'status':400,'outcome':'declined'},{'status':400,'outcome':'rejected'}",
+		"{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{original_ref}}'},'outcome':'declined'}",
+		"{'status':200,'when':{'/r':'a{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'declined'}",
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(hidden) / sizeof(hidden[0]); i++)
+		rules(hidden[i], "/operations/charge/answer/rules/1", "never asked");
+	for (size_t i = 0; i < sizeof(asked) / sizeof(asked[0]); i++)
+		rules(asked[i], NULL, NULL);
+}
+
+static void
+test_amounts(void **state)
+{
+	(void) state;
+	warns("", CHARGE("'body':{'r':'{{transaction_ref}}','t':'{{token}}'}", RULES(YES)),
+		  "/operations/charge", "{{amount}}");
+	warns("", CHARGE("'body':{'a':'{{amount_decimal}}','t':'{{token}}'}", RULES(YES)),
+		  "/operations/charge", "{{transaction_ref}}");
+	warns("", CHARGE(BODY, "{'rules':[" YES "],'fields':{'amount':'/a'}}"),
+		  "/operations/charge/answer/fields", "\"currency\"");
+}
+
+#define REFUND(body) \
+	"'refund':{'method':'POST','path':'/r/{{original_ref}}'," body ",'answer':" RULES(YES) "}"
+#define LOOKUP_REFUND \
+	"'lookup_refund':{'method':'GET','path':'/r/{{transaction_ref}}','answer':" RULES(YES) "}"
+
+static void
+test_parts(void **state)
+{
+	(void) state;
+	warns(
+		",'lookup_consistent_after_seconds':2,'partial_refund':true",
+		CHARGE(BODY, RULES(YES)) "," REFUND("'body':{'r':'{{transaction_ref}}'}") "," LOOKUP_REFUND,
+		"/operations/refund", "all of it");
+	warns(",'lookup_consistent_after_seconds':2,'partial_refund':true",
+		  CHARGE(BODY, RULES(YES)) "," REFUND("'body':{'a':'{{amount}}'}") "," LOOKUP_REFUND, NULL,
+		  NULL);
+	warns(
+		",'lookup_consistent_after_seconds':2",
+		CHARGE(BODY, RULES(YES)) "," REFUND("'body':{'r':'{{transaction_ref}}'}") "," LOOKUP_REFUND,
+		NULL, NULL);
+}
+
+/* "Already voided" is a yes, where the bank says so with a status of its own. */
+static void
+test_done_before(void **state)
+{
+	static const char *const statuses[] = {"409", "'4xx'"};
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+	{
+		char operations[2048];
+
+		snprintf(
+			operations, sizeof(operations),
+			CHARGE(
+				BODY,
+				RULES(
+					YES)) ",'void':{'method':'POST','path':'/v/{{original_ref}}',"
+						  "'answer':{'rules':[{'status':%s,'when':{'/e':'voided'},'outcome':'approved'}]}}",
+			statuses[i]);
+		warns("", operations, i == 0 ? NULL : "/operations/void/answer/rules/0", "other than 2xx");
+	}
+}
+
+/* More than there is room for are counted. */
+static void
+test_room(void **state)
+{
+	PgwConnector *c = compiled(
+		"", CHARGE("'body':{'t':'{{token}}'}", "{'rules':[{'status':'*','outcome':'approved'}]}"));
+
+	(void) state;
+	list[1].pointer[0] = '#';
+	assert_int_equal(pgw_connector_warnings(c, list, 1), 5);
+	assert_int_equal(list[1].pointer[0], '#');
+	pgw_connector_free(c);
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_approvals),   cmocka_unit_test(test_rules_never_asked),
+		cmocka_unit_test(test_amounts),     cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_done_before), cmocka_unit_test(test_room),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
