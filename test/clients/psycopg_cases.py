@@ -94,6 +94,9 @@ for case in (token, card_bound, card_interpolated, decline_row, decline_raise, p
     with connect() as connection:
         try:
             result = case(connection)
+        except psycopg.OperationalError as e:
+            # of a connection that was ended, 3.2 tells the SQLSTATE and 3.1 does not: the class is what both say
+            result = 'OperationalError' if (e.sqlstate or '08')[:2] == '08' else e.sqlstate
         except psycopg.Error as e:
             code = e.diag.message_detail
             result = f'{e.sqlstate} {"DETAIL" if code and code[0] in "[{" else "no DETAIL"}' if (e.sqlstate or '')[:2] == 'PW' else e.sqlstate or type(e).__name__
