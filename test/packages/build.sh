@@ -6,10 +6,11 @@ mkdir -p "$1"
 out=$(cd "$1" && pwd)
 . /etc/os-release
 
-# Packages of a later Debian are newer, so that an upgrade of the system takes them.
+# Packages of a later Debian or Ubuntu are newer, so that an upgrade of the system takes them.
 package=$(sed -n '1s/^pgw (\(.*\)) .*/\1/p' debian/changelog)
 version=${package%-*}
-package=$package~deb${VERSION_ID:-$VERSION_CODENAME}
+[ "$ID" = debian ] && system=deb || system=$ID
+package=$package~$system${VERSION_ID:-$VERSION_CODENAME}
 
 work=$(mktemp -d /var/tmp/pgw-deb.XXXXXX)
 trap 'rm -rf "$work"' EXIT

@@ -16,6 +16,10 @@ apt_get update && apt_get install --no-install-recommends $(files_of "$debs")
 t "apt installs them, and what they need" $?
 is "$(stat -c '%U:%G %a' $secrets)" 'postgres:postgres 700' "the folder for keys is the server's alone"
 is "$(ls "/usr/lib/postgresql/$pg/lib/pgw.so" "/usr/share/postgresql/$pg/extension/pgw.control" /usr/bin/pgw-bank /usr/share/doc/pgw/docs/upgrade.md /usr/share/man/man1/pgw-bank.1.gz 2>&1 | grep -c '^/')" 5 'library, control file, bank, pages, manual'
+(cd docs && find . -type f | sort) >"$work/pages"
+(cd /usr/share/doc/pgw/docs && find . -type f | sort) | diff "$work/pages" - >"$work/pages.diff"
+t 'all pages and examples' $?
+cat "$work/pages.diff"
 for p in "${ours[@]}"; do [ -s "/usr/share/doc/$p/copyright" ] || echo "$p"; done >"$work/unlicensed"
 is "$(cat "$work/unlicensed")" '' 'each has its license'
 limits=/usr/lib/systemd/system/postgresql@.service.d/pgw.conf
@@ -32,8 +36,10 @@ pg_ctlcluster "$pg" main start
 t 'the server starts with two lines of configuration' $?
 sql 'CREATE EXTENSION pgw' && until_is running worker_state
 t 'CREATE EXTENSION, and there is a worker' $?
+is "$(sql "SELECT status, bank, livemode FROM pgw.process_payment('order-0', 4990, 'EUR', token => 'tok_ok')")" 'captured|test|f' 'the first payment, by the bank inside'
+is "$(sql "SELECT kind, status FROM pgw.test_bank_ledger")" 'charge|approved' 'which knows of it'
 bank_start
-is "$(pay order-1 tok_ok)" captured 'the first payment'
+is "$(pay order-1 tok_ok)" captured 'one by the bank that comes as a package'
 is "$(problems)" '' 'health has no error'
 is "$(sql 'SELECT library, script, advice FROM pgw.version()')" '1.0.0|1.0|' 'library and script agree'
 

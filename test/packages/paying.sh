@@ -28,7 +28,7 @@ problems() { sql "SELECT check_name, advice, details FROM pgw.health() WHERE sta
 bank_start()
 {
 	(umask 077 && echo test-secret >$secrets/bank) && chown postgres: $secrets/bank
-	runuser -u nobody -- pgw-bank --port 0 --port-file "$work/bank/port" --secret test-secret &
+	runuser -u nobody -- pgw-bank --port 0 --port-file "$work/bank/port" --secret test-secret >"$work/bank.log" 2>&1 &
 	bank=$!
 	until_is ready sh -c "[ -s $work/bank/port ] && echo ready" &&
 		sql "INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('acme', 'json', '$(bank_url)', 'bank')"
