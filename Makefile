@@ -15,16 +15,17 @@
 #   make check-assertions [ASSERTIONS=kinds]
 #                                regress, isolation, pgTAP and TAP on a server with assertions, its own and pgw's, built from
 #                                Debian's source package once (a quarter of an hour)
-#   make matrix [PG="15 17 18 assertions"] [KINDS=kinds] [OUT=folder]
-#                                every PostgreSQL on the Debian that has it, in chroots; as root
+#   make matrix [PG="15 16 17 18 assertions"] [KINDS=kinds] [SHORT=1] [OUT=folder]
+#                                every PostgreSQL on the Debian (16: Ubuntu) that has it, in chroots, and one table; as root.
+#                                SHORT=1: what says most in a minute for each (see docs/reliability.md)
 #   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
 #                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
 #   make check-clients [CLIENTS=pattern]
 #                                the drivers and poolers of docs/clients.md: what its table says is what comes of it
 #   make check-static            gcc -fanalyzer, clang-tidy and cppcheck: no finding (some minutes)
 #   make deb [OUT=folder]        Debian packages for the PostgreSQL of this system, in /var/tmp/pgw-deb
-#   make check-packages [PACKAGES="15 17"]
-#                                Debian packages built, installed, upgraded, removed, with a first payment, in chroots of Debian 12 and 13 (root)
+#   make check-packages [PACKAGES="15 17 18"]
+#                                Debian packages built, installed, upgraded, removed, with a first payment, in chroots; and pg_upgrade from one to the next (root)
 #   make dist [OUT=folder]       an archive for PGXN, of what is committed
 #   make format                  lay the C sources out as .clang-format says
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
@@ -142,7 +143,7 @@ check-assertions:
 	@PG_CONFIG=$$(test/checking-server.sh assertions) test/run.sh $(or $(ASSERTIONS),test-regress test-isolation test-pgtap test-tap test-chaos)
 
 matrix:
-	@KINDS='$(KINDS)' OUT='$(OUT)' test/matrix.sh $(or $(PG),15 17 18 assertions)
+	@KINDS='$(KINDS)' SHORT='$(SHORT)' OUT='$(OUT)' test/matrix.sh $(PG)
 
 mutants:
 	@test/setup.sh

@@ -1,12 +1,13 @@
 #!/bin/bash
-# pgw on every PostgreSQL that it supports, each on the Debian that has it, in chroots that are made here: root on Debian 12 or newer, with debootstrap and
-# Debian's mirror, and nothing else.
+# pgw on every PostgreSQL that it supports, each on the Debian that has it (16: on Ubuntu 24.04), in chroots that are made here: root on Debian 12 or newer, with debootstrap,
+# Debian's mirror and Ubuntu's, and nothing else.
 #
-#   matrix.sh [COLUMN...]            build with gcc and clang and test in each, and print the table; COLUMN is 15, 17, 18, or assertions: 15 once more, with a
-#                                    server built to check itself.  KINDS names the kinds of tests of test/run.sh, OUT a folder for the logs
+#   matrix.sh [COLUMN...]            build with gcc and clang and test in each, and print the table; COLUMN is 15, 16, 17, 18, or assertions: 15 once more, with a
+#                                    server built to check itself.  KINDS names the kinds of tests of test/run.sh, OUT a folder for the logs.
+#                                    SHORT=1: gcc alone, without the column assertions, and the kinds and TAP tests that say most within a minute
 #   matrix.sh in COLUMN command...   a command as root in a fresh copy of the chroot, which is thrown away; it starts in a copy of this tree, and
 #                                    what it leaves in /out stays in $OUT.  BARE=1: a Debian in which nothing has been installed but make.
-#                                    COLUMN is 15, 17 or 18; TESTS, PGW_PART and JOBS are handed on
+#                                    COLUMN is 15 to 18; TESTS, PGW_PART and JOBS are handed on
 #   matrix.sh chroot COLUMN          make the chroot, if it is not there
 #   LAYER=name matrix.sh chroot COLUMN package...   a further layer with more packages; LAYER=name with "in" uses it
 #
@@ -17,30 +18,56 @@ self=$(realpath "$0")
 top=$(dirname "$(dirname "$self")")
 dir=${MATRIX_DIR:-/var/tmp/pgw-matrix}
 mirror=${MIRROR:-http://deb.debian.org/debian}
+ubuntu=${UBUNTU_MIRROR:-http://archive.ubuntu.com/ubuntu}
+
+# the short form: SQL on the server itself, its locks, dumps, crashes, and the bank inside
+short_kinds='test-regress test-isolation test-pgtap test-tap'
+short_tap='test/tap/010_lifecycle.pl test/tap/040_dump.pl test/tap/101_crash.pl test/tap/320_test_bank.pl'
 
 suite_of() # column
 {
 	case $1 in
 	15 | assertions) echo bookworm ;;
+	16) echo noble ;;
 	17) echo trixie ;;
 	18) echo forky ;;
-	*) echo "matrix.sh: no column $1: 15, 17, 18, assertions" >&2; return 1 ;;
+	*) echo "matrix.sh: no column $1: 15, 16, 17, 18, assertions" >&2; return 1 ;;
 	esac
+}
+
+# The keys that Ubuntu signs with, as Debian has them: in 13, not in 12.
+ubuntu_keys()
+{
+	local keys=$dir/noble/keys
+	[ -d "$keys" ] || {
+		make_base trixie
+		inside "$dir/trixie/base" "$keys.new" sh -c 'apt-get -q update && cd /tmp && apt-get -q download ubuntu-keyring && dpkg -x ubuntu-keyring_*.deb /tmp/keys' >&2
+		mv "$keys.new/tmp/keys" "$keys"
+		rm -rf "$keys.new" "$keys.new.work" "$keys.new.root"
+	}
+	echo "$keys/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 }
 
 # A suite that the debootstrap of this system is too old to know is made as the newest that it knows.
 make_base() # suite
 {
-	local script=/usr/share/debootstrap/scripts/$1 base=$dir/$1/base
+	local script=/usr/share/debootstrap/scripts/$1 base=$dir/$1/base from=$mirror
+	local options=(--variant=minbase --include=make,ca-certificates)
 	[ ! -d "$base" ] || return 0
 	command -v debootstrap >/dev/null || apt-get -qy install debootstrap >/dev/null
-	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
 	rm -rf "$base.new"
 	mkdir -p "$dir/$1"
-	debootstrap --variant=minbase --include=make,ca-certificates "$1" "$base.new" "$mirror" "$script" >"$dir/$1/debootstrap.log" 2>&1 ||
+	if [ "$1" = noble ]; then
+		from=$ubuntu
+		options+=(--components=main,universe --keyring="$(ubuntu_keys)")
+		[ -e "$script" ] || script=/usr/share/debootstrap/scripts/gutsy
+	fi
+	[ -e "$script" ] || script=/usr/share/debootstrap/scripts/sid
+	debootstrap "${options[@]}" "$1" "$base.new" "$from" "$script" >"$dir/$1/debootstrap.log" 2>&1 ||
 		{ tail "$dir/$1/debootstrap.log" >&2; return 1; }
 	case $1 in
 	bookworm | trixie) echo "deb ${SECURITY:-http://deb.debian.org/debian-security} $1-security main" >>"$base.new/etc/apt/sources.list" ;;
+	noble) printf 'deb %s noble-%s main universe\n' "$ubuntu" updates "$ubuntu" security >>"$base.new/etc/apt/sources.list" ;;
 	esac
 	# how this system reaches the mirror, and whether it minds the mirror's age
 	apt-config dump | grep -E '^Acquire::(https?::Proxy|Check-)' >"$base.new/etc/apt/apt.conf.d/90host" || :
@@ -80,7 +107,7 @@ enter() # lower, upper, command...
 	mkdir -p "$dir/assertions" "$root/var/tmp/pgw-assertions"
 	mount --bind "$dir/assertions" "$root/var/tmp/pgw-assertions"
 	exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8 \
-		DEBIAN_FRONTEND=noninteractive JOBS="${JOBS:-2}" ${TESTS:+"TESTS=$TESTS"} ${PGW_PART:+"PGW_PART=$PGW_PART"} \
+		DEBIAN_FRONTEND=noninteractive JOBS="${JOBS:-2}" ${TESTS:+"TESTS=$TESTS"} ${PGW_PART:+"PGW_PART=$PGW_PART"} ${SHORT:+"SHORT=$SHORT"} \
 		sh -c '[ ! -d /pgw ] || cd /pgw; exec "$@"' sh "$@"
 }
 
@@ -128,6 +155,8 @@ in_chroot() # column, command...
 	suite=$(suite_of "$1")
 	at=$dir/$suite
 	make_chroot "$1"
+	# what a run has left that was killed itself: none lasts a day
+	find "$at" -maxdepth 1 -name 'run.*' -mtime +0 -exec rm -rf {} +
 	shift
 	lower=${LAYER:+$at/$LAYER:}$at/tools:$at/base
 	[ -z "${BARE:-}" ] || lower=$at/base
@@ -138,21 +167,33 @@ in_chroot() # column, command...
 	return $status
 }
 
-# What a column runs, in the chroot, as root; the tests themselves are an ordinary user's.  What the compilers say of the server's own headers is not asked.
+# What clang says of the server's own headers is not asked.
+with_clang()
+{
+	if make -s -j2 PG_CONFIG="$pg_config" CC=clang with_llvm=no WERROR=1 COPT="-Wno-ignored-attributes -Wno-unknown-warning-option -Wno-ignored-optimization-argument" all >/out/clang.log 2>&1; then
+		echo "clang 1 passed, 0 failed"
+	else
+		echo "clang 0 passed, 1 failed"
+		grep -E 'error|warning' /out/clang.log | head -20
+		return 1
+	fi
+}
+
+# What a column runs, in the chroot, as root; the tests themselves are an ordinary user's.
 column()
 {
 	local pg_config=/usr/lib/postgresql/$(test/lib/major.sh)/bin/pg_config clang=1
 	test/setup.sh
+	[ -n "${SHORT:-}" ] || test/setup.sh python3-psycopg libdbd-pg-perl pgbouncer
 	echo "column $("$pg_config" --version | cut -d' ' -f2), $(gcc -dumpfullversion), $(clang --version | sed -n 's/.*version \([0-9.]*\).*/\1/p'), $(pkg-config --modversion libcurl json-c | paste -sd,)"
-	make -s -j2 PG_CONFIG="$pg_config" CC=clang with_llvm=no WERROR=1 COPT="-Wno-ignored-attributes -Wno-unknown-warning-option -Wno-ignored-optimization-argument" all >/out/clang.log 2>&1 &&
-		echo "clang 1 passed, 0 failed" || { clang=0; echo "clang 0 passed, 1 failed"; grep -E 'error|warning' /out/clang.log | head -20; }
-	make -s PG_CONFIG="$pg_config" clean
+	[ -n "${SHORT:-}" ] || with_clang || clang=0
 	if [ "$1" = assertions ]; then
 		test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
 		test/checking-server.sh assertions >/dev/null
 		export PG_CONFIG=$(test/checking-server.sh assertions)
 	fi
 	shift
+	[ -z "${SHORT:-}" ] || export TESTS="${TESTS:-$short_tap}"
 	KEEP_LOGS=/out/logs test/run.sh "$@" && [ "$clang" -eq 1 ]
 }
 
@@ -184,7 +225,8 @@ matrix() # column...
 	for column in "$@"; do
 		mkdir -p "$out/$column"
 		chmod 777 "$out/$column"
-		kinds=${KINDS:-test-unit test-regress test-isolation test-pgtap test-tap test-chaos}
+		kinds=${KINDS:-${SHORT:+$short_kinds}}
+		kinds=${kinds:-test-unit test-regress test-isolation test-pgtap test-tap test-chaos}
 		# the assertions are looked for where only a server can fail
 		[ "$column" != assertions ] || kinds=${KINDS:-test-regress test-isolation test-pgtap test-tap test-chaos}
 		OUT=$out/$column in_chroot "$column" test/matrix.sh column "$column" $kinds >"$out/$column.log" 2>&1 || bad=1
@@ -201,7 +243,7 @@ enter) shift; enter "$@" ;;
 column) shift; column "$@" ;;
 in) shift; in_chroot "$@" ;;
 chroot) shift; make_chroot "$@" ;;
-'') matrix 15 17 18 assertions ;;
+'') matrix 15 16 17 18 $([ -n "${SHORT:-}" ] || echo assertions) ;;
 [0-9]* | assertions) matrix "$@" ;;
 *) sed -n '2,/^set/s/^# \{0,1\}//p' "$self" >&2; exit 2 ;;
 esac
