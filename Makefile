@@ -17,7 +17,7 @@
 #                                Debian's source package once (a quarter of an hour)
 #   make matrix [PG="15 16 17 18 assertions"] [KINDS=kinds] [SHORT=1] [OUT=folder]
 #                                every PostgreSQL on the Debian (16: Ubuntu) that has it, in chroots, and one table; as root.
-#                                SHORT=1: what says most in a minute for each (see docs/reliability.md)
+#                                SHORT=1: what says most in some minutes for each (see docs/reliability.md)
 #   make check-sanitized         regress, isolation, a TAP test and a short chaos on a server with assertions, AddressSanitizer
 #                                and UndefinedBehaviorSanitizer, built from Debian's source package once (half an hour)
 #   make check-clients [CLIENTS=pattern]
