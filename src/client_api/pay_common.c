@@ -181,9 +181,15 @@ route(PgwPay *pay)
 void
 pgw_pay_prepare(PgwPay *pay)
 {
-	/* A replay needs neither: it must answer also when the bank is disabled by now. */
-	pay->found =
-		pgw_store_payment_probe(pay->args.client_request_id, pay->args.merchant, &pay->payment);
+	/*
+	 * A replay needs neither: it must answer also when the bank is disabled by now.  Where there
+	 * was none, there is no second look: who has taken the id since is met by the claim, and what
+	 * is refused here is refused as of the first look.
+	 */
+	pay->found = PGW_FIND_NONE;
+	if (!pay->was_none)
+		pay->found =
+			pgw_store_payment_probe(pay->args.client_request_id, pay->args.merchant, &pay->payment);
 	if (pay->found == PGW_FIND_ROW)
 		return;
 	pgw_need_worker(pay->args.is_submit);
@@ -284,7 +290,8 @@ pgw_pay_mismatch(const char *fields)
 bool
 pgw_pay_repeat(PgwPay *pay, PgwAttempt *attempt)
 {
-	if (!pgw_store_look(pay->args.client_request_id, pay->args.merchant, &pay->payment, attempt))
+	if (!pgw_store_look(pay->args.client_request_id, pay->args.merchant, &pay->payment, attempt,
+						&pay->was_none))
 		return false;
 	compare_replay(pay, &pay->payment, attempt);
 	return true;

@@ -26,6 +26,7 @@ typedef struct PgwPay
 	bool raise;           /* on_failure */
 	Oid caller;
 	int saved_sec_context;
+	bool was_none;      /* nobody had the id when pgw_pay_repeat() looked */
 	PgwFind found;      /* the row with this id, as it was a moment ago */
 	PgwPayment payment; /* the claim, or the row that was there */
 	pg_uuid_t correlation_id;

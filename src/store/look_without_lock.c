@@ -12,7 +12,7 @@
  * can come of it, and DDL is held up no longer than one row is read.
  * Invariant: what a look tells is a row as it was committed, or as this transaction has written it.
  * A row that is missed (it is being inserted, or moved by an update at this moment) is only a look
- * that tells nothing; the claim then decides.
+ * that tells nothing, or a "none" that the claim contradicts: the unique index decides.
  */
 #include "postgres.h"
 
@@ -36,29 +36,30 @@ transaction_id_index(Oid relid)
 }
 
 /* Under both locks. */
-static bool
+static PgwFind
 read_row(Oid relid, Oid index, PgwTable table, const Datum *keys, int nkeys, void *out)
 {
 	PgwRel r;
-	bool found;
+	PgwFind found;
 
 	pgw_row_open_locked(&r, relid);
-	found = pgw_row_find(&r, index, keys, nkeys, PGW_FIND_ONCE, NULL, NULL) == PGW_FIND_ROW;
-	if (found)
+	found = pgw_row_find(&r, index, keys, nkeys, PGW_FIND_ONCE, NULL, NULL);
+	if (found == PGW_FIND_ROW)
 		pgw_store_read(&r, table, out);
 	pgw_row_close(&r);
 	return found;
 }
 
-static bool
+/* PGW_FIND_IN_PROGRESS also when it could not be looked at. */
+static PgwFind
 look(const char *name, PgwTable table, IndexOf index_of, const Datum *keys, int nkeys, void *out)
 {
 	Oid relid = pgw_relation(name);
 	Oid index;
-	bool found = false;
+	PgwFind found = PGW_FIND_IN_PROGRESS;
 
 	if (!ConditionalLockRelationOid(relid, AccessShareLock))
-		return false;
+		return found;
 	index = index_of(relid);
 	if (ConditionalLockRelationOid(index, AccessShareLock))
 	{
@@ -73,14 +74,16 @@ look(const char *name, PgwTable table, IndexOf index_of, const Datum *keys, int 
 
 bool
 pgw_store_look(const char *client_request_id, const char *merchant, PgwPayment *p,
-			   PgwAttempt *attempt)
+			   PgwAttempt *attempt, bool *is_none)
 {
 	Datum keys[2] = {CStringGetTextDatum(client_request_id), CStringGetTextDatum(merchant)};
 	Datum id;
+	PgwFind found = look("payments", PGW_TABLE_PAYMENTS, pgw_store_claim_index, keys, 2, p);
 
-	if (!look("payments", PGW_TABLE_PAYMENTS, pgw_store_claim_index, keys, 2, p))
+	*is_none = found == PGW_FIND_NONE;
+	if (found != PGW_FIND_ROW)
 		return false;
 	id = UUIDPGetDatum(&p->transaction_id);
 	return look("payment_transactions", PGW_TABLE_TRANSACTIONS, transaction_id_index, &id, 1,
-				attempt);
+				attempt) == PGW_FIND_ROW;
 }
