@@ -1,8 +1,8 @@
 /*
  * arguments.c - the arguments of a client function, by name
  *
- * Owns: the map from argument names to positions, one per call site (fn_extra): a new library
- * serves an older SQL definition, and new arguments may stand anywhere.
+ * Owns: the map from argument names to positions, by function: a new library serves an older SQL
+ * definition, and new arguments may stand anywhere.  It is void when any function has changed.
  * Invariant: nothing here judges a value; core/request/validate.c does.  Amounts are numeric
  * outside and int64 from here on.
  */
@@ -12,7 +12,9 @@
 #include "catalog/pg_proc.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/jsonb.h"
+#include "utils/memutils.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 
@@ -23,49 +25,88 @@
 
 typedef struct ArgNames
 {
-	bool noted; /* pgw_remains_call() has been called for this call site */
+	Oid function; /* InvalidOid: void */
+	MemoryContext context;
 	int n;
+	int next; /* behind the one that was asked for last: they are asked for in their order, nearly */
 	char *names[FUNC_MAX_ARGS];
 } ArgNames;
 
-static ArgNames *
-arg_names(FunctionCallInfo fcinfo)
+#define MAX_FUNCTIONS 8
+
+/* A statement that is executed again has other call sites, and the same functions. */
+static ArgNames functions[MAX_FUNCTIONS];
+
+static void
+forget_functions(Datum arg, int cacheid, uint32 hashvalue)
 {
-	FmgrInfo *flinfo = fcinfo->flinfo;
+	for (int i = 0; i < MAX_FUNCTIONS; i++)
+		functions[i].function = InvalidOid; /* its names go once the place is used again */
+}
 
-	if (flinfo->fn_extra == NULL)
+static void
+read_names(ArgNames *a, Oid function)
+{
+	HeapTuple tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	MemoryContext old;
+	Oid *types;
+	char **names;
+	char *modes;
+	int n;
+
+	if (!HeapTupleIsValid(tup))
+		elog(ERROR, "cache lookup failed for function %u", function);
+	if (a->context == NULL)
+		a->context = AllocSetContextCreate(TopMemoryContext, "pgw argument names",
+										   ALLOCSET_SMALL_SIZES);
+	MemoryContextReset(a->context);
+	old = MemoryContextSwitchTo(a->context);
+	n = get_func_arg_info(tup, &types, &names, &modes);
+	a->n = a->next = 0;
+	for (int i = 0; i < n && names != NULL; i++)
 	{
-		MemoryContext old = MemoryContextSwitchTo(flinfo->fn_mcxt);
-		ArgNames *a = palloc0(sizeof(ArgNames));
-		HeapTuple tup = SearchSysCache1(PROCOID, ObjectIdGetDatum(flinfo->fn_oid));
-		Oid *types;
-		char **names;
-		char *modes;
-		int n;
-
-		if (!HeapTupleIsValid(tup))
-			elog(ERROR, "cache lookup failed for function %u", flinfo->fn_oid);
-		n = get_func_arg_info(tup, &types, &names, &modes);
-		for (int i = 0; i < n && names != NULL; i++)
-		{
-			/* Columns of RETURNS TABLE come after the arguments. */
-			if (modes == NULL || modes[i] == PROARGMODE_IN)
-				a->names[a->n++] = names[i];
-		}
-		ReleaseSysCache(tup);
-		flinfo->fn_extra = a;
-		MemoryContextSwitchTo(old);
+		/* Columns of RETURNS TABLE come after the arguments. */
+		if (modes == NULL || modes[i] == PROARGMODE_IN)
+			a->names[a->n++] = names[i];
 	}
-	return flinfo->fn_extra;
+	MemoryContextSwitchTo(old);
+	ReleaseSysCache(tup);
+	a->function = function;
+}
+
+static ArgNames *
+arg_names(Oid function)
+{
+	static bool registered = false;
+	static int next = 0;
+	ArgNames *a;
+
+	for (int i = 0; i < MAX_FUNCTIONS; i++)
+	{
+		if (functions[i].function == function)
+			return &functions[i];
+	}
+	if (!registered)
+		CacheRegisterSyscacheCallback(PROCOID, forget_functions, (Datum) 0);
+	registered = true;
+	a = &functions[next];
+	next = (next + 1) % MAX_FUNCTIONS;
+	a->function = InvalidOid;
+	read_names(a, function);
+	return a;
 }
 
 Datum
 pgw_arg(FunctionCallInfo fcinfo, const char *name, bool *isnull)
 {
-	ArgNames *a = arg_names(fcinfo);
+	ArgNames *a = arg_names(fcinfo->flinfo->fn_oid);
+	int n = Min(a->n, PG_NARGS());
 
-	for (int i = 0; i < a->n && i < PG_NARGS(); i++)
+	for (int looked = 0; looked < n; looked++)
 	{
+		int i = a->next < n ? a->next : 0;
+
+		a->next = i + 1;
 		if (strcmp(a->names[i], name) == 0)
 		{
 			*isnull = PG_ARGISNULL(i);
@@ -127,13 +168,14 @@ void
 pgw_args_note_secrets(FunctionCallInfo fcinfo)
 {
 	static const char *const secrets[] = {"card_number", "card_cvv", "card_holder"};
+	static char noted; /* its address at a call site: pgw_remains_call() has been called for that */
 	bool isnull = true;
 
 	for (int i = 0; isnull && i < lengthof(secrets); i++)
 		(void) pgw_arg(fcinfo, secrets[i], &isnull);
-	if (isnull || arg_names(fcinfo)->noted)
+	if (isnull || fcinfo->flinfo->fn_extra == &noted)
 		return;
-	arg_names(fcinfo)->noted = true;
+	fcinfo->flinfo->fn_extra = &noted;
 	pgw_remains_call(fcinfo);
 }
 
