@@ -21,6 +21,7 @@
 #include "base/schedule.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
+#include "core/pacing/retry_budget.h"
 #include "store/tables.h"
 
 #define NOT_CONFIGURED_DELAY_MS 30000
@@ -151,6 +152,38 @@ first_sent(const PgwAttempt *attempt, PgwBankOp op, const char *key)
 	return 0;
 }
 
+/* Has the bank perhaps had this request before, or is it a question about one that it has had? */
+static bool
+is_in_doubt(const PgwAttempt *attempt, PgwBankOp op)
+{
+	if (pgw_breaker_group(op) == PGW_BREAKER_LOOKUPS)
+		return true;
+	switch (attempt->status)
+	{
+		case PGW_BANK_UNKNOWN:
+			return true;
+		case PGW_SAVED:
+			return attempt->capture_request.key_used_at != 0;
+		case PGW_REFUNDING:
+			return attempt->refund_request.key_used_at != 0;
+		default:
+			return false;
+	}
+}
+
+/* Asked before the call is made: that ends the time for which it was put off. */
+static bool
+takes_token(const PgwAttempt *attempt, const PgwStep *step, PgwBankOp op)
+{
+	PgwRetryFacts facts = {.tries = attempt->step_tries,
+						   .goes_on = step->resend_allowed || step->lookup_inconclusive,
+						   .token_owed = step->token_owed,
+						   .in_doubt = is_in_doubt(attempt, op),
+						   .put_off = attempt->put_off_since != 0};
+
+	return pgw_retry_takes_token(&facts);
+}
+
 bool
 pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 			  const char *reference, PgwCallParams *params)
@@ -158,6 +191,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	PgwConnectorError err = {.message = ""};
 	const char *code = NULL;
 	TimestampTz when;
+	bool retry = takes_token(attempt, step, op);
 
 	Assert(attempt->place.held && step->call == NULL);
 	step->call =
@@ -173,13 +207,8 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 		strlcpy(step->call->card_last4, attempt->card_last4, sizeof(step->call->card_last4));
 	if (reference != NULL)
 		strlcpy(step->call->reference, reference, sizeof(step->call->reference));
-	/*
-	 * A resend that a look-up has just allowed is part of the same retry and takes no second token;
-	 * if it had to wait for one, it would need another look-up, which costs a token as well.
-	 */
-	if (!pgw_call_allowed(
-			step->call, bank->health_name,
-			attempt->step_tries > 0 && !step->resend_allowed && !step->lookup_inconclusive, &when))
+	/* What has to wait for a token here needs another look-up then, which takes it. */
+	if (!pgw_call_allowed(step->call, bank->health_name, retry, &when))
 	{
 		pgw_call_free(step->call);
 		step->call = NULL;
@@ -193,6 +222,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 			pgw_put_off(attempt, step, "bank_unavailable", when);
 		return false;
 	}
+	step->call->token_owed = !retry && pgw_breaker_group(op) == PGW_BREAKER_LOOKUPS;
 	pgw_lanes_give_up(&step->place); /* its call takes it */
 	if (pgw_call_render(step->call, bank, params, &code, &err))
 	{

@@ -24,6 +24,7 @@ typedef struct PgwStep
 	bool resend_allowed; /* a look-up has just allowed sending */
 	/* a look-up has just been answered, but did not say what became of the request */
 	bool lookup_inconclusive;
+	bool token_owed; /* ... and took nothing from the retry budget */
 	/* room at the bank that was given to this visit; the call that is made takes it */
 	PgwLanePlace place;
 

@@ -414,7 +414,7 @@ result_committed(PgwBatchItem *item)
 	else if (call->reply.status == PGW_FAILED && call->answer.outcome == PGW_OUT_REQUIRES_ACTION)
 		look = true;
 	if (look)
-		pgw_due_add_step(&call->transaction_id, call->resend_allowed, call->lookup_inconclusive);
+		pgw_due_go_on(call);
 	pgw_call_free(call);
 }
 

@@ -121,13 +121,22 @@ count(PgwWorkItem *workitem)
 }
 
 void
-pgw_due_add_step(const pg_uuid_t *transaction_id, bool resend_allowed, bool lookup_inconclusive)
+pgw_due_add_step(const pg_uuid_t *transaction_id)
 {
 	bool found;
-	PgwWorkItem *workitem = add(transaction_id, &found);
 
-	workitem->step.resend_allowed |= resend_allowed;
-	workitem->step.lookup_inconclusive |= lookup_inconclusive;
+	(void) add(transaction_id, &found);
+}
+
+void
+pgw_due_go_on(const PgwCall *call)
+{
+	bool found;
+	PgwWorkItem *workitem = add(&call->transaction_id, &found);
+
+	workitem->step.resend_allowed |= call->resend_allowed;
+	workitem->step.lookup_inconclusive |= call->lookup_inconclusive;
+	workitem->step.token_owed |= call->token_owed;
 }
 
 bool
@@ -258,6 +267,7 @@ pgw_due_postpone(PgwWorkItem *workitem, int64 delay_ms)
 		entry->workitem->busy_since = workitem->busy_since;
 		entry->workitem->step.resend_allowed |= workitem->step.resend_allowed;
 		entry->workitem->step.lookup_inconclusive |= workitem->step.lookup_inconclusive;
+		entry->workitem->step.token_owed |= workitem->step.token_owed;
 		pfree(workitem);
 		return;
 	}

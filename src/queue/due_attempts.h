@@ -9,6 +9,7 @@
 #include "lib/ilist.h"
 #include "utils/uuid.h"
 
+#include "bank_call/call.h"
 #include "core/pacing/fair_turns.h"
 #include "database/batch.h"
 
@@ -47,9 +48,10 @@ extern bool pgw_due_list_full(void);
 extern uint64 pgw_due_enqueued(void);   /* items put onto the list so far */
 extern bool pgw_due_dequeued(uint64 n); /* have the first n of them been taken from it? */
 
-/* A call's result, or another visit, asks for the next step. */
-extern void pgw_due_add_step(const pg_uuid_t *transaction_id, bool resend_allowed,
-							 bool lookup_inconclusive);
+/* Another visit, or an intent, asks for the next step. */
+extern void pgw_due_add_step(const pg_uuid_t *transaction_id);
+/* This call's result asks for it, which is told what the answer allows. */
+extern void pgw_due_go_on(const PgwCall *call);
 
 /* items that were not visited yet; *visits: how many more are allowed in this turn */
 extern void pgw_due_collect(dlist_head *items, int *visits);

@@ -158,7 +158,7 @@ taken_over(PgwCall *call)
 	call->slot = -1;
 	/* nobody hears of it: the caller that it was adopted for is gone */
 	if (call->has_next_step || (!told && call->reply.kind == PGW_ANSWER_OUTCOME))
-		pgw_due_add_step(&earlier, false, false);
+		pgw_due_add_step(&earlier);
 	pgw_call_free(call);
 }
 

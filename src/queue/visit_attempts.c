@@ -202,9 +202,9 @@ workitem_committed(PgwBatchItem *item)
 		workitem->step.call = NULL;
 	}
 	if (memcmp(&workitem->step.other_attempt, &nobody, sizeof(pg_uuid_t)) != 0)
-		pgw_due_add_step(&workitem->step.other_attempt, false, false);
+		pgw_due_add_step(&workitem->step.other_attempt);
 	if (workitem->step.next_step_now)
-		pgw_due_add_step(&workitem->transaction_id, false, false);
+		pgw_due_add_step(&workitem->transaction_id);
 	workitem->failures = 0;
 	if (workitem->step.parked_for[0] == '\0' && workitem->step.try_later)
 		workitem->times_busy =

@@ -449,17 +449,73 @@ budget_properties(void **state)
 	}
 }
 
+/* ---- what takes a token: the whole table ---- */
+
+static void
+what_takes_a_token(void **state)
+{
+	static const struct
+	{
+		PgwRetryFacts facts;
+		bool takes;
+		const char *what;
+	} cases[] = {
+		{{0}, false, "a first try"},
+		{{.put_off = true}, false, "a first try that was put off: no bank has had it"},
+		{{.in_doubt = true}, false, "the first look at an answer that has just been lost"},
+		{{.in_doubt = true, .put_off = true}, true, "... that had to wait"},
+		{{.tries = 1}, true, "another try"},
+		{{.tries = 1, .put_off = true}, true, "... that was put off"},
+		{{.tries = 1, .in_doubt = true}, true, "another look"},
+		{{.tries = 7, .in_doubt = true, .put_off = true}, true, "... that was put off"},
+		{{.tries = 1, .goes_on = true}, false, "what a look allows that has taken one"},
+		{{.goes_on = true, .in_doubt = true}, false, "... in whatever state"},
+		{{.goes_on = true, .token_owed = true}, true, "what a look allows that was free"},
+		{{.tries = 1, .goes_on = true, .token_owed = true, .in_doubt = true}, true, "... likewise"},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		if (pgw_retry_takes_token(&cases[i].facts) != cases[i].takes)
+			fail_msg("%s", cases[i].what);
+	}
+}
+
+/* A retry takes one token, whether its look-up waited or not, and never two. */
+static void
+a_look_and_what_it_allows(void **state)
+{
+	(void) state;
+	for (int i = 0; i < 8; i++)
+	{
+		PgwRetryFacts look = {.tries = i & 1, .in_doubt = true, .put_off = (i & 2) != 0};
+		bool taken = pgw_retry_takes_token(&look);
+		PgwRetryFacts next = {.tries = (i >> 2) & 1, .goes_on = true, .token_owed = !taken};
+
+		assert_int_equal(taken + pgw_retry_takes_token(&next), 1);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(retry_doubles),       cmocka_unit_test(retry_after_is_kept),
-		cmocka_unit_test(watch_quadruples),    cmocka_unit_test(extremes),
-		cmocka_unit_test(retry_properties),    cmocka_unit_test(watch_properties),
-		cmocka_unit_test(jitter_spreads),      cmocka_unit_test(budget_of_time),
-		cmocka_unit_test(budget_of_successes), cmocka_unit_test(budget_out_of_range),
-		cmocka_unit_test(budget_in_an_outage), cmocka_unit_test(budget_when_the_clock_jumps),
+		cmocka_unit_test(retry_doubles),
+		cmocka_unit_test(retry_after_is_kept),
+		cmocka_unit_test(watch_quadruples),
+		cmocka_unit_test(extremes),
+		cmocka_unit_test(retry_properties),
+		cmocka_unit_test(watch_properties),
+		cmocka_unit_test(jitter_spreads),
+		cmocka_unit_test(budget_of_time),
+		cmocka_unit_test(budget_of_successes),
+		cmocka_unit_test(budget_out_of_range),
+		cmocka_unit_test(budget_in_an_outage),
+		cmocka_unit_test(budget_when_the_clock_jumps),
 		cmocka_unit_test(budget_properties),
+		cmocka_unit_test(what_takes_a_token),
+		cmocka_unit_test(a_look_and_what_it_allows),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -85,6 +85,10 @@ typedef enum PgwMutant
 	BREAKER_ONCE,   /* each failure of one payment counts against its bank */
 	MORE_PAGES,     /* a list that goes on elsewhere is taken for the whole */
 	FIRST_OF_TWO,   /* of two elements that could be meant one is taken */
+	/* a first look-up that was put off takes nothing from the retry budget */
+	PUT_OFF_TOKEN,
+	/* nor does what a look-up allows that took nothing itself */
+	TOKEN_OWED,
 	REFERENCE_ECHO, /* an answer that names another payment is believed */
 	/* a yes whose own document shows that nothing was done is believed */
 	BELIED_APPROVAL,

@@ -13,6 +13,7 @@
 #include "core/pacing/retry_budget.h"
 
 #include "core/base/clamp.h"
+#include "core/base/mutant.h"
 
 #define TOKEN 1000
 
@@ -56,6 +57,21 @@ advance(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now)
 	halvings = elapsed(b->halved_at, now) / PGW_BUDGET_HALF_LIFE_MS;
 	b->halved_at = now - (int64_t) (elapsed(b->halved_at, now) % PGW_BUDGET_HALF_LIFE_MS);
 	b->earned = halvings < 32 ? b->earned >> halvings : 0;
+}
+
+/*
+ * A look-up and the request that its answer leads to are one retry and take one token between them:
+ * the look-up, unless it is the first one and leaves as soon as its answer was lost.  One that was
+ * put off does not leave alone: whatever the bank lost while it was left alone is looked up when it
+ * is back, and sent again if it is not there.  What no bank has had is no retry however long it was
+ * put off: nothing of it weighs on the bank yet, and a give-back must not wait behind look-ups.
+ */
+bool
+pgw_retry_takes_token(const PgwRetryFacts *facts)
+{
+	if (facts->goes_on)
+		return facts->token_owed && !PGW_MUTATED(TOKEN_OWED);
+	return facts->tries > 0 || (facts->in_doubt && facts->put_off && !PGW_MUTATED(PUT_OFF_TOKEN));
 }
 
 void

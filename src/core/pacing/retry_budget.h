@@ -1,8 +1,8 @@
 /*
  * retry_budget.h - how many retries a bank may get
  *
- * One bucket per bank.  First tries are never counted; a retry takes one token.  Tokens come from
- * two sources:
+ * One bucket per bank.  First tries are never counted; a retry takes one token.  What is a retry
+ * says pgw_retry_takes_token().  Tokens come from two sources:
  *
  *     time		per_second, kept for at most PGW_BUDGET_BURST_S seconds' worth
  *     successes	success_percent of a token for each success, halved every
@@ -41,6 +41,19 @@ typedef struct PgwBudget
 	int64_t granted_at; /* time has been counted up to here */
 	int64_t halved_at;  /* earned has been halved up to here */
 } PgwBudget;
+
+/* What is known of a request that is to be made now. */
+typedef struct PgwRetryFacts
+{
+	int tries; /* of the present step, before this one */
+	/* the look-up just before it allows it, or was answered without telling what this can tell */
+	bool goes_on;
+	bool token_owed; /* ... and that look-up took no token */
+	bool in_doubt;   /* a look-up, or a request that the bank may have had before */
+	bool put_off;    /* it was due before now, and could not be made */
+} PgwRetryFacts;
+
+extern bool pgw_retry_takes_token(const PgwRetryFacts *facts);
 
 /* A full bucket of time's tokens. The budget need not survive a restart. */
 extern void pgw_budget_init(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms);
