@@ -172,16 +172,17 @@ is_in_doubt(const PgwAttempt *attempt, PgwBankOp op)
 }
 
 /* Asked before the call is made: that ends the time for which it was put off. */
-static bool
-takes_token(const PgwAttempt *attempt, const PgwStep *step, PgwBankOp op)
+static PgwRetryKind
+retry_kind(const PgwAttempt *attempt, const PgwStep *step, PgwBankOp op)
 {
 	PgwRetryFacts facts = {.tries = attempt->step_tries,
 						   .goes_on = step->resend_allowed || step->lookup_inconclusive,
 						   .token_owed = step->token_owed,
 						   .in_doubt = is_in_doubt(attempt, op),
-						   .put_off = attempt->put_off_since != 0};
+						   .put_off = attempt->put_off_since != 0,
+						   .give_back = lane_of(attempt) == PGW_LANE_GIVE_BACK};
 
-	return pgw_retry_takes_token(&facts);
+	return pgw_retry_kind(&facts);
 }
 
 bool
@@ -191,7 +192,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	PgwConnectorError err = {.message = ""};
 	const char *code = NULL;
 	TimestampTz when;
-	bool retry = takes_token(attempt, step, op);
+	PgwRetryKind kind = retry_kind(attempt, step, op);
 
 	Assert(attempt->place.held && step->call == NULL);
 	step->call =
@@ -208,7 +209,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	if (reference != NULL)
 		strlcpy(step->call->reference, reference, sizeof(step->call->reference));
 	/* What has to wait for a token here needs another look-up then, which takes it. */
-	if (!pgw_call_allowed(step->call, bank->health_name, retry, &when))
+	if (!pgw_call_allowed(step->call, bank->health_name, kind, &when))
 	{
 		pgw_call_free(step->call);
 		step->call = NULL;
@@ -222,7 +223,7 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 			pgw_put_off(attempt, step, "bank_unavailable", when);
 		return false;
 	}
-	step->call->token_owed = !retry && pgw_breaker_group(op) == PGW_BREAKER_LOOKUPS;
+	step->call->token_owed = kind == PGW_FIRST_TRY && pgw_breaker_group(op) == PGW_BREAKER_LOOKUPS;
 	pgw_lanes_give_up(&step->place); /* its call takes it */
 	if (pgw_call_render(step->call, bank, params, &code, &err))
 	{

@@ -69,11 +69,12 @@ now_ms(void)
 }
 
 static PgwBudgetConfig
-budget_config(void)
+budget_config(PgwRetryKind kind)
 {
 	PgwBudgetConfig c = PGW_BUDGET_DEFAULT;
 
 	c.success_percent = retry_budget;
+	c.leave = pgw_retry_leaves(kind);
 	return c;
 }
 
@@ -110,7 +111,7 @@ find(const char *bank)
 	h = hash_search(banks, key, HASH_ENTER, &found);
 	if (!found)
 	{
-		PgwBudgetConfig budget = budget_config();
+		PgwBudgetConfig budget = budget_config(PGW_FIRST_TRY);
 
 		memset((char *) h + sizeof(h->name), 0, sizeof(BankHealth) - sizeof(h->name));
 		for (int g = 0; g < PGW_BREAKER_NGROUPS; g++)
@@ -146,22 +147,22 @@ pgw_bank_is_shut(const char *bank, PgwBankOp op)
 }
 
 bool
-pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *permit,
+pgw_bank_allows(const char *bank, PgwBankOp op, PgwRetryKind kind, PgwBreakerPermit *permit,
 				TimestampTz *when)
 {
 	BankHealth *h = find(bank);
 	PgwBreaker *b = &h->breakers[pgw_breaker_group(op)];
 	PgwBreakerConfig cfg = breaker_config(bank);
-	PgwBudgetConfig budget = budget_config();
+	PgwBudgetConfig budget = budget_config(kind);
 	int64 now = now_ms();
-	int64 wait = retry ? pgw_budget_wait_ms(&h->budget, &budget, now) : 0;
+	int64 wait = kind != PGW_FIRST_TRY ? pgw_budget_wait_ms(&h->budget, &budget, now) : 0;
 
 	/* In this order, so that nothing is taken in vain. */
 	if (wait == 0)
 	{
 		if (!pgw_bank_is_shut(bank, op) && pgw_breaker_allows(b, &cfg, now, permit))
 		{
-			if (retry)
+			if (kind != PGW_FIRST_TRY)
 				(void) pgw_budget_take(&h->budget, &budget, now);
 			return true;
 		}
@@ -200,7 +201,7 @@ pgw_bank_report(const char *bank, PgwBankOp op, const PgwBreakerPermit *permit,
 	BankHealth *h = find(bank);
 	PgwBreakerGroup group = op == PGW_OP_PING ? PGW_BREAKER_CHARGES : pgw_breaker_group(op);
 	PgwBreakerConfig cfg = breaker_config(bank);
-	PgwBudgetConfig budget = budget_config();
+	PgwBudgetConfig budget = budget_config(PGW_FIRST_TRY);
 	PgwBreakerTransition transition =
 		pgw_breaker_report(&h->breakers[group], &cfg, now_ms(), permit, verdict);
 

@@ -9,6 +9,7 @@
 #include "datatype/timestamp.h"
 
 #include "core/pacing/circuit_breaker.h"
+#include "core/pacing/retry_budget.h"
 
 extern void pgw_bank_health_init(void); /* _PG_init: settings */
 /* the worker's start, in its transaction: what was saved */
@@ -19,8 +20,8 @@ extern void pgw_bank_health_start(void);
  * and fills *permit, whose result must be reported; or false and sets *when, the earliest time to
  * ask again.
  */
-extern bool pgw_bank_allows(const char *bank, PgwBankOp op, bool retry, PgwBreakerPermit *permit,
-							TimestampTz *when);
+extern bool pgw_bank_allows(const char *bank, PgwBankOp op, PgwRetryKind kind,
+							PgwBreakerPermit *permit, TimestampTz *when);
 
 /* Would an open breaker refuse the call? Takes neither token nor permit. */
 extern bool pgw_bank_is_shut(const char *bank, PgwBankOp op);

@@ -172,11 +172,11 @@ pgw_calls_over(uint64 serial)
 }
 
 bool
-pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when)
+pgw_call_allowed(PgwCall *call, const char *bank, PgwRetryKind kind, TimestampTz *when)
 {
 	if (call->has_permit)
 		return true;
-	call->has_permit = pgw_bank_allows(bank, call->op, retry, &call->permit, when);
+	call->has_permit = pgw_bank_allows(bank, call->op, kind, &call->permit, when);
 	/* the random half of the id */
 	memcpy(&call->permit.payment, call->transaction_id.data + 8, sizeof(call->permit.payment));
 	strlcpy(call->bank_name, bank, sizeof(call->bank_name));

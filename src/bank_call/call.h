@@ -122,7 +122,7 @@ extern void pgw_call_free(PgwCall *call); /* drops the bank, wipes */
  * Ask for permission to call the bank; it is reported with the call's end. Returns false and sets
  * *when, the earliest time to ask again, if the call is not allowed now.
  */
-extern bool pgw_call_allowed(PgwCall *call, const char *bank, bool retry, TimestampTz *when);
+extern bool pgw_call_allowed(PgwCall *call, const char *bank, PgwRetryKind kind, TimestampTz *when);
 
 extern const char *pgw_call_new_key(void); /* 32 hex digits */
 

@@ -335,7 +335,7 @@ admit(PgwCall *call, dlist_head *items)
 			wait_for(call, b);
 			return;
 		}
-		if (!pgw_call_allowed(call, b->name, false, &when))
+		if (!pgw_call_allowed(call, b->name, PGW_FIRST_TRY, &when))
 			continue;
 		if (b != chosen)
 			strlcpy(call->switched_from, chosen->name, sizeof(call->switched_from));

@@ -477,8 +477,13 @@ what_takes_a_token(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 	{
-		if (pgw_retry_takes_token(&cases[i].facts) != cases[i].takes)
+		PgwRetryFacts facts = cases[i].facts;
+
+		if (pgw_retry_kind(&facts) != (cases[i].takes ? PGW_RETRY : PGW_FIRST_TRY))
 			fail_msg("%s", cases[i].what);
+		facts.give_back = true;
+		if (pgw_retry_kind(&facts) != (cases[i].takes ? PGW_RETRY_GIVE_BACK : PGW_FIRST_TRY))
+			fail_msg("%s, of a give-back", cases[i].what);
 	}
 }
 
@@ -490,11 +495,48 @@ a_look_and_what_it_allows(void **state)
 	for (int i = 0; i < 8; i++)
 	{
 		PgwRetryFacts look = {.tries = i & 1, .in_doubt = true, .put_off = (i & 2) != 0};
-		bool taken = pgw_retry_takes_token(&look);
+		bool taken = pgw_retry_kind(&look) != PGW_FIRST_TRY;
 		PgwRetryFacts next = {.tries = (i >> 2) & 1, .goes_on = true, .token_owed = !taken};
 
-		assert_int_equal(taken + pgw_retry_takes_token(&next), 1);
+		assert_int_equal(taken + (pgw_retry_kind(&next) != PGW_FIRST_TRY), 1);
 	}
+}
+
+/* Whoever else comes, a give-back finds a token within a second; and nobody waits for ever. */
+static void
+the_last_token(void **state)
+{
+	PgwBudgetConfig other = PGW_BUDGET_DEFAULT;
+	PgwBudgetConfig give_back = PGW_BUDGET_DEFAULT;
+	PgwBudget b;
+
+	(void) state;
+	other.leave = pgw_retry_leaves(PGW_RETRY);
+	give_back.leave = pgw_retry_leaves(PGW_RETRY_GIVE_BACK);
+	pgw_budget_init(&b, &other, 0);
+	assert_int_equal(take_all(&b, &other, 0), 9);
+	assert_int_equal(pgw_budget_wait_ms(&b, &other, 0), 1000);
+	assert_int_equal(take_all(&b, &give_back, 0), 1);
+	assert_int_equal(pgw_budget_wait_ms(&b, &give_back, 0), 1000);
+	assert_int_equal(pgw_budget_wait_ms(&b, &other, 0), 2000);
+
+	/* a thousand come every tenth of a second */
+	for (int64_t now = 0; now < HOUR; now += 100)
+	{
+		(void) take_all(&b, &other, now);
+		if (now % 10000 == 9900)
+			assert_true(pgw_budget_take(&b, &give_back, now));
+	}
+	/* give-backs alone: the others have to wait, no longer than until they are done */
+	for (int64_t now = HOUR; now < HOUR + 60000; now += 100)
+		(void) take_all(&b, &give_back, now);
+	assert_int_in_range(pgw_budget_wait_ms(&b, &other, HOUR + 60000), 1, 2000);
+	assert_true(pgw_budget_take(&b, &other, HOUR + 62000));
+
+	/* what was earned counts for both */
+	(void) take_all(&b, &other, HOUR + 62000);
+	succeed(&b, &other, HOUR + 62000, 30);
+	assert_int_equal(take_all(&b, &other, HOUR + 62000), 3);
 }
 
 int
@@ -516,6 +558,7 @@ main(void)
 		cmocka_unit_test(budget_properties),
 		cmocka_unit_test(what_takes_a_token),
 		cmocka_unit_test(a_look_and_what_it_allows),
+		cmocka_unit_test(the_last_token),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

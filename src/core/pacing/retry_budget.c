@@ -8,7 +8,8 @@
  *       PGW_BUDGET_EARNED_LIMIT tokens.
  *     - Time adds to granted only, by no more than has passed; a clock that goes backwards adds
  *       nothing and takes nothing.
- *     - There is a token again within one second, whatever happened before.
+ *     - There is a token again within one second, whatever happened before; and one more, for
+ *       those that leave one, within another.
  */
 #include "core/pacing/retry_budget.h"
 
@@ -66,12 +67,30 @@ advance(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now)
  * is back, and sent again if it is not there.  What no bank has had is no retry however long it was
  * put off: nothing of it weighs on the bank yet, and a give-back must not wait behind look-ups.
  */
-bool
-pgw_retry_takes_token(const PgwRetryFacts *facts)
+static bool
+takes_token(const PgwRetryFacts *facts)
 {
 	if (facts->goes_on)
 		return facts->token_owed && !PGW_MUTATED(TOKEN_OWED);
 	return facts->tries > 0 || (facts->in_doubt && facts->put_off && !PGW_MUTATED(PUT_OFF_TOKEN));
+}
+
+PgwRetryKind
+pgw_retry_kind(const PgwRetryFacts *facts)
+{
+	if (!takes_token(facts))
+		return PGW_FIRST_TRY;
+	return facts->give_back ? PGW_RETRY_GIVE_BACK : PGW_RETRY;
+}
+
+/*
+ * All that wait for a token come for it at the same moment.  A customer's money must not be one
+ * ticket in a thousand look-ups' draw.
+ */
+int
+pgw_retry_leaves(PgwRetryKind kind)
+{
+	return kind == PGW_RETRY && !PGW_MUTATED(LAST_TOKEN) ? 1 : 0;
 }
 
 void
@@ -109,10 +128,12 @@ pgw_budget_take(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms)
 int64_t
 pgw_budget_wait_ms(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms)
 {
+	int64_t needed = TOKEN * (1 + pgw_clamp(cfg->leave, 0, 1));
+
 	advance(b, cfg, now_ms);
-	if (b->granted + b->earned >= TOKEN)
+	if (b->granted + b->earned >= needed)
 		return 0;
 
 	/* What is earned may be gone by then, so it does not shorten the wait. */
-	return (TOKEN - b->granted + rate(cfg) - 1) / rate(cfg);
+	return (needed - b->granted + rate(cfg) - 1) / rate(cfg);
 }

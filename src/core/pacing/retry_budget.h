@@ -2,7 +2,7 @@
  * retry_budget.h - how many retries a bank may get
  *
  * One bucket per bank.  First tries are never counted; a retry takes one token.  What is a retry
- * says pgw_retry_takes_token().  Tokens come from two sources:
+ * says pgw_retry_kind().  Tokens come from two sources:
  *
  *     time		per_second, kept for at most PGW_BUDGET_BURST_S seconds' worth
  *     successes	success_percent of a token for each success, halved every
@@ -29,9 +29,19 @@ typedef struct PgwBudgetConfig
 {
 	int success_percent; /* 0 .. 100: pgw.retry_budget */
 	int per_second;      /* 1 .. 10000; never 0, or retries could stop for ever */
+	/* whole tokens that this retry leaves for what goes before it: 0 or 1 */
+	int leave;
 } PgwBudgetConfig;
 
 #define PGW_BUDGET_DEFAULT ((PgwBudgetConfig){.success_percent = 10, .per_second = 1})
+
+/* Whose retry it is: give-backs go before all else, which leaves them the last token. */
+typedef enum PgwRetryKind
+{
+	PGW_FIRST_TRY = 0, /* takes none */
+	PGW_RETRY,
+	PGW_RETRY_GIVE_BACK
+} PgwRetryKind;
 
 /* Amounts in thousandths of a token. */
 typedef struct PgwBudget
@@ -51,9 +61,12 @@ typedef struct PgwRetryFacts
 	bool token_owed; /* ... and that look-up took no token */
 	bool in_doubt;   /* a look-up, or a request that the bank may have had before */
 	bool put_off;    /* it was due before now, and could not be made */
+	bool give_back;  /* it is part of giving back what a caller does not want */
 } PgwRetryFacts;
 
-extern bool pgw_retry_takes_token(const PgwRetryFacts *facts);
+extern PgwRetryKind pgw_retry_kind(const PgwRetryFacts *facts);
+/* ... as PgwBudgetConfig has it */
+extern int pgw_retry_leaves(PgwRetryKind kind);
 
 /* A full bucket of time's tokens. The budget need not survive a restart. */
 extern void pgw_budget_init(PgwBudget *b, const PgwBudgetConfig *cfg, int64_t now_ms);
