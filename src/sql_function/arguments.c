@@ -28,7 +28,8 @@ typedef struct ArgNames
 	Oid function; /* InvalidOid: void */
 	MemoryContext context;
 	int n;
-	int next; /* behind the one that was asked for last: they are asked for in their order, nearly */
+	int next; /* behind the one that was asked for last: they are asked for in their order, nearly
+			   */
 	char *names[FUNC_MAX_ARGS];
 } ArgNames;
 
@@ -57,8 +58,8 @@ read_names(ArgNames *a, Oid function)
 	if (!HeapTupleIsValid(tup))
 		elog(ERROR, "cache lookup failed for function %u", function);
 	if (a->context == NULL)
-		a->context = AllocSetContextCreate(TopMemoryContext, "pgw argument names",
-										   ALLOCSET_SMALL_SIZES);
+		a->context =
+			AllocSetContextCreate(TopMemoryContext, "pgw argument names", ALLOCSET_SMALL_SIZES);
 	MemoryContextReset(a->context);
 	old = MemoryContextSwitchTo(a->context);
 	n = get_func_arg_info(tup, &types, &names, &modes);

@@ -81,10 +81,10 @@ typedef enum PgwMutant
 	CA_CHANGE,
 	/* a bank whose table is locked just now is taken for one that there is not */
 	UNREADABLE_BANK,
-	BANK_VERSION,   /* what follows a charge goes to the bank as it is now */
-	BREAKER_ONCE,   /* each failure of one payment counts against its bank */
-	MORE_PAGES,     /* a list that goes on elsewhere is taken for the whole */
-	FIRST_OF_TWO,   /* of two elements that could be meant one is taken */
+	BANK_VERSION, /* what follows a charge goes to the bank as it is now */
+	BREAKER_ONCE, /* each failure of one payment counts against its bank */
+	MORE_PAGES,   /* a list that goes on elsewhere is taken for the whole */
+	FIRST_OF_TWO, /* of two elements that could be meant one is taken */
 	/* a first look-up that was put off takes nothing from the retry budget */
 	PUT_OFF_TOKEN,
 	/* nor does what a look-up allows that took nothing itself */
