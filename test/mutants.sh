@@ -85,7 +85,6 @@ DRAINING:215_draining:held back
 LANES:251_bulkheads:lanes
 PUT_OFF_TOKEN:165_returning_bank:put off
 TOKEN_OWED:165_returning_bank:a look that waits for nothing
-LAST_TOKEN:165_returning_bank:give-backs
 ROW_AT_PLACE:297_row_moved:rewritten
 FOREIGN_PATH:253_whose_code:search_path
 CARD_DISGUISE:288_disguises:disguises

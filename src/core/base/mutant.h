@@ -89,8 +89,6 @@ typedef enum PgwMutant
 	PUT_OFF_TOKEN,
 	/* nor does what a look-up allows that took nothing itself */
 	TOKEN_OWED,
-	/* the last token is for whoever comes first, and give-backs draw lots with look-ups */
-	LAST_TOKEN,
 	REFERENCE_ECHO, /* an answer that names another payment is believed */
 	/* a yes whose own document shows that nothing was done is believed */
 	BELIED_APPROVAL,

@@ -78,6 +78,7 @@ typedef enum PgwPlaceholder
 } PgwPlaceholder;
 
 #define PGW_PH_BIT(ph) (UINT32_C(1) << (ph))
+_Static_assert(PGW_PH_NONE < 32, "each placeholder has a bit of its own");
 
 /* What is made of a placeholder's value: {{currency|lower}}. */
 typedef enum PgwFilter

@@ -90,7 +90,7 @@ pgw_retry_kind(const PgwRetryFacts *facts)
 int
 pgw_retry_leaves(PgwRetryKind kind)
 {
-	return kind == PGW_RETRY && !PGW_MUTATED(LAST_TOKEN) ? 1 : 0;
+	return kind == PGW_RETRY ? 1 : 0;
 }
 
 void
