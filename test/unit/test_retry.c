@@ -388,7 +388,7 @@ budget_properties(void **state)
 {
 	for (int round = 0; round < 500; round++)
 	{
-		PgwBudgetConfig cfg;
+		PgwBudgetConfig cfg = PGW_BUDGET_DEFAULT;
 		PgwBudget b;
 		int64_t now;
 		int64_t allowed;
@@ -396,6 +396,7 @@ budget_properties(void **state)
 		seed = 1000 + round;
 		cfg.success_percent = (int) (next_random() % 101);
 		cfg.per_second = 1 + (int) (next_random() % 50);
+		cfg.leave = (int) (round % 2);
 		now = any_number() / 4;
 		pgw_budget_init(&b, &cfg, now);
 		allowed = b.granted + b.earned;
