@@ -86,7 +86,7 @@ part($node, 'give-back', sub {
 	PgwSession->new($node)->run('BEGIN; ' . pay('rolled back', bank => 'needy') . '; ROLLBACK');
 	expect_put_off('rolled back', 'connector_invalid');
 	like(health(), qr/^warning\|1\|connector_invalid\|needy$/, 'health() counts it');
-	is(sql("SELECT value FROM pgw.metrics WHERE name = 'pgw_put_off'"), 1, 'and so do the figures');
+	is(sql("SELECT value FROM pgw.metrics WHERE name = 'pgw_put_off' AND (labels->>'livemode')::boolean"), 1, 'and so do the figures');
 	attempt_becomes('rolled back', 'RequiresManualReview', 'at its end it is in review');
 	is(review_reason('rolled back'), 'follow_up_impossible|connector_invalid', 'which says why');
 	ok(is_alerted('rolled back'), 'and people are told');
