@@ -34,12 +34,13 @@ count() # log, exit status, name
 
 # Left out where a checker (cflags) watches the program: it reads every page of its own process, and the checker's pages, too, would have no end.
 NATIVE_ONLY=test_http_memory
-units() # extra cflags, CC, runner...
+units() # name, extra cflags, CC, runner...
 {
-	local cflags=$1 cc=$2 t n
-	shift 2
-	make -s -C test/unit CC="$cc" EXTRA_CFLAGS="$cflags" BUILD="$PGW_WORK/unit" PG_CONFIG="$PGW_PG_CONFIG" all || { echo "not ok 1 - unit build"; return 1; }
-	for t in "$PGW_WORK"/unit/test_*; do
+	# each kind of build has a folder of its own: make does not see that the flags are others
+	local build=$PGW_WORK/$1 cflags=$2 cc=$3 t n
+	shift 3
+	make -s -j2 -C test/unit CC="$cc" EXTRA_CFLAGS="$cflags" BUILD="$build" PG_CONFIG="$PGW_PG_CONFIG" all || { echo "not ok 1 - unit build"; return 1; }
+	for t in "$build"/test_*; do
 		[ -x "$t" ] && [ -f "$t" ] || continue
 		case $t in *.o) continue ;; esac
 		n=$(basename "$t")
@@ -51,7 +52,7 @@ units() # extra cflags, CC, runner...
 
 test_unit()
 {
-	units "" gcc >"$PGW_WORK/unit.log" 2>&1
+	units unit "" gcc >"$PGW_WORK/unit.log" 2>&1
 	count "$PGW_WORK/unit.log" $? unit
 	perl test/bank/selftest.pl >"$PGW_WORK/bank-selftest.log" 2>&1
 	count "$PGW_WORK/bank-selftest.log" $? bank
@@ -206,13 +207,13 @@ card_rates()
 
 run_valgrind()
 {
-	units "-g -O1" gcc valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes >"$PGW_WORK/valgrind.log" 2>&1
+	units valgrind "-g -O1" gcc valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --child-silent-after-fork=yes >"$PGW_WORK/valgrind.log" 2>&1
 	count "$PGW_WORK/valgrind.log" $? valgrind
 }
 
 run_sanitize()
 {
-	units "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all" clang >"$PGW_WORK/sanitize.log" 2>&1
+	units sanitize "-g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all" clang >"$PGW_WORK/sanitize.log" 2>&1
 	count "$PGW_WORK/sanitize.log" $? sanitize
 }
 
@@ -282,7 +283,7 @@ run_check_static()
 
 run_fuzz() # inputs for each fuzzer
 {
-	make -s -C test/fuzz BUILD="$PGW_WORK/fuzz" all >"$PGW_WORK/fuzz.log" 2>&1 &&
+	make -s -j2 -C test/fuzz BUILD="$PGW_WORK/fuzz" all >"$PGW_WORK/fuzz.log" 2>&1 &&
 		for f in "$PGW_WORK"/fuzz/fuzz_*; do
 			[ -x "$f" ] || continue
 			n=$(basename "$f")
