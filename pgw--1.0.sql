@@ -226,7 +226,7 @@ COMMENT ON CONSTRAINT merchants_builtin ON pgw.merchants IS
 
 CREATE TABLE pgw.connectors (
 	name text NOT NULL PRIMARY KEY CHECK (name <> '' AND octet_length(name) <= 63),
-	definition jsonb NOT NULL,
+	definition json NOT NULL,
 	builtin boolean NOT NULL DEFAULT false,
 	created_at timestamptz NOT NULL DEFAULT now()
 );
@@ -234,7 +234,8 @@ COMMENT ON TABLE pgw.connectors IS
 	'How to talk to a kind of bank: each is one JSON document, described in docs/connectors.md.';
 COMMENT ON COLUMN pgw.connectors.name IS 'The connector''s name, as pgw.banks.connector says it: 1 to 63 bytes.';
 COMMENT ON COLUMN pgw.connectors.definition IS
-	'The document: requests to send, and how to read their answers. It must compile.';
+	'The document: requests to send, and how to read their answers. It must compile. json, not jsonb: it is kept as it was '
+	'written, because the order of a body''s members is part of it.';
 COMMENT ON COLUMN pgw.connectors.builtin IS 'True: it comes with the extension and cannot be changed.';
 COMMENT ON COLUMN pgw.connectors.created_at IS 'When the row was inserted.';
 
@@ -293,7 +294,7 @@ CREATE TABLE pgw.bank_versions (
 	bank text NOT NULL,
 	digest text NOT NULL,
 	connector text NOT NULL,
-	definition jsonb NOT NULL,
+	definition json NOT NULL,
 	base_url text NOT NULL,
 	account text NOT NULL,
 	secret text,
@@ -313,7 +314,7 @@ COMMENT ON COLUMN pgw.bank_versions.digest IS
 	'SHA-256, in hexadecimal, of bank, connector, definition, base_url, account, secret and settings. The same again '
 	'is the same version.';
 COMMENT ON COLUMN pgw.bank_versions.connector IS 'The name of its connector.';
-COMMENT ON COLUMN pgw.bank_versions.definition IS 'The connector''s document as it was.';
+COMMENT ON COLUMN pgw.bank_versions.definition IS 'The connector''s document as it was, to the byte.';
 COMMENT ON COLUMN pgw.bank_versions.base_url IS 'Where requests of this version go.';
 COMMENT ON COLUMN pgw.bank_versions.account IS 'Whose ledger it is; the bank''s name where pgw.banks.account was NULL.';
 COMMENT ON COLUMN pgw.bank_versions.secret IS
@@ -2865,8 +2866,8 @@ DO $$BEGIN RAISE EXCEPTION 'this script lacks pgw''s connectors: "make" adds the
 
 -- The bank inside the worker speaks as the reference protocol has it, and needs no key.
 INSERT INTO pgw.connectors (name, builtin, created_at, definition)
-SELECT 'test', true, c.created_at, jsonb_set(jsonb_set(c.definition #- '{headers,Authorization}', '{name}', '"test"'), '{description}',
-	'"The reference protocol, for the bank inside the worker: no request leaves the server."')
+SELECT 'test', true, c.created_at, jsonb_set(jsonb_set(c.definition::jsonb #- '{headers,Authorization}', '{name}', '"test"'),
+	'{description}', '"The reference protocol, for the bank inside the worker: no request leaves the server."')
 FROM pgw.connectors c WHERE c.name = 'json';
 
 -- A time-out is to be had while somebody waits for a test's end.

@@ -7,18 +7,18 @@ INSERT INTO pgw.connectors VALUES ('bad', '{}');
 \echo :SQLSTATE
 INSERT INTO pgw.connectors VALUES ('bad', '{"v": 3, "operations": {}}');
 \echo :SQLSTATE
-INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition, '{operations,charge,body,amount}', '"{{amuont}}"') FROM pgw.connectors WHERE name = 'json';
+INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition::jsonb, '{operations,charge,body,amount}', '"{{amuont}}"') FROM pgw.connectors WHERE name = 'json';
 \echo :SQLSTATE
-INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition, '{operations,charge,answer,rules,0,outcome}', '"sure"') FROM pgw.connectors WHERE name = 'json';
+INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition::jsonb, '{operations,charge,answer,rules,0,outcome}', '"sure"') FROM pgw.connectors WHERE name = 'json';
 \echo :SQLSTATE
-INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition, '{operations,charge,method}', '"FETCH"') FROM pgw.connectors WHERE name = 'json';
+INSERT INTO pgw.connectors SELECT 'bad', jsonb_set(definition::jsonb, '{operations,charge,method}', '"FETCH"') FROM pgw.connectors WHERE name = 'json';
 \echo :SQLSTATE
-INSERT INTO pgw.connectors SELECT 'bad', definition || '{"surprise": 1}' FROM pgw.connectors WHERE name = 'json';
+INSERT INTO pgw.connectors SELECT 'bad', definition::jsonb || '{"surprise": 1}' FROM pgw.connectors WHERE name = 'json';
 \echo :SQLSTATE
 -- a look-up that could show anybody's charge; and one that does not show what was refunded, which is taken with a warning
-INSERT INTO pgw.connectors SELECT 'bad', definition #- '{operations,lookup_charge,answer,fields,reference}' FROM pgw.connectors WHERE name = 'json';
+INSERT INTO pgw.connectors SELECT 'bad', definition::jsonb #- '{operations,lookup_charge,answer,fields,reference}' FROM pgw.connectors WHERE name = 'json';
 \echo :SQLSTATE
-INSERT INTO pgw.connectors SELECT 'half', definition #- '{operations,lookup_refund}' #- '{operations,lookup_charge,answer,fields,refunded}' FROM pgw.connectors WHERE name = 'json';
+INSERT INTO pgw.connectors SELECT 'half', definition::jsonb #- '{operations,lookup_refund}' #- '{operations,lookup_charge,answer,fields,refunded}' FROM pgw.connectors WHERE name = 'json';
 \echo :SQLSTATE
 DELETE FROM pgw.connectors WHERE name = 'half';
 UPDATE pgw.connectors SET definition = '{}' WHERE name = 'json';
@@ -42,7 +42,7 @@ INSERT INTO pgw.banks (name, connector, base_url, currencies) VALUES ('b', 'json
 INSERT INTO pgw.banks (name, connector, base_url, request_timeout) VALUES ('b', 'json', 'https://bank.example', '-1 s');
 \echo :SQLSTATE
 -- what a document will cost is said when it is stored, and before
-SELECT severity, pointer FROM pgw.check_connector((SELECT definition::json FROM pgw.connectors WHERE name = 'json'));
+SELECT severity, pointer FROM pgw.check_connector((SELECT definition FROM pgw.connectors WHERE name = 'json'));
 SELECT * FROM pgw.check_connector('{"v": 1, "v": 2}');
 SELECT * FROM pgw.check_connector('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": "*", "outcome": "approved"}, {"status": 402, "outcome": "declined"}]}}}}');
 SELECT * FROM pgw.check_connector('{"v": 2, "description": "4111111111111111", "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}", "r": "{{transaction_ref}}", "a": "{{amount}}"}, "answer": {"rules": [{"status": 402, "outcome": "declined"}], "fields": {"amount": "/a", "currency": "/c"}}}}}');

@@ -133,9 +133,9 @@ SELECT pgw.void_payment(pid('v'), 'v-v3');
 ROLLBACK;
 
 -- a bank that cannot: no parts, no second capture, no void
-INSERT INTO pgw.connectors SELECT 'plain', jsonb_set(definition #- '{operations,void}', '{capabilities}', definition->'capabilities'
+INSERT INTO pgw.connectors SELECT 'plain', jsonb_set(definition::jsonb #- '{operations,void}', '{capabilities}', definition::jsonb->'capabilities'
 	|| '{"partial_capture": false, "multiple_captures": false, "partial_refund": false}') FROM pgw.connectors WHERE name = 'json';
-INSERT INTO pgw.connectors SELECT 'at once', definition #- '{operations,authorize}' #- '{operations,capture}' #- '{operations,void}' #- '{capabilities,partial_capture}'
+INSERT INTO pgw.connectors SELECT 'at once', definition::jsonb #- '{operations,authorize}' #- '{operations,capture}' #- '{operations,void}' #- '{capabilities,partial_capture}'
 	#- '{capabilities,multiple_captures}' #- '{capabilities,authorization_lifetime_seconds}' FROM pgw.connectors WHERE name = 'json';
 \getenv bank_url PGW_BANK_URL
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('plain', 'plain', :'bank_url', 'bank', 800), ('at once', 'at once', :'bank_url', 'bank', 801);

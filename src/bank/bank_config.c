@@ -111,7 +111,7 @@ read_connectors(Generation *g, Oid relid)
 		PgwConnectorError err;
 		NamedConnector *c;
 		char *name = pgw_reader_text(&r, "name");
-		char *json = pgw_reader_jsonb(&r, "definition");
+		char *json = pgw_reader_text(&r, "definition");
 
 		if (name == NULL || json == NULL)
 			continue;

@@ -268,7 +268,7 @@ append(BankEntry *e, int version)
 	put_text(&r, "bank", b->name);
 	put_text(&r, "digest", e->digest);
 	put_text(&r, "connector", e->named->name);
-	put_jsonb(&r, "definition", e->named->json);
+	put_text(&r, "definition", e->named->json); /* a json is its text */
 	put_text(&r, "base_url", b->base_url);
 	put_text(&r, "account", b->account);
 	put_text(&r, "secret", b->secret_name);
@@ -379,7 +379,7 @@ read_version(Generation *g, PgwReader *r)
 	char *connector = pgw_reader_text(r, "connector");
 
 	strlcpy(c->name, connector, sizeof(c->name));
-	c->json = pgw_reader_jsonb(r, "definition");
+	c->json = pgw_reader_text(r, "definition");
 	c->connector = pgw_connector_compile(c->json, strlen(c->json), &err);
 	g->connectors = c;
 	g->nconnectors = 1; /* counted at once: freed with the generation */

@@ -32,8 +32,7 @@ FILENAME ~ /\.json$/ {
 	for (i = 1; i <= n; i++)
 	{
 		print "INSERT INTO pgw.connectors (name, builtin, created_at, definition)"
-		print "VALUES ('" names[i] "', true, '2026-01-01 00:00:00+00', $connector$"
-		print document[i] "$connector$);"
+		print "VALUES ('" names[i] "', true, '2026-01-01 00:00:00+00', $connector$" document[i] "$connector$);"
 	}
 	next
 }

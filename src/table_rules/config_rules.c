@@ -96,19 +96,14 @@ static void
 check_definition(HeapTuple new, TupleDesc desc)
 {
 	char *name = pgw_trigger_text(new, desc, "name");
-	bool isnull;
-	Datum value = pgw_trigger_value(new, desc, "definition", &isnull);
-	Jsonb *definition;
-	char *json;
+	char *json = pgw_trigger_text(new, desc, "definition"); /* a json is its text */
 	PgwConnectorError err;
 	PgwConnectorError *warnings;
 	PgwConnector *compiled;
 	int n;
 
-	if (isnull)
+	if (json == NULL)
 		return; /* NOT NULL says so */
-	definition = DatumGetJsonbP(value);
-	json = JsonbToCString(NULL, &definition->root, VARSIZE(definition));
 	memset(&err, 0, sizeof(err));
 	compiled = pgw_connector_compile(json, strlen(json), &err);
 	if (compiled == NULL)

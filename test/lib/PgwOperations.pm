@@ -33,7 +33,7 @@ sub operations_cluster
 	pgw_setup($node, $bank);
 	my $formbank = slurp_file('test/connectors/formbank.json');
 	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition)
-		SELECT 'quick', jsonb_set(definition || '{\"name\": \"quick\"}', '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json';
+		SELECT 'quick', jsonb_set(definition::jsonb || '{\"name\": \"quick\"}', '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json';
 		UPDATE pgw.banks SET connector = 'quick', request_timeout = '1s' WHERE name = 'bank';
 		INSERT INTO pgw.connectors (name, definition) VALUES ('formbank', \$json\$$formbank\$json\$);
 		INSERT INTO pgw.banks (name, connector, base_url, secret, priority, request_timeout) VALUES ('form', 'formbank', '$bank->{url}', 'bank', 900, '1s')");

@@ -56,12 +56,12 @@ part($node, 'what is installed', sub {
 	cmp_ok(scalar @documents, '>=', 1, 'there are built-in connectors');
 	is($node->safe_psql('postgres', "SELECT string_agg(name, ' ' ORDER BY name) FROM pgw.connectors WHERE builtin AND name <> 'test'"),
 		join(' ', sort map { basename($_, '.json') } @documents), 'each document is a built-in connector');
-	is($node->safe_psql('postgres', "SELECT t.definition - 'name' - 'description' = j.definition - 'name' - 'description' #- '{headers,Authorization}'
+	is($node->safe_psql('postgres', "SELECT t.definition::jsonb - 'name' - 'description' = j.definition::jsonb - 'name' - 'description' #- '{headers,Authorization}'
 		FROM pgw.connectors t, pgw.connectors j WHERE t.name = 'test' AND j.name = 'json'"), 't', 'and the one of the bank inside is made of the reference protocol\'s');
 	for my $path (@documents)
 	{
 		my $name = basename($path, '.json');
-		is($node->safe_psql('postgres', "SELECT definition = \$d\$" . slurp_file($path) . "\$d\$ FROM pgw.connectors WHERE name = '$name'"), 't', "$path as it is in the file");
+		is($node->safe_psql('postgres', "SELECT definition::text = \$d\$" . slurp_file($path) . "\$d\$ FROM pgw.connectors WHERE name = '$name'"), 't', "$path as it is in the file, to the byte");
 	}
 	unlike(slurp_file('build/pgw--1.0.sql'), qr/\@connectors\@/, 'no mark is left');
 	$node->safe_psql('postgres', 'DROP EXTENSION pgw');
@@ -111,7 +111,7 @@ part($node, 'make', sub {
 	ok(!(run_make($dir, '-q', '-W', $_, $script))[0], "again when $_ has changed") for 'pgw--1.0.sql', 'src/connectors/insert.awk', @documents;
 	append_to_file("$dir/src/connectors/other.json", "{\"second\": 1}\n");
 	($ok, $said) = run_make($dir, $script);
-	like(slurp_file("$dir/$script"), qr/^VALUES \('json', .*^VALUES \('other', .*^\{"second": 1\}\n\$connector\$\);$/ms, 'and when a document has come');
+	like(slurp_file("$dir/$script"), qr/^VALUES \('json', .*^VALUES \('other', [^\n]*\{"second": 1\}\n\$connector\$\);$/ms, 'and when a document has come');
 	make_path("$scratch/elsewhere");
 	my $plain = source_tree();
 	($ok, $said) = run_make("$scratch/elsewhere", '-f', "$plain/Makefile", $script);

@@ -15,7 +15,7 @@ pgw_setup($node, $bank);
 
 # The same bank, but "not found" counts after one second instead of two.
 $node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition)
-	SELECT 'quick', jsonb_set(definition || '{\"name\": \"quick\"}', '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json';
+	SELECT 'quick', jsonb_set(definition::jsonb || '{\"name\": \"quick\"}', '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json';
 	UPDATE pgw.banks SET connector = 'quick' WHERE name = 'bank'");
 
 my $given_back = qr/PaymentDataSaveFailed,CompensationStarted,RefundStarted,(RefundOutcomeUnknown,|RefundRetryScheduled,|RefundStarted,)*RefundCompleted$/;

@@ -17,9 +17,9 @@ my $form = slurp_file('test/connectors/formbank.json');
 # More dialects of the same bank: one whose look-ups count after a second, one that cannot be asked, one that knows no keys either.
 $node->safe_psql('postgres', <<"SQL");
 INSERT INTO pgw.connectors (name, definition)
-	SELECT 'quick', jsonb_set(definition || '{"name": "quick"}', '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json'
+	SELECT 'quick', jsonb_set(definition::jsonb || '{"name": "quick"}', '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json'
 	UNION ALL
-	SELECT 'blind', jsonb_set(definition || '{"name": "blind"}', '{capabilities,lookup_consistent_after_seconds}', 'null')
+	SELECT 'blind', jsonb_set(definition::jsonb || '{"name": "blind"}', '{capabilities,lookup_consistent_after_seconds}', 'null')
 		#- '{operations,lookup_charge}' #- '{operations,lookup_refund}' #- '{operations,cancel}' FROM pgw.connectors WHERE name = 'json'
 	UNION ALL
 	SELECT 'formbank', \$json\$$form\$json\$;

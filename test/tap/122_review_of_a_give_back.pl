@@ -14,7 +14,7 @@ my ($node, $bank) = reviews_cluster('review_of_a_give_back');
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 # What was refused is looked up before it is tried again, and the look-up counts at once: the deadline is a second here.
-sql("INSERT INTO pgw.connectors (name, definition) SELECT 'quick', jsonb_set(definition || '{\"name\": \"quick\"}', '{capabilities,lookup_consistent_after_seconds}', '0')
+sql("INSERT INTO pgw.connectors (name, definition) SELECT 'quick', jsonb_set(definition::jsonb || '{\"name\": \"quick\"}', '{capabilities,lookup_consistent_after_seconds}', '0')
 	FROM pgw.connectors WHERE name = 'json';
 	UPDATE pgw.banks SET connector = 'quick' WHERE name = 'bank'");
 

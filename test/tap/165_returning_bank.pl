@@ -17,7 +17,7 @@ my $bank = bank_start();
 pgw_setup($node, $bank);
 # prompt: what its look-up does not find has not happened
 $node->safe_psql('postgres', "SELECT pgw.grant_access('postgres', 'operator');
-	INSERT INTO pgw.connectors (name, definition) SELECT 'prompt', jsonb_set(jsonb_set(definition, '{name}', '\"prompt\"'), '{capabilities,lookup_consistent_after_seconds}', '0')
+	INSERT INTO pgw.connectors (name, definition) SELECT 'prompt', jsonb_set(jsonb_set(definition::jsonb, '{name}', '\"prompt\"'), '{capabilities,lookup_consistent_after_seconds}', '0')
 		FROM pgw.connectors WHERE name = 'json';
 	INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('prompt', 'prompt', '$bank->{url}', 'bank'),
 		('second', 'prompt', '$bank->{url}', 'bank');

@@ -19,18 +19,18 @@ my ($true, $false) = (JSON::PP::true, JSON::PP::false);
 # what was captured is never where its connector says.
 $node->safe_psql('postgres', <<"SQL");
 INSERT INTO pgw.connectors (name, definition)
-	SELECT 'quick', jsonb_set(definition, '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json';
+	SELECT 'quick', jsonb_set(definition::jsonb, '{capabilities,lookup_consistent_after_seconds}', '1') FROM pgw.connectors WHERE name = 'json';
 INSERT INTO pgw.connectors (name, definition)
-	SELECT 'mute', definition #- '{operations,lookup_refund}' #- '{operations,cancel}' #- '{operations,lookup_charge,answer,fields,captured}'
+	SELECT 'mute', definition::jsonb #- '{operations,lookup_refund}' #- '{operations,cancel}' #- '{operations,lookup_charge,answer,fields,captured}'
 		#- '{operations,lookup_charge,answer,fields,refunded}' FROM pgw.connectors WHERE name = 'quick'
 	UNION ALL
-	SELECT 'single', definition #- '{operations,lookup_refund}' #- '{operations,cancel}' FROM pgw.connectors WHERE name = 'quick';
+	SELECT 'single', definition::jsonb #- '{operations,lookup_refund}' #- '{operations,cancel}' FROM pgw.connectors WHERE name = 'quick';
 INSERT INTO pgw.connectors (name, definition)
-	SELECT 'keyless', definition #- '{capabilities,idempotency}' FROM pgw.connectors WHERE name = 'mute'
+	SELECT 'keyless', definition::jsonb #- '{capabilities,idempotency}' FROM pgw.connectors WHERE name = 'mute'
 	UNION ALL
-	SELECT 'single keyless', definition #- '{capabilities,idempotency}' FROM pgw.connectors WHERE name = 'single'
+	SELECT 'single keyless', definition::jsonb #- '{capabilities,idempotency}' FROM pgw.connectors WHERE name = 'single'
 	UNION ALL
-	SELECT 'odd', jsonb_set(definition, '{operations,lookup_charge,answer,fields,captured}', '"/not/there"') FROM pgw.connectors WHERE name = 'single';
+	SELECT 'odd', jsonb_set(definition::jsonb, '{operations,lookup_charge,answer,fields,captured}', '"/not/there"') FROM pgw.connectors WHERE name = 'single';
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority, request_timeout)
 	SELECT c, c, '$bank->{url}', 'bank', 200 + n, '500ms' FROM unnest(ARRAY['quick', 'mute', 'single', 'keyless', 'single keyless', 'odd']) WITH ORDINALITY AS u (c, n);
 SQL
@@ -188,7 +188,7 @@ part($node, 'given back once, without keys', sub {
 part($node, 'reference', sub {
 	sql(<<"SQL");
 INSERT INTO pgw.connectors (name, definition)
-	SELECT 'refs', jsonb_set(definition, '{headers,X-Correlation-Id}', '"{{reference}}"') FROM pgw.connectors WHERE name = 'quick';
+	SELECT 'refs', jsonb_set(definition::jsonb, '{headers,X-Correlation-Id}', '"{{reference}}"') FROM pgw.connectors WHERE name = 'quick';
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority, request_timeout) VALUES ('refs', 'refs', '$bank->{url}', 'bank', 300, '500ms');
 SQL
 	my $op = sub { my ($kind, $id, @more) = @_; sql("SELECT o.transaction_status FROM pgw.find_payment('$id') f, pgw.${kind}_payment(" . join(', ', 'f.payment_id', "'$id-$kind'", @more) . ') o') };

@@ -46,11 +46,11 @@ sub canonical_json { return JSON::PP->new->canonical->encode($_[0]) }
 # A bank whose look-ups ignore our reference: they show the charge that the settings name.  And one that calls every charge by its currency.
 sql(<<"SQL");
 INSERT INTO pgw.connectors (name, definition)
-	SELECT 'stranger', jsonb_set(jsonb_set(jsonb_set(definition || '{"name": "stranger"}', '{capabilities,lookup_consistent_after_seconds}', '1'),
+	SELECT 'stranger', jsonb_set(jsonb_set(jsonb_set(definition::jsonb || '{"name": "stranger"}', '{capabilities,lookup_consistent_after_seconds}', '1'),
 		'{operations,lookup_charge,path}', '"/v1/charges/{{settings.charge}}?reference={{original_ref}}"'),
 		'{operations,lookup_charge,answer,reference_echoed}', 'false') #- '{operations,lookup_charge,answer,fields,reference}' FROM pgw.connectors WHERE name = 'json'
 	UNION ALL
-	SELECT 'same', jsonb_set(jsonb_set(definition || '{"name": "same"}', '{operations,charge,answer,fields,bank_reference}', '"/currency"'),
+	SELECT 'same', jsonb_set(jsonb_set(definition::jsonb || '{"name": "same"}', '{operations,charge,answer,fields,bank_reference}', '"/currency"'),
 		'{operations,authorize,answer,fields,bank_reference}', '"/currency"') FROM pgw.connectors WHERE name = 'json';
 SQL
 
@@ -138,7 +138,7 @@ part($node, 'its own', sub {
 
 # A new attempt after the give-back of the first, at a bank that answers with the charge that it has given back: nothing was charged for it.
 part($node, 'given back before', sub {
-	sql("INSERT INTO pgw.connectors (name, definition) SELECT 'same by cancel', definition || '{\"name\": \"same by cancel\"}' #- '{operations,void}' #- '{operations,refund}'
+	sql("INSERT INTO pgw.connectors (name, definition) SELECT 'same by cancel', definition::jsonb || '{\"name\": \"same by cancel\"}' #- '{operations,void}' #- '{operations,refund}'
 		#- '{operations,lookup_refund}' #- '{capabilities,partial_refund}' FROM pgw.connectors WHERE name = 'same'");
 	add_bank('again', 'same by cancel', account => 'again');
 	PgwSession->new($node)->run('BEGIN; ' . pay('again', bank => 'again') . '; ROLLBACK');

@@ -25,7 +25,7 @@ sub submit { return sql('SELECT FROM ' . pay_sql('submit_payment', client_reques
 my $nothing = '"/nothing"';
 sql(<<"SQL");
 CREATE FUNCTION nameless(name text) RETURNS jsonb LANGUAGE sql AS \$\$
-	SELECT jsonb_set(jsonb_set(definition || jsonb_build_object('name', name), '{operations,charge,answer,fields,bank_reference}', '$nothing'),
+	SELECT jsonb_set(jsonb_set(definition::jsonb || jsonb_build_object('name', name), '{operations,charge,answer,fields,bank_reference}', '$nothing'),
 		'{operations,authorize,answer,fields,bank_reference}', '$nothing') FROM pgw.connectors WHERE name = 'json' \$\$;
 CREATE FUNCTION blind(d jsonb) RETURNS jsonb LANGUAGE sql AS \$\$
 	SELECT jsonb_set(d, '{capabilities,lookup_consistent_after_seconds}', 'null') #- '{operations,lookup_charge}' #- '{operations,lookup_refund}' \$\$;

@@ -55,7 +55,7 @@ sub run_put_off
 # Its capture and refund name the merchant's own reference in the path: a payment without one cannot be captured, refunded or voided.
 sql(<<"SQL");
 INSERT INTO pgw.connectors (name, definition)
-	SELECT 'needy', jsonb_set(jsonb_set(jsonb_set(definition || '{"name": "needy"}', '{operations,refund,path}', '"/v1/charges/{{bank_reference}}/refunds?order={{reference}}"'),
+	SELECT 'needy', jsonb_set(jsonb_set(jsonb_set(definition::jsonb || '{"name": "needy"}', '{operations,refund,path}', '"/v1/charges/{{bank_reference}}/refunds?order={{reference}}"'),
 		'{operations,capture,path}', '"/v1/charges/{{bank_reference}}/capture?order={{reference}}"'),
 		'{operations,void,path}', '"/v1/charges/{{bank_reference}}/void?order={{reference}}"') FROM pgw.connectors WHERE name = 'json';
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority, account) VALUES ('needy', 'needy', '$bank->{url}', 'bank', 200, 'bank'), ('shut', 'json', '$bank->{url}', 'bank', 201, 'bank');

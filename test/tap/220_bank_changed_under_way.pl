@@ -43,9 +43,9 @@ part($node, 'rename', sub {
 });
 
 part($node, 'document', sub {
-	$ledgers->sql("INSERT INTO pgw.connectors (name, definition) SELECT 'own', definition || '{\"name\": \"own\"}' FROM pgw.connectors WHERE name = 'json'");
+	$ledgers->sql("INSERT INTO pgw.connectors (name, definition) SELECT 'own', definition::jsonb || '{\"name\": \"own\"}' FROM pgw.connectors WHERE name = 'json'");
 	$ledgers->add_bank('dialect', connector => 'own');
-	$ledgers->changed_meanwhile('document', "UPDATE pgw.connectors SET definition = jsonb_set(jsonb_set(definition, '{operations,lookup_charge,path}', '\"/nowhere?r={{original_ref}}\"'),
+	$ledgers->changed_meanwhile('document', "UPDATE pgw.connectors SET definition = jsonb_set(jsonb_set(definition::jsonb, '{operations,lookup_charge,path}', '\"/nowhere?r={{original_ref}}\"'),
 		'{operations,charge,path}', '\"/nowhere\"') WHERE name = 'own'", bank => 'dialect');
 });
 

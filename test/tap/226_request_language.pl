@@ -107,6 +107,19 @@ part($node, 'time and nonce', sub {
 	ok($one->{nonce} =~ /^[0-9a-f]{32}$/ && $one->{nonce} ne $other->{nonce} && $one->{at} < $other->{at}, 'another payment has its own');
 });
 
+# As text, because a document that went through a hash or a jsonb would have lost it.
+part($node, 'the order of members', sub {
+	my $bank = listening_bank(sub { my ($r, $n) = @_; return { document => { state => 'ok', id => "id_$n" } } });
+	my $body = '{"zeta": "{{token}}", "b": {"yy": "{{amount}}", "x": 1.50}, "a": 0}';
+	my $text = encode_json(document({ body => 'BODY' })) =~ s/"BODY"/$body/r;
+	sql("INSERT INTO pgw.connectors (name, definition) VALUES ('ordered', \$json\$$text\$json\$); INSERT INTO pgw.banks (name, connector, base_url) VALUES ('ordered', 'ordered', '$bank->{url}')");
+	is((pay('ordered', bank => 'ordered', amount => 4200))[0], 'captured|id_1', 'paid');
+	is((heard($bank))[0]{body}, '{"zeta":"tok_ok","b":{"yy":4200,"x":1.50},"a":0}', 'the body has its members as the document has them');
+	is(sql("SELECT count(*) FROM pgw.bank_versions WHERE bank = 'ordered' AND definition::text = \$json\$$text\$json\$"), 1, 'and so has the version of the bank, to the byte');
+	like(($node->psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('twice', \$json\$" . ($text =~ s/"a": 0/"a": 0, "b": 1/r) . "\$json\$)"))[2],
+		qr{at /operations/charge/body/b: this name stands twice here}, 'a name that stands twice is refused, with its place');
+});
+
 # The bank computes the signature itself, of what it has received.
 part($node, 'signatures', sub {
 	my $key = 'signing-key-0123';

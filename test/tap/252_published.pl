@@ -76,7 +76,7 @@ for (qw(anna bert))
 payment_becomes('review', 'captured', 'resolve_review, proposed and confirmed');
 is(sql('SELECT count(*) FROM pgw.review_proposals'), 1, 'with a proposal');
 my $version = sql("SELECT max(version) FROM pgw.bank_versions WHERE bank = 'form'");
-sql("UPDATE pgw.connectors SET definition = definition || '{\"description\": \"another\"}' WHERE name = 'formbank'");
+sql("UPDATE pgw.connectors SET definition = definition::jsonb || '{\"description\": \"another\"}' WHERE name = 'formbank'");
 ok(wait_until(sub { sql("SELECT max(version) FROM pgw.bank_versions WHERE bank = 'form'") > $version || !pay('more' . sql('SELECT clock_timestamp()::text'), bank => 'form') }, 60), 'another version of a bank');
 my $newest = sql("SELECT max(version) FROM pgw.bank_versions WHERE bank = 'form'");
 sql("SET SESSION AUTHORIZATION $_; SELECT pgw.rebind_attempts($version, $newest, 'moved')") for qw(anna bert);

@@ -106,7 +106,7 @@ part($node, 'other texts', sub {
 		my (undef, undef, $e) = $node->psql('postgres', "\\set VERBOSITY verbose\nSELECT $call{$name}");
 		like($e, qr/PW400.*card_number_in_stored_field/s, "$name: refused");
 	}
-	my (undef, undef, $e) = $node->psql('postgres', "\\set VERBOSITY verbose\nINSERT INTO pgw.connectors (name, definition) SELECT 'bad', jsonb_set(definition, '{name}', '\"$dashed\"') FROM pgw.connectors WHERE name = 'json'");
+	my (undef, undef, $e) = $node->psql('postgres', "\\set VERBOSITY verbose\nINSERT INTO pgw.connectors (name, definition) SELECT 'bad', jsonb_set(definition::jsonb, '{name}', '\"$dashed\"') FROM pgw.connectors WHERE name = 'json'");
 	like($e, qr/PW400.*card_number_in_stored_field/s, 'a connector document: refused');
 });
 

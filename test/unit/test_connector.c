@@ -254,7 +254,11 @@ static const struct
 	{"{\"v\":1," CAPS ",\"not_ids\":\"0\",\"operations\":{" GOOD "}}", "/not_ids",
 	 "array of strings"},
 	{"{\"v\":1," CAPS ",\"not_ids\":[\"\",0],\"operations\":{" GOOD "}}", "/not_ids/1", "string"},
-	{"{\"v\":1,\"v\":1," CAPS ",\"operations\":{" GOOD "}}", "", "twice in one object"},
+	{"{\"v\":1,\"v\":1," CAPS ",\"operations\":{" GOOD "}}", "/v", "this name stands twice"},
+	{WITH_BODY("{\"t\":\"{{token}}\",\"a\":[{},{\"b\":1,\"c\":2,\"\\u0062\":1}]}"),
+	 "/operations/charge/body/a/1/b", "this name stands twice"},
+	{WITH_BODY("{\"t\":\"{{token}}\",\"a\\u0000b\":1}"), "/operations/charge/body",
+	 "a name must not hold U+0000"},
 	{DOC(CAPS, GOOD ",\"lookup_charge\":{\"method\":\"GET\",\"path\":\"/c?limit=1\"," ANSWER "}"),
 	 "/operations/lookup_charge", "{{original_ref}}"},
 	{DOC(CAPS, GOOD

@@ -457,6 +457,26 @@ test_computed_refused(void **state)
 			"there is no {{computed.x}}: it must stand in \"computed\"");
 }
 
+/* ---- the order of members ---- */
+
+/* Some banks validate it, and a jsonb would have ordered them by their length. */
+static void
+test_order(void **state)
+{
+	static const char body[] =
+		"\"zz\":{\"b\":1,\"a\":[{\"y\":\"{{transaction_ref}}\",\"x\":\"{{reason}}\",\"w\":2}]},\"a\":0,\"B\":-1.50";
+	PgwConnector *c = compile(document(2, "", "/c", "", body));
+	const PgwCallParams p = {.token = "tok", .transaction_ref = "r"};
+
+	(void) state;
+	render(c, PGW_OP_CHARGE, &p);
+	assert_string_equal(
+		rendered.body.data,
+		"{\"t\":\"tok\",\"zz\":{\"b\":1,\"a\":[{\"y\":\"r\",\"w\":2}]},\"a\":0,\"B\":-1.50}");
+	pgw_rendered_free(&rendered);
+	pgw_connector_free(c);
+}
+
 int
 main(void)
 {
@@ -470,6 +490,7 @@ main(void)
 		cmocka_unit_test(test_computed),
 		cmocka_unit_test(test_computed_keys),
 		cmocka_unit_test(test_computed_refused),
+		cmocka_unit_test(test_order),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

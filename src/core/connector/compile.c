@@ -352,9 +352,10 @@ check_strictly(PgwCompile *cc, const char *json, size_t len)
 	switch (pgw_json_read(json, len, PGW_DOC_MAX_NESTING, &value))
 	{
 		case PGW_JSON_GOOD:
-			return true;
+			return pgw_check_names(cc, json, len);
 		case PGW_JSON_AMBIGUOUS:
-			return pgw_fault(cc, "a name stands twice in one object; which of the two is meant?");
+			return pgw_check_names(cc, json, len) &&
+				   pgw_fault(cc, "a name stands twice in one object; which of the two is meant?");
 		default:
 			return pgw_fault(
 				cc,

@@ -192,7 +192,7 @@ compile_one(PgwCompile *cc, json_object *v, PgwComputed *c)
 	return true;
 }
 
-/* An array, because the order of an object's members is lost where it is stored as jsonb. */
+/* An array: what can be used by which follows from their order. */
 bool
 pgw_compile_computed(PgwCompile *cc, json_object *v)
 {

@@ -2,6 +2,7 @@
  * compiled.h - the compiled form of a connector document, shared by the files of the engine
  *
  *   compile.c              compile: the document as a whole; the public small functions
+ *   compile_names.c        compile: each name once in its object
  *   compile_capabilities.c compile: what the bank can do
  *   compile_operation.c    compile: one operation, and what must hold between operations
  *   compile_template.c     compile: texts with placeholders, headers, body trees
@@ -407,6 +408,10 @@ extern const char *pgw_text_of(PgwCompile *cc, json_object *v);
 /* Go down into a member, compile it with this function, and come back. */
 extern bool pgw_compile_member(PgwCompile *cc, const char *name, json_object *v,
 							   bool (*compile)(PgwCompile *, json_object *));
+
+/* compile_names.c */
+/* Each name once in its object.  The text is JSON, but for that, nested no deeper than allowed. */
+extern bool pgw_check_names(PgwCompile *cc, const char *json, size_t len);
 
 /* compile_capabilities.c */
 extern bool pgw_compile_capabilities(PgwCompile *cc, json_object *v);
