@@ -9,10 +9,9 @@
 #include "postgres.h"
 
 #include "common/base64.h"
-#include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
 
 #include "base/compat.h"
+#include "core/base/sha2.h"
 #include "core/base/uuid7.h"
 #include "outcome/event_members.h"
 
@@ -75,11 +74,10 @@ put_digest(const PgwAttempt *attempt, const char *payment_id, char *out)
 {
 	PgwIdentity identity;
 	PgwBuf text;
-	bytea *input;
-	bytea *digest;
+	unsigned char digest[PGW_SHA2_MAX];
 	bool failed;
 
-	/* malloc'd memory: copied before anything can raise */
+	/* malloc'd memory, and the digest is the core's: nothing in between can raise */
 	pgw_buf_init(&text, 0);
 	if (attempt->kind == PGW_KIND_PAYMENT)
 	{
@@ -90,19 +88,12 @@ put_digest(const PgwAttempt *attempt, const char *payment_id, char *out)
 		pgw_operation_identity_text(payment_id, attempt->amount, attempt->final_capture,
 									attempt->reason, &text);
 	failed = text.failed;
-	input = failed ? NULL : palloc_extended(VARHDRSZ + text.len, MCXT_ALLOC_NO_OOM);
-	if (input != NULL)
-	{
-		SET_VARSIZE(input, VARHDRSZ + text.len);
-		memcpy(VARDATA(input), text.data, text.len);
-	}
+	(void) pgw_sha2(PGW_SHA256, text.data, text.len, digest);
 	pgw_buf_free(&text);
-	if (input == NULL)
+	if (failed)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	digest = DatumGetByteaPP(DirectFunctionCall1(sha256_bytea, PointerGetDatum(input)));
 	/* a char * up to PostgreSQL 17, a uint8 * from 18 on */
-	out[pg_b64_encode((const void *) VARDATA_ANY(digest), VARSIZE_ANY_EXHDR(digest), out, 44)] =
-		'\0';
+	out[pg_b64_encode((const void *) digest, 32, out, 44)] = '\0';
 }
 
 void

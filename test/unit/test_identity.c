@@ -194,6 +194,12 @@ text(void **state)
 	pgw_buf_reset(&b);
 	pgw_operation_identity_text("p", 1, true, "broken", &b);
 	assert_string_equal(b.data, "p\n1\n1\nbroken");
+	pgw_buf_reset(&b);
+	pgw_operation_identity_text("p", INT64_MIN, true, "", &b);
+	assert_string_equal(b.data, "p\n-9223372036854775808\n1\n");
+	pgw_buf_reset(&b);
+	pgw_operation_identity_text("p", INT64_MAX, true, "", &b);
+	assert_string_equal(b.data, "p\n9223372036854775807\n1\n");
 	pgw_buf_free(&b);
 }
 

@@ -87,6 +87,25 @@ pgw_buf_puts(PgwBuf *b, const char *s)
 	pgw_buf_append(b, s, strlen(s));
 }
 
+/* In decimal; a sixth of what a format costs, which is read twice. */
+void
+pgw_buf_int(PgwBuf *b, int64_t number)
+{
+	char digits[20]; /* of INT64_MIN: 19, and the sign */
+	size_t at = sizeof(digits);
+	uint64_t left = number < 0 ? -(uint64_t) number : (uint64_t) number;
+
+	do
+	{
+		digits[--at] = (char) ('0' + left % 10);
+		left /= 10;
+	} while (left > 0);
+	if (number < 0)
+		digits[--at] = '-';
+	pgw_buf_append(b, digits + at, sizeof(digits) - at);
+	explicit_bzero(digits, sizeof(digits));
+}
+
 /* Formats straight into the buffer: there is no temporary copy to wipe. */
 void
 pgw_buf_printf(PgwBuf *b, const char *fmt, ...)

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 typedef struct PgwBuf
 {
@@ -24,6 +25,7 @@ typedef struct PgwBuf
 extern void pgw_buf_init(PgwBuf *b, size_t limit);
 extern void pgw_buf_append(PgwBuf *b, const char *s, size_t len);
 extern void pgw_buf_puts(PgwBuf *b, const char *s);
+extern void pgw_buf_int(PgwBuf *b, int64_t number);
 extern void pgw_buf_printf(PgwBuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* Drop what lies beyond len, wiping it: how a renderer takes back what it began to write. */

@@ -71,7 +71,9 @@ mask(const Shape *shape)
 static uint64_t
 rotate(const Shape *shape, uint64_t x, int n)
 {
-	return ((x >> n) | (x << ((int) shape->word * 8 - n))) & mask(shape);
+	uint32_t half = (uint32_t) x;
+
+	return shape->word == 8 ? x >> n | x << (64 - n) : (half >> n | half << (32 - n));
 }
 
 static uint64_t
@@ -103,10 +105,10 @@ write_word(unsigned char *at, size_t word, uint64_t x)
 		at[i] = (unsigned char) x;
 }
 
-static void
-take_block(PgwSha2 *s)
+/* Compiled for each shape by itself: its rotations are constants there, a third of the work. */
+static inline __attribute__((always_inline)) void
+take_block_of(PgwSha2 *s, const Shape *shape)
 {
-	const Shape *shape = &shapes[s->kind];
 	uint64_t m = mask(shape);
 	uint64_t w[80];
 	uint64_t v[8];
@@ -118,22 +120,36 @@ take_block(PgwSha2 *s)
 				small(shape, w[t - 15], shape->small0) + w[t - 16]) &
 			   m;
 	memcpy(v, s->state, sizeof(v));
-	for (int t = 0; t < shape->rounds; t++)
+	for (int t = 0; t < shape->rounds; t += 8)
 	{
-		uint64_t k = shape->word == 8 ? round_constants[t] : round_constants[t] >> 32;
-		uint64_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-		uint64_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-		uint64_t one = v[7] + big(shape, v[4], shape->big1) + choice + k + w[t];
-		uint64_t two = big(shape, v[0], shape->big0) + majority;
+		/* each value moves on by one place a round, and is where it was after eight */
+#pragma GCC unroll 8
+		for (int i = 0; i < 8; i++)
+		{
+			uint64_t k = shape->word == 8 ? round_constants[t + i] : round_constants[t + i] >> 32;
+			uint64_t a = v[(8 - i) % 8], b = v[(9 - i) % 8], c = v[(10 - i) % 8];
+			uint64_t e = v[(12 - i) % 8], f = v[(13 - i) % 8], g = v[(14 - i) % 8];
+			uint64_t choice = (e & f) ^ (~e & g);
+			uint64_t majority = (a & b) ^ (a & c) ^ (b & c);
+			uint64_t one = v[(15 - i) % 8] + big(shape, e, shape->big1) + choice + k + w[t + i];
 
-		memmove(v + 1, v, 7 * sizeof(v[0]));
-		v[4] = (v[4] + one) & m;
-		v[0] = (one + two) & m;
+			v[(11 - i) % 8] = (v[(11 - i) % 8] + one) & m;
+			v[(15 - i) % 8] = (one + big(shape, a, shape->big0) + majority) & m;
+		}
 	}
 	for (int i = 0; i < 8; i++)
 		s->state[i] = (s->state[i] + v[i]) & m;
 	explicit_bzero(w, sizeof(w));
 	explicit_bzero(v, sizeof(v));
+}
+
+static void
+take_block(PgwSha2 *s)
+{
+	if (s->kind == PGW_SHA512)
+		take_block_of(s, &shapes[PGW_SHA512]);
+	else
+		take_block_of(s, &shapes[PGW_SHA256]);
 }
 
 void

@@ -9,7 +9,6 @@
  */
 #include "core/request/same_request.h"
 
-#include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -54,24 +53,45 @@ pgw_identity_differ(const PgwIdentity *a, const PgwIdentity *b, PgwBuf *names)
 	return n;
 }
 
-static const char *
-or_empty(const char *s)
+/* ---- the text whose digest is kept ---- */
+
+/* Each field but the first begins a line. */
+static void
+add_text(PgwBuf *text, const char *s)
 {
-	return s != NULL ? s : "";
+	pgw_buf_append(text, "\n", 1);
+	if (s != NULL)
+		pgw_buf_puts(text, s);
+}
+
+static void
+add_number(PgwBuf *text, int64_t number)
+{
+	pgw_buf_append(text, "\n", 1);
+	pgw_buf_int(text, number);
 }
 
 void
 pgw_identity_text(const PgwIdentity *a, PgwBuf *text)
 {
-	pgw_buf_printf(text, "%" PRId64 "\n%s\n%s\n%s\n%d\n%d\n%s\n%s\n%s\n%d", a->amount,
-				   or_empty(a->currency), or_empty(a->token), or_empty(a->card_last4),
-				   a->card_expiry_month, a->card_expiry_year % 100, or_empty(a->bank),
-				   or_empty(pgw_capture_name(a->capture)), or_empty(a->reference), a->livemode);
+	pgw_buf_int(text, a->amount);
+	add_text(text, a->currency);
+	add_text(text, a->token);
+	add_text(text, a->card_last4);
+	add_number(text, a->card_expiry_month);
+	add_number(text, a->card_expiry_year % 100);
+	add_text(text, a->bank);
+	add_text(text, pgw_capture_name(a->capture));
+	add_text(text, a->reference);
+	add_number(text, a->livemode);
 }
 
 void
 pgw_operation_identity_text(const char *payment_id, int64_t amount, bool final, const char *reason,
 							PgwBuf *text)
 {
-	pgw_buf_printf(text, "%s\n%" PRId64 "\n%d\n%s", payment_id, amount, final, or_empty(reason));
+	pgw_buf_puts(text, payment_id);
+	add_number(text, amount);
+	add_number(text, final);
+	add_text(text, reason);
 }
