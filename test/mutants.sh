@@ -62,6 +62,7 @@ REFERENCE_ECHO:200_answers:ignored reference
 ANSWER_MODE:217_livemode:approvals
 MORE_PAGES:340_lists:tok_lost_more
 FIRST_OF_TWO:340_lists:tok_lost_twice
+NOT_IN_LIST:340_lists:tok_lost_abridged
 CAPTURED_SHOWN:214_shown:a charge that is not captured as it was asked for
 PART_SHOWN:214_shown:a capture of which a part is shown
 EXCESS_TOLD:214_shown:more given back than was asked for

@@ -10,7 +10,8 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 # The token tells what happens. lost: the charge is done, and not answered. At the first look after that: twice: a refused one of the same reference
-# stands behind it; more: it is on another page; bare: others are shown without any reference. unreturned: a refund is done, and not answered; then, at
+# stands behind it; more: it is on another page; bare: others are shown without any reference; abridged: it
+# is itself. unreturned: a refund is done, and not answered; then, at
 # the first look, half: the list of its refunds goes on elsewhere.
 my (@charges, %looked);
 
@@ -47,7 +48,7 @@ sub look
 	my @data = map { shown($_) } @charges;
 	return { data => [ grep { $_->{id} ne $charge->{id} } @data ], has_more => JSON::PP::true } if $first =~ /more/;
 	push @data, { %{ shown($charge) }, id => 'ch_x', status => 'refused' } if $first =~ /twice/;
-	delete $_->{metadata} for grep { $first =~ /bare/ && $_->{id} ne $charge->{id} } @data;
+	delete $_->{metadata} for grep { $first =~ /bare/ && $_->{id} ne $charge->{id} || $first =~ /abridged/ && $_->{id} eq $charge->{id} } @data;
 	return { data => \@data, has_more => JSON::PP::false };
 }
 
@@ -79,7 +80,7 @@ sub books
 sub bank_id { return sql("SELECT bank_reference FROM pgw.payments WHERE client_request_id = '$_[0]'") }
 
 is(sql(pay('tok_before', amount => 900)), 'captured', 'a payment whose answer comes');
-for my $token ('tok_lost', 'tok_lost_twice', 'tok_lost_more', 'tok_lost_bare')
+for my $token ('tok_lost', 'tok_lost_twice', 'tok_lost_more', 'tok_lost_bare', 'tok_lost_abridged')
 {
 	part($node, $token, sub {
 		is(sql(pay($token)), 'captured', "$token: found in the list");

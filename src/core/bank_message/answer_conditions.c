@@ -111,15 +111,79 @@ pgw_answer_conditions_hold(const PgwCondition *conditions, int n, const PgwQuest
 	return true;
 }
 
-bool
-pgw_answer_conditions_can_be_told(const PgwCondition *conditions, int n, const PgwAnswerBody *body)
+/* What it is compared with is known, and something stands there to be compared. */
+static bool
+can_be_told(const PgwCondition *cond, const PgwQuestion *q, const PgwAnswerBody *body)
 {
 	PgwJson v;
 
+	if (cond->exists_test)
+		return true;
+	if (!pgw_answer_body_follow(body, &cond->pointer, &v))
+		return false;
+	for (int i = 0; i < cond->nvalues; i++)
+	{
+		const char *asked = asked_for(q, cond->values[i].asked);
+
+		if (cond->values[i].asked != PGW_PH_NONE && (asked == NULL || *asked == '\0'))
+			return holds(cond, q, body);
+	}
+	return true;
+}
+
+bool
+pgw_answer_conditions_can_be_told(const PgwCondition *conditions, int n, const PgwQuestion *q,
+								  const PgwAnswerBody *body)
+{
 	for (int i = 0; i < n; i++)
 	{
-		if (!conditions[i].exists_test && !pgw_answer_body_follow(body, &conditions[i].pointer, &v))
+		if (!can_be_told(&conditions[i], q, body))
 			return false;
 	}
 	return true;
+}
+
+/* The first of our own references among its values; NULL: none. */
+static const char *
+our_reference(const PgwCondition *cond, const PgwQuestion *q)
+{
+	for (int i = 0; i < cond->nvalues; i++)
+	{
+		if (cond->values[i].asked == PGW_PH_TRANSACTION_REF ||
+			cond->values[i].asked == PGW_PH_ORIGINAL_REF)
+			return asked_for(q, cond->values[i].asked);
+	}
+	return NULL;
+}
+
+static bool
+occurs_in(const char *text, size_t len, const char *reference)
+{
+	size_t n = strlen(reference);
+
+	for (size_t i = 0; i + n <= len; i++)
+	{
+		if (strncasecmp(text + i, reference, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+bool
+pgw_answer_conditions_rule_out(const PgwCondition *conditions, int n, const PgwQuestion *q,
+							   const PgwAnswerBody *body)
+{
+	bool ruled_out = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		const char *ours = our_reference(&conditions[i], q);
+
+		if (!can_be_told(&conditions[i], q, body) || holds(&conditions[i], q, body))
+			continue;
+		/* 32 digits of ours are nobody else's, wherever they stand and whatever is around them */
+		if (ours == NULL || !occurs_in(body->value.text, body->value.len, ours))
+			ruled_out = true;
+	}
+	return ruled_out;
 }

@@ -15,10 +15,18 @@ extern bool pgw_answer_conditions_hold(const PgwCondition *conditions, int n, co
 									   const PgwAnswerBody *body);
 
 /*
- * Is there something at each place that they ask about?  Without it, that they do not hold says
- * nothing.  A condition that asks whether something is there can always be answered.
+ * Is there something at each place that they ask about, and did the question name what it is
+ * compared with?  Without it, that they do not hold says nothing.  A condition that asks whether
+ * something is there can always be answered.
  */
 extern bool pgw_answer_conditions_can_be_told(const PgwCondition *conditions, int n,
-											  const PgwAnswerBody *body);
+											  const PgwQuestion *q, const PgwAnswerBody *body);
+
+/*
+ * That they do not hold is sure: one that can be told says so.  One that compares with our
+ * reference says it only of what does not hold that reference anywhere else.
+ */
+extern bool pgw_answer_conditions_rule_out(const PgwCondition *conditions, int n,
+										   const PgwQuestion *q, const PgwAnswerBody *body);
 
 #endif

@@ -5,7 +5,8 @@
  * Invariants: a source that has conditions decides once they hold, also by being absent: what
  * follows it is for other answers.  Of a list nothing is said that could be otherwise on its next
  * page: one that goes on has no sum, and what is not found in it may be there.  Two elements that
- * could be the one are none.  Nothing here is kept.
+ * are the one are none; and where none is it, but one could be, nothing is said.  Nothing here is
+ * kept.
  */
 #include "core/bank_message/answer_fields.h"
 
@@ -45,7 +46,7 @@ pgw_answer_field(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswe
 		if (source->kind == PGW_SOURCE_TEST)
 		{
 			*v = json_of(holds ? "true" : "false");
-			if (holds || pgw_answer_conditions_can_be_told(source->when, source->nwhen, body))
+			if (holds || pgw_answer_conditions_can_be_told(source->when, source->nwhen, q, body))
 				return source;
 			continue;
 		}
@@ -128,7 +129,8 @@ pgw_answer_next_of_sum(PgwSumElements *sum, PgwJson *amount)
 				return true;
 			sum->known = false;
 		}
-		else if (!pgw_answer_conditions_can_be_told(source->where, source->nwhere, &one))
+		else if (!pgw_answer_conditions_can_be_told(source->where, source->nwhere, sum->question,
+													&one))
 			sum->known = false;
 	}
 	return false;
@@ -144,6 +146,7 @@ pgw_answer_pick(const PgwSelect *select, const PgwQuestion *q, const PgwAnswerBo
 	PgwJson element;
 	PgwJson found = {NULL, 0};
 	const char *at = NULL;
+	bool could_be = false; /* another one, of which it cannot be told */
 	bool more;
 
 	if (!pgw_answer_body_follow(whole, &select->in, &list) ||
@@ -156,13 +159,16 @@ pgw_answer_pick(const PgwSelect *select, const PgwQuestion *q, const PgwAnswerBo
 
 		pgw_answer_body_part(whole, &element, &part);
 		if (!pgw_answer_conditions_hold(select->where, select->nwhere, q, &part))
+		{
+			could_be |= !pgw_answer_conditions_rule_out(select->where, select->nwhere, q, &part);
 			continue;
+		}
 		if (found.text != NULL && !PGW_MUTATED(FIRST_OF_TWO))
 			return PGW_PICKED_DOUBT;
 		found = element;
 	}
 	if (found.text == NULL)
-		return more ? PGW_PICKED_DOUBT : PGW_PICKED_NONE;
+		return more || (could_be && !PGW_MUTATED(NOT_IN_LIST)) ? PGW_PICKED_DOUBT : PGW_PICKED_NONE;
 	/* a second one could be on the next page */
 	if (more)
 		return PGW_PICKED_DOUBT;

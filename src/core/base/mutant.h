@@ -85,6 +85,7 @@ typedef enum PgwMutant
 	BREAKER_ONCE, /* each failure of one payment counts against its bank */
 	MORE_PAGES,   /* a list that goes on elsewhere is taken for the whole */
 	FIRST_OF_TWO, /* of two elements that could be meant one is taken */
+	NOT_IN_LIST,  /* what cannot be told from the one that is meant is none */
 	/* a first look-up that was put off takes nothing from the retry budget */
 	PUT_OFF_TOKEN,
 	/* nor does what a look-up allows that took nothing itself */

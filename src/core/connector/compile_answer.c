@@ -222,15 +222,37 @@ names_our_reference(const PgwSelect *select, PgwBankOp op)
 	return false;
 }
 
+/* What of the question its conditions compare with. */
+static uint32_t
+asked_by(const PgwSelect *select)
+{
+	uint32_t asked = 0;
+
+	for (int i = 0; i < select->nwhere; i++)
+	{
+		for (int k = 0; k < select->where[i].nvalues; k++)
+		{
+			if (select->where[i].values[k].asked != PGW_PH_NONE)
+				asked |= PGW_PH_BIT(select->where[i].values[k].asked);
+		}
+	}
+	return asked;
+}
+
+/*
+ * Is the element told from all others?  A refund has only our reference of it: a charge has
+ * others.
+ */
 static bool
-names_the_question(const PgwSelect *select)
+names_the_question(const PgwSelect *select, PgwBankOp op)
 {
 	for (int i = 0; i < select->nwhere; i++)
 	{
-		if (select->where[i].nvalues == 1 && select->where[i].values[0].asked != PGW_PH_NONE)
+		if (op == PGW_OP_LOOKUP_CHARGE && select->where[i].nvalues == 1 &&
+			select->where[i].values[0].asked == PGW_PH_BANK_REFERENCE)
 			return true;
 	}
-	return false;
+	return names_our_reference(select, op);
 }
 
 /* {"in": pointer to the list, "where": conditions, "more": pointer or false} */
@@ -259,11 +281,14 @@ compile_select(PgwCompile *cc, json_object *v, PgwBankOp op, PgwSelect *select)
 	mark = pgw_enter(cc, "where");
 	if (!pgw_compile_conditions(cc, part, "where", &select->where, &select->nwhere))
 		return false;
-	if (!names_the_question(select))
+	select->asked = asked_by(select);
+	if (!names_the_question(select, op))
 		return pgw_fault(
 			cc,
-			"the element is not told from others' by anything that was asked for: {{%s}} or {{bank_reference}} must be one of the values",
-			op == PGW_OP_LOOKUP_REFUND ? "transaction_ref" : "original_ref");
+			"the element is not told from others by anything that was asked for: %s must be one of the values",
+			op == PGW_OP_LOOKUP_REFUND
+				? "{{transaction_ref}}, which no other refund of the charge has,"
+				: "{{original_ref}} or {{bank_reference}}");
 	pgw_leave(cc, mark);
 	select->present = true;
 	select->by_our_reference = names_our_reference(select, op);

@@ -182,6 +182,7 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which)
 	if (!pgw_compile_answer(cc, part, which, &op->answer))
 		return false;
 	pgw_leave(cc, mark);
+	op->needs |= op->answer.select.asked; /* or its answer could not be told from others' */
 	op->present = true;
 	return true;
 }
@@ -248,8 +249,8 @@ pgw_check_operations(PgwCompile *cc)
 			return false;
 	}
 	for (int i = 0; i < PGW_NOPS; i++)
-		reference_used |=
-			c->ops[i].present && (c->ops[i].uses & PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) != 0;
+		reference_used |= c->ops[i].present && ((c->ops[i].uses | c->ops[i].needs) &
+												PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) != 0;
 	for (int i = PGW_OP_CHARGE; i <= PGW_OP_AUTHORIZE; i++)
 	{
 		const PgwCompiledOp *op = &c->ops[i];

@@ -282,6 +282,7 @@ typedef struct PgwSelect
 	bool has_more;
 	PgwPointer more;
 	bool by_our_reference; /* the element names our reference, or is not chosen */
+	uint32_t asked;        /* PGW_PH_BIT of what of the question its conditions compare with */
 } PgwSelect;
 
 typedef struct PgwErrorMap
