@@ -1,9 +1,11 @@
 /*
  * render_computed.c - computed values: digests, HMACs and joined texts
  *
- * A value is computed anew wherever it stands, of parts of the request that stand already: the path
- * before all, the body before the headers.  Invariant: what a digest or signature was made of, and
- * its key, are wiped when it is done.
+ * Each is computed once for a request, when it is first asked for, of parts that stand already: the
+ * path before all, the body before the headers.  Computed anew wherever it stands, one that is made
+ * of ten of the one before, and that of ten, would keep the worker for years.  Invariant: what a
+ * digest or signature was made of, and its key, are wiped when it is done; the values, when the
+ * request is rendered.
  */
 #include "core/bank_message/render_value.h"
 
@@ -118,34 +120,58 @@ sign(PgwRender *r, const PgwComputed *c, const PgwBuf *text, unsigned char *mac,
 	return put;
 }
 
-PgwPut
-pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which)
+/* The value of one, which those before it can stand in. */
+static PgwPut
+compute(PgwRender *r, const PgwComputed *c, PgwBuf *out)
 {
-	const PgwComputed *c = &r->connector->computed[which];
 	unsigned char bytes[PGW_SHA2_MAX];
 	size_t len = 0;
 	PgwBuf text;
-	PgwBuf out;
 	PgwPut put;
 
 	pgw_buf_init(&text, TEXT_MAX_BYTES);
-	pgw_buf_init(&out, TEXT_MAX_BYTES);
 	put = put_texts(r, &text, c);
 	if (put == PGW_PUT_DONE && c->kind == PGW_COMPUTED_HMAC)
 		put = sign(r, c, &text, bytes, &len);
 	else if (c->kind == PGW_COMPUTED_DIGEST)
 		len = pgw_sha2(c->hash, text.data != NULL ? text.data : "", text.len, bytes);
 	if (c->kind == PGW_COMPUTED_TEXT)
-		pgw_render_bytes(&out, (const unsigned char *) (text.data != NULL ? text.data : ""),
+		pgw_render_bytes(out, (const unsigned char *) (text.data != NULL ? text.data : ""),
 						 text.len, c->as);
 	else
-		pgw_render_bytes(&out, bytes, len, c->as);
-	if (put == PGW_PUT_DONE && out.failed)
+		pgw_render_bytes(out, bytes, len, c->as);
+	if (put == PGW_PUT_DONE && out->failed)
 		put = pgw_render_fault(r, "{{computed.%s}} is too long", c->name);
-	if (put == PGW_PUT_DONE)
-		put = pgw_render_text(r, b, how, out.data != NULL ? out.data : "");
 	explicit_bzero(bytes, sizeof(bytes));
 	pgw_buf_free(&text);
-	pgw_buf_free(&out);
 	return put;
+}
+
+PgwPut
+pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which)
+{
+	PgwBuf *value = &r->computed[which];
+
+	if (!r->is_computed[which])
+	{
+		PgwPut put;
+
+		pgw_buf_init(value, TEXT_MAX_BYTES);
+		r->is_computed[which] = true;
+		put = compute(r, &r->connector->computed[which], value);
+		if (put != PGW_PUT_DONE)
+			return put;
+	}
+	return pgw_render_text(r, b, how, value->data != NULL ? value->data : "");
+}
+
+void
+pgw_render_forget_computed(PgwRender *r)
+{
+	for (int i = 0; i < PGW_MAX_COMPUTED; i++)
+	{
+		if (r->is_computed[i])
+			pgw_buf_free(&r->computed[i]);
+		r->is_computed[i] = false;
+	}
 }

@@ -272,6 +272,7 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 	good = read_object(&state, p->bank_fields, "bank_fields", &state.bank_fields) &&
 		   read_object(&state, p->settings, "settings", &state.settings) &&
 		   render_parts(&state, &c->ops[which], r);
+	pgw_render_forget_computed(&state);
 	if (!good)
 	{
 		/* nothing half-made is left for anyone to send */

@@ -38,6 +38,8 @@ typedef struct PgwRender
 	PgwConnectorError *err;
 	const char *place; /* pointer of header, or NULL: path or body of op */
 	const char *part;  /* "path" or "body" */
+	PgwBuf computed[PGW_MAX_COMPUTED];
+	bool is_computed[PGW_MAX_COMPUTED];
 } PgwRender;
 
 /* Fills err; always PGW_PUT_FAULT. */
@@ -56,5 +58,6 @@ extern void pgw_render_bytes(PgwBuf *b, const unsigned char *bytes, size_t len, 
 
 /* render_computed.c */
 extern PgwPut pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which);
+extern void pgw_render_forget_computed(PgwRender *r);
 
 #endif
