@@ -1477,6 +1477,15 @@ COMMENT ON FUNCTION pgw.check_connector(json) IS
 	'What is wrong with a connector''s document (error: an INSERT into pgw.connectors would be refused) and what it will '
 	'cost (warning), with the place as a JSON pointer; no row: nothing. It reads and stores nothing (docs/connectors.md).';
 
+CREATE FUNCTION pgw.judge_answer(connector text, operation text, status int, headers text DEFAULT NULL, body text DEFAULT NULL,
+	transaction_ref text DEFAULT NULL, original_ref text DEFAULT NULL, bank_reference text DEFAULT NULL, currency text DEFAULT NULL,
+	livemode boolean DEFAULT NULL, OUT outcome text, OUT fields jsonb, OUT rule text, OUT because text, OUT passed_over jsonb)
+AS 'MODULE_PATHNAME', 'pgw_judge_answer_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.judge_answer(text, text, int, text, text, text, text, text, text, boolean) IS
+	'What pgw would make of an answer of a bank''s, by a connector of that name or this document: the outcome, the fields '
+	'that it would keep, the rule that decided and what did not fit of those before it, as JSON pointers into the '
+	'document. It stores and sends nothing (docs/connectors.md).';
+
 CREATE FUNCTION pgw.version(OUT library text, OUT library_serves text, OUT script text, OUT advice text)
 AS 'MODULE_PATHNAME', 'pgw_version_1_0' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgw.version() IS
@@ -1587,7 +1596,7 @@ $$
 			'{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions,health,read_metrics}'),
-		('{operator}', 'EXECUTE', 'FUNCTION', NULL, '{resume_after_restore,resolve_review,run_recovery,rebind_attempts}'),
+		('{operator}', 'EXECUTE', 'FUNCTION', NULL, '{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
 		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,metrics,alerts}'),
 		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')

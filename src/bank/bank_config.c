@@ -429,6 +429,34 @@ pgw_config_bank(const char *name)
 	return NULL;
 }
 
+const PgwConnector *
+pgw_config_connector(const char *name)
+{
+	const NamedConnector *c =
+		pgw_config_current != NULL ? find_connector(pgw_config_current, name) : NULL;
+
+	return c != NULL ? c->connector : NULL;
+}
+
+char *
+pgw_config_connector_names(void)
+{
+	StringInfoData s;
+
+	initStringInfo(&s);
+	for (int i = 0; pgw_config_current != NULL && i < pgw_config_current->nconnectors; i++)
+		appendStringInfo(&s, "%s%s", i > 0 ? ", " : "", pgw_config_current->connectors[i].name);
+	return s.data;
+}
+
+const char *
+pgw_config_connector_name(const PgwBank *bank)
+{
+	const BankEntry *e = (const BankEntry *) bank;
+
+	return e->named != NULL ? e->named->name : NULL;
+}
+
 PgwBank *
 pgw_config_nth(int n)
 {

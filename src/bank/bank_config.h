@@ -83,6 +83,10 @@ extern uint64 pgw_config_reads(void);
 extern bool pgw_config_is_current(void);
 /* the banks as they are now, by priority; NULL: no more */
 extern PgwBank *pgw_config_nth(int n);
+/* The connectors as they are now, by name; NULL: none, or one that cannot be used. */
+extern const PgwConnector *pgw_config_connector(const char *name);
+extern char *pgw_config_connector_names(void); /* of all, for people; palloc'd */
+extern const char *pgw_config_connector_name(const PgwBank *bank); /* NULL: it has none */
 /* Is there one bank at most, so that it need leave nothing to others?  Test banks do not count. */
 extern bool pgw_config_one_bank(void);
 /* as it is now, for new attempts; NULL: none */

@@ -67,21 +67,30 @@ is_one_of(const char *word, size_t len, const char *const *names, size_t n)
 	return false;
 }
 
-const char *
-pgw_find_call(const char *text, size_t len)
-{
-	static const char *const functions[] = {"process_payment", "submit_payment",
-											"process_payments"};
+/* Those that pay come first. */
+static const char *const functions[] = {"process_payment", "submit_payment", "process_payments",
+										"judge_answer", "render_request"};
 
+#define PAYING 3
+
+static const char *
+find_word(const char *text, size_t len, size_t nfunctions)
+{
 	for (size_t i = 0; i < len;)
 	{
 		size_t n = word_length(text + i, len - i);
 
-		if (is_one_of(text + i, n, functions, lengthof(functions)))
+		if (is_one_of(text + i, n, functions, nfunctions))
 			return text + i;
 		i += Max(n, 1);
 	}
 	return NULL;
+}
+
+const char *
+pgw_find_call(const char *text, size_t len)
+{
+	return find_word(text, len, lengthof(functions));
 }
 
 /* ---------------------------------------------------------------- one value */
@@ -263,7 +272,7 @@ by_name(const char *text, size_t len)
 	return found;
 }
 
-/* The same for arguments that are known by their places. */
+/* The same for arguments of functions that pay, which are known by their places. */
 static Value
 by_place(const char *text, size_t len)
 {
@@ -271,7 +280,7 @@ by_place(const char *text, size_t len)
 	size_t pos = 0;
 	const char *call;
 
-	while (!found.literal && (call = pgw_find_call(text + pos, len - pos)) != NULL)
+	while (!found.literal && (call = find_word(text + pos, len - pos, PAYING)) != NULL)
 	{
 		pos = (size_t) (call - text);
 		pos = skip_blanks(text, len, pos + word_length(call, len - pos));

@@ -7,7 +7,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Where the text names one of pgw's functions that pay, as a word of its own; NULL: nowhere. */
+/*
+ * Where the text names one of pgw's functions that pay, or one that is handed what a bank was sent
+ * or says, as a word of its own; NULL: nowhere.
+ */
 extern const char *pgw_find_call(const char *text, size_t len);
 
 /*

@@ -71,6 +71,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 							.iso_exponent = 2};
 	PgwBankOp op;
 	PgwAnswer a;
+	PgwAnswer again;
+	PgwWhy why;
 
 	if (size < 3)
 		return 0;
@@ -94,6 +96,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	pgw_connector_judge(c, &question, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after,
 						(const char *) data + 3 + n, size - 3 - n, &a);
+
+	/* whoever asks why is told the same */
+	pgw_connector_explain(c, &question, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after,
+						  (const char *) data + 3 + n, size - 3 - n, &again, &why);
+	pgw_buf_free(&why.passed_over);
+	if (memcmp(&a, &again, sizeof(a)) != 0)
+		abort();
 
 	if (memchr(a.bank_reference, 0, sizeof(a.bank_reference)) == NULL ||
 		memchr(a.bank_code, 0, sizeof(a.bank_code)) == NULL ||

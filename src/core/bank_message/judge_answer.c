@@ -10,35 +10,19 @@
  */
 #include "core/bank_message/judge_answer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/bank_message/answer_body.h"
 #include "core/bank_message/answer_conditions.h"
 #include "core/bank_message/answer_echo.h"
 #include "core/bank_message/answer_fields.h"
+#include "core/bank_message/answer_rules.h"
 #include "core/bank_message/retry_after.h"
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
 #include "core/base/mutant.h"
 #include "core/connector/compiled.h"
-
-/* ---- rules ---- */
-
-static bool
-rule_matches(const PgwRule *rule, const PgwQuestion *q, long status, const PgwAnswerBody *doc)
-{
-	bool status_fits = false;
-
-	for (int i = 0; i < rule->nstatuses; i++)
-		status_fits |= status >= rule->statuses[i].from && status <= rule->statuses[i].to;
-	if (!status_fits)
-		return false;
-	if (pgw_json_type(&doc->value) == PGW_JSON_NONE)
-		return rule->nconditions == 0 &&
-			   (rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
-				rule->outcome == PGW_OUT_NOT_PROCESSED || q->op == PGW_OP_PING);
-	return pgw_answer_conditions_hold(rule->conditions, rule->nconditions, q, doc);
-}
 
 /* ---- does it belong to the question? ---- */
 
@@ -341,18 +325,6 @@ drop_answer(PgwAnswer *a)
 	a->other_mode = other_mode;
 }
 
-static PgwOutcome
-outcome_by_rules(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status,
-				 const PgwAnswerBody *doc)
-{
-	for (int i = 0; i < spec->nrules; i++)
-	{
-		if (rule_matches(&spec->rules[i], q, http_status, doc))
-			return spec->rules[i].outcome;
-	}
-	return PGW_OUT_UNKNOWN;
-}
-
 static bool
 is_success(long http_status)
 {
@@ -373,13 +345,90 @@ pick(const PgwSelect *select, const PgwQuestion *q, long http_status, PgwAnswerB
 	return pgw_answer_pick(select, q, &whole, doc);
 }
 
-void
-pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
-					const char *retry_after, const char *body, size_t len, PgwAnswer *a)
+/* Where in the document it was decided, for whoever asks. */
+static void
+decided(PgwWhy *why, PgwDecidedBy by, const PgwAnswerSpec *spec, const char *part)
+{
+	if (why == NULL)
+		return;
+	why->by = by;
+	why->pointer[0] = '\0';
+	if (part != NULL)
+		snprintf(why->pointer, sizeof(why->pointer), "%s%s", spec->pointer, part);
+}
+
+static void
+judge_by_rules(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status,
+			   const PgwAnswerBody *doc, PgwAnswer *a, PgwWhy *why)
+{
+	int rule = pgw_answer_first_rule(spec, q, http_status, doc, why);
+	char part[32];
+
+	if (rule < 0)
+	{
+		decided(why, PGW_DECIDED_BY_NO_RULE, spec, NULL);
+		return;
+	}
+	snprintf(part, sizeof(part), "/rules/%d", rule);
+	decided(why, PGW_DECIDED_BY_RULE, spec, part);
+	a->outcome = spec->rules[rule].outcome;
+
+	/* where the answer is a list, an error is about the question, not about a charge */
+	if (spec->select.present && !is_success(http_status) && shows_something(a->outcome))
+	{
+		decided(why, PGW_DECIDED_BY_ERROR, spec, part);
+		a->outcome = PGW_OUT_UNKNOWN;
+	}
+}
+
+static void
+judge_outcome(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status, PgwAnswerBody *doc,
+			  PgwAnswer *a, PgwWhy *why)
+{
+	PgwPicked picked = pick(&spec->select, q, http_status, doc);
+
+	if (picked == PGW_PICKED_ONE)
+	{
+		judge_by_rules(spec, q, http_status, doc, a, why);
+		return;
+	}
+	/* nothing of a list is taken for a field of what is not, or not surely, in it */
+	doc->value = (PgwJson){NULL, 0};
+	pgw_json_members(&doc->value, &doc->members);
+	if (picked == PGW_PICKED_NONE)
+		a->outcome = PGW_OUT_NOT_FOUND;
+	decided(why, picked == PGW_PICKED_NONE ? PGW_DECIDED_BY_ABSENCE : PGW_DECIDED_BY_DOUBT, spec,
+			"/select");
+}
+
+/* An answer to another question says nothing to this one. */
+static void
+judge_whose(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc, PgwAnswer *a,
+			PgwWhy *why)
+{
+	bool ours = belongs(spec, q, doc, a->outcome);
+
+	if (ours && (!a->other_mode || q->op == PGW_OP_CHARGE || q->op == PGW_OP_AUTHORIZE))
+		return;
+	if (ours)
+		decided(why, PGW_DECIDED_BY_MODE, spec, "/fields/livemode");
+	else
+	{
+		decided(why, PGW_DECIDED_BY_REFERENCE, spec,
+				spec->has_field[PGW_FIELD_REFERENCE] ? "/fields/reference" : "");
+		if (why != NULL)
+			(void) take_text(spec, q, doc, PGW_FIELD_REFERENCE, why->reference,
+							 sizeof(why->reference));
+	}
+	drop_answer(a);
+}
+
+static void
+judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char *retry_after,
+	  const char *body, size_t len, PgwAnswer *a, PgwWhy *why)
 {
 	const PgwAnswerSpec *spec;
 	PgwAnswerBody doc;
-	PgwPicked picked;
 
 	memset(a, 0, sizeof(*a));
 	a->outcome = PGW_OUT_UNKNOWN;
@@ -389,29 +438,32 @@ pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_statu
 		return;
 	spec = &c->ops[q->op].answer;
 	pgw_answer_body_read(body, len, &doc);
-	picked = pick(&spec->select, q, http_status, &doc);
-	if (picked == PGW_PICKED_ONE)
-	{
-		a->outcome = outcome_by_rules(spec, q, http_status, &doc);
-		/* where the answer is a list, an error is about the question, not about a charge */
-		if (spec->select.present && !is_success(http_status) && shows_something(a->outcome))
-			a->outcome = PGW_OUT_UNKNOWN;
-	}
-	else
-	{
-		/* nothing of a list is taken for a field of what is not, or not surely, in it */
-		doc.value = (PgwJson){NULL, 0};
-		pgw_json_members(&doc.value, &doc.members);
-		if (picked == PGW_PICKED_NONE)
-			a->outcome = PGW_OUT_NOT_FOUND;
-	}
+	if (why != NULL)
+		why->readable = pgw_json_type(&doc.value) != PGW_JSON_NONE;
+	judge_outcome(spec, q, http_status, &doc, a, why);
 	take_texts(c, spec, q, &doc, a);
 	take_amounts(spec, q, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent),
 				 q->iso_exponent, a);
 	map_error(spec, a);
 	take_mode(spec, q, &doc, a);
 	pgw_answer_leave_out_echo(q, spec, &doc, a);
-	if (!belongs(spec, q, &doc, a->outcome) ||
-		(a->other_mode && q->op != PGW_OP_CHARGE && q->op != PGW_OP_AUTHORIZE))
-		drop_answer(a);
+	judge_whose(spec, q, &doc, a, why);
+}
+
+void
+pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
+					const char *retry_after, const char *body, size_t len, PgwAnswer *a)
+{
+	judge(c, q, http_status, retry_after, body, len, a, NULL);
+}
+
+void
+pgw_connector_explain(const PgwConnector *c, const PgwQuestion *q, long http_status,
+					  const char *retry_after, const char *body, size_t len, PgwAnswer *a,
+					  PgwWhy *why)
+{
+	memset(why, 0, sizeof(*why));
+	pgw_buf_init(&why->passed_over, 0);
+	why->by = PGW_DECIDED_BY_NO_OPERATION;
+	judge(c, q, http_status, retry_after, body, len, a, why);
 }

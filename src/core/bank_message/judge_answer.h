@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/buf.h"
 #include "core/card/card_text.h"
 #include "core/connector/connector.h"
 
@@ -85,6 +86,29 @@ typedef struct PgwQuestion
 	bool card_echoed;
 } PgwQuestion;
 
+/* What has decided what an answer says. */
+typedef enum PgwDecidedBy
+{
+	PGW_DECIDED_BY_RULE = 0,    /* the first that fits */
+	PGW_DECIDED_BY_NO_RULE,     /* none fits */
+	PGW_DECIDED_BY_ABSENCE,     /* a whole list in which it is not */
+	PGW_DECIDED_BY_DOUBT,       /* a list in which it may be, or two */
+	PGW_DECIDED_BY_ERROR,       /* a rule shows a charge in what is no list */
+	PGW_DECIDED_BY_REFERENCE,   /* it is about another payment, or does not say about which */
+	PGW_DECIDED_BY_MODE,        /* it is of the other mode */
+	PGW_DECIDED_BY_NO_OPERATION /* the connector has no such operation */
+} PgwDecidedBy;
+
+/* Why an answer says what it says, for a person. */
+typedef struct PgwWhy
+{
+	PgwDecidedBy by;
+	bool readable;       /* the body could be read whole */
+	char pointer[512];   /* what has decided, in the connector's document; empty: nothing there */
+	char reference[256]; /* PGW_DECIDED_BY_REFERENCE: the one that it names; empty: none */
+	PgwBuf passed_over;  /* JSON strings, without brackets: what did not fit of each rule before */
+} PgwWhy;
+
 /* Why an answer that is none is none, in a word for event_data: other_mode, or the other one. */
 static inline const char *
 pgw_answer_none_because(const PgwAnswer *a, const char *otherwise)
@@ -99,5 +123,10 @@ pgw_answer_none_because(const PgwAnswer *a, const char *otherwise)
 extern void pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
 								const char *retry_after, const char *body, size_t len,
 								PgwAnswer *a);
+
+/* The same, and why; pgw_buf_free() why->passed_over. */
+extern void pgw_connector_explain(const PgwConnector *c, const PgwQuestion *q, long http_status,
+								  const char *retry_after, const char *body, size_t len,
+								  PgwAnswer *a, PgwWhy *why);
 
 #endif

@@ -295,19 +295,36 @@ compile_select(PgwCompile *cc, json_object *v, PgwBankOp op, PgwSelect *select)
 	return pgw_compile_more(cc, v, &select->has_more, &select->more);
 }
 
+/* Where the answer stands: with its operation, or by name. */
+static bool
+note_place(PgwCompile *cc, const char *name, PgwAnswerSpec *spec)
+{
+	PgwCompile at = {0};
+
+	if (name == NULL)
+		spec->pointer = pgw_arena_text(cc, cc->pointer, cc->len);
+	else
+	{
+		pgw_enter(&at, "answers");
+		pgw_enter(&at, name);
+		spec->pointer = pgw_arena_text(cc, at.pointer, at.len);
+	}
+	return spec->pointer != NULL;
+}
+
 /* An answer that several operations have stands once, in "answers", and is named. */
 static bool
-find_answer(PgwCompile *cc, json_object **v)
+find_answer(PgwCompile *cc, json_object **v, PgwAnswerSpec *spec)
 {
 	const char *name;
 
 	if (!json_object_is_type(*v, json_type_string))
-		return true;
+		return note_place(cc, NULL, spec);
 	if (!pgw_since_version(cc, 2, "an answer by name") || (name = pgw_text_of(cc, *v)) == NULL)
 		return false;
 	if (cc->answers == NULL || (*v = pgw_member(cc->answers, name)) == NULL)
 		return pgw_fault(cc, "there is no answer \"%.64s\" in \"answers\"", name);
-	return true;
+	return note_place(cc, name, spec);
 }
 
 bool
@@ -318,7 +335,7 @@ pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *
 	json_object *part;
 	size_t mark;
 
-	if (!find_answer(cc, &v) || !pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+	if (!find_answer(cc, &v, spec) || !pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;
 	mark = pgw_enter(cc, "rules");
 	if (!compile_rules(cc, pgw_member(v, "rules"), op, spec))

@@ -185,7 +185,9 @@ pgw_compile_conditions(PgwCompile *cc, json_object *v, const char *what, PgwCond
 		size_t inner = pgw_enter(cc, key);
 		PgwCondition *cond = &(*conditions)[(*n)++];
 
-		if (!pgw_compile_pointer(cc, key, &cond->pointer) || !compile_condition(cc, value, cond))
+		cond->written = pgw_arena_text(cc, key, strlen(key));
+		if (cond->written == NULL || !pgw_compile_pointer(cc, key, &cond->pointer) ||
+			!compile_condition(cc, value, cond))
 			return false;
 		pgw_leave(cc, inner);
 	}

@@ -204,6 +204,7 @@ typedef struct PgwScalar
 typedef struct PgwCondition
 {
 	PgwPointer pointer;
+	const char *written; /* as it stands in the document, for people */
 	bool exists_test;
 	bool exists;
 	int nvalues; /* any of these */
@@ -293,6 +294,7 @@ typedef struct PgwErrorMap
 
 typedef struct PgwAnswerSpec
 {
+	const char *pointer; /* where it stands in the document */
 	int nrules;
 	PgwRule *rules;
 	PgwSelect select;

@@ -1,0 +1,47 @@
+-- Tools for whoever writes a connector: what would be made of an answer.
+\set VERBOSITY default
+\set SHOW_CONTEXT never
+-- judged(): one answer to the connector json, the parts of the result in lines
+CREATE FUNCTION judged(operation text, status int, body text, headers text DEFAULT NULL, transaction_ref text DEFAULT NULL, original_ref text DEFAULT NULL)
+RETURNS TABLE (part text, value text) LANGUAGE sql AS
+$$ SELECT p.* FROM pgw.judge_answer('json', operation, status, headers, body, transaction_ref => transaction_ref, original_ref => original_ref) j,
+	LATERAL (VALUES ('outcome', j.outcome), ('fields', j.fields::text), ('rule', j.rule), ('because', j.because),
+		('passed over', nullif(jsonb_array_length(j.passed_over), 0)::text)) p (part, value) $$;
+SELECT * FROM judged('charge', 201, '{"id": "ch_1", "status": "approved", "amount": 1234, "currency": "EUR", "captured": 1234, "reference": "order-7"}');
+SELECT * FROM judged('charge', 200, '{"status": "declined", "error": {"code": "insufficient_funds"}}');
+SELECT * FROM judged('charge', 429, 'try later', E'HTTP/1.1 429 Too Many Requests\r\nRetry-After: 17\r\n');
+SELECT * FROM judged('charge', 429, NULL, '{"retry-after": 18}');
+SELECT * FROM judged('charge', 302, '{"status": "approved"}');
+SELECT * FROM judged('charge', 502, '<html>Bad gateway</html>');
+-- whose is it? as the answer has it, unless the call says so
+SELECT * FROM judged('charge', 200, '{"id": "ch_1", "status": "approved", "reference": "order-8"}', transaction_ref => 'order-7');
+SELECT * FROM judged('charge', 200, '{"id": "ch_1", "status": "approved", "reference": "X-order-7"}', transaction_ref => 'order-7');
+SELECT * FROM judged('lookup_charge', 200, '{"id": "ch_1", "status": "approved"}');
+SELECT * FROM judged('lookup_charge', 200, '{"id": "ch_1", "status": "approved", "reference": "order-7"}', original_ref => 'order-7');
+-- a key that is refused, an approval that lacks what follows it, what cannot be read
+SELECT * FROM judged('refund', 401, '{"error": {"code": "unauthorized"}}');
+SELECT * FROM judged('charge', 200, '{"status": "approved", "id": "", "amount": "much", "captured": "-5"}');
+-- an amount counts in the currency that the answer names, or the call
+SELECT fields FROM pgw.judge_answer('{"v": 1, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer":
+	{"rules": [{"status": 200, "outcome": "approved"}], "fields": {"amount": "/a", "currency": "/c", "amount_format": "decimal"}}}}}', 'charge', 200, body => '{"a": "1.234", "c": "KWD"}')
+UNION ALL SELECT fields FROM pgw.judge_answer('json', 'charge', 200, body => '{"amount": 5, "currency": "JPY"}', currency => 'EUR');
+-- a document that is not stored yet, with an answer that says of itself in which mode it is
+SELECT d.live, j.outcome, j.fields, j.rule, j.because FROM (VALUES (NULL), (true), (false)) d (live), pgw.judge_answer('{"v": 2, "capabilities": {"tokens": true}, "answers": {"a": {
+	"rules": [{"status": 200, "outcome": "approved"}], "fields": {"livemode": "/live"}, "reference_echoed": false}}, "operations": {
+	"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": "a"},
+	"lookup_charge": {"method": "GET", "path": "/c?r={{original_ref}}", "answer": "a"}}}', 'lookup_charge', 200, body => '{"live": true}', livemode => d.live) j;
+-- what looks like a card number is not kept, and so not shown
+SELECT fields, because FROM pgw.judge_answer('json', 'charge', 200, body => format('{"status": "approved", "id": "ch_1", "authorization_code": "%s"}', spelt('visa')));
+-- whoever has not read the page
+SELECT pgw.judge_answer('bank', 'pay', 200);
+\echo :SQLSTATE
+SELECT pgw.judge_answer('jsn', 'charge', 0, 'Retry-After 30', 'x', currency => 'eur');
+\echo :SQLSTATE
+SELECT pgw.judge_answer(NULL, NULL, NULL);
+\echo :SQLSTATE
+SELECT pgw.judge_answer('{"v": 1}', 'charge', 200);
+\echo :SQLSTATE
+SELECT pgw.judge_answer('{"v": 1, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": 200, "outcome": "approved"}]}}}}', 'refund', 200);
+\echo :SQLSTATE
+-- nothing of it is kept
+SELECT count(*) FROM pgw.payments WHERE bank_reference = 'ch_1';
