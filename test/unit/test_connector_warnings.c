@@ -104,7 +104,7 @@ test_rules_never_asked(void **state)
 		"{'status':200,'when':{'/s':{'exists':true}},'outcome':'approved'},{'status':200,'when':{'/s':'no'},'outcome':'declined'}",
 		"{'status':400,'outcome':'rejected'},{'status':400,'when':{'/e':5},'outcome':'declined'}",
 		"{'status':['*'],'outcome':'unknown'},{'status':400,'outcome':'rejected'}",
-		"{'status':400,'outcome':'declined'},{'status':400,'outcome':'pending'}",
+		"{'status':400,'outcome':'requires_action'},{'status':400,'outcome':'pending'}",
 		"{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'declined'}",
 	};
 	static const char *const asked[] = {
@@ -117,7 +117,7 @@ test_rules_never_asked(void **state)
 		"{'status':200,'when':{'/s':{'exists':false}},'outcome':'declined'},{'status':200,'when':{'/s':'1'},'outcome':'declined'}",
 		"{'status':200,'when':{'/s':'ok'},'outcome':'approved'},{'status':200,'when':{'/s':{'exists':true}},'outcome':'declined'}",
 		/* what cannot be read passes the first */
-		"{'status':400,'outcome':'declined'},{'status':400,'outcome':'rejected'}",
+		"{'status':400,'outcome':'requires_action'},{'status':400,'outcome':'rejected'}",
 		"{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{original_ref}}'},'outcome':'declined'}",
 		"{'status':200,'when':{'/r':'a{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'declined'}",
 	};
@@ -186,6 +186,76 @@ test_done_before(void **state)
 	}
 }
 
+/* A no of something between us and the bank. */
+static void
+test_refusals(void **state)
+{
+	static const struct
+	{
+		const char *rule;
+		const char *part;
+	} cases[] = {
+		{"{'status':402,'outcome':'declined'}", "for good"},
+		{"{'status':'4xx','outcome':'declined'}", "for good"},
+		{"{'status':402,'when':{'/c':'51'},'outcome':'declined'}", NULL},
+		{"{'status':400,'outcome':'rejected'}", NULL},
+		{"{'status':[401,'5xx'],'outcome':'rejected'}", "5xx"},
+		{"{'status':503,'outcome':'not_processed'}", "5xx"},
+		{"{'status':'*','outcome':'not_processed'}", "5xx"},
+		{"{'status':503,'when':{'/c':'91'},'outcome':'not_processed'}", NULL},
+		{"{'status':'5xx','outcome':'unknown'}", NULL},
+	};
+	char all[300];
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		snprintf(all, sizeof(all), YES ",%s", cases[i].rule);
+		rules(all, cases[i].part != NULL ? "/operations/charge/answer/rules/1" : NULL,
+			  cases[i].part);
+	}
+}
+
+static void
+test_not_found(void **state)
+{
+	static const char *const whens[] = {"", "'when':{'/e':'unknown_order'},"};
+	char operations[2048];
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+	{
+		snprintf(operations, sizeof(operations),
+				 CHARGE(BODY, RULES(YES)) ",'lookup_charge':{'method':'GET','path':'/c/"
+										  "{{original_ref}}','answer':" RULES(
+											  YES ",{'status':404,%s'outcome':'not_found'}") "}",
+				 whens[i]);
+		warns("", operations, i == 0 ? "/operations/lookup_charge/answer/rules/1" : NULL,
+			  "gateway");
+	}
+}
+
+static void
+test_sums(void **state)
+{
+	static const char *const wheres[] = {"", "'where':{'/s':'done'},"};
+	char operations[2048];
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+	{
+		snprintf(
+			operations, sizeof(operations),
+			CHARGE(
+				BODY,
+				"{'rules':[" YES
+				"],'fields':{'amount':'/a','currency':'/c','refunded':['/n',{'sum':'/l','of':'/a',%s'more':false}]}}"),
+			wheres[i]);
+		warns("", operations, i == 0 ? "/operations/charge/answer/fields/refunded" : NULL,
+			  "has failed, too");
+	}
+}
+
 /* More than there is room for are counted. */
 static void
 test_room(void **state)
@@ -207,6 +277,8 @@ main(void)
 		cmocka_unit_test(test_approvals),   cmocka_unit_test(test_rules_never_asked),
 		cmocka_unit_test(test_amounts),     cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_done_before), cmocka_unit_test(test_room),
+		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_not_found),
+		cmocka_unit_test(test_sums),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

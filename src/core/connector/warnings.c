@@ -140,6 +140,41 @@ beyond_success(PgwBankOp op, const PgwRule *rule)
 	return false;
 }
 
+static bool
+may_be_5xx(const PgwRule *rule)
+{
+	for (int i = 0; i < rule->nstatuses; i++)
+	{
+		if (rule->statuses[i].from <= 599 && rule->statuses[i].to >= 500)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A no ends a payment as declined or failed, and its caller pays again.  What stands between us and
+ * the bank answers with JSON, too: "no route", "too many requests".
+ */
+static void
+look_at_refusal(Warnings *w, PgwBankOp op, const char *place, const PgwRule *rule)
+{
+	if (rule->nconditions > 0)
+		return;
+	if (rule->outcome == PGW_OUT_NOT_FOUND)
+		warn(
+			w, op, place,
+			"every answer with this status is a \"not found\", also a gateway's that knows no such path: name in \"when\" what says so");
+	else if (rule->outcome == PGW_OUT_DECLINED)
+		warn(
+			w, op, place,
+			"every answer with this status is a refusal for good, whatever it says: name in \"when\" what says so");
+	else if ((rule->outcome == PGW_OUT_REJECTED || rule->outcome == PGW_OUT_NOT_PROCESSED) &&
+			 may_be_5xx(rule) && !pgw_op_is_lookup(op))
+		warn(
+			w, op, place,
+			"an error of the bank's (5xx) may come after it has done what it was asked for: name in \"when\" what says that nothing was done, or say \"unknown\"");
+}
+
 static void
 look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 {
@@ -148,6 +183,7 @@ look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 	for (int i = 0; i < spec->nrules; i++)
 	{
 		const PgwRule *rule = &spec->rules[i];
+		bool asked = true;
 
 		snprintf(place, sizeof(place), "/answer/rules/%d", i);
 		for (int k = 0; k < i; k++)
@@ -158,8 +194,11 @@ look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 				w, op, place,
 				"never asked: whatever it matches, rule %d has matched before; put it first, or leave it out",
 				k);
+			asked = false;
 			break;
 		}
+		if (asked && op != PGW_OP_PING)
+			look_at_refusal(w, op, place, rule);
 		if (op == PGW_OP_PING || rule->outcome != PGW_OUT_APPROVED)
 			continue;
 		if (beyond_success(op, rule))
@@ -207,6 +246,29 @@ look_at_amounts(Warnings *w, const PgwConnector *c, PgwBankOp op)
 			"does not name \"amount\" and \"currency\": an approval of a part, or in another currency, would be taken for the whole");
 }
 
+/* ---- fields ---- */
+
+static void
+look_at_sums(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
+{
+	for (int i = 0; i < PGW_NFIELDS; i++)
+	{
+		char place[80];
+
+		for (int k = 0; spec->has_field[i] && k < spec->fields[i].nsources; k++)
+		{
+			const PgwFieldSource *source = &spec->fields[i].sources[k];
+
+			if (source->kind != PGW_SOURCE_SUM || source->nwhere > 0)
+				continue;
+			snprintf(place, sizeof(place), "/answer/fields/%s", pgw_field_name((PgwAnswerField) i));
+			warn(
+				w, op, place,
+				"a sum without \"where\" counts what has failed, too: name what is done or under way, or, if the list has nothing else, say {\"exists\": true} of its amount");
+		}
+	}
+}
+
 /* ---- lost answers ---- */
 
 #define ADD_LOOKUP \
@@ -239,6 +301,7 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 			continue;
 		look_at_amounts(&w, c, (PgwBankOp) i);
 		look_at_rules(&w, (PgwBankOp) i, &c->ops[i].answer);
+		look_at_sums(&w, (PgwBankOp) i, &c->ops[i].answer);
 	}
 	return w.n;
 }
