@@ -353,6 +353,11 @@ test_computed(void **state)
 	render(c, PGW_OP_CHARGE, &p);
 	assert_string_equal(header("W"), "POST api.bank.example/c");
 	pgw_rendered_free(&rendered);
+	/* pgw.banks takes this, and libcurl names no port */
+	p.base_url = "HTTPS://api.bank.example:443/";
+	render(c, PGW_OP_CHARGE, &p);
+	assert_string_equal(header("W"), "POST api.bank.example/c");
+	pgw_rendered_free(&rendered);
 	pgw_connector_free(c);
 	/* in the body, what is not made of it */
 	c = compile(document(
@@ -427,9 +432,9 @@ test_computed_refused(void **state)
 		 "must be a string"},
 		{"{\"name\":\"a\",\"hmac_sha256\":{\"text\":\"x\"},\"as\":\"hex\"}",
 		 "/computed/0/hmac_sha256/key", "missing"},
-		{"{\"name\":\"a\",\"hmac_sha256\":{\"key\":\"k\"},\"as\":\"hex\"}",
+		{"{\"name\":\"a\",\"hmac_sha256\":{\"key\":\"{{secret}}\"},\"as\":\"hex\"}",
 		 "/computed/0/hmac_sha256/text", "missing"},
-		{"{\"name\":\"a\",\"hmac_sha256\":{\"key\":\"k\",\"text\":\"x\",\"key_as\":\"raw\"},\"as\":\"hex\"}",
+		{"{\"name\":\"a\",\"hmac_sha256\":{\"key\":\"{{secret}}\",\"text\":\"x\",\"key_as\":\"raw\"},\"as\":\"hex\"}",
 		 "/computed/0/hmac_sha256/key_as", "must be \"plain\", \"hex\" or \"base64\""},
 		{"{\"name\":\"a b\",\"text\":\"x\"}", "/computed/0/name", "1 to 63 letters"},
 		{"{\"name\":\"a\",\"sha256\":\"{{card_number}}\",\"as\":\"hex\"}", "/computed/0/sha256",
@@ -455,6 +460,35 @@ test_computed_refused(void **state)
 			"{{body}} stands in \"computed\" only");
 	refused(document(2, "", "/c", "\"B\":\"{{computed.x}}\"", ""), "/operations/charge/headers/B",
 			"there is no {{computed.x}}: it must stand in \"computed\"");
+}
+
+/* What everybody can read who reads the tables signs nothing. */
+static void
+test_keys_are_secret(void **state)
+{
+	static const char *const open[] = {"key", "{{settings.key}}", "{{merchant}}", "{{computed.c}}"};
+	static const char *const secret[] = {"{{secret.k}}", "v1{{secret.k}}", "{{computed.s}}",
+										 "{{computed.d}}"};
+	char top[600];
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(open); i++)
+	{
+		for (int k = 0; k < 2; k++)
+		{
+			snprintf(
+				top, sizeof(top),
+				"\"computed\":[{\"name\":\"c\",\"text\":\"{{currency}}\"},{\"name\":\"s\",\"text\":\"AWS4{{secret.k}}\"},"
+				"{\"name\":\"d\",\"hmac_sha256\":{\"key\":\"{{computed.s}}\",\"text\":\"{{now|epoch}}\"},\"as\":\"hex\"},"
+				"{\"name\":\"a\",\"hmac_sha512\":{\"key\":\"%s\",\"text\":\"{{secret.k}}\"},\"as\":\"hex\"}],",
+				k == 0 ? open[i] : secret[i]);
+			if (k == 0)
+				refused(document(2, top, "/c", "", ""), "/computed/3/hmac_sha512/key",
+						"a value of the secret's file");
+			else
+				pgw_connector_free(compile(document(2, top, "/c", "", "")));
+		}
+	}
 }
 
 /* ---- the order of members ---- */
@@ -490,6 +524,7 @@ main(void)
 		cmocka_unit_test(test_computed),
 		cmocka_unit_test(test_computed_keys),
 		cmocka_unit_test(test_computed_refused),
+		cmocka_unit_test(test_keys_are_secret),
 		cmocka_unit_test(test_order),
 	};
 

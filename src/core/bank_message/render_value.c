@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 
 #include "core/base/buf_json.h"
@@ -325,7 +326,7 @@ put_place(PgwRender *r, PgwBuf *b, PgwHow how, bool host)
 	const char *url = r->p->base_url;
 	const char *at = url != NULL ? strstr(url, "://") : NULL;
 	size_t len = at != NULL ? strcspn(at + 3, "/") : 0;
-	const char *usual = at != NULL && strncmp(url, "https", 5) == 0 ? ":443" : ":80";
+	const char *usual = at != NULL && strncasecmp(url, "https", 5) == 0 ? ":443" : ":80";
 	PgwBuf text;
 	PgwPut put;
 

@@ -56,6 +56,7 @@ compile_one_text(PgwCompile *cc, json_object *v, PgwText *text)
 
 	if (!pgw_compile_text(cc, v, text, &uses))
 		return false;
+	cc->of_secret |= (uses & PGW_PH_BIT(PGW_PH_SECRET)) != 0;
 	return (uses & CARD_DATA) == 0 ||
 		   pgw_fault(
 			   cc,
@@ -101,6 +102,10 @@ compile_hmac(PgwCompile *cc, json_object *v, PgwComputed *c)
 	mark = pgw_enter(cc, "key");
 	if (!compile_one_text(cc, part, &c->key))
 		return false;
+	if (!cc->of_secret)
+		return pgw_fault(
+			cc,
+			"a key that stands in a table is none: a value of the secret's file, {{secret.NAME}}, must be in it");
 	pgw_leave(cc, mark);
 	if ((part = pgw_member(v, "key_as")) != NULL)
 	{
@@ -173,11 +178,12 @@ compile_one(PgwCompile *cc, json_object *v, PgwComputed *c)
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys) || !compile_name(cc, v, c) ||
 		(part = find_kind(cc, v, &kind, c)) == NULL)
 		return false;
-	cc->of_body = false;
+	cc->of_body = cc->of_secret = false;
 	mark = pgw_enter(cc, kind);
 	if (!(c->kind == PGW_COMPUTED_HMAC ? compile_hmac(cc, part, c) : compile_texts(cc, part, c)))
 		return false;
 	c->of_body = cc->of_body;
+	c->of_secret = cc->of_secret;
 	if (c->of_body && c->kind == PGW_COMPUTED_TEXT)
 		return pgw_fault(
 			cc, "{{body}} may hold a card, so it can only be digested: sha256, hmac_sha256 ...");
@@ -234,6 +240,7 @@ pgw_compile_computed_use(PgwCompile *cc, PgwSegment *segment)
 						 "{{computed.%s}} is made of the body and cannot stand in it: use a header",
 						 segment->text);
 	cc->of_body |= connector->computed[i].of_body;
+	cc->of_secret |= connector->computed[i].of_secret;
 	segment->computed = i;
 	return true;
 }

@@ -143,7 +143,8 @@ typedef struct PgwComputed
 	int ntexts; /* one behind the other */
 	PgwText *texts;
 	PgwByteText as;
-	bool of_body; /* the body stands in it, or in one that stands in it */
+	bool of_body;   /* the body stands in it, or in one that stands in it */
+	bool of_secret; /* ... a secret */
 } PgwComputed;
 
 #define PGW_MAX_COMPUTED 16
@@ -372,6 +373,7 @@ typedef struct PgwCompile
 	bool in_computed;     /* ... of a computed value's texts */
 	bool in_body;         /* ... of a body */
 	bool of_body;         /* what is being computed has the body in it */
+	bool of_secret;       /* ... a secret */
 	json_object *answers; /* those that stand once, by name; or NULL */
 	char pointer[256];    /* of the value being compiled */
 	size_t len;
