@@ -174,15 +174,23 @@ drop_amount(PgwAnswer *a)
 	a->amount = 0;
 }
 
+/* Something was shown: that it is not kept makes it unreadable, not absent. */
+static void
+drop_shown(int64_t *amount, PgwAnswer *a)
+{
+	*amount = -1;
+	a->charge_state_unreadable = true;
+}
+
 static void
 hide_amounts(const Echo *echo, PgwAnswer *a)
 {
 	if (a->has_amount && is_card(echo, a->amount, a))
 		drop_amount(a);
 	if (is_card(echo, a->captured, a))
-		a->captured = -1;
+		drop_shown(&a->captured, a);
 	if (is_card(echo, a->refunded, a))
-		a->refunded = -1;
+		drop_shown(&a->refunded, a);
 }
 
 /*
@@ -231,9 +239,9 @@ keep_no_texts(PgwAnswer *a)
 	if (a->has_amount && a->amount >= CARD_AMOUNT)
 		drop_amount(a);
 	if (a->captured >= CARD_AMOUNT)
-		a->captured = -1;
+		drop_shown(&a->captured, a);
 	if (a->refunded >= CARD_AMOUNT)
-		a->refunded = -1;
+		drop_shown(&a->refunded, a);
 }
 
 static void

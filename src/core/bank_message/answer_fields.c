@@ -66,6 +66,25 @@ pgw_answer_field(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswe
 }
 
 bool
+pgw_answer_field_is_unforeseen(const PgwAnswerSpec *spec, const PgwQuestion *q,
+							   const PgwAnswerBody *body, PgwAnswerField field)
+{
+	const PgwField *f = &spec->fields[field];
+
+	if (pgw_json_type(&body->value) == PGW_JSON_NONE)
+		return false;
+	for (int i = 0; i < f->nsources; i++)
+	{
+		const PgwFieldSource *source = &f->sources[i];
+
+		if (source->kind == PGW_SOURCE_TEST || source->nwhen == 0 ||
+			pgw_answer_conditions_hold(source->when, source->nwhen, q, body))
+			return false;
+	}
+	return f->nsources > 0;
+}
+
+bool
 pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *body,
 						PgwAnswerField field)
 {

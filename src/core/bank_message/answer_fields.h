@@ -15,6 +15,13 @@ extern const PgwFieldSource *pgw_answer_field(const PgwAnswerSpec *spec, const P
 											  const PgwAnswerBody *body, PgwAnswerField field,
 											  PgwJson *v);
 
+/*
+ * Each of the field's sources is for answers of some kind, and this one is of none of them: what it
+ * has to say of the field nobody has foreseen.
+ */
+extern bool pgw_answer_field_is_unforeseen(const PgwAnswerSpec *spec, const PgwQuestion *q,
+										   const PgwAnswerBody *body, PgwAnswerField field);
+
 /* Does anything stand at one of the field's places, null included? */
 extern bool pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion *q,
 									const PgwAnswerBody *body, PgwAnswerField field);

@@ -180,7 +180,10 @@ take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnsw
 
 	source = pgw_answer_field(spec, q, doc, field, &v);
 	if (source == NULL)
+	{
+		a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, field);
 		return -1;
+	}
 	if (source->kind == PGW_SOURCE_SUM)
 	{
 		PgwSumElements sum = {.source = source, .question = q, .body = doc, .list = &v};
@@ -234,6 +237,10 @@ take_amounts(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBod
 		a->voided = a->has_voided && pgw_json_is_true(&v);
 		a->charge_state_unreadable |= !a->has_voided;
 	}
+	/* a state that the connector does not know may hold anything */
+	a->amount_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_AMOUNT) ||
+							pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_CURRENCY);
+	a->charge_state_unreadable |= pgw_answer_field_is_unforeseen(spec, q, doc, PGW_FIELD_VOIDED);
 }
 
 /* ---- texts and error codes ---- */

@@ -3,7 +3,8 @@
  *
  * Invariants: a field has one source in a document of version 1, a place; what is not the bank's
  * own word (a constant) is allowed only where it cannot make money of nothing: nothing captured,
- * nothing refunded, a currency, a text.  An amount, an id and a reference are always read.
+ * nothing refunded, a currency, a text; and of what the bank holds none is all that there is.  An
+ * amount, an id and a reference are always read.
  */
 #include "core/connector/compiled.h"
 
@@ -112,6 +113,26 @@ pgw_compile_more(PgwCompile *cc, json_object *v, bool *has_more, PgwPointer *mor
 	return true;
 }
 
+/*
+ * What the bank shows is compared with all that was captured or refunded of the charge, earlier
+ * operations included.
+ */
+static bool
+check_whole(PgwCompile *cc, const PgwFieldSource *source)
+{
+	for (int i = 0; i < source->nwhere; i++)
+	{
+		for (int k = 0; k < source->where[i].nvalues; k++)
+		{
+			if (source->where[i].values[k].asked == PGW_PH_TRANSACTION_REF)
+				return pgw_fault(
+					cc,
+					"{{transaction_ref}} picks one operation, but the sum has to be all that was captured or refunded of the charge: leave it out, or add \"lookup_refund\"");
+		}
+	}
+	return true;
+}
+
 static bool
 compile_sum(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
 {
@@ -128,7 +149,8 @@ compile_sum(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource
 	if (json_object_object_get_ex(v, "where", &part))
 	{
 		mark = pgw_enter(cc, "where");
-		if (!pgw_compile_conditions(cc, part, "where", &source->where, &source->nwhere))
+		if (!pgw_compile_conditions(cc, part, "where", &source->where, &source->nwhere) ||
+			!check_whole(cc, source))
 			return false;
 		pgw_leave(cc, mark);
 	}
@@ -199,6 +221,29 @@ compile_source(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSou
 
 /* ---- all of them ---- */
 
+/*
+ * A constant of what the bank holds that holds for each answer would be taken for something the
+ * bank shows: nothing refunded, so a lost refund is made again; all voided, so nothing has to be
+ * given back.
+ */
+static bool
+check_constants(PgwCompile *cc, PgwAnswerField which, const PgwField *field)
+{
+	const PgwFieldSource *last = &field->sources[field->nsources - 1];
+
+	if ((which != PGW_FIELD_VOIDED && !is_counted(which)) || last->kind != PGW_SOURCE_CONSTANT ||
+		last->nwhen > 0)
+		return true;
+	if (which == PGW_FIELD_VOIDED && strcmp(last->constant, "true") == 0)
+		return pgw_fault(
+			cc,
+			"true needs a \"when\": whatever an answer says, nothing would be left to give back");
+	return field->nsources > 1 ||
+		   pgw_fault(
+			   cc,
+			   "the same for every answer: the bank shows nothing here; leave it out, or say where it stands");
+}
+
 static bool
 compile_field(PgwCompile *cc, json_object *v, PgwAnswerField which, PgwField *field)
 {
@@ -213,7 +258,8 @@ compile_field(PgwCompile *cc, json_object *v, PgwAnswerField which, PgwField *fi
 		return false;
 	field->nsources = (int) n;
 	if (!array)
-		return compile_source(cc, v, which, &field->sources[0]);
+		return compile_source(cc, v, which, &field->sources[0]) &&
+			   check_constants(cc, which, field);
 	for (size_t i = 0; i < n; i++)
 	{
 		size_t mark = pgw_enter_index(cc, i);
@@ -225,7 +271,7 @@ compile_field(PgwCompile *cc, json_object *v, PgwAnswerField which, PgwField *fi
 			return pgw_fault(cc, "always there: what follows is never asked; put it last");
 		pgw_leave(cc, mark);
 	}
-	return true;
+	return check_constants(cc, which, field);
 }
 
 /*
