@@ -32,7 +32,12 @@ pgw_charge_id_capabilities(const PgwBank *bank, const char *bank_reference, PgwC
 {
 	*out = *pgw_connector_capabilities(bank->connector);
 	if (bank_reference != NULL)
+	{
+		/* by its id it is looked up in another way, which may lag less behind */
+		if (out->lookup_by_id_consistent_after_s >= 0)
+			out->lookup_consistent_after_s = out->lookup_by_id_consistent_after_s;
 		return;
+	}
 	out->lookup = out->lookup && !needs(bank, PGW_OP_LOOKUP_CHARGE);
 	out->lookup_refund = out->lookup_refund && !needs(bank, PGW_OP_LOOKUP_REFUND);
 	out->can_void = out->can_void && !needs(bank, PGW_OP_VOID);

@@ -16,6 +16,7 @@
 
 #include "utils/timestamp.h"
 
+#include "attempt/charge_id.h"
 #include "attempt/operation_request.h"
 #include "attempt/unknown_outcome.h"
 #include "base/clock.h"
@@ -170,7 +171,9 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 						 PgwOperationInput *in)
 {
 	bool refund = attempt->kind == PGW_KIND_REFUND;
+	PgwCapabilities for_it;
 
+	pgw_charge_id_capabilities(call->bank, p->bank_reference, &for_it);
 	memset(in, 0, sizeof(*in));
 	in->op = call->op;
 	in->operation = operation_of(attempt);
@@ -183,7 +186,7 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	in->answer = &call->answer;
 	in->caps = pgw_connector_capabilities(call->bank->connector);
 	in->not_found_counts = pgw_capabilities_not_found_counts(
-		in->caps, pgw_schedule_age_s(request_of(attempt)->asked_at));
+		&for_it, pgw_schedule_age_s(request_of(attempt)->asked_at));
 	in->amount = attempt->amount;
 	in->currency = attempt->currency;
 	in->before = refund ? p->refunded_amount : p->captured_amount;

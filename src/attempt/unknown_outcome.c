@@ -36,6 +36,9 @@
 #include "store/tables.h"
 
 #define SAVE_AGAIN_MS 1000
+
+/* A look-up whose "not found" counts within this time is waited for. */
+#define MUCH_LATER_S 60
 #define LOOK_AFTER_CALLER_MS 5000
 #define MAYBE_AT_ANOTHER_BANK "maybe_at_another_bank"
 
@@ -320,6 +323,25 @@ replay_tells(const PgwCall *call, const PgwAttempt *attempt)
 										  &facts);
 }
 
+/*
+ * Nothing found, where that counts only a long time from now (a search that may lag behind for an
+ * hour): the key tells at once, and while it is remembered it charges nothing twice.  But a caller
+ * that has rolled back wants no charge that may not be there yet.
+ */
+static bool
+tells_much_later(const PgwCall *call, const PgwAttempt *attempt)
+{
+	PgwCapabilities caps;
+
+	if (call->op != PGW_OP_LOOKUP_CHARGE || call->transport != PGW_TRANSPORT_ANSWERED ||
+		call->answer.outcome != PGW_OUT_NOT_FOUND)
+		return false;
+	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
+	return !pgw_capabilities_not_found_counts(
+			   &caps, pgw_schedule_age_s(attempt->own_request.asked_at) + MUCH_LATER_S) &&
+		   !pgw_caller_rolled_back(attempt);
+}
+
 static void
 get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 {
@@ -401,7 +423,8 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	}
 	note_asked(call, attempt);
 	set_next_step(call, attempt, &in, &d);
-	call->lookup_inconclusive = call->answer.other_reference && replay_tells(call, attempt);
+	call->lookup_inconclusive = (call->answer.other_reference || tells_much_later(call, attempt)) &&
+								replay_tells(call, attempt);
 	if (call->resend_allowed || call->lookup_inconclusive)
 		attempt->next_step_at = pgw_now();
 	pgw_record_decision(attempt, in.payment_locked ? &p : NULL, &d, pgw_op_name(call->op),

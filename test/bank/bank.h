@@ -7,8 +7,9 @@
  * from small files: main.c (command line), http.c (connections), timer.c
  * (delays), request.c (routing, idempotency, faults), ops.c (what the bank
  * does), state.c (what the bank remembers), faults.c (which fault is wanted),
- * v1.c and form.c (the two dialects), control.c and ledger.c (the test
- * side), buf.c (text).
+ * v1.c and form.c (dialects of our own), dialect.c, parameters.c, schema.c and
+ * dialect_answer.c (vendors' dialects, from data), control.c and ledger.c (the
+ * test side), buf.c (text).
  *
  * Everything declared here other than buf_* and timer_* needs the state
  * lock, unless a comment says otherwise.
@@ -104,6 +105,8 @@ typedef struct Charge
 	ChargeStatus resolve_to;
 	bool immediate; /* capture together with the approval */
 	bool voided;
+	bool closed;           /* the rest of it has been released */
+	json_object *metadata; /* what a vendor keeps with it, and shows */
 	Fault fault;
 	int refusals;       /* how often a refund was refused */
 	int64_t resolve_at; /* 0 = nothing to come */
@@ -137,6 +140,7 @@ typedef struct Step
 	RefundStatus status;
 	RefundStatus resolve_to;
 	const char *error;
+	json_object *metadata;
 	struct Step *next_ref;
 } Step;
 
@@ -164,6 +168,7 @@ typedef struct Settings
 	bool lookup_amounts;
 	bool numeric_ids;     /* ids are numbers of 25 digits */
 	bool over_refunds;    /* pays back more than was captured, if it is asked to */
+	int64_t lookup_lag;   /* milliseconds after which a look-up by reference shows something */
 	int64_t key_lifetime; /* milliseconds */
 	long delay_min;
 	long delay_max;
@@ -191,11 +196,13 @@ extern void state_reset(void);
 extern void random_seed(uint64_t seed);
 extern uint64_t random_step(uint64_t *state);
 extern uint64_t random_next(void);
-extern Charge *charge_new(const char *reference);
+extern Charge *charge_new(const char *reference, const char *id_prefix);
 extern Charge *charge_by_id(const char *id);
 extern Charge *charge_newest(void);
 extern Charge *charge_by_reference(const char *reference, Charge *after);
 extern void charge_settle(Charge *c, int64_t now);
+extern bool charge_expired(const Charge *c, int64_t now);
+extern bool charge_as_of(const Charge *c, int64_t then, Charge *copy);
 extern Step *step_new(Operation op, Charge *c, const char *reference);
 extern Step *step_by_reference(Operation op, const char *reference);
 extern void step_settle(Step *s, int64_t now);
@@ -238,7 +245,9 @@ typedef struct Order
 	const char *brand;
 	char last4[LAST4_LEN];
 	Fault fault;
-	const char *lookup; /* "charges", "refunds", "captures", or NULL */
+	const char *lookup;  /* "charges", "refunds", "captures", or NULL */
+	bool capture_closes; /* one capture, and the rest is released */
+	bool void_stops;     /* ends also what waits for the card holder */
 } Order;
 
 /* what the bank did */
@@ -253,6 +262,40 @@ typedef struct Outcome
 	const char *result; /* of a cancellation */
 } Outcome;
 
+struct Request;
+
+/* ---- schema.c ---- */
+#define SCHEMA_PARAM 128
+
+typedef struct SchemaFault
+{
+	const char *code;
+	char param[SCHEMA_PARAM];
+} SchemaFault;
+
+extern bool schema_check(json_object *schema, json_object *value, bool form, const char *path,
+						 SchemaFault *f);
+
+/* ---- parameters.c ---- */
+extern int hex_digit(char c);
+extern json_object *parameters_of_form(const char *body);
+extern json_object *parameters_of_query(struct MHD_Connection *connection);
+extern json_object *parameters_of_json(const char *body, size_t len);
+
+/* how the bank is spoken to, under a root of its own */
+typedef struct Dialect
+{
+	const char *name;
+	const char *root;
+	bool keys; /* it has idempotency keys */
+	bool (*parse)(struct Request *req);
+	void (*answer)(struct Request *req, const Outcome *out, const Fault *fault);
+	void (*error)(struct Request *req, int status, const char *code, const char *message);
+	const char *text; /* of a vendor's: the file */
+	json_object *data;
+	const char *id_prefix; /* of charges; NULL: ch */
+} Dialect;
+
 typedef struct Request
 {
 	struct MHD_Connection *connection;
@@ -263,8 +306,12 @@ typedef struct Request
 	char *correlation;
 	Buf body;
 	bool body_too_large;
-	bool form; /* the second dialect */
+	const Dialect *dialect;   /* NULL: of the test side */
+	json_object *request;     /* a vendor's: what its dialect says of this request ... */
+	json_object *params;      /* ... its parameters ... */
+	char param[SCHEMA_PARAM]; /* ... and the one that is wrong */
 	Order order;
+	Charge shown; /* what a look-up shows that lags behind */
 
 	/* the answer */
 	bool answered; /* the answer below is complete */
@@ -294,11 +341,22 @@ extern const char *order_card(Order *o, const char *number, long month, long yea
 extern const char *order_token(Order *o, const char *token);
 extern bool v1_parse(Request *req);
 extern void v1_answer(Request *req, const Outcome *out, const Fault *fault);
+extern void v1_error(Request *req, int status, const char *code, const char *message);
 
 /* ---- form.c ---- */
 extern bool form_parse(Request *req);
 extern void form_answer(Request *req, const Outcome *out, const Fault *fault);
 extern void form_error(Request *req, int status, const char *code, const char *message);
+
+/* ---- dialect.c ---- */
+extern void dialects_load(void);
+extern const Dialect *dialect_of(const char *path);
+extern json_object *dialect_member(json_object *obj, const char *name);
+extern void dialect_die(const Dialect *d, const char *what, const char *name);
+
+/* ---- dialect_answer.c ---- */
+extern void dialect_answer(Request *req, const Outcome *out, const Fault *fault);
+extern void dialect_error(Request *req, int status, const char *code, const char *message);
 
 /* ---- control.c ---- */
 extern void control_handle(Request *req);

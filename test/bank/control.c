@@ -73,6 +73,8 @@ set_settings(json_object *conf)
 	set_bool(conf, "lookup_amounts", &settings.lookup_amounts);
 	set_bool(conf, "numeric_ids", &settings.numeric_ids);
 	set_bool(conf, "over_refunds", &settings.over_refunds);
+	if (json_object_object_get_ex(conf, "lookup_lag_ms", &value))
+		settings.lookup_lag = json_object_get_int64(value);
 	if (json_object_object_get_ex(conf, "key_lifetime", &value))
 		settings.key_lifetime = (int64_t) (json_object_get_double(value) * 1000);
 	return set_delay(conf);

@@ -26,6 +26,7 @@ static Chance chances[MAX_CHANCES];
 static int chance_count;
 static uint64_t dice_state;
 static bool chance_on[OP_COUNT];
+static int64_t chance_times; /* how often something strikes still; -1: without end */
 
 #define lengthof(a) ((int) (sizeof(a) / sizeof((a)[0])))
 
@@ -56,7 +57,7 @@ fault_by_chance(Operation op)
 	Fault none = {PGW_FAULT_NONE, -1, NULL};
 	double dice;
 
-	if (chance_count == 0 || !chance_on[op])
+	if (chance_count == 0 || !chance_on[op] || chance_times == 0)
 		return none;
 	dice = (double) (random_step(&dice_state) >> 11) / 9007199254740992.0;
 	for (int i = 0; i < chance_count; i++)
@@ -66,6 +67,8 @@ fault_by_chance(Operation op)
 			continue;
 		if (op != OP_CHARGE && op != OP_AUTHORIZE && only_for_charges(chances[i].fault.kind))
 			return none;
+		if (chance_times > 0)
+			chance_times--;
 		return chances[i].fault;
 	}
 	return none;
@@ -98,6 +101,7 @@ void
 faults_reset(void)
 {
 	chance_count = 0;
+	chance_times = -1;
 	dice_state = settings.seed;
 	for (int op = 0; op < OP_COUNT; op++)
 		chance_on[op] = (op != OP_LOOKUP && op != OP_PING && op != OP_OTHER);
@@ -113,6 +117,8 @@ faults_configure(json_object *conf)
 	json_object *value;
 
 	faults_reset();
+	if (json_object_object_get_ex(conf, "times", &value))
+		chance_times = json_object_get_int64(value);
 	if (json_object_object_get_ex(conf, "probabilities", &value))
 	{
 		double sum = 0;

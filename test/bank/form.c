@@ -127,15 +127,6 @@ put_amount(Buf *b, int64_t amount, int digits)
 				   (long long) (amount % unit));
 }
 
-static int
-hex_of(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char) tolower((unsigned char) c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Copy one decoded field out of the body; NULL if it is missing or too long. */
 static const char *
 field(const Request *req, const char *name, char *dst, size_t size)
@@ -156,9 +147,9 @@ field(const Request *req, const char *name, char *dst, size_t size)
 
 				if (c == '+')
 					c = ' ';
-				else if (c == '%' && hex_of(p[1]) >= 0 && hex_of(p[2]) >= 0)
+				else if (c == '%' && hex_digit(p[1]) >= 0 && hex_digit(p[2]) >= 0)
 				{
-					c = (char) (hex_of(p[1]) * 16 + hex_of(p[2]));
+					c = (char) (hex_digit(p[1]) * 16 + hex_digit(p[2]));
 					p += 2;
 				}
 				if (n + 1 >= size || c == '\0')

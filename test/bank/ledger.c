@@ -179,8 +179,8 @@ put_ledger(Buf *b)
 			"\"created_at_ms\":%lld,\"dialect\":\"%s\"}",
 			(long long) c->amount, c->currency, statuses[c->status], (long long) c->authorized,
 			(long long) c->captured, (long long) c->refunded, c->voided ? "true" : "false",
-			c->expires_at != 0 && now >= c->expires_at ? "true" : "false", c->last4,
-			(long long) c->created_at, c->dialect);
+			charge_expired(c, now) ? "true" : "false", c->last4, (long long) c->created_at,
+			c->dialect);
 	}
 	put_steps(b, "captures", &captures, now);
 	put_steps(b, "refunds", &refunds, now);

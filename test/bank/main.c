@@ -200,6 +200,7 @@ main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
+	dialects_load();
 	state_reset();
 
 	/* every thread inherits the mask, so that only sigwait() sees these */

@@ -32,14 +32,15 @@ do_charge(Request *req, Outcome *out, int64_t now)
 		refuse(out, 409, "reference_cancelled", "this reference has been cancelled");
 		return;
 	}
-	c = charge_new(o->reference);
+	c = charge_new(o->reference, req->dialect->id_prefix);
 	c->key = xstrdup(req->key);
 	c->merchant = xstrdup(o->merchant);
 	c->merchant_reference = xstrdup(o->merchant_reference);
 	snprintf(c->currency, sizeof(c->currency), "%.3s", o->currency);
 	memcpy(c->last4, o->last4, sizeof(c->last4));
 	c->brand = o->brand;
-	c->dialect = req->form ? "formbank" : "reference";
+	c->dialect = req->dialect->name;
+	c->metadata = json_object_get(dialect_member(req->params, "metadata"));
 	c->immediate = (o->op == OP_CHARGE);
 	c->fault = o->fault;
 	c->amount = o->amount;
@@ -99,6 +100,7 @@ add_step(Request *req, Outcome *out, Operation op, int64_t amount)
 
 	s->key = xstrdup(req->key);
 	s->amount = amount;
+	s->metadata = json_object_get(dialect_member(req->params, "metadata"));
 	out->step = s;
 	return s;
 }
@@ -112,9 +114,9 @@ do_capture(Request *req, Outcome *out, int64_t now)
 
 	if (!may_step(&req->order, c, out))
 		return;
-	if (c->immediate || left == 0)
+	if (c->immediate || left == 0 || c->closed)
 		refuse(out, 409, "already_captured", "the whole amount has been captured");
-	else if (c->expires_at != 0 && now >= c->expires_at)
+	else if (charge_expired(c, now))
 		refuse(out, 409, "authorization_expired", "the authorization has expired");
 	else if (amount > left)
 		refuse(out, 409, "amount_too_large", "more than what is left to capture");
@@ -123,6 +125,7 @@ do_capture(Request *req, Outcome *out, int64_t now)
 	else
 	{
 		c->captured += amount;
+		c->closed = req->order.capture_closes;
 		(void) add_step(req, out, OP_CAPTURE, amount);
 	}
 }
@@ -132,11 +135,20 @@ do_void(Request *req, Outcome *out, int64_t now)
 {
 	Charge *c = out->charge;
 
+	if (req->order.void_stops && !c->voided &&
+		(c->status == CH_REQUIRES_ACTION || c->status == CH_PENDING))
+	{
+		c->status = CH_DECLINED;
+		c->error = "cancelled";
+		c->resolve_at = 0;
+		c->voided = true;
+		return;
+	}
 	if (!may_step(&req->order, c, out))
 		return;
 	if (c->captured > 0)
 		refuse(out, 409, "already_captured", "the charge has been captured; refund it");
-	else if (c->expires_at != 0 && now >= c->expires_at)
+	else if (charge_expired(c, now))
 		refuse(out, 409, "authorization_expired", "the authorization has expired");
 	else if (c->fault.kind == PGW_FAULT_VOID_FAIL)
 		refuse(out, 409, "void_refused", "the void was refused");
@@ -300,11 +312,16 @@ do_lookup(Request *req, Outcome *out, int64_t now)
 		{
 			charge_settle(c, now);
 			settle_refunds(c, now);
+			if (c->created_at > now - settings.lookup_lag)
+				continue;
 			out->matches++;
 			if (out->charge == NULL ||
 				(out->charge->status != CH_APPROVED && c->status == CH_APPROVED))
 				out->charge = c;
 		}
+		if (out->charge != NULL && settings.lookup_lag > 0 &&
+			charge_as_of(out->charge, now - settings.lookup_lag, &req->shown))
+			out->charge = &req->shown;
 	}
 	else
 	{

@@ -17,16 +17,10 @@ answer_error(Request *req, int status, const char *code, const char *message)
 	req->status = status;
 	req->answered = true;
 	req->out.len = 0;
-	if (req->form)
-	{
-		form_error(req, status, code, message);
-		return;
-	}
-	buf_puts(&req->out, "{\"error\":{\"code\":");
-	buf_json(&req->out, code);
-	buf_puts(&req->out, ",\"message\":");
-	buf_json(&req->out, message);
-	buf_puts(&req->out, "}}");
+	if (req->dialect != NULL)
+		req->dialect->error(req, status, code, message);
+	else
+		v1_error(req, status, code, message);
 }
 
 static void
@@ -57,8 +51,8 @@ key_begin(Request *req)
 	KeyEntry *k;
 	int64_t now;
 
-	if (req->key == NULL || req->form || !settings.idempotency || req->order.op == OP_LOOKUP ||
-		req->order.op == OP_PING)
+	if (req->key == NULL || !req->dialect->keys || !settings.idempotency ||
+		req->order.op == OP_LOOKUP || req->order.op == OP_PING)
 		return false;
 	now = now_ms();
 	print = fingerprint(req);
@@ -202,6 +196,21 @@ take_other_document(Operation op, Outcome *out)
 	}
 }
 
+/*
+ * Is the answer remembered for its key?  A vendor says so: "all" answers once the work has begun,
+ * or those of success only.
+ */
+static bool
+is_kept(const Request *req, const Outcome *out)
+{
+	const char *kept = json_object_get_string(dialect_member(req->dialect->data, "remembers"));
+
+	if (kept != NULL)
+		return strcmp(kept, "all") == 0 || (req->status >= 200 && req->status < 300);
+	return req->status != 400 && req->status != 401 &&
+		   (req->status < 500 || out->charge != NULL || out->result != NULL);
+}
+
 /* Do the work of a request, form the answer, apply what comes after it. */
 static void
 work(Request *req)
@@ -222,15 +231,11 @@ work(Request *req)
 		if (fault.kind == PGW_FAULT_OTHER_ANSWER)
 			take_other_document(req->order.op, &out);
 	}
-	if (req->form)
-		form_answer(req, &out, &fault);
-	else
-		v1_answer(req, &out, &fault);
+	req->dialect->answer(req, &out, &fault);
 	req->answered = true;
 	if (fault.kind == PGW_FAULT_500_AFTER)
 		answer_error(req, 500, "internal_error", "something went wrong");
-	keep = req->status != 400 && req->status != 401 &&
-		   (req->status < 500 || out.charge != NULL || out.result != NULL);
+	keep = is_kept(req, &out);
 	key_end(req, keep, now_ms() + (req->late ? 0 : req->delay));
 	strike_after(req, fault.kind);
 }
@@ -256,7 +261,7 @@ bank_request(Request *req)
 	o->amount = -1;
 	o->fault.kind = PGW_FAULT_NONE;
 	o->fault.arg = -1;
-	parsed = req->form ? form_parse(req) : v1_parse(req);
+	parsed = req->dialect->parse(req);
 	ledger_count(o->op);
 	ledger_log(req);
 
@@ -326,9 +331,9 @@ void
 request_handle(Request *req)
 {
 	state_lock();
-	if (under(req->path, "/v1") || under(req->path, "/form"))
+	req->dialect = dialect_of(req->path);
+	if (req->dialect != NULL)
 	{
-		req->form = (req->path[1] == 'f');
 		bank_request(req);
 		ledger_log_answer(req);
 	}
@@ -356,6 +361,7 @@ request_free(Request *req)
 	free(req->path);
 	free(req->key);
 	free(req->correlation);
+	json_object_put(req->params);
 	buf_free(&req->body);
 	buf_free(&req->out);
 	free(req);

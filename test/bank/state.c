@@ -115,12 +115,12 @@ make_id(char *id, size_t size, const char *prefix, size_t position)
 }
 
 Charge *
-charge_new(const char *reference)
+charge_new(const char *reference, const char *id_prefix)
 {
 	Charge *c = xalloc(sizeof(Charge));
 	size_t b = bucket(reference, BUCKETS);
 
-	make_id(c->id, sizeof(c->id), "ch", charges.count);
+	make_id(c->id, sizeof(c->id), id_prefix != NULL ? id_prefix : "ch", charges.count);
 	c->reference = xstrdup(reference);
 	c->created_at = now_ms();
 	c->next_ref = charges_by_ref[b];
@@ -132,13 +132,14 @@ charge_new(const char *reference)
 Charge *
 charge_by_id(const char *id)
 {
+	const char *digits = strchr(id, '_');
 	unsigned long position;
 	char *end;
 
 	if (strlen(id) == 25 && id[0] == '9')
 		position = strtoul(id + 13, &end, 10);
-	else if (strlen(id) == 19 && strncmp(id, "ch_", 3) == 0)
-		position = strtoul(id + 11, &end, 16);
+	else if (digits != NULL && strlen(digits) == 17)
+		position = strtoul(digits + 9, &end, 16);
 	else
 		return NULL;
 	if (*end != '\0' || position >= charges.count ||
@@ -180,6 +181,43 @@ charge_settle(Charge *c, int64_t now)
 	}
 	else
 		c->error = "do_not_honor";
+}
+
+bool
+charge_expired(const Charge *c, int64_t now)
+{
+	return c->expires_at != 0 && now >= c->expires_at;
+}
+
+/* What was done of these steps by then. */
+static int64_t
+sum_of_steps(const List *list, const Charge *c, int64_t then)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+	{
+		const Step *s = list->items[i];
+
+		if (s->charge == c && s->status != RE_FAILED && s->created_at <= then)
+			sum += s->amount;
+	}
+	return sum;
+}
+
+/* The charge as it was then, for a look-up that lags behind; false: there was none. */
+bool
+charge_as_of(const Charge *c, int64_t then, Charge *copy)
+{
+	if (c->created_at > then)
+		return false;
+	*copy = *c;
+	if (!c->immediate)
+		copy->captured = sum_of_steps(&captures, c, then);
+	copy->refunded = sum_of_steps(&refunds, c, then);
+	copy->voided = c->voided && sum_of_steps(&voids, c, then) > 0;
+	copy->closed = c->closed && copy->captured > 0;
+	return true;
 }
 
 /* ---- captures, refunds, voids ---- */
@@ -361,6 +399,7 @@ steps_free(List *list)
 
 		free(s->reference);
 		free(s->key);
+		json_object_put(s->metadata);
 		free(s);
 	}
 	free(list->items);
@@ -379,6 +418,7 @@ state_reset(void)
 		free(c->key);
 		free(c->merchant);
 		free(c->merchant_reference);
+		json_object_put(c->metadata);
 		free(c);
 	}
 	free(charges.items);

@@ -303,6 +303,17 @@ v1_parse(Request *req)
 
 /* ---- answers ---- */
 
+void
+v1_error(Request *req, int status, const char *code, const char *message)
+{
+	req->status = status;
+	buf_puts(&req->out, "{\"error\":{\"code\":");
+	buf_json(&req->out, code);
+	buf_puts(&req->out, ",\"message\":");
+	buf_json(&req->out, message);
+	buf_puts(&req->out, "}}");
+}
+
 /* An id of digits stands as a number, longer than any that a program calculates with. */
 static void
 put_id(Buf *b, const char *name, const char *id)

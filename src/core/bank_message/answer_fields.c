@@ -57,7 +57,8 @@ pgw_answer_field(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswe
 			*v = json_of(source->constant);
 			return source;
 		}
-		if (is_there(body, &source->from, v))
+		/* of a total the first part stands for all: if it is not there, there is none */
+		if (is_there(body, source->kind == PGW_SOURCE_TOTAL ? source->parts : &source->from, v))
 			return source;
 		if (source->nwhen > 0)
 			return NULL;

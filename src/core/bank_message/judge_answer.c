@@ -169,6 +169,25 @@ add_up(const PgwAnswerSpec *spec, PgwSumElements *sum, int bank_exponent, int is
 	return sum->known;
 }
 
+/* Some amounts, less others: each must be there, and the difference cannot be negative. */
+static bool
+take_total(const PgwAnswerSpec *spec, const PgwAnswerBody *doc, const PgwFieldSource *source,
+		   int bank_exponent, int iso_exponent, int64_t *result)
+{
+	*result = 0;
+	for (int i = 0; i < source->ntotal + source->nless; i++)
+	{
+		PgwJson v;
+		int64_t n;
+
+		if (!pgw_answer_body_follow(doc, &source->parts[i], &v) ||
+			!read_amount(spec, &v, bank_exponent, iso_exponent, &n) ||
+			__builtin_add_overflow(*result, i < source->ntotal ? n : -n, result))
+			return false;
+	}
+	return *result >= 0;
+}
+
 /* -1: not there, or not readable, which is told apart. */
 static int64_t
 take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
@@ -189,6 +208,11 @@ take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnsw
 		PgwSumElements sum = {.source = source, .question = q, .body = doc, .list = &v};
 
 		if (add_up(spec, &sum, bank_exponent, iso_exponent, &n))
+			return n;
+	}
+	else if (source->kind == PGW_SOURCE_TOTAL)
+	{
+		if (take_total(spec, doc, source, bank_exponent, iso_exponent, &n))
 			return n;
 	}
 	else if (read_amount(spec, &v, bank_exponent, iso_exponent, &n))
@@ -443,7 +467,7 @@ judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char 
 	a->retry_after_s = pgw_retry_after_read(retry_after);
 	if (!pgw_connector_has(c, q->op))
 		return;
-	spec = &c->ops[q->op].answer;
+	spec = &pgw_compiled_op(c, q->op, q->bank_reference)->answer;
 	pgw_answer_body_read(body, len, &doc);
 	if (why != NULL)
 		why->readable = pgw_json_type(&doc.value) != PGW_JSON_NONE;

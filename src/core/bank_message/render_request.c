@@ -251,6 +251,7 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 					 PgwConnectorError *err)
 {
 	PgwRender state = {.connector = c, .out = r, .p = p, .op = which, .err = err, .part = "body"};
+	const PgwCompiledOp *op;
 	bool good;
 
 	err->pointer[0] = err->message[0] = '\0';
@@ -267,11 +268,12 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 				 pgw_op_name(which));
 		return false;
 	}
-	memcpy(r->method, c->ops[which].method, sizeof(r->method));
+	op = pgw_compiled_op(c, which, p->bank_reference);
+	memcpy(r->method, op->method, sizeof(r->method));
 	state.exponent = pgw_connector_exponent(c, p->currency, p->iso_exponent);
 	good = read_object(&state, p->bank_fields, "bank_fields", &state.bank_fields) &&
 		   read_object(&state, p->settings, "settings", &state.settings) &&
-		   render_parts(&state, &c->ops[which], r);
+		   render_parts(&state, op, r);
 	pgw_render_forget_computed(&state);
 	if (!good)
 	{

@@ -27,6 +27,8 @@ typedef struct PgwCapabilities
 	bool lookup_shows_voided;
 	/* "not found" counts this long after the request ended; -1: never */
 	int64_t lookup_consistent_after_s;
+	/* ... where the charge is looked up by its id: lookup_by_id; -1: there is no such look-up */
+	int64_t lookup_by_id_consistent_after_s;
 	bool cards; /* takes raw card numbers */
 	bool tokens;
 	bool separate_capture; /* authorize + capture present */

@@ -155,6 +155,24 @@ pgw_arena_text(PgwCompile *cc, const char *s, size_t len)
 
 /* ---- reading the json-c tree ---- */
 
+/* "source", anywhere: where that was read, by a name of "sources", or several. */
+static bool
+check_source(PgwCompile *cc, json_object *v)
+{
+	bool array = json_object_is_type(v, json_type_array);
+	size_t n = array ? json_object_array_length(v) : 1;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		json_object *name = array ? json_object_array_get_idx(v, i) : v;
+
+		if (!json_object_is_type(name, json_type_string) ||
+			!json_object_object_get_ex(cc->sources, json_object_get_string(name), NULL))
+			return pgw_fault_at(cc, "source", "must be a name that stands in \"sources\"");
+	}
+	return true;
+}
+
 bool
 pgw_check_keys(PgwCompile *cc, json_object *obj, const char *const *allowed)
 {
@@ -164,11 +182,16 @@ pgw_check_keys(PgwCompile *cc, json_object *obj, const char *const *allowed)
 		size_t len = 0;
 		int i = 0;
 
-		(void) value;
 		while (allowed[i] != NULL && strcmp(allowed[i], key) != 0)
 			i++;
 		if (allowed[i] != NULL)
 			continue;
+		if (cc->sources != NULL && strcmp(key, "source") == 0)
+		{
+			if (!check_source(cc, value))
+				return false;
+			continue;
+		}
 		for (i = 0; allowed[i] != NULL && len < sizeof(list); i++)
 			len += (size_t) snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "",
 									 allowed[i]);
@@ -262,6 +285,21 @@ compile_common_headers(PgwCompile *cc, json_object *v)
 	return pgw_compile_headers(cc, v, c->common, &c->ncommon, &uses);
 }
 
+/* Which operation this is the document of; NULL: of none. */
+static PgwCompiledOp *
+operation_called(PgwConnector *c, const char *name, PgwBankOp *which)
+{
+	int op = pgw_op_parse(name);
+
+	*which = PGW_OP_LOOKUP_CHARGE;
+	if (strcmp(name, "lookup_by_id") == 0)
+		return &c->lookup_by_id;
+	if (op < 0)
+		return NULL;
+	*which = (PgwBankOp) op;
+	return &c->ops[op];
+}
+
 static bool
 compile_operations(PgwCompile *cc, json_object *v)
 {
@@ -269,14 +307,17 @@ compile_operations(PgwCompile *cc, json_object *v)
 		return false;
 	json_object_object_foreach(v, key, value)
 	{
-		int op = pgw_op_parse(key);
+		PgwBankOp which;
+		PgwCompiledOp *op = operation_called(cc->connector, key, &which);
 		size_t mark = pgw_enter(cc, key);
 
-		if (op < 0)
+		if (op == NULL)
 			return pgw_fault(
 				cc,
-				"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_refund, cancel, ping");
-		if (!pgw_compile_operation(cc, value, (PgwBankOp) op))
+				"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_by_id, lookup_refund, cancel, ping");
+		if (op == &cc->connector->lookup_by_id && !pgw_since_version(cc, 2, "\"lookup_by_id\""))
+			return false;
+		if (!pgw_compile_operation(cc, value, which, op))
 			return false;
 		pgw_leave(cc, mark);
 	}
@@ -290,12 +331,26 @@ check_answers(PgwCompile *cc, json_object *v)
 	return pgw_since_version(cc, 2, "a list of answers") && pgw_is_object(cc, v);
 }
 
+/* "sources": where what the document says was read, each by a name: for people alone. */
+static bool
+check_sources(PgwCompile *cc, json_object *v)
+{
+	if (!pgw_since_version(cc, 2, "a list of sources") || !pgw_is_object(cc, v))
+		return false;
+	json_object_object_foreach(v, name, text)
+	{
+		if (!json_object_is_type(text, json_type_string))
+			return pgw_fault_at(cc, name, "must be a string: what was read, and when");
+	}
+	return true;
+}
+
 static bool
 compile_document(PgwCompile *cc, json_object *doc)
 {
 	static const char *const keys[] = {"v",       "name",       "description", "capabilities",
 									   "not_ids", "headers",    "card_brands", "computed",
-									   "answers", "operations", NULL};
+									   "answers", "operations", "sources",     NULL};
 	json_object *part;
 
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
@@ -310,6 +365,12 @@ compile_document(PgwCompile *cc, json_object *doc)
 		if (json_object_object_get_ex(doc, keys[i], &part) &&
 			!json_object_is_type(part, json_type_string))
 			return pgw_fault_at(cc, keys[i], "must be a string");
+	}
+	if (json_object_object_get_ex(doc, "sources", &part))
+	{
+		if (!pgw_compile_member(cc, "sources", part, check_sources))
+			return false;
+		cc->sources = part;
 	}
 	if ((part = pgw_member(doc, "capabilities")) == NULL)
 		return pgw_fault_at(
@@ -439,6 +500,14 @@ bool
 pgw_connector_has(const PgwConnector *c, PgwBankOp op)
 {
 	return (int) op >= 0 && op < PGW_NOPS && c->ops[op].present;
+}
+
+const PgwCompiledOp *
+pgw_compiled_op(const PgwConnector *c, PgwBankOp which, const char *bank_reference)
+{
+	if (which == PGW_OP_LOOKUP_CHARGE && bank_reference != NULL && c->lookup_by_id.present)
+		return &c->lookup_by_id;
+	return &c->ops[which];
 }
 
 bool

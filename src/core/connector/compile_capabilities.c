@@ -102,15 +102,22 @@ compile_exponents(PgwCompile *cc, json_object *v)
 bool
 pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 {
-	static const char *const keys[] = {"idempotency",     "lookup_consistent_after_seconds",
-									   "cards",           "tokens",
-									   "partial_capture", "multiple_captures",
-									   "partial_refund",  "authorization_lifetime_seconds",
-									   "exponents",       NULL};
+	static const char *const keys[] = {"idempotency",
+									   "lookup_consistent_after_seconds",
+									   "cards",
+									   "tokens",
+									   "partial_capture",
+									   "multiple_captures",
+									   "partial_refund",
+									   "authorization_lifetime_seconds",
+									   "exponents",
+									   "lookup_by_id_consistent_after_seconds",
+									   NULL};
 	PgwCapabilities *caps = &cc->connector->caps;
 	json_object *part;
 
 	caps->lookup_consistent_after_s = -1;
+	caps->lookup_by_id_consistent_after_s = -1;
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;
 	if ((part = pgw_member(v, "idempotency")) != NULL &&
@@ -118,6 +125,8 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 		return false;
 	if (!read_int(cc, v, "lookup_consistent_after_seconds", 0, TEN_YEARS_S,
 				  &caps->lookup_consistent_after_s) ||
+		!read_int(cc, v, "lookup_by_id_consistent_after_seconds", 0, TEN_YEARS_S,
+				  &caps->lookup_by_id_consistent_after_s) ||
 		!read_bool(cc, v, "cards", &caps->cards) || !read_bool(cc, v, "tokens", &caps->tokens) ||
 		!read_bool(cc, v, "partial_capture", &caps->partial_capture) ||
 		!read_bool(cc, v, "multiple_captures", &caps->multiple_captures) ||
@@ -151,6 +160,9 @@ pgw_check_capabilities(PgwCompile *cc)
 		return pgw_fault_at(
 			cc, "lookup_consistent_after_seconds",
 			"there is no look-up operation; leave this out or add \"lookup_charge\"");
+	if (caps->lookup_by_id_consistent_after_s >= 0 && !c->lookup_by_id.present)
+		return pgw_fault_at(cc, "lookup_by_id_consistent_after_seconds",
+							"there is no operation \"lookup_by_id\"; leave this out or add it");
 	if ((caps->partial_capture || caps->multiple_captures) && !caps->separate_capture)
 		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures",
 							"there is no operation \"capture\"; set this to false or add it");

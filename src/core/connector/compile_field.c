@@ -157,13 +157,56 @@ compile_sum(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource
 	return pgw_compile_more(cc, v, &source->has_more, &source->more);
 }
 
-/* {"when", "from"}, {"when", "value"}, {"when", "sum", "of", "where", "more"} */
+/* A list of places, behind those that are there already. */
+static bool
+compile_parts(PgwCompile *cc, json_object *v, const char *name, PgwPointer *parts, int *n)
+{
+	json_object *list = pgw_member(v, name);
+	size_t mark = pgw_enter(cc, name);
+
+	if (!json_object_is_type(list, json_type_array) || json_object_array_length(list) == 0)
+		return pgw_fault(cc, "must be an array of JSON pointers to amounts");
+	for (size_t i = 0; i < json_object_array_length(list); i++)
+	{
+		size_t at = pgw_enter_index(cc, i);
+
+		if (!compile_place(cc, json_object_array_get_idx(list, i), &parts[i]))
+			return false;
+		pgw_leave(cc, at);
+		(*n)++;
+	}
+	pgw_leave(cc, mark);
+	return true;
+}
+
+/* {"total": places, "less": places} */
+static bool
+compile_total(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
+{
+	json_object *total = pgw_member(v, "total");
+	json_object *less = pgw_member(v, "less");
+	size_t n = (json_object_is_type(total, json_type_array) ? json_object_array_length(total) : 0) +
+			   (json_object_is_type(less, json_type_array) ? json_object_array_length(less) : 0);
+
+	if (!is_counted(field))
+		return pgw_fault_at(cc, "total", "only \"captured\" and \"refunded\" can be a total");
+	source->kind = PGW_SOURCE_TOTAL;
+	return (source->parts = pgw_arena(cc, n, sizeof(PgwPointer))) != NULL &&
+		   compile_parts(cc, v, "total", source->parts, &source->ntotal) &&
+		   compile_parts(cc, v, "less", source->parts + source->ntotal, &source->nless);
+}
+
+/*
+ * {"when", "from"}, {"when", "value"}, {"when", "sum", "of", "where", "more"},
+ * {"when", "total", "less"}
+ */
 static bool
 compile_source_object(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
 {
 	static const char *const place_keys[] = {"when", "from", NULL};
 	static const char *const constant_keys[] = {"when", "value", NULL};
 	static const char *const sum_keys[] = {"when", "sum", "of", "where", "more", NULL};
+	static const char *const total_keys[] = {"when", "total", "less", NULL};
 	bool sum = json_object_object_get_ex(v, "sum", NULL);
 	json_object *part;
 	size_t mark;
@@ -177,9 +220,12 @@ compile_source_object(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwF
 	}
 	if (sum)
 		return pgw_check_keys(cc, v, sum_keys) && compile_sum(cc, v, field, source);
+	if (json_object_object_get_ex(v, "total", NULL))
+		return pgw_check_keys(cc, v, total_keys) && compile_total(cc, v, field, source);
 	if (!json_object_object_get_ex(v, "value", &part))
 		return pgw_check_keys(cc, v, place_keys) &&
-			   compile_place_member(cc, v, "from", "one of \"from\", \"value\" and \"sum\"",
+			   compile_place_member(cc, v, "from",
+									"one of \"from\", \"value\", \"sum\" and \"total\"",
 									&source->from);
 	if (!pgw_check_keys(cc, v, constant_keys))
 		return false;

@@ -148,11 +148,10 @@ identity_of(PgwBankOp which, uint32_t uses)
 }
 
 bool
-pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which)
+pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompiledOp *op)
 {
 	static const char *const keys[] = {"method", "path",   "headers", "encoding",
 									   "body",   "answer", NULL};
-	PgwCompiledOp *op = &cc->connector->ops[which];
 	json_object *part;
 	size_t mark;
 
@@ -202,10 +201,11 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 	if (!op->present || which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
 		return true;
 	mark = pgw_enter(cc, pgw_op_name(which));
-	if (which == PGW_OP_LOOKUP_REFUND && (op->uses & PGW_PH_BIT(PGW_PH_TRANSACTION_REF)) == 0)
+	if (which == PGW_OP_LOOKUP_REFUND && (op->uses & PGW_PH_BIT(PGW_PH_TRANSACTION_REF)) == 0 &&
+		!(op->answer.select.by_our_reference && (op->uses & named) != 0))
 		return pgw_fault(
 			cc,
-			"the request does not say which refund it asks for: {{transaction_ref}}, its reference, must stand in it");
+			"the request does not say which refund it asks for: {{transaction_ref}}, its reference, must stand in it, or {{bank_reference}} with a \"select\" of the refund from the charge's");
 	if (!lookup)
 		/* the merchant's: some banks go by nothing else */
 		named |= PGW_PH_BIT(PGW_PH_REFERENCE);
@@ -225,6 +225,36 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 			which == PGW_OP_LOOKUP_REFUND ? "transaction_ref" : "original_ref");
 	}
 	pgw_leave(cc, mark);
+	return true;
+}
+
+/* The look-up by the charge's id names it, and is the same question as the other one. */
+static bool
+check_lookup_by_id(PgwCompile *cc)
+{
+	PgwConnector *c = cc->connector;
+	const PgwCompiledOp *op = &c->lookup_by_id;
+
+	if (!op->present)
+		return true;
+	pgw_enter(cc, "lookup_by_id");
+	if (!c->ops[PGW_OP_LOOKUP_CHARGE].present)
+		return pgw_fault(
+			cc,
+			"there is no \"lookup_charge\" in whose place it could be asked: call it that, if the bank finds a charge by its id alone");
+	if ((op->uses & PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) == 0)
+		return pgw_fault(cc, "{{bank_reference}}, the bank's id of the charge, must stand in it");
+	for (int field = 0; field < PGW_NFIELDS; field++)
+	{
+		if (op->answer.has_field[field] == c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[field] ||
+			field == PGW_FIELD_REFERENCE)
+			continue;
+		pgw_enter(cc, "answer");
+		return pgw_fault_at(
+			cc, "fields",
+			"\"%s\" must be named here and in \"lookup_charge\", or in neither: what one look-up shows, the other does",
+			pgw_field_name((PgwAnswerField) field));
+	}
 	return true;
 }
 
@@ -248,9 +278,12 @@ pgw_check_operations(PgwCompile *cc)
 		if (!check_identity(cc, (PgwBankOp) i))
 			return false;
 	}
+	if (!check_lookup_by_id(cc))
+		return false;
 	for (int i = 0; i < PGW_NOPS; i++)
 		reference_used |= c->ops[i].present && ((c->ops[i].uses | c->ops[i].needs) &
 												PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) != 0;
+	reference_used |= c->lookup_by_id.present;
 	for (int i = PGW_OP_CHARGE; i <= PGW_OP_AUTHORIZE; i++)
 	{
 		const PgwCompiledOp *op = &c->ops[i];

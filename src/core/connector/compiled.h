@@ -250,6 +250,7 @@ typedef enum PgwSourceKind
 	PGW_SOURCE_PLACE = 0, /* what stands at "from" */
 	PGW_SOURCE_CONSTANT,  /* "constant" */
 	PGW_SOURCE_SUM,       /* the amounts of a list's elements */
+	PGW_SOURCE_TOTAL,     /* some amounts, less others */
 	PGW_SOURCE_TEST       /* true: the conditions hold; false: they do not */
 } PgwSourceKind;
 
@@ -265,6 +266,9 @@ typedef struct PgwFieldSource
 	PgwCondition *where;
 	bool has_more; /* of a sum: where the bank says that the list goes on elsewhere */
 	PgwPointer more;
+	int ntotal; /* of a total: what is added, and behind it what is taken away */
+	int nless;
+	PgwPointer *parts;
 } PgwFieldSource;
 
 /* The first source whose conditions hold, if it has some, else that is there. */
@@ -361,7 +365,12 @@ struct PgwConnector
 	int ncommon;
 	PgwHeader common[PGW_MAX_HEADERS];
 	PgwCompiledOp ops[PGW_NOPS];
+	PgwCompiledOp lookup_by_id; /* asked in place of lookup_charge where the charge's id is known */
 };
+
+/* What is sent for an operation, and how its answer is read.  bank_reference: NULL: not known. */
+extern const PgwCompiledOp *pgw_compiled_op(const PgwConnector *c, PgwBankOp which,
+											const char *bank_reference);
 
 /* ---- compiling: the place where we are, and faults ---- */
 
@@ -375,6 +384,7 @@ typedef struct PgwCompile
 	bool of_body;         /* what is being computed has the body in it */
 	bool of_secret;       /* ... a secret */
 	json_object *answers; /* those that stand once, by name; or NULL */
+	json_object *sources; /* where what the document says was read, by name; or NULL */
 	char pointer[256];    /* of the value being compiled */
 	size_t len;
 } PgwCompile;
@@ -424,7 +434,8 @@ extern bool pgw_compile_capabilities(PgwCompile *cc, json_object *v);
 extern bool pgw_check_capabilities(PgwCompile *cc);
 
 /* compile_operation.c */
-extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which);
+extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which,
+								  PgwCompiledOp *op);
 extern bool pgw_check_operations(PgwCompile *cc);
 
 /* compile_template.c */

@@ -1,0 +1,34 @@
+# The connectors that ship, and a bank that can be asked nothing, under faults: each operation, its request or its answer lost in each way; calls twice;
+# the server killed; look-ups that lag behind or show others.  Short, or with PGW_MATRIX=long every fault at every operation (docs/reliability.md).
+use strict;
+use warnings;
+use lib 'test/lib';
+use PgwFaultMatrix;
+use PgwTest;
+use Test::More;
+
+my $long = ($ENV{PGW_MATRIX} // '') eq 'long';
+my $node = matrix_banks(
+	json => { connector => 'json' },
+	formbank => { connector => 'formbank', blind => 1 },
+	stripe => { connector => 'stripe', root => '/stripe', capabilities => { lookup_consistent_after_seconds => 3 } });
+my %looks = (json => 1, stripe => 1);
+
+for my $op (@OPERATIONS)
+{
+	for my $fault ($long ? @FAULTS : qw(500_before timeout_after)) { part($node, "$op, $fault", sub { matrix_phase($op, $fault) }) }
+}
+for my $op ($long ? @OPERATIONS : qw(charge refund))
+{
+	part($node, "$op, called twice", sub { matrix_phase($op, 'timeout_after', name => 'called twice', callers => 2) }) unless $op eq 'give_back';
+	part($node, "$op, killed", sub {
+		matrix_phase($op, 'slow_1500', name => 'killed', during => \&kill_when_asked);
+	});
+}
+matrix_set('settings', { lookup_lag_ms => 1500 });
+for my $op ($long ? @OPERATIONS : qw(charge capture)) { part($node, "$op, stale", sub { matrix_phase($op, 'reset_after', name => 'a look-up that lags behind', only => \%looks) }) }
+matrix_set('settings', { lookup_lag_ms => 0, lookup_ignores_reference => \1 });
+for my $op ($long ? @OPERATIONS : qw(charge refund)) { part($node, "$op, others", sub { matrix_phase($op, 'reset_after', name => 'a look-up that shows others', only => \%looks) }) }
+matrix_report();
+$node->stop('fast');
+done_testing();
