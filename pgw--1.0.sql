@@ -655,8 +655,8 @@ COMMENT ON COLUMN pgw.payment_transactions.capture_asked_at IS
 COMMENT ON COLUMN pgw.payment_transactions.maybe_at_another_bank IS
 	'True: it was restored, and the original may have gone on with it to another bank of the same token_scope.';
 COMMENT ON COLUMN pgw.payment_transactions.error_answered IS
-	'True: the bank has answered a request under bank_key with an error of its own (HTTP 5xx), which a repetition '
-	'might only get again.';
+	'True: the bank has answered a request under bank_key, or later the give-back under refund_key, with an error of '
+	'its own, which a repetition might only get again, or for which it would be done again.';
 COMMENT ON COLUMN pgw.payment_transactions.card_echoed IS
 	'True: an answer of the bank repeated the card''s security code, holder or number in a way that cannot be seen '
 	'without the card. No id, code or reason of a later answer is kept.';

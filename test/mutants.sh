@@ -32,6 +32,9 @@ AMOUNT_CHECK:105_safeguards:amount
 NOT_FOUND_AT_ONCE:105_safeguards:not found yet
 CARD_REPLAY:105_safeguards:late success
 KEY_REUSE:105_safeguards:replay
+KEY_OF_ANOTHER:345_keys:operations that are not named
+FORGOTTEN_ERROR:345_keys:errors that are forgotten
+KEY_MISMATCH:345_keys:a key of another request
 REFUND_KEY:105_safeguards:replay of a give-back
 OPERATION_KEY:105_safeguards:replay of a refund
 OPERATION_CLAIM:105_safeguards:claim of a refund

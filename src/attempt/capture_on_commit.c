@@ -23,7 +23,7 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/payment/charge_rules.h"
-#include "core/payment/operation_rules.h"
+#include "core/payment/operation_events.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/tables.h"

@@ -68,6 +68,7 @@ new_key(PgwAttempt *attempt)
 	pgw_store_forget_refund_request(attempt);
 	attempt->refund_request.key = unconstify(char *, pgw_call_new_key());
 	attempt->refund_keys_used++;
+	attempt->error_answered = false;
 }
 
 /* shown: the bank's answer that says how the charge stands, or NULL: as it was asked for. */
@@ -139,9 +140,13 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFac
 	 * Not found under a key that the bank may have forgotten: a new one is safe, the old one would
 	 * not be.
 	 */
-	else if (!facts->key || (facts->used && facts->resend_allowed &&
-							 !pgw_capabilities_key_remembered(caps, facts->key_age_s)))
+	else if (!facts->key ||
+			 (facts->used && facts->resend_allowed &&
+			  !pgw_capabilities_key_remembered(caps, facts->operation, facts->key_age_s)))
 		new_key(attempt);
+	/* a look-up has shown that the request which was answered so did nothing */
+	if (facts->resend_allowed)
+		attempt->error_answered = false;
 	if (!pgw_step_compensation_call(attempt, step, bank, facts->operation))
 		return;
 	if (attempt->refund_request.key_used_at == 0)
@@ -188,6 +193,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	facts.used = facts.key && attempt->refund_request.key_used_at != 0;
 	facts.pending = attempt->pending_at_bank;
 	facts.resend_allowed = step->resend_allowed;
+	facts.error_answered = attempt->error_answered;
 	facts.lookup_inconclusive = step->lookup_inconclusive;
 	facts.deadline_s = pgw_step_deadline_s(attempt, attempt->refund_request.key_used_at);
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(attempt->refund_request.key_used_at) : 0;
@@ -243,7 +249,13 @@ static void
 note_asked(const PgwCall *call, PgwAttempt *attempt, PgwBankOp operation)
 {
 	if (call->op == operation)
+	{
 		attempt->refund_request.asked_at = pgw_now(); /* until now it could have been done */
+		attempt->error_answered =
+			call->transport == PGW_TRANSPORT_ANSWERED &&
+			pgw_unknown_outcome_is_error(pgw_connector_capabilities(call->bank->connector),
+										 call->op, call->http_status, &call->answer);
+	}
 	/* what is not understood says nothing against what was understood before */
 	if (call->transport == PGW_TRANSPORT_ANSWERED && call->op != PGW_OP_LOOKUP_CHARGE &&
 		call->answer.outcome != PGW_OUT_UNKNOWN)
@@ -318,8 +330,9 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 	if (d->lookup_inconclusive &&
 		(pgw_step_compensation_operation(attempt) == PGW_OP_CANCEL ||
 		 (call->in_doubt &&
-		  pgw_capabilities_key_remembered(
-			  in->caps, pgw_schedule_age_s(attempt->refund_request.key_used_at))) ||
+		  pgw_capabilities_can_repeat(in->caps, in->operation,
+									  pgw_schedule_age_s(attempt->refund_request.key_used_at),
+									  attempt->error_answered)) ||
 		 PGW_MUTATED(REFUSED_NOT_TOLD)))
 		call->lookup_inconclusive = now = true;
 

@@ -106,7 +106,7 @@ needs_new_key(PgwAttempt *attempt, const PgwStep *step, PgwBank *bank)
 	if (request->key == NULL || (request->key_used_at != 0 && PGW_MUTATED(OPERATION_KEY)))
 		return true;
 	return step->resend_allowed &&
-		   pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
+		   pgw_operation_new_key(pgw_connector_capabilities(bank->connector), operation_of(attempt),
 								 pgw_schedule_age_s(request->key_used_at), is_answered(attempt),
 								 requests_of(attempt));
 }
@@ -141,6 +141,7 @@ get_facts(PgwAttempt *attempt, const PgwStep *step, PgwOperationFacts *facts)
 	facts->resend_allowed = step->resend_allowed;
 	facts->lookup_inconclusive = step->lookup_inconclusive;
 	facts->refused = known_refusal(attempt) != NULL;
+	facts->answered = is_answered(attempt);
 	facts->pending = attempt->pending_at_bank;
 	facts->key_age_s = pgw_schedule_age_s(request->key_used_at);
 	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(request));
@@ -201,8 +202,9 @@ static bool
 key_tells(const PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
 {
 	return r->lookup_inconclusive && !r->pending && !r->refused &&
-		   pgw_capabilities_key_remembered(pgw_connector_capabilities(call->bank->connector),
-										   pgw_schedule_age_s(request_of(attempt)->key_used_at));
+		   pgw_capabilities_can_repeat(
+			   pgw_connector_capabilities(call->bank->connector), operation_of(attempt),
+			   pgw_schedule_age_s(request_of(attempt)->key_used_at), is_answered(attempt));
 }
 
 static TimestampTz

@@ -1,7 +1,8 @@
 /*
  * requested_operation.c - captures, voids and refunds that callers asked for, after their commit
  *
- * Carries out core/payment/operation_rules.c.  All functions have the attempt's row locked.
+ * Carries out core/payment/operation_rules.c and operation_events.c.  All functions have the
+ * attempt's row locked.
  *
  * Orderings that matter
  *     - BankProcessingStarted is committed and flushed before the operation leaves.
@@ -20,7 +21,7 @@
 #include "base/debug_points.h"
 #include "base/schedule.h"
 #include "core/payment/charge_rules.h"
-#include "core/payment/operation_rules.h"
+#include "core/payment/operation_events.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/outcome_message.h"

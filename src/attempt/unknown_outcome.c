@@ -46,6 +46,7 @@ static void
 get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusive,
 		  PgwUnknownOutcomeFacts *facts)
 {
+	facts->operation = pgw_charge_operation(attempt->capture, attempt->submitted);
 	facts->has_token = attempt->token != NULL;
 	facts->has_id = attempt->bank_reference != NULL;
 	facts->resend_allowed = resend_allowed;
@@ -367,8 +368,10 @@ note_asked(const PgwCall *call, PgwAttempt *attempt)
 	if (call->op == PGW_OP_LOOKUP_CHARGE)
 		return;
 	attempt->own_request.asked_at = pgw_now();
-	attempt->error_answered |= call->transport == PGW_TRANSPORT_ANSWERED &&
-							   call->answer.outcome == PGW_OUT_UNKNOWN && call->http_status >= 500;
+	attempt->error_answered |=
+		call->transport == PGW_TRANSPORT_ANSWERED &&
+		pgw_unknown_outcome_is_error(pgw_connector_capabilities(call->bank->connector), call->op,
+									 call->http_status, &call->answer);
 }
 
 void

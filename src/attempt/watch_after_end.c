@@ -22,7 +22,7 @@
 #include "core/base/uuid7.h"
 #include "core/pacing/retry_delay.h"
 #include "core/payment/charge_rules.h"
-#include "core/payment/operation_rules.h"
+#include "core/payment/operation_events.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/outcome_message.h"

@@ -325,7 +325,9 @@ pgw_judge_answer_1_0(PG_FUNCTION_ARGS)
 		psprintf("[%s]", judged.why.passed_over.len > 0 ? judged.why.passed_over.data : "");
 	pgw_buf_free(&judged.why.passed_over);
 
-	values[0] = CStringGetTextDatum(pgw_outcome_name(judged.answer.outcome));
+	values[0] = CStringGetTextDatum(judged.answer.key_word != PGW_KEY_UNSAID
+										? pgw_key_word_name(judged.answer.key_word)
+										: pgw_outcome_name(judged.answer.outcome));
 	values[1] = DirectFunctionCall1(jsonb_in, CStringGetDatum(fields_of(&judged)));
 	nulls[2] = judged.why.pointer[0] == '\0';
 	values[2] = nulls[2] ? (Datum) 0 : CStringGetTextDatum(judged.why.pointer);

@@ -96,11 +96,12 @@ start_http(PgwCall *call, const char **error)
 	req.body = r->has_body ? r->body.data : NULL;
 	req.body_len = r->has_body ? r->body.len : 0;
 	/*
-	 * without keys at the bank, a silent resend by libcurl on a dead reused connection would charge
-	 * twice
+	 * without keys for it at the bank, a silent resend by libcurl on a dead reused connection would
+	 * charge twice
 	 */
-	req.fresh_connection = !pgw_connector_capabilities(call->bank->connector)->idempotency &&
-						   !PGW_MUTATED(RESEND_GUARD);
+	req.fresh_connection =
+		!pgw_connector_capabilities(call->bank->connector)->keys[call->op].honoured &&
+		!PGW_MUTATED(RESEND_GUARD);
 	req.connect_timeout_ms = call->bank->connect_timeout_ms;
 	req.total_timeout_ms = call->bank->request_timeout_ms;
 	req.max_body = MAX_ANSWER_BYTES;

@@ -125,7 +125,7 @@ typedef struct PgwAttempt
 	PgwBankRequest capture_request;
 	/* restored: the original may have gone to another bank with it */
 	bool maybe_at_another_bank;
-	/* the bank has answered the attempt's own request with an error of its own (5xx) */
+	/* the bank has answered the charge, or later its give-back, with an error of its own */
 	bool error_answered;
 	/*
 	 * an answer repeated the card in a way that cannot be seen without it: no text of a later one

@@ -24,6 +24,19 @@
 			fail_msg("not so: %s, for %s", #condition, description); \
 	} while (0)
 
+/* In an initializer of capabilities: the bank honours the key of every operation that long. */
+#define KEYS(seconds) .keys = {[0 ... PGW_NOPS - 1] = {.honoured = true, .lifetime_s = (seconds)}}
+
+static inline void
+set_keys(PgwCapabilities *caps, bool honoured, int64_t lifetime_s)
+{
+	for (int i = 0; i < PGW_NOPS; i++)
+	{
+		caps->keys[i].honoured = honoured;
+		caps->keys[i].lifetime_s = lifetime_s;
+	}
+}
+
 static inline PgwAnswer
 answer(PgwOutcome outcome)
 {

@@ -3,7 +3,8 @@
  * requests, and do not show all: never twice, and always to an end
  *
  * The bank here is as bad as one may be: it refunds more than was captured if it is asked to, knows
- * a request by its key only if it honours keys and while it remembers them, lets requests pend,
+ * a request by its key only if it honours keys of that operation and while it remembers them, some
+ * forget what they have answered with an error, lets requests pend,
  * refuses them later, and refunds only a part.  By its reference a charge is cancelled once,
  * however often that is asked for.  The faults stop after a while; what the bank did is then
  * compared with what the decisions say.
@@ -57,6 +58,7 @@ typedef struct Key
 	PgwOutcome outcome; /* UNKNOWN: nothing was taken with it */
 	int64_t at;         /* taken then */
 	bool error;         /* an error was said, and is said again for this key */
+	bool forgotten;     /* ... or with this key it would be done again */
 	int64_t amount;
 } Key;
 
@@ -65,6 +67,7 @@ typedef struct Bank
 	PgwCapabilities caps;
 	bool slow;           /* lets requests pend */
 	bool replays_errors; /* of what it said under a key */
+	bool forgets_errors; /* ... and what it did under that key */
 	/* refunds less than it is asked to, now and then; it names amounts */
 	bool partly;
 	int refusals; /* pending requests that it refuses in the end, at most */
@@ -78,6 +81,12 @@ typedef struct Bank
 	bool late; /* a request is on its way, since our side gave up */
 	Request on_its_way;
 } Bank;
+
+static bool
+honours(const Bank *b, PgwBankOp operation)
+{
+	return b->caps.keys[operation].honoured;
+}
 
 static void
 settle(Bank *b, const Request *r)
@@ -110,15 +119,17 @@ carry_out(Bank *b, Request r, bool told)
 {
 	Key *key = &b->keys[r.key];
 	bool counts = b->caps.lookup_consistent_after_s >= 0;
-	bool found_out =
-		r.operation == PGW_OP_CANCEL
-			? !(b->caps.lookup && counts)
-			: b->caps.idempotency || (r.operation == PGW_OP_REFUND && b->caps.lookup_refund);
+	bool found_out = r.operation == PGW_OP_CANCEL
+						 ? !(b->caps.lookup && counts)
+						 : (honours(b, r.operation) && !b->forgets_errors) ||
+							   (r.operation == PGW_OP_REFUND && b->caps.lookup_refund);
 	bool pends;
 
-	if (b->caps.idempotency && key->outcome != PGW_OUT_UNKNOWN && b->now - key->at < LIFETIME)
+	if (honours(b, r.operation) && key->outcome != PGW_OUT_UNKNOWN && !key->forgotten &&
+		b->now - key->at < LIFETIME)
 		return key->outcome;
 	key->at = b->now;
+	key->forgotten = false;
 	if (r.operation == PGW_OP_REFUND ? b->captured == 0
 									 : r.operation == PGW_OP_VOID && (b->captured > 0 || b->voided))
 		return PGW_OUT_DECLINED;
@@ -188,6 +199,7 @@ typedef struct Try
 	bool lookup_inconclusive;
 	int64_t first_use;
 	int64_t asked_at;
+	bool error_answered;
 	int64_t deadline;
 	bool forgotten; /* the key, perhaps, when there was nothing left to ask */
 	int64_t amount;
@@ -276,6 +288,8 @@ ask(Try *t, PgwBankOp op, PgwAnswer *a)
 			b->keys[t->key].error = b->replays_errors;
 			if (!b->replays_errors || any(2))
 				(void) carry_out(b, r, false);
+			/* but not while the same request is on its way */
+			b->keys[t->key].forgotten = b->forgets_errors && !b->late;
 			return PGW_TRANSPORT_ANSWERED;
 		case 4:
 		case 5: /* slow: carried out after our side has given up */
@@ -331,6 +345,7 @@ next_try(Try *t, char *trace, size_t size)
 								  .lookup_inconclusive = t->lookup_inconclusive,
 								  .key_age_s = t->used ? now - t->first_use : 0,
 								  .pending = t->pending,
+								  .error_answered = t->error_answered,
 								  .deadline_s = t->deadline};
 	PgwCompensationStep step = pgw_compensation_step(caps, &facts);
 	PgwBankOp op = t->operation;
@@ -352,13 +367,15 @@ next_try(Try *t, char *trace, size_t size)
 		op = PGW_OP_LOOKUP_REFUND;
 	else if (!t->has_key || (t->used && t->operation == PGW_OP_CANCEL) ||
 			 (t->used && t->resend_allowed &&
-			  !pgw_capabilities_key_remembered(caps, facts.key_age_s)))
+			  !pgw_capabilities_key_remembered(caps, t->operation, facts.key_age_s)))
 	{
 		t->key++;
 		t->has_key = true;
-		t->used = t->pending = false;
+		t->used = t->pending = t->error_answered = false;
 	}
-	t->waited += op == PGW_OP_LOOKUP_CHARGE && t->pending && !caps->idempotency;
+	if (step == PGW_COMPENSATE_SEND && t->resend_allowed)
+		t->error_answered = false;
+	t->waited += op == PGW_OP_LOOKUP_CHARGE && t->pending && !honours(&t->bank, t->operation);
 	memset(&in, 0, sizeof(in));
 	in.op = op;
 	in.operation = t->operation;
@@ -385,11 +402,14 @@ next_try(Try *t, char *trace, size_t size)
 	if (in.transport == PGW_TRANSPORT_ANSWERED && op != PGW_OP_LOOKUP_CHARGE &&
 		a.outcome != PGW_OUT_UNKNOWN)
 		t->pending = a.outcome == PGW_OUT_PENDING;
+	if (op == t->operation && in.transport == PGW_TRANSPORT_ANSWERED)
+		t->error_answered = pgw_unknown_outcome_is_error(caps, op, 500, &a);
 	t->resend_allowed = d.at_once;
 	t->lookup_inconclusive =
 		d.lookup_inconclusive &&
 		(d.operation == PGW_OP_CANCEL ||
-		 (in.in_doubt && pgw_capabilities_key_remembered(caps, now - t->first_use)));
+		 (in.in_doubt &&
+		  pgw_capabilities_can_repeat(caps, t->operation, now - t->first_use, t->error_answered)));
 	t->operation = d.operation;
 	if (d.amount != 0)
 		t->amount = d.amount;
@@ -412,8 +432,14 @@ make_bank(Bank *b)
 {
 	bool looks;
 
-	b->caps.idempotency = any(2);
-	b->caps.key_lifetime_s = LIFETIME;
+	b->forgets_errors = any(4) == 0;
+	set_keys(&b->caps, any(2), LIFETIME);
+	for (int op = 0; op < PGW_NOPS; op++)
+	{
+		/* it may know keys of some operations only */
+		b->caps.keys[op].honoured &= any(8) > 0;
+		b->caps.keys[op].forgets_errors = b->forgets_errors;
+	}
 	b->caps.lookup = any(2);
 	b->caps.lookup_refund = any(2);
 	b->caps.lookup_shows_captured = any(4) > 0;
@@ -427,7 +453,7 @@ make_bank(Bank *b)
 	b->slow = any(3) == 0;
 	b->refusals = any(3);
 	b->partly = any(5) == 0;
-	b->replays_errors = b->caps.idempotency && any(4) == 0;
+	b->replays_errors = honours(b, PGW_OP_REFUND) && !b->forgets_errors && any(4) == 0;
 }
 
 static void
@@ -459,7 +485,7 @@ one_charge(int round, Seen *seen)
 	 * pends, the charge alone cannot
 	 */
 	counts = b->caps.lookup_consistent_after_s >= 0;
-	tells = b->caps.idempotency || counts;
+	tells = honours(b, t.operation) || counts;
 	if (b->slow && tells)
 		tells = !counts || (t.operation == PGW_OP_REFUND && b->caps.lookup_refund);
 	/* nor can a look-up that does not say what was refunded */
@@ -469,7 +495,8 @@ one_charge(int round, Seen *seen)
 	/* what was refused when it was repeated is not sent again for a look-up that never counts */
 	if (!counts && (b->caps.lookup || b->caps.lookup_refund))
 		tells = false;
-	if (b->replays_errors)
+	/* an error that is said again, or forgotten, leaves nothing but look-ups */
+	if (b->replays_errors || b->forgets_errors)
 		tells = shows && t.operation == PGW_OP_CANCEL && !counts; /* by another key */
 	t.deadline = !tells || any(3) == 0 ? DEADLINE : 0;
 
@@ -482,7 +509,7 @@ one_charge(int round, Seen *seen)
 	time_passes(b, b->now + LIFETIME);
 	time_passes(b, b->now + LIFETIME); /* what was on its way may have pended */
 
-	way_out = (b->caps.idempotency && !t.forgotten) ||
+	way_out = (honours(b, t.operation) && !t.forgotten && !t.error_answered) ||
 			  (b->caps.lookup && (shows || t.operation != PGW_OP_REFUND)) ||
 			  (t.operation == PGW_OP_REFUND && b->caps.lookup_refund) ||
 			  t.operation == PGW_OP_CANCEL;

@@ -436,14 +436,15 @@ test_capabilities(void **state)
 	PgwConnector *c;
 
 	(void) state;
-	assert_true(caps->idempotency && caps->replays_errors && caps->lookup && caps->lookup_refund &&
-				caps->cards && caps->tokens);
+	assert_true(caps->keys[PGW_OP_CHARGE].honoured && caps->keys[PGW_OP_CHARGE].repeats_errors &&
+				caps->lookup && caps->lookup_refund && caps->cards && caps->tokens);
 	assert_true(caps->separate_capture && caps->partial_capture && caps->can_void &&
 				caps->can_refund && caps->partial_refund && caps->can_cancel);
-	assert_int_equal(caps->key_lifetime_s, 86400);
+	assert_int_equal(caps->keys[PGW_OP_REFUND].lifetime_s, 86400);
 	assert_int_equal(caps->lookup_consistent_after_s, 2);
 	caps = pgw_connector_capabilities(form_bank);
-	assert_false(caps->idempotency || caps->lookup || caps->lookup_refund || caps->can_cancel);
+	assert_false(caps->keys[PGW_OP_CHARGE].honoured || caps->lookup || caps->lookup_refund ||
+				 caps->can_cancel);
 	assert_true(caps->separate_capture && caps->can_void && caps->can_refund);
 	assert_int_equal(caps->lookup_consistent_after_s, -1);
 	assert_false(pgw_connector_has(form_bank, PGW_OP_PING));

@@ -198,8 +198,7 @@ charged(void **state)
 static void
 followed(void **state)
 {
-	static const PgwCapabilities caps = {
-		.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .can_refund = true};
+	static const PgwCapabilities caps = {KEYS(86400), .lookup = true, .can_refund = true};
 	static const PgwBankOp asked_by[] = {PGW_OP_REFUND, PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND};
 
 	for (size_t i = 0; i < LENGTH(asked_by); i++)

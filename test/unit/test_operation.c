@@ -6,7 +6,7 @@
 
 #include <stdio.h>
 
-#include "core/payment/operation_rules.h"
+#include "core/payment/operation_events.h"
 
 #define AMOUNT 100
 #define BEFORE 40
@@ -15,8 +15,7 @@
 static const PgwBankOp operations[] = {PGW_OP_CAPTURE, PGW_OP_VOID, PGW_OP_REFUND};
 static const PgwKind kinds[] = {PGW_KIND_CAPTURE, PGW_KIND_VOID, PGW_KIND_REFUND};
 
-static const PgwCapabilities full = {.idempotency = true,
-									 .key_lifetime_s = 86400,
+static const PgwCapabilities full = {KEYS(86400),
 									 .lookup = true,
 									 .lookup_refund = true,
 									 .lookup_shows_captured = true,
@@ -24,11 +23,9 @@ static const PgwCapabilities full = {.idempotency = true,
 									 .lookup_shows_voided = true,
 									 .lookup_consistent_after_s = 2};
 /* its look-up of a charge names no amounts, and not whether it was voided */
-static const PgwCapabilities mute = {
-	.idempotency = true, .key_lifetime_s = 86400, .lookup = true, .lookup_consistent_after_s = 2};
+static const PgwCapabilities mute = {KEYS(86400), .lookup = true, .lookup_consistent_after_s = 2};
 /* "not there" never counts */
-static const PgwCapabilities silent = {.idempotency = true,
-									   .key_lifetime_s = 86400,
+static const PgwCapabilities silent = {KEYS(86400),
 									   .lookup = true,
 									   .lookup_refund = true,
 									   .lookup_shows_captured = true,
@@ -36,8 +33,7 @@ static const PgwCapabilities silent = {.idempotency = true,
 									   .lookup_shows_voided = true,
 									   .multiple_captures = true,
 									   .lookup_consistent_after_s = -1};
-static const PgwCapabilities keys_only = {
-	.idempotency = true, .key_lifetime_s = 86400, .lookup_consistent_after_s = -1};
+static const PgwCapabilities keys_only = {KEYS(86400), .lookup_consistent_after_s = -1};
 static const PgwCapabilities nothing = {.lookup_consistent_after_s = -1};
 
 static PgwOperationInput
@@ -439,14 +435,15 @@ new_keys(void **unused)
 	PgwOperationInput in = input(PGW_OP_CAPTURE, PGW_OP_LOOKUP_CHARGE, &full, &a);
 
 	(void) unused;
-	caps.replays_errors = true;
-	assert_true(pgw_operation_new_key(&caps, 86400, false, 1)); /* forgotten */
-	assert_false(pgw_operation_new_key(&caps, 5, false, 9));    /* may still be on its way */
+	caps.keys[PGW_OP_REFUND].repeats_errors = true;
+	assert_true(pgw_operation_new_key(&caps, PGW_OP_REFUND, 86400, false, 1)); /* forgotten */
+	assert_false(
+		pgw_operation_new_key(&caps, PGW_OP_REFUND, 5, false, 9)); /* may still be on its way */
 	/* once more with the old one first */
-	assert_false(pgw_operation_new_key(&caps, 5, true, 1));
-	assert_true(pgw_operation_new_key(&caps, 5, true, 2));
-	caps.replays_errors = false;
-	assert_false(pgw_operation_new_key(&caps, 5, true, 2));
+	assert_false(pgw_operation_new_key(&caps, PGW_OP_REFUND, 5, true, 1));
+	assert_true(pgw_operation_new_key(&caps, PGW_OP_REFUND, 5, true, 2));
+	caps.keys[PGW_OP_REFUND].repeats_errors = false;
+	assert_false(pgw_operation_new_key(&caps, PGW_OP_REFUND, 5, true, 2));
 
 	/* what a look-up says does not hide how the request itself ended */
 	assert_string_equal(
@@ -603,7 +600,8 @@ whole_product(void **unused)
 										operations[o] != PGW_OP_REFUND)
 										continue;
 									/* a bank without keys never sees a request twice */
-									if ((bits & 1) && q == 0 && !caps[cap]->idempotency)
+									if ((bits & 1) && q == 0 &&
+										!caps[cap]->keys[PGW_OP_REFUND].honoured)
 										continue;
 									a.captured = a.refunded = shown[n];
 									a.voided = bits & 8;

@@ -4,8 +4,8 @@
  * its word: it asks again under another id.  Nothing is done twice, and nothing is in doubt for
  * ever.
  *
- * The bank does whatever it is asked for, as often as it is asked, unless it honours keys; the
- * faults stop after a while.
+ * The bank does whatever it is asked for, as often as it is asked, unless it honours keys of this
+ * operation; some forget what they have answered with an error; the faults stop after a while.
  */
 #include "check_flow.h"
 
@@ -40,23 +40,31 @@ typedef struct Bank
 	PgwCapabilities caps;
 	PgwBankOp operation;
 	int64_t now;
-	int64_t done;              /* captured, or refunded */
-	bool did[IDS * STEPS + 1]; /* with that key */
-	bool late;                 /* a request is on its way, since our side gave up */
+	int64_t done;                    /* captured, or refunded */
+	bool did[IDS * STEPS + 1];       /* with that key */
+	bool forgotten[IDS * STEPS + 1]; /* ... and said that it has failed, and forgot it */
+	bool late;                       /* a request is on its way, since our side gave up */
 	int late_key;
 	int64_t late_at;
 } Bank;
+
+static const PgwKeyRule *
+key_rule(const Bank *b)
+{
+	return &b->caps.keys[b->operation];
+}
 
 /* ... as it was asked to, with a key; a second capture only where it takes several. */
 static PgwOutcome
 carry_out(Bank *b, int key)
 {
-	if (b->caps.idempotency && b->did[key])
+	if (key_rule(b)->honoured && b->did[key] && !b->forgotten[key])
 		return PGW_OUT_APPROVED;
 	if (b->operation == PGW_OP_CAPTURE && !b->caps.multiple_captures && b->done > 0)
 		return PGW_OUT_DECLINED;
 	b->done += AMOUNT;
 	b->did[key] = true;
+	b->forgotten[key] = false;
 	return PGW_OUT_APPROVED;
 }
 
@@ -93,6 +101,8 @@ answer_fault(Bank *b, int key, PgwAnswer *a)
 		case 3: /* garbage */
 			if (any(2))
 				(void) carry_out(b, key);
+			/* but not while the same request is on its way */
+			b->forgotten[key] = key_rule(b)->forgets_errors && b->did[key] && !b->late;
 			return PGW_TRANSPORT_ANSWERED;
 		case 4: /* carried out after our side has given up */
 			if (!b->late)
@@ -175,6 +185,7 @@ what_next(const Bank *b, const Attempt *t)
 	PgwOperationFacts facts = {.operation = b->operation,
 							   .resend_allowed = t->resend_allowed,
 							   .refused = known_refusal(t) != NULL,
+							   .answered = is_answered(t),
 							   .lookup_inconclusive = t->lookup_inconclusive,
 							   .key_age_s = b->now - t->first_use,
 							   .doubt_age_s = b->now - t->doubt_since,
@@ -187,8 +198,9 @@ what_next(const Bank *b, const Attempt *t)
 static void
 use_key(const Bank *b, Attempt *t, int *keys)
 {
-	if (t->key == 0 || (t->resend_allowed && pgw_operation_new_key(&b->caps, b->now - t->first_use,
-																   is_answered(t), t->requests)))
+	if (t->key == 0 ||
+		(t->resend_allowed && pgw_operation_new_key(&b->caps, b->operation, b->now - t->first_use,
+													is_answered(t), t->requests)))
 	{
 		t->key = ++*keys;
 		t->first_use = b->now;
@@ -209,9 +221,9 @@ plan(const Bank *b, Attempt *t, const PgwOperationDecision *d)
 	t->in_doubt |= d->next == PGW_OPERATION_FIND_OUT;
 	if (begins && t->in_doubt)
 		t->doubt_since = b->now;
-	t->lookup_inconclusive = d->next == PGW_OPERATION_FIND_OUT && d->lookup_inconclusive &&
-							 !d->refused &&
-							 pgw_capabilities_key_remembered(&b->caps, b->now - t->first_use);
+	t->lookup_inconclusive =
+		d->next == PGW_OPERATION_FIND_OUT && d->lookup_inconclusive && !d->refused &&
+		pgw_capabilities_can_repeat(&b->caps, b->operation, b->now - t->first_use, is_answered(t));
 }
 
 typedef enum Ending
@@ -254,6 +266,11 @@ next_request(Bank *b, Attempt *t, int *keys, int *faults, char *trace, size_t si
 		in.transport = answer_lookup(b, op, t->key, fault, &a);
 	else if (fault)
 		in.transport = answer_fault(b, t->key, &a);
+	else if (b->late && b->late_key == t->key && key_rule(b)->honoured)
+	{
+		a.key_word = PGW_KEY_IN_PROGRESS;
+		in.transport = PGW_TRANSPORT_ANSWERED;
+	}
 	else
 	{
 		a.outcome = carry_out(b, t->key);
@@ -275,8 +292,13 @@ make_bank(Bank *b)
 {
 	memset(b, 0, sizeof(*b));
 	b->operation = any(2) ? PGW_OP_REFUND : PGW_OP_CAPTURE;
-	b->caps.idempotency = any(2);
-	b->caps.key_lifetime_s = 86400;
+	/* it may know keys of other operations only */
+	for (int op = 0; op < PGW_NOPS; op++)
+	{
+		b->caps.keys[op].honoured = any(2);
+		b->caps.keys[op].lifetime_s = 86400;
+		b->caps.keys[op].forgets_errors = any(2);
+	}
 	b->caps.lookup = any(2);
 	b->caps.lookup_refund = any(2);
 	b->caps.lookup_shows_captured = any(4) > 0;

@@ -18,8 +18,7 @@ bank(bool idempotency, bool lookup, int64_t consistent_after)
 	PgwCapabilities caps;
 
 	memset(&caps, 0, sizeof(caps));
-	caps.idempotency = idempotency;
-	caps.key_lifetime_s = idempotency ? LIFETIME : 0;
+	set_keys(&caps, idempotency, idempotency ? LIFETIME : 0);
 	caps.lookup = lookup;
 	caps.lookup_consistent_after_s = consistent_after;
 	return caps;
@@ -55,10 +54,69 @@ can_replay(void **state)
 		PgwUnknownOutcomeFacts facts = {
 			.has_token = cases[i].token, .key_age_s = cases[i].age, .deadline_s = DEADLINE};
 
-		caps.key_lifetime_s = cases[i].lifetime;
+		set_keys(&caps, cases[i].idempotency, cases[i].lifetime);
 		assert_int_equal(pgw_unknown_outcome_can_replay(&caps, &facts), cases[i].want);
-		assert_int_equal(pgw_capabilities_key_remembered(&caps, cases[i].age),
+		assert_int_equal(pgw_capabilities_key_remembered(&caps, PGW_OP_CHARGE, cases[i].age),
 						 cases[i].want || (cases[i].idempotency && !cases[i].token));
+	}
+}
+
+/* The key of one operation says nothing of another's. */
+static void
+each_its_own(void **state)
+{
+	for (int honoured = 0; honoured < PGW_NOPS; honoured++)
+		for (int op = 0; op < PGW_NOPS; op++)
+		{
+			PgwCapabilities caps = bank(false, false, -1);
+			PgwUnknownOutcomeFacts facts = {
+				.operation = (PgwBankOp) op, .has_token = true, .deadline_s = DEADLINE};
+
+			caps.keys[honoured] = (PgwKeyRule){.honoured = true, .lifetime_s = LIFETIME};
+			assert_int_equal(pgw_capabilities_key_remembered(&caps, facts.operation, 0),
+							 op == honoured);
+			assert_int_equal(pgw_unknown_outcome_can_replay(&caps, &facts), op == honoured);
+		}
+}
+
+/* Which answers of unknown outcome are an error that its key brings again, or that is forgotten? */
+static void
+errors(void **state)
+{
+	static const struct
+	{
+		long status;
+		PgwOutcome outcome;
+		PgwKeyWord key_word;
+		bool stored;
+		bool forgotten;
+	} cases[] = {
+		{500, PGW_OUT_UNKNOWN, PGW_KEY_UNSAID, true, true},
+		{504, PGW_OUT_UNKNOWN, PGW_KEY_UNSAID, true, true},
+		{409, PGW_OUT_UNKNOWN, PGW_KEY_UNSAID, false, true},
+		{302, PGW_OUT_UNKNOWN, PGW_KEY_UNSAID, false, true},
+		{200, PGW_OUT_UNKNOWN, PGW_KEY_UNSAID, false, false},
+		{299, PGW_OUT_UNKNOWN, PGW_KEY_UNSAID, false, false},
+		/* the first one is still being worked on: that is no end of it */
+		{409, PGW_OUT_UNKNOWN, PGW_KEY_IN_PROGRESS, false, false},
+		{503, PGW_OUT_UNKNOWN, PGW_KEY_IN_PROGRESS, false, false},
+		{502, PGW_OUT_DECLINED, PGW_KEY_UNSAID, false, false},
+		{503, PGW_OUT_NOT_PROCESSED, PGW_KEY_UNSAID, false, false},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwCapabilities caps = bank(true, false, -1);
+		PgwAnswer a = answer(cases[i].outcome);
+
+		a.key_word = cases[i].key_word;
+		assert_int_equal(pgw_unknown_outcome_is_error(&caps, PGW_OP_CHARGE, cases[i].status, &a),
+						 cases[i].stored);
+		caps.keys[PGW_OP_CHARGE].forgets_errors = true;
+		assert_int_equal(pgw_unknown_outcome_is_error(&caps, PGW_OP_CHARGE, cases[i].status, &a),
+						 cases[i].forgotten);
+		assert_int_equal(pgw_unknown_outcome_is_error(&caps, PGW_OP_REFUND, cases[i].status, &a),
+						 cases[i].stored);
 	}
 }
 
@@ -158,14 +216,15 @@ steps(void **state)
 }
 
 /*
- * A bank that repeats its errors is not asked for one again: a look-up tells, and without one
- * nothing does.
+ * A bank that repeats its errors is not asked for one again, and one that forgets them not for
+ * another charge: a look-up tells, and without one nothing does.
  */
 static void
 stored_error(void **state)
 {
-	for (int bits = 0; bits < 8; bits++)
+	for (int bits = 0; bits < 16; bits++)
 	{
+		bool replays = (bits & 12) == 0;
 		PgwCapabilities caps = bank(true, (bits & 1) != 0, 2);
 		PgwUnknownOutcomeFacts facts = {.has_token = true,
 										.resend_allowed = (bits & 2) != 0,
@@ -173,10 +232,11 @@ stored_error(void **state)
 										.deadline_s = DEADLINE};
 		const char *reason;
 
-		caps.replays_errors = (bits & 4) != 0;
-		assert_int_equal(pgw_unknown_outcome_can_replay(&caps, &facts), !caps.replays_errors);
+		caps.keys[PGW_OP_CHARGE].repeats_errors = (bits & 4) != 0;
+		caps.keys[PGW_OP_CHARGE].forgets_errors = (bits & 8) != 0;
+		assert_int_equal(pgw_unknown_outcome_can_replay(&caps, &facts), replays);
 		assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason),
-						 !caps.replays_errors && (facts.resend_allowed || !caps.lookup)
+						 replays && (facts.resend_allowed || !caps.lookup)
 							 ? PGW_UNKNOWN_OUTCOME_REPLAY
 						 : caps.lookup ? PGW_UNKNOWN_OUTCOME_LOOKUP
 									   : PGW_UNKNOWN_OUTCOME_REVIEW);
@@ -224,7 +284,8 @@ check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 {
 	const char *reason = "left alone";
 	PgwUnknownOutcomeStep step = pgw_unknown_outcome_step(caps, facts, &reason);
-	bool key_young = caps->idempotency && facts->key_age_s < caps->key_lifetime_s - MARGIN;
+	const PgwKeyRule *key = &caps->keys[facts->operation];
+	bool key_young = key->honoured && facts->key_age_s < key->lifetime_s - MARGIN;
 	bool replay_safe = key_young && facts->has_token;
 	bool over = facts->doubt_age_s >= facts->deadline_s;
 	bool lookup = caps->lookup && (facts->has_id || !caps->lookup_needs_id);
@@ -234,7 +295,7 @@ check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 	snprintf(
 		what, sizeof(what),
 		"step %d: idempotency %d, lifetime %lld, lookup %d, consistent %lld, token %d, looked %d, key %lld, asked %lld",
-		(int) step, caps->idempotency, (long long) caps->key_lifetime_s, caps->lookup,
+		(int) step, key->honoured, (long long) key->lifetime_s, caps->lookup,
 		(long long) caps->lookup_consistent_after_s, facts->has_token, facts->resend_allowed,
 		(long long) facts->key_age_s, (long long) facts->doubt_age_s);
 	switch (step)
@@ -294,7 +355,7 @@ every_combination(void **state)
 														.has_id = (bits & 32) != 0};
 
 						caps.lookup_needs_id = (bits & 64) != 0;
-						caps.key_lifetime_s = lifetimes[l];
+						set_keys(&caps, bits & 1, lifetimes[l]);
 						check_step(&caps, &facts);
 					}
 }
@@ -303,7 +364,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(can_replay), cmocka_unit_test(not_found_counts),
+		cmocka_unit_test(can_replay), cmocka_unit_test(each_its_own),
+		cmocka_unit_test(errors),     cmocka_unit_test(not_found_counts),
 		cmocka_unit_test(steps),      cmocka_unit_test(stored_error),
 		cmocka_unit_test(approved),   cmocka_unit_test(every_combination),
 	};

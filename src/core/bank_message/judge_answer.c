@@ -403,6 +403,7 @@ judge_by_rules(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status
 	snprintf(part, sizeof(part), "/rules/%d", rule);
 	decided(why, PGW_DECIDED_BY_RULE, spec, part);
 	a->outcome = spec->rules[rule].outcome;
+	a->key_word = spec->rules[rule].key_word;
 
 	/* where the answer is a list, an error is about the question, not about a charge */
 	if (spec->select.present && !is_success(http_status) && shows_something(a->outcome))

@@ -15,7 +15,8 @@
 /* A bank's answer, judged. Strings are bounded copies; empty when absent. */
 typedef struct PgwAnswer
 {
-	PgwOutcome outcome; /* of a look-up: how what was looked up stands */
+	PgwOutcome outcome;  /* of a look-up: how what was looked up stands */
+	PgwKeyWord key_word; /* UNKNOWN: does the bank speak of the request's key alone? */
 	char bank_reference[256];
 	/*
 	 * something stands there, but it is no id: empty, null, too long, of the wrong kind, or one of

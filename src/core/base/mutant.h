@@ -34,8 +34,12 @@ typedef enum PgwMutant
 	RESEND_GUARD,      /* connections are reused at a bank without idempotency keys */
 	REPLAY_NOW,        /* a replay says another time than the first request */
 	KEY_REUSE,         /* a replay takes a new key */
-	RESTORED_PAUSE,    /* attempts of another cluster or database are worked on */
-	AMOUNT_CHECK,      /* an approval of another amount is taken as one */
+	KEY_OF_ANOTHER,    /* a key that the bank honours at a charge counts for all that follows */
+	/* what was answered with an error is repeated at a bank that forgets such answers */
+	FORGOTTEN_ERROR,
+	KEY_MISMATCH,   /* "same key, other request" is asked about as any other unknown answer */
+	RESTORED_PAUSE, /* attempts of another cluster or database are worked on */
+	AMOUNT_CHECK,   /* an approval of another amount is taken as one */
 	/* what the bank does not know is failed, but never looked at again */
 	CARD_REPLAY,
 	SYNC_COMMIT, /* the caller's commit is not forced to be synchronous */

@@ -39,10 +39,31 @@ pgw_op_is_lookup(PgwBankOp op)
 	return op == PGW_OP_LOOKUP_CHARGE || op == PGW_OP_LOOKUP_REFUND;
 }
 
+bool
+pgw_op_moves_money(PgwBankOp op)
+{
+	return op <= PGW_OP_REFUND || op == PGW_OP_CANCEL;
+}
+
 const char *
 pgw_outcome_name(PgwOutcome o)
 {
 	return (int) o >= 0 && (int) o < NOUTCOMES ? outcome_names[o] : "?";
+}
+
+const char *
+pgw_key_word_name(PgwKeyWord word)
+{
+	switch (word)
+	{
+		case PGW_KEY_IN_PROGRESS:
+			return "in_progress";
+		case PGW_KEY_MISMATCH:
+			return "key_mismatch";
+		case PGW_KEY_UNSAID:
+			break;
+	}
+	return NULL;
 }
 
 int

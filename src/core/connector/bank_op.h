@@ -33,6 +33,14 @@ typedef enum PgwOutcome
 	PGW_OUT_NOT_FOUND      /* look-ups only */
 } PgwOutcome;
 
+/* UNKNOWN, because the bank speaks of nothing but the request's key. */
+typedef enum PgwKeyWord
+{
+	PGW_KEY_UNSAID = 0,
+	PGW_KEY_IN_PROGRESS, /* a request with it is still being worked on */
+	PGW_KEY_MISMATCH     /* another request had it before */
+} PgwKeyWord;
+
 /* Did the request reach the bank? */
 typedef enum PgwTransport
 {
@@ -44,7 +52,10 @@ typedef enum PgwTransport
 extern const char *pgw_op_name(PgwBankOp op); /* "lookup_charge" */
 extern int pgw_op_parse(const char *name);    /* -1 when unknown */
 extern bool pgw_op_is_lookup(PgwBankOp op);   /* changes nothing at the bank */
+extern bool pgw_op_moves_money(PgwBankOp op); /* ... or could: has a key, if the bank takes one */
 extern const char *pgw_outcome_name(PgwOutcome o);
 extern int pgw_outcome_parse(const char *name); /* -1 when unknown */
+/* As a connector's rule has it, "in_progress"; NULL: unsaid. */
+extern const char *pgw_key_word_name(PgwKeyWord word);
 
 #endif

@@ -2,7 +2,9 @@
  * capabilities.c - what a bank's capabilities answer of keys and look-ups
  *
  * Invariants:
- *     - A key counts as remembered only while the bank surely remembers it.
+ *     - A key counts as remembered only for an operation at which the bank honours it, and while
+ *       the bank surely remembers it; and not once the bank has answered with an error that it
+ *       forgets.
  *     - "Not found" counts only where the connector says that the look-up is consistent, and only
  *       after that time.
  *     - Only what a look-up names can tell: an amount that is not there is no zero.
@@ -18,9 +20,19 @@
 #define KEY_MARGIN_S 60
 
 bool
-pgw_capabilities_key_remembered(const PgwCapabilities *caps, int64_t key_age_s)
+pgw_capabilities_key_remembered(const PgwCapabilities *caps, PgwBankOp op, int64_t key_age_s)
 {
-	return caps->idempotency && key_age_s < caps->key_lifetime_s - KEY_MARGIN_S;
+	if (PGW_MUTATED(KEY_OF_ANOTHER))
+		op = PGW_OP_CHARGE;
+	return caps->keys[op].honoured && key_age_s < caps->keys[op].lifetime_s - KEY_MARGIN_S;
+}
+
+bool
+pgw_capabilities_can_repeat(const PgwCapabilities *caps, PgwBankOp op, int64_t key_age_s,
+							bool error_answered)
+{
+	return pgw_capabilities_key_remembered(caps, op, key_age_s) &&
+		   !(error_answered && caps->keys[op].forgets_errors && !PGW_MUTATED(FORGOTTEN_ERROR));
 }
 
 bool

@@ -11,13 +11,24 @@
 
 #include "core/connector/bank_op.h"
 
+/* What the bank makes of the key of one operation. */
+typedef struct PgwKeyRule
+{
+	bool honoured; /* in a header or the body: a request that comes again is done once */
+	/* ... this long after its first use */
+	int64_t lifetime_s;
+	bool repeats_errors; /* answers of all kinds are stored: an error may be said again for ever */
+	/*
+	 * only successes are stored: what was answered with an error is done anew when it comes again,
+	 * although it may have been done
+	 */
+	bool forgets_errors;
+} PgwKeyRule;
+
 typedef struct PgwCapabilities
 {
-	bool idempotency; /* a key header (or body field) that the bank honours */
-	/* replay with the same key is safe this long after first use */
-	int64_t key_lifetime_s;
-	bool replays_errors; /* a replay may return a stored 5xx */
-	bool lookup;         /* lookup_charge present */
+	PgwKeyRule keys[PGW_NOPS];
+	bool lookup; /* lookup_charge present */
 	bool lookup_refund;
 	/* lookup_charge asks by the bank's id alone: nothing is found out of a charge without one */
 	bool lookup_needs_id;
@@ -41,8 +52,16 @@ typedef struct PgwCapabilities
 	int64_t authorization_lifetime_s; /* 0: not said */
 } PgwCapabilities;
 
-/* Does the bank surely still know a key that it first saw so long ago? */
-extern bool pgw_capabilities_key_remembered(const PgwCapabilities *caps, int64_t key_age_s);
+/* Does the bank surely still know a key that it first saw so long ago, for this operation? */
+extern bool pgw_capabilities_key_remembered(const PgwCapabilities *caps, PgwBankOp op,
+											int64_t key_age_s);
+
+/*
+ * Is a request that is in doubt done once when it is sent again?  error_answered: the last one
+ * was answered with an error, or with something that could not be understood.
+ */
+extern bool pgw_capabilities_can_repeat(const PgwCapabilities *caps, PgwBankOp op,
+										int64_t key_age_s, bool error_answered);
 
 /* Does "not found" count by now?  asked_age_s: since the last request that could have made it. */
 extern bool pgw_capabilities_not_found_counts(const PgwCapabilities *caps, int64_t asked_age_s);

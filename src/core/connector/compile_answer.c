@@ -71,6 +71,19 @@ compile_statuses(PgwCompile *cc, json_object *v, PgwRule *rule)
 	return true;
 }
 
+/* What the bank may say of the key alone: nothing is known of what came under it before. */
+static bool
+compile_key_word(const char *s, PgwRule *rule)
+{
+	rule->outcome = PGW_OUT_UNKNOWN;
+	for (PgwKeyWord word = PGW_KEY_IN_PROGRESS; pgw_key_word_name(word) != NULL; word++)
+	{
+		if (strcmp(s, pgw_key_word_name(word)) == 0)
+			rule->key_word = word;
+	}
+	return rule->key_word != PGW_KEY_UNSAID;
+}
+
 static bool
 compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
@@ -78,6 +91,15 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 	const char *s = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
 	int outcome = pgw_outcome_parse(s);
 
+	if (compile_key_word(s, rule))
+	{
+		if (!pgw_since_version(cc, 2, "this outcome"))
+			return false;
+		return cc->connector->caps.keys[op].honoured ||
+			   pgw_fault_at(
+				   cc, "outcome",
+				   "is about the request's key, and this operation has no \"idempotency\"");
+	}
 	if (outcome >= 0)
 	{
 		rule->outcome = (PgwOutcome) outcome;

@@ -10,68 +10,6 @@
 
 #include "core/base/money.h"
 
-#define TEN_YEARS_S INT64_C(315360000)
-
-/* An optional true or false; absent: false. */
-static bool
-read_bool(PgwCompile *cc, json_object *obj, const char *name, bool *result)
-{
-	json_object *v;
-
-	*result = false;
-	if (!json_object_object_get_ex(obj, name, &v))
-		return true;
-	if (!json_object_is_type(v, json_type_boolean))
-		return pgw_fault_at(cc, name, "must be true or false");
-	*result = json_object_get_boolean(v);
-	return true;
-}
-
-/* An optional whole number; absent or null: leaves *result alone. */
-static bool
-read_int(PgwCompile *cc, json_object *obj, const char *name, int64_t min, int64_t max,
-		 int64_t *result)
-{
-	json_object *v = pgw_member(obj, name);
-	int64_t n;
-
-	if (v == NULL)
-		return true;
-	n = json_object_get_int64(v);
-	if (!json_object_is_type(v, json_type_int) || n < min || n > max)
-		return pgw_fault_at(cc, name, "must be a whole number from %lld to %lld", (long long) min,
-							(long long) max);
-	*result = n;
-	return true;
-}
-
-static bool
-compile_idempotency(PgwCompile *cc, json_object *v)
-{
-	static const char *const keys[] = {"header", "lifetime_seconds", "replays_errors", NULL};
-	PgwConnector *c = cc->connector;
-	json_object *header;
-
-	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
-		return false;
-	c->caps.idempotency = true;
-	if (json_object_object_get_ex(v, "header", &header))
-	{
-		size_t mark = pgw_enter(cc, "header");
-		const char *name = pgw_text_of(cc, header);
-
-		if (name == NULL || !pgw_compile_header_name(cc, name) ||
-			(c->key_header = pgw_arena_text(cc, name, strlen(name))) == NULL)
-			return false;
-		pgw_leave(cc, mark);
-	}
-	if (pgw_member(v, "lifetime_seconds") == NULL)
-		return pgw_fault_at(cc, "lifetime_seconds",
-							"missing: say for how many seconds the bank remembers a key");
-	return read_int(cc, v, "lifetime_seconds", 1, TEN_YEARS_S, &c->caps.key_lifetime_s) &&
-		   read_bool(cc, v, "replays_errors", &c->caps.replays_errors);
-}
-
 static bool
 compile_exponents(PgwCompile *cc, json_object *v)
 {
@@ -121,18 +59,19 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;
 	if ((part = pgw_member(v, "idempotency")) != NULL &&
-		!pgw_compile_member(cc, "idempotency", part, compile_idempotency))
+		!pgw_compile_member(cc, "idempotency", part, pgw_compile_idempotency))
 		return false;
-	if (!read_int(cc, v, "lookup_consistent_after_seconds", 0, TEN_YEARS_S,
-				  &caps->lookup_consistent_after_s) ||
-		!read_int(cc, v, "lookup_by_id_consistent_after_seconds", 0, TEN_YEARS_S,
-				  &caps->lookup_by_id_consistent_after_s) ||
-		!read_bool(cc, v, "cards", &caps->cards) || !read_bool(cc, v, "tokens", &caps->tokens) ||
-		!read_bool(cc, v, "partial_capture", &caps->partial_capture) ||
-		!read_bool(cc, v, "multiple_captures", &caps->multiple_captures) ||
-		!read_bool(cc, v, "partial_refund", &caps->partial_refund) ||
-		!read_int(cc, v, "authorization_lifetime_seconds", 1, TEN_YEARS_S,
-				  &caps->authorization_lifetime_s))
+	if (!pgw_read_int(cc, v, "lookup_consistent_after_seconds", 0, PGW_TEN_YEARS_S,
+					  &caps->lookup_consistent_after_s) ||
+		!pgw_read_int(cc, v, "lookup_by_id_consistent_after_seconds", 0, PGW_TEN_YEARS_S,
+					  &caps->lookup_by_id_consistent_after_s) ||
+		!pgw_read_bool(cc, v, "cards", &caps->cards) ||
+		!pgw_read_bool(cc, v, "tokens", &caps->tokens) ||
+		!pgw_read_bool(cc, v, "partial_capture", &caps->partial_capture) ||
+		!pgw_read_bool(cc, v, "multiple_captures", &caps->multiple_captures) ||
+		!pgw_read_bool(cc, v, "partial_refund", &caps->partial_refund) ||
+		!pgw_read_int(cc, v, "authorization_lifetime_seconds", 1, PGW_TEN_YEARS_S,
+					  &caps->authorization_lifetime_s))
 		return false;
 	if (!caps->cards && !caps->tokens)
 		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");

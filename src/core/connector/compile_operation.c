@@ -13,12 +13,6 @@
 #include <string.h>
 
 static bool
-moves_money(PgwBankOp op)
-{
-	return op <= PGW_OP_REFUND || op == PGW_OP_CANCEL;
-}
-
-static bool
 compile_method(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
 {
 	static const char *const methods[] = {"GET", "POST", "PUT", "PATCH", "DELETE"};
@@ -86,7 +80,7 @@ compile_op_body(PgwCompile *cc, json_object *v, PgwCompiledOp *op)
  * win.
  */
 static bool
-complete_headers(PgwCompile *cc, PgwBankOp which, PgwCompiledOp *op)
+complete_headers(PgwCompile *cc, PgwCompiledOp *op)
 {
 	PgwConnector *c = cc->connector;
 	PgwSegment *segment;
@@ -112,12 +106,12 @@ complete_headers(PgwCompile *cc, PgwBankOp which, PgwCompiledOp *op)
 		if (!pgw_add_header(cc, op->headers, &op->nheaders, &h))
 			return false;
 	}
-	if (c->key_header != NULL && moves_money(which))
+	if (op->key_header != NULL)
 	{
 		if ((segment = pgw_arena(cc, 1, sizeof(PgwSegment))) == NULL)
 			return false;
 		segment->kind = PGW_PH_IDEMPOTENCY_KEY;
-		h.name = c->key_header;
+		h.name = op->key_header;
 		h.value = (PgwText){1, segment};
 		op->uses |= PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY);
 		if (!pgw_add_header(cc, op->headers, &op->nheaders, &h))
@@ -150,8 +144,8 @@ identity_of(PgwBankOp which, uint32_t uses)
 bool
 pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompiledOp *op)
 {
-	static const char *const keys[] = {"method", "path",   "headers", "encoding",
-									   "body",   "answer", NULL};
+	static const char *const keys[] = {"method", "path",   "headers",     "encoding",
+									   "body",   "answer", "idempotency", NULL};
 	json_object *part;
 	size_t mark;
 
@@ -172,7 +166,14 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 			return false;
 		pgw_leave(cc, mark);
 	}
-	if (!compile_op_body(cc, v, op) || !complete_headers(cc, which, op))
+	if (json_object_object_get_ex(v, "idempotency", &part))
+	{
+		mark = pgw_enter(cc, "idempotency");
+		if (!pgw_compile_idempotency_of(cc, part, which))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if (!compile_op_body(cc, v, op) || !complete_headers(cc, op))
 		return false;
 	op->needs |= identity_of(which, op->uses);
 	if ((part = pgw_member(v, "answer")) == NULL)
@@ -307,13 +308,5 @@ pgw_check_operations(PgwCompile *cc)
 			return pgw_fault(cc, "capability \"tokens\" is true, so {{token}} must stand here");
 		pgw_leave(cc, mark);
 	}
-	for (int i = 0; i < PGW_NOPS && c->caps.idempotency; i++)
-	{
-		if (c->ops[i].present && moves_money((PgwBankOp) i) && i != PGW_OP_CANCEL &&
-			(c->ops[i].uses & PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY)) == 0)
-			return pgw_fault_at(
-				cc, pgw_op_name((PgwBankOp) i),
-				"capability \"idempotency\" without \"header\": {{idempotency_key}} must stand in this operation");
-	}
-	return true;
+	return pgw_check_idempotency(cc);
 }

@@ -4,6 +4,7 @@
  *   compile.c              compile: the document as a whole; the public small functions
  *   compile_names.c        compile: each name once in its object
  *   compile_capabilities.c compile: what the bank can do
+ *   compile_idempotency.c  compile: what the bank makes of each operation's key
  *   compile_operation.c    compile: one operation, and what must hold between operations
  *   compile_template.c     compile: texts with placeholders, headers, body trees
  *   compile_computed.c     compile: values that are made of others and of the request
@@ -39,6 +40,7 @@
 #define PGW_BODY_MAX_BYTES (64 * 1024)
 #define PGW_ANSWER_MAX_BYTES (1024 * 1024)
 #define PGW_ANSWER_MAX_NESTING 32
+#define PGW_TEN_YEARS_S INT64_C(315360000)
 
 /* ---- templates ---- */
 
@@ -225,6 +227,7 @@ typedef struct PgwRule
 	int nconditions;
 	PgwCondition *conditions;
 	PgwOutcome outcome;
+	PgwKeyWord key_word; /* with UNKNOWN */
 } PgwRule;
 
 typedef enum PgwAnswerField
@@ -322,6 +325,8 @@ typedef struct PgwAnswerSpec
 typedef struct PgwCompiledOp
 {
 	bool present;
+	const char
+		*key_header; /* for the idempotency key; NULL: it stands elsewhere, or there is none */
 	char method[8];
 	PgwText path;
 	int nheaders; /* common, own, content type and idempotency header together */
@@ -348,7 +353,6 @@ struct PgwConnector
 {
 	PgwChunk *chunks; /* the arena */
 	PgwCapabilities caps;
-	const char *key_header; /* idempotency header, or NULL */
 	/* what {{secret.NAME}} names, each once; none: a file with one value, if there is {{secret}} */
 	int nsecret_names;
 	const char *secret_names[PGW_SECRET_VALUES];
@@ -432,6 +436,17 @@ extern bool pgw_check_names(PgwCompile *cc, const char *json, size_t len);
 extern bool pgw_compile_capabilities(PgwCompile *cc, json_object *v);
 /* once the operations are known: what follows from them, and what contradicts them */
 extern bool pgw_check_capabilities(PgwCompile *cc);
+
+/* compile_idempotency.c */
+/* "idempotency" of "capabilities": what holds for all operations that say nothing of their own */
+extern bool pgw_compile_idempotency(PgwCompile *cc, json_object *v);
+/* ... and of one operation */
+extern bool pgw_compile_idempotency_of(PgwCompile *cc, json_object *v, PgwBankOp which);
+extern bool pgw_check_idempotency(PgwCompile *cc);
+/* An optional true or false, or whole number; absent: *result stays as it is. */
+extern bool pgw_read_bool(PgwCompile *cc, json_object *obj, const char *name, bool *result);
+extern bool pgw_read_int(PgwCompile *cc, json_object *obj, const char *name, int64_t min,
+						 int64_t max, int64_t *result);
 
 /* compile_operation.c */
 extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which,

@@ -269,6 +269,18 @@ look_at_sums(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 	}
 }
 
+/* ---- keys ---- */
+
+static void
+look_at_key(Warnings *w, const PgwConnector *c, PgwBankOp op)
+{
+	if (pgw_op_moves_money(op) && !c->caps.keys[op].honoured &&
+		(c->ops[op].uses & PGW_PH_BIT(PGW_PH_IDEMPOTENCY_KEY)) != 0)
+		warn(
+			w, op, "",
+			"the request has a key, and \"idempotency\" does not say what the bank makes of it: it is never repeated when its answer is lost");
+}
+
 /* ---- lost answers ---- */
 
 #define ADD_LOOKUP \
@@ -279,7 +291,7 @@ look_at_lost_answers(Warnings *w, const PgwConnector *c)
 {
 	if (!c->caps.can_refund || pgw_capabilities_lookup_counts(&c->caps, PGW_OP_REFUND))
 		return;
-	if (c->caps.idempotency)
+	if (c->caps.keys[PGW_OP_REFUND].honoured)
 		warn(
 			w, PGW_OP_REFUND, "",
 			"a refund whose answer is lost can only be repeated while the bank remembers its key, and ends in manual review after that: no look-up shows whether it was made. " ADD_LOOKUP);
@@ -300,6 +312,7 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 		if (!c->ops[i].present)
 			continue;
 		look_at_amounts(&w, c, (PgwBankOp) i);
+		look_at_key(&w, c, (PgwBankOp) i);
 		look_at_rules(&w, (PgwBankOp) i, &c->ops[i].answer);
 		look_at_sums(&w, (PgwBankOp) i, &c->ops[i].answer);
 	}

@@ -391,7 +391,15 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 			answered_not_found(in, d);
 			return;
 		case PGW_OUT_UNKNOWN:
-			break;
+			if (a->key_word == PGW_KEY_MISMATCH && !PGW_MUTATED(KEY_MISMATCH))
+			{
+				/* a defect: what came first under this key, nobody here can say */
+				review(in, d, "outcome_unknown", "key_mismatch");
+				return;
+			}
+			unknown(in, d, "outcome_unknown",
+					a->key_word == PGW_KEY_IN_PROGRESS ? "in_progress" : "answer_not_understood");
+			return;
 	}
 	unknown(in, d, "outcome_unknown", "answer_not_understood");
 }

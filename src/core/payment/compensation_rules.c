@@ -113,7 +113,8 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 	bool repeats =
 		facts->operation == PGW_OP_CANCEL &&
 		(facts->lookup_inconclusive || !(caps->lookup && caps->lookup_consistent_after_s >= 0));
-	bool remembered = pgw_capabilities_key_remembered(caps, facts->key_age_s);
+	bool remembered = pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s,
+												  facts->error_answered);
 
 	/* Not sent, or a look-up has just shown that it did nothing. */
 	if (facts->resend_allowed || (facts->key && !facts->used))
@@ -335,9 +336,20 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 				break;
 			not_done(in, d, "not_processed");
 			return;
+		case PGW_OUT_UNKNOWN:
+			if (a->key_word == PGW_KEY_MISMATCH && !PGW_MUTATED(KEY_MISMATCH))
+			{
+				review(d, "key_mismatch");
+				return;
+			}
+			if (a->key_word == PGW_KEY_IN_PROGRESS)
+			{
+				take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "in_progress");
+				return;
+			}
+			break;
 		case PGW_OUT_REQUIRES_ACTION:
 		case PGW_OUT_NOT_FOUND:
-		case PGW_OUT_UNKNOWN:
 			break;
 	}
 	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT,

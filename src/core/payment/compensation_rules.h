@@ -38,8 +38,9 @@ typedef struct PgwCompensationFacts
 	bool resend_allowed; /* a look-up has just allowed sending */
 	/* the look-up that was just made did not say what became of the request */
 	bool lookup_inconclusive;
-	int64_t key_age_s; /* since its first use */
-	bool pending;      /* the bank said last that it is on its way */
+	bool error_answered; /* the last request with it was answered with an error */
+	int64_t key_age_s;   /* since its first use */
+	bool pending;        /* the bank said last that it is on its way */
 	/*
 	 * how long the bank is asked about an outcome that it does not tell (a month while it says
 	 * pending); 0: without end

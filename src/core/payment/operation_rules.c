@@ -10,7 +10,6 @@
  *       repetition proves nothing of the first request, which it may be refused for: looked up, or
  *       a person asks.
  *     - In doubt: a look-up, or the same key again while the bank remembers it; never another key.
- *     - Every event stands on an edge of state_machine.c.
  */
 #include "core/payment/operation_rules.h"
 
@@ -39,7 +38,8 @@ pgw_operation_op(PgwKind kind)
 PgwOperationStep
 pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason)
 {
-	bool remembered = pgw_capabilities_key_remembered(caps, facts->key_age_s);
+	bool remembered =
+		pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s, facts->answered);
 
 	*reason = NULL;
 	if (facts->resend_allowed)
@@ -67,10 +67,11 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 }
 
 bool
-pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered, int attempts)
+pgw_operation_new_key(const PgwCapabilities *caps, PgwBankOp operation, int64_t key_age_s,
+					  bool answered, int attempts)
 {
-	return !pgw_capabilities_key_remembered(caps, key_age_s) ||
-		   (caps->replays_errors && answered && attempts > 1);
+	return !pgw_capabilities_key_remembered(caps, operation, key_age_s) ||
+		   (caps->keys[operation].repeats_errors && answered && attempts > 1);
 }
 
 /* ---------------------------------------------------------------- answers */
@@ -295,6 +296,30 @@ done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
 	tell_excess(in, d);
 }
 
+/*
+ * The bank speaks of the key alone.  That a request with it is under way is no end of that one: it
+ * is asked about as if there had been no answer.  That it was another request is a defect, and
+ * whatever came first under this key is for a person to find out.
+ */
+static bool
+answered_of_key(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	switch (in->answer->key_word)
+	{
+		case PGW_KEY_IN_PROGRESS:
+			find_out(d, "in_progress");
+			return true;
+		case PGW_KEY_MISMATCH:
+			if (PGW_MUTATED(KEY_MISMATCH))
+				break;
+			stop(d, "key_mismatch");
+			return true;
+		case PGW_KEY_UNSAID:
+			break;
+	}
+	return false;
+}
+
 static void
 answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 {
@@ -328,9 +353,12 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 			d->reason = "not_processed";
 			d->error = pgw_error_find("not_processed");
 			return;
+		case PGW_OUT_UNKNOWN:
+			if (answered_of_key(in, d))
+				return;
+			break;
 		case PGW_OUT_REQUIRES_ACTION:
 		case PGW_OUT_NOT_FOUND:
-		case PGW_OUT_UNKNOWN:
 			break;
 	}
 	find_out(d, pgw_answer_none_because(in->answer, "answer_not_understood"));
@@ -483,117 +511,4 @@ pgw_operation_result(const PgwOperationInput *in, PgwOperationDecision *d)
 		d->error = refusal_error(in, in->refusal);
 	}
 	d->same = lookup && in->pending && d->pending;
-}
-
-/* ---------------------------------------------------------------- as a step */
-
-static void
-begin(const PgwOperationDecision *r, PgwState state, PgwDecision *d)
-{
-	memset(d, 0, sizeof(*d));
-	d->state = state;
-	d->error = r->error;
-	d->reason = r->reason;
-	if (r->shown != NULL)
-		pgw_decision_note_difference(d, r->asked_amount, r->asked_currency, r->shown);
-}
-
-void
-pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payment_locked,
-					   PgwDecision *d)
-{
-	static const PgwEventType failed[] = {PGW_EV_BANK_PROCESSING_FAILED, PGW_EV_TRANSACTION_FAILED};
-
-	begin(r, state, d);
-	switch (r->next)
-	{
-		case PGW_OPERATION_DONE:
-			pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
-			pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
-			if (!payment_locked)
-			{
-				d->save_later = true;
-				return;
-			}
-			pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
-			pgw_decision_add_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
-			return;
-		case PGW_OPERATION_REFUSED:
-			pgw_decision_add_edge(d, PGW_FAILED, 2, failed);
-			return;
-		case PGW_OPERATION_AGAIN:
-			/*
-			 * in doubt before, it stays in doubt: that this request did nothing says nothing of the
-			 * first
-			 */
-			pgw_decision_add_event(
-				d, state == PGW_CREATED ? PGW_EV_BANK_RETRY_SCHEDULED : PGW_EV_BANK_STATUS_CHECKED,
-				state);
-			return;
-		case PGW_OPERATION_AT_ONCE:
-		case PGW_OPERATION_FIND_OUT:
-			if (r->same && state == PGW_BANK_UNKNOWN)
-				/* nothing new: what the bank takes weeks for would leave thousands of events */
-				return;
-			if (state == PGW_BANK_UNKNOWN)
-				pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
-			else
-				pgw_decision_add_event(
-					d, r->pending ? PGW_EV_BANK_PROCESSING_PENDING : PGW_EV_BANK_OUTCOME_UNKNOWN,
-					PGW_BANK_UNKNOWN);
-			return;
-		case PGW_OPERATION_STOP:
-			pgw_decision_add_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
-			return;
-	}
-}
-
-void
-pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d)
-{
-	static const PgwEventType completed[] = {PGW_EV_CAPTURE_COMPLETED,
-											 PGW_EV_TRANSACTION_COMPLETED};
-	static const PgwEventType give_back[] = {PGW_EV_COMPENSATION_STARTED, PGW_EV_REFUND_STARTED};
-
-	begin(r, PGW_SAVED, d);
-	switch (r->next)
-	{
-		case PGW_OPERATION_DONE:
-			pgw_decision_add_edge(d, PGW_COMPLETED, 2, completed);
-			return;
-		case PGW_OPERATION_REFUSED:
-			pgw_decision_add_event(d, PGW_EV_CAPTURE_FAILED, PGW_SAVED);
-			pgw_decision_add_edge(d, PGW_REFUNDING, 2, give_back);
-			return;
-		case PGW_OPERATION_AGAIN:
-		case PGW_OPERATION_AT_ONCE:
-		case PGW_OPERATION_FIND_OUT:
-			if (!r->same)
-				pgw_decision_add_event(d, PGW_EV_CAPTURE_RETRY_SCHEDULED, PGW_SAVED);
-			return;
-		case PGW_OPERATION_STOP:
-			pgw_decision_add_event(d, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
-			return;
-	}
-}
-
-void
-pgw_operation_save(PgwDecision *d)
-{
-	memset(d, 0, sizeof(*d));
-	d->state = PGW_BANK_APPROVED;
-	pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
-	pgw_decision_add_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
-}
-
-void
-pgw_operation_reversed(PgwState from, PgwDecision *d)
-{
-	static const PgwEventType types[] = {PGW_EV_REFUND_REVERSED, PGW_EV_MANUAL_REVIEW_REQUIRED};
-
-	memset(d, 0, sizeof(*d));
-	d->state = from;
-	pgw_decision_add_edge(d, PGW_REQUIRES_MANUAL_REVIEW, 2, types);
-	d->error = pgw_error_find("refund_reversed");
-	d->reason = "refund_reversed";
 }

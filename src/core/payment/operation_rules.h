@@ -29,7 +29,8 @@ typedef struct PgwOperationFacts
 	bool resend_allowed; /* a look-up has just allowed sending */
 	/* the bank refused the last request: a look-up tells what that means */
 	bool refused;
-	bool pending; /* the bank said last that it is on its way */
+	bool answered; /* the last request was answered, with an error or what is not understood */
+	bool pending;  /* the bank said last that it is on its way */
 	/* the look-up that was just made did not say what became of the request */
 	bool lookup_inconclusive;
 	int64_t key_age_s; /* since the first use of its key */
@@ -103,26 +104,7 @@ extern void pgw_operation_result(const PgwOperationInput *in, PgwOperationDecisi
  * has forgotten the old one; or when it answers under the old one, again and again, with an error
  * that it has stored.  Never after a request without an answer, which may still be on its way.
  */
-extern bool pgw_operation_new_key(const PgwCapabilities *caps, int64_t key_age_s, bool answered,
-								  int attempts);
-
-/*
- * The decision as a step of an attempt of kind capture, void or refund that is Created or
- * BankUnknown. payment_locked: an approval is saved at once.
- */
-extern void pgw_operation_decision(const PgwOperationDecision *r, PgwState state,
-								   bool payment_locked, PgwDecision *d);
-
-/* The same for the capture after the commit: a payment that is Saved. */
-extern void pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d);
-
-/* An approved one whose payments row is locked now. */
-extern void pgw_operation_save(PgwDecision *d);
-
-/*
- * A refund that was done, or a charge that was given back, which the bank has taken back. from:
- * Completed or Refunded.
- */
-extern void pgw_operation_reversed(PgwState from, PgwDecision *d);
+extern bool pgw_operation_new_key(const PgwCapabilities *caps, PgwBankOp operation,
+								  int64_t key_age_s, bool answered, int attempts);
 
 #endif

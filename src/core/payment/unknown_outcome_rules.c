@@ -5,8 +5,9 @@
  *     - A look-up comes before a replay: it cannot charge.
  *     - A replay only with the same key, while the bank surely remembers it, with what was sent
  *       before (a token; a card was never kept).
- *     - What a bank has answered with an error and stored so is not asked again under its key: it
- *       would say the same for ever.
+ *     - What a bank has answered with an error is not asked again under its key where the bank
+ *       stores errors, because it would say the same for ever; nor where it forgets them, because
+ *       it would charge again if it had charged all the same.
  */
 #include "core/payment/unknown_outcome_rules.h"
 
@@ -21,9 +22,20 @@ pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bool pending)
 bool
 pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 {
-	if (caps->replays_errors && facts->error_answered)
+	if (caps->keys[facts->operation].repeats_errors && facts->error_answered)
 		return false;
-	return facts->has_token && pgw_capabilities_key_remembered(caps, facts->key_age_s);
+	return facts->has_token && pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s,
+														   facts->error_answered);
+}
+
+bool
+pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp op, long http_status,
+							 const PgwAnswer *answer)
+{
+	if (answer->outcome != PGW_OUT_UNKNOWN || answer->key_word == PGW_KEY_IN_PROGRESS)
+		return false;
+	return http_status >= 500 ||
+		   (caps->keys[op].forgets_errors && (http_status < 200 || http_status > 299));
 }
 
 PgwUnknownOutcomeStep

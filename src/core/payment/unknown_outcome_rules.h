@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bank_message/judge_answer.h"
 #include "core/connector/capabilities.h"
 
 typedef enum PgwUnknownOutcomeStep
@@ -22,11 +23,12 @@ typedef enum PgwUnknownOutcomeStep
 
 typedef struct PgwUnknownOutcomeFacts
 {
-	bool has_token; /* a card is gone with its slot */
-	bool has_id;    /* the bank's, of the charge */
+	PgwBankOp operation; /* charge or authorize */
+	bool has_token;      /* a card is gone with its slot */
+	bool has_id;         /* the bank's, of the charge */
 	/* a look-up has just said "not found", and that counts: sending again is allowed */
 	bool resend_allowed;
-	/* the bank has answered this key's request with an error of its own (5xx) */
+	/* the bank has answered this key's request with an error */
 	bool error_answered;
 	/* a look-up was just answered with something else than this charge */
 	bool lookup_inconclusive;
@@ -47,6 +49,14 @@ typedef struct PgwUnknownOutcomeFacts
  * days.
  */
 extern bool pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bool pending);
+
+/*
+ * Is this answer to a request of that operation an error which its key would bring again, or which
+ * the bank forgets together with the key?  It is not if it only says that the first request is
+ * still being worked on.
+ */
+extern bool pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp op,
+										 long http_status, const PgwAnswer *answer);
 
 /* *reason: a word for event_data when it is REVIEW. */
 extern PgwUnknownOutcomeStep pgw_unknown_outcome_step(const PgwCapabilities *caps,

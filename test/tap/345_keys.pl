@@ -1,0 +1,131 @@
+# A bank that honours the keys of some operations only, and says of each for itself how long and which answers it remembers: what its document does not
+# name is never repeated, what it has forgotten with an error neither.  Counted at the bank, which does whatever it does not recognize.
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP ();
+use PgwOperations;
+use PgwScriptedBank;
+use PgwTest;
+use Test::More;
+
+# The token tells what is done with the first request of that kind (charge, capture, refund), and how it is answered: lost (not at all), failed (500), busy
+# (not at all, and the second hears that the first is still in progress), other (not at all, and the second hears that its key was another request's).
+my (@charges, %done);
+
+sub carry_out
+{
+	my ($kind, $form, $charge) = @_;
+	$charge->{ { sale => 'taken', hold => 'held', capture => 'taken', refund => 'returned' }->{$kind} } += $form->{sum};
+	$charge->{done}{$kind}++;
+}
+
+sub serve
+{
+	my ($request) = @_;
+	my ($form, $headers) = @$request{qw(fields headers)};
+	return { document => \@charges } if $request->{path} eq '/books';
+	my ($kind) = $request->{path} =~ m{^/(\w+)};
+	my $key = { sale => $headers->{'x-key'}, refund => $form->{key} }->{$kind};
+	my ($charge) = $kind =~ /sale|hold/ ? grep { $_->{ref} eq $form->{ref} } @charges : charge_asked_for(\@charges, $form);
+	push @charges, $charge = { id => 'c' . @charges, ref => $form->{ref}, tok => $form->{tok}, asked => {}, done => {} } unless $charge;
+	my ($how) = $charge->{tok} =~ /^\Q$kind\E_(\w+?)\b/;
+	my $asked = ++$charge->{asked}{$kind};
+	return { status => 409, document => { error => 'busy' } } if $asked == 2 && ($how // '') eq 'busy';
+	return { status => 422, document => { error => 'other' } } if $asked >= 2 && ($how // '') eq 'other';
+	my $answer = { document => { state => 'ok', id => $charge->{id}, ref => $form->{ref} } };
+	return $answer if defined $key && $done{$key};
+	carry_out($kind, $form, $charge);
+	return $answer if $asked > 1 || !defined $how;
+	# only a yes is remembered
+	return { status => 500, document => { error => 'sorry' } } if $how eq 'failed';
+	$done{$key} = 1 if defined $key;
+	return;
+}
+
+my $bank = scripted_bank(\&serve);
+my $node = pgw_node('keys', conf => "fsync = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\npgw.breaker_failures = 10000\npgw.retry_budget = 100\n");
+pgw_setup($node);
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+my %answer = (rules => [ { status => 200, when => { '/state' => 'ok' }, outcome => 'approved' } ], fields => { reference => '/ref', bank_reference => '/id' });
+my %of_keys = (%answer, rules => [ @{ $answer{rules} }, { status => 409, when => { '/error' => 'busy' }, outcome => 'in_progress' }, { status => 422, when => { '/error' => 'other' }, outcome => 'key_mismatch' } ]);
+add_dialect($node, $bank, 'by_operation', {
+	v => 2,
+	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true },
+	operations => {
+		charge => { %{ form_request('/sale', \%of_keys, sum => '{{amount}}', tok => '{{token}}') }, idempotency => { header => 'X-Key', lifetime_seconds => 3600, remembers => '2xx' } },
+		authorize => form_request('/hold', \%answer, sum => '{{amount}}', tok => '{{token}}'),
+		capture => form_request('/capture', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
+		refund => { %{ form_request('/refund', \%of_keys, sale => '{{bank_reference}}', sum => '{{amount}}', key => '{{idempotency_key}}') }, idempotency => { lifetime_seconds => 'unpublished', remembers => '2xx' } } } });
+
+# What the bank was asked for with this token, and did: asked/done of each kind.
+sub books
+{
+	my ($token) = @_;
+	my ($charge) = grep { $_->{tok} eq $token } bank_books($bank);
+	return join ' ', map { "$_ $charge->{asked}{$_}/" . ($charge->{done}{$_} // 0) } sort keys %{ $charge->{asked} };
+}
+
+sub review_reason
+{
+	my ($id) = @_;
+	return sql("SELECT event_data->>'reason' FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
+		WHERE client_request_id = '$id' AND event_type = 'ManualReviewRequired'");
+}
+
+sub is_for_a_person
+{
+	my ($id, $token, $reason, $books) = @_;
+	ok(comes_to($node, $id, 'RequiresManualReview'), "$id: for a person");
+	is(review_reason($id), $reason, 'because of that');
+	is(books($token), $books, 'and the bank was asked no more');
+}
+
+sub charge { my ($token, %a) = @_; return pay($node, $token, bank => 'by_operation', token => $token, %a) }
+
+part($node, 'a key that is remembered', sub {
+	is(charge('sale_lost'), 'captured', 'no answer to a charge: it is sent again with its key');
+	is(books('sale_lost'), 'sale 2/1', 'and done once');
+	charge('refund_lost');
+	request_operation($node, 'refund', 'refund_lost', 'refund_lost-1', 400);
+	ok(comes_to($node, 'refund_lost-1', 'Completed'), 'nor to a refund, whose key stands in the body and whose lifetime is not published');
+	is(books('refund_lost'), 'refund 2/1 sale 1/1', 'it is done once');
+});
+
+part($node, 'operations that are not named', sub {
+	charge('capture_lost', capture => 'manual');
+	request_operation($node, 'capture', 'capture_lost', 'capture_lost-1');
+	is_for_a_person('capture_lost-1', 'capture_lost', 'no_way_to_find_out', 'capture 1/1 hold 1/1');
+	charge('hold_lost', capture => 'manual');
+	is_for_a_person('hold_lost', 'hold_lost', 'no_way_to_find_out', 'hold 1/1');
+});
+
+part($node, 'errors that are forgotten', sub {
+	charge('sale_failed');
+	is_for_a_person('sale_failed', 'sale_failed', 'no_way_to_find_out', 'sale 1/1');
+	charge('refund_failed');
+	request_operation($node, 'refund', 'refund_failed', 'refund_failed-1', 400);
+	is_for_a_person('refund_failed-1', 'refund_failed', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
+	sql('BEGIN; ' . payment_sql('refund_failed-back', bank => 'by_operation', token => 'refund_failed-back') . '; ROLLBACK');
+	is_for_a_person('refund_failed-back', 'refund_failed-back', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
+});
+
+part($node, 'still in progress', sub {
+	is(charge('sale_busy'), 'captured', 'the bank says that the first request is still in progress: it is asked again');
+	is(books('sale_busy'), 'sale 3/1', 'and has charged once');
+});
+
+part($node, 'a key of another request', sub {
+	is(charge('sale_other'), 'in_review', 'the bank says that the key was another request\'s: nobody here can say what came first');
+	is_for_a_person('sale_other', 'sale_other', 'key_mismatch', 'sale 2/1');
+	my $attempt = sql("SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = 'sale_other'");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.alert_state WHERE kind = 'review_required' AND transaction_id = '$attempt'") eq '1' }, 20), 'people are told')
+	  or diag(sql('SELECT kind, subject, transaction_id FROM pgw.alert_state'));
+	sql('BEGIN; ' . payment_sql('refund_other', bank => 'by_operation', token => 'refund_other') . '; ROLLBACK');
+	is_for_a_person('refund_other', 'refund_other', 'key_mismatch', 'refund 2/1 sale 1/1');
+});
+
+$node->stop('fast');
+done_testing();
