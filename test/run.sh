@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run the tests: all kinds, or those named (test-unit test-regress test-isolation test-pgtap test-tap test-chaos; check-style
-# check-static check-sanitized valgrind sanitize fuzz mutants chaos).  The last line is "N passed, N failed".
+# check-static check-sanitized valgrind sanitize fuzz mutants chaos).  ELSEWHERE: a folder of logs of test/matrix.sh that count, too.  The last line is "N passed, N failed".
 set -u
 PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 . "$PGW_TOP/test/lib/env.sh"
@@ -300,13 +300,28 @@ run_fuzz() # inputs for each fuzzer
 	count "$PGW_WORK/fuzz.log" $? fuzz
 }
 
+# What ran before, in chroots with other servers (test/matrix.sh): a log for each, named after the server, which ends with what passed and failed.
+count_elsewhere() # folder
+{
+	local log name ok bad
+	for log in "$1"/*.log; do
+		name=$(basename "$log" .log)
+		read -r ok bad <<<"$(tail -1 "$log" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p')"
+		[ -n "$bad" ] || { tail -40 "$log"; ok=0 bad=1; }
+		passed=$((passed + ok)) failed=$((failed + bad))
+		printf '%-12s %5d passed, %d failed\n' "on $name" "$ok" "$bad"
+		[ "$bad" -eq 0 ] || grep -E -B2 -A14 '^not ok|^#   Failed|Bail out|error:' "$log" | head -150
+	done
+}
+
 SECONDS=0
 pgw_build || { echo "0 passed, 1 failed"; exit 1; }
 echo "built        (${SECONDS}s, -Wall -Wextra -Werror)"
 SECONDS=0
 for kind in ${*:-all}; do
 	case $kind in
-		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH XID_BEFORE_ROW ADOPTION_LOCK; test_chaos; test_bench ;;
+		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH XID_BEFORE_ROW ADOPTION_LOCK; test_chaos; test_bench
+			[ -z "${ELSEWHERE:-}" ] || count_elsewhere "$ELSEWHERE" ;;
 		test-unit) test_unit ;;
 		test-regress) test_regress ;;
 		test-isolation) test_isolation ;;
