@@ -26,6 +26,7 @@
 #   make deb [OUT=folder]        Debian packages for the PostgreSQL of this system, in /var/tmp/pgw-deb
 #   make check-packages [PACKAGES="15 17 18"]
 #                                Debian packages built, installed, upgraded, removed, with a first payment, in chroots; and pg_upgrade from one to the next (root)
+#   make docs [OUT=folder]       the pages as a site with search, in build/site; make check-docs: without a dead link
 #   make dist [OUT=folder]       an archive for PGXN, of what is committed
 #   make format                  lay the C sources out as .clang-format says
 #   make check-style, make fuzz, make valgrind, make sanitize, make help
@@ -94,7 +95,7 @@ all install:
 	@exit 1
 endif
 
-.PHONY: demo test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants catalog check-clients check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
+.PHONY: demo docs check-docs test test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench chaos bench bench-short bench-extremes bench-node card-rates mutants catalog check-clients check-style check-static check-assertions check-sanitized matrix format fuzz valgrind sanitize bank dist deb check-packages help
 
 help:
 	@sed -n '/^#/!q; 3,$$s/^# \{0,1\}//p' Makefile
@@ -103,9 +104,9 @@ demo:
 	@test/setup.sh
 	@KEEP='$(KEEP)' test/demo.sh
 
-# with the drivers and the pooler of the short form of check-clients, and what the sample suites for pytest and Go need
+# with the drivers and the pooler of the short form of check-clients, what the sample suites for pytest and Go need, and what makes the site of docs/
 test:
-	@test/setup.sh python3-psycopg libdbd-pg-perl pgbouncer python3-pytest golang-go golang-github-lib-pq-dev
+	@test/setup.sh python3-psycopg libdbd-pg-perl pgbouncer python3-pytest golang-go golang-github-lib-pq-dev $(SPHINX)
 	@test/run.sh
 
 test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style card-rates:
@@ -122,6 +123,18 @@ check-clients:
 catalog:
 	@test/setup.sh
 	@test/run.sh $@ 3>build/catalog.md && mv build/catalog.md docs/catalog.md
+
+# docs/ and README.md as a site with search, in $(SITE); a dead link or a page that stands nowhere is an error
+SITE = $(or $(OUT),build/site)
+SPHINX = python3-sphinx python3-myst-parser python3-sphinx-rtd-theme graphviz
+docs:
+	@test/setup.sh $(SPHINX)
+	@docs/site/build.sh '$(SITE)'
+	@echo $(SITE)/index.html
+
+check-docs:
+	@test/setup.sh $(SPHINX)
+	@test/run.sh $@
 
 check-static:
 	@test/setup.sh clang-tidy cppcheck

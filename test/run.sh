@@ -1,6 +1,6 @@
 #!/bin/bash
 # Run the tests: all kinds, or those named (test-unit test-regress test-isolation test-pgtap test-tap test-chaos; check-style
-# check-static check-sanitized valgrind sanitize fuzz mutants chaos).  ELSEWHERE: a folder of logs of test/matrix.sh that count, too.  The last line is "N passed, N failed".
+# check-docs check-static check-sanitized valgrind sanitize fuzz mutants chaos).  ELSEWHERE: a folder of logs of test/matrix.sh that count, too.  The last line is "N passed, N failed".
 set -u
 PGW_TOP=$(cd "$(dirname "$0")/.." && pwd)
 . "$PGW_TOP/test/lib/env.sh"
@@ -275,6 +275,19 @@ run_check_sanitized()
 	count "$PGW_WORK/sanitizer.log" 0 sanitizers
 }
 
+# Nothing is said by the maker of the site when all is well.
+check_docs()
+{
+	local log=$PGW_WORK/docs.log
+	if docs/site/build.sh "$PGW_WORK/site" >"$log.raw" 2>&1; then
+		echo "ok 1 - docs: the pages make a site without a dead link"
+	else
+		echo "not ok 1 - docs: the pages make a site without a dead link"
+		sed 's/^/#   /' "$log.raw"
+	fi >"$log"
+	count "$log" 0 docs
+}
+
 run_check_static()
 {
 	test/check-static.sh >"$PGW_WORK/static.log" 2>&1
@@ -320,7 +333,7 @@ echo "built        (${SECONDS}s, -Wall -Wextra -Werror)"
 SECONDS=0
 for kind in ${*:-all}; do
 	case $kind in
-		all) check_style; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH XID_BEFORE_ROW ADOPTION_LOCK; test_chaos; test_bench
+		all) check_style; check_docs; test_unit; run_valgrind; run_sanitize; run_fuzz "${FUZZ_RUNS:-20000}"; test_regress; test_isolation; test_pgtap; test_tap; run_mutants INTENT_FLUSH XID_BEFORE_ROW ADOPTION_LOCK; test_chaos; test_bench
 			[ -z "${ELSEWHERE:-}" ] || count_elsewhere "$ELSEWHERE" ;;
 		test-unit) test_unit ;;
 		test-regress) test_regress ;;
@@ -338,6 +351,7 @@ for kind in ${*:-all}; do
 		fuzz) run_fuzz "${FUZZ_RUNS:-1000000}" ;;
 		card-rates) card_rates ;;
 		check-style) check_style ;;
+		check-docs) check_docs ;;
 		catalog) run_catalog ;;
 		check-sanitized) run_check_sanitized ;;
 		check-static) run_check_static ;;
