@@ -65,6 +65,7 @@ REFERENCE_ECHO:200_answers:ignored reference
 ANSWER_MODE:217_livemode:approvals
 MORE_PAGES:340_lists:tok_lost_more
 FIRST_OF_TWO:340_lists:tok_lost_twice
+LAST_REAL_BANK:322_test_mode:what is gone
 NOT_IN_LIST:340_lists:tok_lost_abridged
 CAPTURED_SHOWN:214_shown:a charge that is not captured as it was asked for
 PART_SHOWN:214_shown:a capture of which a part is shown

@@ -466,6 +466,21 @@ pgw_config_nth(int n)
 }
 
 bool
+pgw_config_has_real_bank(void)
+{
+	PgwBank *b;
+
+	if (pgw_config_current != NULL && pgw_config_current->had_real && !PGW_MUTATED(LAST_REAL_BANK))
+		return true;
+	for (int i = 0; (b = pgw_config_nth(i)) != NULL; i++)
+	{
+		if (b->livemode)
+			return true;
+	}
+	return false;
+}
+
+bool
 pgw_config_one_bank(void)
 {
 	PgwBank *b;

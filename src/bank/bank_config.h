@@ -83,6 +83,8 @@ extern uint64 pgw_config_reads(void);
 extern bool pgw_config_is_current(void);
 /* the banks as they are now, by priority; NULL: no more */
 extern PgwBank *pgw_config_nth(int n);
+/* Does one of them move money, enabled or not, or was there ever one that did? */
+extern bool pgw_config_has_real_bank(void);
 /* The connectors as they are now, by name; NULL: none, or one that cannot be used. */
 extern const PgwConnector *pgw_config_connector(const char *name);
 extern char *pgw_config_connector_names(void); /* of all, for people; palloc'd */

@@ -54,6 +54,7 @@ typedef struct Generation
 	NamedConnector *connectors;
 	int nrebinds;
 	Rebind *rebinds; /* in order */
+	bool had_real;   /* there is a version of a bank that moves money */
 } Generation;
 
 extern Generation *pgw_config_current; /* NULL: nothing was read yet */

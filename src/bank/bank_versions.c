@@ -201,8 +201,8 @@ read_rebinds(Generation *g)
 }
 
 /*
- * The numbers of the versions that these banks are, as far as they have one; the greatest number of
- * all.
+ * The numbers of the versions that these banks are, as far as they have one, and whether one of all
+ * is a real bank's; the greatest number of all.
  */
 static int
 find_numbers(Generation *g)
@@ -210,13 +210,16 @@ find_numbers(Generation *g)
 	PgwReader r;
 	int greatest = 0;
 
+	g->had_real = false;
 	pgw_reader_open(&r, g->versions_relid);
 	while (pgw_reader_next(&r))
 	{
 		int version = pgw_reader_int(&r, "version");
 		char *digest = pgw_reader_text(&r, "digest");
+		bool isnull;
 
 		greatest = Max(greatest, version);
+		g->had_real |= DatumGetBool(pgw_reader_column(&r, "livemode", &isnull)) && !isnull;
 		for (int i = 0; i < g->nbanks; i++)
 		{
 			BankEntry *e = &g->banks[i];

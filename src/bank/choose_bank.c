@@ -77,23 +77,6 @@ refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
 	return NULL;
 }
 
-/*
- * Where there is a real bank, a test bank has only payments that name it: also while the real one
- * is disabled, or a shop that closes its bank for an hour would give its goods away.
- */
-bool
-pgw_config_has_real_bank(void)
-{
-	PgwBank *b;
-
-	for (int i = 0; (b = pgw_config_nth(i)) != NULL; i++)
-	{
-		if (b->livemode)
-			return true;
-	}
-	return false;
-}
-
 PgwBank *
 pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card,
 				 PgwCaptureMode capture, const char **error_code, char **detail)
@@ -101,6 +84,10 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 	const char *first = NULL;
 	StringInfoData why;
 	PgwBank *b;
+	/*
+	 * Where there is a real bank, or was one, a test bank has only payments that name it: a shop
+	 * that closes its bank, or deletes its row, would give its goods away.
+	 */
 	bool no_test = named == NULL && !pgw_test_mode && pgw_config_has_real_bank();
 
 	*error_code = NULL;

@@ -14,9 +14,6 @@ extern bool pgw_test_mode;
 
 extern void pgw_choose_bank_init(void); /* _PG_init, by way of pgw_config_init() */
 
-/* Is there a bank that moves money, enabled or not? */
-extern bool pgw_config_has_real_bank(void);
-
 /* Can it express the amount exactly in its own unit of the currency? */
 extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);
 

@@ -45,7 +45,12 @@ part($node, 'submitted', sub {
 });
 
 part($node, 'what is gone', sub {
+	is(sql('SELECT status, livemode FROM ' . pay('while it is there')), 'captured|t', 'a payment that names no bank is a real one');
 	sql("DELETE FROM pgw.banks WHERE name = 'bank'");
+	is($in{real}->query("SELECT name, enabled FROM pgw.banks"), 'test|t', 'the bank for tests is left');
+	$in{real}->run('SELECT ' . pay('when it is gone'));
+	is($in{real}->state, 'PW422', 'and takes no payment that does not name it');
+	is($in{test}->query('SELECT status, livemode FROM ' . pay('when it is gone, in test mode')), 'captured|f', 'but those of test mode');
 	is(sql('SELECT status, replayed FROM ' . pay('real first')), 'captured|t', 'whoever has lost an answer learns it also without the bank');
 });
 
