@@ -26,6 +26,7 @@ struct PgwCallCard
 	char number[20];
 	char cvv[5];
 	char holder[256];
+	char digests[PGW_MAX_BODY_DIGESTS][PGW_BODY_DIGEST_SIZE];
 };
 
 void
@@ -41,6 +42,7 @@ pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r)
 	strlcpy(call->card->number, r->card_number, sizeof(call->card->number));
 	strlcpy(call->card->cvv, r->card_cvv, sizeof(call->card->cvv));
 	strlcpy(call->card->holder, r->card_holder, sizeof(call->card->holder));
+	memcpy(call->card->digests, call->rendered->digests, sizeof(call->card->digests));
 }
 
 void
@@ -63,8 +65,10 @@ seek_secrets(const PgwSecret *secret, const char **words)
 		words[i] = values->values[i].text;
 }
 
-/* words: the holder, then the values of the present file, then those of an earlier one */
-StaticAssertDecl(PGW_SOUGHT_WORDS >= 1 + 2 * PGW_SECRET_VALUES, "room for all that is sought");
+/* words: the holder, the values of the present file, those of an earlier one, digests */
+#define FIRST_DIGEST (1 + 2 * PGW_SECRET_VALUES)
+StaticAssertDecl(PGW_SOUGHT_WORDS >= FIRST_DIGEST + PGW_MAX_BODY_DIGESTS,
+				 "room for all that is sought");
 
 void
 pgw_echo_sought(const PgwCall *call, PgwEchoSought *echo, PgwQuestion *question)
@@ -88,6 +92,8 @@ pgw_echo_sought(const PgwCall *call, PgwEchoSought *echo, PgwQuestion *question)
 	echo->now.card_number = pgw_none_if_empty(call->card->number);
 	echo->now.card_cvv = pgw_none_if_empty(call->card->cvv);
 	echo->now.words[0] = pgw_none_if_empty(call->card->holder);
+	for (int i = 0; i < PGW_MAX_BODY_DIGESTS && !PGW_MUTATED(ECHO_DIGEST); i++)
+		echo->now.words[FIRST_DIGEST + i] = pgw_none_if_empty(call->card->digests[i]);
 }
 
 void

@@ -5,6 +5,7 @@ use lib 'test/lib';
 use Digest::SHA qw(hmac_sha256_hex sha256_base64);
 use JSON::PP;
 use MIME::Base64;
+use PgwBound;
 use PgwScriptedBank;
 use PgwTest;
 use PostgreSQL::Test::Utils;
@@ -144,6 +145,25 @@ part($node, 'signatures', sub {
 	ok(wait_until(sub { ((pay('wrong ' . time, bank => 'signed'))[0] // '') =~ /^declined/ }, 20), 'another key, another signature');
 	put_secret('signing', "user=shop\npassword=pass=word\nsigning=no+base64\n");
 	ok(wait_until(sub { ((pay('unreadable ' . time, bank => 'signed'))[1] // '') =~ /connector_invalid/ }, 20), 'a key that is not written as the connector says: nothing is sent');
+});
+
+# "expected this digest, got that one": without a key it is as good as the card's number.
+part($node, 'a digest said again', sub {
+	my $bank = listening_bank(sub {
+		my ($r, $n) = @_;
+		return { status => 402, document => { state => 'no', why => 'expected ' . $r->{headers}{digest} } };
+	});
+	my $document = document({ headers => { Digest => 'SHA-256={{computed.d}}' }, body => { pan => '{{card_number}}', token => '{{token}}' } }, capabilities => { cards => JSON::PP::true },
+		top => { computed => [ { name => 'd', sha256 => '{{body}}', as => 'base64' } ] });
+	add_dialect($node, $bank, 'digested', $document);
+	my $year = (localtime)[5] + 1905;
+	my $error = run_bound($node, "SELECT pgw.process_payment(client_request_id => 'said', amount => 4200, currency => 'EUR', card_number => (:card::numeric)::text, card_expiry_month => 12, card_expiry_year => $year, bank => 'digested');",
+		{ card => '4242424242424242' });
+	is(sql("SELECT status FROM pgw.payments WHERE client_request_id = 'said'"), 'declined', 'a payment by card is declined') or diag($error);
+	is(codes('said'), '-', 'the digest of its body is not kept');
+	is(sql("SELECT card_echoed FROM pgw.payment_transactions WHERE client_request_id = 'said'"), 't', 'nor what the bank says of the payment later');
+	pay('said of a token', bank => 'digested');
+	like(codes('said of a token'), qr{^expected SHA-256=[\w+/]{43}=}, 'where there is no card, it is a reason like any other');
 });
 
 $node->stop('fast');

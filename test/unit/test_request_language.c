@@ -491,6 +491,37 @@ test_keys_are_secret(void **state)
 	}
 }
 
+/* What a bank must not say again: digests of the body, not what a key stands in. */
+static void
+test_digests_noted(void **state)
+{
+	static const char three[] =
+		"\"computed\":[{\"name\":\"d\",\"sha256\":\"{{body}}\",\"as\":\"hex\"},{\"name\":\"e\",\"sha512\":\"x{{computed.d}}\",\"as\":\"hex\"},"
+		"{\"name\":\"f\",\"%s\":%s,\"as\":\"hex\"},{\"name\":\"g\",\"sha256\":\"{{path}}\",\"as\":\"hex\"}],";
+	static const char all[] =
+		"\"D\":\"{{computed.d}}\",\"E\":\"{{computed.e}}{{computed.e}}\",\"F\":\"{{computed.f}}\",\"G\":\"{{computed.g}}\"";
+	PgwSecretValues secrets = {.n = 1, .values = {{"k", "key"}}};
+	PgwCallParams p = {.currency = "EUR", .iso_exponent = 2, .token = "tok", .secrets = &secrets};
+	PgwConnector *c;
+	char top[800];
+
+	(void) state;
+	snprintf(top, sizeof(top), three, "hmac_sha256",
+			 "{\"key\":\"{{secret.k}}\",\"text\":\"{{body}}\"}");
+	c = compile(document(2, top, "/c", all, ""));
+	render(c, PGW_OP_CHARGE, &p);
+	assert_int_equal(rendered.ndigests, 2);
+	assert_string_equal(rendered.digests[0], header("D"));
+	assert_int_equal(strlen(rendered.digests[1]), 128);
+	assert_memory_equal(rendered.digests[1], header("E"), 128);
+	pgw_rendered_free(&rendered);
+	assert_int_equal(rendered.ndigests, 0);
+	assert_string_equal(rendered.digests[0], "");
+	pgw_connector_free(c);
+	snprintf(top, sizeof(top), three, "sha256", "\"{{body}}\"");
+	refused(document(2, top, "/c", all, ""), "/computed/2", "more than 2 digests");
+}
+
 /* ---- the order of members ---- */
 
 /* Some banks validate it, and a jsonb would have ordered them by their length. */
@@ -525,6 +556,7 @@ main(void)
 		cmocka_unit_test(test_computed_keys),
 		cmocka_unit_test(test_computed_refused),
 		cmocka_unit_test(test_keys_are_secret),
+		cmocka_unit_test(test_digests_noted),
 		cmocka_unit_test(test_order),
 	};
 

@@ -147,6 +147,15 @@ compute(PgwRender *r, const PgwComputed *c, PgwBuf *out)
 	return put;
 }
 
+/* So that what a bank repeats of it is seen (bank_call/echoed_card.c). */
+static void
+note_digest(PgwRendered *out, const PgwComputed *c, const PgwBuf *value)
+{
+	if (c->kind == PGW_COMPUTED_DIGEST && c->of_body && out->ndigests < PGW_MAX_BODY_DIGESTS &&
+		value->len < PGW_BODY_DIGEST_SIZE)
+		memcpy(out->digests[out->ndigests++], value->data, value->len + 1);
+}
+
 PgwPut
 pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which)
 {
@@ -161,6 +170,7 @@ pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which)
 		put = compute(r, &r->connector->computed[which], value);
 		if (put != PGW_PUT_DONE)
 			return put;
+		note_digest(r->out, &r->connector->computed[which], value);
 	}
 	return pgw_render_text(r, b, how, value->data != NULL ? value->data : "");
 }

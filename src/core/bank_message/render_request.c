@@ -143,7 +143,8 @@ pgw_rendered_free(PgwRendered *r)
 	for (int i = 0; i < PGW_MAX_HEADERS; i++)
 		pgw_buf_free(&r->headers[i]);
 	pgw_buf_free(&r->body);
-	r->nheaders = 0;
+	explicit_bzero(r->digests, sizeof(r->digests));
+	r->nheaders = r->ndigests = 0;
 	r->has_body = false;
 	r->method[0] = '\0';
 }
@@ -255,7 +256,8 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 	bool good;
 
 	err->pointer[0] = err->message[0] = '\0';
-	r->nheaders = 0;
+	explicit_bzero(r->digests, sizeof(r->digests));
+	r->nheaders = r->ndigests = 0;
 	r->has_body = false;
 	pgw_buf_reset(&r->path);
 	for (int i = 0; i < PGW_MAX_HEADERS; i++)

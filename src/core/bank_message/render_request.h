@@ -48,6 +48,8 @@ typedef struct PgwCallParams
 	const char *settings;           /* JSON text of the bank row's settings: {{settings.xyz}} */
 } PgwCallParams;
 
+#define PGW_BODY_DIGEST_SIZE 129 /* SHA-512 in hexadecimal */
+
 typedef struct PgwRendered
 {
 	char method[8];
@@ -56,6 +58,12 @@ typedef struct PgwRendered
 	PgwBuf headers[PGW_MAX_HEADERS]; /* "Name: value", CR/LF refused */
 	PgwBuf body;                     /* empty: none */
 	bool has_body;
+	/*
+	 * digests of the body, as they stand in it: without a key one of a body with a card is as good
+	 * as its number
+	 */
+	int ndigests;
+	char digests[PGW_MAX_BODY_DIGESTS][PGW_BODY_DIGEST_SIZE];
 } PgwRendered;
 
 extern void pgw_rendered_init(PgwRendered *r);

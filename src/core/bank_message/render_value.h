@@ -31,8 +31,8 @@ typedef struct PgwRender
 	const PgwConnector *connector;
 	const PgwCallParams *p;
 	PgwBankOp op;
-	const PgwRendered *out; /* what stands of the request already */
-	int exponent;           /* the bank's */
+	PgwRendered *out; /* what stands of the request already */
+	int exponent;     /* the bank's */
 	PgwJson bank_fields;
 	PgwJson settings;
 	PgwConnectorError *err;

@@ -13,7 +13,7 @@
 
 #include "core/base/secret_values.h"
 
-#define PGW_SOUGHT_WORDS (1 + 2 * PGW_SECRET_VALUES)
+#define PGW_SOUGHT_WORDS (1 + 2 * PGW_SECRET_VALUES + 2)
 #define PGW_NO_STRANGERS "" /* a last4 that no number has: none counts by its look */
 
 /*
@@ -29,8 +29,8 @@ typedef struct PgwSought
 	bool parts;
 	const char *card_cvv;
 	/*
-	 * found in any case and punctuation: the holder, the bank's keys, the keys before a change;
-	 * fewer than six letters and digits: not looked for
+	 * found in any case and punctuation: the holder, the bank's keys, the keys before a change,
+	 * digests of the request; fewer than six letters and digits: not looked for
 	 */
 	const char *words[PGW_SOUGHT_WORDS];
 	const char *last4;

@@ -203,6 +203,7 @@ bool
 pgw_compile_computed(PgwCompile *cc, json_object *v)
 {
 	PgwConnector *connector = cc->connector;
+	int digests = 0;
 
 	if (!pgw_since_version(cc, 2, "\"computed\""))
 		return false;
@@ -217,6 +218,10 @@ pgw_compile_computed(PgwCompile *cc, json_object *v)
 
 		if (!compile_one(cc, json_object_array_get_idx(v, i), &connector->computed[i]))
 			return false;
+		if (connector->computed[i].of_body && connector->computed[i].kind == PGW_COMPUTED_DIGEST &&
+			++digests > PGW_MAX_BODY_DIGESTS)
+			return pgw_fault(cc, "more than %d digests of the body without a key",
+							 PGW_MAX_BODY_DIGESTS);
 		connector->ncomputed++; /* only now: it cannot stand in itself */
 		pgw_leave(cc, mark);
 	}

@@ -16,6 +16,7 @@
 #include "core/connector/capabilities.h"
 
 /* The most headers that a request can have. */
+#define PGW_MAX_BODY_DIGESTS 2 /* of a request, without a key */
 #define PGW_MAX_HEADERS 24
 
 typedef struct PgwConnector PgwConnector;
