@@ -1486,6 +1486,12 @@ COMMENT ON FUNCTION pgw.judge_answer(text, text, int, text, text, text, text, te
 	'that it would keep, the rule that decided and what did not fit of those before it, as JSON pointers into the '
 	'document. It stores and sends nothing (docs/connectors.md).';
 
+CREATE FUNCTION pgw.reference_as_sent(definition json, reference text) RETURNS text
+AS 'MODULE_PATHNAME', 'pgw_reference_as_sent_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE STRICT;
+COMMENT ON FUNCTION pgw.reference_as_sent(json, text) IS
+	'Our reference of a request (32 hex digits) as a bank with this connector is told it, and names it. It reads and '
+	'stores nothing (docs/connectors.md).';
+
 CREATE FUNCTION pgw.version(OUT library text, OUT library_serves text, OUT script text, OUT advice text)
 AS 'MODULE_PATHNAME', 'pgw_version_1_0' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgw.version() IS

@@ -47,6 +47,12 @@ SELECT * FROM pgw.check_connector('{"v": 1, "v": 2}');
 SELECT * FROM pgw.check_connector('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": "*", "outcome": "approved"}, {"status": 402, "outcome": "declined"}]}}}}');
 SELECT * FROM pgw.check_connector('{"v": 2, "description": "4111111111111111", "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}", "r": "{{transaction_ref}}", "a": "{{amount}}"}, "answer": {"rules": [{"status": 402, "outcome": "declined"}], "fields": {"amount": "/a", "currency": "/c"}}}}}');
 SELECT * FROM pgw.check_connector(NULL);
+-- our reference in the words of a bank that takes short ones only
+SELECT pgw.reference_as_sent(definition, '0198c0de000070008000000000000001') FROM pgw.connectors WHERE name = 'json';
+SELECT pgw.reference_as_sent((jsonb_set(definition::jsonb, '{v}', '2') || '{"references": {"length": 25, "alphabet": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}}')::json, '0198c0de000070008000000000000001')
+	FROM pgw.connectors WHERE name = 'json';
+SELECT pgw.reference_as_sent('{}', '0198c0de000070008000000000000001');
+\echo :SQLSTATE
 -- the worker takes a change up at once; a missing secret is told, and nothing is charged
 \getenv bank_url PGW_BANK_URL
 INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('second', 'json', :'bank_url', 'missing', 900);

@@ -1,6 +1,6 @@
 /*
  * check_connector.c - pgw.check_connector(): what is wrong with a connector's document, and what it
- * will cost
+ * will cost; pgw.reference_as_sent(): our references in its words
  *
  * Reads and writes nothing.
  */
@@ -11,9 +11,11 @@
 
 #include "core/card/card_text.h"
 #include "core/connector/connector.h"
+#include "sql_function/raise_error.h"
 #include "sql_function/result_set.h"
 
 PG_FUNCTION_INFO_V1(pgw_check_connector_1_0);
+PG_FUNCTION_INFO_V1(pgw_reference_as_sent_1_0);
 
 typedef struct Findings
 {
@@ -66,4 +68,30 @@ pgw_check_connector_1_0(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n && i < PGW_MAX_CONNECTOR_WARNINGS; i++)
 		put(&f, "warning", warnings[i].pointer, warnings[i].message);
 	return (Datum) 0;
+}
+
+/*
+ * pgw.reference_as_sent(definition json, reference text): by which an operator finds at the bank
+ * what he has the transaction_id of, and the reverse.
+ */
+Datum
+pgw_reference_as_sent_1_0(PG_FUNCTION_ARGS)
+{
+	text *definition = PG_GETARG_TEXT_PP(0);
+	char *reference = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	char out[PGW_REFERENCE_SIZE];
+	PgwConnectorError err;
+	PgwConnector *connector;
+	const char *sent;
+
+	memset(&err, 0, sizeof(err));
+	connector = pgw_connector_compile(VARDATA_ANY(definition),
+									  (size_t) VARSIZE_ANY_EXHDR(definition), &err);
+	if (connector == NULL)
+		pgw_raise_fault(
+			"definition", "invalid_format",
+			psprintf("at %s: %s", err.pointer[0] ? err.pointer : "the top level", err.message));
+	sent = pgw_connector_reference(connector, reference, out);
+	pgw_connector_free(connector);
+	PG_RETURN_TEXT_P(cstring_to_text(sent));
 }

@@ -256,6 +256,7 @@ static const char *const decided_by[] = {
 	"There is no list, or it goes on elsewhere, or two of its elements could be the one asked for.",
 	"A rule shows a charge in an answer that is no success, and so no list.",
 	"It names another reference than the question's, or none, so nothing of it counts.",
+	"It shows a charge without an id, and two payments may have one reference here (references), so nothing of it counts.",
 	"It is of the other mode (livemode), so nothing of it counts.",
 	"The connector has no such operation.",
 };

@@ -20,8 +20,8 @@ static const PgwCallParams params = {.amount = 1234,
 									 .currency = "EUR",
 									 .iso_exponent = 2,
 									 .token = "tok",
-									 .transaction_ref = "r",
-									 .original_ref = "o",
+									 .transaction_ref = "0198c0de000070008000000000000001",
+									 .original_ref = "0198c0de000070008000000000000002",
 									 .bank_reference = "b",
 									 .idempotency_key = "k",
 									 .secrets = &secrets};
@@ -29,8 +29,8 @@ static const PgwCallParams params = {.amount = 1234,
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	PgwQuestion question = {.transaction_ref = "r",
-							.original_ref = "o",
+	PgwQuestion question = {.transaction_ref = "0198c0de000070008000000000000001",
+							.original_ref = "0198c0de000070008000000000000002",
 							.bank_reference = "b",
 							.currency = "EUR",
 							.iso_exponent = 2};

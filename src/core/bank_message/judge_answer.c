@@ -99,6 +99,20 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 		   strcmp(text, q->bank_reference) == 0;
 }
 
+/*
+ * Where two payments may have one reference, it is the id that shows whose charge a look-up shows:
+ * an id belongs to one payment (store/bank_references.c).
+ */
+static bool
+lacks_its_id(const PgwConnector *c, const PgwQuestion *q, const PgwAnswer *a)
+{
+	bool by_id = c->lookup_by_id.present && q->bank_reference != NULL;
+
+	return c->references.need_ids && !PGW_MUTATED(SHORT_REFERENCE) &&
+		   q->op == PGW_OP_LOOKUP_CHARGE && !by_id && shows_something(a->outcome) &&
+		   a->bank_reference[0] == '\0' && a->compared_reference[0] == '\0';
+}
+
 /* ---- real money, or a test? ---- */
 
 /*
@@ -435,14 +449,17 @@ judge_outcome(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status,
 
 /* An answer to another question says nothing to this one. */
 static void
-judge_whose(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc, PgwAnswer *a,
-			PgwWhy *why)
+judge_whose(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
+			const PgwAnswerBody *doc, PgwAnswer *a, PgwWhy *why)
 {
 	bool ours = belongs(spec, q, doc, a->outcome);
+	bool nobodys = ours && lacks_its_id(c, q, a);
 
-	if (ours && (!a->other_mode || q->op == PGW_OP_CHARGE || q->op == PGW_OP_AUTHORIZE))
+	if (ours && !nobodys && (!a->other_mode || q->op == PGW_OP_CHARGE || q->op == PGW_OP_AUTHORIZE))
 		return;
-	if (ours)
+	if (nobodys)
+		decided(why, PGW_DECIDED_BY_NO_ID, spec, "/fields/bank_reference");
+	else if (ours)
 		decided(why, PGW_DECIDED_BY_MODE, spec, "/fields/livemode");
 	else
 	{
@@ -456,9 +473,12 @@ judge_whose(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody
 }
 
 static void
-judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char *retry_after,
+judge(const PgwConnector *c, const PgwQuestion *question, long http_status, const char *retry_after,
 	  const char *body, size_t len, PgwAnswer *a, PgwWhy *why)
 {
+	char references[2][PGW_REFERENCE_SIZE];
+	PgwQuestion as_told = *question;
+	const PgwQuestion *q = &as_told;
 	const PgwAnswerSpec *spec;
 	PgwAnswerBody doc;
 
@@ -468,6 +488,9 @@ judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char 
 	a->retry_after_s = pgw_retry_after_read(retry_after);
 	if (!pgw_connector_has(c, q->op))
 		return;
+	/* the bank names what it was told */
+	as_told.transaction_ref = pgw_connector_reference(c, q->transaction_ref, references[0]);
+	as_told.original_ref = pgw_connector_reference(c, q->original_ref, references[1]);
 	spec = &pgw_compiled_op(c, q->op, q->bank_reference)->answer;
 	pgw_answer_body_read(body, len, &doc);
 	if (why != NULL)
@@ -479,7 +502,7 @@ judge(const PgwConnector *c, const PgwQuestion *q, long http_status, const char 
 	map_error(spec, a);
 	take_mode(spec, q, &doc, a);
 	pgw_answer_leave_out_echo(q, spec, &doc, a);
-	judge_whose(spec, q, &doc, a, why);
+	judge_whose(c, spec, q, &doc, a, why);
 }
 
 void

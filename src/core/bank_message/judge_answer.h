@@ -90,12 +90,14 @@ typedef struct PgwQuestion
 /* What has decided what an answer says. */
 typedef enum PgwDecidedBy
 {
-	PGW_DECIDED_BY_RULE = 0,    /* the first that fits */
-	PGW_DECIDED_BY_NO_RULE,     /* none fits */
-	PGW_DECIDED_BY_ABSENCE,     /* a whole list in which it is not */
-	PGW_DECIDED_BY_DOUBT,       /* a list in which it may be, or two */
-	PGW_DECIDED_BY_ERROR,       /* a rule shows a charge in what is no list */
-	PGW_DECIDED_BY_REFERENCE,   /* it is about another payment, or does not say about which */
+	PGW_DECIDED_BY_RULE = 0,  /* the first that fits */
+	PGW_DECIDED_BY_NO_RULE,   /* none fits */
+	PGW_DECIDED_BY_ABSENCE,   /* a whole list in which it is not */
+	PGW_DECIDED_BY_DOUBT,     /* a list in which it may be, or two */
+	PGW_DECIDED_BY_ERROR,     /* a rule shows a charge in what is no list */
+	PGW_DECIDED_BY_REFERENCE, /* it is about another payment, or does not say about which */
+	/* a look-up without an id, where two payments may have one reference */
+	PGW_DECIDED_BY_NO_ID,
 	PGW_DECIDED_BY_MODE,        /* it is of the other mode */
 	PGW_DECIDED_BY_NO_OPERATION /* the connector has no such operation */
 } PgwDecidedBy;

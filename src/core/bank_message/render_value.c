@@ -365,6 +365,15 @@ brand_name(const PgwRender *r)
 										 : pgw_card_brand_name(brand);
 }
 
+/* Ours, as the bank takes them. */
+static PgwPut
+put_reference(PgwRender *r, PgwBuf *b, PgwHow how, const char *whole)
+{
+	char text[PGW_REFERENCE_SIZE];
+
+	return pgw_render_text(r, b, how, pgw_connector_reference(r->connector, whole, text));
+}
+
 static PgwPut
 put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 {
@@ -390,9 +399,9 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 		case PGW_PH_CARD_HOLDER:
 			return pgw_render_text(r, b, how, p->card_holder);
 		case PGW_PH_TRANSACTION_REF:
-			return pgw_render_text(r, b, how, p->transaction_ref);
+			return put_reference(r, b, how, p->transaction_ref);
 		case PGW_PH_ORIGINAL_REF:
-			return pgw_render_text(r, b, how, p->original_ref);
+			return put_reference(r, b, how, p->original_ref);
 		case PGW_PH_BANK_REFERENCE:
 			return pgw_render_text(r, b, how, p->bank_reference);
 		case PGW_PH_IDEMPOTENCY_KEY:

@@ -147,6 +147,8 @@ typedef enum PgwMutant
 	CARD_ECHOED,
 	/* what a bank repeats in a place of which nothing is kept is not remembered */
 	ECHO_UNKEPT,
+	/* of a short reference a look-up's charge needs no id */
+	SHORT_REFERENCE,
 	ANSWER_MODE, /* a test payment is taken for a real one, and the reverse */
 	/* a field that is stated to hold no card may hold the call's own */
 	STATED_OWN_CARD,

@@ -280,7 +280,7 @@ static bool
 compile_common_headers(PgwCompile *cc, json_object *v)
 {
 	PgwConnector *c = cc->connector;
-	uint32_t uses = 0;
+	uint64_t uses = 0;
 
 	return pgw_compile_headers(cc, v, c->common, &c->ncommon, &uses);
 }
@@ -348,9 +348,10 @@ check_sources(PgwCompile *cc, json_object *v)
 static bool
 compile_document(PgwCompile *cc, json_object *doc)
 {
-	static const char *const keys[] = {"v",       "name",       "description", "capabilities",
-									   "not_ids", "headers",    "card_brands", "computed",
-									   "answers", "operations", "sources",     NULL};
+	static const char *const keys[] = {"v",        "name",       "description", "capabilities",
+									   "not_ids",  "references", "headers",     "card_brands",
+									   "computed", "answers",    "operations",  "sources",
+									   NULL};
 	json_object *part;
 
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
@@ -380,6 +381,9 @@ compile_document(PgwCompile *cc, json_object *doc)
 		return false;
 	if (json_object_object_get_ex(doc, "not_ids", &part) &&
 		!pgw_compile_member(cc, "not_ids", part, compile_not_ids))
+		return false;
+	if (json_object_object_get_ex(doc, "references", &part) &&
+		!pgw_compile_member(cc, "references", part, pgw_compile_references))
 		return false;
 	if ((part = pgw_member(doc, "computed")) != NULL &&
 		!pgw_compile_member(cc, "computed", part, pgw_compile_computed))

@@ -245,10 +245,10 @@ names_our_reference(const PgwSelect *select, PgwBankOp op)
 }
 
 /* What of the question its conditions compare with. */
-static uint32_t
+static uint64_t
 asked_by(const PgwSelect *select)
 {
-	uint32_t asked = 0;
+	uint64_t asked = 0;
 
 	for (int i = 0; i < select->nwhere; i++)
 	{

@@ -52,7 +52,7 @@ compile_byte_text(PgwCompile *cc, json_object *v, bool plain, PgwByteText *as)
 static bool
 compile_one_text(PgwCompile *cc, json_object *v, PgwText *text)
 {
-	uint32_t uses = 0;
+	uint64_t uses = 0;
 
 	if (!pgw_compile_text(cc, v, text, &uses))
 		return false;

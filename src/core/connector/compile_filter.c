@@ -32,7 +32,7 @@ typedef struct FilterRule
 {
 	const char *name;
 	PgwFilter filter;
-	uint32_t first; /* on these placeholders */
+	uint64_t first; /* on these placeholders */
 	uint32_t after; /* behind these filters */
 } FilterRule;
 

@@ -129,12 +129,12 @@ complete_headers(PgwCompile *cc, PgwCompiledOp *op)
  * for want of a value only while something else says it: a refund without its charge would be a
  * refund of who knows what.
  */
-static uint32_t
-identity_of(PgwBankOp which, uint32_t uses)
+static uint64_t
+identity_of(PgwBankOp which, uint64_t uses)
 {
-	const uint32_t ours =
+	const uint64_t ours =
 		PGW_PH_BIT(which == PGW_OP_LOOKUP_REFUND ? PGW_PH_TRANSACTION_REF : PGW_PH_ORIGINAL_REF);
-	const uint32_t theirs = PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+	const uint64_t theirs = PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
 
 	if (which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
 		return 0;
@@ -196,7 +196,7 @@ check_identity(PgwCompile *cc, PgwBankOp which)
 {
 	const PgwCompiledOp *op = &cc->connector->ops[which];
 	bool lookup = which == PGW_OP_LOOKUP_CHARGE || which == PGW_OP_LOOKUP_REFUND;
-	uint32_t named = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
+	uint64_t named = PGW_PH_BIT(PGW_PH_ORIGINAL_REF) | PGW_PH_BIT(PGW_PH_BANK_REFERENCE);
 	size_t mark;
 
 	if (!op->present || which == PGW_OP_CHARGE || which == PGW_OP_AUTHORIZE || which == PGW_OP_PING)
@@ -308,5 +308,5 @@ pgw_check_operations(PgwCompile *cc)
 			return pgw_fault(cc, "capability \"tokens\" is true, so {{token}} must stand here");
 		pgw_leave(cc, mark);
 	}
-	return pgw_check_idempotency(cc);
+	return pgw_check_idempotency(cc) && pgw_check_references(cc);
 }

@@ -170,7 +170,7 @@ compile_placeholder(PgwCompile *cc, const char *s, size_t len, PgwSegment *segme
 }
 
 bool
-pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
+pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses)
 {
 	const char *s = pgw_text_of(cc, v);
 	int n = 0;
@@ -213,9 +213,9 @@ pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
 }
 
 bool
-pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses)
+pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses)
 {
-	uint32_t own = 0;
+	uint64_t own = 0;
 
 	if (!pgw_compile_text(cc, v, text, &own))
 		return false;
@@ -280,14 +280,14 @@ pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const PgwHeader *head
 }
 
 bool
-pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n, uint32_t *uses)
+pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n, uint64_t *uses)
 {
 	if (!pgw_is_object(cc, obj))
 		return false;
 	json_object_object_foreach(obj, key, value)
 	{
 		size_t mark = pgw_enter(cc, key);
-		uint32_t own = 0;
+		uint64_t own = 0;
 		int before = *n;
 		PgwHeader h;
 
@@ -317,10 +317,10 @@ pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n
 
 /* ---- bodies ---- */
 
-static PgwNode *compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses);
+static PgwNode *compile_node(PgwCompile *cc, json_object *v, bool flat, uint64_t *uses);
 
 static bool
-compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint32_t *uses)
+compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint64_t *uses)
 {
 	bool object = node->kind == PGW_NODE_OBJECT;
 	size_t n = object ? (size_t) json_object_object_length(v) : json_object_array_length(v);
@@ -361,7 +361,7 @@ compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint3
 
 /* flat: members of a form. */
 static PgwNode *
-compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
+compile_node(PgwCompile *cc, json_object *v, bool flat, uint64_t *uses)
 {
 	PgwNode *node = pgw_arena(cc, 1, sizeof(PgwNode));
 	json_type type = json_object_get_type(v);
@@ -401,7 +401,7 @@ compile_node(PgwCompile *cc, json_object *v, bool flat, uint32_t *uses)
 }
 
 PgwNode *
-pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint32_t *uses)
+pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint64_t *uses)
 {
 	PgwNode *node;
 

@@ -7,6 +7,7 @@
  *   compile_idempotency.c  compile: what the bank makes of each operation's key
  *   compile_operation.c    compile: one operation, and what must hold between operations
  *   compile_template.c     compile: texts with placeholders, headers, body trees
+ *   references.c           compile, render, judge: our references as the bank takes them
  *   compile_computed.c     compile: values that are made of others and of the request
  *   compile_filter.c       compile: how a placeholder's value is to be written
  *   compile_answer.c       compile: rules, selection, error codes
@@ -80,8 +81,8 @@ typedef enum PgwPlaceholder
 	PGW_PH_NONE         /* literal text */
 } PgwPlaceholder;
 
-#define PGW_PH_BIT(ph) (UINT32_C(1) << (ph))
-_Static_assert(PGW_PH_NONE < 32, "each placeholder has a bit of its own");
+#define PGW_PH_BIT(ph) (UINT64_C(1) << (ph))
+_Static_assert(PGW_PH_NONE < 64, "each placeholder has a bit of its own");
 
 /* What is made of a placeholder's value: {{currency|lower}}. */
 typedef enum PgwFilter
@@ -291,7 +292,7 @@ typedef struct PgwSelect
 	bool has_more;
 	PgwPointer more;
 	bool by_our_reference; /* the element names our reference, or is not chosen */
-	uint32_t asked;        /* PGW_PH_BIT of what of the question its conditions compare with */
+	uint64_t asked;        /* PGW_PH_BIT of what of the question its conditions compare with */
 } PgwSelect;
 
 typedef struct PgwErrorMap
@@ -333,8 +334,8 @@ typedef struct PgwCompiledOp
 	PgwHeader headers[PGW_MAX_HEADERS];
 	PgwEncoding encoding;
 	PgwNode *body;  /* NULL: none */
-	uint32_t uses;  /* PGW_PH_BIT of every placeholder in path, headers and body */
-	uint32_t needs; /* ... without whose value there is no request */
+	uint64_t uses;  /* PGW_PH_BIT of every placeholder in path, headers and body */
+	uint64_t needs; /* ... without whose value there is no request */
 	PgwAnswerSpec answer;
 } PgwCompiledOp;
 
@@ -343,6 +344,16 @@ typedef struct PgwExponent
 	char currency[4];
 	int exponent;
 } PgwExponent;
+
+/* Our references as the bank takes them; length 0: 32 hex digits. */
+typedef struct PgwReferences
+{
+	int length;
+	const char *alphabet;
+	int nletters;
+	int bits;      /* that one holds, whatever the case of its letters */
+	bool need_ids; /* ... so few that two payments' may be one: then an id tells them apart */
+} PgwReferences;
 
 typedef struct PgwChunk
 {
@@ -362,6 +373,7 @@ struct PgwConnector
 	bool has_card_brands;
 	/* what the bank calls them; NULL: it has no name for that one */
 	const char *card_brands[PGW_NBRANDS];
+	PgwReferences references;
 	int nnot_ids;
 	const char **not_ids; /* what the bank writes where it has no id */
 	int nexponents;
@@ -448,6 +460,11 @@ extern bool pgw_read_bool(PgwCompile *cc, json_object *obj, const char *name, bo
 extern bool pgw_read_int(PgwCompile *cc, json_object *obj, const char *name, int64_t min,
 						 int64_t max, int64_t *result);
 
+/* references.c */
+extern bool pgw_compile_references(PgwCompile *cc, json_object *v);
+/* once the operations are known: none goes by a reference that may be another payment's */
+extern bool pgw_check_references(PgwCompile *cc);
+
 /* compile_operation.c */
 extern bool pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which,
 								  PgwCompiledOp *op);
@@ -460,16 +477,16 @@ extern const char *pgw_placeholder_name(PgwPlaceholder ph);
 
 /* As it is written in the document. */
 extern void pgw_segment_name(const PgwSegment *segment, char *name, size_t size);
-extern bool pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
+extern bool pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses);
 extern bool pgw_compile_header_name(PgwCompile *cc, const char *name);
 extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n,
-								uint32_t *uses);
+								uint64_t *uses);
 extern bool pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const PgwHeader *header);
 extern PgwNode *pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding,
-								 uint32_t *uses);
+								 uint64_t *uses);
 
 /* A text with placeholders, wherever it stands; adds to *uses. */
-extern bool pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint32_t *uses);
+extern bool pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses);
 
 /* compile_computed.c */
 extern bool pgw_compile_computed(PgwCompile *cc, json_object *v);

@@ -52,6 +52,15 @@ extern bool pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp 
  */
 extern int pgw_connector_secret_names(const PgwConnector *c, const char *const **names);
 
+#define PGW_REFERENCE_SIZE 41 /* of a reference as a bank takes it, with its end */
+
+/*
+ * A reference of ours (32 hex digits) as this bank is told it, and names it: in out, or as it is.
+ * The same one each time.  A text that is none of ours stays as it is.
+ */
+extern const char *pgw_connector_reference(const PgwConnector *c, const char *whole,
+										   char out[PGW_REFERENCE_SIZE]);
+
 #define PGW_MAX_CONNECTOR_WARNINGS 100
 
 /*
