@@ -144,6 +144,27 @@ test_reference_elsewhere(void **state)
 	each_is(hidden, PGW_OUT_UNKNOWN);
 }
 
+/* "200, an error occurred, and here is an empty list." */
+static void
+test_errors_with_200(void **state)
+{
+	(void) state;
+	compiled(
+		"{'select':{'when':{'/result':'ok'},'in':'/data','where':{'/r':'{{original_ref}}'},'more':false},"
+		"'rules':[{'status':200,'when':{'/s':'ok'},'outcome':'approved'},{'status':200,'when':{'/code':'404'},'outcome':'not_found'}],"
+		"'fields':{'bank_reference':'/id'}}");
+	assert_int_equal(look(PGW_OP_LOOKUP_CHARGE, "{'result':'ok','data':[]}"), PGW_OUT_NOT_FOUND);
+	assert_int_equal(
+		look(PGW_OP_LOOKUP_CHARGE, "{'result':'ok','data':[{'r':'" CHARGE_REF "','s':'ok'}]}"),
+		PGW_OUT_APPROVED);
+	assert_int_equal(look(PGW_OP_LOOKUP_CHARGE, "{'result':'busy','data':[]}"), PGW_OUT_UNKNOWN);
+	assert_int_equal(look(PGW_OP_LOOKUP_CHARGE, "{'data':[]}"), PGW_OUT_UNKNOWN);
+	/* what it says itself counts, but it shows no charge */
+	assert_int_equal(look(PGW_OP_LOOKUP_CHARGE, "{'code':'404'}"), PGW_OUT_NOT_FOUND);
+	assert_int_equal(look(PGW_OP_LOOKUP_CHARGE, "{'s':'ok','id':'1','r':'" CHARGE_REF "'}"),
+					 PGW_OUT_UNKNOWN);
+}
+
 /* By the bank's id, which nobody knows while the answer to the charge is lost. */
 static void
 test_unknown_id(void **state)
@@ -229,9 +250,9 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_untold_elements),      cmocka_unit_test(test_reference_elsewhere),
-		cmocka_unit_test(test_unknown_id),           cmocka_unit_test(test_sum_by_unknown_id),
-		cmocka_unit_test(test_refund_by_its_charge),
+		cmocka_unit_test(test_untold_elements),   cmocka_unit_test(test_reference_elsewhere),
+		cmocka_unit_test(test_errors_with_200),   cmocka_unit_test(test_unknown_id),
+		cmocka_unit_test(test_sum_by_unknown_id), cmocka_unit_test(test_refund_by_its_charge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, forget);

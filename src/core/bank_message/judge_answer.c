@@ -377,17 +377,17 @@ is_success(long http_status)
 }
 
 /*
- * Of a list, which only a successful answer is, the element that was asked for takes the place of
- * the whole.  What is no success, or cannot be read, is left to the rules as it is.
+ * Only a successful answer is a list, of which the element that was asked for takes the place of
+ * the whole; and where the connector says what success looks like (there are banks that say 200 of
+ * errors, too, with an empty list), only one that looks so.  Anything else, and what cannot be
+ * read, is left to the rules as it is.
  */
-static PgwPicked
-pick(const PgwSelect *select, const PgwQuestion *q, long http_status, PgwAnswerBody *doc)
+static bool
+is_list(const PgwSelect *select, const PgwQuestion *q, long http_status, const PgwAnswerBody *doc)
 {
-	PgwAnswerBody whole = *doc;
-
-	if (!select->present || !is_success(http_status) || pgw_json_type(&doc->value) == PGW_JSON_NONE)
-		return PGW_PICKED_ONE;
-	return pgw_answer_pick(select, q, &whole, doc);
+	return select->present && is_success(http_status) &&
+		   pgw_json_type(&doc->value) != PGW_JSON_NONE &&
+		   pgw_answer_conditions_hold(select->when, select->nwhen, q, doc);
 }
 
 /* Where in the document it was decided, for whoever asks. */
@@ -404,7 +404,7 @@ decided(PgwWhy *why, PgwDecidedBy by, const PgwAnswerSpec *spec, const char *par
 
 static void
 judge_by_rules(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status,
-			   const PgwAnswerBody *doc, PgwAnswer *a, PgwWhy *why)
+			   const PgwAnswerBody *doc, bool list, PgwAnswer *a, PgwWhy *why)
 {
 	int rule = pgw_answer_first_rule(spec, q, http_status, doc, why);
 	char part[32];
@@ -420,7 +420,7 @@ judge_by_rules(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status
 	a->key_word = spec->rules[rule].key_word;
 
 	/* where the answer is a list, an error is about the question, not about a charge */
-	if (spec->select.present && !is_success(http_status) && shows_something(a->outcome))
+	if (spec->select.present && !list && shows_something(a->outcome))
 	{
 		decided(why, PGW_DECIDED_BY_ERROR, spec, part);
 		a->outcome = PGW_OUT_UNKNOWN;
@@ -431,11 +431,13 @@ static void
 judge_outcome(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status, PgwAnswerBody *doc,
 			  PgwAnswer *a, PgwWhy *why)
 {
-	PgwPicked picked = pick(&spec->select, q, http_status, doc);
+	bool list = is_list(&spec->select, q, http_status, doc);
+	PgwAnswerBody whole = *doc;
+	PgwPicked picked = list ? pgw_answer_pick(&spec->select, q, &whole, doc) : PGW_PICKED_ONE;
 
 	if (picked == PGW_PICKED_ONE)
 	{
-		judge_by_rules(spec, q, http_status, doc, a, why);
+		judge_by_rules(spec, q, http_status, doc, list, a, why);
 		return;
 	}
 	/* nothing of a list is taken for a field of what is not, or not surely, in it */

@@ -277,11 +277,11 @@ names_the_question(const PgwSelect *select, PgwBankOp op)
 	return names_our_reference(select, op);
 }
 
-/* {"in": pointer to the list, "where": conditions, "more": pointer or false} */
+/* {"when": conditions, "in": pointer to the list, "where": conditions, "more": pointer or false} */
 static bool
 compile_select(PgwCompile *cc, json_object *v, PgwBankOp op, PgwSelect *select)
 {
-	static const char *const keys[] = {"in", "where", "more", NULL};
+	static const char *const keys[] = {"when", "in", "where", "more", NULL};
 	json_object *part;
 	const char *in;
 	size_t mark;
@@ -292,6 +292,13 @@ compile_select(PgwCompile *cc, json_object *v, PgwBankOp op, PgwSelect *select)
 		return pgw_fault(cc, "is for look-ups only: the answer to another request is about itself");
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;
+	if (json_object_object_get_ex(v, "when", &part))
+	{
+		mark = pgw_enter(cc, "when");
+		if (!pgw_compile_conditions(cc, part, "when", &select->when, &select->nwhen))
+			return false;
+		pgw_leave(cc, mark);
+	}
 	if ((part = pgw_member(v, "in")) == NULL)
 		return pgw_fault_at(cc, "in", "missing: a JSON pointer to the list, \"\" for the whole");
 	mark = pgw_enter(cc, "in");

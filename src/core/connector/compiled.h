@@ -286,6 +286,8 @@ typedef struct PgwField
 typedef struct PgwSelect
 {
 	bool present;
+	int nwhen; /* of the whole: without it, a successful answer is no list either */
+	PgwCondition *when;
 	PgwPointer in;
 	int nwhere;
 	PgwCondition *where;
