@@ -7,6 +7,7 @@
 #	  on the same line, every single word in backticks is one of the sources, the script or the tests, what stands in brackets
 #	  after a file is found in it (a type: is defined in it), and a test that is said to hold a page names that page
 #	- a page begins with its title, and README.md leads to it
+#	- each reason that an event can give is explained (docs/state-machine.md)
 use strict;
 use warnings;
 use Cwd qw(abs_path);
@@ -148,4 +149,17 @@ for my $guide (@guides)
 {
 	fault($guide, 'is not there') unless $file{$guide};
 }
+# ---- why a step was taken: event_data.reason
+
+my $reasons = slurp('docs/state-machine.md') =~ /^## Reasons\n(.*?)^## /ms ? $1 : '';
+my %explained = map { $_ => 1 } $reasons =~ /^\| `(\w+)`/mg;
+my $giver = qr/find_out|lookup_inconclusive|stop|review|give_to_review|take|not_told|not_done|unacceptable|unknown|give_back|given_back|done|look_refusal_up|pgw_charge_late_review|pgw_answer_none_because/;
+my %given;
+for my $name (grep { m{^src/(?:core/payment|core/bank_message|attempt)/.*\.[ch]$} } keys %source)
+{
+	$given{$_} = $name for $source{$name} =~ /\breason = "(\w+)"/g, $source{$name} =~ /\b$giver\((?:[^;"{]*"\w+")*?[^;"{]*"([a-z_]+)"[^;"{]*\);/g;
+}
+fault($given{$_}, "the reason $_ is not explained in docs/state-machine.md") for grep { !$explained{$_} } sort keys %given;
+fault('docs/state-machine.md', "nothing gives the reason $_") for grep { !$word{$_} } sort keys %explained;
+
 exit($faults ? 1 : 0);
