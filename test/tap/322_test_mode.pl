@@ -51,7 +51,7 @@ part($node, 'what is gone', sub {
 	$in{real}->run('SELECT ' . pay('when it is gone'));
 	is($in{real}->state, 'PW422', 'and takes no payment that does not name it');
 	is($in{test}->query('SELECT status, livemode FROM ' . pay('when it is gone, in test mode')), 'captured|f', 'but those of test mode');
-	is(sql('SELECT status, replayed FROM ' . pay('real first')), 'captured|t', 'whoever has lost an answer learns it also without the bank');
+	is(sql('SELECT status, replayed FROM ' . pay('while it is there')), 'captured|t', 'whoever has lost an answer learns it also without the bank');
 });
 
 $node->stop('fast');

@@ -181,7 +181,7 @@ pgw_answer_conditions_rule_out(const PgwCondition *conditions, int n, const PgwQ
 
 		if (!can_be_told(&conditions[i], q, body) || holds(&conditions[i], q, body))
 			continue;
-		/* 32 digits of ours are nobody else's, wherever they stand and whatever is around them */
+		/* what the bank was told is nobody else's, wherever it stands and whatever is around it */
 		if (ours == NULL || !occurs_in(body->value.text, body->value.len, ours))
 			ruled_out = true;
 	}
