@@ -235,6 +235,32 @@ test_not_found(void **state)
 	}
 }
 
+/* The other request of a look-up is looked at as the first is. */
+static void
+test_lookup_by_id(void **state)
+{
+	static const char answer[] =
+		"{'rules':[{'status':200,'when':{'/s':'ok'},'outcome':'approved'},{'status':404,%s'outcome':'not_found'}],"
+		"'fields':{'reference':'/r','bank_reference':'/i','amount':'/a','currency':'/c'}}";
+	char good[400];
+	char bad[400];
+	char operations[3000];
+
+	(void) state;
+	snprintf(good, sizeof(good), answer, "'when':{'/e':'unknown_order'},");
+	snprintf(bad, sizeof(bad), answer, "");
+	for (int i = 0; i < 2; i++)
+	{
+		snprintf(operations, sizeof(operations),
+				 "'charge':{'method':'POST','path':'/c'," BODY ",'answer':{'rules':[" YES
+				 "],'fields':{'bank_reference':'/i','amount':'/a','currency':'/c'}}},"
+				 "'lookup_charge':{'method':'GET','path':'/c?r={{original_ref}}','answer':%s},"
+				 "'lookup_by_id':{'method':'GET','path':'/c/{{bank_reference}}','answer':%s}",
+				 good, i == 0 ? bad : good);
+		warns("", operations, i == 0 ? "/operations/lookup_by_id/answer/rules/1" : NULL, "gateway");
+	}
+}
+
 static void
 test_sums(void **state)
 {
@@ -278,7 +304,7 @@ main(void)
 		cmocka_unit_test(test_amounts),     cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_done_before), cmocka_unit_test(test_room),
 		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_not_found),
-		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_sums),        cmocka_unit_test(test_lookup_by_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

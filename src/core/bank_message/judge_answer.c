@@ -92,9 +92,11 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 	 * A bank that echoes no reference: then its own id of the charge, if we know it, has to be the
 	 * same.
 	 */
-	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL ||
-		!pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v))
+	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL)
 		return true;
+	/* without either only where the connector admits that its bank names nothing */
+	if (!pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v))
+		return spec->not_echoed;
 	return pgw_answer_body_text(&v, text, sizeof(text), false) &&
 		   strcmp(text, q->bank_reference) == 0;
 }

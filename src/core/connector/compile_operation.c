@@ -245,6 +245,14 @@ check_lookup_by_id(PgwCompile *cc)
 			"there is no \"lookup_charge\" in whose place it could be asked: call it that, if the bank finds a charge by its id alone");
 	if ((op->uses & PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) == 0)
 		return pgw_fault(cc, "{{bank_reference}}, the bank's id of the charge, must stand in it");
+	if (!op->answer.has_field[PGW_FIELD_REFERENCE] &&
+		!op->answer.has_field[PGW_FIELD_BANK_REFERENCE])
+	{
+		pgw_enter(cc, "answer");
+		return pgw_fault_at(
+			cc, "fields",
+			"where does the answer say which charge it shows?  One of \"bank_reference\" and \"reference\" must be named");
+	}
 	for (int field = 0; field < PGW_NFIELDS; field++)
 	{
 		if (op->answer.has_field[field] == c->ops[PGW_OP_LOOKUP_CHARGE].answer.has_field[field] ||

@@ -15,7 +15,8 @@ typedef struct Warnings
 {
 	PgwConnectorError *list;
 	int max;
-	int n; /* may be more than max */
+	int n;             /* may be more than max */
+	const char *by_id; /* what is looked at is not the operation itself, but its other request */
 } Warnings;
 
 static void warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
@@ -31,7 +32,8 @@ warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
 	w->n++;
 	if (e == NULL)
 		return;
-	snprintf(e->pointer, sizeof(e->pointer), "/operations/%s%s", pgw_op_name(op), place);
+	snprintf(e->pointer, sizeof(e->pointer), "/operations/%s%s",
+			 w->by_id != NULL ? w->by_id : pgw_op_name(op), place);
 	va_start(args, fmt);
 	vsnprintf(e->message, sizeof(e->message), fmt, args);
 	va_end(args);
@@ -315,6 +317,12 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 		look_at_key(&w, c, (PgwBankOp) i);
 		look_at_rules(&w, (PgwBankOp) i, &c->ops[i].answer);
 		look_at_sums(&w, (PgwBankOp) i, &c->ops[i].answer);
+	}
+	if (c->lookup_by_id.present)
+	{
+		w.by_id = "lookup_by_id";
+		look_at_rules(&w, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
+		look_at_sums(&w, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
 	}
 	return w.n;
 }
