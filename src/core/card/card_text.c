@@ -433,6 +433,15 @@ scan_base64(const PgwSought *sought, const char *text, size_t len, int layers, c
 	return PGW_FOUND_NOTHING;
 }
 
+/* Digits in hexadecimal, or base64 in it. */
+static bool
+may_be_hex(const PgwSought *sought, const Survey *s)
+{
+	if (short_sought(sought))
+		return s->hex_digits >= 2 * MIN_TEXT;
+	return s->threes >= MIN_OWN_DIGITS || s->hex_digits >= 2 * MIN_BASE64;
+}
+
 static PgwFound
 scan_layers(const PgwSought *sought, PgwTextKind kind, const char *text, size_t len,
 			const Survey *s, int layers, char *copy)
@@ -450,11 +459,8 @@ scan_layers(const PgwSought *sought, PgwTextKind kind, const char *text, size_t 
 	if (found == PGW_FOUND_NOTHING &&
 		s->longest_word >= (short_sought(sought) ? MIN_ENCODED_WORD : MIN_BASE64))
 		found = scan_base64(sought, text, len, layers - 1, copy);
-	for (size_t skip = 0;
-		 skip < 2 && found == PGW_FOUND_NOTHING &&
-		 (short_sought(sought) ? s->hex_digits >= 2 * MIN_TEXT : s->threes >= MIN_OWN_DIGITS);
-		 skip++)
-		found = scan_decoded(sought, copy, pgw_decode_hex(text, len, skip, copy), 0);
+	for (size_t skip = 0; skip < 2 && found == PGW_FOUND_NOTHING && may_be_hex(sought, s); skip++)
+		found = scan_decoded(sought, copy, pgw_decode_hex(text, len, skip, copy), layers - 1);
 	return found;
 }
 
