@@ -529,7 +529,7 @@ CREATE TABLE pgw.payment_transactions (
 	bank_version int,
 	bank_key text,
 	bank_key_used_at timestamptz,
-	refund_operation text CHECK (refund_operation IN ('void', 'refund', 'cancel')),
+	refund_operation text CHECK (refund_operation IN ('void', 'refund', 'cancel', 'reverse')),
 	refund_key text,
 	refund_key_used_at timestamptz,
 	refund_asked_at timestamptz,
@@ -547,6 +547,7 @@ CREATE TABLE pgw.payment_transactions (
 	error_message text,
 	http_status int,
 	refund_keys_used int NOT NULL DEFAULT 0 CHECK (refund_keys_used >= 0),
+	refund_ruled_out int NOT NULL DEFAULT 0 CHECK (refund_ruled_out >= 0),
 	step_tries int NOT NULL DEFAULT 0 CHECK (step_tries >= 0),
 	retryable boolean NOT NULL DEFAULT false,
 	pending_at_bank boolean NOT NULL DEFAULT false,
@@ -633,7 +634,8 @@ COMMENT ON COLUMN pgw.payment_transactions.approved_amount IS
 COMMENT ON COLUMN pgw.payment_transactions.approved_currency IS
 	'The currency that the bank names, where that is not what was asked for; NULL: it is.';
 COMMENT ON COLUMN pgw.payment_transactions.refund_operation IS
-	'How the charge is given back: void, refund, or cancel (by our own reference); NULL: not chosen yet.';
+	'How the charge is given back: void, refund, reverse (as a whole), or cancel (by our own reference); NULL: not '
+	'chosen yet. Of kind refund: void or reverse, if the bank did not refund it; NULL: by a refund.';
 COMMENT ON COLUMN pgw.payment_transactions.refund_key IS
 	'Our reference and idempotency key of the give-back at the bank; NULL: the next one gets a new key.';
 COMMENT ON COLUMN pgw.payment_transactions.refund_key_used_at IS
@@ -645,6 +647,9 @@ COMMENT ON COLUMN pgw.payment_transactions.pending_at_bank IS
 	'True: the bank said last that what follows the charge (a capture, a give-back) is on its way there.';
 COMMENT ON COLUMN pgw.payment_transactions.refund_keys_used IS
 	'How many keys the give-back has used; pgw.refund_max_attempts bounds it.';
+COMMENT ON COLUMN pgw.payment_transactions.refund_ruled_out IS
+	'What the bank has refused because the charge is (not) settled, so that it was given back otherwise: bit 3 void, '
+	'bit 4 refund, bit 8 reverse.';
 COMMENT ON COLUMN pgw.payment_transactions.capture_key IS
 	'Our reference and idempotency key of the capture that follows the commit; NULL: not sent yet.';
 COMMENT ON COLUMN pgw.payment_transactions.capture_key_used_at IS

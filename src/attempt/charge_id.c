@@ -43,6 +43,7 @@ pgw_charge_id_capabilities(const PgwBank *bank, const char *bank_reference, PgwC
 	out->can_void = out->can_void && !needs(bank, PGW_OP_VOID);
 	out->can_refund = out->can_refund && !needs(bank, PGW_OP_REFUND);
 	out->can_cancel = out->can_cancel && !needs(bank, PGW_OP_CANCEL);
+	out->can_reverse = out->can_reverse && !needs(bank, PGW_OP_REVERSE);
 }
 
 const char *
@@ -110,7 +111,7 @@ pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 	in->approved_before = pgw_charge_id_is_missing(attempt);
 	in->lacks_reference = attempt->bank_reference == NULL &&
 						  (needs(call->bank, PGW_OP_CAPTURE) || needs(call->bank, PGW_OP_VOID) ||
-						   needs(call->bank, PGW_OP_REFUND));
+						   needs(call->bank, PGW_OP_REFUND) || needs(call->bank, PGW_OP_REVERSE));
 	return true;
 }
 

@@ -17,6 +17,7 @@
 
 #include "attempt/charge_id.h"
 #include "attempt/compensation.h"
+#include "attempt/put_off.h"
 #include "attempt/unknown_outcome.h"
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
@@ -71,20 +72,36 @@ new_key(PgwAttempt *attempt)
 	attempt->error_answered = false;
 }
 
+static bool
+is_captured(const PgwAttempt *attempt)
+{
+	return pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE;
+}
+
+/* When the charge, or the capture after it, was last asked for. */
+static TimestampTz
+charged_at(const PgwAttempt *attempt)
+{
+	return Max(attempt->own_request.asked_at, attempt->capture_request.asked_at);
+}
+
 /* shown: the bank's answer that says how the charge stands, or NULL: as it was asked for. */
 static bool
 choose_operation(PgwAttempt *attempt, const PgwCapabilities *caps, bool amount_in_doubt,
 				 const PgwAnswer *shown)
 {
-	bool captured = pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE;
+	PgwToGiveBack what = {.captured = is_captured(attempt),
+						  .amount_in_doubt = amount_in_doubt,
+						  .part = shown != NULL && shown->refunded > 0,
+						  .ruled_out = attempt->refund_ruled_out};
 	PgwBankOp op;
 
 	if (shown != NULL)
 	{
-		attempt->approved_amount = pgw_shown_left(shown, &captured);
+		attempt->approved_amount = pgw_shown_left(shown, &what.captured);
 		attempt->approved_currency = shown->currency[0] != '\0' ? pstrdup(shown->currency) : NULL;
 	}
-	op = pgw_compensation_operation(caps, captured, amount_in_doubt);
+	op = pgw_compensation_operation(caps, &what);
 	attempt->refund_operation = op != PGW_NOPS ? pstrdup(pgw_op_name(op)) : NULL;
 	return op != PGW_NOPS;
 }
@@ -94,7 +111,7 @@ pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps,
 							  bool amount_in_doubt, const PgwAnswer *shown)
 {
 	Assert(attempt->place.held);
-	attempt->step_tries = attempt->refund_keys_used = 0;
+	attempt->step_tries = attempt->refund_keys_used = attempt->refund_ruled_out = 0;
 	new_key(attempt);
 	return choose_operation(attempt, caps, amount_in_doubt, shown);
 }
@@ -174,6 +191,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	/* no next attempt: it was being sent when a worker ended */
 	if (attempt->next_step_at > pgw_now())
 		return;
+	(void) pgw_put_off_wait_over(attempt);
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
@@ -194,6 +212,7 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	facts.pending = attempt->pending_at_bank;
 	facts.resend_allowed = step->resend_allowed;
 	facts.error_answered = attempt->error_answered;
+	facts.waits_s = facts.operation == PGW_OP_REFUND ? caps.settles_after_s : 0;
 	facts.lookup_inconclusive = step->lookup_inconclusive;
 	facts.deadline_s = pgw_step_deadline_s(attempt, attempt->refund_request.key_used_at);
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(attempt->refund_request.key_used_at) : 0;
@@ -235,6 +254,9 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->amount = in->operation == PGW_OP_REFUND ? refund_amount(attempt) : 0;
 	in->currency = refund_currency(attempt);
 	in->charged = attempt->amount;
+	in->captured = is_captured(attempt);
+	in->ruled_out = attempt->refund_ruled_out;
+	in->charge_age_s = pgw_schedule_age_s(charged_at(attempt));
 	in->transport = call->transport;
 	in->answer = &call->answer;
 	in->caps = caps;
@@ -305,6 +327,7 @@ change_operation(const PgwCall *call, PgwAttempt *attempt, const PgwCompensation
 {
 	if (d->operation != in->operation && d->operation != PGW_NOPS)
 		attempt->refund_operation = pstrdup(pgw_op_name(d->operation));
+	attempt->refund_ruled_out = d->ruled_out;
 	if (d->amount != 0)
 	{
 		/*
@@ -336,6 +359,11 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 		 PGW_MUTATED(REFUSED_NOT_TOLD)))
 		call->lookup_inconclusive = now = true;
 
+	if (d->wait_s > 0)
+	{
+		pgw_put_off_wait(call, attempt, d->wait_s);
+		return;
+	}
 	attempt->next_step_at =
 		now ? pgw_now()
 			: pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,

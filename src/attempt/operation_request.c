@@ -18,6 +18,7 @@
 
 #include "attempt/charge_id.h"
 #include "attempt/operation_request.h"
+#include "attempt/put_off.h"
 #include "attempt/unknown_outcome.h"
 #include "base/clock.h"
 #include "base/schedule.h"
@@ -32,10 +33,21 @@ request_of(PgwAttempt *attempt)
 	return attempt->kind == PGW_KIND_PAYMENT ? &attempt->capture_request : &attempt->own_request;
 }
 
+/* By what undoes the whole charge, as the bank does not refund it just now. */
+static bool
+is_refund_otherwise(const PgwAttempt *attempt)
+{
+	return attempt->kind == PGW_KIND_REFUND && attempt->refund_operation != NULL;
+}
+
 static PgwBankOp
 operation_of(const PgwAttempt *attempt)
 {
-	return attempt->kind == PGW_KIND_PAYMENT ? PGW_OP_CAPTURE : pgw_operation_op(attempt->kind);
+	if (attempt->kind == PGW_KIND_PAYMENT)
+		return PGW_OP_CAPTURE;
+	if (is_refund_otherwise(attempt))
+		return (PgwBankOp) pgw_op_parse(attempt->refund_operation);
+	return pgw_operation_op(attempt->kind);
 }
 
 /* The requests that were sent for it; a payment's first one was the charge. */
@@ -122,7 +134,8 @@ pgw_step_operation_send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const
 	if (!make_call(attempt, step, bank, operation_of(attempt), key, p))
 		return false;
 	/* after a look-up that counts nothing is in doubt but this request itself */
-	step->call->in_doubt = in_doubt && !step->resend_allowed;
+	step->call->in_doubt =
+		in_doubt && !step->resend_allowed && (fresh || request->key_used_at != 0);
 	request->asked_at = pgw_now();
 	if (fresh)
 		request->key = pstrdup(key);
@@ -138,6 +151,8 @@ get_facts(PgwAttempt *attempt, const PgwStep *step, PgwOperationFacts *facts)
 	const PgwBankRequest *request = request_of(attempt);
 
 	facts->operation = operation_of(attempt);
+	facts->of_refund = is_refund_otherwise(attempt);
+	facts->unsent = request->key != NULL && request->key_used_at == 0;
 	facts->resend_allowed = step->resend_allowed;
 	facts->lookup_inconclusive = step->lookup_inconclusive;
 	facts->refused = known_refusal(attempt) != NULL;
@@ -167,6 +182,20 @@ pgw_step_operation_find_out(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, c
 
 /* ---------------------------------------------------------------- the bank's answer */
 
+/*
+ * When the charge of a refund was made, or later: of captures that were asked for it is enough to
+ * know that they came before the refund.
+ */
+static TimestampTz
+charged_by(const PgwAttempt *refund, const PgwPayment *p)
+{
+	PgwAttempt charge;
+
+	if (p->capture == PGW_CAPTURE_MANUAL || !pgw_store_attempt_by_id(&p->transaction_id, &charge))
+		return refund->created_at;
+	return Max(charge.own_request.asked_at, charge.capture_request.asked_at);
+}
+
 void
 pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPayment *p,
 						 PgwOperationInput *in)
@@ -178,6 +207,11 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	memset(in, 0, sizeof(*in));
 	in->op = call->op;
 	in->operation = operation_of(attempt);
+	in->of_refund = is_refund_otherwise(attempt);
+	in->whole = refund && p->refunded_amount == 0 && p->captured_amount == attempt->amount &&
+				p->refund_pending_amount == attempt->amount;
+	in->ruled_out = attempt->refund_ruled_out;
+	in->charge_age_s = refund ? pgw_schedule_age_s(charged_by(attempt, p)) : 0;
 	in->asked_for = attempt->kind != PGW_KIND_PAYMENT;
 	in->in_doubt = call->in_doubt;
 	in->refusal = known_refusal(attempt);
@@ -227,6 +261,24 @@ next_look(const PgwCall *call, PgwAttempt *attempt)
 	return when;
 }
 
+/* Nothing was done under the old key, and nothing is in doubt: what follows is another request. */
+static void
+begin_otherwise(const PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r)
+{
+	PgwBankRequest *request = request_of(attempt);
+
+	attempt->refund_operation =
+		r->operation != PGW_OP_REFUND ? pstrdup(pgw_op_name(r->operation)) : NULL;
+	attempt->refund_ruled_out = r->ruled_out;
+	request->key = pstrdup(pgw_call_new_key());
+	request->key_used_at = 0;
+	attempt->step_tries = 0;
+	if (r->wait_s > 0)
+		pgw_put_off_wait(call, attempt, r->wait_s);
+	else
+		attempt->next_step_at = pgw_now();
+}
+
 void
 pgw_step_operation_plan(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r,
 						bool first)
@@ -247,6 +299,9 @@ pgw_step_operation_plan(PgwCall *call, PgwAttempt *attempt, const PgwOperationDe
 			attempt->step_tries++;
 			attempt->next_step_at =
 				pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);
+			break;
+		case PGW_OPERATION_OTHERWISE:
+			begin_otherwise(call, attempt, r);
 			break;
 		case PGW_OPERATION_AT_ONCE:
 			call->resend_allowed = true;

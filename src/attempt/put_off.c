@@ -125,6 +125,23 @@ pgw_put_off_goes_on(const PgwCall *call, PgwAttempt *attempt, const char *why)
 	attempt->put_off_reason = pstrdup(why);
 }
 
+void
+pgw_put_off_wait(const PgwCall *call, PgwAttempt *attempt, int64 seconds)
+{
+	pgw_put_off_goes_on(call, attempt, PGW_REFUND_UNSETTLED);
+	attempt->next_step_at = TimestampTzPlusMilliseconds(pgw_now(), seconds * 1000);
+}
+
+bool
+pgw_put_off_wait_over(PgwAttempt *attempt)
+{
+	if (attempt->put_off_reason == NULL ||
+		strcmp(attempt->put_off_reason, PGW_REFUND_UNSETTLED) != 0)
+		return false;
+	pgw_put_off_over(attempt);
+	return true;
+}
+
 bool
 pgw_put_off_blocked(PgwAttempt *attempt, PgwStep *step, const char *why)
 {

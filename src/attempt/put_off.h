@@ -28,6 +28,12 @@ extern bool pgw_put_off_blocked(PgwAttempt *attempt, PgwStep *step, const char *
  */
 extern void pgw_put_off_goes_on(const PgwCall *call, PgwAttempt *attempt, const char *why);
 extern bool pgw_put_off_ended(PgwAttempt *attempt, PgwStep *step);
+/*
+ * The bank refunds the charge only when it is settled: so long it is put off, and health() says so.
+ * pgw_put_off_wait_over(): at the next visit, what puts it off then begins anew.
+ */
+extern void pgw_put_off_wait(const PgwCall *call, PgwAttempt *attempt, int64 seconds);
+extern bool pgw_put_off_wait_over(PgwAttempt *attempt);
 /* a request is made, or an answer has come; the row is the caller's to write */
 extern void pgw_put_off_over(PgwAttempt *attempt);
 

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "attempt/operation_request.h"
+#include "attempt/put_off.h"
 #include "attempt/requested_operation.h"
 #include "attempt/watch_after_end.h"
 #include "base/clock.h"
@@ -98,7 +99,8 @@ watch(PgwAttempt *attempt)
 
 	attempt->next_step_at = attempt->watch_until = 0;
 	attempt->step_tries = 0;
-	if (attempt->kind != PGW_KIND_REFUND)
+	/* one that was done otherwise is no refund at the bank */
+	if (attempt->kind != PGW_KIND_REFUND || attempt->refund_operation != NULL)
 		return;
 
 	/*
@@ -193,7 +195,8 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 
 	if (attempt->next_step_at > pgw_now())
 		return;
-	if (attempt->live && pgw_schedule_age_s(attempt->created_at) >= pgw_unknown_deadline)
+	if (!pgw_put_off_wait_over(attempt) && attempt->live &&
+		pgw_schedule_age_s(attempt->created_at) >= pgw_unknown_deadline)
 	{
 		pgw_step_operation_give_up(attempt, step, "deadline");
 		return;
@@ -230,6 +233,7 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 
 	if (attempt->next_step_at > pgw_now())
 		return;
+	(void) pgw_put_off_wait_over(attempt);
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;

@@ -144,7 +144,9 @@ first_sent(const PgwAttempt *attempt, PgwBankOp op, const char *key)
 	const PgwBankRequest *const requests[] = {&attempt->own_request, &attempt->refund_request,
 											  &attempt->capture_request};
 
-	for (int i = 0; op <= PGW_OP_REFUND && key != NULL && i < lengthof(requests); i++)
+	if (!pgw_op_moves_money(op) || op == PGW_OP_CANCEL)
+		return 0;
+	for (int i = 0; key != NULL && i < lengthof(requests); i++)
 	{
 		if (requests[i]->key != NULL && strcmp(requests[i]->key, key) == 0)
 			return PGW_MUTATED(REPLAY_NOW) ? 0 : requests[i]->key_used_at;

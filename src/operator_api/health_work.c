@@ -10,12 +10,14 @@
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "bank/bank_config.h"
 #include "bank/secrets.h"
 #include "base/json_writer.h"
 #include "base/schedule.h"
+#include "core/base/error_codes.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
 #include "operator_api/health_work.h"
@@ -30,26 +32,38 @@
 #define PUT_OFF_ERROR_S (30 * 60)
 #define QUOTA_WARNING_S 600
 
-/* How many of them for each reason and bank. */
-static void
+/*
+ * How many of them for each reason and bank.  Returns since how long the oldest is put off that
+ * does not only wait until its charge is settled, in seconds; negative: there is none.
+ */
+static double
 put_off_details(PgwHealthReport *r)
 {
+	Oid types[2] = {TIMESTAMPTZOID, TEXTOID};
+	Datum args[2] = {TimestampTzGetDatum(r->now), CStringGetTextDatum(PGW_REFUND_UNSETTLED)};
+	bool isnull;
+	double age;
+
 	pgw_health_detail_number(r, "deadline_seconds", pgw_unknown_deadline);
-	if (SPI_execute(
-			"SELECT coalesce(jsonb_agg(jsonb_build_object('reason', g.reason, 'bank', g.bank, 'count', g.n) ORDER BY g.n DESC, g.reason, g.bank), '[]')::text FROM ("
-			" SELECT p.put_off_reason AS reason, p.bank, count(*) AS n FROM pgw.open_work w JOIN pgw.payment_transactions p USING (transaction_id) WHERE w.put_off_since IS NOT NULL"
-			" GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 20) g",
-			true, 0) != SPI_OK_SELECT)
+	if (SPI_execute_with_args(
+			"SELECT coalesce(jsonb_agg(jsonb_build_object('reason', g.reason, 'bank', g.bank, 'count', g.n) ORDER BY g.nth) FILTER (WHERE g.nth <= 20), '[]')::text,"
+			" coalesce(extract(epoch FROM $1 - min(g.since) FILTER (WHERE g.reason <> $2)), -1)::float8 FROM ("
+			" SELECT p.put_off_reason AS reason, p.bank, count(*) AS n, min(w.put_off_since) AS since, row_number() OVER (ORDER BY count(*) DESC, p.put_off_reason, p.bank) AS nth FROM pgw.open_work w JOIN pgw.payment_transactions p USING (transaction_id)"
+			" WHERE w.put_off_since IS NOT NULL GROUP BY 1, 2) g",
+			2, types, args, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "what is put off could not be read");
+	age = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
 	pgw_health_detail_json(r, "reasons",
 						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1));
 	SPI_freetuptable(SPI_tuptable);
+	return age;
 }
 
 void
 pgw_health_check_work(PgwHealthReport *r)
 {
 	PgwGauges g;
+	double put_off_s;
 
 	pgw_gauges_read_all(&g, r->now);
 	pgw_health_detail_gauge(r, &g.queued);
@@ -78,12 +92,12 @@ pgw_health_check_work(PgwHealthReport *r)
 		r, "callers_undecided", g.undecided.n > 0 ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		"Charged, and the caller's transaction has neither committed nor rolled back: look for idle and prepared transactions, and end them.");
 	pgw_health_detail_gauge(r, &g.put_off);
-	put_off_details(r);
+	put_off_s = put_off_details(r);
 	pgw_health_put(
 		r, "put_off",
-		g.put_off.n == 0                    ? PGW_HEALTH_OK
-		: g.put_off.age_s > PUT_OFF_ERROR_S ? PGW_HEALTH_ERROR
-											: PGW_HEALTH_WARNING,
+		put_off_s < 0                 ? PGW_HEALTH_OK
+		: put_off_s > PUT_OFF_ERROR_S ? PGW_HEALTH_ERROR
+									  : PGW_HEALTH_WARNING,
 		"The next request of these transactions cannot be made: details says why and where. Cure it, and they go on by themselves; after pgw.unknown_deadline they fail"
 		" (nothing was sent) or need a person.");
 	pgw_health_detail_gauge(r, &g.of_other_database);

@@ -379,6 +379,7 @@ set_refunding(PgwAttempt *attempt, const Review *review, TimestampTz now)
 	else if (pgw_review_key_did_nothing(review->reason))
 		pgw_store_forget_refund_request(attempt);
 	attempt->refund_keys_used = attempt->refund_request.key != NULL ? 1 : 0;
+	attempt->refund_ruled_out = 0;
 	attempt->abandoned_at = 0;
 	pgw_record_error(attempt, pgw_error_find("given_back"));
 }

@@ -161,7 +161,7 @@ pgw_bank_answers_over(PgwCall *call, long http_status)
 static bool
 moves_money_of_charge(PgwBankOp op)
 {
-	return op == PGW_OP_CAPTURE || op == PGW_OP_VOID || op == PGW_OP_REFUND || op == PGW_OP_CANCEL;
+	return pgw_op_moves_money(op) && op != PGW_OP_CHARGE && op != PGW_OP_AUTHORIZE;
 }
 
 static void

@@ -140,6 +140,7 @@ static const PgwColumn transaction_columns[] = {
 	R(refund_asked_at, refund_request.asked_at, PGW_COLUMN_TIME),
 	T(pending_at_bank, PGW_COLUMN_BOOL, false),
 	T(refund_keys_used, PGW_COLUMN_INT, false),
+	T(refund_ruled_out, PGW_COLUMN_INT, false),
 	R(capture_key, capture_request.key, PGW_COLUMN_STRING),
 	R(capture_key_used_at, capture_request.key_used_at, PGW_COLUMN_TIME),
 	R(capture_asked_at, capture_request.asked_at, PGW_COLUMN_TIME),

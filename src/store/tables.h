@@ -111,7 +111,10 @@ typedef struct PgwAttempt
 	/* as the bank names it, when it is not what was asked for; 0 = NULL */
 	int64 approved_amount;
 	char *approved_currency;
-	/* "void", "refund", "cancel": how the charge is given back; NULL: not yet chosen */
+	/*
+	 * "void", "refund", "cancel", "reverse": how the charge is given back; NULL: not yet chosen.
+	 * Kind refund: how it is done, if not by a refund
+	 */
 	char *refund_operation;
 	/* columns refund_*: the give-back */
 	PgwBankRequest refund_request;
@@ -121,6 +124,8 @@ typedef struct PgwAttempt
 	 */
 	bool pending_at_bank;
 	int refund_keys_used; /* by the give-back, so far */
+	/* PGW_RULED_OUT: what the bank refused for the state that the charge is in */
+	int refund_ruled_out;
 	/* columns capture_*: the capture that follows the commit */
 	PgwBankRequest capture_request;
 	/* restored: the original may have gone to another bank with it */

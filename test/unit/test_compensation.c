@@ -825,9 +825,12 @@ check_result(const PgwCompensationInput *in)
 	bool not_there = answered && in->not_found_counts && a->outcome == PGW_OUT_NOT_FOUND;
 	bool blind = (in->in_doubt || in->operation == PGW_OP_CANCEL) && a->captured != 0 &&
 				 (a->captured < 0 || a->refunded < 0);
-	PgwBankOp fits = a->captured < 0 || blind
-						 ? in->operation
-						 : pgw_compensation_operation(in->caps, a->captured > 0, false);
+	PgwBankOp fits =
+		a->captured < 0 || blind
+			? in->operation
+			: pgw_compensation_operation(in->caps, &(PgwToGiveBack){.captured = a->captured > 0,
+																	.part = a->refunded > 0,
+																	.ruled_out = in->ruled_out});
 	bool partly = bank_says_partly(in);
 	bool waits = stands && in->in_doubt && in->pending;
 	/* of a refund that was refused, by a look-up that shows it at other times */

@@ -70,7 +70,10 @@ typedef struct Bank
 	bool forgets_errors; /* ... and what it did under that key */
 	/* refunds less than it is asked to, now and then; it names amounts */
 	bool partly;
-	int refusals; /* pending requests that it refuses in the end, at most */
+	bool no_reverse;    /* it refuses that, for reasons of its own */
+	int64_t settled_at; /* before, what is captured is voided and not refunded; 0: never so */
+	const char *why;    /* of its last no */
+	int refusals;       /* pending requests that it refuses in the end, at most */
 	int64_t now;
 	int64_t captured;
 	int64_t refunded;
@@ -88,6 +91,29 @@ honours(const Bank *b, PgwBankOp operation)
 	return b->caps.keys[operation].honoured;
 }
 
+static bool
+is_unsettled(const Bank *b)
+{
+	return b->now < b->settled_at;
+}
+
+/* Why it is refused; NULL: it is not. */
+static const char *
+refusal(const Bank *b, PgwBankOp operation)
+{
+	switch (operation)
+	{
+		case PGW_OP_REFUND:
+			return b->captured == 0 ? "" : is_unsettled(b) ? PGW_REFUND_UNSETTLED : NULL;
+		case PGW_OP_VOID:
+			return b->voided ? "" : b->captured > 0 && !is_unsettled(b) ? PGW_VOID_SETTLED : NULL;
+		case PGW_OP_REVERSE:
+			return b->voided || b->refunded > 0 || b->no_reverse ? "" : NULL;
+		default:
+			return NULL;
+	}
+}
+
 static void
 settle(Bank *b, const Request *r)
 {
@@ -100,10 +126,11 @@ settle(Bank *b, const Request *r)
 	}
 	if (r->operation == PGW_OP_REFUND)
 		b->refunded += r->amount;
-	else if (b->captured == 0)
+	else if (b->captured == 0 || r->operation == PGW_OP_VOID ||
+			 (is_unsettled(b) && b->refunded == 0))
 		b->voided = true;
-	else
-		/* a cancellation: what is left, whatever state the charge is in */
+	else if (!b->voided)
+		/* a cancellation or reversal: what is left, whatever state the charge is in */
 		b->refunded = b->captured;
 	key->outcome = PGW_OUT_APPROVED;
 	key->amount = r->amount;
@@ -130,8 +157,7 @@ carry_out(Bank *b, Request r, bool told)
 		return key->outcome;
 	key->at = b->now;
 	key->forgotten = false;
-	if (r.operation == PGW_OP_REFUND ? b->captured == 0
-									 : r.operation == PGW_OP_VOID && (b->captured > 0 || b->voided))
+	if ((b->why = refusal(b, r.operation)) != NULL)
 		return PGW_OUT_DECLINED;
 	pends = b->slow && any(3) > 0 && (told || found_out) && b->npending < MAX_PENDING;
 	if (b->partly && r.operation == PGW_OP_REFUND && r.amount > 1 && any(2) == 0)
@@ -203,6 +229,9 @@ typedef struct Try
 	int64_t deadline;
 	bool forgotten; /* the key, perhaps, when there was nothing left to ask */
 	int64_t amount;
+	int ruled_out;
+	int64_t wait_s;
+	int settled; /* waits until the charge is settled */
 	int faults;
 	/* look-ups of the charge while pending, where nothing else can tell */
 	int waited;
@@ -211,7 +240,10 @@ typedef struct Try
 static void
 answer_request(Bank *b, const Request *r, PgwAnswer *a)
 {
+	b->why = NULL;
 	a->outcome = carry_out(b, *r, true);
+	if (a->outcome == PGW_OUT_DECLINED && b->why != NULL)
+		strcpy(a->error_code, b->why);
 	if (b->partly && a->outcome == PGW_OUT_APPROVED)
 	{
 		a->has_amount = true;
@@ -233,6 +265,7 @@ answer_lookup(const Try *t, PgwBankOp op, PgwAnswer *a, bool blurred)
 		if (b->caps.lookup_shows_refunded && !(blurred && any(2)))
 			a->refunded = b->refunded;
 		a->voided = b->voided && !blurred;
+		a->has_voided = a->voided || (b->caps.lookup_shows_voided && !blurred);
 		return;
 	}
 	a->outcome = key->outcome == PGW_OUT_UNKNOWN ? PGW_OUT_NOT_FOUND : key->outcome;
@@ -305,13 +338,11 @@ ask(Try *t, PgwBankOp op, PgwAnswer *a)
 			return PGW_TRANSPORT_ANSWERED;
 		default:
 			a->outcome = PGW_OUT_REJECTED;
-			if (op != PGW_OP_REFUND || b->slow || any(2))
+			if (!pgw_compensation_pays_back(op) || b->slow || any(2))
 				return PGW_TRANSPORT_ANSWERED;
 			/* refused, and done all the same, where something could show that */
 			a->outcome = PGW_OUT_DECLINED;
-			if (any(2) &&
-				(b->caps.lookup_refund || (b->caps.lookup && b->caps.lookup_shows_captured &&
-										   b->caps.lookup_shows_refunded)))
+			if (any(2) && pgw_capabilities_shows(&b->caps, op))
 				(void) carry_out(b, r, false);
 			return PGW_TRANSPORT_ANSWERED;
 	}
@@ -381,6 +412,9 @@ next_try(Try *t, char *trace, size_t size)
 	in.operation = t->operation;
 	in.in_doubt = t->used;
 	in.pending = t->pending;
+	in.captured = t->bank.captured > 0;
+	in.ruled_out = t->ruled_out;
+	in.charge_age_s = now;
 	in.amount = t->operation == PGW_OP_REFUND ? t->amount : 0;
 	in.transport = ask(t, op, &a);
 	in.answer = &a;
@@ -411,6 +445,9 @@ next_try(Try *t, char *trace, size_t size)
 		 (in.in_doubt &&
 		  pgw_capabilities_can_repeat(caps, t->operation, now - t->first_use, t->error_answered)));
 	t->operation = d.operation;
+	t->ruled_out = d.ruled_out;
+	t->wait_s = d.next == PGW_COMPENSATION_ANEW ? d.wait_s : 0;
+	t->settled += t->wait_s > 0;
 	if (d.amount != 0)
 		t->amount = d.amount;
 	if (d.next == PGW_COMPENSATION_ANEW)
@@ -423,6 +460,10 @@ next_try(Try *t, char *trace, size_t size)
 typedef struct Seen
 {
 	int endings[STOPPED + 1];
+	/* given back in another way than it was begun; and by a reversal */
+	int turned;
+	int reversed;
+	int settled; /* ... after a wait until the charge was settled */
 	/* given back after a wait at a bank that only shows the charge */
 	int waited;
 } Seen;
@@ -449,6 +490,11 @@ make_bank(Bank *b)
 	b->caps.can_void = any(4) > 0;
 	b->caps.can_refund = any(4) > 0;
 	b->caps.can_cancel = any(3) == 0;
+	b->caps.can_reverse = any(6) == 0;
+	b->caps.lookup_shows_voided = any(4) > 0;
+	b->no_reverse = any(3) == 0;
+	b->settled_at = any(3) == 0 ? 1 + any(60) : 0;
+	b->caps.settles_after_s = any(2) ? b->settled_at : 0;
 	b->captured = any(2) ? CHARGED : 0;
 	b->slow = any(3) == 0;
 	b->refusals = any(3);
@@ -479,7 +525,8 @@ one_charge(int round, Seen *seen)
 	t.key = 1;
 	t.amount = CHARGED;
 	t.faults = any(FAULTS + 1);
-	t.operation = pgw_compensation_operation(&b->caps, captured > 0, any(4) == 0);
+	t.operation = pgw_compensation_operation(
+		&b->caps, &(PgwToGiveBack){.captured = captured > 0, .amount_in_doubt = any(4) == 0});
 	/*
 	 * without a deadline an end is due only where keys, or look-ups that count, can tell; of what
 	 * pends, the charge alone cannot
@@ -498,34 +545,42 @@ one_charge(int round, Seen *seen)
 	/* an error that is said again, or forgotten, leaves nothing but look-ups */
 	if (b->replays_errors || b->forgets_errors)
 		tells = shows && t.operation == PGW_OP_CANCEL && !counts; /* by another key */
+	/* nor is there one while it turns from one way to another */
+	if (b->caps.can_reverse || b->settled_at > 0)
+		tells = false;
 	t.deadline = !tells || any(3) == 0 ? DEADLINE : 0;
 
 	for (int i = 0; i < STEPS && end == UNDER_WAY; i++)
 	{
 		end = next_try(&t, trace, sizeof(trace));
 		if (!t.resend_allowed) /* what a look-up allows is done at once */
-			time_passes(b, b->now + (i < SLOW_AFTER ? 1 + any(5) : LIFETIME + any(LIFETIME)));
+			time_passes(b, b->now + t.wait_s +
+							   (i < SLOW_AFTER ? 1 + any(5) : LIFETIME + any(LIFETIME)));
 	}
 	time_passes(b, b->now + LIFETIME);
 	time_passes(b, b->now + LIFETIME); /* what was on its way may have pended */
 
 	way_out = (honours(b, t.operation) && !t.forgotten && !t.error_answered) ||
-			  (b->caps.lookup && (shows || t.operation != PGW_OP_REFUND)) ||
+			  (b->caps.lookup && (!pgw_compensation_pays_back(t.operation) ||
+								  pgw_capabilities_lookup_tells(&b->caps, t.operation))) ||
 			  (t.operation == PGW_OP_REFUND && b->caps.lookup_refund) ||
 			  t.operation == PGW_OP_CANCEL;
 	seen->endings[end]++;
 	seen->waited += end == GIVEN_BACK && t.waited > 0;
-	if (b->refunded > captured)
+	seen->turned += end == GIVEN_BACK && t.ruled_out != 0;
+	seen->reversed += end == GIVEN_BACK && t.operation == PGW_OP_REVERSE;
+	seen->settled += end == GIVEN_BACK && t.settled > 0;
+	if (b->refunded > captured || (b->voided && b->refunded > 0))
 		fail_msg("round %d: given back %lld of %lld:%s", round, (long long) b->refunded,
 				 (long long) captured, trace);
 	if (end == UNDER_WAY)
 		fail_msg("round %d: no end:%s", round, trace);
-	if (end == GIVEN_BACK && !(captured > 0 ? b->refunded == captured : b->voided))
+	if (end == GIVEN_BACK && !(b->voided || (captured > 0 && b->refunded == captured)))
 		fail_msg("round %d: not given back:%s", round, trace);
 	if (end == STOPPED || (end == NO_WAY && way_out))
 		fail_msg("round %d: a person, but there was a way to find out:%s", round, trace);
 	if (end == REPEAT_REFUSED &&
-		(t.operation != PGW_OP_REFUND || b->caps.lookup_refund || (b->caps.lookup && shows)))
+		(!pgw_compensation_pays_back(t.operation) || pgw_capabilities_shows(&b->caps, t.operation)))
 		fail_msg("round %d: a person, but a look-up could tell:%s", round, trace);
 	if (end == PARTLY && !(b->partly && b->refunded < captured))
 		fail_msg("round %d: a person, but all of it is back:%s", round, trace);
@@ -550,6 +605,9 @@ never_twice(void **state)
 	assert_true(seen.endings[PARTLY] > ROUNDS / 100);
 	assert_true(seen.endings[REPEAT_REFUSED] > 0);
 	assert_true(seen.waited > ROUNDS / 200);
+	assert_true(seen.turned > ROUNDS / 100);
+	assert_true(seen.reversed > ROUNDS / 100);
+	assert_true(seen.settled > ROUNDS / 1000);
 }
 
 int

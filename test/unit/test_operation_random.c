@@ -15,6 +15,7 @@
 
 #define AMOUNT 400
 #define CHARGED 4000 /* room for all that could be done by mistake */
+#define SETTLES 15
 #define ROUNDS 100000
 #define FAULTS 6
 #define IDS 4    /* under which the client asks */
@@ -41,28 +42,50 @@ typedef struct Bank
 	PgwBankOp operation;
 	int64_t now;
 	int64_t done;                    /* captured, or refunded */
+	int64_t charged;                 /* the refund is of all of it, or of a part */
+	bool voided;                     /* ... or it was undone so */
+	int64_t settled_at;              /* before, what is captured is voided and not refunded */
 	bool did[IDS * STEPS + 1];       /* with that key */
 	bool forgotten[IDS * STEPS + 1]; /* ... and said that it has failed, and forgot it */
 	bool late;                       /* a request is on its way, since our side gave up */
 	int late_key;
+	PgwBankOp late_op;
 	int64_t late_at;
 } Bank;
 
 static const PgwKeyRule *
-key_rule(const Bank *b)
+key_rule(const Bank *b, PgwBankOp op)
 {
-	return &b->caps.keys[b->operation];
+	return &b->caps.keys[op];
+}
+
+/* For the state of the charge; NULL: it is not. */
+static const char *
+why_refused(const Bank *b, PgwBankOp op)
+{
+	bool unsettled = b->now < b->settled_at;
+
+	if (b->operation != PGW_OP_REFUND)
+		return NULL;
+	if (op == PGW_OP_REFUND && unsettled)
+		return PGW_REFUND_UNSETTLED;
+	if (op == PGW_OP_VOID && !unsettled)
+		return PGW_VOID_SETTLED;
+	return op != PGW_OP_REFUND && b->voided ? "" : NULL;
 }
 
 /* ... as it was asked to, with a key; a second capture only where it takes several. */
 static PgwOutcome
-carry_out(Bank *b, int key)
+carry_out(Bank *b, PgwBankOp op, int key)
 {
-	if (key_rule(b)->honoured && b->did[key] && !b->forgotten[key])
+	if (key_rule(b, op)->honoured && b->did[key] && !b->forgotten[key])
 		return PGW_OUT_APPROVED;
 	if (b->operation == PGW_OP_CAPTURE && !b->caps.multiple_captures && b->done > 0)
 		return PGW_OUT_DECLINED;
-	b->done += AMOUNT;
+	if (why_refused(b, op) != NULL)
+		return PGW_OUT_DECLINED;
+	b->voided |= op == PGW_OP_VOID || op == PGW_OP_REVERSE;
+	b->done += op == PGW_OP_VOID || op == PGW_OP_REVERSE ? b->charged : AMOUNT;
 	b->did[key] = true;
 	b->forgotten[key] = false;
 	return PGW_OUT_APPROVED;
@@ -75,19 +98,18 @@ time_passes(Bank *b, int seconds)
 	if (b->late && b->now >= b->late_at)
 	{
 		b->late = false;
-		(void) carry_out(b, b->late_key);
+		(void) carry_out(b, b->late_op, b->late_key);
 	}
 }
 
 static bool
-can_show(const Bank *b)
+can_show(const Bank *b, PgwBankOp op)
 {
-	return pgw_capabilities_lookup_tells(&b->caps, b->operation) ||
-		   (b->operation == PGW_OP_REFUND && b->caps.lookup_refund);
+	return pgw_capabilities_shows(&b->caps, op == PGW_OP_VOID ? PGW_OP_REVERSE : op);
 }
 
 static PgwTransport
-answer_fault(Bank *b, int key, PgwAnswer *a)
+answer_fault(Bank *b, PgwBankOp op, int key, PgwAnswer *a)
 {
 	switch (any(8))
 	{
@@ -96,19 +118,20 @@ answer_fault(Bank *b, int key, PgwAnswer *a)
 		case 1: /* lost on its way */
 			return PGW_TRANSPORT_MAYBE_SENT;
 		case 2: /* the answer is lost */
-			(void) carry_out(b, key);
+			(void) carry_out(b, op, key);
 			return PGW_TRANSPORT_MAYBE_SENT;
 		case 3: /* garbage */
 			if (any(2))
-				(void) carry_out(b, key);
+				(void) carry_out(b, op, key);
 			/* but not while the same request is on its way */
-			b->forgotten[key] = key_rule(b)->forgets_errors && b->did[key] && !b->late;
+			b->forgotten[key] = key_rule(b, op)->forgets_errors && b->did[key] && !b->late;
 			return PGW_TRANSPORT_ANSWERED;
 		case 4: /* carried out after our side has given up */
 			if (!b->late)
 			{
 				b->late = true;
 				b->late_key = key;
+				b->late_op = op;
 				b->late_at = b->now + any(CONSISTENT_AFTER + 1);
 			}
 			return PGW_TRANSPORT_MAYBE_SENT;
@@ -116,8 +139,8 @@ answer_fault(Bank *b, int key, PgwAnswer *a)
 			a->outcome = PGW_OUT_NOT_PROCESSED;
 			return PGW_TRANSPORT_ANSWERED;
 		case 6: /* refused, and done all the same, where something could show that */
-			if (can_show(b))
-				(void) carry_out(b, key);
+			if (can_show(b, op))
+				(void) carry_out(b, op, key);
 			/* fall through */
 		default:
 			a->outcome = any(2) ? PGW_OUT_DECLINED : PGW_OUT_REJECTED;
@@ -142,9 +165,13 @@ answer_lookup(const Bank *b, PgwBankOp op, int key, bool fault, PgwAnswer *a)
 	}
 	a->outcome = PGW_OUT_APPROVED;
 	if (b->caps.lookup_shows_captured)
-		a->captured = b->operation == PGW_OP_CAPTURE ? b->done : CHARGED;
+		a->captured = b->operation == PGW_OP_CAPTURE ? b->done : b->charged;
 	if (b->caps.lookup_shows_refunded)
-		a->refunded = b->operation == PGW_OP_REFUND ? b->done : 0;
+		a->refunded = b->operation != PGW_OP_REFUND ? 0
+					  : b->voided                   ? b->done - b->charged
+													: b->done;
+	a->has_voided = b->caps.lookup_shows_voided;
+	a->voided = a->has_voided && b->voided;
 	return PGW_TRANSPORT_ANSWERED;
 }
 
@@ -153,6 +180,10 @@ answer_lookup(const Bank *b, PgwBankOp op, int key, bool fault, PgwAnswer *a)
 typedef struct Attempt
 {
 	int key;
+	PgwBankOp operation;
+	int ruled_out;
+	bool unsent; /* a key of which nothing was sent yet */
+	int64_t wait_s;
 	bool in_doubt;
 	bool sent_before;
 	bool resend_allowed;
@@ -179,10 +210,18 @@ known_refusal(const Attempt *t)
 	return t->error->code;
 }
 
+static bool
+is_otherwise(const Bank *b, const Attempt *t)
+{
+	return t->operation != b->operation;
+}
+
 static PgwOperationStep
 what_next(const Bank *b, const Attempt *t)
 {
-	PgwOperationFacts facts = {.operation = b->operation,
+	PgwOperationFacts facts = {.operation = t->operation,
+							   .of_refund = is_otherwise(b, t),
+							   .unsent = t->unsent,
 							   .resend_allowed = t->resend_allowed,
 							   .refused = known_refusal(t) != NULL,
 							   .answered = is_answered(t),
@@ -198,14 +237,15 @@ what_next(const Bank *b, const Attempt *t)
 static void
 use_key(const Bank *b, Attempt *t, int *keys)
 {
-	if (t->key == 0 ||
-		(t->resend_allowed && pgw_operation_new_key(&b->caps, b->operation, b->now - t->first_use,
+	if (t->key == 0 || t->unsent ||
+		(t->resend_allowed && pgw_operation_new_key(&b->caps, t->operation, b->now - t->first_use,
 													is_answered(t), t->requests)))
 	{
 		t->key = ++*keys;
 		t->first_use = b->now;
 	}
 	t->requests++;
+	t->unsent = false;
 	t->asked_at = b->now;
 }
 
@@ -218,12 +258,19 @@ plan(const Bank *b, Attempt *t, const PgwOperationDecision *d)
 	if (d->error != NULL)
 		t->error = d->error;
 	t->resend_allowed = d->next == PGW_OPERATION_AT_ONCE;
+	t->unsent = d->next == PGW_OPERATION_OTHERWISE;
+	t->wait_s = t->unsent ? d->wait_s : 0;
+	if (t->unsent)
+	{
+		t->operation = d->operation;
+		t->ruled_out = d->ruled_out;
+	}
 	t->in_doubt |= d->next == PGW_OPERATION_FIND_OUT;
 	if (begins && t->in_doubt)
 		t->doubt_since = b->now;
 	t->lookup_inconclusive =
 		d->next == PGW_OPERATION_FIND_OUT && d->lookup_inconclusive && !d->refused &&
-		pgw_capabilities_can_repeat(&b->caps, b->operation, b->now - t->first_use, is_answered(t));
+		pgw_capabilities_can_repeat(&b->caps, t->operation, b->now - t->first_use, is_answered(t));
 }
 
 typedef enum Ending
@@ -240,12 +287,16 @@ next_request(Bank *b, Attempt *t, int *keys, int *faults, char *trace, size_t si
 	static const PgwBankOp lookups[] = {[PGW_OPERATION_LOOKUP_REFUND] = PGW_OP_LOOKUP_REFUND,
 										[PGW_OPERATION_LOOKUP_CHARGE] = PGW_OP_LOOKUP_CHARGE};
 	PgwOperationStep step = what_next(b, t);
-	PgwBankOp op = step == PGW_OPERATION_SEND ? b->operation : lookups[step % LENGTH(lookups)];
+	PgwBankOp op = step == PGW_OPERATION_SEND ? t->operation : lookups[step % LENGTH(lookups)];
 	bool fault = *faults > 0 && any(2);
 	PgwAnswer a = answer(PGW_OUT_UNKNOWN);
 	PgwOperationDecision d;
 	PgwOperationInput in = {.op = op,
-							.operation = b->operation,
+							.operation = t->operation,
+							.of_refund = is_otherwise(b, t),
+							.whole = b->operation == PGW_OP_REFUND && b->charged == AMOUNT,
+							.ruled_out = t->ruled_out,
+							.charge_age_s = b->now,
 							.asked_for = true,
 							.answer = &a,
 							.caps = &b->caps,
@@ -256,7 +307,8 @@ next_request(Bank *b, Attempt *t, int *keys, int *faults, char *trace, size_t si
 	if (step == PGW_OPERATION_REVIEW)
 		return FOR_A_PERSON;
 	*faults -= fault;
-	in.in_doubt = step == PGW_OPERATION_SEND ? t->in_doubt && !t->resend_allowed : true;
+	in.in_doubt =
+		step == PGW_OPERATION_SEND ? t->in_doubt && !t->resend_allowed && !t->unsent : true;
 	in.refusal = known_refusal(t);
 	in.answered = is_answered(t);
 	if (step == PGW_OPERATION_SEND)
@@ -265,15 +317,17 @@ next_request(Bank *b, Attempt *t, int *keys, int *faults, char *trace, size_t si
 	if (step != PGW_OPERATION_SEND)
 		in.transport = answer_lookup(b, op, t->key, fault, &a);
 	else if (fault)
-		in.transport = answer_fault(b, t->key, &a);
-	else if (b->late && b->late_key == t->key && key_rule(b)->honoured)
+		in.transport = answer_fault(b, op, t->key, &a);
+	else if (b->late && b->late_key == t->key && key_rule(b, op)->honoured)
 	{
 		a.key_word = PGW_KEY_IN_PROGRESS;
 		in.transport = PGW_TRANSPORT_ANSWERED;
 	}
 	else
 	{
-		a.outcome = carry_out(b, t->key);
+		a.outcome = carry_out(b, op, t->key);
+		if (a.outcome == PGW_OUT_DECLINED && why_refused(b, op) != NULL)
+			strcpy(a.error_code, why_refused(b, op));
 		in.transport = PGW_TRANSPORT_ANSWERED;
 	}
 	pgw_operation_result(&in, &d);
@@ -303,6 +357,13 @@ make_bank(Bank *b)
 	b->caps.lookup_refund = any(2);
 	b->caps.lookup_shows_captured = any(4) > 0;
 	b->caps.lookup_shows_refunded = any(4) > 0;
+	b->caps.lookup_shows_voided = any(4) > 0;
+	b->caps.can_refund = true;
+	b->caps.can_void = any(2);
+	b->caps.can_reverse = any(4) == 0;
+	b->charged = b->operation == PGW_OP_REFUND && any(2) ? AMOUNT : CHARGED;
+	b->settled_at = any(2) ? 1 + any(SETTLES) : 0;
+	b->caps.settles_after_s = any(2) ? b->settled_at : 0;
 	b->caps.multiple_captures = any(2);
 	b->caps.lookup_consistent_after_s =
 		(b->caps.lookup || b->caps.lookup_refund) && any(2) ? CONSISTENT_AFTER : -1;
@@ -310,7 +371,7 @@ make_bank(Bank *b)
 
 /* The client wants it once, and asks again, a little later, when it has failed. */
 static Ending
-one_wish(int round)
+one_wish(int round, bool *turned)
 {
 	static char trace[16384];
 	Bank b;
@@ -325,13 +386,15 @@ one_wish(int round)
 		Attempt t;
 
 		memset(&t, 0, sizeof(t));
+		t.operation = b.operation;
 		end = UNDER_WAY;
 		for (int i = 0; i < STEPS && end == UNDER_WAY; i++)
 		{
 			end = next_request(&b, &t, &keys, &faults, trace, sizeof(trace));
 			if (!t.resend_allowed)
-				time_passes(&b, 1 + any(5));
+				time_passes(&b, (int) t.wait_s + 1 + any(5));
 		}
+		*turned |= t.ruled_out != 0 && end == DONE;
 		strcat(trace, " |");
 	}
 	time_passes(&b, CONSISTENT_AFTER);
@@ -348,15 +411,20 @@ static void
 never_twice(void **state)
 {
 	int endings[FOR_A_PERSON + 1] = {0};
+	int otherwise = 0;
 
 	for (int round = 1; round <= ROUNDS; round++)
 	{
+		bool turned = false;
+
 		seed = (uint64_t) round * UINT64_C(0x9E3779B97F4A7C15);
-		endings[one_wish(round)]++;
+		endings[one_wish(round, &turned)]++;
+		otherwise += turned;
 	}
 	/* the faults were there, and everything that was to be tried */
 	assert_true(endings[DONE] > ROUNDS / 2);
 	assert_true(endings[FAILED] > 0);
+	assert_true(otherwise > ROUNDS / 100);
 	assert_true(endings[FOR_A_PERSON] > ROUNDS / 50);
 }
 

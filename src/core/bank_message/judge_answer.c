@@ -330,6 +330,13 @@ take_texts(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *
 		a->card_last4[0] = '\0';
 }
 
+static void
+set_error(const char *code, PgwAnswer *a)
+{
+	if (strlen(code) < sizeof(a->error_code))
+		memcpy(a->error_code, code, strlen(code) + 1);
+}
+
 /*
  * Why it was refused, in our words. The default is for declines: what else went wrong has its own
  * codes elsewhere.
@@ -339,6 +346,9 @@ map_error(const PgwAnswerSpec *spec, PgwAnswer *a)
 {
 	const char *code = NULL;
 
+	/* the rule itself has said it */
+	if (a->error_code[0] != '\0')
+		return;
 	if (a->outcome != PGW_OUT_DECLINED && a->outcome != PGW_OUT_REQUIRES_ACTION &&
 		a->outcome != PGW_OUT_REJECTED)
 		return;
@@ -351,8 +361,8 @@ map_error(const PgwAnswerSpec *spec, PgwAnswer *a)
 		code = spec->default_error;
 	if (code == NULL && a->outcome == PGW_OUT_REQUIRES_ACTION)
 		code = "authentication_required";
-	if (code != NULL && strlen(code) < sizeof(a->error_code))
-		memcpy(a->error_code, code, strlen(code) + 1);
+	if (code != NULL)
+		set_error(code, a);
 }
 
 /* Nothing of it is kept: it is somebody else's.  But that it repeats the card is not forgotten. */
@@ -420,6 +430,8 @@ judge_by_rules(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status
 	decided(why, PGW_DECIDED_BY_RULE, spec, part);
 	a->outcome = spec->rules[rule].outcome;
 	a->key_word = spec->rules[rule].key_word;
+	if (spec->rules[rule].error_code != NULL)
+		set_error(spec->rules[rule].error_code, a);
 
 	/* where the answer is a list, an error is about the question, not about a charge */
 	if (spec->select.present && !list && shows_something(a->outcome))

@@ -35,6 +35,10 @@ typedef struct PgwErrorInfo
 /* A bank that says of itself that it moves real money where it must not, or the reverse. */
 #define PGW_LIVEMODE_MISMATCH "livemode_mismatch"
 
+/* What the bank gives back in another way just now: a refund, and a void. */
+#define PGW_REFUND_UNSETTLED "refund_refused_unsettled"
+#define PGW_VOID_SETTLED "void_refused_settled"
+
 extern const PgwErrorInfo *pgw_error_table(size_t *n);
 extern const PgwErrorInfo *pgw_error_find(const char *code); /* NULL when not in the list */
 

@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-static const char *const op_names[PGW_NOPS] = {"charge",        "authorize", "capture",
-											   "void",          "refund",    "lookup_charge",
-											   "lookup_refund", "cancel",    "ping"};
+static const char *const op_names[PGW_NOPS] = {
+	"charge",        "authorize",     "capture", "void",    "refund",
+	"lookup_charge", "lookup_refund", "cancel",  "reverse", "ping"};
 
 static const char *const outcome_names[] = {"unknown",         "approved", "declined",
 											"requires_action", "pending",  "rejected",
@@ -42,7 +42,7 @@ pgw_op_is_lookup(PgwBankOp op)
 bool
 pgw_op_moves_money(PgwBankOp op)
 {
-	return op <= PGW_OP_REFUND || op == PGW_OP_CANCEL;
+	return op <= PGW_OP_REFUND || op == PGW_OP_CANCEL || op == PGW_OP_REVERSE;
 }
 
 const char *

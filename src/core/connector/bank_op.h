@@ -15,7 +15,8 @@ typedef enum PgwBankOp
 	PGW_OP_REFUND,
 	PGW_OP_LOOKUP_CHARGE, /* by our reference */
 	PGW_OP_LOOKUP_REFUND,
-	PGW_OP_CANCEL, /* by our reference, whatever state it is in */
+	PGW_OP_CANCEL,  /* by our reference, whatever state it is in */
+	PGW_OP_REVERSE, /* a charge as a whole, captured or not, settled or not */
 	PGW_OP_PING,
 	PGW_NOPS
 } PgwBankOp;

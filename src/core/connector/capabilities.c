@@ -56,15 +56,24 @@ pgw_capabilities_lookup_tells(const PgwCapabilities *caps, PgwBankOp operation)
 			return caps->lookup_shows_voided;
 		case PGW_OP_REFUND:
 			return caps->lookup_shows_captured && caps->lookup_shows_refunded;
+		case PGW_OP_REVERSE:
+			/* the one way or the other, as the charge stood */
+			return caps->lookup_shows_captured && caps->lookup_shows_refunded &&
+				   caps->lookup_shows_voided;
 		default:
 			return true;
 	}
 }
 
 bool
+pgw_capabilities_shows(const PgwCapabilities *caps, PgwBankOp operation)
+{
+	return pgw_capabilities_lookup_tells(caps, operation) ||
+		   (operation == PGW_OP_REFUND && caps->lookup_refund);
+}
+
+bool
 pgw_capabilities_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
-	return caps->lookup_consistent_after_s >= 0 &&
-		   (pgw_capabilities_lookup_tells(caps, operation) ||
-			(operation == PGW_OP_REFUND && caps->lookup_refund));
+	return caps->lookup_consistent_after_s >= 0 && pgw_capabilities_shows(caps, operation);
 }

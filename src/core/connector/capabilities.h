@@ -49,6 +49,8 @@ typedef struct PgwCapabilities
 	bool can_refund;
 	bool partial_refund;
 	bool can_cancel;
+	bool can_reverse;
+	int64_t settles_after_s;          /* a captured charge is settled by then; 0: not said */
 	int64_t authorization_lifetime_s; /* 0: not said */
 } PgwCapabilities;
 
@@ -74,5 +76,8 @@ extern bool pgw_capabilities_lookup_counts(const PgwCapabilities *caps, PgwBankO
 
 /* ... tell that it was done, at least: is it of any use to look the charge up? */
 extern bool pgw_capabilities_lookup_tells(const PgwCapabilities *caps, PgwBankOp operation);
+
+/* ... or the refund: is there any look-up that shows it, by now or later? */
+extern bool pgw_capabilities_shows(const PgwCapabilities *caps, PgwBankOp operation);
 
 #endif

@@ -314,8 +314,10 @@ compile_operations(PgwCompile *cc, json_object *v)
 		if (op == NULL)
 			return pgw_fault(
 				cc,
-				"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_by_id, lookup_refund, cancel, ping");
+				"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_by_id, lookup_refund, cancel, reverse, ping");
 		if (op == &cc->connector->lookup_by_id && !pgw_since_version(cc, 2, "\"lookup_by_id\""))
+			return false;
+		if (which == PGW_OP_REVERSE && !pgw_since_version(cc, 2, "\"reverse\""))
 			return false;
 		if (!pgw_compile_operation(cc, value, which, op))
 			return false;

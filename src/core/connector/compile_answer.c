@@ -84,6 +84,17 @@ compile_key_word(const char *s, PgwRule *rule)
 	return rule->key_word != PGW_KEY_UNSAID;
 }
 
+/* A no for the state that the charge is in, and no other reason. */
+static bool
+compile_state_word(const char *s, PgwRule *rule)
+{
+	rule->error_code = strcmp(s, PGW_REFUND_UNSETTLED) == 0 ? PGW_REFUND_UNSETTLED
+					   : strcmp(s, PGW_VOID_SETTLED) == 0   ? PGW_VOID_SETTLED
+															: NULL;
+	rule->outcome = PGW_OUT_DECLINED;
+	return rule->error_code != NULL;
+}
+
 static bool
 compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
@@ -99,6 +110,14 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 			   pgw_fault_at(
 				   cc, "outcome",
 				   "is about the request's key, and this operation has no \"idempotency\"");
+	}
+	if (compile_state_word(s, rule))
+	{
+		PgwBankOp fits = strcmp(s, PGW_VOID_SETTLED) == 0 ? PGW_OP_VOID : PGW_OP_REFUND;
+
+		if (!pgw_since_version(cc, 2, "this outcome"))
+			return false;
+		return op == fits || pgw_fault_at(cc, "outcome", "is for \"%s\" only", pgw_op_name(fits));
 	}
 	if (outcome >= 0)
 	{

@@ -49,6 +49,7 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 									   "partial_refund",
 									   "authorization_lifetime_seconds",
 									   "exponents",
+									   "settles_after_seconds",
 									   "lookup_by_id_consistent_after_seconds",
 									   NULL};
 	PgwCapabilities *caps = &cc->connector->caps;
@@ -73,6 +74,10 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 		!pgw_read_int(cc, v, "authorization_lifetime_seconds", 1, PGW_TEN_YEARS_S,
 					  &caps->authorization_lifetime_s))
 		return false;
+	if ((part = pgw_member(v, "settles_after_seconds")) != NULL &&
+		(!pgw_since_version(cc, 2, "\"settles_after_seconds\"") ||
+		 !pgw_read_int(cc, v, "settles_after_seconds", 1, PGW_TEN_YEARS_S, &caps->settles_after_s)))
+		return false;
 	if (!caps->cards && !caps->tokens)
 		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");
 	return (part = pgw_member(v, "exponents")) == NULL ||
@@ -95,6 +100,7 @@ pgw_check_capabilities(PgwCompile *cc)
 	caps->can_void = c->ops[PGW_OP_VOID].present;
 	caps->can_refund = c->ops[PGW_OP_REFUND].present;
 	caps->can_cancel = c->ops[PGW_OP_CANCEL].present;
+	caps->can_reverse = c->ops[PGW_OP_REVERSE].present;
 	if (caps->lookup_consistent_after_s >= 0 && !caps->lookup && !caps->lookup_refund)
 		return pgw_fault_at(
 			cc, "lookup_consistent_after_seconds",

@@ -228,7 +228,8 @@ typedef struct PgwRule
 	int nconditions;
 	PgwCondition *conditions;
 	PgwOutcome outcome;
-	PgwKeyWord key_word; /* with UNKNOWN */
+	PgwKeyWord key_word;    /* with UNKNOWN */
+	const char *error_code; /* with DECLINED: the rule says why; NULL: the bank's code does */
 } PgwRule;
 
 typedef enum PgwAnswerField

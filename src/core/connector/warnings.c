@@ -129,8 +129,8 @@ hides(const PgwRule *first, const PgwRule *later)
 static bool
 beyond_success(PgwBankOp op, const PgwRule *rule)
 {
-	bool again =
-		op == PGW_OP_CAPTURE || op == PGW_OP_VOID || op == PGW_OP_REFUND || op == PGW_OP_CANCEL;
+	bool again = op == PGW_OP_CAPTURE || op == PGW_OP_VOID || op == PGW_OP_REFUND ||
+				 op == PGW_OP_CANCEL || op == PGW_OP_REVERSE;
 
 	for (int i = 0; i < rule->nstatuses; i++)
 	{

@@ -32,6 +32,7 @@ pgw_breaker_group(PgwBankOp op)
 		case PGW_OP_VOID:
 		case PGW_OP_REFUND:
 		case PGW_OP_CANCEL:
+		case PGW_OP_REVERSE:
 			return PGW_BREAKER_GIVE_BACKS;
 		case PGW_OP_LOOKUP_CHARGE:
 		case PGW_OP_LOOKUP_REFUND:

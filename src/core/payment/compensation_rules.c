@@ -1,6 +1,6 @@
 /*
- * compensation_rules.c - giving a charge back whose caller rolled back: what to ask the bank next,
- * and what its answer means
+ * compensation_rules.c - giving a charge back whose caller rolled back: how, and what to ask the
+ * bank next
  *
  * Invariants:
  *     - A new key only when the old one provably did nothing: refused by the bank, or looked up.
@@ -42,15 +42,46 @@ pgw_compensation_begin(PgwState from, PgwDecision *d)
 	d->error = pgw_error_find("given_back");
 }
 
-PgwBankOp
-pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amount_in_doubt)
+/* How a charge in that state is given back, if no bank has said otherwise. */
+static PgwBankOp
+by_state(const PgwCapabilities *caps, const PgwToGiveBack *what)
 {
-	if (amount_in_doubt && caps->can_cancel)
-		return PGW_OP_CANCEL;
-	if (!captured && caps->can_void)
+	if (!what->captured && caps->can_void)
 		return PGW_OP_VOID;
-	if (captured && caps->can_refund)
+	if (what->captured && caps->can_refund)
 		return PGW_OP_REFUND;
+	return PGW_NOPS;
+}
+
+/*
+ * The bank has said of one of the two that the charge is not in the state for it.  Of both, one
+ * after the other: it has changed meanwhile, and no further turn is made.
+ */
+static PgwBankOp
+by_what_was_refused(const PgwCapabilities *caps, const PgwToGiveBack *what)
+{
+	bool refund = (what->ruled_out & PGW_RULED_OUT(PGW_OP_REFUND)) != 0;
+	bool release = (what->ruled_out & PGW_RULED_OUT(PGW_OP_VOID)) != 0;
+
+	if (refund && !release && caps->can_void && !what->part)
+		return PGW_OP_VOID;
+	if (release && !refund && caps->can_refund)
+		return PGW_OP_REFUND;
+	return PGW_NOPS;
+}
+
+PgwBankOp
+pgw_compensation_operation(const PgwCapabilities *caps, const PgwToGiveBack *what)
+{
+	PgwBankOp op;
+
+	if (caps->can_reverse && !what->part && (what->ruled_out & PGW_RULED_OUT(PGW_OP_REVERSE)) == 0)
+		return PGW_OP_REVERSE;
+	if (what->amount_in_doubt && caps->can_cancel)
+		return PGW_OP_CANCEL;
+	if ((op = by_what_was_refused(caps, what)) != PGW_NOPS ||
+		(op = by_state(caps, what)) != PGW_NOPS)
+		return op;
 	if (caps->can_cancel)
 		return PGW_OP_CANCEL;
 
@@ -58,7 +89,16 @@ pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amou
 	 * Neither fits; a void of what is captured (or the other way round) may still be what this bank
 	 * wants.
 	 */
-	return caps->can_refund ? PGW_OP_REFUND : caps->can_void ? PGW_OP_VOID : PGW_NOPS;
+	return caps->can_refund    ? PGW_OP_REFUND
+		   : caps->can_void    ? PGW_OP_VOID
+		   : caps->can_reverse ? PGW_OP_REVERSE
+							   : PGW_NOPS;
+}
+
+bool
+pgw_compensation_pays_back(PgwBankOp operation)
+{
+	return operation == PGW_OP_REFUND || operation == PGW_OP_REVERSE;
 }
 
 /*
@@ -68,16 +108,9 @@ pgw_compensation_operation(const PgwCapabilities *caps, bool captured, bool amou
 static bool
 lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
-	if (operation == PGW_OP_REFUND && !PGW_MUTATED(REFUND_UNKNOWN))
+	if (pgw_compensation_pays_back(operation) && !PGW_MUTATED(REFUND_UNKNOWN))
 		return pgw_capabilities_lookup_counts(caps, operation);
 	return caps->lookup_consistent_after_s >= 0;
-}
-
-/* Is there a look-up that shows a refund, by now or later? */
-static bool
-refund_is_shown(const PgwCapabilities *caps)
-{
-	return caps->lookup_refund || pgw_capabilities_lookup_tells(caps, PGW_OP_REFUND);
 }
 
 /*
@@ -87,7 +120,8 @@ refund_is_shown(const PgwCapabilities *caps)
 static bool
 may_show_yes(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
-	return facts->operation == PGW_OP_REFUND && !facts->pending && refund_is_shown(caps);
+	return pgw_compensation_pays_back(facts->operation) && !facts->pending &&
+		   pgw_capabilities_shows(caps, facts->operation);
 }
 
 bool
@@ -96,7 +130,7 @@ pgw_compensation_overdue(const PgwCompensationFacts *facts, int64_t begun_age_s)
 	if (facts->deadline_s == 0 || facts->resend_allowed)
 		return false;
 	if (!facts->key)
-		return begun_age_s >= facts->deadline_s;
+		return begun_age_s >= facts->deadline_s + facts->waits_s;
 	return !facts->used && begun_age_s >= PGW_PENDING_DEADLINE_S &&
 		   begun_age_s >= facts->deadline_s;
 }
@@ -147,406 +181,10 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_COMPENSATE_LOOKUP_REFUND;
-	if (caps->lookup && (facts->operation != PGW_OP_REFUND ||
+	if (caps->lookup && (!pgw_compensation_pays_back(facts->operation) ||
 						 pgw_capabilities_lookup_tells(caps, facts->operation)))
 		return PGW_COMPENSATE_LOOKUP_CHARGE;
 	if (remembered)
 		return PGW_COMPENSATE_SEND;
 	return PGW_COMPENSATE_REVIEW;
-}
-
-/* ---------------------------------------------------------------- answers */
-
-static void
-take(PgwCompensationDecision *d, PgwEventType event, PgwCompensationNext next, const char *reason)
-{
-	pgw_decision_add_event(&d->decision, event,
-						   event == PGW_EV_REFUND_COMPLETED ? PGW_REFUNDED : PGW_REFUNDING);
-	d->next = next;
-	d->decision.reason = reason;
-}
-
-static void
-review(PgwCompensationDecision *d, const char *reason)
-{
-	pgw_decision_add_event(&d->decision, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
-	d->next = PGW_COMPENSATION_STOP;
-	d->decision.error = pgw_error_find("refund_refused");
-	d->decision.keep_error = false;
-	d->decision.reason = reason;
-}
-
-/*
- * A refund that the bank says no to may have been done all the same, and under a new key it would
- * be a second one.  Where a look-up of the charge shows it, and says by when, that allows a new
- * key.  Where only the refund's own look-up does, or none says by when, the key is kept until one
- * has said yes or no, or until the deadline: what it does not show yet is no proof.
- */
-static bool
-key_is_kept(const PgwCompensationInput *in)
-{
-	if (in->caps->lookup_consistent_after_s < 0)
-		return refund_is_shown(in->caps) && !PGW_MUTATED(REFUSED_WITHOUT_LAG);
-	return in->caps->lookup_refund && !pgw_capabilities_lookup_tells(in->caps, PGW_OP_REFUND) &&
-		   !PGW_MUTATED(REFUSED_REFUND);
-}
-
-/*
- * A refund was repeated, and is refused perhaps for what the first request has done; and no look-up
- * could ever show that.  (A void or cancellation does no harm twice.)
- */
-static bool
-is_in_doubt_for_good(const PgwCompensationInput *in)
-{
-	return in->in_doubt && !refund_is_shown(in->caps) && !PGW_MUTATED(REPEAT_REFUSED);
-}
-
-static void
-refused(const PgwCompensationInput *in, PgwCompensationDecision *d)
-{
-	bool refund = in->op == PGW_OP_REFUND; /* a look-up's no is the bank's word on what was asked */
-
-	take(d, PGW_EV_REFUND_FAILED, PGW_COMPENSATION_ANEW, "refused");
-	if (refund && key_is_kept(in))
-		d->next = PGW_COMPENSATION_FIND_OUT;
-	else if (refund && is_in_doubt_for_good(in))
-		review(d, "repeat_refused");
-	else if (in->keys_used >= in->max_keys)
-		review(d, "refused");
-	else
-		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_ANEW, "refused");
-}
-
-/* Provably nothing was done by this request; but if the key was out before, by that one perhaps. */
-static void
-not_done(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
-{
-	if (in->in_doubt)
-		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, reason);
-	else
-		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_AGAIN, reason);
-}
-
-static void
-differs(const PgwCompensationInput *in, PgwCompensationDecision *d)
-{
-	pgw_decision_note_difference(&d->decision, in->amount > 0 ? in->amount : in->charged,
-								 in->currency, in->answer);
-}
-
-/*
- * Given back, and more than that: contract 2.8 binds what pgw sends, and what the bank shows is
- * recorded and told.
- */
-static bool
-is_excess(const PgwCompensationInput *in)
-{
-	const PgwAnswer *a = in->answer;
-	PgwAsked asked = {.op = PGW_OP_REFUND, .amount = in->amount};
-
-	/* the answer's amount is the refund's, but where the charge was looked up */
-	if (in->op != PGW_OP_LOOKUP_CHARGE && in->amount > 0 && a->has_amount &&
-		a->amount > in->amount && !PGW_MUTATED(EXCESS_TOLD))
-		return true;
-	if (a->captured >= 0)
-		asked.amount = a->captured; /* what somebody else gave back before is in the sum */
-	else if (in->charged > in->amount)
-		asked.amount = in->charged;
-	return pgw_shown_excess(&asked, a);
-}
-
-static void
-given_back(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
-{
-	take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, reason);
-	d->excess = is_excess(in);
-	if (d->excess)
-		differs(in, d);
-}
-
-/* Of another amount, or currency. */
-static void
-mismatch(const PgwCompensationInput *in, PgwCompensationDecision *d)
-{
-	review(d, "amount_mismatch");
-	differs(in, d);
-}
-
-/*
- * A refund of less than was asked for, or of another currency, is not done; what is left is for a
- * person, who can ask the bank why.
- */
-static bool
-is_whole(const PgwCompensationInput *in)
-{
-	const PgwAnswer *a = in->answer;
-
-	if (in->operation != PGW_OP_REFUND || in->amount == 0)
-		return true;
-	/* what could not be read was named all the same */
-	return !a->amount_unreadable && (!a->has_amount || a->amount >= in->amount) &&
-		   !pgw_shown_other_currency(in->currency, a);
-}
-
-/* What was given back stands there, and nobody can read it: it may be a part, or nothing. */
-static bool
-is_unreadable(const PgwCompensationInput *in)
-{
-	return in->answer->charge_state_unreadable && !PGW_MUTATED(UNREADABLE_ANSWER);
-}
-
-static void
-answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
-{
-	const PgwAnswer *a = in->answer;
-	PgwAsked asked = {.op = in->operation, .amount = in->amount};
-
-	switch (a->outcome)
-	{
-		case PGW_OUT_APPROVED:
-			if (pgw_shown_belied(&asked, a) || is_unreadable(in))
-				break;
-			if (is_whole(in))
-				given_back(in, d, NULL);
-			else
-				mismatch(in, d);
-			return;
-		case PGW_OUT_PENDING:
-			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, NULL);
-			return;
-		case PGW_OUT_DECLINED:
-			/* an authorization that has lapsed holds nobody's money */
-			if (in->operation == PGW_OP_VOID && strcmp(a->error_code, "authorization_expired") == 0)
-				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "authorization_expired");
-			else if (pgw_shown_refusal_belied(&asked, a))
-				break;
-			else
-				refused(in, d);
-			return;
-		case PGW_OUT_REJECTED:
-			if (pgw_shown_refusal_belied(&asked, a))
-				break;
-			if (in->in_doubt)
-				not_done(in, d, "rejected");
-			else
-				refused(in, d);
-			return;
-		case PGW_OUT_NOT_PROCESSED:
-			if (pgw_shown_refusal_belied(&asked, a))
-				break;
-			not_done(in, d, "not_processed");
-			return;
-		case PGW_OUT_UNKNOWN:
-			if (a->key_word == PGW_KEY_MISMATCH && !PGW_MUTATED(KEY_MISMATCH))
-			{
-				review(d, "key_mismatch");
-				return;
-			}
-			if (a->key_word == PGW_KEY_IN_PROGRESS)
-			{
-				take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "in_progress");
-				return;
-			}
-			break;
-		case PGW_OUT_REQUIRES_ACTION:
-		case PGW_OUT_NOT_FOUND:
-			break;
-	}
-	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT,
-		 pgw_answer_none_because(in->answer, "answer_not_understood"));
-}
-
-/* A look-up that does not tell: what was sent stays in doubt. */
-static void
-not_told(const PgwCompensationInput *in, PgwCompensationDecision *d, const char *reason)
-{
-	take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT,
-		 in->answer->other_reference ? pgw_answer_none_because(in->answer, "another_reference")
-									 : reason);
-	/* a "declined" comes here only with a document that shows money */
-	d->lookup_inconclusive = in->answer->outcome == PGW_OUT_APPROVED ||
-							 in->answer->outcome == PGW_OUT_DECLINED || in->answer->other_reference;
-}
-
-static void
-answered_lookup_refund(const PgwCompensationInput *in, PgwCompensationDecision *d)
-{
-	switch (in->answer->outcome)
-	{
-		case PGW_OUT_APPROVED:
-			if (is_unreadable(in))
-				break;
-			if (is_whole(in))
-				given_back(in, d, "looked_up");
-			else
-				mismatch(in, d);
-			return;
-		case PGW_OUT_PENDING:
-			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
-			return;
-		case PGW_OUT_DECLINED:
-			refused(in, d);
-			return;
-		case PGW_OUT_NOT_FOUND:
-			if (!in->not_found_counts)
-				break;
-			d->next = PGW_COMPENSATION_AGAIN;
-			d->at_once = true;
-			return;
-		default:
-			break;
-	}
-	not_told(in, d, "not_known_yet");
-}
-
-/* Does the look-up say what is left to give back? */
-static bool
-shows_what_is_left(const PgwAnswer *a)
-{
-	return a->captured == 0 || (a->captured > 0 && a->refunded >= 0) || PGW_MUTATED(REFUND_UNKNOWN);
-}
-
-/* The charge stands at the bank: with what is it to be given back? */
-static void
-still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
-{
-	const PgwAnswer *a = in->answer;
-	/* an earlier cancellation may be in doubt still */
-	bool blind = !shows_what_is_left(a) && (in->in_doubt || in->operation == PGW_OP_CANCEL);
-	PgwBankOp operation = a->captured < 0 || blind
-							  ? in->operation
-							  : pgw_compensation_operation(in->caps, a->captured > 0, false);
-	bool same_request;
-
-	if (operation == PGW_NOPS)
-	{
-		review(d, "no_operation");
-		return;
-	}
-	if (in->in_doubt && in->pending)
-	{
-		take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, "looked_up");
-		return;
-	}
-	/*
-	 * Too early to show the last request, in doubt or refused.  Where it is never said when a
-	 * look-up counts, only a no that was looked up itself, or of what does no harm twice, comes
-	 * here without a key.
-	 */
-	if (!in->not_found_counts && !PGW_MUTATED(REFUSED_TOO_EARLY) &&
-		(in->in_doubt || in->caps->lookup_consistent_after_s >= 0))
-	{
-		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
-		return;
-	}
-	/*
-	 * What is in doubt may have given it back: a refund more, under a key of its own, would be a
-	 * second one.  A void is none, however often.  Nor is the bank's no to a refund believed upon a
-	 * look-up that leaves out what it says at other times.
-	 */
-	if ((blind && in->in_doubt && operation != PGW_OP_VOID) ||
-		(!shows_what_is_left(a) && in->operation == PGW_OP_REFUND &&
-		 pgw_capabilities_lookup_counts(in->caps, PGW_OP_REFUND) &&
-		 pgw_capabilities_lookup_tells(in->caps, PGW_OP_REFUND)))
-	{
-		not_told(in, d, "not_shown");
-		return;
-	}
-	/*
-	 * No event: RefundStarted follows at once, and why it is tried again was said before.  The same
-	 * key is for the same request only: not for another operation, nor for what is left after
-	 * somebody gave back a part (unless that is what it asked for).  A cancellation names no
-	 * amount.
-	 */
-	same_request = operation == in->operation && (operation == PGW_OP_CANCEL || a->refunded <= 0 ||
-												  a->captured - a->refunded == in->amount);
-	d->next = in->in_doubt && same_request ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
-	d->operation = operation;
-	d->at_once = true;
-	if (a->captured > 0 && a->refunded >= 0)
-		d->amount = a->captured - a->refunded;
-}
-
-static void
-answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *d)
-{
-	const PgwAnswer *a = in->answer;
-
-	switch (a->outcome)
-	{
-		case PGW_OUT_APPROVED:
-			if (a->voided || (a->captured > 0 && a->refunded >= a->captured))
-				given_back(in, d, "looked_up");
-			else
-				still_charged(in, d);
-			return;
-		case PGW_OUT_DECLINED:
-			if (pgw_shown_money(a))
-				break;
-			take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "not_charged");
-			return;
-		case PGW_OUT_NOT_FOUND:
-			if (!in->not_found_counts)
-				break;
-			review(d, "charge_not_found"); /* the bank has forgotten what it approved */
-			return;
-		default:
-			break;
-	}
-	not_told(in, d, "not_known_yet");
-}
-
-/* Nothing that was asked says otherwise: what is not understood takes nothing back. */
-static bool
-stays_pending(const PgwCompensationInput *in)
-{
-	return in->transport != PGW_TRANSPORT_ANSWERED || in->op == PGW_OP_LOOKUP_CHARGE ||
-		   in->answer->outcome == PGW_OUT_PENDING || in->answer->outcome == PGW_OUT_UNKNOWN;
-}
-
-void
-pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision *d)
-{
-	bool lookup = pgw_op_is_lookup(in->op);
-
-	memset(d, 0, sizeof(*d));
-	d->decision.state = PGW_REFUNDING;
-	d->operation = in->operation;
-	d->decision.keep_error = true; /* why it is given back */
-	if (in->transport != PGW_TRANSPORT_ANSWERED)
-	{
-		if (lookup)
-			take(d, in->in_doubt ? PGW_EV_REFUND_OUTCOME_UNKNOWN : PGW_EV_REFUND_RETRY_SCHEDULED,
-				 in->in_doubt ? PGW_COMPENSATION_FIND_OUT : PGW_COMPENSATION_ANEW, "no_answer");
-		else if (in->transport == PGW_TRANSPORT_NEVER_SENT)
-			not_done(in, d, "never_sent");
-		else
-			take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN,
-				 PGW_MUTATED(REFUND_KEY) ? PGW_COMPENSATION_ANEW : PGW_COMPENSATION_FIND_OUT,
-				 "no_answer");
-	}
-	else if (in->op == PGW_OP_LOOKUP_REFUND)
-		answered_lookup_refund(in, d);
-	else if (in->op == PGW_OP_LOOKUP_CHARGE)
-		answered_lookup_charge(in, d);
-	else
-		answered_operation(in, d);
-
-	/*
-	 * Pending, as before: what the bank takes weeks for would leave thousands of events that say
-	 * nothing new.
-	 */
-	if (lookup && in->pending && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT &&
-		stays_pending(in) && !PGW_MUTATED(PENDING_ONCE))
-		d->decision.nevents = 0;
-
-	/* Asked for its yes only, where its silence never counts: the same key again says more. */
-	if (lookup && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT &&
-		in->operation == PGW_OP_REFUND && in->caps->lookup_consistent_after_s < 0 &&
-		in->answer->outcome != PGW_OUT_PENDING)
-		d->lookup_inconclusive = true;
-
-	/* Not in doubt, nothing found out: the next try still needs a key of its own. */
-	if (lookup && !in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT)
-		d->next = PGW_COMPENSATION_ANEW;
 }

@@ -15,12 +15,29 @@
  */
 extern void pgw_compensation_begin(PgwState from, PgwDecision *d);
 
+/* An operation that the bank has refused for the state that the charge is in. */
+#define PGW_RULED_OUT(op) (1 << (op))
+
+typedef struct PgwToGiveBack
+{
+	bool captured;
+	bool amount_in_doubt;
+	bool part;     /* the rest was given back before */
+	int ruled_out; /* PGW_RULED_OUT of some: REVERSE, REFUND, VOID */
+} PgwToGiveBack;
+
 /*
- * How to give back: void what is not captured, refund what is; by our reference (cancel) where the
- * amount at the bank is in doubt or nothing else can.  PGW_NOPS: the bank offers no way.
+ * How to give back: as a whole (reverse) where the bank can; else void what is not captured, refund
+ * what is; by our reference (cancel) where the amount at the bank is in doubt or nothing else can.
+ * PGW_NOPS: the bank offers no way.
  */
-extern PgwBankOp pgw_compensation_operation(const PgwCapabilities *caps, bool captured,
-											bool amount_in_doubt);
+extern PgwBankOp pgw_compensation_operation(const PgwCapabilities *caps, const PgwToGiveBack *what);
+
+/*
+ * Would it, done and not known to be, be done twice by the next refund?  (A void or cancellation
+ * leaves nothing that a further one could take.)
+ */
+extern bool pgw_compensation_pays_back(PgwBankOp operation);
 
 typedef enum PgwCompensationStep
 {
@@ -32,7 +49,7 @@ typedef enum PgwCompensationStep
 
 typedef struct PgwCompensationFacts
 {
-	PgwBankOp operation; /* void, refund or cancel */
+	PgwBankOp operation; /* void, refund, cancel or reverse */
 	bool key;            /* it has a key: announced, or sent */
 	bool used;           /* the key was sent: in doubt, or pending at the bank */
 	bool resend_allowed; /* a look-up has just allowed sending */
@@ -46,6 +63,8 @@ typedef struct PgwCompensationFacts
 	 * pending); 0: without end
 	 */
 	int64_t deadline_s;
+	/* it waits until the charge is settled: not overdue before; 0: it does not */
+	int64_t waits_s;
 } PgwCompensationFacts;
 
 /*
@@ -68,9 +87,12 @@ typedef enum PgwCompensationNext
 
 typedef struct PgwCompensationInput
 {
-	PgwBankOp op;        /* what was asked: the operation, or a look-up */
-	PgwBankOp operation; /* void, refund or cancel */
-	bool in_doubt;       /* the key had been sent before this question */
+	PgwBankOp op;         /* what was asked: the operation, or a look-up */
+	PgwBankOp operation;  /* void, refund, cancel or reverse */
+	bool captured;        /* the charge, as far as is known without a look-up */
+	int ruled_out;        /* so far */
+	int64_t charge_age_s; /* since the charge, or its capture, ended */
+	bool in_doubt;        /* the key had been sent before this question */
 	PgwTransport transport;
 	const PgwAnswer *answer;
 	const PgwCapabilities *caps;
@@ -89,6 +111,9 @@ typedef struct PgwCompensationDecision
 	PgwDecision decision; /* events, state, error */
 	PgwCompensationNext next;
 	PgwBankOp operation; /* for the next try */
+	int ruled_out;       /* from now on */
+	/* ANEW: but not for so long, when the charge will be settled; 0: as usual */
+	int64_t wait_s;
 	/* DONE: and the bank shows that more was given back than that */
 	bool excess;
 	/* a look-up was answered, but with nothing that tells */

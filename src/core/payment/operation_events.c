@@ -45,6 +45,7 @@ pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payme
 			pgw_decision_add_edge(d, PGW_FAILED, 2, failed);
 			return;
 		case PGW_OPERATION_AGAIN:
+		case PGW_OPERATION_OTHERWISE:
 			/*
 			 * in doubt before, it stays in doubt: that this request did nothing says nothing of the
 			 * first
@@ -89,6 +90,7 @@ pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d)
 			pgw_decision_add_edge(d, PGW_REFUNDING, 2, give_back);
 			return;
 		case PGW_OPERATION_AGAIN:
+		case PGW_OPERATION_OTHERWISE: /* only refunds do */
 		case PGW_OPERATION_AT_ONCE:
 		case PGW_OPERATION_FIND_OUT:
 			if (!r->same)

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "core/base/mutant.h"
+#include "core/payment/compensation_rules.h"
 #include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
 
@@ -35,14 +36,22 @@ pgw_operation_op(PgwKind kind)
 	}
 }
 
+/* A void that refunds what was captured has to undo that, too: what shows it is another matter. */
+static PgwBankOp
+effect_of(PgwBankOp operation, bool of_refund)
+{
+	return of_refund && operation == PGW_OP_VOID ? PGW_OP_REVERSE : operation;
+}
+
 PgwOperationStep
 pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason)
 {
+	PgwBankOp effect = effect_of(facts->operation, facts->of_refund);
 	bool remembered =
 		pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s, facts->answered);
 
 	*reason = NULL;
-	if (facts->resend_allowed)
+	if (facts->resend_allowed || facts->unsent)
 		return PGW_OPERATION_SEND;
 	if (pgw_unknown_outcome_is_overdue(facts->doubt_age_s, facts->deadline_s, facts->pending))
 	{
@@ -53,12 +62,12 @@ pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, 
 	 * where "nothing there" never counts, or is not said, only the same key again gets it done if
 	 * the first request was lost; what was refused would be refused again
 	 */
-	if ((!pgw_capabilities_lookup_counts(caps, facts->operation) || facts->lookup_inconclusive) &&
+	if ((!pgw_capabilities_lookup_counts(caps, effect) || facts->lookup_inconclusive) &&
 		!facts->refused && remembered && !facts->pending)
 		return PGW_OPERATION_SEND;
 	if (facts->operation == PGW_OP_REFUND && caps->lookup_refund)
 		return PGW_OPERATION_LOOKUP_REFUND;
-	if (pgw_capabilities_lookup_tells(caps, facts->operation))
+	if (pgw_capabilities_lookup_tells(caps, effect))
 		return PGW_OPERATION_LOOKUP_CHARGE;
 	if (remembered && !facts->refused)
 		return PGW_OPERATION_SEND;
@@ -114,8 +123,55 @@ refusal_error(const PgwOperationInput *in, const char *code)
 	const PgwErrorInfo *info = code != NULL && code[0] != '\0' ? pgw_error_find(code) : NULL;
 
 	return info != NULL ? info
-						: pgw_error_find(in->operation == PGW_OP_REFUND ? "refund_refused"
-																		: "operation_not_allowed");
+						: pgw_error_find(in->operation == PGW_OP_REFUND || in->of_refund
+											 ? "refund_refused"
+											 : "operation_not_allowed");
+}
+
+/* Is a refund refused for the state that the charge is in, which another operation may fit? */
+static bool
+is_refused_for_state(const PgwOperationInput *in, const char *code)
+{
+	switch (in->operation)
+	{
+		case PGW_OP_REFUND:
+			return code != NULL && strcmp(code, PGW_REFUND_UNSETTLED) == 0;
+		case PGW_OP_VOID:
+			return in->of_refund && code != NULL && strcmp(code, PGW_VOID_SETTLED) == 0;
+		case PGW_OP_REVERSE:
+			return true;
+		default:
+			return false;
+	}
+}
+
+/*
+ * Nothing was done.  A whole refund goes on by what fits the charge's state, once each way; any
+ * other waits until the charge is settled.  false: neither, it has failed.
+ */
+static bool
+goes_on_otherwise(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
+{
+	PgwToGiveBack what = {.captured = true,
+						  .part = !in->whole,
+						  .ruled_out = in->ruled_out | PGW_RULED_OUT(in->operation)};
+	PgwBankOp other;
+
+	if (!is_refused_for_state(in, code) || PGW_MUTATED(OTHER_WAY))
+		return false;
+	other = what.ruled_out == in->ruled_out ? in->operation
+											: pgw_compensation_operation(in->caps, &what);
+	d->reason = in->operation == PGW_OP_REVERSE ? "refused" : code;
+	d->operation = other;
+	d->ruled_out = in->ruled_out;
+	if (other != in->operation)
+		d->ruled_out = what.ruled_out;
+	else if (in->operation == PGW_OP_REFUND && in->charge_age_s < in->caps->settles_after_s)
+		d->wait_s = in->caps->settles_after_s - in->charge_age_s;
+	else
+		return false;
+	d->next = PGW_OPERATION_OTHERWISE;
+	return true;
 }
 
 /* An authorization that has lapsed holds nobody's money: that is what a void wants. */
@@ -123,8 +179,10 @@ static void
 refused(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
 {
 	d->error = refusal_error(in, code);
-	d->expired =
-		in->operation != PGW_OP_REFUND && strcmp(d->error->code, "authorization_expired") == 0;
+	if (goes_on_otherwise(in, code, d))
+		return;
+	d->expired = in->operation != PGW_OP_REFUND && !in->of_refund &&
+				 strcmp(d->error->code, "authorization_expired") == 0;
 	d->reason = "refused";
 	d->next = PGW_OPERATION_REFUSED;
 	if (d->expired && in->operation == PGW_OP_VOID)
@@ -138,7 +196,7 @@ refused(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
 static PgwAsked
 asked(const PgwOperationInput *in)
 {
-	PgwAsked asked = {.op = in->operation,
+	PgwAsked asked = {.op = effect_of(in->operation, in->of_refund),
 					  .amount = in->amount,
 					  .currency = in->currency,
 					  .before = in->before,
@@ -160,15 +218,14 @@ refusal_belied(const PgwOperationInput *in)
 static bool
 can_be_looked_up(const PgwOperationInput *in)
 {
-	return pgw_capabilities_lookup_tells(in->caps, in->operation) ||
-		   (in->operation == PGW_OP_REFUND && in->caps->lookup_refund);
+	return pgw_capabilities_shows(in->caps, effect_of(in->operation, in->of_refund));
 }
 
 /* Told that it has failed, its caller asks again under another id: would the bank do that, too? */
 static bool
 can_be_done_twice(const PgwOperationInput *in)
 {
-	return in->asked_for && (in->operation == PGW_OP_REFUND ||
+	return in->asked_for && (in->operation == PGW_OP_REFUND || in->of_refund ||
 							 (in->operation == PGW_OP_CAPTURE && in->caps->multiple_captures));
 }
 
@@ -180,7 +237,7 @@ can_be_done_twice(const PgwOperationInput *in)
 static bool
 first_refusal_is_looked_up(const PgwOperationInput *in)
 {
-	return pgw_capabilities_lookup_counts(in->caps, in->operation) ||
+	return pgw_capabilities_lookup_counts(in->caps, effect_of(in->operation, in->of_refund)) ||
 		   (can_be_done_twice(in) && can_be_looked_up(in) && !PGW_MUTATED(FIRST_REFUSAL));
 }
 
@@ -203,8 +260,8 @@ repeat_declined(const PgwOperationInput *in, PgwOperationDecision *d)
 {
 	const PgwErrorInfo *error = refusal_error(in, in->answer->error_code);
 
-	if (in->operation == PGW_OP_VOID && strcmp(error->code, "authorization_expired") == 0 &&
-		!refusal_belied(in))
+	if (in->operation == PGW_OP_VOID && !in->of_refund &&
+		strcmp(error->code, "authorization_expired") == 0 && !refusal_belied(in))
 		refused(in, error->code, d);
 	else if (can_be_looked_up(in))
 		look_refusal_up(error, "refused", d);
@@ -219,7 +276,14 @@ repeat_declined(const PgwOperationInput *in, PgwOperationDecision *d)
 static void
 declined(const PgwOperationInput *in, PgwOperationDecision *d)
 {
-	if (first_refusal_is_looked_up(in))
+	/* an unsettled charge is not refunded: no look-up that never counts has to say so, too */
+	bool said = !in->in_doubt && in->operation == PGW_OP_REFUND &&
+				in->caps->lookup_consistent_after_s < 0 &&
+				is_refused_for_state(in, in->answer->error_code) && !refusal_belied(in);
+
+	if (said)
+		refused(in, in->answer->error_code, d);
+	else if (first_refusal_is_looked_up(in))
 		look_refusal_up(refusal_error(in, in->answer->error_code), "refused", d);
 	else if (in->in_doubt && !PGW_MUTATED(REPEAT_REFUSED))
 		repeat_declined(in, d);
@@ -286,7 +350,8 @@ done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
 {
 	PgwAsked what = asked(in);
 
-	if (in->operation != PGW_OP_VOID && !pgw_shown_amount_is(&what, in->answer))
+	if (in->operation != PGW_OP_VOID && in->operation != PGW_OP_REVERSE &&
+		!pgw_shown_amount_is(&what, in->answer))
 	{
 		mismatch(in, d);
 		return;

@@ -25,7 +25,9 @@ typedef enum PgwOperationStep
 
 typedef struct PgwOperationFacts
 {
-	PgwBankOp operation; /* capture, void or refund */
+	PgwBankOp operation; /* capture, void or refund; of_refund: void or reverse */
+	bool of_refund;      /* a whole refund, done by what undoes the charge */
+	bool unsent;         /* nothing was sent with its key yet */
 	bool resend_allowed; /* a look-up has just allowed sending */
 	/* the bank refused the last request: a look-up tells what that means */
 	bool refused;
@@ -52,6 +54,8 @@ typedef enum PgwOperationNext
 	PGW_OPERATION_DONE = 0,
 	PGW_OPERATION_REFUSED, /* finally; nothing was done */
 	PGW_OPERATION_AGAIN,   /* later, with the same key: that request did nothing */
+	/* a refund, with a new key: by another operation, or after a time */
+	PGW_OPERATION_OTHERWISE,
 	/* a look-up shows that nothing was done, and it is still wanted */
 	PGW_OPERATION_AT_ONCE,
 	PGW_OPERATION_FIND_OUT, /* in doubt, or pending */
@@ -60,8 +64,12 @@ typedef enum PgwOperationNext
 
 typedef struct PgwOperationInput
 {
-	PgwBankOp op; /* what was asked: the operation, or a look-up */
-	PgwBankOp operation;
+	PgwBankOp op;        /* what was asked: the operation, or a look-up */
+	PgwBankOp operation; /* as in PgwOperationFacts */
+	bool of_refund;
+	bool whole;           /* a refund of all that was charged, and the only one */
+	int ruled_out;        /* PGW_RULED_OUT: what the bank refused for the charge's state */
+	int64_t charge_age_s; /* since it was charged, at least */
 	/* by a caller, who asks again when it has failed; what was paid on_commit is given back then */
 	bool asked_for;
 	bool in_doubt; /* its key had been sent before this question */
@@ -83,6 +91,9 @@ typedef struct PgwOperationInput
 typedef struct PgwOperationDecision
 {
 	PgwOperationNext next;
+	PgwBankOp operation; /* OTHERWISE: from now on */
+	int ruled_out;
+	int64_t wait_s;            /* ... but not for so long */
 	const PgwErrorInfo *error; /* NULL: none */
 	const char *reason;        /* a word for event_data, or NULL */
 	bool refused;              /* FIND_OUT: because this request was refused */

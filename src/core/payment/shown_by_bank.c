@@ -101,6 +101,18 @@ refund_shown(const PgwAsked *asked, const PgwAnswer *a)
 	return done > asked->others && !PGW_MUTATED(PART_SHOWN) ? PGW_SHOWN_PART : PGW_SHOWN_NOT_DONE;
 }
 
+/* All of it is undone, in whichever way. */
+static PgwShown
+reverse_shown(const PgwAnswer *a)
+{
+	if (a->voided || (a->captured > 0 && a->refunded >= a->captured))
+		return PGW_SHOWN_AS_ASKED;
+	if (a->refunded > 0)
+		return PGW_SHOWN_PART;
+	return a->has_voided && a->captured >= 0 && a->refunded >= 0 ? PGW_SHOWN_NOT_DONE
+																 : PGW_SHOWN_NOTHING;
+}
+
 PgwShown
 pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a)
 {
@@ -115,6 +127,8 @@ pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a)
 			return void_shown(a);
 		case PGW_OP_REFUND:
 			return refund_shown(asked, a);
+		case PGW_OP_REVERSE:
+			return reverse_shown(a);
 		default:
 			return PGW_SHOWN_NOTHING;
 	}
@@ -134,6 +148,7 @@ pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
 		case PGW_OP_VOID:
 			return a->has_voided && !a->voided;
 		case PGW_OP_CANCEL:
+		case PGW_OP_REVERSE:
 			/* an authorization is to be voided, and what is captured given back, all of it */
 			if (a->voided || PGW_MUTATED(BELIED_CANCEL))
 				return false;
@@ -165,6 +180,8 @@ pgw_shown_refusal_belied(const PgwAsked *asked, const PgwAnswer *a)
 		case PGW_OP_VOID:
 		case PGW_OP_CANCEL:
 			return a->voided;
+		case PGW_OP_REVERSE:
+			return a->voided || (a->captured > 0 && a->refunded >= a->captured);
 		case PGW_OP_REFUND:
 			return asked->amount > 0 && a->refunded - asked->before >= asked->amount;
 		default:
