@@ -196,6 +196,9 @@ part($node, 'an operation that is refused and done, and shown nobody knows when'
 		is_done_once('refund', "$how-refund-unsaid", '1000 400 open asked 1', 'unsaid');
 		is_done_once('capture', "$how-capture-unsaid", '600 0 open asked 1', 'unsaid');
 	}
+	pay($node, 'refused-commit', bank => 'unsaid', token => 'refused-commit', capture => 'on_commit');
+	ok(comes_to($node, 'refused-commit', 'Completed'), 'a capture after the commit: done, as the look-up shows, and no payment that has failed');
+	is(books('refused-commit'), '1000 0 open asked 1', 'and left so');
 	change_settings($node, 'pgw.unknown_deadline' => '4s');
 	pay($node, 'stern', bank => 'unsaid', token => 'stern');
 	request_operation($node, 'refund', 'stern', 'stern-1', 700);

@@ -5,10 +5,9 @@
  * Invariants:
  *     - Done only upon the bank's word: its answer to the operation, or a look-up that shows it.
  *     - Refused only when nothing was done: the refusal of a request that nothing came before, or
- *       one that a look-up confirms.  Where a caller who asks again would have it done twice, the
- *       first is enough only where no look-up could ever show what was done.  The refusal of a
- *       repetition proves nothing of the first request, which it may be refused for: looked up, or
- *       a person asks.
+ *       one that a look-up confirms.  Where being wrong would cost money, the first is enough only
+ * where no look-up could ever show what was done.  The refusal of a repetition proves nothing of
+ * the first request, which it may be refused for: looked up, or a person asks.
  *     - In doubt: a look-up, or the same key again while the bank remembers it; never another key.
  */
 #include "core/payment/operation_rules.h"
@@ -221,24 +220,29 @@ can_be_looked_up(const PgwOperationInput *in)
 	return pgw_capabilities_shows(in->caps, effect_of(in->operation, in->of_refund));
 }
 
-/* Told that it has failed, its caller asks again under another id: would the bank do that, too? */
+/*
+ * Believed, and wrong, would it cost somebody money?  Told that it has failed, a caller asks again
+ * under another id: the bank would do that, too.  Nobody asks again for the capture after the
+ * commit, but its payment has failed then, with the customer's money taken.
+ */
 static bool
-can_be_done_twice(const PgwOperationInput *in)
+is_costly_to_believe(const PgwOperationInput *in)
 {
-	return in->asked_for && (in->operation == PGW_OP_REFUND || in->of_refund ||
-							 (in->operation == PGW_OP_CAPTURE && in->caps->multiple_captures));
+	if (in->operation == PGW_OP_CAPTURE)
+		return !in->asked_for || in->caps->multiple_captures;
+	return in->operation == PGW_OP_REFUND || in->of_refund;
 }
 
 /*
  * Is the bank's no to a first request looked up before it is believed?  Where a look-up counts, it
  * is.  Where it is never said from when on, the no of the look-up itself, or its yes, is waited for
- * only where being wrong would move money twice: what no look-up shows is for a person there.
+ * only where being wrong would cost money: what no look-up shows is for a person there.
  */
 static bool
 first_refusal_is_looked_up(const PgwOperationInput *in)
 {
 	return pgw_capabilities_lookup_counts(in->caps, effect_of(in->operation, in->of_refund)) ||
-		   (can_be_done_twice(in) && can_be_looked_up(in) && !PGW_MUTATED(FIRST_REFUSAL));
+		   (is_costly_to_believe(in) && can_be_looked_up(in) && !PGW_MUTATED(FIRST_REFUSAL));
 }
 
 static void

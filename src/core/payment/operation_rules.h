@@ -70,7 +70,7 @@ typedef struct PgwOperationInput
 	bool whole;           /* a refund of all that was charged, and the only one */
 	int ruled_out;        /* PGW_RULED_OUT: what the bank refused for the charge's state */
 	int64_t charge_age_s; /* since it was charged, at least */
-	/* by a caller, who asks again when it has failed; what was paid on_commit is given back then */
+	/* by a caller; else it is the capture after the commit, whose payment fails with it */
 	bool asked_for;
 	bool in_doubt; /* its key had been sent before this question */
 	/* error_code of the refusal that is being looked up; NULL: none */
