@@ -1497,6 +1497,14 @@ COMMENT ON FUNCTION pgw.reference_as_sent(json, text) IS
 	'Our reference of a request (32 hex digits) as a bank with this connector is told it, and names it. It reads and '
 	'stores nothing (docs/connectors.md).';
 
+CREATE FUNCTION pgw.render_request(bank text, operation text, arguments jsonb DEFAULT '{}', OUT method text, OUT url text,
+	OUT headers jsonb, OUT body text, OUT samples jsonb)
+AS 'MODULE_PATHNAME', 'pgw_render_request_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.render_request(text, text, jsonb) IS
+	'The request that this bank would be sent for an operation, with keys, cards and what is computed of them as marks, '
+	'and sample values for what the arguments do not name. It stores and sends nothing, and reads no key '
+	'(docs/connectors.md).';
+
 CREATE FUNCTION pgw.version(OUT library text, OUT library_serves text, OUT script text, OUT advice text)
 AS 'MODULE_PATHNAME', 'pgw_version_1_0' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgw.version() IS
@@ -1607,7 +1615,8 @@ $$
 			'{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions,health,read_metrics}'),
-		('{operator}', 'EXECUTE', 'FUNCTION', NULL, '{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer}'),
+		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
+			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
 		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,metrics,alerts}'),
 		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')

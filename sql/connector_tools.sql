@@ -45,3 +45,33 @@ SELECT pgw.judge_answer('{"v": 1, "capabilities": {"tokens": true}, "operations"
 \echo :SQLSTATE
 -- nothing of it is kept
 SELECT count(*) FROM pgw.payments WHERE bank_reference = 'ch_1';
+
+-- the request that a bank would be sent: keys, cards and what is computed of them are marks
+CREATE FUNCTION rendered(operation text, arguments jsonb DEFAULT '{}', bank text DEFAULT 'tooled') RETURNS TABLE (part text, value text) LANGUAGE sql AS
+$$ SELECT p.* FROM pgw.render_request(bank, operation, arguments) r,
+	LATERAL (VALUES ('request', r.method || ' ' || r.url), ('headers', r.headers::text), ('body', r.body), ('samples', r.samples::text)) p (part, value) $$;
+INSERT INTO pgw.connectors (name, definition) VALUES ('tooled', '{"v": 2, "capabilities": {"tokens": true, "cards": true},
+	"computed": [{"name": "digest", "sha256": "{{body}}", "as": "hex"}, {"name": "login", "text": "{{secret.user}}:{{secret.password}}", "as": "base64"}],
+	"headers": {"Authorization": "Basic {{computed.login}}", "Digest": "{{computed.digest}}", "Date": "{{now|rfc1123}}", "X-Key": "{{secret.user|hex}}", "X-Merchant": "{{settings.shop}}"},
+	"operations": {"charge": {"method": "POST", "path": "/c?m={{merchant}}", "encoding": "form", "body": {"amt": "{{amount_decimal}}", "cur": "{{currency}}", "tok": "{{token}}", "pan": "{{card_number}}",
+		"exp": "{{card_expiry|MM/YY}}", "cvc": "{{card_cvv}}", "name": "{{card_holder}}", "ref": "{{transaction_ref}}", "order": "{{reference}}", "memo": "{{bank_fields.memo}}", "pw": "{{secret.password}}"},
+		"answer": {"rules": [{"status": 200, "when": {"/ok": true}, "outcome": "approved"}], "fields": {"bank_reference": "/id", "amount": "/a", "currency": "/c"}}},
+	"lookup_charge": {"method": "GET", "path": "/c/{{original_ref}}", "answer": {"rules": [{"status": 200, "when": {"/ok": true}, "outcome": "approved"}], "fields": {"reference": "/r", "amount": "/a", "currency": "/c"}}}}}');
+INSERT INTO pgw.banks (name, connector, base_url, secret, settings, currencies, priority) VALUES ('tooled', 'tooled', 'https://bank.example/api/', 'no-such-file', '{"shop": "S-1"}', '{JPY,EUR}', 950);
+SELECT part, regexp_replace(value, '"Date": "[^"]*"', '"Date": "…"') AS value FROM rendered('charge');
+SELECT * FROM rendered('charge', jsonb_build_object('amount', 1999, 'currency', 'EUR', 'card_number', spelt('visa'), 'card_cvv', '737', 'card_holder', 'CARLA HOLDERSECRET', 'card_expiry_month', 9, 'card_expiry_year', 2031,
+	'reference', 'order-7', 'bank_fields', '{"memo": "two words"}'::jsonb, 'transaction_ref', 'ours')) WHERE part <> 'headers';
+SELECT * FROM rendered('lookup_charge', '{"original_ref": "a/b"}') WHERE part = 'request';
+-- a bank with tokens and cards; what is not given is a sample, or left out
+SELECT * FROM rendered('refund', '{"amount": 5, "reason": null}', 'bank') WHERE part IN ('body', 'samples');
+-- whoever has not read the page
+SELECT * FROM pgw.render_request('json', 'charge');
+SELECT * FROM pgw.render_request('bank', 'Charge', '{"amount": 49.90, "tokn": "x", "final": "yes", "bank_fields": "x", "reference": "4242424242424242"}');
+SELECT * FROM pgw.render_request('tooled', 'charge', '{"currency": "euro"}');
+SELECT * FROM pgw.render_request('tooled', 'refund');
+SELECT * FROM pgw.render_request('tooled', 'lookup_charge', '{"original_ref": ""}');
+SELECT * FROM pgw.render_request(NULL, NULL, NULL);
+SELECT * FROM pgw.render_request('bank', 'charge', '[1]');
+\echo :SQLSTATE
+DELETE FROM pgw.banks WHERE name = 'tooled';
+DELETE FROM pgw.connectors WHERE name = 'tooled';

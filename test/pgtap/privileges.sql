@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(61);
+SELECT plan(64);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -47,6 +47,7 @@ SELECT throws_ok($$SELECT * FROM pgw.metrics$$, '42501', NULL, 'nor for figures'
 SELECT throws_ok($$SELECT * FROM pgw.read_metrics()$$, '42501', NULL, 'by no way');
 SELECT throws_ok($$SELECT pgw.run_recovery()$$, '42501', NULL, 'nor for a scan');
 SELECT throws_ok($$SELECT pgw.judge_answer('json', 'charge', 200)$$, '42501', NULL, 'nor what a connector makes of an answer');
+SELECT throws_ok($$SELECT pgw.render_request('test', 'charge')$$, '42501', NULL, 'nor what a bank is sent');
 RESET ROLE;
 INSERT INTO pgw.payments (payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, authorized_amount, captured_amount)
 	VALUES ('00000000-0000-7000-8000-00000000000d', 'default''s', 'default', '00000000-0000-7000-8000-00000000000e', 'captured', 'immediate', 1, 'EUR', 1, 1);
@@ -68,6 +69,7 @@ SELECT lives_ok($$SELECT * FROM pgw.health()$$, 'ask for health');
 SELECT lives_ok($$SELECT * FROM pgw.metrics$$, 'read the figures');
 SELECT throws_ok($$SELECT pgw.run_recovery()$$, '42501', NULL, 'but not have the worker scan');
 SELECT throws_ok($$SELECT pgw.judge_answer('json', 'charge', 200)$$, '42501', NULL, 'nor use an operator''s tools');
+SELECT throws_ok($$SELECT pgw.render_request('test', 'charge')$$, '42501', NULL, 'none of them');
 SELECT lives_ok($$SELECT * FROM pgw.check_consistency()$$, 'and check them');
 RESET ROLE;
 
@@ -89,6 +91,7 @@ SELECT throws_ok($$SELECT pgw.resume_after_restore(repeat('x', 1001))$$, 'PW400'
 SELECT throws_ok($$SELECT pgw.resume_after_restore()$$, 'PW422', NULL, 'and only what is paused after a restore');
 SELECT throws_ok($$DELETE FROM pgw.resumptions$$, '42501', NULL, 'the record is not an operator''s');
 SELECT is((SELECT outcome FROM pgw.judge_answer('json', 'charge', 503)), 'unknown', 'an operator may ask what a connector makes of an answer');
+SELECT is((SELECT method FROM pgw.render_request('test', 'charge')), 'POST', 'and what a bank would be sent');
 RESET ROLE;
 
 -- append-only for every role, also as a replica

@@ -55,4 +55,14 @@ part($node, 'an answer with a card number', sub {
 	leaves_nothing('an argument too many', '42883', literal("SELECT * FROM pgw.judge_answer('json', 'charge', 200, bodi => '$body')"));
 });
 
+part($node, 'a request for a card', sub {
+	my $arguments = qq({"card_number": "$CARD", "card_cvv": "$CVV", "card_holder": "$HOLDER", "card_expiry_month": 9, "card_expiry_year": 2031});
+	like($psql->query("SELECT body, headers FROM pgw.render_request('bank', 'charge', '{\"card_cvv\": \"123\"}')"), qr/"number":"\*{12}4242".*Bearer \(secret\)/s, 'masked');
+	leaves_nothing('a literal', '00000', literal("SELECT * FROM pgw.render_request('bank', 'charge', '$arguments')"));
+	leaves_nothing('a parameter', '00000', bound('SELECT * FROM pgw.render_request($1, $2, $3)', 'bank', 'charge', $arguments));
+	leaves_nothing('no such bank', 'PW400', literal("SELECT * FROM pgw.render_request('bnk', 'charge', '$arguments')"));
+	leaves_nothing('no such argument', 'PW400', literal(qq(SELECT * FROM pgw.render_request('bank', 'charge', '{"$CARD": 1}'))));
+	leaves_nothing('as a reference', 'PW400', literal(qq(SELECT * FROM pgw.render_request('bank', 'charge', '{"reference": "$CARD"}'))));
+});
+
 done_testing();

@@ -46,6 +46,11 @@ typedef struct PgwCallParams
 	const PgwSecretValues *secrets; /* of the bank's secret file */
 	const char *bank_fields;        /* JSON text of an object, or NULL: {{bank_fields.xyz}} */
 	const char *settings;           /* JSON text of the bank row's settings: {{settings.xyz}} */
+	/*
+	 * to be shown to people, not sent: secrets, card number, CVV, holder and computed values are
+	 * written as marks.  secrets are not looked at
+	 */
+	bool masked;
 } PgwCallParams;
 
 #define PGW_BODY_DIGEST_SIZE 129 /* SHA-512 in hexadecimal */

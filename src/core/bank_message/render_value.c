@@ -521,13 +521,72 @@ apply(PgwRender *r, PgwBuf *text, PgwFilter filter)
 	}
 }
 
+/* ---- marks ---- */
+
+static const char *
+last4_of(const char *number)
+{
+	size_t len = strlen(number);
+
+	return len >= 12 ? number + len - 4 : "";
+}
+
+/*
+ * What stands for a value that nobody is to see, whatever the filters would make of it; false: the
+ * value may be seen.  *mark is empty where there is no value.
+ */
+static bool
+mark_of(const PgwRender *r, const PgwSegment *segment, char *mark, size_t size)
+{
+	const PgwCallParams *p = r->p;
+
+	mark[0] = '\0';
+	switch (segment->kind)
+	{
+		case PGW_PH_SECRET:
+			snprintf(mark, size, segment->text != NULL ? "(secret.%s)" : "(secret)", segment->text);
+			return true;
+		case PGW_PH_COMPUTED:
+			snprintf(mark, size, "(computed.%s)", r->connector->computed[segment->computed].name);
+			return true;
+		case PGW_PH_CARD_NUMBER:
+			if (p->card_number != NULL)
+				snprintf(mark, size, "************%s", last4_of(p->card_number));
+			return true;
+		case PGW_PH_CARD_CVV:
+			snprintf(mark, size, "%s", p->card_cvv != NULL ? "***" : "");
+			return true;
+		case PGW_PH_CARD_HOLDER:
+			snprintf(mark, size, "%s", p->card_holder != NULL ? "(card_holder)" : "");
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* A mark has no character that would have to be escaped anywhere, but for what makes it one. */
+static PgwPut
+put_mark(PgwBuf *b, PgwHow how, const char *mark)
+{
+	if (mark[0] == '\0')
+		return PGW_PUT_MISSING;
+	if (how == PGW_AS_TYPED)
+		pgw_buf_json_string(b, mark);
+	else
+		pgw_buf_puts(b, mark);
+	return PGW_PUT_DONE;
+}
+
 PgwPut
 pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 {
 	bool number = false;
+	char mark[96];
 	PgwBuf text;
 	PgwPut put;
 
+	if (r->p->masked && mark_of(r, segment, mark, sizeof(mark)))
+		return put_mark(b, how, mark);
 	if (segment->filters[0] == PGW_FILTER_NONE)
 		return put_plain(r, b, how, segment);
 	pgw_buf_init(&text, PGW_BODY_MAX_BYTES);

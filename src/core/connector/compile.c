@@ -525,6 +525,14 @@ pgw_connector_needs(const PgwConnector *c, PgwBankOp op, const char *placeholder
 }
 
 bool
+pgw_connector_uses(const PgwConnector *c, PgwBankOp op, const char *placeholder)
+{
+	int ph = pgw_placeholder_parse(placeholder);
+
+	return ph >= 0 && pgw_connector_has(c, op) && (c->ops[op].uses & PGW_PH_BIT(ph)) != 0;
+}
+
+bool
 pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp follow_up)
 {
 	return pgw_connector_needs(c, follow_up, "bank_reference");

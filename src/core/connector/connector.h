@@ -40,6 +40,9 @@ extern bool pgw_connector_has(const PgwConnector *c, PgwBankOp op);
  */
 extern bool pgw_connector_needs(const PgwConnector *c, PgwBankOp op, const char *placeholder);
 
+/* Does it stand anywhere in a request of this operation? */
+extern bool pgw_connector_uses(const PgwConnector *c, PgwBankOp op, const char *placeholder);
+
 /*
  * The bank's id of the charge: an approval without one (or with one that is none,
  * bank_reference_invalid) cannot be followed by this operation.
