@@ -64,6 +64,7 @@ ENVIRONMENT:296_tls:environment
 BANK_VERSION:220_bank_changed_under_way:address
 REFERENCE_ECHO:200_answers:ignored reference
 ANSWER_MODE:217_livemode:approvals
+REFUSAL_TOLD:219_refusals_told:refused at once
 MORE_PAGES:340_lists:tok_lost_more
 SHORT_REFERENCE:227_short_references:tok_lost_bare
 FIRST_OF_TWO:340_lists:tok_lost_twice

@@ -135,6 +135,7 @@ pgw_answer_capture(PgwCall *call, PgwAttempt *attempt)
 	if (r.next == PGW_OPERATION_AGAIN)
 		not_taken(call, attempt, &r);
 	pgw_operation_capture_decision(&r, &d);
+	d.said = pgw_step_said(call);
 	if (r.next == PGW_OPERATION_REFUSED)
 		begin_give_back(call, attempt, &p, &d);
 	else if (r.next == PGW_OPERATION_DONE)

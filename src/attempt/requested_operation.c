@@ -336,6 +336,7 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 		return;
 	}
 	call->differs = r.excess;
+	d.said = pgw_step_said(call);
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind),
 						call->transport == PGW_TRANSPORT_ANSWERED &&
 								call->op != PGW_OP_LOOKUP_CHARGE

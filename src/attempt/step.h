@@ -110,4 +110,11 @@ extern bool pgw_step_watch_is_over(PgwAttempt *attempt, PgwStep *step);
 /* ... or the bank has no way to be asked. */
 extern void pgw_step_end_watch(PgwAttempt *attempt);
 
+/* What the bank has answered to the call, for PgwDecision.said; NULL: nothing. */
+static inline const PgwAnswer *
+pgw_step_said(const PgwCall *call)
+{
+	return call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL;
+}
+
 #endif

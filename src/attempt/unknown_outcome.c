@@ -415,6 +415,7 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	}
 	if (d.state == PGW_FAILED && pgw_step_charge_plan_retry(call, attempt, &d))
 	{
+		d.said = pgw_step_said(call);
 		pgw_record_decision(attempt, NULL, &d, pgw_op_name(call->op), NULL);
 		return;
 	}

@@ -115,6 +115,7 @@ take_reversal(PgwCall *call, PgwAttempt *attempt)
 		pgw_store_notify(&attempt->payment_id, attempt->kind, "reversed");
 	}
 	pgw_operation_reversed(attempt->status, &d);
+	d.said = pgw_step_said(call);
 	attempt->next_step_at = attempt->watch_until = 0;
 	/*
 	 * the answer names the refund, which is the attempt's own reference only where it is a refund

@@ -64,6 +64,23 @@ add_difference(PgwEventMembers *f, PgwEventType type, const PgwDecision *d)
 	add_amount(f, "bank_refunded", a->refunded >= 0, true, a->refunded);
 }
 
+/*
+ * In which words the bank has said what is no plain yes: the one place where a refusal of any kind
+ * (a decline, a capture, void, refund or give-back that is refused, a look-up that says no) gets
+ * its HTTP status and the bank's own code.  Nothing else of the answer's text goes into an event.
+ */
+static void
+add_said(PgwEventMembers *f, const PgwDecision *d, const PgwAnswer *a)
+{
+	const PgwAnswer *said = d->said != NULL ? d->said : a;
+
+	if (said == NULL || said->http_status == 0 ||
+		(said->outcome == PGW_OUT_APPROVED && d->error == NULL) || PGW_MUTATED(REFUSAL_TOLD))
+		return;
+	pgw_event_members_add_number(f, "bank_status", said->http_status);
+	pgw_event_members_add_string(f, "bank_code", said->bank_code);
+}
+
 /* Members of event_data that tell what the bank said, and what came of it. */
 static void
 event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, const PgwAnswer *a,
@@ -86,11 +103,9 @@ event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, 
 		pgw_event_members_add_string(f, "reason", d->reason);
 		if (type == PGW_EV_BANK_SWITCHED)
 			pgw_event_members_add_string(f, "from_bank", d->from_bank);
+		add_said(f, d, a);
 		if (a != NULL)
-		{
-			pgw_event_members_add_string(f, "bank_code", a->bank_code);
 			pgw_event_members_add_string(f, "bank_reference", a->bank_reference);
-		}
 	}
 	add_difference(f, type, d);
 }

@@ -372,9 +372,11 @@ drop_answer(PgwAnswer *a)
 	int retry_after_s = a->retry_after_s;
 	bool card_echoed = a->card_echoed;
 	bool other_mode = a->other_mode;
+	int http_status = a->http_status;
 
 	explicit_bzero(a, sizeof(*a));
 	a->outcome = PGW_OUT_UNKNOWN;
+	a->http_status = http_status;
 	a->captured = a->refunded = -1;
 	a->retry_after_s = retry_after_s;
 	a->echoed = a->card_echoed = card_echoed;
@@ -500,6 +502,7 @@ judge(const PgwConnector *c, const PgwQuestion *question, long http_status, cons
 
 	memset(a, 0, sizeof(*a));
 	a->outcome = PGW_OUT_UNKNOWN;
+	a->http_status = (int) http_status;
 	a->captured = a->refunded = -1;
 	a->retry_after_s = pgw_retry_after_read(retry_after);
 	if (!pgw_connector_has(c, q->op))

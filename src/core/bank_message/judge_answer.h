@@ -17,6 +17,7 @@ typedef struct PgwAnswer
 {
 	PgwOutcome outcome;  /* of a look-up: how what was looked up stands */
 	PgwKeyWord key_word; /* UNKNOWN: does the bank speak of the request's key alone? */
+	int http_status;     /* for people; 0: nothing was judged */
 	char bank_reference[256];
 	/*
 	 * something stands there, but it is no id: empty, null, too long, of the wrong kind, or one of

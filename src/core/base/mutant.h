@@ -150,7 +150,8 @@ typedef enum PgwMutant
 	ECHO_UNKEPT,
 	/* of a short reference a look-up's charge needs no id */
 	SHORT_REFERENCE,
-	ANSWER_MODE, /* a test payment is taken for a real one, and the reverse */
+	REFUSAL_TOLD, /* nobody is told in which words the bank has said no */
+	ANSWER_MODE,  /* a test payment is taken for a real one, and the reverse */
 	/* a field that is stated to hold no card may hold the call's own */
 	STATED_OWN_CARD,
 	APPLICATION_CARD, /* a card number in application_name is kept */

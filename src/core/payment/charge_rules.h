@@ -87,6 +87,11 @@ typedef struct PgwDecision
 	const char *from_bank; /* with BankSwitched: the bank that it was at */
 	/* the answer is another charge's: nothing of it is kept with the attempt */
 	bool names_other_charge;
+	/*
+	 * what the bank said, for event_data: its HTTP status and its own code.  NULL: as the answer
+	 * that the decision is recorded with
+	 */
+	const PgwAnswer *said;
 	/* the bank's amounts are not what was asked for: event_data has both; NULL: nothing to tell */
 	const PgwAnswer *shown;
 	int64_t asked_amount; /* with it */
