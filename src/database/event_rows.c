@@ -2,10 +2,12 @@
  * event_rows.c - rows of pgw.transaction_events, written by INSERT statements
  *
  * Through SPI, by plans that are kept: the server finds each row's partition, checks its
- * constraints and fires its triggers.  A statement writes as many rows as there are, VALUES and
- * nothing else: it reads no table, so it has no part in any serialization conflict.  Its snapshot
- * is the one that is active; a new one would be taken for nothing.  In the worker all events of a
- * batch go in one statement, at its end (batch.c).
+ * constraints and fires its triggers.  A statement writes as many rows as there are.  They come as
+ * a transition table does, a tuplestore that the statement knows by name: so one plan serves for
+ * any number of rows, and nothing is prepared for each value.  It reads no table, so it has no
+ * part in any serialization conflict.  Its snapshot is the one that is active; a new one would be
+ * taken for nothing.  In the worker all events of a batch go in one statement, at its end
+ * (batch.c).
  *
  * What is no plain INSERT is noticed: a trigger or rule that leaves a row out, or a trigger that
  * changes one of pgw's columns (foreign_code.h).  Only then are the rows asked for again
@@ -25,9 +27,11 @@
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
+#include "utils/queryenvironment.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
+#include "utils/tuplestore.h"
 #include "utils/xid8.h"
 
 #include "core/base/mutant.h"
@@ -41,7 +45,7 @@
 #include "database/table_description.h"
 #include "database/table_locks.h"
 
-/* The columns, in the order of the statement's parameters. */
+/* The columns that are written. */
 enum
 {
 	EVENT_ID,
@@ -68,11 +72,11 @@ static const PgwWantedColumn columns[NCOLUMNS] = {[EVENT_ID] = {"event_id", UUID
 												  [EVENT_DATA] = {"event_data", JSONBOID},
 												  [ERROR_DETAILS] = {"error_details", TEXTOID}};
 
-/*
- * Rows of one statement.  A caller writes one to four; a batch of the worker twice as many as it
- * has items, and its plans take some megabytes at most.
+/* As the statement calls the rows that it is to write.  It is no table's name: a table may have it.
  */
-#define MAX_ROWS 64
+static char new_rows[] = "new_events";
+
+#define ROOM_KILOBYTES (1024 * 1024)
 
 static PgwTableDescription parent; /* and the types of its columns */
 
@@ -82,22 +86,16 @@ static PgwTableDescription parent; /* and the types of its columns */
 static struct
 {
 	Oid relid;
-	Oid types[NCOLUMNS];
-	SPIPlanPtr insert[MAX_ROWS + 1]; /* by the number of rows; NULL: not made yet */
-	SPIPlanPtr returning[MAX_ROWS + 1];
+	SPIPlanPtr insert; /* NULL: not made yet */
+	SPIPlanPtr returning;
 } plans;
 
 static void
-free_plans(void)
+free_plan(SPIPlanPtr *plan)
 {
-	for (int n = 1; n <= MAX_ROWS; n++)
-	{
-		if (plans.insert[n] != NULL)
-			(void) SPI_freeplan(plans.insert[n]);
-		if (plans.returning[n] != NULL)
-			(void) SPI_freeplan(plans.returning[n]);
-		plans.insert[n] = plans.returning[n] = NULL;
-	}
+	if (*plan != NULL)
+		(void) SPI_freeplan(*plan);
+	*plan = NULL;
 }
 
 /* Locked by the caller. */
@@ -109,11 +107,11 @@ describe_parent(Oid relid)
 
 	if (parent.of.relid != relid)
 		pgw_table_describe(&parent, relid, &wanted);
-	if (plans.relid == relid && memcmp(plans.types, parent.types, sizeof(plans.types)) == 0)
+	if (plans.relid == relid)
 		return;
-	free_plans();
+	free_plan(&plans.insert);
+	free_plan(&plans.returning);
 	plans.relid = relid;
-	memcpy(plans.types, parent.types, sizeof(plans.types));
 }
 
 static void
@@ -123,40 +121,25 @@ append_columns(StringInfo s)
 		appendStringInfo(s, "%s%s", c > 0 ? ", " : "", columns[c].name);
 }
 
-/*
- * Nothing is to be planned for the values of the parameters, so a plan serves for all of them from
- * the first time on.
- */
+/* The rows are known to SPI by their name already: the statement is parsed with them. */
 static SPIPlanPtr
-make_plan(int n, bool returning)
+make_plan(bool returning)
 {
-	Oid types[MAX_ROWS * NCOLUMNS];
 	StringInfoData s;
 	SPIPlanPtr plan;
 
 	initStringInfo(&s);
 	appendStringInfoString(&s, "INSERT INTO pgw.transaction_events (");
 	append_columns(&s);
-	appendStringInfoString(&s, ") VALUES ");
-	for (int i = 0; i < n; i++)
-	{
-		for (int c = 0; c < NCOLUMNS; c++)
-		{
-			types[i * NCOLUMNS + c] = plans.types[c];
-			appendStringInfo(&s, "%s$%d",
-							 c > 0   ? ", "
-							 : i > 0 ? "), ("
-									 : "(",
-							 i * NCOLUMNS + c + 1);
-		}
-	}
-	appendStringInfoChar(&s, ')');
+	appendStringInfoString(&s, ") SELECT ");
+	append_columns(&s);
+	appendStringInfo(&s, " FROM %s", new_rows);
 	if (returning)
 	{
 		appendStringInfoString(&s, " RETURNING ");
 		append_columns(&s);
 	}
-	plan = SPI_prepare_cursor(s.data, n * NCOLUMNS, types, CURSOR_OPT_GENERIC_PLAN);
+	plan = SPI_prepare(s.data, 0, NULL);
 	if (plan == NULL || SPI_keepplan(plan) != 0)
 		elog(ERROR, "the INSERT of events could not be prepared: %s",
 			 SPI_result_code_string(SPI_result));
@@ -165,12 +148,12 @@ make_plan(int n, bool returning)
 }
 
 static SPIPlanPtr
-plan_for(int n, bool returning)
+plan_for(bool returning)
 {
-	SPIPlanPtr *plan = returning ? &plans.returning[n] : &plans.insert[n];
+	SPIPlanPtr *plan = returning ? &plans.returning : &plans.insert;
 
 	if (*plan == NULL)
-		*plan = make_plan(n, returning);
+		*plan = make_plan(returning);
 	return *plan;
 }
 
@@ -224,49 +207,68 @@ code_on(Oid relid)
 
 typedef struct Statement
 {
+	const PgwNewEvent *rows;
 	int n;
 	Oid partition; /* of the last row */
 	bool runs_foreign_code;
 	bool may_change;
-	Datum values[MAX_ROWS * NCOLUMNS];
-	char nulls[MAX_ROWS * NCOLUMNS];
 } Statement;
 
-static void
-put(Statement *s, int row, int column, Datum value, bool isnull)
+/* A row in the layout of the parent, others' columns NULL: those are not read. */
+typedef struct Row
 {
-	s->values[row * NCOLUMNS + column] = value;
-	s->nulls[row * NCOLUMNS + column] = isnull ? 'n' : ' ';
+	Datum *values;
+	bool *nulls;
+} Row;
+
+static Row
+make_row(int natts)
+{
+	Row row = {palloc0(natts * sizeof(Datum)), palloc(natts * sizeof(bool))};
+
+	memset(row.nulls, true, natts * sizeof(bool));
+	return row;
 }
 
 static void
-put_name(Statement *s, int row, int column, const char *name)
+put(Row *row, int column, Datum value, bool isnull)
 {
-	put(s, row, column, name != NULL ? pgw_row_from_string(plans.types[column], name) : (Datum) 0,
+	int i = parent.attnums[column] - 1;
+
+	row->values[i] = value;
+	row->nulls[i] = isnull;
+}
+
+static void
+put_name(Row *row, int column, const char *name)
+{
+	put(row, column, name != NULL ? pgw_row_from_string(parent.types[column], name) : (Datum) 0,
 		name == NULL);
 }
 
 static void
-put_row(Statement *s, int row, const PgwNewEvent *e)
+put_event(Row *row, const PgwNewEvent *e)
 {
-	put(s, row, EVENT_ID, UUIDPGetDatum(&e->event_id), false);
-	put(s, row, TRANSACTION_ID, UUIDPGetDatum(&e->transaction_id), false);
-	put(s, row, OCCURRED_AT, TimestampTzGetDatum(e->occurred_at), false);
-	put(s, row, TXID, FullTransactionIdGetDatum(e->txid), false);
-	put_name(s, row, EVENT_TYPE, e->event_type);
-	put(s, row, STEP_ORDER, Int32GetDatum(e->step_order), false);
-	put_name(s, row, FROM_STATUS, e->from_status);
-	put_name(s, row, TO_STATUS, e->to_status);
-	put(s, row, EVENT_DATA, JsonbPGetDatum(e->event_data), e->event_data == NULL);
-	put(s, row, ERROR_DETAILS,
+	put(row, EVENT_ID, UUIDPGetDatum(&e->event_id), false);
+	put(row, TRANSACTION_ID, UUIDPGetDatum(&e->transaction_id), false);
+	put(row, OCCURRED_AT, TimestampTzGetDatum(e->occurred_at), false);
+	put(row, TXID, FullTransactionIdGetDatum(e->txid), false);
+	put_name(row, EVENT_TYPE, e->event_type);
+	put(row, STEP_ORDER, Int32GetDatum(e->step_order), false);
+	put_name(row, FROM_STATUS, e->from_status);
+	put_name(row, TO_STATUS, e->to_status);
+	put(row, EVENT_DATA, JsonbPGetDatum(e->event_data), e->event_data == NULL);
+	put(row, ERROR_DETAILS,
 		e->error_details != NULL ? CStringGetTextDatum(e->error_details) : (Datum) 0,
 		e->error_details == NULL);
 }
 
 /* Their locks, after the parent's, and what the rows will meet in their partitions. */
 static void
-lock_partitions(Statement *s, const PgwNewEvent *rows)
+lock_partitions(Statement *s)
 {
+	const PgwNewEvent *rows = s->rows;
+
 	for (int i = 0; i < s->n; i++)
 	{
 		Foreign f;
@@ -281,33 +283,25 @@ lock_partitions(Statement *s, const PgwNewEvent *rows)
 	}
 }
 
-/* A rule on the parent takes part as in any statement. */
-static void
-look_for_rules(Statement *s, Oid relid)
-{
-	Relation rel = table_open(relid, NoLock);
-
-	s->runs_foreign_code |= rel->rd_rules != NULL;
-	table_close(rel, NoLock);
-}
-
 /* What was returned must be what was written. */
 static void
 compare(const Statement *s, Relation partition)
 {
 	TupleDesc desc = SPI_tuptable->tupdesc;
+	Row row = make_row(MaxHeapAttributeNumber);
 
 	for (int i = 0; i < s->n; i++)
 	{
+		put_event(&row, &s->rows[i]);
 		for (int c = 0; c < NCOLUMNS; c++)
 		{
 			Form_pg_attribute att = TupleDescAttr(desc, c);
-			bool was_null = s->nulls[i * NCOLUMNS + c] == 'n';
+			int at = parent.attnums[c] - 1;
 			bool is_null;
 			Datum is = SPI_getbinval(SPI_tuptable->vals[i], desc, c + 1, &is_null);
 
-			if (was_null != is_null || (!is_null && !datum_image_eq(s->values[i * NCOLUMNS + c], is,
-																	att->attbyval, att->attlen)))
+			if (row.nulls[at] != is_null ||
+				(!is_null && !datum_image_eq(row.values[at], is, att->attbyval, att->attlen)))
 				pgw_foreign_raise_changed(partition, CMD_INSERT, columns[c].name);
 		}
 	}
@@ -329,47 +323,70 @@ check_result(const Statement *s, int code)
 	table_close(partition, NoLock);
 }
 
+/* In memory, whatever work_mem is: there they are already, and what is being paid leaves no file.
+ */
+static Tuplestorestate *
+store_rows(const Statement *s, TupleDesc desc)
+{
+	Tuplestorestate *store = tuplestore_begin_heap(false, false, ROOM_KILOBYTES);
+	Row row = make_row(desc->natts);
+
+	for (int i = 0; i < s->n; i++)
+	{
+		put_event(&row, &s->rows[i]);
+		tuplestore_putvalues(store, desc, row.values, row.nulls);
+	}
+	return store;
+}
+
+static void
+execute(Statement *s, Relation table)
+{
+	EphemeralNamedRelationData rows = {.md = {.name = new_rows,
+											  .reliddesc = RelationGetRelid(table),
+											  .enrtype = ENR_NAMED_TUPLESTORE,
+											  .enrtuples = s->n},
+									   .reldata = store_rows(s, RelationGetDescr(table))};
+	int code;
+
+	if (SPI_connect() != SPI_OK_CONNECT || SPI_register_relation(&rows) != SPI_OK_REL_REGISTER)
+		elog(ERROR, "the rows of new events could not be made known to SPI");
+	code = SPI_execute_snapshot(plan_for(s->may_change), NULL, NULL, GetActiveSnapshot(),
+								InvalidSnapshot, false, true, 0);
+	check_result(s, code);
+	SPI_finish();
+	tuplestore_end(rows.reldata);
+}
+
 static void
 write_now(const PgwNewEvent *rows, int n)
 {
 	Oid relid = pgw_relation("transaction_events");
-	Statement *s = palloc0(sizeof(Statement));
+	Statement s = {.rows = rows, .n = n};
 	bool pushed = !ActiveSnapshotSet();
+	Relation table;
 	int guard;
-	int code;
 
-	Assert(n > 0 && n <= MAX_ROWS);
-	s->n = n;
 	pgw_table_lock(relid, RowExclusiveLock);
 	describe_parent(relid);
-	lock_partitions(s, rows);
-	look_for_rules(s, relid);
-	for (int i = 0; i < n; i++)
-		put_row(s, i, &rows[i]);
+	lock_partitions(&s);
+	table = table_open(relid, NoLock);
+	/* a rule on the parent takes part as in any statement */
+	s.runs_foreign_code |= table->rd_rules != NULL;
 
 	if (pushed)
 		PushActiveSnapshot(GetTransactionSnapshot());
-	guard = pgw_foreign_begin(s->runs_foreign_code);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	code = SPI_execute_snapshot(plan_for(n, s->may_change), s->values, s->nulls,
-								GetActiveSnapshot(), InvalidSnapshot, false, true, 0);
-	check_result(s, code);
-	SPI_finish();
+	guard = pgw_foreign_begin(s.runs_foreign_code);
+	execute(&s, table);
 	pgw_foreign_end(guard);
 	if (pushed)
 		PopActiveSnapshot();
-	pfree(s);
-}
-
-static void
-write_all(const PgwNewEvent *rows, int n)
-{
-	for (int i = 0; i < n; i += MAX_ROWS)
-		write_now(&rows[i], Min(n - i, MAX_ROWS));
+	table_close(table, NoLock);
 }
 
 /* ---- all of a batch together ---- */
+
+#define FIRST_ROOM 64
 
 static MemoryContext collecting = NULL; /* NULL: rows are written at once */
 static PgwNewEvent *collected;
@@ -397,7 +414,8 @@ pgw_event_rows_write_collected(void)
 
 	Assert(collecting != NULL);
 	pgw_event_rows_forget();
-	write_all(collected, n);
+	if (n > 0)
+		write_now(collected, n);
 }
 
 /* What the caller has may be gone by the end of the batch. */
@@ -409,7 +427,7 @@ keep(const PgwNewEvent *row)
 
 	if (ncollected == room)
 	{
-		room = room == 0 ? MAX_ROWS : room * 2;
+		room = room == 0 ? FIRST_ROOM : room * 2;
 		collected = collected == NULL ? palloc(room * sizeof(PgwNewEvent))
 									  : repalloc(collected, room * sizeof(PgwNewEvent));
 	}
@@ -429,7 +447,7 @@ void
 pgw_event_rows_write(const PgwNewEvent *rows, int n)
 {
 	if (collecting == NULL)
-		write_all(rows, n);
+		write_now(rows, n);
 	else
 	{
 		for (int i = 0; i < n; i++)

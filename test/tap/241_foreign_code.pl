@@ -167,6 +167,15 @@ part($node, 'rewrites', sub {
 	is($node->safe_psql('postgres', "SELECT branch, captured_amount FROM pgw.payments WHERE client_request_id = 'branch'"), 'north|1234', 'does so');
 	$done->('payments');
 	$node->safe_psql('postgres', 'ALTER TABLE pgw.payments DROP COLUMN branch');
+
+	# and of events, which are written by statements: a column with a default, and a rule that keeps copies
+	$node->safe_psql('postgres', "ALTER TABLE pgw.transaction_events ADD COLUMN place text DEFAULT 'north'; CREATE TABLE public.copies (id uuid, step int);
+		CREATE RULE copy AS ON INSERT TO pgw.transaction_events DO ALSO INSERT INTO public.copies VALUES (NEW.transaction_id, NEW.step_order)");
+	is($node->safe_psql('postgres', pay('copied')), 'captured', 'a payment whose events have a column more and a rule');
+	is($node->safe_psql('postgres', "SELECT count(*), count(*) FILTER (WHERE e.place = 'north'), count(c.id) FROM pgw.payment_transactions t
+		JOIN pgw.transaction_events e USING (transaction_id) LEFT JOIN public.copies c ON c.id = e.transaction_id AND c.step = e.step_order
+		WHERE t.client_request_id = 'copied'"), '6|6|6', 'has its six events, each with both');
+	$node->safe_psql('postgres', 'DROP RULE copy ON pgw.transaction_events; ALTER TABLE pgw.transaction_events DROP COLUMN place; DROP TABLE public.copies');
 });
 
 # pg_cancel_backend() on the worker loses nothing, whenever it comes.

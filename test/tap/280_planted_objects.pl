@@ -41,7 +41,7 @@ DO \$\$ DECLARE o text; BEGIN FOREACH o IN ARRAY '{=,<>,<,>,<=,>=,~,!~,~~}'::tex
 	FOREACH o IN ARRAY '{->,->>,||,-,#>>}'::text[] LOOP EXECUTE pg_catalog.format('CREATE OPERATOR public.%s (LEFTARG = jsonb, RIGHTARG = text, FUNCTION = public.op_json)', o); END LOOP; END \$\$;
 CREATE DOMAIN public.text AS pg_catalog.int4; CREATE DOMAIN public.uuid AS pg_catalog.text; CREATE DOMAIN public.jsonb AS pg_catalog.text; CREATE DOMAIN public.timestamptz AS pg_catalog.text;
 CREATE TABLE public.pg_class (oid oid); CREATE TABLE public.pg_roles (oid oid); CREATE TABLE public.pg_extension (oid oid);
-CREATE TABLE public.payments (); CREATE TABLE public.banks ();
+CREATE TABLE public.payments (); CREATE TABLE public.banks (); CREATE TABLE public.new_events ();
 SELECT count(*) FROM pg_catalog.pg_proc WHERE pronamespace = 'public'::pg_catalog.regnamespace;
 SQL
 cmp_ok((split /\n/, $planted)[-1], '>=', 80, 'functions are planted');
