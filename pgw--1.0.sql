@@ -71,6 +71,11 @@ COMMENT ON TYPE pgw.event_type IS
 	'What happened to an attempt in one step. docs/state-machine.md lists from which state to which each event may '
 	'lead.';
 
+-- A domain, as a CHECK of the table would be prepared anew by each statement that writes events; its values are looked at
+-- where they come from another type, and pgw's own come as what they are.
+CREATE DOMAIN pgw.step_number AS int CONSTRAINT step_number_check CHECK (VALUE >= 1);
+COMMENT ON DOMAIN pgw.step_number IS 'The number of an event within its attempt: 1, 2, 3.';
+
 CREATE TYPE pgw.operation_kind AS ENUM ('payment', 'capture', 'void', 'refund');
 COMMENT ON TYPE pgw.operation_kind IS
 	'What an attempt is about: the payment itself, or a capture, void or refund that was asked for later.';
@@ -928,12 +933,11 @@ CREATE TABLE pgw.transaction_events (
 	occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	txid xid8 NOT NULL DEFAULT pg_current_xact_id(),
 	event_type pgw.event_type NOT NULL,
-	step_order int NOT NULL,
+	step_order pgw.step_number NOT NULL,
 	from_status pgw.transaction_status,
 	to_status pgw.transaction_status NOT NULL,
 	event_data jsonb,
-	error_details text,
-	CONSTRAINT transaction_events_step_order_check CHECK (step_order >= 1)
+	error_details text
 ) PARTITION BY RANGE (transaction_id);
 CREATE TABLE pgw.transaction_events_default
 	PARTITION OF pgw.transaction_events (PRIMARY KEY (transaction_id, step_order)) DEFAULT;
@@ -2716,6 +2720,10 @@ $$
 			nullif(c.confrelid, 0)::regclass, CASE WHEN c.condeferrable THEN 'deferrable' END)
 		FROM relation r JOIN pg_constraint c ON c.conrelid = r.oid AND c.contype IN ('c', 'p', 'u', 'f')
 		UNION ALL
+		SELECT 'constraint', m.identity, concat_ws(' ', c.contype, format_type(t.typbasetype, t.typtypmod))
+		FROM member m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND t.oid = m.objid
+			JOIN pg_constraint c ON c.contypid = t.oid AND c.contype = 'c'
+		UNION ALL
 		SELECT 'index', r.identity, concat_ws(' ', CASE WHEN i.indisunique THEN 'unique' END,
 			CASE WHEN NOT i.indimmediate THEN 'deferrable' END,
 			(SELECT array_agg(coalesce(a.attname, 'expression') ORDER BY k.i)
@@ -2875,7 +2883,7 @@ COMMENT ON FUNCTION pgw.keep_baseline() IS
 
 CREATE EVENT TRIGGER pgw_keep_baseline ON ddl_command_end
 	WHEN TAG IN ('ALTER TABLE', 'ALTER SCHEMA', 'ALTER EXTENSION', 'ALTER FUNCTION', 'ALTER ROUTINE', 'ALTER TYPE',
-		'ALTER INDEX', 'ALTER VIEW', 'ALTER TRIGGER', 'ALTER SEQUENCE', 'CREATE TABLE', 'CREATE FUNCTION', 'CREATE VIEW',
+		'ALTER DOMAIN', 'ALTER INDEX', 'ALTER VIEW', 'ALTER TRIGGER', 'ALTER SEQUENCE', 'CREATE TABLE', 'CREATE FUNCTION', 'CREATE VIEW',
 		'CREATE TRIGGER', 'DROP INDEX', 'DROP TRIGGER', 'DROP TABLE')
 	EXECUTE FUNCTION pgw.keep_baseline();
 ALTER EVENT TRIGGER pgw_keep_baseline ENABLE ALWAYS;

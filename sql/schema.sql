@@ -41,6 +41,9 @@ SAVEPOINT s;
 INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, to_status, event_data, step_order)
 VALUES (gen_random_uuid(), '019b76da-a800-7000-8000-000000000000', 'TransactionStarted', 'Created', '{"v": 1}', 1);
 ROLLBACK TO s;
+INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, to_status, event_data, step_order)
+VALUES (gen_random_uuid(), '019b76da-a800-7000-8000-000000000000', 'TransactionStarted', 'Created', '{"v": 1}', 0);
+ROLLBACK TO s;
 UPDATE pgw.transaction_events SET error_details = 'x';
 ROLLBACK TO s;
 SET LOCAL session_replication_role = replica;

@@ -83,6 +83,7 @@ WORK_LIMIT:241_foreign_code:deferred
 STANDBY_WAIT:236_standby_wait:whole
 PIN_SYNC_COMMIT:242_baseline:settings
 KEEP_COLUMNS:242_baseline:columns
+UPDATE_CHECKS:242_baseline:checks
 LEDGER_FLUSH:320_test_bank:flushed
 OTHER_MODE:322_test_mode:real first
 EVENT_LEFT_OUT:241_foreign_code:rewrites

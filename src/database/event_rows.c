@@ -254,6 +254,8 @@ put_event(Row *row, const PgwNewEvent *e)
 	put(row, OCCURRED_AT, TimestampTzGetDatum(e->occurred_at), false);
 	put(row, TXID, FullTransactionIdGetDatum(e->txid), false);
 	put_name(row, EVENT_TYPE, e->event_type);
+	/* the domain's own check is for values of other types */
+	Assert(e->step_order >= 1);
 	put(row, STEP_ORDER, Int32GetDatum(e->step_order), false);
 	put_name(row, FROM_STATUS, e->from_status);
 	put_name(row, TO_STATUS, e->to_status);

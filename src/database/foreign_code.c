@@ -22,6 +22,7 @@
 #include "access/transam.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "commands/trigger.h"
 #include "executor/tuptable.h"
 #include "nodes/nodeFuncs.h"
@@ -30,6 +31,7 @@
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/syscache.h"
 
 #include "core/base/mutant.h"
 #include "database/foreign_code.h"
@@ -39,6 +41,24 @@ is_foreign(Oid function, void *context)
 {
 	return function >= FirstNormalObjectId &&
 		   get_func_namespace(function) != get_namespace_oid("pgw", true);
+}
+
+/* Of pgw's own domains pgw writes values that are of them already: no constraint of theirs runs. */
+static bool
+is_foreign_domain(Oid type)
+{
+	HeapTuple entry;
+	Form_pg_type form;
+	bool result;
+
+	entry = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(entry))
+		return true;
+	form = (Form_pg_type) GETSTRUCT(entry);
+	result =
+		form->typtype == TYPTYPE_DOMAIN && form->typnamespace != get_namespace_oid("pgw", true);
+	ReleaseSysCache(entry);
+	return result;
 }
 
 /*
@@ -77,7 +97,7 @@ pgw_foreign_code(const ResultRelInfo *rri)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 
 		if (!att->attisdropped &&
-			(get_typtype(att->atttypid) == TYPTYPE_DOMAIN ||
+			(is_foreign_domain(att->atttypid) ||
 			 (att->atthasdef && calls_foreign(build_column_default(rel, i + 1), NULL))))
 			return true;
 	}

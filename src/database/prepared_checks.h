@@ -14,4 +14,12 @@
  */
 extern bool pgw_checks_lend(ResultRelInfo *rri);
 
+/*
+ * What is to stand in for them while this update is made: the same, but for those constraints that
+ * it cannot break, as they tell only of columns of pgw's (ours, by attnum - 1) that are as they
+ * were.  All columns of both rows have been read.  Void with the next call for the table.
+ */
+extern ExprState **pgw_checks_of_update(ResultRelInfo *rri, const bool *ours,
+										const TupleTableSlot *old, const TupleTableSlot *new);
+
 #endif

@@ -435,9 +435,15 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 	return !conflict;
 }
 
+/*
+ * The row as it lies has met the table's CHECK constraints: the new one meets those that it could
+ * break.  What a BEFORE trigger of others makes of pgw's columns is an error afterwards, and their
+ * own columns are looked at in any case.
+ */
 void
 pgw_row_update(PgwRel *r)
 {
+	ExprState **all_checks = pgw_check_exprs(r->rri);
 	EPQState epq;
 	int guard = pgw_foreign_begin(r->runs_foreign_code);
 	HeapTuple wanted =
@@ -446,7 +452,9 @@ pgw_row_update(PgwRel *r)
 	r->estate->es_output_cid = GetCurrentCommandId(true);
 	pgw_eval_plan_qual_init(&epq, r->estate);
 	AfterTriggerBeginQuery();
+	pgw_check_exprs(r->rri) = pgw_checks_of_update(r->rri, r->ours, r->found, r->slot);
 	ExecSimpleRelationUpdate(r->rri, r->estate, &epq, r->found, r->slot);
+	pgw_check_exprs(r->rri) = all_checks;
 	pgw_foreign_triggers_end(r->rri, CMD_UPDATE, wanted, r->slot, r->ours,
 							 ItemPointerIsValid(&r->slot->tts_tid));
 	AfterTriggerEndQuery(r->estate);

@@ -17,7 +17,8 @@
 #include "database/relations.h"
 #include "database/table_description.h"
 
-/* ERROR unless the column is there and of this type (InvalidOid: of any); its type. */
+/* ERROR unless the column is there and of this type or a domain over it (InvalidOid: of any); its
+ * type. */
 static Oid
 check_column(Relation rel, AttrNumber attnum, const PgwWantedColumn *wanted)
 {
@@ -33,7 +34,7 @@ check_column(Relation rel, AttrNumber attnum, const PgwWantedColumn *wanted)
 					wanted->name),
 			 errhint(
 				 "pgw's own columns must stay as CREATE EXTENSION has made them: see docs/ddl.md. Nothing is lost meanwhile.")));
-	if (OidIsValid(wanted->type) && type != wanted->type)
+	if (OidIsValid(wanted->type) && getBaseType(type) != wanted->type)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),

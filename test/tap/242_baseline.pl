@@ -68,6 +68,35 @@ part($node, 'columns', sub {
 	is(sql("SELECT note, stamp FROM pgw.payments WHERE client_request_id = 'too'"), 'mine|by default', 'callers and worker keep them, too');
 });
 
+# CHECK constraints of others, besides pgw's own: an update meets each that it could break, and is not looked at for one about what never changes.
+part($node, 'checks', sub {
+	my $add = 'ALTER TABLE pgw.payments ADD CONSTRAINT theirs CHECK';
+	my $drop = 'ALTER TABLE pgw.payments DROP CONSTRAINT theirs';
+	sql("CREATE SEQUENCE public.looks; CREATE FUNCTION public.looked(text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog AS
+		\$\$BEGIN RETURN nextval('public.looks') > 0; END\$\$");
+	my $looks = sub {
+		my ($id, $check) = @_;
+		sql("$add ($check)");
+		my $before = sql("SELECT nextval('public.looks')");
+		is(sql(pay($id)), 'captured', "$id: a payment");
+		my $n = sql("SELECT nextval('public.looks')") - $before - 1;
+		sql($drop);
+		return $n;
+	};
+	is($looks->('looked', 'public.looked(currency)'), 1, 'a constraint on a column that never changes is looked at by the insert alone');
+	is($looks->('same value', 'public.looked(bank)'), 1, 'so is one on a column that could change and has not');
+	is($looks->('both', 'public.looked(currency) AND captured_amount >= 0'), 2, 'one that names a changing column, too, by the update as well');
+	sql('ALTER FUNCTION public.looked VOLATILE');
+	is($looks->('volatile', 'public.looked(currency)'), 2, 'so is one that may say another thing by now');
+	sql("$add (captured_amount <> 4321)");
+	like(($node->psql('postgres', pay('broken', amount => 4321)))[2], qr/violates check constraint "theirs"/, 'an update that breaks one is refused');
+	ok($node->poll_query_until('postgres', "SELECT status = 'Refunded' FROM pgw.payment_transactions WHERE client_request_id = 'broken'"), 'and the charge is given back');
+	sql("$drop; $add (client_request_id <> 'looked') NOT VALID");
+	like(($node->psql('postgres', "SELECT pgw.refund_payment(payment_id, 'looked-r') FROM pgw.payments WHERE client_request_id = 'looked'"))[2],
+		qr/violates check constraint "theirs"/, 'so is that of a row which has never met one that is not valid');
+	sql("$drop; DROP FUNCTION public.looked; DROP SEQUENCE public.looks");
+});
+
 # pgw's own columns: a clear error, a row in health(), and nothing lost.
 part($node, 'own columns', sub {
 	for (['a type', 'ALTER TABLE pgw.payment_transactions RENAME COLUMN requests_sent TO tries; ALTER TABLE pgw.payment_transactions ADD COLUMN requests_sent bigint',

@@ -60,6 +60,7 @@ typedef enum PgwMutant
 	EVENT_LEFT_OUT,   /* an event that the INSERT has not written is not missed */
 	TRIGGER_REWRITES, /* what a BEFORE trigger makes of pgw's columns is written */
 	KEEP_COLUMNS,     /* columns that others have added are overwritten */
+	UPDATE_CHECKS,    /* no update meets a CHECK constraint */
 	REFUND_KEY,       /* a give-back in doubt is sent again with a new key */
 	/* a capture, void or refund in doubt is sent again with a new key */
 	OPERATION_KEY,
