@@ -265,6 +265,19 @@ sub secrets
 	return { name => sprintf('10 no secret on disk: no card number in %.0f MB of data directory, WAL and log', $bytes / 1e6), bad => \@hits };
 }
 
+# No process ended but by what this program did to it: an assertion, a crash and a PANIC restart the cluster, which recovers from that, too.
+sub crashes
+{
+	my ($server) = @_;
+	my @hits;
+	for my $file (grep { -f } $server->{log}, "$server->{dir}/standby.log")
+	{
+		open my $f, '<', $file or next;
+		while (<$f>) { push @hits, [ '', s/\n//r ] if /TRAP: |PANIC: |was terminated by signal (?!9:)/ }
+	}
+	return { name => 'no process of the server crashed', bad => \@hits };
+}
+
 # How one attempt came about, for whoever looks for the reason of a violation.
 sub history
 {

@@ -254,7 +254,7 @@ my ($judged, $neighbour_rows) = ChaosNeighbour::judge($server, $strict, $stopped
 table(sprintf('neighbours, in the last %.0f s, while nobody struck the server', $stopped - $strict), @$neighbour_rows);
 print "\n";
 my @results = (@$judged, ChaosNeighbour::second($server, PgwSession->new($server, db => 'second')), ChaosCheck::run($server));
-push @results, ChaosCheck::secrets($server, [ map { $_->[0] } @ChaosPlan::cards ]);
+push @results, ChaosCheck::secrets($server, [ map { $_->[0] } @ChaosPlan::cards ]), ChaosCheck::crashes($server);
 unshift @results, { name => 'clients met nothing that they must not meet', bad => [ map { [ '', $_ ] } @wrong ] };
 unshift @results, { name => sprintf('everything came to rest (%.0f s)', $rest), bad => [ map { [ '', $_ ] } @unrest ] };
 my ($n, $violations, %told) = (0, 0);
