@@ -1,8 +1,8 @@
 /*
- * fuzz_answer.c - any bytes as a bank's answer, judged with the connectors src/connectors/json.json
- * and test/connectors/listbank.json
+ * fuzz_answer.c - any bytes as a bank's answer, judged with the connectors
+ * src/connectors/json.json, test/connectors/listbank.json and test/connectors/nvpbank.json
  *
- * Input: operation (the highest bit: which connector), status class, length and text of
+ * Input: operation (the two highest bits: which connector), status class, length and text of
  * Retry-After, then the body.  PGW_SRCDIR names the sources' folder; without it the document is
  * looked for relative to where the fuzzer runs.
  */
@@ -45,7 +45,7 @@ connector(const char *file)
 static bool
 names(const uint8_t *body, size_t len, const char *reference)
 {
-	return memchr(body, '\\', len) != NULL ||
+	return memchr(body, '\\', len) != NULL || memchr(body, '%', len) != NULL ||
 		   memmem(body, len, reference, strlen(reference)) != NULL ||
 		   memmem(body, len, reference[0] == 'r' ? "R17" : "O42", 3) != NULL;
 }
@@ -59,8 +59,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 										.words = {"sk_live_Ab12-cd", "Jo Holder"},
 										.last4 = "0366"};
 	static const PgwSought without_card = {.words = {"sk_live_Ab12-cd"}, .last4 = "0366"};
-	static const int statuses[] = {200, 201, 400, 401, 404, 409, 422, 429, 500, 503, 302, 0};
-	static const PgwConnector *connectors[2];
+	static const int statuses[] = {200, 201, 400, 401, 404, 409, 422, 429, 500, 503, 302, 0, 204};
+	static const PgwConnector *connectors[3];
 	const PgwConnector *c;
 	char retry_after[64];
 	size_t n;
@@ -80,9 +80,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	{
 		connectors[0] = connector("src/connectors/json.json");
 		connectors[1] = connector("test/connectors/listbank.json");
+		connectors[2] = connector("test/connectors/nvpbank.json");
 	}
-	c = connectors[data[0] >> 7];
-	op = (PgwBankOp) ((data[0] & 0x7F) % PGW_NOPS);
+	c = connectors[(data[0] & 0x80) != 0 ? 1 : (data[0] & 0x40) != 0 ? 2 : 0];
+	op = (PgwBankOp) ((data[0] & 0x3F) % PGW_NOPS);
 	n = data[2] % sizeof(retry_after);
 	if (n > size - 3)
 		n = size - 3;
@@ -94,11 +95,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		question.sought = &with_card;
 		question.sought_later = &without_card;
 	}
-	pgw_connector_judge(c, &question, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after,
+	pgw_connector_judge(c, &question, statuses[data[1] % 13], data[2] == 0 ? NULL : retry_after,
 						(const char *) data + 3 + n, size - 3 - n, &a);
 
 	/* whoever asks why is told the same */
-	pgw_connector_explain(c, &question, statuses[data[1] % 12], data[2] == 0 ? NULL : retry_after,
+	pgw_connector_explain(c, &question, statuses[data[1] % 13], data[2] == 0 ? NULL : retry_after,
 						  (const char *) data + 3 + n, size - 3 - n, &again, &why);
 	pgw_buf_free(&why.passed_over);
 	if (memcmp(&a, &again, sizeof(a)) != 0)
@@ -133,8 +134,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (a.bank_reference[0] != '\0' && a.bank_reference_invalid)
 		abort();
-	/* nothing was ever approved that does not look like an object */
-	if (a.outcome == PGW_OUT_APPROVED && memchr(data + 3 + n, '{', size - 3 - n) == NULL)
+	/* nothing was ever approved that does not look like an object, or a form */
+	if (a.outcome == PGW_OUT_APPROVED &&
+		memchr(data + 3 + n, c == connectors[2] ? '=' : '{', size - 3 - n) == NULL &&
+		!(c == connectors[2] && op == PGW_OP_VOID && size == 3 + n))
 		abort();
 	return 0;
 }

@@ -3,8 +3,8 @@
 #
 #   my $bank = scripted_bank(sub { my ($request) = @_; return { document => { state => 'ok' } } });
 #
-# A request has method, path, headers (names in lower case), body, and fields: those of a form in the body and of the query.  An answer has document, and
-# may have status and headers (lines); without an answer the connection is closed.  The function runs in a process of its own, which keeps what it remembers.
+# A request has method, path, headers (names in lower case), body, and fields: those of a form in the body and of the query.  An answer has document, or
+# else body and type, and may have status and headers (lines); without an answer the connection is closed.  The function runs in a process of its own, which keeps what it remembers.
 package PgwScriptedBank;
 
 use strict;
@@ -34,8 +34,8 @@ sub read_request
 sub send_answer
 {
 	my ($connection, $answer, $kept_alive) = @_;
-	my $text = encode_json($answer->{document});
-	print $connection join "\r\n", 'HTTP/1.1 ' . ($answer->{status} // 200) . ' Answered', 'Content-Type: application/json', $kept_alive ? () : 'Connection: close',
+	my $text = $answer->{body} // encode_json($answer->{document});
+	print $connection join "\r\n", 'HTTP/1.1 ' . ($answer->{status} // 200) . ' Answered', 'Content-Type: ' . ($answer->{type} // 'application/json'), $kept_alive ? () : 'Connection: close',
 	  @{ $answer->{headers} // [] }, 'Content-Length: ' . length($text), '', $text;
 	$connection->flush;
 }

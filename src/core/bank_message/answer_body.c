@@ -9,19 +9,36 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bank_message/answer_form.h"
 #include "core/json/json_read.h"
 
+/* As JSON a byte of a form has six at most, a pair some more. */
+#define FORM_MAX_BYTES (8 * PGW_ANSWER_MAX_BYTES)
+
 void
-pgw_answer_body_read(const char *text, size_t len, PgwAnswerBody *body)
+pgw_answer_body_read(const char *text, size_t len, bool form, PgwAnswerBody *body)
 {
+	bool good = text != NULL && len <= PGW_ANSWER_MAX_BYTES;
+
 	body->text = text;
 	body->len = len;
-	if (text == NULL || len > PGW_ANSWER_MAX_BYTES ||
-		pgw_json_read(text, len, PGW_ANSWER_MAX_NESTING, &body->value) != PGW_JSON_GOOD ||
+	pgw_buf_init(&body->form, FORM_MAX_BYTES);
+	if (good && form && (good = pgw_answer_form_read(text, len, &body->form)))
+	{
+		body->text = text = body->form.data;
+		body->len = len = body->form.len;
+	}
+	if (!good || pgw_json_read(text, len, PGW_ANSWER_MAX_NESTING, &body->value) != PGW_JSON_GOOD ||
 		(pgw_json_type(&body->value) != PGW_JSON_OBJECT &&
 		 pgw_json_type(&body->value) != PGW_JSON_ARRAY))
 		body->value = (PgwJson){NULL, 0};
 	pgw_json_members(&body->value, &body->members);
+}
+
+void
+pgw_answer_body_end(PgwAnswerBody *body)
+{
+	pgw_buf_free(&body->form);
 }
 
 void

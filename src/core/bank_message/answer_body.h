@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/base/buf.h"
 #include "core/connector/compiled.h"
 #include "core/json/json_text.h"
 
@@ -18,12 +19,14 @@ typedef struct PgwAnswerBody
 {
 	PgwJson value;
 	PgwJsonMembers members;
-	const char *text; /* as it came; NULL: nothing came */
+	const char *text; /* as it came, or of a form as JSON; NULL: nothing came */
 	size_t len;
+	PgwBuf form; /* where text is of a form */
 } PgwAnswerBody;
 
-/* The text stays the caller's, and is pointed to. */
-extern void pgw_answer_body_read(const char *text, size_t len, PgwAnswerBody *body);
+/* The text stays the caller's, and is pointed to; pgw_answer_body_end() ends that. */
+extern void pgw_answer_body_read(const char *text, size_t len, bool form, PgwAnswerBody *body);
+extern void pgw_answer_body_end(PgwAnswerBody *body);
 
 /* A part of another body as one of its own. */
 extern void pgw_answer_body_part(const PgwAnswerBody *whole, const PgwJson *part,

@@ -2,7 +2,8 @@
  * answer_rules.c - which of a connector's rules an answer fits, and why not the others
  *
  * Invariants: the first that fits decides; of an answer that cannot be read only rules without
- * conditions can say anything, and no more than that nothing is known or that nothing was done.
+ * conditions can say anything, and no more than that nothing is known or that nothing was done; but
+ * for one that has no body at all, where a rule expects none.
  */
 #include "core/bank_message/answer_rules.h"
 
@@ -15,6 +16,7 @@ typedef enum Fit
 {
 	FITS = 0,
 	OTHER_STATUS,
+	NOT_EMPTY,
 	NOT_READABLE,
 	CONDITION_FAILS
 } Fit;
@@ -30,6 +32,8 @@ fit(const PgwRule *rule, const PgwQuestion *q, long status, const PgwAnswerBody 
 		status_fits |= status >= rule->statuses[i].from && status <= rule->statuses[i].to;
 	if (!status_fits)
 		return OTHER_STATUS;
+	if (rule->empty)
+		return body->len == 0 ? FITS : NOT_EMPTY;
 	if (pgw_json_type(&body->value) == PGW_JSON_NONE)
 		return rule->nconditions == 0 &&
 					   (rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
@@ -68,6 +72,8 @@ tell(PgwWhy *why, const PgwAnswerSpec *spec, int index, Fit because, int conditi
 	pgw_buf_printf(&place, "%s/rules/%d", spec->pointer, index);
 	if (because == OTHER_STATUS)
 		pgw_buf_puts(&place, "/status");
+	else if (because == NOT_EMPTY)
+		pgw_buf_puts(&place, "/body");
 	else if (because == CONDITION_FAILS)
 	{
 		pgw_buf_puts(&place, "/when");

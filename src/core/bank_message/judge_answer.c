@@ -511,7 +511,7 @@ judge(const PgwConnector *c, const PgwQuestion *question, long http_status, cons
 	as_told.transaction_ref = pgw_connector_reference(c, q->transaction_ref, references[0]);
 	as_told.original_ref = pgw_connector_reference(c, q->original_ref, references[1]);
 	spec = &pgw_compiled_op(c, q->op, q->bank_reference)->answer;
-	pgw_answer_body_read(body, len, &doc);
+	pgw_answer_body_read(body, len, spec->form, &doc);
 	if (why != NULL)
 		why->readable = pgw_json_type(&doc.value) != PGW_JSON_NONE;
 	judge_outcome(spec, q, http_status, &doc, a, why);
@@ -522,6 +522,7 @@ judge(const PgwConnector *c, const PgwQuestion *question, long http_status, cons
 	take_mode(spec, q, &doc, a);
 	pgw_answer_leave_out_echo(q, spec, &doc, a);
 	judge_whose(c, spec, q, &doc, a, why);
+	pgw_answer_body_end(&doc);
 }
 
 void

@@ -134,10 +134,57 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 		v == NULL ? "missing" : "unknown outcome");
 }
 
+/* Whatever the status, what an empty answer can say of this operation. */
+static bool
+may_be_empty(PgwBankOp op, PgwOutcome outcome)
+{
+	if (pgw_op_is_lookup(op))
+		return outcome == PGW_OUT_NOT_FOUND;
+	if (op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE)
+		return false;
+	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_PENDING;
+}
+
+/*
+ * "body": "empty".  An answer that was cut off before its first byte, and many of a proxy's, are
+ * empty, too.  So it says something under a status that is named exactly and is a success; of a
+ * charge nothing, because it names no id and no amount; and that something is not there by 204
+ * alone, which cannot have a body.
+ */
+static bool
+compile_empty(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
+{
+	bool exact = true;
+
+	if (!json_object_is_type(v, json_type_string) ||
+		strcmp(json_object_get_string(v), "empty") != 0)
+		return pgw_fault_at(cc, "body", "must be \"empty\"");
+	if (!pgw_since_version(cc, 2, "\"body\" of a rule"))
+		return false;
+	if (rule->nconditions > 0)
+		return pgw_fault_at(cc, "when", "an empty answer has nothing that could be asked for");
+	if (!may_be_empty(op, rule->outcome))
+		return pgw_fault_at(
+			cc, "body",
+			"an empty answer can be \"approved\" or \"pending\" for what follows a charge, and \"not_found\" for a look-up; it names neither id nor amount");
+	for (int i = 0; i < rule->nstatuses; i++)
+	{
+		int status = rule->statuses[i].from;
+
+		exact &= status == rule->statuses[i].to && status >= 200 && status <= 299 &&
+				 (status == 204 || rule->outcome != PGW_OUT_NOT_FOUND);
+	}
+	rule->empty = true;
+	return exact || pgw_fault_at(cc, "status",
+								 rule->outcome == PGW_OUT_NOT_FOUND
+									 ? "must be 204, which never has a body"
+									 : "must name each status exactly: 204, 202 ...");
+}
+
 static bool
 compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
-	static const char *const keys[] = {"status", "when", "outcome", NULL};
+	static const char *const keys[] = {"status", "when", "body", "outcome", NULL};
 	json_object *part;
 	size_t mark;
 
@@ -158,7 +205,8 @@ compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 			return false;
 		pgw_leave(cc, mark);
 	}
-	return compile_outcome(cc, pgw_member(v, "outcome"), op, rule);
+	return compile_outcome(cc, pgw_member(v, "outcome"), op, rule) &&
+		   (!json_object_object_get_ex(v, "body", &part) || compile_empty(cc, part, op, rule));
 }
 
 static bool
@@ -375,15 +423,28 @@ find_answer(PgwCompile *cc, json_object **v, PgwAnswerSpec *spec)
 	return note_place(cc, name, spec);
 }
 
+static bool
+compile_format(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
+{
+	const char *s = json_object_is_type(v, json_type_string) ? json_object_get_string(v) : "";
+
+	spec->form = strcmp(s, "form") == 0;
+	if (!spec->form && strcmp(s, "json") != 0)
+		return pgw_fault_at(cc, "format", "must be \"json\" or \"form\"");
+	return pgw_since_version(cc, 2, "\"format\"");
+}
+
 bool
 pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 {
-	static const char *const keys[] = {"rules",       "select",           "fields",
-									   "error_codes", "reference_echoed", NULL};
+	static const char *const keys[] = {
+		"format", "rules", "select", "fields", "error_codes", "reference_echoed", NULL};
 	json_object *part;
 	size_t mark;
 
 	if (!find_answer(cc, &v, spec) || !pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+		return false;
+	if (json_object_object_get_ex(v, "format", &part) && !compile_format(cc, part, spec))
 		return false;
 	mark = pgw_enter(cc, "rules");
 	if (!compile_rules(cc, pgw_member(v, "rules"), op, spec))
@@ -392,6 +453,8 @@ pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *
 	if (json_object_object_get_ex(v, "select", &part))
 	{
 		mark = pgw_enter(cc, "select");
+		if (spec->form)
+			return pgw_fault(cc, "a form has no list");
 		if (!compile_select(cc, part, op, &spec->select))
 			return false;
 		pgw_leave(cc, mark);

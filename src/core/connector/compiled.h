@@ -227,6 +227,7 @@ typedef struct PgwRule
 	PgwStatusRange *statuses;
 	int nconditions;
 	PgwCondition *conditions;
+	bool empty; /* "body": "empty": of an answer without a body, and no other */
 	PgwOutcome outcome;
 	PgwKeyWord key_word;    /* with UNKNOWN */
 	const char *error_code; /* with DECLINED: the rule says why; NULL: the bank's code does */
@@ -307,6 +308,7 @@ typedef struct PgwErrorMap
 typedef struct PgwAnswerSpec
 {
 	const char *pointer; /* where it stands in the document */
+	bool form;           /* of a form, not JSON */
 	int nrules;
 	PgwRule *rules;
 	PgwSelect select;

@@ -108,7 +108,8 @@ hides(const PgwRule *first, const PgwRule *later)
 	if (first->nconditions == 0 && later->nconditions == 0 && needs_a_body(first->outcome) &&
 		!needs_a_body(later->outcome))
 		return false;
-	if (!covers_statuses(first, later))
+	if (!covers_statuses(first, later) || (first->empty && !later->empty) ||
+		(later->empty && !first->empty && needs_a_body(first->outcome)))
 		return false;
 	for (int i = 0; i < first->nconditions; i++)
 	{
@@ -160,7 +161,7 @@ may_be_5xx(const PgwRule *rule)
 static void
 look_at_refusal(Warnings *w, PgwBankOp op, const char *place, const PgwRule *rule)
 {
-	if (rule->nconditions > 0)
+	if (rule->nconditions > 0 || rule->empty)
 		return;
 	if (rule->outcome == PGW_OUT_NOT_FOUND)
 		warn(
@@ -207,7 +208,7 @@ look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 			warn(
 				w, op, place,
 				"an approval with a status other than 2xx: an error that repeats the charge would be taken for a yes");
-		if (rule->nconditions == 0)
+		if (rule->nconditions == 0 && !rule->empty)
 			warn(
 				w, op, place,
 				"every answer with this status is an approval, whatever it says: name in \"when\" what says so");
