@@ -66,6 +66,7 @@ REFERENCE_ECHO:200_answers:ignored reference
 ANSWER_MODE:217_livemode:approvals
 REFUSAL_TOLD:219_refusals_told:refused at once
 MORE_PAGES:340_lists:tok_lost_more
+AMOUNT_MULTIPLE:344_forms:multiples
 SHORT_REFERENCE:227_short_references:tok_lost_bare
 FIRST_OF_TWO:340_lists:tok_lost_twice
 LAST_REAL_BANK:322_test_mode:what is gone

@@ -45,9 +45,7 @@ pgw_config_takes_amount(const PgwBank *b, int64 amount, const char *currency)
 	int64_t converted;
 
 	return c != NULL &&
-		   pgw_money_rescale(amount, c->exponent,
-							 pgw_connector_exponent(b->connector, currency, c->exponent),
-							 &converted);
+		   pgw_connector_amount(b->connector, currency, c->exponent, amount, &converted);
 }
 
 /* NULL: it takes the request; else the code that says why not. */

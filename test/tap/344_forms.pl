@@ -60,8 +60,18 @@ for my $token ('tok_lost', 'tok_page')
 like(sql(pay('tok_never')), qr/^failed\|/, 'tok_never: an empty 204 says that it is not there');
 is(books('tok_never'), '', 'tok_never: it is not');
 sql('BEGIN; ' . pay('tok_back') . '; ROLLBACK');
-ok(comes_to($node, 'tok_back', 'Voided', 30), 'given back, said by an empty 204');
+ok(comes_to($node, 'tok_back', 'Refunded', 30), 'given back, said by an empty 204');
 like(books('tok_back'), qr/ 12\.34 voided$/, 'and it is');
+part($node, 'multiples', sub {
+	my $document = JSON::PP::decode_json(slurp_file('test/connectors/nvpbank.json'));
+	$document->{capabilities}{amount_multiple} = { KWD => 10 };
+	add_dialect($node, $bank, 'tens', $document);
+	my (undef, undef, $error) = $node->psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'tok_third', token => 'tok_third', bank => 'tens', amount => 1234, currency => 'KWD'));
+	like($error, qr/amount_not_representable/, 'an amount that the bank does not take is refused');
+	is(books('tok_third'), '', 'and never sent');
+	is(sql('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'tok_tens', token => 'tok_tens', bank => 'tens', amount => 1230, currency => 'KWD')), 'captured', 'one that it takes is paid');
+	like(books('tok_tens'), qr/ 1\.230 open$/, 'in its unit');
+});
 is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'consistent');
 $node->stop('fast');
 done_testing();

@@ -206,6 +206,8 @@ static const struct
 	 "refund"},
 	{WITH_CAPS("{\"tokens\":true,\"exponents\":{\"isk\":2}}"), "/capabilities/exponents/isk",
 	 "ISO 4217"},
+	{WITH_CAPS("{\"tokens\":true,\"amount_multiple\":{\"KWD\":10}}"),
+	 "/capabilities/amount_multiple", "needs version 2"},
 	{WITH_CAPS("{\"tokens\":true,\"exponents\":{\"ISK\":5}}"), "/capabilities/exponents/ISK",
 	 "0 to 4"},
 	{DOC(CAPS, "\"charge\":[]"), "/operations/charge", "object"},

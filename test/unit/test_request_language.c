@@ -542,6 +542,75 @@ test_order(void **state)
 	pgw_connector_free(c);
 }
 
+/* ---- amounts that must be a multiple ---- */
+
+/* In the bank's unit: where that is the hundredth of the currency's, of hundreds of it. */
+static void
+test_multiples(void **state)
+{
+	static const struct
+	{
+		const char *currency;
+		int iso_exponent;
+		int64_t amount;
+		const char *sent; /* NULL: nothing */
+	} cases[] = {
+		{"KWD", 3, 1230, "1230"}, {"KWD", 3, 1234, NULL}, {"KWD", 3, 10, "10"},
+		{"KWD", 3, 1, NULL},      {"ISK", 0, 5, "500"},   {"ISK", 0, 1, "100"},
+		{"UGX", 0, 500, "500"},   {"UGX", 0, 550, NULL},  {"EUR", 2, 1, "1"},
+	};
+	static const char caps[] =
+		"{\"v\":2,\"capabilities\":{\"tokens\":true,\"exponents\":{\"ISK\":2},\"amount_multiple\":{\"KWD\":10,\"ISK\":100,\"UGX\":100}},"
+		"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/c\",\"body\":{\"t\":\"{{token}}\",\"a\":\"{{amount}}\"},"
+		"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
+	PgwConnector *c = compile(caps);
+	char body[100];
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		const PgwCallParams p = {.token = "t",
+								 .amount = cases[i].amount,
+								 .has_amount = true,
+								 .currency = cases[i].currency,
+								 .iso_exponent = cases[i].iso_exponent};
+
+		pgw_rendered_init(&rendered);
+		assert_int_equal(pgw_connector_render(c, PGW_OP_CHARGE, &p, &rendered, &err),
+						 cases[i].sent != NULL);
+		if (cases[i].sent == NULL)
+			assert_non_null(strstr(err.message, "cannot be said exactly"));
+		else
+		{
+			snprintf(body, sizeof(body), "{\"t\":\"t\",\"a\":%s}", cases[i].sent);
+			assert_string_equal(rendered.body.data, body);
+		}
+		pgw_rendered_free(&rendered);
+	}
+	pgw_connector_free(c);
+}
+
+static void
+test_multiples_refused(void **state)
+{
+	static const char *const cases[][3] = {
+		{"{\"XXQ\":10}", "/capabilities/amount_multiple/XXQ", "ISO 4217"},
+		{"{\"KWD\":1}", "/capabilities/amount_multiple/KWD", "from 2 to 1000000"},
+		{"{\"KWD\":\"10\"}", "/capabilities/amount_multiple/KWD", "from 2 to 1000000"},
+		{"[]", "/capabilities/amount_multiple", "must be an object"},
+	};
+	char text[200];
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		snprintf(text, sizeof(text),
+				 "{\"v\":2,\"capabilities\":{\"tokens\":true,\"amount_multiple\":%s}}",
+				 cases[i][0]);
+		refused(text, cases[i][1], cases[i][2]);
+	}
+}
+
 int
 main(void)
 {
@@ -558,6 +627,8 @@ main(void)
 		cmocka_unit_test(test_keys_are_secret),
 		cmocka_unit_test(test_digests_noted),
 		cmocka_unit_test(test_order),
+		cmocka_unit_test(test_multiples),
+		cmocka_unit_test(test_multiples_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,7 +127,8 @@ put_amount(PgwRender *r, PgwBuf *b, PgwHow how, bool decimal)
 
 	if (!p->has_amount)
 		return PGW_PUT_MISSING;
-	if (p->amount < 0 || !pgw_money_rescale(p->amount, p->iso_exponent, r->exponent, &amount))
+	if (p->amount < 0 ||
+		!pgw_connector_amount(r->connector, p->currency, p->iso_exponent, p->amount, &amount))
 		return pgw_render_fault(r, "the amount cannot be said exactly in the bank's unit of %s",
 								p->currency ? p->currency : "the currency");
 	if (!decimal)

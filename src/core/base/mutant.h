@@ -149,6 +149,7 @@ typedef enum PgwMutant
 	CARD_ECHOED,
 	/* what a bank repeats in a place of which nothing is kept is not remembered */
 	ECHO_UNKEPT,
+	AMOUNT_MULTIPLE, /* an amount that the bank does not take is sent */
 	/* of a short reference a look-up's charge needs no id */
 	SHORT_REFERENCE,
 	REFUSAL_TOLD, /* nobody is told in which words the bank has said no */

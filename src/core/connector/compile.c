@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/money.h"
+#include "core/base/mutant.h"
 #include "core/json/json_read.h"
 
 /* ---- places, faults, arena ---- */
@@ -545,13 +547,30 @@ pgw_connector_secret_names(const PgwConnector *c, const char *const **names)
 	return c->nsecret_names;
 }
 
+static int64_t
+of_currency(const PgwOfCurrency *list, int n, const char *currency, int64_t otherwise)
+{
+	for (int i = 0; currency != NULL && i < n; i++)
+	{
+		if (strcmp(list[i].currency, currency) == 0)
+			return list[i].n;
+	}
+	return otherwise;
+}
+
 int
 pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent)
 {
-	for (int i = 0; currency != NULL && i < c->nexponents; i++)
-	{
-		if (strcmp(c->exponents[i].currency, currency) == 0)
-			return c->exponents[i].exponent;
-	}
-	return iso_exponent;
+	return (int) of_currency(c->exponents, c->nexponents, currency, iso_exponent);
+}
+
+bool
+pgw_connector_amount(const PgwConnector *c, const char *currency, int iso_exponent, int64_t amount,
+					 int64_t *in_its_unit)
+{
+	int exponent = pgw_connector_exponent(c, currency, iso_exponent);
+	int64_t multiple = of_currency(c->multiples, c->nmultiples, currency, 1);
+
+	return pgw_money_rescale(amount, iso_exponent, exponent, in_its_unit) &&
+		   (*in_its_unit % multiple == 0 || PGW_MUTATED(AMOUNT_MULTIPLE));
 }

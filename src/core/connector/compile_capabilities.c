@@ -10,31 +10,50 @@
 
 #include "core/base/money.h"
 
+/* A whole number for each of some currencies. */
+static bool
+compile_of_currencies(PgwCompile *cc, json_object *v, int64_t min, int64_t max, int *n,
+					  PgwOfCurrency **list)
+{
+	if (!pgw_is_object(cc, v))
+		return false;
+	*list = pgw_arena(cc, (size_t) json_object_object_length(v), sizeof(PgwOfCurrency));
+	if (*list == NULL)
+		return false;
+	json_object_object_foreach(v, key, value)
+	{
+		PgwOfCurrency *of = &(*list)[*n];
+		int64_t number = json_object_get_int64(value);
+
+		if (pgw_currency_find(key) == NULL)
+			return pgw_fault_at(
+				cc, key, "must be an ISO 4217 currency code in capital letters, such as \"ISK\"");
+		if (!json_object_is_type(value, json_type_int) || number < min || number > max)
+			return pgw_fault_at(cc, key, "must be a whole number from %lld to %lld",
+								(long long) min, (long long) max);
+		memcpy(of->currency, key, 4);
+		of->n = number;
+		(*n)++;
+	}
+	return true;
+}
+
 static bool
 compile_exponents(PgwCompile *cc, json_object *v)
 {
 	PgwConnector *c = cc->connector;
 
-	if (!pgw_is_object(cc, v))
-		return false;
-	c->exponents = pgw_arena(cc, (size_t) json_object_object_length(v), sizeof(PgwExponent));
-	if (c->exponents == NULL)
-		return false;
-	json_object_object_foreach(v, key, value)
-	{
-		PgwExponent *e = &c->exponents[c->nexponents];
-		int64_t n = json_object_get_int64(value);
+	return compile_of_currencies(cc, v, 0, 4, &c->nexponents, &c->exponents);
+}
 
-		if (pgw_currency_find(key) == NULL)
-			return pgw_fault_at(
-				cc, key, "must be an ISO 4217 currency code in capital letters, such as \"ISK\"");
-		if (!json_object_is_type(value, json_type_int) || n < 0 || n > 4)
-			return pgw_fault_at(cc, key, "must be a whole number from 0 to 4");
-		memcpy(e->currency, key, 4);
-		e->exponent = (int) n;
-		c->nexponents++;
-	}
-	return true;
+/* Of three decimal places some banks want the last to be 0, of others none at all. */
+static bool
+compile_multiples(PgwCompile *cc, json_object *v)
+{
+	PgwConnector *c = cc->connector;
+
+	return pgw_since_version(cc, 2, "\"amount_multiple\"") &&
+		   compile_of_currencies(cc, v, 2, 1000000, &c->nmultiples, &c->multiples);
 }
 
 bool
@@ -50,6 +69,7 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 									   "authorization_lifetime_seconds",
 									   "exponents",
 									   "settles_after_seconds",
+									   "amount_multiple",
 									   "lookup_by_id_consistent_after_seconds",
 									   NULL};
 	PgwCapabilities *caps = &cc->connector->caps;
@@ -80,8 +100,11 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 		return false;
 	if (!caps->cards && !caps->tokens)
 		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");
-	return (part = pgw_member(v, "exponents")) == NULL ||
-		   pgw_compile_member(cc, "exponents", part, compile_exponents);
+	if ((part = pgw_member(v, "exponents")) != NULL &&
+		!pgw_compile_member(cc, "exponents", part, compile_exponents))
+		return false;
+	return (part = pgw_member(v, "amount_multiple")) == NULL ||
+		   pgw_compile_member(cc, "amount_multiple", part, compile_multiples);
 }
 
 bool

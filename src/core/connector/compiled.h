@@ -344,11 +344,12 @@ typedef struct PgwCompiledOp
 	PgwAnswerSpec answer;
 } PgwCompiledOp;
 
-typedef struct PgwExponent
+/* What is so of one currency at this bank: its exponent, or of what amounts must be a multiple. */
+typedef struct PgwOfCurrency
 {
 	char currency[4];
-	int exponent;
-} PgwExponent;
+	int64_t n;
+} PgwOfCurrency;
 
 /* Our references as the bank takes them; length 0: 32 hex digits. */
 typedef struct PgwReferences
@@ -382,7 +383,9 @@ struct PgwConnector
 	int nnot_ids;
 	const char **not_ids; /* what the bank writes where it has no id */
 	int nexponents;
-	PgwExponent *exponents;
+	PgwOfCurrency *exponents;
+	int nmultiples; /* in the bank's unit */
+	PgwOfCurrency *multiples;
 	int ncommon;
 	PgwHeader common[PGW_MAX_HEADERS];
 	PgwCompiledOp ops[PGW_NOPS];

@@ -75,4 +75,11 @@ extern int pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list
 /* Exponent that this bank uses for the currency: its own override, else iso_exponent. */
 extern int pgw_connector_exponent(const PgwConnector *c, const char *currency, int iso_exponent);
 
+/*
+ * An amount in the bank's unit.  false: it cannot be said exactly, or is no multiple of what the
+ * bank takes.
+ */
+extern bool pgw_connector_amount(const PgwConnector *c, const char *currency, int iso_exponent,
+								 int64_t amount, int64_t *in_its_unit);
+
 #endif
