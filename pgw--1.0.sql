@@ -1509,6 +1509,14 @@ COMMENT ON FUNCTION pgw.render_request(text, text, jsonb) IS
 	'and sample values for what the arguments do not name. It stores and sends nothing, and reads no key '
 	'(docs/connectors.md).';
 
+CREATE FUNCTION pgw.try_bank(bank text, timeout interval DEFAULT '30s')
+RETURNS TABLE (check_name text, status text, message text, details jsonb)
+AS 'MODULE_PATHNAME', 'pgw_try_bank_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION pgw.try_bank(text, interval) IS
+	'Has the worker call this bank for nothing but its answer (the connector''s ping, or a look-up of a reference that no '
+	'charge has): is it there, its certificates, our key, its clock; and what a lost answer will cost there. It moves no '
+	'money (docs/connectors.md).';
+
 CREATE FUNCTION pgw.version(OUT library text, OUT library_serves text, OUT script text, OUT advice text)
 AS 'MODULE_PATHNAME', 'pgw_version_1_0' LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION pgw.version() IS
@@ -1620,7 +1628,7 @@ $$
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions,health,read_metrics}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
-			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request}'),
+			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request,try_bank}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
 		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,metrics,alerts}'),
 		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')

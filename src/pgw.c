@@ -22,6 +22,7 @@
 #include "client_api/pay_common.h"
 #include "ddl/drop_guard.h"
 #include "ddl/utility_hook.h"
+#include "exchange/bank_trial.h"
 #include "exchange/exchange.h"
 #include "launcher/launcher.h"
 #include "observe/alerts.h"
@@ -44,6 +45,7 @@ _PG_init(void)
 		return;
 
 	pgw_exchange_init();
+	pgw_trial_init();
 	pgw_utility_init();
 	pgw_launcher_init();
 	pgw_worker_init();

@@ -26,6 +26,7 @@ typedef struct PgwCall
 {
 	PgwBatchItem item; /* first; on one list at a time, none while HTTP runs */
 	int slot;          /* the caller's, or -1: nobody waits (any more) */
+	uint64 trial;      /* of pgw.try_bank(): nothing is recorded of it; 0: none */
 	bool submitted;
 	bool indexed;       /* in the index by transaction_id */
 	PgwLanePlace place; /* waits for its bank, or takes room there */

@@ -368,6 +368,7 @@ pgw_http_start(const PgwHttpRequest *req, void *tag, const char **error)
 		return NULL;
 	}
 	transfer->tag = tag;
+	transfer->wants_certificates = req->certificates;
 	transfer->max_body = req->max_body > 0 ? req->max_body : DEFAULT_MAX_BODY;
 	if (!copy_body(transfer, req))
 		*error = "too many requests in flight";
@@ -487,6 +488,10 @@ pgw_http_next_done(PgwHttpDone *done)
 	done->status = transfer->status;
 	done->body = &transfer->body;
 	done->retry_after = transfer->retry_after[0] != '\0' ? transfer->retry_after : NULL;
+	done->date = transfer->date[0] != '\0' ? transfer->date : NULL;
+	done->certificates = transfer->certificates.len > 0 && !transfer->certificates.failed
+							 ? transfer->certificates.data
+							 : NULL;
 	done->error = transfer->error;
 	done->our_fault = transfer->result == PGW_HTTP_NEVER_SENT && transfer->starved;
 	done->resent = transfer->resent;

@@ -35,6 +35,7 @@ typedef struct PgwHttpRequest
 	 * keys)
 	 */
 	bool fresh_connection;
+	bool certificates;      /* tell of those that the bank shows, if a connection is made */
 	int connect_timeout_ms; /* not positive: 10 s */
 	/*
 	 * not positive: 30 s; counts from pgw_http_start, waiting for a connection or a socket included
@@ -56,6 +57,9 @@ typedef struct PgwHttpDone
 	bool resent;
 	PgwBuf *body;            /* valid until pgw_http_release */
 	const char *retry_after; /* header text or NULL, same lifetime */
+	const char *date;        /* likewise */
+	/* JSON: an array of subject, issuer and end, the bank's own first; NULL: none, or not asked */
+	const char *certificates;
 	/* short, stable, without URL or secret: "could not connect" ... ; NULL when answered */
 	const char *error;
 	void *handle; /* for pgw_http_release */

@@ -51,6 +51,7 @@
 #define HAVE_CA_CACHE (LIBCURL_VERSION_NUM >= 0x075700)
 
 #define MAX_HEADER_BYTES 65536 /* all answer headers together */
+#define MAX_CERTIFICATES 1500  /* bytes that are told of a chain; a longer one is not */
 #define CHUNK_SIZE 2048        /* unit of the body arena: most bodies take one */
 #define MAX_OPENED 8   /* sockets that one transfer opens, as a host has several addresses */
 #define SLAB_CHUNKS 64 /* chunks per mapping, one bit each */
@@ -69,6 +70,9 @@ typedef struct Transfer
 	size_t max_body;
 	size_t header_bytes;
 	char retry_after[64];
+	char date[40];
+	bool wants_certificates;
+	PgwBuf certificates;
 	bool begun; /* libcurl was about to send, at least once */
 	/* and once more: by itself, because a reused connection had died */
 	bool resent;

@@ -5,6 +5,7 @@
  * Invariant: NEVER_SENT is said only when libcurl was not about to send a byte on any attempt; see
  * pgw_http_classify().
  */
+#include "core/base/buf_json.h"
 #include "core/base/mutant.h"
 #include "http/http_internal.h"
 
@@ -170,14 +171,35 @@ is_number(const char *s, size_t len)
 	return true;
 }
 
+/* The value of a header that has this name (with its colon); one that does not fit is none. */
+static void
+take_header(const char *data, size_t len, const char *name, char *value, size_t size)
+{
+	size_t n = strlen(name);
+
+	if (len < n || strncasecmp(data, name, n) != 0)
+		return;
+	data += n;
+	len -= n;
+	while (len > 0 && (*data == ' ' || *data == '\t'))
+	{
+		data++;
+		len--;
+	}
+	while (len > 0 && strchr(" \t\r\n", data[len - 1]) != NULL)
+		len--;
+	if (len >= size)
+		return;
+	memcpy(value, data, len);
+	value[len] = '\0';
+}
+
 static size_t
 on_header(char *data, size_t size, size_t n, void *arg)
 {
-	static const char name[] = "retry-after:";
 	static const char length_name[] = "content-length:";
 	Transfer *transfer = arg;
 	size_t len = size * n;
-	size_t rest = len;
 
 	if (len > MAX_HEADER_BYTES - transfer->header_bytes)
 	{
@@ -190,6 +212,7 @@ on_header(char *data, size_t size, size_t n, void *arg)
 	if (len >= 5 && memcmp(data, "HTTP/", 5) == 0)
 	{
 		transfer->retry_after[0] = '\0';
+		transfer->date[0] = '\0';
 		transfer->lengths = 0;
 		transfer->bad_length = false;
 	}
@@ -201,24 +224,8 @@ on_header(char *data, size_t size, size_t n, void *arg)
 			!is_number(data + sizeof(length_name) - 1, len - (sizeof(length_name) - 1));
 	}
 
-	if (rest >= sizeof(name) - 1 && strncasecmp(data, name, sizeof(name) - 1) == 0)
-	{
-		data += sizeof(name) - 1;
-		rest -= sizeof(name) - 1;
-		while (rest > 0 && (*data == ' ' || *data == '\t'))
-		{
-			data++;
-			rest--;
-		}
-		while (rest > 0 && strchr(" \t\r\n", data[rest - 1]) != NULL)
-			rest--;
-		/* Neither form, seconds or date, is longer than the field. */
-		if (rest < sizeof(transfer->retry_after))
-		{
-			memcpy(transfer->retry_after, data, rest);
-			transfer->retry_after[rest] = '\0';
-		}
-	}
+	take_header(data, len, "Retry-After:", transfer->retry_after, sizeof(transfer->retry_after));
+	take_header(data, len, "Date:", transfer->date, sizeof(transfer->date));
 	return len;
 }
 
@@ -239,6 +246,7 @@ pgw_http_transfer_new(void)
 		return NULL;
 	}
 	pgw_buf_init(&transfer->body, 0); /* on_body() enforces the limit */
+	pgw_buf_init(&transfer->certificates, MAX_CERTIFICATES);
 	return transfer;
 }
 
@@ -267,6 +275,7 @@ pgw_http_transfer_free(Transfer *transfer)
 {
 	pgw_http_wipe_request(transfer);
 	pgw_buf_free(&transfer->body);
+	pgw_buf_free(&transfer->certificates);
 	explicit_bzero(transfer, sizeof(*transfer));
 	free(transfer);
 }
@@ -427,6 +436,8 @@ pgw_http_set_request_options(Transfer *transfer, const PgwHttpRequest *req)
 		SETOPT(CURLOPT_FRESH_CONNECT, 1L);
 		SETOPT(CURLOPT_FORBID_REUSE, 1L);
 	}
+	if (req->certificates)
+		SETOPT(CURLOPT_CERTINFO, 1L);
 	if (!set_trust(easy, req))
 		return false;
 	if (req->ca_file != NULL)
@@ -564,11 +575,53 @@ late_error(const Transfer *transfer, CURLcode code)
 	}
 }
 
+/* What "Subject:CN = bank.example" says, as a member; whatever the bank has put there is JSON text.
+ */
+static void
+put_certificate(PgwBuf *b, const struct curl_slist *lines)
+{
+	static const struct
+	{
+		const char *line;
+		const char *name;
+	} parts[] = {{"Subject:", "subject"}, {"Issuer:", "issuer"}, {"Expire date:", "expires"}};
+
+	pgw_buf_json_open(b, '{');
+	for (const struct curl_slist *l = lines; l != NULL; l = l->next)
+	{
+		for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		{
+			size_t n = strlen(parts[i].line);
+
+			if (strncmp(l->data, parts[i].line, n) == 0)
+				pgw_buf_json_member(b, parts[i].name, l->data + n);
+		}
+	}
+	pgw_buf_json_close(b, '}');
+}
+
+static void
+note_certificates(Transfer *transfer)
+{
+	struct curl_certinfo *info = NULL;
+
+	if (!transfer->wants_certificates ||
+		curl_easy_getinfo(transfer->easy, CURLINFO_CERTINFO, &info) != CURLE_OK || info == NULL ||
+		info->num_of_certs == 0)
+		return;
+	pgw_buf_json_open(&transfer->certificates, '[');
+	for (int i = 0; i < info->num_of_certs; i++)
+		put_certificate(&transfer->certificates, info->certinfo[i]);
+	pgw_buf_json_close(&transfer->certificates, ']');
+}
+
 void
 pgw_http_classify(Transfer *transfer, CURLcode code)
 {
 	bool begun = request_begun(transfer);
 	const char *early;
+
+	note_certificates(transfer);
 
 	if (code == CURLE_OK)
 	{

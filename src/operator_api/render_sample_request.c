@@ -198,24 +198,6 @@ read_arguments(const char *text, Values *values, char **faults)
 		read_member(&name, &v, values, faults);
 }
 
-static PgwBank *
-find_bank(const char *name, char **faults)
-{
-	PgwBank *bank = pgw_config_bank(name);
-
-	if (name == NULL)
-		*faults =
-			pgw_arg_fault(*faults, "bank", "required", "must be the name of a row of pgw.banks");
-	else if (bank == NULL)
-		*faults = pgw_arg_fault(*faults, "bank", "unknown_value",
-								pgw_config_connector(name) != NULL
-									? "there is no such bank; this is a connector's name"
-									: "must be the name of a row of pgw.banks");
-	else if (bank->connector == NULL)
-		*faults = pgw_arg_fault(*faults, "bank", "invalid_format", "its connector cannot be used");
-	return bank != NULL && bank->connector != NULL ? bank : NULL;
-}
-
 /* ---------------------------------------------------------------- samples */
 
 /* A payment is by token or by card: as the caller says, else as the bank takes it. */
@@ -411,7 +393,7 @@ pgw_render_request_1_0(PG_FUNCTION_ARGS)
 	given = pgw_arg_json(fcinfo, "arguments");
 	if (given != NULL && pgw_card_in_json(NULL, given, strlen(given)) != PGW_FOUND_NOTHING)
 		pgw_tool_hide_statement();
-	bank = find_bank(pgw_arg_text(fcinfo, "bank"), &faults);
+	bank = pgw_tool_bank(pgw_arg_text(fcinfo, "bank"), &faults);
 	op = pgw_tool_operation(bank != NULL ? bank->connector : NULL,
 							pgw_arg_text(fcinfo, "operation"), &faults);
 	read_arguments(given, &values, &faults);

@@ -105,6 +105,24 @@ pgw_tool_operation(const PgwConnector *connector, const char *operation, char **
 	return -1;
 }
 
+PgwBank *
+pgw_tool_bank(const char *name, char **faults)
+{
+	PgwBank *bank = pgw_config_bank(name);
+
+	if (name == NULL)
+		*faults =
+			pgw_arg_fault(*faults, "bank", "required", "must be the name of a row of pgw.banks");
+	else if (bank == NULL)
+		*faults = pgw_arg_fault(*faults, "bank", "unknown_value",
+								pgw_config_connector(name) != NULL
+									? "there is no such bank; this is a connector's name"
+									: "must be the name of a row of pgw.banks");
+	else if (bank->connector == NULL)
+		*faults = pgw_arg_fault(*faults, "bank", "invalid_format", "its connector cannot be used");
+	return bank != NULL && bank->connector != NULL ? bank : NULL;
+}
+
 void
 pgw_tool_hide_statement(void)
 {

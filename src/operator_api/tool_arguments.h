@@ -16,6 +16,9 @@
 /* A row of pgw.connectors by its name, or a document. Lives as long as the memory context. */
 extern const PgwConnector *pgw_tool_connector(const char *connector, char **faults);
 
+/* A row of pgw.banks whose connector can be used. */
+extern PgwBank *pgw_tool_bank(const char *name, char **faults);
+
 /* connector may be NULL: then only whether there is such an operation at all. */
 extern int pgw_tool_operation(const PgwConnector *connector, const char *operation, char **faults);
 

@@ -42,6 +42,7 @@
 #include "exchange/taken_slots.h"
 #include "http/http.h"
 #include "queue/bank_answers.h"
+#include "queue/try_banks.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
 #include "store/tables.h"
@@ -141,7 +142,7 @@ pgw_bank_answers_over(PgwCall *call, long http_status)
 	call->http_status = http_status;
 	pgw_echo_forget(call);
 	pgw_lanes_closed(&call->place);
-	if (call->op != PGW_OP_PING)
+	if (call->op != PGW_OP_PING && call->trial == 0)
 	{
 		pgw_bank_answers_add(call);
 		pgw_call_report(call);
@@ -153,7 +154,10 @@ pgw_bank_answers_over(PgwCall *call, long http_status)
 	}
 	PG_FINALLY();
 	{
-		pgw_call_free(call);
+		if (call->trial != 0)
+			pgw_trial_over(call);
+		else
+			pgw_call_free(call);
 	}
 	PG_END_TRY();
 }
@@ -242,6 +246,8 @@ take_in(PgwCall *call, const PgwHttpDone *done, void (*release)(void *))
 	PG_TRY();
 	{
 		judge(call, done);
+		if (call->trial != 0)
+			pgw_trial_note(call, done);
 		PGW_DEBUG_POINT(pgw_call_debug_name(call, "answered",
 											call->in_doubt || call->op == PGW_OP_VOID ||
 													call->op == PGW_OP_REFUND

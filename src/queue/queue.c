@@ -35,6 +35,7 @@
 #include "queue/record_intents.h"
 #include "queue/send_after_flush.h"
 #include "queue/take_requests.h"
+#include "queue/try_banks.h"
 
 /* Visits in one flushed transaction, and at one turn: then answers and waiting callers have theirs.
  */
@@ -133,6 +134,7 @@ pgw_queue_run(bool admit_new)
 		admit(&visits);
 		pgw_due_collect(&flushed, &visits);
 		pgw_calls_send_probes();
+		pgw_trials_send();
 	}
 
 	/*
@@ -189,7 +191,8 @@ pgw_queue_next_at(void)
 	TimestampTz next = 0;
 	TimestampTz each[] = {pgw_next_scan_time(),        pgw_due_next_at(),
 						  pgw_bank_answers_next_due(), pgw_requests_next_due(),
-						  pgw_bank_next_probe(),       pgw_lanes_next_due()};
+						  pgw_bank_next_probe(),       pgw_lanes_next_due(),
+						  pgw_trials_next_at()};
 
 	for (int i = 0; i < lengthof(each); i++)
 	{

@@ -30,6 +30,7 @@
 #include "http/http.h"
 #include "queue/bank_answers.h"
 #include "queue/send_after_flush.h"
+#include "queue/try_banks.h"
 #include "store/tables.h"
 #include "test_bank/test_wire.h"
 
@@ -55,7 +56,9 @@ give_up(PgwCall *call)
 	pgw_call_forget_request(call);
 	pgw_echo_forget(call);
 	pgw_lanes_closed(&call->place);
-	if (call->op == PGW_OP_PING)
+	if (call->trial != 0)
+		pgw_trial_over(call);
+	else if (call->op == PGW_OP_PING)
 		pgw_call_free(call);
 	else
 		pgw_bank_answers_add(call);
@@ -102,6 +105,9 @@ start_http(PgwCall *call, const char **error)
 	req.fresh_connection =
 		!pgw_connector_capabilities(call->bank->connector)->keys[call->op].honoured &&
 		!PGW_MUTATED(RESEND_GUARD);
+	/* certificates are shown when a connection is made */
+	req.certificates = call->trial != 0;
+	req.fresh_connection |= call->trial != 0;
 	req.connect_timeout_ms = call->bank->connect_timeout_ms;
 	req.total_timeout_ms = call->bank->request_timeout_ms;
 	req.max_body = MAX_ANSWER_BYTES;

@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(64);
+SELECT plan(66);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -48,6 +48,7 @@ SELECT throws_ok($$SELECT * FROM pgw.read_metrics()$$, '42501', NULL, 'by no way
 SELECT throws_ok($$SELECT pgw.run_recovery()$$, '42501', NULL, 'nor for a scan');
 SELECT throws_ok($$SELECT pgw.judge_answer('json', 'charge', 200)$$, '42501', NULL, 'nor what a connector makes of an answer');
 SELECT throws_ok($$SELECT pgw.render_request('test', 'charge')$$, '42501', NULL, 'nor what a bank is sent');
+SELECT throws_ok($$SELECT pgw.try_bank('test')$$, '42501', NULL, 'nor have a bank called');
 RESET ROLE;
 INSERT INTO pgw.payments (payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, authorized_amount, captured_amount)
 	VALUES ('00000000-0000-7000-8000-00000000000d', 'default''s', 'default', '00000000-0000-7000-8000-00000000000e', 'captured', 'immediate', 1, 'EUR', 1, 1);
@@ -70,6 +71,7 @@ SELECT lives_ok($$SELECT * FROM pgw.metrics$$, 'read the figures');
 SELECT throws_ok($$SELECT pgw.run_recovery()$$, '42501', NULL, 'but not have the worker scan');
 SELECT throws_ok($$SELECT pgw.judge_answer('json', 'charge', 200)$$, '42501', NULL, 'nor use an operator''s tools');
 SELECT throws_ok($$SELECT pgw.render_request('test', 'charge')$$, '42501', NULL, 'none of them');
+SELECT throws_ok($$SELECT pgw.try_bank('test')$$, '42501', NULL, 'not even the one that calls a bank');
 SELECT lives_ok($$SELECT * FROM pgw.check_consistency()$$, 'and check them');
 RESET ROLE;
 

@@ -23,18 +23,16 @@ two_digits(const char *s)
  * "Sun, 06 Nov 1994 08:49:37 GMT", the one form that servers may send; without strptime(), which
  * obeys the locale.
  */
-static int
-seconds_until(const char *s)
+int64_t
+pgw_http_date_read(const char *s)
 {
 	static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	struct tm tm = {0};
 	const char *month = NULL;
 	int century;
 	int year;
-	time_t then;
-	time_t now = time(NULL);
 
-	if (strlen(s) != 29 || s[3] != ',' || s[4] != ' ' || s[7] != ' ' || s[11] != ' ' ||
+	if (s == NULL || strlen(s) != 29 || s[3] != ',' || s[4] != ' ' || s[7] != ' ' || s[11] != ' ' ||
 		s[16] != ' ' || s[19] != ':' || s[22] != ':' || strcmp(s + 25, " GMT") != 0)
 		return -1;
 	for (int i = 0; i < 12; i++)
@@ -56,7 +54,17 @@ seconds_until(const char *s)
 		tm.tm_sec > 60)
 		return -1;
 	tm.tm_year = century * 100 + year - 1900;
-	then = timegm(&tm);
+	return (int64_t) timegm(&tm);
+}
+
+static int
+seconds_until(const char *s)
+{
+	int64_t then = pgw_http_date_read(s);
+	int64_t now = (int64_t) time(NULL);
+
+	if (then < 0)
+		return -1;
 	if (then <= now)
 		return 0;
 	return then - now > PGW_RETRY_AFTER_MAX_S ? PGW_RETRY_AFTER_MAX_S : (int) (then - now);
