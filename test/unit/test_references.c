@@ -228,6 +228,8 @@ test_refused(void **state)
 		 "{{bank_reference}} must stand"},
 		{CHARGE ",'cancel':" REQUEST("/r", "'r':'{{original_ref}}'", ANSWER), "/operations/cancel",
 		 "{{bank_reference}} must stand"},
+		{CHARGE ",'reverse':" REQUEST("/r", "'r':'{{original_ref}}'", ANSWER),
+		 "/operations/reverse", "{{bank_reference}} must stand"},
 		{CHARGE
 		 ",'refund':" REQUEST("/r", "'r':'{{bank_reference}}'", ANSWER) ",'lookup_refund':" REQUEST(
 			 "/l", "'r':'{{transaction_ref}}'", ANSWER),

@@ -157,6 +157,7 @@ pgw_check_references(PgwCompile *cc)
 		   check_named(cc, PGW_OP_VOID, id, "{{bank_reference}}") &&
 		   check_named(cc, PGW_OP_REFUND, id, "{{bank_reference}}") &&
 		   check_named(cc, PGW_OP_CANCEL, id, "{{bank_reference}}") &&
+		   check_named(cc, PGW_OP_REVERSE, id, "{{bank_reference}}") &&
 		   check_named(cc, PGW_OP_LOOKUP_REFUND, id | PGW_PH_BIT(PGW_PH_ORIGINAL_REF),
 					   "{{bank_reference}} or {{original_ref}}");
 }
