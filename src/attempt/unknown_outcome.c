@@ -52,6 +52,8 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->resend_allowed = resend_allowed;
 	facts->error_answered = attempt->error_answered;
 	facts->lookup_inconclusive = lookup_inconclusive;
+	facts->pending =
+		attempt->error_code != NULL && strcmp(attempt->error_code, "bank_pending") == 0;
 	facts->approved = pgw_charge_id_is_missing(attempt);
 	facts->key_age_s = pgw_schedule_age_s(attempt->own_request.key_used_at);
 	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(&attempt->own_request));

@@ -247,6 +247,7 @@ typedef struct Order
 	Fault fault;
 	const char *lookup;  /* "charges", "refunds", "captures", or NULL */
 	bool capture_closes; /* one capture, and the rest is released */
+	bool accepts_only;   /* does what it accepts a while later */
 	bool void_stops;     /* ends also what waits for the card holder */
 } Order;
 

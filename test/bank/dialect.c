@@ -26,6 +26,7 @@
 	extern const char dialect_text_##name[]
 
 EMBED(stripe);
+EMBED(checkout);
 
 static bool dialect_parse(Request *req);
 
@@ -46,7 +47,14 @@ static Dialect dialects[] = {{.name = "reference",
 							  .parse = dialect_parse,
 							  .answer = dialect_answer,
 							  .error = dialect_error,
-							  .text = dialect_text_stripe}};
+							  .text = dialect_text_stripe},
+							 {.name = "checkout",
+							  .root = "/checkout",
+							  .keys = true,
+							  .parse = dialect_parse,
+							  .answer = dialect_answer,
+							  .error = dialect_error,
+							  .text = dialect_text_checkout}};
 
 void
 dialect_die(const Dialect *d, const char *what, const char *name)
@@ -344,6 +352,7 @@ read_order(Request *req, json_object *request, json_object *params)
 		o->lookup = "charges";
 	o->capture_closes =
 		json_object_get_boolean(dialect_member(req->dialect->data, "capture_closes"));
+	o->accepts_only = json_object_get_boolean(dialect_member(req->dialect->data, "accepts_only"));
 	o->void_stops = json_object_get_boolean(dialect_member(req->dialect->data, "void_stops"));
 	return true;
 }
@@ -351,7 +360,9 @@ read_order(Request *req, json_object *request, json_object *params)
 static const char *
 header(Request *req, const char *name)
 {
-	return MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
+	const char *value = MHD_lookup_connection_value(req->connection, MHD_HEADER_KIND, name);
+
+	return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
 /* Secret, pinned version and the key, which are headers. */

@@ -269,7 +269,8 @@ each(View *v, const char *what, const char *name)
 		Step *s = refunds.items[i - 1];
 
 		own.step = s;
-		if (s->charge == v->charge)
+		if (strcmp(s->charge->id, v->charge->id) == 0 &&
+			!(v->req->order.accepts_only && s->created_at > v->now - settings.lookup_lag))
 			json_object_array_add(list, document(&own, name));
 	}
 	return list;
@@ -356,12 +357,18 @@ put_document(View *v, Request *req, json_object *doc)
 	json_object_put(doc);
 }
 
-/* [status, document] */
+/* [status, document or value]; [status]: without a body */
 static void
 put_answer(View *v, Request *req, json_object *answer)
 {
+	json_object *what = json_object_array_get_idx(answer, 1);
+
 	req->status = (int) json_object_get_int64(json_object_array_get_idx(answer, 0));
-	put_document(v, req, document(v, json_object_get_string(json_object_array_get_idx(answer, 1))));
+	req->out.len = 0;
+	if (json_object_is_type(what, json_type_string))
+		put_document(v, req, document(v, json_object_get_string(what)));
+	else if (what != NULL)
+		put_document(v, req, value_of(v, what));
 }
 
 static View

@@ -374,6 +374,16 @@ bank_do(Request *req, Outcome *out)
 		case OP_LOOKUP:
 			if (o->charge_id == NULL)
 				do_lookup(req, out, now);
+			else if (o->accepts_only && settings.lookup_lag > 0)
+			{
+				/* what was accepted is done later: a charge is there, and nothing taken yet */
+				if (!charge_as_of(out->charge, now - settings.lookup_lag, &req->shown))
+				{
+					req->shown = *out->charge;
+					req->shown.captured = req->shown.refunded = 0;
+				}
+				out->charge = &req->shown;
+			}
 			break;
 		default:
 			break;

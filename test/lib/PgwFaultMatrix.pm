@@ -26,12 +26,13 @@ my %PLAN = (
 
 my ($node, %bank, %count);
 
-# name => { connector, root, look_up (seconds by which the look-ups of the copy count) , blind }: a simulator for each, and a cluster.
+# name => { connector, root, capabilities (those of the connector that are changed), blind (nothing can be found out), asks (faults after which its API
+# offers no way) }: a simulator for each, and a cluster.
 sub matrix_banks
 {
 	my (%banks) = @_;
 	$node = pgw_node('matrix', conf => "restart_after_crash = on\nfsync = off\nautovacuum = off\npgw.compensation_delay = '50ms'\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '500ms'\n"
-		  . "pgw.retry_budget = 100\n");
+		  . "pgw.retry_budget = 100\npgw.unknown_deadline = '30s'\n");
 	pgw_setup($node);
 	my $formbank = slurp_file('test/connectors/formbank.json');
 	$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) VALUES ('formbank', \$json\$$formbank\$json\$)");
@@ -83,7 +84,7 @@ sub judge
 	my $done = $stands eq $plan->{charge} && $status eq $plan->{status} || !exists $plan->{undone} && $fault eq '500_before' && "$stands $status" eq 'none failed';
 	# where a person is asked, it has been done once or not at all
 	my $open = $reviews == 1 && grep { $stands eq $_ } $plan->{charge}, $plan->{undone} // 'none';
-	my $wanted = $b->{blind} ? $open : $done && $reviews == 0;
+	my $wanted = $b->{blind} || $b->{asks}{$fault} ? $open : $done && $reviews == 0;
 	$count{ $b->{name} }{cases}++;
 	$count{ $b->{name} }{reviews} += $reviews;
 	$count{ $b->{name} }{double}++ if $stands =~ / / || $stands =~ m{/(\d+)} && $1 > ($op eq 'refund' ? 400 : 0);

@@ -11,12 +11,14 @@ my $long = ($ENV{PGW_MATRIX} // '') eq 'long';
 my $node = matrix_banks(
 	json => { connector => 'json' },
 	formbank => { connector => 'formbank', blind => 1 },
+	# of an error it keeps nothing under the key, and it is not published when its look-ups show everything
+	checkout => { connector => 'checkout', root => '/checkout', asks => { '500_before' => 1 } },
 	stripe => { connector => 'stripe', root => '/stripe', capabilities => { lookup_consistent_after_seconds => 3 } });
-my %looks = (json => 1, stripe => 1);
+my %looks = (checkout => 1, json => 1, stripe => 1);
 
 for my $op (@OPERATIONS)
 {
-	for my $fault ($long ? @FAULTS : qw(500_before timeout_after)) { part($node, "$op, $fault", sub { matrix_phase($op, $fault) }) }
+	for my $fault ($long ? @FAULTS : qw(reset_before timeout_after)) { part($node, "$op, $fault", sub { matrix_phase($op, $fault) }) }
 }
 for my $op ($long ? @OPERATIONS : qw(charge refund))
 {

@@ -337,6 +337,9 @@ steps(void **state)
 		 PGW_COMPENSATE_SEND},
 		{&forgets,
 		 {PGW_OP_REFUND, true, true, false, false, false, DEADLINE, true, DEADLINE, 0},
+		 PGW_COMPENSATE_LOOKUP_REFUND},
+		{&forgets,
+		 {PGW_OP_REFUND, true, true, false, true, false, DEADLINE, true, DEADLINE, 0},
 		 PGW_COMPENSATE_SEND},
 		{&none,
 		 {PGW_OP_REFUND, true, true, false, false, false, 0, true, DEADLINE, 0},
@@ -397,7 +400,7 @@ check_step(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 	bool can_look = tells || (refund && caps->lookup_refund);
 	bool counts = caps->lookup_consistent_after_s >= 0 && (can_look || !refund);
 	/* one whose silence never counts */
-	bool asks_for_yes = refund && can_look && !facts->pending;
+	bool asks_for_yes = refund && can_look;
 	bool overdue =
 		facts->deadline_s > 0 && facts->key_age_s >= (facts->pending ? MONTH : facts->deadline_s);
 	char what[320];

@@ -215,6 +215,24 @@ steps(void **state)
 	}
 }
 
+/* Under its key the bank would say "pending" again; a look-up tells what has come of it. */
+static void
+pending_is_looked_up(void **state)
+{
+	PgwCapabilities caps = bank(true, true, -1);
+	PgwUnknownOutcomeFacts facts = {.has_token = true, .pending = true, .deadline_s = DEADLINE};
+	const char *reason;
+
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason), PGW_UNKNOWN_OUTCOME_LOOKUP);
+	facts.lookup_inconclusive = true;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason), PGW_UNKNOWN_OUTCOME_REPLAY);
+	facts.lookup_inconclusive = facts.pending = false;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason), PGW_UNKNOWN_OUTCOME_REPLAY);
+	caps = bank(true, false, -1);
+	facts.pending = true;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason), PGW_UNKNOWN_OUTCOME_REPLAY);
+}
+
 /*
  * A bank that repeats its errors is not asked for one again, and one that forgets them not for
  * another charge: a look-up tells, and without one nothing does.
@@ -364,10 +382,15 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(can_replay), cmocka_unit_test(each_its_own),
-		cmocka_unit_test(errors),     cmocka_unit_test(not_found_counts),
-		cmocka_unit_test(steps),      cmocka_unit_test(stored_error),
-		cmocka_unit_test(approved),   cmocka_unit_test(every_combination),
+		cmocka_unit_test(can_replay),
+		cmocka_unit_test(each_its_own),
+		cmocka_unit_test(errors),
+		cmocka_unit_test(not_found_counts),
+		cmocka_unit_test(steps),
+		cmocka_unit_test(pending_is_looked_up),
+		cmocka_unit_test(stored_error),
+		cmocka_unit_test(approved),
+		cmocka_unit_test(every_combination),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

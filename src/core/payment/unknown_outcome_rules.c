@@ -63,10 +63,11 @@ pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFac
 	}
 	/*
 	 * a bank that forgets what it did not find, or shows something else, is asked again with the
-	 * key, if that can tell
+	 * key, if that can tell; of what pends, the key brings the same answer as before
 	 */
-	if (lookup &&
-		((caps->lookup_consistent_after_s >= 0 && !facts->lookup_inconclusive) || !replay))
+	if (lookup && (((caps->lookup_consistent_after_s >= 0 || facts->pending) &&
+					!facts->lookup_inconclusive) ||
+				   !replay))
 		return PGW_UNKNOWN_OUTCOME_LOOKUP;
 	if (replay)
 		return PGW_UNKNOWN_OUTCOME_REPLAY;

@@ -32,6 +32,8 @@ typedef struct PgwUnknownOutcomeFacts
 	bool error_answered;
 	/* a look-up was just answered with something else than this charge */
 	bool lookup_inconclusive;
+	/* the bank has it, and says that it is not decided yet */
+	bool pending;
 	/* the bank has said yes, without naming the charge: only that is to be found out */
 	bool approved;
 	int64_t key_age_s; /* since the key's first use */
