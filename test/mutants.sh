@@ -27,6 +27,7 @@ BETWEEN_LISTS:244_between_lists:refused
 ONE_ARBITER:233_reindex:claim
 OLD_CONFIG:234_config_seen:taken in the same turn
 XID_BEFORE_ROW:105_safeguards:xid before row
+UNDO_UNCONFIRMED:347_requires_action:not undone yet
 UNKNOWN_IS_FAILED:105_safeguards:unknown
 AMOUNT_CHECK:105_safeguards:amount
 NOT_FOUND_AT_ONCE:105_safeguards:not found yet

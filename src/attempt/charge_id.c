@@ -18,6 +18,7 @@
 #include "attempt/charge_id.h"
 #include "bank_call/call.h"
 #include "core/base/mutant.h"
+#include "core/payment/unknown_outcome_rules.h"
 #include "store/bank_references.h"
 #include "store/tables.h"
 
@@ -108,6 +109,7 @@ pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
 	in->can_lookup = caps.lookup;
 	in->can_cancel = caps.can_cancel;
+	in->can_undo = pgw_unknown_outcome_undo(&caps) != PGW_NOPS;
 	in->approved_before = pgw_charge_id_is_missing(attempt);
 	in->lacks_reference = attempt->bank_reference == NULL &&
 						  (needs(call->bank, PGW_OP_CAPTURE) || needs(call->bank, PGW_OP_VOID) ||

@@ -55,6 +55,8 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->pending =
 		attempt->error_code != NULL && strcmp(attempt->error_code, "bank_pending") == 0;
 	facts->approved = pgw_charge_id_is_missing(attempt);
+	facts->undo = pgw_charge_is_being_undone(attempt->status, attempt->error_code);
+	facts->tries = attempt->step_tries;
 	facts->key_age_s = pgw_schedule_age_s(attempt->own_request.key_used_at);
 	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(&attempt->own_request));
 	facts->deadline_s = pgw_unknown_deadline;
@@ -161,6 +163,21 @@ cancel(PgwAttempt *attempt, PgwStep *step, const PgwCapabilities *caps)
 	step->next_step_now = true;
 }
 
+/*
+ * The card holder would have to act, and nobody lets him: make sure that he cannot elsewhere.  It
+ * may be repeated, so its key is not kept.
+ */
+static void
+undo(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCapabilities *caps)
+{
+	PgwCallParams params;
+
+	params_about_charge(attempt, bank, &params);
+	if (pgw_step_call(attempt, step, bank, pgw_unknown_outcome_undo(caps), pgw_call_new_key(),
+					  &params))
+		step->call->in_doubt = true;
+}
+
 void
 pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 {
@@ -192,6 +209,9 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 			break;
 		case PGW_UNKNOWN_OUTCOME_CANCEL:
 			cancel(attempt, step, &caps);
+			break;
+		case PGW_UNKNOWN_OUTCOME_UNDO:
+			undo(attempt, step, bank, &caps);
 			break;
 		case PGW_UNKNOWN_OUTCOME_REVIEW:
 			give_to_review(attempt, reason);
@@ -350,6 +370,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 {
 	in->kind = attempt->kind;
 	in->state = attempt->status;
+	in->being_undone = pgw_charge_is_being_undone(attempt->status, attempt->error_code);
 	in->op = call->op;
 	in->in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
 	in->not_found_counts =
@@ -367,7 +388,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 static void
 note_asked(const PgwCall *call, PgwAttempt *attempt)
 {
-	if (call->op == PGW_OP_LOOKUP_CHARGE)
+	if (call->op != PGW_OP_CHARGE && call->op != PGW_OP_AUTHORIZE)
 		return;
 	attempt->own_request.asked_at = pgw_now();
 	attempt->error_answered |=
@@ -455,17 +476,7 @@ pgw_step_charge_failed(PgwAttempt *attempt, PgwStep *step)
 	if (bank == NULL)
 		return;
 	pgw_charge_id_capabilities(bank, pgw_charge_id_claimed_by(bank, attempt), &caps);
-	if (attempt->step_tries == 0 && caps.can_cancel && attempt->error_code != NULL &&
-		strcmp(attempt->error_code, "authentication_required") == 0)
-	{
-		/* Nobody will authenticate it here: make sure that nobody can elsewhere. */
-		PgwCallParams params;
-
-		params_about_charge(attempt, bank, &params);
-		/* a request of its own; it may be repeated, so the key is not kept */
-		(void) pgw_step_call(attempt, step, bank, PGW_OP_CANCEL, pgw_call_new_key(), &params);
-	}
-	else if (caps.lookup)
+	if (caps.lookup)
 		(void) look_up(attempt, step, bank);
 	else
 	{
@@ -514,19 +525,14 @@ late_approval(PgwCall *call, PgwAttempt *attempt)
 }
 
 /*
- * Said to hold nothing, or to be cancelled, and the same document shows money that was taken; and
- * nobody is left to ask which of the two is true.
+ * Said to hold nothing, and the same document shows money that was taken; and nobody is left to ask
+ * which of the two is true.
  */
 static bool
-shows_money_after_all(const PgwCall *call, const PgwAttempt *attempt)
+shows_money_after_all(const PgwCall *call)
 {
-	PgwCapabilities caps;
-
 	if (call->transport != PGW_TRANSPORT_ANSWERED || !pgw_shown_money(&call->answer))
 		return false;
-	pgw_charge_id_capabilities(call->bank, pgw_charge_id_claimed_by(call->bank, attempt), &caps);
-	if (call->op == PGW_OP_CANCEL)
-		return !caps.lookup;
 	return call->answer.outcome == PGW_OUT_DECLINED ||
 		   call->answer.outcome == PGW_OUT_REQUIRES_ACTION ||
 		   call->answer.outcome == PGW_OUT_NOT_FOUND;
@@ -567,7 +573,7 @@ pgw_answer_late_charge(PgwCall *call, PgwAttempt *attempt)
 		late_approval(call, attempt);
 		return;
 	}
-	if (shows_money_after_all(call, attempt))
+	if (shows_money_after_all(call))
 	{
 		late_contradiction(call, attempt);
 		return;

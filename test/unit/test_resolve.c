@@ -331,7 +331,8 @@ check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 			CHECK(reason == NULL, what);
 			return;
 		case PGW_UNKNOWN_OUTCOME_CANCEL:
-			CHECK(false, what); /* nothing was approved */
+		case PGW_UNKNOWN_OUTCOME_UNDO:
+			CHECK(false, what); /* nothing was approved, and nobody has to act */
 			return;
 		case PGW_UNKNOWN_OUTCOME_REVIEW:
 			CHECK(over || (!lookup && !replay_safe), what);

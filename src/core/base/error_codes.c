@@ -62,7 +62,7 @@ static const PgwErrorInfo errors[] = {
 	 "the bank says that the card security code is wrong", "PW402", "check_card"},
 	{"suspected_fraud", PGW_CLASS_BUSINESS, 422, false,
 	 "the payment was declined for security reasons", "PW402", "declined"},
-	{"authentication_required", PGW_CLASS_BUSINESS, 422, false,
+	{PGW_ACTION_REQUIRED, PGW_CLASS_BUSINESS, 422, false,
 	 "the payment needs the cardholder's authentication, which is not possible here", "PW402",
 	 "use_other_card"},
 	{"limit_exceeded", PGW_CLASS_BUSINESS, 422, true, "a limit of the card or account is exceeded",

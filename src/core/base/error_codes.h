@@ -35,6 +35,9 @@ typedef struct PgwErrorInfo
 /* A bank that says of itself that it moves real money where it must not, or the reverse. */
 #define PGW_LIVEMODE_MISMATCH "livemode_mismatch"
 
+/* The card holder would have to act. */
+#define PGW_ACTION_REQUIRED "authentication_required"
+
 /* What the bank gives back in another way just now: a refund, and a void. */
 #define PGW_REFUND_UNSETTLED "refund_refused_unsettled"
 #define PGW_VOID_SETTLED "void_refused_settled"

@@ -29,6 +29,8 @@ typedef enum PgwMutant
 	ONE_ARBITER,
 	/* a configuration that is older than what the caller saw serves */
 	OLD_CONFIG,
+	/* what waits for the card holder is declined before it is known to be undone */
+	UNDO_UNCONFIRMED,
 	UNKNOWN_IS_FAILED, /* no trusted answer is taken for a no */
 	NOT_FOUND_AT_ONCE, /* a look-up's "not found" counts at once */
 	RESEND_GUARD,      /* connections are reused at a bank without idempotency keys */

@@ -12,6 +12,8 @@
  *     - Nor for money of the other mode: that is given back, or reviewed, and a no or a look-up of
  *       it says nothing of an attempt in doubt.
  *     - A no whose own document shows money that was taken is no no: it is looked into.
+ *     - What would need the card holder is declined when it is undone, and the bank has said so;
+ * what it approves meanwhile is given back.
  *     - An answer that names another attempt's charge is not about this one, whatever it says.
  *     - Only what says that a charge stands gives it its id: the id in a no, believed or not, is
  *       not the charge's.
@@ -133,6 +135,15 @@ failed(const PgwChargeInput *in, PgwDecision *d, PgwPaymentChange payment,
 		d->payment = payment;
 }
 
+/* For want of an answer it is not forgotten that the bank said yes, nor that it is being undone. */
+static const char *
+not_forgotten(const PgwChargeInput *in, const char *code)
+{
+	return in->approved_before ? PGW_APPROVAL_INCOMPLETE
+		   : in->being_undone  ? PGW_ACTION_REQUIRED
+							   : code;
+}
+
 static void
 unknown(const PgwChargeInput *in, PgwDecision *d, const char *code, const char *reason)
 {
@@ -145,8 +156,7 @@ unknown(const PgwChargeInput *in, PgwDecision *d, const char *code, const char *
 		pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 	else
 		pgw_decision_add_event(d, PGW_EV_BANK_OUTCOME_UNKNOWN, PGW_BANK_UNKNOWN);
-	/* that the bank said yes is not forgotten for want of an answer */
-	d->error = pgw_error_find(in->approved_before ? PGW_APPROVAL_INCOMPLETE : code);
+	d->error = pgw_error_find(not_forgotten(in, code));
 	d->reason = reason;
 }
 
@@ -219,6 +229,12 @@ is_belied_refusal(const PgwAnswer *a)
 	return false;
 }
 
+static bool
+undoes(PgwBankOp op)
+{
+	return op == PGW_OP_CANCEL || op == PGW_OP_REVERSE || op == PGW_OP_VOID;
+}
+
 PgwChargeIdClaim
 pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *answer)
 {
@@ -232,7 +248,7 @@ pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport, const PgwAnswer *ans
 	 * would show whose.  No cancellation says that a charge stands, what it has failed to undo
 	 * included.
 	 */
-	if (is_belied_refusal(answer) || op == PGW_OP_CANCEL)
+	if (is_belied_refusal(answer) || undoes(op))
 		return PGW_CHARGE_ID_CLAIM_LOOK;
 	switch (answer->outcome)
 	{
@@ -263,6 +279,19 @@ shown(const PgwChargeInput *in)
 	return pgw_shown_charge(&asked, in->answer);
 }
 
+/*
+ * The card holder has acted somewhere, and a request that undoes the charge is out: it may still
+ * come to it.  So it is no payment, whatever stands at the bank now.
+ */
+static void
+approved_after_all(const PgwChargeInput *in, PgwDecision *d)
+{
+	if (in->lacks_reference && !in->can_cancel)
+		review(in, d, PGW_APPROVAL_INCOMPLETE, "approval_without_reference");
+	else
+		unacceptable(in, d, "requires_action");
+}
+
 static void
 answered_yes(const PgwChargeInput *in, PgwDecision *d)
 {
@@ -270,6 +299,8 @@ answered_yes(const PgwChargeInput *in, PgwDecision *d)
 
 	if (how == PGW_SHOWN_UNREADABLE)
 		unknown(in, d, "outcome_unknown", "answer_not_understood");
+	else if (in->being_undone)
+		approved_after_all(in, d);
 	else if (in->lacks_reference && (how == PGW_SHOWN_AS_ASKED || !in->can_cancel) &&
 			 !PGW_MUTATED(APPROVAL_REFERENCE))
 		incomplete(in, d);
@@ -362,10 +393,16 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 			answered_yes(in, d);
 			return;
 		case PGW_OUT_DECLINED:
-			failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, error_for(a->error_code, "declined"));
+			/* of what is being undone the bank may say no more than that it is gone */
+			failed(in, d, PGW_PAYMENT_BECOMES_DECLINED,
+				   in->being_undone ? pgw_error_find(PGW_ACTION_REQUIRED)
+									: error_for(a->error_code, "declined"));
 			return;
 		case PGW_OUT_REQUIRES_ACTION:
-			failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find("authentication_required"));
+			if (in->can_undo && !PGW_MUTATED(UNDO_UNCONFIRMED))
+				unknown(in, d, PGW_ACTION_REQUIRED, "requires_action");
+			else
+				failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find(PGW_ACTION_REQUIRED));
 			return;
 		case PGW_OUT_REJECTED:
 			/* of this request only: an attempt in doubt had another before it */
@@ -384,8 +421,7 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 				pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
 				pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
-			d->error =
-				pgw_error_find(in->approved_before ? PGW_APPROVAL_INCOMPLETE : "bank_pending");
+			d->error = pgw_error_find(not_forgotten(in, "bank_pending"));
 			return;
 		case PGW_OUT_NOT_FOUND:
 			answered_not_found(in, d);
@@ -404,6 +440,27 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 	unknown(in, d, "outcome_unknown", "answer_not_understood");
 }
 
+/* Was it undone?  Only the bank's yes, whose own document does not say otherwise, ends it. */
+static void
+answered_undoing(const PgwChargeInput *in, PgwDecision *d)
+{
+	PgwAsked asked = {.op = in->op, .amount = in->amount, .currency = in->currency};
+	const PgwAnswer *a = in->answer;
+
+	if (in->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED &&
+		!a->charge_state_unreadable && !pgw_shown_belied(&asked, a) && !pgw_shown_money(a))
+		failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find(PGW_ACTION_REQUIRED));
+	else
+		unknown(in, d, PGW_ACTION_REQUIRED, "not_undone_yet");
+}
+
+bool
+pgw_charge_is_being_undone(PgwState state, const char *error_code)
+{
+	return state == PGW_BANK_UNKNOWN && error_code != NULL &&
+		   strcmp(error_code, PGW_ACTION_REQUIRED) == 0;
+}
+
 void
 pgw_charge_result(const PgwChargeInput *in, PgwDecision *d)
 {
@@ -412,6 +469,11 @@ pgw_charge_result(const PgwChargeInput *in, PgwDecision *d)
 	{
 		review(in, d, "bank_reference_taken", "charge_of_another_payment");
 		d->names_other_charge = true;
+		return;
+	}
+	if (undoes(in->op))
+	{
+		answered_undoing(in, d);
 		return;
 	}
 	switch (in->transport)

@@ -31,7 +31,7 @@ typedef struct PgwChargeInput
 {
 	PgwKind kind;
 	PgwState state; /* as the attempt's locked row says: Created or BankUnknown */
-	/* what the bank was asked: the charge or authorization itself, or its look-up */
+	/* what the bank was asked: the charge or authorization itself, its look-up, or its undoing */
 	PgwBankOp op;
 	/*
 	 * an earlier request of this attempt may have charged; what this one was told proves nothing of
@@ -56,6 +56,9 @@ typedef struct PgwChargeInput
 	/* by our reference, for a charge whose id at the bank is not known */
 	bool can_lookup;
 	bool can_cancel;
+	/* what waits for the card holder can be undone: PGW_UNKNOWN_OUTCOME_UNDO */
+	bool can_undo;
+	bool being_undone; /* ... and that is under way: see pgw_charge_is_being_undone() */
 } PgwChargeInput;
 
 typedef struct PgwDecisionEvent
@@ -124,6 +127,12 @@ extern PgwBankOp pgw_charge_operation(PgwCaptureMode capture, bool submitted);
 
 /* The outcome of a call that asked for the money, or of a look-up of it. */
 extern void pgw_charge_result(const PgwChargeInput *in, PgwDecision *d);
+
+/*
+ * Does an attempt with this state and error_code wait for its undoing, as the card holder would
+ * have to act and nobody lets him?
+ */
+extern bool pgw_charge_is_being_undone(PgwState state, const char *error_code);
 
 /* In doubt, the request goes out once more; why it is in doubt stays. */
 extern void pgw_charge_replay(PgwDecision *d);

@@ -38,6 +38,31 @@ pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp op, long htt
 		   (caps->keys[op].forgets_errors && (http_status < 200 || http_status > 299));
 }
 
+PgwBankOp
+pgw_unknown_outcome_undo(const PgwCapabilities *caps)
+{
+	return caps->can_cancel    ? PGW_OP_CANCEL
+		   : caps->can_reverse ? PGW_OP_REVERSE
+		   : caps->can_void    ? PGW_OP_VOID
+							   : PGW_NOPS;
+}
+
+/* Undone, and looked at, by turns: neither does harm twice. */
+static PgwUnknownOutcomeStep
+undo_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts, bool lookup,
+		  const char **reason)
+{
+	bool can_undo = pgw_unknown_outcome_undo(caps) != PGW_NOPS;
+
+	if (facts->doubt_age_s >= facts->deadline_s || (!can_undo && !lookup))
+	{
+		*reason = can_undo || lookup ? "deadline" : "no_way_to_find_out";
+		return PGW_UNKNOWN_OUTCOME_REVIEW;
+	}
+	return lookup && (facts->tries % 2 == 1 || !can_undo) ? PGW_UNKNOWN_OUTCOME_LOOKUP
+														  : PGW_UNKNOWN_OUTCOME_UNDO;
+}
+
 PgwUnknownOutcomeStep
 pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts,
 						 const char **reason)
@@ -46,6 +71,8 @@ pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFac
 	bool lookup = caps->lookup && (!caps->lookup_needs_id || facts->has_id);
 
 	*reason = NULL;
+	if (facts->undo)
+		return undo_step(caps, facts, lookup, reason);
 	if (facts->approved)
 	{
 		/* no replay: the bank would say the same again, or charge a second time */

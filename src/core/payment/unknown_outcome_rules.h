@@ -18,6 +18,8 @@ typedef enum PgwUnknownOutcomeStep
 	PGW_UNKNOWN_OUTCOME_REPLAY,     /* the same request again, with the same key */
 	/* approved, and nobody can say which charge that is: cancel it by our reference */
 	PGW_UNKNOWN_OUTCOME_CANCEL,
+	/* it waits for the card holder: pgw_unknown_outcome_undo() */
+	PGW_UNKNOWN_OUTCOME_UNDO,
 	PGW_UNKNOWN_OUTCOME_REVIEW /* no way (left) to find out */
 } PgwUnknownOutcomeStep;
 
@@ -36,6 +38,8 @@ typedef struct PgwUnknownOutcomeFacts
 	bool pending;
 	/* the bank has said yes, without naming the charge: only that is to be found out */
 	bool approved;
+	bool undo;         /* it waits for the card holder, and is being undone */
+	int tries;         /* so far, in this doubt */
 	int64_t key_age_s; /* since the key's first use */
 	/* since the first request of this doubt: asking again must not put the deadline off */
 	int64_t doubt_age_s;
@@ -59,6 +63,12 @@ extern bool pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bo
  */
 extern bool pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp op,
 										 long http_status, const PgwAnswer *answer);
+
+/*
+ * What undoes a charge that waits for the card holder: by our reference, else by what undoes it as
+ * a whole, else a void.  PGW_NOPS: nothing can.
+ */
+extern PgwBankOp pgw_unknown_outcome_undo(const PgwCapabilities *caps);
 
 /* *reason: a word for event_data when it is REVIEW. */
 extern PgwUnknownOutcomeStep pgw_unknown_outcome_step(const PgwCapabilities *caps,

@@ -1,0 +1,165 @@
+/*
+ * test_requires_action.c - a charge that would need the card holder to act: declined when it is
+ * undone, and not before
+ */
+#include "check_flow.h"
+
+#include "core/payment/unknown_outcome_rules.h"
+
+static const PgwBankOp undoings[] = {PGW_OP_CANCEL, PGW_OP_REVERSE, PGW_OP_VOID};
+
+static PgwDecision
+decide(PgwState state, PgwBankOp op, PgwTransport transport, PgwAnswer a, bool can_undo)
+{
+	PgwChargeInput in = {.state = state,
+						 .op = op,
+						 .in_doubt = state == PGW_BANK_UNKNOWN,
+						 .not_found_counts = true,
+						 .submitted = true,
+						 .payment_locked = true,
+						 .amount = 1000,
+						 .currency = "EUR",
+						 .transport = transport,
+						 .answer = &a,
+						 .can_undo = can_undo,
+						 .being_undone = state == PGW_BANK_UNKNOWN};
+	PgwDecision d;
+
+	pgw_charge_result(&in, &d);
+	assert_null(events_wrong(PGW_KIND_PAYMENT, state, &d));
+	return d;
+}
+
+static void
+is_declined(const PgwDecision *d)
+{
+	assert_int_equal(d->state, PGW_FAILED);
+	assert_int_equal(d->payment, PGW_PAYMENT_BECOMES_DECLINED);
+	assert_string_equal(d->error->code, PGW_ACTION_REQUIRED);
+}
+
+static void
+is_being_undone(const PgwDecision *d)
+{
+	assert_int_equal(d->payment, PGW_PAYMENT_UNCHANGED);
+	assert_true(pgw_charge_is_being_undone(d->state, d->error->code));
+}
+
+static void
+answers(void **state)
+{
+	PgwAnswer action = answer(PGW_OUT_REQUIRES_ACTION);
+	PgwDecision d = decide(PGW_CREATED, PGW_OP_CHARGE, PGW_TRANSPORT_ANSWERED, action, true);
+
+	is_being_undone(&d);
+	d = decide(PGW_CREATED, PGW_OP_CHARGE, PGW_TRANSPORT_ANSWERED, action, false);
+	is_declined(&d);
+	d = decide(PGW_BANK_UNKNOWN, PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, action, true);
+	is_being_undone(&d);
+	/* gone, as a look-up shows */
+	d = decide(PGW_BANK_UNKNOWN, PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED,
+			   answer(PGW_OUT_DECLINED), true);
+	is_declined(&d);
+}
+
+/* Only the bank's yes ends it, and one that is not belied by its own document. */
+static void
+undone(void **state)
+{
+	for (size_t i = 0; i < LENGTH(undoings); i++)
+	{
+		for (int outcome = PGW_OUT_UNKNOWN; outcome <= PGW_OUT_NOT_FOUND; outcome++)
+			for (int transport = PGW_TRANSPORT_ANSWERED; transport <= PGW_TRANSPORT_MAYBE_SENT;
+				 transport++)
+			{
+				PgwDecision d = decide(PGW_BANK_UNKNOWN, undoings[i], (PgwTransport) transport,
+									   answer((PgwOutcome) outcome), true);
+
+				if (transport == PGW_TRANSPORT_ANSWERED && outcome == PGW_OUT_APPROVED)
+					is_declined(&d);
+				else
+					is_being_undone(&d);
+			}
+		for (int how = 0; how < 3; how++)
+		{
+			PgwAnswer a = answer(PGW_OUT_APPROVED);
+			PgwDecision d;
+
+			a.captured = how == 1 ? 1000 : -1;
+			a.has_voided = how == 0;
+			a.captured = how == 0 ? 0 : a.captured;
+			a.charge_state_unreadable = how == 2;
+			d = decide(PGW_BANK_UNKNOWN, undoings[i], PGW_TRANSPORT_ANSWERED, a, true);
+			is_being_undone(&d);
+		}
+	}
+}
+
+/* What undoes it may still be on its way: whatever stands at the bank is no payment. */
+static void
+approved_meanwhile(void **state)
+{
+	PgwDecision d = decide(PGW_BANK_UNKNOWN, PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED,
+						   answer(PGW_OUT_APPROVED), true);
+
+	assert_int_equal(d.state, PGW_REFUNDING);
+	assert_int_equal(d.payment, PGW_PAYMENT_BECOMES_FAILED);
+	/* pending, or no answer: it is not forgotten that it is being undone */
+	d = decide(PGW_BANK_UNKNOWN, PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED,
+			   answer(PGW_OUT_PENDING), true);
+	is_being_undone(&d);
+	d = decide(PGW_BANK_UNKNOWN, PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_MAYBE_SENT,
+			   answer(PGW_OUT_UNKNOWN), true);
+	is_being_undone(&d);
+}
+
+static void
+steps(void **state)
+{
+	static const struct
+	{
+		bool cancel;
+		bool reverse;
+		bool release;
+		PgwBankOp want;
+	} ways[] = {{true, true, true, PGW_OP_CANCEL},
+				{false, true, true, PGW_OP_REVERSE},
+				{false, false, true, PGW_OP_VOID},
+				{false, false, false, PGW_NOPS}};
+	const char *reason;
+
+	for (size_t i = 0; i < LENGTH(ways); i++)
+		for (int tries = 0; tries < 4; tries++)
+			for (int lookup = 0; lookup < 2; lookup++)
+			{
+				/* it could be repeated with its key, and never is */
+				PgwCapabilities caps = {KEYS(86400), .lookup = lookup, .can_cancel = ways[i].cancel,
+										.can_reverse = ways[i].reverse,
+										.can_void = ways[i].release};
+				PgwUnknownOutcomeFacts facts = {
+					.has_token = true, .undo = true, .tries = tries, .deadline_s = 3600};
+				bool can = ways[i].want != PGW_NOPS;
+
+				assert_int_equal(pgw_unknown_outcome_undo(&caps), ways[i].want);
+				assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason),
+								 lookup && (tries % 2 == 1 || !can) ? PGW_UNKNOWN_OUTCOME_LOOKUP
+								 : can                              ? PGW_UNKNOWN_OUTCOME_UNDO
+																	: PGW_UNKNOWN_OUTCOME_REVIEW);
+				facts.doubt_age_s = 3600;
+				assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason),
+								 PGW_UNKNOWN_OUTCOME_REVIEW);
+			}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(answers),
+		cmocka_unit_test(undone),
+		cmocka_unit_test(approved_meanwhile),
+		cmocka_unit_test(steps),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
