@@ -79,7 +79,7 @@ add_json(PgwJsonbState *state, const char *name, const char *text)
 }
 
 static void
-add_further(PgwJsonbState *state, const PgwEventMember *m)
+add(PgwJsonbState *state, const PgwEventMember *m)
 {
 	switch (m->kind)
 	{
@@ -134,31 +134,83 @@ pgw_event_bank_is_told(const PgwAttempt *attempt)
 		   strcmp(attempt->bank, attempt->told_bank) == 0;
 }
 
+/* Of one event, beside those that its writer gives it. */
+#define MAX_OWN_MEMBERS 6
+
+typedef struct Members
+{
+	int n;
+	PgwEventMember *all;
+} Members;
+
+/* Does jsonb keep this name after the other one? */
+static bool
+comes_after(const char *name, const char *other)
+{
+	size_t len = strlen(name);
+	size_t other_len = strlen(other);
+
+	return len != other_len ? len > other_len : memcmp(name, other, len) > 0;
+}
+
+/*
+ * In the order in which jsonb keeps them: it looks for that first, and sorts what is not so, which
+ * took more than all else here.
+ */
+static void
+put(Members *m, PgwEventMember member)
+{
+	int i = m->n++;
+
+	for (; i > 0 && comes_after(m->all[i - 1].name, member.name); i--)
+		m->all[i] = m->all[i - 1];
+	m->all[i] = member;
+}
+
+static void
+put_string(Members *m, const char *name, const char *value)
+{
+	put(m, (PgwEventMember){.name = name, .kind = PGW_MEMBER_STRING, .text = value});
+}
+
+static void
+put_number(Members *m, const char *name, int64 value)
+{
+	put(m, (PgwEventMember){.name = name, .kind = PGW_MEMBER_NUMBER, .number = value});
+}
+
 /* Put together as what it is: parsing a text of it took a twelfth of the worker's time. */
 Jsonb *
 pgw_event_data(const PgwAttempt *attempt, const PgwEvent *event)
 {
 	bool first = event->from == PGW_STATE_NONE;
+	Members members = {.all = palloc((MAX_OWN_MEMBERS + event->nmembers) * sizeof(PgwEventMember))};
 	PgwJsonbState state = {0};
 	char correlation[37];
 
-	pgw_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	if (first)
 	{
 		pgw_uuid_to_text(attempt->correlation_id.data, correlation);
-		add_number(&state, "v", 1);
-		add_string(&state, "correlation_id", correlation);
+		put_number(&members, "v", 1);
+		put_string(&members, "correlation_id", correlation);
 	}
 	if (first || attempt->requests_sent != attempt->told_requests_sent)
-		add_number(&state, "requests_sent", attempt->requests_sent);
+		put_number(&members, "requests_sent", attempt->requests_sent);
 	if (event->operation != NULL && (first || !is_own_operation(attempt, event->operation)))
-		add_string(&state, "operation", event->operation);
+		put_string(&members, "operation", event->operation);
 	if (attempt->bank != NULL && !pgw_event_bank_is_told(attempt))
-		add_string(&state, "bank", attempt->bank);
+		put_string(&members, "bank", attempt->bank);
 	if (event->type == PGW_EV_BANK_PROCESSING_STARTED && attempt->bank_version != 0)
-		add_number(&state, "bank_version", attempt->bank_version);
+		put_number(&members, "bank_version", attempt->bank_version);
+	Assert(members.n <= MAX_OWN_MEMBERS);
 	for (int i = 0; i < event->nmembers; i++)
-		add_further(&state, &event->members[i]);
+		put(&members, event->members[i]);
+
+	if (members.n == 0)
+		return NULL;
+	pgw_push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
+	for (int i = 0; i < members.n; i++)
+		add(&state, &members.all[i]);
 	return finish(&state);
 }
 
