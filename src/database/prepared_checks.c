@@ -1,14 +1,16 @@
 /*
- * prepared_checks.c - a table's CHECK constraints and the predicates of its partial indexes,
+ * prepared_checks.c - a table's CHECK constraints and what the executor knows of its indexes,
  * prepared once for the life of the process
  *
  * Owns: the prepared expressions of the tables that are written most recently.  They are given up
- * when the relation's description changes.
+ * when the description of the relation or of one of its indexes changes.
  */
 #include "postgres.h"
 
+#include "access/genam.h"
 #include "access/sysattr.h"
 #include "access/xact.h"
+#include "catalog/index.h"
 #include "executor/executor.h"
 #include "optimizer/optimizer.h"
 #include "utils/datum.h"
@@ -32,6 +34,13 @@ typedef struct PgwCheckColumns
 	AttrNumber *attnums;
 } PgwCheckColumns;
 
+/* What the executor would find out about an index each time that the table is opened. */
+typedef struct PgwPreparedIndex
+{
+	Oid relid;
+	IndexInfo *info; /* copied for each use; its ii_PredicateState is prepared */
+} PgwPreparedIndex;
+
 /*
  * What is prepared of one table: the executor would parse it again for each row that is written.
  */
@@ -43,9 +52,8 @@ typedef struct PgwExprs
 	ExprState **checks;
 	PgwCheckColumns *columns;
 	ExprState **of_update; /* pgw_checks_of_update() */
-	int npredicates;
-	Oid *indexes;
-	ExprState **predicates;
+	int nindexes;
+	PgwPreparedIndex *indexes;
 	bool runs_foreign_code; /* a row that is written runs code of others */
 } PgwExprs;
 
@@ -53,12 +61,25 @@ typedef struct PgwExprs
 
 static PgwExprs exprs[MAX_EXPRS];
 
+static bool
+is_of_table(const PgwExprs *e, Oid relid)
+{
+	if (relid == InvalidOid || relid == e->relid)
+		return true;
+	for (int i = 0; i < e->nindexes; i++)
+	{
+		if (relid == e->indexes[i].relid)
+			return true;
+	}
+	return false;
+}
+
 static void
 forget_table(Oid relid)
 {
 	for (int i = 0; i < MAX_EXPRS; i++)
 	{
-		if (relid == InvalidOid || relid == exprs[i].relid)
+		if (OidIsValid(exprs[i].relid) && is_of_table(&exprs[i], relid))
 			exprs[i].relid = InvalidOid; /* its memory goes once the place is used again */
 	}
 }
@@ -104,6 +125,25 @@ prepare_checks(PgwExprs *e, const TupleConstr *constr)
 }
 
 static void
+prepare_indexes(PgwExprs *e, const ResultRelInfo *rri)
+{
+	e->nindexes = 0;
+	e->indexes = palloc(sizeof(PgwPreparedIndex) * Max(rri->ri_NumIndices, 1));
+	for (int i = 0; i < rri->ri_NumIndices; i++)
+	{
+		Relation index = rri->ri_IndexRelationDescs[i];
+		IndexInfo *info = BuildIndexInfo(index);
+
+		if (info->ii_Unique && info->ii_ExclusionOps == NULL)
+			BuildSpeculativeIndexInfo(index, info);
+		if (info->ii_Predicate != NIL)
+			info->ii_PredicateState = ExecInitQual(
+				(List *) expression_planner((Expr *) copyObject(info->ii_Predicate)), NULL);
+		e->indexes[e->nindexes++] = (PgwPreparedIndex){RelationGetRelid(index), info};
+	}
+}
+
+static void
 prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 {
 	Relation rel = rri->ri_RelationDesc;
@@ -119,26 +159,61 @@ prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 	e->context = AllocSetContextCreate(TopMemoryContext, "pgw constraints", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(e->context);
 	prepare_checks(e, RelationGetDescr(rel)->constr);
-	e->npredicates = 0;
-	e->indexes = palloc(sizeof(Oid) * Max(rri->ri_NumIndices, 1));
-	e->predicates = palloc(sizeof(ExprState *) * Max(rri->ri_NumIndices, 1));
-	for (int i = 0; i < rri->ri_NumIndices; i++)
-	{
-		List *predicate = rri->ri_IndexRelationInfo[i]->ii_Predicate;
-
-		if (predicate == NIL)
-			continue;
-		e->indexes[e->npredicates] = RelationGetRelid(rri->ri_IndexRelationDescs[i]);
-		e->predicates[e->npredicates++] =
-			ExecInitQual((List *) expression_planner((Expr *) copyObject(predicate)), NULL);
-	}
+	prepare_indexes(e, rri);
 	MemoryContextSwitchTo(old);
 	e->runs_foreign_code = pgw_foreign_code(rri);
 	e->relid = RelationGetRelid(rel);
 }
 
+static IndexInfo *
+copy_prepared(const PgwExprs *e, Relation index)
+{
+	for (int i = 0; i < e->nindexes; i++)
+	{
+		IndexInfo *copy;
+
+		if (e->indexes[i].relid != RelationGetRelid(index))
+			continue;
+		copy = palloc(sizeof(IndexInfo));
+		*copy = *e->indexes[i].info;
+		/* it changes while CREATE INDEX CONCURRENTLY makes it: an entry left out is never made up
+		 * for */
+		copy->ii_ReadyForInserts = index->rd_index->indisready;
+		copy->ii_Context = CurrentMemoryContext;
+		return copy;
+	}
+	return NULL;
+}
+
+/* ExecOpenIndices(), but for what is known of the indexes already. */
+static void
+open_indexes(const PgwExprs *e, ResultRelInfo *rri, bool speculative)
+{
+	List *indexes = RelationGetIndexList(rri->ri_RelationDesc);
+	int n = list_length(indexes);
+
+	rri->ri_NumIndices = n;
+	rri->ri_IndexRelationDescs = palloc(sizeof(Relation) * Max(n, 1));
+	rri->ri_IndexRelationInfo = palloc(sizeof(IndexInfo *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		Relation index = index_open(list_nth_oid(indexes, i), RowExclusiveLock);
+		IndexInfo *info = copy_prepared(e, index);
+
+		if (info == NULL)
+		{
+			info = BuildIndexInfo(index);
+			if (speculative && info->ii_Unique && info->ii_ExclusionOps == NULL)
+				BuildSpeculativeIndexInfo(index, info);
+		}
+		rri->ri_IndexRelationDescs[i] = index;
+		rri->ri_IndexRelationInfo[i] = info;
+	}
+	list_free(indexes);
+}
+
 bool
-pgw_checks_lend(ResultRelInfo *rri)
+pgw_checks_open(ResultRelInfo *rri, bool speculative)
 {
 	Oid relid = RelationGetRelid(rri->ri_RelationDesc);
 	PgwExprs *e = NULL;
@@ -148,17 +223,23 @@ pgw_checks_lend(ResultRelInfo *rri)
 		if (exprs[i].relid == relid || (exprs[i].relid == InvalidOid && e == NULL))
 			e = &exprs[i];
 	}
+	if (e != NULL && e->relid == relid)
+		open_indexes(e, rri, speculative);
+	else
+		ExecOpenIndices(rri, speculative);
 	if (e == NULL)
 		return pgw_foreign_code(rri); /* no place: the executor does it */
+	/* also where the indexes' locks have brought what others have changed since */
 	if (e->relid != relid)
 		prepare_exprs(e, rri);
 	pgw_check_exprs(rri) = e->checks;
 	for (int i = 0; i < rri->ri_NumIndices; i++)
 	{
-		for (int j = 0; j < e->npredicates; j++)
+		for (int j = 0; j < e->nindexes; j++)
 		{
-			if (e->indexes[j] == RelationGetRelid(rri->ri_IndexRelationDescs[i]))
-				rri->ri_IndexRelationInfo[i]->ii_PredicateState = e->predicates[j];
+			if (e->indexes[j].relid == RelationGetRelid(rri->ri_IndexRelationDescs[i]))
+				rri->ri_IndexRelationInfo[i]->ii_PredicateState =
+					e->indexes[j].info->ii_PredicateState;
 		}
 	}
 	return e->runs_foreign_code;

@@ -1,5 +1,5 @@
 /*
- * prepared_checks.h - a table's CHECK constraints and the predicates of its partial indexes,
+ * prepared_checks.h - a table's CHECK constraints and what the executor knows of its indexes,
  * prepared once for the life of the process
  */
 #ifndef PGW_DATABASE_PREPARED_CHECKS_H
@@ -9,10 +9,11 @@
 #include "nodes/execnodes.h"
 
 /*
- * Give the prepared expressions to a relation that has just been opened for writing; its lock keeps
- * its description as it is.  Does a row that is written run code of others?
+ * Open the indexes of a relation that has just been opened for writing, and give it what is
+ * prepared; its lock keeps its description as it is.  Does a row that is written run code of
+ * others?
  */
-extern bool pgw_checks_lend(ResultRelInfo *rri);
+extern bool pgw_checks_open(ResultRelInfo *rri, bool speculative);
 
 /*
  * What is to stand in for them while this update is made: the same, but for those constraints that

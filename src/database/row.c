@@ -120,8 +120,7 @@ open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 
 	/* From here AfterTriggerEndQuery finds it, and ExecCloseResultRelations closes its indexes. */
 	r->estate->es_opened_result_relations = lappend(r->estate->es_opened_result_relations, r->rri);
-	ExecOpenIndices(r->rri, speculative);
-	r->runs_foreign_code = pgw_checks_lend(r->rri);
+	r->runs_foreign_code = pgw_checks_open(r->rri, speculative);
 	r->slot = table_slot_create(r->rel, NULL);
 }
 
