@@ -37,8 +37,8 @@ column(TupleDesc desc, const char *name)
 	{
 		const char *name;
 		int attno;
-	} found[64];
-	int place = (int) (((uintptr_t) name >> 3) % lengthof(found));
+	} found[512]; /* the literals of a file lie close together: each has its own place */
+	int place = (int) ((uintptr_t) name % lengthof(found));
 	int attno = found[place].attno;
 
 	if (found[place].name == name && attno <= desc->natts &&

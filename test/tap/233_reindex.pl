@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use PgwTest;
+use PgwSession;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
@@ -53,6 +54,31 @@ part($node, 'claim', sub {
 		"SELECT pgw.process_payment(client_request_id => 'dup ' || (SELECT nextval('ids') / 4), amount => 100, currency => 'EUR', token => 'tok_ok', timeout => '60s');");
 	cmp_ok($calls, '>', $node->safe_psql('postgres', "SELECT count(*) FROM pgw.payments WHERE client_request_id LIKE 'dup %'"), 'payments: many calls were replays');
 	is_sound($node, $bank, 'payments: sound', seconds => 60);
+});
+
+# What a session knows of the indexes is what there is now: one that CREATE INDEX CONCURRENTLY has just begun to fill gets the next row.
+part($node, 'new index', sub {
+	my $payer = PgwSession->new($node);
+	my @holders = map { PgwSession->new($node) } 1 .. 2;
+	my $pay = sub { $payer->query('SELECT status FROM ' . pay_sql('process_payment', client_request_id => $_[0])) };
+	my $hold = 'BEGIN; LOCK TABLE pgw.payments IN ROW EXCLUSIVE MODE';
+	my $is = sub { $node->poll_query_until('postgres', "SELECT indisready FROM pg_index WHERE indexrelid = to_regclass('pgw.mine')", $_[0]) };
+	my $entries = sub { $node->safe_psql('postgres', q{SELECT count(*) FROM bt_page_items('pgw.mine', 1)}) };
+	$node->safe_psql('postgres', 'CREATE EXTENSION IF NOT EXISTS pageinspect');
+	is($node->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'index-1')), 'captured', 'a payment');
+	$holders[0]->query($hold);
+	my $create = psql_start($node, q{CREATE INDEX CONCURRENTLY mine ON pgw.payments (client_request_id) WHERE client_request_id LIKE 'index-%'});
+	ok($is->('f'), 'an index is there, and waits for writers before it is filled');
+	is($pay->('index-2'), 'captured', 'a session pays for the first time, and so sees the index as it is now');
+	$holders[1]->query($hold);
+	$holders[0]->query('COMMIT');
+	ok($is->('t'), 'the index is filled, and waits for writers again');
+	is($entries->(), 2, 'with what there is');
+	is($pay->('index-3'), 'captured', 'the session pays');
+	is($entries->(), 3, 'and its row is in the index');
+	$holders[1]->query('COMMIT');
+	$create->{h}->finish;
+	$node->safe_psql('postgres', 'DROP INDEX pgw.mine; DROP EXTENSION pageinspect');
 });
 
 part($node, 'operations', sub {
