@@ -202,14 +202,15 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 {
 	bool refund = attempt->kind == PGW_KIND_REFUND;
 	PgwCapabilities for_it;
+	PgwPaymentAmounts amounts;
 
 	pgw_charge_id_capabilities(call->bank, p->bank_reference, &for_it);
 	memset(in, 0, sizeof(*in));
 	in->op = call->op;
 	in->operation = operation_of(attempt);
 	in->of_refund = is_refund_otherwise(attempt);
-	in->whole = refund && p->refunded_amount == 0 && p->captured_amount == attempt->amount &&
-				p->refund_pending_amount == attempt->amount;
+	pgw_store_get_amounts(p, &amounts);
+	in->whole = refund && pgw_payment_refund_is_whole(attempt->amount, &amounts);
 	in->ruled_out = attempt->refund_ruled_out;
 	in->charge_age_s = refund ? pgw_schedule_age_s(charged_by(attempt, p)) : 0;
 	in->asked_for = attempt->kind != PGW_KIND_PAYMENT;

@@ -409,12 +409,36 @@ docs_agree(void **unused)
 	fclose(f);
 }
 
+/* What undoes the whole charge stands for a refund only where nothing else of it is left. */
+static void
+whole_refunds(void **state)
+{
+	static const PgwPaymentAmounts whole = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 1000};
+	static const PgwPaymentAmounts closed = {PGW_PAY_CAPTURED, 1000, 600, 0, 0, 600};
+	static const PgwPaymentAmounts others[] = {
+		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 0, 600},   /* more can be captured */
+		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 400, 0, 600}, /* and is being */
+		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 1000, 0, 400, 600},
+		{PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 600},
+		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 1000},
+	};
+
+	assert_true(pgw_payment_refund_is_whole(1000, &whole));
+	assert_true(pgw_payment_refund_is_whole(600, &closed));
+	for (int i = 0; i < LENGTH(others); i++)
+	{
+		if (pgw_payment_refund_is_whole(600, &others[i]))
+			fail_msg("case %d is taken for all of it", i);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_cell),     cmocka_unit_test(amounts), cmocka_unit_test(capabilities),
 		cmocka_unit_test(every_sequence), cmocka_unit_test(names),   cmocka_unit_test(docs_agree),
+		cmocka_unit_test(whole_refunds),
 	};
 
 	return cmocka_run_group_tests_name("payment", tests, NULL, NULL);

@@ -108,6 +108,7 @@ typedef enum PgwMutant
 	/* a give-back that was refused is sent anew, although a look-up could show it */
 	REFUSED_REFUND,
 	OTHER_WAY,           /* a refund or void that does not fit the charge's state is tried again */
+	WHOLE_REFUND,        /* ... by a void, although more can be captured */
 	REFUSED_WITHOUT_LAG, /* ... because it is not said when that counts */
 	/* a bank's no to the repetition of an operation in doubt counts for the first request */
 	REPEAT_REFUSED,

@@ -16,6 +16,8 @@
 
 #include <string.h>
 
+#include "core/base/mutant.h"
+
 #define NOT_YET \
 	"it is not known yet whether the payment was made: wait for it with pgw.wait_for_payment()"
 #define ONE_AT_A_TIME \
@@ -225,6 +227,13 @@ pgw_payment_operation_undone(PgwKind kind, int64_t amount, PgwPaymentAmounts *s)
 		s->refund_pending -= amount;
 	else
 		s->reserved -= amount;
+}
+
+bool
+pgw_payment_refund_is_whole(int64_t amount, const PgwPaymentAmounts *s)
+{
+	return s->refunded == 0 && s->captured == amount && s->refund_pending == amount &&
+		   s->reserved == 0 && (s->status == PGW_PAY_CAPTURED || PGW_MUTATED(WHOLE_REFUND));
 }
 
 void

@@ -89,6 +89,12 @@ extern void pgw_payment_operation_done(PgwKind kind, int64_t amount, bool final,
 									   PgwPaymentAmounts *s);
 /* it did nothing */
 extern void pgw_payment_operation_undone(PgwKind kind, int64_t amount, PgwPaymentAmounts *s);
+/*
+ * Is a refund of this much, which has its claim, all that was and ever will be captured?  Then what
+ * undoes the whole charge does the same.  While more can be captured it does not: it would take the
+ * authorization with it, or a capture that is under way.
+ */
+extern bool pgw_payment_refund_is_whole(int64_t amount, const PgwPaymentAmounts *s);
 /* after done: the bank took it back, and it is in doubt again */
 extern void pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s);
 

@@ -1,0 +1,98 @@
+# A bank that refunds nothing of a charge that is not settled yet: what else of the payment may be under way, what is lost between, and what the bank
+# fails over, does not make it more or less than what was asked for.  Counted at the bank.
+use strict;
+use warnings;
+use lib 'test/lib';
+use JSON::PP ();
+use PgwOperations;
+use PgwScriptedBank;
+use PgwTest;
+use Test::More;
+use Time::HiRes 'time';
+
+# The token tells how long it takes until the charge is settled (soon: two seconds; never).
+my @charges;
+
+sub is_settled { my ($charge) = @_; return $charge->{tok} =~ /soon/ && time - $charge->{at} > 2 }
+
+sub done { my ($charge) = @_; return { document => $charge } }
+
+my %serves = (
+	books => sub { return { document => \@charges } },
+	hold => sub {
+		my ($form) = @_;
+		push @charges, { id => 'c' . @charges, ref => $form->{ref}, tok => $form->{tok}, state => 'ok', taken => $form->{taken} // 0, returned => 0, void => JSON::PP::false, at => time, asked => {} };
+		return done($charges[-1]);
+	},
+	look => sub { my ($form, $charge) = @_; return done($charge) },
+	take => sub { my ($form, $charge) = @_; $charge->{taken} += $form->{sum}; return done($charge) },
+	void => sub {
+		my ($form, $charge) = @_;
+		return { status => 422, document => { error => 'settled' } } if is_settled($charge);
+		$charge->{void} = JSON::PP::true;
+		$charge->{voids}++;
+		return done($charge);
+	},
+	refund => sub {
+		my ($form, $charge) = @_;
+		return { status => 422, document => { error => 'unsettled' } } unless is_settled($charge);
+		return { status => 429, document => {} } if $charge->{tok} =~ /busy/ && $charge->{asked}{refund} == 2;
+		$charge->{returned} += $form->{sum};
+		return done($charge);
+	});
+
+sub serve
+{
+	my ($request) = @_;
+	my ($what) = $request->{path} =~ m{^/(\w+)};
+	my $charge = charge_asked_for(\@charges, $request->{fields});
+	$charge->{asked}{$what}++ if $charge;
+	return $serves{$what}->($request->{fields}, $charge);
+}
+
+my $bank = scripted_bank(\&serve);
+my $node = pgw_node('further', debug => 1, conf => "fsync = off\npgw.retry_base_delay = '100ms'\npgw.retry_max_delay = '300ms'\npgw.breaker_failures = 10000\npgw.retry_budget = 100\n");
+pgw_setup($node);
+
+my %answer = (rules => [ { status => 200, when => { '/state' => 'ok' }, outcome => 'approved' }, { status => 429, outcome => 'not_processed' } ],
+	fields => { reference => '/ref', bank_reference => '/id' });
+sub answer { my (@rules) = @_; return { %answer, rules => [ @{ $answer{rules} }, @rules ] } }
+my %blind = (
+	v => 2,
+	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, partial_capture => JSON::PP::true, multiple_captures => JSON::PP::true, settles_after_seconds => 4 },
+	operations => {
+		charge => form_request('/hold', \%answer, taken => '{{amount}}', tok => '{{token}}'),
+		authorize => form_request('/hold', \%answer, tok => '{{token}}'),
+		capture => form_request('/take', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
+		void => form_request('/void', answer({ status => 422, when => { '/error' => 'settled' }, outcome => 'void_refused_settled' }), sale => '{{bank_reference}}'),
+		refund => form_request('/refund', answer({ status => 422, when => { '/error' => 'unsettled' }, outcome => 'refund_refused_unsettled' }), sale => '{{bank_reference}}', sum => '{{amount}}') });
+my %looks = (%blind, capabilities => { %{ $blind{capabilities} }, lookup_consistent_after_seconds => 0 }, operations => { %{ $blind{operations} },
+	lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => { %answer, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned', voided => '/void' } } } });
+add_dialect($node, $bank, 'blind', \%blind, account => 'one');
+add_dialect($node, $bank, 'looks', \%looks, account => 'one');
+
+# What the bank was asked for with this token, and what it did.
+sub books
+{
+	my ($token) = @_;
+	my ($charge) = grep { $_->{tok} eq $token } bank_books($bank);
+	return join ' ', (map { "$_ $charge->{asked}{$_}" } grep { $_ ne 'look' } sort keys %{ $charge->{asked} }), 'done:', $charge->{voids} // 0, $charge->{returned};
+}
+
+part($node, 'more can be captured', sub {
+	for my $dialect ('blind', 'looks')
+	{
+		my $id = "open-soon-$dialect";
+		pay($node, $id, bank => $dialect, token => $id, capture => 'manual');
+		request_operation($node, 'capture', $id, "$id-c", 400, 'final => false');
+		ok(comes_to($node, "$id-c", 'Completed'), "$id: a part is captured");
+		request_operation($node, 'refund', $id, "$id-r", 400);
+		ok(comes_to($node, "$id-r", 'Completed'), 'all that is captured is refunded');
+		is(books($id), 'refund 2 take 1 done: 0 400', 'when it is settled: a void would have taken the authorization with it');
+		request_operation($node, 'capture', $id, "$id-d", 600);
+		ok(comes_to($node, "$id-d", 'Completed'), 'and the rest can be captured');
+	}
+});
+
+$node->stop('fast');
+done_testing();
