@@ -61,6 +61,25 @@ can_replay(void **state)
 	}
 }
 
+/*
+ * What is approved without an id, or is being undone, is never replayed: a look-up that finds
+ * nothing yet must not say that a replay would tell, or it is looked up without end and pause.
+ */
+static void
+not_asked_again(void **state)
+{
+	PgwCapabilities caps = {.lookup = true, .can_cancel = true, .lookup_consistent_after_s = 3600};
+	PgwUnknownOutcomeFacts facts = {.has_token = true, .lookup_inconclusive = true};
+
+	set_keys(&caps, true, LIFETIME);
+	assert_true(pgw_unknown_outcome_can_replay(&caps, &facts));
+	facts.approved = true;
+	assert_false(pgw_unknown_outcome_can_replay(&caps, &facts));
+	facts.approved = false;
+	facts.undo = true;
+	assert_false(pgw_unknown_outcome_can_replay(&caps, &facts));
+}
+
 /* The key of one operation says nothing of another's. */
 static void
 each_its_own(void **state)
@@ -384,6 +403,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(can_replay),
+		cmocka_unit_test(not_asked_again),
 		cmocka_unit_test(each_its_own),
 		cmocka_unit_test(errors),
 		cmocka_unit_test(not_found_counts),

@@ -22,6 +22,9 @@ pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bool pending)
 bool
 pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 {
+	/* what has been approved, or is being undone, is not asked for again */
+	if (facts->approved || facts->undo)
+		return false;
 	if (caps->keys[facts->operation].repeats_errors && facts->error_answered)
 		return false;
 	return facts->has_token && pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s,
