@@ -12,9 +12,10 @@
  *
  * Locks: SHARE ROW EXCLUSIVE on pgw.bank_rebinds, against another one who says something; readers
  * are not hindered.
- * Invariants: both versions are of one bank; the old one is not that by which the bank takes new
- * attempts; neither goes by another one already, so there is one answer whatever the order in which
- * rows are read.
+ * Invariants: both versions are of one bank, and of the same books: the account is the
+ * same, its mode cannot change, and our references are written alike; the old one is not that by
+ * which the bank takes new attempts; neither goes by another one already, so there is one answer
+ * whatever the order in which rows are read.
  */
 #include "postgres.h"
 
@@ -28,6 +29,7 @@
 
 #include "bank/bank_config.h"
 #include "base/json_writer.h"
+#include "core/base/mutant.h"
 #include "operator_api/operator_note.h"
 #include "operator_api/resolve_review.h"
 #include "sql_function/calling_actor.h"
@@ -121,25 +123,37 @@ version(const Order *order, int number)
 	return bank;
 }
 
+/*
+ * Books in which what was charged at the old version can be found by the requests of the new one.
+ * Where it cannot, the ledger would say truthfully that there is no such charge, and be believed.
+ */
+static void
+check_same_ledger(const Order *order, const PgwBank *from, const PgwBank *to)
+{
+	if (strcmp(to->name, from->name) != 0)
+		refuse(order, "The two versions are not of one bank.");
+	if (strcmp(to->account, from->account) != 0)
+		refuse(order, "The two versions have different accounts, so they are not one ledger.");
+	if (!pgw_connector_same_references(from->connector, to->connector) &&
+		!PGW_MUTATED(REBIND_REFERENCES))
+		refuse(
+			order,
+			"The connectors of the two versions make different texts of our references (\"references\"), so what was charged by the one is not found by the other: give the bank's row a connector with the old ones, and name the version that comes of it.");
+}
+
 static void
 check(const Order *order)
 {
-	char from_name[64];
-	char from_account[64];
+	const PgwBank *from;
 	const PgwBank *now;
 
 	pgw_config_refresh(false);
 	if (order->from == order->to)
 		refuse(order, "The two versions are the same.");
-	now = version(order, order->from);
-	strlcpy(from_name, now->name, sizeof(from_name));
-	strlcpy(from_account, now->account, sizeof(from_account));
-	now = version(order, order->to);
-	if (strcmp(now->name, from_name) != 0)
-		refuse(order, "The two versions are not of one bank.");
-	if (strcmp(now->account, from_account) != 0)
-		refuse(order, "The two versions have different accounts, so they are not one ledger.");
-	now = pgw_config_bank(from_name);
+	/* both stay valid until some thirty others were asked for */
+	from = version(order, order->from);
+	check_same_ledger(order, from, version(order, order->to));
+	now = pgw_config_bank(from->name);
 	if (now != NULL && now->version == order->from)
 		refuse(
 			order,

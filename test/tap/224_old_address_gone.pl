@@ -49,7 +49,11 @@ part($node, 'rebind', sub {
 	$ledgers->sql("UPDATE pgw.banks SET account = 'theirs' WHERE name = 'books'");
 	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.bank_versions WHERE bank = 'books' AND account = 'theirs'"), "another account's version");
 	like(rebind('anna', $from, $ledgers->sql("SELECT version FROM pgw.bank_versions WHERE account = 'theirs'"), 'moved'), qr/different accounts/, 'is not the same ledger');
-	$ledgers->sql("UPDATE pgw.banks SET account = NULL WHERE name = 'books'");
+	$ledgers->sql("INSERT INTO pgw.connectors (name, definition) SELECT 'short', definition::jsonb || '{\"v\": 2, \"references\": {\"length\": 24, \"alphabet\": \"0123456789abcdefghijklmnopqrstuvwxyz\"}}' FROM pgw.connectors WHERE name = 'json';
+		UPDATE pgw.banks SET account = NULL, connector = 'short' WHERE name = 'books'");
+	ok($node->poll_query_until('postgres', "SELECT max(version) > $to + 1 FROM pgw.bank_versions WHERE bank = 'books'"), 'a version that writes our references otherwise');
+	like(rebind('anna', $from, $ledgers->sql("SELECT max(version) FROM pgw.bank_versions WHERE bank = 'books'"), 'moved'), qr/different texts of our references/, 'would not find them');
+	$ledgers->sql("UPDATE pgw.banks SET connector = 'json' WHERE name = 'books'");
 	like(rebind('anna', 9999, $to, 'moved'), qr/There is no version 9999/, 'not from nowhere');
 	change_settings($node, 'pgw.require_four_eyes' => 'on');
 	is(rebind('anna', $from, $to, 'moved'), 'proposed', 'with four eyes a first operator proposes');

@@ -92,10 +92,11 @@ typedef enum PgwMutant
 	BREAKER_ONCE, /* each failure of one payment counts against its bank */
 	/* when the last real bank is deleted, whoever names no bank pays at a test bank */
 	LAST_REAL_BANK,
-	ECHO_DIGEST,  /* a digest of the request, in which a card stands, is kept */
-	MORE_PAGES,   /* a list that goes on elsewhere is taken for the whole */
-	FIRST_OF_TWO, /* of two elements that could be meant one is taken */
-	NOT_IN_LIST,  /* what cannot be told from the one that is meant is none */
+	ECHO_DIGEST,       /* a digest of the request, in which a card stands, is kept */
+	MORE_PAGES,        /* a list that goes on elsewhere is taken for the whole */
+	FIRST_OF_TWO,      /* of two elements that could be meant one is taken */
+	REBIND_REFERENCES, /* attempts are looked up under a reference that they were not made with */
+	NOT_IN_LIST,       /* what cannot be told from the one that is meant is none */
 	/* a first look-up that was put off takes nothing from the retry budget */
 	PUT_OFF_TOKEN,
 	/* nor does what a look-up allows that took nothing itself */

@@ -64,6 +64,9 @@ extern int pgw_connector_secret_names(const PgwConnector *c, const char *const *
 extern const char *pgw_connector_reference(const PgwConnector *c, const char *whole,
 										   char out[PGW_REFERENCE_SIZE]);
 
+/* Is the same reference of ours the same text in the requests of both? */
+extern bool pgw_connector_same_references(const PgwConnector *a, const PgwConnector *b);
+
 #define PGW_MAX_CONNECTOR_WARNINGS 100
 
 /*

@@ -213,3 +213,12 @@ pgw_connector_reference(const PgwConnector *c, const char *whole, char out[PGW_R
 	out[r->length] = '\0';
 	return out;
 }
+
+bool
+pgw_connector_same_references(const PgwConnector *a, const PgwConnector *b)
+{
+	const PgwReferences *x = &a->references;
+	const PgwReferences *y = &b->references;
+
+	return x->length == y->length && (x->length == 0 || strcmp(x->alphabet, y->alphabet) == 0);
+}
