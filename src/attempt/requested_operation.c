@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "base/schedule.h"
+#include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/operation_events.h"
 #include "outcome/record_decision.h"
@@ -216,11 +217,21 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 static void
 send_again(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p)
 {
+	bool another = attempt->own_request.key_used_at == 0;
 	PgwDecision d;
 
 	if (!pgw_step_operation_send(attempt, step, bank, p, true))
 		return;
 	pgw_charge_replay(&d);
+	/*
+	 * What goes on in another way is another request: if this worker ends before the answer, what
+	 * the bank said to the one before is no refusal of it.
+	 */
+	if (another && !PGW_MUTATED(REFUSAL_KEPT))
+	{
+		d.keep_error = false;
+		d.error = pgw_error_find("outcome_unknown");
+	}
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
 }
 

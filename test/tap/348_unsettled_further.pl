@@ -94,5 +94,17 @@ part($node, 'more can be captured', sub {
 	}
 });
 
+part($node, 'a worker ends', sub {
+	pay($node, 'lost', bank => 'looks', token => 'lost');
+	debug_arm($node, 'sending', 'stop 3'); # the refund, a look-up, the void
+	request_operation($node, 'refund', 'lost', 'lost-r', 1000);
+	debug_wait($node, 'sending');
+	like(books('lost'), qr/^refund 1 done: 0/, 'the refund is refused, and the void about to leave');
+	lose_process($node, 'immediate stop');
+	ok(comes_to($node, 'lost-r', 'Completed'), 'then it is looked up and sent: the refusal was the refund\'s');
+	is(books('lost'), 'refund 1 void 1 done: 1 0', 'once');
+	is(how_payment_stands($node, 'lost'), 'refunded 1000/1000/0', 'and so stands the payment');
+});
+
 $node->stop('fast');
 done_testing();
