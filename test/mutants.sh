@@ -53,6 +53,7 @@ REFUSED_REFUND:214_shown:a give-back that is refused and done
 OTHER_WAY:346_unsettled:a refund of what is not settled
 WHOLE_REFUND:348_unsettled_further:more can be captured
 REFUSAL_KEPT:348_unsettled_further:a worker ends
+SETTLEMENT_AGE:348_unsettled_further:the deadline
 REFUSED_WITHOUT_LAG:214_shown:a give-back that is refused and done, and shown nobody knows when
 BELIED_CANCEL:214_shown:a cancellation that undid nothing
 BELIED_APPROVAL:213_foreign_bank:answers that belie themselves

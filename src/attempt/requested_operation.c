@@ -184,6 +184,26 @@ charge_echoed_card(const PgwPayment *p)
 	return pgw_store_attempt_by_id(&p->transaction_id, &charge) && charge.card_echoed;
 }
 
+/*
+ * Has it been tried for so long that it is given up?  A refund may have had to wait until its
+ * charge was settled: the time for trying begins after that.
+ */
+static bool
+is_tried_for_too_long(const PgwAttempt *attempt)
+{
+	int64 waits_s = 0;
+	bool unreadable = false;
+	PgwBank *bank;
+
+	if (!attempt->live || pgw_schedule_age_s(attempt->created_at) < pgw_unknown_deadline)
+		return false;
+	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
+	if (attempt->kind == PGW_KIND_REFUND && bank != NULL && bank->connector != NULL &&
+		!PGW_MUTATED(SETTLEMENT_AGE))
+		waits_s = pgw_connector_capabilities(bank->connector)->settles_after_s;
+	return !unreadable && pgw_schedule_age_s(attempt->created_at) >= pgw_unknown_deadline + waits_s;
+}
+
 static void
 send_first(PgwAttempt *attempt, PgwStep *step)
 {
@@ -196,8 +216,7 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 
 	if (attempt->next_step_at > pgw_now())
 		return;
-	if (!pgw_put_off_wait_over(attempt) && attempt->live &&
-		pgw_schedule_age_s(attempt->created_at) >= pgw_unknown_deadline)
+	if (!pgw_put_off_wait_over(attempt) && is_tried_for_too_long(attempt))
 	{
 		pgw_step_operation_give_up(attempt, step, "deadline");
 		return;

@@ -106,5 +106,13 @@ part($node, 'a worker ends', sub {
 	is(how_payment_stands($node, 'lost'), 'refunded 1000/1000/0', 'and so stands the payment');
 });
 
+part($node, 'the deadline', sub {
+	change_settings($node, 'pgw.unknown_deadline' => '3s');
+	pay($node, 'busy-soon', bank => 'blind', token => 'busy-soon');
+	request_operation($node, 'refund', 'busy-soon', 'busy-soon-r', 400);
+	ok(comes_to($node, 'busy-soon-r', 'Completed'), 'a refund that has waited for longer than the deadline is tried more than once');
+	is(books('busy-soon'), 'refund 3 done: 0 400', 'and is done when the bank has time');
+});
+
 $node->stop('fast');
 done_testing();

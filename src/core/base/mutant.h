@@ -108,10 +108,12 @@ typedef enum PgwMutant
 	BELIED_CANCEL,
 	/* a give-back that was refused is sent anew, although a look-up could show it */
 	REFUSED_REFUND,
-	OTHER_WAY,           /* a refund or void that does not fit the charge's state is tried again */
-	WHOLE_REFUND,        /* ... by a void, although more can be captured */
+	OTHER_WAY,    /* a refund or void that does not fit the charge's state is tried again */
+	WHOLE_REFUND, /* ... by a void, although more can be captured */
 	/* the refusal of a refund is taken for that of the void that is sent in its place */
 	REFUSAL_KEPT,
+	/* the time that a refund waits until its charge is settled counts as time for trying */
+	SETTLEMENT_AGE,
 	REFUSED_WITHOUT_LAG, /* ... because it is not said when that counts */
 	/* a bank's no to the repetition of an operation in doubt counts for the first request */
 	REPEAT_REFUSED,
