@@ -163,7 +163,7 @@ put_clock(Findings *f, const PgwTrialReport *r)
 	int64 theirs = pgw_http_date_read(r->date);
 	int64 ahead = theirs < 0 ? 0 : theirs - r->answered_at_s;
 	/* the answer was written somewhere between our question and its arrival */
-	int64 sure = Max(Abs(ahead) - r->took_ms / 1000 - 1, 0);
+	int64 sure = Max((ahead < 0 ? -ahead : ahead) - r->took_ms / 1000 - 1, 0);
 	PgwJsonWriter w;
 
 	if (theirs < 0)
