@@ -182,6 +182,10 @@ static void
 test_charges(void **state)
 {
 	(void) state;
+	/* another request had this key: whatever it did, a person must look */
+	assert_int_equal(judge(PGW_OP_CHARGE, NULL, 400, "{'error':{'type':'idempotency_error'}}"),
+					 PGW_OUT_UNKNOWN);
+	assert_int_equal(answer.key_word, PGW_KEY_MISMATCH);
 	assert_int_equal(
 		judge(PGW_OP_CHARGE, NULL, 200, INTENT(OURS, "succeeded", "2000", PAID("2000", "0"))),
 		PGW_OUT_APPROVED);
@@ -287,17 +291,23 @@ test_later_steps(void **state)
 }
 
 /* The document with one text in the place of another does not compile. */
-static void
-refused(const char *from, const char *to, const char *pointer, const char *says)
+static PgwConnector *
+changed(const char *from, const char *to)
 {
 	static char other[sizeof(document) + 1024];
 	char *at = strstr(document, from);
-	PgwConnector *c;
 
 	assert_non_null(at);
 	snprintf(other, sizeof(other), "%.*s%s%s", (int) (at - document), document, to,
 			 at + strlen(from));
-	c = pgw_connector_compile(other, strlen(other), &err);
+	return pgw_connector_compile(other, strlen(other), &err);
+}
+
+static void
+refused(const char *from, const char *to, const char *pointer, const char *says)
+{
+	PgwConnector *c = changed(from, to);
+
 	if (c != NULL)
 		fail_msg("compiles with %s", to);
 	if (strcmp(err.pointer, pointer) != 0 || strstr(err.message, says) == NULL)
@@ -321,6 +331,29 @@ test_refused_documents(void **state)
 			"lookup_by_id");
 }
 
+/* "not found" where the charge's id is known: not before the list of its refunds is up to date. */
+static void
+counts_after(const char *to, int64_t by_id)
+{
+	PgwConnector *c = changed("\"lookup_refund_consistent_after_seconds\": 2,", to);
+
+	assert_non_null(c);
+	assert_int_equal(pgw_connector_capabilities(c)->lookup_consistent_after_s, 3600);
+	assert_int_equal(pgw_connector_capabilities(c)->lookup_by_id_consistent_after_s, by_id);
+	pgw_connector_free(c);
+}
+
+static void
+test_times(void **state)
+{
+	(void) state;
+	counts_after("\"lookup_refund_consistent_after_seconds\": 1,", 2);
+	counts_after("\"lookup_refund_consistent_after_seconds\": 30,", 30);
+	counts_after("", 3600); /* as the search, where it is not said */
+	refused("\"lookup_by_id_consistent_after_seconds\": 2,", "",
+			"/capabilities/lookup_refund_consistent_after_seconds", "lookup_by_id");
+}
+
 int
 main(void)
 {
@@ -328,6 +361,7 @@ main(void)
 		cmocka_unit_test(test_requests),    cmocka_unit_test(test_look_ups),
 		cmocka_unit_test(test_charges),     cmocka_unit_test(test_totals),
 		cmocka_unit_test(test_later_steps), cmocka_unit_test(test_refused_documents),
+		cmocka_unit_test(test_times),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -38,7 +38,10 @@ typedef struct PgwCapabilities
 	bool lookup_shows_voided;
 	/* "not found" counts this long after the request ended; -1: never */
 	int64_t lookup_consistent_after_s;
-	/* ... where the charge is looked up by its id: lookup_by_id; -1: there is no such look-up */
+	/*
+	 * ... where the charge's id is known: then it is looked up by that, and its refunds by
+	 * lookup_refund, whichever of the two takes longer; -1: as without an id
+	 */
 	int64_t lookup_by_id_consistent_after_s;
 	bool cards; /* takes raw card numbers */
 	bool tokens;

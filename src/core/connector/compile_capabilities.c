@@ -71,12 +71,14 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 									   "settles_after_seconds",
 									   "amount_multiple",
 									   "lookup_by_id_consistent_after_seconds",
+									   "lookup_refund_consistent_after_seconds",
 									   NULL};
 	PgwCapabilities *caps = &cc->connector->caps;
 	json_object *part;
 
 	caps->lookup_consistent_after_s = -1;
 	caps->lookup_by_id_consistent_after_s = -1;
+	cc->lookup_refund_consistent_after_s = -1;
 	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;
 	if ((part = pgw_member(v, "idempotency")) != NULL &&
@@ -86,6 +88,8 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 					  &caps->lookup_consistent_after_s) ||
 		!pgw_read_int(cc, v, "lookup_by_id_consistent_after_seconds", 0, PGW_TEN_YEARS_S,
 					  &caps->lookup_by_id_consistent_after_s) ||
+		!pgw_read_int(cc, v, "lookup_refund_consistent_after_seconds", 0, PGW_TEN_YEARS_S,
+					  &cc->lookup_refund_consistent_after_s) ||
 		!pgw_read_bool(cc, v, "cards", &caps->cards) ||
 		!pgw_read_bool(cc, v, "tokens", &caps->tokens) ||
 		!pgw_read_bool(cc, v, "partial_capture", &caps->partial_capture) ||
@@ -105,6 +109,34 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 		return false;
 	return (part = pgw_member(v, "amount_multiple")) == NULL ||
 		   pgw_compile_member(cc, "amount_multiple", part, compile_multiples);
+}
+
+/*
+ * How soon a look-up counts where the charge's id is known.  A list of refunds may lag behind like
+ * a search, unless the document says otherwise: one that is believed too early has a lost refund
+ * made again.
+ */
+static bool
+check_times(PgwCompile *cc)
+{
+	PgwConnector *c = cc->connector;
+	PgwCapabilities *caps = &c->caps;
+	int64_t *by_id = &caps->lookup_by_id_consistent_after_s;
+	int64_t refunds = cc->lookup_refund_consistent_after_s;
+
+	if (*by_id >= 0 && !c->lookup_by_id.present)
+		return pgw_fault_at(cc, "lookup_by_id_consistent_after_seconds",
+							"there is no operation \"lookup_by_id\"; leave this out or add it");
+	if (refunds >= 0 && (*by_id < 0 || !caps->lookup_refund))
+		return pgw_fault_at(
+			cc, "lookup_refund_consistent_after_seconds",
+			"it is for banks that have \"lookup_refund\" and say \"lookup_by_id_consistent_after_seconds\"; elsewhere \"lookup_consistent_after_seconds\" is that of refunds, too");
+	if (*by_id < 0 || !caps->lookup_refund)
+		return true;
+	if (refunds < 0)
+		refunds = caps->lookup_consistent_after_s;
+	*by_id = refunds < 0 ? -1 : refunds > *by_id ? refunds : *by_id;
+	return true;
 }
 
 bool
@@ -128,9 +160,8 @@ pgw_check_capabilities(PgwCompile *cc)
 		return pgw_fault_at(
 			cc, "lookup_consistent_after_seconds",
 			"there is no look-up operation; leave this out or add \"lookup_charge\"");
-	if (caps->lookup_by_id_consistent_after_s >= 0 && !c->lookup_by_id.present)
-		return pgw_fault_at(cc, "lookup_by_id_consistent_after_seconds",
-							"there is no operation \"lookup_by_id\"; leave this out or add it");
+	if (!check_times(cc))
+		return false;
 	if ((caps->partial_capture || caps->multiple_captures) && !caps->separate_capture)
 		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures",
 							"there is no operation \"capture\"; set this to false or add it");

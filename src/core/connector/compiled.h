@@ -402,7 +402,9 @@ typedef struct PgwCompile
 {
 	PgwConnector *connector;
 	PgwConnectorError *err;
-	int version;          /* of the document format */
+	int version; /* of the document format */
+	/* "not found" of lookup_refund counts so long after; -1: not said */
+	int64_t lookup_refund_consistent_after_s;
 	bool in_computed;     /* ... of a computed value's texts */
 	bool in_body;         /* ... of a body */
 	bool of_body;         /* what is being computed has the body in it */
