@@ -399,6 +399,7 @@ pgw_render_request_1_0(PG_FUNCTION_ARGS)
 	read_arguments(given, &values, &faults);
 	if (faults != NULL)
 		refuse(faults);
+	Assert(bank != NULL); /* or there is a fault */
 	add_samples(bank, (PgwBankOp) op, &values);
 	currency = pgw_currency_find(value_of(&values, "currency"));
 	if (currency == NULL)

@@ -98,7 +98,7 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 		!pgw_read_int(cc, v, "authorization_lifetime_seconds", 1, PGW_TEN_YEARS_S,
 					  &caps->authorization_lifetime_s))
 		return false;
-	if ((part = pgw_member(v, "settles_after_seconds")) != NULL &&
+	if (pgw_member(v, "settles_after_seconds") != NULL &&
 		(!pgw_since_version(cc, 2, "\"settles_after_seconds\"") ||
 		 !pgw_read_int(cc, v, "settles_after_seconds", 1, PGW_TEN_YEARS_S, &caps->settles_after_s)))
 		return false;

@@ -116,11 +116,11 @@ keep_answer(PgwTestWork *w)
 	{
 		e = pgw_test_add_entry(w, PGW_TEST_REFUSAL, "no", w->order->key);
 		e->status = w->refused ? PGW_TEST_FAILED : PGW_TEST_SUCCEEDED;
-		strcpy(e->charge_id, w->charge != NULL ? w->charge->id : "");
+		snprintf(e->charge_id, sizeof(e->charge_id), "%s", w->charge != NULL ? w->charge->id : "");
 		/* it names nothing that a look-up would find */
 		e->reference[0] = '\0';
 	}
-	strcpy(e->key, w->order->key);
+	snprintf(e->key, sizeof(e->key), "%s", w->order->key);
 	e->fingerprint = w->order->fingerprint;
 	e->answer_status = w->answer->status;
 	/* a copy: what is delivered of it may be less */
@@ -182,7 +182,7 @@ strike_before(PgwTestWork *w)
 		e = pgw_test_add_entry(w, PGW_TEST_TRY, "tr", w->order->reference);
 		snprintf(e->id + strlen(e->id), PGW_TEST_ID - strlen(e->id), "_%d", n + 1);
 		e->status = PGW_TEST_FAILED;
-		strcpy(e->fault, w->order->fault_name);
+		snprintf(e->fault, sizeof(e->fault), "%s", w->order->fault_name);
 	}
 	switch (f->kind)
 	{

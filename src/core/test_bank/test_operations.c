@@ -84,9 +84,9 @@ pgw_test_add_entry(PgwTestWork *w, PgwTestKind kind, const char *prefix, const c
 	e->kind = kind;
 	pgw_test_id(e->id, prefix, of);
 	e->status = PGW_TEST_SUCCEEDED;
-	strcpy(e->reference, w->order->reference);
+	snprintf(e->reference, sizeof(e->reference), "%s", w->order->reference);
 	e->amount = w->order->amount;
-	strcpy(e->currency, w->order->currency);
+	snprintf(e->currency, sizeof(e->currency), "%s", w->order->currency);
 	e->created_at = w->now;
 	return e;
 }
@@ -99,8 +99,8 @@ add_step(PgwTestWork *w, PgwTestKind kind, const char *prefix, int64_t amount)
 
 	w->step = pgw_test_add_entry(w, kind, prefix, of);
 	w->step->amount = amount;
-	strcpy(w->step->currency, w->charge->currency);
-	strcpy(w->step->charge_id, w->charge->id);
+	snprintf(w->step->currency, sizeof(w->step->currency), "%s", w->charge->currency);
+	snprintf(w->step->charge_id, sizeof(w->step->charge_id), "%s", w->charge->id);
 	return w->step;
 }
 
@@ -132,7 +132,8 @@ decide_due_refunds(PgwTestLedger *ledger, PgwTestEntry *charge, int64_t now)
 			continue;
 		if (s->decided_as == PGW_TEST_FAILED)
 		{
-			strcpy(s->code, s->status == PGW_TEST_PENDING ? "refund_refused" : "refund_reversed");
+			snprintf(s->code, sizeof(s->code), "%s",
+					 s->status == PGW_TEST_PENDING ? "refund_refused" : "refund_reversed");
 			charge->refunded -= s->amount;
 			charge->changed = true;
 		}
@@ -209,9 +210,9 @@ do_charge(PgwTestWork *w)
 	c = pgw_test_add_entry(w,
 						   o->op == PGW_TEST_OP_CHARGE ? PGW_TEST_CHARGE : PGW_TEST_AUTHORIZATION,
 						   "ch", o->reference);
-	strcpy(c->fault, o->fault_name);
-	strcpy(c->brand, o->brand);
-	strcpy(c->last4, o->last4);
+	snprintf(c->fault, sizeof(c->fault), "%s", o->fault_name);
+	snprintf(c->brand, sizeof(c->brand), "%s", o->brand);
+	snprintf(c->last4, sizeof(c->last4), "%s", o->last4);
 	decide_charge(c, o, w->now);
 	w->charge = c;
 }
