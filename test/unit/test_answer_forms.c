@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/bank_message/judge_answer.h"
+#include "quotes.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -47,8 +48,7 @@ compile(int version, const char *charge, const char *voids, const char *lookup)
 
 	pgw_connector_free(connector);
 	snprintf(document, sizeof(document), DOCUMENT, version, charge, voids, lookup);
-	for (char *s = document; (s = strchr(s, '\'')) != NULL;)
-		*s = '"';
+	with_quotes(document);
 	connector = pgw_connector_compile(document, strlen(document), &err);
 	return connector != NULL;
 }

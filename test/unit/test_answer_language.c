@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "core/bank_message/judge_answer.h"
+#include "quotes.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 #define CHARGE_REF "ffffffffffffffffffffffffffffffff"
@@ -36,13 +37,6 @@ static PgwConnector *connector;
 static PgwConnectorError err;
 static PgwAnswer answer;
 static const char *known_id;
-
-static void
-with_quotes(char *s)
-{
-	while ((s = strchr(s, '\'')) != NULL)
-		*s = '"';
-}
 
 static bool
 compile(int version, const char *more, const char *charge, const char *lookup)

@@ -15,17 +15,11 @@
 
 #include "core/bank_message/judge_answer.h"
 #include "core/payment/shown_by_bank.h"
+#include "quotes.h"
 
 static PgwConnector *connector;
 static PgwConnectorError err;
 static PgwAnswer answer;
-
-static void
-with_quotes(char *s)
-{
-	while ((s = strchr(s, '\'')) != NULL)
-		*s = '"';
-}
 
 /* A charge whose answer has these fields. */
 static bool

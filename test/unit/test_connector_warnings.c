@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/connector/connector.h"
+#include "quotes.h"
 
 #define MAX 20
 #define RULES(rules) \
@@ -23,13 +24,6 @@
 #define CHARGE(body, answer) "'charge':{'method':'POST','path':'/c'," body ",'answer':" answer "}"
 
 static PgwConnectorError list[MAX];
-
-static void
-with_quotes(char *s)
-{
-	while ((s = strchr(s, '\'')) != NULL)
-		*s = '"';
-}
 
 static PgwConnector *
 compiled(const char *capabilities, const char *operations)

@@ -16,6 +16,7 @@
 
 #include "core/bank_message/header_text.h"
 #include "core/bank_message/judge_answer.h"
+#include "quotes.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 
@@ -35,13 +36,6 @@ static const char document[] =
 static PgwConnector *connector;
 static PgwAnswer answer;
 static PgwWhy why;
-
-static void
-with_quotes(char *s)
-{
-	while ((s = strchr(s, '\'')) != NULL)
-		*s = '"';
-}
 
 static int
 compile(void **state)

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "core/bank_message/judge_answer.h"
+#include "quotes.h"
 
 #define RULES "'rules':[{'status':200,'when':{'/s':'ok'},'outcome':'approved'}]"
 #define OURS "ffffffffffffffffffffffffffffffff"
@@ -21,13 +22,6 @@
 static PgwConnector *connector;
 static PgwConnectorError err;
 static PgwAnswer answer;
-
-static void
-with_quotes(char *s)
-{
-	while ((s = strchr(s, '\'')) != NULL)
-		*s = '"';
-}
 
 /* The look-up by reference is a list, of which the element names ours. */
 static bool

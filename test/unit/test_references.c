@@ -15,6 +15,7 @@
 
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "quotes.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -39,8 +40,7 @@ try_to_compile(int version, const char *references, const char *operations)
 	snprintf(document, sizeof(document),
 			 "{'v':%d,'capabilities':{'tokens':true},'references':%s,'operations':{%s}}", version,
 			 references, operations);
-	for (char *s = document; (s = strchr(s, '\'')) != NULL;)
-		*s = '"';
+	with_quotes(document);
 	return pgw_connector_compile(document, strlen(document), &err);
 }
 

@@ -17,6 +17,7 @@
 
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "quotes.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 #define CHARGE_REF "ffffffffffffffffffffffffffffffff"
@@ -41,13 +42,6 @@ static PgwConnector *connector;
 static PgwConnectorError err;
 static PgwAnswer answer;
 static const char *known_id;
-
-static void
-with_quotes(char *s)
-{
-	while ((s = strchr(s, '\'')) != NULL)
-		*s = '"';
-}
 
 static bool
 compile(const char *lookup_charge, const char *lookup_refund)

@@ -16,6 +16,7 @@
 
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "quotes.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 #define CHARGE_REF "ffffffffffffffffffffffffffffffff"
@@ -96,8 +97,7 @@ judge(PgwBankOp op, const char *id, long status, const char *text)
 							.iso_exponent = 2};
 
 	snprintf(body, sizeof(body), "%s", text);
-	for (char *s = body; (s = strchr(s, '\'')) != NULL;)
-		*s = '"';
+	with_quotes(body);
 	pgw_connector_judge(stripe, &question, status, NULL, body, strlen(body), &answer);
 	return answer.outcome;
 }
