@@ -78,13 +78,6 @@ is_captured(const PgwAttempt *attempt)
 	return pgw_charge_operation(attempt->capture, attempt->submitted) == PGW_OP_CHARGE;
 }
 
-/* When the charge, or the capture after it, was last asked for. */
-static TimestampTz
-charged_at(const PgwAttempt *attempt)
-{
-	return Max(attempt->own_request.asked_at, attempt->capture_request.asked_at);
-}
-
 /* shown: the bank's answer that says how the charge stands, or NULL: as it was asked for. */
 static bool
 choose_operation(PgwAttempt *attempt, const PgwCapabilities *caps, bool amount_in_doubt,
@@ -256,7 +249,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->charged = attempt->amount;
 	in->captured = is_captured(attempt);
 	in->ruled_out = attempt->refund_ruled_out;
-	in->charge_age_s = pgw_schedule_age_s(charged_at(attempt));
+	in->charge_age_s = pgw_schedule_age_s(pgw_step_charged_at(attempt));
 	in->transport = call->transport;
 	in->answer = &call->answer;
 	in->caps = caps;

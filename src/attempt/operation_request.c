@@ -194,7 +194,7 @@ charged_by(const PgwAttempt *refund, const PgwPayment *p)
 
 	if (p->capture == PGW_CAPTURE_MANUAL || !pgw_store_attempt_by_id(&p->transaction_id, &charge))
 		return refund->created_at;
-	return Max(charge.own_request.asked_at, charge.capture_request.asked_at);
+	return pgw_step_charged_at(&charge);
 }
 
 void

@@ -117,4 +117,11 @@ pgw_step_said(const PgwCall *call)
 	return call->transport == PGW_TRANSPORT_ANSWERED ? &call->answer : NULL;
 }
 
+/* When the charge, or the capture after the commit, was last asked for. */
+static inline TimestampTz
+pgw_step_charged_at(const PgwAttempt *payment)
+{
+	return Max(payment->own_request.asked_at, payment->capture_request.asked_at);
+}
+
 #endif

@@ -6,8 +6,8 @@
  *     - Done only upon the bank's word: its answer to the operation, or a look-up that shows it.
  *     - Refused only when nothing was done: the refusal of a request that nothing came before, or
  *       one that a look-up confirms.  Where being wrong would cost money, the first is enough only
- * where no look-up could ever show what was done.  The refusal of a repetition proves nothing of
- * the first request, which it may be refused for: looked up, or a person asks.
+ *       where no look-up could ever show what was done.  The refusal of a repetition proves
+ *       nothing of the first request, which it may be refused for: looked up, or a person asks.
  *     - In doubt: a look-up, or the same key again while the bank remembers it; never another key.
  */
 #include "core/payment/operation_rules.h"
