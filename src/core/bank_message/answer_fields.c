@@ -67,6 +67,25 @@ pgw_answer_field(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswe
 }
 
 bool
+pgw_answer_says_mode(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *body,
+					 bool *live, bool *test)
+{
+	PgwJson v;
+
+	if (!pgw_answer_field(spec, q, body, PGW_FIELD_LIVEMODE, &v))
+		return false;
+	if (spec->nlive > 0)
+	{
+		*live = pgw_answer_is_one_of(spec->live, spec->nlive, q, &v);
+		*test = pgw_answer_is_one_of(spec->test, spec->ntest, q, &v);
+		return true;
+	}
+	*live = pgw_json_type(&v) == PGW_JSON_BOOLEAN && pgw_json_is_true(&v);
+	*test = pgw_json_type(&v) == PGW_JSON_BOOLEAN && !*live;
+	return true;
+}
+
+bool
 pgw_answer_field_is_unforeseen(const PgwAnswerSpec *spec, const PgwQuestion *q,
 							   const PgwAnswerBody *body, PgwAnswerField field)
 {

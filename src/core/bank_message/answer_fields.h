@@ -27,6 +27,12 @@ extern bool pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion
 									const PgwAnswerBody *body, PgwAnswerField field);
 
 /*
+ * What it says of its own mode: real money, a test, or a value that is neither.  false: nothing.
+ */
+extern bool pgw_answer_says_mode(const PgwAnswerSpec *spec, const PgwQuestion *q,
+								 const PgwAnswerBody *body, bool *live, bool *test);
+
+/*
  * One element of a sum: true, and whether it counts and what stands there as its amount.  At the
  * end, or where the sum cannot be known, false; *known says which.
  */

@@ -126,20 +126,9 @@ take_mode(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *
 {
 	bool live;
 	bool test;
-	PgwJson v;
 
-	if (PGW_MUTATED(ANSWER_MODE) || !pgw_answer_field(spec, q, doc, PGW_FIELD_LIVEMODE, &v))
+	if (PGW_MUTATED(ANSWER_MODE) || !pgw_answer_says_mode(spec, q, doc, &live, &test))
 		return;
-	if (spec->nlive > 0)
-	{
-		live = pgw_answer_is_one_of(spec->live, spec->nlive, q, &v);
-		test = pgw_answer_is_one_of(spec->test, spec->ntest, q, &v);
-	}
-	else
-	{
-		live = pgw_json_type(&v) == PGW_JSON_BOOLEAN && pgw_json_is_true(&v);
-		test = pgw_json_type(&v) == PGW_JSON_BOOLEAN && !live;
-	}
 	a->charge_state_unreadable |= !live && !test;
 	a->other_mode = q->livemode ? test : live;
 }

@@ -11,6 +11,7 @@
 
 #include <string.h>
 
+#include "core/base/byte_text.h"
 #include "core/base/sha2.h"
 
 /* The request with its JSON, and what is signed around it. */
@@ -49,53 +50,6 @@ put_texts(PgwRender *r, PgwBuf *b, const PgwComputed *c)
 	return b->failed ? pgw_render_fault(r, "what is to be computed is too long") : PGW_PUT_DONE;
 }
 
-static int
-digit_of(char c, const char *digits)
-{
-	const char *at = c != '\0' ? strchr(digits, c) : NULL;
-
-	return at != NULL ? (int) (at - digits) : -1;
-}
-
-static bool
-decode(const char *text, PgwByteText as, PgwBuf *bytes)
-{
-	static const char hex[] = "0123456789abcdef0123456789ABCDEF";
-	static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	int width = as == PGW_BYTES_HEX ? 4 : 6;
-	size_t len = strlen(text);
-	uint32_t held = 0;
-	int bits = 0;
-
-	if (as == PGW_BYTES_PLAIN)
-	{
-		pgw_buf_puts(bytes, text);
-		return !bytes->failed;
-	}
-	if (len == 0 || len % (as == PGW_BYTES_HEX ? 2 : 4) != 0)
-		return false;
-	for (int pad = 0; as == PGW_BYTES_BASE64 && pad < 2 && text[len - 1] == '='; pad++)
-		len--;
-	for (size_t i = 0; i < len; i++)
-	{
-		int digit = digit_of(text[i], as == PGW_BYTES_HEX ? hex : base64);
-
-		if (digit < 0)
-			return false;
-		held = held << width | (uint32_t) (as == PGW_BYTES_HEX ? digit & 15 : digit);
-		bits += width;
-		if (bits >= 8)
-		{
-			char byte = (char) (held >> (bits - 8) & 0xff);
-
-			pgw_buf_append(bytes, &byte, 1);
-			bits -= 8;
-		}
-	}
-	explicit_bzero(&held, sizeof(held));
-	return !bytes->failed;
-}
-
 /* Without its key there is no signature, and no request. */
 static PgwPut
 sign(PgwRender *r, const PgwComputed *c, const PgwBuf *text, unsigned char *mac, size_t *len)
@@ -109,7 +63,7 @@ sign(PgwRender *r, const PgwComputed *c, const PgwBuf *text, unsigned char *mac,
 	put = put_text(r, &written, &c->key);
 	if (put == PGW_PUT_MISSING || (put == PGW_PUT_DONE && written.len == 0))
 		put = pgw_render_fault(r, "{{computed.%s}} needs a value for its key", c->name);
-	else if (put == PGW_PUT_DONE && !decode(written.data, c->key_as, &key))
+	else if (put == PGW_PUT_DONE && !pgw_read_bytes(written.data, c->key_as, &key))
 		put = pgw_render_fault(r, "the key of {{computed.%s}} is not written as \"key_as\" says",
 							   c->name);
 	if (put == PGW_PUT_DONE)
@@ -136,10 +90,10 @@ compute(PgwRender *r, const PgwComputed *c, PgwBuf *out)
 	else if (c->kind == PGW_COMPUTED_DIGEST)
 		len = pgw_sha2(c->hash, text.data != NULL ? text.data : "", text.len, bytes);
 	if (c->kind == PGW_COMPUTED_TEXT)
-		pgw_render_bytes(out, (const unsigned char *) (text.data != NULL ? text.data : ""),
-						 text.len, c->as);
+		pgw_put_bytes(out, (const unsigned char *) (text.data != NULL ? text.data : ""), text.len,
+					  c->as);
 	else
-		pgw_render_bytes(out, bytes, len, c->as);
+		pgw_put_bytes(out, bytes, len, c->as);
 	if (put == PGW_PUT_DONE && out->failed)
 		put = pgw_render_fault(r, "{{computed.%s}} is too long", c->name);
 	explicit_bzero(bytes, sizeof(bytes));

@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "core/base/buf_json.h"
+#include "core/base/byte_text.h"
 #include "core/base/characters.h"
 #include "core/base/money.h"
 #include "core/base/sha2.h"
@@ -262,38 +263,6 @@ put_now(PgwRender *r, PgwBuf *b, PgwFilter format)
 	return PGW_PUT_DONE;
 }
 
-static void
-put_hex(PgwBuf *b, const unsigned char *bytes, size_t len)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < len; i++)
-	{
-		char pair[2] = {digits[bytes[i] >> 4], digits[bytes[i] & 15]};
-
-		pgw_buf_append(b, pair, 2);
-	}
-}
-
-static void
-put_base64(PgwBuf *b, const unsigned char *bytes, size_t len)
-{
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-	for (size_t i = 0; i < len; i += 3)
-	{
-		size_t n = len - i < 3 ? len - i : 3;
-		uint32_t group = (uint32_t) bytes[i] << 16 | (n > 1 ? (uint32_t) bytes[i + 1] << 8 : 0) |
-						 (n > 2 ? bytes[i + 2] : 0);
-		char four[4];
-
-		for (size_t k = 0; k < 4; k++)
-			four[k] = k <= n ? digits[group >> (18 - 6 * k) & 63] : '=';
-		pgw_buf_append(b, four, 4);
-		explicit_bzero(four, sizeof(four));
-	}
-}
-
 /*
  * 32 hex digits that no other request has, and this one has again when it is repeated: made of the
  * operation, its key, and when that was first sent (a look-up: when it is made, so that each one
@@ -314,7 +283,7 @@ put_nonce(PgwRender *r, PgwBuf *b, PgwHow how)
 				 r->p->transaction_ref, (long long) r->p->now);
 	(void) pgw_sha2(PGW_SHA256, text, (size_t) n, digest);
 	pgw_buf_init(&hex, 0);
-	put_hex(&hex, digest, 16);
+	pgw_put_hex(&hex, digest, 16);
 	put = hex.failed ? pgw_render_fault(r, "out of memory") : pgw_render_text(r, b, how, hex.data);
 	pgw_buf_free(&hex);
 	return put;
@@ -452,17 +421,6 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 	return PGW_PUT_MISSING;
 }
 
-void
-pgw_render_bytes(PgwBuf *b, const unsigned char *bytes, size_t len, PgwByteText as)
-{
-	if (as == PGW_BYTES_HEX)
-		put_hex(b, bytes, len);
-	else if (as == PGW_BYTES_BASE64)
-		put_base64(b, bytes, len);
-	else
-		pgw_buf_append(b, (const char *) bytes, len);
-}
-
 /* ---- filters ---- */
 
 /* The text becomes what an encoder makes of it; the old one is wiped. */
@@ -512,10 +470,10 @@ apply(PgwRender *r, PgwBuf *text, PgwFilter filter)
 		case PGW_FILTER_NUMERIC:
 			return make_numeric(r, text);
 		case PGW_FILTER_BASE64:
-			encode(text, put_base64);
+			encode(text, pgw_put_base64);
 			return PGW_PUT_DONE;
 		case PGW_FILTER_HEX:
-			encode(text, put_hex);
+			encode(text, pgw_put_hex);
 			return PGW_PUT_DONE;
 		default:
 			return PGW_PUT_DONE;

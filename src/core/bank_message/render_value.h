@@ -53,9 +53,6 @@ extern PgwPut pgw_render_text(PgwRender *r, PgwBuf *b, PgwHow how, const char *s
 extern PgwPut pgw_render_bare(PgwBuf *b, const char *s);
 extern PgwPut pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment);
 
-/* As hex or base64, or as they are. */
-extern void pgw_render_bytes(PgwBuf *b, const unsigned char *bytes, size_t len, PgwByteText as);
-
 /* render_computed.c */
 extern PgwPut pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which);
 extern void pgw_render_forget_computed(PgwRender *r);

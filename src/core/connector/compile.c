@@ -354,8 +354,8 @@ compile_document(PgwCompile *cc, json_object *doc)
 {
 	static const char *const keys[] = {"v",        "name",       "description", "capabilities",
 									   "not_ids",  "references", "headers",     "card_brands",
-									   "computed", "answers",    "operations",  "sources",
-									   NULL};
+									   "computed", "answers",    "operations",  "notifications",
+									   "sources",  NULL};
 	json_object *part;
 
 	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
@@ -405,6 +405,9 @@ compile_document(PgwCompile *cc, json_object *doc)
 		return pgw_fault_at(cc, "operations",
 							"missing: must be an object with at least \"charge\" or \"authorize\"");
 	if (!pgw_compile_member(cc, "operations", part, compile_operations))
+		return false;
+	if ((part = pgw_member(doc, "notifications")) != NULL &&
+		!pgw_compile_member(cc, "notifications", part, pgw_compile_notifications))
 		return false;
 	pgw_enter(cc, "capabilities");
 	return pgw_check_capabilities(cc);

@@ -30,8 +30,8 @@ static const struct
 	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY) | \
 	 PGW_PH_BIT(PGW_PH_CARD_HOLDER))
 
-static bool
-compile_byte_text(PgwCompile *cc, json_object *v, bool plain, PgwByteText *as)
+bool
+pgw_compile_byte_text(PgwCompile *cc, json_object *v, bool plain, PgwByteText *as)
 {
 	const char *s = pgw_text_of(cc, v);
 
@@ -110,7 +110,7 @@ compile_hmac(PgwCompile *cc, json_object *v, PgwComputed *c)
 	if ((part = pgw_member(v, "key_as")) != NULL)
 	{
 		mark = pgw_enter(cc, "key_as");
-		if (!compile_byte_text(cc, part, true, &c->key_as))
+		if (!pgw_compile_byte_text(cc, part, true, &c->key_as))
 			return false;
 		pgw_leave(cc, mark);
 	}
@@ -192,7 +192,7 @@ compile_one(PgwCompile *cc, json_object *v, PgwComputed *c)
 		return c->kind == PGW_COMPUTED_TEXT ||
 			   pgw_fault_at(cc, "as", "missing: must be \"hex\" or \"base64\"");
 	mark = pgw_enter(cc, "as");
-	if (!compile_byte_text(cc, part, c->kind == PGW_COMPUTED_TEXT, &c->as))
+	if (!pgw_compile_byte_text(cc, part, c->kind == PGW_COMPUTED_TEXT, &c->as))
 		return false;
 	pgw_leave(cc, mark);
 	return true;

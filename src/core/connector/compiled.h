@@ -13,6 +13,7 @@
  *   compile_answer.c       compile: rules, selection, error codes
  *   compile_condition.c    compile: JSON pointers, and what must stand at them
  *   compile_field.c        compile: where a field's value comes from
+ *   compile_notifications.c compile: what the bank sends by itself, and how it is signed
  *   warnings.c             what a compiled connector will cost
  *   render_request.c       render a request (core/bank_message)
  *   render_value.c         render: the value of a placeholder
@@ -29,6 +30,7 @@
 
 #include <json-c/json.h>
 
+#include "core/base/byte_text.h"
 #include "core/base/secret_values.h"
 #include "core/base/sha2.h"
 #include "core/card/card_checks.h"
@@ -127,14 +129,6 @@ typedef enum PgwComputedKind
 	PGW_COMPUTED_DIGEST,
 	PGW_COMPUTED_HMAC
 } PgwComputedKind;
-
-/* How bytes are written as text. */
-typedef enum PgwByteText
-{
-	PGW_BYTES_PLAIN,
-	PGW_BYTES_HEX,
-	PGW_BYTES_BASE64
-} PgwByteText;
 
 typedef struct PgwComputed
 {
@@ -326,6 +320,54 @@ typedef struct PgwAnswerSpec
 	const char *default_error; /* "*", or NULL */
 } PgwAnswerSpec;
 
+/* ---- notifications ---- */
+
+/* What is signed, and where its signature stands. */
+typedef enum PgwSignatureScheme
+{
+	/* a header "t=TIME,v1=SIGNATURE", of TIME, a point and the body */
+	PGW_SIGNED_TIMESTAMPED = 0,
+	/* webhook-id, webhook-timestamp and webhook-signature (Standard Webhooks) */
+	PGW_SIGNED_STANDARD_WEBHOOKS,
+	PGW_SIGNED_BODY,         /* a header, of the body */
+	PGW_SIGNED_URL_AND_BODY, /* ... of the URL it was sent to, and the body */
+	PGW_SIGNED_FIELDS,       /* a place of the body, of others of it */
+	PGW_SIGNED_BASIC_AUTH    /* nothing is signed: who sends it knows a name and a password */
+} PgwSignatureScheme;
+
+#define PGW_MAX_SIGNED_FIELDS 32
+
+typedef struct PgwSignature
+{
+	PgwSignatureScheme scheme;
+	PgwSha2Kind hash;
+	PgwByteText as;         /* how the signature is written */
+	PgwByteText key_as;     /* how the key is */
+	const char *header;     /* NULL: the scheme's own, or none */
+	const char *time_name;  /* PGW_SIGNED_TIMESTAMPED: "t" */
+	const char *value_name; /* ... "v1" */
+	int64_t tolerance_s;    /* how far its time may be from ours; of those with a time */
+	PgwPointer place;       /* PGW_SIGNED_FIELDS: of the signature */
+	int nfields;
+	PgwPointer *fields;
+	const char *separator; /* between them */
+} PgwSignature;
+
+typedef struct PgwNotificationSpec
+{
+	bool present;
+	PgwSignature signature;
+	/* what two deliveries of one notification have in common; none: nothing is known of that */
+	const char *identity_header;
+	int nidentity;
+	PgwPointer *identity;
+	bool has_type;
+	PgwPointer type;
+	bool has_time;
+	PgwPointer time;
+	PgwAnswerSpec said; /* of its fields: bank_reference, reference, livemode */
+} PgwNotificationSpec;
+
 /* ---- the connector ---- */
 
 typedef struct PgwCompiledOp
@@ -390,6 +432,7 @@ struct PgwConnector
 	PgwHeader common[PGW_MAX_HEADERS];
 	PgwCompiledOp ops[PGW_NOPS];
 	PgwCompiledOp lookup_by_id; /* asked in place of lookup_charge where the charge's id is known */
+	PgwNotificationSpec notifications;
 };
 
 /* What is sent for an operation, and how its answer is read.  bank_reference: NULL: not known. */
@@ -499,6 +542,8 @@ extern PgwNode *pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding enc
 extern bool pgw_compile_text(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses);
 
 /* compile_computed.c */
+/* How bytes are written: "hex" or "base64", and where that is allowed "plain". */
+extern bool pgw_compile_byte_text(PgwCompile *cc, json_object *v, bool plain, PgwByteText *as);
 extern bool pgw_compile_computed(PgwCompile *cc, json_object *v);
 /* May {{computed.NAME}} stand here?  Which one it is. */
 extern bool pgw_compile_computed_use(PgwCompile *cc, PgwSegment *segment);
@@ -522,6 +567,9 @@ extern const char *pgw_field_name(PgwAnswerField field);
 extern bool pgw_compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec);
 /* false: goes on elsewhere never; else a pointer */
 extern bool pgw_compile_more(PgwCompile *cc, json_object *v, bool *has_more, PgwPointer *more);
+
+/* compile_notifications.c */
+extern bool pgw_compile_notifications(PgwCompile *cc, json_object *v);
 
 /* compile_answer.c */
 extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec);

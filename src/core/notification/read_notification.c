@@ -1,0 +1,148 @@
+/*
+ * read_notification.c - what a notification says
+ *
+ * Invariants: of the body nothing is kept but its digest and texts that hold no card number; what
+ * is too long for its place is absent, as half an id names something else; and two notifications
+ * have one identity only where each of its parts is the same in both.
+ */
+#include "core/notification/read_notification.h"
+
+#include <string.h>
+
+#include "core/bank_message/answer_fields.h"
+#include "core/base/byte_text.h"
+#include "core/base/characters.h"
+#include "core/base/mutant.h"
+#include "core/card/card_text.h"
+
+#define PART_SIZE 1024
+
+static void
+digest(const void *bytes, size_t len, char hex[65])
+{
+	unsigned char sum[PGW_SHA2_MAX];
+	PgwBuf text;
+
+	pgw_buf_init(&text, 0);
+	pgw_put_hex(&text, sum, pgw_sha2(PGW_SHA256, len > 0 ? bytes : "", len, sum));
+	hex[0] = '\0';
+	if (!text.failed)
+		memcpy(hex, text.data, 65);
+	pgw_buf_free(&text);
+}
+
+/* What looks like a card's number is left out, whatever it is. */
+static void
+keep(char *text)
+{
+	if (pgw_text_has_card_number(text, strlen(text)))
+		text[0] = '\0';
+}
+
+static void
+take_place(const PgwAnswerBody *body, bool present, const PgwPointer *place, char *dst, size_t size)
+{
+	PgwJson v;
+
+	dst[0] = '\0';
+	if (present && pgw_answer_body_follow(body, place, &v) &&
+		pgw_answer_body_text(&v, dst, size, false))
+		keep(dst);
+}
+
+static void
+take_field(const PgwAnswerSpec *said, const PgwAnswerBody *body, PgwAnswerField field, char *dst,
+		   size_t size)
+{
+	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
+	PgwJson v;
+
+	dst[0] = '\0';
+	if (pgw_answer_field(said, &nothing, body, field, &v) &&
+		pgw_answer_body_text(&v, dst, size, false))
+		keep(dst);
+}
+
+/* What the bank writes where it has no id is none. */
+static void
+take_bank_reference(const PgwConnector *c, const PgwAnswerBody *body, PgwNotification *out)
+{
+	take_field(&c->notifications.said, body, PGW_FIELD_BANK_REFERENCE, out->bank_reference,
+			   sizeof(out->bank_reference));
+	for (int i = 0; i < c->nnot_ids; i++)
+	{
+		if (strcmp(c->not_ids[i], out->bank_reference) == 0)
+			out->bank_reference[0] = '\0';
+	}
+}
+
+/* One part: what stands there, as it stands there.  false: nothing does. */
+static bool
+put_part(const PgwAnswerBody *body, const PgwPointer *place, PgwBuf *parts, char text[PART_SIZE])
+{
+	PgwJson v;
+
+	if (!pgw_answer_body_follow(body, place, &v) || pgw_json_type(&v) == PGW_JSON_NULL)
+		return false;
+	(void) pgw_answer_body_text(&v, text, PART_SIZE, false);
+	/* JSON says where it ends, so that no two parts can be taken for two others */
+	pgw_buf_append(parts, v.text, v.len);
+	pgw_buf_puts(parts, "\n");
+	return true;
+}
+
+/* All of its parts, or nothing: with one missing, two different ones would be the same. */
+static void
+take_identity(const PgwNotificationSpec *spec, const PgwArrived *n, const PgwAnswerBody *body,
+			  PgwNotification *out)
+{
+	const char *header =
+		spec->identity_header != NULL ? pgw_arrived_header(n, spec->identity_header) : NULL;
+	char text[PART_SIZE] = "";
+	PgwBuf parts;
+	bool whole = header != NULL ? *header != '\0' : spec->nidentity > 0;
+
+	pgw_buf_init(&parts, 0);
+	if (header != NULL)
+		pgw_buf_puts(&parts, header);
+	for (int i = 0; i < spec->nidentity && whole; i++)
+		whole = put_part(body, &spec->identity[i], &parts, text);
+	if (whole && !parts.failed)
+		digest(parts.data, parts.len, out->identity);
+	if (whole && (header != NULL || spec->nidentity == 1))
+	{
+		const char *id = header != NULL ? header : text;
+
+		if (strlen(id) < sizeof(out->event_id) && !pgw_has_control(id, ""))
+			memcpy(out->event_id, id, strlen(id) + 1);
+		keep(out->event_id);
+	}
+	pgw_buf_free(&parts);
+}
+
+void
+pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
+					  PgwNotification *out)
+{
+	const PgwNotificationSpec *spec = &c->notifications;
+	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
+	PgwAnswerBody body;
+	bool live;
+	bool test;
+
+	memset(out, 0, sizeof(*out));
+	digest(n->body, n->len, out->digest);
+	pgw_answer_body_read(n->body, n->len, false, &body);
+	out->readable = pgw_json_type(&body.value) != PGW_JSON_NONE;
+	if (out->readable)
+	{
+		take_identity(spec, n, &body, out);
+		take_place(&body, spec->has_type, &spec->type, out->type, sizeof(out->type));
+		take_place(&body, spec->has_time, &spec->time, out->time, sizeof(out->time));
+		take_bank_reference(c, &body, out);
+		take_field(&spec->said, &body, PGW_FIELD_REFERENCE, out->reference, sizeof(out->reference));
+		out->other_mode = pgw_answer_says_mode(&spec->said, &nothing, &body, &live, &test) &&
+						  !(livemode ? live : test) && !PGW_MUTATED(ANSWER_MODE);
+	}
+	pgw_answer_body_end(&body);
+}

@@ -1,0 +1,31 @@
+/*
+ * read_notification.h - what a notification says: which payment it is about, which it is of those
+ * that came, its type, time and mode
+ */
+#ifndef PGW_CORE_NOTIFICATION_READ_NOTIFICATION_H
+#define PGW_CORE_NOTIFICATION_READ_NOTIFICATION_H
+
+#include <stdbool.h>
+
+#include "core/notification/verify_signature.h"
+
+/* Bounded copies; empty: it does not say, or what stands there is not to be kept. */
+typedef struct PgwNotification
+{
+	bool readable;     /* a JSON document, whole and unambiguous */
+	char digest[65];   /* SHA-256 of the body, in hexadecimal digits */
+	char identity[65]; /* ... of what two deliveries of it have in common; empty: nothing does */
+	/* the same for people, where it is one text that may be kept */
+	char event_id[256];
+	char type[128];
+	char time[64];            /* as the bank writes it */
+	char bank_reference[256]; /* its id of the charge */
+	char reference[256];      /* ours */
+	bool other_mode;          /* of tests, and it came for real money; or the reverse; or neither */
+} PgwNotification;
+
+/* livemode: does the bank move real money? */
+extern void pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
+								  PgwNotification *out);
+
+#endif

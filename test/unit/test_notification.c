@@ -1,0 +1,659 @@
+/*
+ * test_notification.c - notifications: the vendors' own signed examples verify, and what was
+ * changed of them does not; what a notification says
+ *
+ * Sources, read 2026-11-27: Stripe: stripe-dotnet, EventUtilityTest.cs and
+ * Resources/event_test_signature.json; Standard Webhooks: the example of Svix's documentation, the
+ * same as in the specification's libraries; Adyen: adyen-ruby-api-library, its HMAC validator's
+ * spec; Square: the example of its documentation.  Checkout.com publishes none: that one was
+ * computed with Python's hmac.  Basic authentication: RFC 7617, section 2.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/connector/connector.h"
+#include "core/notification/read_notification.h"
+#include "quotes.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+#define FIELDS "'fields': {'bank_reference': '/id', 'livemode': '/livemode'}"
+
+static const char stripe_body[] =
+	"{\n  \"id\": \"evt_123\",\n  \"object\": \"event\",\n  \"account\": \"acct_123\",\n"
+	"  \"api_version\": \"2017-05-25\",\n  \"created\": 1533204620,\n  \"data\": {\n"
+	"    \"object\": {\n      \"id\": \"cus_123\",\n      \"object\": \"customer\",\n"
+	"      \"created\": 123456789,\n      \"email\": \"test@stripe.com\",\n"
+	"      \"livemode\": false,\n      \"metadata\": {}\n    }\n  },\n  \"livemode\": false,\n"
+	"  \"pending_webhooks\": 1,\n  \"request\": {\n    \"id\": \"req_123\",\n"
+	"    \"idempotency_key\": \"idempotency-key-123\"\n  },\n  \"type\": \"customer.created\"\n}\n";
+
+static const char adyen_body[] =
+	"{\"live\":\"false\",\"notificationItems\":[{\"NotificationRequestItem\":{"
+	"\"additionalData\":{\"hmacSignature\":\"coqCmt/IZ4E3CzPvMY8zTjQVL5hYJUiBRg8UU+iCWo0=\"},"
+	"\"amount\":{\"value\":1130,\"currency\":\"EUR\"},\"pspReference\":\"7914073381342284\","
+	"\"eventCode\":\"AUTHORISATION\",\"merchantAccountCode\":\"TestMerchant\","
+	"\"merchantReference\":\"TestPayment-1407325143704\",\"paymentMethod\":\"visa\","
+	"\"success\":\"true\"}}]}";
+
+#define ITEM "/notificationItems/0/NotificationRequestItem"
+#define ADYEN \
+	"'signature': {'scheme': 'hmac_fields', 'at': '" ITEM "/additionalData/hmacSignature'," \
+	" 'fields': ['" ITEM "/pspReference', '" ITEM "/originalReference'," \
+	" '" ITEM "/merchantAccountCode', '" ITEM "/merchantReference', '" ITEM "/amount/value'," \
+	" '" ITEM "/amount/currency', '" ITEM "/eventCode', '" ITEM "/success']," \
+	" 'separator': ':', 'as': 'base64', 'key_as': 'hex'}"
+#define ADYEN_KEY "44782DEF547AAA06C910C43932B1EB0C71FC68D9D0C057550C48EC2ACF6BA056"
+
+#define STRIPE \
+	"'signature': {'scheme': 'timestamped_hmac', 'header': 'Stripe-Signature'}, 'identity':" \
+	" '/id', 'type': '/type', 'time': '/created'"
+#define STRIPE_SIGNATURE "2220f87ef101a04665f11cdf770523143f875572008577fa0f20882ddb9cc3c7"
+#define STRIPE_V0 "63f3a72374a733066c4be69ed7f8e5ac85c22c9f0a6a612ab9a025a9e4ee7eef"
+
+#define STANDARD \
+	"'signature': {'scheme': 'standard_webhooks'}, 'identity': {'header': 'webhook-id'}"
+#define STANDARD_ID "msg_p5jXN8AQM9LWM0D4loKWxJek"
+#define STANDARD_SIGNATURE "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+
+#define SQUARE \
+	"'signature': {'scheme': 'hmac_url_body', 'header': 'x-square-hmacsha256-signature', 'as':" \
+	" 'base64'}"
+#define SQUARE_URL "https://example.com/webhook"
+
+#define CHECKOUT "'signature': {'scheme': 'hmac_body', 'header': 'Cko-Signature', 'as': 'hex'}"
+
+#define BASIC "'signature': {'scheme': 'basic_auth'}"
+
+static PgwConnector *
+compile(const char *notifications, PgwConnectorError *err)
+{
+	static char document[4096];
+
+	snprintf(document, sizeof(document),
+			 "{'v': 2, 'capabilities': {'tokens': true}, 'not_ids': ['0'], 'operations': {'charge':"
+			 " {'method': 'POST', 'path': '/c', 'encoding': 'json', 'body': {'t': '{{token}}'},"
+			 " 'answer': {'rules': [{'status': 200, 'outcome': 'approved'}]}}},"
+			 " 'notifications': {%s}}",
+			 notifications);
+	memset(err, 0, sizeof(*err));
+	with_quotes(document);
+	return pgw_connector_compile(document, strlen(document), err);
+}
+
+static PgwConnector *
+connector(const char *notifications)
+{
+	static char text[2048];
+	PgwConnectorError err;
+	PgwConnector *c;
+
+	snprintf(text, sizeof(text), "%s, " FIELDS, notifications);
+	c = compile(text, &err);
+	if (c == NULL)
+		fail_msg("%s: %s", err.pointer, err.message);
+	return c;
+}
+
+/* ---- verifying ---- */
+
+typedef struct Case
+{
+	const char *what;
+	PgwVerified wanted;
+	const char *header[3][2];
+	const char *body;
+	const char *secrets[3];
+	int64_t received_at;
+	const char *url;
+} Case;
+
+static void
+check(const char *notifications, const Case *cases, size_t n)
+{
+	PgwConnector *c = connector(notifications);
+
+	for (size_t i = 0; i < n; i++)
+	{
+		const Case *k = &cases[i];
+		PgwGivenHeader headers[3];
+		PgwSecretValues secrets = {.n = 0};
+		PgwArrived a = {.headers = headers,
+						.body = k->body,
+						.len = strlen(k->body),
+						.url = k->url,
+						.received_at = k->received_at};
+		PgwVerified got;
+
+		for (int h = 0; h < 3 && k->header[h][0] != NULL; h++)
+			headers[a.nheaders++] = (PgwGivenHeader){k->header[h][0], k->header[h][1]};
+		for (int s = 0; s < 3 && k->secrets[s] != NULL; s++)
+			secrets.values[secrets.n++] = (PgwSecretValue){"", k->secrets[s]};
+		got = pgw_verify_signature(&c->notifications.signature, &a, &secrets);
+		if (got != k->wanted)
+			fail_msg("%s: %s", k->what, pgw_verified_text(got));
+	}
+	pgw_connector_free(c);
+}
+
+static void
+test_stripe(void **state)
+{
+	static char other_body[sizeof(stripe_body)];
+	const Case cases[] = {
+#define SENT(what, verdict, header, body, at, ...) \
+	{what, verdict, {{"stripe-signature", header}}, body, {__VA_ARGS__}, at, NULL}
+		SENT("as published", PGW_VERIFIED, "t=1533204620,v1=" STRIPE_SIGNATURE ",v0=" STRIPE_V0,
+			 stripe_body, 1533204720, "webhook_secret"),
+		SENT("the other order, and blanks", PGW_VERIFIED,
+			 "v1=" STRIPE_SIGNATURE ", v1=ab, t=1533204620", stripe_body, 1533204620,
+			 "webhook_secret"),
+		SENT("one of two, of which the second is good", PGW_VERIFIED,
+			 "t=1533204620,v1=" STRIPE_V0 ",v1=" STRIPE_SIGNATURE, stripe_body, 1533204620,
+			 "webhook_secret"),
+		SENT("during a rotation: the new one", PGW_VERIFIED, "t=1533204620,v1=" STRIPE_SIGNATURE,
+			 stripe_body, 1533204620, "old", "webhook_secret"),
+		SENT("... the old one", PGW_VERIFIED, "t=1533204620,v1=" STRIPE_SIGNATURE, stripe_body,
+			 1533204620, "webhook_secret", "new"),
+		SENT("in capitals", PGW_VERIFIED,
+			 "t=1533204620,v1=2220F87EF101A04665F11CDF770523143F875572008577FA0F20882DDB9CC3C7",
+			 stripe_body, 1533204620, "webhook_secret"),
+		SENT("at the end of its time", PGW_VERIFIED, "t=1533204620,v1=" STRIPE_SIGNATURE,
+			 stripe_body, 1533204920, "webhook_secret"),
+		SENT("after it", PGW_OUT_OF_TIME, "t=1533204620,v1=" STRIPE_SIGNATURE, stripe_body,
+			 1533204921, "webhook_secret"),
+		SENT("before it", PGW_OUT_OF_TIME, "t=1533204620,v1=" STRIPE_SIGNATURE, stripe_body,
+			 1533204319, "webhook_secret"),
+		SENT("another time", PGW_WRONG_SIGNATURE, "t=1533204621,v1=" STRIPE_SIGNATURE, stripe_body,
+			 1533204620, "webhook_secret"),
+		SENT("the time as it is worth, not as it was signed", PGW_WRONG_SIGNATURE,
+			 "t=01533204620,v1=" STRIPE_SIGNATURE, stripe_body, 1533204620, "webhook_secret"),
+		SENT("two times", PGW_NOT_SIGNED, "t=1533204620,t=1533204620,v1=" STRIPE_SIGNATURE,
+			 stripe_body, 1533204620, "webhook_secret"),
+		SENT("no time", PGW_NOT_SIGNED, "v1=" STRIPE_SIGNATURE, stripe_body, 1533204620,
+			 "webhook_secret"),
+		SENT("a time that is none", PGW_NOT_SIGNED, "t=-1533204620,v1=" STRIPE_SIGNATURE,
+			 stripe_body, 1533204620, "webhook_secret"),
+		SENT("the signature of the old scheme", PGW_NOT_SIGNED, "t=1533204620,v0=" STRIPE_SIGNATURE,
+			 stripe_body, 1533204620, "webhook_secret"),
+		SENT("no signature", PGW_NOT_SIGNED, "t=1533204620", stripe_body, 1533204620,
+			 "webhook_secret"),
+		SENT("an empty one", PGW_NOT_SIGNED, "t=1533204620,v1=", stripe_body, 1533204620,
+			 "webhook_secret"),
+		SENT("half of it", PGW_WRONG_SIGNATURE, "t=1533204620,v1=2220f87ef101a04665f11cdf77052314",
+			 stripe_body, 1533204620, "webhook_secret"),
+		SENT("another secret", PGW_WRONG_SIGNATURE, "t=1533204620,v1=" STRIPE_SIGNATURE,
+			 stripe_body, 1533204620, "webhook_secreu"),
+		SENT("no secret", PGW_NO_SECRET, "t=1533204620,v1=" STRIPE_SIGNATURE, stripe_body,
+			 1533204620, NULL),
+		SENT("a changed body", PGW_WRONG_SIGNATURE, "t=1533204620,v1=" STRIPE_SIGNATURE, other_body,
+			 1533204620, "webhook_secret"),
+		{"no header", PGW_NOT_SIGNED, {{NULL}}, stripe_body, {"webhook_secret"}, 1533204620, NULL},
+		{"the header twice",
+		 PGW_NOT_SIGNED,
+		 {{"stripe-signature", "t=1533204620,v1=" STRIPE_SIGNATURE},
+		  {"Stripe-Signature", "t=1533204620,v1=" STRIPE_SIGNATURE}},
+		 stripe_body,
+		 {"webhook_secret"},
+		 1533204620,
+		 NULL},
+	};
+
+	(void) state;
+	memcpy(other_body, stripe_body, sizeof(stripe_body));
+	*strstr(other_body, "cus_123") = 'k';
+	check(STRIPE, cases, LENGTH(cases));
+}
+
+/* Each byte of the signature and of the body counts. */
+static void
+test_every_byte(void **state)
+{
+	PgwConnector *c = connector(STRIPE);
+	char header[] = "t=1533204620,v1=" STRIPE_SIGNATURE;
+	char body[sizeof(stripe_body)];
+	PgwGivenHeader given = {"Stripe-Signature", header};
+	PgwSecretValues secrets = {1, {{"", "webhook_secret"}}};
+	PgwArrived a = {1, &given, body, sizeof(stripe_body) - 1, NULL, 1533204620};
+	const PgwSignature *s = &c->notifications.signature;
+
+	(void) state;
+	memcpy(body, stripe_body, sizeof(stripe_body));
+	assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_VERIFIED);
+	for (size_t i = 0; i < a.len; i++)
+	{
+		body[i] ^= 1;
+		assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_WRONG_SIGNATURE);
+		body[i] ^= 1;
+	}
+	for (size_t i = strlen("t=1533204620,v1="); header[i] != '\0'; i++)
+	{
+		header[i] ^= 1;
+		assert_int_not_equal(pgw_verify_signature(s, &a, &secrets), PGW_VERIFIED);
+		header[i] ^= 1;
+	}
+	a.len--;
+	assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_WRONG_SIGNATURE);
+	pgw_connector_free(c);
+}
+
+static void
+test_standard_webhooks(void **state)
+{
+#define HEADERS(id, time, signature) \
+	{ \
+		{"webhook-id", id}, {"webhook-timestamp", time}, \
+		{ \
+			"webhook-signature", signature \
+		} \
+	}
+	const char *key = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+	const char *body = "{\"test\": 2432232314}";
+	const Case cases[] = {
+		{"as published",
+		 PGW_VERIFIED,
+		 HEADERS(STANDARD_ID, "1614265330", "v1," STANDARD_SIGNATURE),
+		 body,
+		 {key},
+		 1614265330,
+		 NULL},
+		{"a list",
+		 PGW_VERIFIED,
+		 HEADERS(STANDARD_ID, "1614265330", "v1a,AAAA v1," STANDARD_SIGNATURE " v2,BBBB"),
+		 body,
+		 {key},
+		 1614265330,
+		 NULL},
+		{"the secret without its prefix, and an old one",
+		 PGW_VERIFIED,
+		 HEADERS(STANDARD_ID, "1614265330", "v1," STANDARD_SIGNATURE),
+		 body,
+		 {"whsec_AAAA", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"},
+		 1614265330,
+		 NULL},
+		{"another id",
+		 PGW_WRONG_SIGNATURE,
+		 HEADERS("msg_p5jXN8AQM9LWM0D4loKWxJel", "1614265330", "v1," STANDARD_SIGNATURE),
+		 body,
+		 {key},
+		 1614265330,
+		 NULL},
+		{"part of the time in the id",
+		 PGW_NOT_SIGNED,
+		 HEADERS(STANDARD_ID ".16", "14265330", "v1," STANDARD_SIGNATURE),
+		 body,
+		 {key},
+		 1614265330,
+		 NULL},
+		{"another time",
+		 PGW_WRONG_SIGNATURE,
+		 HEADERS(STANDARD_ID, "1614265331", "v1," STANDARD_SIGNATURE),
+		 body,
+		 {key},
+		 1614265330,
+		 NULL},
+		{"too late",
+		 PGW_OUT_OF_TIME,
+		 HEADERS(STANDARD_ID, "1614265330", "v1," STANDARD_SIGNATURE),
+		 body,
+		 {key},
+		 1614265631,
+		 NULL},
+		{"of another scheme",
+		 PGW_NOT_SIGNED,
+		 HEADERS(STANDARD_ID, "1614265330", "v1a," STANDARD_SIGNATURE),
+		 body,
+		 {key},
+		 1614265330,
+		 NULL},
+		/* its last letter holds two bits that mean nothing: written otherwise it is no signature */
+		{"the same bytes, written otherwise",
+		 PGW_WRONG_SIGNATURE,
+		 HEADERS(STANDARD_ID, "1614265330", "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OF="),
+		 body,
+		 {key},
+		 1614265330,
+		 NULL},
+		{"a secret that is no base64",
+		 PGW_BAD_SECRET,
+		 HEADERS(STANDARD_ID, "1614265330", "v1," STANDARD_SIGNATURE),
+		 body,
+		 {"whsec_*"},
+		 1614265330,
+		 NULL},
+		{"another body",
+		 PGW_WRONG_SIGNATURE,
+		 HEADERS(STANDARD_ID, "1614265330", "v1," STANDARD_SIGNATURE),
+		 "{\"test\": 2432232315}",
+		 {key},
+		 1614265330,
+		 NULL},
+	};
+
+	(void) state;
+	check(STANDARD, cases, LENGTH(cases));
+}
+
+static void
+test_adyen(void **state)
+{
+	static const char *const changes[][2] = {
+		{"7914073381342284", "7914073381342285"},
+		{"1130", "1131"},
+		{"EUR", "USD"},
+		{"AUTHORISATION", "CANCELLATION"},
+		{"\"true\"", "\"false\""},
+		{"TestMerchant", "TestMercham"},
+		{"1407325143704", "1407325143705"},
+		{"\"success\"", "\"originalReference\":\"8\",\"success\""},
+		{"1130", "[1130]"}};
+	char body[sizeof(adyen_body) + 64];
+	Case k = {"as published", PGW_VERIFIED, {{NULL}}, adyen_body, {"AB", ADYEN_KEY}, 0, NULL};
+
+	(void) state;
+	check(ADYEN, &k, 1);
+	for (size_t i = 0; i < LENGTH(changes); i++)
+	{
+		const char *at = strstr(adyen_body, changes[i][0]);
+
+		assert_non_null(at);
+		snprintf(body, sizeof(body), "%.*s%s%s", (int) (at - adyen_body), adyen_body, changes[i][1],
+				 at + strlen(changes[i][0]));
+		k = (Case){changes[i][1], PGW_WRONG_SIGNATURE, {{NULL}}, body, {ADYEN_KEY}, 0, NULL};
+		if (changes[i][1][0] == '[')
+			k.wanted = PGW_NOT_SIGNED;
+		check(ADYEN, &k, 1);
+	}
+	/* what it does not cover is not covered */
+	snprintf(body, sizeof(body), "%s", adyen_body);
+	memcpy(strstr(body, "visa"), "amex", 4);
+	k = (Case){"another method", PGW_VERIFIED, {{NULL}}, body, {ADYEN_KEY}, 0, NULL};
+	check(ADYEN, &k, 1);
+	k = (Case){"no document", PGW_NOT_SIGNED, {{NULL}}, "", {ADYEN_KEY}, 0, NULL};
+	check(ADYEN, &k, 1);
+}
+
+static void
+test_the_others(void **state)
+{
+	const char *hello = "{\"hello\":\"world\"}";
+	const char *mac = "2kRE5qRU2tR+tBGlDwMEw2avJ7QM4ikPYD/PJ3bd9Og=";
+	const Case square[] = {
+		{"as published",
+		 PGW_VERIFIED,
+		 {{"X-Square-HmacSha256-Signature", mac}},
+		 hello,
+		 {"asdf1234"},
+		 0,
+		 SQUARE_URL},
+		{"another URL",
+		 PGW_WRONG_SIGNATURE,
+		 {{"X-Square-HmacSha256-Signature", mac}},
+		 hello,
+		 {"asdf1234"},
+		 0,
+		 SQUARE_URL "/"},
+		{"no URL",
+		 PGW_NO_URL,
+		 {{"X-Square-HmacSha256-Signature", mac}},
+		 hello,
+		 {"asdf1234"},
+		 0,
+		 NULL},
+		{"another body",
+		 PGW_WRONG_SIGNATURE,
+		 {{"X-Square-HmacSha256-Signature", mac}},
+		 "{\"hello\":\"worle\"}",
+		 {"asdf1234"},
+		 0,
+		 SQUARE_URL},
+	};
+	const Case checkout[] = {
+		{"hexadecimal",
+		 PGW_VERIFIED,
+		 {{"cko-signature", "94ac0e7332354ed289b045e70b1c7d4c130d04e1efba153ce3c03b49aeb889af"}},
+		 hello,
+		 {"asdf1234"},
+		 0,
+		 NULL},
+		{"no header", PGW_NOT_SIGNED, {{"cko", "27"}}, hello, {"asdf1234"}, 0, NULL},
+	};
+	const Case basic[] = {
+		{"as in RFC 7617",
+		 PGW_VERIFIED,
+		 {{"Authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}},
+		 hello,
+		 {"old:one", "Aladdin:open sesame"},
+		 0,
+		 NULL},
+		{"another password",
+		 PGW_WRONG_SIGNATURE,
+		 {{"Authorization", "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}},
+		 hello,
+		 {"Aladdin:open sesamf"},
+		 0,
+		 NULL},
+		{"another scheme",
+		 PGW_NOT_SIGNED,
+		 {{"Authorization", "Bearer QWxhZGRpbjpvcGVuIHNlc2FtZQ=="}},
+		 hello,
+		 {"Aladdin:open sesame"},
+		 0,
+		 NULL},
+		{"nothing",
+		 PGW_WRONG_SIGNATURE,
+		 {{"Authorization", "Basic "}},
+		 hello,
+		 {"Aladdin:open sesame"},
+		 0,
+		 NULL},
+		{"a secret without a colon",
+		 PGW_BAD_SECRET,
+		 {{"Authorization", "Basic QWxh"}},
+		 hello,
+		 {"Aladdin"},
+		 0,
+		 NULL},
+	};
+
+	(void) state;
+	check(SQUARE, square, LENGTH(square));
+	check(CHECKOUT, checkout, LENGTH(checkout));
+	check(BASIC, basic, LENGTH(basic));
+}
+
+static void
+test_bombs(void **state)
+{
+	static char big[PGW_NOTIFICATION_MAX_BYTES + 1];
+	static char list[PGW_NOTIFICATION_MAX_HEADER + 2];
+	static PgwGivenHeader many[PGW_NOTIFICATION_MAX_HEADERS + 1];
+	PgwConnector *c = connector(STRIPE);
+	PgwSecretValues secrets = {1, {{"", "webhook_secret"}}};
+	PgwGivenHeader given = {"stripe-signature", "t=1533204620,v1=" STRIPE_SIGNATURE};
+	PgwArrived a = {1, &given, big, sizeof(big), NULL, 1533204620};
+	const PgwSignature *s = &c->notifications.signature;
+
+	(void) state;
+	assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_NOT_SIGNED);
+	a.len--;
+	assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_WRONG_SIGNATURE);
+	a.body = stripe_body;
+	a.len = sizeof(stripe_body) - 1;
+	memset(list, ',', sizeof(list) - 1);
+	memcpy(list, given.value, strlen(given.value));
+	given.value = list;
+	assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_NOT_SIGNED);
+	list[sizeof(list) - 2] = '\0';
+	assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_VERIFIED);
+	for (size_t i = 0; i < LENGTH(many); i++)
+		many[i] = (PgwGivenHeader){"x", "y"};
+	many[0] = given;
+	a.headers = many;
+	a.nheaders = LENGTH(many);
+	assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_NOT_SIGNED);
+	a.nheaders--;
+	assert_int_equal(pgw_verify_signature(s, &a, &secrets), PGW_VERIFIED);
+	pgw_connector_free(c);
+}
+
+/* ---- reading ---- */
+
+static void
+read_body(const char *notifications, const char *body, bool livemode, PgwNotification *out)
+{
+	static char text[1024];
+	PgwConnectorError err;
+	PgwConnector *c = compile(notifications, &err);
+	PgwArrived a = {.body = text};
+
+	if (c == NULL)
+		fail_msg("%s: %s", err.pointer, err.message);
+	snprintf(text, sizeof(text), "%s", body);
+	with_quotes(text);
+	a.len = strlen(text);
+	pgw_notification_read(c, &a, livemode, out);
+	pgw_connector_free(c);
+}
+
+static void
+test_says(void **state)
+{
+	static const char spec[] = STRIPE
+		", 'fields': {'bank_reference': [{'when': {'/object': 'refund'}, 'from': '/intent'}, '/id'],"
+		" 'reference': '/ref', 'livemode': '/live'}";
+	PgwNotification n;
+
+	(void) state;
+	read_body(spec,
+			  "{'id': 'evt_1', 'type': 'paid', 'created': 1533204620, 'ref': 'ab', 'live': true}",
+			  true, &n);
+	assert_true(n.readable);
+	assert_string_equal(n.event_id, "evt_1");
+	assert_string_equal(n.type, "paid");
+	assert_string_equal(n.time, "1533204620");
+	assert_string_equal(n.bank_reference, "evt_1");
+	assert_string_equal(n.reference, "ab");
+	assert_false(n.other_mode);
+	/* printf '%s' '"evt_1"' and a line end, sha256sum */
+	assert_string_equal(n.identity,
+						"ed0f4b8fddd20b71ca8f5dd995fbab399948819cd3df520c623ae2ba4fb338eb");
+
+	read_body(spec, "{'id': 'r', 'object': 'refund', 'intent': '0', 'live': false}", true, &n);
+	assert_string_equal(n.bank_reference, ""); /* one of not_ids */
+	assert_true(n.other_mode);
+	read_body(spec, "{'id': 'r', 'live': 'yes'}", true, &n);
+	assert_true(n.other_mode); /* neither */
+	read_body(spec, "{'id': 'r'}", true, &n);
+	assert_false(n.other_mode); /* it says nothing */
+	/* a card number is nobody's id */
+	read_body(spec, "{'id': '4111111111111111', 'ref': '4111 1111 1111 1111'}", true, &n);
+	assert_string_equal(n.bank_reference, "");
+	assert_string_equal(n.event_id, "");
+	assert_string_equal(n.reference, "");
+	assert_int_equal(strlen(n.identity), 64);
+	read_body(spec, "{'type': 'paid'}", true, &n);
+	assert_string_equal(n.identity, "");
+	read_body(spec, "{'id': 'a', 'id': 'b'}", true, &n);
+	assert_false(n.readable);
+	assert_int_equal(strlen(n.digest), 64);
+}
+
+/* No part of an identity can be moved into the one beside it. */
+static void
+test_identity(void **state)
+{
+	static const char spec[] =
+		"'signature': {'scheme': 'basic_auth'}, 'identity': ['/a', '/b'], " FIELDS;
+	static const char *const different[] = {"{'a': 'x', 'b': 'y'}",    "{'a': 'x', 'b': true}",
+											"{'a': 'x', 'b': 'true'}", "{'a': 'xy', 'b': ''}",
+											"{'a': '', 'b': 'xy'}",    "{'a': 'x', 'b': 1}"};
+	PgwNotification seen[LENGTH(different)];
+	PgwNotification n;
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(different); i++)
+	{
+		read_body(spec, different[i], true, &seen[i]);
+		assert_int_equal(strlen(seen[i].identity), 64);
+		for (size_t k = 0; k < i; k++)
+			assert_string_not_equal(seen[i].identity, seen[k].identity);
+	}
+	read_body(spec, "{'c': 1, 'b': 'y', 'a': 'x'}", true, &n);
+	assert_string_equal(n.identity, seen[0].identity);
+	read_body(spec, "{'a': 'x', 'b': null}", true, &n);
+	assert_string_equal(n.identity, "");
+}
+
+/* ---- faults of the document ---- */
+
+static void
+test_faults(void **state)
+{
+	static const char *const cases[][2] = {
+		{FIELDS, "/notifications/signature"},
+		{BASIC, "/notifications/fields"},
+		{BASIC ", 'fields': {'livemode': '/l'}", "/notifications/fields"},
+		{BASIC ", 'fields': {'reference': '/l', 'amount': '/a'}", "/notifications/fields/amount"},
+		{BASIC ", 'fields': {'reference': [{'when': {'/a': '{{original_ref}}'}, 'from': '/b'}]}",
+		 "/notifications/fields/reference"},
+		{"'signature': {'scheme': 'none'}, " FIELDS, "/notifications/signature/scheme"},
+		{"'signature': {'scheme': 'basic_auth', 'header': 'x'}, " FIELDS,
+		 "/notifications/signature/header"},
+		{"'signature': {'scheme': 'hmac_body', 'as': 'hex'}, " FIELDS,
+		 "/notifications/signature/header"},
+		{"'signature': {'scheme': 'hmac_body', 'header': 'x'}, " FIELDS,
+		 "/notifications/signature/as"},
+		{"'signature': {'scheme': 'hmac_body', 'header': 'x', 'as': 'plain'}, " FIELDS,
+		 "/notifications/signature/as"},
+		{"'signature': {'scheme': 'hmac_body', 'header': 'a b', 'as': 'hex'}, " FIELDS,
+		 "/notifications/signature/header"},
+		{"'signature': {'scheme': 'hmac_fields', 'at': '/s', 'fields': [], 'separator': ':', 'as':"
+		 " 'hex'}, " FIELDS,
+		 "/notifications/signature/fields"},
+		{"'signature': {'scheme': 'hmac_fields', 'at': '/s', 'fields': ['/a'], 'as': 'hex'}, " FIELDS,
+		 "/notifications/signature/separator"},
+		{"'signature': {'scheme': 'timestamped_hmac', 'header': 'x', 'tolerance_seconds': 0}, " FIELDS,
+		 "/notifications/signature/tolerance_seconds"},
+		{"'signature': {'scheme': 'timestamped_hmac', 'header': 'x', 'time': 'v1'}, " FIELDS,
+		 "/notifications/signature/value"},
+		{BASIC ", 'identity': [], " FIELDS, "/notifications/identity"},
+		{BASIC ", 'identity': '', " FIELDS, "/notifications/identity"},
+		{BASIC ", 'colour': 1, " FIELDS, "/notifications/colour"},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwConnectorError err;
+		PgwConnector *c = compile(cases[i][0], &err);
+
+		if (c != NULL)
+			fail_msg("compiles: %s", cases[i][0]);
+		assert_string_equal(err.pointer, cases[i][1]);
+	}
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_stripe),
+		cmocka_unit_test(test_every_byte),
+		cmocka_unit_test(test_standard_webhooks),
+		cmocka_unit_test(test_adyen),
+		cmocka_unit_test(test_the_others),
+		cmocka_unit_test(test_bombs),
+		cmocka_unit_test(test_says),
+		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_faults),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
