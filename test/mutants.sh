@@ -74,6 +74,7 @@ AMOUNT_MULTIPLE:344_forms:multiples
 SHORT_REFERENCE:227_short_references:tok_lost_bare
 FIRST_OF_TWO:340_lists:tok_lost_twice
 LAST_REAL_BANK:322_test_mode:what is gone
+VERSION_AHEAD:225_bank_versions_kept:row by row
 REBIND_REFERENCES:224_old_address_gone:rebind
 NOT_IN_LIST:340_lists:tok_lost_abridged
 CAPTURED_SHOWN:214_shown:a charge that is not captured as it was asked for

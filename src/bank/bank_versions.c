@@ -20,9 +20,10 @@
  *       is durable names a version that is.
  *     - A number that was appended by a transaction, or subtransaction, that is rolled back is
  *       forgotten with it.
- *     - It is appended ahead of the first intent only where the table has rows: a dump that is
- *       being restored brings its own, and a number that the worker gave in between would be in its
- *       way.
+ *     - It is appended ahead of the first intent only where attempts are recorded and nothing was
+ *       restored that nobody has resumed: a dump that is being restored, perhaps row by row, brings
+ *       its own numbers, and one that the worker gave in between would be in their way.  Whatever
+ *       the order of its tables, it has brought no attempt yet, or has left its mark with them.
  */
 #include "postgres.h"
 
@@ -290,20 +291,52 @@ append(BankEntry *e, int version)
 	pending = e;
 }
 
+static bool
+lacks_version(const BankEntry *e)
+{
+	return e->bank.version == 0 && e->digest[0] != '\0';
+}
+
+/* if_locked: what is said of a table that cannot be looked at now */
+static bool
+has_rows(const char *table, bool if_locked)
+{
+	Oid relid = pgw_relation_or_none(table);
+	PgwReader r;
+	bool found;
+
+	if (!lock_table(relid, AccessShareLock, false))
+		return if_locked;
+	pgw_reader_open(&r, relid);
+	found = pgw_reader_next(&r);
+	pgw_reader_close(&r);
+	return found;
+}
+
+static bool
+may_be_ahead(void)
+{
+	return (has_rows("payment_transactions", false) && !has_rows("restore_pending", true)) ||
+		   PGW_MUTATED(VERSION_AHEAD);
+}
+
 void
 pgw_versions_read(Generation *g, bool append_too)
 {
 	int greatest;
+	int lacking = 0;
 
 	g->versions_relid = pgw_relation("bank_versions");
 	read_rebinds(g);
 	greatest = find_numbers(g);
-	if (!append_too || greatest == 0 ||
+	for (int i = 0; i < g->nbanks; i++)
+		lacking += lacks_version(&g->banks[i]);
+	if (!append_too || lacking == 0 || !may_be_ahead() ||
 		!ConditionalLockRelationOid(g->versions_relid, RowExclusiveLock))
 		return; /* then with the first intent */
 	for (int i = 0; i < g->nbanks; i++)
 	{
-		if (g->banks[i].bank.version == 0 && g->banks[i].digest[0] != '\0')
+		if (lacks_version(&g->banks[i]))
 			append(&g->banks[i], ++greatest);
 	}
 }

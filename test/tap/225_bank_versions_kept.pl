@@ -39,6 +39,31 @@ part($node, 'copies', sub {
 	}
 });
 
+# A dump that is restored row by row: while it brings the versions, the worker adds none whose number comes later in the dump.
+part($node, 'row by row', sub {
+	for my $bank ('rows', 'more rows')
+	{
+		$ledgers->add_bank($bank);
+		is($ledgers->paid($bank, bank => $bank), 'captured', "paid at $bank");
+	}
+	my $file = $node->basedir . '/rows.sql';
+	system_or_bail('pg_dump', '-h', $node->host, '-p', $node->port, '--inserts', '-f', $file, 'postgres');
+	my ($first, $rest) = slurp_file($file) =~ /^(.*?\nINSERT INTO pgw\.bank_versions .*?\n)(INSERT INTO pgw\.bank_versions .*)$/s or die 'no two versions in the dump';
+	s/^\\(un)?restrict .*$//mg for $first, $rest;
+	$ledgers->sql('CREATE DATABASE rows');
+	my $looked = "SELECT seq_scan FROM pg_stat_user_tables WHERE relid = 'pgw.bank_versions'::regclass";
+	$node->safe_psql('rows', $first);
+	wait_worker($node, 'rows');
+	my $before = $node->safe_psql('rows', $looked);
+	$node->reload;
+	ok($node->poll_query_until('rows', "SELECT ($looked) > $before"), 'the worker looks at the banks and at their versions in the middle');
+	is($node->safe_psql('rows', 'SELECT count(*) FROM pgw.bank_versions'), 1, 'and adds none');
+	my (undef, undef, $err) = $node->psql('rows', join("\n", $first =~ /^(SET .*)$/mg, $rest));
+	is($err, '', 'the rest of the dump comes');
+	is($node->safe_psql('rows', 'SELECT md5(string_agg(v::text, $$|$$ ORDER BY version)) FROM pgw.bank_versions v'),
+		$ledgers->sql('SELECT md5(string_agg(v::text, $$|$$ ORDER BY version)) FROM pgw.bank_versions v'), 'with all its versions');
+});
+
 # Many old versions: more than are kept in memory, and every one of them is found again.
 part($node, 'many', sub {
 	$ledgers->add_bank('often');
