@@ -47,6 +47,24 @@ sub is_paid_once
 	is(scalar kept_charges($node, $bank, $id), 1, "$what: one charge stands");
 }
 
+# How many charges the bank has answered, all in all.
+sub answered { return scalar grep { $_->{operation} eq 'charge' && $_->{finished} } @{ bank_log($bank, 5000) } }
+
+# The process that has come to a point with the answer of a charge that was not answered before.  Whatever else comes there is said, and goes on.
+sub wait_with_answer
+{
+	my ($point, $before) = @_;
+	my $pid = debug_wait($node, $point);
+	for (1 .. 5)
+	{
+		last if $point !~ /^(answer_arrived|result_apply|result_committed)$/ || answered() > $before;
+		diag("$point, but not by this charge; the bank's last requests: " . join '; ', map { my $r = $_; join ' ', map { "$_=$r->{$_}" } sort keys %$r } (@{ bank_log($bank, 3) })[ 0 .. 2 ]);
+		debug_arm($node, $point, 'stop');
+		$pid = debug_wait($node, $point);
+	}
+	return $pid;
+}
+
 # A call in a transaction of its own, or rolled back; the process that comes to the point, or its cluster, is lost there.
 sub lose_process_at
 {
@@ -56,10 +74,11 @@ sub lose_process_at
 	my $what = "$how, $point" . ($o{note} // '');
 	part($node, $what, sub {
 		my $caller = PgwSession->new($node);
+		my $before = answered();
 		debug_arm($node, $point, 'stop');
 		$caller->run('BEGIN; ' . pay($id)) if $o{rollback};
 		$caller->send($o{rollback} ? 'ROLLBACK' : pay($id));
-		my $pid = debug_wait($node, $point);
+		my $pid = wait_with_answer($point, $before);
 		wait_until(sub { (status_of($node, $id) // '') eq $o{until} }, 10) or die "never $o{until}" if $o{until};
 		flush_wal($node) unless $o{unflushed};
 		$loss{$how}->($pid);
