@@ -538,6 +538,7 @@ CREATE TABLE pgw.payment_transactions (
 	refund_key text,
 	refund_key_used_at timestamptz,
 	refund_asked_at timestamptz,
+	cancelled_at timestamptz,
 	capture_key text,
 	capture_key_used_at timestamptz,
 	capture_asked_at timestamptz,
@@ -648,6 +649,9 @@ COMMENT ON COLUMN pgw.payment_transactions.refund_key_used_at IS
 COMMENT ON COLUMN pgw.payment_transactions.refund_asked_at IS
 	'When the last request of the give-back ended, or was last seen under way: "not found" counts only some time '
 	'after that.';
+COMMENT ON COLUMN pgw.payment_transactions.cancelled_at IS
+	'When the bank first confirmed a cancellation whose success does not say that it stops what is still on its way: '
+	'it is repeated; NULL: none, or it is not needed.';
 COMMENT ON COLUMN pgw.payment_transactions.pending_at_bank IS
 	'True: the bank said last that what follows the charge (a capture, a give-back) is on its way there.';
 COMMENT ON COLUMN pgw.payment_transactions.refund_keys_used IS

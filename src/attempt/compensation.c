@@ -105,6 +105,7 @@ pgw_step_compensation_prepare(PgwAttempt *attempt, const PgwCapabilities *caps,
 {
 	Assert(attempt->place.held);
 	attempt->step_tries = attempt->refund_keys_used = attempt->refund_ruled_out = 0;
+	attempt->cancelled_at = 0;
 	new_key(attempt);
 	return choose_operation(attempt, caps, amount_in_doubt, shown);
 }
@@ -206,6 +207,10 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 	facts.resend_allowed = step->resend_allowed;
 	facts.error_answered = attempt->error_answered;
 	facts.waits_s = facts.operation == PGW_OP_REFUND ? caps.settles_after_s : 0;
+	facts.cancelled = attempt->cancelled_at != 0;
+	facts.cancel_wait_s = pgw_capabilities_cancel_wait_s(
+		&caps, facts.cancelled ? pgw_step_cancelled_age_s(attempt)
+							   : pgw_schedule_age_s(attempt->own_request.asked_at));
 	facts.lookup_inconclusive = step->lookup_inconclusive;
 	facts.deadline_s = pgw_step_deadline_s(attempt, attempt->refund_request.key_used_at);
 	facts.key_age_s = facts.used ? pgw_schedule_age_s(attempt->refund_request.key_used_at) : 0;
@@ -227,6 +232,9 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 		case PGW_COMPENSATE_LOOKUP_CHARGE:
 			(void) pgw_step_compensation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE);
 			break;
+		case PGW_COMPENSATE_WAIT:
+			pgw_step_wait(attempt, facts.cancel_wait_s);
+			break;
 		case PGW_COMPENSATE_REVIEW:
 			give_to_review(attempt, facts.deadline_s > 0 && facts.key_age_s >= facts.deadline_s
 										? "deadline"
@@ -244,6 +252,8 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->operation = pgw_step_compensation_operation(attempt);
 	in->in_doubt = call->in_doubt;
 	in->pending = attempt->pending_at_bank;
+	in->cancelled_too_early =
+		!pgw_capabilities_cancel_counts(caps, pgw_step_cancelled_age_s(attempt));
 	in->amount = in->operation == PGW_OP_REFUND ? refund_amount(attempt) : 0;
 	in->currency = refund_currency(attempt);
 	in->charged = attempt->amount;
@@ -355,6 +365,14 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 	if (d->wait_s > 0)
 	{
 		pgw_put_off_wait(call, attempt, d->wait_s);
+		return;
+	}
+	if (d->cancelled_once)
+	{
+		if (attempt->cancelled_at == 0)
+			attempt->cancelled_at = pgw_now();
+		attempt->next_step_at =
+			TimestampTzPlusMilliseconds(attempt->cancelled_at, in->caps->cancel_after_s * 1000);
 		return;
 	}
 	attempt->next_step_at =

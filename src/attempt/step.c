@@ -34,6 +34,18 @@ pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when)
 	pgw_store_update_attempt(attempt);
 }
 
+void
+pgw_step_wait(PgwAttempt *attempt, int64 seconds)
+{
+	pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), seconds * 1000));
+}
+
+int64
+pgw_step_cancelled_age_s(const PgwAttempt *attempt)
+{
+	return attempt->cancelled_at != 0 ? pgw_schedule_age_s(attempt->cancelled_at) : -1;
+}
+
 static void
 not_configured(PgwAttempt *attempt, PgwStep *step, const char *code, const char *why)
 {

@@ -56,6 +56,11 @@ typedef struct PgwStep
 } PgwStep;
 
 /* Set only the time of the next visit (0: never). This is no step, so it writes no event. */
+/* The next step so many seconds from now. */
+extern void pgw_step_wait(PgwAttempt *attempt, int64 seconds);
+
+/* How long ago the bank confirmed a cancellation that does not count yet; -1: it has not. */
+extern int64 pgw_step_cancelled_age_s(const PgwAttempt *attempt);
 extern void pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when);
 
 /*

@@ -60,6 +60,8 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->key_age_s = pgw_schedule_age_s(attempt->own_request.key_used_at);
 	facts->doubt_age_s = pgw_schedule_age_s(pgw_step_doubt_since(&attempt->own_request));
 	facts->deadline_s = pgw_unknown_deadline;
+	facts->asked_age_s = pgw_schedule_age_s(attempt->own_request.asked_at);
+	facts->cancelled_age_s = pgw_step_cancelled_age_s(attempt);
 	if (attempt->watch_until > pgw_now())
 		/* an operator had it asked again */
 		facts->deadline_s = Max(facts->deadline_s, facts->doubt_age_s + 1);
@@ -213,6 +215,9 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 		case PGW_UNKNOWN_OUTCOME_UNDO:
 			undo(attempt, step, bank, &caps);
 			break;
+		case PGW_UNKNOWN_OUTCOME_WAIT:
+			pgw_step_wait(attempt, pgw_unknown_outcome_wait_s(&caps, &facts));
+			break;
 		case PGW_UNKNOWN_OUTCOME_REVIEW:
 			give_to_review(attempt, reason);
 			break;
@@ -258,6 +263,21 @@ plan_look(const PgwCall *call, PgwAttempt *attempt, bool first)
 }
 
 /*
+ * Cancelled, and a charge that is still on its way may come after that: cancelled once more, as
+ * soon as that would be seen.
+ */
+static void
+plan_cancellation(const PgwCall *call, PgwAttempt *attempt)
+{
+	if (attempt->cancelled_at == 0)
+		attempt->cancelled_at = pgw_now();
+	attempt->step_tries = 0; /* the next one is no look-up */
+	attempt->next_step_at = TimestampTzPlusMilliseconds(
+		attempt->cancelled_at,
+		pgw_connector_capabilities(call->bank->connector)->cancel_after_s * 1000);
+}
+
+/*
  * The payments row, if the caller does not write it: who waits now may leave before it hears.
  */
 static TimestampTz
@@ -288,7 +308,10 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 			attempt->next_step_at = pgw_record_authorization_end(attempt);
 			break;
 		case PGW_BANK_UNKNOWN:
-			plan_look(call, attempt, in->state == PGW_CREATED);
+			if (d->cancelled_once)
+				plan_cancellation(call, attempt);
+			else
+				plan_look(call, attempt, in->state == PGW_CREATED);
 			break;
 		case PGW_FAILED:
 			if (d->payment == PGW_PAYMENT_UNCHANGED)
@@ -376,6 +399,8 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 	in->not_found_counts =
 		pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
 										  pgw_schedule_age_s(attempt->own_request.asked_at));
+	in->cancelled_too_early = !pgw_capabilities_cancel_counts(
+		pgw_connector_capabilities(call->bank->connector), pgw_step_cancelled_age_s(attempt));
 	in->capture = attempt->capture;
 	in->submitted = attempt->submitted;
 	in->amount = attempt->amount;

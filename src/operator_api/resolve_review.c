@@ -392,6 +392,7 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 
 	Assert(attempt->status == PGW_REQUIRES_MANUAL_REVIEW); /* check_allowed() has seen to it */
 	attempt->step_tries = 0;
+	attempt->cancelled_at = 0;
 	attempt->next_step_at = now;
 	attempt->watch_until = 0;
 	switch (to)

@@ -190,7 +190,7 @@ take_over(void)
 		 * bank, also where another try was planned
 		 */
 		" next_step_at = CASE WHEN status = 'RequiresManualReview' THEN next_step_at WHEN status = 'Created' AND live THEN NULL ELSE now() END,"
-		" put_off_since = NULL, put_off_reason = NULL,"
+		" put_off_since = NULL, put_off_reason = NULL, cancelled_at = NULL,"
 		" maybe_at_another_bank = maybe_at_another_bank OR " MAYBE_AT_ANOTHER_BANK ","
 		" updated_at = clock_timestamp()"
 		" WHERE (t.status NOT IN ('Completed', 'Failed', 'Refunded') OR t.next_step_at IS NOT NULL) AND " RESTORED);

@@ -46,6 +46,7 @@
 	DO(bank_asked_at, own_request.asked_at) \
 	DO(refund_key_used_at, refund_request.key_used_at) \
 	DO(refund_asked_at, refund_request.asked_at) \
+	DO(cancelled_at, cancelled_at) \
 	DO(capture_key_used_at, capture_request.key_used_at) \
 	DO(capture_asked_at, capture_request.asked_at) \
 	DO(abandoned_at, abandoned_at) \

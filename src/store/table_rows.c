@@ -138,6 +138,7 @@ static const PgwColumn transaction_columns[] = {
 	R(refund_key, refund_request.key, PGW_COLUMN_STRING),
 	R(refund_key_used_at, refund_request.key_used_at, PGW_COLUMN_TIME),
 	R(refund_asked_at, refund_request.asked_at, PGW_COLUMN_TIME),
+	T(cancelled_at, PGW_COLUMN_TIME, false),
 	T(pending_at_bank, PGW_COLUMN_BOOL, false),
 	T(refund_keys_used, PGW_COLUMN_INT, false),
 	T(refund_ruled_out, PGW_COLUMN_INT, false),

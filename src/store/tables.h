@@ -123,6 +123,11 @@ typedef struct PgwAttempt
 	 * the give-back, which never begins before a capture has ended
 	 */
 	bool pending_at_bank;
+	/*
+	 * the bank has confirmed a cancellation for the first time, and does not say that it stops what
+	 * is still on its way; 0 = NULL
+	 */
+	TimestampTz cancelled_at;
 	int refund_keys_used; /* by the give-back, so far */
 	/* PGW_RULED_OUT: what the bank refused for the state that the charge is in */
 	int refund_ruled_out;

@@ -122,7 +122,7 @@ my %definition = (
 		lookup_refund => { method => 'GET', path => '/findr?r={{transaction_ref}}', answer => { rules => \@rules, fields => { reference => '/ref' } } } });
 my %by_charge = (%definition, operations => { %{ $definition{operations} } });
 delete $by_charge{operations}{lookup_refund};
-my %cancels = (%by_charge, operations => { %{ $by_charge{operations} }, cancel => form_request('/cancel', \%answer, q => '{{original_ref}}') });
+my %cancels = (%by_charge, operations => { %{ $by_charge{operations} }, cancel => { settles => JSON::PP::true, %{ form_request('/cancel', \%answer, q => '{{original_ref}}') } } });
 my %blind = (%definition, capabilities => { %{ $definition{capabilities} }, lookup_consistent_after_seconds => undef }, operations => { %{ $cancels{operations} } });
 delete $blind{operations}{lookup_charge};
 my %keyed = (%blind, capabilities => { %{ $blind{capabilities} }, idempotency => { header => 'X-Key', lifetime_seconds => 86400 } }, operations => { %{ $blind{operations} } });

@@ -80,7 +80,7 @@ my %operations = (
 	capture => form_request('/capture', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
 	void => form_request('/void', \%answer, sale => '{{bank_reference}}'),
 	refund => form_request('/return', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
-	cancel => form_request('/cancel', \%answer, q => '{{original_ref}}'));
+	cancel => { settles => JSON::PP::true, %{ form_request('/cancel', \%answer, q => '{{original_ref}}') } });
 my %keys = (idempotency => { header => 'X-Key', lifetime_seconds => 86400 });
 my %shows = (lookup_charge => { method => 'GET', path => '/find?q={{original_ref}}', answer => { rules => \@rules, fields => \%fields } });
 my %can = (tokens => JSON::PP::true, partial_refund => JSON::PP::true, partial_capture => JSON::PP::true);

@@ -64,7 +64,7 @@ my %definition = (v => 2, capabilities => { tokens => JSON::PP::true, partial_re
 			answer => { rules => [ @rules, { status => 200, when => { '/state' => 'none' }, outcome => 'not_found' } ], fields => \%fields } } });
 add_dialect($node, $bank, real => \%definition);
 add_dialect($node, $bank, sandbox => \%definition, livemode => 'false');
-add_dialect($node, $bank, cancels => { %definition, operations => { %{ $definition{operations} }, cancel => form_request('/cancel', \%answer, q => '{{original_ref}}') } });
+add_dialect($node, $bank, cancels => { %definition, operations => { %{ $definition{operations} }, cancel => { settles => JSON::PP::true, %{ form_request('/cancel', \%answer, q => '{{original_ref}}') } } } });
 add_dialect($node, $bank, stopped => \%definition);
 
 sub pay

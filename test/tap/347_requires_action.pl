@@ -55,7 +55,7 @@ my %neither = (v => 2, capabilities => { tokens => JSON::PP::true, lookup_consis
 	charge => form_request('/sale', \%answer, sum => '{{amount}}', tok => '{{token}}'),
 	refund => form_request('/refund', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
 	lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => \%looked } });
-my %cancels = (%neither, operations => { %{ $neither{operations} }, cancel => form_request('/cancel', \%answer, q => '{{original_ref}}') });
+my %cancels = (%neither, operations => { %{ $neither{operations} }, cancel => { settles => JSON::PP::true, %{ form_request('/cancel', \%answer, q => '{{original_ref}}') } } });
 my %voids = (%neither, operations => { %{ $neither{operations} }, void => form_request('/void', \%answer, sale => '{{bank_reference}}') });
 my %dialects = (cancels => \%cancels, voids => \%voids, neither => \%neither);
 add_dialect($node, $bank, $_, $dialects{$_}, account => 'one') for sort keys %dialects;

@@ -113,6 +113,99 @@ approved_meanwhile(void **state)
 	is_being_undone(&d);
 }
 
+/* A cancellation that may be overtaken by the charge is no yes before it has been confirmed twice.
+ */
+static void
+cancelled_too_early(void **state)
+{
+	PgwAnswer a = answer(PGW_OUT_APPROVED);
+
+	for (int early = 0; early < 2; early++)
+		for (size_t i = 0; i < LENGTH(undoings); i++)
+		{
+			PgwChargeInput in = {.state = PGW_BANK_UNKNOWN,
+								 .op = undoings[i],
+								 .in_doubt = true,
+								 .submitted = true,
+								 .payment_locked = true,
+								 .amount = 1000,
+								 .currency = "EUR",
+								 .transport = PGW_TRANSPORT_ANSWERED,
+								 .answer = &a,
+								 .can_undo = true,
+								 .being_undone = true,
+								 .cancelled_too_early = early};
+			bool once = early && undoings[i] == PGW_OP_CANCEL;
+			PgwDecision d;
+
+			pgw_charge_result(&in, &d);
+			assert_null(events_wrong(PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN, &d));
+			assert_int_equal(d.cancelled_once, once);
+			if (once)
+				is_being_undone(&d);
+			else
+				is_declined(&d);
+		}
+}
+
+/* It waits until what it has to come after would be seen, never beyond the deadline. */
+static void
+waits(void **state)
+{
+	static const struct
+	{
+		bool twice;
+		int64_t asked_age_s;
+		int64_t cancelled_age_s;
+		int64_t doubt_age_s;
+		int64_t want;
+	} cases[] = {
+		{false, 0, -1, 0, 0},    {true, 0, -1, 0, 60},    {true, 59, -1, 59, 1},
+		{true, 60, -1, 60, 0},   {true, 100, 0, 100, 60}, {true, 100, 30, 100, 30},
+		{true, 160, 60, 160, 0}, {true, 0, -1, 3590, 10}, {true, 0, -1, 3600, 0},
+		{true, -5, -1, 0, 60},
+	};
+	const char *reason;
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwCapabilities caps = {.lookup = true,
+								.can_cancel = true,
+								.cancels_twice = cases[i].twice,
+								.cancel_after_s = 60};
+		PgwUnknownOutcomeFacts facts = {.undo = true,
+										.deadline_s = 3600,
+										.doubt_age_s = cases[i].doubt_age_s,
+										.asked_age_s = cases[i].asked_age_s,
+										.cancelled_age_s = cases[i].cancelled_age_s};
+
+		assert_int_equal(pgw_unknown_outcome_wait_s(&caps, &facts), cases[i].want);
+		assert_int_equal(pgw_unknown_outcome_step(&caps, &facts, &reason),
+						 cases[i].doubt_age_s >= 3600 ? PGW_UNKNOWN_OUTCOME_REVIEW
+						 : cases[i].want > 0          ? PGW_UNKNOWN_OUTCOME_WAIT
+													  : PGW_UNKNOWN_OUTCOME_UNDO);
+		/* what else undoes it names the charge, which is there */
+		caps.can_cancel = false;
+		caps.can_void = true;
+		assert_int_equal(pgw_unknown_outcome_wait_s(&caps, &facts), 0);
+	}
+}
+
+static void
+counts(void **state)
+{
+	PgwCapabilities caps = {.can_cancel = true, .cancel_after_s = 60};
+
+	assert_true(pgw_capabilities_cancel_counts(&caps, -1));
+	caps.cancels_twice = true;
+	assert_false(pgw_capabilities_cancel_counts(&caps, -1));
+	assert_false(pgw_capabilities_cancel_counts(&caps, 59));
+	assert_true(pgw_capabilities_cancel_counts(&caps, 60));
+	caps.cancel_after_s = 0;
+	assert_false(pgw_capabilities_cancel_counts(&caps, -1));
+	assert_true(pgw_capabilities_cancel_counts(&caps, 0));
+}
+
 static void
 steps(void **state)
 {
@@ -159,6 +252,9 @@ main(void)
 		cmocka_unit_test(undone),
 		cmocka_unit_test(approved_meanwhile),
 		cmocka_unit_test(steps),
+		cmocka_unit_test(cancelled_too_early),
+		cmocka_unit_test(waits),
+		cmocka_unit_test(counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

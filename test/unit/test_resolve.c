@@ -351,6 +351,7 @@ check_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
 			return;
 		case PGW_UNKNOWN_OUTCOME_CANCEL:
 		case PGW_UNKNOWN_OUTCOME_UNDO:
+		case PGW_UNKNOWN_OUTCOME_WAIT:
 			CHECK(false, what); /* nothing was approved, and nobody has to act */
 			return;
 		case PGW_UNKNOWN_OUTCOME_REVIEW:

@@ -31,6 +31,8 @@ typedef enum PgwMutant
 	OLD_CONFIG,
 	/* what waits for the card holder is declined before it is known to be undone */
 	UNDO_UNCONFIRMED,
+	/* a cancellation is sent at once and believed at once, although a charge may come after it */
+	CANCEL_ONCE,
 	UNKNOWN_IS_FAILED, /* no trusted answer is taken for a no */
 	NOT_FOUND_AT_ONCE, /* a look-up's "not found" counts at once */
 	RESEND_GUARD,      /* connections are reused at a bank without idempotency keys */

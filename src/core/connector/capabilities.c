@@ -7,6 +7,7 @@
  *       forgets.
  *     - "Not found" counts only where the connector says that the look-up is consistent, and only
  *       after that time.
+ *     - A cancellation that does not stop what is still on its way counts the second time.
  *     - Only what a look-up names can tell: an amount that is not there is no zero.
  */
 #include "core/connector/capabilities.h"
@@ -76,4 +77,21 @@ bool
 pgw_capabilities_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
 	return caps->lookup_consistent_after_s >= 0 && pgw_capabilities_shows(caps, operation);
+}
+
+int64_t
+pgw_capabilities_cancel_wait_s(const PgwCapabilities *caps, int64_t age_s)
+{
+	if (!caps->cancels_twice || age_s >= caps->cancel_after_s || PGW_MUTATED(CANCEL_ONCE))
+		return 0;
+	/* an age below 0 is that of a clock that was set back */
+	return caps->cancel_after_s - (age_s > 0 ? age_s : 0);
+}
+
+bool
+pgw_capabilities_cancel_counts(const PgwCapabilities *caps, int64_t before_s)
+{
+	if (!caps->cancels_twice || PGW_MUTATED(CANCEL_ONCE))
+		return true;
+	return before_s >= caps->cancel_after_s;
 }

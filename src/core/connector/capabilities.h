@@ -52,6 +52,12 @@ typedef struct PgwCapabilities
 	bool can_refund;
 	bool partial_refund;
 	bool can_cancel;
+	/*
+	 * a cancellation's success says nothing of a charge that is still on its way: it is sent no
+	 * sooner than cancel_after_s after that, and believed when it has succeeded twice, so far apart
+	 */
+	bool cancels_twice;
+	int64_t cancel_after_s;
 	bool can_reverse;
 	int64_t settles_after_s;          /* a captured charge is settled by then; 0: not said */
 	int64_t authorization_lifetime_s; /* 0: not said */
@@ -82,5 +88,14 @@ extern bool pgw_capabilities_lookup_tells(const PgwCapabilities *caps, PgwBankOp
 
 /* ... or the refund: is there any look-up that shows it, by now or later? */
 extern bool pgw_capabilities_shows(const PgwCapabilities *caps, PgwBankOp operation);
+
+/* How long a cancellation has to wait yet.  age_s: since what it has to come after. */
+extern int64_t pgw_capabilities_cancel_wait_s(const PgwCapabilities *caps, int64_t age_s);
+
+/*
+ * Does a cancellation's success count?  before_s: how long ago the first one succeeded; -1: this is
+ * the first.
+ */
+extern bool pgw_capabilities_cancel_counts(const PgwCapabilities *caps, int64_t before_s);
 
 #endif

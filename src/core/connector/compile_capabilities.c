@@ -139,6 +139,23 @@ check_times(PgwCompile *cc)
 	return true;
 }
 
+/*
+ * A document that does not say when a look-up shows a charge does not say either when a
+ * cancellation finds it.
+ */
+#define CANCEL_AFTER_S (5 * 60)
+
+static void
+set_cancellation(PgwConnector *c)
+{
+	PgwCapabilities *caps = &c->caps;
+
+	caps->can_cancel = c->ops[PGW_OP_CANCEL].present;
+	caps->cancels_twice = caps->can_cancel && !c->ops[PGW_OP_CANCEL].settles;
+	caps->cancel_after_s =
+		caps->lookup_consistent_after_s >= 0 ? caps->lookup_consistent_after_s : CANCEL_AFTER_S;
+}
+
 bool
 pgw_check_capabilities(PgwCompile *cc)
 {
@@ -154,7 +171,7 @@ pgw_check_capabilities(PgwCompile *cc)
 	caps->separate_capture = c->ops[PGW_OP_AUTHORIZE].present && c->ops[PGW_OP_CAPTURE].present;
 	caps->can_void = c->ops[PGW_OP_VOID].present;
 	caps->can_refund = c->ops[PGW_OP_REFUND].present;
-	caps->can_cancel = c->ops[PGW_OP_CANCEL].present;
+	set_cancellation(c);
 	caps->can_reverse = c->ops[PGW_OP_REVERSE].present;
 	if (caps->lookup_consistent_after_s >= 0 && !caps->lookup && !caps->lookup_refund)
 		return pgw_fault_at(

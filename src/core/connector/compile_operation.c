@@ -144,8 +144,8 @@ identity_of(PgwBankOp which, uint64_t uses)
 bool
 pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompiledOp *op)
 {
-	static const char *const keys[] = {"method", "path",   "headers",     "encoding",
-									   "body",   "answer", "idempotency", NULL};
+	static const char *const keys[] = {"method", "path",        "headers", "encoding", "body",
+									   "answer", "idempotency", "settles", NULL};
 	json_object *part;
 	size_t mark;
 
@@ -176,6 +176,10 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 	if (!compile_op_body(cc, v, op) || !complete_headers(cc, op))
 		return false;
 	op->needs |= identity_of(which, op->uses);
+	if (pgw_member(v, "settles") != NULL && which != PGW_OP_CANCEL)
+		return pgw_fault_at(cc, "settles", "only \"cancel\" can say this");
+	if (!pgw_read_bool(cc, v, "settles", &op->settles))
+		return false;
 	if ((part = pgw_member(v, "answer")) == NULL)
 		return pgw_fault_at(cc, "answer", "missing: must be an object with \"rules\"");
 	mark = pgw_enter(cc, "answer");

@@ -383,6 +383,7 @@ typedef struct PgwCompiledOp
 	PgwNode *body;  /* NULL: none */
 	uint64_t uses;  /* PGW_PH_BIT of every placeholder in path, headers and body */
 	uint64_t needs; /* ... without whose value there is no request */
+	bool settles;   /* cancel: its success also stops a charge that is still on its way */
 	PgwAnswerSpec answer;
 } PgwCompiledOp;
 

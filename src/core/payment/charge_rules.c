@@ -447,11 +447,16 @@ answered_undoing(const PgwChargeInput *in, PgwDecision *d)
 	PgwAsked asked = {.op = in->op, .amount = in->amount, .currency = in->currency};
 	const PgwAnswer *a = in->answer;
 
-	if (in->transport == PGW_TRANSPORT_ANSWERED && a->outcome == PGW_OUT_APPROVED &&
-		!a->charge_state_unreadable && !pgw_shown_belied(&asked, a) && !pgw_shown_money(a))
-		failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find(PGW_ACTION_REQUIRED));
-	else
+	if (in->transport != PGW_TRANSPORT_ANSWERED || a->outcome != PGW_OUT_APPROVED ||
+		a->charge_state_unreadable || pgw_shown_belied(&asked, a) || pgw_shown_money(a))
 		unknown(in, d, PGW_ACTION_REQUIRED, "not_undone_yet");
+	else if (in->op == PGW_OP_CANCEL && in->cancelled_too_early)
+	{
+		unknown(in, d, PGW_ACTION_REQUIRED, PGW_CANCELLED_ONCE);
+		d->cancelled_once = true;
+	}
+	else
+		failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find(PGW_ACTION_REQUIRED));
 }
 
 bool

@@ -58,6 +58,8 @@ typedef struct PgwChargeInput
 	bool can_cancel;
 	/* what waits for the card holder can be undone: PGW_UNKNOWN_OUTCOME_UNDO */
 	bool can_undo;
+	/* a cancellation's yes does not count yet: pgw_capabilities_cancel_counts() */
+	bool cancelled_too_early;
 	bool being_undone; /* ... and that is under way: see pgw_charge_is_being_undone() */
 } PgwChargeInput;
 
@@ -88,6 +90,8 @@ typedef struct PgwDecision
 	/* a word for event_data that tells the operator more than the code, or NULL */
 	const char *reason;
 	const char *from_bank; /* with BankSwitched: the bank that it was at */
+	/* the bank has confirmed a cancellation that does not count yet: it is repeated */
+	bool cancelled_once;
 	/* the answer is another charge's: nothing of it is kept with the attempt */
 	bool names_other_charge;
 	/*
@@ -115,6 +119,10 @@ typedef enum PgwChargeIdClaim
 /* op: the charge or authorization itself, its look-up, or its cancellation. */
 extern PgwChargeIdClaim pgw_charge_id_claimed(PgwBankOp op, PgwTransport transport,
 											  const PgwAnswer *answer);
+
+/* In event_data: the bank has cancelled it, and may finish a charge that is on its way after that.
+ */
+#define PGW_CANCELLED_ONCE "cancelled_once"
 
 /* error_code of an attempt that the bank has approved without an id that what follows needs. */
 #define PGW_APPROVAL_INCOMPLETE "approval_incomplete"

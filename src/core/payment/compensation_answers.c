@@ -232,7 +232,12 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 		case PGW_OUT_APPROVED:
 			if (pgw_shown_belied(&asked, a) || is_unreadable(in))
 				break;
-			if (is_whole(in))
+			if (in->operation == PGW_OP_CANCEL && in->cancelled_too_early)
+			{
+				take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, PGW_CANCELLED_ONCE);
+				d->cancelled_once = true;
+			}
+			else if (is_whole(in))
 				given_back(in, d, NULL);
 			else
 				mismatch(in, d);

@@ -13,6 +13,8 @@
  *       refunded: absent or unreadable is unknown, never zero.
  *     - By our reference a charge is cancelled once: in doubt, a cancellation is looked up where
  *       that counts, else repeated with a new key.
+ *     - A cancellation that does not stop what may still be on its way comes after that, and is
+ *       believed the second time.
  *     - "Given back" only upon the bank's word: its answer to the operation, or a look-up that
  *       shows it.
  *     - Refused max_attempts times: manual review.  What never reached the bank is tried without
@@ -144,11 +146,14 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 	 * not, nothing but cancellations: a refund would come on top of an earlier one that is still in
 	 * doubt.
 	 */
-	bool repeats =
-		facts->operation == PGW_OP_CANCEL &&
-		(facts->lookup_inconclusive || !(caps->lookup && caps->lookup_consistent_after_s >= 0));
+	bool repeats = facts->operation == PGW_OP_CANCEL &&
+				   (facts->lookup_inconclusive || facts->cancelled ||
+					!(caps->lookup && caps->lookup_consistent_after_s >= 0));
 	bool remembered = pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s,
 												  facts->error_answered);
+
+	if (facts->operation == PGW_OP_CANCEL && facts->cancel_wait_s > 0)
+		return PGW_COMPENSATE_WAIT;
 
 	/* Not sent, or a look-up has just shown that it did nothing. */
 	if (facts->resend_allowed || (facts->key && !facts->used))

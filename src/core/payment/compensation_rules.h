@@ -44,6 +44,7 @@ typedef enum PgwCompensationStep
 	PGW_COMPENSATE_SEND = 0, /* the operation, with its key */
 	PGW_COMPENSATE_LOOKUP_REFUND,
 	PGW_COMPENSATE_LOOKUP_CHARGE,
+	PGW_COMPENSATE_WAIT,  /* cancel_wait_s */
 	PGW_COMPENSATE_REVIEW /* no way (left) to find out */
 } PgwCompensationStep;
 
@@ -65,6 +66,9 @@ typedef struct PgwCompensationFacts
 	int64_t deadline_s;
 	/* it waits until the charge is settled: not overdue before; 0: it does not */
 	int64_t waits_s;
+	/* a cancellation would come too early by so much: pgw_capabilities_cancel_wait_s() */
+	int64_t cancel_wait_s;
+	bool cancelled; /* one was confirmed, and does not count yet */
 } PgwCompensationFacts;
 
 /*
@@ -100,7 +104,9 @@ typedef struct PgwCompensationInput
 	int max_keys;
 	/* look-up: the bank would know by now of the last request with this key */
 	bool not_found_counts;
-	bool pending;         /* the bank said last that it is on its way */
+	bool pending; /* the bank said last that it is on its way */
+	/* a cancellation's yes does not count yet: pgw_capabilities_cancel_counts() */
+	bool cancelled_too_early;
 	int64_t amount;       /* asked for, in a refund; 0: not to be compared */
 	const char *currency; /* with it */
 	int64_t charged;      /* as the caller asked for it */
@@ -114,6 +120,8 @@ typedef struct PgwCompensationDecision
 	int ruled_out;       /* from now on */
 	/* ANEW: but not for so long, when the charge will be settled; 0: as usual */
 	int64_t wait_s;
+	/* FIND_OUT: cancelled, which does not count yet, and is repeated */
+	bool cancelled_once;
 	/* DONE: and the bank shows that more was given back than that */
 	bool excess;
 	/* a look-up was answered, but with nothing that tells */

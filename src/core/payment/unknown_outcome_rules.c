@@ -50,6 +50,20 @@ pgw_unknown_outcome_undo(const PgwCapabilities *caps)
 							   : PGW_NOPS;
 }
 
+int64_t
+pgw_unknown_outcome_wait_s(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
+{
+	bool again = facts->cancelled_age_s >= 0;
+	int64_t wait_s;
+
+	if (pgw_unknown_outcome_undo(caps) != PGW_OP_CANCEL)
+		return 0;
+	wait_s =
+		pgw_capabilities_cancel_wait_s(caps, again ? facts->cancelled_age_s : facts->asked_age_s);
+	return facts->doubt_age_s + wait_s > facts->deadline_s ? facts->deadline_s - facts->doubt_age_s
+														   : wait_s;
+}
+
 /* Undone, and looked at, by turns: neither does harm twice. */
 static PgwUnknownOutcomeStep
 undo_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts, bool lookup,
@@ -62,6 +76,8 @@ undo_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts, bool
 		*reason = can_undo || lookup ? "deadline" : "no_way_to_find_out";
 		return PGW_UNKNOWN_OUTCOME_REVIEW;
 	}
+	if (pgw_unknown_outcome_wait_s(caps, facts) > 0)
+		return PGW_UNKNOWN_OUTCOME_WAIT;
 	return lookup && (facts->tries % 2 == 1 || !can_undo) ? PGW_UNKNOWN_OUTCOME_LOOKUP
 														  : PGW_UNKNOWN_OUTCOME_UNDO;
 }

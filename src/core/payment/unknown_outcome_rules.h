@@ -20,6 +20,7 @@ typedef enum PgwUnknownOutcomeStep
 	PGW_UNKNOWN_OUTCOME_CANCEL,
 	/* it waits for the card holder: pgw_unknown_outcome_undo() */
 	PGW_UNKNOWN_OUTCOME_UNDO,
+	PGW_UNKNOWN_OUTCOME_WAIT,  /* until it can be undone: pgw_unknown_outcome_wait_s() */
 	PGW_UNKNOWN_OUTCOME_REVIEW /* no way (left) to find out */
 } PgwUnknownOutcomeStep;
 
@@ -44,6 +45,10 @@ typedef struct PgwUnknownOutcomeFacts
 	/* since the first request of this doubt: asking again must not put the deadline off */
 	int64_t doubt_age_s;
 	int64_t deadline_s; /* how long to ask at most */
+	/* since the last request that asked for the money ended */
+	int64_t asked_age_s;
+	/* the bank has confirmed a cancellation that does not count yet, so long ago; -1: it has not */
+	int64_t cancelled_age_s;
 } PgwUnknownOutcomeFacts;
 
 /* Banks take up to two weeks for a refund; after a month something is wrong. */
@@ -69,6 +74,13 @@ extern bool pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp 
  * a whole, else a void.  PGW_NOPS: nothing can.
  */
 extern PgwBankOp pgw_unknown_outcome_undo(const PgwCapabilities *caps);
+
+/*
+ * How long what undoes it has to wait, so that it comes after whatever may still be on its way, and
+ * the second time so long after the first.  Not beyond the deadline.
+ */
+extern int64_t pgw_unknown_outcome_wait_s(const PgwCapabilities *caps,
+										  const PgwUnknownOutcomeFacts *facts);
 
 /* *reason: a word for event_data when it is REVIEW. */
 extern PgwUnknownOutcomeStep pgw_unknown_outcome_step(const PgwCapabilities *caps,
