@@ -30,6 +30,10 @@ SELECT d.live, j.outcome, j.fields, j.rule, j.because FROM (VALUES (NULL), (true
 	"rules": [{"status": 200, "outcome": "approved"}], "fields": {"livemode": "/live"}, "reference_echoed": false}}, "operations": {
 	"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": "a"},
 	"lookup_charge": {"method": "GET", "path": "/c?r={{original_ref}}", "answer": "a"}}}', 'lookup_charge', 200, body => '{"live": true}', livemode => d.live) j;
+-- an id out of a header, and a header that says two things
+SELECT h.headers, j.outcome, j.fields, j.because FROM (VALUES ('location: https://bank.example/transfers/t1'), (E'Location: /transfers/t1\nLocation: /transfers/t2')) h (headers),
+	pgw.judge_answer('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer":
+	{"rules": [{"status": 201, "body": "empty", "outcome": "pending"}], "fields": {"bank_reference": {"from": "header:Location", "behind": "/transfers/"}}}}}}', 'charge', 201, h.headers) j;
 -- what looks like a card number is not kept, and so not shown
 SELECT fields, because FROM pgw.judge_answer('json', 'charge', 200, body => format('{"status": "approved", "id": "ch_1", "authorization_code": "%s"}', spelt('visa')));
 -- whoever has not read the page

@@ -70,6 +70,7 @@ BANK_VERSION:220_bank_changed_under_way:address
 REFERENCE_ECHO:200_answers:ignored reference
 ANSWER_MODE:217_livemode:approvals
 REFUSAL_TOLD:219_refusals_told:refused at once
+HEADER_TWICE:343_answer_headers:tok_twice
 MORE_PAGES:340_lists:tok_lost_more
 AMOUNT_MULTIPLE:344_forms:multiples
 SHORT_REFERENCE:227_short_references:tok_lost_bare

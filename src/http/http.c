@@ -335,7 +335,7 @@ set_up(Transfer *transfer, const PgwHttpRequest *req)
 
 	for (int i = 0; ok && i < req->nheaders; i++)
 		ok = pgw_http_add_header(transfer, req->headers[i]);
-	return ok && pgw_http_set_fixed_options(transfer) &&
+	return ok && pgw_http_want_headers(transfer, req) && pgw_http_set_fixed_options(transfer) &&
 		   pgw_http_set_request_options(transfer, req);
 }
 
@@ -489,6 +489,7 @@ pgw_http_next_done(PgwHttpDone *done)
 	done->body = &transfer->body;
 	done->retry_after = transfer->retry_after[0] != '\0' ? transfer->retry_after : NULL;
 	done->date = transfer->date[0] != '\0' ? transfer->date : NULL;
+	done->headers = transfer->kept_headers.len > 0 ? transfer->kept_headers.data : NULL;
 	done->certificates = transfer->certificates.len > 0 && !transfer->certificates.failed
 							 ? transfer->certificates.data
 							 : NULL;

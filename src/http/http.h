@@ -35,6 +35,9 @@ typedef struct PgwHttpRequest
 	 * keys)
 	 */
 	bool fresh_connection;
+	/* names of those of the answer that are kept; copied */
+	const char *const *answer_headers;
+	int nanswer_headers;
 	bool certificates;      /* tell of those that the bank shows, if a connection is made */
 	int connect_timeout_ms; /* not positive: 10 s */
 	/*
@@ -58,6 +61,7 @@ typedef struct PgwHttpDone
 	PgwBuf *body;            /* valid until pgw_http_release */
 	const char *retry_after; /* header text or NULL, same lifetime */
 	const char *date;        /* likewise */
+	const char *headers;     /* those that were asked for, lines "Name: value\n"; NULL: none came */
 	/* JSON: an array of subject, issuer and end, the bank's own first; NULL: none, or not asked */
 	const char *certificates;
 	/* short, stable, without URL or secret: "could not connect" ... ; NULL when answered */

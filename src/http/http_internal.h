@@ -2,7 +2,8 @@
  * http_internal.h - what the files of this room share; nobody else includes it
  *
  * wiped_memory.c owns the body arena and libcurl's allocator, transfer.c one transfer (options, the
- * callbacks that belong to one transfer, classification), wire_limit.c how much
+ * callbacks that belong to one transfer, classification), kept_headers.c which headers of an answer
+ * are kept, wire_limit.c how much
  * a bank may send, trusted_certificates.c what is known of files of certificates, http.c the multi
  * handle, the descriptors and the queue of what is done.
  */
@@ -52,6 +53,7 @@
 
 #define MAX_HEADER_BYTES 65536 /* all answer headers together */
 #define MAX_CERTIFICATES 1500  /* bytes that are told of a chain; a longer one is not */
+#define MAX_KEPT_HEADERS 8192  /* of them, those that were asked for */
 #define CHUNK_SIZE 2048        /* unit of the body arena: most bodies take one */
 #define MAX_OPENED 8   /* sockets that one transfer opens, as a host has several addresses */
 #define SLAB_CHUNKS 64 /* chunks per mapping, one bit each */
@@ -90,6 +92,11 @@ typedef struct Transfer
 	bool too_large;           /* cut off by us */
 	int lengths;              /* Content-Length headers of this answer */
 	bool bad_length;          /* ... of which one is not simply a number */
+	PgwBuf wanted_headers;    /* names, a line each */
+	PgwBuf kept_headers;      /* of this answer, as they came, a line each */
+	bool kept_last;           /* the last one was kept */
+	bool headers_over;        /* the body has begun */
+	bool bad_header;          /* one that was to be kept could not be */
 	struct timespec started;
 
 	/* set at the end */
@@ -126,6 +133,11 @@ extern bool pgw_http_set_request_options(Transfer *transfer, const PgwHttpReques
  * was. NULL: the system's.
  */
 extern long pgw_http_trusted_for_s(const char *ca_file);
+/* kept_headers.c */
+extern bool pgw_http_want_headers(Transfer *transfer, const PgwHttpRequest *req);
+extern void pgw_http_forget_headers(Transfer *transfer); /* another answer begins */
+extern void pgw_http_keep_header(Transfer *transfer, const char *data, size_t len);
+
 extern void pgw_http_classify(Transfer *transfer, CURLcode code);
 
 /* Nothing was sent because there was no socket: another try may be made, of what was rendered. */

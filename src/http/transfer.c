@@ -215,6 +215,7 @@ on_header(char *data, size_t size, size_t n, void *arg)
 		transfer->date[0] = '\0';
 		transfer->lengths = 0;
 		transfer->bad_length = false;
+		pgw_http_forget_headers(transfer);
 	}
 	if (len > sizeof(length_name) - 1 &&
 		strncasecmp(data, length_name, sizeof(length_name) - 1) == 0)
@@ -224,6 +225,7 @@ on_header(char *data, size_t size, size_t n, void *arg)
 			!is_number(data + sizeof(length_name) - 1, len - (sizeof(length_name) - 1));
 	}
 
+	pgw_http_keep_header(transfer, data, len);
 	take_header(data, len, "Retry-After:", transfer->retry_after, sizeof(transfer->retry_after));
 	take_header(data, len, "Date:", transfer->date, sizeof(transfer->date));
 	return len;
@@ -247,6 +249,8 @@ pgw_http_transfer_new(void)
 	}
 	pgw_buf_init(&transfer->body, 0); /* on_body() enforces the limit */
 	pgw_buf_init(&transfer->certificates, MAX_CERTIFICATES);
+	pgw_buf_init(&transfer->wanted_headers, 0);
+	pgw_buf_init(&transfer->kept_headers, MAX_KEPT_HEADERS);
 	return transfer;
 }
 
@@ -276,6 +280,8 @@ pgw_http_transfer_free(Transfer *transfer)
 	pgw_http_wipe_request(transfer);
 	pgw_buf_free(&transfer->body);
 	pgw_buf_free(&transfer->certificates);
+	pgw_buf_free(&transfer->wanted_headers);
+	pgw_buf_free(&transfer->kept_headers);
 	explicit_bzero(transfer, sizeof(*transfer));
 	free(transfer);
 }
@@ -512,6 +518,12 @@ classify_answer(Transfer *transfer)
 	{
 		transfer->result = PGW_HTTP_MAYBE_SENT;
 		transfer->error = "more than one Content-Length";
+		return;
+	}
+	if (transfer->bad_header)
+	{
+		transfer->result = PGW_HTTP_MAYBE_SENT;
+		transfer->error = "a header that cannot be read";
 		return;
 	}
 	transfer->result = PGW_HTTP_ANSWERED;

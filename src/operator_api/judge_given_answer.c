@@ -35,9 +35,7 @@ typedef struct Given
 	bool any_reference; /* none was said: as the answer has it */
 	bool any_currency;  /* likewise */
 	bool any_mode;
-	int status;
-	char *retry_after; /* NULL: no such header */
-	char *body;        /* NULL: none */
+	PgwGivenAnswer answer;
 } Given;
 
 typedef struct Judged
@@ -52,23 +50,23 @@ typedef struct Judged
 
 /* ---------------------------------------------------------------- arguments */
 
-static char *
-read_headers(const char *text, char **faults)
+static void
+read_headers(const char *text, PgwGivenAnswer *answer, char **faults)
 {
 	PgwBuf lines;
 	const char *fault;
 	char value[256];
-	bool found;
 
 	if (text == NULL)
-		return NULL;
+		return;
 	pgw_buf_init(&lines, 0);
 	fault = pgw_header_text_read(text, &lines);
-	found = pgw_header_text_find(&lines, "Retry-After", value, sizeof(value));
+	if (pgw_header_text_find(&lines, "Retry-After", value, sizeof(value)))
+		answer->retry_after = pstrdup(value);
+	answer->headers = pnstrdup(lines.len > 0 ? lines.data : "", lines.len);
 	pgw_buf_free(&lines);
 	if (fault != NULL)
 		*faults = pgw_arg_fault(*faults, "headers", "invalid_format", fault);
-	return found ? pstrdup(value) : NULL;
 }
 
 static int
@@ -119,13 +117,14 @@ read_given(FunctionCallInfo fcinfo, Given *given)
 	int op;
 
 	memset(given, 0, sizeof(*given));
-	given->body = pgw_arg_text(fcinfo, "body");
-	if (holds_number(given->body) || holds_number(headers) || holds_number(connector))
+	given->answer.body = pgw_arg_text(fcinfo, "body");
+	given->answer.len = given->answer.body != NULL ? strlen(given->answer.body) : 0;
+	if (holds_number(given->answer.body) || holds_number(headers) || holds_number(connector))
 		pgw_tool_hide_statement();
 	given->connector = pgw_tool_connector(connector, &faults);
 	op = pgw_tool_operation(given->connector, operation, &faults);
-	given->status = read_status(fcinfo, &faults);
-	given->retry_after = read_headers(headers, &faults);
+	given->answer.status = read_status(fcinfo, &faults);
+	read_headers(headers, &given->answer, &faults);
 	read_currency(fcinfo, given, &faults);
 	livemode = pgw_arg(fcinfo, "livemode", &given->any_mode);
 	given->question.livemode = !given->any_mode && DatumGetBool(livemode);
@@ -148,9 +147,8 @@ static void
 judge(const Given *given, const PgwQuestion *question, Judged *judged)
 {
 	pgw_buf_free(&judged->why.passed_over);
-	pgw_connector_explain(given->connector, question, given->status, given->retry_after,
-						  given->body, given->body != NULL ? strlen(given->body) : 0,
-						  &judged->answer, &judged->why);
+	pgw_connector_explain(given->connector, question, &given->answer, &judged->answer,
+						  &judged->why);
 }
 
 /* The bank says of itself in which mode it is: then one of the two is the other one. */
@@ -198,7 +196,7 @@ judge_as_asked(Given *given, Judged *judged)
 		q->iso_exponent = currency->exponent;
 		judge(given, q, judged);
 	}
-	judged->key_refused = pgw_secret_refused(q->op, given->status, &judged->answer);
+	judged->key_refused = pgw_secret_refused(q->op, given->answer.status, &judged->answer);
 }
 
 /* ---------------------------------------------------------------- what is said of it */
@@ -286,7 +284,9 @@ because(const Given *given, const Judged *j)
 		"The reference that it names is taken for ours, as the call names none.");
 	say(&s, given->any_reference && j->reference[0] == '\0' && pgw_op_is_lookup(given->question.op),
 		"The call names no reference: of a look-up give original_ref (ours of the charge) or transaction_ref (ours of the refund).");
-	say(&s, !j->why.readable,
+	say(&s, !j->why.headers_readable,
+		"A header that the connector reads comes twice, or cannot be read, so nothing of the answer counts.");
+	say(&s, !j->why.readable && j->why.headers_readable,
 		"The body cannot be read as a whole, so only rules without \"when\" can fit.");
 	say(&s, lacks_id(given, a),
 		"It approves without a bank_reference, which what follows needs: pgw looks it up, else cancels it, else a person decides.");

@@ -172,6 +172,7 @@ static void
 judge(PgwCall *call, const PgwHttpDone *done)
 {
 	PgwEchoSought sought;
+	PgwGivenAnswer given;
 	PgwQuestion question = {.op = call->op,
 							.transaction_ref = call->reference,
 							.original_ref = call->original,
@@ -185,8 +186,12 @@ judge(PgwCall *call, const PgwHttpDone *done)
 	{
 		case PGW_HTTP_ANSWERED:
 			pgw_echo_sought(call, &sought, &question);
-			pgw_connector_judge(call->bank->connector, &question, done->status, done->retry_after,
-								done->body->data, done->body->len, &call->answer);
+			given = (PgwGivenAnswer){.status = done->status,
+									 .retry_after = done->retry_after,
+									 .headers = done->headers,
+									 .body = done->body->data,
+									 .len = done->body->len};
+			pgw_connector_judge(call->bank->connector, &question, &given, &call->answer);
 			call->transport = PGW_TRANSPORT_ANSWERED;
 
 			call->credentials_rejected = pgw_secret_refused(call->op, done->status, &call->answer);

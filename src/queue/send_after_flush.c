@@ -110,6 +110,7 @@ start_http(PgwCall *call, const char **error)
 	req.fresh_connection |= call->trial != 0;
 	req.connect_timeout_ms = call->bank->connect_timeout_ms;
 	req.total_timeout_ms = call->bank->request_timeout_ms;
+	req.nanswer_headers = pgw_connector_answer_headers(call->bank->connector, &req.answer_headers);
 	req.max_body = MAX_ANSWER_BYTES;
 	req.ca_file = call->bank->ca_file;
 	req.max_connection_age_s = pgw_connection_max_age;

@@ -1,10 +1,10 @@
 /*
  * fuzz_answer.c - any bytes as a bank's answer, judged with the connectors
- * src/connectors/json.json, test/connectors/listbank.json and test/connectors/nvpbank.json
+ * src/connectors/json.json, test/connectors/listbank.json, nvpbank.json and hrefbank.json there
  *
  * Input: operation (the two highest bits: which connector), status class, length and text of
- * Retry-After, then the body.  PGW_SRCDIR names the sources' folder; without it the document is
- * looked for relative to where the fuzzer runs.
+ * Retry-After (of hrefbank: of the headers), then the body.  PGW_SRCDIR names the sources' folder;
+ * without it the document is looked for relative to where the fuzzer runs.
  */
 #include <stdint.h>
 #include <stdio.h>
@@ -60,9 +60,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 										.last4 = "0366"};
 	static const PgwSought without_card = {.words = {"sk_live_Ab12-cd"}, .last4 = "0366"};
 	static const int statuses[] = {200, 201, 400, 401, 404, 409, 422, 429, 500, 503, 302, 0, 204};
-	static const PgwConnector *connectors[3];
+	static const PgwConnector *connectors[4];
 	const PgwConnector *c;
-	char retry_after[64];
+	char head[256];
+	PgwGivenAnswer given;
 	size_t n;
 	PgwQuestion question = {.transaction_ref = "r17",
 							.original_ref = "o42",
@@ -81,26 +82,31 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		connectors[0] = connector("src/connectors/json.json");
 		connectors[1] = connector("test/connectors/listbank.json");
 		connectors[2] = connector("test/connectors/nvpbank.json");
+		connectors[3] = connector("test/connectors/hrefbank.json");
 	}
-	c = connectors[(data[0] & 0x80) != 0 ? 1 : (data[0] & 0x40) != 0 ? 2 : 0];
+	c = connectors[data[0] >> 6 == 2 ? 1 : data[0] >> 6 == 1 ? 2 : data[0] >> 6];
 	op = (PgwBankOp) ((data[0] & 0x3F) % PGW_NOPS);
-	n = data[2] % sizeof(retry_after);
+	n = data[2] % (c == connectors[3] ? sizeof(head) : 64);
 	if (n > size - 3)
 		n = size - 3;
-	memcpy(retry_after, data + 3, n);
-	retry_after[n] = '\0';
+	memcpy(head, data + 3, n);
+	head[n] = '\0';
 	question.op = op;
 	if ((data[1] & 0x80) != 0) /* the card is known */
 	{
 		question.sought = &with_card;
 		question.sought_later = &without_card;
 	}
-	pgw_connector_judge(c, &question, statuses[data[1] % 13], data[2] == 0 ? NULL : retry_after,
-						(const char *) data + 3 + n, size - 3 - n, &a);
+	given = (PgwGivenAnswer){
+		.status = statuses[data[1] % 13], .body = (const char *) data + 3 + n, .len = size - 3 - n};
+	if (data[2] != 0 && c == connectors[3])
+		given.headers = head;
+	else if (data[2] != 0)
+		given.retry_after = head;
+	pgw_connector_judge(c, &question, &given, &a);
 
 	/* whoever asks why is told the same */
-	pgw_connector_explain(c, &question, statuses[data[1] % 13], data[2] == 0 ? NULL : retry_after,
-						  (const char *) data + 3 + n, size - 3 - n, &again, &why);
+	pgw_connector_explain(c, &question, &given, &again, &why);
 	pgw_buf_free(&why.passed_over);
 	if (memcmp(&a, &again, sizeof(a)) != 0)
 		abort();
@@ -133,6 +139,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 							  a.has_amount || a.captured != -1 || a.refunded != -1))
 		abort();
 	if (a.bank_reference[0] != '\0' && a.bank_reference_invalid)
+		abort();
+	/* an id out of a header stands there, behind what was named, and nowhere else in it */
+	if (c == connectors[3] && given.len == 0 && a.bank_reference[0] != '\0' &&
+		(strpbrk(a.bank_reference, "/?# ,%") != NULL || strstr(head, a.bank_reference) == NULL ||
+		 strstr(head, "/transfers/") == NULL))
 		abort();
 	/* nothing was ever approved that does not look like an object, or a form */
 	if (a.outcome == PGW_OUT_APPROVED &&

@@ -59,7 +59,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			abort();
 		pgw_rendered_free(&r);
 		question.op = (PgwBankOp) op;
-		pgw_connector_judge(c, &question, 200, NULL, (const char *) data, size, &a);
+		pgw_connector_judge(
+			c, &question,
+			&(PgwGivenAnswer){.status = 200, .body = (const char *) data, .len = size}, &a);
 	}
 	pgw_connector_free(c);
 	return 0;

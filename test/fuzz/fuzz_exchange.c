@@ -3,8 +3,8 @@
  * the document to the decision
  *
  * Input: four control bytes, then document, headers and body, each ended by 0x1E (which stands in
- * none of them raw).  An empty document stands for src/connectors/json.json or
- * test/connectors/formbank.json.  The headers and the body go through the callbacks that libcurl
+ * none of them raw).  An empty document stands for src/connectors/json.json, or formbank.json or
+ * hrefbank.json of test/connectors.  The headers and the body go through the callbacks that libcurl
  * calls (http/transfer.c, included, because they are static), the answer through the connector,
  * what it says through the flow: all as in the worker.
  *
@@ -259,6 +259,15 @@ check_answer(const PgwQuestion *q, const PgwAnswer *a, const Transfer *done, jso
 		MUST(a->outcome == PGW_OUT_UNKNOWN && a->bank_reference[0] == '\0' &&
 			 a->bank_code[0] == '\0' && !a->has_amount && a->captured == -1);
 
+	/* an answer without a body says something by its status and headers, and never of a charge */
+	if (done->body.len == 0 && a->http_status >= 200 && a->http_status <= 299 &&
+		a->outcome != PGW_OUT_UNKNOWN && q->op != PGW_OP_PING)
+	{
+		MUST(a->outcome != PGW_OUT_DECLINED && !a->has_amount && a->captured == -1);
+		MUST(a->outcome != PGW_OUT_APPROVED ||
+			 (q->op != PGW_OP_CHARGE && q->op != PGW_OP_AUTHORIZE && !pgw_op_is_lookup(q->op)));
+		return;
+	}
 	/* nothing is said to have happened, or to be there or not, by what cannot be read */
 	if (q->op != PGW_OP_PING && a->outcome != PGW_OUT_UNKNOWN && a->outcome != PGW_OUT_REJECTED &&
 		a->outcome != PGW_OUT_NOT_PROCESSED)
@@ -437,12 +446,19 @@ transfer(const PgwConnector *c, json_object *document, const uint8_t *control, P
 					 .iso_exponent = 2};
 	long status = (control[1] | (control[2] & 3) << 8) % 1000;
 	bool whole;
+	PgwHttpRequest asked = {0};
 	PgwAnswer a = {.captured = -1, .refunded = -1, .retry_after_s = -1};
 
 	done->begun = true;
 	done->max_body = (control[2] & 4) != 0 ? 512 : PGW_ANSWER_MAX_BYTES;
 	pgw_buf_init(&done->body, 0);
+	pgw_buf_init(&done->wanted_headers, 0);
+	pgw_buf_init(&done->kept_headers, MAX_KEPT_HEADERS);
+	asked.nanswer_headers = pgw_connector_answer_headers(c, &asked.answer_headers);
+	MUST(pgw_http_want_headers(done, &asked));
 	whole = receive(done, headers, body);
+	MUST(done->kept_headers.len <= MAX_KEPT_HEADERS &&
+		 (asked.nanswer_headers > 0 || done->kept_headers.len == 0));
 	MUST(done->body.len <= done->max_body && done->header_bytes <= MAX_HEADER_BYTES);
 	MUST(strnlen(done->retry_after, sizeof(done->retry_after)) < sizeof(done->retry_after));
 	pgw_http_classify(done, whole ? CURLE_OK : CURLE_WRITE_ERROR);
@@ -452,19 +468,30 @@ transfer(const PgwConnector *c, json_object *document, const uint8_t *control, P
 		PgwAnswer again;
 		json_object *read = parse(body);
 
-		pgw_connector_judge(c, &q, status, done->retry_after[0] != '\0' ? done->retry_after : NULL,
-							done->body.data, done->body.len, &a);
+		PgwGivenAnswer given = {
+			.status = status,
+			.retry_after = done->retry_after[0] != '\0' ? done->retry_after : NULL,
+			.headers = done->kept_headers.len > 0 ? done->kept_headers.data : NULL,
+			.body = done->body.data,
+			.len = done->body.len};
+
+		pgw_connector_judge(c, &q, &given, &a);
 		check_answer(&q, &a, done, document, read);
 		json_object_put(read);
 
-		/* from an exact copy, and without the headers: the same but for Retry-After */
-		pgw_connector_judge(c, &q, status, NULL, body.data, body.len, &again);
+		/* from an exact copy, and without the header: the same but for Retry-After */
+		given.retry_after = NULL;
+		given.body = body.data;
+		given.len = body.len;
+		pgw_connector_judge(c, &q, &given, &again);
 		again.retry_after_s = a.retry_after_s;
 		MUST(memcmp(&a, &again, sizeof(a)) == 0);
 	}
 	if (q.op == PGW_OP_CHARGE || q.op == PGW_OP_AUTHORIZE || q.op == PGW_OP_LOOKUP_CHARGE)
 		decide(c, q.op, control[3], done, &a);
 	pgw_buf_free(&done->body);
+	pgw_buf_free(&done->wanted_headers);
+	pgw_buf_free(&done->kept_headers);
 	free(done);
 }
 
@@ -472,15 +499,16 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const documents[] = {"src/connectors/json.json",
-											"test/connectors/formbank.json"};
-	static PgwConnector *known[2];
-	static json_object *texts[2];
+											"test/connectors/formbank.json",
+											"test/connectors/hrefbank.json"};
+	static PgwConnector *known[3];
+	static json_object *texts[3];
 	const uint8_t *at = data + 4;
 	int which;
 	Part parts[3];
 	PgwConnectorError err;
 
-	for (int i = 0; i < 2 && known[i] == NULL; i++)
+	for (int i = 0; i < 3 && known[i] == NULL; i++)
 	{
 		Part p = read_document(documents[i]);
 
@@ -491,7 +519,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (size < 4)
 		return 0;
-	which = (data[2] & 8) != 0;
+	which = (data[2] & 8) == 0 ? 0 : (data[2] & 16) == 0 ? 1 : 2;
 	for (int i = 0; i < 3; i++)
 		parts[i] = next_part(&at, data + size);
 	if (parts[0].len == 0)

@@ -62,7 +62,8 @@ judged(PgwBankOp op, long status, const char *body, size_t len)
 						   .currency = "EUR",
 						   .iso_exponent = 2};
 
-	pgw_connector_judge(connector, &q, status, NULL, body, len, &answer);
+	pgw_connector_judge(connector, &q,
+						&(PgwGivenAnswer){.status = status, .body = body, .len = len}, &answer);
 	return answer.outcome;
 }
 
@@ -154,9 +155,9 @@ test_refused(void **state)
 		{"{'rules':[{'status':204,'body':'','outcome':'approved'}]}",
 		 "/operations/void/answer/rules/0/body", "must be \"empty\""},
 		{"{'rules':[{'status':204,'body':'empty','when':{'/a':1},'outcome':'approved'}]}",
-		 "/operations/void/answer/rules/0/when", "nothing that could be asked for"},
+		 "/operations/void/answer/rules/0/when", "only headers that could be asked for"},
 		{"{'rules':[{'status':204,'body':'empty','outcome':'declined'}]}",
-		 "/operations/void/answer/rules/0/body", "names neither id nor amount"},
+		 "/operations/void/answer/rules/0/body", "of a charge it names no amount"},
 		{"{'format':'xml','rules':[{'status':204,'outcome':'unknown'}]}",
 		 "/operations/void/answer/format", "\"json\" or \"form\""},
 		{"{'format':'form','rules':[{'status':204,'outcome':'unknown'}],'select':{}}",

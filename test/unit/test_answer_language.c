@@ -83,7 +83,8 @@ judge(PgwBankOp op, long status, const char *text)
 	memcpy(body, text, len + 1);
 	with_quotes(body);
 	memcpy(exact, body, len);
-	pgw_connector_judge(connector, &question, status, NULL, exact, len, &answer);
+	pgw_connector_judge(connector, &question,
+						&(PgwGivenAnswer){.status = status, .body = exact, .len = len}, &answer);
 	free(exact);
 	free(body);
 	return answer.outcome;

@@ -48,7 +48,9 @@ shown(const char *text)
 
 	snprintf(body, sizeof(body), "{'ok':true%s}", text);
 	with_quotes(body);
-	pgw_connector_judge(connector, &question, 200, NULL, body, strlen(body), &answer);
+	pgw_connector_judge(connector, &question,
+						&(PgwGivenAnswer){.status = 200, .body = body, .len = strlen(body)},
+						&answer);
 	assert_int_equal(answer.outcome, PGW_OUT_APPROVED);
 	return pgw_shown_charge(&asked, &answer);
 }

@@ -820,7 +820,9 @@ judge_as(const PgwConnector *c, PgwBankOp op, long status, const char *body, con
 	question.op = op;
 	question.currency = currency;
 	question.iso_exponent = exponent;
-	pgw_connector_judge(c, &question, status, NULL, body ? exact : NULL, len, &answer);
+	pgw_connector_judge(
+		c, &question, &(PgwGivenAnswer){.status = status, .body = body ? exact : NULL, .len = len},
+		&answer);
 	free(exact);
 	return answer.outcome;
 }
@@ -956,8 +958,10 @@ test_judge_unreadable(void **state)
 		if (judge(PGW_OP_CHARGE, 200, bodies[i]) != PGW_OUT_UNKNOWN)
 			fail_msg("%s", bodies[i]);
 	}
-	pgw_connector_judge(json_bank, &question, 200, NULL, "{\"status\":\"approved\"}\0x", 23,
-						&answer);
+	pgw_connector_judge(
+		json_bank, &question,
+		&(PgwGivenAnswer){.status = 200, .body = "{\"status\":\"approved\"}\0x", .len = 23},
+		&answer);
 	assert_int_equal(answer.outcome, PGW_OUT_UNKNOWN);
 	n = snprintf(big, sizeof(big), "{\"status\":\"approved\",\"x\":\"");
 	memset(big + n, 'x', 1048576 - (size_t) n - 2);
@@ -1487,7 +1491,9 @@ static int
 retry_after(const char *text)
 {
 	question.op = PGW_OP_CHARGE;
-	pgw_connector_judge(json_bank, &question, 429, text, "", 0, &answer);
+	pgw_connector_judge(json_bank, &question,
+						&(PgwGivenAnswer){.status = 429, .retry_after = text, .body = "", .len = 0},
+						&answer);
 	return answer.retry_after_s;
 }
 

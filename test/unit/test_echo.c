@@ -57,7 +57,9 @@ judge(Knowing how, const char *members)
 							.card_echoed = how == AFTER_ECHO};
 
 	snprintf(body, sizeof(body), "{\"s\":\"ok\",%s}", members);
-	pgw_connector_judge(connector, &question, 200, NULL, body, strlen(body), &answer);
+	pgw_connector_judge(connector, &question,
+						&(PgwGivenAnswer){.status = 200, .body = body, .len = strlen(body)},
+						&answer);
 }
 
 static int
@@ -199,11 +201,13 @@ remembered_unreadable(void **state)
 	(void) state;
 	for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++)
 	{
-		pgw_connector_judge(connector, &question, 502, NULL, bodies[i], strlen(bodies[i]), &answer);
+		pgw_connector_judge(
+			connector, &question,
+			&(PgwGivenAnswer){.status = 502, .body = bodies[i], .len = strlen(bodies[i])}, &answer);
 		if (!answer.card_echoed || answer.outcome != PGW_OUT_UNKNOWN)
 			fail_msg("not remembered: %s", bodies[i]);
 	}
-	pgw_connector_judge(connector, &question, 502, NULL, NULL, 0, &answer);
+	pgw_connector_judge(connector, &question, &(PgwGivenAnswer){.status = 502}, &answer);
 	assert_false(answer.echoed || answer.card_echoed);
 }
 
@@ -237,7 +241,9 @@ remembered_backwards(void **state)
 		char body[128];
 
 		snprintf(body, sizeof(body), "{\"s\":\"ok\",%s}", rows[i].members);
-		pgw_connector_judge(connector, &question, 200, NULL, body, strlen(body), &answer);
+		pgw_connector_judge(connector, &question,
+							&(PgwGivenAnswer){.status = 200, .body = body, .len = strlen(body)},
+							&answer);
 		if (!answer.echoed || answer.card_echoed != rows[i].remembered)
 			fail_msg("%s: remembered %d", rows[i].members, answer.card_echoed);
 	}
@@ -259,11 +265,14 @@ an_old_key(void **state)
 	static const char present[] = "{\"s\":\"ok\",\"id\":\"ch_1\",\"auth\":\"sk_new_key_2\"}";
 
 	(void) state;
-	pgw_connector_judge(connector, &question, 200, NULL, old, strlen(old), &answer);
+	pgw_connector_judge(connector, &question,
+						&(PgwGivenAnswer){.status = 200, .body = old, .len = strlen(old)}, &answer);
 	assert_true(answer.echoed && answer.card_echoed && answer.bank_reference_invalid);
 	assert_string_equal(answer.bank_reference, "");
 	assert_string_equal(answer.authorization_code, "A1");
-	pgw_connector_judge(connector, &question, 200, NULL, present, strlen(present), &answer);
+	pgw_connector_judge(connector, &question,
+						&(PgwGivenAnswer){.status = 200, .body = present, .len = strlen(present)},
+						&answer);
 	assert_true(answer.echoed && !answer.card_echoed);
 	assert_string_equal(answer.bank_reference, "ch_1");
 	assert_string_equal(answer.authorization_code, "");

@@ -76,8 +76,12 @@ explain(PgwBankOp op, long status, const char *text, PgwOutcome outcome, PgwDeci
 	with_quotes(body);
 	snprintf(expected, sizeof(expected), "%s", passed_over);
 	with_quotes(expected);
-	pgw_connector_judge(connector, &q, status, NULL, body, strlen(body), &judged);
-	pgw_connector_explain(connector, &q, status, NULL, body, strlen(body), &answer, &why);
+	pgw_connector_judge(connector, &q,
+						&(PgwGivenAnswer){.status = status, .body = body, .len = strlen(body)},
+						&judged);
+	pgw_connector_explain(connector, &q,
+						  &(PgwGivenAnswer){.status = status, .body = body, .len = strlen(body)},
+						  &answer, &why);
 	assert_memory_equal(&judged, &answer, sizeof(judged));
 	assert_int_equal(answer.outcome, outcome);
 	assert_int_equal(why.by, by);

@@ -972,6 +972,79 @@ test_two_lengths(void **state)
 	}
 }
 
+/* Those that were asked for, as they came; what cannot be kept whole spoils the answer. */
+static void
+test_kept_headers(void **state)
+{
+	static const char *const names[] = {"Location", "X-Id"};
+	static const struct
+	{
+		const char *text;
+		const char *kept; /* NULL: the answer is none */
+	} cases[] = {
+		{"HTTP/1.1 201 Made\r\nDate: x\r\nlocation:  /t/1 \r\nX-Id: 7\r\nX-Id-2: 8\r\nContent-Length: 0\r\n\r\n",
+		 "location:  /t/1 \nX-Id: 7\n"},
+		{"HTTP/1.1 201 Made\r\nX-Id: 7\r\nX-Id: 8\r\nContent-Length: 0\r\n\r\n",
+		 "X-Id: 7\nX-Id: 8\n"},
+		{"HTTP/1.1 103 Early\r\nLocation: /t/0\r\n\r\nHTTP/1.1 201 Made\r\nX-Id: 7\r\nContent-Length: 0\r\n\r\n",
+		 "X-Id: 7\n"},
+		/* behind the body */
+		{"HTTP/1.1 201 Made\r\nX-Id: 7\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nLocation: /t/1\r\n\r\n",
+		 "X-Id: 7\n"},
+		/* half an id */
+		{"HTTP/1.1 201 Made\r\nX-Id: 7\x01\r\nContent-Length: 0\r\n\r\n", NULL},
+	};
+	static char long_one[8500];
+
+	(void) state;
+	snprintf(long_one, sizeof(long_one),
+			 "HTTP/1.1 201 Made\r\nX-Id: %0*d\r\nContent-Length: 0\r\n\r\n", 8200, 7);
+	for (size_t i = 0; i <= sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		bool last = i == sizeof(cases) / sizeof(cases[0]);
+		const char *kept = last ? NULL : cases[i].kept;
+		Server *server = start_server(serve_raw);
+		PgwHttpRequest req = request_to("http", server->port);
+		const char *error;
+		PgwHttpDone done;
+
+		req.answer_headers = names;
+		req.nanswer_headers = 2;
+		raw_answer = last ? long_one : cases[i].text;
+		assert_true(pgw_http_start(&req, NULL, &error));
+		done = wait_done();
+		if (done.result != (kept != NULL ? PGW_HTTP_ANSWERED : PGW_HTTP_MAYBE_SENT))
+			fail_msg("%s: %d, %s", raw_answer, (int) done.result,
+					 done.error ? done.error : "no error");
+		if (kept != NULL)
+			assert_string_equal(done.headers, kept);
+		pgw_http_release(done.handle);
+	}
+}
+
+/* A line that goes on in the next is two halves, or one thing, by the library's version. */
+static void
+test_folded_header(void **state)
+{
+	static const char *const names[] = {"Location"};
+	Server *server = start_server(serve_raw);
+	PgwHttpRequest req = request_to("http", server->port);
+	const char *error;
+	PgwHttpDone done;
+
+	(void) state;
+	req.answer_headers = names;
+	req.nanswer_headers = 1;
+	raw_answer = "HTTP/1.1 201 Made\r\nLocation: /t/1\r\n 23\r\nContent-Length: 0\r\n\r\n";
+	assert_true(pgw_http_start(&req, NULL, &error));
+	done = wait_done();
+	if (done.result == PGW_HTTP_ANSWERED)
+		assert_string_equal(done.headers, "Location: /t/1 23\n");
+	else
+		assert_int_equal(done.result, PGW_HTTP_MAYBE_SENT);
+	pgw_http_release(done.handle);
+}
+
 static void
 test_no_redirect_no_proxy(void **state)
 {
@@ -1150,6 +1223,8 @@ main(void)
 		cmocka_unit_test(test_endless_framing),
 		cmocka_unit_test(test_two_answers_at_once),
 		cmocka_unit_test(test_retry_after),
+		cmocka_unit_test(test_kept_headers),
+		cmocka_unit_test(test_folded_header),
 		cmocka_unit_test(test_two_lengths),
 		cmocka_unit_test(test_no_redirect_no_proxy),
 		cmocka_unit_test(test_tls_to_plain_port),

@@ -152,7 +152,7 @@ judged(const char *rule)
 	PgwQuestion q = {.op = PGW_OP_REFUND, .original_ref = "o", .currency = "EUR"};
 	PgwAnswer a;
 
-	pgw_connector_judge(c, &q, 422, NULL, "{}", 2, &a);
+	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 422, .body = "{}", .len = 2}, &a);
 	pgw_connector_free(c);
 	return a;
 }

@@ -77,7 +77,8 @@ judge(const char *document, PgwBankOp op, bool livemode, const char *body)
 
 	if (c == NULL)
 		fail_msg("%s: %s", err.pointer, err.message);
-	pgw_connector_judge(c, &q, 200, NULL, body, strlen(body), &a);
+	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 200, .body = body, .len = strlen(body)},
+						&a);
 	pgw_connector_free(c);
 	return a;
 }

@@ -599,6 +599,7 @@ test_faults(void **state)
 	static const char *const cases[][2] = {
 		{FIELDS, "/notifications/signature"},
 		{BASIC, "/notifications/fields"},
+		{BASIC ", 'fields': {'bank_reference': 'header:Location'}", "/notifications/fields"},
 		{BASIC ", 'fields': {'livemode': '/l'}", "/notifications/fields"},
 		{BASIC ", 'fields': {'reference': '/l', 'amount': '/a'}", "/notifications/fields/amount"},
 		{BASIC ", 'fields': {'reference': [{'when': {'/a': '{{original_ref}}'}, 'from': '/b'}]}",

@@ -370,7 +370,7 @@ language(void **state)
 
 	assert_non_null(c);
 	assert_int_equal(pgw_connector_capabilities(c)->settles_after_s, 7200);
-	pgw_connector_judge(c, &q, 422, NULL, "{}", 2, &a);
+	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 422, .body = "{}", .len = 2}, &a);
 	assert_int_equal(a.outcome, PGW_OUT_DECLINED);
 	assert_string_equal(a.error_code, PGW_REFUND_UNSETTLED);
 	pgw_connector_free(c);

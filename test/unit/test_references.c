@@ -177,22 +177,27 @@ test_told_and_named(void **state)
 
 	q.op = PGW_OP_REFUND;
 	snprintf(text, sizeof(text), "{\"s\":\"ok\",\"r\":\"%s\"}", ours);
-	pgw_connector_judge(c, &q, 200, NULL, text, strlen(text), &a);
+	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 200, .body = text, .len = strlen(text)},
+						&a);
 	assert_int_equal(a.outcome, PGW_OUT_APPROVED);
 	snprintf(text, sizeof(text), "{\"s\":\"ok\",\"r\":\"" OURS "\"}");
-	pgw_connector_judge(c, &q, 200, NULL, text, strlen(text), &a);
+	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 200, .body = text, .len = strlen(text)},
+						&a);
 	assert_int_equal(a.outcome, PGW_OUT_UNKNOWN);
 
 	q.op = PGW_OP_LOOKUP_CHARGE;
 	snprintf(text, sizeof(text), "{\"d\":[{\"s\":\"ok\",\"r\":\"%s\",\"id\":\"ch_2\"}]}", charge);
-	pgw_connector_judge(c, &q, 200, NULL, text, strlen(text), &a);
+	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 200, .body = text, .len = strlen(text)},
+						&a);
 	assert_int_equal(a.outcome, PGW_OUT_APPROVED);
 	assert_string_equal(a.bank_reference, "ch_2");
 	snprintf(text, sizeof(text), "{\"d\":[{\"s\":\"ok\",\"r\":\"%s\"}]}", charge);
-	pgw_connector_judge(c, &q, 200, NULL, text, strlen(text), &a);
+	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 200, .body = text, .len = strlen(text)},
+						&a);
 	assert_int_equal(a.outcome, PGW_OUT_UNKNOWN); /* without its id it may be another's */
 	snprintf(text, sizeof(text), "{\"d\":[{\"s\":\"ok\",\"r\":\"%s\",\"id\":\"ch_2\"}]}", ours);
-	pgw_connector_judge(c, &q, 200, NULL, text, strlen(text), &a);
+	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 200, .body = text, .len = strlen(text)},
+						&a);
 	assert_int_equal(a.outcome, PGW_OUT_NOT_FOUND);
 	pgw_connector_free(c);
 }

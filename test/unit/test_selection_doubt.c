@@ -75,7 +75,9 @@ look(PgwBankOp op, const char *text)
 
 	snprintf(body, sizeof(body), "%s", text);
 	with_quotes(body);
-	pgw_connector_judge(connector, &question, 200, NULL, body, strlen(body), &answer);
+	pgw_connector_judge(connector, &question,
+						&(PgwGivenAnswer){.status = 200, .body = body, .len = strlen(body)},
+						&answer);
 	return answer.outcome;
 }
 

@@ -98,7 +98,9 @@ judge(PgwBankOp op, const char *id, long status, const char *text)
 
 	snprintf(body, sizeof(body), "%s", text);
 	with_quotes(body);
-	pgw_connector_judge(stripe, &question, status, NULL, body, strlen(body), &answer);
+	pgw_connector_judge(stripe, &question,
+						&(PgwGivenAnswer){.status = status, .body = body, .len = strlen(body)},
+						&answer);
 	return answer.outcome;
 }
 

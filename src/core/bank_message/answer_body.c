@@ -22,6 +22,7 @@ pgw_answer_body_read(const char *text, size_t len, bool form, PgwAnswerBody *bod
 
 	body->text = text;
 	body->len = len;
+	body->headers = NULL;
 	pgw_buf_init(&body->form, FORM_MAX_BYTES);
 	if (good && form && (good = pgw_answer_form_read(text, len, &body->form)))
 	{
@@ -41,11 +42,25 @@ pgw_answer_body_end(PgwAnswerBody *body)
 	pgw_buf_free(&body->form);
 }
 
+bool
+pgw_answer_body_is_empty(const PgwAnswerBody *body)
+{
+	return body->len == 0 && body->headers != NULL;
+}
+
+void
+pgw_answer_body_make_unreadable(PgwAnswerBody *body)
+{
+	body->value = (PgwJson){NULL, 0};
+	pgw_json_members(&body->value, &body->members);
+}
+
 void
 pgw_answer_body_part(const PgwAnswerBody *whole, const PgwJson *part, PgwAnswerBody *body)
 {
 	body->text = whole->text;
 	body->len = whole->len;
+	body->headers = whole->headers;
 	body->value = *part;
 	pgw_json_members(&body->value, &body->members);
 }
@@ -53,6 +68,12 @@ pgw_answer_body_part(const PgwAnswerBody *whole, const PgwJson *part, PgwAnswerB
 bool
 pgw_answer_body_follow(const PgwAnswerBody *body, const PgwPointer *pointer, PgwJson *v)
 {
+	if (pointer->header != 0)
+	{
+		*v =
+			body->headers != NULL ? body->headers->values[pointer->header - 1] : (PgwJson){NULL, 0};
+		return pgw_json_type(v) != PGW_JSON_NONE;
+	}
 	*v = body->value;
 	for (int i = 0; i < pointer->nsteps; i++)
 	{

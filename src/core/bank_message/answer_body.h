@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/bank_message/answer_headers.h"
 #include "core/base/buf.h"
 #include "core/connector/compiled.h"
 #include "core/json/json_text.h"
@@ -22,11 +23,20 @@ typedef struct PgwAnswerBody
 	const char *text; /* as it came, or of a form as JSON; NULL: nothing came */
 	size_t len;
 	PgwBuf form; /* where text is of a form */
+	/* those that came with it; NULL: none, or they cannot be read, and so the body counts for none
+	 */
+	const PgwAnswerHeaders *headers;
 } PgwAnswerBody;
 
 /* The text stays the caller's, and is pointed to; pgw_answer_body_end() ends that. */
 extern void pgw_answer_body_read(const char *text, size_t len, bool form, PgwAnswerBody *body);
 extern void pgw_answer_body_end(PgwAnswerBody *body);
+
+/* An answer that came without a body, and with headers that could be read: they are all it says. */
+extern bool pgw_answer_body_is_empty(const PgwAnswerBody *body);
+
+/* Nothing is said by it: it could not be read, or must not be. */
+extern void pgw_answer_body_make_unreadable(PgwAnswerBody *body);
 
 /* A part of another body as one of its own. */
 extern void pgw_answer_body_part(const PgwAnswerBody *whole, const PgwJson *part,

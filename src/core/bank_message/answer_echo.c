@@ -2,8 +2,8 @@
  * answer_echo.c - what an answer repeats of the request's card and of our key is left out of it
  *
  * Invariants: nothing that repeats them stays in the answer, nor a part of a text that does as a
- * whole; what would not be seen to in a later answer is looked for in the whole body, and noted
- * (echo_memory.c).  Each copy is wiped.
+ * whole; what would not be seen to in a later answer is looked for in the whole body and the
+ * headers that are read, and noted (echo_memory.c).  Each copy is wiped.
  */
 #include "core/bank_message/answer_echo.h"
 
@@ -204,6 +204,15 @@ body_says_it(const PgwEchoMemory *memory, const PgwAnswerBody *body)
 	size_t len = body->len < BODY_BYTES ? body->len : BODY_BYTES;
 	PgwEchoMemory no_names = pgw_echo_memory_without_words(memory);
 
+	for (int i = 0; body->headers != NULL && i < PGW_MAX_ANSWER_HEADERS; i++)
+	{
+		const PgwJson *v = &body->headers->values[i];
+
+		if (v->text != NULL && pgw_echo_memory_in_json(memory, PGW_TEXT_ID, v->text, v->len))
+			return true;
+	}
+	if (body->text == NULL)
+		return false;
 	return pgw_echo_memory_in_json(&no_names, PGW_TEXT_ID, body->text, len) ||
 		   (pgw_json_type(&body->value) == PGW_JSON_NONE &&
 			pgw_echo_memory_in_text(memory, PGW_TEXT_ID, body->text, len));
@@ -259,7 +268,7 @@ leave_out(const PgwQuestion *q, const PgwAnswerSpec *spec, const PgwAnswerBody *
 			look_at_field(&echo, (PgwAnswerField) i, &v, a);
 	}
 	hide_amounts(&echo, a);
-	if (must_be_remembered(&echo, a) && body->text != NULL)
+	if (must_be_remembered(&echo, a))
 		a->card_echoed = body_says_it(&echo.memory, body);
 	a->echoed |= a->card_echoed;
 }

@@ -29,20 +29,32 @@ json_of(const char *text)
 	return (PgwJson){text, strlen(text)};
 }
 
+/*
+ * What could not be read has no fields, not even constant ones; an answer without a body has those
+ * that headers alone say.
+ */
+static bool
+can_be_asked(const PgwFieldSource *source, const PgwAnswerBody *body)
+{
+	return pgw_json_type(&body->value) != PGW_JSON_NONE ||
+		   (pgw_answer_body_is_empty(body) && source->kind == PGW_SOURCE_PLACE &&
+			source->from.header != 0 && pgw_conditions_of_headers(source->when, source->nwhen));
+}
+
 const PgwFieldSource *
 pgw_answer_field(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *body,
 				 PgwAnswerField field, PgwJson *v)
 {
 	const PgwField *f = &spec->fields[field];
 
-	/* what could not be read has no fields, not even constant ones */
-	if (pgw_json_type(&body->value) == PGW_JSON_NONE)
-		return NULL;
 	for (int i = 0; i < f->nsources; i++)
 	{
 		const PgwFieldSource *source = &f->sources[i];
-		bool holds = pgw_answer_conditions_hold(source->when, source->nwhen, q, body);
+		bool holds;
 
+		if (!can_be_asked(source, body))
+			continue;
+		holds = pgw_answer_conditions_hold(source->when, source->nwhen, q, body);
 		if (source->kind == PGW_SOURCE_TEST)
 		{
 			*v = json_of(holds ? "true" : "false");
@@ -115,12 +127,69 @@ pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion *q, const P
 	{
 		const PgwFieldSource *source = &f->sources[i];
 
-		if (source->kind == PGW_SOURCE_PLACE &&
+		if (source->kind == PGW_SOURCE_PLACE && can_be_asked(source, body) &&
 			pgw_answer_conditions_hold(source->when, source->nwhen, q, body) &&
 			pgw_answer_body_follow(body, &source->from, &v))
 			return true;
 	}
 	return false;
+}
+
+/* ---- ids ---- */
+
+/*
+ * What stands behind the named part of a URL, to its end.  Nothing where that part stands in it
+ * twice, or where the end is not the plain text of one id: what has another level, a query, or an
+ * escape behind it is another place, or would need to be decoded as the bank meant it.
+ */
+static bool
+cut_in_front(char *text, const char *behind)
+{
+	static const char plain[] = "-._~:@";
+	char *at = strstr(text, behind);
+	char *id = at != NULL ? at + strlen(behind) : NULL;
+
+	if (id == NULL || strstr(at + 1, behind) != NULL || *id == '\0' || strcmp(id, ".") == 0 ||
+		strcmp(id, "..") == 0)
+		return false;
+	for (const char *p = id; *p != '\0'; p++)
+	{
+		bool letter = (*p | 0x20) >= 'a' && (*p | 0x20) <= 'z';
+
+		if (!letter && (*p < '0' || *p > '9') && strchr(plain, *p) == NULL)
+			return false;
+	}
+	memmove(text, id, strlen(id) + 1);
+	return true;
+}
+
+/* Whoever passes a header on may write two of them as one, with a comma in between. */
+static bool
+is_one_word(const char *text)
+{
+	return strpbrk(text, ", \t") == NULL;
+}
+
+bool
+pgw_answer_id(const PgwFieldSource *source, const PgwJson *v, char *dst, size_t size)
+{
+	char url[2048];
+	bool good;
+
+	if (source->behind == NULL)
+		good = pgw_answer_body_text(v, dst, size, false) &&
+			   (source->from.header == 0 || is_one_word(dst));
+	else
+	{
+		good = pgw_answer_body_text(v, url, sizeof(url), false) &&
+			   cut_in_front(url, source->behind) && strlen(url) < size;
+		if (good)
+			memcpy(dst, url, strlen(url) + 1);
+		explicit_bzero(url, sizeof(url));
+	}
+	if (!good)
+		dst[0] = '\0';
+	return good;
 }
 
 /* ---- sums ---- */

@@ -33,6 +33,12 @@ extern bool pgw_answer_says_mode(const PgwAnswerSpec *spec, const PgwQuestion *q
 								 const PgwAnswerBody *body, bool *live, bool *test);
 
 /*
+ * What stands there as an id: all of it, or what the source says is one in it.  False, and empty:
+ * none that could be taken whole.
+ */
+extern bool pgw_answer_id(const PgwFieldSource *source, const PgwJson *v, char *dst, size_t size);
+
+/*
  * One element of a sum: true, and whether it counts and what stands there as its amount.  At the
  * end, or where the sum cannot be known, false; *known says which.
  */

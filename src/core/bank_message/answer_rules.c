@@ -32,9 +32,9 @@ fit(const PgwRule *rule, const PgwQuestion *q, long status, const PgwAnswerBody 
 		status_fits |= status >= rule->statuses[i].from && status <= rule->statuses[i].to;
 	if (!status_fits)
 		return OTHER_STATUS;
-	if (rule->empty)
-		return body->len == 0 ? FITS : NOT_EMPTY;
-	if (pgw_json_type(&body->value) == PGW_JSON_NONE)
+	if (rule->empty && !pgw_answer_body_is_empty(body))
+		return NOT_EMPTY;
+	if (!rule->empty && pgw_json_type(&body->value) == PGW_JSON_NONE)
 		return rule->nconditions == 0 &&
 					   (rule->outcome == PGW_OUT_UNKNOWN || rule->outcome == PGW_OUT_REJECTED ||
 						rule->outcome == PGW_OUT_NOT_PROCESSED || q->op == PGW_OP_PING)

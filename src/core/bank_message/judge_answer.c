@@ -75,6 +75,7 @@ static bool
 belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
 		PgwOutcome outcome)
 {
+	const PgwFieldSource *source;
 	char text[1024];
 	PgwJson v;
 
@@ -95,10 +96,9 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 	if (q->op != PGW_OP_LOOKUP_CHARGE || q->bank_reference == NULL)
 		return true;
 	/* without either only where the connector admits that its bank names nothing */
-	if (!pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v))
+	if ((source = pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v)) == NULL)
 		return spec->not_echoed;
-	return pgw_answer_body_text(&v, text, sizeof(text), false) &&
-		   strcmp(text, q->bank_reference) == 0;
+	return pgw_answer_id(source, &v, text, sizeof(text)) && strcmp(text, q->bank_reference) == 0;
 }
 
 /*
@@ -292,8 +292,10 @@ static void
 take_bank_reference(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
 					const PgwAnswerBody *doc, PgwAnswer *a)
 {
-	bool good = take_text(spec, q, doc, PGW_FIELD_BANK_REFERENCE, a->bank_reference,
-						  sizeof(a->bank_reference)) &&
+	PgwJson v;
+	const PgwFieldSource *source = pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v);
+	bool good = source != NULL &&
+				pgw_answer_id(source, &v, a->bank_reference, sizeof(a->bank_reference)) &&
 				a->bank_reference[strspn(a->bank_reference, " ")] != '\0';
 
 	for (int i = 0; good && i < c->nnot_ids; i++)
@@ -446,8 +448,7 @@ judge_outcome(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status,
 		return;
 	}
 	/* nothing of a list is taken for a field of what is not, or not surely, in it */
-	doc->value = (PgwJson){NULL, 0};
-	pgw_json_members(&doc->value, &doc->members);
+	pgw_answer_body_make_unreadable(doc);
 	if (picked == PGW_PICKED_NONE)
 		a->outcome = PGW_OUT_NOT_FOUND;
 	decided(why, picked == PGW_PICKED_NONE ? PGW_DECIDED_BY_ABSENCE : PGW_DECIDED_BY_DOUBT, spec,
@@ -479,31 +480,47 @@ judge_whose(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion 
 	drop_answer(a);
 }
 
+/* With its headers: of one that has some that cannot be read nothing is known either. */
 static void
-judge(const PgwConnector *c, const PgwQuestion *question, long http_status, const char *retry_after,
-	  const char *body, size_t len, PgwAnswer *a, PgwWhy *why)
+read_answer(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwGivenAnswer *given,
+			PgwAnswerHeaders *headers, PgwAnswerBody *doc)
+{
+	pgw_answer_body_read(given->body, given->len, spec->form, doc);
+	if (pgw_answer_headers_read(c, spec->headers, given->headers, headers))
+		doc->headers = headers;
+	else
+		pgw_answer_body_make_unreadable(doc);
+}
+
+static void
+judge(const PgwConnector *c, const PgwQuestion *question, const PgwGivenAnswer *given, PgwAnswer *a,
+	  PgwWhy *why)
 {
 	char references[2][PGW_REFERENCE_SIZE];
 	PgwQuestion as_told = *question;
 	const PgwQuestion *q = &as_told;
 	const PgwAnswerSpec *spec;
+	PgwAnswerHeaders headers;
 	PgwAnswerBody doc;
 
 	memset(a, 0, sizeof(*a));
 	a->outcome = PGW_OUT_UNKNOWN;
-	a->http_status = (int) http_status;
+	a->http_status = (int) given->status;
 	a->captured = a->refunded = -1;
-	a->retry_after_s = pgw_retry_after_read(retry_after);
+	a->retry_after_s = pgw_retry_after_read(given->retry_after);
 	if (!pgw_connector_has(c, q->op))
 		return;
 	/* the bank names what it was told */
 	as_told.transaction_ref = pgw_connector_reference(c, q->transaction_ref, references[0]);
 	as_told.original_ref = pgw_connector_reference(c, q->original_ref, references[1]);
 	spec = &pgw_compiled_op(c, q->op, q->bank_reference)->answer;
-	pgw_answer_body_read(body, len, spec->form, &doc);
+	read_answer(c, spec, given, &headers, &doc);
 	if (why != NULL)
+	{
 		why->readable = pgw_json_type(&doc.value) != PGW_JSON_NONE;
-	judge_outcome(spec, q, http_status, &doc, a, why);
+		why->headers_readable = doc.headers != NULL;
+	}
+	judge_outcome(spec, q, given->status, &doc, a, why);
 	take_texts(c, spec, q, &doc, a);
 	take_amounts(spec, q, &doc, pgw_connector_exponent(c, q->currency, q->iso_exponent),
 				 q->iso_exponent, a);
@@ -512,22 +529,23 @@ judge(const PgwConnector *c, const PgwQuestion *question, long http_status, cons
 	pgw_answer_leave_out_echo(q, spec, &doc, a);
 	judge_whose(c, spec, q, &doc, a, why);
 	pgw_answer_body_end(&doc);
+	pgw_answer_headers_end(&headers);
 }
 
 void
-pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
-					const char *retry_after, const char *body, size_t len, PgwAnswer *a)
+pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, const PgwGivenAnswer *given,
+					PgwAnswer *a)
 {
-	judge(c, q, http_status, retry_after, body, len, a, NULL);
+	judge(c, q, given, a, NULL);
 }
 
 void
-pgw_connector_explain(const PgwConnector *c, const PgwQuestion *q, long http_status,
-					  const char *retry_after, const char *body, size_t len, PgwAnswer *a,
-					  PgwWhy *why)
+pgw_connector_explain(const PgwConnector *c, const PgwQuestion *q, const PgwGivenAnswer *given,
+					  PgwAnswer *a, PgwWhy *why)
 {
 	memset(why, 0, sizeof(*why));
 	pgw_buf_init(&why->passed_over, 0);
 	why->by = PGW_DECIDED_BY_NO_OPERATION;
-	judge(c, q, http_status, retry_after, body, len, a, why);
+	why->headers_readable = true;
+	judge(c, q, given, a, why);
 }

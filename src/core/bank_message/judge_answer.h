@@ -107,10 +107,11 @@ typedef enum PgwDecidedBy
 typedef struct PgwWhy
 {
 	PgwDecidedBy by;
-	bool readable;       /* the body could be read whole */
-	char pointer[512];   /* what has decided, in the connector's document; empty: nothing there */
-	char reference[256]; /* PGW_DECIDED_BY_REFERENCE: the one that it names; empty: none */
-	PgwBuf passed_over;  /* JSON strings, without brackets: what did not fit of each rule before */
+	bool readable;         /* the body could be read whole */
+	bool headers_readable; /* and so could those that the connector reads */
+	char pointer[512];     /* what has decided, in the connector's document; empty: nothing there */
+	char reference[256];   /* PGW_DECIDED_BY_REFERENCE: the one that it names; empty: none */
+	PgwBuf passed_over; /* JSON strings, without brackets: what did not fit of each rule before */
 } PgwWhy;
 
 /* Why an answer that is none is none, in a word for event_data: other_mode, or the other one. */
@@ -120,17 +121,25 @@ pgw_answer_none_because(const PgwAnswer *a, const char *otherwise)
 	return a->other_mode ? "other_mode" : otherwise;
 }
 
+/* A whole answer as it came.  The texts stay the caller's. */
+typedef struct PgwGivenAnswer
+{
+	long status;
+	const char *retry_after; /* the header's text; NULL: none */
+	const char *headers; /* lines "Name: value\n", of those that the connector reads; NULL: none */
+	const char *body;    /* NULL: none */
+	size_t len;
+} PgwGivenAnswer;
+
 /*
- * Judge a whole answer.  retry_after: the header's text or NULL.  Never fails: what cannot be read,
- * and what answers another question, is PGW_OUT_UNKNOWN.
+ * Judge it.  Never fails: what cannot be read, and what answers another question, is
+ * PGW_OUT_UNKNOWN.
  */
-extern void pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q, long http_status,
-								const char *retry_after, const char *body, size_t len,
-								PgwAnswer *a);
+extern void pgw_connector_judge(const PgwConnector *c, const PgwQuestion *q,
+								const PgwGivenAnswer *given, PgwAnswer *a);
 
 /* The same, and why; pgw_buf_free() why->passed_over. */
-extern void pgw_connector_explain(const PgwConnector *c, const PgwQuestion *q, long http_status,
-								  const char *retry_after, const char *body, size_t len,
-								  PgwAnswer *a, PgwWhy *why);
+extern void pgw_connector_explain(const PgwConnector *c, const PgwQuestion *q,
+								  const PgwGivenAnswer *given, PgwAnswer *a, PgwWhy *why);
 
 #endif

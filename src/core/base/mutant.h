@@ -94,10 +94,12 @@ typedef enum PgwMutant
 	BREAKER_ONCE, /* each failure of one payment counts against its bank */
 	/* when the last real bank is deleted, whoever names no bank pays at a test bank */
 	LAST_REAL_BANK,
-	ECHO_DIGEST,       /* a digest of the request, in which a card stands, is kept */
-	MORE_PAGES,        /* a list that goes on elsewhere is taken for the whole */
-	FIRST_OF_TWO,      /* of two elements that could be meant one is taken */
-	VERSION_AHEAD,     /* a restore meets numbers of versions that the worker gave meanwhile */
+	ECHO_DIGEST,  /* a digest of the request, in which a card stands, is kept */
+	HEADER_TWICE, /* of a header that comes twice the first one counts, whatever the other says */
+	MORE_PAGES,   /* a list that goes on elsewhere is taken for the whole */
+	FIRST_OF_TWO, /* of two elements that could be meant one is taken */
+	/* a restore meets numbers of versions that the worker gave meanwhile */
+	VERSION_AHEAD,
 	REBIND_REFERENCES, /* attempts are looked up under a reference that they were not made with */
 	NOT_IN_LIST,       /* what cannot be told from the one that is meant is none */
 	/* a first look-up that was put off takes nothing from the retry budget */

@@ -550,6 +550,13 @@ pgw_connector_secret_names(const PgwConnector *c, const char *const **names)
 	return c->nsecret_names;
 }
 
+int
+pgw_connector_answer_headers(const PgwConnector *c, const char *const **names)
+{
+	*names = c->answer_headers;
+	return c->nanswer_headers;
+}
+
 static int64_t
 of_currency(const PgwOfCurrency *list, int n, const char *currency, int64_t otherwise)
 {

@@ -140,16 +140,17 @@ may_be_empty(PgwBankOp op, PgwOutcome outcome)
 {
 	if (pgw_op_is_lookup(op))
 		return outcome == PGW_OUT_NOT_FOUND;
+	/* ... if a header names its id: check_headers() */
 	if (op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE)
-		return false;
+		return outcome == PGW_OUT_PENDING;
 	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_PENDING;
 }
 
 /*
  * "body": "empty".  An answer that was cut off before its first byte, and many of a proxy's, are
  * empty, too.  So it says something under a status that is named exactly and is a success; of a
- * charge nothing, because it names no id and no amount; and that something is not there by 204
- * alone, which cannot have a body.
+ * charge no more than that it was accepted, if a header names its id, because it names no amount;
+ * and that something is not there by 204 alone, which cannot have a body.
  */
 static bool
 compile_empty(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
@@ -161,12 +162,12 @@ compile_empty(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 		return pgw_fault_at(cc, "body", "must be \"empty\"");
 	if (!pgw_since_version(cc, 2, "\"body\" of a rule"))
 		return false;
-	if (rule->nconditions > 0)
-		return pgw_fault_at(cc, "when", "an empty answer has nothing that could be asked for");
+	if (!pgw_conditions_of_headers(rule->conditions, rule->nconditions))
+		return pgw_fault_at(cc, "when", "an empty answer has only headers that could be asked for");
 	if (!may_be_empty(op, rule->outcome))
 		return pgw_fault_at(
 			cc, "body",
-			"an empty answer can be \"approved\" or \"pending\" for what follows a charge, and \"not_found\" for a look-up; it names neither id nor amount");
+			"an empty answer can be \"approved\" or \"pending\" for what follows a charge, and \"not_found\" for a look-up; of a charge it names no amount");
 	for (int i = 0; i < rule->nstatuses; i++)
 	{
 		int status = rule->statuses[i].from;
@@ -434,6 +435,47 @@ compile_format(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 	return pgw_since_version(cc, 2, "\"format\"");
 }
 
+static bool
+takes_from_header(const PgwField *field)
+{
+	for (int i = 0; i < field->nsources; i++)
+	{
+		if (field->sources[i].from.header != 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A look-up's id is what shows whose charge it found, and a header may do no more than repeat the
+ * address that was asked for.  An empty answer to a charge is one of which only a header can say
+ * the id.
+ */
+static bool
+check_headers(PgwCompile *cc, PgwBankOp op, const PgwAnswerSpec *spec)
+{
+	bool by_header = takes_from_header(&spec->fields[PGW_FIELD_BANK_REFERENCE]);
+
+	if (pgw_op_is_lookup(op) && by_header)
+	{
+		pgw_enter(cc, "fields");
+		return pgw_fault_at(
+			cc, "bank_reference",
+			"a look-up's stands in the body, with what it shows: a header may only repeat what was asked for");
+	}
+	for (int i = 0; i < spec->nrules && (op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE); i++)
+	{
+		if (!spec->rules[i].empty || by_header)
+			continue;
+		pgw_enter(cc, "rules");
+		pgw_enter_index(cc, (size_t) i);
+		return pgw_fault_at(
+			cc, "body",
+			"an empty answer to a charge names no id, unless \"bank_reference\" is in one of its headers");
+	}
+	return true;
+}
+
 bool
 pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 {
@@ -442,6 +484,7 @@ pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *
 	json_object *part;
 	size_t mark;
 
+	cc->headers = 0;
 	if (!find_answer(cc, &v, spec) || !pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
 		return false;
 	if (json_object_object_get_ex(v, "format", &part) && !compile_format(cc, part, spec))
@@ -475,5 +518,6 @@ pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *
 			return false;
 		pgw_leave(cc, mark);
 	}
-	return true;
+	spec->headers = cc->headers;
+	return check_headers(cc, op, spec);
 }

@@ -4,12 +4,14 @@
  *
  * Invariants: pointers are split and unescaped once, here; a value that names something of the
  * question names one of the references that an answer can repeat, and never a value that must not
- * be compared with what a bank sends (a card, a secret).
+ * be compared with what a bank sends (a card, a secret); what is asked of each element of a list
+ * stands in the element, never in a header, which is the same for all of them.
  */
 #include "core/connector/compiled.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 /* RFC 6901. */
 bool
@@ -28,6 +30,7 @@ pgw_compile_pointer(PgwCompile *cc, const char *s, PgwPointer *pointer)
 							 "in a JSON pointer \"~\" is written ~0 and \"/\" inside a name ~1");
 	}
 	pointer->nsteps = 0;
+	pointer->header = 0;
 	if ((pointer->steps = pgw_arena(cc, n, sizeof(char *))) == NULL)
 		return false;
 	while (*s == '/')
@@ -48,6 +51,71 @@ pgw_compile_pointer(PgwCompile *cc, const char *s, PgwPointer *pointer)
 		step[out] = '\0';
 		pointer->steps[pointer->nsteps++] = step;
 		s += len;
+	}
+	return true;
+}
+
+#define HEADER "header:"
+#define HEADER_NAME_BYTES 64
+
+bool
+pgw_is_place(const char *s)
+{
+	return *s == '/' || strncmp(s, HEADER, strlen(HEADER)) == 0;
+}
+
+/* Each name has one number in its connector, whatever the case in which it is written. */
+static bool
+compile_header(PgwCompile *cc, const char *name, PgwPointer *place)
+{
+	static const char more[] = "!#$%&'*+-.^_`|~"; /* RFC 9110, 5.6.2 */
+	PgwConnector *c = cc->connector;
+	size_t len = strlen(name);
+	int i = 0;
+
+	if (!pgw_since_version(cc, 2, "a header of an answer"))
+		return false;
+	for (const char *p = name; *p != '\0'; p++)
+	{
+		bool letter = (*p | 0x20) >= 'a' && (*p | 0x20) <= 'z';
+
+		if (!letter && (*p < '0' || *p > '9') && strchr(more, *p) == NULL)
+			len = 0;
+	}
+	if (len == 0 || len > HEADER_NAME_BYTES)
+		return pgw_fault(cc, "must be the name of a header of the answer: \"header:Location\"");
+	while (i < c->nanswer_headers && strcasecmp(c->answer_headers[i], name) != 0)
+		i++;
+	if (i == PGW_MAX_ANSWER_HEADERS)
+		return pgw_fault(cc, "more than %d headers of answers in one connector",
+						 PGW_MAX_ANSWER_HEADERS);
+	if (i == c->nanswer_headers)
+	{
+		if ((c->answer_headers[i] = pgw_arena_text(cc, name, len)) == NULL)
+			return false;
+		c->nanswer_headers++;
+	}
+	place->nsteps = 0;
+	place->header = i + 1;
+	cc->headers |= 1U << i;
+	return true;
+}
+
+bool
+pgw_compile_place(PgwCompile *cc, const char *s, PgwPointer *place)
+{
+	if (strncmp(s, HEADER, strlen(HEADER)) == 0)
+		return compile_header(cc, s + strlen(HEADER), place);
+	return pgw_compile_pointer(cc, s, place);
+}
+
+bool
+pgw_conditions_of_headers(const PgwCondition *conditions, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (conditions[i].pointer.header == 0)
+			return false;
 	}
 	return true;
 }
@@ -172,6 +240,8 @@ bool
 pgw_compile_conditions(PgwCompile *cc, json_object *v, const char *what, PgwCondition **conditions,
 					   int *n)
 {
+	bool of_elements = strcmp(what, "where") == 0;
+
 	*n = 0;
 	if (!pgw_is_object(cc, v))
 		return false;
@@ -186,7 +256,8 @@ pgw_compile_conditions(PgwCompile *cc, json_object *v, const char *what, PgwCond
 		PgwCondition *cond = &(*conditions)[(*n)++];
 
 		cond->written = pgw_arena_text(cc, key, strlen(key));
-		if (cond->written == NULL || !pgw_compile_pointer(cc, key, &cond->pointer) ||
+		if (cond->written == NULL ||
+			!(of_elements ? pgw_compile_pointer : pgw_compile_place)(cc, key, &cond->pointer) ||
 			!compile_condition(cc, value, cond))
 			return false;
 		pgw_leave(cc, inner);

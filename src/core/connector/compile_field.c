@@ -4,7 +4,8 @@
  * Invariants: a field has one source in a document of version 1, a place; what is not the bank's
  * own word (a constant) is allowed only where it cannot make money of nothing: nothing captured,
  * nothing refunded, a currency, a text; and of what the bank holds none is all that there is.  An
- * amount, an id and a reference are always read.
+ * amount, an id and a reference are always read.  Of headers only what they alone say of the answer
+ * itself, and no look-up's id: many repeat what they were asked for, whatever is shown.
  */
 #include "core/connector/compiled.h"
 
@@ -65,8 +66,9 @@ compile_constant(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldS
 	return (source->constant = pgw_arena_text(cc, s, strlen(s))) != NULL;
 }
 
+/* In the body. */
 static bool
-compile_place(PgwCompile *cc, json_object *v, PgwPointer *pointer)
+compile_pointer(PgwCompile *cc, json_object *v, PgwPointer *pointer)
 {
 	const char *s = pgw_text_of(cc, v);
 
@@ -75,8 +77,8 @@ compile_place(PgwCompile *cc, json_object *v, PgwPointer *pointer)
 
 /* A member that must be there, and is a pointer. */
 static bool
-compile_place_member(PgwCompile *cc, json_object *v, const char *name, const char *missing,
-					 PgwPointer *pointer)
+compile_pointer_member(PgwCompile *cc, json_object *v, const char *name, const char *missing,
+					   PgwPointer *pointer)
 {
 	json_object *part;
 	size_t mark;
@@ -84,7 +86,7 @@ compile_place_member(PgwCompile *cc, json_object *v, const char *name, const cha
 	if (!json_object_object_get_ex(v, name, &part))
 		return pgw_fault_at(cc, name, "missing: %s", missing);
 	mark = pgw_enter(cc, name);
-	if (!compile_place(cc, part, pointer))
+	if (!compile_pointer(cc, part, pointer))
 		return false;
 	pgw_leave(cc, mark);
 	return true;
@@ -107,7 +109,7 @@ pgw_compile_more(PgwCompile *cc, json_object *v, bool *has_more, PgwPointer *mor
 	mark = pgw_enter(cc, "more");
 	if (!json_object_is_type(part, json_type_string))
 		return pgw_fault(cc, "must be a JSON pointer, or false");
-	if (!compile_place(cc, part, more))
+	if (!compile_pointer(cc, part, more))
 		return false;
 	pgw_leave(cc, mark);
 	return true;
@@ -142,9 +144,9 @@ compile_sum(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource
 	if (!is_counted(field))
 		return pgw_fault_at(cc, "sum", "only \"captured\" and \"refunded\" can be a sum");
 	source->kind = PGW_SOURCE_SUM;
-	if (!compile_place_member(cc, v, "sum", "a JSON pointer to the list", &source->from) ||
-		!compile_place_member(cc, v, "of", "a JSON pointer to the amount in each element",
-							  &source->of))
+	if (!compile_pointer_member(cc, v, "sum", "a JSON pointer to the list", &source->from) ||
+		!compile_pointer_member(cc, v, "of", "a JSON pointer to the amount in each element",
+								&source->of))
 		return false;
 	if (json_object_object_get_ex(v, "where", &part))
 	{
@@ -170,7 +172,7 @@ compile_parts(PgwCompile *cc, json_object *v, const char *name, PgwPointer *part
 	{
 		size_t at = pgw_enter_index(cc, i);
 
-		if (!compile_place(cc, json_object_array_get_idx(list, i), &parts[i]))
+		if (!compile_pointer(cc, json_object_array_get_idx(list, i), &parts[i]))
 			return false;
 		pgw_leave(cc, at);
 		(*n)++;
@@ -197,13 +199,72 @@ compile_total(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSour
 }
 
 /*
- * {"when", "from"}, {"when", "value"}, {"when", "sum", "of", "where", "more"},
+ * {"from", "behind"}: the id at the end of a URL.  What must stand before it is named, because the
+ * end of any other URL (a login page's, an error's) would be taken for one, too.
+ */
+static bool
+compile_behind(PgwCompile *cc, json_object *v, PgwFieldSource *source)
+{
+	const char *s = pgw_text_of(cc, v);
+
+	if (s == NULL)
+		return false;
+	if (strlen(s) < 3 || s[0] != '/' || s[strlen(s) - 1] != '/')
+		return pgw_fault(
+			cc,
+			"must be what stands before the id in the URL, with both its slashes: \"/captures/\"");
+	return (source->behind = pgw_arena_text(cc, s, strlen(s))) != NULL;
+}
+
+/* What stands somewhere in the answer, or of some fields in its headers. */
+static bool
+compile_place(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
+{
+	const char *s = pgw_text_of(cc, v);
+
+	return s != NULL && pgw_compile_place(cc, s, &source->from) &&
+		   (source->from.header == 0 || field == PGW_FIELD_BANK_REFERENCE ||
+			field == PGW_FIELD_AUTHORIZATION_CODE || field == PGW_FIELD_BANK_CODE ||
+			pgw_fault(
+				cc,
+				"\"%s\" cannot stand in a header: name where it stands in the body, with what it is about",
+				pgw_field_name(field)));
+}
+
+static bool
+compile_from(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
+{
+	static const char *const keys[] = {"when", "from", "behind", NULL};
+	json_object *part;
+	size_t mark;
+
+	if (!pgw_check_keys(cc, v, keys))
+		return false;
+	if (!json_object_object_get_ex(v, "from", &part))
+		return pgw_fault_at(cc, "from",
+							"missing: one of \"from\", \"value\", \"sum\" and \"total\"");
+	mark = pgw_enter(cc, "from");
+	if (!compile_place(cc, part, field, source))
+		return false;
+	pgw_leave(cc, mark);
+	if (!json_object_object_get_ex(v, "behind", &part))
+		return true;
+	mark = pgw_enter(cc, "behind");
+	if (field != PGW_FIELD_BANK_REFERENCE)
+		return pgw_fault(cc, "is for ids only");
+	if (!compile_behind(cc, part, source))
+		return false;
+	pgw_leave(cc, mark);
+	return true;
+}
+
+/*
+ * {"when", "from", "behind"}, {"when", "value"}, {"when", "sum", "of", "where", "more"},
  * {"when", "total", "less"}
  */
 static bool
 compile_source_object(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
 {
-	static const char *const place_keys[] = {"when", "from", NULL};
 	static const char *const constant_keys[] = {"when", "value", NULL};
 	static const char *const sum_keys[] = {"when", "sum", "of", "where", "more", NULL};
 	static const char *const total_keys[] = {"when", "total", "less", NULL};
@@ -223,10 +284,7 @@ compile_source_object(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwF
 	if (json_object_object_get_ex(v, "total", NULL))
 		return pgw_check_keys(cc, v, total_keys) && compile_total(cc, v, field, source);
 	if (!json_object_object_get_ex(v, "value", &part))
-		return pgw_check_keys(cc, v, place_keys) &&
-			   compile_place_member(cc, v, "from",
-									"one of \"from\", \"value\", \"sum\" and \"total\"",
-									&source->from);
+		return compile_from(cc, v, field, source);
 	if (!pgw_check_keys(cc, v, constant_keys))
 		return false;
 	mark = pgw_enter(cc, "value");
@@ -236,14 +294,14 @@ compile_source_object(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwF
 	return true;
 }
 
-/* Are all names JSON pointers?  Then the object is a test. */
+/* Are all names places?  Then the object is a test. */
 static bool
 is_test(json_object *v)
 {
 	json_object_object_foreach(v, key, value)
 	{
 		(void) value;
-		if (*key != '/')
+		if (!pgw_is_place(key))
 			return false;
 	}
 	return json_object_object_length(v) > 0;
@@ -253,7 +311,7 @@ static bool
 compile_source(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
 {
 	if (!json_object_is_type(v, json_type_object))
-		return compile_place(cc, v, &source->from);
+		return compile_place(cc, v, field, source);
 	if (!pgw_since_version(cc, 2, "where a value comes from, as an object,"))
 		return false;
 	if (!is_test(v))
@@ -339,7 +397,7 @@ compile_livemode(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 	if ((field->sources = pgw_arena(cc, 1, sizeof(PgwFieldSource))) == NULL)
 		return false;
 	if (json_object_is_type(v, json_type_string))
-		return compile_place(cc, v, &field->sources[0].from);
+		return compile_pointer(cc, v, &field->sources[0].from);
 	if (!json_object_is_type(v, json_type_object))
 		return pgw_fault(
 			cc,
@@ -355,7 +413,7 @@ compile_livemode(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 			return pgw_fault_at(cc, keys[i], "missing");
 		mark = pgw_enter(cc, keys[i]);
 		if (i == 0)
-			good = compile_place(cc, part, &field->sources[0].from);
+			good = compile_pointer(cc, part, &field->sources[0].from);
 		else if (i == 1)
 			good = pgw_compile_values(cc, part, &spec->nlive, &spec->live);
 		else

@@ -301,8 +301,12 @@ compile_said(PgwCompile *cc, json_object *v)
 {
 	PgwAnswerSpec *said = &cc->connector->notifications.said;
 
+	cc->headers = 0;
 	if (!pgw_compile_fields(cc, v, said))
 		return false;
+	if (cc->headers != 0)
+		return pgw_fault(cc,
+						 "a notification's fields stand in its body: no header can be named here");
 	for (int i = 0; i < PGW_NFIELDS; i++)
 	{
 		if (said->has_field[i] && !check_field(cc, (PgwAnswerField) i))

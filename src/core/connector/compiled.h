@@ -184,6 +184,7 @@ typedef struct PgwPointer
 {
 	int nsteps;         /* 0: the whole document */
 	const char **steps; /* unescaped */
+	int header;         /* not in the body: this header of the answer, from 1 on; 0: none */
 } PgwPointer;
 
 typedef struct PgwScalar
@@ -260,6 +261,7 @@ typedef struct PgwFieldSource
 	int nwhen; /* all must hold, else the next source is asked; of a test: what is tested */
 	PgwCondition *when;
 	PgwPointer from;      /* of a sum: the list */
+	const char *behind;   /* of a place: an id is what stands behind this in it; NULL: all of it */
 	const char *constant; /* JSON */
 	PgwPointer of;        /* of a sum: the amount in each element */
 	int nwhere;           /* of a sum: which elements count */
@@ -303,6 +305,7 @@ typedef struct PgwAnswerSpec
 {
 	const char *pointer; /* where it stands in the document */
 	bool form;           /* of a form, not JSON */
+	unsigned headers;    /* bits, from 0 on: which of the connector's answer_headers it looks at */
 	int nrules;
 	PgwRule *rules;
 	PgwSelect select;
@@ -425,6 +428,9 @@ struct PgwConnector
 	PgwReferences references;
 	int nnot_ids;
 	const char **not_ids; /* what the bank writes where it has no id */
+	/* the headers of answers that the document names, each once */
+	int nanswer_headers;
+	const char *answer_headers[PGW_MAX_ANSWER_HEADERS];
 	int nexponents;
 	PgwOfCurrency *exponents;
 	int nmultiples; /* in the bank's unit */
@@ -449,6 +455,7 @@ typedef struct PgwCompile
 	int version; /* of the document format */
 	/* "not found" of lookup_refund counts so long after; -1: not said */
 	int64_t lookup_refund_consistent_after_s;
+	unsigned headers;     /* of the answer that is being compiled: see PgwAnswerSpec */
 	bool in_computed;     /* ... of a computed value's texts */
 	bool in_body;         /* ... of a body */
 	bool of_body;         /* what is being computed has the body in it */
@@ -556,6 +563,12 @@ extern bool pgw_compile_card_brands(PgwCompile *cc, json_object *v);
 
 /* compile_condition.c */
 extern bool pgw_compile_pointer(PgwCompile *cc, const char *s, PgwPointer *pointer);
+/* Is it written as a place in an answer, a pointer or "header:NAME"? */
+extern bool pgw_is_place(const char *s);
+/* A pointer, or "header:NAME". */
+extern bool pgw_compile_place(PgwCompile *cc, const char *s, PgwPointer *place);
+/* Do all of them ask about headers? */
+extern bool pgw_conditions_of_headers(const PgwCondition *conditions, int n);
 /* One value, or an array of them, that an answer is compared with. */
 extern bool pgw_compile_values(PgwCompile *cc, json_object *v, int *n, PgwScalar **values);
 extern bool pgw_same_value(const PgwScalar *a, const PgwScalar *b);

@@ -55,6 +55,11 @@ extern bool pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp 
  */
 extern int pgw_connector_secret_names(const PgwConnector *c, const char *const **names);
 
+#define PGW_MAX_ANSWER_HEADERS 8
+
+/* Which headers of its bank's answers the connector reads: what has to be kept of them. */
+extern int pgw_connector_answer_headers(const PgwConnector *c, const char *const **names);
+
 #define PGW_REFERENCE_SIZE 41 /* of a reference as a bank takes it, with its end */
 
 /*

@@ -60,7 +60,7 @@ covers_statuses(const PgwRule *first, const PgwRule *later)
 static bool
 same_place(const PgwPointer *a, const PgwPointer *b)
 {
-	if (a->nsteps != b->nsteps)
+	if (a->nsteps != b->nsteps || a->header != b->header)
 		return false;
 	for (int i = 0; i < a->nsteps; i++)
 	{

@@ -55,11 +55,12 @@ take_field(const PgwAnswerSpec *said, const PgwAnswerBody *body, PgwAnswerField 
 		   size_t size)
 {
 	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
+	const PgwFieldSource *source;
 	PgwJson v;
 
 	dst[0] = '\0';
-	if (pgw_answer_field(said, &nothing, body, field, &v) &&
-		pgw_answer_body_text(&v, dst, size, false))
+	source = pgw_answer_field(said, &nothing, body, field, &v);
+	if (source != NULL && pgw_answer_id(source, &v, dst, size))
 		keep(dst);
 }
 
