@@ -146,6 +146,16 @@ sub submit_all
 
 # ---- afterwards
 
+# What went on meanwhile, so that a payment that was held up can be explained: blows, and how many events of each kind were written.
+sub meanwhile
+{
+	my ($server, $began, $ended) = @_;
+	my @blows = map { sprintf '%s at %+.1f s', $_->{what}, $_->{at} - $began } grep { $_->{at} > $began - 5 && $_->{at} < $ended } @{ $server->{hits} };
+	my @events = map { "$_->[1] $_->[0]" } $server->query("SELECT event_type, count(*) FROM chaos.event
+		WHERE extract(epoch FROM occurred_at) BETWEEN $began AND $ended GROUP BY 1 ORDER BY 2 DESC, 1");
+	return 'blows: ' . (join(', ', @blows) || 'none') . '; events: ' . (join(', ', @events) || 'none');
+}
+
 # What the strict part of the run showed: from and to are real times.  Returns checks as ChaosCheck has them, and rows for the report.
 sub judge
 {
@@ -158,6 +168,7 @@ sub judge
 		push @table, [ "$n->{what}: payments; p50, p99, longest (ms)", scalar @paid, map { sprintf '%.0f', 1000 * $_ } @times ? (@times[ $#times / 2, $#times * 0.99 ], $times[-1]) : () ];
 		next if $n->{what} eq 'hostage';
 		my @bad = grep { $_->{status} ne 'captured' || $_->{ended} - $_->{began} > $payment_limit } @paid;
+		$_->{error} .= ' (' . meanwhile($server, @$_{qw(began ended)}) . ')' for @bad;
 		push @results, { name => "availability: $n->{what}, a healthy bank's payments are taken within $payment_limit s (" . @paid . ')',
 			bad => [ (map { [ '', sprintf '%s: %s %s after %.1f s %s', @$_{qw(id state status)}, $_->{ended} - $_->{began}, $_->{error} ] } @bad), @paid ? () : [ '', 'none was made' ] ] };
 	}
