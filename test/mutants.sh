@@ -137,7 +137,7 @@ REPEATED_WRAPPER:270_callers:repeated wrapper
 # Run one part of a test with the build in a folder; its TAP goes to a file.
 run_part() # build, test, part, file
 {
-	PGW_INST=$1 PGW_DEBUG_INST=$1 PGW_TESTDIR="$4.d" PGW_PART=$3 JOBS=1 pgw_prove "test/tap/$2.pl" >"$4" 2>&1
+	PGW_INST=$1 PGW_DEBUG_INST=$1 PGW_TESTDIR="$4.d" PGW_PART=$3 PGW_PATIENCE=1 JOBS=1 pgw_prove "test/tap/$2.pl" >"$4" 2>&1
 }
 
 judge() # number, name

@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(pgw_node pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until pay_sql events
+our @EXPORT = qw(pgw_node pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until never pay_sql events
   reconcile is_reconciled wait_rest is_sound wait_worker psql_start
   debug_arm debug_wait debug_release debug_flag debug_clear crash flush_wal part scan status_of comes_to charges_of kept_charges refunds_of
   spelt $CARD $SPELT $SUCCESS_FLOW $DECLINE_FLOW $ROLLBACK_FLOW $ADOPTED_FLOW);
@@ -224,11 +224,10 @@ sub flush_wal
 	$node->safe_psql('postgres', "SET synchronous_commit = on; SELECT pg_logical_emit_message(true, 'test', 'flush')");
 }
 
-# Wait for a condition; false when the time is up.
-sub wait_until
+sub wait_for
 {
 	my ($cond, $seconds) = @_;
-	my $end = time + ($seconds // 30);
+	my $end = time + $seconds;
 	while (1)
 	{
 		return 1 if $cond->();
@@ -236,6 +235,13 @@ sub wait_until
 		usleep(20_000);
 	}
 }
+
+# Wait for a condition that has to come; false when the time is up.  The seconds are a quiet machine's: one that ten others load gets a multiple
+# (PGW_PATIENCE), which costs nothing where all is well.
+sub wait_until { my ($cond, $seconds) = @_; return wait_for($cond, ($ENV{PGW_PATIENCE} // 4) * ($seconds // 30)) }
+
+# Does a condition that must not come stay away for so many seconds?
+sub never { my ($cond, $seconds) = @_; return !wait_for($cond, $seconds) }
 
 # The text of a process_payment or submit_payment call from named arguments.
 sub pay_sql

@@ -208,7 +208,7 @@ part($node, 'copy', sub {
 	my $requests = bank_ledger($bank)->{requests};
 	my $open = $node->safe_psql('copy', $all);
 	wait_worker($node, 'copy');
-	ok(!wait_until(sub { bank_ledger($bank)->{requests} > $requests }, 1.5), 'the worker of its copy asks the bank nothing');
+	ok(never(sub { bank_ledger($bank)->{requests} > $requests }, 1.5), 'the worker of its copy asks the bank nothing');
 	is($node->safe_psql('copy', $all), $open, 'and changes nothing');
 	my (undef, undef, $err) = $node->psql('copy', "\\set VERBOSITY verbose\n" . pay('new'));
 	like($err, qr/PW500.*resume_after_restore/s, 'and takes no payment, until it is told');

@@ -70,16 +70,18 @@ part($node, 'expired and superseded', sub {
 
 part($node, 'durations', sub {
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) SELECT 'slow', connector, base_url, secret, 200 FROM pgw.banks WHERE name = 'bank'");
+	my $began = time;
 	my @p = map { psql_start($node, pay("slow$_", bank => 'slow', token => 'tok_slow_400')) } 1 .. 3;	# of four slots one is left to other banks
 	$_->{h}->finish for @p;
+	my $longest = time - $began;	# nor can a call have taken longer than all of this
 	is(figure($node, 'pgw_bank_calls_total', '{"bank": "slow", "operation": "charge", "result": "approved"}'), 3, 'three slow calls');
 	for my $q ('0.5', '0.95', '0.99')
 	{
 		my $seconds = figure($node, 'pgw_bank_call_seconds', qq({"bank": "slow", "quantile": "$q"}));
-		ok($seconds > 0.36 && $seconds < 0.55, "the quantile $q of calls of 400 ms: $seconds s");
+		ok($seconds > 0.36 && $seconds < 1.2 * $longest, "the quantile $q of calls of 400 ms: $seconds s");
 	}
 	my $sum = figure($node, 'pgw_bank_call_seconds_sum', '{"bank": "slow"}');
-	ok($sum >= 1.2 && $sum < 1.65, "their sum: $sum s");
+	ok($sum >= 1.2 && $sum < 3 * $longest, "their sum: $sum s");
 	sql("DELETE FROM pgw.banks WHERE name = 'slow'");
 });
 
