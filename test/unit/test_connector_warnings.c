@@ -98,7 +98,7 @@ test_rules_never_asked(void **state)
 		"{'status':200,'when':{'/s':{'exists':true}},'outcome':'approved'},{'status':200,'when':{'/s':'no'},'outcome':'declined'}",
 		"{'status':400,'outcome':'rejected'},{'status':400,'when':{'/e':5},'outcome':'declined'}",
 		"{'status':['*'],'outcome':'unknown'},{'status':400,'outcome':'rejected'}",
-		"{'status':400,'outcome':'requires_action'},{'status':400,'outcome':'pending'}",
+		"{'status':400,'outcome':'pending'},{'status':400,'outcome':'pending'}",
 		"{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'declined'}",
 	};
 	static const char *const asked[] = {
@@ -111,7 +111,7 @@ test_rules_never_asked(void **state)
 		"{'status':200,'when':{'/s':{'exists':false}},'outcome':'declined'},{'status':200,'when':{'/s':'1'},'outcome':'declined'}",
 		"{'status':200,'when':{'/s':'ok'},'outcome':'approved'},{'status':200,'when':{'/s':{'exists':true}},'outcome':'declined'}",
 		/* what cannot be read passes the first */
-		"{'status':400,'outcome':'requires_action'},{'status':400,'outcome':'rejected'}",
+		"{'status':400,'outcome':'pending'},{'status':400,'outcome':'rejected'}",
 		"{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{original_ref}}'},'outcome':'declined'}",
 		"{'status':200,'when':{'/r':'a{{transaction_ref}}'},'outcome':'approved'},{'status':200,'when':{'/r':'{{transaction_ref}}'},'outcome':'declined'}",
 	};
@@ -290,15 +290,102 @@ test_room(void **state)
 	pgw_connector_free(c);
 }
 
+#define STATUSES(values, rules, fields) \
+	"'charge':{'method':'POST','path':'/c'," BODY ",'answer':{'statuses':{'/s':" values \
+	"},'rules':[" rules "],'fields':{" fields "'reference':'/r','amount':'/a','currency':'/c'}}}"
+
+static void
+test_statuses(void **state)
+{
+	static const char at[] = "/operations/charge/answer/statuses";
+
+	(void) state;
+	warns("", STATUSES("['ok']", YES, ""), NULL, NULL);
+	warns("", STATUSES("['ok','held']", YES, ""), at, "no rule says what \"held\" at /s means");
+	warns("",
+		  STATUSES("['ok','held']", YES ",{'status':'*','when':{'/s':'held'},'outcome':'unknown'}",
+				   ""),
+		  NULL, NULL);
+	warns("", STATUSES("['ok',7]", YES, ""), at, "what 7 at /s means");
+	/* a rule without a value names none, and one of another place neither */
+	warns("", STATUSES("['ok','held']", YES ",{'status':202,'outcome':'unknown'}", ""), at, "held");
+	warns("",
+		  STATUSES("['ok','held']", YES ",{'status':202,'when':{'/t':'held'},'outcome':'unknown'}",
+				   ""),
+		  at, "held");
+	warns("",
+		  STATUSES("['ok']", YES ",{'status':202,'when':{'/s':'okay'},'outcome':'unknown'}", ""),
+		  "/operations/charge/answer/rules/1", "\"okay\" is none of the values");
+	warns("", STATUSES("['1']", "{'status':200,'when':{'/s':['1',1]},'outcome':'approved'}", ""),
+		  "/operations/charge/answer/rules/0", "1 is none");
+	warns("",
+		  STATUSES("['ok']", YES, "'captured':[{'when':{'/s':'done'},'from':'/a'},{'value':0}],"),
+		  "/operations/charge/answer/fields/captured", "\"done\" is none");
+	warns("", STATUSES("['ok']", YES, "'voided':{'/s':'gone'},"),
+		  "/operations/charge/answer/fields/voided", "\"gone\" is none");
+}
+
+static void
+statuses_refused(const char *statuses, const char *pointer)
+{
+	char document[2048];
+	PgwConnectorError err;
+
+	snprintf(
+		document, sizeof(document),
+		"{'v':2,'capabilities':{'tokens':true},'operations':{'charge':{'method':'POST','path':'/c'," BODY
+		",'answer':{'statuses':%s,'rules':[" YES "]}}}}",
+		statuses);
+	with_quotes(document);
+	assert_null(pgw_connector_compile(document, strlen(document), &err));
+	assert_string_equal(err.pointer, pointer);
+}
+
+static void
+test_statuses_refused(void **state)
+{
+	(void) state;
+	statuses_refused("{}", "/operations/charge/answer/statuses");
+	statuses_refused("['ok']", "/operations/charge/answer/statuses");
+	statuses_refused("{'s':['ok']}", "/operations/charge/answer/statuses/s");
+	statuses_refused("{'/s':[]}", "/operations/charge/answer/statuses/~1s");
+	statuses_refused("{'/s':{'exists':true}}", "/operations/charge/answer/statuses/~1s");
+	statuses_refused("{'/s':'{{original_ref}}'}", "/operations/charge/answer/statuses/~1s");
+}
+
+#define ACTION YES ",{'status':202,'when':{'/s':'redirect'},'outcome':'requires_action'}"
+
+static void
+test_action(void **state)
+{
+	(void) state;
+	rules(ACTION, "/operations/charge/answer/rules/1", "nothing can undo");
+	warns(
+		"",
+		CHARGE(
+			BODY,
+			RULES(ACTION)) ",'cancel':{'method':'POST','path':'/v','body':{'c':'{{original_ref}}'},"
+						   "'answer':" RULES(YES) "}",
+		NULL, NULL);
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_approvals),   cmocka_unit_test(test_rules_never_asked),
-		cmocka_unit_test(test_amounts),     cmocka_unit_test(test_parts),
-		cmocka_unit_test(test_done_before), cmocka_unit_test(test_room),
-		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_not_found),
-		cmocka_unit_test(test_sums),        cmocka_unit_test(test_lookup_by_id),
+		cmocka_unit_test(test_statuses),
+		cmocka_unit_test(test_statuses_refused),
+		cmocka_unit_test(test_action),
+		cmocka_unit_test(test_approvals),
+		cmocka_unit_test(test_rules_never_asked),
+		cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_done_before),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_not_found),
+		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_lookup_by_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -435,6 +435,31 @@ compile_format(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 	return pgw_since_version(cc, 2, "\"format\"");
 }
 
+/*
+ * "statuses": what the bank's manual says may stand somewhere.  It decides nothing: warnings.c says
+ * which of the values no rule names, and which that a rule names is none of them.
+ */
+static bool
+compile_statuses_of_bank(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
+{
+	if (!pgw_since_version(cc, 2, "\"statuses\"") ||
+		!pgw_compile_conditions(cc, v, "statuses", &spec->declared, &spec->ndeclared))
+		return false;
+	for (int i = 0; i < spec->ndeclared; i++)
+	{
+		const PgwCondition *declared = &spec->declared[i];
+		bool asked = false;
+
+		for (int k = 0; k < declared->nvalues; k++)
+			asked |= declared->values[k].asked != PGW_PH_NONE;
+		if (declared->exists_test || asked)
+			return pgw_fault_at(
+				cc, declared->written,
+				"must be the values that the bank's manual names: [\"paid\", \"failed\"]");
+	}
+	return true;
+}
+
 static bool
 takes_from_header(const PgwField *field)
 {
@@ -480,7 +505,7 @@ bool
 pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 {
 	static const char *const keys[] = {
-		"format", "rules", "select", "fields", "error_codes", "reference_echoed", NULL};
+		"format", "rules", "select", "fields", "error_codes", "reference_echoed", "statuses", NULL};
 	json_object *part;
 	size_t mark;
 
@@ -506,6 +531,13 @@ pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *
 	{
 		mark = pgw_enter(cc, "fields");
 		if (!pgw_compile_fields(cc, part, spec))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if (json_object_object_get_ex(v, "statuses", &part))
+	{
+		mark = pgw_enter(cc, "statuses");
+		if (!compile_statuses_of_bank(cc, part, spec))
 			return false;
 		pgw_leave(cc, mark);
 	}

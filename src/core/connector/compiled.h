@@ -309,6 +309,8 @@ typedef struct PgwAnswerSpec
 	int nrules;
 	PgwRule *rules;
 	PgwSelect select;
+	int ndeclared; /* "statuses": all values that may stand at these places, for people alone */
+	PgwCondition *declared;
 	bool has_field[PGW_NFIELDS];
 	PgwField fields[PGW_NFIELDS];
 	bool not_echoed; /* "reference_echoed": false */

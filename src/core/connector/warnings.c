@@ -215,6 +215,129 @@ look_at_rules(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 	}
 }
 
+/* ---- the values that the bank's manual names ---- */
+
+static bool
+names_value(const PgwCondition *conditions, int n, const PgwPointer *place, const PgwScalar *value)
+{
+	for (int i = 0; i < n; i++)
+	{
+		for (int k = 0; same_place(&conditions[i].pointer, place) && k < conditions[i].nvalues; k++)
+		{
+			if (pgw_same_value(&conditions[i].values[k], value))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* For a message; a text that is long is cut. */
+static const char *
+value_text(const PgwScalar *value, char text[64])
+{
+	if (value->type == json_type_string)
+	{
+		snprintf(text, 62, "\"%s", value->text);
+		pgw_drop_cut_characters(text);
+		strcat(text, "\"");
+	}
+	else if (value->type == json_type_int)
+		snprintf(text, 64, "%lld", (long long) value->number);
+	else
+		snprintf(text, 64, "%s",
+				 value->type == json_type_null ? "null"
+				 : value->number != 0          ? "true"
+											   : "false");
+	return text;
+}
+
+/* What is compared with something else than the bank's own words is no value of the list. */
+static void
+look_at_named(Warnings *w, PgwBankOp op, const char *place, const PgwAnswerSpec *spec,
+			  const PgwCondition *conditions, int n)
+{
+	char text[64];
+
+	for (int d = 0; d < spec->ndeclared; d++)
+	{
+		const PgwCondition *declared = &spec->declared[d];
+
+		for (int i = 0; i < n; i++)
+		{
+			const PgwCondition *named = &conditions[i];
+
+			for (int k = 0; same_place(&named->pointer, &declared->pointer) && k < named->nvalues;
+				 k++)
+			{
+				if (named->values[k].asked == PGW_PH_NONE &&
+					!names_value(declared, 1, &named->pointer, &named->values[k]))
+					warn(w, op, place, "%s is none of the values that \"statuses\" names for %s",
+						 value_text(&named->values[k], text), named->written);
+			}
+		}
+	}
+}
+
+static void
+look_at_statuses(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
+{
+	char place[96];
+	char text[64];
+
+	for (int d = 0; d < spec->ndeclared; d++)
+	{
+		const PgwCondition *declared = &spec->declared[d];
+
+		for (int k = 0; k < declared->nvalues; k++)
+		{
+			bool named = false;
+
+			for (int i = 0; i < spec->nrules; i++)
+				named |= names_value(spec->rules[i].conditions, spec->rules[i].nconditions,
+									 &declared->pointer, &declared->values[k]);
+			if (!named)
+				warn(
+					w, op, "/answer/statuses",
+					"no rule says what %s at %s means: name it in one, as \"unknown\" if nothing follows from it",
+					value_text(&declared->values[k], text), declared->written);
+		}
+	}
+	for (int i = 0; i < spec->nrules; i++)
+	{
+		snprintf(place, sizeof(place), "/answer/rules/%d", i);
+		look_at_named(w, op, place, spec, spec->rules[i].conditions, spec->rules[i].nconditions);
+	}
+	for (int field = 0; field < PGW_NFIELDS; field++)
+	{
+		snprintf(place, sizeof(place), "/answer/fields/%s", pgw_field_name((PgwAnswerField) field));
+		for (int i = 0; spec->has_field[field] && i < spec->fields[field].nsources; i++)
+			look_at_named(w, op, place, spec, spec->fields[field].sources[i].when,
+						  spec->fields[field].sources[i].nwhen);
+	}
+}
+
+/* What waits for the card holder is undone; where nothing can undo it, it may be done in the end.
+ */
+static void
+look_at_action(Warnings *w, const PgwConnector *c, PgwBankOp op, const PgwAnswerSpec *spec)
+{
+	char place[64];
+
+	if ((op != PGW_OP_CHARGE && op != PGW_OP_AUTHORIZE && op != PGW_OP_LOOKUP_CHARGE) ||
+		c->ops[PGW_OP_CANCEL].present || c->ops[PGW_OP_REVERSE].present ||
+		c->ops[PGW_OP_VOID].present)
+		return;
+	for (int i = 0; i < spec->nrules; i++)
+	{
+		if (spec->rules[i].outcome != PGW_OUT_REQUIRES_ACTION)
+			continue;
+		snprintf(place, sizeof(place), "/answer/rules/%d", i);
+		warn(
+			w, op, place,
+			"nothing can undo what waits for the card holder: it is declined at once, and one that goes through later is given back only if a look-up of the next seven days shows it. Add \"cancel\", \"reverse\" or \"void\", or ask the bank not to let anybody authenticate");
+	}
+}
+
 /* ---- requests ---- */
 
 static bool
@@ -318,12 +441,16 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 		look_at_key(&w, c, (PgwBankOp) i);
 		look_at_rules(&w, (PgwBankOp) i, &c->ops[i].answer);
 		look_at_sums(&w, (PgwBankOp) i, &c->ops[i].answer);
+		look_at_statuses(&w, (PgwBankOp) i, &c->ops[i].answer);
+		look_at_action(&w, c, (PgwBankOp) i, &c->ops[i].answer);
 	}
 	if (c->lookup_by_id.present)
 	{
 		w.by_id = "lookup_by_id";
 		look_at_rules(&w, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
 		look_at_sums(&w, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
+		look_at_statuses(&w, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
+		look_at_action(&w, c, PGW_OP_LOOKUP_CHARGE, &c->lookup_by_id.answer);
 	}
 	return w.n;
 }
