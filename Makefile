@@ -104,18 +104,21 @@ demo:
 	@test/setup.sh
 	@KEEP='$(KEEP)' test/demo.sh
 
-# with the drivers and the pooler of the short form of check-clients, what the sample suites for pytest and Go need, and what makes the site of docs/
+# with a pooler and the drivers of the short form of check-clients, which is without Java and Node; what the sample suites for pytest and Go need; and what makes the site of docs/
+DRIVERS = pgbouncer libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy python3-django php-cli php-pgsql php-illuminate-database \
+	ruby ruby-pg ruby-activerecord golang-go golang-github-jackc-pgx-v4-dev
+SUITES = python3-pytest golang-go golang-github-lib-pq-dev
 test:
-	@test/setup.sh python3-psycopg libdbd-pg-perl pgbouncer python3-pytest golang-go golang-github-lib-pq-dev $(SPHINX)
+	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX)
 	@test/run.sh
 
 test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench valgrind sanitize fuzz check-style card-rates:
 	@test/setup.sh
 	@test/run.sh $@
 
-# all drivers that Debian has, node-postgres from npm, and pgbouncer; what npm installs stays in test/clients/node_modules
+# all drivers and frameworks that Debian has, those for Node from npm, and pgbouncer; what npm installs stays in test/clients/node_modules
 check-clients:
-	@test/setup.sh pgbouncer libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy php-cli php-pgsql ruby ruby-pg default-jdk-headless libpostgresql-jdbc-java python3-pytest golang-go golang-github-lib-pq-dev
+	@test/setup.sh $(DRIVERS) $(SUITES) default-jdk-headless libpostgresql-jdbc-java libspring-jdbc-java libspring-transaction-java
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "check-clients needs node and npm." >&2; exit 1; }
 	@cd test/clients && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
 	@CLIENTS='$(or $(CLIENTS),all)' TESTS='test/tap/330_drivers.pl test/tap/336_sample_suites.pl' test/run.sh test-tap

@@ -5,11 +5,12 @@ package PgwDrivers;
 use strict;
 use warnings;
 use Exporter 'import';
+use File::Spec::Functions 'rel2abs';
 use PgwTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(drivers_start drivers_stop driver_there driver_results example matrix_row @CASES @WAYS %DRIVERS @EXAMPLES);
+our @EXPORT = qw(drivers_start drivers_stop is_there driver_results example matrix_row @CASES @WAYS %DRIVERS %EXAMPLES);
 
 our @CASES = qw(token card_bound card_interpolated decline_row decline_raise pw400 serialization notify refund types);
 our @WAYS = qw(plain session transaction statement);
@@ -18,6 +19,10 @@ our @WAYS = qw(plain session transaction statement);
 my @python = ('/usr/bin/python3', '-B');
 my @java = ('java', '-cp', '/usr/share/java/postgresql.jar');
 my $jdbc = [ 'sh', '-c', 'command -v javac && test -f /usr/share/java/postgresql.jar' ];
+# Spring's is 4.3, which Debian calls 3
+my $spring = join ':', map { "/usr/share/java/$_.jar" } qw(postgresql spring3-jdbc spring3-transaction spring3-beans spring3-core commons-logging);
+# what go compiles is kept for the other runs of this test
+my @go = ('env', 'GO111MODULE=off', 'GOPATH=/usr/share/gocode', 'GOCACHE=' . rel2abs(PostgreSQL::Test::Utils::tempdir()), 'go');
 our %DRIVERS = (
 	'psycopg 3' => { run => [ @python, 'test/clients/psycopg_cases.py' ], probe => [ @python, '-c', 'import psycopg' ] },
 	'psycopg 3, `ClientCursor`' => { run => [ @python, 'test/clients/psycopg_cases.py', 'client' ], probe => [ @python, '-c', 'import psycopg' ] },
@@ -30,18 +35,27 @@ our %DRIVERS = (
 	'node-postgres' => { run => [ 'node', 'test/clients/node_pg.js' ], probe => [ 'node', '-e', 'require("./test/clients/node_modules/pg")' ] },
 	'JDBC' => { run => [ @java, 'test/clients/JdbcCases.java' ], probe => $jdbc },
 	'JDBC, `preferQueryMode=simple`' => { run => [ @java, 'test/clients/JdbcCases.java', 'simple' ], probe => $jdbc },
+	'pgx v4' => { run => [ @go, 'run', 'test/clients/pgx_cases.go' ], probe => [ @go, 'list', 'github.com/jackc/pgx/v4' ] },
+	'pgx v4, simple protocol' => { run => [ @go, 'run', 'test/clients/pgx_cases.go', 'simple' ], probe => [ @go, 'list', 'github.com/jackc/pgx/v4' ] },
 	'Ruby pg' => { run => [ 'ruby', 'test/clients/ruby_pg.rb' ], probe => [ 'ruby', '-rpg', '-e', '1' ] },
 );
 
-# The programs of docs/examples/, each with its driver.
-our @EXAMPLES = (
-	[ 'psycopg 3', @python, 'docs/examples/psycopg_orders.py' ],
-	[ 'psycopg2', @python, 'docs/examples/sqlalchemy_orders.py' ],
-	[ 'asyncpg', @python, 'docs/examples/asyncpg_orders.py' ],
-	[ 'node-postgres', 'node', 'docs/examples/node_orders.js' ],
-	[ 'JDBC', @java, 'docs/examples/JdbcOrders.java' ],
-	[ 'Ruby pg', 'ruby', 'docs/examples/ruby_orders.rb' ],
-	[ 'PHP PDO', 'php', 'docs/examples/php_orders.php' ],
+# The programs of docs/examples/: how each is run, and what says that its packages are there.
+our %EXAMPLES = (
+	'psycopg_orders.py' => { run => \@python, probe => [ @python, '-c', 'import psycopg' ] },
+	'sqlalchemy_orders.py' => { run => \@python, probe => [ @python, '-c', 'import sqlalchemy, psycopg2' ] },
+	'django_orders.py' => { run => \@python, probe => [ @python, '-c', 'import django, psycopg2' ] },
+	'asyncpg_orders.py' => { run => \@python, probe => [ @python, '-c', 'import asyncpg' ] },
+	'node_orders.js' => { run => ['node'], probe => [ 'node', '-e', 'require("./test/clients/node_modules/pg")' ] },
+	'postgresjs_orders.js' => { run => ['node'], probe => [ 'node', '-e', 'require("./test/clients/node_modules/postgres")' ] },
+	'knex_orders.js' => { run => ['node'], probe => [ 'node', '-e', 'require("./test/clients/node_modules/knex")' ] },
+	'JdbcOrders.java' => { run => \@java, probe => $jdbc },
+	'SpringOrders.java' => { run => [ 'java', '-Dorg.apache.commons.logging.Log=org.apache.commons.logging.impl.NoOpLog', '-cp', $spring ], probe => [ 'sh', '-c', 'command -v javac && test -f /usr/share/java/spring3-jdbc.jar' ] },
+	'pgx_orders.go' => { run => [ @go, 'run' ], probe => [ @go, 'list', 'github.com/jackc/pgx/v4' ] },
+	'ruby_orders.rb' => { run => ['ruby'], probe => [ 'ruby', '-rpg', '-e', '1' ] },
+	'activerecord_orders.rb' => { run => ['ruby'], probe => [ 'ruby', '-ractive_record', '-rpg', '-e', '1' ] },
+	'php_orders.php' => { run => ['php'], probe => [ 'php', '-r', 'exit(extension_loaded("pdo_pgsql") ? 0 : 1);' ] },
+	'laravel_orders.php' => { run => ['php'], probe => [ 'php', '-r', 'require "Illuminate/Database/autoload.php"; exit(extension_loaded("pdo_pgsql") ? 0 : 1);' ] },
 );
 
 my ($node, $bouncer_port, $folder);
@@ -69,7 +83,8 @@ sub drivers_stop
 	$node->stop if $node;
 }
 
-sub driver_there { my ($name) = @_; return run_log($DRIVERS{$name}{probe}, '>', \my $out, '2>', \my $err) }
+# Of a driver or an example.
+sub is_there { my ($it) = @_; return run_log($it->{probe}, '>', \my $out, '2>', \my $err) }
 
 # { case => result }, and what the program said beside that.
 sub driver_results
@@ -79,7 +94,7 @@ sub driver_results
 	$node->safe_psql('postgres', "INSERT INTO stock VALUES ('$run', 100)");
 	local @ENV{qw(RUN PGHOST PGPORT PGDATABASE PGUSER)} =
 	  ($run, '127.0.0.1', $way eq 'plain' ? ($node->port, 'postgres') : ($bouncer_port, $way), scalar getpwuid $>);
-	IPC::Run::run($DRIVERS{$name}{run}, '>', \my $out, '2>', \my $err, IPC::Run::timeout(120));
+	IPC::Run::run($DRIVERS{$name}{run}, '>', \my $out, '2>', \my $err, IPC::Run::timeout(300));
 	return ({ map { /^(\w+)\t(.*)$/ ? ($1, $2) : () } split /\n/, $out }, $err);
 }
 
@@ -87,14 +102,14 @@ sub driver_results
 # first try fails with 40001 after the charge: a sequence remembers it beyond the rollback.
 sub example
 {
-	my (@command) = @_;
+	my ($name) = @_;
 	$node->safe_psql('postgres', q{DROP TABLE IF EXISTS orders; DROP SEQUENCE IF EXISTS tries; CREATE SEQUENCE tries;
 		CREATE TABLE orders (id uuid PRIMARY KEY, amount bigint NOT NULL, payment_id uuid REFERENCES pgw.payments (payment_id));
 		CREATE OR REPLACE FUNCTION try_again() RETURNS trigger LANGUAGE plpgsql AS
 			$$ BEGIN IF nextval('tries') = 1 THEN RAISE serialization_failure; END IF; RETURN NEW; END $$;
 		CREATE TRIGGER try_again BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION try_again()});
 	local @ENV{qw(PGHOST PGPORT PGDATABASE PGUSER NODE_PATH)} = ('127.0.0.1', $node->port, 'postgres', scalar getpwuid($>), 'test/clients/node_modules');
-	IPC::Run::run(\@command, '>', \my $out, '2>', \my $err, IPC::Run::timeout(120));
+	IPC::Run::run([ @{ $EXAMPLES{$name}{run} }, "docs/examples/$name" ], '>', \my $out, '2>', \my $err, IPC::Run::timeout(300));
 	my $tries = $node->safe_psql('postgres', q{SELECT last_value || ' tries, ' || count(*) || ' charge' FROM tries, orders o
 		JOIN pgw.payments p USING (payment_id) JOIN pgw.payment_transactions t USING (client_request_id) WHERE t.kind = 'payment' GROUP BY last_value});
 	return ($out . $err, $tries);
