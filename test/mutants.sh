@@ -28,6 +28,7 @@ ONE_ARBITER:233_reindex:claim
 OLD_CONFIG:234_config_seen:taken in the same turn
 XID_BEFORE_ROW:105_safeguards:xid before row
 UNDO_UNCONFIRMED:347_requires_action:not undone yet
+UNDONE_SHOWN:347_requires_action:undone later than it is answered
 CANCEL_ONCE:349_cancelled_twice:finished after the cancellation
 UNKNOWN_IS_FAILED:105_safeguards:unknown
 AMOUNT_CHECK:105_safeguards:amount

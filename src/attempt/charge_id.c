@@ -96,6 +96,16 @@ whose(PgwCall *call, PgwAttempt *attempt, bool *names_other_charge)
 	return owner != PGW_OWNER_BUSY;
 }
 
+/* Now, or once a look-up by our reference has brought the id that it needs. */
+static bool
+can_undo(const PgwBank *bank, const PgwAttempt *attempt, const PgwCapabilities *for_it)
+{
+	if (pgw_unknown_outcome_undo(for_it) != PGW_NOPS)
+		return true;
+	return attempt->bank_reference == NULL && for_it->lookup &&
+		   pgw_unknown_outcome_undo(pgw_connector_capabilities(bank->connector)) != PGW_NOPS;
+}
+
 bool
 pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 {
@@ -109,7 +119,7 @@ pgw_charge_id_claim(PgwCall *call, PgwAttempt *attempt, PgwChargeInput *in)
 	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
 	in->can_lookup = caps.lookup;
 	in->can_cancel = caps.can_cancel;
-	in->can_undo = pgw_unknown_outcome_undo(&caps) != PGW_NOPS;
+	in->can_undo = can_undo(call->bank, attempt, &caps);
 	in->approved_before = pgw_charge_id_is_missing(attempt);
 	in->lacks_reference = attempt->bank_reference == NULL &&
 						  (needs(call->bank, PGW_OP_CAPTURE) || needs(call->bank, PGW_OP_VOID) ||

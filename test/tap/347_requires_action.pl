@@ -10,7 +10,8 @@ use PgwTest;
 use Test::More;
 
 # The token tells what becomes of what undoes the charge: deaf: no answer, until the test says so; slow: the first gets none; acted: the card holder acts
-# before it comes, and it is refused.
+# before it comes, and it is refused; lost: done, and never answered;
+# nameless: only a look-up names the charge.
 my (@charges, $hears);
 
 sub undo
@@ -21,6 +22,7 @@ sub undo
 	if ($charge->{tok} =~ /acted/ && $charge->{state} eq 'action') { @$charge{qw(state taken)} = ('ok', $charge->{sum}); return { state => 'no' } }
 	return { state => 'no' } if $charge->{taken} && $charge->{tok} =~ /acted/;
 	@$charge{qw(state void)} = ('gone', JSON::PP::true);
+	return if $charge->{tok} =~ /lost/;
 	return { state => 'ok', id => $charge->{id}, ref => $charge->{ref} };
 }
 
@@ -33,7 +35,9 @@ sub serve
 	if ($path eq '/sale')
 	{
 		push @charges, { id => 'c' . @charges, ref => $form->{ref}, tok => $form->{tok}, sum => $form->{sum} + 0, state => 'action', taken => 0, returned => 0, void => JSON::PP::false, undone_asked => 0 };
-		return { document => $charges[-1] };
+		my %said = %{ $charges[-1] };
+		delete $said{id} if $form->{tok} =~ /nameless/;
+		return { document => \%said };
 	}
 	my $charge = charge_asked_for(\@charges, $form);
 	return { document => $charge } if $path =~ m{^/look};
@@ -57,7 +61,9 @@ my %neither = (v => 2, capabilities => { tokens => JSON::PP::true, lookup_consis
 	lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => \%looked } });
 my %cancels = (%neither, operations => { %{ $neither{operations} }, cancel => { settles => JSON::PP::true, %{ form_request('/cancel', \%answer, q => '{{original_ref}}') } } });
 my %voids = (%neither, operations => { %{ $neither{operations} }, void => form_request('/void', \%answer, sale => '{{bank_reference}}') });
-my %dialects = (cancels => \%cancels, voids => \%voids, neither => \%neither);
+my %shown = (%looked, rules => [ { status => 200, when => { '/state' => [ 'ok', 'gone' ] }, outcome => 'approved' }, $answer{rules}[1] ]);
+my %shows = (%voids, operations => { %{ $voids{operations} }, lookup_charge => { %{ $neither{operations}{lookup_charge} }, answer => \%shown } });
+my %dialects = (cancels => \%cancels, voids => \%voids, neither => \%neither, shows => \%shows);
 add_dialect($node, $bank, $_, $dialects{$_}, account => 'one') for sort keys %dialects;
 
 # How the bank's charge stands, and how often it was to be undone.
@@ -90,6 +96,18 @@ part($node, 'not undone yet', sub {
 	ok(comes_to($node, 'deaf', 'Failed'), 'when the bank says so, it has failed');
 	is(how_payment_stands($node, 'deaf'), 'declined 0/0/0', 'and the payment is declined');
 	is((split ' ', books('deaf'))[0], 'gone', 'it is undone');
+});
+
+part($node, 'without its id', sub {
+	is(pay($node, 'nameless', bank => 'voids', token => 'nameless'), 'declined', 'the answer does not name the charge, and what undoes it has to: declined');
+	is(error_of('nameless'), 'Failed authentication_required', 'for that reason');
+	is(books('nameless'), 'gone 0 0 undone 1', 'when a look-up has named it, and it is undone');
+});
+
+part($node, 'undone later than it is answered', sub {
+	is(pay($node, 'lost', bank => 'shows', token => 'lost'), 'declined', 'a look-up shows the charge, and that it is undone: declined');
+	is(error_of('lost'), 'Failed authentication_required', 'for that reason, and nothing is given back');
+	is(books('lost'), 'gone 0 0 undone 1', 'undone once');
 });
 
 part($node, 'the card holder acts', sub {

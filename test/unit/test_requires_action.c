@@ -206,6 +206,45 @@ counts(void **state)
 	assert_true(pgw_capabilities_cancel_counts(&caps, 0));
 }
 
+/*
+ * A bank that undoes it later, or whose answer was lost: the look-up shows it as approved, and as
+ * undone.
+ */
+static void
+shown_undone(void **state)
+{
+	static const struct
+	{
+		bool voided;
+		int64_t captured;
+		int64_t refunded;
+		bool unreadable;
+		bool undone;
+	} cases[] = {
+		{true, -1, -1, false, true},      {true, 0, 0, false, true},
+		{false, 1000, 1000, false, true}, {false, 1000, 999, false, false},
+		{false, 1000, -1, false, false},  {false, 0, 0, false, false},
+		{true, -1, -1, true, false},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwAnswer a = answer(PGW_OUT_APPROVED);
+		PgwDecision d;
+
+		a.has_voided = true;
+		a.voided = cases[i].voided;
+		a.captured = cases[i].captured;
+		a.refunded = cases[i].refunded;
+		a.charge_state_unreadable = cases[i].unreadable;
+		d = decide(PGW_BANK_UNKNOWN, PGW_OP_LOOKUP_CHARGE, PGW_TRANSPORT_ANSWERED, a, true);
+		if (cases[i].undone)
+			is_declined(&d);
+		else if (d.state != PGW_REFUNDING)
+			fail_msg("case %zu: %s", i, pgw_state_name(d.state));
+	}
+}
+
 static void
 steps(void **state)
 {
@@ -251,6 +290,7 @@ main(void)
 		cmocka_unit_test(answers),
 		cmocka_unit_test(undone),
 		cmocka_unit_test(approved_meanwhile),
+		cmocka_unit_test(shown_undone),
 		cmocka_unit_test(steps),
 		cmocka_unit_test(cancelled_too_early),
 		cmocka_unit_test(waits),

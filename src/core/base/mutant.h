@@ -31,6 +31,7 @@ typedef enum PgwMutant
 	OLD_CONFIG,
 	/* what waits for the card holder is declined before it is known to be undone */
 	UNDO_UNCONFIRMED,
+	UNDONE_SHOWN, /* ... and given back although a look-up shows that it is undone */
 	/* a cancellation is sent at once and believed at once, although a charge may come after it */
 	CANCEL_ONCE,
 	UNKNOWN_IS_FAILED, /* no trusted answer is taken for a no */

@@ -12,8 +12,8 @@
  *     - Nor for money of the other mode: that is given back, or reviewed, and a no or a look-up of
  *       it says nothing of an attempt in doubt.
  *     - A no whose own document shows money that was taken is no no: it is looked into.
- *     - What would need the card holder is declined when it is undone, and the bank has said so;
- * what it approves meanwhile is given back.
+ *     - What would need the card holder is declined when it is undone, and the bank has said so, or
+ *       shows it; what it approves meanwhile is given back.
  *     - An answer that names another attempt's charge is not about this one, whatever it says.
  *     - Only what says that a charge stands gives it its id: the id in a no, believed or not, is
  *       not the charge's.
@@ -292,6 +292,18 @@ approved_after_all(const PgwChargeInput *in, PgwDecision *d)
 		unacceptable(in, d, "requires_action");
 }
 
+/*
+ * Undone, says a look-up: what undid it was done later than it was answered, or its answer was
+ * lost.
+ */
+static bool
+shows_undone(const PgwAnswer *a)
+{
+	return !a->charge_state_unreadable &&
+		   (a->voided || (a->captured > 0 && a->refunded >= a->captured)) &&
+		   !PGW_MUTATED(UNDONE_SHOWN);
+}
+
 static void
 answered_yes(const PgwChargeInput *in, PgwDecision *d)
 {
@@ -299,6 +311,8 @@ answered_yes(const PgwChargeInput *in, PgwDecision *d)
 
 	if (how == PGW_SHOWN_UNREADABLE)
 		unknown(in, d, "outcome_unknown", "answer_not_understood");
+	else if (in->being_undone && shows_undone(in->answer))
+		failed(in, d, PGW_PAYMENT_BECOMES_DECLINED, pgw_error_find(PGW_ACTION_REQUIRED));
 	else if (in->being_undone)
 		approved_after_all(in, d);
 	else if (in->lacks_reference && (how == PGW_SHOWN_AS_ASKED || !in->can_cancel) &&
@@ -440,7 +454,10 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 	unknown(in, d, "outcome_unknown", "answer_not_understood");
 }
 
-/* Was it undone?  Only the bank's yes, whose own document does not say otherwise, ends it. */
+/*
+ * Was it undone?  Only the bank's yes, whose own document does not say otherwise, ends it; or a
+ * look-up that shows it.
+ */
 static void
 answered_undoing(const PgwChargeInput *in, PgwDecision *d)
 {
