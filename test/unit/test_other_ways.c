@@ -136,6 +136,26 @@ once_each_way(void **state)
 	assert_string_equal(d.decision.reason, "repeat_refused");
 }
 
+/*
+ * An authorization that has lapsed holds nobody's money.  What a void instead of a refund is to
+ * undo has been captured, and cannot lapse.
+ */
+static void
+lapsed(void **state)
+{
+	static const PgwCapabilities voids = {.can_void = true, .lookup_consistent_after_s = -1};
+	static const char *const why = "authorization_expired";
+	PgwCompensationDecision d = given_back(&both, PGW_OP_VOID, R, false, 0, why);
+
+	assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
+	assert_int_equal(d.decision.state, PGW_REFUNDING);
+	d = given_back(&voids, PGW_OP_VOID, 0, false, 0, why);
+	assert_int_equal(d.next, PGW_COMPENSATION_ANEW);
+	/* voided because the bank has shown an authorization where a charge was asked for */
+	d = given_back(&both, PGW_OP_VOID, 0, false, 0, why);
+	assert_int_equal(d.next, PGW_COMPENSATION_DONE);
+}
+
 /* A reversal that is refused may have been done all the same, where a look-up shows it: asked. */
 static void
 refused_reversal(void **state)
@@ -393,13 +413,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(ways),
-		cmocka_unit_test(once_each_way),
-		cmocka_unit_test(refused_reversal),
-		cmocka_unit_test(waits),
-		cmocka_unit_test(requested),
-		cmocka_unit_test(looked_up),
-		cmocka_unit_test(language),
+		cmocka_unit_test(ways),      cmocka_unit_test(once_each_way),
+		cmocka_unit_test(lapsed),    cmocka_unit_test(refused_reversal),
+		cmocka_unit_test(waits),     cmocka_unit_test(requested),
+		cmocka_unit_test(looked_up), cmocka_unit_test(language),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -221,6 +221,21 @@ is_unreadable(const PgwCompensationInput *in)
 	return in->answer->charge_state_unreadable && !PGW_MUTATED(UNREADABLE_ANSWER);
 }
 
+/*
+ * An authorization that has lapsed holds nobody's money.  What was captured is voided only where
+ * the bank has shown that it is not, after all; or where it refunds nothing, or nothing of it yet,
+ * and then its money is not back.
+ */
+static bool
+is_lapsed(const PgwCompensationInput *in)
+{
+	bool instead_of_refund = in->captured && (!in->caps->can_refund ||
+											  (in->ruled_out & PGW_RULED_OUT(PGW_OP_REFUND)) != 0);
+
+	return in->operation == PGW_OP_VOID && !instead_of_refund &&
+		   strcmp(in->answer->error_code, "authorization_expired") == 0;
+}
+
 static void
 answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
@@ -246,8 +261,7 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, NULL);
 			return;
 		case PGW_OUT_DECLINED:
-			/* an authorization that has lapsed holds nobody's money */
-			if (in->operation == PGW_OP_VOID && strcmp(a->error_code, "authorization_expired") == 0)
+			if (is_lapsed(in))
 				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "authorization_expired");
 			else if (pgw_shown_refusal_belied(&asked, a))
 				break;
