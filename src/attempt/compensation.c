@@ -147,13 +147,7 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFac
 	/* A cancellation once more is the same try, still in doubt, under another key. */
 	if (facts->used && facts->operation == PGW_OP_CANCEL)
 		attempt->refund_request.key = unconstify(char *, pgw_call_new_key());
-	/*
-	 * Not found under a key that the bank may have forgotten: a new one is safe, the old one would
-	 * not be.
-	 */
-	else if (!facts->key ||
-			 (facts->used && facts->resend_allowed &&
-			  !pgw_capabilities_key_remembered(caps, facts->operation, facts->key_age_s)))
+	else if (pgw_compensation_new_key(caps, facts, attempt->step_tries))
 		new_key(attempt);
 	/* a look-up has shown that the request which was answered so did nothing */
 	if (facts->resend_allowed)

@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use PgwOperations;
+use PgwReviews qw(pay_and_roll_back);
 use PgwTest;
 use Test::More;
 
@@ -84,6 +85,16 @@ part($node, 'a stored error', sub {
 	}
 	is(request_operation($node, 'capture', 'stored capture', 'stored capture-c'), 'Failed', 'refused in the end');
 	is_sound($node, $bank, 'a stored error: sound');
+});
+
+# Nor does it hold a give-back, until the bank forgets the key a day later
+part($node, 'a stored error of a give-back', sub {
+	bank_control($bank, 'faults', { seed => 1, operations => ['refund'], probabilities => { '500_after' => 1 } });
+	pay_and_roll_back($node, 'stored give-back', token => 'tok_refund_fail_1');
+	ok(wait_until(sub { grep { $_->{operation} eq 'refund' && $_->{status} == 500 } @{ bank_log($bank, 200) } }, 60), 'answered with an error');
+	bank_control($bank, 'faults', {});
+	ok(comes_to($node, 'stored give-back', 'Refunded'), 'given back with another key');
+	is_sound($node, $bank, 'a stored error of a give-back: sound');
 });
 
 # ---------------------------------------------------------------- a bank that can be asked nothing

@@ -521,12 +521,42 @@ every_step(void **state)
 	}
 }
 
+/*
+ * The key of what is sent now: another one only where a look-up has shown that nothing was done,
+ * and the old one would only bring the same error again, or is forgotten.
+ */
+static void
+new_keys(void **state)
+{
+	PgwCapabilities caps = {KEYS(LIFETIME)};
+	PgwCompensationFacts facts = {.operation = PGW_OP_REFUND, .key_age_s = 5};
+
+	assert_true(pgw_compensation_new_key(&caps, &facts, 2));
+	facts.key = facts.resend_allowed = facts.error_answered = true;
+	assert_false(pgw_compensation_new_key(&caps, &facts, 2)); /* announced, and not sent */
+	facts.used = true;
+	assert_false(pgw_compensation_new_key(&caps, &facts, 2));
+	caps.keys[PGW_OP_REFUND].repeats_errors = true;
+	assert_true(pgw_compensation_new_key(&caps, &facts, 2));
+	/* once more with the old one */
+	assert_false(pgw_compensation_new_key(&caps, &facts, 1));
+	facts.error_answered = false; /* the last request may still be on its way */
+	assert_false(pgw_compensation_new_key(&caps, &facts, 2));
+	facts.error_answered = true;
+	facts.resend_allowed = false;
+	assert_false(pgw_compensation_new_key(&caps, &facts, 2));
+	facts.resend_allowed = true;
+	facts.error_answered = false;
+	facts.key_age_s = LIFETIME;
+	assert_true(pgw_compensation_new_key(&caps, &facts, 2));
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(begin), cmocka_unit_test(operation),  cmocka_unit_test(overdue),
-		cmocka_unit_test(steps), cmocka_unit_test(every_step),
+		cmocka_unit_test(steps), cmocka_unit_test(every_step), cmocka_unit_test(new_keys),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

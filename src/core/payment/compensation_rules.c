@@ -193,3 +193,13 @@ pgw_compensation_step(const PgwCapabilities *caps, const PgwCompensationFacts *f
 		return PGW_COMPENSATE_SEND;
 	return PGW_COMPENSATE_REVIEW;
 }
+
+bool
+pgw_compensation_new_key(const PgwCapabilities *caps, const PgwCompensationFacts *facts, int tries)
+{
+	if (!facts->key)
+		return true;
+	return facts->used && facts->resend_allowed &&
+		   pgw_operation_new_key(caps, facts->operation, facts->key_age_s, facts->error_answered,
+								 tries);
+}

@@ -80,6 +80,14 @@ extern bool pgw_compensation_overdue(const PgwCompensationFacts *facts, int64_t 
 extern PgwCompensationStep pgw_compensation_step(const PgwCapabilities *caps,
 												 const PgwCompensationFacts *facts);
 
+/*
+ * Is what is sent now sent with a new key?  When there is none; and where a look-up has shown that
+ * nothing was done under the old one, when that is of no use any more: pgw_operation_new_key().  (A
+ * cancellation once more has always another one.)  tries: so far, with whatever key.
+ */
+extern bool pgw_compensation_new_key(const PgwCapabilities *caps, const PgwCompensationFacts *facts,
+									 int tries);
+
 typedef enum PgwCompensationNext
 {
 	PGW_COMPENSATION_DONE = 0, /* given back */
