@@ -4,8 +4,8 @@
  *
  * Owns: a few places in shared memory, each for one trial, protected by a lock of their own.  A
  * place is free, asked for, taken by the worker, or reported; the backend frees it, also when it
- * leaves early, and what the worker reports then goes nowhere.  What a worker that ends has taken
- * is never reported: whoever waits has a deadline.
+ * leaves early or is terminated, and what the worker reports then goes nowhere.  What a worker that
+ * ends has taken is never reported: whoever waits has a deadline.
  */
 #include "postgres.h"
 

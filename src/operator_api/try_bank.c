@@ -3,12 +3,14 @@
  * show, is its clock ours, and what will a lost answer cost there?
  *
  * Owns nothing, writes nothing.  No backend calls a bank: the worker does (queue/try_banks.c), and
- * moves no money.  The wait is bounded, and whoever is cancelled leaves nothing behind.
+ * moves no money.  The wait is bounded, and whoever is cancelled or terminated leaves nothing
+ * behind.
  */
 #include "postgres.h"
 
 #include "miscadmin.h"
 #include "pgstat.h"
+#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -82,26 +84,30 @@ wait_for_report(uint64 ticket, TimestampTz deadline, PgwTrialReport *report)
 	return true;
 }
 
+/* Whoever leaves early, also by a termination, leaves its place to others. */
+static void
+leave(int code, Datum ticket)
+{
+	pgw_trial_forget(DatumGetUInt64(ticket));
+}
+
 static bool
 ask_worker(const PgwBank *bank, TimestampTz deadline, PgwTrialReport *report)
 {
 	uint64 ticket;
-	volatile bool reported = false;
+	bool reported;
 
 	require_working();
 	ticket = pgw_trial_ask(bank->name);
 	if (ticket == 0)
 		pgw_raise("worker_busy", NULL, "Other banks are being tried; try again in a moment.");
-	PG_TRY();
+	PG_ENSURE_ERROR_CLEANUP(leave, UInt64GetDatum(ticket));
 	{
 		reported = wait_for_report(ticket, deadline, report);
 	}
-	PG_FINALLY();
-	{
-		if (!reported)
-			pgw_trial_forget(ticket);
-	}
-	PG_END_TRY();
+	PG_END_ENSURE_ERROR_CLEANUP(leave, UInt64GetDatum(ticket));
+	if (!reported)
+		pgw_trial_forget(ticket);
 	return reported;
 }
 
