@@ -120,6 +120,13 @@ version(const Order *order, int number)
 	if (bank == NULL)
 		refuse(order,
 			   psprintf("There is no version %d: see pgw.health(), check bank_versions.", number));
+	/* what it makes of our references cannot be compared */
+	if (bank->connector == NULL)
+		refuse(
+			order,
+			psprintf(
+				"The connector of version %d cannot be used by this library: pgw.check_connector() of its definition in pgw.bank_versions says why. What is open there is decided by pgw.resolve_review().",
+				number));
 	return bank;
 }
 

@@ -53,6 +53,11 @@ part($node, 'rebind', sub {
 		UPDATE pgw.banks SET account = NULL, connector = 'short' WHERE name = 'books'");
 	ok($node->poll_query_until('postgres', "SELECT max(version) > $to + 1 FROM pgw.bank_versions WHERE bank = 'books'"), 'a version that writes our references otherwise');
 	like(rebind('anna', $from, $ledgers->sql("SELECT max(version) FROM pgw.bank_versions WHERE bank = 'books'"), 'moved'), qr/different texts of our references/, 'would not find them');
+	# as another library may leave it, which takes less
+	my $unusable = $ledgers->sql("INSERT INTO pgw.bank_versions SELECT (v).* FROM (SELECT jsonb_populate_record(v, jsonb_build_object('version', v.version + 1000, 'digest', 'unusable', 'definition', '{}'::jsonb)) AS v
+		FROM pgw.bank_versions v WHERE v.version = $from) x RETURNING version");
+	like(rebind('anna', $unusable, $from, 'moved'), qr/connector of version $unusable cannot be used/, 'one whose connector cannot be used is compared with nothing');
+	like(rebind('anna', $from, $unusable, 'moved'), qr/connector of version $unusable cannot be used/, 'and nothing goes by it');
 	$ledgers->sql("UPDATE pgw.banks SET connector = 'json' WHERE name = 'books'");
 	like(rebind('anna', 9999, $to, 'moved'), qr/There is no version 9999/, 'not from nowhere');
 	change_settings($node, 'pgw.require_four_eyes' => 'on');
