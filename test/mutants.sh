@@ -73,6 +73,7 @@ ANSWER_MODE:217_livemode:approvals
 REFUSAL_TOLD:219_refusals_told:refused at once
 HEADER_TWICE:343_answer_headers:tok_twice
 MORE_PAGES:340_lists:tok_lost_more
+SUM_LEFT_OUT:340_lists:tok_unreturned_odd
 AMOUNT_MULTIPLE:344_forms:multiples
 SHORT_REFERENCE:227_short_references:tok_lost_bare
 FIRST_OF_TWO:340_lists:tok_lost_twice

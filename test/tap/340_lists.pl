@@ -12,7 +12,7 @@ use Test::More;
 # The token tells what happens. lost: the charge is done, and not answered. At the first look after that: twice: a refused one of the same reference
 # stands behind it; more: it is on another page; bare: others are shown without any reference; abridged: it
 # is itself. unreturned: a refund is done, and not answered; then, at
-# the first look, half: the list of its refunds goes on elsewhere.
+# the first look, half: the list of its refunds goes on elsewhere; odd: it stands there in a state that nobody has named.
 my (@charges, %looked);
 
 sub shown
@@ -20,6 +20,7 @@ sub shown
 	my ($charge, $form) = @_;
 	my $half = $charge->{tok} =~ /half/ && @{ $charge->{refunds} } && !$looked{"refunds $charge->{id}"}++;
 	my @refunds = $half ? () : @{ $charge->{refunds} };
+	@refunds = map { { %$_, status => 'booking' } } @refunds if $charge->{tok} =~ /odd/ && @refunds && !$looked{"refunds $charge->{id}"}++;
 	return { %$charge{qw(id amount amount_received status)}, metadata => { ref => $charge->{ref} },
 		refunds => { data => \@refunds, has_more => $half ? JSON::PP::true : JSON::PP::false } };
 }
@@ -90,7 +91,7 @@ for my $token ('tok_lost', 'tok_lost_twice', 'tok_lost_more', 'tok_lost_bare', '
 	});
 }
 
-for my $token ('tok_unreturned', 'tok_unreturned_half')
+for my $token ('tok_unreturned', 'tok_unreturned_half', 'tok_unreturned_odd')
 {
 	part($node, $token, sub {
 		sql('BEGIN; ' . pay($token) . '; ROLLBACK');

@@ -335,8 +335,8 @@ test_tests(void **state)
 }
 
 #define SUM(rest) \
-	"'refunded':{'sum':'/refunds','of':'/amount/value','where':{'/status':['COMPLETED','PENDING']}," rest \
-	"}"
+	"'refunded':{'sum':'/refunds','of':'/amount/value','where':{'/status':['COMPLETED','PENDING']}," \
+	"'except':[{'/status':'FAILED'},{'/status':'VOID','/amount':{'exists':false}}]," rest "}"
 #define REFUND(status, value) "{'status':'" status "','amount':{'value':" value "}}"
 
 static void
@@ -350,6 +350,11 @@ test_sums(void **state)
 		",'refunds':[" REFUND("PENDING", "-1") "]",
 		",'refunds':[" REFUND("PENDING", "null") "]",
 		",'refunds':[" REFUND("PENDING", "9223372036854775807") "," REFUND("PENDING", "1") "]",
+		/* named neither way */
+		",'refunds':[" REFUND("PENDING", "1") "," REFUND("REVERSED", "1") "]",
+		",'refunds':[" REFUND("PENDING", "1") "," REFUND("VOID", "1") "]",
+		",'refunds':[" REFUND("PENDING", "1") "," REFUND("pending", "1") "]",
+		",'refunds':[" REFUND("PENDING", "1") ",{'status':null,'amount':{'value':3}}]",
 		/* no list */
 		",'refunds':{}",
 		",'refunds':5",
@@ -360,7 +365,7 @@ test_sums(void **state)
 	(void) state;
 	compiled(CHARGE, FIELDS(SUM("'more':'/next'")));
 	LOOK(OK(",'refunds':[" REFUND("COMPLETED", "100") "," REFUND("FAILED", "'x'") "," REFUND(
-		"PENDING", "'23'") "],'next':null"));
+		"PENDING", "'23'") ",{'status':'VOID'}],'next':null"));
 	assert_int_equal(answer.refunded, 123);
 	assert_false(answer.charge_state_unreadable);
 	LOOK(OK(",'refunds':[]"));
@@ -377,6 +382,113 @@ test_sums(void **state)
 		assert_int_equal(LOOK(body), PGW_OUT_APPROVED);
 		if (answer.refunded != -1 || !answer.charge_state_unreadable)
 			fail_msg("%s: %d", body, (int) answer.refunded);
+	}
+}
+
+#define ONE(id, status, value, currency) \
+	"{'id':" id ",'s':'" status "','a':" value ",'c':'" currency "'}"
+
+/* In another currency, or there twice, as far as the document can say so. */
+static void
+test_elements_of_sums(void **state)
+{
+	static const struct
+	{
+		const char *list;
+		int64_t want;
+	} cases[] = {
+		{ONE("'r1'", "ok", "5", "EUR") "," ONE("'r2'", "ok", "7", "eur"), 12},
+		{ONE("1", "ok", "5", "EUR") "," ONE("2", "ok", "7", "EUR"), 12},
+		{ONE("'r1'", "ok", "5", "EUR") "," ONE("'r1'", "ok", "5", "EUR"), -1},
+		{ONE("'r1'", "ok", "5", "EUR") "," ONE("'r\\u0031'", "ok", "5", "EUR"), -1},
+		{ONE("1", "ok", "5", "EUR") "," ONE("'1'", "ok", "5", "EUR"), -1},
+		/* what it was, and what became of it */
+		{ONE("'r1'", "no", "5", "EUR") "," ONE("'r1'", "ok", "5", "EUR"), -1},
+		{ONE("'r1'", "no", "5", "EUR") "," ONE("'r2'", "ok", "5", "EUR"), 5},
+		{ONE("null", "ok", "5", "EUR"), -1},
+		{"{'s':'ok','a':5,'c':'EUR'}", -1},
+		{ONE("'r1'", "ok", "5", "USD"), -1},
+		{ONE("'r1'", "ok", "5", "EURO"), -1},
+		{"{'id':'r1','s':'ok','a':5}", -1},
+		/* of what does not count the currency is the same */
+		{ONE("'r1'", "no", "5", "USD"), 0},
+		{"", 0},
+	};
+
+	(void) state;
+	compiled(
+		CHARGE,
+		FIELDS(
+			"'refunded':{'sum':'/l','of':'/a','where':{'/s':'ok'},'except':{'/s':'no'},'currency':'/c','id':'/id','more':false}"));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char body[512];
+
+		snprintf(body, sizeof(body), "{'s':'x','r':'" CHARGE_REF "','l':[%s]}", cases[i].list);
+		LOOK(body);
+		if (answer.refunded != cases[i].want ||
+			answer.charge_state_unreadable != (cases[i].want < 0))
+			fail_msg("%s: %d", body, (int) answer.refunded);
+	}
+}
+
+/* More elements with ids than are compared: no sum. */
+static void
+test_many_ids(void **state)
+{
+	char *body = malloc(400 * 40 + 200);
+
+	(void) state;
+	compiled(CHARGE, FIELDS("'refunded':{'sum':'/l','of':'/a','id':'/id','more':false}"));
+	for (int n = 256; n <= 257; n++)
+	{
+		size_t len = (size_t) sprintf(body, "{'s':'x','r':'" CHARGE_REF "','l':[");
+
+		for (int i = 0; i < n; i++)
+			len += (size_t) sprintf(body + len, "%s{'id':%d,'a':2}", i > 0 ? "," : "", i);
+		sprintf(body + len, "]}");
+		LOOK(body);
+		assert_int_equal(answer.refunded, n == 256 ? 512 : -1);
+		assert_int_equal(answer.charge_state_unreadable, n > 256);
+	}
+	free(body);
+}
+
+/* Where there are but two sides, the other one needs no name. */
+static void
+test_two_sides(void **state)
+{
+	static const struct
+	{
+		const char *where;
+		const char *list;
+		int64_t want;
+	} cases[] = {
+		{"{'/a':{'exists':true}}", "{'a':5},{'b':7}", 5},
+		{"{'/failed_at':{'exists':false}}", "{'a':5},{'a':7,'failed_at':'now'}", 5},
+		{"{'/done':true}", "{'a':5,'done':true},{'a':7,'done':false}", 5},
+		{"{'/done':true}", "{'a':5,'done':true},{'a':7,'done':null}", -1},
+		{"{'/done':true}", "{'a':5,'done':true},{'a':7,'done':'no'}", -1},
+		{"{'/r':'{{original_ref}}'}", "{'a':5,'r':'" CHARGE_REF "'},{'a':7,'r':'x'}", 5},
+		{"{'/r':['{{original_ref}}','y']}", "{'a':5,'r':'" CHARGE_REF "'},{'a':7,'r':'x'}", -1},
+		/* another charge's, in whatever state */
+		{"{'/r':'{{original_ref}}','/s':'ok'}", "{'a':7,'r':'x','s':'who knows'}", 0},
+		{"{'/r':'{{original_ref}}','/s':'ok'}", "{'a':7,'r':'" CHARGE_REF "','s':'who knows'}", -1},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char text[1024];
+
+		snprintf(text, sizeof(text),
+				 FIELDS("'refunded':{'sum':'/l','of':'/a','where':%s,'more':false}"),
+				 cases[i].where);
+		compiled(CHARGE, text);
+		snprintf(text, sizeof(text), "{'s':'x','r':'" CHARGE_REF "','l':[%s]}", cases[i].list);
+		LOOK(text);
+		if (answer.refunded != cases[i].want)
+			fail_msg("%s, %s: %d", cases[i].where, text, (int) answer.refunded);
 	}
 }
 
@@ -417,6 +529,15 @@ test_refused_fields(void **state)
 		{"'currency':{'sum':'/a','of':'/b','more':false}", "currency/sum", "only \"captured\""},
 		{"'captured':{'sum':'/a','more':false}", "captured/of", "missing"},
 		{"'captured':{'sum':'/a','of':'/b'}", "captured/more", "missing"},
+		{"'captured':{'sum':'/a','of':'/b','except':{'/s':'no'},'more':false}", "captured/except",
+		 "no \"where\""},
+		{"'captured':{'sum':'/a','of':'/b','where':{'/s':'ok'},'except':[],'more':false}",
+		 "captured/except", "empty"},
+		{"'captured':{'sum':'/a','of':'/b','where':{'/s':'ok'},'except':[{}],'more':false}",
+		 "captured/except/0", "empty"},
+		{"'captured':{'sum':'/a','of':'/b','id':5,'more':false}", "captured/id", "string"},
+		{"'captured':{'sum':'/a','of':'/b','currency':'c','more':false}", "captured/currency",
+		 "pointer"},
 		{"'captured':{'sum':'/a','of':'/b','more':true}", "captured/more", "pointer, or false"},
 		{"'captured':{'sum':'/a','of':'/b','more':false,'value':0}", "captured/value", "unknown"},
 		{"'captured':{'when':{'/a':1}}", "captured/from", "missing"},
@@ -490,6 +611,9 @@ main(void)
 		cmocka_unit_test(test_alternatives),
 		cmocka_unit_test(test_tests),
 		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_elements_of_sums),
+		cmocka_unit_test(test_many_ids),
+		cmocka_unit_test(test_two_sides),
 		cmocka_unit_test(test_long_lists),
 		cmocka_unit_test(test_refused_fields),
 		cmocka_unit_test(test_named_answers),

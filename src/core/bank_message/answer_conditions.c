@@ -187,3 +187,34 @@ pgw_answer_conditions_rule_out(const PgwCondition *conditions, int n, const PgwQ
 	}
 	return ruled_out;
 }
+
+/* Is there nothing between yes and no, whatever stands there? */
+static bool
+has_two_sides(const PgwCondition *cond, const PgwJson *v)
+{
+	for (int i = 0; i < cond->nvalues; i++)
+	{
+		if (cond->values[i].asked == PGW_PH_NONE &&
+			!(cond->values[i].type == json_type_boolean && pgw_json_type(v) == PGW_JSON_BOOLEAN))
+			return false;
+	}
+	return true;
+}
+
+bool
+pgw_answer_conditions_exclude(const PgwCondition *conditions, int n, const PgwQuestion *q,
+							  const PgwAnswerBody *body)
+{
+	for (int i = 0; i < n; i++)
+	{
+		PgwJson v;
+
+		if (holds(&conditions[i], q, body) || !can_be_told(&conditions[i], q, body))
+			continue;
+		if (conditions[i].exists_test ||
+			(pgw_answer_body_follow(body, &conditions[i].pointer, &v) &&
+			 has_two_sides(&conditions[i], &v)))
+			return true;
+	}
+	return false;
+}

@@ -29,4 +29,12 @@ extern bool pgw_answer_conditions_can_be_told(const PgwCondition *conditions, in
 extern bool pgw_answer_conditions_rule_out(const PgwCondition *conditions, int n,
 										   const PgwQuestion *q, const PgwAnswerBody *body);
 
+/*
+ * They do not hold, and one of them could not be otherwise of what they are about: whether
+ * something is there, a reference that is another's, a false where true is wanted.  A text that
+ * nobody has named may mean anything.
+ */
+extern bool pgw_answer_conditions_exclude(const PgwCondition *conditions, int n,
+										  const PgwQuestion *q, const PgwAnswerBody *body);
+
 #endif

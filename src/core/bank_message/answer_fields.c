@@ -4,13 +4,14 @@
  *
  * Invariants: a source that has conditions decides once they hold, also by being absent: what
  * follows it is for other answers.  Of a list nothing is said that could be otherwise on its next
- * page: one that goes on has no sum, and what is not found in it may be there.  Two elements that
- * are the one are none; and where none is it, but one could be, nothing is said.  Nothing here is
- * kept.
+ * page, and nothing of an element that the connector has named neither as counted nor as not: one
+ * that goes on has no sum, and what is not found in it may be there.  Two elements that are the one
+ * are none; and where none is it, but one could be, nothing is said.  Nothing here is kept.
  */
 #include "core/bank_message/answer_fields.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "core/bank_message/answer_conditions.h"
 #include "core/base/mutant.h"
@@ -217,6 +218,65 @@ goes_on(bool has_more, const PgwPointer *more, const PgwAnswerBody *body)
 	}
 }
 
+/* Does the connector say that it does not count? */
+static bool
+is_left_out(const PgwSumElements *sum, const PgwAnswerBody *one)
+{
+	const PgwFieldSource *source = sum->source;
+
+	if (!pgw_answer_conditions_can_be_told(source->where, source->nwhere, sum->question, one))
+		return false;
+	if (PGW_MUTATED(SUM_LEFT_OUT) ||
+		pgw_answer_conditions_exclude(source->where, source->nwhere, sum->question, one))
+		return true;
+	for (int i = 0; i < source->nexcept; i++)
+	{
+		if (pgw_answer_conditions_hold(source->except[i].conditions, source->except[i].n,
+									   sum->question, one))
+			return true;
+	}
+	return false;
+}
+
+/* In the currency that was asked about, as far as it says so; case does not matter. */
+static bool
+is_in_currency(const PgwSumElements *sum, const PgwAnswerBody *one)
+{
+	PgwJson v;
+	char text[8];
+
+	if (!sum->source->has_currency)
+		return true;
+	return sum->question->currency != NULL &&
+		   pgw_answer_body_follow(one, &sum->source->currency, &v) &&
+		   pgw_json_type(&v) == PGW_JSON_STRING &&
+		   pgw_answer_body_text(&v, text, sizeof(text), false) &&
+		   strcasecmp(text, sum->question->currency) == 0;
+}
+
+/* It has an id that none before it has. */
+static bool
+is_new(PgwSumElements *sum, const PgwAnswerBody *one)
+{
+	char text[PGW_SUM_ID_BYTES];
+	char other[PGW_SUM_ID_BYTES];
+	PgwJson id;
+
+	if (!sum->source->has_id)
+		return true;
+	if (sum->nids == PGW_SUM_IDS || !pgw_answer_body_follow(one, &sum->source->id, &id) ||
+		!pgw_answer_body_text(&id, text, sizeof(text), false))
+		return false;
+	for (int i = 0; i < sum->nids; i++)
+	{
+		(void) pgw_answer_body_text(&sum->ids[i], other, sizeof(other), false);
+		if (strcmp(text, other) == 0)
+			return false;
+	}
+	sum->ids[sum->nids++] = id;
+	return true;
+}
+
 bool
 pgw_answer_next_of_sum(PgwSumElements *sum, PgwJson *amount)
 {
@@ -231,14 +291,16 @@ pgw_answer_next_of_sum(PgwSumElements *sum, PgwJson *amount)
 		PgwAnswerBody one;
 
 		pgw_answer_body_part(sum->body, &element, &one);
-		if (pgw_answer_conditions_hold(source->where, source->nwhere, sum->question, &one))
-		{
-			if (is_there(&one, &source->of, amount))
-				return true;
+		if (!is_new(sum, &one))
 			sum->known = false;
-		}
-		else if (!pgw_answer_conditions_can_be_told(source->where, source->nwhere, sum->question,
-													&one))
+		else if (!pgw_answer_conditions_hold(source->where, source->nwhere, sum->question, &one))
+			sum->known = is_left_out(sum, &one);
+		/* named as counted, and as not */
+		else if (source->nexcept > 0 && is_left_out(sum, &one))
+			sum->known = false;
+		else if (is_in_currency(sum, &one) && is_there(&one, &source->of, amount))
+			return true;
+		else
 			sum->known = false;
 	}
 	return false;

@@ -32,6 +32,10 @@ extern bool pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion
 extern bool pgw_answer_says_mode(const PgwAnswerSpec *spec, const PgwQuestion *q,
 								 const PgwAnswerBody *body, bool *live, bool *test);
 
+/* A list whose elements have ids is no longer than that, and these no longer than this. */
+#define PGW_SUM_IDS 256
+#define PGW_SUM_ID_BYTES 256
+
 /*
  * What stands there as an id: all of it, or what the source says is one in it.  False, and empty:
  * none that could be taken whole.
@@ -49,7 +53,9 @@ typedef struct PgwSumElements
 	const PgwAnswerBody *body;
 	const PgwJson *list;
 	const char *at; /* NULL: not begun */
-	bool known;     /* at the end: were all elements seen, and could be told apart? */
+	int nids;       /* of the elements so far, where they have some */
+	PgwJson ids[PGW_SUM_IDS];
+	bool known; /* at the end: were all elements seen, and could be told apart? */
 } PgwSumElements;
 
 extern bool pgw_answer_next_of_sum(PgwSumElements *sum, PgwJson *amount);

@@ -97,6 +97,7 @@ typedef enum PgwMutant
 	LAST_REAL_BANK,
 	ECHO_DIGEST,  /* a digest of the request, in which a card stands, is kept */
 	HEADER_TWICE, /* of a header that comes twice the first one counts, whatever the other says */
+	SUM_LEFT_OUT, /* an element that is named neither way is none of the sum */
 	MORE_PAGES,   /* a list that goes on elsewhere is taken for the whole */
 	FIRST_OF_TWO, /* of two elements that could be meant one is taken */
 	/* a restore meets numbers of versions that the worker gave meanwhile */

@@ -135,6 +135,43 @@ check_whole(PgwCompile *cc, const PgwFieldSource *source)
 	return true;
 }
 
+/* One object of conditions, or an array of them: any of these. */
+static bool
+compile_except(PgwCompile *cc, json_object *v, PgwFieldSource *source)
+{
+	bool array = json_object_is_type(v, json_type_array);
+	size_t n = array ? json_object_array_length(v) : 1;
+
+	if (source->nwhere == 0)
+		return pgw_fault(cc, "there is no \"where\" that says what counts");
+	if (n == 0)
+		return pgw_fault(cc, "an empty list leaves nothing out; leave it out");
+	if ((source->except = pgw_arena(cc, n, sizeof(PgwConditions))) == NULL)
+		return false;
+	for (size_t i = 0; i < n; i++)
+	{
+		PgwConditions *one = &source->except[i];
+		size_t mark = array ? pgw_enter_index(cc, i) : cc->len;
+
+		if (!pgw_compile_conditions(cc, array ? json_object_array_get_idx(v, i) : v, "except",
+									&one->conditions, &one->n))
+			return false;
+		pgw_leave(cc, mark);
+		source->nexcept++;
+	}
+	return true;
+}
+
+/* What an element says of itself, where the document can say it. */
+static bool
+compile_element_place(PgwCompile *cc, json_object *v, const char *name, bool *has,
+					  PgwPointer *pointer)
+{
+	if ((*has = json_object_object_get_ex(v, name, NULL)) == false)
+		return true;
+	return compile_pointer_member(cc, v, name, "a JSON pointer", pointer);
+}
+
 static bool
 compile_sum(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
 {
@@ -156,6 +193,16 @@ compile_sum(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource
 			return false;
 		pgw_leave(cc, mark);
 	}
+	if (json_object_object_get_ex(v, "except", &part))
+	{
+		mark = pgw_enter(cc, "except");
+		if (!compile_except(cc, part, source))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	if (!compile_element_place(cc, v, "currency", &source->has_currency, &source->currency) ||
+		!compile_element_place(cc, v, "id", &source->has_id, &source->id))
+		return false;
 	return pgw_compile_more(cc, v, &source->has_more, &source->more);
 }
 
@@ -259,14 +306,16 @@ compile_from(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSourc
 }
 
 /*
- * {"when", "from", "behind"}, {"when", "value"}, {"when", "sum", "of", "where", "more"},
+ * {"when", "from", "behind"}, {"when", "value"},
+ * {"when", "sum", "of", "where", "except", "currency", "id", "more"},
  * {"when", "total", "less"}
  */
 static bool
 compile_source_object(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldSource *source)
 {
 	static const char *const constant_keys[] = {"when", "value", NULL};
-	static const char *const sum_keys[] = {"when", "sum", "of", "where", "more", NULL};
+	static const char *const sum_keys[] = {"when",     "sum", "of",   "where", "except",
+										   "currency", "id",  "more", NULL};
 	static const char *const total_keys[] = {"when", "total", "less", NULL};
 	bool sum = json_object_object_get_ex(v, "sum", NULL);
 	json_object *part;

@@ -245,6 +245,13 @@ typedef enum PgwAnswerField
 	PGW_NFIELDS
 } PgwAnswerField;
 
+/* All of them must hold. */
+typedef struct PgwConditions
+{
+	int n;
+	PgwCondition *conditions;
+} PgwConditions;
+
 /* Where the value of a field comes from. */
 typedef enum PgwSourceKind
 {
@@ -266,6 +273,12 @@ typedef struct PgwFieldSource
 	PgwPointer of;        /* of a sum: the amount in each element */
 	int nwhere;           /* of a sum: which elements count */
 	PgwCondition *where;
+	int nexcept; /* of a sum: which elements do not count; any of them must hold */
+	PgwConditions *except;
+	bool has_currency; /* of a sum: where an element says its currency, and which one it is */
+	PgwPointer currency;
+	bool has_id;
+	PgwPointer id;
 	bool has_more; /* of a sum: where the bank says that the list goes on elsewhere */
 	PgwPointer more;
 	int ntotal; /* of a total: what is added, and behind it what is taken away */

@@ -374,6 +374,24 @@ look_at_amounts(Warnings *w, const PgwConnector *c, PgwBankOp op)
 
 /* ---- fields ---- */
 
+/* Is it said of each element whether it counts?  Whether something is there always is. */
+static bool
+says_what_not(const PgwFieldSource *source)
+{
+	if (source->nexcept > 0)
+		return true;
+	for (int i = 0; i < source->nwhere; i++)
+	{
+		for (int k = 0; k < source->where[i].nvalues; k++)
+		{
+			if (source->where[i].values[k].asked == PGW_PH_NONE &&
+				source->where[i].values[k].type != json_type_boolean)
+				return false;
+		}
+	}
+	return true;
+}
+
 static void
 look_at_sums(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 {
@@ -385,12 +403,17 @@ look_at_sums(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 		{
 			const PgwFieldSource *source = &spec->fields[i].sources[k];
 
-			if (source->kind != PGW_SOURCE_SUM || source->nwhere > 0)
+			if (source->kind != PGW_SOURCE_SUM || (source->nwhere > 0 && says_what_not(source)))
 				continue;
 			snprintf(place, sizeof(place), "/answer/fields/%s", pgw_field_name((PgwAnswerField) i));
-			warn(
-				w, op, place,
-				"a sum without \"where\" counts what has failed, too: name what is done or under way, or, if the list has nothing else, say {\"exists\": true} of its amount");
+			if (source->nwhere > 0)
+				warn(
+					w, op, place,
+					"an element that \"where\" does not name makes the sum unknown: name in \"except\" what does not count, such as what has failed");
+			else
+				warn(
+					w, op, place,
+					"a sum without \"where\" counts what has failed, too: name what is done or under way, or, if the list has nothing else, say {\"exists\": true} of its amount");
 		}
 	}
 }
