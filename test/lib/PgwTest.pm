@@ -12,7 +12,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
-our @EXPORT = qw(pgw_node pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until never pay_sql events
+our @EXPORT = qw(pgw_node pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until never busy in_time pay_sql events
   reconcile is_reconciled wait_rest is_sound wait_worker psql_start
   debug_arm debug_wait debug_release debug_flag debug_clear crash flush_wal part scan status_of comes_to charges_of kept_charges refunds_of
   spelt $CARD $SPELT $SUCCESS_FLOW $DECLINE_FLOW $ROLLBACK_FLOW $ADOPTED_FLOW);
@@ -239,6 +239,20 @@ sub wait_for
 # Wait for a condition that has to come; false when the time is up.  The seconds are a quiet machine's: one that ten others load gets a multiple
 # (PGW_PATIENCE), which costs nothing where all is well.
 sub wait_until { my ($cond, $seconds) = @_; return wait_for($cond, ($ENV{PGW_PATIENCE} // 4) * ($seconds // 30)) }
+
+# How much slower is this machine now than one that has nothing else to do?  There an interpreter starts in some five milliseconds, each time.
+sub busy
+{
+	my @took = sort { $a <=> $b } map { my $began = time; system($^X, '-e', '1'); time - $began } 1 .. 7;
+	return $took[-1] > 0.01 ? $took[-1] / 0.01 : 1;
+}
+
+# Did something take less than so long, in seconds or any other unit of time, on a machine that has nothing else to do?
+sub in_time
+{
+	my ($took, $limit, $name) = @_;
+	return cmp_ok($took, '<', $limit * busy(), $name);
+}
 
 # Does a condition that must not come stay away for so many seconds?
 sub never { my ($cond, $seconds) = @_; return !wait_for($cond, $seconds) }

@@ -31,7 +31,7 @@ for my $functions ([qw(process process)], [qw(process submit)], [qw(submit submi
 	$two->send(call_sql($second, $x));
 	PgwSession::wait_any(20, $one, $two);
 	my $took = time - $started;
-	cmp_ok($took, '<', $DEADLOCK_TIMEOUT + 1, sprintf "crossing %s and %s: broken after %.2f s", $first, $second, $took);
+	in_time($took, $DEADLOCK_TIMEOUT + 1, sprintf "crossing %s and %s: broken after %.2f s", $first, $second, $took);
 	$_->wait for $one, $two;
 	is(join(' ', sort map { $_->state } $one, $two), '00000 40P01', "crossing $first and $second: exactly one deadlock error");
 	my ($victim, $other) = $one->state eq '40P01' ? ($one, $two) : ($two, $one);
@@ -59,7 +59,7 @@ sub is_ended
 	$o{while}->() if $o{while};
 	$two->wait;
 	is($two->state, $state, "$name: $state") or diag($two->err);
-	cmp_ok(time - $started, '<', 3, "$name: in time");
+	in_time(time - $started, 3, "$name: in time");
 	$two->run('RESET ALL');
 }
 

@@ -54,7 +54,7 @@ part($node, 'prompt', sub {
 	$s->run('ROLLBACK');
 	is_given_back('prompt', 'a prompt give-back');
 	my ($refund) = refunds_of($bank, charges_of($node, $bank, 'prompt'));
-	cmp_ok($refund->{created_at_ms} / 1000 - $t, '<', 1, 'well under a second after ROLLBACK and pgw.compensation_delay');
+	in_time($refund->{created_at_ms} / 1000 - $t, 1, 'well under a second after ROLLBACK and pgw.compensation_delay');
 	$node->safe_psql('postgres', "ALTER SYSTEM RESET pgw.recovery_interval; SELECT pg_reload_conf()");
 });
 

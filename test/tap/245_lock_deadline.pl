@@ -42,7 +42,7 @@ sub is_told
 	like($s->state, $states // qr/^PW500$/, "$name: the caller is told") or diag($s->{out} . $s->err);
 	like($s->err, qr/"code": "worker_busy", "class": "infrastructure", "http_status": 500, "retryable": true, "customer_message_key": "try_again", "reason": "/, "$name: why, as DETAIL says it of every error")
 	  if $s->state eq 'PW500';
-	cmp_ok(time - $began, '<', 8, "$name: in time");
+	in_time(time - $began, 8, "$name: in time");
 	is(scalar charges_of($node, $bank, "p$n"), 0, "$name: and nothing was sent");
 	$s->run('ROLLBACK');
 	is($s->query(pay()), 'captured', "$name: afterwards he can pay") if $name !~ /held/;
@@ -88,7 +88,7 @@ part($node, 'queue', sub {
 	$s->send(pay(timeout => '700ms'));
 	$s->wait(30);
 	is($s->state, 'PW500', 'queue: the caller is told');
-	cmp_ok(time - $began, '<', 8, 'queue: in time');
+	in_time(time - $began, 8, 'queue: in time');
 	$s->run('ROLLBACK');
 	$writer->query('COMMIT');
 	$queue[0]->wait(20);
@@ -105,7 +105,7 @@ part($node, 'two', sub {
 	$s->send(pay(timeout => '700ms'));
 	$s->wait(30);
 	is($s->state, 'PW500', 'two: the caller is told');
-	cmp_ok(time - $began, '<', 8, 'two: in time');
+	in_time(time - $began, 8, 'two: in time');
 	$s->run('ROLLBACK');
 	$_->wait(20) for @ddl;
 	is(join(',', map { $_->state } @ddl), '00000,00000', 'two: the DDL goes on');

@@ -46,7 +46,7 @@ part($node, 'waiting slots', sub {
 		push @waits, time - $from;
 	}
 	diag(sprintf 'beside a bank that hangs: the longest of 20 payments took %.2f s', max(@waits, 0));
-	cmp_ok(max(@waits), '<', 10, 'none of them waits for the other bank');
+	in_time(max(@waits), 10, 'none of them waits for the other bank');
 	is(sql("SELECT count(*) FROM pgw.bank_states WHERE bank = 'bank' AND (failures > 0 OR state <> 'closed')"), 0, 'nothing is held against the healthy one');
 	$_->{h}->kill_kill for @stuck;
 	end_delay();
@@ -78,7 +78,7 @@ part($node, 'connections', sub {
 		is(sql(pay("beside$n", bank => 'bank', timeout => '20s')), 'captured', "a payment at the healthy bank, $n") or last;
 		push @waits, time - $from;
 	}
-	cmp_ok(max(@waits, 0), '<', 10, 'none of them waits for a connection');
+	in_time(max(@waits, 0), 10, 'none of them waits for a connection');
 	sql("DO \$\$ BEGIN PERFORM " . pay_sql('process_payment', client_request_id => 'rolled back', bank => 'bank') . "; RAISE 'no'; EXCEPTION WHEN OTHERS THEN NULL; END \$\$");
 	ok(wait_until(sub { status_of($node, 'rolled back') eq 'Refunded' }, 20), 'and what is rolled back there is given back');
 	is(sql('SELECT count(*) FROM pgw.alerts WHERE bank = \'bank\''), 0, 'nobody is alarmed about the healthy bank');
