@@ -67,18 +67,27 @@ is_answered(const PgwAttempt *attempt)
 }
 
 /*
+ * What stands there though the bank has not said no: it did not process it, or was not reached; or
+ * a person had to look, because nothing could be asked.
+ */
+static const char *const no_refusals[] = {"not_processed", "bank_unavailable",
+										  "follow_up_impossible"};
+
+/*
  * error_code of the refusal that is being looked up: what is not known for want of an answer is of
- * class timeout, and a bank that did not process it, or was not reached, has not said no.  NULL:
- * the outcome is not known for another reason.
+ * class timeout.  NULL: the outcome is not known for another reason.
  */
 static const char *
 known_refusal(const PgwAttempt *attempt)
 {
 	if (attempt->error_class == NULL || is_answered(attempt) ||
-		strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0 ||
-		strcmp(attempt->error_code, "not_processed") == 0 ||
-		strcmp(attempt->error_code, "bank_unavailable") == 0)
+		strcmp(attempt->error_class, pgw_error_class_name(PGW_CLASS_TIMEOUT)) == 0)
 		return NULL;
+	for (int i = 0; i < lengthof(no_refusals); i++)
+	{
+		if (strcmp(attempt->error_code, no_refusals[i]) == 0)
+			return NULL;
+	}
 	return attempt->error_code;
 }
 
