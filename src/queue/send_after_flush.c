@@ -100,9 +100,10 @@ start_http(PgwCall *call, const char **error)
 	req.body_len = r->has_body ? r->body.len : 0;
 	/*
 	 * without keys for it at the bank, a silent resend by libcurl on a dead reused connection would
-	 * charge twice
+	 * charge twice; a look-up may come twice
 	 */
 	req.fresh_connection =
+		pgw_op_moves_money(call->op) &&
 		!pgw_connector_capabilities(call->bank->connector)->keys[call->op].honoured &&
 		!PGW_MUTATED(RESEND_GUARD);
 	/* certificates are shown when a connection is made */

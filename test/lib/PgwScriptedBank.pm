@@ -23,7 +23,7 @@ my @processes;
 sub read_request
 {
 	my ($connection) = @_;
-	my %request;
+	my %request = (from => $connection->peerport);
 	@request{qw(method path)} = split ' ', <$connection> // '';
 	while (defined(my $line = <$connection>)) { last unless $line =~ /^([^:]+):\s*(.*?)\r\n/; $request{headers}{ lc $1 } = $2 }
 	read $connection, $request{body}, $request{headers}{'content-length'} // 0;

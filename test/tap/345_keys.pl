@@ -127,5 +127,24 @@ part($node, 'a key of another request', sub {
 	is_for_a_person('refund_other', 'refund_other', 'key_mismatch', 'refund 2/1 sale 1/1');
 });
 
+# A look-up has no key, and may come twice: it needs no connection of its own.
+part($node, 'connections of look-ups', sub {
+	my (%from, $looks);
+	my $keeper = scripted_bank(sub {
+		my ($request) = @_;
+		return { document => { connections => scalar keys %from, looks => $looks } } if $request->{path} eq '/books';
+		$from{ $request->{from} } = ++$looks if $request->{path} =~ m{^/look};
+		return { document => { state => ($looks // 0) < 6 ? 'pends' : 'ok', id => 'k1', ref => $request->{fields}{q} // $request->{fields}{ref} } };
+	}, kept_alive => 1);
+	my %pends = (%answer, rules => [ @{ $answer{rules} }, { status => 200, when => { '/state' => 'pends' }, outcome => 'pending' } ]);
+	add_dialect($node, $keeper, 'keeper', { v => 2, capabilities => { tokens => JSON::PP::true, idempotency => { header => 'X-Key', lifetime_seconds => 3600 } }, operations => {
+		charge => form_request('/sale', \%pends, sum => '{{amount}}', tok => '{{token}}'),
+		lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => \%pends } } });
+	is(sql(payment_sql('keeper', bank => 'keeper', token => 'keeper')), 'captured', 'a charge that pends, and is looked up');
+	my $books = PgwTest::http_json('GET', "$keeper->{url}/books");
+	cmp_ok($books->{looks}, '>=', 6, 'several times');
+	cmp_ok($books->{connections}, '<', $books->{looks} / 2, 'on connections that are kept') or diag("$books->{connections} of $books->{looks}");
+});
+
 $node->stop('fast');
 done_testing();
