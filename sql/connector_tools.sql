@@ -34,6 +34,9 @@ SELECT d.live, j.outcome, j.fields, j.rule, j.because FROM (VALUES (NULL), (true
 SELECT h.headers, j.outcome, j.fields, j.because FROM (VALUES ('location: https://bank.example/transfers/t1'), (E'Location: /transfers/t1\nLocation: /transfers/t2')) h (headers),
 	pgw.judge_answer('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer":
 	{"rules": [{"status": 201, "body": "empty", "outcome": "pending"}], "fields": {"bank_reference": {"from": "header:Location", "behind": "/transfers/"}}}}}}', 'charge', 201, h.headers) j;
+-- the reference protocol says it of every answer: of a charge, of a ping; without it nothing is held against the bank
+SELECT operation, said, outcome, because FROM (VALUES ('charge', '{"id": "ch_1", "status": "approved", "reference": "order-7"%s}'), ('ping', '{"status": "ok"%s}')) o (operation, body),
+	(VALUES (''), (', "livemode": true'), (', "livemode": false')) l (said), pgw.judge_answer('json', operation, 200, body => format(o.body, said), livemode => true);
 -- what looks like a card number is not kept, and so not shown
 SELECT fields, because FROM pgw.judge_answer('json', 'charge', 200, body => format('{"status": "approved", "id": "ch_1", "authorization_code": "%s"}', spelt('visa')));
 -- whoever has not read the page

@@ -280,6 +280,8 @@ because(const Given *given, const Judged *j)
 
 	initStringInfo(&s);
 	say(&s, true, decided_by[j->why.by]);
+	say(&s, a->other_mode && j->why.by != PGW_DECIDED_BY_MODE,
+		"It is of the other mode (livemode): the payment fails with livemode_mismatch, and what was charged there is given back.");
 	say(&s, j->reference[0] != '\0',
 		"The reference that it names is taken for ours, as the call names none.");
 	say(&s, given->any_reference && j->reference[0] == '\0' && pgw_op_is_lookup(given->question.op),

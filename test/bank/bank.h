@@ -173,6 +173,7 @@ typedef struct Settings
 	long delay_min;
 	long delay_max;
 	const char *secret;
+	const char *livemode; /* what v1 says of it, true or false; NULL: nothing */
 	uint64_t seed;
 } Settings;
 

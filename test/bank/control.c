@@ -73,6 +73,10 @@ set_settings(json_object *conf)
 	set_bool(conf, "lookup_amounts", &settings.lookup_amounts);
 	set_bool(conf, "numeric_ids", &settings.numeric_ids);
 	set_bool(conf, "over_refunds", &settings.over_refunds);
+	if (json_object_object_get_ex(conf, "livemode", &value))
+		settings.livemode = value == NULL                    ? NULL
+							: json_object_get_boolean(value) ? "true"
+															 : "false";
 	if (json_object_object_get_ex(conf, "lookup_lag_ms", &value))
 		settings.lookup_lag = json_object_get_int64(value);
 	if (json_object_object_get_ex(conf, "key_lifetime", &value))

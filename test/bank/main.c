@@ -23,8 +23,8 @@ usage(FILE *f)
 {
 	fputs("usage: pgw-bank --port N (0 = any free port) [--port-file FILE] [--seed N]\n"
 		  "       [--no-idempotency] [--no-lookup] [--delay-ms N]\n"
-		  "       [--key-lifetime SECONDS] [--secret TOKEN] [--threads N]\n"
-		  "       [--tls FOLDER]\n",
+		  "       [--key-lifetime SECONDS] [--livemode true|false] [--secret TOKEN]\n"
+		  "       [--threads N] [--tls FOLDER]\n",
 		  f);
 }
 
@@ -132,6 +132,7 @@ main(int argc, char **argv)
 											{"no-lookup", no_argument, NULL, 'l'},
 											{"delay-ms", required_argument, NULL, 'd'},
 											{"key-lifetime", required_argument, NULL, 'k'},
+											{"livemode", required_argument, NULL, 'm'},
 											{"secret", required_argument, NULL, 'S'},
 											{"threads", required_argument, NULL, 't'},
 											{"tls", required_argument, NULL, 'T'},
@@ -177,6 +178,14 @@ main(int argc, char **argv)
 				break;
 			case 'k':
 				s->key_lifetime = (int64_t) number("key-lifetime", optarg, 100000000L) * 1000;
+				break;
+			case 'm':
+				if (strcmp(optarg, "true") != 0 && strcmp(optarg, "false") != 0)
+				{
+					fputs("pgw-bank: --livemode is true or false\n", stderr);
+					return 2;
+				}
+				s->livemode = optarg;
 				break;
 			case 'S':
 				s->secret = optarg;

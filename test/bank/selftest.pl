@@ -508,7 +508,7 @@ subtest 'many slow calls at once' => sub {
 
 # A bank whose answers are not what they seem
 {
-	my $settings = sub { ok(eval { $http->post("$base/control/settings", { content => encode_json({@_}) })->{success} }, "settings @_") };
+	my $settings = sub { ok(eval { $http->post("$base/control/settings", { content => encode_json({@_}) })->{success} }, join(" ", "settings", map { $_ // "null" } @_)) };
 	my $raw = sub { my ($token, $ref) = @_; my %b = (%{ charge_body($token) }, $ref ? (reference => $ref) : ());
 		return ($http->post("$base/v1/charges", { headers => { Authorization => 'Bearer s3' }, content => encode_json(\%b) })->{content}, $b{reference}) };
 	my $look = sub { return $http->get("$base/v1/charges?reference=$_[0]", { headers => { Authorization => 'Bearer s3' } })->{content} };
@@ -530,6 +530,15 @@ subtest 'many slow calls at once' => sub {
 	like($look->($a_ref), qr/"reference":"$c_ref"/, 'lookup_ignores_reference: the newest charge');
 	is((call('POST', "/v1/charges/$id/refunds", encode_json({ amount => 1000000 })))[0], 201, 'over_refunds: more than there was');
 	$settings->(lookup_ignores_reference => JSON::PP::false, over_refunds => JSON::PP::false, numeric_ids => JSON::PP::false);
+	unlike($look->($a_ref), qr/livemode/, 'it says nothing of whether money moves');
+	$settings->(livemode => JSON::PP::false);
+	like(($raw->('tok_ok'))[0], qr/^\{"livemode":false,/, 'livemode false: a test, says a charge');
+	like($look->($a_ref), qr/^\{"livemode":false,/, 'and a look-up');
+	is((call('GET', '/v1/ping'))[1]{livemode}, JSON::PP::false, 'and a ping');
+	$settings->(livemode => JSON::PP::true);
+	like($look->($a_ref), qr/^\{"livemode":true,/, 'livemode true: real money');
+	$settings->(livemode => undef);
+	unlike($look->($a_ref), qr/livemode/, 'and nothing again');
 }
 
 my ($s1) = (IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $port));

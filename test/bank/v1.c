@@ -394,6 +394,8 @@ v1_answer(Request *req, const Outcome *out, const Fault *fault)
 	}
 	req->status = 200;
 	buf_puts(b, "{");
+	if (settings.livemode != NULL)
+		buf_printf(b, "\"livemode\":%s,", settings.livemode);
 	switch (op)
 	{
 		case OP_CHARGE:

@@ -46,6 +46,8 @@ answer(PgwTestWork *w)
 
 	w->answer->status = 200;
 	pgw_buf_json_open(b, '{');
+	pgw_buf_json_name(b, "livemode");
+	pgw_buf_puts(b, "false");
 	if (op == PGW_TEST_OP_PING)
 		pgw_buf_json_member(b, "status", "ok");
 	else if (op == PGW_TEST_OP_CANCEL)
