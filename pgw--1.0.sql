@@ -447,8 +447,8 @@ COMMENT ON COLUMN pgw.payments.client_request_id IS
 	'The idempotency key: the caller''s own id of the payment, 1 to 255 characters, unique for its merchant.';
 COMMENT ON COLUMN pgw.payments.merchant IS 'For whom the payment is: a row of pgw.merchants.';
 COMMENT ON COLUMN pgw.payments.transaction_id IS
-	'The attempt in pgw.payment_transactions that this row votes for: an approved attempt that no row names is given '
-	'back.';
+	'The attempt in pgw.payment_transactions that made this payment. Committed with your rows, this column keeps its '
+	'charge: pgw gives back what a bank approved for an attempt that no payment names.';
 COMMENT ON COLUMN pgw.payments.status IS 'How the payment stands.';
 COMMENT ON COLUMN pgw.payments.capture IS
 	'When the money was to move: with the call, after the commit, or by capture_payment().';

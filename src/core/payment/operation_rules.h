@@ -3,7 +3,7 @@
  * answer means
  *
  * Pure decisions, as in charge_rules.h; for the operations that a caller asked for, and for the
- * capture that follows the commit of an on_commit payment. (Giving back what nobody voted for is
+ * capture that follows the commit of an on_commit payment. (Giving back what no payment names is
  * compensation_rules.h.)
  */
 #ifndef PGW_CORE_PAYMENT_OPERATION_RULES_H

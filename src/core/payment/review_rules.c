@@ -34,7 +34,7 @@
 	"the authorization is proven: refund gives it back, mark_refunded says that it was given back"
 #define TAKEN_BACK \
 	"the bank said yes to this charge: retry gives it back again, mark_refunded says that it was given back"
-#define VOTE_SPENT "its caller is gone, so this charge is kept for nobody: retry gives it back"
+#define CALLER_GONE "its caller is gone, so this charge is kept for nobody: retry gives it back"
 #define NOT_ITS_OWN \
 	"the payment has failed for good, and the charge that turned up is not proven to be its own: give back at the bank what is too much, then mark_refunded or mark_not_charged"
 #define GIVEN_BACK_ALREADY "it is being given back already: retry goes on with that"
@@ -64,10 +64,10 @@ static const PgwReviewRow rows[] = {
 	 {TO(SAVED), TO(COMPLETED), NO(HOLD_STANDS), TO(REFUNDED), TO(REFUNDING)}},
 	{PGW_KIND_PAYMENT,
 	 PGW_REFUNDING,
-	 {TO(REFUNDING), NO(VOTE_SPENT), TO(FAILED), TO(REFUNDED), NO(GIVEN_BACK_ALREADY)}},
+	 {TO(REFUNDING), NO(CALLER_GONE), TO(FAILED), TO(REFUNDED), NO(GIVEN_BACK_ALREADY)}},
 	{PGW_KIND_PAYMENT,
 	 PGW_REFUNDED,
-	 {TO(REFUNDING), NO(VOTE_SPENT), NO(TAKEN_BACK), TO(REFUNDED), NO(GIVEN_BACK_ALREADY)}},
+	 {TO(REFUNDING), NO(CALLER_GONE), NO(TAKEN_BACK), TO(REFUNDED), NO(GIVEN_BACK_ALREADY)}},
 
 	{PGW_KIND_CAPTURE,
 	 PGW_CREATED,
