@@ -151,7 +151,7 @@ check-sanitized:
 
 format:
 	@test/setup.sh
-	@clang-format -i $$(find src test/bank test/bench test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*' -not -path '*/node_modules/*')
+	@clang-format -i $$(find src test/bank test/bench docs/examples/testing test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*' -not -path '*/node_modules/*')
 
 check-assertions:
 	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev

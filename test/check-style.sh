@@ -6,7 +6,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 group=style shown=20
 . test/lib/report.sh
-files=$(find src test/bank test/clock test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*' | sort)
+files=$(find src test/bank docs/examples/testing test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*' | sort)
 case $(clang-format --version 2>/dev/null) in
 *' 14.'*) report 'laid out as .clang-format says (make format)' "$(clang-format --dry-run -Werror $files 2>&1 | grep error:)" ;;
 *) skip 'laid out as .clang-format says' 'only clang-format 14 lays it out the same way' ;;

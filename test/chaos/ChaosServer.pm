@@ -1,6 +1,6 @@
 # ChaosServer - the cluster and the banks of a run: starting, asking and ending them, the server's clock, and a standby.  What ends processes is in ChaosBlows.
 #
-# There are several simulators, each with a ledger of its own: see chaos.pl.  The server's clock can be moved (test/clock); banks and clients keep the real one.
+# There are several simulators, each with a ledger of its own: see chaos.pl.  The server's clock can be moved (docs/examples/testing/clock.c); banks and clients keep the real one.
 package ChaosServer;
 
 use strict;
@@ -236,7 +236,7 @@ sub clock_env
 {
 	my ($self) = @_;
 	return () if !$self->{clock};
-	return (LD_PRELOAD => getcwd() . '/test/clock/clock.so', PGW_CLOCK => "$self->{dir}/clock");
+	return (LD_PRELOAD => getcwd() . '/test/lib/clock.so', PGW_CLOCK => "$self->{dir}/clock");
 }
 
 # Seconds before the real time.  What the server says in between is put right by ChaosCheck::load.

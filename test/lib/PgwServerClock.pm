@@ -1,4 +1,4 @@
-# PgwServerClock - a server whose wall clock is moved while it runs (test/clock/clock.c); the test and its banks keep the real one.
+# PgwServerClock - a server whose wall clock is moved while it runs (docs/examples/testing/clock.c); the test and its banks keep the real one.
 package PgwServerClock;
 
 use strict;
@@ -26,7 +26,7 @@ sub set_server_clock
 sub start_with_clock
 {
 	my ($node) = @_;
-	local %ENV = (%ENV, LD_PRELOAD => getcwd() . '/test/clock/clock.so', PGW_CLOCK => clock_file($node));
+	local %ENV = (%ENV, LD_PRELOAD => getcwd() . '/test/lib/clock.so', PGW_CLOCK => clock_file($node));
 	$node->start;
 	return;
 }

@@ -57,7 +57,7 @@ pgw_build()
 	make -s -j2 PG_CONFIG="$PGW_PG_CONFIG" with_llvm=no WERROR=1 all >"$PGW_WORK/build.log" 2>&1 &&
 		make -s PG_CONFIG="$PGW_PG_CONFIG" with_llvm=no DESTDIR="$PGW_INST" install >>"$PGW_WORK/build.log" 2>&1 &&
 		make -s -C test/bank WERROR=1 >>"$PGW_WORK/build.log" 2>&1 &&
-		gcc -shared -fPIC -O2 -Wall -Wextra -Werror -o test/clock/clock.so test/clock/clock.c -ldl >>"$PGW_WORK/build.log" 2>&1 || {
+		gcc -shared -fPIC -O2 -Wall -Wextra -Werror -o test/lib/clock.so docs/examples/testing/clock.c -ldl >>"$PGW_WORK/build.log" 2>&1 || {
 		cat "$PGW_WORK/build.log" >&2
 		echo "the build failed" >&2
 		return 1

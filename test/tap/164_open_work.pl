@@ -26,7 +26,7 @@ sub set_clock
 # As from now on: pg_ctl and all that it starts have the clock that can be moved; this test and the bank keep the real one.
 sub start
 {
-	local %ENV = (%ENV, LD_PRELOAD => getcwd() . '/test/clock/clock.so', PGW_CLOCK => $clock);
+	local %ENV = (%ENV, LD_PRELOAD => getcwd() . '/test/lib/clock.so', PGW_CLOCK => $clock);
 	$node->start;
 	return;
 }

@@ -26,7 +26,7 @@ sub failing { return sql("SELECT count(*) FILTER (WHERE r.status = 'failed') FRO
 
 set_clock(3600);
 {
-	local %ENV = (%ENV, LD_PRELOAD => getcwd() . '/test/clock/clock.so', PGW_CLOCK => $clock);
+	local %ENV = (%ENV, LD_PRELOAD => getcwd() . '/test/lib/clock.so', PGW_CLOCK => $clock);
 	$node->start;
 }
 pgw_setup($node, $bank);

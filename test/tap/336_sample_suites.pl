@@ -1,13 +1,16 @@
 # The suites of docs/examples/testing/ that users copy: each passes against the bank inside, and leaves nothing behind but the records of what it rolled back.
-# A suite is left out where its packages are missing; make check-clients (CLIENTS=all) fails there.
+# A suite is left out where its packages are missing; make check-clients (CLIENTS=all) fails there. And the clock, moved as docs/testing-your-app.md says.
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwServerClock;
 use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = pgw_node('suites', conf => "listen_addresses = '127.0.0.1'\nfsync = off\npgw.compensation_delay = '100ms'\n");
+my $node = pgw_node('suites', start => 0, conf => "listen_addresses = '127.0.0.1'\nfsync = off\npgw.compensation_delay = '100ms'\n");
+set_server_clock($node, 0);
+start_with_clock($node);
 pgw_setup($node);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
@@ -22,7 +25,7 @@ my %suites = (
 	'orders.test.js' => [ [ 'node', '-e', 'require("node:test"), require("pg")' ], [ 'node', '--test', '--test-reporter=tap' ], qr/^ +ok \d+ - (?:paid|the same id|declined|unknown|submitted|refund)/m, 13 ],
 	'orders_test.go' => [ [ 'go', 'list', 'github.com/lib/pq' ], [ 'go', 'test', '-v' ], qr/^ *--- PASS/m, 15 ],
 );
-is_deeply([ sort keys %suites ], [ map { s{.*/}{}r } sort glob "$folder/*" ], 'every suite is among them');
+is_deeply([ sort keys %suites ], [ grep { $_ ne 'clock.c' } map { s{.*/}{}r } sort glob "$folder/*" ], 'every suite is among them');
 
 for my $name (sort keys %suites)
 {
@@ -36,6 +39,17 @@ for my $name (sort keys %suites)
 		is(sql('SELECT count(*) FROM orders'), 0, "$name clears up");
 	}
 }
+
+# The page's line, on the running server's file: an authorization has run out, and its capture comes too late.
+my ($line) = slurp_file('docs/testing-your-app.md') =~ /^    (perl .* 1<>)clock$/m or die 'the page does not move the clock';
+sql("SELECT pgw.process_payment('held', 4990, 'EUR', 'tok_ok', capture => 'manual')");
+system_or_bail('sh', '-c', $line . $node->basedir . '/clock');
+is(sql("SELECT now() > created_at + interval '7 days' FROM pgw.payments WHERE client_request_id = 'held'"), 't', 'more than a week later');
+sql("SELECT pgw.capture_payment(payment_id, 'held-capture') FROM pgw.payments WHERE client_request_id = 'held'");
+is(sql("SELECT w.status FROM pgw.find_payment('held') f, pgw.wait_for_payment(f.payment_id, '60 s') w"), 'expired', 'the authorization has run out');
+is(sql("SELECT error_code FROM pgw.payment_transactions WHERE client_request_id = 'held-capture'"), 'authorization_expired', 'and is captured no more');
+set_server_clock($node, 0);
+is(sql("SELECT status FROM pgw.process_payment('back', 4990, 'EUR', 'tok_ok')"), 'captured', 'the clock goes back, and payments go on');
 
 ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE status NOT IN ('Completed', 'Failed', 'Refunded')") == 0 }, 60), 'nothing is left open');
 is(sql(q{SELECT l FROM pgw.test_bank_ledger l LEFT JOIN pgw.payments p ON replace(p.transaction_id::text, '-', '') = l.reference
