@@ -72,6 +72,7 @@ REFERENCE_ECHO:200_answers:ignored reference
 ANSWER_MODE:217_livemode:approvals
 REFUSAL_TOLD:219_refusals_told:refused at once
 HEADER_TWICE:343_answer_headers:tok_twice
+PAGE_UNREAD:352_list_pages:tok_broken
 MORE_PAGES:340_lists:tok_lost_more
 SUM_LEFT_OUT:340_lists:tok_unreturned_odd
 AMOUNT_MULTIPLE:344_forms:multiples

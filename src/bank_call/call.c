@@ -95,6 +95,54 @@ pgw_call_forget_request(PgwCall *call)
 	call->rendered = NULL;
 }
 
+void
+pgw_call_forget_pages(PgwCall *call)
+{
+	if (call->pages == NULL)
+		return;
+	explicit_bzero(call->pages, sizeof(PgwPages));
+	pfree(call->pages);
+	call->pages = NULL;
+}
+
+/* Time that is left of what a question may take, all its pages together. */
+static long
+ms_left(const PgwCall *call)
+{
+	instr_time took;
+
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, call->began);
+	return call->bank->request_timeout_ms - (long) INSTR_TIME_GET_MILLISEC(took);
+}
+
+int
+pgw_call_timeout_ms(const PgwCall *call)
+{
+	return call->pages == NULL ? call->bank->request_timeout_ms : (int) Max(ms_left(call), 1);
+}
+
+bool
+pgw_call_next_page(PgwCall *call)
+{
+	PgwAnswer *a = &call->answer;
+	const char *id = call->bank_reference[0] != '\0' ? call->bank_reference : NULL;
+
+	if (call->pages == NULL && a->next_page[0] == '\0')
+		return false;
+	if (call->pages == NULL)
+	{
+		call->pages = MemoryContextAllocZero(calls_context, sizeof(PgwPages));
+		call->first_path_len = call->rendered->path.len;
+	}
+	if (!pgw_pages_add(call->pages, a))
+		return false;
+	/* *a says nothing from here on, and stays so where the next page is not asked for */
+	return ms_left(call) > 0 &&
+		   pgw_connector_next_page(call->bank->connector, call->op, id, call->pages->cursor,
+								   call->first_path_len, &call->rendered->path);
+}
+
 /* Give back an unused permit; allocates nothing. */
 static void
 return_permit(PgwCall *call)
@@ -120,6 +168,7 @@ void
 pgw_call_free(PgwCall *call)
 {
 	pgw_call_forget_request(call);
+	pgw_call_forget_pages(call);
 	pgw_echo_forget(call);
 	pgw_lanes_leave(&call->place);
 	pgw_lanes_give_up(&call->place);

@@ -14,6 +14,7 @@
 #include "bank/bank_config.h"
 #include "bank/call_permission.h"
 #include "bank_call/bank_lanes.h"
+#include "core/bank_message/list_pages.h"
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
 #include "database/batch.h"
@@ -64,7 +65,9 @@ typedef struct PgwCall
 	char switched_from[64];
 	/* the bank is left alone just now: recorded as failed, nothing is sent */
 	bool refused;
-	PgwRendered *rendered; /* NULL once sent */
+	PgwRendered *rendered; /* NULL once sent, but where a further page may be asked for */
+	PgwPages *pages;       /* of a list, from the second on; NULL: none */
+	size_t first_path_len; /* of the first page's request */
 	/* of the request, until its transfer is over; NULL: a token, or not known any more */
 	PgwCallCard *card;
 	/* the key that it was sent with, which may have changed by now; held, NULL: none, or judged */
@@ -137,6 +140,16 @@ extern bool pgw_call_render(PgwCall *call, PgwBank *bank, PgwCallParams *params,
 extern void pgw_call_unrender(PgwCall *call);
 /* wipe the rendered request: libcurl has its copy, or it is not sent */
 extern void pgw_call_forget_request(PgwCall *call);
+extern void pgw_call_forget_pages(PgwCall *call);
+
+/*
+ * Its answer has been judged: is it a page of a list of which the next one is to be asked for? Then
+ * the request is made, and is to be sent; else its answer is what all pages say.
+ */
+extern bool pgw_call_next_page(PgwCall *call);
+
+/* How long its transfer may take: all pages have the time of one request. */
+extern int pgw_call_timeout_ms(const PgwCall *call);
 
 /*
  * The end of a call that is not sent: its caller, if there is one, gets this error, and its slot

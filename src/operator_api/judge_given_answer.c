@@ -17,6 +17,7 @@
 #include "core/bank_message/header_text.h"
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/key_refused.h"
+#include "core/bank_message/list_pages.h"
 #include "core/base/money.h"
 #include "core/card/card_text.h"
 #include "operator_api/tool_arguments.h"
@@ -44,6 +45,7 @@ typedef struct Judged
 	PgwWhy why;
 	char reference[256]; /* of the answer, taken for ours */
 	bool key_refused;
+	bool next_page; /* it is a page of a list of which pgw would ask for the next */
 	bool mode_said;
 	bool live;
 } Judged;
@@ -196,6 +198,16 @@ judge_as_asked(Given *given, Judged *judged)
 		q->iso_exponent = currency->exponent;
 		judge(given, q, judged);
 	}
+	if (judged->answer.next_page[0] != '\0')
+	{
+		/* one page of several says nothing alone */
+		PgwPages pages = {.n = 0};
+
+		(void) pgw_pages_add(&pages, &judged->answer);
+		judged->why.by = PGW_DECIDED_BY_DOUBT;
+		judged->why.pointer[0] = '\0';
+		judged->next_page = true;
+	}
 	judged->key_refused = pgw_secret_refused(q->op, given->answer.status, &judged->answer);
 }
 
@@ -282,6 +294,7 @@ because(const Given *given, const Judged *j)
 	say(&s, true, decided_by[j->why.by]);
 	say(&s, a->other_mode && j->why.by != PGW_DECIDED_BY_MODE,
 		"It is of the other mode (livemode): the payment fails with livemode_mismatch, and what was charged there is given back.");
+	say(&s, j->next_page, "pgw would ask for its next page.");
 	say(&s, j->reference[0] != '\0',
 		"The reference that it names is taken for ours, as the call names none.");
 	say(&s, given->any_reference && j->reference[0] == '\0' && pgw_op_is_lookup(given->question.op),

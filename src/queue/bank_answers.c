@@ -42,6 +42,7 @@
 #include "exchange/taken_slots.h"
 #include "http/http.h"
 #include "queue/bank_answers.h"
+#include "queue/send_after_flush.h"
 #include "queue/try_banks.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
@@ -140,6 +141,8 @@ void
 pgw_bank_answers_over(PgwCall *call, long http_status)
 {
 	call->http_status = http_status;
+	pgw_call_forget_request(call);
+	pgw_call_forget_pages(call);
 	pgw_echo_forget(call);
 	pgw_lanes_closed(&call->place);
 	if (call->op != PGW_OP_PING && call->trial == 0)
@@ -168,7 +171,8 @@ moves_money_of_charge(PgwBankOp op)
 	return pgw_op_moves_money(op) && op != PGW_OP_CHARGE && op != PGW_OP_AUTHORIZE;
 }
 
-static void
+/* True: it is a page of a list, and the next one is to be asked for. */
+static bool
 judge(PgwCall *call, const PgwHttpDone *done)
 {
 	PgwEchoSought sought;
@@ -193,6 +197,8 @@ judge(PgwCall *call, const PgwHttpDone *done)
 									 .len = done->body->len};
 			pgw_connector_judge(call->bank->connector, &question, &given, &call->answer);
 			call->transport = PGW_TRANSPORT_ANSWERED;
+			if (pgw_call_next_page(call))
+				return true;
 
 			call->credentials_rejected = pgw_secret_refused(call->op, done->status, &call->answer);
 
@@ -220,7 +226,7 @@ judge(PgwCall *call, const PgwHttpDone *done)
 								  done->status),
 					 errdetail("correlation id %s, bank \"%s\"", call->correlation,
 							   call->bank->name)));
-			return;
+			return false;
 		case PGW_HTTP_NEVER_SENT:
 			call->transport = PGW_TRANSPORT_NEVER_SENT;
 			call->our_fault = done->our_fault;
@@ -234,6 +240,7 @@ judge(PgwCall *call, const PgwHttpDone *done)
 		(errmsg("pgw: bank call failed: %s", done->error != NULL ? done->error : "unknown reason"),
 		 errdetail("correlation id %s, bank \"%s\", %s", call->correlation, call->bank->name,
 				   done->result == PGW_HTTP_NEVER_SENT ? "never sent" : "may have been sent")));
+	return false;
 }
 
 /*
@@ -244,14 +251,15 @@ static void
 take_in(PgwCall *call, const PgwHttpDone *done, void (*release)(void *))
 {
 	long status = done->status;
+	volatile bool goes_on = false;
 
 	call->transport = PGW_TRANSPORT_MAYBE_SENT;
 	call->in_transfer = false;
 	dlist_delete(&call->all);
 	PG_TRY();
 	{
-		judge(call, done);
-		if (call->trial != 0)
+		goes_on = judge(call, done);
+		if (call->trial != 0 && !goes_on)
 			pgw_trial_note(call, done);
 		PGW_DEBUG_POINT(pgw_call_debug_name(call, "answered",
 											call->in_doubt || call->op == PGW_OP_VOID ||
@@ -267,7 +275,10 @@ take_in(PgwCall *call, const PgwHttpDone *done, void (*release)(void *))
 	}
 	PG_END_TRY();
 	release(done->handle);
-	pgw_bank_answers_over(call, status);
+	if (goes_on)
+		pgw_call_ready_again(call);
+	else
+		pgw_bank_answers_over(call, status);
 }
 
 static void

@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
+#include "storage/latch.h"
 #include "utils/timestamp.h"
 
 #include "bank_call/echoed_card.h"
@@ -110,7 +111,7 @@ start_http(PgwCall *call, const char **error)
 	req.certificates = call->trial != 0;
 	req.fresh_connection |= call->trial != 0;
 	req.connect_timeout_ms = call->bank->connect_timeout_ms;
-	req.total_timeout_ms = call->bank->request_timeout_ms;
+	req.total_timeout_ms = pgw_call_timeout_ms(call);
 	req.nanswer_headers = pgw_connector_answer_headers(call->bank->connector, &req.answer_headers);
 	req.max_body = MAX_ANSWER_BYTES;
 	req.ca_file = call->bank->ca_file;
@@ -123,13 +124,23 @@ start_http(PgwCall *call, const char **error)
 	return transfer;
 }
 
+void
+pgw_call_ready_again(PgwCall *call)
+{
+	Assert(call->rendered != NULL && !call->in_transfer);
+	/* in front: the last one's intent is the one up to which the log is flushed */
+	dlist_push_head(&ready, &call->item.node);
+	SetLatch(MyLatch);
+}
+
 static void
 send_call(PgwCall *call)
 {
 	const char *error = NULL;
 	char correlation[sizeof(call->correlation)];
 
-	INSTR_TIME_SET_CURRENT(call->began);
+	if (call->pages == NULL)
+		INSTR_TIME_SET_CURRENT(call->began);
 	PG_TRY();
 	{
 		PGW_DEBUG_POINT("sending");
@@ -145,7 +156,11 @@ send_call(PgwCall *call)
 	}
 	PG_END_TRY();
 	call->in_transfer = call->transfer != NULL;
-	pgw_call_forget_request(call);
+	/* a look-up has no card in it; its further pages are the same request with another path */
+	if (!call->in_transfer ||
+		!pgw_connector_has_pages(call->bank->connector, call->op,
+								 call->bank_reference[0] != '\0' ? call->bank_reference : NULL))
+		pgw_call_forget_request(call);
 	if (call->in_transfer)
 	{
 		dlist_push_tail(&in_transfer, &call->all);
@@ -224,7 +239,8 @@ pgw_calls_send(bool flush)
 			PGW_DEBUG_POINT("intent_flushed");
 		else if (call->awaited)
 			PGW_DEBUG_POINT("retry_flushed");
-		if (still_wanted(call))
+		/* a question that has begun goes on to its end, whoever waits for it */
+		if (call->pages != NULL || still_wanted(call))
 			send_call(call);
 		else
 			withdraw(call);

@@ -14,6 +14,9 @@
  */
 extern void pgw_call_ready(PgwCall *call);
 
+/* One that was sent before has its next page to ask for: its intent is durable. */
+extern void pgw_call_ready_again(PgwCall *call);
+
 /*
  * Outside a transaction: send those whose intent is durable; with flush, all, and the log is
  * flushed for that.

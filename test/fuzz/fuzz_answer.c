@@ -13,6 +13,7 @@
 
 #include "core/base/error_codes.h"
 #include "core/bank_message/judge_answer.h"
+#include "core/bank_message/list_pages.h"
 #include "core/connector/connector.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -48,6 +49,25 @@ names(const uint8_t *body, size_t len, const char *reference)
 	return memchr(body, '\\', len) != NULL || memchr(body, '%', len) != NULL ||
 		   memmem(body, len, reference, strlen(reference)) != NULL ||
 		   memmem(body, len, reference[0] == 'r' ? "R17" : "O42", 3) != NULL;
+}
+
+/* A page says nothing alone, and the same one again ends it, in doubt. */
+static void
+check_pages(const PgwAnswer *a)
+{
+	PgwPages pages = {.n = 0};
+	PgwAnswer first = *a;
+	PgwAnswer again = *a;
+	bool goes_on = a->next_page[0] != '\0';
+
+	if (memchr(a->next_page, 0, sizeof(a->next_page)) == NULL || (goes_on && !a->of_list))
+		abort();
+	if (pgw_pages_add(&pages, &first) != goes_on ||
+		(!goes_on && memcmp(&first, a, sizeof(first)) != 0))
+		abort();
+	if (goes_on && (first.outcome != PGW_OUT_UNKNOWN || first.bank_reference[0] != '\0' ||
+					pgw_pages_add(&pages, &again) || again.outcome != PGW_OUT_UNKNOWN))
+		abort();
 }
 
 int
@@ -140,6 +160,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (a.bank_reference[0] != '\0' && a.bank_reference_invalid)
 		abort();
+	check_pages(&a);
 	/* an id out of a header stands there, behind what was named, and nowhere else in it */
 	if (c == connectors[3] && given.len == 0 && a.bank_reference[0] != '\0' &&
 		(strpbrk(a.bank_reference, "/?# ,%") != NULL || strstr(head, a.bank_reference) == NULL ||

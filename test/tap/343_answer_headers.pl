@@ -49,8 +49,9 @@ sub serve
 	return { document => \@transfers } if $path eq '/books';
 	return $path eq '/transfers' ? make($form) : refund($form) if $method eq 'POST';
 	my ($id) = $path =~ m{^/transfers/(\w+)$};
-	my ($t) = grep { defined $id ? $_->{id} eq $id : $_->{ref} eq $form->{ref} } @transfers;
+	my ($t) = grep { defined $id ? $_->{id} eq $id : $_->{ref} eq $request->{headers}{search} } @transfers;
 	push @{ $t->{asked} }, defined $id ? "id $id" : 'ref' if $t;
+	return { document => { transfers => [ map { shown($_) } @transfers ] } } if !defined $id;
 	return $t ? { document => shown($t) } : { status => 404, document => { code => 'NotFound' } };
 }
 

@@ -218,6 +218,28 @@ body_says_it(const PgwEchoMemory *memory, const PgwAnswerBody *body)
 			pgw_echo_memory_in_text(memory, PGW_TEXT_ID, body->text, len));
 }
 
+/* ---- where the list goes on ---- */
+
+/* It would stand in the path of our next request: then that page stays unread, and nothing is
+ * known. */
+static void
+drop_cursor(PgwAnswer *a)
+{
+	if (a->next_page[0] == '\0')
+		return;
+	explicit_bzero(a->next_page, sizeof(a->next_page));
+	a->of_list = a->element = false;
+	a->outcome = PGW_OUT_UNKNOWN;
+}
+
+static void
+hide_cursor(const Echo *echo, PgwAnswer *a)
+{
+	if (a->next_page[0] != '\0' &&
+		repeats(echo, &echo->of_id, PGW_TEXT_VALUE, a->next_page, strlen(a->next_page), a))
+		drop_cursor(a);
+}
+
 /* ---- the whole ---- */
 
 #define CARD_AMOUNT INT64_C(1000000000000) /* thirteen digits: no card number has fewer */
@@ -245,6 +267,7 @@ keep_no_texts(PgwAnswer *a)
 		if (kept != NULL)
 			explicit_bzero(kept, size);
 	}
+	drop_cursor(a);
 	if (a->has_amount && a->amount >= CARD_AMOUNT)
 		drop_amount(a);
 	if (a->captured >= CARD_AMOUNT)
@@ -268,6 +291,7 @@ leave_out(const PgwQuestion *q, const PgwAnswerSpec *spec, const PgwAnswerBody *
 			look_at_field(&echo, (PgwAnswerField) i, &v, a);
 	}
 	hide_amounts(&echo, a);
+	hide_cursor(&echo, a);
 	if (must_be_remembered(&echo, a))
 		a->card_echoed = body_says_it(&echo.memory, body);
 	a->echoed |= a->card_echoed;

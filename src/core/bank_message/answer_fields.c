@@ -308,21 +308,42 @@ pgw_answer_next_of_sum(PgwSumElements *sum, PgwJson *amount)
 
 /* ---- which element ---- */
 
+/* The bank's word for where the list goes on; false: it does not say, or nothing that can be sent.
+ */
+static bool
+take_cursor(const PgwSelect *select, const PgwAnswerBody *whole, const PgwJson *last,
+			char next_page[PGW_CURSOR_SIZE])
+{
+	PgwAnswerBody element;
+	const PgwAnswerBody *from = whole;
+	PgwJson v;
+
+	if (select->next_name == NULL || (select->next_of_last && last->text == NULL))
+		return false;
+	if (select->next_of_last)
+	{
+		pgw_answer_body_part(whole, last, &element);
+		from = &element;
+	}
+	return pgw_answer_body_follow(from, &select->next, &v) &&
+		   pgw_answer_body_text(&v, next_page, PGW_CURSOR_SIZE, false);
+}
+
 PgwPicked
 pgw_answer_pick(const PgwSelect *select, const PgwQuestion *q, const PgwAnswerBody *whole,
-				PgwAnswerBody *one)
+				PgwAnswerBody *one, char next_page[PGW_CURSOR_SIZE])
 {
 	PgwJson list;
 	PgwJson element;
 	PgwJson found = {NULL, 0};
 	const char *at = NULL;
 	bool could_be = false; /* another one, of which it cannot be told */
-	bool more;
 
+	next_page[0] = '\0';
+	element = (PgwJson){NULL, 0};
 	if (!pgw_answer_body_follow(whole, &select->in, &list) ||
 		pgw_json_type(&list) != PGW_JSON_ARRAY)
 		return PGW_PICKED_DOUBT;
-	more = goes_on(select->has_more, &select->more, whole);
 	while (pgw_json_next_element(&list, &at, &element))
 	{
 		PgwAnswerBody part;
@@ -337,11 +358,14 @@ pgw_answer_pick(const PgwSelect *select, const PgwQuestion *q, const PgwAnswerBo
 			return PGW_PICKED_DOUBT;
 		found = element;
 	}
-	if (found.text == NULL)
-		return more || (could_be && !PGW_MUTATED(NOT_IN_LIST)) ? PGW_PICKED_DOUBT : PGW_PICKED_NONE;
-	/* a second one could be on the next page */
-	if (more)
+	if (found.text == NULL && could_be && !PGW_MUTATED(NOT_IN_LIST))
 		return PGW_PICKED_DOUBT;
+	/* it, or a second one, could be on the next page */
+	if (goes_on(select->has_more, &select->more, whole) &&
+		!take_cursor(select, whole, &element, next_page))
+		return PGW_PICKED_DOUBT;
+	if (found.text == NULL)
+		return PGW_PICKED_NONE;
 	pgw_answer_body_part(whole, &found, one);
 	return PGW_PICKED_ONE;
 }

@@ -64,14 +64,16 @@ typedef enum PgwPicked
 {
 	PGW_PICKED_ONE = 0, /* *one is what was asked for; or the connector selects nothing */
 	PGW_PICKED_NONE,    /* the whole list is here, and it is not in it */
-	PGW_PICKED_DOUBT    /* no list, two that could be it, or more of it elsewhere */
+	PGW_PICKED_DOUBT    /* no list, two that could be it, or more of it nobody knows where */
 } PgwPicked;
 
 /*
  * The element of the list that was asked for.  *one may be the same as *whole; unchanged unless
- * PGW_PICKED_ONE.
+ * PGW_PICKED_ONE.  next_page: where the list goes on, if the connector can ask for that; else
+ * empty.
  */
 extern PgwPicked pgw_answer_pick(const PgwSelect *select, const PgwQuestion *q,
-								 const PgwAnswerBody *whole, PgwAnswerBody *one);
+								 const PgwAnswerBody *whole, PgwAnswerBody *one,
+								 char next_page[PGW_CURSOR_SIZE]);
 
 #endif

@@ -440,8 +440,11 @@ judge_outcome(const PgwAnswerSpec *spec, const PgwQuestion *q, long http_status,
 {
 	bool list = is_list(&spec->select, q, http_status, doc);
 	PgwAnswerBody whole = *doc;
-	PgwPicked picked = list ? pgw_answer_pick(&spec->select, q, &whole, doc) : PGW_PICKED_ONE;
+	PgwPicked picked =
+		list ? pgw_answer_pick(&spec->select, q, &whole, doc, a->next_page) : PGW_PICKED_ONE;
 
+	a->of_list = list && picked != PGW_PICKED_DOUBT;
+	a->element = list && picked == PGW_PICKED_ONE;
 	if (picked == PGW_PICKED_ONE)
 	{
 		judge_by_rules(spec, q, http_status, doc, list, a, why);

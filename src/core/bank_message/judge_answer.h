@@ -12,6 +12,8 @@
 #include "core/card/card_text.h"
 #include "core/connector/connector.h"
 
+#define PGW_CURSOR_SIZE 256
+
 /* A bank's answer, judged. Strings are bounded copies; empty when absent. */
 typedef struct PgwAnswer
 {
@@ -57,6 +59,14 @@ typedef struct PgwAnswer
 	 * known any more: see PgwQuestion.card_echoed
 	 */
 	bool card_echoed;
+	/* of a list: it could be read, and the element that was asked for is in it */
+	bool of_list;
+	bool element;
+	/*
+	 * where the list goes on, in the bank's word; then this is of one page of it, and says nothing
+	 * alone: list_pages.c.  Empty: this is all of it, or there is no list
+	 */
+	char next_page[PGW_CURSOR_SIZE];
 	/* an id that must not be kept: only for comparing it with those that are; empty: none */
 	char compared_reference[256];
 } PgwAnswer;

@@ -345,11 +345,50 @@ names_the_question(const PgwSelect *select, PgwBankOp op)
 	return names_our_reference(select, op);
 }
 
-/* {"when": conditions, "in": pointer to the list, "where": conditions, "more": pointer or false} */
+/*
+ * {"query": name, "from": pointer} or {"query": name, "last": pointer}: which parameter of the same
+ * request asks for the next page, and its value.  Never an address: a bank could send us elsewhere.
+ */
+static bool
+compile_next(PgwCompile *cc, json_object *v, PgwSelect *select)
+{
+	static const char *const keys[] = {"query", "from", "last", NULL};
+	json_object *query;
+	json_object *place;
+	const char *s;
+	size_t mark;
+
+	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+		return false;
+	query = pgw_member(v, "query");
+	if (!json_object_is_type(query, json_type_string) || json_object_get_string_len(query) == 0)
+		return pgw_fault_at(cc, "query", "must be the name of the parameter in the query");
+	if ((s = pgw_text_of(cc, query)) == NULL ||
+		(select->next_name = pgw_arena_text(cc, s, strlen(s))) == NULL)
+		return false;
+	select->next_of_last = json_object_object_get_ex(v, "last", &place);
+	if (select->next_of_last == json_object_object_get_ex(v, "from", NULL))
+		return pgw_fault(
+			cc,
+			"one of \"from\" and \"last\" must say where its value stands: in the whole answer, or in the list's last element");
+	if (!select->next_of_last)
+		place = pgw_member(v, "from");
+	mark = pgw_enter(cc, select->next_of_last ? "last" : "from");
+	if ((s = pgw_text_of(cc, place)) == NULL || !pgw_compile_pointer(cc, s, &select->next))
+		return false;
+	pgw_leave(cc, mark);
+	return select->has_more ||
+		   pgw_fault(cc, "\"more\" is false: then there is no next page to be asked for");
+}
+
+/*
+ * {"when": conditions, "in": pointer to the list, "where": conditions, "more": pointer or false,
+ * "next": how to ask for the next page}
+ */
 static bool
 compile_select(PgwCompile *cc, json_object *v, PgwBankOp op, PgwSelect *select)
 {
-	static const char *const keys[] = {"when", "in", "where", "more", NULL};
+	static const char *const keys[] = {"when", "in", "where", "more", "next", NULL};
 	json_object *part;
 	const char *in;
 	size_t mark;
@@ -389,7 +428,16 @@ compile_select(PgwCompile *cc, json_object *v, PgwBankOp op, PgwSelect *select)
 	pgw_leave(cc, mark);
 	select->present = true;
 	select->by_our_reference = names_our_reference(select, op);
-	return pgw_compile_more(cc, v, &select->has_more, &select->more);
+	if (!pgw_compile_more(cc, v, &select->has_more, &select->more))
+		return false;
+	if (json_object_object_get_ex(v, "next", &part))
+	{
+		mark = pgw_enter(cc, "next");
+		if (!compile_next(cc, part, select))
+			return false;
+		pgw_leave(cc, mark);
+	}
+	return true;
 }
 
 /* Where the answer stands: with its operation, or by name. */

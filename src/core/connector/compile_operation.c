@@ -141,6 +141,42 @@ identity_of(PgwBankOp which, uint64_t uses)
 	return (uses & ours) != 0 ? ours : uses & theirs;
 }
 
+static bool
+names_path(const PgwText *text)
+{
+	for (int i = 0; i < text->nsegments; i++)
+	{
+		if (text->segments[i].kind == PGW_PH_PATH)
+			return true;
+	}
+	return false;
+}
+
+/* The next page is the same request with another path: nothing else in it can depend on that. */
+static bool
+check_pages(PgwCompile *cc, const PgwCompiledOp *op)
+{
+	const PgwConnector *c = cc->connector;
+	bool signed_path = false;
+
+	if (op->answer.select.next_name == NULL)
+		return true;
+	for (int i = 0; i < c->ncomputed; i++)
+	{
+		signed_path |= names_path(&c->computed[i].key);
+		for (int k = 0; k < c->computed[i].ntexts; k++)
+			signed_path |= names_path(&c->computed[i].texts[k]);
+	}
+	if (strcmp(op->method, "GET") == 0 && op->body == NULL &&
+		!(signed_path && (op->uses & PGW_PH_BIT(PGW_PH_COMPUTED)) != 0))
+		return true;
+	pgw_enter(cc, "answer");
+	pgw_enter(cc, "select");
+	return pgw_fault_at(
+		cc, "next",
+		"the next page is asked for by a GET with one parameter more: not with another method, nor where {{path}} is signed");
+}
+
 bool
 pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompiledOp *op)
 {
@@ -188,7 +224,7 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 	pgw_leave(cc, mark);
 	op->needs |= op->answer.select.asked; /* or its answer could not be told from others' */
 	op->present = true;
-	return true;
+	return check_pages(cc, op);
 }
 
 /*

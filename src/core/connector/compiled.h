@@ -304,6 +304,9 @@ typedef struct PgwSelect
 	PgwCondition *where;
 	bool has_more;
 	PgwPointer more;
+	const char *next_name; /* the parameter that asks for the next page; NULL: there is none */
+	bool next_of_last;     /* ... with what stands in the last element, else in the whole */
+	PgwPointer next;
 	bool by_our_reference; /* the element names our reference, or is not chosen */
 	uint64_t asked;        /* PGW_PH_BIT of what of the question its conditions compare with */
 } PgwSelect;
