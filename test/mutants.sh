@@ -107,6 +107,7 @@ LANES:251_bulkheads:lanes
 PUT_OFF_TOKEN:165_returning_bank:put off
 TOKEN_OWED:165_returning_bank:a look that waits for nothing
 ROW_AT_PLACE:297_row_moved:rewritten
+OVERTAKEN:299_overtaken:caller
 FOREIGN_PATH:253_whose_code:search_path
 CARD_DISGUISE:288_disguises:disguises
 ECHO:289_bank_echoes:reasons

@@ -8,6 +8,7 @@
 #define PGW_BASE_COMPAT_H
 
 #include "postgres.h"
+#include "access/tableam.h"
 #include "executor/executor.h"
 #include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
@@ -35,6 +36,42 @@ pgw_exec_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *e
 #else
 	return ExecInsertIndexTuples(rri, slot, estate, false, no_dup_error, conflict, arbiters);
 #endif
+}
+
+/*
+ * A new version of the row at that place, and its index entries.  16 made an enum of the flag for
+ * these, 19 has flags.
+ */
+static inline TM_Result
+pgw_update_tuple(ResultRelInfo *rri, EState *estate, ItemPointer tid, TupleTableSlot *slot,
+				 bool wait)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+	TM_Result result;
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes indexes = TU_None;
+#else
+	bool indexes = false;
+#endif
+
+	result = table_tuple_update(rri->ri_RelationDesc, tid, slot, estate->es_output_cid,
+								estate->es_snapshot, InvalidSnapshot, wait, &failure, &mode,
+								&indexes);
+	if (result != TM_Ok || rri->ri_NumIndices == 0 || !indexes)
+		return result;
+#if PG_VERSION_NUM >= 190000
+	(void) ExecInsertIndexTuples(rri, estate,
+								 EIIT_IS_UPDATE |
+									 (indexes == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0),
+								 slot, NIL, NULL);
+#elif PG_VERSION_NUM >= 160000
+	(void) ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL,
+								 indexes == TU_Summarizing);
+#else
+	(void) ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL);
+#endif
+	return result;
 }
 
 /* 16 added the list of result relations. */

@@ -9,6 +9,7 @@
 
 #include "access/xact.h"
 
+#include "base/debug_points.h"
 #include "client_api/save_answer.h"
 #include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
@@ -60,10 +61,43 @@ save_approved(PgwPay *pay, PgwAttempt *attempt)
 	 * would forbid PREPARE TRANSACTION.
 	 */
 	pgw_record_decision(attempt, NULL, &d, pay->capture_op, NULL);
+	if (attempt->place.overtaken)
+		return;
 	p->status = d.payment == PGW_PAYMENT_BECOMES_CAPTURED ? PGW_PAY_CAPTURED : PGW_PAY_AUTHORIZED;
 	p->authorized_amount = d.authorized_amount;
 	p->captured_amount = d.captured_amount;
 	p->reserved_amount = d.reserved_amount;
+}
+
+/*
+ * The row as it stands now decides; the answer only said that it is worth looking.  Nobody else has
+ * it nearly always, and then it is not locked first: completing it is the lock, as an update takes
+ * none but what it was told to.  What has been overtaken since is read again, under its lock.
+ * false: the outcome is not known.
+ */
+static bool
+save_attempt(PgwPay *pay, const ItemPointerData *place, PgwAttempt *attempt)
+{
+	const pg_uuid_t *id = &pay->payment.transaction_id;
+	bool found = pgw_store_take_attempt_at(id, place, true, attempt, NULL);
+
+	for (;;)
+	{
+		bool known = true;
+
+		if (!found)
+			elog(ERROR, "the attempt that the worker recorded is not there");
+		require_own(pay, attempt);
+		Assert(attempt->kind == PGW_KIND_PAYMENT && !attempt->submitted);
+		PGW_DEBUG_POINT("attempt_taken");
+		if (attempt->status == PGW_BANK_APPROVED)
+			save_approved(pay, attempt);
+		else if (pgw_store_hold_attempt(attempt))
+			known = pgw_record_status(&pay->payment, attempt);
+		if (!attempt->place.overtaken)
+			return known;
+		found = pgw_store_lock_attempt_at(id, place, true, attempt, NULL);
+	}
 }
 
 /*
@@ -75,19 +109,8 @@ save_outcome(PgwPay *pay, const ItemPointerData *place, PgwAttempt *attempt)
 {
 	PgwPayment *p = &pay->payment;
 
-	/*
-	 * The row as it stands now, under its lock, decides; the answer only said that it is worth
-	 * looking.
-	 */
-	if (!pgw_store_lock_attempt_at(&p->transaction_id, place, true, attempt, NULL))
-		elog(ERROR, "the attempt that the worker recorded is not there");
-	require_own(pay, attempt);
-	Assert(attempt->kind == PGW_KIND_PAYMENT && !attempt->submitted);
-
-	if (attempt->status == PGW_BANK_APPROVED)
-		save_approved(pay, attempt);
-	else if (!pgw_record_status(p, attempt))
-		/* not known: the row stays pending, the worker writes the rest */
+	/* not known: the row stays pending, the worker writes the rest */
+	if (!save_attempt(pay, place, attempt))
 		return PGW_AUDIENCE_WAIT_ENDED;
 	pgw_record_bank_fields(p, attempt);
 	pgw_store_update_payment(p);

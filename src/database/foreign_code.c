@@ -165,6 +165,32 @@ pgw_foreign_may_change(Relation rel, CmdType event)
 	return false;
 }
 
+static bool
+is_own_check(const Trigger *trigger)
+{
+	char *name = get_func_name(trigger->tgfoid);
+
+	return name != NULL && strcmp(name, "enforce_transition") == 0 &&
+		   get_func_namespace(trigger->tgfoid) == get_namespace_oid("pgw", true);
+}
+
+bool
+pgw_foreign_plain_updates(const ResultRelInfo *rri)
+{
+	TriggerDesc *triggers = rri->ri_TrigDesc;
+	TupleConstr *constr = RelationGetDescr(rri->ri_RelationDesc)->constr;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		int16 type = triggers->triggers[i].tgtype;
+
+		if (TRIGGER_FOR_ROW(type) && TRIGGER_FOR_UPDATE(type) &&
+			!is_own_check(&triggers->triggers[i]))
+			return false;
+	}
+	return constr == NULL || !constr->has_generated_stored;
+}
+
 /* Their names, with commas. */
 static const char *
 before_triggers(Relation rel, CmdType event)

@@ -32,6 +32,12 @@ extern HeapTuple pgw_foreign_triggers_begin(const ResultRelInfo *rri, CmdType ev
 extern void pgw_foreign_triggers_end(const ResultRelInfo *rri, CmdType event, HeapTuple wanted,
 									 TupleTableSlot *slot, const bool *ours, bool kept);
 
+/*
+ * Does no trigger fire for a row that pgw updates there, but for pgw's own check of transitions?
+ * What that checks pgw checks of itself (pgw_store_update_attempt()).
+ */
+extern bool pgw_foreign_plain_updates(const ResultRelInfo *rri);
+
 /* For rows that a statement writes: has the table a BEFORE trigger of others, for each row? */
 extern bool pgw_foreign_may_change(Relation rel, CmdType event);
 /* the errors of pgw_foreign_triggers_end() */

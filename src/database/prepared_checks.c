@@ -54,7 +54,7 @@ typedef struct PgwExprs
 	ExprState **of_update; /* pgw_checks_of_update() */
 	int nindexes;
 	PgwPreparedIndex *indexes;
-	bool runs_foreign_code; /* a row that is written runs code of others */
+	PgwCodeOnTable code;
 } PgwExprs;
 
 #define MAX_EXPRS 8
@@ -143,6 +143,13 @@ prepare_indexes(PgwExprs *e, const ResultRelInfo *rri)
 	}
 }
 
+static PgwCodeOnTable
+code_on(const ResultRelInfo *rri)
+{
+	return (PgwCodeOnTable){.foreign = pgw_foreign_code(rri),
+							.plain_updates = pgw_foreign_plain_updates(rri)};
+}
+
 static void
 prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 {
@@ -161,7 +168,7 @@ prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 	prepare_checks(e, RelationGetDescr(rel)->constr);
 	prepare_indexes(e, rri);
 	MemoryContextSwitchTo(old);
-	e->runs_foreign_code = pgw_foreign_code(rri);
+	e->code = code_on(rri);
 	e->relid = RelationGetRelid(rel);
 }
 
@@ -212,8 +219,8 @@ open_indexes(const PgwExprs *e, ResultRelInfo *rri, bool speculative)
 	list_free(indexes);
 }
 
-bool
-pgw_checks_open(ResultRelInfo *rri, bool speculative)
+void
+pgw_checks_open(ResultRelInfo *rri, bool speculative, PgwCodeOnTable *code)
 {
 	Oid relid = RelationGetRelid(rri->ri_RelationDesc);
 	PgwExprs *e = NULL;
@@ -228,7 +235,10 @@ pgw_checks_open(ResultRelInfo *rri, bool speculative)
 	else
 		ExecOpenIndices(rri, speculative);
 	if (e == NULL)
-		return pgw_foreign_code(rri); /* no place: the executor does it */
+	{
+		*code = code_on(rri); /* no place: the executor does it */
+		return;
+	}
 	/* also where the indexes' locks have brought what others have changed since */
 	if (e->relid != relid)
 		prepare_exprs(e, rri);
@@ -242,7 +252,7 @@ pgw_checks_open(ResultRelInfo *rri, bool speculative)
 					e->indexes[j].info->ii_PredicateState;
 		}
 	}
-	return e->runs_foreign_code;
+	*code = e->code;
 }
 
 static bool

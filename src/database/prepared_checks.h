@@ -8,12 +8,18 @@
 #include "postgres.h"
 #include "nodes/execnodes.h"
 
+typedef struct PgwCodeOnTable
+{
+	bool foreign;       /* a row that is written runs code of others: foreign_code.h */
+	bool plain_updates; /* pgw_foreign_plain_updates() */
+} PgwCodeOnTable;
+
 /*
  * Open the indexes of a relation that has just been opened for writing, and give it what is
- * prepared; its lock keeps its description as it is.  Does a row that is written run code of
- * others?
+ * prepared; its lock keeps its description as it is.  What is told of its code of others holds as
+ * long.
  */
-extern bool pgw_checks_open(ResultRelInfo *rri, bool speculative);
+extern void pgw_checks_open(ResultRelInfo *rri, bool speculative, PgwCodeOnTable *code);
 
 /*
  * What is to stand in for them while this update is made: the same, but for those constraints that

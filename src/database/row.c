@@ -104,6 +104,7 @@ static void
 open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 {
 	RangeTblEntry *rte;
+	PgwCodeOnTable code;
 
 	open_common(r, relid, RowExclusiveLock);
 	r->estate = CreateExecutorState();
@@ -120,7 +121,9 @@ open_write(PgwRel *r, Oid relid, const Bitmapset *updated, bool speculative)
 
 	/* From here AfterTriggerEndQuery finds it, and ExecCloseResultRelations closes its indexes. */
 	r->estate->es_opened_result_relations = lappend(r->estate->es_opened_result_relations, r->rri);
-	r->runs_foreign_code = pgw_checks_open(r->rri, speculative);
+	pgw_checks_open(r->rri, speculative, &code);
+	r->runs_foreign_code = code.foreign;
+	r->plain_updates = code.plain_updates;
 	r->slot = table_slot_create(r->rel, NULL);
 }
 
@@ -270,6 +273,18 @@ pgw_row_lock(PgwRel *r, bool wait, bool *busy)
 	return false;
 }
 
+bool
+pgw_row_is_free(const PgwRel *r)
+{
+	HeapTuple tuple;
+
+	if (!r->plain_updates)
+		return false;
+	/* read while others may write there: the update itself finds out */
+	tuple = ExecFetchSlotHeapTuple(r->found, false, NULL);
+	return (tuple->t_data->t_infomask & HEAP_XMAX_INVALID) != 0;
+}
+
 static Datum
 default_of(PgwRel *r, int attnum, bool *isnull)
 {
@@ -384,14 +399,48 @@ arbiters(const PgwRel *r, Oid arbiter)
 	return result;
 }
 
-bool
-pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
+static bool
+insert_speculative(PgwRel *r, List *same_key, List **recheck)
+{
+	bool conflict = false;
+	uint32 token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
+
+	/*
+	 * As ON CONFLICT DO NOTHING does it: others wait on the token, not on our transaction, until we
+	 * know whether the row stays.
+	 */
+	table_tuple_insert_speculative(r->rel, r->slot, r->estate->es_output_cid, 0, NULL, token);
+	*recheck = pgw_exec_insert_index_tuples(r->rri, r->slot, r->estate, true, &conflict, same_key);
+	table_tuple_complete_speculative(r->rel, r->slot, token, !conflict);
+	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
+	return !conflict;
+}
+
+/* Of two who insert the same key at once, the index tells one of them at least. */
+static bool
+insert_or_take_back(PgwRel *r, List *same_key, List **recheck)
+{
+	bool conflict = false;
+
+	table_tuple_insert(r->rel, r->slot, r->estate->es_output_cid, 0, NULL);
+	*recheck = pgw_exec_insert_index_tuples(r->rri, r->slot, r->estate, true, &conflict, same_key);
+	if (conflict)
+	{
+		CommandCounterIncrement(); /* it can be deleted by a later command only */
+		simple_table_tuple_delete(r->rel, &r->slot->tts_tid, GetActiveSnapshot());
+	}
+	return !conflict;
+}
+
+typedef bool (*InsertUnlessTaken)(PgwRel *r, List *same_key, List **recheck);
+
+static bool
+insert_unless_taken(PgwRel *r, Oid arbiter, InsertUnlessTaken insert)
 {
 	TriggerDesc *triggers = r->rri->ri_TrigDesc;
 	List *same_key = arbiters(r, arbiter);
 	List *recheck;
-	uint32 token;
-	bool conflict = false;
+	bool inserted;
 	int guard = pgw_foreign_begin(r->runs_foreign_code);
 	HeapTuple wanted =
 		r->runs_foreign_code ? pgw_foreign_triggers_begin(r->rri, CMD_INSERT, r->slot) : NULL;
@@ -414,24 +463,67 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 		ExecConstraints(r->rri, r->slot, r->estate);
 	}
 
-	/*
-	 * As ON CONFLICT DO NOTHING does it: others wait on the token, not on our transaction, until we
-	 * know whether the row stays.
-	 */
-	token = SpeculativeInsertionLockAcquire(GetCurrentTransactionId());
-	table_tuple_insert_speculative(r->rel, r->slot, r->estate->es_output_cid, 0, NULL, token);
-	recheck = pgw_exec_insert_index_tuples(r->rri, r->slot, r->estate, true, &conflict, same_key);
-	table_tuple_complete_speculative(r->rel, r->slot, token, !conflict);
-	SpeculativeInsertionLockRelease(GetCurrentTransactionId());
-
-	if (!conflict)
+	inserted = insert(r, same_key, &recheck);
+	if (inserted)
 		ExecARInsertTriggers(r->estate, r->rri, r->slot, recheck, NULL);
 	list_free(recheck);
 	list_free(same_key);
 	AfterTriggerEndQuery(r->estate);
 	pgw_foreign_end(guard);
 	CommandCounterIncrement();
-	return !conflict;
+	return inserted;
+}
+
+bool
+pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
+{
+	return insert_unless_taken(r, arbiter, insert_speculative);
+}
+
+bool
+pgw_row_insert_if_free(PgwRel *r, Oid arbiter)
+{
+	return insert_unless_taken(r, arbiter, insert_or_take_back);
+}
+
+/*
+ * As ExecSimpleRelationUpdate() does it, but for triggers: with one BEFORE the row it locks the row
+ * first, and that is a log record more.
+ */
+static TM_Result
+update_plainly(PgwRel *r, bool wait)
+{
+	ExprState **all_checks = pgw_check_exprs(r->rri);
+	int guard = pgw_foreign_begin(r->runs_foreign_code);
+	ItemPointerData tid = r->found->tts_tid;
+	TM_Result result;
+
+	CheckCmdReplicaIdentity(r->rel, CMD_UPDATE);
+	r->estate->es_output_cid = GetCurrentCommandId(true);
+	r->slot->tts_tableOid = RelationGetRelid(r->rel);
+	pgw_check_exprs(r->rri) = pgw_checks_of_update(r->rri, r->ours, r->found, r->slot);
+	if (r->rel->rd_att->constr != NULL)
+		ExecConstraints(r->rri, r->slot, r->estate);
+	pgw_check_exprs(r->rri) = all_checks;
+	result = pgw_update_tuple(r->rri, r->estate, &tid, r->slot, wait);
+	pgw_foreign_end(guard);
+	if (result == TM_Ok)
+		CommandCounterIncrement();
+	return result;
+}
+
+bool
+pgw_row_update_free(PgwRel *r, bool wait)
+{
+	TM_Result result;
+
+	Assert(r->plain_updates);
+	result = update_plainly(r, wait);
+	if (result != TM_Ok && result != TM_Updated && result != TM_Deleted &&
+		result != TM_BeingModified)
+		elog(ERROR, "unexpected result %d of updating a row of \"%s\"", (int) result,
+			 RelationGetRelationName(r->rel));
+	return result == TM_Ok;
 }
 
 /*
@@ -439,8 +531,8 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
  * break.  What a BEFORE trigger of others makes of pgw's columns is an error afterwards, and their
  * own columns are looked at in any case.
  */
-void
-pgw_row_update(PgwRel *r)
+static void
+update_with_triggers(PgwRel *r)
 {
 	ExprState **all_checks = pgw_check_exprs(r->rri);
 	EPQState epq;
@@ -460,6 +552,16 @@ pgw_row_update(PgwRel *r)
 	pgw_foreign_end(guard);
 	EvalPlanQualEnd(&epq);
 	CommandCounterIncrement();
+}
+
+void
+pgw_row_update(PgwRel *r)
+{
+	if (!r->plain_updates)
+		update_with_triggers(r);
+	else if (!pgw_row_update_free(r, true))
+		elog(ERROR, "a row of \"%s\" was changed by somebody else meanwhile",
+			 RelationGetRelationName(r->rel));
 }
 
 void

@@ -25,6 +25,7 @@ typedef struct PgwRel
 	bool pushed;           /* the active snapshot is ours */
 	/* a row that is written runs code of others: foreign_code.h */
 	bool runs_foreign_code;
+	bool plain_updates; /* no trigger of a row has to be fired for an update */
 	const bool *ours;     /* pgw's own columns, by attnum - 1, while a row is written */
 	struct PgwKept *kept; /* kept open: between pgw_row_keep() and pgw_row_close_kept() */
 	bool locked;          /* by the caller, with the index that he reads by */
@@ -55,6 +56,12 @@ extern void pgw_row_forget_kept(void);
 extern bool pgw_row_lock(PgwRel *r, bool wait, bool *busy);
 
 /*
+ * Has nobody locked r->found or changed it, as far as can be seen without a lock, and can it be
+ * updated without one?
+ */
+extern bool pgw_row_is_free(const PgwRel *r);
+
+/*
  * Before r->slot is filled with pgw's own columns (ours[attnum - 1], so many): columns that others
  * have added keep their values in an update, and get their defaults in an insert.  Returns whether
  * it is an update: then all columns of r->found are read, too.
@@ -68,7 +75,18 @@ extern void pgw_row_put(PgwRel *r, const char *column, Datum value, bool isnull)
 extern void pgw_row_insert(PgwRel *r);
 /* false: somebody has the key; nothing is left */
 extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);
+/*
+ * The same with a log record less.  Where somebody has the key, the row was there for a moment, and
+ * who looks for the key meanwhile waits for the end of this transaction: not for who waits himself
+ * afterwards.
+ */
+extern bool pgw_row_insert_if_free(PgwRel *r, Oid arbiter);
 extern void pgw_row_update(PgwRel *r); /* r->found (locked) becomes r->slot */
+/*
+ * The same where r->found was free and is not locked.  false: somebody has changed it since, or is
+ * about to (only when !wait), and nothing is written.
+ */
+extern bool pgw_row_update_free(PgwRel *r, bool wait);
 extern void pgw_row_delete(PgwRel *r); /* r->found; nobody else writes it */
 
 #endif

@@ -16,8 +16,9 @@
  *       no answer".  Results that nobody waits for are flushed, and so are those that repeat the
  *       card: what was lost of them in a crash would be kept when a look-up says it again.
  *     - The answer is put into the slot only after the commit, so that the caller finds the row.
- *     - A result is written once: the state is looked at under the row's lock, and every result
- *       leaves Created (or is a look at BankUnknown).
+ *     - A result is written once: it counts only if the state that it was judged by is still that
+ *       of the row when it is written or locked (PgwRowLocation), and every result leaves Created
+ *       (or is a look at BankUnknown).
  *     - Locks: the attempt's row, then a submitted payment's row, both without waiting; busy
  *       means again a little later.
  */
@@ -359,15 +360,18 @@ result_apply(PgwBatchItem *item)
 	call->row_was_busy = call->has_next_step = call->resend_allowed = call->lookup_inconclusive =
 		false;
 	reply_with(call, PGW_BANK_UNKNOWN);
-	if (!pgw_store_lock_attempt_at(&call->transaction_id, &call->row_place, false, &attempt, &busy))
+	if (!pgw_store_take_attempt_at(&call->transaction_id, &call->row_place, false, &attempt, &busy))
 	{
 		call->row_was_busy = busy;
 		return;
 	}
+	PGW_DEBUG_POINT("result_taken");
 	before = attempt.status;
 	planned = attempt.next_step_at;
 	pgw_put_off_over(&attempt);
 	pgw_attempt_take_answer(call, &attempt);
+	/* what was decided without a change of the row counts, too, only if nobody has changed it */
+	(void) pgw_store_hold_attempt(&attempt);
 	wake_for_next_step(call, &attempt, before, planned);
 	call->alert = is_alarming(&attempt, before) && !call->withdrawn;
 	reply_with(call, attempt.status);

@@ -124,7 +124,7 @@ wake_for_next_step(const PgwAttempt *attempt, TimestampTz planned, const PgwStep
 		pgw_next_scan_wake(attempt->next_step_at);
 }
 
-/* The step that its row calls for, under the row's lock. */
+/* The step that its row calls for: the row is locked, or its first change is the lock. */
 static PgwRecordResult
 visit(PgwWorkItem *workitem, PgwAttempt *attempt)
 {
@@ -149,11 +149,14 @@ workitem_apply(PgwBatchItem *item)
 		return;
 	if (only_told(workitem))
 		return;
-	if (!pgw_store_lock_attempt(&workitem->transaction_id, false, &attempt, &busy))
+	if (!pgw_store_take_attempt_at(&workitem->transaction_id, NULL, false, &attempt, &busy))
 	{
 		workitem->step.try_later = busy;
 		return;
 	}
+	/* what is submitted is written when it is begun, and that is its lock */
+	if (!attempt.submitted || attempt.status != PGW_CREATED)
+		(void) pgw_store_hold_attempt(&attempt);
 	if (pgw_attempt_of_other_database(&attempt))
 		return;
 	pgw_attempt_alert_note(&attempt, workitem->correlation, workitem->bank);
@@ -166,6 +169,7 @@ workitem_apply(PgwBatchItem *item)
 		pgw_store_relist(&attempt);
 	if (!pgw_call_under_way(&workitem->transaction_id))
 		result = visit(workitem, &attempt);
+	(void) pgw_store_hold_attempt(&attempt);
 	workitem->status = attempt.status;
 	workitem->alert = attempt.status != before && (attempt.status == PGW_REQUIRES_MANUAL_REVIEW ||
 												   attempt.status == PGW_FAILED);

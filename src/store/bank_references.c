@@ -5,8 +5,8 @@
  * written in the transaction that records the answer, and stands as soon as that commits; it is
  * never changed.
  *
- * Locks: none that lasts.  The insert is speculative: a conflict is an answer, not an error, and
- * nobody's transaction is waited for.  What somebody else has inserted and not committed is "busy"
+ * Locks: none that lasts.  A conflict is an answer to the insert, not an error, and nobody's
+ * transaction is waited for.  What somebody else has inserted and not committed is "busy"
  * (only an operator's mark_charged can be that, or the worker, seen from there).
  * Invariant: within one account an id has one attempt.  The unique index holds it, also for two
  * answers in one transaction: a dirty scan and the index see this transaction's own rows.
@@ -107,7 +107,7 @@ pgw_store_claim_reference(const char *account, const char *bank_reference,
 		TransactionId xid = InvalidTransactionId;
 
 		fill(&r, keys, transaction_id);
-		if (pgw_row_insert_speculative(&r, index))
+		if (pgw_row_insert_if_free(&r, index))
 		{
 			owner = PGW_OWNER_SELF;
 			break;

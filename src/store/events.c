@@ -107,8 +107,9 @@ new_event(const PgwAttempt *attempt, const PgwEvent *event)
 	return row;
 }
 
-void
-pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
+/* Their steps follow on those of the attempt. */
+static PgwNewEvent *
+make_events(PgwAttempt *attempt, const PgwEvent *events, int n)
 {
 	PgwNewEvent *rows = palloc(n * sizeof(PgwNewEvent));
 
@@ -118,6 +119,14 @@ pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
 		rows[i] = new_event(attempt, &events[i]);
 		pgw_event_data_told(attempt);
 	}
+	return rows;
+}
+
+void
+pgw_store_write_events(PgwAttempt *attempt, const PgwEvent *events, int n)
+{
+	PgwNewEvent *rows = make_events(attempt, events, n);
+
 	pgw_event_rows_write(rows, n);
 	pfree(rows);
 }
@@ -139,6 +148,7 @@ pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int 
 {
 	PgwState before = insert ? PGW_STATE_NONE : attempt->status;
 	PgwState state = before;
+	PgwNewEvent *rows;
 
 	/* Every edge is checked before anything is written. */
 	if (n <= 0)
@@ -168,7 +178,7 @@ pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int 
 		state = events[i].to;
 	}
 
-	pgw_store_write_events(attempt, events, n);
+	rows = make_events(attempt, events, n);
 	attempt->status = state;
 	if (state != before)
 	{
@@ -181,10 +191,15 @@ pgw_store_advance(PgwAttempt *attempt, bool insert, const PgwEvent *events, int 
 		attempt->live = false;
 		attempt->given_up = true;
 	}
+	/* The row first: an attempt that was read without a lock may be found to be overtaken there. */
 	if (insert)
 		pgw_store_insert_attempt(attempt);
 	else
 		pgw_store_update_attempt(attempt);
+	if (attempt->place.overtaken)
+		return;
+	pgw_event_rows_write(rows, n);
+	pfree(rows);
 	if (pgw_store_advanced_hook != NULL)
 		pgw_store_advanced_hook(attempt, before, events, n);
 }

@@ -17,6 +17,7 @@
 #include "utils/xid8.h"
 
 #include "core/base/uuid7.h"
+#include "core/state/steps.h"
 #include "database/column_values.h"
 #include "database/relations.h"
 #include "database/row.h"
@@ -510,6 +511,50 @@ pgw_store_has_id(PgwRel *r, PgwTable table, const pg_uuid_t *id)
 	Datum value = slot_getattr(r->found, d->attnums[0], &isnull);
 
 	return memcmp(DatumGetUUIDP(value), id, sizeof(pg_uuid_t)) == 0;
+}
+
+/* The columns that the check of a transition asks for, in transaction_columns. */
+#define COLUMN_OF(member) column_at(offsetof(PgwAttempt, member))
+
+static int
+column_at(size_t offset)
+{
+	for (int i = 0; i < lengthof(transaction_columns); i++)
+	{
+		if (transaction_columns[i].offset == offset)
+			return i;
+	}
+	elog(ERROR, "no column of an attempt at %zu", offset);
+}
+
+void
+pgw_store_check_transition(PgwRel *r, const PgwAttempt *attempt)
+{
+	static int payment_id = -1;
+	static int status = -1;
+	static int step_order = -1;
+	const PgwTableDescription *d = describe(PGW_TABLE_TRANSACTIONS, RelationGetRelid(r->rel));
+	const Datum *old = r->found->tts_values;
+	PgwState from;
+	bool moves;
+
+	if (payment_id < 0)
+	{
+		status = COLUMN_OF(status);
+		step_order = COLUMN_OF(step_order);
+		payment_id = COLUMN_OF(payment_id);
+	}
+	from = pgw_state_parse(
+		pgw_row_to_string(d->types[status], old[d->attnums[status] - 1]));
+	moves = memcmp(DatumGetUUIDP(old[d->attnums[payment_id] - 1]), &attempt->payment_id,
+				   UUID_LEN) != 0;
+	if (!pgw_steps_lead(attempt->kind, from, attempt->status,
+						attempt->step_order -
+							DatumGetInt32(old[d->attnums[step_order] - 1])) ||
+		(moves && (from == PGW_SAVED || from == PGW_COMPLETED || from == PGW_REFUNDING ||
+				   from == PGW_REFUNDED)))
+		elog(ERROR, "an attempt in state %s cannot be changed like this",
+			 from != PGW_STATE_NONE ? pgw_state_name(from) : "unknown");
 }
 
 const char *

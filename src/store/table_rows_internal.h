@@ -42,6 +42,13 @@ extern void pgw_store_fill(PgwRel *r, PgwTable table, const void *row);
 /* r->found -> struct, in the current memory context */
 extern void pgw_store_read(PgwRel *r, PgwTable table, void *row);
 
+/*
+ * What the trigger enforce_transition asks, of pgw's own update of an attempt, which may do without
+ * it: are r->found and r->slot so that events of this kind can have led from one to the other?
+ * (Fixed columns cannot differ: pgw_store_fill().)  ERROR.
+ */
+extern void pgw_store_check_transition(PgwRel *r, const PgwAttempt *attempt);
+
 /* is r->found the row with this id, which is the first of the table's columns? */
 extern bool pgw_store_has_id(PgwRel *r, PgwTable table, const pg_uuid_t *id);
 

@@ -92,22 +92,29 @@ find_at(PgwRel *r, PgwTable table, const pg_uuid_t *id, const ItemPointerData *p
 		   (pgw_store_has_id(r, table, id) || PGW_MUTATED(ROW_AT_PLACE));
 }
 
+/* take: it need not be locked where nobody has it. */
 static bool
-lock_by_id(PgwTable table, const pg_uuid_t *id, const ItemPointerData *place, bool wait, void *out,
-		   bool *busy)
+lock_by_id(PgwTable table, const pg_uuid_t *id, const ItemPointerData *place, bool wait, bool take,
+		   void *out, bool *busy)
 {
 	PgwRel r;
 	bool found;
+	bool unlocked;
 	bool is_busy = false;
 
 	pgw_store_open(&r, table, true, false);
 	found = find_at(&r, table, id, place) || find_id(&r, table, id) == PGW_FIND_ROW;
-	if (found)
+	unlocked = found && take && pgw_row_is_free(&r);
+	if (found && !unlocked)
 		found = pgw_row_lock(&r, wait, &is_busy);
 	if (found)
 	{
+		PgwRowLocation *location = pgw_store_location(table, out);
+
 		pgw_store_read(&r, table, out);
-		pgw_store_location(table, out)->held = true;
+		location->held = true;
+		location->unlocked = unlocked;
+		location->waits = wait;
 	}
 	pgw_row_close(&r);
 	if (busy != NULL)
@@ -115,15 +122,29 @@ lock_by_id(PgwTable table, const pg_uuid_t *id, const ItemPointerData *place, bo
 	return found;
 }
 
-bool
-pgw_store_lock_attempt_at(const pg_uuid_t *transaction_id, const ItemPointerData *place, bool wait,
-						  PgwAttempt *out, bool *busy)
+static bool
+get_attempt(const pg_uuid_t *transaction_id, const ItemPointerData *place, bool wait, bool take,
+			PgwAttempt *out, bool *busy)
 {
-	if (!lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, place, wait, out, busy))
+	if (!lock_by_id(PGW_TABLE_TRANSACTIONS, transaction_id, place, wait, take, out, busy))
 		return false;
 	out->without_row = pgw_store_has_no_row(out);
 	pgw_store_take_back_times_of(out, GetCurrentTimestamp());
 	return true;
+}
+
+bool
+pgw_store_lock_attempt_at(const pg_uuid_t *transaction_id, const ItemPointerData *place, bool wait,
+						  PgwAttempt *out, bool *busy)
+{
+	return get_attempt(transaction_id, place, wait, false, out, busy);
+}
+
+bool
+pgw_store_take_attempt_at(const pg_uuid_t *transaction_id, const ItemPointerData *place, bool wait,
+						  PgwAttempt *out, bool *busy)
+{
+	return get_attempt(transaction_id, place, wait, true, out, busy);
 }
 
 bool
@@ -135,7 +156,7 @@ pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *o
 bool
 pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy)
 {
-	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, NULL, wait, out, busy);
+	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, NULL, wait, false, out, busy);
 }
 
 void
@@ -170,18 +191,80 @@ reach(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwRowLocation *place)
 		elog(ERROR, "the row of pgw.%s to update is gone", pgw_store_table_name(table));
 }
 
+/* What was taken without a lock is somebody else's by now. */
+static void
+overtaken(PgwRowLocation *place)
+{
+	place->overtaken = true;
+	if (!place->waits)
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("pgw: a row was changed after it was read; the work is done later")));
+}
+
+/* r->found := the row at this place, which was taken without a lock. */
+static bool
+reach_taken(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwRowLocation *place)
+{
+	if (PGW_MUTATED(OVERTAKEN))
+	{
+		reach(r, table, id, &(PgwRowLocation){.held = false});
+		return true;
+	}
+	return pgw_row_fetch(r, &place->tid) && pgw_store_has_id(r, table, id);
+}
+
+/* r->found becomes what stands in the struct.  false: it was overtaken. */
+static bool
+write_row(PgwRel *r, PgwTable table, const void *row, const PgwRowLocation *place)
+{
+	pgw_store_fill(r, table, row);
+	if (table == PGW_TABLE_TRANSACTIONS)
+		pgw_store_check_transition(r, row);
+	if (place->unlocked && !PGW_MUTATED(OVERTAKEN))
+		return pgw_row_update_free(r, place->waits);
+	pgw_row_update(r);
+	return true;
+}
+
 static void
 update(PgwTable table, const pg_uuid_t *id, void *row)
 {
 	PgwRowLocation *place = pgw_store_location(table, row);
+	bool written;
 	PgwRel r;
 
 	pgw_store_open(&r, table, true, false);
-	reach(&r, table, id, place);
-	pgw_store_fill(&r, table, row);
-	pgw_row_update(&r);
-	*place = (PgwRowLocation){.tid = r.slot->tts_tid, .held = true};
+	if (!place->unlocked)
+		reach(&r, table, id, place);
+	written = (!place->unlocked || reach_taken(&r, table, id, place)) &&
+			  write_row(&r, table, row, place);
+	if (written)
+		*place = (PgwRowLocation){.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);
+	if (!written)
+		overtaken(place);
+}
+
+bool
+pgw_store_hold_attempt(PgwAttempt *attempt)
+{
+	PgwRowLocation *place = &attempt->place;
+	bool busy;
+	bool same;
+	PgwRel r;
+
+	if (!place->unlocked)
+		return !place->overtaken;
+	pgw_store_open(&r, PGW_TABLE_TRANSACTIONS, true, false);
+	same = pgw_row_fetch(&r, &place->tid) && pgw_row_lock(&r, place->waits, &busy) &&
+		   ItemPointerEquals(&r.found->tts_tid, &place->tid);
+	pgw_row_close(&r);
+	if (same)
+		place->unlocked = false;
+	else
+		overtaken(place);
+	return same;
 }
 
 void
@@ -198,6 +281,8 @@ pgw_store_update_attempt(PgwAttempt *attempt)
 		   (attempt->requests_sent == 0 || pgw_event_bank_is_told(attempt)));
 	attempt->updated_at = GetCurrentTimestamp();
 	update(PGW_TABLE_TRANSACTIONS, &attempt->transaction_id, attempt);
+	if (attempt->place.overtaken)
+		return;
 	attempt->times_moved = false;
 	pgw_store_list_open_work(attempt, false);
 }

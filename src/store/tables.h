@@ -27,6 +27,15 @@ typedef struct PgwRowLocation
 {
 	ItemPointerData tid;
 	bool held;
+	/*
+	 * held in the sense that it may be written, but not locked yet: nobody had it when it was read.
+	 * Its first update, or pgw_store_hold_attempt(), is the lock, and finds out whether it is still
+	 * as it was read.
+	 */
+	bool unlocked;
+	/* ... it was not: nothing is written, and it has to be read again (only when waits) */
+	bool overtaken;
+	bool waits; /* ... for who is about to change it; else that is an error, 55P03 */
 } PgwRowLocation;
 
 /* One row of pgw.payments. char * NULL = SQL NULL; palloc'd in the caller's context when read. */
@@ -211,6 +220,18 @@ extern bool pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, P
  */
 extern bool pgw_store_lock_attempt_at(const pg_uuid_t *transaction_id, const ItemPointerData *place,
 									  bool wait, PgwAttempt *out, bool *busy);
+/*
+ * The same, but a row that nobody has is not locked: PgwRowLocation says what then holds.  For who
+ * writes it next, with the status that it has read, and writes nothing else before that which could
+ * not be rolled back with it.
+ */
+extern bool pgw_store_take_attempt_at(const pg_uuid_t *transaction_id, const ItemPointerData *place,
+									  bool wait, PgwAttempt *out, bool *busy);
+/*
+ * What was taken and not written is locked, if it is still as it was read; false: it was
+ * overtaken.
+ */
+extern bool pgw_store_hold_attempt(PgwAttempt *attempt);
 extern bool pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out,
 								   bool *busy);
 

@@ -2,8 +2,7 @@
  * record_rules.c - the rules of the record tables, whoever writes: legal edges, immutable identity,
  * append-only events
  *
- * Owns nothing but a cache of what follows from the table of edges.  The rules judge from OLD and
- * NEW alone, without a read, so that SSI sees nothing.
+ * Owns nothing.  The rules judge from OLD and NEW alone, without a read, so that SSI sees nothing.
  */
 #include "postgres.h"
 
@@ -15,6 +14,7 @@
 #include "base/error_detail.h"
 #include "base/json_writer.h"
 #include "core/state/state_machine.h"
+#include "core/state/steps.h"
 #include "sql_function/purging.h"
 #include "sql_function/raise_error.h"
 #include "table_rules/trigger_row.h"
@@ -86,61 +86,6 @@ pgw_keep_mark(PG_FUNCTION_ARGS)
 																	   : trigdata->tg_trigtuple);
 }
 
-#define MAX_STEPS (4 * PGW_NSTATES) /* states have loops to themselves: no new state after that */
-
-/*
- * Do so many events lead from one state to the other?  One update may stand for several events
- * (events.c writes and checks each), and several may stand together on one edge, as far as it has
- * different ones.
- */
-static bool
-find_path(PgwKind kind, PgwState from, PgwState to, int last)
-{
-	size_t n;
-	const PgwEdge *edges = pgw_edges(&n);
-	/* the states that are reached after so many events */
-	uint32 reached[MAX_STEPS + 1] = {0};
-
-	reached[0] = UINT32_C(1) << from;
-	for (int step = 0; step < last; step++)
-	{
-		for (size_t i = 0; i < n; i++)
-		{
-			int together = 0;
-
-			if (edges[i].from == PGW_STATE_NONE ||
-				(reached[step] & (UINT32_C(1) << edges[i].from)) == 0)
-				continue;
-			for (size_t j = 0; j < n; j++)
-			{
-				if (edges[j].from == edges[i].from && edges[j].to == edges[i].to &&
-					(edges[j].kinds & PGW_KIND_BIT(kind)) != 0 && step + ++together <= last)
-					reached[step + together] |= UINT32_C(1) << edges[i].to;
-			}
-		}
-	}
-	return (reached[last] & (UINT32_C(1) << to)) != 0;
-}
-
-/* The table of edges does not change, and most updates are alike. */
-static bool
-path_exists(PgwKind kind, PgwState from, PgwState to, int64 steps)
-{
-	static struct
-	{
-		bool known;
-		bool exists;
-	} paths[PGW_NKINDS][PGW_NSTATES][PGW_NSTATES][MAX_STEPS + 1];
-	int last = (int) Min(steps, MAX_STEPS);
-
-	if (!paths[kind][from][to][last].known)
-	{
-		paths[kind][from][to][last].exists = find_path(kind, from, to, last);
-		paths[kind][from][to][last].known = true;
-	}
-	return paths[kind][from][to][last].exists;
-}
-
 static char *
 step_detail(PgwState from, PgwState to, int64 steps)
 {
@@ -163,7 +108,7 @@ check_steps(PgwKind kind, PgwState from, PgwState to, int64 steps)
 			(errcode(ERRCODE_PGW_RULE),
 			 errmsg("step_order of a payment transaction must grow with every change of its state"),
 			 errdetail_internal("%s", step_detail(from, to, steps))));
-	if ((from != to || steps > 0) && !path_exists(kind, from, to, steps))
+	if (!pgw_steps_lead(kind, from, to, steps))
 		ereport(ERROR, (errcode(ERRCODE_PGW_RULE),
 						errmsg("a transaction of kind %s cannot go from %s to %s",
 							   pgw_kind_name(kind), pgw_state_name(from), pgw_state_name(to)),

@@ -16,6 +16,7 @@
 
 #include "check_docs.h"
 #include "core/state/state_machine.h"
+#include "core/state/steps.h"
 
 /* from[,from] | to[,to] | events | kinds: * all, p payment, r refund */
 static const char *const contract[] = {
@@ -242,6 +243,53 @@ histories(void **unused)
 }
 
 /* The rows of docs/state-machine.md's table of edges are those of the table, in its order. */
+/* Of an update that may stand for several events. */
+static void
+steps_lead(void **unused)
+{
+	static const struct
+	{
+		PgwKind kind;
+		PgwState from;
+		PgwState to;
+		int64_t steps;
+		bool lead;
+	} cases[] = {
+		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_BANK_APPROVED, 1, true},
+		/* the approval, and that its data are being saved */
+		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_BANK_APPROVED, 2, true},
+		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_COMPLETED, 4, true},
+		/* two events stand together on one edge */
+		{PGW_KIND_PAYMENT, PGW_BANK_APPROVED, PGW_COMPLETED, 2, true},
+		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_COMPLETED, 1, false},
+		{PGW_KIND_PAYMENT, PGW_COMPLETED, PGW_CREATED, 3, false},
+		{PGW_KIND_PAYMENT, PGW_FAILED, PGW_COMPLETED, 40, true},
+		{PGW_KIND_CAPTURE, PGW_FAILED, PGW_COMPLETED, 40, false},
+		/* no event */
+		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_CREATED, 0, true},
+		{PGW_KIND_PAYMENT, PGW_REFUNDED, PGW_REFUNDED, 0, true},
+		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_BANK_APPROVED, 0, false},
+		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_CREATED, -1, false},
+		{PGW_KIND_PAYMENT, PGW_BANK_APPROVED, PGW_COMPLETED, -2, false},
+		{PGW_KIND_PAYMENT, PGW_COMPLETED, PGW_COMPLETED, INT64_MAX, true},
+		{PGW_KIND_REFUND, PGW_FAILED, PGW_FAILED, INT64_MAX, false},
+		{PGW_KIND_PAYMENT, PGW_STATE_NONE, PGW_CREATED, 1, false},
+		{PGW_KIND_PAYMENT, PGW_CREATED, PGW_STATE_NONE, 1, false},
+	};
+
+	(void) unused;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		/* the second time it comes from the cache */
+		for (int again = 0; again < 2; again++)
+		{
+			if (pgw_steps_lead(cases[i].kind, cases[i].from, cases[i].to, cases[i].steps) !=
+				cases[i].lead)
+				fail_msg("case %zu", i);
+		}
+	}
+}
+
 static void
 docs_agree(void **unused)
 {
@@ -376,7 +424,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_triple),   cmocka_unit_test(no_row_twice),
 		cmocka_unit_test(all_reachable),  cmocka_unit_test(names),
-		cmocka_unit_test(histories),      cmocka_unit_test(docs_agree),
+		cmocka_unit_test(steps_lead),     cmocka_unit_test(histories),      cmocka_unit_test(docs_agree),
 		cmocka_unit_test(pictures_agree),
 	};
 
