@@ -940,6 +940,11 @@ CREATE TABLE pgw.transaction_events (
 	step_order pgw.step_number NOT NULL,
 	from_status pgw.transaction_status,
 	to_status pgw.transaction_status NOT NULL,
+	-- what few events say; each byte of a member's name would be there for each of them
+	payment_id uuid,
+	correlation_id uuid,
+	bank_version int,
+	digest bytea,
 	event_data jsonb,
 	error_details text
 ) PARTITION BY RANGE (transaction_id);
@@ -957,6 +962,14 @@ COMMENT ON COLUMN pgw.transaction_events.occurred_at IS
 COMMENT ON COLUMN pgw.transaction_events.from_status IS
 	'The attempt''s state before; NULL: this is its first step.';
 COMMENT ON COLUMN pgw.transaction_events.to_status IS 'The attempt''s state after it.';
+COMMENT ON COLUMN pgw.transaction_events.payment_id IS
+	'Of TransactionStarted and TransactionAdopted: the payment that the attempt is for from then on.';
+COMMENT ON COLUMN pgw.transaction_events.correlation_id IS
+	'Of the first event: the id that stands in every log line about the attempt, and in requests to the bank.';
+COMMENT ON COLUMN pgw.transaction_events.bank_version IS
+	'Of BankProcessingStarted: the row of pgw.bank_versions that the request goes by.';
+COMMENT ON COLUMN pgw.transaction_events.digest IS
+	'Of TransactionStarted: SHA-256 of what makes a request under this id the same one (docs/state-machine.md).';
 COMMENT ON COLUMN pgw.transaction_events.event_data IS
 	'A JSON object of what no step before has said (docs/sql-reference.md), NULL: nothing. Amounts are in minor units. '
 	'pgw.events_in_full says again what still holds.';
@@ -1804,7 +1817,10 @@ SELECT e.event_id, e.transaction_id, e.step_order, e.event_type, e.from_status, 
 	(SELECT coalesce(jsonb_object_agg(m.key, m.value ORDER BY b.step_order), '{}')
 		FROM pgw.transaction_events b CROSS JOIN jsonb_each(b.event_data) m
 		WHERE b.transaction_id = e.transaction_id AND b.step_order <= e.step_order
-			AND (m.key IN ('bank', 'requests_sent') OR b.step_order = 1 AND m.key IN ('v', 'correlation_id', 'operation')))
+			AND (m.key IN ('bank', 'requests_sent') OR b.step_order = 1 AND m.key IN ('v', 'operation')))
+		|| jsonb_strip_nulls(jsonb_build_object('payment_id', e.payment_id, 'bank_version', e.bank_version,
+			'digest', encode(e.digest, 'base64'), 'correlation_id',
+			(SELECT b.correlation_id FROM pgw.transaction_events b WHERE b.transaction_id = e.transaction_id AND b.step_order = 1)))
 		|| jsonb_build_object('from', e.from_status, 'to', e.to_status) || coalesce(e.event_data, '{}') AS event_data,
 	e.error_details, e.txid
 FROM pgw.transaction_events e;
@@ -1822,6 +1838,11 @@ WHERE EXISTS (SELECT FROM pgw.access_grants g
 	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
 		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 COMMENT ON VIEW pgw.audit_events IS 'The events of the merchants granted to an operator or auditor.';
+-- not what the event itself says
+COMMENT ON COLUMN pgw.audit_events.payment_id IS
+	'The payment that it is for. pgw.payments has no such row where the caller of a payment rolled back.';
+COMMENT ON COLUMN pgw.audit_events.correlation_id IS
+	'The id that stands in every log line and event about the attempt, and in requests to the bank.';
 COMMENT ON COLUMN pgw.audit_events.event_data IS
 	'A JSON object: v (1), from and to (states), requests_sent, operation, bank, correlation_id, and what belongs to '
 	'the event. Amounts are in minor units.';
@@ -2154,7 +2175,7 @@ CREATE VIEW pgw.broken_invariants AS
 WITH event AS (
 	-- ordered, so that the index of each partition is read and nothing is sorted or kept
 	SELECT e.transaction_id, e.step_order, e.event_type, e.txid, e.from_status::text, e.to_status::text,
-		CASE WHEN e.event_type = 'TransactionStarted' THEN e.event_data END AS started,
+		CASE WHEN e.event_type = 'TransactionStarted' THEN e.event_data END AS started, e.payment_id, e.correlation_id, e.digest,
 		CASE WHEN e.event_type IN ('BankProcessingFailed', 'TransactionFailed') THEN e.event_data->>'error_code' END AS failed_with
 	FROM pgw.transaction_events e
 	ORDER BY e.transaction_id, e.step_order
@@ -2182,6 +2203,9 @@ WITH event AS (
 		min(c.step_order) FILTER (WHERE c.event_type IN ('RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown'))
 			AS refund_answered,
 		(array_agg(c.started) FILTER (WHERE c.step_order = 1 AND c.event_type = 'TransactionStarted'))[1] AS started,
+		(array_agg(c.payment_id) FILTER (WHERE c.step_order = 1))[1] AS payment_id,
+		(array_agg(c.correlation_id) FILTER (WHERE c.step_order = 1))[1] AS correlation_id,
+		(array_agg(c.digest) FILTER (WHERE c.step_order = 1))[1] AS digest,
 		bool_or(c.to_status IN ('Saved', 'Completed')) AS saved,
 		bool_or(c.to_status IN ('Failed', 'Refunding', 'Refunded')) AS in_vain,
 		bool_or(pgw.is_decline(c.failed_with)) FILTER (WHERE c.failed_with IS NOT NULL) AS declined,
@@ -2287,16 +2311,17 @@ CROSS JOIN LATERAL (
 		CASE WHEN h.started->>'merchant' IS DISTINCT FROM t.merchant THEN 'merchant' END,
 		CASE WHEN h.started->>'client_request_id' IS DISTINCT FROM t.client_request_id THEN 'client_request_id' END,
 		-- a retry has taken it over for another payment
-		CASE WHEN h.started->>'payment_id' IS DISTINCT FROM t.payment_id::text AND t.kind <> 'payment' THEN 'payment_id' END,
+		CASE WHEN h.payment_id IS DISTINCT FROM t.payment_id AND t.kind <> 'payment' THEN 'payment_id' END,
+		CASE WHEN h.correlation_id IS DISTINCT FROM t.correlation_id THEN 'correlation_id' END,
 		CASE WHEN (h.started->>'operation' = ANY (CASE t.kind WHEN 'payment' THEN '{charge,authorize}' ELSE ARRAY[t.kind::text] END))
 			IS NOT TRUE THEN 'operation' END,
-		CASE WHEN h.started->>'digest' IS DISTINCT FROM encode(sha256(convert_to(CASE t.kind
+		CASE WHEN h.digest IS DISTINCT FROM sha256(convert_to(CASE t.kind
 			WHEN 'payment' THEN concat_ws(E'\n', t.amount, t.currency, coalesce(t.token, ''),
 				CASE WHEN t.token IS NULL THEN coalesce(t.card_last4, '') ELSE '' END,
 				CASE WHEN t.token IS NULL THEN coalesce(t.card_expiry_month, 0) ELSE 0 END,
 				CASE WHEN t.token IS NULL THEN coalesce(t.card_expiry_year, 0) % 100 ELSE 0 END,
 				coalesce(t.bank_requested, ''), t.capture, coalesce(t.reference, ''), t.livemode::int)
-			ELSE concat_ws(E'\n', t.payment_id, t.amount, t.final_capture::int, coalesce(t.reason, '')) END, 'UTF8')), 'base64')
+			ELSE concat_ws(E'\n', t.payment_id, t.amount, t.final_capture::int, coalesce(t.reason, '')) END, 'UTF8'))
 			THEN 'digest' END], NULL) AS differ) x
 	WHERE h.started IS NOT NULL AND t.transaction_id IS NOT NULL AND x.differ <> '{}'
 	UNION ALL

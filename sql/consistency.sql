@@ -25,19 +25,21 @@ CREATE FUNCTION attempt(n int, over jsonb DEFAULT '{}', p int DEFAULT NULL) RETU
 	WHERE t.transaction_id = tid(n) AND t.kind = 'payment' AND t.bank_reference IS NOT NULL ON CONFLICT DO NOTHING $$;
 -- what the first event tells of the request, as the attempt's row has it
 CREATE FUNCTION started(n int) RETURNS jsonb LANGUAGE sql AS $$
-	SELECT coalesce((SELECT jsonb_build_object('payment_id', t.payment_id, 'merchant', t.merchant, 'client_request_id', t.client_request_id, 'amount', t.amount, 'currency', t.currency,
-			'operation', CASE WHEN t.kind <> 'payment' THEN t.kind::text WHEN t.capture = 'immediate' THEN 'charge' ELSE 'authorize' END, 'digest', encode(sha256(convert_to(CASE t.kind
-				WHEN 'payment' THEN t.amount || E'\n' || t.currency || E'\n\n\n0\n0\n\n' || t.capture || E'\n\n' || t.livemode::int
-				ELSE t.payment_id || E'\n' || t.amount || E'\n' || t.final_capture::int || E'\n' END, 'UTF8')), 'base64'))
+	SELECT coalesce((SELECT jsonb_build_object('merchant', t.merchant, 'client_request_id', t.client_request_id, 'amount', t.amount, 'currency', t.currency,
+			'operation', CASE WHEN t.kind <> 'payment' THEN t.kind::text WHEN t.capture = 'immediate' THEN 'charge' ELSE 'authorize' END)
 			|| CASE WHEN t.kind = 'payment' AND t.capture <> 'immediate' THEN jsonb_build_object('capture', t.capture) ELSE '{}' END
 			|| CASE WHEN t.kind = 'capture' AND NOT t.final_capture THEN '{"final": false}' ELSE '{}' END::jsonb
 		FROM pgw.payment_transactions t WHERE t.transaction_id = tid(n)), '{}') $$;
+CREATE FUNCTION digest(t pgw.payment_transactions) RETURNS bytea LANGUAGE sql AS $$
+	SELECT sha256(convert_to(CASE t.kind WHEN 'payment' THEN t.amount || E'\n' || t.currency || E'\n\n\n0\n0\n\n' || t.capture || E'\n\n' || t.livemode::int
+		ELSE t.payment_id || E'\n' || t.amount || E'\n' || t.final_capture::int || E'\n' END, 'UTF8')) $$;
 -- a step: event, from, to, the commit that wrote it, and its error_code; '' is left out
 CREATE FUNCTION events(n int, VARIADIC steps text[]) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, event_data, step_order, txid)
-	SELECT gen_random_uuid(), tid(n), w[1]::pgw.event_type, nullif(w[2], '-')::pgw.transaction_status, w[3]::pgw.transaction_status,
+	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, payment_id, correlation_id, digest, event_data, step_order, txid)
+	SELECT gen_random_uuid(), tid(n), w[1]::pgw.event_type, nullif(w[2], '-')::pgw.transaction_status, w[3]::pgw.transaction_status, t.payment_id, t.correlation_id, digest(t),
 		CASE WHEN w[1] = 'TransactionStarted' THEN started(n) || '{"v": 1}' WHEN w[5] <> '' THEN jsonb_build_object('error_code', w[5]) END, i, w[4]::xid8
-	FROM unnest(steps) WITH ORDINALITY s (step, i), string_to_array(step, ' ') w WHERE step <> '' $$;
+	FROM unnest(steps) WITH ORDINALITY s (step, i) CROSS JOIN string_to_array(step, ' ') w
+	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = tid(n) AND w[1] = 'TransactionStarted' WHERE step <> '' $$;
 CREATE FUNCTION success(n int) RETURNS void LANGUAGE sql AS $$
 	SELECT events(n, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2',
 		'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 3', 'TransactionCompleted Saved Completed 3') $$;
@@ -149,7 +151,7 @@ SAVEPOINT s;
 -- a row that was changed past pgw: its own columns, and what only the digest tells
 ALTER EVENT TRIGGER pgw_keep_baseline DISABLE;
 ALTER TABLE pgw.payment_transactions DISABLE TRIGGER ALL;
-UPDATE pgw.payment_transactions SET reference = 'another', amount = 999, merchant = 'other' WHERE transaction_id = tid(1);
+UPDATE pgw.payment_transactions SET reference = 'another', amount = 999, merchant = 'other', correlation_id = pid(9) WHERE transaction_id = tid(1);
 UPDATE pgw.payment_transactions SET reason = 'another', payment_id = pid(3) WHERE transaction_id = tid(2);
 SELECT b FROM broken() b WHERE b ~ '^(request|payment)_differs';
 ROLLBACK TO s;

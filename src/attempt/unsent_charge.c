@@ -65,11 +65,9 @@ pgw_step_charge_record_intent(PgwAttempt *attempt, bool begins, const char *swit
 	if (begins)
 	{
 		pgw_event_members_started(&started, attempt);
-		events[n++] = (PgwEvent){.type = PGW_EV_TRANSACTION_STARTED,
-								 .from = PGW_STATE_NONE,
-								 .to = PGW_CREATED,
-								 .members = started.members,
-								 .nmembers = started.n};
+		events[n] = (PgwEvent){
+			.type = PGW_EV_TRANSACTION_STARTED, .from = PGW_STATE_NONE, .to = PGW_CREATED};
+		pgw_event_members_into(&started, &events[n++]);
 	}
 	if (switched_from != NULL)
 		events[n++] = (PgwEvent){.type = PGW_EV_BANK_SWITCHED,

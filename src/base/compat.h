@@ -55,16 +55,15 @@ pgw_update_tuple(ResultRelInfo *rri, EState *estate, ItemPointer tid, TupleTable
 	bool indexes = false;
 #endif
 
-	result = table_tuple_update(rri->ri_RelationDesc, tid, slot, estate->es_output_cid,
-								estate->es_snapshot, InvalidSnapshot, wait, &failure, &mode,
-								&indexes);
+	result =
+		table_tuple_update(rri->ri_RelationDesc, tid, slot, estate->es_output_cid,
+						   estate->es_snapshot, InvalidSnapshot, wait, &failure, &mode, &indexes);
 	if (result != TM_Ok || rri->ri_NumIndices == 0 || !indexes)
 		return result;
 #if PG_VERSION_NUM >= 190000
-	(void) ExecInsertIndexTuples(rri, estate,
-								 EIIT_IS_UPDATE |
-									 (indexes == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0),
-								 slot, NIL, NULL);
+	(void) ExecInsertIndexTuples(
+		rri, estate, EIIT_IS_UPDATE | (indexes == TU_Summarizing ? EIIT_ONLY_SUMMARIZING : 0), slot,
+		NIL, NULL);
 #elif PG_VERSION_NUM >= 160000
 	(void) ExecInsertIndexTuples(rri, slot, estate, true, false, NULL, NIL,
 								 indexes == TU_Summarizing);

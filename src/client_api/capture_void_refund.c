@@ -267,8 +267,7 @@ carry_out(FunctionCallInfo fcinfo, const RequestedOperation *o, PgwPayment *p)
 	pgw_actor_calling(&actor, o->caller, &o->says, NULL);
 	attempt.actor = &actor;
 	pgw_event_members_started(&members, &attempt);
-	started.members = members.members;
-	started.nmembers = members.n;
+	pgw_event_members_into(&members, &started);
 	if (pgw_store_claim_operation(&attempt, &started, &existing) == PGW_CLAIM_EXISTS)
 		/* by a caller with this id on another payment */
 		return replay(fcinfo, o, &existing);

@@ -108,8 +108,7 @@ start_attempt(PgwPay *pay, TimestampTz expires_at, PgwAttempt *attempt)
 	attempt->actor = &actor;
 	pgw_event_members_started(&members, attempt);
 	attempt->actor = NULL;
-	started.members = members.members;
-	started.nmembers = members.n;
+	pgw_event_members_into(&members, &started);
 	pgw_store_advance(attempt, true, &started, 1);
 }
 

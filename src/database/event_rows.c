@@ -56,6 +56,10 @@ enum
 	STEP_ORDER,
 	FROM_STATUS,
 	TO_STATUS,
+	PAYMENT_ID,
+	CORRELATION_ID,
+	VERSION_OF_BANK,
+	DIGEST,
 	EVENT_DATA,
 	ERROR_DETAILS,
 	NCOLUMNS
@@ -69,6 +73,10 @@ static const PgwWantedColumn columns[NCOLUMNS] = {[EVENT_ID] = {"event_id", UUID
 												  [STEP_ORDER] = {"step_order", INT4OID},
 												  [FROM_STATUS] = {"from_status", InvalidOid},
 												  [TO_STATUS] = {"to_status", InvalidOid},
+												  [PAYMENT_ID] = {"payment_id", UUIDOID},
+												  [CORRELATION_ID] = {"correlation_id", UUIDOID},
+												  [VERSION_OF_BANK] = {"bank_version", INT4OID},
+												  [DIGEST] = {"digest", BYTEAOID},
 												  [EVENT_DATA] = {"event_data", JSONBOID},
 												  [ERROR_DETAILS] = {"error_details", TEXTOID}};
 
@@ -246,6 +254,25 @@ put_name(Row *row, int column, const char *name)
 		name == NULL);
 }
 
+static Datum
+digest_datum(const unsigned char *digest)
+{
+	bytea *value = palloc(VARHDRSZ + PGW_EVENT_DIGEST_LEN);
+
+	SET_VARSIZE(value, VARHDRSZ + PGW_EVENT_DIGEST_LEN);
+	memcpy(VARDATA(value), digest, PGW_EVENT_DIGEST_LEN);
+	return PointerGetDatum(value);
+}
+
+static void
+put_facts(Row *row, const PgwEventFacts *f)
+{
+	put(row, PAYMENT_ID, UUIDPGetDatum(&f->payment_id), !f->has_payment_id);
+	put(row, CORRELATION_ID, UUIDPGetDatum(&f->correlation_id), !f->has_correlation_id);
+	put(row, VERSION_OF_BANK, Int32GetDatum(f->bank_version), f->bank_version == 0);
+	put(row, DIGEST, f->has_digest ? digest_datum(f->digest) : (Datum) 0, !f->has_digest);
+}
+
 static void
 put_event(Row *row, const PgwNewEvent *e)
 {
@@ -259,6 +286,7 @@ put_event(Row *row, const PgwNewEvent *e)
 	put(row, STEP_ORDER, Int32GetDatum(e->step_order), false);
 	put_name(row, FROM_STATUS, e->from_status);
 	put_name(row, TO_STATUS, e->to_status);
+	put_facts(row, &e->facts);
 	put(row, EVENT_DATA, JsonbPGetDatum(e->event_data), e->event_data == NULL);
 	put(row, ERROR_DETAILS,
 		e->error_details != NULL ? CStringGetTextDatum(e->error_details) : (Datum) 0,

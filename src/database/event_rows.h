@@ -11,6 +11,21 @@
 #include "utils/palloc.h"
 #include "utils/uuid.h"
 
+/* SHA-256 */
+#define PGW_EVENT_DIGEST_LEN 32
+
+/* What has columns of its own, and few events say; zero: NULL. */
+typedef struct PgwEventFacts
+{
+	bool has_payment_id;
+	bool has_correlation_id;
+	bool has_digest;
+	pg_uuid_t payment_id;
+	pg_uuid_t correlation_id;
+	unsigned char digest[PGW_EVENT_DIGEST_LEN];
+	int bank_version;
+} PgwEventFacts;
+
 /* A row to be written, by its columns. */
 typedef struct PgwNewEvent
 {
@@ -22,6 +37,7 @@ typedef struct PgwNewEvent
 	int step_order;
 	const char *from_status; /* NULL: the first step */
 	const char *to_status;
+	PgwEventFacts facts;
 	Jsonb *event_data;         /* NULL: nothing to say */
 	const char *error_details; /* NULL: none */
 } PgwNewEvent;

@@ -25,7 +25,7 @@ typedef struct PgwRel
 	bool pushed;           /* the active snapshot is ours */
 	/* a row that is written runs code of others: foreign_code.h */
 	bool runs_foreign_code;
-	bool plain_updates; /* no trigger of a row has to be fired for an update */
+	bool plain_updates;   /* no trigger of a row has to be fired for an update */
 	const bool *ours;     /* pgw's own columns, by attnum - 1, while a row is written */
 	struct PgwKept *kept; /* kept open: between pgw_row_keep() and pgw_row_close_kept() */
 	bool locked;          /* by the caller, with the index that he reads by */

@@ -495,8 +495,7 @@ record(PgwAttempt *attempt, const Order *order, const Review *review, PgwState t
 							  (PgwEventMember){"proposer", PGW_MEMBER_JSON, proposal->actor});
 		pgw_event_members_add_string(&members, "proposal_note", proposal->note);
 	}
-	event.members = members.members;
-	event.nmembers = members.n;
+	pgw_event_members_into(&members, &event);
 	pgw_store_advance(attempt, false, &event, 1);
 }
 

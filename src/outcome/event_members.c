@@ -8,12 +8,19 @@
  */
 #include "postgres.h"
 
-#include "common/base64.h"
-
 #include "base/compat.h"
 #include "core/base/sha2.h"
 #include "core/base/uuid7.h"
 #include "outcome/event_members.h"
+
+void
+pgw_event_members_into(const PgwEventMembers *m, PgwEvent *event)
+{
+	event->members = m->members;
+	event->nmembers = m->n;
+	event->names_payment = m->names_payment;
+	event->digest = m->has_digest ? m->digest : NULL;
+}
 
 void
 pgw_event_members_add(PgwEventMembers *m, PgwEventMember member)
@@ -68,13 +75,14 @@ pgw_record_identity(const PgwAttempt *attempt, PgwIdentity *out)
 	out->livemode = attempt->livemode;
 }
 
-/* SHA-256 in base 64 of what decides whether a request under this id is the same one. */
+/* SHA-256 of what decides whether a request under this id is the same one. */
 static void
-put_digest(const PgwAttempt *attempt, const char *payment_id, char *out)
+put_digest(const PgwAttempt *attempt, unsigned char *out)
 {
 	PgwIdentity identity;
 	PgwBuf text;
 	unsigned char digest[PGW_SHA2_MAX];
+	char payment_id[37];
 	bool failed;
 
 	/* malloc'd memory, and the digest is the core's: nothing in between can raise */
@@ -85,24 +93,25 @@ put_digest(const PgwAttempt *attempt, const char *payment_id, char *out)
 		pgw_identity_text(&identity, &text);
 	}
 	else
+	{
+		pgw_uuid_to_text(attempt->payment_id.data, payment_id);
 		pgw_operation_identity_text(payment_id, attempt->amount, attempt->final_capture,
 									attempt->reason, &text);
+	}
 	failed = text.failed;
 	(void) pgw_sha2(PGW_SHA256, text.data, text.len, digest);
 	pgw_buf_free(&text);
 	if (failed)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	/* a char * up to PostgreSQL 17, a uint8 * from 18 on */
-	out[pg_b64_encode((const void *) digest, 32, out, 44)] = '\0';
+	memcpy(out, digest, PGW_EVENT_DIGEST_LEN);
 }
 
 void
 pgw_event_members_started(PgwEventMembers *m, const PgwAttempt *attempt)
 {
 	m->n = 0;
-	pgw_uuid_to_text(attempt->payment_id.data, m->payment_id);
-	put_digest(attempt, m->payment_id, m->digest);
-	pgw_event_members_add_string(m, "payment_id", m->payment_id);
+	m->names_payment = m->has_digest = true;
+	put_digest(attempt, m->digest);
 	pgw_event_members_add_string(m, "merchant", attempt->merchant);
 	pgw_event_members_add_string(m, "client_request_id", attempt->client_request_id);
 	pgw_event_members_add_number(m, "amount", attempt->amount);
@@ -112,7 +121,6 @@ pgw_event_members_started(PgwEventMembers *m, const PgwAttempt *attempt)
 	if (attempt->kind == PGW_KIND_CAPTURE && !attempt->final_capture)
 		pgw_event_members_add(
 			m, (PgwEventMember){.name = "final", .kind = PGW_MEMBER_BOOLEAN, .number = false});
-	pgw_event_members_add_string(m, "digest", m->digest);
 	pgw_event_members_add_actor(m, attempt->actor);
 }
 
@@ -120,7 +128,7 @@ void
 pgw_event_members_adopted(PgwEventMembers *m, const PgwAttempt *attempt)
 {
 	m->n = 0;
-	pgw_uuid_to_text(attempt->payment_id.data, m->payment_id);
-	pgw_event_members_add_string(m, "payment_id", m->payment_id);
+	m->names_payment = true;
+	m->has_digest = false;
 	pgw_event_members_add_actor(m, attempt->actor);
 }

@@ -16,9 +16,14 @@ typedef struct PgwEventMembers
 {
 	PgwEventMember members[16];
 	int n;
-	char payment_id[37];
-	char digest[45]; /* 32 bytes in base 64 */
+	/* what has columns: what of the event is to be set by them, pgw_event_members_into() */
+	bool names_payment;
+	bool has_digest;
+	unsigned char digest[PGW_EVENT_DIGEST_LEN];
 } PgwEventMembers;
+
+/* The event says all that; it points to m. */
+extern void pgw_event_members_into(const PgwEventMembers *m, PgwEvent *event);
 
 extern void pgw_event_members_add(PgwEventMembers *m, PgwEventMember member);
 /* NULL and "": nothing */

@@ -87,6 +87,7 @@ event_extra(PgwEventType type, const PgwAttempt *attempt, const PgwDecision *d, 
 			PgwEventMembers *f)
 {
 	f->n = 0;
+	f->names_payment = f->has_digest = false;
 	if (type == PGW_EV_TRANSACTION_STARTED)
 		pgw_event_members_started(f, attempt);
 	else if (type == PGW_EV_BANK_PROCESSING_COMPLETED && a != NULL)
@@ -235,8 +236,7 @@ record(PgwAttempt *attempt, bool insert, const PgwDecision *d, const char *opera
 		events[i].to = d->events[i].to;
 		events[i].operation = operation;
 		event_extra(d->events[i].type, attempt, d, answer, &further[i]);
-		events[i].members = further[i].members;
-		events[i].nmembers = further[i].n;
+		pgw_event_members_into(&further[i], &events[i]);
 		events[i].error_details = d->error != NULL ? d->error->message : NULL;
 	}
 	/* the answer to a refund names the refund, not the charge */

@@ -1,11 +1,12 @@
 /*
  * event_data.c - what an event says beside its columns
  *
- * Each thing is said once, where it is set first.  The first event says what holds for the attempt
- * to its end: the form (v), the correlation id, and the attempt's own operation.  The bank and the
- * number of requests are said by the first event, and by each one that finds them changed; the
- * bank also by each event until something is sent, as another one may take the attempt without an
- * event till then.  Another operation (a look-up, the give-back) is said by each event that is
+ * Each thing is said once, where it is set first.  What has always the same form, and is long as a
+ * member of JSON, has columns of its own (PgwEventFacts).  The first event says what holds for the
+ * attempt to its end: the form (v), the correlation id, and the attempt's own operation.  The bank
+ * and the number of requests are said by the first event, and by each one that finds them changed;
+ * the bank also by each event until something is sent, as another one may take the attempt without
+ * an event till then.  Another operation (a look-up, the give-back) is said by each event that is
  * about it.  A reader loses nothing by that: pgw_event_in_full() here, and the view
  * pgw.events_in_full in SQL, say again at each event what holds there.
  *
@@ -16,6 +17,7 @@
  */
 #include "postgres.h"
 
+#include "common/base64.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
@@ -134,8 +136,26 @@ pgw_event_bank_is_told(const PgwAttempt *attempt)
 		   strcmp(attempt->bank, attempt->told_bank) == 0;
 }
 
+PgwEventFacts
+pgw_event_facts(const PgwAttempt *attempt, const PgwEvent *event)
+{
+	PgwEventFacts f = {.has_payment_id = event->names_payment,
+					   .has_correlation_id = event->from == PGW_STATE_NONE,
+					   .has_digest = event->digest != NULL};
+
+	if (f.has_payment_id)
+		f.payment_id = attempt->payment_id;
+	if (f.has_correlation_id)
+		f.correlation_id = attempt->correlation_id;
+	if (f.has_digest)
+		memcpy(f.digest, event->digest, PGW_EVENT_DIGEST_LEN);
+	if (event->type == PGW_EV_BANK_PROCESSING_STARTED)
+		f.bank_version = attempt->bank_version;
+	return f;
+}
+
 /* Of one event, beside those that its writer gives it. */
-#define MAX_OWN_MEMBERS 6
+#define MAX_OWN_MEMBERS 4
 
 typedef struct Members
 {
@@ -186,22 +206,15 @@ pgw_event_data(const PgwAttempt *attempt, const PgwEvent *event)
 	bool first = event->from == PGW_STATE_NONE;
 	Members members = {.all = palloc((MAX_OWN_MEMBERS + event->nmembers) * sizeof(PgwEventMember))};
 	PgwJsonbState state = {0};
-	char correlation[37];
 
 	if (first)
-	{
-		pgw_uuid_to_text(attempt->correlation_id.data, correlation);
 		put_number(&members, "v", 1);
-		put_string(&members, "correlation_id", correlation);
-	}
 	if (first || attempt->requests_sent != attempt->told_requests_sent)
 		put_number(&members, "requests_sent", attempt->requests_sent);
 	if (event->operation != NULL && (first || !is_own_operation(attempt, event->operation)))
 		put_string(&members, "operation", event->operation);
 	if (attempt->bank != NULL && !pgw_event_bank_is_told(attempt))
 		put_string(&members, "bank", attempt->bank);
-	if (event->type == PGW_EV_BANK_PROCESSING_STARTED && attempt->bank_version != 0)
-		put_number(&members, "bank_version", attempt->bank_version);
 	Assert(members.n <= MAX_OWN_MEMBERS);
 	for (int i = 0; i < event->nmembers; i++)
 		put(&members, event->members[i]);
@@ -231,10 +244,43 @@ member_of(const PgwEventRow *event, const char *name)
 	return getKeyJsonValueFromContainer(&event->event_data->root, name, strlen(name), NULL);
 }
 
+static void
+add_uuid(PgwJsonbState *state, const char *name, const pg_uuid_t *id)
+{
+	char text[37];
+
+	pgw_uuid_to_text(id->data, text);
+	/* read when the object is finished */
+	add_string(state, name, pstrdup(text));
+}
+
+static void
+add_digest(PgwJsonbState *state, const unsigned char *digest)
+{
+	int size = pg_b64_enc_len(PGW_EVENT_DIGEST_LEN);
+	char *text = palloc(size + 1);
+
+	/* a char * up to PostgreSQL 17, a uint8 * from 18 on */
+	text[pg_b64_encode((const void *) digest, PGW_EVENT_DIGEST_LEN, text, size)] = '\0';
+	add_string(state, "digest", text);
+}
+
+/* What stands in columns, as members. */
+static void
+add_facts(PgwJsonbState *state, const PgwEventFacts *f)
+{
+	if (f->has_payment_id)
+		add_uuid(state, "payment_id", &f->payment_id);
+	if (f->has_digest)
+		add_digest(state, f->digest);
+	if (f->bank_version != 0)
+		add_number(state, "bank_version", f->bank_version);
+}
+
 Jsonb *
 pgw_event_in_full(const PgwEventRow *events, int index)
 {
-	static const char *const of_the_first[] = {"v", "correlation_id", "operation"};
+	static const char *const of_the_first[] = {"v", "operation"};
 	static const char *const of_the_last[] = {"bank", "requests_sent"};
 	const PgwEventRow *event = &events[index];
 	PgwJsonbState state = {0};
@@ -255,6 +301,9 @@ pgw_event_in_full(const PgwEventRow *events, int index)
 		if (value != NULL)
 			add_member(&state, of_the_last[m], value);
 	}
+	if (events[0].step_order == 1 && events[0].facts.has_correlation_id)
+		add_uuid(&state, "correlation_id", &events[0].facts.correlation_id);
+	add_facts(&state, &event->facts);
 	add_string(&state, "from", pgw_state_name(event->from));
 	add_string(&state, "to", pgw_state_name(event->to));
 	holding = finish(&state);

@@ -10,7 +10,10 @@
 #include "store/events.h"
 #include "store/tables.h"
 
-/* Of the attempt's next event; NULL: nothing that no event has said. */
+/* Of the attempt's next event: what has a column of its own. */
+extern PgwEventFacts pgw_event_facts(const PgwAttempt *attempt, const PgwEvent *event);
+
+/* ... and its event_data; NULL: nothing that no event has said. */
 extern Jsonb *pgw_event_data(const PgwAttempt *attempt, const PgwEvent *event);
 
 /* Has an event said which bank the attempt is at? */

@@ -47,6 +47,10 @@ enum
 	EV_STEP_ORDER,
 	EV_FROM_STATUS,
 	EV_TO_STATUS,
+	EV_PAYMENT_ID,
+	EV_CORRELATION_ID,
+	EV_BANK_VERSION,
+	EV_DIGEST,
 	EV_EVENT_DATA,
 	EV_ERROR_DETAILS,
 	EV_NCOLUMNS
@@ -61,6 +65,10 @@ static const PgwWantedColumn event_columns[EV_NCOLUMNS] = {
 	[EV_STEP_ORDER] = {"step_order", INT4OID},
 	[EV_FROM_STATUS] = {"from_status", InvalidOid},
 	[EV_TO_STATUS] = {"to_status", InvalidOid},
+	[EV_PAYMENT_ID] = {"payment_id", UUIDOID},
+	[EV_CORRELATION_ID] = {"correlation_id", UUIDOID},
+	[EV_BANK_VERSION] = {"bank_version", INT4OID},
+	[EV_DIGEST] = {"digest", BYTEAOID},
 	[EV_EVENT_DATA] = {"event_data", JSONBOID},
 	[EV_ERROR_DETAILS] = {"error_details", TEXTOID}};
 
@@ -99,6 +107,7 @@ new_event(const PgwAttempt *attempt, const PgwEvent *event)
 		.step_order = attempt->step_order,
 		.from_status = pgw_state_name(event->from),
 		.to_status = pgw_state_name(event->to),
+		.facts = pgw_event_facts(attempt, event),
 		.event_data = pgw_event_data(attempt, event),
 		.error_details = event->error_details,
 	};
@@ -229,6 +238,38 @@ get_status(PgwRel *r, int column)
 	return isnull ? PGW_STATE_NONE : pgw_state_parse(pgw_row_to_string(type, d));
 }
 
+static bool
+get_uuid(PgwRel *r, int column, pg_uuid_t *out)
+{
+	bool isnull;
+	Datum d = get(r, column, &isnull);
+
+	if (!isnull)
+		memcpy(out, DatumGetUUIDP(d), UUID_LEN);
+	return !isnull;
+}
+
+static void
+get_facts(PgwRel *r, PgwEventFacts *f)
+{
+	bool isnull;
+	Datum d;
+
+	f->has_payment_id = get_uuid(r, EV_PAYMENT_ID, &f->payment_id);
+	f->has_correlation_id = get_uuid(r, EV_CORRELATION_ID, &f->correlation_id);
+	d = get(r, EV_BANK_VERSION, &isnull);
+	f->bank_version = isnull ? 0 : DatumGetInt32(d);
+	d = get(r, EV_DIGEST, &isnull);
+	if (!isnull)
+	{
+		bytea *digest = DatumGetByteaPP(d);
+
+		f->has_digest = VARSIZE_ANY_EXHDR(digest) == PGW_EVENT_DIGEST_LEN;
+		if (f->has_digest)
+			memcpy(f->digest, VARDATA_ANY(digest), PGW_EVENT_DIGEST_LEN);
+	}
+}
+
 static void
 collect_event(PgwRel *r, void *arg)
 {
@@ -257,6 +298,7 @@ collect_event(PgwRel *r, void *arg)
 	e->step_order = DatumGetInt32(get(r, EV_STEP_ORDER, &isnull));
 	e->from = get_status(r, EV_FROM_STATUS);
 	e->to = get_status(r, EV_TO_STATUS);
+	get_facts(r, &e->facts);
 	d = get(r, EV_EVENT_DATA, &isnull);
 	if (!isnull)
 		e->event_data = DatumGetJsonbPCopy(d);

@@ -11,6 +11,7 @@
 #include "utils/uuid.h"
 
 #include "core/state/state_machine.h"
+#include "database/event_rows.h"
 #include "store/tables.h"
 
 /* A further member of event_data.  Its values are the caller's, and are read within the call. */
@@ -38,7 +39,9 @@ typedef struct PgwEvent
 	const char *operation; /* "charge" ...; NULL */
 	const PgwEventMember *members;
 	int nmembers;
-	const char *error_details; /* sanitized, or NULL */
+	bool names_payment;          /* in its column, the attempt's payment_id */
+	const unsigned char *digest; /* ... of PGW_EVENT_DIGEST_LEN bytes; NULL */
+	const char *error_details;   /* sanitized, or NULL */
 } PgwEvent;
 
 /*
@@ -68,6 +71,7 @@ typedef struct PgwEventRow
 	int step_order;
 	PgwState from; /* PGW_STATE_NONE for the first */
 	PgwState to;
+	PgwEventFacts facts;
 	Jsonb *event_data; /* what it says for the first time; NULL: nothing */
 	char *error_details;
 } PgwEventRow;

@@ -544,13 +544,11 @@ pgw_store_check_transition(PgwRel *r, const PgwAttempt *attempt)
 		step_order = COLUMN_OF(step_order);
 		payment_id = COLUMN_OF(payment_id);
 	}
-	from = pgw_state_parse(
-		pgw_row_to_string(d->types[status], old[d->attnums[status] - 1]));
-	moves = memcmp(DatumGetUUIDP(old[d->attnums[payment_id] - 1]), &attempt->payment_id,
-				   UUID_LEN) != 0;
+	from = pgw_state_parse(pgw_row_to_string(d->types[status], old[d->attnums[status] - 1]));
+	moves =
+		memcmp(DatumGetUUIDP(old[d->attnums[payment_id] - 1]), &attempt->payment_id, UUID_LEN) != 0;
 	if (!pgw_steps_lead(attempt->kind, from, attempt->status,
-						attempt->step_order -
-							DatumGetInt32(old[d->attnums[step_order] - 1])) ||
+						attempt->step_order - DatumGetInt32(old[d->attnums[step_order] - 1])) ||
 		(moves && (from == PGW_SAVED || from == PGW_COMPLETED || from == PGW_REFUNDING ||
 				   from == PGW_REFUNDED)))
 		elog(ERROR, "an attempt in state %s cannot be changed like this",

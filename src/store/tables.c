@@ -237,8 +237,8 @@ update(PgwTable table, const pg_uuid_t *id, void *row)
 	pgw_store_open(&r, table, true, false);
 	if (!place->unlocked)
 		reach(&r, table, id, place);
-	written = (!place->unlocked || reach_taken(&r, table, id, place)) &&
-			  write_row(&r, table, row, place);
+	written =
+		(!place->unlocked || reach_taken(&r, table, id, place)) && write_row(&r, table, row, place);
 	if (written)
 		*place = (PgwRowLocation){.tid = r.slot->tts_tid, .held = true};
 	pgw_row_close(&r);

@@ -30,7 +30,7 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER TABLE pgw.payments RENAME TO old', 'column pgw.payments.amount'),
 	('ALTER TABLE pgw.payments SET SCHEMA public', 'column pgw.payments.amount'),
 	('ALTER TABLE pgw.payment_transactions SET SCHEMA public', 'column pgw.payment_transactions.abandoned_at'),
-	('ALTER TABLE pgw.transaction_events RENAME TO old', 'column pgw.transaction_events.error_details'),
+	('ALTER TABLE pgw.transaction_events RENAME TO old', 'column pgw.transaction_events.bank_version'),
 	('ALTER TABLE pgw.baseline SET SCHEMA public', 'member pgw.baseline'),
 	('ALTER TABLE pgw.payments RENAME COLUMN amount TO sum', 'column pgw.payments.amount'),
 	('ALTER SCHEMA pgw RENAME TO other', 'member pgw.baseline'),

@@ -16,11 +16,12 @@ CREATE FUNCTION pg_temp.attempt(n int, merchant text, over jsonb DEFAULT '{}') R
 	'merchant', merchant, 'kind', 'payment', 'status', 'Failed', 'step_order', 2, 'submitted', false, 'live', false, 'given_up', true, 'adopted', false, 'amount', 5, 'currency', 'EUR', 'capture', 'immediate',
 	'correlation_id', pg_temp.id(n), 'system_identifier', 1, 'database_oid', 1) || over) $$;
 CREATE FUNCTION pg_temp.event(n int, step int, event pgw.event_type, "from" pgw.transaction_status, "to" pgw.transaction_status) RETURNS void LANGUAGE sql AS $$
-	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, event_data, step_order)
-	VALUES (gen_random_uuid(), pg_temp.id(n), event, "from", "to", CASE WHEN event = 'TransactionStarted' THEN
-		(SELECT coalesce(jsonb_agg(jsonb_build_object('payment_id', t.payment_id, 'merchant', t.merchant, 'client_request_id', t.client_request_id, 'amount', t.amount,
-			'currency', t.currency, 'operation', 'charge', 'digest', encode(sha256(convert_to(E'5\nEUR\n\n\n0\n0\n\nimmediate\n\n1', 'UTF8')), 'base64')))->0, '{}')
-		FROM pgw.payment_transactions t WHERE t.transaction_id = pg_temp.id(n)) END, step) $$;
+	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, payment_id, correlation_id, digest, event_data, step_order)
+	SELECT gen_random_uuid(), pg_temp.id(n), event, "from", "to", t.payment_id, t.correlation_id,
+		CASE WHEN event = 'TransactionStarted' THEN sha256(convert_to(E'5\nEUR\n\n\n0\n0\n\nimmediate\n\n1', 'UTF8')) END,
+		CASE WHEN event = 'TransactionStarted' THEN coalesce(jsonb_build_object('merchant', t.merchant, 'client_request_id', t.client_request_id, 'amount', t.amount,
+			'currency', t.currency, 'operation', 'charge'), '{}') END, step
+	FROM (SELECT) v LEFT JOIN pgw.payment_transactions t ON t.transaction_id = pg_temp.id(n) AND event = 'TransactionStarted' $$;
 SELECT is((SELECT count(*)::int FROM pgw.check_consistency()), 0, 'nothing is broken to begin with');
 
 -- one sound attempt and one of each merchant without events, an event that is nobody's, and a key that two merchants share

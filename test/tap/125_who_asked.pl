@@ -124,7 +124,7 @@ part($node, 'operations', sub {
 	ok($done->('ref'), 'is done');
 	is(who('ref', undef, 'refund'), 'session_user=web current_user=anna application=till actor=clerk 2', 'and names who has asked');
 	is($operate->('refund', 'ref', q{, 300, 'broken', '{"actor": "someone else"}'}), 'Completed', 'asked again by another one it is the same refund');
-	my $members = "SELECT e.event_data - '{v,from,to,requests_sent,bank,correlation_id,payment_id,digest,session_user,current_user,application}'::text[], e.event_data->>'payment_id' = t.payment_id::text
+	my $members = "SELECT e.event_data - '{v,from,to,requests_sent,bank,session_user,current_user,application}'::text[], e.payment_id = t.payment_id AND e.correlation_id = t.correlation_id AND octet_length(e.digest) = 32
 		FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE e.step_order = 1 AND client_request_id = ";
 	is(sql("$members 'base'"), '{"actor": "buyer", "amount": 1234, "capture": "manual", "currency": "EUR", "merchant": "default", "operation": "authorize", "client_request_id": "base"}|t',
 		'what was asked for: a payment');

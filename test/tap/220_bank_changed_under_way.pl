@@ -19,7 +19,7 @@ part($node, 'address', sub {
 	is($ledgers->paid('address 2', bank => 'moved'), 'captured', 'the next payment');
 	is($ledgers->charge_counts('address 2'), '0 1', 'goes to the new address');
 	isnt($ledgers->version_of('address'), $ledgers->version_of('address 2'), 'their versions differ');
-	is($ledgers->sql("SELECT string_agg(DISTINCT e.event_data->>'bank_version', ',') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
+	is($ledgers->sql("SELECT string_agg(DISTINCT e.bank_version::text, ',') FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
 		WHERE t.client_request_id = 'address 2' AND e.event_type = 'BankProcessingStarted'"), $ledgers->version_of('address 2'), 'which the event names');
 	is($ledgers->operation('refund', 'address r', 'address'), 'Created', 'a refund asked for after the move');
 	ok($ledgers->completes('address r'), 'is done');

@@ -422,10 +422,10 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_triple),   cmocka_unit_test(no_row_twice),
-		cmocka_unit_test(all_reachable),  cmocka_unit_test(names),
-		cmocka_unit_test(steps_lead),     cmocka_unit_test(histories),      cmocka_unit_test(docs_agree),
-		cmocka_unit_test(pictures_agree),
+		cmocka_unit_test(every_triple),  cmocka_unit_test(no_row_twice),
+		cmocka_unit_test(all_reachable), cmocka_unit_test(names),
+		cmocka_unit_test(steps_lead),    cmocka_unit_test(histories),
+		cmocka_unit_test(docs_agree),    cmocka_unit_test(pictures_agree),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -184,7 +184,7 @@ typedef enum PgwMutant
 	BEHIND_MARK, /* a starting worker does not read what is behind the mark */
 	/* what got its row before the process knew how small the mark is keeps it */
 	MARK_SMALLER,
-	OVERTAKEN, /* what was read without a lock is written over whatever has become of it */
+	OVERTAKEN,    /* what was read without a lock is written over whatever has become of it */
 	ROW_AT_PLACE, /* whatever lies at the place where an attempt's row was is taken for it */
 	LANES         /* at a bank's limit the newest go first, and a merchant keeps his turn */
 } PgwMutant;
