@@ -56,12 +56,13 @@ typedef struct PgwStep
 } PgwStep;
 
 /* Set only the time of the next visit (0: never). This is no step, so it writes no event. */
+extern void pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when);
+
 /* The next step so many seconds from now. */
 extern void pgw_step_wait(PgwAttempt *attempt, int64 seconds);
 
 /* How long ago the bank confirmed a cancellation that does not count yet; -1: it has not. */
 extern int64 pgw_step_cancelled_age_s(const PgwAttempt *attempt);
-extern void pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when);
 
 /*
  * The attempt's bank, for a call of it: may_charge: as it is now, for an intent that is to be

@@ -281,7 +281,8 @@ lacks_id(const Given *given, const PgwAnswer *a)
 		   a->bank_reference[0] == '\0' &&
 		   (pgw_connector_needs_bank_reference(given->connector, PGW_OP_CAPTURE) ||
 			pgw_connector_needs_bank_reference(given->connector, PGW_OP_VOID) ||
-			pgw_connector_needs_bank_reference(given->connector, PGW_OP_REFUND));
+			pgw_connector_needs_bank_reference(given->connector, PGW_OP_REFUND) ||
+			pgw_connector_needs_bank_reference(given->connector, PGW_OP_REVERSE));
 }
 
 static char *
