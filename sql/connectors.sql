@@ -55,7 +55,7 @@ SELECT pgw.reference_as_sent('{}', '0198c0de000070008000000000000001');
 \echo :SQLSTATE
 -- the worker takes a change up at once; a missing secret is told, and nothing is charged
 \getenv bank_url PGW_BANK_URL
-INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('second', 'json', :'bank_url', 'missing', 900);
+INSERT INTO pgw.banks (name, connector, base_url, secret, livemode, priority) VALUES ('second', 'json', :'bank_url', 'missing', false, 900);
 \echo :SQLSTATE
 SELECT pay('secret', bank => 'second');
 \echo :SQLSTATE
@@ -65,7 +65,7 @@ SELECT (pay('secret', bank => 'second')).status;
 SELECT bank FROM pgw.find_payment('secret');
 -- a bank made by this very transaction can be named by it, and is gone with it
 BEGIN;
-INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('third', 'json', :'bank_url', 'bank');
+INSERT INTO pgw.banks (name, connector, base_url, secret, livemode) VALUES ('third', 'json', :'bank_url', 'bank', false);
 SELECT status, bank FROM pgw.submit_payment('third', 100, 'EUR', 'tok_ok', bank => 'third');
 ROLLBACK;
 SELECT status FROM pgw.submit_payment('third', 100, 'EUR', 'tok_ok', bank => 'third');

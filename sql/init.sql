@@ -1,7 +1,7 @@
--- What the other files need: the extension, a bank, and short factories for payments.
+-- What the other files need: the extension, a bank, and short factories for payments. The bank is one inside: where a wire is the point, the file names another.
 CREATE EXTENSION pgw;
-\getenv bank_url PGW_BANK_URL
-INSERT INTO pgw.banks (name, connector, base_url, secret) VALUES ('bank', 'json', :'bank_url', 'bank');
+UPDATE pgw.banks SET enabled = false WHERE name = 'test';
+INSERT INTO pgw.banks (name, connector, base_url, livemode) VALUES ('bank', 'test', 'test:', false);
 
 -- What a client would send as a parameter: no literal in the statement. spelt('visa') is a card number.
 CREATE FUNCTION spelt(v text) RETURNS text LANGUAGE plpgsql VOLATILE AS

@@ -138,7 +138,7 @@ INSERT INTO pgw.connectors SELECT 'plain', jsonb_set(definition::jsonb #- '{oper
 INSERT INTO pgw.connectors SELECT 'at once', definition::jsonb #- '{operations,authorize}' #- '{operations,capture}' #- '{operations,void}' #- '{capabilities,partial_capture}'
 	#- '{capabilities,multiple_captures}' #- '{capabilities,authorization_lifetime_seconds}' FROM pgw.connectors WHERE name = 'json';
 \getenv bank_url PGW_BANK_URL
-INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('plain', 'plain', :'bank_url', 'bank', 800), ('at once', 'at once', :'bank_url', 'bank', 801);
+INSERT INTO pgw.banks (name, connector, base_url, secret, livemode, priority) VALUES ('plain', 'plain', :'bank_url', 'bank', false, 800), ('at once', 'at once', :'bank_url', 'bank', false, 801);
 SELECT pay('at once', capture => 'on_commit', bank => 'at once');
 \echo :SQLSTATE
 SELECT status FROM pay('pl', amount => 1000, capture => 'manual', bank => 'plain');

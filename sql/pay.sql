@@ -122,10 +122,10 @@ UPDATE pgw.banks SET enabled = true WHERE name = 'bank';
 -- rules
 SELECT pay('r1', bank => 'nobank');
 \echo :SQLSTATE
-INSERT INTO pgw.banks (name, connector, base_url, enabled) VALUES ('off', 'json', 'https://bank.example', false);
+INSERT INTO pgw.banks (name, connector, base_url, livemode, enabled) VALUES ('off', 'json', 'https://bank.example', false, false);
 SELECT pay('r2', bank => 'off');
 \echo :SQLSTATE
-INSERT INTO pgw.banks (name, connector, base_url, currencies, priority) VALUES ('usd', 'json', 'https://bank.example', '{USD}', 500);
+INSERT INTO pgw.banks (name, connector, base_url, livemode, currencies, priority) VALUES ('usd', 'json', 'https://bank.example', false, '{USD}', 500);
 SELECT pay('r3', bank => 'usd');
 \echo :SQLSTATE
 SELECT pgw.process_payment('r5', 1, 'EUR', 'tok_ok', merchant => 'nobody');
