@@ -4,7 +4,7 @@ cd "$(dirname "$0")/../.." || exit 1
 . test/packages/tap.sh
 top=$(pwd) work=$(mktemp -d)
 pg=$(test/lib/major.sh)
-packages=$(sed -n 's/^    sudo apt install \(build-essential .*\)/\1/p' README.md | sed "s/-15/-$pg/g")
+packages=$(sed -n 's/^    sudo apt install \(build-essential .*\)/\1/p' README.md | sed "s/-[$]pg/-$pg/g")
 apt_get() { apt-get -qy "$@" >"$work/apt.log" 2>&1 || { tail -20 "$work/apt.log" >&2; return 1; }; }
 
 apt_get update && apt_get install --no-install-recommends unzip make "postgresql-client-$pg"
