@@ -76,6 +76,24 @@ put_children(PgwRender *r, PgwBuf *b, const PgwNode *node)
 	return PGW_PUT_DONE;
 }
 
+/* What is written to see whether it has a value is taken back, and wiped. */
+static PgwPut
+put_choice(PgwRender *r, PgwBuf *b, const PgwNode *node)
+{
+	for (int i = 0; i < node->nchildren; i++)
+	{
+		size_t mark = b->len;
+		PgwPut put = put_segments(r, b, PGW_AS_TYPED, &node->choosers[i]);
+
+		if (put == PGW_PUT_FAULT)
+			return put;
+		pgw_buf_truncate(b, mark);
+		if (put == PGW_PUT_DONE)
+			return put_node(r, b, node->children[i]);
+	}
+	return PGW_PUT_MISSING;
+}
+
 static PgwPut
 put_node(PgwRender *r, PgwBuf *b, const PgwNode *node)
 {
@@ -86,6 +104,8 @@ put_node(PgwRender *r, PgwBuf *b, const PgwNode *node)
 		case PGW_NODE_OBJECT:
 		case PGW_NODE_ARRAY:
 			return put_children(r, b, node);
+		case PGW_NODE_CHOICE:
+			return put_choice(r, b, node);
 		case PGW_NODE_RAW:
 			return pgw_render_bare(b, node->raw);
 		case PGW_NODE_TEXT:

@@ -359,6 +359,74 @@ compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint6
 	return true;
 }
 
+/* Are the names of its members placeholders? */
+static bool
+is_choice(json_object *v)
+{
+	json_object_object_foreach(v, key, value)
+	{
+		(void) value;
+		if (strncmp(key, "{{", 2) == 0)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A placeholder that some payments have no value for: what always has one leaves the others out,
+ * and what never has one is never chosen.
+ */
+static bool
+compile_chooser(PgwCompile *cc, const char *key, PgwText *chooser)
+{
+	static const PgwPlaceholder may_be_absent[] = {
+		PGW_PH_TOKEN,     PGW_PH_CARD_NUMBER, PGW_PH_CARD_CVV,    PGW_PH_CARD_HOLDER,
+		PGW_PH_REFERENCE, PGW_PH_REASON,      PGW_PH_BANK_FIELDS, PGW_PH_SETTINGS};
+	json_object *text = json_object_new_string(key);
+	uint64_t uses = 0; /* to choose by a value is not to send it */
+	bool good =
+		text != NULL ? pgw_compile_text(cc, text, chooser, &uses) : pgw_fault(cc, "out of memory");
+
+	json_object_put(text);
+	if (!good)
+		return false;
+	for (size_t i = 0;
+		 chooser->nsegments == 1 && i < sizeof(may_be_absent) / sizeof(may_be_absent[0]); i++)
+	{
+		if (chooser->segments[0].kind == may_be_absent[i])
+			return true;
+	}
+	return pgw_fault(
+		cc,
+		"chooses by one placeholder that can be without a value: token, card_number, card_cvv, card_holder, reference, reason, bank_fields.NAME or settings.NAME");
+}
+
+/* {"{{token}}": value, "{{card_number}}": value} */
+static bool
+compile_choice(PgwCompile *cc, PgwNode *node, json_object *v, uint64_t *uses)
+{
+	size_t n = (size_t) json_object_object_length(v);
+
+	if (!pgw_since_version(cc, 2, "a choice by placeholders"))
+		return false;
+	node->children = pgw_arena(cc, n, sizeof(PgwNode *));
+	node->choosers = pgw_arena(cc, n, sizeof(PgwText));
+	if (node->children == NULL || node->choosers == NULL)
+		return false;
+	json_object_object_foreach(v, key, value)
+	{
+		size_t mark = pgw_enter(cc, key);
+		int i = node->nchildren;
+
+		if (!compile_chooser(cc, key, &node->choosers[i]) ||
+			(node->children[i] = compile_node(cc, value, false, uses)) == NULL)
+			return false;
+		node->nchildren++;
+		pgw_leave(cc, mark);
+	}
+	return true;
+}
+
 /* flat: members of a form. */
 static PgwNode *
 compile_node(PgwCompile *cc, json_object *v, bool flat, uint64_t *uses)
@@ -372,6 +440,11 @@ compile_node(PgwCompile *cc, json_object *v, bool flat, uint64_t *uses)
 	{
 		pgw_fault(cc, "a form has no nesting: must be a string, a number, true or false");
 		return NULL;
+	}
+	if (type == json_type_object && is_choice(v))
+	{
+		node->kind = PGW_NODE_CHOICE;
+		return compile_choice(cc, node, v, uses) ? node : NULL;
 	}
 	switch (type)
 	{

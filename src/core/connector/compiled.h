@@ -150,6 +150,7 @@ typedef enum PgwNodeKind
 {
 	PGW_NODE_OBJECT,
 	PGW_NODE_ARRAY,
+	PGW_NODE_CHOICE, /* the first child whose placeholder has a value */
 	PGW_NODE_TEXT,
 	PGW_NODE_RAW /* number, true, false, null as they stand in the document */
 } PgwNodeKind;
@@ -162,6 +163,7 @@ typedef struct PgwNode
 	int nchildren;
 	struct PgwNode **children;
 	const char **names; /* of an object's members */
+	PgwText *choosers;  /* PGW_NODE_CHOICE: a placeholder for each child */
 } PgwNode;
 
 typedef struct PgwHeader
