@@ -1,4 +1,4 @@
-# The connector for Checkout.com with card numbers: the vendor's published model of a card is what it sends, an answer that is lost is found by look-up and
+# The connector for Checkout.com with card numbers: the vendor's published model of a card is what it sends, a void that is only accepted comes to its end, an answer that is lost is found by look-up and
 # never by a second charge, and the number is nowhere on disk.
 use strict;
 use warnings;

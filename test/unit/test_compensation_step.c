@@ -138,12 +138,23 @@ steps(void **state)
 											.lookup_shows_captured = true,
 											.lookup_shows_refunded = true,
 											.lookup_consistent_after_s = -1};
+	/* a void that is only accepted, again and again, and shown when it is done, nobody knows when
+	 */
+	static const PgwCapabilities accepts = {KEYS(LIFETIME), .lookup = true,
+											.lookup_shows_voided = true,
+											.lookup_consistent_after_s = -1};
 	static const struct
 	{
 		const PgwCapabilities *caps;
 		PgwCompensationFacts facts;
 		PgwCompensationStep want;
 	} cases[] = {
+		{&accepts,
+		 {PGW_OP_VOID, true, true, false, false, false, 0, true, DEADLINE, 0, 0, false},
+		 PGW_COMPENSATE_LOOKUP_CHARGE},
+		{&accepts,
+		 {PGW_OP_VOID, true, true, false, true, false, 0, true, DEADLINE, 0, 0, false},
+		 PGW_COMPENSATE_SEND},
 		/* announced, not sent yet */
 		{&none,
 		 {PGW_OP_REFUND, true, false, false, false, false, 0, false, 0, 0, 0, false},

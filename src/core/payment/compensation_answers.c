@@ -494,7 +494,7 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 
 	/* Asked for its yes only, where its silence never counts: the same key again says more. */
 	if (lookup && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT &&
-		pgw_compensation_pays_back(in->operation) && in->caps->lookup_consistent_after_s < 0 &&
+		in->operation != PGW_OP_CANCEL && in->caps->lookup_consistent_after_s < 0 &&
 		in->answer->outcome != PGW_OUT_PENDING)
 		d->lookup_inconclusive = true;
 

@@ -120,14 +120,13 @@ lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 }
 
 /*
- * A refund's look-up whose "nothing there" never counts: its yes does, also of what pends.  There
+ * A look-up whose "nothing there" never counts: its yes does, also of what pends.  There
  * are banks that say no more under a key than that they have accepted it.
  */
 static bool
 may_show_yes(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
-	return pgw_compensation_pays_back(facts->operation) &&
-		   pgw_capabilities_shows(caps, facts->operation);
+	return facts->operation != PGW_OP_CANCEL && pgw_capabilities_shows(caps, facts->operation);
 }
 
 bool
