@@ -73,6 +73,9 @@ ANSWER_MODE:217_livemode:approvals
 REFUSAL_TOLD:219_refusals_told:refused at once
 HEADER_TWICE:343_answer_headers:tok_twice
 PAGE_UNREAD:352_list_pages:tok_broken
+SELECT_WHEN:352_list_pages:tok_denied
+UNFORESEEN:352_list_pages:tok_strange
+STRANGER_BY_ID:352_list_pages:tok_stranger
 MORE_PAGES:340_lists:tok_lost_more
 SUM_LEFT_OUT:340_lists:tok_unreturned_odd
 AMOUNT_MULTIPLE:344_forms:multiples
@@ -109,6 +112,7 @@ TOKEN_OWED:165_returning_bank:a look that waits for nothing
 ROW_AT_PLACE:297_row_moved:rewritten
 OVERTAKEN:299_overtaken:caller
 FOREIGN_PATH:253_whose_code:search_path
+CARD_HEX:288_disguises:disguises
 CARD_DISGUISE:288_disguises:disguises
 ECHO:289_bank_echoes:reasons
 CARD_ECHOED:294_bank_echoes_again:said again

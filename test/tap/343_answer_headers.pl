@@ -16,7 +16,7 @@ my @transfers;
 sub shown
 {
 	my ($t) = @_;
-	return { status => $t->{status}, correlationId => $t->{ref}, amount => { value => $t->{amount}, currency => 'EUR' }, refunded => { value => $t->{refunded} },
+	return { kind => 'transfer', status => $t->{status}, correlationId => $t->{ref}, amount => { value => $t->{amount}, currency => 'EUR' }, refunded => { value => $t->{refunded} },
 		_links => { self => { href => "http://bank.example/transfers/$t->{id}" } } };
 }
 
@@ -51,7 +51,7 @@ sub serve
 	my ($id) = $path =~ m{^/transfers/(\w+)$};
 	my ($t) = grep { defined $id ? $_->{id} eq $id : $_->{ref} eq $request->{headers}{search} } @transfers;
 	push @{ $t->{asked} }, defined $id ? "id $id" : 'ref' if $t;
-	return { document => { transfers => [ map { shown($_) } @transfers ] } } if !defined $id;
+	return { document => { result => 'ok', transfers => [ map { shown($_) } @transfers ] } } if !defined $id;
 	return $t ? { document => shown($t) } : { status => 404, document => { code => 'NotFound' } };
 }
 

@@ -104,7 +104,7 @@ pgw_answer_field_is_unforeseen(const PgwAnswerSpec *spec, const PgwQuestion *q,
 {
 	const PgwField *f = &spec->fields[field];
 
-	if (pgw_json_type(&body->value) == PGW_JSON_NONE)
+	if (pgw_json_type(&body->value) == PGW_JSON_NONE || PGW_MUTATED(UNFORESEEN))
 		return false;
 	for (int i = 0; i < f->nsources; i++)
 	{

@@ -98,7 +98,8 @@ belongs(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *do
 	/* without either only where the connector admits that its bank names nothing */
 	if ((source = pgw_answer_field(spec, q, doc, PGW_FIELD_BANK_REFERENCE, &v)) == NULL)
 		return spec->not_echoed;
-	return pgw_answer_id(source, &v, text, sizeof(text)) && strcmp(text, q->bank_reference) == 0;
+	return pgw_answer_id(source, &v, text, sizeof(text)) &&
+		   (strcmp(text, q->bank_reference) == 0 || PGW_MUTATED(STRANGER_BY_ID));
 }
 
 /*
@@ -392,7 +393,8 @@ is_list(const PgwSelect *select, const PgwQuestion *q, long http_status, const P
 {
 	return select->present && is_success(http_status) &&
 		   pgw_json_type(&doc->value) != PGW_JSON_NONE &&
-		   pgw_answer_conditions_hold(select->when, select->nwhen, q, doc);
+		   (pgw_answer_conditions_hold(select->when, select->nwhen, q, doc) ||
+			PGW_MUTATED(SELECT_WHEN));
 }
 
 /* Where in the document it was decided, for whoever asks. */

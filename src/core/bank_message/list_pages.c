@@ -35,6 +35,8 @@ say_all(const PgwPages *pages, PgwAnswer *answer)
 {
 	if (pages->found)
 		*answer = pages->answer;
+	else
+		answer->outcome = PGW_OUT_NOT_FOUND;
 	answer->echoed |= pages->echoed;
 	answer->card_echoed |= pages->card_echoed;
 }

@@ -99,8 +99,13 @@ typedef enum PgwMutant
 	HEADER_TWICE, /* of a header that comes twice the first one counts, whatever the other says */
 	SUM_LEFT_OUT, /* an element that is named neither way is none of the sum */
 	MORE_PAGES,   /* a list that goes on elsewhere is taken for the whole */
-	PAGE_UNREAD,  /* a page that cannot be read is one on which it is not */
-	FIRST_OF_TWO, /* of two elements that could be meant one is taken */
+	CARD_HEX,     /* a card in hexadecimal digits is not seen */
+	/* an empty list counts, whatever else the answer says */
+	SELECT_WHEN,
+	UNFORESEEN,     /* what a state says of the money that nobody has foreseen is: nothing */
+	STRANGER_BY_ID, /* a look-up by an id may show another one */
+	PAGE_UNREAD,    /* a page that cannot be read is one on which it is not */
+	FIRST_OF_TWO,   /* of two elements that could be meant one is taken */
 	/* a restore meets numbers of versions that the worker gave meanwhile */
 	VERSION_AHEAD,
 	REBIND_REFERENCES, /* attempts are looked up under a reference that they were not made with */

@@ -459,7 +459,9 @@ scan_layers(const PgwSought *sought, PgwTextKind kind, const char *text, size_t 
 	if (found == PGW_FOUND_NOTHING &&
 		s->longest_word >= (short_sought(sought) ? MIN_ENCODED_WORD : MIN_BASE64))
 		found = scan_base64(sought, text, len, layers - 1, copy);
-	for (size_t skip = 0; skip < 2 && found == PGW_FOUND_NOTHING && may_be_hex(sought, s); skip++)
+	for (size_t skip = 0;
+		 skip < 2 && found == PGW_FOUND_NOTHING && may_be_hex(sought, s) && !PGW_MUTATED(CARD_HEX);
+		 skip++)
 		found = scan_decoded(sought, copy, pgw_decode_hex(text, len, skip, copy), layers - 1);
 	return found;
 }
