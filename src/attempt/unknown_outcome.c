@@ -306,6 +306,8 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 			break;
 		case PGW_COMPLETED:
 			attempt->next_step_at = pgw_record_authorization_end(attempt);
+			/* it is over, or watched later: a visit now would lock the row for nothing */
+			call->has_next_step = attempt->next_step_at != 0 && attempt->next_step_at <= now;
 			break;
 		case PGW_BANK_UNKNOWN:
 			if (d->cancelled_once)
