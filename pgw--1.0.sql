@@ -6,7 +6,7 @@
  *	 3	Trigger functions
  *	 4	Configuration: merchants, connectors, banks, versions of banks
  *	 5	Payments
- *	 6	Attempts: payment_transactions, open_work, bank_references
+ *	 6	Attempts: payment_transactions, open_work, bank_references; notifications
  *	 7	Events and their partitions
  *	 8	What the worker keeps over a restart: circuit breakers, alerts
  *	 9	Restored and copied databases
@@ -90,6 +90,27 @@ CREATE TYPE pgw.payment_status AS ENUM (
 	'failed', 'in_review');
 COMMENT ON TYPE pgw.payment_status IS
 	'How a payment stands for the business. pending: its outcome is not known yet; in_review: an operator must decide.';
+
+CREATE TYPE pgw.notification_result AS (
+	http_status int,
+	verdict text,
+	notification_id uuid,
+	event_id text,
+	event_type text
+);
+COMMENT ON TYPE pgw.notification_result IS
+	'What pgw.receive_notification() returns: how the bank is to be answered, after the commit. Later versions only append '
+	'columns.';
+COMMENT ON COLUMN pgw.notification_result.http_status IS
+	'The HTTP status to answer with, once the transaction has committed.';
+COMMENT ON COLUMN pgw.notification_result.verdict IS
+	'accepted, repeated, or why it was refused: docs/notifications.md lists the words.';
+COMMENT ON COLUMN pgw.notification_result.notification_id IS
+	'Its row of pgw.notifications; NULL where it was refused, or repeated.';
+COMMENT ON COLUMN pgw.notification_result.event_id IS
+	'The bank''s own id of it; NULL where it was refused, or has none.';
+COMMENT ON COLUMN pgw.notification_result.event_type IS
+	'Its type, as the bank writes it; NULL where it was refused, or has none.';
 
 CREATE TYPE pgw.payment_result AS (
 	payment_id uuid,
@@ -260,6 +281,7 @@ CREATE TABLE pgw.banks (
 	account text,
 	settings jsonb NOT NULL DEFAULT '{}',
 	livemode boolean NOT NULL DEFAULT true,
+	notification_secret text,
 	created_at timestamptz NOT NULL DEFAULT now()
 );
 COMMENT ON TABLE pgw.banks IS
@@ -292,6 +314,9 @@ COMMENT ON COLUMN pgw.banks.settings IS
 COMMENT ON COLUMN pgw.banks.livemode IS
 	'False: it moves no money, as the bank "test" and a gateway''s sandbox. For good: a bank of that name never has '
 	'the other one.';
+COMMENT ON COLUMN pgw.banks.notification_secret IS
+	'The name of the file in pgw.secrets_dir that holds what its notifications are signed with, a value in each line: '
+	'any of them is good. NULL: none are taken.';
 COMMENT ON COLUMN pgw.banks.created_at IS 'When the row was inserted.';
 
 CREATE TABLE pgw.bank_versions (
@@ -494,7 +519,7 @@ COMMENT ON TRIGGER refuse_truncate ON pgw.payments IS 'Payments are never delete
 
 
 -- ==================================================================================================
---  6  Attempts: payment_transactions, open_work, bank_references
+--  6  Attempts: payment_transactions, open_work, bank_references; notifications
 --
 --  One row for each attempt at an operation. The columns are those of PgwAttempt (src/store/tables.h).
 -- ==================================================================================================
@@ -921,6 +946,49 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON pgw.bank_references FOR EACH S
 ALTER TABLE pgw.bank_references ENABLE ALWAYS TRIGGER refuse_change, ENABLE ALWAYS TRIGGER refuse_truncate;
 COMMENT ON TRIGGER refuse_change ON pgw.bank_references IS 'A charge never changes hands.';
 COMMENT ON TRIGGER refuse_truncate ON pgw.bank_references IS 'A charge never changes hands.';
+
+-- Written in the transaction of the endpoint that the bank has called, by one statement. What is refused has no row: it would
+-- be anybody's who knows the endpoint.
+CREATE TABLE pgw.notifications (
+	notification_id uuid NOT NULL PRIMARY KEY,
+	bank text COLLATE "C" NOT NULL,
+	livemode boolean NOT NULL,
+	identity text COLLATE "C",
+	digest text NOT NULL,
+	event_id text,
+	event_type text,
+	bank_time text,
+	bank_reference text,
+	reference text,
+	payment_id uuid,
+	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment')),
+	received_at timestamptz NOT NULL,
+	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+	CONSTRAINT notifications_once UNIQUE (bank, identity)
+);
+CREATE INDEX notifications_payment ON pgw.notifications (payment_id) WHERE payment_id IS NOT NULL;
+COMMENT ON TABLE pgw.notifications IS
+	'What banks have sent by themselves and pgw has taken, one row each. A notification decides nothing: it makes pgw ask the '
+	'bank. Its body is not kept. Rows may be deleted once the bank does not repeat them any more.';
+COMMENT ON COLUMN pgw.notifications.notification_id IS 'pgw''s id of it, as a UUIDv7.';
+COMMENT ON COLUMN pgw.notifications.bank IS 'The bank that has sent it, by its name in pgw.banks.';
+COMMENT ON COLUMN pgw.notifications.livemode IS 'False: the bank moves no money.';
+COMMENT ON COLUMN pgw.notifications.identity IS
+	'SHA-256 of what two deliveries of it have in common, as the connector says; NULL: nothing, so each delivery has a row.';
+COMMENT ON COLUMN pgw.notifications.digest IS 'SHA-256 of the body, in hexadecimal digits.';
+COMMENT ON COLUMN pgw.notifications.event_id IS 'The bank''s own id of it, where it has one that can be kept.';
+COMMENT ON COLUMN pgw.notifications.event_type IS 'Its type, as the bank writes it.';
+COMMENT ON COLUMN pgw.notifications.bank_time IS 'When it happened, as the bank writes it.';
+COMMENT ON COLUMN pgw.notifications.bank_reference IS 'The bank''s id of the charge that it is about.';
+COMMENT ON COLUMN pgw.notifications.reference IS 'Our reference of what it is about, as the bank has it.';
+COMMENT ON COLUMN pgw.notifications.payment_id IS 'The payment that it is about; NULL: none that is known here.';
+COMMENT ON COLUMN pgw.notifications.outcome IS
+	'asked: something of the payment is in doubt, and the worker asks the bank after the commit; nothing_open: nothing is; '
+	'unknown_payment: no payment of this bank has such an id or reference.';
+COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
+COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
+COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';
+COMMENT ON CONSTRAINT notifications_once ON pgw.notifications IS 'Each notification is taken once, however often it is delivered.';
 
 
 -- ==================================================================================================
@@ -1405,6 +1473,13 @@ COMMENT ON FUNCTION pgw.refund_payment IS
 	'Asks for captured money to be given back, in minor units, all that is left without amount; the worker does it '
 	'after the caller''s commit.';
 
+CREATE FUNCTION pgw.receive_notification(bank text, headers jsonb, body bytea, url text DEFAULT NULL,
+	received_at timestamptz DEFAULT NULL) RETURNS pgw.notification_result
+AS 'MODULE_PATHNAME', 'pgw_receive_notification_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.receive_notification IS
+	'Takes what a bank has sent to an endpoint of yours: the raw bytes, with the headers. Commit, then answer the bank with '
+	'http_status. A good one makes the worker ask the bank about the payment; it decides nothing by itself.';
+
 CREATE FUNCTION pgw.get_payment(payment_id uuid) RETURNS SETOF pgw.payment_result
 AS 'MODULE_PATHNAME', 'pgw_get_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
 COMMENT ON FUNCTION pgw.get_payment IS 'The payment as it stands now, at any isolation level; no row: there is none.';
@@ -1639,9 +1714,10 @@ $$
 		('{client,operator,auditor}'::text[], 'USAGE', 'SCHEMA', NULL, '{pgw}'::text[]),
 		('{client,operator,auditor}', 'USAGE', 'TYPE', NULL,
 			'{payment_result,payment_status,transaction_status,event_type,operation_kind,capture_mode}'),
+		('{client}', 'USAGE', 'TYPE', NULL, '{notification_result}'),
 		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{get_payment,find_payment,wait_for_payment,payment_history,version}'),
 		('{client}', 'EXECUTE', 'FUNCTION', NULL,
-			'{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment}'),
+			'{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment,receive_notification}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
 			'{rebuild_status,rebuild_payment,check_consistency,review_actions,health,read_metrics}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
@@ -2966,6 +3042,7 @@ SELECT pg_extension_config_dump('pgw.review_proposals', 'WHERE proposed_by::oid 
 SELECT pg_extension_config_dump('pgw.payments', '');
 SELECT pg_extension_config_dump('pgw.payment_transactions', '');
 SELECT pg_extension_config_dump('pgw.bank_references', '');
+SELECT pg_extension_config_dump('pgw.notifications', '');
 SELECT pg_extension_config_dump('pgw.transaction_events_default', '');
 SELECT pg_extension_config_dump('pgw.resumptions', '');
 SELECT pg_extension_config_dump('pgw.restore_pending', '');

@@ -136,6 +136,8 @@ LOGGED_LITERAL:285_card_literals_beside_bound_number:beside a bound number
 LOG_REDACTION:284_card_literals_of_failed_statements:before anybody can refuse it
 BUNDLE_SHARE:271_process_payments:slots
 CLAIM_ORDER:271_process_payments:in flight elsewhere
+NOTIFICATION_SIGNATURE:400_notifications:forged
+NOTIFIED_NOT_FOUND:400_notifications:not found
 REPEATED_CALL:270_callers:repeated call
 REPEATED_VIEW:270_callers:repeated view
 REPEATED_FETCH:270_callers:repeated fetch

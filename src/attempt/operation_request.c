@@ -186,7 +186,10 @@ pgw_step_operation_find_out(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, c
 		make_call(attempt, step, bank,
 				  next == PGW_OPERATION_LOOKUP_REFUND ? PGW_OP_LOOKUP_REFUND : PGW_OP_LOOKUP_CHARGE,
 				  request_of(attempt)->key, p))
+	{
 		step->call->in_doubt = true;
+		step->call->notified = pgw_step_is_early(attempt, step);
+	}
 	return next;
 }
 
@@ -231,8 +234,9 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	in->transport = call->transport;
 	in->answer = &call->answer;
 	in->caps = pgw_connector_capabilities(call->bank->connector);
-	in->not_found_counts = pgw_capabilities_not_found_counts(
-		&for_it, pgw_schedule_age_s(request_of(attempt)->asked_at));
+	in->not_found_counts =
+		!call->notified && pgw_capabilities_not_found_counts(
+							   &for_it, pgw_schedule_age_s(request_of(attempt)->asked_at));
 	in->amount = attempt->amount;
 	in->currency = attempt->currency;
 	in->before = refund ? p->refunded_amount : p->captured_amount;
@@ -294,6 +298,8 @@ void
 pgw_step_operation_plan(PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *r,
 						bool first)
 {
+	TimestampTz planned = attempt->next_step_at;
+
 	if (call->op == operation_of(attempt))
 		request_of(attempt)->asked_at = pgw_now(); /* until now it could have been done */
 	call->has_next_step = true;
@@ -319,6 +325,11 @@ pgw_step_operation_plan(PgwCall *call, PgwAttempt *attempt, const PgwOperationDe
 			attempt->next_step_at = pgw_now();
 			break;
 		case PGW_OPERATION_FIND_OUT:
+			if (call->notified && planned > pgw_now())
+			{
+				attempt->next_step_at = planned;
+				break;
+			}
 			attempt->step_tries = first ? 0 : attempt->step_tries + 1;
 			call->lookup_inconclusive = key_tells(call, attempt, r);
 			attempt->next_step_at =

@@ -260,10 +260,12 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 	PgwPayment p;
 	PgwBank *bank;
 	const char *reason;
+	bool early = pgw_step_is_early(attempt, step);
 
-	if (attempt->next_step_at > pgw_now())
+	if (attempt->next_step_at > pgw_now() && !early)
 		return;
-	(void) pgw_put_off_wait_over(attempt);
+	if (!early)
+		(void) pgw_put_off_wait_over(attempt);
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
@@ -271,12 +273,15 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 	switch (pgw_step_operation_find_out(attempt, step, bank, &p, &reason))
 	{
 		case PGW_OPERATION_SEND:
-			send_again(attempt, step, bank, &p);
+			if (!early)
+				send_again(attempt, step, bank, &p);
 			break;
 		case PGW_OPERATION_LOOKUP_REFUND:
 		case PGW_OPERATION_LOOKUP_CHARGE:
 			break;
 		case PGW_OPERATION_REVIEW:
+			if (early)
+				break;
 			/* its claim on the payment stays: it may have been done */
 			pgw_step_review(attempt, "outcome_unknown", reason, pgw_kind_name(attempt->kind), 0);
 			tell_review(attempt);
@@ -332,6 +337,7 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 		   (attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN));
 	if (!locked)
 		get_payment(attempt, &p);
+	pgw_step_weigh_notified(call, attempt->own_request.asked_at);
 	pgw_step_operation_input(call, attempt, &p, &in);
 	if (before == PGW_CREATED)
 		in.refusal = NULL; /* what an earlier try failed of is no refusal */

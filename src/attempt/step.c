@@ -12,10 +12,12 @@
 
 #include "utils/timestamp.h"
 
+#include "attempt/charge_id.h"
 #include "attempt/put_off.h"
 #include "attempt/step.h"
 #include "core/base/error_codes.h"
 #include "core/payment/charge_rules.h"
+#include "core/payment/unknown_outcome_rules.h"
 #include "outcome/record_decision.h"
 #include "base/clock.h"
 #include "base/schedule.h"
@@ -122,6 +124,8 @@ pgw_step_bank(PgwAttempt *attempt, PgwStep *step, bool may_charge)
 	/* A disabled bank takes no new charge; what it has is still looked up and given back. */
 	if (bank == NULL || (may_charge && !bank->enabled) || bank->connector == NULL)
 	{
+		if (pgw_step_is_early(attempt, step))
+			return NULL; /* its plan stands */
 		not_configured(attempt, step,
 					   bank == NULL              ? "unknown_bank"
 					   : bank->connector == NULL ? "connector_invalid"
@@ -196,7 +200,27 @@ retry_kind(const PgwAttempt *attempt, const PgwStep *step, PgwBankOp op)
 						   .put_off = attempt->put_off_since != 0,
 						   .give_back = lane_of(attempt) == PGW_LANE_GIVE_BACK};
 
-	return pgw_retry_kind(&facts);
+	return pgw_step_is_early(attempt, step) ? PGW_RETRY_NOTIFIED : pgw_retry_kind(&facts);
+}
+
+bool
+pgw_step_is_early(const PgwAttempt *attempt, const PgwStep *step)
+{
+	return step->bank_spoke && attempt->next_step_at > pgw_now();
+}
+
+void
+pgw_step_weigh_notified(PgwCall *call, TimestampTz asked_at)
+{
+	PgwCapabilities caps;
+
+	if (!call->notified)
+		return;
+	pgw_charge_id_capabilities(
+		call->bank, call->bank_reference[0] != '\0' ? call->bank_reference : NULL, &caps);
+	if (!pgw_unknown_outcome_counts_early(&caps, call->answer.outcome,
+										  pgw_schedule_age_s(asked_at)))
+		call->answer.outcome = PGW_OUT_UNKNOWN;
 }
 
 bool
@@ -227,6 +251,8 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	{
 		pgw_call_free(step->call);
 		step->call = NULL;
+		if (pgw_step_is_early(attempt, step))
+			return false; /* its plan stands */
 		/*
 		 * a row less to write, and at the end of the cooldown only as many are looked at as can be
 		 * sent
@@ -247,6 +273,8 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 	}
 	pgw_call_free(step->call);
 	step->call = NULL;
+	if (pgw_step_is_early(attempt, step))
+		return false;
 	not_configured(attempt, step, code, err.message);
 	return false;
 }

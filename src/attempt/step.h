@@ -11,6 +11,7 @@
 
 #include "bank_call/bank_lanes.h"
 #include "bank_call/call.h"
+#include "exchange/signal_ring.h"
 #include "store/tables.h"
 
 /*
@@ -25,6 +26,12 @@ typedef struct PgwStep
 	/* a look-up has just been answered, but did not say what became of the request */
 	bool lookup_inconclusive;
 	bool token_owed; /* ... and took nothing from the retry budget */
+	/*
+	 * a notification says that something became of it: it may be looked up before its time, and
+	 * nothing else may be done before that
+	 */
+	bool bank_spoke;
+	char said_reference[PGW_HINT_SIZE]; /* ... with this id of the charge; "": with none */
 	/* room at the bank that was given to this visit; the call that is made takes it */
 	PgwLanePlace place;
 
@@ -115,6 +122,15 @@ extern void pgw_step_review(PgwAttempt *attempt, const char *code, const char *r
 extern bool pgw_step_watch_is_over(PgwAttempt *attempt, PgwStep *step);
 /* ... or the bank has no way to be asked. */
 extern void pgw_step_end_watch(PgwAttempt *attempt);
+
+/* It is not its time: what is done now is done on a notification's word. */
+extern bool pgw_step_is_early(const PgwAttempt *attempt, const PgwStep *step);
+
+/*
+ * The answer to a look-up that was made on a notification's word: a no that may be older than what
+ * the notification tells of is none.  asked_at: of the request that it is about.
+ */
+extern void pgw_step_weigh_notified(PgwCall *call, TimestampTz asked_at);
 
 /* What the bank has answered to the call, for PgwDecision.said; NULL: nothing. */
 static inline const PgwAnswer *

@@ -94,16 +94,34 @@ params_about_charge(const PgwAttempt *attempt, const PgwBank *bank, PgwCallParam
 	params->bank_reference = pgw_charge_id_claimed_by(bank, attempt);
 }
 
+/*
+ * The id that a notification names, where the charge's own is not known and the answer will show
+ * whose it is; "": none.
+ */
+static const char *
+said_reference(const PgwAttempt *attempt, const PgwStep *step, const PgwBank *bank)
+{
+	return attempt->bank_reference == NULL && bank->connector != NULL &&
+				   pgw_connector_shows_whose(bank->connector)
+			   ? step->said_reference
+			   : "";
+}
+
 static bool
 look_up(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 {
 	PgwCallParams params;
+	const char *said = said_reference(attempt, step, bank);
+	bool notified = pgw_step_is_early(attempt, step) || said[0] != '\0';
 
 	params_about_charge(attempt, bank, &params);
+	if (said[0] != '\0')
+		params.bank_reference = said;
 	if (!pgw_step_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE, attempt->own_request.key,
 					   &params))
 		return false;
 	step->call->in_doubt = true;
+	step->call->notified = notified;
 	return true;
 }
 
@@ -186,19 +204,29 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 	PgwBank *bank;
 	PgwCapabilities caps;
 	PgwUnknownOutcomeFacts facts;
+	PgwUnknownOutcomeStep next;
 	const char *reason;
+	const char *id;
+	bool early = pgw_step_is_early(attempt, step);
 
 	Assert(attempt->place.held && attempt->status == PGW_BANK_UNKNOWN &&
 		   attempt->kind == PGW_KIND_PAYMENT);
-	if (attempt->next_step_at > pgw_now())
+	if (attempt->next_step_at > pgw_now() && !early)
 		return;
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
-	extend_deadline(attempt, pgw_step_doubt_since(&attempt->own_request));
+	if (!early)
+		extend_deadline(attempt, pgw_step_doubt_since(&attempt->own_request));
 	get_facts(attempt, step->resend_allowed, step->lookup_inconclusive, &facts);
-	pgw_charge_id_capabilities(bank, attempt->bank_reference, &caps);
-	switch (pgw_unknown_outcome_step(&caps, &facts, &reason))
+	id = said_reference(attempt, step, bank);
+	facts.has_id |= id[0] != '\0';
+	pgw_charge_id_capabilities(bank, id[0] != '\0' ? id : attempt->bank_reference, &caps);
+	next = pgw_unknown_outcome_step(&caps, &facts, &reason);
+	/* the bank's word makes us look, and nothing else before its time */
+	if (early && next != PGW_UNKNOWN_OUTCOME_LOOKUP)
+		return;
+	switch (next)
 	{
 		case PGW_UNKNOWN_OUTCOME_LOOKUP:
 			(void) look_up(attempt, step, bank);
@@ -292,6 +320,7 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 {
 	PgwCapabilities for_it;
 	TimestampTz now = pgw_now();
+	TimestampTz planned = attempt->next_step_at;
 
 	call->has_next_step = true;
 	attempt->next_step_at = 0;
@@ -312,6 +341,8 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 		case PGW_BANK_UNKNOWN:
 			if (d->cancelled_once)
 				plan_cancellation(call, attempt);
+			else if (call->notified && planned > now)
+				attempt->next_step_at = planned;
 			else
 				plan_look(call, attempt, in->state == PGW_CREATED);
 			break;
@@ -399,6 +430,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 	in->op = call->op;
 	in->in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
 	in->not_found_counts =
+		(!call->notified || PGW_MUTATED(NOTIFIED_NOT_FOUND)) &&
 		pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
 										  pgw_schedule_age_s(attempt->own_request.asked_at));
 	in->cancelled_too_early = !pgw_capabilities_cancel_counts(
@@ -435,6 +467,7 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	Assert(attempt->place.held && attempt->kind == PGW_KIND_PAYMENT &&
 		   (attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN));
 	memset(&in, 0, sizeof(in));
+	pgw_step_weigh_notified(call, attempt->own_request.asked_at);
 	payment_free = lock_for_result(call, attempt, &p, &in.payment_locked);
 	get_input(call, attempt, &in);
 	if (!pgw_charge_id_claim(call, attempt, &in))
@@ -477,7 +510,8 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	}
 	note_asked(call, attempt);
 	set_next_step(call, attempt, &in, &d);
-	call->lookup_inconclusive = (call->answer.other_reference || tells_much_later(call, attempt)) &&
+	call->lookup_inconclusive = !call->notified &&
+								(call->answer.other_reference || tells_much_later(call, attempt)) &&
 								replay_tells(call, attempt);
 	if (call->resend_allowed || call->lookup_inconclusive)
 		attempt->next_step_at = pgw_now();

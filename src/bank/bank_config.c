@@ -158,7 +158,8 @@ read_secret(PgwBank *b)
 
 	pgw_secret_free(b->secret);
 	b->secret_lacks = NULL;
-	b->secret = pgw_secret_read(b->secret_name, n > 0, &b->secret_seen, &b->secret_fault);
+	b->secret = pgw_secret_read(b->secret_name, n > 0 ? PGW_SECRET_FORM_NAMED : PGW_SECRET_FORM_ONE,
+								&b->secret_seen, &b->secret_fault);
 	check_secret_names(b, names, n);
 	b->secret_looked_at = GetCurrentTimestamp();
 	if (b->secret == NULL && (b->secret_fault != before || b->secret_lacks != lacked))
@@ -222,6 +223,7 @@ read_bank(Generation *g, PgwReader *r, BankEntry *e)
 	b->enabled = DatumGetBool(pgw_reader_column(r, "enabled", &isnull)) && !isnull;
 	b->currencies = pgw_reader_text_array(r, "currencies");
 	b->token_scope = pgw_reader_text(r, "token_scope");
+	b->notification_secret = pgw_reader_text(r, "notification_secret");
 	e->named = find_connector(g, pgw_reader_text(r, "connector"));
 	b->connector = e->named != NULL ? e->named->connector : NULL;
 	pgw_config_read_limits(r, b);

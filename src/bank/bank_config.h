@@ -38,6 +38,8 @@ typedef struct PgwBank
 	int max_in_flight;
 	char **currencies; /* NULL-terminated, NULL: all */
 	char *token_scope;
+	/* file under pgw.secrets_dir that its notifications are checked with; NULL: none are taken */
+	char *notification_secret;
 	/* whose ledger the bank's ids of charges belong to: two rows may share one */
 	char account[64];
 	char *settings; /* JSON text */

@@ -37,7 +37,8 @@ typedef struct BankHealth
 	PgwBreaker breakers[PGW_BREAKER_NGROUPS];
 	bool changed[PGW_BREAKER_NGROUPS]; /* since it was saved */
 	PgwBudget budget;
-	int64 asked_at; /* in ms: the last look, or report */
+	PgwBudget notified; /* of what notifications ask for: it takes nothing from the others */
+	int64 asked_at;     /* in ms: the last look, or report */
 } BankHealth;
 
 static int breaker_failures = 5;
@@ -75,6 +76,8 @@ budget_config(PgwRetryKind kind)
 
 	c.success_percent = retry_budget;
 	c.leave = pgw_retry_leaves(kind);
+	if (kind == PGW_RETRY_NOTIFIED)
+		c.per_second = PGW_BUDGET_NOTIFIED_PER_SECOND;
 	return c;
 }
 
@@ -112,11 +115,13 @@ find(const char *bank)
 	if (!found)
 	{
 		PgwBudgetConfig budget = budget_config(PGW_FIRST_TRY);
+		PgwBudgetConfig notified = budget_config(PGW_RETRY_NOTIFIED);
 
 		memset((char *) h + sizeof(h->name), 0, sizeof(BankHealth) - sizeof(h->name));
 		for (int g = 0; g < PGW_BREAKER_NGROUPS; g++)
 			pgw_breaker_restore(&h->breakers[g]);
 		pgw_budget_init(&h->budget, &budget, now_ms());
+		pgw_budget_init(&h->notified, &notified, now_ms());
 	}
 	h->asked_at = now_ms();
 	return h;
@@ -154,8 +159,9 @@ pgw_bank_allows(const char *bank, PgwBankOp op, PgwRetryKind kind, PgwBreakerPer
 	PgwBreaker *b = &h->breakers[pgw_breaker_group(op)];
 	PgwBreakerConfig cfg = breaker_config(bank);
 	PgwBudgetConfig budget = budget_config(kind);
+	PgwBudget *bucket = kind == PGW_RETRY_NOTIFIED ? &h->notified : &h->budget;
 	int64 now = now_ms();
-	int64 wait = kind != PGW_FIRST_TRY ? pgw_budget_wait_ms(&h->budget, &budget, now) : 0;
+	int64 wait = kind != PGW_FIRST_TRY ? pgw_budget_wait_ms(bucket, &budget, now) : 0;
 
 	/* In this order, so that nothing is taken in vain. */
 	if (wait == 0)
@@ -163,7 +169,7 @@ pgw_bank_allows(const char *bank, PgwBankOp op, PgwRetryKind kind, PgwBreakerPer
 		if (!pgw_bank_is_shut(bank, op) && pgw_breaker_allows(b, &cfg, now, permit))
 		{
 			if (kind != PGW_FIRST_TRY)
-				(void) pgw_budget_take(&h->budget, &budget, now);
+				(void) pgw_budget_take(bucket, &budget, now);
 			return true;
 		}
 		wait = pgw_breaker_wait_ms(b, &cfg, now);

@@ -163,13 +163,15 @@ map_secret(void)
 
 /* One value without a name, or several with names: all of them in their place. */
 static PgwSecretFault
-take_values(PgwSecret *secret, size_t len, bool named)
+take_values(PgwSecret *secret, size_t len, PgwSecretForm form)
 {
 	PgwSecretFault fault;
 	size_t key_len;
 
-	if (named)
+	if (form == PGW_SECRET_FORM_NAMED)
 		return pgw_secret_split(secret->text, len, &secret->values);
+	if (form == PGW_SECRET_FORM_LIST)
+		return pgw_secret_list(secret->text, len, &secret->values);
 	fault = pgw_secret_check_content(secret->text, len, &key_len);
 	if (fault != PGW_SECRET_FINE)
 		return fault;
@@ -180,7 +182,7 @@ take_values(PgwSecret *secret, size_t len, bool named)
 }
 
 PgwSecret *
-pgw_secret_read(const char *name, bool named, PgwSecretSeen *seen, PgwSecretFault *fault)
+pgw_secret_read(const char *name, PgwSecretForm form, PgwSecretSeen *seen, PgwSecretFault *fault)
 {
 	PgwSecret *secret;
 	size_t len = 0;
@@ -204,7 +206,7 @@ pgw_secret_read(const char *name, bool named, PgwSecretSeen *seen, PgwSecretFaul
 			break;
 	}
 	close(fd);
-	*fault = take_values(secret, len, named);
+	*fault = take_values(secret, len, form);
 	if (*fault == PGW_SECRET_FINE)
 		return secret;
 	pgw_secret_free(secret);

@@ -26,11 +26,16 @@ typedef struct PgwSecretSeen
 /* What a secret's file holds, and who needs it. */
 typedef struct PgwSecret PgwSecret;
 
-/*
- * Read a secret's file, of name=value lines where its connector asks for names; NULL with *fault.
- * Never raises.
- */
-extern PgwSecret *pgw_secret_read(const char *name, bool named, PgwSecretSeen *seen,
+/* How its file is written. */
+typedef enum PgwSecretForm
+{
+	PGW_SECRET_FORM_ONE = 0, /* one value */
+	PGW_SECRET_FORM_NAMED,   /* lines name=value: its connector asks for names */
+	PGW_SECRET_FORM_LIST     /* a value in each line: what notifications are checked with */
+} PgwSecretForm;
+
+/* Read a secret's file; NULL with *fault.  Never raises. */
+extern PgwSecret *pgw_secret_read(const char *name, PgwSecretForm form, PgwSecretSeen *seen,
 								  PgwSecretFault *fault);
 extern const PgwSecretValues *pgw_secret_values(const PgwSecret *secret); /* NULL of NULL */
 
@@ -42,7 +47,7 @@ extern bool pgw_secret_changed(const char *name, const PgwSecretSeen *seen);
 
 /*
  * Why that would give nothing, as far as its file tells from outside; NULL: nothing is wrong with
- * it. For backends, which read no secrets.
+ * it. For backends, which read no keys of banks.
  */
 extern const char *pgw_secret_problem(const char *name);
 /* One more who needs it, until he frees it: a request that is sent with it.  NULL is fine. */

@@ -57,6 +57,11 @@ typedef struct PgwCall
 	const char *after;
 	/* an earlier request of this attempt, or of this give-back, may have been taken */
 	bool in_doubt;
+	/*
+	 * a look-up on a notification's word: it can say what became of the request, never that there
+	 * was none, and changes no plan
+	 */
+	bool notified;
 	char bank_name[64]; /* of the permit */
 	bool has_permit;    /* permit is to be reported */
 	PgwBreakerPermit permit;

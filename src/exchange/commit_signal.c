@@ -29,11 +29,29 @@ typedef struct PendingSignal
 	bool new_charge; /* of a submitted one: see PgwSignal */
 	uint32 bank;
 	uint32 merchant;
+	char bank_reference[PGW_HINT_SIZE]; /* of a notified one */
 } PendingSignal;
 
 static PendingSignal *pending = NULL; /* in TopTransactionContext */
 static int npending = 0;
 static int cap = 0;
+
+static PgwSignalKind
+signal_kind(const PendingSignal *p, bool committed)
+{
+	if (!committed)
+		return PGW_SIGNAL_ABORTED;
+	switch (p->kind)
+	{
+		case PGW_COMMIT_SIGNAL_SUBMIT:
+			return PGW_SIGNAL_SUBMITTED;
+		case PGW_COMMIT_SIGNAL_NOTIFY:
+			return PGW_SIGNAL_NOTIFIED;
+		case PGW_COMMIT_SIGNAL_PROCESS:
+			break;
+	}
+	return PGW_SIGNAL_COMMITTED;
+}
 
 /* No allocation: this runs after commit and during abort. */
 static void
@@ -44,15 +62,16 @@ signal_from(int first, bool committed)
 
 	for (int i = first; i < npending; i++)
 	{
-		if (!committed && pending[i].kind == PGW_COMMIT_SIGNAL_SUBMIT)
+		if (!committed && pending[i].kind != PGW_COMMIT_SIGNAL_PROCESS)
 			continue;
-		signals[n].kind = !committed                                    ? PGW_SIGNAL_ABORTED
-						  : pending[i].kind == PGW_COMMIT_SIGNAL_SUBMIT ? PGW_SIGNAL_SUBMITTED
-																		: PGW_SIGNAL_COMMITTED;
+		signals[n].kind = signal_kind(&pending[i], committed);
 		signals[n].transaction_id = pending[i].transaction_id;
 		signals[n].new_charge = pending[i].new_charge;
 		signals[n].bank = pending[i].bank;
 		signals[n].merchant = pending[i].merchant;
+		if (pending[i].bank_reference[0] != '\0')
+			pgw_exchange_put_hint(MyDatabaseId, &pending[i].transaction_id,
+								  pending[i].bank_reference);
 		if (++n == BATCH)
 		{
 			pgw_exchange_signal(MyDatabaseId, signals, n);
@@ -165,12 +184,23 @@ pgw_commit_signal_add_submitted(const pg_uuid_t *transaction_id, bool new_charge
 	entry->merchant = pgw_turns_key(merchant);
 }
 
+void
+pgw_commit_signal_add_notified(const pg_uuid_t *transaction_id, const char *bank_reference)
+{
+	pgw_commit_signal_add(transaction_id, PGW_COMMIT_SIGNAL_NOTIFY);
+	/* half an id would be another one's */
+	if (strlen(bank_reference) < PGW_HINT_SIZE)
+		strlcpy(pending[npending - 1].bank_reference, bank_reference, PGW_HINT_SIZE);
+}
+
+/* By a caller; what a bank says of it does not make it this transaction's. */
 static const PendingSignal *
 find(const pg_uuid_t *transaction_id)
 {
 	for (int i = 0; i < npending; i++)
 	{
-		if (memcmp(&pending[i].transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
+		if (pending[i].kind != PGW_COMMIT_SIGNAL_NOTIFY &&
+			memcmp(&pending[i].transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
 			return &pending[i];
 	}
 	return NULL;

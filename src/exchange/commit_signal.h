@@ -10,7 +10,8 @@
 typedef enum PgwCommitSignalKind
 {
 	PGW_COMMIT_SIGNAL_PROCESS, /* commit: COMMITTED, rollback: ABORTED */
-	PGW_COMMIT_SIGNAL_SUBMIT   /* commit: SUBMITTED, rollback: nothing, nobody knows of it */
+	PGW_COMMIT_SIGNAL_SUBMIT,  /* commit: SUBMITTED, rollback: nothing, nobody knows of it */
+	PGW_COMMIT_SIGNAL_NOTIFY   /* commit: NOTIFIED, rollback: nothing, the bank says it again */
 } PgwCommitSignalKind;
 
 /* The current (sub)transaction's end decides on this attempt. */
@@ -21,6 +22,10 @@ extern void pgw_commit_signal_add(const pg_uuid_t *transaction_id, PgwCommitSign
  */
 extern void pgw_commit_signal_add_submitted(const pg_uuid_t *transaction_id, bool new_charge,
 											const char *bank, const char *merchant);
+
+/* A notification of the bank's about this attempt; its id of the charge, or "". */
+extern void pgw_commit_signal_add_notified(const pg_uuid_t *transaction_id,
+										   const char *bank_reference);
 
 /* Did this very, still open transaction ask for it? */
 extern bool pgw_commit_signal_is_pending(const pg_uuid_t *transaction_id);

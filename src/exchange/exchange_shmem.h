@@ -52,6 +52,15 @@ typedef struct PgwCover
 	TimestampTz idle_since; /* callers became 0 */
 } PgwCover;
 
+/* What a notification says is the bank's id of an attempt's charge. */
+typedef struct PgwHint
+{
+	pg_uuid_t transaction_id;
+	char bank_reference[PGW_HINT_SIZE];
+} PgwHint;
+
+#define PGW_HINTS 256 /* by a byte of the attempt's id that is as good as random */
+
 typedef struct PgwWorkerEntry
 {
 	Oid dboid; /* InvalidOid: unused */
@@ -81,6 +90,7 @@ typedef struct PgwWorkerEntry
 	uint32 ring_head;          /* oldest signal */
 	uint32 ring_count;
 	PgwSignal ring[PGW_RING_SIZE];
+	PgwHint hints[PGW_HINTS];
 	/* callers wait for held; beyond what is wiped when an entry is forgotten */
 	ConditionVariable covered;
 } PgwWorkerEntry;

@@ -1,7 +1,7 @@
 /*
  * signal_ring.c - how backends tell a worker of attempts that it should look at
  *
- * Owns: the ring in each entry, and its rescan flag.  Locks: pgw_lock.
+ * Owns: the ring in each entry, its rescan flag, and the hints of notifications.  Locks: pgw_lock.
  *
  * Signals are hints.  A ring that is full drops them and sets rescan; so does a worker that starts.
  */
@@ -38,6 +38,50 @@ pgw_exchange_signal(Oid dboid, const PgwSignal *signals, int n)
 	}
 	LWLockRelease(pgw_lock);
 	pgw_wake_procno(worker);
+}
+
+static int
+hint_place(const pg_uuid_t *transaction_id)
+{
+	return transaction_id->data[UUID_LEN - 2] % PGW_HINTS;
+}
+
+void
+pgw_exchange_put_hint(Oid dboid, const pg_uuid_t *transaction_id, const char *bank_reference)
+{
+	int e;
+
+	if (!pgw_exchange_available())
+		return;
+	LWLockAcquire(pgw_lock, LW_EXCLUSIVE);
+	e = pgw_entry_find(dboid, false);
+	if (e >= 0)
+	{
+		PgwHint *hint = &pgw_shared->entries[e].hints[hint_place(transaction_id)];
+
+		hint->transaction_id = *transaction_id;
+		strlcpy(hint->bank_reference, bank_reference, PGW_HINT_SIZE);
+	}
+	LWLockRelease(pgw_lock);
+}
+
+bool
+pgw_exchange_hint(const pg_uuid_t *transaction_id, char bank_reference[PGW_HINT_SIZE])
+{
+	int attached = pgw_entry_attached();
+
+	bank_reference[0] = '\0';
+	if (attached < 0)
+		return false;
+	LWLockAcquire(pgw_lock, LW_SHARED);
+	{
+		const PgwHint *hint = &pgw_shared->entries[attached].hints[hint_place(transaction_id)];
+
+		if (memcmp(&hint->transaction_id, transaction_id, sizeof(pg_uuid_t)) == 0)
+			strlcpy(bank_reference, hint->bank_reference, PGW_HINT_SIZE);
+	}
+	LWLockRelease(pgw_lock);
+	return bank_reference[0] != '\0';
 }
 
 bool

@@ -439,6 +439,15 @@ pgw_metrics_bank_credentials_rejected(const char *bank, bool livemode)
 							(uint64) GetCurrentTimestamp());
 }
 
+void
+pgw_metrics_notification(const char *bank, bool livemode, PgwNotificationVerdict verdict)
+{
+	PgwCounters *b = pgw_metrics_my_counters();
+
+	if (b != NULL)
+		count(&b->banks[bank_index(b, bank, livemode)].notifications[verdict], 1);
+}
+
 /* ---------------------------------------------------------------- recovery scans */
 
 uint64

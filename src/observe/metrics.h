@@ -13,6 +13,7 @@
 #include "portability/instr_time.h"
 
 #include "core/connector/bank_op.h"
+#include "core/notification/notification_verdict.h"
 
 /*
  * How long an attempt may be Refunding before health() and the scan take it for stuck, in seconds.
@@ -43,6 +44,10 @@ extern void pgw_metrics_bank_call(const char *bank, bool livemode, PgwBankOp op,
  */
 extern void pgw_metrics_bank_secret(const char *bank, bool livemode, int fault, bool renewed);
 extern void pgw_metrics_bank_credentials_rejected(const char *bank, bool livemode);
+
+/* A notification of the bank's has come, and this became of it. */
+extern void pgw_metrics_notification(const char *bank, bool livemode,
+									 PgwNotificationVerdict verdict);
 
 /* --- reading --- */
 

@@ -168,6 +168,14 @@ put_bank(const Reader *r, PgwBankCounters *k)
 		put_times(r, "pgw_bank_call_seconds", &k->call_times[op], k->livemode, "bank", k->name,
 				  "operation", name);
 	}
+	for (int v = 0; v < PGW_NNOTIFICATION_VERDICTS; v++)
+	{
+		if ((n = pg_atomic_read_u64(&k->notifications[v])) > 0)
+			r->put(r->arg, "pgw_notifications_total",
+				   make_labels(3, "livemode", mode, "bank", k->name, "verdict",
+							   pgw_notification_verdict_name((PgwNotificationVerdict) v)),
+				   (double) n);
+	}
 	if ((n = pg_atomic_read_u64(&k->last_success)) > 0)
 		r->put(r->arg, "pgw_bank_last_success_seconds",
 			   make_labels(2, "livemode", mode, "bank", k->name), epoch((TimestampTz) n));

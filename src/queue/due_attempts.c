@@ -215,6 +215,25 @@ pgw_due_dequeued(uint64 n)
 	return dequeued >= n;
 }
 
+/*
+ * The bank has spoken of it.  A call that is under way tells more, and where the list is full its
+ * plan stands: it is a hint only.
+ */
+static void
+take_notified(const PgwSignal *s)
+{
+	PgwWorkItem *workitem;
+	char said[PGW_HINT_SIZE];
+	bool found;
+
+	if (pgw_call_under_way(&s->transaction_id) || pgw_due_list_full())
+		return;
+	workitem = add(&s->transaction_id, &found);
+	workitem->step.bank_spoke = true;
+	if (pgw_exchange_hint(&s->transaction_id, said))
+		strlcpy(workitem->step.said_reference, said, sizeof(workitem->step.said_reference));
+}
+
 void
 pgw_due_take_signals(bool *rescan)
 {
@@ -237,7 +256,9 @@ pgw_due_take_signals(bool *rescan)
 			bool found;
 
 			/* where there is no place for it, it is due in the tables */
-			if (bank != NULL)
+			if (s->kind == PGW_SIGNAL_NOTIFIED)
+				take_notified(s);
+			else if (bank != NULL)
 				(void) pgw_due_add_waiting(s->transaction_id.data, bank,
 										   s->new_charge ? PGW_LANE_QUEUED : PGW_LANE_FOLLOW_UP,
 										   s->merchant);

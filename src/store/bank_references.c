@@ -81,6 +81,28 @@ pgw_store_reference_owner(const char *account, const char *bank_reference,
 	return owner;
 }
 
+bool
+pgw_store_reference_attempt(const char *account, const char *bank_reference,
+							pg_uuid_t *transaction_id)
+{
+	Oid relid = pgw_relation("bank_references");
+	Datum keys[2] = {CStringGetTextDatum(account), CStringGetTextDatum(bank_reference)};
+	TransactionId xid;
+	uint32 token;
+	bool isnull;
+	bool found;
+	PgwRel r;
+
+	pgw_row_open_read(&r, relid);
+	found =
+		pgw_row_find(&r, unique_index(relid), keys, 2, PGW_FIND_ONCE, &xid, &token) == PGW_FIND_ROW;
+	if (found)
+		*transaction_id = *DatumGetUUIDP(
+			slot_getattr(r.found, pgw_relation_column(r.rel, "transaction_id"), &isnull));
+	pgw_row_close(&r);
+	return found;
+}
+
 static void
 fill(PgwRel *r, const Datum *keys, const pg_uuid_t *transaction_id)
 {

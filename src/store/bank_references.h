@@ -18,6 +18,10 @@ typedef enum PgwOwner
 extern PgwOwner pgw_store_reference_owner(const char *account, const char *bank_reference,
 										  const pg_uuid_t *transaction_id);
 
+/* Whose charge it is; false: nobody's, as far as it is committed. */
+extern bool pgw_store_reference_attempt(const char *account, const char *bank_reference,
+										pg_uuid_t *transaction_id);
+
 /*
  * Like pgw_store_reference_owner(), but claims the id for this attempt if nobody has it. Never
  * returns NONE. wait: waits instead of returning BUSY; only in a caller's own backend.

@@ -294,6 +294,7 @@ check_bank(HeapTuple new, TupleDesc desc)
 	char *connector = pgw_trigger_text(new, desc, "connector");
 	char *url = pgw_trigger_text(new, desc, "base_url");
 	char *secret = pgw_trigger_text(new, desc, "secret");
+	char *signs = pgw_trigger_text(new, desc, "notification_secret");
 	bool judged;
 
 	pgw_json_begin(&faults);
@@ -319,6 +320,11 @@ check_bank(HeapTuple new, TupleDesc desc)
 		fault(&faults, "base_url", message);
 	if (secret != NULL && (message = secret_fault(secret)) != NULL)
 		fault(&faults, "secret", message);
+	if (signs != NULL && (message = secret_fault(signs)) != NULL)
+		fault(&faults, "notification_secret", message);
+	/* a backend reads the one, and never the other */
+	if (signs != NULL && secret != NULL && strcmp(signs, secret) == 0)
+		fault(&faults, "notification_secret", "must be another file than that of the bank's key");
 	if (secret == NULL && connector != NULL && check_function_bodies &&
 		(message = secret_needed(connector)) != NULL)
 		fault(&faults, "secret", message);

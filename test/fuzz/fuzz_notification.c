@@ -14,7 +14,7 @@
 #include "core/base/byte_text.h"
 #include "core/base/sha2.h"
 #include "core/card/card_text.h"
-#include "core/connector/connector.h"
+#include "core/connector/compiled.h"
 #include "core/notification/read_notification.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

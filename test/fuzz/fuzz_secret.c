@@ -1,5 +1,6 @@
 /*
- * fuzz_secret.c - any bytes as the file of a secret, read as one value and as name=value lines
+ * fuzz_secret.c - any bytes as the file of a secret, read as one value, as a value in each line and
+ * as name=value lines
  *
  * Whatever is taken is printable, not empty, without blanks around it, and lies in the file; names
  * are names, each once; and where there is a fault nothing is left.
@@ -35,6 +36,11 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(text, data, size);
 	if (pgw_secret_check_content(text, size, &key_len) == PGW_SECRET_FINE)
 		check_value(text, key_len);
+	if (pgw_secret_list(text, size, &values) == PGW_SECRET_FINE && values.n == 0)
+		abort();
+	for (int i = 0; i < values.n; i++)
+		check_value(values.values[i].text, strlen(values.values[i].text));
+	memcpy(text, data, size);
 	fault = pgw_secret_split(text, size, &values);
 	if ((fault == PGW_SECRET_FINE) != (values.n > 0) ||
 		(fault != PGW_SECRET_FINE && pgw_secret_fault_text(fault) == NULL))

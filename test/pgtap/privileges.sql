@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(66);
+SELECT plan(69);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -10,8 +10,8 @@ SELECT is((SELECT count(*)::int FROM pg_class c, aclexplode(coalesce(c.relacl, a
 SELECT is((SELECT count(*)::int FROM pg_namespace n, aclexplode(coalesce(n.nspacl, acldefault('n', n.nspowner))) a
 	WHERE n.nspname = 'pgw' AND a.grantee = 0), 0, 'nor the schema');
 SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proisstrict
-	AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'rebuild_payment', 'check_consistency', 'resolve_review', 'run_recovery', 'health')), 0, 'no client function is STRICT: NULLs are named');
-SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment') AND proparallel <> 'u'),
+	AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment', 'receive_notification', 'get_payment', 'find_payment', 'wait_for_payment', 'payment_history', 'rebuild_status', 'rebuild_payment', 'check_consistency', 'resolve_review', 'run_recovery', 'health')), 0, 'no client function is STRICT: NULLs are named');
+SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment', 'receive_notification') AND proparallel <> 'u'),
 	NULL, 'paying functions are parallel unsafe');
 
 CREATE ROLE tap_nobody;
@@ -30,6 +30,7 @@ SELECT throws_ok($$SELECT pgw.grant_access('tap_nobody', 'client', 'nomerchant')
 SET LOCAL ROLE tap_nobody;
 SELECT throws_ok($$SELECT pgw.process_payment('x', 1, 'EUR', 'tok_ok')$$, '42501', NULL, 'nobody may not pay');
 SELECT throws_ok($$SELECT * FROM pgw.payments$$, '42501', NULL, 'nor read payments');
+SELECT throws_ok($$SELECT pgw.receive_notification('test', '{}', '')$$, '42501', NULL, 'nor hand a bank''s notification in');
 RESET ROLE;
 SET LOCAL ROLE tap_client;
 SELECT throws_ok($$SELECT * FROM pgw.payments$$, '42501', NULL, 'a client has no table privileges');
@@ -39,6 +40,8 @@ SELECT throws_ok($$SELECT pgw.grant_access('tap_client', 'operator')$$, '42501',
 SELECT throws_ok($$SELECT pgw.process_payment('x', 0, 'EUR', 'tok_ok')$$, 'PW400', NULL, 'a client gets as far as validation');
 SELECT throws_ok($$SELECT pgw.refund_payment('00000000-0000-7000-8000-000000000000', 'x', -1)$$, 'PW400', NULL, 'in a refund, too');
 SELECT throws_ok($$SELECT pgw.refund_payment('00000000-0000-7000-8000-000000000000', 'x')$$, 'PW404', NULL, 'and to a payment that is not there');
+SELECT is((SELECT http_status || ' ' || verdict FROM pgw.receive_notification('test', '{}', '')), '404 not_expected', 'a client hands notifications in');
+SELECT throws_ok($$SELECT * FROM pgw.notifications$$, '42501', NULL, 'and does not read what came');
 SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'a client may not audit');
 SELECT throws_ok($$SELECT * FROM pgw.broken_invariants$$, '42501', NULL, 'not through the view either');
 SELECT lives_ok($$SELECT * FROM pgw.my_payments$$, 'and may read the view of its payments');

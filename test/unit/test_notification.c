@@ -17,7 +17,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/connector/connector.h"
+#include "core/connector/compiled.h"
+#include "core/notification/given_headers.h"
 #include "core/notification/read_notification.h"
 #include "quotes.h"
 
@@ -503,6 +504,50 @@ test_bombs(void **state)
 	pgw_connector_free(c);
 }
 
+/* ---- headers as an application hands them over ---- */
+
+static void
+test_headers(void **state)
+{
+	static const char *const faults[] = {"",          "[]",   "\"x\"",
+										 "{\"a\": 1", "null", "{\"a\": \"1\", \"a\": \"2\"}"};
+	static char many[8000];
+	PgwGivenHeaders h;
+	PgwArrived a = {0};
+	char json[] = "{'A': 'one', 'B': ['two', 'three'], 'c': 4, 'D': null, 'e': {'f': 'g'}, 'F': [],"
+				  " 'H': ['\\u00e4'], 'i': ''}";
+	size_t len = 0;
+
+	(void) state;
+	with_quotes(json);
+	assert_true(pgw_given_headers_read(json, strlen(json), &h));
+	a.headers = h.list;
+	a.nheaders = h.n;
+	assert_int_equal(h.n, 5);
+	assert_string_equal(pgw_arrived_header(&a, "a"), "one");
+	assert_null(pgw_arrived_header(&a, "b")); /* twice */
+	assert_null(pgw_arrived_header(&a, "c"));
+	assert_string_equal(pgw_arrived_header(&a, "h"), "\xC3\xA4");
+	assert_string_equal(pgw_arrived_header(&a, "I"), "");
+	pgw_given_headers_end(&h);
+	for (size_t i = 0; i < LENGTH(faults); i++)
+	{
+		assert_false(pgw_given_headers_read(faults[i], strlen(faults[i]), &h));
+		assert_int_equal(h.n, 0);
+		pgw_given_headers_end(&h);
+	}
+	len = (size_t) snprintf(many, sizeof(many), "{\"x\": [\"\"");
+	for (int i = 1; i < PGW_NOTIFICATION_MAX_HEADERS; i++)
+		len += (size_t) snprintf(many + len, sizeof(many) - len, ", \"\"");
+	snprintf(many + len, sizeof(many) - len, "]}");
+	assert_true(pgw_given_headers_read(many, strlen(many), &h));
+	assert_int_equal(h.n, PGW_NOTIFICATION_MAX_HEADERS);
+	pgw_given_headers_end(&h);
+	snprintf(many + len, sizeof(many) - len, ", \"\"]}");
+	assert_false(pgw_given_headers_read(many, strlen(many), &h));
+	pgw_given_headers_end(&h);
+}
+
 /* ---- reading ---- */
 
 static void
@@ -654,6 +699,7 @@ main(void)
 		cmocka_unit_test(test_says),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_headers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -399,6 +399,22 @@ every_combination(void **state)
 					}
 }
 
+/* Before its time, because of a notification. */
+static void
+test_counts_early(void **state)
+{
+	PgwCapabilities caps = {.lookup_consistent_after_s = 60};
+
+	(void) state;
+	assert_true(pgw_unknown_outcome_counts_early(&caps, PGW_OUT_APPROVED, 0));
+	assert_true(pgw_unknown_outcome_counts_early(&caps, PGW_OUT_PENDING, 0));
+	assert_false(pgw_unknown_outcome_counts_early(&caps, PGW_OUT_DECLINED, 59));
+	assert_false(pgw_unknown_outcome_counts_early(&caps, PGW_OUT_REQUIRES_ACTION, 59));
+	assert_true(pgw_unknown_outcome_counts_early(&caps, PGW_OUT_DECLINED, 60));
+	caps.lookup_consistent_after_s = -1; /* nobody knows when */
+	assert_false(pgw_unknown_outcome_counts_early(&caps, PGW_OUT_DECLINED, 1000000));
+}
+
 int
 main(void)
 {
@@ -413,6 +429,7 @@ main(void)
 		cmocka_unit_test(stored_error),
 		cmocka_unit_test(approved),
 		cmocka_unit_test(every_combination),
+		cmocka_unit_test(test_counts_early),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

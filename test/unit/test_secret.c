@@ -254,6 +254,33 @@ test_refused(void **state)
 	}
 }
 
+/* A value in each line, whatever stands in it. */
+static void
+test_list(void **state)
+{
+	char text[] = "whsec_b2xk==\r\n# the next one\n\nwhsec_bmV3\nshop:pass word=1\n";
+	char blank[] = "one\n two\n";
+	char many[40];
+	PgwSecretValues values;
+
+	(void) state;
+	assert_int_equal(pgw_secret_list(text, sizeof(text) - 1, &values), PGW_SECRET_FINE);
+	assert_int_equal(values.n, 3);
+	assert_string_equal(values.values[0].text, "whsec_b2xk==");
+	assert_string_equal(values.values[1].text, "whsec_bmV3");
+	assert_string_equal(values.values[2].text, "shop:pass word=1");
+	assert_int_equal(pgw_secret_list(blank, sizeof(blank) - 1, &values), PGW_SECRET_BLANKS);
+	assert_int_equal(values.n, 0);
+	assert_int_equal(pgw_secret_list(text, 0, &values), PGW_SECRET_EMPTY);
+	for (size_t i = 0; i < sizeof(many); i++)
+		many[i] = i % 2 == 0 ? 'k' : '\n';
+	assert_int_equal(pgw_secret_list(many, 2 * PGW_SECRET_VALUES, &values), PGW_SECRET_FINE);
+	for (size_t i = 0; i < sizeof(many); i++)
+		many[i] = i % 2 == 0 ? 'k' : '\n';
+	assert_int_equal(pgw_secret_list(many, 2 * PGW_SECRET_VALUES + 2, &values),
+					 PGW_SECRET_TOO_MANY);
+}
+
 int
 main(void)
 {
@@ -261,7 +288,7 @@ main(void)
 		cmocka_unit_test(test_files),   cmocka_unit_test(test_contents),
 		cmocka_unit_test(test_named),   cmocka_unit_test(test_named_size),
 		cmocka_unit_test(test_by_name), cmocka_unit_test(test_texts),
-		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_refused), cmocka_unit_test(test_list),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -191,7 +191,9 @@ typedef enum PgwMutant
 	MARK_SMALLER,
 	OVERTAKEN,    /* what was read without a lock is written over whatever has become of it */
 	ROW_AT_PLACE, /* whatever lies at the place where an attempt's row was is taken for it */
-	LANES         /* at a bank's limit the newest go first, and a merchant keeps his turn */
+	LANES,        /* at a bank's limit the newest go first, and a merchant keeps his turn */
+	NOTIFICATION_SIGNATURE, /* whatever signature a notification has is good */
+	NOTIFIED_NOT_FOUND      /* what is not found at an id that a notification names is not there */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

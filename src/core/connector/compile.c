@@ -538,6 +538,13 @@ pgw_connector_uses(const PgwConnector *c, PgwBankOp op, const char *placeholder)
 }
 
 bool
+pgw_connector_shows_whose(const PgwConnector *c)
+{
+	return c->lookup_by_id.present && c->lookup_by_id.answer.has_field[PGW_FIELD_REFERENCE] &&
+		   !c->references.need_ids;
+}
+
+bool
 pgw_connector_needs_bank_reference(const PgwConnector *c, PgwBankOp follow_up)
 {
 	return pgw_connector_needs(c, follow_up, "bank_reference");

@@ -44,6 +44,12 @@ extern bool pgw_connector_needs(const PgwConnector *c, PgwBankOp op, const char 
 extern bool pgw_connector_uses(const PgwConnector *c, PgwBankOp op, const char *placeholder);
 
 /*
+ * May a look-up by an id be asked for whose charge nobody knows?  Its answer has to name our
+ * reference, which shows whether it is ours.
+ */
+extern bool pgw_connector_shows_whose(const PgwConnector *c);
+
+/*
  * The bank's id of the charge: an approval without one (or with one that is none,
  * bank_reference_invalid) cannot be followed by this operation.
  */

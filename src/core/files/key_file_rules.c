@@ -31,7 +31,7 @@ static const char *const texts[PGW_NSECRET_FAULTS] = {
 		"the secret's file has a name that is none: 1 to 63 letters, digits, _ and -, without blanks around it",
 	[PGW_SECRET_NAME_TWICE] = "the secret's file has a name twice: which of the two is meant?",
 	[PGW_SECRET_EMPTY_VALUE] = "the secret's file has a name without a value",
-	[PGW_SECRET_TOO_MANY] = "the secret's file has more than 16 names",
+	[PGW_SECRET_TOO_MANY] = "the secret's file has more than 16 values",
 	[PGW_SECRET_NAME_MISSING] =
 		"the secret's file lacks a name that the connector asks for: the server's log says which",
 };
@@ -133,8 +133,25 @@ split_line(char *line, size_t len, PgwSecretValues *values)
 	return PGW_SECRET_FINE;
 }
 
-PgwSecretFault
-pgw_secret_split(char *text, size_t len, PgwSecretValues *values)
+/* The same for a line that is a value. */
+static PgwSecretFault
+list_line(char *line, size_t len, PgwSecretValues *values)
+{
+	size_t value_len;
+	PgwSecretFault fault = pgw_secret_check_content(line, len, &value_len);
+
+	if (fault != PGW_SECRET_FINE)
+		return fault;
+	if (values->n == PGW_SECRET_VALUES)
+		return PGW_SECRET_TOO_MANY;
+	line[value_len] = '\0';
+	values->values[values->n++] = (PgwSecretValue){"", line};
+	return PGW_SECRET_FINE;
+}
+
+static PgwSecretFault
+split(char *text, size_t len, PgwSecretValues *values,
+	  PgwSecretFault (*take)(char *, size_t, PgwSecretValues *))
 {
 	PgwSecretFault fault = check_size_and_mark(text, len);
 
@@ -150,11 +167,23 @@ pgw_secret_split(char *text, size_t len, PgwSecretValues *values)
 			line_len--;
 		line[line_len] = '\0';
 		if (line_len > 0 && line[0] != '#')
-			fault = split_line(line, line_len, values);
+			fault = take(line, line_len, values);
 	}
 	if (fault == PGW_SECRET_FINE && values->n == 0)
 		fault = PGW_SECRET_EMPTY;
 	if (fault != PGW_SECRET_FINE)
 		values->n = 0;
 	return fault;
+}
+
+PgwSecretFault
+pgw_secret_split(char *text, size_t len, PgwSecretValues *values)
+{
+	return split(text, len, values, split_line);
+}
+
+PgwSecretFault
+pgw_secret_list(char *text, size_t len, PgwSecretValues *values)
+{
+	return split(text, len, values, list_line);
 }

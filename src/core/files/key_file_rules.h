@@ -66,4 +66,7 @@ extern PgwSecretFault pgw_secret_check_content(const char *bytes, size_t len, si
  */
 extern PgwSecretFault pgw_secret_split(char *text, size_t len, PgwSecretValues *values);
 
+/* The same for a file of which each line is a value, without a name: any of them may be the one. */
+extern PgwSecretFault pgw_secret_list(char *text, size_t len, PgwSecretValues *values);
+
 #endif

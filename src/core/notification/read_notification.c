@@ -9,6 +9,7 @@
 
 #include <string.h>
 
+#include "core/connector/compiled.h"
 #include "core/bank_message/answer_fields.h"
 #include "core/base/byte_text.h"
 #include "core/base/characters.h"

@@ -17,7 +17,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/connector/compiled.h"
 #include "core/bank_message/answer_body.h"
+#include "core/base/mutant.h"
 #include "core/base/sha2.h"
 
 /* A longer signature is none that these schemes make. */
@@ -316,6 +318,8 @@ check_claim(const PgwSignature *s, const PgwArrived *n, const PgwSecretValues *s
 		return PGW_NOT_SIGNED;
 	for (int i = 0; i < secrets->n; i++)
 		bad |= !check_secret(s, c, secrets->values[i].text, &matches);
+	if (PGW_MUTATED(NOTIFICATION_SIGNATURE))
+		matches = true;
 	if (!matches)
 		return bad ? PGW_BAD_SECRET : PGW_WRONG_SIGNATURE;
 	return is_out_of_time(s, n, c) ? PGW_OUT_OF_TIME : PGW_VERIFIED;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "core/base/secret_values.h"
-#include "core/connector/compiled.h"
+#include "core/connector/connector.h"
 
 /* A longer body is none: nothing of it is read. */
 #define PGW_NOTIFICATION_MAX_BYTES (256 * 1024)
@@ -48,7 +48,8 @@ typedef enum PgwVerified
 extern const char *pgw_verified_text(PgwVerified v);
 
 /* Every value of secrets counts, whatever its name: during a rotation there are two. */
-extern PgwVerified pgw_verify_signature(const PgwSignature *s, const PgwArrived *n,
+struct PgwSignature; /* core/connector/compiled.h */
+extern PgwVerified pgw_verify_signature(const struct PgwSignature *s, const PgwArrived *n,
 										const PgwSecretValues *secrets);
 
 /* The value of the header, whatever the case of its name; NULL: it is not there, or twice. */

@@ -33,6 +33,9 @@ typedef struct PgwBudgetConfig
 	int leave;
 } PgwBudgetConfig;
 
+/* Look-ups that notifications may cause at a bank, whatever it answers. */
+#define PGW_BUDGET_NOTIFIED_PER_SECOND 5
+
 #define PGW_BUDGET_DEFAULT ((PgwBudgetConfig){.success_percent = 10, .per_second = 1})
 
 /* Whose retry it is: give-backs go before all else, which leaves them the last token. */
@@ -40,7 +43,8 @@ typedef enum PgwRetryKind
 {
 	PGW_FIRST_TRY = 0, /* takes none */
 	PGW_RETRY,
-	PGW_RETRY_GIVE_BACK
+	PGW_RETRY_GIVE_BACK,
+	PGW_RETRY_NOTIFIED /* before its time, on a notification's word: from a bucket of its own */
 } PgwRetryKind;
 
 /* Amounts in thousandths of a token. */

@@ -41,6 +41,15 @@ pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp op, long htt
 		   (caps->keys[op].forgets_errors && (http_status < 200 || http_status > 299));
 }
 
+bool
+pgw_unknown_outcome_counts_early(const PgwCapabilities *caps, PgwOutcome outcome,
+								 int64_t asked_age_s)
+{
+	if (outcome != PGW_OUT_DECLINED && outcome != PGW_OUT_REQUIRES_ACTION)
+		return true;
+	return pgw_capabilities_not_found_counts(caps, asked_age_s);
+}
+
 PgwBankOp
 pgw_unknown_outcome_undo(const PgwCapabilities *caps)
 {

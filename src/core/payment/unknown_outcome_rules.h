@@ -94,4 +94,11 @@ extern PgwUnknownOutcomeStep pgw_unknown_outcome_step(const PgwCapabilities *cap
 extern bool pgw_unknown_outcome_can_replay(const PgwCapabilities *caps,
 										   const PgwUnknownOutcomeFacts *facts);
 
+/*
+ * The answer to a look-up that was made before its time, on a notification's word: does it count?
+ * A no may be older than what the notification tells of, as long as look-ups may lag behind.
+ */
+extern bool pgw_unknown_outcome_counts_early(const PgwCapabilities *caps, PgwOutcome outcome,
+											 int64_t asked_age_s);
+
 #endif

@@ -1,0 +1,342 @@
+/*
+ * receive_notification.c - pgw.receive_notification(): what a bank has sent to an endpoint of the
+ * application
+ *
+ * Owns nothing that lasts.  The row is written in the caller's transaction, so the bank is answered
+ * after its commit only, and repeats what was rolled back.  A notification decides nothing: after
+ * the commit the worker asks the bank (attempt/unknown_outcome.c).
+ *
+ * Order that matters: size, then signature, then the first look at a table of payments, so that
+ * whoever only knows the endpoint costs a read of the file and an HMAC, and no lock.  Nothing may
+ * raise while the secret is in memory.
+ */
+#include "postgres.h"
+
+#include "access/detoast.h"
+#include "access/htup_details.h"
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+#include "utils/uuid.h"
+
+#include "bank/bank_config.h"
+#include "base/new_id.h"
+#include "core/base/characters.h"
+#include "core/notification/given_headers.h"
+#include "core/notification/notification_verdict.h"
+#include "database/table_locks.h"
+#include "exchange/commit_signal.h"
+#include "observe/metrics.h"
+#include "sql_function/arguments.h"
+#include "sql_function/check_access.h"
+#include "sql_function/owner.h"
+#include "sql_function/raise_error.h"
+#include "sql_function/require_version.h"
+#include "store/bank_references.h"
+#include "store/find_attempts.h"
+#include "store/tables.h"
+
+PG_FUNCTION_INFO_V1(pgw_receive_notification_1_0);
+
+#define EPOCHS_APART \
+	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
+
+#define TELL_AGAIN_MS 60000
+
+typedef struct Received
+{
+	char *bank;
+	char *headers;
+	Datum body; /* not yet read: it may be of any size */
+	char *url;
+	TimestampTz at;
+	/* what becomes of it */
+	PgwNotificationVerdict verdict;
+	PgwNotification said;
+	pg_uuid_t notification_id;
+	bool has_payment;
+	pg_uuid_t payment_id;
+	const PgwAttempt *in_doubt; /* of that payment, at this bank */
+	int nin_doubt;
+	const char *outcome;
+} Received;
+
+static void
+get_arguments(FunctionCallInfo fcinfo, Received *r)
+{
+	bool isnull;
+	Datum d;
+	TimestampTz now = GetCurrentTimestamp();
+
+	memset(r, 0, sizeof(*r));
+	r->bank = pgw_arg_text(fcinfo, "bank");
+	if (r->bank == NULL)
+		pgw_raise_fault("bank", "required", NULL);
+	r->body = pgw_arg(fcinfo, "body", &isnull);
+	if (isnull)
+		pgw_raise_fault("body", "required", NULL);
+	r->headers = pgw_arg_json(fcinfo, "headers");
+	if (r->headers == NULL)
+		r->headers = pstrdup("{}");
+	r->url = pgw_arg_text(fcinfo, "url");
+	d = pgw_arg(fcinfo, "received_at", &isnull);
+	/* of a queue in front whose clock is ahead of ours: nothing has come later than now */
+	r->at = isnull ? now : Min(DatumGetTimestampTz(d), now);
+}
+
+/* ---------------------------------------------------------------- is it the bank's? */
+
+static void
+judge(Received *r, const PgwBank *bank, const PgwArrived *arrived)
+{
+	static TimestampTz told_at = 0; /* anybody can cause it */
+	TimestampTz now = GetCurrentTimestamp();
+	PgwSecretSeen seen;
+	PgwSecretFault fault;
+	PgwSecret *secret =
+		pgw_secret_read(bank->notification_secret, PGW_SECRET_FORM_LIST, &seen, &fault);
+
+	/* without one it is said that there is none */
+	r->verdict = pgw_notification_judge(bank->connector, arrived, pgw_secret_values(secret),
+										bank->livemode, &r->said);
+	pgw_secret_free(secret);
+	if (secret != NULL || r->verdict != PGW_NOTIFICATION_NO_SECRET ||
+		!TimestampDifferenceExceeds(told_at, now, TELL_AGAIN_MS))
+		return;
+	told_at = now;
+	ereport(LOG, (errmsg("pgw: the notifications of bank \"%s\" cannot be checked: %s", bank->name,
+						 pgw_secret_fault_text(fault)),
+				  errdetail("File \"%s\" in pgw.secrets_dir.", bank->notification_secret)));
+}
+
+/* The bank that it comes from; NULL: the verdict is there already. */
+static const PgwBank *
+find_bank(Received *r)
+{
+	const PgwBank *bank;
+
+	pgw_config_refresh(false);
+	bank = pgw_config_bank(r->bank);
+	if (bank == NULL)
+		r->verdict = PGW_NOTIFICATION_UNKNOWN_BANK;
+	else if (bank->connector == NULL || bank->notification_secret == NULL ||
+			 !pgw_notification_expected(bank->connector))
+		r->verdict = PGW_NOTIFICATION_NOT_EXPECTED;
+	else
+		return bank;
+	return NULL;
+}
+
+static void
+look_at(Received *r, const PgwBank *bank)
+{
+	PgwGivenHeaders *headers = palloc(sizeof(PgwGivenHeaders));
+	PgwArrived arrived = {.url = r->url, .received_at = (r->at + EPOCHS_APART) / USECS_PER_SEC};
+	bytea *body;
+
+	r->verdict = PGW_NOTIFICATION_TOO_LARGE;
+	if (toast_raw_datum_size(r->body) - VARHDRSZ > PGW_NOTIFICATION_MAX_BYTES)
+		return;
+	body = DatumGetByteaPP(r->body);
+	arrived.body = VARDATA_ANY(body);
+	arrived.len = VARSIZE_ANY_EXHDR(body);
+	r->verdict = PGW_NOTIFICATION_NOT_SIGNED;
+	if (pgw_given_headers_read(r->headers, strlen(r->headers), headers))
+	{
+		arrived.headers = headers->list;
+		arrived.nheaders = headers->n;
+		judge(r, bank, &arrived);
+	}
+	pgw_given_headers_end(headers);
+}
+
+/* ---------------------------------------------------------------- what is it about? */
+
+static bool
+read_reference(const char *text, pg_uuid_t *id)
+{
+	if (strlen(text) != 2 * UUID_LEN)
+		return false;
+	for (int i = 0; i < UUID_LEN; i++)
+	{
+		int32 byte = pgw_hex_read(text + 2 * i, 2, 2);
+
+		if (byte < 0)
+			return false;
+		id->data[i] = (unsigned char) byte;
+	}
+	return true;
+}
+
+static bool
+is_of(const PgwBank *bank, const pg_uuid_t *id, PgwAttempt *attempt)
+{
+	return pgw_store_attempt_by_id(id, attempt) && attempt->bank != NULL &&
+		   strcmp(attempt->bank, bank->name) == 0;
+}
+
+/* By our reference, which is the attempt's own id; else by the bank's id of the charge. */
+static bool
+find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
+{
+	pg_uuid_t id;
+
+	if (read_reference(r->said.reference, &id) && is_of(bank, &id, attempt))
+		return true;
+	return r->said.bank_reference[0] != '\0' &&
+		   pgw_store_reference_attempt(bank->account, r->said.bank_reference, &id) &&
+		   is_of(bank, &id, attempt);
+}
+
+/* What of the payment is in doubt: about nothing else could the bank say anything that matters. */
+static void
+find_payment(Received *r, const PgwBank *bank)
+{
+	PgwAttempt *attempts;
+	PgwAttempt attempt;
+	int n;
+
+	r->outcome = "unknown_payment";
+	if (!find_attempt(r, bank, &attempt))
+		return;
+	r->has_payment = true;
+	r->payment_id = attempt.payment_id;
+	r->outcome = "nothing_open";
+	n = pgw_store_attempts(&attempt.payment_id, &attempts);
+	r->in_doubt = attempts;
+	for (int i = 0; i < n; i++)
+	{
+		if (attempts[i].status == PGW_BANK_UNKNOWN && attempts[i].bank != NULL &&
+			strcmp(attempts[i].bank, bank->name) == 0)
+			attempts[r->nin_doubt++] = attempts[i];
+	}
+	if (r->nin_doubt > 0)
+		r->outcome = "asked";
+}
+
+/* After the commit. */
+static void
+have_it_asked(const Received *r)
+{
+	for (int i = 0; i < r->nin_doubt; i++)
+		pgw_commit_signal_add_notified(
+			&r->in_doubt[i].transaction_id,
+			r->in_doubt[i].kind == PGW_KIND_PAYMENT ? r->said.bank_reference : "");
+}
+
+/* ---------------------------------------------------------------- its row */
+
+static Datum
+text_or_null(const char *text, char *isnull)
+{
+	*isnull = text[0] == '\0' ? 'n' : ' ';
+	return text[0] == '\0' ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+/* false: it has its row already. */
+static bool
+insert(Received *r, const PgwBank *bank)
+{
+	static SPIPlanPtr plan = NULL;
+	Oid types[] = {UUIDOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID,       TEXTOID,
+				   TEXTOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID, TIMESTAMPTZOID};
+	Datum values[lengthof(types)];
+	char nulls[] = "             "; /* one for each */
+	bool inserted;
+
+	pgw_new_id(&r->notification_id);
+	values[0] = UUIDPGetDatum(&r->notification_id);
+	values[1] = CStringGetTextDatum(bank->name);
+	values[2] = BoolGetDatum(bank->livemode);
+	values[3] = text_or_null(r->said.identity, &nulls[3]);
+	values[4] = CStringGetTextDatum(r->said.digest);
+	values[5] = text_or_null(r->said.event_id, &nulls[5]);
+	values[6] = text_or_null(r->said.type, &nulls[6]);
+	values[7] = text_or_null(r->said.time, &nulls[7]);
+	values[8] = text_or_null(r->said.bank_reference, &nulls[8]);
+	values[9] = text_or_null(r->said.reference, &nulls[9]);
+	values[10] = UUIDPGetDatum(&r->payment_id);
+	nulls[10] = r->has_payment ? ' ' : 'n';
+	values[11] = CStringGetTextDatum(r->outcome);
+	values[12] = TimestampTzGetDatum(r->at);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (plan == NULL)
+	{
+		plan = SPI_prepare(
+			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
+			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
+			" received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
+			lengthof(types), types);
+		if (plan == NULL || SPI_keepplan(plan) != 0)
+			elog(ERROR, "could not prepare the INSERT of a notification");
+	}
+	if (SPI_execute_plan(plan, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not record a notification");
+	inserted = SPI_processed == 1;
+	SPI_finish();
+	return inserted;
+}
+
+static Datum
+result_datum(FunctionCallInfo fcinfo, const Received *r)
+{
+	bool taken = r->verdict == PGW_NOTIFICATION_ACCEPTED;
+	bool known = taken || r->verdict == PGW_NOTIFICATION_REPEATED;
+	TupleDesc desc;
+	Datum values[5];
+	bool nulls[5] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
+		desc->natts != lengthof(values))
+		elog(ERROR, "unexpected result type of pgw.receive_notification()");
+	values[0] = Int32GetDatum(pgw_notification_http_status(r->verdict));
+	values[1] = CStringGetTextDatum(pgw_notification_verdict_name(r->verdict));
+	values[2] = UUIDPGetDatum(&r->notification_id);
+	nulls[2] = !taken;
+	values[3] = CStringGetTextDatum(r->said.event_id);
+	nulls[3] = !known || r->said.event_id[0] == '\0';
+	values[4] = CStringGetTextDatum(r->said.type);
+	nulls[4] = !known || r->said.type[0] == '\0';
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+Datum
+pgw_receive_notification_1_0(PG_FUNCTION_ARGS)
+{
+	const char *function = "pgw.receive_notification()";
+	const PgwBank *bank;
+	Received r;
+	Oid caller;
+	int sec_context;
+
+	PreventCommandIfReadOnly(function);
+	PreventCommandDuringRecovery(function);
+	PreventCommandIfParallelMode(function);
+	get_arguments(fcinfo, &r);
+	pgw_require(GetUserId(), "client", NULL);
+	pgw_require_version();
+	pgw_become_owner(&caller, &sec_context);
+	bank = find_bank(&r);
+	if (bank != NULL)
+		look_at(&r, bank);
+	if (bank != NULL && r.verdict == PGW_NOTIFICATION_ACCEPTED)
+	{
+		pgw_tables_lock(0);
+		find_payment(&r, bank);
+		if (insert(&r, bank))
+			have_it_asked(&r);
+		else
+			r.verdict = PGW_NOTIFICATION_REPEATED;
+	}
+	if (bank != NULL)
+		pgw_metrics_notification(bank->name, bank->livemode, r.verdict);
+	pgw_become_caller(caller, sec_context);
+	return result_datum(fcinfo, &r);
+}

@@ -1,0 +1,150 @@
+# A notification of the bank's makes pgw ask the bank: a lost answer is settled long before the look-up that was planned.  It decides nothing, whatever it says.
+use strict;
+use warnings;
+use lib 'test/lib';
+use Digest::SHA qw(hmac_sha256_hex);
+use JSON::PP ();
+use PgwTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $SECRET = 'whsec_test';
+# what is planned comes in an hour: whatever becomes known in a test has been asked for
+my $node = pgw_node('notifications', debug => 1, conf => "pgw.retry_base_delay = '1h'\npgw.retry_max_delay = '1d'\npgw.recovery_interval = '1d'\n");
+my $bank = bank_start();
+my $secrets = $node->basedir . '/secrets';
+
+sub sql { return $node->safe_psql('postgres', $_[0]) }
+
+sub write_secret
+{
+	my (@lines) = @_;
+	open my $f, '>', "$secrets/hooks.new" or die $!;
+	print $f map { "$_\n" } @lines;
+	close $f;
+	chmod 0600, "$secrets/hooks.new";
+	rename "$secrets/hooks.new", "$secrets/hooks" or die $!;
+}
+
+# Stripe without a key of the charge, so that nothing can be found out by a repetition: the search lags behind, as it may for an hour.
+write_secret($SECRET);
+pgw_setup($node);
+sql("INSERT INTO pgw.connectors (name, definition) SELECT 'slow', jsonb_set(definition::jsonb #- '{answers,intent,rules,4}', '{operations,charge,idempotency}', 'false')
+		FROM pgw.connectors WHERE name = 'stripe';
+	INSERT INTO pgw.connectors (name, definition) SELECT 'sure', jsonb_set(definition::jsonb, '{capabilities,lookup_consistent_after_seconds}', '0') FROM pgw.connectors WHERE name = 'slow';
+	INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, livemode, request_timeout)
+		SELECT c.name, c.name, '$bank->{url}/stripe', 'bank', 'hooks', false, '2s' FROM pgw.connectors c WHERE c.name IN ('slow', 'sure')");
+bank_control($bank, 'settings', { lookup_lag_ms => 3600000 });
+
+# A payment whose answer is lost, and which is next looked up in an hour or so; its reference, and the bank's id of its charge.
+sub lose
+{
+	my ($id, $name) = @_;
+	bank_control($bank, 'faults', { probabilities => { reset_after => 1 }, operations => ['charge'], times => 1 });
+	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, bank => $name // 'slow', token => 'pm_card_visa'));
+	wait_until(sub { sql("SELECT t.next_step_at > clock_timestamp() + interval '10 min' FROM pgw.payment_transactions t WHERE client_request_id = '$id' AND status = 'BankUnknown'
+		AND EXISTS (SELECT FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id AND e.event_type = 'BankStatusChecked')") eq 't' }, 180) or die "$id did not come into doubt";
+	my ($charge) = charges_of($node, $bank, $id);
+	return ($charge->{reference}, $charge->{id});
+}
+
+# What Stripe would send, and with which headers.
+sub event
+{
+	my ($id, $ref, $intent, %o) = @_;
+	my $body = JSON::PP->new->canonical->encode({ id => $id, object => 'event', type => 'payment_intent.succeeded', created => time, livemode => $o{live} // JSON::PP::false,
+		data => { object => { id => $intent, object => 'payment_intent', metadata => { pgw_ref => $ref } } } });
+	my $at = $o{at} // time;
+	return ($body, JSON::PP->new->encode({ 'stripe-signature' => "t=$at,v1=" . hmac_sha256_hex("$at.$body", $o{secret} // $SECRET) }));
+}
+
+sub receive_sql
+{
+	my ($name, $body, $headers) = @_;
+	return "SELECT http_status, verdict FROM pgw.receive_notification('$name', '$headers', decode('" . unpack('H*', $body) . "', 'hex'))";
+}
+
+sub receive { return sql(receive_sql(@_)) }
+sub rows { return sql("SELECT coalesce(string_agg(concat_ws(' ', event_id, event_type, outcome), ', ' ORDER BY event_id), '') FROM pgw.notifications WHERE event_id LIKE '$_[0]%'") }
+sub becomes { my ($id, $status) = @_; return wait_until(sub { sql("SELECT status FROM pgw.find_payment('$id')") eq $status }, 180) }
+# The requests that the bank has got for the charge of this id.
+sub asked { my ($intent) = @_; return scalar grep { ($_->{path} // '') =~ /payment_intents\/\Q$intent\E/ } @{ bank_log($bank, 1000) } }
+
+part($node, 'settled', sub {
+	my ($ref, $intent) = lose('a');
+	is(receive('slow', event('evt_a', $ref, $intent)), '200|accepted', 'a notification is taken');
+	ok(becomes('a', 'captured'), 'and the worker asks the bank, an hour before it had planned to');
+	is(rows('evt_a'), 'evt_a payment_intent.succeeded asked', 'its row says so');
+	is(sql("SELECT payment_id = (SELECT payment_id FROM pgw.find_payment('a')), digest ~ '^[0-9a-f]{64}\$' FROM pgw.notifications WHERE event_id = 'evt_a'"), 't|t', 'whose it is, and the digest of what came');
+	is(scalar kept_charges($node, $bank, 'a'), 1, 'one charge');
+	is(receive('slow', event('evt_a', $ref, $intent)), '200|repeated', 'the same again');
+	is(receive('slow', event('evt_a2', $ref, $intent)), '200|accepted', 'another one about it');
+	is(rows('evt_a'), 'evt_a payment_intent.succeeded asked, evt_a2 payment_intent.succeeded nothing_open', 'of which nothing is left to be asked');
+	is(receive('slow', event('evt_x', 'f' x 32, 'pi_nobody')), '200|accepted', 'and one about a payment that is not there');
+	is(rows('evt_x'), 'evt_x payment_intent.succeeded unknown_payment', 'is kept as that');
+});
+
+part($node, 'rolled back', sub {
+	my ($ref, $intent) = lose('b');
+	my ($body, $headers) = event('evt_b', $ref, $intent);
+	like(sql('BEGIN; ' . receive_sql('slow', $body, $headers) . '; ROLLBACK'), qr/200\|accepted/, 'taken in a transaction that is rolled back');
+	sql("SELECT pgw.run_recovery()");
+	is(join('|', rows('evt_b'), sql("SELECT status FROM pgw.find_payment('b')"), asked($intent)), '|pending|0', 'nothing was taken, and nobody was asked');
+	is(receive('slow', $body, $headers), '200|accepted', 'the bank sends it again');
+	ok(becomes('b', 'captured'), 'and the payment is settled');
+});
+
+part($node, 'forged', sub {
+	my ($ref, $intent) = lose('c');
+	my ($body, $headers) = event('evt_c', $ref, $intent);
+	is(receive('slow', event('evt_c', $ref, $intent, secret => 'whsec_guess')), '400|wrong_signature', 'signed by somebody else');
+	is(receive('slow', $body =~ s/evt_c/evt_d/r, $headers), '400|wrong_signature', 'changed on its way');
+	is(receive('slow', $body, '{}'), '400|not_signed', 'not signed');
+	is(receive('slow', event('evt_c', $ref, $intent, at => time - 3600)), '400|out_of_time', 'an hour old');
+	is(receive('slow', event('evt_c', $ref, $intent, live => JSON::PP::true)), '400|other_mode', 'of real money, at a bank for tests');
+	is(receive('slow', 'x' x (256 * 1024 + 1), $headers), '413|too_large', 'too large to be looked at');
+	is(receive('nobank', $body, $headers), '404|unknown_bank', 'for a bank that is not there');
+	is(receive('test', $body, $headers), '404|not_expected', 'for one that sends none');
+	sql("SELECT pgw.run_recovery()");
+	is(join('|', rows('evt_c'), rows('evt_d'), sql("SELECT status FROM pgw.find_payment('c')"), asked($intent)), '||pending|0', 'nothing was taken, and nobody was asked');
+	is(sql(q{SELECT sum(value) FROM pgw.metrics WHERE name = 'pgw_notifications_total' AND labels ->> 'bank' = 'slow' AND labels ->> 'verdict' = 'wrong_signature'}), 2, 'each is counted');
+});
+
+part($node, 'another charge', sub {
+	my ($ref, $intent) = lose('d');
+	my (undef, $other) = lose('e');
+	is(receive('slow', event('evt_e', $ref, $other)), '200|accepted', 'a notification with our reference of one payment and the charge of another');
+	ok(wait_until(sub { asked($other) == 1 && sql("SELECT count(*) FROM pgw.transaction_events JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'd' AND event_type = 'BankStatusChecked'") == 2 }, 180), 'the bank is asked');
+	is(sql("SELECT string_agg(status::text, ',') FROM pgw.payment_transactions WHERE client_request_id IN ('d', 'e')"), 'BankUnknown,BankUnknown', 'and what it shows is neither payment\'s outcome');
+	is(sql("SELECT next_step_at > clock_timestamp() + interval '10 min' FROM pgw.payment_transactions WHERE client_request_id = 'd'"), 't', 'the plan stands');
+});
+
+part($node, 'not found', sub {
+	# a simulator of its own: the faults strike no look-up of what other parts have left in doubt
+	my $bank = bank_start();
+	sql("UPDATE pgw.banks SET base_url = '$bank->{url}/stripe' WHERE name = 'sure'");
+	# its first look-up is answered with an error, so that the next one is planned
+	bank_control($bank, 'faults', { probabilities => { reset_after => 1 }, operations => [ 'charge', 'lookup' ], times => 2 });
+	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'f', bank => 'sure', token => 'pm_card_visa'));
+	ok(wait_until(sub { sql("SELECT next_step_at > clock_timestamp() + interval '10 min' FROM pgw.payment_transactions WHERE client_request_id = 'f' AND status = 'BankUnknown'") eq 't' }, 180), 'in doubt');
+	my ($charge) = charges_of($node, $bank, 'f');
+	is(receive('sure', event('evt_f', $charge->{reference}, 'pi_mistaken')), '200|accepted', 'a notification with an id that the bank does not know');
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.transaction_events JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'f' AND event_type IN ('BankStatusChecked', 'BankProcessingFailed')") == 2 }, 180), 'the bank is asked');
+	is(sql("SELECT status FROM pgw.find_payment('f')"), 'pending', 'and that it does not know it says nothing of the payment');
+	is(receive('sure', event('evt_f2', $charge->{reference}, $charge->{id})), '200|accepted', 'the right one');
+	ok(becomes('f', 'captured'), 'settles it');
+});
+
+part($node, 'secrets', sub {
+	my ($body, $headers) = event('evt_s', 'f' x 32, 'pi_s', secret => 'whsec_next');
+	is(receive('slow', $body, $headers), '400|wrong_signature', 'a secret that is not known yet');
+	write_secret('# both, while the bank changes over', $SECRET, 'whsec_next');
+	is(receive('slow', $body, $headers), '200|accepted', 'two in the file');
+	is(receive('slow', event('evt_s2', 'f' x 32, 'pi_s')), '200|accepted', 'and the old one is good, too');
+	unlink "$secrets/hooks";
+	is(receive('slow', event('evt_s3', 'f' x 32, 'pi_s')), '503|no_secret', 'without a file the bank is to send it again');
+	like(slurp_file($node->logfile), qr/the notifications of bank "slow" cannot be checked: the secret's file does not exist/, 'and the log says why');
+	unlike(slurp_file($node->logfile), qr/whsec_/, 'never with what');
+});
+
+done_testing();
