@@ -18,7 +18,7 @@ suppress_warnings = ['misc.highlighting_failure']
 contents = {
     'Using it': ['testing-your-app', 'clients', 'sql-reference', 'errors', 'operations', 'settings', 'catalog'],
     'Running it': ['monitoring', 'alerts', 'manual-review', 'restore', 'upgrade', 'ddl', 'breaker', 'performance'],
-    'Banks': ['connectors', 'bank-protocol'],
+    'Banks': ['connectors', 'notifications', 'bank-protocol'],
     'Trusting it': ['security', 'reliability', 'resolution', 'state-machine', 'words'],
     'How it works': ['architecture', 'design-map', 'life-of-a-payment', 'processes', 'worker', 'open-work', 'where-to-change'],
     'Versions': ['versions', 'changelog'],
