@@ -106,6 +106,8 @@ ids_of_an_empty_answer(void **state)
 									   "X: y\nLocation: /transfers/9c47-1\n",
 									   "Location: " URL "9c47-1\nlocation: " URL "9c47-1\n"};
 	static const char *const none[] = {"Location: https://bank.example/login\n",
+									   "Location: /login?next=/transfers/new\n",
+									   "Location: /app#/transfers/new\n",
 									   "Location: " URL "\n",
 									   "Location: " URL "9c47-1/\n",
 									   "Location: " URL "9c47-1?x=1\n",

@@ -139,9 +139,10 @@ pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion *q, const P
 /* ---- ids ---- */
 
 /*
- * What stands behind the named part of a URL, to its end.  Nothing where that part stands in it
- * twice, or where the end is not the plain text of one id: what has another level, a query, or an
- * escape behind it is another place, or would need to be decoded as the bank meant it.
+ * What stands behind the named part of a URL's path, to its end.  Nothing where that part stands in
+ * it twice, or in a query or fragment (a login page is told so where to go on), or where the end is
+ * not the plain text of one id: what has another level, a query, or an escape behind it is another
+ * place, or would need to be decoded as the bank meant it.
  */
 static bool
 cut_in_front(char *text, const char *behind)
@@ -150,8 +151,8 @@ cut_in_front(char *text, const char *behind)
 	char *at = strstr(text, behind);
 	char *id = at != NULL ? at + strlen(behind) : NULL;
 
-	if (id == NULL || strstr(at + 1, behind) != NULL || *id == '\0' || strcmp(id, ".") == 0 ||
-		strcmp(id, "..") == 0)
+	if (id == NULL || text + strcspn(text, "?#") < at || strstr(at + 1, behind) != NULL ||
+		*id == '\0' || strcmp(id, ".") == 0 || strcmp(id, "..") == 0)
 		return false;
 	for (const char *p = id; *p != '\0'; p++)
 	{
