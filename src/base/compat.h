@@ -22,6 +22,9 @@
 #include "parser/parse_relation.h"
 #include "varatt.h"
 #endif
+#if PG_VERSION_NUM >= 180000
+#include "rewrite/rewriteHandler.h"
+#endif
 
 /* 16 added onlySummarizing, and 19 has flags. */
 static inline List *
@@ -111,6 +114,18 @@ pgw_init_range_table(EState *estate, RangeTblEntry *rte, Bitmapset *updated)
 #define pgw_check_exprs(rri) ((rri)->ri_CheckConstraintExprs)
 #else
 #define pgw_check_exprs(rri) ((rri)->ri_ConstraintExprs)
+#endif
+
+/*
+ * 18 has CHECK constraints that are only written down, and columns that are computed where they are
+ * read: what a constraint says of one is said of what it is computed from.
+ */
+#if PG_VERSION_NUM >= 180000
+#define pgw_check_is_enforced(check) ((check)->ccenforced)
+#define pgw_expand_generated(expr, rel) expand_generated_columns_in_expr(expr, rel, 1)
+#else
+#define pgw_check_is_enforced(check) true
+#define pgw_expand_generated(expr, rel) ((Node *) (expr))
 #endif
 
 /* 18 added an instrumentation argument, 19 flags. */

@@ -85,9 +85,8 @@ forget_table(Oid relid)
 }
 
 static PgwCheckColumns
-columns_of(const ConstrCheck *check)
+columns_of(const ConstrCheck *check, Node *expr)
 {
-	Node *expr = stringToNode(check->ccbin);
 	PgwCheckColumns columns = {0};
 	Bitmapset *used = NULL;
 	int member = -1;
@@ -109,8 +108,9 @@ columns_of(const ConstrCheck *check)
 }
 
 static void
-prepare_checks(PgwExprs *e, const TupleConstr *constr)
+prepare_checks(PgwExprs *e, Relation rel)
 {
+	const TupleConstr *constr = RelationGetDescr(rel)->constr;
 	int n = constr != NULL ? constr->num_check : 0;
 
 	e->nchecks = n;
@@ -119,8 +119,13 @@ prepare_checks(PgwExprs *e, const TupleConstr *constr)
 	e->columns = palloc(sizeof(PgwCheckColumns) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 	{
-		e->checks[i] = ExecInitExpr(expression_planner(stringToNode(constr->check[i].ccbin)), NULL);
-		e->columns[i] = columns_of(&constr->check[i]);
+		const ConstrCheck *check = &constr->check[i];
+		Node *expr = pgw_expand_generated(stringToNode(check->ccbin), rel);
+
+		e->columns[i] = columns_of(check, expr);
+		e->checks[i] = pgw_check_is_enforced(check)
+						   ? ExecInitExpr(expression_planner((Expr *) expr), NULL)
+						   : NULL;
 	}
 }
 
@@ -165,7 +170,7 @@ prepare_exprs(PgwExprs *e, ResultRelInfo *rri)
 		MemoryContextSetParent(e->context, TopTransactionContext);
 	e->context = AllocSetContextCreate(TopMemoryContext, "pgw constraints", ALLOCSET_SMALL_SIZES);
 	old = MemoryContextSwitchTo(e->context);
-	prepare_checks(e, RelationGetDescr(rel)->constr);
+	prepare_checks(e, rel);
 	prepare_indexes(e, rri);
 	MemoryContextSwitchTo(old);
 	e->code = code_on(rri);

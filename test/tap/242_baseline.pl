@@ -97,6 +97,21 @@ part($node, 'checks', sub {
 	sql("$drop; DROP FUNCTION public.looked; DROP SEQUENCE public.looks");
 });
 
+# What 18 has beside: constraints that are only written down, and columns that are computed where they are read.
+part($node, 'checks from 18 on', sub {
+	return pass('not before 18') if $node->pg_version < 18;
+	my $add = 'ALTER TABLE pgw.payments ADD CONSTRAINT theirs CHECK';
+	my $drop = 'ALTER TABLE pgw.payments DROP CONSTRAINT theirs';
+	sql("$add (captured_amount < 0) NOT ENFORCED");
+	is(sql(pay('written down')), 'captured', 'a constraint that is not enforced is not enforced');
+	sql("$drop; ALTER TABLE pgw.payments ADD COLUMN kept bigint GENERATED ALWAYS AS (captured_amount - refunded_amount) VIRTUAL NOT NULL; $add (kept IS NOT NULL)");
+	is(sql(pay('computed')), 'captured', 'a constraint on a column that is computed where it is read has its value');
+	is(sql("SELECT kept FROM pgw.payments WHERE client_request_id = 'computed'"), 1234, '... which readers see, too');
+	sql("$drop; $add (kept <> 5432)");
+	like(($node->psql('postgres', pay('computed otherwise', amount => 5432)))[2], qr/violates check constraint "theirs"/, 'an update that breaks one is refused');
+	sql("$drop; ALTER TABLE pgw.payments DROP COLUMN kept");
+});
+
 # pgw's own columns: a clear error, a row in health(), and nothing lost.
 part($node, 'own columns', sub {
 	for (['a type', 'ALTER TABLE pgw.payment_transactions RENAME COLUMN requests_sent TO tries; ALTER TABLE pgw.payment_transactions ADD COLUMN requests_sent bigint',
