@@ -416,20 +416,24 @@ insert_speculative(PgwRel *r, List *same_key, List **recheck)
 	return !conflict;
 }
 
-/* Of two who insert the same key at once, the index tells one of them at least. */
+/*
+ * Of two who insert the same key at once, the index tells one of them at least.  Nothing is taken
+ * back by a DELETE: a logical subscriber is sent what a transaction writes row by row, and the
+ * INSERT of a key that it has stops it for good.
+ */
 static bool
-insert_or_take_back(PgwRel *r, List *same_key, List **recheck)
+insert_or_raise(PgwRel *r, List *same_key, List **recheck)
 {
 	bool conflict = false;
 
 	table_tuple_insert(r->rel, r->slot, r->estate->es_output_cid, 0, NULL);
 	*recheck = pgw_exec_insert_index_tuples(r->rri, r->slot, r->estate, true, &conflict, same_key);
 	if (conflict)
-	{
-		CommandCounterIncrement(); /* it can be deleted by a later command only */
-		simple_table_tuple_delete(r->rel, &r->slot->tts_tid, GetActiveSnapshot());
-	}
-	return !conflict;
+		ereport(ERROR, (errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+						errmsg("pgw: somebody else has just taken a key of \"%s\"; the work is "
+							   "done later",
+							   RelationGetRelationName(r->rel))));
+	return true;
 }
 
 typedef bool (*InsertUnlessTaken)(PgwRel *r, List *same_key, List **recheck);
@@ -480,10 +484,10 @@ pgw_row_insert_speculative(PgwRel *r, Oid arbiter)
 	return insert_unless_taken(r, arbiter, insert_speculative);
 }
 
-bool
-pgw_row_insert_if_free(PgwRel *r, Oid arbiter)
+void
+pgw_row_insert_free_key(PgwRel *r, Oid arbiter)
 {
-	return insert_unless_taken(r, arbiter, insert_or_take_back);
+	(void) insert_unless_taken(r, arbiter, insert_or_raise);
 }
 
 /*

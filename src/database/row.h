@@ -76,11 +76,10 @@ extern void pgw_row_insert(PgwRel *r);
 /* false: somebody has the key; nothing is left */
 extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);
 /*
- * The same with a log record less.  Where somebody has the key, the row was there for a moment, and
- * who looks for the key meanwhile waits for the end of this transaction: not for who waits himself
- * afterwards.
+ * The same with a log record less, for who has looked and found that nobody has the key.  Somebody
+ * who has taken it since is not waited for: that is an error, 55P03.
  */
-extern bool pgw_row_insert_if_free(PgwRel *r, Oid arbiter);
+extern void pgw_row_insert_free_key(PgwRel *r, Oid arbiter);
 extern void pgw_row_update(PgwRel *r); /* r->found (locked) becomes r->slot */
 /*
  * The same where r->found was free and is not locked.  false: somebody has changed it since, or is

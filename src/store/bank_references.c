@@ -113,6 +113,17 @@ fill(PgwRel *r, const Datum *keys, const pg_uuid_t *transaction_id)
 	ExecStoreVirtualTuple(r->slot);
 }
 
+/* Nobody has it, as it seems: ours, or somebody was faster (only when wait; else that is an error).
+ */
+static PgwOwner
+insert(PgwRel *r, Oid index, bool wait)
+{
+	if (wait)
+		return pgw_row_insert_speculative(r, index) ? PGW_OWNER_SELF : PGW_OWNER_NONE;
+	pgw_row_insert_free_key(r, index);
+	return PGW_OWNER_SELF;
+}
+
 PgwOwner
 pgw_store_claim_reference(const char *account, const char *bank_reference,
 						  const pg_uuid_t *transaction_id, bool wait)
@@ -128,13 +139,12 @@ pgw_store_claim_reference(const char *account, const char *bank_reference,
 	{
 		TransactionId xid = InvalidTransactionId;
 
-		fill(&r, keys, transaction_id);
-		if (pgw_row_insert_if_free(&r, index))
-		{
-			owner = PGW_OWNER_SELF;
-			break;
-		}
 		owner = find_owner(&r, index, keys, transaction_id, &xid);
+		if (owner == PGW_OWNER_NONE)
+		{
+			fill(&r, keys, transaction_id);
+			owner = insert(&r, index, wait);
+		}
 		if (owner == PGW_OWNER_BUSY && wait && TransactionIdIsValid(xid))
 			XactLockTableWait(xid, NULL, NULL, XLTW_None);
 		else if (owner != PGW_OWNER_NONE)

@@ -41,6 +41,17 @@ ok($subscriber->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.find_
 ok(wait_until(sub { health() eq 'warning|copied' }, 20), 'it is paused');
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION copied');
 
+# What pgw writes can be applied row by row: a claim on a bank's id that is there already, as once more when a pending charge is done, is no INSERT that is taken back.
+$publisher->safe_psql('postgres', 'ALTER PUBLICATION payments ADD TABLE pgw.bank_references');
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION claims CONNECTION '$connection' PUBLICATION payments WITH (copy_data = false)");
+$publisher->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'pending first', token => 'tok_charge_pending_done_500'));
+ok($publisher->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'pending first'"), 'a charge that the bank does a little later');
+my $reached = $publisher->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
+ok(wait_until(sub { $publisher->safe_psql('postgres', "SELECT coalesce(bool_and(confirmed_flush_lsn >= '$reached'), false) FROM pg_replication_slots WHERE slot_name = 'claims'") eq 't'
+			|| $subscriber->safe_psql('postgres', "SELECT apply_error_count > 0 FROM pg_stat_subscription_stats WHERE subname = 'claims'") eq 't' }, 120), 'the subscriber has read it');
+is($subscriber->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = 'pending first'"), 'captured', 'and has it');
+$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION claims');
+
 # Without an initial copy: the first attempt of the publisher that arrives pauses, also beside payments of the subscriber's own, older and newer ones. Until the
 # worker has seen it, health() does not say that it is paused.
 my ($alone, $other) = map { pgw_node($_, init => { allows_streaming => 'logical' }, conf => "fsync = off\npgw.recovery_interval = 1h\n") } 'alone', 'other';
