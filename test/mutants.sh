@@ -111,6 +111,7 @@ PUT_OFF_TOKEN:165_returning_bank:put off
 TOKEN_OWED:165_returning_bank:a look that waits for nothing
 ROW_AT_PLACE:297_row_moved:rewritten
 OVERTAKEN:299_overtaken:caller
+UPDATE_WAITS:299_overtaken:worker
 FOREIGN_PATH:253_whose_code:search_path
 CARD_HEX:288_disguises:disguises
 CARD_DISGUISE:288_disguises:disguises

@@ -43,11 +43,11 @@ pgw_exec_insert_index_tuples(ResultRelInfo *rri, TupleTableSlot *slot, EState *e
 
 /*
  * A new version of the row at that place, and its index entries.  16 made an enum of the flag for
- * these, 19 has flags.
+ * these, 19 has flags.  It waits for who has the row: no server can be asked not to (heap_update()
+ * asserts that it is not).
  */
 static inline TM_Result
-pgw_update_tuple(ResultRelInfo *rri, EState *estate, ItemPointer tid, TupleTableSlot *slot,
-				 bool wait)
+pgw_update_tuple(ResultRelInfo *rri, EState *estate, ItemPointer tid, TupleTableSlot *slot)
 {
 	TM_FailureData failure;
 	LockTupleMode mode;
@@ -60,7 +60,7 @@ pgw_update_tuple(ResultRelInfo *rri, EState *estate, ItemPointer tid, TupleTable
 
 	result =
 		table_tuple_update(rri->ri_RelationDesc, tid, slot, estate->es_output_cid,
-						   estate->es_snapshot, InvalidSnapshot, wait, &failure, &mode, &indexes);
+						   estate->es_snapshot, InvalidSnapshot, true, &failure, &mode, &indexes);
 	if (result != TM_Ok || rri->ri_NumIndices == 0 || !indexes)
 		return result;
 #if PG_VERSION_NUM >= 190000

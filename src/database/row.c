@@ -495,7 +495,7 @@ pgw_row_insert_free_key(PgwRel *r, Oid arbiter)
  * first, and that is a log record more.
  */
 static TM_Result
-update_plainly(PgwRel *r, bool wait)
+update_plainly(PgwRel *r)
 {
 	ExprState **all_checks = pgw_check_exprs(r->rri);
 	int guard = pgw_foreign_begin(r->runs_foreign_code);
@@ -509,7 +509,7 @@ update_plainly(PgwRel *r, bool wait)
 	if (r->rel->rd_att->constr != NULL)
 		ExecConstraints(r->rri, r->slot, r->estate);
 	pgw_check_exprs(r->rri) = all_checks;
-	result = pgw_update_tuple(r->rri, r->estate, &tid, r->slot, wait);
+	result = pgw_update_tuple(r->rri, r->estate, &tid, r->slot);
 	pgw_foreign_end(guard);
 	if (result == TM_Ok)
 		CommandCounterIncrement();
@@ -517,14 +517,13 @@ update_plainly(PgwRel *r, bool wait)
 }
 
 bool
-pgw_row_update_free(PgwRel *r, bool wait)
+pgw_row_update_free(PgwRel *r)
 {
 	TM_Result result;
 
 	Assert(r->plain_updates);
-	result = update_plainly(r, wait);
-	if (result != TM_Ok && result != TM_Updated && result != TM_Deleted &&
-		result != TM_BeingModified)
+	result = update_plainly(r);
+	if (result != TM_Ok && result != TM_Updated && result != TM_Deleted)
 		elog(ERROR, "unexpected result %d of updating a row of \"%s\"", (int) result,
 			 RelationGetRelationName(r->rel));
 	return result == TM_Ok;
@@ -563,7 +562,7 @@ pgw_row_update(PgwRel *r)
 {
 	if (!r->plain_updates)
 		update_with_triggers(r);
-	else if (!pgw_row_update_free(r, true))
+	else if (!pgw_row_update_free(r))
 		elog(ERROR, "a row of \"%s\" was changed by somebody else meanwhile",
 			 RelationGetRelationName(r->rel));
 }

@@ -82,10 +82,10 @@ extern bool pgw_row_insert_speculative(PgwRel *r, Oid arbiter);
 extern void pgw_row_insert_free_key(PgwRel *r, Oid arbiter);
 extern void pgw_row_update(PgwRel *r); /* r->found (locked) becomes r->slot */
 /*
- * The same where r->found was free and is not locked.  false: somebody has changed it since, or is
- * about to (only when !wait), and nothing is written.
+ * The same where r->found was free and is not locked: waits for who has it by now.  false: somebody
+ * has changed it, and nothing is written.
  */
-extern bool pgw_row_update_free(PgwRel *r, bool wait);
+extern bool pgw_row_update_free(PgwRel *r);
 extern void pgw_row_delete(PgwRel *r); /* r->found; nobody else writes it */
 
 #endif

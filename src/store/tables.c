@@ -202,7 +202,11 @@ overtaken(PgwRowLocation *place)
 				 errmsg("pgw: a row was changed after it was read; the work is done later")));
 }
 
-/* r->found := the row at this place, which was taken without a lock. */
+/*
+ * r->found := the row at this place, which was taken without a lock.  An update waits for who has
+ * the row.  So who is not to wait looks again whether somebody has it: then only somebody of this
+ * very moment is waited for, and lock_timeout bounds that.
+ */
 static bool
 reach_taken(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwRowLocation *place)
 {
@@ -211,7 +215,8 @@ reach_taken(PgwRel *r, PgwTable table, const pg_uuid_t *id, PgwRowLocation *plac
 		reach(r, table, id, &(PgwRowLocation){.held = false});
 		return true;
 	}
-	return pgw_row_fetch(r, &place->tid) && pgw_store_has_id(r, table, id);
+	return pgw_row_fetch(r, &place->tid) && pgw_store_has_id(r, table, id) &&
+		   (place->waits || pgw_row_is_free(r) || PGW_MUTATED(UPDATE_WAITS));
 }
 
 /* r->found becomes what stands in the struct.  false: it was overtaken. */
@@ -222,7 +227,7 @@ write_row(PgwRel *r, PgwTable table, const void *row, const PgwRowLocation *plac
 	if (table == PGW_TABLE_TRANSACTIONS)
 		pgw_store_check_transition(r, row);
 	if (place->unlocked && !PGW_MUTATED(OVERTAKEN))
-		return pgw_row_update_free(r, place->waits);
+		return pgw_row_update_free(r);
 	pgw_row_update(r);
 	return true;
 }

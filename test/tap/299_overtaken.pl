@@ -4,9 +4,10 @@ use strict;
 use warnings;
 use lib 'test/lib';
 use PgwTest;
+use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = pgw_node('overtaken', debug => 1, conf => 'fsync = off');
+my $node = pgw_node('overtaken', debug => 1, conf => "fsync = off\nlog_lock_waits = on\ndeadlock_timeout = 10ms");
 my $bank = bank_start();
 pgw_setup($node, $bank);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
@@ -77,10 +78,12 @@ part($node, 'worker', sub {
 	$p = pay('answer being changed');
 	debug_wait($node, 'result_taken', 120);
 	my $other = holder('answer being changed');
+	my $seen = -s $node->logfile;
 	debug_release($node, 'result_taken');
 	my $another = pay('another');
 	$another->{h}->finish;
 	is($another->{out}, "captured\n", 'the worker waits for nobody: another payment goes on') or diag $another->{err};
+	unlike(slurp_file($node->logfile, $seen), qr/still waiting for ShareLock on transaction/, 'not even as long as a lock may take');
 	is(events($node, 'answer being changed'), 'TransactionStarted,BankProcessingStarted', 'the answer cannot be written yet');
 	$other->query_safe('COMMIT');
 	$other->quit;

@@ -190,6 +190,7 @@ typedef enum PgwMutant
 	/* what got its row before the process knew how small the mark is keeps it */
 	MARK_SMALLER,
 	OVERTAKEN,    /* what was read without a lock is written over whatever has become of it */
+	UPDATE_WAITS, /* the worker's update waits for who has the row */
 	ROW_AT_PLACE, /* whatever lies at the place where an attempt's row was is taken for it */
 	LANES,        /* at a bank's limit the newest go first, and a merchant keeps his turn */
 	NOTIFICATION_SIGNATURE, /* whatever signature a notification has is good */
