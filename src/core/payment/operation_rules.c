@@ -496,6 +496,24 @@ part_shown(const PgwOperationInput *in, PgwOperationDecision *d)
 		lookup_inconclusive(d, "part_shown");
 }
 
+/*
+ * A charge that is declined, the look-up says: there is none, and nothing can be taken or undone.
+ * But connectors call by that also what the bank has undone since ("canceled", "refunded"), and
+ * then just that is what was asked for.  Money that is taken of a declined charge says nothing.
+ */
+static PgwShown
+shown_of_declined(const PgwOperationInput *in)
+{
+	PgwAsked what = asked(in);
+
+	if (pgw_shown_money(in->answer))
+		return PGW_SHOWN_NOTHING;
+	if (in->operation != PGW_OP_CAPTURE &&
+		pgw_shown_operation(&what, in->answer) == PGW_SHOWN_AS_ASKED)
+		return PGW_SHOWN_AS_ASKED;
+	return PGW_SHOWN_IMPOSSIBLE;
+}
+
 static void
 answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 {
@@ -504,8 +522,8 @@ answered_lookup_charge(const PgwOperationInput *in, PgwOperationDecision *d)
 
 	if (in->answer->outcome == PGW_OUT_APPROVED)
 		shown = pgw_shown_operation(&what, in->answer);
-	else if (in->answer->outcome == PGW_OUT_DECLINED && !pgw_shown_money(in->answer))
-		shown = PGW_SHOWN_IMPOSSIBLE; /* there is no charge */
+	else if (in->answer->outcome == PGW_OUT_DECLINED)
+		shown = shown_of_declined(in);
 	else if (in->answer->outcome == PGW_OUT_NOT_FOUND && in->not_found_counts)
 	{
 		stop(d, "charge_not_found"); /* the bank has forgotten what it approved */
