@@ -8,6 +8,7 @@
 
 #include "executor/spi.h"
 #include "postmaster/bgworker.h"
+#include "replication/logicalworker.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 
@@ -66,7 +67,8 @@ pgw_refuse_change(PG_FUNCTION_ARGS)
 /*
  * BEFORE INSERT or UPDATE of the mark: by pgw's worker, or by the trigger that lists what a restore
  * has loaded.  Whoever else raised it would say of open attempts that they are over, and the next
- * worker would never look at them.
+ * worker would never look at them.  A publisher's mark says what is listed there, not here: it is
+ * left out, and the subscription, of all tables perhaps, goes on.
  */
 Datum
 pgw_keep_mark(PG_FUNCTION_ARGS)
@@ -76,6 +78,8 @@ pgw_keep_mark(PG_FUNCTION_ARGS)
 		MyBgworkerEntry != NULL && strcmp(MyBgworkerEntry->bgw_library_name, "pgw") == 0;
 	bool by_trigger = DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0)) > 1;
 
+	if (!by_worker && !by_trigger && IsLogicalWorker())
+		return PointerGetDatum(NULL);
 	if (!by_worker && !by_trigger)
 		ereport(ERROR,
 				(errcode(ERRCODE_PGW_RULE), errmsg("pgw.open_work_mark is moved by pgw alone"),

@@ -41,16 +41,22 @@ ok($subscriber->poll_query_until('postgres', "SELECT count(*) = 1 FROM pgw.find_
 ok(wait_until(sub { health() eq 'warning|copied' }, 20), 'it is paused');
 $subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION copied');
 
-# What pgw writes can be applied row by row: a claim on a bank's id that is there already, as once more when a pending charge is done, is no INSERT that is taken back.
-$publisher->safe_psql('postgres', 'ALTER PUBLICATION payments ADD TABLE pgw.bank_references');
-$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION claims CONNECTION '$connection' PUBLICATION payments WITH (copy_data = false)");
+# All that pgw writes can be applied row by row, also by who publishes all tables. A claim on a bank's id that is there already, as once more when a pending charge is done, is
+# no INSERT that is taken back; and the publisher's mark of open work is left out.
+$publisher->safe_psql('postgres', 'CREATE PUBLICATION everything FOR ALL TABLES');
+$subscriber->safe_psql('postgres', "CREATE SUBSCRIPTION everything CONNECTION '$connection' PUBLICATION everything WITH (copy_data = false)");
+my $mark = $subscriber->safe_psql('postgres', 'SELECT below FROM pgw.open_work_mark');
 $publisher->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'pending first', token => 'tok_charge_pending_done_500'));
+$publisher->safe_psql('postgres', 'SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'before the mark'));
 ok($publisher->poll_query_until('postgres', "SELECT status = 'captured' FROM pgw.payments WHERE client_request_id = 'pending first'"), 'a charge that the bank does a little later');
+ok($publisher->poll_query_until('postgres', "SELECT below > (SELECT transaction_id FROM pgw.payments WHERE client_request_id = 'before the mark') FROM pgw.open_work_mark"), 'the mark is moved');
 my $reached = $publisher->safe_psql('postgres', 'SELECT pg_current_wal_lsn()');
-ok(wait_until(sub { $publisher->safe_psql('postgres', "SELECT coalesce(bool_and(confirmed_flush_lsn >= '$reached'), false) FROM pg_replication_slots WHERE slot_name = 'claims'") eq 't'
-			|| $subscriber->safe_psql('postgres', "SELECT apply_error_count > 0 FROM pg_stat_subscription_stats WHERE subname = 'claims'") eq 't' }, 120), 'the subscriber has read it');
+ok(wait_until(sub { $publisher->safe_psql('postgres', "SELECT coalesce(bool_and(confirmed_flush_lsn >= '$reached'), false) FROM pg_replication_slots WHERE slot_name = 'everything'") eq 't'
+			|| $subscriber->safe_psql('postgres', "SELECT apply_error_count > 0 FROM pg_stat_subscription_stats WHERE subname = 'everything'") eq 't' }, 120), 'the subscriber has read it');
+is($subscriber->safe_psql('postgres', "SELECT apply_error_count FROM pg_stat_subscription_stats WHERE subname = 'everything'"), 0, 'without an error');
 is($subscriber->safe_psql('postgres', "SELECT status FROM pgw.payments WHERE client_request_id = 'pending first'"), 'captured', 'and has it');
-$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION claims');
+is($subscriber->safe_psql('postgres', 'SELECT below FROM pgw.open_work_mark'), $mark, 'its mark is its own');
+$subscriber->safe_psql('postgres', 'DROP SUBSCRIPTION everything');
 
 # Without an initial copy: the first attempt of the publisher that arrives pauses, also beside payments of the subscriber's own, older and newer ones. Until the
 # worker has seen it, health() does not say that it is paused.
