@@ -19,6 +19,7 @@
 #include "base/compat.h"
 #include "base/json_writer.h"
 #include "base/clock.h"
+#include "core/bank_message/render_request.h"
 #include "core/bank_message/retry_after.h"
 #include "core/connector/recovery_notes.h"
 #include "exchange/bank_trial.h"
@@ -235,19 +236,41 @@ put_report(Findings *f, const PgwBank *bank, const PgwTrialReport *r)
 
 /* ---------------------------------------------------------------- without a call */
 
+/*
+ * The document, and the row that uses it: a charge would be sent, and the look-up of its lost
+ * answer not, for want of a setting.
+ */
+static void
+put_document(Findings *f, const PgwBank *bank)
+{
+	PgwConnectorError *warnings = palloc(PGW_MAX_CONNECTOR_WARNINGS * sizeof(PgwConnectorError));
+	int n = pgw_connector_warnings(bank->connector, warnings, PGW_MAX_CONNECTOR_WARNINGS);
+	PgwBankOp op;
+	char name[80];
+
+	if (pgw_connector_lacks_setting(bank->connector, bank->settings, &op, name, sizeof(name)))
+		put(f, "connector", "error",
+			psprintf(
+				"%s cannot be sent: its path needs %s, and the bank's row has no such member in settings.",
+				pgw_op_name(op), name),
+			NULL);
+	else
+		put(f, "connector", n > 0 ? "warning" : "ok",
+			n > 0
+				? psprintf(
+					  "The document can be used, with %d warnings: pgw.check_connector() has them.",
+					  n)
+				: "The document can be used, without a warning.",
+			NULL);
+}
+
 static void
 put_connector(Findings *f, const PgwBank *bank)
 {
 	PgwRecoveryNote notes[PGW_MAX_RECOVERY_NOTES];
-	PgwConnectorError *warnings = palloc(PGW_MAX_CONNECTOR_WARNINGS * sizeof(PgwConnectorError));
-	int n = pgw_connector_warnings(bank->connector, warnings, PGW_MAX_CONNECTOR_WARNINGS);
+	int n;
 
-	put(f, "connector", n > 0 ? "warning" : "ok",
-		n > 0
-			? psprintf(
-				  "The document can be used, with %d warnings: pgw.check_connector() has them.", n)
-			: "The document can be used, without a warning.",
-		NULL);
+	put_document(f, bank);
 	n = pgw_recovery_notes(bank->connector, notes);
 	for (int i = 0; i < n; i++)
 		put(f, notes[i].about, notes[i].costs_a_person ? "warning" : "ok", notes[i].sentence, NULL);

@@ -78,6 +78,16 @@ part($node, 'clock and key', sub {
 	like($message{reach}, qr/bank_operation_not_supported.*neither "ping" nor a look-up/, 'which is said');
 });
 
+part($node, 'a setting that is missing', sub {
+	add_dialect($node, scripted_bank(sub { return { document => { ok => JSON::PP::true } } }), 'shop', { v => 1, capabilities => { tokens => JSON::PP::true }, operations => {
+		charge => { method => 'POST', path => '/charge', body => { a => '{{amount}}', r => '{{transaction_ref}}', t => '{{token}}' }, answer => $yes },
+		ping => $operations{ping}, lookup_charge => { method => 'GET', path => '/{{settings.shop}}/{{original_ref}}', answer => $found } } }, priority => 900);
+	my $connector = "SELECT status || ' ' || message FROM pgw.try_bank('shop') WHERE check_name = 'connector'";
+	like(sql($connector), qr/^error lookup_charge .*\{\{settings\.shop\}\}/, 'what could not be looked up for want of it is told');
+	sql(q(UPDATE pgw.banks SET settings = '{"shop": "s1"}' WHERE name = 'shop'));
+	unlike(sql($connector), qr/^error/, 'and no more when it is there');
+});
+
 part($node, 'no answer', sub {
 	my $port = PostgreSQL::Test::Cluster::get_free_port();
 	sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('nobody', 'json', 'http://127.0.0.1:$port', 'bank', 901), ('keyless', 'json', '$bank->{url}', 'nofile', 902)");

@@ -309,3 +309,54 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 	}
 	return good;
 }
+
+/* ---- what can never be sent ---- */
+
+static bool
+path_lacks_setting(PgwRender *r, const PgwCompiledOp *op, char *name, size_t size)
+{
+	bool lacks = false;
+
+	for (int i = 0; i < op->path.nsegments && !lacks; i++)
+	{
+		const PgwSegment *segment = &op->path.segments[i];
+		PgwBuf b;
+
+		if (segment->kind != PGW_PH_SETTINGS)
+			continue;
+		pgw_buf_init(&b, PGW_PATH_MAX_BYTES);
+		lacks = pgw_render_segment(r, &b, PGW_AS_PATH, segment) == PGW_PUT_MISSING;
+		pgw_buf_free(&b);
+		if (lacks)
+			pgw_segment_name(segment, name, size);
+	}
+	return lacks;
+}
+
+bool
+pgw_connector_lacks_setting(const PgwConnector *c, const char *settings, PgwBankOp *op, char *name,
+							size_t size)
+{
+	/* a charge is looked up in two ways: with its id, and without */
+	static const char *const ids[] = {NULL, "id"};
+	PgwCallParams none = {.settings = settings};
+	PgwConnectorError err;
+
+	for (int i = 0; i < PGW_NOPS; i++)
+	{
+		PgwRender state = {.connector = c, .p = &none, .op = (PgwBankOp) i, .err = &err};
+
+		if (!pgw_connector_has(c, state.op))
+			continue;
+		state.part = "path";
+		if (!read_object(&state, settings, "settings", &state.settings))
+			return false; /* the table refuses that */
+		for (int k = 0; k < 2; k++)
+		{
+			*op = state.op;
+			if (path_lacks_setting(&state, pgw_compiled_op(c, state.op, ids[k]), name, size))
+				return true;
+		}
+	}
+	return false;
+}

@@ -81,4 +81,11 @@ extern void pgw_rendered_free(PgwRendered *r); /* wipes */
 extern bool pgw_connector_render(const PgwConnector *c, PgwBankOp op, const PgwCallParams *p,
 								 PgwRendered *r, PgwConnectorError *err);
 
+/*
+ * Does a path need one of the bank row's settings that is not there?  Then no request of that
+ * operation can ever be sent; name: the placeholder of the first one.
+ */
+extern bool pgw_connector_lacks_setting(const PgwConnector *c, const char *settings, PgwBankOp *op,
+										char *name, size_t size);
+
 #endif
