@@ -237,9 +237,11 @@ value_text(const PgwScalar *value, char text[64])
 {
 	if (value->type == json_type_string)
 	{
-		snprintf(text, 62, "\"%s", value->text);
-		pgw_drop_cut_characters(text);
-		strcat(text, "\"");
+		char cut[62];
+
+		snprintf(cut, sizeof(cut), "%s", value->text);
+		pgw_drop_cut_characters(cut);
+		snprintf(text, 64, "\"%s\"", cut);
 	}
 	else if (value->type == json_type_int)
 		snprintf(text, 64, "%lld", (long long) value->number);

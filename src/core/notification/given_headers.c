@@ -53,7 +53,7 @@ pgw_given_headers_read(const char *json, size_t len, PgwGivenHeaders *headers)
 {
 	const char *at = NULL;
 	bool good = true;
-	Places places;
+	Places places = {{0}, {0}};
 	PgwJson all;
 	PgwJson name;
 	PgwJson value;
