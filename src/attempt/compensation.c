@@ -363,10 +363,7 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 	}
 	if (d->cancelled_once)
 	{
-		if (attempt->cancelled_at == 0)
-			attempt->cancelled_at = pgw_now();
-		attempt->next_step_at =
-			TimestampTzPlusMilliseconds(attempt->cancelled_at, in->caps->cancel_after_s * 1000);
+		pgw_step_cancel_again(attempt, in->caps);
 		return;
 	}
 	attempt->next_step_at =

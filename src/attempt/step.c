@@ -42,6 +42,15 @@ pgw_step_wait(PgwAttempt *attempt, int64 seconds)
 	pgw_step_reschedule(attempt, TimestampTzPlusMilliseconds(pgw_now(), seconds * 1000));
 }
 
+void
+pgw_step_cancel_again(PgwAttempt *attempt, const PgwCapabilities *caps)
+{
+	if (attempt->cancelled_at == 0)
+		attempt->cancelled_at = pgw_now();
+	attempt->next_step_at =
+		TimestampTzPlusMilliseconds(attempt->cancelled_at, caps->cancel_after_s * 1000);
+}
+
 int64
 pgw_step_cancelled_age_s(const PgwAttempt *attempt)
 {

@@ -68,6 +68,12 @@ extern void pgw_step_reschedule(PgwAttempt *attempt, TimestampTz when);
 /* The next step so many seconds from now. */
 extern void pgw_step_wait(PgwAttempt *attempt, int64 seconds);
 
+/*
+ * Cancelled, and a charge that is still on its way may come after that: the next step, which
+ * cancels it once more, comes as soon as that would be seen.
+ */
+extern void pgw_step_cancel_again(PgwAttempt *attempt, const PgwCapabilities *caps);
+
 /* How long ago the bank confirmed a cancellation that does not count yet; -1: it has not. */
 extern int64 pgw_step_cancelled_age_s(const PgwAttempt *attempt);
 

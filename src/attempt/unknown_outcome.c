@@ -291,21 +291,6 @@ plan_look(const PgwCall *call, PgwAttempt *attempt, bool first)
 }
 
 /*
- * Cancelled, and a charge that is still on its way may come after that: cancelled once more, as
- * soon as that would be seen.
- */
-static void
-plan_cancellation(const PgwCall *call, PgwAttempt *attempt)
-{
-	if (attempt->cancelled_at == 0)
-		attempt->cancelled_at = pgw_now();
-	attempt->step_tries = 0; /* the next one is no look-up */
-	attempt->next_step_at = TimestampTzPlusMilliseconds(
-		attempt->cancelled_at,
-		pgw_connector_capabilities(call->bank->connector)->cancel_after_s * 1000);
-}
-
-/*
  * The payments row, if the caller does not write it: who waits now may leave before it hears.
  */
 static TimestampTz
@@ -340,7 +325,10 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 			break;
 		case PGW_BANK_UNKNOWN:
 			if (d->cancelled_once)
-				plan_cancellation(call, attempt);
+			{
+				attempt->step_tries = 0; /* the next one is no look-up */
+				pgw_step_cancel_again(attempt, pgw_connector_capabilities(call->bank->connector));
+			}
 			else if (call->notified && planned > now)
 				attempt->next_step_at = planned;
 			else

@@ -26,7 +26,7 @@
 
 #include "bank/bank_config.h"
 #include "base/new_id.h"
-#include "core/base/characters.h"
+#include "core/base/uuid7.h"
 #include "core/notification/given_headers.h"
 #include "core/notification/notification_verdict.h"
 #include "database/table_locks.h"
@@ -158,22 +158,6 @@ look_at(Received *r, const PgwBank *bank)
 /* ---------------------------------------------------------------- what is it about? */
 
 static bool
-read_reference(const char *text, pg_uuid_t *id)
-{
-	if (strlen(text) != 2 * UUID_LEN)
-		return false;
-	for (int i = 0; i < UUID_LEN; i++)
-	{
-		int32 byte = pgw_hex_read(text + 2 * i, 2, 2);
-
-		if (byte < 0)
-			return false;
-		id->data[i] = (unsigned char) byte;
-	}
-	return true;
-}
-
-static bool
 is_of(const PgwBank *bank, const pg_uuid_t *id, PgwAttempt *attempt)
 {
 	return pgw_store_attempt_by_id(id, attempt) && attempt->bank != NULL &&
@@ -186,7 +170,8 @@ find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
 {
 	pg_uuid_t id;
 
-	if (read_reference(r->said.reference, &id) && is_of(bank, &id, attempt))
+	if (strlen(r->said.reference) == 2 * UUID_LEN &&
+		pgw_uuid_from_text(r->said.reference, id.data) && is_of(bank, &id, attempt))
 		return true;
 	return r->said.bank_reference[0] != '\0' &&
 		   pgw_store_reference_attempt(bank->account, r->said.bank_reference, &id) &&

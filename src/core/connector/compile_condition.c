@@ -56,7 +56,6 @@ pgw_compile_pointer(PgwCompile *cc, const char *s, PgwPointer *pointer)
 }
 
 #define HEADER "header:"
-#define HEADER_NAME_BYTES 64
 
 bool
 pgw_is_place(const char *s)
@@ -68,21 +67,12 @@ pgw_is_place(const char *s)
 static bool
 compile_header(PgwCompile *cc, const char *name, PgwPointer *place)
 {
-	static const char more[] = "!#$%&'*+-.^_`|~"; /* RFC 9110, 5.6.2 */
 	PgwConnector *c = cc->connector;
-	size_t len = strlen(name);
 	int i = 0;
 
 	if (!pgw_since_version(cc, 2, "a header of an answer"))
 		return false;
-	for (const char *p = name; *p != '\0'; p++)
-	{
-		bool letter = (*p | 0x20) >= 'a' && (*p | 0x20) <= 'z';
-
-		if (!letter && (*p < '0' || *p > '9') && strchr(more, *p) == NULL)
-			len = 0;
-	}
-	if (len == 0 || len > HEADER_NAME_BYTES)
+	if (!pgw_is_header_name(name))
 		return pgw_fault(cc, "must be the name of a header of the answer: \"header:Location\"");
 	while (i < c->nanswer_headers && strcasecmp(c->answer_headers[i], name) != 0)
 		i++;
@@ -91,7 +81,7 @@ compile_header(PgwCompile *cc, const char *name, PgwPointer *place)
 						 PGW_MAX_ANSWER_HEADERS);
 	if (i == c->nanswer_headers)
 	{
-		if ((c->answer_headers[i] = pgw_arena_text(cc, name, len)) == NULL)
+		if ((c->answer_headers[i] = pgw_arena_text(cc, name, strlen(name))) == NULL)
 			return false;
 		c->nanswer_headers++;
 	}

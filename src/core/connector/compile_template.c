@@ -244,16 +244,22 @@ pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses)
 }
 
 bool
+pgw_is_header_name(const char *name)
+{
+	return *name != '\0' && strlen(name) <= 64 &&
+		   name[strspn(
+			   name,
+			   "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")] ==
+			   '\0';
+}
+
+bool
 pgw_compile_header_name(PgwCompile *cc, const char *name)
 {
 	static const char *const ours[] = {
 		"Host", "Content-Length", "Transfer-Encoding", "Connection", "Expect", "TE", "Upgrade"};
 
-	if (*name == '\0' || strlen(name) > 64 ||
-		name[strspn(
-			name,
-			"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!#$%&'*+-.^_`|~")] !=
-			'\0')
+	if (!pgw_is_header_name(name))
 		return pgw_fault(cc,
 						 "not a header name; 1 to 64 letters, digits and hyphens, without a colon");
 	for (size_t i = 0; i < sizeof(ours) / sizeof(ours[0]); i++)

@@ -559,6 +559,9 @@ extern const char *pgw_placeholder_name(PgwPlaceholder ph);
 /* As it is written in the document. */
 extern void pgw_segment_name(const PgwSegment *segment, char *name, size_t size);
 extern bool pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses);
+/* A name of 1 to 64 characters, as RFC 9110, 5.6.2 has it. */
+extern bool pgw_is_header_name(const char *name);
+/* ... of a header of a request, which must not be one that the HTTP layer sets */
 extern bool pgw_compile_header_name(PgwCompile *cc, const char *name);
 extern bool pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n,
 								uint64_t *uses);
