@@ -11,6 +11,7 @@
 
 #include "cmocka_names.h"
 #include "core/pacing/circuit_breaker.h"
+#include "random.h"
 
 #define COOLDOWN INT64_C(1000)
 #define PROBE_TIMEOUT INT64_C(700)
@@ -35,15 +36,10 @@ fresh(void)
 	return b;
 }
 
-static uint64_t seed;
-
 static uint64_t
-next_random(uint64_t below)
+random_below(uint64_t below)
 {
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (seed >> 11) % below;
+	return (next_random() >> 11) % below;
 }
 
 typedef struct Call
@@ -106,9 +102,9 @@ random_call(History *h)
 static void
 random_report(History *h)
 {
-	int i = (int) next_random((uint64_t) h->nout);
+	int i = (int) random_below((uint64_t) h->nout);
 	PgwCallVerdict verdict =
-		next_random(2) == 0 ? PGW_VERDICT_FAILURE : (PgwCallVerdict) next_random(NVERDICTS);
+		random_below(2) == 0 ? PGW_VERDICT_FAILURE : (PgwCallVerdict) random_below(NVERDICTS);
 	PgwBreaker before = h->b;
 	PgwBreakerPermit permit = h->out[i].permit;
 	PgwBreakerTransition transition = pgw_breaker_report(&h->b, &config, h->now, &permit, verdict);
@@ -164,11 +160,11 @@ random_histories(void **state)
 		seed = (uint64_t) (round + 1) * UINT64_C(0x9E3779B97F4A7C15);
 		for (int step = 0; step < 500; step++)
 		{
-			switch (next_random(8))
+			switch (random_below(8))
 			{
 				case 0:
 				case 1:
-					h.now += (int64_t) next_random(next_random(4) == 0 ? 2 * COOLDOWN : 100);
+					h.now += (int64_t) random_below(random_below(4) == 0 ? 2 * COOLDOWN : 100);
 					break;
 				case 2:
 				case 3:
@@ -181,19 +177,19 @@ random_histories(void **state)
 						random_report(&h);
 					break;
 				default:
-					if (next_random(10) == 0)
+					if (random_below(10) == 0)
 					{
 						pgw_breaker_restore(&h.b);
 						assert_int_not_equal(h.b.state, PGW_BREAKER_HALF_OPEN);
-						if (next_random(2) == 0)
+						if (random_below(2) == 0)
 							h.nout = 0;
 						for (int i = 0; i < h.nout; i++)
 							/* died with the process; its answer may yet turn up */
 							h.out[i].permit.probe = false;
 					}
-					else if (jumps && next_random(5) == 0)
+					else if (jumps && random_below(5) == 0)
 					{
-						h.now += (int64_t) next_random(3 * DAY) - DAY;
+						h.now += (int64_t) random_below(3 * DAY) - DAY;
 						for (int i = 0; i < h.nout; i++)
 							/* its age cannot be told any more */
 							h.out[i].at = h.now - PROBE_TIMEOUT;

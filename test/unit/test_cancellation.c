@@ -13,21 +13,11 @@
 #include "core/connector/connector.h"
 #include "core/payment/compensation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "random.h"
 
 #define ROUNDS 20000
 #define STEPS 200
 #define NEVER INT64_MAX
-
-static uint64_t seed;
-
-static int
-any(int n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (int) ((seed >> 16) % (uint64_t) n);
-}
 
 typedef struct Bank
 {

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "core/bank_message/judge_answer.h"
+#include "documents.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
 #define CHARGE_REF "ffffffffffffffffffffffffffffffff"
@@ -25,23 +26,8 @@ static PgwConnector *checkout;
 static int
 setup(void **state)
 {
-	const char *folder = getenv("PGW_SRCDIR");
-	static char document[65536];
-	PgwConnectorError err;
-	char path[512];
-	size_t len;
-	FILE *f;
-
 	(void) state;
-	snprintf(path, sizeof(path), "%s/src/connectors/checkout.json",
-			 folder != NULL ? folder : "../..");
-	if ((f = fopen(path, "r")) == NULL)
-		fail_msg("no %s", path);
-	len = fread(document, 1, sizeof(document), f);
-	fclose(f);
-	checkout = pgw_connector_compile(document, len, &err);
-	if (checkout == NULL)
-		fail_msg("%s: %s", err.pointer, err.message);
+	checkout = compile(read_document("src/connectors/checkout.json"));
 	return 0;
 }
 

@@ -15,6 +15,7 @@
 
 #include "core/payment/compensation_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "random.h"
 
 #define CHARGED 1000
 #define ROUNDS 100000
@@ -30,17 +31,6 @@
 #define PENDING_FOR 90 /* longer than the deadline */
 #define MAX_KEYS (STEPS + 1)
 #define MAX_PENDING 16
-
-static uint64_t seed;
-
-static int
-any(int n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (int) ((seed >> 16) % (uint64_t) n);
-}
 
 /* ---- the bank ---- */
 

@@ -21,49 +21,12 @@
 #include "core/base/buf_json.h"
 #include "core/base/error_codes.h"
 #include "core/connector/connector.h"
+#include "documents.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
 static PgwConnector *json_bank;
 static PgwConnector *form_bank;
-static char document[65536];
-
-static const char *
-read_document(const char *path)
-{
-	const char *roots[] = {getenv("PGW_SRCDIR"), ".", "../..", "../../.."};
-	char found[1024];
-
-	for (size_t i = 0; i < LENGTH(roots); i++)
-	{
-		FILE *f;
-		size_t n;
-
-		if (roots[i] == NULL)
-			continue;
-		snprintf(found, sizeof(found), "%s/%s", roots[i], path);
-		if ((f = fopen(found, "r")) == NULL)
-			continue;
-		n = fread(document, 1, sizeof(document) - 1, f);
-		document[n] = '\0';
-		fclose(f);
-		return document;
-	}
-	fail_msg("no %s", path);
-	return NULL;
-}
-
-static PgwConnector *
-compile(const char *text)
-{
-	PgwConnectorError err;
-	PgwConnector *c = pgw_connector_compile(text, strlen(text), &err);
-
-	if (c == NULL)
-		fail_msg("%s: %s", err.pointer, err.message);
-	return c;
-}
-
 static int
 setup(void **state)
 {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 
 #include "core/payment/operation_rules.h"
+#include "random.h"
 
 #define AMOUNT 400
 #define CHARGED 4000 /* room for all that could be done by mistake */
@@ -22,17 +23,6 @@
 #define STEPS 40 /* an end must come by then, with each */
 #define CONSISTENT_AFTER 2
 #define DEADLINE 30
-
-static uint64_t seed;
-
-static int
-any(int n)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return (int) ((seed >> 16) % (uint64_t) n);
-}
 
 /* ---- the bank ---- */
 

@@ -16,6 +16,7 @@
 #include "cmocka_names.h"
 #include "core/pacing/retry_budget.h"
 #include "core/pacing/retry_delay.h"
+#include "random.h"
 
 #define MIDDLE 0.5 /* no jitter */
 #define HIGHEST (1.0 - DBL_EPSILON / 2)
@@ -23,17 +24,6 @@
 #define DAY INT64_C(86400000)
 
 static const double randoms[] = {0, 0.25, MIDDLE, 0.75, HIGHEST};
-
-static uint64_t seed;
-
-static uint64_t
-next_random(void)
-{
-	seed ^= seed << 13;
-	seed ^= seed >> 7;
-	seed ^= seed << 17;
-	return seed;
-}
 
 /* Small and huge numbers alike, negative ones too. */
 static int64_t

@@ -16,6 +16,7 @@
 
 #include "core/bank_message/judge_answer.h"
 #include "core/bank_message/render_request.h"
+#include "documents.h"
 #include "quotes.h"
 
 #define OURS "0123456789abcdef0123456789abcdef"
@@ -25,27 +26,12 @@
 static PgwConnector *stripe;
 static PgwConnectorError err;
 static PgwAnswer answer;
-static char document[65536];
 
 static int
 setup(void **state)
 {
-	const char *folder = getenv("PGW_SRCDIR");
-	char path[512];
-	size_t len;
-	FILE *f;
-
 	(void) state;
-	snprintf(path, sizeof(path), "%s/src/connectors/stripe.json",
-			 folder != NULL ? folder : "../..");
-	if ((f = fopen(path, "r")) == NULL)
-		fail_msg("no %s", path);
-	len = fread(document, 1, sizeof(document) - 1, f);
-	fclose(f);
-	document[len] = '\0';
-	stripe = pgw_connector_compile(document, len, &err);
-	if (stripe == NULL)
-		fail_msg("%s: %s", err.pointer, err.message);
+	stripe = compile(read_document("src/connectors/stripe.json"));
 	return 0;
 }
 
