@@ -5,7 +5,6 @@ use strict;
 use warnings;
 use Exporter 'import';
 use IPC::Run;
-use POSIX ();
 use PgwTest;
 use PostgreSQL::Test::Utils;
 
@@ -20,14 +19,7 @@ sub clients_start
 	for my $way (@ways)
 	{
 		my $n = @{ $c->{pids} };
-		my $pid = fork // die $!;
-		if (!$pid)
-		{
-			# without what the test's own END would do
-			eval { client($node, $c->{dir}, "$name $n", $way); 1 } or POSIX::_exit(1);
-			POSIX::_exit(0);
-		}
-		push @{ $c->{pids} }, $pid;
+		push @{ $c->{pids} }, child_process(sub { client($node, $c->{dir}, "$name $n", $way) });
 	}
 	return $c;
 }

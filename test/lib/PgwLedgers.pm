@@ -95,24 +95,25 @@ sub second_address
 {
 	my ($self) = @_;
 	my $listener = IO::Socket::INET->new(Listen => 64, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
-	my $pid = fork // die $!;
-	return { port => $listener->sockport, pid => $pid } if $pid;
-	my %peer;
-	my $select = IO::Select->new($listener);
-	while (1)
-	{
-		for my $socket ($select->can_read)
+	my $pid = child_process(sub {
+		my %peer;
+		my $select = IO::Select->new($listener);
+		while (1)
 		{
-			if ($socket == $listener)
+			for my $socket ($select->can_read)
 			{
-				my ($from, $to) = (scalar $listener->accept, IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{old}{port}));
-				@peer{ $from, $to } = ($to, $from);
-				$select->add($from, $to);
+				if ($socket == $listener)
+				{
+					my ($from, $to) = (scalar $listener->accept, IO::Socket::INET->new(PeerAddr => '127.0.0.1', PeerPort => $self->{old}{port}));
+					@peer{ $from, $to } = ($to, $from);
+					$select->add($from, $to);
+				}
+				elsif (sysread $socket, my $data, 65536) { syswrite $peer{$socket}, $data }
+				else { $select->remove($socket, $peer{$socket}); close $_ for $peer{$socket}, $socket }
 			}
-			elsif (sysread $socket, my $data, 65536) { syswrite $peer{$socket}, $data }
-			else { $select->remove($socket, $peer{$socket}); close $_ for $peer{$socket}, $socket }
 		}
-	}
+	});
+	return { port => $listener->sockport, pid => $pid };
 }
 
 1;

@@ -14,7 +14,6 @@ use IO::Select;
 use IO::Socket::INET;
 use JSON::PP;
 use PgwTest;
-use POSIX ();
 
 our @EXPORT = qw(scripted_bank bank_books charge_asked_for form_request add_dialect);
 
@@ -46,9 +45,7 @@ sub scripted_bank
 	my ($answers, %o) = @_;
 	my $listener = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1', Proto => 'tcp') or die $!;
 	my $bank = { port => $listener->sockport, url => 'http://127.0.0.1:' . $listener->sockport };
-	$bank->{pid} = fork // die $!;
-	if (!$bank->{pid})
-	{
+	$bank->{pid} = child_process(sub {
 		my $waiting = IO::Select->new($listener);
 		while (my @ready = $waiting->can_read)
 		{
@@ -64,8 +61,7 @@ sub scripted_bank
 				close $connection;
 			}
 		}
-		POSIX::_exit(0);
-	}
+	});
 	push @processes, $bank->{pid};
 	return $bank;
 }

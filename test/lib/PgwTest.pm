@@ -7,13 +7,14 @@ use warnings;
 use Exporter 'import';
 use HTTP::Tiny;
 use JSON::PP;
+use POSIX ();
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time usleep);
 
 our @EXPORT = qw(pgw_node pgw_setup change_settings move_clock bank_start bank_stop bank_ledger bank_control bank_log wait_until never busy in_time pay_sql events
-  reconcile is_reconciled wait_rest is_sound wait_worker psql_start
+  reconcile is_reconciled wait_rest is_sound wait_worker psql_start child_process
   debug_arm debug_wait debug_release debug_flag debug_clear crash flush_wal part scan status_of comes_to charges_of kept_charges refunds_of
   spelt $CARD $SPELT $SUCCESS_FLOW $DECLINE_FLOW $ROLLBACK_FLOW $ADOPTED_FLOW);
 
@@ -94,6 +95,19 @@ sub change_settings
 
 # Move pgw's clock by so many seconds, on a node made with debug => 1.
 sub move_clock { my ($node, $seconds) = @_; change_settings($node, 'pgw.debug_clock_offset' => $seconds) }
+
+# A process of the test's own that runs this; it ends without what the test's END would do.  It is ended by TERM as any program is: a handler that dies, as PostgreSQL 18's
+# Cluster.pm sets one, would let a child that was made in an eval go on as if it were the test itself.
+sub child_process
+{
+	my ($code) = @_;
+	my $pid = fork // die $!;
+	return $pid if $pid;
+	$SIG{$_} = 'DEFAULT' for qw(INT TERM);
+	POSIX::_exit(0) if eval { $code->(); 1 };
+	warn $@;
+	POSIX::_exit(1);
+}
 
 # A bank simulator on a free port: { pid, port, url }.
 sub bank_start
