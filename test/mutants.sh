@@ -54,8 +54,14 @@ REFUSED_NOT_TOLD:178_refused_repeats:a give-back that is refused, and a look-up 
 REFUSED_REFUND:214_shown:a give-back that is refused and done
 OTHER_WAY:346_unsettled:a refund of what is not settled
 WHOLE_REFUND:348_unsettled_further:more can be captured
+REFUND_BY_VOID:354_refund_by_void:of the whole
+REST_RELEASED:354_refund_by_void:the rest alone
+NEVER_TAKEN:348_unsettled_further:a void that is not taken
 REFUSAL_KEPT:348_unsettled_further:a worker ends
 SETTLEMENT_AGE:348_unsettled_further:the deadline
+ACCEPTED_VOID:353_checkout_cards:rolled back
+CONSTANT_MONEY:340_lists:constants that are money
+CONSTANT_ALWAYS:340_lists:constants of every answer
 REFUSED_WITHOUT_LAG:214_shown:a give-back that is refused and done, and shown nobody knows when
 BELIED_CANCEL:214_shown:a cancellation that undid nothing
 BELIED_APPROVAL:213_foreign_bank:answers that belie themselves

@@ -146,6 +146,7 @@ pgw_step_operation_send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const
 	/* after a look-up that counts nothing is in doubt but this request itself */
 	step->call->in_doubt =
 		in_doubt && !step->resend_allowed && (fresh || request->key_used_at != 0);
+	step->call->first_with_key = fresh || request->key_used_at == 0;
 	request->asked_at = pgw_now();
 	if (fresh)
 		request->key = pstrdup(key);
@@ -241,6 +242,8 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	in->currency = attempt->currency;
 	in->before = refund ? p->refunded_amount : p->captured_amount;
 	in->others = refund ? p->refund_pending_amount - attempt->amount : 0;
+	in->charged = p->authorized_amount;
+	in->taken = p->captured_amount;
 }
 
 /*
@@ -313,6 +316,9 @@ pgw_step_operation_plan(PgwCall *call, PgwAttempt *attempt, const PgwOperationDe
 			attempt->watch_until = 0;
 			break;
 		case PGW_OPERATION_AGAIN:
+			/* what changed over to another operation is no more in doubt than before it was sent */
+			if (!first && call->first_with_key && !PGW_MUTATED(NEVER_TAKEN))
+				request_of(attempt)->key_used_at = 0;
 			attempt->step_tries++;
 			attempt->next_step_at =
 				pgw_schedule_retry(attempt->step_tries, call->answer.retry_after_s);

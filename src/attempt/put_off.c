@@ -17,7 +17,8 @@
  *       (bank_answers.c), or the attempt's state changes (pgw_store_advance).  A takeover by a
  *       retry does not end it.
  *     - Failed is only what was provably never taken by a bank: Created, where nothing was sent,
- *       or nothing that was sent did anything.  All else goes to a person.
+ *       or nothing that was sent did anything; or what was refused, and has not been sent
+ *       otherwise.  All else goes to a person.
  */
 #include "postgres.h"
 
@@ -68,6 +69,11 @@ give_to_review(PgwAttempt *attempt, PgwStep *step, const char *why)
 static void
 end(PgwAttempt *attempt, PgwStep *step, const char *why)
 {
+	if (attempt->kind != PGW_KIND_PAYMENT && pgw_step_operation_is_unsent(attempt))
+	{
+		pgw_step_operation_give_up(attempt, step, why);
+		return;
+	}
 	switch (attempt->status)
 	{
 		case PGW_CREATED:

@@ -148,6 +148,13 @@ complete(PgwAttempt *attempt)
 
 /* ---------------------------------------------------------------- steps */
 
+bool
+pgw_step_operation_is_unsent(const PgwAttempt *attempt)
+{
+	return attempt->status == PGW_BANK_UNKNOWN && attempt->own_request.key != NULL &&
+		   attempt->own_request.key_used_at == 0;
+}
+
 /*
  * Nothing was done, and nobody has been able to get it done for so long: the caller may ask again,
  * or otherwise.
@@ -162,8 +169,8 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reaso
 	PgwPayment p;
 	bool busy = false;
 
-	Assert(attempt->place.held && attempt->status == PGW_CREATED &&
-		   attempt->kind != PGW_KIND_PAYMENT);
+	Assert(attempt->place.held && attempt->kind != PGW_KIND_PAYMENT &&
+		   (attempt->status == PGW_CREATED || pgw_step_operation_is_unsent(attempt)));
 	if (!pgw_store_lock_payment(&attempt->payment_id, false, &p, &busy))
 	{
 		step->try_later = true;
@@ -261,11 +268,17 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 	PgwBank *bank;
 	const char *reason;
 	bool early = pgw_step_is_early(attempt, step);
+	bool waited;
 
 	if (attempt->next_step_at > pgw_now() && !early)
 		return;
-	if (!early)
-		(void) pgw_put_off_wait_over(attempt);
+	waited = !early && pgw_put_off_wait_over(attempt);
+	if (!early && !waited && pgw_step_operation_is_unsent(attempt) && attempt->step_tries > 0 &&
+		is_tried_for_too_long(attempt))
+	{
+		pgw_step_operation_give_up(attempt, step, "deadline");
+		return;
+	}
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;

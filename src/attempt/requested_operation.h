@@ -9,7 +9,12 @@
 #include "attempt/step.h"
 
 extern void pgw_step_operation(PgwAttempt *attempt, PgwStep *step);
-/* Created: nothing was done */
+/*
+ * In doubt no more: what came before was refused, as a look-up has shown, and of what is sent in
+ * its place nothing was taken yet.
+ */
+extern bool pgw_step_operation_is_unsent(const PgwAttempt *attempt);
+/* Created, or unsent: nothing was done */
 extern void pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reason);
 extern void pgw_answer_operation(PgwCall *call, PgwAttempt *attempt);
 

@@ -57,6 +57,7 @@ typedef struct PgwCall
 	const char *after;
 	/* an earlier request of this attempt, or of this give-back, may have been taken */
 	bool in_doubt;
+	bool first_with_key; /* a capture, void or refund: no request before it had this key */
 	/*
 	 * a look-up on a notification's word: it can say what became of the request, never that there
 	 * was none, and changes no plan

@@ -168,6 +168,7 @@ typedef struct Settings
 	bool lookup_amounts;
 	bool numeric_ids;     /* ids are numbers of 25 digits */
 	bool over_refunds;    /* pays back more than was captured, if it is asked to */
+	bool refunds_by_void; /* a refund of the whole is carried out as a void */
 	int64_t lookup_lag;   /* milliseconds after which a look-up by reference shows something */
 	int64_t key_lifetime; /* milliseconds */
 	long delay_min;

@@ -229,6 +229,11 @@ do_refund(Request *req, Outcome *out, int64_t now)
 		refuse(out, 409, "already_refunded", "the whole amount has been refunded");
 	else if (amount > left)
 		refuse(out, 409, "amount_too_large", "more than what is left to refund");
+	else if (settings.refunds_by_void && amount == c->captured)
+	{
+		c->voided = true;
+		(void) add_step(req, out, OP_VOID, amount);
+	}
 	else
 		book_refund(req, out, amount, now);
 }

@@ -529,7 +529,13 @@ subtest 'many slow calls at once' => sub {
 	$settings->(lookup_ignores_reference => JSON::PP::true, over_refunds => JSON::PP::true, lookup_amounts => JSON::PP::true);
 	like($look->($a_ref), qr/"reference":"$c_ref"/, 'lookup_ignores_reference: the newest charge');
 	is((call('POST', "/v1/charges/$id/refunds", encode_json({ amount => 1000000 })))[0], 201, 'over_refunds: more than there was');
-	$settings->(lookup_ignores_reference => JSON::PP::false, over_refunds => JSON::PP::false, numeric_ids => JSON::PP::false);
+	$settings->(lookup_ignores_reference => JSON::PP::false, over_refunds => JSON::PP::false, numeric_ids => JSON::PP::false, refunds_by_void => JSON::PP::true);
+	($c, $c_ref) = $raw->('tok_ok');
+	($id) = $c =~ /"id":"(\w+)"/;
+	my ($amount) = $c =~ /"amount":(\d+)/;
+	is((call('POST', "/v1/charges/$id/refunds", encode_json({ amount => $amount + 0 })))[0], 201, 'refunds_by_void: all of it');
+	like($look->($c_ref), qr/"captured":$amount,"refunded":0,"voided":true/, 'is voided');
+	$settings->(refunds_by_void => JSON::PP::false);
 	unlike($look->($a_ref), qr/livemode/, 'it says nothing of whether money moves');
 	$settings->(livemode => JSON::PP::false);
 	like(($raw->('tok_ok'))[0], qr/^\{"livemode":false,/, 'livemode false: a test, says a charge');

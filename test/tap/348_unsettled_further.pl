@@ -29,6 +29,7 @@ my %serves = (
 	void => sub {
 		my ($form, $charge) = @_;
 		return { status => 422, document => { error => 'settled' } } if is_settled($charge);
+		return { status => 429, document => {} } if $charge->{tok} =~ /crowded/ && ($charge->{tok} =~ /always/ || $charge->{asked}{void} == 1);
 		$charge->{void} = JSON::PP::true;
 		$charge->{voids}++;
 		return done($charge);
@@ -69,7 +70,10 @@ my %blind = (
 my %looks = (%blind, capabilities => { %{ $blind{capabilities} }, lookup_consistent_after_seconds => 0 }, operations => { %{ $blind{operations} },
 	lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => { %answer, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned', voided => '/void' } } } });
 add_dialect($node, $bank, 'blind', \%blind, account => 'one');
+# its look-up does not say whether a charge was voided
+my %dim = (%looks, operations => { %{ $looks{operations} }, lookup_charge => { method => 'GET', path => '/look?q={{original_ref}}', answer => { %answer, fields => { %{ $answer{fields} }, captured => '/taken', refunded => '/returned' } } } });
 add_dialect($node, $bank, 'looks', \%looks, account => 'one');
+add_dialect($node, $bank, 'dim', \%dim, account => 'one');
 
 # What the bank was asked for with this token, and what it did.
 sub books
@@ -106,8 +110,21 @@ part($node, 'a worker ends', sub {
 	is(how_payment_stands($node, 'lost'), 'refunded 1000/1000/0', 'and so stands the payment');
 });
 
+part($node, 'a void that is not taken', sub {
+	pay($node, 'crowded', bank => 'dim', token => 'crowded');
+	request_operation($node, 'refund', 'crowded', 'crowded-r', 1000);
+	ok(comes_to($node, 'crowded-r', 'Completed'), 'what a refund has changed over to, and the bank has not processed, is in no doubt: it is sent again');
+	is(books('crowded'), 'refund 1 void 2 done: 1 0', 'and done once');
+	is(how_payment_stands($node, 'crowded'), 'refunded 1000/1000/0', 'and so stands the payment');
+});
+
 part($node, 'the deadline', sub {
 	change_settings($node, 'pgw.unknown_deadline' => '3s');
+	pay($node, 'crowded-always', bank => 'looks', token => 'crowded-always');
+	request_operation($node, 'refund', 'crowded-always', 'crowded-always-r', 1000);
+	ok(comes_to($node, 'crowded-always-r', 'Failed'), 'a void that the bank never takes has failed in the end, as nothing was done');
+	is($node->safe_psql('postgres', "SELECT error_code FROM pgw.payment_transactions WHERE client_request_id = 'crowded-always-r'"), 'bank_unavailable', 'and says why');
+	is(how_payment_stands($node, 'crowded-always'), 'captured 1000/0/0', 'and claims nothing of the payment any more');
 	pay($node, 'busy-soon', bank => 'blind', token => 'busy-soon');
 	request_operation($node, 'refund', 'busy-soon', 'busy-soon-r', 400);
 	ok(comes_to($node, 'busy-soon-r', 'Completed'), 'a refund that has waited for longer than the deadline is tried more than once');

@@ -526,6 +526,41 @@ looked_up_charge(void **state)
 	}
 }
 
+/*
+ * "Voided", of a charge of which somebody has captured a part: the rest, perhaps, and that part is
+ * not back.
+ */
+static void
+rest_released(void **state)
+{
+	static const struct
+	{
+		int64_t captured;
+		int64_t refunded;
+		PgwCompensationNext next;
+	} cases[] = {{400, 0, PGW_COMPENSATION_FIND_OUT}, {400, 300, PGW_COMPENSATION_FIND_OUT},
+				 {400, 400, PGW_COMPENSATION_DONE},   {CHARGED, 0, PGW_COMPENSATION_DONE},
+				 {0, 0, PGW_COMPENSATION_DONE},       {-1, -1, PGW_COMPENSATION_DONE}};
+	static const PgwBankOp before[] = {PGW_OP_REFUND, PGW_OP_CANCEL, PGW_OP_VOID};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+		for (size_t b = 0; b < LENGTH(before); b++)
+		{
+			PgwAnswer a = answer(PGW_OUT_APPROVED);
+			PgwCompensationInput in = asked(PGW_OP_LOOKUP_CHARGE, before[b], &a);
+			PgwCompensationDecision d;
+
+			a.captured = cases[i].captured;
+			a.refunded = cases[i].refunded;
+			a.voided = a.has_voided = true;
+			in.in_doubt = in.not_found_counts = in.captured = true;
+			in.charged = CHARGED;
+			pgw_compensation_result(&in, &d);
+			if (d.next != cases[i].next)
+				fail_msg("case %zu, %s: %d", i, pgw_op_name(before[b]), (int) d.next);
+		}
+}
+
 /* A look-up that shows another payment tells nothing of this one, in doubt or not. */
 static void
 another_payment(void **state)
@@ -740,8 +775,9 @@ bank_belies_itself(const PgwCompensationInput *in)
 	if (in->op == PGW_OP_CANCEL && !a->voided)
 		return (a->captured > 0 && a->refunded >= 0 && a->refunded < a->captured) ||
 			   (a->captured == 0 && a->has_voided);
-	return in->op == PGW_OP_REFUND ? in->amount > 0 && a->refunded >= 0 && a->refunded < in->amount
-								   : in->op == PGW_OP_VOID && a->has_voided && !a->voided;
+	if (in->op == PGW_OP_REFUND)
+		return in->amount > 0 && a->refunded >= 0 && a->refunded < in->amount && !a->voided;
+	return in->op == PGW_OP_VOID && a->has_voided && !a->voided;
 }
 
 static bool
@@ -758,7 +794,7 @@ bank_belies_its_no(const PgwCompensationInput *in)
 
 	if (in->op != in->operation)
 		return false;
-	return in->op == PGW_OP_REFUND ? in->amount > 0 && a->refunded >= in->amount : a->voided;
+	return a->voided || (in->op == PGW_OP_REFUND && in->amount > 0 && a->refunded >= in->amount);
 }
 
 /* The bank's word that some of the money is back, or who knows how much. */
@@ -1045,10 +1081,11 @@ main(void)
 		cmocka_unit_test(each_answer),         cmocka_unit_test(no_answer),
 		cmocka_unit_test(refused_too_often),   cmocka_unit_test(refused_and_looked_up),
 		cmocka_unit_test(refused_without_lag), cmocka_unit_test(authorization_expired),
-		cmocka_unit_test(looked_up_charge),    cmocka_unit_test(another_payment),
-		cmocka_unit_test(pending_at_the_bank), cmocka_unit_test(partial_answer),
-		cmocka_unit_test(every_combination),   cmocka_unit_test(every_amount),
-		cmocka_unit_test(repeat_refused),      cmocka_unit_test(unreadable),
+		cmocka_unit_test(looked_up_charge),    cmocka_unit_test(rest_released),
+		cmocka_unit_test(another_payment),     cmocka_unit_test(pending_at_the_bank),
+		cmocka_unit_test(partial_answer),      cmocka_unit_test(every_combination),
+		cmocka_unit_test(every_amount),        cmocka_unit_test(repeat_refused),
+		cmocka_unit_test(unreadable),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

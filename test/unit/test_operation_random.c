@@ -1,6 +1,7 @@
 /*
  * test_operation_random.c - captures and refunds at banks of every kind that lose, delay and refuse
- * requests, refuse what they have done, and do not show all; and a client that takes "failed" at
+ * requests, refuse what they have done, carry a refund out as a void, call "voided" what they have
+ * released of the rest, and do not show all; and a client that takes "failed" at
  * its word: it asks again under another id.  Nothing is done twice, and nothing is in doubt for
  * ever.
  *
@@ -33,6 +34,8 @@ typedef struct Bank
 	int64_t now;
 	int64_t done;                    /* captured, or refunded */
 	int64_t charged;                 /* the refund is of all of it, or of a part */
+	int64_t authorized;              /* the rest was released, which it shows as voided */
+	bool voids_refunds;              /* of the whole, while it is not settled */
 	bool voided;                     /* ... or it was undone so */
 	int64_t settled_at;              /* before, what is captured is voided and not refunded */
 	bool did[IDS * STEPS + 1];       /* with that key */
@@ -57,7 +60,7 @@ why_refused(const Bank *b, PgwBankOp op)
 
 	if (b->operation != PGW_OP_REFUND)
 		return NULL;
-	if (op == PGW_OP_REFUND && unsettled)
+	if (op == PGW_OP_REFUND && unsettled && !b->voids_refunds)
 		return PGW_REFUND_UNSETTLED;
 	if (op == PGW_OP_VOID && !unsettled)
 		return PGW_VOID_SETTLED;
@@ -74,6 +77,8 @@ carry_out(Bank *b, PgwBankOp op, int key)
 		return PGW_OUT_DECLINED;
 	if (why_refused(b, op) != NULL)
 		return PGW_OUT_DECLINED;
+	if (op == PGW_OP_REFUND && b->voids_refunds && b->now < b->settled_at)
+		op = PGW_OP_VOID;
 	b->voided |= op == PGW_OP_VOID || op == PGW_OP_REVERSE;
 	b->done += op == PGW_OP_VOID || op == PGW_OP_REVERSE ? b->charged : AMOUNT;
 	b->did[key] = true;
@@ -161,7 +166,7 @@ answer_lookup(const Bank *b, PgwBankOp op, int key, bool fault, PgwAnswer *a)
 					  : b->voided                   ? b->done - b->charged
 													: b->done;
 	a->has_voided = b->caps.lookup_shows_voided;
-	a->voided = a->has_voided && b->voided;
+	a->voided = a->has_voided && (b->voided || b->authorized > b->charged);
 	return PGW_TRANSPORT_ANSWERED;
 }
 
@@ -291,7 +296,9 @@ next_request(Bank *b, Attempt *t, int *keys, int *faults, char *trace, size_t si
 							.answer = &a,
 							.caps = &b->caps,
 							.amount = AMOUNT,
-							.currency = "EUR"};
+							.currency = "EUR",
+							.charged = b->authorized,
+							.taken = b->operation == PGW_OP_REFUND ? b->charged : 0};
 	size_t len = strlen(trace);
 
 	if (step == PGW_OPERATION_REVIEW)
@@ -352,7 +359,10 @@ make_bank(Bank *b)
 	b->caps.can_void = any(2);
 	b->caps.can_reverse = any(4) == 0;
 	b->charged = b->operation == PGW_OP_REFUND && any(2) ? AMOUNT : CHARGED;
+	b->authorized = b->charged + (b->operation == PGW_OP_REFUND && any(4) == 0 ? 1 : 0);
 	b->settled_at = any(2) ? 1 + any(SETTLES) : 0;
+	/* where a look-up shows what was refunded, it must show that, too */
+	b->voids_refunds = b->charged == AMOUNT && b->caps.lookup_shows_voided && any(2);
 	b->caps.settles_after_s = any(2) ? b->settled_at : 0;
 	b->caps.multiple_captures = any(2);
 	b->caps.lookup_consistent_after_s =

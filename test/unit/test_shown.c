@@ -211,6 +211,28 @@ operations(void **unused)
 	}
 }
 
+/* Of a refund by a void, only if no rest of the charge can be meant. */
+static void
+never_a_phantom_refund(PgwAsked asked, const PgwAnswer *a)
+{
+	asked.op = PGW_OP_REFUND;
+	for (int charged = AMOUNT; charged <= AMOUNT + 80; charged += 40)
+		for (int taken = AMOUNT; taken <= charged; taken += 40)
+		{
+			int64_t captured = a->captured >= 0 ? a->captured : taken;
+			bool undone = a->voided && (captured == 0 || captured >= charged);
+			PgwShown shown;
+
+			asked.charged = charged;
+			asked.taken = taken;
+			shown = pgw_shown_operation(&asked, a);
+			assert_true((shown == PGW_SHOWN_AS_ASKED) ==
+						(undone || a->refunded >= asked.before + AMOUNT));
+			if (a->refunded > asked.before || a->voided)
+				assert_int_not_equal(shown, PGW_SHOWN_NOT_DONE);
+		}
+}
+
 /*
  * Whatever else is shown: nothing counts as captured, or as given back, that the bank shows
  * otherwise.
@@ -236,12 +258,78 @@ never_a_phantom(void **unused)
 								(captured == before + AMOUNT));
 					if (captured > before && captured != before + AMOUNT)
 						assert_int_not_equal(pgw_shown_operation(&asked, &a), PGW_SHOWN_NOT_DONE);
-					asked.op = PGW_OP_REFUND;
-					assert_true((pgw_shown_operation(&asked, &a) == PGW_SHOWN_AS_ASKED) ==
-								(refunded >= before + AMOUNT));
-					if (refunded > before)
-						assert_int_not_equal(pgw_shown_operation(&asked, &a), PGW_SHOWN_NOT_DONE);
+					never_a_phantom_refund(asked, &a);
 				}
+}
+
+/*
+ * A refund that the bank has carried out as a void, or whose charge somebody has voided: 1000
+ * authorized, 1000 or 300 of it captured as far as pgw knows.
+ */
+static void
+refunds_by_void(void **unused)
+{
+	static const struct
+	{
+		int taken;
+		int before;
+		int others;
+		int amount;
+		Standing s;
+		PgwShown want;
+		bool excess;
+	} rows[] = {
+		/* all of it was captured: there is nothing else that "voided" could mean */
+		{1000, 0, 0, 1000, {-1, NULL, 1000, 0, 1, false}, PGW_SHOWN_AS_ASKED, false},
+		{1000, 0, 0, 1000, {-1, NULL, 0, 0, 1, false}, PGW_SHOWN_AS_ASKED, false},
+		{1000, 0, 0, 1000, {-1, NULL, -1, -1, 1, false}, PGW_SHOWN_AS_ASKED, false},
+		{1000, 0, 0, 1000, {-1, NULL, -1, 0, 1, false}, PGW_SHOWN_AS_ASKED, false},
+		{1000, 300, 0, 700, {-1, NULL, 1000, 300, 1, false}, PGW_SHOWN_AS_ASKED, false},
+		/* a part was asked for, by one or two, and the whole was undone */
+		{1000, 0, 0, 300, {-1, NULL, 1000, 0, 1, false}, PGW_SHOWN_AS_ASKED, true},
+		{1000, 0, 300, 300, {-1, NULL, 0, 0, 1, false}, PGW_SHOWN_AS_ASKED, true},
+		{1000, 0, 700, 300, {-1, NULL, 1000, 0, 1, false}, PGW_SHOWN_AS_ASKED, false},
+		/* a part was captured: the rest of it may be what was voided */
+		{300, 0, 0, 300, {-1, NULL, 300, 0, 1, false}, PGW_SHOWN_NOTHING, false},
+		{300, 0, 0, 300, {-1, NULL, -1, 0, 1, false}, PGW_SHOWN_NOTHING, false},
+		{300, 0, 0, 300, {-1, NULL, 300, 200, 1, false}, PGW_SHOWN_NOTHING, false},
+		{300, 0, 0, 300, {-1, NULL, 300, 300, 1, false}, PGW_SHOWN_AS_ASKED, false},
+		{300, 0, 0, 300, {-1, NULL, 0, 0, 1, false}, PGW_SHOWN_AS_ASKED, false},
+		/* what was captured stands there, and cannot be read */
+		{1000, 0, 0, 1000, {-1, NULL, -1, 0, 1, true}, PGW_SHOWN_NOTHING, false},
+		{1000, 0, 0, 1000, {-1, NULL, 1000, -1, 1, true}, PGW_SHOWN_AS_ASKED, false},
+		/* in another currency it says nothing */
+		{1000, 0, 0, 1000, {-1, "USD", 1000, 0, 1, false}, PGW_SHOWN_NOTHING, true},
+		{1000, 0, 0, 1000, {-1, NULL, 1000, 0, 0, false}, PGW_SHOWN_NOT_DONE, false},
+	};
+
+	(void) unused;
+	for (size_t i = 0; i < LENGTH(rows); i++)
+	{
+		PgwAnswer a = standing(&rows[i].s);
+		PgwAsked asked = {.op = PGW_OP_REFUND,
+						  .amount = rows[i].amount,
+						  .currency = "EUR",
+						  .before = rows[i].before,
+						  .others = rows[i].others,
+						  .charged = 1000,
+						  .taken = rows[i].taken};
+		bool done = rows[i].want == PGW_SHOWN_AS_ASKED;
+
+		if (pgw_shown_operation(&asked, &a) != rows[i].want)
+			fail_msg("row %zu: %d", i, pgw_shown_operation(&asked, &a));
+		if (rows[i].s.currency == NULL && pgw_shown_excess(&asked, &a) != rows[i].excess)
+			fail_msg("row %zu: excess %d", i, pgw_shown_excess(&asked, &a));
+		/* a yes is not belied by what shows it done, and a no is */
+		if (done && (pgw_shown_belied(&asked, &a) || !pgw_shown_refusal_belied(&asked, &a)))
+			fail_msg("row %zu: belied", i);
+		/* the void of the whole that pgw makes of a refund is told apart just so */
+		asked.op = PGW_OP_REVERSE;
+		if (rows[i].amount == rows[i].taken && rows[i].s.voided == 1 &&
+			rows[i].s.currency == NULL && pgw_shown_operation(&asked, &a) != rows[i].want &&
+			rows[i].s.refunded <= 0)
+			fail_msg("row %zu: reversal %d", i, pgw_shown_operation(&asked, &a));
+	}
 }
 
 /* A yes or a no that its own document contradicts.  100 asked for, 40 before. */
@@ -281,6 +369,7 @@ belied(void **unused)
 		{PGW_OP_CANCEL, {-1, NULL, 1000, -1, 0, false}, false, false},
 		{PGW_OP_CANCEL, {-1, NULL, 0, 0, 0, false}, true, false},
 		{PGW_OP_CANCEL, {-1, NULL, 0, 0, -1, false}, false, false},
+		{PGW_OP_REFUND, {-1, NULL, 500, 0, 1, false}, false, true},
 	};
 
 	(void) unused;
@@ -331,9 +420,10 @@ left(void **unused)
 int
 main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(charges), cmocka_unit_test(operations),
-									   cmocka_unit_test(never_a_phantom), cmocka_unit_test(belied),
-									   cmocka_unit_test(left)};
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(charges),         cmocka_unit_test(operations),
+		cmocka_unit_test(never_a_phantom), cmocka_unit_test(belied),
+		cmocka_unit_test(refunds_by_void), cmocka_unit_test(left)};
 
 	return cmocka_run_group_tests_name("shown", tests, NULL, NULL);
 }

@@ -127,7 +127,13 @@ typedef enum PgwMutant
 	REFUSAL_KEPT,
 	/* the time that a refund waits until its charge is settled counts as time for trying */
 	SETTLEMENT_AGE,
+	/* a void that a refund has changed over to, and that has never left, counts as in doubt */
+	NEVER_TAKEN,
 	REFUSED_WITHOUT_LAG, /* ... because it is not said when that counts */
+	/* a void that is only accepted is repeated, and never looked up where its lag is not said */
+	ACCEPTED_VOID,
+	CONSTANT_MONEY,  /* a document may say itself what the bank has taken or given back */
+	CONSTANT_ALWAYS, /* ... or has voided, whatever the answer says */
 	/* a bank's no to the repetition of an operation in doubt counts for the first request */
 	REPEAT_REFUSED,
 	/* a bank's first no to a refund or capture is believed because no look-up ever counts */
@@ -146,6 +152,9 @@ typedef enum PgwMutant
 	CAPTURED_SHOWN,
 	/* a capture or refund of which a part is shown is done once more */
 	PART_SHOWN,
+	REFUND_BY_VOID, /* a refund that the bank has carried out as a void counts as not done */
+	/* ... and one of a charge whose rest alone was voided, after a part was captured, as done */
+	REST_RELEASED,
 	EXCESS_TOLD,  /* more was given back than asked for, and nobody is told */
 	PENDING_ONCE, /* each look at a pending refund leaves an event */
 	/* a look-up that does not say what was refunded is taken for "nothing" */

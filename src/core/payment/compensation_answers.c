@@ -426,8 +426,11 @@ answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *
 	switch (a->outcome)
 	{
 		case PGW_OUT_APPROVED:
-			if (a->voided || (a->captured > 0 && a->refunded >= a->captured))
+			if (pgw_shown_undone_by_void(&asked, a) ||
+				(a->captured > 0 && a->refunded >= a->captured))
 				given_back(in, d, "looked_up");
+			else if (a->voided) /* and what was captured of it? */
+				not_told(in, d, "not_shown");
 			else
 				still_charged(in, d);
 			return;

@@ -199,7 +199,9 @@ asked(const PgwOperationInput *in)
 					  .amount = in->amount,
 					  .currency = in->currency,
 					  .before = in->before,
-					  .others = in->others};
+					  .others = in->others,
+					  .charged = in->charged,
+					  .taken = in->taken};
 
 	return asked;
 }
@@ -511,6 +513,9 @@ shown_of_declined(const PgwOperationInput *in)
 	if (in->operation != PGW_OP_CAPTURE &&
 		pgw_shown_operation(&what, in->answer) == PGW_SHOWN_AS_ASKED)
 		return PGW_SHOWN_AS_ASKED;
+	/* what is voided of a charge that was captured in part nobody can tell */
+	if (what.op != PGW_OP_CAPTURE && what.op != PGW_OP_VOID && in->answer->voided)
+		return PGW_SHOWN_NOTHING;
 	return PGW_SHOWN_IMPOSSIBLE;
 }
 

@@ -84,8 +84,10 @@ typedef struct PgwOperationInput
 	bool not_found_counts; /* look-up: the bank would show it by now */
 	int64_t amount;        /* asked for */
 	const char *currency;
-	int64_t before; /* captured, or refunded, without it */
-	int64_t others; /* refunds besides it that are under way or in doubt */
+	int64_t before;  /* captured, or refunded, without it */
+	int64_t others;  /* refunds besides it that are under way or in doubt */
+	int64_t charged; /* authorized, and what of that is captured, as pgw knows */
+	int64_t taken;
 } PgwOperationInput;
 
 typedef struct PgwOperationDecision

@@ -9,6 +9,8 @@
  *     - What the bank does not name is as it says in its outcome; what it names and nobody can
  *       read is unknown, neither zero nor the whole.
  *     - A part is not nothing: what would be done again on top of it could be done twice.
+ *     - "Voided" is the end of a captured charge only where no rest can be meant: of one that was
+ *       captured in part banks call so the release of what was not.
  */
 #include "core/payment/shown_by_bank.h"
 
@@ -83,17 +85,38 @@ void_shown(const PgwAnswer *a)
 	return a->has_voided ? PGW_SHOWN_NOT_DONE : PGW_SHOWN_NOTHING;
 }
 
+static int64_t
+taken(const PgwAsked *asked, const PgwAnswer *a)
+{
+	return a->captured >= 0 ? a->captured : asked->taken;
+}
+
+bool
+pgw_shown_undone_by_void(const PgwAsked *asked, const PgwAnswer *a)
+{
+	if (!a->voided || PGW_MUTATED(REFUND_BY_VOID))
+		return false;
+	if (a->charge_state_unreadable && a->captured < 0)
+		return false; /* how much was captured, perhaps */
+	return taken(asked, a) == 0 || taken(asked, a) >= asked->charged || PGW_MUTATED(REST_RELEASED);
+}
+
 static PgwShown
 refund_shown(const PgwAsked *asked, const PgwAnswer *a)
 {
 	int64_t done = a->refunded - asked->before;
 
+	/* the bank has carried it out as a void, or somebody else has voided the charge */
+	if (pgw_shown_undone_by_void(asked, a))
+		return PGW_SHOWN_AS_ASKED;
 	if (a->refunded < 0)
 		return PGW_SHOWN_NOTHING;
 	if (done >= asked->others + asked->amount)
 		return PGW_SHOWN_AS_ASKED;
 	if (done >= asked->amount)
 		return PGW_SHOWN_NOTHING; /* this one, or others that are in doubt */
+	if (a->voided && !PGW_MUTATED(REFUND_BY_VOID))
+		return PGW_SHOWN_NOTHING; /* the rest alone, or what was captured, too */
 	/*
 	 * more than the others can have given back: a part of this one, or somebody's at the bank
 	 * itself
@@ -103,12 +126,14 @@ refund_shown(const PgwAsked *asked, const PgwAnswer *a)
 
 /* All of it is undone, in whichever way. */
 static PgwShown
-reverse_shown(const PgwAnswer *a)
+reverse_shown(const PgwAsked *asked, const PgwAnswer *a)
 {
-	if (a->voided || (a->captured > 0 && a->refunded >= a->captured))
+	if (pgw_shown_undone_by_void(asked, a) || (a->captured > 0 && a->refunded >= a->captured))
 		return PGW_SHOWN_AS_ASKED;
 	if (a->refunded > 0)
 		return PGW_SHOWN_PART;
+	if (a->voided)
+		return PGW_SHOWN_NOTHING;
 	return a->has_voided && a->captured >= 0 && a->refunded >= 0 ? PGW_SHOWN_NOT_DONE
 																 : PGW_SHOWN_NOTHING;
 }
@@ -128,7 +153,7 @@ pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a)
 		case PGW_OP_REFUND:
 			return refund_shown(asked, a);
 		case PGW_OP_REVERSE:
-			return reverse_shown(a);
+			return reverse_shown(asked, a);
 		default:
 			return PGW_SHOWN_NOTHING;
 	}
@@ -155,7 +180,8 @@ pgw_shown_belied(const PgwAsked *asked, const PgwAnswer *a)
 			return a->captured > 0 ? a->refunded >= 0 && a->refunded < a->captured
 								   : a->captured == 0 && a->has_voided;
 		case PGW_OP_REFUND:
-			return a->refunded >= 0 && a->refunded < asked->amount;
+			return a->refunded >= 0 && a->refunded < asked->amount &&
+				   !pgw_shown_undone_by_void(asked, a);
 		default:
 			return false;
 	}
@@ -183,7 +209,8 @@ pgw_shown_refusal_belied(const PgwAsked *asked, const PgwAnswer *a)
 		case PGW_OP_REVERSE:
 			return a->voided || (a->captured > 0 && a->refunded >= a->captured);
 		case PGW_OP_REFUND:
-			return asked->amount > 0 && a->refunded - asked->before >= asked->amount;
+			return pgw_shown_undone_by_void(asked, a) ||
+				   (asked->amount > 0 && a->refunded - asked->before >= asked->amount);
 		default:
 			return pgw_shown_money(a);
 	}
@@ -192,12 +219,21 @@ pgw_shown_refusal_belied(const PgwAsked *asked, const PgwAnswer *a)
 bool
 pgw_shown_excess(const PgwAsked *asked, const PgwAnswer *a)
 {
+	int64_t given_back;
+
 	if (PGW_MUTATED(EXCESS_TOLD))
 		return false;
 	if (a->captured >= 0 && a->refunded > a->captured)
 		return true;
-	return asked->op == PGW_OP_REFUND && asked->amount > 0 &&
-		   a->refunded > asked->before + asked->others + asked->amount;
+	if (asked->op != PGW_OP_REFUND || asked->amount == 0)
+		return false;
+	given_back = a->refunded;
+	/* a part was asked for, and the whole was undone */
+	if (pgw_shown_undone_by_void(asked, a) && given_back < a->captured)
+		given_back = a->captured;
+	if (pgw_shown_undone_by_void(asked, a) && given_back < asked->taken)
+		given_back = asked->taken;
+	return given_back > asked->before + asked->others + asked->amount;
 }
 
 int64_t

@@ -29,6 +29,12 @@ typedef struct PgwAsked
 	const char *currency;
 	int64_t before; /* captured, or refunded, without it */
 	int64_t others; /* refunds besides it that are under way or in doubt */
+	/*
+	 * what was authorized, and what of that is known to be captured; 0: what is voided is the whole
+	 * charge
+	 */
+	int64_t charged;
+	int64_t taken;
 } PgwAsked;
 
 /* The bank names another currency than that; asked: NULL: any is right. */
@@ -48,6 +54,12 @@ extern PgwShown pgw_shown_charge(const PgwAsked *asked, const PgwAnswer *a);
 
 /* The charge as a look-up shows it: is this capture, void or refund in it? Any but UNREADABLE. */
 extern PgwShown pgw_shown_operation(const PgwAsked *asked, const PgwAnswer *a);
+
+/*
+ * A void has left nothing of the charge, also of a captured one: there was no rest of it that alone
+ * could be meant.
+ */
+extern bool pgw_shown_undone_by_void(const PgwAsked *asked, const PgwAnswer *a);
 
 /*
  * The bank says yes to a capture, void, refund or cancellation, and in the same answer shows that
