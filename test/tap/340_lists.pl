@@ -100,6 +100,18 @@ for my $token ('tok_unreturned', 'tok_unreturned_half', 'tok_unreturned_odd')
 	});
 }
 
+# What the bank holds is its own word, and no document's.
+sub is_refused
+{
+	my ($field, $value) = @_;
+	my ($rc, undef, $err) = $node->psql('postgres', "INSERT INTO pgw.connectors (name, definition) SELECT 'constant', jsonb_set(definition::jsonb, '{operations,lookup_charge,answer,fields,$field}', '$value')
+		FROM pgw.connectors WHERE name = 'listbank'");
+	return ok($rc != 0 && $err =~ m{/operations/lookup_charge/answer/fields/$field}, "$field: $value is refused") || diag("$rc: $err");
+}
+
+part($node, 'constants that are money', sub { is_refused(@$_) for [ captured => '{"value": 700}' ], [ refunded => '["/returned", {"value": 700}]' ], [ amount => '{"value": 700}' ], [ bank_reference => '{"value": "c1"}' ] });
+part($node, 'constants of every answer', sub { is_refused(@$_) for [ voided => '{"value": true}' ], [ voided => '["/void", {"value": true}]' ], [ captured => '{"value": 0}' ], [ refunded => '{"value": 0}' ] });
+
 is(sql('SELECT count(*) FROM pgw.check_consistency()'), 0, 'consistent');
 $node->stop('fast');
 done_testing();

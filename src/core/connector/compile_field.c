@@ -12,6 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/mutant.h"
+
 static const char *const field_names[PGW_NFIELDS] = {
 	"bank_reference", "authorization_code", "amount",    "currency",
 	"bank_code",      "captured",           "refunded",  "voided",
@@ -59,6 +61,8 @@ compile_constant(PgwCompile *cc, json_object *v, PgwAnswerField field, PgwFieldS
 			good = json_object_is_type(v, json_type_string);
 			break;
 	}
+	if (PGW_MUTATED(CONSTANT_MONEY))
+		good = true;
 	if (!good || (json_object_is_type(v, json_type_string) && pgw_text_of(cc, v) == NULL))
 		return pgw_fault(cc, "%s", wanted);
 	s = json_object_to_json_string_ext(v, JSON_C_TO_STRING_PLAIN);
@@ -385,7 +389,7 @@ check_constants(PgwCompile *cc, PgwAnswerField which, const PgwField *field)
 	const PgwFieldSource *last = &field->sources[field->nsources - 1];
 
 	if ((which != PGW_FIELD_VOIDED && !is_counted(which)) || last->kind != PGW_SOURCE_CONSTANT ||
-		last->nwhen > 0)
+		last->nwhen > 0 || PGW_MUTATED(CONSTANT_ALWAYS))
 		return true;
 	if (which == PGW_FIELD_VOIDED && strcmp(last->constant, "true") == 0)
 		return pgw_fault(

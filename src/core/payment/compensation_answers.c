@@ -422,6 +422,7 @@ static void
 answered_lookup_charge(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
 	const PgwAnswer *a = in->answer;
+	PgwAsked asked = {.charged = in->charged, .taken = in->captured ? in->charged : 0};
 
 	switch (a->outcome)
 	{
@@ -497,7 +498,7 @@ pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision 
 
 	/* Asked for its yes only, where its silence never counts: the same key again says more. */
 	if (lookup && in->in_doubt && d->next == PGW_COMPENSATION_FIND_OUT &&
-		in->operation != PGW_OP_CANCEL && in->caps->lookup_consistent_after_s < 0 &&
+		pgw_compensation_is_shown_done(in->operation) && in->caps->lookup_consistent_after_s < 0 &&
 		in->answer->outcome != PGW_OUT_PENDING)
 		d->lookup_inconclusive = true;
 

@@ -107,6 +107,13 @@ pgw_compensation_pays_back(PgwBankOp operation)
 	return operation == PGW_OP_REFUND || operation == PGW_OP_REVERSE;
 }
 
+bool
+pgw_compensation_is_shown_done(PgwBankOp operation)
+{
+	return pgw_compensation_pays_back(operation) ||
+		   (operation == PGW_OP_VOID && !PGW_MUTATED(ACCEPTED_VOID));
+}
+
 /*
  * Does a look-up tell whether the give-back was done, and does "not done" count?  Voids and
  * cancellations do no harm twice.
@@ -126,7 +133,8 @@ lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 static bool
 may_show_yes(const PgwCapabilities *caps, const PgwCompensationFacts *facts)
 {
-	return facts->operation != PGW_OP_CANCEL && pgw_capabilities_shows(caps, facts->operation);
+	return pgw_compensation_is_shown_done(facts->operation) &&
+		   pgw_capabilities_shows(caps, facts->operation);
 }
 
 bool

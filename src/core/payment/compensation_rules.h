@@ -39,6 +39,12 @@ extern PgwBankOp pgw_compensation_operation(const PgwCapabilities *caps, const P
  */
 extern bool pgw_compensation_pays_back(PgwBankOp operation);
 
+/*
+ * Is a look-up's yes waited for where nobody says from when on its no counts?  Of a cancellation
+ * the second yes of its own is.
+ */
+extern bool pgw_compensation_is_shown_done(PgwBankOp operation);
+
 typedef enum PgwCompensationStep
 {
 	PGW_COMPENSATE_SEND = 0, /* the operation, with its key */
