@@ -13,7 +13,9 @@
 
 #include <cmocka.h>
 
+#include "core/connector/compiled.h"
 #include "core/connector/connector.h"
+#include "documents.h"
 #include "quotes.h"
 
 #define MAX 20
@@ -278,6 +280,56 @@ test_sums(void **state)
 	}
 }
 
+/* A list that can go on elsewhere is no sum then. */
+static void
+test_long_sums(void **state)
+{
+	(void) state;
+	warns(
+		"",
+		CHARGE(
+			BODY,
+			"{'rules':[" YES
+			"],'fields':{'amount':'/a','currency':'/c','refunded':{'sum':'/l','of':'/a','where':{'/s':'done'},'except':{'/s':'failed'},'more':'/m'}}}"),
+		"/operations/charge/answer/fields/refunded", "goes on elsewhere");
+}
+
+/* The vendors' lists of statuses stand in the documents, and each status has its rule. */
+static void
+test_shipped_statuses(void **state)
+{
+	static const struct
+	{
+		const char *path;
+		PgwBankOp ops[8];
+		int nops;
+	} shipped[] = {{"src/connectors/stripe.json",
+					{PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_CAPTURE, PGW_OP_VOID, PGW_OP_REFUND,
+					 PGW_OP_LOOKUP_CHARGE, PGW_OP_LOOKUP_REFUND},
+					7},
+				   {"src/connectors/checkout.json",
+					{PGW_OP_CHARGE, PGW_OP_AUTHORIZE, PGW_OP_LOOKUP_CHARGE},
+					3}};
+
+	(void) state;
+	for (int d = 0; d < 2; d++)
+	{
+		PgwConnector *c = compile(read_document(shipped[d].path));
+		int n = pgw_connector_warnings(c, list, MAX);
+
+		assert_int_equal(c->lookup_by_id.answer.ndeclared, 1);
+		for (int i = 0; i < shipped[d].nops; i++)
+			assert_int_equal(c->ops[shipped[d].ops[i]].answer.ndeclared, 1);
+		for (int i = 0; i < n; i++)
+		{
+			if (strstr(list[i].message, "no rule says") != NULL ||
+				strstr(list[i].message, "none of the values") != NULL)
+				fail_msg("%s: %s: %s", shipped[d].path, list[i].pointer, list[i].message);
+		}
+		pgw_connector_free(c);
+	}
+}
+
 /* More than there is room for are counted. */
 static void
 test_room(void **state)
@@ -375,6 +427,8 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_long_sums),
+		cmocka_unit_test(test_shipped_statuses),
 		cmocka_unit_test(test_statuses),
 		cmocka_unit_test(test_statuses_refused),
 		cmocka_unit_test(test_action),
