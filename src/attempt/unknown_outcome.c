@@ -398,14 +398,12 @@ replay_tells(const PgwCall *call, const PgwAttempt *attempt)
 static bool
 tells_much_later(const PgwCall *call, const PgwAttempt *attempt)
 {
-	PgwCapabilities caps;
-
 	if (call->op != PGW_OP_LOOKUP_CHARGE || call->transport != PGW_TRANSPORT_ANSWERED ||
 		call->answer.outcome != PGW_OUT_NOT_FOUND)
 		return false;
-	pgw_charge_id_capabilities(call->bank, attempt->bank_reference, &caps);
-	return !pgw_capabilities_not_found_counts(
-			   &caps, pgw_schedule_age_s(attempt->own_request.asked_at) + MUCH_LATER_S) &&
+	return !pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),
+											  pgw_schedule_age_s(attempt->own_request.asked_at) +
+												  MUCH_LATER_S) &&
 		   !pgw_caller_rolled_back(attempt);
 }
 
@@ -417,6 +415,10 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 	in->being_undone = pgw_charge_is_being_undone(attempt->status, attempt->error_code);
 	in->op = call->op;
 	in->in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
+	/*
+	 * By its id, too, no sooner than by a search: the bank itself has named that id, and what it
+	 * does not find seconds later has hardly never been.
+	 */
 	in->not_found_counts =
 		(!call->notified || PGW_MUTATED(NOTIFIED_NOT_FOUND)) &&
 		pgw_capabilities_not_found_counts(pgw_connector_capabilities(call->bank->connector),

@@ -405,9 +405,15 @@ look_at_sums(Warnings *w, PgwBankOp op, const PgwAnswerSpec *spec)
 		{
 			const PgwFieldSource *source = &spec->fields[i].sources[k];
 
-			if (source->kind != PGW_SOURCE_SUM || (source->nwhere > 0 && says_what_not(source)))
+			if (source->kind != PGW_SOURCE_SUM)
 				continue;
 			snprintf(place, sizeof(place), "/answer/fields/%s", pgw_field_name((PgwAnswerField) i));
+			if (source->has_more)
+				warn(
+					w, op, place,
+					"of a list that goes on elsewhere the sum is unknown, and what depends on it ends with a person: ask for as many elements as the bank shows at once");
+			if (source->nwhere > 0 && says_what_not(source))
+				continue;
 			if (source->nwhere > 0)
 				warn(
 					w, op, place,
