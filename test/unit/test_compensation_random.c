@@ -62,6 +62,7 @@ typedef struct Bank
 	bool partly;
 	bool no_reverse;    /* it refuses that, for reasons of its own */
 	int64_t settled_at; /* before, what is captured is voided and not refunded; 0: never so */
+	bool voids_refunds; /* ... and a refund of all of it is carried out as a void */
 	const char *why;    /* of its last no */
 	int refusals;       /* pending requests that it refuses in the end, at most */
 	int64_t now;
@@ -94,7 +95,9 @@ refusal(const Bank *b, PgwBankOp operation)
 	switch (operation)
 	{
 		case PGW_OP_REFUND:
-			return b->captured == 0 ? "" : is_unsettled(b) ? PGW_REFUND_UNSETTLED : NULL;
+			return b->captured == 0                       ? ""
+				   : is_unsettled(b) && !b->voids_refunds ? PGW_REFUND_UNSETTLED
+														  : NULL;
 		case PGW_OP_VOID:
 			return b->voided ? "" : b->captured > 0 && !is_unsettled(b) ? PGW_VOID_SETTLED : NULL;
 		case PGW_OP_REVERSE:
@@ -114,7 +117,10 @@ settle(Bank *b, const Request *r)
 		key->outcome = PGW_OUT_DECLINED;
 		return;
 	}
-	if (r->operation == PGW_OP_REFUND)
+	if (r->operation == PGW_OP_REFUND && b->voids_refunds && is_unsettled(b) &&
+		r->amount == b->captured && b->refunded == 0)
+		b->voided = true;
+	else if (r->operation == PGW_OP_REFUND)
 		b->refunded += r->amount;
 	else if (b->captured == 0 || r->operation == PGW_OP_VOID ||
 			 (is_unsettled(b) && b->refunded == 0))
@@ -487,6 +493,8 @@ make_bank(Bank *b)
 	b->caps.settles_after_s = any(2) ? b->settled_at : 0;
 	b->captured = any(2) ? CHARGED : 0;
 	b->slow = any(3) == 0;
+	/* a look-up that shows what was refunded must show that, too, and what of it is pending */
+	b->voids_refunds = b->caps.lookup_shows_voided && !b->slow && any(3) == 0;
 	b->refusals = any(3);
 	b->partly = any(5) == 0;
 	b->replays_errors = honours(b, PGW_OP_REFUND) && !b->forgets_errors && any(4) == 0;
