@@ -79,11 +79,12 @@ build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connect
 PAGES = '$(DESTDIR)$(docdir)/pgw'
 install: install-pages
 install-pages:
-	$(MKDIR_P) $(PAGES)/docs/examples/testing
+	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks
 	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/*.md $(TOP)/docs/*.svg) $(PAGES)/docs
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*.*) $(PAGES)/docs/examples
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/testing/*) $(PAGES)/docs/examples/testing
+	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/hooks/*) $(PAGES)/docs/examples/hooks
 uninstall: uninstall-pages
 uninstall-pages:
 	rm -rf $(PAGES)
@@ -106,7 +107,7 @@ demo:
 
 # with a pooler and the drivers of the short form of check-clients, which is without Java and Node; what the sample suites for pytest and Go need; and what makes the site of docs/
 DRIVERS = pgbouncer libdbd-pg-perl python3-psycopg python3-psycopg2 python3-asyncpg python3-sqlalchemy python3-django php-cli php-pgsql php-illuminate-database \
-	ruby ruby-pg ruby-activerecord golang-go golang-github-jackc-pgx-v4-dev
+	php-illuminate-http ruby ruby-pg ruby-activerecord ruby-rack golang-go golang-github-jackc-pgx-v4-dev
 SUITES = python3-pytest golang-go golang-github-lib-pq-dev
 test:
 	@test/setup.sh $(DRIVERS) $(SUITES) $(SPHINX)
@@ -118,10 +119,10 @@ test-unit test-regress test-isolation test-pgtap test-tap test-chaos test-bench 
 
 # all drivers and frameworks that Debian has, those for Node from npm, and pgbouncer; what npm installs stays in test/clients/node_modules
 check-clients:
-	@test/setup.sh $(DRIVERS) $(SUITES) default-jdk-headless libpostgresql-jdbc-java libspring-jdbc-java libspring-transaction-java
+	@test/setup.sh $(DRIVERS) $(SUITES) default-jdk-headless libpostgresql-jdbc-java libspring-jdbc-java libspring-transaction-java libjackson2-databind-java python3-fastapi python3-uvicorn
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "check-clients needs node and npm." >&2; exit 1; }
 	@cd test/clients && npm install --silent --ignore-scripts --no-package-lock --no-audit --no-fund
-	@CLIENTS='$(or $(CLIENTS),all)' TESTS='test/tap/330_drivers.pl test/tap/336_sample_suites.pl' test/run.sh test-tap
+	@CLIENTS='$(or $(CLIENTS),all)' TESTS='test/tap/330_drivers.pl test/tap/331_hooks.pl test/tap/336_sample_suites.pl' test/run.sh test-tap
 
 catalog:
 	@test/setup.sh

@@ -1,5 +1,5 @@
 # PgwDrivers - the matrix driver x case of docs/clients.md: a cluster with the bank `test`, pgbouncer in front of it in its three
-# modes, and the programs of test/clients/, each of which prints "case<TAB>what came of it" for all cases.
+# modes, and the programs of test/clients/, each of which prints "case<TAB>what came of it" for all cases. And how the programs of docs/examples/ are run.
 package PgwDrivers;
 
 use strict;
@@ -10,7 +10,7 @@ use PgwTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 
-our @EXPORT = qw(drivers_start drivers_stop is_there driver_results example matrix_row @CASES @WAYS %DRIVERS %EXAMPLES);
+our @EXPORT = qw(drivers_start drivers_stop is_there driver_results example matrix_row @CASES @WAYS %DRIVERS %EXAMPLES %HOOKS);
 
 our @CASES = qw(token card_bound card_interpolated decline_row decline_raise pw400 serialization notify refund types);
 our @WAYS = qw(plain session transaction statement);
@@ -56,6 +56,20 @@ our %EXAMPLES = (
 	'activerecord_orders.rb' => { run => ['ruby'], probe => [ 'ruby', '-ractive_record', '-rpg', '-e', '1' ] },
 	'php_orders.php' => { run => ['php'], probe => [ 'php', '-r', 'exit(extension_loaded("pdo_pgsql") ? 0 : 1);' ] },
 	'laravel_orders.php' => { run => ['php'], probe => [ 'php', '-r', 'require "Illuminate/Database/autoload.php"; exit(extension_loaded("pdo_pgsql") ? 0 : 1);' ] },
+);
+
+# The endpoints of docs/examples/hooks/, each at a port that is added where it says PORT.
+my @spring_hook = ('java', '-Dorg.apache.commons.logging.Log=org.apache.commons.logging.impl.NoOpLog',
+	'-cp', join(':', $spring, map { "/usr/share/java/jackson-$_.jar" } qw(annotations core databind)));
+our %HOOKS = (
+	'django_hook.py' => { run => \@python, probe => [ @python, '-c', 'import django, psycopg2' ] },
+	'fastapi_hook.py' => { run => \@python, probe => [ @python, '-c', 'import asyncpg, fastapi, uvicorn' ] },
+	'postgresjs_hook.js' => { run => ['node'], probe => [ 'node', '-e', 'require("./test/clients/node_modules/postgres")' ] },
+	'SpringHook.java' => { run => \@spring_hook, probe => [ 'sh', '-c', 'command -v javac && test -f /usr/share/java/spring3-jdbc.jar -a -f /usr/share/java/jackson-databind.jar' ] },
+	# "go run" would leave its program behind when it ends
+	'pgx_hook.go' => { run => [], build => [ @go, 'build', '-o' ], probe => [ @go, 'list', 'github.com/jackc/pgx/v4/pgxpool' ] },
+	'rack_hook.rb' => { run => ['ruby'], probe => [ 'ruby', '-rpg', '-rrack', '-rwebrick', '-e', '1' ] },
+	'laravel_hook.php' => { run => [ 'php', '-S', '127.0.0.1:PORT' ], probe => [ 'php', '-r', 'require "Illuminate/Http/autoload.php"; require "Illuminate/Database/autoload.php"; exit(extension_loaded("pdo_pgsql") ? 0 : 1);' ] },
 );
 
 my ($node, $bouncer_port, $folder);
