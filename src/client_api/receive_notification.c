@@ -47,6 +47,7 @@ PG_FUNCTION_INFO_V1(pgw_receive_notification_1_0);
 	((int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY * USECS_PER_SEC)
 
 #define TELL_AGAIN_MS 60000
+#define MAX_SEARCHED 10000 /* attempts in doubt: some ten milliseconds */
 
 typedef struct Received
 {
@@ -164,7 +165,39 @@ is_of(const PgwBank *bank, const pg_uuid_t *id, PgwAttempt *attempt)
 		   strcmp(attempt->bank, bank->name) == 0;
 }
 
-/* By our reference, which is the attempt's own id; else by the bank's id of the charge. */
+/*
+ * A reference that the bank was told otherwise than as 32 digits can be found only by writing each
+ * of ours so: only what is in doubt matters, and of that as much as does not hold up the endpoint.
+ * false: none, or two are called so.
+ */
+static bool
+find_told(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
+{
+	pg_uuid_t *ids;
+	int n = r->said.reference[0] != '\0' ? pgw_store_in_doubt(bank->name, MAX_SEARCHED, &ids) : 0;
+	int found = 0;
+
+	for (int i = 0; i < n && found < 2; i++)
+	{
+		PgwAttempt one;
+		const PgwBank *asked;
+
+		if (!is_of(bank, &ids[i], &one) || one.own_request.key == NULL)
+			continue;
+		asked = pgw_config_bank_of(one.bank, one.bank_version, NULL);
+		if (asked == NULL || asked->connector == NULL ||
+			!pgw_notification_names(asked->connector, &r->said, one.own_request.key))
+			continue;
+		*attempt = one;
+		found++;
+	}
+	return found == 1;
+}
+
+/*
+ * By our reference, which is the attempt's own id; else by the bank's id of the charge; else by our
+ * reference as this bank has it.
+ */
 static bool
 find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
 {
@@ -173,9 +206,11 @@ find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
 	if (strlen(r->said.reference) == 2 * UUID_LEN &&
 		pgw_uuid_from_text(r->said.reference, id.data) && is_of(bank, &id, attempt))
 		return true;
-	return r->said.bank_reference[0] != '\0' &&
-		   pgw_store_reference_attempt(bank->account, r->said.bank_reference, &id) &&
-		   is_of(bank, &id, attempt);
+	if (r->said.bank_reference[0] != '\0' &&
+		pgw_store_reference_attempt(bank->account, r->said.bank_reference, &id) &&
+		is_of(bank, &id, attempt))
+		return true;
+	return find_told(r, bank, attempt);
 }
 
 /* What of the payment is in doubt: about nothing else could the bank say anything that matters. */

@@ -7,9 +7,12 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
+#include "core/state/state_machine.h"
+#include "database/column_values.h"
 #include "database/find_row.h"
 #include "database/relations.h"
 #include "database/row.h"
@@ -202,4 +205,46 @@ pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out)
 	}
 	*out = list.rows;
 	return kept;
+}
+
+typedef struct IdList
+{
+	pg_uuid_t *ids;
+	int n;
+	int most;
+	AttrNumber id_no;
+} IdList;
+
+static void
+collect_id(PgwRel *r, void *arg)
+{
+	IdList *list = arg;
+	bool isnull;
+
+	if (list->n < list->most)
+		list->ids[list->n++] = *DatumGetUUIDP(slot_getattr(r->found, list->id_no, &isnull));
+}
+
+int
+pgw_store_in_doubt(const char *bank, int most, pg_uuid_t **out)
+{
+	static PgwIndexByColumns of_due = {
+		.columns = {"bank", "status"}, .n = 2, .where = {"next_step_at", "begun"}, .nwhere = 2};
+	Oid relid = pgw_relation("open_work");
+	Oid index = pgw_relation_index(relid, &of_due);
+	IdList list = {palloc(most * sizeof(pg_uuid_t)), 0, most,
+				   get_attnum(relid, "transaction_id")};
+	Datum keys[2];
+	PgwRel r;
+
+	*out = list.ids;
+	if (!OidIsValid(index) || list.id_no == InvalidAttrNumber)
+		return 0; /* somebody has taken it away: what was planned is done all the same */
+	keys[0] = CStringGetTextDatum(bank);
+	keys[1] = pgw_row_from_string(get_atttype(relid, get_attnum(relid, "status")),
+								  pgw_state_name(PGW_BANK_UNKNOWN));
+	pgw_row_open_read(&r, relid);
+	pgw_row_each(&r, index, keys, 2, collect_id, &list);
+	pgw_row_close(&r);
+	return list.n;
 }

@@ -27,4 +27,10 @@ extern pg_uuid_t pgw_store_first_attempt_id(const pg_uuid_t *payment_id);
 /* Attempts of a payment, oldest first: committed or own; the array is palloc'd. */
 extern int pgw_store_attempts(const pg_uuid_t *payment_id, PgwAttempt **out);
 
+/*
+ * Ids of this bank's attempts that are in doubt and wait for their next look, at most `most`; the
+ * array is palloc'd.  No MVCC read, as it is done in callers' transactions.
+ */
+extern int pgw_store_in_doubt(const char *bank, int most, pg_uuid_t **out);
+
 #endif

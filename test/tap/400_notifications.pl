@@ -32,9 +32,13 @@ pgw_setup($node);
 sql("INSERT INTO pgw.connectors (name, definition) SELECT 'slow', jsonb_set(definition::jsonb #- '{answers,intent,rules,4}', '{operations,charge,idempotency}', 'false')
 		FROM pgw.connectors WHERE name = 'stripe';
 	INSERT INTO pgw.connectors (name, definition) SELECT 'sure', jsonb_set(definition::jsonb, '{capabilities,lookup_consistent_after_seconds}', '0') FROM pgw.connectors WHERE name = 'slow';
+	INSERT INTO pgw.connectors (name, definition) SELECT 'short', definition::jsonb || '{"references": {"length": 20, "alphabet": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}}'
+		FROM pgw.connectors WHERE name = 'slow';
 	INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, livemode, request_timeout)
-		SELECT c.name, c.name, '$bank->{url}/stripe', 'bank', 'hooks', false, '2s' FROM pgw.connectors c WHERE c.name IN ('slow', 'sure')");
+		SELECT c.name, c.name, '$bank->{url}/stripe', 'bank', 'hooks', false, '2s' FROM pgw.connectors c WHERE c.name IN ('slow', 'sure', 'short')");
 bank_control($bank, 'settings', { lookup_lag_ms => 3600000 });
+
+my %seen;
 
 # A payment whose answer is lost, and which is next looked up in an hour or so; its reference, and the bank's id of its charge.
 sub lose
@@ -44,7 +48,8 @@ sub lose
 	sql('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => $id, bank => $name // 'slow', token => 'pm_card_visa'));
 	wait_until(sub { sql("SELECT t.next_step_at > clock_timestamp() + interval '10 min' FROM pgw.payment_transactions t WHERE client_request_id = '$id' AND status = 'BankUnknown'
 		AND EXISTS (SELECT FROM pgw.transaction_events e WHERE e.transaction_id = t.transaction_id AND e.event_type = 'BankStatusChecked')") eq 't' }, 180) or die "$id did not come into doubt";
-	my ($charge) = charges_of($node, $bank, $id);
+	# of a short one: the one that was not there before
+	my ($charge) = ($name // '') eq 'short' ? (grep { length $_->{reference} == 20 && !$seen{ $_->{id} }++ } @{ bank_ledger($bank)->{charges} }) : charges_of($node, $bank, $id);
 	return ($charge->{reference}, $charge->{id});
 }
 
@@ -82,6 +87,20 @@ part($node, 'settled', sub {
 	is(rows('evt_a'), 'evt_a payment_intent.succeeded asked, evt_a2 payment_intent.succeeded nothing_open', 'of which nothing is left to be asked');
 	is(receive('slow', event('evt_x', 'f' x 32, 'pi_nobody')), '200|accepted', 'and one about a payment that is not there');
 	is(rows('evt_x'), 'evt_x payment_intent.succeeded unknown_payment', 'is kept as that');
+});
+
+# A bank that was told 20 letters instead of our 32 digits, and whose answer with the charge's id was lost: nothing else than these letters says whose it is.
+part($node, 'short reference', sub {
+	my ($other) = lose('s1', 'short');
+	my ($mine) = lose('s2', 'short');
+	my ($charge) = grep { $_->{reference} eq $mine } @{ bank_ledger($bank)->{charges} };
+	is(length $mine, 20, 'the bank has a short reference');
+	is(receive('short', event('evt_s1', $mine, $charge->{id})), '200|accepted', 'a notification with it');
+	ok(becomes('s2', 'captured'), 'finds the payment');
+	is(rows('evt_s1'), 'evt_s1 payment_intent.succeeded asked', 'which is the one that was asked about');
+	is(sql("SELECT status FROM pgw.find_payment('s1')"), 'pending', 'and no other');
+	is(receive('short', event('evt_s2', substr($other, 1) . '0', 'pi_nobody')), '200|accepted', 'one with a reference that is nobody\'s');
+	is(rows('evt_s2'), 'evt_s2 payment_intent.succeeded unknown_payment', 'finds none');
 });
 
 part($node, 'rolled back', sub {

@@ -636,6 +636,51 @@ test_identity(void **state)
 	assert_string_equal(n.identity, "");
 }
 
+/* Our reference as the bank was told it, in whatever the bank makes of it. */
+static void
+test_names(void **state)
+{
+	static const char ours[] = "0190a3f07c1b7d2e8f00112233445566";
+	PgwConnector *whole = connector(BASIC);
+	PgwConnector *brief;
+	PgwConnectorError err;
+	PgwNotification n = {.readable = true};
+	char told[PGW_REFERENCE_SIZE];
+	char document[] =
+		"{'v': 2, 'capabilities': {'tokens': true}, 'references': {'length': 20, 'alphabet':"
+		" '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'}, 'operations': {'charge': {'method': 'POST',"
+		" 'path': '/c', 'encoding': 'json', 'body': {'t': '{{token}}', 'r': '{{transaction_ref}}'},"
+		" 'answer': {'rules': [{'status': 200, 'outcome': 'approved'}]}}}}";
+
+	(void) state;
+	memset(&err, 0, sizeof(err));
+	with_quotes(document);
+	brief = pgw_connector_compile(document, strlen(document), &err);
+	if (brief == NULL)
+		fail_msg("%s: %s", err.pointer, err.message);
+	(void) pgw_connector_reference(brief, ours, told);
+	assert_int_equal(strlen(told), 20);
+
+	assert_false(pgw_notification_names(whole, &n, ours)); /* it names nothing */
+	assert_false(pgw_notification_names(brief, &n, ours));
+	strcpy(n.reference, ours);
+	assert_true(pgw_notification_names(whole, &n, ours));
+	assert_false(pgw_notification_names(brief, &n, ours)); /* it was never told that */
+	snprintf(n.reference, sizeof(n.reference), "order-%s/1", told);
+	assert_true(pgw_notification_names(brief, &n, ours));
+	assert_false(pgw_notification_names(whole, &n, ours));
+	for (char *p = n.reference; *p != '\0'; p++)
+		*p = (char) (*p >= 'A' && *p <= 'Z' ? *p - 'A' + 'a' : *p);
+	assert_true(pgw_notification_names(brief, &n, ours));
+	told[19] = told[19] == '0' ? '1' : '0';
+	strcpy(n.reference, told);
+	assert_false(pgw_notification_names(brief, &n, ours));
+	strcpy(n.reference, "0190a3f07c1b7d2e8f00112233445567");
+	assert_false(pgw_notification_names(whole, &n, ours));
+	pgw_connector_free(whole);
+	pgw_connector_free(brief);
+}
+
 /* ---- faults of the document ---- */
 
 static void
@@ -698,6 +743,7 @@ main(void)
 		cmocka_unit_test(test_bombs),
 		cmocka_unit_test(test_says),
 		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_headers),
 	};

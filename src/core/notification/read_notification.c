@@ -122,6 +122,15 @@ take_identity(const PgwNotificationSpec *spec, const PgwArrived *n, const PgwAns
 	pgw_buf_free(&parts);
 }
 
+bool
+pgw_notification_names(const PgwConnector *c, const PgwNotification *said, const char *reference)
+{
+	char told[PGW_REFERENCE_SIZE];
+
+	return said->reference[0] != '\0' &&
+		   strcasestr(said->reference, pgw_connector_reference(c, reference, told)) != NULL;
+}
+
 void
 pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 					  PgwNotification *out)

@@ -28,4 +28,11 @@ typedef struct PgwNotification
 extern void pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 								  PgwNotification *out);
 
+/*
+ * Does it name this reference of ours (32 hex digits), as the connector has the bank told it,
+ * perhaps with something around it?  As an answer may (core/bank_message/judge_answer.c).
+ */
+extern bool pgw_notification_names(const PgwConnector *c, const PgwNotification *said,
+								   const char *reference);
+
 #endif
