@@ -969,7 +969,7 @@ CREATE TABLE pgw.notifications (
 CREATE INDEX notifications_payment ON pgw.notifications (payment_id) WHERE payment_id IS NOT NULL;
 COMMENT ON TABLE pgw.notifications IS
 	'What banks have sent by themselves and pgw has taken, one row each. A notification decides nothing: it makes pgw ask the '
-	'bank. Its body is not kept. Rows may be deleted once the bank does not repeat them any more.';
+	'bank. Its body is not kept. The worker deletes rows that are older than pgw.notifications_max_age.';
 COMMENT ON COLUMN pgw.notifications.notification_id IS 'pgw''s id of it, as a UUIDv7.';
 COMMENT ON COLUMN pgw.notifications.bank IS 'The bank that has sent it, by its name in pgw.banks.';
 COMMENT ON COLUMN pgw.notifications.livemode IS 'False: the bank moves no money.';
@@ -1636,11 +1636,12 @@ COMMENT ON FUNCTION pgw.run_recovery() IS
 	'One recovery scan now: waits until the worker has made it, and the bank calls that it led to are over; up to a '
 	'minute. Nothing needs it.';
 
-CREATE FUNCTION pgw.purge_test_data(OUT payments bigint, OUT attempts bigint, OUT events bigint, OUT ledger_rows bigint)
+CREATE FUNCTION pgw.purge_test_data(OUT payments bigint, OUT attempts bigint, OUT events bigint, OUT ledger_rows bigint,
+	OUT notifications bigint)
 AS 'MODULE_PATHNAME', 'pgw_purge_test_data_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION pgw.purge_test_data() IS
 	'Deletes the payments of test banks (livemode is false) that are over, with their attempts and events and what the '
-	'test bank has of them; returns how many. Real ones stay, and so does what is open.';
+	'test bank has of them, and the notifications of such banks; returns how many. Real ones stay, and so does what is open.';
 
 
 -- ==================================================================================================

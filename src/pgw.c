@@ -31,6 +31,7 @@
 #include "quota/limit_submitted.h"
 #include "restore/copied_cluster.h"
 #include "restore/pause.h"
+#include "store/forget_notifications.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -57,6 +58,7 @@ _PG_init(void)
 	pgw_schedule_init();
 	pgw_bank_health_init();
 	pgw_alerts_init();
+	pgw_forget_notifications_init();
 	pgw_step_rolled_back_init();
 	pgw_step_compensation_init();
 	pgw_quota_init();

@@ -1,6 +1,6 @@
 /*
- * purge_test_data.c - pgw.purge_test_data(): test payments, their events and the test bank's ledger
- * go, and nothing else
+ * purge_test_data.c - pgw.purge_test_data(): test payments, their events, the test bank's ledger
+ * and the notifications of test banks go, and nothing else
  *
  * Owns nothing.  Records are never deleted (table_rules/record_rules.c); what moved no money is the
  * one exception, and this the one place that may do it.
@@ -132,14 +132,18 @@ purge(int64 *purged)
 				 " OR l.charge_id IN (SELECT id FROM gone) RETURNING 1)"
 				 " SELECT NULL::int, count(*) FROM d",
 				 ids);
+	/* whatever they are about: one that comes again is a hint again */
+	purged[4] = purge_of("WITH d AS (DELETE FROM pgw.notifications WHERE NOT livemode RETURNING 1)"
+						 " SELECT NULL::int, count(*) FROM d",
+						 ids);
 }
 
 Datum
 pgw_purge_test_data_1_0(PG_FUNCTION_ARGS)
 {
-	int64 purged[4] = {0};
-	Datum values[4];
-	bool nulls[4] = {false};
+	int64 purged[5] = {0};
+	Datum values[5];
+	bool nulls[5] = {false};
 	TupleDesc desc;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||

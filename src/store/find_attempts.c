@@ -232,8 +232,7 @@ pgw_store_in_doubt(const char *bank, int most, pg_uuid_t **out)
 		.columns = {"bank", "status"}, .n = 2, .where = {"next_step_at", "begun"}, .nwhere = 2};
 	Oid relid = pgw_relation("open_work");
 	Oid index = pgw_relation_index(relid, &of_due);
-	IdList list = {palloc(most * sizeof(pg_uuid_t)), 0, most,
-				   get_attnum(relid, "transaction_id")};
+	IdList list = {palloc(most * sizeof(pg_uuid_t)), 0, most, get_attnum(relid, "transaction_id")};
 	Datum keys[2];
 	PgwRel r;
 

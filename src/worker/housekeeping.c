@@ -1,6 +1,6 @@
 /*
  * housekeeping.c - what the worker does now and then, for no attempt in particular: partitions for
- * the events of coming months; the banks' breakers, kept for the next worker
+ * the events of coming months; the banks' breakers, kept for the next worker; old notifications
  *
  * Owns nothing: when each is due next stands in the PgwHousekeeping of its worker.
  */
@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "database/batch.h"
 #include "database/event_partitions.h"
+#include "store/forget_notifications.h"
 #include "worker/housekeeping.h"
 
 #define PARTITIONS_AHEAD 2
@@ -23,6 +24,10 @@
 	 1024) /* read through in a second or two: a transaction may take five (batch.c) */
 #define TIDY_MS (60 * 60 * 1000)
 #define SAVE_RETRY_MS 10000
+#define FORGET_MS (60 * 60 * 1000)
+/* A turn's part of a long list, so that nothing else waits: as many a second as can come in. */
+#define FORGET_MOST 1000
+#define FORGET_MORE_MS 1000
 
 /* ---------------------------------------------------------------- breakers */
 
@@ -105,9 +110,39 @@ ensure_partitions(PgwHousekeeping *h, TimestampTz now)
 				 "Call pgw.ensure_event_partitions() as the owner, at a quiet hour; until then events go to the default partition.")));
 }
 
+/* ---------------------------------------------------------------- old notifications */
+
+typedef struct Forgetting
+{
+	TimestampTz now;
+	uint64 forgotten;
+} Forgetting;
+
+static void
+forget(void *arg)
+{
+	Forgetting *f = arg;
+
+	f->forgotten = pgw_store_forget_notifications(f->now, FORGET_MOST);
+}
+
+static void
+forget_notifications(PgwHousekeeping *h, TimestampTz now)
+{
+	Forgetting f = {now, 0};
+
+	if (!pgw_is_due(h->next_forget, now, FORGET_MS))
+		return;
+	h->next_forget = TimestampTzPlusMilliseconds(now, FORGET_MS);
+	if (pgw_batch_transaction(forget, &f, false, NULL) == PGW_BATCH_DONE &&
+		f.forgotten == FORGET_MOST)
+		h->next_forget = TimestampTzPlusMilliseconds(now, FORGET_MORE_MS);
+}
+
 void
 pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
 {
 	ensure_partitions(h, now);
 	keep_bank_health(h, now);
+	forget_notifications(h, now);
 }

@@ -11,9 +11,10 @@
 typedef struct PgwHousekeeping
 {
 	TimestampTz next_partitions;
-	int partition_failures; /* in a row */
-	TimestampTz next_save;  /* of the banks' breakers: the last try failed; 0: it did not */
-	TimestampTz next_tidy;  /* of the breakers of banks that are gone */
+	int partition_failures;  /* in a row */
+	TimestampTz next_save;   /* of the banks' breakers: the last try failed; 0: it did not */
+	TimestampTz next_tidy;   /* of the breakers of banks that are gone */
+	TimestampTz next_forget; /* of old notifications */
 } PgwHousekeeping;
 
 /* At the worker's start: the breakers as the last worker has left them. */

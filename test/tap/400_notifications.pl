@@ -32,7 +32,7 @@ pgw_setup($node);
 sql("INSERT INTO pgw.connectors (name, definition) SELECT 'slow', jsonb_set(definition::jsonb #- '{answers,intent,rules,4}', '{operations,charge,idempotency}', 'false')
 		FROM pgw.connectors WHERE name = 'stripe';
 	INSERT INTO pgw.connectors (name, definition) SELECT 'sure', jsonb_set(definition::jsonb, '{capabilities,lookup_consistent_after_seconds}', '0') FROM pgw.connectors WHERE name = 'slow';
-	INSERT INTO pgw.connectors (name, definition) SELECT 'short', definition::jsonb || '{"references": {"length": 20, "alphabet": "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ"}}'
+	INSERT INTO pgw.connectors (name, definition) SELECT 'short', definition::jsonb || jsonb_build_object('references', jsonb_build_object('length', 20, 'alphabet', '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'))
 		FROM pgw.connectors WHERE name = 'slow';
 	INSERT INTO pgw.banks (name, connector, base_url, secret, notification_secret, livemode, request_timeout)
 		SELECT c.name, c.name, '$bank->{url}/stripe', 'bank', 'hooks', false, '2s' FROM pgw.connectors c WHERE c.name IN ('slow', 'sure', 'short')");
@@ -152,6 +152,21 @@ part($node, 'not found', sub {
 	is(sql("SELECT status FROM pgw.find_payment('f')"), 'pending', 'and that it does not know it says nothing of the payment');
 	is(receive('sure', event('evt_f2', $charge->{reference}, $charge->{id})), '200|accepted', 'the right one');
 	ok(becomes('f', 'captured'), 'settles it');
+});
+
+# 1,200 that are older than 90 days, which are more than go in one turn, and one that is a day younger.
+part($node, 'old ones', sub {
+	sql("INSERT INTO pgw.notifications (notification_id, bank, livemode, digest, event_id, outcome, received_at)
+		SELECT (lpad(to_hex((extract(epoch FROM now() - make_interval(days => CASE a WHEN 0 THEN 89 ELSE 91 END)) * 1000)::bigint), 12, '0') || '70008000' || lpad(a::text, 12, '0'))::uuid,
+			'slow', true, 'old', 'evt_old' || a, 'nothing_open', now() FROM generate_series(0, 1200) a");
+	my $others = sql("SELECT count(*) FROM pgw.notifications WHERE digest <> 'old'");
+	# what is due now and then is due when a worker starts
+	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.notifications WHERE digest = 'old'") == 1 }, 180), 'old ones are deleted');
+	is(rows('evt_old'), 'evt_old0 nothing_open', 'and no younger one');
+	is(sql("SELECT count(*) FROM pgw.notifications WHERE digest <> 'old'"), $others, 'nor any that has come here');
+	is(sql('SELECT notifications FROM pgw.purge_test_data()'), $others, 'those of test banks go with the test data');
+	is(rows('evt_old'), 'evt_old0 nothing_open', 'and that of real money stays');
 });
 
 part($node, 'secrets', sub {
