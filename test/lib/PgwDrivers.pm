@@ -33,6 +33,7 @@ our %DRIVERS = (
 	'PHP PDO' => { run => [ 'php', 'test/clients/php_pdo.php' ], probe => [ 'php', '-r', 'exit(extension_loaded("pdo_pgsql") ? 0 : 1);' ] },
 	'PHP PDO, emulated' => { run => [ 'php', 'test/clients/php_pdo.php', 'emulated' ], probe => [ 'php', '-r', 'exit(extension_loaded("pdo_pgsql") ? 0 : 1);' ] },
 	'node-postgres' => { run => [ 'node', 'test/clients/node_pg.js' ], probe => [ 'node', '-e', 'require("./test/clients/node_modules/pg")' ] },
+	'postgres.js' => { run => [ 'node', 'test/clients/postgres_js.js' ], probe => [ 'node', '-e', 'require("./test/clients/node_modules/postgres")' ] },
 	'JDBC' => { run => [ @java, 'test/clients/JdbcCases.java' ], probe => $jdbc },
 	'JDBC, `preferQueryMode=simple`' => { run => [ @java, 'test/clients/JdbcCases.java', 'simple' ], probe => $jdbc },
 	'pgx v4' => { run => [ @go, 'run', 'test/clients/pgx_cases.go' ], probe => [ @go, 'list', 'github.com/jackc/pgx/v4' ] },
