@@ -6,7 +6,7 @@
 \set reference `cat docs/sql-reference.md`
 \set catalog_made `psql -qXAt -d :'DBNAME' -f test/catalog.sql`
 BEGIN;
-SELECT plan(12);
+SELECT plan(13);
 
 -- `pgw.x`: a relation, a type or a setting; `pgw.x()`: a function
 CREATE VIEW public.named AS
@@ -41,6 +41,7 @@ SELECT m[1] AS name FROM regexp_matches(:'settings', '^\| `(pgw\.\w+)` \|', 'gn'
 SELECT cmp_ok((SELECT count(*) FROM public.described), '>=', 20::bigint, 'settings.md describes settings');
 SELECT bag_eq('SELECT name FROM public.described', $$SELECT name FROM pg_settings WHERE name ~ '^pgw\.' AND name !~ '^pgw\.debug_'$$,
 	'each setting once, and no others');
+SELECT is_empty($$SELECT name, short_desc FROM pg_settings WHERE name ~ '^pgw\.' AND coalesce(short_desc, '') !~ '^[A-Z].*[^ ]$'$$, 'and says in pg_settings what it is for');
 
 -- every object that a user meets
 SELECT ok(:'catalog' = :'catalog_made', 'catalog.md says what the COMMENTs say: else make it anew with "make catalog"');

@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(69);
+SELECT plan(70);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -14,6 +14,14 @@ SELECT is((SELECT count(*)::int FROM pg_proc WHERE pronamespace = 'pgw'::regname
 SELECT is((SELECT string_agg(proname, ',') FROM pg_proc WHERE pronamespace = 'pgw'::regnamespace AND proname IN ('process_payment', 'submit_payment', 'capture_payment', 'void_payment', 'refund_payment', 'receive_notification') AND proparallel <> 'u'),
 	NULL, 'paying functions are parallel unsafe');
 
+CREATE FUNCTION pg_temp.plan_of(query text) RETURNS text LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+	line text;
+	plan text = '';
+BEGIN
+	FOR line IN EXECUTE 'EXPLAIN (COSTS OFF) ' || query LOOP plan := plan || E'\n' || line; END LOOP;
+	RETURN plan;
+END $$;
 CREATE ROLE tap_nobody;
 CREATE ROLE tap_client;
 CREATE ROLE tap_acme;
@@ -45,6 +53,7 @@ SELECT throws_ok($$SELECT * FROM pgw.notifications$$, '42501', NULL, 'and does n
 SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'a client may not audit');
 SELECT throws_ok($$SELECT * FROM pgw.broken_invariants$$, '42501', NULL, 'not through the view either');
 SELECT lives_ok($$SELECT * FROM pgw.my_payments$$, 'and may read the view of its payments');
+SELECT matches(pg_temp.plan_of($$SELECT * FROM pgw.my_payments WHERE merchant = 'acme' AND reference = 'R-1'$$), 'payments_by_reference', 'by its own reference, with an index');
 SELECT throws_ok($$SELECT * FROM pgw.health()$$, '42501', NULL, 'a client does not ask for health');
 SELECT throws_ok($$SELECT * FROM pgw.metrics$$, '42501', NULL, 'nor for figures');
 SELECT throws_ok($$SELECT * FROM pgw.read_metrics()$$, '42501', NULL, 'by no way');

@@ -1,6 +1,6 @@
 /*
- * test_errors.c - the table of error codes: its own invariants, and that docs/errors.md shows the
- * same rows
+ * test_errors.c - the table of error codes: its own invariants, that docs/errors.md shows the same
+ * rows, and that it says of each code what the application does
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -152,23 +152,80 @@ known_codes(void **unused)
 	assert_string_equal(pgw_error_class_name(PGW_CLASS_INFRASTRUCTURE), "infrastructure");
 }
 
-static void
-docs_agree(void **unused)
+static FILE *
+open_page(void)
 {
 	const char *dir = getenv("PGW_SRCDIR");
 	char path[1024];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/docs/errors.md", dir ? dir : ".");
+	f = fopen(path, "r");
+	assert_non_null(f);
+	return f;
+}
+
+/* The place of a code in the table; fails where there is none. */
+static size_t
+place_of(const char *code)
+{
+	const PgwErrorInfo *info = pgw_error_find(code);
+	size_t n;
+
+	if (info == NULL)
+		fail_msg("the page says what to do with %s, which is in no list", code);
+	return (size_t) (info - pgw_error_table(&n));
+}
+
+/* Each code stands once in the first column of the table that says what the application does. */
+static void
+each_has_advice(void **unused)
+{
+	char line[2048];
+	int seen[256] = {0};
+	bool in_table = false;
+	size_t n;
+	const PgwErrorInfo *t = pgw_error_table(&n);
+	FILE *f = open_page();
+
+	(void) unused;
+	assert_true(n < sizeof(seen) / sizeof(seen[0]));
+	while (fgets(line, sizeof(line), f) != NULL)
+	{
+		char *end = line[0] == '|' ? strchr(line + 1, '|') : NULL;
+
+		in_table = strncmp(line, "| codes |", 9) == 0 || (in_table && end != NULL);
+		if (!in_table || end == NULL)
+			continue;
+		*end = '\0';
+		/* what stands in backticks: every second part */
+		strtok(line, "`");
+		for (char *code = strtok(NULL, "`"); code != NULL; code = strtok(NULL, "`"))
+		{
+			seen[place_of(code)]++;
+			strtok(NULL, "`");
+		}
+	}
+	fclose(f);
+	for (size_t i = 0; i < n; i++)
+	{
+		if (seen[i] != 1)
+			fail_msg("the page says %d times what to do with %s", seen[i], t[i].code);
+	}
+}
+
+static void
+docs_agree(void **unused)
+{
 	char line[1024];
 	char want[1024];
 	size_t n;
 	size_t row = 0;
 	bool in_table = false;
 	const PgwErrorInfo *t = pgw_error_table(&n);
-	FILE *f;
+	FILE *f = open_page();
 
 	(void) unused;
-	snprintf(path, sizeof(path), "%s/docs/errors.md", dir ? dir : ".");
-	f = fopen(path, "r");
-	assert_non_null(f);
 	while (fgets(line, sizeof(line), f) != NULL)
 	{
 		if (strncmp(line, "| error_code |", 14) == 0)
@@ -200,6 +257,7 @@ main(void)
 		cmocka_unit_test(rows_are_sound),
 		cmocka_unit_test(known_codes),
 		cmocka_unit_test(docs_agree),
+		cmocka_unit_test(each_has_advice),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
