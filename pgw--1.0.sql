@@ -960,13 +960,19 @@ CREATE TABLE pgw.notifications (
 	bank_time text,
 	bank_reference text,
 	reference text,
+	amount bigint,
+	currency text,
 	payment_id uuid,
+	transaction_id uuid,
+	amounts text CHECK (amounts IN ('equal', 'unequal', 'unreadable')),
+	alerted boolean NOT NULL DEFAULT false,
 	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment')),
 	received_at timestamptz NOT NULL,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT notifications_once UNIQUE (bank, identity)
 );
 CREATE INDEX notifications_payment ON pgw.notifications (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX notifications_to_alert ON pgw.notifications (notification_id) WHERE amounts <> 'equal' AND NOT alerted;
 COMMENT ON TABLE pgw.notifications IS
 	'What banks have sent by themselves and pgw has taken, one row each. A notification decides nothing: it makes pgw ask the '
 	'bank. Its body is not kept. The worker deletes rows that are older than pgw.notifications_max_age.';
@@ -981,6 +987,13 @@ COMMENT ON COLUMN pgw.notifications.event_type IS 'Its type, as the bank writes 
 COMMENT ON COLUMN pgw.notifications.bank_time IS 'When it happened, as the bank writes it.';
 COMMENT ON COLUMN pgw.notifications.bank_reference IS 'The bank''s id of the charge that it is about.';
 COMMENT ON COLUMN pgw.notifications.reference IS 'Our reference of what it is about, as the bank has it.';
+COMMENT ON COLUMN pgw.notifications.amount IS 'The amount that it says, in minor units of the currency; NULL: none.';
+COMMENT ON COLUMN pgw.notifications.currency IS 'The currency that it says.';
+COMMENT ON COLUMN pgw.notifications.transaction_id IS 'The attempt that it names, by reference or id; NULL: none that is known here.';
+COMMENT ON COLUMN pgw.notifications.amounts IS
+	'Whether it says the amount and currency of that attempt: equal, unequal, unreadable; NULL: it says none. Nothing follows '
+	'from it but an alert.';
+COMMENT ON COLUMN pgw.notifications.alerted IS 'True: people were told that the amount is another.';
 COMMENT ON COLUMN pgw.notifications.payment_id IS 'The payment that it is about; NULL: none that is known here.';
 COMMENT ON COLUMN pgw.notifications.outcome IS
 	'asked: something of the payment is in doubt, and the worker asks the bank after the commit; nothing_open: nothing is; '
@@ -988,6 +1001,7 @@ COMMENT ON COLUMN pgw.notifications.outcome IS
 COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
 COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
 COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';
+COMMENT ON INDEX pgw.notifications_to_alert IS 'Those with another amount, of which people are still to be told.';
 COMMENT ON CONSTRAINT notifications_once ON pgw.notifications IS 'Each notification is taken once, however often it is delivered.';
 
 

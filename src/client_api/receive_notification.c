@@ -62,6 +62,8 @@ typedef struct Received
 	pg_uuid_t notification_id;
 	bool has_payment;
 	pg_uuid_t payment_id;
+	pg_uuid_t transaction_id; /* the attempt that it names */
+	PgwSaidAmount amounts;
 	const PgwAttempt *in_doubt; /* of that payment, at this bank */
 	int nin_doubt;
 	const char *outcome;
@@ -213,6 +215,21 @@ find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
 	return find_told(r, bank, attempt);
 }
 
+/* The bank may have approved less than was asked for, and said so. */
+static PgwSaidAmount
+compare_amount(const Received *r, const PgwAttempt *attempt)
+{
+	PgwSaidAmount asked =
+		pgw_notification_compare_amount(&r->said, attempt->amount, attempt->currency);
+
+	if (asked != PGW_SAID_UNEQUAL ||
+		(attempt->approved_amount == 0 && attempt->approved_currency == NULL))
+		return asked;
+	return pgw_notification_compare_amount(
+		&r->said, attempt->approved_amount != 0 ? attempt->approved_amount : attempt->amount,
+		attempt->approved_currency != NULL ? attempt->approved_currency : attempt->currency);
+}
+
 /* What of the payment is in doubt: about nothing else could the bank say anything that matters. */
 static void
 find_payment(Received *r, const PgwBank *bank)
@@ -226,6 +243,8 @@ find_payment(Received *r, const PgwBank *bank)
 		return;
 	r->has_payment = true;
 	r->payment_id = attempt.payment_id;
+	r->transaction_id = attempt.transaction_id;
+	r->amounts = compare_amount(r, &attempt);
 	r->outcome = "nothing_open";
 	n = pgw_store_attempts(&attempt.payment_id, &attempts);
 	r->in_doubt = attempts;
@@ -263,10 +282,12 @@ static bool
 insert(Received *r, const PgwBank *bank)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {UUIDOID, TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID,       TEXTOID,
-				   TEXTOID, TEXTOID, TEXTOID, UUIDOID, TEXTOID, TIMESTAMPTZOID};
+	Oid types[] = {UUIDOID, TEXTOID, BOOLOID,        TEXTOID, TEXTOID, TEXTOID,
+				   TEXTOID, TEXTOID, TEXTOID,        TEXTOID, UUIDOID, TEXTOID,
+				   INT8OID, TEXTOID, TIMESTAMPTZOID, UUIDOID, TEXTOID};
+	const char *amounts = pgw_said_amount_name(r->amounts);
 	Datum values[lengthof(types)];
-	char nulls[] = "             "; /* one for each */
+	char nulls[] = "                 "; /* one for each */
 	bool inserted;
 
 	pgw_new_id(&r->notification_id);
@@ -283,7 +304,13 @@ insert(Received *r, const PgwBank *bank)
 	values[10] = UUIDPGetDatum(&r->payment_id);
 	nulls[10] = r->has_payment ? ' ' : 'n';
 	values[11] = CStringGetTextDatum(r->outcome);
-	values[12] = TimestampTzGetDatum(r->at);
+	values[12] = Int64GetDatum(r->said.amount);
+	nulls[12] = r->said.has_amount ? ' ' : 'n';
+	values[13] = text_or_null(r->said.currency, &nulls[13]);
+	values[14] = TimestampTzGetDatum(r->at);
+	values[15] = UUIDPGetDatum(&r->transaction_id);
+	nulls[15] = r->has_payment ? ' ' : 'n';
+	values[16] = text_or_null(amounts != NULL ? amounts : "", &nulls[16]);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
@@ -291,7 +318,8 @@ insert(Received *r, const PgwBank *bank)
 		plan = SPI_prepare(
 			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
 			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
-			" received_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)"
+			" amount, currency, received_at, transaction_id, amounts)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
 			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
 			lengthof(types), types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)

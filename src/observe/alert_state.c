@@ -112,3 +112,39 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 	SPI_finish();
 	return n;
 }
+
+int
+pgw_alert_odd_notifications(PgwOddNotification **out)
+{
+	MemoryContext context = CurrentMemoryContext;
+	int n;
+
+	*out = NULL;
+	pgw_table_need("notifications", RowExclusiveLock);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+	if (SPI_execute("UPDATE pgw.notifications SET alerted = true WHERE notification_id IN ("
+					"SELECT notification_id FROM pgw.notifications WHERE amounts <> 'equal' AND NOT"
+					" alerted ORDER BY notification_id LIMIT " CppAsString2(
+						AGED_MAX_PER_STATE) " FOR UPDATE SKIP LOCKED)"
+											" RETURNING transaction_id, bank, amounts",
+					false, 0) != SPI_OK_UPDATE_RETURNING)
+		elog(ERROR, "the look for odd notifications failed");
+	n = (int) SPI_processed;
+	if (n > 0)
+		*out = MemoryContextAllocZero(context, n * sizeof(PgwOddNotification));
+	for (int i = 0; i < n; i++)
+	{
+		HeapTuple row = SPI_tuptable->vals[i];
+		TupleDesc desc = SPI_tuptable->tupdesc;
+		bool isnull;
+
+		(*out)[i].transaction_id = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
+		(*out)[i].bank = MemoryContextStrdup(context, SPI_getvalue(row, desc, 2));
+		(*out)[i].amounts = MemoryContextStrdup(context, SPI_getvalue(row, desc, 3));
+	}
+	PopActiveSnapshot();
+	SPI_finish();
+	return n;
+}

@@ -34,4 +34,16 @@ typedef struct PgwAgedAttempt
 extern int pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding,
 								   TimestampTz undecided, TimestampTz review, PgwAgedAttempt **out);
 
+/*
+ * Notifications whose amount is another than the attempt's, and of which nobody has been told: at
+ * most 250, oldest first; in the current memory context.  Told from now on.
+ */
+typedef struct PgwOddNotification
+{
+	pg_uuid_t transaction_id;
+	char *bank;
+	char *amounts;
+} PgwOddNotification;
+extern int pgw_alert_odd_notifications(PgwOddNotification **out);
+
 #endif

@@ -399,3 +399,50 @@ pgw_alerts_check_ages(TimestampTz now)
 	if (ages.rows != NULL)
 		pfree(ages.rows);
 }
+
+/* ---------------------------------------------------------------- what notifications say */
+
+typedef struct OddOnes
+{
+	PgwOddNotification *rows;
+	int n;
+} OddOnes;
+
+static void
+find_odd(void *arg)
+{
+	OddOnes *odd = arg;
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	odd->n = pgw_alert_odd_notifications(&odd->rows);
+	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Marked first: a crash in between loses the alert, and leaves the row with what it says; the other
+ * order would tell of one row again and again where it cannot be marked.
+ */
+void
+pgw_alerts_check_notifications(void)
+{
+	OddOnes odd = {.rows = NULL};
+
+	if (pgw_batch_transaction(find_odd, &odd, false, NULL) != PGW_BATCH_DONE)
+		return;
+	for (int i = 0; i < odd.n; i++)
+	{
+		PgwOddNotification *o = &odd.rows[i];
+		char id[37];
+		char message[256];
+
+		pgw_uuid_to_text(o->transaction_id.data, id);
+		snprintf(message, sizeof(message),
+				 "a notification of bank \"%s\" says an amount that is %s", o->bank,
+				 strcmp(o->amounts, "unequal") == 0 ? "not the transaction's" : "unreadable");
+		pgw_alert("notification_amount", id, o->bank, &o->transaction_id, NULL, message);
+		pfree(o->bank);
+		pfree(o->amounts);
+	}
+	if (odd.rows != NULL)
+		pfree(odd.rows);
+}

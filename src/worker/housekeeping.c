@@ -1,6 +1,7 @@
 /*
  * housekeeping.c - what the worker does now and then, for no attempt in particular: partitions for
- * the events of coming months; the banks' breakers, kept for the next worker; old notifications
+ * the events of coming months; the banks' breakers, kept for the next worker; notifications, of
+ * which old ones go and odd ones are told of
  *
  * Owns nothing: when each is due next stands in the PgwHousekeeping of its worker.
  */
@@ -12,6 +13,7 @@
 #include "base/clock.h"
 #include "database/batch.h"
 #include "database/event_partitions.h"
+#include "observe/alerts.h"
 #include "store/forget_notifications.h"
 #include "worker/housekeeping.h"
 
@@ -24,6 +26,7 @@
 	 1024) /* read through in a second or two: a transaction may take five (batch.c) */
 #define TIDY_MS (60 * 60 * 1000)
 #define SAVE_RETRY_MS 10000
+#define ODD_MS (60 * 1000)
 #define FORGET_MS (60 * 60 * 1000)
 /* A turn's part of a long list, so that nothing else waits: as many a second as can come in. */
 #define FORGET_MOST 1000
@@ -145,4 +148,9 @@ pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
 	ensure_partitions(h, now);
 	keep_bank_health(h, now);
 	forget_notifications(h, now);
+	if (pgw_is_due(h->next_odd, now, ODD_MS))
+	{
+		h->next_odd = TimestampTzPlusMilliseconds(now, ODD_MS);
+		pgw_alerts_check_notifications();
+	}
 }

@@ -15,6 +15,7 @@ typedef struct PgwHousekeeping
 	TimestampTz next_save;   /* of the banks' breakers: the last try failed; 0: it did not */
 	TimestampTz next_tidy;   /* of the breakers of banks that are gone */
 	TimestampTz next_forget; /* of old notifications */
+	TimestampTz next_odd;    /* what others of them say of amounts */
 } PgwHousekeeping;
 
 /* At the worker's start: the breakers as the last worker has left them. */

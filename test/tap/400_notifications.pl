@@ -58,7 +58,7 @@ sub event
 {
 	my ($id, $ref, $intent, %o) = @_;
 	my $body = JSON::PP->new->canonical->encode({ id => $id, object => 'event', type => 'payment_intent.succeeded', created => time, livemode => $o{live} // JSON::PP::false,
-		data => { object => { id => $intent, object => 'payment_intent', metadata => { pgw_ref => $ref } } } });
+		data => { object => { id => $intent, object => 'payment_intent', metadata => { pgw_ref => $ref }, %{ $o{object} // {} } } } });
 	my $at = $o{at} // time;
 	return ($body, JSON::PP->new->encode({ 'stripe-signature' => "t=$at,v1=" . hmac_sha256_hex("$at.$body", $o{secret} // $SECRET) }));
 }
@@ -152,6 +152,25 @@ part($node, 'not found', sub {
 	is(sql("SELECT status FROM pgw.find_payment('f')"), 'pending', 'and that it does not know it says nothing of the payment');
 	is(receive('sure', event('evt_f2', $charge->{reference}, $charge->{id})), '200|accepted', 'the right one');
 	ok(becomes('f', 'captured'), 'settles it');
+});
+
+# What it says of the amount is written down, and told people; what counts is what the bank answers.
+part($node, 'amounts', sub {
+	my ($ref, $intent) = lose('m');
+	my $amounts = sub { sql("SELECT coalesce(string_agg(concat_ws(' ', event_id, amount, currency, amounts, alerted), ', ' ORDER BY event_id), '') FROM pgw.notifications WHERE event_id LIKE 'evt_m%'") };
+	my $asked = sql("SELECT amount, currency FROM pgw.payment_transactions WHERE client_request_id = 'm'");
+	my ($amount, $currency) = split /\|/, $asked;
+	is(receive('slow', event('evt_m1', $ref, $intent, object => { amount => $amount + 1, currency => lc $currency })), '200|accepted', 'another amount');
+	ok(becomes('m', 'captured'), 'makes pgw ask, as any does');
+	is(sql("SELECT captured_amount FROM pgw.find_payment('m')"), $amount, 'and the payment has the amount that the bank answers');
+	receive('slow', event('evt_m2', $ref, $intent, object => { amount => $amount, currency => lc $currency }));
+	receive('slow', event('evt_m3', $ref, $intent));
+	receive('slow', event('evt_m4', $ref, $intent, object => { amount => $amount, currency => 'usd' eq lc $currency ? 'eur' : 'usd' }));
+	like($amounts->(), qr/^evt_m1 @{[$amount + 1]} $currency unequal f, evt_m2 $amount $currency equal f, evt_m3 f, evt_m4 $amount ... unequal f$/, 'each is compared');
+	# looked for every minute, and when a worker starts
+	sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'pgw worker'");
+	ok(wait_until(sub { sql("SELECT count FROM pgw.alert_state WHERE kind = 'notification_amount' AND transaction_id = (SELECT transaction_id FROM pgw.payment_transactions WHERE client_request_id = 'm')") eq '2' }, 180), 'people are told of the two');
+	like($amounts->(), qr/unequal t, .* equal f, .* f, .* unequal t$/, 'once each');
 });
 
 # 1,200 that are older than 90 days, which are more than go in one turn, and one that is a day younger.

@@ -610,6 +610,52 @@ test_says(void **state)
 	assert_int_equal(strlen(n.digest), 64);
 }
 
+/* Amounts are those of the currency beside them, and compared with what was asked for. */
+static void
+test_amounts(void **state)
+{
+	static const char integer[] =
+		BASIC ", 'fields': {'reference': '/ref', 'amount': '/a', 'currency': '/c'}";
+	static const char decimal[] = BASIC
+		", 'fields': {'reference': '/ref', 'amount': [{'when': {'/t': 'paid'}, 'from': '/a'}],"
+		" 'currency': '/c', 'amount_format': 'decimal'}";
+	static const struct
+	{
+		const char *spec;
+		const char *body;
+		PgwSaidAmount wanted; /* of 1230 EUR */
+	} cases[] = {
+		{integer, "{'a': 1230, 'c': 'EUR'}", PGW_SAID_EQUAL},
+		{integer, "{'a': '1230', 'c': 'eur'}", PGW_SAID_EQUAL},
+		{integer, "{'a': 1231, 'c': 'EUR'}", PGW_SAID_UNEQUAL},
+		{integer, "{'a': 1230, 'c': 'USD'}", PGW_SAID_UNEQUAL},
+		{integer, "{'a': 1230.5, 'c': 'EUR'}", PGW_SAID_UNREADABLE},
+		{integer, "{'a': -1230, 'c': 'EUR'}", PGW_SAID_UNREADABLE},
+		{integer, "{'a': 1230}", PGW_SAID_UNREADABLE},
+		{integer, "{'a': 1230, 'c': 'XXX'}", PGW_SAID_UNREADABLE},
+		{integer, "{'a': 1230, 'c': 978}", PGW_SAID_UNREADABLE},
+		{integer, "{'c': 'EUR'}", PGW_SAID_NOTHING},
+		{integer, "{'ref': 'x'}", PGW_SAID_NOTHING},
+		{decimal, "{'t': 'paid', 'a': '12.30', 'c': 'EUR'}", PGW_SAID_EQUAL},
+		{decimal, "{'t': 'paid', 'a': '12.3', 'c': 'EUR'}", PGW_SAID_EQUAL},
+		{decimal, "{'t': 'paid', 'a': '1230', 'c': 'EUR'}", PGW_SAID_UNEQUAL},
+		{decimal, "{'t': 'paid', 'a': '1230', 'c': 'JPY'}", PGW_SAID_UNEQUAL},
+		{decimal, "{'t': 'refunded', 'a': '1.00', 'c': 'EUR'}", PGW_SAID_NOTHING},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		PgwNotification n;
+
+		read_body(cases[i].spec, cases[i].body, true, &n);
+		if (pgw_notification_compare_amount(&n, 1230, "EUR") != cases[i].wanted)
+			fail_msg("%s", cases[i].body);
+	}
+	assert_null(pgw_said_amount_name(PGW_SAID_NOTHING));
+	assert_string_equal(pgw_said_amount_name(PGW_SAID_UNEQUAL), "unequal");
+}
+
 /* No part of an identity can be moved into the one beside it. */
 static void
 test_identity(void **state)
@@ -692,6 +738,8 @@ test_faults(void **state)
 		{BASIC ", 'fields': {'bank_reference': 'header:Location'}", "/notifications/fields"},
 		{BASIC ", 'fields': {'livemode': '/l'}", "/notifications/fields"},
 		{BASIC ", 'fields': {'reference': '/l', 'amount': '/a'}", "/notifications/fields/amount"},
+		{BASIC ", 'fields': {'reference': '/l', 'captured': '/a'}",
+		 "/notifications/fields/captured"},
 		{BASIC ", 'fields': {'reference': [{'when': {'/a': '{{original_ref}}'}, 'from': '/b'}]}",
 		 "/notifications/fields/reference"},
 		{"'signature': {'scheme': 'none'}, " FIELDS, "/notifications/signature/scheme"},
@@ -742,6 +790,7 @@ main(void)
 		cmocka_unit_test(test_the_others),
 		cmocka_unit_test(test_bombs),
 		cmocka_unit_test(test_says),
+		cmocka_unit_test(test_amounts),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_faults),

@@ -32,6 +32,13 @@ extern bool pgw_answer_stands_there(const PgwAnswerSpec *spec, const PgwQuestion
 extern bool pgw_answer_says_mode(const PgwAnswerSpec *spec, const PgwQuestion *q,
 								 const PgwAnswerBody *body, bool *live, bool *test);
 
+/*
+ * Amount and currency of a text that answers no question: how the amount is written follows from
+ * the currency beside it, and without that it is none.  Sets those members of *a, which was zero.
+ */
+extern void pgw_answer_own_amount(const PgwConnector *c, const PgwAnswerSpec *spec,
+								  const PgwQuestion *q, const PgwAnswerBody *body, PgwAnswer *a);
+
 /* A list whose elements have ids is no longer than that, and these no longer than this. */
 #define PGW_SUM_IDS 256
 #define PGW_SUM_ID_BYTES 256

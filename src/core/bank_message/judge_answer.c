@@ -228,35 +228,69 @@ take_shown_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnsw
 }
 
 static void
+take_amount(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
+			int bank_exponent, int iso_exponent, PgwAnswer *a)
+{
+	PgwJson v;
+
+	if (pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v) == NULL)
+		return;
+	a->has_amount = read_amount(spec, &v, bank_exponent, iso_exponent, &a->amount);
+	if (!a->has_amount)
+	{
+		a->amount = 0;
+		a->amount_unreadable = true;
+	}
+}
+
+static void
+take_currency(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
+			  PgwAnswer *a)
+{
+	PgwJson v;
+	char text[8];
+	bool good;
+
+	if (pgw_answer_field(spec, q, doc, PGW_FIELD_CURRENCY, &v) == NULL)
+		return;
+	good = pgw_json_type(&v) == PGW_JSON_STRING &&
+		   pgw_answer_body_text(&v, text, sizeof(text), false) && strlen(text) == 3;
+	for (int i = 0; good && i < 3; i++)
+	{
+		if (text[i] >= 'a' && text[i] <= 'z')
+			text[i] = (char) (text[i] - 'a' + 'A');
+		good = text[i] >= 'A' && text[i] <= 'Z';
+	}
+	if (good)
+		memcpy(a->currency, text, 4);
+	else
+		a->amount_unreadable = true; /* an amount of who knows what */
+}
+
+void
+pgw_answer_own_amount(const PgwConnector *c, const PgwAnswerSpec *spec, const PgwQuestion *q,
+					  const PgwAnswerBody *doc, PgwAnswer *a)
+{
+	const PgwCurrency *currency;
+	PgwJson v;
+
+	take_currency(spec, q, doc, a);
+	currency = pgw_currency_find(a->currency);
+	if (currency != NULL)
+		take_amount(spec, q, doc, pgw_connector_exponent(c, a->currency, currency->exponent),
+					currency->exponent, a);
+	else
+		a->amount_unreadable |= pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v) != NULL;
+}
+
+static void
 take_amounts(const PgwAnswerSpec *spec, const PgwQuestion *q, const PgwAnswerBody *doc,
 			 int bank_exponent, int iso_exponent, PgwAnswer *a)
 {
 	PgwJson v;
-	char text[8];
 
-	if (pgw_answer_field(spec, q, doc, PGW_FIELD_AMOUNT, &v))
-	{
-		a->has_amount = read_amount(spec, &v, bank_exponent, iso_exponent, &a->amount);
-		a->amount_unreadable = !a->has_amount;
-		if (!a->has_amount)
-			a->amount = 0;
-	}
-	if (pgw_answer_field(spec, q, doc, PGW_FIELD_CURRENCY, &v))
-	{
-		bool good = pgw_json_type(&v) == PGW_JSON_STRING &&
-					pgw_answer_body_text(&v, text, sizeof(text), false) && strlen(text) == 3;
-
-		for (int i = 0; good && i < 3; i++)
-		{
-			if (text[i] >= 'a' && text[i] <= 'z')
-				text[i] = (char) (text[i] - 'a' + 'A');
-			good = text[i] >= 'A' && text[i] <= 'Z';
-		}
-		if (good)
-			memcpy(a->currency, text, 4);
-		else
-			a->amount_unreadable = true; /* an amount of who knows what */
-	}
+	take_amount(spec, q, doc, bank_exponent, iso_exponent, a);
+	take_currency(spec, q, doc, a);
 	a->captured =
 		take_shown_amount(spec, q, doc, PGW_FIELD_CAPTURED, bank_exponent, iso_exponent, a);
 	a->refunded =

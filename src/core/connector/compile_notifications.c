@@ -280,10 +280,17 @@ check_field(PgwCompile *cc, PgwAnswerField field)
 	const PgwAnswerSpec *said = &cc->connector->notifications.said;
 
 	if (field != PGW_FIELD_BANK_REFERENCE && field != PGW_FIELD_REFERENCE &&
-		field != PGW_FIELD_LIVEMODE)
+		field != PGW_FIELD_LIVEMODE && field != PGW_FIELD_AMOUNT && field != PGW_FIELD_CURRENCY)
 		return pgw_fault_at(
 			cc, pgw_field_name(field),
-			"is not read from a notification, which only makes pgw look: known here are bank_reference, reference and livemode");
+			"is not read from a notification, which only makes pgw look: known here are bank_reference, reference, livemode, amount and currency");
+	if (field == PGW_FIELD_AMOUNT && !said->has_field[PGW_FIELD_CURRENCY])
+		return pgw_fault_at(cc, "amount", "needs currency beside it: 500 of what?");
+	for (int i = 0; field == PGW_FIELD_AMOUNT && i < said->fields[field].nsources; i++)
+	{
+		if (said->fields[field].sources[i].kind == PGW_SOURCE_SUM)
+			return pgw_fault_at(cc, "amount", "of a notification stands at one place");
+	}
 	for (int i = 0; i < said->fields[field].nsources; i++)
 	{
 		const PgwFieldSource *source = &said->fields[field].sources[i];

@@ -78,6 +78,19 @@ take_bank_reference(const PgwConnector *c, const PgwAnswerBody *body, PgwNotific
 	}
 }
 
+static void
+take_amount(const PgwConnector *c, const PgwAnswerBody *body, PgwNotification *out)
+{
+	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
+	PgwAnswer said = {.has_amount = false};
+
+	pgw_answer_own_amount(c, &c->notifications.said, &nothing, body, &said);
+	out->has_amount = said.has_amount && !said.amount_unreadable;
+	out->amount_unreadable = said.amount_unreadable;
+	out->amount = said.amount;
+	memcpy(out->currency, said.currency, sizeof(out->currency));
+}
+
 /* One part: what stands there, as it stands there.  false: nothing does. */
 static bool
 put_part(const PgwAnswerBody *body, const PgwPointer *place, PgwBuf *parts, char text[PART_SIZE])
@@ -122,6 +135,28 @@ take_identity(const PgwNotificationSpec *spec, const PgwArrived *n, const PgwAns
 	pgw_buf_free(&parts);
 }
 
+PgwSaidAmount
+pgw_notification_compare_amount(const PgwNotification *said, int64_t amount, const char *currency)
+{
+	if (said->amount_unreadable)
+		return PGW_SAID_UNREADABLE;
+	if (!said->has_amount)
+		return PGW_SAID_NOTHING;
+	return said->amount == amount && strcmp(said->currency, currency) == 0 ? PGW_SAID_EQUAL
+																		   : PGW_SAID_UNEQUAL;
+}
+
+const char *
+pgw_said_amount_name(PgwSaidAmount s)
+{
+	static const char *const names[] = {[PGW_SAID_NOTHING] = NULL,
+										[PGW_SAID_EQUAL] = "equal",
+										[PGW_SAID_UNEQUAL] = "unequal",
+										[PGW_SAID_UNREADABLE] = "unreadable"};
+
+	return names[s];
+}
+
 bool
 pgw_notification_names(const PgwConnector *c, const PgwNotification *said, const char *reference)
 {
@@ -152,6 +187,7 @@ pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 		take_place(&body, spec->has_time, &spec->time, out->time, sizeof(out->time));
 		take_bank_reference(c, &body, out);
 		take_field(&spec->said, &body, PGW_FIELD_REFERENCE, out->reference, sizeof(out->reference));
+		take_amount(c, &body, out);
 		out->other_mode = pgw_answer_says_mode(&spec->said, &nothing, &body, &live, &test) &&
 						  !(livemode ? live : test) && !PGW_MUTATED(ANSWER_MODE);
 	}

@@ -6,6 +6,7 @@
 #define PGW_CORE_NOTIFICATION_READ_NOTIFICATION_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "core/notification/verify_signature.h"
 
@@ -21,7 +22,11 @@ typedef struct PgwNotification
 	char time[64];            /* as the bank writes it */
 	char bank_reference[256]; /* its id of the charge */
 	char reference[256];      /* ours */
-	bool other_mode;          /* of tests, and it came for real money; or the reverse; or neither */
+	bool has_amount;
+	bool amount_unreadable; /* one stands there, and it or its currency is none */
+	int64_t amount;         /* minor units of the currency */
+	char currency[4];
+	bool other_mode; /* of tests, and it came for real money; or the reverse; or neither */
 } PgwNotification;
 
 /* livemode: does the bank move real money? */
@@ -34,5 +39,17 @@ extern void pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bo
  */
 extern bool pgw_notification_names(const PgwConnector *c, const PgwNotification *said,
 								   const char *reference);
+
+/* Is the amount that it says what was asked for, as an answer's would have to be? */
+typedef enum PgwSaidAmount
+{
+	PGW_SAID_NOTHING = 0,
+	PGW_SAID_EQUAL,
+	PGW_SAID_UNEQUAL, /* another one, or of another currency */
+	PGW_SAID_UNREADABLE
+} PgwSaidAmount;
+extern PgwSaidAmount pgw_notification_compare_amount(const PgwNotification *said, int64_t amount,
+													 const char *currency);
+extern const char *pgw_said_amount_name(PgwSaidAmount s); /* "unequal"; nothing: NULL */
 
 #endif
