@@ -92,14 +92,22 @@ sub drivers_start
 	return $node;
 }
 
-sub drivers_stop
+sub bouncer_stop
 {
 	kill 'INT', slurp_file("$folder/pid") + 0 if $folder && -s "$folder/pid";
+}
+
+# Also when the test has died.
+END { my $status = $?; bouncer_stop(); $? = $status }
+
+sub drivers_stop
+{
+	bouncer_stop();
 	$node->stop if $node;
 }
 
-# Of a driver or an example.
-sub is_there { my ($it) = @_; return run_log($it->{probe}, '>', \my $out, '2>', \my $err) }
+# Of a driver or an example.  Where the program is missing that the probe is made with, IPC::Run dies.
+sub is_there { my ($it) = @_; return eval { run_log($it->{probe}, '>', \my $out, '2>', \my $err) } }
 
 # { case => result }, and what the program said beside that.
 sub driver_results
