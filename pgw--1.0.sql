@@ -62,9 +62,10 @@ COMMENT ON TYPE pgw.transaction_status IS
 
 CREATE TYPE pgw.event_type AS ENUM (
 	'TransactionStarted', 'BankProcessingStarted', 'BankProcessingCompleted', 'BankProcessingFailed', 'BankProcessingPending',
-	'BankRetryScheduled', 'BankSwitched', 'BankOutcomeUnknown', 'BankOutcomeUnacceptable', 'BankStatusChecked',
+	'BankRetryScheduled', 'BankSwitched', 'BankOutcomeUnknown', 'BankOutcomeUnacceptable', 'BankStatusChecked', 'BankAccepted',
 	'PaymentDataSaveStarted', 'PaymentDataSaveCompleted', 'PaymentDataSaveFailed', 'TransactionAdopted', 'TransactionCompleted',
-	'TransactionFailed', 'CaptureStarted', 'CaptureCompleted', 'CaptureFailed', 'CaptureRetryScheduled', 'AuthorizationExpired',
+	'TransactionFailed', 'CaptureStarted', 'CaptureCompleted', 'CaptureFailed', 'CaptureRetryScheduled', 'CaptureReversed',
+	'AuthorizationExpired',
 	'CompensationStarted', 'RefundStarted', 'RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown',
 	'RefundRetryScheduled', 'RefundReversed', 'LateApprovalReceived', 'ManualReviewRequired', 'ManualReviewResolved');
 COMMENT ON TYPE pgw.event_type IS
@@ -139,7 +140,8 @@ CREATE TYPE pgw.payment_result AS (
 	correlation_id uuid,
 	details jsonb,
 	created_at timestamptz,
-	livemode boolean
+	livemode boolean,
+	capture_pending_amount bigint
 );
 COMMENT ON TYPE pgw.payment_result IS
 	'What the functions for clients return: a payment as it stands, or an operation on it. Later versions only append '
@@ -160,7 +162,8 @@ COMMENT ON COLUMN pgw.payment_result.captured_amount IS
 	'What the bank has taken, in minor units, whatever was given back since.';
 COMMENT ON COLUMN pgw.payment_result.refunded_amount IS 'What was given back by refunds, in minor units.';
 COMMENT ON COLUMN pgw.payment_result.refund_pending_amount IS
-	'What refunds claim that are under way, in doubt or in review, in minor units.';
+	'What refunds claim that are under way, accepted by the bank and not done yet, in doubt or in review, in minor '
+	'units.';
 COMMENT ON COLUMN pgw.payment_result.bank IS 'The bank that it went to, by its name in pgw.banks.';
 COMMENT ON COLUMN pgw.payment_result.bank_reference IS 'The bank''s id of the charge.';
 COMMENT ON COLUMN pgw.payment_result.authorization_code IS
@@ -186,6 +189,8 @@ COMMENT ON COLUMN pgw.payment_result.correlation_id IS
 COMMENT ON COLUMN pgw.payment_result.details IS
 	'The kind of an operation, as in {"kind": "refund"}; of a payment with an error, what the customer may be told, as '
 	'in {"customer_message_key": "declined"} (docs/errors.md). Members may be added.';
+COMMENT ON COLUMN pgw.payment_result.capture_pending_amount IS
+	'What a capture claims that the bank has accepted and not done yet, in minor units.';
 COMMENT ON COLUMN pgw.payment_result.created_at IS 'When the payment was recorded.';
 COMMENT ON COLUMN pgw.payment_result.livemode IS 'False: no money moves, the bank is one for tests.';
 
@@ -449,6 +454,7 @@ CREATE TABLE pgw.payments (
 	status pgw.payment_status NOT NULL,
 	authorized_amount bigint NOT NULL DEFAULT 0,
 	captured_amount bigint NOT NULL DEFAULT 0,
+	capture_pending_amount bigint NOT NULL DEFAULT 0,
 	reserved_amount bigint NOT NULL DEFAULT 0,
 	refunded_amount bigint NOT NULL DEFAULT 0,
 	refund_pending_amount bigint NOT NULL DEFAULT 0,
@@ -456,8 +462,9 @@ CREATE TABLE pgw.payments (
 	CONSTRAINT payments_request_key UNIQUE (client_request_id, merchant),
 	CONSTRAINT payments_authorized_check CHECK (authorized_amount >= 0 AND authorized_amount <= amount),
 	-- differences, because the sum of two bigints can overflow
-	CONSTRAINT payments_captured_check CHECK (captured_amount >= 0 AND reserved_amount >= 0
-		AND captured_amount <= authorized_amount AND reserved_amount <= authorized_amount - captured_amount),
+	CONSTRAINT payments_captured_check CHECK (captured_amount >= 0 AND capture_pending_amount >= 0 AND reserved_amount >= 0
+		AND captured_amount <= authorized_amount AND capture_pending_amount <= authorized_amount - captured_amount
+		AND reserved_amount <= authorized_amount - captured_amount - capture_pending_amount),
 	CONSTRAINT payments_refunds_check CHECK (refunded_amount >= 0 AND refund_pending_amount >= 0
 		AND refunded_amount <= captured_amount AND refund_pending_amount <= captured_amount - refunded_amount),
 	CONSTRAINT payments_no_money_check CHECK (status NOT IN ('pending', 'declined') OR captured_amount = 0)
@@ -483,12 +490,15 @@ COMMENT ON COLUMN pgw.payments.authorized_amount IS
 	'What the bank has reserved or taken, in minor units; 0 while that is not known.';
 COMMENT ON COLUMN pgw.payments.captured_amount IS
 	'What the bank has taken, in minor units, whatever was given back since.';
+COMMENT ON COLUMN pgw.payments.capture_pending_amount IS
+	'What of the authorization is claimed by a capture that the bank has accepted, and may still fail, in minor units.';
 COMMENT ON COLUMN pgw.payments.reserved_amount IS
 	'What of the authorization is claimed by the capture or void that is under way, in doubt or in review, in minor '
 	'units.';
 COMMENT ON COLUMN pgw.payments.refunded_amount IS 'What was given back by finished refunds, in minor units.';
 COMMENT ON COLUMN pgw.payments.refund_pending_amount IS
-	'What refunds claim that are under way, in doubt or in review, in minor units.';
+	'What refunds claim that are under way, accepted by the bank and not done yet, in doubt or in review, in minor '
+	'units.';
 COMMENT ON COLUMN pgw.payments.bank IS
 	'The bank that has the charge, by its name in pgw.banks; NULL until it is known.';
 COMMENT ON COLUMN pgw.payments.bank_reference IS 'The bank''s id of the charge; NULL until it is known.';
@@ -585,6 +595,8 @@ CREATE TABLE pgw.payment_transactions (
 	maybe_at_another_bank boolean NOT NULL DEFAULT false,
 	error_answered boolean NOT NULL DEFAULT false,
 	card_echoed boolean NOT NULL DEFAULT false,
+	accepted_at timestamptz,
+	unconfirmed boolean NOT NULL DEFAULT false,
 	-- what every payment changes comes last: an update's log record holds what lies between its first change and its last
 	requests_sent int NOT NULL DEFAULT 0 CHECK (requests_sent >= 0),
 	bank_asked_at timestamptz,
@@ -679,6 +691,11 @@ COMMENT ON COLUMN pgw.payment_transactions.cancelled_at IS
 	'it is repeated; NULL: none, or it is not needed.';
 COMMENT ON COLUMN pgw.payment_transactions.pending_at_bank IS
 	'True: the bank said last that what follows the charge (a capture, a give-back) is on its way there.';
+COMMENT ON COLUMN pgw.payment_transactions.accepted_at IS
+	'When the bank has accepted the order of what follows the charge (a capture, void, refund or give-back), which it '
+	'may still fail; NULL: it has not, or it is known what became of it.';
+COMMENT ON COLUMN pgw.payment_transactions.unconfirmed IS
+	'True: it has ended as done because nothing could tell what became of what the bank had accepted.';
 COMMENT ON COLUMN pgw.payment_transactions.refund_keys_used IS
 	'How many keys the give-back has used; pgw.refund_max_attempts bounds it.';
 COMMENT ON COLUMN pgw.payment_transactions.refund_ruled_out IS
@@ -1871,7 +1888,7 @@ COMMENT ON FUNCTION pgw.revoke_unexplained_privileges(regclass) IS
 -- nothing where its columns are not asked for, as its id is a key.
 CREATE VIEW pgw.my_payments WITH (security_barrier) AS
 SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status, p.capture, p.amount, p.currency, p.authorized_amount,
-	p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount, p.bank, p.bank_reference,
+	p.captured_amount, p.capture_pending_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount, p.bank, p.bank_reference,
 	p.authorization_code, p.card_last4, p.card_brand, p.reference, p.metadata, p.created_at, p.updated_at,
 	t.status AS transaction_status,
 	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
@@ -2251,7 +2268,8 @@ COMMENT ON FUNCTION pgw.rebuild_status IS
 
 CREATE FUNCTION pgw.rebuild_payment(payment_id uuid, OUT transaction_id uuid, OUT status pgw.payment_status, OUT amount bigint,
 	OUT currency text, OUT authorized_amount bigint, OUT captured_amount bigint, OUT reserved_amount bigint,
-	OUT refunded_amount bigint, OUT refund_pending_amount bigint, OUT given_back_amount bigint) RETURNS record
+	OUT refunded_amount bigint, OUT refund_pending_amount bigint, OUT given_back_amount bigint,
+	OUT capture_pending_amount bigint) RETURNS record
 AS 'MODULE_PATHNAME', 'pgw_rebuild_payment_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION pgw.rebuild_payment IS
 	'What a payment stands at by the events of its attempts alone: status and amounts as in payments, and what pgw has '
@@ -2289,7 +2307,8 @@ WITH event AS (
 			'BankOutcomeUnacceptable', 'BankStatusChecked')) AS charge_answered,
 		min(c.step_order) FILTER (WHERE c.event_type IN ('LateApprovalReceived', 'RefundReversed')) AS late,
 		min(c.step_order) FILTER (WHERE c.event_type = 'CaptureStarted') AS capture_sent,
-		min(c.step_order) FILTER (WHERE c.event_type IN ('CaptureCompleted', 'CaptureFailed')) AS capture_answered,
+		min(c.step_order) FILTER (WHERE c.event_type IN ('CaptureCompleted', 'CaptureFailed', 'CaptureReversed') AND t.kind = 'payment')
+			AS capture_answered,
 		min(c.step_order) FILTER (WHERE c.event_type = 'RefundStarted') AS refund_sent,
 		min(c.step_order) FILTER (WHERE c.event_type IN ('RefundCompleted', 'RefundFailed', 'RefundPending', 'RefundOutcomeUnknown'))
 			AS refund_answered,
@@ -2301,7 +2320,11 @@ WITH event AS (
 		bool_or(c.to_status IN ('Failed', 'Refunding', 'Refunded')) AS in_vain,
 		bool_or(pgw.is_decline(c.failed_with)) FILTER (WHERE c.failed_with IS NOT NULL) AS declined,
 		bool_or(c.to_status = 'RequiresManualReview') AS reviewed,
-		bool_or(c.event_type = 'AuthorizationExpired') AS expired
+		bool_or(c.event_type = 'AuthorizationExpired') AS expired,
+		-- Saved, and the bank may still fail it; or in review since
+		coalesce(max(c.step_order) FILTER (WHERE c.event_type = 'BankAccepted'), 0)
+			> coalesce(max(c.step_order) FILTER (WHERE c.to_status NOT IN ('Saved', 'RequiresManualReview')
+				OR c.event_type IN ('PaymentDataSaveCompleted', 'ManualReviewResolved')), 0) AS accepted
 	FROM chain c
 	LEFT JOIN pgw.payment_transactions t ON t.transaction_id = c.transaction_id
 	GROUP BY c.transaction_id
@@ -2310,14 +2333,17 @@ WITH event AS (
 	SELECT h.transaction_id, h.status, h.saved, h.in_vain, h.declined, h.reviewed, h.expired, h.started->>'operation' AS operation,
 		CASE jsonb_typeof(h.started->'amount') WHEN 'number' THEN (h.started->>'amount')::numeric ELSE 0 END AS amount,
 		coalesce(h.started->>'capture', '') = 'on_commit' AS on_commit, h.started->'final' IS DISTINCT FROM 'false' AS final,
-		h.status IN ('Saved', 'Completed') AS done, h.status NOT IN ('Saved', 'Completed', 'Failed') AS under_way,
+		h.accepted, h.status IN ('Saved', 'Completed') AND NOT h.accepted AS done,
+		h.status NOT IN ('Saved', 'Completed', 'Failed') OR h.accepted AS under_way,
 		h.after_gap IS NULL AND h.illegal IS NULL AS sound
 	FROM history h
 ), operated AS (
 	-- the rows of the attempts tell only whose they are
 	SELECT t.payment_id,
 		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'capture' AND d.done), 0) AS captured,
-		coalesce(sum(d.amount) FILTER (WHERE d.operation IN ('capture', 'void') AND d.under_way), 0) AS reserved,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'capture' AND d.accepted), 0) AS capture_pending,
+		coalesce(sum(d.amount) FILTER (WHERE d.operation IN ('capture', 'void') AND d.under_way
+			AND NOT (d.operation = 'capture' AND d.accepted)), 0) AS reserved,
 		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'refund' AND d.done), 0) AS refunded,
 		coalesce(sum(d.amount) FILTER (WHERE d.operation = 'refund' AND d.under_way), 0) AS refund_pending,
 		bool_or(d.operation = 'capture' AND d.done AND d.final) AS closed,
@@ -2331,6 +2357,7 @@ WITH event AS (
 	SELECT p.payment_id, d.status, d.in_vain, d.declined, d.reviewed, d.expired, d.saved AND NOT d.in_vain AS kept,
 		k.kept * d.amount AS authorized,
 		k.kept * (k.captured * d.amount + coalesce(o.captured, 0)) AS captured,
+		k.kept * (k.capture_pending * d.amount + coalesce(o.capture_pending, 0)) AS capture_pending,
 		k.kept * (k.reserved * d.amount + coalesce(o.reserved, 0)) AS reserved,
 		k.kept * coalesce(o.refunded, 0) AS refunded, k.kept * coalesce(o.refund_pending, 0) AS refund_pending,
 		coalesce(o.closed, false) AS closed, coalesce(o.voided, false) AS voided
@@ -2339,7 +2366,8 @@ WITH event AS (
 	LEFT JOIN operated o ON o.payment_id = p.payment_id
 	CROSS JOIN LATERAL (SELECT (d.saved AND NOT d.in_vain)::int AS kept,
 		(d.operation = 'charge' OR d.on_commit AND d.status = 'Completed')::int AS captured,
-		(d.operation <> 'charge' AND d.on_commit AND d.status <> 'Completed')::int AS reserved) k
+		(d.operation <> 'charge' AND d.on_commit AND d.status <> 'Completed' AND d.accepted)::int AS capture_pending,
+		(d.operation <> 'charge' AND d.on_commit AND d.status <> 'Completed' AND NOT d.accepted)::int AS reserved) k
 	-- else that is said above, and there is nothing to rebuild
 	WHERE d.sound AND o.sound IS NOT FALSE
 ), rebuilt AS (
@@ -2459,14 +2487,23 @@ FULL JOIN (
 	FROM pgw.payment_transactions t
 ) t ON t.transaction_id = p.transaction_id
 LEFT JOIN (
-	-- Saved is done; what is neither done nor Failed is in doubt
+	-- Saved is done, unless the bank has only accepted it; what is neither done nor Failed is in doubt
 	SELECT o.payment_id,
-		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND o.status IN ('Saved', 'Completed')) AS captured,
-		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status IN ('Saved', 'Completed')) AS refunded,
-		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS refund_pending,
-		sum(o.amount) FILTER (WHERE o.kind IN ('capture', 'void') AND o.status NOT IN ('Saved', 'Completed', 'Failed')) AS reserved,
-		bool_or(o.kind = 'void' AND o.status IN ('Saved', 'Completed')) AS voided
+		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND d.done) AS captured,
+		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND d.done) AS refunded,
+		sum(o.amount) FILTER (WHERE o.kind = 'refund' AND NOT d.done AND o.status <> 'Failed') AS refund_pending,
+		sum(o.amount) FILTER (WHERE o.kind = 'capture' AND d.accepted) AS capture_pending,
+		sum(o.amount) FILTER (WHERE o.kind IN ('capture', 'void') AND NOT d.done AND o.status <> 'Failed'
+			AND NOT (o.kind = 'capture' AND d.accepted)) AS reserved,
+		bool_or(o.kind = 'void' AND d.done) AS voided
 	FROM pgw.payment_transactions o
+	CROSS JOIN LATERAL (SELECT o.status = 'Completed' OR o.status = 'Saved' AND o.accepted_at IS NULL AS done,
+		o.accepted_at IS NOT NULL AND CASE o.status
+			WHEN 'Saved' THEN true
+			WHEN 'RequiresManualReview' THEN 'Saved' = (SELECT e.from_status FROM pgw.transaction_events e
+				WHERE e.transaction_id = o.transaction_id ORDER BY e.step_order DESC LIMIT 1)
+			ELSE false
+		END AS accepted) d
 	WHERE o.kind <> 'payment'
 	GROUP BY o.payment_id
 ) o ON o.payment_id = p.payment_id
@@ -2547,8 +2584,15 @@ CROSS JOIN LATERAL (
 	-- payment claims all of it.
 	SELECT 'reserved_differs', jsonb_build_object('reserved_amount', p.reserved_amount, 'by_transactions', coalesce(o.reserved, 0))
 	WHERE p.reserved_amount <> CASE
-		WHEN p.capture = 'on_commit' AND p.status = 'authorized' THEN p.authorized_amount
+		WHEN p.capture = 'on_commit' AND p.status = 'authorized' THEN p.authorized_amount - p.capture_pending_amount
 		ELSE coalesce(o.reserved, 0) END
+	UNION ALL
+	-- capture_pending_differs: the pending amount is not that of the captures that the bank has accepted and not done.
+	SELECT 'capture_pending_differs', jsonb_build_object('capture_pending_amount', p.capture_pending_amount,
+		'by_transactions', x.pending)
+	FROM (SELECT CASE WHEN p.capture <> 'on_commit' THEN coalesce(o.capture_pending, 0)
+		WHEN p.status = 'authorized' AND t.accepted_at IS NOT NULL THEN p.authorized_amount ELSE 0 END AS pending) x
+	WHERE p.capture_pending_amount <> x.pending
 	UNION ALL
 	-- captures_differ: the captured amount is not that of the captures.
 	SELECT 'captures_differ', jsonb_build_object('captured_amount', p.captured_amount, 'by_transactions', coalesce(o.captured, 0))
@@ -2571,13 +2615,15 @@ UNION ALL
 -- failed of a charge that was declined and has turned up since.
 SELECT 'payment_differs', p.payment_id, p.transaction_id, p.merchant, jsonb_build_object(
 	'stored', jsonb_build_object('status', p.status, 'authorized_amount', p.authorized_amount, 'captured_amount', p.captured_amount,
-		'reserved_amount', p.reserved_amount, 'refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount),
+		'capture_pending_amount', p.capture_pending_amount, 'reserved_amount', p.reserved_amount,
+		'refunded_amount', p.refunded_amount, 'refund_pending_amount', p.refund_pending_amount),
 	'by_events', jsonb_build_object('status', r.payment_status, 'authorized_amount', r.authorized, 'captured_amount', r.captured,
-		'reserved_amount', r.reserved, 'refunded_amount', r.refunded, 'refund_pending_amount', r.refund_pending))
+		'capture_pending_amount', r.capture_pending, 'reserved_amount', r.reserved,
+		'refunded_amount', r.refunded, 'refund_pending_amount', r.refund_pending))
 FROM pgw.payments p
 JOIN rebuilt r ON r.payment_id = p.payment_id
-WHERE (p.authorized_amount, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
-		IS DISTINCT FROM (r.authorized, r.captured, r.reserved, r.refunded, r.refund_pending)
+WHERE (p.authorized_amount, p.captured_amount, p.capture_pending_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
+		IS DISTINCT FROM (r.authorized, r.captured, r.capture_pending, r.reserved, r.refunded, r.refund_pending)
 	OR p.status::text <> r.payment_status
 		AND NOT (p.status IN ('pending', 'in_review') AND NOT r.kept)
 		AND NOT (p.status = 'failed' AND r.payment_status = 'declined' AND r.status <> 'Failed')

@@ -412,10 +412,25 @@ END $$;
 WITH c AS MATERIALIZED (SELECT payment_id, details->'by_events' AS told FROM pgw.check_consistency() WHERE check_name = 'payment_differs'),
 r AS MATERIALIZED (SELECT pid(n) AS payment_id, b.* FROM generate_series(1, 600) n CROSS JOIN LATERAL pgw.rebuild_payment(pid(n)) b)
 SELECT count(c.payment_id) AS told, count(*) FILTER (WHERE c.told IS DISTINCT FROM jsonb_build_object('status', r.status, 'authorized_amount', r.authorized_amount,
-		'captured_amount', r.captured_amount, 'reserved_amount', r.reserved_amount, 'refunded_amount', r.refunded_amount, 'refund_pending_amount', r.refund_pending_amount)) AS differently,
+		'captured_amount', r.captured_amount, 'capture_pending_amount', r.capture_pending_amount, 'reserved_amount', r.reserved_amount, 'refunded_amount', r.refunded_amount, 'refund_pending_amount', r.refund_pending_amount)) AS differently,
 	count(DISTINCT r.status) > 8 AS statuses, count(*) FILTER (WHERE r.given_back_amount > 0) > 10 AS given_back, count(*) FILTER (WHERE r.reserved_amount > 0) > 10 AS reserved,
+	count(*) FILTER (WHERE r.capture_pending_amount > 0) > 10 AS capture_pending,
 	count(*) FILTER (WHERE r.refunded_amount > 0) > 10 AS refunded, count(*) FILTER (WHERE r.refund_pending_amount > 0) > 10 AS pending
 FROM r LEFT JOIN c USING (payment_id);
+ROLLBACK;
+
+-- what the bank has accepted and may still fail: each amount is looked for where it belongs
+BEGIN;
+CREATE FUNCTION accepted(n int, kind text) RETURNS void LANGUAGE sql AS $$
+	SELECT attempt(n, jsonb_build_object('kind', kind, 'status', 'Saved', 'step_order', 6, 'amount', 100, 'accepted_at', '2026-01-01', 'next_step_at', clock_timestamp()), 1);
+	SELECT events(n, 'TransactionStarted - Created 1', 'BankProcessingStarted Created Created 1', 'BankProcessingCompleted Created BankApproved 2',
+		'PaymentDataSaveStarted BankApproved BankApproved 2', 'PaymentDataSaveCompleted BankApproved Saved 2', 'BankAccepted Saved Saved 2') $$;
+SELECT payment(1, '{"status": "partially_captured", "captured_amount": 300, "capture_pending_amount": 100, "refund_pending_amount": 100, "capture": "manual"}'),
+	attempt(1, '{"capture": "manual"}'), success(1),
+	attempt(2, '{"kind": "capture", "amount": 300}', 1), success(2), accepted(3, 'capture'), accepted(4, 'refund');
+SELECT broken();
+UPDATE pgw.payments SET captured_amount = 400, capture_pending_amount = 0, refunded_amount = 100, refund_pending_amount = 0 WHERE payment_id = pid(1);
+SELECT broken();
 ROLLBACK;
 
 -- a foreign key that was made while nobody refused it

@@ -13,11 +13,13 @@ DECLARE
 BEGIN
 	INSERT INTO pgw.payment_transactions (transaction_id, payment_id, client_request_id, merchant, kind, status, step_order, submitted, live, amount,
 		currency, capture, bank, bank_key, bank_key_used_at, bank_asked_at, refund_operation, refund_key, refund_key_used_at, refund_keys_used, step_tries,
-		system_identifier, database_oid, abandoned_at, error_code, correlation_id)
+		system_identifier, database_oid, abandoned_at, error_code, accepted_at, correlation_id)
 	VALUES (t, p, name, merchant, kind, 'RequiresManualReview', 2, false, true, 1234, 'EUR', 'on_commit', 'bank', 'key', '2026-01-01', '2026-01-01',
 		CASE WHEN came_from = 'Refunding' THEN 'refund' END, CASE WHEN came_from = 'Refunding' THEN 'refundkey' END,
 		CASE WHEN came_from = 'Refunding' THEN '2026-01-01'::timestamptz END, CASE WHEN came_from = 'Refunding' THEN 10 ELSE 0 END, 7, 1, 1,
-		'2026-01-01', 'outcome_unknown', gen_random_uuid());
+		'2026-01-01', 'outcome_unknown',
+		-- a capture, void or refund that is Saved is one that the bank has accepted
+		CASE WHEN kind <> 'payment' AND came_from = 'Saved' THEN '2026-01-01'::timestamptz END, gen_random_uuid());
 	INSERT INTO pgw.transaction_events (event_id, transaction_id, event_type, from_status, to_status, event_data, step_order)
 	VALUES (gen_random_uuid(), t, 'ManualReviewRequired', 'Created', 'RequiresManualReview', '{"reason": "an older one"}', 1),
 		(gen_random_uuid(), t, 'ManualReviewRequired', came_from, 'RequiresManualReview', jsonb_build_object('reason', reason, 'error_code', 'outcome_unknown'), 2);
@@ -27,9 +29,10 @@ BEGIN
 			'on_commit', 1234, 'EUR', CASE WHEN came_from = 'Saved' THEN 1234 ELSE 0 END, CASE WHEN came_from = 'Saved' THEN 1234 ELSE 0 END);
 	ELSE
 		INSERT INTO pgw.payments (payment_id, client_request_id, merchant, transaction_id, status, capture, amount, currency, authorized_amount, captured_amount,
-			reserved_amount, refund_pending_amount)
+			reserved_amount, capture_pending_amount, refund_pending_amount)
 		VALUES (p, name, merchant, gen_random_uuid(), (CASE kind WHEN 'refund' THEN 'captured' ELSE 'authorized' END)::pgw.payment_status, 'manual', 2000, 'EUR', 2000,
-			CASE kind WHEN 'refund' THEN 2000 ELSE 0 END, CASE kind WHEN 'refund' THEN 0 ELSE 1234 END, CASE kind WHEN 'refund' THEN 1234 ELSE 0 END);
+			CASE kind WHEN 'refund' THEN 2000 ELSE 0 END, CASE WHEN kind = 'refund' OR kind = 'capture' AND came_from = 'Saved' THEN 0 ELSE 1234 END,
+			CASE WHEN kind = 'capture' AND came_from = 'Saved' THEN 1234 ELSE 0 END, CASE kind WHEN 'refund' THEN 1234 ELSE 0 END);
 	END IF;
 	RETURN t;
 END
@@ -50,7 +53,7 @@ BEGIN
 		result := SQLSTATE || ' ' || hint;
 	END;
 	SELECT x.next_step_at IS NOT NULL, x.watch_until > now() + '23 hours', x.bank_reference, x.refund_operation || ' ' || coalesce(x.refund_key, 'new') || ' ' || x.refund_keys_used,
-		x.error_code, (SELECT concat_ws(' ', p.status, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
+		x.error_code, (SELECT concat_ws(' ', p.status, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount, 'capture pending ' || nullif(p.capture_pending_amount, 0))
 			FROM pgw.payments p WHERE p.payment_id = x.payment_id)
 	INTO due, watched, bank_reference, refund, error, payment FROM pgw.payment_transactions x WHERE x.transaction_id = t;
 END

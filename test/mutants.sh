@@ -39,6 +39,9 @@ KEY_OF_ANOTHER:345_keys:operations that are not named
 FORGOTTEN_ERROR:345_keys:errors that are forgotten
 KEY_MISMATCH:345_keys:a key of another request
 REFUND_KEY:105_safeguards:replay of a give-back
+ACCEPTED_IS_DONE:179_accepted:nothing can be asked
+ACCEPTED_APPROVED:179_accepted:two refunds, and one that fails
+ACCEPTED_NOT_SHOWN:179_accepted:a look-up that lags behind
 OPERATION_KEY:105_safeguards:replay of a refund
 OPERATION_CLAIM:105_safeguards:claim of a refund
 REFERENCE_OWNER:210_charge_ids:look-up, another amount

@@ -58,6 +58,19 @@ pgw_attempt_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, cons
 		"a transaction holds the row of a payment, whose outcome cannot be written: look for idle and prepared transactions");
 }
 
+/* Nothing is under way any more, and the amount is free again. */
+void
+pgw_attempt_alert_failed_later(const pg_uuid_t *transaction_id, const char *correlation,
+							   const char *bank)
+{
+	char id[37];
+
+	pgw_uuid_to_text(transaction_id->data, id);
+	pgw_alert(
+		"accepted_failed", id, bank, transaction_id, correlation,
+		"the bank had accepted a refund or void, and has failed it: its amount is free again, and nothing follows by itself");
+}
+
 /* Somebody gave back, or captured, at the bank itself; or the bank did what nobody asked for. */
 void
 pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,

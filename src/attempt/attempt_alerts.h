@@ -24,6 +24,8 @@ extern void pgw_attempt_alert(const pg_uuid_t *transaction_id, PgwState status,
 /* A row that is to be written has been locked since then: people are told when that is long. */
 extern void pgw_attempt_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id,
 								   const char *correlation, const char *bank);
+extern void pgw_attempt_alert_failed_later(const pg_uuid_t *transaction_id, const char *correlation,
+										   const char *bank);
 extern void pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
 									  const char *correlation, const char *bank);
 extern void pgw_attempt_alert_failing(const pg_uuid_t *transaction_id, const char *correlation,

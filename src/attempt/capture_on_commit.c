@@ -16,6 +16,7 @@
 
 #include "utils/timestamp.h"
 
+#include "attempt/accepted.h"
 #include "attempt/capture_on_commit.h"
 #include "attempt/compensation.h"
 #include "attempt/operation_request.h"
@@ -126,11 +127,14 @@ pgw_answer_capture(PgwCall *call, PgwAttempt *attempt)
 	if (call->op == PGW_OP_CAPTURE)
 		in.refusal = NULL;
 	pgw_operation_result(&in, &r);
-	if (!locked && (r.next == PGW_OPERATION_DONE || r.next == PGW_OPERATION_REFUSED))
+	if (!locked && (r.next == PGW_OPERATION_DONE || r.next == PGW_OPERATION_REFUSED ||
+					r.next == PGW_OPERATION_ACCEPTED))
 	{
 		call->row_was_busy = true; /* attempt and payments row in one commit or not yet */
 		return;
 	}
+	if (r.next == PGW_OPERATION_ACCEPTED)
+		pgw_accepted_put_amounts(attempt, &p);
 	pgw_step_operation_plan(call, attempt, &r, call->op == PGW_OP_CAPTURE && !call->in_doubt);
 	if (r.next == PGW_OPERATION_AGAIN)
 		not_taken(call, attempt, &r);

@@ -15,6 +15,7 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "attempt/accepted.h"
 #include "attempt/charge_id.h"
 #include "attempt/compensation.h"
 #include "attempt/put_off.h"
@@ -24,10 +25,12 @@
 #include "base/schedule.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
+#include "core/payment/accepted_rules.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/compensation_rules.h"
 #include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
+#include "outcome/event_members.h"
 #include "outcome/record_decision.h"
 #include "store/events.h"
 #include "store/tables.h"
@@ -168,6 +171,53 @@ send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCompensationFac
 	pgw_store_advance(attempt, false, &event, 1);
 }
 
+/* Nothing could say what became of it, and the connector says that this is its end. */
+static void
+end_unconfirmed(PgwAttempt *attempt)
+{
+	PgwEvent event = {.type = PGW_EV_REFUND_COMPLETED,
+					  .from = PGW_REFUNDING,
+					  .to = PGW_REFUNDED,
+					  .operation = attempt->refund_operation};
+	PgwEventMembers members = {.n = 0};
+
+	pgw_event_members_add_string(&members, "reason", PGW_ACCEPTED_UNCONFIRMED);
+	pgw_event_members_into(&members, &event);
+	attempt->accepted_at = attempt->watch_until = 0;
+	attempt->unconfirmed = true;
+	/* as after any give-back: a payments row that does not say so yet */
+	attempt->next_step_at = attempt->abandoned_at == 0 ? pgw_now() : 0;
+	pgw_store_advance(attempt, false, &event, 1);
+}
+
+/* The bank has accepted the order, and may still fail it: what became of it? */
+static void
+step_accepted(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwCapabilities *caps)
+{
+	PgwAcceptedFacts facts = {.operation = pgw_step_compensation_operation(attempt),
+							  .age_s = pgw_schedule_age_s(attempt->accepted_at),
+							  .deadline_s = pgw_step_deadline_s(attempt, attempt->accepted_at)};
+
+	switch (pgw_accepted_step(caps, &facts))
+	{
+		case PGW_ACCEPTED_LOOKUP_REFUND:
+			(void) pgw_step_compensation_call(attempt, step, bank, PGW_OP_LOOKUP_REFUND);
+			break;
+		case PGW_ACCEPTED_LOOKUP_CHARGE:
+			(void) pgw_step_compensation_call(attempt, step, bank, PGW_OP_LOOKUP_CHARGE);
+			break;
+		case PGW_ACCEPTED_WAIT:
+			pgw_step_wait(attempt, pgw_accepted_wait_s(caps, facts.age_s));
+			break;
+		case PGW_ACCEPTED_DONE:
+			end_unconfirmed(attempt);
+			break;
+		case PGW_ACCEPTED_REVIEW:
+			give_to_review(attempt, "deadline");
+			break;
+	}
+}
+
 void
 pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 {
@@ -193,6 +243,11 @@ pgw_step_compensation(PgwAttempt *attempt, PgwStep *step)
 			return;
 		}
 		pgw_store_update_attempt(attempt); /* what a look-up's answer finds */
+	}
+	if (attempt->accepted_at != 0)
+	{
+		step_accepted(attempt, step, bank, &caps);
+		return;
 	}
 	facts.operation = pgw_step_compensation_operation(attempt);
 	facts.key = attempt->refund_request.key != NULL;
@@ -246,6 +301,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->operation = pgw_step_compensation_operation(attempt);
 	in->in_doubt = call->in_doubt;
 	in->pending = attempt->pending_at_bank;
+	in->accepted = attempt->accepted_at != 0;
 	in->cancelled_too_early =
 		!pgw_capabilities_cancel_counts(caps, pgw_step_cancelled_age_s(attempt));
 	in->amount = in->operation == PGW_OP_REFUND ? refund_amount(attempt) : 0;
@@ -260,7 +316,8 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->keys_used = attempt->refund_keys_used;
 	in->max_keys = refund_max_attempts;
 	in->not_found_counts = pgw_capabilities_not_found_counts(
-		in->caps, pgw_schedule_age_s(attempt->refund_request.asked_at));
+		in->caps,
+		pgw_schedule_age_s(in->accepted ? attempt->accepted_at : attempt->refund_request.asked_at));
 }
 
 /* What the answer says of the request that it answers. */
@@ -311,10 +368,15 @@ end_request(PgwAttempt *attempt, const PgwCompensationInput *in, const PgwCompen
 			attempt->refund_request.asked_at = asked_at;
 			break;
 		}
+		case PGW_COMPENSATION_ACCEPTED:
+			if (!in->accepted)
+				pgw_accepted_begins(NULL, attempt);
+			return;
 		case PGW_COMPENSATION_FIND_OUT:
 		case PGW_COMPENSATION_STOP:
 			break;
 	}
+	attempt->accepted_at = 0;
 }
 
 /* How, and how much, it is given back from here on. */
@@ -356,6 +418,11 @@ plan_next_step(PgwCall *call, PgwAttempt *attempt, const PgwCompensationInput *i
 		 PGW_MUTATED(REFUSED_NOT_TOLD)))
 		call->lookup_inconclusive = now = true;
 
+	if (d->next == PGW_COMPENSATION_ACCEPTED)
+	{
+		attempt->next_step_at = pgw_accepted_next_look(attempt, call->answer.retry_after_s);
+		return;
+	}
 	if (d->wait_s > 0)
 	{
 		pgw_put_off_wait(call, attempt, d->wait_s);

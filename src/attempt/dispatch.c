@@ -10,6 +10,7 @@
 #include "access/xact.h"
 #include "utils/timestamp.h"
 
+#include "attempt/accepted.h"
 #include "attempt/capture_on_commit.h"
 #include "attempt/charge_id.h"
 #include "attempt/compensation.h"
@@ -81,7 +82,10 @@ pgw_attempt_next_step(PgwAttempt *attempt, PgwStep *step)
 			step->next_step_now = attempt->status == PGW_SAVED;
 			break;
 		case PGW_SAVED:
-			pgw_step_capture(attempt, step);
+			if (attempt->accepted_at != 0)
+				pgw_step_accepted(attempt, step);
+			else
+				pgw_step_capture(attempt, step);
 			break;
 		case PGW_REFUNDING:
 			result = write_payment(attempt);
@@ -133,7 +137,10 @@ pgw_attempt_take_answer(PgwCall *call, PgwAttempt *attempt)
 				pgw_answer_operation(call, attempt);
 			return;
 		case PGW_SAVED:
-			pgw_answer_capture(call, attempt);
+			if (attempt->accepted_at != 0)
+				pgw_answer_accepted(call, attempt);
+			else
+				pgw_answer_capture(call, attempt);
 			return;
 		case PGW_REFUNDING:
 			pgw_answer_compensation(call, attempt);

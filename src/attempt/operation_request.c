@@ -16,6 +16,7 @@
 
 #include "utils/timestamp.h"
 
+#include "attempt/accepted.h"
 #include "attempt/charge_id.h"
 #include "attempt/operation_request.h"
 #include "attempt/put_off.h"
@@ -48,6 +49,18 @@ operation_of(const PgwAttempt *attempt)
 	if (is_refund_otherwise(attempt))
 		return (PgwBankOp) pgw_op_parse(attempt->refund_operation);
 	return pgw_operation_op(attempt->kind);
+}
+
+PgwBankOp
+pgw_step_operation_of(const PgwAttempt *attempt)
+{
+	return operation_of(attempt);
+}
+
+bool
+pgw_step_operation_of_refund(const PgwAttempt *attempt)
+{
+	return is_refund_otherwise(attempt);
 }
 
 /* The requests that were sent for it; a payment's first one was the charge. */
@@ -174,6 +187,18 @@ get_facts(PgwAttempt *attempt, const PgwStep *step, PgwOperationFacts *facts)
 	facts->deadline_s = pgw_step_deadline_s(attempt, pgw_step_doubt_since(request));
 }
 
+void
+pgw_step_operation_look_up(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p,
+						   PgwBankOp op)
+{
+	bool early = pgw_step_is_early(attempt, step);
+
+	if (!make_call(attempt, step, bank, op, request_of(attempt)->key, p))
+		return;
+	step->call->in_doubt = true;
+	step->call->notified = early;
+}
+
 PgwOperationStep
 pgw_step_operation_find_out(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwPayment *p,
 							const char **reason)
@@ -183,14 +208,10 @@ pgw_step_operation_find_out(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, c
 
 	get_facts(attempt, step, &facts);
 	next = pgw_operation_step(pgw_connector_capabilities(bank->connector), &facts, reason);
-	if ((next == PGW_OPERATION_LOOKUP_REFUND || next == PGW_OPERATION_LOOKUP_CHARGE) &&
-		make_call(attempt, step, bank,
-				  next == PGW_OPERATION_LOOKUP_REFUND ? PGW_OP_LOOKUP_REFUND : PGW_OP_LOOKUP_CHARGE,
-				  request_of(attempt)->key, p))
-	{
-		step->call->in_doubt = true;
-		step->call->notified = pgw_step_is_early(attempt, step);
-	}
+	if (next == PGW_OPERATION_LOOKUP_REFUND)
+		pgw_step_operation_look_up(attempt, step, bank, p, PGW_OP_LOOKUP_REFUND);
+	else if (next == PGW_OPERATION_LOOKUP_CHARGE)
+		pgw_step_operation_look_up(attempt, step, bank, p, PGW_OP_LOOKUP_CHARGE);
 	return next;
 }
 
@@ -314,6 +335,9 @@ pgw_step_operation_plan(PgwCall *call, PgwAttempt *attempt, const PgwOperationDe
 		case PGW_OPERATION_REFUSED:
 		case PGW_OPERATION_STOP:
 			attempt->watch_until = 0;
+			break;
+		case PGW_OPERATION_ACCEPTED:
+			pgw_accepted_begins(call, attempt);
 			break;
 		case PGW_OPERATION_AGAIN:
 			/* what changed over to another operation is no more in doubt than before it was sent */

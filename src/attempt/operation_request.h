@@ -25,6 +25,14 @@ extern PgwOperationStep pgw_step_operation_find_out(PgwAttempt *attempt, PgwStep
 													PgwBank *bank, const PgwPayment *p,
 													const char **reason);
 
+/* Which operation it is, and whether it undoes a whole charge in a refund's place. */
+extern PgwBankOp pgw_step_operation_of(const PgwAttempt *attempt);
+extern bool pgw_step_operation_of_refund(const PgwAttempt *attempt);
+
+/* step->call := a look-up for it */
+extern void pgw_step_operation_look_up(PgwAttempt *attempt, PgwStep *step, PgwBank *bank,
+									   const PgwPayment *p, PgwBankOp op);
+
 /* What pgw_operation_result() is told. */
 extern void pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPayment *p,
 									 PgwOperationInput *in);

@@ -14,6 +14,7 @@
 
 #include "utils/timestamp.h"
 
+#include "attempt/accepted.h"
 #include "attempt/operation_request.h"
 #include "attempt/put_off.h"
 #include "attempt/requested_operation.h"
@@ -59,16 +60,14 @@ note_expiry(const PgwPayment *p)
 	return true;
 }
 
-/*
- * What its end means for the payment, whose row is locked. false: another row is busy, nothing is
- * written.
- */
-static bool
-write_payment(const PgwAttempt *attempt, PgwPayment *p, bool done, bool expired)
+bool
+pgw_operation_write_payment(const PgwAttempt *attempt, PgwPayment *p, bool done, bool expired)
 {
 	PgwPaymentAmounts s;
 
 	pgw_store_get_amounts(p, &s);
+	if (attempt->status == PGW_SAVED)
+		pgw_payment_operation_no_longer_accepted(attempt->kind, attempt->amount, &s);
 	if (done && !expired)
 		pgw_payment_operation_done(attempt->kind, attempt->amount, attempt->final_capture, &s);
 	else
@@ -91,9 +90,8 @@ tell_review(const PgwAttempt *attempt)
 		pgw_store_notify(&attempt->payment_id, attempt->kind, "in_review");
 }
 
-/* A refund that is done is looked at again: the bank may take it back. */
-static void
-watch(PgwAttempt *attempt)
+void
+pgw_operation_watch(PgwAttempt *attempt)
 {
 	PgwBank *bank;
 	bool unreadable;
@@ -127,23 +125,18 @@ save(PgwAttempt *attempt, PgwStep *step)
 		step->try_later = true;
 		return;
 	}
-	(void) write_payment(attempt, &p, true, false);
-	watch(attempt);
-	pgw_operation_save(&d);
+	if (attempt->accepted_at != 0)
+	{
+		pgw_accepted_put_amounts(attempt, &p);
+		pgw_accepted_begins(NULL, attempt);
+	}
+	else
+	{
+		(void) pgw_operation_write_payment(attempt, &p, true, false);
+		pgw_operation_watch(attempt);
+	}
+	pgw_operation_save(attempt->accepted_at != 0, &d);
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
-}
-
-/* Saved and completed are one commit; apart they are only where an operator has sent it back. */
-static void
-complete(PgwAttempt *attempt)
-{
-	PgwEvent event = {.type = PGW_EV_TRANSACTION_COMPLETED,
-					  .from = PGW_SAVED,
-					  .to = PGW_COMPLETED,
-					  .operation = pgw_kind_name(attempt->kind)};
-
-	watch(attempt);
-	pgw_store_advance(attempt, false, &event, 1);
 }
 
 /* ---------------------------------------------------------------- steps */
@@ -176,7 +169,7 @@ pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reaso
 		step->try_later = true;
 		return;
 	}
-	(void) write_payment(attempt, &p, false, false);
+	(void) pgw_operation_write_payment(attempt, &p, false, false);
 	attempt->next_step_at = 0;
 	pgw_operation_decision(&r, attempt->status, true, &d);
 	pgw_record_decision(attempt, NULL, &d, pgw_kind_name(attempt->kind), NULL);
@@ -322,7 +315,8 @@ pgw_step_operation(PgwAttempt *attempt, PgwStep *step)
 			save(attempt, step);
 			break;
 		case PGW_SAVED:
-			complete(attempt);
+			/* else it is Completed in the same commit */
+			pgw_step_accepted(attempt, step);
 			break;
 		case PGW_COMPLETED:
 			pgw_step_watch_refund(attempt, step);
@@ -366,16 +360,19 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 		call->row_was_busy = true;
 		return;
 	}
-	if (ends && locked && !write_payment(attempt, &p, r.next == PGW_OPERATION_DONE, r.expired))
+	if (ends && locked &&
+		!pgw_operation_write_payment(attempt, &p, r.next == PGW_OPERATION_DONE, r.expired))
 	{
 		call->row_was_busy = true;
 		return;
 	}
+	if (r.next == PGW_OPERATION_ACCEPTED && locked)
+		pgw_accepted_put_amounts(attempt, &p);
 	pgw_step_operation_plan(call, attempt, &r, before == PGW_CREATED);
 	if (r.next == PGW_OPERATION_FIND_OUT && before == PGW_CREATED)
 		pgw_step_doubt_begins(attempt);
 	if (r.next == PGW_OPERATION_DONE)
-		watch(attempt);
+		pgw_operation_watch(attempt);
 	pgw_operation_decision(&r, before, locked, &d);
 	if (d.save_later)
 		attempt->next_step_at = 0;

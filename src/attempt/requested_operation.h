@@ -16,6 +16,14 @@ extern void pgw_step_operation(PgwAttempt *attempt, PgwStep *step);
 extern bool pgw_step_operation_is_unsent(const PgwAttempt *attempt);
 /* Created, or unsent: nothing was done */
 extern void pgw_step_operation_give_up(PgwAttempt *attempt, PgwStep *step, const char *reason);
+/*
+ * What its end means for the payment, whose row is locked. false: another row is busy, nothing is
+ * written.
+ */
+extern bool pgw_operation_write_payment(const PgwAttempt *attempt, PgwPayment *p, bool done,
+										bool expired);
+/* A refund that is done is looked at again: the bank may take it back. */
+extern void pgw_operation_watch(PgwAttempt *attempt);
 extern void pgw_answer_operation(PgwCall *call, PgwAttempt *attempt);
 
 #endif

@@ -165,7 +165,7 @@ expire(PgwAttempt *attempt)
 		return !busy;
 	pgw_store_get_amounts(&p, &s);
 	if (!can_expire(attempt, &p) || !pgw_payment_authorization_expired(&s))
-		return s.reserved == 0;
+		return s.reserved == 0 && s.capture_pending == 0;
 	pgw_store_set_amounts(&p, &s);
 	pgw_store_update_payment(&p);
 	pgw_store_notify_payment(&p);
@@ -259,7 +259,7 @@ pgw_answer_watched_authorization(PgwCall *call, PgwAttempt *attempt)
 	if (told && pgw_store_payment_by_id(&attempt->payment_id, &p))
 	{
 		if (a->outcome == PGW_OUT_APPROVED && a->captured > p.captured_amount &&
-			p.reserved_amount == 0)
+			p.reserved_amount == 0 && p.capture_pending_amount == 0)
 		{
 			/* somebody captures at the bank itself: not for us to decide about */
 			call->differs = true;

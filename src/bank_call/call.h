@@ -103,9 +103,10 @@ typedef struct PgwCall
 	bool takeover;
 	/* set by apply: ... as soon as its outcome is known */
 	bool wait_for_outcome;
-	bool alert;      /* set by apply: the attempt has failed, or needs a person */
-	bool token_owed; /* a look-up that took nothing from the retry budget */
-	bool differs;    /* set by apply: the bank shows more than pgw has asked for */
+	bool alert;        /* set by apply: the attempt has failed, or needs a person */
+	bool token_owed;   /* a look-up that took nothing from the retry budget */
+	bool failed_later; /* set by apply: the bank has failed what it had accepted */
+	bool differs;      /* set by apply: the bank shows more than pgw has asked for */
 	/* set by apply: visit the attempt again after the commit */
 	bool has_next_step;
 	/* set by apply: ... and a look-up has just allowed sending */

@@ -63,6 +63,14 @@ pgw_schedule_next_look(int tries, int retry_after_s, TimestampTz since, Timestam
 }
 
 TimestampTz
+pgw_schedule_patiently(TimestampTz when, TimestampTz since)
+{
+	int64 pause_s = Min(pgw_schedule_age_s(since) / 8, 60 * 60);
+
+	return Max(when, TimestampTzPlusMilliseconds(pgw_now(), pause_s * 1000));
+}
+
+TimestampTz
 pgw_schedule_watch(int tries)
 {
 	return TimestampTzPlusMilliseconds(pgw_now(),

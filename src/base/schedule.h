@@ -28,6 +28,12 @@ extern TimestampTz pgw_schedule_retry(int tries, int retry_after_s);
 extern TimestampTz pgw_schedule_next_look(int tries, int retry_after_s, TimestampTz since,
 										  TimestampTz watch_until);
 
+/*
+ * The same time, or later: of what the bank takes hours or days for, since then, it is not asked
+ * more often than after an eighth of that age, but every hour.
+ */
+extern TimestampTz pgw_schedule_patiently(TimestampTz when, TimestampTz since);
+
 /* After this many looks at what was taken for not charged. */
 extern TimestampTz pgw_schedule_watch(int tries);
 

@@ -177,7 +177,9 @@ details_of(const PgwAttempt *op, const PgwResultError *v)
 	const PgwErrorInfo *info = pgw_error_find(v->error_code);
 
 	if (op != NULL)
-		return pgw_json_object_of("kind", pgw_kind_name(op->kind));
+		return op->unconfirmed
+				   ? psprintf("{\"kind\": \"%s\", \"confirmed\": false}", pgw_kind_name(op->kind))
+				   : pgw_json_object_of("kind", pgw_kind_name(op->kind));
 	if (info != NULL && info->customer != NULL)
 		return pgw_json_object_of("customer_message_key", info->customer);
 	return "{}";
@@ -210,6 +212,7 @@ fill(Row *row, const PgwPayment *p, const PgwAttempt *attempt, const PgwAttempt 
 	put_string(row, "currency", p->currency);
 	put(row, "authorized_amount", Int64GetDatum(p->authorized_amount));
 	put(row, "captured_amount", Int64GetDatum(p->captured_amount));
+	put(row, "capture_pending_amount", Int64GetDatum(p->capture_pending_amount));
 	put(row, "refunded_amount", Int64GetDatum(p->refunded_amount));
 	put(row, "refund_pending_amount", Int64GetDatum(p->refund_pending_amount));
 	put_string(row, "bank", p->bank != NULL || attempt == NULL ? p->bank : attempt->bank);

@@ -177,7 +177,7 @@ is_over(const PgwPayment *p)
 
 	if (p->status == PGW_PAY_PENDING)
 		return pgw_commit_signal_is_pending_submit(&p->transaction_id);
-	if (p->reserved_amount == 0 && p->refund_pending_amount == 0)
+	if (p->reserved_amount == 0 && p->capture_pending_amount == 0 && p->refund_pending_amount == 0)
 		return true;
 	if (pgw_commit_signal_is_pending(&p->transaction_id))
 		return true;

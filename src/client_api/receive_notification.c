@@ -250,8 +250,10 @@ find_payment(Received *r, const PgwBank *bank)
 	r->in_doubt = attempts;
 	for (int i = 0; i < n; i++)
 	{
-		if (attempts[i].status == PGW_BANK_UNKNOWN && attempts[i].bank != NULL &&
-			strcmp(attempts[i].bank, bank->name) == 0)
+		bool open = attempts[i].status == PGW_BANK_UNKNOWN ||
+					(attempts[i].status == PGW_SAVED && attempts[i].accepted_at != 0);
+
+		if (open && attempts[i].bank != NULL && strcmp(attempts[i].bank, bank->name) == 0)
 			attempts[r->nin_doubt++] = attempts[i];
 	}
 	if (r->nin_doubt > 0)

@@ -84,8 +84,8 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 			" WHEN 'Saved' THEN t.capture_key_used_at"
 			" ELSE t.created_at END AS since, row_number() OVER (PARTITION BY t.status ORDER BY t.created_at) AS n"
 			" FROM " PGW_OPEN_ATTEMPTS " WHERE t.status = 'BankUnknown' AND t.created_at < $1"
-			" OR t.status = 'Saved' AND t.kind = 'payment' AND t.capture_key_used_at < $1"
-			" OR t.status = 'Refunding' AND coalesce(t.abandoned_at, t.created_at) < $2"
+			" OR t.status = 'Saved' AND t.kind = 'payment' AND t.capture_key_used_at < $1 AND t.accepted_at IS NULL"
+			" OR t.status = 'Refunding' AND coalesce(t.abandoned_at, t.created_at) < $2 AND t.accepted_at IS NULL"
 			" OR t.status = 'BankApproved' AND t.created_at < $3 AND t.abandoned_at IS NULL"
 			" OR t.status = 'RequiresManualReview' AND t.updated_at < $4"
 			") aged WHERE n <= " CppAsString2(AGED_MAX_PER_STATE) " ORDER BY since",

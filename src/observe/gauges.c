@@ -19,7 +19,7 @@
  */
 static const char gauges_query[] =
 	"WITH open AS MATERIALIZED ("
-	"  SELECT t.transaction_id, t.livemode, t.status, t.submitted, t.live, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at,"
+	"  SELECT t.transaction_id, t.livemode, t.status, t.submitted, t.live, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at, t.accepted_at,"
 	"    t.caller_xid, t.system_identifier = $2 AND t.database_oid = $3 AS here"
 	"  FROM " PGW_OPEN_ATTEMPTS " WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')),"
 	" reviews AS ("
@@ -38,8 +38,9 @@ static const char gauges_query[] =
 	" SELECT count(*) FILTER (WHERE status = 'Created' AND NOT live), min(created_at) FILTER (WHERE status = 'Created' AND NOT live),"
 	"  count(*) FILTER (WHERE status = 'BankUnknown'), min(created_at) FILTER (WHERE status = 'BankUnknown'),"
 	"  count(*) FILTER (WHERE status = 'Refunding'), min(leaving_at) FILTER (WHERE status = 'Refunding'),"
-	"  count(*) FILTER (WHERE status = 'Refunding' AND leaving_at < $1 - make_interval(secs => $4)),"
-	"  min(leaving_at) FILTER (WHERE status = 'Refunding' AND leaving_at < $1 - make_interval(secs => $4)),"
+	"  count(*) FILTER (WHERE status = 'Refunding' AND accepted_at IS NULL AND leaving_at < $1 - make_interval(secs => $4)),"
+	"  min(leaving_at) FILTER (WHERE status = 'Refunding' AND accepted_at IS NULL AND leaving_at < $1 - make_interval(secs => $4)),"
+	"  count(*) FILTER (WHERE status IN ('Saved', 'Refunding') AND accepted_at IS NOT NULL), min(accepted_at) FILTER (WHERE status IN ('Saved', 'Refunding')),"
 	"  (SELECT count(*) FROM reviews r WHERE r.livemode = m.mode), (SELECT min(r.since) FROM reviews r WHERE r.livemode = m.mode),"
 	"  (SELECT count(*) FROM undecided u WHERE u.livemode = m.mode), (SELECT min(u.since) FROM undecided u WHERE u.livemode = m.mode),"
 	"  (SELECT count(*) FROM put_off p WHERE p.livemode = m.mode), (SELECT min(p.since) FROM put_off p WHERE p.livemode = m.mode),"
@@ -49,8 +50,9 @@ static const char gauges_query[] =
 static void
 read_row(PgwGauges *out, TimestampTz now, HeapTuple row, TupleDesc desc)
 {
-	PgwGauge *gauges[] = {&out->queued,  &out->in_doubt,  &out->refunding, &out->stuck,
-						  &out->reviews, &out->undecided, &out->put_off,   &out->of_other_database};
+	PgwGauge *gauges[] = {&out->queued,    &out->in_doubt, &out->refunding,
+						  &out->stuck,     &out->accepted, &out->reviews,
+						  &out->undecided, &out->put_off,  &out->of_other_database};
 
 	for (int i = 0; i < lengthof(gauges); i++)
 	{
@@ -97,6 +99,7 @@ pgw_gauges_read_all(PgwGauges *out, TimestampTz now)
 	add(&out->in_doubt, &g.of[true].in_doubt);
 	add(&out->refunding, &g.of[true].refunding);
 	add(&out->stuck, &g.of[true].stuck);
+	add(&out->accepted, &g.of[true].accepted);
 	add(&out->reviews, &g.of[true].reviews);
 	add(&out->undecided, &g.of[true].undecided);
 	add(&out->put_off, &g.of[true].put_off);

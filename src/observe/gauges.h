@@ -19,8 +19,10 @@ typedef struct PgwGauges
 	PgwGauge queued;    /* submitted, and not yet taken by the worker; since the call */
 	PgwGauge in_doubt;  /* BankUnknown; since the call */
 	PgwGauge refunding; /* since the caller was seen to be gone, else since the call */
-	PgwGauge stuck;     /* of these, for longer than pgw.refund_stuck_after */
-	PgwGauge reviews;   /* since ManualReviewRequired */
+	/* of these, for longer than pgw.refund_stuck_after, though the bank has not even accepted it */
+	PgwGauge stuck;
+	PgwGauge accepted; /* by the bank, which may still fail it; since then */
+	PgwGauge reviews;  /* since ManualReviewRequired */
 	/*
 	 * approved for more than a minute, and the caller's transaction has not ended; since the
 	 * approval

@@ -29,6 +29,7 @@
 #define QUEUE_WARNING_S 60
 #define OLD_VERSION_WARNING_S 300
 #define REVIEW_ERROR_S (24 * 60 * 60)
+#define ACCEPTED_WARNING_S (14 * 24 * 60 * 60)
 #define PUT_OFF_ERROR_S (30 * 60)
 #define QUOTA_WARNING_S 600
 
@@ -80,6 +81,10 @@ pgw_health_check_work(PgwHealthReport *r)
 	pgw_health_put(
 		r, "refunding", g.stuck.n > 0 ? PGW_HEALTH_ERROR : PGW_HEALTH_OK,
 		"Charges could not be given back for longer than pgw.refund_stuck_after: see error_code and event history in pgw.audit_transactions and pgw.audit_events.");
+	pgw_health_detail_gauge(r, &g.accepted);
+	pgw_health_put(
+		r, "accepted", g.accepted.age_s > ACCEPTED_WARNING_S ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
+		"The banks have accepted captures, voids, refunds or give-backs, and do not say what became of them: ask the bank, see accepted_at in pgw.payment_transactions. After a month they need a person.");
 	pgw_health_detail_gauge(r, &g.reviews);
 	pgw_health_put(
 		r, "reviews",

@@ -60,6 +60,7 @@ put_gauges(Sheet *sheet, bool livemode, const PgwGauges *g)
 	put_gauge(sheet, livemode, "pgw_in_doubt", &g->in_doubt);
 	put_gauge(sheet, livemode, "pgw_refunding", &g->refunding);
 	put_gauge(sheet, livemode, "pgw_refunding_stuck", &g->stuck);
+	put_gauge(sheet, livemode, "pgw_accepted", &g->accepted);
 	put_gauge(sheet, livemode, "pgw_reviews", &g->reviews);
 	put_gauge(sheet, livemode, "pgw_callers_undecided", &g->undecided);
 	put_gauge(sheet, livemode, "pgw_put_off", &g->put_off);

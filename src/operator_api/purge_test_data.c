@@ -71,7 +71,7 @@ purge_payments(void)
 
 	(void) run(
 		"WITH d AS (DELETE FROM pgw.payments p WHERE NOT p.livemode AND p.status <> 'pending'"
-		" AND p.reserved_amount = 0 AND p.refund_pending_amount = 0"
+		" AND p.reserved_amount = 0 AND p.capture_pending_amount = 0 AND p.refund_pending_amount = 0"
 		" AND EXISTS (SELECT FROM pgw.payment_transactions t"
 		" WHERE t.transaction_id = p.transaction_id AND NOT t.livemode)"
 		" AND NOT EXISTS (SELECT FROM pgw.payment_transactions t"

@@ -127,8 +127,8 @@ result(FunctionCallInfo fcinfo, const PgwAttempt *charge, const PgwToldAttempt *
 	   const char *currency, const PgwToldPayment *p)
 {
 	TupleDesc desc;
-	Datum values[10];
-	bool nulls[10] = {false};
+	Datum values[11];
+	bool nulls[11] = {false};
 	const PgwPaymentAmounts *s = &p->amounts;
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
@@ -146,6 +146,7 @@ result(FunctionCallInfo fcinfo, const PgwAttempt *charge, const PgwToldAttempt *
 	values[7] = Int64GetDatum(s->refunded);
 	values[8] = Int64GetDatum(s->refund_pending);
 	values[9] = Int64GetDatum(p->given_back);
+	values[10] = Int64GetDatum(s->capture_pending);
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 

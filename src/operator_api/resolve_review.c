@@ -94,7 +94,8 @@ typedef struct Order
 typedef struct Review
 {
 	PgwState from;
-	char *reason; /* NULL: none */
+	char *reason;  /* NULL: none */
+	bool accepted; /* the bank has accepted it, and may still fail it */
 } Review;
 
 /* ---------------------------------------------------------------- arguments */
@@ -211,6 +212,7 @@ find_review(const PgwAttempt *attempt, Review *review)
 		if (strcmp(events[i].event_type, pgw_event_name(PGW_EV_MANUAL_REVIEW_REQUIRED)) != 0)
 			continue;
 		review->from = events[i].from;
+		review->accepted = review->from == PGW_SAVED && attempt->accepted_at != 0;
 		if (events[i].event_data != NULL)
 			review->reason = string_member(events[i].event_data, "reason");
 		return;
@@ -391,6 +393,10 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 	TimestampTz now = pgw_now();
 
 	Assert(attempt->status == PGW_REQUIRES_MANUAL_REVIEW); /* check_allowed() has seen to it */
+	/* in doubt from here on, as any other, or over; but what could not be saved is saved as it is
+	 */
+	if (review->from != PGW_BANK_APPROVED || to != PGW_BANK_APPROVED)
+		attempt->accepted_at = 0;
 	attempt->step_tries = 0;
 	attempt->cancelled_at = 0;
 	attempt->next_step_at = now;
@@ -443,16 +449,21 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 static bool
 decides_payment(const PgwAttempt *attempt, const Review *review, PgwPaymentAmounts *s)
 {
+	if (review->accepted)
+		pgw_payment_operation_no_longer_accepted(
+			attempt->kind == PGW_KIND_PAYMENT ? PGW_KIND_CAPTURE : attempt->kind, attempt->amount,
+			s);
 	if (attempt->kind != PGW_KIND_PAYMENT)
 	{
 		if (attempt->status == PGW_FAILED)
 			pgw_payment_operation_undone(attempt->kind, attempt->amount, s);
 		else if (attempt->status == PGW_COMPLETED)
 			pgw_payment_operation_done(attempt->kind, attempt->amount, attempt->final_capture, s);
-		return attempt->status == PGW_FAILED || attempt->status == PGW_COMPLETED;
+		return attempt->status == PGW_FAILED || attempt->status == PGW_COMPLETED ||
+			   review->accepted;
 	}
 	if (attempt->status == PGW_SAVED)
-		return false;
+		return review->accepted;
 	/* the capture that was to follow the commit is done, or never will be */
 	if (attempt->status == PGW_COMPLETED)
 		pgw_payment_operation_done(PGW_KIND_CAPTURE, s->reserved, true, s);

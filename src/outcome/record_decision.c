@@ -122,7 +122,8 @@ static bool
 names_something(const PgwAnswer *a)
 {
 	return a->outcome == PGW_OUT_APPROVED || a->outcome == PGW_OUT_PENDING ||
-		   a->outcome == PGW_OUT_REQUIRES_ACTION || a->outcome == PGW_OUT_DECLINED;
+		   a->outcome == PGW_OUT_ACCEPTED || a->outcome == PGW_OUT_REQUIRES_ACTION ||
+		   a->outcome == PGW_OUT_DECLINED;
 }
 
 /*
@@ -215,6 +216,7 @@ write_payment(PgwPayment *p, const PgwAttempt *attempt, const PgwDecision *d)
 		return;
 	p->authorized_amount = d->authorized_amount;
 	p->captured_amount = d->captured_amount;
+	p->capture_pending_amount = 0;
 	p->reserved_amount = d->reserved_amount;
 	pgw_record_bank_fields(p, attempt);
 	pgw_store_update_payment(p);

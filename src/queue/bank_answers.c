@@ -356,7 +356,7 @@ result_apply(PgwBatchItem *item)
 	TimestampTz planned;
 	bool busy = false;
 
-	call->alert = call->differs = false;
+	call->alert = call->differs = call->failed_later = false;
 	call->row_was_busy = call->has_next_step = call->resend_allowed = call->lookup_inconclusive =
 		false;
 	reply_with(call, PGW_BANK_UNKNOWN);
@@ -430,6 +430,8 @@ result_committed(PgwBatchItem *item)
 	if (call->alert)
 		pgw_attempt_alert(&call->transaction_id, (PgwState) call->reply.status, call->correlation,
 						  call->bank->name);
+	if (call->failed_later)
+		pgw_attempt_alert_failed_later(&call->transaction_id, call->correlation, call->bank->name);
 	if (call->differs)
 		pgw_attempt_alert_differs(&call->transaction_id, &call->answer, call->correlation,
 								  call->bank->name);

@@ -322,6 +322,7 @@ pgw_store_get_amounts(const PgwPayment *p, PgwPaymentAmounts *s)
 	s->status = p->status;
 	s->authorized = p->authorized_amount;
 	s->captured = p->captured_amount;
+	s->capture_pending = p->capture_pending_amount;
 	s->reserved = p->reserved_amount;
 	s->refunded = p->refunded_amount;
 	s->refund_pending = p->refund_pending_amount;
@@ -333,6 +334,7 @@ pgw_store_set_amounts(PgwPayment *p, const PgwPaymentAmounts *s)
 	p->status = s->status;
 	p->authorized_amount = s->authorized;
 	p->captured_amount = s->captured;
+	p->capture_pending_amount = s->capture_pending;
 	p->reserved_amount = s->reserved;
 	p->refunded_amount = s->refunded;
 	p->refund_pending_amount = s->refund_pending;

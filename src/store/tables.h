@@ -52,6 +52,7 @@ typedef struct PgwPayment
 	char *currency;
 	int64 authorized_amount;
 	int64 captured_amount;
+	int64 capture_pending_amount; /* by a capture that the bank has accepted, and may still fail */
 	/* claimed by the capture or void that is under way or in doubt */
 	int64 reserved_amount;
 	int64 refunded_amount;
@@ -132,6 +133,12 @@ typedef struct PgwAttempt
 	 * the give-back, which never begins before a capture has ended
 	 */
 	bool pending_at_bank;
+	/*
+	 * when the bank has accepted the order of what follows the charge, which it may still fail; 0 =
+	 * NULL: it has not, or it is known what became of that
+	 */
+	TimestampTz accepted_at;
+	bool unconfirmed; /* ... it has ended as done, without the bank's word */
 	/*
 	 * the bank has confirmed a cancellation for the first time, and does not say that it stops what
 	 * is still on its way; 0 = NULL

@@ -137,6 +137,7 @@ typedef struct Step
 	int64_t amount;
 	int64_t created_at;
 	int64_t resolve_at;
+	bool closes; /* a capture that was accepted: the rest is released when it is done */
 	RefundStatus status;
 	RefundStatus resolve_to;
 	const char *error;
@@ -167,6 +168,7 @@ typedef struct Settings
 	/* a look-up says what was captured and refunded, and whether it was voided */
 	bool lookup_amounts;
 	bool numeric_ids;     /* ids are numbers of 25 digits */
+	unsigned accepts;     /* these operations are done, or fail, when /control/settle says so */
 	bool over_refunds;    /* pays back more than was captured, if it is asked to */
 	bool refunds_by_void; /* a refund of the whole is carried out as a void */
 	int64_t lookup_lag;   /* milliseconds after which a look-up by reference shows something */
@@ -208,6 +210,11 @@ extern bool charge_as_of(const Charge *c, int64_t then, Charge *copy);
 extern Step *step_new(Operation op, Charge *c, const char *reference);
 extern Step *step_by_reference(Operation op, const char *reference);
 extern void step_settle(Step *s, int64_t now);
+/* What was accepted is done, or has failed. */
+extern void step_end(Step *s, bool done);
+extern bool bank_accepts(Operation op);
+/* of a charge, what steps of that list have been accepted for and not done */
+extern int64_t accepted_amount(const List *list, const Charge *c);
 extern bool reference_blocked(const char *reference);
 extern void reference_block(const char *reference);
 extern int count_attempt(const char *what, const char *reference);

@@ -60,10 +60,38 @@ set_faults(json_object *conf)
 	return wrong ? wrong : set_delay(conf);
 }
 
+/* "accepts": names of operations, as in the log */
+static const char *
+set_accepts(json_object *conf)
+{
+	json_object *value;
+
+	if (!json_object_object_get_ex(conf, "accepts", &value))
+		return NULL;
+	if (!json_object_is_type(value, json_type_array))
+		return "accepts must be an array of operations";
+	settings.accepts = 0;
+	for (size_t i = 0; i < json_object_array_length(value); i++)
+	{
+		const char *name = json_object_get_string(json_object_array_get_idx(value, i));
+
+		if (name != NULL && strcmp(name, "capture") == 0)
+			settings.accepts |= 1u << OP_CAPTURE;
+		else if (name != NULL && strcmp(name, "void") == 0)
+			settings.accepts |= 1u << OP_VOID;
+		else if (name != NULL && strcmp(name, "refund") == 0)
+			settings.accepts |= 1u << OP_REFUND;
+		else
+			return "accepts may name capture, void and refund";
+	}
+	return NULL;
+}
+
 static const char *
 set_settings(json_object *conf)
 {
 	json_object *value;
+	const char *wrong = set_accepts(conf);
 
 	set_bool(conf, "idempotency", &settings.idempotency);
 	set_bool(conf, "lookup", &settings.lookup);
@@ -82,7 +110,39 @@ set_settings(json_object *conf)
 		settings.lookup_lag = json_object_get_int64(value);
 	if (json_object_object_get_ex(conf, "key_lifetime", &value))
 		settings.key_lifetime = (int64_t) (json_object_get_double(value) * 1000);
-	return set_delay(conf);
+	return wrong != NULL ? wrong : set_delay(conf);
+}
+
+/* What was accepted under this reference, or all of it, is done or has failed. */
+static const char *
+settle(json_object *conf)
+{
+	static List *const lists[] = {&captures, &refunds, &voids};
+	json_object *to;
+	json_object *reference;
+	const char *which = NULL;
+	bool found = false;
+	bool done;
+
+	if (!json_object_object_get_ex(conf, "to", &to) || json_object_get_string(to) == NULL)
+		return "to is missing";
+	done = strcmp(json_object_get_string(to), "succeeded") == 0;
+	if (!done && strcmp(json_object_get_string(to), "failed") != 0)
+		return "to must be succeeded or failed";
+	if (json_object_object_get_ex(conf, "reference", &reference))
+		which = json_object_get_string(reference);
+	for (int l = 0; l < 3; l++)
+		for (size_t i = 0; i < lists[l]->count; i++)
+		{
+			Step *s = lists[l]->items[i];
+
+			if (s->status != RE_PENDING || s->resolve_at != 0 ||
+				(which != NULL && (s->reference == NULL || strcmp(s->reference, which) != 0)))
+				continue;
+			step_end(s, done);
+			found = true;
+		}
+	return found ? NULL : "nothing was accepted under that reference, or it has ended";
 }
 
 void
@@ -106,6 +166,8 @@ control_handle(Request *req)
 		wrong = set_faults(conf);
 	else if (strcmp(req->path, "/control/settings") == 0)
 		wrong = set_settings(conf);
+	else if (strcmp(req->path, "/control/settle") == 0)
+		wrong = settle(conf);
 	else
 		wrong = "no such control";
 	json_object_put(conf);

@@ -109,7 +109,7 @@ static void
 do_capture(Request *req, Outcome *out, int64_t now)
 {
 	Charge *c = out->charge;
-	int64_t left = c->amount - c->captured;
+	int64_t left = c->amount - c->captured - accepted_amount(&captures, c);
 	int64_t amount = req->order.amount < 0 ? left : req->order.amount;
 
 	if (!may_step(&req->order, c, out))
@@ -122,6 +122,13 @@ do_capture(Request *req, Outcome *out, int64_t now)
 		refuse(out, 409, "amount_too_large", "more than what is left to capture");
 	else if (c->fault.kind == PGW_FAULT_CAPTURE_FAIL)
 		refuse(out, 409, "capture_refused", "the capture was refused");
+	else if (bank_accepts(OP_CAPTURE))
+	{
+		Step *s = add_step(req, out, OP_CAPTURE, amount);
+
+		s->status = RE_PENDING;
+		s->closes = req->order.capture_closes;
+	}
 	else
 	{
 		c->captured += amount;
@@ -146,12 +153,14 @@ do_void(Request *req, Outcome *out, int64_t now)
 	}
 	if (!may_step(&req->order, c, out))
 		return;
-	if (c->captured > 0)
+	if (c->captured > 0 || accepted_amount(&captures, c) > 0)
 		refuse(out, 409, "already_captured", "the charge has been captured; refund it");
 	else if (charge_expired(c, now))
 		refuse(out, 409, "authorization_expired", "the authorization has expired");
 	else if (c->fault.kind == PGW_FAULT_VOID_FAIL)
 		refuse(out, 409, "void_refused", "the void was refused");
+	else if (bank_accepts(OP_VOID))
+		add_step(req, out, OP_VOID, c->amount)->status = RE_PENDING;
 	else
 	{
 		c->voided = true;
@@ -190,6 +199,8 @@ book_refund(Request *req, Outcome *out, int64_t amount, int64_t now)
 			s->resolve_to = RE_FAILED;
 			break;
 		default:
+			if (bank_accepts(OP_REFUND))
+				s->status = RE_PENDING;
 			break;
 	}
 	c->refunded += amount;
@@ -332,6 +343,10 @@ do_lookup(Request *req, Outcome *out, int64_t now)
 	{
 		out->step = step_by_reference(strcmp(o->lookup, "refunds") == 0 ? OP_REFUND : OP_CAPTURE,
 									  o->reference);
+		/* what was accepted shows up later */
+		if (out->step != NULL && out->step->status == RE_PENDING && out->step->resolve_at == 0 &&
+			out->step->created_at > now - settings.lookup_lag)
+			out->step = NULL;
 		if (out->step != NULL)
 			out->charge = out->step->charge;
 	}

@@ -199,7 +199,8 @@ sum_of_steps(const List *list, const Charge *c, int64_t then)
 	{
 		const Step *s = list->items[i];
 
-		if (s->charge == c && s->status != RE_FAILED && s->created_at <= then)
+		if (s->charge == c && s->created_at <= then &&
+			(s->status == RE_SUCCEEDED || (s->status == RE_PENDING && s->op == OP_REFUND)))
 			sum += s->amount;
 	}
 	return sum;
@@ -280,6 +281,46 @@ step_settle(Step *s, int64_t now)
 		s->charge->refunded -= s->amount;
 	}
 	s->status = s->resolve_to;
+}
+
+bool
+bank_accepts(Operation op)
+{
+	return (settings.accepts & (1u << op)) != 0;
+}
+
+int64_t
+accepted_amount(const List *list, const Charge *c)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i < list->count; i++)
+	{
+		const Step *s = list->items[i];
+
+		if (s->charge == c && s->status == RE_PENDING && s->resolve_at == 0)
+			sum += s->amount;
+	}
+	return sum;
+}
+
+/* A capture or void counts when it is done; a refund counts until it has failed. */
+void
+step_end(Step *s, bool done)
+{
+	if (s->status != RE_PENDING)
+		return;
+	s->status = done ? RE_SUCCEEDED : RE_FAILED;
+	s->error = done ? NULL : "failed_later";
+	if (s->op == OP_REFUND && !done)
+		s->charge->refunded -= s->amount;
+	else if (s->op == OP_CAPTURE && done)
+	{
+		s->charge->captured += s->amount;
+		s->charge->closed |= s->closes;
+	}
+	else if (s->op == OP_VOID && done)
+		s->charge->voided = true;
 }
 
 /* ---- marks ---- */

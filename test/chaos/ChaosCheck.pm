@@ -133,7 +133,7 @@ our @checks = (
 			|| ', charge captured ' || c.captured || ' refunded ' || c.refunded || CASE WHEN c.voided THEN ' voided' ELSE '' END
 		FROM pgw.payments p JOIN chaos.charge c ON c.reference = p.transaction_id AND c.status = 'approved' WHERE p.status NOT IN ('failed', 'declined')
 		AND p.payment_id NOT IN (SELECT payment_id FROM chaos.in_review)
-		AND (p.captured_amount <> c.captured OR p.refunded_amount <> c.refunded OR p.refund_pending_amount <> 0 OR p.reserved_amount <> 0 OR (p.status = 'voided') <> c.voided) } ],
+		AND (p.captured_amount <> c.captured OR p.refunded_amount <> c.refunded OR p.refund_pending_amount <> 0 OR p.capture_pending_amount <> 0 OR p.reserved_amount <> 0 OR (p.status = 'voided') <> c.voided) } ],
 	[ 'operations: each that is done is at the bank once, with its amount', q{
 		SELECT t.transaction_id, t.kind || ' ' || t.client_request_id || ' of ' || t.amount || ', at the bank: ' || count(s.id) || ' of ' || coalesce(min(s.amount)::text, '-')
 		FROM pgw.payment_transactions t LEFT JOIN chaos.step s ON s.what = t.kind::text AND s.reference = coalesce(t.bank_key, replace(t.transaction_id::text, '-', '')) AND s.status = 'succeeded'
@@ -217,8 +217,8 @@ sub run
 	push @all, [ '9 pgw.rebuild_status() says what is stored', 'SELECT transaction_id, status::text FROM pgw.payment_transactions WHERE status IS DISTINCT FROM pgw.rebuild_status(transaction_id)' ]
 	  if exists_function($server, 'rebuild_status');
 	push @all, [ '9 pgw.rebuild_payment() says what is stored', q{SELECT p.transaction_id, p::text || ' by events: ' || r::text FROM pgw.payments p CROSS JOIN LATERAL pgw.rebuild_payment(p.payment_id) r
-		WHERE (p.transaction_id, p.status, p.authorized_amount, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
-			IS DISTINCT FROM (r.transaction_id, r.status, r.authorized_amount, r.captured_amount, r.reserved_amount, r.refunded_amount, r.refund_pending_amount)
+		WHERE (p.transaction_id, p.status, p.authorized_amount, p.captured_amount, p.capture_pending_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
+			IS DISTINCT FROM (r.transaction_id, r.status, r.authorized_amount, r.captured_amount, r.capture_pending_amount, r.reserved_amount, r.refunded_amount, r.refund_pending_amount)
 			AND p.status NOT IN ('pending', 'in_review') AND (p.status, r.status) IS DISTINCT FROM ('failed', 'declined')} ]
 	  if exists_function($server, 'rebuild_payment');
 	push @all, [ 'pgw.check_consistency() finds nothing', 'SELECT transaction_id, c::text FROM pgw.check_consistency() c' ] if exists_function($server, 'check_consistency');

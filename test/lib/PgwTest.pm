@@ -339,8 +339,8 @@ sub is_sound
 	  $node->safe_psql($db, 'SELECT transaction_id FROM pgw.payment_transactions WHERE pgw.rebuild_status(transaction_id) <> status');
 	push @wrong, map { "payment $_ is not what its events lead to" } split /\n/,
 	  $node->safe_psql($db, "SELECT p.payment_id FROM pgw.payments p CROSS JOIN LATERAL pgw.rebuild_payment(p.payment_id) r
-		WHERE (p.transaction_id, p.status, p.authorized_amount, p.captured_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
-			IS DISTINCT FROM (r.transaction_id, r.status, r.authorized_amount, r.captured_amount, r.reserved_amount, r.refunded_amount, r.refund_pending_amount)
+		WHERE (p.transaction_id, p.status, p.authorized_amount, p.captured_amount, p.capture_pending_amount, p.reserved_amount, p.refunded_amount, p.refund_pending_amount)
+			IS DISTINCT FROM (r.transaction_id, r.status, r.authorized_amount, r.captured_amount, r.capture_pending_amount, r.reserved_amount, r.refunded_amount, r.refund_pending_amount)
 			AND p.status NOT IN ('pending', 'in_review') AND (p.status, r.status) IS DISTINCT FROM ('failed', 'declined')");
 	my $reviews = $node->safe_psql($db, "SELECT count(*) FROM pgw.payment_transactions WHERE status = 'RequiresManualReview'");
 	push @wrong, "$reviews in manual review" if $reviews != ($o{reviews} // 0);

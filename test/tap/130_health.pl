@@ -18,6 +18,7 @@ ok(wait_until(sub { sql("SELECT count(*) FROM pgw.health() WHERE status <> 'ok'"
   or diag(sql("SELECT * FROM pgw.health() WHERE status <> 'ok'"));
 is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()"),
 	join(',', qw(
+		accepted
 		bank:bank
 		bank:test
 		bank_versions

@@ -661,7 +661,7 @@ ends(void **unused)
 	PgwDecision d;
 
 	(void) unused;
-	pgw_operation_save(&d);
+	pgw_operation_save(false, &d);
 	assert_null(events_wrong(PGW_KIND_REFUND, PGW_BANK_APPROVED, &d));
 	assert_int_equal(d.state, PGW_COMPLETED);
 	pgw_operation_reversed(PGW_COMPLETED, &d);

@@ -189,7 +189,8 @@ typedef struct Open
 	PgwKind kind;
 	int64_t amount;
 	bool final;
-	bool done; /* a refund that can still be taken back */
+	bool done;     /* a refund that can still be taken back */
+	bool accepted; /* by the bank, which may still fail it */
 } Open;
 
 typedef struct World
@@ -209,6 +210,7 @@ sound(const World *w)
 {
 	const PgwPaymentAmounts *s = &w->s;
 	int64_t reserved = 0;
+	int64_t capture_pending = 0;
 	int64_t pending = 0;
 	int claims = 0;
 
@@ -220,16 +222,19 @@ sound(const World *w)
 			pending += w->open[i].amount;
 		else
 		{
-			reserved += w->open[i].amount;
+			*(w->open[i].accepted && w->open[i].kind == PGW_KIND_CAPTURE ? &capture_pending
+																		 : &reserved) +=
+				w->open[i].amount;
 			claims++;
 		}
 	}
 	assert_true(claims <= 1);
 	assert_int_equal(s->reserved, reserved);
+	assert_int_equal(s->capture_pending, capture_pending);
 	assert_int_equal(s->refund_pending, pending);
 	assert_int_equal(s->captured, w->captured);
 	assert_int_equal(s->refunded, w->refunded);
-	assert_true(s->captured + s->reserved <= s->authorized);
+	assert_true(s->captured + s->capture_pending + s->reserved <= s->authorized);
 	assert_true(s->refunded >= 0 && s->refunded + s->refund_pending <= s->captured);
 	switch (s->status)
 	{
@@ -269,7 +274,7 @@ begin(const World *before, PgwKind kind, int64_t amount, bool final, int depth)
 	if (check.error_code != NULL)
 		return;
 	assert_true(check.amount > 0);
-	w.open[w.n++] = (Open){kind, check.amount, final, false};
+	w.open[w.n++] = (Open){.kind = kind, .amount = check.amount, .final = final};
 	pgw_payment_operation_begin(kind, check.amount, &w.s);
 	walk(&w, depth);
 }
@@ -280,6 +285,9 @@ end(const World *before, int i, bool done, int depth)
 	World w = *before;
 	Open o = w.open[i];
 
+	if (o.accepted)
+		pgw_payment_operation_no_longer_accepted(o.kind, o.amount, &w.s);
+	w.open[i].accepted = false;
 	if (done)
 		pgw_payment_operation_done(o.kind, o.amount, o.final, &w.s);
 	else
@@ -324,6 +332,14 @@ walk(const World *before, int depth)
 			w.open[i].done = false;
 			walk(&w, depth - 1);
 			continue;
+		}
+		if (!before->open[i].accepted)
+		{
+			World w = *before;
+
+			pgw_payment_operation_accepted(w.open[i].kind, w.open[i].amount, &w.s);
+			w.open[i].accepted = true;
+			walk(&w, depth - 1);
 		}
 		end(before, i, true, depth - 1);
 		end(before, i, false, depth - 1);
@@ -413,14 +429,16 @@ docs_agree(void **unused)
 static void
 whole_refunds(void **state)
 {
-	static const PgwPaymentAmounts whole = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 1000};
-	static const PgwPaymentAmounts closed = {PGW_PAY_CAPTURED, 1000, 600, 0, 0, 600};
+	static const PgwPaymentAmounts whole = {PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 1000};
+	static const PgwPaymentAmounts closed = {PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 600};
 	static const PgwPaymentAmounts others[] = {
-		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 0, 600},   /* more can be captured */
-		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 400, 0, 600}, /* and is being */
-		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 1000, 0, 400, 600},
-		{PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 600},
-		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 1000},
+		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 0, 0, 600},   /* more can be captured */
+		{PGW_PAY_PARTIALLY_CAPTURED, 1000, 600, 0, 400, 0, 600}, /* and is being */
+		{PGW_PAY_PARTIALLY_REFUNDED, 1000, 1000, 0, 0, 400, 600},
+		{PGW_PAY_CAPTURED, 1000, 1000, 0, 0, 0, 600},
+		{PGW_PAY_CAPTURED, 1000, 600, 0, 0, 0, 1000},
+		{PGW_PAY_CAPTURED, 1000, 600, 400, 0, 0,
+		 600}, /* which no row allows, and money could ride on */
 	};
 
 	assert_true(pgw_payment_refund_is_whole(1000, &whole));

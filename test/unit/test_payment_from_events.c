@@ -26,6 +26,9 @@ shown(const PgwToldPayment *p)
 	snprintf(text, sizeof(text), "%s %d %d %d %d %d %d", pgw_payment_status_name(s->status),
 			 (int) s->authorized, (int) s->captured, (int) s->reserved, (int) s->refunded,
 			 (int) s->refund_pending, (int) p->given_back);
+	if (s->capture_pending != 0)
+		snprintf(text + strlen(text), sizeof(text) - strlen(text), " capture pending %d",
+				 (int) s->capture_pending);
 	return text;
 }
 
@@ -147,6 +150,7 @@ typedef struct Walk
 	PgwToldAttempt charge;
 	PgwToldAttempt operations[MAX_OPERATIONS];
 	bool final[MAX_OPERATIONS];
+	bool accepted[MAX_OPERATIONS];
 	int n;
 	PgwPaymentAmounts row;
 } Walk;
@@ -183,6 +187,18 @@ begin_operation(Walk *w)
 	w->final[w->n++] = final;
 }
 
+/* The bank has taken the order: as requested_operation.c and accepted.c have it. */
+static void
+accept_operation(Walk *w, int i)
+{
+	if (w->accepted[i])
+		return;
+	pgw_payment_operation_accepted(w->operations[i].kind, w->operations[i].amount, &w->row);
+	w->accepted[i] = true;
+	tell(&w->operations[i], PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	tell(&w->operations[i], PGW_EV_BANK_ACCEPTED, PGW_SAVED);
+}
+
 /* As requested_operation.c, watch_after_end.c and resolve_review.c have it. */
 static void
 move_operation(Walk *w)
@@ -192,6 +208,26 @@ move_operation(Walk *w)
 
 	if (w->n == 0 || o->state == PGW_FAILED)
 		return;
+	if (o->state != PGW_COMPLETED && rand() % 5 == 0)
+	{
+		accept_operation(w, i);
+		return;
+	}
+	/* in review it is still pending; what comes of it otherwise is that first */
+	if (w->accepted[i] && o->state != PGW_COMPLETED)
+	{
+		if (rand() % 3 == 0)
+		{
+			tell(o,
+				 o->kind == PGW_KIND_CAPTURE ? PGW_EV_CAPTURE_REVERSED
+											 : PGW_EV_MANUAL_REVIEW_REQUIRED,
+				 PGW_REQUIRES_MANUAL_REVIEW);
+			return;
+		}
+		pgw_payment_operation_no_longer_accepted(o->kind, o->amount, &w->row);
+		w->accepted[i] = false;
+		tell(o, PGW_EV_MANUAL_REVIEW_RESOLVED, PGW_BANK_UNKNOWN);
+	}
 	if (o->state == PGW_COMPLETED)
 	{
 		if (o->kind == PGW_KIND_REFUND && rand() % 4 == 0)
@@ -247,6 +283,27 @@ compare(const Walk *w)
 	assert_string_equal(shown(&told), want);
 }
 
+/* The capture after the commit: pending until it is done, or an operator has it asked again. */
+static void
+accepted_on_commit(void **unused)
+{
+	PgwToldAttempt a = started("authorize", AMOUNT);
+
+	(void) unused;
+	a.on_commit = true;
+	tell(&a, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	expect(&a, "authorized 1000 0 1000 0 0 0");
+	tell(&a, PGW_EV_BANK_ACCEPTED, PGW_SAVED);
+	expect(&a, "authorized 1000 0 0 0 0 0 capture pending 1000");
+	tell(&a, PGW_EV_CAPTURE_REVERSED, PGW_REQUIRES_MANUAL_REVIEW);
+	tell(&a, PGW_EV_MANUAL_REVIEW_REQUIRED, PGW_REQUIRES_MANUAL_REVIEW);
+	expect(&a, "authorized 1000 0 0 0 0 0 capture pending 1000");
+	tell(&a, PGW_EV_MANUAL_REVIEW_RESOLVED, PGW_SAVED);
+	expect(&a, "authorized 1000 0 1000 0 0 0");
+	tell(&a, PGW_EV_CAPTURE_COMPLETED, PGW_COMPLETED);
+	expect(&a, "captured 1000 1000 0 0 0 0");
+}
+
 static void
 beside_the_row(void **unused)
 {
@@ -286,6 +343,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(charges),
 		cmocka_unit_test(in_vain),
+		cmocka_unit_test(accepted_on_commit),
 		cmocka_unit_test(beside_the_row),
 	};
 

@@ -62,7 +62,8 @@ static bool
 shows_something(PgwOutcome outcome)
 {
 	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_DECLINED ||
-		   outcome == PGW_OUT_REQUIRES_ACTION || outcome == PGW_OUT_PENDING;
+		   outcome == PGW_OUT_REQUIRES_ACTION || outcome == PGW_OUT_PENDING ||
+		   outcome == PGW_OUT_ACCEPTED;
 }
 
 /*

@@ -203,7 +203,11 @@ typedef enum PgwMutant
 	ROW_AT_PLACE, /* whatever lies at the place where an attempt's row was is taken for it */
 	LANES,        /* at a bank's limit the newest go first, and a merchant keeps his turn */
 	NOTIFICATION_SIGNATURE, /* whatever signature a notification has is good */
-	NOTIFIED_NOT_FOUND      /* what is not found at an id that a notification names is not there */
+	/* what the bank has accepted, and nobody can ask about, is done at once */
+	ACCEPTED_IS_DONE,
+	ACCEPTED_NOT_SHOWN, /* ... and has failed when a look-up does not show it */
+	ACCEPTED_APPROVED,  /* ... and is done at once, wherever it can be asked about */
+	NOTIFIED_NOT_FOUND  /* what is not found at an id that a notification names is not there */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

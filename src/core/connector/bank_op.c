@@ -10,9 +10,9 @@ static const char *const op_names[PGW_NOPS] = {
 	"charge",        "authorize",     "capture", "void",    "refund",
 	"lookup_charge", "lookup_refund", "cancel",  "reverse", "ping"};
 
-static const char *const outcome_names[] = {"unknown",         "approved", "declined",
-											"requires_action", "pending",  "rejected",
-											"not_processed",   "not_found"};
+static const char *const outcome_names[] = {"unknown",         "approved",  "declined",
+											"requires_action", "pending",   "rejected",
+											"not_processed",   "not_found", "accepted"};
 
 #define NOUTCOMES ((int) (sizeof(outcome_names) / sizeof(outcome_names[0])))
 

@@ -31,7 +31,9 @@ typedef enum PgwOutcome
 	/* our request itself was refused (credentials, format); nothing happened */
 	PGW_OUT_REJECTED,
 	PGW_OUT_NOT_PROCESSED, /* the bank says it did nothing; another try is safe */
-	PGW_OUT_NOT_FOUND      /* look-ups only */
+	PGW_OUT_NOT_FOUND,     /* look-ups only */
+	/* the bank has taken the order for what follows a charge, and may still fail it */
+	PGW_OUT_ACCEPTED
 } PgwOutcome;
 
 /* UNKNOWN, because the bank speaks of nothing but the request's key. */

@@ -59,6 +59,11 @@ typedef struct PgwCapabilities
 	bool cancels_twice;
 	int64_t cancel_after_s;
 	bool can_reverse;
+	/*
+	 * what the bank has accepted, and can never be asked about, counts as done so long after that;
+	 * 0: there is nothing of the kind
+	 */
+	int64_t accepted_final_after_s;
 	int64_t settles_after_s;          /* a captured charge is settled by then; 0: not said */
 	int64_t authorization_lifetime_s; /* 0: not said */
 } PgwCapabilities;

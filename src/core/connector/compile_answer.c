@@ -95,6 +95,20 @@ compile_state_word(const char *s, PgwRule *rule)
 	return rule->error_code != NULL;
 }
 
+/* The bank has taken the order: of what follows a charge, and pgw sends once. */
+static bool
+compile_accepted(PgwCompile *cc, PgwBankOp op)
+{
+	if (!pgw_since_version(cc, 2, "this outcome"))
+		return false;
+	if (op != PGW_OP_CAPTURE && op != PGW_OP_VOID && op != PGW_OP_REFUND && op != PGW_OP_REVERSE)
+		return pgw_fault_at(
+			cc, "outcome",
+			"\"accepted\" is for \"capture\", \"void\", \"refund\" and \"reverse\"; a charge or a look-up says \"pending\"");
+	cc->accepts[op] = true;
+	return true;
+}
+
 static bool
 compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 {
@@ -126,11 +140,11 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 			return pgw_fault_at(
 				cc, "outcome",
 				"\"not_found\" is for look-ups only; here say \"rejected\", or \"unknown\" when in doubt");
-		return true;
+		return outcome != PGW_OUT_ACCEPTED || compile_accepted(cc, op);
 	}
 	return pgw_fault_at(
 		cc, "outcome",
-		"%s: must be approved, declined, requires_action, pending, rejected, not_processed, unknown or, in look-ups, not_found",
+		"%s: must be approved, declined, requires_action, pending, rejected, not_processed, unknown, for what follows a charge accepted or, in look-ups, not_found",
 		v == NULL ? "missing" : "unknown outcome");
 }
 
@@ -143,7 +157,7 @@ may_be_empty(PgwBankOp op, PgwOutcome outcome)
 	/* ... if a header names its id: check_headers() */
 	if (op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE)
 		return outcome == PGW_OUT_PENDING;
-	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_PENDING;
+	return outcome == PGW_OUT_APPROVED || outcome == PGW_OUT_PENDING || outcome == PGW_OUT_ACCEPTED;
 }
 
 /*
@@ -167,7 +181,7 @@ compile_empty(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 	if (!may_be_empty(op, rule->outcome))
 		return pgw_fault_at(
 			cc, "body",
-			"an empty answer can be \"approved\" or \"pending\" for what follows a charge, and \"not_found\" for a look-up; of a charge it names no amount");
+			"an empty answer can be \"approved\", \"accepted\" or \"pending\" for what follows a charge, and \"not_found\" for a look-up; of a charge it names no amount");
 	for (int i = 0; i < rule->nstatuses; i++)
 	{
 		int status = rule->statuses[i].from;

@@ -72,6 +72,7 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 									   "amount_multiple",
 									   "lookup_by_id_consistent_after_seconds",
 									   "lookup_refund_consistent_after_seconds",
+									   "accepted_final_after_seconds",
 									   NULL};
 	PgwCapabilities *caps = &cc->connector->caps;
 	json_object *part;
@@ -101,6 +102,11 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 	if (pgw_member(v, "settles_after_seconds") != NULL &&
 		(!pgw_since_version(cc, 2, "\"settles_after_seconds\"") ||
 		 !pgw_read_int(cc, v, "settles_after_seconds", 1, PGW_TEN_YEARS_S, &caps->settles_after_s)))
+		return false;
+	if (pgw_member(v, "accepted_final_after_seconds") != NULL &&
+		(!pgw_since_version(cc, 2, "\"accepted_final_after_seconds\"") ||
+		 !pgw_read_int(cc, v, "accepted_final_after_seconds", 1, PGW_TEN_YEARS_S,
+					   &caps->accepted_final_after_s)))
 		return false;
 	if (!caps->cards && !caps->tokens)
 		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");
@@ -137,6 +143,33 @@ check_times(PgwCompile *cc)
 		refunds = caps->lookup_consistent_after_s;
 	*by_id = refunds < 0 ? -1 : refunds > *by_id ? refunds : *by_id;
 	return true;
+}
+
+/*
+ * What the bank has accepted is found out by a look-up.  Where none shows it, nothing ever would:
+ * the document has to say how long after that it counts as done.
+ */
+static bool
+check_accepted(PgwCompile *cc)
+{
+	PgwCapabilities *caps = &cc->connector->caps;
+	bool unseen = false;
+
+	for (int op = 0; op < PGW_NOPS; op++)
+	{
+		if (!cc->accepts[op] || pgw_capabilities_shows(caps, (PgwBankOp) op))
+			continue;
+		unseen = true;
+		if (caps->accepted_final_after_s == 0)
+			return pgw_fault_at(
+				cc, "accepted_final_after_seconds",
+				"missing: a rule of \"%s\" says \"accepted\", and no look-up shows what becomes of it; say how long after that it counts as done",
+				pgw_op_name((PgwBankOp) op));
+	}
+	return unseen || caps->accepted_final_after_s == 0 ||
+		   pgw_fault_at(
+			   cc, "accepted_final_after_seconds",
+			   "has no use: there is nothing that the bank says \"accepted\" of and no look-up shows");
 }
 
 /*
@@ -177,7 +210,7 @@ pgw_check_capabilities(PgwCompile *cc)
 		return pgw_fault_at(
 			cc, "lookup_consistent_after_seconds",
 			"there is no look-up operation; leave this out or add \"lookup_charge\"");
-	if (!check_times(cc))
+	if (!check_times(cc) || !check_accepted(cc))
 		return false;
 	if ((caps->partial_capture || caps->multiple_captures) && !caps->separate_capture)
 		return pgw_fault_at(cc, caps->partial_capture ? "partial_capture" : "multiple_captures",

@@ -76,6 +76,7 @@ pgw_breaker_verdict(PgwTransport transport, long http_status, PgwOutcome outcome
 		case PGW_OUT_PENDING:
 		case PGW_OUT_REJECTED:
 		case PGW_OUT_NOT_FOUND:
+		case PGW_OUT_ACCEPTED:
 			return PGW_VERDICT_SUCCESS;
 		case PGW_OUT_UNKNOWN:
 		case PGW_OUT_NOT_PROCESSED:

@@ -220,6 +220,7 @@ is_belied_refusal(const PgwAnswer *a)
 		case PGW_OUT_REJECTED:
 		case PGW_OUT_NOT_PROCESSED:
 		case PGW_OUT_NOT_FOUND:
+		case PGW_OUT_ACCEPTED: /* of what follows a charge only */
 			return pgw_shown_money(a);
 		case PGW_OUT_APPROVED:
 		case PGW_OUT_PENDING:
@@ -379,6 +380,7 @@ answered_in_other_mode(const PgwChargeInput *in, PgwDecision *d)
 			d->reason = "other_mode";
 			return;
 		case PGW_OUT_PENDING:
+		case PGW_OUT_ACCEPTED:
 		case PGW_OUT_NOT_FOUND:
 		case PGW_OUT_UNKNOWN:
 			break;
@@ -440,6 +442,7 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 		case PGW_OUT_NOT_FOUND:
 			answered_not_found(in, d);
 			return;
+		case PGW_OUT_ACCEPTED:
 		case PGW_OUT_UNKNOWN:
 			if (a->key_word == PGW_KEY_MISMATCH && !PGW_MUTATED(KEY_MISMATCH))
 			{

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "core/base/mutant.h"
+#include "core/payment/accepted_rules.h"
 #include "core/payment/shown_by_bank.h"
 
 static void
@@ -260,6 +261,13 @@ answered_operation(const PgwCompensationInput *in, PgwCompensationDecision *d)
 		case PGW_OUT_PENDING:
 			take(d, PGW_EV_REFUND_PENDING, PGW_COMPENSATION_FIND_OUT, NULL);
 			return;
+		case PGW_OUT_ACCEPTED:
+			/* an order for another amount is none of ours */
+			if (is_whole(in))
+				take(d, PGW_EV_BANK_ACCEPTED, PGW_COMPENSATION_ACCEPTED, NULL);
+			else
+				mismatch(in, d);
+			return;
 		case PGW_OUT_DECLINED:
 			if (is_lapsed(in))
 				take(d, PGW_EV_REFUND_COMPLETED, PGW_COMPENSATION_DONE, "authorization_expired");
@@ -459,16 +467,64 @@ stays_pending(const PgwCompensationInput *in)
 		   in->answer->outcome == PGW_OUT_PENDING || in->answer->outcome == PGW_OUT_UNKNOWN;
 }
 
-void
-pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision *d)
+static void
+begin(const PgwCompensationInput *in, PgwCompensationDecision *d)
 {
-	bool lookup = pgw_op_is_lookup(in->op);
-
 	memset(d, 0, sizeof(*d));
 	d->decision.state = PGW_REFUNDING;
 	d->operation = in->operation;
 	d->ruled_out = in->ruled_out;
 	d->decision.keep_error = true; /* why it is given back */
+}
+
+static bool
+refund_said_no(const PgwCompensationInput *in)
+{
+	return in->op == PGW_OP_LOOKUP_REFUND && in->transport == PGW_TRANSPORT_ANSWERED &&
+		   in->answer->outcome == PGW_OUT_DECLINED;
+}
+
+/*
+ * What became of an order that the bank has accepted: done, or failed, only if it says so; nothing
+ * is sent again for what it does not show.
+ */
+static void
+answered_accepted(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	PgwCompensationInput as_pending = *in;
+
+	if (!pgw_accepted_failed(in->op, in->transport, in->answer, in->caps, in->not_found_counts))
+	{
+		as_pending.accepted = false;
+		as_pending.in_doubt = as_pending.pending = true;
+		if (!refund_said_no(in))
+		{
+			pgw_compensation_result(&as_pending, d);
+			if (d->next == PGW_COMPENSATION_DONE || d->next == PGW_COMPENSATION_STOP)
+				return;
+		}
+		begin(in, d);
+		d->next = PGW_COMPENSATION_ACCEPTED;
+		return;
+	}
+	begin(in, d);
+	if (in->keys_used >= in->max_keys)
+		review(d, "refused");
+	else
+		take(d, PGW_EV_REFUND_RETRY_SCHEDULED, PGW_COMPENSATION_ANEW, PGW_ACCEPTED_FAILED);
+}
+
+void
+pgw_compensation_result(const PgwCompensationInput *in, PgwCompensationDecision *d)
+{
+	bool lookup = pgw_op_is_lookup(in->op);
+
+	if (in->accepted)
+	{
+		answered_accepted(in, d);
+		return;
+	}
+	begin(in, d);
 	if (in->transport != PGW_TRANSPORT_ANSWERED)
 	{
 		if (lookup)

@@ -100,7 +100,8 @@ typedef enum PgwCompensationNext
 	PGW_COMPENSATION_AGAIN,    /* later, with the same key: that one did nothing */
 	PGW_COMPENSATION_ANEW,     /* later, with a new key: the old one is used up */
 	PGW_COMPENSATION_FIND_OUT, /* in doubt, or pending */
-	PGW_COMPENSATION_STOP      /* manual review */
+	PGW_COMPENSATION_STOP,     /* manual review */
+	PGW_COMPENSATION_ACCEPTED  /* the bank has taken the order: accepted_rules.h */
 } PgwCompensationNext;
 
 typedef struct PgwCompensationInput
@@ -118,7 +119,8 @@ typedef struct PgwCompensationInput
 	int max_keys;
 	/* look-up: the bank would know by now of the last request with this key */
 	bool not_found_counts;
-	bool pending; /* the bank said last that it is on its way */
+	bool pending;  /* the bank said last that it is on its way */
+	bool accepted; /* it has accepted the order, and is asked what became of it */
 	/* a cancellation's yes does not count yet: pgw_capabilities_cancel_counts() */
 	bool cancelled_too_early;
 	int64_t amount;       /* asked for, in a refund; 0: not to be compared */

@@ -5,6 +5,7 @@
  * Invariants:
  *     - Every event stands on an edge of state_machine.c (the unit test checks each).
  *     - An approval whose payments row is not locked stops at BankApproved.
+ *     - What the bank has accepted, and may still fail, is Saved and no more.
  */
 #include "core/payment/operation_events.h"
 
@@ -21,6 +22,16 @@ begin(const PgwOperationDecision *r, PgwState state, PgwDecision *d)
 		pgw_decision_note_difference(d, r->asked_amount, r->asked_currency, r->shown);
 }
 
+static void
+saved(bool accepted, PgwDecision *d)
+{
+	pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
+	if (accepted)
+		pgw_decision_add_event(d, PGW_EV_BANK_ACCEPTED, PGW_SAVED);
+	else
+		pgw_decision_add_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+}
+
 void
 pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payment_locked,
 					   PgwDecision *d)
@@ -31,6 +42,7 @@ pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payme
 	switch (r->next)
 	{
 		case PGW_OPERATION_DONE:
+		case PGW_OPERATION_ACCEPTED:
 			pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_COMPLETED, PGW_BANK_APPROVED);
 			pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_STARTED, PGW_BANK_APPROVED);
 			if (!payment_locked)
@@ -38,8 +50,7 @@ pgw_operation_decision(const PgwOperationDecision *r, PgwState state, bool payme
 				d->save_later = true;
 				return;
 			}
-			pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
-			pgw_decision_add_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+			saved(r->next == PGW_OPERATION_ACCEPTED, d);
 			return;
 		case PGW_OPERATION_REFUSED:
 			pgw_decision_add_edge(d, PGW_FAILED, 2, failed);
@@ -85,6 +96,9 @@ pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d)
 		case PGW_OPERATION_DONE:
 			pgw_decision_add_edge(d, PGW_COMPLETED, 2, completed);
 			return;
+		case PGW_OPERATION_ACCEPTED:
+			pgw_decision_add_event(d, PGW_EV_BANK_ACCEPTED, PGW_SAVED);
+			return;
 		case PGW_OPERATION_REFUSED:
 			pgw_decision_add_event(d, PGW_EV_CAPTURE_FAILED, PGW_SAVED);
 			pgw_decision_add_edge(d, PGW_REFUNDING, 2, give_back);
@@ -103,12 +117,11 @@ pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d)
 }
 
 void
-pgw_operation_save(PgwDecision *d)
+pgw_operation_save(bool accepted, PgwDecision *d)
 {
 	memset(d, 0, sizeof(*d));
 	d->state = PGW_BANK_APPROVED;
-	pgw_decision_add_event(d, PGW_EV_PAYMENT_DATA_SAVE_COMPLETED, PGW_SAVED);
-	pgw_decision_add_event(d, PGW_EV_TRANSACTION_COMPLETED, PGW_COMPLETED);
+	saved(accepted, d);
 }
 
 void

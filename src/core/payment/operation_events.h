@@ -16,8 +16,8 @@ extern void pgw_operation_decision(const PgwOperationDecision *r, PgwState state
 /* The same for the capture after the commit: a payment that is Saved. */
 extern void pgw_operation_capture_decision(const PgwOperationDecision *r, PgwDecision *d);
 
-/* An approved one whose payments row is locked now. */
-extern void pgw_operation_save(PgwDecision *d);
+/* An approved one whose payments row is locked now; accepted: the bank may still fail it. */
+extern void pgw_operation_save(bool accepted, PgwDecision *d);
 
 /*
  * A refund that was done, or a charge that was given back, which the bank has taken back. from:

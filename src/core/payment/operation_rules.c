@@ -368,6 +368,22 @@ done(const PgwOperationInput *in, const char *reason, PgwOperationDecision *d)
 }
 
 /*
+ * It will be done, and can still fail: so what is shown of the money says nothing yet.  But an
+ * order for another amount is none of ours.
+ */
+static void
+accepted(const PgwOperationInput *in, PgwOperationDecision *d)
+{
+	PgwAsked what = asked(in);
+
+	if (in->operation != PGW_OP_VOID && in->operation != PGW_OP_REVERSE &&
+		!pgw_shown_amount_is(&what, in->answer))
+		mismatch(in, d);
+	else
+		d->next = PGW_MUTATED(ACCEPTED_APPROVED) ? PGW_OPERATION_DONE : PGW_OPERATION_ACCEPTED;
+}
+
+/*
  * The bank speaks of the key alone.  That a request with it is under way is no end of that one: it
  * is asked about as if there had been no answer.  That it was another request is a defect, and
  * whatever came first under this key is for a person to find out.
@@ -407,6 +423,9 @@ answered_operation(const PgwOperationInput *in, PgwOperationDecision *d)
 			break;
 		case PGW_OUT_PENDING:
 			pending(d);
+			return;
+		case PGW_OUT_ACCEPTED:
+			accepted(in, d);
 			return;
 		case PGW_OUT_DECLINED:
 			declined(in, d);

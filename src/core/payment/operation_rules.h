@@ -59,7 +59,8 @@ typedef enum PgwOperationNext
 	/* a look-up shows that nothing was done, and it is still wanted */
 	PGW_OPERATION_AT_ONCE,
 	PGW_OPERATION_FIND_OUT, /* in doubt, or pending */
-	PGW_OPERATION_STOP      /* manual review */
+	PGW_OPERATION_STOP,     /* manual review */
+	PGW_OPERATION_ACCEPTED  /* the bank has taken the order: accepted_rules.h */
 } PgwOperationNext;
 
 typedef struct PgwOperationInput

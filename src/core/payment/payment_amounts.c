@@ -6,10 +6,10 @@
  * from operations.
  *
  * Invariants (the unit test walks every sequence of operations up to a depth):
- *     - 0 <= refunded + refund_pending <= captured, and captured + reserved <= authorized,
- *       whatever is done in whatever order.
+ *     - 0 <= refunded + refund_pending <= captured, and captured + capture_pending + reserved <=
+ *       authorized, whatever is done in whatever order.
  *     - One capture or void at a time: it lays claim to the authorization until the bank's
- *       outcome is known.
+ *       outcome is known; what the bank has accepted, and may still fail, is not known.
  *     - A claim ends by done or undone, once; in doubt it stays.
  */
 #include "core/payment/payment_amounts.h"
@@ -102,13 +102,19 @@ pgw_payment_operation_rows(size_t *n)
 
 /* ---------------------------------------------------------------- may it begin? */
 
+static bool
+is_under_way(const PgwPaymentAmounts *s)
+{
+	return s->reserved > 0 || s->capture_pending > 0;
+}
+
 /* What nobody foresaw is refused. */
 static const char *
 refusal(PgwKind kind, const PgwPaymentAmounts *s)
 {
 	for (size_t i = 0; i < NROWS; i++)
 	{
-		if (rows[i].status != s->status || rows[i].under_way != (s->reserved > 0))
+		if (rows[i].status != s->status || rows[i].under_way != is_under_way(s))
 			continue;
 		for (int c = 0; c < PGW_NOPERATIONS; c++)
 		{
@@ -123,7 +129,7 @@ static int64_t
 what_is_left(PgwKind kind, const PgwPaymentAmounts *s)
 {
 	return kind == PGW_KIND_REFUND ? s->captured - s->refunded - s->refund_pending
-								   : s->authorized - s->captured - s->reserved;
+								   : s->authorized - s->captured - s->capture_pending - s->reserved;
 }
 
 static bool
@@ -229,11 +235,29 @@ pgw_payment_operation_undone(PgwKind kind, int64_t amount, PgwPaymentAmounts *s)
 		s->reserved -= amount;
 }
 
+void
+pgw_payment_operation_accepted(PgwKind kind, int64_t amount, PgwPaymentAmounts *s)
+{
+	if (kind != PGW_KIND_CAPTURE)
+		return;
+	s->reserved -= amount;
+	s->capture_pending += amount;
+}
+
+void
+pgw_payment_operation_no_longer_accepted(PgwKind kind, int64_t amount, PgwPaymentAmounts *s)
+{
+	if (kind != PGW_KIND_CAPTURE)
+		return;
+	s->capture_pending -= amount;
+	s->reserved += amount;
+}
+
 bool
 pgw_payment_refund_is_whole(int64_t amount, const PgwPaymentAmounts *s)
 {
 	return s->refunded == 0 && s->captured == amount && s->refund_pending == amount &&
-		   s->reserved == 0 && (s->status == PGW_PAY_CAPTURED || PGW_MUTATED(WHOLE_REFUND));
+		   !is_under_way(s) && (s->status == PGW_PAY_CAPTURED || PGW_MUTATED(WHOLE_REFUND));
 }
 
 void
@@ -248,7 +272,7 @@ pgw_payment_refund_reversed(int64_t amount, PgwPaymentAmounts *s)
 bool
 pgw_payment_authorization_expired(PgwPaymentAmounts *s)
 {
-	if (!is_open(s) || s->reserved > 0)
+	if (!is_open(s) || is_under_way(s))
 		return false;
 	s->status = s->captured > 0 ? closed(s) : PGW_PAY_EXPIRED;
 	return true;

@@ -35,18 +35,19 @@ extern const char *pgw_payment_status_name(PgwPaymentStatus s);
 extern int pgw_payment_status_parse(const char *name); /* -1 */
 
 /*
- * In minor units.  Always 0 <= refunded + refund_pending <= captured, and captured + reserved <=
- * authorized: a CHECK of the table.
+ * In minor units.  Always 0 <= refunded + refund_pending <= captured, and captured +
+ * capture_pending + reserved <= authorized: a CHECK of the table.
  */
 typedef struct PgwPaymentAmounts
 {
 	PgwPaymentStatus status;
 	int64_t authorized;
 	int64_t captured;
+	int64_t capture_pending; /* by a capture that the bank has accepted, and may still fail */
 	/* of the authorization: laid claim to by the capture or void that is under way or in doubt */
 	int64_t reserved;
 	int64_t refunded;
-	int64_t refund_pending; /* by refunds under way or in doubt */
+	int64_t refund_pending; /* by refunds under way, accepted by the bank or in doubt */
 } PgwPaymentAmounts;
 
 /* The operations that a caller asks for on a payment, in the order of the grid's columns. */
@@ -89,6 +90,13 @@ extern void pgw_payment_operation_done(PgwKind kind, int64_t amount, bool final,
 									   PgwPaymentAmounts *s);
 /* it did nothing */
 extern void pgw_payment_operation_undone(PgwKind kind, int64_t amount, PgwPaymentAmounts *s);
+/*
+ * The bank has accepted it, and may still fail it: what a capture laid claim to is pending.  And
+ * back, before it is done, undone, or in doubt again.
+ */
+extern void pgw_payment_operation_accepted(PgwKind kind, int64_t amount, PgwPaymentAmounts *s);
+extern void pgw_payment_operation_no_longer_accepted(PgwKind kind, int64_t amount,
+													 PgwPaymentAmounts *s);
 /*
  * Is a refund of this much, which has its claim, all that was and ever will be captured?  Then what
  * undoes the whole charge does the same.  While more can be captured it does not: it would take the

@@ -35,6 +35,11 @@ pgw_told_add(PgwToldAttempt *a, const PgwToldEvent *event)
 {
 	if (event->type == PGW_EV_TRANSACTION_STARTED)
 		start(a, event);
+	/* in review it stays so, until an operator has decided */
+	a->accepted =
+		event->type == PGW_EV_BANK_ACCEPTED ||
+		(a->accepted && (event->to == a->state ||
+						 (a->state == PGW_SAVED && event->to == PGW_REQUIRES_MANUAL_REVIEW)));
 	a->state = event->to;
 	switch (event->to)
 	{
@@ -72,22 +77,28 @@ put_charge(const PgwToldAttempt *charge, PgwPaymentAmounts *s)
 		s->captured = charge->amount;
 	else if (charge->on_commit && charge->state == PGW_COMPLETED)
 		s->captured = charge->amount;
+	else if (charge->on_commit && charge->accepted)
+		s->capture_pending = charge->amount;
 	else if (charge->on_commit)
 		s->reserved = charge->amount;
 }
 
-/* Saved is done; what is neither done nor Failed is under way, or in doubt. */
+/*
+ * Saved is done, unless the bank has only accepted it; what is neither done nor Failed is under
+ * way, or in doubt.
+ */
 static void
 put_operation(const PgwToldAttempt *o, PgwPaymentAmounts *s, bool *closed, bool *voided)
 {
-	bool done = o->state == PGW_SAVED || o->state == PGW_COMPLETED;
+	bool done = (o->state == PGW_SAVED && !o->accepted) || o->state == PGW_COMPLETED;
 
 	if (o->state == PGW_FAILED)
 		return;
 	if (o->kind == PGW_KIND_REFUND)
 		*(done ? &s->refunded : &s->refund_pending) += o->amount;
 	else if (!done)
-		s->reserved += o->amount;
+		*(o->accepted && o->kind == PGW_KIND_CAPTURE ? &s->capture_pending : &s->reserved) +=
+			o->amount;
 	else if (o->kind == PGW_KIND_CAPTURE)
 	{
 		s->captured += o->amount;

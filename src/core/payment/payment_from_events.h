@@ -37,6 +37,7 @@ typedef struct PgwToldAttempt
 	int64_t amount;
 	int64_t approved; /* by the bank, where that was something else; 0: what was asked for */
 	PgwState state;
+	bool accepted; /* the bank has accepted it, and may still fail it: Saved, or in review since */
 	bool saved;    /* it was kept: Saved or Completed at some time */
 	bool in_vain;  /* it was Failed, or given back, at some time: nothing is kept from then on */
 	bool declined; /* ... by the issuer or the bank's rules */

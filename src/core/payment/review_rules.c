@@ -44,10 +44,13 @@
 #define ONLY_PAYMENT \
 	"only a payment's own charge is given back by this action: call pgw.refund_payment() or pgw.void_payment()"
 #define DONE_AT_BANK "the bank did it, only the result is not saved: retry saves it"
-#define ALL_BUT_DONE "the result is saved: retry does the rest"
 #define BANK_TOOK_IT_BACK \
 	"the bank took this refund back: mark_not_charged closes it, then pgw.refund_payment() makes a new one"
 
+/*
+ * A capture, void or refund that is Saved is one that the bank has accepted: in doubt, as one that
+ * is BankUnknown.
+ */
 static const PgwReviewRow rows[] = {
 	/*- kind, came from: retry, mark_charged, mark_not_charged, mark_refunded, refund */
 	{PGW_KIND_PAYMENT,
@@ -80,7 +83,7 @@ static const PgwReviewRow rows[] = {
 	 {TO(BANK_APPROVED), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
 	{PGW_KIND_CAPTURE,
 	 PGW_SAVED,
-	 {TO(SAVED), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
+	 {TO(BANK_UNKNOWN), TO(BANK_APPROVED), TO(FAILED), NO(ONLY_CAPTURE), NO(ONLY_PAYMENT)}},
 
 	{PGW_KIND_VOID,
 	 PGW_CREATED,
@@ -93,7 +96,7 @@ static const PgwReviewRow rows[] = {
 	 {TO(BANK_APPROVED), NO(ONLY_VOID), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_PAYMENT)}},
 	{PGW_KIND_VOID,
 	 PGW_SAVED,
-	 {TO(SAVED), NO(ONLY_VOID), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_PAYMENT)}},
+	 {TO(BANK_UNKNOWN), NO(ONLY_VOID), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
 
 	{PGW_KIND_REFUND,
 	 PGW_CREATED,
@@ -106,7 +109,7 @@ static const PgwReviewRow rows[] = {
 	 {TO(BANK_APPROVED), NO(ONLY_REFUND), NO(DONE_AT_BANK), NO(DONE_AT_BANK), NO(ONLY_PAYMENT)}},
 	{PGW_KIND_REFUND,
 	 PGW_SAVED,
-	 {TO(SAVED), NO(ONLY_REFUND), NO(ALL_BUT_DONE), NO(ALL_BUT_DONE), NO(ONLY_PAYMENT)}},
+	 {TO(BANK_UNKNOWN), NO(ONLY_REFUND), TO(FAILED), TO(BANK_APPROVED), NO(ONLY_PAYMENT)}},
 	{PGW_KIND_REFUND,
 	 PGW_COMPLETED,
 	 {NO(BANK_TOOK_IT_BACK), NO(ONLY_REFUND), TO(FAILED), TO(COMPLETED), NO(ONLY_PAYMENT)}},
