@@ -26,6 +26,7 @@
 #   make deb [OUT=folder]        Debian packages for the PostgreSQL of this system, in /var/tmp/pgw-deb
 #   make check-packages [PACKAGES="15 17 18"]
 #                                Debian packages built, installed, upgraded, removed, with a first payment, in chroots; and pg_upgrade from one to the next (root)
+#   make bank                    the bank simulator (libmicrohttpd-dev), which make install then puts beside the server's programs
 #   make docs [OUT=folder]       the pages as a site with search, in build/site; make check-docs: without a dead link
 #   make dist [OUT=folder]       an archive for PGXN, of what is committed
 #   make format                  lay the C sources out as .clang-format says
@@ -77,7 +78,7 @@ build/pgw--1.0.sql: $(TOP)/pgw--1.0.sql $(TOP)/src/connectors $(TOP)/src/connect
 
 # What people read keeps its folders, so that the pages find one another.
 PAGES = '$(DESTDIR)$(docdir)/pgw'
-install: install-pages
+install: install-pages install-bank
 install-pages:
 	$(MKDIR_P) $(PAGES)/docs/examples/testing $(PAGES)/docs/examples/hooks
 	$(INSTALL_DATA) $(TOP)/README.md $(TOP)/LICENSE $(PAGES)
@@ -85,9 +86,19 @@ install-pages:
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/*.*) $(PAGES)/docs/examples
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/testing/*) $(PAGES)/docs/examples/testing
 	$(INSTALL_DATA) $(wildcard $(TOP)/docs/examples/hooks/*) $(PAGES)/docs/examples/hooks
-uninstall: uninstall-pages
+uninstall: uninstall-pages uninstall-bank
 uninstall-pages:
 	rm -rf $(PAGES)
+
+# The bank simulator, where "make bank" has built it (it takes libmicrohttpd, which nothing else does): beside the server's programs.
+install-bank:
+ifneq ($(wildcard test/bank/pgw-bank),)
+	$(MKDIR_P) '$(DESTDIR)$(bindir)' '$(DESTDIR)$(mandir)/man1'
+	$(INSTALL_PROGRAM) test/bank/pgw-bank '$(DESTDIR)$(bindir)'
+	$(INSTALL_DATA) test/bank/pgw-bank.1 '$(DESTDIR)$(mandir)/man1'
+endif
+uninstall-bank:
+	rm -f '$(DESTDIR)$(bindir)/pgw-bank' '$(DESTDIR)$(mandir)/man1/pgw-bank.1'
 else
 all install:
 	@echo "The headers of the PostgreSQL server were not found: $(or $(shell $(PG_CONFIG) --version 2>/dev/null),there is no $(PG_CONFIG))." >&2

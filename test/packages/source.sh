@@ -32,7 +32,16 @@ printf "shared_preload_libraries = 'pgw'\nlog_parameter_max_length = 0\n" >>"/et
 pg_ctlcluster "$pg" main start && runuser -u postgres -- psql -XAtq -c 'CREATE EXTENSION pgw'
 is "$(runuser -u postgres -- psql -XAtq -c 'SELECT library, script, advice FROM pgw.version()')" '1.0.0|1.0|' 'CREATE EXTENSION'
 pg_ctlcluster "$pg" main stop
+is "$(find "$(pg_config --bindir)" -name pgw-bank)" '' 'no simulator where none is built'
+apt_get install --no-install-recommends libmicrohttpd-dev
+make bank >"$work/make.log" 2>&1 && make install >>"$work/make.log" 2>&1
+t 'the simulator is built and installed' $?
+"$(pg_config --bindir)/pgw-bank" --port 0 --port-file "$work/port" >"$work/bank.log" 2>&1 &
+for _ in $(seq 100); do [ ! -s "$work/port" ] || break; sleep 0.1; done
+kill $!
+t 'it runs' "$([ -s "$work/port" ]; echo $?)"
+t 'and has its manual' "$([ -s "$(pg_config --mandir)/man1/pgw-bank.1" ]; echo $?)"
 make uninstall >"$work/make.log" 2>&1
-is "$(find "$(pg_config --pkglibdir)" "$(pg_config --sharedir)" "$(pg_config --docdir)" -name '*pgw*')" '' 'make uninstall leaves nothing'
+is "$(find "$(pg_config --bindir)" "$(pg_config --mandir)" "$(pg_config --pkglibdir)" "$(pg_config --sharedir)" "$(pg_config --docdir)" -name '*pgw*')" '' 'make uninstall leaves nothing'
 cd "$top" || exit 1
 echo "1..$n"
