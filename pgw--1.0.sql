@@ -1603,6 +1603,12 @@ COMMENT ON FUNCTION pgw.health() IS
 	'One row for each check: ok, warning (somebody should look) or error (money or callers wait until somebody acts), '
 	'with what to do about it. Ages are in seconds.';
 
+CREATE FUNCTION pgw.health_summary(OUT live boolean, OUT ready boolean, OUT degraded boolean, OUT reason text)
+AS 'MODULE_PATHNAME', 'pgw_health_summary_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION pgw.health_summary() IS
+	'One row for load balancers and orchestrators: does the worker make turns, would a payment be taken now, does something '
+	'need a person, and why. It reads shared memory only, and waits for nobody.';
+
 CREATE FUNCTION pgw.check_connector(definition json) RETURNS TABLE (severity text, pointer text, message text)
 AS 'MODULE_PATHNAME', 'pgw_check_connector_1_0' LANGUAGE C IMMUTABLE PARALLEL SAFE ROWS 5;
 COMMENT ON FUNCTION pgw.check_connector(json) IS
@@ -1747,7 +1753,8 @@ $$
 		('{client,operator,auditor}', 'USAGE', 'TYPE', NULL,
 			'{payment_result,payment_status,transaction_status,event_type,operation_kind,capture_mode}'),
 		('{client}', 'USAGE', 'TYPE', NULL, '{notification_result}'),
-		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL, '{get_payment,find_payment,wait_for_payment,payment_history,version}'),
+		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
+			'{get_payment,find_payment,wait_for_payment,payment_history,version,health_summary}'),
 		('{client}', 'EXECUTE', 'FUNCTION', NULL,
 			'{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment,receive_notification}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,

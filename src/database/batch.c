@@ -62,6 +62,7 @@
 #include "database/notify.h"
 #include "database/row.h"
 #include "database/worker_locks.h"
+#include "exchange/worker_progress.h"
 
 /* A transaction takes milliseconds. */
 #define LIMIT_MS 5000
@@ -180,7 +181,10 @@ note_error(Transaction *x, MemoryContext context)
 	if (x->sqlstate == ERRCODE_LOCK_NOT_AVAILABLE)
 		pgw_tables_note_refusal(InvalidOid);
 	else
+	{
 		EmitErrorReport();
+		pgw_progress_failed(x->sqlstate);
+	}
 	if (x->sqlstate == ERRCODE_QUERY_CANCELED)
 		pgw_tables_note_limit();
 	FlushErrorState();
@@ -256,6 +260,8 @@ run_in_transaction(Transaction *x)
 	x->committed = fine;
 	if (x->flush)
 		wait_for_standby(last_commit);
+	if (fine && XactLastCommitEnd != last_commit)
+		pgw_progress_committed();
 	if (fine && x->done != NULL)
 		x->done(x->arg);
 	if (held)

@@ -34,6 +34,7 @@
 #include "exchange/signal_ring.h"
 #include "exchange/slots.h"
 #include "exchange/worker_entries.h"
+#include "exchange/worker_progress.h"
 
 #define PGW_MAX_DATABASES 64
 #define PGW_RING_SIZE 4096
@@ -93,6 +94,8 @@ typedef struct PgwWorkerEntry
 	PgwHint hints[PGW_HINTS];
 	/* callers wait for held; beyond what is wiped when an entry is forgotten */
 	ConditionVariable covered;
+	/* begun anew with each use of the entry */
+	PgwWorkerProgress progress;
 } PgwWorkerEntry;
 
 typedef struct PgwSlotHeader

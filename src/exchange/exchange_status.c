@@ -7,6 +7,9 @@
 #include "postgres.h"
 
 #include "miscadmin.h"
+#include "pgstat.h"
+#include "replication/syncrep.h"
+#include "storage/proc.h"
 #include "utils/timestamp.h"
 
 #include "exchange/exchange_shmem.h"
@@ -39,6 +42,23 @@ state_name(const PgwWorkerEntry *entry)
 	return "none";
 }
 
+/* With the lock held: the entry's process is there.  What it waits for is read as it is. */
+static void
+read_progress(PgwWorkerEntry *entry, PgwExchangeStatus *out)
+{
+	const PGPROC *proc;
+
+	pgw_progress_read(&entry->progress, &out->progress);
+	if (entry->state != PGW_ENTRY_RUNNING ||
+		!TimestampDifferenceExceeds(Max(out->progress.turned_at, entry->since),
+									GetCurrentTimestamp(), PGW_TURN_LATE_MS))
+		return;
+	proc = &ProcGlobal->allProcs[entry->procno];
+	out->worker_late = true;
+	out->waits_for = pgstat_get_wait_event(*(const volatile uint32 *) &proc->wait_event_info);
+	out->waits_for_standby = proc->syncRepState == SYNC_REP_WAITING;
+}
+
 void
 pgw_exchange_status(Oid dboid, PgwExchangeStatus *out)
 {
@@ -52,16 +72,19 @@ pgw_exchange_status(Oid dboid, PgwExchangeStatus *out)
 
 	LWLockAcquire(pgw_lock, LW_SHARED);
 	out->launcher_pid = pgw_shared->launcher_pid;
+	out->launcher_looked = pgw_shared->launcher_scanned;
 	out->slots_total = pgw_max_waiting;
 	e = pgw_entry_find(dboid, false);
 	if (e >= 0)
 	{
-		const PgwWorkerEntry *entry = &pgw_shared->entries[e];
+		PgwWorkerEntry *entry = &pgw_shared->entries[e];
 
 		out->worker_pid = (entry->state == PGW_ENTRY_RUNNING) ? entry->pid : 0;
 		out->worker_state = state_name(entry);
 		out->worker_since = entry->since;
 		out->worker_failures = entry->failures;
+		out->paused = entry->paused;
+		read_progress(entry, out);
 	}
 	for (int i = 0; i < pgw_max_waiting; i++)
 	{

@@ -8,6 +8,9 @@
 #include "postgres.h"
 #include "datatype/timestamp.h"
 
+#include "exchange/why_paused.h"
+#include "exchange/worker_progress.h"
+
 /* For pgw.health() and pgw.metrics. */
 typedef struct PgwExchangeStatus
 {
@@ -20,6 +23,13 @@ typedef struct PgwExchangeStatus
 	const char *worker_state;
 	TimestampTz worker_since; /* of that state; 0: none */
 	int worker_failures;      /* ends in a row */
+	PgwPause paused;          /* as the worker said last */
+	PgwProgress progress;     /* all zero: this database has no entry */
+	/* it runs, and has made no turn for PGW_TURN_LATE_MS ... */
+	bool worker_late;
+	const char *waits_for;  /* ... because of this wait event; NULL: of none */
+	bool waits_for_standby; /* ... which is the one for the synchronous standby */
+	bool launcher_looked;   /* at pg_database, since the server's start */
 	int slots_total;
 	int slots_used;      /* all databases */
 	int slots_requested; /* this database: wait for the worker */

@@ -38,6 +38,7 @@ pgw_entries_init(void)
 		pgw_shared->entries[i].procno = PGW_NO_PROC;
 		pgw_shared->entries[i].queue_head = pgw_shared->entries[i].queue_tail = PGW_NO_SLOT;
 		ConditionVariableInit(&pgw_shared->entries[i].covered);
+		pgw_progress_init(&pgw_shared->entries[i].progress);
 	}
 }
 
@@ -93,6 +94,7 @@ pgw_entry_find(Oid dboid, bool create)
 	PGW_ASSERT_LOCKED_FOR_WRITING();
 	pgw_shared->nentries++;
 	pgw_shared->entries[unused].dboid = dboid;
+	pgw_progress_begin(&pgw_shared->entries[unused].progress);
 	pgw_entry_set_state(&pgw_shared->entries[unused], PGW_ENTRY_DOWN);
 	return unused;
 }

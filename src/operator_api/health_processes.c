@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
+#include "utils/timestamp.h"
 #include "utils/uuid.h"
 
 #include "core/base/connection_limit.h"
@@ -25,17 +26,48 @@
 
 #define MAX_DATABASES 64
 
+static void
+put_age(PgwHealthReport *r, const char *name, TimestampTz when)
+{
+	if (when != 0)
+		pgw_health_detail_number(
+			r, name, (double) TimestampDifferenceMilliseconds(when, GetCurrentTimestamp()) / 1000);
+}
+
+static void
+put_progress(PgwHealthReport *r, const PgwExchangeStatus *s)
+{
+	put_age(r, "last_turn_age_seconds", s->progress.turned_at);
+	put_age(r, "last_commit_age_seconds", s->progress.committed_at);
+	if (s->progress.failed_at != 0)
+	{
+		pgw_health_detail(r, "last_error", unpack_sql_state(s->progress.sqlstate));
+		put_age(r, "last_error_age_seconds", s->progress.failed_at);
+	}
+	if (s->worker_late)
+		pgw_health_detail(r, "waits_for", s->waits_for);
+}
+
 static PgwHealthStatus
 worker_status(PgwHealthReport *r, Oid database, const PgwExchangeStatus *s, const char **advice)
 {
 	pgw_health_detail(r, "state", s->worker_state);
 	pgw_health_detail_time(r, "since", s->worker_since);
 	pgw_health_detail_number(r, "failures", s->worker_failures);
+	put_progress(r, s);
+	if (s->worker_late)
+	{
+		*advice =
+			s->waits_for_standby
+				? "The worker waits for a synchronous standby, and with it every payment: bring one back, or change synchronous_standby_names."
+				: "The worker makes no turns, and no payment goes on: waits_for says what it waits for; see pg_stat_activity and the server's log.";
+		return PGW_HEALTH_ERROR;
+	}
 	if (strcmp(s->worker_state, "running") == 0)
 		return PGW_HEALTH_OK;
 	if (strcmp(s->worker_state, "paused") == 0 || strcmp(s->worker_state, "draining") == 0)
 	{
-		*advice = "It is there, and takes no new payments: see worker_mode and restored.";
+		*advice = pgw_pause_hint(s->paused);
 		return PGW_HEALTH_WARNING;
 	}
 	*advice = pgw_exchange_absence(database);

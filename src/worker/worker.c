@@ -44,6 +44,7 @@
 #include "exchange/taken_slots.h"
 #include "exchange/why_paused.h"
 #include "exchange/worker_entries.h"
+#include "exchange/worker_progress.h"
 #include "http/http.h"
 #include "observe/alerts.h"
 #include "queue/bank_answers.h"
@@ -403,6 +404,7 @@ recover_from_error(void)
 	HOLD_INTERRUPTS();
 	MemoryContextSwitchTo(TopMemoryContext);
 	EmitErrorReport();
+	pgw_progress_failed(geterrcode());
 	AbortOutOfAnyTransaction();
 	LWLockReleaseAll();
 	FlushErrorState();
@@ -430,6 +432,7 @@ pgw_worker_main(Datum arg)
 		PG_TRY();
 		{
 			CHECK_FOR_INTERRUPTS();
+			pgw_progress_turned();
 			turn();
 		}
 		PG_CATCH();
