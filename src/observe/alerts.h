@@ -38,7 +38,4 @@ extern void pgw_alerts_flush(TimestampTz now);
  */
 extern void pgw_alerts_check_ages(TimestampTz now);
 
-/* Worker, now and then: what notifications have said of amounts that are others, once each. */
-extern void pgw_alerts_check_notifications(void);
-
 #endif

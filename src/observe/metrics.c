@@ -448,6 +448,29 @@ pgw_metrics_notification(const char *bank, bool livemode, PgwNotificationVerdict
 		count(&b->banks[bank_index(b, bank, livemode)].notifications[verdict], 1);
 }
 
+void
+pgw_metrics_each_refused(void (*found)(const char *bank, uint64 n, void *arg), void *arg)
+{
+	/* the bank's doing, or ours; what is not signed at all anybody sends */
+	static const PgwNotificationVerdict verdicts[] = {
+		PGW_NOTIFICATION_WRONG_SIGNATURE, PGW_NOTIFICATION_OUT_OF_TIME, PGW_NOTIFICATION_NO_SECRET,
+		PGW_NOTIFICATION_BAD_SECRET};
+	PgwCounters *b = pgw_metrics_my_counters();
+	uint32 n = b != NULL ? pg_atomic_read_u32(&b->nbanks) : 0;
+
+	pg_read_barrier();
+	for (uint32 i = 0; i < n; i++)
+	{
+		uint64 refused = 0;
+
+		for (int v = 0; v < lengthof(verdicts); v++)
+			refused += pg_atomic_read_u64(&b->banks[i].notifications[verdicts[v]]);
+		/* the first places are for all banks that have none of their own */
+		if (refused > 0)
+			found(i < PGW_NMODES ? "others" : b->banks[i].name, refused, arg);
+	}
+}
+
 /* ---------------------------------------------------------------- recovery scans */
 
 uint64

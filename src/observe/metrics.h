@@ -48,6 +48,9 @@ extern void pgw_metrics_bank_credentials_rejected(const char *bank, bool livemod
 /* A notification of the bank's has come, and this became of it. */
 extern void pgw_metrics_notification(const char *bank, bool livemode,
 									 PgwNotificationVerdict verdict);
+/* Each bank of which notifications could not be verified, and how many so far; "others". */
+extern void pgw_metrics_each_refused(void (*found)(const char *bank, uint64 n, void *arg),
+									 void *arg);
 
 /* --- reading --- */
 

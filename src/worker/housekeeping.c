@@ -13,7 +13,7 @@
 #include "base/clock.h"
 #include "database/batch.h"
 #include "database/event_partitions.h"
-#include "observe/alerts.h"
+#include "observe/notification_alerts.h"
 #include "store/forget_notifications.h"
 #include "worker/housekeeping.h"
 
@@ -27,6 +27,7 @@
 #define TIDY_MS (60 * 60 * 1000)
 #define SAVE_RETRY_MS 10000
 #define ODD_MS (60 * 1000)
+#define REFUSED_MS 5000
 #define FORGET_MS (60 * 60 * 1000)
 /* A turn's part of a long list, so that nothing else waits: as many a second as can come in. */
 #define FORGET_MOST 1000
@@ -148,6 +149,11 @@ pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
 	ensure_partitions(h, now);
 	keep_bank_health(h, now);
 	forget_notifications(h, now);
+	if (pgw_is_due(h->next_refused, now, REFUSED_MS))
+	{
+		h->next_refused = TimestampTzPlusMilliseconds(now, REFUSED_MS);
+		pgw_alerts_check_refused(now);
+	}
 	if (pgw_is_due(h->next_odd, now, ODD_MS))
 	{
 		h->next_odd = TimestampTzPlusMilliseconds(now, ODD_MS);

@@ -129,6 +129,18 @@ part($node, 'forged', sub {
 	is(sql(q{SELECT sum(value) FROM pgw.metrics WHERE name = 'pgw_notifications_total' AND labels ->> 'bank' = 'slow' AND labels ->> 'verdict' = 'wrong_signature'}), 2, 'each is counted');
 });
 
+part($node, 'many refused', sub {
+	my $told = sub { sql("SELECT bank, told, count FROM pgw.alert_state WHERE kind = 'notifications_refused'") };
+	is($told->(), '', 'few of them are nothing to tell people of');
+	my $before = -s $node->logfile;
+	my ($body, $headers) = event('evt_r', 'f' x 32, 'pi_r', secret => 'whsec_guess');
+	my $one = receive_sql('slow', $body, $headers);
+	is(sql(join ';', ($one) x 30), join("\n", ('400|wrong_signature') x 30), 'many');
+	ok(wait_until(sub { $told->() =~ /^slow\|/ }, 180), 'are told people');
+	ok(wait_until(sub { slurp_file($node->logfile, $before) =~ /notifications_refused: \d+ notifications for bank "slow" could not be verified/ }, 180), 'and the log');
+	is(rows('evt_r'), '', 'nothing of them is kept');
+});
+
 part($node, 'another charge', sub {
 	my ($ref, $intent) = lose('d');
 	my (undef, $other) = lose('e');
