@@ -31,7 +31,10 @@ cd "$dir"
 
 # the tools that are built are run while building, and do not free what they end with
 export ASAN_OPTIONS=detect_leaks=0
-if [ "$(cat built 2>/dev/null)" = "$flags" ]; then
+# beside the server: what its tests are run with, what ours preload, and pgTAP, which is SQL, as Debian has it
+parts="src/test/regress src/test/isolation src/test/perl contrib/pg_stat_statements contrib/test_decoding contrib/auto_explain"
+if [ "$(cat built 2>/dev/null)" = "$flags $parts" ]; then
+	cp /usr/share/postgresql/15/extension/pgtap* postgres/share/extension/
 	echo "$prefix/bin/pg_config"
 	exit 0
 fi
@@ -67,7 +70,7 @@ build()
 		*) echo "this build would be installed outside of $prefix" >&2; return 1 ;;
 	esac
 	make -s install
-	for part in src/test/regress src/test/isolation src/test/perl contrib/pg_stat_statements contrib/test_decoding; do
+	for part in $parts; do
 		make -s -C $part install
 	done
 }
@@ -83,5 +86,6 @@ if ! "$self" "$kind" build >build.log 2>&1; then
 	echo "the server could not be built: $dir/build.log" >&2
 	exit 1
 fi
-echo "$flags" >built
+cp /usr/share/postgresql/15/extension/pgtap* postgres/share/extension/
+echo "$flags $parts" >built
 echo "$prefix/bin/pg_config"

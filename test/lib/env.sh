@@ -134,6 +134,6 @@ pgw_prove() # tests...
 	lib=$("$PGW_PG_CONFIG" --pkglibdir)/pgxs/src/test
 	mkdir -p "$dir"
 	TESTDIR="$dir" PG_REGRESS="$lib/regress/pg_regress" TESTDATADIR="$dir/tap" TESTLOGDIR="$dir/tap/log" \
-		PGW_CONF="$(pgw_server_conf)" TMPDIR=/tmp \
+		PGW_CONF="$(pgw_server_conf)" TMPDIR=/tmp PGCTLTIMEOUT=300 \
 		prove -v -j "${JOBS:-2}" --timer -I "$lib/perl" -I test/lib "$@"
 }

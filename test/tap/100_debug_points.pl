@@ -7,7 +7,8 @@ use PgwSession;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-sub symbols { my $file = (glob "$_[0]/usr/lib/postgresql/*/lib/pgw.so")[0]; return scalar qx(nm '$file') }
+chomp(my $libraries = qx('$ENV{PGW_PG_CONFIG}' --pkglibdir));
+sub symbols { return scalar qx(nm '$_[0]$libraries/pgw.so') }
 like(symbols($ENV{PGW_DEBUG_INST}), qr/ pgw_debug_point$/m, 'the build for tests has debug points');
 my $production = symbols($ENV{PGW_INST});
 like($production, qr/ pgw_process_payment_1_0$/m, 'the ordinary build is one of pgw');

@@ -92,7 +92,9 @@ part($node, 'never sent, the caller waits', sub {
 	cmp_ok(scalar @gaps, '>=', 3, 'after several tries');
 	is_planned_delay($gaps[$_], $_, $SHORT, "retry $_ at the planned time") for 0 .. $#gaps;
 	cmp_ok($took + 1.2 * $SHORT * 2**@gaps, '>', 2.8, 'as long as another try fits');
-	is(events($node, 'refused'), join(',', 'TransactionStarted', ('BankProcessingStarted', 'BankRetryScheduled') x @gaps, 'BankProcessingStarted', 'BankProcessingFailed', 'TransactionFailed'),
+	# what would have come next no longer fits when the last one has failed, or when its turn comes
+	my $tries = @gaps;
+	like(events($node, 'refused'), qr/^TransactionStarted(?:,BankProcessingStarted,BankRetryScheduled){$tries},BankProcessingStarted,(?:BankProcessingFailed|BankRetryScheduled),TransactionFailed$/,
 		'each try is an event');
 	is(payment_row('refused'), 'failed|bank_unavailable', 'and the payment says so');
 });
