@@ -644,7 +644,8 @@ COMMENT ON COLUMN pgw.payment_transactions.currency IS 'The ISO 4217 code, three
 COMMENT ON COLUMN pgw.payment_transactions.capture IS
 	'When the money is to move: with the call, after the commit, or by capture_payment().';
 COMMENT ON COLUMN pgw.payment_transactions.token IS
-	'The bank''s token of the card; NULL: none was given, as with a card number, which no table holds.';
+	'The bank''s token of the card; of one that was a JSON object a mark, "(object 0427)"; '
+	'NULL: none was given, as with a card number, which no table holds.';
 COMMENT ON COLUMN pgw.payment_transactions.card_last4 IS 'The last four digits of the card.';
 COMMENT ON COLUMN pgw.payment_transactions.card_brand IS 'The brand of the card.';
 COMMENT ON COLUMN pgw.payment_transactions.card_expiry_month IS

@@ -27,6 +27,7 @@
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "core/base/none_if_empty.h"
+#include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/slots.h"
 #include "outcome/caller_committed.h"
@@ -56,11 +57,12 @@ differing(const PgwIdentity *asked, const PgwAttempt *earlier)
 
 /* A real charge is not one for tests, nor the reverse: nobody takes that over unawares. */
 static void
-identity_of_request(const PgwSlotRequest *r, const PgwBank *bank, PgwIdentity *out)
+identity_of_request(const PgwSlotRequest *r, const PgwBank *bank, PgwIdentity *out,
+					char mark[PGW_TOKEN_MARK_SIZE])
 {
 	out->amount = r->amount;
 	out->currency = r->currency;
-	out->token = pgw_none_if_empty(r->token);
+	out->token = pgw_none_if_empty(pgw_token_to_keep(r->token, mark));
 	out->card_last4 = pgw_none_if_empty(r->card_last4);
 	out->card_expiry_month = r->card_expiry_month;
 	out->card_expiry_year = r->card_expiry_year;
@@ -134,6 +136,7 @@ pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r)
 {
 	PgwAttempt attempt;
 	PgwIdentity asked;
+	char mark[PGW_TOKEN_MARK_SIZE];
 	char *fields;
 	bool busy = false;
 
@@ -156,7 +159,7 @@ pgw_adopt_for_request(PgwCall *call, const PgwSlotRequest *r)
 	memset(&call->reply, 0, sizeof(call->reply));
 	call->reply.transaction_id = attempt.transaction_id;
 	call->reply.status = attempt.status;
-	identity_of_request(r, call->bank, &asked);
+	identity_of_request(r, call->bank, &asked, mark);
 	if (PGW_MUTATED(OTHER_MODE))
 		asked.livemode = attempt.livemode;
 	fields = differing(&asked, &attempt);

@@ -16,6 +16,7 @@
 #include "attempt/put_off.h"
 #include "attempt/step.h"
 #include "core/base/error_codes.h"
+#include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/unknown_outcome_rules.h"
 #include "outcome/record_decision.h"
@@ -296,7 +297,7 @@ pgw_step_charge_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const ch
 	memset(&params, 0, sizeof(params));
 	params.amount = attempt->amount;
 	params.currency = attempt->currency;
-	params.token = attempt->token;
+	params.token = pgw_token_is_kept(attempt->token) ? attempt->token : NULL;
 	params.merchant = attempt->merchant;
 	params.reference = attempt->reference;
 	params.bank_fields = attempt->bank_fields;

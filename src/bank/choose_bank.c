@@ -13,6 +13,7 @@
 #include "bank/choose_bank.h"
 #include "core/base/error_codes.h"
 #include "core/base/money.h"
+#include "core/card/token_object.h"
 
 bool pgw_test_mode = false;
 
@@ -48,9 +49,17 @@ pgw_config_takes_amount(const PgwBank *b, int64 amount, const char *currency)
 		   pgw_connector_amount(b->connector, currency, c->exponent, amount, &converted);
 }
 
+PgwMeans
+pgw_means_of(const char *token)
+{
+	return token == NULL || *token == '\0' ? PGW_BY_CARD
+		   : pgw_token_is_object(token)    ? PGW_BY_TOKEN_OBJECT
+										   : PGW_BY_TOKEN;
+}
+
 /* NULL: it takes the request; else the code that says why not. */
 static const char *
-refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
+refusal(const PgwBank *b, int64 amount, const char *currency, PgwMeans means,
 		PgwCaptureMode capture)
 {
 	const PgwCapabilities *can;
@@ -60,9 +69,9 @@ refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
 	if (b->connector == NULL)
 		return "connector_invalid";
 	can = pgw_connector_capabilities(b->connector);
-	if (with_card && !can->cards)
+	if (means == PGW_BY_CARD && !can->cards)
 		return "bank_takes_no_cards";
-	if (!with_card && !can->tokens)
+	if (means != PGW_BY_CARD && !can->tokens && (means == PGW_BY_TOKEN || !can->token_objects))
 		return "bank_takes_no_tokens";
 	if (!takes_currency(b, currency))
 		return "bank_currency_not_supported";
@@ -76,7 +85,7 @@ refusal(const PgwBank *b, int64 amount, const char *currency, bool with_card,
 }
 
 PgwBank *
-pgw_config_route(const char *named, int64 amount, const char *currency, bool with_card,
+pgw_config_route(const char *named, int64 amount, const char *currency, PgwMeans means,
 				 PgwCaptureMode capture, const char **error_code, char **detail)
 {
 	const char *first = NULL;
@@ -100,7 +109,7 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 		if (named == NULL && (!b->enabled || (pgw_test_mode && b->livemode)))
 			continue; /* not a candidate at all */
 		code = pgw_test_mode && b->livemode ? "live_bank_in_test_mode"
-											: refusal(b, amount, currency, with_card, capture);
+											: refusal(b, amount, currency, means, capture);
 		if (code == NULL)
 			return b;
 		if (first == NULL)
@@ -125,7 +134,7 @@ pgw_config_route(const char *named, int64 amount, const char *currency, bool wit
 }
 
 PgwBank *
-pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, bool with_card,
+pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, PgwMeans means,
 					 PgwCaptureMode capture)
 {
 	bool passed = false;
@@ -138,12 +147,11 @@ pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency, b
 			passed = strcmp(b->name, after->name) == 0;
 			continue;
 		}
-		if (b->livemode != after->livemode ||
-			refusal(b, amount, currency, with_card, capture) != NULL)
+		if (b->livemode != after->livemode || refusal(b, amount, currency, means, capture) != NULL)
 			continue;
 		/* a token means something only where it was made, and where its maker says */
-		if (!with_card && (after->token_scope == NULL || b->token_scope == NULL ||
-						   strcmp(after->token_scope, b->token_scope) != 0))
+		if (means != PGW_BY_CARD && (after->token_scope == NULL || b->token_scope == NULL ||
+									 strcmp(after->token_scope, b->token_scope) != 0))
 			continue;
 		return b;
 	}

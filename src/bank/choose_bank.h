@@ -14,6 +14,17 @@ extern bool pgw_test_mode;
 
 extern void pgw_choose_bank_init(void); /* _PG_init, by way of pgw_config_init() */
 
+/* What a payment is made with. */
+typedef enum PgwMeans
+{
+	PGW_BY_CARD,
+	PGW_BY_TOKEN,
+	PGW_BY_TOKEN_OBJECT
+} PgwMeans;
+
+/* token: NULL or empty: it is a card. */
+extern PgwMeans pgw_means_of(const char *token);
+
 /* Can it express the amount exactly in its own unit of the currency? */
 extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const char *currency);
 
@@ -22,7 +33,7 @@ extern bool pgw_config_takes_amount(const PgwBank *bank, int64 amount, const cha
  * NULL: none.
  */
 extern PgwBank *pgw_config_next_bank(const PgwBank *after, int64 amount, const char *currency,
-									 bool with_card, PgwCaptureMode capture);
+									 PgwMeans means, PgwCaptureMode capture);
 
 /*
  * The bank for a request: the named one, else the first by priority that takes it.  NULL with
@@ -30,7 +41,7 @@ extern PgwBank *pgw_config_next_bank(const PgwBank *after, int64 amount, const c
  * currency, exponent exact, card/token taken, capture mode possible.
  */
 extern PgwBank *pgw_config_route(const char *named, int64 amount, const char *currency,
-								 bool with_card, PgwCaptureMode capture, const char **error_code,
+								 PgwMeans means, PgwCaptureMode capture, const char **error_code,
 								 char **detail);
 
 #endif

@@ -17,28 +17,53 @@
 #include "bank/secrets.h"
 #include "core/base/mutant.h"
 #include "core/base/none_if_empty.h"
+#include "core/card/token_object.h"
 #include "exchange/slots.h"
 #include "http/http.h"
 #include "observe/alerts.h"
 
+#define TOKEN_ROOM (PGW_MAX_TOKEN_OBJECT_BYTES + 1)
+
 struct PgwCallCard
 {
+	char *token_room; /* of a token that is an object: what its words point to; NULL: none */
+	int ntoken_words;
+	const char *token_words[PGW_TOKEN_WORDS];
 	char number[20];
 	char cvv[5];
 	char holder[256];
 	char digests[PGW_MAX_BODY_DIGESTS][PGW_BODY_DIGEST_SIZE];
 };
 
+/* No room: as after a restart. */
+static void
+keep_token(PgwCallCard *card, const char *token)
+{
+	if (card->token_room == NULL)
+		card->token_room = pgw_http_arena_alloc(TOKEN_ROOM);
+	if (card->token_room != NULL)
+		card->ntoken_words = pgw_token_object_words(token, card->token_room, TOKEN_ROOM,
+													card->token_words, PGW_TOKEN_WORDS);
+}
+
 void
 pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r)
 {
+	bool object = pgw_token_is_object(r->token);
+
 	strlcpy(call->card_last4, r->card_last4, sizeof(call->card_last4));
-	if (r->card_number[0] == '\0')
+	if (r->card_number[0] == '\0' && !object)
 		return;
 	if (call->card == NULL)
+	{
 		call->card = (PgwCallCard *) pgw_http_arena_alloc(sizeof(PgwCallCard));
-	if (call->card == NULL)
-		return; /* too many calls in flight: as after a restart */
+		if (call->card == NULL)
+			return; /* too many calls in flight: as after a restart */
+		call->card->token_room = NULL;
+	}
+	call->card->ntoken_words = 0;
+	if (object)
+		keep_token(call->card, r->token);
 	strlcpy(call->card->number, r->card_number, sizeof(call->card->number));
 	strlcpy(call->card->cvv, r->card_cvv, sizeof(call->card->cvv));
 	strlcpy(call->card->holder, r->card_holder, sizeof(call->card->holder));
@@ -48,6 +73,8 @@ pgw_echo_keep(PgwCall *call, const PgwSlotRequest *r)
 void
 pgw_echo_forget(PgwCall *call)
 {
+	if (call->card != NULL && call->card->token_room != NULL)
+		pgw_http_arena_free(call->card->token_room, TOKEN_ROOM);
 	if (call->card != NULL)
 		pgw_http_arena_free((char *) call->card, sizeof(PgwCallCard));
 	call->card = NULL;
@@ -65,9 +92,13 @@ seek_secrets(const PgwSecret *secret, const char **words)
 		words[i] = values->values[i].text;
 }
 
-/* words: the holder, the values of the present file, those of an earlier one, digests */
+/*
+ * words: the holder, the values of the present file, those of an earlier one, digests, parts of
+ * the token
+ */
 #define FIRST_DIGEST (1 + 2 * PGW_SECRET_VALUES)
-StaticAssertDecl(PGW_SOUGHT_WORDS >= FIRST_DIGEST + PGW_MAX_BODY_DIGESTS,
+#define FIRST_OF_TOKEN (FIRST_DIGEST + PGW_MAX_BODY_DIGESTS)
+StaticAssertDecl(PGW_SOUGHT_WORDS >= FIRST_OF_TOKEN + PGW_TOKEN_WORDS,
 				 "room for all that is sought");
 
 void
@@ -94,6 +125,8 @@ pgw_echo_sought(const PgwCall *call, PgwEchoSought *echo, PgwQuestion *question)
 	echo->now.words[0] = pgw_none_if_empty(call->card->holder);
 	for (int i = 0; i < PGW_MAX_BODY_DIGESTS && !PGW_MUTATED(ECHO_DIGEST); i++)
 		echo->now.words[FIRST_DIGEST + i] = pgw_none_if_empty(call->card->digests[i]);
+	for (int i = 0; i < call->card->ntoken_words && !PGW_MUTATED(ECHO_TOKEN); i++)
+		echo->now.words[FIRST_OF_TOKEN + i] = call->card->token_words[i];
 }
 
 void

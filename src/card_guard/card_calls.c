@@ -12,6 +12,7 @@
 #include "card_guard/card_calls.h"
 
 /* The arguments of process_payment() that hold card data, when they are not named. */
+#define TOKEN_PLACE 3 /* where it is an object */
 #define NUMBER_PLACE 4
 #define CVV_PLACE 7
 #define HOLDER_PLACE 8
@@ -23,8 +24,9 @@
 typedef struct Value
 {
 	bool literal;
-	bool name;  /* a column, a variable, a function */
-	bool named; /* it is given by name: card_cvv => … */
+	bool object; /* a literal that begins as a JSON object does */
+	bool name;   /* a column, a variable, a function */
+	bool named;  /* it is given by name: card_cvv => … */
 } Value;
 
 static bool
@@ -133,6 +135,18 @@ skip_word(const char *text, size_t len, size_t pos, Value *value)
 	return pos + n;
 }
 
+/* Behind the quote that is `opening` bytes long. */
+static bool
+begins_object(const char *text, size_t len, size_t opening)
+{
+	size_t at = opening;
+
+	while (at < len &&
+		   (text[at] == ' ' || text[at] == '\t' || text[at] == '\n' || text[at] == '\r'))
+		at++;
+	return at < len && text[at] == '{';
+}
+
 /* What begins at pos and is no bracket, comma or semicolon: behind its end. */
 static size_t
 skip_token(const char *text, size_t len, size_t pos, Value *value)
@@ -144,6 +158,7 @@ skip_token(const char *text, size_t len, size_t pos, Value *value)
 	if (at[0] == '\'')
 	{
 		/* An empty one says nothing; a doubled quote within begins the next piece. */
+		value->object = value->object || begins_object(at, left, 1);
 		value->literal = value->literal || left < 2 || at[1] != '\'' || (left > 2 && at[2] == '\'');
 		return behind(text, len, pos, 1, "'", 1);
 	}
@@ -155,6 +170,7 @@ skip_token(const char *text, size_t len, size_t pos, Value *value)
 	if (at[0] == '$' && (quote = dollar_quote(at, left)) > 0)
 	{
 		value->literal = true;
+		value->object = value->object || begins_object(at, left, quote);
 		return behind(text, len, pos, quote, at, quote);
 	}
 	if (at[0] == '$')
@@ -235,6 +251,14 @@ is_our_name(const char *word, size_t len)
 	return is_one_of(word, len, names, lengthof(names));
 }
 
+static bool
+is_token_name(const char *word, size_t len)
+{
+	static const char *const names[] = {"token"};
+
+	return is_one_of(word, len, names, lengthof(names));
+}
+
 static size_t
 skip_blanks(const char *text, size_t len, size_t pos)
 {
@@ -255,16 +279,17 @@ by_name(const char *text, size_t len)
 		size_t n = word_length(text + pos, len - pos);
 		bool card = n > 0 && is_card_name(text + pos, n);
 		bool ours = n > 0 && is_our_name(text + pos, n);
+		bool token = n > 0 && is_token_name(text + pos, n);
 		size_t next = skip_blanks(text, len, pos + n);
 		Value value = {0};
 
 		pos += Max(n, 1);
-		if (card && next + 1 < len &&
+		if ((card || token) && next + 1 < len &&
 			(memcmp(text + next, "=>", 2) == 0 || memcmp(text + next, ":=", 2) == 0))
 		{
 			pos = read_value(text, len, next + 2, &value);
-			found.literal = value.literal;
-			found.name = found.name || value.name;
+			found.literal = token ? value.object : value.literal;
+			found.name = found.name || (card && value.name);
 		}
 		else if (ours)
 			found.name = true;
@@ -291,6 +316,8 @@ by_place(const char *text, size_t len)
 			Value value = {0};
 
 			pos = read_value(text, len, pos + 1, &value);
+			if (!value.named && place == TOKEN_PLACE)
+				found.literal = found.literal || value.object;
 			if (!value.named &&
 				(place == NUMBER_PLACE || place == CVV_PLACE || place == HOLDER_PLACE))
 			{

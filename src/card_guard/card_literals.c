@@ -28,6 +28,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
 #include "commands/prepare.h"
 #include "funcapi.h"
 #include "nodes/nodeFuncs.h"
@@ -37,6 +38,7 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_node.h"
 #include "tcop/utility.h"
+#include "utils/builtins.h"
 #include "utils/catcache.h"
 #include "utils/syscache.h"
 
@@ -49,13 +51,17 @@
 #include "card_guard/log_redaction.h"
 #include "core/base/mutant.h"
 #include "core/card/card_text.h"
+#include "core/card/token_object.h"
 #include "sql_function/raise_error.h"
 
 static post_parse_analyze_hook_type previous_analyze = NULL;
 static planner_hook_type previous_planner = NULL;
 static ProcessUtility_hook_type previous_utility = NULL;
 
-static const char *const card_fields[] = {"card_number", "card_cvv", "card_holder"};
+/* The token is card data where it is an object. */
+static const char *const card_fields[] = {"card_number", "card_cvv", "card_holder", "token"};
+
+#define TOKEN_FIELD 3
 
 /* The arguments of one call that hold card data; NULL: not given. */
 typedef struct CardArgs
@@ -68,6 +74,7 @@ typedef struct Walk
 	const PgwScope *scope;
 	bool literals; /* look for them; else only at what the server logs */
 	bool settings;
+	ParamListInfo params; /* what is bound, as far as it is known */
 } Walk;
 
 /* ---------------------------------------------------------------- one call */
@@ -143,10 +150,66 @@ is_null(Node *arg)
 	return arg == NULL || (IsA(arg, Const) && ((Const *) arg)->constisnull);
 }
 
+/* Without what only names or casts it. */
+static Node *
+stripped(Node *expr)
+{
+	while (expr != NULL)
+	{
+		if (IsA(expr, NamedArgExpr))
+			expr = (Node *) ((NamedArgExpr *) expr)->arg;
+		else if (IsA(expr, RelabelType))
+			expr = (Node *) ((RelabelType *) expr)->arg;
+		else
+			break;
+	}
+	return expr;
+}
+
+static bool
+value_is_object(Oid type, Datum value)
+{
+	char *given;
+	bool object;
+
+	if (type != TEXTOID && type != VARCHAROID && type != UNKNOWNOID)
+		return false;
+	given = type == UNKNOWNOID ? pstrdup(DatumGetCString(value)) : TextDatumGetCString(value);
+	object = pgw_token_is_object(given);
+	explicit_bzero(given, strlen(given));
+	pfree(given);
+	return object;
+}
+
+/* A literal whose value is a JSON object. */
+static bool
+is_object_literal(Node *expr)
+{
+	expr = stripped(expr);
+	return expr != NULL && IsA(expr, Const) && !((Const *) expr)->constisnull &&
+		   value_is_object(((Const *) expr)->consttype, ((Const *) expr)->constvalue);
+}
+
+/* ... or a parameter that is one this time. */
+static bool
+is_bound_object(Node *expr, ParamListInfo params)
+{
+	const Param *param = (Param *) (expr = stripped(expr));
+	const ParamExternData *bound;
+
+	if (expr == NULL || params == NULL || params->paramFetch != NULL || !IsA(expr, Param) ||
+		param->paramkind != PARAM_EXTERN || param->paramid > params->numParams)
+		return false;
+	bound = &params->params[param->paramid - 1];
+	return !bound->isnull && value_is_object(bound->ptype, bound->value);
+}
+
 /* Adds a fault when the expression's value stands in the text, or may do so. */
 static char *
 add_fault(char *faults, const char *field, Node *expr, const PgwScope *scope)
 {
+	if (field == card_fields[TOKEN_FIELD] && !is_object_literal(expr))
+		return faults;
 	switch (pgw_value_source(expr, scope))
 	{
 		case PGW_VALUE_FROM_ELSEWHERE:
@@ -186,7 +249,8 @@ walk(Node *node, void *context)
 	{
 		const Query *query = (Query *) node;
 		PgwScope scope = {.query = query, .outer = w->scope};
-		Walk inner = {.scope = &scope, .literals = w->literals, .settings = w->settings};
+		Walk inner = {
+			.scope = &scope, .literals = w->literals, .settings = w->settings, .params = w->params};
 
 		if (query_tree_walker((Query *) node, walk, &inner, 0))
 			return true;
@@ -205,6 +269,8 @@ walk(Node *node, void *context)
 				refuse_literals(&args, w->scope);
 			if (w->settings && !(is_null(args.arg[0]) && is_null(args.arg[1])))
 				pgw_cards_refuse_logging(!is_null(args.arg[0]) ? card_fields[0] : card_fields[1]);
+			else if (w->settings && is_bound_object(args.arg[TOKEN_FIELD], w->params))
+				pgw_cards_refuse_logging(card_fields[TOKEN_FIELD]);
 		}
 	}
 	return expression_tree_walker(node, walk, context);
@@ -255,7 +321,7 @@ static PlannedStmt *
 planned(Query *parse, const char *query_string, int cursor_options,
 		ParamListInfo bound_params PGW_EXPLAIN_PARAM)
 {
-	Walk w = {.literals = pgw_cards_reject_literals(), .settings = true};
+	Walk w = {.literals = pgw_cards_reject_literals(), .settings = true, .params = bound_params};
 
 	(void) walk((Node *) parse, &w);
 	return previous_planner != NULL
@@ -379,7 +445,7 @@ fields_of_raw(const RawStmt *raw, Numbers *fields)
 {
 	Oid namespace = get_namespace_oid("pgw", true);
 	CatCList *candidates = SearchSysCacheList1(PROCNAMEARGSNSP, CStringGetDatum("process_payment"));
-	RawCalls calls = {.places = {-1, -1, -1}};
+	RawCalls calls = {.places = {-1, -1, -1, -1}};
 
 	for (int i = 0; i < candidates->n_members; i++)
 	{

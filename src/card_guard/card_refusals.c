@@ -25,6 +25,7 @@
 #include "card_guard/card_loggers.h"
 #include "card_guard/card_refusals.h"
 #include "card_guard/log_redaction.h"
+#include "core/card/token_object.h"
 #include "sql_function/raise_error.h"
 
 static bool reject_card_literals = true;
@@ -94,6 +95,44 @@ in_texts(const char *card_number)
 	return found;
 }
 
+static bool
+holds_word(const char *text, const char *const *words, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (strstr(text, words[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* Does one of the object's longer strings stand there?  By that a literal of it is told. */
+static bool
+object_in_texts(const char *token)
+{
+	Size size = strlen(token) + 1;
+	const char *words[PGW_TOKEN_WORDS];
+	char *room;
+	char *context = NULL;
+	bool found;
+	int n;
+
+	if (size > PGW_MAX_TOKEN_OBJECT_BYTES + 1)
+		return false; /* validation says so */
+	room = palloc(size);
+	n = pgw_token_object_words(token, room, size, words, PGW_TOKEN_WORDS);
+	found = debug_query_string != NULL && holds_word(debug_query_string, words, n);
+	if (!found && error_context_stack != NULL && (context = GetErrorContextStack()) != NULL)
+	{
+		found = holds_word(context, words, n);
+		explicit_bzero(context, strlen(context));
+		pfree(context);
+	}
+	explicit_bzero(room, size);
+	pfree(room);
+	return found;
+}
+
 bool
 pgw_cards_reject_literals(void)
 {
@@ -137,10 +176,16 @@ pgw_cards_refuse_logging(const char *field)
 void
 pgw_cards_refuse(const PgwPaymentArgs *args)
 {
-	if (args->card_number == NULL && args->card_cvv == NULL)
+	bool object = pgw_token_is_object(args->token);
+
+	if (args->card_number == NULL && args->card_cvv == NULL && !object)
 		return;
 	pgw_log_redaction_watch();
+	if (reject_card_literals && object && object_in_texts(args->token))
+		pgw_cards_refuse_literal(pgw_arg_fault(NULL, "token", "card_literal", NULL));
 	if (reject_card_literals && args->card_number != NULL && in_texts(args->card_number))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, "card_number", "card_literal", NULL));
-	pgw_cards_refuse_logging(args->card_number != NULL ? "card_number" : "card_cvv");
+	pgw_cards_refuse_logging(args->card_number != NULL ? "card_number"
+							 : args->card_cvv != NULL  ? "card_cvv"
+													   : "token");
 }

@@ -25,6 +25,7 @@
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
+#include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
 #include "core/request/same_request.h"
 #include "database/find_row.h"
@@ -170,7 +171,9 @@ route(PgwPay *pay)
 
 	pgw_config_refresh(false);
 	bank = pgw_config_route(pay->args.bank, pay->args.amount, pay->args.currency,
-							pay->args.card_number != NULL, pay->checked.capture, &code, &detail);
+							pay->args.card_number != NULL ? PGW_BY_CARD
+														  : pgw_means_of(pay->args.token),
+							pay->checked.capture, &code, &detail);
 	if (bank == NULL)
 		pgw_raise(code, detail != NULL ? pgw_detail(NULL, "reason", detail) : NULL, NULL);
 	strlcpy(pay->bank, bank->name, sizeof(pay->bank));
@@ -222,9 +225,10 @@ compare_replay(const PgwPay *pay, const PgwPayment *p, const PgwAttempt *attempt
 {
 	const PgwPaymentArgs *args = &pay->args;
 	bool card = args->card_number != NULL;
+	char mark[PGW_TOKEN_MARK_SIZE];
 	PgwIdentity asked = {.amount = args->amount,
 						 .currency = args->currency,
-						 .token = args->token,
+						 .token = pgw_token_to_keep(args->token, mark),
 						 .card_last4 = card ? pay->checked.last4 : NULL,
 						 .card_expiry_month = card ? args->card_expiry_month : 0,
 						 .card_expiry_year = card ? args->card_expiry_year : 0,

@@ -115,7 +115,7 @@ pgw_exchange_init(void)
 	DefineCustomIntVariable(
 		"pgw.max_waiting",
 		"How many process_payment() calls can wait for their bank at the same time, in all databases together.",
-		"One more is refused with PW500 before anything is sent. Each takes about 8 kB of locked shared memory.",
+		"One more is refused with PW500 before anything is sent. Each takes about 15 kB of locked shared memory.",
 		&pgw_max_waiting, 512, 1, 10000, PGC_POSTMASTER, 0, NULL, NULL, NULL);
 
 	pgw_shared_memory_add(&control_area);

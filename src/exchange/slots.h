@@ -12,6 +12,7 @@
 #include "storage/itemptr.h"
 #include "utils/uuid.h"
 
+#include "core/card/token_object.h"
 #include "core/request/actor.h"
 
 typedef enum PgwSlotState
@@ -49,7 +50,7 @@ typedef struct PgwSlotRequest
 	char bank[64];           /* the bank chosen by the backend's rules */
 	char bank_requested[64]; /* named by the caller, or "" */
 	char reference[1021];
-	char token[513];
+	char token[PGW_MAX_TOKEN_OBJECT_BYTES + 1]; /* one that is no object has 512 at most */
 	char card_number[20];
 	char card_cvv[5];
 	char card_holder[256];

@@ -209,7 +209,8 @@ pays_by_card(const PgwBank *bank, const Values *v)
 		if (arguments[i].card && v->given[i])
 			return true;
 	}
-	return value_of(v, "token") == NULL && !pgw_connector_capabilities(bank->connector)->tokens;
+	return value_of(v, "token") == NULL && !pgw_connector_capabilities(bank->connector)->tokens &&
+		   !pgw_connector_capabilities(bank->connector)->token_objects;
 }
 
 static void
@@ -226,6 +227,8 @@ add_samples(const PgwBank *bank, PgwBankOp op, Values *v)
 		if (v->given[i] || (source && (!charges || a->card != by_card)))
 			continue;
 		v->values[i] = a->sample != NULL ? pstrdup(a->sample) : NULL;
+		if (strcmp(a->name, "token") == 0 && !pgw_connector_capabilities(bank->connector)->tokens)
+			v->values[i] = pstrdup("{}"); /* a sample of every object */
 	}
 	if (value_of(v, "currency") == NULL)
 		v->values[place_of("currency")] = pstrdup(

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/debug_points.h"
 #include "core/base/none_if_empty.h"
+#include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/taken_slots.h"
 #include "outcome/record_decision.h"
@@ -59,6 +60,8 @@ copy(const char *s)
 static void
 fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *call)
 {
+	char mark[PGW_TOKEN_MARK_SIZE];
+
 	memset(attempt, 0, sizeof(*attempt));
 	attempt->transaction_id = r->transaction_id;
 	attempt->payment_id = r->payment_id;
@@ -69,7 +72,7 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->amount = r->amount;
 	attempt->currency = pstrdup(r->currency);
 	attempt->capture = (PgwCaptureMode) r->capture;
-	attempt->token = copy(r->token);
+	attempt->token = copy(pgw_token_to_keep(r->token, mark));
 	attempt->card_last4 = copy(r->card_last4);
 	attempt->card_brand = copy(r->card_brand);
 	attempt->card_expiry_month = r->card_expiry_month;

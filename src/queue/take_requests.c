@@ -112,7 +112,7 @@ next_bank(const PgwCall *call, PgwBank *chosen, PgwBank *after)
 		return chosen;
 	if (r->bank_requested[0] != '\0')
 		return NULL;
-	return pgw_config_next_bank(after, r->amount, r->currency, r->card_number[0] != '\0',
+	return pgw_config_next_bank(after, r->amount, r->currency, pgw_means_of(r->token),
 								(PgwCaptureMode) r->capture);
 }
 

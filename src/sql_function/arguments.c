@@ -20,6 +20,7 @@
 
 #include "base/clock.h"
 #include "base/compat.h"
+#include "core/card/token_object.h"
 #include "sql_function/arguments.h"
 #include "sql_function/wipe_remains.h"
 
@@ -165,6 +166,17 @@ pgw_deadline(int64 timeout_ms)
 	return GetCurrentTimestamp() + timeout_ms * 1000;
 }
 
+static bool
+is_token_object(FunctionCallInfo fcinfo)
+{
+	char *token = pgw_arg_text(fcinfo, "token");
+
+	if (!pgw_token_is_object(token))
+		return false;
+	pgw_remains_copy(token);
+	return true;
+}
+
 void
 pgw_args_note_secrets(FunctionCallInfo fcinfo)
 {
@@ -172,9 +184,11 @@ pgw_args_note_secrets(FunctionCallInfo fcinfo)
 	static char noted; /* its address at a call site: pgw_remains_call() has been called for that */
 	bool isnull = true;
 
+	if (fcinfo->flinfo->fn_extra == &noted)
+		return;
 	for (int i = 0; isnull && i < lengthof(secrets); i++)
 		(void) pgw_arg(fcinfo, secrets[i], &isnull);
-	if (isnull || fcinfo->flinfo->fn_extra == &noted)
+	if (isnull && !is_token_object(fcinfo))
 		return;
 	fcinfo->flinfo->fn_extra = &noted;
 	pgw_remains_call(fcinfo);
@@ -201,6 +215,8 @@ pgw_args_read(FunctionCallInfo fcinfo, bool is_submit, PgwPaymentArgs *args)
 	args->amount_fault = pgw_arg_amount(fcinfo, "amount", &args->amount_isnull, &args->amount);
 	args->currency = pgw_arg_text(fcinfo, "currency");
 	args->token = pgw_arg_text(fcinfo, "token");
+	if (pgw_token_is_object(args->token))
+		pgw_remains_copy(args->token);
 	args->card_number = arg_secret(fcinfo, "card_number");
 	args->card_expiry_month = arg_int(fcinfo, "card_expiry_month", &args->card_expiry_month_isnull);
 	args->card_expiry_year = arg_int(fcinfo, "card_expiry_year", &args->card_expiry_year_isnull);
@@ -232,4 +248,8 @@ pgw_args_wipe(PgwPaymentArgs *args)
 	wipe(args->card_cvv);
 	wipe(args->card_holder);
 	args->card_number = args->card_cvv = args->card_holder = NULL;
+	if (!pgw_token_is_object(args->token))
+		return;
+	wipe(args->token);
+	args->token = NULL;
 }

@@ -30,7 +30,7 @@
 #include "sql_function/wipe_remains.h"
 
 #define FREED_AT_MOST 8
-#define FREED_LONGEST 1024 /* longer than any card data */
+#define FREED_LONGEST 8192 /* longer than any card data, and a token that is an object */
 
 typedef struct Remains
 {

@@ -33,12 +33,12 @@ static const char form_document[] =
 
 /* What only version 2 has. */
 static const char second_document[] =
-	"{\"v\":2,\"capabilities\":{\"cards\":true,\"tokens\":true},"
+	"{\"v\":2,\"capabilities\":{\"cards\":true,\"tokens\":true,\"token_objects\":true},"
 	"\"computed\":[{\"name\":\"d\",\"sha256\":\"{{body}}\",\"as\":\"base64\"},{\"name\":\"m\",\"hmac_sha512\":{\"key\":\"{{secret.key}}\",\"key_as\":\"plain\","
 	"\"text\":[\"{{method}}{{host}}{{path}}\",\"{{reference}}{{computed.d}}\"]},\"as\":\"hex\"},{\"name\":\"t\",\"text\":\"{{merchant}}:{{secret.user}}\"}],"
 	"\"headers\":{\"A\":\"{{secret.user}}:{{secret.key}}\",\"D\":\"{{computed.d}}\",\"T\":\"{{computed.t}}\"},"
 	"\"operations\":{\"charge\":{\"method\":\"POST\",\"path\":\"/s\",\"headers\":{\"M\":\"{{computed.m}}\"},\"body\":"
-	"{\"t\":\"{{token}}\",\"p\":\"{{card_number}}\",\"u\":\"{{secret.user}}\",\"k\":\"<{{secret.key}}>\","
+	"{\"t\":\"{{token}}\",\"o\":[\"{{token.}}\",\"{{token./a}}\",\"{{token./a/0|string}}\",\"{{token./b/c|hex}}\"],\"p\":\"{{card_number}}\",\"u\":\"{{secret.user}}\",\"k\":\"<{{secret.key}}>\","
 	"\"a\":\"{{amount_decimal|number}}\",\"c\":\"{{currency|numeric|number}}\",\"e\":\"{{card_expiry|MM/YY}}\",\"m\":\"{{card_expiry|YY|number}}\","
 	"\"r\":\"{{reference|base64}}\",\"h\":\"{{card_holder|hex}}\",\"b\":\"{{card_brand}}\",\"x\":\"{{bank_fields.x|string}}\","
 	"\"n\":[\"{{now|rfc1123}}\",\"{{now|epoch|number}}\",\"{{nonce}}\"]},"

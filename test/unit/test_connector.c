@@ -144,7 +144,7 @@ static const struct
 	{"{\"v\":\"1\"}", "/v", "must be 1"},
 	{"{\"v\":1,\"name\":5}", "/name", "string"},
 	{"{\"v\":1}", "/capabilities", "missing"},
-	{"{\"v\":1,\"capabilities\":{}}", "/capabilities", "\"cards\" or \"tokens\""},
+	{"{\"v\":1,\"capabilities\":{}}", "/capabilities", "\"cards\", \"tokens\" or \"token_objects\""},
 	{"{\"v\":1," CAPS "}", "/operations", "missing"},
 	{DOC(CAPS, ""), "/operations", "\"charge\" and \"authorize\""},
 	{DOC(CAPS, "\"pay\":{}"), "/operations/pay", "unknown operation; known: charge"},

@@ -285,6 +285,10 @@ tokens(void **unused)
 		F("token", "invalid_format", "must be printable ASCII characters without blanks");
 	const char *use_card =
 		F("token", "card_number_in_stored_field", "a card number is not a token; use card_number");
+	const char *broken = F(
+		"token", "invalid_format",
+		"begins as a JSON object and is none: it may be cut off, have a name twice or be nested deeper than 32");
+	char large[6200];
 	const char *use_process = F("token", "card_number_in_stored_field",
 								"a card number is not a token; use process_payment");
 
@@ -296,6 +300,23 @@ tokens(void **unused)
 									 "give exactly one of token and card_number; both are given"));
 	TOKEN(r.token = "", F("token", "required", "must not be empty"));
 	TOKEN(r.token = repeat("x", 513), F("token", "too_long", "must be at most 512 bytes"));
+	/* meant as an object: never taken for a token, which is stored */
+	TOKEN(r.token = "{\"n\": \"" CARD "\", \"a\": 1}", "");
+	TOKEN(r.token = "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "");
+	TOKEN(r.token = "{\"n\":\"" CARD, broken);
+	TOKEN(r.token = "{\"a\":1,\"a\":2}", broken);
+	TOKEN(r.token = "{ }", F("token", "required", "must not be an empty object"));
+	snprintf(large, sizeof(large), "{\"a\":\"%s\"}", repeat("x", 6144 - 8));
+	TOKEN(r.token = large, "");
+	snprintf(large, sizeof(large), "{\"a\":\"%s\"}", repeat("x", 6145 - 8));
+	TOKEN(r.token = large, F("token", "too_long", "must be at most 6144 bytes as a JSON object"));
+	TOKEN(
+		(r.token = "{\"a\":1}", r.is_submit = true),
+		F("token", "conflicting_fields",
+		  "a token that is an object is never stored, so it cannot be submitted; use process_payment"));
+	WITH_CARD(r.token = "{\"a\":1}",
+			  F("token", "conflicting_fields",
+				"give exactly one of token and card_number; both are given"));
 	TOKEN(r.token = "a b", plain);
 	TOKEN(r.token = "a\x7f", plain);
 	TOKEN(r.token = "\xc3\xa9", plain);

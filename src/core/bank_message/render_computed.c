@@ -114,6 +114,7 @@ PgwPut
 pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which)
 {
 	PgwBuf *value = &r->computed[which];
+	bool in_body = r->in_body;
 
 	if (!r->is_computed[which])
 	{
@@ -121,7 +122,9 @@ pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which)
 
 		pgw_buf_init(value, TEXT_MAX_BYTES);
 		r->is_computed[which] = true;
+		r->in_body = false;
 		put = compute(r, &r->connector->computed[which], value);
+		r->in_body = in_body;
 		if (put != PGW_PUT_DONE)
 			return put;
 		note_digest(r->out, &r->connector->computed[which], value);

@@ -12,6 +12,7 @@
 
 #include "core/bank_message/render_value.h"
 #include "core/base/buf_json.h"
+#include "core/card/token_object.h"
 #include "core/json/json_text.h"
 
 /* Literals as they are in paths and headers, encoded elsewhere. */
@@ -83,10 +84,12 @@ put_choice(PgwRender *r, PgwBuf *b, const PgwNode *node)
 	for (int i = 0; i < node->nchildren; i++)
 	{
 		size_t mark = b->len;
+		bool token_used = r->token_used;
 		PgwPut put = put_segments(r, b, PGW_AS_TYPED, &node->choosers[i]);
 
 		if (put == PGW_PUT_FAULT)
 			return put;
+		r->token_used = token_used;
 		pgw_buf_truncate(b, mark);
 		if (put == PGW_PUT_DONE)
 			return put_node(r, b, node->children[i]);
@@ -185,6 +188,14 @@ read_object(PgwRender *r, const char *text, const char *what, PgwJson *object)
 	return true;
 }
 
+static void
+read_token(PgwRender *r)
+{
+	r->token_is_object = pgw_token_is_object(r->p->token);
+	if (r->token_is_object)
+		pgw_answer_body_read(r->p->token, strlen(r->p->token), false, &r->token);
+}
+
 /*
  * Without what says which charge or refund is meant, nothing is sent: the path notices by itself, a
  * body would leave it out.
@@ -240,10 +251,12 @@ render_body(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
 
 	if (op->body == NULL)
 		return true;
+	r->in_body = true;
 	if (op->encoding == PGW_ENC_FORM)
 		put = put_form(r, &out->body, op->body);
 	else
 		put = put_node(r, &out->body, op->body);
+	r->in_body = false;
 	if (put == PGW_PUT_FAULT)
 		return false;
 	if (out->body.failed)
@@ -252,6 +265,18 @@ render_body(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
 		pgw_buf_reset(&out->body);
 	out->has_body = put == PGW_PUT_DONE;
 	return true;
+}
+
+/* A place of an object that is not there drops its member; if all are, the bank is paid by nothing.
+ */
+static bool
+uses_token(PgwRender *r)
+{
+	return !r->token_is_object || r->token_used ||
+		   pgw_render_fault(
+			   r,
+			   "the token is an object that has nothing at the places which the request names") ==
+			   PGW_PUT_DONE;
 }
 
 /* The headers come last, because a signature in one of them may cover path and body. */
@@ -264,7 +289,8 @@ render_parts(PgwRender *r, const PgwCompiledOp *op, PgwRendered *out)
 	if (out->path.failed)
 		return pgw_render_fault(r, "the path is too long") == PGW_PUT_DONE;
 	r->part = "body";
-	return has_identity(r, op) && render_body(r, op, out) && render_headers(r, op, out);
+	return has_identity(r, op) && render_body(r, op, out) && uses_token(r) &&
+		   render_headers(r, op, out);
 }
 
 bool
@@ -294,8 +320,9 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 	memcpy(r->method, op->method, sizeof(r->method));
 	state.exponent = pgw_connector_exponent(c, p->currency, p->iso_exponent);
 	good = read_object(&state, p->bank_fields, "bank_fields", &state.bank_fields) &&
-		   read_object(&state, p->settings, "settings", &state.settings) &&
-		   render_parts(&state, op, r);
+		   read_object(&state, p->settings, "settings", &state.settings);
+	read_token(&state);
+	good = good && render_parts(&state, op, r);
 	pgw_render_forget_computed(&state);
 	if (!good)
 	{

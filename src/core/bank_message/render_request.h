@@ -47,8 +47,8 @@ typedef struct PgwCallParams
 	const char *bank_fields;        /* JSON text of an object, or NULL: {{bank_fields.xyz}} */
 	const char *settings;           /* JSON text of the bank row's settings: {{settings.xyz}} */
 	/*
-	 * to be shown to people, not sent: secrets, card number, CVV, holder and computed values are
-	 * written as marks.  secrets are not looked at
+	 * to be shown to people, not sent: secrets, card number, CVV, holder, tokens that are objects
+	 * and computed values are written as marks.  secrets are not looked at
 	 */
 	bool masked;
 } PgwCallParams;

@@ -4,8 +4,9 @@
  * Owns the meaning of every placeholder and of every filter.  Invariants: card data goes from the
  * caller's parameters into PgwBufs, which are wiped, and nowhere else - not through other memory of
  * the heap; small numbers made from it on the stack are wiped.  bank_fields and settings are the
- * only JSON texts read here; they hold no card data.  The same parameters give the same bytes, time
- * and nonce included: a repetition under its key is the same request.
+ * only JSON texts read here that hold no card data; a token that is an object may.  The same
+ * parameters give the same bytes, time and nonce included: a repetition under its key is the same
+ * request.
  */
 #include "core/bank_message/render_value.h"
 
@@ -209,6 +210,40 @@ put_named(PgwRender *r, PgwBuf *b, PgwHow how, const PgwJson *object, const char
 	return put;
 }
 
+/*
+ * What stands at a place of a token that is an object.  It is card data: its copy lies in a buffer
+ * that is wiped.
+ */
+static PgwPut
+put_token_part(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
+{
+	PgwJson v;
+	PgwBuf text;
+	PgwPut put;
+
+	if (!r->token_is_object || !pgw_answer_body_follow(&r->token, &segment->pointer, &v) ||
+		pgw_json_type(&v) == PGW_JSON_NULL)
+		return PGW_PUT_MISSING;
+	pgw_buf_init(&text, PGW_BODY_MAX_BYTES);
+	pgw_buf_append(&text, v.text, v.len);
+	put = text.failed ? pgw_render_fault(r, "out of memory")
+					  : put_member(r, b, how, &v, segment->text, text.data);
+	pgw_buf_free(&text);
+	r->token_used |= put == PGW_PUT_DONE;
+	return put;
+}
+
+/* The text of one that is an object is card data as well: never where requests are logged. */
+static PgwPut
+put_token(PgwRender *r, PgwBuf *b, PgwHow how)
+{
+	if (r->token_is_object && !r->in_body)
+		return pgw_render_fault(
+			r, "a token that is an object stands in the body only, and in no computed value");
+	r->token_used |= r->p->token != NULL;
+	return pgw_render_text(r, b, how, r->p->token);
+}
+
 /* "MM/YY" and the like: what is neither M nor Y stands as it is. */
 static PgwPut
 put_shape(PgwRender *r, PgwBuf *b, const char *shape)
@@ -357,7 +392,9 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 		case PGW_PH_CURRENCY:
 			return pgw_render_text(r, b, how, p->currency);
 		case PGW_PH_TOKEN:
-			return pgw_render_text(r, b, how, p->token);
+			return put_token(r, b, how);
+		case PGW_PH_TOKEN_PART:
+			return put_token_part(r, b, how, segment);
 		case PGW_PH_CARD_NUMBER:
 			return pgw_render_text(r, b, how, p->card_number);
 		case PGW_PH_CARD_EXPIRY_MONTH:
@@ -480,49 +517,6 @@ apply(PgwRender *r, PgwBuf *text, PgwFilter filter)
 	}
 }
 
-/* ---- marks ---- */
-
-static const char *
-last4_of(const char *number)
-{
-	size_t len = strlen(number);
-
-	return len >= 12 ? number + len - 4 : "";
-}
-
-/*
- * What stands for a value that nobody is to see, whatever the filters would make of it; false: the
- * value may be seen.  *mark is empty where there is no value.
- */
-static bool
-mark_of(const PgwRender *r, const PgwSegment *segment, char *mark, size_t size)
-{
-	const PgwCallParams *p = r->p;
-
-	mark[0] = '\0';
-	switch (segment->kind)
-	{
-		case PGW_PH_SECRET:
-			snprintf(mark, size, segment->text != NULL ? "(secret.%s)" : "(secret)", segment->text);
-			return true;
-		case PGW_PH_COMPUTED:
-			snprintf(mark, size, "(computed.%s)", r->connector->computed[segment->computed].name);
-			return true;
-		case PGW_PH_CARD_NUMBER:
-			if (p->card_number != NULL)
-				snprintf(mark, size, "************%s", last4_of(p->card_number));
-			return true;
-		case PGW_PH_CARD_CVV:
-			snprintf(mark, size, "%s", p->card_cvv != NULL ? "***" : "");
-			return true;
-		case PGW_PH_CARD_HOLDER:
-			snprintf(mark, size, "%s", p->card_holder != NULL ? "(card_holder)" : "");
-			return true;
-		default:
-			return false;
-	}
-}
-
 /* A mark has no character that would have to be escaped anywhere, but for what makes it one. */
 static PgwPut
 put_mark(PgwBuf *b, PgwHow how, const char *mark)
@@ -544,8 +538,12 @@ pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segmen
 	PgwBuf text;
 	PgwPut put;
 
-	if (r->p->masked && mark_of(r, segment, mark, sizeof(mark)))
+	if (r->p->masked && pgw_render_mark(r, segment, mark, sizeof(mark)))
+	{
+		r->token_used |= mark[0] != '\0' &&
+						 (segment->kind == PGW_PH_TOKEN || segment->kind == PGW_PH_TOKEN_PART);
 		return put_mark(b, how, mark);
+	}
 	if (segment->filters[0] == PGW_FILTER_NONE)
 		return put_plain(r, b, how, segment);
 	pgw_buf_init(&text, PGW_BODY_MAX_BYTES);

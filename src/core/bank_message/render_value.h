@@ -5,6 +5,7 @@
 #ifndef PGW_CORE_BANK_MESSAGE_RENDER_VALUE_H
 #define PGW_CORE_BANK_MESSAGE_RENDER_VALUE_H
 
+#include "core/bank_message/answer_body.h"
 #include "core/bank_message/render_request.h"
 #include "core/connector/compiled.h"
 #include "core/json/json_read.h"
@@ -35,9 +36,13 @@ typedef struct PgwRender
 	int exponent;     /* the bank's */
 	PgwJson bank_fields;
 	PgwJson settings;
+	bool token_is_object;
+	PgwAnswerBody token; /* ... what stands where in it */
+	bool token_used;     /* something of the token stands in the request */
 	PgwConnectorError *err;
 	const char *place; /* pointer of header, or NULL: path or body of op */
 	const char *part;  /* "path" or "body" */
+	bool in_body;      /* what is written goes into the body, and not into a computed value */
 	PgwBuf computed[PGW_MAX_COMPUTED];
 	bool is_computed[PGW_MAX_COMPUTED];
 } PgwRender;
@@ -52,6 +57,12 @@ extern PgwPut pgw_render_text(PgwRender *r, PgwBuf *b, PgwHow how, const char *s
 /* A number or true/false: bare in a JSON value. */
 extern PgwPut pgw_render_bare(PgwBuf *b, const char *s);
 extern PgwPut pgw_render_segment(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment);
+
+/*
+ * render_mark.c: what stands for the value, whatever the filters would make of it; false: the value
+ * may be seen.  *mark is empty where there is no value.
+ */
+extern bool pgw_render_mark(const PgwRender *r, const PgwSegment *segment, char *mark, size_t size);
 
 /* render_computed.c */
 extern PgwPut pgw_render_computed(PgwRender *r, PgwBuf *b, PgwHow how, int which);

@@ -12,8 +12,9 @@
 #include <stddef.h>
 
 #include "core/base/secret_values.h"
+#include "core/card/token_object.h"
 
-#define PGW_SOUGHT_WORDS (1 + 2 * PGW_SECRET_VALUES + 2)
+#define PGW_SOUGHT_WORDS (1 + 2 * PGW_SECRET_VALUES + 2 + PGW_TOKEN_WORDS)
 #define PGW_NO_STRANGERS "" /* a last4 that no number has: none counts by its look */
 
 /*
@@ -30,7 +31,8 @@ typedef struct PgwSought
 	const char *card_cvv;
 	/*
 	 * found in any case and punctuation: the holder, the bank's keys, the keys before a change,
-	 * digests of the request; fewer than six letters and digits: not looked for
+	 * digests of the request, parts of a token that is an object; fewer than six letters and
+	 * digits: not looked for
 	 */
 	const char *words[PGW_SOUGHT_WORDS];
 	const char *last4;

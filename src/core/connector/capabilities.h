@@ -45,6 +45,7 @@ typedef struct PgwCapabilities
 	int64_t lookup_by_id_consistent_after_s;
 	bool cards; /* takes raw card numbers */
 	bool tokens;
+	bool token_objects;    /* ... and such that are JSON objects, by their parts */
 	bool separate_capture; /* authorize + capture present */
 	bool partial_capture;
 	bool multiple_captures;

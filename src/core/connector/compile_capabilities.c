@@ -63,6 +63,7 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 									   "lookup_consistent_after_seconds",
 									   "cards",
 									   "tokens",
+									   "token_objects",
 									   "partial_capture",
 									   "multiple_captures",
 									   "partial_refund",
@@ -108,8 +109,13 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 		 !pgw_read_int(cc, v, "accepted_final_after_seconds", 1, PGW_TEN_YEARS_S,
 					   &caps->accepted_final_after_s)))
 		return false;
-	if (!caps->cards && !caps->tokens)
-		return pgw_fault(cc, "a bank takes something: set \"cards\" or \"tokens\" to true");
+	if (pgw_member(v, "token_objects") != NULL &&
+		(!pgw_since_version(cc, 2, "\"token_objects\"") ||
+		 !pgw_read_bool(cc, v, "token_objects", &caps->token_objects)))
+		return false;
+	if (!caps->cards && !caps->tokens && !caps->token_objects)
+		return pgw_fault(
+			cc, "a bank takes something: set \"cards\", \"tokens\" or \"token_objects\" to true");
 	if ((part = pgw_member(v, "exponents")) != NULL &&
 		!pgw_compile_member(cc, "exponents", part, compile_exponents))
 		return false;

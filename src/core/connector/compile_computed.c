@@ -28,7 +28,7 @@ static const struct
 	(PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | \
 	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
 	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY) | \
-	 PGW_PH_BIT(PGW_PH_CARD_HOLDER))
+	 PGW_PH_BIT(PGW_PH_CARD_HOLDER) | PGW_PH_BIT(PGW_PH_TOKEN_PART))
 
 bool
 pgw_compile_byte_text(PgwCompile *cc, json_object *v, bool plain, PgwByteText *as)

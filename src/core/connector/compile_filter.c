@@ -18,7 +18,8 @@
 /* What is bare alone in a JSON value: a number, true, false. */
 #define BARE \
 	(AMOUNT | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
-	 PGW_PH_BIT(PGW_PH_FINAL) | PGW_PH_BIT(PGW_PH_BANK_FIELDS) | PGW_PH_BIT(PGW_PH_SETTINGS))
+	 PGW_PH_BIT(PGW_PH_FINAL) | PGW_PH_BIT(PGW_PH_BANK_FIELDS) | PGW_PH_BIT(PGW_PH_SETTINGS) | \
+	 PGW_PH_BIT(PGW_PH_TOKEN_PART))
 
 #define AFTER(filter) (UINT32_C(1) << (filter))
 #define TIMES \

@@ -211,6 +211,11 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 	}
 	if (!compile_op_body(cc, v, op) || !complete_headers(cc, op))
 		return false;
+	if (which != PGW_OP_CHARGE && which != PGW_OP_AUTHORIZE &&
+		(op->uses & PGW_PH_BIT(PGW_PH_TOKEN_PART)) != 0)
+		return pgw_fault(
+			cc,
+			"{{token./POINTER}} has no value here: a token that is an object is not kept beyond the charge");
 	op->needs |= identity_of(which, op->uses);
 	if (pgw_member(v, "settles") != NULL && which != PGW_OP_CANCEL)
 		return pgw_fault_at(cc, "settles", "only \"cancel\" can say this");
@@ -354,6 +359,12 @@ pgw_check_operations(PgwCompile *cc)
 								"capability \"cards\" is true, so {{card_number}} must stand here");
 		if (c->caps.tokens && (op->uses & PGW_PH_BIT(PGW_PH_TOKEN)) == 0)
 			return pgw_fault(cc, "capability \"tokens\" is true, so {{token}} must stand here");
+		if (c->caps.token_objects != ((op->uses & PGW_PH_BIT(PGW_PH_TOKEN_PART)) != 0))
+			return pgw_fault(
+				cc,
+				c->caps.token_objects
+					? "capability \"token_objects\" is true, so {{token./POINTER}} must stand here"
+					: "{{token./POINTER}} stands here, so capability \"token_objects\" must be true");
 		pgw_leave(cc, mark);
 	}
 	return pgw_check_idempotency(cc) && pgw_check_references(cc);

@@ -43,6 +43,7 @@ static const char *const placeholders[PGW_PH_NONE] = {"amount",
 													  "path",
 													  "body",
 													  "computed.",
+													  "token.",
 													  "bank_fields.",
 													  "settings."};
 
@@ -50,7 +51,7 @@ static const char *const placeholders[PGW_PH_NONE] = {"amount",
 	(PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | \
 	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
 	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY) | \
-	 PGW_PH_BIT(PGW_PH_CARD_HOLDER))
+	 PGW_PH_BIT(PGW_PH_CARD_HOLDER) | PGW_PH_BIT(PGW_PH_TOKEN_PART))
 
 int
 pgw_placeholder_parse(const char *name)
@@ -121,6 +122,15 @@ check_part_of_request(PgwCompile *cc, PgwPlaceholder ph)
 					 placeholders[ph]);
 }
 
+/* {{token./pointer}}: what stands there in a token that is an object; {{token.}}: all of it. */
+static bool
+compile_token_part(PgwCompile *cc, const char *pointer, size_t len, PgwSegment *segment)
+{
+	return pgw_since_version(cc, 2, "a part of a token") &&
+		   (segment->text = pgw_arena_text(cc, pointer, len)) != NULL &&
+		   pgw_compile_pointer(cc, segment->text, &segment->pointer);
+}
+
 /* The inside of {{...}}, as far as the first "|". */
 static bool
 compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
@@ -139,6 +149,8 @@ compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 					pgw_since_version(cc, 2, "this placeholder")) &&
 				   check_part_of_request(cc, (PgwPlaceholder) i) &&
 				   (i != PGW_PH_SECRET || compile_secret(cc, NULL));
+		if (i == PGW_PH_TOKEN_PART && len >= n && memcmp(s, placeholders[i], n) == 0)
+			return compile_token_part(cc, s + n, len - n, segment);
 		if (named && len > n && memcmp(s, placeholders[i], n) == 0 &&
 			pgw_secret_name_good(s + n, len - n))
 			return (segment->text = pgw_arena_text(cc, s + n, len - n)) != NULL &&
@@ -151,7 +163,9 @@ compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 		if (used < sizeof(list))
 			used += (size_t) snprintf(list + used, sizeof(list) - used, "%s%s%s", i ? ", " : "",
 									  i == PGW_PH_SECRET ? "secret, secret." : placeholders[i],
-									  named || i == PGW_PH_SECRET ? "NAME" : "");
+									  i == PGW_PH_TOKEN_PART        ? "/POINTER"
+									  : named || i == PGW_PH_SECRET ? "NAME"
+																	: "");
 	}
 	return pgw_fault(cc, "unknown placeholder {{%.*s}}; known: %s", len > 60 ? 60 : (int) len, s,
 					 list);
@@ -386,8 +400,8 @@ static bool
 compile_chooser(PgwCompile *cc, const char *key, PgwText *chooser)
 {
 	static const PgwPlaceholder may_be_absent[] = {
-		PGW_PH_TOKEN,     PGW_PH_CARD_NUMBER, PGW_PH_CARD_CVV,    PGW_PH_CARD_HOLDER,
-		PGW_PH_REFERENCE, PGW_PH_REASON,      PGW_PH_BANK_FIELDS, PGW_PH_SETTINGS};
+		PGW_PH_TOKEN,  PGW_PH_CARD_NUMBER, PGW_PH_CARD_CVV, PGW_PH_CARD_HOLDER, PGW_PH_REFERENCE,
+		PGW_PH_REASON, PGW_PH_BANK_FIELDS, PGW_PH_SETTINGS, PGW_PH_TOKEN_PART};
 	json_object *text = json_object_new_string(key);
 	uint64_t uses = 0; /* to choose by a value is not to send it */
 	bool good =
@@ -404,7 +418,7 @@ compile_chooser(PgwCompile *cc, const char *key, PgwText *chooser)
 	}
 	return pgw_fault(
 		cc,
-		"chooses by one placeholder that can be without a value: token, card_number, card_cvv, card_holder, reference, reason, bank_fields.NAME or settings.NAME");
+		"chooses by one placeholder that can be without a value: token, token./POINTER, card_number, card_cvv, card_holder, reference, reason, bank_fields.NAME or settings.NAME");
 }
 
 /* {"{{token}}": value, "{{card_number}}": value} */
@@ -412,6 +426,7 @@ static bool
 compile_choice(PgwCompile *cc, PgwNode *node, json_object *v, uint64_t *uses)
 {
 	size_t n = (size_t) json_object_object_length(v);
+	bool text_before = false;
 
 	if (!pgw_since_version(cc, 2, "a choice by placeholders"))
 		return false;
@@ -427,6 +442,11 @@ compile_choice(PgwCompile *cc, PgwNode *node, json_object *v, uint64_t *uses)
 		if (!compile_chooser(cc, key, &node->choosers[i]) ||
 			(node->children[i] = compile_node(cc, value, false, uses)) == NULL)
 			return false;
+		text_before |= node->choosers[i].segments[0].kind == PGW_PH_TOKEN;
+		if (text_before && node->choosers[i].segments[0].kind == PGW_PH_TOKEN_PART)
+			return pgw_fault(
+				cc,
+				"never chosen, because a token that is an object has its text in {{token}}: put this one before it");
 		node->nchildren++;
 		pgw_leave(cc, mark);
 	}

@@ -18,6 +18,7 @@
  *   render_request.c       render a request (core/bank_message)
  *   render_value.c         render: the value of a placeholder
  *   render_computed.c      render: computed values
+ *   render_mark.c          render: what stands for values that nobody is to see
  *   judge_answer.c         judge an answer (core/bank_message)
  *   answer_body.c          what stands where in it (core/bank_message)
  *
@@ -78,6 +79,7 @@ typedef enum PgwPlaceholder
 	PGW_PH_PATH,
 	PGW_PH_BODY,
 	PGW_PH_COMPUTED,    /* with a name */
+	PGW_PH_TOKEN_PART,  /* with a JSON pointer */
 	PGW_PH_BANK_FIELDS, /* with a name */
 	PGW_PH_SETTINGS,    /* with a name */
 	PGW_PH_NONE         /* literal text */
@@ -85,6 +87,13 @@ typedef enum PgwPlaceholder
 
 #define PGW_PH_BIT(ph) (UINT64_C(1) << (ph))
 _Static_assert(PGW_PH_NONE < 64, "each placeholder has a bit of its own");
+
+typedef struct PgwPointer
+{
+	int nsteps;         /* 0: the whole document */
+	const char **steps; /* unescaped */
+	int header;         /* not in the body: this header of the answer, from 1 on; 0: none */
+} PgwPointer;
 
 /* What is made of a placeholder's value: {{currency|lower}}. */
 typedef enum PgwFilter
@@ -108,11 +117,12 @@ typedef enum PgwFilter
 typedef struct PgwSegment
 {
 	PgwPlaceholder kind;
-	/* literal text, or the name after "bank_fields." / "settings." / "secret." */
+	/* literal text, or what stands after "bank_fields.", "settings.", "secret." and "token." */
 	const char *text;
 	PgwFilter filters[PGW_MAX_FILTERS]; /* in order, PGW_FILTER_NONE where there are no more */
 	const char *shape;                  /* PGW_FILTER_SHAPE: "MM/YY" */
 	int computed;                       /* PGW_PH_COMPUTED: which one */
+	PgwPointer pointer;                 /* PGW_PH_TOKEN_PART */
 } PgwSegment;
 
 typedef struct PgwText
@@ -181,13 +191,6 @@ typedef enum PgwEncoding
 } PgwEncoding;
 
 /* ---- answers ---- */
-
-typedef struct PgwPointer
-{
-	int nsteps;         /* 0: the whole document */
-	const char **steps; /* unescaped */
-	int header;         /* not in the body: this header of the answer, from 1 on; 0: none */
-} PgwPointer;
 
 typedef struct PgwScalar
 {

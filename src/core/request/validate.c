@@ -2,12 +2,12 @@
  * validate.c - checks of a caller's arguments
  *
  * Owns the rules for every argument of process_payment and submit_payment, and the text of their
- * faults.  One static function per argument; each appends its faults, so that one call names all
- * that is wrong, in the order of the SQL arguments.
+ * faults, but for token and card (validate_card.c).  One static function per argument; each appends
+ * its faults, so that one call names all that is wrong, in the order of the SQL arguments.
  *
  * Invariants: every code is in error_codes.c; no message holds an argument's value, but for the
  * name of an unknown option, and that only after it was seen to hold no secret; the caller's
- * strings are never kept, the one copy of card digits is wiped.
+ * strings are never kept.
  */
 #define _DEFAULT_SOURCE /* explicit_bzero */
 #include "core/request/validate.h"
@@ -20,30 +20,15 @@
 #include "core/base/buf_json.h"
 #include "core/base/characters.h"
 #include "core/base/money.h"
-#include "core/card/card_checks.h"
 #include "core/card/card_text.h"
 #include "core/json/json_read.h"
 #include "core/json/json_text.h"
 #include "core/request/not_a_card.h"
+#include "core/request/validate_internal.h"
 
-#define MAX_CARD_DIGITS 19
-#define MIN_CARD_DIGITS 12
 #define MAX_JSON_DEPTH 64
 #define MAX_OPTION_NAME_BYTES 64 /* longer unknown keys are not named */
 #define NOT_A_CARD "not_a_card"
-
-typedef struct Checker
-{
-	const PgwPaymentArgs *args;
-	PgwBuf *faults;
-	int count;        /* faults so far */
-	PgwSought sought; /* what no field that is kept may hold */
-	/* what of it the caller may say, and says, is no card */
-	PgwStateable stateable;
-	bool forbidden;
-	PgwStated stated;
-	PgwStatedFault statement_fault;
-} Checker;
 
 static const char *const payment_stateable[] = {"client_request_id", "reference",     "metadata.",
 												"bank_fields.",      "options.actor", NULL};
@@ -58,8 +43,8 @@ static const char *const capture_names[] = {
 };
 
 
-static void
-fault(Checker *c, const char *field, const char *code, const char *message)
+void
+pgw_check_fault(PgwChecker *c, const char *field, const char *code, const char *message)
 {
 	c->count++;
 	pgw_buf_json_open(c->faults, '{');
@@ -74,12 +59,6 @@ fault(Checker *c, const char *field, const char *code, const char *message)
 	pgw_buf_json_close(c->faults, '}');
 }
 
-static bool
-is_digit(char c)
-{
-	return c >= '0' && c <= '9';
-}
-
 static size_t
 utf8_chars(const char *s)
 {
@@ -92,7 +71,7 @@ utf8_chars(const char *s)
 
 /* What was found in a field; nothing: no fault. */
 static void
-card_fault(Checker *c, const char *field, PgwFound found)
+card_fault(PgwChecker *c, const char *field, PgwFound found)
 {
 	const char *message = "must not contain a card number";
 
@@ -103,32 +82,32 @@ card_fault(Checker *c, const char *field, PgwFound found)
 					  ? "must not contain a card number; pgw.allow_not_a_card is off"
 					  : "must not contain a card number; if it is none, " PGW_SAY_NOT_A_CARD;
 	if (found != PGW_FOUND_NOTHING)
-		fault(c, field, "card_number_in_stored_field", message);
+		pgw_check_fault(c, field, "card_number_in_stored_field", message);
 }
 
-static bool
-has_card(const Checker *c, const char *text)
+bool
+pgw_check_has_card(const PgwChecker *c, const char *text)
 {
 	return pgw_card_in_text(&c->sought, PGW_TEXT_ID, text, strlen(text)) != PGW_FOUND_NOTHING;
 }
 
 /* A bounded text that is kept or logged: max counts bytes or characters. */
-static void
-check_text(Checker *c, const char *field, PgwTextKind kind, const char *value, size_t max,
-		   bool bytes, bool required, const char *too_long)
+void
+pgw_check_text(PgwChecker *c, const char *field, PgwTextKind kind, const char *value, size_t max,
+			   bool bytes, bool required, const char *too_long)
 {
 	if (value == NULL)
 	{
 		if (required)
-			fault(c, field, "required", "must not be null");
+			pgw_check_fault(c, field, "required", "must not be null");
 		return;
 	}
 	if (value[0] == '\0' && required)
-		fault(c, field, "required", "must not be empty");
+		pgw_check_fault(c, field, "required", "must not be empty");
 	else if ((bytes ? strlen(value) : utf8_chars(value)) > max)
-		fault(c, field, "too_long", too_long);
+		pgw_check_fault(c, field, "too_long", too_long);
 	if (pgw_has_control(value, ""))
-		fault(c, field, "control_characters", "must not contain control characters");
+		pgw_check_fault(c, field, "control_characters", "must not contain control characters");
 	card_fault(c, field, pgw_stated_in_text(&c->stated, &c->sought, field, kind, value));
 }
 
@@ -174,32 +153,33 @@ has_blank_ends(const char *s)
  * put around it is no part of it.
  */
 static void
-check_id(Checker *c, const char *field, const char *value)
+check_id(PgwChecker *c, const char *field, const char *value)
 {
-	check_text(c, field, PGW_TEXT_ID, value, PGW_MAX_ID_CHARS, false, true,
-			   "must be at most 255 characters");
+	pgw_check_text(c, field, PGW_TEXT_ID, value, PGW_MAX_ID_CHARS, false, true,
+				   "must be at most 255 characters");
 	if (value != NULL && value[0] != '\0' && has_blank_ends(value))
-		fault(c, field, "invalid_format", "must not begin or end with a blank");
+		pgw_check_fault(c, field, "invalid_format", "must not begin or end with a blank");
 }
 
 static void
-check_amount(Checker *c)
+check_amount(PgwChecker *c)
 {
 	if (c->args->amount_isnull)
-		fault(c, "amount", "required", "must not be null");
+		pgw_check_fault(c, "amount", "required", "must not be null");
 	else if (c->args->amount_fault == PGW_AMOUNT_FRACTION)
-		fault(
+		pgw_check_fault(
 			c, "amount", "invalid_format",
 			"must be a whole number of minor units of the currency: 49.90 EUR is 4990, 500 JPY is 500, 1.234 KWD is 1234");
 	else if (c->args->amount_fault == PGW_AMOUNT_NO_NUMBER)
-		fault(c, "amount", "invalid_format",
-			  "must be a whole number of minor units of the currency, not NaN or Infinity");
+		pgw_check_fault(
+			c, "amount", "invalid_format",
+			"must be a whole number of minor units of the currency, not NaN or Infinity");
 	else if (c->args->amount_fault == PGW_AMOUNT_TOO_LARGE)
-		fault(c, "amount", "out_of_range",
-			  "must be at most 9223372036854775807, in minor units of the currency");
+		pgw_check_fault(c, "amount", "out_of_range",
+						"must be at most 9223372036854775807, in minor units of the currency");
 	else if (c->args->amount <= 0)
-		fault(c, "amount", "out_of_range",
-			  "must be greater than 0, in minor units of the currency");
+		pgw_check_fault(c, "amount", "out_of_range",
+						"must be greater than 0, in minor units of the currency");
 	else if (c->sought.card_number != NULL)
 	{
 		char digits[24];
@@ -211,7 +191,7 @@ check_amount(Checker *c)
 }
 
 static void
-check_currency(Checker *c)
+check_currency(PgwChecker *c)
 {
 	const char *currency = c->args->currency;
 	char upper[4] = "";
@@ -219,7 +199,7 @@ check_currency(Checker *c)
 
 	if (currency == NULL)
 	{
-		fault(c, "currency", "required", "must not be null");
+		pgw_check_fault(c, "currency", "required", "must not be null");
 		return;
 	}
 	if (pgw_currency_find(currency) != NULL)
@@ -232,163 +212,22 @@ check_currency(Checker *c)
 		upper[i] = lower ? (char) (currency[i] - 'a' + 'A') : currency[i];
 	}
 	if (letters && pgw_currency_find(upper) != NULL)
-		fault(c, "currency", "invalid_format",
-			  "must be an ISO 4217 alphabetic code; use upper case");
+		pgw_check_fault(c, "currency", "invalid_format",
+						"must be an ISO 4217 alphabetic code; use upper case");
 	else
-		fault(c, "currency", "unknown_value",
-			  "must be an ISO 4217 alphabetic code of an active currency, such as EUR");
-}
-
-/* Digits with blanks or hyphens that pass Luhn: whoever gives that as a token means a card. */
-static bool
-is_bare_card_number(const char *text)
-{
-	char digits[MAX_CARD_DIGITS];
-	size_t n = 0;
-	bool found;
-
-	for (; *text != '\0'; text++)
-	{
-		if (*text == ' ' || *text == '-')
-			continue;
-		if (!is_digit(*text) || n == sizeof(digits))
-		{
-			explicit_bzero(digits, sizeof(digits));
-			return false;
-		}
-		digits[n++] = *text;
-	}
-	found = n >= MIN_CARD_DIGITS && pgw_luhn_ok(digits, n) &&
-			pgw_card_brand(digits, n) != PGW_BRAND_UNKNOWN;
-	explicit_bzero(digits, sizeof(digits));
-	return found;
+		pgw_check_fault(c, "currency", "unknown_value",
+						"must be an ISO 4217 alphabetic code of an active currency, such as EUR");
 }
 
 static void
-check_token(Checker *c)
-{
-	const char *token = c->args->token;
-
-	if (token == NULL)
-	{
-		if (c->args->is_submit || c->args->request > 0)
-			fault(c, "token", "required", "must not be null");
-		else if (c->args->card_number == NULL)
-			fault(c, "token", "required",
-				  "give exactly one of token and card_number; both are null");
-		return;
-	}
-	if (c->args->card_number != NULL)
-		fault(c, "token", "conflicting_fields",
-			  "give exactly one of token and card_number; both are given");
-	if (token[0] == '\0')
-		fault(c, "token", "required", "must not be empty");
-	else if (strlen(token) > PGW_MAX_TOKEN_BYTES)
-		fault(c, "token", "too_long", "must be at most 512 bytes");
-	for (const char *p = token; *p != '\0'; p++)
-	{
-		if (*p <= 0x20 || *p >= 0x7F)
-		{
-			fault(c, "token", "invalid_format",
-				  "must be printable ASCII characters without blanks");
-			break;
-		}
-	}
-	if (is_bare_card_number(token) || has_card(c, token))
-		fault(c, "token", "card_number_in_stored_field",
-			  c->args->is_submit || c->args->request > 0
-				  ? "a card number is not a token; use process_payment"
-				  : "a card number is not a token; use card_number");
-}
-
-static bool
-check_card_number(Checker *c, PgwCheckedArgs *out)
-{
-	const char *number = c->args->card_number;
-	size_t len;
-
-	len = strlen(number);
-	if (len < MIN_CARD_DIGITS || len > MAX_CARD_DIGITS || strspn(number, "0123456789") != len)
-	{
-		fault(c, "card_number", "invalid_format",
-			  "must be 12 to 19 digits without blanks or hyphens");
-		return false;
-	}
-	if (!pgw_luhn_ok(number, len))
-	{
-		fault(c, "card_number", "luhn_failed",
-			  "fails its check digit (Luhn); a digit is probably mistyped");
-		return false;
-	}
-	out->brand = pgw_card_brand(number, len);
-	memcpy(out->last4, number + len - 4, 4);
-	return true;
-}
-
-static void
-check_expiry(Checker *c, int64_t now)
-{
-	const PgwPaymentArgs *args = c->args;
-	bool month_ok = !args->card_expiry_month_isnull && args->card_expiry_month >= 1 &&
-					args->card_expiry_month <= 12;
-	bool year_ok = !args->card_expiry_year_isnull && args->card_expiry_year >= 2000 &&
-				   args->card_expiry_year <= 2099;
-
-	if (args->card_expiry_month_isnull)
-		fault(c, "card_expiry_month", "required", "is required with card_number");
-	else if (!month_ok)
-		fault(c, "card_expiry_month", "out_of_range", "must be 1 to 12");
-	if (args->card_expiry_year_isnull)
-		fault(c, "card_expiry_year", "required", "is required with card_number");
-	else if (!year_ok)
-		fault(c, "card_expiry_year", "out_of_range", "must have four digits, 2000 to 2099");
-	else if (month_ok && pgw_card_expired(args->card_expiry_month, args->card_expiry_year, now))
-		fault(c, "card_expiry_year", "card_expired", "the card has expired");
-}
-
-static void
-check_card(Checker *c, int64_t now, PgwCheckedArgs *out)
-{
-	const PgwPaymentArgs *args = c->args;
-	const char *only = "is allowed only with card_number";
-	bool number_ok;
-
-	if (args->card_number == NULL)
-	{
-		if (!args->card_expiry_month_isnull)
-			fault(c, "card_expiry_month", "conflicting_fields", only);
-		if (!args->card_expiry_year_isnull)
-			fault(c, "card_expiry_year", "conflicting_fields", only);
-		if (args->card_cvv != NULL)
-			fault(c, "card_cvv", "conflicting_fields", only);
-		if (args->card_holder != NULL)
-			fault(c, "card_holder", "conflicting_fields", only);
-		return;
-	}
-	if (args->is_submit)
-	{
-		fault(c, "card_number", "conflicting_fields",
-			  "a submitted payment takes a token only; use process_payment");
-		return;
-	}
-	number_ok = check_card_number(c, out);
-	check_expiry(c, now);
-	if (args->card_cvv != NULL &&
-		!pgw_card_cvv_ok(number_ok ? out->brand : PGW_BRAND_UNKNOWN, args->card_cvv))
-		fault(c, "card_cvv", "cvv_invalid", "must be 3 digits, for American Express 4");
-	check_text(c, "card_holder", PGW_TEXT_VALUE, args->card_holder, PGW_MAX_HOLDER_BYTES, true,
-			   false, "must be at most 255 bytes");
-}
-
-static void
-check_capture(Checker *c, PgwCheckedArgs *out)
+check_capture(PgwChecker *c, PgwCheckedArgs *out)
 {
 	int mode = pgw_capture_parse(c->args->capture);
 
 	if (c->args->capture == NULL)
-		fault(c, "capture", "required", "must not be null");
+		pgw_check_fault(c, "capture", "required", "must not be null");
 	else if (mode < 0)
-		fault(c, "capture", "unknown_value", "must be immediate, on_commit or manual");
+		pgw_check_fault(c, "capture", "unknown_value", "must be immediate, on_commit or manual");
 	else
 		out->capture = (PgwCaptureMode) mode;
 }
@@ -398,14 +237,14 @@ check_capture(Checker *c, PgwCheckedArgs *out)
  * of all such arguments and what nearly every call has.
  */
 static bool
-read_object(Checker *c, const char *field, const char *text, size_t max, const char *too_long,
+read_object(PgwChecker *c, const char *field, const char *text, size_t max, const char *too_long,
 			PgwJson *value)
 {
 	size_t len;
 
 	if (text == NULL)
 	{
-		fault(c, field, "required", "must not be null");
+		pgw_check_fault(c, field, "required", "must not be null");
 		return false;
 	}
 	if (strcmp(text, "{}") == 0)
@@ -413,20 +252,21 @@ read_object(Checker *c, const char *field, const char *text, size_t max, const c
 	len = strlen(text);
 	if (len > max)
 	{
-		fault(c, field, "too_long", too_long);
+		pgw_check_fault(c, field, "too_long", too_long);
 		return false;
 	}
 	if (pgw_json_read(text, len, MAX_JSON_DEPTH, value) != PGW_JSON_GOOD ||
 		pgw_json_type(value) != PGW_JSON_OBJECT)
 	{
-		fault(c, field, "invalid_format", "must be a JSON object, nested at most 64 deep");
+		pgw_check_fault(c, field, "invalid_format",
+						"must be a JSON object, nested at most 64 deep");
 		return false;
 	}
 	return true;
 }
 
 static void
-check_metadata(Checker *c)
+check_metadata(PgwChecker *c)
 {
 	PgwJson value;
 
@@ -438,7 +278,7 @@ check_metadata(Checker *c)
 }
 
 static void
-check_bank_fields(Checker *c)
+check_bank_fields(PgwChecker *c)
 {
 	PgwJson value;
 	PgwJson name;
@@ -454,8 +294,8 @@ check_bank_fields(Checker *c)
 
 		if (type == PGW_JSON_OBJECT || type == PGW_JSON_ARRAY)
 		{
-			fault(c, "bank_fields", "invalid_format",
-				  "members must be strings, numbers, booleans or null");
+			pgw_check_fault(c, "bank_fields", "invalid_format",
+							"members must be strings, numbers, booleans or null");
 			break;
 		}
 	}
@@ -465,15 +305,15 @@ check_bank_fields(Checker *c)
 }
 
 static void
-check_timeout(Checker *c)
+check_timeout(PgwChecker *c)
 {
 	if (!c->args->timeout_isnull &&
 		(c->args->timeout_ms < 0 || c->args->timeout_ms > PGW_MAX_TIMEOUT_MS))
-		fault(c, "timeout", "out_of_range", "must be 0 to 24 hours");
+		pgw_check_fault(c, "timeout", "out_of_range", "must be 0 to 24 hours");
 }
 
 static void
-check_on_failure(Checker *c, PgwCheckedArgs *out)
+check_on_failure(PgwChecker *c, PgwCheckedArgs *out)
 {
 	const char *value = c->args->on_failure;
 
@@ -481,16 +321,16 @@ check_on_failure(Checker *c, PgwCheckedArgs *out)
 		return;
 	out->on_failure_raise = strcmp(value, "raise") == 0;
 	if (!out->on_failure_raise && strcmp(value, "return") != 0)
-		fault(c, "on_failure", "unknown_value", "must be return or raise");
+		pgw_check_fault(c, "on_failure", "unknown_value", "must be return or raise");
 }
 
 /* May an option's name be told? Not when it is long, or holds what must stay secret. */
 static bool
-may_name(const Checker *c, const char *key)
+may_name(const PgwChecker *c, const char *key)
 {
 	const char *const secrets[] = {c->args->token, c->args->card_number, c->args->card_cvv};
 
-	if (strlen(key) > MAX_OPTION_NAME_BYTES || has_card(c, key))
+	if (strlen(key) > MAX_OPTION_NAME_BYTES || pgw_check_has_card(c, key))
 		return false;
 	for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++)
 	{
@@ -502,33 +342,34 @@ may_name(const Checker *c, const char *key)
 
 /* Whom the application acts for, in its own words. */
 static void
-check_end_user(Checker *c, const PgwJson *value, char *end_user)
+check_end_user(PgwChecker *c, const PgwJson *value, char *end_user)
 {
 	size_t len;
 
 	if (pgw_json_type(value) != PGW_JSON_STRING)
 	{
-		fault(c, "options.actor", "invalid_format", "must be a string");
+		pgw_check_fault(c, "options.actor", "invalid_format", "must be a string");
 		return;
 	}
 	len = pgw_json_text(value, end_user, PGW_MAX_END_USER_BYTES);
 	if (len > PGW_MAX_END_USER_BYTES)
 	{
 		end_user[0] = '\0';
-		fault(c, "options.actor", "too_long", "must be at most 255 bytes");
+		pgw_check_fault(c, "options.actor", "too_long", "must be at most 255 bytes");
 		return;
 	}
 	end_user[len] = '\0';
 	if (strlen(end_user) != len)
-		fault(c, "options.actor", "control_characters", "must not contain control characters");
+		pgw_check_fault(c, "options.actor", "control_characters",
+						"must not contain control characters");
 	else
-		check_text(c, "options.actor", PGW_TEXT_ID, end_user, PGW_MAX_END_USER_BYTES, true, true,
-				   "must be at most 255 bytes");
+		pgw_check_text(c, "options.actor", PGW_TEXT_ID, end_user, PGW_MAX_END_USER_BYTES, true,
+					   true, "must be at most 255 bytes");
 }
 
 /* key: NULL where it is too long to be told. */
 static void
-unknown_option(Checker *c, const char *key)
+unknown_option(PgwChecker *c, const char *key)
 {
 	char message[MAX_OPTION_NAME_BYTES + 32];
 
@@ -536,7 +377,7 @@ unknown_option(Checker *c, const char *key)
 		snprintf(message, sizeof(message), "unknown option \"%s\"", key);
 	else
 		snprintf(message, sizeof(message), "unknown option");
-	fault(c, "options", "unknown_option", message);
+	pgw_check_fault(c, "options", "unknown_option", message);
 }
 
 /*
@@ -544,7 +385,7 @@ unknown_option(Checker *c, const char *key)
  * is told in its place, by check_options().
  */
 static void
-read_statement(Checker *c, PgwStateable stateable, bool forbidden)
+read_statement(PgwChecker *c, PgwStateable stateable, bool forbidden)
 {
 	const char *options = c->args->options;
 	size_t len = options != NULL ? strlen(options) : 0;
@@ -563,18 +404,19 @@ read_statement(Checker *c, PgwStateable stateable, bool forbidden)
 
 /* The member not_a_card, where something can be stated at all. */
 static bool
-is_statement(Checker *c, const char *key)
+is_statement(PgwChecker *c, const char *key)
 {
 	if (c->stateable[0] == NULL || strcmp(key, NOT_A_CARD) != 0)
 		return false;
 	if (c->statement_fault.code != NULL)
-		fault(c, "options.not_a_card", c->statement_fault.code, c->statement_fault.message);
+		pgw_check_fault(c, "options.not_a_card", c->statement_fault.code,
+						c->statement_fault.message);
 	return true;
 }
 
 /* end_user: 1 + PGW_MAX_END_USER_BYTES. */
 static void
-check_options(Checker *c, char *end_user)
+check_options(PgwChecker *c, char *end_user)
 {
 	PgwJson value;
 	PgwJson name;
@@ -610,7 +452,7 @@ check_options(Checker *c, char *end_user)
 
 /* What of the statement has let something pass, for the record. */
 static void
-keep_statement(const Checker *c, char *not_a_card)
+keep_statement(const PgwChecker *c, char *not_a_card)
 {
 	PgwBuf text;
 
@@ -626,9 +468,9 @@ int
 pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArgs *out,
 						  PgwBuf *faults)
 {
-	Checker c = {.args = args,
-				 .faults = faults,
-				 .sought = {.card_number = args->card_number, .card_cvv = args->card_cvv}};
+	PgwChecker c = {.args = args,
+					.faults = faults,
+					.sought = {.card_number = args->card_number, .card_cvv = args->card_cvv}};
 
 	memset(out, 0, sizeof(*out));
 	read_statement(&c, payment_stateable, args->statement_forbidden);
@@ -638,20 +480,20 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_id(&c, "client_request_id", args->client_request_id);
 	check_amount(&c);
 	check_currency(&c);
-	check_token(&c);
-	check_card(&c, now, out);
+	pgw_check_token(&c);
+	pgw_check_card(&c, now, out);
 	if (args->bank != NULL)
-		check_text(&c, "bank", PGW_TEXT_ID, args->bank, PGW_MAX_NAME_BYTES, true, true,
-				   "must be at most 63 bytes");
+		pgw_check_text(&c, "bank", PGW_TEXT_ID, args->bank, PGW_MAX_NAME_BYTES, true, true,
+					   "must be at most 63 bytes");
 	check_capture(&c, out);
-	check_text(&c, "reference", PGW_TEXT_VALUE, args->reference, PGW_MAX_REFERENCE_CHARS, false,
-			   false, "must be at most 255 characters");
+	pgw_check_text(&c, "reference", PGW_TEXT_VALUE, args->reference, PGW_MAX_REFERENCE_CHARS, false,
+				   false, "must be at most 255 characters");
 	check_metadata(&c);
 	check_bank_fields(&c);
 	check_timeout(&c);
 	check_on_failure(&c, out);
-	check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
-			   "must be at most 63 bytes");
+	pgw_check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
+				   "must be at most 63 bytes");
 	check_options(&c, out->says.end_user);
 	keep_statement(&c, out->says.not_a_card);
 	if (args->request == 0)
@@ -664,19 +506,19 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says, P
 {
 	PgwPaymentArgs none = {
 		.amount_fault = args->amount_fault, .amount = args->amount, .options = args->options};
-	Checker c = {.args = &none, .faults = faults};
+	PgwChecker c = {.args = &none, .faults = faults};
 
 	read_statement(&c, operation_stateable, args->statement_forbidden);
 	pgw_buf_json_open(faults, '[');
 	if (args->payment_id_isnull)
-		fault(&c, "payment_id", "required", "must not be null");
+		pgw_check_fault(&c, "payment_id", "required", "must not be null");
 	check_id(&c, "client_request_id", args->client_request_id);
 	if (args->has_amount)
 		check_amount(&c);
 	if (args->final_isnull)
-		fault(&c, "final", "required", "must not be null");
-	check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false, false,
-			   "must be at most 255 characters");
+		pgw_check_fault(&c, "final", "required", "must not be null");
+	pgw_check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false,
+				   false, "must be at most 255 characters");
 	check_options(&c, says->end_user);
 	keep_statement(&c, says->not_a_card);
 	pgw_buf_json_close(faults, ']');
@@ -687,7 +529,7 @@ int
 pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES + 1], PgwBuf *faults)
 {
 	PgwPaymentArgs none = {.options = options};
-	Checker c = {.args = &none, .faults = faults, .stateable = nothing_stateable};
+	PgwChecker c = {.args = &none, .faults = faults, .stateable = nothing_stateable};
 
 	check_options(&c, end_user);
 	return c.count;
@@ -698,10 +540,10 @@ pgw_validate_id(const char *field, const char *value, PgwBuf *faults)
 {
 	/* it is only compared, and never kept: an id may have been stated to be no card's */
 	PgwPaymentArgs none = {0};
-	Checker c = {.args = &none,
-				 .faults = faults,
-				 .sought = {.last4 = PGW_NO_STRANGERS},
-				 .stateable = nothing_stateable};
+	PgwChecker c = {.args = &none,
+					.faults = faults,
+					.sought = {.last4 = PGW_NO_STRANGERS},
+					.stateable = nothing_stateable};
 
 	check_id(&c, field, value);
 	return c.count;
