@@ -43,6 +43,8 @@ INSERT INTO pgw.banks (name, connector, base_url, request_timeout) VALUES ('b', 
 \echo :SQLSTATE
 -- what a document will cost is said when it is stored, and before
 SELECT severity, pointer FROM pgw.check_connector((SELECT definition FROM pgw.connectors WHERE name = 'json'));
+SELECT severity, pointer FROM pgw.check_connector('{"v": 2, "capabilites": {}, "headers": {"Host": "h"}, "operations": {"pay": {}, "charge": {"method": "PUSH", "path": "/c", "answer": {"rules": [{"status": 200}]}}}}');
+INSERT INTO pgw.connectors VALUES ('bad', '{"v": 2, "capabilities": {"tokens": 1, "cards": true}, "operations": {"pay": {}}}');
 SELECT * FROM pgw.check_connector('{"v": 1, "v": 2}');
 SELECT * FROM pgw.check_connector('{"v": 2, "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}"}, "answer": {"rules": [{"status": "*", "outcome": "approved"}, {"status": 402, "outcome": "declined"}]}}}}');
 SELECT * FROM pgw.check_connector('{"v": 2, "description": "4111111111111111", "capabilities": {"tokens": true}, "operations": {"charge": {"method": "POST", "path": "/c", "body": {"t": "{{token}}", "r": "{{transaction_ref}}", "a": "{{amount}}"}, "answer": {"rules": [{"status": 402, "when": {"/e": "51"}, "outcome": "declined"}], "fields": {"amount": "/a", "currency": "/c"}}}}}');

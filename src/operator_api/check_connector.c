@@ -41,8 +41,7 @@ Datum
 pgw_check_connector_1_0(PG_FUNCTION_ARGS)
 {
 	Findings f;
-	PgwConnectorError err;
-	PgwConnectorError *warnings;
+	PgwConnectorError *found;
 	PgwConnector *connector;
 	text *definition;
 	int n;
@@ -51,22 +50,24 @@ pgw_check_connector_1_0(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	definition = PG_GETARG_TEXT_PP(0);
-	memset(&err, 0, sizeof(err));
-	connector = pgw_connector_compile(VARDATA_ANY(definition),
-									  (size_t) VARSIZE_ANY_EXHDR(definition), &err);
+	found = palloc0(Max(PGW_MAX_CONNECTOR_FAULTS, PGW_MAX_CONNECTOR_WARNINGS) *
+					sizeof(PgwConnectorError));
+	connector =
+		pgw_connector_compile_all(VARDATA_ANY(definition), (size_t) VARSIZE_ANY_EXHDR(definition),
+								  found, PGW_MAX_CONNECTOR_FAULTS, &n);
 	if (connector == NULL)
 	{
-		put(&f, "error", err.pointer, err.message);
+		for (int i = 0; i < n && i < PGW_MAX_CONNECTOR_FAULTS; i++)
+			put(&f, "error", found[i].pointer, found[i].message);
 		return (Datum) 0;
 	}
-	warnings = palloc(PGW_MAX_CONNECTOR_WARNINGS * sizeof(PgwConnectorError));
-	n = pgw_connector_warnings(connector, warnings, PGW_MAX_CONNECTOR_WARNINGS);
+	n = pgw_connector_warnings(connector, found, PGW_MAX_CONNECTOR_WARNINGS);
 	pgw_connector_free(connector);
 	if (pgw_card_in_json(NULL, VARDATA_ANY(definition), (size_t) VARSIZE_ANY_EXHDR(definition)) !=
 		PGW_FOUND_NOTHING)
 		put(&f, "error", "", "holds what could be a card number, which is stored nowhere");
 	for (int i = 0; i < n && i < PGW_MAX_CONNECTOR_WARNINGS; i++)
-		put(&f, "warning", warnings[i].pointer, warnings[i].message);
+		put(&f, "warning", found[i].pointer, found[i].message);
 	return (Datum) 0;
 }
 

@@ -302,7 +302,9 @@ because(const Given *given, const Judged *j)
 		"The call names no reference: of a look-up give original_ref (ours of the charge) or transaction_ref (ours of the refund).");
 	say(&s, !j->why.headers_readable,
 		"A header that the connector reads comes twice, or cannot be read, so nothing of the answer counts.");
-	say(&s, !j->why.readable && j->why.headers_readable,
+	say(&s, !j->why.readable && j->why.headers_readable && given->answer.len == 0,
+		"It has no body, so only rules with \"body\": \"empty\", or without \"when\", can fit.");
+	say(&s, !j->why.readable && j->why.headers_readable && given->answer.len > 0,
 		"The body cannot be read as a whole, so only rules without \"when\" can fit.");
 	say(&s, lacks_id(given, a),
 		"It approves without a bank_reference, which what follows needs: pgw looks it up, else cancels it, else a person decides.");

@@ -91,31 +91,40 @@ say_warnings(const PgwConnectorError *list, int n, const char *name)
 				(errmsg("connector \"%s\": at %s: %s", name, list[i].pointer, list[i].message)));
 }
 
+/* Each with its place, as many as are told at once. */
+static char *
+definition_faults(const PgwConnectorError *list, int n)
+{
+	char *faults = NULL;
+
+	for (int i = 0; i < n && i < PGW_MAX_CONNECTOR_FAULTS; i++)
+		faults = pgw_arg_fault(
+			faults, "definition", "invalid_format",
+			psprintf("at %s: %s", list[i].pointer[0] != '\0' ? list[i].pointer : "the top level",
+					 list[i].message));
+	return pgw_json_array_of(faults);
+}
+
 /* The document compiles, and holds no card number. */
 static void
 check_definition(HeapTuple new, TupleDesc desc)
 {
 	char *name = pgw_trigger_text(new, desc, "name");
 	char *json = pgw_trigger_text(new, desc, "definition"); /* a json is its text */
-	PgwConnectorError err;
-	PgwConnectorError *warnings;
+	PgwConnectorError *found;
 	PgwConnector *compiled;
 	int n;
 
 	if (json == NULL)
 		return; /* NOT NULL says so */
-	memset(&err, 0, sizeof(err));
-	compiled = pgw_connector_compile(json, strlen(json), &err);
+	found = palloc0(Max(PGW_MAX_CONNECTOR_FAULTS, PGW_MAX_CONNECTOR_WARNINGS) *
+					sizeof(PgwConnectorError));
+	compiled = pgw_connector_compile_all(json, strlen(json), found, PGW_MAX_CONNECTOR_FAULTS, &n);
 	if (compiled == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_PGW_VALIDATION),
-				 errmsg("connector \"%s\" is not valid", name ? name : ""),
-				 errdetail_internal(
-					 "%s", definition_fault("invalid_format",
-											psprintf("at %s: %s",
-													 err.pointer[0] ? err.pointer : "the top level",
-													 err.message))),
-				 errhint("docs/connectors.md describes the document.")));
+		ereport(ERROR, (errcode(ERRCODE_PGW_VALIDATION),
+						errmsg("connector \"%s\" is not valid", name ? name : ""),
+						errdetail_internal("%s", definition_faults(found, n)),
+						errhint("docs/connectors.md describes the document.")));
 	if (pgw_card_in_json(NULL, json, strlen(json)) != PGW_FOUND_NOTHING)
 	{
 		pgw_connector_free(compiled);
@@ -124,11 +133,10 @@ check_definition(HeapTuple new, TupleDesc desc)
 				 errdetail_internal("%s", definition_fault("card_number_in_stored_field", NULL)),
 				 errhint("docs/security.md says what is taken for a card number.")));
 	}
-	warnings = palloc(PGW_MAX_CONNECTOR_WARNINGS * sizeof(PgwConnectorError));
-	n = pgw_connector_warnings(compiled, warnings, PGW_MAX_CONNECTOR_WARNINGS);
+	n = pgw_connector_warnings(compiled, found, PGW_MAX_CONNECTOR_WARNINGS);
 	pgw_connector_free(compiled);
 	if (!creating_extension)
-		say_warnings(warnings, n, name ? name : "");
+		say_warnings(found, n, name ? name : "");
 }
 
 /*

@@ -1,8 +1,8 @@
 /*
  * fuzz_connector.c - any bytes as a connector document
  *
- * Either it compiles, and then renders and judges, or there is a fault with a message and a
- * well-formed pointer.
+ * Either it compiles, and then renders and judges, or there are faults, each with a message and a
+ * well-formed pointer, and the first is what is told alone.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -36,11 +36,24 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 							.iso_exponent = 2};
 	PgwConnectorError err;
 	PgwConnectorError warnings[3];
+	PgwConnectorError faults[4];
+	int nfaults;
 	PgwConnector *c = pgw_connector_compile((const char *) data, size, &err);
+	PgwConnector *again = pgw_connector_compile_all((const char *) data, size, faults, 4, &nfaults);
 
+	if ((c == NULL) != (nfaults > 0) || (c == NULL) != (again == NULL))
+		abort();
+	pgw_connector_free(again);
+	for (int i = 0; i < nfaults && i < 4; i++)
+	{
+		if (faults[i].message[0] == '\0' ||
+			(faults[i].pointer[0] != '\0' && faults[i].pointer[0] != '/'))
+			abort();
+	}
 	if (c == NULL)
 	{
-		if (err.message[0] == '\0' || (err.pointer[0] != '\0' && err.pointer[0] != '/'))
+		if (strcmp(err.message, faults[0].message) != 0 ||
+			strcmp(err.pointer, faults[0].pointer) != 0)
 			abort();
 		return 0;
 	}

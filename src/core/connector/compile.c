@@ -2,8 +2,8 @@
  * compile.c - compile a connector document: the whole
  *
  * Owns the life of a PgwConnector and its arena.  Invariants: a connector that was compiled has
- * everything that rendering and judging need, so neither looks for gaps again; a fault names the
- * first place at fault and what would be right there.
+ * everything that rendering and judging need, so neither looks for gaps again; each fault names
+ * its place and what would be right there.
  */
 #include "core/connector/compiled.h"
 
@@ -89,10 +89,15 @@ static bool fault_va(PgwCompile *cc, const char *fmt, va_list args)
 static bool
 fault_va(PgwCompile *cc, const char *fmt, va_list args)
 {
-	snprintf(cc->err->pointer, sizeof(cc->err->pointer), "%s", cc->pointer);
-	vsnprintf(cc->err->message, sizeof(cc->err->message), fmt, args);
-	pgw_drop_cut_characters(cc->err->pointer);
-	pgw_drop_cut_characters(cc->err->message);
+	PgwConnectorError *fault = cc->nfaults < cc->maxfaults ? &cc->faults[cc->nfaults] : NULL;
+
+	cc->nfaults++;
+	if (fault == NULL)
+		return false;
+	snprintf(fault->pointer, sizeof(fault->pointer), "%s", cc->pointer);
+	vsnprintf(fault->message, sizeof(fault->message), fmt, args);
+	pgw_drop_cut_characters(fault->pointer);
+	pgw_drop_cut_characters(fault->message);
 	return false;
 }
 
@@ -178,6 +183,8 @@ check_source(PgwCompile *cc, json_object *v)
 bool
 pgw_check_keys(PgwCompile *cc, json_object *obj, const char *const *allowed)
 {
+	bool good = true;
+
 	json_object_object_foreach(obj, key, value)
 	{
 		char list[320] = "";
@@ -190,16 +197,15 @@ pgw_check_keys(PgwCompile *cc, json_object *obj, const char *const *allowed)
 			continue;
 		if (cc->sources != NULL && strcmp(key, "source") == 0)
 		{
-			if (!check_source(cc, value))
-				return false;
+			good &= check_source(cc, value);
 			continue;
 		}
 		for (i = 0; allowed[i] != NULL && len < sizeof(list); i++)
 			len += (size_t) snprintf(list + len, sizeof(list) - len, "%s%s", i ? ", " : "",
 									 allowed[i]);
-		return pgw_fault_at(cc, key, "unknown key \"%.60s\"; known here: %s", key, list);
+		good &= pgw_fault_at(cc, key, "unknown key \"%.60s\"; known here: %s", key, list);
 	}
-	return true;
+	return good;
 }
 
 json_object *
@@ -243,11 +249,10 @@ pgw_compile_member(PgwCompile *cc, const char *name, json_object *v,
 				   bool (*compile)(PgwCompile *, json_object *))
 {
 	size_t mark = pgw_enter(cc, name);
+	bool good = compile(cc, v);
 
-	if (!compile(cc, v))
-		return false;
 	pgw_leave(cc, mark);
-	return true;
+	return good;
 }
 
 /* ---- the document ---- */
@@ -303,29 +308,38 @@ operation_called(PgwConnector *c, const char *name, PgwBankOp *which)
 }
 
 static bool
+compile_one_operation(PgwCompile *cc, const char *name, json_object *v)
+{
+	PgwBankOp which;
+	PgwCompiledOp *op = operation_called(cc->connector, name, &which);
+
+	if (op == NULL)
+		return pgw_fault(
+			cc,
+			"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_by_id, lookup_refund, cancel, reverse, ping");
+	if (op == &cc->connector->lookup_by_id && !pgw_since_version(cc, 2, "\"lookup_by_id\""))
+		return false;
+	if (which == PGW_OP_REVERSE && !pgw_since_version(cc, 2, "\"reverse\""))
+		return false;
+	return pgw_compile_operation(cc, v, which, op);
+}
+
+static bool
 compile_operations(PgwCompile *cc, json_object *v)
 {
+	bool good = true;
+
 	if (!pgw_is_object(cc, v))
 		return false;
 	json_object_object_foreach(v, key, value)
 	{
-		PgwBankOp which;
-		PgwCompiledOp *op = operation_called(cc->connector, key, &which);
 		size_t mark = pgw_enter(cc, key);
 
-		if (op == NULL)
-			return pgw_fault(
-				cc,
-				"unknown operation; known: charge, authorize, capture, void, refund, lookup_charge, lookup_by_id, lookup_refund, cancel, reverse, ping");
-		if (op == &cc->connector->lookup_by_id && !pgw_since_version(cc, 2, "\"lookup_by_id\""))
-			return false;
-		if (which == PGW_OP_REVERSE && !pgw_since_version(cc, 2, "\"reverse\""))
-			return false;
-		if (!pgw_compile_operation(cc, value, which, op))
-			return false;
+		good &= compile_one_operation(cc, key, value);
 		pgw_leave(cc, mark);
 	}
-	return pgw_check_operations(cc);
+	/* what holds between operations can be said of whole ones only */
+	return good && cc->nfaults == 0 && pgw_check_operations(cc);
 }
 
 /* They are compiled where they are named, each time for that operation. */
@@ -357,9 +371,11 @@ compile_document(PgwCompile *cc, json_object *doc)
 									   "computed", "answers",    "operations",  "notifications",
 									   "sources",  NULL};
 	json_object *part;
+	bool good;
 
-	if (!pgw_is_object(cc, doc) || !pgw_check_keys(cc, doc, keys))
+	if (!pgw_is_object(cc, doc))
 		return false;
+	good = pgw_check_keys(cc, doc, keys);
 	part = pgw_member(doc, "v");
 	if (!json_object_is_type(part, json_type_int) || json_object_get_int64(part) < 1 ||
 		json_object_get_int64(part) > 2)
@@ -369,7 +385,7 @@ compile_document(PgwCompile *cc, json_object *doc)
 	{
 		if (json_object_object_get_ex(doc, keys[i], &part) &&
 			!json_object_is_type(part, json_type_string))
-			return pgw_fault_at(cc, keys[i], "must be a string");
+			good &= pgw_fault_at(cc, keys[i], "must be a string");
 	}
 	if (json_object_object_get_ex(doc, "sources", &part))
 	{
@@ -378,36 +394,35 @@ compile_document(PgwCompile *cc, json_object *doc)
 		cc->sources = part;
 	}
 	if ((part = pgw_member(doc, "capabilities")) == NULL)
-		return pgw_fault_at(
-			cc, "capabilities",
-			"missing: must be an object that says at least \"cards\" or \"tokens\"");
-	if (!pgw_compile_member(cc, "capabilities", part, pgw_compile_capabilities))
-		return false;
-	if (json_object_object_get_ex(doc, "not_ids", &part) &&
-		!pgw_compile_member(cc, "not_ids", part, compile_not_ids))
-		return false;
-	if (json_object_object_get_ex(doc, "references", &part) &&
-		!pgw_compile_member(cc, "references", part, pgw_compile_references))
-		return false;
+		good &=
+			pgw_fault_at(cc, "capabilities",
+						 "missing: must be an object that says at least \"cards\" or \"tokens\"");
+	else
+		good &= pgw_compile_member(cc, "capabilities", part, pgw_compile_capabilities);
+	cc->capabilities_at_fault = cc->nfaults > 0;
+	if (json_object_object_get_ex(doc, "not_ids", &part))
+		good &= pgw_compile_member(cc, "not_ids", part, compile_not_ids);
+	if (json_object_object_get_ex(doc, "references", &part))
+		good &= pgw_compile_member(cc, "references", part, pgw_compile_references);
 	if ((part = pgw_member(doc, "computed")) != NULL &&
 		!pgw_compile_member(cc, "computed", part, pgw_compile_computed))
-		return false;
-	if ((part = pgw_member(doc, "headers")) != NULL &&
-		!pgw_compile_member(cc, "headers", part, compile_common_headers))
-		return false;
-	if ((part = pgw_member(doc, "card_brands")) != NULL &&
-		!pgw_compile_member(cc, "card_brands", part, pgw_compile_card_brands))
-		return false;
+		return false; /* all that follows may name one */
+	if ((part = pgw_member(doc, "headers")) != NULL)
+		good &= pgw_compile_member(cc, "headers", part, compile_common_headers);
+	if ((part = pgw_member(doc, "card_brands")) != NULL)
+		good &= pgw_compile_member(cc, "card_brands", part, pgw_compile_card_brands);
 	if (json_object_object_get_ex(doc, "answers", &cc->answers) &&
 		!pgw_compile_member(cc, "answers", cc->answers, check_answers))
 		return false;
 	if ((part = pgw_member(doc, "operations")) == NULL)
-		return pgw_fault_at(cc, "operations",
-							"missing: must be an object with at least \"charge\" or \"authorize\"");
-	if (!pgw_compile_member(cc, "operations", part, compile_operations))
-		return false;
-	if ((part = pgw_member(doc, "notifications")) != NULL &&
-		!pgw_compile_member(cc, "notifications", part, pgw_compile_notifications))
+		good &=
+			pgw_fault_at(cc, "operations",
+						 "missing: must be an object with at least \"charge\" or \"authorize\"");
+	else
+		good &= pgw_compile_member(cc, "operations", part, compile_operations);
+	if ((part = pgw_member(doc, "notifications")) != NULL)
+		good &= pgw_compile_member(cc, "notifications", part, pgw_compile_notifications);
+	if (!good || cc->nfaults > 0)
 		return false;
 	pgw_enter(cc, "capabilities");
 	return pgw_check_capabilities(cc);
@@ -457,19 +472,21 @@ compile_text(PgwCompile *cc, json_tokener *tokener, const char *json, size_t len
 }
 
 PgwConnector *
-pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
+pgw_connector_compile_all(const char *json, size_t len, PgwConnectorError *list, int max, int *n)
 {
-	PgwCompile cc = {.err = err};
+	PgwCompile cc = {.faults = list, .maxfaults = max};
 	json_tokener *tokener;
 	bool good;
 
-	err->pointer[0] = err->message[0] = '\0';
+	list->pointer[0] = list->message[0] = '\0';
+	*n = 0;
 	while (len > 0 && (json[len - 1] == ' ' || json[len - 1] == '\n' || json[len - 1] == '\r' ||
 					   json[len - 1] == '\t'))
 		len--;
 	if (len == 0 || len > PGW_DOC_MAX_BYTES)
 	{
 		pgw_fault(&cc, "a connector is a JSON document of 1 to %d bytes", PGW_DOC_MAX_BYTES);
+		*n = cc.nfaults;
 		return NULL;
 	}
 	tokener = json_tokener_new_ex(PGW_DOC_MAX_NESTING);
@@ -480,10 +497,19 @@ pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
 		good = pgw_fault(&cc, "out of memory");
 	if (tokener != NULL)
 		json_tokener_free(tokener);
-	if (good)
+	*n = cc.nfaults;
+	if (good && cc.nfaults == 0)
 		return cc.connector;
 	pgw_connector_free(cc.connector);
 	return NULL;
+}
+
+PgwConnector *
+pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err)
+{
+	int n;
+
+	return pgw_connector_compile_all(json, len, err, 1, &n);
 }
 
 void

@@ -120,7 +120,7 @@ compile_outcome(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 	{
 		if (!pgw_since_version(cc, 2, "this outcome"))
 			return false;
-		return cc->connector->caps.keys[op].honoured ||
+		return cc->connector->caps.keys[op].honoured || cc->capabilities_at_fault ||
 			   pgw_fault_at(
 				   cc, "outcome",
 				   "is about the request's key, and this operation has no \"idempotency\"");
@@ -227,6 +227,7 @@ compile_rule(PgwCompile *cc, json_object *v, PgwBankOp op, PgwRule *rule)
 static bool
 compile_rules(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 {
+	bool good = true;
 	size_t n;
 
 	if (!json_object_is_type(v, json_type_array) || (n = json_object_array_length(v)) == 0)
@@ -239,12 +240,11 @@ compile_rules(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec)
 	{
 		size_t mark = pgw_enter_index(cc, i);
 
-		if (!compile_rule(cc, json_object_array_get_idx(v, i), op, &spec->rules[i]))
-			return false;
+		good &= compile_rule(cc, json_object_array_get_idx(v, i), op, &spec->rules[i]);
 		spec->nrules++;
 		pgw_leave(cc, mark);
 	}
-	return true;
+	return good;
 }
 
 /* ---- error codes, echo, selection ---- */
@@ -570,48 +570,48 @@ pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *
 		"format", "rules", "select", "fields", "error_codes", "reference_echoed", "statuses", NULL};
 	json_object *part;
 	size_t mark;
+	bool good;
 
 	cc->headers = 0;
-	if (!find_answer(cc, &v, spec) || !pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys))
+	if (!find_answer(cc, &v, spec) || !pgw_is_object(cc, v))
 		return false;
-	if (json_object_object_get_ex(v, "format", &part) && !compile_format(cc, part, spec))
-		return false;
-	mark = pgw_enter(cc, "rules");
-	if (!compile_rules(cc, pgw_member(v, "rules"), op, spec))
-		return false;
+	mark = cc->len;
+	good = pgw_check_keys(cc, v, keys);
+	if (json_object_object_get_ex(v, "format", &part))
+		good &= compile_format(cc, part, spec);
+	pgw_enter(cc, "rules");
+	good &= compile_rules(cc, pgw_member(v, "rules"), op, spec);
 	pgw_leave(cc, mark);
 	if (json_object_object_get_ex(v, "select", &part))
 	{
-		mark = pgw_enter(cc, "select");
-		if (spec->form)
-			return pgw_fault(cc, "a form has no list");
-		if (!compile_select(cc, part, op, &spec->select))
-			return false;
+		pgw_enter(cc, "select");
+		good &= spec->form ? pgw_fault(cc, "a form has no list")
+						   : compile_select(cc, part, op, &spec->select);
 		pgw_leave(cc, mark);
 	}
 	if ((part = pgw_member(v, "fields")) != NULL)
 	{
-		mark = pgw_enter(cc, "fields");
-		if (!pgw_compile_fields(cc, part, spec))
-			return false;
+		pgw_enter(cc, "fields");
+		good &= pgw_compile_fields(cc, part, spec);
 		pgw_leave(cc, mark);
 	}
+	/* what follows is about rules and fields */
+	if (!good)
+		return false;
 	if (json_object_object_get_ex(v, "statuses", &part))
 	{
-		mark = pgw_enter(cc, "statuses");
-		if (!compile_statuses_of_bank(cc, part, spec))
-			return false;
+		pgw_enter(cc, "statuses");
+		good &= compile_statuses_of_bank(cc, part, spec);
 		pgw_leave(cc, mark);
 	}
-	if (json_object_object_get_ex(v, "reference_echoed", &part) && !compile_echoed(cc, part, spec))
-		return false;
+	if (json_object_object_get_ex(v, "reference_echoed", &part))
+		good &= compile_echoed(cc, part, spec);
 	if ((part = pgw_member(v, "error_codes")) != NULL)
 	{
-		mark = pgw_enter(cc, "error_codes");
-		if (!compile_error_codes(cc, part, spec))
-			return false;
+		pgw_enter(cc, "error_codes");
+		good &= compile_error_codes(cc, part, spec);
 		pgw_leave(cc, mark);
 	}
 	spec->headers = cc->headers;
-	return check_headers(cc, op, spec);
+	return good && check_headers(cc, op, spec);
 }

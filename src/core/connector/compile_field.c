@@ -495,35 +495,40 @@ compile_amount_format(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 		   pgw_fault(cc, "must be \"integer\" (minor units) or \"decimal\" (such as \"12.34\")");
 }
 
+static bool
+compile_one_field(PgwCompile *cc, const char *name, json_object *v, PgwAnswerSpec *spec)
+{
+	if (strcmp(name, "amount_format") == 0)
+		return compile_amount_format(cc, v, spec);
+	if (strcmp(name, field_names[PGW_FIELD_LIVEMODE]) == 0)
+		return compile_livemode(cc, v, spec);
+	for (int i = 0; i < PGW_FIELD_LIVEMODE; i++)
+	{
+		if (strcmp(name, field_names[i]) == 0)
+			return (spec->has_field[i] =
+						compile_field(cc, v, (PgwAnswerField) i, &spec->fields[i]));
+	}
+	return true; /* told of already */
+}
+
 bool
 pgw_compile_fields(PgwCompile *cc, json_object *v, PgwAnswerSpec *spec)
 {
 	const char *keys[PGW_NFIELDS + 2] = {NULL};
+	bool good;
 
 	if (!pgw_is_object(cc, v))
 		return false;
 	for (int i = 0; i < PGW_NFIELDS; i++)
 		keys[i] = field_names[i];
 	keys[PGW_NFIELDS] = "amount_format";
-	if (!pgw_check_keys(cc, v, keys))
-		return false;
+	good = pgw_check_keys(cc, v, keys);
 	json_object_object_foreach(v, key, value)
 	{
 		size_t mark = pgw_enter(cc, key);
 
-		if (strcmp(key, "amount_format") == 0 && !compile_amount_format(cc, value, spec))
-			return false;
-		if (strcmp(key, field_names[PGW_FIELD_LIVEMODE]) == 0 && !compile_livemode(cc, value, spec))
-			return false;
-		for (int i = 0; i < PGW_FIELD_LIVEMODE; i++)
-		{
-			if (strcmp(key, field_names[i]) != 0)
-				continue;
-			if (!compile_field(cc, value, (PgwAnswerField) i, &spec->fields[i]))
-				return false;
-			spec->has_field[i] = true;
-		}
+		good &= compile_one_field(cc, key, value, spec);
 		pgw_leave(cc, mark);
 	}
-	return true;
+	return good;
 }

@@ -177,6 +177,42 @@ check_pages(PgwCompile *cc, const PgwCompiledOp *op)
 		"the next page is asked for by a GET with one parameter more: not with another method, nor where {{path}} is signed");
 }
 
+/* All but the answer. */
+static bool
+compile_request(PgwCompile *cc, json_object *v, const char *const *keys, PgwBankOp which,
+				PgwCompiledOp *op)
+{
+	json_object *part;
+	size_t mark = cc->len;
+	bool good = pgw_check_keys(cc, v, keys);
+
+	good &= compile_method(cc, pgw_member(v, "method"), op);
+	if ((part = pgw_member(v, "path")) == NULL)
+		good &= pgw_fault_at(cc, "path", "missing: must be a string that begins with \"/\"");
+	else
+	{
+		pgw_enter(cc, "path");
+		good &= pgw_compile_path(cc, part, &op->path, &op->uses);
+		pgw_leave(cc, mark);
+	}
+	op->needs = op->uses; /* a path has no gaps */
+	if ((part = pgw_member(v, "headers")) != NULL)
+	{
+		pgw_enter(cc, "headers");
+		good &= pgw_compile_headers(cc, part, op->headers, &op->nheaders, &op->uses);
+		pgw_leave(cc, mark);
+	}
+	if (json_object_object_get_ex(v, "idempotency", &part))
+	{
+		pgw_enter(cc, "idempotency");
+		good &= pgw_compile_idempotency_of(cc, part, which);
+		pgw_leave(cc, mark);
+	}
+	good &= compile_op_body(cc, v, op);
+	pgw_leave(cc, mark);
+	return good && complete_headers(cc, op);
+}
+
 bool
 pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompiledOp *op)
 {
@@ -184,33 +220,23 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 									   "answer", "idempotency", "settles", NULL};
 	json_object *part;
 	size_t mark;
+	bool good;
 
-	if (!pgw_is_object(cc, v) || !pgw_check_keys(cc, v, keys) ||
-		!compile_method(cc, pgw_member(v, "method"), op))
+	if (!pgw_is_object(cc, v))
 		return false;
-	if ((part = pgw_member(v, "path")) == NULL)
-		return pgw_fault_at(cc, "path", "missing: must be a string that begins with \"/\"");
-	mark = pgw_enter(cc, "path");
-	if (!pgw_compile_path(cc, part, &op->path, &op->uses))
-		return false;
-	op->needs = op->uses; /* a path has no gaps */
-	pgw_leave(cc, mark);
-	if ((part = pgw_member(v, "headers")) != NULL)
+	good = compile_request(cc, v, keys, which, op);
+	mark = cc->len;
+	if (!good)
 	{
-		mark = pgw_enter(cc, "headers");
-		if (!pgw_compile_headers(cc, part, op->headers, &op->nheaders, &op->uses))
-			return false;
-		pgw_leave(cc, mark);
-	}
-	if (json_object_object_get_ex(v, "idempotency", &part))
-	{
-		mark = pgw_enter(cc, "idempotency");
-		if (!pgw_compile_idempotency_of(cc, part, which))
-			return false;
-		pgw_leave(cc, mark);
-	}
-	if (!compile_op_body(cc, v, op) || !complete_headers(cc, op))
+		/* its answer has faults of its own to be told of */
+		if ((part = pgw_member(v, "answer")) != NULL)
+		{
+			pgw_enter(cc, "answer");
+			(void) pgw_compile_answer(cc, part, which, &op->answer);
+			pgw_leave(cc, mark);
+		}
 		return false;
+	}
 	if (which != PGW_OP_CHARGE && which != PGW_OP_AUTHORIZE &&
 		(op->uses & PGW_PH_BIT(PGW_PH_TOKEN_PART)) != 0)
 		return pgw_fault(
@@ -312,12 +338,46 @@ check_lookup_by_id(PgwCompile *cc)
 	return true;
 }
 
+/* The bank's id is there where others need it; what the bank takes stands in the request. */
+static bool
+check_charge(PgwCompile *cc, PgwBankOp which, bool reference_used)
+{
+	const PgwCapabilities *caps = &cc->connector->caps;
+	const PgwCompiledOp *op = &cc->connector->ops[which];
+
+	if (!op->present)
+		return true;
+	pgw_enter(cc, pgw_op_name(which));
+	if (reference_used && !op->answer.has_field[PGW_FIELD_BANK_REFERENCE])
+	{
+		pgw_enter(cc, "answer");
+		pgw_enter(cc, "fields");
+		return pgw_fault_at(
+			cc, "bank_reference",
+			"missing: another operation uses {{bank_reference}}, so the answer must give it");
+	}
+	if (caps->cards && (op->uses & PGW_PH_BIT(PGW_PH_CARD_NUMBER)) == 0)
+		return pgw_fault_at(cc, "body",
+							"capability \"cards\" is true, so {{card_number}} must stand here");
+	if (caps->tokens && (op->uses & PGW_PH_BIT(PGW_PH_TOKEN)) == 0)
+		return pgw_fault(cc, "capability \"tokens\" is true, so {{token}} must stand here");
+	if (caps->token_objects != ((op->uses & PGW_PH_BIT(PGW_PH_TOKEN_PART)) != 0))
+		return pgw_fault(
+			cc,
+			caps->token_objects
+				? "capability \"token_objects\" is true, so {{token./POINTER}} must stand here"
+				: "{{token./POINTER}} stands here, so capability \"token_objects\" must be true");
+	return true;
+}
+
 /* What holds between operations, and between them and the capabilities. */
 bool
 pgw_check_operations(PgwCompile *cc)
 {
 	PgwConnector *c = cc->connector;
 	bool reference_used = false;
+	size_t here = cc->len;
+	bool good = true;
 
 	if (!c->ops[PGW_OP_CHARGE].present && !c->ops[PGW_OP_AUTHORIZE].present)
 		return pgw_fault(cc, "one of \"charge\" and \"authorize\" is needed");
@@ -329,43 +389,19 @@ pgw_check_operations(PgwCompile *cc)
 		return pgw_fault_at(cc, "refund", "missing: \"lookup_refund\" has no use without it");
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
-		if (!check_identity(cc, (PgwBankOp) i))
-			return false;
+		good &= check_identity(cc, (PgwBankOp) i);
+		pgw_leave(cc, here);
 	}
-	if (!check_lookup_by_id(cc))
-		return false;
+	good &= check_lookup_by_id(cc);
+	pgw_leave(cc, here);
 	for (int i = 0; i < PGW_NOPS; i++)
 		reference_used |= c->ops[i].present && ((c->ops[i].uses | c->ops[i].needs) &
 												PGW_PH_BIT(PGW_PH_BANK_REFERENCE)) != 0;
 	reference_used |= c->lookup_by_id.present;
 	for (int i = PGW_OP_CHARGE; i <= PGW_OP_AUTHORIZE; i++)
 	{
-		const PgwCompiledOp *op = &c->ops[i];
-		size_t mark;
-
-		if (!op->present)
-			continue;
-		mark = pgw_enter(cc, pgw_op_name((PgwBankOp) i));
-		if (reference_used && !op->answer.has_field[PGW_FIELD_BANK_REFERENCE])
-		{
-			pgw_enter(cc, "answer");
-			pgw_enter(cc, "fields");
-			return pgw_fault_at(
-				cc, "bank_reference",
-				"missing: another operation uses {{bank_reference}}, so the answer must give it");
-		}
-		if (c->caps.cards && (op->uses & PGW_PH_BIT(PGW_PH_CARD_NUMBER)) == 0)
-			return pgw_fault_at(cc, "body",
-								"capability \"cards\" is true, so {{card_number}} must stand here");
-		if (c->caps.tokens && (op->uses & PGW_PH_BIT(PGW_PH_TOKEN)) == 0)
-			return pgw_fault(cc, "capability \"tokens\" is true, so {{token}} must stand here");
-		if (c->caps.token_objects != ((op->uses & PGW_PH_BIT(PGW_PH_TOKEN_PART)) != 0))
-			return pgw_fault(
-				cc,
-				c->caps.token_objects
-					? "capability \"token_objects\" is true, so {{token./POINTER}} must stand here"
-					: "{{token./POINTER}} stands here, so capability \"token_objects\" must be true");
-		pgw_leave(cc, mark);
+		good &= check_charge(cc, (PgwBankOp) i, reference_used);
+		pgw_leave(cc, here);
 	}
-	return pgw_check_idempotency(cc) && pgw_check_references(cc);
+	return good && pgw_check_idempotency(cc) && pgw_check_references(cc);
 }

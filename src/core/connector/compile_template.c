@@ -299,40 +299,50 @@ pgw_add_header(PgwCompile *cc, PgwHeader *headers, int *n, const PgwHeader *head
 	return true;
 }
 
+static bool
+compile_header(PgwCompile *cc, const char *name, json_object *v, PgwHeader *headers, int *n,
+			   uint64_t *uses)
+{
+	uint64_t own = 0;
+	int before = *n;
+	PgwHeader h;
+
+	if (!pgw_compile_header_name(cc, name) || !pgw_compile_text(cc, v, &h.value, &own))
+		return false;
+	for (int i = 0; i < h.value.nsegments; i++)
+	{
+		if (h.value.segments[i].kind == PGW_PH_NONE &&
+			pgw_has_ascii_control(h.value.segments[i].text, ""))
+			return pgw_fault(cc,
+							 "a header's value must not hold control characters such as line ends");
+	}
+	if ((own & CARD_DATA) != 0)
+		return pgw_fault(cc, "card data must not stand in a header; put it into the body");
+	h.name = pgw_arena_text(cc, name, strlen(name));
+	h.pointer = pgw_arena_text(cc, cc->pointer, cc->len);
+	if (h.name == NULL || h.pointer == NULL || !pgw_add_header(cc, headers, n, &h))
+		return false;
+	if (*n == before)
+		return pgw_fault(cc, "this header is given twice; case does not matter in header names");
+	*uses |= own;
+	return true;
+}
+
 bool
 pgw_compile_headers(PgwCompile *cc, json_object *obj, PgwHeader *headers, int *n, uint64_t *uses)
 {
+	bool good = true;
+
 	if (!pgw_is_object(cc, obj))
 		return false;
 	json_object_object_foreach(obj, key, value)
 	{
 		size_t mark = pgw_enter(cc, key);
-		uint64_t own = 0;
-		int before = *n;
-		PgwHeader h;
 
-		if (!pgw_compile_header_name(cc, key) || !pgw_compile_text(cc, value, &h.value, &own))
-			return false;
-		for (int i = 0; i < h.value.nsegments; i++)
-		{
-			if (h.value.segments[i].kind == PGW_PH_NONE &&
-				pgw_has_ascii_control(h.value.segments[i].text, ""))
-				return pgw_fault(
-					cc, "a header's value must not hold control characters such as line ends");
-		}
-		if ((own & CARD_DATA) != 0)
-			return pgw_fault(cc, "card data must not stand in a header; put it into the body");
-		h.name = pgw_arena_text(cc, key, strlen(key));
-		h.pointer = pgw_arena_text(cc, cc->pointer, cc->len);
-		if (h.name == NULL || h.pointer == NULL || !pgw_add_header(cc, headers, n, &h))
-			return false;
-		if (*n == before)
-			return pgw_fault(cc,
-							 "this header is given twice; case does not matter in header names");
-		*uses |= own;
+		good &= compile_header(cc, key, value, headers, n, uses);
 		pgw_leave(cc, mark);
 	}
-	return true;
+	return good;
 }
 
 /* ---- bodies ---- */
@@ -344,6 +354,7 @@ compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint6
 {
 	bool object = node->kind == PGW_NODE_OBJECT;
 	size_t n = object ? (size_t) json_object_object_length(v) : json_object_array_length(v);
+	bool good = true;
 
 	node->children = pgw_arena(cc, n, sizeof(PgwNode *));
 	node->names = pgw_arena(cc, n, sizeof(char *));
@@ -357,26 +368,24 @@ compile_children(PgwCompile *cc, PgwNode *node, json_object *v, bool flat, uint6
 			int i = node->nchildren;
 
 			if (strstr(key, "{{") != NULL)
-				return pgw_fault(cc, "placeholders stand in values only, not in names");
-			if ((node->names[i] = pgw_arena_text(cc, key, strlen(key))) == NULL ||
-				(node->children[i] = compile_node(cc, value, flat, uses)) == NULL)
-				return false;
+				good &= pgw_fault(cc, "placeholders stand in values only, not in names");
+			good &= (node->names[i] = pgw_arena_text(cc, key, strlen(key))) != NULL &&
+					(node->children[i] = compile_node(cc, value, flat, uses)) != NULL;
 			node->nchildren++;
 			pgw_leave(cc, mark);
 		}
-		return true;
+		return good;
 	}
 	for (size_t i = 0; i < n; i++)
 	{
 		size_t mark = pgw_enter_index(cc, i);
 
-		if ((node->children[i] = compile_node(cc, json_object_array_get_idx(v, i), flat, uses)) ==
-			NULL)
-			return false;
+		good &= (node->children[i] =
+					 compile_node(cc, json_object_array_get_idx(v, i), flat, uses)) != NULL;
 		node->nchildren++;
 		pgw_leave(cc, mark);
 	}
-	return true;
+	return good;
 }
 
 /* Are the names of its members placeholders? */
@@ -503,6 +512,7 @@ PgwNode *
 pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint64_t *uses)
 {
 	PgwNode *node;
+	bool good;
 
 	if (!pgw_is_object(cc, v))
 		return NULL;
@@ -511,8 +521,7 @@ pgw_compile_body(PgwCompile *cc, json_object *v, PgwEncoding encoding, uint64_t 
 		return NULL;
 	node->kind = PGW_NODE_OBJECT;
 	cc->in_body = true;
-	if (!compile_children(cc, node, v, encoding == PGW_ENC_FORM, uses))
-		return NULL;
+	good = compile_children(cc, node, v, encoding == PGW_ENC_FORM, uses);
 	cc->in_body = false;
-	return node;
+	return good ? node : NULL;
 }

@@ -474,8 +474,11 @@ extern const PgwCompiledOp *pgw_compiled_op(const PgwConnector *c, PgwBankOp whi
 typedef struct PgwCompile
 {
 	PgwConnector *connector;
-	PgwConnectorError *err;
-	int version; /* of the document format */
+	PgwConnectorError *faults; /* the first maxfaults of them */
+	int maxfaults;
+	int nfaults;
+	bool capabilities_at_fault; /* then nothing is said of what follows from them */
+	int version;                /* of the document format */
 	/* "not found" of lookup_refund counts so long after; -1: not said */
 	int64_t lookup_refund_consistent_after_s;
 	bool accepts[PGW_NOPS]; /* a rule of it says "accepted" */
@@ -498,7 +501,10 @@ extern void pgw_leave(PgwCompile *cc, size_t mark);
 /* Of valid UTF-8 that was cut: only the characters that are whole. */
 extern void pgw_drop_cut_characters(char *s);
 
-/* Record a fault at the present place; always false. */
+/*
+ * Record a fault at the present place; always false.  Whoever goes through members that have
+ * nothing to do with each other goes on with the next one.
+ */
 extern bool pgw_fault(PgwCompile *cc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 extern bool pgw_fault_at(PgwCompile *cc, const char *step, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -18,6 +18,7 @@
 /* The most headers that a request can have. */
 #define PGW_MAX_BODY_DIGESTS 2 /* of a request, without a key */
 #define PGW_MAX_HEADERS 24
+#define PGW_MAX_CONNECTOR_FAULTS 32 /* that are told at once */
 
 typedef struct PgwConnector PgwConnector;
 
@@ -29,6 +30,14 @@ typedef struct PgwConnectorError
 
 /* Compile; NULL and *err filled on a fault. Never reads beyond len. */
 extern PgwConnector *pgw_connector_compile(const char *json, size_t len, PgwConnectorError *err);
+
+/*
+ * The same, with all faults that can be told at once, in the order in which they were met: the
+ * first max of them in list, and *n, how many there are.  What depends on a part that is at fault
+ * is looked at when that is right.  max is 1 at least.
+ */
+extern PgwConnector *pgw_connector_compile_all(const char *json, size_t len,
+											   PgwConnectorError *list, int max, int *n);
 extern void pgw_connector_free(PgwConnector *c);
 extern const PgwCapabilities *pgw_connector_capabilities(const PgwConnector *c);
 extern bool pgw_connector_has(const PgwConnector *c, PgwBankOp op);
