@@ -171,6 +171,7 @@ typedef struct Settings
 	unsigned accepts;     /* these operations are done, or fail, when /control/settle says so */
 	bool over_refunds;    /* pays back more than was captured, if it is asked to */
 	bool refunds_by_void; /* a refund of the whole is carried out as a void */
+	bool unsettled;       /* what is captured is not settled: it is voided, and never refunded */
 	int64_t lookup_lag;   /* milliseconds after which a look-up by reference shows something */
 	int64_t key_lifetime; /* milliseconds */
 	long delay_min;

@@ -102,6 +102,7 @@ set_settings(json_object *conf)
 	set_bool(conf, "numeric_ids", &settings.numeric_ids);
 	set_bool(conf, "over_refunds", &settings.over_refunds);
 	set_bool(conf, "refunds_by_void", &settings.refunds_by_void);
+	set_bool(conf, "unsettled", &settings.unsettled);
 	if (json_object_object_get_ex(conf, "livemode", &value))
 		settings.livemode = value == NULL                    ? NULL
 							: json_object_get_boolean(value) ? "true"

@@ -35,6 +35,7 @@ static const struct
 			 {"rate_limited", 200, "91", "NOT PROCESSED"},
 			 {"amount_too_large", 402, "61", "AMOUNT TOO LARGE"},
 			 {"authorization_expired", 402, "79", "AUTHORIZATION EXPIRED"},
+			 {"not_settled", 402, "40", "NOT SETTLED YET"},
 			 {"already_captured", 402, "12", "ALREADY SETTLED"},
 			 {"already_voided", 402, "12", "ALREADY CANCELLED"},
 			 {"already_refunded", 402, "12", "ALREADY CREDITED"},

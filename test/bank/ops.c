@@ -153,7 +153,7 @@ do_void(Request *req, Outcome *out, int64_t now)
 	}
 	if (!may_step(&req->order, c, out))
 		return;
-	if (c->captured > 0 || accepted_amount(&captures, c) > 0)
+	if ((c->captured > 0 && !settings.unsettled) || accepted_amount(&captures, c) > 0)
 		refuse(out, 409, "already_captured", "the charge has been captured; refund it");
 	else if (charge_expired(c, now))
 		refuse(out, 409, "authorization_expired", "the authorization has expired");
@@ -234,6 +234,8 @@ do_refund(Request *req, Outcome *out, int64_t now)
 		return;
 	if (c->captured == 0)
 		refuse(out, 409, "not_captured", "nothing has been captured; void it");
+	else if (settings.unsettled)
+		refuse(out, 409, "not_settled", "the charge is not settled yet; void it");
 	else if (settings.over_refunds)
 		book_refund(req, out, req->order.amount < 0 ? c->captured : amount, now);
 	else if (left == 0)

@@ -535,7 +535,12 @@ subtest 'many slow calls at once' => sub {
 	my ($amount) = $c =~ /"amount":(\d+)/;
 	is((call('POST', "/v1/charges/$id/refunds", encode_json({ amount => $amount + 0 })))[0], 201, 'refunds_by_void: all of it');
 	like($look->($c_ref), qr/"captured":$amount,"refunded":0,"voided":true/, 'is voided');
-	$settings->(refunds_by_void => JSON::PP::false);
+	$settings->(refunds_by_void => JSON::PP::false, unsettled => JSON::PP::true);
+	($c, $c_ref) = $raw->('tok_ok');
+	($id) = $c =~ /"id":"(\w+)"/;
+	is((call('POST', "/v1/charges/$id/refunds", encode_json({ amount => 1 })))[1]{error}{code}, 'not_settled', 'unsettled: no refund');
+	is((call('POST', "/v1/charges/$id/void"))[1]{voided}, JSON::PP::true, 'but a void');
+	$settings->(unsettled => JSON::PP::false);
 	unlike($look->($a_ref), qr/livemode/, 'it says nothing of whether money moves');
 	$settings->(livemode => JSON::PP::false);
 	like(($raw->('tok_ok'))[0], qr/^\{"livemode":false,/, 'livemode false: a test, says a charge');

@@ -9,10 +9,13 @@ use PgwTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(matrix_banks kill_when_asked matrix_phase matrix_set matrix_report @FAULTS @OPERATIONS);
+our @EXPORT = qw(matrix_banks kill_when_asked matrix_phase matrix_set matrix_report @FAULTS @OPERATIONS @UNSETTLED);
 
 our @FAULTS = qw(500_before 500_after timeout_before timeout_after reset_before reset_after);
 our @OPERATIONS = qw(charge authorize capture void refund give_back on_commit);
+
+# At a bank that refunds nothing of what is not settled yet: the refund that is refused, and the void in its place.
+our @UNSETTLED = qw(refund_refused refund_by_void back_refused back_by_void);
 
 # Of each operation: how it is paid, what is asked for then, which request is struck, and how charge and payment stand when it is done, and when it is not.
 my %PLAN = (
@@ -22,12 +25,24 @@ my %PLAN = (
 	void => { pay => { capture => 'manual' }, then => 'void', strikes => 'void', charge => 'gone', status => 'voided', undone => '0/0' },
 	refund => { then => 'refund', args => '400', strikes => 'refund', charge => '1000/400', status => 'partially_refunded', undone => '1000/0' },
 	give_back => { rolled_back => 1, strikes => 'refund', charge => 'gone', status => '', undone => '1000/0' },
-	on_commit => { pay => { capture => 'on_commit' }, strikes => 'capture', charge => '1000/0', status => 'captured', undone => '0/0' });
+	on_commit => { pay => { capture => 'on_commit' }, strikes => 'capture', charge => '1000/0', status => 'captured', undone => '0/0' },
+	refund_refused => { unsettled => 1, then => 'refund', args => '1000', strikes => 'refund', charge => 'gone', status => 'refunded', undone => '1000/0' },
+	refund_by_void => { unsettled => 1, then => 'refund', args => '1000', strikes => 'void', charge => 'gone', status => 'refunded', undone => '1000/0' },
+	back_refused => { unsettled => 1, rolled_back => 1, strikes => 'refund', charge => 'gone', status => '', undone => '1000/0' },
+	back_by_void => { unsettled => 1, rolled_back => 1, strikes => 'void', charge => 'gone', status => '', undone => '1000/0' });
 
 my ($node, %bank, %count);
 
+# A bank's answer that a charge is not settled, for the connector's rules.
+sub unsettled_rule
+{
+	my ($b) = @_;
+	return $b->{unsettled} ? "jsonb_set(jsonb_insert(definition::jsonb, '{operations,refund,answer,rules,0}', '{\"status\": [402, 409], \"when\": $b->{unsettled}, \"outcome\": \"refund_refused_unsettled\"}'), '{v}', '2')"
+	  : 'definition::jsonb';
+}
+
 # name => { connector, root, capabilities (those of the connector that are changed), blind (nothing can be found out), asks (faults after which its API
-# offers no way) }: a simulator for each, and a cluster.
+# offers no way), unsettled (what it says when it refunds nothing of what is not settled) }: a simulator for each, and a cluster.
 sub matrix_banks
 {
 	my (%banks) = @_;
@@ -41,8 +56,9 @@ sub matrix_banks
 		my $b = $bank{$name} = { %{ $banks{$name} }, name => $name, sim => bank_start() };
 		my $changes = join '', map { ", '{capabilities,$_}', '$b->{capabilities}{$_}')" } sort keys %{ $b->{capabilities} };
 		my $calls = 'jsonb_set(' x keys %{ $b->{capabilities} };
-		$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) SELECT 'm_$name', ${calls}definition::jsonb$changes FROM pgw.connectors WHERE name = '$b->{connector}';
+		$node->safe_psql('postgres', "INSERT INTO pgw.connectors (name, definition) SELECT 'm_$name', $calls@{[ unsettled_rule($b) ]}$changes FROM pgw.connectors WHERE name = '$b->{connector}';
 			INSERT INTO pgw.banks (name, connector, base_url, secret, livemode, request_timeout) VALUES ('$name', 'm_$name', '$b->{sim}{url}" . ($b->{root} // '') . "', 'bank', false, '1s')");
+		bank_control($b->{sim}, settings => { unsettled => \1 }) if $b->{unsettled};
 	}
 	return $node;
 }
@@ -75,8 +91,7 @@ sub charge_stands
 
 sub judge
 {
-	my ($b, $phase, $op, $id, $fault) = @_;
-	my $plan = $PLAN{$op};
+	my ($b, $phase, $op, $plan, $id, $fault) = @_;
 	my $reviews = sql("SELECT count(*) FROM pgw.payment_transactions WHERE (client_request_id = '$id' OR client_request_id = '$id-then') AND status = 'RequiresManualReview'");
 	my $stands = charge_stands($b, $id);
 	my $status = sql("SELECT coalesce((SELECT status::text FROM pgw.payments WHERE client_request_id = '$id'), '')");
@@ -92,6 +107,13 @@ sub judge
 	ok($wanted, "$b->{name}: $phase") or diag("charge $stands, payment '$status', $reviews in review: " . events($node, $id) . ' | ' . events($node, "$id-then"));
 }
 
+# A caller that waits for its charge is gone with the server: what was charged is given back.
+sub without_caller
+{
+	my ($plan) = @_;
+	return $plan->{strikes} =~ /^(?:charge|authorize)$/ ? { %$plan, charge => 'gone', status => '', undone => $plan->{charge} } : $plan;
+}
+
 # One operation under one fault, at all banks at the same time.  during: what happens while it is under way, by the bank's name.
 sub matrix_phase
 {
@@ -100,13 +122,14 @@ sub matrix_phase
 	my $phase = "$op, " . ($o{name} // $fault);
 	my %id = map { $_ => "$_ $phase" } keys %bank;
 	my %strike = (probabilities => { $fault => 1 }, operations => [ $plan->{strikes} ], times => 1);
-	my @names = grep { !$o{only} || $o{only}{$_} } sort keys %bank;
+	my @names = grep { !$bank{$_}{unsettled} == !$plan->{unsettled} && (!$o{only} || $o{only}{$_}) } sort keys %bank;
 
 	if ($plan->{then})
 	{
 		sql(pay($_, $id{$_}, %{ $plan->{pay} // {} })) for @names;
 	}
 	bank_control($bank{$_}{sim}, 'faults', \%strike) for @names;
+	my %before = map { $_ => newest($bank{$_}) } @names;
 	my @sessions;
 	for my $name (@names)
 	{
@@ -115,20 +138,24 @@ sub matrix_phase
 		  : $plan->{rolled_back} ? 'BEGIN; ' . pay($name, $id) . '; ROLLBACK' : pay($name, $id, %{ $plan->{pay} // {} });
 		push @sessions, psql_start($node, $call) for 1 .. ($o{callers} // 1);
 	}
-	$o{during}->(map { $bank{$_}{sim} } @names) if $o{during};
+	$o{during}->(sub { !grep { !is_asked($bank{$_}, $plan->{strikes}, $before{$_}) } @names }) if $o{during};
 	$_->{h}->finish for @sessions;
 	my $rest = at_rest();
 	bank_control($bank{$_}{sim}, 'faults', {}) for @names;
 	ok(0, "$phase: at rest") unless $rest;
-	judge($bank{$_}, $phase, $op, $id{$_}, $fault) for @names;
+	judge($bank{$_}, $phase, $op, $o{during} ? without_caller($plan) : $plan, $id{$_}, $fault) for @names;
 	return;
 }
 
-# kill -9 of the worker when every bank has got the request, and none has answered.
+# The number of the bank's newest request; has it got one of that operation since?
+sub newest { my ($b) = @_; my ($last) = @{ bank_log($b->{sim}, 1) }; return $last ? $last->{number} : 0 }
+sub is_asked { my ($b, $operation, $before) = @_; return scalar grep { $_->{operation} eq $operation && $_->{number} > $before } @{ bank_log($b->{sim}, 20) } }
+
+# kill -9 of the worker when every bank has got the request, and is slow to answer.
 sub kill_when_asked
 {
-	my (@banks) = @_;
-	wait_until(sub { !grep { my $b = $_; !grep { !$_->{finished} } @{ bank_log($b, 5) } } @banks }, 20) or diag('not every bank was asked');
+	my ($all_asked) = @_;
+	wait_until($all_asked, 20) or fail('every bank was asked');
 	crash($node, sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'pgw worker'"));
 	return;
 }

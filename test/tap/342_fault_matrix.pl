@@ -1,5 +1,5 @@
 # The connectors that ship, and a bank that can be asked nothing, under faults: each operation, its request or its answer lost in each way; calls twice;
-# the server killed; look-ups that lag behind or show others.  Short, or with PGW_MATRIX=long every fault at every operation (docs/reliability.md).
+# the server killed; look-ups that lag behind or show others; refunds that a bank refuses because nothing is settled.  Short, or with PGW_MATRIX=long every fault at every operation (docs/reliability.md).
 use strict;
 use warnings;
 use lib 'test/lib';
@@ -11,6 +11,8 @@ my $long = ($ENV{PGW_MATRIX} // '') eq 'long';
 my $node = matrix_banks(
 	json => { connector => 'json' },
 	formbank => { connector => 'formbank', blind => 1 },
+	json_unsettled => { connector => 'json', unsettled => '{"/error/code": "not_settled"}' },
+	formbank_unsettled => { connector => 'formbank', blind => 1, unsettled => '{"/resp/code": "40"}' },
 	# of an error it keeps nothing under the key, and it is not published when its look-ups show everything
 	checkout => { connector => 'checkout', root => '/checkout', asks => { '500_before' => 1 } },
 	stripe => { connector => 'stripe', root => '/stripe', capabilities => { lookup_consistent_after_seconds => 3 } });
@@ -19,6 +21,11 @@ my %looks = (checkout => 1, json => 1, stripe => 1);
 for my $op (@OPERATIONS)
 {
 	for my $fault ($long ? @FAULTS : qw(reset_before timeout_after)) { part($node, "$op, $fault", sub { matrix_phase($op, $fault) }) }
+}
+for my $op ($long ? @UNSETTLED : qw(refund_by_void back_by_void))
+{
+	for my $fault ($long ? @FAULTS : qw(reset_before timeout_after)) { part($node, "$op, $fault", sub { matrix_phase($op, $fault) }) }
+	part($node, "$op, killed", sub { matrix_phase($op, 'slow_1500', name => 'killed', during => \&kill_when_asked) }) if $long;
 }
 for my $op ($long ? @OPERATIONS : qw(charge refund))
 {
