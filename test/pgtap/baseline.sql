@@ -35,8 +35,8 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER TABLE pgw.payments RENAME COLUMN amount TO sum', 'column pgw.payments.amount'),
 	('ALTER SCHEMA pgw RENAME TO other', 'member pgw.baseline'),
 	('ALTER VIEW pgw.my_payments RENAME TO payments_of_mine', 'column pgw.my_payments.amount'),
-	('ALTER FUNCTION pgw.get_payment(uuid) RENAME TO read_payment', 'function pgw.get_payment(pg_catalog.uuid)'),
-	('ALTER FUNCTION pgw.get_payment(uuid) SET SCHEMA public', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) RENAME TO read_payment', 'function pgw.get_payment(uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) SET SCHEMA public', 'function pgw.get_payment(uuid)'),
 	('ALTER TYPE pgw.payment_status RENAME TO status', 'member pgw.payment_status'),
 	('ALTER TYPE pgw.payment_status RENAME VALUE ''captured'' TO ''taken''', 'type pgw.payment_status'),
 	('ALTER DOMAIN pgw.step_number DROP CONSTRAINT step_number_check', 'constraint pgw.step_number'),
@@ -44,7 +44,7 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('ALTER TYPE pgw.payment_result RENAME ATTRIBUTE amount TO sum', 'type pgw.payment_result'),
 	-- out of the extension
 	('ALTER EXTENSION pgw DROP TABLE pgw.payments', 'column pgw.payments.amount'),
-	('ALTER EXTENSION pgw DROP FUNCTION pgw.get_payment(uuid)', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER EXTENSION pgw DROP FUNCTION pgw.get_payment(uuid)', 'function pgw.get_payment(uuid)'),
 	-- columns
 	('ALTER TABLE pgw.banks ALTER COLUMN token_scope TYPE varchar(10)', 'column pgw.banks.token_scope'),
 	('ALTER TABLE pgw.banks DROP COLUMN token_scope', 'column pgw.banks.token_scope'),
@@ -73,14 +73,14 @@ SELECT is(public.refused(statement), 'baseline_changed ' || what, statement) FRO
 	('CREATE OR REPLACE TRIGGER refuse_delete BEFORE DELETE ON pgw.payments FOR EACH ROW EXECUTE FUNCTION public.theirs()', 'trigger pgw.payments'),
 	('ALTER TABLE pgw.transaction_events DETACH PARTITION pgw.transaction_events_default', 'trigger pgw.transaction_events_default'),
 	-- functions
-	('ALTER FUNCTION pgw.payment_history(uuid) OWNER TO pg_monitor', 'function pgw.payment_history(pg_catalog.uuid)'),
+	('ALTER FUNCTION pgw.payment_history(uuid) OWNER TO pg_monitor', 'function pgw.payment_history(uuid)'),
 	('ALTER FUNCTION pgw.ensure_event_partitions(int) SECURITY INVOKER', 'function pgw.ensure_event_partitions(integer)'),
 	('ALTER FUNCTION pgw.health() SECURITY DEFINER', 'function pgw.health()'),
 	('ALTER FUNCTION pgw.health() RESET ALL', 'function pgw.health()'),
 	('ALTER FUNCTION pgw.health() SET search_path = public', 'function pgw.health()'),
-	('ALTER FUNCTION pgw.get_payment(uuid) PARALLEL SAFE', 'function pgw.get_payment(pg_catalog.uuid)'),
-	('ALTER FUNCTION pgw.get_payment(uuid) STRICT', 'function pgw.get_payment(pg_catalog.uuid)'),
-	('ALTER FUNCTION pgw.get_payment(uuid) IMMUTABLE', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) PARALLEL SAFE', 'function pgw.get_payment(uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) STRICT', 'function pgw.get_payment(uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) IMMUTABLE', 'function pgw.get_payment(uuid)'),
 	('CREATE OR REPLACE FUNCTION pgw.record_baseline() RETURNS void LANGUAGE sql AS ''''', 'function pgw.record_baseline()'),
 	('SELECT pgw.record_baseline()', 'trigger pgw.baseline'),
 	('ALTER TABLE pgw.baseline DISABLE TRIGGER refuse_change', 'trigger pgw.baseline'),
@@ -162,7 +162,7 @@ SELECT cmp_ok(pgw.ensure_event_partitions(7), '>=', 5, 'nor in the way of new pa
 SELECT is(public.refused(statement), 'baseline_changed ' || what, 'beside a difference: ' || statement) FROM (VALUES
 	('ALTER TABLE pgw.payments DISABLE TRIGGER refuse_truncate', 'trigger pgw.payments'),
 	('ALTER TABLE pgw.payments RENAME TO old', 'column pgw.payments.amount'),
-	('ALTER FUNCTION pgw.get_payment(uuid) RENAME TO read_payment', 'function pgw.get_payment(pg_catalog.uuid)'),
+	('ALTER FUNCTION pgw.get_payment(uuid) RENAME TO read_payment', 'function pgw.get_payment(uuid)'),
 	('ALTER TYPE pgw.payment_status RENAME TO status', 'member pgw.payment_status'),
 	('DROP INDEX pgw.payment_transactions_one_live', 'index pgw.payment_transactions')
 ) v (statement, what);
