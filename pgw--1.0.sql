@@ -2869,7 +2869,7 @@ $$
 			SELECT c.relnamespace AS namespace, c.relname AS name, '' AS arguments
 			FROM pg_class c WHERE d.classid = 'pg_class'::regclass AND c.oid = d.objid
 			UNION ALL
-			-- not as in the identity: newer versions call a type of pg_catalog there otherwise (json), and pg_upgrade takes the baseline along
+			-- not as in the identity: newer versions of PostgreSQL call json otherwise there, and pg_upgrade takes the baseline along
 			SELECT p.pronamespace, p.proname, '(' || oidvectortypes(p.proargtypes) || ')'
 			FROM pg_proc p WHERE d.classid = 'pg_proc'::regclass AND p.oid = d.objid
 			UNION ALL

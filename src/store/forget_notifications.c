@@ -39,7 +39,7 @@ pgw_store_forget_notifications(TimestampTz now, int most)
 {
 	Oid types[2] = {UUIDOID, INT4OID};
 	TimestampTz before = TimestampTzPlusMilliseconds(now, -(int64) max_age * 1000);
-	pg_uuid_t first_kept;
+	pg_uuid_t first_kept = {0};
 	uint64 n;
 	Datum args[2] = {UUIDPGetDatum(&first_kept), Int32GetDatum(most)};
 
