@@ -7,7 +7,7 @@
 #                                payments while everything breaks; see docs/reliability.md
 #   make bench [OUT=file.json] [SVG=file.svg], make bench-short, make bench-extremes
 #                                pgw beside what the database can do, and beside an app server; see docs/performance.md
-#   make bench-node              the app server in C beside one in Node (needs node, and npm for its packages)
+#   make bench-node              pgw beside an app server in Node, and what is wanted of the two (needs node, and npm for its packages)
 #   make mutants [MUTANTS=names]
 #                                each safeguard taken away, and the test that notices
 #   make card-rates              how many ordinary ids are taken for card numbers; see docs/security.md
@@ -194,7 +194,7 @@ bench-short:
 	@$(MAKE) -s bench ROUNDS=1 WARMUP=2 SECONDS_EACH=4 BACKLOG=20000
 
 # for the record: no part of make test, and what it installs stays in test/bench/node/node_modules
-BESIDE_NODE = peer@1@0,node@1@0,peer@8@0,node@8@0,peer@64@0,node@64@0,peer@256@0,node@256@0,peer@256@50,node@256@50
+BESIDE_NODE = node@1@0,process@1@0,limit2@64@0,peer@64@0,node@64@0,process@64@0,submit@64@0,node@256@0,process@256@0,node@256@50,process@256@50,limit100@8@0,process100@8@0,submit100@8@0,select@16@0,replay@16@0
 bench-node:
 	@test/setup.sh
 	@command -v node >/dev/null && command -v npm >/dev/null || { echo "bench-node needs node and npm." >&2; exit 1; }

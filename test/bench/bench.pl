@@ -10,6 +10,7 @@ use BenchContestants;
 use BenchPlot;
 use BenchRun;
 use BenchStage;
+use BenchWanted;
 use JSON::PP;
 use List::Util 'max';
 
@@ -108,6 +109,7 @@ for (@rows)
 	printf "\nbeside %d submitted payments that wait for a slow bank: %.2f of the throughput without them\n", $p{backlog}, $_->{ratio_to_alone} if defined $_->{ratio_to_alone};
 	printf "\n%s, %d clients: %.2f of limit100\n", @$_{qw(name concurrency ratio_to_limit100)} if defined $_->{ratio_to_limit100} && $_->{name} ne 'limit100';
 }
+print wanted_table(\%results, \&median);
 printf "\nworker's peak memory: %.1f MB\n", max(map { $_->{worker_kb} } @rows) / 1024;
 my $wrong = sql(q(SELECT coalesce(string_agg(check_name || ' ' || n || ', e.g. ' || d, E'\n'), '0') FROM (SELECT check_name, count(*) AS n, min(details::text) AS d FROM pgw.check_consistency() GROUP BY 1) x));
 print "check_consistency: $wrong\n";
