@@ -28,6 +28,7 @@
 #include "core/payment/accepted_rules.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/compensation_rules.h"
+#include "core/payment/review_rules.h"
 #include "core/payment/shown_by_bank.h"
 #include "core/payment/unknown_outcome_rules.h"
 #include "outcome/event_members.h"
@@ -315,6 +316,9 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, const PgwCapabilities 
 	in->caps = caps;
 	in->keys_used = attempt->refund_keys_used;
 	in->max_keys = refund_max_attempts;
+	in->key_is_spent = pgw_operation_new_key(
+		in->caps, in->operation, pgw_schedule_age_s(attempt->refund_request.key_used_at),
+		attempt->error_answered, attempt->step_tries);
 	in->not_found_counts = pgw_capabilities_not_found_counts(
 		in->caps,
 		pgw_schedule_age_s(in->accepted ? attempt->accepted_at : attempt->refund_request.asked_at));
@@ -372,8 +376,12 @@ end_request(PgwAttempt *attempt, const PgwCompensationInput *in, const PgwCompen
 			if (!in->accepted)
 				pgw_accepted_begins(NULL, attempt);
 			return;
-		case PGW_COMPENSATION_FIND_OUT:
 		case PGW_COMPENSATION_STOP:
+			/* what an operator retries is looked up, unless the bank has failed it */
+			if (in->accepted && !pgw_review_key_did_nothing(d->decision.reason))
+				return;
+			break;
+		case PGW_COMPENSATION_FIND_OUT:
 			break;
 	}
 	attempt->accepted_at = 0;

@@ -259,6 +259,9 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	in->not_found_counts =
 		!call->notified && pgw_capabilities_not_found_counts(
 							   &for_it, pgw_schedule_age_s(request_of(attempt)->asked_at));
+	in->key_is_spent = pgw_operation_new_key(in->caps, in->operation,
+											 pgw_schedule_age_s(request_of(attempt)->key_used_at),
+											 in->answered, requests_of(attempt));
 	in->amount = attempt->amount;
 	in->currency = attempt->currency;
 	in->before = refund ? p->refunded_amount : p->captured_amount;

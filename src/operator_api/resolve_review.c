@@ -32,6 +32,7 @@
 #include "base/schedule.h"
 #include "core/base/characters.h"
 #include "core/base/error_codes.h"
+#include "core/base/mutant.h"
 #include "core/base/uuid7.h"
 #include "core/card/card_text.h"
 #include "core/payment/payment_amounts.h"
@@ -386,6 +387,22 @@ set_refunding(PgwAttempt *attempt, const Review *review, TimestampTz now)
 	pgw_record_error(attempt, pgw_error_find("given_back"));
 }
 
+/*
+ * The bank has said that it has the order: a retry looks it up, and never orders it once more.  A
+ * give-back stays accepted; an operation is in doubt from here on, as one that is pending.
+ */
+static void
+retry_or_end_accepted(PgwAttempt *attempt, const Order *order, const Review *review)
+{
+	bool retried = attempt->accepted_at != 0 && order->action == PGW_REVIEW_RETRY &&
+				   !PGW_MUTATED(ACCEPTED_RETRIED);
+
+	if (retried && review->from == PGW_REFUNDING && !pgw_review_key_did_nothing(review->reason))
+		return;
+	attempt->pending_at_bank |= retried;
+	attempt->accepted_at = 0;
+}
+
 /* What the next step needs; the row is written with the event. */
 static void
 prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState to)
@@ -396,7 +413,7 @@ prepare(PgwAttempt *attempt, const Order *order, const Review *review, PgwState 
 	/* in doubt from here on, as any other, or over; but what could not be saved is saved as it is
 	 */
 	if (review->from != PGW_BANK_APPROVED || to != PGW_BANK_APPROVED)
-		attempt->accepted_at = 0;
+		retry_or_end_accepted(attempt, order, review);
 	attempt->step_tries = 0;
 	attempt->cancelled_at = 0;
 	attempt->next_step_at = now;

@@ -23,8 +23,10 @@ sql(q{
 	INSERT INTO pgw.connectors (name, definition) SELECT 'accepting', accepting(definition::jsonb) FROM pgw.connectors WHERE name = 'quick';
 	INSERT INTO pgw.connectors (name, definition) SELECT 'blind', jsonb_set(accepting(definition::jsonb) #- '{operations,lookup_charge}' #- '{operations,lookup_refund}'
 		#- '{capabilities,lookup_consistent_after_seconds}', '{capabilities,accepted_final_after_seconds}', '2') FROM pgw.connectors WHERE name = 'quick';
+	INSERT INTO pgw.connectors (name, definition) SELECT 'unkeyed', jsonb_set(accepting(definition::jsonb), '{operations,capture,idempotency}', 'false')
+		FROM pgw.connectors WHERE name = 'quick';
 	UPDATE pgw.banks SET connector = 'accepting' WHERE name = 'bank'});
-sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) VALUES ('blind', 'blind', '$bank->{url}', 'bank', 900)");
+sql("INSERT INTO pgw.banks (name, connector, base_url, secret, priority) SELECT c, c, '$bank->{url}', 'bank', 900 FROM unnest('{blind,unkeyed}'::text[]) c");
 bank_control($bank, 'settings', { accepts => [qw(capture void refund)] });
 
 sub attempt { return sql("SELECT status FROM pgw.payment_transactions WHERE client_request_id = '$_[0]' ORDER BY transaction_id DESC LIMIT 1") }
@@ -229,6 +231,25 @@ for my $how (@LOSSES)
 	}
 }
 
+# The bank has the order, and shows it no sooner than it is done: a second one would be taken, too.
+part($node, 'no key, and the answer is lost', sub {
+	pay($node, 'u', bank => 'unkeyed', capture => 'manual');
+	my $before = orders('capture');
+	debug_arm($node, 'operation_answered', 'stop');
+	request_operation($node, 'capture', 'u', 'u1', 400, 'false');
+	lose_process($node, 'kill -9', debug_wait($node, 'operation_answered'));
+	my $checked = q{SELECT count(*) FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id) WHERE t.client_request_id = 'u1'
+		AND e.event_type = 'BankStatusChecked' AND e.occurred_at > (SELECT min(o.occurred_at) + interval '2s' FROM pgw.transaction_events o
+			WHERE o.transaction_id = e.transaction_id AND o.event_type = 'BankOutcomeUnknown')};
+	ok(wait_until(sub { sql($checked) > 0 }, 60), 'looked up after what a look-up does not show counts');
+	is(orders('capture') - $before, 1, 'and not ordered once more');
+	is(attempt('u1'), 'BankUnknown', 'it is in doubt');
+	settle(reference('u1'), 'succeeded');
+	becomes('u1', 'Completed', 'until the bank shows it');
+	is(done_by_bank($node, $bank, 'u'), '1 captures 0 voids 0 refunds', 'once');
+	is_sound($node, $bank, 'no key: sound');
+});
+
 part($node, 'a capture that fails', sub {
 	sql("SELECT pgw.grant_access('postgres', 'operator')");
 	pay($node, 'x', capture => 'manual');
@@ -244,6 +265,34 @@ part($node, 'a capture that fails', sub {
 	sql("SELECT pgw.resolve_review(transaction_id, 'mark_not_charged', 'the bank has failed it') FROM pgw.manual_reviews WHERE client_request_id = 'x1'");
 	is(amounts('x'), 'authorized 0 0 0 0 0', 'nothing is claimed any more');
 	is(sql("SELECT count(*) FROM pgw.check_consistency()"), 0, 'sound');
+});
+
+# A month later: the bank's key is forgotten, and its look-ups show nothing of the order that it has.
+part($node, 'an operator says retry', sub {
+	sql("SELECT pgw.grant_access('postgres', 'operator')");
+	pay($node, 'y');
+	request_operation($node, 'refund', 'y', 'y1', 400);
+	pay_and_roll_back($node, 'y2', amount => 1000);
+	is_accepted($_, "$_: accepted") for 'y1', 'y2';
+	bank_control($bank, 'settings', { lookup_lag_ms => 3600000 });
+	# the first look comes too late, as after an outage, and the bank has another day
+	move_clock($node, 31 * 86400);
+	ok(wait_until(sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id IN ('y1', 'y2') AND next_step_at > clock_timestamp() + interval '30 days'") eq 2 }, 60), 'not shown');
+	move_clock($node, 33 * 86400);
+	becomes($_, 'RequiresManualReview', "$_: a person has to look") for 'y1', 'y2';
+	my $before = orders('refund');
+	sql("SELECT pgw.resolve_review(transaction_id, 'retry', 'ask the bank again') FROM pgw.manual_reviews WHERE client_request_id IN ('y1', 'y2')");
+	ok(looked(4), 'the bank is asked again');
+	is(orders('refund') - $before, 0, 'and nothing is ordered once more');
+	bank_control($bank, 'settings', { lookup_lag_ms => 0 });
+	settle(reference('y1'), 'succeeded');
+	settle(reference('y2', 'refund_key'), 'succeeded');
+	move_clock($node, 33 * 86400 + 2 * 3600);
+	becomes('y1', 'Completed', 'the refund is done');
+	becomes('y2', 'Refunded', 'and the give-back');
+	move_clock($node, 0);
+	is(done_by_bank($node, $bank, 'y'), '0 captures 0 voids 1 refunds', 'once');
+	is_sound($node, $bank, 'an operator says retry: sound');
 });
 
 $node->stop('fast');

@@ -54,7 +54,9 @@ what_is_asked(void **unused)
 	}
 	assert_int_equal(step(&asks_refunds, PGW_OP_REFUND, 0), PGW_ACCEPTED_LOOKUP_REFUND);
 	assert_int_equal(pgw_accepted_wait_s(&asks_nothing, 400), 600);
-	assert_int_equal(pgw_accepted_wait_s(&asks_nothing, 4000), 0);
+	/* nothing to wait for, and nothing to do: that is no busy loop */
+	assert_int_equal(pgw_accepted_wait_s(&asks_charges, PGW_PENDING_DEADLINE_S),
+					 PGW_ACCEPTED_PAUSE_S);
 }
 
 /* The answer to a look-up for a refund of 400 of 1000, of which nothing was refunded before. */
@@ -232,6 +234,79 @@ give_backs(void **unused)
 	}
 }
 
+/*
+ * A refund's answer is lost, at a bank that would only accept it, and the charge does not show it,
+ * late as it is: it is not ordered once more under another key.  Nor is its give-back.
+ */
+static void
+lost_orders(void **unused)
+{
+	PgwCapabilities caps = asks_charges;
+	PgwAnswer a = {
+		.outcome = PGW_OUT_APPROVED, .captured = 1000, .refunded = 0, .has_voided = true};
+	PgwOperationInput in = {.op = PGW_OP_LOOKUP_CHARGE,
+							.operation = PGW_OP_REFUND,
+							.asked_for = true,
+							.in_doubt = true,
+							.answer = &a,
+							.caps = &caps,
+							.not_found_counts = true,
+							.amount = 400,
+							.currency = "EUR"};
+	PgwCompensationInput back = {.op = PGW_OP_LOOKUP_CHARGE,
+								 .operation = PGW_OP_REFUND,
+								 .captured = true,
+								 .in_doubt = true,
+								 .answer = &a,
+								 .caps = &caps,
+								 .keys_used = 1,
+								 .max_keys = 10,
+								 .not_found_counts = true,
+								 .amount = 1000,
+								 .currency = "EUR",
+								 .charged = 1000};
+
+	(void) unused;
+	caps.can_refund = caps.can_void = true;
+	for (int accepts = 0; accepts <= 1; accepts++)
+	{
+		for (int spent = 0; spent <= 1; spent++)
+		{
+			bool held = accepts && spent;
+			PgwOperationDecision d;
+			PgwCompensationDecision b;
+
+			caps.accepts[PGW_OP_REFUND] = accepts;
+			in.key_is_spent = back.key_is_spent = spent;
+			pgw_operation_result(&in, &d);
+			assert_int_equal(d.next, held ? PGW_OPERATION_FIND_OUT : PGW_OPERATION_AT_ONCE);
+			assert_false(d.pending);
+			pgw_compensation_result(&back, &b);
+			assert_int_equal(b.next, held ? PGW_COMPENSATION_FIND_OUT : PGW_COMPENSATION_AGAIN);
+			assert_false(b.lookup_inconclusive);
+		}
+	}
+	/* what is left after somebody gave back a part would be another request */
+	a.refunded = 300;
+	for (int accepts = 0; accepts <= 1; accepts++)
+	{
+		PgwCompensationDecision b;
+
+		caps.accepts[PGW_OP_REFUND] = accepts;
+		back.key_is_spent = false;
+		pgw_compensation_result(&back, &b);
+		assert_int_equal(b.next, accepts ? PGW_COMPENSATION_FIND_OUT : PGW_COMPENSATION_ANEW);
+	}
+	/* a void does no harm twice; a capture only where there can be two */
+	for (int op = 0; op < PGW_NOPS; op++)
+		caps.accepts[op] = true;
+	assert_false(pgw_capabilities_may_hold_order(&caps, PGW_OP_VOID));
+	assert_false(pgw_capabilities_may_hold_order(&caps, PGW_OP_CAPTURE));
+	caps.multiple_captures = true;
+	assert_true(pgw_capabilities_may_hold_order(&caps, PGW_OP_CAPTURE));
+	assert_true(pgw_capabilities_may_hold_order(&caps, PGW_OP_REVERSE));
+}
+
 /* ---- the language ---- */
 
 #define REFUND \
@@ -270,6 +345,8 @@ language(void **unused)
 	(void) unused;
 	assert_non_null(c);
 	assert_int_equal(pgw_connector_capabilities(c)->accepted_final_after_s, 86400);
+	assert_true(pgw_connector_capabilities(c)->accepts[PGW_OP_REVERSE]);
+	assert_false(pgw_connector_capabilities(c)->accepts[PGW_OP_REFUND]);
 	pgw_connector_judge(c, &q, &(PgwGivenAnswer){.status = 202, .body = "{}", .len = 2}, &a);
 	assert_int_equal(a.outcome, PGW_OUT_ACCEPTED);
 	pgw_connector_free(c);
@@ -299,7 +376,8 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_asked), cmocka_unit_test(what_answers_mean),
 		cmocka_unit_test(the_order),     cmocka_unit_test(ends),
-		cmocka_unit_test(give_backs),    cmocka_unit_test(language),
+		cmocka_unit_test(give_backs),    cmocka_unit_test(lost_orders),
+		cmocka_unit_test(language),
 	};
 
 	return cmocka_run_group_tests_name("accepted", tests, NULL, NULL);

@@ -210,7 +210,10 @@ typedef enum PgwMutant
 	ACCEPTED_IS_DONE,
 	ACCEPTED_NOT_SHOWN, /* ... and has failed when a look-up does not show it */
 	ACCEPTED_APPROVED,  /* ... and is done at once, wherever it can be asked about */
-	NOTIFIED_NOT_FOUND  /* what is not found at an id that a notification names is not there */
+	ACCEPTED_RETRIED,   /* ... and is sent again when an operator says "retry" */
+	/* what a charge does not show is ordered once more at a bank that only accepts orders */
+	ORDER_NOT_SHOWN,
+	NOTIFIED_NOT_FOUND /* what is not found at an id that a notification names is not there */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

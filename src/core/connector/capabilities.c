@@ -8,6 +8,8 @@
  *     - "Not found" counts only where the connector says that the look-up is consistent, and only
  *       after that time.
  *     - A cancellation that does not stop what is still on its way counts the second time.
+ *     - An order that a bank has accepted is not shown before it is done: that a charge does not
+ *       show it is no leave to make it once more under another key.
  *     - Only what a look-up names can tell: an amount that is not there is no zero.
  */
 #include "core/connector/capabilities.h"
@@ -77,6 +79,15 @@ bool
 pgw_capabilities_lookup_counts(const PgwCapabilities *caps, PgwBankOp operation)
 {
 	return caps->lookup_consistent_after_s >= 0 && pgw_capabilities_shows(caps, operation);
+}
+
+bool
+pgw_capabilities_may_hold_order(const PgwCapabilities *caps, PgwBankOp operation)
+{
+	if (!caps->accepts[operation] || PGW_MUTATED(ORDER_NOT_SHOWN))
+		return false;
+	return operation == PGW_OP_REFUND || operation == PGW_OP_REVERSE ||
+		   (operation == PGW_OP_CAPTURE && caps->multiple_captures);
 }
 
 int64_t

@@ -60,6 +60,8 @@ typedef struct PgwCapabilities
 	bool cancels_twice;
 	int64_t cancel_after_s;
 	bool can_reverse;
+	/* a rule of the operation says "accepted": what is ordered is not shown until it is done */
+	bool accepts[PGW_NOPS];
 	/*
 	 * what the bank has accepted, and can never be asked about, counts as done so long after that;
 	 * 0: there is nothing of the kind
@@ -94,6 +96,13 @@ extern bool pgw_capabilities_lookup_tells(const PgwCapabilities *caps, PgwBankOp
 
 /* ... or the refund: is there any look-up that shows it, by now or later? */
 extern bool pgw_capabilities_shows(const PgwCapabilities *caps, PgwBankOp operation);
+
+/*
+ * Can a request that nobody has the answer to be with the bank, though a look-up of the charge,
+ * however late, shows nothing of it?  Where the bank only accepts such orders; asked of what would
+ * cost money if it were done twice.
+ */
+extern bool pgw_capabilities_may_hold_order(const PgwCapabilities *caps, PgwBankOp operation);
 
 /* How long a cancellation has to wait yet.  age_s: since what it has to come after. */
 extern int64_t pgw_capabilities_cancel_wait_s(const PgwCapabilities *caps, int64_t age_s);

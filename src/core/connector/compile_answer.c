@@ -105,7 +105,7 @@ compile_accepted(PgwCompile *cc, PgwBankOp op)
 		return pgw_fault_at(
 			cc, "outcome",
 			"\"accepted\" is for \"capture\", \"void\", \"refund\" and \"reverse\"; a charge or a look-up says \"pending\"");
-	cc->accepts[op] = true;
+	cc->connector->caps.accepts[op] = true;
 	return true;
 }
 

@@ -163,7 +163,7 @@ check_accepted(PgwCompile *cc)
 
 	for (int op = 0; op < PGW_NOPS; op++)
 	{
-		if (!cc->accepts[op] || pgw_capabilities_shows(caps, (PgwBankOp) op))
+		if (!caps->accepts[op] || pgw_capabilities_shows(caps, (PgwBankOp) op))
 			continue;
 		unseen = true;
 		if (caps->accepted_final_after_s == 0)

@@ -481,15 +481,14 @@ typedef struct PgwCompile
 	int version;                /* of the document format */
 	/* "not found" of lookup_refund counts so long after; -1: not said */
 	int64_t lookup_refund_consistent_after_s;
-	bool accepts[PGW_NOPS]; /* a rule of it says "accepted" */
-	unsigned headers;       /* of the answer that is being compiled: see PgwAnswerSpec */
-	bool in_computed;       /* ... of a computed value's texts */
-	bool in_body;           /* ... of a body */
-	bool of_body;           /* what is being computed has the body in it */
-	bool of_secret;         /* ... a secret */
-	json_object *answers;   /* those that stand once, by name; or NULL */
-	json_object *sources;   /* where what the document says was read, by name; or NULL */
-	char pointer[256];      /* of the value being compiled */
+	unsigned headers;     /* of the answer that is being compiled: see PgwAnswerSpec */
+	bool in_computed;     /* ... of a computed value's texts */
+	bool in_body;         /* ... of a body */
+	bool of_body;         /* what is being computed has the body in it */
+	bool of_secret;       /* ... a secret */
+	json_object *answers; /* those that stand once, by name; or NULL */
+	json_object *sources; /* where what the document says was read, by name; or NULL */
+	char pointer[256];    /* of the value being compiled */
 	size_t len;
 } PgwCompile;
 

@@ -50,7 +50,8 @@ pgw_accepted_wait_s(const PgwCapabilities *caps, int64_t age_s)
 	int64_t all =
 		caps->accepted_final_after_s > 0 ? caps->accepted_final_after_s : PGW_PENDING_DEADLINE_S;
 
-	return age_s < all ? all - age_s : 0;
+	/* over, and the deadline is put off, as after an outage: not at once, again and again */
+	return age_s < all ? all - age_s : PGW_ACCEPTED_PAUSE_S;
 }
 
 bool

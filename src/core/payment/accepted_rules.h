@@ -36,7 +36,9 @@ typedef struct PgwAcceptedFacts
 extern PgwAcceptedStep pgw_accepted_step(const PgwCapabilities *caps,
 										 const PgwAcceptedFacts *facts);
 
-/* How long PGW_ACCEPTED_WAIT lasts from now. */
+#define PGW_ACCEPTED_PAUSE_S 3600
+
+/* How long PGW_ACCEPTED_WAIT lasts from now; never 0. */
 extern int64_t pgw_accepted_wait_s(const PgwCapabilities *caps, int64_t age_s);
 
 /*

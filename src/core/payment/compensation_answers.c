@@ -412,13 +412,20 @@ still_charged(const PgwCompensationInput *in, PgwCompensationDecision *d)
 		return;
 	}
 	/*
-	 * No event: RefundStarted follows at once, and why it is tried again was said before.  The same
-	 * key is for the same request only: not for another operation, nor for what is left after
-	 * somebody gave back a part (unless that is what it asked for).  A cancellation names no
+	 * The same key is for the same request only: not for another operation, nor for what is left
+	 * after somebody gave back a part (unless that is what it asked for).  A cancellation names no
 	 * amount.
 	 */
 	same_request = operation == in->operation && (operation == PGW_OP_CANCEL || a->refunded <= 0 ||
 												  a->captured - a->refunded == in->amount);
+	/* the bank may have accepted it, and not have done it yet */
+	if (in->in_doubt && (in->key_is_spent || !same_request) && operation != PGW_OP_VOID &&
+		pgw_capabilities_may_hold_order(in->caps, in->operation))
+	{
+		take(d, PGW_EV_REFUND_OUTCOME_UNKNOWN, PGW_COMPENSATION_FIND_OUT, "not_known_yet");
+		return;
+	}
+	/* no event: RefundStarted follows at once, and why it is tried again was said before */
 	d->next = in->in_doubt && same_request ? PGW_COMPENSATION_AGAIN : PGW_COMPENSATION_ANEW;
 	d->operation = operation;
 	d->at_once = true;

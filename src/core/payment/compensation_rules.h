@@ -119,8 +119,9 @@ typedef struct PgwCompensationInput
 	int max_keys;
 	/* look-up: the bank would know by now of the last request with this key */
 	bool not_found_counts;
-	bool pending;  /* the bank said last that it is on its way */
-	bool accepted; /* it has accepted the order, and is asked what became of it */
+	bool key_is_spent; /* pgw_operation_new_key(): sent again it would have another key */
+	bool pending;      /* the bank said last that it is on its way */
+	bool accepted;     /* it has accepted the order, and is asked what became of it */
 	/* a cancellation's yes does not count yet: pgw_capabilities_cancel_counts() */
 	bool cancelled_too_early;
 	int64_t amount;       /* asked for, in a refund; 0: not to be compared */

@@ -465,6 +465,9 @@ not_done(const PgwOperationInput *in, PgwOperationDecision *d)
 		find_out(d, "not_known_yet");
 	else if (in->refusal != NULL)
 		refused(in, in->refusal, d);
+	else if (in->op == PGW_OP_LOOKUP_CHARGE && in->key_is_spent &&
+			 pgw_capabilities_may_hold_order(in->caps, in->operation))
+		find_out(d, "not_known_yet"); /* until it is shown, or for a person */
 	else
 	{
 		d->next = PGW_OPERATION_AT_ONCE;

@@ -83,6 +83,7 @@ typedef struct PgwOperationInput
 	const PgwAnswer *answer; /* with ANSWERED */
 	const PgwCapabilities *caps;
 	bool not_found_counts; /* look-up: the bank would show it by now */
+	bool key_is_spent;     /* pgw_operation_new_key(): sent again it would have another key */
 	int64_t amount;        /* asked for */
 	const char *currency;
 	int64_t before;  /* captured, or refunded, without it */
