@@ -157,7 +157,7 @@ check-static:
 
 # nothing but the server and what it loads is looked at for leaks: they all end with memory that they do not give back
 check-sanitized:
-	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
+	@test/setup.sh dpkg-dev bison flex libssl-dev libxml2-dev zlib1g-dev
 	@test/checking-server.sh sanitized >/dev/null
 	@ASAN_OPTIONS=detect_leaks=0 SANITIZED='$(SANITIZED)' PG_CONFIG=$$(test/checking-server.sh sanitized) test/run.sh $@
 
@@ -166,7 +166,7 @@ format:
 	@clang-format -i $$(find src test/bank test/bench docs/examples/testing test/unit test/fuzz -name '*.[ch]' -not -path '*/build/*' -not -path '*/node_modules/*')
 
 check-assertions:
-	@test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
+	@test/setup.sh dpkg-dev bison flex libssl-dev libxml2-dev zlib1g-dev
 	@test/checking-server.sh assertions >/dev/null
 	@PG_CONFIG=$$(test/checking-server.sh assertions) test/run.sh $(or $(ASSERTIONS),test-regress test-isolation test-pgtap test-tap test-chaos)
 

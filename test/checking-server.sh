@@ -32,7 +32,7 @@ cd "$dir"
 # the tools that are built are run while building, and do not free what they end with
 export ASAN_OPTIONS=detect_leaks=0
 # beside the server: what its tests are run with, what ours preload, and pgTAP, which is SQL, as Debian has it
-parts="src/test/regress src/test/isolation src/test/perl contrib/pg_stat_statements contrib/test_decoding contrib/auto_explain"
+parts="src/test/regress src/test/isolation src/test/perl contrib/pg_stat_statements contrib/test_decoding contrib/auto_explain contrib/pageinspect"
 if [ "$(cat built 2>/dev/null)" = "$flags $parts" ]; then
 	cp /usr/share/postgresql/15/extension/pgtap* postgres/share/extension/
 	echo "$prefix/bin/pg_config"
@@ -60,8 +60,11 @@ build()
 	rm -rf postgres
 	mkdir -p obj
 	cd obj
-	grep -qs -- "--prefix=$prefix'" config.status ||
-		../postgresql-15-*/configure -q --prefix="$prefix" --enable-cassert --enable-debug --with-openssl --without-readline --enable-tap-tests CFLAGS="$flags"
+	# nothing that was built otherwise is kept: make would not see it
+	grep -qs -- "--prefix=$prefix' .*'--with-libxml'" config.status || {
+		find . -mindepth 1 -delete
+		../postgresql-15-*/configure -q --prefix="$prefix" --enable-cassert --enable-debug --with-openssl --with-libxml --without-readline --enable-tap-tests CFLAGS="$flags"
+	}
 	make -s -j2 -C src/backend generated-headers
 	make -s -j2
 	# not a file of the system's: see above

@@ -188,7 +188,7 @@ column()
 	echo "column $("$pg_config" --version | cut -d' ' -f2), $(gcc -dumpfullversion), $(clang --version | sed -n 's/.*version \([0-9.]*\).*/\1/p'), $(pkg-config --modversion libcurl json-c | paste -sd,)"
 	[ -n "${SHORT:-}" ] || with_clang || clang=0
 	if [ "$1" = assertions ]; then
-		test/setup.sh dpkg-dev bison flex libssl-dev zlib1g-dev
+		test/setup.sh dpkg-dev bison flex libssl-dev libxml2-dev zlib1g-dev
 		test/checking-server.sh assertions >/dev/null
 		export PG_CONFIG=$(test/checking-server.sh assertions)
 	fi
