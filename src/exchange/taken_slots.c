@@ -114,6 +114,8 @@ pgw_exchange_wipe(int slot)
 
 	if (!mine(slot))
 		return;
+	/* an object is as good as a card; behind its end a slot's text was never written */
+	explicit_bzero(request->token, strlen(request->token));
 	explicit_bzero(request->card_number, sizeof(request->card_number));
 	explicit_bzero(request->card_cvv, sizeof(request->card_cvv));
 	explicit_bzero(request->card_holder, sizeof(request->card_holder));

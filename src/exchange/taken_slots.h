@@ -31,7 +31,7 @@ extern void pgw_exchange_mark_recorded(int slot, const pg_uuid_t *transaction_id
  * Returns false: the caller has left already, and relies on nothing being sent.
  */
 extern bool pgw_exchange_bind(int slot);
-/* secrets handed over: wipe card fields of the body */
+/* secrets handed over: wipe token and card fields of the body */
 extern void pgw_exchange_wipe(int slot);
 
 /*

@@ -6,8 +6,10 @@ use lib 'test/lib';
 use JSON::PP;
 use PgwBound;
 use PgwBytes;
+use PgwMemory;
 use PgwScriptedBank;
 use PgwTest;
+use PgwWire;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -50,6 +52,27 @@ part($node, 'paid', sub {
 	like(sql("SELECT token FROM pgw.payment_transactions WHERE client_request_id = 'paid'"), qr/^\(object \d{4}\)$/, 'a mark stands for it');
 	is(pay('held', object(), capture => 'manual'), '', 'an authorization is taken');
 	is(sql("SELECT status FROM pgw.find_payment('held')"), 'authorized', 'authorized');
+});
+
+# What crosses shared memory stays there no longer than its request needs it; the bank takes its time here.
+part($node, 'in memory', sub {
+	my $shared_view = sql("SELECT pid FROM pg_stat_activity WHERE backend_type = 'checkpointer'");
+	my $in_flight = sub { sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id = 'kept' AND status = 'Created'") };
+	my $memory = PgwMemory->new(object => qr/\Q$SECRET\E/);
+	SKIP: {
+		skip 'memory of other processes is not readable here', 5 unless PgwMemory::readable($shared_view);
+		sql("UPDATE pgw.banks SET request_timeout = '60s' WHERE name = 'wallet'");
+		bank_control($bank, 'faults', { probabilities => { slow_10000 => 1 } });
+		my $client = PgwWire->new($node);
+		$client->send("SELECT status FROM pgw.process_payment('kept', 1000, 'EUR', bank => 'wallet', token => \$1::text, timeout => '60s')", [ object() ]);
+		ok(wait_until($in_flight, 20), 'its intent is written');
+		cmp_ok(scalar(my @own = $memory->private($client->backend)), '>', 0, "while it waits the caller's backend has it");
+		ok(wait_until(sub { !$memory->shared($shared_view) }, 2), 'shared memory has nothing of it any more');
+		ok($in_flight->(), 'from before the bank has answered');
+		is($client->wait || $client->state, 'captured', 'and it is paid');
+		bank_control($bank, 'faults', { probabilities => {} });
+		sql("UPDATE pgw.banks SET request_timeout = '2s' WHERE name = 'wallet'");
+	}
 });
 
 part($node, 'again', sub {
