@@ -24,7 +24,6 @@
 #include "base/schedule.h"
 #include "core/payment/accepted_rules.h"
 #include "outcome/record_decision.h"
-#include "store/outcome_message.h"
 #include "store/tables.h"
 
 /* What is accepted of a payment's own attempt is its capture. */
@@ -95,8 +94,7 @@ static void
 record(PgwAttempt *attempt, PgwPayment *p, const PgwDecision *d, const PgwAnswer *answer)
 {
 	pgw_record_decision(attempt, p, d, pgw_kind_name(kind_of(attempt)), answer);
-	if (attempt->status == PGW_REQUIRES_MANUAL_REVIEW && attempt->kind != PGW_KIND_PAYMENT)
-		pgw_store_notify(&attempt->payment_id, attempt->kind, "in_review");
+	pgw_operation_tell_review(attempt);
 	PGW_DEBUG_POINT("accepted_end");
 }
 
@@ -140,8 +138,7 @@ pgw_step_accepted(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
-	if (!pgw_store_payment_by_id(&attempt->payment_id, &p))
-		elog(ERROR, "the payment of an operation is not there");
+	pgw_operation_payment(attempt, &p);
 	caps = pgw_connector_capabilities(bank->connector);
 	facts.age_s = pgw_schedule_age_s(attempt->accepted_at);
 	facts.deadline_s = pgw_step_deadline_s(attempt, attempt->accepted_at);
@@ -166,8 +163,7 @@ pgw_step_accepted(PgwAttempt *attempt, PgwStep *step)
 			/* its claim on the payment stays: it may be done yet */
 			pgw_step_review(attempt, "outcome_unknown", "deadline", pgw_kind_name(kind_of(attempt)),
 							0);
-			if (attempt->kind != PGW_KIND_PAYMENT)
-				pgw_store_notify(&attempt->payment_id, attempt->kind, "in_review");
+			pgw_operation_tell_review(attempt);
 			break;
 	}
 }
@@ -205,8 +201,8 @@ pgw_answer_accepted(PgwCall *call, PgwAttempt *attempt)
 	bool ends;
 
 	Assert(attempt->place.held && attempt->status == PGW_SAVED && attempt->accepted_at != 0);
-	if (!locked && !pgw_store_payment_by_id(&attempt->payment_id, &p))
-		elog(ERROR, "the payment of an operation is not there");
+	if (!locked)
+		pgw_operation_payment(attempt, &p);
 	pgw_step_weigh_notified(call, attempt->accepted_at);
 	get_input(call, attempt, &p, &in);
 	pgw_accepted_result(&in, &r);

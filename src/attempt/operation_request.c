@@ -35,32 +35,20 @@ request_of(PgwAttempt *attempt)
 }
 
 /* By what undoes the whole charge, as the bank does not refund it just now. */
-static bool
-is_refund_otherwise(const PgwAttempt *attempt)
+bool
+pgw_step_operation_of_refund(const PgwAttempt *attempt)
 {
 	return attempt->kind == PGW_KIND_REFUND && attempt->refund_operation != NULL;
-}
-
-static PgwBankOp
-operation_of(const PgwAttempt *attempt)
-{
-	if (attempt->kind == PGW_KIND_PAYMENT)
-		return PGW_OP_CAPTURE;
-	if (is_refund_otherwise(attempt))
-		return (PgwBankOp) pgw_op_parse(attempt->refund_operation);
-	return pgw_operation_op(attempt->kind);
 }
 
 PgwBankOp
 pgw_step_operation_of(const PgwAttempt *attempt)
 {
-	return operation_of(attempt);
-}
-
-bool
-pgw_step_operation_of_refund(const PgwAttempt *attempt)
-{
-	return is_refund_otherwise(attempt);
+	if (attempt->kind == PGW_KIND_PAYMENT)
+		return PGW_OP_CAPTURE;
+	if (pgw_step_operation_of_refund(attempt))
+		return (PgwBankOp) pgw_op_parse(attempt->refund_operation);
+	return pgw_operation_op(attempt->kind);
 }
 
 /* The requests that were sent for it; a payment's first one was the charge. */
@@ -141,7 +129,8 @@ needs_new_key(PgwAttempt *attempt, const PgwStep *step, PgwBank *bank)
 	if (request->key == NULL || (request->key_used_at != 0 && PGW_MUTATED(OPERATION_KEY)))
 		return true;
 	return step->resend_allowed &&
-		   pgw_operation_new_key(pgw_connector_capabilities(bank->connector), operation_of(attempt),
+		   pgw_operation_new_key(pgw_connector_capabilities(bank->connector),
+								 pgw_step_operation_of(attempt),
 								 pgw_schedule_age_s(request->key_used_at), is_answered(attempt),
 								 requests_of(attempt));
 }
@@ -154,7 +143,7 @@ pgw_step_operation_send(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const
 	bool fresh = needs_new_key(attempt, step, bank);
 	const char *key = fresh ? pgw_call_new_key() : request->key;
 
-	if (!make_call(attempt, step, bank, operation_of(attempt), key, p))
+	if (!make_call(attempt, step, bank, pgw_step_operation_of(attempt), key, p))
 		return false;
 	/* after a look-up that counts nothing is in doubt but this request itself */
 	step->call->in_doubt =
@@ -174,8 +163,8 @@ get_facts(PgwAttempt *attempt, const PgwStep *step, PgwOperationFacts *facts)
 {
 	const PgwBankRequest *request = request_of(attempt);
 
-	facts->operation = operation_of(attempt);
-	facts->of_refund = is_refund_otherwise(attempt);
+	facts->operation = pgw_step_operation_of(attempt);
+	facts->of_refund = pgw_step_operation_of_refund(attempt);
 	facts->unsent = request->key != NULL && request->key_used_at == 0;
 	facts->resend_allowed = step->resend_allowed;
 	facts->lookup_inconclusive = step->lookup_inconclusive;
@@ -242,8 +231,8 @@ pgw_step_operation_input(const PgwCall *call, PgwAttempt *attempt, const PgwPaym
 	pgw_charge_id_capabilities(call->bank, p->bank_reference, &for_it);
 	memset(in, 0, sizeof(*in));
 	in->op = call->op;
-	in->operation = operation_of(attempt);
-	in->of_refund = is_refund_otherwise(attempt);
+	in->operation = pgw_step_operation_of(attempt);
+	in->of_refund = pgw_step_operation_of_refund(attempt);
 	pgw_store_get_amounts(p, &amounts);
 	in->whole = refund && pgw_payment_refund_is_whole(attempt->amount, &amounts);
 	in->ruled_out = attempt->refund_ruled_out;
@@ -279,7 +268,7 @@ key_tells(const PgwCall *call, PgwAttempt *attempt, const PgwOperationDecision *
 {
 	return r->lookup_inconclusive && !r->pending && !r->refused &&
 		   pgw_capabilities_can_repeat(
-			   pgw_connector_capabilities(call->bank->connector), operation_of(attempt),
+			   pgw_connector_capabilities(call->bank->connector), pgw_step_operation_of(attempt),
 			   pgw_schedule_age_s(request_of(attempt)->key_used_at), is_answered(attempt));
 }
 
@@ -327,7 +316,7 @@ pgw_step_operation_plan(PgwCall *call, PgwAttempt *attempt, const PgwOperationDe
 {
 	TimestampTz planned = attempt->next_step_at;
 
-	if (call->op == operation_of(attempt))
+	if (call->op == pgw_step_operation_of(attempt))
 		request_of(attempt)->asked_at = pgw_now(); /* until now it could have been done */
 	call->has_next_step = true;
 	attempt->next_step_at = 0;

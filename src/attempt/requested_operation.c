@@ -30,8 +30,8 @@
 #include "store/outcome_message.h"
 #include "store/tables.h"
 
-static void
-get_payment(const PgwAttempt *attempt, PgwPayment *p)
+void
+pgw_operation_payment(const PgwAttempt *attempt, PgwPayment *p)
 {
 	if (!pgw_store_payment_by_id(&attempt->payment_id, p))
 		elog(ERROR, "the payment of an operation is not there");
@@ -83,10 +83,10 @@ pgw_operation_write_payment(const PgwAttempt *attempt, PgwPayment *p, bool done,
 	return true;
 }
 
-static void
-tell_review(const PgwAttempt *attempt)
+void
+pgw_operation_tell_review(const PgwAttempt *attempt)
 {
-	if (attempt->status == PGW_REQUIRES_MANUAL_REVIEW)
+	if (attempt->status == PGW_REQUIRES_MANUAL_REVIEW && attempt->kind != PGW_KIND_PAYMENT)
 		pgw_store_notify(&attempt->payment_id, attempt->kind, "in_review");
 }
 
@@ -224,7 +224,7 @@ send_first(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
-	get_payment(attempt, &p);
+	pgw_operation_payment(attempt, &p);
 	attempt->card_echoed |= charge_echoed_card(&p);
 	if (!pgw_step_operation_send(attempt, step, bank, &p, false))
 		return;
@@ -275,7 +275,7 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 	bank = pgw_step_bank(attempt, step, false);
 	if (bank == NULL)
 		return;
-	get_payment(attempt, &p);
+	pgw_operation_payment(attempt, &p);
 	switch (pgw_step_operation_find_out(attempt, step, bank, &p, &reason))
 	{
 		case PGW_OPERATION_SEND:
@@ -290,7 +290,7 @@ find_out(PgwAttempt *attempt, PgwStep *step)
 				break;
 			/* its claim on the payment stays: it may have been done */
 			pgw_step_review(attempt, "outcome_unknown", reason, pgw_kind_name(attempt->kind), 0);
-			tell_review(attempt);
+			pgw_operation_tell_review(attempt);
 			break;
 	}
 }
@@ -343,7 +343,7 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 	Assert(attempt->place.held && attempt->kind != PGW_KIND_PAYMENT &&
 		   (attempt->status == PGW_CREATED || attempt->status == PGW_BANK_UNKNOWN));
 	if (!locked)
-		get_payment(attempt, &p);
+		pgw_operation_payment(attempt, &p);
 	pgw_step_weigh_notified(call, attempt->own_request.asked_at);
 	pgw_step_operation_input(call, attempt, &p, &in);
 	if (before == PGW_CREATED)
@@ -388,6 +388,6 @@ pgw_answer_operation(PgwCall *call, PgwAttempt *attempt)
 								call->op != PGW_OP_LOOKUP_CHARGE
 							? &call->answer
 							: NULL);
-	tell_review(attempt);
+	pgw_operation_tell_review(attempt);
 	PGW_DEBUG_POINT("operation_result");
 }

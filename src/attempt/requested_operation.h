@@ -9,6 +9,10 @@
 #include "attempt/step.h"
 
 extern void pgw_step_operation(PgwAttempt *attempt, PgwStep *step);
+/* The payments row, which is there: it is not locked. */
+extern void pgw_operation_payment(const PgwAttempt *attempt, PgwPayment *p);
+/* Listeners hear that it has gone to a person; of a payment's own attempt they hear otherwise. */
+extern void pgw_operation_tell_review(const PgwAttempt *attempt);
 /*
  * In doubt no more: what came before was refused, as a look-up has shown, and of what is sent in
  * its place nothing was taken yet.

@@ -17,18 +17,12 @@
 #include "core/base/mutant.h"
 #include "core/payment/unknown_outcome_rules.h"
 
-static PgwBankOp
-effect_of(const PgwAcceptedFacts *facts)
-{
-	return facts->of_refund && facts->operation == PGW_OP_VOID ? PGW_OP_REVERSE : facts->operation;
-}
-
 PgwAcceptedStep
 pgw_accepted_step(const PgwCapabilities *caps, const PgwAcceptedFacts *facts)
 {
 	bool overdue = pgw_unknown_outcome_is_overdue(facts->age_s, facts->deadline_s, true);
 
-	if (pgw_capabilities_shows(caps, effect_of(facts)))
+	if (pgw_capabilities_shows(caps, pgw_operation_effect(facts->operation, facts->of_refund)))
 	{
 		if (overdue)
 			return PGW_ACCEPTED_REVIEW;

@@ -35,9 +35,8 @@ pgw_operation_op(PgwKind kind)
 	}
 }
 
-/* A void that refunds what was captured has to undo that, too: what shows it is another matter. */
-static PgwBankOp
-effect_of(PgwBankOp operation, bool of_refund)
+PgwBankOp
+pgw_operation_effect(PgwBankOp operation, bool of_refund)
 {
 	return of_refund && operation == PGW_OP_VOID ? PGW_OP_REVERSE : operation;
 }
@@ -45,7 +44,7 @@ effect_of(PgwBankOp operation, bool of_refund)
 PgwOperationStep
 pgw_operation_step(const PgwCapabilities *caps, const PgwOperationFacts *facts, const char **reason)
 {
-	PgwBankOp effect = effect_of(facts->operation, facts->of_refund);
+	PgwBankOp effect = pgw_operation_effect(facts->operation, facts->of_refund);
 	bool remembered =
 		pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s, facts->answered);
 
@@ -195,7 +194,7 @@ refused(const PgwOperationInput *in, const char *code, PgwOperationDecision *d)
 static PgwAsked
 asked(const PgwOperationInput *in)
 {
-	PgwAsked asked = {.op = effect_of(in->operation, in->of_refund),
+	PgwAsked asked = {.op = pgw_operation_effect(in->operation, in->of_refund),
 					  .amount = in->amount,
 					  .currency = in->currency,
 					  .before = in->before,
@@ -219,7 +218,7 @@ refusal_belied(const PgwOperationInput *in)
 static bool
 can_be_looked_up(const PgwOperationInput *in)
 {
-	return pgw_capabilities_shows(in->caps, effect_of(in->operation, in->of_refund));
+	return pgw_capabilities_shows(in->caps, pgw_operation_effect(in->operation, in->of_refund));
 }
 
 /*
@@ -243,7 +242,8 @@ is_costly_to_believe(const PgwOperationInput *in)
 static bool
 first_refusal_is_looked_up(const PgwOperationInput *in)
 {
-	return pgw_capabilities_lookup_counts(in->caps, effect_of(in->operation, in->of_refund)) ||
+	return pgw_capabilities_lookup_counts(in->caps,
+										  pgw_operation_effect(in->operation, in->of_refund)) ||
 		   (is_costly_to_believe(in) && can_be_looked_up(in) && !PGW_MUTATED(FIRST_REFUSAL));
 }
 

@@ -15,6 +15,12 @@
 
 extern PgwBankOp pgw_operation_op(PgwKind kind);
 
+/*
+ * What of the charge has to change for it: a void that refunds what was captured has to undo that,
+ * too, and what shows it is another matter.
+ */
+extern PgwBankOp pgw_operation_effect(PgwBankOp operation, bool of_refund);
+
 typedef enum PgwOperationStep
 {
 	PGW_OPERATION_SEND = 0, /* with its key */
