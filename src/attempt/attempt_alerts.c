@@ -27,15 +27,12 @@ void
 pgw_attempt_alert(const pg_uuid_t *transaction_id, PgwState status, const char *correlation,
 				  const char *bank)
 {
-	char id[37];
-
-	pgw_uuid_to_text(transaction_id->data, id);
 	if (status == PGW_REQUIRES_MANUAL_REVIEW)
-		pgw_alert("review_required", id, bank, transaction_id, correlation,
+		pgw_alert("review_required", NULL, bank, transaction_id, correlation,
 				  "a transaction needs manual review: see pgw.manual_reviews");
 	else if (status == PGW_REFUNDING)
 		pgw_alert(
-			"capture_refused", id, bank, transaction_id, correlation,
+			"capture_refused", NULL, bank, transaction_id, correlation,
 			"the bank refused to capture what it had authorized: the payment has failed after its caller's commit");
 	else
 		pgw_alert_failed(bank);
@@ -46,15 +43,13 @@ pgw_attempt_alert_busy(TimestampTz *since, const pg_uuid_t *transaction_id, cons
 					   const char *bank)
 {
 	TimestampTz now = pgw_now();
-	char id[37];
 
 	if (*since == 0 || *since > now)
 		*since = now;
 	if (now < TimestampTzPlusMilliseconds(*since, BUSY_ALERT_MS))
 		return;
-	pgw_uuid_to_text(transaction_id->data, id);
 	pgw_alert(
-		"row_busy", id, bank, transaction_id, correlation,
+		"row_busy", NULL, bank, transaction_id, correlation,
 		"a transaction holds the row of a payment, whose outcome cannot be written: look for idle and prepared transactions");
 }
 
@@ -63,11 +58,8 @@ void
 pgw_attempt_alert_failed_later(const pg_uuid_t *transaction_id, const char *correlation,
 							   const char *bank)
 {
-	char id[37];
-
-	pgw_uuid_to_text(transaction_id->data, id);
 	pgw_alert(
-		"accepted_failed", id, bank, transaction_id, correlation,
+		"accepted_failed", NULL, bank, transaction_id, correlation,
 		"the bank had accepted a refund or void, and has failed it: its amount is free again, and nothing follows by itself");
 }
 
@@ -76,12 +68,10 @@ void
 pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *shown,
 						  const char *correlation, const char *bank)
 {
-	char id[37];
 	char captured[32] = "not said";
 	char refunded[32] = "not said";
 	char message[256];
 
-	pgw_uuid_to_text(transaction_id->data, id);
 	if (shown->captured >= 0)
 		snprintf(captured, sizeof(captured), INT64_FORMAT, shown->captured);
 	if (shown->refunded >= 0 || shown->has_amount)
@@ -90,7 +80,7 @@ pgw_attempt_alert_differs(const pg_uuid_t *transaction_id, const PgwAnswer *show
 	snprintf(message, sizeof(message),
 			 "the bank shows more than pgw has asked for: captured %s, given back %s", captured,
 			 refunded);
-	pgw_alert("bank_shows_more", id, bank, transaction_id, correlation, message);
+	pgw_alert("bank_shows_more", NULL, bank, transaction_id, correlation, message);
 }
 
 /* The database does not take what is to be written: a trigger that raises, a full disk. */
@@ -98,10 +88,7 @@ void
 pgw_attempt_alert_failing(const pg_uuid_t *transaction_id, const char *correlation,
 						  const char *bank)
 {
-	char id[37];
-
-	pgw_uuid_to_text(transaction_id->data, id);
-	pgw_alert("work_failing", id, bank, transaction_id, correlation,
+	pgw_alert("work_failing", NULL, bank, transaction_id, correlation,
 			  "work on a transaction fails again and again: see the server's log");
 }
 
@@ -109,10 +96,7 @@ void
 pgw_attempt_alert_unwatched(const pg_uuid_t *transaction_id, const char *correlation,
 							const char *bank)
 {
-	char id[37];
-
-	pgw_uuid_to_text(transaction_id->data, id);
 	pgw_alert(
-		"watch_ended", id, bank, transaction_id, correlation,
+		"watch_ended", NULL, bank, transaction_id, correlation,
 		"what the bank did later with a transaction that had ended could not be looked at to the end of its time");
 }

@@ -166,7 +166,12 @@ void
 pgw_alert(const char *kind, const char *subject, const char *bank, const pg_uuid_t *transaction_id,
 		  const char *correlation, const char *message)
 {
-	alert(kind, subject, bank, transaction_id, correlation, message, 0);
+	char id[37];
+
+	Assert(subject != NULL || transaction_id != NULL);
+	if (subject == NULL)
+		pgw_uuid_to_text(transaction_id->data, id);
+	alert(kind, subject != NULL ? subject : id, bank, transaction_id, correlation, message, 0);
 }
 
 void
@@ -330,17 +335,16 @@ tell_aged(const PgwAgedAttempt *r, TimestampTz now)
 {
 	char id[37];
 	char correlation[37];
-	char subject[128];
+	char review[128];
 	char message[256];
 	int64 age_ms = (now - r->since) / 1000;
 
 	pgw_uuid_to_text(r->transaction_id.data, id);
 	pgw_uuid_to_text(r->correlation_id.data, correlation);
-	strlcpy(subject, id, sizeof(subject));
 	switch (r->status)
 	{
 		case PGW_REQUIRES_MANUAL_REVIEW:
-			snprintf(subject, sizeof(subject), "%s after %d h", id, review_age_step(age_ms));
+			snprintf(review, sizeof(review), "%s after %d h", id, review_age_step(age_ms));
 			snprintf(message, sizeof(message),
 					 "a transaction waits for manual review since " INT64_FORMAT " min",
 					 age_ms / 60000);
@@ -348,34 +352,33 @@ tell_aged(const PgwAgedAttempt *r, TimestampTz now)
 			 * once for each step of this review; an earlier review of the same transaction does not
 			 * count
 			 */
-			alert("review_required", subject, r->bank, &r->transaction_id, correlation, message,
+			alert("review_required", review, r->bank, &r->transaction_id, correlation, message,
 				  r->since);
 			break;
 		case PGW_BANK_UNKNOWN:
 			snprintf(message, sizeof(message),
 					 "the outcome at the bank is not known since " INT64_FORMAT " min",
 					 age_ms / 60000);
-			pgw_alert("in_doubt_old", subject, r->bank, &r->transaction_id, correlation, message);
+			pgw_alert("in_doubt_old", NULL, r->bank, &r->transaction_id, correlation, message);
 			break;
 		case PGW_SAVED:
 			snprintf(message, sizeof(message),
 					 "whether the bank captured after the commit is not known since " INT64_FORMAT
 					 " min",
 					 age_ms / 60000);
-			pgw_alert("in_doubt_old", subject, r->bank, &r->transaction_id, correlation, message);
+			pgw_alert("in_doubt_old", NULL, r->bank, &r->transaction_id, correlation, message);
 			break;
 		case PGW_REFUNDING:
 			snprintf(message, sizeof(message),
 					 "a charge is being given back since " INT64_FORMAT " min", age_ms / 60000);
-			pgw_alert("refund_stuck", subject, r->bank, &r->transaction_id, correlation, message);
+			pgw_alert("refund_stuck", NULL, r->bank, &r->transaction_id, correlation, message);
 			break;
 		case PGW_BANK_APPROVED:
 			snprintf(message, sizeof(message),
 					 "a charge is approved, and its caller has been undecided for " INT64_FORMAT
 					 " min",
 					 age_ms / 60000);
-			pgw_alert("caller_undecided", subject, r->bank, &r->transaction_id, correlation,
-					  message);
+			pgw_alert("caller_undecided", NULL, r->bank, &r->transaction_id, correlation, message);
 			break;
 		default:
 			break;

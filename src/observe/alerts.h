@@ -16,7 +16,7 @@ extern void pgw_alerts_init(void); /* _PG_init: settings */
  * told of; it can be called where a commit is being followed up.
  *
  *     kind		a word of docs/alerts.md
- *     subject		what it is about: a transaction, a bank; at most 127 bytes
+ *     subject		what it is about: a bank, a key; at most 127 bytes.  NULL: the transaction
  *     bank, transaction_id, correlation	NULL: none
  */
 extern void pgw_alert(const char *kind, const char *subject, const char *bank,

@@ -12,7 +12,6 @@
 #include "utils/timestamp.h"
 
 #include "base/clock.h"
-#include "core/base/uuid7.h"
 #include "database/batch.h"
 #include "observe/alert_state.h"
 #include "observe/alerts.h"
@@ -56,14 +55,12 @@ pgw_alerts_check_notifications(void)
 	for (int i = 0; i < odd.n; i++)
 	{
 		PgwOddNotification *o = &odd.rows[i];
-		char id[37];
 		char message[256];
 
-		pgw_uuid_to_text(o->transaction_id.data, id);
 		snprintf(message, sizeof(message),
 				 "a notification of bank \"%s\" says an amount that is %s", o->bank,
 				 strcmp(o->amounts, "unequal") == 0 ? "not the transaction's" : "unreadable");
-		pgw_alert("notification_amount", id, o->bank, &o->transaction_id, NULL, message);
+		pgw_alert("notification_amount", NULL, o->bank, &o->transaction_id, NULL, message);
 		pfree(o->bank);
 		pfree(o->amounts);
 	}
