@@ -39,6 +39,15 @@ pgw_cards_init(void)
 		&reject_card_literals, true, PGC_SUSET, 0, NULL, NULL, NULL);
 }
 
+/* What of a payment must not stand in the texts that the server may log. */
+typedef struct Sought
+{
+	char digits[20]; /* of a card's number */
+	size_t ndigits;
+	const char *words[PGW_TOKEN_WORDS]; /* of a token that is an object */
+	int nwords;
+} Sought;
+
 /* Does text hold these digits, with at most a single blank or hyphen between two of them? */
 static bool
 holds_digits(const char *text, const char *digits, size_t n)
@@ -62,48 +71,52 @@ holds_digits(const char *text, const char *digits, size_t n)
 }
 
 static bool
-in_texts(const char *card_number)
+holds(const char *text, const Sought *sought)
 {
-	char digits[20];
-	char *context;
-	size_t n = 0;
+	if (sought->ndigits > 0 && holds_digits(text, sought->digits, sought->ndigits))
+		return true;
+	for (int i = 0; i < sought->nwords; i++)
+	{
+		if (strstr(text, sought->words[i]) != NULL)
+			return true;
+	}
+	return false;
+}
+
+/* In the statement, or in the context of the call: a function's own statements stand there. */
+static bool
+in_texts(const Sought *sought)
+{
+	bool found = debug_query_string != NULL && holds(debug_query_string, sought);
+	char *context = NULL;
+
+	if (!found && error_context_stack != NULL && (context = GetErrorContextStack()) != NULL)
+	{
+		found = holds(context, sought);
+		explicit_bzero(context, strlen(context));
+		pfree(context);
+	}
+	return found;
+}
+
+static bool
+number_in_texts(const char *card_number)
+{
+	Sought sought = {.ndigits = 0};
 	bool found;
 
 	for (const char *p = card_number; *p != '\0'; p++)
 	{
 		if (isdigit((unsigned char) *p))
 		{
-			if (n >= sizeof(digits) - 1)
+			if (sought.ndigits >= sizeof(sought.digits) - 1)
 				return false; /* no card number; validation says so */
-			digits[n++] = *p;
+			sought.digits[sought.ndigits++] = *p;
 		}
 	}
-	if (n < 12)
-		return false;
-	found = debug_query_string != NULL && holds_digits(debug_query_string, digits, n);
-	if (!found && error_context_stack != NULL)
-	{
-		context = GetErrorContextStack();
-		if (context != NULL)
-		{
-			found = holds_digits(context, digits, n);
-			explicit_bzero(context, strlen(context));
-			pfree(context);
-		}
-	}
-	explicit_bzero(digits, sizeof(digits));
+	found = sought.ndigits >= 12 && in_texts(&sought);
+	explicit_bzero(&sought, sizeof(sought));
 	return found;
-}
-
-static bool
-holds_word(const char *text, const char *const *words, int n)
-{
-	for (int i = 0; i < n; i++)
-	{
-		if (strstr(text, words[i]) != NULL)
-			return true;
-	}
-	return false;
 }
 
 /* Does one of the object's longer strings stand there?  By that a literal of it is told. */
@@ -111,23 +124,15 @@ static bool
 object_in_texts(const char *token)
 {
 	Size size = strlen(token) + 1;
-	const char *words[PGW_TOKEN_WORDS];
+	Sought sought = {.ndigits = 0};
 	char *room;
-	char *context = NULL;
 	bool found;
-	int n;
 
 	if (size > PGW_MAX_TOKEN_OBJECT_BYTES + 1)
 		return false; /* validation says so */
 	room = palloc(size);
-	n = pgw_token_object_words(token, room, size, words, PGW_TOKEN_WORDS);
-	found = debug_query_string != NULL && holds_word(debug_query_string, words, n);
-	if (!found && error_context_stack != NULL && (context = GetErrorContextStack()) != NULL)
-	{
-		found = holds_word(context, words, n);
-		explicit_bzero(context, strlen(context));
-		pfree(context);
-	}
+	sought.nwords = pgw_token_object_words(token, room, size, sought.words, PGW_TOKEN_WORDS);
+	found = in_texts(&sought);
 	explicit_bzero(room, size);
 	pfree(room);
 	return found;
@@ -183,7 +188,7 @@ pgw_cards_refuse(const PgwPaymentArgs *args)
 	pgw_log_redaction_watch();
 	if (reject_card_literals && object && object_in_texts(args->token))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, "token", "card_literal", NULL));
-	if (reject_card_literals && args->card_number != NULL && in_texts(args->card_number))
+	if (reject_card_literals && args->card_number != NULL && number_in_texts(args->card_number))
 		pgw_cards_refuse_literal(pgw_arg_fault(NULL, "card_number", "card_literal", NULL));
 	pgw_cards_refuse_logging(args->card_number != NULL ? "card_number"
 							 : args->card_cvv != NULL  ? "card_cvv"
