@@ -34,7 +34,7 @@ typedef struct PgwProgress
 } PgwProgress;
 
 extern void pgw_progress_init(PgwWorkerProgress *p);
-extern void pgw_progress_begin(PgwWorkerProgress *p); /* of an entry, or of a worker */
+extern void pgw_progress_begin(PgwWorkerProgress *p); /* of an entry */
 extern void pgw_progress_read(PgwWorkerProgress *p, PgwProgress *out);
 
 /* The worker, once it is attached; before that, and in other processes, they do nothing. */

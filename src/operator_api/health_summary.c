@@ -114,11 +114,23 @@ why_paused(const PgwExchangeStatus *s)
 	return psprintf("%s: %s", names[s->paused], pgw_pause_hint(s->paused));
 }
 
+/* What the worker is kept from, for longer than a moment; NULL: nothing. */
+static char *
+tables_are_locked(const Facts *f, const char *from)
+{
+	if (f->tables.refused_since == 0 || within(f, f->tables.refused_since, LOCKED_MS))
+		return NULL;
+	return psprintf("tables_locked: a lock on a table of pgw or on a catalog has kept the "
+					"worker from %s for %ld s",
+					from, seconds_since(f, f->tables.refused_since));
+}
+
 /* What keeps a payment from being taken now; NULL: nothing that is known. */
 static char *
 why_not_ready(const Facts *f)
 {
 	const PgwExchangeStatus *s = &f->s;
+	char *locked;
 
 	if (!s->preloaded)
 		return psprintf("not_preloaded: %s", pgw_exchange_absence(MyDatabaseId));
@@ -141,11 +153,9 @@ why_not_ready(const Facts *f)
 		return psprintf("cannot_write: the worker's last error is %s, %ld s ago",
 						unpack_sql_state(s->progress.sqlstate),
 						seconds_since(f, s->progress.failed_at));
-	if (f->tables.refused_since != 0 && !within(f, f->tables.refused_since, LOCKED_MS) &&
-		s->progress.committed_at < f->tables.refused_since)
-		return psprintf("tables_locked: a lock on a table of pgw or on a catalog has kept the "
-						"worker from its work for %ld s",
-						seconds_since(f, f->tables.refused_since));
+	locked = tables_are_locked(f, "its work");
+	if (locked != NULL && s->progress.committed_at < f->tables.refused_since)
+		return locked;
 	if (s->slots_used >= s->slots_total)
 		return psprintf("slots: all %d of pgw.max_waiting are used", s->slots_total);
 	return NULL;
@@ -157,13 +167,13 @@ why_degraded(const Facts *f)
 {
 	const PgwExchangeStatus *s = &f->s;
 	const PgwCopy *copy = pgw_copy();
+	char *locked;
 
 	if (s->launcher_pid == 0)
 		return pstrdup("no_launcher: a worker that ends is not started again");
-	if (f->tables.refused_since != 0 && !within(f, f->tables.refused_since, LOCKED_MS))
-		return psprintf("tables_locked: a lock on a table of pgw or on a catalog has kept the "
-						"worker from some of its work for %ld s",
-						seconds_since(f, f->tables.refused_since));
+	locked = tables_are_locked(f, "some of its work");
+	if (locked != NULL)
+		return locked;
 	if (within(f, s->progress.failed_at, FAILED_MS))
 		return psprintf("worker_error: the worker's last error is %s, %ld s ago",
 						unpack_sql_state(s->progress.sqlstate),
