@@ -1,5 +1,6 @@
 // The cases of make check-clients with node-postgres.
 const { Client } = require('pg');
+const { heard, run, typesOf } = require('./js_cases.js');
 
 const RUN = process.env.RUN;
 const CARD = '4242'.repeat(4);
@@ -48,42 +49,23 @@ const cases = {
     }
   },
   // as listeners do, it waits without a statement of its own; another connection pays
-  notify: async c => {
-    const heard = [];
-    let wake = () => {};
-    c.on('notification', n => { heard.push(n.payload); wake(); });
-    await c.query('LISTEN pgw_payments');
-    const other = await connected();
-    const { payment_id } = await submit(other, 'notify');
-    await other.end();
-    const there = () => heard.some(p => p.includes(payment_id));
-    return new Promise(done => {
-      const timer = setTimeout(() => done('lost'), 3000);
-      wake = () => { if (there()) { clearTimeout(timer); done('heard'); } };
-      wake();
-    });
-  },
+  notify: c => heard(
+    async hear => {
+      c.on('notification', n => hear(n.payload));
+      await c.query('LISTEN pgw_payments');
+    },
+    async () => {
+      const other = await connected();
+      const { payment_id } = await submit(other, 'notify');
+      await other.end();
+      return payment_id;
+    }),
   refund: async c => {
     const { payment_id } = await pay(c, 'refund');
     await row(c, 'SELECT pgw.refund_payment($1, $2)', payment_id, `${RUN}-back`);
     return (await row(c, 'SELECT * FROM pgw.wait_for_payment($1)', payment_id)).status;
   },
-  types: async c => {
-    const r = await pay(c, 'token');
-    return ['payment_id', 'status', 'amount', 'details', 'created_at', 'replayed'].map(k => r[k] instanceof Date ? 'Date' : typeof r[k]).join(' ');
-  },
+  types: async c => typesOf(await pay(c, 'token')),
 };
 
-(async () => {
-  for (const [name, code] of Object.entries(cases)) {
-    const c = await connected();
-    let result;
-    try {
-      result = await code(c);
-    } catch (e) {
-      result = /^PW/.test(e.code) ? `${e.code} ${/^[[{]/.test(e.detail || '') ? 'DETAIL' : 'no DETAIL'}` : e.code;
-    }
-    console.log(`${name}\t${result}`);
-    await c.end();
-  }
-})();
+run(cases, connected, c => c.end());

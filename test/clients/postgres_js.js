@@ -1,5 +1,6 @@
 // The cases of make check-clients with postgres.js.
 const postgres = require('postgres');
+const { heard, run, typesOf } = require('./js_cases.js');
 
 const RUN = process.env.RUN;
 const CARD = '4242'.repeat(4);
@@ -41,41 +42,20 @@ const cases = {
     }
   },
   // its listener has a connection of its own; another one pays
-  notify: async sql => {
-    const heard = [];
-    let wake = () => {};
-    await sql.listen('pgw_payments', payload => { heard.push(payload); wake(); });
-    const other = connected();
-    const { payment_id } = await submit(other, 'notify');
-    await other.end();
-    const there = () => heard.some(p => p.includes(payment_id));
-    return new Promise(done => {
-      const timer = setTimeout(() => done('lost'), 3000);
-      wake = () => { if (there()) { clearTimeout(timer); done('heard'); } };
-      wake();
-    });
-  },
+  notify: sql => heard(
+    hear => sql.listen('pgw_payments', hear),
+    async () => {
+      const other = connected();
+      const { payment_id } = await submit(other, 'notify');
+      await other.end();
+      return payment_id;
+    }),
   refund: async sql => {
     const { payment_id } = await pay(sql, 'refund');
     await sql`SELECT pgw.refund_payment(${payment_id}, ${`${RUN}-back`})`;
     return (await sql`SELECT * FROM pgw.wait_for_payment(${payment_id})`)[0].status;
   },
-  types: async sql => {
-    const r = await pay(sql, 'token');
-    return ['payment_id', 'status', 'amount', 'details', 'created_at', 'replayed'].map(k => r[k] instanceof Date ? 'Date' : typeof r[k]).join(' ');
-  },
+  types: async sql => typesOf(await pay(sql, 'token')),
 };
 
-(async () => {
-  for (const [name, code] of Object.entries(cases)) {
-    const sql = connected();
-    let result;
-    try {
-      result = await code(sql);
-    } catch (e) {
-      result = /^PW/.test(e.code) ? `${e.code} ${/^[[{]/.test(e.detail || '') ? 'DETAIL' : 'no DETAIL'}` : e.code;
-    }
-    console.log(`${name}\t${result}`);
-    await sql.end({ timeout: 5 });
-  }
-})();
+run(cases, connected, sql => sql.end({ timeout: 5 }));
