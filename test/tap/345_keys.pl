@@ -60,6 +60,14 @@ add_dialect($node, $bank, 'by_operation', {
 		capture => form_request('/capture', \%answer, sale => '{{bank_reference}}', sum => '{{amount}}'),
 		refund => { %{ form_request('/refund', \%of_keys, sale => '{{bank_reference}}', sum => '{{amount}}', key => '{{idempotency_key}}') }, idempotency => { lifetime_seconds => 'unpublished', remembers => '2xx' } } } });
 
+# The same of all its operations, in one place, which leaves out what becomes of errors.
+add_dialect($node, $bank, 'of_all', {
+	v => 2,
+	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true, idempotency => { header => 'X-Key', lifetime_seconds => 3600 } },
+	operations => {
+		charge => form_request('/sale', \%of_keys, sum => '{{amount}}', tok => '{{token}}'),
+		refund => form_request('/refund', \%of_keys, sale => '{{bank_reference}}', sum => '{{amount}}', key => '{{idempotency_key}}') } });
+
 # What the bank was asked for with this token, and did: asked/done of each kind.
 sub books
 {
@@ -110,6 +118,16 @@ part($node, 'errors that are forgotten', sub {
 	is_for_a_person('refund_failed-1', 'refund_failed', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
 	sql('BEGIN; ' . payment_sql('refund_failed-back', bank => 'by_operation', token => 'refund_failed-back') . '; ROLLBACK');
 	is_for_a_person('refund_failed-back', 'refund_failed-back', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
+});
+
+part($node, 'errors of which the document says nothing', sub {
+	charge('sale_failed-all', bank => 'of_all');
+	is_for_a_person('sale_failed-all', 'sale_failed-all', 'no_way_to_find_out', 'sale 1/1');
+	charge('refund_failed-all', bank => 'of_all');
+	request_operation($node, 'refund', 'refund_failed-all', 'refund_failed-all-1', 400);
+	is_for_a_person('refund_failed-all-1', 'refund_failed-all', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
+	is(charge('sale_lost-all', bank => 'of_all'), 'captured', 'what was not answered at all is sent again');
+	is(books('sale_lost-all'), 'sale 2/1', 'and done once');
 });
 
 part($node, 'still in progress', sub {

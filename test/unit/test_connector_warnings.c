@@ -423,25 +423,53 @@ test_action(void **state)
 		NULL, NULL);
 }
 
+/* Version 1 leaves open what becomes of errors: it is told what to change. */
+static void
+test_errors_of_keys(void **state)
+{
+	static const struct
+	{
+		int version;
+		const char *says;
+		bool warned;
+	} cases[] = {{1, "", true}, {1, ",'replays_errors':true", false}, {2, "", false}};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char document[4096];
+		PgwConnectorError err;
+		PgwConnector *c;
+		int n;
+
+		snprintf(
+			document, sizeof(document),
+			"{'v':%d,'capabilities':{'tokens':true,'idempotency':{'header':'K','lifetime_seconds':9%s}},"
+			"'operations':{" CHARGE(BODY, RULES(YES)) "}}",
+			cases[i].version, cases[i].says);
+		with_quotes(document);
+		if ((c = pgw_connector_compile(document, strlen(document), &err)) == NULL)
+			fail_msg("at %s: %s", err.pointer, err.message);
+		n = pgw_connector_warnings(c, list, MAX);
+		pgw_connector_free(c);
+		if (n != cases[i].warned ||
+			(n > 0 && strcmp(list[0].pointer, "/capabilities/idempotency") != 0))
+			fail_msg("case %zu: %d warnings", i, n);
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_long_sums),
-		cmocka_unit_test(test_shipped_statuses),
-		cmocka_unit_test(test_statuses),
-		cmocka_unit_test(test_statuses_refused),
-		cmocka_unit_test(test_action),
-		cmocka_unit_test(test_approvals),
-		cmocka_unit_test(test_rules_never_asked),
-		cmocka_unit_test(test_amounts),
-		cmocka_unit_test(test_parts),
-		cmocka_unit_test(test_done_before),
-		cmocka_unit_test(test_room),
-		cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_not_found),
-		cmocka_unit_test(test_sums),
-		cmocka_unit_test(test_lookup_by_id),
+		cmocka_unit_test(test_long_sums),   cmocka_unit_test(test_shipped_statuses),
+		cmocka_unit_test(test_statuses),    cmocka_unit_test(test_statuses_refused),
+		cmocka_unit_test(test_action),      cmocka_unit_test(test_errors_of_keys),
+		cmocka_unit_test(test_approvals),   cmocka_unit_test(test_rules_never_asked),
+		cmocka_unit_test(test_amounts),     cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_done_before), cmocka_unit_test(test_room),
+		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_not_found),
+		cmocka_unit_test(test_sums),        cmocka_unit_test(test_lookup_by_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

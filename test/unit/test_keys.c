@@ -74,6 +74,7 @@ each_operation(void **state)
 	c = compile(document(2, ALL, "", OWN("false"), "unknown"));
 	caps = pgw_connector_capabilities(c);
 	assert_true(caps->keys[PGW_OP_CHARGE].honoured && has_header(c, PGW_OP_CHARGE, "K: k1"));
+	assert_true(caps->keys[PGW_OP_CHARGE].forgets_errors);
 	assert_false(caps->keys[PGW_OP_REFUND].honoured || has_header(c, PGW_OP_REFUND, "K: k1"));
 	pgw_connector_free(c);
 
@@ -92,6 +93,46 @@ each_operation(void **state)
 	assert_false(has_header(c, PGW_OP_REFUND, "A: k1"));
 	assert_false(caps->keys[PGW_OP_VOID].honoured);
 	pgw_connector_free(c);
+}
+
+/*
+ * What "idempotency" of all operations says of errors.  In version 2 silence is the worse of the
+ * two: a bank that keeps only successes would charge again.
+ */
+static void
+errors_of_all(void **state)
+{
+	static const struct
+	{
+		int version;
+		const char *says;
+		bool forgets;
+		bool repeats;
+	} cases[] = {
+		{1, "", false, false},
+		{1, ",\"replays_errors\":true", false, true},
+		{2, "", true, false},
+		{2, ",\"replays_errors\":false", true, false},
+		{2, ",\"replays_errors\":true", false, true},
+		{2, ",\"remembers\":\"2xx\"", true, false},
+		{2, ",\"remembers\":\"all\"", false, true},
+	};
+
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		char all[160];
+		PgwConnector *c;
+		const PgwKeyRule *rule;
+
+		snprintf(all, sizeof(all), ",\"idempotency\":{\"header\":\"K\",\"lifetime_seconds\":9%s}",
+				 cases[i].says);
+		c = compile(document(cases[i].version, all, "", "", "unknown"));
+		rule = &pgw_connector_capabilities(c)->keys[PGW_OP_REFUND];
+		if (rule->forgets_errors != cases[i].forgets || rule->repeats_errors != cases[i].repeats)
+			fail_msg("case %zu: forgets %d, repeats %d", i, rule->forgets_errors,
+					 rule->repeats_errors);
+		pgw_connector_free(c);
+	}
 }
 
 static void
@@ -218,6 +259,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(each_operation),
+		cmocka_unit_test(errors_of_all),
 		cmocka_unit_test(faults),
 		cmocka_unit_test(said_of_the_key),
 	};

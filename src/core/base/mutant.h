@@ -42,6 +42,8 @@ typedef enum PgwMutant
 	KEY_OF_ANOTHER,    /* a key that the bank honours at a charge counts for all that follows */
 	/* what was answered with an error is repeated at a bank that forgets such answers */
 	FORGOTTEN_ERROR,
+	/* ... or at one whose document does not say what becomes of them */
+	ERRORS_UNSAID,
 	KEY_MISMATCH,   /* "same key, other request" is asked about as any other unknown answer */
 	RESTORED_PAUSE, /* attempts of another cluster or database are worked on */
 	AMOUNT_CHECK,   /* an approval of another amount is taken as one */

@@ -3,12 +3,15 @@
  *
  * Owns keys[] of the capabilities, and each operation's key_header.  Invariants: an operation has a
  * rule only if the document names it, or says it of all; a request of one that has a rule holds
- * its key; what is not said of errors counts as the worse: they are forgotten.  ("idempotency" of
- * "capabilities" is older than that, and says nothing of them.)
+ * its key; what is not said of errors counts as the worse: they are forgotten, so that a request
+ * answered with one is never repeated.  ("idempotency" of "capabilities" in version 1 is older than
+ * that: there they count as kept.)
  */
 #include "core/connector/compiled.h"
 
 #include <string.h>
+
+#include "core/base/mutant.h"
 
 /* Of a bank that does not publish it: long enough for a repetition at once. */
 #define UNPUBLISHED_LIFETIME_S 300
@@ -135,6 +138,8 @@ pgw_compile_idempotency(PgwCompile *cc, json_object *v)
 		return pgw_fault_at(cc, "replays_errors", "\"remembers\" says it already");
 	if (!pgw_read_bool(cc, v, "replays_errors", &rule.repeats_errors))
 		return false;
+	if (cc->version >= 2 && !PGW_MUTATED(ERRORS_UNSAID))
+		rule.forgets_errors = !rule.repeats_errors;
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
 		if (!pgw_op_moves_money((PgwBankOp) i))

@@ -22,14 +22,23 @@ typedef struct Warnings
 static void warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
+/* The next one; NULL: there is no room for it. */
+static PgwConnectorError *
+next_warning(Warnings *w)
+{
+	PgwConnectorError *e = w->n < w->max ? &w->list[w->n] : NULL;
+
+	w->n++;
+	return e;
+}
+
 /* place: below the operation */
 static void
 warn(Warnings *w, PgwBankOp op, const char *place, const char *fmt, ...)
 {
-	PgwConnectorError *e = w->n < w->max ? &w->list[w->n] : NULL;
+	PgwConnectorError *e = next_warning(w);
 	va_list args;
 
-	w->n++;
 	if (e == NULL)
 		return;
 	snprintf(e->pointer, sizeof(e->pointer), "/operations/%s%s",
@@ -438,6 +447,22 @@ look_at_key(Warnings *w, const PgwConnector *c, PgwBankOp op)
 			"the request has a key, and \"idempotency\" does not say what the bank makes of it: it is never repeated when its answer is lost");
 }
 
+/* Only a document of version 1 leaves open what becomes of errors. */
+static void
+look_at_errors_of_keys(Warnings *w, const PgwConnector *c)
+{
+	const PgwKeyRule *rule = &c->caps.keys[PGW_OP_CHARGE];
+	PgwConnectorError *e;
+
+	if (!rule->honoured || rule->repeats_errors || rule->forgets_errors ||
+		(e = next_warning(w)) == NULL)
+		return;
+	snprintf(e->pointer, sizeof(e->pointer), "/capabilities/idempotency");
+	snprintf(
+		e->message, sizeof(e->message),
+		"what was answered with an error is sent again with its key: a bank that keeps only its successes would do it twice. Say \"replays_errors\": true of one that keeps errors, too; of any other write version 2, and \"remembers\": \"2xx\"");
+}
+
 /* ---- lost answers ---- */
 
 #define ADD_LOOKUP \
@@ -464,6 +489,7 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 	Warnings w = {.list = list, .max = max};
 
 	look_at_lost_answers(&w, c);
+	look_at_errors_of_keys(&w, c);
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
 		if (!c->ops[i].present)
