@@ -91,7 +91,7 @@ public class JdbcCases {
             id = payment.toString();
         }
         while (true) {
-            PGNotification[] heard = c.unwrap(PGConnection.class).getNotifications(3000);
+            PGNotification[] heard = c.unwrap(PGConnection.class).getNotifications(1000 * Integer.parseInt(ENV.get("LISTEN_SECONDS")));
             if (heard == null || heard.length == 0)
                 return "lost";
             if (Arrays.stream(heard).anyMatch(n -> n.getParameter().contains(id)))

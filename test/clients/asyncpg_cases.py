@@ -4,6 +4,7 @@ import os
 import asyncpg
 
 RUN = os.environ['RUN']
+LISTEN = int(os.environ['LISTEN_SECONDS'])
 CARD = '4242' * 4
 PAY = 'SELECT * FROM pgw.process_payment($1, $2, $3, $4)'
 WITH_CARD = ("SELECT * FROM pgw.process_payment($1, 4990, 'EUR', card_number => $2, card_expiry_month => 12, card_expiry_year => 2039, "
@@ -75,7 +76,7 @@ async def notify(c):
     await other.fetchrow('SELECT * FROM pgw.wait_for_payment($1)', row['payment_id'])
     await other.close()
     try:
-        while str(row['payment_id']) not in await asyncio.wait_for(heard.get(), 3):
+        while str(row['payment_id']) not in await asyncio.wait_for(heard.get(), LISTEN):
             pass
     except asyncio.TimeoutError:
         return 'lost'

@@ -60,7 +60,7 @@ my @cases = (
 		$c->do('LISTEN pgw_payments');
 		my $id = submit(connected(), 'notify')->{payment_id};
 		my $socket = IO::Select->new(IO::Handle->new_from_fd($c->{pg_socket}, 'r'));
-		while ($socket->can_read(3))
+		while ($socket->can_read($ENV{LISTEN_SECONDS}))
 		{
 			while (my $n = $c->pg_notifies) { return 'heard' if index($n->[2], $id) >= 0 }
 		}

@@ -1,6 +1,6 @@
 // What the cases of make check-clients share in JavaScript, whichever driver they are made with.
 
-// 'heard' when a payload names the payment; 'lost' after three seconds.  listen(hear): call hear with each payload from now on.  pay: with another connection; its payment_id.
+// 'heard' when a payload names the payment; 'lost' after the seconds that the test gives it.  listen(hear): call hear with each payload from now on.  pay: with another connection; its payment_id.
 exports.heard = async (listen, pay) => {
   const payloads = [];
   let wake = () => {};
@@ -8,7 +8,7 @@ exports.heard = async (listen, pay) => {
   const payment_id = await pay();
   const there = () => payloads.some(p => p.includes(payment_id));
   return new Promise(done => {
-    const timer = setTimeout(() => done('lost'), 3000);
+    const timer = setTimeout(() => done('lost'), 1000 * process.env.LISTEN_SECONDS);
     wake = () => { if (there()) { clearTimeout(timer); done('heard'); } };
     wake();
   });

@@ -101,7 +101,11 @@ func notify(c *pgx.Conn) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	wait, cancel := context.WithTimeout(ctx, 3*time.Second)
+	seconds, err := time.ParseDuration(os.Getenv("LISTEN_SECONDS") + "s")
+	if err != nil {
+		return "", err
+	}
+	wait, cancel := context.WithTimeout(ctx, seconds)
 	defer cancel()
 	for {
 		heard, err := c.WaitForNotification(wait)

@@ -66,7 +66,7 @@ $cases = [
 	'notify' => function ($c) {
 		$c->exec('LISTEN pgw_payments');
 		$id = submit(connected(), 'notify')['payment_id'];
-		while ($n = $c->pgsqlGetNotify(PDO::FETCH_ASSOC, 3000))
+		while ($n = $c->pgsqlGetNotify(PDO::FETCH_ASSOC, 1000 * getenv('LISTEN_SECONDS')))
 			if (str_contains($n['payload'], $id))
 				return 'heard';
 		return 'lost';

@@ -5,6 +5,7 @@ import psycopg2
 import psycopg2.extras
 
 RUN = os.environ['RUN']
+LISTEN = int(os.environ['LISTEN_SECONDS'])
 CARD = '4242' * 4
 PAY = 'SELECT * FROM pgw.process_payment(%s, %s, %s, %s)'
 WITH_CARD = ("SELECT * FROM pgw.process_payment(%s, 4990, 'EUR', card_number => %s, card_expiry_month => 12, card_expiry_year => 2039, "
@@ -81,7 +82,7 @@ def notify(c):
     r = row(other, 'SELECT * FROM pgw.submit_payment(%s, %s, %s, %s)', f'{RUN}-notify', 4990, 'EUR', 'tok_ok')
     row(other, 'SELECT * FROM pgw.wait_for_payment(%s)', r['payment_id'])
     other.close()
-    while select.select([c], [], [], 3)[0]:
+    while select.select([c], [], [], LISTEN)[0]:
         c.poll()
         if any(r['payment_id'] in n.payload for n in c.notifies):
             return 'heard'

@@ -7,6 +7,7 @@ from psycopg.rows import dict_row
 
 CURSOR = psycopg.ClientCursor if sys.argv[1:] == ['client'] else psycopg.Cursor
 RUN = os.environ['RUN']
+LISTEN = int(os.environ['LISTEN_SECONDS'])
 CARD = '4242' * 4
 PAY = 'SELECT * FROM pgw.process_payment(%s, %s, %s, %s)'
 WITH_CARD = ("SELECT * FROM pgw.process_payment(%s, 4990, 'EUR', card_number => %s, card_expiry_month => 12, card_expiry_year => 2039, "
@@ -71,7 +72,7 @@ def notify(c):
     with connect() as other:
         row = other.execute('SELECT * FROM pgw.submit_payment(%s, %s, %s, %s)', (f'{RUN}-notify', 4990, 'EUR', 'tok_ok')).fetchone()
         other.execute('SELECT * FROM pgw.wait_for_payment(%s)', (row['payment_id'],))
-    while select.select([c.fileno()], [], [], 3)[0]:
+    while select.select([c.fileno()], [], [], LISTEN)[0]:
         c.pgconn.consume_input()
         while n := c.pgconn.notifies():
             if str(row['payment_id']) in n.extra.decode():

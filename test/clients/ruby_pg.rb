@@ -43,7 +43,7 @@ def notify(c)
   other = connected
   id = submit(other, 'notify')['payment_id']
   other.close
-  while c.wait_for_notify(3) { |_, _, text| return 'heard' if text.include?(id) }
+  while c.wait_for_notify(ENV['LISTEN_SECONDS'].to_i) { |_, _, text| return 'heard' if text.include?(id) }
   end
   'lost'
 end

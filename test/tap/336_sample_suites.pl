@@ -3,6 +3,7 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwDrivers ();
 use PgwServerClock;
 use PgwTest;
 use PostgreSQL::Test::Utils;
@@ -16,7 +17,7 @@ sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 my $folder = 'docs/examples/testing';
 local @ENV{qw(PGHOST PGPORT PGDATABASE PGUSER)} = ('127.0.0.1', $node->port, 'postgres', scalar getpwuid $>);
-local @ENV{qw(NODE_PATH GO111MODULE GOPATH GOCACHE)} = ('test/clients/node_modules', 'off', '/usr/share/gocode', PostgreSQL::Test::Utils::tempdir());
+local @ENV{qw(NODE_PATH GO111MODULE GOPATH GOCACHE)} = ('test/clients/node_modules', 'off', '/usr/share/gocode', $PgwDrivers::GO_CACHE);
 my @python = ('/usr/bin/python3', '-B');
 
 # What says that it is there, how it is run, what it prints of a test that has passed, and how often: Go's two tests with parts count, too.
