@@ -1601,8 +1601,8 @@ CREATE FUNCTION pgw.health() RETURNS TABLE (check_name text, status text, advice
 AS 'MODULE_PATHNAME', 'pgw_health_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 20
 	SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off;
 COMMENT ON FUNCTION pgw.health() IS
-	'One row for each check: ok, warning (somebody should look) or error (money or callers wait until somebody acts), '
-	'with what to do about it. Ages are in seconds.';
+	'One row for each check: ok, warning (somebody should look), error (money or callers wait until somebody acts) or '
+	'locked (could not be looked at without waiting for a lock), with what to do about it. Ages are in seconds.';
 
 CREATE FUNCTION pgw.health_summary(OUT live boolean, OUT ready boolean, OUT degraded boolean, OUT reason text)
 AS 'MODULE_PATHNAME', 'pgw_health_summary_1_0' LANGUAGE C VOLATILE PARALLEL UNSAFE;
@@ -1690,7 +1690,8 @@ COMMENT ON FUNCTION pgw.purge_test_data() IS
 
 CREATE TABLE pgw.access_grants (
 	role regrole NOT NULL,
-	level text NOT NULL CHECK (level IN ('client', 'operator', 'auditor')),
+	level text NOT NULL CHECK (level IN ('client', 'operator', 'auditor', 'monitor')),
+	CHECK (level <> 'monitor' OR merchant = ''),	-- figures are not of a merchant
 	merchant text NOT NULL,		-- not NULL for "all", so that the table has a primary key, as publications ask for
 	granted_by text NOT NULL DEFAULT session_user,
 	granted_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -1700,7 +1701,7 @@ COMMENT ON TABLE pgw.access_grants IS
 	'Who may use pgw, and for whom. Use pgw.grant_access() and revoke_access(): a row alone gives no EXECUTE.';
 COMMENT ON COLUMN pgw.access_grants.role IS 'The role that has the grant; its members have it, too.';
 COMMENT ON COLUMN pgw.access_grants.level IS
-	'What it may do: client (pay), operator (decide reviews) or auditor (read).';
+	'What it may do: client (pay), operator (decide reviews), auditor (read) or monitor (health and figures, nothing of payments).';
 COMMENT ON COLUMN pgw.access_grants.merchant IS 'The merchant that it is for; an empty text: all.';
 COMMENT ON COLUMN pgw.access_grants.granted_by IS 'The role that the session was opened as which gave it.';
 COMMENT ON COLUMN pgw.access_grants.granted_at IS 'When it was given.';
@@ -1750,20 +1751,23 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS
 $$
 	SELECT l.level, o.object, o.column_name, g.privilege
 	FROM (VALUES
-		('{client,operator,auditor}'::text[], 'USAGE', 'SCHEMA', NULL, '{pgw}'::text[]),
+		('{client,operator,auditor,monitor}'::text[], 'USAGE', 'SCHEMA', NULL, '{pgw}'::text[]),
 		('{client,operator,auditor}', 'USAGE', 'TYPE', NULL,
 			'{payment_result,payment_status,transaction_status,event_type,operation_kind,capture_mode}'),
 		('{client}', 'USAGE', 'TYPE', NULL, '{notification_result}'),
 		('{client,operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
-			'{get_payment,find_payment,wait_for_payment,payment_history,version,health_summary}'),
+			'{get_payment,find_payment,wait_for_payment,payment_history}'),
+		('{client,operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL, '{version,health_summary}'),
 		('{client}', 'EXECUTE', 'FUNCTION', NULL,
 			'{process_payment,process_payments,submit_payment,capture_payment,void_payment,refund_payment,receive_notification}'),
 		('{operator,auditor}', 'EXECUTE', 'FUNCTION', NULL,
-			'{rebuild_status,rebuild_payment,check_consistency,review_actions,health,read_metrics}'),
+			'{rebuild_status,rebuild_payment,check_consistency,review_actions}'),
+		('{operator,auditor,monitor}', 'EXECUTE', 'FUNCTION', NULL, '{health,read_metrics}'),
 		('{operator}', 'EXECUTE', 'FUNCTION', NULL,
 			'{resume_after_restore,resolve_review,run_recovery,rebind_attempts,judge_answer,render_request,try_bank}'),
 		('{client,operator,auditor}', 'SELECT', 'TABLE', NULL, '{my_payments}'),
-		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,metrics,alerts}'),
+		('{operator,auditor}', 'SELECT', 'TABLE', NULL, '{audit_transactions,audit_events,manual_reviews,alerts}'),
+		('{operator,auditor,monitor}', 'SELECT', 'TABLE', NULL, '{metrics}'),
 		('{client}', 'REFERENCES', 'TABLE', 'payment_id', '{payments}')
 	) g (levels, privilege, kind, column_name, names)
 	CROSS JOIN unnest(g.levels) l (level)
@@ -1798,22 +1802,27 @@ BEGIN
 		RAISE EXCEPTION 'role does not exist' USING ERRCODE = 'PW400', HINT = 'PUBLIC cannot be given access: name a role.',
 			DETAIL = '[{"field": "role", "code": "unknown_value", "message": "must be a role"}]';
 	END IF;
-	IF $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor') THEN
+	IF $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor', 'monitor') THEN
 		RAISE EXCEPTION 'unknown level of access: %', coalesce(quote_literal($2), 'NULL')
-			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator and auditor.',
-			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator or auditor"}]';
+			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator, auditor and monitor.',
+			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator, auditor or monitor"}]';
 	END IF;
 	IF $3 IS NOT NULL AND NOT EXISTS (SELECT FROM pgw.merchants m WHERE m.merchant = $3) THEN
 		RAISE EXCEPTION 'unknown merchant: %', quote_literal($3)
 			USING ERRCODE = 'PW422', HINT = 'Insert it into pgw.merchants first, or leave it out to mean all merchants.',
 			DETAIL = '{"code": "unknown_merchant", "class": "business", "http_status": 422, "retryable": false}';
 	END IF;
+	IF $2 = 'monitor' AND $3 IS NOT NULL THEN
+		RAISE EXCEPTION 'level monitor is not of a merchant' USING ERRCODE = 'PW400',
+			HINT = 'Leave the merchant out: health and figures are of the whole database. An auditor reads the payments of one merchant.',
+			DETAIL = '[{"field": "merchant", "code": "conflicting_fields", "message": "must be left out for monitor"}]';
+	END IF;
 	INSERT INTO pgw.access_grants (role, level, merchant) VALUES ($1, $2, coalesce($3, '')) ON CONFLICT DO NOTHING;
 	PERFORM pgw.apply_access($1);
 END
 $$;
 COMMENT ON FUNCTION pgw.grant_access(regrole, text, text) IS
-	'Gives a role a level of access (client, operator, auditor) for a merchant, or for all when that is NULL. It may '
+	'Gives a role a level of access (client, operator, auditor, monitor) for a merchant, or for all when that is NULL. It may '
 	'be repeated.';
 
 CREATE FUNCTION pgw.revoke_access(role regrole, level text, merchant text DEFAULT NULL) RETURNS void
@@ -1824,10 +1833,10 @@ BEGIN
 		RAISE EXCEPTION 'role does not exist' USING ERRCODE = 'PW400', HINT = 'Name the role that was given access.',
 			DETAIL = '[{"field": "role", "code": "required", "message": "must not be null"}]';
 	END IF;
-	IF $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor') THEN
+	IF $2 IS NULL OR $2 NOT IN ('client', 'operator', 'auditor', 'monitor') THEN
 		RAISE EXCEPTION 'unknown level of access: %', coalesce(quote_literal($2), 'NULL')
-			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator and auditor.',
-			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator or auditor"}]';
+			USING ERRCODE = 'PW400', HINT = 'The levels are client, operator, auditor and monitor.',
+			DETAIL = '[{"field": "level", "code": "unknown_value", "message": "must be client, operator, auditor or monitor"}]';
 	END IF;
 	IF $3 IS NOT NULL AND EXISTS (SELECT FROM pgw.access_grants g WHERE g.role = $1 AND g.level = $2 AND g.merchant = '') THEN
 		RAISE EXCEPTION 'role % has level % for all merchants, not for % alone', $1, $2, quote_literal($3)
@@ -1892,6 +1901,9 @@ COMMENT ON FUNCTION pgw.revoke_unexplained_privileges(regclass) IS
 -- 14  Views for clients, operators and auditors
 -- ==================================================================================================
 
+-- Who sees everything anyway, pgw's owner and superusers, sees it here, too: a view that is empty for want of a grant would
+-- look like an all-clear.  As pgw_caller_may() has it (src/sql_function/check_access.c), with members of the owner.
+
 -- The attempt is joined from the left: the worker writes it, and a snapshot of before the call does not show it. It costs
 -- nothing where its columns are not asked for, as its id is a key.
 CREATE VIEW pgw.my_payments WITH (security_barrier) AS
@@ -1904,8 +1916,9 @@ SELECT p.payment_id, p.transaction_id, p.client_request_id, p.merchant, p.status
 	CASE WHEN p.status IN ('declined', 'failed') OR t.status IN ('BankUnknown', 'RequiresManualReview')
 		THEN t.error_message END AS error_message, p.livemode
 FROM pgw.payments p LEFT JOIN pgw.payment_transactions t ON t.transaction_id = p.transaction_id
-WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.merchant IN ('', p.merchant) AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+	OR EXISTS (SELECT FROM pgw.access_grants g
+		WHERE g.level <> 'monitor' AND g.merchant IN ('', p.merchant) AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 COMMENT ON VIEW pgw.my_payments IS 'The payments of the caller''s merchants, made to be joined to its own tables.';
 COMMENT ON COLUMN pgw.my_payments.transaction_status IS
 	'The state of the attempt that the payment names; NULL in a transaction whose snapshot is older than the attempt.';
@@ -1920,9 +1933,10 @@ SELECT t.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, 
 	t.bank_reference, t.authorization_code, t.requests_sent, t.next_step_at, t.put_off_since, t.put_off_reason, t.expires_at, t.error_class,
 	t.error_code, t.error_message, t.http_status, t.retryable, t.correlation_id, t.created_at, t.updated_at, t.livemode
 FROM pgw.payment_transactions t
-WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
-		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+	OR EXISTS (SELECT FROM pgw.access_grants g
+		WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
+			AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 COMMENT ON VIEW pgw.audit_transactions IS
 	'The attempts of the merchants granted to an operator or auditor, without tokens, keys and transaction ids.';
 
@@ -1950,9 +1964,10 @@ CREATE VIEW pgw.audit_events WITH (security_barrier) AS
 SELECT e.event_id, e.transaction_id, t.payment_id, t.client_request_id, t.merchant, t.kind, t.correlation_id, e.step_order, e.event_type,
 	e.from_status, e.to_status, e.occurred_at, e.event_data, e.error_details, e.txid, t.livemode
 FROM pgw.events_in_full e JOIN pgw.payment_transactions t ON t.transaction_id = e.transaction_id
-WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
-		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+	OR EXISTS (SELECT FROM pgw.access_grants g
+		WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
+			AND pg_has_role(current_user, g.role::oid, 'USAGE'));
 COMMENT ON VIEW pgw.audit_events IS 'The events of the merchants granted to an operator or auditor.';
 -- not what the event itself says
 COMMENT ON COLUMN pgw.audit_events.payment_id IS
@@ -1983,9 +1998,10 @@ LEFT JOIN LATERAL (
 	ORDER BY e.step_order DESC LIMIT 1) r ON true
 WHERE t.status = 'RequiresManualReview'
 	AND t.transaction_id IN (SELECT w.transaction_id FROM pgw.open_work w WHERE w.begun AND w.status = 'RequiresManualReview')
-	AND EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
-		AND pg_has_role(current_user, g.role::oid, 'USAGE'));
+	AND ((SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+		OR EXISTS (SELECT FROM pgw.access_grants g
+			WHERE g.level IN ('operator', 'auditor') AND g.merchant IN ('', t.merchant)
+				AND pg_has_role(current_user, g.role::oid, 'USAGE')));
 COMMENT ON VIEW pgw.manual_reviews IS
 	'What waits for a person: attempts in manual review, with their history and what can be done '
 	'(docs/manual-review.md).';
@@ -2005,10 +2021,11 @@ SELECT a.kind, a.subject, a.bank, a.transaction_id, a.message, a.first_at, a.las
 	coalesce((SELECT t.livemode FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id),
 		(SELECT b.livemode FROM pgw.banks b WHERE b.name = a.bank)) AS livemode
 FROM pgw.alert_state a
-WHERE EXISTS (SELECT FROM pgw.access_grants g
-	WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE')
-		AND (g.merchant = ''
-			OR g.merchant = (SELECT t.merchant FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id)));
+WHERE (SELECT pg_has_role(current_user, x.extowner, 'USAGE') FROM pg_extension x WHERE x.extname = 'pgw')
+	OR EXISTS (SELECT FROM pgw.access_grants g
+		WHERE g.level IN ('operator', 'auditor') AND pg_has_role(current_user, g.role::oid, 'USAGE')
+			AND (g.merchant = ''
+				OR g.merchant = (SELECT t.merchant FROM pgw.payment_transactions t WHERE t.transaction_id = a.transaction_id)));
 COMMENT ON VIEW pgw.alerts IS
 	'What operators and auditors were told of, or would have been but for pgw.alert_period (docs/alerts.md).';
 COMMENT ON COLUMN pgw.alerts.livemode IS

@@ -142,8 +142,8 @@ why_down(const PgwWorkerEntry *entry)
 			return pstrdup("No worker was started in this database yet: one is started now.");
 		case PGW_WORKER_END_TERMINATED:
 			return psprintf(
-				"The worker was terminated by a signal (SIGTERM, pg_terminate_backend)%s. It is started again %s; longer each time, until one has run for a minute.",
-				times, when(entry));
+				"The worker was terminated by a signal (SIGTERM, pg_terminate_backend). It is started again %s.",
+				when(entry));
 		case PGW_WORKER_END_BY_ITSELF:
 			return psprintf("The worker has stepped aside, and is started again %s.", when(entry));
 		case PGW_WORKER_END_FAILED:

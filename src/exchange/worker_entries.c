@@ -117,11 +117,12 @@ pgw_entry_forget(int entry)
 }
 
 /*
- * A worker that stood aside comes back at once; others after 1 s, 2 s ... 60 s, from the start
- * again after a minute of health.
+ * A worker that stood aside comes back at once, one that somebody has terminated after 1 s, as that
+ * is no failure of its own; others after 1 s, 2 s ... 60 s, from the start again after a minute of
+ * health.
  */
-void
-pgw_entry_died(PgwWorkerEntry *entry)
+static void
+down(PgwWorkerEntry *entry, PgwWorkerEnd end)
 {
 	TimestampTz now = GetCurrentTimestamp();
 	long delay = 0;
@@ -132,12 +133,23 @@ pgw_entry_died(PgwWorkerEntry *entry)
 		if (entry->state == PGW_ENTRY_RUNNING &&
 			TimestampDifferenceExceeds(entry->since, now, HEALTHY_AFTER_MS))
 			entry->failures = 0;
-		delay = Min((long) BACKOFF_FIRST_MS << Min(entry->failures, 10), BACKOFF_LONGEST_MS);
-		entry->failures++;
+		if (end == PGW_WORKER_END_TERMINATED)
+			delay = BACKOFF_FIRST_MS;
+		else
+		{
+			delay = Min((long) BACKOFF_FIRST_MS << Min(entry->failures, 10), BACKOFF_LONGEST_MS);
+			entry->failures++;
+		}
 	}
 	entry->next_start = TimestampTzPlusMilliseconds(now, delay);
-	entry->end = PGW_WORKER_END_FAILED; /* who knows better says so */
+	entry->end = end;
 	pgw_entry_set_state(entry, PGW_ENTRY_DOWN);
+}
+
+void
+pgw_entry_died(PgwWorkerEntry *entry)
+{
+	down(entry, PGW_WORKER_END_FAILED);
 }
 
 /* ---------------------------------------------------------------- the worker's side */
@@ -168,12 +180,9 @@ detach(int code, Datum arg)
 		if (entry->dropping > 0)
 			pgw_slots_fail(attached, "extension_dropped", false);
 		if (entry->state == PGW_ENTRY_RUNNING)
-		{
-			pgw_entry_died(entry);
-			entry->end = told_to_end ? PGW_WORKER_END_TERMINATED
-						 : code == 0 ? PGW_WORKER_END_BY_ITSELF
-									 : PGW_WORKER_END_FAILED;
-		}
+			down(entry, told_to_end ? PGW_WORKER_END_TERMINATED
+						: code == 0 ? PGW_WORKER_END_BY_ITSELF
+									: PGW_WORKER_END_FAILED);
 		for (int i = 0; i < PGW_MAX_COVERS; i++)
 			entry->covers[i].held = false; /* they go with the process */
 		attached = -1;
@@ -202,10 +211,7 @@ pgw_exchange_attach(void)
 
 		entry->pid = MyProcPid;
 		if (entry->holds > 0)
-		{
-			pgw_entry_died(entry);
-			entry->end = PGW_WORKER_END_BY_ITSELF;
-		}
+			down(entry, PGW_WORKER_END_BY_ITSELF);
 		else
 		{
 			pgw_entry_set_state(entry, PGW_ENTRY_RUNNING);
@@ -216,6 +222,8 @@ pgw_exchange_attach(void)
 			attached = e;
 			ok = true;
 		}
+		/* one fewer is starting: the launcher may start the next one, and need not look for more */
+		pgw_wake_procno(pgw_shared->launcher_procno);
 	}
 	LWLockRelease(pgw_lock);
 	return ok;

@@ -181,11 +181,11 @@ is_paused(const PgwExchangeStatus *s, bool restored)
 }
 
 void
-pgw_health_check_restored(PgwHealthReport *r, const PgwExchangeStatus *s)
+pgw_health_check_restored(PgwHealthReport *r)
 {
 	const PgwCopy *copy = pgw_copy();
 	bool restored = pgw_is_restored() || pgw_restored_is_unnoticed();
-	bool paused = is_paused(s, restored);
+	bool paused = is_paused(r->exchange, restored);
 
 	/* the worker has not seen it yet */
 	if (restored && !paused)
@@ -241,9 +241,9 @@ pgw_health_check_state_file(PgwHealthReport *r)
  * both.
  */
 void
-pgw_health_check_subscriptions(PgwHealthReport *r, const PgwExchangeStatus *s)
+pgw_health_check_subscriptions(PgwHealthReport *r)
 {
-	bool paused = is_paused(s, pgw_is_restored());
+	bool paused = is_paused(r->exchange, pgw_is_restored());
 	char *which = pgw_health_read_text(
 		"SELECT jsonb_agg(DISTINCT jsonb_build_object('subscription', s.subname, 'enabled', s.subenabled))::text"
 		" FROM pg_catalog.pg_subscription_rel sr JOIN pg_catalog.pg_subscription s ON s.oid = sr.srsubid"

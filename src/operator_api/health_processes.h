@@ -12,8 +12,8 @@
 extern void pgw_health_check_processes(PgwHealthReport *r, const PgwExchangeStatus *s);
 extern void pgw_health_check_slots(PgwHealthReport *r, const PgwExchangeStatus *s);
 extern void pgw_health_check_mode(PgwHealthReport *r);
-extern void pgw_health_check_restored(PgwHealthReport *r, const PgwExchangeStatus *s);
+extern void pgw_health_check_restored(PgwHealthReport *r);
 extern void pgw_health_check_state_file(PgwHealthReport *r);
-extern void pgw_health_check_subscriptions(PgwHealthReport *r, const PgwExchangeStatus *s);
+extern void pgw_health_check_subscriptions(PgwHealthReport *r);
 
 #endif

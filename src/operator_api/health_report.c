@@ -60,7 +60,7 @@ pgw_health_detail_gauge(PgwHealthReport *r, const PgwGauge *g)
 void
 pgw_health_put(PgwHealthReport *r, const char *check, PgwHealthStatus status, const char *advice)
 {
-	static const char *const names[] = {"ok", "warning", "error"};
+	static const char *const names[] = {"ok", "warning", "error", "locked"};
 	bool nulls[4] = {false, false, status == PGW_HEALTH_OK, false};
 	Datum values[4] = {0};
 
@@ -71,6 +71,7 @@ pgw_health_put(PgwHealthReport *r, const char *check, PgwHealthStatus status, co
 		values[2] = CStringGetTextDatum(advice);
 	values[3] = DirectFunctionCall1(jsonb_in, CStringGetDatum(r->details.text.data));
 	tuplestore_putvalues(r->store, r->desc, values, nulls);
+	r->rows_put++;
 	pgw_json_reset(&r->details);
 	pgw_json_begin_object(&r->details, NULL);
 }

@@ -9,13 +9,15 @@
 #include "utils/tuplestore.h"
 
 #include "base/json_writer.h"
+#include "exchange/exchange_status.h"
 #include "observe/gauges.h"
 
 typedef enum PgwHealthStatus
 {
 	PGW_HEALTH_OK = 0,
 	PGW_HEALTH_WARNING, /* somebody should look */
-	PGW_HEALTH_ERROR    /* money or callers wait until somebody acts */
+	PGW_HEALTH_ERROR,   /* money or callers wait until somebody acts */
+	PGW_HEALTH_LOCKED   /* could not be looked at: somebody has a lock */
 } PgwHealthStatus;
 
 typedef struct PgwHealthReport
@@ -23,10 +25,12 @@ typedef struct PgwHealthReport
 	Tuplestorestate *store;
 	TupleDesc desc;
 	TimestampTz now;
+	const PgwExchangeStatus *exchange; /* of this database */
+	int rows_put;
 	PgwJsonWriter details; /* of the next row, without the closing brace */
 } PgwHealthReport;
 
-/* Before the first row: store, desc and now are set. */
+/* Before the first row: store, desc, now and exchange are set.  Or anew, which drops half a row. */
 extern void pgw_health_begin(PgwHealthReport *r);
 
 /* A member of the details of the next row. */

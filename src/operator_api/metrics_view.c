@@ -122,7 +122,7 @@ pgw_read_metrics_1_0(PG_FUNCTION_ARGS)
 	Oid caller;
 	int sec_context;
 
-	pgw_require(GetUserId(), "auditor", NULL);
+	pgw_require(GetUserId(), "monitor", NULL);
 	sheet.store = pgw_result_set(fcinfo, &sheet.desc);
 	pgw_metrics_each(put, &sheet);
 	put_exchange(&sheet);

@@ -26,6 +26,7 @@ static bool
 has_grant(Oid caller, const char *level, const char *merchant)
 {
 	Oid relid = get_relname_relid("access_grants", get_namespace_oid("pgw", false));
+	bool figures = strcmp(level, "monitor") == 0;
 	bool reading = strcmp(level, "auditor") == 0;
 	bool found = false;
 	Relation rel;
@@ -53,12 +54,12 @@ has_grant(Oid caller, const char *level, const char *merchant)
 		char *granted;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!reading)
-		{
-			value = slot_getattr(slot, level_no, &isnull);
-			if (isnull || strcmp(TextDatumGetCString(value), level) != 0)
-				continue;
-		}
+		value = slot_getattr(slot, level_no, &isnull);
+		if (isnull)
+			continue;
+		granted = TextDatumGetCString(value);
+		if (reading ? strcmp(granted, "monitor") == 0 : !figures && strcmp(granted, level) != 0)
+			continue;
 		value = slot_getattr(slot, merchant_no, &isnull);
 		if (isnull)
 			continue;

@@ -1,8 +1,9 @@
 /*
  * check_access.h - who may do what (pgw.access_grants)
  *
- * Levels: "client" (pay), "operator", "auditor".  "auditor" asks for reading only, and every level
- * may read.  merchant NULL: at least one merchant.  caller is the immediate caller: GetUserId() on
+ * Levels: "client" (pay), "operator", "auditor", "monitor".  "auditor" asks for reading only, and
+ * every level but "monitor" may read; "monitor" asks for what is of no payment, which every level
+ * may see.  merchant NULL: at least one merchant.  caller is the immediate caller: GetUserId() on
  * entry, before the code acts as the extension's owner.
  */
 #ifndef PGW_SQL_FUNCTION_CHECK_ACCESS_H

@@ -1,7 +1,7 @@
 -- Nothing is PUBLIC's; grant_access gives exactly what the grid in docs/sql-reference.md says.
 \set ON_ERROR_STOP 1
 BEGIN;
-SELECT plan(70);
+SELECT plan(90);
 
 SELECT is((SELECT count(*)::int FROM pg_proc p, aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) a
 	WHERE p.pronamespace = 'pgw'::regnamespace AND a.grantee = 0), 0, 'no function of pgw is executable by PUBLIC');
@@ -128,6 +128,32 @@ SELECT is(pgw.revoke_unexplained_privileges(), 1::bigint, 'it is taken away');
 SELECT is_empty('SELECT * FROM pgw.unexplained_privileges()', 'and no other');
 
 SELECT lives_ok($$SELECT pgw.revoke_access('tap_client', 'client')$$, 'access can be taken back');
+
+-- the level for figures: health, and nothing of payments, whatever else is granted for one merchant
+CREATE ROLE tap_monitor;
+SELECT lives_ok($$SELECT pgw.grant_access('tap_monitor', 'monitor')$$, 'grant monitor');
+SELECT throws_ok($$SELECT pgw.grant_access('tap_monitor', 'monitor', 'acme')$$, 'PW400', 'level monitor is not of a merchant', 'which is not of a merchant');
+SET LOCAL ROLE tap_monitor;
+SELECT lives_ok($$SELECT * FROM pgw.health(), pgw.health_summary(), pgw.version()$$, 'a monitor asks for health');
+SELECT lives_ok($$SELECT * FROM pgw.metrics$$, 'and reads the figures');
+SELECT throws_ok($$SELECT * FROM pgw.$$ || v, '42501', NULL, 'but not ' || v) FROM unnest('{my_payments,manual_reviews,alerts,audit_transactions,audit_events,payments}'::text[]) v;
+SELECT throws_ok($$SELECT pgw.get_payment('00000000-0000-7000-8000-00000000000d')$$, '42501', NULL, 'nor a payment');
+SELECT throws_ok($$SELECT * FROM pgw.check_consistency()$$, '42501', NULL, 'nor does it audit');
+RESET ROLE;
+SELECT lives_ok($$SELECT pgw.grant_access('tap_monitor', 'client', 'acme')$$, 'it becomes a client of one merchant');
+SET LOCAL ROLE tap_monitor;
+SELECT is((SELECT count(*)::int FROM pgw.my_payments), 0, 'and does not see others'' payments for being a monitor');
+SELECT is((SELECT payment_id FROM pgw.get_payment('00000000-0000-7000-8000-00000000000d')), NULL, 'nor gets one');
+SELECT throws_ok($$SELECT pgw.find_payment('x', 'default')$$, '42501', NULL, 'nor looks for one');
+RESET ROLE;
+
+-- who sees everything anyway sees it in the views: pgw's owner (here a superuser), without a grant
+DELETE FROM pgw.access_grants;
+SELECT is((SELECT count(*) FROM pgw.my_payments), (SELECT count(*) FROM pgw.payments), 'the owner sees every payment without a grant');
+SELECT is((SELECT count(*) FROM pgw.audit_transactions), (SELECT count(*) FROM pgw.payment_transactions), 'every attempt');
+SELECT is((SELECT count(*) FROM pgw.audit_events), (SELECT count(*) FROM pgw.transaction_events), 'every event');
+INSERT INTO pgw.alert_state (kind, subject, message, first_at, last_at, told_at, count, told) VALUES ('test', 'test', 'test', now(), now(), now(), 1, 1);
+SELECT is((SELECT count(*) FROM pgw.alerts), (SELECT count(*) FROM pgw.alert_state), 'and every alert');
 
 SELECT * FROM finish();
 ROLLBACK;

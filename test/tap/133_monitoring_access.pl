@@ -12,8 +12,8 @@ my ($node, $bank) = monitored_node('access');
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 part($node, 'access', sub {
-	sql("CREATE ROLE $_; SELECT pgw.grant_access('$_', '$_')") for qw(client auditor operator);
-	my %want = (client => '42501,42501,42501', auditor => '00000,00000,42501', operator => '00000,00000,00000');
+	sql("CREATE ROLE $_; SELECT pgw.grant_access('$_', '$_')") for qw(client auditor operator monitor);
+	my %want = (client => '42501,42501,42501', monitor => '00000,00000,42501', auditor => '00000,00000,42501', operator => '00000,00000,00000');
 	for my $role (sort keys %want)
 	{
 		my $s = PgwSession->new($node);

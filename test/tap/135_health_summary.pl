@@ -35,10 +35,10 @@ ok(health($node, 'worker', 'last_turn_age_seconds') =~ /^ok\|-\|\d/, "health(): 
 like(health($node, 'worker', 'last_commit_age_seconds'), qr/^ok\|-\|\d/, '... and its last commit');
 
 part($node, 'access', sub {
-	$node->safe_psql('postgres', "CREATE ROLE $_; SELECT pgw.grant_access('$_', '$_')") for qw(client auditor operator);
+	$node->safe_psql('postgres', "CREATE ROLE $_; SELECT pgw.grant_access('$_', '$_')") for qw(client auditor operator monitor);
 	$node->safe_psql('postgres', 'CREATE ROLE stranger; GRANT USAGE ON SCHEMA pgw TO stranger');
 	my $s = PgwSession->new($node);
-	for my $role (qw(client auditor operator stranger))
+	for my $role (qw(client auditor operator monitor stranger))
 	{
 		$s->run("SET ROLE $role; BEGIN READ ONLY");
 		$s->run($summary);
