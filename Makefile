@@ -60,6 +60,8 @@ SERVER_HEADER := $(wildcard $(shell $(PG_CONFIG) --includedir-server 2>/dev/null
 .DEFAULT_GOAL = all
 
 ifneq ($(SERVER_HEADER),)
+# The server could inline functions of C into compiled expressions: none of ours gains by it, and compiling everything twice takes twice as long.
+override with_llvm = no
 include $(PGXS)
 # A changed header rebuilds everything: the extension is small, and a stale object is worse than ten seconds.
 $(OBJS): $(wildcard $(TOP)/src/*/*.h $(TOP)/src/core/*/*.h) $(TOP)/Makefile
