@@ -57,6 +57,7 @@ our %EXAMPLES = (
 	'asyncpg_orders.py' => { run => \@python, probe => [ @python, '-c', 'import asyncpg' ] },
 	'node_orders.js' => { run => ['node'], probe => [ 'node', '-e', 'require("./test/clients/node_modules/pg")' ] },
 	'postgresjs_orders.js' => { run => ['node'], probe => [ 'node', '-e', 'require("./test/clients/node_modules/postgres")' ] },
+	'drizzle_orders.js' => { run => ['node'], probe => [ 'node', '-e', 'require("./test/clients/node_modules/drizzle-orm")' ] },
 	'knex_orders.js' => { run => ['node'], probe => [ 'node', '-e', 'require("./test/clients/node_modules/knex")' ] },
 	'JdbcOrders.java' => { run => \@java, probe => $jdbc },
 	'SpringOrders.java' => { run => [ 'java', '-Dorg.apache.commons.logging.Log=org.apache.commons.logging.impl.NoOpLog', '-cp', $spring ], probe => [ 'sh', '-c', 'command -v javac && test -f /usr/share/java/spring3-jdbc.jar' ] },
