@@ -38,6 +38,8 @@ KEY_REUSE:105_safeguards:replay
 KEY_OF_ANOTHER:345_keys:operations that are not named
 FORGOTTEN_ERROR:345_keys:errors that are forgotten
 ERRORS_UNSAID:345_keys:errors of which the document says nothing
+ERROR_WITH_200:345_keys:errors that are forgotten
+FORGOTTEN_UNHEARD:345_keys:an error that nobody heard
 KEY_MISMATCH:345_keys:a key of another request
 REFUND_KEY:105_safeguards:replay of a give-back
 ACCEPTED_IS_DONE:179_accepted:nothing can be asked

@@ -9,7 +9,7 @@ use PgwScriptedBank;
 use PgwTest;
 use Test::More;
 
-# The token tells what is done with the first request of that kind (charge, capture, refund), and how it is answered: lost (not at all), failed (500), busy
+# The token tells what is done with the first request of that kind (charge, capture, refund), and how it is answered: lost (not at all), failed (500), odd (an error, too, but 200), unheard (an error that is not heard), busy
 # (not at all, and the second hears that the first is still in progress), other (not at all, and the second hears that its key was another request's).
 my (@charges, %done);
 
@@ -26,6 +26,11 @@ sub serve
 	my ($form, $headers) = @$request{qw(fields headers)};
 	return { document => \@charges } if $request->{path} eq '/books';
 	my ($kind) = $request->{path} =~ m{^/(\w+)};
+	if ($kind eq 'search')
+	{
+		$_->{looks}++ for charge_asked_for(\@charges, $form);
+		return { status => 404, document => { error => 'none' } };
+	}
 	my $key = { sale => $headers->{'x-key'}, refund => $form->{key} }->{$kind};
 	my ($charge) = $kind =~ /sale|hold/ ? grep { $_->{ref} eq $form->{ref} } @charges : charge_asked_for(\@charges, $form);
 	push @charges, $charge = { id => 'c' . @charges, ref => $form->{ref}, tok => $form->{tok}, asked => {}, done => {} } unless $charge;
@@ -39,6 +44,8 @@ sub serve
 	return $answer if $asked > 1 || !defined $how;
 	# only a yes is remembered
 	return { status => 500, document => { error => 'sorry' } } if $how eq 'failed';
+	return { document => { error => 'sorry' } } if $how eq 'odd';
+	return if $how eq 'unheard';
 	$done{$key} = 1 if defined $key;
 	return;
 }
@@ -118,6 +125,13 @@ part($node, 'errors that are forgotten', sub {
 	is_for_a_person('refund_failed-1', 'refund_failed', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
 	sql('BEGIN; ' . payment_sql('refund_failed-back', bank => 'by_operation', token => 'refund_failed-back') . '; ROLLBACK');
 	is_for_a_person('refund_failed-back', 'refund_failed-back', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
+	charge('sale_odd');
+	is_for_a_person('sale_odd', 'sale_odd', 'no_way_to_find_out', 'sale 1/1');
+	charge('refund_odd');
+	request_operation($node, 'refund', 'refund_odd', 'refund_odd-1', 400);
+	is_for_a_person('refund_odd-1', 'refund_odd', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
+	sql('BEGIN; ' . payment_sql('refund_odd-back', bank => 'by_operation', token => 'refund_odd-back') . '; ROLLBACK');
+	is_for_a_person('refund_odd-back', 'refund_odd-back', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
 });
 
 part($node, 'errors of which the document says nothing', sub {
@@ -128,6 +142,20 @@ part($node, 'errors of which the document says nothing', sub {
 	is_for_a_person('refund_failed-all-1', 'refund_failed-all', 'no_way_to_find_out', 'refund 1/1 sale 1/1');
 	is(charge('sale_lost-all', bank => 'of_all'), 'captured', 'what was not answered at all is sent again');
 	is(books('sale_lost-all'), 'sale 2/1', 'and done once');
+});
+
+# The look-up will tell in an hour.  Until then the key, which told at once what the bank had kept, would charge for what it has not.
+part($node, 'an error that nobody heard', sub {
+	add_dialect($node, $bank, 'searched', {
+		v => 2,
+		capabilities => { tokens => JSON::PP::true, lookup_consistent_after_seconds => 3600 },
+		operations => {
+			charge => { %{ form_request('/sale', \%of_keys, sum => '{{amount}}', tok => '{{token}}') }, idempotency => { header => 'X-Key', lifetime_seconds => 86400 } },
+			lookup_charge => { method => 'GET', path => '/search?q={{original_ref}}', answer => { %answer, rules => [ @{ $answer{rules} }, { status => 404, when => { '/error' => 'none' }, outcome => 'not_found' } ] } } } });
+	is(sql(payment_sql('sale_unheard', bank => 'searched', token => 'sale_unheard', timeout => '1s')), 'pending', 'it is not known what came of it');
+	my $looks = sub { my ($charge) = grep { $_->{tok} eq 'sale_unheard' } bank_books($bank); return $charge->{looks} // 0 };
+	ok(wait_until(sub { $looks->() >= 3 }, 20), 'it is looked up again and again');
+	is(books('sale_unheard'), 'sale 1/1', 'and not repeated');
 });
 
 part($node, 'still in progress', sub {

@@ -44,6 +44,10 @@ typedef enum PgwMutant
 	FORGOTTEN_ERROR,
 	/* ... or at one whose document does not say what becomes of them */
 	ERRORS_UNSAID,
+	/* ... if it came with a status of success */
+	ERROR_WITH_200,
+	/* ... if nobody has heard it, before a look-up counts that would tell */
+	FORGOTTEN_UNHEARD,
 	KEY_MISMATCH,   /* "same key, other request" is asked about as any other unknown answer */
 	RESTORED_PAUSE, /* attempts of another cluster or database are worked on */
 	AMOUNT_CHECK,   /* an approval of another amount is taken as one */

@@ -7,16 +7,35 @@
  *       before (a token; a card was never kept).
  *     - What a bank has answered with an error is not asked again under its key where the bank
  *       stores errors, because it would say the same for ever; nor where it forgets them, because
- *       it would charge again if it had charged all the same.
+ *       it would charge again if it had charged all the same.  The answer that was lost may have
+ *       been such an error: there a look-up that will count is waited for.
  */
 #include "core/payment/unknown_outcome_rules.h"
 
 #include <stddef.h>
 
+#include "core/base/mutant.h"
+
 bool
 pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bool pending)
 {
 	return deadline_s > 0 && age_s >= (pending ? PGW_PENDING_DEADLINE_S : deadline_s);
+}
+
+/* By our reference or by the bank's id. */
+static bool
+can_look_up(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
+{
+	return caps->lookup && (!caps->lookup_needs_id || facts->has_id);
+}
+
+/* What nobody heard may have been an error that is forgotten by now; and a look-up will tell. */
+static bool
+waits_for_lookup(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
+{
+	return caps->keys[facts->operation].forgets_errors && !facts->resend_allowed &&
+		   can_look_up(caps, facts) && caps->lookup_consistent_after_s >= 0 &&
+		   !PGW_MUTATED(FORGOTTEN_UNHEARD);
 }
 
 bool
@@ -26,6 +45,8 @@ pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutc
 	if (facts->approved || facts->undo)
 		return false;
 	if (caps->keys[facts->operation].repeats_errors && facts->error_answered)
+		return false;
+	if (waits_for_lookup(caps, facts))
 		return false;
 	return facts->has_token && pgw_capabilities_can_repeat(caps, facts->operation, facts->key_age_s,
 														   facts->error_answered);
@@ -37,8 +58,10 @@ pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp op, long htt
 {
 	if (answer->outcome != PGW_OUT_UNKNOWN || answer->key_word == PGW_KEY_IN_PROGRESS)
 		return false;
-	return http_status >= 500 ||
-		   (caps->keys[op].forgets_errors && (http_status < 200 || http_status > 299));
+	/* there are banks that say 200 of everything: which of it they keep is in no status */
+	if (caps->keys[op].forgets_errors && !PGW_MUTATED(ERROR_WITH_200))
+		return true;
+	return http_status >= 500;
 }
 
 bool
@@ -96,7 +119,7 @@ pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFac
 						 const char **reason)
 {
 	bool replay = pgw_unknown_outcome_can_replay(caps, facts);
-	bool lookup = caps->lookup && (!caps->lookup_needs_id || facts->has_id);
+	bool lookup = can_look_up(caps, facts);
 
 	*reason = NULL;
 	if (facts->undo)
