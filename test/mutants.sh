@@ -39,6 +39,7 @@ KEY_OF_ANOTHER:345_keys:operations that are not named
 FORGOTTEN_ERROR:345_keys:errors that are forgotten
 ERRORS_UNSAID:345_keys:errors of which the document says nothing
 ERROR_WITH_200:345_keys:errors that are forgotten
+REPEAT_DECLINED:345_keys:a repetition that is declined
 FORGOTTEN_UNHEARD:345_keys:an error that nobody heard
 KEY_MISMATCH:345_keys:a key of another request
 REFUND_KEY:105_safeguards:replay of a give-back

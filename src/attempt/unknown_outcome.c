@@ -416,6 +416,8 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 	in->being_undone = pgw_charge_is_being_undone(attempt->status, attempt->error_code);
 	in->op = call->op;
 	in->in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
+	in->tried_anew =
+		pgw_connector_capabilities(call->bank->connector)->keys[call->op].forgets_errors;
 	/*
 	 * By its id, too, no sooner than by a search: the bank itself has named that id, and what it
 	 * does not find seconds later has hardly never been.

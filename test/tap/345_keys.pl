@@ -9,7 +9,7 @@ use PgwScriptedBank;
 use PgwTest;
 use Test::More;
 
-# The token tells what is done with the first request of that kind (charge, capture, refund), and how it is answered: lost (not at all), failed (500), odd (an error, too, but 200), unheard (an error that is not heard), busy
+# The token tells what is done with the first request of that kind (charge, capture, refund), and how it is answered: lost (not at all), failed (500), odd (an error, too, but 200), unheard (an error that is not heard), poor (the same, and the second is declined, as the first took the money), busy
 # (not at all, and the second hears that the first is still in progress), other (not at all, and the second hears that its key was another request's).
 my (@charges, %done);
 
@@ -38,6 +38,7 @@ sub serve
 	my $asked = ++$charge->{asked}{$kind};
 	return { status => 409, document => { error => 'busy' } } if $asked == 2 && ($how // '') eq 'busy';
 	return { status => 422, document => { error => 'other' } } if $asked >= 2 && ($how // '') eq 'other';
+	return { status => 402, document => { error => 'declined' } } if $asked >= 2 && ($how // '') eq 'poor';
 	my $answer = { document => { state => 'ok', id => $charge->{id}, ref => $form->{ref} } };
 	return $answer if defined $key && $done{$key};
 	carry_out($kind, $form, $charge);
@@ -45,7 +46,7 @@ sub serve
 	# only a yes is remembered
 	return { status => 500, document => { error => 'sorry' } } if $how eq 'failed';
 	return { document => { error => 'sorry' } } if $how eq 'odd';
-	return if $how eq 'unheard';
+	return if $how =~ /unheard|poor/;
 	$done{$key} = 1 if defined $key;
 	return;
 }
@@ -57,7 +58,8 @@ pgw_setup($node);
 sub sql { return $node->safe_psql('postgres', $_[0]) }
 
 my %answer = (rules => [ { status => 200, when => { '/state' => 'ok' }, outcome => 'approved' } ], fields => { reference => '/ref', bank_reference => '/id' });
-my %of_keys = (%answer, rules => [ @{ $answer{rules} }, { status => 409, when => { '/error' => 'busy' }, outcome => 'in_progress' }, { status => 422, when => { '/error' => 'other' }, outcome => 'key_mismatch' } ]);
+my %of_keys = (%answer, rules => [ @{ $answer{rules} }, { status => 409, when => { '/error' => 'busy' }, outcome => 'in_progress' }, { status => 422, when => { '/error' => 'other' }, outcome => 'key_mismatch' },
+		{ status => 402, when => { '/error' => 'declined' }, outcome => 'declined' } ]);
 add_dialect($node, $bank, 'by_operation', {
 	v => 2,
 	capabilities => { tokens => JSON::PP::true, partial_refund => JSON::PP::true },
@@ -156,6 +158,12 @@ part($node, 'an error that nobody heard', sub {
 	my $looks = sub { my ($charge) = grep { $_->{tok} eq 'sale_unheard' } bank_books($bank); return $charge->{looks} // 0 };
 	ok(wait_until(sub { $looks->() >= 3 }, 20), 'it is looked up again and again');
 	is(books('sale_unheard'), 'sale 1/1', 'and not repeated');
+});
+
+# Without a look-up the charge is repeated, and that is another try: what it comes to says nothing of the first.
+part($node, 'a repetition that is declined', sub {
+	charge('sale_poor');
+	is_for_a_person('sale_poor', 'sale_poor', 'no_way_to_find_out', 'sale 2/1');
 });
 
 part($node, 'still in progress', sub {

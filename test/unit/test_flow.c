@@ -374,6 +374,31 @@ looked_up(void **state)
 	}
 }
 
+/* A repetition that is another try, because the bank keeps only successes: of the look-up's word a
+ * decline is one, of the repetition's it is not. */
+static void
+declined_again(void **state)
+{
+	for (int bits = 0; bits < 8; bits++)
+	{
+		PgwAnswer a = answer(PGW_OUT_DECLINED);
+		PgwChargeInput in = asked(false, &a);
+		bool believed = bits != 3;
+		PgwDecision d;
+
+		in.state = PGW_BANK_UNKNOWN;
+		in.in_doubt = (bits & 1) != 0;
+		in.tried_anew = (bits & 2) != 0;
+		if ((bits & 4) != 0)
+			in.op = PGW_OP_LOOKUP_CHARGE;
+		pgw_charge_result(&in, &d);
+		assert_null(events_wrong(in.kind, in.state, &d));
+		if (d.state != (believed ? PGW_FAILED : PGW_BANK_UNKNOWN) ||
+			!same_text(d.reason, believed ? NULL : "repeat_refused"))
+			fail_msg("case %d: %s", bits, pgw_state_name(d.state));
+	}
+}
+
 /* ---- the bank's id of the charge ---- */
 
 /*
@@ -909,6 +934,7 @@ main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(approved_process),
+		cmocka_unit_test(declined_again),
 		cmocka_unit_test(approved_submit),
 		cmocka_unit_test(refusals),
 		cmocka_unit_test(belied_refusals),

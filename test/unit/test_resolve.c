@@ -159,7 +159,12 @@ errors(void **state)
 		/* the first one is still being worked on: that is no end of it */
 		{409, PGW_OUT_UNKNOWN, PGW_KEY_IN_PROGRESS, false, false},
 		{503, PGW_OUT_UNKNOWN, PGW_KEY_IN_PROGRESS, false, false},
-		{502, PGW_OUT_DECLINED, PGW_KEY_UNSAID, false, false},
+		/* no success, and not kept */
+		{502, PGW_OUT_DECLINED, PGW_KEY_UNSAID, false, true},
+		{200, PGW_OUT_DECLINED, PGW_KEY_UNSAID, false, true},
+		{401, PGW_OUT_REJECTED, PGW_KEY_UNSAID, false, false},
+		{200, PGW_OUT_APPROVED, PGW_KEY_UNSAID, false, false},
+		{202, PGW_OUT_PENDING, PGW_KEY_UNSAID, false, false},
 		{503, PGW_OUT_NOT_PROCESSED, PGW_KEY_UNSAID, false, false},
 	};
 
@@ -176,6 +181,10 @@ errors(void **state)
 						 cases[i].forgotten);
 		assert_int_equal(pgw_unknown_outcome_is_error(&caps, PGW_OP_REFUND, cases[i].status, &a),
 						 cases[i].stored);
+		/* a no that shows money: it was done, and is done again */
+		a.captured = 1;
+		if (cases[i].outcome == PGW_OUT_REJECTED || cases[i].outcome == PGW_OUT_NOT_PROCESSED)
+			assert_true(pgw_unknown_outcome_is_error(&caps, PGW_OP_CHARGE, cases[i].status, &a));
 	}
 }
 

@@ -48,6 +48,8 @@ typedef enum PgwMutant
 	ERROR_WITH_200,
 	/* ... if nobody has heard it, before a look-up counts that would tell */
 	FORGOTTEN_UNHEARD,
+	/* a decline of a repeated charge counts for the first request at such a bank */
+	REPEAT_DECLINED,
 	KEY_MISMATCH,   /* "same key, other request" is asked about as any other unknown answer */
 	RESTORED_PAUSE, /* attempts of another cluster or database are worked on */
 	AMOUNT_CHECK,   /* an approval of another amount is taken as one */

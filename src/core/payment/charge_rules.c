@@ -11,6 +11,8 @@
  *       currency, and what is captured of it (shown_by_bank.c).
  *     - Nor for money of the other mode: that is given back, or reviewed, and a no or a look-up of
  *       it says nothing of an attempt in doubt.
+ *     - Where the bank forgets what was no success, a repetition is another try, and its decline
+ *       says nothing of the first.
  *     - A no whose own document shows money that was taken is no no: it is looked into.
  *     - What would need the card holder is declined when it is undone, and the bank has said so, or
  *       shows it; what it approves meanwhile is given back.
@@ -409,6 +411,13 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 			answered_yes(in, d);
 			return;
 		case PGW_OUT_DECLINED:
+			/* the first try may have charged, and that be why there is nothing left */
+			if (in->in_doubt && in->tried_anew && in->op != PGW_OP_LOOKUP_CHARGE &&
+				!PGW_MUTATED(REPEAT_DECLINED))
+			{
+				unknown(in, d, "outcome_unknown", "repeat_refused");
+				return;
+			}
 			/* of what is being undone the bank may say no more than that it is gone */
 			failed(in, d, PGW_PAYMENT_BECOMES_DECLINED,
 				   in->being_undone ? pgw_error_find(PGW_ACTION_REQUIRED)

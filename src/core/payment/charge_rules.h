@@ -38,6 +38,8 @@ typedef struct PgwChargeInput
 	 * that
 	 */
 	bool in_doubt;
+	/* ... not even a decline: the bank forgets what was no success, so this was another try */
+	bool tried_anew;
 	/* look-up: the bank would know the charge by now if there were one */
 	bool not_found_counts;
 	PgwCaptureMode capture;

@@ -15,6 +15,7 @@
 #include <stddef.h>
 
 #include "core/base/mutant.h"
+#include "core/payment/shown_by_bank.h"
 
 bool
 pgw_unknown_outcome_is_overdue(int64_t age_s, int64_t deadline_s, bool pending)
@@ -52,16 +53,37 @@ pgw_unknown_outcome_can_replay(const PgwCapabilities *caps, const PgwUnknownOutc
 														   facts->error_answered);
 }
 
+/*
+ * Does a bank that forgets its errors keep nothing of this answer under the key?  A decline is none
+ * of its successes.  What was refused before it was looked at leaves what is kept as it is; unless
+ * the answer shows money all the same.
+ */
+static bool
+is_forgotten(const PgwAnswer *answer)
+{
+	switch (answer->outcome)
+	{
+		case PGW_OUT_UNKNOWN:
+			return answer->key_word != PGW_KEY_IN_PROGRESS;
+		case PGW_OUT_DECLINED:
+			return !PGW_MUTATED(REPEAT_DECLINED);
+		case PGW_OUT_REJECTED:
+		case PGW_OUT_NOT_PROCESSED:
+			return pgw_shown_money(answer);
+		default:
+			return false;
+	}
+}
+
 bool
 pgw_unknown_outcome_is_error(const PgwCapabilities *caps, PgwBankOp op, long http_status,
 							 const PgwAnswer *answer)
 {
-	if (answer->outcome != PGW_OUT_UNKNOWN || answer->key_word == PGW_KEY_IN_PROGRESS)
-		return false;
 	/* there are banks that say 200 of everything: which of it they keep is in no status */
 	if (caps->keys[op].forgets_errors && !PGW_MUTATED(ERROR_WITH_200))
-		return true;
-	return http_status >= 500;
+		return is_forgotten(answer);
+	return http_status >= 500 && answer->outcome == PGW_OUT_UNKNOWN &&
+		   answer->key_word != PGW_KEY_IN_PROGRESS;
 }
 
 bool
