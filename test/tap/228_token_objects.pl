@@ -111,6 +111,16 @@ part($node, 'refused', sub {
 	is(scalar @{ bank_ledger($bank)->{charges} }, $heard, 'the bank has heard of none of them');
 });
 
+# As JavaScript makes of an object that is turned into text twice, or of a list of objects: at a bank that takes tokens these would be kept.
+part($node, 'encoded once more', sub {
+	my $small = encode_json({ secret => $SECRET });
+	my $twice = JSON::PP->new->allow_nonref->encode($small);
+	my %token = (twice => $twice, 'twice, without its quotation marks' => substr($twice, 1, -1), list => "[$small]", 'for a URL' => $small =~ s/([{}":])/sprintf '%%%02X', ord $1/ger,
+		'behind a byte order mark' => "\x{ef}\x{bb}\x{bf}$small");
+	like(pay("disguised $_", $token{$_}, bank => 'bank'), qr/ERROR.*(quotation mark|printable)/s, "$_: refused") for sort keys %token;
+	is(sql("SELECT count(*) FROM pgw.payment_transactions WHERE client_request_id LIKE 'disguised%'"), '0', 'nothing is kept');
+});
+
 part($node, 'in the statement', sub {
 	my $literal = "'{\"pay\": {\"secret\": \"$ODD\"}}'";
 	like(($node->psql('postgres', "SELECT FROM pgw.process_payment('literal', 1000, 'EUR', $literal)"))[2], qr/card data stands in the text/, 'refused as a literal');

@@ -291,6 +291,9 @@ tokens(void **unused)
 	char large[6200];
 	const char *use_process = F("token", "card_number_in_stored_field",
 								"a card number is not a token; use process_payment");
+	const char *disguised = F(
+		"token", "invalid_format",
+		"must have no quotation mark or backslash: it is JSON that is no object, or encoded once more; give an object as it is");
 
 	(void) unused;
 	TOKEN(r.token = NULL,
@@ -303,6 +306,12 @@ tokens(void **unused)
 	/* meant as an object: never taken for a token, which is stored */
 	TOKEN(r.token = "{\"n\": \"" CARD "\", \"a\": 1}", "");
 	TOKEN(r.token = "{3F2504E0-4F89-11D3-9A0C-0305E82C3301}", "");
+	TOKEN(r.token = "[{\"a\":1}]", disguised);
+	TOKEN(r.token = "\"{\\\"a\\\":1}\"", disguised);
+	TOKEN(r.token = "{\\\"a\\\":1}", disguised);
+	TOKEN(r.token = "{'a':'b'}", disguised);
+	TOKEN(r.token = "%7B%22a%22:1%7D", disguised);
+	TOKEN(r.token = "tok_100%25", "");
 	TOKEN(r.token = "{\"n\":\"" CARD, broken);
 	TOKEN(r.token = "{\"a\":1,\"a\":2}", broken);
 	TOKEN(r.token = "{ }", F("token", "required", "must not be an empty object"));

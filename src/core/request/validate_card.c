@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "core/base/mutant.h"
 #include "core/card/card_checks.h"
 #include "core/card/token_object.h"
 #include "core/json/json_text.h"
@@ -76,6 +77,17 @@ check_token_object(PgwChecker *c)
 		pgw_check_fault(c, "token", "required", "must not be an empty object");
 }
 
+/*
+ * An object within a text or a list, cut at its front, or encoded once more for a URL, has its
+ * quotation marks still.  No bank's token has one; and what is taken for a token is stored.
+ */
+static bool
+is_json_in_disguise(const char *token)
+{
+	return (strpbrk(token, "\"'\\") != NULL || strstr(token, "%22") != NULL) &&
+		   !PGW_MUTATED(TOKEN_DISGUISED);
+}
+
 void
 pgw_check_token(PgwChecker *c)
 {
@@ -111,6 +123,10 @@ pgw_check_token(PgwChecker *c)
 			break;
 		}
 	}
+	if (is_json_in_disguise(token))
+		pgw_check_fault(
+			c, "token", "invalid_format",
+			"must have no quotation mark or backslash: it is JSON that is no object, or encoded once more; give an object as it is");
 	if (is_bare_card_number(token) || pgw_check_has_card(c, token))
 		pgw_check_fault(c, "token", "card_number_in_stored_field",
 						c->args->is_submit || c->args->request > 0
