@@ -458,18 +458,60 @@ test_errors_of_keys(void **state)
 	}
 }
 
+#define ACCEPTS "{'rules':[{'status':202,'when':{'/s':'taken'},'outcome':'accepted'}]}"
+#define SHOWS_MONEY \
+	"{'rules':[" YES \
+	"],'fields':{'reference':'/r','amount':'/a','currency':'/c','captured':'/t','refunded':'/b'}}"
+
+/* By the charge alone an order counts as done when it is shown, though it may fail after that. */
+static void
+test_accepted(void **state)
+{
+	static const char *const lookups[] = {
+		",'lookup_charge':{'method':'GET','path':'/c?q={{original_ref}}','answer':" SHOWS_MONEY "}",
+		",'lookup_charge':{'method':'GET','path':'/c?q={{original_ref}}','answer':" SHOWS_MONEY "}"
+		",'lookup_refund':{'method':'GET','path':'/r?q={{transaction_ref}}','answer':" RULES(
+			YES) "}",
+	};
+	char operations[4096];
+
+	(void) state;
+	for (int i = 0; i < 2; i++)
+	{
+		snprintf(
+			operations, sizeof(operations),
+			CHARGE(
+				BODY,
+				RULES(
+					YES)) ",'refund':{'method':'POST','path':'/r','body':{'c':'{{original_ref}}','a':'{{amount}}'},'answer':" ACCEPTS
+						  "}%s",
+			lookups[i]);
+		warns(",'partial_refund':true,'lookup_consistent_after_seconds':2", operations,
+			  i == 0 ? "/operations/refund" : NULL, "only accepted");
+	}
+}
+
 int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_long_sums),   cmocka_unit_test(test_shipped_statuses),
-		cmocka_unit_test(test_statuses),    cmocka_unit_test(test_statuses_refused),
-		cmocka_unit_test(test_action),      cmocka_unit_test(test_errors_of_keys),
-		cmocka_unit_test(test_approvals),   cmocka_unit_test(test_rules_never_asked),
-		cmocka_unit_test(test_amounts),     cmocka_unit_test(test_parts),
-		cmocka_unit_test(test_done_before), cmocka_unit_test(test_room),
-		cmocka_unit_test(test_refusals),    cmocka_unit_test(test_not_found),
-		cmocka_unit_test(test_sums),        cmocka_unit_test(test_lookup_by_id),
+		cmocka_unit_test(test_long_sums),
+		cmocka_unit_test(test_shipped_statuses),
+		cmocka_unit_test(test_statuses),
+		cmocka_unit_test(test_statuses_refused),
+		cmocka_unit_test(test_action),
+		cmocka_unit_test(test_accepted),
+		cmocka_unit_test(test_errors_of_keys),
+		cmocka_unit_test(test_approvals),
+		cmocka_unit_test(test_rules_never_asked),
+		cmocka_unit_test(test_amounts),
+		cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_done_before),
+		cmocka_unit_test(test_room),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_not_found),
+		cmocka_unit_test(test_sums),
+		cmocka_unit_test(test_lookup_by_id),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -483,6 +483,20 @@ look_at_lost_answers(Warnings *w, const PgwConnector *c)
 			"a refund whose answer is lost ends in manual review: there is neither a key under which it could be repeated nor a look-up that shows whether it was made. " ADD_LOOKUP);
 }
 
+/*
+ * What the bank shows of the charge is as a rule what was ordered of it, and that an order has
+ * failed is then seen by nobody.
+ */
+static void
+look_at_accepted(Warnings *w, const PgwConnector *c)
+{
+	if (c->caps.accepts[PGW_OP_REFUND] && !c->caps.lookup_refund &&
+		pgw_capabilities_lookup_tells(&c->caps, PGW_OP_REFUND))
+		warn(
+			w, PGW_OP_REFUND, "",
+			"a refund that is only accepted counts as done as soon as the charge shows it: where the bank's \"refunded\" counts what is only accepted, at once, and one that fails after that is not noticed. Add \"lookup_refund\"");
+}
+
 int
 pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 {
@@ -490,6 +504,7 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 
 	look_at_lost_answers(&w, c);
 	look_at_errors_of_keys(&w, c);
+	look_at_accepted(&w, c);
 	for (int i = 0; i < PGW_NOPS; i++)
 	{
 		if (!c->ops[i].present)
