@@ -157,6 +157,8 @@ BUNDLE_SHARE:271_process_payments:slots
 CLAIM_ORDER:271_process_payments:in flight elsewhere
 NOTIFICATION_SIGNATURE:400_notifications:forged
 NOTIFIED_NOT_FOUND:400_notifications:not found
+UNSIGNED_TAKEN:404_unsigned_and_batches:hints
+ITEM_SIGNATURE:404_unsigned_and_batches:several in one body
 REPEATED_CALL:270_callers:repeated call
 REPEATED_VIEW:270_callers:repeated view
 REPEATED_FETCH:270_callers:repeated fetch

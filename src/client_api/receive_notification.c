@@ -4,7 +4,8 @@
  *
  * Owns nothing that lasts.  The row is written in the caller's transaction, so the bank is answered
  * after its commit only, and repeats what was rolled back.  A notification decides nothing: after
- * the commit the worker asks the bank (attempt/unknown_outcome.c).
+ * the commit the worker asks the bank (attempt/unknown_outcome.c).  Of what anybody may have sent,
+ * a hint, there is no row, whatever it names, so that nobody can fill the table.
  *
  * Order that matters: size, then signature, then the first look at a table of payments, so that
  * whoever only knows the endpoint costs a read of the file and an HMAC, and no lock.  Nothing may
@@ -56,7 +57,10 @@ typedef struct Received
 	Datum body; /* not yet read: it may be of any size */
 	char *url;
 	TimestampTz at;
-	/* what becomes of it */
+	int n; /* so many notifications are in the body */
+	PgwJudged *judged;
+	PgwNotificationVerdict answer; /* to all of them */
+	/* what becomes of one, in turn: of the last one in the end */
 	PgwNotificationVerdict verdict;
 	PgwNotification said;
 	pg_uuid_t notification_id;
@@ -95,7 +99,7 @@ get_arguments(FunctionCallInfo fcinfo, Received *r)
 /* ---------------------------------------------------------------- is it the bank's? */
 
 static void
-judge(Received *r, const PgwBank *bank, const PgwArrived *arrived)
+judge_by_secret(Received *r, const PgwBank *bank, const PgwArrived *arrived)
 {
 	static TimestampTz told_at = 0; /* anybody can cause it */
 	TimestampTz now = GetCurrentTimestamp();
@@ -105,10 +109,10 @@ judge(Received *r, const PgwBank *bank, const PgwArrived *arrived)
 		pgw_secret_read(bank->notification_secret, PGW_SECRET_FORM_LIST, &seen, &fault);
 
 	/* without one it is said that there is none */
-	r->verdict = pgw_notification_judge(bank->connector, arrived, pgw_secret_values(secret),
-										bank->livemode, &r->said);
+	r->n = pgw_notification_judge(bank->connector, arrived, pgw_secret_values(secret),
+								  bank->livemode, r->judged);
 	pgw_secret_free(secret);
-	if (secret != NULL || r->verdict != PGW_NOTIFICATION_NO_SECRET ||
+	if (secret != NULL || r->judged[0].verdict != PGW_NOTIFICATION_NO_SECRET ||
 		!TimestampDifferenceExceeds(told_at, now, TELL_AGAIN_MS))
 		return;
 	told_at = now;
@@ -117,7 +121,16 @@ judge(Received *r, const PgwBank *bank, const PgwArrived *arrived)
 				  errdetail("File \"%s\" in pgw.secrets_dir.", bank->notification_secret)));
 }
 
-/* The bank that it comes from; NULL: the verdict is there already. */
+static void
+judge(Received *r, const PgwBank *bank, const PgwArrived *arrived)
+{
+	if (pgw_notification_needs_secret(bank->connector))
+		judge_by_secret(r, bank, arrived);
+	else
+		r->n = pgw_notification_judge(bank->connector, arrived, NULL, bank->livemode, r->judged);
+}
+
+/* The bank that it comes from; NULL: the answer is there already. */
 static const PgwBank *
 find_bank(Received *r)
 {
@@ -126,10 +139,10 @@ find_bank(Received *r)
 	pgw_config_refresh(false);
 	bank = pgw_config_bank(r->bank);
 	if (bank == NULL)
-		r->verdict = PGW_NOTIFICATION_UNKNOWN_BANK;
-	else if (bank->connector == NULL || bank->notification_secret == NULL ||
-			 !pgw_notification_expected(bank->connector))
-		r->verdict = PGW_NOTIFICATION_NOT_EXPECTED;
+		r->answer = PGW_NOTIFICATION_UNKNOWN_BANK;
+	else if (bank->connector == NULL || !pgw_notification_expected(bank->connector) ||
+			 (bank->notification_secret == NULL && pgw_notification_needs_secret(bank->connector)))
+		r->answer = PGW_NOTIFICATION_NOT_EXPECTED;
 	else
 		return bank;
 	return NULL;
@@ -142,13 +155,15 @@ look_at(Received *r, const PgwBank *bank)
 	PgwArrived arrived = {.url = r->url, .received_at = (r->at + EPOCHS_APART) / USECS_PER_SEC};
 	bytea *body;
 
-	r->verdict = PGW_NOTIFICATION_TOO_LARGE;
+	r->judged = palloc0(sizeof(PgwJudged) * PGW_NOTIFICATION_MAX_ITEMS);
+	r->n = 1;
+	r->judged[0].verdict = PGW_NOTIFICATION_TOO_LARGE;
 	if (toast_raw_datum_size(r->body) - VARHDRSZ > PGW_NOTIFICATION_MAX_BYTES)
 		return;
 	body = DatumGetByteaPP(r->body);
 	arrived.body = VARDATA_ANY(body);
 	arrived.len = VARSIZE_ANY_EXHDR(body);
-	r->verdict = PGW_NOTIFICATION_NOT_SIGNED;
+	r->judged[0].verdict = PGW_NOTIFICATION_NOT_SIGNED;
 	if (pgw_given_headers_read(r->headers, strlen(r->headers), headers))
 	{
 		arrived.headers = headers->list;
@@ -196,23 +211,29 @@ find_told(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
 	return found == 1;
 }
 
-/*
- * By our reference, which is the attempt's own id; else by the bank's id of the charge; else by our
- * reference as this bank has it.
- */
+/* By our reference, which is the attempt's own id; else by the bank's id of the charge. */
 static bool
-find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
+find_exactly(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
 {
 	pg_uuid_t id;
 
 	if (strlen(r->said.reference) == 2 * UUID_LEN &&
 		pgw_uuid_from_text(r->said.reference, id.data) && is_of(bank, &id, attempt))
 		return true;
-	if (r->said.bank_reference[0] != '\0' &&
-		pgw_store_reference_attempt(bank->account, r->said.bank_reference, &id) &&
-		is_of(bank, &id, attempt))
-		return true;
-	return find_told(r, bank, attempt);
+	return r->said.bank_reference[0] != '\0' &&
+		   pgw_store_reference_attempt(bank->account, r->said.bank_reference, &id) &&
+		   is_of(bank, &id, attempt);
+}
+
+/*
+ * ... else by our reference as this bank has it, which is a search: not for anybody who knows the
+ * endpoint.
+ */
+static bool
+find_attempt(const Received *r, const PgwBank *bank, PgwAttempt *attempt)
+{
+	return find_exactly(r, bank, attempt) ||
+		   (r->verdict != PGW_NOTIFICATION_HINT && find_told(r, bank, attempt));
 }
 
 /* The bank may have approved less than was asked for, and said so. */
@@ -260,14 +281,19 @@ find_payment(Received *r, const PgwBank *bank)
 		r->outcome = "asked";
 }
 
-/* After the commit. */
+/*
+ * After the commit.  The id that a hint names is anybody's: only what pgw itself has of a charge is
+ * asked about then.
+ */
 static void
 have_it_asked(const Received *r)
 {
 	for (int i = 0; i < r->nin_doubt; i++)
-		pgw_commit_signal_add_notified(
-			&r->in_doubt[i].transaction_id,
-			r->in_doubt[i].kind == PGW_KIND_PAYMENT ? r->said.bank_reference : "");
+		pgw_commit_signal_add_notified(&r->in_doubt[i].transaction_id,
+									   r->in_doubt[i].kind == PGW_KIND_PAYMENT &&
+											   r->verdict != PGW_NOTIFICATION_HINT
+										   ? r->said.bank_reference
+										   : "");
 }
 
 /* ---------------------------------------------------------------- its row */
@@ -334,11 +360,46 @@ insert(Received *r, const PgwBank *bank)
 	return inserted;
 }
 
+/* ---------------------------------------------------------------- what becomes of it */
+
+/* One of them: all that the last one has left in *r but what came in is forgotten. */
+static void
+take_one(Received *r, const PgwBank *bank, const PgwJudged *judged)
+{
+	r->verdict = judged->verdict;
+	r->said = judged->said;
+	r->has_payment = false;
+	r->amounts = PGW_SAID_NOTHING;
+	r->in_doubt = NULL;
+	r->nin_doubt = 0;
+	if (r->verdict == PGW_NOTIFICATION_ACCEPTED || r->verdict == PGW_NOTIFICATION_HINT)
+	{
+		pgw_tables_lock(0);
+		find_payment(r, bank);
+		if (r->verdict == PGW_NOTIFICATION_HINT || insert(r, bank))
+			have_it_asked(r);
+		else
+			r->verdict = PGW_NOTIFICATION_REPEATED;
+	}
+	pgw_metrics_notification(bank->name, bank->livemode, r->verdict);
+}
+
+static void
+take(Received *r, const PgwBank *bank)
+{
+	for (int i = 0; i < r->n; i++)
+	{
+		take_one(r, bank, &r->judged[i]);
+		r->answer = i == 0 ? r->verdict : pgw_notification_worse(r->answer, r->verdict);
+	}
+}
+
+/* Of several in one body it says no more than how they are answered. */
 static Datum
 result_datum(FunctionCallInfo fcinfo, const Received *r)
 {
-	bool taken = r->verdict == PGW_NOTIFICATION_ACCEPTED;
-	bool known = taken || r->verdict == PGW_NOTIFICATION_REPEATED;
+	bool taken = r->answer == PGW_NOTIFICATION_ACCEPTED && r->n == 1;
+	bool known = taken || (r->answer == PGW_NOTIFICATION_REPEATED && r->n == 1);
 	TupleDesc desc;
 	Datum values[5];
 	bool nulls[5] = {false};
@@ -346,8 +407,8 @@ result_datum(FunctionCallInfo fcinfo, const Received *r)
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE ||
 		desc->natts != lengthof(values))
 		elog(ERROR, "unexpected result type of pgw.receive_notification()");
-	values[0] = Int32GetDatum(pgw_notification_http_status(r->verdict));
-	values[1] = CStringGetTextDatum(pgw_notification_verdict_name(r->verdict));
+	values[0] = Int32GetDatum(pgw_notification_http_status(r->answer));
+	values[1] = CStringGetTextDatum(pgw_notification_verdict_name(r->answer));
 	values[2] = UUIDPGetDatum(&r->notification_id);
 	nulls[2] = !taken;
 	values[3] = CStringGetTextDatum(r->said.event_id);
@@ -375,18 +436,10 @@ pgw_receive_notification_1_0(PG_FUNCTION_ARGS)
 	pgw_become_owner(&caller, &sec_context);
 	bank = find_bank(&r);
 	if (bank != NULL)
-		look_at(&r, bank);
-	if (bank != NULL && r.verdict == PGW_NOTIFICATION_ACCEPTED)
 	{
-		pgw_tables_lock(0);
-		find_payment(&r, bank);
-		if (insert(&r, bank))
-			have_it_asked(&r);
-		else
-			r.verdict = PGW_NOTIFICATION_REPEATED;
+		look_at(&r, bank);
+		take(&r, bank);
 	}
-	if (bank != NULL)
-		pgw_metrics_notification(bank->name, bank->livemode, r.verdict);
 	pgw_become_caller(caller, sec_context);
 	return result_datum(fcinfo, &r);
 }

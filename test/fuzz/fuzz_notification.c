@@ -15,18 +15,20 @@
 #include "core/base/sha2.h"
 #include "core/card/card_text.h"
 #include "core/connector/compiled.h"
-#include "core/notification/read_notification.h"
+#include "core/notification/notification_verdict.h"
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const signatures[] = {
-	"{\"scheme\": \"timestamped_hmac\", \"header\": \"s\"}",
-	"{\"scheme\": \"standard_webhooks\"}",
+	"{\"scheme\": \"timestamped_hmac\", \"header\": \"s\"}", "{\"scheme\": \"standard_webhooks\"}",
 	"{\"scheme\": \"hmac_body\", \"header\": \"s\", \"as\": \"hex\"}",
 	"{\"scheme\": \"hmac_url_body\", \"header\": \"s\", \"as\": \"base64\", \"hash\": \"sha512\"}",
 	"{\"scheme\": \"hmac_fields\", \"at\": \"/s\", \"fields\": [\"/a\", \"/b/c\", \"/d/0\"],"
 	" \"separator\": \":\", \"as\": \"base64\"}",
-	"{\"scheme\": \"basic_auth\"}"};
+	"{\"scheme\": \"basic_auth\"}",
+	/* several in one body, each signed by itself */
+	"{\"scheme\": \"hmac_fields\", \"at\": \"/s\", \"fields\": [\"/a\", \"/r\"], \"separator\": \":\","
+	" \"as\": \"hex\"}, \"items\": \"/i\""};
 
 #define NSCHEMES (sizeof(signatures) / sizeof(signatures[0]))
 
@@ -99,6 +101,22 @@ check_signed(const PgwArrived *a)
 	pgw_buf_free(&text);
 }
 
+/* Whatever the list holds, nothing of it is taken, and nothing said. */
+static void
+check_items(const PgwConnector *c, const PgwArrived *a, const PgwSecretValues *secrets)
+{
+	static PgwJudged judged[PGW_NOTIFICATION_MAX_ITEMS];
+	int n = pgw_notification_judge(c, a, secrets, true, judged);
+
+	if (n < 1 || n > PGW_NOTIFICATION_MAX_ITEMS)
+		abort();
+	for (int i = 0; i < n; i++)
+	{
+		if (judged[i].verdict == PGW_NOTIFICATION_ACCEPTED || judged[i].said.readable)
+			abort();
+	}
+}
+
 static void
 check_text(const char *text, size_t size)
 {
@@ -143,6 +161,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		which != 5) /* the fuzzer may find out a password of three letters */
 		abort();
 	check_signed(&a);
+	if (which != 5)
+		check_items(connectors[which], &a, &secrets);
 	pgw_notification_read(connectors[which], &a, true, &n);
 	check_text(n.event_id, sizeof(n.event_id));
 	check_text(n.type, sizeof(n.type));

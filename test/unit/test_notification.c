@@ -19,6 +19,7 @@
 
 #include "core/connector/compiled.h"
 #include "core/notification/given_headers.h"
+#include "core/notification/notification_verdict.h"
 #include "core/notification/read_notification.h"
 #include "quotes.h"
 
@@ -72,17 +73,24 @@ static const char adyen_body[] =
 
 #define BASIC "'signature': {'scheme': 'basic_auth'}"
 
+/* A bank that can be asked, for those that need one: its notifications begin with a blank. */
+#define LOOK " 'signature'"
+static const char lookup[] =
+	"'lookup_charge': {'method': 'GET', 'path': '/c?r={{original_ref}}', 'answer': {'rules':"
+	" [{'status': 200, 'outcome': 'approved'}], 'fields': {'reference': '/r'}}}, ";
+
 static PgwConnector *
 compile(const char *notifications, PgwConnectorError *err)
 {
 	static char document[4096];
 
-	snprintf(document, sizeof(document),
-			 "{'v': 2, 'capabilities': {'tokens': true}, 'not_ids': ['0'], 'operations': {'charge':"
-			 " {'method': 'POST', 'path': '/c', 'encoding': 'json', 'body': {'t': '{{token}}'},"
-			 " 'answer': {'rules': [{'status': 200, 'outcome': 'approved'}]}}},"
-			 " 'notifications': {%s}}",
-			 notifications);
+	snprintf(
+		document, sizeof(document),
+		"{'v': 2, 'capabilities': {'tokens': true}, 'not_ids': ['0'], 'operations': {%s'charge':"
+		" {'method': 'POST', 'path': '/c', 'encoding': 'json', 'body': {'t': '{{token}}',"
+		" 'r': '{{transaction_ref}}'}, 'answer': {'rules': [{'status': 200, 'outcome':"
+		" 'approved'}]}}}, 'notifications': {%s}}",
+		strstr(notifications, LOOK) != NULL ? lookup : "", notifications);
 	memset(err, 0, sizeof(*err));
 	with_quotes(document);
 	return pgw_connector_compile(document, strlen(document), err);
@@ -221,7 +229,11 @@ test_every_byte(void **state)
 	char body[sizeof(stripe_body)];
 	PgwGivenHeader given = {"Stripe-Signature", header};
 	PgwSecretValues secrets = {1, {{"", "webhook_secret"}}};
-	PgwArrived a = {1, &given, body, sizeof(stripe_body) - 1, NULL, 1533204620};
+	PgwArrived a = {.nheaders = 1,
+					.headers = &given,
+					.body = body,
+					.len = sizeof(stripe_body) - 1,
+					.received_at = 1533204620};
 	const PgwSignature *s = &c->notifications.signature;
 
 	(void) state;
@@ -478,7 +490,11 @@ test_bombs(void **state)
 	PgwConnector *c = connector(STRIPE);
 	PgwSecretValues secrets = {1, {{"", "webhook_secret"}}};
 	PgwGivenHeader given = {"stripe-signature", "t=1533204620,v1=" STRIPE_SIGNATURE};
-	PgwArrived a = {1, &given, big, sizeof(big), NULL, 1533204620};
+	PgwArrived a = {.nheaders = 1,
+					.headers = &given,
+					.body = big,
+					.len = sizeof(big),
+					.received_at = 1533204620};
 	const PgwSignature *s = &c->notifications.signature;
 
 	(void) state;
@@ -727,6 +743,119 @@ test_names(void **state)
 	pgw_connector_free(brief);
 }
 
+/* ---- what becomes of it ---- */
+
+static int
+judge(const char *notifications, const char *body, bool livemode, PgwJudged *out)
+{
+	PgwConnectorError err;
+	PgwConnector *c = compile(notifications, &err);
+	PgwSecretValues secrets = {1, {{"", ADYEN_KEY}}};
+	PgwArrived a = {.body = body, .len = strlen(body)};
+	int n;
+
+	if (c == NULL)
+		fail_msg("%s: %s", err.pointer, err.message);
+	n = pgw_notification_judge(c, &a, &secrets, livemode, out);
+	pgw_connector_free(c);
+	return n;
+}
+
+/* What nobody has signed is a hint, whatever it says; as a form, too. */
+static void
+test_unsigned(void **state)
+{
+	static PgwJudged j[PGW_NOTIFICATION_MAX_ITEMS];
+
+	(void) state;
+	assert_int_equal(
+		judge(LOOK ": {'scheme': 'none'}, 'format': 'form', " FIELDS, "id=tr_1", true, j), 1);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_HINT);
+	assert_string_equal(j[0].said.bank_reference, "tr_1");
+	assert_string_equal(j[0].said.identity, "");
+	judge(LOOK ": {'scheme': 'none'}, 'format': 'form', " FIELDS, "id", true, j);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
+	judge(LOOK ": {'scheme': 'none'}, " FIELDS, "{\"id\": \"a\", \"livemode\": false}", true, j);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_OTHER_MODE);
+	judge(LOOK ": {'scheme': 'none'}, " FIELDS, "{\"id\": \"4111111111111111\"}", true, j);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_HINT);
+	assert_string_equal(j[0].said.bank_reference, "");
+	assert_int_equal(pgw_notification_http_status(PGW_NOTIFICATION_HINT), 200);
+}
+
+#define ONE "/NotificationRequestItem"
+#define ADYEN_ITEMS \
+	"'items': '/notificationItems', 'signature': {'scheme': 'hmac_fields', 'at': '" ONE \
+	"/additionalData/hmacSignature', 'fields': ['" ONE "/pspReference', '" ONE \
+	"/originalReference', '" ONE "/merchantAccountCode', '" ONE "/merchantReference', '" ONE \
+	"/amount/value', '" ONE "/amount/currency', '" ONE "/eventCode', '" ONE "/success']," \
+	" 'separator': ':', 'as': 'base64', 'key_as': 'hex'}, 'identity': ['" ONE \
+	"/pspReference', '" ONE "/eventCode', '" ONE "/success'], 'fields': {'bank_reference': '" ONE \
+	"/pspReference', 'livemode': {'at': '/live', 'live': 'true', 'test': 'false'}}"
+
+/* Several in one body: each is judged by itself, and they have one answer. */
+static void
+test_items(void **state)
+{
+	static PgwJudged j[PGW_NOTIFICATION_MAX_ITEMS];
+	static char many[PGW_NOTIFICATION_MAX_BYTES];
+	const char *from = strstr(adyen_body, "{\"NotificationRequestItem");
+	int len = (int) (strlen(from) - strlen("]}"));
+	char body[4096];
+	char *forged;
+	size_t at;
+
+	(void) state;
+	assert_int_equal(judge(ADYEN_ITEMS, adyen_body, false, j), 1);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_ACCEPTED);
+	assert_string_equal(j[0].said.bank_reference, "7914073381342284");
+	snprintf(body, sizeof(body), "{\"live\":\"false\",\"notificationItems\":[%.*s,%.*s,%.*s]}", len,
+			 from, len, from, len, from);
+	forged = strstr(strstr(body, "},{"), "1130");
+	memcpy(forged, "1131", 4);
+	assert_int_equal(judge(ADYEN_ITEMS, body, false, j), 3);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_ACCEPTED);
+	assert_int_equal(j[1].verdict, PGW_NOTIFICATION_WRONG_SIGNATURE);
+	assert_string_equal(j[1].said.bank_reference, "");
+	assert_int_equal(j[2].verdict, PGW_NOTIFICATION_ACCEPTED);
+	assert_string_equal(j[0].said.identity, j[2].said.identity);
+	assert_int_equal(judge(ADYEN_ITEMS, body, true, j), 3);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_OTHER_MODE);
+	assert_int_equal(j[1].verdict, PGW_NOTIFICATION_WRONG_SIGNATURE);
+	assert_int_equal(judge(ADYEN_ITEMS, "{\"notificationItems\": []}", false, j), 1);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
+	assert_int_equal(judge(ADYEN_ITEMS, "{\"notificationItems\": {}}", false, j), 1);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_UNREADABLE);
+	assert_int_equal(judge(ADYEN_ITEMS, "{\"notificationItems\": [1]}", false, j), 1);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_NOT_SIGNED);
+	at = (size_t) snprintf(many, sizeof(many), "{\"notificationItems\": [1");
+	for (int i = 1; i < PGW_NOTIFICATION_MAX_ITEMS; i++)
+		at += (size_t) snprintf(many + at, sizeof(many) - at, ",1");
+	snprintf(many + at, sizeof(many) - at, "]}");
+	assert_int_equal(judge(ADYEN_ITEMS, many, false, j), PGW_NOTIFICATION_MAX_ITEMS);
+	snprintf(many + at, sizeof(many) - at, ",1]}");
+	assert_int_equal(judge(ADYEN_ITEMS, many, false, j), 1);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_TOO_LARGE);
+	/* the whole is not even read where its own signature is not good */
+	assert_int_equal(judge("'items': '/a', " CHECKOUT ", " FIELDS, "{\"a\": [{}]}", true, j), 1);
+	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_NOT_SIGNED);
+}
+
+static void
+test_one_answer(void **state)
+{
+	static const PgwNotificationVerdict worst_last[] = {
+		PGW_NOTIFICATION_REPEATED, PGW_NOTIFICATION_ACCEPTED, PGW_NOTIFICATION_WRONG_SIGNATURE,
+		PGW_NOTIFICATION_BAD_SECRET};
+
+	(void) state;
+	for (size_t i = 1; i < LENGTH(worst_last); i++)
+	{
+		assert_int_equal(pgw_notification_worse(worst_last[i], worst_last[i - 1]), worst_last[i]);
+		assert_int_equal(pgw_notification_worse(worst_last[i - 1], worst_last[i]), worst_last[i]);
+	}
+}
+
 /* ---- faults of the document ---- */
 
 static void
@@ -742,7 +871,14 @@ test_faults(void **state)
 		 "/notifications/fields/captured"},
 		{BASIC ", 'fields': {'reference': [{'when': {'/a': '{{original_ref}}'}, 'from': '/b'}]}",
 		 "/notifications/fields/reference"},
-		{"'signature': {'scheme': 'none'}, " FIELDS, "/notifications/signature/scheme"},
+		{"'signature': {'scheme': 'nothing'}, " FIELDS, "/notifications/signature/scheme"},
+		{"'signature': {'scheme': 'none'}, " FIELDS, "/notifications/signature"},
+		{"'signature': {'scheme': 'none', 'header': 'x'}, " FIELDS,
+		 "/notifications/signature/header"},
+		{"'signature': {'scheme': 'none'}, 'identity': '/id', " FIELDS, "/notifications/identity"},
+		{BASIC ", 'format': 'xml', " FIELDS, "/notifications/format"},
+		{BASIC ", 'format': 'form', 'items': '/a', " FIELDS, "/notifications/items"},
+		{BASIC ", 'items': '', " FIELDS, "/notifications/items"},
 		{"'signature': {'scheme': 'basic_auth', 'header': 'x'}, " FIELDS,
 		 "/notifications/signature/header"},
 		{"'signature': {'scheme': 'hmac_body', 'as': 'hex'}, " FIELDS,
@@ -793,6 +929,9 @@ main(void)
 		cmocka_unit_test(test_amounts),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_unsigned),
+		cmocka_unit_test(test_items),
+		cmocka_unit_test(test_one_answer),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_headers),
 	};

@@ -2,10 +2,10 @@
  * compile_notifications.c - compile what the bank sends by itself: how it is signed, what tells one
  * notification from another, and what of it says which payment it is about
  *
- * Invariants: a notification that is taken is signed, or comes from who knows a password; each
- * scheme has what it needs and nothing that it would ignore; and where nothing in a notification
- * names a payment there are none.  A notification is no answer, so nothing in its fields is
- * compared with a question.
+ * Invariants: a notification that is taken is signed, or comes from who knows a password, and one
+ * that is neither can make pgw look and nothing more; each scheme has what it needs and nothing
+ * that it would ignore; and where nothing in a notification names a payment there are none.  A
+ * notification is no answer, so nothing in its fields is compared with a question.
  */
 #include "core/connector/compiled.h"
 
@@ -15,8 +15,9 @@
 #define MAX_TOLERANCE_S 86400
 #define MAX_IDENTITY 8
 
-static const char *const scheme_names[] = {"timestamped_hmac", "standard_webhooks", "hmac_body",
-										   "hmac_url_body",    "hmac_fields",       "basic_auth"};
+static const char *const scheme_names[] = {
+	"timestamped_hmac", "standard_webhooks", "hmac_body", "hmac_url_body",
+	"hmac_fields",      "basic_auth",        "none"};
 
 #define NSCHEMES (sizeof(scheme_names) / sizeof(scheme_names[0]))
 
@@ -27,9 +28,9 @@ static const char *const standard_keys[] = {"scheme", "tolerance_seconds", NULL}
 static const char *const body_keys[] = {"scheme", "header", "hash", "as", "key_as", NULL};
 static const char *const field_keys[] = {"scheme", "at", "fields", "separator",
 										 "hash",   "as", "key_as", NULL};
-static const char *const basic_keys[] = {"scheme", NULL};
-static const char *const *const keys_of[NSCHEMES] = {timestamped_keys, standard_keys, body_keys,
-													 body_keys,        field_keys,    basic_keys};
+static const char *const bare_keys[] = {"scheme", NULL};
+static const char *const *const keys_of[NSCHEMES] = {
+	timestamped_keys, standard_keys, body_keys, body_keys, field_keys, bare_keys, bare_keys};
 
 /* ---- small parts ---- */
 
@@ -192,7 +193,7 @@ compile_scheme(PgwCompile *cc, json_object *v, PgwSignature *s)
 	if (i == NSCHEMES)
 		return pgw_fault_at(
 			cc, "scheme",
-			"must be one of timestamped_hmac, standard_webhooks, hmac_body, hmac_url_body, hmac_fields, basic_auth");
+			"must be one of timestamped_hmac, standard_webhooks, hmac_body, hmac_url_body, hmac_fields, basic_auth, none");
 	s->scheme = (PgwSignatureScheme) i;
 	return pgw_check_keys(cc, v, keys_of[i]);
 }
@@ -228,6 +229,7 @@ compile_signature(PgwCompile *cc, json_object *v)
 				   compile_writing(cc, v, s);
 		case PGW_SIGNED_STANDARD_WEBHOOKS:
 		case PGW_SIGNED_BASIC_AUTH:
+		case PGW_UNSIGNED:
 			return true;
 	}
 	return compile_header(cc, v, &s->header) && compile_hash(cc, v, s) && compile_writing(cc, v, s);
@@ -325,12 +327,59 @@ compile_said(PgwCompile *cc, json_object *v)
 			   "bank_reference or reference must be there: else nothing says which payment it is about");
 }
 
+static bool
+compile_format(PgwCompile *cc, json_object *v)
+{
+	const char *name = pgw_text_of(cc, v);
+
+	if (name == NULL)
+		return false;
+	cc->connector->notifications.form = strcmp(name, "form") == 0;
+	return cc->connector->notifications.form || strcmp(name, "json") == 0 ||
+		   pgw_fault(cc, "must be \"json\" or \"form\"");
+}
+
+static bool
+compile_items(PgwCompile *cc, json_object *v)
+{
+	PgwNotificationSpec *n = &cc->connector->notifications;
+
+	if (n->form)
+		return pgw_fault(cc, "a form has no lists");
+	n->has_items = true;
+	return compile_place(cc, v, &n->items);
+}
+
+/* Of a hint no row is kept, so nothing would come of what is for the row alone. */
+static bool
+check_unsigned(PgwCompile *cc, json_object *v)
+{
+	static const char *const kept[] = {"identity", "type", "time"};
+	const PgwConnector *c = cc->connector;
+
+	if (c->notifications.signature.scheme != PGW_UNSIGNED)
+		return true;
+	for (int i = 0; i < 3; i++)
+	{
+		if (pgw_member(v, kept[i]) != NULL)
+			return pgw_fault_at(cc, kept[i],
+								"is not read of what nobody has signed: of a hint no row is kept");
+	}
+	if (c->lookup_by_id.present || c->ops[PGW_OP_LOOKUP_CHARGE].present ||
+		c->ops[PGW_OP_LOOKUP_REFUND].present)
+		return true;
+	return pgw_fault_at(cc, "signature",
+						"what nobody has signed can only make pgw look, and there is no look-up");
+}
+
 bool
 pgw_compile_notifications(PgwCompile *cc, json_object *v)
 {
-	static const char *const keys[] = {"signature", "identity", "type", "time", "fields", NULL};
+	static const char *const keys[] = {"signature", "format", "items",  "identity",
+									   "type",      "time",   "fields", NULL};
 	static bool (*const compile[])(PgwCompile *, json_object *) = {
-		compile_signature, compile_identity, compile_type, compile_time, compile_said};
+		compile_signature, compile_format, compile_items, compile_identity,
+		compile_type,      compile_time,   compile_said};
 
 	if (!pgw_since_version(cc, 2, "\"notifications\"") || !pgw_is_object(cc, v) ||
 		!pgw_check_keys(cc, v, keys))
@@ -341,11 +390,13 @@ pgw_compile_notifications(PgwCompile *cc, json_object *v)
 
 		if (part != NULL && !pgw_compile_member(cc, keys[i], part, compile[i]))
 			return false;
-		if (part == NULL && (i == 0 || i == 4))
+		if (part == NULL && (i == 0 || i == 6))
 			return pgw_fault_at(cc, keys[i],
 								i == 0 ? "missing: must say how they are signed"
 									   : "missing: must say which payment they are about");
 	}
+	if (!check_unsigned(cc, v))
+		return false;
 	cc->connector->notifications.present = true;
 	return true;
 }

@@ -358,7 +358,8 @@ typedef enum PgwSignatureScheme
 	PGW_SIGNED_BODY,         /* a header, of the body */
 	PGW_SIGNED_URL_AND_BODY, /* ... of the URL it was sent to, and the body */
 	PGW_SIGNED_FIELDS,       /* a place of the body, of others of it */
-	PGW_SIGNED_BASIC_AUTH    /* nothing is signed: who sends it knows a name and a password */
+	PGW_SIGNED_BASIC_AUTH,   /* nothing is signed: who sends it knows a name and a password */
+	PGW_UNSIGNED             /* anybody may have sent it: a hint, and nothing more */
 } PgwSignatureScheme;
 
 #define PGW_MAX_SIGNED_FIELDS 32
@@ -382,6 +383,10 @@ typedef struct PgwSignature
 typedef struct PgwNotificationSpec
 {
 	bool present;
+	bool form; /* the body is a form, not JSON */
+	/* each element of this list is a notification of its own; else the whole body is one */
+	bool has_items;
+	PgwPointer items;
 	PgwSignature signature;
 	/* what two deliveries of one notification have in common; none: nothing is known of that */
 	const char *identity_header;

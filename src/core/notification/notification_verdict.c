@@ -1,13 +1,15 @@
 /*
  * notification_verdict.c - what becomes of a notification
  *
- * Invariant: nothing is read of a notification whose signature is not good, but what the scheme
- * signs.
+ * Invariants: nothing is read of a notification whose signature is not good, but what the scheme
+ * signs; and what nobody has signed is a hint, whatever it says.
  */
 #include "core/notification/notification_verdict.h"
 
 #include <string.h>
 
+#include "core/bank_message/answer_body.h"
+#include "core/base/mutant.h"
 #include "core/connector/compiled.h"
 
 static const struct
@@ -17,6 +19,7 @@ static const struct
 } verdicts[PGW_NNOTIFICATION_VERDICTS] = {
 	[PGW_NOTIFICATION_ACCEPTED] = {"accepted", 200},
 	[PGW_NOTIFICATION_REPEATED] = {"repeated", 200},
+	[PGW_NOTIFICATION_HINT] = {"hint", 200},
 	[PGW_NOTIFICATION_NOT_SIGNED] = {"not_signed", 400},
 	[PGW_NOTIFICATION_WRONG_SIGNATURE] = {"wrong_signature", 400},
 	[PGW_NOTIFICATION_OUT_OF_TIME] = {"out_of_time", 400},
@@ -71,22 +74,125 @@ of_signature(PgwVerified v)
 	return PGW_NOTIFICATION_BAD_SECRET;
 }
 
-PgwNotificationVerdict
-pgw_notification_judge(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secrets,
-					   bool livemode, PgwNotification *out)
+bool
+pgw_notification_needs_secret(const PgwConnector *c)
 {
-	PgwNotificationVerdict v;
+	return c->notifications.signature.scheme != PGW_UNSIGNED;
+}
 
-	memset(out, 0, sizeof(*out));
+PgwNotificationVerdict
+pgw_notification_worse(PgwNotificationVerdict a, PgwNotificationVerdict b)
+{
+	int of_a = pgw_notification_http_status(a);
+	int of_b = pgw_notification_http_status(b);
+
+	if (of_a == of_b)
+		return a < b ? a : b;
+	return of_a > of_b ? a : b;
+}
+
+/* Is its signature in each of several, or is it the whole body's? */
+static bool
+is_signed_one_by_one(const PgwConnector *c)
+{
+	return c->notifications.has_items && c->notifications.signature.scheme == PGW_SIGNED_FIELDS;
+}
+
+static PgwNotificationVerdict
+verify(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secrets)
+{
+	if (!pgw_notification_needs_secret(c))
+		return PGW_MUTATED(UNSIGNED_TAKEN) ? PGW_NOTIFICATION_ACCEPTED : PGW_NOTIFICATION_HINT;
+	return of_signature(pgw_verify_signature(&c->notifications.signature, n, secrets));
+}
+
+static bool
+is_good(PgwNotificationVerdict v)
+{
+	return v == PGW_NOTIFICATION_ACCEPTED || v == PGW_NOTIFICATION_HINT;
+}
+
+/* One, of which good is known already: what of it says that it is not taken after all? */
+static void
+judge_one(const PgwConnector *c, const PgwArrived *n, PgwNotificationVerdict good, bool livemode,
+		  bool other_mode, PgwJudged *out)
+{
+	pgw_notification_read(c, n, livemode, &out->said);
+	out->verdict = good;
+	if (!out->said.readable)
+		out->verdict = PGW_NOTIFICATION_UNREADABLE;
+	else if (out->said.other_mode || other_mode)
+		out->verdict = PGW_NOTIFICATION_OTHER_MODE;
+}
+
+/* The elements of the list; 0: none, or no list; -1: too many. */
+static int
+split(const PgwConnector *c, const PgwArrived *n, PgwArrived *items)
+{
+	PgwAnswerBody body;
+	PgwJson list;
+	PgwJson item;
+	const char *at = NULL;
+	int count = 0;
+
+	pgw_answer_body_read(n->body, n->len, false, &body);
+	if (pgw_answer_body_follow(&body, &c->notifications.items, &list))
+	{
+		while (count >= 0 && pgw_json_next_element(&list, &at, &item))
+		{
+			if (count == PGW_NOTIFICATION_MAX_ITEMS)
+			{
+				count = -1;
+				break;
+			}
+			items[count] = *n;
+			items[count].item = item.text;
+			items[count++].item_len = item.len;
+		}
+	}
+	pgw_answer_body_end(&body);
+	return count;
+}
+
+static int
+judge_items(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secrets,
+			PgwNotificationVerdict whole, bool livemode, PgwJudged *out)
+{
+	PgwArrived items[PGW_NOTIFICATION_MAX_ITEMS];
+	bool other_mode = pgw_notification_other_mode(c, n, livemode);
+	int count = split(c, n, items);
+
+	out[0].verdict = count < 0 ? PGW_NOTIFICATION_TOO_LARGE : PGW_NOTIFICATION_UNREADABLE;
+	for (int i = 0; i < count; i++)
+	{
+		memset(&out[i], 0, sizeof(out[i]));
+		out[i].verdict = is_signed_one_by_one(c) && !PGW_MUTATED(ITEM_SIGNATURE)
+							 ? verify(c, &items[i], secrets)
+							 : whole;
+		if (is_good(out[i].verdict))
+			judge_one(c, &items[i], out[i].verdict, livemode, other_mode, &out[i]);
+	}
+	return count > 0 ? count : 1;
+}
+
+int
+pgw_notification_judge(const PgwConnector *c, const PgwArrived *n, const PgwSecretValues *secrets,
+					   bool livemode, PgwJudged out[PGW_NOTIFICATION_MAX_ITEMS])
+{
+	memset(&out[0], 0, sizeof(out[0]));
+	out[0].verdict = PGW_NOTIFICATION_NOT_EXPECTED;
 	if (!pgw_notification_expected(c))
-		return PGW_NOTIFICATION_NOT_EXPECTED;
+		return 1;
+	out[0].verdict = PGW_NOTIFICATION_TOO_LARGE;
 	if (n->len > PGW_NOTIFICATION_MAX_BYTES)
-		return PGW_NOTIFICATION_TOO_LARGE;
-	v = of_signature(pgw_verify_signature(&c->notifications.signature, n, secrets));
-	if (v != PGW_NOTIFICATION_ACCEPTED)
-		return v;
-	pgw_notification_read(c, n, livemode, out);
-	if (!out->readable)
-		return PGW_NOTIFICATION_UNREADABLE;
-	return out->other_mode ? PGW_NOTIFICATION_OTHER_MODE : PGW_NOTIFICATION_ACCEPTED;
+		return 1;
+	if (is_signed_one_by_one(c))
+		return judge_items(c, n, secrets, PGW_NOTIFICATION_ACCEPTED, livemode, out);
+	out[0].verdict = verify(c, n, secrets);
+	if (!is_good(out[0].verdict))
+		return 1;
+	if (c->notifications.has_items)
+		return judge_items(c, n, secrets, out[0].verdict, livemode, out);
+	judge_one(c, n, out[0].verdict, livemode, false, &out[0]);
+	return 1;
 }

@@ -13,6 +13,7 @@ typedef enum PgwNotificationVerdict
 {
 	PGW_NOTIFICATION_ACCEPTED = 0,
 	PGW_NOTIFICATION_REPEATED, /* it was taken before */
+	PGW_NOTIFICATION_HINT,     /* anybody may have sent it: it can make us look */
 	PGW_NOTIFICATION_NOT_SIGNED,
 	PGW_NOTIFICATION_WRONG_SIGNATURE,
 	PGW_NOTIFICATION_OUT_OF_TIME,
@@ -39,9 +40,30 @@ extern int pgw_notification_http_status(PgwNotificationVerdict v);
 /* Does the connector say how notifications of its bank are signed? */
 extern bool pgw_notification_expected(const PgwConnector *c);
 
-/* Is it taken?  *out is read only of one that is: whoever else sent it says nothing. */
-extern PgwNotificationVerdict pgw_notification_judge(const PgwConnector *c, const PgwArrived *n,
-													 const PgwSecretValues *secrets, bool livemode,
-													 PgwNotification *out);
+/* Is a secret needed to tell? */
+extern bool pgw_notification_needs_secret(const PgwConnector *c);
+
+/* A body with more of them is none. */
+#define PGW_NOTIFICATION_MAX_ITEMS 64
+
+typedef struct PgwJudged
+{
+	PgwNotificationVerdict verdict;
+	PgwNotification said; /* of one that is taken, or a hint: whoever else sent it says nothing */
+} PgwJudged;
+
+/*
+ * Is it taken?  A body may have several, each of which is judged on its own.  Returns how many
+ * there are: one at least, which is then what becomes of the whole.
+ */
+extern int pgw_notification_judge(const PgwConnector *c, const PgwArrived *n,
+								  const PgwSecretValues *secrets, bool livemode,
+								  PgwJudged out[PGW_NOTIFICATION_MAX_ITEMS]);
+
+/*
+ * Several have one answer: the one that has the bank send again what was not taken.
+ */
+extern PgwNotificationVerdict pgw_notification_worse(PgwNotificationVerdict a,
+													 PgwNotificationVerdict b);
 
 #endif

@@ -166,19 +166,41 @@ pgw_notification_names(const PgwConnector *c, const PgwNotification *said, const
 		   strcasestr(said->reference, pgw_connector_reference(c, reference, told)) != NULL;
 }
 
+static bool
+says_other_mode(const PgwConnector *c, const PgwAnswerBody *body, bool livemode)
+{
+	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
+	bool live;
+	bool test;
+
+	return pgw_answer_says_mode(&c->notifications.said, &nothing, body, &live, &test) &&
+		   !(livemode ? live : test) && !PGW_MUTATED(ANSWER_MODE);
+}
+
+bool
+pgw_notification_other_mode(const PgwConnector *c, const PgwArrived *n, bool livemode)
+{
+	PgwAnswerBody body;
+	bool other;
+
+	pgw_answer_body_read(n->body, n->len, c->notifications.form, &body);
+	other = says_other_mode(c, &body, livemode);
+	pgw_answer_body_end(&body);
+	return other;
+}
+
 void
 pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 					  PgwNotification *out)
 {
 	const PgwNotificationSpec *spec = &c->notifications;
-	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
 	PgwAnswerBody body;
-	bool live;
-	bool test;
+	size_t len;
+	const char *one = pgw_arrived_one(n, &len);
 
 	memset(out, 0, sizeof(*out));
-	digest(n->body, n->len, out->digest);
-	pgw_answer_body_read(n->body, n->len, false, &body);
+	digest(one, len, out->digest);
+	pgw_answer_body_read(one, len, spec->form, &body);
 	out->readable = pgw_json_type(&body.value) != PGW_JSON_NONE;
 	if (out->readable)
 	{
@@ -188,8 +210,7 @@ pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 		take_bank_reference(c, &body, out);
 		take_field(&spec->said, &body, PGW_FIELD_REFERENCE, out->reference, sizeof(out->reference));
 		take_amount(c, &body, out);
-		out->other_mode = pgw_answer_says_mode(&spec->said, &nothing, &body, &live, &test) &&
-						  !(livemode ? live : test) && !PGW_MUTATED(ANSWER_MODE);
+		out->other_mode = !spec->has_items && says_other_mode(c, &body, livemode);
 	}
 	pgw_answer_body_end(&body);
 }

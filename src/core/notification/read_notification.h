@@ -14,7 +14,7 @@
 typedef struct PgwNotification
 {
 	bool readable;     /* a JSON document, whole and unambiguous */
-	char digest[65];   /* SHA-256 of the body, in hexadecimal digits */
+	char digest[65];   /* SHA-256 of it as it came, in hexadecimal digits */
 	char identity[65]; /* ... of what two deliveries of it have in common; empty: nothing does */
 	/* the same for people, where it is one text that may be kept */
 	char event_id[256];
@@ -29,9 +29,15 @@ typedef struct PgwNotification
 	bool other_mode; /* of tests, and it came for real money; or the reverse; or neither */
 } PgwNotification;
 
-/* livemode: does the bank move real money? */
+/*
+ * livemode: does the bank move real money?  Of a body that has several the mode stands beside them,
+ * and is not read here.
+ */
 extern void pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 								  PgwNotification *out);
+
+/* Does the body say that it is of the other mode? */
+extern bool pgw_notification_other_mode(const PgwConnector *c, const PgwArrived *n, bool livemode);
 
 /*
  * Does it name this reference of ours (32 hex digits), as the connector has the bank told it,

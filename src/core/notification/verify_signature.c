@@ -240,9 +240,11 @@ claim_fields(const PgwSignature *s, const PgwArrived *n, Claim *c)
 	char text[SIGNATURE_SIZE];
 	PgwAnswerBody body;
 	PgwJson v;
+	size_t len;
+	const char *one = pgw_arrived_one(n, &len);
 	bool good;
 
-	pgw_answer_body_read(n->body, n->len, false, &body);
+	pgw_answer_body_read(one, len, false, &body);
 	good = pgw_answer_body_follow(&body, &s->place, &v) &&
 		   pgw_answer_body_text(&v, text, sizeof(text), false);
 	if (good)
@@ -363,6 +365,8 @@ pgw_verify_signature(const PgwSignature *s, const PgwArrived *n, const PgwSecret
 		return PGW_NO_SECRET;
 	if (n->len > PGW_NOTIFICATION_MAX_BYTES || n->nheaders > PGW_NOTIFICATION_MAX_HEADERS)
 		return PGW_NOT_SIGNED;
+	if (s->scheme == PGW_UNSIGNED)
+		return PGW_NOT_SIGNED;
 	if (s->scheme == PGW_SIGNED_BASIC_AUTH)
 		return check_basic(n, secrets);
 	if (s->scheme == PGW_SIGNED_URL_AND_BODY && n->url == NULL)
@@ -383,6 +387,7 @@ pgw_verify_signature(const PgwSignature *s, const PgwArrived *n, const PgwSecret
 		case PGW_SIGNED_BODY:
 		case PGW_SIGNED_URL_AND_BODY:
 		case PGW_SIGNED_BASIC_AUTH:
+		case PGW_UNSIGNED:
 			claim_header(s, n, &c);
 			break;
 	}

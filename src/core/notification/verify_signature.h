@@ -29,6 +29,9 @@ typedef struct PgwArrived
 	const PgwGivenHeader *headers;
 	const char *body; /* not terminated, any bytes */
 	size_t len;
+	/* of a body that has several: the one that this is about; NULL: all of the body is one */
+	const char *item;
+	size_t item_len;
 	const char *url;     /* that it was sent to; NULL: not told */
 	int64_t received_at; /* seconds since 1970 */
 } PgwArrived;
@@ -51,6 +54,14 @@ extern const char *pgw_verified_text(PgwVerified v);
 struct PgwSignature; /* core/connector/compiled.h */
 extern PgwVerified pgw_verify_signature(const struct PgwSignature *s, const PgwArrived *n,
 										const PgwSecretValues *secrets);
+
+/* The one that this is about: an element of the body, or all of it. */
+static inline const char *
+pgw_arrived_one(const PgwArrived *n, size_t *len)
+{
+	*len = n->item != NULL ? n->item_len : n->len;
+	return n->item != NULL ? n->item : n->body;
+}
 
 /* The value of the header, whatever the case of its name; NULL: it is not there, or twice. */
 extern const char *pgw_arrived_header(const PgwArrived *n, const char *name);
