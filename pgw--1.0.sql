@@ -738,7 +738,7 @@ COMMENT ON COLUMN pgw.payment_transactions.step_tries IS
 COMMENT ON COLUMN pgw.payment_transactions.next_step_at IS
 	'When the worker looks at it next; NULL: nothing is due, because it is finished or something is under way.';
 COMMENT ON COLUMN pgw.payment_transactions.put_off_since IS
-	'Since when its next request cannot be made; after pgw.unknown_deadline that ends it. NULL: it can be made.';
+	'Since when its next request cannot be made; pgw.unknown_deadline ends that, of what pends its connector. NULL: it can be made.';
 COMMENT ON COLUMN pgw.payment_transactions.put_off_reason IS
 	'Why its next request cannot be made, as an error_code: bank_disabled, secret_missing, and so on.';
 COMMENT ON COLUMN pgw.payment_transactions.watch_until IS

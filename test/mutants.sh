@@ -43,6 +43,8 @@ REPEAT_DECLINED:345_keys:a repetition that is declined
 FORGOTTEN_UNHEARD:345_keys:an error that nobody heard
 KEY_MISMATCH:345_keys:a key of another request
 REFUND_KEY:105_safeguards:replay of a give-back
+PENDING_DEADLINE:180_pending:final after a while
+PENDING_FORGOTTEN:180_pending:a look-up that is not answered
 ACCEPTED_IS_DONE:179_accepted:nothing can be asked
 ACCEPTED_APPROVED:179_accepted:two refunds, and one that fails
 ACCEPTED_NOT_SHOWN:179_accepted:a look-up that lags behind

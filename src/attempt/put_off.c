@@ -6,7 +6,8 @@
  * connector cannot be used, a value is missing that its path needs, its breaker is open or its
  * retries are used up for now.  That is a fact in the attempt's row (put_off_since,
  * put_off_reason), which pgw.health() and pgw.metrics count, and it has an end:
- * pgw.unknown_deadline after it began.
+ * pgw.unknown_deadline after it began, or when its bank ought to have decided what it says is
+ * pending, if that is later.
  *
  * Owns those two columns.  All functions have the attempt's row locked.
  *
@@ -48,6 +49,25 @@ is_watched(const PgwAttempt *attempt)
 {
 	return attempt->status == PGW_FAILED || attempt->status == PGW_REFUNDED ||
 		   (attempt->status == PGW_COMPLETED && attempt->kind != PGW_KIND_PAYMENT);
+}
+
+/* Of what is not watched. */
+static TimestampTz
+ends_at(const PgwAttempt *attempt)
+{
+	TimestampTz until = pgw_schedule_put_off_until(attempt->put_off_since);
+	PgwBank *bank;
+	bool unreadable;
+	int64 pending_s;
+
+	if (!pgw_charge_is_pending(attempt->kind, attempt->status, attempt->error_code))
+		return until;
+	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
+	if (bank == NULL || bank->connector == NULL)
+		return until;
+	pending_s = pgw_connector_capabilities(bank->connector)->pending_deadline_s;
+	return Max(until, TimestampTzPlusMilliseconds(pgw_step_doubt_since(&attempt->own_request),
+												  pending_s * 1000));
 }
 
 static void
@@ -100,8 +120,7 @@ pgw_put_off(PgwAttempt *attempt, PgwStep *step, const char *why, TimestampTz whe
 	attempt->put_off_since =
 		pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
 	attempt->put_off_reason = pstrdup(why);
-	until = is_watched(attempt) ? attempt->watch_until
-								: pgw_schedule_put_off_until(attempt->put_off_since);
+	until = is_watched(attempt) ? attempt->watch_until : ends_at(attempt);
 	if (now >= until && !is_watched(attempt) && !PGW_MUTATED(PUT_OFF_DEADLINE))
 	{
 		end(attempt, step, why);
@@ -117,8 +136,7 @@ pgw_put_off_ended(PgwAttempt *attempt, PgwStep *step)
 		return false;
 	attempt->put_off_since =
 		pgw_schedule_put_off_since(attempt->put_off_since, attempt->next_step_at);
-	if (pgw_now() < pgw_schedule_put_off_until(attempt->put_off_since) ||
-		PGW_MUTATED(PUT_OFF_DEADLINE))
+	if (pgw_now() < ends_at(attempt) || PGW_MUTATED(PUT_OFF_DEADLINE))
 		return false;
 	end(attempt, step, attempt->put_off_reason);
 	return true;

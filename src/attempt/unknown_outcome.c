@@ -53,8 +53,7 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 	facts->resend_allowed = resend_allowed;
 	facts->error_answered = attempt->error_answered;
 	facts->lookup_inconclusive = lookup_inconclusive;
-	facts->pending =
-		attempt->error_code != NULL && strcmp(attempt->error_code, "bank_pending") == 0;
+	facts->pending = pgw_charge_is_pending(attempt->kind, attempt->status, attempt->error_code);
 	facts->approved = pgw_charge_id_is_missing(attempt);
 	facts->undo = pgw_charge_is_being_undone(attempt->status, attempt->error_code);
 	facts->tries = attempt->step_tries;
@@ -268,11 +267,11 @@ lock_for_result(const PgwCall *call, const PgwAttempt *attempt, PgwPayment *p, b
 }
 
 /*
- * The first look at once; then at growing distances, but not long after "not found" begins to
- * count.
+ * The first look at once; then at growing distances, which are longer while a bank that takes its
+ * time has not decided, but not long after "not found" begins to count.
  */
 static void
-plan_look(const PgwCall *call, PgwAttempt *attempt, bool first)
+plan_look(const PgwCall *call, PgwAttempt *attempt, bool first, bool pending)
 {
 	const PgwCapabilities *caps = pgw_connector_capabilities(call->bank->connector);
 
@@ -284,6 +283,9 @@ plan_look(const PgwCall *call, PgwAttempt *attempt, bool first)
 			  : pgw_schedule_next_look(attempt->step_tries, call->answer.retry_after_s,
 									   pgw_step_doubt_since(&attempt->own_request),
 									   attempt->watch_until);
+	if (!first && pending && caps->pending_deadline_s > 0)
+		attempt->next_step_at = pgw_schedule_patiently(attempt->next_step_at,
+													   pgw_step_doubt_since(&attempt->own_request));
 	if (call->answer.outcome == PGW_OUT_NOT_FOUND && caps->lookup_consistent_after_s >= 0)
 		attempt->next_step_at =
 			Min(attempt->next_step_at,
@@ -333,7 +335,9 @@ set_next_step(PgwCall *call, PgwAttempt *attempt, const PgwChargeInput *in, cons
 			else if (call->notified && planned > now)
 				attempt->next_step_at = planned;
 			else
-				plan_look(call, attempt, in->state == PGW_CREATED);
+				plan_look(call, attempt, in->state == PGW_CREATED,
+						  d->error != NULL &&
+							  pgw_charge_is_pending(attempt->kind, d->state, d->error->code));
 			break;
 		case PGW_FAILED:
 			if (d->payment == PGW_PAYMENT_UNCHANGED)
@@ -414,6 +418,7 @@ get_input(const PgwCall *call, const PgwAttempt *attempt, PgwChargeInput *in)
 	in->kind = attempt->kind;
 	in->state = attempt->status;
 	in->being_undone = pgw_charge_is_being_undone(attempt->status, attempt->error_code);
+	in->pending_before = pgw_charge_is_pending(attempt->kind, attempt->status, attempt->error_code);
 	in->op = call->op;
 	in->in_doubt = attempt->status == PGW_BANK_UNKNOWN && call->in_doubt;
 	in->tried_anew =

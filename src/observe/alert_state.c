@@ -83,7 +83,8 @@ pgw_alert_aged_attempts(TimestampTz in_doubt, TimestampTz refunding, TimestampTz
 			" CASE t.status WHEN 'RequiresManualReview' THEN t.updated_at WHEN 'Refunding' THEN coalesce(t.abandoned_at, t.created_at)"
 			" WHEN 'Saved' THEN t.capture_key_used_at"
 			" ELSE t.created_at END AS since, row_number() OVER (PARTITION BY t.status ORDER BY t.created_at) AS n"
-			" FROM " PGW_OPEN_ATTEMPTS " WHERE t.status = 'BankUnknown' AND t.created_at < $1"
+			" FROM " PGW_OPEN_ATTEMPTS
+			" WHERE t.status = 'BankUnknown' AND t.created_at < $1 AND t.error_code IS DISTINCT FROM 'bank_pending'"
 			" OR t.status = 'Saved' AND t.kind = 'payment' AND t.capture_key_used_at < $1 AND t.accepted_at IS NULL"
 			" OR t.status = 'Refunding' AND coalesce(t.abandoned_at, t.created_at) < $2 AND t.accepted_at IS NULL"
 			" OR t.status = 'BankApproved' AND t.created_at < $3 AND t.abandoned_at IS NULL"

@@ -20,6 +20,7 @@
 static const char gauges_query[] =
 	"WITH open AS MATERIALIZED ("
 	"  SELECT t.transaction_id, t.livemode, t.status, t.submitted, t.live, t.created_at, t.updated_at, coalesce(t.abandoned_at, t.created_at) AS leaving_at, t.accepted_at,"
+	"    coalesce(t.error_code, '') = 'bank_pending' AS pending,"
 	"    t.caller_xid, t.system_identifier = $2 AND t.database_oid = $3 AS here"
 	"  FROM " PGW_OPEN_ATTEMPTS " WHERE t.status NOT IN ('Completed', 'Failed', 'Refunded')),"
 	" reviews AS ("
@@ -36,7 +37,8 @@ static const char gauges_query[] =
 	"    CROSS JOIN LATERAL (SELECT a.livemode FROM pgw.payment_transactions a WHERE a.transaction_id = w.transaction_id OFFSET 0) t"
 	"  WHERE w.put_off_since IS NOT NULL)"
 	" SELECT count(*) FILTER (WHERE status = 'Created' AND NOT live), min(created_at) FILTER (WHERE status = 'Created' AND NOT live),"
-	"  count(*) FILTER (WHERE status = 'BankUnknown'), min(created_at) FILTER (WHERE status = 'BankUnknown'),"
+	"  count(*) FILTER (WHERE status = 'BankUnknown' AND NOT pending), min(created_at) FILTER (WHERE status = 'BankUnknown' AND NOT pending),"
+	"  count(*) FILTER (WHERE status = 'BankUnknown' AND pending), min(created_at) FILTER (WHERE status = 'BankUnknown' AND pending),"
 	"  count(*) FILTER (WHERE status = 'Refunding'), min(leaving_at) FILTER (WHERE status = 'Refunding'),"
 	"  count(*) FILTER (WHERE status = 'Refunding' AND accepted_at IS NULL AND leaving_at < $1 - make_interval(secs => $4)),"
 	"  min(leaving_at) FILTER (WHERE status = 'Refunding' AND accepted_at IS NULL AND leaving_at < $1 - make_interval(secs => $4)),"
@@ -50,9 +52,9 @@ static const char gauges_query[] =
 static void
 read_row(PgwGauges *out, TimestampTz now, HeapTuple row, TupleDesc desc)
 {
-	PgwGauge *gauges[] = {&out->queued,    &out->in_doubt, &out->refunding,
-						  &out->stuck,     &out->accepted, &out->reviews,
-						  &out->undecided, &out->put_off,  &out->of_other_database};
+	PgwGauge *gauges[] = {&out->queued,  &out->in_doubt,         &out->pending, &out->refunding,
+						  &out->stuck,   &out->accepted,         &out->reviews, &out->undecided,
+						  &out->put_off, &out->of_other_database};
 
 	for (int i = 0; i < lengthof(gauges); i++)
 	{
@@ -97,6 +99,7 @@ pgw_gauges_read_all(PgwGauges *out, TimestampTz now)
 	*out = g.of[false];
 	add(&out->queued, &g.of[true].queued);
 	add(&out->in_doubt, &g.of[true].in_doubt);
+	add(&out->pending, &g.of[true].pending);
 	add(&out->refunding, &g.of[true].refunding);
 	add(&out->stuck, &g.of[true].stuck);
 	add(&out->accepted, &g.of[true].accepted);

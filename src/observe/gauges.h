@@ -16,11 +16,13 @@ typedef struct PgwGauge
 
 typedef struct PgwGauges
 {
-	PgwGauge queued;    /* submitted, and not yet taken by the worker; since the call */
-	PgwGauge in_doubt;  /* BankUnknown; since the call */
+	PgwGauge queued; /* submitted, and not yet taken by the worker; since the call */
+	/* BankUnknown, and the bank does not say that it has not decided yet; since the call */
+	PgwGauge in_doubt;
 	PgwGauge refunding; /* since the caller was seen to be gone, else since the call */
 	/* of these, for longer than pgw.refund_stuck_after, though the bank has not even accepted it */
 	PgwGauge stuck;
+	PgwGauge pending;  /* BankUnknown, as the bank says that it has not decided; since the call */
 	PgwGauge accepted; /* by the bank, which may still fail it; since then */
 	PgwGauge reviews;  /* since ManualReviewRequired */
 	/*

@@ -30,6 +30,7 @@
 #define OLD_VERSION_WARNING_S 300
 #define REVIEW_ERROR_S (24 * 60 * 60)
 #define ACCEPTED_WARNING_S (14 * 24 * 60 * 60)
+#define PENDING_WARNING_S (14 * 24 * 60 * 60)
 #define PUT_OFF_ERROR_S (30 * 60)
 #define QUOTA_WARNING_S 600
 
@@ -75,6 +76,10 @@ pgw_health_check_work(PgwHealthReport *r)
 	pgw_health_put(
 		r, "in_doubt", g.in_doubt.age_s > DOUBT_WARNING_S ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		"The banks do not tell the outcome of these charges. It is asked for again until pgw.unknown_deadline; ask the bank about its look-ups.");
+	pgw_health_detail_gauge(r, &g.pending);
+	pgw_health_put(
+		r, "pending", g.pending.age_s > PENDING_WARNING_S ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
+		"The banks say that they have not decided yet, and that for long: ask the bank. Until when a charge may be pending is said by pending_deadline_seconds of its connector.");
 	pgw_health_detail_gauge(r, &g.refunding);
 	pgw_health_detail_number(r, "stuck", (double) g.stuck.n);
 	pgw_health_detail_number(r, "stuck_after_seconds", pgw_refund_stuck_after);

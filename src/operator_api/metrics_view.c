@@ -58,6 +58,7 @@ put_gauges(Sheet *sheet, bool livemode, const PgwGauges *g)
 {
 	put_gauge(sheet, livemode, "pgw_queue", &g->queued);
 	put_gauge(sheet, livemode, "pgw_in_doubt", &g->in_doubt);
+	put_gauge(sheet, livemode, "pgw_pending", &g->pending);
 	put_gauge(sheet, livemode, "pgw_refunding", &g->refunding);
 	put_gauge(sheet, livemode, "pgw_refunding_stuck", &g->stuck);
 	put_gauge(sheet, livemode, "pgw_accepted", &g->accepted);

@@ -34,6 +34,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		notify_queue
 		origin
 		partitions
+		pending
 		preloaded
 		prepared_transactions
 		privileges

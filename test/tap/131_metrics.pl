@@ -45,7 +45,7 @@ part($node, 'figures', sub {
 	is($s[0]->state, '00000', 'a prepared payment');
 	figures_agree($node, $bank, 'after two-phase commit');
 	ok(figure($node, 'pgw_stats_since_seconds') <= time && figure($node, 'pgw_stats_since_seconds') > time - 3600, 'since when');
-	is(figure($node, $_), 0, "nothing is under way: $_") for qw(pgw_queue pgw_in_doubt pgw_refunding pgw_accepted pgw_reviews pgw_callers_undecided);
+	is(figure($node, $_), 0, "nothing is under way: $_") for qw(pgw_queue pgw_in_doubt pgw_pending pgw_refunding pgw_accepted pgw_reviews pgw_callers_undecided);
 });
 
 # Neither the issuer nor the bank has said no to these: they failed, and the metric says so as the payments row does.

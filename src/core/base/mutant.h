@@ -217,6 +217,9 @@ typedef enum PgwMutant
 	NOTIFICATION_SIGNATURE, /* whatever signature a notification has is good */
 	/* what the bank has accepted, and nobody can ask about, is done at once */
 	ACCEPTED_IS_DONE,
+	/* a charge that takes its bank days is given to a person as any other doubt */
+	PENDING_DEADLINE,
+	PENDING_FORGOTTEN,  /* ... as soon as one look-up is not answered */
 	ACCEPTED_NOT_SHOWN, /* ... and has failed when a look-up does not show it */
 	ACCEPTED_APPROVED,  /* ... and is done at once, wherever it can be asked about */
 	ACCEPTED_RETRIED,   /* ... and is sent again when an operator says "retry" */

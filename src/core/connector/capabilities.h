@@ -63,6 +63,11 @@ typedef struct PgwCapabilities
 	/* a rule of the operation says "accepted": what is ordered is not shown until it is done */
 	bool accepts[PGW_NOPS];
 	/*
+	 * a charge may be pending for so long, where that is longer than any other doubt lasts; 0: it
+	 * is not
+	 */
+	int64_t pending_deadline_s;
+	/*
 	 * what the bank has accepted, and can never be asked about, counts as done so long after that;
 	 * 0: there is nothing of the kind
 	 */

@@ -74,6 +74,7 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 									   "lookup_by_id_consistent_after_seconds",
 									   "lookup_refund_consistent_after_seconds",
 									   "accepted_final_after_seconds",
+									   "pending_deadline_seconds",
 									   NULL};
 	PgwCapabilities *caps = &cc->connector->caps;
 	json_object *part;
@@ -112,6 +113,11 @@ pgw_compile_capabilities(PgwCompile *cc, json_object *v)
 	if (pgw_member(v, "token_objects") != NULL &&
 		(!pgw_since_version(cc, 2, "\"token_objects\"") ||
 		 !pgw_read_bool(cc, v, "token_objects", &caps->token_objects)))
+		return false;
+	if (pgw_member(v, "pending_deadline_seconds") != NULL &&
+		(!pgw_since_version(cc, 2, "\"pending_deadline_seconds\"") ||
+		 !pgw_read_int(cc, v, "pending_deadline_seconds", 1, PGW_TEN_YEARS_S,
+					   &caps->pending_deadline_s)))
 		return false;
 	if (!caps->cards && !caps->tokens && !caps->token_objects)
 		return pgw_fault(

@@ -137,13 +137,28 @@ failed(const PgwChargeInput *in, PgwDecision *d, PgwPaymentChange payment,
 		d->payment = payment;
 }
 
-/* For want of an answer it is not forgotten that the bank said yes, nor that it is being undone. */
+/* A look-up that tells nothing, not even that there is nothing. */
+static bool
+tells_nothing(const PgwChargeInput *in)
+{
+	return in->op == PGW_OP_LOOKUP_CHARGE &&
+		   (in->transport != PGW_TRANSPORT_ANSWERED || in->answer->outcome != PGW_OUT_NOT_FOUND);
+}
+
+/*
+ * For want of an answer it is not forgotten that the bank said yes, nor that it is being undone,
+ * nor that the bank takes its time to decide.
+ */
 static const char *
 not_forgotten(const PgwChargeInput *in, const char *code)
 {
-	return in->approved_before ? PGW_APPROVAL_INCOMPLETE
-		   : in->being_undone  ? PGW_ACTION_REQUIRED
-							   : code;
+	if (in->approved_before)
+		return PGW_APPROVAL_INCOMPLETE;
+	if (in->being_undone)
+		return PGW_ACTION_REQUIRED;
+	return in->pending_before && tells_nothing(in) && !PGW_MUTATED(PENDING_FORGOTTEN)
+			   ? PGW_CHARGE_PENDING
+			   : code;
 }
 
 static void
@@ -446,7 +461,7 @@ answered(const PgwChargeInput *in, PgwDecision *d)
 				pgw_decision_add_event(d, PGW_EV_BANK_STATUS_CHECKED, PGW_BANK_UNKNOWN);
 			else
 				pgw_decision_add_event(d, PGW_EV_BANK_PROCESSING_PENDING, PGW_BANK_UNKNOWN);
-			d->error = pgw_error_find(not_forgotten(in, "bank_pending"));
+			d->error = pgw_error_find(not_forgotten(in, PGW_CHARGE_PENDING));
 			return;
 		case PGW_OUT_NOT_FOUND:
 			answered_not_found(in, d);
@@ -493,6 +508,13 @@ pgw_charge_is_being_undone(PgwState state, const char *error_code)
 {
 	return state == PGW_BANK_UNKNOWN && error_code != NULL &&
 		   strcmp(error_code, PGW_ACTION_REQUIRED) == 0;
+}
+
+bool
+pgw_charge_is_pending(PgwKind kind, PgwState state, const char *error_code)
+{
+	return kind == PGW_KIND_PAYMENT && state == PGW_BANK_UNKNOWN && error_code != NULL &&
+		   strcmp(error_code, PGW_CHARGE_PENDING) == 0;
 }
 
 void

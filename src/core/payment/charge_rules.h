@@ -62,7 +62,9 @@ typedef struct PgwChargeInput
 	bool can_undo;
 	/* a cancellation's yes does not count yet: pgw_capabilities_cancel_counts() */
 	bool cancelled_too_early;
-	bool being_undone; /* ... and that is under way: see pgw_charge_is_being_undone() */
+	bool being_undone;   /* ... and that is under way: see pgw_charge_is_being_undone() */
+	bool pending_before; /* the bank has said last that it has not decided yet:
+							pgw_charge_is_pending() */
 } PgwChargeInput;
 
 typedef struct PgwDecisionEvent
@@ -128,6 +130,8 @@ extern PgwChargeIdClaim pgw_charge_id_claimed(PgwBankOp op, PgwTransport transpo
 
 /* error_code of an attempt that the bank has approved without an id that what follows needs. */
 #define PGW_APPROVAL_INCOMPLETE "approval_incomplete"
+/* ... whose bank has said last that it has not decided yet */
+#define PGW_CHARGE_PENDING "bank_pending"
 
 /*
  * The operation that asks for the money. A submitted on_commit payment is past its commit: one
@@ -143,6 +147,9 @@ extern void pgw_charge_result(const PgwChargeInput *in, PgwDecision *d);
  * have to act and nobody lets him?
  */
 extern bool pgw_charge_is_being_undone(PgwState state, const char *error_code);
+
+/* Is it a charge that its bank has not decided yet, as it has said last? */
+extern bool pgw_charge_is_pending(PgwKind kind, PgwState state, const char *error_code);
 
 /* In doubt, the request goes out once more; why it is in doubt stays. */
 extern void pgw_charge_replay(PgwDecision *d);

@@ -136,6 +136,17 @@ undo_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts, bool
 														  : PGW_UNKNOWN_OUTCOME_UNDO;
 }
 
+/* What is final after hours or days at this bank is waited for as long as the bank says. */
+static bool
+is_too_old(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts)
+{
+	int64_t deadline_s = facts->deadline_s;
+
+	if (facts->pending && caps->pending_deadline_s > deadline_s && !PGW_MUTATED(PENDING_DEADLINE))
+		deadline_s = caps->pending_deadline_s;
+	return facts->doubt_age_s >= deadline_s;
+}
+
 PgwUnknownOutcomeStep
 pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFacts *facts,
 						 const char **reason)
@@ -156,7 +167,7 @@ pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFac
 	}
 	if (facts->resend_allowed && replay)
 		return PGW_UNKNOWN_OUTCOME_REPLAY;
-	if (facts->doubt_age_s >= facts->deadline_s)
+	if (is_too_old(caps, facts))
 	{
 		*reason = "deadline";
 		return PGW_UNKNOWN_OUTCOME_REVIEW;
