@@ -440,6 +440,19 @@ pgw_metrics_bank_credentials_rejected(const char *bank, bool livemode)
 }
 
 void
+pgw_metrics_bank_clock(const char *bank, bool livemode, int64 ahead_s)
+{
+	PgwCounters *b = pgw_metrics_my_counters();
+	PgwBankCounters *k;
+
+	if (b == NULL)
+		return;
+	k = &b->banks[bank_index(b, bank, livemode)];
+	pg_atomic_write_u64(&k->clock_ahead, (uint64) ahead_s);
+	pg_atomic_write_u32(&k->clock_seen, 1);
+}
+
+void
 pgw_metrics_notification(const char *bank, bool livemode, PgwNotificationVerdict verdict)
 {
 	PgwCounters *b = pgw_metrics_my_counters();

@@ -45,6 +45,9 @@ extern void pgw_metrics_bank_call(const char *bank, bool livemode, PgwBankOp op,
 extern void pgw_metrics_bank_secret(const char *bank, bool livemode, int fault, bool renewed);
 extern void pgw_metrics_bank_credentials_rejected(const char *bank, bool livemode);
 
+/* By an answer's Date the bank's clock is ahead of ours by so much for sure; negative: behind. */
+extern void pgw_metrics_bank_clock(const char *bank, bool livemode, int64 ahead_s);
+
 /* A notification of the bank's has come, and this became of it. */
 extern void pgw_metrics_notification(const char *bank, bool livemode,
 									 PgwNotificationVerdict verdict);
@@ -66,7 +69,9 @@ typedef struct PgwBankSeen
 	uint64 failures; /* since the last success */
 	/* the bank refused our key then, and has not taken one since; 0: no */
 	TimestampTz credentials_rejected;
-	int secret_fault; /* PgwSecretFault, as the worker sees it */
+	int secret_fault;    /* PgwSecretFault, as the worker sees it */
+	bool clock_seen;     /* the bank has told the time */
+	int64 clock_ahead_s; /* for sure, negative: it is behind */
 } PgwBankSeen;
 extern bool pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out);
 

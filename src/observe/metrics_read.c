@@ -28,6 +28,8 @@ pgw_metrics_bank_seen(const char *bank, PgwBankSeen *out)
 	out->last_failure = (TimestampTz) pg_atomic_read_u64(&b->banks[i].last_failure);
 	out->failures = pg_atomic_read_u64(&b->banks[i].failures);
 	out->credentials_rejected = (TimestampTz) pg_atomic_read_u64(&b->banks[i].credentials_rejected);
+	out->clock_seen = pg_atomic_read_u32(&b->banks[i].clock_seen) != 0;
+	out->clock_ahead_s = (int64) pg_atomic_read_u64(&b->banks[i].clock_ahead);
 	out->secret_fault = (int) pg_atomic_read_u32(&b->banks[i].secret_fault);
 	return true;
 }

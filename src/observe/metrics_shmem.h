@@ -58,6 +58,8 @@ typedef struct PgwBankCounters
 	pg_atomic_uint64 failures;             /* since the last success */
 	pg_atomic_uint64 credentials_rejected; /* TimestampTz; 0: not since the last success */
 	pg_atomic_uint32 secret_fault;
+	pg_atomic_uint32 clock_seen;  /* 0: never */
+	pg_atomic_uint64 clock_ahead; /* seconds, an int64 */
 	pg_atomic_uint64 notifications[PGW_NNOTIFICATION_VERDICTS];
 } PgwBankCounters;
 

@@ -35,6 +35,7 @@ static const PgwHealthCheck checks_of_tables[] = {
 	 {"queue", "in_doubt", "refunding", "accepted", "reviews", "callers_undecided", "put_off",
 	  "origin"}},
 	{pgw_health_check_prepared, {"prepared_transactions"}},
+	{pgw_health_check_transaction_ids, {"transaction_ids"}},
 	{pgw_health_check_foreign_keys, {"foreign_keys"}},
 	{pgw_health_check_code_of_others, {"code_of_others"}},
 	{pgw_health_check_privileges, {"privileges"}},

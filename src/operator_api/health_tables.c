@@ -19,6 +19,12 @@
 #include "store/tables.h"
 
 #define NOTIFY_WARNING 0.5
+/*
+ * Of some 2.1 thousand million ids the server refuses to give out the last three millions, and with
+ * them every payment; autovacuum has been at it since autovacuum_freeze_max_age (200 millions).
+ */
+#define IDS_WARNING 1e9
+#define IDS_ERROR 1.9e9
 #define LOCKED_WARNING_S 2
 #define LOCKED_ERROR_S 60
 
@@ -165,6 +171,39 @@ pgw_health_check_notify_queue(PgwHealthReport *r)
 		r, "notify_queue", usage >= NOTIFY_WARNING ? PGW_HEALTH_WARNING : PGW_HEALTH_OK,
 		"The cluster's NOTIFY queue fills up: a session that has executed LISTEN is in a transaction for too long (pg_stat_activity). "
 		"Once it is full nobody is told of anything; payments go on.");
+}
+
+/* The oldest of the whole cluster: that of another database stops the payments of this one. */
+void
+pgw_health_check_transaction_ids(PgwHealthReport *r)
+{
+	bool isnull;
+	double age;
+	double multi_age;
+	HeapTuple row;
+	TupleDesc desc;
+
+	if (SPI_execute("SELECT max(age(d.datfrozenxid))::float8, max(mxid_age(d.datminmxid))::float8,"
+					" (array_agg(d.datname::text ORDER BY age(d.datfrozenxid) DESC))[1]"
+					" FROM pg_catalog.pg_database d WHERE d.datconnlimit <> -2",
+					true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the databases could not be looked at");
+	row = SPI_tuptable->vals[0];
+	desc = SPI_tuptable->tupdesc;
+	age = DatumGetFloat8(SPI_getbinval(row, desc, 1, &isnull));
+	multi_age = DatumGetFloat8(SPI_getbinval(row, desc, 2, &isnull));
+	pgw_health_detail_number(r, "age", age);
+	pgw_health_detail_number(r, "multixact_age", multi_age);
+	pgw_health_detail(r, "oldest_database", SPI_getvalue(row, desc, 3));
+	SPI_freetuptable(SPI_tuptable);
+	age = Max(age, multi_age);
+	pgw_health_put(
+		r, "transaction_ids",
+		age > IDS_ERROR     ? PGW_HEALTH_ERROR
+		: age > IDS_WARNING ? PGW_HEALTH_WARNING
+							: PGW_HEALTH_OK,
+		"The server runs out of transaction ids, after which nothing can be paid: VACUUM oldest_database, and see what holds it back (old transactions, prepared ones, "
+		"replication slots).");
 }
 
 /*

@@ -12,6 +12,7 @@ extern void pgw_health_check_foreign_keys(PgwHealthReport *r);
 extern void pgw_health_check_code_of_others(PgwHealthReport *r);
 extern void pgw_health_check_privileges(PgwHealthReport *r);
 extern void pgw_health_check_partitions(PgwHealthReport *r);
+extern void pgw_health_check_transaction_ids(PgwHealthReport *r);
 extern void pgw_health_check_notify_queue(PgwHealthReport *r);
 extern void pgw_health_check_table_locks(PgwHealthReport *r);
 extern void pgw_health_check_tables(PgwHealthReport *r);

@@ -17,6 +17,7 @@
 #include "bank/secrets.h"
 #include "base/json_writer.h"
 #include "base/schedule.h"
+#include "core/bank_message/http_date.h"
 #include "core/base/error_codes.h"
 #include "observe/gauges.h"
 #include "observe/metrics.h"
@@ -166,6 +167,13 @@ bank_status(const PgwBankSeen *seen, bool breaker_open, bool key_unusable, bool 
 		status = PGW_HEALTH_WARNING;
 		*advice = "Its last calls failed: see the server's log for the reasons.";
 	}
+	else if (seen->clock_ahead_s > PGW_CLOCK_SKEW_LIMIT_S ||
+			 seen->clock_ahead_s < -PGW_CLOCK_SKEW_LIMIT_S)
+	{
+		status = PGW_HEALTH_WARNING;
+		*advice =
+			"The bank's clock and this server's differ: what is signed with a time will be refused, and ages of payments are wrong by as much. Set this server's by NTP.";
+	}
 	else
 		status = PGW_HEALTH_OK;
 	return status;
@@ -205,6 +213,8 @@ check_bank(PgwHealthReport *r, const char *name, bool enabled, const char *secre
 	pgw_health_detail_number(r, "failures", (double) seen.failures);
 	pgw_health_detail_time(r, "last_success", seen.last_success);
 	pgw_health_detail_time(r, "last_failure", seen.last_failure);
+	if (seen.clock_seen)
+		pgw_health_detail_number(r, "clock_ahead_seconds", (double) seen.clock_ahead_s);
 	pgw_health_put(r, psprintf("bank:%s", name), status, advice);
 }
 

@@ -20,7 +20,7 @@
 #include "base/json_writer.h"
 #include "base/clock.h"
 #include "core/bank_message/render_request.h"
-#include "core/bank_message/retry_after.h"
+#include "core/bank_message/http_date.h"
 #include "core/connector/recovery_notes.h"
 #include "exchange/bank_trial.h"
 #include "exchange/worker_entries.h"
@@ -36,7 +36,6 @@ PG_FUNCTION_INFO_V1(pgw_try_bank_1_0);
 
 #define LONGEST_WAIT_MS 60000
 #define POLL_MS 20
-#define SKEW_LIMIT_S 30
 
 typedef struct Findings
 {
@@ -167,13 +166,11 @@ put_credentials(Findings *f, const PgwTrialReport *r)
 static void
 put_clock(Findings *f, const PgwTrialReport *r)
 {
-	int64 theirs = pgw_http_date_read(r->date);
-	int64 ahead = theirs < 0 ? 0 : theirs - r->answered_at_s;
-	/* the answer was written somewhere between our question and its arrival */
-	int64 sure = Max((ahead < 0 ? -ahead : ahead) - r->took_ms / 1000 - 1, 0);
+	int64 ahead;
+	bool differs;
 	PgwJsonWriter w;
 
-	if (theirs < 0)
+	if (!pgw_clock_ahead(r->date, r->answered_at_s, r->took_ms, &ahead))
 	{
 		put(f, "clock", "skipped", "The answer has no Date that could be read.", NULL);
 		return;
@@ -182,8 +179,9 @@ put_clock(Findings *f, const PgwTrialReport *r)
 	pgw_json_begin_object(&w, NULL);
 	pgw_json_put_int(&w, "bank_ahead_seconds", ahead);
 	pgw_json_end_object(&w);
-	put(f, "clock", sure > SKEW_LIMIT_S ? "warning" : "ok",
-		sure > SKEW_LIMIT_S
+	differs = ahead > PGW_CLOCK_SKEW_LIMIT_S || ahead < -PGW_CLOCK_SKEW_LIMIT_S;
+	put(f, "clock", differs ? "warning" : "ok",
+		differs
 			? "The bank's clock and this server's differ: signatures with a time would be refused, and \"not found\" is waited for by ours. Set this server's by NTP."
 			: "The bank's clock is this server's.",
 		w.text.data);

@@ -36,12 +36,14 @@
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
+#include "core/bank_message/http_date.h"
 #include "core/bank_message/key_refused.h"
 #include "core/base/error_codes.h"
 #include "core/base/mutant.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/taken_slots.h"
 #include "http/http.h"
+#include "observe/metrics.h"
 #include "queue/bank_answers.h"
 #include "queue/send_after_flush.h"
 #include "queue/try_banks.h"
@@ -244,6 +246,19 @@ judge(PgwCall *call, const PgwHttpDone *done)
 	return false;
 }
 
+static void
+look_at_clock(const PgwCall *call, const PgwHttpDone *done)
+{
+	instr_time took;
+	int64 ahead_s;
+
+	INSTR_TIME_SET_CURRENT(took);
+	INSTR_TIME_SUBTRACT(took, call->began);
+	if (pgw_clock_ahead(done->date, pgw_unix_seconds(GetCurrentTimestamp()),
+						(int64) INSTR_TIME_GET_MILLISEC(took), &ahead_s))
+		pgw_metrics_bank_clock(call->bank->name, call->bank->livemode, ahead_s);
+}
+
 /*
  * An ERROR on the way must not lose the call: then it may have reached the bank, and that is all
  * that is known.
@@ -260,6 +275,8 @@ take_in(PgwCall *call, const PgwHttpDone *done, void (*release)(void *))
 	PG_TRY();
 	{
 		goes_on = judge(call, done);
+		if (done->date != NULL)
+			look_at_clock(call, done);
 		if (call->trial != 0 && !goes_on)
 			pgw_trial_note(call, done);
 		PGW_DEBUG_POINT(pgw_call_debug_name(call, "answered",

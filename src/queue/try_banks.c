@@ -173,12 +173,6 @@ pgw_trials_send(void)
 		pgw_config_reread();
 }
 
-static int64
-seconds_since_1970(TimestampTz t)
-{
-	return t / USECS_PER_SEC + (int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
-}
-
 void
 pgw_trial_note(const PgwCall *call, const PgwHttpDone *done)
 {
@@ -214,7 +208,7 @@ pgw_trial_over(PgwCall *call)
 	report->outcome = call->answer.outcome;
 	report->key_refused = call->credentials_rejected;
 	report->other_mode = call->answer.other_mode;
-	report->answered_at_s = seconds_since_1970(GetCurrentTimestamp());
+	report->answered_at_s = pgw_unix_seconds(GetCurrentTimestamp());
 	pgw_trial_report(call->trial, report);
 	pgw_call_free(call);
 }

@@ -49,6 +49,7 @@ is(sql("SELECT string_agg(check_name, ',' ORDER BY check_name) FROM pgw.health()
 		subscriptions
 		table_locks
 		tables
+		transaction_ids
 		version
 		worker
 		worker_mode

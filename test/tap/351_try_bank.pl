@@ -64,6 +64,8 @@ part($node, 'clock and key', sub {
 	dialect('late', sub { return { document => { ok => JSON::PP::true }, headers => [ 'Date: ' . http_date(time - 600) ] } }, 'ping');
 	is(try('late'), 'reach ok, tls skipped, credentials ok, clock warning', 'one that is ten minutes slow');
 	like($message{clock}, qr/"bank_ahead_seconds": -(59\d|60\d)\b/, 'by so much');
+	like(sql("SELECT status, advice, details->>'clock_ahead_seconds' FROM pgw.health() WHERE check_name = 'bank:late'"), qr/^warning\|The bank's clock.*\|-(59\d|60\d)$/, 'health() says so, too');
+	like(sql("SELECT status, details->>'clock_ahead_seconds' FROM pgw.health() WHERE check_name = 'bank:punctual'"), qr/^ok\|0$/, 'and of the other that its clock is right');
 	dialect('closed', sub { return { status => 401, document => {} } }, 'ping');
 	is(try('closed'), 'reach ok, tls skipped, credentials error, clock skipped', 'a key that is refused');
 	dialect('other', sub { return { status => 200, document => { welcome => 1 } } }, 'ping');

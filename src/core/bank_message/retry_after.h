@@ -9,9 +9,6 @@
 /* What a bank's Retry-After may ask for at most: it must not park a payment for ever. */
 #define PGW_RETRY_AFTER_MAX_S 3600
 
-/* HTTP's form of a date, in seconds since 1970; -1: no such, or from before 1970. */
-extern int64_t pgw_http_date_read(const char *s);
-
 /* The header's text (NULL: it is not there) in seconds from now; -1: not said, or not readable. */
 extern int pgw_retry_after_read(const char *s);
 
