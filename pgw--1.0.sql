@@ -548,6 +548,7 @@ CREATE TABLE pgw.payment_transactions (
 	capture pgw.capture_mode NOT NULL,
 	submitted boolean NOT NULL,
 	final_capture boolean NOT NULL DEFAULT false,
+	customer_sent boolean NOT NULL DEFAULT false,
 	livemode boolean NOT NULL DEFAULT true,
 	-- before all that has no fixed place: an update compares the columns of indexes, old with new
 	live boolean NOT NULL,
@@ -717,6 +718,8 @@ COMMENT ON COLUMN pgw.payment_transactions.error_answered IS
 COMMENT ON COLUMN pgw.payment_transactions.card_echoed IS
 	'True: an answer of the bank repeated the card''s security code, holder or number in a way that cannot be seen '
 	'without the card. No id, code or reason of a later answer is kept.';
+COMMENT ON COLUMN pgw.payment_transactions.customer_sent IS
+	'True: the request held something of options.customer, which is kept nowhere. So it cannot be sent once more.';
 COMMENT ON COLUMN pgw.payment_transactions.final_capture IS
 	'Kind capture: true when the rest of the authorization is given up with it.';
 COMMENT ON COLUMN pgw.payment_transactions.reason IS 'Kind refund: why, as the caller said.';

@@ -142,6 +142,9 @@ ECHO_DIGEST:226_request_language:a digest said again
 ECHO_TOKEN:228_token_objects:said again
 TOKEN_OBJECT_KEPT:228_token_objects:paid
 TOKEN_DISGUISED:228_token_objects:encoded once more
+CUSTOMER_REPEATED:229_customer:lost answer
+CUSTOMER_IN_SLOT:229_customer:in memory
+CUSTOMER_SUBMITTED:229_customer:refused
 SECRET_NAMES:226_request_language:secrets by name
 REPLAY_NOW:226_request_language:time and nonce
 CARD_PART:289_bank_echoes:approvals

@@ -290,6 +290,12 @@ pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 }
 
 bool
+pgw_step_can_repeat(const PgwAttempt *attempt)
+{
+	return pgw_token_is_kept(attempt->token) && !attempt->customer_sent;
+}
+
+bool
 pgw_step_charge_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const char *key)
 {
 	PgwCallParams params;

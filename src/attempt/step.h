@@ -92,6 +92,12 @@ extern PgwBank *pgw_step_bank(PgwAttempt *attempt, PgwStep *step, bool may_charg
 extern bool pgw_step_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, PgwBankOp op,
 						  const char *reference, PgwCallParams *params);
 
+/*
+ * Can its request be made once more as it was?  Not with a card, a token that is an object, or
+ * what was told of the customer: they are kept nowhere.
+ */
+extern bool pgw_step_can_repeat(const PgwAttempt *attempt);
+
 /* The same for the charge or authorization as it was asked for, with this key. */
 extern bool pgw_step_charge_call(PgwAttempt *attempt, PgwStep *step, PgwBank *bank,
 								 const char *key);

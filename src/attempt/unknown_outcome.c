@@ -27,7 +27,6 @@
 #include "base/schedule.h"
 #include "core/base/mutant.h"
 #include "core/base/uuid7.h"
-#include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
 #include "core/payment/compensation_rules.h"
 #include "core/payment/shown_by_bank.h"
@@ -48,7 +47,7 @@ get_facts(const PgwAttempt *attempt, bool resend_allowed, bool lookup_inconclusi
 		  PgwUnknownOutcomeFacts *facts)
 {
 	facts->operation = pgw_charge_operation(attempt->capture, attempt->submitted);
-	facts->has_token = pgw_token_is_kept(attempt->token);
+	facts->has_token = pgw_step_can_repeat(attempt);
 	facts->has_id = attempt->bank_reference != NULL;
 	facts->resend_allowed = resend_allowed;
 	facts->error_answered = attempt->error_answered;

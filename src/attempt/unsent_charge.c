@@ -25,7 +25,6 @@
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/schedule.h"
-#include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
 #include "exchange/taken_slots.h"
 #include "outcome/event_members.h"
@@ -99,7 +98,7 @@ record_intent(PgwAttempt *attempt, PgwStep *step, const char *switched_from)
 static PgwBank *
 next_bank(const PgwAttempt *attempt, const PgwBank *bank)
 {
-	if (attempt->bank_requested != NULL || !pgw_token_is_kept(attempt->token))
+	if (attempt->bank_requested != NULL || !pgw_step_can_repeat(attempt))
 		return NULL;
 	return pgw_config_next_bank(bank, attempt->amount, attempt->currency, PGW_BY_TOKEN,
 								attempt->capture);
@@ -179,7 +178,7 @@ pgw_step_charge_plan_retry(PgwCall *call, PgwAttempt *attempt, PgwDecision *d)
 						(call->transport == PGW_TRANSPORT_ANSWERED &&
 						 call->answer.outcome == PGW_OUT_NOT_PROCESSED);
 
-	if (attempt->status != PGW_CREATED || !pgw_token_is_kept(attempt->token) || !nothing_done ||
+	if (attempt->status != PGW_CREATED || !pgw_step_can_repeat(attempt) || !nothing_done ||
 		!wanted_at(attempt, call, when))
 		return false;
 	pgw_charge_retry(&failed, other != NULL, d);

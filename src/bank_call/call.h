@@ -81,6 +81,7 @@ typedef struct PgwCall
 	char card_last4[5]; /* of the charge that it is about; "": not known */
 	/* an earlier answer about that charge repeated the card: its attempt's row says so */
 	bool card_echoed;
+	bool customer_sent; /* the request holds what is kept nowhere of the customer */
 	/* it gives back a charge that was made in the other mode than its bank's */
 	bool charged_in_other_mode;
 	XLogRecPtr intent_end; /* of the commit without which it must not be sent */

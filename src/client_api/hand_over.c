@@ -35,6 +35,21 @@ copy(char *to, size_t size, const char *from)
 		elog(ERROR, "a value does not fit into its slot");
 }
 
+/* Behind the token, which stands there already. */
+static void
+copy_customer(PgwSlotRequest *r, const PgwCheckedArgs *checked)
+{
+	size_t room;
+	char *customer = pgw_slot_customer(r, &room);
+
+	if (checked->customer == NULL)
+		return;
+	if (checked->customer_len >= room)
+		elog(ERROR, "a value does not fit into its slot");
+	memcpy(customer, checked->customer, checked->customer_len);
+	customer[checked->customer_len] = '\0';
+}
+
 void
 pgw_hand_over_fill(int slot, const PgwPay *pay)
 {
@@ -64,6 +79,7 @@ pgw_hand_over_fill(int slot, const PgwPay *pay)
 	copy(r->bank_requested, sizeof(r->bank_requested), args->bank);
 	copy(r->reference, sizeof(r->reference), args->reference);
 	copy(r->token, sizeof(r->token), args->token);
+	copy_customer(r, &pay->checked);
 	copy(r->bank_fields, sizeof(r->bank_fields), pgw_none_if_no_members(args->bank_fields));
 	pgw_actor_calling(&r->actor, pay->caller, &pay->checked.says, &sought);
 	if (args->card_number != NULL)

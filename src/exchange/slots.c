@@ -25,6 +25,15 @@ pgw_exchange_request(int slot)
 	return &pgw_bodies[slot].request;
 }
 
+char *
+pgw_slot_customer(PgwSlotRequest *r, size_t *room)
+{
+	size_t used = strlen(r->token) + 1;
+
+	*room = sizeof(r->token) - used;
+	return r->token + used;
+}
+
 /* Onto the free list; its body is wiped. */
 static void
 free_slot(int slot)

@@ -12,8 +12,8 @@
 #include "storage/itemptr.h"
 #include "utils/uuid.h"
 
-#include "core/card/token_object.h"
 #include "core/request/actor.h"
+#include "core/request/validate.h"
 
 typedef enum PgwSlotState
 {
@@ -50,7 +50,8 @@ typedef struct PgwSlotRequest
 	char bank[64];           /* the bank chosen by the backend's rules */
 	char bank_requested[64]; /* named by the caller, or "" */
 	char reference[1021];
-	char token[PGW_MAX_TOKEN_OBJECT_BYTES + 1]; /* one that is no object has 512 at most */
+	/* the token, and behind its end what is told of the customer: pgw_slot_customer() */
+	char token[PGW_MAX_TOKEN_AND_CUSTOMER_BYTES + 2];
 	char card_number[20];
 	char card_cvv[5];
 	char card_holder[256];
@@ -80,6 +81,12 @@ typedef struct PgwSlotAnswer
 	char error_code[64];
 	char detail[256]; /* sanitized */
 } PgwSlotAnswer;
+
+/*
+ * options.customer as JSON, "": none.  It shares the token's place, because the one is large where
+ * the other is small: a slot with room for both at their largest could not be locked in 8 MiB.
+ */
+extern char *pgw_slot_customer(PgwSlotRequest *r, size_t *room); /* room: its NUL included */
 
 /* The body: the backend's while CLAIMED, the worker's while TAKEN. */
 extern PgwSlotRequest *pgw_exchange_request(int slot);

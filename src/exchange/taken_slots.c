@@ -111,10 +111,16 @@ void
 pgw_exchange_wipe(int slot)
 {
 	PgwSlotRequest *request = &pgw_bodies[slot].request;
+	char *customer;
+	size_t room;
 
 	if (!mine(slot))
 		return;
-	/* an object is as good as a card; behind its end a slot's text was never written */
+	/* first: it is found by the token's end.  Behind its own a slot's text was never written */
+	customer = pgw_slot_customer(request, &room);
+	if (!PGW_MUTATED(CUSTOMER_IN_SLOT))
+		explicit_bzero(customer, strlen(customer));
+	/* an object is as good as a card */
 	explicit_bzero(request->token, strlen(request->token));
 	explicit_bzero(request->card_number, sizeof(request->card_number));
 	explicit_bzero(request->card_cvv, sizeof(request->card_cvv));

@@ -68,6 +68,7 @@ static const Argument arguments[] = {
 	{"reason", ARGUMENT_TEXT, NULL, false, false},
 	{"final", ARGUMENT_BOOLEAN, "true", false, false},
 	{"bank_fields", ARGUMENT_OBJECT, NULL, false, false},
+	{"customer", ARGUMENT_OBJECT, "{}", false, true}, /* a sample of everybody */
 };
 
 #define NARGUMENTS ((int) lengthof(arguments))
@@ -268,6 +269,7 @@ fill_params(const PgwBank *bank, PgwBankOp op, const Values *v, const PgwCurrenc
 	p->now = pgw_now() + EPOCHS_APART;
 	p->base_url = bank->base_url;
 	p->bank_fields = value_of(v, "bank_fields");
+	p->customer = charges ? value_of(v, "customer") : NULL;
 	p->settings = bank->settings;
 }
 
@@ -306,6 +308,8 @@ static bool
 has_place(const PgwBank *bank, PgwBankOp op, const char *name)
 {
 	return pgw_connector_uses(bank->connector, op, name) ||
+		   (strcmp(name, "customer") == 0 &&
+			pgw_connector_uses(bank->connector, op, "customer.")) ||
 		   (strcmp(name, "amount") == 0 &&
 			pgw_connector_uses(bank->connector, op, "amount_decimal"));
 }

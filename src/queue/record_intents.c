@@ -28,6 +28,7 @@
 #include "bank_call/waiting_callers.h"
 #include "base/clock.h"
 #include "base/debug_points.h"
+#include "core/base/mutant.h"
 #include "core/base/none_if_empty.h"
 #include "core/card/token_object.h"
 #include "core/payment/charge_rules.h"
@@ -84,6 +85,7 @@ fill_transaction(PgwAttempt *attempt, const PgwSlotRequest *r, const PgwCall *ca
 	attempt->reference = copy(r->reference);
 	attempt->bank_fields = copy(r->bank_fields);
 	attempt->card_echoed = call->card_echoed;
+	attempt->customer_sent = call->customer_sent && !PGW_MUTATED(CUSTOMER_REPEATED);
 	attempt->own_request.key = pstrdup(call->reference);
 	attempt->own_request.key_used_at = call->said_at;
 	attempt->caller_xid = r->caller_xid;

@@ -68,8 +68,9 @@ pgw_requests_forget_slots(void)
 static bool
 render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnectorError *err)
 {
-	const PgwSlotRequest *r = pgw_exchange_request(call->slot);
+	PgwSlotRequest *r = pgw_exchange_request(call->slot);
 	PgwCallParams params;
+	size_t room;
 	bool ok;
 
 	memset(&params, 0, sizeof(params));
@@ -84,9 +85,11 @@ render_request(PgwCall *call, PgwBank *bank, const char **error_code, PgwConnect
 	params.merchant = r->merchant;
 	params.reference = pgw_none_if_empty(r->reference);
 	params.bank_fields = pgw_none_if_empty(r->bank_fields);
+	params.customer = pgw_none_if_empty(pgw_slot_customer(r, &room));
 	ok = pgw_call_render(call, bank, &params, error_code, err);
 	if (ok)
 		pgw_echo_keep(call, r);
+	call->customer_sent = ok && call->rendered->has_customer;
 	explicit_bzero(&params, sizeof(params));
 	return ok;
 }

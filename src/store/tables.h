@@ -158,6 +158,8 @@ typedef struct PgwAttempt
 	 * is kept
 	 */
 	bool card_echoed;
+	bool
+		customer_sent; /* the request held what is kept nowhere of the customer: options.customer */
 	/* kind capture: the rest of the authorization is given up */
 	bool final_capture;
 	char *reason;                 /* kind refund: what the caller said */

@@ -37,6 +37,18 @@ mark_token_part(const PgwRender *r, const PgwSegment *segment, char *mark, size_
 	snprintf(mark, size, "(token%s%.60s)", *where != '\0' ? "." : "", where);
 }
 
+static void
+mark_customer(const PgwRender *r, const PgwSegment *segment, char *mark, size_t size)
+{
+	PgwJson v;
+
+	if (r->p->customer == NULL || (r->customer.members.n > 0 &&
+								   (!pgw_answer_body_follow(&r->customer, &segment->pointer, &v) ||
+									pgw_json_type(&v) == PGW_JSON_NULL)))
+		return;
+	snprintf(mark, size, "(customer%s%s)", *segment->text != '\0' ? "." : "", segment->text);
+}
+
 bool
 pgw_render_mark(const PgwRender *r, const PgwSegment *segment, char *mark, size_t size)
 {
@@ -57,6 +69,9 @@ pgw_render_mark(const PgwRender *r, const PgwSegment *segment, char *mark, size_
 			return r->token_is_object;
 		case PGW_PH_TOKEN_PART:
 			mark_token_part(r, segment, mark, size);
+			return true;
+		case PGW_PH_CUSTOMER:
+			mark_customer(r, segment, mark, size);
 			return true;
 		case PGW_PH_CARD_NUMBER:
 			if (p->card_number != NULL)

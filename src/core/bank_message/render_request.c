@@ -85,11 +85,13 @@ put_choice(PgwRender *r, PgwBuf *b, const PgwNode *node)
 	{
 		size_t mark = b->len;
 		bool token_used = r->token_used;
+		bool customer_used = r->customer_used;
 		PgwPut put = put_segments(r, b, PGW_AS_TYPED, &node->choosers[i]);
 
 		if (put == PGW_PUT_FAULT)
 			return put;
 		r->token_used = token_used;
+		r->customer_used = customer_used;
 		pgw_buf_truncate(b, mark);
 		if (put == PGW_PUT_DONE)
 			return put_node(r, b, node->children[i]);
@@ -189,11 +191,13 @@ read_object(PgwRender *r, const char *text, const char *what, PgwJson *object)
 }
 
 static void
-read_token(PgwRender *r)
+read_unkept(PgwRender *r)
 {
 	r->token_is_object = pgw_token_is_object(r->p->token);
 	if (r->token_is_object)
 		pgw_answer_body_read(r->p->token, strlen(r->p->token), false, &r->token);
+	if (r->p->customer != NULL)
+		pgw_answer_body_read(r->p->customer, strlen(r->p->customer), false, &r->customer);
 }
 
 /*
@@ -321,8 +325,9 @@ pgw_connector_render(const PgwConnector *c, PgwBankOp which, const PgwCallParams
 	state.exponent = pgw_connector_exponent(c, p->currency, p->iso_exponent);
 	good = read_object(&state, p->bank_fields, "bank_fields", &state.bank_fields) &&
 		   read_object(&state, p->settings, "settings", &state.settings);
-	read_token(&state);
+	read_unkept(&state);
 	good = good && render_parts(&state, op, r);
+	r->has_customer = good && state.customer_used;
 	pgw_render_forget_computed(&state);
 	if (!good)
 	{

@@ -45,10 +45,12 @@ typedef struct PgwCallParams
 	const char *base_url;           /* of the bank: where the path is appended */
 	const PgwSecretValues *secrets; /* of the bank's secret file */
 	const char *bank_fields;        /* JSON text of an object, or NULL: {{bank_fields.xyz}} */
+	const char *customer;           /* JSON text of options.customer, or NULL */
 	const char *settings;           /* JSON text of the bank row's settings: {{settings.xyz}} */
 	/*
-	 * to be shown to people, not sent: secrets, card number, CVV, holder, tokens that are objects
-	 * and computed values are written as marks.  secrets are not looked at
+	 * to be shown to people, not sent: secrets, card number, CVV, holder, tokens that are objects,
+	 * what is told of the customer and computed values are written as marks.  secrets are not
+	 * looked at
 	 */
 	bool masked;
 } PgwCallParams;
@@ -63,6 +65,7 @@ typedef struct PgwRendered
 	PgwBuf headers[PGW_MAX_HEADERS]; /* "Name: value", CR/LF refused */
 	PgwBuf body;                     /* empty: none */
 	bool has_body;
+	bool has_customer; /* something of what is told of him stands in it */
 	/*
 	 * digests of the body, as they stand in it: without a key one of a body with a card is as good
 	 * as its number

@@ -4,9 +4,9 @@
  * Owns the meaning of every placeholder and of every filter.  Invariants: card data goes from the
  * caller's parameters into PgwBufs, which are wiped, and nowhere else - not through other memory of
  * the heap; small numbers made from it on the stack are wiped.  bank_fields and settings are the
- * only JSON texts read here that hold no card data; a token that is an object may.  The same
- * parameters give the same bytes, time and nonce included: a repetition under its key is the same
- * request.
+ * only JSON texts read here that are kept; a token that is an object and options.customer are not.
+ * The same parameters give the same bytes, time and nonce included: a repetition under its key is
+ * the same request.
  */
 #include "core/bank_message/render_value.h"
 
@@ -211,17 +211,17 @@ put_named(PgwRender *r, PgwBuf *b, PgwHow how, const PgwJson *object, const char
 }
 
 /*
- * What stands at a place of a token that is an object.  It is card data: its copy lies in a buffer
- * that is wiped.
+ * What stands at a place of what is kept nowhere: its copy lies in a buffer that is wiped.
  */
 static PgwPut
-put_token_part(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
+put_place_of(PgwRender *r, PgwBuf *b, PgwHow how, const PgwAnswerBody *object,
+			 const PgwSegment *segment)
 {
 	PgwJson v;
 	PgwBuf text;
 	PgwPut put;
 
-	if (!r->token_is_object || !pgw_answer_body_follow(&r->token, &segment->pointer, &v) ||
+	if (!pgw_answer_body_follow(object, &segment->pointer, &v) ||
 		pgw_json_type(&v) == PGW_JSON_NULL)
 		return PGW_PUT_MISSING;
 	pgw_buf_init(&text, PGW_BODY_MAX_BYTES);
@@ -229,7 +229,32 @@ put_token_part(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 	put = text.failed ? pgw_render_fault(r, "out of memory")
 					  : put_member(r, b, how, &v, segment->text, text.data);
 	pgw_buf_free(&text);
+	return put;
+}
+
+/* A token that is an object is card data. */
+static PgwPut
+put_token_part(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
+{
+	PgwPut put;
+
+	if (!r->token_is_object)
+		return PGW_PUT_MISSING;
+	put = put_place_of(r, b, how, &r->token, segment);
 	r->token_used |= put == PGW_PUT_DONE;
+	return put;
+}
+
+/* Likewise: a person's address is nobody's who reads memory. */
+static PgwPut
+put_customer(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
+{
+	PgwPut put;
+
+	if (r->p->customer == NULL)
+		return PGW_PUT_MISSING;
+	put = put_place_of(r, b, how, &r->customer, segment);
+	r->customer_used |= put == PGW_PUT_DONE;
 	return put;
 }
 
@@ -395,6 +420,8 @@ put_plain(PgwRender *r, PgwBuf *b, PgwHow how, const PgwSegment *segment)
 			return put_token(r, b, how);
 		case PGW_PH_TOKEN_PART:
 			return put_token_part(r, b, how, segment);
+		case PGW_PH_CUSTOMER:
+			return put_customer(r, b, how, segment);
 		case PGW_PH_CARD_NUMBER:
 			return pgw_render_text(r, b, how, p->card_number);
 		case PGW_PH_CARD_EXPIRY_MONTH:

@@ -39,6 +39,8 @@ typedef struct PgwRender
 	bool token_is_object;
 	PgwAnswerBody token; /* ... what stands where in it */
 	bool token_used;     /* something of the token stands in the request */
+	PgwAnswerBody customer;
+	bool customer_used;
 	PgwConnectorError *err;
 	const char *place; /* pointer of header, or NULL: path or body of op */
 	const char *part;  /* "path" or "body" */

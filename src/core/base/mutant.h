@@ -88,11 +88,14 @@ typedef enum PgwMutant
 	CARD_LITERAL,    /* card data in the text of a statement is taken as it comes */
 	/* a token that is an object is kept as any other */
 	TOKEN_OBJECT_KEPT,
-	TOKEN_DISGUISED, /* an object in a list, or encoded once more, is kept as any other token */
-	ECHO_TOKEN,      /* what an answer repeats of such a token is not looked for */
-	LITERAL_BUDGET,  /* a value that was not followed to its end counts as bound */
-	LOGGED_LITERAL,  /* in what the server logs only a card's number counts */
-	LOG_REDACTION,   /* what the server logs of a card is not looked at */
+	CUSTOMER_IN_SLOT,   /* what is told of a customer stays in its slot */
+	CUSTOMER_REPEATED,  /* a request that held it is repeated without it */
+	CUSTOMER_SUBMITTED, /* it can be submitted */
+	TOKEN_DISGUISED,    /* an object in a list, or encoded once more, is kept as any other token */
+	ECHO_TOKEN,         /* what an answer repeats of such a token is not looked for */
+	LITERAL_BUDGET,     /* a value that was not followed to its end counts as bound */
+	LOGGED_LITERAL,     /* in what the server logs only a card's number counts */
+	LOG_REDACTION,      /* what the server logs of a card is not looked at */
 	/* a view that pays with a volatile id may stand in a statement twice */
 	REPEATED_VIEW,
 	REPEATED_FETCH, /* a cursor that is turned back pays again */

@@ -24,12 +24,6 @@ static const struct
 
 #define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
 
-#define CARD_DATA \
-	(PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | \
-	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
-	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY) | \
-	 PGW_PH_BIT(PGW_PH_CARD_HOLDER) | PGW_PH_BIT(PGW_PH_TOKEN_PART))
-
 bool
 pgw_compile_byte_text(PgwCompile *cc, json_object *v, bool plain, PgwByteText *as)
 {
@@ -57,10 +51,10 @@ compile_one_text(PgwCompile *cc, json_object *v, PgwText *text)
 	if (!pgw_compile_text(cc, v, text, &uses))
 		return false;
 	cc->of_secret |= (uses & PGW_PH_BIT(PGW_PH_SECRET)) != 0;
-	return (uses & CARD_DATA) == 0 ||
+	return (uses & PGW_NEVER_KEPT) == 0 ||
 		   pgw_fault(
 			   cc,
-			   "card data must not stand in a computed value; {{body}}, which has it, can be digested");
+			   "card data must not stand in a computed value, nor a customer's; {{body}}, which has it, can be digested");
 }
 
 /* A text, or several one behind the other. */

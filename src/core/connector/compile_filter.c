@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/customer/customer.h"
+
 #define AMOUNT PGW_PH_BIT(PGW_PH_AMOUNT)
 #define CURRENCY PGW_PH_BIT(PGW_PH_CURRENCY)
 #define EXPIRY PGW_PH_BIT(PGW_PH_CARD_EXPIRY)
@@ -19,7 +21,7 @@
 #define BARE \
 	(AMOUNT | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
 	 PGW_PH_BIT(PGW_PH_FINAL) | PGW_PH_BIT(PGW_PH_BANK_FIELDS) | PGW_PH_BIT(PGW_PH_SETTINGS) | \
-	 PGW_PH_BIT(PGW_PH_TOKEN_PART))
+	 PGW_PH_BIT(PGW_PH_TOKEN_PART) | PGW_PH_BIT(PGW_PH_CUSTOMER))
 
 #define AFTER(filter) (UINT32_C(1) << (filter))
 #define TIMES \
@@ -39,7 +41,7 @@ typedef struct FilterRule
 
 static const FilterRule rules[] = {
 	{"string", PGW_FILTER_STRING, BARE, 0},
-	{"number", PGW_FILTER_NUMBER, PGW_PH_BIT(PGW_PH_AMOUNT_DECIMAL),
+	{"number", PGW_FILTER_NUMBER, PGW_PH_BIT(PGW_PH_AMOUNT_DECIMAL) | PGW_PH_BIT(PGW_PH_CUSTOMER),
 	 AFTER(PGW_FILTER_NUMERIC) | AFTER(PGW_FILTER_SHAPE) | AFTER(PGW_FILTER_EPOCH) |
 		 AFTER(PGW_FILTER_EPOCH_MS)},
 	{"lower", PGW_FILTER_LOWER, CURRENCY, 0},
@@ -71,6 +73,10 @@ static const FilterRule rules[] = {
 static bool
 fits(const FilterRule *rule, const PgwSegment *segment, PgwFilter before)
 {
+	/* the digits of some members alone are those of a number */
+	if (rule->filter == PGW_FILTER_NUMBER && segment->kind == PGW_PH_CUSTOMER &&
+		!pgw_customer_is_number(segment->text))
+		return false;
 	if (before == PGW_FILTER_NONE)
 		return (rule->first & PGW_PH_BIT(segment->kind)) != 0;
 	/* "09/31" is no number */

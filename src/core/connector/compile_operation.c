@@ -242,6 +242,11 @@ pgw_compile_operation(PgwCompile *cc, json_object *v, PgwBankOp which, PgwCompil
 		return pgw_fault(
 			cc,
 			"{{token./POINTER}} has no value here: a token that is an object is not kept beyond the charge");
+	if (which != PGW_OP_CHARGE && which != PGW_OP_AUTHORIZE &&
+		(op->uses & PGW_PH_BIT(PGW_PH_CUSTOMER)) != 0)
+		return pgw_fault(
+			cc,
+			"{{customer./POINTER}} has no value here: what is told of a customer is not kept beyond the charge");
 	op->needs |= identity_of(which, op->uses);
 	if (pgw_member(v, "settles") != NULL && which != PGW_OP_CANCEL)
 		return pgw_fault_at(cc, "settles", "only \"cancel\" can say this");

@@ -13,6 +13,7 @@
 #include <strings.h>
 
 #include "core/base/characters.h"
+#include "core/customer/customer.h"
 
 static const char *const placeholders[PGW_PH_NONE] = {"amount",
 													  "amount_decimal",
@@ -44,14 +45,9 @@ static const char *const placeholders[PGW_PH_NONE] = {"amount",
 													  "body",
 													  "computed.",
 													  "token.",
+													  "customer.",
 													  "bank_fields.",
 													  "settings."};
-
-#define CARD_DATA \
-	(PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | \
-	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
-	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY) | \
-	 PGW_PH_BIT(PGW_PH_CARD_HOLDER) | PGW_PH_BIT(PGW_PH_TOKEN_PART))
 
 int
 pgw_placeholder_parse(const char *name)
@@ -131,6 +127,20 @@ compile_token_part(PgwCompile *cc, const char *pointer, size_t len, PgwSegment *
 		   pgw_compile_pointer(cc, segment->text, &segment->pointer);
 }
 
+/* {{customer./pointer}}: what stands there in options.customer; {{customer.}}: all of it. */
+static bool
+compile_customer(PgwCompile *cc, const char *pointer, size_t len, PgwSegment *segment)
+{
+	if (!pgw_since_version(cc, 2, "a part of the customer's data") ||
+		(segment->text = pgw_arena_text(cc, pointer, len)) == NULL)
+		return false;
+	if (!pgw_customer_has_place(segment->text))
+		return pgw_fault(
+			cc,
+			"options.customer has nothing at this place; its members are ip, email, phone, name, billing_address, shipping_address and browser, with members of their own: {{customer./browser/browserIP}}");
+	return pgw_compile_pointer(cc, segment->text, &segment->pointer);
+}
+
 /* The inside of {{...}}, as far as the first "|". */
 static bool
 compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
@@ -151,6 +161,8 @@ compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 				   (i != PGW_PH_SECRET || compile_secret(cc, NULL));
 		if (i == PGW_PH_TOKEN_PART && len >= n && memcmp(s, placeholders[i], n) == 0)
 			return compile_token_part(cc, s + n, len - n, segment);
+		if (i == PGW_PH_CUSTOMER && len >= n && memcmp(s, placeholders[i], n) == 0)
+			return compile_customer(cc, s + n, len - n, segment);
 		if (named && len > n && memcmp(s, placeholders[i], n) == 0 &&
 			pgw_secret_name_good(s + n, len - n))
 			return (segment->text = pgw_arena_text(cc, s + n, len - n)) != NULL &&
@@ -163,9 +175,9 @@ compile_name(PgwCompile *cc, const char *s, size_t len, PgwSegment *segment)
 		if (used < sizeof(list))
 			used += (size_t) snprintf(list + used, sizeof(list) - used, "%s%s%s", i ? ", " : "",
 									  i == PGW_PH_SECRET ? "secret, secret." : placeholders[i],
-									  i == PGW_PH_TOKEN_PART        ? "/POINTER"
-									  : named || i == PGW_PH_SECRET ? "NAME"
-																	: "");
+									  i == PGW_PH_TOKEN_PART || i == PGW_PH_CUSTOMER ? "/POINTER"
+									  : named || i == PGW_PH_SECRET                  ? "NAME"
+																					 : "");
 	}
 	return pgw_fault(cc, "unknown placeholder {{%.*s}}; known: %s", len > 60 ? 60 : (int) len, s,
 					 list);
@@ -249,10 +261,10 @@ pgw_compile_path(PgwCompile *cc, json_object *v, PgwText *text, uint64_t *uses)
 	}
 	if ((own & PGW_PH_BIT(PGW_PH_COMPUTED)) != 0)
 		return pgw_fault(cc, "a computed value must not stand in a path, which may be part of it");
-	if ((own & (CARD_DATA | PGW_PH_BIT(PGW_PH_SECRET))) != 0)
+	if ((own & (PGW_NEVER_KEPT | PGW_PH_BIT(PGW_PH_SECRET))) != 0)
 		return pgw_fault(
 			cc,
-			"card data and {{secret}} must not stand in a path, because paths are logged; put them into the body");
+			"card data and {{secret}} must not stand in a path, nor a customer's, because paths are logged; put them into the body");
 	*uses |= own;
 	return true;
 }
@@ -316,8 +328,9 @@ compile_header(PgwCompile *cc, const char *name, json_object *v, PgwHeader *head
 			return pgw_fault(cc,
 							 "a header's value must not hold control characters such as line ends");
 	}
-	if ((own & CARD_DATA) != 0)
-		return pgw_fault(cc, "card data must not stand in a header; put it into the body");
+	if ((own & PGW_NEVER_KEPT) != 0)
+		return pgw_fault(
+			cc, "card data must not stand in a header, nor a customer's; put it into the body");
 	h.name = pgw_arena_text(cc, name, strlen(name));
 	h.pointer = pgw_arena_text(cc, cc->pointer, cc->len);
 	if (h.name == NULL || h.pointer == NULL || !pgw_add_header(cc, headers, n, &h))
@@ -410,7 +423,7 @@ compile_chooser(PgwCompile *cc, const char *key, PgwText *chooser)
 {
 	static const PgwPlaceholder may_be_absent[] = {
 		PGW_PH_TOKEN,  PGW_PH_CARD_NUMBER, PGW_PH_CARD_CVV, PGW_PH_CARD_HOLDER, PGW_PH_REFERENCE,
-		PGW_PH_REASON, PGW_PH_BANK_FIELDS, PGW_PH_SETTINGS, PGW_PH_TOKEN_PART};
+		PGW_PH_REASON, PGW_PH_BANK_FIELDS, PGW_PH_SETTINGS, PGW_PH_TOKEN_PART,  PGW_PH_CUSTOMER};
 	json_object *text = json_object_new_string(key);
 	uint64_t uses = 0; /* to choose by a value is not to send it */
 	bool good =
@@ -427,7 +440,7 @@ compile_chooser(PgwCompile *cc, const char *key, PgwText *chooser)
 	}
 	return pgw_fault(
 		cc,
-		"chooses by one placeholder that can be without a value: token, token./POINTER, card_number, card_cvv, card_holder, reference, reason, bank_fields.NAME or settings.NAME");
+		"chooses by one placeholder that can be without a value: token, token./POINTER, card_number, card_cvv, card_holder, customer./POINTER, reference, reason, bank_fields.NAME or settings.NAME");
 }
 
 /* {"{{token}}": value, "{{card_number}}": value} */

@@ -80,12 +80,22 @@ typedef enum PgwPlaceholder
 	PGW_PH_BODY,
 	PGW_PH_COMPUTED,    /* with a name */
 	PGW_PH_TOKEN_PART,  /* with a JSON pointer */
+	PGW_PH_CUSTOMER,    /* ... */
 	PGW_PH_BANK_FIELDS, /* with a name */
 	PGW_PH_SETTINGS,    /* with a name */
 	PGW_PH_NONE         /* literal text */
 } PgwPlaceholder;
 
 #define PGW_PH_BIT(ph) (UINT64_C(1) << (ph))
+
+/* What is kept nowhere, because it is a card's or a person's: in bodies alone. */
+#define PGW_CARD_DATA \
+	(PGW_PH_BIT(PGW_PH_CARD_NUMBER) | PGW_PH_BIT(PGW_PH_CARD_CVV) | \
+	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MONTH) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY_YEAR) | \
+	 PGW_PH_BIT(PGW_PH_CARD_EXPIRY_MMYY) | PGW_PH_BIT(PGW_PH_CARD_EXPIRY) | \
+	 PGW_PH_BIT(PGW_PH_CARD_HOLDER) | PGW_PH_BIT(PGW_PH_TOKEN_PART))
+#define PGW_NEVER_KEPT (PGW_CARD_DATA | PGW_PH_BIT(PGW_PH_CUSTOMER))
+
 _Static_assert(PGW_PH_NONE < 64, "each placeholder has a bit of its own");
 
 typedef struct PgwPointer
@@ -117,12 +127,15 @@ typedef enum PgwFilter
 typedef struct PgwSegment
 {
 	PgwPlaceholder kind;
-	/* literal text, or what stands after "bank_fields.", "settings.", "secret." and "token." */
+	/*
+	 * literal text, or what stands after "bank_fields.", "settings.", "secret.", "token." and
+	 * "customer."
+	 */
 	const char *text;
 	PgwFilter filters[PGW_MAX_FILTERS]; /* in order, PGW_FILTER_NONE where there are no more */
 	const char *shape;                  /* PGW_FILTER_SHAPE: "MM/YY" */
 	int computed;                       /* PGW_PH_COMPUTED: which one */
-	PgwPointer pointer;                 /* PGW_PH_TOKEN_PART */
+	PgwPointer pointer;                 /* PGW_PH_TOKEN_PART, PGW_PH_CUSTOMER */
 } PgwSegment;
 
 typedef struct PgwText

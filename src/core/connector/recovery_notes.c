@@ -48,6 +48,9 @@ note_charge(Notes *notes, const PgwConnector *c, const PgwCapabilities *caps)
 	else
 		put(notes, "lost charge", true,
 			"A lost answer to a charge ends in review, because there is neither idempotency nor a look-up by our reference.");
+	if (repeatable && !counts && pgw_connector_uses(c, op, "customer."))
+		put(notes, "lost charge with customer", true,
+			"A charge that was told something of options.customer is not repeated with its key, because that is not kept: what a look-up does not find ends in review.");
 }
 
 static void

@@ -13,7 +13,7 @@ typedef struct PgwRecoveryNote
 	const char *sentence; /* what happens, because of what; static */
 } PgwRecoveryNote;
 
-#define PGW_MAX_RECOVERY_NOTES 8
+#define PGW_MAX_RECOVERY_NOTES 9
 
 /* Of the operations that the connector has; returns how many. */
 extern int pgw_recovery_notes(const PgwConnector *c, PgwRecoveryNote *notes);

@@ -463,6 +463,21 @@ look_at_errors_of_keys(Warnings *w, const PgwConnector *c)
 		"what was answered with an error is sent again with its key: a bank that keeps only its successes would do it twice. Say \"replays_errors\": true of one that keeps errors, too; of any other write version 2, and \"remembers\": \"2xx\"");
 }
 
+/* What is kept nowhere cannot be sent again, and the bank would refuse its key with another body.
+ */
+static void
+look_at_customer(Warnings *w, const PgwConnector *c, PgwBankOp op)
+{
+	bool counts =
+		c->caps.lookup && !c->caps.lookup_needs_id && c->caps.lookup_consistent_after_s >= 0;
+
+	if ((c->ops[op].uses & PGW_PH_BIT(PGW_PH_CUSTOMER)) != 0 && c->caps.keys[op].honoured &&
+		!counts)
+		warn(
+			w, op, "/body",
+			"a charge that was told something of {{customer./POINTER}} is not repeated with its key, because that is kept nowhere: what no look-up finds ends in manual review. Add \"lookup_charge\" by {{original_ref}}, and say in \"lookup_consistent_after_seconds\" when its \"not found\" counts.");
+}
+
 /* ---- lost answers ---- */
 
 #define ADD_LOOKUP \
@@ -511,6 +526,7 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 			continue;
 		look_at_amounts(&w, c, (PgwBankOp) i);
 		look_at_key(&w, c, (PgwBankOp) i);
+		look_at_customer(&w, c, (PgwBankOp) i);
 		look_at_rules(&w, (PgwBankOp) i, &c->ops[i].answer);
 		look_at_sums(&w, (PgwBankOp) i, &c->ops[i].answer);
 		look_at_statuses(&w, (PgwBankOp) i, &c->ops[i].answer);

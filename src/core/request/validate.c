@@ -2,7 +2,8 @@
  * validate.c - checks of a caller's arguments
  *
  * Owns the rules for every argument of process_payment and submit_payment, and the text of their
- * faults, but for token and card (validate_card.c).  One static function per argument; each appends
+ * faults, but for token and card (validate_card.c) and options.customer
+ * (validate_customer.c).  One static function per argument; each appends
  * its faults, so that one call names all that is wrong, in the order of the SQL arguments.
  *
  * Invariants: every code is in error_codes.c; no message holds an argument's value, but for the
@@ -414,9 +415,9 @@ is_statement(PgwChecker *c, const char *key)
 	return true;
 }
 
-/* end_user: 1 + PGW_MAX_END_USER_BYTES. */
+/* end_user: 1 + PGW_MAX_END_USER_BYTES.  out: NULL where a payment's options are not taken. */
 static void
-check_options(PgwChecker *c, char *end_user)
+check_options(PgwChecker *c, char *end_user, PgwCheckedArgs *out)
 {
 	PgwJson value;
 	PgwJson name;
@@ -441,6 +442,11 @@ check_options(PgwChecker *c, char *end_user)
 		}
 		if (is_statement(c, key))
 			continue;
+		if (out != NULL && strcmp(key, "customer") == 0)
+		{
+			pgw_check_customer(c, &member, out);
+			continue;
+		}
 		unknown_option(c, len <= MAX_OPTION_NAME_BYTES ? key : NULL);
 		unknown++;
 		explicit_bzero(key, sizeof(key));
@@ -494,7 +500,7 @@ pgw_validate_payment_args(const PgwPaymentArgs *args, int64_t now, PgwCheckedArg
 	check_on_failure(&c, out);
 	pgw_check_text(&c, "merchant", PGW_TEXT_ID, args->merchant, PGW_MAX_NAME_BYTES, true, true,
 				   "must be at most 63 bytes");
-	check_options(&c, out->says.end_user);
+	check_options(&c, out->says.end_user, out);
 	keep_statement(&c, out->says.not_a_card);
 	if (args->request == 0)
 		pgw_buf_json_close(faults, ']');
@@ -519,7 +525,7 @@ pgw_validate_operation_args(const PgwOperationArgs *args, PgwCallerSays *says, P
 		pgw_check_fault(&c, "final", "required", "must not be null");
 	pgw_check_text(&c, "reason", PGW_TEXT_VALUE, args->reason, PGW_MAX_REFERENCE_CHARS, false,
 				   false, "must be at most 255 characters");
-	check_options(&c, says->end_user);
+	check_options(&c, says->end_user, NULL);
 	keep_statement(&c, says->not_a_card);
 	pgw_buf_json_close(faults, ']');
 	return c.count;
@@ -531,7 +537,7 @@ pgw_validate_options(const char *options, char end_user[PGW_MAX_END_USER_BYTES +
 	PgwPaymentArgs none = {.options = options};
 	PgwChecker c = {.args = &none, .faults = faults, .stateable = nothing_stateable};
 
-	check_options(&c, end_user);
+	check_options(&c, end_user, NULL);
 	return c.count;
 }
 

@@ -22,6 +22,11 @@
 #define PGW_MAX_NAME_BYTES 63 /* bank and merchant names */
 #define PGW_MAX_METADATA_BYTES 16384
 #define PGW_MAX_BANK_FIELDS_BYTES 4096
+/*
+ * A token and what is told of the customer share one place: a slot of shared memory has room for
+ * the largest token that is an object and some of him, or for all of him beside an ordinary token.
+ */
+#define PGW_MAX_TOKEN_AND_CUSTOMER_BYTES 6912
 #define PGW_MAX_REQUESTS 1000 /* of one process_payments() */
 #define PGW_MAX_TIMEOUT_MS INT64_C(86400000)
 
@@ -74,6 +79,9 @@ typedef struct PgwCheckedArgs
 	PgwCardBrand brand;
 	char last4[5]; /* empty for a token */
 	PgwCallerSays says;
+	/* options.customer, a part of the options' text; NULL: nothing is told of him */
+	const char *customer;
+	size_t customer_len;
 } PgwCheckedArgs;
 
 /*

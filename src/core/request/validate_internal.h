@@ -1,11 +1,12 @@
 /*
- * validate_internal.h - what the checks of single arguments share; for validate.c and
- * validate_card.c alone
+ * validate_internal.h - what the checks of single arguments share; for validate.c,
+ * validate_card.c and validate_customer.c alone
  */
 #ifndef PGW_CORE_REQUEST_VALIDATE_INTERNAL_H
 #define PGW_CORE_REQUEST_VALIDATE_INTERNAL_H
 
 #include "core/card/card_text.h"
+#include "core/json/json_read.h"
 #include "core/request/not_a_card.h"
 #include "core/request/validate.h"
 
@@ -35,5 +36,8 @@ extern void pgw_check_text(PgwChecker *c, const char *field, PgwTextKind kind, c
 /* validate_card.c */
 extern void pgw_check_token(PgwChecker *c);
 extern void pgw_check_card(PgwChecker *c, int64_t now, PgwCheckedArgs *out);
+
+/* validate_customer.c: options.customer, as it stands in the text of the options */
+extern void pgw_check_customer(PgwChecker *c, const PgwJson *value, PgwCheckedArgs *out);
 
 #endif
