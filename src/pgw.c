@@ -20,6 +20,7 @@
 #include "card_guard/log_redaction.h"
 #include "client_api/calls_in_one_statement.h"
 #include "client_api/pay_common.h"
+#include "client_api/pause_submits.h"
 #include "ddl/drop_guard.h"
 #include "ddl/utility_hook.h"
 #include "exchange/bank_trial.h"
@@ -69,6 +70,7 @@ _PG_init(void)
 	pgw_literals_init();
 	pgw_log_redaction_init();
 	pgw_pay_init();
+	pgw_submit_pause_setting();
 
 	MarkGUCPrefixReserved("pgw");
 }

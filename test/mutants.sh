@@ -149,6 +149,7 @@ SECRET_NAMES:226_request_language:secrets by name
 REPLAY_NOW:226_request_language:time and nonce
 CARD_PART:289_bank_echoes:approvals
 QUOTA:254_quotas:merchant
+PAUSE_HOLDING_ROWS:256_submit_pause:holds rows
 CLOCK_BACK:281_clock_back:running
 CLOCK_BACK_ROW:282_clock_back_adopted:adopted
 BELOW_MARK:164_open_work:below

@@ -259,7 +259,7 @@ lock_for_result(const PgwCall *call, const PgwAttempt *attempt, PgwPayment *p, b
 {
 	bool busy = false;
 
-	*locked = attempt->submitted && pgw_store_lock_payment(&attempt->payment_id, false, p, &busy) &&
+	*locked = attempt->submitted && pgw_store_take_payment(&attempt->payment_id, p, &busy) &&
 			  memcmp(&p->transaction_id, &attempt->transaction_id, sizeof(pg_uuid_t)) == 0 &&
 			  p->status == PGW_PAY_PENDING;
 	return !busy;

@@ -15,6 +15,7 @@
 #include "utils/timestamp.h"
 
 #include "client_api/pay_common.h"
+#include "client_api/pause_submits.h"
 #include "core/base/none_if_empty.h"
 #include "core/base/uuid7.h"
 #include "database/find_row.h"
@@ -119,6 +120,7 @@ claim(PgwPay *pay, PgwAttempt *attempt, bool *have_t)
 	bool waited;
 	bool inserted;
 
+	pgw_submit_pause();
 	pgw_tables_lock(pay->deadline);
 	pgw_pay_prepare(pay);
 	waited = pay->found == PGW_FIND_IN_PROGRESS;

@@ -33,6 +33,7 @@
 #include "exchange/process_latch.h"
 #include "exchange/signal_ring.h"
 #include "exchange/slots.h"
+#include "exchange/told_pause.h"
 #include "exchange/worker_entries.h"
 #include "exchange/worker_progress.h"
 
@@ -96,6 +97,8 @@ typedef struct PgwWorkerEntry
 	ConditionVariable covered;
 	/* begun anew with each use of the entry */
 	PgwWorkerProgress progress;
+	/* void by itself */
+	PgwSubmitPause submit_pause;
 } PgwWorkerEntry;
 
 typedef struct PgwSlotHeader

@@ -39,6 +39,7 @@ pgw_entries_init(void)
 		pgw_shared->entries[i].queue_head = pgw_shared->entries[i].queue_tail = PGW_NO_SLOT;
 		ConditionVariableInit(&pgw_shared->entries[i].covered);
 		pgw_progress_init(&pgw_shared->entries[i].progress);
+		pgw_submit_pause_init(&pgw_shared->entries[i].submit_pause);
 	}
 }
 

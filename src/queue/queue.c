@@ -185,6 +185,12 @@ pgw_queue_has_more(void)
 	return left_in_ready || more_to_admit;
 }
 
+bool
+pgw_queue_behind(void)
+{
+	return more_to_admit;
+}
+
 TimestampTz
 pgw_queue_next_at(void)
 {

@@ -27,6 +27,8 @@ extern bool pgw_queue_in_flight(void);
  * was too much for one.
  */
 extern bool pgw_queue_has_more(void);
+/* ... the last was so: more that has room waits than fits into a turn */
+extern bool pgw_queue_behind(void);
 
 /* When the worker has to look again although nothing wakes it; 0: never. */
 extern TimestampTz pgw_queue_next_at(void);

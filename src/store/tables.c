@@ -154,6 +154,12 @@ pgw_store_lock_attempt(const pg_uuid_t *transaction_id, bool wait, PgwAttempt *o
 }
 
 bool
+pgw_store_take_payment(const pg_uuid_t *payment_id, PgwPayment *out, bool *busy)
+{
+	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, NULL, false, true, out, busy);
+}
+
+bool
 pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out, bool *busy)
 {
 	return lock_by_id(PGW_TABLE_PAYMENTS, payment_id, NULL, wait, false, out, busy);

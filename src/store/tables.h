@@ -243,6 +243,11 @@ extern bool pgw_store_take_attempt_at(const pg_uuid_t *transaction_id, const Ite
 extern bool pgw_store_hold_attempt(PgwAttempt *attempt);
 extern bool pgw_store_lock_payment(const pg_uuid_t *payment_id, bool wait, PgwPayment *out,
 								   bool *busy);
+/*
+ * The same, without waiting, and a row that nobody has is not locked: for who writes it next, or
+ * nothing that follows from it.
+ */
+extern bool pgw_store_take_payment(const pg_uuid_t *payment_id, PgwPayment *out, bool *busy);
 
 extern void pgw_store_insert_attempt(PgwAttempt *attempt);
 /*

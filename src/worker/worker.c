@@ -57,6 +57,7 @@
 #include "worker/clock_watch.h"
 #include "worker/housekeeping.h"
 #include "worker/mark_turn.h"
+#include "worker/pace_turn.h"
 #include "worker/pinned_settings.h"
 #include "worker/scan_turns.h"
 #include "worker/worker.h"
@@ -89,6 +90,7 @@ typedef struct Worker
 	PgwScanTurns scan;
 	PgwClockWatch clock;
 	PgwMarkTurns mark;
+	PgwPace pace;
 	uint64 pause_seen; /* the generation at the last look whether this database is paused */
 	TimestampTz next_pause_check; /* while paused */
 	bool drained;                 /* submitted charges were held back at the last turn */
@@ -362,6 +364,7 @@ turn(void)
 	else
 		pgw_requests_take();
 	end = pgw_queue_run(!paused);
+	pgw_pace_submits(&worker.pace, pgw_queue_behind());
 	if (end == PGW_BATCH_NO_EXTENSION)
 		leave_without_extension();
 	if (end == PGW_BATCH_DONE)

@@ -179,11 +179,12 @@ typedef enum PgwMutant
 	UNCLAIMED_ID,
 	/* an approval that does not name its charge is taken as a whole one */
 	APPROVAL_REFERENCE,
-	PUT_OFF_DEADLINE, /* what cannot be asked of a bank is put off for ever */
-	BANK_SHARE,       /* one bank may hold all connections and all waiting slots */
-	CLOCK_BACK,       /* a clock that was set back is not noticed */
-	CLOCK_BACK_ROW,   /* a row of the former clock is written before it is noticed */
-	QUOTA,            /* any number of payments may wait */
+	PUT_OFF_DEADLINE,   /* what cannot be asked of a bank is put off for ever */
+	BANK_SHARE,         /* one bank may hold all connections and all waiting slots */
+	CLOCK_BACK,         /* a clock that was set back is not noticed */
+	CLOCK_BACK_ROW,     /* a row of the former clock is written before it is noticed */
+	QUOTA,              /* any number of payments may wait */
+	PAUSE_HOLDING_ROWS, /* who submits pauses while others wait for his rows */
 	/* what others have put onto pgw's tables runs with the caller's search_path */
 	FOREIGN_PATH,
 	/* card numbers in stored fields are found only as they stand, in no encoding */
