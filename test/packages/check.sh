@@ -1,6 +1,6 @@
 #!/bin/bash
 # For each PostgreSQL named (15 17 18; 16 is Ubuntu's), in chroots of its Debian (test/matrix.sh): the packages are built and looked at by lintian, and installed on a bare one, where a first
-# payment is made, upgraded and removed; the archive for PGXN is built with what the README names, and the README's own commands are run.  Then clusters with open attempts are upgraded from one to the next.  Root.  KINDS=readme: the README's own commands alone, which CI runs.
+# payment is made, upgraded and removed; the archive for PGXN is built with what the README names, the README's own commands are run, and the programs of docs/examples/.  Then clusters with open attempts are upgraded from one to the next.  Root.  KINDS=readme: the README's own commands alone, which CI runs.
 # The last line is "N passed, N failed".
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -41,6 +41,10 @@ for column in ${*:-15 17 18}; do
 	readme "$column"
 	BARE=1 test/matrix.sh in "$column" test/packages/install.sh /out >"$OUT/install.log" 2>&1
 	tally "$OUT/install.log" "install for $column"
+	# the next Debian has other versions of some of their packages
+	[ "$column" != 18 ] || continue
+	BARE=1 test/matrix.sh in "$column" test/packages/examples.sh /out >"$OUT/examples.log" 2>&1
+	tally "$OUT/examples.log" "examples on $column"
 done
 OUT=$(dirname "$OUT")
 before=()
