@@ -76,6 +76,7 @@ typedef struct Transaction
 	void (*work)(void *arg);
 	void (*done)(void *arg); /* after the commit, interrupts held; or NULL */
 	void *arg;
+	dlist_head *items; /* that the work is about; NULL: none */
 	bool flush;
 	/* the work is a subtransaction: its error does not abort the transaction */
 	bool sub;
@@ -233,6 +234,23 @@ wait_for_standby(XLogRecPtr before)
 		SyncRepWaitForLSN(XactLastCommitEnd, true);
 }
 
+/* A commit of notifications alone is not worth a flush, nor a wait for a standby. */
+static bool
+must_last(const Transaction *x)
+{
+	dlist_iter iter;
+
+	if (!x->flush || x->items == NULL)
+		return x->flush;
+	dlist_foreach(iter, x->items)
+	{
+		if (!dlist_container(PgwBatchItem, node, iter.cur)->leaves_nothing &&
+			!PGW_MUTATED(VISIT_FLUSH))
+			return true;
+	}
+	return false;
+}
+
 static PgwBatchEnd
 run_in_transaction(Transaction *x)
 {
@@ -240,6 +258,7 @@ run_in_transaction(Transaction *x)
 	bool busy = false;
 	bool there;
 	bool fine = true;
+	bool flush;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
@@ -255,10 +274,15 @@ run_in_transaction(Transaction *x)
 	if (fine)
 		pgw_notify_before_commit();
 
+	/* Never less than flushed where it matters: pinned_settings.c pins what stands there. */
+	flush = must_last(x);
+	if (!flush)
+		synchronous_commit = SYNCHRONOUS_COMMIT_OFF; /* try_transaction() puts it back */
+
 	/* also when nothing was done: an abort would give up the session's locks */
 	CommitTransactionCommand();
 	x->committed = fine;
-	if (x->flush)
+	if (flush)
 		wait_for_standby(last_commit);
 	if (fine && XactLastCommitEnd != last_commit)
 		pgw_progress_committed();
@@ -326,6 +350,7 @@ static PgwBatchEnd
 try_transaction(Transaction *x)
 {
 	MemoryContext context = CurrentMemoryContext;
+	int pinned = synchronous_commit;
 	volatile PgwBatchEnd end = PGW_BATCH_FAILED;
 
 	x->committed = false;
@@ -336,6 +361,7 @@ try_transaction(Transaction *x)
 	}
 	PG_CATCH();
 	{
+		synchronous_commit = pinned; /* first: were its clean-up to fail, too, nothing else would */
 		if (x->committed && !PGW_MUTATED(COMMITTED_ALL))
 		{
 			go_on_after_commit(x, context);
@@ -345,6 +371,7 @@ try_transaction(Transaction *x)
 			clean_up_after_error(x, context);
 	}
 	PG_END_TRY();
+	synchronous_commit = pinned;
 	return end;
 }
 
@@ -358,17 +385,12 @@ static PgwBatchEnd
 transaction(Transaction *x)
 {
 	MemoryContext context = CurrentMemoryContext;
-	int old_commit = synchronous_commit;
 	PgwBatchEnd end;
 
 	Assert(!IsTransactionState());
-	/* Never less than flushed where it matters: pinned_settings.c pins what stands here. */
-	if (!x->flush)
-		synchronous_commit = SYNCHRONOUS_COMMIT_OFF;
 	end = try_transaction(x);
 	if (end == PGW_BATCH_FAILED && pgw_notify_failed(x->sqlstate))
 		end = try_transaction(x);
-	synchronous_commit = old_commit;
 	MemoryContextSwitchTo(context);
 	pgstat_report_stat(true);
 	pgstat_report_activity(STATE_IDLE, NULL);
@@ -401,6 +423,7 @@ apply_all(void *arg)
 
 		/* here a termination loses nothing: no commit, so nothing was promised or sent */
 		CHECK_FOR_INTERRUPTS();
+		item->leaves_nothing = false;
 		item->ops->apply(item);
 	}
 }
@@ -453,7 +476,8 @@ committed_all(void *arg)
 static PgwBatchEnd
 run_items(dlist_head *items, bool flush, bool single, int *sqlstate)
 {
-	Transaction x = {.work = apply_all, .done = committed_all, .arg = items, .flush = flush};
+	Transaction x = {
+		.work = apply_all, .done = committed_all, .arg = items, .items = items, .flush = flush};
 	PgwBatchItem *first = dlist_container(PgwBatchItem, node, dlist_head_node(items));
 	char activity[64];
 	PgwBatchEnd end;

@@ -48,6 +48,8 @@ struct PgwBatchItem
 	const PgwBatchItemOps *ops;
 	/* it has run into a time limit: it shares no transaction any more */
 	bool alone;
+	/* set by apply(): what it has done may be lost in a crash, as nothing of it is in a table */
+	bool leaves_nothing;
 };
 
 typedef enum PgwBatchEnd
@@ -62,7 +64,8 @@ typedef enum PgwBatchEnd
 
 /*
  * The first items of the list, so many at most, in one transaction; the others stay.  flush: the
- * commit is durable when committed() is called; else it becomes so within wal_writer_delay.
+ * commit is durable when committed() is called, unless no item has left anything; else it becomes
+ * so within wal_writer_delay.
  */
 extern PgwBatchEnd pgw_batch_run(dlist_head *items, int most, bool flush);
 

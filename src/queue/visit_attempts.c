@@ -71,7 +71,8 @@ notify(const PgwAttempt *attempt)
 
 /*
  * The usual end of a call: its caller has saved and committed. Nothing is left to do but to tell,
- * and that needs no lock.
+ * and that needs no lock, nor a flush: what it tells of is durable, and the message is nowhere but
+ * in memory.
  */
 static bool
 only_told(PgwWorkItem *workitem)
@@ -84,6 +85,7 @@ only_told(PgwWorkItem *workitem)
 		return false;
 	workitem->status = attempt.status;
 	notify(&attempt);
+	workitem->item.leaves_nothing = true;
 	return true;
 }
 

@@ -2,12 +2,13 @@
 use strict;
 use warnings;
 use lib 'test/lib';
+use PgwOperations;
 use PgwTest;
 use PgwSession;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = pgw_node('fence', conf => "fsync = off\n", init => { allows_streaming => 1 });
+my $node = pgw_node('fence', debug => 1, conf => "fsync = off\n", init => { allows_streaming => 1 });
 my $bank = bank_start();
 pgw_setup($node, $bank);
 my $worker = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = 'pgw worker'";
@@ -34,7 +35,6 @@ $writer->wait;
 is(scalar @{ bank_ledger($bank)->{charges} }, 1, 'once');
 ok(wait_until(sub { wait_rest($node, $bank, seconds => 1) }, 30), 'all is at rest');
 
-# The postmaster dies: the server ends the wait, but what stands on this machine alone is not sent.
 sub setting
 {
 	my ($name, $value) = @_;
@@ -42,6 +42,22 @@ sub setting
 	$node->reload;
 	return wait_until(sub { query("SHOW $name") eq $value }, 30);
 }
+
+# What is only told waits for none: the payment is on the other machine already, and the message is nowhere but in memory.
+my $listener = listener($node);
+debug_arm($node, 'listing', 'stop');
+is(query('SELECT status FROM ' . pay_sql('process_payment', client_request_id => 'told')), 'captured', 'another call is paid');
+debug_wait($node, 'listing');
+setting('synchronous_standby_names', 'nobody');
+$writer = PgwSession->new($node)->send('CREATE TABLE waits_again ()');
+ok(wait_until(sub { query("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND backend_type = 'client backend'") == 1 }, 30), 'then the standby goes');
+debug_release($node, 'listing');
+is_heard($node, $listener, 'told', 'payment captured', 'listeners hear of it all the same');
+setting('synchronous_standby_names', '');
+$writer->wait;
+$listener->{session}->quit;
+
+# The postmaster dies: the server ends the wait, but what stands on this machine alone is not sent.
 setting('pgw.worker_mode', 'paused');
 ok(wait_until(sub { query("SELECT details->>'state' FROM pgw.health() WHERE check_name = 'worker'") eq 'paused' }, 30), 'the worker pauses');
 is(query('SELECT status FROM ' . pay_sql('submit_payment', client_request_id => 'orphan')), 'pending', 'a payment is submitted');
@@ -51,11 +67,11 @@ ok(wait_until(sub { query("SELECT count(*) $worker") == 1 }, 30), 'the worker wa
 my $pid = query("SELECT pid $worker");
 $node->kill9;
 ok(wait_until(sub { !kill 0, $pid }, 30), 'without a postmaster it ends');
-is(scalar @{ bank_ledger($bank)->{charges} }, 1, 'and has not asked the bank');
+is(scalar @{ bank_ledger($bank)->{charges} }, 2, 'and has not asked the bank');
 $node->start;
 setting('synchronous_standby_names', '');
 ok(wait_until(sub { query("SELECT status FROM pgw.payments WHERE client_request_id = 'orphan'") eq 'captured' }, 60), 'after a restart, without the standby, it is paid');
-is(scalar @{ bank_ledger($bank)->{charges} }, 2, 'once');
+is(scalar @{ bank_ledger($bank)->{charges} }, 3, 'once');
 is_sound($node, $bank, 'sound');
 $node->stop('fast');
 done_testing();

@@ -12,6 +12,7 @@ typedef enum PgwMutant
 {
 	NO_MUTANT = 0,
 	INTENT_FLUSH,   /* the request leaves before its intent is flushed */
+	VISIT_FLUSH,    /* nothing that the worker decides by itself is flushed */
 	XID_BEFORE_ROW, /* the payments row is looked at before the caller's xid */
 	SUBXID,         /* the top-level xid decides alone */
 	ADOPTION_LOCK,  /* an attempt that is being given back can be adopted */
