@@ -987,16 +987,23 @@ CREATE TABLE pgw.notifications (
 	transaction_id uuid,
 	amounts text CHECK (amounts IN ('equal', 'unequal', 'unreadable')),
 	alerted boolean NOT NULL DEFAULT false,
-	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment')),
+	outcome text NOT NULL CHECK (outcome IN ('asked', 'nothing_open', 'unknown_payment', 'evidence')),
+	about text CHECK (about IN ('charge', 'capture', 'void', 'refund', 'cancel', 'reverse')),
+	says text CHECK (says IN ('approved', 'declined')),
+	request_key text COLLATE "C",
+	evidence text CHECK (evidence IN ('waiting', 'used', 'agrees', 'contradicts', 'superseded')),
 	received_at timestamptz NOT NULL,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	CONSTRAINT notifications_once UNIQUE (bank, identity)
 );
 CREATE INDEX notifications_payment ON pgw.notifications (payment_id) WHERE payment_id IS NOT NULL;
+CREATE INDEX notifications_evidence ON pgw.notifications (transaction_id) WHERE evidence IS NOT NULL;
+CREATE INDEX notifications_waiting ON pgw.notifications (notification_id) WHERE evidence = 'waiting';
 CREATE INDEX notifications_to_alert ON pgw.notifications (notification_id) WHERE amounts <> 'equal' AND NOT alerted;
 COMMENT ON TABLE pgw.notifications IS
-	'What banks have sent by themselves and pgw has taken, one row each. A notification decides nothing: it makes pgw ask the '
-	'bank. Its body is not kept. The worker deletes rows that are older than pgw.notifications_max_age.';
+	'What banks have sent by themselves and pgw has taken, one row each. A notification makes pgw ask the bank; of a bank that '
+	'can be asked nothing it is the bank''s word. Its body is not kept. The worker deletes rows that are older than '
+	'pgw.notifications_max_age.';
 COMMENT ON COLUMN pgw.notifications.notification_id IS 'pgw''s id of it, as a UUIDv7.';
 COMMENT ON COLUMN pgw.notifications.bank IS 'The bank that has sent it, by its name in pgw.banks.';
 COMMENT ON COLUMN pgw.notifications.livemode IS 'False: the bank moves no money.';
@@ -1013,15 +1020,23 @@ COMMENT ON COLUMN pgw.notifications.currency IS 'The currency that it says.';
 COMMENT ON COLUMN pgw.notifications.transaction_id IS 'The attempt that it names, by reference or id; NULL: none that is known here.';
 COMMENT ON COLUMN pgw.notifications.amounts IS
 	'Whether it says the amount and currency of that attempt: equal, unequal, unreadable; NULL: it says none. Nothing follows '
-	'from it but an alert.';
+	'from it but an alert, unless it is evidence.';
 COMMENT ON COLUMN pgw.notifications.alerted IS 'True: people were told that the amount is another.';
 COMMENT ON COLUMN pgw.notifications.payment_id IS 'The payment that it is about; NULL: none that is known here.';
 COMMENT ON COLUMN pgw.notifications.outcome IS
 	'asked: something of the payment is in doubt, and the worker asks the bank after the commit; nothing_open: nothing is; '
-	'unknown_payment: no payment of this bank has such an id or reference.';
+	'unknown_payment: no payment of this bank has such an id or reference; evidence: the worker takes it as the bank''s answer.';
+COMMENT ON COLUMN pgw.notifications.about IS 'Which operation it is the bank''s word on, at a bank that can be asked nothing; else NULL.';
+COMMENT ON COLUMN pgw.notifications.says IS 'approved: that operation is done; declined: it has failed.';
+COMMENT ON COLUMN pgw.notifications.request_key IS 'Our reference of the request that it is about, as pgw has it.';
+COMMENT ON COLUMN pgw.notifications.evidence IS
+	'waiting: the worker will take it, once the attempt is so far; used: it was taken as the bank''s answer; agrees: the attempt '
+	'had ended so already; contradicts: it had ended otherwise, and people were told; superseded: the request was made anew since.';
 COMMENT ON COLUMN pgw.notifications.received_at IS 'When it came in: what the signature''s time is compared with.';
 COMMENT ON COLUMN pgw.notifications.recorded_at IS 'When the row was recorded.';
 COMMENT ON INDEX pgw.notifications_payment IS 'Which notifications were about a payment.';
+COMMENT ON INDEX pgw.notifications_evidence IS 'What a bank has said of an attempt by itself.';
+COMMENT ON INDEX pgw.notifications_waiting IS 'What a bank has said by itself and was not taken yet.';
 COMMENT ON INDEX pgw.notifications_to_alert IS 'Those with another amount, of which people are still to be told.';
 COMMENT ON CONSTRAINT notifications_once ON pgw.notifications IS 'Each notification is taken once, however often it is delivered.';
 

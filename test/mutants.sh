@@ -164,6 +164,9 @@ BUNDLE_SHARE:271_process_payments:slots
 CLAIM_ORDER:271_process_payments:in flight elsewhere
 NOTIFICATION_SIGNATURE:400_notifications:forged
 NOTIFIED_NOT_FOUND:400_notifications:not found
+EVIDENCE_COVERED:405_evidence:not the bank
+EVIDENCE_AMOUNT:405_evidence:another amount
+EVIDENCE_TWO_WORDS:405_evidence:both at once
 UNSIGNED_TAKEN:404_unsigned_and_batches:hints
 ITEM_SIGNATURE:404_unsigned_and_batches:several in one body
 REPEATED_CALL:270_callers:repeated call

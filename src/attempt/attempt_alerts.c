@@ -93,6 +93,14 @@ pgw_attempt_alert_failing(const pg_uuid_t *transaction_id, const char *correlati
 }
 
 void
+pgw_attempt_alert_contradicted(const pg_uuid_t *transaction_id, const char *correlation,
+							   const char *bank)
+{
+	pgw_alert("notification_contradicts", NULL, bank, transaction_id, correlation,
+			  "the bank has said the opposite of what it had said of an operation that has ended");
+}
+
+void
 pgw_attempt_alert_unwatched(const pg_uuid_t *transaction_id, const char *correlation,
 							const char *bank)
 {

@@ -19,6 +19,10 @@ extern void pgw_attempt_alert_note(const PgwAttempt *attempt, char *correlation,
 extern void pgw_attempt_alert(const pg_uuid_t *transaction_id, PgwState status,
 							  const char *correlation, const char *bank);
 
+/* A notification says the opposite of how it has ended. */
+extern void pgw_attempt_alert_contradicted(const pg_uuid_t *transaction_id, const char *correlation,
+										   const char *bank);
+
 /* What is to be written for it has failed this many times in a row, or more. */
 #define PGW_FAILING_ALERT 5
 /* A row that is to be written has been locked since then: people are told when that is long. */

@@ -15,6 +15,7 @@
 #include "attempt/charge_id.h"
 #include "attempt/compensation.h"
 #include "attempt/dispatch.h"
+#include "attempt/evidence.h"
 #include "attempt/give_back_on_rollback.h"
 #include "attempt/put_off.h"
 #include "attempt/requested_operation.h"
@@ -61,6 +62,8 @@ pgw_attempt_next_step(PgwAttempt *attempt, PgwStep *step)
 
 	Assert(attempt->place.held && IsTransactionState() &&
 		   !pgw_call_under_way(&attempt->transaction_id));
+	if (pgw_step_evidence(attempt, step))
+		return result;
 	if (attempt->kind != PGW_KIND_PAYMENT)
 	{
 		pgw_step_operation(attempt, step);

@@ -150,8 +150,8 @@ replay(PgwAttempt *attempt, PgwStep *step, PgwBank *bank)
 	pgw_record_decision(attempt, NULL, &d, pgw_op_name(step->call->op), NULL);
 }
 
-static void
-give_to_review(PgwAttempt *attempt, const char *reason)
+void
+pgw_step_charge_review(PgwAttempt *attempt, const char *reason)
 {
 	PgwRecordResult result;
 
@@ -232,7 +232,7 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 			break;
 		case PGW_UNKNOWN_OUTCOME_REPLAY:
 			if (attempt->maybe_at_another_bank)
-				give_to_review(attempt, MAYBE_AT_ANOTHER_BANK);
+				pgw_step_charge_review(attempt, MAYBE_AT_ANOTHER_BANK);
 			else
 				replay(attempt, step, bank);
 			break;
@@ -246,7 +246,7 @@ pgw_step_unknown_outcome(PgwAttempt *attempt, PgwStep *step)
 			pgw_step_wait(attempt, pgw_unknown_outcome_wait_s(&caps, &facts));
 			break;
 		case PGW_UNKNOWN_OUTCOME_REVIEW:
-			give_to_review(attempt, reason);
+			pgw_step_charge_review(attempt, reason);
 			break;
 	}
 }
@@ -476,7 +476,7 @@ pgw_answer_charge(PgwCall *call, PgwAttempt *attempt)
 	/* the original of a restored database may have gone on with it */
 	if ((d.not_found || d.shown != NULL) && attempt->maybe_at_another_bank)
 	{
-		give_to_review(attempt, MAYBE_AT_ANOTHER_BANK);
+		pgw_step_charge_review(attempt, MAYBE_AT_ANOTHER_BANK);
 		return;
 	}
 	if (replay_instead(call, attempt, &d))

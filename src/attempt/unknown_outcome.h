@@ -23,4 +23,7 @@ extern void pgw_step_charge_failed(PgwAttempt *attempt, PgwStep *step);
 extern void pgw_answer_charge(PgwCall *call, PgwAttempt *attempt);
 extern void pgw_answer_late_charge(PgwCall *call, PgwAttempt *attempt); /* Failed */
 
+/* In doubt, and a person has to decide; the payments row says so too, now or later. */
+extern void pgw_step_charge_review(PgwAttempt *attempt, const char *reason);
+
 #endif

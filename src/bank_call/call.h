@@ -19,6 +19,7 @@
 #include "core/bank_message/render_request.h"
 #include "database/batch.h"
 #include "exchange/slots.h"
+#include "store/tables.h"
 
 typedef struct PgwCallCard PgwCallCard; /* echoed_card.c */
 
@@ -63,8 +64,17 @@ typedef struct PgwCall
 	 * was none, and changes no plan
 	 */
 	bool notified;
-	char bank_name[64]; /* of the permit */
-	bool has_permit;    /* permit is to be reported */
+	/*
+	 * nothing was asked: answer is what the bank has said by itself of the operation
+	 * evidence_about, while the attempt was in this state
+	 */
+	bool evidence;
+	PgwBankOp evidence_about;
+	PgwOutcome evidence_says;
+	PgwState evidence_state;
+	char evidence_key[33]; /* our reference of the request that it is about */
+	char bank_name[64];    /* of the permit */
+	bool has_permit;       /* permit is to be reported */
 	PgwBreakerPermit permit;
 	TimestampTz deadline; /* of the caller's wait; 0: none, or nobody waits */
 	/* a request that goes to another bank than was chosen for it; "" otherwise */

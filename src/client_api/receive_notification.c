@@ -3,8 +3,9 @@
  * application
  *
  * Owns nothing that lasts.  The row is written in the caller's transaction, so the bank is answered
- * after its commit only, and repeats what was rolled back.  A notification decides nothing: after
- * the commit the worker asks the bank (attempt/unknown_outcome.c).  Of what anybody may have sent,
+ * after its commit only, and repeats what was rolled back.  Nothing is decided here: after the
+ * commit the worker asks the bank (attempt/unknown_outcome.c), or, where that can be asked nothing,
+ * takes a signed notification as its answer (attempt/evidence.c).  Of what anybody may have sent,
  * a hint, there is no row, whatever it names, so that nobody can fill the table.
  *
  * Order that matters: size, then signature, then the first look at a table of payments, so that
@@ -39,6 +40,7 @@
 #include "sql_function/raise_error.h"
 #include "sql_function/require_version.h"
 #include "store/bank_references.h"
+#include "store/said_by_bank.h"
 #include "store/find_attempts.h"
 #include "store/tables.h"
 
@@ -71,6 +73,8 @@ typedef struct Received
 	const PgwAttempt *in_doubt; /* of that payment, at this bank */
 	int nin_doubt;
 	const char *outcome;
+	const char
+		*request_key; /* it is the bank's word on this request of the attempt; NULL: on none */
 } Received;
 
 static void
@@ -251,6 +255,68 @@ compare_amount(const Received *r, const PgwAttempt *attempt)
 		attempt->approved_currency != NULL ? attempt->approved_currency : attempt->currency);
 }
 
+/* ---------------------------------------------------------------- the bank's word */
+
+static bool
+is_named(const Received *r, const PgwBank *bank, const char *key)
+{
+	return key != NULL && pgw_notification_names(bank->connector, &r->said, key);
+}
+
+static bool
+has_ended(PgwState state)
+{
+	return state == PGW_COMPLETED || state == PGW_FAILED || state == PGW_REFUNDED;
+}
+
+/*
+ * A bank may name the payment where it speaks of what follows its charge.  Then it is meant only
+ * where no other could be: the one that is open, of this kind and amount.
+ */
+static const PgwAttempt *
+find_only_one(const Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
+{
+	const PgwAttempt *found = NULL;
+	bool payment_named = false;
+	int open = 0;
+
+	for (int i = 0; i < n; i++)
+	{
+		const PgwAttempt *a = &attempts[i];
+
+		payment_named |= is_named(r, bank, pgw_store_evidence_key(a, PGW_OP_CHARGE));
+		if (pgw_store_evidence_key(a, r->said.about) == NULL || has_ended(a->status) ||
+			pgw_notification_compare_amount(&r->said, a->amount, a->currency) != PGW_SAID_EQUAL)
+			continue;
+		found = a;
+		open++;
+	}
+	return payment_named && open == 1 ? found : NULL;
+}
+
+/* Which request of the payment it is about, by our own reference of that. */
+static void
+find_request(Received *r, const PgwBank *bank, const PgwAttempt *attempts, int n)
+{
+	const PgwAttempt *subject = NULL;
+
+	if (!r->said.is_evidence)
+		return;
+	for (int i = 0; i < n && subject == NULL; i++)
+	{
+		if (is_named(r, bank, pgw_store_evidence_key(&attempts[i], r->said.about)))
+			subject = &attempts[i];
+	}
+	if (subject == NULL && r->said.about != PGW_OP_CHARGE)
+		subject = find_only_one(r, bank, attempts, n);
+	if (subject == NULL)
+		return;
+	r->transaction_id = subject->transaction_id;
+	r->amounts = compare_amount(r, subject);
+	r->request_key = pgw_store_evidence_key(subject, r->said.about);
+	r->outcome = "evidence";
+}
+
 /* What of the payment is in doubt: about nothing else could the bank say anything that matters. */
 static void
 find_payment(Received *r, const PgwBank *bank)
@@ -268,6 +334,9 @@ find_payment(Received *r, const PgwBank *bank)
 	r->amounts = compare_amount(r, &attempt);
 	r->outcome = "nothing_open";
 	n = pgw_store_attempts(&attempt.payment_id, &attempts);
+	find_request(r, bank, attempts, n);
+	if (r->request_key != NULL)
+		return;
 	r->in_doubt = attempts;
 	for (int i = 0; i < n; i++)
 	{
@@ -288,6 +357,8 @@ find_payment(Received *r, const PgwBank *bank)
 static void
 have_it_asked(const Received *r)
 {
+	if (r->request_key != NULL)
+		pgw_commit_signal_add_notified(&r->transaction_id, "");
 	for (int i = 0; i < r->nin_doubt; i++)
 		pgw_commit_signal_add_notified(&r->in_doubt[i].transaction_id,
 									   r->in_doubt[i].kind == PGW_KIND_PAYMENT &&
@@ -310,12 +381,13 @@ static bool
 insert(Received *r, const PgwBank *bank)
 {
 	static SPIPlanPtr plan = NULL;
-	Oid types[] = {UUIDOID, TEXTOID, BOOLOID,        TEXTOID, TEXTOID, TEXTOID,
-				   TEXTOID, TEXTOID, TEXTOID,        TEXTOID, UUIDOID, TEXTOID,
-				   INT8OID, TEXTOID, TIMESTAMPTZOID, UUIDOID, TEXTOID};
+	Oid types[] = {UUIDOID,        TEXTOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+				   TEXTOID,        TEXTOID, TEXTOID, UUIDOID, TEXTOID, INT8OID, TEXTOID,
+				   TIMESTAMPTZOID, UUIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 	const char *amounts = pgw_said_amount_name(r->amounts);
 	Datum values[lengthof(types)];
-	char nulls[] = "                 "; /* one for each */
+	char nulls[] = "                     "; /* one for each */
+	bool is_word = r->request_key != NULL;
 	bool inserted;
 
 	pgw_new_id(&r->notification_id);
@@ -339,6 +411,10 @@ insert(Received *r, const PgwBank *bank)
 	values[15] = UUIDPGetDatum(&r->transaction_id);
 	nulls[15] = r->has_payment ? ' ' : 'n';
 	values[16] = text_or_null(amounts != NULL ? amounts : "", &nulls[16]);
+	values[17] = text_or_null(is_word ? pgw_op_name(r->said.about) : "", &nulls[17]);
+	values[18] = text_or_null(is_word ? pgw_outcome_name(r->said.says) : "", &nulls[18]);
+	values[19] = text_or_null(is_word ? r->request_key : "", &nulls[19]);
+	values[20] = text_or_null(is_word ? "waiting" : "", &nulls[20]);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	if (plan == NULL)
@@ -346,8 +422,10 @@ insert(Received *r, const PgwBank *bank)
 		plan = SPI_prepare(
 			"INSERT INTO pgw.notifications (notification_id, bank, livemode, identity, digest,"
 			" event_id, event_type, bank_time, bank_reference, reference, payment_id, outcome,"
-			" amount, currency, received_at, transaction_id, amounts)"
-			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)"
+			" amount, currency, received_at, transaction_id, amounts, about, says, request_key,"
+			" evidence)"
+			" VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,"
+			" $18, $19, $20, $21)"
 			" ON CONFLICT ON CONSTRAINT notifications_once DO NOTHING",
 			lengthof(types), types);
 		if (plan == NULL || SPI_keepplan(plan) != 0)
@@ -369,6 +447,7 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged)
 	r->verdict = judged->verdict;
 	r->said = judged->said;
 	r->has_payment = false;
+	r->request_key = NULL;
 	r->amounts = PGW_SAID_NOTHING;
 	r->in_doubt = NULL;
 	r->nin_doubt = 0;

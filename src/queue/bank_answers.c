@@ -31,6 +31,7 @@
 
 #include "attempt/attempt_alerts.h"
 #include "attempt/dispatch.h"
+#include "attempt/evidence.h"
 #include "attempt/put_off.h"
 #include "bank_call/echoed_card.h"
 #include "bank_call/waiting_callers.h"
@@ -385,8 +386,17 @@ result_apply(PgwBatchItem *item)
 	PGW_DEBUG_POINT("result_taken");
 	before = attempt.status;
 	planned = attempt.next_step_at;
+	/* found in another state: it still waits, and is looked at as what that makes of it */
+	if (call->evidence && before != call->evidence_state)
+	{
+		reply_with(call, attempt.status);
+		return;
+	}
 	pgw_put_off_over(&attempt);
 	pgw_attempt_take_answer(call, &attempt);
+	/* in the same commit: what was taken is not taken again */
+	if (call->evidence && !call->row_was_busy)
+		pgw_evidence_taken(call);
 	/* what was decided without a change of the row counts, too, only if nobody has changed it */
 	(void) pgw_store_hold_attempt(&attempt);
 	wake_for_next_step(call, &attempt, before, planned);

@@ -23,6 +23,7 @@
 #include "core/base/uuid7.h"
 #include "outcome/caller_committed.h"
 #include "outcome/record_decision.h"
+#include "queue/bank_answers.h"
 #include "queue/due_attempts.h"
 #include "queue/next_scan.h"
 #include "queue/send_after_flush.h"
@@ -105,7 +106,7 @@ forget_last_visit(PgwWorkItem *workitem)
 
 	forget_call(workitem);
 	step->try_later = step->blocked = step->takes_long = false;
-	step->next_step_now = step->unwatched = false;
+	step->next_step_now = step->unwatched = step->contradicted = false;
 	step->wake_at = 0;
 	step->parked_for[0] = '\0';
 	memset(&step->other_attempt, 0, sizeof(step->other_attempt));
@@ -198,6 +199,15 @@ workitem_committed(PgwBatchItem *item)
 	if (workitem->step.unwatched)
 		pgw_attempt_alert_unwatched(&workitem->transaction_id, workitem->correlation,
 									workitem->bank);
+	if (workitem->step.contradicted)
+		pgw_attempt_alert_contradicted(&workitem->transaction_id, workitem->correlation,
+									   workitem->bank);
+	if (workitem->step.call != NULL && workitem->step.call->evidence)
+	{
+		/* an answer already, and goes the way of any */
+		pgw_bank_answers_add(workitem->step.call);
+		workitem->step.call = NULL;
+	}
 	if (workitem->step.call != NULL)
 	{
 		if (workitem->status == PGW_REFUNDING)
@@ -262,7 +272,8 @@ workitem_broken(PgwBatchItem *item, bool committed)
 	PgwWorkItem *workitem = (PgwWorkItem *) item;
 
 	pgw_lanes_give_up(&workitem->step.place);
-	if (workitem->step.call != NULL && committed)
+	/* evidence is found again */
+	if (workitem->step.call != NULL && committed && !workitem->step.call->evidence)
 		pgw_call_ready(workitem->step.call); /* its intent is durable */
 	else
 		forget_call(workitem);

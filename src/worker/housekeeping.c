@@ -1,7 +1,7 @@
 /*
  * housekeeping.c - what the worker does now and then, for no attempt in particular: partitions for
  * the events of coming months; the banks' breakers, kept for the next worker; notifications, of
- * which old ones go and odd ones are told of
+ * which old ones go, odd ones are told of, and those that wait are looked at again
  *
  * Owns nothing: when each is due next stands in the PgwHousekeeping of its worker.
  */
@@ -14,6 +14,8 @@
 #include "database/batch.h"
 #include "database/event_partitions.h"
 #include "observe/notification_alerts.h"
+#include "queue/due_attempts.h"
+#include "store/said_by_bank.h"
 #include "store/forget_notifications.h"
 #include "worker/housekeeping.h"
 
@@ -32,6 +34,9 @@
 /* A turn's part of a long list, so that nothing else waits: as many a second as can come in. */
 #define FORGET_MOST 1000
 #define FORGET_MORE_MS 1000
+#define EVIDENCE_MS 10000
+#define EVIDENCE_AGE_MS 5000 /* younger ones have their signal */
+#define EVIDENCE_MOST 500
 
 /* ---------------------------------------------------------------- breakers */
 
@@ -143,9 +148,45 @@ forget_notifications(PgwHousekeeping *h, TimestampTz now)
 		h->next_forget = TimestampTzPlusMilliseconds(now, FORGET_MORE_MS);
 }
 
+/* ---------------------------------------------------------------- what banks have said by
+ * themselves */
+
+typedef struct Waiting
+{
+	TimestampTz before;
+	int n;
+	pg_uuid_t ids[EVIDENCE_MOST];
+} Waiting;
+
+static void
+find_waiting(void *arg)
+{
+	Waiting *w = arg;
+
+	w->n = pgw_store_evidence_waiting(w->before, EVIDENCE_MOST, w->ids);
+}
+
+/* Its signal may have been lost, or have come while a request was under way. */
+static void
+visit_waiting(PgwHousekeeping *h, TimestampTz now)
+{
+	static Waiting w;
+
+	if (!pgw_is_due(h->next_evidence, now, EVIDENCE_MS))
+		return;
+	h->next_evidence = TimestampTzPlusMilliseconds(now, EVIDENCE_MS);
+	w.before = TimestampTzPlusMilliseconds(now, -EVIDENCE_AGE_MS);
+	w.n = 0;
+	if (pgw_batch_transaction(find_waiting, &w, false, NULL) != PGW_BATCH_DONE)
+		return;
+	for (int i = 0; i < w.n && !pgw_due_list_full(); i++)
+		(void) pgw_due_add(w.ids[i].data);
+}
+
 void
 pgw_housekeeping_turn(PgwHousekeeping *h, TimestampTz now)
 {
+	visit_waiting(h, now);
 	ensure_partitions(h, now);
 	keep_bank_health(h, now);
 	forget_notifications(h, now);

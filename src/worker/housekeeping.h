@@ -11,12 +11,13 @@
 typedef struct PgwHousekeeping
 {
 	TimestampTz next_partitions;
-	int partition_failures;   /* in a row */
-	TimestampTz next_save;    /* of the banks' breakers: the last try failed; 0: it did not */
-	TimestampTz next_tidy;    /* of the breakers of banks that are gone */
-	TimestampTz next_forget;  /* of old notifications */
-	TimestampTz next_odd;     /* what others of them say of amounts */
-	TimestampTz next_refused; /* was much refused? */
+	int partition_failures;    /* in a row */
+	TimestampTz next_save;     /* of the banks' breakers: the last try failed; 0: it did not */
+	TimestampTz next_tidy;     /* of the breakers of banks that are gone */
+	TimestampTz next_forget;   /* of old notifications */
+	TimestampTz next_odd;      /* what others of them say of amounts */
+	TimestampTz next_evidence; /* of notifications that wait to be taken */
+	TimestampTz next_refused;  /* was much refused? */
 } PgwHousekeeping;
 
 /* At the worker's start: the breakers as the last worker has left them. */

@@ -75,6 +75,7 @@ static const char adyen_body[] =
 
 /* A bank that can be asked, for those that need one: its notifications begin with a blank. */
 #define LOOK " 'signature'"
+#define LOOK_ANYWAY "'type': '/t', " /* with what begins by "'signature'" */
 static const char lookup[] =
 	"'lookup_charge': {'method': 'GET', 'path': '/c?r={{original_ref}}', 'answer': {'rules':"
 	" [{'status': 200, 'outcome': 'approved'}], 'fields': {'reference': '/r'}}}, ";
@@ -841,6 +842,39 @@ test_items(void **state)
 	assert_int_equal(j[0].verdict, PGW_NOTIFICATION_NOT_SIGNED);
 }
 
+#define SIGNED_FIELDS \
+	"'signature': {'scheme': 'hmac_fields', 'at': '/s', 'fields': ['/i', '/o', '/r', '/v', '/c'," \
+	" '/e', '/ok'], 'separator': ':', 'as': 'hex'}, 'fields': {'reference': '/r'," \
+	" 'bank_reference': [{'when': {'/e': 'AUTH'}, 'from': '/i'}, '/o'], 'amount': '/v'," \
+	" 'currency': '/c'}"
+#define RULE(when, about, outcome) \
+	"{'when': {" when "}, 'about': '" about "', 'outcome': '" outcome "'}"
+
+/* The first rule that fits says what it is the bank's word on. */
+static void
+test_evidence(void **state)
+{
+	static const char spec[] = SIGNED_FIELDS
+		", 'evidence': [" RULE("'/e': 'AUTH', '/ok': true", "charge", "approved") ", " RULE(
+			"'/e': 'AUTH'", "charge", "declined") ", " RULE("'/e': 'R'", "refund", "approved") "]";
+	PgwNotification n;
+
+	(void) state;
+	read_body(spec, "{'e': 'AUTH', 'ok': true, 'r': 'x', 'v': 1, 'c': 'EUR'}", true, &n);
+	assert_true(n.is_evidence);
+	assert_int_equal(n.about, PGW_OP_CHARGE);
+	assert_int_equal(n.says, PGW_OUT_APPROVED);
+	read_body(spec, "{'e': 'AUTH', 'ok': 'true', 'r': 'x', 'v': 1, 'c': 'EUR'}", true, &n);
+	assert_true(n.is_evidence);
+	assert_int_equal(n.says, PGW_OUT_DECLINED);
+	read_body(spec, "{'e': 'R', 'r': 'x', 'v': 1, 'c': 'EUR'}", true, &n);
+	assert_int_equal(n.about, PGW_OP_REFUND);
+	read_body(spec, "{'e': 'REPORT', 'r': 'x'}", true, &n);
+	assert_false(n.is_evidence);
+	read_body(SIGNED_FIELDS, "{'e': 'AUTH', 'ok': true}", true, &n);
+	assert_false(n.is_evidence);
+}
+
 static void
 test_one_answer(void **state)
 {
@@ -901,6 +935,33 @@ test_faults(void **state)
 		{BASIC ", 'identity': [], " FIELDS, "/notifications/identity"},
 		{BASIC ", 'identity': '', " FIELDS, "/notifications/identity"},
 		{BASIC ", 'colour': 1, " FIELDS, "/notifications/colour"},
+		/* the bank's word: signed, of what it says, to whom, and how much; and it can be asked
+		   nothing */
+		{SIGNED_FIELDS ", 'evidence': []", "/notifications/evidence"},
+		{SIGNED_FIELDS ", 'evidence': [" RULE("", "charge", "approved") "]",
+		 "/notifications/evidence/0/when"},
+		{SIGNED_FIELDS ", 'evidence': [" RULE("'/live': 'x'", "charge", "approved") "]",
+		 "/notifications/evidence/0/when"},
+		{SIGNED_FIELDS ", 'evidence': [" RULE("'/e': 'x'", "ping", "approved") "]",
+		 "/notifications/evidence/0/about"},
+		{SIGNED_FIELDS ", 'evidence': [" RULE("'/e': 'x'", "charge", "pending") "]",
+		 "/notifications/evidence/0/outcome"},
+		{SIGNED_FIELDS ", 'evidence': [{'about': 'charge', 'outcome': 'approved'}]",
+		 "/notifications/evidence/0/when"},
+		{LOOK_ANYWAY SIGNED_FIELDS ", 'evidence': [" RULE("'/e': 'x'", "charge", "approved") "]",
+		 "/notifications/evidence"},
+		{BASIC ", 'fields': {'reference': '/r', 'bank_reference': '/o', 'amount': '/v', 'currency':"
+			   " '/c'}, 'evidence': [" RULE("'/e': 'x'", "charge", "approved") "]",
+		 "/notifications/evidence"},
+		{CHECKOUT
+		 ", 'fields': {'reference': '/r', 'amount': '/v', 'currency': '/c'}, 'evidence': [" RULE(
+			 "'/e': 'x'", "charge", "approved") "]",
+		 "/notifications/evidence"},
+		{"'signature': {'scheme': 'hmac_fields', 'at': '/s', 'fields': ['/r', '/o', '/c', '/e'],"
+		 " 'separator': ':', 'as': 'hex'}, 'fields': {'reference': '/r', 'bank_reference': '/o',"
+		 " 'amount': '/v', 'currency': '/c'}, 'evidence': [" RULE("'/e': 'x'", "charge",
+																  "approved") "]",
+		 "/notifications/evidence"},
 	};
 
 	(void) state;
@@ -931,6 +992,7 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_unsigned),
 		cmocka_unit_test(test_items),
+		cmocka_unit_test(test_evidence),
 		cmocka_unit_test(test_one_answer),
 		cmocka_unit_test(test_faults),
 		cmocka_unit_test(test_headers),

@@ -230,9 +230,12 @@ typedef enum PgwMutant
 	ACCEPTED_RETRIED,   /* ... and is sent again when an operator says "retry" */
 	/* what a charge does not show is ordered once more at a bank that only accepts orders */
 	ORDER_NOT_SHOWN,
-	UNSIGNED_TAKEN,    /* what nobody has signed is taken as if it were */
-	ITEM_SIGNATURE,    /* of several in one body nobody looks at the signature of each */
-	NOTIFIED_NOT_FOUND /* what is not found at an id that a notification names is not there */
+	EVIDENCE_COVERED,   /* evidence may stand where the signature does not cover it */
+	EVIDENCE_AMOUNT,    /* ... and be of another amount */
+	EVIDENCE_TWO_WORDS, /* a success after a failure is taken as it is */
+	UNSIGNED_TAKEN,     /* what nobody has signed is taken as if it were */
+	ITEM_SIGNATURE,     /* of several in one body nobody looks at the signature of each */
+	NOTIFIED_NOT_FOUND  /* what is not found at an id that a notification names is not there */
 } PgwMutant;
 
 #ifdef PGW_MUTANT

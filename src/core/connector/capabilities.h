@@ -62,6 +62,8 @@ typedef struct PgwCapabilities
 	bool can_reverse;
 	/* a rule of the operation says "accepted": what is ordered is not shown until it is done */
 	bool accepts[PGW_NOPS];
+	/* its signed notifications are its word on this operation, as it can be asked nothing */
+	bool tells[PGW_NOPS];
 	/*
 	 * a charge may be pending for so long, where that is longer than any other doubt lasts; 0: it
 	 * is not

@@ -393,6 +393,15 @@ typedef struct PgwSignature
 	const char *separator; /* between them */
 } PgwSignature;
 
+/* Where all of this stands in a notification it is the bank's word on that operation. */
+typedef struct PgwEvidenceRule
+{
+	int nwhen;
+	PgwCondition *when;
+	PgwBankOp about;    /* charge, capture, void, refund, cancel, reverse */
+	PgwOutcome outcome; /* approved: it is done; declined: it has failed */
+} PgwEvidenceRule;
+
 typedef struct PgwNotificationSpec
 {
 	bool present;
@@ -410,6 +419,8 @@ typedef struct PgwNotificationSpec
 	bool has_time;
 	PgwPointer time;
 	PgwAnswerSpec said; /* of its fields: bank_reference, reference, livemode */
+	int nevidence;      /* 0: it makes us look, and nothing more */
+	PgwEvidenceRule *evidence;
 } PgwNotificationSpec;
 
 /* ---- the connector ---- */
@@ -634,6 +645,9 @@ extern bool pgw_compile_more(PgwCompile *cc, json_object *v, bool *has_more, Pgw
 
 /* compile_notifications.c */
 extern bool pgw_compile_notifications(PgwCompile *cc, json_object *v);
+
+/* compile_evidence.c; its signature and fields are compiled */
+extern bool pgw_compile_evidence(PgwCompile *cc, json_object *v);
 
 /* compile_answer.c */
 extern bool pgw_compile_answer(PgwCompile *cc, json_object *v, PgwBankOp op, PgwAnswerSpec *spec);

@@ -58,6 +58,9 @@ extern bool pgw_connector_uses(const PgwConnector *c, PgwBankOp op, const char *
  */
 extern bool pgw_connector_shows_whose(const PgwConnector *c);
 
+/* Are signed notifications the bank's own word there, as it can be asked nothing? */
+extern bool pgw_connector_has_evidence(const PgwConnector *c);
+
 /*
  * The bank's id of the charge: an approval without one (or with one that is none,
  * bank_reference_invalid) cannot be followed by this operation.

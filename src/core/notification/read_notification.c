@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "core/connector/compiled.h"
+#include "core/bank_message/answer_conditions.h"
 #include "core/bank_message/answer_fields.h"
 #include "core/base/byte_text.h"
 #include "core/base/characters.h"
@@ -166,6 +167,24 @@ pgw_notification_names(const PgwConnector *c, const PgwNotification *said, const
 		   strcasestr(said->reference, pgw_connector_reference(c, reference, told)) != NULL;
 }
 
+/* The first rule that fits. */
+static void
+take_evidence(const PgwNotificationSpec *spec, const PgwAnswerBody *body, PgwNotification *out)
+{
+	PgwQuestion nothing = {.op = PGW_OP_LOOKUP_CHARGE};
+
+	for (int i = 0; i < spec->nevidence && !out->is_evidence; i++)
+	{
+		const PgwEvidenceRule *rule = &spec->evidence[i];
+
+		if (!pgw_answer_conditions_hold(rule->when, rule->nwhen, &nothing, body))
+			continue;
+		out->is_evidence = true;
+		out->about = rule->about;
+		out->says = rule->outcome;
+	}
+}
+
 static bool
 says_other_mode(const PgwConnector *c, const PgwAnswerBody *body, bool livemode)
 {
@@ -210,6 +229,7 @@ pgw_notification_read(const PgwConnector *c, const PgwArrived *n, bool livemode,
 		take_bank_reference(c, &body, out);
 		take_field(&spec->said, &body, PGW_FIELD_REFERENCE, out->reference, sizeof(out->reference));
 		take_amount(c, &body, out);
+		take_evidence(spec, &body, out);
 		out->other_mode = !spec->has_items && says_other_mode(c, &body, livemode);
 	}
 	pgw_answer_body_end(&body);

@@ -26,6 +26,10 @@ typedef struct PgwNotification
 	bool amount_unreadable; /* one stands there, and it or its currency is none */
 	int64_t amount;         /* minor units of the currency */
 	char currency[4];
+	/* it is the bank's word on an operation: about this one, approved or declined */
+	bool is_evidence;
+	PgwBankOp about;
+	PgwOutcome says;
 	bool other_mode; /* of tests, and it came for real money; or the reverse; or neither */
 } PgwNotification;
 

@@ -56,6 +56,8 @@ pgw_accepted_failed(PgwBankOp op, PgwTransport transport, const PgwAnswer *answe
 		return false;
 	if (answer->outcome == PGW_OUT_NOT_FOUND && PGW_MUTATED(ACCEPTED_NOT_SHOWN))
 		return true;
+	if (!pgw_op_is_lookup(op))
+		return answer->outcome == PGW_OUT_DECLINED;
 	/* of the refund itself, where nothing is said of when it counts: it can be of nothing else */
 	return op == PGW_OP_LOOKUP_REFUND && answer->outcome == PGW_OUT_DECLINED &&
 		   (counts || caps->lookup_consistent_after_s < 0);
@@ -74,16 +76,17 @@ pgw_accepted_result(const PgwOperationInput *in, PgwOperationDecision *d)
 {
 	PgwOperationInput as_pending = *in;
 	const PgwErrorInfo *error;
+	bool says_failed =
+		pgw_accepted_failed(in->op, in->transport, in->answer, in->caps, in->not_found_counts);
 	bool failed;
 
 	as_pending.in_doubt = as_pending.pending = true;
 	as_pending.answered = false;
 	as_pending.refusal = NULL;
 	pgw_operation_result(&as_pending, d);
-	if (d->next == PGW_OPERATION_DONE || d->next == PGW_OPERATION_STOP)
+	if (d->next == PGW_OPERATION_DONE || (d->next == PGW_OPERATION_STOP && !says_failed))
 		return;
-	failed = is_impossible(in, d) ||
-			 pgw_accepted_failed(in->op, in->transport, in->answer, in->caps, in->not_found_counts);
+	failed = is_impossible(in, d) || says_failed;
 	error = d->error;
 	memset(d, 0, sizeof(*d));
 	d->operation = in->operation;

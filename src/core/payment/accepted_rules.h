@@ -42,9 +42,10 @@ extern PgwAcceptedStep pgw_accepted_step(const PgwCapabilities *caps,
 extern int64_t pgw_accepted_wait_s(const PgwCapabilities *caps, int64_t age_s);
 
 /*
- * Does this look-up say that it has failed?  What is not shown is no failure, however late: only
+ * Does this answer say that it has failed?  What is not shown is no failure, however late: only
  * the bank's word on the order itself is, and not before that can be newer than the order. counts:
- * a look-up would show by now what was asked for.
+ * a look-up would show by now what was asked for.  What is no look-up is the bank's own word on it,
+ * which nobody has asked for: nothing else comes once it is accepted.
  */
 extern bool pgw_accepted_failed(PgwBankOp op, PgwTransport transport, const PgwAnswer *answer,
 								const PgwCapabilities *caps, bool counts);

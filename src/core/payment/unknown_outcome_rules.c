@@ -110,6 +110,8 @@ pgw_unknown_outcome_wait_s(const PgwCapabilities *caps, const PgwUnknownOutcomeF
 	bool again = facts->cancelled_age_s >= 0;
 	int64_t wait_s;
 
+	if (!facts->undo && caps->tells[PGW_OP_CHARGE])
+		return facts->deadline_s > facts->doubt_age_s ? facts->deadline_s - facts->doubt_age_s : 1;
 	if (pgw_unknown_outcome_undo(caps) != PGW_OP_CANCEL)
 		return 0;
 	wait_s =
@@ -180,8 +182,11 @@ pgw_unknown_outcome_step(const PgwCapabilities *caps, const PgwUnknownOutcomeFac
 					!facts->lookup_inconclusive) ||
 				   !replay))
 		return PGW_UNKNOWN_OUTCOME_LOOKUP;
-	if (replay)
+	if (replay && !(facts->pending && caps->tells[PGW_OP_CHARGE]))
 		return PGW_UNKNOWN_OUTCOME_REPLAY;
+	/* the bank says it by itself */
+	if (caps->tells[PGW_OP_CHARGE])
+		return PGW_UNKNOWN_OUTCOME_WAIT;
 	*reason = "no_way_to_find_out";
 	return PGW_UNKNOWN_OUTCOME_REVIEW;
 }

@@ -1,0 +1,230 @@
+/*
+ * evidence.c - what a bank that can be asked nothing has said of an attempt by itself
+ *
+ * Carries out core/payment/evidence_rules.c.  A notification that is evidence is no way of its own
+ * into the tables: it becomes an answer to the operation's request, as if that had come back late,
+ * and goes the way of all answers (queue/bank_answers.c, dispatch.c), where amount, currency and
+ * whose charge it is are looked at.  All functions have the attempt's row locked.
+ *
+ * Orderings that matter
+ *     - The endpoint's row is committed before the bank is answered; the worker only reads it here.
+ *       So a worker or server that is killed at any point finds it again.
+ *     - That it was used is in the commit of what it did.  An attempt has one call at a time, and
+ *       this is one, so nothing is taken twice; and a second one finds the state that the first has
+ *       made.
+ *     - Locks: the attempt's row, then the notification's, which only the worker and a purge lock,
+ *       then the payments row as with any answer; none is waited for.
+ */
+#include "postgres.h"
+
+#include "attempt/evidence.h"
+#include "attempt/requested_operation.h"
+#include "attempt/unknown_outcome.h"
+#include "base/clock.h"
+#include "core/base/money.h"
+#include "core/base/mutant.h"
+#include "core/payment/evidence_rules.h"
+#include "store/said_by_bank.h"
+
+static bool
+is_of_now(const PgwAttempt *attempt, const PgwEvidence *e)
+{
+	const char *key = pgw_store_evidence_key(attempt, e->about);
+
+	return key != NULL && e->request_key != NULL && strcmp(key, e->request_key) == 0;
+}
+
+static bool
+same_amount(const PgwEvidence *a, const PgwEvidence *b)
+{
+	return a->has_amount == b->has_amount && a->amount == b->amount &&
+		   (a->currency == NULL || b->currency == NULL ? a->currency == b->currency
+													   : strcmp(a->currency, b->currency) == 0);
+}
+
+/* All that has come of the same request as the first. */
+static void
+get_facts(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEvidence *first,
+		  PgwEvidenceFacts *f)
+{
+	const PgwEvidence *done = NULL;
+
+	memset(f, 0, sizeof(*f));
+	f->kind = attempt->kind;
+	f->state = attempt->status;
+	f->accepted = attempt->accepted_at != 0;
+	f->about = first->about;
+	for (int i = 0; i < n; i++)
+	{
+		bool approved = rows[i].says == PGW_OUT_APPROVED;
+
+		if (rows[i].about != first->about || !is_of_now(attempt, &rows[i]))
+			continue;
+		f->says_done |= rows[i].waiting && approved;
+		f->says_failed |= rows[i].waiting && !approved;
+		f->said_failed |= !rows[i].waiting && !approved;
+		if (!approved)
+			continue;
+		f->differ |= done != NULL && !same_amount(done, &rows[i]);
+		done = &rows[i];
+	}
+}
+
+static void
+mark(const PgwAttempt *attempt, const PgwEvidence *rows, int n, const PgwEvidence *first,
+	 const char *becomes)
+{
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].waiting && rows[i].about == first->about && is_of_now(attempt, &rows[i]))
+			pgw_store_evidence_is(&rows[i].notification_id, becomes);
+	}
+}
+
+/* ---------------------------------------------------------------- as an answer */
+
+static void
+put_answer(const PgwEvidence *e, PgwOutcome says, PgwAnswer *a)
+{
+	memset(a, 0, sizeof(*a));
+	a->outcome = says;
+	a->captured = a->refunded = -1;
+	a->retry_after_s = -1;
+	a->has_amount = e->has_amount && !PGW_MUTATED(EVIDENCE_AMOUNT);
+	a->amount = a->has_amount ? e->amount : 0;
+	if (a->has_amount && e->currency != NULL)
+		strlcpy(a->currency, e->currency, sizeof(a->currency));
+	/* of the charge itself: of what follows it the bank has ids of its own */
+	if (e->about == PGW_OP_CHARGE && e->bank_reference != NULL)
+		strlcpy(a->bank_reference, e->bank_reference, sizeof(a->bank_reference));
+}
+
+/*
+ * An answer to the operation's own request; of a charge, and of a refund that is taken back, one
+ * such as a look-up would bring.
+ */
+static PgwBankOp
+answers_what(const PgwEvidence *e, PgwEvidenceStep what)
+{
+	if (what == PGW_EVIDENCE_REVERSED)
+		return PGW_OP_LOOKUP_REFUND;
+	return e->about == PGW_OP_CHARGE ? PGW_OP_LOOKUP_CHARGE : e->about;
+}
+
+static void
+take(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwEvidence *e, PgwEvidenceStep what)
+{
+	const PgwCurrency *currency = pgw_currency_find(attempt->currency);
+	PgwCall *call =
+		pgw_call_new(&attempt->transaction_id, &attempt->correlation_id, attempt->submitted);
+
+	step->call = call; /* an ERROR from here on frees it */
+	call->evidence = true;
+	call->evidence_about = e->about;
+	call->evidence_says = e->says;
+	call->evidence_state = attempt->status;
+	strlcpy(call->evidence_key, e->request_key, sizeof(call->evidence_key));
+	call->op = answers_what(e, what);
+	call->in_doubt = e->about == PGW_OP_CHARGE;
+	call->iso_exponent = currency != NULL ? currency->exponent : 0;
+	strlcpy(call->currency, attempt->currency, sizeof(call->currency));
+	if (attempt->kind == PGW_KIND_PAYMENT && attempt->bank_reference != NULL)
+		strlcpy(call->bank_reference, attempt->bank_reference, sizeof(call->bank_reference));
+	strlcpy(call->bank_name, bank->name, sizeof(call->bank_name));
+	pgw_config_hold(bank);
+	call->bank = bank;
+	call->transport = PGW_TRANSPORT_ANSWERED;
+	put_answer(e, what == PGW_EVIDENCE_DONE ? PGW_OUT_APPROVED : PGW_OUT_DECLINED, &call->answer);
+}
+
+void
+pgw_evidence_taken(const PgwCall *call)
+{
+	pgw_store_evidence_used(&call->transaction_id, call->evidence_about, call->evidence_says,
+							call->evidence_key);
+}
+
+/* ---------------------------------------------------------------- the step */
+
+static void
+review(PgwAttempt *attempt, const PgwEvidence *e)
+{
+	if (e->about == PGW_OP_CHARGE)
+	{
+		pgw_step_charge_review(attempt, PGW_EVIDENCE_TWO_WORDS);
+		return;
+	}
+	/* its claim on the payment stays: it may have been done */
+	pgw_step_review(attempt, "outcome_unknown", PGW_EVIDENCE_TWO_WORDS, pgw_op_name(e->about), 0);
+	pgw_operation_tell_review(attempt);
+}
+
+static const PgwEvidence *
+first_of(const PgwEvidence *rows, int n, PgwEvidenceStep what)
+{
+	PgwOutcome says = what == PGW_EVIDENCE_DONE ? PGW_OUT_APPROVED : PGW_OUT_DECLINED;
+
+	for (int i = 0; i < n; i++)
+	{
+		if (rows[i].waiting && rows[i].says == says)
+			return &rows[i];
+	}
+	return &rows[0];
+}
+
+/* true: this visit has something to do with it. */
+static bool
+judge(PgwAttempt *attempt, PgwStep *step, PgwBank *bank, const PgwEvidence *rows, int n)
+{
+	PgwEvidenceFacts facts;
+	PgwEvidenceStep what;
+
+	if (!is_of_now(attempt, &rows[0]))
+	{
+		/* what was made anew has another reference; what was not made yet has none */
+		if (pgw_store_evidence_key(attempt, rows[0].about) != NULL)
+			pgw_store_evidence_is(&rows[0].notification_id, "superseded");
+		return false;
+	}
+	get_facts(attempt, rows, n, &rows[0], &facts);
+	what = pgw_evidence_step(&facts);
+	switch (what)
+	{
+		case PGW_EVIDENCE_WAITS:
+			return false;
+		case PGW_EVIDENCE_DONE:
+		case PGW_EVIDENCE_FAILED:
+		case PGW_EVIDENCE_REVERSED:
+			take(attempt, step, bank, first_of(rows, n, what), what);
+			return true;
+		case PGW_EVIDENCE_AGREES:
+			mark(attempt, rows, n, &rows[0], "agrees");
+			return false;
+		case PGW_EVIDENCE_CONTRADICTS:
+			mark(attempt, rows, n, &rows[0], "contradicts");
+			step->contradicted = true;
+			return false;
+		case PGW_EVIDENCE_REVIEW:
+			mark(attempt, rows, n, &rows[0], "used");
+			review(attempt, &rows[0]);
+			return true;
+	}
+	return false;
+}
+
+bool
+pgw_step_evidence(PgwAttempt *attempt, PgwStep *step)
+{
+	PgwEvidence *rows;
+	PgwBank *bank;
+	bool unreadable;
+	int n;
+
+	if (attempt->bank == NULL || attempt->bank_version == 0)
+		return false; /* nothing was sent yet */
+	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
+	if (bank == NULL || bank->connector == NULL || !pgw_connector_has_evidence(bank->connector))
+		return false;
+	n = pgw_store_evidence(&attempt->transaction_id, &rows);
+	return n > 0 && rows[0].waiting && judge(attempt, step, bank, rows, n);
+}

@@ -1,0 +1,113 @@
+/*
+ * evidence_rules.c - what the bank's own word on an operation does to the attempt
+ *
+ * Invariants:
+ *     - State decides: what has ended as the bank says is left alone, however often it says so.
+ *     - A success after a failure of the same operation, or both at once in whatever order, is no
+ *       proof: what a signature covers has no time in it, so an old success can be sent again.
+ *     - Nothing is taken while a request of the attempt may still be under way: its own answer
+ *       comes first, or is known to be lost.
+ */
+#include "core/payment/evidence_rules.h"
+
+#include "core/base/mutant.h"
+
+typedef enum Stands
+{
+	NOT_YET = 0,
+	OPEN,
+	DONE,
+	FAILED
+} Stands;
+
+static Stands
+charge_stands(PgwState state)
+{
+	switch (state)
+	{
+		case PGW_BANK_UNKNOWN:
+			return OPEN;
+		case PGW_BANK_APPROVED:
+		case PGW_SAVED:
+		case PGW_COMPLETED:
+		case PGW_REFUNDING:
+		case PGW_REFUNDED:
+			return DONE;
+		case PGW_FAILED:
+			return FAILED;
+		default:
+			return NOT_YET;
+	}
+}
+
+/* A capture, void or refund that was asked for. */
+static Stands
+operation_stands(PgwState state, bool accepted)
+{
+	switch (state)
+	{
+		case PGW_BANK_UNKNOWN:
+			return OPEN;
+		case PGW_SAVED:
+			return accepted ? OPEN : NOT_YET;
+		case PGW_COMPLETED:
+			return DONE;
+		case PGW_FAILED:
+			return FAILED;
+		default:
+			return NOT_YET;
+	}
+}
+
+/* What follows the charge in the payment's own attempt: the capture, and the give-back. */
+static Stands
+follow_up_stands(PgwBankOp about, PgwState state)
+{
+	if (about == PGW_OP_CAPTURE)
+		return state == PGW_SAVED ? OPEN : state == PGW_COMPLETED ? DONE : NOT_YET;
+	return state == PGW_REFUNDING ? OPEN : state == PGW_REFUNDED ? DONE : NOT_YET;
+}
+
+static Stands
+stands(const PgwEvidenceFacts *f)
+{
+	if (f->about == PGW_OP_CHARGE)
+		return charge_stands(f->state);
+	if (f->kind != PGW_KIND_PAYMENT)
+		return operation_stands(f->state, f->accepted);
+	return follow_up_stands(f->about, f->state);
+}
+
+/* The states in which a refund that is done is known to be taken back. */
+static bool
+can_be_reversed(const PgwEvidenceFacts *f)
+{
+	return f->about == PGW_OP_REFUND &&
+		   (f->kind == PGW_KIND_REFUND ? f->state == PGW_COMPLETED : f->state == PGW_REFUNDED);
+}
+
+PgwEvidenceStep
+pgw_evidence_step(const PgwEvidenceFacts *f)
+{
+	bool both = f->says_done && (f->says_failed || f->said_failed || f->differ) &&
+				!PGW_MUTATED(EVIDENCE_TWO_WORDS);
+
+	if (!f->says_done && !f->says_failed)
+		return PGW_EVIDENCE_WAITS;
+	switch (stands(f))
+	{
+		case NOT_YET:
+			break;
+		case OPEN:
+			if (both)
+				return PGW_EVIDENCE_REVIEW;
+			return f->says_done ? PGW_EVIDENCE_DONE : PGW_EVIDENCE_FAILED;
+		case DONE:
+			if (!f->says_failed)
+				return PGW_EVIDENCE_AGREES;
+			return can_be_reversed(f) && !both ? PGW_EVIDENCE_REVERSED : PGW_EVIDENCE_CONTRADICTS;
+		case FAILED:
+			return f->says_done ? PGW_EVIDENCE_CONTRADICTS : PGW_EVIDENCE_AGREES;
+	}
+	return PGW_EVIDENCE_WAITS;
+}

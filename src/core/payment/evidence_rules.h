@@ -1,0 +1,45 @@
+/*
+ * evidence_rules.h - what the bank's own word on an operation, which nobody has asked for, does to
+ * the attempt
+ *
+ * Pure decisions.  The bank's word is taken as an answer to the operation's request would be
+ * (attempt/dispatch.c): here is only decided whether there is anything to be taken, so that a word
+ * that comes twice, late, or in the wrong order changes nothing.
+ */
+#ifndef PGW_CORE_PAYMENT_EVIDENCE_RULES_H
+#define PGW_CORE_PAYMENT_EVIDENCE_RULES_H
+
+#include <stdbool.h>
+
+#include "core/connector/bank_op.h"
+#include "core/state/state_machine.h"
+
+typedef struct PgwEvidenceFacts
+{
+	PgwKind kind;
+	PgwState state;
+	bool accepted;   /* the bank has accepted the operation, and may still fail it */
+	PgwBankOp about; /* the operation, by the request that the attempt has for it now */
+	bool says_done;  /* of what has come and was not taken yet: one says so */
+	bool says_failed;
+	bool said_failed; /* of what was taken before: one said so */
+	bool differ;      /* two that say done name different amounts */
+} PgwEvidenceFacts;
+
+typedef enum PgwEvidenceStep
+{
+	PGW_EVIDENCE_WAITS = 0,   /* it is too early: a request is under way, or a person decides */
+	PGW_EVIDENCE_DONE,        /* take it as the answer: done */
+	PGW_EVIDENCE_FAILED,      /* ... failed */
+	PGW_EVIDENCE_REVERSED,    /* a refund that was done is taken back */
+	PGW_EVIDENCE_AGREES,      /* it has ended so already */
+	PGW_EVIDENCE_CONTRADICTS, /* it has ended otherwise: for people */
+	PGW_EVIDENCE_REVIEW       /* open, and the bank has said both: a person decides */
+} PgwEvidenceStep;
+
+extern PgwEvidenceStep pgw_evidence_step(const PgwEvidenceFacts *facts);
+
+/* event_data's reason of PGW_EVIDENCE_REVIEW */
+#define PGW_EVIDENCE_TWO_WORDS "contradictory_notifications"
+
+#endif

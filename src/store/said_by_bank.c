@@ -1,0 +1,157 @@
+/*
+ * said_by_bank.c - notifications that are a bank's word on an attempt
+ *
+ * The endpoint's transaction inserts them, and only the worker changes them from then on, with the
+ * attempt's row locked.
+ *
+ * Locks: rows that somebody else has locked (they are being purged) are passed over, so that the
+ * worker waits for nobody; what was passed over still waits.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+
+#include "database/table_locks.h"
+#include "store/said_by_bank.h"
+
+#define MOST_PER_ATTEMPT 64
+
+const char *
+pgw_store_evidence_key(const PgwAttempt *attempt, PgwBankOp about)
+{
+	const char *otherwise = attempt->refund_operation; /* NULL: as it was asked for */
+
+	if (about == PGW_OP_CHARGE)
+		return attempt->kind == PGW_KIND_PAYMENT ? attempt->own_request.key : NULL;
+	if (attempt->kind == PGW_KIND_PAYMENT && about == PGW_OP_CAPTURE)
+		return attempt->capture_request.key;
+	if (otherwise != NULL ? strcmp(otherwise, pgw_op_name(about)) != 0
+						  : pgw_operation_op(attempt->kind) != about)
+		return NULL;
+	return attempt->kind == PGW_KIND_PAYMENT ? attempt->refund_request.key
+											 : attempt->own_request.key;
+}
+
+static void
+begin(void)
+{
+	pgw_table_need("notifications", RowExclusiveLock);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+end(void)
+{
+	PopActiveSnapshot();
+	SPI_finish();
+}
+
+static char *
+text_at(HeapTuple row, TupleDesc desc, int column, MemoryContext context)
+{
+	char *text = SPI_getvalue(row, desc, column);
+
+	return text != NULL ? MemoryContextStrdup(context, text) : NULL;
+}
+
+static void
+read_row(HeapTuple row, TupleDesc desc, MemoryContext context, PgwEvidence *e)
+{
+	bool isnull;
+	char *state = SPI_getvalue(row, desc, 5);
+
+	e->notification_id = *DatumGetUUIDP(SPI_getbinval(row, desc, 1, &isnull));
+	e->about = (PgwBankOp) pgw_op_parse(SPI_getvalue(row, desc, 2));
+	e->says = (PgwOutcome) pgw_outcome_parse(SPI_getvalue(row, desc, 3));
+	e->request_key = text_at(row, desc, 4, context);
+	e->waiting = strcmp(state, "waiting") == 0;
+	e->used = strcmp(state, "used") == 0;
+	e->bank_reference = text_at(row, desc, 6, context);
+	e->amount = DatumGetInt64(SPI_getbinval(row, desc, 7, &isnull));
+	e->has_amount = !isnull;
+	e->currency = text_at(row, desc, 8, context);
+}
+
+int
+pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out)
+{
+	Oid types[] = {UUIDOID, INT4OID};
+	Datum args[] = {UUIDPGetDatum(transaction_id), Int32GetDatum(MOST_PER_ATTEMPT)};
+	MemoryContext context = CurrentMemoryContext;
+	int n;
+
+	begin();
+	if (SPI_execute_with_args(
+			"SELECT notification_id, about, says, request_key, evidence, bank_reference, amount,"
+			" currency FROM pgw.notifications WHERE transaction_id = $1 AND evidence IS NOT NULL"
+			" ORDER BY evidence = 'waiting' DESC, notification_id LIMIT $2 FOR UPDATE SKIP LOCKED",
+			2, types, args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for evidence failed");
+	n = (int) SPI_processed;
+	*out = n > 0 ? MemoryContextAllocZero(context, n * sizeof(PgwEvidence)) : NULL;
+	for (int i = 0; i < n; i++)
+		read_row(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, context, &(*out)[i]);
+	end();
+	return n;
+}
+
+void
+pgw_store_evidence_is(const pg_uuid_t *notification_id, const char *becomes)
+{
+	Oid types[] = {UUIDOID, TEXTOID};
+	Datum args[] = {UUIDPGetDatum(notification_id), CStringGetTextDatum(becomes)};
+
+	begin();
+	if (SPI_execute_with_args(
+			"UPDATE pgw.notifications SET evidence = $2 WHERE notification_id = $1", 2, types, args,
+			NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "evidence could not be marked");
+	end();
+}
+
+void
+pgw_store_evidence_used(const pg_uuid_t *transaction_id, PgwBankOp about, PgwOutcome says,
+						const char *request_key)
+{
+	Oid types[] = {UUIDOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum args[] = {UUIDPGetDatum(transaction_id), CStringGetTextDatum(pgw_op_name(about)),
+					CStringGetTextDatum(pgw_outcome_name(says)), CStringGetTextDatum(request_key)};
+
+	begin();
+	if (SPI_execute_with_args(
+			"UPDATE pgw.notifications SET evidence = 'used' WHERE notification_id IN ("
+			"SELECT notification_id FROM pgw.notifications WHERE transaction_id = $1 AND evidence ="
+			" 'waiting' AND about = $2 AND says = $3 AND request_key = $4 FOR UPDATE SKIP LOCKED)",
+			4, types, args, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "evidence could not be marked");
+	end();
+}
+
+int
+pgw_store_evidence_waiting(TimestampTz before, int most, pg_uuid_t *out)
+{
+	Oid types[] = {TIMESTAMPTZOID, INT4OID};
+	Datum args[] = {TimestampTzGetDatum(before), Int32GetDatum(most)};
+	bool isnull;
+	int n;
+
+	begin();
+	/* the newest first: the oldest may wait for a person */
+	if (SPI_execute_with_args(
+			"SELECT transaction_id FROM pgw.notifications WHERE evidence ="
+			" 'waiting' AND recorded_at < $1 ORDER BY notification_id DESC LIMIT $2",
+			2, types, args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "the look for evidence failed");
+	n = (int) SPI_processed;
+	for (int i = 0; i < n; i++)
+		out[i] =
+			*DatumGetUUIDP(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	end();
+	return n;
+}

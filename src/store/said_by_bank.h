@@ -1,0 +1,50 @@
+/*
+ * said_by_bank.h - notifications that are a bank's word on an attempt
+ */
+#ifndef PGW_STORE_SAID_BY_BANK_H
+#define PGW_STORE_SAID_BY_BANK_H
+
+#include "postgres.h"
+#include "utils/uuid.h"
+
+#include "core/payment/operation_rules.h"
+#include "store/tables.h"
+
+/*
+ * Our reference of the request that the attempt has for this operation now; NULL: it has none.  A
+ * give-back that is tried again has another one.
+ */
+extern const char *pgw_store_evidence_key(const PgwAttempt *attempt, PgwBankOp about);
+
+/* One row of pgw.notifications, its texts palloc'd. */
+typedef struct PgwEvidence
+{
+	pg_uuid_t notification_id;
+	PgwBankOp about;
+	PgwOutcome says;      /* approved or declined */
+	char *request_key;    /* of the request that it is about */
+	bool waiting;         /* not taken yet */
+	bool used;            /* taken as an answer */
+	char *bank_reference; /* NULL: none */
+	bool has_amount;
+	int64 amount;
+	char *currency; /* NULL: none */
+} PgwEvidence;
+
+/*
+ * What has come of an attempt, oldest first; the array is palloc'd.  Those that wait are locked;
+ * what somebody else has locked is left out.
+ */
+extern int pgw_store_evidence(const pg_uuid_t *transaction_id, PgwEvidence **out);
+
+/* What becomes of one that waits: "used", "agrees", "contradicts", "superseded". */
+extern void pgw_store_evidence_is(const pg_uuid_t *notification_id, const char *becomes);
+
+/* All that wait, of this attempt, and say this of this request. */
+extern void pgw_store_evidence_used(const pg_uuid_t *transaction_id, PgwBankOp about,
+									PgwOutcome says, const char *request_key);
+
+/* Attempts of which something waits that has come before that time, at most so many. */
+extern int pgw_store_evidence_waiting(TimestampTz before, int most, pg_uuid_t *out);
+
+#endif

@@ -1,0 +1,214 @@
+/*
+ * test_evidence.c - the bank's own word on an operation: what it does in each state, and that what
+ * comes twice, late or in the wrong order does nothing
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <string.h>
+
+#include "core/payment/accepted_rules.h"
+#include "core/payment/evidence_rules.h"
+#include "core/payment/unknown_outcome_rules.h"
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+#define DONE .says_done = true
+#define FAILED .says_failed = true
+#define BOTH .says_done = true, .says_failed = true
+
+static void
+test_steps(void **state)
+{
+	static const struct
+	{
+		const char *what;
+		PgwEvidenceFacts facts;
+		PgwEvidenceStep wanted;
+	} cases[] = {
+#define CASE(what, kind, state, accepted, about, says, wanted) \
+	{what, {kind, state, accepted, about, says}, wanted}
+		CASE("a charge in doubt, done", PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN, false, PGW_OP_CHARGE,
+			 DONE, PGW_EVIDENCE_DONE),
+		CASE("... failed", PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN, false, PGW_OP_CHARGE, FAILED,
+			 PGW_EVIDENCE_FAILED),
+		CASE("... both", PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN, false, PGW_OP_CHARGE, BOTH,
+			 PGW_EVIDENCE_REVIEW),
+		CASE("... whose request is under way", PGW_KIND_PAYMENT, PGW_CREATED, false, PGW_OP_CHARGE,
+			 DONE, PGW_EVIDENCE_WAITS),
+		CASE("... which a person decides", PGW_KIND_PAYMENT, PGW_REQUIRES_MANUAL_REVIEW, false,
+			 PGW_OP_CHARGE, DONE, PGW_EVIDENCE_WAITS),
+		CASE("an approved one, done", PGW_KIND_PAYMENT, PGW_BANK_APPROVED, false, PGW_OP_CHARGE,
+			 DONE, PGW_EVIDENCE_AGREES),
+		CASE("a charge that is given back, done", PGW_KIND_PAYMENT, PGW_REFUNDING, false,
+			 PGW_OP_CHARGE, DONE, PGW_EVIDENCE_AGREES),
+		CASE("an approved one, failed", PGW_KIND_PAYMENT, PGW_COMPLETED, false, PGW_OP_CHARGE,
+			 FAILED, PGW_EVIDENCE_CONTRADICTS),
+		CASE("a failed one, done", PGW_KIND_PAYMENT, PGW_FAILED, false, PGW_OP_CHARGE, DONE,
+			 PGW_EVIDENCE_CONTRADICTS),
+		CASE("a failed one, failed", PGW_KIND_PAYMENT, PGW_FAILED, false, PGW_OP_CHARGE, FAILED,
+			 PGW_EVIDENCE_AGREES),
+		CASE("an accepted capture, done", PGW_KIND_CAPTURE, PGW_SAVED, true, PGW_OP_CAPTURE, DONE,
+			 PGW_EVIDENCE_DONE),
+		CASE("... failed", PGW_KIND_CAPTURE, PGW_SAVED, true, PGW_OP_CAPTURE, FAILED,
+			 PGW_EVIDENCE_FAILED),
+		CASE("... both", PGW_KIND_CAPTURE, PGW_SAVED, true, PGW_OP_CAPTURE, BOTH,
+			 PGW_EVIDENCE_REVIEW),
+		CASE("... whose payments row is busy", PGW_KIND_CAPTURE, PGW_BANK_APPROVED, true,
+			 PGW_OP_CAPTURE, DONE, PGW_EVIDENCE_WAITS),
+		CASE("a capture that is done, failed", PGW_KIND_CAPTURE, PGW_COMPLETED, false,
+			 PGW_OP_CAPTURE, FAILED, PGW_EVIDENCE_CONTRADICTS),
+		CASE("a refund in doubt, done", PGW_KIND_REFUND, PGW_BANK_UNKNOWN, false, PGW_OP_REFUND,
+			 DONE, PGW_EVIDENCE_DONE),
+		CASE("a refund that is done, failed", PGW_KIND_REFUND, PGW_COMPLETED, false, PGW_OP_REFUND,
+			 FAILED, PGW_EVIDENCE_REVERSED),
+		CASE("... both at once", PGW_KIND_REFUND, PGW_COMPLETED, false, PGW_OP_REFUND, BOTH,
+			 PGW_EVIDENCE_CONTRADICTS),
+		CASE("a refund that has failed, done", PGW_KIND_REFUND, PGW_FAILED, false, PGW_OP_REFUND,
+			 DONE, PGW_EVIDENCE_CONTRADICTS),
+		CASE("a void that is done, done", PGW_KIND_VOID, PGW_COMPLETED, false, PGW_OP_VOID, DONE,
+			 PGW_EVIDENCE_AGREES),
+		CASE("the capture after the commit, done", PGW_KIND_PAYMENT, PGW_SAVED, true,
+			 PGW_OP_CAPTURE, DONE, PGW_EVIDENCE_DONE),
+		CASE("... of one that is captured", PGW_KIND_PAYMENT, PGW_COMPLETED, false, PGW_OP_CAPTURE,
+			 DONE, PGW_EVIDENCE_AGREES),
+		CASE("a give-back, done", PGW_KIND_PAYMENT, PGW_REFUNDING, true, PGW_OP_REVERSE, DONE,
+			 PGW_EVIDENCE_DONE),
+		CASE("... failed", PGW_KIND_PAYMENT, PGW_REFUNDING, true, PGW_OP_REFUND, FAILED,
+			 PGW_EVIDENCE_FAILED),
+		CASE("... that is done, failed", PGW_KIND_PAYMENT, PGW_REFUNDED, false, PGW_OP_REFUND,
+			 FAILED, PGW_EVIDENCE_REVERSED),
+		CASE("nothing new", PGW_KIND_PAYMENT, PGW_BANK_UNKNOWN, false, PGW_OP_CHARGE,
+			 .said_failed = true, PGW_EVIDENCE_WAITS),
+#undef CASE
+	};
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		if (pgw_evidence_step(&cases[i].facts) != cases[i].wanted)
+			fail_msg("%s", cases[i].what);
+	}
+}
+
+/* A success after a failure of the same request, and two successes of different amounts. */
+static void
+test_second_word(void **state)
+{
+	PgwEvidenceFacts f = {.kind = PGW_KIND_REFUND,
+						  .state = PGW_SAVED,
+						  .accepted = true,
+						  .about = PGW_OP_REFUND,
+						  .says_done = true};
+
+	(void) state;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_DONE);
+	f.said_failed = true;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+	f.said_failed = false;
+	f.differ = true;
+	assert_int_equal(pgw_evidence_step(&f), PGW_EVIDENCE_REVIEW);
+}
+
+/* Whatever comes, what has ended as it says is left alone, and nothing is taken twice. */
+static void
+test_replays(void **state)
+{
+	static const PgwState ends[] = {PGW_COMPLETED, PGW_FAILED, PGW_REFUNDED};
+
+	(void) state;
+	for (int kind = PGW_KIND_PAYMENT; kind <= PGW_KIND_REFUND; kind++)
+	{
+		for (size_t i = 0; i < LENGTH(ends); i++)
+		{
+			for (int about = 0; about < PGW_NOPS; about++)
+			{
+				PgwEvidenceFacts f = {.kind = (PgwKind) kind,
+									  .state = ends[i],
+									  .about = (PgwBankOp) about,
+									  .says_done = true};
+
+				assert_int_not_equal(pgw_evidence_step(&f), PGW_EVIDENCE_DONE);
+				f.says_failed = true;
+				assert_int_not_equal(pgw_evidence_step(&f), PGW_EVIDENCE_DONE);
+				assert_int_not_equal(pgw_evidence_step(&f), PGW_EVIDENCE_FAILED);
+			}
+		}
+	}
+}
+
+/* As an answer to the order that was accepted: its amount counts, and a no is believed. */
+static void
+test_as_answer(void **state)
+{
+	PgwCapabilities caps = {.lookup_consistent_after_s = -1};
+	PgwAnswer a = {.outcome = PGW_OUT_APPROVED,
+				   .captured = -1,
+				   .refunded = -1,
+				   .has_amount = true,
+				   .amount = 400,
+				   .currency = "EUR"};
+	PgwOperationInput in = {.op = PGW_OP_REFUND,
+							.operation = PGW_OP_REFUND,
+							.transport = PGW_TRANSPORT_ANSWERED,
+							.answer = &a,
+							.caps = &caps,
+							.amount = 400,
+							.currency = "EUR",
+							.charged = 1000,
+							.taken = 1000};
+	PgwOperationDecision d;
+
+	(void) state;
+	pgw_accepted_result(&in, &d);
+	assert_int_equal(d.next, PGW_OPERATION_DONE);
+	a.amount = 401;
+	pgw_accepted_result(&in, &d);
+	assert_int_equal(d.next, PGW_OPERATION_STOP);
+	a.amount = 400;
+	strcpy(a.currency, "USD");
+	pgw_accepted_result(&in, &d);
+	assert_int_equal(d.next, PGW_OPERATION_STOP);
+	strcpy(a.currency, "EUR");
+	a.outcome = PGW_OUT_DECLINED;
+	pgw_accepted_result(&in, &d);
+	assert_int_equal(d.next, PGW_OPERATION_REFUSED);
+	assert_string_equal(d.reason, PGW_ACCEPTED_FAILED);
+	a.outcome = PGW_OUT_UNKNOWN;
+	pgw_accepted_result(&in, &d);
+	assert_int_equal(d.next, PGW_OPERATION_ACCEPTED);
+}
+
+/* A bank that says it by itself is waited for, where nothing can be asked, and not for ever. */
+static void
+test_is_waited_for(void **state)
+{
+	PgwCapabilities caps = {.lookup_consistent_after_s = -1};
+	PgwUnknownOutcomeFacts f = {
+		.operation = PGW_OP_CHARGE, .doubt_age_s = 100, .deadline_s = 1000, .cancelled_age_s = -1};
+	const char *reason;
+
+	(void) state;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_REVIEW);
+	caps.tells[PGW_OP_CHARGE] = true;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_WAIT);
+	assert_int_equal(pgw_unknown_outcome_wait_s(&caps, &f), 900);
+	f.doubt_age_s = 1000;
+	assert_int_equal(pgw_unknown_outcome_step(&caps, &f, &reason), PGW_UNKNOWN_OUTCOME_REVIEW);
+	assert_string_equal(reason, "deadline");
+}
+
+int
+main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_steps),         cmocka_unit_test(test_second_word),
+		cmocka_unit_test(test_replays),       cmocka_unit_test(test_as_answer),
+		cmocka_unit_test(test_is_waited_for),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
