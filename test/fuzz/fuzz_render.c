@@ -15,7 +15,7 @@
 
 extern int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define NTEXTS 10
+#define NTEXTS 11
 
 static const char json_document[] =
 	"{\"v\":1,\"capabilities\":{\"cards\":true,\"tokens\":true,\"exponents\":{\"KWD\":2}},\"headers\":{\"A\":\"B {{secret}}\",\"C\":\"{{settings.h}}{{reference}}\"},"
@@ -41,6 +41,7 @@ static const char second_document[] =
 	"{\"t\":\"{{token}}\",\"o\":[\"{{token.}}\",\"{{token./a}}\",\"{{token./a/0|string}}\",\"{{token./b/c|hex}}\"],\"p\":\"{{card_number}}\",\"u\":\"{{secret.user}}\",\"k\":\"<{{secret.key}}>\","
 	"\"a\":\"{{amount_decimal|number}}\",\"c\":\"{{currency|numeric|number}}\",\"e\":\"{{card_expiry|MM/YY}}\",\"m\":\"{{card_expiry|YY|number}}\","
 	"\"r\":\"{{reference|base64}}\",\"h\":\"{{card_holder|hex}}\",\"b\":\"{{card_brand}}\",\"x\":\"{{bank_fields.x|string}}\","
+	"\"w\":{\"{{customer./phone}}\":[\"{{customer./email}}\",\"<{{customer./ip}}>\",\"{{customer./browser/browserTZ}}\",\"{{customer./name|base64}}\"],\"{{customer.}}\":\"{{customer.}}\"},"
 	"\"n\":[\"{{now|rfc1123}}\",\"{{now|epoch|number}}\",\"{{nonce}}\"]},"
 	"\"answer\":{\"rules\":[{\"status\":200,\"outcome\":\"approved\"}]}}}}";
 
@@ -120,6 +121,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	p.reason = texts[7];
 	p.bank_fields = texts[8];
 	p.settings = texts[9];
+	p.customer = texts[10];
 
 	pgw_rendered_init(&r);
 	for (int i = 0; i < 3; i++)
