@@ -934,6 +934,8 @@ test_faults(void **state)
 		 "/notifications/signature/value"},
 		{BASIC ", 'identity': [], " FIELDS, "/notifications/identity"},
 		{BASIC ", 'identity': '', " FIELDS, "/notifications/identity"},
+		{BASIC ", 'items': '/a', 'identity': {'header': 'webhook-id'}, " FIELDS,
+		 "/notifications/identity"},
 		{BASIC ", 'colour': 1, " FIELDS, "/notifications/colour"},
 		/* the bank's word: signed, of what it says, to whom, and how much; and it can be asked
 		   nothing */

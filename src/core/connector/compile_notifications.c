@@ -244,7 +244,14 @@ compile_identity(PgwCompile *cc, json_object *v)
 	PgwNotificationSpec *n = &cc->connector->notifications;
 
 	if (json_object_is_type(v, json_type_object))
+	{
+		/* they would be one: the first would be taken, the others dropped as repeated */
+		if (n->has_items)
+			return pgw_fault(
+				cc,
+				"a header comes once with a body and is the same for each of its items: must be pointers into the item");
 		return pgw_check_keys(cc, v, keys) && compile_header(cc, v, &n->identity_header);
+	}
 	return compile_places(cc, v, MAX_IDENTITY, &n->identity, &n->nidentity);
 }
 
