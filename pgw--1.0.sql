@@ -719,7 +719,7 @@ COMMENT ON COLUMN pgw.payment_transactions.card_echoed IS
 	'True: an answer of the bank repeated the card''s security code, holder or number in a way that cannot be seen '
 	'without the card. No id, code or reason of a later answer is kept.';
 COMMENT ON COLUMN pgw.payment_transactions.customer_sent IS
-	'True: the request held something of options.customer, which is kept nowhere. So it cannot be sent once more.';
+	'True: the request held something of options.customer, or a part chosen by it, which is kept nowhere. So it cannot be sent once more.';
 COMMENT ON COLUMN pgw.payment_transactions.final_capture IS
 	'Kind capture: true when the rest of the authorization is given up with it.';
 COMMENT ON COLUMN pgw.payment_transactions.reason IS 'Kind refund: why, as the caller said.';

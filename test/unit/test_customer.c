@@ -239,9 +239,13 @@ sent(void **state)
 		{"{'t':'{{token}}','a':'{{customer./billing_address}}','c':'{{customer.}}'}",
 		 "{'billing_address':{'city':'C'}}",
 		 "{'t':'t','a':{'city':'C'},'c':{'billing_address':{'city':'C'}}}", true},
-		/* to look whether it is there is not to send it */
+		/* chosen by it, another request than it would be without: not by what was not there */
 		{"{'t':'{{token}}','x':{'{{customer./email}}':1,'{{token}}':2}}", "{'email':'a@b.example'}",
-		 "{'t':'t','x':1}", false},
+		 "{'t':'t','x':1}", true},
+		{"{'t':'{{token}}','x':{'{{customer./email}}':1,'{{token}}':2}}", "{'ip':'192.0.2.1'}",
+		 "{'t':'t','x':2}", false},
+		{"{'t':'{{token}}','x':{'{{token}}':2,'{{customer./email}}':1}}", "{'email':'a@b.example'}",
+		 "{'t':'t','x':2}", false},
 	};
 
 	(void) state;

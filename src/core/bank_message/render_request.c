@@ -77,7 +77,11 @@ put_children(PgwRender *r, PgwBuf *b, const PgwNode *node)
 	return PGW_PUT_DONE;
 }
 
-/* What is written to see whether it has a value is taken back, and wiped. */
+/*
+ * What is written to see whether it has a value is taken back, and wiped.  A token that only
+ * chooses is not sent; but what is chosen by the customer would be another request without him, who
+ * is kept nowhere, so he counts as used.
+ */
 static PgwPut
 put_choice(PgwRender *r, PgwBuf *b, const PgwNode *node)
 {
@@ -85,13 +89,11 @@ put_choice(PgwRender *r, PgwBuf *b, const PgwNode *node)
 	{
 		size_t mark = b->len;
 		bool token_used = r->token_used;
-		bool customer_used = r->customer_used;
 		PgwPut put = put_segments(r, b, PGW_AS_TYPED, &node->choosers[i]);
 
 		if (put == PGW_PUT_FAULT)
 			return put;
 		r->token_used = token_used;
-		r->customer_used = customer_used;
 		pgw_buf_truncate(b, mark);
 		if (put == PGW_PUT_DONE)
 			return put_node(r, b, node->children[i]);

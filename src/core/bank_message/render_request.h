@@ -65,7 +65,7 @@ typedef struct PgwRendered
 	PgwBuf headers[PGW_MAX_HEADERS]; /* "Name: value", CR/LF refused */
 	PgwBuf body;                     /* empty: none */
 	bool has_body;
-	bool has_customer; /* something of what is told of him stands in it */
+	bool has_customer; /* something of what is told of him stands in it, or chose a part */
 	/*
 	 * digests of the body, as they stand in it: without a key one of a body with a card is as good
 	 * as its number

@@ -40,7 +40,7 @@ typedef struct PgwRender
 	PgwAnswerBody token; /* ... what stands where in it */
 	bool token_used;     /* something of the token stands in the request */
 	PgwAnswerBody customer;
-	bool customer_used;
+	bool customer_used; /* ... or has chosen what stands in it */
 	PgwConnectorError *err;
 	const char *place; /* pointer of header, or NULL: path or body of op */
 	const char *part;  /* "path" or "body" */
