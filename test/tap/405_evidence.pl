@@ -174,6 +174,7 @@ part($node, 'both at once', sub {
 	sql('BEGIN; ' . word('REFUND', 'true', 'b-r', 400) . '; ' . word('REFUND', 'false', 'b-r', 400) . '; COMMIT');
 	becomes('b-r', 'RequiresManualReview', 'done and failed, in whatever order: a person has to look');
 	is(amounts('b'), 'captured 1000 0 0 0 400', 'its claim stands');
+	unlike(events($node, 'b-r'), qr/TransactionCompleted/, 'and it never counted as done');
 	evidence_is('b-r', 'used,used', 'neither is looked at again');
 });
 
