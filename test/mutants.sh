@@ -44,6 +44,7 @@ FORGOTTEN_UNHEARD:345_keys:an error that nobody heard
 KEY_MISMATCH:345_keys:a key of another request
 REFUND_KEY:105_safeguards:replay of a give-back
 PENDING_DEADLINE:180_pending:final after a while
+PENDING_NOT_FOUND:180_pending:a look-up that does not find it
 PENDING_FORGOTTEN:180_pending:a look-up that is not answered
 ACCEPTED_IS_DONE:179_accepted:nothing can be asked
 ACCEPTED_APPROVED:179_accepted:two refunds, and one that fails

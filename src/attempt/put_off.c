@@ -63,6 +63,8 @@ ends_at(const PgwAttempt *attempt)
 	if (!pgw_charge_is_pending(attempt->kind, attempt->status, attempt->error_code))
 		return until;
 	bank = pgw_config_bank_of(attempt->bank, attempt->bank_version, &unreadable);
+	if (unreadable)
+		return DT_NOEND; /* somebody has a lock on the banks: how long it may take is not known */
 	if (bank == NULL || bank->connector == NULL)
 		return until;
 	pending_s = pgw_connector_capabilities(bank->connector)->pending_deadline_s;

@@ -41,6 +41,19 @@ part($node, 'a look-up that is not answered', sub {
 	is_sound($node, $bank, 'sound');
 });
 
+# The bank knew the charge: that a replica does not show it for once, long after such an answer counts of others, does not make it one that never was.
+part($node, 'a look-up that does not find it', sub {
+	is(sql(pay('n', bank => 'days', token => 'tok_charge_pending_done_6000')), 'pending', 'pending');
+	bank_control($bank, 'settings', { lookup_lag_ms => 3600000 });
+	ok(wait_until(sub { attempt('n') ne 'BankUnknown' || sql("SELECT count(*) >= 2 FROM pgw.transaction_events e JOIN pgw.payment_transactions t USING (transaction_id)
+		WHERE t.client_request_id = 'n' AND e.event_type = 'BankStatusChecked' AND e.occurred_at > t.created_at + interval '3 s'") eq 't' }, 60), 'it is not found, when that would count');
+	is(attempt('n'), 'BankUnknown', 'and is pending still');
+	bank_control($bank, 'settings', { lookup_lag_ms => 0 });
+	ok(wait_until(sub { attempt('n') ne 'BankUnknown' }, 60), 'it is decided');
+	is(attempt('n'), 'Completed', 'as the bank has decided');
+	is_sound($node, $bank, 'sound');
+});
+
 part($node, 'the vote is gone', sub {
 	my $s = PgwSession->new($node);
 	$s->run('BEGIN');

@@ -224,6 +224,7 @@ typedef enum PgwMutant
 	ACCEPTED_IS_DONE,
 	/* a charge that takes its bank days is given to a person as any other doubt */
 	PENDING_DEADLINE,
+	PENDING_NOT_FOUND,  /* ... or has failed when it is not found once */
 	PENDING_FORGOTTEN,  /* ... as soon as one look-up is not answered */
 	ACCEPTED_NOT_SHOWN, /* ... and has failed when a look-up does not show it */
 	ACCEPTED_APPROVED,  /* ... and is done at once, wherever it can be asked about */

@@ -463,16 +463,34 @@ look_at_errors_of_keys(Warnings *w, const PgwConnector *c)
 		"what was answered with an error is sent again with its key: a bank that keeps only its successes would do it twice. Say \"replays_errors\": true of one that keeps errors, too; of any other write version 2, and \"remembers\": \"2xx\"");
 }
 
+/* Does a look-up of a charge say in time that there is none? */
+static bool
+lookup_of_charge_counts(const PgwConnector *c)
+{
+	return c->caps.lookup && !c->caps.lookup_needs_id && c->caps.lookup_consistent_after_s >= 0;
+}
+
+/*
+ * A lost answer may have been an error, of which such a bank keeps nothing; and what it did before
+ * the error it does again.
+ */
+static void
+look_at_unheard_errors(Warnings *w, const PgwConnector *c, PgwBankOp op)
+{
+	if ((op == PGW_OP_CHARGE || op == PGW_OP_AUTHORIZE) && c->caps.keys[op].honoured &&
+		c->caps.keys[op].forgets_errors && !lookup_of_charge_counts(c))
+		warn(
+			w, op, "",
+			"what the bank charges before it answers with an error, and nobody hears, is charged once more when the request is repeated with its key: of errors it keeps nothing. Add \"lookup_charge\" by {{original_ref}}, and say in \"lookup_consistent_after_seconds\" when its \"not found\" counts.");
+}
+
 /* What is kept nowhere cannot be sent again, and the bank would refuse its key with another body.
  */
 static void
 look_at_customer(Warnings *w, const PgwConnector *c, PgwBankOp op)
 {
-	bool counts =
-		c->caps.lookup && !c->caps.lookup_needs_id && c->caps.lookup_consistent_after_s >= 0;
-
 	if ((c->ops[op].uses & PGW_PH_BIT(PGW_PH_CUSTOMER)) != 0 && c->caps.keys[op].honoured &&
-		!counts)
+		!lookup_of_charge_counts(c))
 		warn(
 			w, op, "/body",
 			"a charge that was told something of {{customer./POINTER}} is not repeated with its key, because that is kept nowhere: what no look-up finds ends in manual review. Add \"lookup_charge\" by {{original_ref}}, and say in \"lookup_consistent_after_seconds\" when its \"not found\" counts.");
@@ -526,6 +544,7 @@ pgw_connector_warnings(const PgwConnector *c, PgwConnectorError *list, int max)
 			continue;
 		look_at_amounts(&w, c, (PgwBankOp) i);
 		look_at_key(&w, c, (PgwBankOp) i);
+		look_at_unheard_errors(&w, c, (PgwBankOp) i);
 		look_at_customer(&w, c, (PgwBankOp) i);
 		look_at_rules(&w, (PgwBankOp) i, &c->ops[i].answer);
 		look_at_sums(&w, (PgwBankOp) i, &c->ops[i].answer);

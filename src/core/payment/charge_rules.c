@@ -137,14 +137,6 @@ failed(const PgwChargeInput *in, PgwDecision *d, PgwPaymentChange payment,
 		d->payment = payment;
 }
 
-/* A look-up that tells nothing, not even that there is nothing. */
-static bool
-tells_nothing(const PgwChargeInput *in)
-{
-	return in->op == PGW_OP_LOOKUP_CHARGE &&
-		   (in->transport != PGW_TRANSPORT_ANSWERED || in->answer->outcome != PGW_OUT_NOT_FOUND);
-}
-
 /*
  * For want of an answer it is not forgotten that the bank said yes, nor that it is being undone,
  * nor that the bank takes its time to decide.
@@ -156,7 +148,7 @@ not_forgotten(const PgwChargeInput *in, const char *code)
 		return PGW_APPROVAL_INCOMPLETE;
 	if (in->being_undone)
 		return PGW_ACTION_REQUIRED;
-	return in->pending_before && tells_nothing(in) && !PGW_MUTATED(PENDING_FORGOTTEN)
+	return in->pending_before && in->op == PGW_OP_LOOKUP_CHARGE && !PGW_MUTATED(PENDING_FORGOTTEN)
 			   ? PGW_CHARGE_PENDING
 			   : code;
 }
@@ -352,7 +344,13 @@ answered_yes(const PgwChargeInput *in, PgwDecision *d)
 static void
 answered_not_found(const PgwChargeInput *in, PgwDecision *d)
 {
-	if (in->op != PGW_OP_LOOKUP_CHARGE || !in->not_found_counts)
+	/*
+	 * Nor is what the bank has said to be pending gone for not being found: it knew the charge, and
+	 * may still settle it days after a replica, or a clean-up, did not show it once.  A person
+	 * decides at the deadline, as nobody watches for so long what has failed.
+	 */
+	if (in->op != PGW_OP_LOOKUP_CHARGE || !in->not_found_counts ||
+		(in->pending_before && !PGW_MUTATED(PENDING_NOT_FOUND)))
 	{
 		unknown(in, d, "outcome_unknown", "not_found_yet");
 		return;
