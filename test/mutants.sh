@@ -170,6 +170,7 @@ EVIDENCE_AMOUNT:405_evidence:another amount
 EVIDENCE_TWO_WORDS:405_evidence:both at once
 UNSIGNED_TAKEN:404_unsigned_and_batches:hints
 ITEM_SIGNATURE:404_unsigned_and_batches:several in one body
+NOTIFICATION_ORDER:404_unsigned_and_batches:several at once
 REPEATED_CALL:270_callers:repeated call
 REPEATED_VIEW:270_callers:repeated view
 REPEATED_FETCH:270_callers:repeated fetch

@@ -390,7 +390,6 @@ insert(Received *r, const PgwBank *bank)
 	bool is_word = r->request_key != NULL;
 	bool inserted;
 
-	pgw_new_id(&r->notification_id);
 	values[0] = UUIDPGetDatum(&r->notification_id);
 	values[1] = CStringGetTextDatum(bank->name);
 	values[2] = BoolGetDatum(bank->livemode);
@@ -442,8 +441,9 @@ insert(Received *r, const PgwBank *bank)
 
 /* One of them: all that the last one has left in *r but what came in is forgotten. */
 static void
-take_one(Received *r, const PgwBank *bank, const PgwJudged *judged)
+take_one(Received *r, const PgwBank *bank, const PgwJudged *judged, const pg_uuid_t *id)
 {
+	r->notification_id = *id;
 	r->verdict = judged->verdict;
 	r->said = judged->said;
 	r->has_payment = false;
@@ -463,12 +463,23 @@ take_one(Received *r, const PgwBank *bank, const PgwJudged *judged)
 	pgw_metrics_notification(bank->name, bank->livemode, r->verdict);
 }
 
+/*
+ * In the order of their identities, whatever the order in the body: two bodies that hold the same
+ * ones wait for each other's rows, and never in a circle.  Their ids are given in the body's order,
+ * in which they are evidence.
+ */
 static void
 take(Received *r, const PgwBank *bank)
 {
+	pg_uuid_t ids[PGW_NOTIFICATION_MAX_ITEMS];
+	int order[PGW_NOTIFICATION_MAX_ITEMS];
+
+	for (int i = 0; i < r->n; i++)
+		pgw_new_id(&ids[i]);
+	pgw_notification_order(r->judged, r->n, order);
 	for (int i = 0; i < r->n; i++)
 	{
-		take_one(r, bank, &r->judged[i]);
+		take_one(r, bank, &r->judged[order[i]], &ids[order[i]]);
 		r->answer = i == 0 ? r->verdict : pgw_notification_worse(r->answer, r->verdict);
 	}
 }

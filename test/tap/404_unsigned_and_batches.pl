@@ -3,9 +3,10 @@
 use strict;
 use warnings;
 use lib 'test/lib';
-use Digest::SHA qw(hmac_sha256_base64);
+use Digest::SHA qw(hmac_sha256_base64 sha256_hex);
 use JSON::PP ();
 use PgwOperations;
+use PgwSession;
 use PgwTest;
 use Test::More;
 
@@ -21,11 +22,12 @@ sub rows { return sql('SELECT count(*) FROM pgw.notifications') }
 sub counted { my ($verdict) = @_; return sql("SELECT coalesce(sum(value), 0) FROM pgw.metrics WHERE name = 'pgw_notifications_total' AND labels ->> 'bank' = 'bank' AND labels ->> 'verdict' = '$verdict'") }
 
 # What becomes of a body, and what is answered.
-sub receive
+sub receiving
 {
 	my ($body) = @_;
-	return sql("SELECT http_status, verdict, notification_id IS NOT NULL FROM pgw.receive_notification('bank', '{}', decode('" . unpack('H*', $body) . "', 'hex'))");
+	return "SELECT http_status, verdict, notification_id IS NOT NULL FROM pgw.receive_notification('bank', '{}', decode('" . unpack('H*', $body) . "', 'hex'))";
 }
+sub receive { return sql(receiving(@_)) }
 
 # A bank that only accepts refunds, and is asked again in an hour: what becomes known before that has been asked for.
 sql(q{UPDATE pgw.connectors SET definition = jsonb_set(definition::jsonb, '{operations,refund,answer,rules,1,outcome}', '"accepted"') WHERE name = 'quick'});
@@ -78,7 +80,8 @@ sub item
 }
 sub batch { return JSON::PP->new->canonical->encode({ live => 'true', items => [@_] }) }
 
-part($node, 'several in one body', sub {
+sub expect_batches
+{
 	notifications('{"items": "/items", "signature": {"scheme": "hmac_fields", "at": "/signature", "fields": ["/id", "/charge", "/value", "/code"], "separator": ":", "as": "base64",
 		"key_as": "hex"}, "identity": ["/id", "/code"], "type": "/code", "fields": {"bank_reference": "/charge", "livemode": {"at": "/live", "live": "true", "test": "false"}}}');
 	my $file = $node->basedir . '/secrets/hooks';
@@ -87,6 +90,11 @@ part($node, 'several in one body', sub {
 	close $f;
 	chmod 0600, $file;
 	sql("UPDATE pgw.banks SET notification_secret = 'hooks' WHERE name = 'bank'");
+	return;
+}
+
+part($node, 'several in one body', sub {
+	expect_batches();
 	my ($one, $two) = (accept_refund('b1'), accept_refund('b2'));
 	my $before = rows();
 	is(receive(batch(item('n1', $one, value => 401), item('n2', $two))), '400|wrong_signature|f', 'one is forged: the bank is to send them again');
@@ -103,6 +111,26 @@ part($node, 'several in one body', sub {
 	is(receive(batch(map { item("m$_", $one) } 1 .. 65)), '413|too_large|f', 'more than there may be');
 	is(rows() - $before, 3, 'leave nothing');
 	is_sound($node, $bank, 'several in one body: sound');
+});
+
+# Two bodies with the same ones in another order wait for each other's rows, never in a circle.  One in the middle is held, so that the first body is caught half done.
+part($node, 'several at once', sub {
+	expect_batches();
+	my %identity = map { $_ => sha256_hex(qq["$_"\n"REFUND"\n]) } qw(o1 o2 o3);
+	my ($low, $middle, $high) = sort { $identity{$a} cmp $identity{$b} } keys %identity;
+	my ($holder, $down, $up) = map { PgwSession->new($node, name => $_) } qw(holder down up);
+	my $waits = sub { my ($s) = @_; ok(wait_until(sub { sql('SELECT count(*) FROM pg_stat_activity WHERE pid = ' . $s->backend . " AND wait_event_type = 'Lock'") eq '1' }, 30), $_[1]) };
+	$holder->query('BEGIN');
+	is($holder->query(receiving(batch(item($middle, 'nobody')))), '200|accepted|t', 'one is held');
+	$down->send(receiving(batch(map { item($_, 'nobody') } $high, $middle, $low)));
+	$waits->($down, 'a body with it waits');
+	$up->send(receiving(batch(map { item($_, 'nobody') } $low, $high)));
+	$waits->($up, 'one with the others in the reverse order waits for that');
+	$holder->query('ROLLBACK');
+	is($down->wait || $down->err, '200|accepted|f', 'the first is taken');
+	is($up->wait || $up->err, '200|repeated|f', 'the second has nothing new');
+	is(sql('SELECT identity FROM pgw.notifications WHERE identity IN (' . join(', ', map { "'$_'" } values %identity) . ') ORDER BY notification_id'), join("\n", @identity{ $high, $middle, $low }),
+		'each has one row, with ids in the order of the body');
 });
 
 $node->stop('fast');

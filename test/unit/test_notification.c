@@ -890,6 +890,37 @@ test_one_answer(void **state)
 	}
 }
 
+/* The same ones have one order, in whatever order they come; equal ones stay in the body's. */
+static void
+test_order(void **state)
+{
+	static const struct
+	{
+		const char *identities; /* a letter for each; "-": none */
+		const char *want;       /* places, from 0 */
+	} cases[] = {{"a", "0"},       {"abc", "012"},   {"cba", "210"},
+				 {"bcab", "2031"}, {"b-a-", "1320"}, {"cccc", "0123"}};
+	static PgwJudged j[PGW_NOTIFICATION_MAX_ITEMS];
+	int order[PGW_NOTIFICATION_MAX_ITEMS];
+
+	(void) state;
+	for (size_t i = 0; i < LENGTH(cases); i++)
+	{
+		int n = (int) strlen(cases[i].identities);
+		char got[8] = "";
+
+		for (int k = 0; k < n; k++)
+		{
+			j[k].said.identity[0] = cases[i].identities[k] == '-' ? '\0' : cases[i].identities[k];
+			j[k].said.identity[1] = '\0';
+		}
+		pgw_notification_order(j, n, order);
+		for (int k = 0; k < n; k++)
+			got[k] = (char) ('0' + order[k]);
+		assert_string_equal(got, cases[i].want);
+	}
+}
+
 /* ---- faults of the document ---- */
 
 static void
@@ -994,6 +1025,7 @@ main(void)
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_unsigned),
 		cmocka_unit_test(test_items),
+		cmocka_unit_test(test_order),
 		cmocka_unit_test(test_evidence),
 		cmocka_unit_test(test_one_answer),
 		cmocka_unit_test(test_faults),

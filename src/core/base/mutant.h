@@ -236,6 +236,7 @@ typedef enum PgwMutant
 	EVIDENCE_TWO_WORDS, /* a success after a failure is taken as it is */
 	UNSIGNED_TAKEN,     /* what nobody has signed is taken as if it were */
 	ITEM_SIGNATURE,     /* of several in one body nobody looks at the signature of each */
+	NOTIFICATION_ORDER, /* ... and they are taken in the body's order */
 	NOTIFIED_NOT_FOUND  /* what is not found at an id that a notification names is not there */
 } PgwMutant;
 

@@ -91,6 +91,23 @@ pgw_notification_worse(PgwNotificationVerdict a, PgwNotificationVerdict b)
 	return of_a > of_b ? a : b;
 }
 
+void
+pgw_notification_order(const PgwJudged *judged, int n, int order[PGW_NOTIFICATION_MAX_ITEMS])
+{
+	for (int i = 0; i < n; i++)
+	{
+		int at = i;
+
+		while (at > 0 && !PGW_MUTATED(NOTIFICATION_ORDER) &&
+			   strcmp(judged[order[at - 1]].said.identity, judged[i].said.identity) > 0)
+		{
+			order[at] = order[at - 1];
+			at--;
+		}
+		order[at] = i;
+	}
+}
+
 /* Is its signature in each of several, or is it the whole body's? */
 static bool
 is_signed_one_by_one(const PgwConnector *c)

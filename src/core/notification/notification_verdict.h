@@ -61,6 +61,13 @@ extern int pgw_notification_judge(const PgwConnector *c, const PgwArrived *n,
 								  PgwJudged out[PGW_NOTIFICATION_MAX_ITEMS]);
 
 /*
+ * The places of n of them in the order of their identities, which is one order for all bodies;
+ * equal ones in the body's order.
+ */
+extern void pgw_notification_order(const PgwJudged *judged, int n,
+								   int order[PGW_NOTIFICATION_MAX_ITEMS]);
+
+/*
  * Several have one answer: the one that has the bank send again what was not taken.
  */
 extern PgwNotificationVerdict pgw_notification_worse(PgwNotificationVerdict a,
